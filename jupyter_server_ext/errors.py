@@ -1,0 +1,155 @@
+"""Every error the gateway answers with. A handler turns any of them into JSON without a table of its own.
+
+    RsqlGatewayError
+    ├── BadRequest             400   a field is wrong; ``param`` names it
+    │   └── TooLarge             413
+    ├── NotAuthenticated       401
+    ├── NotPermitted           403   the token lacks a scope, or the tenant may not use this
+    ├── UnknownModel           404
+    ├── LimitExceeded          429   the caller's own limit, budget or quota
+    ├── NoCapacity             503   no key can answer in time, or none is left; 429 when all keys are cooling
+    ├── UpstreamRefused        4xx   the provider found the caller's request at fault: its words, its status
+    ├── UpstreamFailed         502   the provider failed and no other key or model could help
+    ├── UpstreamTimeout        504   the provider stayed silent
+    └── ConfigError                  rsql.toml or the environment is wrong; the gateway does not start
+
+``message`` is public: it holds no key, token, password or upstream address. The shape of the JSON is OpenAI's, so real
+clients understand it: https://platform.openai.com/docs/guides/error-codes
+"""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+
+class RsqlGatewayError(Exception):
+    """The base of all errors of the gateway.
+
+    Args:
+        message: Public text: what went wrong and what to do next.
+        param: The field of the request that is at fault.
+        retry_after: Seconds until a repeat can succeed.
+        code: Machine-readable code, when it differs from the class's.
+        status: HTTP status, when it differs from the class's.
+
+    Example:
+        >>> BadRequest("'messages' must be a list.", param="messages").as_json("req-1")["error"]["param"]
+        'messages'
+    """
+
+    status: int = 500
+    code: str = "internal_error"
+    type: ClassVar[str] = "server_error"
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        param: str | None = None,
+        retry_after: float | None = None,
+        code: str | None = None,
+        status: int | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.message = message
+        self.param = param
+        self.retry_after = retry_after
+        self.code = code or type(self).code
+        self.status = status or type(self).status
+
+    def as_json(self, request_id: str) -> dict[str, Any]:
+        """The error in OpenAI's shape, with the request's id and when to come back."""
+        error: dict[str, Any] = {
+            "message": self.message,
+            "type": self.type,
+            "code": self.code,
+            "param": self.param,
+            "request_id": request_id,
+        }
+        if self.retry_after is not None:
+            error["retry_after"] = round(self.retry_after, 3)
+        return {"error": error}
+
+
+class BadRequest(RsqlGatewayError):
+    """A field of the request is wrong."""
+
+    status = 400
+    code = "invalid_request"
+    type = "invalid_request_error"
+
+
+class TooLarge(BadRequest):
+    """The body is over the size limit."""
+
+    status = 413
+    code = "request_too_large"
+
+
+class NotAuthenticated(RsqlGatewayError):
+    """No token, or one that nobody knows."""
+
+    status = 401
+    code = "invalid_token"
+    type = "authentication_error"
+
+
+class NotPermitted(RsqlGatewayError):
+    """The token is known, and not allowed to do this."""
+
+    status = 403
+    code = "not_permitted"
+    type = "permission_error"
+
+
+class UnknownModel(RsqlGatewayError):
+    """No key serves the model, or the tenant may not use it."""
+
+    status = 404
+    code = "model_not_found"
+    type = "invalid_request_error"
+
+
+class LimitExceeded(RsqlGatewayError):
+    """The caller's own limit, budget or quota is used up."""
+
+    status = 429
+    code = "rate_limit_exceeded"
+    type = "rate_limit_error"
+
+
+class NoCapacity(RsqlGatewayError):
+    """No key can answer before the request's deadline."""
+
+    status = 503
+    code = "no_capacity"
+    type = "capacity_error"
+
+
+class UpstreamRefused(RsqlGatewayError):
+    """The provider found the caller's own request at fault; its status and words are passed on."""
+
+    status = 400
+    code = "upstream_refused"
+    type = "invalid_request_error"
+
+
+class UpstreamFailed(RsqlGatewayError):
+    """The provider failed, and no other key or model could help."""
+
+    status = 502
+    code = "upstream_failed"
+    type = "upstream_error"
+
+
+class UpstreamTimeout(UpstreamFailed):
+    """The provider stayed silent."""
+
+    status = 504
+    code = "upstream_timeout"
+
+
+class ConfigError(RsqlGatewayError):
+    """The configuration is wrong; the message names file, line and what was expected, and never a key."""
+
+    code = "config_error"

@@ -1,0 +1,111 @@
+"""The values that travel through the gateway. They know nothing of storage, HTTP servers or providers.
+
+A request is a ``ChatRequest`` from a ``Caller``; what comes back is a ``Usage`` and bytes; what is remembered is an
+``Entry``. All are frozen: a step that changes one makes a new one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+Task = Literal["ask", "sql_ai", "chat", "batch", "other"]
+"""What a request is for; the kernel side says it in the header ``X-RSQL-Task``."""
+
+Json = Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """Who asks.
+
+    Args:
+        name: Unique name: the hub user, the server's user, or the name of a virtual API key.
+        tenant: The group whose policy and quotas apply; empty when there is none.
+        scopes: What the caller may do: ``chat``, ``admin``.
+    """
+
+    name: str
+    tenant: str = ""
+    scopes: frozenset[str] = frozenset({"chat"})
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """Tokens of one request, as the provider counted them.
+
+    Args:
+        prompt_tokens: Tokens read, cached ones included.
+        completion_tokens: Tokens written.
+        cached_tokens: Part of ``prompt_tokens`` that the provider had cached.
+        estimated: True when the provider said nothing and these are our own estimate.
+    """
+
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+    cached_tokens: int = 0
+    estimated: bool = False
+
+    @property
+    def total_tokens(self) -> int:
+        """Prompt and completion together."""
+        return self.prompt_tokens + self.completion_tokens
+
+
+@dataclass(frozen=True, slots=True)
+class ChatRequest:
+    """One completion request, as the caller sent it.
+
+    Args:
+        model: The model asked for, already resolved from the default.
+        body: The JSON object as received; unknown fields are passed on. Not to be changed.
+        stream: Whether the caller wants server-sent events.
+        task: What the request is for.
+        request_id: The gateway's id of this request.
+        session_id: The caller's conversation, where it names one.
+        interactive: False for batch work, which waits behind people.
+    """
+
+    model: str
+    body: Json
+    stream: bool = False
+    task: Task = "other"
+    request_id: str = ""
+    session_id: str = ""
+    interactive: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """News for a request in the queue: its place (1 is next) and the expected wait in seconds."""
+
+    position: int
+    eta: float
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """What is remembered of one request; one line of the ledger.
+
+    Times are seconds; ``at`` is Unix time. Money is integer nano-dollars. ``status`` is the HTTP status the caller
+    saw, 499 when the caller left first. The text of the request is not part of it.
+    """
+
+    request_id: str
+    at: float
+    caller: str
+    tenant: str = ""
+    task: Task = "other"
+    model: str = ""
+    key: str = ""
+    usage: Usage = field(default_factory=Usage)
+    cost_nanodollars: int = 0
+    status: int = 200
+    error: str = ""
+    attempts: int = 0
+    queue_seconds: float = 0.0
+    upstream_seconds: float = 0.0
+    first_token_seconds: float | None = None
+    duration_seconds: float = 0.0
+    cached: bool = False

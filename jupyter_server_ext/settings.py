@@ -1,0 +1,143 @@
+"""The gateway's settings: plain frozen values, and how they are read from ``rsql.toml`` and the environment."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+
+class Secret:
+    """A key or token that never shows itself by accident.
+
+    Example:
+        >>> Secret("sk-123456789")
+        <Secret …6789>
+    """
+
+    __slots__ = ("_value",)
+
+    def __init__(self, value: str) -> None:
+        self._value = value
+
+    def reveal(self) -> str:
+        """The text itself, for the one place that sends or compares it."""
+        return self._value
+
+    @property
+    def tail(self) -> str:
+        """The last four characters, enough for an administrator to tell keys apart."""
+        return self._value[-4:] if len(self._value) >= 12 else ""
+
+    def __repr__(self) -> str:
+        return f"<Secret …{self.tail}>"
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Secret) and self._value == other._value
+
+    def __hash__(self) -> int:
+        return hash(self._value)
+
+
+Unit = Literal["requests", "tokens", "input_tokens", "output_tokens"]
+
+
+@dataclass(frozen=True, slots=True)
+class Limit:
+    """At most ``amount`` of ``unit`` in any ``seconds`` seconds.
+
+    ``zone`` is the time zone whose midnight resets a limit of a calendar day, empty for a rolling one.
+    """
+
+    amount: int
+    unit: Unit
+    seconds: float
+    zone: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class KeySettings:
+    """One key of one provider.
+
+    Args:
+        provider: Name of a preset, or any name when ``base_url`` is given.
+        key: The secret; empty for providers that need none.
+        base_url: Base of the OpenAI-compatible API, ending before ``/chat/completions``.
+        name: Public id; made from provider and number when not given.
+        quota_group: Keys with the same group share their limits; each key is its own group when empty.
+        models: Models it serves; empty for the preset's, or any.
+        limits: What the provider allows per key (or per quota group).
+        concurrency: Requests under way at once, or None.
+    """
+
+    provider: str
+    key: Secret = field(default_factory=lambda: Secret(""))
+    base_url: str = ""
+    name: str = ""
+    quota_group: str = ""
+    models: tuple[str, ...] = ()
+    limits: tuple[Limit, ...] = ()
+    concurrency: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class PoolSettings:
+    """How keys are used and requests wait. ``jitter_ms`` is the safety margin added to every window."""
+
+    jitter_ms: float = 250.0
+    queue_deadline_seconds: float = 60.0
+    queue_length: int = 2000
+    attempts: int = 3
+    first_byte_timeout_seconds: float = 30.0
+    stall_timeout_seconds: float = 30.0
+
+
+@dataclass(frozen=True, slots=True)
+class CallerLimits:
+    """Limits of one caller, one tenant, or everyone. None is unlimited, 0 is none allowed."""
+
+    requests_per_minute: int | None = None
+    requests_per_hour: int | None = None
+    requests_per_day: int | None = None
+    tokens_per_minute: int | None = None
+    tokens_per_day: int | None = None
+    concurrency: int | None = None
+    usd_per_day: float | None = None
+    usd_per_month: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ApiKeySettings:
+    """A virtual API key for a small deployment: who it stands for and what it may do."""
+
+    name: str
+    key: Secret
+    tenant: str = ""
+    scopes: tuple[str, ...] = ("chat",)
+
+
+@dataclass(frozen=True, slots=True)
+class TenantSettings:
+    """The policy of one group. ``fallbacks`` says whether another model may answer when the one asked for cannot."""
+
+    name: str
+    weight: float = 1.0
+    models: tuple[str, ...] = ()
+    system_prompt: str = ""
+    privacy_floor: str = ""
+    fallbacks: bool = False
+    limits: CallerLimits = field(default_factory=CallerLimits)
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """Everything ``rsql.toml`` and the environment say."""
+
+    default_model: str = ""
+    keys: tuple[KeySettings, ...] = ()
+    pool: PoolSettings = field(default_factory=PoolSettings)
+    caller: CallerLimits = field(default_factory=CallerLimits)
+    tenant: CallerLimits = field(default_factory=CallerLimits)
+    everyone: CallerLimits = field(default_factory=lambda: CallerLimits(concurrency=100))
+    api_keys: tuple[ApiKeySettings, ...] = ()
+    tenants: tuple[TenantSettings, ...] = ()
+    fallbacks: tuple[tuple[str, tuple[str, ...]], ...] = ()

@@ -1,0 +1,1 @@
+"""The way to providers: dialects, presets and the transport that chooses keys."""
