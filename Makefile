@@ -1,0 +1,38 @@
+# make demo and make test are all a new machine needs; both do the set-up first. `make help` lists the rest.
+.DEFAULT_GOAL := help
+python := .venv/bin/python
+.PHONY: help setup setup-test demo lab test check bench bench-hub ha screenshots docs lock
+
+help: ## what there is
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
+
+setup: ## .venv/ with everything the demo needs (safe to repeat)
+	@scripts/setup.sh demo
+
+setup-test:
+	@scripts/setup.sh test
+
+demo: setup ## run notebooks/demo.ipynb against a real server and gateway, and write it as HTML
+	@$(python) scripts/demo.py
+
+lab: setup ## JupyterLab with the gateway on and the demo notebook open
+	cd notebooks && ../.venv/bin/jupyter lab $(if $(filter 0,$(shell id -u)),--allow-root) demo.ipynb
+
+test: setup-test check ## every test: unit, contract, end to end
+	$(python) -m pytest -m "not bench"
+
+check: setup ## lint, types, architecture
+	.venv/bin/ruff check .
+	.venv/bin/ruff format --check .
+	.venv/bin/mypy
+	$(python) -m pytest -q tests/test_architecture.py
+
+bench: setup ## speed, as ratios measured side by side in one run
+	$(python) -m pytest -m bench -s -p no:timeout tests/bench
+
+docs: setup ## regenerate the tables in docs/ from the code
+	$(python) scripts/docs.py
+
+lock: ## resolve the newest versions into requirements.lock
+	uv pip compile pyproject.toml --universal --generate-hashes --no-emit-index-url --all-extras --group dev \
+	  --no-header -q -o requirements.lock --upgrade

@@ -1,0 +1,106 @@
+"""Run notebooks/demo.ipynb through nbconvert against a Jupyter Server with the gateway on; write it as HTML.
+
+No key is needed: the gateway serves the offline model. Nothing is left running.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+ROOT = Path(__file__).parent.parent
+OUT = ROOT / "build" / "demo"
+CONFIG = """\
+default_model = "offline"
+
+[[keys]]
+provider = "offline"
+"""
+
+
+def main() -> int:
+    """Execute the notebook and say where the result is."""
+    OUT.mkdir(parents=True, exist_ok=True)
+    config = OUT / "rsql.toml"
+    config.write_text(CONFIG, encoding="utf-8")
+    start = time.monotonic()
+    with gateway(config) as environment:
+        print("Running notebooks/demo.ipynb …", flush=True)
+        run = subprocess.run(
+            [
+                *(sys.executable, "-m", "nbconvert", "--to", "html", "--execute", "--log-level", "WARN"),
+                *("--output-dir", str(OUT), "--output", "demo", str(ROOT / "notebooks" / "demo.ipynb")),
+            ],
+            env=os.environ | environment,
+            check=False,
+        )
+    if run.returncode:
+        print("The notebook did not run through; the cell that failed is above.", file=sys.stderr)
+        return run.returncode
+    print(f"Done in {time.monotonic() - start:.0f} s. Open {OUT / 'demo.html'} in a browser.")
+    return 0
+
+
+@contextmanager
+def gateway(config: Path) -> Iterator[dict[str, str]]:
+    """A Jupyter Server on a free port of this machine; yields what a kernel needs to find its gateway."""
+    token, port = secrets.token_urlsafe(16), _free_port()
+    log = (OUT / "server.log").open("w", encoding="utf-8")
+    server = subprocess.Popen(
+        [
+            *(sys.executable, "-m", "jupyter_server", "--no-browser", "--ip=127.0.0.1", f"--port={port}"),
+            *("--ServerApp.port_retries=0", f"--ServerApp.root_dir={ROOT / 'notebooks'}", "--allow-root"),
+        ],
+        env=os.environ | {"JUPYTER_TOKEN": token, "RSQL_CONFIG": str(config)},
+        stdout=log,
+        stderr=log,
+    )
+    url = f"http://127.0.0.1:{port}/rsql/"
+    try:
+        _wait_until_healthy(url, server)
+        yield {"RSQL_GATEWAY_URL": url, "RSQL_GATEWAY_TOKEN": token}
+    finally:
+        server.terminate()
+        try:
+            server.wait(10)
+        except subprocess.TimeoutExpired:
+            server.kill()
+        log.close()
+
+
+def _free_port() -> int:
+    with socket.socket() as sock:
+        sock.bind(("127.0.0.1", 0))
+        port: int = sock.getsockname()[1]
+        return port
+
+
+def _wait_until_healthy(url: str, server: subprocess.Popen[bytes], seconds: float = 30) -> None:
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        if server.poll() is not None:
+            break
+        try:
+            with urllib.request.urlopen(f"{url}health", timeout=2) as reply:
+                if json.load(reply)["status"] == "ok":
+                    return
+        except OSError:
+            time.sleep(0.1)
+    msg = f"The Jupyter Server did not come up; its log is {OUT / 'server.log'}."
+    raise SystemExit(msg)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,70 @@
+#!/usr/bin/env bash
+# Bring this machine to where `make demo` (argument: demo) or `make test` (argument: test) can run.
+#
+# As root on Debian or Ubuntu the missing system packages are installed; otherwise the one line that does it is printed.
+# Python packages are those of requirements.lock, in .venv/. Running it again is quick: it does only what is missing.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+purpose=${1:-demo}
+
+say() { printf '%s\n' "$*" >&2; }
+have() { command -v "$1" >/dev/null 2>&1; }
+
+# System packages, each known by a file or command that it brings.
+missing=()
+need() { have "$2" || [ -e "$2" ] || missing+=("$1"); }
+need r-base-core R
+need r-base-dev /usr/share/doc/r-base-dev
+need libtirpc-dev /usr/include/tirpc
+need gcc gcc
+find_python() { for python in python3.14 python3.13 python3.12 python3.11 python3; do
+  have "$python" && "$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo "$python" && return; done; }
+python=$(find_python || true)
+[ -n "$python" ] || missing+=(python3 python3-dev)
+[ -n "$python" ] && ! "$python" -c 'import ensurepip' 2>/dev/null && missing+=(python3-venv)
+if [ "$purpose" = test ]; then
+  need chromium chromium
+  need mariadb-server /usr/sbin/mariadbd
+  need redis-server redis-server
+  compgen -G '/usr/lib/postgresql/*/bin/postgres' >/dev/null || missing+=(postgresql)
+fi
+
+if [ ${#missing[@]} -gt 0 ]; then
+  install="apt-get install -y --no-install-recommends ${missing[*]}"
+  if [ "$(id -u)" = 0 ] && have apt-get; then
+    say "Installing ${missing[*]} …"
+    export DEBIAN_FRONTEND=noninteractive
+    # Installed packages must not start their services here: the tests start their own, on free ports.
+    policy=/usr/sbin/policy-rc.d
+    [ -e $policy ] || { printf '#!/bin/sh\nexit 101\n' >$policy && chmod +x $policy && trap 'rm -f '$policy EXIT; }
+    apt-get update -qq && $install -qq >/dev/null
+  elif [ "$purpose" = test ]; then
+    say "The tests need ${missing[*]}. Install them and run again:"; say "  sudo $install"; exit 1
+  else
+    say "R or its headers are missing; going on without R. To have the R parts too, run this and then make demo again:"
+    say "  sudo $install"
+  fi
+  python=$(find_python || true)
+fi
+[ -n "$python" ] || { say "rsql needs Python 3.11 or newer. Install it and run again."; exit 1; }
+
+# uv in a folder of its own: syncing .venv must not remove the tool that syncs it.
+uv=$(command -v uv || true)
+if [ -z "$uv" ]; then
+  uv=build/uv/bin/uv
+  [ -x $uv ] || { "$python" -m venv build/uv && build/uv/bin/pip install -q --disable-pip-version-check 'uv>=0.8'; }
+fi
+
+r_version=$(have R && R --version | head -n 1 || echo none)
+wanted="$(cat requirements.lock pyproject.toml | cksum) $r_version $("$python" --version)"
+if [ "$(cat .venv/.installed 2>/dev/null)" != "$wanted" ]; then
+  say "Installing Python packages …"
+  [ -x .venv/bin/python ] || "$uv" venv -q --python "$python" .venv
+  # Without R, rpy2 is installed all the same and says at import what is missing. A build made without R must not be
+  # taken from the cache once R is there.
+  export VIRTUAL_ENV=$PWD/.venv
+  if [ "$r_version" = none ]; then export RPY2_CFFI_MODE=ABI; else fresh="--refresh-package rpy2-rinterface"; fi
+  "$uv" pip sync -q --require-hashes ${fresh:-} requirements.lock
+  "$uv" pip install -q --no-deps --no-build-isolation -e .
+  echo "$wanted" >.venv/.installed
+fi
