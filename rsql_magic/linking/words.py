@@ -1,0 +1,248 @@
+"""From names and questions to stems: ``custNo`` and "customers" meet here."""
+
+from __future__ import annotations
+
+import re
+from functools import lru_cache
+
+_CAMEL = re.compile(r"(?<=[a-z])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
+_WORD = re.compile(r"[^\W\d_]+|\d+")
+_SHORT = 3
+
+STOP_WORDS = frozenset(
+    [
+        "a",
+        "about",
+        "above",
+        "across",
+        "after",
+        "again",
+        "against",
+        "all",
+        "also",
+        "am",
+        "among",
+        "an",
+        "and",
+        "any",
+        "are",
+        "as",
+        "at",
+        "be",
+        "been",
+        "being",
+        "below",
+        "between",
+        "both",
+        "but",
+        "by",
+        "can",
+        "could",
+        "did",
+        "do",
+        "does",
+        "doing",
+        "done",
+        "down",
+        "during",
+        "each",
+        "either",
+        "else",
+        "ever",
+        "every",
+        "find",
+        "for",
+        "from",
+        "further",
+        "get",
+        "give",
+        "had",
+        "has",
+        "have",
+        "having",
+        "he",
+        "her",
+        "here",
+        "hers",
+        "him",
+        "his",
+        "how",
+        "i",
+        "if",
+        "in",
+        "into",
+        "is",
+        "it",
+        "its",
+        "itself",
+        "just",
+        "let",
+        "list",
+        "many",
+        "me",
+        "more",
+        "most",
+        "much",
+        "my",
+        "neither",
+        "no",
+        "nor",
+        "not",
+        "of",
+        "off",
+        "on",
+        "once",
+        "only",
+        "or",
+        "other",
+        "our",
+        "out",
+        "over",
+        "own",
+        "please",
+        "return",
+        "s",
+        "same",
+        "several",
+        "she",
+        "should",
+        "show",
+        "so",
+        "some",
+        "such",
+        "tell",
+        "than",
+        "that",
+        "the",
+        "their",
+        "them",
+        "then",
+        "there",
+        "these",
+        "they",
+        "this",
+        "those",
+        "through",
+        "to",
+        "together",
+        "too",
+        "under",
+        "until",
+        "up",
+        "upon",
+        "us",
+        "very",
+        "was",
+        "we",
+        "were",
+        "what",
+        "when",
+        "where",
+        "which",
+        "while",
+        "who",
+        "whom",
+        "whose",
+        "why",
+        "will",
+        "with",
+        "within",
+        "without",
+        "would",
+        "you",
+        "your",
+        "display",
+        "number",
+        "count",
+        "total",
+        "average",
+        "different",
+        "distinct",
+    ]
+)
+"""Words that name nothing in a database, and the ones that ask for a figure rather than for a table."""
+
+_IRREGULAR = {
+    "people": "person",
+    "children": "child",
+    "men": "man",
+    "women": "woman",
+    "feet": "foot",
+    "mice": "mouse",
+    "geese": "goose",
+    "teeth": "tooth",
+    "data": "data",
+    "indices": "index",
+    "matrices": "matrix",
+    "criteria": "criterion",
+    "lives": "life",
+    "wives": "wife",
+    "series": "series",
+    "species": "species",
+    "news": "news",
+}
+
+
+def split(text: str) -> list[str]:
+    """The words of an identifier or a sentence, in lower case: ``HomeTown_id`` is home, town, id.
+
+    Args:
+        text: A name in any style, or plain text.
+
+    Returns:
+        Words and numbers, in order.
+    """
+    return [word.lower() for word in _WORD.findall(_CAMEL.sub(" ", text))]
+
+
+@lru_cache(maxsize=65536)
+def stem(word: str) -> str:
+    """The word without its inflection: plural, past, -ing. Lighter than Porter's, which merges too much.
+
+    Args:
+        word: One word in lower case.
+
+    Example:
+        >>> [stem(w) for w in ("cities", "flights", "buses", "paid", "scheduled", "running")]
+        ['citi', 'flight', 'bus', 'paid', 'schedul', 'run']
+    """
+    if word in _IRREGULAR:
+        return _IRREGULAR[word]
+    if len(word) < _SHORT:
+        return word
+    return _without_vowel(_without_verb_ending(_singular(word)))
+
+
+def _singular(word: str) -> str:
+    if word.endswith(("ss", "us", "is")):
+        return word
+    if word.endswith("ies"):
+        return word[:-2]
+    if word.endswith(("sses", "shes", "ches", "xes", "zes", "uses")):
+        return word[:-2]
+    return word.removesuffix("s")
+
+
+def _without_verb_ending(word: str) -> str:
+    for ending in ("ing", "ed"):
+        rest = word.removesuffix(ending)
+        if rest != word and len(rest) >= _SHORT and re.search("[aeiouy]", rest):
+            return _undoubled(rest)
+    return word
+
+
+def _undoubled(word: str) -> str:
+    return word[:-1] if len(word) > _SHORT and word[-1] == word[-2] and word[-1] not in "lsz" else word
+
+
+def _without_vowel(word: str) -> str:
+    """One form for ``city`` and ``citi(es)``, ``move`` and ``mov(ing)``, ``movie`` and ``movi(es)``."""
+    if len(word) <= _SHORT:
+        return word
+    word = word.removesuffix("e")
+    return word[:-1] + "i" if word.endswith("y") else word
+
+
+def stems(text: str) -> list[str]:
+    """Stems of a text or name, stop words kept: a table may be called ``number``."""
+    return [stem(word) for word in split(text)]
