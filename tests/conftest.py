@@ -1,0 +1,25 @@
+"""What every test gets: a clean environment and homes of its own, so that nobody's keys or settings play a part."""
+
+from __future__ import annotations
+
+import os
+
+import pytest
+
+_FOREIGN = ("RSQL_", "JUPYTER", "JPY_", "IPYTHONDIR", "PAPERMILL")
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _clean_environment(tmp_path_factory):
+    """No key, token or gateway of the person who runs the tests; Jupyter's and IPython's folders are temporary."""
+    with pytest.MonkeyPatch.context() as patch:
+        for name in os.environ:
+            if name.startswith(_FOREIGN) or "API_KEY" in name or name in {"HF_TOKEN", "OPENAI_BASE_URL"}:
+                patch.delenv(name)
+        home = tmp_path_factory.mktemp("home")
+        for variable in ("JUPYTER_CONFIG_DIR", "JUPYTER_DATA_DIR", "JUPYTER_RUNTIME_DIR", "IPYTHONDIR"):
+            folder = home / variable.lower()
+            folder.mkdir()
+            patch.setenv(variable, str(folder))
+        patch.setenv("JUPYTER_PLATFORM_DIRS", "1")
+        yield

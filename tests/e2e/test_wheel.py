@@ -1,0 +1,70 @@
+"""The wheel works without the sources: in a clean environment the magics load and a question is answered."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent.parent
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory):
+    """The wheel, built from a copy that holds only what the project ships."""
+    copy = tmp_path_factory.mktemp("source")
+    for name in ("rsql_magic", "jupyter_server_ext", "jupyter-config"):
+        shutil.copytree(ROOT / name, copy / name, ignore=shutil.ignore_patterns("__pycache__"))
+    for name in ("pyproject.toml", "README.md", "LICENSE"):
+        shutil.copy(ROOT / name, copy)
+    out = tmp_path_factory.mktemp("dist")
+    build = [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(out)]
+    subprocess.run(build, cwd=copy, check=True, capture_output=True)
+    shutil.rmtree(copy)
+    (path,) = out.glob("*.whl")
+    return path
+
+
+@pytest.fixture(scope="module")
+def python(wheel, tmp_path_factory):
+    """An environment with the wheel alone on top of the dependencies; the checkout is out of sight."""
+    env = tmp_path_factory.mktemp("env")
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", str(env)], check=True)
+    (site,) = env.glob("lib/python*/site-packages")
+    subprocess.run([sys.executable, "-m", "zipfile", "-e", str(wheel), str(site)], check=True)
+    (dependencies,) = {path for path in sys.path if path.endswith("site-packages") and path.startswith(sys.prefix)}
+    (site / "dependencies.pth").write_text(dependencies + "\n")
+    return env / "bin" / "python"
+
+
+def run(python, code, cwd):
+    done = subprocess.run([str(python), "-c", code], cwd=cwd, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def test_everything_that_is_not_code_is_in_the_wheel(python, tmp_path):
+    out = run(
+        python,
+        "import rsql_magic, jupyter_server_ext; print(rsql_magic.__file__, jupyter_server_ext.__file__)",
+        tmp_path,
+    )
+    assert str(ROOT) not in out
+    assert run(python, "from rsql_magic.prompts import load; print(load('sql')[:9])", tmp_path).startswith("You write")
+
+
+def test_the_magics_answer(python, tmp_path):
+    code = """
+import pandas as pd
+from IPython.core.interactiveshell import InteractiveShell
+shell = InteractiveShell.instance()
+shell.run_line_magic("load_ext", "rsql_magic")
+shell.user_ns["sales"] = pd.DataFrame({"region": ["N", "S", "N"], "amount": [1, 2, 3]})
+result = shell.run_cell("%%sql_ai -o out\\nHow many rows are in sales?")
+result.raise_error()
+print("ROWS", int(shell.user_ns["out"].iloc[0, 0]))
+"""
+    assert "ROWS 3" in run(python, code, tmp_path)
