@@ -1,9 +1,36 @@
-"""The gateway's settings: plain frozen values, and how they are read from ``rsql.toml`` and the environment."""
+"""The gateway's settings: plain frozen values. ``toml_file`` reads them from ``rsql.toml`` and the environment."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Literal
+
+SCOPES = MappingProxyType(
+    {
+        "chat": "ask models; see the gateway's state and one's own figures",
+        "admin": "see and check the keys; reset limits",
+    }
+)
+"""What a token may do. Every route names its scope from this table, and the docs list it."""
+
+KEY_VARIABLES = MappingProxyType(
+    {
+        "groq": "GROQ_API_KEY",
+        "openai": "OPENAI_API_KEY",
+        "openrouter": "OPENROUTER_API_KEY",
+        "huggingface": "HUGGINGFACE_API_KEY",
+        "mistral": "MISTRAL_API_KEY",
+        "together": "TOGETHER_API_KEY",
+        "deepseek": "DEEPSEEK_API_KEY",
+        "gemini": "GEMINI_API_KEY",
+        "anthropic": "ANTHROPIC_API_KEY",
+    }
+)
+"""The variable that holds each preset's key; with an S at its end it holds several, separated by commas."""
+
+KEYLESS = frozenset({"offline", "ollama", "vllm"})
+"""Presets that need no key."""
 
 
 class Secret:
@@ -129,6 +156,30 @@ class TenantSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class StorageSettings:
+    """Where numbers and records are kept, each by URL."""
+
+    state: str = "memory://"
+    ledger: str = "memory://"
+    cache: str = "memory://?max_mb=256"
+
+
+@dataclass(frozen=True, slots=True)
+class CacheSettings:
+    """Whether answers may be given again, and for how long."""
+
+    ttl_seconds: float = 3600.0
+    enabled: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class ServerSettings:
+    """What the HTTP side bears: the largest body in megabytes."""
+
+    max_body_mb: float = 10.0
+
+
+@dataclass(frozen=True, slots=True)
 class Settings:
     """Everything ``rsql.toml`` and the environment say."""
 
@@ -141,3 +192,6 @@ class Settings:
     api_keys: tuple[ApiKeySettings, ...] = ()
     tenants: tuple[TenantSettings, ...] = ()
     fallbacks: tuple[tuple[str, tuple[str, ...]], ...] = ()
+    storage: StorageSettings = field(default_factory=StorageSettings)
+    cache: CacheSettings = field(default_factory=CacheSettings)
+    server: ServerSettings = field(default_factory=ServerSettings)

@@ -35,7 +35,8 @@ LAYERS = {
         ["budgets", "queue"],
         ["key_pool", "limits", "cache", "ledger", "prices"],
         ["storage"],
-        ["settings"],
+        ["toml_file"],
+        ["settings", "toml_lines"],
         ["messages", "errors"],
     ],
 }

@@ -1,0 +1,302 @@
+"""rsql.toml and the environment: what is read, and what is refused on which line."""
+
+from __future__ import annotations
+
+import pytest
+
+from jupyter_server_ext.errors import ConfigError
+from jupyter_server_ext.settings import KEY_VARIABLES, CallerLimits, KeySettings, Limit, Secret, Settings
+from jupyter_server_ext.toml_file import load_settings, read_settings
+from jupyter_server_ext.toml_lines import line_numbers
+
+SAMPLE = """\
+default_model = "llama-3.3-70b"
+
+[[keys]]
+provider = "groq"                    # a preset
+base_url = "http://127.0.0.1:24000/v1"
+key = "${GROQ_KEY_1}"
+name = "groq-1"
+quota_group = "org-a"
+models = ["llama-3.3-70b"]
+rpm = 30
+concurrency = 8
+limits = [{ requests = 14400, seconds = 86400 }, { tokens = 6000, seconds = 60, zone = "UTC" }]
+
+[pool]
+jitter_ms = 250
+queue_deadline_seconds = 60
+queue_length = 2000
+
+[limits.caller]
+requests_per_minute = 10
+requests_per_hour = 100
+requests_per_day = 500
+concurrency = 4
+usd_per_day = 5.0
+
+[[api_keys]]
+name = "alice"
+key = "${ALICE_KEY}"
+tenant = "stats101"
+scopes = ["chat", "admin"]
+
+[tenants.stats101]
+weight = 1.5
+models = ["llama-3.3-70b"]
+system_prompt = "Give hints, not solutions."
+privacy_floor = "stats"
+
+[tenants.stats101.limits]
+requests_per_day = 2000
+
+[fallbacks]
+"llama-3.3-70b" = ["llama-3.1-8b"]
+
+[storage]
+state = "memory://"
+
+[cache]
+ttl_seconds = 3600
+enabled = true
+
+[server]
+max_body_mb = 2
+"""
+ENVIRONMENT = {"GROQ_KEY_1": "gsk-secret-0001", "ALICE_KEY": "alice-secret"}
+
+
+def test_the_sample_of_the_documentation_is_read_whole():
+    settings = read_settings(SAMPLE, ENVIRONMENT)
+
+    assert settings.default_model == "llama-3.3-70b"
+    assert settings.keys == (
+        KeySettings(
+            provider="groq",
+            key=Secret("gsk-secret-0001"),
+            base_url="http://127.0.0.1:24000/v1",
+            name="groq-1",
+            quota_group="org-a",
+            models=("llama-3.3-70b",),
+            limits=(
+                Limit(30, "requests", 60.0),
+                Limit(14400, "requests", 86400.0),
+                Limit(6000, "tokens", 60.0, "UTC"),
+            ),
+            concurrency=8,
+        ),
+    )
+    assert settings.caller == CallerLimits(10, 100, 500, concurrency=4, usd_per_day=5.0)
+    assert settings.tenant == CallerLimits()
+    assert settings.api_keys[0].key == Secret("alice-secret")
+    assert settings.api_keys[0].scopes == ("chat", "admin")
+    (tenant,) = settings.tenants
+    assert (tenant.name, tenant.weight, tenant.privacy_floor) == ("stats101", 1.5, "stats")
+    assert tenant.limits.requests_per_day == 2000
+    assert settings.fallbacks == (("llama-3.3-70b", ("llama-3.1-8b",)),)
+    assert settings.server.max_body_mb == 2.0
+
+
+def test_absent_is_unlimited_and_zero_is_none():
+    settings = read_settings("[limits.caller]\nrequests_per_minute = 0", {})
+
+    assert settings.caller.requests_per_minute == 0
+    assert settings.caller.requests_per_hour is None
+
+
+def test_keys_without_a_name_are_numbered_around_the_given_ones():
+    text = '[[keys]]\nprovider="ollama"\n[[keys]]\nprovider="ollama"\nname="ollama-1"\n[[keys]]\nprovider="ollama"'
+
+    assert [key.name for key in read_settings(text, {}).keys] == ["ollama-2", "ollama-1", "ollama-3"]
+
+
+def test_two_dollars_are_one():
+    settings = read_settings('[tenants.a]\nsystem_prompt = "write $${HOME} and ${TONE}"', {"TONE": "kindly"})
+
+    assert settings.tenants[0].system_prompt == "write ${HOME} and kindly"
+
+
+REFUSED = {
+    "not TOML": ("default_model = \n", 1, "not TOML"),
+    "not TOML further down": ('default_model = "a"\n\n[[keys]\n', 3, "not TOML"),
+    "open string at the end": ('a = """', 1, "not TOML"),
+    "unknown name": ('default_modell = "a"', 1, "did you mean 'default_model'?"),
+    "unknown name in a key": ('[[keys]]\nprovider = "ollama"\n\nquota_grp = "a"', 4, "did you mean 'quota_group'?"),
+    "unknown name in the second key": ('[[keys]]\nprovider="ollama"\n[[keys]]\nprovider="ollama"\nrpn=1', 5, "'rpm'"),
+    "unknown table": ("[pol]\n", 1, "did you mean 'pool'?"),
+    "unknown name far from all": ("zzz = 1", 1, "expected one of: default_model, keys"),
+    "whole number wanted, text given": ('[[keys]]\nprovider = "ollama"\nrpm = "30"', 3, "a whole number, not text"),
+    "whole number wanted, fraction given": ("[limits.caller]\nrequests_per_day = 1.5", 2, "a whole number, not a num"),
+    "whole number wanted, truth given": ("[limits.caller]\nconcurrency = true", 2, "a whole number, not true or false"),
+    "negative": ("[limits.everyone]\n# c\ntokens_per_day = -1", 3, "must be 0 or more"),
+    "not a number": ("[pool]\njitter_ms = nan", 2, "must be 0 or more"),
+    "number wanted, date given": ("[cache]\nttl_seconds = 1979-05-27 07:32:00\n", 2, "a number, not a date"),
+    "truth wanted": ('[cache]\nttl_seconds = 1\nenabled = "yes"', 3, "true or false, not text"),
+    "list wanted": ('[[keys]]\nprovider = "ollama"\nmodels = "a"', 3, "a list of texts"),
+    "table wanted": ("pool = 3", 1, "must be a table: [pool]"),
+    "list of tables wanted": ("[keys]\nprovider = 'ollama'", 1, "must be a list of tables: [[keys]]"),
+    "variable not set": ('[[keys]]\nprovider = "groq"\nkey = "${NOPE}"', 3, "variable NOPE is not set"),
+    "variable misspelt": ('[[keys]]\nprovider = "groq"\nkey = "${NO PE}"', 3, "the name of an environment variable"),
+    "key empty": ('[[keys]]\nprovider = "groq"\nkey = ""', 3, "is empty"),
+    "key missing": ('\n[[keys]]\nprovider = "groq"', 2, "${GROQ_API_KEY}"),
+    "provider missing": ('[[keys]]\nkey = "x"', 1, "needs a 'provider'"),
+    "provider unknown": ('[[keys]]\nprovider = "gork"\nkey = "x"', 2, "needs a 'base_url'"),
+    "base_url without scheme": ('[[keys]]\nprovider = "x"\nbase_url = "localhost:1/v1"', 3, "http:// or https://"),
+    "name twice": ('[[keys]]\nprovider="vllm"\nname="a"\n[[keys]]\nprovider="vllm"\nname="a"', 6, "the same 'name'"),
+    "limit without seconds": ('[[keys]]\nprovider="vllm"\nlimits = [\n  { requests = 1 },\n]', 4, "'seconds'"),
+    "limit of two units": ('[[keys]]\nprovider="vllm"\nlimits=[{requests=1,tokens=2,seconds=3}]', 3, "needs one of"),
+    "limit misspelt": (
+        '[[keys]]\nprovider="vllm"\nlimits = [{ requests = 1, seconds = 1 },\n { request = 1, seconds = 1 }]',
+        4,
+        "did you mean 'requests'?",
+    ),
+    "unknown zone": ('[[keys]]\nprovider="vllm"\nlimits=[{requests=1,seconds=3,zone="Mars"}]', 3, "a time zone"),
+    "caller's key without name": ('[[api_keys]]\nkey = "x"', 1, "needs a 'name'"),
+    "caller's key empty": ('[[api_keys]]\nname = "a"\nkey = "${EMPTY}"', 3, "is empty"),
+    "caller's key twice": ('[[api_keys]]\nname="a"\nkey="x"\n[[api_keys]]\nname="b"\nkey="x"', 6, "the same 'key'"),
+    "unknown scope": ('[[api_keys]]\nname="a"\nkey="x"\nscopes=["root"]', 4, "may hold: chat, admin"),
+    "privacy floor": ('[tenants.a]\nprivacy_floor = "all"', 2, "names, stats, sample"),
+    "weight 0": ("[tenants.a]\nweight = 0", 2, "more than 0"),
+    "nested in an inline table": ("[tenants]\na = { limits = { requests_per_dya = 1 } }", 2, "requests_per_day"),
+    "no key serves the default": ('default_model="b"\n[[keys]]\nprovider="vllm"\nmodels=["a"]', 1, "no key serves"),
+    "no body": ("[server]\nmax_body_mb = 0", 2, "more than 0"),
+}
+
+
+@pytest.mark.parametrize(("text", "line", "words"), REFUSED.values(), ids=REFUSED)
+def test_a_bad_file_is_refused_with_its_line_and_what_was_expected(text, line, words):
+    with pytest.raises(ConfigError) as refused:
+        read_settings(text, {"EMPTY": ""}, name="rsql.toml")
+
+    assert refused.value.message.startswith(f"rsql.toml, line {line}: ")
+    assert words in refused.value.message
+
+
+KEY = "gsk_4f6d8e0a1b2c3d4e5f60718293a4b5c6"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        f'[[keys]]\nprovider = "{KEY}"',
+        f'[[keys]]\nprovider = "groq"\nkey = ["{KEY}"]',
+        f'[[keys]]\nprovider = "groq"\nkey = "${{{KEY} }}"',
+        f'[[keys]]\nprovider = "groq"\nbase_url = "{KEY}"\nkey = "x"',
+        f'[[keys]]\nprovider = "groq"\n{KEY} = "key"',
+        f'[[keys]]\nprovider = "groq"\nkey = "{KEY}\n',
+        f"[[keys]]\nprovider = 'groq'\nkey = {KEY}\n",
+        f'[[api_keys]]\nname = "a"\nkey = "x"\nscopes = ["{KEY}"]',
+        f'[tenants.a]\nprivacy_floor = "{KEY}"',
+        f'[[keys]]\nprovider="vllm"\nlimits=[{{requests=1,seconds=3,zone="{KEY}"}}]',
+    ],
+)
+def test_no_message_shows_a_key(text):
+    with pytest.raises(ConfigError) as refused:
+        read_settings(text, {})
+
+    assert KEY not in str(refused.value)
+    assert KEY not in repr(refused.value)
+
+
+def test_settings_never_show_a_key():
+    settings = read_settings(SAMPLE, ENVIRONMENT)
+
+    assert "gsk-secret" not in repr(settings)
+    assert "alice-secret" not in repr(settings)
+
+
+def test_keys_come_from_the_environment():
+    environment = {"OPENAI_API_KEY": "sk-1", "GROQ_API_KEYS": "g1, g2,,g1", "GROQ_API_KEY": "g0"}
+
+    keys = load_settings(None, environment).keys
+
+    assert [(key.name, key.key.reveal()) for key in keys] == [
+        ("groq-1", "g0"),
+        ("groq-2", "g1"),
+        ("groq-3", "g2"),
+        ("openai-1", "sk-1"),
+    ]
+
+
+@pytest.mark.parametrize(("provider", "variable"), KEY_VARIABLES.items())
+def test_every_preset_has_its_variable(provider, variable):
+    (key,) = load_settings(None, {variable: "k"}).keys
+
+    assert key.provider == provider
+
+
+def test_without_any_key_there_is_the_offline_model():
+    settings = load_settings(None, {"GROQ_API_KEY": " "})
+
+    assert [key.provider for key in settings.keys] == ["offline"]
+    assert settings.default_model == "offline"
+
+
+def test_the_offline_model_does_not_stand_in_for_another(tmp_path):
+    file = tmp_path / "rsql.toml"
+    file.write_text('default_model = "llama"')
+
+    with pytest.raises(ConfigError, match="no key to reach it"):
+        load_settings(file, {})
+
+
+def test_keys_of_the_file_are_all_the_keys(tmp_path):
+    file = tmp_path / "rsql.toml"
+    file.write_text('[[keys]]\nprovider = "ollama"')
+
+    settings = load_settings(None, {"GROQ_API_KEY": "g", "RSQL_CONFIG": str(file)})
+
+    assert [key.provider for key in settings.keys] == ["ollama"]
+
+
+def test_a_file_without_keys_takes_those_of_the_environment(tmp_path):
+    file = tmp_path / "rsql.toml"
+    file.write_text("[limits.caller]\nrequests_per_minute = 3")
+
+    settings = load_settings(file, {"GROQ_API_KEY": "g"})
+
+    assert settings.caller.requests_per_minute == 3
+    assert [key.provider for key in settings.keys] == ["groq"]
+
+
+def test_only_offline_keys_make_offline_the_default(tmp_path):
+    assert read_settings('[[keys]]\nprovider = "offline"', {}).default_model == "offline"
+
+
+@pytest.mark.parametrize(("content", "words"), [(None, "cannot be read"), (b"\xff\xfe\x00", "not UTF-8")])
+def test_a_file_that_cannot_be_read_is_named(tmp_path, content, words):
+    file = tmp_path / "rsql.toml"
+    if content is not None:
+        file.write_bytes(content)
+
+    with pytest.raises(ConfigError, match=words) as refused:
+        load_settings(file, {})
+
+    assert str(file) in refused.value.message
+
+
+def test_no_file_and_no_key_is_the_default():
+    assert load_settings("", {}).pool == Settings().pool
+
+
+def test_lines_survive_strings_comments_and_nesting():
+    text = (
+        'a = """one # not a comment\n[b]\n"""\n'  # 1..3
+        "'c.d'.\"e\" = [ # 4\n  1.5, # 5\n  { f = [\n '''x\ny''', 1979-05-27 07:32:00,\n 2] }, # 6..9\n]\n"  # 4..10
+        '[g] # 11\nh = "\\"]" # 12\n[[g.i]] # 13\n[g.i.j] # 14\nk = 1\n[[g.i]] # 16\nl = {m.n = 1, o = "}"}'  # 11..17
+    )
+
+    lines = line_numbers(text)
+
+    assert {place: lines[place] for place in lines if place[-1] in ("a", "e", 1, "f", "h", "k", "n", "o")} == {
+        ("a",): 1,
+        ("c.d", "e"): 4,
+        ("c.d", "e", 1): 6,
+        ("c.d", "e", 1, "f"): 6,
+        ("c.d", "e", 1, "f", 1): 8,
+        ("g", "h"): 12,
+        ("g", "i", 0, "j", "k"): 15,
+        ("g", "i", 1): 16,
+        ("g", "i", 1, "l", "m", "n"): 17,
+        ("g", "i", 1, "l", "o"): 17,
+    }
