@@ -20,8 +20,8 @@ need gcc gcc
 find_python() { for python in python3.14 python3.13 python3.12 python3.11 python3; do
   have "$python" && "$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo "$python" && return; done; }
 python=$(find_python || true)
-[ -n "$python" ] || missing+=(python3 python3-dev)
-[ -n "$python" ] && ! "$python" -c 'import ensurepip' 2>/dev/null && missing+=(python3-venv)
+[ -n "$python" ] || missing+=(python3 python3-dev python3-venv)
+case $python in python3 | python3.*) "$python" -c 'import ensurepip' 2>/dev/null || missing+=(python3-venv) ;; esac
 if [ "$purpose" = test ]; then
   need chromium chromium
   need mariadb-server /usr/sbin/mariadbd
@@ -52,7 +52,10 @@ fi
 uv=$(command -v uv || true)
 if [ -z "$uv" ]; then
   uv=build/uv/bin/uv
-  [ -x $uv ] || { "$python" -m venv build/uv && build/uv/bin/pip install -q --disable-pip-version-check 'uv>=0.8'; }
+  if [ ! -x $uv ]; then
+    "$python" -m venv --clear build/uv
+    build/uv/bin/pip install -q --disable-pip-version-check 'uv>=0.8'
+  fi
 fi
 
 r_version=$(have R && R --version | head -n 1 || echo none)
