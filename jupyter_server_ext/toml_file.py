@@ -373,12 +373,14 @@ def _limits(table: _Table) -> Iterator[s.Limit]:
 
 def _limit(table: _Table) -> s.Limit:
     units = typing.get_args(s.Unit)
-    table.only([*units, "seconds", "zone"])
+    table.only([*units, "seconds", "zone", "model"])
     given = [unit for unit in units if unit in table.values]
     if len(given) != 1 or not table.values.get("seconds"):
         table.refuse("", f"each of {table.title} needs one of {', '.join(units)}, and 'seconds' of more than 0.")
-    zone = table.read("zone", str) if "zone" in table.values else ""
-    return s.Limit(table.read(given[0], int), given[0], table.read("seconds", float), _known_zone(table, zone))
+    zone, model = (table.read(name, str) if name in table.values else "" for name in ("zone", "model"))
+    return s.Limit(
+        table.read(given[0], int), given[0], table.read("seconds", float), zone=_known_zone(table, zone), model=model
+    )
 
 
 def _known_zone(table: _Table, zone: str) -> str:
