@@ -89,7 +89,9 @@ class Entry:
     """What is remembered of one request; one line of the ledger.
 
     Times are seconds; ``at`` is Unix time. Money is integer nano-dollars. ``status`` is the HTTP status the caller
-    saw, 499 when the caller left first. The text of the request is not part of it.
+    saw, 499 when the caller left first, 0 when the gateway died before the end. ``attempt`` counts the sends upstream:
+    an attempt that failed and was followed by another has an entry of its own. The text of the request is not part of
+    it; ``prompt_hash`` tells whether two requests asked the same.
     """
 
     request_id: str
@@ -109,3 +111,5 @@ class Entry:
     first_token_seconds: float | None = None
     duration_seconds: float = 0.0
     cached: bool = False
+    attempt: int = 1
+    prompt_hash: str = ""

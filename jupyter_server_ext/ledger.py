@@ -1,0 +1,148 @@
+"""One entry per request and attempt, durable before the caller sees the end of the answer.
+
+Writing is done in groups by one thread: while one transaction is being committed, the next group gathers. So the event
+loop never waits for a disk, a lone request pays one commit, and a thousand at once pay a few.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING, Protocol
+
+from jupyter_server_ext.errors import RsqlGatewayError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from jupyter_server_ext.messages import Entry
+
+
+class LedgerUnavailable(RsqlGatewayError):
+    """The ledger cannot be written, so no new work is taken: what is not recorded must not happen."""
+
+    status = 503
+    code = "ledger_unavailable"
+
+
+class LedgerStore(Protocol):
+    """Where entries are kept. Methods block and are called from one thread."""
+
+    def begin(self, begun: Sequence[Entry]) -> None:
+        """Remember that these requests are under way."""
+
+    def finish(self, ended: Sequence[Entry]) -> int:
+        """Append these entries durably; a repeat changes nothing."""
+
+    def close_unfinished(self) -> int:
+        """Turn what an earlier life left open into entries with status 0."""
+
+    def close(self) -> None:
+        """Give everything back."""
+
+
+class Ledger:
+    """Group commit over a store.
+
+    Args:
+        store: Where entries go; None keeps no records.
+        retry_seconds: Pause before a failed write is tried again.
+
+    Example:
+        >>> ledger = Ledger(None)
+        >>> ledger.healthy
+        True
+    """
+
+    def __init__(self, store: LedgerStore | None, *, retry_seconds: float = 1.0) -> None:
+        self._store = store
+        self._retry_seconds = retry_seconds
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="rsql-ledger")
+        self._begun: deque[Entry] = deque()
+        self._ended: deque[tuple[Entry, asyncio.Future[None]]] = deque()
+        self._wake = asyncio.Event()
+        self._writer: asyncio.Task[None] | None = None
+        self._closing = False
+        self.failure = ""
+        """Why the last write failed; empty when it did not."""
+
+    @property
+    def healthy(self) -> bool:
+        """Whether the last write succeeded."""
+        return not self.failure
+
+    def start(self) -> int:
+        """Close what an earlier life left open and begin writing; return how many requests that were."""
+        if self._store is None:
+            return 0
+        unfinished = self._store.close_unfinished()
+        self._writer = asyncio.get_running_loop().create_task(self._write(), name="rsql-ledger")
+        return unfinished
+
+    def begin(self, entry: Entry) -> None:
+        """Note that a request is under way; it is written with the next group, and nobody waits for it.
+
+        Raises:
+            LedgerUnavailable: Records cannot be written now.
+        """
+        if self.failure:
+            msg = "The gateway cannot record requests at the moment, so it takes none. Tell its administrator."
+            raise LedgerUnavailable(msg, retry_after=self._retry_seconds)
+        if self._store is not None:
+            self._begun.append(entry)
+            self._wake.set()
+
+    async def finish(self, entry: Entry) -> None:
+        """Record how a request ended; returns when that is on disk.
+
+        The entry is kept and written later even when the caller of this method is cancelled.
+        """
+        if self._store is None:
+            return
+        done = asyncio.get_running_loop().create_future()
+        self._ended.append((entry, done))
+        self._wake.set()
+        await done
+
+    async def close(self) -> None:
+        """Write what is left, then stop."""
+        self._closing = True
+        self._wake.set()
+        if self._writer is not None:
+            await self._writer
+        if self._store is not None:
+            await asyncio.get_running_loop().run_in_executor(self._thread, self._store.close)
+        self._thread.shutdown()
+
+    async def _write(self) -> None:
+        loop = asyncio.get_running_loop()
+        while not (self._closing and not self._begun and not self._ended):
+            await self._wake.wait()
+            self._wake.clear()
+            while self._begun or self._ended:
+                begun, ended = list(self._begun), list(self._ended)
+                try:
+                    await loop.run_in_executor(self._thread, self._commit, begun, [entry for entry, _ in ended])
+                except Exception as error:  # noqa: BLE001 - any failure of any driver: nothing may be lost, so keep and retry
+                    self.failure = type(error).__name__
+                    await asyncio.sleep(self._retry_seconds)
+                    if self._closing:
+                        return
+                    continue
+                self.failure = ""
+                for _ in begun:
+                    self._begun.popleft()
+                for _, done in ended:
+                    self._ended.popleft()
+                    if not done.cancelled():
+                        done.set_result(None)
+
+    def _commit(self, begun: list[Entry], ended: list[Entry]) -> None:
+        if self._store is None:
+            return
+        over = {(entry.request_id, entry.attempt) for entry in ended}
+        if still_open := [entry for entry in begun if (entry.request_id, entry.attempt) not in over]:
+            self._store.begin(still_open)
+        if ended:
+            self._store.finish(ended)

@@ -1,0 +1,385 @@
+"""The ledger in SQL: SQLite on one machine, PostgreSQL for many. Through SQLAlchemy Core, with Alembic migrations.
+
+All methods block; ``ledger.py`` calls them from one thread. Writes come in groups, one transaction each, and a repeated
+delivery of the same (request_id, attempt) changes nothing.
+
+The entries of each instance form a hash chain: ``chain_hash = sha256(previous chain_hash + content_hash)``.
+Forgetting a caller blanks the content but keeps its hash, so the chain stays whole; retention moves its start forward.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from contextlib import contextmanager
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from zoneinfo import ZoneInfo
+
+import sqlalchemy as sa
+
+from jupyter_server_ext.errors import ConfigError
+from jupyter_server_ext.messages import Entry, Usage
+from jupyter_server_ext.storage.schema import chains, entries, requests_open, totals
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+
+_HEAD = "0001"
+_GENESIS = "0" * 64
+_HASHED = tuple(c.name for c in entries.columns if c.name not in {"forgotten", "content_hash", "chain_hash"})
+_MIGRATION_LOCK = 7_715_101  # any number; two gateways that start together take turns
+
+
+class SqlLedgerStore:
+    """The ledger's tables in one database.
+
+    Args:
+        url: ``sqlite:///path`` or ``postgresql://…``.
+        instance: Stable name of this gateway, such as ``127.0.0.1:8899``; what it left open is its own to close.
+        zone: Time zone whose midnight begins a day of the totals.
+
+    Raises:
+        ConfigError: The database cannot be opened, or a newer version has written it.
+
+    Example:
+        >>> store = SqlLedgerStore("sqlite://", instance="test")
+        >>> store.finish([Entry("r1", at=0.0, caller="ada")])
+        1
+    """
+
+    def __init__(self, url: str, *, instance: str, zone: str = "UTC") -> None:
+        self._engine = _engine(url)
+        self._instance = instance
+        self._zone = ZoneInfo(zone)
+        try:
+            self._migrate()
+            self._number, self._chain = self._end_of_chain()
+        except sa.exc.SQLAlchemyError as error:
+            safe = sa.make_url(url).render_as_string(hide_password=True)
+            msg = f"The ledger {safe} cannot be opened ({_reason(error)}). Check its path, permissions and server."
+            raise ConfigError(msg) from None
+
+    # Writing
+
+    def begin(self, begun: Sequence[Entry]) -> None:
+        """Remember that these requests are under way, with what they hold."""
+        rows = [{"instance": self._instance} | _request_row(entry) for entry in begun]
+        with self._engine.begin() as db:
+            db.execute(_insert(db, requests_open).on_conflict_do_nothing(), rows)
+
+    def finish(self, ended: Sequence[Entry]) -> int:
+        """Append these entries, durably, and drop them from the open ones.
+
+        Returns:
+            How many were new.
+        """
+        with self._engine.begin() as db:
+            new = self._not_yet_there(db, ended)
+            number, chain = self._number, self._chain
+            rows = []
+            for entry in new:
+                number += 1
+                row = self._entry_row(entry, number)
+                chain = _link(chain, row["content_hash"])
+                rows.append(row | {"chain_hash": chain})
+            if rows:
+                db.execute(sa.insert(entries), rows)
+                self._add_to_totals(db, rows)
+            for entry in ended:
+                db.execute(_close_one, {"r": entry.request_id, "a": entry.attempt})
+        self._number, self._chain = number, chain
+        return len(rows)
+
+    def close_unfinished(self) -> int:
+        """Turn what an earlier life of this instance left open into entries with status 0; return how many."""
+        with self._engine.connect() as db:
+            own = sa.select(requests_open).where(requests_open.c.instance == self._instance)
+            ended = [_from_row(row, status=0, error="gateway_stopped") for row in db.execute(own).mappings()]
+        return self.finish(ended) if ended else 0
+
+    def _not_yet_there(self, db: sa.Connection, ended: Sequence[Entry]) -> list[Entry]:
+        """The entries without those already delivered, and without repeats within the group."""
+        ids = {entry.request_id for entry in ended}
+        known = sa.select(entries.c.request_id, entries.c.attempt).where(entries.c.request_id.in_(ids))
+        seen = {(row[0], row[1]) for row in db.execute(known)}
+        new = []
+        for entry in ended:
+            if (entry.request_id, entry.attempt) not in seen:
+                seen.add((entry.request_id, entry.attempt))
+                new.append(entry)
+        return new
+
+    def _entry_row(self, entry: Entry, number: int) -> dict[str, Any]:
+        row = {"instance": self._instance, "number": number} | _request_row(entry)
+        row |= {
+            "status": entry.status,
+            "error": entry.error,
+            "attempts": entry.attempts,
+            "queue_seconds": entry.queue_seconds,
+            "upstream_seconds": entry.upstream_seconds,
+            "first_token_seconds": entry.first_token_seconds,
+            "duration_seconds": entry.duration_seconds,
+            "cached": entry.cached,
+            "day": self.day(entry.at),
+        }
+        return row | {"content_hash": _content_hash(row), "forgotten": False}
+
+    def _add_to_totals(self, db: sa.Connection, rows: Iterable[dict[str, Any]]) -> None:
+        sums: dict[tuple[str, ...], dict[str, int]] = {}
+        for row in rows:
+            key = tuple(row[name] for name in _TOTAL_KEYS)
+            total = sums.setdefault(key, dict.fromkeys(_TOTAL_SUMS, 0))
+            for name, amount in _amounts(row).items():
+                total[name] += amount
+        statement = _insert(db, totals)
+        added = {name: totals.c[name] + statement.excluded[name] for name in _TOTAL_SUMS}
+        statement = statement.on_conflict_do_update(index_elements=list(_TOTAL_KEYS), set_=added)
+        db.execute(statement, [dict(zip(_TOTAL_KEYS, key, strict=True)) | total for key, total in sums.items()])
+
+    # Reading
+
+    def day(self, at: float) -> str:
+        """The calendar day of a Unix time in the ledger's zone, ``2026-11-21``."""
+        return datetime.fromtimestamp(at, self._zone).date().isoformat()
+
+    def totals(self, *, since: str, until: str = "9999", caller: str | None = None) -> list[dict[str, Any]]:
+        """Sums per day, caller, tenant, model and task, for the days ``since`` to ``until`` (inclusive)."""
+        query = sa.select(totals).where(totals.c.day >= since, totals.c.day <= until)
+        if caller is not None:
+            query = query.where(totals.c.caller == caller)
+        with self._engine.connect() as db:
+            return [dict(row) for row in db.execute(query.order_by(totals.c.day)).mappings()]
+
+    def read(self, *, since: float = 0.0, caller: str | None = None, limit: int | None = None) -> list[Entry]:
+        """Entries begun at or after ``since``, newest first."""
+        query = sa.select(entries).where(entries.c.at >= since, sa.not_(entries.c.forgotten))
+        if caller is not None:
+            query = query.where(entries.c.caller == caller)
+        with self._engine.connect() as db:
+            newest = query.order_by(entries.c.at.desc()).limit(limit)
+            return [_from_row(row) for row in db.execute(newest).mappings()]
+
+    def verify(self) -> list[str]:
+        """Check every chain; return what is wrong, one sentence each, empty when all is well."""
+        problems: list[str] = []
+        with self._engine.connect() as db:
+            starts = {row.instance: (row.first_number, row.first_hash) for row in db.execute(sa.select(chains))}
+            ordered = sa.select(entries).order_by(entries.c.instance, entries.c.number)
+            instance, number, chain = "", 0, _GENESIS
+            for mapping in db.execution_options(yield_per=1000).execute(ordered).mappings():
+                row = dict(mapping)
+                if row["instance"] != instance:
+                    instance = row["instance"]
+                    first, chain = starts.get(instance, (1, _GENESIS))
+                    number = first - 1
+                number += 1
+                problems += _check_row(row, number, chain)
+                number, chain = row["number"], row["chain_hash"]
+        return problems
+
+    # Forgetting
+
+    def forget(self, caller: str, *, chunk: int = 500) -> int:
+        """Blank everything that names this caller, in chunks; sums of money stay in the totals without the name."""
+        gone = 0
+        while batch := self._forget_some(caller, chunk):
+            gone += batch
+        with self._engine.begin() as db:
+            db.execute(sa.delete(totals).where(totals.c.caller == caller))
+            db.execute(sa.delete(requests_open).where(requests_open.c.caller == caller))
+        return gone
+
+    def _forget_some(self, caller: str, chunk: int) -> int:
+        with self._engine.begin() as db:
+            some = sa.select(entries.c.instance, entries.c.number).where(entries.c.caller == caller).limit(chunk)
+            keys = [tuple(row) for row in db.execute(some)]
+            if keys:
+                blank = {"caller": "", "tenant": "", "prompt_hash": "", "forgotten": True}
+                here = sa.tuple_(entries.c.instance, entries.c.number).in_(keys)
+                db.execute(sa.update(entries).where(here).values(**blank))
+            return len(keys)
+
+    def expire(self, before: float, *, chunk: int = 500) -> int:
+        """Delete entries begun before a Unix time, oldest first and in chunks; their chain then starts later."""
+        gone = 0
+        while batch := self._expire_some(before, chunk):
+            gone += batch
+        return gone
+
+    def _expire_some(self, before: float, chunk: int) -> int:
+        """Delete the longest run of old entries from the start of each chain, at most ``chunk`` each."""
+        with self._engine.begin() as db:
+            gone = 0
+            for instance in db.execute(sa.select(entries.c.instance).distinct()).scalars().all():
+                own = entries.c.instance == instance
+                oldest = sa.select(entries.c.number, entries.c.at, entries.c.chain_hash).where(own)
+                run = []
+                for row in db.execute(oldest.order_by(entries.c.number).limit(chunk)).all():
+                    if row.at >= before:
+                        break
+                    run.append(row)
+                if run:
+                    db.execute(sa.delete(entries).where(own, entries.c.number <= run[-1].number))
+                    start = {"instance": instance, "first_number": run[-1].number + 1, "first_hash": run[-1].chain_hash}
+                    statement = _insert(db, chains)
+                    moved = {name: statement.excluded[name] for name in ("first_number", "first_hash")}
+                    db.execute(statement.on_conflict_do_update(index_elements=["instance"], set_=moved), start)
+                gone += len(run)
+            return gone
+
+    # Opening and closing
+
+    def close(self) -> None:
+        """Give the connections back."""
+        self._engine.dispose()
+
+    def _migrate(self) -> None:
+        with self._engine.begin() as db:
+            if db.dialect.name == "postgresql":
+                db.execute(sa.text("SELECT pg_advisory_xact_lock(:n)"), {"n": _MIGRATION_LOCK})
+            version = _version(db)
+            if version == _HEAD:
+                return  # the usual start: Alembic is not even imported
+            if version is not None and version > _HEAD:
+                msg = f"A newer rsql has written this ledger (version {version}, this one knows {_HEAD}). Upgrade rsql."
+                raise ConfigError(msg)
+            from alembic import command
+            from alembic.config import Config
+
+            config = Config()
+            config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
+            config.attributes["connection"] = db
+            command.upgrade(config, "head")
+
+    def _end_of_chain(self) -> tuple[int, str]:
+        with self._engine.connect() as db:
+            own = entries.c.instance == self._instance
+            last = sa.select(entries.c.number, entries.c.chain_hash).where(own).order_by(entries.c.number.desc())
+            if row := db.execute(last.limit(1)).first():
+                return row.number, row.chain_hash
+            start = db.execute(sa.select(chains).where(chains.c.instance == self._instance)).first()
+            return (start.first_number - 1, start.first_hash) if start else (0, _GENESIS)
+
+
+_TOTAL_KEYS = ("day", "caller", "tenant", "model", "task")
+_TOTAL_SUMS = (
+    *("requests", "errors", "cache_hits"),
+    *("prompt_tokens", "completion_tokens", "cached_tokens", "cost_nanodollars"),
+)
+_close_one = sa.delete(requests_open).where(
+    requests_open.c.request_id == sa.bindparam("r"), requests_open.c.attempt == sa.bindparam("a")
+)
+
+
+def _amounts(row: dict[str, Any]) -> dict[str, int]:
+    """What one entry adds to its totals; a request counts once, however many attempts it took."""
+    last = row["attempt"] == row["attempts"] or row["status"] == 0
+    return {
+        "requests": int(last),
+        "errors": int(last and not 200 <= row["status"] < 300),
+        "cache_hits": int(row["cached"]),
+        **{name: row[name] for name in _TOTAL_SUMS[3:]},
+    }
+
+
+def _request_row(entry: Entry) -> dict[str, Any]:
+    return {
+        "request_id": entry.request_id,
+        "attempt": entry.attempt,
+        "at": entry.at,
+        "caller": entry.caller,
+        "tenant": entry.tenant,
+        "task": entry.task,
+        "model": entry.model,
+        "key": entry.key,
+        "prompt_tokens": entry.usage.prompt_tokens,
+        "completion_tokens": entry.usage.completion_tokens,
+        "cached_tokens": entry.usage.cached_tokens,
+        "estimated": entry.usage.estimated,
+        "cost_nanodollars": entry.cost_nanodollars,
+        "prompt_hash": entry.prompt_hash,
+    }
+
+
+_USAGE = ("prompt_tokens", "completion_tokens", "cached_tokens", "estimated")
+_ENTRY = {name for name in Entry.__dataclass_fields__ if name != "usage"}
+
+
+def _from_row(row: Any, **changes: Any) -> Entry:
+    values = {name: row[name] for name in _ENTRY if name in row}
+    return Entry(**(values | changes), usage=Usage(**{name: row[name] for name in _USAGE}))
+
+
+def _content_hash(row: dict[str, Any]) -> str:
+    content = json.dumps([row[name] for name in _HASHED], separators=(",", ":"), ensure_ascii=True)
+    return hashlib.sha256(content.encode()).hexdigest()
+
+
+def _link(chain: str, content: str) -> str:
+    return hashlib.sha256((chain + content).encode()).hexdigest()
+
+
+def _check_row(row: dict[str, Any], number: int, chain: str) -> list[str]:
+    where = f"{row['instance']} #{row['number']}"
+    problems = []
+    if row["number"] != number:
+        problems.append(f"{where}: entries {number} to {row['number'] - 1} are missing.")
+    elif row["chain_hash"] != _link(chain, row["content_hash"]):
+        problems.append(f"{where}: the chain is broken here; an entry was changed, removed or put in.")
+    if not row["forgotten"] and _content_hash(row) != row["content_hash"]:
+        problems.append(f"{where}: the entry was changed after it was written.")
+    return problems
+
+
+def _insert(db: sa.Connection, table: sa.Table) -> Any:
+    """The dialect's INSERT, which knows ON CONFLICT."""
+    from sqlalchemy.dialects import postgresql, sqlite
+
+    dialect = postgresql if db.dialect.name == "postgresql" else sqlite
+    return dialect.insert(table)
+
+
+def _version(db: sa.Connection) -> str | None:
+    if not sa.inspect(db).has_table("alembic_version"):
+        return None
+    return db.execute(sa.text("SELECT version_num FROM alembic_version")).scalar()
+
+
+def _engine(url: str) -> sa.Engine:
+    try:
+        parsed = sa.make_url(url)
+        if parsed.drivername in {"postgresql", "postgres"}:
+            parsed = parsed.set(drivername="postgresql+psycopg")
+        engine = sa.create_engine(parsed, pool_pre_ping=parsed.drivername.startswith("postgresql"))
+    except (sa.exc.ArgumentError, ModuleNotFoundError, sa.exc.NoSuchModuleError) as error:
+        msg = f"The ledger's URL is not usable ({_reason(error)}). Use sqlite:///path or postgresql://…"
+        raise ConfigError(msg) from None
+    if engine.dialect.name == "sqlite":
+        sa.event.listen(engine, "connect", _prepare_sqlite)
+    return engine
+
+
+def _prepare_sqlite(connection: Any, _record: object) -> None:
+    """WAL lets readers go on while a group is written; FULL makes each commit survive a power cut."""
+    cursor = connection.cursor()
+    for pragma in ("journal_mode=WAL", "synchronous=FULL", "busy_timeout=5000"):
+        cursor.execute(f"PRAGMA {pragma}")
+    cursor.close()
+
+
+def _reason(error: Exception) -> str:
+    """The driver's own words, first line, without statement and parameters."""
+    words = str(getattr(error, "orig", None) or error)
+    return words.splitlines()[0][:200]
+
+
+@contextmanager
+def opened(url: str, *, instance: str, zone: str = "UTC") -> Iterator[SqlLedgerStore]:
+    """A store for one command, closed at its end."""
+    store = SqlLedgerStore(url, instance=instance, zone=zone)
+    try:
+        yield store
+    finally:
+        store.close()

@@ -1,0 +1,269 @@
+"""The ledger: durable groups, one entry per attempt, a chain that shows tampering, totals that match."""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+import subprocess
+import sys
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from jupyter_server_ext.errors import ConfigError
+from jupyter_server_ext.ledger import Ledger, LedgerUnavailable
+from jupyter_server_ext.messages import Entry, Usage
+from jupyter_server_ext.storage.sql import SqlLedgerStore
+
+
+@pytest.fixture
+def url(tmp_path):
+    return f"sqlite:///{tmp_path / 'ledger.db'}"
+
+
+@pytest.fixture
+def store(url):
+    store = SqlLedgerStore(url, instance="one")
+    yield store
+    store.close()
+
+
+def entry(number, **changes):
+    values = {"at": 1000.0 + number, "caller": "ada", "tenant": "stats101", "model": "m", "usage": Usage(10, 5)}
+    return Entry(f"r{number}", **(values | {"attempts": 1} | changes))
+
+
+def test_what_is_written_is_read_back_newest_first(store):
+    wanted = [entry(1, cost_nanodollars=7, first_token_seconds=0.25), entry(2, status=429, error="rate_limit")]
+    assert store.finish(wanted) == 2
+    assert store.read() == wanted[::-1]
+    assert store.read(caller="bob") == []
+
+
+def test_a_repeated_delivery_changes_nothing(store):
+    store.finish([entry(1), entry(1)])
+    assert store.finish([entry(1, status=500), entry(2)]) == 1
+    assert [e.request_id for e in store.read()] == ["r2", "r1"]
+    assert store.totals(since="")[0]["requests"] == 2
+
+
+def test_attempts_have_entries_of_their_own_and_count_as_one_request(store):
+    store.finish([entry(1, attempt=1, attempts=0, status=503, usage=Usage()), entry(1, attempt=2, attempts=2)])
+    (total,) = store.totals(since="")
+    assert (total["requests"], total["errors"], total["prompt_tokens"]) == (1, 0, 10)
+    assert len(store.read()) == 2
+
+
+def test_days_are_those_of_the_configured_zone(url):
+    store = SqlLedgerStore(url, instance="one", zone="America/New_York")
+    store.finish([entry(1, at=1_700_000_000.0), entry(2, at=1_700_040_000.0)])  # 2023-11-14 17:13 and 2023-11-15 04:20
+    assert [total["day"] for total in store.totals(since="2023-11-14")] == ["2023-11-14", "2023-11-15"]
+    assert len(store.totals(since="2023-11-15")) == 1
+    store.close()
+
+
+def test_a_new_life_of_the_instance_closes_what_was_left_open(store, url):
+    store.begin([entry(1, cost_nanodollars=9), entry(2)])
+    store.finish([entry(2)])
+    other = SqlLedgerStore(url, instance="two")
+    assert other.close_unfinished() == 0, "another gateway's requests may still be under way"
+    again = SqlLedgerStore(url, instance="one")
+    assert again.close_unfinished() == 1
+    left = next(e for e in again.read() if e.request_id == "r1")
+    assert (left.status, left.error, left.cost_nanodollars) == (0, "gateway_stopped", 9)
+    assert again.close_unfinished() == 0
+    assert again.verify() == []
+    other.close()
+    again.close()
+
+
+@pytest.mark.parametrize(
+    ("tamper", "words"),
+    [
+        ("UPDATE entries SET cost_nanodollars = 1 WHERE number = 2", "changed after it was written"),
+        ("UPDATE entries SET caller = 'eve' WHERE number = 2", "changed after it was written"),
+        ("DELETE FROM entries WHERE number = 2", "missing"),
+        ("UPDATE entries SET content_hash = 'x' WHERE number = 2", "chain is broken"),
+    ],
+)
+def test_tampering_is_seen(store, tmp_path, tamper, words):
+    store.finish([entry(n) for n in range(1, 5)])
+    assert store.verify() == []
+    with sqlite3.connect(tmp_path / "ledger.db") as db:
+        db.execute(tamper)
+    db.close()
+    assert any(words in problem for problem in store.verify())
+
+
+def test_the_chain_goes_on_after_a_restart(store, url):
+    store.finish([entry(1)])
+    again = SqlLedgerStore(url, instance="one")
+    again.finish([entry(2)])
+    assert again.verify() == []
+    again.close()
+
+
+def test_forgetting_a_caller_keeps_the_chain_whole(store):
+    store.finish([entry(n, caller=("ada", "bob")[n % 2]) for n in range(20)])
+    assert store.forget("ada", chunk=3) == 10
+    assert {e.caller for e in store.read()} == {"bob"}
+    assert {t["caller"] for t in store.totals(since="")} == {"bob"}
+    assert store.verify() == []
+
+
+def test_retention_moves_the_start_of_the_chain(store, url):
+    store.finish([entry(n) for n in range(20)])
+    assert store.expire(1010.0, chunk=3) == 10
+    assert len(store.read()) == 10
+    assert store.verify() == []
+    again = SqlLedgerStore(url, instance="one")
+    assert again.expire(9999.0) == 10
+    again.finish([entry(50)])
+    assert again.verify() == []
+    again.close()
+
+
+def test_a_newer_ledger_is_not_touched(url, tmp_path):
+    SqlLedgerStore(url, instance="one").close()
+    with sqlite3.connect(tmp_path / "ledger.db") as db:
+        db.execute("UPDATE alembic_version SET version_num = '9999'")
+    db.close()
+    with pytest.raises(ConfigError, match="newer rsql"):
+        SqlLedgerStore(url, instance="one")
+
+
+@pytest.mark.parametrize("url", ["sqlite:////nowhere/at/all.db", "mysterydb://x", "not a url"])
+def test_a_ledger_that_cannot_be_opened_says_so(url):
+    with pytest.raises(ConfigError, match=r"Check|Use sqlite"):
+        SqlLedgerStore(url, instance="one")
+
+
+def test_the_password_is_not_in_the_error():
+    with pytest.raises(ConfigError) as caught:
+        SqlLedgerStore("postgresql://rsql:hunter2@127.0.0.1:1/none", instance="one")
+    assert "hunter2" not in str(caught.value)
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.lists(st.tuples(st.integers(0, 8), st.sampled_from("ab"), st.integers(0, 99)), max_size=30))
+def test_totals_are_the_sums_of_the_entries(requests):
+    store = SqlLedgerStore("sqlite://", instance="one")
+    for number, caller, tokens in requests:
+        store.finish([entry(number, caller=caller, usage=Usage(tokens, 1))])
+    for caller in "ab":
+        own = [e for e in store.read() if e.caller == caller]
+        sums = store.totals(since="", caller=caller)
+        assert sum(t["prompt_tokens"] for t in sums) == sum(e.usage.prompt_tokens for e in own)
+        assert sum(t["requests"] for t in sums) == len(own)
+    store.close()
+
+
+# The group commit
+
+
+class CountingStore:
+    """Counts transactions, and fails as often as it is told."""
+
+    def __init__(self, failures=0):
+        self.failures, self.groups, self.begun = failures, [], []
+
+    def begin(self, begun):
+        self.begun += begun
+
+    def finish(self, ended):
+        if self.failures:
+            self.failures -= 1
+            raise OSError("disk full")
+        self.groups.append([e.request_id for e in ended])
+        return len(ended)
+
+    def close_unfinished(self):
+        return 0
+
+    def close(self):
+        self.closed = True
+
+
+@pytest.mark.asyncio
+async def test_many_at_once_share_a_few_commits():
+    store = CountingStore()
+    ledger = Ledger(store)
+    ledger.start()
+    await asyncio.gather(*(ledger.finish(entry(n)) for n in range(200)))
+    await ledger.close()
+    assert sorted(sum(store.groups, [])) == sorted(f"r{n}" for n in range(200))
+    assert len(store.groups) < 10
+
+
+@pytest.mark.asyncio
+async def test_a_failing_disk_loses_nothing_and_refuses_new_work():
+    store = CountingStore(failures=2)
+    ledger = Ledger(store, retry_seconds=0.01)
+    ledger.start()
+    waiting = asyncio.create_task(ledger.finish(entry(1)))
+    while ledger.healthy:
+        await asyncio.sleep(0)
+    with pytest.raises(LedgerUnavailable) as refused:
+        ledger.begin(entry(2))
+    assert refused.value.status == 503
+    await waiting
+    assert ledger.healthy
+    assert store.groups == [["r1"]]
+    await ledger.close()
+
+
+@pytest.mark.asyncio
+async def test_an_entry_is_written_although_its_request_was_cancelled():
+    store = CountingStore()
+    ledger = Ledger(store)
+    ledger.start()
+    task = asyncio.create_task(ledger.finish(entry(1)))
+    await asyncio.sleep(0)
+    task.cancel()
+    await ledger.close()
+    assert store.groups == [["r1"]]
+
+
+KILLED = """
+import asyncio, sys
+from jupyter_server_ext.ledger import Ledger
+from jupyter_server_ext.messages import Entry
+from jupyter_server_ext.storage.sql import SqlLedgerStore
+
+async def main():
+    ledger = Ledger(SqlLedgerStore(sys.argv[1], instance="one"))
+    print("closed", ledger.start(), flush=True)
+    first = int(sys.argv[2])
+    for number in range(first, first + 10_000):
+        entry = Entry(f"r{number}", at=float(number), caller="ada", attempts=1)
+        ledger.begin(entry)
+        await ledger.finish(entry)
+        print(number, flush=True)
+
+asyncio.run(main())
+"""
+
+
+def test_kill_minus_nine_loses_no_entry_whose_end_was_seen(url):
+    seen, first = [], 0
+    for _ in range(4):
+        process = subprocess.Popen([sys.executable, "-c", KILLED, url, str(first)], stdout=subprocess.PIPE, text=True)
+        lines = iter(process.stdout.readline, "")
+        next(lines)
+        for line in lines:
+            seen.append(int(line))
+            if len(seen) % 25 == 0:
+                break
+        process.kill()
+        seen += [int(line) for line in lines if line.endswith("\n")]
+        process.stdout.close()
+        process.wait()
+        first = seen[-1] + 2
+    store = SqlLedgerStore(url, instance="one")
+    store.close_unfinished()
+    written = {e.request_id for e in store.read()}
+    assert {f"r{n}" for n in seen} <= written
+    assert store.verify() == []
+    assert sum(t["requests"] for t in store.totals(since="")) == len(written)
+    store.close()
