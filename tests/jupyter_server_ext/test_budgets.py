@@ -1,0 +1,120 @@
+"""Budgets hold under concurrency, in every calendar, and say when they are full again."""
+
+from __future__ import annotations
+
+from contextlib import ExitStack
+from datetime import datetime
+from zoneinfo import ZoneInfo
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from jupyter_server_ext.budgets import Budgets
+from jupyter_server_ext.errors import LimitExceeded
+from jupyter_server_ext.messages import Caller
+from jupyter_server_ext.settings import CallerLimits, Settings, TenantSettings
+
+ADA, BOB = Caller("ada", "stats101"), Caller("bob", "stats101")
+DOLLAR = 1_000_000_000
+
+
+def at(text, zone="UTC"):
+    return lambda: datetime.fromisoformat(text).replace(tzinfo=ZoneInfo(zone)).timestamp()
+
+
+def test_a_hundred_at_once_spend_no_more_than_the_budget():
+    budgets = Budgets(Settings(caller=CallerLimits(usd_per_day=1.0)), clock=at("2026-11-21T12:00"))
+    with ExitStack() as open_requests:
+        passed = 0
+        for _ in range(100):
+            try:
+                open_requests.enter_context(budgets.hold(ADA, DOLLAR // 20)).settle(DOLLAR // 20)
+            except LimitExceeded:
+                continue
+            passed += 1
+    assert passed == 20
+    assert budgets.spent(ADA, "day").amount == DOLLAR
+
+
+def test_what_was_held_too_much_is_given_back():
+    budgets = Budgets(Settings(caller=CallerLimits(usd_per_day=1.0)), clock=at("2026-11-21T12:00"))
+    with budgets.hold(ADA, DOLLAR) as hold:
+        assert budgets.spent(ADA, "day").remaining == 0
+        hold.settle(1)
+    with pytest.raises(ZeroDivisionError), budgets.hold(ADA, DOLLAR // 2):
+        1 / 0  # noqa: B018
+    assert budgets.spent(ADA, "day").amount == 1
+
+
+def test_all_budgets_or_none_are_charged():
+    tenant = TenantSettings("stats101", limits=CallerLimits(usd_per_month=0.5))
+    budgets = Budgets(Settings(tenants=(tenant,)), clock=at("2026-11-21T12:00"))
+    with budgets.hold(ADA, DOLLAR // 2) as hold:
+        hold.settle(DOLLAR // 2)
+    with (
+        pytest.raises(LimitExceeded, match=r"Your group's budget of \$0.50 for this month") as refused,
+        budgets.hold(BOB, 1),
+    ):
+        pass
+    assert budgets.spent(BOB, "day").amount == 0
+    assert refused.value.code == "budget_exceeded"
+    with budgets.hold(Caller("eve"), DOLLAR):
+        pass  # another group
+
+
+@pytest.mark.parametrize(
+    ("now", "zone", "hours"),
+    [
+        ("2026-11-21T12:00", "UTC", 12),
+        ("2026-03-29T00:30", "Europe/Berlin", 22.5),  # the day the clocks go forward has 23 hours
+        ("2026-10-25T00:30", "Europe/Berlin", 24.5),  # and this one 25
+    ],
+)
+def test_a_day_ends_at_midnight_where_the_gateway_is(now, zone, hours):
+    budgets = Budgets(Settings(everyone=CallerLimits(usd_per_day=0.0)), clock=at(now, zone), zone=zone)
+    with pytest.raises(LimitExceeded) as refused, budgets.hold(ADA, 1):
+        pass
+    assert refused.value.retry_after == pytest.approx(hours * 3600)
+
+
+def test_a_month_ends_with_its_last_day():
+    budgets = Budgets(Settings(caller=CallerLimits(usd_per_month=0.0)), clock=at("2028-02-28T00:00"))
+    with pytest.raises(LimitExceeded) as refused, budgets.hold(ADA, 1):
+        pass
+    assert refused.value.retry_after == 2 * 86_400  # a leap year
+
+
+def test_a_new_day_starts_empty_and_the_month_goes_on():
+    now = [at("2026-11-21T23:59")()]
+    budgets = Budgets(Settings(caller=CallerLimits(usd_per_day=1.0)), clock=lambda: now[0])
+    with budgets.hold(ADA, DOLLAR) as hold:
+        now[0] += 120
+        hold.settle(DOLLAR)
+    assert budgets.spent(ADA, "day").amount == 0
+    assert budgets.spent(ADA, "month").amount == DOLLAR
+
+
+def test_what_the_ledger_remembers_counts():
+    budgets = Budgets(Settings(caller=CallerLimits(usd_per_day=1.0)), clock=at("2026-11-21T12:00"))
+    budgets.restore({("ada", "stats101"): {"2026-11-20": 5, "2026-11-21": 7}})
+    assert budgets.spent(ADA, "day") == (7, DOLLAR)
+    assert budgets.spent(ADA, "month").amount == 12
+    budgets.forget_old()
+    assert budgets.spent(ADA, "month").amount == 12
+
+
+@given(st.lists(st.tuples(st.sampled_from([ADA, BOB]), st.integers(0, 50), st.integers(0, 50)), max_size=40))
+def test_no_budget_is_passed_when_estimates_are_not_below_the_cost(requests):
+    settings = Settings(caller=CallerLimits(usd_per_day=100e-9), everyone=CallerLimits(usd_per_day=150e-9))
+    budgets = Budgets(settings, clock=at("2026-11-21T12:00"))
+    paid = {"ada": 0, "bob": 0}
+    for caller, cost, extra in requests:
+        try:
+            with budgets.hold(caller, cost + extra) as hold:
+                hold.settle(cost)
+        except LimitExceeded:
+            continue
+        paid[caller.name] += cost
+    assert budgets.spent(ADA, "day").amount == paid["ada"] <= 100
+    assert sum(paid.values()) <= 150
