@@ -1,0 +1,1 @@
+"""Questions about frames, R objects, code, errors and terms."""

@@ -1,0 +1,1 @@
+"""Questions about a schema, answered in SQL."""

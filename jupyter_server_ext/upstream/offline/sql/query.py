@@ -1,0 +1,105 @@
+"""What a question asks for, in terms of its mentions: the values between reading a question and building SQL."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+Aggregate = Literal["", "count", "sum", "avg", "min", "max"]
+Operator = Literal["=", "!=", "<", "<=", ">", ">=", "between", "in", "not in", "like", "not like", "null", "not null"]
+Part = Literal["", "year", "quarter", "month", "week", "day", "weekday", "hour", "date"]
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """A column, a part of a date, or an aggregate of one.
+
+    Args:
+        mention: Index of the mention that names it; None for ``*``.
+        aggregate: The function over it.
+        distinct: Count different values only.
+        part: The part of a date that is meant.
+        share: A percentage of rows that satisfy these conditions, instead of the mention.
+    """
+
+    mention: int | None = None
+    aggregate: Aggregate = ""
+    distinct: bool = False
+    part: Part = ""
+    share: tuple[Condition, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Value:
+    """A constant of a condition: text as written, or a number."""
+
+    text: str = ""
+    number: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Condition:
+    """A comparison. Its operands are constants, items, or aggregates over all rows (``overall``).
+
+    Args:
+        item: The left side; None when only the values say which column is meant.
+        operator: How it compares.
+        operands: Constants, or one item.
+        joined: How it is joined to the condition before it.
+        mention: The mention of the value, for conditions that only name a value.
+        overall: The operand is an aggregate over the whole table, as in "above average".
+    """
+
+    item: Item | None
+    operator: Operator
+    operands: tuple[Value | Item, ...] = ()
+    joined: Literal["and", "or"] = "and"
+    mention: int | None = None
+    overall: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """One term of an ordering."""
+
+    item: Item
+    descending: bool = False
+
+
+@dataclass(slots=True)
+class Draft:
+    """All that has been understood of a question so far.
+
+    Args:
+        select: What is asked for, in order.
+        where: Conditions on rows.
+        group: What the rows are grouped by.
+        having: Conditions on groups.
+        order: Ordering.
+        limit: Number of rows.
+        distinct: Repeated rows are not wanted.
+        everything: All columns are asked for.
+        without: Pairs of mentions: things (None: the subject) that have none of the others.
+        tables: Mentions of tables whose rows take part.
+        superlative: True when ``order`` and ``limit`` come from a superlative.
+        chart: Kind of chart asked for.
+        notes: Choices the answer should own up to.
+    """
+
+    select: list[Item] = field(default_factory=list)
+    where: list[Condition] = field(default_factory=list)
+    group: list[Item] = field(default_factory=list)
+    having: list[Condition] = field(default_factory=list)
+    order: list[Order] = field(default_factory=list)
+    limit: int | None = None
+    distinct: bool = False
+    everything: bool = False
+    without: list[tuple[int | None, int]] = field(default_factory=list)
+    tables: list[int] = field(default_factory=list)
+    superlative: bool = False
+    chart: str = ""
+    notes: list[str] = field(default_factory=list)
+
+
+class NotUnderstood(Exception):
+    """The question cannot be answered with certainty; the message says why, in a clause that ends a sentence."""

@@ -1,0 +1,98 @@
+"""From a question to a query: link, read, resolve, build; with the check that every word was understood."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from ..words import Token, tokens
+from .build import Builder, unqualify
+from .joins import Graph
+from .lexicon import FUNCTION_WORDS, RELATION_VERBS
+from .linking import link
+from .query import Draft, NotUnderstood
+from .reading import Reading, start
+from .resolve import Resolver
+from .rules.comparing import COMPARING, TIMES
+from .rules.folding import EXTREMES, FOLDING
+from .rules.grouping import GROUPING
+from .rules.ordering import SORTING, SUPERLATIVE
+from .rules.selecting import ASKING, select
+from .rules.valuing import EXCLUDING, VALUING
+
+if TYPE_CHECKING:
+    from sqlglot import exp
+
+    from .schema import Schema
+
+_OWNED = re.compile(
+    r"((?:‹C\d+› (?:, |and )*)+)(?:of|for|from|in)(?: (?:all|each|every|those|any|different))* ‹[TB](\d+)›"
+)
+_POSSESSED = re.compile(
+    r"‹[TB](\d+)› (?:(?:with|whose|who|that|which|and|their|its|has|have|having) )*((?:‹C\d+› ?(?:, |and )*)+)"
+)
+
+
+@dataclass(frozen=True)
+class Written:
+    """A query, what it was made from, and what should be owned up to."""
+
+    query: exp.Select
+    draft: Draft
+    resolver: Resolver
+    notes: tuple[str, ...] = ()
+
+
+def write(question: str, schema: Schema, dialect: str) -> Written:
+    """The query for a question.
+
+    Args:
+        question: The user's words.
+        schema: The tables of the prompt.
+        dialect: sqlglot's name of the dialect.
+
+    Raises:
+        NotUnderstood: A word, a value or the whole could not be placed.
+    """
+    said = tokens(question)
+    reading = read(said, schema)
+    check_understood(reading)
+    graph = Graph(schema, {token.stem for token in said})
+    resolver = Resolver(reading, graph)
+    query = Builder(resolver, reading.draft, dialect).build()
+    return Written(unqualify(query), reading.draft, resolver, tuple(dict.fromkeys(reading.draft.notes)))
+
+
+def read(said: list[Token], schema: Schema) -> Reading:
+    """The reading of a question after all rules."""
+    reading = start(said, link(said, schema), schema)
+    _own(reading)
+    for rules in (FOLDING, EXCLUDING, SORTING, SUPERLATIVE, COMPARING, TIMES, VALUING, GROUPING, EXTREMES, ASKING):
+        reading.apply(rules)
+    select(reading)
+    return reading
+
+
+def _own(reading: Reading) -> None:
+    """Note which table stands beside which column: "names of students", "student names"."""
+    for match in _POSSESSED.finditer(reading.text):
+        for number in re.findall(r"‹C(\d+)›", match[2]):
+            reading.owners.setdefault(int(number), int(match[1]))
+    for match in _OWNED.finditer(reading.text):
+        for number in re.findall(r"‹C(\d+)›", match[1]):
+            reading.owners[int(number)] = int(match[2])
+
+
+def check_understood(reading: Reading) -> None:
+    """Refuse to guess when words or values are left over.
+
+    Raises:
+        NotUnderstood: Naming them.
+    """
+    known = FUNCTION_WORDS | RELATION_VERBS
+    left = [word for word in reading.words() if word not in known and not re.fullmatch(r"\W+", word)]
+    left += [reading.mentions[number].text for kind, number in reading.marks() if kind in "VLNI"]
+    if left:
+        words = ", ".join(f"“{word}”" for word in dict.fromkeys(left))
+        raise NotUnderstood(f"I did not understand {words}")

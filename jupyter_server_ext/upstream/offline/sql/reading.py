@@ -1,0 +1,188 @@
+"""A question as marked text, and the small language in which the rules about it are written.
+
+Mentions stand in the text as marks such as ``‹T0›`` (a table) or ``‹N3›`` (a number); all other words are in lower case
+and articles are gone. A rule is a regular expression over that text, with ``{T:name}`` for a mark of a kind, and a
+function that notes what it means and returns what is left of the matched words. What no rule takes is what was not
+understood.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from .lexicon import ARTICLES
+from .query import Draft, Item
+
+if TYPE_CHECKING:
+    from ..words import Token
+    from .linking import Mention
+    from .schema import Schema
+
+_KINDS = {
+    "T": "[TB]",  # a table
+    "C": "[CB]",  # a column
+    "E": "[TCB]",  # either
+    "A": "A",  # an aggregate, folded by an earlier rule
+    "M": "[ACB]",  # a measure: aggregate or column
+    "X": "[ACBT]",  # anything that can be shown or ordered by
+    "V": "[VL]",  # a value
+    "W": "[VLN]",  # a value or number
+    "N": "N",
+    "I": "I",
+}
+_MACRO = re.compile(r"\{([A-Z])(?::(\w+))?\}")
+_MARK = re.compile(r"‹([A-Z])(\d+)›")
+
+
+def expand(pattern: str) -> re.Pattern[str]:
+    """Compile a rule's pattern: ``{T:x}`` is a mark of kind T whose number becomes the group ``x``.
+
+    Example:
+        >>> expand("names of {T:x}").search("show names of ‹T4›")["x"]
+        '4'
+    """
+
+    def macro(match: re.Match[str]) -> str:
+        kind, name = _KINDS[match[1]], match[2]
+        return rf"‹{kind}(?P<{name}>\d+)›" if name else rf"‹{kind}\d+›"
+
+    return re.compile(rf"(?<!\S)(?:{_MACRO.sub(macro, pattern)})(?!\S)")
+
+
+Handler = Callable[["Reading", re.Match[str]], str | None]
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """A pattern and what it means."""
+
+    pattern: re.Pattern[str]
+    handler: Handler
+
+
+class Rules(list[Rule]):
+    """Rules in the order in which they are tried.
+
+    Example:
+        >>> rules = Rules()
+        >>> @rules("please")
+        ... def politeness(reading, match):
+        ...     return ""
+        >>> len(rules)
+        1
+    """
+
+    def __call__(self, *patterns: str) -> Callable[[Handler], Handler]:
+        """Register a function for patterns; used as a decorator."""
+
+        def register(handler: Handler) -> Handler:
+            self.extend(Rule(expand(pattern), handler) for pattern in patterns)
+            return handler
+
+        return register
+
+
+@dataclass
+class Reading:
+    """A question while it is being read.
+
+    Args:
+        text: The marked text that is still to be understood.
+        mentions: What the marks stand for.
+        items: Aggregates folded into ``‹A…›`` marks.
+        owners: For a column's mention, the mention of the table that stands beside it.
+        draft: What has been understood.
+    """
+
+    text: str
+    mentions: list[Mention]
+    schema: Schema
+    items: dict[int, Item] = field(default_factory=dict)
+    owners: dict[int, int] = field(default_factory=dict)
+    draft: Draft = field(default_factory=Draft)
+
+    def apply(self, rules: Sequence[Rule]) -> None:
+        """Try each rule, everywhere in the text, in order."""
+        for rule in rules:
+            position = 0
+            while match := rule.pattern.search(self.text, position):
+                left = rule.handler(self, match)
+                if left is None:
+                    position = match.start() + 1
+                    continue
+                self.text = " ".join(f"{self.text[: match.start()]} {left} {self.text[match.end() :]}".split())
+                position = 0
+
+    def item(self, mark: str) -> Item:
+        """The item a mark's number or text stands for: a folded aggregate, else the plain mention."""
+        number = int(mark)
+        return self.items.get(number) or Item(number)
+
+    def fold(self, item: Item) -> str:
+        """Put an aggregate into the text as one mark."""
+        number = 1000 + len(self.items)
+        self.items[number] = item
+        return f"‹A{number}›"
+
+    def mention(self, mark: str) -> Mention:
+        """The mention a mark's number stands for."""
+        return self.mentions[int(mark)]
+
+    def add(self, mention: Mention) -> int:
+        """Add a mention that no single stretch of words stands for, and give its number."""
+        self.mentions.append(mention)
+        return len(self.mentions) - 1
+
+    def table_before(self, position: int) -> int | None:
+        """The last table mentioned before a place in the text, if any."""
+        marks = [m for m in _MARK.finditer(self.text, 0, position) if m[1] in "TB"]
+        return int(marks[-1][2]) if marks else None
+
+    def table_after(self, position: int) -> int | None:
+        """The first table mentioned after a place in the text, if any."""
+        match = next((m for m in _MARK.finditer(self.text, position) if m[1] in "TB"), None)
+        return int(match[2]) if match else None
+
+    def marks(self) -> list[tuple[str, int]]:
+        """Kind and number of the marks that are left, in order."""
+        return [(m[1], int(m[2])) for m in _MARK.finditer(self.text)]
+
+    def words(self) -> list[str]:
+        """The words that are left, without marks."""
+        return [word for word in self.text.split() if not _MARK.fullmatch(word)]
+
+
+_KEPT_MARKS = frozenset({",", "=", "<", ">", "!", "%"})
+_STOPS = frozenset({".", "?", ";", ":"})
+
+
+def start(question: Sequence[Token], mentions: Sequence[Mention], schema: Schema) -> Reading:
+    """The reading of a question before any rule has seen it."""
+    begins = {mention.start: number for number, mention in enumerate(mentions)}
+    pieces: list[str] = []
+    index = 0
+    while index < len(question):
+        number = begins.get(index)
+        if number is not None:
+            pieces.append(f"‹{mentions[number].letter}{number}›")
+            index = mentions[number].end
+            continue
+        pieces += _piece(question[index])
+        index += 1
+    while pieces and pieces[-1] == ".":
+        pieces.pop()
+    text = " ".join(pieces)
+    for before, after in ((" > =", " >="), (" < =", " <="), (" ! =", " !="), (" < >", " !="), (" = =", " =")):
+        text = text.replace(before, after)
+    return Reading(text, list(mentions), schema)
+
+
+def _piece(token: Token) -> list[str]:
+    if token.lower in ARTICLES:
+        return []
+    if token.kind == "mark":
+        return [token.text] if token.text in _KEPT_MARKS else ["."] if token.text in _STOPS else []
+    return [token.lower]

@@ -1,0 +1,203 @@
+"""Decide which column each mention means, by its fit, the tables spoken of beside it, and the joins it would need."""
+
+from __future__ import annotations
+
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+from .query import Condition, Item, NotUnderstood, Value
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from .joins import Graph
+    from .linking import Mention
+    from .reading import Reading
+    from .schema import Column, Schema, Table
+
+
+class Resolver:
+    """The tables and columns a reading means.
+
+    Args:
+        reading: The question, read.
+        graph: The keys between the tables.
+    """
+
+    def __init__(self, reading: Reading, graph: Graph) -> None:
+        self.reading = reading
+        self.graph = graph
+        self.schema: Schema = reading.schema
+        self._tables: dict[int, Table] = {}
+        self._columns: dict[int, Column] = {}
+        self._near = self._mentioned_tables()
+
+    # --- tables ---
+
+    def _mentioned_tables(self) -> dict[str, None]:
+        """Names of the tables the question speaks of, those that fit no other mention better."""
+        near: dict[str, None] = {}
+        numbers = [
+            *self.reading.draft.tables,
+            *(n for pair in self.reading.draft.without for n in pair if n is not None),
+        ]
+        for number in dict.fromkeys(numbers):
+            near[self.table(number).name] = None
+        for owner in self.reading.owners.values():
+            near[self.table(owner).name] = None
+        return near
+
+    def table(self, number: int) -> Table:
+        """The table a mention means: the best fit, and among equals the one with the most keys to what is near."""
+        if number not in self._tables:
+            candidates = self.reading.mentions[number].tables
+            best = candidates[0][1]
+            equals = [table for table, fit in candidates if fit >= best - 0.02]
+            chosen = [table for other, table in self._tables.items() if other != number]
+            for table in equals:
+                if table in chosen:
+                    break
+            else:
+                table = min(equals, key=lambda t: (len(t.words), -(t.rows or 0)))
+            self._tables[number] = table
+        return self._tables[number]
+
+    @property
+    def near(self) -> list[str]:
+        """Names of the tables known to take part so far."""
+        return [*self._near]
+
+    def is_table(self, number: int) -> bool:
+        """Whether a mention stands for a table's things rather than for a column."""
+        mention = self.reading.mentions[number]
+        if not mention.tables:
+            return False
+        if not mention.columns:
+            return True
+        table_fit, column_fit = mention.tables[0][1], mention.columns[0][1]
+        if column_fit > table_fit + 0.05:
+            return False
+        others = [name for name in self._near if name != mention.tables[0][0].name]
+        # "department" may be a table and a column of employees: the column saves the join.
+        return not any(column.table in others and fit >= 0.95 for column, fit in mention.columns)
+
+    # --- columns ---
+
+    def column(self, number: int, *, numeric: bool = False) -> Column:
+        """The column a mention means.
+
+        Args:
+            number: The mention.
+            numeric: A number is needed, as for an average.
+
+        Raises:
+            NotUnderstood: No candidate fits, or two fit equally well.
+        """
+        if number not in self._columns:
+            self._columns[number] = self._choose(number, numeric=numeric)
+            self._near.setdefault(self._columns[number].table, None)
+        return self._columns[number]
+
+    def _choose(self, number: int, *, numeric: bool) -> Column:
+        mention = self.reading.mentions[number]
+        owner = self.reading.owners.get(number)
+        owners = [t.name for t, _ in self.reading.mentions[owner].tables] if owner is not None else []
+        scored = [(self._score(column, fit, owners, numeric=numeric), column) for column, fit in mention.columns]
+        if not scored:
+            raise NotUnderstood(f"I know no column for “{mention.text}”")
+        scored.sort(key=lambda item: -item[0])
+        best = scored[0][0]
+        rivals = [
+            column for score, column in scored[1:] if score > best - 0.01 and not self._same(column, scored[0][1])
+        ]
+        if rivals:
+            self._own_up(mention, scored[0][1], rivals)
+        return scored[0][1]
+
+    def _score(self, column: Column, fit: float, owners: Iterable[str], *, numeric: bool) -> float:
+        score = fit
+        if column.table in owners:
+            score += 0.6
+        if column.table in self._near:
+            score += 0.4
+        elif self._near:
+            score -= 0.05 * min(self.graph.distance(self._near, column.table), 20)
+        if numeric and not column.is_number:
+            score -= 0.5
+        if column.name.lower().endswith(("name", "title")):
+            score += 0.02
+        return score
+
+    def _same(self, one: Column, two: Column) -> bool:
+        """Whether two columns are the two ends of a key, so that either will do."""
+        ends = {(one.table, one.name), (two.table, two.name)}
+        for key in self.graph.keys:
+            for own, other in zip(key.columns, key.referred, strict=False):
+                if {(key.table, own), (key.other, other)} == ends:
+                    return True
+        return False
+
+    def _own_up(self, mention: Mention, chosen: Column, rivals: list[Column]) -> None:
+        names = ", ".join(f"{c.table}.{c.name}" for c in rivals[:3])
+        if chosen.table == rivals[0].table or len(rivals) == 1:
+            self.reading.draft.notes.append(
+                f"I took “{mention.text}” as {chosen.table}.{chosen.name}; {names} would fit too."
+            )
+        else:
+            raise NotUnderstood(f"“{mention.text}” may mean {chosen.table}.{chosen.name}, {names}")
+
+    def settle(self, items: Iterable[Item], conditions: Iterable[Condition]) -> None:
+        """Choose all columns, the surest first, so that they help to choose the others."""
+        numeric = {i.mention for i in items if i.aggregate in {"avg", "sum"}}
+        wanted = [i.mention for i in items if i.mention is not None and not self.is_table(i.mention)]
+        for number in sorted(dict.fromkeys(wanted), key=self._doubt):
+            self.column(number, numeric=number in numeric)
+        for condition in conditions:
+            if condition.item is None and condition.mention is not None:
+                self.value_column(condition)
+
+    def _doubt(self, number: int) -> tuple[bool, int]:
+        mention = self.reading.mentions[number]
+        close = (
+            [column for column, fit in mention.columns if fit >= mention.columns[0][1] - 0.05]
+            if mention.columns
+            else []
+        )
+        return number not in self.reading.owners, len(close)
+
+    # --- values ---
+
+    def value_column(self, condition: Condition) -> tuple[Column, tuple[Value, ...]]:
+        """The column a bare value belongs to, and the values as stored.
+
+        Raises:
+            NotUnderstood: No known column holds it.
+        """
+        number = condition.mention
+        if number is None:
+            raise NotUnderstood("I do not see which column a value belongs to")
+        mention = self.reading.mentions[number]
+        if not mention.values:
+            column = self._literal_column(mention)
+            return column, tuple(value for value in condition.operands if isinstance(value, Value))
+        if number not in self._columns:
+            self._columns[number] = max(
+                (column for column, _ in mention.values), key=lambda c: self._score(c, 1.0, (), numeric=False)
+            )
+            self._near.setdefault(self._columns[number].table, None)
+        return self._columns[number], tuple(value for value in condition.operands if isinstance(value, Value))
+
+    def _literal_column(self, mention: Mention) -> Column:
+        """The column for text that no known value matches: the only name of the tables spoken of that may hold it."""
+        candidates = [
+            display for name in self._near if (display := self.schema[name].display) and not display.facts.complete
+        ]
+        if len(candidates) == 1:
+            return candidates[0]
+        raise NotUnderstood(f"I do not know where “{mention.text}” is stored")
+
+    @cached_property
+    def subject(self) -> Table | None:
+        """The table the question is about: the first one it speaks of."""
+        name = next(iter(self._near), None)
+        return self.schema[name] if name else None

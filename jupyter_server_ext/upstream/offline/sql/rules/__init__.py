@@ -1,0 +1,1 @@
+"""The rules by subject, in the order in which they see a question."""
