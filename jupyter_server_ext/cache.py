@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable
+    from collections.abc import AsyncGenerator, AsyncIterator, Callable
 
     from jupyter_server_ext.messages import ChatRequest, Json
 
@@ -178,8 +178,10 @@ class Flights(Generic[T]):
         """Whether an identical request can be joined."""
         return key in self._flights
 
-    async def share(self, key: str, start: Callable[[], AsyncIterator[T]]) -> AsyncIterator[T]:
+    async def share(self, key: str, start: Callable[[], AsyncIterator[T]]) -> AsyncGenerator[T, None]:
         """The pieces of the answer to ``key``, from the flight under way or from ``start()``.
+
+        A listener who stops early closes the generator (``contextlib.aclosing``), or is counted until it is collected.
 
         Args:
             key: What makes two requests the same.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from contextlib import aclosing
 
 import pytest
 from hypothesis import given
@@ -111,10 +112,11 @@ class Upstream:
 
 async def listen(flights, upstream, take=None):
     heard = []
-    async for piece in flights.share("k", upstream.answer):
-        heard.append(piece)
-        if len(heard) == take:
-            break
+    async with aclosing(flights.share("k", upstream.answer)) as pieces:
+        async for piece in pieces:
+            heard.append(piece)
+            if len(heard) == take:
+                break
     return heard
 
 
