@@ -19,7 +19,7 @@ KEY_VARIABLES = MappingProxyType(
         "groq": "GROQ_API_KEY",
         "openai": "OPENAI_API_KEY",
         "openrouter": "OPENROUTER_API_KEY",
-        "huggingface": "HUGGINGFACE_API_KEY",
+        "huggingface": "HF_TOKEN",
         "mistral": "MISTRAL_API_KEY",
         "together": "TOGETHER_API_KEY",
         "deepseek": "DEEPSEEK_API_KEY",
@@ -73,12 +73,14 @@ class Limit:
     """At most ``amount`` of ``unit`` in any ``seconds`` seconds.
 
     ``zone`` is the time zone whose midnight resets a limit of a calendar day, empty for a rolling one.
+    ``model`` names the one model it is for; ``*`` is each model by itself, empty all models together.
     """
 
     amount: int
     unit: Unit
     seconds: float
     zone: str = ""
+    model: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,14 +110,33 @@ class KeySettings:
 
 @dataclass(frozen=True, slots=True)
 class PoolSettings:
-    """How keys are used and requests wait. ``jitter_ms`` is the safety margin added to every window."""
+    """How keys are used and requests wait.
+
+    Args:
+        jitter_ms: Safety margin of every window: how long a request may take until the provider has counted it.
+        queue_deadline_seconds: The longest a request waits for a key.
+        queue_length: Requests that may wait; beyond it the caller with most of them waiting is refused.
+        queue_megabytes: Size of their bodies together.
+        attempts: Tries per model before giving up or falling back.
+        first_byte_timeout_seconds: Silence after which a stream that has not begun is tried elsewhere.
+        stall_timeout_seconds: Silence after which a stream that has begun is ended.
+        answer_timeout_seconds: The longest an answer that is not a stream may take.
+        fallback_after_seconds: With a fallback allowed: the longest wait for the model that was asked for.
+        fallback_first_byte_seconds: With a fallback allowed: in place of ``first_byte_timeout_seconds``.
+        check_seconds: Every so often retired and cooled keys are tried with the cheapest call; 0 is never.
+    """
 
     jitter_ms: float = 250.0
     queue_deadline_seconds: float = 60.0
     queue_length: int = 2000
+    queue_megabytes: float = 64.0
     attempts: int = 3
     first_byte_timeout_seconds: float = 30.0
     stall_timeout_seconds: float = 30.0
+    answer_timeout_seconds: float = 180.0
+    fallback_after_seconds: float = 3.0
+    fallback_first_byte_seconds: float = 12.0
+    check_seconds: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)

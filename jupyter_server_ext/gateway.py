@@ -1,0 +1,258 @@
+"""The gateway: what happens to a request, in order."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import dataclasses
+import time
+from typing import TYPE_CHECKING, Any, Protocol
+
+import msgspec
+
+from jupyter_server_ext.errors import RsqlGatewayError, UnknownModel
+from jupyter_server_ext.key_pool import KeyPool
+from jupyter_server_ext.messages import Usage, Waiting
+from jupyter_server_ext.queue import KeyQueue
+from jupyter_server_ext.settings import KeySettings, Settings
+from jupyter_server_ext.storage.memory import MemoryWindows
+from jupyter_server_ext.upstream.connection import AiohttpTransport
+from jupyter_server_ext.upstream.presets import with_preset
+from jupyter_server_ext.upstream.transport import Job, KeyRotatingTransport
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable
+
+    import httpx
+
+    from jupyter_server_ext.key_pool import Key
+    from jupyter_server_ext.messages import Caller, ChatRequest
+    from jupyter_server_ext.upstream.answers import Answer
+
+_NEWS_SECONDS = 1.0  # between two comments to a stream that waits
+_PATIENCE = 0.05  # before the first of them
+
+
+class Taken(Protocol):
+    """What one request has taken from its caller's limits."""
+
+    def settle(self, usage: Usage) -> None:
+        """It was answered, wholly or in part, and has used this."""
+
+
+class Limits(Protocol):
+    """The limits of callers; see ``limits.Limits``."""
+
+    def take(self, caller: Caller, request: ChatRequest) -> contextlib.AbstractAsyncContextManager[Taken]:
+        """Take what the request needs; leaving gives back what was not used."""
+
+
+class Policy(Protocol):
+    """The tenants' rules; see ``policy.Policy``."""
+
+    def apply(self, caller: Caller, request: ChatRequest) -> ChatRequest:
+        """The request as the caller's tenant allows it."""
+
+    def weight(self, caller: Caller) -> float:
+        """The caller's share in the queue."""
+
+    def fallbacks(self, caller: Caller, model: str) -> tuple[str, ...]:
+        """Models that may answer in place of ``model``."""
+
+
+class Gateway:
+    """Answers requests with the keys it has.
+
+    Args:
+        settings: What is configured. With no key, the model ``offline`` is served.
+        limits: The limits of callers; none by default.
+        policy: The rules of tenants; none by default.
+        transport: What carries requests to providers, in place of real connections; for tests.
+        clock: Seconds, never going back.
+
+    Example:
+        ::
+
+            gateway = Gateway(Settings())
+            async with contextlib.aclosing(gateway.complete(Caller("ada"), ChatRequest("offline", body))) as answer:
+                async for part in answer:
+                    ...
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        *,
+        limits: Limits | None = None,
+        policy: Policy | None = None,
+        transport: httpx.AsyncBaseTransport | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._settings = settings
+        self._clock = clock
+        self._limits = limits or _NoLimits()
+        self._policy = policy or _NoPolicy()
+        self._transport = transport or AiohttpTransport()
+        self._offline: httpx.AsyncBaseTransport | None = None
+        keys = settings.keys or (KeySettings("offline"),)
+        windows = MemoryWindows(settings.pool.jitter_ms / 1000, clock=clock)
+        self.pool = KeyPool([with_preset(key) for key in keys], windows=windows, clock=clock)
+        self.queue = KeyQueue(self.pool, settings.pool)
+        self.upstream = KeyRotatingTransport(self.queue, settings.pool, self._transport_of)
+
+    async def complete(self, caller: Caller, request: ChatRequest) -> AsyncIterator[Waiting | bytes]:
+        """Answer one request.
+
+        1. *policy*: the tenant's models and system prompt
+        2. *limits*: what the caller may still use; given back unless something was answered
+        3. *key*: waiting for one if need be, sending, trying others while nothing was answered
+        4. *pass on*: events as they come, the last one with the member ``rsql``
+        5. *settle*: key and limits get what was really used, however the answer ended
+
+        Close the generator (``contextlib.aclosing``) to stop: the provider's connection is closed at once.
+
+        Yields:
+            For a stream: news while it waits, then whole events. Otherwise: one JSON body.
+
+        Raises:
+            RsqlGatewayError: Before the first bytes. Afterwards a failure is an error event, and no ``[DONE]`` follows.
+        """
+        start = self._clock()
+        request = self._policy.apply(caller, request)
+        if not self.pool.serves(request.model):
+            raise UnknownModel(
+                f"There is no model '{request.model}'. There are: {', '.join(self.models())}.", param="model"
+            )
+        job = self._job(caller, request)
+        async with self._limits.take(caller, request) as taken, contextlib.AsyncExitStack() as stack:
+            answer: Answer | None = None
+            async for news in self._answers(job):
+                if isinstance(news, Waiting):
+                    yield news
+                else:
+                    answer = news
+            assert answer is not None  # noqa: S101 - or an error was raised
+            stack.push_async_callback(answer.aclose)
+            stack.callback(lambda: taken.settle(answer.usage))
+            try:
+                async for part in answer.parts():
+                    yield part
+            except RsqlGatewayError as error:
+                yield b"data: " + msgspec.json.encode(error.as_json(request.request_id)) + b"\n\n"
+                return
+            yield answer.ending(b'"rsql":' + msgspec.json.encode(self._metadata(job, start)))
+
+    def models(self) -> list[str]:
+        """Models that can be asked for."""
+        models = self.pool.models()
+        default = self._settings.default_model
+        return models if not default or default in models else [default, *models]
+
+    def status(self) -> dict[str, Any]:
+        """Keys by state, the queue and the expected wait, models."""
+        keys = self.pool.status()
+        return {
+            "keys": keys["by_state"],
+            "queue": {"length": len(self.queue), "expected_wait_seconds": self._expected_wait()},
+            "models": self.models(),
+            "pool": keys["list"],
+        }
+
+    async def check_keys(self) -> list[dict[str, Any]]:
+        """Try each key with the cheapest call there is."""
+        return [await self.upstream.check(key) for key in self.pool.all()]
+
+    async def close(self) -> None:
+        """Refuse what waits and close all connections."""
+        await self.queue.close()
+        await self._transport.aclose()
+
+    def _job(self, caller: Caller, request: ChatRequest) -> Job:
+        return Job(
+            caller,
+            request,
+            deadline=self._clock() + self._settings.pool.queue_deadline_seconds,
+            weight=self._policy.weight(caller),
+            fallbacks=self._policy.fallbacks(caller, request.model),
+        )
+
+    async def _answers(self, job: Job) -> AsyncIterator[Waiting | Answer]:
+        """The answer, after news of waiting for it."""
+        if not job.request.stream or self.queue.is_free(self.upstream.ticket(job, job.request.model)):
+            yield await self.upstream.answer(job)
+            return
+        sending = asyncio.create_task(self.upstream.answer(job))
+        try:
+            await asyncio.wait({sending}, timeout=_PATIENCE)
+            while not sending.done():
+                if job.ticket is not None and job.ticket.got is not None:
+                    yield self.queue.news(job.ticket)
+                await asyncio.wait({sending}, timeout=_NEWS_SECONDS)
+            yield sending.result()
+        finally:
+            await _abandon(sending)
+
+    def _metadata(self, job: Job, start: float) -> dict[str, Any]:
+        trace = job.trace
+        now = self._clock()
+        return {
+            "request_id": job.request.request_id,
+            "duration_seconds": round(now - start, 4),
+            "queue_seconds": round(trace.queue_seconds, 4),
+            "upstream_seconds": round(trace.upstream_seconds, 4),
+            "attempts": trace.attempts,
+            "key": trace.key,
+            "model": trace.model,
+            "cached": False,
+            "cost_usd": None,
+            "rate_limited": trace.rate_limited,
+        }
+
+    def _expected_wait(self) -> float | None:
+        model = self._settings.default_model or next(iter(self.models()), "")
+        return self.queue.expected_wait(model)
+
+    def _transport_of(self, key: Key) -> httpx.AsyncBaseTransport:
+        if key.settings.provider != "offline":
+            return self._transport
+        if self._offline is None:
+            from jupyter_server_ext.upstream.offline import OfflineTransport
+
+            self._offline = OfflineTransport()
+        return self._offline
+
+
+async def _abandon(sending: asyncio.Task[Answer]) -> None:
+    """Stop a request whose caller has left, and close an answer that came too late to be given."""
+    if not sending.done():
+        sending.cancel()
+        with contextlib.suppress(asyncio.CancelledError, RsqlGatewayError):
+            answer = await sending
+            await answer.aclose()
+
+
+@dataclasses.dataclass
+class _NothingTaken:
+    def settle(self, usage: Usage) -> None:
+        """Nothing to correct."""
+
+
+class _NoLimits:
+    @contextlib.asynccontextmanager
+    async def take(self, caller: Caller, request: ChatRequest) -> AsyncIterator[Taken]:  # noqa: ARG002
+        """Nothing is limited."""
+        yield _NothingTaken()
+
+
+class _NoPolicy:
+    def apply(self, caller: Caller, request: ChatRequest) -> ChatRequest:  # noqa: ARG002
+        """Everything is allowed."""
+        return request
+
+    def weight(self, caller: Caller) -> float:  # noqa: ARG002
+        """All are equal."""
+        return 1.0
+
+    def fallbacks(self, caller: Caller, model: str) -> tuple[str, ...]:  # noqa: ARG002
+        """None."""
+        return ()

@@ -1,0 +1,442 @@
+"""The keys: which can start a request now, which must rest, which are gone, and what each has taught.
+
+The pool leases; it does not wait (that is ``queue``) and does not talk to providers (that is ``upstream``). What counts
+against a limit is kept by ``storage``; whether a key is healthy is kept here, per key and model.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+
+from jupyter_server_ext.errors import BadRequest, UnknownModel
+from jupyter_server_ext.storage.base import Cost, Grant, Offer, Refused, Seen, WindowSpec
+from jupyter_server_ext.storage.memory import MemoryWindows
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
+
+    from jupyter_server_ext.messages import Usage
+    from jupyter_server_ext.settings import KeySettings, Limit
+    from jupyter_server_ext.storage.base import Unit, Windows
+
+_FIRST_REST = 0.5  # seconds that a key rests after its first failure; doubled with each further one
+_LONGEST_REST = 15.0
+_LONG_WINDOW = 600.0  # a key whose window of this length or more is full is exhausted rather than busy
+
+State = Literal["ready", "cooling", "exhausted", "paused", "retired"]
+
+
+class Rate(NamedTuple):
+    """One limit as a provider's headers tell it.
+
+    Args:
+        unit: What is limited.
+        limit: How much.
+        remaining: What is left of it.
+        reset: Seconds until it is full again, if told.
+        rounding: How far ``reset`` may be off.
+        seconds: The length of the window where the provider's documentation says so.
+    """
+
+    unit: Unit
+    limit: int
+    remaining: int
+    reset: float | None = None
+    rounding: float = 0.01
+    seconds: float | None = None
+
+
+@dataclass(slots=True)
+class Health:
+    """Whether one key serves one model: rests until ``until``, then lets one request through to try."""
+
+    until: float = -math.inf
+    failures: int = 0
+    reason: str = ""
+    trial: Lease | None = None
+
+    def opens(self, now: float) -> float:
+        """When the next request may start."""
+        if self.failures and self.trial is not None:
+            return max(self.until, now + _FIRST_REST)
+        return self.until
+
+    def rest(self, now: float, seconds: float | None, reason: str) -> None:
+        """Rest for so long, or twice as long as after the last failure."""
+        self.failures += 1
+        pause = min(_LONGEST_REST, _FIRST_REST * 2 ** (self.failures - 1)) if seconds is None else seconds
+        self.until = max(self.until, now + pause)
+        self.reason = reason
+
+    def recover(self) -> None:
+        """It answered."""
+        self.until, self.failures, self.reason = -math.inf, 0, ""
+
+
+@dataclass(slots=True)
+class Key:
+    """One key and its state.
+
+    Args:
+        settings: What was configured, presets filled in.
+        id: The public id, the only form in which the key appears anywhere.
+    """
+
+    settings: KeySettings
+    id: str
+    paused: bool = False
+    retired: str = ""
+    health: dict[str, Health] = field(default_factory=dict)
+    without: dict[str, float] = field(default_factory=dict)  # models it has no access to, and until when that holds
+    offers: dict[str, Offer] = field(default_factory=dict)
+
+    @property
+    def group(self) -> str:
+        """The keys that share this one's limits."""
+        return self.settings.quota_group or self.id
+
+    def serves(self, model: str) -> bool:
+        """Whether it is meant for this model."""
+        return not self.settings.models or model in self.settings.models
+
+    def offer(self, model: str) -> Offer:
+        """The windows a request for ``model`` takes from."""
+        offer = self.offers.get(model)
+        if offer is None:
+            offer = self.offers[model] = Offer(self.id, tuple(self._windows(model)))
+        return offer
+
+    def _windows(self, model: str) -> Iterator[WindowSpec]:
+        for limit in self.settings.limits:
+            if limit.model in {"", "*", model}:
+                yield self._window(limit, model)
+        if self.settings.concurrency is not None:
+            yield WindowSpec(f"{self.id}//concurrent", "concurrent", self.settings.concurrency)
+
+    def _window(self, limit: Limit, model: str) -> WindowSpec:
+        scope = model if limit.model else ""
+        return WindowSpec(
+            f"{self.group}/{scope}/{limit.unit}/{limit.seconds:g}",
+            limit.unit,
+            limit.amount,
+            limit.seconds,
+            limit.zone,
+            scope,
+        )
+
+
+class Busy(NamedTuple):
+    """No key can start now. ``wait`` is when one will, in seconds; ``reason`` why not now, for people."""
+
+    wait: float
+    reason: str
+
+
+class Lease:
+    """The right to send one request with one key. Give it back with ``settle`` or ``unused``, once; more is harmless."""
+
+    __slots__ = ("_open", "_pool", "at", "grant", "key", "model")
+
+    def __init__(self, pool: KeyPool, key: Key, model: str, grant: Grant) -> None:
+        self._pool = pool
+        self._open = True
+        self.key = key
+        self.model = model
+        self.grant = grant
+        self.at = grant.at
+
+    def counted(self, rates: Iterable[Rate] = ()) -> None:
+        """The provider has begun to answer; ``rates`` is what its headers told."""
+        self._pool.counted(self, rates)
+
+    def seconds(self) -> float:
+        """How long it has been held."""
+        return self._pool.clock() - self.at
+
+    def settle(self, usage: Usage | None) -> None:
+        """The request is over; without a usage, what was reserved is taken as used."""
+        if self._open:
+            self._open = False
+            cost = self.grant.cost if usage is None else Cost(usage.prompt_tokens, usage.completion_tokens)
+            self._pool.give_back(self, cost)
+
+    def unused(self) -> None:
+        """The request was never sent."""
+        if self._open:
+            self._open = False
+            self._pool.give_back(self, None)
+
+
+class KeyPool:
+    """All keys.
+
+    Args:
+        keys: Their settings, presets filled in.
+        windows: Where limits are counted.
+        clock: Seconds, never going back.
+
+    Example:
+        >>> from jupyter_server_ext.settings import KeySettings, Secret
+        >>> KeyPool([KeySettings("groq", Secret("gsk_0123456789a1b2"), base_url="http://127.0.0.1/v1")])
+        <KeyPool 1 ready>
+    """
+
+    def __init__(
+        self,
+        keys: Iterable[KeySettings],
+        *,
+        windows: Windows | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.clock = clock
+        self.windows: Windows = windows or MemoryWindows(clock=clock)
+        self.on_change: list[Callable[[], None]] = []  # called when a request that waits may start
+        self._keys: dict[str, Key] = {}
+        for settings in keys:
+            self.add(settings)
+
+    def __repr__(self) -> str:
+        now = self.clock()
+        counts: dict[State, int] = {}
+        longest = 0.0
+        for key in self._keys.values():
+            state, until = self._state(key, now)
+            counts[state] = counts.get(state, 0) + 1
+            longest = max(longest, until - now)
+        words = [f"{n} {state}" + (f" {longest:.0f}s" if state == "cooling" else "") for state, n in counts.items()]
+        return f"<KeyPool {', '.join(words) or 'no keys'}>"
+
+    def add(self, settings: KeySettings) -> Key:
+        """Add a key while running; one with the same public id takes over its state."""
+        number = 1 + sum(key.settings.provider == settings.provider for key in self._keys.values())
+        name = settings.name or (settings.provider if not settings.key.reveal() else f"{settings.provider}-{number}")
+        public = f"{name} …{settings.key.tail}" if settings.key.tail else name
+        old = self._keys.get(public)
+        key = Key(settings, public, paused=old.paused if old else False)
+        self._keys[public] = key
+        self._changed()
+        return key
+
+    def get(self, key: str) -> Key:
+        """The key with this public id, or name.
+
+        Raises:
+            BadRequest: There is none.
+        """
+        found = self._keys.get(key) or next((k for k in self._keys.values() if k.id.split(" …")[0] == key), None)
+        if found is None:
+            raise BadRequest(f"There is no key '{key}'.", param="key", status=404)
+        return found
+
+    def pause(self, key: str) -> None:
+        """Start nothing new with this key; what is under way goes on."""
+        self.get(key).paused = True
+
+    def resume(self, key: str) -> None:
+        """Use a paused, resting or retired key again."""
+        found = self.get(key)
+        found.paused, found.retired = False, ""
+        found.health.clear()
+        found.without.clear()
+        self._changed()
+
+    def retire(self, key: str, reason: str) -> None:
+        """Never use this key again, unless it is resumed."""
+        self.get(key).retired = reason
+        self._changed()
+
+    def remove(self, key: str) -> None:
+        """Forget a key; what is under way goes on."""
+        del self._keys[self.get(key).id]
+        self._changed()
+
+    def all(self) -> list[Key]:
+        """All keys, also those not in use."""
+        return list(self._keys.values())
+
+    def at_address(self, base_url: str) -> frozenset[str]:
+        """Public ids of the keys of one address."""
+        return frozenset(key.id for key in self._keys.values() if key.settings.base_url == base_url)
+
+    def models(self) -> list[str]:
+        """Models that keys are configured for, in the order of configuration."""
+        return list(dict.fromkeys(model for key in self._keys.values() for model in key.settings.models))
+
+    def serves(self, model: str) -> bool:
+        """Whether any key, usable or not, is meant for ``model``."""
+        return any(key.serves(model) for key in self._keys.values())
+
+    async def lease(self, model: str, cost: Cost, avoid: frozenset[str] = frozenset()) -> Lease | Busy:
+        """Take what a request costs from the key that can start it now and has most headroom left.
+
+        Args:
+            model: The model asked for.
+            cost: Tokens reserved.
+            avoid: Public ids of keys that are not to be used.
+
+        Raises:
+            UnknownModel: No key is meant for this model.
+        """
+        now = self.clock()
+        offers, opens, reason = self._offers(model, avoid, now)
+        got: Grant | Refused = await self.windows.take(offers, cost, now) if offers else Refused(math.inf)
+        if isinstance(got, Refused):
+            return Busy(
+                min(got.wait, opens - now), reason if opens - now < got.wait else "all keys are at their limits"
+            )
+        key = self._keys[got.key]
+        lease = Lease(self, key, model, got)
+        health = key.health.get(model)
+        if health is not None and health.failures:
+            health.trial = lease
+        return lease
+
+    def counted(self, lease: Lease, rates: Iterable[Rate]) -> None:
+        """See ``Lease.counted``."""
+        now = self.clock()
+        self.windows.counted(lease.grant, now)
+        if seen := [told for rate in rates if (told := _window_of(lease.grant, rate))]:
+            self.windows.observe(lease.grant, seen, now)
+
+    def give_back(self, lease: Lease, cost: Cost | None) -> None:
+        """See ``Lease.settle`` and ``Lease.unused``."""
+        self.windows.settle(lease.grant, cost, self.clock())
+        health = lease.key.health.get(lease.model)
+        if health is not None and health.trial is lease:
+            health.trial = None
+        self._changed()
+
+    def answered(self, lease: Lease) -> None:
+        """The key has given content: it is healthy."""
+        health = lease.key.health.get(lease.model)
+        if health is not None and health.failures:
+            health.recover()
+            self._changed()
+
+    def rest(self, lease: Lease, seconds: float | None, reason: str, *, group: bool = False) -> None:
+        """Let the lease's key rest for its model, or all keys of its quota group.
+
+        Args:
+            lease: The request that failed.
+            seconds: How long; None is a little longer each time.
+            reason: Why, for the status page.
+            group: Whether the limit is shared by the quota group.
+        """
+        now = self.clock()
+        for key in self._keys.values():
+            if key is lease.key or (group and key.group == lease.key.group):
+                key.health.setdefault(lease.model, Health()).rest(now, seconds, reason)
+
+    def refuse_model(self, lease: Lease, seconds: float) -> None:
+        """The key has no access to the lease's model for now."""
+        lease.key.without[lease.model] = self.clock() + seconds
+
+    def status(self) -> dict[str, Any]:
+        """Keys by state, and each key's windows; no key text."""
+        now = self.clock()
+        by_state: dict[str, int] = {"ready": 0, "cooling": 0, "exhausted": 0, "paused": 0, "retired": 0}
+        rows = []
+        for key in self._keys.values():
+            state, until = self._state(key, now)
+            by_state[state] += 1
+            rows.append(self._row(key, state, until, now))
+        return {"by_state": by_state, "list": rows}
+
+    def capacity(self, model: str, cost: Cost, until: float) -> float:
+        """How many requests of this cost can start until then."""
+        now = self.clock()
+        total = 0.0
+        for key in self._usable(model):
+            health = key.health.get(model)
+            start = max(now, health.opens(now)) if health else now
+            if start <= max(now, until):
+                total += self.windows.capacity(key.offer(model), cost, now, until)
+        return total
+
+    def _offers(self, model: str, avoid: frozenset[str], now: float) -> tuple[list[Offer], float, str]:
+        """What usable keys offer, and when and why the first of those that rest comes back."""
+        offers: list[Offer] = []
+        opens, reason = math.inf, "no key can be used"
+        meant = False
+        for key in self._keys.values():
+            if not key.serves(model):
+                continue
+            meant = True
+            if key.paused or key.retired or key.id in avoid or key.without.get(model, now) > now:
+                continue
+            health = key.health.get(model)
+            at = health.opens(now) if health is not None else now
+            if at <= now:
+                offers.append(key.offer(model))
+            elif at < opens:
+                opens, reason = at, health.reason if health else ""
+        if not meant:
+            raise UnknownModel(f"No key serves the model '{model}'. GET v1/models lists those that are.", param="model")
+        return offers, opens, reason
+
+    def _usable(self, model: str) -> Iterator[Key]:
+        now = self.clock()
+        for key in self._keys.values():
+            if key.serves(model) and not key.paused and not key.retired and key.without.get(model, now) <= now:
+                yield key
+
+    def _state(self, key: Key, now: float) -> tuple[State, float]:
+        if key.retired:
+            return "retired", math.inf
+        if key.paused:
+            return "paused", math.inf
+        until = max((health.until for health in key.health.values()), default=-math.inf)
+        if until > now:
+            return "cooling", until
+        full = self._full_until(key, now)
+        return ("exhausted", full) if full > now else ("ready", now)
+
+    def _full_until(self, key: Key, now: float) -> float:
+        """When the last of its full long windows has room again."""
+        windows = [spec for offer in key.offers.values() for spec in offer.windows if spec.seconds >= _LONG_WINDOW]
+        return max((now + row.wait for row in self.windows.report(windows, now).values()), default=now)
+
+    def _row(self, key: Key, state: State, until: float, now: float) -> dict[str, Any]:
+        windows = {spec.id: spec for offer in key.offers.values() for spec in offer.windows}
+        reports = self.windows.report(list(windows.values()), now)
+        row: dict[str, Any] = {
+            "key": key.id,
+            "provider": key.settings.provider,
+            "quota_group": key.settings.quota_group or None,
+            "state": state,
+            "limits": [_limit_row(windows[name], report) for name, report in reports.items()],
+        }
+        if state in {"cooling", "exhausted"}:
+            row["ready_in"] = round(max(0.0, until - now), 3)
+        if reason := key.retired or next((h.reason for h in key.health.values() if h.until > now), ""):
+            row["reason"] = reason
+        return row
+
+    def _changed(self) -> None:
+        for tell in self.on_change:
+            tell()
+
+
+def _limit_row(spec: WindowSpec, report: Any) -> dict[str, Any]:
+    row = {"unit": spec.unit, "seconds": spec.seconds, "used": report.used, "limit": report.limit}
+    if spec.model:
+        row["model"] = spec.model
+    if report.limit != report.configured:
+        row["configured"] = report.configured
+    return row
+
+
+def _window_of(grant: Grant, rate: Rate) -> Seen | None:
+    """The window a header speaks of: the one of this amount, else of this length, else the only one of this unit."""
+    same = [spec for spec in grant.windows if spec.unit == rate.unit]
+    fits = (
+        [spec for spec in same if spec.amount == rate.limit]
+        or [spec for spec in same if spec.seconds == rate.seconds]
+        or [spec for spec in same if len(same) == 1 and rate.seconds is None]
+    )
+    if not fits:
+        return None
+    return Seen(fits[0].id, rate.limit, rate.remaining, rate.reset, rate.rounding)

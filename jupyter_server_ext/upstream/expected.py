@@ -1,0 +1,89 @@
+"""How many tokens a request will take: of its prompt from its length, of its answer from those before it.
+
+Both are learnt, per model, and the answer's per model and caller. They are reserved before the request is sent, so a
+little too much is right: what is not used is given back when the answer has ended.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict, deque
+from typing import TYPE_CHECKING, Any
+
+from jupyter_server_ext.storage.base import Cost
+
+if TYPE_CHECKING:
+    from jupyter_server_ext.messages import ChatRequest, Usage
+
+_UNKNOWN_ANSWER = 1024  # tokens of an answer when nothing like it was seen yet
+_CHARACTERS_PER_TOKEN = 3.0  # of a prompt, likewise; real texts have 3.5 to 4.5
+_MARGIN = 1.2  # over the longest answer of late
+_REMEMBERED = 200  # answers per model and caller
+_MOST_CALLERS = 5000
+_IMAGE_CHARACTERS = 4000  # what a picture costs, as text
+
+
+class Expectation:
+    """What is expected of answers, by what was seen."""
+
+    def __init__(self) -> None:
+        self._answers: OrderedDict[tuple[str, str], deque[int]] = OrderedDict()
+        self._tokens_per_character: dict[str, float] = {}
+
+    def cost(self, caller: str, request: ChatRequest) -> Cost:
+        """What to reserve for a request."""
+        rate = self._tokens_per_character.get(request.model, 1 / _CHARACTERS_PER_TOKEN)
+        prompt = int(characters(request.body) * rate) + 1
+        return Cost(prompt, self._completion(caller, request))
+
+    def learn(self, caller: str, request: ChatRequest, usage: Usage) -> None:
+        """An answer has ended."""
+        if usage.estimated:
+            return
+        for key in ((request.model, caller), (request.model, "")):
+            seen = self._answers.setdefault(key, deque(maxlen=_REMEMBERED))
+            seen.append(usage.completion_tokens)
+            self._answers.move_to_end(key)
+        while len(self._answers) > _MOST_CALLERS:
+            self._answers.popitem(last=False)
+        self._learn_rate(request, usage.prompt_tokens)
+
+    def _completion(self, caller: str, request: ChatRequest) -> int:
+        choices = request.body.get("n") or 1
+        given = request.body.get("max_completion_tokens") or request.body.get("max_tokens")
+        if isinstance(given, int) and isinstance(choices, int):
+            return max(0, given * choices)
+        seen = self._answers.get((request.model, caller)) or self._answers.get((request.model, ""))
+        return int(max(seen) * _MARGIN) + 1 if seen else _UNKNOWN_ANSWER
+
+    def _learn_rate(self, request: ChatRequest, prompt_tokens: int) -> None:
+        """Follow a higher rate at once and a lower one slowly."""
+        length = characters(request.body)
+        if length < 50 or prompt_tokens <= 0:
+            return
+        seen = prompt_tokens / length
+        known = self._tokens_per_character.get(request.model, seen)
+        self._tokens_per_character[request.model] = max(seen, known + 0.05 * (seen - known))
+
+
+def characters(body: Any) -> int:
+    """Length of all that is read: messages, their parts, and the descriptions of tools."""
+    total = sum(
+        _length(message.get("content")) + 8 for message in body.get("messages") or () if isinstance(message, dict)
+    )
+    if body.get("tools"):
+        total += len(str(body["tools"]))
+    return total
+
+
+def _length(content: Any) -> int:
+    if isinstance(content, str):
+        return len(content)
+    if isinstance(content, list):
+        return sum(_part_length(part) for part in content)
+    return 0
+
+
+def _part_length(part: Any) -> int:
+    if not isinstance(part, dict):
+        return 0
+    return len(part.get("text") or "") if part.get("type", "text") == "text" else _IMAGE_CHARACTERS

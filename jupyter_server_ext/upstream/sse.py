@@ -1,0 +1,128 @@
+r"""Server-sent events as providers send them: passed on as they came, read only for what is counted.
+
+Of each event are read: how much text it brings, whether it ends the answer, the usage, an error. Events pass on as the
+bytes they were. Held back are only those that end the answer, so that the gateway can add its own member to the last.
+https://html.spec.whatwg.org/multipage/server-sent-events.html#event-stream-interpretation
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from .wire import Reply, read_reply
+
+if TYPE_CHECKING:
+    from jupyter_server_ext.messages import Usage
+
+_LONGEST_EVENT = 8_000_000
+
+
+class StreamError(Exception):
+    """The stream holds an error event; ``body`` is its JSON."""
+
+    def __init__(self, body: bytes) -> None:
+        super().__init__("error event")
+        self.body = body
+
+
+class Malformed(Exception):
+    """The stream holds something that is no event of a completion."""
+
+
+class EventReader:
+    r"""Reads one stream as it passes.
+
+    Attributes:
+        usage: What the provider counted, None until it says.
+        characters: Length of the text received so far.
+        finished: Whether a choice has ended.
+        done: Whether ``[DONE]`` came.
+        tail: The events held back, in order.
+
+    Example:
+        >>> reader = EventReader()
+        >>> reader.feed(b'data: {"choices":[{"index":0,"delta":{"content":"Hi"}}]}\n\n')
+        b'data: {"choices":[{"index":0,"delta":{"content":"Hi"}}]}\n\n'
+        >>> reader.characters, reader.finished
+        (2, False)
+    """
+
+    __slots__ = ("_rest", "characters", "done", "finished", "tail", "usage")
+
+    def __init__(self) -> None:
+        self._rest = b""
+        self.usage: Usage | None = None
+        self.characters = 0
+        self.finished = False
+        self.done = False
+        self.tail: list[bytes] = []
+
+    def feed(self, data: bytes) -> bytes:
+        """Take what arrived; return the whole events that can be passed on now.
+
+        Raises:
+            StreamError: The provider says that it failed.
+            Malformed: Something is not JSON, or an event has no end.
+        """
+        if self._rest:
+            data = self._rest + data
+        if b"\r" in data:
+            data = data.replace(b"\r\n", b"\n")
+        end = data.rfind(b"\n\n")
+        if end < 0:
+            if len(data) > _LONGEST_EVENT:
+                raise Malformed
+            self._rest = data
+            return b""
+        self._rest = data[end + 2 :]
+        events = data[:end].split(b"\n\n")
+        passed = [event for event in events if self._passes(event)]
+        if len(passed) == len(events):
+            return data[: end + 2]
+        return b"\n\n".join(passed) + b"\n\n" if passed else b""
+
+    def end(self) -> None:
+        """The stream has ended; a last event may lack its empty line."""
+        rest, self._rest = self._rest.strip(), b""
+        if rest and self._passes(rest):
+            self.tail.append(rest)
+
+    def _passes(self, event: bytes) -> bool:
+        """Read one event; whether it is passed on at once."""
+        data = _data_of(event)
+        if data == b"[DONE]":
+            self.done = True
+            return False
+        if not data:
+            return True  # a comment that keeps the connection alive
+        try:
+            reply = read_reply(data)
+        except msgspec.ValidationError:
+            return True  # JSON of a shape we do not know: not ours to judge
+        except msgspec.DecodeError as error:
+            raise Malformed from error
+        if reply.failed():
+            raise StreamError(data)
+        if self._count(reply):
+            return True
+        self.tail.append(event)
+        return False
+
+    def _count(self, reply: Reply) -> bool:
+        """Count what it brings; False when it ends the answer and brings nothing else."""
+        counts = reply.counts()
+        if counts is not None:
+            self.usage = counts.as_usage()
+        brings = reply.characters()
+        self.characters += brings
+        self.finished = self.finished or reply.finishes()
+        return brings > 0 or not (self.finished or counts is not None)
+
+
+def _data_of(event: bytes) -> bytes:
+    if event.startswith(b"data:") and b"\n" not in event:
+        return event[5:].strip()
+    lines = event.split(b"\n")
+    return b"\n".join(line[5:] for line in lines if line.startswith(b"data:")).strip()
