@@ -8,15 +8,21 @@ be cached, compared, sent to another thread, and printed. Reading them off a liv
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Literal
+
+from rsql_magic.context.facts import facts, one_line
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
 Privacy = Literal["names", "stats", "sample"]
 """How much of the data may leave the kernel: names and types < ranges and frequent categories < some rows."""
+
+Kind = Literal["table", "view", "frame"]
+"""What has rows and columns."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +97,7 @@ class Table:
     columns: tuple[Column, ...] = ()
     schema: str = ""
     database: str = ""
-    kind: Literal["table", "view", "frame"] = "table"
+    kind: Kind = "table"
     rows: int | None = None
     primary_key: tuple[str, ...] = ()
     foreign_keys: tuple[ForeignKey, ...] = ()
@@ -120,6 +126,8 @@ class Catalog:
         tables: All tables and views that may be read.
         dialect: sqlglot's name of the SQL dialect, such as ``duckdb`` or ``postgres``.
         problems: What could not be read and why, one sentence each.
+        schema: Name of the default schema, whose tables carry none: ``main``, ``public``.
+        database: Name of the default database or catalog, whose tables carry none.
 
     Example:
         >>> catalog = Catalog((Table("orders", (Column("id", "INTEGER"),)),), "duckdb")
@@ -130,18 +138,55 @@ class Catalog:
     tables: tuple[Table, ...] = ()
     dialect: str = ""
     problems: tuple[str, ...] = ()
+    schema: str = ""
+    database: str = ""
+
+    @classmethod
+    def from_connection(cls, connection: object, level: Privacy = "stats") -> Catalog:
+        """Read the tables of anything that ``rsql_magic.engines.open_engine`` takes.
+
+        Args:
+            connection: A connection, an engine, a URL, a path, or frames by name.
+            level: How much of the values may be looked at; ``names`` reads no value.
+
+        Raises:
+            ConnectionProblem: It cannot be opened or read.
+        """
+        from rsql_magic.context.database import open_database, read_catalog
+
+        with open_database(connection) as database:
+            return read_catalog(database, level)
+
+    @classmethod
+    def from_ddl(cls, text: str, dialect: str) -> Catalog:
+        """Read the tables of ``CREATE TABLE`` statements; what cannot be parsed is said in ``problems``."""
+        from rsql_magic.context.database.ddl import parse_ddl
+
+        return parse_ddl(text, dialect)
 
     @cached_property
     def _by_name(self) -> dict[str, Table]:
         names: dict[str, Table] = {}
         for table in self.tables:
-            for name in (table.full_name, table.name):
-                names.setdefault(name.casefold(), table)
+            for name in self._names(table):
+                names.setdefault(name, table)
+        for name, table in list(names.items()):
+            names.setdefault(name.casefold(), table)
         return names
 
+    def _names(self, table: Table) -> Iterator[str]:
+        """Every way to write the table's name, with and without the defaults."""
+        yield table.full_name
+        schema = table.schema or self.schema
+        if schema:
+            yield f"{schema}.{table.name}"
+            if not table.database and self.database:
+                yield f"{self.database}.{schema}.{table.name}"
+        yield table.name
+
     def get(self, name: str) -> Table | None:
-        """The table of that name or qualified name, case ignored, or None."""
-        return self._by_name.get(name.casefold())
+        """The table of that name or qualified name, case ignored when no exact match exists, or None."""
+        return self._by_name.get(name) or self._by_name.get(name.casefold())
 
     def __getitem__(self, name: str) -> Table:
         table = self.get(name)
@@ -160,3 +205,123 @@ class Catalog:
 
     def __repr__(self) -> str:
         return f"<Catalog {self.dialect or '?'} tables={len(self.tables)}>"
+
+
+_QUOTES = {
+    "mysql": "``",
+    "bigquery": "``",
+    "clickhouse": "``",
+    "databricks": "``",
+    "doris": "``",
+    "hive": "``",
+    "spark": "``",
+    "spark2": "``",
+    "starrocks": "``",
+    "fabric": "[]",
+    "tsql": "[]",
+}
+
+# Words that some engine refuses as a bare name; quoting one too many is harmless.
+_RESERVED = frozenset(
+    """
+    all alter analyse analyze and any array as asc asymmetric authorization between binary both by case cast check
+    collate collation column concurrently constraint create cross current current_date current_role current_time
+    current_timestamp current_user cube default deferrable delete desc describe distinct do drop else end escape
+    except exists explain fetch for foreign freeze from full function grant group grouping groups having if ignore
+    ilike in index initially inner insert intersect interval into is isnull join key keys lateral leading left like
+    limit localtime localtimestamp lock natural not notnull null of offset on only option or order outer over
+    overlaps partition pivot placing primary procedure qualify range rank read recursive references release rename
+    replace returning right rollup row rows select session_user set show similar some summarize symmetric system
+    table tablesample then to trailing trigger true false union unique unpivot update usage use user using values
+    variadic verbose view when where window with write
+    """.split()  # noqa: SIM905 - words read better as text
+)
+_PLAIN = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\Z")
+_PLAIN_FOLDED = re.compile(r"[a-z_][a-z0-9_]*\Z")
+
+
+def quoted(name: str, dialect: str = "") -> str:
+    """An identifier as it must be written in a statement: quoted where the dialect needs it.
+
+    PostgreSQL folds bare names to lower case, so a name with capitals is quoted there.
+
+    Example:
+        >>> quoted("order date"), quoted("region"), quoted("Region", "postgres"), quoted("user", "mysql")
+        ('"order date"', 'region', '"Region"', '`user`')
+    """
+    plain = _PLAIN_FOLDED if dialect in {"postgres", "redshift"} else _PLAIN
+    if plain.match(name) and name.lower() not in _RESERVED:
+        return name
+    return always_quoted(name, dialect)
+
+
+def always_quoted(name: str, dialect: str = "") -> str:
+    """An identifier in the dialect's quotes, whatever its name."""
+    first, last = tuple(_QUOTES.get(dialect, '""'))
+    return f"{first}{name.replace(last, last * 2)}{last}"
+
+
+def quoted_name(table: Table, dialect: str = "") -> str:
+    """The table's qualified name, ready for a statement."""
+    return ".".join(quoted(part, dialect) for part in (table.database, table.schema, table.name) if part)
+
+
+def ddl(table: Table, level: Privacy = "stats", dialect: str = "") -> str:
+    """A table as the ``CREATE TABLE`` text a model reads, one column a line, with what is known behind it.
+
+    Args:
+        table: The table.
+        level: ``names`` leaves out everything that was read from rows.
+        dialect: sqlglot's name of the dialect, for the quotes.
+
+    Example:
+        >>> columns = Column("carrier", "VARCHAR", unit="code"), Column("name", "VARCHAR")
+        >>> print(ddl(Table("airlines", columns, rows=16)))
+        CREATE TABLE airlines ( -- 16 rows
+          carrier VARCHAR, -- [code]
+          name VARCHAR
+        );
+    """
+    alone = table.primary_key[0] if len(table.primary_key) == 1 else ""
+    lines = [(_column_line(c, dialect), _note(c, table.rows, level, alone)) for c in table.columns]
+    if table.primary_key:
+        lines.append((f"PRIMARY KEY ({_names(table.primary_key, dialect)})", ""))
+    lines += [_key_line(key, dialect) for key in table.foreign_keys]
+    body = "".join(
+        f"  {text}{',' if i < len(lines) else ''}{f' -- {note}' if note else ''}\n"
+        for i, (text, note) in enumerate(lines, start=1)
+    )
+    head = "; ".join(part for part in (_rows(table, level), one_line(table.description, 200)) if part)
+    return f"CREATE TABLE {quoted_name(table, dialect)} ({f' -- {head}' if head else ''}\n{body});"
+
+
+def _note(column: Column, rows: int | None, level: Privacy, alone: str) -> str:
+    """The facts behind a column. A range stands without a count of distinct values, as does a key of one column."""
+    profile = column.profile
+    if level == "names" or profile is None:
+        return facts(replace(column, profile=None))
+    if not profile.complete and len(profile.values) > 8:
+        profile = replace(profile, values=profile.values[:8])
+    if profile.low is not None and (profile.distinct != rows or column.name == alone):
+        profile = replace(profile, distinct=None)
+    return facts(replace(column, profile=profile), rows, missing="NULL")
+
+
+def _column_line(column: Column, dialect: str) -> str:
+    return f"{quoted(column.name, dialect)} {one_line(column.type, 120)}".rstrip()
+
+
+def _key_line(key: ForeignKey, dialect: str) -> tuple[str, str]:
+    target = ".".join(quoted(part, dialect) for part in key.table.split("."))
+    text = f"FOREIGN KEY ({_names(key.columns, dialect)}) REFERENCES {target} ({_names(key.referred, dialect)})"
+    return text, "inferred" if key.inferred else ""
+
+
+def _names(names: Iterable[str], dialect: str) -> str:
+    return ", ".join(quoted(name, dialect) for name in names)
+
+
+def _rows(table: Table, level: Privacy) -> str:
+    if table.rows is None or level == "names":
+        return ""
+    return f"{table.rows:,} row{'' if table.rows == 1 else 's'}"

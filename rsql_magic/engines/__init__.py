@@ -1,1 +1,45 @@
-"""Engines run guarded SQL read-only, within bounds of time, rows and memory."""
+"""Run guarded SQL read-only: DuckDB and frames, SQLite, PostgreSQL, MySQL, and what else SQLAlchemy reaches."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from rsql_magic.engines.base import Engine, Rows
+
+if TYPE_CHECKING:
+    from rsql_magic.engines.base import DatabaseEngine
+
+__all__ = ["Engine", "Rows", "open_engine"]
+
+
+def open_engine(target: object) -> DatabaseEngine:
+    """The engine for anything a person may call a connection.
+
+    Args:
+        target: A DuckDB connection, a ``sqlite3`` connection, a SQLAlchemy engine or connection, a JupySQL connection,
+            a URL, the path of a DuckDB or SQLite file, or data frames by name.
+
+    Raises:
+        ConnectionProblem: There is no such file or server, its package is missing, or it is no database.
+        BadInput: The target is nothing that holds tables.
+
+    Example:
+        >>> import pandas as pd
+        >>> engine = open_engine({"sales": pd.DataFrame({"region": ["N", "S"], "amount": [1, 2]})})
+        >>> engine.run("SELECT sum(amount) AS total FROM sales").df["total"].tolist()
+        [3]
+    """
+    from rsql_magic.context.database import open_database
+
+    database = open_database(target)
+    if database.dialect == "duckdb":
+        from rsql_magic.engines.duckdb import DuckDBEngine
+
+        return DuckDBEngine(database)
+    if database.dialect == "sqlite":
+        from rsql_magic.engines.sqlite import SQLiteEngine
+
+        return SQLiteEngine(database)
+    from rsql_magic.engines.sqlalchemy import SQLAlchemyEngine
+
+    return SQLAlchemyEngine(database)

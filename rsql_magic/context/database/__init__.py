@@ -1,0 +1,55 @@
+"""Databases: opened from whatever a person may name, and read into a `Catalog`.
+
+    target ── open_database ──> Database ── read_catalog ──> Catalog
+
+One module per kind of database holds its read-only layers and its catalog queries; `profiles` and `keys` add
+what the catalog of a database does not say; `ddl` reads a catalog from text.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+from rsql_magic.context.database.base import Database, Structure
+from rsql_magic.context.database.keys import infer_keys
+from rsql_magic.context.database.profiles import add_profiles
+from rsql_magic.context.database.targets import open_database
+from rsql_magic.context.tables import Catalog
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from rsql_magic.context.tables import Privacy
+
+__all__ = ["Database", "Structure", "open_database", "read_catalog"]
+
+
+def read_catalog(
+    database: Database,
+    level: Privacy = "stats",
+    *,
+    structure: Structure | None = None,
+    seconds: float = 1.0,
+    clock: Callable[[], float] = time.monotonic,
+) -> Catalog:
+    """Everything a question needs to know of a database.
+
+    Args:
+        database: What to read.
+        level: At ``names`` no value is looked at; otherwise columns are profiled.
+        structure: Its tables, when they were read before.
+        seconds: Time for all profiles together; tables that are not reached have none.
+        clock: Seconds that only go up.
+
+    Raises:
+        ConnectionProblem: It cannot be opened or read.
+        Stopped: `Database.interrupt` was called.
+    """
+    with database:
+        structure = structure or database.structure()
+        tables = structure.tables
+        if level != "names":
+            tables = add_profiles(database, tables, deadline=clock() + seconds, clock=clock)
+        tables = infer_keys(tables, structure.unique)
+    return Catalog(tables, database.dialect, structure.problems, structure.schema, structure.database)

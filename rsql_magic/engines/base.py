@@ -1,0 +1,297 @@
+"""What an engine is: it checks and runs guarded SQL, read-only and within bounds.
+
+A statement meets these in order: the guard (`rsql_magic.guard.check`, called here and nowhere else on the way to a
+database), a read-only transaction with a time limit (`Database.reading`), the row cap and the memory cap (`fetch` of
+each engine). After a result that was cut, the rows are counted apart, so that people read ``first 1,000 of 336,776``.
+"""
+
+from __future__ import annotations
+
+import time
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Protocol
+
+from typing_extensions import override
+
+from rsql_magic.context.database import read_catalog
+from rsql_magic.context.database.profiles import add_profiles
+from rsql_magic.errors import QueryFailed
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Hashable, Sequence
+
+    import pandas as pd
+
+    from rsql_magic.context.database import Database, Structure
+    from rsql_magic.context.tables import Catalog, Privacy, Table
+    from rsql_magic.validate import Problem
+
+MEMORY_CAP = 2 << 30
+"""Bytes of one result in the kernel's memory; what is longer is cut, and said."""
+
+COUNT_SECONDS = 2.0
+"""Least time for counting the rows of a result that was cut; a slow query's count may take as long as the query."""
+
+
+@dataclass(frozen=True)
+class Rows:
+    """The result of a statement.
+
+    Args:
+        df: The rows, as many as were asked for.
+        total: How many there are in all, or None when counting them took too long.
+        truncated: True when there are more than in ``df``.
+        seconds: Time the database took for ``df``, without the count.
+        note: Why rows are missing, when it was not the row cap.
+    """
+
+    df: pd.DataFrame
+    total: int | None
+    truncated: bool
+    seconds: float
+    note: str = ""
+
+    @property
+    def count(self) -> str:
+        """The number of rows in words: ``first 1,000 of 336,776``."""
+        if not self.truncated:
+            return f"{len(self.df):,} row{'' if len(self.df) == 1 else 's'}"
+        return f"first {len(self.df):,} of {f'{self.total:,}' if self.total is not None else 'many'}"
+
+    def __repr__(self) -> str:
+        return f"<Rows {self.count} in {self.seconds:.2f} s>"
+
+
+class Engine(Protocol):
+    """One database, as the rest of the package sees it."""
+
+    @property
+    def dialect(self) -> str:
+        """The name sqlglot has for its SQL: ``duckdb``, ``sqlite``, ``postgres``, ``mysql``, …."""
+
+    @property
+    def name(self) -> str:
+        """What it is called in messages: safe to show, never with a password."""
+
+    def catalog(self, level: Privacy = "stats") -> Catalog:
+        """The tables, read once and again after the database's schema has changed."""
+
+    def detail(self, tables: Sequence[Table], seconds: float = 1.0) -> list[Table]:
+        """The same tables with the profiles that `catalog` had no time for."""
+
+    def refresh(self) -> None:
+        """Forget the catalog, so that the next call reads it anew."""
+
+    def check(self, sql: str) -> list[Problem]:
+        """What the database says of a statement without running it; empty when it compiles.
+
+        Raises:
+            QueryRejected: The guard refuses it.
+        """
+
+    def run(self, sql: str, *, max_rows: int = 1000, timeout: float = 60.0) -> Rows:
+        """Run one read-only statement.
+
+        Raises:
+            QueryRejected: The guard refuses it.
+            QueryFailed: The database refused, failed, or was stopped by the time limit.
+            Stopped: `interrupt` was called.
+        """
+
+    def interrupt(self) -> None:
+        """Stop what runs, from another thread; harmless when nothing does."""
+
+    def close(self) -> None:
+        """Release what was opened here; a connection the user gave stays open."""
+
+
+@dataclass(frozen=True)
+class Fetched:
+    """Rows as they came from a driver.
+
+    Args:
+        df: At most as many as asked for.
+        more: True when the database has more.
+        note: Why, when it was not the row cap.
+    """
+
+    df: pd.DataFrame
+    more: bool
+    note: str = ""
+
+
+class DatabaseEngine(Engine, ABC):
+    """What all engines share: the guard, the catalog's cache, the count.
+
+    Args:
+        database: Where it runs.
+        clock: Seconds that only go up.
+    """
+
+    def __init__(self, database: Database, clock: Callable[[], float] = time.monotonic) -> None:
+        self._database = database
+        self._clock = clock
+        self._state: Hashable = None
+        self._structure: Structure | None = None
+        self._catalogs: dict[Privacy, Catalog] = {}
+
+    @property
+    @override
+    def dialect(self) -> str:
+        return self._database.dialect
+
+    @property
+    @override
+    def name(self) -> str:
+        return self._database.name
+
+    @abstractmethod
+    def fetch(self, session: Any, sql: str, max_rows: int) -> Fetched:
+        """Run a guarded statement inside a read-only transaction and take its first rows."""
+
+    @override
+    def catalog(self, level: Privacy = "stats") -> Catalog:
+        with self._database as database:
+            state = database.state()
+            if state != self._state:
+                self.refresh()
+            if level not in self._catalogs:
+                self._structure = self._structure or database.structure()
+                self._catalogs[level] = read_catalog(database, level, structure=self._structure, clock=self._clock)
+                self._state = state
+        return self._catalogs[level]
+
+    @override
+    def detail(self, tables: Sequence[Table], seconds: float = 1.0) -> list[Table]:
+        missing = [t for t in tables if not any(c.profile for c in t.columns)]
+        with self._database as database:
+            found = add_profiles(database, missing, deadline=self._clock() + seconds, clock=self._clock)
+        profiled = {t.full_name: t for t in found}
+        return [profiled.get(t.full_name, t) for t in tables]
+
+    @override
+    def refresh(self) -> None:
+        self._state, self._structure, self._catalogs = None, None, {}
+
+    @override
+    def check(self, sql: str) -> list[Problem]:
+        from rsql_magic.validate import Problem
+
+        checked = self._guarded(sql)
+        try:
+            self.compile(checked)
+        except QueryFailed as error:
+            return [Problem("engine", "", error.message, (error.hint,) if error.hint else ())]
+        return []
+
+    def compile(self, sql: str) -> None:
+        """Let the database compile a guarded statement without running it.
+
+        Raises:
+            QueryFailed: It does not compile.
+        """
+        if is_query(sql, self.dialect):
+            self._database.rows(f"EXPLAIN {sql}", seconds=10.0)
+
+    @override
+    def run(self, sql: str, *, max_rows: int = 1000, timeout: float = 60.0) -> Rows:
+        checked = self._guarded(sql)
+        with self._database as database:
+            started = self._clock()
+            try:
+                with database.reading(timeout) as session:
+                    fetched = self.fetch(session, checked, max_rows)
+            except QueryFailed as error:
+                error.sql = checked
+                raise
+            seconds = self._clock() - started
+            total = (
+                self._count(checked, min(timeout - seconds, max(COUNT_SECONDS, seconds)))
+                if fetched.more
+                else len(fetched.df)
+            )
+        return Rows(fetched.df, total, fetched.more, seconds, fetched.note)
+
+    def _count(self, sql: str, seconds: float) -> int | None:
+        """The number of rows of a statement, or None when it takes too long or cannot be counted."""
+        counting = count_sql(sql, self.dialect)
+        if counting is None or seconds <= 0:
+            return None
+        try:
+            return int(self._database.rows(counting, seconds=seconds)[0][0])
+        except QueryFailed:
+            return None
+
+    def _guarded(self, sql: str) -> str:
+        try:
+            from rsql_magic.guard import check
+        except ImportError:
+            from rsql_magic.engines._until_guard import check
+
+        return check(sql, self.dialect, self.catalog(self._cheapest_level()))
+
+    def _cheapest_level(self) -> Privacy:
+        return next(iter(self._catalogs), "names")
+
+    @override
+    def interrupt(self) -> None:
+        self._database.interrupt()
+
+    @override
+    def close(self) -> None:
+        self._database.close()
+
+    def __enter__(self) -> DatabaseEngine:
+        """Hold the database open between calls, which spares opening a file again for each."""
+        self._database.__enter__()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._database.__exit__(None, None, None)
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {self.name}>"
+
+
+def is_query(sql: str, dialect: str) -> bool:
+    """Whether a statement is a query, which can stand in a FROM, and not EXPLAIN, SHOW or PRAGMA."""
+    import sqlglot
+    from sqlglot import exp
+
+    try:
+        return isinstance(sqlglot.parse_one(sql, read=dialect), exp.Query)
+    except sqlglot.errors.SqlglotError:
+        return False
+
+
+def count_sql(sql: str, dialect: str) -> str | None:
+    """A statement that counts the rows of another; None when that is no query.
+
+    Sorting is left out. A name that comes twice is changed, since some databases refuse a subquery that has one.
+
+    Example:
+        >>> count_sql("SELECT a, t.a FROM t ORDER BY b", "mysql")
+        'SELECT COUNT(*) FROM (SELECT a, t.a AS c1 FROM t) AS q'
+    """
+    import sqlglot
+    from sqlglot import exp
+
+    tree = sqlglot.parse_one(sql, read=dialect)
+    if not isinstance(tree, exp.Query):
+        return None
+    if not tree.args.get("limit") and not tree.args.get("offset"):
+        tree.set("order", None)
+    _rename_repeated(tree)
+    return exp.select("COUNT(*)").from_(tree.subquery("q")).sql(dialect)
+
+
+def _rename_repeated(tree: Any) -> None:
+    from sqlglot import exp
+
+    seen: set[str] = set()
+    for place, column in enumerate(tree.selects):
+        name = column.alias_or_name.lower()
+        if name in seen and not column.is_star:
+            column.replace(exp.alias_(column.unalias(), f"c{place}"))
+        seen.add(name)

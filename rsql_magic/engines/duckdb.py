@@ -1,0 +1,158 @@
+"""DuckDB: rows arrive as columns of a frame, in pieces, without a Python object per value.
+
+DuckDB's own ``.df()`` gives floats for decimals, for 128-bit integers and for integers with a missing value. So a query
+is wrapped in one that writes those differently, and they are put back together here: exact decimals, ``Int64``.
+"""
+
+# ruff: noqa: S608 - statements are put together from quoted names and constants, or are guarded
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from typing_extensions import override
+
+from rsql_magic.context.database.duckdb import unique_names
+from rsql_magic.engines.base import MEMORY_CAP, DatabaseEngine, Fetched, is_query
+from rsql_magic.engines.columns import decimals
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    import pandas as pd
+
+_VECTOR = 2048
+"""Rows that DuckDB computes at a time."""
+
+_PIECE = 64 << 20
+"""Bytes of one piece of a result, about."""
+
+
+class DuckDBEngine(DatabaseEngine):
+    """A DuckDB file, a connection, or frames."""
+
+    @override
+    def fetch(self, session: Any, sql: str, max_rows: int) -> Fetched:
+        if not is_query(sql, "duckdb"):
+            return _plain(session.execute(sql).df(), max_rows)
+        wires = _wires(session, sql)
+        asked = ", ".join(term for wire in wires for term in wire.terms)
+        names = ", ".join(f"c{place}" for place in range(len(wires)))
+        session.execute(f"SELECT {asked} FROM (\n{sql}\n) AS result({names}) LIMIT {max_rows + 1}")
+        pieces, note = _pieces(session, MEMORY_CAP)
+        return _together(wires, pieces, max_rows, note)
+
+
+def _plain(frame: pd.DataFrame, max_rows: int) -> Fetched:
+    return Fetched(frame.head(max_rows), len(frame) > max_rows)
+
+
+@dataclass(frozen=True)
+class _Wire:
+    """How a column travels: what is selected for it, and how its values are made of that.
+
+    Args:
+        name: The column's name in the result.
+        place: Its number.
+        terms: Expressions to select.
+        read: Makes the column from the frame of those.
+    """
+
+    name: str
+    place: int
+    terms: tuple[str, ...]
+    read: Callable[[pd.DataFrame, str], Any]
+
+
+def _wires(session: Any, sql: str) -> list[_Wire]:
+    """The columns of a query, told by DuckDB without running it."""
+    described = session.execute(f"DESCRIBE {sql}").fetchall()
+    names = unique_names([row[0] for row in described])
+    (zone,) = session.execute("SELECT current_setting('TimeZone')").fetchone()
+    return [_wire(name, place, row[1], zone) for place, (name, row) in enumerate(zip(names, described, strict=True))]
+
+
+def _wire(name: str, place: int, type_name: str, zone: str) -> _Wire:
+    column = f"c{place}"
+    if type_name.startswith("DECIMAL") and not type_name.endswith("]"):
+        return _Wire(name, place, (f"CAST({column} AS VARCHAR) AS {column}",), _decimal)
+    if type_name in {"HUGEINT", "UHUGEINT", "BIGNUM"}:
+        return _Wire(name, place, (f"CAST({column} AS VARCHAR) AS {column}",), _huge)
+    if type_name in _INTEGERS:
+        return _Wire(
+            name, place, (f"coalesce({column}, 0) AS {column}", f"{column} IS NULL AS {column}_missing"), _integer
+        )
+    if type_name == "BOOLEAN":
+        return _Wire(
+            name, place, (f"coalesce({column}, false) AS {column}", f"{column} IS NULL AS {column}_missing"), _boolean
+        )
+    if type_name == "TIMESTAMP WITH TIME ZONE":
+        return _Wire(name, place, (f"make_timestamp(epoch_us({column})) AS {column}",), partial(_zoned, zone=zone))
+    return _Wire(name, place, (column,), _as_is)
+
+
+_INTEGERS = {"TINYINT", "SMALLINT", "INTEGER", "BIGINT", "UTINYINT", "USMALLINT", "UINTEGER", "UBIGINT"}
+
+
+def _as_is(frame: pd.DataFrame, column: str) -> Any:
+    return frame[column]
+
+
+def _decimal(frame: pd.DataFrame, column: str) -> Any:
+    return decimals([text if isinstance(text, str) else None for text in frame[column].tolist()])
+
+
+def _huge(frame: pd.DataFrame, column: str) -> Any:
+    from rsql_magic.engines.columns import column_of
+
+    return column_of([int(text) if isinstance(text, str) else None for text in frame[column].tolist()])
+
+
+def _integer(frame: pd.DataFrame, column: str) -> Any:
+    import pandas as pd
+
+    missing = frame[f"{column}_missing"].to_numpy()
+    return pd.arrays.IntegerArray(frame[column].to_numpy(), missing) if missing.any() else frame[column]
+
+
+def _boolean(frame: pd.DataFrame, column: str) -> Any:
+    import pandas as pd
+
+    missing = frame[f"{column}_missing"].to_numpy()
+    return pd.arrays.BooleanArray(frame[column].to_numpy(), missing) if missing.any() else frame[column]
+
+
+def _zoned(frame: pd.DataFrame, column: str, zone: str) -> Any:
+    return frame[column].dt.tz_localize("UTC").dt.tz_convert(zone)
+
+
+def _pieces(session: Any, memory: int) -> tuple[list[pd.DataFrame], str]:
+    """The rows piece by piece; the first is small, and shows how large the next may be."""
+    pieces: list[pd.DataFrame] = []
+    filled, vectors = 0, 1
+    while len(piece := session.fetch_df_chunk(vectors)):
+        pieces.append(piece)
+        size = max(_size(piece), 1)
+        filled += size
+        if filled > memory:
+            return pieces, f"cut after {filled >> 20:,} MB"
+        vectors = max(1, min(_PIECE * len(piece) // size // _VECTOR, 8 * vectors, 512))
+    return pieces or [piece], ""
+
+
+def _size(piece: pd.DataFrame) -> int:
+    """Bytes of a piece, with the text of a few rows standing for all."""
+    few = piece.head(200)
+    return int(few.memory_usage(index=False, deep=True).sum() * len(piece) / max(len(few), 1))
+
+
+def _together(wires: Sequence[_Wire], pieces: list[pd.DataFrame], max_rows: int, note: str) -> Fetched:
+    import pandas as pd
+
+    whole = pd.concat(pieces, ignore_index=True) if len(pieces) > 1 else pieces[0]
+    more = len(whole) > max_rows
+    if more:
+        whole = whole.head(max_rows)
+    frame = pd.DataFrame({wire.name: wire.read(whole, f"c{wire.place}") for wire in wires}, copy=False)
+    return Fetched(frame, more or bool(note), note)
