@@ -1,7 +1,139 @@
-"""What the model is told: gathered from frames, R, databases and cells, ranked, and fitted to a budget."""
+"""What the model is told: gathered from frames, R, databases and cells, ranked, and fitted to a budget.
+
+`describe` writes what is known of one object; `gather` chooses among everything in the session. Both write only what
+the privacy level allows, and run the same filter (`redact`) over every text before it is handed out.
+"""
 
 from __future__ import annotations
 
-from rsql_magic.context.tables import Catalog, Column, ForeignKey, Privacy, Profile, Table
+from typing import TYPE_CHECKING, Any
 
-__all__ = ["Catalog", "Column", "ForeignKey", "Privacy", "Profile", "Table"]
+from rsql_magic.context.fencing import fence
+from rsql_magic.context.gathered import Context, Piece
+from rsql_magic.context.privacy import redact
+from rsql_magic.context.sources import Detail, source_of
+from rsql_magic.context.tables import Catalog, Column, ForeignKey, Privacy, Profile, Table
+from rsql_magic.context.tokens import count_tokens
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+    from rsql_magic.context.dictionary import Dictionary
+
+__all__ = [
+    "Catalog",
+    "Column",
+    "Context",
+    "ForeignKey",
+    "Piece",
+    "Privacy",
+    "Profile",
+    "Table",
+    "count_tokens",
+    "describe",
+    "fence",
+    "gather",
+    "redact",
+]
+
+
+def describe(
+    obj: Any,
+    name: str,
+    level: Privacy = "stats",
+    *,
+    budget: int = 300,
+    columns: Iterable[str] = (),
+    dictionary: Dictionary | None = None,
+    seconds: float = 2.0,
+) -> str:
+    """Describe any object in a few lines, as a model reads it.
+
+    Args:
+        obj: A frame, series, array, model, function or anything else. It is not copied, collected or changed.
+        name: What the user calls it.
+        level: The privacy level: ``names`` gives names and types, ``stats`` adds ranges and frequent categories,
+            ``sample`` adds five rows.
+        budget: Tokens for the whole text.
+        columns: Columns that must be in the text.
+        dictionary: Descriptions, units and keys that people wrote down.
+        seconds: How long the object may take to be read.
+
+    Returns:
+        Text without secrets and personal identifiers. An object that cannot be read is described by its class.
+
+    Example:
+        >>> describe([3, 1, 2], "scores")
+        'scores: list of 3 int: 1..3'
+    """
+    from rsql_magic.context.gathering import read_object
+
+    detail = Detail(level=level, budget=budget, columns=frozenset(columns), dictionary=dictionary)
+    return redact(read_object(obj, name, detail, seconds))[0]
+
+
+def gather(
+    question: str,
+    namespace: Mapping[str, Any],
+    *,
+    names: Sequence[str] = (),
+    level: Privacy = "stats",
+    budget: int = 1500,
+    per_object: int = 300,
+    catalog: Catalog | None = None,
+    cells: Iterable[Any] = (),
+    error: BaseException | str | None = None,
+    r: bool = True,
+    recent: Sequence[str] = (),
+    dictionary: Dictionary | None = None,
+    seconds: float = 2.0,
+) -> Context:
+    """Choose what to tell the model about the session, within a budget.
+
+    First what was asked for by name, then what the question mentions by whole word (an object, or one of its columns),
+    then what recent cells use, then what was assigned recently, then the rest in alphabetical order. When the question
+    mentions something, the rest comes in one line each.
+
+    Args:
+        question: The user's words; empty to rank without one.
+        namespace: The user's variables by name.
+        names: Objects that were asked for (``--with``), first of all.
+        level: The privacy level.
+        budget: Tokens for everything.
+        per_object: Tokens for one object.
+        catalog: Tables of the current connection.
+        cells: Recent cells, oldest first, in any form that `cells.as_cells` takes.
+        error: The last error, as an exception or as text.
+        r: Whether to look at R, when an R session runs in this process.
+        recent: Names that were assigned recently, newest first, where the caller knows better than ``cells``.
+        dictionary: Descriptions, units and keys that people wrote down.
+        seconds: How long everything may take; what is too slow is left out, and that is said.
+
+    Returns:
+        A `Context`: its ``text`` is what to send.
+
+    Raises:
+        UnknownName: ``names`` holds a name that nothing has.
+    """
+    from rsql_magic.context.gathering import Gathering
+
+    return Gathering(
+        question=question,
+        namespace=namespace,
+        names=tuple(names),
+        level=level,
+        budget=budget,
+        per_object=per_object,
+        catalog=catalog,
+        cells=tuple(cells),
+        error=error,
+        r=r,
+        recent=tuple(recent),
+        dictionary=dictionary,
+        seconds=seconds,
+    ).context()
+
+
+def kind_of(obj: Any) -> str:
+    """The kind of fence an object's description belongs in: ``frame`` or ``object``, or what its plug-in says."""
+    return source_of(obj).kind

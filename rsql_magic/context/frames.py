@@ -1,0 +1,296 @@
+"""Data frames, series and arrays of any library, described from a small sample and never copied.
+
+pandas is read directly, because its frames may have duplicate, missing or non-text column names; everything else goes
+through narwhals. A lazy frame (polars ``LazyFrame``, DuckDB relation, dask, ibis, Spark) is not collected: its columns
+and types are all that is said. No library is imported that the user has not imported: an object is known by the module
+of its class.
+"""
+
+from __future__ import annotations
+
+import functools
+import math
+import re
+from collections import Counter
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from rsql_magic.context import facts
+from rsql_magic.context.privacy import redact
+from rsql_magic.context.readers import inferred, read, reader_of
+from rsql_magic.context.tables import Column, Profile, Table
+from rsql_magic.context.telling import says_personal, says_secret
+
+if TYPE_CHECKING:
+    from rsql_magic.context.readers import Family, Reader, Sample
+    from rsql_magic.context.sources import Detail
+
+SAMPLE = 10_000
+"""Most rows that are looked at."""
+CATEGORIES = 30
+"""A text column with more distinct values than this is free text, and gives none of them."""
+SHOWN = 12
+"""Most categories that are shown of one column."""
+WIDEST = 20
+"""Most columns that are shown of sample rows."""
+
+
+def positions(rows: int | None, size: int = SAMPLE) -> list[int] | None:
+    """Row numbers to look at: one from each of ``size`` equal strides, or None for all rows.
+
+    A plain stride meets periodic data always at the same phase and sees one value of it, so each position is moved
+    within its stride by a multiplicative hash (Knuth, The Art of Computer Programming 3, §6.4). The same frame gives
+    the same sample.
+
+    Example:
+        >>> positions(5), len(positions(1_000_000)), positions(1_000_000)[:3]
+        (None, 10000, [0, 161, 223])
+    """
+    if rows is None or rows <= size:
+        return None
+    step = rows / size
+    return [int(n * step + (n * 2654435761 % 4294967296) / 4294967296 * step) for n in range(size)]
+
+
+class FrameSource:
+    """Frames, series and arrays as a context source."""
+
+    kind = "frame"
+
+    def matches(self, obj: Any) -> bool:
+        """Whether the object is a frame, a series or an array of a known library."""
+        return reader_of(obj) is not None
+
+    def columns(self, obj: Any) -> list[str]:
+        """The column names that can be typed."""
+        return [name for name in read(obj).names if isinstance(name, str)]
+
+    def table(self, obj: Any, name: str, detail: Detail) -> Table:
+        """The frame as a table, without looking at its values."""
+        reader = read(obj)
+        columns = (Column(str(name), kind) for name, kind in zip(reader.names, reader.types, strict=True))
+        table = Table(name, tuple(columns), kind="frame", rows=reader.rows)
+        return detail.dictionary.describe(table) if detail.dictionary else table
+
+    def describe(self, obj: Any, name: str, detail: Detail) -> str:
+        """The frame's text: a line for the frame, and lines for its columns as far as the budget goes."""
+        return _Description(read(obj), name, detail).text()
+
+
+class _Description:
+    """The text of one frame in the making."""
+
+    def __init__(self, reader: Reader, name: str, detail: Detail) -> None:
+        self.reader = reader
+        self.name = name
+        self.detail = detail
+        self.where = None if detail.level == "names" else positions(reader.rows)
+        self.asked = {
+            p for p, column in enumerate(reader.names) if isinstance(column, str) and column in detail.columns
+        }
+        self.runs = facts.runs(reader.names, reader.types, self.asked)
+        self.written = self._written()
+
+    def text(self) -> str:
+        must = {n for n, run in enumerate(self.runs) if len(run.columns) == 1 and run.columns[0] in self.asked}
+        lines = [functools.partial(self.line, run) for run in self.runs]
+        brief = [functools.partial(self.brief, run) for run in self.runs]
+        text = facts.fit(self.head(), lines, brief, must, self.detail.budget)
+        return text + self.first_rows() if self.detail.level == "sample" and self.reader.rows else text
+
+    def head(self) -> str:
+        columns = _count(len(self.reader.names), "column")
+        size = columns if self.detail.level == "names" else f"{_rows(self.reader.rows)} × {columns}"
+        sampled = f" (≈ from {len(self.where):,} rows)" if self.where else ""
+        description = self.written.description or self.reader.description
+        said = f"; {facts.one_line(description, 200)}" if description else ""
+        return f"{facts.one_line(self.name)}: {self.reader.label}, {size}{sampled}{said}"
+
+    def line(self, run: facts.Run) -> str:
+        if len(run.columns) > 1:
+            return f"- {self.brief(run)}"
+        known = facts.facts(self.column(run.columns[0]), self.reader.rows)
+        return f"- {self.brief(run)}" + (f": {known}" if known else "")
+
+    def brief(self, run: facts.Run) -> str:
+        first, last = run.columns[0], run.columns[-1]
+        kind = facts.one_line(self.reader.types[first], 60)
+        if first != last:
+            return f"{self.shown(first)}..{self.shown(last)} {kind} ({len(run.columns):,} columns)"
+        return f"{self.shown(first)} {kind}"
+
+    def shown(self, place: int) -> str:
+        """A column's name as it is typed, without the secrets in it."""
+        name = self.reader.names[place]
+        text = name if isinstance(name, str) else facts.shown_name(name)
+        clean = self.clean(text[:1000])
+        return facts.shown_name(clean) if isinstance(name, str) else clean
+
+    def column(self, place: int) -> Column:
+        name = str(self.reader.names[place])
+        description, unit = self.reader.note(place)
+        written = self.written.column(name) or Column(name)
+        return Column(
+            name,
+            description=written.description or description,
+            unit=written.unit or unit,
+            profile=self.profile(place, name),
+        )
+
+    def profile(self, place: int, name: str) -> Profile | None:
+        if self.detail.level == "names" or not self.reader.rows or says_secret(name):
+            return None
+        family = self.reader.family(place)
+        sample = self.reader.sample(place, self.where)
+        if family == "object":
+            family, sample = inferred(sample)
+        profile = profile_of(sample, family, self.reader.rows, personal=says_personal(name), detail=self.detail)
+        if (
+            self.where
+            and family == "integer"
+            and profile.distinct == self.reader.rows
+            and self.reader.is_sorted_key(place)
+        ):
+            low, high = self.reader.ends(place)
+            return replace(profile, low=integer(low, -1), high=integer(high, 1), approximate=False)
+        return profile
+
+    def first_rows(self) -> str:
+        places = [run.columns[0] for run in self.runs if len(run.columns) == 1][:WIDEST]
+        names = [str(self.reader.names[place]) for place in places]
+        hidden = {n for n, name in enumerate(names) if says_secret(name) or says_personal(name)}
+        rows = self.reader.head(places, 5)
+        lines = [
+            ", ".join("[withheld]" if n in hidden else self.value(value) for n, value in enumerate(row)) for row in rows
+        ]
+        return "\n".join(["", "first rows: " + ", ".join(self.shown(place) for place in places), *lines])
+
+    def value(self, value: Any) -> str:
+        if _is_missing(value):
+            return "NA"
+        text = self.clean(str(value)[:1000])
+        return facts.quoted_value(text) if isinstance(value, str) else facts.one_line(text, 40)
+
+    def clean(self, text: str) -> str:
+        return clean(text, self.detail.redacted)
+
+    def _written(self) -> Table:
+        """What the data dictionary says of this frame."""
+        table = Table(self.name, tuple(Column(str(name)) for name in self.reader.names), kind="frame")
+        return self.detail.dictionary.describe(table) if self.detail.dictionary else Table(self.name)
+
+
+def clean(text: str, found: Counter[str]) -> str:
+    """A text without secrets; what was replaced is counted in ``found``."""
+    replaced, counts = redact(text)
+    found.update(counts)
+    return replaced
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number:,} {noun}{'s' * (number != 1)}"
+
+
+def _rows(rows: int | None) -> str:
+    return "lazy (rows not counted)" if rows is None else _count(rows, "row")
+
+
+def profile_of(sample: Sample, family: Family, rows: int | None, *, personal: bool, detail: Detail) -> Profile:
+    """What a sample says about a column.
+
+    Args:
+        sample: What was read.
+        family: What kind of values it holds.
+        rows: Rows of the whole frame.
+        personal: True when the values are about single people: then neither values nor a range are given.
+        detail: Gives the fewest times that a category must be seen.
+    """
+    approximate = rows is not None and sample.size < rows
+    known = Profile(nulls=sample.missing / sample.size if sample.size else None, approximate=approximate)
+    if not sample.values:
+        return known
+    low, high = (None, None) if personal else _range(sample.values, family)
+    known = replace(known, low=low, high=high)
+    if family in {"integer", "text"} and (counts := _counts(sample.values)):
+        known = replace(known, distinct=estimate_distinct(counts, sample, rows))
+        if family == "text" and not personal:
+            return _with_categories(known, counts, detail)
+    return known
+
+
+def _counts(values: list[Any]) -> Counter[Any] | None:
+    try:
+        return Counter(values)
+    except TypeError:  # lists, dicts: not hashable
+        return None
+
+
+def estimate_distinct(counts: Counter[Any], sample: Sample, rows: int | None) -> int:
+    """How many distinct values the whole column has, from a sample of it.
+
+    Haas and Stokes' estimator Duj1 (Estimating the number of classes in a finite population, JASA 93, 1998), which
+    PostgreSQL's ANALYZE uses too: n·d / (n − f1 + f1·n/N) for d distinct values in n of N rows, f1 of them seen once.
+    """
+    distinct, seen = len(counts), len(sample.values)
+    if rows is None or sample.size >= rows:
+        return distinct
+    present = rows * seen / sample.size
+    once = sum(1 for count in counts.values() if count == 1)
+    return round(min(seen * distinct / (seen - once + once * seen / present), present))
+
+
+def _with_categories(profile: Profile, counts: Counter[Any], detail: Detail) -> Profile:
+    """The categories that name nobody: few of them, short, and each seen often enough."""
+    if profile.distinct is None or profile.distinct > CATEGORIES:
+        return profile
+    frequent = [(value, count) for value, count in counts.most_common() if count >= detail.at_least]
+    shown = dict.fromkeys(clean(str(value)[:1000], detail.redacted) for value, _ in frequent[:SHOWN])
+    complete = len(frequent) == len(counts) == profile.distinct and len(frequent) <= SHOWN
+    return replace(profile, values=tuple(shown), complete=complete and bool(shown))
+
+
+def _range(values: list[Any], family: Family) -> tuple[str | None, str | None]:
+    if family == "integer":
+        return integer(min(values), -1), integer(max(values), 1)
+    if family == "number":
+        finite = [value for value in values if math.isfinite(value)]
+        return (_number(min(finite)), _number(max(finite))) if finite else (None, None)
+    if family == "time":
+        return _times(values[0], values[-1])
+    return None, None
+
+
+def integer(value: int, outwards: int) -> str:
+    """An integer with at most four leading digits; a longer one is rounded outwards and marked ≈.
+
+    An extreme value can be one person's account or salary; four digits are enough to write a query.
+
+    Example:
+        >>> integer(2013, 1), integer(1_000_000, 1), integer(123_456, 1), integer(123_456, -1)
+        ('2013', '1000000', '≈123500', '≈123400')
+    """
+    unit = 10 ** max(len(str(abs(value))) - 4, 0)
+    rounded = math.ceil(value / unit) * unit if outwards > 0 else value // unit * unit
+    return str(rounded) if rounded == value else f"≈{rounded}"
+
+
+def _number(value: float) -> str:
+    """Three digits, or the whole number where it has more."""
+    number = float(value)
+    return f"{number:.0f}" if 1000 <= abs(number) < 1e6 else f"{number:.3g}"
+
+
+def _times(low: Any, high: Any) -> tuple[str, str]:
+    """Two times to the minute when they are of one day, as days, or as months when two years lie between them."""
+    first, last = str(low).replace("T", " "), str(high).replace("T", " ")
+    if not (_DAY.match(first) and _DAY.match(last)):  # durations, times of day
+        return first[:20], last[:20]
+    size = 16 if first[:10] == last[:10] else 7 if int(last[:4]) - int(first[:4]) > 2 else 10
+    return first[:size].removesuffix(" 00:00"), last[:size].removesuffix(" 00:00")
+
+
+_DAY = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
+
+
+def _is_missing(value: Any) -> bool:
+    return value is None or (isinstance(value, float) and value != value)  # noqa: PLR0124 - NaN

@@ -1,0 +1,113 @@
+"""What was gathered: the pieces, what they cost, what was left out and what was replaced."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field
+from html import escape
+from itertools import groupby
+
+from rsql_magic.context.fencing import fence
+from rsql_magic.context.tokens import count_tokens
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """One thing that the model could be told.
+
+    Args:
+        kind: The kind of its fence: ``frame``, ``r``, ``schema``, ``cell``, …
+        name: What the user calls it.
+        text: What it says, filtered and not yet fenced; empty when it was left out.
+        tokens: What the text costs, with its fence where it has one of its own.
+        reason: Why it is there, or why it was left out.
+    """
+
+    kind: str
+    name: str
+    text: str = ""
+    tokens: int = 0
+    reason: str = ""
+
+    @property
+    def shown(self) -> bool:
+        """Whether it is part of the context."""
+        return bool(self.text)
+
+    @property
+    def is_line(self) -> bool:
+        """Whether it shares a fence with its neighbours, because a fence would cost more than what it says."""
+        return self.kind == "object" and "\n" not in self.text
+
+
+def _fence_of(piece: Piece) -> tuple[str, str]:
+    """Kind and name of the fence a piece stands in."""
+    return (piece.kind, "session" if piece.is_line else piece.name)
+
+
+@dataclass(frozen=True)
+class Context:
+    """What the model is told about the user's data and session.
+
+    Args:
+        pieces: Everything that was considered, in the order of their rank.
+        redactions: How many secrets and identifiers of each kind were replaced.
+        notes: What the user should know, one sentence each, such as that R cannot be read and why.
+        budget: Tokens that were allowed.
+    """
+
+    pieces: tuple[Piece, ...] = ()
+    redactions: Counter[str] = field(default_factory=Counter)
+    notes: tuple[str, ...] = ()
+    budget: int = 0
+
+    @property
+    def text(self) -> str:
+        """Exactly what is sent: each piece in a fence of its own, objects of one line together in one."""
+        groups = groupby((piece for piece in self.pieces if piece.shown), key=_fence_of)
+        return "\n".join(fence(kind, name, "\n".join(piece.text for piece in group)) for (kind, name), group in groups)
+
+    @property
+    def tokens(self) -> int:
+        """What it costs, by `count_tokens`."""
+        return count_tokens(self.text)
+
+    @property
+    def sources(self) -> tuple[str, ...]:
+        """What an answer can cite: ``frame sales``, ``help dplyr::filter``."""
+        return tuple(f"{piece.kind} {piece.name}".strip() for piece in self.pieces if piece.shown)
+
+    @property
+    def left_out(self) -> tuple[Piece, ...]:
+        """What was considered and is not sent."""
+        return tuple(piece for piece in self.pieces if not piece.shown)
+
+    def __bool__(self) -> bool:
+        return any(piece.shown for piece in self.pieces)
+
+    def __repr__(self) -> str:
+        shown = sum(piece.shown for piece in self.pieces)
+        return (
+            f"<Context {shown} shown, {len(self.pieces) - shown} left out, {self.tokens:,} of {self.budget:,} tokens>"
+        )
+
+    def rows(self) -> list[tuple[str, str, str, str]]:
+        """The pieces as rows of a table: kind, name, tokens, why."""
+        return [(p.kind, p.name, f"{p.tokens:,}" if p.shown else "left out", p.reason) for p in self.pieces]
+
+    def __str__(self) -> str:
+        head = ("kind", "name", "tokens", "why")
+        rows = [head, *self.rows()]
+        wide = [max(len(row[column]) for row in rows) for column in range(len(head))]
+        lines = ["  ".join(cell.ljust(size) for cell, size in zip(row, wide, strict=True)).rstrip() for row in rows]
+        return "\n".join([repr(self), *lines, *self._said()])
+
+    def _said(self) -> list[str]:
+        replaced = ", ".join(f"{count} {name}" for name, count in sorted(self.redactions.items()))
+        return [*([f"replaced before sending: {replaced}"] if replaced else []), *self.notes]
+
+    def _repr_html_(self) -> str:
+        cells = "".join("<tr>" + "".join(f"<td>{escape(cell)}</td>" for cell in row) + "</tr>" for row in self.rows())
+        said = "".join(f"<p>{escape(line)}</p>" for line in self._said())
+        head = "<tr><th>kind</th><th>name</th><th>tokens</th><th>why</th></tr>"
+        return f"<p>{escape(repr(self)[1:-1])}</p><table>{head}{cells}</table>{said}"

@@ -1,0 +1,189 @@
+"""What may not leave: secrets and personal identifiers are replaced by placeholders, and counted.
+
+`redact` runs over everything that leaves the kernel: names, values, cells, errors and the question itself. It works on
+text alone, so one filter serves all sources. Two more rules look at names: a variable or column whose name says that
+it is a secret is never read, and a column whose name says that it holds people's data never gives values.
+
+Detectors find what has a form of its own: a prefix, a check digit, an ``@``. They cannot find a person's name in free
+text; the privacy levels are there for that (see ``docs/privacy.md``).
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import TYPE_CHECKING
+
+from rsql_magic.context import identifiers
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+
+@dataclass(frozen=True, slots=True)
+class Detector:
+    """One kind of text that does not leave.
+
+    Args:
+        name: What stands in its place, in brackets: ``email`` becomes ``[email]``.
+        finds: What it finds, for the documentation.
+        pattern: Where to look. A group named ``secret`` limits what is replaced.
+        accept: Whether a candidate is one, such as a check of its digits.
+    """
+
+    name: str
+    finds: str
+    pattern: re.Pattern[str]
+    accept: Callable[[str], bool] = bool
+
+    def replace(self, text: str, found: Counter[str]) -> str:
+        """The text with every find replaced, and counted in ``found``."""
+
+        def placeholder(match: re.Match[str]) -> str:
+            group = "secret" if "secret" in self.pattern.groupindex else 0
+            secret = match[group]
+            if secret is None or not self.accept(secret):
+                return match[0]
+            found[self.name] += 1
+            start, end = match.start(group) - match.start(), match.end(group) - match.start()
+            return f"{match[0][:start]}[{self.name}]{match[0][end:]}"
+
+        return self.pattern.sub(placeholder, text)
+
+
+def _is_literal(text: str) -> bool:
+    """Whether an unquoted value is a secret itself, and not a name, a call or a placeholder of ours."""
+    return (
+        not text.startswith(("[", "$", "%"))
+        and any(char.isdigit() for char in text)
+        and not _NAME_OR_NUMBER.fullmatch(text)
+    )
+
+
+_NAME_OR_NUMBER = re.compile(r"[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)+|[+-]?[0-9][0-9_.,]{0,7}|(?:None|TRUE|FALSE|NA)")
+_CLASSES = (str.islower, str.isupper, str.isdigit)
+
+
+def _looks_random(text: str) -> bool:
+    """Whether letters and digits change places as often as in a random string.
+
+    Joined words change class about every fifth character, random base64 and hex about every second.
+    """
+    body = [char for char in text if char.isalnum()]
+    kinds = [next((n for n, test in enumerate(_CLASSES) if test(char)), 3) for char in body]
+    changes = sum(one != two for one, two in pairwise(kinds))
+    return 2 in kinds and changes >= 0.3 * len(body)
+
+
+# Prefixes with which services mark their keys, each followed by what the rest looks like.
+_KEY_FORMS = (
+    r"(?:sk|rk|pk|csk|gsk|xai|nvapi|pplx|tgp|fw|key|r8|hf|jina|voyage|pa|ls|lsv2|whsec|sess)[-_][A-Za-z0-9_-]{16,}",
+    r"sk-[A-Za-z0-9_-]{8,}",  # providers' own tests and examples are shorter
+    r"gh[oprsu]_[A-Za-z0-9]{16,}",
+    r"github_pat_[A-Za-z0-9_]{16,}",
+    r"gl(?:pat|ptt|rt|soat|dt)-[A-Za-z0-9_-]{16,}",
+    r"xox[abeoprs]-[A-Za-z0-9-]{8,}",
+    r"AIza[A-Za-z0-9_-]{30,}",
+    r"ya29\.[A-Za-z0-9_-]{16,}",
+    r"(?:A3T[A-Z0-9]|AKIA|ASIA|ABIA|ACCA|AGPA|AIDA|AROA|ANPA)[A-Z0-9]{16}",
+    r"SG\.[A-Za-z0-9_-]{16,}\.[A-Za-z0-9_-]{16,}",
+    r"(?:npm|dop_v1|doo_v1|shpat|shpss|pypi|dapi|sq0atp|sq0csp|EAAC)[-_]?[A-Za-z0-9_-]{32,}",
+    r"AGE-SECRET-KEY-1[A-Z0-9]{20,}",
+)
+# What a variable, option or field with a secret is called.
+_CALLED = (
+    r"pass(?:word|wd|phrase|code)s?|passwort|kennwort|pwd|pw|secret(?:s|[_-]?key)?|(?:[a-z0-9]+[_-])*token|api[_-]?keys?"
+    r"|access[_-]?keys?(?:[_-]?id)?|(?:private|account|shared|session|encryption|signing|master|auth|bearer)[_-]?keys?"
+    r"|credentials?|authorization|bearer|client[_-]?secret|connection[_-]?string|sas|sig|signature|otp|pin[_-]?code"
+)
+
+DETECTORS: tuple[Detector, ...] = (
+    Detector(
+        "private key",
+        "PEM and OpenSSH private keys, whole or cut off",
+        re.compile(
+            r"-----BEGIN[A-Z0-9 ]*PRIVATE KEY(?: BLOCK)?-----"
+            r"[\w+/=\s\\:,.-]*?(?:-----END[A-Z0-9 ]*PRIVATE KEY(?: BLOCK)?-----|(?![\w+/=\s\\:,.-])|\Z)"
+        ),
+    ),
+    Detector(
+        "password",
+        "user name and password in a URL: `postgresql://user:secret@host`",
+        re.compile(r"(?<=://)(?P<secret>[^\s/@:'\"<>]*:[^\s/'\"<>]*)(?=@[^\s@]+)"),
+        lambda text: not text.endswith(":[password]"),
+    ),
+    Detector("token", "JSON Web Tokens: `eyJ….eyJ….…`", re.compile(r"\beyJ[\w-]{8,}\.[\w-]{8,}(?:\.[\w-]*)?")),
+    Detector(
+        "key",
+        "keys that services mark by a prefix: `sk-…`, `gsk_…`, `ghp_…`, `AKIA…`, `AIza…`, `xoxb-…`, `hf_…` and others",
+        re.compile(rf"(?<![A-Za-z0-9_-])(?:{'|'.join(_KEY_FORMS)})"),
+    ),
+    Detector(
+        "token",
+        "what follows `Bearer` or `Basic` in a header",
+        re.compile(r"\b(?:Bearer|Basic)\s+(?P<secret>[A-Za-z0-9._~+/=-]{8,})"),
+        lambda text: any(char.isdigit() for char in text) or not text.isalpha(),
+    ),
+    Detector(
+        "secret",
+        'a literal given to a name that says secret: `password = "…"`, `api_key: …`, `?token=…`',
+        re.compile(
+            rf"(?i)(?<![a-z0-9])(?:[a-z0-9]+[_.-])*?(?:{_CALLED})(?:[_-][a-z0-9]+)?['\"\])]*\s*(?:=>|<-|:=|==|=|:)\s*"
+            r"(?:[rbf]{0,2}(?P<quote>['\"])(?P<secret>(?:(?!(?P=quote))[^\n\\]|\\.)+)(?P=quote)"
+            r")"
+        ),
+        lambda text: not text.startswith("["),
+    ),
+    Detector(
+        "secret",
+        "the same without quotes, as in `.env` files, query strings and connection strings",
+        re.compile(
+            rf"(?i)(?<![a-z0-9])(?:[a-z0-9]+[_.-])*?(?:{_CALLED})\s?(?:=|:)\s?(?P<secret>[^\s'\"&;,()\[\]{{}}<>]{{4,}})(?![\w.]*[(\[])"
+        ),
+        _is_literal,
+    ),
+    Detector(
+        "email",
+        "e-mail addresses",
+        re.compile(r"(?<![\w.%+-])[\w.%+'-]{1,64}@(?:[\w-]{1,63}\.){1,8}[^\W\d_][\w-]{1,62}(?![\w-])"),
+    ),
+    Detector(
+        "phone",
+        "telephone numbers with a country code: `+1 212 555 0199`",
+        identifiers.PLUS_PHONE,
+        identifiers.is_phone,
+    ),
+    *(Detector("national id", what, pattern, accept) for what, pattern, accept in identifiers.NATIONAL),
+    Detector("iban", "bank accounts (IBAN), by their check digits", identifiers.IBAN, identifiers.is_iban),
+    Detector("card", "payment cards, by their check digit", identifiers.CARD, identifiers.is_card),
+    Detector("ip", "IPv4 addresses other than this machine's", identifiers.IPV4, identifiers.is_foreign_ip),
+    Detector("ip", "IPv6 addresses other than this machine's", identifiers.IPV6, identifiers.is_foreign_ip),
+    Detector("phone", "telephone numbers in usual national forms", identifiers.PHONE, identifiers.is_phone),
+    Detector(
+        "token",
+        "long random text: 32 and more characters of mixed letters and digits",
+        re.compile(r"(?<![\w/+=.-])[A-Za-z0-9+/_-]{32,}={0,2}(?![\w/+-])"),
+        _looks_random,
+    ),
+)
+
+
+def redact(text: str) -> tuple[str, Counter[str]]:
+    """Replace secrets and personal identifiers by placeholders.
+
+    Args:
+        text: Anything that is about to leave.
+
+    Returns:
+        The text with placeholders such as ``[email]``, and how many of each were put in. A second run changes nothing.
+
+    Example:
+        >>> redact("write to ada@example.org")
+        ('write to [email]', Counter({'email': 1}))
+    """
+    found: Counter[str] = Counter()
+    for detector in DETECTORS:
+        text = detector.replace(text, found)
+    return text, found

@@ -1,0 +1,392 @@
+"""How each library's frames are read: shape and types at once, a sample of one column at a time.
+
+An object is known by the package and name of its class, so no library is imported to find out what an object is.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, replace
+from datetime import date, datetime, timedelta
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any, Literal
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+Family = Literal["number", "integer", "bool", "time", "text", "object", "other"]
+"""What kind of values a column holds, as far as a description cares; ``object`` means that only the values can tell."""
+
+# By the kind of a numpy type.
+_FAMILIES: dict[str, Family] = {
+    "i": "integer",
+    "u": "integer",
+    "f": "number",
+    "b": "bool",
+    "M": "time",
+    "m": "time",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """What was read of one column.
+
+    Args:
+        values: Present values; of a time column only the smallest and the largest.
+        size: Number of rows looked at.
+        missing: How many of them are missing.
+    """
+
+    values: list[Any]
+    size: int
+    missing: int
+
+
+_PYTHON: tuple[tuple[frozenset[type], Family], ...] = (
+    (frozenset({str}), "text"),
+    (frozenset({bool}), "bool"),
+    (frozenset({int}), "integer"),
+    (frozenset({int, float, Decimal}), "number"),
+    (frozenset({datetime}), "time"),
+    (frozenset({date}), "time"),
+    (frozenset({timedelta}), "time"),
+)
+
+
+def inferred(sample: Sample) -> tuple[Family, Sample]:
+    """The family of a column of Python objects, by the types of its values, and the sample as that family has it."""
+    kinds = {type(value) for value in sample.values}
+    family: Family = next((family for known, family in _PYTHON if kinds and kinds <= known), "other")
+    if family == "time":
+        return family, replace(sample, values=[min(sample.values), max(sample.values)])
+    return family, sample
+
+
+class Reader:
+    """One frame: what can be known at once, and its columns one by one.
+
+    A reader of a lazy frame knows names and types only, and leaves the rest as it is here.
+
+    Args:
+        label: What it is: ``pandas DataFrame``.
+        names: Names of the columns; pandas allows anything.
+        types: Their types, as their library writes them.
+        rows: Number of rows, None when counting them would run a query.
+        description: What the frame says about itself.
+    """
+
+    def __init__(
+        self, label: str, names: Sequence[Any], types: Sequence[str], rows: int | None = None, description: str = ""
+    ) -> None:
+        self.label = label
+        self.names = names
+        self.types = [_short(kind) for kind in types]
+        self.rows = rows
+        self.description = description
+
+    def note(self, place: int) -> tuple[str, str]:  # noqa: ARG002 - most frames carry no notes
+        """The column's description and unit, where the frame carries them."""
+        return "", ""
+
+    def family(self, place: int) -> Family:  # noqa: ARG002
+        """What kind of values the column holds."""
+        return "other"
+
+    def sample(self, place: int, positions: list[int] | None) -> Sample:  # noqa: ARG002
+        """The column at these positions, or the whole of it."""
+        return Sample([], 0, 0)
+
+    def head(self, places: Sequence[int], rows: int) -> list[list[Any]]:  # noqa: ARG002
+        """The first rows of some columns."""
+        return []
+
+    def ends(self, place: int) -> tuple[int, int]:
+        """The first and the last value of an integer column."""
+        raise NotImplementedError
+
+    def is_sorted_key(self, place: int) -> bool:  # noqa: ARG002
+        """Whether an integer column is strictly increasing: then it is unique, known without a sample."""
+        return False
+
+
+class PandasReader(Reader):
+    """A pandas frame, also with duplicate or non-text names and with several levels of names."""
+
+    def __init__(self, frame: Any, label: str = "") -> None:
+        self.frame = frame
+        self._dtypes = list(frame.dtypes)
+        written: dict[int, str] = {}  # a type is an object shared by its columns, and slow to write
+        types = [written.get(id(kind)) or written.setdefault(id(kind), str(kind)) for kind in self._dtypes]
+        about = _text(_first(frame.attrs, "description", "label", "title"))
+        super().__init__(label or _class_name(frame), frame.columns.tolist(), types, len(frame.index), about)
+
+    def note(self, place: int) -> tuple[str, str]:
+        """What ``df.attrs`` says of the column: ``{"labels": {column: text}, "units": {column: unit}}``."""
+        name, attrs = self.names[place], self.frame.attrs
+        if not attrs:
+            return "", ""
+        return _text(_entry(attrs, name, "labels", "descriptions", "columns")), _text(_entry(attrs, name, "units"))
+
+    def family(self, place: int) -> Family:
+        """What kind of values the column holds."""
+        dtype = self._dtypes[place]
+        if dtype.name in {"category", "str"} or dtype.name.startswith("string"):
+            return "text"
+        if dtype.name == "object":
+            return "object"
+        return _FAMILIES.get(getattr(dtype, "kind", "O"), "other")
+
+    def sample(self, place: int, positions: list[int] | None) -> Sample:
+        """The column at these positions, or the whole of it."""
+        column = self.frame.iloc[:, place]
+        column = column if positions is None else column.take(positions)
+        present = column[column.notna()]
+        if self.family(place) == "time":
+            values = [present.min(), present.max()] if len(present) else []
+        else:
+            values = present.tolist()
+        return Sample(values, len(column), len(column) - len(present))
+
+    def head(self, places: Sequence[int], rows: int) -> list[list[Any]]:
+        """The first rows of some columns."""
+        columns = [self.frame.iloc[:rows, place].tolist() for place in places]
+        return [list(row) for row in zip(*columns, strict=True)]
+
+    def ends(self, place: int) -> tuple[int, int]:
+        """The first and the last value of an integer column."""
+        column = self.frame.iloc[:, place]
+        return int(column.iloc[0]), int(column.iloc[-1])
+
+    def is_sorted_key(self, place: int) -> bool:
+        """Whether an integer column is strictly increasing, looked at block by block."""
+        values = self.frame.iloc[:, place]
+        if values.hasnans:
+            return False
+        return increasing(lambda start, end: values.iloc[start:end].to_numpy(dtype="int64"), len(values))
+
+
+def increasing(block: Callable[[int, int], Any], rows: int, size: int = 65_536) -> bool:
+    """Whether numbers are strictly increasing, looked at block by block so that nothing large is made.
+
+    Args:
+        block: Gives the numpy array of a range of rows.
+        rows: Number of rows.
+        size: Rows of a block.
+    """
+    for start in range(0, rows - 1, size):
+        part = block(start, start + size + 1)
+        if not (part[1:] > part[:-1]).all():
+            return False
+    return True
+
+
+def pandas_series(series: Any) -> Reader:
+    """A pandas series or index as a frame of one column."""
+    from pandas import Series
+
+    column = series if isinstance(series, Series) else series.to_series()
+    return PandasReader(column.to_frame(name=series.name if series.name is not None else "values"), _class_name(series))
+
+
+class NarwhalsReader(Reader):
+    """A frame, lazy frame or series of any library that narwhals knows."""
+
+    def __init__(self, frame: Any) -> None:
+        import narwhals.stable.v2 as nw
+
+        wrapped: Any = nw.from_native(frame, allow_series=True)
+        if isinstance(wrapped, nw.Series):
+            wrapped = wrapped.alias(wrapped.name or "values").to_frame()
+        self.frame = wrapped
+        schema = wrapped.collect_schema()
+        self._dtypes = list(schema.values())
+        self._metadata = _arrow_metadata(frame)
+        rows = len(wrapped) if isinstance(wrapped, nw.DataFrame) else None
+        about = self._metadata.get("", ("", ""))[0]
+        super().__init__(_class_name(frame), list(schema), [str(kind) for kind in self._dtypes], rows, about)
+
+    def note(self, place: int) -> tuple[str, str]:
+        """What Arrow's field metadata says: ``description`` or ``label``, and ``unit``."""
+        return self._metadata.get(self.names[place], ("", ""))
+
+    def family(self, place: int) -> Family:
+        """What kind of values the column holds."""
+        kind = self._dtypes[place]
+        name = type(kind).__name__ if not isinstance(kind, type) else kind.__name__
+        if kind.is_integer():
+            return "integer"
+        if kind.is_numeric():
+            return "number"
+        if kind.is_temporal():
+            return "time"
+        return {"Boolean": "bool", "String": "text", "Categorical": "text", "Enum": "text"}.get(name, "other")  # type: ignore[return-value]
+
+    def sample(self, place: int, positions: list[int] | None) -> Sample:
+        """The column at these positions, or the whole of it."""
+        column = self.frame.get_column(self.names[place])
+        column = column if positions is None else column[positions]
+        present = column.drop_nulls()
+        if self.family(place) == "time":
+            values = [present.min(), present.max()] if len(present) else []
+            return Sample(values, len(column), len(column) - len(present))
+        values = [value for value in present.to_list() if value == value]  # noqa: PLR0124 - NaN is missing too
+        return Sample(values, len(column), len(column) - len(values))
+
+    def head(self, places: Sequence[int], rows: int) -> list[list[Any]]:
+        """The first rows of some columns."""
+        return [list(row) for row in self.frame.select([self.names[place] for place in places]).head(rows).iter_rows()]
+
+    def ends(self, place: int) -> tuple[int, int]:
+        """The first and the last value of an integer column."""
+        column = self.frame.get_column(self.names[place])
+        return int(column[0]), int(column[len(column) - 1])
+
+    def is_sorted_key(self, place: int) -> bool:
+        """Whether an integer column is strictly increasing, looked at block by block."""
+        column = self.frame.get_column(self.names[place])
+        return column.null_count() == 0 and increasing(lambda start, end: column[start:end].to_numpy(), len(column))
+
+
+def read_relation(relation: Any) -> Reader:
+    """A DuckDB relation: a query that is not run to describe it."""
+    return Reader("DuckDB relation", list(relation.columns), [str(kind) for kind in relation.types])
+
+
+class ArrayReader(Reader):
+    """A numpy array: one column whatever its shape, or the fields of a structured array."""
+
+    def __init__(self, array: Any) -> None:
+        self.array = array
+        shape = " × ".join(f"{size:,}" for size in array.shape)
+        fields = array.dtype.names
+        self._dtypes = [array.dtype[name] for name in fields] if fields else [array.dtype]
+        label = f"numpy ndarray, shape {shape or '()'}"
+        super().__init__(label, list(fields or ["values"]), [str(kind) for kind in self._dtypes], int(array.size))
+
+    def _flat(self, place: int) -> Any:
+        """The values in memory order, without a copy where that is possible."""
+        return (self.array[self.names[place]] if self.array.dtype.names else self.array).flat
+
+    def family(self, place: int) -> Family:
+        """What kind of values the array holds."""
+        kind = self._dtypes[place].kind
+        return "text" if kind in "US" else _FAMILIES.get(kind, "other")
+
+    def sample(self, place: int, positions: list[int] | None) -> Sample:
+        """The values at these positions."""
+        flat = self._flat(place)
+        read = flat[:] if positions is None else flat[positions]
+        present = read[read == read] if read.dtype.kind in "fcMm" else read  # noqa: PLR0124 - NaN and NaT
+        ends = self.family(place) == "time" and present.size
+        return Sample([present.min(), present.max()] if ends else present.tolist(), len(read), len(read) - len(present))
+
+    def head(self, places: Sequence[int], rows: int) -> list[list[Any]]:
+        """The first values."""
+        return [list(row) for row in zip(*(self._flat(place)[:rows].tolist() for place in places), strict=True)]
+
+    def ends(self, place: int) -> tuple[int, int]:
+        """The first and the last value."""
+        flat = self._flat(place)
+        return int(flat[0]), int(flat[len(flat) - 1])
+
+    def is_sorted_key(self, place: int) -> bool:  # noqa: ARG002 - fields are not looked at
+        """Whether a one-dimensional array of integers is strictly increasing."""
+        array = self.array
+        return array.ndim == 1 and not array.dtype.names and increasing(lambda start, end: array[start:end], len(array))
+
+
+def read(obj: Any) -> Reader:
+    """The object's reader.
+
+    Raises:
+        TypeError: It is no frame of a library known here.
+    """
+    reader = reader_of(obj)
+    if reader is None:
+        raise TypeError(f"{type(obj).__name__} is no frame that is known here")
+    return reader(obj)
+
+
+def reader_of(obj: Any) -> Callable[[Any], Reader] | None:
+    """How to read the object, by the package and name of its class; nothing is imported to find out."""
+    for base in type(obj).__mro__:
+        reader = READERS.get((base.__module__.split(".")[0], base.__name__))
+        if reader is not None:
+            return reader
+    return None
+
+
+READERS: dict[tuple[str, str], Callable[[Any], Reader]] = {
+    ("pandas", "DataFrame"): PandasReader,
+    ("pandas", "Series"): pandas_series,
+    ("pandas", "Index"): pandas_series,
+    ("numpy", "ndarray"): ArrayReader,
+    ("duckdb", "DuckDBPyRelation"): read_relation,
+    ("_duckdb", "DuckDBPyRelation"): read_relation,
+    **{
+        (package, name): NarwhalsReader
+        for package, names in {
+            "polars": ("DataFrame", "LazyFrame", "Series"),
+            "pyarrow": ("Table", "ChunkedArray"),
+            "modin": ("DataFrame",),
+            "cudf": ("DataFrame",),
+            "dask": ("DataFrame",),
+            "ibis": ("Table",),
+            "pyspark": ("DataFrame",),
+            "sqlframe": ("BaseDataFrame",),
+            "narwhals": ("DataFrame", "LazyFrame", "Series"),
+        }.items()
+        for name in names
+    },
+}
+"""Package and class name to what reads it."""
+
+
+def _class_name(obj: Any) -> str:
+    return f"{type(obj).__module__.split('.')[0]} {type(obj).__name__}"
+
+
+def _short(kind: str) -> str:
+    """A type without what says nothing to a reader: ``Datetime('us', 'UTC')``, ``datetime64[UTC]``.
+
+    Example:
+        >>> _short("Datetime(time_unit='us', time_zone='UTC')"), _short("datetime64[ns]")
+        ("Datetime('us', 'UTC')", 'datetime64')
+    """
+    return _UNIT.sub(_without_unit, re.sub(r"\b[a-z_]+=", "", kind).replace(", None)", ")"))
+
+
+_UNIT = re.compile(r"^(datetime64|timedelta64)\[(?:s|ms|us|ns)(?:, ([^]]+))?\]$")
+
+
+def _without_unit(match: re.Match[str]) -> str:
+    return f"{match[1]}[{match[2]}]" if match[2] else match[1]
+
+
+def _arrow_metadata(frame: Any) -> dict[str, tuple[str, str]]:
+    if type(frame).__module__.split(".")[0] != "pyarrow" or not hasattr(frame, "schema"):
+        return {}
+    schema, notes = frame.schema, {}
+    for field in schema:
+        about = {key.decode(): value.decode("utf-8", "replace") for key, value in (field.metadata or {}).items()}
+        notes[field.name] = (
+            about.get("description", about.get("label", "")),
+            about.get("unit", about.get("units", "")),
+        )
+    about = {key.decode("utf-8", "replace"): value for key, value in (schema.metadata or {}).items()}
+    notes[""] = (about.get("description", b"").decode("utf-8", "replace"), "")
+    return notes
+
+
+def _first(mapping: Any, *keys: str) -> Any:
+    return next((mapping[key] for key in keys if key in mapping), "")
+
+
+def _entry(attrs: Any, name: Any, *groups: str) -> Any:
+    found = (attrs[group][name] for group in groups if isinstance(attrs.get(group), dict) and name in attrs[group])
+    return next(found, "")
+
+
+def _text(value: Any) -> str:
+    return value if isinstance(value, str) else ""
