@@ -1,1 +1,157 @@
-"""Ask questions where your data is: ``%%ask`` and ``%%sql_ai`` for people who work in R and SQL on Jupyter."""
+"""Ask questions where your data is: ``%%ask`` and ``%%sql_ai`` for people who work in R and SQL on Jupyter.
+
+``%load_ext rsql_magic`` brings the magics; ``ask`` and ``sql_ai`` here do the same from Python code. Nothing heavy is
+imported before the first question.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from IPython.core.interactiveshell import InteractiveShell
+
+    from rsql_magic.answers import Answer
+    from rsql_magic.assistant import Assistant
+    from rsql_magic.context import Privacy
+    from rsql_magic.results import SQLResult
+
+__all__ = ["ask", "sql_ai"]
+
+
+def load_ipython_extension(shell: InteractiveShell) -> None:
+    """Register ``%ask``, ``%%ask``, ``%sql_ai``, ``%%sql_ai`` and ``%rsql``; silent, and without any network."""
+    from rsql_magic.magics import load
+
+    load(shell)
+
+
+def unload_ipython_extension(shell: InteractiveShell) -> None:
+    """Take the magics away and end the embedded gateway; harmless when they are not there."""
+    from rsql_magic.magics import unload
+
+    unload(shell)
+
+
+def ask(
+    question: str,
+    *,
+    with_: Sequence[str] | Mapping[str, Any] = (),
+    model: str | None = None,
+    lang: str = "auto",
+    privacy: Privacy = "stats",
+    timeout: float | None = None,
+    new: bool = False,
+) -> Answer:
+    """Answer a question, as ``%%ask`` does, without showing anything.
+
+    Args:
+        question: The question; ``{{name}}`` becomes the value of a variable.
+        with_: Names of objects to describe, or the objects themselves by name.
+        model: Model or alias; None for the configured one.
+        lang: Language of code in the answer: ``auto``, ``r``, ``python``, ``sql``.
+        privacy: How much of the data may leave: ``names``, ``stats``, ``sample``.
+        timeout: Most seconds without a word from the gateway.
+        new: Whether to forget the conversation first.
+
+    Raises:
+        RsqlError: One of the classes of ``rsql_magic.errors``.
+
+    Example:
+        >>> ask("What is a left join?").text  # doctest: +SKIP
+        'A left join keeps every row of the left table …'
+    """
+    given = with_ if isinstance(with_, Mapping) else {}
+    answer = _assistant().ask(
+        question,
+        scene=_scene(given),
+        names=tuple(with_),
+        model=model,
+        lang=lang,
+        privacy=privacy,
+        timeout=timeout,
+        new=new,
+    )
+    if answer.ended_by:
+        raise answer.ended_by
+    return answer
+
+
+def sql_ai(
+    question: str,
+    connection: Any = None,
+    *,
+    run: bool = True,
+    dialect: str | None = None,
+    tables: Sequence[str] | None = None,
+    retries: int = 3,
+    max_rows: int = 1000,
+    timeout: float = 60,
+    plot: str | None = None,
+    model: str | None = None,
+) -> SQLResult:
+    """Answer a question by a checked, read-only SQL query, as ``%%sql_ai`` does, without showing anything.
+
+    Args:
+        question: The question; ``{{name}}`` becomes the value of a variable.
+        connection: A connection, an engine, a URL, a file, frames by name, or the name of a variable with one; None for
+            the last one used, JupySQL's, or the live frames.
+        run: Whether to run the query.
+        dialect: sqlglot's name of the dialect to write in, when it is not the connection's.
+        tables: The only tables to use.
+        retries: Most corrections of a failing query.
+        max_rows: Most rows of the result.
+        timeout: Most seconds the query may run.
+        plot: A kind of chart: ``auto``, ``bar``, ``line``, ``point``, ``area``, ``hist``, ``pie``.
+        model: Model or alias; None for the configured one.
+
+    Raises:
+        RsqlError: One of the classes of ``rsql_magic.errors``: ``QueryRejected``, ``QueryFailed``, ….
+
+    Example:
+        >>> sql_ai("How many flights left each airport?", con).df  # doctest: +SKIP
+          origin       n
+        0    EWR  120835
+    """
+    assistant = _assistant()
+    wish = assistant.wish(
+        run=run,
+        dialect=dialect,
+        tables=tables,
+        retries=retries,
+        max_rows=max_rows,
+        timeout=timeout,
+        plot=plot,
+        model=model,
+    )
+    return assistant.sql_ai(question, connection, scene=_scene({}), wish=wish)
+
+
+def _assistant() -> Assistant:
+    """The notebook's, where the extension is loaded; else one of this process."""
+    from rsql_magic.assistant import of_process
+    from rsql_magic.magics import loaded
+
+    magics = loaded(_shell())
+    return magics.assistant if magics else of_process()
+
+
+def _scene(given: Mapping[str, Any]) -> Any:
+    """The notebook's variables, or those of the code that called, and the given ones."""
+    from rsql_magic.assistant import Scene
+
+    shell = _shell()
+    caller = sys._getframe(2)  # noqa: SLF001 - the documented way to see who called
+    namespace = shell.user_ns if shell else caller.f_globals
+    cells = shell.user_ns.get("In", [])[:-1] if shell else []
+    return Scene({**namespace, **caller.f_locals, **given}, cells)
+
+
+def _shell() -> Any:
+    """IPython's shell, when this runs in one."""
+    core = sys.modules.get("IPython")
+    return core.get_ipython() if core else None

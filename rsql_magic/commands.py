@@ -1,0 +1,141 @@
+"""The commands of ``%rsql``: gateway, models, tables, conversation.
+
+Each public method is a command; the first line of its docstring is its help.
+"""
+
+from __future__ import annotations
+
+import os
+from difflib import get_close_matches
+from inspect import getdoc
+from typing import TYPE_CHECKING, Any
+
+from rsql_magic import reports
+from rsql_magic.errors import BadInput
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from rsql_magic.assistant import Assistant, Scene
+    from rsql_magic.display import Screen
+
+NAMES = (
+    "connect",
+    "status",
+    "usage",
+    "models",
+    "context",
+    "catalog",
+    "history",
+    "reset",
+    "refresh",
+    "transpile",
+    "doctor",
+    "help",
+)
+
+
+def run(line: str, assistant: Assistant, scene: Scene, screen: Screen) -> Any:
+    """Run the command on a line.
+
+    Args:
+        line: What stands after ``%rsql``.
+        assistant: What it is about.
+        scene: The notebook.
+        screen: Where the report is shown.
+
+    Raises:
+        BadInput: No such command.
+    """
+    name, _, rest = line.strip().partition(" ")
+    if (name or "help") not in NAMES:
+        close = get_close_matches(name, NAMES, 1)
+        hint = f"Did you mean %rsql {close[0]}?" if close else "%rsql help lists the commands."
+        raise BadInput(f"There is no %rsql {name}.", hint=hint)
+    command: Callable[[str], Any] = getattr(_Commands(assistant, scene, screen), name or "help")
+    return command(rest.strip())
+
+
+def help_lines() -> list[tuple[str, str]]:
+    """Each command as typed, and what it does."""
+    docs = [(getdoc(getattr(_Commands, name)) or "").splitlines()[0].partition(": ") for name in NAMES]
+    return [(usage, what) for usage, _, what in docs]
+
+
+class _Commands:
+    def __init__(self, assistant: Assistant, scene: Scene, screen: Screen) -> None:
+        self._assistant = assistant
+        self._scene = scene
+        self._screen = screen
+
+    def connect(self, rest: str) -> None:
+        """Connect [URL [--token-from NAME]]: Use this gateway; the token is in a variable or in the environment."""
+        url, _, more = rest.partition(" ")
+        flag, _, name = more.strip().partition(" ")
+        if flag and (flag != "--token-from" or not name.strip()):
+            raise BadInput(f"%rsql connect does not know {flag}.", hint="%rsql connect URL --token-from NAME.")
+        if url:
+            self._screen.say(f"Connected to {self._assistant.use_gateway(url, self._token(name.strip()))}.")
+        else:
+            found = self._assistant.address
+            self._screen.say(f"{found}." if found else "Not connected; the first question finds or starts a gateway.")
+
+    def _token(self, name: str) -> str:
+        token = self._scene.namespace.get(name, os.environ.get(name)) if name else ""
+        if token is None:
+            raise BadInput(f"Neither a variable nor the environment has {name}.", hint="Name what holds the token.")
+        return str(token)
+
+    def status(self, _: str) -> None:
+        """status: The gateway: where it is, its keys, queue and models."""
+        self._screen.show(reports.status(self._assistant))
+
+    def usage(self, _: str) -> None:
+        """usage: Your limits, tokens and money, and what this notebook used."""
+        self._screen.show(reports.usage(self._assistant))
+
+    def models(self, _: str) -> None:
+        """models: The models there are."""
+        self._screen.show(reports.models(self._assistant))
+
+    def context(self, rest: str) -> Any:
+        """Context [QUESTION]: What would be told about the notebook, ranked, with its tokens."""
+        return self._assistant.gather(rest, self._scene)
+
+    def catalog(self, rest: str) -> None:
+        """Catalog [PATTERN]: Tables and columns of the connection."""
+        engine, _ = self._assistant.connections.engine("", self._scene.namespace)
+        self._screen.show(reports.catalog(engine.catalog(self._assistant.level()), rest))
+
+    def history(self, _: str) -> None:
+        """history: The conversation so far."""
+        self._screen.say(str(self._assistant.chat))
+
+    def reset(self, _: str) -> None:
+        """reset: Forget the conversation."""
+        turns = len(self._assistant.chat)
+        self._assistant.chat.reset()
+        self._screen.say(f"Forgot {turns} turn{'' if turns == 1 else 's'}.")
+
+    def refresh(self, _: str) -> None:
+        """refresh: Read the tables of all connections anew."""
+        self._assistant.connections.refresh()
+        self._screen.say("Tables are read anew at the next question.")
+
+    def transpile(self, rest: str) -> None:
+        """Transpile --to DIALECT SQL: Write a query in another dialect, without a model."""
+        flag, _, more = rest.partition(" ")
+        dialect, _, sql = more.strip().partition(" ")
+        if flag != "--to" or not sql.strip():
+            raise BadInput("A dialect and a query are needed.", hint="%rsql transpile --to snowflake SELECT …")
+        engine = self._assistant.connections.current
+        self._screen.say(reports.transpile(sql, engine.dialect if engine else "duckdb", dialect))
+
+    def doctor(self, _: str) -> None:
+        """doctor: Look at everything a question needs, and say what to do where something is wrong."""
+        self._screen.show(reports.examined(reports.doctor(self._assistant)))
+
+    def help(self, _: str) -> None:
+        """help: This."""
+        width = max(len(usage) for usage, _ in help_lines())
+        self._screen.say("\n".join(f"%rsql {usage.ljust(width)}  {what}" for usage, what in help_lines()))

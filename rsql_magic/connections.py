@@ -1,0 +1,212 @@
+"""Which database a cell means: a variable, a URL, a file, JupySQL's connection, or the live frames.
+
+What a cell named is remembered for the next one. An engine is kept as long as its name stands for the same object, so
+that its catalog is read once.
+"""
+
+from __future__ import annotations
+
+import re
+import sys
+from dataclasses import dataclass, field
+from difflib import get_close_matches
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from rsql_magic.errors import ConnectionProblem, UnknownName
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from rsql_magic.engines import Engine
+
+FRAMES = "frames"
+"""The word that names the live frames as the database."""
+
+_FILES = (".duckdb", ".db", ".sqlite", ".sqlite3", ".ddb")
+_FRAME_TYPES = {
+    "pandas": {"DataFrame"},
+    "geopandas": {"GeoDataFrame"},
+    "polars": {"DataFrame", "LazyFrame"},
+    "pyarrow": {"Table"},
+}
+_CONNECTION_TYPES = {
+    "duckdb": {"DuckDBPyConnection"},
+    "_duckdb": {"DuckDBPyConnection"},
+    "sqlite3": {"Connection"},
+    "sqlalchemy": {"Engine", "Connection"},
+}
+
+
+def is_frame(value: Any) -> bool:
+    """Whether a value is a frame that can be a table; nothing is imported to find out."""
+    return _is_one_of(value, _FRAME_TYPES)
+
+
+def is_connection(value: Any) -> bool:
+    """Whether a value is a connection or an engine."""
+    return _is_one_of(value, _CONNECTION_TYPES)
+
+
+def _is_one_of(value: Any, types: Mapping[str, set[str]]) -> bool:
+    return any(cls.__name__ in types.get(cls.__module__.split(".")[0], ()) for cls in type(value).__mro__)
+
+
+def frames_in(namespace: Mapping[str, Any]) -> dict[str, Any]:
+    """The frames of a namespace by name; names with a leading underscore are private."""
+    return {name: value for name, value in namespace.items() if not name.startswith("_") and is_frame(value)}
+
+
+@dataclass
+class Connections:
+    """The databases of one notebook.
+
+    Args:
+        last: What the last cell named; used when the next one names nothing.
+    """
+
+    last: str = ""
+    _open: dict[str, tuple[Any, Engine]] = field(default_factory=dict, repr=False)
+
+    def takes(self, word: str, namespace: Mapping[str, Any]) -> bool:
+        """Whether a word names a connection rather than beginning a question."""
+        value = namespace.get(word)
+        return (
+            is_connection(value)
+            or "://" in word
+            or (word == FRAMES and value is None)
+            or (word.endswith(_FILES) and Path(word).exists())
+            or (isinstance(value, str) and _is_address(value))
+        )
+
+    def engine(self, name: str, namespace: Mapping[str, Any]) -> tuple[Engine, str]:
+        """The engine for a cell, and what has to be said about the choice.
+
+        Args:
+            name: What the cell names, or empty.
+            namespace: Variables by name.
+
+        Raises:
+            UnknownName: The name stands for nothing.
+            ConnectionProblem: The database cannot be opened.
+        """
+        if name:
+            engine = self._named(name, namespace)
+            self.last = name
+            return engine, ""
+        if self.last and (self.last != FRAMES) and self._is_still_there(namespace):
+            return self._named(self.last, namespace), f"on {self.last}, as before"
+        if (jupysql := current_jupysql()) is not None:
+            return self._engine("JupySQL's connection", jupysql), "on JupySQL's connection"
+        return self._named(FRAMES, namespace), ""
+
+    def _is_still_there(self, namespace: Mapping[str, Any]) -> bool:
+        return self.last in namespace or self.takes(self.last, namespace)
+
+    def _named(self, name: str, namespace: Mapping[str, Any]) -> Engine:
+        if name == FRAMES and name not in namespace:
+            return self._frames(namespace)
+        if name in namespace:
+            return self._engine(name, namespace[name])
+        if _is_address(name):
+            return self._engine(name, name)
+        if url := _from_ini(name):
+            return self._engine(name, url)
+        raise _unknown(name, namespace)
+
+    def _frames(self, namespace: Mapping[str, Any]) -> Engine:
+        frames = frames_in(namespace)
+        if not frames:
+            raise ConnectionProblem(
+                "There is neither a connection nor a data frame here.", hint="Name a connection: %%sql_ai CONNECTION."
+            )
+        self._forget(FRAMES)
+        return self._engine(FRAMES, frames)
+
+    def _engine(self, name: str, target: Any) -> Engine:
+        from rsql_magic.engines import open_engine
+
+        known = self._open.get(name)
+        if known and (known[0] is target or (isinstance(target, str) and known[0] == target)):
+            return known[1]
+        self._forget(name)
+        engine = open_engine(target)
+        self._open[name] = (target, engine)
+        return engine
+
+    def _forget(self, name: str) -> None:
+        known = self._open.pop(name, None)
+        if known:
+            known[1].close()
+
+    def refresh(self) -> None:
+        """Read every catalog anew at its next use."""
+        for _, engine in self._open.values():
+            engine.refresh()
+
+    def close(self) -> None:
+        """Close what was opened here; connections of the user stay open."""
+        for name in list(self._open):
+            self._forget(name)
+
+    @property
+    def current(self) -> Engine | None:
+        """The engine of the connection that a cell named last, when it is open."""
+        known = self._open.get(self.last)
+        return known[1] if known and self.last != FRAMES else None
+
+    @property
+    def names(self) -> list[str]:
+        """The connections in use."""
+        return list(self._open)
+
+
+def _is_address(text: str) -> bool:
+    return bool(re.match(r"[a-z][\w+.-]*://", text, re.I)) or (text.endswith(_FILES) and "\n" not in text)
+
+
+def _unknown(name: str, namespace: Mapping[str, Any]) -> UnknownName:
+    known = [key for key, value in namespace.items() if is_connection(value)]
+    close = get_close_matches(name, known, 1)
+    hint = (
+        f"Did you mean {close[0]}?" if close else "Give a connection's variable, a URL, or nothing for the live frames."
+    )
+    return UnknownName(f"There is no connection {name!r}.", hint=hint)
+
+
+def current_jupysql() -> Any:
+    """JupySQL's current connection, when JupySQL is loaded and has one; else None."""
+    module = sys.modules.get("sql.connection")
+    current = getattr(getattr(module, "ConnectionManager", None), "current", None)
+    if current is None:
+        return None
+    inner = getattr(current, "_connection", None)
+    return getattr(inner, "engine", None) or getattr(current, "_connection_sqlalchemy", None) or inner
+
+
+def _from_ini(name: str) -> str:
+    """The URL of a section of JupySQL's ``connections.ini``, or empty."""
+    path = Path("~/.jupysql/connections.ini").expanduser()
+    if not path.is_file():
+        return ""
+    from configparser import ConfigParser, Error
+
+    sections = ConfigParser(interpolation=None)
+    try:
+        sections.read(path, encoding="utf-8")
+    except Error:
+        return ""
+    if not sections.has_section(name):
+        return ""
+    from sqlalchemy import URL
+
+    values = dict(sections[name])
+    port = values.get("port")
+    return URL.create(
+        values.get("drivername", ""),
+        values.get("username"),
+        values.get("password"),
+        values.get("host"),
+        int(port) if port else None,
+        values.get("database"),
+    ).render_as_string(hide_password=False)

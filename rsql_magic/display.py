@@ -1,0 +1,371 @@
+"""How things look: a streamed answer, a result, the usage line; on a notebook, a terminal, in a batch run, for nobody.
+
+A screen shows one output per cell. In a notebook that output is redrawn at most ten times a second while the answer
+comes; a terminal gets the words as they come; a batch run gets the end only.
+
+Everything from data is escaped. The model's Markdown keeps its meaning but loses raw HTML and remote images: not every
+front end and exporter cleans them, and an image is a request that could carry data away.
+"""
+
+from __future__ import annotations
+
+import html
+import json
+import re
+import sys
+import time
+import uuid
+from dataclasses import dataclass, field, replace
+from typing import IO, TYPE_CHECKING, Any, Literal
+
+from rsql_magic.client import Text, Waiting
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping, Sequence
+
+    import pandas as pd
+
+    from rsql_magic.chat import Usage
+    from rsql_magic.client import Event
+
+Bundle = dict[str, Any]
+"""Representations of one thing by MIME type."""
+
+_CODE = re.compile(
+    r"(^ {0,3}(?P<fence>`{3,}|~{3,})[^\n]*\n.*?(?:^ {0,3}(?P=fence)[`~]*[ \t]*$|\Z)|(?P<tick>`+)[^`].*?(?P=tick))",
+    re.M | re.S,
+)
+_TAG = re.compile(r"<(?=[A-Za-z/!?])")
+_IMAGE = re.compile(r"!(?=\[[^\]]*\]\s*[(\[])")
+_LONGEST_CELL = 200
+
+
+@dataclass(frozen=True)
+class Shown:
+    """One finished output.
+
+    Args:
+        markdown: For front ends that render it; empty when only text is wanted.
+        plain: For terminals and files.
+        footer: The usage line, without markup.
+        data: Further representations by MIME type.
+        metadata: For programs that read the notebook.
+    """
+
+    markdown: str = ""
+    plain: str = ""
+    footer: str = ""
+    data: Mapping[str, Any] = field(default_factory=dict)
+    metadata: Mapping[str, Any] = field(default_factory=dict)
+
+    def bundle(self) -> Bundle:
+        """All representations."""
+        bundle: Bundle = {"text/plain": "\n\n".join(part for part in (self.plain, self.footer) if part), **self.data}
+        if self.markdown:
+            small = f"<sub>{_escaped(self.footer)}</sub>" if self.footer else ""
+            bundle["text/markdown"] = "\n\n".join(part for part in (self.markdown, small) if part)
+        return bundle
+
+
+class Showable:
+    """A result that a cell has shown by the time it returns it: its next display must not repeat that.
+
+    ``next_display`` is ``full`` except just after a cell: then ``none``, or ``brief`` in a terminal, which prints
+    ``Out[3]:`` before it asks.
+    """
+
+    next_display: Literal["full", "brief", "none"] = "full"
+
+    def shown(self) -> Shown:
+        """The finished output."""
+        raise NotImplementedError
+
+    def _ipython_display_(self) -> None:
+        if self.next_display != "none":
+            raise NotImplementedError  # IPython goes on to _repr_mimebundle_
+        self.next_display = "full"
+
+    def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> Bundle:  # noqa: ARG002 - IPython's signature
+        if self.next_display == "brief":
+            self.next_display = "full"
+            return {"text/plain": repr(self)}
+        return self.shown().bundle()
+
+
+class Screen:
+    """A screen that shows nothing: for the Python functions, and for cells that end in a semicolon."""
+
+    def status(self, word: str) -> None:
+        """What is being done now: linking, writing, checking, repairing, running."""
+
+    def write(self, text: str) -> None:
+        """The next piece of the answer."""
+
+    def draft(self, text: str) -> None:
+        """The next piece of a text that is checked before it counts, such as a query."""
+
+    def restart(self, why: str) -> None:
+        """Drop what was written: another version follows."""
+
+    def show(self, shown: Shown) -> None:
+        """The finished output, in place of everything before it."""
+
+    def also(self, bundle: Bundle) -> None:
+        """One more output, such as a chart."""
+
+    def say(self, line: str) -> None:
+        """A line of its own, such as a warning."""
+
+    def event(self, event: Event, *, draft: bool = False) -> None:
+        """Show what came from the gateway."""
+        if isinstance(event, Text):
+            (self.draft if draft else self.write)(event.text)
+        elif isinstance(event, Waiting):
+            self.status(f"waiting for a free key: place {event.position}, about {event.eta:.0f} s")
+
+
+class BatchScreen(Screen):
+    """One final output, nothing before it."""
+
+    def show(self, shown: Shown) -> None:
+        """Publish the output."""
+        _publish(shown.bundle(), shown.metadata)
+
+    def also(self, bundle: Bundle) -> None:
+        """Publish one more output."""
+        _publish(bundle, {})
+
+    def say(self, line: str) -> None:
+        """Print the line."""
+        print(line)  # noqa: T201 - a cell's output is what this class is for
+
+
+class NotebookScreen(BatchScreen):
+    """One output, redrawn in place.
+
+    Args:
+        rate: Most updates a second.
+        clock: Source of time, in seconds.
+    """
+
+    def __init__(self, rate: float = 10.0, clock: Callable[[], float] = time.monotonic) -> None:
+        self._pause = 1.0 / rate
+        self._clock = clock
+        self._id = uuid.uuid4().hex
+        self._drawn: float | None = None
+        self._text = ""
+        self._word = ""
+
+    def status(self, word: str) -> None:
+        """Draw the word below what is there."""
+        self._word = word
+        self._draw()
+
+    def write(self, text: str) -> None:
+        """Add to the text; the first words are drawn at once."""
+        self._word = self._word if self._text else ""
+        first, self._text = not self._text, self._text + text
+        self._draw(now=first)
+
+    def draft(self, text: str) -> None:
+        """As ``write``, the status word staying below."""
+        self._text += text
+        self._draw()
+
+    def restart(self, why: str) -> None:
+        """Begin anew, with the reason below."""
+        self._text = ""
+        self.status(why)
+
+    def show(self, shown: Shown) -> None:
+        """The last drawing."""
+        self._put(shown.bundle(), shown.metadata)
+
+    def _draw(self, *, now: bool = False) -> None:
+        due = self._drawn is None or self._clock() - self._drawn >= self._pause
+        if due or now:
+            word = f"*{self._word} …*" if self._word else ""
+            text = "\n\n".join(part for part in (safe_markdown(self._text), word) if part)
+            self._put({"text/markdown": text, "text/plain": self._text or self._word}, {})
+
+    def _put(self, bundle: Bundle, metadata: Mapping[str, Any]) -> None:
+        _publish(bundle, metadata, transient={"display_id": self._id}, update=self._drawn is not None)
+        self._drawn = self._clock()
+
+
+class TerminalScreen(Screen):
+    """Words as they come, on a terminal or a pipe.
+
+    Args:
+        footer: Whether to print the usage line.
+        out: Where the answer goes.
+        err: Where the status goes, when it is a terminal.
+    """
+
+    def __init__(self, *, footer: bool = True, out: IO[str] | None = None, err: IO[str] | None = None) -> None:
+        self._footer = footer
+        self._out = out or sys.stdout
+        self._err = err or sys.stderr
+        self._written = ""
+        self._transient = False
+
+    def status(self, word: str) -> None:
+        """A word that the next output overwrites; nothing when nobody watches."""
+        if self._err.isatty():
+            self._err.write(f"\r\x1b[K{word} …")
+            self._err.flush()
+            self._transient = True
+
+    def write(self, text: str) -> None:
+        """Print the piece."""
+        self._wipe()
+        self._written += text
+        self._out.write(text)
+        self._out.flush()
+
+    def restart(self, why: str) -> None:
+        """Close what was printed; it cannot be taken back."""
+        if self._written:
+            self.say(f"\n[{why}]")
+        self._written = ""
+
+    def show(self, shown: Shown) -> None:
+        """Print what has not been printed yet."""
+        self._wipe()
+        shown = shown if self._footer else replace(shown, footer="")
+        rest = shown.footer if self._written else shown.bundle()["text/plain"]
+        start = "\n" if self._written and not self._written.endswith("\n") else ""
+        self._out.write(f"{start}{rest}\n" if rest else start)
+        self._out.flush()
+
+    def also(self, bundle: Bundle) -> None:
+        """Print the plain form."""
+        self.say(str(bundle.get("text/plain", "")))
+
+    def say(self, line: str) -> None:
+        """Print the line."""
+        self._wipe()
+        self._out.write(f"{line}\n")
+
+    def _wipe(self) -> None:
+        if self._transient:
+            self._err.write("\r\x1b[K")
+            self._err.flush()
+            self._transient = False
+
+
+def _publish(bundle: Bundle, metadata: Mapping[str, Any], **options: Any) -> None:
+    from IPython.display import publish_display_data
+
+    publish_display_data(bundle, dict(metadata), **options)  # type: ignore[no-untyped-call]
+
+
+def safe_markdown(text: str) -> str:
+    """A model's Markdown without raw HTML and without images that would be fetched; code is left as it is.
+
+    Example:
+        >>> safe_markdown("a <script>b</script> `<i>`")
+        'a &lt;script>b&lt;/script> `<i>`'
+    """
+    parts, end = [], 0
+    for code in _CODE.finditer(text):
+        parts += [_tamed(text[end : code.start()]), code[0]]
+        end = code.end()
+    return "".join([*parts, _tamed(text[end:])])
+
+
+def _tamed(text: str) -> str:
+    return _IMAGE.sub("", _TAG.sub("&lt;", text))
+
+
+def fenced(code: str, language: str = "") -> str:
+    """Code as a Markdown block whose fence is longer than any inside it."""
+    longest = max((len(run) for run in re.findall(r"`{3,}", code)), default=2)
+    fence = "`" * (longest + 1)
+    return f"{fence}{language}\n{code.rstrip()}\n{fence}"
+
+
+def folded(title: str, body: str) -> str:
+    """Markdown that opens on a click; the title is escaped, the body is Markdown."""
+    return f"<details><summary>{_escaped(title)}</summary>\n\n{body}\n\n</details>"
+
+
+def usage_line(usage: Usage, *, notes: Iterable[str] = ()) -> str:
+    """The line under an answer: what is known, and nothing that is not.
+
+    Args:
+        usage: What the answer took.
+        notes: Further facts, such as ``2 values redacted``.
+
+    Example:
+        >>> from rsql_magic.chat import Usage
+        >>> usage_line(Usage(1204, 88, 1, 1.24, model="llama"))
+        'llama · 1,204 + 88 tokens · 1.2 s'
+    """
+    parts = [
+        usage.model,
+        f"{usage.prompt_tokens:,} + {usage.completion_tokens:,} tokens" if usage.total_tokens else "",
+        f"{usage.seconds:.1f} s" if usage.requests else "",
+        f"waited {usage.queue_seconds:.1f} s" if usage.queue_seconds >= 0.1 else "",
+        f"{usage.requests} requests" if usage.requests > 1 else "",
+        "cached" if usage.cached else "",
+        f"${usage.cost_usd:.4f}" if usage.cost_usd is not None else "",
+        _left(dict(usage.limits)),
+        *notes,
+    ]
+    return " · ".join(part for part in parts if part)
+
+
+def _left(limits: Mapping[str, str]) -> str:
+    left, limit = limits.get("remaining-requests"), limits.get("limit-requests")
+    return f"{left} of {limit} requests left" if left and limit else ""
+
+
+def table_html(frame: pd.DataFrame, *, rows: int, columns: int) -> str:
+    """The top of a frame as an HTML table, all of it escaped, on one line so that Markdown leaves it alone."""
+    part = frame.iloc[:rows, :columns]
+    more = "<th>…</th>" if frame.shape[1] > columns else ""
+    head = "".join(f"<th>{_escaped(str(name))}</th>" for name in part.columns)
+    body = "".join(
+        f"<tr>{''.join(f'<td>{_cell(value)}</td>' for value in row)}{'<td>…</td>' if more else ''}</tr>"
+        for row in part.itertuples(index=False, name=None)
+    )
+    return f"<table><thead><tr>{head}{more}</tr></thead><tbody>{body}</tbody></table>"
+
+
+def table_plain(frame: pd.DataFrame, *, rows: int, columns: int) -> str:
+    """The top of a frame as text."""
+    return frame.head(rows).to_string(index=False, max_cols=columns, na_rep="NULL", max_colwidth=60)
+
+
+def _cell(value: Any) -> str:
+    if value is None or value != value:  # noqa: PLR0124 - NaN and NaT differ from themselves
+        return "<i>NULL</i>"
+    text = f"{value:.6g}" if isinstance(value, float) and abs(value) < 1e6 else str(value)
+    return _escaped(text if len(text) <= _LONGEST_CELL else text[: _LONGEST_CELL - 1] + "…")
+
+
+def _escaped(text: str) -> str:
+    """Text that HTML, Markdown and its formulas all leave alone."""
+    safe = html.escape(text)
+    for character in "$\\`*_[]":
+        safe = safe.replace(character, f"&#{ord(character)};")
+    return safe.replace("\r\n", "↵").replace("\n", "↵").replace("\r", "↵")
+
+
+def listing(rows: Sequence[Sequence[str]], header: Sequence[str]) -> Shown:
+    """A small table of text, such as models or keys, as Markdown and as plain text."""
+    lines = [header, *rows]
+    widths = [max(len(line[i]) for line in lines) for i in range(len(header))]
+    plain = "\n".join(
+        "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip() for line in lines
+    )
+    cells = ["".join(f"<td>{_escaped(cell)}</td>" for cell in row) for row in rows]
+    head = "".join(f"<th>{_escaped(name)}</th>" for name in header)
+    body = "".join(f"<tr>{row}</tr>" for row in cells)
+    return Shown(f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>", plain)
+
+
+def as_json(value: Any) -> str:
+    """JSON for people: two spaces, no escapes, dates and the like as text."""
+    return json.dumps(value, indent=2, ensure_ascii=False, default=str)

@@ -1,0 +1,96 @@
+"""``{{name}}`` in a question becomes the value of that name. Nothing else does.
+
+One pass: what a value brings is never looked at again. A name is a name, never code. All other braces are text, also
+``{name}`` and, so that R's tidy evaluation can be asked about, ``{{ name }}`` with spaces. ``{{In[3]}}`` is the source
+of a cell, ``{{Out[5]}}`` its result, ``{{Err}}`` the last error.
+"""
+
+from __future__ import annotations
+
+import re
+from difflib import get_close_matches
+from typing import TYPE_CHECKING, Any
+
+from rsql_magic.errors import BadInput, UnknownName
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+_FIELD = re.compile(r"\{\{(?:(In|Out)\[(\d+)\]|([^\W\d]\w*))\}\}")
+_PLAIN = (str, int, float, complex, bool, type(None))
+
+
+def interpolate(
+    text: str,
+    namespace: Mapping[str, Any],
+    *,
+    describe: Callable[[Any, str], str] | None = None,
+    error: str = "",
+    limit: int = 20_000,
+) -> str:
+    """The text with its ``{{name}}`` fields filled in.
+
+    Args:
+        text: The question as typed.
+        namespace: Variables by name; ``In`` and ``Out`` are looked up there too.
+        describe: Text for anything that is neither text nor a number, such as a data frame.
+        error: Text of the last error, for ``{{Err}}``.
+        limit: Longest text one field may bring, in characters.
+
+    Raises:
+        UnknownName: A field names nothing.
+        BadInput: A value is longer than the limit.
+
+    Example:
+        >>> interpolate("Why is {{x}} not {y}?", {"x": 3, "y": 4})
+        'Why is 3 not {y}?'
+    """
+
+    def fill(match: re.Match[str]) -> str:
+        shown = match[0][2:-2]
+        value = _lookup(match, namespace, error)
+        filled = str(value) if isinstance(value, _PLAIN) else _other(value, shown, describe)
+        if len(filled) > limit:
+            raise BadInput(
+                f"{match[0]} holds {len(filled):,} characters; at most {limit:,} may go into a question.",
+                hint="Pass a part of it, or raise %config Rsql.max_value_chars.",
+            )
+        return filled
+
+    return _FIELD.sub(fill, text)
+
+
+def _lookup(match: re.Match[str], namespace: Mapping[str, Any], error: str) -> Any:
+    store, number, name = match[1], match[2], match[3]
+    if store:
+        return _cell(namespace.get(store), store, int(number))
+    if name == "Err" and name not in namespace:
+        return error or _missing("There has been no error yet.", "Leave {{Err}} out.")
+    if name not in namespace:
+        return _missing(f"{match[0]} names nothing in this notebook.", _advice(name, namespace))
+    return namespace[name]
+
+
+def _cell(cells: Any, store: str, number: int) -> Any:
+    try:
+        return cells[number]
+    except (KeyError, IndexError, TypeError):
+        what = "source" if store == "In" else "result"
+        return _missing(
+            f"{{{{{store}[{number}]}}}}: there is no {what} of a cell {number}.",
+            f"Look at {store} for those there are.",
+        )
+
+
+def _missing(message: str, hint: str) -> str:
+    raise UnknownName(message, hint=hint)
+
+
+def _advice(name: str, namespace: Mapping[str, Any]) -> str:
+    close = get_close_matches(name, [known for known in namespace if not known.startswith("_")], 1)
+    meant = f"Did you mean {{{{{close[0]}}}}}? " if close else ""
+    return f"{meant}Write {{{{ {name} }}}} with spaces to keep the braces as text."
+
+
+def _other(value: Any, name: str, describe: Callable[[Any, str], str] | None) -> str:
+    return describe(value, name) if describe else repr(value)

@@ -1,0 +1,371 @@
+"""The magics: read the line, call one method of the assistant, give back its result.
+
+``%ask`` and ``%%ask`` answer questions about the notebook, ``%sql_ai`` and ``%%sql_ai`` turn questions into checked SQL
+and run it, ``%rsql`` looks after the gateway, the models and the conversation.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from IPython.core.magic import Magics, line_magic, magics_class, needs_local_scope, no_var_expand
+
+from rsql_magic import batch, completion, syntax
+from rsql_magic.config import Rsql
+from rsql_magic.errors import BadInput, CodeFailed, RsqlError, Stopped
+from rsql_magic.options import Line, Option, help_of, line_and_cell, read_line
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from IPython.core.interactiveshell import InteractiveShell
+
+    from rsql_magic.answers import Answer
+    from rsql_magic.assistant import Assistant, Scene
+    from rsql_magic.display import Screen, Showable
+    from rsql_magic.results import SQLResult
+
+T = TypeVar("T", bound="Showable")
+
+KINDS = ("bar", "line", "point", "area", "hist", "pie")
+MODEL = Option(("--model", "-m"), "Model or alias; %%rsql models lists them.")
+PRIVACY = Option(("--privacy",), "How much of the data may leave.", choices=("names", "stats", "sample"))
+NEW = Option(("--new",), "Forget the conversation first.", 0)
+SHOW_CONTEXT = Option(("--show-context",), "Print exactly what would be sent and its tokens; send nothing.", 0)
+
+
+@magics_class
+class RsqlMagics(Magics):
+    """The magics of one shell.
+
+    Args:
+        shell: The shell they are registered in.
+        assistant: Their assistant; made at first use, so that loading the extension costs nothing.
+    """
+
+    def __init__(self, shell: InteractiveShell, assistant: Assistant | None = None) -> None:
+        super().__init__(shell)
+        self._shell = shell
+        self.settings = assistant.settings if assistant else Rsql(parent=shell)
+        known: list[Any] = shell.configurables
+        known.remove(self)  # what %config shows is Rsql, with the settings
+        known.append(self.settings)
+        self._assistant = assistant
+
+    @property
+    def assistant(self) -> Assistant:
+        """What the magics, the panel and the functions of this notebook share."""
+        if self._assistant is None:
+            from rsql_magic.assistant import Assistant
+
+            self._assistant = Assistant(self.settings, batch=batch.is_batch(self._shell, os.environ))
+        return self._assistant
+
+    def close(self) -> None:
+        """Let go of everything; the magics can be registered anew."""
+        known: list[Any] = self._shell.configurables
+        if self.settings in known:
+            known.remove(self.settings)
+        if self._assistant is not None:
+            self._assistant.close()
+
+    @line_and_cell(
+        MODEL,
+        Option(("--lang",), "Language of code in the answer.", choices=("auto", "r", "python", "sql")),
+        Option(("--with",), "Describe these objects, whatever else is described.", "+", "NAME"),
+        Option(("--no-context",), "Send the question alone.", 0),
+        PRIVACY,
+        Option(("--run",), "Run the one block of code in the answer.", 0),
+        Option(("--output", "-o"), "Keep the answer under this name.", metavar="VAR"),
+        NEW,
+        Option(("--format", "-f"), "How the answer is shown.", choices=("markdown", "text", "json")),
+        SHOW_CONTEXT,
+        Option(("--timeout",), "Most seconds without a word from the gateway.", metavar="S", type=float),
+    )
+    def ask(self, line: str, cell: str | None = None, local_ns: Mapping[str, Any] | None = None) -> Answer | None:
+        """Answer a question about what this notebook holds: data frames, R objects, tables, cells, errors.
+
+        The question stands below the first line, or on it. {{name}} becomes the value of a variable.
+        %ask alone explains the last error, %ask fix proposes the corrected cell.
+        """
+        read = read_line(self.ask, line, cell=cell is not None)
+        options = read.options
+        if options.help:
+            _print(help_of(self.ask))
+            return None
+        scene = self._scene(local_ns)
+        question, about_error = self._question(read, cell, scene)
+        asked = {
+            "scene": scene,
+            "names": getattr(options, "with"),
+            "lang": options.lang or "",
+            "privacy": options.privacy,
+            "context": not options.no_context,
+            "about_error": about_error,
+        }
+        if options.show_context:
+            _print(str(self.assistant.preview(question, **asked)))
+            return None
+        answer = self.assistant.ask(
+            _spoken(question),
+            **asked,
+            model=options.model,
+            timeout=options.timeout,
+            new=options.new,
+            format=options.format or "",
+            screen=self._screen(question),
+        )
+        self._keep(options.output or read.target, answer)
+        if answer.ended_by:
+            raise answer.ended_by
+        if options.run:
+            self._run(answer, options.lang or self.settings.lang)
+        return self._shown(answer, question)
+
+    @line_and_cell(
+        MODEL,
+        Option(("--output", "-o"), "Keep the frame under this name; with --no-run, the SQL.", metavar="VAR"),
+        Option(("--tables",), "Use only these tables.", "+", "T"),
+        Option(("--no-run",), "Write and check the query, and do not run it.", 0),
+        Option(("--explain",), "Show the plan, and explain the query in words.", 0),
+        Option(("--plot",), "Draw the result.", "?", choices=("auto", *KINDS), const="auto"),
+        Option(("--max-rows",), "Most rows brought into the notebook.", metavar="N", type=int),
+        Option(("--retries",), "Most corrections of a failing query.", metavar="N", type=int),
+        Option(("--timeout",), "Most seconds the query may run.", metavar="S", type=float),
+        Option(("--dialect",), "Dialect to write in, when it is not the connection's.", metavar="D"),
+        PRIVACY,
+        NEW,
+        SHOW_CONTEXT,
+        connection="A variable with a connection, an engine or a URL; a URL; a file; 'frames'. Without one: the last.",
+    )
+    def sql_ai(self, line: str, cell: str | None = None, local_ns: Mapping[str, Any] | None = None) -> SQLResult | None:
+        """Answer a question by a SQL query that is written, checked, corrected and run, read-only.
+
+        The question stands below the first line. "df << question" keeps the frame, as in JupySQL.
+        """
+        scene = self._scene(local_ns)
+        read = read_line(self.sql_ai, line, cell=cell is not None, takes_connection=self._takes(scene, cell))
+        options = read.options
+        if options.help:
+            _print(help_of(self.sql_ai))
+            return None
+        question = _joined(read.text, cell, "%%sql_ai")
+        wish = self._wish(options)
+        if options.show_context:
+            _print(str(self.assistant.sql_preview(question, read.connection, scene=scene, wish=wish)))
+            return None
+        result = self.assistant.sql_ai(
+            _spoken(question),
+            read.connection,
+            scene=scene,
+            wish=wish,
+            new=options.new,
+            screen=self._screen(question),
+        )
+        self._keep(options.output or read.target, result.df if result.df is not None else result.sql)
+        return self._shown(result, question)
+
+    def _shown(self, result: T, question: str) -> T | None:
+        """The result, whose display is the cell's output already; nothing for a cell that ends in a semicolon."""
+        if _silenced(question):
+            return None
+        result.next_display = "brief" if getattr(self._shell, "kernel", None) is None else "none"
+        return result
+
+    @no_var_expand
+    @needs_local_scope
+    @line_magic
+    def rsql(self, line: str, local_ns: Mapping[str, Any] | None = None) -> Any:
+        """Look after the gateway, the models and the conversation: ``%rsql help`` lists the commands."""
+        from rsql_magic import commands
+
+        return commands.run(line, self.assistant, self._scene(local_ns), self._screen(""))
+
+    @property
+    def commands(self) -> tuple[str, ...]:
+        """What can stand after ``%rsql``."""
+        from rsql_magic.commands import NAMES
+
+        return NAMES
+
+    # What completion offers.
+
+    def model_names(self) -> list[str]:
+        """Models and aliases; the gateway is asked only when it is in use already."""
+        known = list(self.settings.aliases)
+        if self._assistant is None or self._assistant.address is None:
+            return known
+        try:
+            return [*known, *self._assistant.gateway.models()]
+        except RsqlError:
+            return known
+
+    def object_names(self) -> list[str]:
+        """Variables of the user."""
+        hidden = self._shell.user_ns_hidden
+        return [name for name in self._shell.user_ns if not name.startswith("_") and name not in hidden]
+
+    def connection_names(self) -> list[str]:
+        """Variables that hold a connection."""
+        from rsql_magic.connections import is_connection
+
+        return [name for name in self.object_names() if is_connection(self._shell.user_ns[name])]
+
+    def table_names(self) -> list[str]:
+        """Tables of the connection in use."""
+        engine = self._assistant.connections.current if self._assistant else None
+        return [table.full_name for table in engine.catalog(self.assistant.level())] if engine else []
+
+    def _wish(self, options: Any) -> Any:
+        return self.assistant.wish(
+            tables=options.tables,
+            model=options.model,
+            run=not options.no_run,
+            explain=options.explain,
+            plot=options.plot,
+            max_rows=options.max_rows,
+            retries=options.retries,
+            timeout=options.timeout,
+            dialect=options.dialect,
+            level=options.privacy,
+        )
+
+    def _takes(self, scene: Scene, cell: str | None) -> Callable[[str], bool]:
+        """Below a cell magic's first line is the question, so that a bare word on it can only be a connection."""
+        if cell is not None:
+            return lambda _: True
+        return lambda word: self.assistant.connections.takes(word, scene.namespace)
+
+    def _scene(self, local_ns: Mapping[str, Any] | None) -> Scene:
+        from rsql_magic.assistant import Scene
+
+        return Scene({**self._shell.user_ns, **(local_ns or {})}, self._shell.user_ns.get("In", [])[:-1], last_error())
+
+    def _question(self, read: Line, cell: str | None, scene: Scene) -> tuple[str, bool]:
+        """The question, and whether it is about the last error."""
+        text = _joined(read.text, cell, "%%ask") if cell is not None else read.text
+        if text in {"", "fix"} and cell is None:
+            if scene.error is None:
+                raise BadInput("There is no error to explain.", hint="Write a question: %ask QUESTION.")
+            return ERROR_QUESTIONS[text], True
+        return text, False
+
+    def _screen(self, question: str) -> Screen:
+        from rsql_magic import display
+
+        if _silenced(question):
+            return display.Screen()
+        if getattr(self._shell, "kernel", None) is None:
+            return display.TerminalScreen(footer=False)
+        if self.assistant.batch:
+            return display.BatchScreen()
+        return display.NotebookScreen(self.settings.updates_per_second)
+
+    def _keep(self, name: str, value: Any) -> None:
+        if not name:
+            return
+        if not name.isidentifier():
+            raise BadInput(f"{name!r} is not a name for a variable.", hint="Write -o NAME.")
+        self._shell.user_ns[name] = value
+
+    def _run(self, answer: Answer, lang: str) -> None:
+        """Run the one block of code of an answer."""
+        blocks = [
+            block for block in answer.blocks if block.language in ({lang} if lang != "auto" else {"python", "r", "sql"})
+        ]
+        if len(blocks) != 1:
+            there = "no code" if not blocks else f"{len(blocks)} blocks of code"
+            raise BadInput(f"The answer holds {there}; --run runs the one there is.", hint="Copy what you want to run.")
+        if answer.problems:
+            raise CodeFailed(" ".join(answer.problems), hint="Nothing was run.")
+        {"python": self._run_python, "r": self._run_r, "sql": self._run_sql}[blocks[0].language](blocks[0].code)
+
+    def _run_python(self, code: str) -> None:
+        done = self._shell.run_cell(code, store_history=False)  # type: ignore[no-untyped-call]
+        error = done.error_before_exec or done.error_in_exec
+        if error is not None:
+            raise CodeFailed(f"The code raised {type(error).__name__}.", hint="%ask explains it.")
+
+    def _run_r(self, code: str) -> None:
+        from rsql_magic.context import r
+
+        r.run_r(code)
+
+    def _run_sql(self, code: str) -> None:
+        from IPython.display import display
+
+        engine, _ = self.assistant.connections.engine("", self._shell.user_ns)
+        display(  # type: ignore[no-untyped-call]
+            engine.run(code, max_rows=self.settings.max_rows, timeout=self.settings.query_timeout).df
+        )
+
+
+def load(shell: InteractiveShell, assistant: Assistant | None = None) -> RsqlMagics:
+    """Register the magics in a shell, in place of those that were there.
+
+    Args:
+        shell: The shell.
+        assistant: What they share, or None to make it at first use.
+    """
+    unload(shell)
+    magics = RsqlMagics(shell, assistant)
+    shell.register_magics(magics)
+    completion.install(shell, magics)
+    syntax.install(shell)
+    return magics
+
+
+def loaded(shell: InteractiveShell | None) -> RsqlMagics | None:
+    """The magics of a shell, or None."""
+    return shell.magics_manager.registry.get(RsqlMagics.__name__) if shell else None
+
+
+def unload(shell: InteractiveShell) -> None:
+    """Take them away; harmless when they are not there."""
+    magics = loaded(shell)
+    if magics is None:
+        return
+    del shell.magics_manager.registry[RsqlMagics.__name__]
+    for kind, names in magics.magics.items():
+        for name in names:
+            shell.magics_manager.magics[kind].pop(name, None)
+    completion.remove(shell)
+    syntax.remove(shell)
+    magics.close()
+
+
+ERROR_QUESTIONS = {
+    "": "Explain the last error: what happened, why, and how to fix it.",
+    "fix": "Fix the last error: write the whole corrected cell, in one block of code.",
+}
+
+
+def last_error() -> BaseException | None:
+    """The last uncaught exception of this process, other than our own refusals."""
+    error = getattr(sys, "last_exc", None) or getattr(sys, "last_value", None)
+    return error if isinstance(error, BaseException) and not isinstance(error, Stopped) else None
+
+
+def _joined(text: str, cell: str | None, magic: str) -> str:
+    """The question: the rest of the line and the cell below it, letter by letter."""
+    question = "\n".join(part for part in (text, (cell or "").strip("\n")) if part.strip())
+    if not question.strip():
+        raise BadInput(
+            "There is no question.", hint=f"Write it below {magic}." if cell is not None else f"{magic[1:]} QUESTION."
+        )
+    return question
+
+
+def _silenced(question: str) -> bool:
+    return question.rstrip().endswith(";")
+
+
+def _spoken(question: str) -> str:
+    """The question without the semicolon that silences the cell."""
+    return question.rstrip().removesuffix(";") if _silenced(question) else question
+
+
+def _print(text: str) -> None:
+    print(text)  # noqa: T201 - the magic was asked to print

@@ -1,0 +1,234 @@
+"""Read the line of a magic: options first, then text that is kept letter by letter.
+
+IPython's own ``parse_argstring`` cuts the whole line into words by a shell's rules, which breaks on ``it's``. Here only
+the options are cut into words; from the first word that is neither an option nor an option's value, the line is text.
+The options are declared with ``@argument``, so that ``%%ask?`` and ``--help`` show them.
+"""
+
+from __future__ import annotations
+
+import re
+from argparse import ArgumentError, Namespace
+from collections.abc import Callable
+from dataclasses import dataclass
+from difflib import get_close_matches
+from typing import TYPE_CHECKING, Any, Literal, TypeVar, cast
+
+from IPython.core.magic import line_cell_magic, needs_local_scope, no_var_expand
+from IPython.core.magic_arguments import argument, magic_arguments
+
+from rsql_magic.errors import BadInput
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+_WORD = re.compile(r"""\s*("(?:[^"\\]|\\.)*"(?=\s|,|$)|'(?:[^'\\]|\\.)*'(?=\s|,|$)|\S+)""")
+_TARGET = re.compile(r"\s*([^\W\d]\w*)\s*<<(?=\s|$)")
+_NUMBER = re.compile(r"-[\d.]")
+
+
+@dataclass(frozen=True, slots=True)
+class Option:
+    """One option of a magic.
+
+    Args:
+        flags: As typed, the long one first: ``--output``, ``-o``.
+        help: What it does.
+        nargs: How many values: 0, 1, ``?`` or ``+``.
+        metavar: What stands for its value in the documentation.
+        choices: The values there are, or empty for any.
+        type: Turns the typed text into the value.
+        const: The value of a ``?`` option without one.
+    """
+
+    flags: tuple[str, ...]
+    help: str
+    nargs: int | Literal["?", "+"] = 1
+    metavar: str = ""
+    choices: tuple[str, ...] = ()
+    type: Callable[[str], Any] = str
+    const: str | None = None
+
+    @property
+    def name(self) -> str:
+        """Its name among the values: ``output``."""
+        return self.flags[0].strip("-").replace("-", "_")
+
+    def declared(self) -> dict[str, Any]:
+        """The same in ``argparse``'s words."""
+        if self.nargs == 0:
+            return {"action": "store_true", "help": self.help, "dest": self.name}
+        more: dict[str, Any] = {"nargs": self.nargs, "action": "extend", "default": []} if self.nargs == "+" else {}
+        more |= {"nargs": "?", "const": self.const} if self.nargs == "?" else {}
+        more |= {"choices": self.choices} if self.choices else {"metavar": self.metavar or self.name.upper()}
+        return {"help": self.help, "dest": self.name, "type": self.type, **more}
+
+
+HELP = Option(("--help", "-h"), "Print this.", 0)
+
+
+def line_and_cell(*options: Option, connection: str = "") -> Callable[[F], F]:
+    """Make a method a magic of one line or a cell, with these options and ``--help``.
+
+    Its docstring becomes the generated help. IPython's expansion of ``$x`` and ``{x}`` is off, and the variables of a
+    function around the cell are passed in.
+
+    ``@output_can_be_silenced`` is left out on purpose: IPython would read the question as Python to find the semicolon,
+    and fail at the first open bracket. The magics look for the semicolon themselves.
+
+    Args:
+        *options: The options, in the order of the help.
+        connection: Help for the first bare word, where the magic takes a connection.
+    """
+    every = (*options, HELP)
+
+    def decorate(method: F) -> F:
+        decorated: Any = needs_local_scope(no_var_expand(method))
+        for option in reversed(every):
+            decorated = argument(*option.flags, **option.declared())(decorated)  # type: ignore[no-untyped-call]
+        if connection:
+            decorated = argument("connection", nargs="?", help=connection)(decorated)  # type: ignore[no-untyped-call]
+        decorated = magic_arguments()(decorated)  # type: ignore[no-untyped-call]
+        decorated.options = every
+        return cast("F", line_cell_magic(decorated))
+
+    return decorate
+
+
+def options_of(magic: Any) -> tuple[Option, ...]:
+    """The options of a magic."""
+    options: tuple[Option, ...] = magic.options
+    return options
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """A line that was read.
+
+    Args:
+        options: Values of the options, by their long names.
+        text: The rest of the line.
+        target: The name before ``<<``, or empty.
+        connection: The first bare word, where the magic takes a connection.
+    """
+
+    options: Namespace
+    text: str = ""
+    target: str = ""
+    connection: str = ""
+
+
+def help_of(magic: Any) -> str:
+    """The generated help of a magic."""
+    text: str = magic.parser.format_help()
+    return text
+
+
+def read_line(magic: Any, line: str, *, cell: bool, takes_connection: Callable[[str], bool] | None = None) -> Line:
+    """Read the line of a magic.
+
+    Args:
+        magic: The magic function, with its declared options.
+        line: What stands after its name.
+        cell: Whether a cell follows. In a cell magic an option such as ``--with`` takes all words up to the next
+            option; in a line magic it takes one, or several joined by commas.
+        takes_connection: Whether a first bare word is a connection; None where the magic takes none.
+
+    Raises:
+        BadInput: An unknown option, a missing value, or one that is not among its choices.
+    """
+    return _Reader(magic, line, cell=cell, takes_connection=takes_connection).read()
+
+
+class _Reader:
+    def __init__(self, magic: Any, line: str, *, cell: bool, takes_connection: Callable[[str], bool] | None) -> None:
+        self._parser = magic.parser
+        self._known = {flag: option for option in options_of(magic) for flag in option.flags}
+        self._line = line
+        self._at = 0
+        self._cell = cell
+        self._takes_connection = takes_connection
+        self._argv: list[str] = []
+
+    def read(self) -> Line:
+        target = connection = ""
+        while word := self._peek():
+            if assigned := _TARGET.match(self._line, self._at):
+                target, self._at = assigned[1], assigned.end()
+            elif word == "--":
+                self._next()
+                break
+            elif word.startswith("-") and len(word) > 1 and not _NUMBER.match(word):
+                self._option(self._next(raw=True))
+            elif self._takes_connection and not connection and self._takes_connection(word):
+                connection = self._next()
+            else:
+                break
+        return Line(self._parsed(), self._line[self._at :].strip(), target, connection)
+
+    def _peek(self) -> str:
+        found = _WORD.match(self._line, self._at)
+        return found[1] if found else ""
+
+    def _next(self, *, raw: bool = False) -> str:
+        found = _WORD.match(self._line, self._at)
+        if not found:
+            return ""
+        self._at = found.end()
+        return found[1] if raw else _unquoted(found[1])
+
+    def _option(self, word: str) -> None:
+        flag, equals, value = word.partition("=")
+        option = self._known.get(flag)
+        if option is None:
+            raise _unknown(flag, self._known)
+        if equals:
+            values = [_unquoted(value)] if option.nargs != "+" else _names(value)
+        else:
+            values = list(self._values(option))
+        if option.nargs == 0 and values:
+            raise BadInput(f"{flag} takes no value.", hint="--help lists the options.")
+        if option.nargs in {1, "+"} and not values:
+            raise BadInput(f"{flag} needs a value.", hint=option.help)
+        # --flag=value, so that a value may start with a dash
+        self._argv += [flag, *values] if option.nargs in {"+", 0} or not values else [f"{option.flags[0]}={values[0]}"]
+
+    def _values(self, option: Option) -> Iterator[str]:
+        if option.nargs == 1 and not self._peek().startswith("--"):
+            yield from filter(None, [self._next()])
+        elif option.nargs == "?" and self._peek() in option.choices:
+            yield self._next()
+        elif option.nargs == "+":
+            yield from self._listed()
+
+    def _listed(self) -> Iterator[str]:
+        going = True
+        while going and (word := self._peek()) and not word.startswith("-") and not _TARGET.match(self._line, self._at):
+            self._next()
+            yield from _names(word)
+            going = self._cell or word.endswith(",")
+
+    def _parsed(self) -> Namespace:
+        from IPython.core.error import UsageError
+
+        try:
+            parsed: Namespace = self._parser.parse_args(self._argv)
+        except (UsageError, ArgumentError) as error:
+            raise BadInput(f"{error}.", hint="--help lists the options.") from None
+        return parsed
+
+
+def _names(word: str) -> list[str]:
+    return [_unquoted(name) for name in word.split(",") if name]
+
+
+def _unquoted(word: str) -> str:
+    return word[1:-1] if len(word) > 1 and word[0] == word[-1] and word[0] in "'\"" else word
+
+
+def _unknown(flag: str, known: dict[str, Option]) -> BadInput:
+    close = get_close_matches(flag, known, 1)
+    hint = f"Did you mean {close[0]}?" if close else "--help lists the options."
+    return BadInput(f"There is no option {flag}.", hint=f"{hint} Put -- before text that starts with a dash.")

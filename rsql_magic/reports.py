@@ -1,0 +1,261 @@
+"""What ``%rsql`` and the ``rsql`` command tell: status, usage, models, and the doctor's findings.
+
+Each report takes what it is about and gives back something to show; nothing here prints.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import platform
+import sys
+import time
+from dataclasses import dataclass
+from fnmatch import fnmatch
+from typing import TYPE_CHECKING, Any
+
+from rsql_magic.client import Text
+from rsql_magic.display import Shown, listing
+from rsql_magic.errors import BadInput, GatewayError, RsqlError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping, Sequence
+
+    from rsql_magic.assistant import Assistant
+    from rsql_magic.client import LLMClient
+    from rsql_magic.context import Catalog
+
+
+def status(assistant: Assistant) -> Shown:
+    """The gateway: where it is, its keys by state, its queue, its models."""
+    told = _told(assistant.gateway, "status")
+    rows = [("gateway", str(assistant.address)), *_rows(told)]
+    return listing(rows, ("what", "state"))
+
+
+def usage(assistant: Assistant) -> Shown:
+    """The caller's limits, tokens and money, as the gateway counts them; then this notebook's own conversation."""
+    told = _told(assistant.gateway, "stats")
+    limits = told.pop("limits", None) or {}
+    rows = [
+        *[(f"requests this {period}", _limit(limit)) for period, limit in limits.items() if isinstance(limit, dict)],
+        *_rows(told),
+        ("this notebook", repr(assistant.chat)[1:-1]),
+    ]
+    return listing(rows, ("what", "used"))
+
+
+def models(assistant: Assistant) -> Shown:
+    """The models there are, and the short names for them."""
+    default = assistant.settings.resolve(None)
+    short = {name: alias for alias, name in assistant.settings.aliases.items()}
+    rows = [(name, short.get(name, ""), "default" if name == default else "") for name in assistant.gateway.models()]
+    return listing(rows, ("model", "alias", ""))
+
+
+def catalog(tables: Catalog, pattern: str = "") -> Shown:
+    """Tables and columns whose names hold the pattern; ``*`` and ``?`` stand for any letters."""
+    wanted = f"*{pattern.lower()}*" if pattern and not set(pattern) & set("*?[") else pattern.lower() or "*"
+    rows = []
+    for table in tables:
+        columns = [column.name for column in table.columns]
+        if fnmatch(table.full_name.lower(), wanted) or any(fnmatch(name.lower(), wanted) for name in columns):
+            rows.append((table.full_name, "" if table.rows is None else f"{table.rows:,}", ", ".join(columns)))
+    return listing(rows, ("table", "rows", "columns"))
+
+
+def transpile(sql: str, read: str, write: str) -> str:
+    r"""A query in another dialect, by sqlglot, without a model.
+
+    Raises:
+        BadInput: No such dialect, or the query does not parse.
+
+    Example:
+        >>> transpile("SELECT strftime(d, '%Y') FROM t", "duckdb", "mysql")
+        "SELECT\n  DATE_FORMAT(d, '%Y')\nFROM t"
+    """
+    import sqlglot
+    from sqlglot.errors import SqlglotError
+
+    try:
+        return ";\n".join(sqlglot.transpile(sql, read=read, write=write.lower(), pretty=True))
+    except (SqlglotError, ValueError) as error:
+        raise BadInput(f"{str(error).splitlines()[0].rstrip('.')}.", hint=f"The query is read as {read}.") from None
+
+
+def _told(gateway: LLMClient, path: str) -> dict[str, Any]:
+    """A report of the gateway; an endpoint that is no gateway of ours has none."""
+    try:
+        told = gateway.get(path, timeout=10.0)
+    except GatewayError as error:
+        if error.status == 404:
+            return {"note": "This endpoint is not an rsql gateway; it keeps no such figures."}
+        raise
+    return told if isinstance(told, dict) else {"note": str(told)}
+
+
+def _rows(told: Mapping[str, Any], above: str = "") -> Iterator[tuple[str, str]]:
+    """A nested report as rows: ``keys ready``, ``queue length``."""
+    for name, value in told.items():
+        label = f"{above} {name}".strip().replace("_", " ")
+        if isinstance(value, dict):
+            yield from _rows(value, label)
+        elif isinstance(value, list):
+            yield label, ", ".join(_brief(item) for item in value) or "none"
+        else:
+            yield label, "–" if value is None else _number(value)
+
+
+def _brief(item: Any) -> str:
+    if not isinstance(item, dict):
+        return str(item)
+    name = item.get("name") or item.get("id") or item.get("key") or ""
+    rest = [
+        f"{key} {_number(value)}"
+        for key, value in item.items()
+        if value not in (name, None) and not isinstance(value, dict | list)
+    ]
+    return f"{name} ({', '.join(rest)})" if rest else str(name)
+
+
+def _number(value: Any) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, int):
+        return f"{value:,}"
+    return f"{value:,.2f}" if isinstance(value, float) else str(value)
+
+
+def _limit(limit: Mapping[str, Any]) -> str:
+    current, most = limit.get("current"), limit.get("limit")
+    return f"{_number(current or 0)} of {'any number' if most is None else _number(most)}"
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing the doctor looked at.
+
+    Args:
+        what: What was looked at.
+        well: Whether it is as it should be; None when that does not matter.
+        found: What was found.
+        fix: What to do.
+    """
+
+    what: str
+    well: bool | None
+    found: str
+    fix: str = ""
+
+
+def doctor(assistant: Assistant, clock: Callable[[], float] = time.perf_counter) -> list[Finding]:
+    """Look at everything a question needs: gateway, token, streaming, models, R, versions."""
+    found = [_versions()]
+    try:
+        gateway = assistant.gateway
+        found += [_reachable(gateway, str(assistant.address), clock), *_serves(gateway, clock)]
+    except RsqlError as error:
+        found.append(Finding("gateway", False, error.message, error.hint or "%rsql connect URL names one."))
+    return [*found, *_packages(), r_session()]
+
+
+def _versions() -> Finding:
+    from importlib.metadata import version
+
+    names = ("rsql-jupyter", "ipython", "ipykernel", "duckdb", "pandas", "sqlglot")
+    parts = [f"{name} {version(name)}" for name in names if importlib.util.find_spec(_MODULE.get(name, name))]
+    old = sys.version_info < (3, 11)
+    return Finding(
+        "versions",
+        not old,
+        f"Python {platform.python_version()}, {', '.join(parts)}",
+        "Python 3.11 is needed." if old else "",
+    )
+
+
+_MODULE = {"rsql-jupyter": "rsql_magic", "ipython": "IPython"}
+
+
+def _reachable(gateway: LLMClient, address: str, clock: Callable[[], float]) -> Finding:
+    started = clock()
+    try:
+        told = gateway.get("health", timeout=5.0)
+    except GatewayError as error:
+        if error.status == 404:
+            return Finding("gateway", None, f"{address} answers, and is not an rsql gateway", "")
+        return Finding("gateway", False, error.message, error.hint)
+    version = told.get("version", "?") if isinstance(told, dict) else "?"
+    state = told.get("status", "?") if isinstance(told, dict) else "?"
+    return Finding(
+        "gateway",
+        state in {"ok", "healthy"},
+        f"{address}, version {version}, {state}, {1000 * (clock() - started):.0f} ms",
+    )
+
+
+def _serves(gateway: LLMClient, clock: Callable[[], float]) -> list[Finding]:
+    """Models and one streamed answer; a proxy that holds a stream back shows as words that all come at once."""
+    try:
+        names = gateway.models()
+    except GatewayError as error:
+        return [Finding("models", False, error.message, error.hint)]
+    shown = f"{', '.join(names[:5])}{f' and {len(names) - 5} more' if len(names) > 5 else ''}"
+    listed = Finding(
+        "models",
+        bool(names),
+        shown or "none",
+        "" if names else "Put a provider's key into the environment of the gateway.",
+    )
+    return [listed, _streams(gateway, clock)]
+
+
+def _streams(gateway: LLMClient, clock: Callable[[], float]) -> Finding:
+    started, times = clock(), []
+    try:
+        for event in gateway.stream(
+            [{"role": "user", "content": "Count from 1 to 30, one number a line."}], timeout=30.0, max_tokens=120
+        ):
+            times += [clock() - started] if isinstance(event, Text) else []
+    except GatewayError as error:
+        return Finding("stream", False, error.message, error.hint)
+    if not times:
+        return Finding("stream", False, "the answer was empty", "Try another --model.")
+    took = clock() - started
+    held_back = len(times) > 2 and took > 0.5 and times[-1] - times[0] < 0.05 * took
+    fix = "A proxy buffers: switch its buffering off for /rsql/ (nginx: proxy_buffering off)." if held_back else ""
+    return Finding(
+        "stream", not held_back, f"first word after {times[0]:.2f} s, {len(times)} pieces in {took:.2f} s", fix
+    )
+
+
+def _packages() -> list[Finding]:
+    wanted = {
+        "altair": ("charts", "pip install altair"),
+        "vl_convert": ("charts as PNG, for exported notebooks", "pip install vl-convert-python"),
+        "ipywidgets": ("the chat panel", "pip install ipywidgets"),
+    }
+    return [
+        Finding(what, True, name)
+        if importlib.util.find_spec(name)
+        else Finding(what, None, f"{name} is not installed", fix)
+        for name, (what, fix) in wanted.items()
+    ]
+
+
+def r_session() -> Finding:
+    """Whether R can be looked at and run here, and what pairing of R and rpy2 stands in the way."""
+    if importlib.util.find_spec("rpy2") is None:
+        return Finding(
+            "R", None, "rpy2 is not installed; everything else works without R", "pip install 'rsql-jupyter[r]'"
+        )
+    from rsql_magic.context import r
+
+    problem = r.problem()
+    return Finding(
+        "R", problem is None, problem or "rpy2 and R work together", "" if problem is None else "docs/r.md, installing."
+    )
+
+
+def examined(findings: Sequence[Finding]) -> Shown:
+    """The doctor's findings as a table."""
+    signs = {True: "✓", False: "✗", None: "–"}
+    return listing([(signs[f.well], f.what, f.found, f.fix) for f in findings], ("", "what", "found", "to do"))

@@ -1,0 +1,139 @@
+"""SQLResult: a checked query, what it gave, and how it looks."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from rsql_magic.chat import Usage
+from rsql_magic.display import Showable, Shown, fenced, folded, safe_markdown, table_html, table_plain, usage_line
+
+if TYPE_CHECKING:
+    import altair as alt
+    import pandas as pd
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """One round: the draft, what was wrong with it, and what the model said."""
+
+    sql: str
+    problems: tuple[str, ...] = ()
+    says: str = ""
+    usage: Usage = field(default_factory=Usage)
+
+
+@dataclass(frozen=True, slots=True)
+class Timings:
+    """Seconds spent: choosing tables, waiting for the model, checking, running the query, drawing, and in all."""
+
+    link: float = 0.0
+    write: float = 0.0
+    check: float = 0.0
+    sql: float = 0.0
+    chart: float = 0.0
+    total: float = 0.0
+
+
+@dataclass
+class SQLResult(Showable):
+    """A checked query, and what it gave.
+
+    Args:
+        sql: The statement that passed, or the last draft.
+        question: The question.
+        df: The result as a pandas frame; None when the query was not run.
+        chart: An Altair chart, or None.
+        attempts: All drafts, with what was wrong with each.
+        problems: What is wrong with ``sql``; empty when it passed.
+        usage: Tokens, time, what is left.
+        context: The schema as sent.
+        timings: Where the time went.
+        says: What the model said about the query.
+        plan: The database's plan, with ``--explain``.
+        connection: Name of the connection, safe to show.
+        rows: True number of rows, or None when it is not known.
+        truncated: True when ``df`` holds only the first of them.
+        notes: Facts worth saying, one sentence each.
+    """
+
+    sql: str = ""
+    question: str = ""
+    df: pd.DataFrame | None = None
+    chart: alt.Chart | None = None
+    attempts: tuple[Attempt, ...] = ()
+    problems: tuple[str, ...] = ()
+    usage: Usage = field(default_factory=Usage)
+    context: str = ""
+    timings: Timings = field(default_factory=Timings)
+    says: str = ""
+    plan: str = ""
+    connection: str = ""
+    rows: int | None = None
+    truncated: bool = False
+    notes: tuple[str, ...] = ()
+    dialect: str = ""
+    shown_rows: int = 10
+    shown_columns: int = 20
+    footnotes: tuple[str, ...] = ()
+
+    @property
+    def count(self) -> str:
+        """How many rows there are, truthfully: ``3 rows``, ``first 1,000 of 336,776 rows``."""
+        if self.df is None:
+            return "not run"
+        here = len(self.df)
+        if not self.truncated:
+            return f"{here:,} row{'' if here == 1 else 's'}"
+        return (
+            f"first {here:,} of {self.rows:,} rows" if self.rows is not None else f"first {here:,} rows; there are more"
+        )
+
+    def shown(self, *, footer: bool = True) -> Shown:
+        """The finished output: query, rounds of repair, table, what is worth saying, usage."""
+        facts = [safe_markdown(self.says), *(f"⚠ {note}" for note in self.notes)]
+        rounds = [
+            folded(_title(number, attempt), _round(attempt)) for number, attempt in enumerate(self.attempts[:-1], 1)
+        ]
+        table = (
+            []
+            if self.df is None
+            else [table_html(self.df, rows=self.shown_rows, columns=self.shown_columns), self._below()]
+        )
+        plan = [folded("plan", fenced(self.plan))] if self.plan else []
+        markdown = "\n\n".join(part for part in [*rounds, fenced(self.sql, "sql"), *plan, *table, *facts] if part)
+        line = usage_line(
+            self.usage, notes=(*self.footnotes, f"query {self.timings.sql:.2f} s" if self.df is not None else "")
+        )
+        metadata = {"rsql": {"model": self.usage.model, "request_id": self.usage.request_id, "sql": self.sql}}
+        return Shown(markdown, self._plain(), line if footer else "", metadata=metadata)
+
+    def _below(self) -> str:
+        shown = min(self.shown_rows, 0 if self.df is None else len(self.df))
+        return f"*{self.count}{f', {shown} shown' if self.df is not None and len(self.df) > shown else ''}*"
+
+    def _plain(self) -> str:
+        repaired = [f"-- {_title(number, attempt)}" for number, attempt in enumerate(self.attempts[:-1], 1)]
+        table = (
+            []
+            if self.df is None
+            else [table_plain(self.df, rows=self.shown_rows, columns=self.shown_columns), self._below().strip("*")]
+        )
+        head = "\n".join([*repaired, self.sql])
+        return "\n\n".join(part for part in [head, self.plan, *table, self.says, *self.notes] if part)
+
+    def __str__(self) -> str:
+        return self._plain()
+
+    def __repr__(self) -> str:
+        tries = len(self.attempts)
+        query = " ".join(self.sql.split())[:80]
+        return f"<SQLResult {self.count}, {tries} attempt{'' if tries == 1 else 's'}: {query}>"
+
+
+def _title(number: int, attempt: Attempt) -> str:
+    return f"draft {number}: {' '.join(attempt.problems)}"
+
+
+def _round(attempt: Attempt) -> str:
+    return fenced(attempt.sql, "sql")

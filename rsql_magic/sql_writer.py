@@ -1,0 +1,416 @@
+"""From a question to checked SQL: ``write_sql`` is a generator without I/O, ``run`` drives it and runs the result.
+
+    linking  → which tables go into the prompt
+    writing  → the model drafts
+    checking → the guard, the names and types, the database's own compiler
+    repairing→ what is wrong goes back, with the schema it calls for
+    running  → within bounds, read-only
+
+A statement that the guard refuses is not repaired: somebody wanted to change something, and the answer is no.
+"""
+
+from __future__ import annotations
+
+import re
+import time
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from datetime import datetime
+from difflib import get_close_matches
+from typing import TYPE_CHECKING, Literal
+
+from rsql_magic import drafts, prompts
+from rsql_magic.answers import Block, blocks_of, parse_sql
+from rsql_magic.chat import Reply, usage_of
+from rsql_magic.context import Catalog, fence
+from rsql_magic.context.tables import ddl
+from rsql_magic.display import Screen, fenced
+from rsql_magic.errors import BadInput, QueryFailed, QueryRejected, UnknownName
+from rsql_magic.results import Attempt, SQLResult, Timings
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Generator, Iterator, Sequence
+
+    import pandas as pd
+
+    from rsql_magic.charts import Kind
+    from rsql_magic.chat import Chat
+    from rsql_magic.client import Message
+    from rsql_magic.context import Privacy, Table
+    from rsql_magic.engines import Engine
+
+_SELECT = re.compile(r"^\s*(?:--[^\n]*\n|/\*.*?\*/|\s|\()*(?:select|with|from|values)\b", re.I | re.S)
+_SENTENCES = 600
+
+
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """A query as the model wrote it.
+
+    Args:
+        sql: The statement.
+        says: The model's words around it.
+        chart: The JSON block after it, or empty.
+        cut: True when the text ended inside the block.
+        others: How many more SQL blocks the reply held; they are not used.
+    """
+
+    sql: str
+    says: str = ""
+    chart: str = ""
+    cut: bool = False
+    others: int = 0
+
+
+def read_draft(reply: Reply) -> Draft:
+    r"""The draft in a reply: its first ``sql`` block, or a bare query.
+
+    Raises:
+        QueryFailed: The reply holds no query; the error carries the model's sentences.
+
+    Example:
+        >>> read_draft(Reply(text="```sql\nSELECT 1\n```\nOne.")).sql
+        'SELECT 1'
+    """
+    blocks = blocks_of(reply.text)
+    queries = [block for block in blocks if block.language == "sql" or _is_query(block)]
+    if not queries and _SELECT.match(reply.text):
+        return Draft(reply.text.strip(), cut=reply.cut)
+    if not queries:
+        raise QueryFailed(_words(reply.text, blocks) or "The model wrote no query.", hint="Ask in other words.")
+    chart = next((block.code for block in blocks if block.language == "json"), "")
+    first = queries[0]
+    return Draft(first.code, _words(reply.text, blocks), chart, not first.closed, len(queries) - 1)
+
+
+def _is_query(block: Block) -> bool:
+    return block.language in {"", "duckdb", "sqlite", "mysql", "tsql", "text"} and bool(_SELECT.match(block.code))
+
+
+def _words(text: str, blocks: Sequence[Block]) -> str:
+    """What a reply says outside its blocks, as one short paragraph."""
+    for block in blocks:
+        text = text.replace(block.code, "")
+    text = re.sub(r"^[ \t]*(`{3,}|~{3,})[^\n]*$", "", text, flags=re.M)
+    words = " ".join(text.split())
+    return words if len(words) <= _SENTENCES else words[: _SENTENCES - 1] + "…"
+
+
+def write_sql(
+    messages: Sequence[Message],
+    *,
+    check: Callable[[str], Sequence[str]],
+    repair: Callable[[str, Sequence[str]], str],
+    retries: int = 3,
+) -> Generator[list[Message], Reply, list[drafts.Attempt[Reply, Draft]]]:
+    """Ask for a query, check it, and ask for a correction with the facts a person would give.
+
+    Args:
+        messages: System, history and question.
+        check: Problems of a statement, one sentence each. Raises ``QueryRejected`` for one that must not run.
+        repair: The message that asks for a correction of a statement.
+        retries: Rounds of repair.
+
+    Yields:
+        Messages to send; it is sent the ``Reply``.
+
+    Returns:
+        All attempts, the last of which passed if it has no problems.
+
+    Raises:
+        QueryFailed: A reply without a query.
+        QueryRejected: From ``check``.
+    """
+
+    def problems(draft: Draft) -> Sequence[str]:
+        if draft.cut:
+            return ["The query is not complete: the answer ended inside it. Write a shorter one."]
+        return check(draft.sql)
+
+    return drafts.write(
+        messages,
+        read=read_draft,
+        check=problems,
+        repair=lambda draft, wrong: repair(draft.sql, wrong),
+        retries=retries,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """What is wanted of one question.
+
+    Args:
+        question: The question, with its ``{{names}}`` filled in.
+        tables: Names of the only tables to use; empty leaves the choice to ``linking``.
+        model: Model, or None for the gateway's default.
+        retries: Rounds of repair.
+        run: Whether to run the query.
+        max_rows: Most rows brought into the notebook.
+        timeout: Most seconds the query may run.
+        silence: Most seconds without a word from the gateway.
+        plot: A kind of chart, ``auto``, or None for a chart only when the question asks for one.
+        explain: Whether to show the plan and explain the query in words.
+        dialect: The dialect to write in, when it is not the connection's.
+        level: How much of the data may leave.
+        schema_tokens: Most tokens spent on tables.
+        shown_rows: Rows shown.
+        shown_columns: Columns shown.
+    """
+
+    question: str
+    tables: tuple[str, ...] = ()
+    model: str | None = None
+    retries: int = 3
+    run: bool = True
+    max_rows: int = 1000
+    timeout: float = 60.0
+    silence: float | None = None
+    plot: Kind | Literal["auto"] | None = None
+    explain: bool = False
+    dialect: str = ""
+    level: Privacy = "stats"
+    schema_tokens: int = 8000
+    shown_rows: int = 10
+    shown_columns: int = 20
+
+
+class Writer:
+    """One question on its way to a result: ``run`` takes it through all steps.
+
+    Args:
+        wish: What is wanted.
+        engine: The database.
+        chat: The conversation; its turns are the history, and the answer becomes one.
+        screen: Where progress is shown.
+        clock: Source of time, in seconds.
+        now: Gives the date and time zone that the prompt names.
+    """
+
+    def __init__(
+        self,
+        wish: Wish,
+        engine: Engine,
+        chat: Chat,
+        *,
+        screen: Screen | None = None,
+        clock: Callable[[], float] = time.monotonic,
+        now: Callable[[], datetime] = lambda: datetime.now().astimezone(),
+    ) -> None:
+        self._wish = wish
+        self._engine = engine
+        self._chat = chat
+        self._screen = screen or Screen()
+        self._clock = clock
+        self._now = now
+        self._replies: list[Reply] = []
+        self._spent: dict[str, float] = {}
+        self._catalog: Catalog | None = None
+        self._tables: list[Table] = []
+
+    @property
+    def _dialect(self) -> str:
+        return self._wish.dialect or self._engine.dialect
+
+    def run(self) -> SQLResult:
+        """Take the question through all steps.
+
+        Raises:
+            QueryRejected: The draft is not a read-only query.
+            QueryFailed: No draft passed, or the database stopped the query.
+            GatewayError: The gateway refused or failed.
+            Stopped: The user stopped the cell.
+        """
+        started = self._clock()
+        with self._timed("link"):
+            messages = self.messages()
+        try:
+            attempts = drafts.drive(
+                write_sql(messages, check=self.check, repair=self.repair, retries=self._wish.retries), self._send
+            )
+        except (QueryFailed, QueryRejected):
+            self._chat.add(self._wish.question, self._replies, task="sql_ai")
+            raise
+        result = self._result(attempts, messages)
+        self._chat.add(self._wish.question, self._replies, answer=fenced(result.sql, "sql"), task="sql_ai")
+        if result.problems:
+            raise _no_draft_passed(result)
+        if self._wish.explain:
+            self._explain(result)
+        if self._wish.run:
+            self._fetch(result, attempts[-1].draft.chart)
+        result.usage = usage_of(self._replies)
+        result.timings = Timings(**self._spent, total=self._clock() - started)
+        return result
+
+    # Linking.
+
+    def messages(self) -> list[Message]:
+        """What would be sent: the prompt, the history, the tables that matter and the question."""
+        self._screen.status("linking")
+        self._catalog = catalog = self._engine.catalog(self._wish.level)
+        if not len(catalog):
+            raise BadInput(f"{self._engine.name} has no tables.", hint="Name a connection: %%sql_ai CONNECTION.")
+        self._tables = self._chosen(catalog) if self._wish.tables else self._linked(catalog)
+        user = prompts.render(
+            "sql_question",
+            context=self.context(),
+            question=self._wish.question,
+            dialect=self._dialect,
+            **self._session(),
+        )
+        return self._chat.messages(prompts.load("sql"), user)
+
+    def _chosen(self, catalog: Catalog) -> list[Table]:
+        return [catalog.get(name) or _unknown_table(name, catalog) for name in self._wish.tables]
+
+    def _linked(self, catalog: Catalog) -> list[Table]:
+        from rsql_magic.linking import link
+
+        # A follow-up such as "only for JFK" names nothing by itself; the question before it does.
+        earlier = [turn.question for turn in self._chat.turns[-2:] if turn.task == "sql_ai"]
+        return link("\n".join([self._wish.question, *reversed(earlier)]), catalog, self._wish.schema_tokens)
+
+    def context(self, tables: Sequence[Table] = ()) -> str:
+        """Tables as the model reads them, fenced; by default the linked ones, with how many there are."""
+        shown = tables or self._tables
+        text = fence("schema", self._engine.name, "\n".join(ddl(table, self._wish.level) for table in shown))
+        every = len(self._catalog or ())
+        return text if tables or len(shown) == every else f"{text}\n\n{len(shown)} of {every} tables are shown."
+
+    def _session(self) -> dict[str, str]:
+        now = self._now()
+        return {"today": now.date().isoformat(), "time_zone": now.tzname() or "UTC"}
+
+    # Writing.
+
+    def _send(self, messages: list[Message]) -> Reply:
+        self._screen.status("repairing" if self._replies else "writing")
+        reply = Reply()
+        self._replies.append(reply)
+        with self._timed("write"):
+            stream = self._chat.stream(
+                messages, reply, model=self._wish.model, task="sql_ai", timeout=self._wish.silence
+            )
+            with closing(stream) as events:
+                for event in events:
+                    self._screen.event(event, draft=True)
+        return reply
+
+    # Checking.
+
+    def check(self, sql: str) -> list[str]:
+        """What is wrong with a statement, one sentence each.
+
+        Raises:
+            QueryRejected: It parses, and is not a read-only query.
+        """
+        self._screen.status("checking")
+        with self._timed("check"):
+            return self._problems(sql)
+
+    def _problems(self, sql: str) -> list[str]:
+        from rsql_magic.guard import check
+        from rsql_magic.validate import validate
+
+        if wrong := parse_sql(sql, self._dialect):
+            return [f"The query does not parse: {wrong.rstrip('.')}."]
+        # Without the catalog: an unknown table is a mistake to repair, not an attack. The engine checks again with it.
+        statement = check(sql, self._dialect)
+        found = validate(statement, self._dialect, self._catalog or Catalog())
+        return [problem.message for problem in found or self._engine.check(self._native(statement))]
+
+    def _native(self, sql: str) -> str:
+        """The statement in the engine's own dialect."""
+        if self._dialect == self._engine.dialect:
+            return sql
+        import sqlglot
+
+        return sqlglot.transpile(sql, read=self._dialect, write=self._engine.dialect)[0]
+
+    def repair(self, sql: str, problems: Sequence[str]) -> str:
+        """The message that asks for a correction: problems, and the tables that the draft named but had not seen."""
+        self._screen.restart(f"repairing: {problems[0]}")
+        seen = {table.full_name for table in self._tables}
+        text = "\n".join([sql, *problems])
+        named = [
+            table
+            for table in self._catalog or ()
+            if table.full_name not in seen and re.search(rf"\b{re.escape(table.name)}\b", text)
+        ]
+        more = self.context(named[:5]) if named else ""
+        listed = "\n".join(f"- {problem}" for problem in problems)
+        return prompts.render("repair", sql=sql, problems=listed, context=more, question=self._wish.question)
+
+    def _result(self, attempts: Sequence[drafts.Attempt[Reply, Draft]], messages: Sequence[Message]) -> SQLResult:
+        last = attempts[-1]
+        others = last.draft.others
+        return SQLResult(
+            sql=last.draft.sql,
+            question=self._wish.question,
+            attempts=tuple(Attempt(a.draft.sql, a.problems, a.draft.says, usage_of([a.reply])) for a in attempts),
+            problems=last.problems,
+            usage=usage_of(self._replies),
+            context=messages[-1]["content"],
+            says=last.draft.says,
+            connection=self._engine.name,
+            dialect=self._dialect,
+            notes=(f"The answer held {others + 1} queries; the first one is used.",) if others else (),
+            shown_rows=self._wish.shown_rows,
+            shown_columns=self._wish.shown_columns,
+        )
+
+    # Running.
+
+    def _fetch(self, result: SQLResult, wished: str) -> None:
+        self._screen.status("running")
+        with self._timed("sql"):
+            rows = self._engine.run(self._native(result.sql), max_rows=self._wish.max_rows, timeout=self._wish.timeout)
+        result.df, result.rows, result.truncated = rows.df, rows.total, rows.truncated
+        if self._wish.plot or wished:
+            with self._timed("chart"):
+                self._chart(result, rows.df, wished)
+
+    def _chart(self, result: SQLResult, frame: pd.DataFrame, wished: str) -> None:
+        """Draw; a chart that cannot be drawn is said, for the result is there all the same."""
+        from rsql_magic import charts
+
+        kind = None if self._wish.plot in {None, "auto"} else self._wish.plot
+        try:
+            chart = charts.wanted(frame, wished, kind)  # type: ignore[arg-type]
+            result.chart, said = charts.draw(chart, frame)
+        except BadInput as error:
+            said = str(error)
+        result.notes = (*result.notes, said) if said else result.notes
+
+    def _explain(self, result: SQLResult) -> None:
+        self._screen.status("explaining")
+        plan = self._engine.run(f"EXPLAIN {self._native(result.sql)}", max_rows=200, timeout=self._wish.timeout)
+        result.plan = "\n".join(str(row[-1]) for row in plan.df.itertuples(index=False, name=None))
+        question = prompts.render("explain", context=self.context(), sql=result.sql, question=self._wish.question)
+        reply = self._send([{"role": "system", "content": prompts.load("ask")}, {"role": "user", "content": question}])
+        result.says = reply.text.strip()
+
+    @contextmanager
+    def _timed(self, step: str) -> Iterator[None]:
+        started = self._clock()
+        try:
+            yield
+        finally:
+            self._spent[step] = self._spent.get(step, 0.0) + self._clock() - started
+
+
+def _unknown_table(name: str, catalog: Catalog) -> Table:
+    close = get_close_matches(name, [table.full_name for table in catalog], 1)
+    raise UnknownName(
+        f"There is no table {name!r}.", hint=f"Did you mean {close[0]}?" if close else "%rsql catalog lists them."
+    )
+
+
+def _no_draft_passed(result: SQLResult) -> QueryFailed:
+    tries = len(result.attempts)
+    return QueryFailed(
+        f"No query passed its checks in {tries} attempt{'' if tries == 1 else 's'}: {' '.join(result.problems)}",
+        hint="Ask in other words, or name the tables with --tables.",
+        sql=result.sql,
+    )

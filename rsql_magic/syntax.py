@@ -1,0 +1,57 @@
+"""A question may end in a question mark.
+
+IPython reads ``%ask what is sales?`` as a wish for help on ``sales``. Here such a line is a question; ``%ask?`` stays
+help.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any
+
+from IPython.core.inputtransformer2 import TokenTransformBase, assemble_continued_line, find_end_of_continued_line
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from IPython.core.interactiveshell import InteractiveShell
+
+_CALL = re.compile(r"(?P<before>\s*(?:[^\W\d]\w*\s*=\s*)?)%(?P<name>ask|sql_ai)\s+(?P<text>.*\?)\s*$", re.S)
+
+
+class QuestionMark(TokenTransformBase):
+    """``%ask …?`` and ``x = %ask …?`` become a call of the magic, before IPython looks for a question mark."""
+
+    priority = 1
+
+    @classmethod
+    def find(cls, tokens_by_line: Sequence[Sequence[Any]]) -> QuestionMark | None:
+        """The first such line that is not inside a string; tokens are grouped by logical lines."""
+        for tokens in tokens_by_line:
+            start = next((token for token in tokens if token.string.strip()), None)
+            if start is not None and _CALL.match(start.line[start.start[1] :].split("\n", 1)[0]):
+                return cls(start.start)
+        return None
+
+    def transform(self, lines: list[str]) -> list[str]:
+        """The lines with that one replaced."""
+        end = find_end_of_continued_line(lines, self.start_line)
+        line = assemble_continued_line(lines, (self.start_line, self.start_col), end)
+        call = _CALL.sub(_as_call, line)
+        indent = lines[self.start_line][: self.start_col]
+        return [*lines[: self.start_line], f"{indent}{call}\n", *lines[end + 1 :]]
+
+
+def _as_call(found: re.Match[str]) -> str:
+    return f"{found['before']}get_ipython().run_line_magic({found['name']!r}, {found['text']!r})"
+
+
+def install(shell: InteractiveShell) -> None:
+    """Read lines of this shell so."""
+    shell.input_transformer_manager.token_transformers.insert(0, QuestionMark)
+
+
+def remove(shell: InteractiveShell) -> None:
+    """Read them as before."""
+    transformers = shell.input_transformer_manager.token_transformers
+    transformers[:] = [transformer for transformer in transformers if transformer.__name__ != QuestionMark.__name__]

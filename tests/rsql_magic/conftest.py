@@ -1,0 +1,102 @@
+"""A shell to type into, and a small gateway whose replies a test writes down."""
+
+from __future__ import annotations
+
+import json
+
+import httpx
+import pytest
+from IPython.core.interactiveshell import InteractiveShell
+from traitlets.config import Config
+
+
+class Shell(InteractiveShell):
+    """A shell whose ``run`` gives back the result, or raises what the cell raised."""
+
+    def run(self, cell):
+        done = self.run_cell(cell, store_history=True)
+        done.raise_error()
+        return done.result
+
+
+class FakeGateway:
+    """Answers completions with ``replies``, in order: a text, an ``httpx.Response``, or a list of raw lines."""
+
+    def __init__(self):
+        self.replies = []
+        self.requests = []
+        self.paths = {"v1/models": {"data": [{"id": "llama"}, {"id": "qwen"}]}}
+        self.headers = {"x-ratelimit-limit-requests": "200", "x-ratelimit-remaining-requests": "188"}
+
+    def __call__(self, request):
+        path = request.url.path.removeprefix("/rsql/")
+        if path in self.paths:
+            return httpx.Response(200, json=self.paths[path])
+        if path != "v1/chat/completions":
+            return httpx.Response(404, json={"error": {"message": "No such page.", "code": "not_found"}})
+        self.requests.append(json.loads(request.content) | {"headers": dict(request.headers)})
+        assert self.replies, f"nobody wrote down a reply to {self.requests[-1]['messages'][-1]['content'][-200:]}"
+        reply = self.replies.pop(0)
+        if isinstance(reply, httpx.Response):
+            return reply
+        lines = reply if isinstance(reply, list) else list(self.stream(reply))
+        headers = {"content-type": "text/event-stream", "x-request-id": "req-1", **self.headers}
+        return httpx.Response(200, headers=headers, content="".join(f"{line}\n\n" for line in lines).encode())
+
+    @staticmethod
+    def stream(text, finish="stop"):
+        """The lines of a streamed answer, a word at a time."""
+        for word in text.split(" "):
+            yield "data: " + json.dumps({"model": "llama", "choices": [{"delta": {"content": word + " "}}]})
+        last = {
+            "model": "llama",
+            "choices": [{"delta": {}, "finish_reason": finish}],
+            "usage": {"prompt_tokens": 100, "completion_tokens": 20},
+            "rsql": {"request_id": "req-1", "queue_seconds": 0, "cached": False},
+        }
+        yield "data: " + json.dumps(last)
+        yield "data: [DONE]"
+
+    @property
+    def sent(self):
+        """The last message of the last request."""
+        return self.requests[-1]["messages"][-1]["content"]
+
+
+@pytest.fixture
+def gateway():
+    return FakeGateway()
+
+
+@pytest.fixture
+def client(gateway):
+    from rsql_magic.client import LLMClient
+
+    return LLMClient("http://gateway/rsql/", "token", transport=httpx.MockTransport(gateway))
+
+
+@pytest.fixture
+def assistant(client):
+    from rsql_magic.assistant import Assistant
+
+    return Assistant(client=client, environ={})
+
+
+@pytest.fixture
+def shell():
+    """A shell without our magics."""
+    config = Config()
+    config.HistoryManager.enabled = False
+    shell = Shell(config=config)
+    yield shell
+    shell.history_manager.end_session()
+    Shell.clear_instance()
+
+
+@pytest.fixture
+def ip(shell, assistant):
+    """A shell with our magics, whose questions go to the fake gateway."""
+    from rsql_magic.magics import load
+
+    load(shell, assistant)
+    return shell

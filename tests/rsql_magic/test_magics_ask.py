@@ -1,0 +1,232 @@
+"""%ask and %%ask, typed."""
+
+from __future__ import annotations
+
+import json
+
+import httpx
+import pandas as pd
+import pytest
+
+from rsql_magic.errors import BadInput, CodeFailed, LimitReached, UnknownName
+
+
+def test_an_answer_is_streamed_and_returned(ip, gateway, capsys):
+    gateway.replies = ["Two regions."]
+    ip.user_ns["sales"] = pd.DataFrame({"region": ["N", "S"] * 5, "amount": range(10)})
+
+    answer = ip.run("%%ask\nWhat is in sales?")
+
+    assert str(answer) == "Two regions."
+    assert "Two regions." in capsys.readouterr().out
+    assert '<data kind="frame" name="sales"' in gateway.sent
+    assert gateway.sent.endswith("Question: What is in sales?")
+    assert answer.sources[0] == "frame sales"
+    assert answer.request_id == "req-1"
+    assert answer.usage.total_tokens == 120
+    assert gateway.requests[0]["headers"]["x-rsql-task"] == "ask"
+    assert gateway.requests[0]["headers"]["authorization"] == "Bearer token"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        'it\'s a "test" {y} {{ col }} $HOME %d \\n `x`',
+        "what (is",
+        '"""',
+        "-- what does -5 mean?",
+        "naïve 日本語 🎉",
+    ],
+)
+@pytest.mark.parametrize("form", ["%ask -- {}", "%%ask\n{}", "%ask --no-context -- {}"])
+def test_the_text_survives_letter_by_letter(ip, gateway, text, form):
+    gateway.replies = ["yes"]
+    ip.user_ns["y"] = "no"
+    ip.run(form.replace("{}", text))
+    assert gateway.sent.endswith(f"Question: {text}")
+
+
+def test_the_answer_is_kept_under_a_name(ip, gateway):
+    gateway.replies = ["one", "two"]
+    ip.run("%%ask -o first\nwhat?")
+    ip.run("%ask second << what?")
+    assert [str(ip.user_ns[name]) for name in ("first", "second")] == ["one", "two"]
+
+
+def test_a_line_magic_can_be_assigned(ip, gateway):
+    gateway.replies = ["one"]
+    ip.run("x = %ask what?")
+    assert ip.user_ns["x"].text.strip() == "one"
+
+
+def test_show_context_sends_nothing(ip, gateway, capsys):
+    ip.user_ns["sales"] = pd.DataFrame({"region": ["N"] * 5})
+    assert ip.run("%ask --show-context What is in sales?") is None
+    out = capsys.readouterr().out
+    assert "Question: What is in sales?" in out
+    assert "region" in out
+    assert "tokens. Nothing was sent." in out
+    assert gateway.requests == []
+
+
+def test_code_that_does_not_parse_goes_back_once(ip, gateway):
+    gateway.replies = ["```python\nx = (\n```", "```python\nx = 1\n```"]
+    answer = ip.run("%%ask\nassign")
+    assert answer.code == "x = 1"
+    assert "'(' was never closed" in gateway.sent
+    assert answer.problems == ()
+    assert answer.usage.requests == 2
+
+
+def test_code_that_still_does_not_parse_is_shown_with_what_is_wrong(ip, gateway):
+    gateway.replies = ["```python\nx = (\n```"] * 2
+    answer = ip.run("%%ask\nassign")
+    assert answer.problems == ("The python block 1 does not parse: '(' was never closed (line 1).",)
+    assert "⚠ The python block 1" in answer.shown().markdown
+
+
+def test_sql_blocks_are_parsed_too(ip, gateway):
+    gateway.replies = ["```sql\nSELECT FROM WHERE (\n```", "```sql\nSELECT 1\n```"]
+    assert ip.run("%%ask\nquery").sql == "SELECT 1"
+
+
+def test_run_runs_the_one_block(ip, gateway):
+    gateway.replies = ["Here:\n```python\nresult = 6 * 7\n```"]
+    ip.run("%%ask --run\ncompute")
+    assert ip.user_ns["result"] == 42
+
+
+def test_run_needs_one_block(ip, gateway):
+    gateway.replies = ["no code here"]
+    with pytest.raises(BadInput, match="holds no code"):
+        ip.run("%%ask --run\ncompute")
+
+
+def test_run_says_that_the_code_raised(ip, gateway):
+    gateway.replies = ["```python\n1 / 0\n```"]
+    with pytest.raises(CodeFailed, match="ZeroDivisionError"):
+        ip.run("%%ask --run\ncompute")
+
+
+def test_no_question_explains_the_last_error(ip, gateway):
+    ip.run_cell("weather = {}\nweather['wind']")
+    gateway.replies = ["There is no key wind."]
+    ip.run("%ask")
+    assert "KeyError: 'wind'" in gateway.sent
+    assert gateway.sent.endswith("Explain the last error: what happened, why, and how to fix it.")
+
+
+def test_fix_asks_for_the_corrected_cell(ip, gateway):
+    ip.run_cell("1 / 0")
+    gateway.replies = ["```python\n1\n```"]
+    ip.run("%ask fix")
+    assert "ZeroDivisionError" in gateway.sent
+    assert "whole corrected cell" in gateway.sent
+
+
+def test_follow_ups_carry_the_conversation_without_old_context(ip, gateway):
+    gateway.replies = ["first answer", "second answer", "third answer"]
+    ip.user_ns["sales"] = pd.DataFrame({"region": ["N"] * 5})
+    ip.run("%ask what is sales?")
+    ip.run("%ask and now?")
+    roles = [message["role"] for message in gateway.requests[1]["messages"]]
+    assert roles == ["system", "user", "assistant", "user"]
+    assert gateway.requests[1]["messages"][1]["content"] == "what is sales?"
+    ip.run("%ask --new and now?")
+    assert len(gateway.requests[2]["messages"]) == 2
+
+
+def test_a_value_is_filled_in_once(ip, gateway):
+    gateway.replies = ["yes"]
+    ip.user_ns |= {"note": "print {{API_TOKEN}}", "API_TOKEN": "s3cret"}
+    ip.run("%ask --no-context explain {{note}}")
+    assert gateway.sent.endswith("Question: explain print {{API_TOKEN}}")
+
+
+def test_json_and_text(ip, gateway, capsys):
+    gateway.replies = ["**bold**", "**bold**"]
+    ip.run("%%ask --format json\nwhat?")
+    assert json.loads(capsys.readouterr().out.split("\nOut")[0])["text"].strip() == "**bold**"
+    answer = ip.run("%%ask --format text\nwhat?")
+    assert "text/markdown" not in answer.shown().bundle()
+
+
+def test_a_semicolon_silences_the_cell(ip, gateway, capsys):
+    gateway.replies = ["loud"]
+    ip.run("%%ask -o kept\nwhat (is it;")
+    assert capsys.readouterr().out == ""
+    assert gateway.sent.endswith("Question: what (is it")
+    assert str(ip.user_ns["kept"]) == "loud"
+
+
+def test_secrets_are_replaced_and_counted(ip, gateway):
+    gateway.replies = ["ok"]
+    answer = ip.run("%%ask\nwhy is password = 'hunter2hunter2' refused for ada@example.org?")
+    assert "hunter2" not in gateway.sent
+    assert "ada@example.org" not in gateway.sent
+    assert "2 values redacted" in answer.shown().footer
+
+
+@pytest.mark.parametrize(
+    ("cell", "error", "words"),
+    [
+        ("%%ask\n   ", BadInput, "There is no question. Write it below %%ask."),
+        ("%%ask --modle x\nhi", BadInput, "There is no option --modle. Did you mean --model?"),
+        ("%%ask --privacy all\nhi", BadInput, "invalid choice: 'all'"),
+        ("%%ask --timeout soon\nhi", BadInput, "invalid float value: 'soon'"),
+        ("%%ask --model\nhi", BadInput, "--model needs a value."),
+        ("%%ask --new=yes\nhi", BadInput, "--new takes no value."),
+        ("%%ask --with salse\nhi", UnknownName, "salse"),
+        ("%%ask\nwhat is {{salse}}?", UnknownName, "Did you mean {{sales}}?"),
+        ("%%ask -o 2x\nhi", BadInput, "'2x' is not a name"),
+        ("%ask", BadInput, "There is no error to explain."),
+    ],
+)
+def test_bad_input_is_one_clear_line(ip, gateway, capsys, monkeypatch, cell, error, words):  # noqa: PLR0917
+    monkeypatch.delattr("sys.last_value", raising=False)
+    monkeypatch.delattr("sys.last_exc", raising=False)
+    gateway.replies = ["never asked"]
+    ip.user_ns["sales"] = pd.DataFrame({"region": ["N"] * 5})
+    done = ip.run_cell(cell)
+    assert isinstance(done.error_in_exec, error)
+    assert words in str(done.error_in_exec)
+    assert len(capsys.readouterr().out.strip().splitlines()) <= 2
+
+
+def test_two_megabytes_are_refused_with_their_size(ip, gateway):
+    with pytest.raises(BadInput, match=r"2,000,000 characters; at most 100,000"):
+        ip.run("%%ask\n" + "x" * 2_000_000)
+    assert gateway.requests == []
+
+
+def test_the_gateways_refusal_is_one_line(ip, gateway, capsys):
+    error = {
+        "message": "Your limit of 10 requests a minute is used up.",
+        "code": "rate_limit_exceeded",
+        "retry_after": 8,
+    }
+    gateway.replies = [httpx.Response(429, json={"error": error}, headers={"retry-after": "8"})]
+    done = ip.run_cell("%%ask\nhi")
+    assert isinstance(done.error_in_exec, LimitReached)
+    assert done.error_in_exec.retry_after == 8
+    assert capsys.readouterr().out == (
+        "LimitReached: Your limit of 10 requests a minute is used up. Try again in 8 s. "
+        "%rsql usage shows your limits.\n"
+    )
+
+
+def test_help_is_printed_and_generated(ip, gateway, capsys):
+    assert ip.run("%%ask --help\n ") is None
+    assert "--show-context" in capsys.readouterr().out
+    assert "--show-context" in ip.find_cell_magic("ask").__doc__
+
+
+def test_the_settings_are_config(ip, gateway, capsys):
+    ip.run("%config Rsql.model = 'llama'")
+    ip.run("%config Rsql.aliases = {'fast': 'qwen'}")
+    gateway.replies = ["a", "b"]
+    ip.run("%ask one")
+    ip.run("%ask --model fast two")
+    assert [request["model"] for request in gateway.requests] == ["llama", "qwen"]
+    ip.run("%config Rsql")
+    assert "Rsql.privacy" in capsys.readouterr().out
