@@ -33,10 +33,11 @@ LAYERS = {
     ],
     "jupyter_server_ext": [
         ["__init__", "__main__"],
-        ["app"],
+        ["app", "extension"],
+        ["lifetime", "serve"],
         ["handlers"],
         ["gateway"],
-        ["upstream", "auth", "policy"],
+        ["upstream", "auth", "policy", "telemetry"],
         ["budgets", "queue"],
         ["key_pool", "limits", "cache", "ledger", "prices"],
         ["storage"],

@@ -1,0 +1,133 @@
+"""``jupyter rsql``: the gateway alone, for a whole JupyterHub or for one kernel.
+
+It is a plain tornado server with nothing but the gateway's routes. Inside a Jupyter Server the gateway is
+``extension.RSQLGatewayApp``; both read the same options, by the same names, from ``jupyter_rsql_config.py``.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import ssl
+import sys
+from functools import partial
+from typing import Any
+
+from jupyter_core.application import JupyterApp, NoStart, base_aliases, base_flags
+from traitlets import Bool, Integer, Unicode
+from traitlets.config import catch_config_error
+
+from jupyter_server_ext.errors import ConfigError
+from jupyter_server_ext.handlers.parts import installed_version
+from jupyter_server_ext.lifetime import parent_gone
+from jupyter_server_ext.serve import GatewayOptions, Listening, assemble, environment_token, owner, serve
+from jupyter_server_ext.settings import Secret
+from jupyter_server_ext.toml_file import load_settings
+
+_ACCEPTED: tuple[dict[str, Any], str] = ({}, "Accepted for the sake of habit; it is always so.")
+
+
+class RSQLGatewayApp(GatewayOptions, JupyterApp):
+    """The gateway alone. Its token is JUPYTER_TOKEN; callers of their own are listed in the rsql.toml."""
+
+    name = "rsql"
+    version = installed_version()
+    description = __doc__
+    examples = """
+    JUPYTER_TOKEN=… jupyter rsql                                   # keys from the environment
+    JUPYTER_TOKEN=… jupyter rsql --port 8899 --gateway-config rsql.toml
+    """
+
+    ip = Unicode("127.0.0.1", help="Address to listen on; 0.0.0.0 for all.").tag(config=True)
+    port = Integer(8899, min=0, max=65_535, help="Port to listen on; 0 for any free one.").tag(config=True)
+    base_url = Unicode("/", help="Path that everything is below, such as /services/gateway/.").tag(config=True)
+    certfile = Unicode("", help="Certificate for https (PEM).").tag(config=True)
+    keyfile = Unicode("", help="Its private key (PEM), when it is not in the same file.").tag(config=True)
+    trust_xheaders = Bool(False, help="Believe X-Forwarded-For and the like: only behind a proxy.").tag(config=True)
+    drain_seconds = Integer(10, min=0, help="At the end: how long to wait for what is under way.").tag(config=True)
+    embedded = Bool(
+        False, help="Serve one kernel: loopback, any free port, and end as soon as standard input does."
+    ).tag(config=True)
+    parent_pid = Integer(0, min=0, help="End with this process, too.").tag(config=True)
+
+    aliases = {  # noqa: RUF012  (traitlets' way)
+        **base_aliases,
+        "ip": "RSQLGatewayApp.ip",
+        "port": "RSQLGatewayApp.port",
+        "base-url": "RSQLGatewayApp.base_url",
+        "url-prefix": "RSQLGatewayApp.url_prefix",
+        "gateway-config": "RSQLGatewayApp.gateway_config",
+        "certfile": "RSQLGatewayApp.certfile",
+        "keyfile": "RSQLGatewayApp.keyfile",
+        "parent-pid": "RSQLGatewayApp.parent_pid",
+    }
+    flags = {  # noqa: RUF012
+        **base_flags,
+        "embedded": ({"RSQLGatewayApp": {"embedded": True}}, "Serve one kernel and end with it."),
+        "no-browser": _ACCEPTED,
+        "allow-root": _ACCEPTED,
+    }
+
+    def _log_level_default(self) -> int:
+        return logging.WARNING
+
+    @catch_config_error
+    def initialize(self, argv: Any = None) -> None:
+        """Read the command line and the configuration files of Jupyter."""
+        super().initialize(argv)
+        logging.getLogger("tornado").parent = self.log
+
+    def start(self) -> None:
+        """Serve until told to stop.
+
+        Raises:
+            ConfigError: The configuration is wrong, or nobody could ask.
+        """
+        super().start()
+        settings = load_settings(self.gateway_config, os.environ)
+        token = environment_token()
+        if not token and not settings.api_keys:
+            raise ConfigError("Nobody could ask: set JUPYTER_TOKEN to a secret, or list [[api_keys]] in the rsql.toml.")
+        known = [(Secret(token), owner(os.environ))] if token else []
+        asyncio.run(self._serve(partial(assemble, settings, known, self.base_below(self.base_url))))
+
+    async def _serve(self, assembled: Any) -> None:
+        await serve(assembled(), self._listening(), _say_ready)
+
+    def _listening(self) -> Listening:
+        if self.embedded:
+            return Listening("127.0.0.1", 0, drain_seconds=0.0, until=partial(parent_gone, self.parent_pid))
+        return Listening(
+            self.ip,
+            self.port,
+            tls=self._tls(),
+            trust_headers=self.trust_xheaders,
+            drain_seconds=self.drain_seconds,
+            until=partial(parent_gone, self.parent_pid, stdin=-1) if self.parent_pid else None,
+        )
+
+    def _tls(self) -> ssl.SSLContext | None:
+        if not self.certfile:
+            return None
+        context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+        try:
+            context.load_cert_chain(self.certfile, self.keyfile or None)
+        except OSError as error:
+            raise ConfigError(f"The certificate cannot be used: {error.strerror or error}.") from None
+        return context
+
+
+def _say_ready(url: str) -> None:
+    print(f"rsql gateway ready at {url}", flush=True)  # noqa: T201  (what starts this waits for the line)
+
+
+def main(argv: list[str] | None = None) -> None:
+    """The console script ``jupyter-rsql``; also ``python -m jupyter_server_ext``."""
+    try:
+        RSQLGatewayApp.launch_instance(argv)
+    except ConfigError as error:
+        print(f"jupyter rsql: {error.message}", file=sys.stderr)  # noqa: T201
+        sys.exit(1)
+    except NoStart:
+        pass

@@ -1,0 +1,311 @@
+"""What all routes share: who asks, bounded bodies, errors as JSON, headers, and passing on an answer as it comes.
+
+The handlers are plain tornado: in a Jupyter Server they stand beside its own without its per-request work, which would
+halve what one core serves, and alone they need no Jupyter Server at all.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import time
+import uuid
+from contextlib import aclosing
+from http.client import responses
+from typing import TYPE_CHECKING, Any, cast
+
+import msgspec
+from tornado.iostream import StreamClosedError
+from tornado.log import app_log
+from tornado.web import HTTPError, RequestHandler, stream_request_body
+
+from jupyter_server_ext.auth import scope_of
+from jupyter_server_ext.errors import BadRequest, NotAuthenticated, RsqlGatewayError, TooLarge
+from jupyter_server_ext.handlers import requests
+from jupyter_server_ext.handlers.parts import default_model
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
+
+    from tornado.http1connection import HTTP1Connection
+
+    from jupyter_server_ext.handlers.parts import Parts
+    from jupyter_server_ext.messages import Caller, ChatRequest, Waiting
+
+_NO_BOUND = 1 << 62
+_STALLED_CLIENT_SECONDS = 120.0  # a client that reads nothing for so long has gone
+_CLIENT_LEFT = 499
+
+
+@stream_request_body
+class GatewayHandler(RequestHandler):
+    """The base of all handlers.
+
+    A subclass marks each of its methods with ``needs_scope`` or ``open_to_all``; what is not marked is refused at
+    import. ``self.caller`` is who asks, ``self.body`` the bytes that came.
+    """
+
+    request_id: str
+    parts: Parts
+    caller: Caller | None
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        super().__init_subclass__(**options)
+        for name in ("get", "head", "post", "put", "patch", "delete", "options"):
+            if name in cls.__dict__ and scope_of(cls.__dict__[name]) is None:
+                msg = f"{cls.__name__}.{name} needs @needs_scope or @open_to_all"
+                raise TypeError(msg)
+
+    def initialize(self, parts: Parts, route: str) -> None:
+        """Called by tornado with the arguments of the route."""
+        self.parts = parts
+        self.route = route
+        self.caller = None
+        self._chunks: list[bytes] = []
+        self._received = 0
+        self._started = time.monotonic()
+        self._counted = False
+        self._admitted = False
+        self._work: asyncio.Task[Any] | None = None
+
+    def set_default_headers(self) -> None:
+        """Headers of every reply, errors included."""
+        self.request_id = getattr(self, "request_id", None) or f"req-{uuid.uuid4().hex}"
+        self.clear_header("Server")
+        self.set_header("x-request-id", self.request_id)
+        self.set_header("Content-Type", "application/json")
+        self.set_header("Cache-Control", "no-store")
+        self.set_header("X-Content-Type-Options", "nosniff")
+
+    def check_xsrf_cookie(self) -> None:
+        """Nothing to check: what changes anything needs a token in a header, which no other site can send."""
+
+    def compute_etag(self) -> None:
+        """No reply is worth hashing."""
+
+    async def prepare(self) -> None:
+        """Before the body is read: is there such a method, who asks, is the body small enough."""
+        self.parts.metrics.begun()
+        self._counted = True
+        self._connection.set_max_body_size(_NO_BOUND)  # it is bounded here, with a reply
+        scope = scope_of(getattr(self, str(self.request.method).lower(), None))
+        if scope is None:
+            raise HTTPError(405)
+        if scope:
+            self.caller = await self.parts.auth.caller(self, scope)
+        length = self.request.headers.get("Content-Length", "0")
+        if length.isdigit() and int(length) > self.parts.max_body_bytes:
+            raise self._too_large()
+        self._admitted = True
+
+    def data_received(self, chunk: bytes) -> None:
+        """Keep a piece of the body, or answer that it is too large and read no further."""
+        self._received += len(chunk)
+        self._chunks.append(chunk)
+        if self._received > self.parts.max_body_bytes:
+            self._chunks.clear()
+            error = self._too_large()
+            self.send_error(error.status, exc_info=(type(error), error, None))
+
+    def _too_large(self) -> TooLarge:
+        self._admitted = False
+        return TooLarge(f"The body is larger than {self.parts.settings.server.max_body_mb:g} MB. Send less.")
+
+    @property
+    def _connection(self) -> HTTP1Connection:
+        return cast("HTTP1Connection", self.request.connection)
+
+    @property
+    def body(self) -> bytes:
+        """The whole body."""
+        return b"".join(self._chunks)
+
+    @property
+    def asker(self) -> Caller:
+        """Who asks, on a route that needs a scope.
+
+        Raises:
+            NotAuthenticated: On another route.
+        """
+        if self.caller is None:
+            raise NotAuthenticated("This route does not know who asks.")
+        return self.caller
+
+    def reply(self, value: object, *, status: int = 200) -> None:
+        """Send JSON."""
+        self.set_status(status)
+        self.finish(msgspec.json.encode(value))
+
+    def finish(self, chunk: str | bytes | dict[str, Any] | None = None) -> Awaitable[None]:  # type: ignore[override]
+        """Send the end of the reply, with the caller's limits in its headers."""
+        if not self._headers_written:
+            self.tell_limits()
+        return super().finish(chunk)
+
+    def tell_limits(self) -> None:
+        """Put what the caller has left into the headers."""
+        if self.caller is not None:
+            for name, value in self.parts.limits.headers(self.caller).items():
+                self.set_header(name, value)
+
+    def on_finish(self) -> None:
+        """Count the request as answered."""
+        self._count()
+
+    def on_connection_close(self) -> None:
+        """The client has gone: stop working for it."""
+        super().on_connection_close()
+        if self._work is not None:
+            self._work.cancel()
+        else:
+            self._count()
+
+    def _count(self) -> None:
+        if self._counted:
+            self._counted = False
+            self.parts.metrics.ended(self.route or "/", self.get_status(), time.monotonic() - self._started)
+
+    async def while_connected(self, work: Callable[[], Awaitable[None]]) -> None:
+        """Run ``work`` in this task, and cancel it when the client leaves."""
+        task = self._work = asyncio.current_task()
+        try:
+            await work()
+        except (asyncio.CancelledError, StreamClosedError) as error:
+            if task is None or not self._client_left():
+                raise
+            if isinstance(error, asyncio.CancelledError):
+                task.uncancel()
+            self._end_unread()
+        finally:
+            self._work = None
+
+    def _client_left(self) -> bool:
+        return self._connection.stream.closed()
+
+    def _end_unread(self) -> None:
+        if not self._headers_written:
+            self.set_status(_CLIENT_LEFT, "Client Closed Request")
+        if not self._finished:
+            self.finish()
+
+    # Errors ----------------------------------------------------------------------------------------------------------
+
+    def send_error(self, status_code: int = 500, **kwargs: Any) -> None:
+        """Answer with an error; our own know their status."""
+        error = _error_of(kwargs)
+        super().send_error(error.status if error else status_code, **kwargs)
+
+    def write_error(self, status_code: int, **kwargs: Any) -> None:
+        """The body of an error, in OpenAI's shape."""
+        error = _error_of(kwargs) or _plain_error(status_code)
+        if status_code == NotAuthenticated.status:
+            self.set_header("WWW-Authenticate", "Bearer")
+        if not self._admitted:  # the rest of the body is not read, so nothing can follow it
+            self.set_header("Connection", "close")
+        if error.retry_after is not None:
+            self.set_header("Retry-After", str(max(1, math.ceil(error.retry_after))))
+        self.finish(msgspec.json.encode(error.as_json(self.request_id)))
+
+    def log_exception(self, typ: Any, value: BaseException | None, tb: Any) -> None:  # noqa: ARG002  (tornado's)
+        """Only what is a fault of ours; without the URL, which may hold what somebody should not have put there."""
+        if not isinstance(value, RsqlGatewayError | HTTPError | StreamClosedError):
+            app_log.error("%s %s failed (%s)", self.request.method, self.route, self.request_id, exc_info=value)
+
+
+class RelayHandler(GatewayHandler):
+    """A handler that passes on what ``Gateway.complete`` yields."""
+
+    def chat_request(self, body: dict[str, Any]) -> ChatRequest:
+        """The request that a body in OpenAI's form makes."""
+        return requests.chat_request(
+            body,
+            self.request.headers,
+            default_model=default_model(self.parts, self.asker),
+            request_id=self.request_id,
+        )
+
+    async def relay(
+        self, request: ChatRequest, whole: Callable[[bytes], bytes] = bytes, seen: Callable[[bytes], None] | None = None
+    ) -> None:
+        """Answer a request, as a stream or whole, as long as the client is there.
+
+        Args:
+            request: What is asked.
+            whole: Turns the body of an answer that is no stream into the reply.
+            seen: Is shown each event of a stream.
+        """
+        answering = cast("AsyncGenerator[Waiting | bytes]", self.parts.gateway.complete(self.asker, request))
+        async with aclosing(answering) as events:
+            if request.stream:
+                await self._stream(events, seen)
+            else:
+                body = b"".join([event async for event in events if isinstance(event, bytes)])
+                self.finish(whole(body))
+
+    async def _stream(self, events: AsyncIterator[Waiting | bytes], seen: Callable[[bytes], None] | None) -> None:
+        begun = False
+        try:
+            async for event in events:
+                if not begun:
+                    begun = True
+                    self._begin_events()
+                if isinstance(event, bytes) and seen:
+                    seen(event)
+                await self._send(event if isinstance(event, bytes) else _queued(event))
+        except StreamClosedError:
+            raise
+        except Exception as error:  # the status has gone out, so only an event can tell
+            if not begun:
+                raise
+            self.log_exception(type(error), error, error.__traceback__)
+            await self._send(self._error_event(error))
+        self.finish()
+
+    def _begin_events(self) -> None:
+        self.set_header("Content-Type", "text/event-stream")
+        self.set_header("X-Accel-Buffering", "no")  # nginx: pass on each event as it comes
+        self.tell_limits()
+        self._connection.stream.set_nodelay(True)  # or each event may wait 40 ms
+
+    async def _send(self, event: bytes) -> None:
+        self.write(event)
+        sent = self.flush()
+        stream = self._connection.stream
+        if not stream.writing():
+            return
+        try:  # the client is slower than the model: wait for it, but not for ever
+            async with asyncio.timeout(_STALLED_CLIENT_SECONDS):
+                await sent
+        except TimeoutError:
+            stream.close()
+            raise StreamClosedError from None
+
+    def _error_event(self, error: BaseException) -> bytes:
+        known = error if isinstance(error, RsqlGatewayError) else _plain_error(500)
+        return b"data: " + msgspec.json.encode(known.as_json(self.request_id)) + b"\n\n"
+
+
+def _queued(waiting: Waiting) -> bytes:
+    """A comment: every client ignores it, and ours shows it."""
+    return b": queued position=%d eta=%.1f\n\n" % (waiting.position, waiting.eta)
+
+
+def _error_of(kwargs: dict[str, Any]) -> RsqlGatewayError | None:
+    error = (kwargs.get("exc_info") or (None, None))[1]
+    return error if isinstance(error, RsqlGatewayError) else None
+
+
+_PLAIN = {
+    400: ("bad_request", "The request could not be read."),
+    404: ("not_found", "There is no such route. The routes are listed at 'docs' below the gateway's URL."),
+    405: ("method_not_allowed", "This route does not know that method. See 'docs' below the gateway's URL."),
+    500: ("internal_error", "The gateway failed. Its administrator finds the reason in the log, by the request id."),
+}
+
+
+def _plain_error(status: int) -> RsqlGatewayError:
+    code, message = _PLAIN.get(
+        status, (responses.get(status, "error").lower().replace(" ", "_"), "The request failed.")
+    )
+    kind = BadRequest if 400 <= status < 500 else RsqlGatewayError
+    return kind(message, code=code, status=status)

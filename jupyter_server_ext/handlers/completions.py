@@ -1,0 +1,56 @@
+"""OpenAI's routes: any client that speaks its protocol works with these."""
+
+from __future__ import annotations
+
+from jupyter_server_ext.auth import needs_scope
+from jupyter_server_ext.errors import UnknownModel
+from jupyter_server_ext.handlers.base import GatewayHandler, RelayHandler
+from jupyter_server_ext.handlers.requests import json_object
+
+
+class Completions(RelayHandler):
+    """``POST v1/chat/completions``."""
+
+    @needs_scope("chat")
+    async def post(self) -> None:
+        """Answer messages, as a stream of events or whole. Unknown fields pass through to the provider."""
+        request = self.chat_request(json_object(self.body))
+        await self.while_connected(lambda: self.relay(request))
+
+
+class ModelList(GatewayHandler):
+    """``GET v1/models``."""
+
+    @needs_scope("chat")
+    def get(self) -> None:
+        """Models that the caller may use."""
+        models = self.parts.policy.models(self.asker, self.parts.gateway.models())
+        self.reply({"object": "list", "data": [_model(name) for name in models]})
+
+
+class OneModel(GatewayHandler):
+    """``GET v1/models/{model}``."""
+
+    @needs_scope("chat")
+    def get(self, name: str) -> None:
+        """One model, if the caller may use it."""
+        if name not in self.parts.policy.models(self.asker, self.parts.gateway.models()):
+            raise UnknownModel("There is no model of this name for you. GET v1/models lists yours.", param="model")
+        self.reply(_model(name))
+
+
+class Unsupported(GatewayHandler):
+    """OpenAI routes that clients may try and the gateway does not have."""
+
+    @needs_scope("chat")
+    def post(self, name: str) -> None:
+        """Says what to use in its place."""
+        del name
+        message = "The gateway has no such route. Use POST v1/chat/completions, which every model here answers."
+        raise UnknownModel(message, code="not_found")
+
+    get = post
+
+
+def _model(name: str) -> dict[str, object]:
+    return {"id": name, "object": "model", "created": 0, "owned_by": "rsql"}

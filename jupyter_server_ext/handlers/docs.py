@@ -1,0 +1,144 @@
+"""The gateway's description of itself, derived from its routes: ``openapi.json`` for programs, ``docs`` for people."""
+
+from __future__ import annotations
+
+import inspect
+from html import escape
+from typing import TYPE_CHECKING, Any
+
+from jupyter_server_ext.auth import needs_scope, scope_of
+from jupyter_server_ext.handlers.base import GatewayHandler
+from jupyter_server_ext.handlers.parts import installed_version
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from jupyter_server_ext.handlers import Route
+
+_METHODS = ("get", "post")
+_TEXT = {"type": "string"}
+_MESSAGES = {
+    "type": "array",
+    "minItems": 1,
+    "items": {"type": "object", "required": ["role"], "properties": {"role": _TEXT, "content": {}}},
+}
+_BODIES: dict[str, dict[str, Any]] = {
+    "v1/chat/completions": {
+        "required": ["messages"],
+        "properties": {"messages": _MESSAGES, "model": _TEXT, "stream": {"type": "boolean"}},
+        "additionalProperties": True,
+    },
+    "chat": {
+        "required": ["message"],
+        "properties": {
+            "message": _TEXT,
+            "context": {"type": ["string", "object", "array"]},
+            "session_id": _TEXT,
+            "model": _TEXT,
+            "stream": {"type": "boolean"},
+        },
+    },
+    "feedback": {
+        "required": ["request_id", "rating"],
+        "properties": {
+            "request_id": _TEXT,
+            "rating": {"oneOf": [{"enum": ["up", "down"]}, {"type": "integer", "minimum": 1, "maximum": 5}]},
+            "comment": _TEXT,
+        },
+    },
+}
+
+
+def operations(routes: tuple[Route, ...]) -> Iterator[tuple[Route, str, str, str]]:
+    """Each method of each route: route, method, scope (empty for none), what it does."""
+    for route in routes:
+        for name in _METHODS:
+            method = getattr(route.handler, name)
+            scope = scope_of(method)
+            if scope is not None:
+                yield route, name.upper(), scope, inspect.getdoc(method) or ""
+
+
+def openapi(routes: tuple[Route, ...]) -> dict[str, Any]:
+    """The routes as an OpenAPI 3.1 document: https://spec.openapis.org/oas/v3.1.0."""
+    paths: dict[str, dict[str, Any]] = {}
+    for route, method, scope, told in operations(routes):
+        summary, _, more = told.partition("\n\n")
+        operation: dict[str, Any] = {"summary": summary, "description": more, "responses": _responses()}
+        operation["security"] = [{"token": [scope]}] if scope else []
+        operation["parameters"] = [{"name": n, "in": "path", "required": True, "schema": _TEXT} for n in route.names]
+        if schema := _BODIES.get(route.path):
+            operation["requestBody"] = {
+                "required": True,
+                "content": {"application/json": {"schema": {"type": "object", **schema}}},
+            }
+        paths.setdefault(f"/{route.path}", {})[method.lower()] = operation
+    return {
+        "openapi": "3.1.0",
+        "info": {"title": "rsql gateway", "version": installed_version()},
+        "paths": paths,
+        "components": {
+            "securitySchemes": {"token": {"type": "http", "scheme": "bearer"}},
+            "schemas": {"Error": _ERROR},
+        },
+    }
+
+
+def page(routes: tuple[Route, ...]) -> str:
+    """The routes as a page for people; it loads nothing from elsewhere."""
+    rows = "".join(
+        f"<tr><td><code>{method}</code><td><code>{escape(route.path) or '/'}</code><td>{scope or 'no token'}"
+        f"<td>{escape(told)}</tr>"
+        for route, method, scope, told in operations(routes)
+    )
+    return (
+        '<!doctype html><html lang="en"><meta charset="utf-8"><title>rsql gateway: routes</title>'
+        "<style>body{font:15px/1.5 system-ui,sans-serif;margin:2rem auto;max-width:70rem;padding:0 1rem;"
+        "color-scheme:light dark}td,th{text-align:left;vertical-align:top;padding:.3rem .8rem .3rem 0}"
+        "code{white-space:nowrap}</style><h1>Routes of the rsql gateway</h1>"
+        "<p>Paths are below this gateway's address. Send the token as <code>Authorization: Bearer …</code>. "
+        'The same for programs: <a href="openapi.json">openapi.json</a>.</p>'
+        f"<table><tr><th>Method<th>Path<th>Scope<th>What it does</tr>{rows}</table></html>"
+    )
+
+
+_ERROR = {
+    "type": "object",
+    "properties": {
+        "error": {
+            "type": "object",
+            "properties": {
+                "message": _TEXT,
+                "type": _TEXT,
+                "code": _TEXT,
+                "param": {"type": ["string", "null"]},
+                "request_id": _TEXT,
+                "retry_after": {"type": "number", "description": "Seconds."},
+            },
+        }
+    },
+}
+
+
+def _responses() -> dict[str, Any]:
+    error = {"application/json": {"schema": {"$ref": "#/components/schemas/Error"}}}
+    return {"200": {"description": "The answer."}, "default": {"description": "An error.", "content": error}}
+
+
+class OpenApi(GatewayHandler):
+    """``GET openapi.json``."""
+
+    @needs_scope("chat")
+    def get(self) -> None:
+        """This gateway's routes as an OpenAPI document."""
+        self.reply(openapi(self.parts.routes))
+
+
+class Docs(GatewayHandler):
+    """``GET docs``."""
+
+    @needs_scope("chat")
+    def get(self) -> None:
+        """This gateway's routes as a page."""
+        self.set_header("Content-Type", "text/html; charset=utf-8")
+        self.finish(page(self.parts.routes))

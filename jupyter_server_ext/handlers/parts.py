@@ -1,0 +1,121 @@
+"""What the handlers are given: the gateway and what stands around it, built once in ``serve``."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+from typing import TYPE_CHECKING, Any, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Mapping
+
+    from jupyter_server_ext.auth import Authenticator
+    from jupyter_server_ext.handlers import Route
+    from jupyter_server_ext.handlers.conversations import Conversations
+    from jupyter_server_ext.handlers.ratings import Ratings
+    from jupyter_server_ext.limits import Limits
+    from jupyter_server_ext.messages import Caller, ChatRequest, Waiting
+    from jupyter_server_ext.policy import Policy
+    from jupyter_server_ext.settings import Settings
+    from jupyter_server_ext.telemetry import Metrics
+
+
+class KeepsKeys(Protocol):
+    """The part of ``key_pool.KeyPool`` that handlers use."""
+
+    def pause(self, key: str) -> None:
+        """Start nothing new with this key."""
+
+    def resume(self, key: str) -> None:
+        """Use it again."""
+
+    def retire(self, key: str, reason: str) -> None:
+        """Do not use it until it is resumed."""
+
+
+class AnswersRequests(Protocol):
+    """The part of ``gateway.Gateway`` that handlers use."""
+
+    @property
+    def pool(self) -> KeepsKeys:
+        """The keys."""
+
+    def complete(self, caller: Caller, request: ChatRequest) -> AsyncIterator[Waiting | bytes]:
+        """News of the queue, then whole server-sent events, or one JSON body."""
+
+    def models(self) -> list[str]:
+        """Names of the models that the keys serve."""
+
+    def status(self) -> dict[str, Any]:
+        """Keys by state, queue, models."""
+
+    async def check_keys(self) -> Any:
+        """Try every key with the cheapest call."""
+
+    async def close(self) -> None:
+        """End what is open."""
+
+
+@dataclass(frozen=True)
+class Parts:
+    """Everything a handler may use.
+
+    Args:
+        settings: As read.
+        gateway: Answers requests.
+        auth: Tells who asks.
+        policy: What tenants may do.
+        limits: What callers have left.
+        conversations: Turns of ``POST chat``.
+        ratings: What people said of answers.
+        metrics: Figures for Prometheus.
+        routes: What is served, for the docs.
+        base: The path they are below, with a slash at both ends.
+    """
+
+    settings: Settings
+    gateway: AnswersRequests
+    auth: Authenticator
+    policy: Policy
+    limits: Limits
+    conversations: Conversations
+    ratings: Ratings
+    metrics: Metrics
+    routes: tuple[Route, ...]
+    base: str
+
+    @property
+    def max_body_bytes(self) -> int:
+        """The largest body that is read."""
+        return int(self.settings.server.max_body_mb * 1_000_000)
+
+
+def default_model(parts: Parts, caller: Caller) -> str:
+    """The configured model, if the caller may use it; else the first of the caller's; empty when there is none."""
+    wanted = parts.settings.default_model
+    if wanted and parts.policy.allows(caller, wanted):
+        return wanted
+    return next(iter(parts.policy.models(caller, parts.gateway.models())), "")
+
+
+def health(parts: Parts) -> Mapping[str, Any]:
+    """What everybody may know: whether the gateway can answer, and its version."""
+    status = parts.gateway.status()
+    checks = {"keys": _keys(status.get("keys", {}))}
+    checks |= status.get("checks", {})
+    worst = next((word for word in ("unavailable", "degraded") if word in checks.values()), "ok")
+    return {"status": worst, "version": installed_version(), "checks": checks}
+
+
+def _keys(states: Mapping[str, int]) -> str:
+    if states.get("ready"):
+        return "ok"
+    return "degraded" if states.get("cooling") or states.get("exhausted") else "unavailable"
+
+
+def installed_version() -> str:
+    """The version of this package."""
+    try:
+        return version("rsql-jupyter")
+    except PackageNotFoundError:  # the sources, on a path
+        return "unknown"

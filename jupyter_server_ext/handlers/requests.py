@@ -1,0 +1,154 @@
+"""From the bytes of a body to a ``ChatRequest``, or a refusal that names the field."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any, get_args
+
+import msgspec
+
+from jupyter_server_ext.errors import BadRequest
+from jupyter_server_ext.messages import ChatRequest, Task
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+_KEY_FIELD = re.compile(r"api[-_]?key", re.IGNORECASE)
+_SESSION = re.compile(r"[\w.:@+-]{1,128}")
+_TASKS = frozenset(get_args(Task))
+
+
+def json_object(body: bytes) -> dict[str, Any]:
+    """The JSON object in a body, without fields named like ``api_key``: keys of providers are not taken from clients.
+
+    Raises:
+        BadRequest: Not JSON, or not an object.
+    """
+    try:
+        value = msgspec.json.decode(body)
+    except (ValueError, RecursionError) as error:  # malformed, not UTF-8, or nested too deeply
+        reason = str(error) if isinstance(error, msgspec.DecodeError) else "it cannot be read"
+        raise BadRequest(f"The body is not JSON: {reason}.", code="invalid_json") from None
+    if not isinstance(value, dict):
+        raise BadRequest("The body must be a JSON object, like {…}.", code="invalid_json")
+    return {name: value for name, value in value.items() if not _KEY_FIELD.match(name)}
+
+
+def chat_request(
+    body: Mapping[str, Any], headers: Mapping[str, str], *, default_model: str, request_id: str
+) -> ChatRequest:
+    """The request that a body in OpenAI's form makes; fields that are not ours to know stay as they are.
+
+    Args:
+        body: The JSON object.
+        headers: ``X-RSQL-Task`` and ``X-RSQL-Session`` are read.
+        default_model: For a body without a model, or with the model ``default``.
+        request_id: The gateway's id of it.
+
+    Raises:
+        BadRequest: A field is missing or of the wrong type; ``param`` names it.
+    """
+    check_messages(body.get("messages"))
+    model = _optional(body, "model", str) or ""
+    model = default_model if model in ("", "default") else model
+    if not model:
+        raise BadRequest("'model' is missing, and the gateway has no default. See v1/models.", param="model")
+    task: Task = task_of(headers)
+    return ChatRequest(
+        model=model,
+        body={**body, "model": model},
+        stream=bool(_optional(body, "stream", bool)),
+        task=task,
+        request_id=request_id,
+        session_id=session_of(headers.get("X-RSQL-Session", "")),
+        interactive=task != "batch",
+    )
+
+
+def task_of(headers: Mapping[str, str]) -> Task:
+    """What the client says the request is for; ``other`` for clients that know nothing of it."""
+    told = headers.get("X-RSQL-Task", "").lower()
+    return told if told in _TASKS else "other"  # type: ignore[return-value]  # checked against the literal's values
+
+
+def session_of(text: str) -> str:
+    """The name of a conversation, empty when it is none.
+
+    Raises:
+        BadRequest: It is too long or holds odd characters.
+    """
+    if text and not _SESSION.fullmatch(text):
+        raise BadRequest("'session_id' may have up to 128 letters, digits and . _ : @ + -", param="session_id")
+    return text
+
+
+def check_messages(messages: object) -> None:
+    """Refuses what no provider would take as messages.
+
+    Raises:
+        BadRequest: The field and place that is wrong.
+    """
+    if messages is None:
+        raise BadRequest('\'messages\' is missing: a list like [{"role": "user", "content": "…"}].', param="messages")
+    if not isinstance(messages, list):
+        raise BadRequest(f"'messages' must be a list, not {_kind(messages)}.", param="messages")
+    if not messages:
+        raise BadRequest("'messages' is empty.", param="messages")
+    for at, message in enumerate(messages):
+        _check_message(message, f"messages[{at}]")
+
+
+def _check_message(message: object, place: str) -> None:
+    if not isinstance(message, dict):
+        raise BadRequest(f"'{place}' must be an object, not {_kind(message)}.", param=place)
+    if not isinstance(message.get("role"), str):
+        raise BadRequest(f"'{place}.role' must be text such as \"user\".", param=f"{place}.role")
+    content = message.get("content")
+    if not isinstance(content, str | list | None):
+        raise BadRequest(
+            f"'{place}.content' must be text or a list of parts, not {_kind(content)}.", param=f"{place}.content"
+        )
+
+
+def optional_text(body: Mapping[str, Any], name: str) -> str:
+    """A field that is text if it is there.
+
+    Raises:
+        BadRequest: It is something else.
+    """
+    return str(_optional(body, name, str) or "")
+
+
+def optional_truth(body: Mapping[str, Any], name: str) -> bool:
+    """A field that is true or false if it is there.
+
+    Raises:
+        BadRequest: It is something else.
+    """
+    return bool(_optional(body, name, bool))
+
+
+def required_text(body: Mapping[str, Any], name: str) -> str:
+    """A field that must be there, as text.
+
+    Raises:
+        BadRequest: It is missing, empty, or something else.
+    """
+    text = optional_text(body, name)
+    if not text.strip():
+        raise BadRequest(f"'{name}' is missing or empty.", param=name)
+    return text
+
+
+def _optional(body: Mapping[str, Any], name: str, kind: type) -> Any:
+    value = body.get(name)
+    if value is not None and not isinstance(value, kind):
+        wanted = {str: "text", bool: "true or false"}[kind]
+        raise BadRequest(f"'{name}' must be {wanted}, not {_kind(value)}.", param=name)
+    return value
+
+
+def _kind(value: object) -> str:
+    return {dict: "an object", list: "a list", str: "text", bool: "true or false", type(None): "null"}.get(
+        type(value), "a number"
+    )

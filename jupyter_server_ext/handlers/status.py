@@ -1,0 +1,96 @@
+"""How the gateway is, for everybody, for a caller, and for Prometheus."""
+
+from __future__ import annotations
+
+from html import escape
+
+from tornado.web import HTTPError
+
+from jupyter_server_ext.auth import needs_scope, open_to_all
+from jupyter_server_ext.handlers.base import GatewayHandler
+from jupyter_server_ext.handlers.parts import default_model, health
+
+
+class Health(GatewayHandler):
+    """The root and ``health``: no token, nothing that is not for everybody."""
+
+    @open_to_all
+    def get(self) -> None:
+        """Whether the gateway can answer: 200, or 503 when no key can serve any more."""
+        told = health(self.parts)
+        self.set_status(503 if told["status"] == "unavailable" else 200)
+        if self.route == "" and "text/html" in self.request.headers.get("Accept", ""):
+            self.set_header("Content-Type", "text/html; charset=utf-8")
+            self.finish(_page(told["status"], told["version"]))
+        else:
+            self.reply(told, status=self.get_status())
+
+    head = get
+
+
+class NoRoute(GatewayHandler):
+    """Whatever else is asked for below the gateway's address."""
+
+    @open_to_all
+    def get(self) -> None:
+        """There is nothing here; the base without its slash leads to the base."""
+        if self.request.path + "/" == self.parts.base:
+            self.redirect(self.parts.base, status=308)
+        else:
+            raise HTTPError(404)
+
+    head = post = put = patch = delete = options = get
+
+
+class Status(GatewayHandler):
+    """``GET status``."""
+
+    @needs_scope("chat")
+    def get(self) -> None:
+        """Keys by state, the queue, models, and the least that your group lets out of a kernel."""
+        told = {name: value for name, value in self.parts.gateway.status().items() if name != "pool"}
+        told["models"] = self.parts.policy.models(self.asker, told.get("models", []))
+        told["default_model"] = default_model(self.parts, self.asker)
+        told["privacy_floor"] = self.parts.policy.privacy_floor(self.asker)
+        self.reply(told)
+
+
+class Stats(GatewayHandler):
+    """``GET stats``."""
+
+    @needs_scope("chat")
+    def get(self) -> None:
+        """Your own use: requests and tokens per period with what is left, requests under way, money."""
+        asker = self.asker
+        cost = {"today": None, "limit": self.parts.settings.caller.usd_per_day, "remaining": None}
+        self.reply(
+            {
+                "caller": asker.name,
+                "tenant": asker.tenant,
+                **self.parts.limits.stats(asker),
+                "cost": cost,
+                "privacy_floor": self.parts.policy.privacy_floor(asker),
+            }
+        )
+
+
+class PrometheusMetrics(GatewayHandler):
+    """``GET metrics``."""
+
+    @needs_scope("chat")
+    def get(self) -> None:
+        """Figures for Prometheus, in its text format."""
+        self.set_header("Content-Type", "text/plain; version=0.0.4; charset=utf-8")
+        self.finish(self.parts.metrics.text())
+
+
+def _page(status: str, version: str) -> str:
+    """What a person sees who opens the address in a browser."""
+    return (
+        '<!doctype html><html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width">'
+        "<title>rsql gateway</title><style>body{font:16px/1.5 system-ui,sans-serif;margin:3rem auto;max-width:40rem;"
+        "padding:0 1rem;color-scheme:light dark}</style>"
+        f"<h1>rsql gateway</h1><p>Status: <b>{escape(status)}</b> · version {escape(version)}</p>"
+        "<p>Notebooks use it by <code>%load_ext rsql_magic</code>; other programs by the OpenAI protocol at "
+        "<code>v1/</code> below this address, with a token.</p></html>"
+    )

@@ -1,0 +1,234 @@
+"""Putting the gateway together, and serving it alone.
+
+``assemble`` is the one place where its parts are built, for a Jupyter Server (``extension``) as well as for
+``jupyter rsql`` (``app``), which ``serve`` runs on plain tornado: a process that holds keys offers nothing but the
+gateway's own routes, and starts in a fraction of the time.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import getpass
+import os
+import signal
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from tornado.httpserver import HTTPServer
+from tornado.log import access_log
+from tornado.netutil import bind_sockets
+from tornado.web import Application, RequestHandler
+from traitlets import Unicode
+from traitlets.config import Configurable
+
+from jupyter_server_ext.auth import Authenticator
+from jupyter_server_ext.errors import ConfigError
+from jupyter_server_ext.gateway import Gateway
+from jupyter_server_ext.handlers import ROUTES, rules
+from jupyter_server_ext.handlers.conversations import Conversations
+from jupyter_server_ext.handlers.parts import Parts
+from jupyter_server_ext.handlers.ratings import Ratings
+from jupyter_server_ext.handlers.status import NoRoute
+from jupyter_server_ext.limits import Limits
+from jupyter_server_ext.messages import Caller
+from jupyter_server_ext.policy import Policy
+from jupyter_server_ext.settings import SCOPES
+from jupyter_server_ext.telemetry import Metrics
+
+if TYPE_CHECKING:
+    import ssl
+    from collections.abc import Awaitable, Callable, Iterable, Mapping
+
+    from jupyter_server_ext.auth import Identity
+    from jupyter_server_ext.settings import Secret, Settings
+
+_IDLE_SECONDS = 120.0
+_BODY_SECONDS = 120.0
+_MOST_OPEN_FILES = 65_536
+
+
+class GatewayOptions(Configurable):
+    """Options of the gateway, alone or in a Jupyter Server."""
+
+    url_prefix = Unicode("rsql", help="Path of the gateway below the server's base URL; may be empty.").tag(config=True)
+    gateway_config = Unicode(
+        "", help="Path of the rsql.toml; without one RSQL_CONFIG names it, and without that the environment is enough."
+    ).tag(config=True)
+
+    def base_below(self, server: str) -> str:
+        """The path of the gateway's routes, with a slash at both ends.
+
+        Example:
+            >>> GatewayOptions(url_prefix="rsql").base_below("/user/ada/")
+            '/user/ada/rsql/'
+        """
+        return "/" + "".join(f"{part}/" for part in f"{server}/{self.url_prefix}".split("/") if part)
+
+
+def assemble(
+    settings: Settings, tokens: Iterable[tuple[Secret, Caller]], base: str, identity: Identity | None = None
+) -> Parts:
+    """Build everything that handlers use.
+
+    Args:
+        settings: As read.
+        tokens: Tokens known beside the settings' ``api_keys``.
+        base: Path of the gateway, with a slash at both ends.
+        identity: Who knows other tokens.
+
+    Raises:
+        ConfigError: The settings cannot work.
+    """
+    own = ((key.key, Caller(key.name, key.tenant, frozenset(key.scopes))) for key in settings.api_keys)
+    policy, limits = Policy(settings), Limits(settings)
+    gateway = Gateway(settings, limits=limits, policy=policy)
+    return Parts(
+        settings=settings,
+        gateway=gateway,
+        auth=Authenticator([*tokens, *own], identity),
+        policy=policy,
+        limits=limits,
+        conversations=Conversations(),
+        ratings=Ratings(),
+        metrics=Metrics(gateway.status),
+        routes=ROUTES,
+        base=base,
+    )
+
+
+def owner(environment: Mapping[str, str]) -> Caller:
+    """The person whose server this is: every scope, under the hub's or the system's name."""
+    name = environment.get("JUPYTERHUB_USER", "")
+    with suppress(KeyError, OSError):  # a container's user may have no name
+        name = name or getpass.getuser()
+    return Caller(name or "owner", scopes=frozenset(SCOPES))
+
+
+@dataclass(frozen=True)
+class Listening:
+    """Where to serve, and until when.
+
+    Args:
+        ip: Address; empty for all.
+        port: Port, 0 for any free one.
+        tls: For https.
+        trust_headers: Whether ``X-Forwarded-For`` and the like come from a proxy of ours.
+        drain_seconds: How long to wait at the end for what is under way.
+        until: Returns when it is time to end; beside SIGTERM and SIGINT.
+        signals: Signals that end it.
+    """
+
+    ip: str = "127.0.0.1"
+    port: int = 8899
+    tls: ssl.SSLContext | None = None
+    trust_headers: bool = False
+    drain_seconds: float = 10.0
+    until: Callable[[], Awaitable[None]] | None = None
+    signals: tuple[int, ...] = field(default=(signal.SIGTERM, signal.SIGINT))
+
+    def url(self, port: int, base: str) -> str:
+        """What a client on this machine opens."""
+        host = {"": "127.0.0.1", "0.0.0.0": "127.0.0.1", "::": "::1"}.get(self.ip, self.ip)  # noqa: S104
+        return f"{'https' if self.tls else 'http'}://{f'[{host}]' if ':' in host else host}:{port}{base}"
+
+
+def web_application(parts: Parts) -> Application:
+    """The gateway as a tornado application of its own."""
+    return Application(
+        rules(parts, parts.base),
+        default_handler_class=NoRoute,
+        default_handler_args={"parts": parts, "route": "other"},
+        log_function=_log,
+    )
+
+
+async def serve(parts: Parts, listening: Listening, ready: Callable[[str], None]) -> None:
+    """Serve until a signal comes, or ``listening.until`` returns; then let what is under way end.
+
+    Args:
+        parts: The gateway.
+        listening: Where and how long.
+        ready: Is told the URL as soon as requests are answered.
+
+    Raises:
+        ConfigError: The address cannot be used.
+    """
+    _raise_open_files()
+    server = HTTPServer(
+        web_application(parts),
+        ssl_options=listening.tls,
+        xheaders=listening.trust_headers,
+        idle_connection_timeout=_IDLE_SECONDS,
+        body_timeout=_BODY_SECONDS,
+    )
+    try:
+        sockets = bind_sockets(listening.port, listening.ip, backlog=1024)
+    except OSError as error:
+        where = f"port {listening.port} of {listening.ip or 'this machine'}"
+        raise ConfigError(
+            f"Cannot listen on {where}: {error.strerror or error}. Choose another --port or --ip."
+        ) from None
+    server.add_sockets(sockets)
+    ready(listening.url(sockets[0].getsockname()[1], parts.base))
+    await _end(listening)
+    server.stop()
+    await _drained(parts, listening.drain_seconds)
+    await parts.gateway.close()
+    await server.close_all_connections()
+
+
+async def _end(listening: Listening) -> None:
+    """Return when it is time to end."""
+    asked = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in listening.signals:
+        loop.add_signal_handler(number, asked.set)
+    waiting: list[asyncio.Future[Any]] = [asyncio.ensure_future(asked.wait())]
+    if listening.until is not None:
+        waiting.append(asyncio.ensure_future(listening.until()))
+    await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+    for task in waiting:
+        task.cancel()
+
+
+async def _drained(parts: Parts, seconds: float) -> None:
+    """Wait for what is under way, so long at most."""
+    with suppress(TimeoutError):
+        async with asyncio.timeout(seconds):
+            await parts.metrics.idle()
+
+
+def _raise_open_files() -> None:
+    """A stream takes two sockets, and the usual soft limit is 1,024."""
+    with suppress(ImportError, ValueError, OSError):
+        import resource  # not on Windows
+
+        soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+        wanted = _MOST_OPEN_FILES if hard == resource.RLIM_INFINITY else min(hard, _MOST_OPEN_FILES)
+        if soft < wanted:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+
+
+def _log(handler: RequestHandler) -> None:
+    """One line for each request at level debug: the path without its query, which may hold what it should not."""
+    milliseconds = 1000.0 * handler.request.request_time()
+    request = handler.request
+    access_log.debug("%d %s %s %.1f ms", handler.get_status(), request.method, request.path, milliseconds)
+
+
+def environment_token() -> str:
+    """The server's token, from JUPYTER_TOKEN or the file that JUPYTER_TOKEN_FILE names; empty when there is none.
+
+    Raises:
+        ConfigError: The file cannot be read.
+    """
+    if token := os.environ.get("JUPYTER_TOKEN", "").strip():
+        return token
+    if not (name := os.environ.get("JUPYTER_TOKEN_FILE", "")):
+        return ""
+    try:
+        with open(name, encoding="utf-8") as file:  # noqa: PTH123
+            return file.read().strip()
+    except OSError as error:
+        raise ConfigError(f"JUPYTER_TOKEN_FILE cannot be read ({error.strerror}).") from None

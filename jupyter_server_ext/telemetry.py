@@ -1,0 +1,98 @@
+"""What the gateway tells Prometheus: how many requests, how long they took, what is waiting, how the keys are.
+
+Names follow ``rsql_<noun>_<unit>``. No label holds a caller, a token, a key or text of a request.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Any
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client.core import GaugeMetricFamily
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+
+    from prometheus_client.core import Metric
+
+_SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0)
+
+
+class Metrics:
+    """The figures of one gateway, in a registry of its own.
+
+    Args:
+        status: ``Gateway.status``, read when somebody asks for the figures.
+    """
+
+    def __init__(self, status: Callable[[], Mapping[str, Any]]) -> None:
+        self._registry = CollectorRegistry()
+        self._requests = Counter(
+            "rsql_requests",
+            "Requests answered, by route and HTTP status.",
+            ["route", "status"],
+            registry=self._registry,
+        )
+        self._seconds = Histogram(
+            "rsql_request_duration_seconds",
+            "Time from a request's headers to the end of its answer.",
+            ["route"],
+            buckets=_SECONDS,
+            registry=self._registry,
+        )
+        under_way = Gauge("rsql_requests_under_way", "Requests not yet answered.", registry=self._registry)
+        under_way.set_function(lambda: self.under_way)
+        self.under_way = 0
+        self._idle: asyncio.Future[None] | None = None
+        self._feedback = Counter(
+            "rsql_feedback", "Answers that people rated, by rating.", ["rating"], registry=self._registry
+        )
+        self._registry.register(_Status(status))
+
+    def begun(self) -> None:
+        """A request has arrived."""
+        self.under_way += 1
+
+    def ended(self, route: str, status: int, seconds: float) -> None:
+        """A request was answered."""
+        self.under_way -= 1
+        if self._idle is not None and not self.under_way and not self._idle.done():
+            self._idle.set_result(None)
+        self._requests.labels(route, str(status)).inc()
+        self._seconds.labels(route).observe(seconds)
+
+    async def idle(self) -> None:
+        """Return when nothing is under way."""
+        if self.under_way:
+            self._idle = asyncio.get_running_loop().create_future()
+            await self._idle
+
+    def rated(self, rating: int) -> None:
+        """Somebody rated an answer from 1 to 5."""
+        self._feedback.labels(str(rating)).inc()
+
+    def text(self) -> bytes:
+        """All figures, in Prometheus' text format."""
+        return generate_latest(self._registry)
+
+
+class _Status:
+    """Figures that are read from the gateway's status when they are asked for."""
+
+    def __init__(self, status: Callable[[], Mapping[str, Any]]) -> None:
+        self._status = status
+
+    def collect(self) -> Iterator[Metric]:
+        status = self._status()
+        keys = GaugeMetricFamily("rsql_keys", "Keys of providers, by state.", labels=["state"])
+        for state, number in status.get("keys", {}).items():
+            keys.add_metric([state], number)
+        yield keys
+        queue = status.get("queue", {})
+        yield GaugeMetricFamily("rsql_queue_length", "Requests waiting for a key.", value=queue.get("length", 0))
+        wait = queue.get("expected_wait_seconds") or 0.0
+        yield GaugeMetricFamily("rsql_queue_wait_seconds", "Expected wait of the next request.", value=wait)
+
+    def describe(self) -> Iterator[Metric]:
+        return iter(())
