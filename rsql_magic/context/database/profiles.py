@@ -15,7 +15,8 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from rsql_magic.context.database.kinds import value_kind
-from rsql_magic.context.privacy import redact, says_personal, says_secret
+from rsql_magic.context.privacy import redact
+from rsql_magic.context.telling import says_personal, says_secret
 from rsql_magic.context.tables import Column, Profile, Table, always_quoted
 from rsql_magic.errors import QueryFailed
 
