@@ -16,7 +16,7 @@ from typing import Any
 
 from jupyter_core.application import JupyterApp, NoStart, base_aliases, base_flags
 from traitlets import Bool, Integer, Unicode
-from traitlets.config import catch_config_error
+from traitlets.config import KVArgParseConfigLoader, catch_config_error
 
 from jupyter_server_ext.errors import ConfigError
 from jupyter_server_ext.handlers.parts import installed_version
@@ -26,6 +26,13 @@ from jupyter_server_ext.settings import Secret
 from jupyter_server_ext.toml_file import load_settings
 
 _ACCEPTED: tuple[dict[str, Any], str] = ({}, "Accepted for the sake of habit; it is always so.")
+
+
+class _StrictLoader(KVArgParseConfigLoader):
+    """A mistyped option is an error: a gateway without its file would serve with other keys."""
+
+    def _handle_unrecognized_alias(self, arg: str) -> None:
+        raise ConfigError(f"There is no option --{arg}. See jupyter rsql --help.")
 
 
 class RSQLGatewayApp(GatewayOptions, JupyterApp):
@@ -76,7 +83,12 @@ class RSQLGatewayApp(GatewayOptions, JupyterApp):
     def initialize(self, argv: Any = None) -> None:
         """Read the command line and the configuration files of Jupyter."""
         super().initialize(argv)
+        if self.extra_args:
+            raise ConfigError(f"'{self.extra_args[0]}' is not an option. See jupyter rsql --help.")
         logging.getLogger("tornado").parent = self.log
+
+    def _create_loader(self, argv: Any, aliases: Any, flags: Any, classes: Any) -> KVArgParseConfigLoader:
+        return _StrictLoader(argv, aliases, flags, classes=classes, log=self.log, subcommands=self.subcommands)
 
     def start(self) -> None:
         """Serve until told to stop.

@@ -11,7 +11,9 @@ from jupyter_core.utils import ensure_async
 from jupyter_server.auth.identity import PasswordIdentityProvider
 from jupyter_server.base.handlers import JupyterHandler
 from jupyter_server.extension.application import ExtensionApp
+from tornado.web import RequestHandler
 
+from jupyter_server_ext.auth import open_to_all
 from jupyter_server_ext.errors import ConfigError
 from jupyter_server_ext.handlers import rules
 from jupyter_server_ext.messages import Caller
@@ -22,7 +24,6 @@ from jupyter_server_ext.toml_file import load_settings
 if TYPE_CHECKING:
     from jupyter_server.serverapp import ServerApp
     from tornado.http1connection import HTTP1Connection
-    from tornado.web import RequestHandler
 
     from jupyter_server_ext.handlers.parts import Parts
 
@@ -39,7 +40,7 @@ class RSQLGatewayApp(GatewayOptions, ExtensionApp):
     _kernel_token: Secret
 
     def initialize_handlers(self) -> None:
-        """Add the routes; with a wrong configuration, one line in the log and no routes."""
+        """Add the routes; with a wrong configuration, one line in the log and routes that say so."""
         server = cast("ServerApp", self.serverapp)
         self._kernel_token = Secret(secrets.token_urlsafe(32))
         person = owner(os.environ)
@@ -52,14 +53,15 @@ class RSQLGatewayApp(GatewayOptions, ExtensionApp):
             self.parts = assemble(settings, tokens, base, ServerIdentity(server, person))
         except ConfigError as error:
             self.log.error("The rsql gateway is off. %s", error.message)  # noqa: TRY400  (it is the administrator's)
-            return
-        self.handlers.extend(rules(self.parts, self.base_below("/")))
+            self.handlers.append((self.base_below("/") + ".*", GatewayOff))
+        else:
+            self.handlers.extend(rules(self.parts, self.base_below("/")))
 
     async def _start_jupyter_server_extension(self, serverapp: ServerApp) -> None:
         """Once the port is known: hand kernels and terminals the address, and a token that can only ask."""
         url = server_url(serverapp)
-        if self.parts is not None and url:
-            os.environ[_URL] = url + self.parts.base.removeprefix("/")
+        if url:
+            os.environ[_URL] = url + self.base_below(serverapp.base_url).removeprefix("/")
             os.environ[_TOKEN] = self._kernel_token.reveal()
 
     async def stop_extension(self) -> None:
@@ -69,6 +71,22 @@ class RSQLGatewayApp(GatewayOptions, ExtensionApp):
             os.environ.pop(_TOKEN, None)
         if self.parts is not None:
             await self.parts.gateway.close()
+
+
+class GatewayOff(RequestHandler):
+    """All routes of a gateway whose configuration is wrong."""
+
+    def check_xsrf_cookie(self) -> None:
+        """Nothing happens here."""
+
+    @open_to_all
+    def get(self) -> None:
+        """Say that the gateway is off, and where the reason is."""
+        words = "The gateway is off: its configuration is wrong. The Jupyter Server's log names the line."
+        self.set_status(503)
+        self.finish({"status": "unavailable", **ConfigError(words).as_json("")})
+
+    head = post = put = patch = delete = options = get
 
 
 def server_url(server: ServerApp) -> str:
