@@ -1,65 +1,37 @@
-"""The index of a catalog: which table holds which words, and how the tables hang together."""
+"""The index of a catalog, and how tables are ranked with it."""
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
-from dataclasses import dataclass
+from collections import defaultdict
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from rsql_magic.linking.words import STOP_WORDS, split, stem, stems
+from rsql_magic.linking.families import families
+from rsql_magic.linking.fitting import WIDE, estimate, tokens, trimmed
+from rsql_magic.linking.joins import Joins
+from rsql_magic.linking.lexicon import Lexicon
+from rsql_magic.linking.postings import Postings, value_places
+from rsql_magic.linking.questions import Concept, Question
+from rsql_magic.linking.weights import Weights
+from rsql_magic.linking.words import stems
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterator, Sequence
 
     from numpy.typing import NDArray
 
-    from rsql_magic.context import Catalog, Table
+    from rsql_magic.context import Catalog, Column, Table
 
     Floats = NDArray[np.float64]
-    Ints = NDArray[np.int64]
 
-
-@dataclass(frozen=True)
-class Weights:
-    """How much each sign counts; tuned on public question sets (docs/linking.md).
-
-    Args:
-        name: A word of the table's name.
-        column: A word of a column's name.
-        group: A word of the schema, database or ``prefix__`` of a table.
-        note: A word of the table's or a column's description.
-        value: A word of a stored value.
-        k1: BM25's saturation.
-        b: BM25's length normalisation, of columns, notes and values.
-        neighbour: What a word found in a table one key away counts for this table.
-        local: The share of the neighbourhood's coverage in a table's score.
-        cluster: The share of the cluster's coverage in a table's score.
-    """
-
-    name: float = 2.0
-    column: float = 1.0
-    group: float = 0.7
-    note: float = 0.5
-    value: float = 0.4
-    k1: float = 1.2
-    b: float = 0.6
-    neighbour: float = 0.6
-    local: float = 0.5
-    cluster: float = 0.6
-
-
-@dataclass(frozen=True)
-class Concept:
-    """One word of the question, with every stem that may stand for it and how surely (0 to 1)."""
-
-    stems: dict[str, float]
-    weight: float = 1.0
+_WORTH_COUNTING = 50_000
+"""Tokens (estimated) above which a schema is large enough not to be counted exactly."""
 
 
 class Index:
-    """The words and keys of one catalog, ready for questions.
+    """The words, values and keys of one catalog, ready for questions.
 
     Args:
         catalog: The tables.
@@ -67,10 +39,14 @@ class Index:
     """
 
     def __init__(self, catalog: Catalog, weights: Weights | None = None) -> None:
-        self.tables = catalog.tables
+        self._all = catalog.tables
+        self.families = families(catalog.tables)
+        self.tables = [family.model for family in self.families]
         self.weights = weights or Weights()
-        self._postings = _postings(self.tables, self.weights)
-        self._clusters, self._edges = _clusters(self.tables), _edges(catalog)
+        self._lexicon = Lexicon((n for t in self.tables for n in (t.name, *(c.name for c in t.columns))), self.weights)
+        self._postings = Postings(self._lexicon, self.tables, self.weights)
+        self._values = value_places(self.tables)
+        self._joins = Joins(self.tables)
 
     @classmethod
     def of(cls, catalog: Catalog) -> Index:
@@ -78,103 +54,109 @@ class Index:
         memo = vars(catalog)
         if "_linking_index" not in memo:
             memo["_linking_index"] = cls(catalog)
-        index = memo["_linking_index"]
-        assert isinstance(index, cls)  # noqa: S101
+        index: Index = memo["_linking_index"]
         return index
 
+    @cached_property
+    def cost(self) -> float:
+        """The tokens of all tables: exact when they are few, else estimated from their names."""
+        least = sum(map(estimate, self._all))
+        return sum(map(tokens, self._all)) if least < _WORTH_COUNTING else least
+
+    def every(self, question: str) -> list[Table]:
+        """All tables, best first."""
+        return [table for place in self.rank(question) for table in reversed(self.families[place].members)]
+
+    def ranked(self, question: str) -> Iterator[Table]:
+        """The tables, best first; of repeated ones those the question calls for."""
+        for place in self.rank(question):
+            yield from self.families[place].shown_for(question)
+
     def rank(self, question: str) -> list[int]:
-        """Positions of all tables, best first."""
-        scores = self.scores(self.concepts(question))
-        return [int(i) for i in np.argsort(-scores, kind="stable")]
+        """Positions in ``tables``, best first."""
+        return [int(i) for i in np.argsort(-self.scores(question), kind="stable")]
 
-    def concepts(self, question: str) -> list[Concept]:
-        """The words of the question that may name something."""
-        words = dict.fromkeys(stem(w) for w in split(question) if w not in STOP_WORDS)
-        return [Concept({word: 1.0}) for word in words]
-
-    def scores(self, concepts: list[Concept]) -> Floats:
-        """How much each table matters: its own words, its neighbourhood's, its cluster's."""
+    def scores(self, question: str) -> Floats:
+        """How much each table matters: by its own words, and by those it covers with its neighbours and its cluster."""
         w = self.weights
-        found = self._found(concepts)
-        near = np.zeros_like(found)
-        a, b = self._edges
-        for i in range(len(found)):
-            np.maximum.at(near[i], a, found[i, b])
-        local = np.maximum(found, w.neighbour * near).sum(axis=0)
-        wide = np.zeros((len(found), int(self._clusters.max(initial=0)) + 1))
-        for i in range(len(found)):
-            np.maximum.at(wide[i], self._clusters, found[i])
-        cluster = wide.sum(axis=0)[self._clusters]
-        scores: Floats = found.sum(axis=0) + w.local * local + w.cluster * cluster
+        found = self.found(Question(question).concepts(self._values, w))
+        near = w.neighbour * self._joins.spread(found, w.maybe)
+        local = np.maximum(found, near)
+        far = np.maximum(local, w.neighbour * self._joins.spread(near, w.maybe))
+        best, sizes = self._joins.best(found)
+        own = found * (found / np.maximum(best, 1e-9)) ** w.sharp
+        scores: Floats = (own + w.local * local + w.far * far + w.cluster * best / sizes**w.size).sum(axis=0)
         return scores
 
-    def _found(self, concepts: list[Concept]) -> Floats:
+    def found(self, concepts: Sequence[Concept]) -> Floats:
+        """How strongly each concept (row) is present in each table (column)."""
         found = np.zeros((len(concepts), len(self.tables)))
-        for i, concept in enumerate(concepts):
-            for word, sure in concept.stems.items():
-                if word in self._postings:
-                    where, strength = self._postings[word]
-                    np.maximum.at(found[i], where, sure * concept.weight * strength)
+        for row, concept in zip(found, concepts, strict=True):
+            if concept.value:
+                where = self._values[concept.value]
+                row[where] = concept.weight * self._rarity(len(where))
+            else:
+                self._find(row, concept)
         return found
 
+    def _find(self, row: Floats, concept: Concept) -> None:
+        """Fill one row with the strongest of the words that may stand for the concept.
 
-def _postings(tables: tuple[Table, ...], w: Weights) -> dict[str, tuple[Ints, Floats]]:
-    """For each stem the tables that hold it and how strongly: BM25F times the rarity of the stem."""
-    heard: dict[str, dict[int, float]] = defaultdict(dict)
-    for place, table in enumerate(tables):
-        for word, strength in _strengths(table, w).items():
-            heard[word][place] = strength
-    postings = {}
-    for word, places in heard.items():
-        rarity = np.log(1 + (len(tables) - len(places) + 0.5) / (len(places) + 0.5))
-        tf = np.fromiter(places.values(), float, len(places))
-        postings[word] = np.fromiter(places, np.int64, len(places)), rarity * tf * (w.k1 + 1) / (w.k1 + tf)
-    return postings
+        A synonym counts as no rarer than the word itself: that few tables say "pupil" does not make it a better answer
+        to "student" than the table called so.
+        """
+        rarest = np.inf
+        for phrase, sure in self._options(concept):
+            where, strength = self._postings.find(phrase)
+            if len(where):
+                rarity = min(rarest, self._rarity(len(where)))
+                rarest = rarity if sure == 1 else rarest
+                row[where] = np.maximum(row[where], sure * concept.weight * rarity * strength)
 
+    def _options(self, concept: Concept) -> Iterator[tuple[str, float]]:
+        """The concept's words, those that stand for them, and those that begin alike."""
+        for phrase, sure in concept.options.items():
+            yield phrase, sure if sure == 1 else sure * self.weights.synonym
+        for word, share in self._postings.alike(next(iter(concept.options))):
+            if word not in concept.options:
+                yield word, self.weights.alike * share
 
-def _strengths(table: Table, w: Weights) -> Counter[str]:
-    words: Counter[str] = Counter()
-    group, name = group_and_name(table)
-    length = 1 - w.b + w.b * len(table.columns) / 8
-    for weight, texts in (
-        (w.name, [name]),
-        (w.group, [group]),
-        (w.column / length, (c.name for c in table.columns)),
-        (w.note, [table.description]),
-        (w.note / length, (c.description for c in table.columns)),
-        (w.value / length, _values(table)),
-    ):
-        for text in texts:
-            for word in stems(text):
-                words[word] += weight
-    return words
+    def _rarity(self, tables: int) -> float:
+        """How telling a word is that so many tables hold (the idf of BM25, Robertson and Zaragoza 2009)."""
+        return float(np.log(1 + (len(self.tables) - tables + 0.5) / (tables + 0.5)))
 
+    @cached_property
+    def _holders(self) -> dict[str, list[Table]]:
+        holders = defaultdict(list)
+        for table in self.tables:
+            for name in dict.fromkeys(column.name.casefold() for column in table.columns):
+                holders[name].append(table)
+        return holders
 
-def _values(table: Table) -> Iterator[str]:
-    for column in table.columns:
-        if column.profile:
-            yield from column.profile.values
+    def holders(self, column: str) -> list[Table]:
+        """The tables with a column of that name, case ignored."""
+        return self._holders.get(column.casefold(), [])
 
+    def value_phrases(self, question: str) -> list[tuple[str, str]]:
+        """Phrases of the question that look like stored values, the longest first, and their stems."""
+        return Question(question).value_phrases(self._values)
 
-def group_and_name(table: Table) -> tuple[str, str]:
-    """The part of a name that says where a table belongs, and its own: ``hr__employees`` is of hr."""
-    group, _, name = table.name.rpartition("__")
-    return " ".join(part for part in (table.database, table.schema, group) if part), name or table.name
+    def tables_with_value(self, stemmed: str) -> list[Table]:
+        """The tables that hold a value with these stems."""
+        return [self.tables[place] for place in self._values.get(stemmed, ())]
 
+    def trimmed(self, table: Table, question: str) -> Table:
+        """The table without the less relevant of more than fifty columns."""
+        if len(table.columns) <= WIDE:
+            return table
+        concepts = Question(question).concepts(self._values, self.weights)
+        return trimmed(table, [sum(self._stands_for(c, concept) for concept in concepts) for c in table.columns])
 
-def _clusters(tables: Iterable[Table]) -> Ints:
-    numbers: dict[str, int] = {}
-    return np.array([numbers.setdefault(group_and_name(t)[0], len(numbers)) for t in tables], np.int64)
-
-
-def _edges(catalog: Catalog) -> tuple[Ints, Ints]:
-    places = {table.full_name: place for place, table in enumerate(catalog.tables)}
-    pairs = {
-        pair
-        for place, table in enumerate(catalog.tables)
-        for key in table.foreign_keys
-        if (other := places.get(key.table)) is not None and other != place
-        for pair in ((place, other), (other, place))
-    }
-    both = np.array(sorted(pairs), np.int64).reshape(-1, 2)
-    return both[:, 0], both[:, 1]
+    def _stands_for(self, column: Column, concept: Concept) -> float:
+        """How surely the column is what the concept means."""
+        if concept.value:
+            values = column.profile.values if column.profile else ()
+            return concept.weight * any(" ".join(stems(value)) == concept.value for value in values)
+        words = {word for text in (column.name, column.description) for word, _ in self._lexicon.read(text)}
+        sure = (sure for phrase, sure in concept.options.items() if words.issuperset(phrase.split()))
+        return concept.weight * max(sure, default=0.0)

@@ -10,155 +10,15 @@ _WORD = re.compile(r"[^\W\d_]+|\d+")
 _SHORT = 3
 
 STOP_WORDS = frozenset(
-    [
-        "a",
-        "about",
-        "above",
-        "across",
-        "after",
-        "again",
-        "against",
-        "all",
-        "also",
-        "am",
-        "among",
-        "an",
-        "and",
-        "any",
-        "are",
-        "as",
-        "at",
-        "be",
-        "been",
-        "being",
-        "below",
-        "between",
-        "both",
-        "but",
-        "by",
-        "can",
-        "could",
-        "did",
-        "do",
-        "does",
-        "doing",
-        "done",
-        "down",
-        "during",
-        "each",
-        "either",
-        "else",
-        "ever",
-        "every",
-        "find",
-        "for",
-        "from",
-        "further",
-        "get",
-        "give",
-        "had",
-        "has",
-        "have",
-        "having",
-        "he",
-        "her",
-        "here",
-        "hers",
-        "him",
-        "his",
-        "how",
-        "i",
-        "if",
-        "in",
-        "into",
-        "is",
-        "it",
-        "its",
-        "itself",
-        "just",
-        "let",
-        "list",
-        "many",
-        "me",
-        "more",
-        "most",
-        "much",
-        "my",
-        "neither",
-        "no",
-        "nor",
-        "not",
-        "of",
-        "off",
-        "on",
-        "once",
-        "only",
-        "or",
-        "other",
-        "our",
-        "out",
-        "over",
-        "own",
-        "please",
-        "return",
-        "s",
-        "same",
-        "several",
-        "she",
-        "should",
-        "show",
-        "so",
-        "some",
-        "such",
-        "tell",
-        "than",
-        "that",
-        "the",
-        "their",
-        "them",
-        "then",
-        "there",
-        "these",
-        "they",
-        "this",
-        "those",
-        "through",
-        "to",
-        "together",
-        "too",
-        "under",
-        "until",
-        "up",
-        "upon",
-        "us",
-        "very",
-        "was",
-        "we",
-        "were",
-        "what",
-        "when",
-        "where",
-        "which",
-        "while",
-        "who",
-        "whom",
-        "whose",
-        "why",
-        "will",
-        "with",
-        "within",
-        "without",
-        "would",
-        "you",
-        "your",
-        "display",
-        "number",
-        "count",
-        "total",
-        "average",
-        "different",
-        "distinct",
-    ]
+    """
+    a about above across after again against all also am among an and any are as at be been being below between
+    both but by can could did do does doing done down during each either else ever every find for from further
+    get give had has have having he her here hers him his how i if in into is it its itself just let list many
+    me more most much my neither no nor not of off on once only or other our out over own please return s same
+    several she should show so some such tell than that the their them then there these they this those through
+    to together too under until up upon us very was we were what when where which while who whom whose why will
+    with within without would you your display number count total average different distinct
+    """.split()  # noqa: SIM905 - words read better as text
 )
 """Words that name nothing in a database, and the ones that ask for a figure rather than for a table."""
 
@@ -183,7 +43,8 @@ _IRREGULAR = {
 }
 
 
-def split(text: str) -> list[str]:
+@lru_cache(maxsize=65536)
+def split(text: str) -> tuple[str, ...]:
     """The words of an identifier or a sentence, in lower case: ``HomeTown_id`` is home, town, id.
 
     Args:
@@ -192,7 +53,7 @@ def split(text: str) -> list[str]:
     Returns:
         Words and numbers, in order.
     """
-    return [word.lower() for word in _WORD.findall(_CAMEL.sub(" ", text))]
+    return tuple(word.lower() for word in _WORD.findall(_CAMEL.sub(" ", text)))
 
 
 @lru_cache(maxsize=65536)
@@ -243,6 +104,7 @@ def _without_vowel(word: str) -> str:
     return word[:-1] + "i" if word.endswith("y") else word
 
 
-def stems(text: str) -> list[str]:
+@lru_cache(maxsize=65536)
+def stems(text: str) -> tuple[str, ...]:
     """Stems of a text or name, stop words kept: a table may be called ``number``."""
-    return [stem(word) for word in split(text)]
+    return tuple(map(stem, split(text)))

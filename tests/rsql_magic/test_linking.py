@@ -2,14 +2,290 @@
 
 from __future__ import annotations
 
-from rsql_magic.context import Catalog, Column, Table
-from rsql_magic.linking import link
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from rsql_magic.context import Catalog, Column, ForeignKey, Profile, Table, count_tokens
+from rsql_magic.context.tables import ddl
+from rsql_magic.linking import Index, find_values, link, shown, widen
 
 
-def _table(name, *columns, **facts):
-    return Table(name, tuple(Column(c, "VARCHAR") for c in columns), **facts)
+def _table(name, *columns, keys=None, **facts):
+    """A table of text columns; ``keys`` maps a column to the ``table.column`` it points to."""
+    foreign = tuple(
+        ForeignKey((column,), target.rpartition(".")[0], (target.rpartition(".")[2],))
+        for column, target in (keys or {}).items()
+    )
+    return Table(name, tuple(Column(c, "VARCHAR") for c in columns), foreign_keys=foreign, **facts)
 
 
-def test_the_named_table_is_first():
-    shop = Catalog((_table("orders", "order_id", "amount"), _table("customers", "customer_id", "city")), "duckdb")
-    assert link("how many customers are there?", shop)[0].name == "customers"
+def _with_values(table, column, *values):
+    columns = (Column(c.name, c.type, profile=Profile(values=values)) if c.name == column else c for c in table.columns)
+    return table.with_columns(columns)
+
+
+SCHOOL = (
+    _table("student", "stu_id", "first_name", "home_town", "dob"),
+    _table("course", "course_id", "title", "credits"),
+    _table(
+        "enrolment",
+        "stu_id",
+        "course_id",
+        "grade",
+        keys={"stu_id": "student.stu_id", "course_id": "course.course_id"},
+    ),
+)
+MUSIC = (
+    _table("singer", "singer_id", "name", "nation"),
+    _table("concert", "concert_id", "stadium_id", "year", keys={"stadium_id": "stadium.stadium_id"}),
+    _table("stadium", "stadium_id", "capacity", "city"),
+)
+TRADE = (
+    _table("cust_addr", "cust_no", "street", "zip"),
+    _table("invoice_line", "invoice_no", "qty", "unit_price"),
+    _with_values(_table("region", "region_id", "label"), "label", "Western Europe", "North Africa"),
+)
+
+
+def _filler(n):
+    """Tables about nothing in the questions, so that the schema does not fit the budget."""
+    return tuple(
+        _table(f"zq{chr(97 + i % 26)}{chr(97 + i // 26)}x", *(f"vk{j}w{i}" for j in range(20))) for i in range(n)
+    )
+
+
+def _crowd(*tables):
+    """A catalog in which the tables are a few among many."""
+    return Catalog((*_filler(60), *tables), "duckdb")
+
+
+def _best(question, *tables, n=1):
+    return [table.name for table in link(question, _crowd(*tables), budget_tokens=3000)][:n]
+
+
+@pytest.mark.parametrize(
+    ("question", "table"),
+    [
+        ("How many students are there?", "student"),
+        ("Which towns do the pupils come from?", "student"),
+        ("Average age of the learners", "student"),
+        ("List all classes that give more than three credits", "course"),
+        ("Names of the vocalists", "singer"),
+        ("Which arena holds the most people?", "stadium"),
+        ("In which years was there a live show?", "concert"),
+        ("postal codes of our clients", "cust_addr"),
+        ("How many units were sold per invoice?", "invoice_line"),
+        ("What is sold in western europe?", "region"),
+    ],
+)
+def test_finds_a_table_by_names_stems_short_forms_synonyms_and_values(question, table):
+    assert _best(question, *SCHOOL, *MUSIC, *TRADE) == [table]
+
+
+def test_descriptions_are_read():
+    tables = (
+        _table("t_0815", "a", "b", description="One row per departure from an airport"),
+        _table("t_0816", "a", "b"),
+    )
+    assert _best("How many flights departed?", *tables) == ["t_0815"]
+
+
+def test_descriptions_of_columns_are_read():
+    cryptic = Table("t_0815", (Column("x1", "INTEGER", description="Number of passengers on board"),))
+    assert _best("passengers per trip", cryptic, _table("t_0816", "x1")) == ["t_0815"]
+
+
+def test_the_table_between_two_tables_comes_along():
+    assert set(_best("Which students take the course Algebra?", *SCHOOL, n=3)) == {"student", "course", "enrolment"}
+
+
+def test_the_table_between_is_found_when_only_names_suggest_the_keys():
+    plain = tuple(Table(t.name, t.columns) for t in SCHOOL)
+    assert set(_best("Which students take the course Algebra?", *plain, n=3)) == {"student", "course", "enrolment"}
+
+
+def test_of_tables_with_one_name_the_one_whose_schema_covers_the_question_is_first():
+    shop = (Table("person", (Column("name"),), schema="shop"), Table("orders", (Column("total"),), schema="shop"))
+    zoo = (Table("person", (Column("name"),), schema="zoo"), Table("animal", (Column("species"),), schema="zoo"))
+    found = link("Which person feeds which animal?", _crowd(*shop, *zoo), budget_tokens=3000)
+    assert {t.full_name for t in found[:2]} == {"zoo.person", "zoo.animal"}
+
+
+@pytest.mark.parametrize(
+    "question", ["names sorted by year in descending order", "Order the results alphabetically by name"]
+)
+def test_how_to_sort_says_nothing_about_tables(question):
+    orders = _table("orders", "order_id", "order_date")
+    assert "orders" not in _best(question, orders, _table("person", "name", "year"), n=1)
+
+
+def test_a_schema_that_fits_is_given_whole_and_best_first():
+    catalog = Catalog((*MUSIC, *SCHOOL), "duckdb")
+    found = link("Who sings?", catalog)
+    assert found[0].name == "singer"
+    assert {t.name for t in found} == {t.name for t in catalog}
+
+
+def test_a_large_schema_is_cut_to_the_budget_and_says_so():
+    catalog = _crowd(*SCHOOL)
+    found = link("grades of students", catalog, budget_tokens=1500)
+    assert sum(count_tokens(ddl(table)) for table in found) <= 1500
+    report = shown(found, catalog)
+    assert str(report) == f"{len(found)} of 63 tables shown"
+    assert report.tokens <= 1500
+
+
+def test_a_wide_table_keeps_what_matters_and_its_keys():
+    wide = Table(
+        "measurements",
+        (*(Column(f"sensor_{i}") for i in range(200)), Column("room_temperature"), Column("station_id")),
+        primary_key=("sensor_199",),
+        foreign_keys=(ForeignKey(("station_id",), "station", ("station_id",)),),
+    )
+    (found, *_) = link("What was the temperature?", _crowd(wide), budget_tokens=3000)
+    names = {column.name for column in found.columns}
+    assert {"room_temperature", "station_id", "sensor_199"} <= names
+    assert len(names) == 50
+    assert found.description.startswith("50 of 202 columns shown")
+    assert "50 of their 202 columns" in str(shown([found], Catalog((wide,))))
+
+
+class TestRepeatedTables:
+    DAYS = tuple(_table(f"events_2021{m:02}{d:02}", "user", "action") for m in range(1, 13) for d in range(1, 29))
+
+    def test_are_shown_once(self):
+        found = link("How many user actions were there?", Catalog(self.DAYS, "bigquery"), budget_tokens=3000)
+        assert [t.name for t in found] == ["events_20211228"]
+        assert found[0].description == "one of 336 tables with these columns, events_20210101 to events_20211228"
+
+    @pytest.mark.parametrize(
+        ("question", "name"),
+        [
+            ("user actions on 2021-03-07", "events_20210307"),
+            ("user actions in March 2021", "events_202103"),
+            ("user actions in 2021", "events_2021"),
+        ],
+    )
+    def test_the_member_is_chosen_by_date(self, question, name):
+        found = link(question, Catalog(self.DAYS, "bigquery"), budget_tokens=3000)
+        assert found[0].name.startswith(name)
+
+    def test_each_year_asked_for_is_shown(self):
+        years = tuple(_table(f"census_{year}", "county", "population") for year in range(2005, 2020))
+        found = link("population growth from 2010 to 2015", _crowd(*years), budget_tokens=3000)
+        assert {t.name for t in found[:2]} == {"census_2010", "census_2015"}
+
+    def test_other_columns_make_another_family(self):
+        mixed = (*self.DAYS[:5], _table("events_19990101", "something_else"))
+        assert len(Index(Catalog(mixed)).tables) == 2
+
+    def test_all_are_shown_when_they_fit(self):
+        assert len(link("events", Catalog(self.DAYS[:5]))) == 5
+
+
+class TestWiden:
+    CATALOG = _crowd(*SCHOOL, *MUSIC)
+
+    @pytest.mark.parametrize(
+        ("name", "table"),
+        [
+            ("stadium", "stadium"),
+            ("STADIUM", "stadium"),
+            ("s.capacity", "stadium"),
+            ("concert.singer", "concert"),
+            ("arena", "stadium"),
+            ("student_birth_date", "student"),
+        ],
+    )
+    def test_adds_what_a_draft_names_even_wrongly(self, name, table):
+        given = [self.CATALOG["course"]]
+        assert table in {t.name for t in widen(given, [name], self.CATALOG)}
+
+    def test_keeps_what_was_shown_in_place_and_adds_little(self):
+        given = [self.CATALOG["course"], self.CATALOG["singer"]]
+        names = [f"nonsense_{i}" for i in range(30)] + [t.name for t in self.CATALOG]
+        wider = widen(given, names, self.CATALOG)
+        assert wider[:2] == given
+        assert len(wider) <= 8
+
+    def test_adds_nothing_for_a_column_that_is_shown(self):
+        given = [self.CATALOG["student"]]
+        assert widen(given, ["student.home_town", "home_town"], self.CATALOG) == given
+
+    def test_shows_a_hidden_column_that_is_named(self):
+        wide = _table("readings", *(f"sensor_{i}" for i in range(90)), "obscure")
+        catalog = _crowd(wide)
+        (found, *_) = link("readings", catalog, budget_tokens=3000)
+        assert "sensor_88" not in {c.name for c in found.columns}
+        (again, *_) = widen([found], ["readings.sensor_88"], catalog)
+        assert {"sensor_88", "sensor_0"} <= {c.name for c in again.columns}
+
+
+class TestFindValues:
+    COUNTRY = _with_values(_table("country", "code", "name"), "name", "France", "United States", "Spain")
+
+    def test_gives_the_stored_spelling(self):
+        (value,) = find_values("people in the united states", Catalog((self.COUNTRY,)))
+        assert str(value) == "'united states' is stored as 'United States' in country.name"
+
+    def test_other_endings_are_other_values(self):
+        pets = _with_values(_table("pet", "kind"), "kind", "cat")
+        assert find_values("how many cats?", Catalog((pets,))) == []
+
+    def test_looks_only_into_the_given_tables(self):
+        other = _with_values(_table("team", "country"), "country", "France")
+        catalog = Catalog((self.COUNTRY, other))
+        assert [v.table for v in find_values("teams of France", catalog, [other])] == ["team"]
+
+
+NAMES = st.text(min_size=1, max_size=20)
+WORDS = st.sampled_from("student order id name date cust_no Größe 日本 order_2021 x".split())  # noqa: SIM905
+COLUMNS = st.builds(
+    Column,
+    name=NAMES | WORDS,
+    type=st.sampled_from(["", "INTEGER"]),
+    description=st.just("") | NAMES,
+    profile=st.none() | st.builds(Profile, values=st.lists(NAMES, max_size=3).map(tuple)),
+)
+KEYS = st.builds(ForeignKey, st.tuples(NAMES), WORDS, st.tuples(NAMES))
+TABLES = st.builds(
+    Table,
+    name=NAMES | WORDS,
+    columns=st.lists(COLUMNS, max_size=6).map(tuple),
+    schema=st.just("") | WORDS,
+    primary_key=st.lists(WORDS, max_size=2).map(tuple),
+    foreign_keys=st.lists(KEYS, max_size=2).map(tuple),
+)
+CATALOGS = st.lists(TABLES, max_size=12).map(lambda tables: Catalog(tuple(tables), "duckdb"))
+
+
+class TestAlways:
+    @settings(max_examples=150, deadline=None)
+    @given(question=st.text(max_size=60) | WORDS, catalog=CATALOGS, budget=st.integers(0, 400))
+    def test_never_raises_and_respects_the_budget(self, question, catalog, budget):
+        found = link(question, catalog, budget_tokens=budget)
+        assert sum(count_tokens(ddl(table)) for table in found) <= budget
+        find_values(question, catalog)
+        wider = widen(found, [question, f"{question}.{question}"], catalog)
+        assert [t.full_name for t in wider[: len(found)]] == [t.full_name for t in found]
+
+    @settings(max_examples=50, deadline=None)
+    @given(question=st.text(max_size=60) | WORDS, catalog=CATALOGS)
+    def test_is_deterministic(self, question, catalog):
+        again = Catalog(catalog.tables, catalog.dialect)
+        assert link(question, catalog, 200) == link(question, again, 200)
+
+    @settings(max_examples=50, deadline=None)
+    @given(data=st.data(), catalog=CATALOGS)
+    def test_a_schema_that_fits_is_complete(self, data, catalog):
+        found = link(data.draw(NAMES), catalog, budget_tokens=100_000)
+        assert sorted(t.full_name for t in found) == sorted(t.full_name for t in catalog)
+
+    @pytest.mark.parametrize("table", [*SCHOOL, *MUSIC, *TRADE], ids=lambda table: table.name)
+    def test_a_table_mentioned_by_its_exact_name_is_first(self, table):
+        assert _best(f"Show everything in {table.name}", *SCHOOL, *MUSIC, *TRADE) == [table.name]
+
+
+def test_an_empty_catalog_gives_nothing():
+    assert link("anything", Catalog()) == []

@@ -1,0 +1,89 @@
+"""link() and widen(): from a ranking to the tables that are shown."""
+
+from __future__ import annotations
+
+from itertools import islice
+from typing import TYPE_CHECKING
+
+from rsql_magic.linking.fitting import fit, with_some
+from rsql_magic.linking.index import Index
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+
+    from rsql_magic.context import Catalog, Table
+
+_MORE = 6
+"""A draft adds at most so many tables: a draft that names everything knows nothing."""
+_PER_NAME = 2
+
+
+def link(question: str, catalog: Catalog, budget_tokens: int = 8000) -> list[Table]:
+    """The tables that matter to a question, best first.
+
+    The whole schema when it fits the budget. Otherwise ten tables or up to twenty, of repeated tables (one per day,
+    say) only those the question calls for, and of tables with more than fifty columns the relevant ones and the keys;
+    their descriptions say what is left out.
+
+    Args:
+        question: The question in plain words.
+        catalog: The tables to choose from.
+        budget_tokens: The most that the text of the tables may cost.
+
+    Example:
+        >>> from rsql_magic.context import Catalog, Column, Table
+        >>> shop = Catalog((Table("orders", (Column("id"),)), Table("customer", (Column("name"),))))
+        >>> [table.name for table in link("Who are our best clients?", shop)]
+        ['customer', 'orders']
+    """
+    index = Index.of(catalog)
+    if index.cost <= budget_tokens:
+        return index.every(question)
+    return fit((index.trimmed(table, question) for table in index.ranked(question)), budget_tokens, index.cost)
+
+
+def widen(tables: Sequence[Table], names: Iterable[str], catalog: Catalog) -> list[Table]:
+    """The tables shown so far and those that the names of a first draft point to, even wrong ones.
+
+    A draft written from too little schema names what it misses: a table that exists elsewhere, a column that another
+    table has, or something like it.
+
+    Args:
+        tables: What was shown to the writer of the draft.
+        names: Tables and columns in the draft, qualified or not, such as ``orders.client_name``.
+        catalog: Where to look.
+
+    Returns:
+        The given tables, wide ones with the columns that were named, then at most six more.
+    """
+    index, asked = Index.of(catalog), list(dict.fromkeys(names))
+    kept = [_with_named(table, asked, catalog) for table in tables]
+    seen = {table.full_name for table in kept}
+    meant = dict.fromkeys(table.full_name for name in asked for table in _meant(name, index, catalog, seen))
+    new = [catalog[name] for name in meant if name not in seen]
+    return [*kept, *(index.trimmed(table, " ".join(asked)) for table in new[:_MORE])]
+
+
+def _with_named(table: Table, names: Iterable[str], catalog: Catalog) -> Table:
+    """A table shown in part, with the hidden columns that the draft named."""
+    whole = catalog.get(table.full_name)
+    if whole is None or len(whole.columns) == len(table.columns):
+        return table
+    named = {column.name for name in names if (column := whole.column(name.rpartition(".")[2]))}
+    shown = {column.name for column in table.columns}
+    return table if named <= shown else with_some(whole, named | shown)
+
+
+def _meant(name: str, index: Index, catalog: Catalog, seen: set[str]) -> Iterator[Table]:
+    """The tables a name may mean: the one so called, those with a column so called, else the ones most like it."""
+    if table := catalog.get(name):
+        yield table
+        return
+    qualifier, _, column = name.rpartition(".")
+    if table := catalog.get(qualifier):
+        yield table
+    holders = index.holders(column)
+    if not holders:
+        yield from islice(index.ranked(name), _PER_NAME)
+    elif seen.isdisjoint(table.full_name for table in holders):
+        yield from holders[:_PER_NAME]

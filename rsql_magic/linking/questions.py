@@ -1,0 +1,145 @@
+"""What a question asks about: words and phrases, each with what may stand for it in a schema."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from rsql_magic.linking.thesaurus import LONGEST_PHRASE, thesaurus
+from rsql_magic.linking.words import STOP_WORDS, stem
+
+if TYPE_CHECKING:
+    from collections.abc import Container, Iterator, Mapping
+
+    from rsql_magic.linking.weights import Weights
+
+_WORD = re.compile(r"[^\W\d_]+|\d+")
+_QUOTES = "\"'‘“«`"
+_LONGEST_VALUE = 6
+_SORTING = re.compile(
+    r"""\b(in\s+|by\s+)?(the\s+|an?\s+)?
+        ((ascending|descending|alphabetic(al)?|lexicographic(al)?|chronological|increasing|decreasing|reversed?)\s+)+
+        order(\s+(of|by))?\b
+    | \b(in\s+|by\s+)(the\s+|an?\s+)?(\w+\s+)?order\s+(of|by)\b
+    | \b(order(ed|ing)?|sort(ed|ing)?|group(ed|ing)?|rank(ed)?)\s+(\w+\s+)?(by|in|alphabetically|from|according)\b
+    | \b(order|sort)(ed)?\s+(the|these|them|it|all)?\s*(results?|lists?|names?)?(?=\s+(by|in|from|alphabetically)\b)
+    | \b(ascending|descending|alphabetical(ly)?|lexicographical(ly)?|respectively|corresponding|sorted)\b""",
+    re.IGNORECASE | re.VERBOSE,
+)
+"""How the answer should be sorted says nothing about tables; "ordered by" is not about orders."""
+
+_YEAR = re.compile(r"(1[89]|2[01])\d\d")
+_MONTHS = frozenset(
+    ["january", "february", "march", "april", "june", "july", "august", "september", "october", "november", "december"]
+)
+_DATE = ("date", "year", "month", "day", "time")
+_INTENTS = {
+    "when": _DATE,
+    "where": ("location", "address", "city", "place", "country"),
+    "who": ("person", "people", "employee", "member"),
+}
+
+
+@dataclass(frozen=True)
+class Concept:
+    """One word or phrase of the question.
+
+    Args:
+        options: Phrases (stems joined by spaces) that may stand for it, and how surely, 0 to 1.
+        weight: How much it counts.
+        value: The stored value that it is, as stems, or empty.
+    """
+
+    options: Mapping[str, float]
+    weight: float = 1.0
+    value: str = ""
+
+
+class Question:
+    """The words of a question, and which of them look like names or quoted values.
+
+    Args:
+        text: The question in plain words.
+    """
+
+    def __init__(self, text: str) -> None:
+        text = _SORTING.sub(" ", text)
+        found = list(_WORD.finditer(text))
+        self._text = text
+        self._starts, self._ends = [m.start() for m in found], [m.end() for m in found]
+        self.words = [match.group().lower() for match in found]
+        self.stems = [stem(word) for word in self.words]
+        self.named = {
+            i
+            for i, m in enumerate(found)
+            if (i and m.group()[0].isupper()) or text[m.start() - 1 : m.start()] in _QUOTES
+        }
+
+    def concepts(self, values: Container[str], weights: Weights) -> list[Concept]:
+        """The phrases and words of the question, most telling first.
+
+        Args:
+            values: Stored values, as stems joined by spaces.
+            weights: What each kind of concept counts.
+        """
+        inside: set[int] = set()
+        concepts = [*self._values(values, weights, inside), *self._phrases(inside), *self._intents(weights)]
+        return [*concepts, *self._words(weights, inside)]
+
+    def _spans(self, longest: int, shortest: int, inside: set[int]) -> Iterator[tuple[int, int, str]]:
+        """Runs of words that touch no run taken before, the longest first."""
+        for n in range(longest, shortest - 1, -1):
+            for i in range(len(self.words) - n + 1):
+                if inside.isdisjoint(range(i, i + n)):
+                    yield i, n, " ".join(self.stems[i : i + n])
+
+    def value_phrases(self, values: Container[str]) -> list[tuple[str, str]]:
+        """Phrases as written, and their stems, that are stored values; the longest first, none inside another."""
+        inside: set[int] = set()
+        phrases = []
+        for i, n, phrase in self._spans(_LONGEST_VALUE, 1, inside):
+            if self._is_value(i, n, phrase, values):
+                inside.update(range(i, i + n))
+                phrases.append((self._text[self._starts[i] : self._ends[i + n - 1]], phrase))
+        return phrases
+
+    def _is_value(self, i: int, n: int, phrase: str, values: Container[str]) -> bool:
+        return phrase in values and not STOP_WORDS.issuperset(self.words[i : i + n])
+
+    def _values(self, values: Container[str], weights: Weights, inside: set[int]) -> Iterator[Concept]:
+        for i, n, phrase in self._spans(_LONGEST_VALUE, 1, inside):
+            if not self._is_value(i, n, phrase, values):
+                continue
+            if n > 1 or i in self.named:
+                inside.update(range(i, i + n))
+                yield Concept({}, weights.full_value, phrase)
+            else:
+                yield Concept({}, weights.word_value, phrase)
+
+    def _phrases(self, inside: set[int]) -> Iterator[Concept]:
+        near = thesaurus().near
+        for i, n, phrase in self._spans(LONGEST_PHRASE, 2, inside):
+            if phrase in near:
+                inside.update(range(i, i + n))
+                yield Concept({phrase: 1.0, **near[phrase]})
+
+    def _intents(self, weights: Weights) -> Iterator[Concept]:
+        asked = [marks for word, marks in _INTENTS.items() if word in self.words]
+        if any(word in _MONTHS or _YEAR.fullmatch(word) for word in self.words):
+            asked.append(_DATE)
+        for marks in dict.fromkeys(asked):
+            yield Concept({stem(mark): 1.0 for mark in marks}, weights.intent)
+
+    def _words(self, weights: Weights, inside: set[int]) -> Iterator[Concept]:
+        near, seen = thesaurus().near, set()
+        for i, (word, root) in enumerate(zip(self.words, self.stems, strict=True)):
+            if word in STOP_WORDS or root in seen:
+                continue
+            seen.add(root)
+            weight = (weights.number if word.isdigit() else 1.0) * (weights.inside if i in inside else 1.0)
+            yield Concept({root: 1.0, **near.get(root, {})}, weight)
+
+
+def _quoted(text: str, start: int) -> bool:
+    return start > 0 and text[start - 1] in _QUOTES
