@@ -10,8 +10,9 @@ import os
 import time
 from contextlib import closing
 from dataclasses import dataclass, field, replace
+from difflib import get_close_matches
 from functools import cache, cached_property, partial
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, Literal, cast
 
 from rsql_magic import charts, connect, drafts, prompts
 from rsql_magic.answers import Answer, blocks_of, check_blocks, parse_python, parse_sql
@@ -33,6 +34,8 @@ if TYPE_CHECKING:
     from rsql_magic.client import Client, Message
     from rsql_magic.context import Catalog, Context, Privacy
     from rsql_magic.results import SQLResult
+
+LEVELS: tuple[Privacy, ...] = ("names", "stats", "sample")
 
 _LANGUAGES = {
     "auto": "Use the language of the user's own code when it can be seen, else Python for frames and R for R objects.",
@@ -103,6 +106,7 @@ class Assistant:
         self._given = client
         self._gateway: LLMClient | None = None
         self._address: connect.Address | None = None
+        self._floor: Privacy | Literal[""] | None = None
 
     # The gateway.
 
@@ -156,7 +160,7 @@ class Assistant:
         self._given = None
         if self._gateway is not None:
             self._gateway.close()
-        self._address, self._gateway = address, self._client_of(address)
+        self._address, self._gateway, self._floor = address, self._client_of(address), None
 
     def _client_of(self, address: connect.Address) -> LLMClient:
         return LLMClient(address.url, address.token, interactive=not self.batch, timeout=self.settings.timeout)
@@ -228,7 +232,9 @@ class Assistant:
         scene, screen = scene or Scene(), screen or Screen()
         if new:
             self.chat.reset()
+        screen.status("reading")
         asked = self.filled(question, scene, privacy)
+        self._learn_floor()
         gathered = self._gather(asked, scene, names, privacy, about_error) if context else None
         messages = self._question(asked, gathered.text if gathered else "", lang)
         replies: list[Reply] = []
@@ -316,9 +322,21 @@ class Assistant:
         return engine.catalog(self.level(privacy)) if engine else None
 
     def level(self, privacy: Privacy | None = None) -> Privacy:
-        """The privacy level in force."""
-        level: Privacy = privacy or self.settings.privacy
-        return level
+        """The privacy level in force: the one asked for, unless the gateway's policy allows less."""
+        asked: Privacy = privacy or self.settings.privacy
+        return min(asked, self._floor or asked, key=LEVELS.index)
+
+    def _learn_floor(self) -> None:
+        """Ask the gateway once how much data its policy lets leave."""
+        if self._floor is not None or (self._replay and self._replay.mode == "replay"):
+            return
+        try:
+            told = self.gateway.get("stats", timeout=5.0).get("privacy_floor", "")
+        except GatewayUnreachable:
+            raise
+        except (GatewayError, AttributeError):  # another kind of endpoint
+            told = ""
+        self._floor = told if told in LEVELS else ""
 
     def _question(self, asked: str, context: str, lang: str) -> list[Message]:
         system = prompts.render("ask", lang=_LANGUAGES[lang or self.settings.lang])
@@ -395,6 +413,7 @@ class Assistant:
         screen = screen or Screen()
         if new:
             self.chat.reset()
+        self._learn_floor()
         writer, said = self._writer(question, connection, scene or Scene(), wish, screen)
         result = writer.run()
         result.footnotes = tuple(part for part in (said, *result.footnotes) if part)
@@ -413,7 +432,8 @@ class Assistant:
     def _writer(
         self, question: str, connection: Any, scene: Scene, wish: Wish | None, screen: Screen
     ) -> tuple[Writer, str]:
-        wish = replace(wish or self.wish(), question=self.filled(question, scene))
+        wish = wish or self.wish()
+        wish = replace(wish, question=self.filled(question, scene, wish.level), level=self.level(wish.level))
         engine, said = self.connections.engine(connection or "", scene.namespace)
         return Writer(wish, engine, self.chat, screen=screen, clock=self.clock), said
 
@@ -433,6 +453,7 @@ class Assistant:
     ) -> Wish:
         """What is wanted of a query: what was given, and the settings for what was left open."""
         settings = self.settings
+        _refuse_odd(max_rows, retries, timeout, plot, dialect)
         return Wish(
             "",
             tables=tuple(tables or ()),
@@ -444,7 +465,7 @@ class Assistant:
             silence=settings.timeout,
             plot=plot,
             explain=explain,
-            dialect=dialect or "",
+            dialect=(dialect or "").lower(),
             level=self.level(level),
             schema_tokens=settings.schema_tokens,
             shown_rows=settings.shown_rows,
@@ -458,13 +479,39 @@ def of_process() -> Assistant:
     return Assistant()
 
 
+def _refuse_odd(
+    max_rows: int | None, retries: int | None, timeout: float | None, plot: str | None, dialect: str | None
+) -> None:
+    """Refuse numbers and names that make no sense, before anything is asked."""
+    if max_rows is not None and max_rows < 1:
+        raise BadInput("--max-rows is at least 1.", hint="--no-run writes the query without running it.")
+    if retries is not None and retries < 0:
+        raise BadInput("--retries is at least 0.", hint="0 allows no correction.")
+    if timeout is not None and not timeout > 0:
+        raise BadInput("--timeout is more than 0 seconds.", hint="Leave it out for the configured one.")
+    if plot not in {None, "auto", *charts.KINDS}:
+        raise BadInput(f"There is no chart of the kind {plot!r}.", hint=f"There are: {', '.join(charts.KINDS)}.")
+    if dialect:
+        from sqlglot.dialects import Dialects
+
+        known = [name.value for name in Dialects if name.value]
+        if dialect.lower() not in known:
+            close = get_close_matches(dialect.lower(), known, 1)
+            hint = f"Did you mean {close[0]}?" if close else f"There are: {', '.join(known)}."
+            raise BadInput(f"There is no SQL dialect {dialect!r}.", hint=hint)
+
+
 STOPPED = "Stopped; what had arrived is kept."
 
 
 def _parse_r(code: str) -> str:
+    """What R says; nothing where R cannot be asked."""
     from rsql_magic.context import r
 
-    return r.parse_r(code) or ""
+    try:
+        return r.parse_r(code) or "" if r.r_available() else ""
+    except r.NoR:
+        return ""
 
 
 def _preview(messages: Sequence[Message]) -> Preview:

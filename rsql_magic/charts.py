@@ -225,7 +225,8 @@ def draw(chart: Chart, frame: pd.DataFrame) -> tuple[alt.Chart, str]:
         rows, said = rows.head(MOST_ROWS), f"The chart shows the first {MOST_ROWS:,} of {len(frame):,} rows."
     elif chart.kind in {"bar", "pie"} and frame[chart.x].nunique() > _MOST_BARS:
         said = f"{chart.x} has {frame[chart.x].nunique():,} values; a LIMIT makes the chart easier to read."
-    drawn = alt.Chart.from_dict({**spec(chart, frame), "data": {"values": _records(rows, chart)}})
+    drawn = alt.Chart.from_dict({**spec(chart, frame), "data": {"name": "result"}})
+    drawn.data = alt.InlineData(values=_records(rows, chart))  # bound later: from_dict validates value by value
     return drawn, said
 
 
@@ -254,7 +255,7 @@ def _plain(value: Any) -> Any:
 
 def bundle(chart: alt.Chart) -> dict[str, Any]:
     """Representations of a chart: Vega-Lite for notebooks, and a PNG where ``vl-convert-python`` is installed."""
-    drawn: Mapping[str, Any] = chart.to_dict()
+    drawn: Mapping[str, Any] = chart.to_dict(validate=False)  # it was, when it was drawn
     shown: dict[str, Any] = {_VEGALITE_5: {**drawn, "$schema": "https://vega.github.io/schema/vega-lite/v5.json"}}
     kind = drawn["mark"]["type"]
     shown["text/plain"] = (

@@ -3,8 +3,8 @@
 1. ``%rsql connect URL`` or ``RSQL_GATEWAY_URL`` (with ``RSQL_GATEWAY_TOKEN``). What was named is never passed over.
 2. On a JupyterHub, the hub's service, with the server's own ``JUPYTERHUB_API_TOKEN``.
 3. The Jupyter Server of this kernel: its extension hands kernels ``RSQL_SERVER_URL`` and ``RSQL_SERVER_TOKEN``.
-4. An embedded gateway: a child process on loopback with a random token. It reads a pipe whose other end only this
-   process holds, so it ends with this process however that ends, ``kill -9`` included.
+4. An embedded gateway: a child process on loopback with a random token. It watches this process and a pipe whose other
+   end only this process holds, so it ends with this process however that ends, ``kill -9`` included.
 """
 
 from __future__ import annotations
@@ -163,7 +163,7 @@ class Embedded:
         token = secrets.token_urlsafe(32)
         with tempfile.TemporaryFile() as words:
             process = subprocess.Popen(  # noqa: S603 - our own module, run by this very Python
-                [sys.executable, *self.command],
+                [sys.executable, *self.command, f"--parent-pid={os.getpid()}"],
                 stdin=subprocess.PIPE,  # its end of life: the child stops when this pipe closes
                 stdout=subprocess.PIPE,
                 stderr=words,

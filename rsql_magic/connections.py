@@ -13,7 +13,7 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rsql_magic.errors import ConnectionProblem, UnknownName
+from rsql_magic.errors import BadInput, ConnectionProblem, UnknownName
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -118,7 +118,7 @@ class Connections:
         frames = frames_in(namespace)
         if not frames:
             raise ConnectionProblem(
-                "There is neither a connection nor a data frame here.", hint="Name a connection: %%sql_ai CONNECTION."
+                "There is neither a database nor a frame here.", hint="Name a connection: %%sql_ai CONNECTION."
             )
         self._forget(FRAMES)
         return self._engine(FRAMES, frames)
@@ -130,7 +130,12 @@ class Connections:
         if known and (known[0] is target or (isinstance(target, str) and known[0] == target)):
             return known[1]
         self._forget(name)
-        engine = open_engine(target)
+        try:
+            engine = open_engine(target)
+        except ConnectionProblem:
+            raise
+        except BadInput as error:  # it knows the object, not its name
+            raise BadInput(f"{name} is no connection.", hint=error.hint) from None
         self._open[name] = (target, engine)
         return engine
 

@@ -38,6 +38,7 @@ _CODE = re.compile(
 _TAG = re.compile(r"<(?=[A-Za-z/!?])")
 _IMAGE = re.compile(r"!(?=\[[^\]]*\]\s*[(\[])")
 _LONGEST_CELL = 200
+_UNLIMITED = 2**31 - 1  # how the gateway writes that there is no limit
 
 
 @dataclass(frozen=True)
@@ -317,8 +318,9 @@ def usage_line(usage: Usage, *, notes: Iterable[str] = ()) -> str:
 
 
 def _left(limits: Mapping[str, str]) -> str:
-    left, limit = limits.get("remaining-requests"), limits.get("limit-requests")
-    return f"{left} of {limit} requests left" if left and limit else ""
+    left, limit = limits.get("remaining-requests", ""), limits.get("limit-requests", "")
+    limited = left.isdecimal() and limit.isdecimal() and int(limit) < _UNLIMITED
+    return f"{int(left):,} of {int(limit):,} requests left" if limited else ""
 
 
 def table_html(frame: pd.DataFrame, *, rows: int, columns: int) -> str:

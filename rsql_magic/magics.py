@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import sys
+from base64 import b64encode
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from IPython.core.magic import Magics, line_magic, magics_class, needs_local_scope, no_var_expand
@@ -151,6 +152,8 @@ class RsqlMagics(Magics):
         if options.help:
             _print(help_of(self.sql_ai))
             return None
+        if cell is not None and read.text:
+            raise BadInput(f"{read.text!r} is left over on the first line.", hint="The question stands below it.")
         question = _joined(read.text, cell, "%%sql_ai")
         wish = self._wish(options)
         if options.show_context:
@@ -291,7 +294,16 @@ class RsqlMagics(Magics):
     def _run_r(self, code: str) -> None:
         from rsql_magic.context import r
 
-        r.run_r(code)
+        done = r.run_r(code)
+        screen = self._screen("")
+        if done.output or done.warnings:
+            screen.say(
+                "\n".join([done.output.rstrip("\n"), *(f"Warning: {text}" for text in done.warnings)]).strip("\n")
+            )
+        for plot in done.plots:
+            screen.also({"image/png": b64encode(plot).decode("ascii"), "text/plain": "<a plot>"})
+        if done.error:
+            raise CodeFailed(f"R stopped: {done.error.strip()}", hint="%ask explains it.")
 
     def _run_sql(self, code: str) -> None:
         from IPython.display import display
@@ -342,10 +354,25 @@ ERROR_QUESTIONS = {
 }
 
 
-def last_error() -> BaseException | None:
-    """The last uncaught exception of this process, other than our own refusals."""
+def last_error() -> BaseException | str | None:
+    """The last uncaught error of this process, other than a stop: Python's, or R's where that is what it came from."""
     error = getattr(sys, "last_exc", None) or getattr(sys, "last_value", None)
-    return error if isinstance(error, BaseException) and not isinstance(error, Stopped) else None
+    if isinstance(error, Stopped):
+        error = None
+    from_r = error is None or isinstance(error, CodeFailed) or type(error).__module__.startswith("rpy2")
+    return (_last_r_error() if from_r else "") or error
+
+
+def _last_r_error() -> str:
+    """R's last error, where an R session runs; R is not started to ask."""
+    if "rpy2.rinterface_lib.embedded" not in sys.modules:
+        return ""
+    from rsql_magic.context import r
+
+    try:
+        return r.last_error() if r.r_running() else ""
+    except r.NoR:
+        return ""
 
 
 def _joined(text: str, cell: str | None, magic: str) -> str:

@@ -249,10 +249,8 @@ def r_session() -> Finding:
         )
     from rsql_magic.context import r
 
-    problem = r.problem()
-    return Finding(
-        "R", problem is None, problem or "rpy2 and R work together", "" if problem is None else "docs/r.md, installing."
-    )
+    found, _, fix = (r.r_problem() or "rpy2 and R work together").partition(". ")
+    return Finding("R", not fix, found, fix)
 
 
 def examined(findings: Sequence[Finding]) -> Shown:

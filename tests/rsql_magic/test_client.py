@@ -1,0 +1,204 @@
+"""LLMClient: what comes back as events, and what goes wrong as errors."""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import json
+
+import httpx
+import pytest
+
+from rsql_magic.client import HINTS, Done, LLMClient, Text, Waiting, error_of, parse_sse
+from rsql_magic.errors import (
+    AnswerCut,
+    GatewayError,
+    GatewayUnreachable,
+    LimitReached,
+    NotAllowed,
+    UnknownModel,
+)
+
+HELLO = [{"role": "user", "content": "hello"}]
+
+
+def chunk(text="", **more):
+    return "data: " + json.dumps({"choices": [{"delta": {"content": text}, **more}]})
+
+
+def answering(handler, **options):
+    return LLMClient("http://gateway/rsql/", "secret", transport=httpx.MockTransport(handler), **options)
+
+
+def test_words_come_as_events_and_the_end_tells_what_it_took(client, gateway):
+    gateway.replies = ["two words"]
+    events = list(client.stream(HELLO, model="llama", task="sql_ai", temperature=0))
+    assert [event.text for event in events[:-1]] == ["two ", "words "]
+    assert events[-1] == Done(
+        {"prompt_tokens": 100, "completion_tokens": 20},
+        {"request_id": "req-1", "queue_seconds": 0, "cached": False},
+        "stop",
+        "llama",
+        {"limit-requests": "200", "remaining-requests": "188"},
+    )
+    sent = gateway.requests[0]
+    assert (sent["model"], sent["stream"], sent["temperature"]) == ("llama", True, 0)
+    assert sent["headers"]["x-rsql-task"] == "sql_ai"
+
+
+def test_the_place_in_the_queue_is_an_event():
+    lines = [": queued position=4 eta=6.2", "", ": keep-alive", chunk("hi"), "data: [DONE]"]
+    assert list(parse_sse(lines))[:2] == [Waiting(4, 6.2), Text("hi")]
+
+
+def test_odd_lines_do_not_disturb():
+    lines = [
+        "event: message",
+        "data:" + chunk("a")[5:],
+        "retry: 10",
+        'data: {"choices": []}',
+        'data: {"choices": null}',
+    ]
+    assert [event for event in parse_sse([*lines, "data: [DONE]"]) if isinstance(event, Text)] == [Text("a")]
+
+
+@pytest.mark.parametrize(
+    ("last", "words"),
+    [
+        ([], "before it was complete"),
+        (['data: {"error": {"message": "The provider hung up.", "code": "upstream_failed"}}'], "The provider hung up."),
+        (["data: {half"], "before it was complete"),
+    ],
+)
+def test_a_cut_answer_is_an_error_that_holds_what_came(last, words):
+    with pytest.raises(AnswerCut, match=words) as caught:
+        list(parse_sse([chunk("half an "), chunk("answer"), *last], request_id="req-9"))
+    assert caught.value.partial == "half an answer"
+    assert caught.value.request_id == "req-9"
+
+
+def test_a_connection_that_breaks_in_the_middle_is_a_cut_answer():
+    class Breaking(httpx.SyncByteStream):
+        def __iter__(self):
+            yield f"{chunk('half')}\n\n".encode()
+            raise httpx.ReadError("reset")
+
+    client = answering(lambda _: httpx.Response(200, headers={"content-type": "text/event-stream"}, stream=Breaking()))
+    with pytest.raises(AnswerCut) as caught:
+        list(client.stream(HELLO))
+    assert caught.value.partial == "half"
+
+
+def test_an_endpoint_that_does_not_stream_is_fine():
+    body = {
+        "choices": [{"message": {"content": "whole"}, "finish_reason": "stop"}],
+        "model": "m",
+        "usage": {"prompt_tokens": 3},
+    }
+    events = list(answering(lambda _: httpx.Response(200, json=body)).stream(HELLO))
+    assert events == [Text("whole"), Done({"prompt_tokens": 3}, {"request_id": ""}, "stop", "m", {})]
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "kind", "words"),
+    [
+        (
+            401,
+            {"error": {"message": "Nobody knows this token.", "code": "invalid_token"}},
+            NotAllowed,
+            "RSQL_GATEWAY_TOKEN",
+        ),
+        (403, {"message": "Forbidden", "reason": None}, NotAllowed, "does not permit this"),
+        (404, {"error": {"message": "No key serves x.", "code": "model_not_found"}}, UnknownModel, "%rsql models"),
+        (404, "<html>not found</html>", GatewayError, "ends in /rsql/"),
+        (
+            413,
+            {"error": {"message": "The body is too large.", "code": "request_too_large"}},
+            GatewayError,
+            "fewer objects",
+        ),
+        (429, {"error": {"message": "Slow down."}}, LimitReached, "Slow down. Try again in 8 s."),
+        (500, "Internal Server Error", GatewayError, "HTTP 500"),
+        (
+            502,
+            {"error": {"message": "The provider failed.", "code": "upstream_failed"}},
+            GatewayError,
+            "another --model",
+        ),
+        (
+            503,
+            {"error": {"message": "No key is free.", "code": "no_capacity", "retry_after": 90}},
+            GatewayError,
+            "90 s",
+        ),
+        (400, {"detail": "messages: field required"}, GatewayError, "field required."),
+    ],
+)
+def test_a_refusal_becomes_an_error_with_the_next_step(status, body, kind, words):
+    content = body if isinstance(body, str) else json.dumps(body)
+    headers = {"retry-after": "8", "x-request-id": "req-7"} if status == 429 else {"x-request-id": "req-7"}
+    client = answering(lambda _: httpx.Response(status, text=content, headers=headers))
+    with pytest.raises(kind) as caught:
+        list(client.stream(HELLO))
+    assert type(caught.value) is kind
+    assert words in str(caught.value)
+    assert caught.value.status == status
+    assert caught.value.request_id == "req-7"
+    assert "secret" not in str(caught.value)
+
+
+def test_every_code_of_the_gateway_has_a_next_step():
+    server = importlib.import_module("jupyter_server_ext.errors")
+    codes = {
+        cls.code for _, cls in inspect.getmembers(server, inspect.isclass) if issubclass(cls, server.RsqlGatewayError)
+    }
+    assert codes <= set(HINTS)
+
+
+def refuse(request):
+    raise httpx.ConnectError("refused", request=request)
+
+
+def stay_silent(request):
+    raise httpx.ReadTimeout("silent", request=request)
+
+
+@pytest.mark.parametrize(("handler", "words"), [(refuse, "No gateway answers"), (stay_silent, "said nothing for 5 s")])
+def test_no_answer_at_all(handler, words):
+    with pytest.raises(GatewayUnreachable, match=words):
+        list(answering(handler, timeout=5).stream(HELLO))
+
+
+def test_leaving_early_closes_the_response():
+    class Watched(httpx.SyncByteStream):
+        closed = False
+
+        def __iter__(self):
+            yield f"{chunk('a')}\n\n{chunk('b')}\n\n".encode()
+
+        def close(self):
+            Watched.closed = True
+
+    client = answering(lambda _: httpx.Response(200, headers={"content-type": "text/event-stream"}, stream=Watched()))
+    events = client.stream(HELLO)
+    next(events)
+    events.close()
+    assert Watched.closed
+
+
+def test_something_that_is_no_gateway():
+    with pytest.raises(GatewayError, match="not as a gateway"):
+        list(answering(lambda _: httpx.Response(200, html="<p>hello</p>")).stream(HELLO))
+    with pytest.raises(GatewayError, match="not as a gateway"):
+        answering(lambda _: httpx.Response(200, html="<p>hello</p>")).models()
+
+
+def test_a_time_that_is_far_away_is_said_in_hours():
+    error = error_of(429, '{"error": {"message": "Used up"}}', {"retry-after": "7200"}, "")
+    assert str(error) == "Used up. Try again in 2 h."
+
+
+def test_batch_work_says_so(gateway):
+    gateway.replies = ["x"]
+    list(answering(gateway, interactive=False).stream(HELLO))
+    assert gateway.requests[0]["headers"]["x-rsql-task"] == "batch"

@@ -1,0 +1,266 @@
+"""%sql_ai and %%sql_ai, typed: from the question to the frame."""
+
+from __future__ import annotations
+
+import sqlite3
+
+import duckdb
+import pandas as pd
+import pytest
+
+from rsql_magic.errors import BadInput, ConnectionProblem, QueryFailed, QueryRejected, UnknownName
+
+
+@pytest.fixture
+def sales(ip):
+    ip.user_ns["sales"] = pd.DataFrame({"region": ["N", "S", "N"] * 5, "amount": range(15)})
+    return ip
+
+
+@pytest.fixture
+def con(ip, tmp_path):
+    connection = duckdb.connect(tmp_path / "shop.duckdb")
+    connection.execute("CREATE TABLE orders AS SELECT i AS id, i % 3 AS shop, i * 1.5 AS total FROM range(3000) t(i)")
+    ip.user_ns["con"] = connection
+    yield connection
+    connection.close()
+
+
+def sql(text, says="", chart=""):
+    return f"```sql\n{text}\n```\n{says}" + (f"\n```json\n{chart}\n```" if chart else "")
+
+
+def test_a_question_over_the_live_frames(sales, gateway, capsys):
+    gateway.replies = [sql("SELECT region, sum(amount) AS total FROM sales GROUP BY region ORDER BY region", "Sums.")]
+
+    result = sales.run("%%sql_ai -o out\nWhat did each region sell?")
+
+    assert sales.user_ns["out"] is result.df
+    assert result.df.to_dict("list") == {"region": ["N", "S"], "total": [70, 35]}
+    assert result.sql.startswith("SELECT region")
+    assert [attempt.problems for attempt in result.attempts] == [()]
+    assert "CREATE TABLE sales" in gateway.sent
+    assert 'dialect="duckdb"' in gateway.sent
+    assert gateway.sent.endswith("Question: What did each region sell?")
+    assert gateway.requests[0]["headers"]["x-rsql-task"] == "sql_ai"
+    out = capsys.readouterr().out
+    assert "2 rows" in out
+    assert "Sums." in out
+
+
+def test_as_jupysql_writes_it(sales, gateway):
+    gateway.replies = [sql("SELECT count(*) AS n FROM sales")] * 3
+    sales.run("%sql_ai a << how many?")
+    sales.run("%%sql_ai b <<\nhow many?")
+    sales.run("%%sql_ai frames c <<\nhow many?")
+    assert [int(sales.user_ns[name].n[0]) for name in "abc"] == [15, 15, 15]
+
+
+def test_a_connection_by_its_name_is_remembered_and_said(ip, con, gateway):
+    gateway.replies = [sql("SELECT count(*) AS n FROM orders")] * 3
+    first = ip.run("%%sql_ai con\nHow many orders?")
+    second = ip.run("%%sql_ai\nHow many orders?")
+    third = ip.run("%sql_ai con how many orders?")
+    assert [int(result.df.n[0]) for result in (first, second, third)] == [3000] * 3
+    assert "on con, as before" in second.shown().footer
+    assert "as before" not in first.shown().footer
+
+
+def test_the_users_connection_stays_open(ip, con, gateway):
+    gateway.replies = [sql("SELECT count(*) AS n FROM orders")]
+    ip.run("%%sql_ai con\nHow many orders?")
+    assert con.execute("SELECT 1").fetchone() == (1,)
+
+
+def test_sqlite_and_urls(ip, gateway, tmp_path):
+    path = tmp_path / "a.db"
+    made = sqlite3.connect(path)
+    made.execute("CREATE TABLE t (x INTEGER)")
+    made.execute("INSERT INTO t VALUES (1), (2)")
+    made.commit()
+    ip.user_ns |= {"lite": made, "url": f"sqlite:///{path}"}
+    gateway.replies = [sql("SELECT sum(x) AS s FROM t")] * 4
+    for name in ("lite", "url", f"sqlite:///{path}", str(path)):
+        assert ip.run(f"%%sql_ai {name}\nsum of x").df.s[0] == 3
+    assert 'dialect="sqlite"' in gateway.sent
+    made.close()
+
+
+def test_a_wrong_name_goes_back_with_the_facts(ip, con, gateway):
+    gateway.replies = [sql("SELECT avg(totals) AS a FROM orders"), sql("SELECT avg(total) AS a FROM orders")]
+    result = ip.run("%%sql_ai con\nmean total")
+    assert [len(attempt.problems) for attempt in result.attempts] == [1, 0]
+    assert "totals" in gateway.sent
+    assert "This query does not work" in gateway.sent
+    assert gateway.sent.endswith("The question is still: mean total")
+    assert "<details><summary>draft 1" in result.shown().markdown
+    assert result.usage.requests == 2
+
+
+def test_what_never_gets_right_is_an_error_with_the_last_draft(ip, con, gateway):
+    gateway.replies = [sql("SELECT nope FROM orders")] * 3
+    with pytest.raises(QueryFailed, match=r"No query passed its checks in 3 attempts") as caught:
+        ip.run("%%sql_ai con --retries 2\nwhat?")
+    assert caught.value.sql == "SELECT nope FROM orders"
+
+
+@pytest.mark.parametrize(
+    "statement", ["DROP TABLE orders", "DELETE FROM orders", "SELECT 1; DROP TABLE orders", "COPY orders TO 'x.csv'"]
+)
+def test_a_write_is_refused_in_one_line(ip, con, gateway, capsys, statement):
+    gateway.replies = [sql(statement)]
+    done = ip.run_cell("%%sql_ai con\nclean up")
+    assert isinstance(done.error_in_exec, QueryRejected)
+    assert len(capsys.readouterr().out.strip().splitlines()) == 1
+    assert len(gateway.requests) == 1
+    assert con.execute("SELECT count(*) FROM orders").fetchone() == (3000,)
+
+
+def test_a_reply_without_sql_carries_the_models_words(ip, con, gateway):
+    gateway.replies = ["There is no column for weather here."]
+    with pytest.raises(QueryFailed, match="There is no column for weather here"):
+        ip.run("%%sql_ai con\nhow was the weather?")
+
+
+def test_three_blocks_and_a_cut_block(ip, con, gateway):
+    gateway.replies = [sql("SELECT 1 AS a FROM orders LIMIT 1") + sql("SELECT 2 AS a") + sql("SELECT 3 AS a")]
+    result = ip.run("%%sql_ai con\nwhat?")
+    assert result.df.a[0] == 1
+    assert "3 queries; the first one is used" in result.notes[0]
+    gateway.replies = ["```sql\nSELECT count(*) AS n FROM or", sql("SELECT count(*) AS n FROM orders")]
+    result = ip.run("%%sql_ai con\nwhat?")
+    assert "not complete" in result.attempts[0].problems[0]
+
+
+def test_rows_are_counted_truthfully(ip, con, gateway, capsys):
+    gateway.replies = [sql("SELECT * FROM orders")]
+    result = ip.run("%%sql_ai con --max-rows 1000\nall")
+    assert len(result.df) == 1000
+    assert result.count == "first 1,000 of 3,000 rows"
+    assert "first 1,000 of 3,000 rows, 10 shown" in capsys.readouterr().out
+
+
+def test_no_run_keeps_the_sql(ip, con, gateway):
+    gateway.replies = [sql("SELECT count(*) AS n FROM orders")]
+    result = ip.run("%%sql_ai con --no-run -o query\nhow many?")
+    assert (result.df, ip.user_ns["query"]) == (None, "SELECT count(*) AS n FROM orders")
+
+
+def test_only_these_tables(ip, con, gateway):
+    con.execute("CREATE TABLE shops (id INTEGER)")
+    gateway.replies = [sql("SELECT count(*) AS n FROM shops")]
+    ip.run("%%sql_ai con --tables shops\nhow many?")
+    assert "CREATE TABLE orders" not in gateway.sent
+    assert "1 of 2 tables are shown" in gateway.sent
+    with pytest.raises(UnknownName, match="Did you mean shops"):
+        ip.run("%%sql_ai con --tables shosp\nhow many?")
+
+
+def test_a_chart_when_asked_for(ip, con, gateway):
+    gateway.replies = [sql("SELECT shop, count(*) AS n FROM orders GROUP BY shop ORDER BY shop")] * 2
+    assert ip.run("%%sql_ai con --plot bar\nper shop").chart.to_dict()["mark"]["type"] == "bar"
+    assert ip.run("%%sql_ai con\nper shop").chart is None
+
+
+def test_a_chart_when_the_model_describes_one(ip, con, gateway):
+    query = "SELECT shop, count(*) AS n FROM orders GROUP BY shop"
+    gateway.replies = [sql(query, chart='{"chart": "pie", "x": "shop", "y": "n", "color": null}')]
+    assert ip.run("%%sql_ai con\nper shop, as a pie").chart.to_dict()["mark"]["type"] == "arc"
+
+
+def test_follow_ups_share_the_conversation(ip, con, gateway):
+    gateway.replies = [
+        sql("SELECT count(*) AS n FROM orders"),
+        sql("SELECT count(*) AS n FROM orders WHERE shop = 1"),
+        "It counts.",
+    ]
+    ip.run("%%sql_ai con\nHow many orders?")
+    ip.run("%%sql_ai\nonly for shop 1")
+    roles = [message["role"] for message in gateway.requests[1]["messages"]]
+    assert roles == ["system", "user", "assistant", "user"]
+    assert gateway.requests[1]["messages"][1]["content"] == "How many orders?"
+    assert "CREATE TABLE orders" in gateway.sent
+    ip.run("%ask what does the last query do?")
+    assert "WHERE shop = 1" in gateway.requests[2]["messages"][-2]["content"]
+
+
+def test_show_context_sends_nothing(ip, con, gateway, capsys):
+    ip.run("%%sql_ai con --show-context\nhow many?")
+    assert "CREATE TABLE orders" in capsys.readouterr().out
+    assert gateway.requests == []
+
+
+def test_explain_shows_the_plan_and_says_it_in_words(ip, con, gateway):
+    gateway.replies = [sql("SELECT count(*) AS n FROM orders"), "It counts the rows of orders."]
+    result = ip.run("%%sql_ai con --explain\nhow many?")
+    assert result.plan
+    assert result.says == "It counts the rows of orders."
+
+
+def test_another_dialect_is_written_and_the_native_one_run(ip, con, gateway):
+    gateway.replies = [sql("SELECT TOP 2 id FROM orders ORDER BY id")]
+    result = ip.run("%%sql_ai con --dialect tsql\nfirst two")
+    assert result.df.id.tolist() == [0, 1]
+    assert result.sql.startswith("SELECT TOP 2")
+
+
+@pytest.mark.parametrize(
+    ("cell", "error", "words"),
+    [
+        ("%%sql_ai\n ", BadInput, "There is no question."),
+        ("%%sql_ai\nhow many?", ConnectionProblem, "neither a database nor a frame"),
+        ("%%sql_ai cno\nhow many?", UnknownName, "There is no connection 'cno'. Did you mean con?"),
+        ("%%sql_ai con extra\nhow many?", BadInput, "'extra'"),
+        ("%%sql_ai con --plot pizza\nhow many?", BadInput, "'pizza'"),
+        ("%%sql_ai con --max-rows many\nhow many?", BadInput, "invalid int value"),
+        ("%%sql_ai con --max-rows 0\nhow many?", BadInput, "at least 1"),
+        ("%%sql_ai nothing.db\nhow many?", ConnectionProblem, "nothing.db"),
+        ("%%sql_ai number\nhow many?", BadInput, "number"),
+        ("%%sql_ai con --dialect klingon\nhow many?", BadInput, "klingon"),
+    ],
+)
+def test_bad_input_is_one_clear_line(ip, gateway, capsys, request, cell, error, words):  # noqa: PLR0917
+    ip.user_ns["number"] = 3
+    if "con" in words or " con" in cell:
+        request.getfixturevalue("con")
+    done = ip.run_cell(cell)
+    assert isinstance(done.error_in_exec, error)
+    assert words in str(done.error_in_exec)
+    assert gateway.requests == []
+    assert len(capsys.readouterr().out.strip().splitlines()) <= 2
+
+
+def test_a_file_that_is_no_database(ip, gateway, tmp_path):
+    (tmp_path / "x.duckdb").write_text("not a database at all")
+    with pytest.raises(ConnectionProblem):
+        ip.run(f"%%sql_ai {tmp_path}/x.duckdb\nhow many?")
+
+
+def test_a_frame_of_no_rows(ip, gateway):
+    ip.user_ns["empty"] = pd.DataFrame({"a": pd.Series([], dtype="int64")})
+    gateway.replies = [sql("SELECT * FROM empty")]
+    result = ip.run("%%sql_ai --plot\nall")
+    assert result.count == "0 rows"
+    assert "no rows to draw" in result.notes[0]
+
+
+def test_local_variables_are_seen(ip, gateway):
+    gateway.replies = [sql("SELECT count(*) AS n FROM inner_frame")]
+    ip.run(
+        "import pandas as pd\n"
+        "def f():\n"
+        "    inner_frame = pd.DataFrame({'a': [1, 2]})\n"
+        "    return get_ipython().run_line_magic('sql_ai', 'how many rows?')\n"
+        "result = f()"
+    )
+    assert ip.user_ns["result"].df.n[0] == 2
+
+
+def test_html_in_data_stays_text(ip, gateway):
+    ip.user_ns["evil"] = pd.DataFrame({"<b>x</b>": ["<script>alert(1)</script>", "$a$ | `b`\n\nc"]})
+    gateway.replies = [sql("SELECT * FROM evil", "Look: <img src=x onerror=alert(1)> ![i](http://x/y.png)")]
+    shown = ip.run("%%sql_ai\nall").shown().markdown
+    assert "<script>" not in shown
+    assert "<img" not in shown
+    assert "![" not in shown
+    assert "\n\nc" not in shown
