@@ -1,0 +1,23 @@
+"""What is known of each SQL dialect: how it is read, its functions, its system tables, its rules for names."""
+
+from __future__ import annotations
+
+from rsql_magic.dialects.functions import Functions, functions
+from rsql_magic.dialects.reading import MAX_TREE_DEPTH, Lexed, Unreadable, canonical, lex, parse, written
+from rsql_magic.dialects.system import is_file, system_table
+from rsql_magic.dialects.words import names
+
+__all__ = [
+    "MAX_TREE_DEPTH",
+    "Functions",
+    "Lexed",
+    "Unreadable",
+    "canonical",
+    "functions",
+    "is_file",
+    "lex",
+    "names",
+    "parse",
+    "system_table",
+    "written",
+]

@@ -1,0 +1,299 @@
+"""Text to tokens to tree, once: the reading of a statement that the guard and the validator share.
+
+`lex` gives the statement's own text without comments and trailing semicolons. Everything later works on that text:
+it is parsed, checked and run, so what was checked is what runs. Comments are where lexers of different engines
+disagree (they nest in PostgreSQL, DuckDB and SQL Server but not in MySQL, SQLite and BigQuery; MySQL runs the inside
+of ``/*! */``), so none reaches an engine.
+
+`parse` gives the tree. Trees are cached and shared: nobody may change one.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from sqlglot import Token, exp
+    from sqlglot.errors import SqlglotError
+
+MAX_CHARACTERS = 200_000
+"""Longest statement read; one of 10,000 listed ids has about 80,000."""
+MAX_TOKENS = 50_000
+MAX_DEPTH = 100
+"""Deepest nesting of brackets. People reach 10; engines and parsers recurse and end at about 1,000."""
+MAX_TREE_DEPTH = 500
+"""Deepest tree: 500 terms in one sum or chain of AND."""
+
+_ALIASES = {
+    "postgresql": "postgres",
+    "cockroachdb": "postgres",
+    "mariadb": "mysql",
+    "mssql": "tsql",
+    "sqlserver": "tsql",
+    "awsathena": "athena",
+    "sqlite3": "sqlite",
+}
+_COMMENT_STARTS = ("--", "/*", "#", "//", "{#")
+_BACKSLASH_IN_QUOTES = frozenset({"mysql", "doris", "singlestore", "starrocks"})
+_CONTROL = re.compile(r"[^\t\n\r -~]")
+_QUOTED = re.compile("['\"`\\[$]")
+
+
+class Unreadable(ValueError):
+    """A statement that cannot be read in its dialect.
+
+    Args:
+        reason: Why, in one sentence.
+        piece: The place, as written.
+    """
+
+    def __init__(self, reason: str, piece: str = "") -> None:
+        super().__init__(reason)
+        self.reason = reason
+        self.piece = piece
+
+
+@dataclass(frozen=True, slots=True)
+class Lexed:
+    """A statement's text without comments, and its tokens.
+
+    Args:
+        text: The text: the user's own spelling, comments and trailing semicolons left out.
+        tokens: sqlglot's tokens; ``start`` and ``end`` point into ``text``.
+        comments: The comments that were left out, as written.
+    """
+
+    text: str
+    tokens: tuple[Token, ...]
+    comments: tuple[str, ...] = ()
+
+    def word(self, index: int) -> str:
+        """The token at ``index`` as a bare word in capitals, or "" for anything else, also past the end."""
+        if not 0 <= index < len(self.tokens):
+            return ""
+        token = self.tokens[index]
+        raw = self.text[token.start : token.end + 1]
+        return raw.upper() if raw[:1].isalpha() or raw[:1] == "_" else ""
+
+    def raw(self, token: Token) -> str:
+        """A token as written."""
+        return self.text[token.start : token.end + 1]
+
+
+def canonical(dialect: str) -> str:
+    """Sqlglot's name of a dialect, also from SQLAlchemy's or a person's.
+
+    Raises:
+        Unreadable: No such dialect.
+
+    Example:
+        >>> canonical("PostgreSQL"), canonical("mssql"), canonical("duckdb")
+        ('postgres', 'tsql', 'duckdb')
+    """
+    from sqlglot.dialects.dialect import Dialect
+
+    name = _ALIASES.get(dialect.strip().lower(), dialect.strip().lower())
+    if not name or Dialect.get(name) is None:
+        raise Unreadable(f"{dialect!r} is not a SQL dialect known here.")
+    return name
+
+
+@lru_cache(maxsize=256)
+def lex(sql: str, dialect: str) -> Lexed:
+    """Read a statement's tokens and leave out its comments and the semicolons around it.
+
+    Args:
+        sql: One statement. More than one is read too: the caller says what is wrong with that.
+        dialect: sqlglot's name of the dialect.
+
+    Raises:
+        Unreadable: Too long, too deep, an open quote or comment, or a character that can hide something.
+
+    Example:
+        >>> lex("SELECT a -- all of it", "duckdb").text
+        'SELECT a'
+    """
+    text = _bounded(sql)
+    tokens = _tokens(text, dialect)
+    cleaned, comments = _without_comments(text, tokens, dialect)
+    if cleaned != text:
+        tokens = _tokens(cleaned, dialect)
+    _refuse_hidden(cleaned, tokens)
+    _refuse_depth(tokens)
+    return Lexed(cleaned, tuple(tokens), tuple(comments))
+
+
+@lru_cache(maxsize=256)
+def parse(text: str, dialect: str) -> exp.Expr:
+    """Parse one statement that `lex` has cleaned. The tree is shared: do not change it.
+
+    Raises:
+        Unreadable: It does not parse, or is not exactly one statement.
+    """
+    from sqlglot.dialects.dialect import Dialect
+    from sqlglot.errors import SqlglotError
+
+    try:
+        trees = Dialect.get_or_raise(dialect).parse(text)
+    except SqlglotError as error:
+        raise _unreadable(error) from None
+    except RecursionError:
+        raise Unreadable("This statement is nested too deeply to be read.") from None
+    if len(trees) != 1 or trees[0] is None:
+        raise Unreadable("This is not exactly one statement.")
+    return trees[0]
+
+
+def written(node: exp.Expr, text: str, limit: int = 80) -> str:
+    """A node as it stands in the text, or the text's beginning for a node that has no place of its own."""
+    places = [part.meta for part in node.walk() if "start" in part.meta]
+    if not places:
+        return text[:limit]
+    return text[min(place["start"] for place in places) : max(place["end"] for place in places) + 1][:limit]
+
+
+def _bounded(sql: str) -> str:
+    """The text between white space, when its size and characters are fit to be read."""
+    if len(sql) > MAX_CHARACTERS:
+        raise Unreadable(f"This statement is longer than {MAX_CHARACTERS:,} characters.")
+    if "\0" in sql:
+        raise Unreadable("This statement holds a NUL character, where some engines stop reading.")
+    if not sql.isascii() and any("\ud800" <= c <= "\udfff" for c in sql):
+        raise Unreadable("This statement holds half of a character (an unpaired surrogate).")
+    text = sql.strip().removeprefix("\ufeff").strip()
+    if not text:
+        raise Unreadable("There is no SQL here.")
+    return text
+
+
+def _tokens(text: str, dialect: str) -> list[Token]:
+    from sqlglot.dialects.dialect import Dialect
+    from sqlglot.errors import SqlglotError
+
+    try:
+        tokens = Dialect.get_or_raise(dialect).tokenize(text)
+        if len(tokens) > 1 and _swallowed(text, tokens[1]):
+            start, end = tokens[0].start, tokens[0].end + 1
+            masked = text[:start] + "x" * (end - start) + text[end:]
+            tokens = Dialect.get_or_raise(dialect).tokenize(masked)
+    except SqlglotError:
+        raise Unreadable("A quote or a comment is opened and never closed.", text[-40:]) from None
+    if len(tokens) > MAX_TOKENS:
+        raise Unreadable(f"This statement has more than {MAX_TOKENS:,} words.")
+    return tokens
+
+
+def _swallowed(text: str, token: Token) -> bool:
+    """True for the rest of a command (EXPLAIN, SHOW, CALL, …) that sqlglot took as one string without reading it."""
+    from sqlglot import TokenType
+
+    start = text[token.start : token.start + 3].lstrip("NnEeRrBbXx")
+    return token.token_type is TokenType.STRING and not _QUOTED.match(start)
+
+
+def _without_comments(text: str, tokens: list[Token], dialect: str) -> tuple[str, list[str]]:
+    """The text between its outer semicolons with white space for comments, and the comments."""
+    from sqlglot import TokenType
+
+    kept = list(_inner(tokens))
+    if not kept:
+        raise Unreadable("There is no SQL here.", text[:40])
+    pieces: list[str] = []
+    comments: list[str] = []
+    position = kept[0].start
+    comments += _gap(text[:position].replace(";", " "))[1]
+    for token in kept:
+        if token.token_type is TokenType.HINT:
+            comments.append(text[token.start : token.end + 1])
+            position = token.start
+            continue
+        gap, comment = _gap(text[position : token.start])
+        comments += comment
+        raw = text[token.start : token.end + 1]
+        pieces += (gap, _plain_quotes(raw) if dialect in _BACKSLASH_IN_QUOTES else raw)
+        position = token.end + 1
+    comments += _gap(text[position:].replace(";", " "))[1]
+    return "".join(pieces).strip(), comments
+
+
+def _inner(tokens: list[Token]) -> Iterator[Token]:
+    """The tokens without leading and trailing semicolons."""
+    from sqlglot import TokenType
+
+    first, last = 0, len(tokens)
+    while first < last and tokens[first].token_type is TokenType.SEMICOLON:
+        first += 1
+    while last > first and tokens[last - 1].token_type is TokenType.SEMICOLON:
+        last -= 1
+    yield from tokens[first:last]
+
+
+def _gap(between: str) -> tuple[str, list[str]]:
+    """What may stand between two tokens, and the comments that stood there."""
+    if not between or not between.strip(" \t\r\n"):
+        return between, []
+    comment = between.strip()
+    if comment and not comment.startswith(_COMMENT_STARTS):
+        raise Unreadable("This statement holds a character that SQL does not know.", comment[:20])
+    return "\n" if "\n" in between else " ", [comment] if comment else []
+
+
+def _plain_quotes(raw: str) -> str:
+    r"""A MySQL string with its quotes doubled instead of escaped, which every SQL mode reads alike.
+
+    Example:
+        >>> _plain_quotes(r"'it\'s'")
+        "'it''s'"
+    """
+    quote = raw[:1]
+    if quote not in {"'", '"'} or "\\" not in raw:
+        return raw
+    return (
+        raw[0] + re.sub(r"\\(.)", lambda m: quote * 2 if m[1] == quote else m[0], raw[1:-1], flags=re.DOTALL) + raw[-1]
+    )
+
+
+def _refuse_hidden(text: str, tokens: list[Token]) -> None:
+    """Refuse characters outside quotes that a reader cannot see or takes for others."""
+    if text.isascii() and not _CONTROL.search(text):
+        return
+    for token in tokens:
+        raw = text[token.start : token.end + 1]
+        if not _QUOTED.search(raw) and (odd := next((c for c in raw if not _is_plain(c)), "")):
+            name = unicodedata.name(odd, f"U+{ord(odd):04X}")
+            raise Unreadable(
+                f"This statement holds a character that looks like another or is invisible: {name}.", raw[:40]
+            )
+
+
+def _is_plain(character: str) -> bool:
+    if character.isascii():
+        return character.isprintable()
+    return unicodedata.category(character)[0] in "LMN" and unicodedata.normalize("NFKC", character) == character
+
+
+def _refuse_depth(tokens: list[Token]) -> None:
+    from sqlglot import TokenType as T
+
+    opening, closing = {T.L_PAREN, T.L_BRACKET, T.L_BRACE}, {T.R_PAREN, T.R_BRACKET, T.R_BRACE}
+    depth = 0
+    for token in tokens:
+        kind = token.token_type
+        depth += (kind in opening) - (kind in closing)
+        if depth > MAX_DEPTH:
+            raise Unreadable(f"This statement has more than {MAX_DEPTH} brackets inside each other.")
+
+
+def _unreadable(error: SqlglotError) -> Unreadable:
+    """A parser's error as one sentence and the place."""
+    place = getattr(error, "errors", None) or [{}]
+    first = place[0]
+    piece = str(first.get("highlight") or "")
+    where = f" near {piece!r} (line {first['line']}, column {first['col']})" if piece else ""
+    return Unreadable(f"This does not read as SQL of this dialect{where}.", piece)

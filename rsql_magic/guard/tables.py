@@ -1,0 +1,155 @@
+"""The tables a query reads: the catalog's, those that a WITH in scope defines, and harmless system tables."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from rsql_magic.dialects import is_file, system_table, written
+from rsql_magic.errors import QueryRejected
+from rsql_magic.validate.lookup import find_table
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from sqlglot import exp
+
+    from rsql_magic.context import Catalog
+
+_UPPER = frozenset({"snowflake", "oracle"})
+_LOWER = frozenset({"postgres", "redshift", "materialize", "risingwave", "trino", "presto", "athena"})
+_IMPLICIT_RECURSION = frozenset({"tsql", "fabric", "oracle", "sqlite", "snowflake"})
+"""Where a WITH may read itself without the word RECURSIVE."""
+
+
+def refuse_unknown_tables(nodes: Iterable[exp.Expr], text: str, dialect: str, catalog: Catalog | None) -> None:
+    """Refuse a query that reads anything but known tables.
+
+    Raises:
+        QueryRejected: Naming the table.
+    """
+    for node in nodes:
+        kind = type(node).__name__
+        if kind == "Table":
+            _table(node, text, dialect, catalog)
+        elif kind == "In" and dialect == "sqlite":
+            _table_after_in(node, text, dialect, catalog)
+
+
+def refuse_unknown_table(parts: tuple[str, ...], dialect: str, catalog: Catalog | None) -> None:
+    """Refuse a table that is neither in the catalog nor a harmless system table.
+
+    Args:
+        parts: Database, schema and name, as far as they are written.
+        dialect: sqlglot's name.
+        catalog: The known tables; None accepts every plain name.
+
+    Raises:
+        QueryRejected: Naming the table.
+    """
+    name = ".".join(parts)
+    system = system_table(parts, dialect)
+    if system is False:
+        raise QueryRejected(
+            f"The system table {name} may hold secrets or other people's work.",
+            piece=name,
+            hint="information_schema describes your tables.",
+        )
+    if system or (catalog is not None and find_table(catalog, parts, dialect) is not None):
+        return
+    if is_file(parts, dialect):
+        raise QueryRejected(f"{name} would be read as a file.", piece=name, hint="Read it in Python or R first.")
+    if len(parts) > 3:
+        raise QueryRejected(f"{name} is a table of another server.", piece=name)
+    if catalog is not None:
+        raise QueryRejected(f"There is no table {name} here.", piece=name, hint="%rsql catalog lists the tables.")
+
+
+def _table(node: exp.Expr, text: str, dialect: str, catalog: Catalog | None) -> None:
+    from sqlglot import exp
+
+    inner = node.this
+    if isinstance(inner, exp.Func) and not isinstance(inner, exp.DynamicIdentifier):
+        return  # calls.py knows it by name
+    if inner is None and node.args.get("rows_from"):
+        return
+    parts = table_parts(node)
+    if not parts:
+        raise QueryRejected("This reads something that is not a table.", piece=written(node, text))
+    if len(parts) == 1 and in_scope(node, parts[0], inner.args.get("quoted", False), dialect):
+        return
+    refuse_unknown_table(parts, dialect, catalog)
+
+
+def _table_after_in(node: exp.Expr, text: str, dialect: str, catalog: Catalog | None) -> None:
+    """SQLite reads the table t in ``x IN t``."""
+    from sqlglot import exp
+
+    field = node.args.get("field")
+    if isinstance(field, exp.Column):
+        parts = tuple(part.name for part in field.parts)
+        if not (len(parts) == 1 and in_scope(node, parts[0], field.this.args.get("quoted", False), dialect)):
+            refuse_unknown_table(parts, dialect, catalog)
+    elif field is not None and not isinstance(field, (exp.Func, exp.Placeholder, exp.Parameter)):
+        raise QueryRejected("This reads something that is not a table.", piece=written(node, text))
+
+
+def table_parts(node: exp.Expr) -> tuple[str, ...]:
+    """Database, schema and name of a table node, or () when it is not a plain name."""
+    from sqlglot import exp
+
+    parts: list[str] = []
+    for part in (node.args.get("catalog"), node.args.get("db"), node.this):
+        if part is None:
+            continue
+        if isinstance(part, exp.Dot):
+            found = [p.name for p in part.flatten() if isinstance(p, exp.Identifier)]
+            parts += found
+        elif isinstance(part, exp.Identifier):
+            parts.append(part.name)
+        elif part:
+            return ()
+    return tuple(parts)
+
+
+def in_scope(node: exp.Expr, name: str, quoted: bool, dialect: str) -> bool:
+    """True when a WITH around the node defines the name where the node may see it.
+
+    A WITH is seen by the query that carries it, by the definitions that follow, and by itself when it is recursive.
+    """
+    wanted = _folded(name, quoted, dialect)
+    inside: exp.Expr = node
+    around = node.parent
+    while around is not None:
+        with_ = around.args.get("with_")
+        if with_ is not None and wanted in _visible(with_, inside is with_, node, dialect):
+            return True
+        inside, around = around, around.parent
+    return False
+
+
+def _visible(with_: exp.Expr, within: bool, node: exp.Expr, dialect: str) -> list[str]:
+    """The names of a WITH that a node sees: all from outside it, the earlier ones from within."""
+    names = [_cte_name(cte, dialect) for cte in with_.expressions]
+    if not within or with_.args.get("recursive") or dialect == "sqlite":
+        return names
+    position = next(i for i, cte in enumerate(with_.expressions) if _is_under(node, cte))
+    return names[: position + (dialect in _IMPLICIT_RECURSION)]
+
+
+def _is_under(node: exp.Expr, ancestor: exp.Expr) -> bool:
+    at: exp.Expr | None = node
+    while at is not None and at is not ancestor:
+        at = at.parent
+    return at is ancestor
+
+
+def _cte_name(cte: exp.Expr, dialect: str) -> str:
+    alias = cte.args["alias"].this
+    return _folded(alias.name, alias.args.get("quoted", False), dialect)
+
+
+def _folded(name: str, quoted: bool, dialect: str) -> str:
+    """A name as the engine compares it, so that "PG_SHADOW" does not stand for pg_shadow."""
+    if quoted and (dialect in _UPPER or dialect in _LOWER):
+        return name
+    return name.upper() if dialect in _UPPER else name.lower() if dialect in _LOWER else name.casefold()
