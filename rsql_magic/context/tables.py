@@ -302,7 +302,7 @@ def _note(column: Column, rows: int | None, level: Privacy, alone: str) -> str:
         return facts(replace(column, profile=None))
     if not profile.complete and len(profile.values) > 8:
         profile = replace(profile, values=profile.values[:8])
-    if profile.low is not None and (profile.distinct != rows or column.name == alone):
+    if profile.low is not None and (profile.approximate or profile.distinct != rows or column.name == alone):
         profile = replace(profile, distinct=None)
     return facts(replace(column, profile=profile), rows, missing="NULL")
 

@@ -27,9 +27,6 @@ if TYPE_CHECKING:
     from rsql_magic.context.tables import Catalog, Privacy, Table
     from rsql_magic.validate import Problem
 
-MEMORY_CAP = 2 << 30
-"""Bytes of one result in the kernel's memory; what is longer is cut, and said."""
-
 COUNT_SECONDS = 2.0
 """Least time for counting the rows of a result that was cut; a slow query's count may take as long as the query."""
 
@@ -196,8 +193,8 @@ class DatabaseEngine(Engine, ABC):
 
     @override
     def run(self, sql: str, *, max_rows: int = 1000, timeout: float = 60.0) -> Rows:
-        checked = self._guarded(sql)
         with self._database as database:
+            checked = self._guarded(sql)
             started = self._clock()
             try:
                 with database.reading(timeout) as session:
@@ -206,16 +203,13 @@ class DatabaseEngine(Engine, ABC):
                 error.sql = checked
                 raise
             seconds = self._clock() - started
-            total = (
-                self._count(checked, min(timeout - seconds, max(COUNT_SECONDS, seconds)))
-                if fetched.more
-                else len(fetched.df)
-            )
+            left = min(timeout - seconds, max(COUNT_SECONDS, seconds))
+            total = self._count(checked, len(fetched.df.columns), left) if fetched.more else len(fetched.df)
         return Rows(fetched.df, total, fetched.more, seconds, fetched.note)
 
-    def _count(self, sql: str, seconds: float) -> int | None:
+    def _count(self, sql: str, columns: int, seconds: float) -> int | None:
         """The number of rows of a statement, or None when it takes too long or cannot be counted."""
-        counting = count_sql(sql, self.dialect)
+        counting = count_sql(sql, self.dialect, columns)
         if counting is None or seconds <= 0:
             return None
         try:
@@ -224,10 +218,7 @@ class DatabaseEngine(Engine, ABC):
             return None
 
     def _guarded(self, sql: str) -> str:
-        try:
-            from rsql_magic.guard import check
-        except ImportError:
-            from rsql_magic.engines._until_guard import check
+        from rsql_magic.guard import check
 
         return check(sql, self.dialect, self.catalog(self._cheapest_level()))
 
@@ -265,14 +256,21 @@ def is_query(sql: str, dialect: str) -> bool:
         return False
 
 
-def count_sql(sql: str, dialect: str) -> str | None:
+def count_sql(sql: str, dialect: str, columns: int) -> str | None:
     """A statement that counts the rows of another; None when that is no query.
 
-    Sorting is left out. A name that comes twice is changed, since some databases refuse a subquery that has one.
+    Sorting is left out. MySQL refuses a subquery that has a column name twice, so there the columns get new names.
+
+    Args:
+        sql: The statement.
+        dialect: Its dialect.
+        columns: How many columns it gives.
 
     Example:
-        >>> count_sql("SELECT a, t.a FROM t ORDER BY b", "mysql")
-        'SELECT COUNT(*) FROM (SELECT a, t.a AS c1 FROM t) AS q'
+        >>> count_sql("SELECT a, a FROM t ORDER BY b", "sqlite", 2)
+        'SELECT COUNT(*) FROM (SELECT a, a FROM t) AS q'
+        >>> count_sql("SELECT a, a FROM t LIMIT 9", "mysql", 2)
+        'WITH q(c0, c1) AS (SELECT a, a FROM t LIMIT 9) SELECT COUNT(*) FROM q'
     """
     import sqlglot
     from sqlglot import exp
@@ -282,16 +280,7 @@ def count_sql(sql: str, dialect: str) -> str | None:
         return None
     if not tree.args.get("limit") and not tree.args.get("offset"):
         tree.set("order", None)
-    _rename_repeated(tree)
+    if dialect == "mysql":
+        names = ", ".join(f"c{place}" for place in range(columns))
+        return f"WITH q({names}) AS ({tree.sql(dialect)}) SELECT COUNT(*) FROM q"  # noqa: S608 - a guarded statement
     return exp.select("COUNT(*)").from_(tree.subquery("q")).sql(dialect)
-
-
-def _rename_repeated(tree: Any) -> None:
-    from sqlglot import exp
-
-    seen: set[str] = set()
-    for place, column in enumerate(tree.selects):
-        name = column.alias_or_name.lower()
-        if name in seen and not column.is_star:
-            column.replace(exp.alias_(column.unalias(), f"c{place}"))
-        seen.add(name)

@@ -11,6 +11,12 @@ from typing import TYPE_CHECKING, Any
 
 from rsql_magic.context.database.duckdb import unique_names
 
+MEMORY_CAP = 2 << 30
+"""Bytes of one result in the kernel's memory; what is longer is cut, and said."""
+
+_CHUNK = 1000
+"""Rows fetched at a time."""
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
@@ -118,3 +124,27 @@ def size_of(row: Sequence[Any]) -> int:
 def decimals(texts: Sequence[str | None]) -> Any:
     """Numbers that came as text, exact."""
     return _objects([None if text is None else Decimal(text) for text in texts])
+
+
+def take(fetchmany: Any, max_rows: int, memory: int = MEMORY_CAP) -> tuple[list[Any], str]:
+    """Rows from a cursor until one more than asked for, or until they fill the memory allowed.
+
+    Args:
+        fetchmany: The cursor's method.
+        max_rows: Rows asked for.
+        memory: Bytes allowed.
+
+    Returns:
+        At most ``max_rows + 1`` rows, and a note when memory set the end.
+    """
+    rows: list[Any] = []
+    filled = 0
+    while len(rows) <= max_rows:
+        chunk = fetchmany(min(_CHUNK, max_rows + 1 - len(rows)))
+        if not chunk:
+            break
+        rows += chunk
+        filled += sum(map(size_of, chunk))
+        if filled > memory:
+            return rows, f"cut after {filled >> 20:,} MB"
+    return rows, ""

@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any
 from typing_extensions import override
 
 from rsql_magic.context.database.duckdb import unique_names
-from rsql_magic.engines.base import MEMORY_CAP, DatabaseEngine, Fetched, is_query
-from rsql_magic.engines.columns import decimals
+from rsql_magic.engines.base import DatabaseEngine, Fetched, is_query
+from rsql_magic.engines.columns import MEMORY_CAP, column_of, decimals
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -104,8 +104,6 @@ def _decimal(frame: pd.DataFrame, column: str) -> Any:
 
 
 def _huge(frame: pd.DataFrame, column: str) -> Any:
-    from rsql_magic.engines.columns import column_of
-
     return column_of([int(text) if isinstance(text, str) else None for text in frame[column].tolist()])
 
 

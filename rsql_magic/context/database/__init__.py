@@ -24,13 +24,16 @@ if TYPE_CHECKING:
 
 __all__ = ["Database", "Structure", "open_database", "read_catalog"]
 
+LEAST = 0.3
+"""Seconds that profiles get, however long it took to read the tables."""
+
 
 def read_catalog(
     database: Database,
     level: Privacy = "stats",
     *,
     structure: Structure | None = None,
-    seconds: float = 1.0,
+    seconds: float = 1.2,
     clock: Callable[[], float] = time.monotonic,
 ) -> Catalog:
     """Everything a question needs to know of a database.
@@ -39,17 +42,19 @@ def read_catalog(
         database: What to read.
         level: At ``names`` no value is looked at; otherwise columns are profiled.
         structure: Its tables, when they were read before.
-        seconds: Time for all profiles together; tables that are not reached have none.
+        seconds: Time for everything; tables whose profiles are not reached have none. The tables themselves are always
+            read, and profiles get `LEAST` at least.
         clock: Seconds that only go up.
 
     Raises:
         ConnectionProblem: It cannot be opened or read.
         Stopped: `Database.interrupt` was called.
     """
+    end = clock() + seconds
     with database:
         structure = structure or database.structure()
         tables = structure.tables
         if level != "names":
-            tables = add_profiles(database, tables, deadline=clock() + seconds, clock=clock)
+            tables = add_profiles(database, tables, deadline=max(end, clock() + LEAST), clock=clock)
         tables = infer_keys(tables, structure.unique)
     return Catalog(tables, database.dialect, structure.problems, structure.schema, structure.database)

@@ -143,15 +143,26 @@ class Database(ABC):
         """Tables, columns, comments and keys, read with a fixed number of catalog queries."""
 
     def statistics(self, _tables: Sequence[Table], /) -> Mapping[str, dict[str, Profile]]:
-        """Profiles that the database keeps itself, by table and column, read in one query for all."""
+        """Profiles that the database keeps itself, by table and column, read in one query for all these tables."""
         return {}
 
     def sample(self, table: Table) -> tuple[str, int | None]:
         """What to profile, as it stands behind FROM, and the number of rows from which it is a sample (None: never)."""
-        return f"(SELECT * FROM {quoted_in_full(table)} LIMIT {SAMPLE}) AS sample", SAMPLE
+        return f"(SELECT * FROM {self.full_name(table)} LIMIT {SAMPLE}) AS picked", SAMPLE
+
+    text_type = "VARCHAR"
+    """What a value is cast to, to be read as text."""
+
+    def quoted(self, name: str) -> str:
+        """A name in quotes, for `own_sql`."""
+        return always_quoted(name, self.dialect)
+
+    def full_name(self, table: Table) -> str:
+        """A table's qualified name, every part in quotes."""
+        return ".".join(self.quoted(part) for part in (table.database, table.schema, table.name) if part)
 
     def own_sql(self, sql: str) -> str:
-        """One of our own statements, written with double quotes and VARCHAR, in this database's dialect."""
+        """One of our own statements, written with `quoted`, `text_type` and LIMIT, as this database takes it."""
         return sql
 
     def close(self) -> None:
@@ -176,7 +187,6 @@ class Database(ABC):
             except RsqlError:
                 raise
             except BaseException as error:  # noqa: BLE001 - every driver has its own; explain() passes on what is not theirs
-                self._stop_for(error)
                 raise self.explain(error, watch.reason, seconds) from None
             finally:
                 self._watch = None
@@ -192,13 +202,9 @@ class Database(ABC):
         if watch is not None:
             watch.stop("stopped")
 
-    def _stop_for(self, error: BaseException) -> None:
-        if isinstance(error, KeyboardInterrupt):
-            self.interrupt()
-
     def explain(self, error: BaseException, reason: Reason, seconds: float) -> BaseException:
         """The error a user sees in place of a driver's."""
-        if reason == "timeout":
+        if reason == "timeout" or self.was_timed_out(error):
             hint = "Ask for less, or allow more time with --timeout."
             return QueryFailed(f"The query was stopped after {seconds:g} s.", hint=hint)
         if isinstance(error, KeyboardInterrupt) or (not reason and self.was_interrupted(error)):
@@ -216,6 +222,10 @@ class Database(ABC):
 
     def was_interrupted(self, _error: BaseException, /) -> bool:
         """Whether a driver's error stands for Ctrl-C."""
+        return False
+
+    def was_timed_out(self, _error: BaseException, /) -> bool:
+        """Whether a database's error says that its own time limit was reached."""
         return False
 
     def is_dead(self, _error: Exception, /) -> bool:
@@ -239,11 +249,6 @@ class Database(ABC):
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.name}>"
-
-
-def quoted_in_full(table: Table) -> str:
-    """A table's qualified name, every part in double quotes, for `Database.own_sql`."""
-    return ".".join(always_quoted(part) for part in (table.database, table.schema, table.name) if part)
 
 
 def driver_message(error: BaseException) -> str:

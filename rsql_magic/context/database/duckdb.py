@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 from typing_extensions import override
 
-from rsql_magic.context.database.base import Database, Structure, quoted_in_full, stamp
+from rsql_magic.context.database.base import Database, Structure, stamp
 from rsql_magic.context.tables import Column, ForeignKey, Table
 from rsql_magic.errors import BadInput, ConnectionProblem
 
@@ -128,13 +128,13 @@ class DuckDB(Database):
     @override
     def sample(self, table: Table) -> tuple[str, int | None]:
         """All rows up to `_EXACT` values, else blocks of rows picked at random."""
-        name = quoted_in_full(table)
+        name = self.full_name(table)
         if table.rows is None or table.kind == "view":
             return super().sample(table)
         if table.rows * len(table.columns) <= _EXACT:
             return name, None
         percent = 100 * _SAMPLED / table.rows
-        return f"(SELECT * FROM {name} USING SAMPLE {percent:.6f} PERCENT (system)) AS sample", 0
+        return f"(SELECT * FROM {name} USING SAMPLE {percent:.6f} PERCENT (system)) AS picked", 0
 
 
 class DuckDBFile(DuckDB):
@@ -214,8 +214,8 @@ class Frames(DuckDB):
     def sample(self, table: Table) -> tuple[str, int | None]:
         """All rows of a small frame, else those at the start: a view over a frame cannot be picked from by blocks."""
         if (table.rows or 0) * len(table.columns) <= _EXACT:
-            return quoted_in_full(table), None
-        return f"(SELECT * FROM {quoted_in_full(table)} USING SAMPLE {_SAMPLED} ROWS) AS sample", 0
+            return self.full_name(table), None
+        return f"(SELECT * FROM {self.full_name(table)} USING SAMPLE {_SAMPLED} ROWS) AS picked", 0
 
 
 def _open_file(path: str) -> Any:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 from typing import Literal
 
 ValueKind = Literal["number", "time", "text", "bool", "other"]
@@ -25,6 +26,7 @@ _KINDS = {word: kind for kind, words in _WORDS.items() for word in words.split()
 _WORD = re.compile(r"\s*([a-z_]*[a-z])")
 
 
+@lru_cache(maxsize=4096)
 def value_kind(type_name: str) -> ValueKind:
     """What a type holds: numbers, points in time, text, truth values, or something else.
 

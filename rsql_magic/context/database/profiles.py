@@ -12,12 +12,13 @@ from __future__ import annotations
 import math
 import time
 from dataclasses import replace
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from rsql_magic.context.database.kinds import value_kind
 from rsql_magic.context.privacy import redact
+from rsql_magic.context.tables import Column, Profile, Table
 from rsql_magic.context.telling import says_personal, says_secret
-from rsql_magic.context.tables import Column, Profile, Table, always_quoted
 from rsql_magic.errors import QueryFailed
 
 if TYPE_CHECKING:
@@ -40,6 +41,9 @@ _LONG = 60
 _AT_ONCE = 40
 """Columns in one statement: engines limit the length of a select list."""
 
+_BATCH = 100
+"""Tables whose statistics are read in one query."""
+
 _PER_TABLE = 0.5
 """Seconds for one table, so that a slow view does not use up the time of all."""
 
@@ -49,8 +53,8 @@ def add_profiles(
 ) -> tuple[Table, ...]:
     """Tables with the profiles of their columns, as far as the time goes.
 
-    What the database's own statistics say comes first, in one query for all; the rest is asked table by table, the
-    small ones first.
+    What the database's own statistics say comes first, in one query for many tables; the rest is asked table by table,
+    the small ones first.
 
     Args:
         database: Where they are.
@@ -61,10 +65,12 @@ def add_profiles(
     Returns:
         The same tables in the same order. Those that were not reached, or that cannot be read, are unchanged.
     """
-    known = database.statistics(tables)
-    profiled = dict(enumerate(tables)) | {
-        n: _with_statistics(t, known[t.full_name]) for n, t in enumerate(tables) if t.full_name in known
-    }
+    known: dict[str, dict[str, Profile]] = {}
+    for start in range(0, len(tables), _BATCH):
+        if clock() >= deadline:
+            break
+        known |= database.statistics(tables[start : start + _BATCH])
+    profiled = [_with_statistics(t, known[t.full_name]) if t.full_name in known else t for t in tables]
     todo = sorted((n for n, t in enumerate(tables) if t.full_name not in known), key=lambda n: _size(tables[n]))
     for place in todo:
         left = deadline - clock()
@@ -74,7 +80,7 @@ def add_profiles(
             profiled[place] = profile(database, tables[place], seconds=min(left, _PER_TABLE))
         except QueryFailed:
             continue  # too slow, or not readable: the table is described without its values
-    return tuple(profiled[place] for place in range(len(tables)))
+    return tuple(profiled)
 
 
 def _size(table: Table) -> tuple[bool, int]:
@@ -87,11 +93,18 @@ def _with_statistics(table: Table, profiles: dict[str, Profile]) -> Table:
 
 def _allowed(column: Column, found: Profile | None) -> Profile | None:
     """A profile without what its column may not give away."""
-    if found is None or says_secret(column.name):
+    secret, personal = _told(column.name)
+    if found is None or secret:
         return None
-    if says_personal(column.name):
+    if personal:
         return replace(found, low=None, high=None, values=(), complete=False)
-    return replace(found, values=_harmless(found.values))
+    return replace(found, values=_harmless(found.values)) if found.values else found
+
+
+@lru_cache(maxsize=4096)
+def _told(name: str) -> tuple[bool, bool]:
+    """Whether a column's name says that it holds secrets, and whether single people's data; the same names come often."""
+    return says_secret(name), says_personal(name)
 
 
 def profile(database: Database, table: Table, *, seconds: float = _PER_TABLE) -> Table:
@@ -101,40 +114,35 @@ def profile(database: Database, table: Table, *, seconds: float = _PER_TABLE) ->
         QueryFailed: It took too long, or may not be read.
     """
     source, limit = database.sample(table)
-    asked = [column for column in table.columns if not says_secret(column.name)]
+    asked = [column for column in table.columns if not _told(column.name)[0]]
+    found: dict[str, Profile] = {}
+    total, sampled = 0, False
     with database:
-        found: dict[str, Profile] = {}
-        total = 0
         for some in _batches(asked):
-            counts = database.rows(database.own_sql(_counts_sql(source, some)), seconds=seconds)[0]
+            counts = database.rows(_counts_sql(database, source, some), seconds=seconds)[0]
             total = int(counts[0])
             sampled = limit is not None and total >= limit
             found |= _read_counts(some, total, counts[1:], sampled)
         _add_values(database, source, asked, found, seconds)
-    exact = not any(p.approximate for p in found.values())
     profiled = table.with_columns(replace(c, profile=_allowed(c, found.get(c.name))) for c in table.columns)
-    return replace(profiled, rows=total) if exact and asked else profiled
+    return replace(profiled, rows=total) if asked and not sampled else profiled
 
 
 def _batches(columns: Sequence[Column]) -> list[Sequence[Column]]:
     return [columns[start : start + _AT_ONCE] for start in range(0, len(columns), _AT_ONCE)]
 
 
-def _counts_sql(source: str, columns: Sequence[Column]) -> str:
-    asked = ["COUNT(*)", *(term for column in columns for term in _terms(column))]
-    return f"SELECT {', '.join(asked)} FROM {source}"
+def _counts_sql(database: Database, source: str, columns: Sequence[Column]) -> str:
+    asked = ["COUNT(*)", *(term for column in columns for term in _terms(database, column))]
+    return database.own_sql(f"SELECT {', '.join(asked)} FROM {source}")
 
 
-def _terms(column: Column) -> list[str]:
+def _terms(database: Database, column: Column) -> list[str]:
     """Not missing, distinct, smallest, largest; NULL where it is of no use, so that every column has four."""
-    name, kind = always_quoted(column.name), value_kind(column.type)
+    name, kind = database.quoted(column.name), value_kind(column.type)
     distinct = f"COUNT(DISTINCT {name})" if kind in {"text", "number", "time"} and not _is_float(column) else "NULL"
-    ends = (
-        [f"CAST({end}({name}) AS VARCHAR)" for end in ("MIN", "MAX")]
-        if kind in {"number", "time"}
-        else ["NULL", "NULL"]
-    )
-    return [f"COUNT({name})", distinct, *ends]
+    ends = [f"CAST({end}({name}) AS {database.text_type})" for end in ("MIN", "MAX")]
+    return [f"COUNT({name})", distinct, *(ends if kind in {"number", "time"} else ["NULL", "NULL"])]
 
 
 def _is_float(column: Column) -> bool:
@@ -147,58 +155,88 @@ def _read_counts(columns: Sequence[Column], total: int, counts: Sequence[Any], s
         present, distinct, low, high = counts[4 * place : 4 * place + 4]
         if sampled and distinct is not None and distinct > _FEW:
             distinct = None  # a sample cannot tell how many there are
-        low, high = _ends(low, high)
         nulls = 1 - present / total if total else None
-        found[column.name] = Profile(low, high, distinct, nulls, approximate=sampled)
+        seen = Profile(distinct=distinct or None, nulls=nulls, approximate=sampled)
+        found[column.name] = span(seen, [end for end in (low, high) if end is not None])
     return found
 
 
-def _ends(low: str | None, high: str | None) -> tuple[str | None, str | None]:
-    """A range as people write it: ``17..4983`` and not ``17.0..4983.0``; none when there is no number in it."""
-    if low is None or high is None or not (_finite(low) and _finite(high)):
-        return None, None
+def span(found: Profile, ends: Sequence[str]) -> Profile:
+    """A profile with a range as people write it: ``17..4983`` and not ``17.0..4983.0``.
+
+    Args:
+        found: The profile.
+        ends: Values among which the smallest and the largest are, as text.
+
+    Example:
+        >>> span(Profile(), ["100.0", "9.0"])
+        Profile(low='9', high='100', distinct=None, nulls=None, values=(), complete=False, approximate=False)
+    """
+    ranked = sorted(ends, key=_order)
+    if not ranked or not all(map(_is_finite, ranked)):
+        return found
+    low, high = (str(end).removesuffix(".0") for end in (ranked[0], ranked[-1]))
     if low.endswith(" 00:00:00") and high.endswith(" 00:00:00"):
-        return low.removesuffix(" 00:00:00"), high.removesuffix(" 00:00:00")
-    return low.removesuffix(".0"), high.removesuffix(".0")
+        low, high = low.removesuffix(" 00:00:00"), high.removesuffix(" 00:00:00")
+    return replace(found, low=low, high=high)
 
 
-def _finite(text: str) -> bool:
+def _order(text: str) -> tuple[float, str]:
+    """Numbers by their size, dates by their text."""
     try:
-        return math.isfinite(float(text))
+        return float(text), text
     except ValueError:
-        return True  # a date
+        return 0.0, text
+
+
+def _is_finite(text: str) -> bool:
+    return math.isfinite(_order(text)[0])
 
 
 def _add_values(
     database: Database, source: str, columns: Sequence[Column], found: dict[str, Profile], seconds: float
 ) -> None:
-    chosen = [column for column in columns if _has_categories(column, found[column.name])]
-    for some in _batches(chosen):
-        values: dict[int, list[str]] = {}
-        for place, value, _ in database.rows(database.own_sql(_values_sql(source, some)), seconds=seconds):
-            values.setdefault(int(place), []).append(str(value))
+    for some in _batches([column for column in columns if _has_categories(column, found[column.name])]):
+        seen: dict[int, list[tuple[str, int]]] = {}
+        for place, value, count in database.rows(_values_sql(database, source, some), seconds=seconds):
+            seen.setdefault(int(place), []).append((str(value), int(count)))
         for place, column in enumerate(some):
-            found[column.name] = _with_values(found[column.name], values.get(place, []))
+            exact = not found[column.name].approximate
+            found[column.name] = categories(found[column.name], seen.get(place, ()), complete=exact)
 
 
 def _has_categories(column: Column, found: Profile) -> bool:
     few = found.distinct is not None and 0 < found.distinct <= _FEW
-    return few and value_kind(column.type) == "text" and not says_personal(column.name)
+    return few and value_kind(column.type) == "text" and not _told(column.name)[1]
 
 
-def _values_sql(source: str, columns: Sequence[Column]) -> str:
-    return " UNION ALL ".join(
-        f"SELECT * FROM (SELECT {place} AS place, CAST({name} AS VARCHAR) AS value, COUNT(*) AS seen FROM {source} "
-        f"WHERE {name} IS NOT NULL GROUP BY {name} HAVING COUNT(*) >= {SEEN} "
-        f"ORDER BY seen DESC, value LIMIT {SHOWN}) AS q{place}"
-        for place, name in enumerate(always_quoted(column.name) for column in columns)
+def _values_sql(database: Database, source: str, columns: Sequence[Column]) -> str:
+    return database.own_sql(
+        " UNION ALL ".join(
+            f"SELECT * FROM (SELECT {place} AS place, CAST({name} AS {database.text_type}) AS value, COUNT(*) AS seen "
+            f"FROM {source} WHERE {name} IS NOT NULL GROUP BY {name} HAVING COUNT(*) >= {SEEN} "
+            f"ORDER BY seen DESC, value LIMIT {SHOWN}) AS q{place}"
+            for place, name in enumerate(database.quoted(column.name) for column in columns)
+        )
     )
 
 
-def _with_values(found: Profile, values: Sequence[str]) -> Profile:
-    if any(len(value) > _LONG for value in values):
+def categories(found: Profile, seen: Sequence[tuple[str, int]], *, complete: bool) -> Profile:
+    """A profile with the values that enough rows have, when they are categories and not names or text.
+
+    Args:
+        found: The profile, with the number of distinct values.
+        seen: Values and their numbers of rows, the most frequent first.
+        complete: Whether all distinct values would be among them.
+
+    Example:
+        >>> categories(Profile(distinct=3), [("N", 40), ("S", 12), ("W", 1)], complete=True).values
+        ('N', 'S')
+    """
+    if found.distinct is None or found.distinct > _FEW or any(len(value) > _LONG for value, _ in seen):
         return found
-    return replace(found, values=tuple(values), complete=len(values) == found.distinct and not found.approximate)
+    values = tuple(value for value, count in seen if count >= SEEN)[:SHOWN]
+    return replace(found, values=values, complete=complete and len(values) == found.distinct)
 
 
 def _harmless(values: tuple[str, ...]) -> tuple[str, ...]:

@@ -21,7 +21,7 @@ from urllib.parse import quote
 
 from typing_extensions import override
 
-from rsql_magic.context.database.base import Database, Structure, Watch, quoted_in_full, stamp
+from rsql_magic.context.database.base import Database, Structure, Watch, stamp
 from rsql_magic.context.tables import Column, ForeignKey, Table
 from rsql_magic.errors import ConnectionProblem
 
@@ -144,12 +144,12 @@ class SQLite(Database):
         """All rows of a small table, else rows picked at random by their rowid."""
         if table.kind == "view" or table.rows is None:
             return super().sample(table)
-        name = quoted_in_full(table)
+        name = self.full_name(table)
         if table.rows * len(table.columns) <= _EXACT:
             return name, None
         picked = random.Random(0).sample(range(1, table.rows + 1), _SAMPLED)  # noqa: S311 - a sample, not a secret
         rowids = ", ".join(map(str, picked))
-        return f"(SELECT * FROM {name} WHERE rowid IN ({rowids})) AS sample", 0
+        return f"(SELECT * FROM {name} WHERE rowid IN ({rowids})) AS picked", 0
 
     @override
     def structure(self) -> Structure:

@@ -1,0 +1,157 @@
+"""Real servers for tests: each in a temporary folder, on a free port of 127.0.0.1, gone at the end.
+
+    with postgresql() as server:
+        connect(server.url)
+
+The same code runs for root and for anyone else: PostgreSQL and MariaDB refuse to run as root, so for root they run as
+``nobody`` in a folder that belongs to it. Data is not flushed to disk, which makes a start take about a second.
+"""
+
+from __future__ import annotations
+
+import os
+import pwd
+import shutil
+import signal
+import socket
+import subprocess
+import tempfile
+import time
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+PASSWORD = "s3cret-pa55"
+"""Password of every test user; no message may contain it."""
+
+
+@dataclass(frozen=True)
+class Server:
+    """A running server.
+
+    Args:
+        url: How to reach it, with user and password, without a database: ``postgresql://user:password@host:port``.
+        port: Its port on 127.0.0.1.
+        folder: Its temporary folder.
+        process: The running process.
+    """
+
+    url: str
+    port: int
+    folder: Path
+    process: subprocess.Popen[bytes]
+
+
+def free_port() -> int:
+    """A port on 127.0.0.1 that nothing listens on."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+@contextmanager
+def postgresql() -> Iterator[Server]:
+    """A PostgreSQL server with the superuser ``admin``."""
+    programs = sorted(Path("/usr/lib/postgresql").glob("*/bin"), key=lambda path: int(path.parent.name))
+    initdb = _program("initdb", "postgresql", programs)
+    server = _program("postgres", "postgresql", programs)
+    with _folder() as folder:
+        secret = folder / "secret"
+        secret.write_text(PASSWORD)
+        data, port = folder / "data", free_port()
+        access = ["--auth=password", "--username=admin", f"--pwfile={secret}"]
+        _finish([initdb, f"--pgdata={data}", *access, "--no-sync", "--encoding=UTF8", "--locale=C.UTF-8"], folder)
+        options = ["-c", "fsync=off", "-c", "listen_addresses=127.0.0.1", "-p", str(port), "-k", str(folder)]
+        with _running([server, "-D", str(data), *options], folder, port) as process:
+            yield Server(f"postgresql://admin:{PASSWORD}@127.0.0.1:{port}", port, folder, process)
+
+
+@contextmanager
+def mariadb() -> Iterator[Server]:
+    """A MariaDB server with the superuser ``admin``."""
+    install = _program("mariadb-install-db", "mariadb-server")
+    server = _program("mariadbd", "mariadb-server", [Path("/usr/sbin")])
+    with _folder() as folder:
+        data, port = folder / "data", free_port()
+        (folder / "users.sql").write_text(
+            f"CREATE USER admin@'%' IDENTIFIED BY '{PASSWORD}';\nGRANT ALL ON *.* TO admin@'%' WITH GRANT OPTION;\n"
+        )
+        quick = ["--innodb-flush-log-at-trx-commit=0", "--innodb-log-file-size=8M"]
+        root = ["--skip-test-db", "--auth-root-authentication-method=normal"]
+        _finish([install, "--no-defaults", f"--datadir={data}", *root, *quick], folder)
+        options = ["--bind-address=127.0.0.1", f"--port={port}", f"--socket={folder}/socket"]
+        options += [f"--init-file={folder}/users.sql", "--skip-log-bin", "--skip-name-resolve"]
+        small = ["--innodb-buffer-pool-size=32M", *quick]
+        with _running([server, "--no-defaults", f"--datadir={data}", *options, *small], folder, port) as process:
+            yield Server(f"mysql+pymysql://admin:{PASSWORD}@127.0.0.1:{port}", port, folder, process)
+
+
+def _program(name: str, package: str, folders: Sequence[Path] = ()) -> str:
+    """The path of a program; a missing one fails the test with the line that installs it."""
+    found = next((str(place / name) for place in reversed(folders) if (place / name).is_file()), None)
+    found = found or shutil.which(name)
+    if found is None:
+        raise RuntimeError(
+            f"{name} is missing, and this test needs it: apt-get install --no-install-recommends {package}"
+        )
+    return found
+
+
+@contextmanager
+def _folder() -> Iterator[Path]:
+    """A temporary folder that the server's user may write and reach; pytest's own belong to root alone."""
+    folder = Path(tempfile.mkdtemp(prefix="rsql-server-"))
+    if os.geteuid() == 0:
+        nobody = pwd.getpwnam("nobody")
+        os.chown(folder, nobody.pw_uid, nobody.pw_gid)
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _as_user(folder: Path) -> dict[str, Any]:
+    """What makes a child run as somebody else than root."""
+    if os.geteuid() != 0:
+        return {"cwd": folder}
+    nobody = pwd.getpwnam("nobody")
+    return {"user": nobody.pw_uid, "group": nobody.pw_gid, "extra_groups": [], "cwd": folder}
+
+
+def _finish(command: Sequence[str], folder: Path) -> None:
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=120, **_as_user(folder))
+    if done.returncode:
+        raise RuntimeError(f"{command[0]} failed:\n{done.stdout[-2000:]}\n{done.stderr[-2000:]}")
+
+
+@contextmanager
+def _running(command: Sequence[str], folder: Path, port: int) -> Iterator[subprocess.Popen[bytes]]:
+    with (folder / "log").open("wb") as log:
+        process = subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT, **_as_user(folder))
+    try:
+        _wait_for(process, port, folder / "log")
+        yield process
+    finally:
+        process.send_signal(
+            signal.SIGTERM if "mariadbd" in command[0] else signal.SIGINT
+        )  # PostgreSQL: do not wait for clients
+        try:
+            process.wait(20)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+
+
+def _wait_for(process: subprocess.Popen[bytes], port: int, log: Path, seconds: float = 60) -> None:
+    """Return when the server says that it is ready and its port answers; one that ends before says why."""
+    end = time.monotonic() + seconds
+    while time.monotonic() < end and process.poll() is None:
+        with socket.socket() as probe:
+            if b"ready " in log.read_bytes() and probe.connect_ex(("127.0.0.1", port)) == 0:
+                return
+        time.sleep(0.02)
+    raise RuntimeError(f"{process.args} does not answer on port {port}:\n{log.read_text(errors='replace')[-2000:]}")
