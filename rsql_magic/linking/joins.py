@@ -11,7 +11,7 @@ import numpy as np
 from rsql_magic.linking.words import stems
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 
     from numpy.typing import NDArray
 
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 _KEY_ENDINGS = frozenset(
     {"id", "key", "code", "no", "num", "nr", "nbr", "number", "cd", "sk", "fk", "pk", "uid", "uuid"}
 )
+_GENERIC = frozenset({(), ("id",), ("name",), ("code",), ("number",), ("key",), ("date",), ("year",)})
 _MOST_OWNERS = 3
 _SHARED_BY = 4
 """A key-like name that more tables share, and none of them owns, joins nothing in particular."""
@@ -109,26 +110,35 @@ def _likely(tables: Sequence[Table], groups: Sequence[int]) -> Iterator[Pair]:
 
 
 def _likely_within(tables: Mapping[int, Table]) -> Iterator[Pair]:
-    names = {place: frozenset(stems(group_and_name(table)[1])) for place, table in tables.items()}
-    keys = _key_columns(tables)
+    names = {place: stems(group_and_name(table)[1]) for place, table in tables.items()}
+    called = {words: place for place, words in sorted(names.items(), reverse=True)}
     owners = _owners(tables)
-    called = {words: place for place, words in names.items()}
-    for words, places in keys.items():
-        subject = frozenset(words[:-1])
-        about = [place for place in places if subject <= names[place]]
-        own = owners.get(words) or [called[subject]] if subject in called else owners.get(words) or about[:1]
+    for words, places in _key_columns(tables, owners).items():
+        own = owners.get(words) or _subject(words, called) or _about(words, places, names)
         if own and len(own) <= _MOST_OWNERS:
             yield from (_pair(one, other) for one in own for other in places if one != other)
         elif not own and len(places) <= _SHARED_BY:
             yield from combinations(places, 2)
 
 
-def _key_columns(tables: Mapping[int, Table]) -> Mapping[Words, list[int]]:
-    """Names that look like keys, as stems, and the tables that have them: ``customer_id``."""
+def _subject(words: Words, called: Mapping[Words, int]) -> list[int]:
+    """The table that a key is called after: ``home_team_id`` is of home_team, else of team."""
+    endings = (words[i:-1] for i in range(len(words) - 1))
+    return next(([called[ending]] for ending in endings if ending in called), [])
+
+
+def _about(words: Words, places: Sequence[int], names: Mapping[int, Words]) -> list[int]:
+    """The table with the key whose name has the key's words and the fewest others."""
+    about = [place for place in places if set(words[:-1]) <= set(names[place])]
+    return sorted(about, key=lambda place: len(names[place]))[:1]
+
+
+def _key_columns(tables: Mapping[int, Table], owners: Container[Words]) -> Mapping[Words, list[int]]:
+    """Names that look like keys or are keys, as stems, and the tables that have them: ``customer_id``."""
     keys: dict[Words, list[int]] = defaultdict(list)
     for place, table in tables.items():
         for words in dict.fromkeys(stems(column.name) for column in table.columns):
-            if len(words) > 1 and words[-1] in _KEY_ENDINGS:
+            if words in owners or (len(words) > 1 and words[-1] in _KEY_ENDINGS):
                 keys[words].append(place)
     return keys
 
@@ -137,8 +147,9 @@ def _owners(tables: Mapping[int, Table]) -> Mapping[Words, list[int]]:
     """The tables whose primary key is a column of that name."""
     owners: dict[Words, list[int]] = defaultdict(list)
     for place, table in tables.items():
-        if len(table.primary_key) == 1:
-            owners[stems(table.primary_key[0])].append(place)
+        words = stems(table.primary_key[0]) if len(table.primary_key) == 1 else ()
+        if words not in _GENERIC:
+            owners[words].append(place)
     return owners
 
 

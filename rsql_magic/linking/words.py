@@ -11,13 +11,17 @@ _SHORT = 3
 
 STOP_WORDS = frozenset(
     """
-    a about above across after again against all also am among an and any are as at be been being below between
-    both but by can could did do does doing done down during each either else ever every find for from further
-    get give had has have having he her here hers him his how i if in into is it its itself just let list many
-    me more most much my neither no nor not of off on once only or other our out over own please return s same
-    several she should show so some such tell than that the their them then there these they this those through
-    to together too under until up upon us very was we were what when where which while who whom whose why will
-    with within without would you your display number count total average different distinct
+    a about above across after again against all along also am among an and any approximately are as at average
+    be been being below between both but by calculate can compute corresponding could count determine did
+    different display distinct do does doing done down during each eight either else equal equals ever every
+    exactly except exist exists fewer find five for four frequently from further get give greater had has have
+    having he her here hers him his how i identify if in including indicate into is it its itself just kindly
+    less let list lot lots many me mention more most much multiple my neither never nine no nor not number of
+    off often on once one only or other our out over own per please possible provide provided regarding
+    respective retrieve return s same seven several she should show six so some still such tell ten than that
+    the their them then there these they this those three through to together too total twice two under unique
+    until up upon us used uses using very was we well were what when where whether which while who whom whose
+    why will with within without would yet you your
     """.split()  # noqa: SIM905 - words read better as text
 )
 """Words that name nothing in a database, and the ones that ask for a figure rather than for a table."""
