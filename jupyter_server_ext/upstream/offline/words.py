@@ -145,6 +145,11 @@ class Token:
         return self.kind == "word" and self.text[0].isupper()
 
 
+def word_set(text: str) -> frozenset[str]:
+    """The words of a text, as a set."""
+    return frozenset(text.split())
+
+
 @lru_cache(maxsize=4096)
 def stem(word: str) -> str:
     """The singular, lower-case form of an English word.
@@ -198,7 +203,7 @@ def tokens(text: str) -> list[Token]:
     """
     for pattern, replacement in _CONTRACTIONS:
         text = pattern.sub(replacement, text)
-    text = re.sub(r"(?<=\w)['’]s\b", " 's ", text)
+    text = re.sub(r"(?<=\w)['’]s\b|(?<=s)['’](?=\s)", "", text)
     found = [_token(match) for match in _TOKEN.finditer(text)]
     return _join_numbers([token for token in found if token is not None])
 

@@ -8,93 +8,26 @@ from typing import TYPE_CHECKING
 
 from sqlglot import exp
 
-from ..words import stem
-from .joins import Graph, Step
+from ..words import word_set
 from .query import Condition, Draft, Item, NotUnderstood, Order, Value
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from .joins import Step
     from .resolve import Resolver
     from .schema import Column, Table
 
 _SIMPLE = re.compile(r"[A-Za-z_]\w*")
 _SIMPLE_LOWER = re.compile(r"[a-z_]\w*")
-_RESERVED = frozenset(
-    [
-        "all",
-        "and",
-        "any",
-        "as",
-        "asc",
-        "between",
-        "by",
-        "case",
-        "cast",
-        "check",
-        "column",
-        "constraint",
-        "create",
-        "cross",
-        "current",
-        "default",
-        "delete",
-        "desc",
-        "distinct",
-        "drop",
-        "else",
-        "end",
-        "except",
-        "exists",
-        "false",
-        "for",
-        "foreign",
-        "from",
-        "full",
-        "grant",
-        "group",
-        "having",
-        "in",
-        "inner",
-        "insert",
-        "intersect",
-        "into",
-        "is",
-        "join",
-        "key",
-        "left",
-        "like",
-        "limit",
-        "match",
-        "natural",
-        "not",
-        "null",
-        "offset",
-        "on",
-        "or",
-        "order",
-        "outer",
-        "primary",
-        "references",
-        "right",
-        "select",
-        "set",
-        "some",
-        "table",
-        "then",
-        "to",
-        "true",
-        "union",
-        "unique",
-        "update",
-        "user",
-        "using",
-        "values",
-        "when",
-        "where",
-        "window",
-        "with",
-    ]
+_RESERVED = word_set(
+    """
+    all and any as asc between by case cast check column constraint create cross current default delete desc
+    distinct drop else end except exists false for foreign from full grant group having in inner insert
+    intersect into is join key left like limit match natural not null offset on or order outer primary
+    references right select set some table then to true union unique update user using values when where window
+    with
+    """
 )
 _FOLDING_DIALECTS = {"postgres", "snowflake", "oracle", "redshift"}
 
@@ -142,8 +75,10 @@ class Builder:
             NotUnderstood: Something cannot be joined or chosen.
         """
         self._settle()
+        if self.draft.having and not self.draft.group and self._is_one_count():
+            return self._count_of_groups()
         self._imply_group()
-        selected = [expression for item in self.draft.select for expression in self._shown(item)]
+        selected = list({e.sql(): e for item in self.draft.select for e in self._shown(item)}.values())
         if self.draft.everything or not selected:
             selected = [exp.Star()]
         groups = self._groups()
@@ -160,6 +95,20 @@ class Builder:
         query = query.order_by(*orders) if orders else query
         query = query.limit(self.draft.limit) if self.draft.limit else query
         return self._distinct(query, selected, groups)
+
+    def _is_one_count(self) -> bool:
+        """Whether only the number of things is asked for, of which something is compared: "cities with 3 airports"."""
+        select = self.draft.select
+        return len(select) == 1 and select[0].aggregate == "count" and select[0].mention is not None
+
+    def _count_of_groups(self) -> exp.Select:
+        """Count the groups that remain: ``SELECT COUNT(*) FROM (SELECT … GROUP BY … HAVING …)``."""
+        counted = self.draft.select[0]
+        inner = replace(self.draft, select=[Item(counted.mention)], group=[Item(counted.mention)], order=[], limit=None)
+        inner.tables = [n for n in self.draft.tables if n != counted.mention or self.resolver.is_table(n)]
+        groups = Builder(self.resolver, inner, self.dialect).build()
+        name = f"n_{self._noun(counted.mention or 0)}"
+        return exp.select(exp.alias_(exp.Count(this=exp.Star()), name)).from_(groups.subquery("groups"))
 
     def _settle(self) -> None:
         draft = self.draft
@@ -491,6 +440,3 @@ def unqualify(query: exp.Select) -> exp.Select:
             if column.find_ancestor(exp.Select) is select and column.table.lower() == table.name.lower():
                 column.set("table", None)
     return query
-
-
-__all__ = ["Builder", "Graph", "stem", "unqualify"]

@@ -38,7 +38,7 @@ class Graph:
 
     def __init__(self, schema: Schema, said: Iterable[str] = ()) -> None:
         self.schema = schema
-        self._said = frozenset(said)
+        self.said = frozenset(said)
 
     @cached_property
     def keys(self) -> list[Key]:
@@ -64,7 +64,8 @@ class Graph:
         edges: dict[str, list[tuple[float, Key, str]]] = {table.name: [] for table in self.schema.tables}
         for key in self.keys:
             cost = 1.5 if key.guessed else 1.0
-            cost -= 0.2 * bool(self._role(key) & self._said)
+            role = self._role(key)
+            cost += 0.01 * len(role) - 0.2 * len(role & self.said) / max(len(role), 1)
             if key.table != key.other:
                 edges[key.table].append((cost, key, key.other))
                 edges[key.other].append((cost, key, key.table))
@@ -72,7 +73,7 @@ class Graph:
 
     def _role(self, key: Key) -> frozenset[str]:
         """Words that say what part the other table plays: ``origin`` of ``flights.origin``."""
-        from .linking import expanded
+        from .naming import expanded
 
         other = {stem(word) for word in self.schema[key.other].words}
         return (
@@ -129,7 +130,7 @@ class Graph:
         same = [
             key for key in self.keys if {key.table, key.other} == {step.key.table, step.key.other} and key != step.key
         ]
-        chosen = bool(self._role(step.key) & self._said)
+        chosen = bool(self._role(step.key) & self.said)
         return [] if chosen else [key for key in same if key.table == step.key.table]
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from functools import lru_cache
 
-from ..words import root, stem
+from ..words import root, stem, word_set
 
 ABBREVIATIONS: dict[str, tuple[str, ...]] = {
     "addr": ("address",),
@@ -171,7 +171,7 @@ writer author
 company manufacturer
 manufacturer maker producer
 money amount
-type kind category
+type category
 lastname surname
 area size
 length duration
@@ -188,6 +188,9 @@ begin start
 begin beginning
 end finish
 percent percentage
+average mean avg
+maximum max highest
+minimum min lowest
 number count
 visit visitor
 membership member
@@ -195,7 +198,6 @@ competition contest
 match game
 enroll register
 enrolled enrollment
-start from
 temperature temp heat
 hire hired employ
 identifier id
@@ -256,591 +258,101 @@ def likeness(asked: str, named: str) -> float:
         return 0.8
     if min(len(asked), len(own)) >= 4:
         return _surface_likeness(asked, own)
+    if (
+        len(own) == 3
+        and len(asked) >= 6
+        and own not in _SHORT_WORDS
+        and own not in ABBREVIATIONS
+        and asked.startswith(own)
+    ):
+        return 0.6
     return 0.0
+
+
+_SHORT_WORDS = word_set(
+    """
+    act add age air all and any art ask bad bag bar bed big bit box bus buy can car cat cod cow cup cut day dog ear
+    eat end eye fan far fee few fit fly fun gas gun guy hot how ice ill inn job key kid law leg let lie lot low man
+    map men mix net new not now odd off oil old one out own pay pen per pet pie pin pop put red rid row run sea see
+    set sex she sit six son sum sun tag tax tea ten the tie tip top toy try two use van via war was way web who why
+    win zip
+    """
+)
+"""Words of three letters that abbreviate nothing."""
 
 
 def _surface_likeness(asked: str, own: str) -> float:
     """Shared roots (``director`` ~ ``directed``) and long prefixes (``dest`` ~ ``destination``)."""
     if root(asked) == root(own):
         return 0.75
+    if own.endswith(asked) and len(own) - len(asked) >= 3:  # "room" for classroom
+        return 0.65
     shorter, longer = sorted((asked, own), key=len)
     if longer.startswith(shorter) and len(longer) - len(shorter) >= 4:
         return 0.6
     return 0.0
 
 
-GENERIC = frozenset(
-    [
-        "id",
-        "ids",
-        "code",
-        "name",
-        "names",
-        "title",
-        "description",
-        "desc",
-        "details",
-        "detail",
-        "type",
-        "number",
-        "no",
-        "num",
-        "key",
-        "date",
-        "value",
-        "text",
-        "info",
-        "flag",
-    ]
+GENERIC = word_set(
+    """
+    id ids code name names title description desc details detail type number no num key date value text info
+    flag
+    """
 )
 """Words that end many names and may be left unsaid: "country" for ``country_code``."""
+
+PLACE_WORDS = word_set(
+    "location city country state county address place town region district origin nationality province venue hometown"
+)
+"""Words of columns that hold places."""
 
 ARTICLES = frozenset({"the", "a", "an", "'s", "'", "´"})
 """Dropped before anything is read."""
 
-_FUNCTION_WORDS = [
-    "a",
-    "about",
-    "across",
-    "actually",
-    "all",
-    "along",
-    "alongside",
-    "also",
-    "altogether",
-    "am",
-    "amongst",
-    "among",
-    "an",
-    "and",
-    "any",
-    "anybody",
-    "anyone",
-    "anything",
-    "anywhere",
-    "are",
-    "as",
-    "ask",
-    "asked",
-    "at",
-    "available",
-    "be",
-    "became",
-    "because",
-    "become",
-    "been",
-    "being",
-    "belong",
-    "belonging",
-    "belongs",
-    "below",
-    "both",
-    "but",
-    "by",
-    "called",
-    "can",
-    "certain",
-    "come",
-    "comes",
-    "coming",
-    "contain",
-    "contained",
-    "containing",
-    "contains",
-    "correspond",
-    "corresponding",
-    "corresponds",
-    "could",
-    "count",
-    "counts",
-    "covered",
-    "current",
-    "currently",
-    "data",
-    "database",
-    "dataset",
-    "describe",
-    "described",
-    "detail",
-    "did",
-    "display",
-    "displayed",
-    "do",
-    "does",
-    "doing",
-    "done",
-    "during",
-    "each",
-    "either",
-    "entire",
-    "every",
-    "everyone",
-    "existing",
-    "exist",
-    "exists",
-    "fetch",
-    "find",
-    "following",
-    "for",
-    "found",
-    "from",
-    "gave",
-    "generate",
-    "get",
-    "gets",
-    "give",
-    "given",
-    "gives",
-    "giving",
-    "go",
-    "goes",
-    "going",
-    "got",
-    "had",
-    "happen",
-    "happened",
-    "happening",
-    "happens",
-    "has",
-    "have",
-    "having",
-    "held",
-    "help",
-    "her",
-    "hers",
-    "here",
-    "hers",
-    "him",
-    "his",
-    "hold",
-    "holding",
-    "holds",
-    "how",
-    "i",
-    "identify",
-    "if",
-    "in",
-    "include",
-    "included",
-    "includes",
-    "including",
-    "individual",
-    "inside",
-    "instance",
-    "instances",
-    "into",
-    "involve",
-    "involved",
-    "involves",
-    "involving",
-    "is",
-    "it",
-    "item",
-    "its",
-    "itself",
-    "just",
-    "kindly",
-    "know",
-    "known",
-    "like",
-    "list",
-    "listed",
-    "listing",
-    "lists",
-    "live",
-    "lived",
-    "lives",
-    "living",
-    "locate",
-    "located",
-    "look",
-    "made",
-    "make",
-    "makes",
-    "making",
-    "many",
-    "me",
-    "mentioned",
-    "much",
-    "my",
-    "name",
-    "named",
-    "need",
-    "obtain",
-    "occur",
-    "occurred",
-    "occurring",
-    "occurs",
-    "of",
-    "off",
-    "on",
-    "one",
-    "ones",
-    "only",
-    "onto",
-    "or",
-    "other",
-    "our",
-    "out",
-    "output",
-    "overall",
-    "own",
-    "owned",
-    "owning",
-    "owns",
-    "particular",
-    "per",
-    "person",
-    "please",
-    "possible",
-    "present",
-    "presented",
-    "print",
-    "produce",
-    "provide",
-    "provided",
-    "query",
-    "question",
-    "record",
-    "recorded",
-    "records",
-    "registered",
-    "related",
-    "relating",
-    "report",
-    "reported",
-    "reports",
-    "result",
-    "results",
-    "retrieve",
-    "return",
-    "returned",
-    "returning",
-    "returns",
-    "right",
-    "same",
-    "say",
-    "see",
-    "select",
-    "set",
-    "she",
-    "should",
-    "show",
-    "showing",
-    "shown",
-    "shows",
-    "so",
-    "some",
-    "specific",
-    "specified",
-    "state",
-    "stated",
-    "stored",
-    "such",
-    "sure",
-    "table",
-    "tables",
-    "take",
-    "taken",
-    "takes",
-    "taking",
-    "tell",
-    "than",
-    "that",
-    "their",
-    "them",
-    "themselves",
-    "then",
-    "there",
-    "these",
-    "they",
-    "thing",
-    "things",
-    "this",
-    "those",
-    "to",
-    "together",
-    "told",
-    "took",
-    "total",
-    "try",
-    "up",
-    "us",
-    "use",
-    "used",
-    "uses",
-    "using",
-    "value",
-    "values",
-    "various",
-    "very",
-    "via",
-    "want",
-    "was",
-    "we",
-    "were",
-    "what",
-    "when",
-    "where",
-    "whether",
-    "which",
-    "while",
-    "who",
-    "whole",
-    "whom",
-    "whose",
-    "will",
-    "with",
-    "within",
-    "work",
-    "worked",
-    "working",
-    "works",
-    "would",
-    "yes",
-    "you",
-    "your",
-    "yours",
-    "available",
-    "existing",
-    "respective",
-    "respectively",
-    "along",
-    "corresponding",
-    "corresponding",
-    "associated",
-    "distinct",
-    "different",
-    "unique",
-]
+_FUNCTION_WORDS = word_set(
+    """
+    a about across actually all along alongside also altogether am amongst among an and any anybody anyone
+    anything anywhere are as ask asked at available be became because become been being belong belonging belongs
+    below both but by called can certain come comes coming contain contained containing contains correspond
+    corresponding corresponds could count counts covered current currently data database dataset describe
+    described detail did display displayed do does doing done during each either entire every everyone existing
+    exist exists fetch find following for found from gave generate get gets give given gives giving go goes
+    going got had happen happened happening happens has have having held help her hers here him his hold holding
+    holds how i identify if in include included includes including individual inside instance instances into
+    involve involved involves involving is it item its itself just kindly know known like list listed listing
+    lists live lived lives living locate located look made make makes making many me mentioned much my name
+    named need obtain occur occurred occurring occurs of off on one ones only onto or other our out output
+    overall own owned owning owns particular per person please possible present presented print produce provide
+    provided query question record recorded records registered related relating report reported reports result
+    results retrieve return returned returning returns right same say see select set she should show showing
+    shown shows so some specific specified state stated stored such sure table tables take taken takes taking
+    tell than that their them themselves then there these they thing things this those to together told took
+    total try up us use used uses using value values various very via want was we were what when where whether
+    which while who whole whom whose will with within work worked working works would yes you your yours
+    compute calculate determine everybody everything view respective respectively associated distinct different unique
+    """
+)
 
-FUNCTION_WORDS = frozenset(_FUNCTION_WORDS) | {stem(word) for word in _FUNCTION_WORDS}
+FUNCTION_WORDS = _FUNCTION_WORDS | {stem(word) for word in _FUNCTION_WORDS}
 """Words that may be left over when a question has been read: they say nothing about the data."""
 
-RELATION_VERBS = frozenset(
-    [
-        "achieve",
-        "acquire",
-        "act",
-        "allow",
-        "appear",
-        "apply",
-        "arrive",
-        "assign",
-        "assigned",
-        "associate",
-        "attend",
-        "attended",
-        "author",
-        "base",
-        "based",
-        "bear",
-        "begin",
-        "born",
-        "bought",
-        "bring",
-        "broadcast",
-        "built",
-        "buy",
-        "carried",
-        "carry",
-        "cast",
-        "choose",
-        "chosen",
-        "come",
-        "complete",
-        "completed",
-        "compose",
-        "conduct",
-        "connect",
-        "consist",
-        "cost",
-        "created",
-        "cover",
-        "create",
-        "deliver",
-        "depart",
-        "design",
-        "direct",
-        "do",
-        "drive",
-        "driven",
-        "earn",
-        "earned",
-        "employ",
-        "employed",
-        "enroll",
-        "enrolled",
-        "enter",
-        "establish",
-        "exist",
-        "fall",
-        "feature",
-        "fill",
-        "finish",
-        "flew",
-        "flown",
-        "fly",
-        "follow",
-        "found",
-        "get",
-        "given",
-        "go",
-        "graduate",
-        "hire",
-        "hired",
-        "host",
-        "hosted",
-        "issue",
-        "issued",
-        "join",
-        "joined",
-        "keep",
-        "know",
-        "lead",
-        "leave",
-        "led",
-        "left",
-        "lend",
-        "live",
-        "locate",
-        "lie",
-        "made",
-        "make",
-        "manage",
-        "managed",
-        "manufacture",
-        "marry",
-        "measure",
-        "meet",
-        "move",
-        "move",
-        "name",
-        "obtain",
-        "offer",
-        "offered",
-        "open",
-        "opened",
-        "operate",
-        "order",
-        "ordered",
-        "own",
-        "paid",
-        "participate",
-        "participated",
-        "pass",
-        "pay",
-        "perform",
-        "performed",
-        "place",
-        "play",
-        "played",
-        "post",
-        "posted",
-        "process",
-        "produced",
-        "produce",
-        "promote",
-        "provide",
-        "publish",
-        "published",
-        "purchase",
-        "purchased",
-        "put",
-        "rank",
-        "rate",
-        "rated",
-        "read",
-        "receive",
-        "received",
-        "record",
-        "refer",
-        "register",
-        "registered",
-        "release",
-        "released",
-        "rent",
-        "report",
-        "reside",
-        "review",
-        "run",
-        "schedule",
-        "score",
-        "sell",
-        "send",
-        "sent",
-        "serve",
-        "served",
-        "ship",
-        "shipped",
-        "sing",
-        "sign",
-        "situate",
-        "situated",
-        "sold",
-        "speak",
-        "spend",
-        "spent",
-        "spoken",
-        "sponsor",
-        "start",
-        "started",
-        "stay",
-        "stayed",
-        "stop",
-        "store",
-        "study",
-        "studied",
-        "submit",
-        "submitted",
-        "supply",
-        "supplied",
-        "support",
-        "take",
-        "taken",
-        "taught",
-        "teach",
-        "tested",
-        "think",
-        "took",
-        "train",
-        "trained",
-        "travel",
-        "treat",
-        "treated",
-        "undergo",
-        "use",
-        "used",
-        "visit",
-        "visited",
-        "watch",
-        "watched",
-        "win",
-        "won",
-        "work",
-        "worked",
-        "write",
-        "written",
-        "wrote",
-        "yield",
-        "make",
-        "produced",
-        "headquartered",
-        "written",
-        "sung",
-        "held",
-        "based",
-        "aged",
-        "living",
-        "residing",
-        "working",
-        "belonging",
-        "starting",
-        "departing",
-        "leaving",
-        "flying",
-        "going",
-        "coming",
-    ]
+RELATION_VERBS = word_set(
+    """
+    achieve acquire act allow appear apply arrive assign assigned associate attend attended author base based
+    bear begin born bought bring broadcast built buy carried carry cast choose chosen come complete completed
+    compose conduct connect consist cost created cover create deliver depart design direct do drive driven earn
+    earned employ employed enroll enrolled enter establish exist fall feature fill finish flew flown fly follow
+    found get given go graduate hire hired host hosted issue issued join joined keep know lead leave led left
+    lend live locate lie made make manage managed manufacture marry measure meet move name obtain offer offered
+    open opened operate order ordered own paid participate participated pass pay perform performed place play
+    played post posted process produced produce promote provide publish published purchase purchased put rank
+    rate rated read receive received record refer register registered release released rent report reside review
+    run schedule score sell send sent serve served ship shipped sing sign situate situated sold speak spend
+    spent spoken sponsor start started stay stayed stop store study studied submit submitted supply supplied
+    support take taken taught teach tested think took train trained travel treat treated undergo use used visit
+    visited watch watched win won work worked write written wrote yield headquartered sung held aged living
+    share shared affect affected participating participates compete competed run ran lasted rate rated launched
+    residing working belonging starting departing leaving flying going coming
+    """
 )
 """Verbs that only say that two things belong together; the keys say how."""

@@ -48,6 +48,7 @@ class Condition:
         joined: How it is joined to the condition before it.
         mention: The mention of the value, for conditions that only name a value.
         overall: The operand is an aggregate over the whole table, as in "above average".
+        lead: The words before a bare value, which say what kind of column it belongs to.
     """
 
     item: Item | None
@@ -56,6 +57,7 @@ class Condition:
     joined: Literal["and", "or"] = "and"
     mention: int | None = None
     overall: bool = False
+    lead: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from ..words import Token, tokens
+from ..words import Token, tokens, word_set
 from .build import Builder, unqualify
 from .joins import Graph
 from .lexicon import FUNCTION_WORDS, RELATION_VERBS
@@ -14,12 +14,13 @@ from .linking import link
 from .query import Draft, NotUnderstood
 from .reading import Reading, start
 from .resolve import Resolver
-from .rules.comparing import COMPARING, TIMES
+from .rules.comparing import COMPARING
+from .rules.dates import TIMES
 from .rules.folding import EXTREMES, FOLDING
 from .rules.grouping import GROUPING
 from .rules.ordering import SORTING, SUPERLATIVE
 from .rules.selecting import ASKING, select
-from .rules.valuing import EXCLUDING, VALUING
+from .rules.valuing import CALLING, EXCLUDING, VALUING
 
 if TYPE_CHECKING:
     from sqlglot import exp
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
 _OWNED = re.compile(
     r"((?:‹C\d+› (?:, |and )*)+)(?:of|for|from|in)(?: (?:all|each|every|those|any|different))* ‹[TB](\d+)›"
 )
+_THEIR = re.compile(r"(?:their|its|his|her) ((?:‹C\d+› (?:, |and )*)*‹C\d+›)")
 _POSSESSED = re.compile(
     r"‹[TB](\d+)› (?:(?:with|whose|who|that|which|and|their|its|has|have|having) )*((?:‹C\d+› ?(?:, |and )*)+)"
 )
@@ -68,7 +70,19 @@ def read(said: list[Token], schema: Schema) -> Reading:
     """The reading of a question after all rules."""
     reading = start(said, link(said, schema), schema)
     _own(reading)
-    for rules in (FOLDING, EXCLUDING, SORTING, SUPERLATIVE, COMPARING, TIMES, VALUING, GROUPING, EXTREMES, ASKING):
+    for rules in (
+        FOLDING,
+        EXCLUDING,
+        SORTING,
+        SUPERLATIVE,
+        COMPARING,
+        TIMES,
+        CALLING,
+        VALUING,
+        GROUPING,
+        EXTREMES,
+        ASKING,
+    ):
         reading.apply(rules)
     select(reading)
     return reading
@@ -79,9 +93,19 @@ def _own(reading: Reading) -> None:
     for match in _POSSESSED.finditer(reading.text):
         for number in re.findall(r"‹C(\d+)›", match[2]):
             reading.owners.setdefault(int(number), int(match[1]))
+    first = reading.table_after(0)
+    for match in _THEIR.finditer(reading.text):
+        for number in re.findall(r"‹C(\d+)›", match[1]):
+            if first is not None:
+                reading.owners.setdefault(int(number), first)
     for match in _OWNED.finditer(reading.text):
         for number in re.findall(r"‹C(\d+)›", match[1]):
             reading.owners[int(number)] = int(match[2])
+
+
+_SORTING_WORDS = word_set("sort sorted order ordered rank ranked arrange arranged sorting ordering")
+# A participle before a preposition only ties two things together: "affected by", "scored in".
+_PARTICIPLE = re.compile(r"(?<=\s)[a-z]+(?:ed|ing)(?=\s(?:by|in|at|on|from|to|for|with|as|of|during|within)\s)")
 
 
 def check_understood(reading: Reading) -> None:
@@ -90,7 +114,8 @@ def check_understood(reading: Reading) -> None:
     Raises:
         NotUnderstood: Naming them.
     """
-    known = FUNCTION_WORDS | RELATION_VERBS
+    known = FUNCTION_WORDS | RELATION_VERBS | (_SORTING_WORDS if reading.draft.order else frozenset())
+    reading.text = _PARTICIPLE.sub(" ", f" {reading.text} ")
     left = [word for word in reading.words() if word not in known and not re.fullmatch(r"\W+", word)]
     left += [reading.mentions[number].text for kind, number in reading.marks() if kind in "VLNI"]
     if left:

@@ -9,7 +9,7 @@ understood.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 _KINDS = {
     "T": "[TB]",  # a table
     "C": "[CB]",  # a column
+    "K": "C",  # a column that is no table
     "E": "[TCB]",  # either
     "A": "A",  # an aggregate, folded by an earlier rule
     "M": "[ACB]",  # a measure: aggregate or column
@@ -33,23 +34,34 @@ _KINDS = {
     "N": "N",
     "I": "I",
 }
-_MACRO = re.compile(r"\{([A-Z])(?::(\w+))?\}")
+_MACRO = re.compile(r"\{([A-Z])(?::(\w+))?\}|\{([a-z_]+)(?::(\w+))?\}")
 _MARK = re.compile(r"‹([A-Z])(\d+)›")
+_GROUP = re.compile(r"(?<!\\)\((?!\?)")
 
 
-def expand(pattern: str) -> re.Pattern[str]:
-    """Compile a rule's pattern: ``{T:x}`` is a mark of kind T whose number becomes the group ``x``.
+def expand(pattern: str, words: Mapping[str, str] | None = None) -> re.Pattern[str]:
+    """Compile a rule's pattern, a regular expression with two kinds of short forms.
+
+    ``{T:x}`` is a mark of kind T, whose number becomes the group ``x``. ``{verb}`` is what ``words`` holds under that
+    name, ``{verb:x}`` the same as the group ``x``. Plain parentheses do not capture.
 
     Example:
         >>> expand("names of {T:x}").search("show names of ‹T4›")["x"]
         '4'
+        >>> expand("{big:how} city", {"big": "large|huge"}).search("a huge city")["how"]
+        'huge'
     """
+    vocabulary = words or {}
 
     def macro(match: re.Match[str]) -> str:
-        kind, name = _KINDS[match[1]], match[2]
-        return rf"‹{kind}(?P<{name}>\d+)›" if name else rf"‹{kind}\d+›"
+        kind, mark_name, word, word_name = match.groups()
+        if word:
+            inner = _MACRO.sub(macro, vocabulary[word])
+            return f"(?P<{word_name}>{inner})" if word_name else f"(?:{inner})"
+        return rf"‹{_KINDS[kind]}(?P<{mark_name}>\d+)›" if mark_name else rf"‹{_KINDS[kind]}\d+›"
 
-    return re.compile(rf"(?<!\S)(?:{_MACRO.sub(macro, pattern)})(?!\S)")
+    plain = _GROUP.sub("(?:", _MACRO.sub(macro, pattern))
+    return re.compile(rf"(?<!\S)(?:{plain})(?!\S)")
 
 
 Handler = Callable[["Reading", re.Match[str]], str | None]
@@ -75,11 +87,15 @@ class Rules(list[Rule]):
         1
     """
 
+    def __init__(self, words: Mapping[str, str] | None = None) -> None:
+        super().__init__()
+        self._words = words or {}
+
     def __call__(self, *patterns: str) -> Callable[[Handler], Handler]:
         """Register a function for patterns; used as a decorator."""
 
         def register(handler: Handler) -> Handler:
-            self.extend(Rule(expand(pattern), handler) for pattern in patterns)
+            self.extend(Rule(expand(pattern, self._words), handler) for pattern in patterns)
             return handler
 
         return register
@@ -137,14 +153,18 @@ class Reading:
         return len(self.mentions) - 1
 
     def table_before(self, position: int) -> int | None:
-        """The last table mentioned before a place in the text, if any."""
-        marks = [m for m in _MARK.finditer(self.text, 0, position) if m[1] in "TB"]
-        return int(marks[-1][2]) if marks else None
+        """The last table mentioned before a place in the text, if any; a count of its rows mentions it as well."""
+        numbers = [self._table(match) for match in _MARK.finditer(self.text, 0, position)]
+        return next((number for number in reversed(numbers) if number is not None), None)
 
     def table_after(self, position: int) -> int | None:
         """The first table mentioned after a place in the text, if any."""
-        match = next((m for m in _MARK.finditer(self.text, position) if m[1] in "TB"), None)
-        return int(match[2]) if match else None
+        numbers = (self._table(match) for match in _MARK.finditer(self.text, position))
+        return next((number for number in numbers if number is not None), None)
+
+    def _table(self, match: re.Match[str]) -> int | None:
+        number = self.items[int(match[2])].mention if match[1] == "A" else int(match[2])
+        return number if number is not None and self.mentions[number].tables else None
 
     def marks(self) -> list[tuple[str, int]]:
         """Kind and number of the marks that are left, in order."""

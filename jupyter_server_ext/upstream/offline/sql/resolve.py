@@ -5,6 +5,9 @@ from __future__ import annotations
 from functools import cached_property
 from typing import TYPE_CHECKING
 
+from ..words import stem
+from .lexicon import PLACE_WORDS, likeness
+from .naming import column_words, expanded
 from .query import Condition, Item, NotUnderstood, Value
 
 if TYPE_CHECKING:
@@ -14,6 +17,12 @@ if TYPE_CHECKING:
     from .linking import Mention
     from .reading import Reading
     from .schema import Column, Schema, Table
+
+
+def _only_links(table: Table) -> bool:
+    """Whether a table only ties others together."""
+    linked = {name for key in table.keys for name in key.columns}
+    return bool(linked) and all(column.name in linked or column.name in table.primary for column in table.columns)
 
 
 class Resolver:
@@ -58,7 +67,7 @@ class Resolver:
                 if table in chosen:
                     break
             else:
-                table = min(equals, key=lambda t: (len(t.words), -(t.rows or 0)))
+                table = min(equals, key=lambda t: (_only_links(t), len(t.words), -(t.rows or 0)))
             self._tables[number] = table
         return self._tables[number]
 
@@ -75,11 +84,19 @@ class Resolver:
         if not mention.columns:
             return True
         table_fit, column_fit = mention.tables[0][1], mention.columns[0][1]
-        if column_fit > table_fit + 0.05:
+        if column_fit > table_fit + 0.05 or self._names_kinds(mention):
             return False
         others = [name for name in self._near if name != mention.tables[0][0].name]
         # "department" may be a table and a column of employees: the column saves the join.
         return not any(column.table in others and fit >= 0.95 for column, fit in mention.columns)
+
+    def _names_kinds(self, mention: Mention) -> bool:
+        """Whether a table's own name is also one of its columns, with repeats: ``allergy_type.allergytype``."""
+        table, fit = mention.tables[0]
+        if not table.words or table.words[-1] not in {"type", "types", "category", "categories", "kind", "status"}:
+            return False
+        same = [c for c, score in mention.columns if c.table == table.name and score >= fit - 0.02 and c.is_text]
+        return any(not (c.key or c.facts.unique) for c in same)
 
     # --- columns ---
 
@@ -122,11 +139,25 @@ class Resolver:
             score += 0.4
         elif self._near:
             score -= 0.05 * min(self.graph.distance(self._near, column.table), 20)
+        if column.table not in self._near and not self._says_table(column.table):
+            score -= 0.3
         if numeric and not column.is_number:
             score -= 0.5
         if column.name.lower().endswith(("name", "title")):
             score += 0.02
+        score += 0.15 * self._said_elsewhere(column, fit)
         return score
+
+    def _says_table(self, name: str) -> bool:
+        """Whether the question says a word of the table's name."""
+        words = expanded(self.schema[name].words)
+        return any(likeness(token, word) >= 0.8 for token in self.graph.said for word in words)
+
+    def _said_elsewhere(self, column: Column, fit: float) -> float:
+        """The share of the name's words that the question says, wherever, when the stretch itself says only some."""
+        words, _ = column_words(column.words, ())
+        said = sum(any(likeness(token, word) >= 0.8 for token in self.graph.said) for word in words)
+        return said / len(words) if words and fit < 0.95 else 1.0
 
     def _same(self, one: Column, two: Column) -> bool:
         """Whether two columns are the two ends of a key, so that either will do."""
@@ -178,21 +209,42 @@ class Resolver:
             raise NotUnderstood("I do not see which column a value belongs to")
         mention = self.reading.mentions[number]
         if not mention.values:
-            column = self._literal_column(mention)
+            column = self._literal_column(mention, condition.lead)
             return column, tuple(value for value in condition.operands if isinstance(value, Value))
         if number not in self._columns:
             self._columns[number] = max(
                 (column for column, _ in mention.values), key=lambda c: self._score(c, 1.0, (), numeric=False)
             )
+            self._check_near(mention, self._columns[number])
             self._near.setdefault(self._columns[number].table, None)
         return self._columns[number], tuple(value for value in condition.operands if isinstance(value, Value))
 
-    def _literal_column(self, mention: Mention) -> Column:
-        """The column for text that no known value matches: the only name of the tables spoken of that may hold it."""
-        candidates = [
-            display for name in self._near if (display := self.schema[name].display) and not display.facts.complete
-        ]
-        if len(candidates) == 1:
+    def _check_near(self, mention: Mention, column: Column) -> None:
+        """A common word is a value only of tables close by: "music genres" does not mean a playlist called Music.
+
+        Raises:
+            NotUnderstood: The value is stored too far away.
+        """
+        plain = mention.text.islower()
+        if plain and self._near and self.graph.distance(self._near, column.table) > 1:
+            raise NotUnderstood(f"I did not understand “{mention.text}”")
+
+    def _literal_column(self, mention: Mention, lead: str) -> Column:
+        """The column for text that no known value matches, by the words before it; only when there is one choice.
+
+        Raises:
+            NotUnderstood: None or several may hold it.
+        """
+        tables = [self.schema[name] for name in self._near]
+        texts = [c for table in tables for c in table.columns if c.is_text and not c.facts.complete]
+        places = [c for c in texts if PLACE_WORDS & {stem(word) for word in c.words}]
+        names = [table.display for table in tables if table.display and table.display in texts]
+        words = set(lead.split())
+        candidates = places if words & {"in", "from", "at", "located"} and places else names
+        by_name = (
+            words & {"named", "called", "titled", "of", "for", "by", "does", "did", "is", "was"} or " " in mention.text
+        )
+        if len(candidates) == 1 and (candidates is places or by_name):
             return candidates[0]
         raise NotUnderstood(f"I do not know where “{mention.text}” is stored")
 

@@ -1,46 +1,29 @@
-# ruff: noqa: E501 - a pattern reads best on one line
-"""Conditions with an operator: "older than 56", "at least 3 flights", "between 10 and 15", "whose name contains 'a'"."""
+"""Conditions with an operator: “older than 56”, “at least 3 flights”, “between 10 and 15”, “name contains 'a'”."""
 
 from __future__ import annotations
 
 import re
 
 from ..linking import Mention
-from ..query import Condition, Item, Operator, Value
+from ..query import Aggregate, Condition, Item, Operator, Value
 from ..reading import Reading, Rules
-from .adjectives import COMPARATIVES, alternatives
+from .adjectives import COMPARATIVES
 from .folding import is_measure
 from .ordering import adjective_column
-from typing import TYPE_CHECKING
+from .vocabulary import NEGATED, OPERATORS, WORDS
 
-if TYPE_CHECKING:
-    from ..schema import Column
+COMPARING = Rules(WORDS)
 
-COMPARING = Rules()
-
-_OPERATORS: dict[str, Operator] = {}
-for _operator, _phrases in {
-    ">": "more than|greater than|larger than|higher than|bigger than|over|above|exceeding|exceeds|exceed|beyond|after|longer than|later than|larger|greater|>|in excess of|strictly more than|bigger|higher|upwards of|faster than",
-    ">=": "at least|no less than|not less than|no fewer than|greater than or equal to|more than or equal to|larger than or equal to|minimum of|since|>=|from|a minimum of|starting from",
-    "<": "less than|fewer than|lower than|smaller than|below|under|before|earlier than|shorter than|prior to|<|lower|smaller|less|slower than",
-    "<=": "at most|no more than|not more than|less than or equal to|smaller than or equal to|up to|maximum of|<=|until|no later than",
-    "=": "equal to|equals|equal|exactly|=|same as",
-    "!=": "not equal to|other than|different from|!=|not equal|besides|except|except for|excluding|apart from",
-}.items():  # fmt: skip
-    _OPERATORS.update(dict.fromkeys(_phrases.split("|"), _operator))  # type: ignore[arg-type]
-
-_NEGATED: dict[Operator, Operator] = {">": "<=", ">=": "<", "<": ">=", "<=": ">", "=": "!=", "!=": "=", "like": "not like", "in": "not in", "null": "not null", "not null": "null"}  # fmt: skip
-OP = "(?:" + "|".join(sorted(_OPERATORS, key=len, reverse=True)) + ")"
-_BE = r"(?:is|are|was|were|be|been|being|has|have|had|of|with|value|values|amount|number|equals|equal|a|that|which|costs?|reached|reach|dated|got)"
-_WITH = r"(?:with|having|has|have|had|whose|where|that have|that has|who have|who has|which have|which has|that had|and|or|but)"
-_AFTER = r"(?: (?:or|and) (?P<after>more|above|higher|greater|over|older|later|longer|up|less|below|lower|fewer|under|younger|earlier|shorter))"
-_UNITS = r"(?: (?:years|year|dollars|minutes|hours|days|months|times|points|feet|meters|miles|pounds|kg|percent|%|dollar|usd|euros|degrees|celsius|fahrenheit|km|inches|cm|people|units|seconds|weeks)(?: old| of age| long| tall)?)?"
+_LESS = {"less", "below", "lower", "fewer", "under", "younger", "earlier", "shorter", "cheaper"}
 
 
-def operator(words: str, *, negated: bool = False) -> Operator:
-    """The operator these words mean."""
-    found = _OPERATORS[words]
-    return _NEGATED[found] if negated else found
+def _operator(words: str, *, negated: bool = False) -> Operator:
+    found = OPERATORS[words]
+    return NEGATED[found] if negated else found
+
+
+def _after(word: str) -> Operator:
+    return "<=" if word in _LESS else ">="
 
 
 def value_of(reading: Reading, mark: str) -> Value:
@@ -51,279 +34,267 @@ def value_of(reading: Reading, mark: str) -> Value:
     return Value(mention.values[0][1] if mention.values else mention.text)
 
 
-def compare(reading: Reading, item: Item, sign: Operator, *operands: Value | Item, joined: str = "and") -> None:
-    """Note a condition, on groups when it is about an aggregate."""
-    where = Condition(item, sign, operands, "or" if joined == "or" else "and")
-    (reading.draft.having if item.aggregate else reading.draft.where).append(where)
-
-
-def _joined(match: re.Match[str]) -> str:
-    word = (match.groupdict().get("joined") or "").strip()
-    return "or" if word == "or" else "and"
-
-
-_JOINED = (
-    r"(?:(?P<joined>or|and|but|,) )?(?:(?:that|which|who|whose|with|having|where|have|has|had|also|either|there|are) )*"
-)
-
-
-@COMPARING(rf"{_JOINED}{{M:x}} (?:{_BE} )*(?P<neg>not )?(?:in range |in the range |range |ranging )?(?:between|from) {{W:a}}{_UNITS} (?:and|to) {{W:b}}{_UNITS}",
-           rf"{_JOINED}(?:{_BE} )*(?P<neg>not )?(?:between|from) {{N:a}} (?:and|to) {{N:b}} {{M:x}}")  # fmt: skip
-def between(reading: Reading, match: re.Match[str]) -> str | None:
-    """“rank is between 10 and 15”."""
-    item = reading.item(match["x"])
-    low, high = value_of(reading, match["a"]), value_of(reading, match["b"])
-    compare(reading, item, "between", low, high, joined=_joined(match))
+def compare(
+    reading: Reading, match: re.Match[str], item: Item, sign: Operator, *operands: Value | Item, overall: bool = False
+) -> str:
+    """Note a condition, on groups when it is about an aggregate; nothing of the words is left."""
+    joined = (match.groupdict().get("joined") or "") == "or"
+    condition = Condition(item, sign, operands, "or" if joined else "and", overall=overall)
+    (reading.draft.having if item.aggregate else reading.draft.where).append(condition)
     return ""
 
 
-@COMPARING(rf"{_JOINED}(?:{_BE} )*(?P<neg>not )?(?P<how>{alternatives(COMPARATIVES)}) than (?:(?:the|age|of) )*{{N:n}}{_UNITS}",
-           rf"{_JOINED}(?:{_BE} )*(?P<neg>not )?{{N:n}}{_UNITS} (?:or|and) (?P<how>older|younger|longer|taller|cheaper|shorter|later|earlier|newer)")  # fmt: skip
-def comparative(reading: Reading, match: re.Match[str]) -> str | None:
-    """“older than 56”."""
-    degree = COMPARATIVES[match["how"]]
-    found = adjective_column(reading, degree, match.start())
-    if found is None:
-        return None
-    equal = " than " not in match[0]
-    sign: Operator = (">=" if equal else ">") if found[1] else ("<=" if equal else "<")
-    compare(
-        reading,
-        Item(found[0]),
-        _NEGATED[sign] if match["neg"] else sign,
-        value_of(reading, match["n"]),
-        joined=_joined(match),
-    )
-    return ""
+def _has_order(reading: Reading, item: Item, mark: str) -> bool:
+    """Whether a column and a value can be compared by size: numbers, dates, and text that holds dates."""
+    if item.aggregate:
+        return True
+    columns = reading.mentions[item.mention].columns if item.mention is not None else ()
+    value = reading.mention(mark)
+    dated = value.number is None and any(char.isdigit() for char in value.text)
+    return any(not column.is_text for column, _ in columns[:3]) or (dated and bool(columns))
 
 
 @COMPARING(
-    rf"{_JOINED}{{M:x}} (?:{_BE} )*(?P<neg>not )?(?P<how>{OP}) (?:(?:of|to|or equal to|value|age|year) )*{{W:n}}{_UNITS}"
+    "{lead}{M:x} ({be} )*(?P<neg>not )?(in range |in the range |range |ranging )?(between|from) {W:a}{units} (and|"
+    "to) {W:b}{units}",
+    "{lead}({be} )*(?P<neg>not )?(between|from) {N:a} (and|to) {N:b} {M:x}",
+)
+def between(reading: Reading, match: re.Match[str]) -> str | None:
+    """“rank is between 10 and 15”."""
+    item = reading.item(match["x"])
+    if not _has_order(reading, item, match["a"]):
+        return None
+    return compare(reading, match, item, "between", value_of(reading, match["a"]), value_of(reading, match["b"]))
+
+
+@COMPARING(
+    "{lead}({be} )*(?P<neg>not )?{comparative:how} than ((the|age|of) )*{N:n}{units}",
+    "{lead}({be} )*(?P<neg>not )?{N:n}{units} (or|and) (?P<how>older|younger|longer|taller|cheaper|shorter|later|"
+    "earlier|newer)",
+)
+def comparative(reading: Reading, match: re.Match[str]) -> str | None:
+    """“older than 56”."""
+    found = adjective_column(reading, COMPARATIVES[match["how"]], match.start())
+    if found is None:
+        return None
+    sign: Operator = ">" if found[1] else "<"
+    if " than " not in match[0]:
+        sign = ">=" if found[1] else "<="
+    return compare(
+        reading, match, Item(found[0]), NEGATED[sign] if match["neg"] else sign, value_of(reading, match["n"])
+    )
+
+
+@COMPARING(
+    "{lead}({be} )*(?P<neg>not )?({op:how} )?{N:n} years? (old|of age)( or (?P<after>older|younger|more|less))?",
+    "{lead}({be} )*(?P<neg>not )?aged? ({op:how} )?{N:n}",
+)
+def years_old(reading: Reading, match: re.Match[str]) -> str | None:
+    """“over 20 years old”."""
+    found = adjective_column(reading, COMPARATIVES["older"], match.start())
+    if found is None or not found[1]:
+        return None
+    sign = _operator(match["how"] or "=", negated=bool(match["neg"]))
+    if match.groupdict().get("after"):
+        sign = _after(match["after"])
+    return compare(reading, match, Item(found[0]), sign, value_of(reading, match["n"]))
+
+
+_NOT_COUNTING = (
+    r"(?! (?:(?:different|distinct|of|or more|total|corresponding) )*‹[TCB])(?! (?:times?|records?|rows?|entries)\b)"
+)
+
+
+@COMPARING(
+    "{lead}{M:x} ({be} )*(?P<neg>not )?{op:how} ((of|to|or equal to|value|age|year) )*{W:n}{units}" + _NOT_COUNTING
 )
 def column_compared(reading: Reading, match: re.Match[str]) -> str | None:
     """“salary is greater than 1000”."""
     item = reading.item(match["x"])
-    if item.mention is not None and not item.aggregate and _is_only_table(reading, item.mention):
+    if not item.aggregate and not reading.mention(match["x"]).columns:
         return None
-    sign = operator(match["how"], negated=bool(match["neg"]))
+    sign = _operator(match["how"], negated=bool(match["neg"]))
+    if sign not in {"=", "!="} and not _has_order(reading, item, match["n"]):
+        return None
     if " or equal to " in match[0] and len(sign) == 1:
         sign = ">=" if sign == ">" else "<="
-    compare(reading, item, sign, value_of(reading, match["n"]), joined=_joined(match))
-    return ""
+    return compare(reading, match, item, sign, value_of(reading, match["n"]))
 
 
-def _is_only_table(reading: Reading, number: int) -> bool:
-    return not reading.mentions[number].columns
+@COMPARING(
+    "{lead}(?P<how>before|after|since|until|over|above|below|under|more than|less than|at least|at most) {C:x} {N:n}"
+)
+def compared_column(reading: Reading, match: re.Match[str]) -> str | None:
+    """“after season 2007”."""
+    item = Item(int(match["x"]))
+    if not _has_order(reading, item, match["n"]):
+        return None
+    sign = "<=" if match["how"] == "until" else _operator(match["how"])
+    return compare(reading, match, item, sign, value_of(reading, match["n"]))
 
 
-@COMPARING(rf"{_JOINED}{{M:x}} (?:{_BE} )*{{N:n}}{_UNITS}{_AFTER}")
+@COMPARING("{lead}{M:x} ({be} )*{N:n}{units}{after}")
 def or_more(reading: Reading, match: re.Match[str]) -> str | None:
     """“credits 4 or more”."""
-    compare(
-        reading, reading.item(match["x"]), _after(match["after"]), value_of(reading, match["n"]), joined=_joined(match)
-    )
-    return ""
+    item = reading.item(match["x"])
+    if not _has_order(reading, item, match["n"]):
+        return None
+    return compare(reading, match, item, _after(match["after"]), value_of(reading, match["n"]))
 
 
-def _after(word: str) -> Operator:
-    return "<=" if word in {"less", "below", "lower", "fewer", "under", "younger", "earlier", "shorter"} else ">="
+_COUNTED = r"(?P<distinct> different| distinct| total| corresponding| of| such| separate| or more)*"
 
 
-@COMPARING(rf"{_JOINED}(?:{_BE} )*(?P<how>{OP}) {{N:n}}(?: (?:different|distinct|total|or more|of|such|separate))* {{E:e}}",
-           rf"{_JOINED}(?:{_BE} )*{{N:n}}{_AFTER} (?:different |distinct )?{{E:e}}",
-           r"(?:with|having|has|have|had|contain|contains|offer|offers|owns|own|took|take|takes|received|made|played|directed|wrote|hosted|in|for|by) (?:exactly |only )?{N:n} (?P<distinct>different |distinct )?{T:e}")  # fmt: skip
+@COMPARING(
+    "{lead}({be} )*{op:how} {N:n}" + _COUNTED + " {E:e}",
+    "{lead}({be} )*{N:n}{after}" + _COUNTED + " {E:e}",
+    "(with|having|has|have|had|contain|contains|offer|offers|owns|own|took|take|takes|received|made|played|directed|"
+    "wrote|"
+    "hosted|for) (exactly |only )?{N:n}" + _COUNTED + " {T:e}",
+)
 def amount_of(reading: Reading, match: re.Match[str]) -> str | None:
     """“at least 3 flights” counts rows of a table; “more than 100 pages” compares a column."""
     groups = match.groupdict()
-    sign = operator(groups["how"]) if groups.get("how") else _after(groups["after"]) if groups.get("after") else "="
+    sign = _operator(groups["how"]) if groups.get("how") else _after(groups["after"]) if groups.get("after") else "="
     number = int(match["e"])
     mention = reading.mentions[number]
     value = value_of(reading, match["n"])
+    distinct = (groups["distinct"] or "").strip() in {"different", "distinct"}
     measure = is_measure(mention) and (not mention.tables or mention.columns[0][1] > mention.tables[0][1])
-    if not measure and mention.tables:
+    if mention.tables and not measure:
         reading.draft.tables.append(number)
-        compare(
-            reading,
-            Item(number, "count", distinct=" different " in match[0] or " distinct " in match[0]),
-            sign,
-            value,
-            joined=_joined(match),
-        )
-        return ""
-    if mention.columns and (measure or mention.columns[0][0].is_number or mention.columns[0][0].is_time):
-        compare(reading, Item(number), sign, value, joined=_joined(match))
-        return ""
-    if mention.columns and groups.get("how"):
-        compare(reading, Item(number, "count", distinct=True), sign, value, joined=_joined(match))
-        return ""
+        return compare(reading, match, Item(number, "count", distinct=distinct), sign, value)
+    if measure or mention.columns[0][0].is_time:
+        return compare(reading, match, Item(number), sign, value)
+    if mention.columns and (groups.get("how") or groups.get("after")):
+        return compare(reading, match, Item(number, "count", distinct=True), sign, value)
     return None
 
 
-@COMPARING(rf"{_JOINED}(?:(?:appear|appears|appeared|used|occur|occurs|count|happened|listed|served|have been|has been) )*(?P<how>{OP}) {{N:n}} times?",
-           rf"{_JOINED}(?:(?:appear|appears|appeared|used|occur|occurs|count|happened|listed|served|have been|has been) )*(?P<how>more than|at least|exactly|less than|only)? ?(?P<word>once|twice)",
-           rf"{_JOINED}(?:count|counts|records?) (?P<how>{OP}) {{N:n}}")  # fmt: skip
+_APPEAR = "((appear|appears|appeared|used|occur|occurs|count|happened|listed|served|have been|has been|happens) )*"
+
+
+@COMPARING(
+    "{lead}" + _APPEAR + "{op:how} {N:n} (times?|records?|rows?|entries|occurrences?|instances?)",
+    "{lead}" + _APPEAR + "{N:n}{after} (times?|records?|rows?|entries)",
+    "{lead}" + _APPEAR + "(?P<how>more than|at least|exactly|less than|only)? ?(?P<word>once|twice)",
+    "{lead}(count|counts|records?|number) {op:how} {N:n}",
+)
 def times(reading: Reading, match: re.Match[str]) -> str | None:
-    """“more than twice”."""
-    word = match.groupdict().get("word")
-    value = Value(word or "", 1.0 if word == "once" else 2.0) if word else value_of(reading, match["n"])
-    how = match["how"]
-    compare(reading, Item(None, "count"), operator(how) if how and how != "only" else "=", value)
-    return ""
+    """“more than twice”, “at least two records”."""
+    groups = match.groupdict()
+    word = groups.get("word")
+    value = Value(word, 1.0 if word == "once" else 2.0) if word else value_of(reading, match["n"])
+    how = groups.get("how")
+    sign = _after(groups["after"]) if groups.get("after") else _operator(how) if how and how != "only" else "="
+    return compare(reading, match, Item(None, "count"), sign, value)
 
 
-_TEXT = r"(?:letters?|words?|strings?|substrings?|characters?|phrases?|text|prefix|suffix|symbol|initial|value)"
+@COMPARING("{T:t} (with |number |id |code |no |numbered )*{N:n}(?! or| ‹)")
+def numbered(reading: Reading, match: re.Match[str]) -> str | None:
+    """“student 1004”, “course 301”: the thing with that key."""
+    table = reading.mention(match["t"]).tables[0][0]
+    column = table.get(table.primary[0]) if len(table.primary) == 1 else None
+    if column is None:
+        return None
+    number = reading.add(Mention(0, 0, column.name, columns=((column, 1.0),)))
+    compare(reading, match, Item(number), "=", value_of(reading, match["n"]))
+    return f"‹T{match['t']}›"
 
 
-@COMPARING(rf"{_JOINED}{{C:x}} (?:(?:is|are|that|which|who|do|does|was|were) )*(?P<neg>not )?(?:have |has |with |having )?(?P<how>containing|contains?|includes?|including|has|have|with|starts? with|starting with|begins? with|beginning with|started with|ends? with|ending with|ends? in|like|includes the|contain the)(?: (?:a|an|the|{_TEXT}|in|it|them))* {{V:v}}(?: (?:in|inside|as) (?:it|them|their (?:name|title)s?|a? ?substring))?",
-           rf"{_JOINED}(?P<how>has|have|with|containing|contains?|include|starts? with|starting with|begins? with|beginning with|ends? with|ending with)(?: (?:a|the))? {_TEXT} {{V:v}}(?: (?:in|as) (?:it|them|their|part of|prefix of))? {{C:x}}",
-           rf"{_JOINED}(?P<how>contains?|includes?|has|have) {{V:v}} in (?:their |its )?{{C:x}}",
-           rf"{_JOINED}(?P<how>with|has|have|having|containing|contains?|includes?) (?:{_TEXT} )?{{V:v}} (?:in|as part of) (?:their |its |the )?{{C:x}}")  # fmt: skip
+# --- text ---------------------------------------------------------------------------------------------------------
+
+_CONTAIN = "containing|contains?|includes?|including|includes the|contain the|contained"
+_START = "starts? with|starting with|begins? with|beginning with|started with|start in|ends? with|ending with|ends? in"
+
+
+@COMPARING(
+    "{lead}{C:x} ((is|are|that|which|who|do|does|was|were) )*(?P<neg>not )?(have |has |with |having )?"
+    f"(?P<how>{_CONTAIN}|has|have|with|{_START}|like)"
+    "( (a|an|the|{text}|in|it|them))* {V:v}( (in|inside|as) (it|them|(their|its) (name|title)s?|a? ?substring))?",
+    f"{{lead}}(?P<how>{_CONTAIN}|has|have|with|{_START})( (a|the))? {{text}} {{V:v}}"
+    "( (in|as|to) (it|them|their|part of|prefix of|its))? {C:x}",
+    "{lead}(?P<how>contains?|includes?|has|have|with|having|containing) ({text} )?{V:v} (in|as part of) (their |its "
+    ")?{C:x}",
+)
 def text_like(reading: Reading, match: re.Match[str]) -> str | None:
     """“whose name contains 'ha'”, “titles starting with 'The'”."""
-    how, literal = match["how"], reading.mention(match["v"])
-    exact = how in {"has", "have", "with", "like"} and not re.search(rf" {_TEXT} ", match[0]) and " in " not in match[0]
-    if exact and how != "like":
+    how, text = match["how"], reading.mention(match["v"]).text.strip("%")
+    spelled = re.search(rf" (?:{WORDS['text']}) ", match[0]) or " in " in match[0]
+    if how in {"has", "have", "with", "having"} and not spelled:
         return None
-    text = literal.text.strip("%")
-    if how.startswith(("start", "begin")):
-        text = f"{text}%"
-    elif how.startswith("end"):
-        text = f"%{text}"
-    else:
-        text = f"%{text}%"
+    start = how.startswith(("start", "begin"))
+    end = how.startswith("end")
+    pattern = f"{'' if start else '%'}{text}{'' if end else '%'}"
     sign: Operator = "not like" if match.groupdict().get("neg") else "like"
-    compare(reading, Item(int(match["x"])), sign, Value(text), joined=_joined(match))
+    compare(reading, match, Item(int(match["x"])), sign, Value(pattern))
     return f"‹C{match['x']}›" if _still_asked(reading, match) else ""
 
 
 def _still_asked(reading: Reading, match: re.Match[str]) -> bool:
     """Whether the column is also what is asked for: nothing before it introduces a condition."""
-    return (
-        match["joined"] is None
-        and not re.match(r"(?:that|which|who|whose|with|having|where|have|has|had|also)\b", match[0])
-        and not re.search(
-            r"(?:whose|where|with|having|have|has)(?: (?:a|the))?$", reading.text[: match.start()].strip()
-        )
+    before = reading.text[: match.start()].split()
+    return match[0].startswith("‹") and not (
+        before and before[-1] in {"whose", "where", "with", "having", "have", "has"}
     )
 
 
-_MISSING = (
-    r"(?:null|missing|unknown|empty|blank|na|undefined|unspecified|not available|not recorded|not specified|not known)"
+@COMPARING(
+    "{lead}{C:x} ({be} )*(?P<neg>not )?(a )?{missing}( values?)?",
+    "{lead}({be} )*(?P<neg>no |not |without )?(a |any )?{missing}( values?)?( for| in| of)? {C:x}",
+    "((that|who|which) )?(?P<does>without|(do|does|did) not have|(have|has|had|with) no)( (a|any|an|recorded|known))* "
+    "{K:x}(?! ‹[VLN])",
 )
-
-
-@COMPARING(rf"{_JOINED}{{C:x}} (?:{_BE} )*(?P<neg>not )?(?:a )?{_MISSING}(?: values?)?",
-           rf"{_JOINED}(?:{_BE} )*(?P<neg>no |not |without )?(?:a |any )?{_MISSING}(?: values?)?(?: for| in| of)? {{C:x}}",
-           r"(?:(?:that|who|which) )?(?P<does>without|(?:do|does|did) not have|(?:have|has|had|with) no)(?: (?:a|any|an|recorded|known))* {C:x}")  # fmt: skip
 def missing(reading: Reading, match: re.Match[str]) -> str | None:
     """“whose salary is unknown”, “without an email”."""
-    mention = reading.mention(match["x"])
-    if match.groupdict().get("does") and mention.tables:
-        return None
-    compare(
-        reading, Item(int(match["x"])), "not null" if match.groupdict().get("neg") else "null", joined=_joined(match)
-    )
-    return ""
+    sign: Operator = "not null" if match.groupdict().get("neg") else "null"
+    return compare(reading, match, Item(int(match["x"])), sign)
 
 
-@COMPARING(rf"{_JOINED}{{C:x}} (?:{_BE} )*(?P<how>{OP}|higher|lower|greater|larger|smaller|more|less)(?: than)? (?:(?:the|its|their|to|overall|all) )*(?P<agg>average|mean|avg|minimum|maximum|min|max)(?: (?:of|for|value|overall|all))*(?: {{C:y}})?(?: (?:of|for|among|across|in) (?:all |every )?{{T:t}})?",
-           rf"{_JOINED}(?P<how>above|below|over|under|more than|less than|higher than|lower than)(?: the)? (?P<agg>average|mean|avg) {{C:x}}",
-           rf"{_JOINED}(?:{_BE} )*(?P<how>above|below|more than|less than|higher than|lower than|greater than)(?: the)? {{A:y}}")  # fmt: skip
+# --- comparisons with other columns and with averages ---------------------------------------------------------------
+
+_AGGREGATES: dict[str, Aggregate] = {
+    "average": "avg",
+    "mean": "avg",
+    "avg": "avg",
+    "minimum": "min",
+    "min": "min",
+    "maximum": "max",
+    "max": "max",
+}
+
+
+@COMPARING(
+    "{lead}{C:x} ({be} )*(?P<how>{op}|higher|lower|greater|larger|smaller|more|less)( than)? ((its|their|to|overall|"
+    "all) )*"
+    f"(?P<agg>{'|'.join(_AGGREGATES)})( (of|for|value|overall|all))*( {{C:y}})?( (of|for|among|across|in) (all |"
+    f"every )?{{T:t}})?",
+    "{lead}(?P<how>above|below|over|under|more than|less than|higher than|lower than) (?P<agg>average|mean|avg) {C:x}",
+)
 def than_average(reading: Reading, match: re.Match[str]) -> str | None:
     """“salary above the average”."""
-    groups = match.groupdict()
-    if "agg" not in groups:
-        other = reading.item(match["y"])
-        if other.aggregate not in {"avg", "min", "max"}:
-            return None
-        left = Item(other.mention)
-    else:
-        words = {"average": "avg", "mean": "avg", "minimum": "min", "maximum": "max"}
-        aggregate = words.get(match["agg"], match["agg"])
-        left = Item(int(match["x"]))
-        other = Item(int(groups.get("y") or match["x"]), aggregate)  # type: ignore[arg-type]
-    how = match["how"] if match["how"] in _OPERATORS else f"{match['how']} than"
-    reading.draft.where.append(
-        Condition(left, operator(how), (other,), "or" if _joined(match) == "or" else "and", overall=True)
-    )
-    return ""
+    left = Item(int(match["x"]))
+    other = Item(int(match.groupdict().get("y") or match["x"]), _AGGREGATES[match["agg"]])
+    how = match["how"] if match["how"] in OPERATORS else f"{match['how']} than"
+    return compare(reading, match, left, _operator(how), other, overall=True)
 
 
-@COMPARING(rf"{_JOINED}{{C:x}} (?:{_BE} )*(?P<neg>not )?(?P<how>{OP}|same as) (?:(?:the|its|their|as|to) )*{{M:y}}")
+@COMPARING("{lead}({be} )*(?P<how>above|below|more than|less than|higher than|lower than|greater than) {A:y}")
+def above_average(reading: Reading, match: re.Match[str]) -> str | None:
+    """“above average salary”."""
+    other = reading.item(match["y"])
+    if other.aggregate not in {"avg", "min", "max"}:
+        return None
+    return compare(reading, match, Item(other.mention), _operator(match["how"]), other, overall=True)
+
+
+@COMPARING("{lead}{C:x} ({be} )*(?P<neg>not )?{op:how} ((its|their|as|to) )*{M:y}")
 def two_columns(reading: Reading, match: re.Match[str]) -> str | None:
     """“budget smaller than the invested amount”; with “the average salary”, an aggregate over all rows."""
     other = reading.item(match["y"])
-    left = Item(int(match["x"]))
-    if other.aggregate == "count" or (
-        not other.aggregate
-        and (not is_measure(reading.mention(match["x"])) or not is_measure(reading.mention(match["y"])))
-    ):
+    if other.aggregate == "count":
         return None
-    sign = operator(match["how"], negated=bool(match["neg"]))
-    reading.draft.where.append(
-        Condition(left, sign, (other,), "or" if _joined(match) == "or" else "and", overall=bool(other.aggregate))
-    )
-    return ""
-
-
-TIMES = Rules()
-_YEAR_OP = r"(?:in|since|after|before|until|during|by|of|from|for|on)"
-
-
-@TIMES(r"(?:(?:in|during|for) )?(?:year |years )?(?:between|from) {N:a} (?:and|to|until) {N:b}")
-def years_between(reading: Reading, match: re.Match[str]) -> str | None:
-    """“between 2014 and 2017”."""
-    years = [reading.mention(match[name]).number for name in "ab"]
-    column = year_column(reading, match.start(), years)
-    if column is None:
+    if not other.aggregate and not all(is_measure(reading.mention(match[name])) for name in "xy"):
         return None
-    compare(reading, column, "between", value_of(reading, match["a"]), value_of(reading, match["b"]))
-    return ""
-
-
-@TIMES(rf"(?P<how>{_YEAR_OP})(?: (?:year|years|of|the))* {{N:n}}(?: or (?P<after>later|after|earlier|before))?")
-def year_compared(reading: Reading, match: re.Match[str]) -> str | None:
-    """“before 1900”, “in 2013”."""
-    column = year_column(reading, match.start(), [reading.mention(match["n"]).number])
-    if column is None:
-        return None
-    sign: Operator = {"since": ">=", "after": ">", "before": "<", "until": "<=", "from": ">="}.get(match["how"], "=")  # type: ignore[assignment]
-    if match["how"] == "from" and not match["after"]:
-        sign = "="
-    if match["after"]:
-        sign = ">=" if match["after"] in {"later", "after"} else "<="
-    compare(reading, column, sign, value_of(reading, match["n"]))
-    return ""
-
-
-def year_column(reading: Reading, position: int, years: list[float | None]) -> Item | None:
-    """The year column, or the year of the date, that a number between 1000 and 2999 speaks of."""
-    if any(year is None or not 1000 <= year <= 2999 or year % 1 for year in years):
-        return None
-    return calendar_item(reading, position, "year")
-
-
-def calendar_item(reading: Reading, position: int, part: str) -> Item | None:
-    """The column of that part of a date in the table spoken of, else that part of its date column."""
-    owner = reading.table_before(position)
-    if owner is None:
-        owner = reading.table_after(position)
-    if owner is None:
-        return None
-    for table, _ in reading.mentions[owner].tables:
-        named = [c for c in table.columns if part in c.words and (c.is_number or c.is_time or c.is_text)]
-        dates = [c for c in table.columns if c.is_time]
-        if len(named) == 1 or (named and named[0].words == (part,)):
-            return Item(_column_mention(reading, named[0], owner, part))
-        if not named and len(dates) == 1:
-            return Item(_column_mention(reading, dates[0], owner, part), part=part)  # type: ignore[arg-type]
-    return None
-
-
-def _column_mention(reading: Reading, column: Column, owner: int, text: str) -> int:
-    number = reading.add(Mention(0, 0, text, columns=((column, 1.0),)))
-    reading.owners[number] = owner
-    return number
-
-
-__all__ = ["COMPARING", "OP", "TIMES", "Mention", "compare", "operator", "value_of"]
+    sign = _operator(match["how"], negated=bool(match["neg"]))
+    return compare(reading, match, Item(int(match["x"])), sign, other, overall=bool(other.aggregate))

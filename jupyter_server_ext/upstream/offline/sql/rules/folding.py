@@ -1,31 +1,63 @@
-# ruff: noqa: E501 - a pattern reads best on one line
-"""Fold "average price", "number of flights", "how many different cities" into one mark each, before anything else is read."""
+"""Fold “average price”, “number of flights”, “how many different cities” into one mark each, before anything else."""
 
 from __future__ import annotations
 
 import re
 from typing import TYPE_CHECKING, cast
 
+from ...words import stem, word_set
 from ..query import Aggregate, Item
 from ..reading import Reading, Rules
 
 if TYPE_CHECKING:
     from ..linking import Mention
 
-FOLDING = Rules()
-
 _FUNCTIONS = {
-    "average": "avg", "averages": "avg", "mean": "avg", "avg": "avg", "sum": "sum", "total": "sum", "totals": "sum", "combined": "sum",
-    "maximum": "max", "max": "max", "maximal": "max", "minimum": "min", "min": "min", "minimal": "min",
-}  # fmt: skip
-_FUNCTION = rf"(?:{'|'.join(_FUNCTIONS)})"
+    "average": "avg",
+    "averages": "avg",
+    "mean": "avg",
+    "avg": "avg",
+    "sum": "sum",
+    "total": "sum",
+    "totals": "sum",
+    "combined": "sum",
+    "maximum": "max",
+    "max": "max",
+    "maximal": "max",
+    "minimum": "min",
+    "min": "min",
+    "minimal": "min",
+}
 _EXTREMES = {
-    "highest": "max", "largest": "max", "greatest": "max", "biggest": "max", "longest": "max", "latest": "max", "most": "max",
-    "lowest": "min", "smallest": "min", "least": "min", "shortest": "min", "earliest": "min", "fewest": "min",
-    "oldest": "max", "youngest": "min",
-}  # fmt: skip
-EXTREME = rf"(?:{'|'.join(_EXTREMES)})"
-_BETWEEN = r"(?: values?| amounts?| number| total| numbers)?(?: of)?(?: each| every| all| any)?"
+    "highest": "max",
+    "largest": "max",
+    "greatest": "max",
+    "biggest": "max",
+    "longest": "max",
+    "latest": "max",
+    "most": "max",
+    "oldest": "max",
+    "lowest": "min",
+    "smallest": "min",
+    "least": "min",
+    "shortest": "min",
+    "earliest": "min",
+    "fewest": "min",
+    "youngest": "min",
+}
+_WORDS = {
+    "function": "|".join(_FUNCTIONS),
+    "extreme": "|".join(_EXTREMES),
+    "of": "( values?| amounts?| number| total| numbers)?( of)?( each| every| all| any)?",
+    "filler": "( (of|total|available|all|these|those|such|kinds of|types of|sorts of|kind of|type of|other|overall|"
+    "distinct))*",
+    "values": r"(?P<values>(?: ‹[VL]\d+›)*)",
+    "modifier": r"(‹[TB]\d+› (?=‹))*",
+    "number": "number|numbers|count|counts|quantity",
+    "different": "different|distinct|unique",
+}
+FOLDING = Rules(_WORDS)
+EXTREMES = Rules(_WORDS)
 
 
 def is_measure(mention: Mention) -> bool:
@@ -34,74 +66,80 @@ def is_measure(mention: Mention) -> bool:
     return bool(columns) and columns[0].is_number and not columns[0].is_id
 
 
+_QUANTITY_WORDS = word_set("num number no count total amount nbr sum quantity qty")
+
+
 def is_quantity(mention: Mention) -> bool:
-    """Whether the mention names a numeric column that counts something by itself, and no table."""
-    return is_measure(mention) and not mention.tables
+    """Whether the mention names a numeric column that counts something by itself, and no table.
+
+    ``pages`` and ``num_employees`` do; ``advisor`` does not, although it may hold numbers.
+    """
+    if mention.tables or not is_measure(mention):
+        return False
+    words = mention.columns[0][0].words
+    plural = words[-1] != stem(words[-1])
+    return plural or bool(_QUANTITY_WORDS & set(words)) or mention.text.lower().split()[-1] == words[-1]
 
 
-@FOLDING(rf"(?P<functions>{_FUNCTION}(?:(?: ,)?(?: and)? {_FUNCTION})+){_BETWEEN} {{C:c}}")
+def _aggregate(reading: Reading, mark: str, word: str) -> str:
+    return reading.fold(Item(int(mark), cast("Aggregate", _FUNCTIONS.get(word) or _EXTREMES[word])))
+
+
+@FOLDING("(?P<functions>{function}((( ,)? and|( ,)) {function})+){of} {modifier}{C:c}")
 def several(reading: Reading, match: re.Match[str]) -> str | None:
     """“minimum, average and maximum age”."""
-    found = re.findall(_FUNCTION, match["functions"])
-    marks = [reading.fold(Item(int(match["c"]), cast("Aggregate", _FUNCTIONS[word]))) for word in found]
-    return " , ".join(marks)
+    found = re.findall(r"[a-z]+", match["functions"])
+    return " , ".join(_aggregate(reading, match["c"], word) for word in found if word in _FUNCTIONS)
 
 
-@FOLDING(rf"(?P<function>{_FUNCTION}){_BETWEEN} {{C:c}} and {{C:d}}(?! (?:of )?(?:each|every))")
+@FOLDING("{function:function}{of} {modifier}{C:c} and {C:d}(?! (of )?(each|every))")
 def spread(reading: Reading, match: re.Match[str]) -> str | None:
     """“average latitude and longitude”: both, when both are measures."""
     if not all(is_measure(reading.mention(match[name])) for name in "cd"):
         return None
-    function = cast("Aggregate", _FUNCTIONS[match["function"]])
-    return " , ".join(reading.fold(Item(int(match[name]), function)) for name in "cd")
+    return " , ".join(_aggregate(reading, match[name], match["function"]) for name in "cd")
 
 
-@FOLDING(r"(?:total|overall)? ?(?:number|count|numbers) of (?:different|distinct|unique) {E:e}",
-         r"(?:how many|count|counts of|count of)(?: all)?(?: of)? (?:different|distinct|unique)(?: kinds of| types of)? {E:e}",
-         r"(?:different|distinct|unique) (?:number|count) of {E:e}")  # fmt: skip
+@FOLDING(
+    "(total |overall )?{number} of {different} {modifier}{E:e}",
+    "(how many|count|counts of|count of)( all)?( of)? {different}( kinds of| types of)? {modifier}{E:e}",
+    "{different} {number} of {modifier}{E:e}",
+)
 def count_different(reading: Reading, match: re.Match[str]) -> str | None:
     """“number of different cities”."""
     return _count(reading, int(match["e"]), distinct=True)
 
 
-@FOLDING(rf"(?:average|mean|avg) {_BETWEEN.strip()} ?{{C:c}}", r"average (?:number|amount) of {C:c}")
-def average(reading: Reading, match: re.Match[str]) -> str | None:
-    """“average price”."""
-    return reading.fold(Item(int(match["c"]), "avg"))
-
-
-@FOLDING(r"(?:total|overall) (?:number|count|amount) of {E:e}", r"sum of (?:all )?(?:the )?(?:number of )?{E:e}")
+@FOLDING("(total|overall) (number|count|amount) of {modifier}{E:e}")
 def total_number(reading: Reading, match: re.Match[str]) -> str | None:
     """“total number of flights” counts; “total number of pages” adds up."""
     number = int(match["e"])
     if is_quantity(reading.mentions[number]):
         return reading.fold(Item(number, "sum"))
-    return _count(reading, number) if not match[0].startswith("sum") else None
+    return _count(reading, number)
 
 
-@FOLDING(rf"(?P<function>{_FUNCTION}){_BETWEEN} {{C:c}}")
+@FOLDING("{function:function}{of} {modifier}{C:c}", "{function:function} (?P<type>‹V\\d+›) {C:c}")
 def single(reading: Reading, match: re.Match[str]) -> str | None:
     """“maximum age”, “total amount of the payments”."""
     mention = reading.mention(match["c"])
-    function = cast("Aggregate", _FUNCTIONS[match["function"]])
-    if function in {"avg", "sum"} and mention.columns and not any(c.is_number for c, _ in mention.columns):
+    adds = _FUNCTIONS[match["function"]] in {"avg", "sum"}
+    if adds and mention.columns and not any(column.is_number for column, _ in mention.columns):
         return None
-    return reading.fold(Item(int(match["c"]), function))
+    return f"{match.groupdict().get('type') or ''} {_aggregate(reading, match['c'], match['function'])}"
 
 
-_FILLER = r"(?: (?:of|total|available|all|these|those|such|kinds of|types of|other|overall|distinct))*"
-_VALUES = r"(?P<values>(?: ‹[VL]\d+›)*)"
-
-
-@FOLDING(rf"how many{_FILLER}{_VALUES} {{E:e}}", rf"(?:number|numbers|count|counts|quantity) of{_FILLER}{_VALUES} {{E:e}}",
-         rf"(?:^|(?<=[.,] ))count(?: up)?{_FILLER}{_VALUES} {{E:e}}",
-         rf"(?:number|count) of (?:rows|records|entries|row|record)(?: in| of){_VALUES} {{T:e}}")  # fmt: skip
+@FOLDING(
+    "how many{filler}{values} {modifier}{E:e}",
+    "{number} of{filler}{values} {modifier}{E:e}",
+    "(^|(?<=[.,] ))count( up)?{filler}{values} {modifier}{E:e}",
+    "(number|count) of (rows|records|entries|row|record)( in| of){values} {T:e}",
+)
 def how_many(reading: Reading, match: re.Match[str]) -> str | None:
     """“how many flights” counts rows, “how many pages” adds up a column, “number of pages” is the column itself."""
     number = int(match["e"])
-    mention = reading.mentions[number]
     values = match["values"].strip()
-    if is_quantity(mention):
+    if is_quantity(reading.mentions[number]):
         asked = match[0].startswith("how many")
         return f"{values} " + (reading.fold(Item(number, "sum")) if asked else f"‹C{number}›")
     return f"{values} {_count(reading, number)}"
@@ -113,20 +151,15 @@ def _count(reading: Reading, number: int, *, distinct: bool = False) -> str:
     return reading.fold(Item(number, "count", distinct=distinct))
 
 
-EXTREMES = Rules()
-
-
-@EXTREMES(rf"(?P<one>{EXTREME}) (?:and|or) (?P<two>{EXTREME})(?: value)?(?: of)?(?: all)? {{C:c}}")
+@EXTREMES("{extreme:one} (and|or) {extreme:two}( value)?( of)?( all)? {C:c}")
 def both_extremes(reading: Reading, match: re.Match[str]) -> str | None:
     """“the lowest and highest price”."""
-    number = int(match["c"])
-    return " , ".join(reading.fold(Item(number, cast("Aggregate", _EXTREMES[match[name]]))) for name in ("one", "two"))
+    return " , ".join(_aggregate(reading, match["c"], match[name]) for name in ("one", "two"))
 
 
-@EXTREMES(rf"(?P<one>{EXTREME})(?: value| number| amount)?(?: of)?(?: all)? {{C:c}}")
+@EXTREMES("{extreme:one}( value| number| amount)?( of)?( all)? {C:c}")
 def extreme(reading: Reading, match: re.Match[str]) -> str | None:
     """“the highest price”, when no thing is said to have it."""
-    column = reading.mention(match["c"]).columns[0][0]
-    if column.is_text:
+    if reading.mention(match["c"]).columns[0][0].is_text:
         return None
-    return reading.fold(Item(int(match["c"]), cast("Aggregate", _EXTREMES[match["one"]])))
+    return _aggregate(reading, match["c"], match["one"])

@@ -1,4 +1,3 @@
-# ruff: noqa: E501 - a pattern reads best on one line
 """Sorting, top-N and superlatives."""
 
 from __future__ import annotations
@@ -10,119 +9,140 @@ from ..lexicon import likeness
 from ..linking import Mention
 from ..query import Item, Order
 from ..reading import Reading, Rules
-from .adjectives import SUPERLATIVES, Degree, alternatives
+from .adjectives import SUPERLATIVES, Degree
+from .vocabulary import WORDS
 
 if TYPE_CHECKING:
     from ..schema import Column, Table
 
-SORTING = Rules()
-SUPERLATIVE = Rules()
+SORTING = Rules(WORDS)
+SUPERLATIVE = Rules(WORDS)
 
-_DOWN = (
-    "descending|decreasing|desc|descendingly|reverse|reversed|inverse|high to low|highest to lowest|most to least|largest to smallest|"
-    "most to fewest|biggest to smallest|newest to oldest|latest to earliest|z to a|highest first|largest first|descent|longest to shortest"
-)
-_UP = (
-    "ascending|increasing|asc|ascendingly|low to high|lowest to highest|least to most|smallest to largest|fewest to most|"
-    "oldest to newest|earliest to latest|a to z|lowest first|smallest first|chronological|shortest to longest"
-)
-_DIRECTION = rf"(?:{_DOWN}|{_UP})"
-_LETTERS = r"(?:alphabetical|alphabetic|lexicographical|lexicographic|alphabet|dictionary|name)"
-_SORT = r"(?:sort|sorted|sorting|order|ordered|ordering|rank|ranked|arrange|arranged|list|listed|organized|organize|display|displayed|present|presented)"
-_BY = r"(?:by|on|based on|according to|in terms of)"
-_THEIR = r"(?:(?:their|its|his|her|each|all|number|value|values) )*"
+_DOWN = re.compile(rf"\b(?:{WORDS['down']})\b")
 
 
-def _down(words: str | None) -> bool:
-    return bool(words) and re.search(rf"\b(?:{_DOWN})\b", words or "") is not None
+def _is_down(words: str | None) -> bool:
+    return _DOWN.search(words or "") is not None
 
 
-def _sort(reading: Reading, mark: str, words: str) -> None:
-    reading.draft.order.append(Order(reading.item(mark), _down(words)))
-
-
-@SORTING(rf"(?:,? ?and )?(?:{_SORT} )?(?:them |results? |it )?(?:in|by|with) (?P<how>{_DIRECTION})(?: {_LETTERS})?(?: order)?(?: {_BY}| of) {_THEIR}{{X:x}}(?: ,? ?(?:and|then) (?:by )?{_THEIR}{{X:y}}(?= |$)(?! ))?",
-         rf"(?:,? ?and )?(?:{_SORT} )?(?:them |results? |it )?(?:in|by|with) (?P<how>{_DIRECTION} {_LETTERS}|{_LETTERS} {_DIRECTION}|{_LETTERS})(?: order)?(?: {_BY}| of) {_THEIR}{{X:x}}")  # fmt: skip
-def in_order_of(reading: Reading, match: re.Match[str]) -> str | None:
-    """“in descending order of age”, “in alphabetical order of last name”."""
-    _sort(reading, match["x"], match["how"])
-    if match.groupdict().get("y"):
-        _sort(reading, match["y"], match["how"])
-    return ""
-
-
-@SORTING(rf"(?:,? ?and )?{_SORT}(?: them| it| results?| all)?(?: {{E:e}})?(?: in)?(?: (?P<before>{_DIRECTION}|{_LETTERS}|{_LETTERS} {_DIRECTION}))?(?: order)? {_BY} (?:(?P<how>{_DIRECTION}|{_LETTERS})(?: order)?(?: of)? )?{_THEIR}{{X:x}}"
-         rf"(?: ,? ?(?:and|then)(?: by)? {_THEIR}{{X:y}})?(?: ,)?(?:(?: in| from)? ?(?P<after>{_DIRECTION}|{_LETTERS} {_DIRECTION}|{_LETTERS}|{_DIRECTION} {_LETTERS})(?: order)?)?")  # fmt: skip
-def sorted_by(reading: Reading, match: re.Match[str]) -> str | None:
-    """“sorted by price descending”."""
-    words = " ".join(filter(None, (match["before"], match["how"], match["after"])))
-    if match["e"] and match[0].split()[0] in {"list", "display", "listed", "present"} and not words:
-        return None
-    _sort(reading, match["x"], words)
-    if match["y"]:
-        _sort(reading, match["y"], words)
-    return f"‹T{match['e']}›" if match["e"] and match[0].split()[0] in {"list", "display"} else ""
+def _sort(reading: Reading, mark: str | None, words: str | None) -> None:
+    if mark:
+        reading.draft.order.append(Order(reading.item(mark), _is_down(words)))
 
 
 @SORTING(
-    rf"{{C:x}} (?:sorted |ordered |listed )?(?:in|by|from) (?P<how>{_DIRECTION}|{_DIRECTION} {_LETTERS}|{_LETTERS} {_DIRECTION}|{_LETTERS})(?: order)?"
+    "^(order|sort|rank|arrange) (?P<what>.+?) (by|based on|according to) {their}{modifier}{X:x}{made}( (in "
+    ")?{how:how}( order)?)?$"
 )
+def sort_sentence(reading: Reading, match: re.Match[str]) -> str | None:
+    """“Sort all gas stations by the opening year”."""
+    _sort(reading, match["x"], match["how"])
+    return match["what"]
+
+
+@SORTING(
+    "(,? ?and )?({sort} )?(them |results? |it )?(in|by|with) {how:how}( order)?( {by}| of) {their}{modifier}{X:x}{made}"
+    "( ,? ?(and|then) (by )?{their}{modifier}{X:y}{made}(?=$| \\.))?",
+    "(in|by) order of {their}{modifier}{X:x}{made}( and {their}{modifier}{X:y}{made})?(?P<how> from {superlative} "
+    "to {superlative})?",
+    "by {their}{modifier}{X:x}{made} in {how:how}( order)?",
+)
+def in_order_of(reading: Reading, match: re.Match[str]) -> str | None:
+    """“in descending order of age”, “in alphabetical order of last name”."""
+    how = match["how"]
+    if how and how.startswith(" from"):
+        return None
+    _sort(reading, match["x"], how)
+    _sort(reading, match.groupdict().get("y"), how)
+    return ""
+
+
+@SORTING(
+    "(,? ?and )?{sort}( them| it| results?| all)?( {E:e})?( in)?( {how:before})?( order)? {by} ({how:how}( order)?( "
+    "of)? )?"
+    "{their}{modifier}{X:x}{made}( ,? ?(and|then)( by)? {their}{modifier}{X:y}{made})?( ,)?(( in| from)? "
+    "?{how:after}( order)?)?"
+)
+def sorted_by(reading: Reading, match: re.Match[str]) -> str | None:
+    """“sorted by price descending”."""
+    words = " ".join(filter(None, (match["before"], match["how"], match["after"])))
+    shows = match["e"] and match[0].split()[0] in {"list", "display", "listed", "present"}
+    if shows and not words:
+        return None
+    _sort(reading, match["x"], words)
+    _sort(reading, match["y"], words)
+    return f"‹{reading.mention(match['e']).letter}{match['e']}›" if shows else ""
+
+
+@SORTING("{K:x} (sorted |ordered |listed )?((in|by|from) )?{how:how}( order)?")
 def column_in_order(reading: Reading, match: re.Match[str]) -> str | None:
     """“names in alphabetical order”; the column stays in the text, to be shown."""
+    before = reading.text[: match.start()].split()
+    if before and before[-1] in {"of", "for"}:
+        return None
     _sort(reading, match["x"], match["how"])
     return f"‹C{match['x']}›"
 
 
-@SORTING(rf"(?:,? ?and )?(?:{_SORT} )?(?:them |results? |it )?(?:in|by|from) (?P<how>{_DIRECTION}|{_DIRECTION} {_LETTERS}|{_LETTERS} {_DIRECTION}|{_LETTERS})(?: order)?",
-         rf"(?:,? ?and )?(?:{_SORT} )?(?P<how>alphabetically|descendingly|ascendingly|lexicographically)(?: {_DIRECTION})?")  # fmt: skip
+@SORTING(
+    "(,? ?and )?({sort} )?(them |results? |it )?((in|by|from) )?{how:how}( order)?",
+    "(,? ?and )?({sort} )?(?P<how>alphabetically|descendingly|ascendingly|lexicographically)( {how})?",
+)
 def in_order(reading: Reading, match: re.Match[str]) -> str | None:
     """“in alphabetical order”: by the first thing shown."""
-    reading.draft.order.append(Order(Item(), _down(match["how"])))
+    last = reading.draft.order[-1] if reading.draft.order else None
+    if last is not None and "from" in match[0]:
+        reading.draft.order[-1] = Order(last.item, _is_down(match["how"]))
+    else:
+        reading.draft.order.append(Order(Item(), _is_down(match["how"])))
     return ""
 
 
-@SORTING(rf"(?:{_SORT} )?(?:by )?(?:their {{C:x}} )?from (?P<one>{alternatives(SUPERLATIVES)}) to (?P<two>{alternatives(SUPERLATIVES)})",
-         r"(?:sorted |ordered |ranked )?(?:by )?(?:their )?(?:{C:x} )?from (?P<one>old|young) to (?P<two>old|young)")  # fmt: skip
+@SORTING(
+    "({sort} )?(by )?(their {C:x} )?from {superlative:one} to {superlative}",
+    "({sort} )?(by )?(their )?({C:x} )?from (?P<one>old|young) to (old|young)",
+)
 def from_to(reading: Reading, match: re.Match[str]) -> str | None:
     """“from youngest to oldest”."""
     degree = SUPERLATIVES[{"old": "oldest", "young": "youngest"}.get(match["one"], match["one"])]
-    if match["x"]:
-        reading.draft.order.append(Order(Item(int(match["x"])), degree.high))
+    orders = reading.draft.order
+    if match["x"] or orders:
+        item = Item(int(match["x"])) if match["x"] else orders.pop().item
+        orders.append(Order(item, degree.high != _turns(reading, item, degree)))
         return ""
     found = adjective_column(reading, degree, match.start())
     if found is None:
         return None
-    reading.draft.order.append(Order(Item(found[0]), found[1]))
+    orders.append(Order(Item(found[0]), found[1]))
     return ""
+
+
+def _turns(reading: Reading, item: Item, degree: Degree) -> bool:
+    """Whether a column counts against the adjective: the oldest have the earliest dates of birth."""
+    columns = reading.mentions[item.mention].columns if item.mention is not None else ()
+    words = {word for column, _ in columns for word in column.words}
+    return any(noun.startswith("-") and noun[1:] in words for noun in degree.nouns)
 
 
 # --- superlatives ------------------------------------------------------------------------------------------------
 
-_MOST = r"(?:most|highest|largest|greatest|biggest|maximum|max|maximal|top|best|longest|latest|heaviest|tallest|oldest|newest|fastest)"
-_LEAST = r"(?:least|fewest|lowest|smallest|minimum|min|minimal|shortest|earliest|youngest|cheapest|worst|slowest)"
-_EXTREME = rf"(?:{_MOST}|{_LEAST})"
-_HAS = (
-    r"(?:(?:that|which|who) )?(?:also )?(?:with|has|have|had|having|of|at|get|gets|got|earn|earns|earned|received|receives|contains|contain|made|make|makes|"
-    r"owns|own|offers|offer|in|by|achieved|held|wrote|written|published|attended|hosted|won|holds|uses|used|produced|directed|taken|took|placed|flew|fly|flies|flown|carried|operated|"
-    r"whose \w+ is|corresponds to|corresponding to|belongs to|covers|participated in|involved in|saw|serves|served|sold|appears in|appear in|responsible for|"
-    r"covered by|assigned to|enrolled in|registered|ordered|bought|purchased|spent|paid|sells|sell|produces|teaches|taught|teach|supplied|supplies|played|plays|play|charge of)"
+
+@SUPERLATIVE(
+    "{has} (top )?{N:n} {extreme:how}{number_of} {modifier}{X:x}",
+    "{has} (?<!at ){extreme:how} {N:n}{number_of} {modifier}{X:x}",
+    "{has} (overall )?{extreme:how}{number_of} {modifier}{X:x}",
 )
-_NUMBER_OF = r"(?: (?:total|overall|different|distinct))?(?: (?:number|numbers|amount|count|total number|total amount|quantity|value|values|types|kinds))?(?: of)?(?: (?:different|distinct|total|all))?"
-
-
-@SUPERLATIVE(rf"{_HAS} (?:top )?{{N:n}} (?P<how>{_EXTREME}){_NUMBER_OF} {{X:x}}", rf"{_HAS} (?P<how>{_EXTREME}) {{N:n}}{_NUMBER_OF} {{X:x}}",
-             rf"{_HAS} (?:overall )?(?P<how>{_EXTREME}){_NUMBER_OF} {{X:x}}")  # fmt: skip
 def having_most(reading: Reading, match: re.Match[str]) -> str | None:
     """“with the highest salary”, “that has the most flights”."""
-    down = re.fullmatch(_MOST, match["how"]) is not None
-    if match[0].startswith(("of ", "in ", "at ", "by ")) and reading.table_before(match.start()) is None:
+    if match[0].startswith(("of ", "in ", "at ", "by ", "to ")) and reading.table_before(match.start()) is None:
         return None
     count = match.groupdict().get("n")
-    _rank(reading, match["x"], down, int(reading.mention(count).number or 1) if count else 1)
+    down = re.fullmatch(WORDS["most"], match["how"]) is not None
+    _rank(reading, match["x"], down=down, limit=int(reading.mention(count).number or 1) if count else 1)
     return ""
 
 
-def _rank(reading: Reading, mark: str, down: bool, limit: int) -> None:
+def _rank(reading: Reading, mark: str, *, down: bool, limit: int) -> None:
     """Order by a measure, or by how many rows a table has, and keep the first rows."""
     draft = reading.draft
     item = reading.item(mark)
@@ -142,8 +162,12 @@ def _counts(reading: Reading, number: int) -> bool:
     return bool(mention.columns) and all(c.is_text or c.is_id for c, _ in mention.columns[:2])
 
 
-@SUPERLATIVE(rf"(?:{{N:n}} )?(?P<how>{alternatives({k: v for k, v in SUPERLATIVES.items() if v.counts})})(?: (?:used|occurring|ordered|seen|found|purchased|bought|chosen|visited|spoken|given|listed|reported|taken))?(?: by| for| in| among)? {{E:e}}",
-             rf"{{E:e}} (?:(?:that|which|who) )?(?:is|are|was|were|appears|occurs|has been|have been)? ?(?:{{N:n}} )?(?:used |ordered |seen |taken )?(?P<how>{alternatives({k: v for k, v in SUPERLATIVES.items() if v.counts})})(?: (?:used|occurring|one|ones|ordered|seen|taken))?")  # fmt: skip
+@SUPERLATIVE(
+    "({N:n} )?{counting:how}( (used|occurring|ordered|seen|found|purchased|bought|chosen|visited|spoken|taken))?"
+    "( (by|for|in|among))? {E:e}",
+    "{E:e} (that |which |who )?(is |are |was |were |appears |occurs |has been |have been )?({N:n} )?"
+    "(used |ordered |seen |taken )?{counting:how}( (used|occurring|one|ones|ordered|seen|taken))?",
+)
 def most_common(reading: Reading, match: re.Match[str]) -> str | None:
     """“the most common age”, “which airport is the busiest”: by how many rows there are."""
     degree = SUPERLATIVES[match["how"]]
@@ -156,12 +180,14 @@ def most_common(reading: Reading, match: re.Match[str]) -> str | None:
     return f"‹{reading.mentions[number].letter}{number}›"
 
 
-@SUPERLATIVE(rf"(?:{{N:n}} )?(?P<how>{alternatives(SUPERLATIVES)}) {{T:t}}",
-             rf"{{T:t}} (?:(?:that|which|who) )?(?:is|are|was|were|is the one that is|did|has|had)? ?(?:\w+ed )?(?:{{N:n}} )?(?P<how>{alternatives(SUPERLATIVES)})(?! ‹C)")  # fmt: skip
+@SUPERLATIVE(
+    "({N:n} )?{superlative:how} {T:t}",
+    "{T:t} (that |which |who )?(is |are |was |were |is the one that is |did |has |had )?(\\w+ed )?({N:n} )?"
+    "{superlative:how}(?! ‹[CN])",
+)
 def most_adjective(reading: Reading, match: re.Match[str]) -> str | None:
     """“the oldest student”, “which mountain is the highest”."""
-    degree = SUPERLATIVES[match["how"]]
-    found = adjective_column(reading, degree, match.start(), int(match["t"]))
+    found = adjective_column(reading, SUPERLATIVES[match["how"]], match.start(), int(match["t"]))
     if found is None:
         return None
     reading.draft.order.append(Order(Item(found[0]), found[1]))
@@ -170,24 +196,30 @@ def most_adjective(reading: Reading, match: re.Match[str]) -> str | None:
     return f"‹{reading.mention(match['t']).letter}{match['t']}›"
 
 
-@SUPERLATIVE(r"(?P<how>top|first|bottom|last|best|worst) {N:n} {E:e}(?P<rest>.*?) (?:by|based on|according to|in terms of|ranked by|with respect to|in|for)(?: their| total| most| highest)* {M:x}",
-             r"(?P<how>top|first|bottom|last|best|worst) {N:n} {E:e}(?P<rest>.*?) (?:with|having) (?:the )?(?:most|highest|largest|greatest)(?: number of)? {X:x}",
-             r"(?P<how>top|first|bottom|last|best|worst) {N:n} {E:e}(?P<rest>)")  # fmt: skip
+_TOP = "(?P<low>top|first|bottom|last|best|worst) {N:n} {E:e}"
+
+
+@SUPERLATIVE(
+    _TOP + "(?P<rest>.*?) ({by}|ranked by|with respect to|in|for)( their| total| most| highest)* {M:x}",
+    _TOP + "(?P<rest>.*?) (with|having) (most|highest|largest|greatest)( number of)? {X:x}",
+    _TOP + "(?P<rest>)",
+)
 def top(reading: Reading, match: re.Match[str]) -> str | None:
     """“top 10 destinations by number of flights”."""
-    low = match["how"] in {"bottom", "last", "worst"}
     draft = reading.draft
     draft.limit = int(reading.mention(match["n"]).number or 1)
     number = int(match["e"])
-    if match.groupdict().get("x"):
-        item = reading.item(match["x"])
-        draft.order.append(Order(item, not low))
-        draft.superlative = not item.aggregate
-        if item.aggregate:
-            draft.group.append(Item(number))
-            draft.select += [Item(number), item]
-            return f"{match['rest']}"
-    return f"‹{reading.mentions[number].letter}{number}› {match['rest']}"
+    mark = f"‹{reading.mentions[number].letter}{number}›"
+    if not match.groupdict().get("x"):
+        return f"{mark} {match['rest']}"
+    item = reading.item(match["x"])
+    draft.order.append(Order(item, match["low"] not in {"bottom", "last", "worst"}))
+    draft.superlative = not item.aggregate
+    if not item.aggregate:
+        return f"{mark} {match['rest']}"
+    draft.group.append(Item(number))
+    draft.select += [Item(number), item]
+    return match["rest"]
 
 
 def adjective_column(
@@ -211,9 +243,10 @@ def adjective_column(
 
 
 def _speaking_of(noun: str, columns: list[Column]) -> list[Column]:
-    found = [
-        c
-        for c in columns
-        if not c.is_id and (c.is_number or c.is_time or not c.type) and any(likeness(noun, w) >= 0.95 for w in c.words)
-    ]
+    found = [c for c in columns if not c.is_id and not _is_prose(c) and any(likeness(noun, w) >= 0.95 for w in c.words)]
     return sorted(found, key=lambda c: len(c.words))
+
+
+def _is_prose(column: Column) -> bool:
+    """Text that cannot be put in order; text dates can."""
+    return column.is_text and bool(column.type) and not {"date", "time", "year"} & set(column.words)

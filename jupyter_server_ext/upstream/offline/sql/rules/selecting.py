@@ -1,18 +1,27 @@
-# ruff: noqa: E501 - a pattern reads best on one line
 """What is asked for: what stands in the text when all conditions, groups and orderings are gone."""
 
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
-from ..query import Item
+from ...words import word_set
+from ..query import Condition, Item, NotUnderstood, Value
 from ..reading import Reading, Rules
+
+if TYPE_CHECKING:
+    from ..schema import Column
 
 ASKING = Rules()
 
 
-@ASKING(r"(?:all |complete |full |any )*(?:information|info|details?|columns?|attributes?|fields|everything|contents?|rows|records|data|entries)(?: (?:available|stored|that|exists?|known|there|is|are))*(?: (?:about|on|of|for|from|in|regarding|related to|concerning))(?: (?:all|each|every|any|these|those|the|table|tables))* {T:t}(?: table)?",
-        r"(?:everything|all) (?:about|on|from|in) {T:t}(?: table)?")  # fmt: skip
+@ASKING(r"(?:all |complete |full |any )*(?:information|info|details?|columns?|attributes?|fields|everything|"
+r"contents?|rows|records|data|entries)(?: (?:available|stored|that|exists?|known|there|is|are))*(?: (?:about|on|of|"
+r"for|from|in|regarding|related to|concerning))?(?: (?:all|each|every|any|these|those|the|table|tables))* {T:t}(?: "
+r"table)?",
+        r"(?:all |complete |full )*{T:t} (?:information|info|details|records|data|entries|rows)",
+    r"(?:everything|all) (?:about|on|from|in) {T:t}(?: table)?")  # fmt: skip
 def everything(reading: Reading, match: re.Match[str]) -> str | None:
     """“all information about the students”."""
     if any(mark in "AC" for mark, number in reading.marks() if number != int(match["t"])):
@@ -28,75 +37,107 @@ def distinct(reading: Reading, _match: re.Match[str]) -> str | None:
     return ""
 
 
-_IN_TABLE = re.compile(r"(?:in|from|of)(?: the)? ‹[TB](\d+)› table")
-
-
-def select(reading: Reading) -> None:
-    """Take what is left as the list of what is asked for, and the tables it comes from."""
-    draft = reading.draft
-    asked = [Item(i.mention, i.aggregate, i.distinct, i.part) for i in draft.select]
-    tables: list[int] = []
-    shown: list[int] = []
-    previous = ""
-    for piece in reading.text.split():
-        mark = re.fullmatch(r"‹([TCBA])(\d+)›", piece)
-        if mark is None:
-            previous = piece if not previous.startswith("‹") or piece not in {"all"} else previous
-            previous = piece
-            continue
-        kind, number = mark[1], int(mark[2])
-        if kind in "AC" or (kind == "B" and _is_column_here(reading, number)):
-            item = reading.item(mark[2])
-            if item not in asked:
-                asked.append(item)
-        else:
-            tables.append(number)
-            if previous in _SHOWING or not previous:
-                shown.append(number)
-        previous = piece
-    draft.tables += [number for number in tables if number not in draft.tables]
-    grouped = {item.mention for item in draft.group}
-    if not asked or (all(i.aggregate for i in asked) and not draft.group):
-        asked = (
-            [Item(n) for n in shown if n not in grouped][: 1 if not asked else None] + asked
-            if (shown and _lists(reading, asked))
-            else asked
-        )
-    draft.select = asked
-
-
-_SHOWING = frozenset(
-    {
-        "which",
-        "what",
-        "list",
-        "show",
-        "find",
-        "give",
-        "display",
-        "return",
-        "all",
-        "me",
-        "and",
-        ",",
-        "who",
-        "are",
-        "get",
-        "select",
-        "the",
-        "is",
-        "those",
-        "tell",
-    }
+_LISTING = word_set(", and or with plus & along including by")
+_STRAY = word_set("of for in across among over from on at per to within by")
+_SILENT = word_set("their its his her all both any some each every other overall the also corresponding respective")
+_OPENING = word_set(
+    "which what list show find give display return me who are get select is those tell retrieve identify name whose"
 )
 
 
-def _lists(reading: Reading, asked: list[Item]) -> bool:
-    return not asked or " and ‹A" in reading.text or " with ‹A" in reading.text or " , ‹A" in reading.text
+@dataclass
+class _Listing:
+    """What one sentence asks for."""
+
+    items: list[Item] = field(default_factory=list)
+    tables: list[int] = field(default_factory=list)
+    shown: list[int] = field(default_factory=list)
+
+
+def select(reading: Reading) -> None:
+    """Take what is left as the list of what is asked for, and the tables it comes from.
+
+    Raises:
+        NotUnderstood: A column stands where nothing says what it is for.
+    """
+    draft = reading.draft
+    sentences = [_listing(reading, sentence) for sentence in reading.text.split(" . ")]
+    draft.tables += [n for listing in sentences for n in listing.tables if n not in draft.tables]
+    grouped = {item.mention for item in draft.group}
+    # "Which team has …? Give its name and id.": the last sentence says what to show.
+    last = next((listing for listing in reversed(sentences) if listing.items), sentences[0])
+    asked = list(draft.select) + [item for item in last.items if item not in draft.select]
+    shown = [Item(n) for n in last.shown if n not in grouped]
+    if not asked and not draft.group:
+        asked = shown or [Item(n) for listing in sentences for n in listing.tables][:1]
+    elif shown and _joined_to_list(reading, shown[0]) and not draft.group:
+        asked = [item for item in shown if item not in asked] + asked
+    draft.select = [] if draft.everything else asked
+
+
+def _listing(reading: Reading, sentence: str) -> _Listing:
+    listing = _Listing()
+    previous, words = "", []
+    for piece in sentence.split():
+        mark = re.fullmatch(r"‹([TCBA])(\d+)›", piece)
+        if mark is None:
+            previous = piece if piece not in _SILENT else previous
+            words.append(piece)
+            continue
+        number = int(mark[2])
+        if mark[1] == "T" or (mark[1] == "B" and not _is_column_here(reading, number)):
+            listing.tables.append(number)
+            if not listing.items and (previous in _OPENING or previous in _LISTING or not previous or previous == "of"):
+                listing.shown.append(number)
+        else:
+            _take(reading, listing, mark[2], previous)
+        previous = ""
+    return listing
+
+
+def _take(reading: Reading, listing: _Listing, mark: str, previous: str) -> None:
+    """Add a column or aggregate to the list, when it stands where one may stand."""
+    item = reading.item(mark)
+    first = listing.items[-1] if listing.items else None
+    if first is None or previous in _LISTING or item.aggregate:
+        if item not in listing.items:
+            listing.items.append(item)
+    elif previous == "of" and _is_name_only(reading, first):
+        listing.items[-1] = item  # "the names of studios": the studios themselves
+    elif flag := flag_values(reading.mentions[int(mark)].columns[0][0]):
+        reading.draft.where.append(Condition(item, "=", (flag[0],)))
+    elif any(i.aggregate for i in listing.items) and previous in _STRAY:
+        return
+    elif previous not in _STRAY | {"have", "has", "had", "with", "that", "which", "who", "are", "is", ""}:
+        raise NotUnderstood(f"I do not see what “{reading.mentions[int(mark)].text}” is for")
+
+
+def _is_name_only(reading: Reading, item: Item) -> bool:
+    return item.mention is not None and reading.mentions[item.mention].text.lower() in {
+        "name",
+        "names",
+        "title",
+        "titles",
+    }
+
+
+def flag_values(column: Column) -> tuple[Value, Value] | None:
+    """The true and the false value of a column that only says yes or no."""
+    values = {value.lower(): value for value in column.facts.values}
+    for true, false in (("y", "n"), ("yes", "no"), ("t", "f"), ("true", "false"), ("1", "0")):
+        if values and set(values) <= {true, false}:
+            return Value(values.get(true, true)), Value(values.get(false, false))
+    if (column.facts.low, column.facts.high) == ("0", "1"):
+        return Value("1", 1.0), Value("0", 0.0)
+    return None
+
+
+def _joined_to_list(reading: Reading, shown: Item) -> bool:
+    """Whether a table stands in the list of what is shown: "the airlines and their average delay"."""
+    return re.search(rf"‹[TB]{shown.mention}› (?:,|and|with|along with)(?: \w+)? ‹[AC]", reading.text) is not None
 
 
 def _is_column_here(reading: Reading, number: int) -> bool:
-    """Whether a word that names both a table and a column stands for the column: in a list with other columns."""
+    """Whether a word that names both a table and a column stands for the column."""
     mention = reading.mentions[number]
-    best_table, best_column = mention.tables[0][1], mention.columns[0][1]
-    return best_column > best_table + 0.05
+    return mention.columns[0][1] > mention.tables[0][1] + 0.05

@@ -1,0 +1,316 @@
+"""Which stretches of a question name which tables and columns, and how well.
+
+A name is taken apart into words, abbreviations are opened, and the words are looked for in the question in any order,
+with only small words between them. The fit is the share of the name's words that were said; words that only repeat the
+table's name, and general endings such as ``code``, weigh little.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import TYPE_CHECKING
+
+from ..words import stem, word_set
+from .lexicon import ABBREVIATIONS, ARTICLES, FUNCTION_WORDS, GENERIC, RELATION_VERBS, likeness
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from ..words import Token
+    from .schema import Column, Schema, Table
+
+_MIN_FIT = 0.42
+_UNSAID = 0.02
+_GENERAL = 0.35
+_INNER = ARTICLES | word_set("of in for on at per all each every any")
+_SILENT = word_set("of the to by in for and or a an is at on with from all has have are be that this as")
+_COUNT_WORDS = word_set("num nums number no nbr count cnt amount total tot")
+_SUFFIXES = ("id", "name", "code", "type", "no", "num", "number", "date", "title", "key", "desc")
+_OPENING_VERBS = word_set("name count order list show state rank report return group sort record")
+_AFTER_VERB = ARTICLES | word_set("all each every them any me us those these")
+_BEFORE_ORDER = word_set(
+    """
+    alphabetical alphabetic lexicographical lexicographic ascending descending increasing decreasing reverse reversed
+    in chronological numerical numeric sorted asc desc
+    """
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Fit:
+    """A stretch of the question that names a table or a column.
+
+    Args:
+        start: Index of its first token.
+        end: Index after its last token.
+        score: 0 to 1.
+        words: How many of the name's words were said.
+        table: The table it names.
+        column: The column it names.
+    """
+
+    start: int
+    end: int
+    score: float
+    words: int
+    table: Table | None = None
+    column: Column | None = None
+
+
+@lru_cache(maxsize=8192)
+def expanded(words: tuple[str, ...]) -> tuple[str, ...]:
+    """Words of a name with abbreviations of several words opened: ``lname`` becomes ``last name``."""
+    opened: list[str] = []
+    if len(words) == 2 and words[1] == "name" and words[0] in {"f", "l"}:
+        words = (f"{words[0]}name",)
+    for word in words:
+        full = ABBREVIATIONS.get(word, ())
+        opened += full if len(full) > 1 else (word,)
+    return tuple(word for word in opened if word not in _SILENT) or tuple(opened)
+
+
+@lru_cache(maxsize=8192)
+def column_words(column: tuple[str, ...], table: tuple[str, ...]) -> tuple[tuple[str, ...], frozenset[str]]:
+    """A column's words opened, and those that only repeat the table: ``eid`` of employees, ``StuID`` of students."""
+    words = expanded(column)
+    own = expanded(table)
+    optional = frozenset(own) | frozenset(stem(word) for word in own)
+    if len(words) == 1:
+        for suffix in _SUFFIXES:
+            prefix = words[0].removesuffix(suffix)
+            if prefix != words[0] and prefix and _shortens(prefix, own):
+                return (prefix, suffix), optional | {prefix}
+    elif len(words) == 2 and len(words[0]) <= 3 and _shortens(words[0], own):
+        return words, optional | {words[0]}
+    return words, optional
+
+
+def _shortens(prefix: str, table: tuple[str, ...]) -> bool:
+    """Whether a few letters stand for a table's name: its start, or its initials."""
+    return bool(table) and (table[0].startswith(prefix) or prefix == "".join(word[0] for word in table))
+
+
+def fits(question: Sequence[Token], schema: Schema) -> list[Fit]:
+    """All stretches that name a table or a column, sensible ones only."""
+    grid = Grid(question)
+    found = [fit for table in schema.tables for fit in _table_fits(grid, table)]
+    found += [fit for table in schema.tables for fit in _referred(schema, table, grid)]
+    return _sensible(question, found)
+
+
+def _table_fits(grid: Grid, table: Table) -> Iterator[Fit]:
+    own = expanded(table.words)
+    for start, end, score, words in grid.runs(own, optional=_TABLE_ENDINGS):
+        yield Fit(start, end, score, words, table=table)
+    for column in table.columns:
+        names, optional = column_words(column.words, table.words)
+        for start, end, score, words in grid.runs(names, optional=optional, general=True):
+            yield Fit(start, end, score, words, column=column)
+
+
+_TABLE_ENDINGS = word_set("table data list info ref tbl record")
+
+
+def _referred(schema: Schema, table: Table, grid: Grid) -> Iterator[Fit]:
+    """A table is also named by the columns that point to it: "counties" by ``county_id``."""
+    for key in table.keys:
+        other = schema.get(key.other)
+        if other is None or len(key.columns) != 1:
+            continue
+        words = expanded(tuple(word for word in _name(table, key.columns[0]) if word not in GENERIC))
+        if words and words != expanded(table.words):
+            for start, end, score, said in grid.runs(words, optional=frozenset()):
+                if score >= 0.95:
+                    yield Fit(start, end, 0.72, said, table=other)
+
+
+def _name(table: Table, column: str) -> tuple[str, ...]:
+    found = table.get(column)
+    return found.words if found else ()
+
+
+def _sensible(question: Sequence[Token], found: list[Fit]) -> list[Fit]:
+    """Leave out columns whose words are better read as two things, or as a count."""
+    tables = {(fit.start, fit.end): fit.table for fit in found if fit.table is not None and fit.score >= 0.9}
+    columns = {(fit.start, fit.end, fit.column.table) for fit in found if fit.column is not None and fit.score >= 0.85}
+    spoken = {table.name for table in tables.values()}
+    return [
+        fit
+        for fit in found
+        if fit.column is None
+        or not (_is_two(question, fit, tables, columns) or _is_count(question, fit, fit.column, tables, spoken))
+    ]
+
+
+def _is_two(
+    question: Sequence[Token], fit: Fit, tables: dict[tuple[int, int], Table], columns: set[tuple[int, int, str]]
+) -> bool:
+    """Whether "names of teams" is rather a column and a table than one column."""
+    inner = next((i for i in range(fit.start, fit.end) if question[i].lower in _INNER - ARTICLES), None)
+    if inner is None or fit.column is None:
+        return False
+    tail = next((table for (start, end), table in tables.items() if start > inner and end == fit.end), None)
+    return tail is not None and (fit.start, inner, tail.name) in columns
+
+
+def _is_count(
+    question: Sequence[Token], fit: Fit, column: Column, tables: dict[tuple[int, int], Table], spoken: set[str]
+) -> bool:
+    """Whether "number of flights" asks for a count, although there is a ``flight_number`` or a ``num_flights``."""
+    first = question[fit.start].lower
+    follows = question[fit.start + 1].lower if fit.start + 1 < len(question) else ""
+    if not ((first == "how" and follows == "many") or (first in {"number", "count"} and follows == "of")):
+        return False
+    names = expanded(column.words)
+    if names[-1] in {"number", "no", "num", "nbr"}:
+        return True
+    counted = next((table for (start, end), table in tables.items() if start > fit.start and end == fit.end), None)
+    return counted is not None and column.table not in spoken - {counted.name}
+
+
+def _is_verb(token: Token) -> bool:
+    """Whether a word is likely a verb here: "directed", "has", but not "rank"."""
+    word = token.lower
+    endings = ("ed", "ing", "en", "own", "ought", "old", "ent")
+    return word in FUNCTION_WORDS or (word in RELATION_VERBS and word.endswith(endings))
+
+
+_Hit = tuple[int, int, float, int]
+
+
+class Grid:
+    """The question as a grid: for each word of a name, the tokens that may mean it."""
+
+    def __init__(self, question: Sequence[Token]) -> None:
+        self.question = question
+        self._hits: dict[str, list[tuple[int, int, float]]] = {}
+        self._joined = self._runs_together()
+        self._blocked = {i for i, token in enumerate(question) if token.lower == "order" and self._is_ordering(i)}
+
+    def _is_ordering(self, index: int) -> bool:
+        before = self.question[index - 1].lower if index else ""
+        after = self.question[index + 1].lower if index + 1 < len(self.question) else ""
+        earlier = self.question[index - 2].lower if index > 1 else ""
+        return before in _BEFORE_ORDER or (before == "the" and earlier == "in") or after == "by"
+
+    def _runs_together(self) -> dict[str, list[tuple[int, int]]]:
+        """Two or three neighbouring words written as one, as in ``birthdate``."""
+        joined: dict[str, list[tuple[int, int]]] = {}
+        for start, token in enumerate(self.question):
+            text = token.lower if token.kind == "word" else ""
+            for end in range(start + 2, min(start + 4, len(self.question) + 1)):
+                last = self.question[end - 1]
+                if not text or last.kind != "word":
+                    break
+                for whole in {text + last.lower, text + last.stem}:
+                    joined.setdefault(whole, []).append((start, end))
+                text += last.lower
+        return joined
+
+    def hits(self, word: str) -> list[tuple[int, int, float]]:
+        """Stretches (start, end, likeness) that may mean one word of a name."""
+        found = self._hits.get(word)
+        if found is None:
+            found = [
+                (index, index + 1, fit)
+                for index, token in enumerate(self.question)
+                if token.kind in {"word", "name", "text"}
+                and token.lower not in _SILENT
+                and index not in self._blocked
+                and (fit := likeness(token.stem, word)) > 0
+            ]
+            found += [(start, end, 1.0) for start, end in self._joined.get(word, ())]
+            if word in {"num", "number", "no", "count"}:
+                found += [(i, i + 2, 0.9) for i in range(len(self.question) - 1) if self._is_how_many(i)]
+            self._hits[word] = found
+        return found
+
+    def _is_how_many(self, index: int) -> bool:
+        return self.question[index].lower == "how" and self.question[index + 1].lower == "many"
+
+    def runs(
+        self, words: tuple[str, ...], *, optional: frozenset[str], general: bool = False
+    ) -> Iterator[tuple[int, int, float, int]]:
+        """Stretches that name something with these words: (start, end, fit, number of words said)."""
+        hits = sorted(
+            (start, end, fit, place) for place, word in enumerate(words) for start, end, fit in self.hits(word)
+        )
+        if not hits:
+            return
+        weights = _weights(words, optional, general=general)
+        elsewhere = {place for _, _, _, place in hits}
+        seen: list[tuple[int, int]] = []
+        for first in range(len(hits)):
+            run = self._extend(hits, first)
+            start, end = run[0][0], run[-1][1]
+            if any(begin <= start and end <= stop for begin, stop in seen):
+                continue
+            seen.append((start, end))
+            score = _score(words, weights, run, elsewhere)
+            if score >= _MIN_FIT and self._says_something(words, weights, run):
+                yield start, end, score, len(run)
+
+    def _says_something(self, words: tuple[str, ...], weights: list[float], run: list[_Hit]) -> bool:
+        """Whether a stretch names the thing: not by its table's name alone, nor by "number" or a verb alone."""
+        said = [place for _, _, _, place in run]
+        if min(weights) < max(weights) and all(weights[place] == _UNSAID for place in said):
+            return False
+        if all(words[place] in _COUNT_WORDS for place in said) and not self._is_alone(words, run):
+            return False
+        token = self.question[run[0][0]]
+        verb = len(run) == 1 and run[0][2] < 0.9 and _is_verb(token)
+        return not verb and not self._opens(run)
+
+    def _is_alone(self, words: tuple[str, ...], run: list[_Hit]) -> bool:
+        """Whether "number" is meant as a column of that name: the name has no other word, and no "of" follows."""
+        start, end = run[0][0], run[-1][1]
+        follows = self.question[end].lower if end < len(self.question) else ""
+        return len(words) == len(run) and end - start == 1 and follows != "of"
+
+    def _opens(self, run: list[_Hit]) -> bool:
+        """Whether the stretch is the verb that opens the question: "Name all …", "Count the …", "Order them …"."""
+        start, end = run[0][0], run[-1][1]
+        first = self.question[0].lower
+        if start > 0 or end != 1 or end >= len(self.question) or first not in _OPENING_VERBS:
+            return False
+        return self.question[1].lower in _AFTER_VERB or first in {"count", "order", "list", "show"}
+
+    def _extend(self, hits: list[_Hit], first: int) -> list[_Hit]:
+        """The longest stretch from a first hit in which every hit means another word of the name."""
+        run = [hits[first]]
+        used = {hits[first][3]}
+        for hit in hits[first + 1 :]:
+            last = run[-1]
+            if hit[0] < last[1]:
+                if hit[0] == last[0] and hit[2] > last[2] and hit[3] not in used - {last[3]}:
+                    used = (used - {last[3]}) | {hit[3]}
+                    run[-1] = hit
+                continue
+            between = self.question[last[1] : hit[0]]
+            if len(between) > 3 or any(token.lower not in _INNER for token in between):
+                break
+            if hit[3] not in used:
+                run.append(hit)
+                used.add(hit[3])
+        return run
+
+
+def _weights(words: tuple[str, ...], optional: frozenset[str], *, general: bool) -> list[float]:
+    weights = []
+    for place, word in enumerate(words):
+        is_optional = (word in optional or stem(word) in optional) and len(words) > 1
+        is_general = general and word in GENERIC and len(words) > 1 and place == len(words) - 1
+        weights.append(_UNSAID if is_optional else _GENERAL if is_general else 1.0)
+    return weights
+
+
+def _score(words: tuple[str, ...], weights: list[float], run: list[_Hit], elsewhere: set[int]) -> float:
+    """The share of the name that was said; words said elsewhere in the question are missed less."""
+    said = {place: fit for _, _, fit, place in run}
+    score = sum(max(weights[place], _GENERAL) * fit for place, fit in said.items())
+    missed = sum(w * (0.2 if place in elsewhere else 1.0) for place, w in enumerate(weights) if place not in said)
+    score /= missed + sum(max(weights[place], _GENERAL) for place in said)
+    # The last word names the thing: "flight" alone is no good name for flight_number, nor "number" for flights.
+    head = max((place for place, weight in enumerate(weights) if weight >= 1), default=len(words) - 1)
+    return score if head in said else score * 0.8

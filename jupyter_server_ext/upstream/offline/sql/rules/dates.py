@@ -1,0 +1,143 @@
+"""Years and other parts of dates: “in 2013”, “between 2014 and 2017”, “per month”."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from ...words import root
+from ..linking import Mention
+from ..query import Item, Operator, Part
+from ..reading import Reading, Rules
+from .comparing import compare, value_of
+
+if TYPE_CHECKING:
+    import re
+
+    from ..schema import Column
+
+TIMES = Rules(
+    {
+        "in": "in or after|in or before|in|since|after|before|until|during|by|of|from|for|on",
+        "then": "((?P<verb>[a-z]+) )?((was|were|is|are|been) )?",
+    }
+)
+_SIGNS: dict[str, Operator] = {
+    "since": ">=",
+    "after": ">",
+    "before": "<",
+    "until": "<=",
+    "in or after": ">=",
+    "in or before": "<=",
+}
+PARTS: dict[str, Part] = {
+    "year": "year",
+    "years": "year",
+    "yearly": "year",
+    "annual": "year",
+    "quarter": "quarter",
+    "quarters": "quarter",
+    "month": "month",
+    "months": "month",
+    "monthly": "month",
+    "week": "week",
+    "weeks": "week",
+    "weekly": "week",
+    "day": "day",
+    "days": "day",
+    "daily": "day",
+    "hour": "hour",
+    "hours": "hour",
+    "hourly": "hour",
+    "weekday": "weekday",
+    "weekdays": "weekday",
+    "day of the week": "weekday",
+    "day of week": "weekday",
+    "date": "date",
+}
+"""Words for parts of a date."""
+
+
+@TIMES("{then}((in|during|for) )?(year |years )?(between|from) {N:a} (and|to|until) {N:b}")
+def years_between(reading: Reading, match: re.Match[str]) -> str | None:
+    """“between 2014 and 2017”."""
+    years = [reading.mention(match[name]).number for name in "ab"]
+    column = year_column(reading, match.start(), years, match["verb"] or "")
+    if column is None:
+        return None
+    compare(reading, match, column, "between", value_of(reading, match["a"]), value_of(reading, match["b"]))
+    return match["verb"] or ""
+
+
+@TIMES("{then}{in:how}( (year|years|of|the))* {N:n}( or (?P<after>later|after|earlier|before))?")
+def year_compared(reading: Reading, match: re.Match[str]) -> str | None:
+    """“before 1900”, “in 2013”."""
+    column = year_column(reading, match.start(), [reading.mention(match["n"]).number], match["verb"] or "")
+    if column is None:
+        return None
+    sign = _SIGNS.get(match["how"], "=")
+    if match["after"]:
+        sign = ">=" if match["after"] in {"later", "after"} else "<="
+    compare(reading, match, column, sign, value_of(reading, match["n"]))
+    return match["verb"] or ""
+
+
+def year_column(reading: Reading, position: int, years: list[float | None], verb: str) -> Item | None:
+    """The year column, or the year of the date, that a number between 1000 and 2999 speaks of."""
+    if any(year is None or not 1000 <= year <= 2999 or year % 1 for year in years):
+        return None
+    owner = _spoken_of(reading, position)
+    tables = [t for t, _ in reading.mentions[owner].tables] if owner is not None else []
+    for table in tables or reading.schema.tables:
+        columns = [c for c in table.columns if _may_hold_years(c)]
+        named = [c for c in columns if verb and any(root(verb) == root(word) for word in c.words)]
+        plain = [c for c in columns if "year" in c.words]
+        for some in (named, [c for c in plain if c.words == ("year",)], plain, columns):
+            if len(some) == 1:
+                return _item(reading, some[0], owner, "year" if some[0].is_time else "")
+    return None
+
+
+def _spoken_of(reading: Reading, position: int) -> int | None:
+    before = reading.table_before(position)
+    return before if before is not None else reading.table_after(position)
+
+
+def _may_hold_years(column: Column) -> bool:
+    """Dates, and numbers that are called or look like years."""
+    if column.is_time:
+        return True
+    if not column.is_number:
+        return "year" in column.words
+    low, high = _as_number(column.facts.low), _as_number(column.facts.high)
+    ranged = low is not None and high is not None and 1000 <= low <= high <= 2999
+    called = bool({"year", "founded", "established", "built", "opened", "founding", "yr"} & set(column.words))
+    return (called and not (low is not None and low < 1000)) or (ranged and not column.is_id)
+
+
+def _as_number(text: str) -> float | None:
+    try:
+        return float(text)
+    except ValueError:
+        return None
+
+
+def calendar_item(reading: Reading, position: int, part: Part) -> Item | None:
+    """The column of that part of a date in the table spoken of, else that part of its date column."""
+    owner = _spoken_of(reading, position)
+    if owner is None:
+        return None
+    for table, _ in reading.mentions[owner].tables:
+        named = [c for c in table.columns if part in c.words]
+        dates = [c for c in table.columns if c.is_time]
+        if len(named) == 1 or (named and named[0].words == (part,)):
+            return _item(reading, named[0], owner, "")
+        if not named and len(dates) == 1:
+            return _item(reading, dates[0], owner, part)
+    return None
+
+
+def _item(reading: Reading, column: Column, owner: int | None, part: Part) -> Item:
+    number = reading.add(Mention(0, 0, part or column.name, columns=((column, 1.0),)))
+    if owner is not None:
+        reading.owners[number] = owner
+    return Item(number, part=part)
