@@ -8,13 +8,14 @@ Jupyter Server this runs in, and its answer is remembered for a while.
 from __future__ import annotations
 
 import asyncio
+import functools
 import hashlib
 import hmac
 import re
 import secrets
 import time
 from collections import OrderedDict
-from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar, cast
 
 from jupyter_server_ext.errors import NotAuthenticated, NotPermitted
 from jupyter_server_ext.settings import SCOPES
@@ -54,10 +55,16 @@ def scope_of(method: object) -> str | None:
 
 
 def _marked(method: Method, scope: str) -> Method:
-    setattr(method, _SCOPE, scope)
+    @functools.wraps(method)
+    def guarded(handler: Any, *args: str) -> Any:
+        if handler.refusal is not None:  # found before the body was read
+            return handler.end_refused()
+        return method(handler, *args)
+
+    setattr(guarded, _SCOPE, scope)
     # Jupyter Server warns of routes that it does not guard itself; these guard themselves.
-    setattr(method, "__allow_unauthenticated", True)
-    return method
+    setattr(guarded, "__allow_unauthenticated", True)
+    return cast("Method", guarded)
 
 
 class Identity(Protocol):

@@ -33,6 +33,8 @@ if TYPE_CHECKING:
     from jupyter_server_ext.messages import Caller, ChatRequest, Waiting
 
 _NO_BOUND = 1 << 62
+_PATIENCE_SECONDS = 1.0  # with the body of a request that is refused anyway
+_PATIENCE_BYTES = 32_000_000
 _STALLED_CLIENT_SECONDS = 120.0  # a client that reads nothing for so long has gone
 _CLIENT_LEFT = 499
 
@@ -42,7 +44,7 @@ class GatewayHandler(RequestHandler):
     """The base of all handlers.
 
     A subclass marks each of its methods with ``needs_scope`` or ``open_to_all``; what is not marked is refused at
-    import. ``self.caller`` is who asks, ``self.body`` the bytes that came.
+    import. ``self.caller`` is who asks, ``self.body`` the bytes that came, ``self.refusal`` an error found before them.
     """
 
     request_id: str
@@ -65,7 +67,8 @@ class GatewayHandler(RequestHandler):
         self._received = 0
         self._started = time.monotonic()
         self._counted = False
-        self._admitted = False
+        self.refusal: RsqlGatewayError | None = None
+        self._cut: asyncio.TimerHandle | None = None
         self._work: asyncio.Task[Any] | None = None
 
     def set_default_headers(self) -> None:
@@ -88,27 +91,76 @@ class GatewayHandler(RequestHandler):
         self.parts.metrics.begun()
         self._counted = True
         self._connection.set_max_body_size(_NO_BOUND)  # it is bounded here, with a reply
+        try:
+            await self._admit()
+        except RsqlGatewayError as error:
+            if not self._body_follows():
+                raise
+            self._refuse(error)
+
+    async def _admit(self) -> None:
         scope = scope_of(getattr(self, str(self.request.method).lower(), None))
         if scope is None:
-            raise HTTPError(405)
+            raise _plain_error(405)
         if scope:
             self.caller = await self.parts.auth.caller(self, scope)
         length = self.request.headers.get("Content-Length", "0")
         if length.isdigit() and int(length) > self.parts.max_body_bytes:
             raise self._too_large()
-        self._admitted = True
+
+    def _body_follows(self) -> bool:
+        headers = self.request.headers
+        waits_for_us = headers.get("Expect", "").lower() == "100-continue"
+        return not waits_for_us and (headers.get("Content-Length", "0") != "0" or "Transfer-Encoding" in headers)
+
+    def _refuse(self, error: RsqlGatewayError) -> None:
+        """Answer with an error, after a while in which the client may send the rest of its body.
+
+        Most clients read nothing before they have sent everything, and lose an answer if the connection closes
+        meanwhile. So some of it is read and thrown away. A client that sends more, or nothing at all, is answered in
+        the middle of it and soon cut off.
+        """
+        self.refusal = error
+        self._chunks.clear()
+        self._later(self._answer_in_the_middle)
+
+    def _later(self, step: Callable[[], None]) -> None:
+        if self._cut is not None:
+            self._cut.cancel()
+        self._cut = asyncio.get_running_loop().call_later(_PATIENCE_SECONDS, step)
+
+    def _answer_in_the_middle(self) -> None:
+        if self.refusal is None or self._headers_written:
+            return
+        body = self._error_reply(self.refusal)
+        self.set_header("Connection", "close")
+        self.set_header("Content-Length", len(body))
+        self.write(body)
+        self.flush()
+        self._later(self.end_refused)
+
+    def end_refused(self) -> None:
+        """The body of a refused request has ended, or its time has: answer, unless that has been done.
+
+        Raises:
+            RsqlGatewayError: The refusal.
+        """
+        if not self._headers_written and self.refusal is not None:
+            raise self.refusal
+        if not self._finished:
+            self.finish()
 
     def data_received(self, chunk: bytes) -> None:
-        """Keep a piece of the body, or answer that it is too large and read no further."""
+        """Keep a piece of the body, unless the request is refused or this is too much."""
         self._received += len(chunk)
-        self._chunks.append(chunk)
-        if self._received > self.parts.max_body_bytes:
-            self._chunks.clear()
-            error = self._too_large()
-            self.send_error(error.status, exc_info=(type(error), error, None))
+        if self.refusal is None:
+            self._chunks.append(chunk)
+            if self._received > self.parts.max_body_bytes:
+                self._refuse(self._too_large())
+        elif self._received > self.parts.max_body_bytes + _PATIENCE_BYTES:
+            self._answer_in_the_middle()
 
     def _too_large(self) -> TooLarge:
-        self._admitted = False
         return TooLarge(f"The body is larger than {self.parts.settings.server.max_body_mb:g} MB. Send less.")
 
     @property
@@ -150,6 +202,8 @@ class GatewayHandler(RequestHandler):
 
     def on_finish(self) -> None:
         """Count the request as answered."""
+        if self._cut is not None:
+            self._cut.cancel()
         self._count()
 
     def on_connection_close(self) -> None:
@@ -197,14 +251,16 @@ class GatewayHandler(RequestHandler):
 
     def write_error(self, status_code: int, **kwargs: Any) -> None:
         """The body of an error, in OpenAI's shape."""
-        error = _error_of(kwargs) or _plain_error(status_code)
-        if status_code == NotAuthenticated.status:
+        self.finish(self._error_reply(_error_of(kwargs) or _plain_error(status_code)))
+
+    def _error_reply(self, error: RsqlGatewayError) -> bytes:
+        """Sets the status and headers of an error and gives its body."""
+        self.set_status(error.status)
+        if error.status == NotAuthenticated.status:
             self.set_header("WWW-Authenticate", "Bearer")
-        if not self._admitted:  # the rest of the body is not read, so nothing can follow it
-            self.set_header("Connection", "close")
         if error.retry_after is not None:
             self.set_header("Retry-After", str(max(1, math.ceil(error.retry_after))))
-        self.finish(msgspec.json.encode(error.as_json(self.request_id)))
+        return msgspec.json.encode(error.as_json(self.request_id))
 
     def log_exception(self, typ: Any, value: BaseException | None, tb: Any) -> None:  # noqa: ARG002  (tornado's)
         """Only what is a fault of ours; without the URL, which may hold what somebody should not have put there."""

@@ -1,0 +1,134 @@
+"""A gateway's HTTP side in this process, over real sockets, with a fake in place of keys and providers."""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+from contextlib import asynccontextmanager
+
+import httpx
+import msgspec
+import pytest
+from tornado.httpserver import HTTPServer
+from tornado.testing import bind_unused_port
+
+from jupyter_server_ext.errors import RsqlGatewayError
+from jupyter_server_ext.messages import Caller, Usage
+from jupyter_server_ext.serve import assemble, web_application
+from jupyter_server_ext.settings import ApiKeySettings, Secret, Settings
+from jupyter_server_ext.telemetry import Metrics
+
+OWNER = Caller("owner", scopes=frozenset({"chat", "admin"}))
+KEYS = (
+    ApiKeySettings("ada", Secret("ada-token"), tenant="stats101"),
+    ApiKeySettings("bob", Secret("bob-token"), scopes=("chat",)),
+)
+
+
+class FakePool:
+    def __init__(self):
+        self.done = []
+
+    def pause(self, key):
+        self.done.append(("pause", key))
+
+    def resume(self, key):
+        self.done.append(("resume", key))
+
+    def retire(self, key, reason):
+        self.done.append(("retire", key, reason))
+
+
+class FakeGateway:
+    """Answers with what a test lays out: bytes, ``Waiting``, an exception to raise, or an event to wait for."""
+
+    def __init__(self):
+        self.events = [
+            b'{"choices":[{"message":{"content":"Hello."}}],"usage":{"total_tokens":3},"rsql":{"attempts":1}}'
+        ]
+        self.asked = []
+        self.ended = asyncio.Event()
+        self.limits = None
+        self.pool = FakePool()
+        self.keys = {"ready": 2, "cooling": 1, "exhausted": 0, "retired": 0}
+
+    async def complete(self, caller, request):
+        self.asked.append((caller, request))
+        try:
+            async with self.limits.take(caller, request) as taken:
+                for event in self.events:
+                    if isinstance(event, Exception):
+                        raise event
+                    if isinstance(event, asyncio.Event):
+                        await event.wait()
+                    else:
+                        yield event
+                taken.settle(Usage(2, 1))
+        finally:
+            self.ended.set()
+
+    def models(self):
+        return ["llama", "gpt"]
+
+    def status(self):
+        queue = {"length": 3, "expected_wait_seconds": 1.5}
+        return {"keys": self.keys, "queue": queue, "models": self.models(), "pool": [{"key": "groq-1 …a1b2"}]}
+
+    async def check_keys(self):
+        return [{"key": "groq-1 …a1b2", "ok": True}]
+
+    async def close(self):
+        pass
+
+
+@dataclasses.dataclass
+class Served:
+    """A running gateway and a client of the caller ``ada``."""
+
+    client: httpx.AsyncClient
+    gateway: FakeGateway
+    parts: object
+    url: str
+
+    async def ask(self, body=None, token="ada-token", path="v1/chat/completions", **options):
+        body = {"messages": [{"role": "user", "content": "Hi"}]} if body is None else body
+        content = body if isinstance(body, bytes) else msgspec.json.encode(body)
+        headers = {"Authorization": f"Bearer {token}", **options.pop("headers", {})}
+        return await self.client.post(path, content=content, headers=headers, **options)
+
+    async def get(self, path, token="ada-token"):
+        return await self.client.get(path, headers={"Authorization": f"Bearer {token}"} if token else {})
+
+
+@pytest.fixture
+def served():
+    """``async with served(settings) as gateway`` serves on a free port until the block ends."""
+
+    @asynccontextmanager
+    async def serving(settings=None, *, fake=True, base="/rsql/"):
+        settings = dataclasses.replace(settings or Settings(default_model="llama"), api_keys=KEYS)
+        parts = assemble(settings, [(Secret("owner-token"), OWNER)], base)
+        gateway = FakeGateway()
+        gateway.limits = parts.limits
+        real = parts.gateway
+        if fake:
+            parts = dataclasses.replace(parts, gateway=gateway, metrics=Metrics(gateway.status))
+        server = HTTPServer(web_application(parts))
+        socket, port = bind_unused_port()
+        server.add_socket(socket)
+        url = f"http://127.0.0.1:{port}{base}"
+        try:
+            async with httpx.AsyncClient(base_url=url, trust_env=False, timeout=10) as client:
+                yield Served(client, gateway, parts, url)
+        finally:
+            server.stop()
+            await real.close()
+            await server.close_all_connections()
+
+    return serving
+
+
+@pytest.fixture
+def an_error():
+    """An error of the gateway with everything an error may have."""
+    return RsqlGatewayError("All keys are busy. Try again in 3 s.", status=503, code="no_capacity", retry_after=2.2)

@@ -1,0 +1,40 @@
+"""Conversations of the plain form: private, in order, and bounded."""
+
+from __future__ import annotations
+
+from jupyter_server_ext.handlers.conversations import Conversations
+
+
+def test_turns_are_kept_in_order_per_caller_and_session():
+    conversations = Conversations()
+    conversations.add("ada", "s1", "q1", "a1")
+    conversations.add("ada", "s1", "q2", "a2")
+    conversations.add("ada", "s2", "q3", "a3")
+    conversations.add("bob", "s1", "q4", "a4")
+
+    assert [message["content"] for message in conversations.of("ada", "s1")] == ["q1", "a1", "q2", "a2"]
+    assert [message["content"] for message in conversations.of("bob", "s1")] == ["q4", "a4"]
+
+
+def test_the_oldest_turns_go_when_the_text_is_too_long():
+    conversations = Conversations(characters=10)
+    conversations.add("ada", "s1", "1234", "12")
+    conversations.add("ada", "s1", "123", "1")
+
+    assert [message["content"] for message in conversations.of("ada", "s1")] == ["1234", "12", "123", "1"]
+    conversations.add("ada", "s1", "1", "1")
+    assert [message["content"] for message in conversations.of("ada", "s1")] == ["123", "1", "1", "1"]
+    conversations.add("ada", "s1", "x" * 11, "")
+    assert conversations.of("ada", "s1") == []
+
+
+def test_sessions_and_callers_are_bounded_by_last_use():
+    conversations = Conversations(callers=2, sessions=2)
+    for session in ("s1", "s2", "s1", "s3"):
+        conversations.add("ada", session, "q", "a")
+    conversations.add("bob", "s1", "q", "a")
+    assert [bool(conversations.of("ada", session)) for session in ("s1", "s2", "s3")] == [True, False, True]
+
+    conversations.add("ada", "s1", "q", "a")
+    conversations.add("cat", "s1", "q", "a")
+    assert [bool(conversations.of(caller, "s1")) for caller in ("ada", "bob", "cat")] == [True, False, True]
