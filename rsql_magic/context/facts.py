@@ -76,6 +76,19 @@ def _distinct(profile: Profile, rows: int | None, about: str) -> str:
     return f"{about}{profile.distinct:,} distinct"
 
 
+_UNIQUE = re.compile(r"(?m)^- (\S+) [^:\n]*: (?:[^;\n]*; )*unique(?:;|$)")
+
+
+def unique_columns(text: str) -> set[str]:
+    r"""The columns that a frame's text says to be unique.
+
+    Example:
+        >>> unique_columns("t: pandas DataFrame, 9 rows × 2 columns\n- id int64: 1..9; unique\n- x int64: 1..2")
+        {'id'}
+    """
+    return set(_UNIQUE.findall(text))
+
+
 def share(part: float) -> str:
     """A share of missing values, rounded so that it never says none or all when that is not so.
 

@@ -11,18 +11,19 @@ from __future__ import annotations
 import functools
 import math
 import re
-from collections import Counter
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from rsql_magic.context import facts
 from rsql_magic.context.privacy import redact
-from rsql_magic.context.readers import inferred, read, reader_of
+from rsql_magic.context.readers import read, reader_of
 from rsql_magic.context.tables import Column, Profile, Table
 from rsql_magic.context.telling import says_personal, says_secret
 
 if TYPE_CHECKING:
-    from rsql_magic.context.readers import Family, Reader, Sample
+    from collections import Counter
+
+    from rsql_magic.context.readers import Reader, Summary
     from rsql_magic.context.sources import Detail
 
 SAMPLE = 10_000
@@ -74,7 +75,23 @@ class FrameSource:
 
     def describe(self, obj: Any, name: str, detail: Detail) -> str:
         """The frame's text: a line for the frame, and lines for its columns as far as the budget goes."""
-        return _Description(read(obj), name, detail).text()
+        return describe_frame(read(obj), name, detail)
+
+
+def describe_frame(reader: Reader, name: str, detail: Detail) -> str:
+    """The text of anything that has a reader."""
+    return _Description(reader, name, detail).text()
+
+
+def singles(reader: Reader, detail: Detail, most: int = 25) -> list[int]:
+    """The columns that a description may look at: those that are shown on their own, first ones first."""
+    asked = _asked(reader, detail)
+    alone = [run.columns[0] for run in facts.runs(reader.names, reader.types) if len(run.columns) == 1]
+    return sorted({*asked, *alone[:most]})
+
+
+def _asked(reader: Reader, detail: Detail) -> set[int]:
+    return {place for place, name in enumerate(reader.names) if isinstance(name, str) and name in detail.columns}
 
 
 class _Description:
@@ -84,7 +101,8 @@ class _Description:
         self.reader = reader
         self.name = name
         self.detail = detail
-        self.where = None if detail.level == "names" else positions(reader.rows)
+        self.only_names = detail.level == "names" or detail.brief or not reader.rows
+        self.where = None if self.only_names else positions(reader.rows)
         self.asked = {
             p for p, column in enumerate(reader.names) if isinstance(column, str) and column in detail.columns
         }
@@ -96,7 +114,7 @@ class _Description:
         lines = [functools.partial(self.line, run) for run in self.runs]
         brief = [functools.partial(self.brief, run) for run in self.runs]
         text = facts.fit(self.head(), lines, brief, must, self.detail.budget)
-        return text + self.first_rows() if self.detail.level == "sample" and self.reader.rows else text
+        return text + self.first_rows() if self.detail.level == "sample" and not self.only_names else text
 
     def head(self) -> str:
         columns = _count(len(self.reader.names), "column")
@@ -138,22 +156,22 @@ class _Description:
         )
 
     def profile(self, place: int, name: str) -> Profile | None:
-        if self.detail.level == "names" or not self.reader.rows or says_secret(name):
+        if self.only_names or says_secret(name):
             return None
-        family = self.reader.family(place)
-        sample = self.reader.sample(place, self.where)
-        if family == "object":
-            family, sample = inferred(sample)
-        profile = profile_of(sample, family, self.reader.rows, personal=says_personal(name), detail=self.detail)
-        if (
-            self.where
-            and family == "integer"
-            and profile.distinct == self.reader.rows
-            and self.reader.is_sorted_key(place)
-        ):
-            low, high = self.reader.ends(place)
-            return replace(profile, low=integer(low, -1), high=integer(high, 1), approximate=False)
+        summary = self.reader.summary(place, self.where)
+        if summary is None:
+            return None
+        profile = profile_of(summary, self.reader.rows, personal=says_personal(name), detail=self.detail)
+        if self.where and summary.family == "integer" and profile.distinct == self.reader.rows:
+            ends = self.reader.sorted_key(place)
+            return self.exact(profile, ends) if ends else profile
         return profile
+
+    def exact(self, profile: Profile, ends: tuple[int, int]) -> Profile:
+        """The profile of a sorted key, whose ends are known and which is certainly unique."""
+        if profile.low is None:
+            return profile
+        return replace(profile, low=integer(ends[0], -1), high=integer(ends[1], 1), approximate=False)
 
     def first_rows(self) -> str:
         places = [run.columns[0] for run in self.runs if len(run.columns) == 1][:WIDEST]
@@ -195,69 +213,56 @@ def _rows(rows: int | None) -> str:
     return "lazy (rows not counted)" if rows is None else _count(rows, "row")
 
 
-def profile_of(sample: Sample, family: Family, rows: int | None, *, personal: bool, detail: Detail) -> Profile:
-    """What a sample says about a column.
+def profile_of(summary: Summary, rows: int | None, *, personal: bool, detail: Detail) -> Profile:
+    """What may be said about a column.
 
     Args:
-        sample: What was read.
-        family: What kind of values it holds.
+        summary: What is known of its sample.
         rows: Rows of the whole frame.
         personal: True when the values are about single people: then neither values nor a range are given.
         detail: Gives the fewest times that a category must be seen.
     """
-    approximate = rows is not None and sample.size < rows
-    known = Profile(nulls=sample.missing / sample.size if sample.size else None, approximate=approximate)
-    if not sample.values:
+    known = Profile(
+        nulls=summary.missing / summary.size if summary.size else None,
+        distinct=estimate_distinct(summary, rows),
+        approximate=rows is not None and summary.size < rows,
+    )
+    if personal:
         return known
-    low, high = (None, None) if personal else _range(sample.values, family)
-    known = replace(known, low=low, high=high)
-    if family in {"integer", "text"} and (counts := _counts(sample.values)):
-        known = replace(known, distinct=estimate_distinct(counts, sample, rows))
-        if family == "text" and not personal:
-            return _with_categories(known, counts, detail)
-    return known
+    low, high = _range(summary)
+    return _with_categories(replace(known, low=low, high=high), summary, detail)
 
 
-def _counts(values: list[Any]) -> Counter[Any] | None:
-    try:
-        return Counter(values)
-    except TypeError:  # lists, dicts: not hashable
-        return None
-
-
-def estimate_distinct(counts: Counter[Any], sample: Sample, rows: int | None) -> int:
+def estimate_distinct(summary: Summary, rows: int | None) -> int | None:
     """How many distinct values the whole column has, from a sample of it.
 
     Haas and Stokes' estimator Duj1 (Estimating the number of classes in a finite population, JASA 93, 1998), which
     PostgreSQL's ANALYZE uses too: n·d / (n − f1 + f1·n/N) for d distinct values in n of N rows, f1 of them seen once.
     """
-    distinct, seen = len(counts), len(sample.values)
-    if rows is None or sample.size >= rows:
+    seen, distinct, once = summary.size - summary.missing, summary.distinct, summary.once
+    if distinct is None or rows is None or summary.size >= rows:
         return distinct
-    present = rows * seen / sample.size
-    once = sum(1 for count in counts.values() if count == 1)
+    present = rows * seen / summary.size
     return round(min(seen * distinct / (seen - once + once * seen / present), present))
 
 
-def _with_categories(profile: Profile, counts: Counter[Any], detail: Detail) -> Profile:
+def _with_categories(profile: Profile, summary: Summary, detail: Detail) -> Profile:
     """The categories that name nobody: few of them, short, and each seen often enough."""
     if profile.distinct is None or profile.distinct > CATEGORIES:
         return profile
-    frequent = [(value, count) for value, count in counts.most_common() if count >= detail.at_least]
-    shown = dict.fromkeys(clean(str(value)[:1000], detail.redacted) for value, _ in frequent[:SHOWN])
-    complete = len(frequent) == len(counts) == profile.distinct and len(frequent) <= SHOWN
-    return replace(profile, values=tuple(shown), complete=complete and bool(shown))
+    frequent = [value for value, count in summary.top if count >= detail.at_least]
+    shown = dict.fromkeys(clean(value, detail.redacted) for value in frequent[:SHOWN])
+    complete = bool(shown) and len(frequent) == profile.distinct and len(frequent) <= SHOWN
+    return replace(profile, values=tuple(shown), complete=complete)
 
 
-def _range(values: list[Any], family: Family) -> tuple[str | None, str | None]:
-    if family == "integer":
-        return integer(min(values), -1), integer(max(values), 1)
-    if family == "number":
-        finite = [value for value in values if math.isfinite(value)]
-        return (_number(min(finite)), _number(max(finite))) if finite else (None, None)
-    if family == "time":
-        return _times(values[0], values[-1])
-    return None, None
+def _range(summary: Summary) -> tuple[str | None, str | None]:
+    low, high = summary.low, summary.high
+    if low is None:
+        return None, None
+    if summary.family == "integer":
+        return integer(low, -1), integer(high, 1)
+    return (_number(low), _number(high)) if summary.family == "number" else _times(low, high)
 
 
 def integer(value: int, outwards: int) -> str:

@@ -10,6 +10,9 @@ from itertools import groupby
 from rsql_magic.context.fencing import fence
 from rsql_magic.context.tokens import count_tokens
 
+# What the user points to stands in a fence of its own, so that an answer can cite it.
+_POINTED = frozenset({"asked for", "mentioned"})
+
 
 @dataclass(frozen=True, slots=True)
 class Piece:
@@ -21,6 +24,7 @@ class Piece:
         text: What it says, filtered and not yet fenced; empty when it was left out.
         tokens: What the text costs, with its fence where it has one of its own.
         reason: Why it is there, or why it was left out.
+        redactions: How many secrets and identifiers of each kind were replaced in it.
     """
 
     kind: str
@@ -28,6 +32,7 @@ class Piece:
     text: str = ""
     tokens: int = 0
     reason: str = ""
+    redactions: Counter[str] = field(default_factory=Counter)
 
     @property
     def shown(self) -> bool:
@@ -37,7 +42,7 @@ class Piece:
     @property
     def is_line(self) -> bool:
         """Whether it shares a fence with its neighbours, because a fence would cost more than what it says."""
-        return self.kind == "object" and "\n" not in self.text
+        return self.kind in {"object", "r"} and "\n" not in self.text and self.reason not in _POINTED
 
 
 def _fence_of(piece: Piece) -> tuple[str, str]:

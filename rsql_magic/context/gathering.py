@@ -6,44 +6,44 @@ costs no more than the few that are shown.
 
 from __future__ import annotations
 
-import functools
 import platform
 import time
 import types
 from collections import Counter
-from dataclasses import dataclass, field, replace
-from functools import cached_property
+from dataclasses import dataclass, replace
+from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any
 
 from rsql_magic.context.bounded import TooSlow, within
-from rsql_magic.context.cells import Cell, as_cells, error_text, recently
-from rsql_magic.context.facts import one_line
+from rsql_magic.context.cells import Cell, as_cells, error_text
+from rsql_magic.context.facts import one_line, unique_columns
 from rsql_magic.context.fencing import fence
 from rsql_magic.context.gathered import Context, Piece
-from rsql_magic.context.mentions import Question
+from rsql_magic.context.joins import join_hints
 from rsql_magic.context.privacy import redact
+from rsql_magic.context.ranking import Candidate, Rank, Ranking
+from rsql_magic.context.rside import RSide
 from rsql_magic.context.sources import Detail, TabularSource, source_of
-from rsql_magic.context.telling import says_secret
 from rsql_magic.context.tokens import count_tokens
-from rsql_magic.errors import UnknownName
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from rsql_magic.context.dictionary import Dictionary
     from rsql_magic.context.tables import Catalog, Privacy, Table
 
-_IPYTHON = frozenset({"In", "Out", "exit", "quit", "get_ipython", "open", "display"})
 _EACH = 0.5
 """Most seconds that one object may take."""
 _BRIEF = 60
 """Tokens of an object that nothing points to, when something else is pointed to."""
-
+_FENCE = 30
+"""Tokens of a fence around a piece."""
 _SESSION = 60
-"""Tokens kept for the session's line."""
+"""Tokens kept for the line about the session."""
+_CELLS = 3
+"""Most recent cells that are shown."""
 
-ASKED, MENTIONED, USED, ASSIGNED, REST = range(5)
-_REASONS = ("asked for", "mentioned", "used in recent cells", "assigned recently", "in the session")
+Text = tuple["Callable[[Counter[str]], str]", ...]
 
 
 def read_object(obj: Any, name: str, detail: Detail, seconds: float) -> str:
@@ -53,21 +53,8 @@ def read_object(obj: Any, name: str, detail: Detail, seconds: float) -> str:
     except KeyboardInterrupt:
         raise
     except BaseException as problem:  # noqa: BLE001 - reprs and attributes of other people's objects raise anything
-        return f"{one_line(name)}: {type(obj).__qualname__}, not read ({_why(problem)})"
-
-
-def _why(problem: BaseException) -> str:
-    return "it took too long" if isinstance(problem, TooSlow) else f"it raised {type(problem).__name__}"
-
-
-@dataclass(frozen=True)
-class _Candidate:
-    """A variable that may be described, and why."""
-
-    name: str
-    obj: Any
-    rank: int
-    columns: frozenset[str] = frozenset()
+        why = "it took too long" if isinstance(problem, TooSlow) else f"it raised {type(problem).__name__}"
+        return f"{one_line(name)}: {type(obj).__qualname__}, not read ({why})"
 
 
 @dataclass(frozen=True)
@@ -79,14 +66,14 @@ class _Offer:
         name: What the user calls it.
         reason: Why it is here, or why it has no text.
         must: True when it is shown even when the budget is over.
-        texts: Write it, the fullest form first.
+        texts: Write it, the fullest form first; each counts what it replaced itself.
     """
 
     kind: str
     name: str
     reason: str
     must: bool = False
-    texts: tuple[Callable[[], str], ...] = ()
+    texts: Text = ()
 
 
 @dataclass(frozen=True)
@@ -107,179 +94,187 @@ class Gathering:
     dictionary: Dictionary | None
     seconds: float
     clock: Callable[[], float] = time.monotonic
-    redactions: Counter[str] = field(default_factory=Counter)
 
     def context(self) -> Context:
         """Find, rank, describe, fit."""
         pieces: list[Piece] = []
-        left = self.budget - _SESSION
+        left = self.budget - _SESSION - (_SESSION if self._r.session else 0)
         for offer in self._offers(self.clock() + self.seconds):
             piece = self._best(offer, left, fenced=bool(pieces) and pieces[-1].is_line)
             # Once the shortest form of something does not fit, nothing more is read: that would only cost time.
             left = left - piece.tokens if piece.shown or not offer.texts else min(left, 0)
             pieces.append(piece)
-        session = self._piece("session", "python", self._session(pieces), "the session")
-        if session.tokens <= left + _SESSION:
-            pieces.append(session)
-        return Context(tuple(pieces), self.redactions, budget=self.budget)
+        pieces += self._closing(pieces, left)
+        redactions = sum((piece.redactions for piece in pieces), Counter[str]())
+        return Context(tuple(pieces), redactions, self._r.notes, self.budget)
 
     def _best(self, offer: _Offer, left: int, *, fenced: bool) -> Piece:
         """The longest of an offer's texts that fits; the shortest all the same when it must be shown."""
         tried = offer.texts if left > 0 else offer.texts[-1:] if offer.must else ()
-        for place, text in enumerate(tried, start=1):
-            piece = self._piece(offer.kind, offer.name, text(), offer.reason, fenced=fenced)
+        for place, write in enumerate(tried, start=1):
+            piece = _piece(offer, write, fenced=fenced)
             if piece.tokens <= left or (offer.must and place == len(tried)):
                 return piece
         return Piece(offer.kind, redact(offer.name)[0], reason="over the budget" if offer.texts else offer.reason)
 
-    def _offers(self, end: float) -> Iterator[_Offer]:
-        """What could be told, in the order of its rank. Texts are made only when they are reached."""
-        if self.error is not None:
-            yield _Offer("error", "", "the last error", True, (lambda: error_text(self.error),))
-        yield from self._objects(end)
-        yield from self._tables()
-        for cell in self._cells[-3:]:
-            yield _Offer("cell", cell.name, "recent cell", False, (cell.text,))
+    def _closing(self, pieces: Sequence[Piece], left: int) -> list[Piece]:
+        """What is said at the end: how frames join, and in what session all this is."""
+        closing = [
+            _Offer("session", "joins", "shared keys", texts=(lambda _: self._joins(pieces),)),
+            _Offer("session", "R", "the session", texts=(lambda _: self._r.session,)),
+            _Offer("session", "python", "the session", texts=(lambda _: self._session(pieces),)),
+        ]
+        left = max(left, 0) + _SESSION + (_SESSION if self._r.session else 0)
+        shown = []
+        for offer in closing:
+            piece = _piece(offer, offer.texts[0])
+            if piece.text and piece.tokens <= left:
+                left -= piece.tokens
+                shown.append(piece)
+        return shown
 
     # What there is
 
     @cached_property
-    def _cells(self) -> list[Cell]:
-        return as_cells(self.cells)
+    def _cells(self) -> tuple[Cell, ...]:
+        return tuple(as_cells(self.cells)[-5:])
 
     @cached_property
-    def _question(self) -> Question:
-        return Question(self.question)
+    def _ranking(self) -> Ranking:
+        return Ranking(self.question, self.names, self._cells, self.recent, _EACH)
 
-    def _candidates(self) -> list[_Candidate]:
-        """Variables in the order of their rank."""
-        self._check_names()
-        used, assigned = recently(self._cells[-5:])
-        places = {name: place for place, name in enumerate([*self.recent, *assigned])}
-        found = [
-            self._candidate(name, obj, frozenset(used), places)
-            for name, obj in self.namespace.items()
-            if name in self.names or _is_users(name, obj)
-        ]
-        orders = {name: place for place, name in enumerate(self.names)}
-        return sorted(
-            found,
-            key=lambda c: (c.rank, orders.get(c.name, 0), places.get(c.name, 0) if c.rank > MENTIONED else 0, c.name),
-        )
+    @cached_property
+    def _r(self) -> RSide:
+        """R's part, empty when there is no R to ask."""
+        return RSide.of(self.question, self.error, wanted=self.r)
 
-    def _check_names(self) -> None:
-        for name in self.names:
-            if name not in self.namespace:
-                raise UnknownName(
-                    f"There is no variable named {name!r}.", hint="Check the spelling, or run its cell first."
-                )
+    @cached_property
+    def _candidates(self) -> list[Candidate]:
+        """Objects in the order of their rank, those of R looked at."""
+        ranked = self._ranking.ranked(self.namespace, self._r.objects)
+        return self._r.looked_at(ranked, values=self.level != "names")
 
-    def _candidate(self, name: str, obj: Any, used: frozenset[str], assigned: Mapping[str, int]) -> _Candidate:
-        columns = frozenset() if says_secret(name) else self._mentioned_columns(obj)
-        if name in self.names:
-            rank = ASKED
-        elif columns or self._question.mentions(name):
-            rank = MENTIONED
-        elif name in used:
-            rank = USED
-        else:
-            rank = ASSIGNED if name in assigned else REST
-        return _Candidate(name, obj, rank, columns)
+    def _offers(self, end: float) -> Iterator[_Offer]:
+        """What could be told: first what the question is about, then the rest. Texts are made when they are reached."""
+        if self.error is not None:
+            text = self._r.error or error_text(self.error)
+            yield _Offer("error", "", "the last error", must=True, texts=(lambda _: text,))
+        mentioned = [each for each in self._candidates if each.rank <= Rank.MENTIONED]
+        tables = self._mentioned_tables()
+        share = self.budget // max(len(mentioned) + len(tables), 1) - _FENCE
+        missing = {column for each in mentioned for column in each.columns}
+        for each in mentioned:
+            yield self._object(each, min(self.per_object, share), bool(each.named or missing & each.columns), end)
+            missing -= each.columns
+        yield from (self._table(table) for table in tables)
+        for name, page in self._r.pages:
+            yield _Offer("help", name, "named in the question", texts=(partial(_cut, page, self.per_object),))
+        for each in self._candidates[len(mentioned) :]:
+            yield self._object(each, _BRIEF if mentioned else self.per_object, must=False, end=end)
+        yield from self._other_tables(tables)
+        for cell in self._cells[-_CELLS:]:
+            yield _Offer("cell", cell.name, "recent cell", texts=(lambda _, cell=cell: cell.text(),))  # type: ignore[misc]
 
-    def _mentioned_columns(self, obj: Any) -> frozenset[str]:
-        source = source_of(obj)
-        if not self.question or not isinstance(source, TabularSource):
-            return frozenset()
-        try:
-            return frozenset(self._question.mentioned(within(_EACH, lambda: source.columns(obj))))
-        except KeyboardInterrupt:
-            raise
-        except BaseException:  # noqa: BLE001 - then it is ranked by its own name alone
-            return frozenset()
+    # Objects
 
-    # What each says
-
-    def _objects(self, end: float) -> Iterator[_Offer]:
-        """Variables; each column that was asked about is sure to be shown once."""
-        candidates = self._candidates()
-        pointed = any(candidate.rank <= MENTIONED for candidate in candidates)
-        missing = {column for candidate in candidates for column in candidate.columns}
-        for candidate in candidates:
-            named = candidate.rank == ASKED or self._question.mentions(candidate.name)
-            yield self._object(candidate, named or bool(missing & candidate.columns), pointed, end)
-            missing -= candidate.columns
-
-    def _object(self, candidate: _Candidate, must: bool, pointed: bool, end: float) -> _Offer:
-        source = source_of(candidate.obj)
-        offer = _Offer(source.kind, candidate.name, _REASONS[candidate.rank], must)
-        if says_secret(candidate.name):
+    def _object(self, each: Candidate, tokens: int, must: bool, end: float) -> _Offer:
+        if each.source is None:
+            return _Offer("object", each.name, "it could not be looked at")
+        offer = _Offer(each.source.kind, each.name, each.rank.reason, must)
+        if each.is_secret:
             return replace(offer, must=False, reason="its name says that it is a secret; not read")
         if self.clock() > end:
             return replace(offer, must=False, reason="no time left")
-        full = Detail(
-            self.level, self.per_object, candidate.columns, dictionary=self.dictionary, redacted=self.redactions
-        )
-        brief = replace(full, budget=_BRIEF, level="names" if isinstance(source, TabularSource) else self.level)
-        details = [brief] if pointed and candidate.rank > MENTIONED else [full, brief]
-        texts = [functools.partial(read_object, candidate.obj, candidate.name, detail, _EACH) for detail in details]
-        return replace(offer, texts=tuple(texts))
+        full = Detail(self.level, max(tokens, _BRIEF), each.columns, dictionary=self.dictionary)
+        brief = replace(full, budget=_BRIEF, brief=True)
+        details = [full, brief] if tokens > _BRIEF else [brief]
+        return replace(offer, texts=tuple(partial(self._described, each, detail) for detail in details))
 
-    def _tables(self) -> Iterator[_Offer]:
-        """Tables that the question mentions, and the names of the others."""
-        if self.catalog is None or not self.catalog.tables:
-            return
-        mentioned = [table for table in self.catalog if self._is_mentioned(table)]
-        for table in mentioned:
-            texts = (functools.partial(self._ddl, table, self.level), functools.partial(self._ddl, table, "names"))
-            yield _Offer("schema", table.full_name, "mentioned", True, texts)
-        others = [table.full_name for table in self.catalog if table not in mentioned]
-        if others:
-            listed = (
-                f"tables ({self.catalog.dialect}): " + ", ".join(others[:100]) + (", …" if len(others) > 100 else "")
-            )
-            yield _Offer("schema", self.catalog.dialect, "the connection", False, (lambda: listed,))
+    def _described(self, each: Candidate, detail: Detail, found: Counter[str]) -> str:
+        return read_object(each.obj, each.name, replace(detail, redacted=found), _EACH)
 
-    def _is_mentioned(self, table: Table) -> bool:
-        return any(
-            self._question.mentions(name) for name in (table.full_name, table.name, *(c.name for c in table.columns))
-        )
+    # Tables of the connection
 
-    def _ddl(self, table: Table, level: Privacy) -> str:
+    def _mentioned_tables(self) -> list[tuple[Table, bool]]:
+        """Tables that the question mentions, each with whether nothing before it has its mentioned columns."""
+        if self.catalog is None:
+            return []
+        found, shown = [], {column for each in self._candidates for column in each.columns}
+        for table in self.catalog:
+            named = any(self._ranking.asked.mentions(name) for name in {table.full_name, table.name})
+            columns = set(self._ranking.asked.mentioned(column.name for column in table.columns))
+            if named or columns:
+                found.append((table, named or not columns <= shown))
+                shown |= columns
+        return found
+
+    def _table(self, table: tuple[Table, bool]) -> _Offer:
+        levels: list[Privacy] = [self.level, "names"]
+        texts = tuple(partial(self._ddl, table[0], level) for level in levels)
+        return _Offer("schema", table[0].full_name, Rank.MENTIONED.reason, must=table[1], texts=texts)
+
+    def _other_tables(self, shown: Sequence[tuple[Table, bool]]) -> Iterator[_Offer]:
+        """The names of the tables that were not mentioned."""
+        mentioned = {table.full_name for table, _ in shown}
+        others = [table.full_name for table in self.catalog or () if table.full_name not in mentioned]
+        if others and self.catalog:
+            text = f"tables ({self.catalog.dialect}): {_listed(others, 100)}"
+            yield _Offer("schema", self.catalog.dialect, "the connection", texts=(lambda _: text,))
+
+    def _ddl(self, table: Table, level: Privacy, _found: Counter[str]) -> str:
         from rsql_magic.context.tables import ddl
 
         written = self.dictionary.describe(table) if self.dictionary else table
         return ddl(written, level, self.catalog.dialect if self.catalog else "")
 
-    def _session(self, pieces: Iterable[Piece]) -> str:
-        """Python's version, the packages that the user imported, and what else there is."""
-        modules = {
-            name: obj for name, obj in self.namespace.items() if isinstance(obj, types.ModuleType) and name[0] != "_"
+    # The end
+
+    def _joins(self, pieces: Sequence[Piece]) -> str:
+        """How the frames that are shown can be joined."""
+        shown = {piece.name: piece.text for piece in pieces if piece.shown and piece.kind in {"frame", "r"}}
+        columns = {
+            each.name: list(each.source.columns(each.obj))
+            for each in self._candidates
+            if each.name in shown and isinstance(each.source, TabularSource)
         }
-        imported = [_module(name, module) for name, module in sorted(modules.items())]
+        hints = join_hints(columns, {name: unique_columns(text) for name, text in shown.items()})
+        return "shared keys: " + "; ".join(hints) if hints else ""
+
+    def _session(self, pieces: Sequence[Piece]) -> str:
+        """Python's version, the packages that the user imported, and what else there is."""
+        modules = [(name, obj) for name, obj in self.namespace.items() if issubclass(type(obj), types.ModuleType)]
+        imported = [_module(name, module) for name, module in sorted(modules) if not name.startswith("_")]
         others = [piece.name for piece in pieces if not piece.shown and piece.kind != "cell"]
-        return "; ".join(
-            [
-                f"Python {platform.python_version()}",
-                *([f"imported {_listed(imported, 12)}"] if imported else []),
-                *([f"not described: {_listed(others, 12)}"] if others else []),
-            ]
-        )
-
-    def _piece(self, kind: str, name: str, text: str, reason: str, *, fenced: bool = False) -> Piece:
-        """A piece with its text filtered, and its price; a line that follows a line has its fence already."""
-        clean, counts = redact(text)
-        shown, more = redact(name)
-        piece = Piece(kind, shown, clean, reason=reason)
-        self.redactions.update(counts + more)
-        price = clean if piece.is_line and fenced else fence(kind, shown, clean)
-        return replace(piece, tokens=count_tokens(price) + 1)
+        parts = [
+            f"Python {platform.python_version()}",
+            f"imported {_listed(imported, 12)}" if imported else "",
+            f"not described: {_listed(others, 12)}" if others else "",
+        ]
+        return "; ".join(part for part in parts if part)
 
 
-def _is_users(name: str, obj: Any) -> bool:
-    return not (name.startswith("_") or name in _IPYTHON or isinstance(obj, types.ModuleType))
+def _piece(offer: _Offer, write: Callable[[Counter[str]], str], *, fenced: bool = False) -> Piece:
+    """A piece with its text filtered, and its price; a line that follows a line has its fence already."""
+    found: Counter[str] = Counter()
+    text, in_text = redact(write(found))
+    name, in_name = redact(offer.name)
+    piece = Piece(offer.kind, name, text, reason=offer.reason, redactions=found + in_text + in_name)
+    price = text if piece.is_line and fenced else fence(offer.kind, name, text)
+    return replace(piece, tokens=count_tokens(price) + 1)
 
 
-def _listed(names: list[str], most: int) -> str:
+def _cut(text: str, tokens: int, _found: Counter[str]) -> str:
+    """As many lines of a text as cost no more than some tokens."""
+    kept: list[str] = []
+    for line in text.splitlines():
+        tokens -= count_tokens(line) + 1
+        if tokens < 0:
+            return "\n".join([*kept, "…"])
+        kept.append(line)
+    return text
+
+
+def _listed(names: Sequence[str], most: int) -> str:
     more = f", … (+{len(names) - most:,})" if len(names) > most else ""
     return ", ".join(one_line(name, 40) for name in names[:most]) + more
 

@@ -41,7 +41,7 @@ class ObjectSource:
 
 
 def _describe(obj: Any, detail: Detail) -> str:
-    if isinstance(obj, _CALLABLE):
+    if issubclass(type(obj), _CALLABLE):
         return _function(obj, detail)
     if type(obj) in _SCALARS:
         return _SCALARS[type(obj)](obj, detail)
@@ -117,12 +117,12 @@ def _extent(values: Any) -> str:
 
 def _function(obj: Any, detail: Detail) -> str:
     """A function's or class's signature and the first paragraph of its docstring."""
-    kind = "class" if isinstance(obj, type) else "function"
+    kind = "class" if issubclass(type(obj), type) else "function"
     try:
         signature = str(inspect.signature(obj)) if detail.level == "sample" else _bare_signature(obj)
     except (TypeError, ValueError):  # built-in functions may have none
         signature = "(…)"
-    doc = inspect.getdoc(obj) if not isinstance(obj, type) or "__doc__" in vars(obj) else ""
+    doc = inspect.getdoc(obj) if kind == "function" or "__doc__" in vars(obj) else ""
     first = (doc or "").partition("\n\n")[0]
     return f"{kind} {one_line(obj.__name__)}{one_line(signature, 200)}" + (f": {one_line(first, 200)}" if first else "")
 

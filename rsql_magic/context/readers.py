@@ -5,7 +5,9 @@ An object is known by the package and name of its class, so no library is import
 
 from __future__ import annotations
 
+import math
 import re
+from collections import Counter
 from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
 from decimal import Decimal
@@ -43,6 +45,49 @@ class Sample:
     missing: int
 
 
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """What the rows of a sample have in common: enough for a description, and no more rows than that.
+
+    Args:
+        family: What kind of values.
+        size: Number of rows looked at.
+        missing: How many of them are missing.
+        low: The smallest number or time, None where there is none.
+        high: The largest.
+        distinct: Number of distinct values of an integer or text column.
+        once: How many of those were seen once.
+        top: Values of a text column with how often each was seen, most frequent first, as far as `MOST` goes.
+    """
+
+    family: Family
+    size: int
+    missing: int
+    low: Any = None
+    high: Any = None
+    distinct: int | None = None
+    once: int = 0
+    top: tuple[tuple[str, int], ...] = ()
+
+
+MOST = 31
+"""Most values that a summary holds: one more than a description could show."""
+
+
+def summarised(sample: Sample, family: Family) -> Summary:
+    """The summary of a sample of Python values."""
+    if family == "object":
+        family = _inferred(sample.values)
+    low, high = _ends(sample.values, family)
+    summary = Summary(family, sample.size, sample.missing, low, high)
+    if family not in {"integer", "text"} or not sample.values:
+        return summary
+    counts = Counter(sample.values)
+    top = [(str(value)[:1000], count) for value, count in counts.most_common(MOST)] if family == "text" else []
+    once = sum(1 for count in counts.values() if count == 1)
+    return replace(summary, distinct=len(counts), once=once, top=tuple(top))
+
+
 _PYTHON: tuple[tuple[frozenset[type], Family], ...] = (
     (frozenset({str}), "text"),
     (frozenset({bool}), "bool"),
@@ -54,13 +99,17 @@ _PYTHON: tuple[tuple[frozenset[type], Family], ...] = (
 )
 
 
-def inferred(sample: Sample) -> tuple[Family, Sample]:
-    """The family of a column of Python objects, by the types of its values, and the sample as that family has it."""
-    kinds = {type(value) for value in sample.values}
-    family: Family = next((family for known, family in _PYTHON if kinds and kinds <= known), "other")
-    if family == "time":
-        return family, replace(sample, values=[min(sample.values), max(sample.values)])
-    return family, sample
+def _inferred(values: list[Any]) -> Family:
+    """The family of a column of Python objects, by the types of its values."""
+    kinds = {type(value) for value in values}
+    return next((family for known, family in _PYTHON if kinds and kinds <= known), "other")
+
+
+def _ends(values: list[Any], family: Family) -> tuple[Any, Any]:
+    """The smallest and the largest of values that have an order."""
+    if family == "number":
+        values = [value for value in values if math.isfinite(value)]
+    return (min(values), max(values)) if values and family in {"integer", "number", "time"} else (None, None)
 
 
 class Reader:
@@ -101,13 +150,13 @@ class Reader:
         """The first rows of some columns."""
         return []
 
-    def ends(self, place: int) -> tuple[int, int]:
-        """The first and the last value of an integer column."""
-        raise NotImplementedError
+    def summary(self, place: int, positions: list[int] | None) -> Summary | None:
+        """What a description needs to know of the column; None when it was not looked at."""
+        return summarised(self.sample(place, positions), self.family(place))
 
-    def is_sorted_key(self, place: int) -> bool:  # noqa: ARG002
-        """Whether an integer column is strictly increasing: then it is unique, known without a sample."""
-        return False
+    def sorted_key(self, place: int) -> tuple[int, int] | None:  # noqa: ARG002
+        """The ends of an integer column that is strictly increasing, so unique: known without a sample. Else None."""
+        return None
 
 
 class PandasReader(Reader):
@@ -153,17 +202,12 @@ class PandasReader(Reader):
         columns = [self.frame.iloc[:rows, place].tolist() for place in places]
         return [list(row) for row in zip(*columns, strict=True)]
 
-    def ends(self, place: int) -> tuple[int, int]:
-        """The first and the last value of an integer column."""
+    def sorted_key(self, place: int) -> tuple[int, int] | None:
+        """The ends of a strictly increasing column, looked at block by block."""
         column = self.frame.iloc[:, place]
+        if column.hasnans or not increasing(lambda start, end: column.iloc[start:end].to_numpy("int64"), len(column)):
+            return None
         return int(column.iloc[0]), int(column.iloc[-1])
-
-    def is_sorted_key(self, place: int) -> bool:
-        """Whether an integer column is strictly increasing, looked at block by block."""
-        values = self.frame.iloc[:, place]
-        if values.hasnans:
-            return False
-        return increasing(lambda start, end: values.iloc[start:end].to_numpy(dtype="int64"), len(values))
 
 
 def increasing(block: Callable[[int, int], Any], rows: int, size: int = 65_536) -> bool:
@@ -237,15 +281,13 @@ class NarwhalsReader(Reader):
         """The first rows of some columns."""
         return [list(row) for row in self.frame.select([self.names[place] for place in places]).head(rows).iter_rows()]
 
-    def ends(self, place: int) -> tuple[int, int]:
-        """The first and the last value of an integer column."""
+    def sorted_key(self, place: int) -> tuple[int, int] | None:
+        """The ends of a strictly increasing column, looked at block by block."""
         column = self.frame.get_column(self.names[place])
-        return int(column[0]), int(column[len(column) - 1])
-
-    def is_sorted_key(self, place: int) -> bool:
-        """Whether an integer column is strictly increasing, looked at block by block."""
-        column = self.frame.get_column(self.names[place])
-        return column.null_count() == 0 and increasing(lambda start, end: column[start:end].to_numpy(), len(column))
+        rows = len(column)
+        if column.null_count() or not increasing(lambda start, end: column[start:end].to_numpy(), rows):
+            return None
+        return int(column[0]), int(column[rows - 1])
 
 
 def read_relation(relation: Any) -> Reader:
@@ -285,15 +327,12 @@ class ArrayReader(Reader):
         """The first values."""
         return [list(row) for row in zip(*(self._flat(place)[:rows].tolist() for place in places), strict=True)]
 
-    def ends(self, place: int) -> tuple[int, int]:
-        """The first and the last value."""
-        flat = self._flat(place)
-        return int(flat[0]), int(flat[len(flat) - 1])
-
-    def is_sorted_key(self, place: int) -> bool:  # noqa: ARG002 - fields are not looked at
-        """Whether a one-dimensional array of integers is strictly increasing."""
+    def sorted_key(self, place: int) -> tuple[int, int] | None:  # noqa: ARG002 - fields are not looked at
+        """The ends of a strictly increasing array of one dimension."""
         array = self.array
-        return array.ndim == 1 and not array.dtype.names and increasing(lambda start, end: array[start:end], len(array))
+        if array.ndim != 1 or array.dtype.names or not increasing(lambda start, end: array[start:end], len(array)):
+            return None
+        return int(array[0]), int(array[-1])
 
 
 def read(obj: Any) -> Reader:

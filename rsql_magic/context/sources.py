@@ -26,7 +26,11 @@ if TYPE_CHECKING:
     from rsql_magic.context.tables import Privacy, Table
 
 GROUP = "rsql.context_sources"
-BUILT_IN = ("rsql_magic.context.frames:FrameSource", "rsql_magic.context.objects:ObjectSource")
+BUILT_IN = (
+    "rsql_magic.context.frames:FrameSource",
+    "rsql_magic.context.r:RSource",
+    "rsql_magic.context.objects:ObjectSource",
+)
 
 
 @dataclass(frozen=True)
@@ -39,6 +43,7 @@ class Detail:
         columns: Columns that were asked about: they are shown whatever they cost.
         at_least: Categories seen fewer times than this are not shown.
         dictionary: Descriptions, units and keys that people wrote down.
+        brief: True when names and types are enough, because nothing points to the object.
     """
 
     level: Privacy = "stats"
@@ -46,6 +51,7 @@ class Detail:
     columns: frozenset[str] = frozenset()
     at_least: int = 5
     dictionary: Dictionary | None = field(default=None, repr=False)
+    brief: bool = False
     redacted: Counter[str] = field(default_factory=Counter, repr=False)
     """Where a source counts what it replaced itself, before it cut a text."""
 

@@ -4,6 +4,8 @@ A name is split into its words (``dbPassword``, ``db_password`` and ``db.passwor
 lists of words and of pairs of words that stand next to each other.
 """
 
+# ruff: noqa: SIM905 - lists of words read better as text
+
 from __future__ import annotations
 
 import re
@@ -12,204 +14,42 @@ from itertools import pairwise
 _PARTS = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[^\W\d_A-Z]+|[0-9]+")
 
 _SECRET_WORDS = frozenset(
-    [
-        "password",
-        "passwords",
-        "passwd",
-        "passphrase",
-        "passcode",
-        "pwd",
-        "pw",
-        "secret",
-        "secrets",
-        "token",
-        "apikey",
-        "apikeys",
-        "credential",
-        "credentials",
-        "cred",
-        "creds",
-        "bearer",
-        "jwt",
-        "dsn",
-        "otp",
-        "privatekey",
-        "accesskey",
-        "secretkey",
-        "connstr",
-        "passwort",
-        "kennwort",
-    ]
+    """
+    password passwords passwd passphrase passcode pwd pw secret secrets token apikey apikeys credential
+    credentials cred creds bearer jwt dsn otp privatekey accesskey secretkey connstr passwort kennwort
+    """.split()
 )
 _SECRET_PAIRS = frozenset(
-    [
-        "api:key",
-        "api:keys",
-        "api:tokens",
-        "access:key",
-        "access:keys",
-        "access:tokens",
-        "private:key",
-        "private:keys",
-        "secret:key",
-        "auth:key",
-        "auth:tokens",
-        "auth:header",
-        "auth:cookie",
-        "account:key",
-        "master:key",
-        "encryption:key",
-        "signing:key",
-        "session:key",
-        "session:cookie",
-        "service:key",
-        "deploy:key",
-        "license:key",
-        "ssh:key",
-        "aws:key",
-        "openai:key",
-        "groq:key",
-        "anthropic:key",
-        "gemini:key",
-        "hf:key",
-        "connection:string",
-        "conn:string",
-        "conn:str",
-        "database:url",
-        "db:url",
-        "pass:word",
-        "pass:phrase",
-        "mot:passe",
-    ]
+    """
+    api:key api:keys api:tokens access:key access:keys access:tokens private:key private:keys secret:key
+    auth:key auth:tokens auth:header auth:cookie account:key master:key encryption:key signing:key session:key
+    session:cookie service:key deploy:key license:key ssh:key aws:key openai:key groq:key anthropic:key
+    gemini:key hf:key connection:string conn:string conn:str database:url db:url pass:word pass:phrase mot:passe
+    """.split()
 )
 # A "token" beside one of these words is a piece of text, not a key.
 _TEXT_WORDS = frozenset(
-    [
-        "count",
-        "counts",
-        "n",
-        "num",
-        "number",
-        "total",
-        "max",
-        "min",
-        "len",
-        "length",
-        "limit",
-        "ids",
-        "id",
-        "type",
-        "types",
-        "per",
-        "used",
-        "usage",
-        "cost",
-        "prompt",
-    ]
+    """
+    count counts n num number total max min len length limit ids id type types per used usage cost prompt
+    """.split()
 )
 _PERSONAL_WORDS = frozenset(
-    [
-        "email",
-        "emails",
-        "mail",
-        "phone",
-        "telephone",
-        "mobile",
-        "fax",
-        "ssn",
-        "nino",
-        "iban",
-        "passport",
-        "surname",
-        "lastname",
-        "firstname",
-        "forename",
-        "fullname",
-        "nickname",
-        "birthdate",
-        "birthday",
-        "dob",
-        "nric",
-        "cpf",
-        "curp",
-        "dni",
-        "nie",
-        "nif",
-        "aadhaar",
-        "pesel",
-        "bsn",
-        "siret",
-        "street",
-        "postcode",
-        "zipcode",
-        "mrn",
-        "username",
-        "login",
-        "cardnumber",
-        "ipaddress",
-        "biometric",
-        "vorname",
-        "nachname",
-        "telefon",
-        "strasse",
-        "straße",
-        "geburtsdatum",
-        "anschrift",
-        "prenom",
-        "prénom",
-        "nom",
-        "apellido",
-        "apellidos",
-        "nombre",
-    ]
+    """
+    email emails mail phone telephone mobile fax ssn nino iban passport surname lastname firstname forename
+    fullname nickname birthdate birthday dob nric cpf curp dni nie nif aadhaar pesel bsn siret street postcode
+    zipcode mrn username login cardnumber ipaddress biometric vorname nachname telefon strasse straße
+    geburtsdatum anschrift prenom prénom nom apellido apellidos nombre
+    """.split()
 )
 _PERSONAL_PAIRS = frozenset(
-    [
-        "first:name",
-        "last:name",
-        "full:name",
-        "middle:name",
-        "patient:name",
-        "person:name",
-        "customer:name",
-        "client:name",
-        "employee:name",
-        "contact:name",
-        "user:name",
-        "student:name",
-        "given:name",
-        "family:name",
-        "maiden:name",
-        "birth:date",
-        "date:birth",
-        "of:birth",
-        "street:address",
-        "home:address",
-        "mailing:address",
-        "postal:address",
-        "billing:address",
-        "shipping:address",
-        "ip:address",
-        "mac:address",
-        "postal:code",
-        "zip:code",
-        "card:number",
-        "account:number",
-        "tax:id",
-        "national:id",
-        "patient:id",
-        "social:security",
-        "passport:no",
-        "passport:number",
-        "licence:number",
-        "license:number",
-        "insurance:number",
-        "cell:phone",
-        "medical:record",
-        "record:number",
-        "credit:card",
-        "e:mail",
-    ]
+    """
+    first:name last:name full:name middle:name patient:name person:name customer:name client:name employee:name
+    contact:name user:name student:name given:name family:name maiden:name birth:date date:birth of:birth
+    street:address home:address mailing:address postal:address billing:address shipping:address ip:address
+    mac:address postal:code zip:code card:number account:number tax:id national:id patient:id social:security
+    passport:no passport:number licence:number license:number insurance:number cell:phone medical:record
+    record:number credit:card e:mail
+    """.split()
 )
 
 

@@ -1,0 +1,471 @@
+"""R, asked in R: the session, its objects, installed help, the last error; and code checked or run.
+
+This is the only module that imports rpy2, and it does so when R is first needed. R is never converted: `session.R`
+looks at objects where they are and returns lines of text. R has one thread, so R is asked on the main thread only.
+"""
+
+from __future__ import annotations
+
+import functools
+import re
+import shutil
+import sys
+import tempfile
+import threading
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from importlib import import_module
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from rsql_magic.context.frames import describe_frame
+from rsql_magic.context.readers import Reader, Summary
+from rsql_magic.context.rstop import Stop, stoppable
+from rsql_magic.context.tables import Column, Table
+from rsql_magic.errors import BadInput
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+    from contextlib import AbstractContextManager
+
+    from rsql_magic.context.readers import Family
+    from rsql_magic.context.sources import Detail
+
+_UNIT, _GROUP, _RECORD = "\x1f", "\x1d", "\x1e"
+_MOST_OBJECTS = 500
+_PATIENCE = 5.0
+"""Seconds that R may take where nothing else is said."""
+
+
+class NoR(BadInput):
+    """R is not there, cannot be loaded, or cannot be asked now."""
+
+
+# Whether R can be asked
+
+
+def _rpy2(module: str) -> Any:
+    """A module of rpy2, untyped: the package is optional, and only partly typed."""
+    return import_module(f"rpy2.{module}")
+
+
+def r_running() -> bool:
+    """Whether an R session runs in this process: the user loaded rpy2, or we started R before."""
+    embedded = sys.modules.get("rpy2.rinterface_lib.embedded")
+    return bool(embedded and embedded.isinitialized())
+
+
+def r_available() -> bool:
+    """Whether R can be asked, now or after starting it."""
+    return r_problem() is None
+
+
+@functools.cache
+def r_problem() -> str | None:
+    """Why R cannot be asked, in two plain sentences; None when it can."""
+    try:
+        _rpy2("rinterface")
+    except Exception as problem:  # noqa: BLE001 - a library that does not load raises what it likes
+        return _plainly(problem)
+    return None
+
+
+def _plainly(problem: Exception) -> str:
+    said = str(problem)
+    if isinstance(problem, ModuleNotFoundError):
+        return f"R cannot be asked: the package {problem.name} is not installed. Install it with: pip install rpy2"
+    if shutil.which("R") is None:
+        return "R is not installed. Install it (on Debian: apt install r-base-core), then restart the kernel."
+    if "undefined symbol" in said or "symbol not found" in said.lower():
+        return (
+            f"The installed rpy2 is too new for this R ({said.rsplit(': ', 1)[-1]} is missing). "
+            "Use R 4.5 or later, or: pip install 'rpy2-rinterface<3.6.6'"
+        )
+    return (
+        f"rpy2 cannot load R: {said.splitlines()[0] if said else type(problem).__name__}. Check that `R RHOME` works."
+    )
+
+
+@contextmanager
+def _asking() -> Iterator[Mapping[str, Any]]:
+    """The functions of session.R, with R started and nobody else talking to it.
+
+    Raises:
+        NoR: R is missing, busy, or this is not the main thread.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        raise NoR(
+            "R can be asked from the main thread only.", hint="Run the cell itself rather than a background task."
+        )
+    if problem := r_problem():
+        what, _, hint = problem.partition(". ")
+        raise NoR(f"{what}.", hint=hint)
+    rinterface, lock = _rpy2("rinterface"), _rpy2("rinterface_lib.openrlib").rlock
+    if not lock.acquire(blocking=False):
+        raise NoR("R is busy.", hint="Wait until what it runs has ended.")
+    try:
+        yield _functions(rinterface)
+    finally:
+        lock.release()
+
+
+@functools.cache
+def _functions(rinterface: Any) -> Any:
+    """session.R, read into an environment of its own, so that the user's workspace stays as it is."""
+    if not r_running():
+        with _sigint_kept():
+            rinterface.initr()
+    environment = rinterface.baseenv["new.env"](parent=rinterface.globalenv)
+    source = Path(__file__).with_name("session.R").read_text(encoding="utf-8")
+    rinterface.evalr(source, envir=environment)
+    return environment
+
+
+@contextmanager
+def _sigint_kept() -> Iterator[None]:
+    """Starting R replaces the handler of Ctrl-C; put back what was there."""
+    import signal
+
+    before = signal.getsignal(signal.SIGINT)
+    try:
+        yield
+    finally:
+        if before is not None:
+            signal.signal(signal.SIGINT, before)
+
+
+@dataclass(frozen=True)
+class _Reply:
+    """What a call into R gave: its strings, what R printed, and whether the user stopped it."""
+
+    strings: list[str]
+    printed: str
+    stopped: bool
+
+
+def _call(function: str, *args: Any, seconds: float | None) -> _Reply:
+    """Call a function of session.R, which returns a character vector.
+
+    Raises:
+        NoR: R cannot be asked, or the call failed or took too long.
+    """
+    with (
+        _asking() as functions,
+        _console() as printed,
+        stoppable(_rpy2("rinterface_lib.openrlib").rlib, seconds) as stop,
+    ):
+        strings = _rpy2("rinterface").StrSexpVector
+        sent = [strings(arg) if isinstance(arg, list) else arg for arg in args]
+        try:
+            answer = [str(text) for text in functions[function](*sent)]
+        except Exception as problem:
+            if stop.by_user:
+                raise KeyboardInterrupt from problem
+            said = str(problem).strip() or "it took too long"
+            raise NoR(f"R could not answer: {said}.", hint="Restart the kernel when this happens again.") from problem
+    return _Reply(answer, "".join(printed), stop.by_user)
+
+
+def _stoppable(seconds: float | None) -> AbstractContextManager[Stop]:
+    return stoppable(_rpy2("rinterface_lib.openrlib").rlib, seconds)
+
+
+def _ask(function: str, *args: Any, seconds: float = _PATIENCE) -> list[str]:
+    """The same for calls of our own, where only the strings matter."""
+    reply = _call(function, *args, seconds=seconds)
+    if reply.stopped:
+        raise KeyboardInterrupt
+    return reply.strings
+
+
+@contextmanager
+def _console() -> Iterator[list[str]]:
+    """What R writes to its console, caught instead of shown."""
+    callbacks = _rpy2("rinterface_lib.callbacks")
+    before = callbacks.consolewrite_print, callbacks.consolewrite_warnerror
+    printed: list[str] = []
+    callbacks.consolewrite_print = callbacks.consolewrite_warnerror = printed.append
+    try:
+        yield printed
+    finally:
+        callbacks.consolewrite_print, callbacks.consolewrite_warnerror = before
+
+
+# What there is
+
+
+@dataclass(frozen=True)
+class RObject:
+    """One object of R's workspace, as far as the survey tells.
+
+    Args:
+        name: Its name.
+        label: What it is: ``R tibble``, ``R lm``.
+        rows: Rows of a table, values of a vector, None for anything else.
+        columns: Names of a table's columns.
+        types: Their classes; of a vector its own.
+        description: Its ``label`` attribute.
+        said: What `look_at` found: summaries by column, or a line of text.
+    """
+
+    name: str
+    label: str
+    rows: int | None = None
+    columns: tuple[str, ...] = ()
+    types: tuple[str, ...] = ()
+    description: str = ""
+    said: tuple[str, ...] | None = None
+
+    @property
+    def is_readable(self) -> bool:
+        """Whether the survey could look at it."""
+        return not self.label.endswith(("cannot be read", "not read"))
+
+
+@dataclass(frozen=True)
+class RSession:
+    """What runs, and what there is."""
+
+    version: str
+    platform: str
+    locale: str
+    packages: tuple[str, ...]
+    objects: tuple[RObject, ...] = field(default=(), repr=False)
+
+    def text(self) -> str:
+        """One line for the model."""
+        attached = f"; attached {', '.join(self.packages[:20])}" if self.packages else ""
+        return f"R {self.version} on {self.platform}; locale {self.locale}{attached}"
+
+
+def survey(seconds: float = 1.0) -> RSession:
+    """R's version, packages and objects, in one call that looks at no values.
+
+    Raises:
+        NoR: R cannot be asked.
+    """
+    about, *objects = _ask("survey", seconds, _MOST_OBJECTS, seconds=seconds)
+    version, platform, locale, packages = about.split(_UNIT)
+    return RSession(version, platform, locale, _list(packages), tuple(_surveyed(line) for line in objects))
+
+
+def _surveyed(line: str) -> RObject:
+    name, label, rows, columns, types, description = line.split(_UNIT)
+    names = tuple(columns.split(_GROUP)) if types and (columns or _GROUP in types) else ()
+    if types and not names:
+        names = ("values",)
+    return RObject(name, label, int(rows) if rows else None, names, _list(types), description)
+
+
+def look_at(
+    objects: Sequence[RObject], places: Sequence[Sequence[int]], *, values: bool, seconds: float
+) -> list[RObject]:
+    """The objects with what R says about them, in one call.
+
+    Args:
+        objects: What to look at.
+        places: Which columns of each, counted from 0.
+        values: Whether the values of single numbers may be said.
+        seconds: How long R may take; objects that were not reached stay as they are.
+
+    Raises:
+        NoR: R cannot be asked.
+    """
+    wanted = [",".join(str(place + 1) for place in chosen) for chosen in places]
+    found = {}
+    for answer in _ask("details", [each.name for each in objects], wanted, seconds, values, seconds=seconds):
+        name, *said = answer.split(_RECORD)
+        found[name] = tuple(said)
+    return [replace(each, said=found.get(each.name)) for each in objects]
+
+
+def _list(text: str) -> tuple[str, ...]:
+    return tuple(text.split(_GROUP)) if text else ()
+
+
+# How it is described
+
+
+class RReader(Reader):
+    """A table or vector of R whose columns were looked at in R."""
+
+    def __init__(self, each: RObject) -> None:
+        super().__init__(each.label, each.columns, each.types, each.rows, each.description)
+        self._columns = {}
+        for line in each.said or ():
+            place, *facts = line.split(_UNIT)
+            if place.isdigit():
+                self._columns[int(place) - 1] = facts
+
+    def note(self, place: int) -> tuple[str, str]:
+        """The column's ``label`` and ``units`` attributes."""
+        facts = self._columns.get(place)
+        return (facts[8], facts[9]) if facts else ("", "")
+
+    def summary(self, place: int, positions: list[int] | None) -> Summary | None:  # noqa: ARG002 - R chose the rows
+        """What R counted; None for a column that was not looked at."""
+        facts = self._columns.get(place)
+        if facts is None:
+            return None
+        family: Family = facts[0]  # type: ignore[assignment]
+        size, missing = int(facts[1]), int(facts[2])
+        top = facts[7].split(_GROUP) if facts[7] else []
+        return Summary(
+            family=family,
+            size=size,
+            missing=missing,
+            low=_value(facts[3], family),
+            high=_value(facts[4], family),
+            distinct=int(facts[5]) if facts[5] else None,
+            once=int(facts[6]) if facts[6] else 0,
+            top=tuple((value, int(count)) for value, count in zip(top[::2], top[1::2], strict=True)),
+        )
+
+    def sorted_key(self, place: int) -> tuple[int, int] | None:
+        """The ends of a strictly increasing column of whole numbers."""
+        ends = self._columns[place][10].split(_GROUP) if place in self._columns else [""]
+        return (int(ends[0]), int(ends[1])) if len(ends) == 2 else None
+
+
+def _value(text: str, family: Family) -> Any:
+    if not text:
+        return None
+    return int(text) if family == "integer" else float(text) if family == "number" else text
+
+
+class RSource:
+    """Objects of R as a context source."""
+
+    kind = "r"
+
+    def matches(self, obj: Any) -> bool:
+        """Whether the object stands for one of R's."""
+        return type(obj) is RObject
+
+    def columns(self, obj: RObject) -> Sequence[str]:
+        """The names of a table's columns."""
+        return obj.columns
+
+    def table(self, obj: RObject, name: str, detail: Detail) -> Table:
+        """The object as a table, without looking at its values."""
+        columns = tuple(Column(column, kind) for column, kind in zip(obj.columns, obj.types, strict=True))
+        table = Table(name, columns, kind="frame", rows=obj.rows)
+        return detail.dictionary.describe(table) if detail.dictionary else table
+
+    def describe(self, obj: RObject, name: str, detail: Detail) -> str:
+        """The object's text."""
+        if obj.rows is not None:
+            return describe_frame(RReader(obj), name, detail)
+        said = obj.said[0] if obj.said else ""
+        described = f" ({obj.description})" if obj.description else ""
+        return f"{name}: {said or obj.label}{described}"
+
+
+# Errors and help
+
+
+def last_error() -> str:
+    """R's last error with its calls and the warnings before it, as text; empty when there was none.
+
+    Raises:
+        NoR: R cannot be asked.
+    """
+    message, calls, warnings = _ask("last_error")
+    lines = [message, *(f"in {call}" for call in _list(calls)), *(f"warning: {text}" for text in _list(warnings))]
+    return "\n".join(line for line in lines if line)
+
+
+_NAMED = re.compile(r"(?<![\w.:])([A-Za-z][\w.]*):::?([A-Za-z.][\w.]*)")
+_CALLED = re.compile(r"(?<![\w.:])([A-Za-z.][\w.]*)\(")
+
+
+def functions_named(question: str) -> list[tuple[str, str]]:
+    """The functions that a question names, as (package, function): ``dplyr::filter``; ``lm()`` has an empty package.
+
+    Example:
+        >>> functions_named("Is dplyr::filter() like subset(x)?")
+        [('dplyr', 'filter'), ('', 'subset')]
+    """
+    named = [(match[1], match[2]) for match in _NAMED.finditer(question)]
+    called = [("", match[1]) for match in _CALLED.finditer(_NAMED.sub(" ", question))]
+    return list(dict.fromkeys([*named, *called]))
+
+
+def help_text(function: str, package: str = "") -> tuple[str, str] | None:
+    """Usage and arguments of a function, from the installed help pages.
+
+    Returns:
+        The page's name such as ``dplyr::filter``, and its text; None when there is no such page.
+
+    Raises:
+        NoR: R cannot be asked.
+    """
+    found = _ask("help_text", function, package)
+    if not found:
+        return None
+    where, *lines = found
+    text = "\n".join(line.rstrip() for line in lines)
+    return f"{where}::{function}", re.sub(r"\n{2,}", "\n", re.sub(r"[ \t]{2,}", " ", text)).strip()
+
+
+# Code
+
+
+def parse_r(code: str) -> str | None:
+    """Check R code without running it.
+
+    Returns:
+        R's message where the code cannot be parsed, else None.
+
+    Raises:
+        NoR: R cannot be asked.
+
+    Example:
+        >>> parse_r("x <- 1")
+    """
+    return _ask("parse_error", code)[0] or None
+
+
+@dataclass(frozen=True)
+class RRun:
+    """What running R code gave.
+
+    Args:
+        output: What was printed, messages and errors in their place.
+        plots: PNG files, in the order they were drawn.
+        error: R's message when it failed, else empty.
+        calls: The calls that led to the error, innermost last.
+        warnings: Warnings, in order.
+        stopped: Whether the user interrupted it; what it gave until then is here.
+    """
+
+    output: str
+    plots: tuple[bytes, ...] = field(default=(), repr=False)
+    error: str = ""
+    calls: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
+    stopped: bool = False
+
+
+def run_r(code: str, *, width: int = 640, height: int = 480, resolution: int = 96) -> RRun:
+    """Run R code in the user's workspace, its output and plots caught.
+
+    Visible values are printed as at R's prompt. The code can be stopped with Ctrl-C or the kernel's interrupt.
+
+    Args:
+        code: R code.
+        width: Width of plots in pixels.
+        height: Height of plots in pixels.
+        resolution: Pixels per inch.
+
+    Raises:
+        NoR: R cannot be asked.
+    """
+    if problem := parse_r(code):
+        return RRun("", error=problem)
+    with tempfile.TemporaryDirectory(prefix="rsql-r-") as directory:
+        reply = _call("run", code, directory, width, height, resolution, seconds=None)
+        plots = tuple(path.read_bytes() for path in sorted(Path(directory).glob("*.png")))
+    error, warnings, calls = reply.strings
+    stopped = reply.stopped or error == "interrupted"  # a sleeping R takes the signal before Python sees it
+    return RRun(reply.printed, plots, error, _list(calls), _list(warnings), stopped)

@@ -1,0 +1,171 @@
+"""Which objects matter to a question, most important first.
+
+Asked for by name, then mentioned by whole word (the object or one of its columns), then used in recent cells, then
+assigned recently, then the rest in alphabetical order.
+"""
+
+from __future__ import annotations
+
+import sys
+import types
+from dataclasses import dataclass, replace
+from enum import IntEnum
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+from rsql_magic.context.bounded import within
+from rsql_magic.context.cells import Cell, recently
+from rsql_magic.context.mentions import Question
+from rsql_magic.context.sources import Source, TabularSource, source_of
+from rsql_magic.context.telling import says_secret
+from rsql_magic.errors import UnknownName
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+_IPYTHON = frozenset({"In", "Out", "exit", "quit", "get_ipython", "open", "display"})
+_CODE = (types.FunctionType, types.BuiltinFunctionType, type)
+
+
+class Rank(IntEnum):
+    """Why an object is described, the best reason first."""
+
+    ASKED = 0
+    MENTIONED = 1
+    USED = 2
+    ASSIGNED = 3
+    REST = 4
+
+    @property
+    def reason(self) -> str:
+        """The same in words."""
+        return ("asked for", "mentioned", "used in recent cells", "assigned recently", "in the session")[self]
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """An object that may be described.
+
+    Args:
+        name: What the user calls it.
+        obj: The object.
+        source: Who describes it; None when it could not even be looked at.
+        rank: Why it is described.
+        named: Whether it was asked for or the question says its name.
+        columns: Its columns that the question mentions.
+        place: Its place among those of the same rank.
+    """
+
+    name: str
+    obj: Any
+    source: Source | None
+    rank: Rank
+    named: bool = False
+    columns: frozenset[str] = frozenset()
+    place: int = 0
+
+    @property
+    def is_secret(self) -> bool:
+        """Whether its name says that it must not be read."""
+        return says_secret(self.name)
+
+    def holding(self, obj: Any) -> Candidate:
+        """The same with another object."""
+        return replace(self, obj=obj)
+
+
+@dataclass(frozen=True)
+class Ranking:
+    """What decides the order.
+
+    Args:
+        question: The user's words.
+        names: Objects that were asked for, in order.
+        cells: Recent cells, oldest first.
+        recent: Names assigned recently, newest first, known from elsewhere.
+        seconds: How long one object's columns may take to be read.
+    """
+
+    question: str
+    names: tuple[str, ...] = ()
+    cells: tuple[Cell, ...] = ()
+    recent: tuple[str, ...] = ()
+    seconds: float = 0.5
+
+    @cached_property
+    def asked(self) -> Question:
+        """The question, ready to be searched."""
+        return Question(self.question)
+
+    @cached_property
+    def _used_and_assigned(self) -> tuple[frozenset[str], dict[str, int]]:
+        used, assigned = recently(self.cells)
+        order: dict[str, int] = {}
+        for name in (*self.recent, *assigned):
+            order.setdefault(name, len(order))
+        return frozenset(used), order
+
+    def ranked(self, namespace: Mapping[str, Any], others: Iterable[tuple[str, Any]] = ()) -> list[Candidate]:
+        """The objects of a namespace and those of other places such as R, in the order of their importance.
+
+        Raises:
+            UnknownName: One that was asked for is nowhere.
+        """
+        found = [*dict(namespace).items(), *others]
+        known = {name for name, _ in found}
+        for name in self.names:
+            if name not in known:
+                raise UnknownName(f"There is no object named {name!r}.", hint="Check the spelling, or run its cell.")
+        candidates = [self._candidate(name, obj) for name, obj in found if self._is_users(name, obj)]
+        return sorted(candidates, key=lambda candidate: (candidate.rank, candidate.place, candidate.name))
+
+    def _candidate(self, name: str, obj: Any) -> Candidate:
+        source = self._source(obj)
+        columns = frozenset() if source is None or says_secret(name) else self._columns(source, obj)
+        named = name in self.names or self.asked.mentions(name)
+        used, assigned = self._used_and_assigned
+        if name in self.names:
+            return Candidate(name, obj, source, Rank.ASKED, named, columns, self.names.index(name))
+        if named or columns:
+            return Candidate(name, obj, source, Rank.MENTIONED, named, columns, 0 if named else 1)
+        if name in used:
+            return Candidate(name, obj, source, Rank.USED, place=assigned.get(name, len(assigned)))
+        if name in assigned:
+            return Candidate(name, obj, source, Rank.ASSIGNED, place=assigned[name])
+        return Candidate(name, obj, source, Rank.REST)
+
+    def _source(self, obj: Any) -> Source | None:
+        source: Source | None = _carefully(lambda: source_of(obj), None, self.seconds)
+        return source
+
+    def _columns(self, source: Source, obj: Any) -> frozenset[str]:
+        """The columns that the question mentions."""
+        if not self.question or not isinstance(source, TabularSource):
+            return frozenset()
+        names = _carefully(lambda: source.columns(obj), (), self.seconds)
+        return frozenset(self.asked.mentioned(names))
+
+    def _is_users(self, name: str, obj: Any) -> bool:
+        """Whether the user made the object: no module, nothing of IPython's, no function of a package."""
+        if name in self.names:
+            return True
+        if name.startswith("_") or name in _IPYTHON or issubclass(type(obj), types.ModuleType):
+            return False
+        return not issubclass(type(obj), _CODE) or not _is_installed(obj) or self.asked.mentions(name)
+
+
+def _carefully(call: Any, otherwise: Any, seconds: float) -> Any:
+    """The result of a call into other people's code, or something else when it fails or takes too long."""
+    try:
+        return within(seconds, call)
+    except KeyboardInterrupt:
+        raise
+    except BaseException:  # noqa: BLE001 - attributes of other people's objects raise anything
+        return otherwise
+
+
+def _is_installed(code: Any) -> bool:
+    """Whether a function or class comes from an installed package and not from the notebook."""
+    package = str(getattr(code, "__module__", "")).split(".")[0]
+    file = getattr(sys.modules.get(package), "__file__", None) or ""
+    return package in sys.stdlib_module_names - {"__main__"} or "site-packages" in file or "dist-packages" in file

@@ -1,0 +1,92 @@
+"""R's part of a context: its session, objects, help pages and last error, or why there is none."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from rsql_magic.context import r
+from rsql_magic.context.frames import singles
+from rsql_magic.context.ranking import Rank
+from rsql_magic.context.sources import Detail
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from rsql_magic.context.ranking import Candidate
+
+_SECONDS = 1.0
+"""How long R may take to say what there is, and again to look at what was chosen."""
+_UNPOINTED = 10
+"""Most objects that are looked at although nothing points to them."""
+_PAGES = 2
+"""Most help pages."""
+
+
+@dataclass(frozen=True)
+class RSide:
+    """What R contributes.
+
+    Args:
+        session: The line about the session, empty when no R runs.
+        objects: R's objects by name.
+        pages: Help pages for functions that the question names.
+        error: R's own account of the last error, empty when the error is not R's.
+        notes: Why something could not be had, in plain words.
+    """
+
+    session: str = ""
+    objects: tuple[tuple[str, r.RObject], ...] = ()
+    pages: tuple[tuple[str, str], ...] = ()
+    error: str = ""
+    notes: tuple[str, ...] = ()
+
+    @classmethod
+    def of(cls, question: str, error: BaseException | str | None, *, wanted: bool) -> RSide:
+        """Ask R, when it runs or when the question names a function as R does (``dplyr::filter``).
+
+        A notebook without R pays nothing: R is not started to find out that nothing is in it.
+        """
+        named = r.functions_named(question) if wanted else []
+        if not wanted or not (r.r_running() or "rpy2" in sys.modules or any(package for package, _ in named)):
+            return cls()
+        try:
+            return cls._asked(named if r.r_running() else [(p, f) for p, f in named if p], error)
+        except r.NoR as problem:
+            return cls(notes=(str(problem),))
+
+    @classmethod
+    def _asked(cls, named: list[tuple[str, str]], error: BaseException | str | None) -> RSide:
+        started = r.r_running()
+        pages = [page for package, function in named[:_PAGES] if (page := r.help_text(function, package))]
+        if not started and not r.r_running():
+            return cls()
+        session = r.survey(_SECONDS)
+        text = r.last_error() if _is_rs(error) else ""
+        return cls(session.text(), tuple((each.name, each) for each in session.objects), tuple(pages), text)
+
+    def looked_at(self, ranked: Sequence[Candidate], *, values: bool) -> list[Candidate]:
+        """The candidates with those of R looked at: all that are pointed to, and some of the rest, in one call.
+
+        Args:
+            ranked: All candidates.
+            values: Whether values may be looked at; without, models and functions still say what they are.
+        """
+        ours = [each for each in ranked if type(each.obj) is r.RObject and each.obj.is_readable and not each.is_secret]
+        chosen = [each for each in ours if each.rank <= Rank.MENTIONED]
+        chosen += [each for each in ours if each.rank > Rank.MENTIONED][:_UNPOINTED]
+        if not chosen:
+            return list(ranked)
+        places = [singles(r.RReader(each.obj), Detail(columns=each.columns)) if values else [] for each in chosen]
+        try:
+            found = r.look_at([each.obj for each in chosen], places, values=values, seconds=_SECONDS)
+        except r.NoR:
+            return list(ranked)
+        seen = {id(each): obj for each, obj in zip(chosen, found, strict=True)}
+        return [each.holding(seen[id(each)]) if id(each) in seen else each for each in ranked]
+
+
+def _is_rs(error: Any) -> bool:
+    """Whether an error came out of R."""
+    return type(error).__module__.split(".")[0] == "rpy2"

@@ -1,0 +1,351 @@
+# What an R session says about itself, in R and without converting anything.
+#
+# Everything is returned as character vectors of records: fields are separated by US (\x1f), lists within a field by
+# GS (\x1d). `survey()` is cheap and names everything; `details()` looks at the objects that were chosen. Values that
+# are looked at go no further than this process: rsql_magic/context decides what may leave. An object that takes too
+# long is interrupted from outside (rstop.py) and left out; the others go on while there is time.
+
+US <- "\x1f"
+GS <- "\x1d"
+SAMPLE <- 10000L
+MOST_COLUMNS <- 20000L
+
+record <- function(...) paste(plain(c(...)), collapse = US)
+listed <- function(x) paste(x, collapse = GS)
+plain <- function(x) {
+  x <- readable(as.character(x))
+  x[is.na(x)] <- ""
+  gsub("[\x01-\x08\x0b\x0c\x0e-\x1c\x1e]", " ", x, perl = TRUE)
+}
+readable <- function(x) {
+  wrong <- !is.na(x) & !validUTF8(x)
+  if (any(wrong)) x[wrong] <- iconv(x[wrong], "latin1", "UTF-8")
+  enc2utf8(x)
+}
+clean <- function(x) gsub("[\x1d\x1f]", " ", plain(x), perl = TRUE)
+or_else <- function(code, otherwise) tryCatch(code, error = function(e) otherwise, interrupt = function(e) otherwise)
+now <- function() proc.time()[["elapsed"]]
+short <- function(code, most = 300L) {
+  text <- paste(deparse(code, width.cutoff = 500L, nlines = 5L), collapse = " ")
+  clean(substr(gsub("\\s+", " ", text), 1L, most))
+}
+
+# ---- the session ----
+
+session <- function() {
+  base <- c("base", "stats", "graphics", "grDevices", "utils", "datasets", "methods", "Autoloads")
+  attached <- setdiff(sub("^package:", "", grep("^package:", search(), value = TRUE)), base)
+  versions <- vapply(attached, function(p) or_else(as.character(getNamespaceVersion(p)), ""), "")
+  record(
+    paste(R.version$major, R.version$minor, sep = "."), R.version$platform, Sys.getlocale("LC_CTYPE"),
+    listed(trimws(paste(attached, versions)))
+  )
+}
+
+survey <- function(seconds, most) {
+  end <- now() + seconds
+  found <- character()
+  columns <- 0L
+  for (name in utils::head(ls(globalenv()), most)) {
+    said <- record(clean(name), "R object that cannot be read", "", "", "", "")
+    if (now() < end) said <- or_else(surveyed(name, MOST_COLUMNS - columns), said)
+    columns <- columns + (attr(said, "columns", exact = TRUE) %||% 0L)
+    found <- c(found, said)
+  }
+  c(session(), found)
+}
+
+`%||%` <- function(x, y) if (is.null(x)) y else x
+
+surveyed <- function(name, left) {
+  if (bindingIsActive(as.name(name), globalenv())) {
+    return(record(clean(name), "R active binding, not read", "", "", "", ""))
+  }
+  x <- get(name, envir = globalenv())
+  if (!is_table(x) || left < length(x)) {
+    return(record(clean(name), label(x), if (is_column(x)) length(x) else "", "", kind_of(x), clean(label_of(x))))
+  }
+  kinds <- vapply(unclass(x), type, "")
+  said <- record(clean(name), label(x), nrow_of(x), listed(clean(names(x))), listed(clean(kinds)), clean(label_of(x)))
+  structure(said, columns = length(x))
+}
+
+is_table <- function(x) is.data.frame(x)
+is_column <- function(x) (is.atomic(x) && is.null(dim(x)) && length(x) > 1L) || is.factor(x)
+nrow_of <- function(x) abs(.row_names_info(x, 2L))
+kind_of <- function(x) if (is_column(x)) type(x) else ""
+label_of <- function(x) {
+  said <- attr(x, "label", exact = TRUE)
+  if (is.character(said) && length(said) == 1L) said else ""
+}
+unit_of <- function(x) {
+  said <- attr(x, "units", exact = TRUE)
+  if (is.character(said) && length(said) == 1L) said else ""
+}
+
+label <- function(x) {
+  if (is.data.frame(x)) {
+    kind <- if (inherits(x, "data.table")) "data.table" else if (inherits(x, "tbl_df")) "tibble" else "data.frame"
+    groups <- setdiff(names(attr(x, "groups", exact = TRUE)), ".rows")
+    paste0("R ", kind, if (length(groups)) paste0(" grouped by ", clean(paste(groups, collapse = ", "))))
+  } else if (is_column(x)) {
+    paste("R", if (is.factor(x)) "factor" else paste(type(x), "vector"))
+  } else {
+    paste("R", clean(substr(class(x)[1L], 1L, 60L)))
+  }
+}
+
+type <- function(x) {
+  kind <- class(x)[1L]
+  if (kind == "ordered") "ordered factor" else substr(kind, 1L, 60L)
+}
+
+# ---- objects that were chosen ----
+
+# `places[[i]]` are the columns of object i that are looked at, counted from 1.
+details <- function(names, places, seconds, values) {
+  each <- function(name, at) {
+    x <- get(name, envir = globalenv())
+    if (is_table(x) || is_column(x)) {
+      paste(c(clean(name), vapply(at, function(i) column(if (is_table(x)) .subset2(x, i) else x, i), "")), collapse = "\x1e")
+    } else {
+      paste(clean(name), substr(clean(said(x, values)), 1L, 2000L), sep = "\x1e")
+    }
+  }
+  end <- now() + seconds
+  found <- character()
+  for (i in seq_along(names)) {
+    at <- as.integer(strsplit(places[i], ",", fixed = TRUE)[[1L]])
+    if (now() < end) found <- c(found, or_else(each(names[i], at), character()))
+  }
+  found
+}
+
+# One row from each of SAMPLE equal strides, moved within its stride by a multiplicative hash (see frames.py).
+sampled <- function(n) {
+  if (n <= SAMPLE) return(NULL)
+  at <- seq_len(SAMPLE) - 1
+  step <- n / SAMPLE
+  floor(at * step + (at * 2654435761) %% 4294967296 / 4294967296 * step) + 1
+}
+
+column <- function(x, place) {
+  n <- length(x)
+  at <- sampled(n)
+  if (!is.null(dim(x)) || !is.atomic(x)) return(record(place, "other", n, 0, "", "", "", "", "", label_of(x), unit_of(x), ""))
+  part <- if (is.null(at)) x else x[at]
+  gone <- is.na(part)
+  if (any(gone)) part <- part[!gone]
+  if (is.character(part)) part <- readable(part)
+  family <- family_of(x, part)
+  ends <- if (length(part)) ends_of(part, family) else c("", "")
+  counts <- if (family %in% c("integer", "text") && length(part)) counted(part, family) else list("", "", "")
+  key <- family == "integer" && !is.null(at) && identical(is.unsorted(x, strictly = TRUE), FALSE)
+  all <- if (key) ends_of(c(x[1L], x[n]), family) else c("", "")
+  record(
+    place, family, n - if (is.null(at)) 0 else n - SAMPLE, sum(gone), ends, counts[[1L]], counts[[2L]], counts[[3L]],
+    clean(label_of(x)), clean(unit_of(x)), if (key) listed(all) else ""
+  )
+}
+
+family_of <- function(x, part) {
+  if (is.factor(x) || is.character(x)) "text"
+  else if (is.logical(x)) "bool"
+  else if (inherits(x, c("Date", "POSIXct"))) "time"
+  else if (is.object(x) && !inherits(x, c("haven_labelled", "labelled", "units", "AsIs"))) "other"
+  else if (is.integer(x)) "integer"
+  else if (is.double(x)) if (all(is.finite(part)) && all(part == floor(part)) && all(abs(part) < 2^53)) "integer" else "number"
+  else "other"
+}
+
+ends_of <- function(part, family) {
+  if (family == "time") return(format(range(part), if (inherits(part, "Date")) "%Y-%m-%d" else "%Y-%m-%d %H:%M"))
+  part <- unclass(part)
+  if (family == "number") part <- part[is.finite(part)]
+  if (!family %in% c("integer", "number") || !length(part)) return(c("", ""))
+  sprintf(if (family == "integer") "%.0f" else "%.15g", as.double(range(part)))
+}
+
+counted <- function(part, family) {
+  if (is.factor(part)) {
+    n <- tabulate(as.integer(part), nlevels(part))
+    kept <- n > 0L
+    n <- n[kept]
+    found <- levels(part)[kept]
+  } else {
+    found <- unique(part)
+    n <- tabulate(match(part, found), length(found))
+  }
+  top <- if (family == "text" && length(n) <= 200L) utils::head(order(n, decreasing = TRUE), 31L) else integer()
+  shown <- listed(c(rbind(clean(substr(as.character(found[top]), 1L, 1000L)), n[top])))
+  list(length(n), sum(n == 1L), shown)
+}
+
+# ---- everything that is no table ----
+
+said <- function(x, values) {
+  if (is.function(x)) return(function_said(x))
+  if (inherits(x, "formula")) return(paste0("R formula ", short(x)))
+  if (is_model(x)) return(model_said(x, values))
+  if (is.environment(x)) return(paste0("R ", clean(class(x)[1L]), if (!is.object(x)) paste0(" of ", length(ls(x)), " objects")))
+  if (isS4(x)) return(paste0("R ", clean(class(x)[1L]), " (S4)"))
+  if (is.null(x)) return("R NULL")
+  if (!is.null(dim(x)) && is.atomic(x)) return(matrix_said(x))
+  if (is.list(x)) return(list_said(x, values))
+  if (is.atomic(x)) return(scalar_said(x, values))
+  paste0("R ", typeof(x))
+}
+
+function_said <- function(x) {
+  wanted <- formals(args(x))
+  defaults <- vapply(wanted, function(value) {
+    if (identical(value, quote(expr = ))) ""
+    else if (is.null(value) || is.numeric(value) || is.logical(value)) paste0(" = ", short(value, 40L))
+    else " = …"
+  }, "")
+  paste0("R function(", paste0(names(wanted), defaults, collapse = ", "), ")")
+}
+
+is_model <- function(x) {
+  (is.list(x) && is.object(x) && !is.data.frame(x) && (!is.null(x[["terms"]]) || (!is.null(x[["call"]]) && !is.null(x[["coefficients"]])))) ||
+    (isS4(x) && or_else(!is.null(methods::slot(x, "call")) && inherits(stats::formula(x), "formula"), FALSE))
+}
+
+model_said <- function(x, values) {
+  formula <- or_else(stats::formula(x), NULL)
+  names <- if (values) or_else(names(stats::coef(x)), NULL)
+  names <- names[vapply(names, coefficient_is_common, NA, model = x)]
+  rows <- if (values) or_else(stats::nobs(x), NULL)
+  paste0(
+    "R ", clean(paste(class(x), collapse = "/")), " model",
+    if (!is.null(formula)) paste0("; formula ", short(formula)),
+    if (!is.null(rows)) paste0("; ", format(rows, big.mark = ","), " observations"),
+    if (length(names)) paste0("; coefficients ", paste(utils::head(names, 20L), collapse = ", "), if (length(names) > 20L) ", …")
+  )
+}
+
+# A coefficient's name may hold a category: `diagnosisRare`. It is shown when at least five rows have that category.
+coefficient_is_common <- function(name, model) {
+  factors <- model[["xlevels"]]
+  frame <- model[["model"]]
+  for (part in strsplit(name, ":", fixed = TRUE)[[1L]]) {
+    for (variable in names(factors)) {
+      level <- factors[[variable]][paste0(variable, factors[[variable]]) == part]
+      if (length(level) && (is.null(frame) || sum(frame[[variable]] == level, na.rm = TRUE) < 5L)) return(FALSE)
+    }
+  }
+  TRUE
+}
+
+matrix_said <- function(x) {
+  paste0(
+    "R ", typeof(x), " ", clean(class(x)[1L]), ", ", paste(format(dim(x), big.mark = ",", trim = TRUE), collapse = " × "),
+    if (length(colnames(x)) && length(colnames(x)) <= 20L) paste0("; columns ", clean(paste(colnames(x), collapse = ", ")))
+  )
+}
+
+list_said <- function(x, values) {
+  kinds <- vapply(unclass(x), function(part) class(part)[1L], "")
+  # The keys of a mapping may be data; those of a record are names. See objects.py.
+  scalars <- vapply(unclass(x), function(part) is.atomic(part) && length(part) <= 1L, NA)
+  record <- !is.null(names(x)) && length(x) <= 20L && (length(unique(kinds)) > 1L || !any(scalars))
+  paste0(
+    "R ", clean(class(x)[1L]), " of ", format(length(x), big.mark = ","), ", depth ", depth(x),
+    if (record) paste0(": ", clean(paste(names(x), kinds, collapse = ", ")))
+    else if (length(kinds)) paste0(": ", clean(paste(utils::head(unique(kinds), 4L), collapse = " | ")))
+  )
+}
+
+depth <- function(x, most = 10L) {
+  if (!is.list(x) || most == 0L) return(0L)
+  deeper <- vapply(utils::head(unclass(x), 50L), depth, 0L, most = most - 1L)
+  1L + max(0L, deeper)
+}
+
+scalar_said <- function(x, values) {
+  if (length(x) == 0L) return(paste0("R ", type(x), ", empty"))
+  if (is.character(x)) return(paste0("R character, ", if (is.na(x)) "NA" else paste(nchar(x, "chars", allowNA = TRUE), "characters")))
+  paste0("R ", type(x), if (values && (is.numeric(x) || is.logical(x)) && !is.object(x)) paste0(" ", format(x, digits = 6L)))
+}
+
+# ---- errors ----
+
+last_error <- function() {
+  calls <- vapply(get0(".Traceback", envir = baseenv(), ifnotfound = list()), function(call) short(call, 200L), "")
+  wrapped <- grepl("^\\(function \\(expr, envir|^\\(function \\(x\\)|^eval\\(|^withVisible\\(", calls)
+  calls <- calls[cumsum(wrapped) == 0L]
+  warnings <- names(get0("last.warning", envir = baseenv(), ifnotfound = NULL))
+  c(trimws(geterrmessage()), listed(calls), listed(clean(utils::head(warnings, 5L))))
+}
+
+# ---- help ----
+
+help_text <- function(topic, package) {
+  page <- or_else(
+    if (nzchar(package)) utils::help((topic), package = (package), help_type = "text")
+    else utils::help((topic), help_type = "text"),
+    NULL
+  )
+  if (!length(page)) return(character())
+  path <- as.character(page)[1L]
+  parts <- utils:::.getHelpFile(path)
+  tags <- vapply(parts, function(part) attr(part, "Rd_tag") %||% "", "")
+  kept <- parts[tags %in% c("\\title", "\\usage", "\\arguments", "\\name")]
+  written <- utils::capture.output(tools::Rd2txt(structure(kept, class = "Rd"), fragment = FALSE, options = list(underline_titles = FALSE, width = 100)))
+  written <- gsub("_\b", "", written, perl = TRUE)
+  c(basename(dirname(dirname(path))), written)
+}
+
+# ---- running and checking code ----
+
+parse_error <- function(code) {
+  tryCatch({
+    parse(text = code, keep.source = FALSE)
+    ""
+  }, error = function(e) conditionMessage(e))
+}
+
+run <- function(code, directory, width, height, resolution) {
+  state <- new.env(parent = emptyenv())
+  state$warnings <- character()
+  state$calls <- list()
+  before <- grDevices::dev.list()
+  grDevices::png(file.path(directory, "%03d.png"), width = width, height = height, res = resolution)
+  device <- grDevices::dev.cur()
+  on.exit(if (device %in% grDevices::dev.list()) grDevices::dev.off(device))
+  depth <- sys.nframe()
+  error <- tryCatch(
+    withCallingHandlers(
+      {
+        for (expression in parse(text = code, keep.source = FALSE)) {
+          value <- withVisible(eval(expression, globalenv()))
+          if (value$visible) show_value(value$value)
+        }
+        ""
+      },
+      warning = function(w) {
+        state$warnings <- c(state$warnings, conditionMessage(w))
+        invokeRestart("muffleWarning")
+      },
+      error = function(e) state$calls <- sys.calls()
+    ),
+    error = error_said,
+    interrupt = function(e) "interrupted"
+  )
+  c(error, listed(clean(state$warnings)), listed(clean(user_calls(state$calls, depth))))
+}
+
+error_said <- function(e) {
+  call <- if (is.null(conditionCall(e))) "" else short(conditionCall(e), 200L)
+  paste0("Error", if (nzchar(call) && !startsWith(call, "eval(expression, globalenv())")) paste0(" in ", call), ": ", conditionMessage(e))
+}
+
+show_value <- function(value) if (isS4(value)) methods::show(value) else print(value)
+
+# The calls between our own and the condition system's.
+user_calls <- function(calls, depth) {
+  text <- vapply(calls, short, "", most = 200L)
+  start <- utils::tail(grep("^eval\\(expression, globalenv\\(\\)\\)", text), 1L)
+  text <- text[seq_along(text) > (if (length(start)) start else depth)]
+  text[!grepl("^(\\.handleSimpleError|h\\(simpleError|stop\\(|doTryCatch|tryCatch)", text)]
+}

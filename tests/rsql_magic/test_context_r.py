@@ -1,0 +1,289 @@
+"""What a real R session says, and what it keeps to itself. R is needed: its absence fails here, loudly."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+
+import pytest
+
+from rsql_magic.context import describe, gather
+from rsql_magic.context import r as rside
+
+needed = rside.r_problem()
+if needed:
+    pytest.fail(
+        f"{needed} These tests need R: apt install r-base-core r-base-dev libtirpc-dev; pip install 'rsql-jupyter[r]'",
+        pytrace=False,
+    )
+
+
+@pytest.fixture
+def r():
+    """Evaluate R code in an empty workspace."""
+    import rpy2.rinterface as ri
+
+    rside.survey()
+
+    def evaluate(code):
+        return ri.evalr(code)
+
+    evaluate("rm(list = ls(globalenv()), envir = globalenv())")
+    yield evaluate
+    evaluate("rm(list = ls(globalenv()), envir = globalenv())")
+
+
+def text_of(question="", **options):
+    return gather(question, {}, **options).text
+
+
+def test_the_session_is_named(r):
+    session = rside.survey()
+    assert session.version.count(".") == 2
+    assert f"R {session.version} on {session.platform}; locale" in text_of()
+    r("library(splines)")
+    assert "attached splines " in rside.survey().text()
+    r("detach('package:splines')")
+
+
+def test_a_large_frame_is_described_in_r(r):
+    r("""set.seed(1); d <- data.frame(id = 1:1e6, x = runif(1e6), g = sample(c('u', 'v'), 1e6, TRUE, c(.6, .4)))
+         attr(d$x, 'label') <- 'a fraction'; attr(d$x, 'units') <- 'kg'; d$g[5:100000] <- NA""")
+    lines = text_of("what is x in d?").splitlines()[1:5]
+    assert lines[0] == "d: R data.frame, 1,000,000 rows × 3 columns (≈ from 10,000 rows)"
+    assert lines[1] == "- id integer: 1..1000000; unique"
+    assert lines[2].startswith("- x numeric: ≈")
+    assert lines[2].endswith("; [kg]; a fraction")
+    assert lines[3] == "- g character: values: 'u', 'v'; 10% NA"
+
+
+def test_tables_of_all_kinds(r):
+    r("""d <- structure(list(k = 1:6, v = letters[1:6]), class = c('data.table', 'data.frame'), row.names = 1:6)
+         t <- structure(list(day = as.Date('2024-01-01') + 0:5, f = factor(rep(c('b', 'a'), c(1, 5)))),
+                        class = c('tbl_df', 'tbl', 'data.frame'), row.names = 1:6)
+         n <- data.frame(when = as.POSIXct('2024-01-01 10:00', 'UTC') + c(0, 3600), l = I(list(1, 2)), e = c(NA, 1))""")
+    text = text_of()
+    assert "d: R data.table, 6 rows × 2 columns\n- k integer: 1..6; unique\n- v character: unique" in text
+    assert (
+        "t: R tibble, 6 rows × 2 columns\n- day Date: 2024-01-01..2024-01-06\n- f factor: values: 'a', …; 2 distinct"
+        in text
+    )
+    assert "- when POSIXct: 2024-01-01 10:00..2024-01-01 11:00\n- l AsIs\n- e numeric: 1..1; 1 distinct; 50% NA" in text
+
+
+def test_other_objects_say_what_they_are(r):
+    r("""fit <- lm(dist ~ speed, cars)
+         f <- function(x, n = 2, key = 'hidden-default', ...) x
+         rec <- list(a = 1, b = 'hidden-text', deeper = list(list(2)))
+         people <- list(hidden_ann = 1, hidden_bob = 2)
+         s <- 'hidden-text'; num <- 3.5; m <- matrix(1:6, 2, dimnames = list(NULL, c('p', 'q', 'z')))
+         v <- c(1.5, 2, NA); fo <- y ~ x; e <- new.env()""")
+    text = text_of()
+    assert "fit: R lm model; formula dist ~ speed; 50 observations; coefficients (Intercept), speed" in text
+    assert "f: R function(x, n = 2, key = …, ...)" in text
+    assert "rec: R list of 3, depth 3: a numeric, b character, deeper list" in text
+    assert "people: R list of 2, depth 1: numeric" in text
+    assert "s: R character, 11 characters" in text
+    assert "num: R numeric 3.5" in text
+    assert "m: R integer matrix, 2 × 3; columns p, q, z" in text
+    assert "v: R numeric vector, 3 rows × 1 column\n- values numeric: 1.5..2; 33% NA" in text
+    assert "fo: R formula y ~ x" in text
+    assert "hidden" not in text
+
+
+def test_rare_categories_in_coefficients_stay_here(r):
+    r("d <- data.frame(y = 1:23 + 0, g = factor(rep(c('a', 'b', 'rare'), c(10, 10, 3)))); fit <- lm(y ~ g, d)")
+    text = text_of()
+    assert "coefficients (Intercept), gb" in text
+    assert "rare" not in text
+
+
+def test_level_names_looks_at_no_value(r):
+    r("d <- data.frame(g = rep('common', 30)); n <- 42; fit <- lm(dist ~ speed, cars)")
+    text = text_of(level="names")
+    assert "d: R data.frame, 1 column\n- g character" in text
+    assert "fit: R lm model; formula dist ~ speed" in text
+    assert "common" not in text
+    assert "42" not in text
+
+
+def test_secrets_by_name_are_not_read(r):
+    r("api_key <- 'a'; makeActiveBinding('watched', function() stop('was read'), globalenv())")
+    context = gather("", {})
+    assert {piece.name: piece.reason for piece in context.left_out} == {
+        "api_key": "its name says that it is a secret; not read"
+    }
+    assert "watched: R active binding, not read" in context.text
+
+
+def test_odd_names_and_texts(r):
+    r("""`two words` <- data.frame(`a b` = 1:3, check.names = FALSE); e <- data.frame()
+         b <- data.frame(x = rep(c('caf\\xe9', 'line\\nbreak'), 6)); zero <- character()""")
+    text = text_of()
+    assert "two words: R data.frame, 3 rows × 1 column\n- 'a b' integer: 1..3; unique" in text
+    assert "e: R data.frame, 0 rows × 0 columns" in text
+    assert "zero: R character, empty" in text
+    assert "- x character: values: 'café', 'line break'" in text
+
+
+def test_columns_asked_about_are_in_the_context_of_a_wide_frame(r):
+    r("d <- as.data.frame(matrix(0, 3, 400)); names(d) <- paste0(rep(letters, 16)[1:400], 'x', seq_len(400), 'y')")
+    assert "- ox15y numeric: 0..0" in text_of("plot ox15y")
+    assert "- jx400y" not in text_of("plot ox15y")
+
+
+def test_what_is_slow_in_r_is_left_out_and_the_rest_is_there(r):
+    r("delayedAssign('lazy', Sys.sleep(60)); x <- 1")
+    started = time.monotonic()
+    text = text_of()
+    assert time.monotonic() - started < 5
+    assert "lazy: R object that cannot be read" in text
+    r("rm(lazy)")
+    assert "x: R numeric 1" in text_of()
+
+
+def test_help_of_functions_that_the_question_names(r):
+    context = gather("how do I use stats::lm, and what is nosuch::thing?", {})
+    assert "help stats::lm" in context.sources
+    assert "lm(formula, data, subset" in context.text
+    assert "Arguments:" in context.text
+    assert "help base::subset" in gather("why does subset() drop rows?", {}).sources
+
+
+def test_the_last_error_of_r_has_its_calls_and_warnings(r):
+    from rpy2.rinterface_lib import embedded
+
+    with pytest.raises(embedded.RRuntimeError) as caught:
+        r("g <- function(x) { warning('hmm'); stop('bad ', x) }; h <- function(y) g(y); h(2)")
+    assert gather("", {}, error=caught.value).pieces[0].text.splitlines() == [
+        "Error in g(y) : bad 2",
+        'in stop("bad ", x)',
+        "in g(y)",
+        "in h(2)",
+        "warning: hmm",
+    ]
+
+
+@pytest.mark.parametrize("code", ["x <- 1; y", "f <- function(x) {\n x\n}", ""])
+def test_code_that_parses(code):
+    assert rside.parse_r(code) is None
+
+
+def test_code_that_does_not_parse_is_told_where():
+    assert "2:0: unexpected end of input" in rside.parse_r("x <- (")
+
+
+def test_running_code_gives_output_plots_and_warnings(r):
+    ran = rside.run_r("x <- 1:3\nx\ninvisible(9)\nmessage('said')\nwarning('careful')\nplot(x)\nhist(x)")
+    assert ran.output == "[1] 1 2 3\nsaid\n"
+    assert ran.warnings == ("careful",)
+    assert [plot[:4] for plot in ran.plots] == [b"\x89PNG", b"\x89PNG"]
+    assert not ran.error
+    assert r("x")[2] == 3
+
+
+def test_code_that_fails_says_where(r):
+    ran = rside.run_r("f <- function(x) g(x)\ng <- function(y) stop('boom ', y)\nprint('before')\nf(1)\nprint('after')")
+    assert ran.output == '[1] "before"\n'
+    assert ran.error == "Error in g(x): boom 1"
+    assert ran.calls == ("f(1)", "g(x)")
+    assert rside.run_r("1 +").error.endswith("unexpected end of input\n1: 1 +\n   ^")
+
+
+@pytest.mark.parametrize("code", ["while (TRUE) 1", "Sys.sleep(60)"])
+def test_the_kernels_interrupt_stops_r(r, code):
+    timer = threading.Timer(0.3, os.kill, (os.getpid(), signal.SIGINT))
+    started = time.monotonic()
+    timer.start()
+    ran = rside.run_r(f"print('before'); {code}")
+    assert ran.stopped
+    assert ran.output == '[1] "before"\n'
+    assert time.monotonic() - started < 5
+    assert rside.run_r("1 + 1").output == "[1] 2\n"
+
+
+def test_other_threads_are_told_to_stay_away(r):
+    r("x <- 1")
+    notes = []
+    thread = threading.Thread(target=lambda: notes.extend(gather("", {"y": 2}).notes))
+    thread.start()
+    thread.join()
+    assert notes == ["R can be asked from the main thread only. Run the cell itself rather than a background task."]
+
+
+def test_a_busy_r_is_not_waited_for(r):
+    from rpy2.rinterface_lib.openrlib import rlock
+
+    with_lock, done = threading.Event(), threading.Event()
+
+    def hold():
+        with rlock:
+            with_lock.set()
+            done.wait(10)
+
+    thread = threading.Thread(target=hold)
+    thread.start()
+    with_lock.wait(10)
+    context = gather("", {"y": 2})
+    done.set()
+    thread.join()
+    assert context.notes == ("R is busy. Wait until what it runs has ended.",)
+    assert "y: int 2" in context.text
+
+
+def test_a_notebook_without_r_pays_nothing():
+    code = (
+        "import sys; from rsql_magic.context import gather; c = gather('what is x', {'x': 1});"
+        "assert not any(m.startswith('rpy2') for m in sys.modules), 'R was looked for';"
+        "assert not c.notes; print(c.text)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert "x: int 1" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("problem", "said"),
+    [
+        (ModuleNotFoundError("No module named 'rpy2'", name="rpy2"), "R cannot be asked: the package rpy2 is not"),
+        (
+            ImportError("/x/_rinterface_cffi_api.so: undefined symbol: R_getVar"),
+            "too new for this R (R_getVar is missing)",
+        ),
+        (OSError("broken\nmore"), "rpy2 cannot load R: broken."),
+    ],
+)
+def test_an_r_that_cannot_load_is_said_in_plain_words_and_the_rest_works(monkeypatch, problem, said):
+    def fail(_module):
+        raise problem
+
+    rside.r_problem.cache_clear()
+    monkeypatch.setattr(rside, "_rpy2", fail)
+    try:
+        context = gather("what does dplyr::filter do with y?", {"y": 2})
+        assert said in context.notes[0]
+        assert "y: int 2" in context.text
+        assert not rside.r_available()
+        with pytest.raises(rside.NoR):
+            rside.parse_r("1")
+    finally:
+        rside.r_problem.cache_clear()
+
+
+def test_no_r_on_the_machine(monkeypatch):
+    monkeypatch.setattr(rside.shutil, "which", lambda _: None)
+    assert rside._plainly(ValueError("R_HOME cannot be None")).startswith("R is not installed.")
+
+
+def test_r_objects_and_python_variables_of_one_name_are_both_told(r):
+    r("x <- data.frame(in_r = 1:3)")
+    context = gather("x", {"x": [1, 2]})
+    assert [piece.kind for piece in context.pieces if piece.name == "x"] == ["object", "r"]
+
+
+def test_describe_takes_an_r_object_too(r):
+    r("x <- data.frame(in_r = 1:3)")
+    assert describe(rside.survey().objects[0], "x").startswith("x: R data.frame, 3 rows × 1 column")
