@@ -147,8 +147,7 @@ def _scene(given: Mapping[str, Any]) -> Any:
     shell = _shell()
     caller = sys._getframe(2)  # noqa: SLF001 - the documented way to see who called
     namespace = shell.user_ns if shell else caller.f_globals
-    cells = shell.user_ns.get("In", [])[:-1] if shell else []
-    return Scene({**namespace, **caller.f_locals, **given}, cells)
+    return Scene({**namespace, **caller.f_locals, **given})
 
 
 def _shell() -> Any:

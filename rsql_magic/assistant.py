@@ -419,7 +419,7 @@ class Assistant:
         result.footnotes = tuple(part for part in (said, *result.footnotes) if part)
         screen.show(result.shown(footer=self.settings.usage_line))
         if result.chart is not None:
-            screen.also(charts.bundle(result.chart))
+            screen.also(charts.bundle(result.chart, png=screen.draws))
         return result
 
     def sql_preview(

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
+from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from rsql_magic.errors import BadInput
@@ -253,18 +254,23 @@ def _plain(value: Any) -> Any:
     return value if isinstance(value, str | int | float | bool) else str(value)
 
 
-def bundle(chart: alt.Chart) -> dict[str, Any]:
-    """Representations of a chart: Vega-Lite for notebooks, and a PNG where ``vl-convert-python`` is installed."""
+def bundle(chart: alt.Chart, *, png: bool = True) -> dict[str, Any]:
+    """Representations of a chart: Vega-Lite for notebooks, and a PNG for pages and exports.
+
+    Args:
+        chart: The chart.
+        png: Whether a PNG is wanted; it is made where ``vl-convert-python`` is installed.
+    """
     drawn: Mapping[str, Any] = chart.to_dict(validate=False)  # it was, when it was drawn
     shown: dict[str, Any] = {_VEGALITE_5: {**drawn, "$schema": "https://vega.github.io/schema/vega-lite/v5.json"}}
     kind = drawn["mark"]["type"]
     shown["text/plain"] = (
         f"<Chart {kind} of {len(drawn.get('datasets', {}) and next(iter(drawn['datasets'].values()))):,} rows>"
     )
-    try:
-        import vl_convert
-    except ImportError:
+    if not png or find_spec("vl_convert") is None:
         return shown
+    import vl_convert
+
     return {**shown, "image/png": _base64(vl_convert.vegalite_to_png(dict(drawn), scale=1.5))}
 
 

@@ -366,13 +366,16 @@ def error_of(status: int, body: str, headers: Mapping[str, str], url: str) -> Ga
     message = str(told.get("message") or "").strip() or _plain_words(status, url)
     if retry_after is not None and "retry" not in message.lower() and "again in" not in message.lower():
         message = f"{message.rstrip('.')}. Try again in {_span(retry_after)}."
+    request_id = str(told.get("request_id") or headers.get("x-request-id", ""))
+    if status >= 500 and request_id:
+        message = f"{message.rstrip('.')} (request {request_id})"
     hint = HINTS.get(code) or HINTS.get({401: "invalid_token", 403: "not_permitted"}.get(status, ""), "")
     return kind(
         message if message.endswith((".", "!", "?")) else message + ".",
         hint="" if hint and hint.split(" ", 1)[0] in message else hint,
         status=status,
         code=code,
-        request_id=str(told.get("request_id") or headers.get("x-request-id", "")),
+        request_id=request_id,
         retry_after=retry_after,
     )
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 from difflib import get_close_matches
 from inspect import getdoc
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from rsql_magic import reports
 from rsql_magic.errors import BadInput
@@ -19,23 +19,24 @@ if TYPE_CHECKING:
     from rsql_magic.assistant import Assistant, Scene
     from rsql_magic.display import Screen
 
-NAMES = (
-    "connect",
-    "status",
-    "usage",
-    "models",
-    "context",
-    "catalog",
-    "history",
-    "reset",
-    "refresh",
-    "transpile",
-    "doctor",
-    "help",
-)
+COMMANDS = {
+    "connect": "[URL [--token-from NAME]]",
+    "status": "",
+    "usage": "",
+    "models": "",
+    "context": "[QUESTION]",
+    "catalog": "[PATTERN]",
+    "history": "",
+    "reset": "",
+    "refresh": "",
+    "transpile": "--to DIALECT SQL",
+    "doctor": "",
+    "help": "",
+}
+"""What can stand after ``%rsql``, and what each command takes."""
 
 
-def run(line: str, assistant: Assistant, scene: Scene, screen: Screen) -> Any:
+def run(line: str, assistant: Assistant, scene: Scene, screen: Screen) -> None:
     """Run the command on a line.
 
     Args:
@@ -48,18 +49,20 @@ def run(line: str, assistant: Assistant, scene: Scene, screen: Screen) -> Any:
         BadInput: No such command.
     """
     name, _, rest = line.strip().partition(" ")
-    if (name or "help") not in NAMES:
-        close = get_close_matches(name, NAMES, 1)
+    if (name or "help") not in COMMANDS:
+        close = get_close_matches(name, COMMANDS, 1)
         hint = f"Did you mean %rsql {close[0]}?" if close else "%rsql help lists the commands."
         raise BadInput(f"There is no %rsql {name}.", hint=hint)
-    command: Callable[[str], Any] = getattr(_Commands(assistant, scene, screen), name or "help")
-    return command(rest.strip())
+    command: Callable[[str], None] = getattr(_Commands(assistant, scene, screen), name or "help")
+    command(rest.strip())
 
 
 def help_lines() -> list[tuple[str, str]]:
     """Each command as typed, and what it does."""
-    docs = [(getdoc(getattr(_Commands, name)) or "").splitlines()[0].partition(": ") for name in NAMES]
-    return [(usage, what) for usage, _, what in docs]
+    return [
+        (f"{name} {takes}".rstrip(), (getdoc(getattr(_Commands, name)) or "").partition("\n")[0])
+        for name, takes in COMMANDS.items()
+    ]
 
 
 class _Commands:
@@ -69,7 +72,7 @@ class _Commands:
         self._screen = screen
 
     def connect(self, rest: str) -> None:
-        """Connect [URL [--token-from NAME]]: Use this gateway; the token is in a variable or in the environment."""
+        """Use this gateway; the token is in a variable or in the environment."""
         url, _, more = rest.partition(" ")
         flag, _, name = more.strip().partition(" ")
         if flag and (flag != "--token-from" or not name.strip()):
@@ -87,20 +90,20 @@ class _Commands:
         return str(token)
 
     def status(self, _: str) -> None:
-        """status: The gateway: where it is, its keys, queue and models."""
+        """The gateway: where it is, its keys, queue and models."""
         self._screen.show(reports.status(self._assistant))
 
     def usage(self, _: str) -> None:
-        """usage: Your limits, tokens and money, and what this notebook used."""
+        """Your limits, tokens and money, and what this notebook used."""
         self._screen.show(reports.usage(self._assistant))
 
     def models(self, _: str) -> None:
-        """models: The models there are."""
+        """The models there are."""
         self._screen.show(reports.models(self._assistant))
 
-    def context(self, rest: str) -> Any:
+    def context(self, rest: str) -> None:
         """Context [QUESTION]: What would be told about the notebook, ranked, with its tokens."""
-        return self._assistant.gather(rest, self._scene)
+        self._screen.show(reports.context(self._assistant.gather(rest, self._scene)))
 
     def catalog(self, rest: str) -> None:
         """Catalog [PATTERN]: Tables and columns of the connection."""
@@ -108,17 +111,17 @@ class _Commands:
         self._screen.show(reports.catalog(engine.catalog(self._assistant.level()), rest))
 
     def history(self, _: str) -> None:
-        """history: The conversation so far."""
+        """The conversation so far."""
         self._screen.say(str(self._assistant.chat))
 
     def reset(self, _: str) -> None:
-        """reset: Forget the conversation."""
+        """Forget the conversation."""
         turns = len(self._assistant.chat)
         self._assistant.chat.reset()
         self._screen.say(f"Forgot {turns} turn{'' if turns == 1 else 's'}.")
 
     def refresh(self, _: str) -> None:
-        """refresh: Read the tables of all connections anew."""
+        """Read the tables of all connections anew."""
         self._assistant.connections.refresh()
         self._screen.say("Tables are read anew at the next question.")
 
@@ -132,10 +135,10 @@ class _Commands:
         self._screen.say(reports.transpile(sql, engine.dialect if engine else "duckdb", dialect))
 
     def doctor(self, _: str) -> None:
-        """doctor: Look at everything a question needs, and say what to do where something is wrong."""
+        """Look at everything a question needs, and say what to do where something is wrong."""
         self._screen.show(reports.examined(reports.doctor(self._assistant)))
 
     def help(self, _: str) -> None:
-        """help: This."""
+        """This."""
         width = max(len(usage) for usage, _ in help_lines())
         self._screen.say("\n".join(f"%rsql {usage.ljust(width)}  {what}" for usage, what in help_lines()))

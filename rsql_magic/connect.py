@@ -160,6 +160,7 @@ class Embedded:
         return self._address
 
     def _start(self) -> Address:
+        self.close()  # what is left of one that died
         token = secrets.token_urlsafe(32)
         with tempfile.TemporaryFile() as words:
             process = subprocess.Popen(  # noqa: S603 - our own module, run by this very Python

@@ -96,6 +96,9 @@ class Showable:
 class Screen:
     """A screen that shows nothing: for the Python functions, and for cells that end in a semicolon."""
 
+    draws = False
+    """Whether pictures can be shown."""
+
     def status(self, word: str) -> None:
         """What is being done now: linking, writing, checking, repairing, running."""
 
@@ -127,6 +130,8 @@ class Screen:
 
 class BatchScreen(Screen):
     """One final output, nothing before it."""
+
+    draws = True
 
     def show(self, shown: Shown) -> None:
         """Publish the output."""

@@ -180,18 +180,18 @@ class RsqlMagics(Magics):
     @no_var_expand
     @needs_local_scope
     @line_magic
-    def rsql(self, line: str, local_ns: Mapping[str, Any] | None = None) -> Any:
+    def rsql(self, line: str, local_ns: Mapping[str, Any] | None = None) -> None:
         """Look after the gateway, the models and the conversation: ``%rsql help`` lists the commands."""
         from rsql_magic import commands
 
-        return commands.run(line, self.assistant, self._scene(local_ns), self._screen(""))
+        commands.run(line, self.assistant, self._scene(local_ns), self._screen(""))
 
     @property
     def commands(self) -> tuple[str, ...]:
         """What can stand after ``%rsql``."""
-        from rsql_magic.commands import NAMES
+        from rsql_magic.commands import COMMANDS
 
-        return NAMES
+        return tuple(COMMANDS)
 
     # What completion offers.
 
@@ -244,7 +244,11 @@ class RsqlMagics(Magics):
     def _scene(self, local_ns: Mapping[str, Any] | None) -> Scene:
         from rsql_magic.assistant import Scene
 
-        return Scene({**self._shell.user_ns, **(local_ns or {})}, self._shell.user_ns.get("In", [])[:-1], last_error())
+        return Scene({**self._shell.user_ns, **(local_ns or {})}, self.typed()[:-1], last_error())
+
+    def typed(self) -> list[str]:
+        """The cells of this session as typed, the running one last; ``In`` holds them translated to Python."""
+        return list(self._shell.history_manager.input_hist_raw)
 
     def _question(self, read: Line, cell: str | None, scene: Scene) -> tuple[str, bool]:
         """The question, and whether it is about the last error."""

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from rsql_magic.assistant import Assistant
     from rsql_magic.client import LLMClient
-    from rsql_magic.context import Catalog
+    from rsql_magic.context import Catalog, Context
 
 
 def status(assistant: Assistant) -> Shown:
@@ -35,12 +35,9 @@ def status(assistant: Assistant) -> Shown:
 def usage(assistant: Assistant) -> Shown:
     """The caller's limits, tokens and money, as the gateway counts them; then this notebook's own conversation."""
     told = _told(assistant.gateway, "stats")
-    limits = told.pop("limits", None) or {}
-    rows = [
-        *[(f"requests this {period}", _limit(limit)) for period, limit in limits.items() if isinstance(limit, dict)],
-        *_rows(told),
-        ("this notebook", repr(assistant.chat)[1:-1]),
-    ]
+    requests = {f"requests this {period}": limit for period, limit in (told.pop("limits", None) or {}).items()}
+    tokens = {f"tokens this {period}": limit for period, limit in (told.pop("tokens", None) or {}).items()}
+    rows = [*_rows({**requests, **tokens, **told}), ("this notebook", repr(assistant.chat)[1:-1])]
     return listing(rows, ("what", "used"))
 
 
@@ -50,6 +47,15 @@ def models(assistant: Assistant) -> Shown:
     short = {name: alias for alias, name in assistant.settings.aliases.items()}
     rows = [(name, short.get(name, ""), "default" if name == default else "") for name in assistant.gateway.models()]
     return listing(rows, ("model", "alias", ""))
+
+
+def context(gathered: Context) -> Shown:
+    """What would be told about the notebook, ranked."""
+    plain = str(gathered)
+    head, *rest = plain.splitlines()
+    said = rest[len(gathered.rows()) + 1 :]
+    table = listing(gathered.rows(), ("kind", "name", "tokens", "why"))
+    return Shown("\n\n".join([f"*{head[1:-1]}*", table.markdown, *said]), plain)
 
 
 def catalog(tables: Catalog, pattern: str = "") -> Shown:
@@ -94,15 +100,17 @@ def _told(gateway: LLMClient, path: str) -> dict[str, Any]:
 
 
 def _rows(told: Mapping[str, Any], above: str = "") -> Iterator[tuple[str, str]]:
-    """A nested report as rows: ``keys ready``, ``queue length``."""
+    """A nested report as rows: ``keys ready``, ``queue length``. What the gateway does not know is left out."""
     for name, value in told.items():
         label = f"{above} {name}".strip().replace("_", " ")
-        if isinstance(value, dict):
+        if isinstance(value, dict) and "limit" in value:
+            yield from _limit(label, value)
+        elif isinstance(value, dict):
             yield from _rows(value, label)
         elif isinstance(value, list):
             yield label, ", ".join(_brief(item) for item in value) or "none"
-        else:
-            yield label, "–" if value is None else _number(value)
+        elif value not in (None, ""):
+            yield label, _number(value)
 
 
 def _brief(item: Any) -> str:
@@ -125,9 +133,12 @@ def _number(value: Any) -> str:
     return f"{value:,.2f}" if isinstance(value, float) else str(value)
 
 
-def _limit(limit: Mapping[str, Any]) -> str:
-    current, most = limit.get("current"), limit.get("limit")
-    return f"{_number(current or 0)} of {'any number' if most is None else _number(most)}"
+def _limit(label: str, limit: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """One row for what is used of a limit; none where nothing is counted and nothing limited."""
+    used = limit.get("current", limit.get("today"))
+    most = limit.get("limit")
+    if used is not None or most is not None:
+        yield label, _number(used or 0) + ("" if most is None else f" of {_number(most)}")
 
 
 @dataclass(frozen=True, slots=True)

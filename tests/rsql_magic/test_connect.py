@@ -1,0 +1,167 @@
+"""Finding the gateway: the four ways, in their order."""
+
+from __future__ import annotations
+
+import os
+import sys
+import textwrap
+import time
+
+import pytest
+
+from rsql_magic.assistant import Assistant
+from rsql_magic.config import Rsql
+from rsql_magic.connect import Address, Embedded, base_url, handed, named
+from rsql_magic.errors import BadInput, GatewayUnreachable
+
+HUB = {"JUPYTERHUB_PUBLIC_HUB_URL": "https://hub.example.org/hub/", "JUPYTERHUB_API_TOKEN": "hub-token"}
+SERVER = {"RSQL_SERVER_URL": "http://127.0.0.1:8888/rsql", "RSQL_SERVER_TOKEN": "server-token"}
+CHOSEN = {"RSQL_GATEWAY_URL": "http://gateway/rsql/", "RSQL_GATEWAY_TOKEN": "own-token"}
+
+
+@pytest.mark.parametrize(
+    ("typed", "expected"),
+    [
+        ("http://localhost:8888", "http://localhost:8888/rsql/"),
+        ("http://localhost:8888/", "http://localhost:8888/rsql/"),
+        ("http://h/rsql", "http://h/rsql/"),
+        ("https://hub/services/rsql/", "https://hub/services/rsql/"),
+        ("https://api.groq.com/openai/v1", "https://api.groq.com/openai/"),
+        ("http://localhost:11434/v1/", "http://localhost:11434/"),
+        ("http://localhost:11434/v1/chat/completions", "http://localhost:11434/"),
+        ("http://[::1]:8888/user/ada/rsql/v1", "http://[::1]:8888/user/ada/rsql/"),
+        ("  http://h/v1beta/openai/ ", "http://h/v1beta/openai/"),
+    ],
+)
+def test_what_people_type_becomes_a_base_url(typed, expected):
+    assert base_url(typed) == expected
+
+
+@pytest.mark.parametrize(
+    "typed", ["localhost:8888", "ftp://h/rsql/", "http://", "http://u:p@h/rsql/", "http://h/rsql/?token=x", ""]
+)
+def test_what_is_no_gateways_url(typed):
+    with pytest.raises(BadInput):
+        base_url(typed)
+
+
+def test_what_was_named_comes_first():
+    assert named({**HUB, **SERVER, **CHOSEN}) == Address("http://gateway/rsql/", "own-token", "environment")
+    assert named(CHOSEN, "http://other/rsql/", "t") == Address("http://other/rsql/", "t", "chosen")
+    assert named({**HUB, **SERVER}) is None
+
+
+def test_then_the_hub_then_the_server():
+    assert handed({**SERVER, **HUB}) == [
+        Address("https://hub.example.org/services/rsql/", "hub-token", "hub"),
+        Address("http://127.0.0.1:8888/rsql/", "server-token", "server"),
+    ]
+    assert handed({}) == []
+
+
+def test_the_hubs_token_goes_to_the_hub_only():
+    named_by_admin = {**HUB, "RSQL_GATEWAY_URL": "http://proxy:8000/services/rsql/"}
+    assert named(named_by_admin).token == "hub-token"
+    assert named(HUB, "http://elsewhere/services/rsql/").token == ""
+    assert named({**HUB, "RSQL_GATEWAY_URL": "http://gateway/rsql/"}).token == ""
+
+
+def test_a_token_is_never_printed():
+    address = Address("http://gateway/rsql/", "own-token", "environment")
+    assert "own-token" not in f"{address} {address!r}"
+
+
+def child(tmp_path, code):
+    """A stand-in for the gateway: its own Python file, run as the child."""
+    path = tmp_path / "child.py"
+    path.write_text(textwrap.dedent(code))
+    return Embedded(os.environ, timeout=10.0, command=(str(path),))
+
+
+READY = """
+    import os, sys
+    print("noise")
+    print("rsql gateway ready at http://127.0.0.1:1/rsql/", flush=True)
+    assert len(os.environ["JUPYTER_TOKEN"]) > 30
+    sys.stdin.read()
+"""
+
+
+def test_the_child_tells_where_it_is_and_is_started_once(tmp_path):
+    embedded = child(tmp_path, READY)
+    first = embedded.address()
+    assert (first.url, first.how) == ("http://127.0.0.1:1/rsql/", "embedded")
+    assert embedded.address() is first
+    pid = embedded.pid
+    embedded.close()
+    with pytest.raises(ProcessLookupError):
+        os.kill(pid, 0)
+    embedded.close()
+
+
+def test_a_child_that_died_is_started_again(tmp_path):
+    embedded = child(tmp_path, READY)
+    first = embedded.address()
+    os.kill(embedded.pid, 9)
+    while embedded.running:
+        time.sleep(0.01)
+    assert embedded.address().token != first.token
+    embedded.close()
+
+
+def test_a_child_that_fails_says_why(tmp_path):
+    embedded = child(tmp_path, "import sys; print('rsql.toml, line 3: no such key', file=sys.stderr); sys.exit(1)")
+    with pytest.raises(GatewayUnreachable, match=r"ended at once: rsql.toml, line 3: no such key"):
+        embedded.address()
+    assert not embedded.running
+
+
+def test_a_child_that_hangs_is_given_up(tmp_path):
+    embedded = child(tmp_path, "import time; time.sleep(60)")
+    embedded.timeout = 0.2
+    with pytest.raises(GatewayUnreachable, match=r"not ready within 0.2 s"):
+        embedded.address()
+    assert not embedded.running
+
+
+def test_a_forked_worker_does_not_keep_the_child_alive(tmp_path):
+    embedded = child(tmp_path, READY)
+    embedded.address()
+    pid = os.fork()
+    if pid == 0:  # the worker, holding a copy of every open file
+        time.sleep(5)
+        os._exit(0)
+    try:
+        embedded._process.stdin.close()
+        embedded._process.wait(3)
+    finally:
+        os.kill(pid, 9)
+        os.waitpid(pid, 0)
+        embedded.close()
+
+
+def test_nobody_there_and_none_may_be_started():
+    assistant = Assistant(Rsql(embedded=False), environ={})
+    with pytest.raises(GatewayUnreachable, match="There is no gateway"):
+        assistant.ask("hello")
+
+
+def test_an_offer_that_does_not_answer_is_passed_over(tmp_path):
+    assistant = Assistant(environ={"RSQL_SERVER_URL": "http://127.0.0.1:9/rsql/", "RSQL_SERVER_TOKEN": "t"})
+    assistant._embedded = child(tmp_path, READY)
+    assert assistant.gateway.url == "http://127.0.0.1:1/rsql/"
+    assistant.close()
+
+
+def test_what_was_named_is_never_passed_over():
+    assistant = Assistant(environ={"RSQL_GATEWAY_URL": "http://127.0.0.1:9/rsql/"})
+    with pytest.raises(GatewayUnreachable, match=r"No gateway answers at http://127.0.0.1:9/rsql/"):
+        assistant.ask("hello")
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="sessions are POSIX")
+def test_an_interrupt_of_the_kernel_does_not_reach_the_child(tmp_path):
+    embedded = child(tmp_path, READY)
+    embedded.address()
+    assert os.getsid(embedded.pid) == embedded.pid
+    embedded.close()

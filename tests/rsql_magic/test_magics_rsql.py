@@ -1,0 +1,267 @@
+"""%rsql, %config, loading, completion: everything around the questions."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import textwrap
+
+import httpx
+import pandas as pd
+import pytest
+from IPython.core.completer import provisionalcompleter
+from IPython.core.interactiveshell import InteractiveShell
+from traitlets import TraitError
+
+from rsql_magic.errors import BadInput, GatewayUnreachable, NotAllowed, UnknownName
+
+STATUS = {"keys": {"ready": 3, "cooling": 1}, "queue": {"length": 0}, "models": ["llama", "qwen"], "privacy_floor": ""}
+STATS = {
+    "caller": "ada",
+    "limits": {"minute": {"current": 2, "limit": 10, "remaining": 8}, "day": {"current": 3, "limit": None}},
+    "cost": {"today": 0.25, "limit": 5.0, "remaining": 4.75},
+    "privacy_floor": "",
+}
+
+
+def test_status_tells_keys_queue_and_models(ip, gateway, capsys):
+    gateway.paths["status"] = STATUS
+    ip.run("%rsql status")
+    out = capsys.readouterr().out
+    assert "keys ready" in out
+    assert "llama, qwen" in out
+
+
+def test_usage_tells_limits_money_and_this_notebook(ip, gateway, capsys):
+    gateway.paths["stats"] = STATS
+    gateway.replies = ["hi"]
+    ip.run("%ask hello")
+    ip.run("%rsql usage")
+    out = capsys.readouterr().out
+    assert "requests this minute  2 of 10" in out
+    assert "requests this day     3\n" in out
+    assert "cost                  0.25 of 5.00" in out
+    assert "Chat llama turns=1 input=100 output=20" in out
+
+
+def test_an_endpoint_that_is_no_gateway_has_no_figures(ip, capsys):
+    ip.run("%rsql usage")
+    assert "keeps no such figures" in capsys.readouterr().out
+
+
+def test_models_and_their_aliases(ip, capsys):
+    ip.run("%config Rsql.aliases = {'fast': 'qwen'}")
+    ip.run("%rsql models")
+    assert "qwen   fast" in capsys.readouterr().out
+
+
+def test_history_and_reset(ip, gateway, capsys):
+    gateway.replies = ["hi there"]
+    ip.run("%ask hello")
+    ip.run("%rsql history")
+    assert "## ask: hello\n\nhi there" in capsys.readouterr().out
+    ip.run("%rsql reset")
+    assert capsys.readouterr().out == "Forgot 1 turn.\n"
+
+
+def test_context_ranks_without_asking(ip, gateway, capsys):
+    ip.user_ns["sales"] = pd.DataFrame({"region": ["N"] * 5})
+    ip.run("%rsql context what is in sales")
+    assert "sales" in capsys.readouterr().out
+    assert gateway.requests == []
+
+
+def test_catalog_and_refresh(ip, gateway, capsys):
+    ip.user_ns["sales"] = pd.DataFrame({"region": ["N"] * 5})
+    ip.user_ns["other"] = pd.DataFrame({"x": [1]})
+    ip.run("%rsql catalog reg")
+    out = capsys.readouterr().out
+    assert "sales" in out
+    assert "other" not in out
+    ip.run("%rsql refresh")
+
+
+def test_transpile_needs_no_model(ip, gateway, capsys):
+    ip.run("%rsql transpile --to tsql SELECT x FROM t LIMIT 3")
+    assert "TOP 3" in capsys.readouterr().out
+    assert gateway.requests == []
+    for line, words in (
+        ("--to", "dialect and a query"),
+        ("--to klingon SELECT 1", "klingon"),
+        ("--to mysql SELECT (", "read as duckdb"),
+    ):
+        with pytest.raises(BadInput, match=words):
+            ip.run(f"%rsql transpile {line}")
+
+
+def test_doctor_looks_at_everything(ip, gateway, capsys):
+    gateway.paths["health"] = {"status": "ok", "version": "0.1.0"}
+    gateway.replies = ["1 2 3"]
+    ip.run("%rsql doctor")
+    out = capsys.readouterr().out
+    for what in ("versions", "gateway", "models", "stream", "charts", "R"):
+        assert f"  {what} " in out
+    assert "✗" not in out
+
+
+def test_help_lists_every_command(ip, capsys):
+    ip.run("%rsql")
+    out = capsys.readouterr().out
+    for name in ip.magics_manager.registry["RsqlMagics"].commands:
+        assert f"%rsql {name}" in out
+
+
+@pytest.mark.parametrize(
+    ("line", "error", "words"),
+    [
+        ("stauts", BadInput, "Did you mean %rsql status?"),
+        ("connect localhost", BadInput, "not the URL of a gateway"),
+        ("connect http://127.0.0.1:9/rsql/", GatewayUnreachable, "No gateway answers"),
+        ("connect http://h/ --token secret", BadInput, "--token-from NAME"),
+        ("connect http://h/ --token-from NOPE", BadInput, "has NOPE"),
+    ],
+)
+def test_mistakes_are_one_clear_line(ip, line, error, words):
+    with pytest.raises(error) as caught:
+        ip.run(f"%rsql {line}")
+    assert words in str(caught.value)
+
+
+def test_connect_asks_once_and_keeps_what_worked(ip, assistant, gateway, monkeypatch, capsys):
+    asked = []
+
+    def client_of(address):
+        from rsql_magic.client import LLMClient
+
+        def answer(request):
+            asked.append(request.headers["authorization"])
+            good = request.headers["authorization"] == "Bearer right"
+            return httpx.Response(200, json={"data": []}) if good else httpx.Response(401)
+
+        return LLMClient(address.url, address.token, transport=httpx.MockTransport(answer))
+
+    monkeypatch.setattr(assistant, "_client_of", client_of)
+    ip.user_ns |= {"good": "right", "bad": "wrong"}
+    with pytest.raises(NotAllowed):
+        ip.run("%rsql connect http://other:8888 --token-from bad")
+    assert assistant.gateway.url == "http://gateway/rsql/"
+    ip.run("%rsql connect http://other:8888 --token-from good")
+    assert assistant.gateway.url == "http://other:8888/rsql/"
+    assert capsys.readouterr().out.splitlines()[-1] == "Connected to http://other:8888/rsql/ (named by %rsql connect)."
+    assert asked == ["Bearer wrong", "Bearer right"]
+
+
+def test_the_gateways_privacy_floor_wins(ip, gateway):
+    gateway.paths["stats"] = {**STATS, "privacy_floor": "names"}
+    gateway.replies = ["ok", "ok"]
+    ip.user_ns["sales"] = pd.DataFrame({"region": ["North"] * 10})
+    ip.run("%ask --privacy sample what is in sales")
+    assert "region" in gateway.sent
+    assert "North" not in gateway.sent
+
+
+def complete(ip, text):
+    with provisionalcompleter():
+        return {completion.text for completion in ip.Completer.completions(text, len(text))}
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("%%ask --show", {"--show-context"}),
+        ("%ask --la", {"--lang"}),
+        ("%%ask --lang p", {"python"}),
+        ("%%ask --with sa", {"sales"}),
+        ("%%ask --with sales oth", {"other"}),
+        ("%%sql_ai co", {"con"}),
+        ("%%sql_ai con --plot b", {"bar"}),
+        ("%%sql_ai con --model f", {"fast"}),
+        ("x = %ask --priv", {"--privacy"}),
+        ("%rsql stat", {"status"}),
+    ],
+)
+def test_options_values_models_and_names_are_completed(ip, text, expected):
+    import duckdb
+
+    ip.user_ns |= {"sales": pd.DataFrame({"a": [1]}), "other": 1, "con": duckdb.connect()}
+    ip.magics_manager.registry["RsqlMagics"].settings.aliases = {"fast": "qwen"}
+    found = complete(ip, text)
+    ip.user_ns["con"].close()
+    assert expected <= found
+    assert not {word for word in found if word.startswith("%")}
+
+
+def test_other_lines_are_left_alone(ip):
+    ip.user_ns["status"] = 1
+    assert "--show-context" not in complete(ip, "print(--show")
+    assert "status" in complete(ip, "stat")
+
+
+def test_question_marks_are_text_and_help_is_help(ip, gateway, capsys):
+    gateway.replies = ["a", "b", "c"]
+    ip.user_ns["sales"] = 1
+    ip.run("%ask --no-context what is sales?")
+    ip.run("if True:\n    x = %ask --no-context why sales??")
+    assert gateway.sent.endswith("why sales??")
+    assert ip.user_ns["x"].text == "b "
+    assert ip.transform_cell('"""\n%ask what?\n"""') == '"""\n%ask what?\n"""\n'
+    assert "pinfo" in ip.transform_cell("%ask?")
+    assert "pinfo" in ip.transform_cell("sales?")
+
+
+def test_loading_again_is_harmless(shell):
+    before = set(shell.magics_manager.magics["line"])
+    for _ in range(3):
+        shell.run_line_magic("reload_ext", "rsql_magic")
+    assert [name for name in dir(shell) if name == "rsql"] == []
+    assert {"ask", "sql_ai", "rsql"} <= set(shell.magics_manager.magics["line"])
+    assert [type(known).__name__ for known in shell.configurables].count("Rsql") == 1
+    assert len(shell.Completer.custom_matchers) == 1
+    shell.run_line_magic("unload_ext", "rsql_magic")
+    assert set(shell.magics_manager.magics["line"]) == before
+    assert "Rsql" not in [type(known).__name__ for known in shell.configurables]
+    assert shell.Completer.custom_matchers == []
+
+
+def test_settings_come_from_ipythons_configuration(shell):
+    shell.config.Rsql.max_rows = 7
+    shell.run_line_magic("load_ext", "rsql_magic")
+    assert shell.magics_manager.registry["RsqlMagics"].settings.max_rows == 7
+
+
+def test_a_setting_that_makes_no_sense_is_refused(ip):
+    with pytest.raises(TraitError, match="privacy"):
+        ip.magics_manager.registry["RsqlMagics"].settings.privacy = "all"
+
+
+def test_loading_imports_nothing_heavy_and_opens_no_socket():
+    code = """
+    import socket, sys
+    from IPython.core.interactiveshell import InteractiveShell
+    shell = InteractiveShell()
+    socket.socket.connect = None
+    before = set(sys.modules)
+    shell.run_line_magic("load_ext", "rsql_magic")
+    heavy = {"pandas", "numpy", "duckdb", "sqlalchemy", "altair", "rpy2", "httpx", "sqlglot", "narwhals", "ssl"}
+    print(sorted(heavy & (set(sys.modules) - before)))
+    """
+    done = subprocess.run([sys.executable, "-c", textwrap.dedent(code)], capture_output=True, text=True, check=True)
+    assert (done.stdout, done.stderr) == ("[]\n", "")
+
+
+def test_from_python(shell, assistant, gateway, monkeypatch):
+    import rsql_magic
+    from rsql_magic.magics import load
+
+    load(shell, assistant)
+    monkeypatch.setattr(InteractiveShell, "_instance", shell)
+    gateway.replies = ["```sql\nSELECT sum(a) AS s FROM here\n```", "Fine.", "Fine."]
+    here = pd.DataFrame({"a": [1, 2]})
+    assert rsql_magic.sql_ai("total a").df.s[0] == 3
+    assert rsql_magic.ask("what is here?").text == "Fine. "
+    assert 'name="here"' in gateway.sent
+    rsql_magic.ask("what is it?", with_={"it": here})
+    assert 'name="it"' in gateway.sent
+    with pytest.raises(UnknownName):
+        rsql_magic.ask("what?", with_=["nope"])
+    assert callable(rsql_magic.sql_ai)
