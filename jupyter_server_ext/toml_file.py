@@ -328,15 +328,18 @@ def _keys(tables: Sequence[_Table]) -> tuple[s.KeySettings, ...]:
     for table in tables:
         key = _key(table)
         if not key.name:
-            key = dataclasses.replace(key, name=_free_name(key.provider, taken))
+            key = dataclasses.replace(key, name=_free_name(key, taken))
             taken.add(key.name)
         _refuse_repeated(table, "name", key.name in {other.name for other in keys})
         keys.append(key)
     return tuple(keys)
 
 
-def _free_name(provider: str, taken: set[str]) -> str:
-    return next(name for number in range(1, len(taken) + 2) if (name := f"{provider}-{number}") not in taken)
+def _free_name(key: s.KeySettings, taken: set[str]) -> str:
+    """The provider's name, with a number unless it is the only one that has no key."""
+    if not key.key.reveal() and key.provider not in taken:
+        return key.provider
+    return next(name for number in range(1, len(taken) + 2) if (name := f"{key.provider}-{number}") not in taken)
 
 
 def _refuse_repeated(table: _Table, name: str, repeated: bool) -> None:
@@ -385,7 +388,7 @@ def _limit(table: _Table) -> s.Limit:
 
 def _known_zone(table: _Table, zone: str) -> str:
     if zone:
-        from zoneinfo import ZoneInfo  # noqa: PLC0415  (a file rarely names one)
+        from zoneinfo import ZoneInfo  # a file rarely names one
 
         try:
             ZoneInfo(zone)

@@ -105,9 +105,11 @@ def test_absent_is_unlimited_and_zero_is_none():
 
 
 def test_keys_without_a_name_are_numbered_around_the_given_ones():
-    text = '[[keys]]\nprovider="ollama"\n[[keys]]\nprovider="ollama"\nname="ollama-1"\n[[keys]]\nprovider="ollama"'
+    keys = ['provider="groq"\nkey="a"', 'provider="groq"\nkey="b"\nname="groq-1"', 'provider="groq"\nkey="c"']
+    keys += ['provider="ollama"', 'provider="ollama"\nbase_url="http://gpu/v1"']
+    settings = read_settings("\n".join(f"[[keys]]\n{key}" for key in keys), {})
 
-    assert [key.name for key in read_settings(text, {}).keys] == ["ollama-2", "ollama-1", "ollama-3"]
+    assert [key.name for key in settings.keys] == ["groq-2", "groq-1", "groq-3", "ollama", "ollama-1"]
 
 
 def test_two_dollars_are_one():

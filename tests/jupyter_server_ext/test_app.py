@@ -1,0 +1,258 @@
+"""``jupyter rsql`` as people and programs start it: alone, with mistakes, and embedded in a kernel's life."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import gc
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import httpx
+import pytest
+
+from jupyter_server_ext.app import RSQLGatewayApp, main
+from jupyter_server_ext.serve import GatewayOptions, Listening, owner, serve
+
+COMMAND = [sys.executable, "-P", "-m", "jupyter_server_ext"]
+ASK = {"messages": [{"role": "user", "content": "Question: What can you do?"}]}
+
+
+def start(*arguments, token="server-token", **options):
+    environment = {**os.environ, "JUPYTER_TOKEN": token}
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    return subprocess.Popen([*COMMAND, *arguments], env=environment, **pipes, **options)
+
+
+def ready_url(process) -> str:
+    line = process.stdout.readline()
+    assert line.startswith("rsql gateway ready at "), line + process.stderr.read()
+    return line.split()[-1]
+
+
+def stop(process, number=signal.SIGTERM) -> tuple[str, str]:
+    process.send_signal(number)
+    return process.communicate(timeout=10)
+
+
+@pytest.fixture(scope="module")
+def alone(tmp_path_factory):
+    """One gateway on its own, with a file."""
+    file = tmp_path_factory.mktemp("config") / "rsql.toml"
+    file.write_text('[[keys]]\nprovider = "offline"\n[[api_keys]]\nname = "ada"\nkey = "${ADA_KEY}"\n')
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("ADA_KEY", "ada-token")
+        process = start("--ip", "127.0.0.1", "--port", "0", "--no-browser", "--gateway-config", str(file))
+    yield ready_url(process)
+    rest, errors = stop(process)
+    assert (process.returncode, rest, errors) == (0, "", "")
+
+
+def test_it_says_where_it_is_and_answers_there(alone):
+    assert alone.startswith("http://127.0.0.1:")
+    assert alone.endswith("/rsql/")
+    assert httpx.get(f"{alone}health").json()["status"] == "ok"
+
+
+@pytest.mark.parametrize("token", ["server-token", "ada-token"])
+def test_the_servers_token_and_those_of_the_file_open_it(alone, token):
+    reply = httpx.post(f"{alone}v1/chat/completions", json=ASK, headers={"Authorization": f"Bearer {token}"})
+
+    assert reply.json()["choices"][0]["message"]["content"]
+    assert reply.json()["rsql"]["key"] == "offline"
+
+
+def test_a_process_that_holds_keys_serves_nothing_else(alone):
+    for path in ("/", "/api", "/api/kernels", "/api/contents", "/api/terminals", "/lab", "/tree", "/files/", "/login"):
+        reply = httpx.get(httpx.URL(alone).join(path), headers={"Authorization": "token server-token"})
+        assert (path, reply.status_code) == (path, 404)
+
+
+def test_the_servers_token_administers_and_a_callers_does_not(alone):
+    for token, status in (("server-token", 200), ("ada-token", 403)):
+        assert httpx.get(f"{alone}admin/api/keys", headers={"Authorization": f"Bearer {token}"}).status_code == status
+
+
+def test_a_mistyped_option_does_not_start_it(monkeypatch, capsys):
+    RSQLGatewayApp.clear_instance()
+    with pytest.raises(SystemExit) as end:
+        main(["--gatway-config", "rsql.toml"])
+    RSQLGatewayApp.clear_instance()
+
+    assert end.value.code != 0
+    assert "--gatway-config" in capsys.readouterr().err
+
+
+def refused(monkeypatch, capsys, *arguments, token="server-token") -> str:
+    """The one line that a wrong start gives."""
+    monkeypatch.setenv("JUPYTER_TOKEN", token)
+    RSQLGatewayApp.clear_instance()
+    with pytest.raises(SystemExit) as end:
+        main(list(arguments))
+    RSQLGatewayApp.clear_instance()
+    said, code = capsys.readouterr(), end.value.code
+    del end  # and with it, what it refers to
+    gc.collect()
+    assert code == 1
+    assert said.out == ""
+    assert said.err.count("\n") == 1
+    return said.err
+
+
+def test_a_wrong_file_is_one_line_with_the_place(monkeypatch, capsys, tmp_path):
+    file = tmp_path / "rsql.toml"
+    file.write_text('[[keys]]\nprovider = "groq"\nkey = "gsk_secret"\nrpm = "30"\n')
+
+    line = refused(monkeypatch, capsys, "--gateway-config", str(file))
+
+    assert line.endswith("rsql.toml, line 4: 'rpm' in [[keys]] must be a whole number, not text.\n")
+    assert "gsk_secret" not in line
+
+
+@pytest.mark.filterwarnings("ignore:unclosed:ResourceWarning")
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--gateway-config", "nowhere.toml"], "nowhere.toml: cannot be read"),
+        (["--prot", "8899"], "no option --prot"),
+        (["serve"], "'serve' is not an option"),
+        (["--ip", "192.0.2.1", "--port", "0"], "Cannot listen"),
+        (["--certfile", "nowhere.pem", "--port", "0"], "certificate"),
+    ],
+)
+def test_a_mistake_on_the_command_line_is_one_line(monkeypatch, capsys, arguments, words):
+    assert words in refused(monkeypatch, capsys, *arguments)
+
+
+@pytest.mark.filterwarnings("ignore:unclosed:ResourceWarning")  # tornado's, of the socket it could not bind
+def test_a_port_in_use_is_said(monkeypatch, capsys):
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+
+        assert f"port {port} of 127.0.0.1" in refused(monkeypatch, capsys, "--port", str(port))
+
+
+def test_a_gateway_that_nobody_could_ask_does_not_start(monkeypatch, capsys):
+    assert "JUPYTER_TOKEN" in refused(monkeypatch, capsys, token="")
+
+
+def gone(pid: int, seconds: float = 5.0) -> bool:
+    """Whether a process that is not our child ends in time."""
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+            if Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] != "Z":
+                time.sleep(0.02)
+                continue
+        return True
+    return False
+
+
+KERNEL = """
+import subprocess, sys, time
+child = subprocess.Popen([sys.executable, "-P", "-m", "jupyter_server_ext", "--embedded"],
+    stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+print(child.pid, child.stdout.readline(), flush=True)
+time.sleep(60)
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+def test_an_embedded_gateway_ends_with_its_kernel_even_when_that_is_killed():
+    environment = {**os.environ, "JUPYTER_TOKEN": "kernel-token"}
+    kernel = subprocess.Popen([sys.executable, "-c", KERNEL], env=environment, stdout=subprocess.PIPE, text=True)
+    pid, *_, url = kernel.stdout.readline().split()
+    reply = httpx.post(f"{url}chat", json={"message": "Hi"}, headers={"Authorization": "Bearer kernel-token"})
+    assert reply.status_code == 200
+
+    kernel.kill()
+    kernel.communicate()
+
+    assert gone(int(pid))
+    with pytest.raises(httpx.ConnectError):
+        httpx.get(url)
+
+
+def test_an_embedded_gateway_ends_with_the_process_it_was_told_of():
+    with subprocess.Popen(["sleep", "60"]) as other:
+        process = start("--embedded", f"--parent-pid={other.pid}", stdin=subprocess.PIPE)
+        ready_url(process)
+        other.kill()
+        assert process.wait(5) == 0
+        process.communicate()
+
+
+def test_an_embedded_gateway_is_not_for_other_machines(tmp_path):
+    process = start("--embedded", "--ip", "0.0.0.0", "--port", "1", stdin=subprocess.PIPE)
+
+    assert ready_url(process).startswith("http://127.0.0.1:")
+    process.stdin.close()
+    assert process.wait(5) == 0
+    process.stdout.close()
+    process.stderr.close()
+
+
+@pytest.mark.asyncio
+async def test_what_is_under_way_is_answered_before_the_end(served):
+    async with served() as gateway:
+        answer, end, url = asyncio.Event(), asyncio.Event(), asyncio.get_running_loop().create_future()
+        gateway.gateway.events = [answer, b"{}"]
+        listening = Listening(port=0, until=end.wait, signals=(), drain_seconds=5)
+        serving = asyncio.ensure_future(serve(replace(gateway.parts, base="/rsql/"), listening, url.set_result))
+        async with httpx.AsyncClient() as client:
+            ask = client.post(
+                f"{await url}v1/chat/completions", json=ASK, headers={"Authorization": "Bearer ada-token"}
+            )
+            asking = asyncio.ensure_future(ask)
+            while not gateway.gateway.asked:
+                await asyncio.sleep(0.01)
+            end.set()
+            await asyncio.sleep(0.05)
+            assert not serving.done()
+            with pytest.raises(httpx.ConnectError):
+                await client.get(f"{await url}health")
+            answer.set()
+            assert (await asking).status_code == 200
+        await asyncio.wait_for(serving, 5)
+
+
+@pytest.mark.parametrize(
+    ("server", "prefix", "base"),
+    [
+        ("/", "rsql", "/rsql/"),
+        ("/user/ada/", "rsql", "/user/ada/rsql/"),
+        ("services/x", "", "/services/x/"),
+        ("/", "/a/b", "/a/b/"),
+        ("/", "", "/"),
+    ],
+)
+def test_the_prefix_is_below_the_servers_base(server, prefix, base):
+    assert GatewayOptions(url_prefix=prefix).base_below(server) == base
+
+
+def test_the_owner_is_the_hubs_user_or_the_systems():
+    assert owner({"JUPYTERHUB_USER": "ada"}).name == "ada"
+    assert owner({}).name
+    assert owner({}).scopes == {"chat", "admin"}
+
+
+@pytest.mark.parametrize(
+    ("ip", "url"),
+    [
+        ("127.0.0.1", "http://127.0.0.1:80/rsql/"),
+        ("", "http://127.0.0.1:80/rsql/"),
+        ("0.0.0.0", "http://127.0.0.1:80/rsql/"),
+        ("::", "http://[::1]:80/rsql/"),
+        ("localhost", "http://localhost:80/rsql/"),
+    ],
+)
+def test_the_address_that_is_told_can_be_opened(ip, url):
+    assert Listening(ip).url(80, "/rsql/") == url
