@@ -17,15 +17,15 @@ if TYPE_CHECKING:
 _WORD = re.compile(r"[^\W\d_]+|\d+")
 _QUOTES = "\"'‘“«`"
 _LONGEST_VALUE = 6
+_DIRECTION = r"(?:ascending|descending|alphabetic(?:al)?|chronological|increasing|decreasing|reversed?)"
 _SORTING = re.compile(
-    r"""\b(in\s+|by\s+)?(the\s+|an?\s+)?
-        ((ascending|descending|alphabetic(al)?|lexicographic(al)?|chronological|increasing|decreasing|reversed?)\s+)+
-        order(\s+(of|by))?\b
-    | \b(in\s+|by\s+)(the\s+|an?\s+)?(\w+\s+)?order\s+(of|by)\b
-    | \b(order(ed|ing)?|sort(ed|ing)?|group(ed|ing)?|rank(ed)?)\s+(\w+\s+)?(by|in|alphabetically|from|according)\b
-    | \b(order|sort)(ed)?\s+(the|these|them|it|all)?\s*(results?|lists?|names?)?(?=\s+(by|in|from|alphabetically)\b)
-    | \b(ascending|descending|alphabetical(ly)?|lexicographical(ly)?|respectively|corresponding|sorted)\b""",
-    re.IGNORECASE | re.VERBOSE,
+    rf"\b(?:in|by)\s+(?:the\s+|an?\s+)?(?:{_DIRECTION}\s+)+order(?:\s+(?:of|by))?\b"
+    r"|\b(?:in|by)\s+(?:the\s+|an?\s+)?(?:\w+\s+)?order\s+(?:of|by)\b"
+    r"|(?<!were )(?<!was )(?<!been )\b(?:order|sort|rank|group)(?:ed|ing)\b"
+    rf"(?=\s+(?:by|alphabetically|in\s+(?:the\s+|an?\s+)?{_DIRECTION}|from\s+(?:the\s+)?\w+\s+to)\b)"
+    r"|(?:^|(?<=[,.;:] )|(?<=\band )|(?<=\bthen ))(?:order|sort|rank|group)\b(?=\s+(?:\w+\s+){0,3}?(?:by|in|from)\b)"
+    rf"|\b(?:{_DIRECTION}|alphabetically|respectively|corresponding|sorted)\b",
+    re.IGNORECASE,
 )
 """How the answer should be sorted says nothing about tables; "ordered by" is not about orders."""
 

@@ -113,11 +113,21 @@ def test_of_tables_with_one_name_the_one_whose_schema_covers_the_question_is_fir
 
 
 @pytest.mark.parametrize(
-    "question", ["names sorted by year in descending order", "Order the results alphabetically by name"]
+    "question",
+    [
+        "names of persons sorted by year in descending order",
+        "Order the results alphabetically by the name of the person",
+        "persons ordered by name",
+        "persons in the order of their birth year",
+        "List all persons, ordered from youngest to oldest",
+    ],
 )
 def test_how_to_sort_says_nothing_about_tables(question):
-    orders = _table("orders", "order_id", "order_date")
-    assert "orders" not in _best(question, orders, _table("person", "name", "year"), n=1)
+    assert _best(question, _table("orders", "order_no"), _table("person", "name", "year")) == ["person"]
+
+
+def test_what_was_ordered_is_not_how_to_sort():
+    assert "orders" in _best("What was ordered by Ann?", _table("orders", "order_no"), _table("person", "name"))
 
 
 def test_a_schema_that_fits_is_given_whole_and_best_first():
