@@ -76,6 +76,8 @@ class RSQLGatewayApp(GatewayOptions, ExtensionApp):
 class GatewayOff(RequestHandler):
     """All routes of a gateway whose configuration is wrong."""
 
+    refusal = None
+
     def check_xsrf_cookie(self) -> None:
         """Nothing happens here."""
 
@@ -129,7 +131,7 @@ class ServerIdentity:
     async def caller_of(self, handler: RequestHandler) -> Caller | None:
         """Who the Jupyter Server says it is."""
         provider = self._server.identity_provider
-        with_token = "Authorization" in handler.request.headers
+        with_token = bool(handler.request.headers.get("Authorization"))
         if not provider.auth_enabled:
             return self._person if self._is_local(handler) else None
         if not with_token and handler.request.method not in self._SAFE:
@@ -146,6 +148,7 @@ class ServerIdentity:
     def _is_local(self, handler: RequestHandler) -> bool:
         """On a server without authentication: as the server itself decides, so that no web page can ask."""
         asking = _as_jupyters(handler)
+        asking.current_user = None
         return bool(asking.check_host() and asking.check_origin())
 
 
@@ -154,5 +157,4 @@ def _as_jupyters(handler: RequestHandler) -> Any:
     asking = JupyterHandler(handler.application, handler.request)
     # Making a handler makes it the one that is told when the client leaves.
     cast("HTTP1Connection", handler.request.connection).set_close_callback(handler.on_connection_close)
-    asking._jupyter_current_user = None  # noqa: SLF001  (what check_host and check_origin look at)
     return asking
