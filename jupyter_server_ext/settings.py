@@ -29,6 +29,23 @@ KEY_VARIABLES = MappingProxyType(
 )
 """The variable that holds each preset's key; with an S at its end it holds several, separated by commas."""
 
+DEFAULT_MODELS = MappingProxyType(
+    {
+        "groq": "openai/gpt-oss-120b",
+        "openai": "gpt-5.4-mini",
+        "openrouter": "openrouter/auto",
+        "huggingface": "openai/gpt-oss-120b",
+        "mistral": "mistral-small-latest",
+        "together": "openai/gpt-oss-120b",
+        "deepseek": "deepseek-flash",
+        "gemini": "gemini-flash-latest",
+        "anthropic": "claude-haiku-4-5",
+        "offline": "offline",
+    }
+)
+"""What answers when nobody names a model, so that a key alone is enough. Providers retire models: this wants a look
+with every release (November 2026: each provider's page of models)."""
+
 KEYLESS = frozenset({"offline", "ollama", "vllm"})
 """Presets that need no key."""
 
@@ -74,6 +91,7 @@ class Limit:
 
     ``zone`` is the time zone whose midnight resets a limit of a calendar day, empty for a rolling one.
     ``model`` names the one model it is for; ``*`` is each model by itself, empty all models together.
+    ``assumed`` marks a preset's limit, which gives way to what the provider says.
     """
 
     amount: int
@@ -81,6 +99,7 @@ class Limit:
     seconds: float
     zone: str = ""
     model: str = ""
+    assumed: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -61,13 +61,12 @@ def load_settings(path: Path | str | None, environment: Mapping[str, str]) -> s.
     """
     path = path or environment.get("RSQL_CONFIG")
     settings = _read(Path(path), environment) if path else s.Settings()
-    if settings.keys:
-        return settings
-    keys = keys_of_environment(environment)
-    if keys:
-        return dataclasses.replace(settings, keys=keys)
-    _refuse_stand_in(settings, path)
-    return dataclasses.replace(settings, keys=(_OFFLINE,), default_model="offline")
+    settings = dataclasses.replace(settings, default_model=settings.default_model or environment.get("RSQL_MODEL", ""))
+    keys = settings.keys or keys_of_environment(environment)
+    if not keys:
+        _refuse_stand_in(settings, path)
+        keys = (_OFFLINE,)
+    return dataclasses.replace(settings, keys=keys, default_model=settings.default_model or _first_model(keys))
 
 
 def keys_of_environment(environment: Mapping[str, str]) -> tuple[s.KeySettings, ...]:
@@ -91,9 +90,15 @@ def _refuse_stand_in(settings: s.Settings, path: Path | str | None) -> None:
     """The offline model never answers in the name of another."""
     if settings.default_model not in ("", "offline"):
         raise ConfigError(
-            f"{path}: 'default_model' is set, but there is no key to reach it. "
-            f"Add [[keys]] to the file, or set one of {', '.join(s.KEY_VARIABLES.values())}."
+            f"{path or 'RSQL_MODEL'}: a default model is named, but there is no key to reach it. "
+            f"List [[keys]] in an rsql.toml, or set one of {', '.join(s.KEY_VARIABLES.values())}."
         )
+
+
+def _first_model(keys: Sequence[s.KeySettings]) -> str:
+    """The model of the first key that is known to serve one; empty when none is."""
+    models = ((*key.models, s.DEFAULT_MODELS.get(key.provider, ""))[0] for key in keys)
+    return next(filter(None, models), "")
 
 
 def _read(path: Path, environment: Mapping[str, str]) -> s.Settings:
@@ -301,7 +306,8 @@ def _settings(file: _Table) -> s.Settings:
         cache=s.CacheSettings(**file.table("cache").fields(s.CacheSettings)),
         server=s.ServerSettings(**_positive(file.table("server"), s.ServerSettings, "max_body_mb")),
     )
-    return _with_default_model(file, settings)
+    _check_default_model(file, settings)
+    return settings
 
 
 def _positive(table: _Table, values: type[Any], *names: str) -> dict[str, Any]:
@@ -312,14 +318,11 @@ def _positive(table: _Table, values: type[Any], *names: str) -> dict[str, Any]:
     return read
 
 
-def _with_default_model(file: _Table, settings: s.Settings) -> s.Settings:
+def _check_default_model(file: _Table, settings: s.Settings) -> None:
     served = {model for key in settings.keys for model in key.models}
-    if settings.keys and not settings.default_model and all(key.provider == "offline" for key in settings.keys):
-        return dataclasses.replace(settings, default_model="offline")
     known = bool(settings.keys) and all(key.models for key in settings.keys)
     if known and settings.default_model and settings.default_model not in served:
         file.refuse("default_model", f"no key serves 'default_model'; the keys list: {', '.join(sorted(served))}.")
-    return settings
 
 
 def _keys(tables: Sequence[_Table]) -> tuple[s.KeySettings, ...]:

@@ -5,9 +5,19 @@ from __future__ import annotations
 import pytest
 
 from jupyter_server_ext.errors import ConfigError
-from jupyter_server_ext.settings import KEY_VARIABLES, CallerLimits, KeySettings, Limit, Secret, Settings
+from jupyter_server_ext.settings import (
+    DEFAULT_MODELS,
+    KEY_VARIABLES,
+    KEYLESS,
+    CallerLimits,
+    KeySettings,
+    Limit,
+    Secret,
+    Settings,
+)
 from jupyter_server_ext.toml_file import load_settings, read_settings
 from jupyter_server_ext.toml_lines import line_numbers
+from jupyter_server_ext.upstream.presets import PRESETS
 
 SAMPLE = """\
 default_model = "llama-3.3-70b"
@@ -238,8 +248,9 @@ def test_the_offline_model_does_not_stand_in_for_another(tmp_path):
     file = tmp_path / "rsql.toml"
     file.write_text('default_model = "llama"')
 
-    with pytest.raises(ConfigError, match="no key to reach it"):
-        load_settings(file, {})
+    for path, environment in ((file, {}), (None, {"RSQL_MODEL": "llama"})):
+        with pytest.raises(ConfigError, match="no key to reach it"):
+            load_settings(path, environment)
 
 
 def test_keys_of_the_file_are_all_the_keys(tmp_path):
@@ -261,8 +272,29 @@ def test_a_file_without_keys_takes_those_of_the_environment(tmp_path):
     assert [key.provider for key in settings.keys] == ["groq"]
 
 
-def test_only_offline_keys_make_offline_the_default(tmp_path):
-    assert read_settings('[[keys]]\nprovider = "offline"', {}).default_model == "offline"
+@pytest.mark.parametrize(
+    ("text", "environment", "model"),
+    [
+        ('[[keys]]\nprovider = "offline"', {}, "offline"),
+        ("", {"GROQ_API_KEY": "g"}, DEFAULT_MODELS["groq"]),
+        ("", {"GROQ_API_KEY": "g", "RSQL_MODEL": "qwen"}, "qwen"),
+        ('default_model = "llama"', {"GROQ_API_KEY": "g", "RSQL_MODEL": "qwen"}, "llama"),
+        ('[[keys]]\nprovider = "vllm"\nmodels = ["a", "b"]', {}, "a"),
+        ('[[keys]]\nprovider = "vllm"\n[[keys]]\nprovider = "groq"\nkey = "g"', {}, DEFAULT_MODELS["groq"]),
+        ('[[keys]]\nprovider = "vllm"', {}, ""),
+    ],
+)
+def test_the_default_model_is_the_one_that_is_named_or_the_first_keys(tmp_path, text, environment, model):
+    file = tmp_path / "rsql.toml"
+    file.write_text(text)
+
+    assert load_settings(file, environment).default_model == model
+
+
+def test_every_preset_is_known_here_and_there():
+    assert {name: preset.environment for name, preset in PRESETS.items() if preset.environment} == KEY_VARIABLES
+    assert PRESETS.keys() == KEY_VARIABLES.keys() | KEYLESS
+    assert KEY_VARIABLES.keys() <= DEFAULT_MODELS.keys()
 
 
 @pytest.mark.parametrize(("content", "words"), [(None, "cannot be read"), (b"\xff\xfe\x00", "not UTF-8")])
