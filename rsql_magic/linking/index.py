@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
     Floats = NDArray[np.float64]
 
+_TELLING = 2
 _WORTH_COUNTING = 50_000
 """Tokens (estimated) above which a schema is large enough not to be counted exactly."""
 
@@ -47,6 +48,7 @@ class Index:
         self._postings = Postings(self._lexicon, self.tables, self.weights)
         self._values = value_places(self.tables)
         self._joins = Joins(self.tables)
+        self._names = self._telling_names()
 
     @classmethod
     def of(cls, catalog: Catalog) -> Index:
@@ -73,8 +75,21 @@ class Index:
             yield from self.families[place].shown_for(question)
 
     def rank(self, question: str) -> list[int]:
-        """Positions in ``tables``, best first."""
-        return [int(i) for i in np.argsort(-self.scores(question), kind="stable")]
+        """Positions in ``tables``, best first; tables that the question calls by their very names before all others."""
+        scores = self.scores(question)
+        named = [place for name in Question(question).mentions for place in self._names.get(name, ())]
+        scores[named] += scores.max(initial=0) + 1
+        return [int(i) for i in np.argsort(-scores, kind="stable")]
+
+    def _telling_names(self) -> dict[str, list[int]]:
+        """The names that can only mean a table, in lower case: ``order_items``, but not plain words like ``orders``."""
+        names = defaultdict(list)
+        for place, family in enumerate(self.families):
+            for table in family.members:
+                for name in {table.full_name.casefold(), table.name.casefold()}:
+                    if len(name) > _TELLING and not self._lexicon.is_word(name):
+                        names[name].append(place)
+        return names
 
     def scores(self, question: str) -> Floats:
         """How much each table matters: by its own words, and by those it covers with its neighbours and its cluster."""

@@ -50,11 +50,12 @@ class Lexicon:
         if len(word) < 2 * _SHORTEST_PART or not word.isalpha() or word in thesaurus().words:
             return ()
         for cut in range(len(word) - _SHORTEST_PART, _SHORTEST_PART - 1, -1):
-            if word[:cut] in self._known and self._is_word(word[cut:]):
+            if word[:cut] in self._known and self.is_word(word[cut:]):
                 return word[:cut], word[cut:]
         return ()
 
-    def _is_word(self, word: str) -> bool:
+    def is_word(self, word: str) -> bool:
+        """Whether this is a plain word, or one with an s behind it."""
         return word in self._known or word.removesuffix("s") in self._known or word in STOP_WORDS
 
     def _meanings(self, word: str) -> Iterator[tuple[str, float]]:

@@ -7,15 +7,17 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from rsql_magic.linking.thesaurus import LONGEST_PHRASE, thesaurus
-from rsql_magic.linking.words import STOP_WORDS, stem
+from rsql_magic.linking.words import STOP_WORDS, WORD, spaced, stem
 
 if TYPE_CHECKING:
     from collections.abc import Container, Iterator, Mapping
 
     from rsql_magic.linking.weights import Weights
 
-_WORD = re.compile(r"[^\W\d_]+|\d+")
 _QUOTES = "\"'‘“«`"
+_SEAM = "\x1f"
+"""Stands where camelCase is taken apart, so that it can be put together again."""
+_NAME = re.compile(r"""[\w.$]*\w|`[^`]+`|"[^"]+"|'[^']+'""")
 _LONGEST_VALUE = 6
 _DIRECTION = r"(?:ascending|descending|alphabetic(?:al)?|chronological|increasing|decreasing|reversed?)"
 _SORTING = re.compile(
@@ -64,8 +66,9 @@ class Question:
     """
 
     def __init__(self, text: str) -> None:
-        text = _SORTING.sub(" ", text)
-        found = list(_WORD.finditer(text))
+        self.mentions = _mentions(text)
+        text = spaced(_SORTING.sub(" ", text), _SEAM)
+        found = list(WORD.finditer(text))
         self._text = text
         self._starts, self._ends = [m.start() for m in found], [m.end() for m in found]
         self.words = [match.group().lower() for match in found]
@@ -101,7 +104,8 @@ class Question:
         for i, n, phrase in self._spans(_LONGEST_VALUE, 1, inside):
             if self._is_value(i, n, phrase, values):
                 inside.update(range(i, i + n))
-                phrases.append((self._text[self._starts[i] : self._ends[i + n - 1]], phrase))
+                written = self._text[self._starts[i] : self._ends[i + n - 1]].replace(_SEAM, "")
+                phrases.append((written, phrase))
         return phrases
 
     def _is_value(self, i: int, n: int, phrase: str, values: Container[str]) -> bool:
@@ -143,3 +147,8 @@ class Question:
 
 def _quoted(text: str, start: int) -> bool:
     return start > 0 and text[start - 1] in _QUOTES
+
+
+def _mentions(text: str) -> frozenset[str]:
+    """What may be the name of a table as it is written, in lower case: words with dots, and what is in quotes."""
+    return frozenset(name.casefold() for found in _NAME.findall(text) for name in (found, found.strip(_QUOTES + "'")))

@@ -37,7 +37,7 @@ class Weights:
         sharp: How much a word counts less where another table of the cluster has it more.
     """
 
-    name: float = 2.8
+    name: float = 3.0
     column: float = 1.0
     group: float = 0.98
     note: float = 0.1
@@ -52,13 +52,13 @@ class Weights:
     part: float = 0.8
     synonym: float = 0.7
     alike: float = 0.2
-    number: float = 0.8
-    inside: float = 0.35
+    number: float = 0.6
+    inside: float = 0.5
     intent: float = 0.2
     neighbour: float = 1.0
     maybe: float = 0.7
     local: float = 1.3
     far: float = 0.3
-    cluster: float = 2.5
+    cluster: float = 2.7
     size: float = 0.3
     sharp: float = 1.5

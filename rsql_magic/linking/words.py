@@ -6,7 +6,10 @@ import re
 from functools import lru_cache
 
 _CAMEL = re.compile(r"(?<=[a-z])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
-_WORD = re.compile(r"[^\W\d_]+|\d+")
+_UNSPACED = r"\u0e00-\u0eff\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af"
+WORD = re.compile(rf"[{_UNSPACED}]|[^\W\d_{_UNSPACED}]+|\d+")
+"""A word or a number; in scripts that write no blanks between words (Chinese, Japanese, Thai), a character."""
+
 _SHORT = 3
 
 STOP_WORDS = frozenset(
@@ -47,6 +50,11 @@ _IRREGULAR = {
 }
 
 
+def spaced(text: str, blank: str = " ") -> str:
+    """The text with a blank where the case changes inside a word: ``HomeTown`` is Home Town."""
+    return _CAMEL.sub(blank, text)
+
+
 @lru_cache(maxsize=65536)
 def split(text: str) -> tuple[str, ...]:
     """The words of an identifier or a sentence, in lower case: ``HomeTown_id`` is home, town, id.
@@ -57,7 +65,7 @@ def split(text: str) -> tuple[str, ...]:
     Returns:
         Words and numbers, in order.
     """
-    return tuple(word.lower() for word in _WORD.findall(_CAMEL.sub(" ", text)))
+    return tuple(word.lower() for word in WORD.findall(spaced(text)))
 
 
 @lru_cache(maxsize=65536)

@@ -42,6 +42,7 @@ MUSIC = (
     _table("stadium", "stadium_id", "capacity", "city"),
 )
 TRADE = (
+    _table("学生", "编号", "年龄"),
     _table("cust_addr", "cust_no", "street", "zip"),
     _table("invoice_line", "invoice_no", "qty", "unit_price"),
     _with_values(_table("region", "region_id", "label"), "label", "Western Europe", "North Africa"),
@@ -77,6 +78,7 @@ def _best(question, *tables, n=1):
         ("postal codes of our clients", "cust_addr"),
         ("How many units were sold per invoice?", "invoice_line"),
         ("What is sold in western europe?", "region"),
+        ("有多少学生？", "学生"),
     ],
 )
 def test_finds_a_table_by_names_stems_short_forms_synonyms_and_values(question, table):
@@ -295,6 +297,19 @@ class TestAlways:
     @pytest.mark.parametrize("table", [*SCHOOL, *MUSIC, *TRADE], ids=lambda table: table.name)
     def test_a_table_mentioned_by_its_exact_name_is_first(self, table):
         assert _best(f"Show everything in {table.name}", *SCHOOL, *MUSIC, *TRADE) == [table.name]
+
+    @settings(max_examples=100, deadline=None)
+    @given(catalog=CATALOGS, data=st.data())
+    def test_a_table_mentioned_by_a_name_of_its_own_is_first(self, catalog, data):
+        name = data.draw(st.sampled_from(["xq_7", "FooBar", "b1.stu_9x", "zürich_2b"]))
+        schema, _, table = name.rpartition(".")
+        mixed = Catalog((*catalog.tables, _table(table, "some", "thing", schema=schema)))
+        found = link(f"How many students are in {name}, by date and order?", mixed)
+        assert found[0].full_name == name
+
+    @pytest.mark.parametrize("name", ["OrderDetails", "order details", "99 bottles"])
+    def test_a_table_mentioned_in_quotes_is_first(self, name):
+        assert _best(f'Sum of the order details in "{name}"', _table(name, "a"), *SCHOOL) == [name]
 
 
 def test_an_empty_catalog_gives_nothing():
