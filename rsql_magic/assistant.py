@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import time
-from contextlib import closing
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field, replace
 from difflib import get_close_matches
 from functools import cache, cached_property, partial
@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Literal, cast
 from rsql_magic import charts, connect, drafts, prompts
 from rsql_magic.answers import Answer, blocks_of, check_blocks, parse_python, parse_sql
 from rsql_magic.batch import ReplayFile, is_batch
-from rsql_magic.chat import Chat, Reply, filtered, usage_of
+from rsql_magic.chat import INTERRUPTED, Chat, Reply, filtered, usage_of
 from rsql_magic.client import LLMClient, ReplayingClient
 from rsql_magic.config import Rsql
 from rsql_magic.connections import Connections
@@ -29,7 +29,7 @@ from rsql_magic.interpolate import interpolate
 from rsql_magic.sql_writer import Wish, Writer
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Mapping, Sequence
+    from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 
     from rsql_magic.client import Client, Message
     from rsql_magic.context import Catalog, Context, Privacy
@@ -232,32 +232,33 @@ class Assistant:
         scene, screen = scene or Scene(), screen or Screen()
         if new:
             self.chat.reset()
-        screen.status("reading")
-        asked = self.filled(question, scene, privacy)
-        self._learn_floor()
-        gathered = self._gather(asked, scene, names, privacy, about_error) if context else None
-        messages = self._question(asked, gathered.text if gathered else "", lang)
-        replies: list[Reply] = []
-        live = Screen() if (format or self.settings.format) == "json" else screen  # half an object is no JSON
-        send = partial(self._send, replies, live, self.settings.resolve(model), timeout or self.settings.timeout)
-        steps: Generator[list[Message], Reply, list[drafts.Attempt[Reply, str]]] = drafts.write(
-            messages,
-            read=lambda reply: reply.text,
-            check=self._check_code,
-            repair=partial(self._ask_again, live),
-            retries=1 if self.settings.check_code else 0,
-        )
-        problems: tuple[str, ...] = ()
-        ended_by: RsqlError | None = None
-        try:
-            problems = drafts.drive(steps, send)[-1].problems
-        except (Stopped, AnswerCut) as error:
-            ended_by = error
-        self.chat.add(asked, replies)
-        answer = self._answer(asked, replies, gathered, format)
-        answer.problems, answer.ended_by = problems, ended_by
-        screen.show(answer.shown(footer=self.settings.usage_line))
-        return answer
+        with _ending(screen):
+            screen.status("reading")
+            asked = self.filled(question, scene, privacy)
+            self._learn_floor()
+            gathered = self._gather(asked, scene, names, privacy, about_error) if context else None
+            messages = self._question(asked, gathered.text if gathered else "", lang)
+            replies: list[Reply] = []
+            live = Screen() if (format or self.settings.format) == "json" else screen  # half an object is no JSON
+            send = partial(self._send, replies, live, self.settings.resolve(model), timeout or self.settings.timeout)
+            steps: Generator[list[Message], Reply, list[drafts.Attempt[Reply, str]]] = drafts.write(
+                messages,
+                read=lambda reply: reply.text,
+                check=self._check_code,
+                repair=partial(self._ask_again, live),
+                retries=1 if self.settings.check_code else 0,
+            )
+            problems: tuple[str, ...] = ()
+            ended_by: RsqlError | None = None
+            try:
+                problems = drafts.drive(steps, send)[-1].problems
+            except (Stopped, AnswerCut) as error:
+                ended_by = error
+            self.chat.add(asked, replies)
+            answer = self._answer(asked, replies, gathered, format)
+            answer.problems, answer.ended_by = problems, ended_by
+            screen.show(answer.shown(footer=self.settings.usage_line))
+            return answer
 
     def preview(
         self,
@@ -413,13 +414,14 @@ class Assistant:
         screen = screen or Screen()
         if new:
             self.chat.reset()
-        self._learn_floor()
-        writer, said = self._writer(question, connection, scene or Scene(), wish, screen)
-        result = writer.run()
-        result.footnotes = tuple(part for part in (said, *result.footnotes) if part)
-        screen.show(result.shown(footer=self.settings.usage_line))
-        if result.chart is not None:
-            screen.also(charts.bundle(result.chart, png=screen.draws))
+        with _ending(screen):
+            self._learn_floor()
+            writer, said = self._writer(question, connection, scene or Scene(), wish, screen)
+            result = writer.run()
+            result.footnotes = tuple(part for part in (said, *result.footnotes) if part)
+            screen.show(result.shown(footer=self.settings.usage_line))
+            if result.chart is not None:
+                screen.also(charts.bundle(result.chart, png=screen.draws))
         return result
 
     def sql_preview(
@@ -434,7 +436,7 @@ class Assistant:
     ) -> tuple[Writer, str]:
         wish = wish or self.wish()
         wish = replace(wish, question=self.filled(question, scene, wish.level), level=self.level(wish.level))
-        engine, said = self.connections.engine(connection or "", scene.namespace)
+        engine, said = self.connections.engine("" if connection is None else connection, scene.namespace, wish.question)
         return Writer(wish, engine, self.chat, screen=screen, clock=self.clock), said
 
     def wish(
@@ -499,6 +501,19 @@ def _refuse_odd(
             close = get_close_matches(dialect.lower(), known, 1)
             hint = f"Did you mean {close[0]}?" if close else f"There are: {', '.join(known)}."
             raise BadInput(f"There is no SQL dialect {dialect!r}.", hint=hint)
+
+
+@contextmanager
+def _ending(screen: Screen) -> Iterator[None]:
+    """Whatever goes wrong, the screen says so, and a stop is one line."""
+    try:
+        yield
+    except KeyboardInterrupt as stop:
+        screen.end(INTERRUPTED)
+        raise stop if isinstance(stop, Stopped) else Stopped("Stopped.") from None
+    except RsqlError:
+        screen.end()
+        raise
 
 
 STOPPED = "Stopped; what had arrived is kept."

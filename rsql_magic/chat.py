@@ -166,7 +166,7 @@ class Chat:
     """
 
     def __init__(
-        self, client: Callable[[], Client], *, history_tokens: int = 2000, clock: Callable[[], float] = time.monotonic
+        self, client: Callable[[], Client], *, history_tokens: int = 1000, clock: Callable[[], float] = time.monotonic
     ) -> None:
         self._client = client
         self.history_tokens = history_tokens

@@ -43,7 +43,7 @@ class Rsql(Configurable):
         min=100,
         help="Most tokens spent on tables by %%sql_ai; a larger schema is narrowed to the tables that matter.",
     ).tag(config=True)
-    history_tokens = Integer(2000, min=0, help="Most tokens spent on earlier turns of the chat.").tag(config=True)
+    history_tokens = Integer(1000, min=0, help="Most tokens spent on earlier turns of the chat.").tag(config=True)
     max_question_chars = Integer(
         100_000, min=1, help="Longest question in characters, after {{names}} are filled in; a longer one is refused."
     ).tag(config=True)

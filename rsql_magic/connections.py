@@ -13,6 +13,7 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from rsql_magic.context.mentions import Question
 from rsql_magic.errors import BadInput, ConnectionProblem, UnknownName
 
 if TYPE_CHECKING:
@@ -79,23 +80,32 @@ class Connections:
             or (isinstance(value, str) and _is_address(value))
         )
 
-    def engine(self, name: str, namespace: Mapping[str, Any]) -> tuple[Engine, str]:
+    def engine(self, name: Any, namespace: Mapping[str, Any], question: str = "") -> tuple[Engine, str]:
         """The engine for a cell, and what has to be said about the choice.
 
+        A cell that names nothing means the live frames when its question mentions one, else the connection of the
+        cell before, else JupySQL's, else the live frames.
+
         Args:
-            name: What the cell names, or empty.
+            name: What the cell names, or empty; a connection itself is taken too.
             namespace: Variables by name.
+            question: The question.
 
         Raises:
             UnknownName: The name stands for nothing.
             ConnectionProblem: The database cannot be opened.
         """
+        if not isinstance(name, str):
+            return self._engine("a connection", name), ""
         if name:
             engine = self._named(name, namespace)
             self.last = name
             return engine, ""
-        if self.last and (self.last != FRAMES) and self._is_still_there(namespace):
-            return self._named(self.last, namespace), f"on {self.last}, as before"
+        if mentioned := Question(question).mentioned(frames_in(namespace)):
+            engine, before, self.last = self._frames(namespace), self.last, FRAMES
+            return engine, f"on the frame {mentioned[0]}, not on {before}" if before not in {"", FRAMES} else ""
+        if self.last and self._is_still_there(namespace):
+            return self._named(self.last, namespace), f"on {self.last}, as before" if self.last != FRAMES else ""
         if (jupysql := current_jupysql()) is not None:
             return self._engine("JupySQL's connection", jupysql), "on JupySQL's connection"
         return self._named(FRAMES, namespace), ""

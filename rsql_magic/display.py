@@ -63,7 +63,7 @@ class Shown:
         """All representations."""
         bundle: Bundle = {"text/plain": "\n\n".join(part for part in (self.plain, self.footer) if part), **self.data}
         if self.markdown:
-            small = f"<sub>{_escaped(self.footer)}</sub>" if self.footer else ""
+            small = f"<sub>{_inline(self.footer)}</sub>" if self.footer else ""
             bundle["text/markdown"] = "\n\n".join(part for part in (self.markdown, small) if part)
         return bundle
 
@@ -110,6 +110,9 @@ class Screen:
 
     def restart(self, why: str) -> None:
         """Drop what was written: another version follows."""
+
+    def end(self, note: str = "") -> None:
+        """Nothing follows: take the status away, and leave what was written, with a note such as ``[interrupted]``."""
 
     def show(self, shown: Shown) -> None:
         """The finished output, in place of everything before it."""
@@ -183,6 +186,12 @@ class NotebookScreen(BatchScreen):
         self._text = ""
         self.status(why)
 
+    def end(self, note: str = "") -> None:
+        """Draw what is there without a status."""
+        if self._drawn is not None:
+            text = "\n\n".join(part for part in (self._text, note) if part)
+            self._put({"text/markdown": safe_markdown(text), "text/plain": text}, {})
+
     def show(self, shown: Shown) -> None:
         """The last drawing."""
         self._put(shown.bundle(), shown.metadata)
@@ -234,6 +243,12 @@ class TerminalScreen(Screen):
         if self._written:
             self.say(f"\n[{why}]")
         self._written = ""
+
+    def end(self, note: str = "") -> None:
+        """Begin a new line."""
+        self._wipe()
+        if self._written or note:
+            self._out.write(f" {note}\n" if note else "\n")
 
     def show(self, shown: Shown) -> None:
         """Print what has not been printed yet."""
@@ -352,12 +367,17 @@ def _cell(value: Any) -> str:
     return _escaped(text if len(text) <= _LONGEST_CELL else text[: _LONGEST_CELL - 1] + "…")
 
 
-def _escaped(text: str) -> str:
-    """Text that HTML, Markdown and its formulas all leave alone."""
+def _escaped(text: str, also: str = "$\\`") -> str:
+    """Text for a block of HTML inside Markdown, on one line; formulas are looked for even there."""
     safe = html.escape(text)
-    for character in "$\\`*_[]":
+    for character in also:
         safe = safe.replace(character, f"&#{ord(character)};")
     return safe.replace("\r\n", "↵").replace("\n", "↵").replace("\r", "↵")
+
+
+def _inline(text: str) -> str:
+    """Text inside a line of Markdown, whose own signs it must not be taken for."""
+    return _escaped(text, "$\\`*_[]")
 
 
 def listing(rows: Sequence[Sequence[str]], header: Sequence[str]) -> Shown:

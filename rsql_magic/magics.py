@@ -248,7 +248,8 @@ class RsqlMagics(Magics):
 
     def typed(self) -> list[str]:
         """The cells of this session as typed, the running one last; ``In`` holds them translated to Python."""
-        return list(self._shell.history_manager.input_hist_raw)
+        history = self._shell.history_manager
+        return list(history.input_hist_raw) if history else []
 
     def _question(self, read: Line, cell: str | None, scene: Scene) -> tuple[str, bool]:
         """The question, and whether it is about the last error."""

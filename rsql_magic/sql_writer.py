@@ -25,7 +25,7 @@ from rsql_magic.chat import Reply, usage_of
 from rsql_magic.context import Catalog, fence
 from rsql_magic.context.tables import ddl
 from rsql_magic.display import Screen, fenced
-from rsql_magic.errors import BadInput, QueryFailed, QueryRejected, UnknownName
+from rsql_magic.errors import AnswerCut, BadInput, QueryFailed, QueryRejected, UnknownName
 from rsql_magic.results import Attempt, SQLResult, Timings
 
 if TYPE_CHECKING:
@@ -228,7 +228,7 @@ class Writer:
             attempts = drafts.drive(
                 write_sql(messages, check=self.check, repair=self.repair, retries=self._wish.retries), self._send
             )
-        except (QueryFailed, QueryRejected):
+        except (QueryFailed, QueryRejected, AnswerCut, KeyboardInterrupt):
             self._chat.add(self._wish.question, self._replies, task="sql_ai")
             raise
         result = self._result(attempts, messages)
@@ -318,7 +318,14 @@ class Writer:
         # Without the catalog: an unknown table is a mistake to repair, not an attack. The engine checks again with it.
         statement = check(sql, self._dialect)
         found = validate(statement, self._dialect, self._catalog or Catalog())
-        return [problem.message for problem in found or self._engine.check(self._native(statement))]
+        return [problem.message for problem in found] or self._compiled(self._native(statement))
+
+    def _compiled(self, statement: str) -> list[str]:
+        """What the database says of a statement that the guard let through."""
+        try:
+            return [problem.message for problem in self._engine.check(statement)]
+        except QueryRejected as error:  # such as a join without a condition: a mistake, not an attempt to write
+            return [str(error)]
 
     def _native(self, sql: str) -> str:
         """The statement in the engine's own dialect."""

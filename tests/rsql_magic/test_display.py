@@ -167,7 +167,7 @@ def test_odd_frames_can_be_shown():
     assert table_html(duplicate, rows=5, columns=5).count("<td>") == 2
     assert "<tbody></tbody>" in table_html(duplicate.head(0), rows=5, columns=5)
     lists = pd.DataFrame({"a": [[1, None], {"b": 2}]})
-    assert "&#91;1, None&#93;" in table_html(lists, rows=5, columns=5)
+    assert "<td>[1, None]</td>" in table_html(lists, rows=5, columns=5)
 
 
 def test_code_cannot_leave_its_block():

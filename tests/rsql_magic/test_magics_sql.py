@@ -264,3 +264,43 @@ def test_html_in_data_stays_text(ip, gateway):
     assert "<img" not in shown
     assert "![" not in shown
     assert "\n\nc" not in shown
+
+
+def test_a_frame_that_is_mentioned_wins_over_the_connection_before(ip, con, gateway):
+    gateway.replies = [
+        sql("SELECT count(*) AS n FROM orders"),
+        sql("SELECT count(*) AS n FROM late"),
+        sql("SELECT 1 AS n FROM late"),
+    ]
+    ip.run("%%sql_ai con\nHow many orders?")
+    ip.user_ns["late"] = pd.DataFrame({"id": [1, 2]})
+    second = ip.run("%%sql_ai\nHow many rows has late?")
+    assert second.df.n[0] == 2
+    assert "on the frame late, not on con" in second.shown().footer
+    assert ip.run("%%sql_ai\nand the first?").connection == second.connection
+
+
+def test_jupysqls_connection_is_used_when_nothing_is_named(ip, gateway, monkeypatch):
+    sqlalchemy = pytest.importorskip("sqlalchemy")
+    connection_module = pytest.importorskip("sql.connection")
+    engine = sqlalchemy.create_engine("sqlite://")
+    monkeypatch.setattr(connection_module.ConnectionManager, "current", None)
+    current = connection_module.SQLAlchemyConnection(engine, config=None)
+    with engine.connect() as made:
+        made.execute(sqlalchemy.text("CREATE TABLE t (x INTEGER)"))
+        made.commit()
+    monkeypatch.setattr(connection_module.ConnectionManager, "current", current)
+    gateway.replies = [sql("SELECT count(*) AS n FROM t")]
+    result = ip.run("%%sql_ai\nhow many?")
+    assert result.df.n[0] == 0
+    assert "on JupySQL's connection" in result.shown().footer
+    current.close()
+    engine.dispose()
+
+
+def test_a_connection_itself_from_python(ip, con, assistant, gateway):
+    gateway.replies = [sql("SELECT count(*) AS n FROM orders")] * 2
+    for _ in range(2):
+        assert assistant.sql_ai("how many orders?", con).df.n[0] == 3000
+    gateway.replies = [sql("SELECT sum(a) AS s FROM f")]
+    assert assistant.sql_ai("sum", {"f": pd.DataFrame({"a": [1, 2]})}).df.s[0] == 3

@@ -1,0 +1,225 @@
+"""The real thing: a Jupyter Server with the gateway on, a provider that can be slow, and kernels to type into."""
+
+from __future__ import annotations
+
+import json
+import os
+import queue
+import signal
+import subprocess
+import sys
+import threading
+import time
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+import httpx
+import pytest
+from jupyter_client.manager import KernelManager
+
+TOKEN = "a-token-for-tests-only"
+
+
+class Provider(BaseHTTPRequestHandler):
+    """An OpenAI-compatible provider that says ``word`` every 50 ms, for five minutes, and notices when one hangs up."""
+
+    protocol_version = "HTTP/1.1"
+
+    def do_POST(self):
+        self.rfile.read(int(self.headers["content-length"]))
+        self.server.started.set()
+        self.send_response(200)
+        self.send_header("content-type", "text/event-stream")
+        self.send_header("transfer-encoding", "chunked")
+        self.end_headers()
+        try:
+            for _ in range(6000):
+                self.say({"choices": [{"index": 0, "delta": {"content": "word "}}], "model": "slow"})
+                time.sleep(0.05)
+        except OSError:
+            self.server.hung_up.set()
+
+    def say(self, chunk):
+        data = f"data: {json.dumps(chunk)}\n\n".encode()
+        self.wfile.write(b"%x\r\n%s\r\n" % (len(data), data))
+        self.wfile.flush()
+
+    def log_message(self, *args):
+        pass
+
+
+@pytest.fixture
+def provider():
+    """The slow provider, with ``started`` and ``hung_up`` to wait for."""
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Provider)
+    server.daemon_threads = True
+    server.started, server.hung_up = threading.Event(), threading.Event()
+    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread.start()
+    server.url = f"http://127.0.0.1:{server.server_port}/v1"
+    yield server
+    server.shutdown()
+    server.server_close()
+    thread.join()
+
+
+@pytest.fixture(scope="session")
+def jupyter(tmp_path_factory):
+    """A Jupyter Server with the extension on and no key: the offline model answers. Gives its URL."""
+    root = tmp_path_factory.mktemp("server")
+    (root / "rsql.toml").write_text('default_model = "offline"\n[[keys]]\nprovider = "offline"\n')
+    log = (root / "log").open("w")
+    port = free_port()
+    server = subprocess.Popen(
+        [
+            *(
+                sys.executable,
+                "-m",
+                "jupyter_server",
+                "--no-browser",
+                "--allow-root",
+                "--ip=127.0.0.1",
+                f"--port={port}",
+            ),
+            *("--ServerApp.port_retries=0", f"--ServerApp.root_dir={root}"),
+            "--ServerApp.jpserver_extensions={'jupyter_server_ext': True}",
+        ],
+        env={**os.environ, "JUPYTER_TOKEN": TOKEN, "RSQL_CONFIG": str(root / "rsql.toml")},
+        stdout=log,
+        stderr=log,
+    )
+    url = f"http://127.0.0.1:{port}/"
+    try:
+        wait_until(lambda: answers(f"{url}rsql/health"), 30, (root / "log").read_text)
+        yield url
+    finally:
+        server.terminate()
+        server.wait(20)
+        log.close()
+
+
+def free_port():
+    import socket
+
+    with socket.socket() as sock:
+        sock.bind(("127.0.0.1", 0))
+        return sock.getsockname()[1]
+
+
+def answers(url):
+    try:
+        return httpx.get(url, timeout=2).status_code == 200
+    except httpx.HTTPError:
+        return False
+
+
+def wait_until(condition, seconds, why=lambda: ""):
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, why()
+        time.sleep(0.02)
+
+
+class Kernel:
+    """A kernel as a notebook has it: what a cell shows comes as messages."""
+
+    def __init__(self, environment, cwd):
+        self.manager = KernelManager()
+        self.manager.start_kernel(env={**os.environ, **environment}, cwd=str(cwd), stderr=subprocess.DEVNULL)
+        self.client = self.manager.client()
+        self.client.start_channels()
+        self.client.wait_for_ready(timeout=60)
+        self.times = []
+
+    def send(self, code, *, stdin=True):
+        return self.client.execute(code, allow_stdin=stdin)
+
+    def messages(self, request, timeout=60.0):
+        """The messages of one cell, as they come, until it is idle."""
+        deadline = time.monotonic() + timeout
+        while True:
+            message = self.client.get_iopub_msg(timeout=max(0.01, deadline - time.monotonic()))
+            if message["parent_header"].get("msg_id") != request:
+                continue
+            if message["msg_type"] == "status" and message["content"]["execution_state"] == "idle":
+                return
+            yield message
+
+    def run(self, code, *, stdin=True):
+        """Messages of a cell, and its reply."""
+        request = self.send(code, stdin=stdin)
+        found = [
+            message for message in self.messages(request) if message["msg_type"] not in {"status", "execute_input"}
+        ]
+        return found, self.reply(request)
+
+    def reply(self, request):
+        while True:
+            reply = self.client.get_shell_msg(timeout=60)
+            if reply["parent_header"].get("msg_id") == request:
+                return reply["content"]
+
+    def interrupt(self):
+        self.manager.interrupt_kernel()
+
+    @property
+    def pid(self):
+        return self.manager.provisioner.process.pid
+
+    def kill(self):
+        os.kill(self.pid, signal.SIGKILL)
+
+    def close(self):
+        self.client.stop_channels()
+        self.manager.shutdown_kernel(now=True)
+
+
+@pytest.fixture
+def kernel(tmp_path):
+    """Starts kernels with an environment, and ends them."""
+    started = []
+
+    def start(**environment):
+        started.append(Kernel(environment, tmp_path))
+        started[-1].run("%load_ext rsql_magic")
+        return started[-1]
+
+    yield start
+    for one in started:
+        one.close()
+
+
+@pytest.fixture
+def gateway_over(tmp_path):
+    """Starts gateways of their own over a provider's URL; gives what a kernel needs to find one."""
+    started = []
+
+    def start(provider_url):
+        config = tmp_path / "rsql.toml"
+        config.write_text(
+            f'default_model = "slow"\n[[keys]]\nprovider = "slowly"\nbase_url = "{provider_url}"\nmodels = ["slow"]\n'
+        )
+        port = free_port()
+        started.append(
+            subprocess.Popen(
+                [sys.executable, "-m", "jupyter_server_ext", f"--port={port}", f"--gateway-config={config}"],
+                env={**os.environ, "JUPYTER_TOKEN": TOKEN},
+                cwd=tmp_path,
+            )
+        )
+        url = f"http://127.0.0.1:{port}/rsql/"
+        wait_until(lambda: started[-1].poll() is not None or answers(f"{url}health"), 30)
+        return {"RSQL_GATEWAY_URL": url, "RSQL_GATEWAY_TOKEN": TOKEN}
+
+    yield start
+    for process in started:
+        process.terminate()
+        process.wait(20)
+
+
+def drained(client):
+    """Forget messages nobody waited for."""
+    try:
+        while True:
+            client.get_iopub_msg(timeout=0.01)
+    except queue.Empty:
+        return

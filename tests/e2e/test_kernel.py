@@ -1,0 +1,255 @@
+"""A real kernel, a real Jupyter Server, the offline model: what a notebook shows and what it keeps."""
+
+from __future__ import annotations
+
+import json
+import time
+from pathlib import Path
+
+import httpx
+import nbformat
+import pytest
+from nbclient import NotebookClient
+from nbclient.exceptions import CellExecutionError
+
+from .conftest import TOKEN, wait_until
+
+SALES = "import pandas as pd\nsales = pd.DataFrame({'region': ['N', 'S', 'N'] * 5, 'amount': range(15)})"
+
+
+@pytest.fixture
+def batch(jupyter, tmp_path, monkeypatch):
+    """Executes cells as nbconvert does, and gives back the notebook."""
+    monkeypatch.setenv("RSQL_GATEWAY_URL", f"{jupyter}rsql/")
+    monkeypatch.setenv("RSQL_GATEWAY_TOKEN", TOKEN)
+
+    def execute(*sources):
+        cells = [nbformat.v4.new_code_cell(source) for source in ("%load_ext rsql_magic", SALES, *sources)]
+        notebook = nbformat.v4.new_notebook(cells=cells)
+        client = NotebookClient(notebook, timeout=60, resources={"metadata": {"path": str(tmp_path)}})
+        try:
+            client.execute()
+        finally:
+            execute.cells = notebook.cells[2:]
+        return notebook.cells[2:]
+
+    return execute
+
+
+def test_a_batch_run_has_one_output_per_cell(batch):
+    ask, ask_sql, assigned, kept = batch(
+        "%%ask\nWhat is in sales?",
+        "%%sql_ai -o out\nHow many rows are in sales?",
+        "x = %ask What is in sales?",
+        "str(x)",
+    )
+    assert [output.output_type for output in ask.outputs] == ["display_data"]
+    assert "region" in ask.outputs[0].data["text/markdown"]
+    assert ask.outputs[0].metadata["rsql"]["model"] == "offline"
+    assert [output.output_type for output in ask_sql.outputs] == ["display_data"]
+    assert "15" in ask_sql.outputs[0].data["text/markdown"]
+    assert [output.output_type for output in assigned.outputs] == ["display_data"]
+    assert "region" in kept.outputs[0].data["text/plain"]
+
+
+def test_a_chart_has_a_picture(batch):
+    pytest.importorskip("vl_convert")
+    (cell,) = batch("%%sql_ai --plot bar\ntotal amount by region in sales")
+    assert {"application/vnd.vegalite.v5+json", "image/png"} <= set(cell.outputs[1].data)
+
+
+@pytest.mark.parametrize(
+    ("source", "name"),
+    [
+        ("%%sql_ai nothing\nhow many?", "UnknownName"),
+        ("%%ask --model nosuchmodel\nhello", "UnknownModel"),
+        ("%rsql connect http://127.0.0.1:9/rsql/", "GatewayUnreachable"),
+        ("%%ask\n  ", "BadInput"),
+    ],
+)
+def test_an_error_stops_a_batch_run_in_one_line(batch, source, name):
+    with pytest.raises(CellExecutionError):
+        batch(source, "print('never')")
+    failed, after = batch.cells
+    (output,) = failed.outputs
+    assert output.ename == name
+    assert len(output.traceback) == 1
+    assert after.outputs == []
+
+
+def test_the_kernels_of_the_server_find_its_gateway(jupyter, tmp_path):
+    """Through the server's own API, as a browser does: nothing is set in the environment by hand."""
+    headers = {"Authorization": f"token {TOKEN}"}
+    started = httpx.post(f"{jupyter}api/kernels", headers=headers, timeout=60)
+    started.raise_for_status()
+    out = tmp_path / "found.json"
+    code = f"""
+%load_ext rsql_magic
+import json
+from rsql_magic.magics import loaded
+answer = %ask hello
+found = loaded(get_ipython()).assistant.address
+open({str(out)!r}, "w").write(json.dumps([found.how, found.url, answer.usage.model]))
+"""
+    execute_over_websocket(jupyter, started.json()["id"], code, out)
+    assert json.loads(out.read_text()) == ["server", f"{jupyter}rsql/", "offline"]
+    httpx.delete(f"{jupyter}api/kernels/{started.json()['id']}", headers=headers, timeout=60)
+
+
+def execute_over_websocket(jupyter, kernel_id, code, out):
+    import asyncio
+    import uuid
+
+    from tornado.httpclient import HTTPRequest
+    from tornado.websocket import websocket_connect
+
+    async def execute():
+        url = f"{jupyter.replace('http', 'ws', 1)}api/kernels/{kernel_id}/channels"
+        socket = await websocket_connect(HTTPRequest(url, headers={"Authorization": f"token {TOKEN}"}))
+        content = {"code": code, "silent": False, "store_history": True, "allow_stdin": True, "stop_on_error": True}
+        header = {
+            "msg_id": uuid.uuid4().hex,
+            "msg_type": "execute_request",
+            "username": "",
+            "session": "s",
+            "version": "5.3",
+        }
+        message = {"header": header, "parent_header": {}, "metadata": {}, "content": content, "channel": "shell"}
+        await socket.write_message(json.dumps(message))
+        for _ in range(600):
+            if out.exists() and out.stat().st_size:
+                break
+            await asyncio.sleep(0.05)
+        socket.close()
+
+    asyncio.run(execute())
+
+
+def test_words_are_drawn_as_they_come_and_end_in_one_output(kernel, provider, gateway_over):
+    notebook = kernel(**gateway_over(provider.url))
+    started = time.monotonic()
+    request = notebook.send("%ask say something")
+    drawn = []
+    for message in notebook.messages(request):
+        if message["msg_type"] in {"display_data", "update_display_data"}:
+            drawn.append((time.monotonic() - started, message["msg_type"], message["content"]))
+        if len(drawn) == 12:
+            notebook.interrupt()
+    kinds = [kind for _, kind, _ in drawn]
+    assert kinds == ["display_data"] + ["update_display_data"] * (len(kinds) - 1)
+    assert len({content["transient"]["display_id"] for _, _, content in drawn}) == 1
+    assert drawn[11][0] - drawn[2][0] > 0.8  # nine pauses between at most ten updates a second
+
+
+def test_stopping_ends_at_once_keeps_the_words_and_hangs_up(kernel, provider, gateway_over):
+    notebook = kernel(**gateway_over(provider.url))
+    request = notebook.send("%%ask -o answer\nsay something")
+    follower = notebook.send("print('run all goes on')")
+    last, stopped, errors = None, None, []
+    for message in notebook.messages(request):
+        if message["msg_type"] == "error":
+            errors.append(message["content"])
+            ended = time.monotonic()
+        if message["msg_type"] in {"display_data", "update_display_data"}:
+            last = message["content"]["data"]["text/markdown"]
+            if stopped is None and "word word" in last:
+                notebook.interrupt()
+                stopped = time.monotonic()
+    assert ended - stopped < 0.5
+    assert [error["ename"] for error in errors] == ["Stopped"]
+    assert errors[0]["traceback"] == ["Stopped; what had arrived is kept."]
+    assert "word word" in last
+    assert "[interrupted]" in last
+    assert provider.hung_up.wait(2)
+    assert notebook.reply(request)["status"] == "error"
+    assert notebook.reply(follower)["status"] == "aborted"
+    found, _ = notebook.run("print(answer.interrupted, answer.text[:9])")
+    assert found[0]["content"]["text"] == "True word word\n"
+
+
+def test_stopping_a_query_stops_the_database(kernel):
+    notebook = kernel()
+    notebook.run(
+        "import duckdb\ncon = duckdb.connect()\ncon.execute('CREATE TABLE t AS SELECT range AS i FROM range(100000)')"
+    )
+    query = "SELECT count(*) AS n FROM t a JOIN t b ON a.i <> b.i JOIN t c ON c.i <> b.i"
+    notebook.run(REPLAYED.format(text=f"```sql\n{query}\n```"))
+    request = notebook.send("%%sql_ai con\nhow many?")
+    errors, shown = [], ""
+    for message in notebook.messages(request):
+        if message["msg_type"] == "error":
+            errors.append((time.monotonic(), message["content"]))
+        if message["msg_type"] in {"display_data", "update_display_data"}:
+            shown = message["content"]["data"]["text/markdown"]
+            if shown.endswith("*running …*"):
+                notebook.interrupt()
+                stopped = time.monotonic()
+    assert errors[0][0] - stopped < 0.5
+    assert (errors[0][1]["ename"], errors[0][1]["traceback"]) == ("Stopped", ["Stopped."])
+    assert shown.startswith("```sql")
+    assert shown.endswith("[interrupted]")
+
+
+REPLAYED = """
+from rsql_magic.client import Done, Text
+from rsql_magic.magics import loaded
+
+
+class Told:
+    def stream(self, messages, **options):
+        yield Text({text!r})
+        yield Done()
+
+    def get(self, *args, **options):
+        return {{}}
+
+
+loaded(get_ipython()).assistant._given = Told()
+"""
+
+
+def child_of(notebook):
+    found, _ = notebook.run(
+        "from rsql_magic.magics import loaded\nprint(loaded(get_ipython()).assistant._embedded.pid)"
+    )
+    return int(found[0]["content"]["text"])
+
+
+def alive(pid):
+    """Whether a process is there; a dead one that nobody has waited for yet is not."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rsplit(")", 1)[1].split()[0] != "Z"
+    except FileNotFoundError:
+        return False
+
+
+@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="looks at /proc")
+@pytest.mark.parametrize("way", ["kill -9", "shutdown"])
+def test_the_embedded_gateway_answers_soon_and_ends_with_the_kernel(kernel, way):
+    notebook = kernel()
+    notebook.run(SALES)
+    started = time.monotonic()
+    found, reply = notebook.run("%%ask\nWhat is in sales?")
+    assert reply["status"] == "ok"
+    assert time.monotonic() - started < 3
+    assert "region" in found[-1]["content"]["data"]["text/markdown"]
+    pid = child_of(notebook)
+    assert alive(pid)
+    if way == "kill -9":
+        notebook.kill()
+    else:
+        notebook.manager.shutdown_kernel()
+    wait_until(lambda: not alive(pid), 5)
+
+
+def test_an_interrupt_leaves_the_embedded_gateway_alone(kernel):
+    notebook = kernel()
+    notebook.run("%ask hello")
+    pid = child_of(notebook)
+    request = notebook.send("import time; time.sleep(30)")
+    time.sleep(0.3)
+    notebook.interrupt()
+    list(notebook.messages(request))
+    assert alive(pid)
+    assert notebook.run("%ask hello")[1]["status"] == "ok"
+    assert child_of(notebook) == pid
