@@ -152,9 +152,11 @@ class Catalog:
         Raises:
             ConnectionProblem: It cannot be opened or read.
         """
+        from contextlib import closing
+
         from rsql_magic.context.database import open_database, read_catalog
 
-        with open_database(connection) as database:
+        with closing(open_database(connection)) as database:
             return read_catalog(database, level)
 
     @classmethod

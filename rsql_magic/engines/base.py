@@ -126,6 +126,9 @@ class DatabaseEngine(Engine, ABC):
         clock: Seconds that only go up.
     """
 
+    memory_cap = 2 << 30
+    """Bytes of one result in the kernel's memory; a larger one is cut, and that is said."""
+
     def __init__(self, database: Database, clock: Callable[[], float] = time.monotonic) -> None:
         self._database = database
         self._clock = clock
@@ -179,7 +182,7 @@ class DatabaseEngine(Engine, ABC):
         try:
             self.compile(checked)
         except QueryFailed as error:
-            return [Problem("engine", "", error.message, (error.hint,) if error.hint else ())]
+            return [Problem("engine", "", str(error))]
         return []
 
     def compile(self, sql: str) -> None:

@@ -11,9 +11,6 @@ from typing import TYPE_CHECKING, Any
 
 from rsql_magic.context.database.duckdb import unique_names
 
-MEMORY_CAP = 2 << 30
-"""Bytes of one result in the kernel's memory; what is longer is cut, and said."""
-
 _CHUNK = 1000
 """Rows fetched at a time."""
 
@@ -126,7 +123,7 @@ def decimals(texts: Sequence[str | None]) -> Any:
     return _objects([None if text is None else Decimal(text) for text in texts])
 
 
-def take(fetchmany: Any, max_rows: int, memory: int = MEMORY_CAP) -> tuple[list[Any], str]:
+def take(fetchmany: Any, max_rows: int, memory: int) -> tuple[list[Any], str]:
     """Rows from a cursor until one more than asked for, or until they fill the memory allowed.
 
     Args:

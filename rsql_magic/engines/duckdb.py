@@ -13,9 +13,10 @@ from typing import TYPE_CHECKING, Any
 
 from typing_extensions import override
 
+from rsql_magic.context.database.base import interruptible
 from rsql_magic.context.database.duckdb import unique_names
 from rsql_magic.engines.base import DatabaseEngine, Fetched, is_query
-from rsql_magic.engines.columns import MEMORY_CAP, column_of, decimals
+from rsql_magic.engines.columns import column_of, decimals
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -34,13 +35,16 @@ class DuckDBEngine(DatabaseEngine):
 
     @override
     def fetch(self, session: Any, sql: str, max_rows: int) -> Fetched:
+        return interruptible(lambda: self._fetch(session, sql, max_rows), self.interrupt)
+
+    def _fetch(self, session: Any, sql: str, max_rows: int) -> Fetched:
         if not is_query(sql, "duckdb"):
             return _plain(session.execute(sql).df(), max_rows)
         wires = _wires(session, sql)
         asked = ", ".join(term for wire in wires for term in wire.terms)
         names = ", ".join(f"c{place}" for place in range(len(wires)))
         session.execute(f"SELECT {asked} FROM (\n{sql}\n) AS result({names}) LIMIT {max_rows + 1}")
-        pieces, note = _pieces(session, MEMORY_CAP)
+        pieces, note = _pieces(session, self.memory_cap)
         return _together(wires, pieces, max_rows, note)
 
 
@@ -135,7 +139,7 @@ def _pieces(session: Any, memory: int) -> tuple[list[pd.DataFrame], str]:
         filled += size
         if filled > memory:
             return pieces, f"cut after {filled >> 20:,} MB"
-        vectors = max(1, min(_PIECE * len(piece) // size // _VECTOR, 8 * vectors, 512))
+        vectors = max(1, min(min(_PIECE, memory) * len(piece) // size // _VECTOR, 8 * vectors, 512))
     return pieces or [piece], ""
 
 

@@ -20,17 +20,7 @@ class SQLAlchemyEngine(DatabaseEngine):
 
     @override
     def fetch(self, session: Any, sql: str, max_rows: int) -> Fetched:
-        if not is_query(sql, self.dialect):
-            return self._plain(session, sql, max_rows)
-        with self._database.stream(session, sql, max_rows + 1) as result:
-            names = list(result.keys())
-            rows, note = take(result.fetchmany, max_rows)
-            if note:
-                self._database.cancel()
+        query = is_query(sql, self.dialect)
+        with self._database.stream(session, sql, max_rows + 1, query=query) as (names, fetchmany):
+            rows, note = take(fetchmany, max_rows, self.memory_cap)
         return Fetched(frame_of(names, rows[:max_rows]), len(rows) > max_rows or bool(note), note)
-
-    def _plain(self, session: Any, sql: str, max_rows: int) -> Fetched:
-        """EXPLAIN and SHOW, which cannot be streamed."""
-        result = session.execution_options(no_parameters=True).exec_driver_sql(sql)
-        rows = result.fetchmany(max_rows + 1)
-        return Fetched(frame_of(list(result.keys()), rows[:max_rows]), len(rows) > max_rows)

@@ -16,6 +16,6 @@ class SQLiteEngine(DatabaseEngine):
     @override
     def fetch(self, session: Any, sql: str, max_rows: int) -> Fetched:
         session.execute(sql)
-        rows, note = take(session.fetchmany, max_rows)
+        rows, note = take(session.fetchmany, max_rows, self.memory_cap)
         names = [column[0] for column in session.description or ()]
         return Fetched(frame_of(names, rows[:max_rows]), len(rows) > max_rows or bool(note), note)

@@ -11,10 +11,11 @@ from __future__ import annotations
 import re
 import threading
 from abc import ABC, abstractmethod
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from rsql_magic.context.tables import always_quoted
 from rsql_magic.errors import ConnectionProblem, QueryFailed, RsqlError, Stopped
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 SAMPLE = 10_000
 """Rows of a table or view whose size is not known that a profile looks at."""
 
+Result = TypeVar("Result")
 Reason = Literal["", "timeout", "stopped"]
 
 
@@ -204,11 +206,11 @@ class Database(ABC):
 
     def explain(self, error: BaseException, reason: Reason, seconds: float) -> BaseException:
         """The error a user sees in place of a driver's."""
+        if isinstance(error, KeyboardInterrupt) or (not reason and self.was_interrupted(error)):
+            return KeyboardInterrupt()
         if reason == "timeout" or self.was_timed_out(error):
             hint = "Ask for less, or allow more time with --timeout."
             return QueryFailed(f"The query was stopped after {seconds:g} s.", hint=hint)
-        if isinstance(error, KeyboardInterrupt) or (not reason and self.was_interrupted(error)):
-            return KeyboardInterrupt()
         if reason == "stopped":
             return Stopped("The query was stopped.")
         if not isinstance(error, Exception) or isinstance(error, (TypeError, AttributeError, AssertionError)):
@@ -249,6 +251,25 @@ class Database(ABC):
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.name}>"
+
+
+def interruptible(work: Callable[[], Result], stop: Callable[[], None]) -> Result:
+    """Do something in a thread, so that Ctrl-C reaches this one: Python cannot take a signal inside a driver's C code.
+
+    Args:
+        work: What to do.
+        stop: Makes ``work`` end, from this thread.
+
+    Raises:
+        KeyboardInterrupt: Ctrl-C, after ``work`` has ended.
+    """
+    with ThreadPoolExecutor(1) as pool:
+        future = pool.submit(work)
+        try:
+            return future.result()
+        except KeyboardInterrupt:
+            stop()
+            raise
 
 
 def driver_message(error: BaseException) -> str:

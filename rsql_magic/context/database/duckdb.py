@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 from typing_extensions import override
 
-from rsql_magic.context.database.base import Database, Structure, stamp
+from rsql_magic.context.database.base import Database, Structure, interruptible, stamp
 from rsql_magic.context.tables import Column, ForeignKey, Table
 from rsql_magic.errors import BadInput, ConnectionProblem
 
@@ -96,8 +96,7 @@ class DuckDB(Database):
 
     @override
     def run(self, session: Any, sql: str, parameters: Sequence[object] = ()) -> list[tuple[Any, ...]]:
-        rows: list[tuple[Any, ...]] = session.execute(sql, parameters or None).fetchall()
-        return rows
+        return interruptible(lambda: session.execute(sql, parameters or None).fetchall(), self.interrupt)
 
     @override
     def was_interrupted(self, error: BaseException, /) -> bool:

@@ -1,6 +1,7 @@
 """MySQL and MariaDB: read by their information schema, kept in bounds by session variables that are set back.
 
-Below the guard: ``START TRANSACTION READ ONLY``, the server's time limit (``max_execution_time``, in MariaDB
+Below the guard: a session that is read-only (a transaction alone is not enough: ``CREATE`` and ``DROP`` end it, and
+then run), ``START TRANSACTION READ ONLY``, the server's time limit (``max_execution_time``, in MariaDB
 ``max_statement_time``), ``sql_select_limit`` for the rows, an SQL mode in which a statement means what the guard read,
 and always a rollback.
 """
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
     from collections.abc import Hashable, Iterator, Mapping, Sequence
 
     from sqlalchemy import Connection
+
+    from rsql_magic.context.database.sqlalchemy import Stream
 
 _SLACK = 1.0
 """Seconds that the server's own limit is longer than ours, which gives the clearer message."""
@@ -43,12 +46,15 @@ class MySQL(SQLAlchemy):
 
     @override
     def begin(self, session: Connection, seconds: float) -> Connection:
-        limit = _time_limit(session)
-        names = ["sql_mode", "sql_select_limit", *([limit] if limit else [])]
+        limit, read_only = _time_limit(session), _read_only(session)
+        names = ["sql_mode", "sql_select_limit", read_only, *([limit] if limit else [])]
         asked = ", ".join(f"@@session.{name}" for name in names)
         self._thread, *values = self.run(session, f"SELECT CONNECTION_ID(), {asked}")[0]
         session.info["rsql_before"] = dict(zip(names, values, strict=True))
-        settings: dict[str, Any] = {"sql_mode": ",".join(mode for mode in values[0].split(",") if mode not in _REREAD)}
+        settings: dict[str, Any] = {
+            "sql_mode": ",".join(mode for mode in values[0].split(",") if mode not in _REREAD),
+            read_only: 1,
+        }
         if limit:
             settings[limit] = (seconds + _SLACK) * (1 if limit == "max_statement_time" else 1000)
         _set(session, settings)
@@ -82,11 +88,14 @@ class MySQL(SQLAlchemy):
 
     @contextmanager
     @override
-    def stream(self, session: Connection, sql: str, max_rows: int) -> Iterator[Any]:
-        """As many rows as are looked at, told to the server: closing an unread result would read it to its end."""
+    def stream(self, session: Connection, sql: str, max_rows: int, *, query: bool) -> Iterator[Stream]:
+        """As many rows as are looked at, told to the server: closing an unread result reads it to its end."""
         _set(session, {"sql_select_limit": max_rows})
-        with super().stream(session, _limited(sql, max_rows), max_rows) as result:
-            yield result
+        sql = _limited(sql, max_rows) if query else sql
+        with super().stream(session, sql, max_rows, query=query) as (names, fetchmany):
+            yield names, fetchmany
+            if fetchmany(1):
+                self.cancel()
 
     @override
     def quoted(self, name: str) -> str:
@@ -128,7 +137,14 @@ def _time_limit(session: Connection) -> str:
     dialect: Any = session.dialect
     if dialect.is_mariadb:
         return "max_statement_time"
-    return "max_execution_time" if tuple(dialect.server_version_info or ()) >= (5, 7, 8) else ""
+    version = list(dialect.server_version_info or ())
+    return "max_execution_time" if version >= [5, 7, 8] else ""
+
+
+def _read_only(session: Connection) -> str:
+    """The session variable that makes transactions read-only."""
+    dialect: Any = session.dialect
+    return "tx_read_only" if dialect.is_mariadb else "transaction_read_only"
 
 
 def _set(session: Connection, settings: Mapping[str, Any]) -> None:

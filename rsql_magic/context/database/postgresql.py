@@ -8,6 +8,7 @@ may only read (docs/databases.md).
 # ruff: noqa: S608 - statements are put together from constants
 from __future__ import annotations
 
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from typing_extensions import override
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
     from collections.abc import Hashable, Iterator, Mapping, Sequence
 
     from sqlalchemy import Connection
+
+    from rsql_magic.context.database.sqlalchemy import Stream
 
 _SLACK = 1.0
 """Seconds that the server's own limit is longer than ours, which gives the clearer message."""
@@ -55,12 +58,25 @@ class PostgreSQL(SQLAlchemy):
     @override
     def run(self, session: Connection, sql: str, parameters: Sequence[object] = ()) -> list[tuple[Any, ...]]:
         """By the extended protocol where the driver has it, so that nothing can follow a statement."""
-        driver: Any = session.connection.driver_connection
-        if type(driver).__module__.partition(".")[0] != "psycopg":
+        driver = _psycopg(session)
+        if driver is None:
             return super().run(session, sql, parameters)
         with driver.cursor() as cursor:
             rows: list[tuple[Any, ...]] = cursor.execute(sql, parameters or None, prepare=True).fetchall()
         return rows
+
+    @contextmanager
+    @override
+    def stream(self, session: Connection, sql: str, max_rows: int, *, query: bool) -> Iterator[Stream]:
+        """By a cursor on the server, which psycopg declares by the extended protocol."""
+        driver = _psycopg(session)
+        if driver is None:
+            with super().stream(session, sql, max_rows, query=query) as stream:
+                yield stream
+            return
+        with driver.cursor("rsql") if query else driver.cursor() as cursor:
+            cursor.execute(sql, **({} if query else {"prepare": True}))
+            yield [column.name for column in cursor.description], cursor.fetchmany
 
     @override
     def own_sql(self, sql: str) -> str:
@@ -112,6 +128,12 @@ class PostgreSQL(SQLAlchemy):
                 profile = _profile(columns[place][column], rows[place], facts)
                 found.setdefault(full[place], {})[column] = profile
         return found
+
+
+def _psycopg(session: Connection) -> Any:
+    """The driver's connection, when the driver is psycopg 3."""
+    driver = session.connection.driver_connection
+    return driver if type(driver).__module__.partition(".")[0] == "psycopg" else None
 
 
 _USERS = "n.nspname NOT IN ('pg_catalog', 'information_schema', 'pg_toast') AND n.nspname NOT LIKE 'pg\\_temp\\_%'"

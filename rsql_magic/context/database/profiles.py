@@ -103,7 +103,7 @@ def _allowed(column: Column, found: Profile | None) -> Profile | None:
 
 @lru_cache(maxsize=4096)
 def _told(name: str) -> tuple[bool, bool]:
-    """Whether a column's name says that it holds secrets, and whether single people's data; the same names come often."""
+    """Whether a column's name says that it holds secrets, and whether people's data; the same names come often."""
     return says_secret(name), says_personal(name)
 
 

@@ -21,9 +21,11 @@ from rsql_magic.context.tables import Column, ForeignKey, Table, always_quoted
 from rsql_magic.errors import BadInput, ConnectionProblem
 
 if TYPE_CHECKING:
-    from collections.abc import Hashable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 
     from sqlalchemy import URL, Connection, Engine, Inspector
+
+    Stream = tuple[Sequence[str], Callable[[int], Sequence[Sequence[Any]]]]
 
 SQLGLOT_NAMES = {
     "postgresql": "postgres",
@@ -284,20 +286,21 @@ class SQLAlchemy(Database):
         return [tuple(row) for row in plain.exec_driver_sql(sql, tuple(parameters) or None)]
 
     @contextmanager
-    def stream(self, session: Connection, sql: str, max_rows: int) -> Iterator[Any]:  # noqa: ARG002 - for those that need it
-        """The result of a guarded query, fetched as it is read.
+    def stream(self, session: Connection, sql: str, max_rows: int, *, query: bool) -> Iterator[Stream]:  # noqa: ARG002
+        """The result of a guarded statement, fetched as it is read.
 
         Args:
             session: Inside `reading`.
             sql: The statement.
             max_rows: Rows that will be looked at, one more than are wanted.
+            query: False for EXPLAIN and SHOW, which servers have no cursors for.
 
         Yields:
-            SQLAlchemy's result.
+            Names of the columns, and a function that gives the next so many rows.
         """
-        result = session.execution_options(stream_results=True, no_parameters=True).exec_driver_sql(sql)
+        result = session.execution_options(stream_results=query, no_parameters=True).exec_driver_sql(sql)
         try:
-            yield result
+            yield list(result.keys()), result.fetchmany
         finally:
             result.close()
 

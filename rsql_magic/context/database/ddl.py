@@ -1,0 +1,297 @@
+"""A catalog from text: the ``CREATE TABLE`` statements of a schema dump, in any dialect.
+
+Read are tables, views whose columns can be told, keys (also those added by ``ALTER TABLE``), and comments, whether by
+``COMMENT ON``, by a ``COMMENT`` clause, or behind ``--`` on a column's line. Everything else in a dump is passed over;
+a statement about a table that cannot be parsed is said in the catalog's problems, and costs no other statement.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field, replace
+from itertools import pairwise
+from typing import TYPE_CHECKING, Any
+
+from rsql_magic.context.database.keys import infer_keys
+from rsql_magic.context.facts import one_line
+from rsql_magic.context.tables import Catalog, Column, ForeignKey, Kind, Table
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+_ABOUT_TABLES = re.compile(r"(CREATE\s+(\w+\s+){0,5}?(TABLE|VIEW)|ALTER\s+TABLE|COMMENT\s+ON)\b", re.IGNORECASE)
+_LEADING_COMMENTS = re.compile(r"\A(?:\s|--[^\n]*(?:\n|\Z)|/\*.*?\*/)+", re.DOTALL)
+_SEPARATORS = re.compile(r"^[ \t]*(?:GO|/|DELIMITER .*)[ \t]*$", re.IGNORECASE | re.MULTILINE)
+_FOLDS = {"postgres": str.lower, "redshift": str.lower, "snowflake": str.upper, "oracle": str.upper}
+"""How a dialect stores a name without quotes, where it changes it."""
+
+
+def parse_ddl(text: str, dialect: str) -> Catalog:
+    """Read the tables of a schema dump.
+
+    Args:
+        text: Statements, as a dump holds them.
+        dialect: sqlglot's name of the dialect.
+
+    Example:
+        >>> catalog = parse_ddl("CREATE TABLE a (id INT); ALTER TABLE a ADD PRIMARY KEY (id);", "mysql")
+        >>> catalog["a"].primary_key
+        ('id',)
+    """
+    reading = _Reading(dialect)
+    for statement in _statements(_SEPARATORS.sub(";", text), dialect):
+        reading.read(statement)
+    return reading.catalog()
+
+
+def _statements(text: str, dialect: str) -> Iterator[str]:
+    """The statements about tables, each from its first word."""
+    start = 0
+    for end in [*_boundaries(text, dialect), len(text)]:
+        statement = _LEADING_COMMENTS.sub("", text[start:end]).rstrip("; \t\r\n")
+        if _ABOUT_TABLES.match(statement):
+            yield statement
+        start = end
+
+
+def _boundaries(text: str, dialect: str) -> Iterator[int]:
+    """Where statements end: behind a semicolon, or, as T-SQL has it, before the next CREATE or ALTER."""
+    from sqlglot import Dialect, TokenType
+    from sqlglot.errors import TokenError
+
+    try:
+        tokens = Dialect.get_or_raise(dialect).tokenize(text)
+    except TokenError:  # a quote that never ends, or another dialect's: take line ends for what they seem
+        yield from (match.end() for match in re.finditer(r";[ \t]*$", text, re.MULTILINE))
+        return
+    previous = None
+    for token in tokens:
+        if token.token_type is TokenType.SEMICOLON:
+            yield token.end + 1
+        elif token.text.upper() in {"CREATE", "ALTER"} and previous is TokenType.R_PAREN:
+            yield token.start
+        previous = token.token_type
+
+
+def _lines(statement: str, dialect: str) -> tuple[str, list[str]]:
+    """A ``CREATE TABLE`` up to its parenthesis, and what stands in it, one column or key each."""
+    from sqlglot import Dialect, TokenType
+    from sqlglot.errors import TokenError
+
+    try:
+        tokens = Dialect.get_or_raise(dialect).tokenize(statement)
+    except TokenError:
+        return statement, []
+    depth, starts = 0, list[int]()
+    for token in tokens:
+        depth += {TokenType.L_PAREN: 1, TokenType.R_PAREN: -1}.get(token.token_type, 0)
+        opens = token.token_type is TokenType.L_PAREN and depth == 1 and not starts
+        if opens or (token.token_type is TokenType.COMMA and depth == 1):
+            starts.append(token.start)
+        if depth == 0 and starts:
+            starts.append(token.start)
+            break
+    lines = [statement[start + 1 : end].strip() for start, end in pairwise(starts)]
+    return statement[: starts[0]] if starts else statement, [line for line in lines if line]
+
+
+@dataclass
+class _Draft:
+    """A table while its statements are read."""
+
+    table: Table
+    columns: dict[str, Column] = field(default_factory=dict)
+    primary_key: tuple[str, ...] = ()
+    foreign_keys: list[ForeignKey] = field(default_factory=list)
+    unique: list[tuple[str, ...]] = field(default_factory=list)
+
+    def finished(self) -> Table:
+        """The table as a value."""
+        columns = tuple(
+            replace(column, nullable=column.nullable and name not in self.primary_key)
+            for name, column in self.columns.items()
+        )
+        return replace(self.table, columns=columns, primary_key=self.primary_key, foreign_keys=tuple(self.foreign_keys))
+
+
+class _Reading:
+    """Statements turned into tables, one after the other.
+
+    Args:
+        dialect: sqlglot's name of the dialect.
+    """
+
+    def __init__(self, dialect: str) -> None:
+        self._dialect = dialect
+        self._fold = _FOLDS.get(dialect, str)
+        self._drafts: dict[str, _Draft] = {}
+        self._problems: list[str] = []
+
+    def read(self, statement: str) -> None:
+        """Take in one statement."""
+        import sqlglot
+        from sqlglot import exp
+
+        try:
+            tree = sqlglot.parse_one(statement, read=self._dialect)
+        except sqlglot.errors.SqlglotError:
+            self._read_by_lines(statement)
+            return
+        if isinstance(tree, exp.Create) and tree.kind in {"TABLE", "VIEW"}:
+            self._create(tree, statement)
+        elif isinstance(tree, exp.Alter):
+            self._alter(tree)
+        elif isinstance(tree, exp.Comment):
+            self._comment(tree)
+        elif not isinstance(tree, exp.Create):
+            self._cannot_read(statement)
+
+    def _read_by_lines(self, statement: str) -> None:
+        """Of a table with a column or key that sqlglot does not know, all others, and that column's name and type."""
+        import sqlglot
+
+        head, lines = _lines(statement, self._dialect)
+        known = []
+        for line in lines:
+            for attempt in (line, " ".join(line.split()[:2])):
+                try:
+                    sqlglot.parse_one(f"{head}({attempt})", read=self._dialect)
+                except sqlglot.errors.SqlglotError:
+                    continue
+                known.append(attempt)
+                break
+        if known:
+            self.read(f"{head}({', '.join(known)})")
+        else:
+            self._cannot_read(statement)
+
+    def catalog(self) -> Catalog:
+        """Everything read so far."""
+        schemas = {draft.table.schema for draft in self._drafts.values()}
+        default = schemas.pop() if len(schemas) == 1 else ""  # a dump of one schema: its name need not be written
+        tables = [self._without(draft.finished(), default) for draft in self._drafts.values()]
+        unique = {table.full_name: draft.unique for table, draft in zip(tables, self._drafts.values(), strict=True)}
+        return Catalog(infer_keys(_with_referred(tables), unique), self._dialect, tuple(self._problems), default)
+
+    def _cannot_read(self, statement: str) -> None:
+        self._problems.append(f"This statement cannot be read: {one_line(statement, 80)}")
+
+    def _create(self, tree: Any, statement: str) -> None:
+        from sqlglot import exp
+
+        target = tree.this.this if isinstance(tree.this, exp.Schema) else tree.this
+        draft = _Draft(self._table(target, "view" if tree.kind == "VIEW" else "table"))
+        comment = tree.find(exp.SchemaCommentProperty)
+        draft.table = replace(draft.table, description=comment.this.name if comment else "")
+        for part in tree.this.expressions if isinstance(tree.this, exp.Schema) else ():
+            self._part(draft, part)
+        if not draft.columns and isinstance(tree.expression, exp.Query):
+            self._columns_of_query(draft, tree.expression)
+        if draft.columns:
+            self._drafts[draft.table.full_name.casefold()] = draft
+        else:
+            self._cannot_read(statement)
+
+    def _columns_of_query(self, draft: _Draft, query: Any) -> None:
+        if not query.is_star:
+            draft.columns = {name: Column(name) for name in query.named_selects if name}
+
+    def _part(self, draft: _Draft, part: Any) -> None:
+        """One line of a table: a column, or a key."""
+        from sqlglot import exp
+
+        if isinstance(part, exp.ColumnDef):
+            self._column(draft, part)
+        elif isinstance(part, exp.Constraint):
+            for inner in part.expressions:
+                self._part(draft, inner)
+        elif isinstance(part, exp.PrimaryKey):
+            draft.primary_key = self._names(part.expressions)
+        elif isinstance(part, exp.UniqueColumnConstraint) and part.this:
+            draft.unique.append(self._names(part.this.expressions))
+        elif isinstance(part, exp.ForeignKey):
+            self._foreign_key(draft, self._names(part.expressions), part.args["reference"])
+        elif isinstance(part, exp.Identifier):  # CREATE VIEW v (a, b) AS …
+            draft.columns[self._name(part)] = Column(self._name(part))
+
+    def _column(self, draft: _Draft, part: Any) -> None:
+        from sqlglot import exp
+
+        name = self._name(part.this)
+        kinds = {type(constraint.kind): constraint.kind for constraint in part.constraints}
+        comment = kinds.get(exp.CommentColumnConstraint)
+        described = comment.this.name if comment else " ".join(text.strip() for text in part.comments or ())
+        type_name = part.kind.sql(self._dialect) if part.kind else ""
+        not_null = kinds.get(exp.NotNullColumnConstraint)
+        nullable = not_null is None or bool(not_null.args.get("allow_null"))
+        draft.columns[name] = Column(name, type_name, nullable, described)
+        if exp.PrimaryKeyColumnConstraint in kinds:
+            draft.primary_key = (*draft.primary_key, name)
+        if exp.UniqueColumnConstraint in kinds:
+            draft.unique.append((name,))
+        if exp.Reference in kinds:
+            self._foreign_key(draft, (name,), kinds[exp.Reference])
+
+    def _foreign_key(self, draft: _Draft, columns: tuple[str, ...], reference: Any) -> None:
+        from sqlglot import exp
+
+        other = reference.this
+        referred = self._names(other.expressions) if isinstance(other, exp.Schema) else ()
+        target = self._table(other.this if isinstance(other, exp.Schema) else other, "table")
+        if not target.schema and not target.database:
+            target = replace(target, schema=draft.table.schema, database=draft.table.database)
+        draft.foreign_keys.append(ForeignKey(columns, target.full_name, referred))
+
+    def _alter(self, tree: Any) -> None:
+        from sqlglot import exp
+
+        draft = self._drafts.get(self._table(tree.this, "table").full_name.casefold())
+        if draft is None:
+            return
+        for action in tree.args.get("actions") or ():
+            for part in action.expressions if isinstance(action, exp.AddConstraint) else [action]:
+                self._part(draft, part)
+
+    def _comment(self, tree: Any) -> None:
+        from sqlglot import exp
+
+        said = tree.expression.name if tree.expression else ""
+        if isinstance(tree.this, exp.Column):
+            parts = [self._name(part) for part in tree.this.parts]
+            draft = self._drafts.get(".".join(parts[:-1]).casefold())
+            if draft and parts[-1] in draft.columns:
+                draft.columns[parts[-1]] = replace(draft.columns[parts[-1]], description=said)
+        elif isinstance(tree.this, exp.Table):
+            draft = self._drafts.get(self._table(tree.this, "table").full_name.casefold())
+            if draft:
+                draft.table = replace(draft.table, description=said)
+
+    def _table(self, target: Any, kind: Kind) -> Table:
+        places = [self._name(target.args[part]) if target.args.get(part) else "" for part in ("this", "db", "catalog")]
+        return Table(places[0], schema=places[1], database=places[2], kind=kind)
+
+    def _names(self, parts: Iterable[Any]) -> tuple[str, ...]:
+        from sqlglot import exp
+
+        found = (part if isinstance(part, exp.Identifier) else part.find(exp.Identifier) for part in parts)
+        return tuple(self._name(part) for part in found if part)
+
+    def _name(self, part: Any) -> str:
+        return str(part.name) if part.args.get("quoted") else self._fold(part.name)
+
+    def _without(self, table: Table, default: str) -> Table:
+        """The table with the default schema's name left out, also in its keys."""
+        if not default:
+            return table
+        keys = (replace(key, table=key.table.removeprefix(f"{default}.")) for key in table.foreign_keys)
+        return replace(table, schema="", foreign_keys=tuple(keys))
+
+
+def _with_referred(tables: list[Table]) -> list[Table]:
+    """Keys that name no columns point to the other table's primary key."""
+    primary = {table.full_name.casefold(): table.primary_key for table in tables}
+
+    def complete(key: ForeignKey) -> ForeignKey:
+        return key if key.referred else replace(key, referred=primary.get(key.table.casefold(), ()))
+
+    return [replace(table, foreign_keys=tuple(map(complete, table.foreign_keys))) for table in tables]
