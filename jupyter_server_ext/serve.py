@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from tornado.httpserver import HTTPServer
-from tornado.log import access_log
+from tornado.log import access_log, app_log
 from tornado.netutil import bind_sockets
 from tornado.web import Application, RequestHandler
 from traitlets import Unicode
@@ -33,7 +33,7 @@ from jupyter_server_ext.handlers.status import NoRoute
 from jupyter_server_ext.limits import Limits
 from jupyter_server_ext.messages import Caller
 from jupyter_server_ext.policy import Policy
-from jupyter_server_ext.settings import SCOPES
+from jupyter_server_ext.settings import SCOPES, CacheSettings, StorageSettings
 from jupyter_server_ext.telemetry import Metrics
 
 if TYPE_CHECKING:
@@ -80,6 +80,8 @@ def assemble(
     Raises:
         ConfigError: The settings cannot work.
     """
+    for words in without_effect(settings):
+        app_log.warning("rsql: %s", words)
     own = ((key.key, Caller(key.name, key.tenant, frozenset(key.scopes))) for key in settings.api_keys)
     policy, limits = Policy(settings), Limits(settings)
     gateway = Gateway(settings, limits=limits, policy=policy)
@@ -95,6 +97,25 @@ def assemble(
         routes=ROUTES,
         base=base,
     )
+
+
+def without_effect(settings: Settings) -> list[str]:
+    """What is configured and not there yet; an administrator should not rely on it.
+
+    Raises:
+        ConfigError: Going on without it would overrun limits.
+    """
+    if not settings.storage.state.startswith("memory:"):
+        raise ConfigError("'state' in [storage] can only be memory:// in this version: one gateway, one process.")
+    told = []
+    shares = (settings.caller, settings.tenant, settings.everyone, *(tenant.limits for tenant in settings.tenants))
+    if any(share.usd_per_day is not None or share.usd_per_month is not None for share in shares):
+        told.append("usd_per_day and usd_per_month are not enforced in this version.")
+    if not settings.storage.ledger.startswith("memory:"):
+        told.append("'ledger' in [storage] is not kept in this version.")
+    if settings.cache != CacheSettings() or settings.storage.cache != StorageSettings().cache:
+        told.append("answers are not cached in this version.")
+    return told
 
 
 def owner(environment: Mapping[str, str]) -> Caller:

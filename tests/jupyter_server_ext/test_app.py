@@ -18,7 +18,10 @@ import httpx
 import pytest
 
 from jupyter_server_ext.app import RSQLGatewayApp, main
-from jupyter_server_ext.serve import GatewayOptions, Listening, owner, serve
+from jupyter_server_ext.errors import ConfigError
+from jupyter_server_ext.serve import GatewayOptions, Listening, owner, serve, without_effect
+from jupyter_server_ext.settings import Settings
+from jupyter_server_ext.toml_file import read_settings
 
 COMMAND = [sys.executable, "-P", "-m", "jupyter_server_ext"]
 ASK = {"messages": [{"role": "user", "content": "Question: What can you do?"}]}
@@ -142,6 +145,18 @@ def test_a_port_in_use_is_said(monkeypatch, capsys):
 
 def test_a_gateway_that_nobody_could_ask_does_not_start(monkeypatch, capsys):
     assert "JUPYTER_TOKEN" in refused(monkeypatch, capsys, token="")
+
+
+def test_what_is_configured_and_not_there_yet_is_said():
+    assert without_effect(Settings()) == []
+    text = '[limits.caller]\nusd_per_day = 5\n[storage]\nledger = "sqlite:///rsql.db"\n[cache]\nttl_seconds = 60'
+    assert [words.split()[0] for words in without_effect(read_settings(text, {}))] == [
+        "usd_per_day",
+        "'ledger'",
+        "answers",
+    ]
+    with pytest.raises(ConfigError, match="memory://"):
+        without_effect(read_settings('[storage]\nstate = "redis://localhost"', {}))
 
 
 def gone(pid: int, seconds: float = 5.0) -> bool:

@@ -1,0 +1,100 @@
+"""docs/gateway.md names every route, setting with its default, option and variable that the code knows."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+from pathlib import Path
+
+import pytest
+
+from jupyter_server_ext import errors, settings
+from jupyter_server_ext.app import RSQLGatewayApp
+from jupyter_server_ext.auth import scope_of
+from jupyter_server_ext.handlers import ROUTES
+
+PAGE = (Path(__file__).parents[2] / "docs" / "gateway.md").read_text(encoding="utf-8")
+ROWS = [line for line in PAGE.splitlines() if line.startswith("| `")]
+TABLES = (
+    settings.KeySettings,
+    settings.PoolSettings,
+    settings.CallerLimits,
+    settings.ApiKeySettings,
+    settings.TenantSettings,
+    settings.StorageSettings,
+    settings.CacheSettings,
+    settings.ServerSettings,
+)
+FIELDS = [(table, field) for table in TABLES for field in dataclasses.fields(table)]
+
+
+def row(name: str) -> str:
+    """The row of a table whose first cell names it."""
+    found = [line for line in ROWS if f"`{name}`" in line.split(" | ")[0]]
+    return found[0] if found else ""
+
+
+@pytest.mark.parametrize("route", ROUTES, ids=lambda route: route.path or "/")
+def test_every_route_is_there_with_its_scope(route):
+    for method in ("get", "post"):
+        scope = scope_of(getattr(route.handler, method))
+        if scope is not None and not (route.path.startswith("v1/{") and method == "get"):
+            line = row(f"{method.upper()} {route.path}")
+            assert line, f"{method.upper()} {route.path} is not in docs/gateway.md"
+            assert line.split(" | ")[1].strip() == (scope or "none")
+
+
+@pytest.mark.parametrize(("table", "field"), FIELDS, ids=[f"{table.__name__}.{field.name}" for table, field in FIELDS])
+def test_every_setting_is_there_with_its_default(table, field):
+    line = row(field.name)
+
+    assert line, f"{field.name} is not in docs/gateway.md"
+    if isinstance(field.default, int | float | str) and field.default not in ("", False, True):
+        assert (
+            f"`{field.default:g}`" in line
+            if isinstance(field.default, float) and field.default != 1
+            else str(field.default) in line
+        )
+
+
+@pytest.mark.parametrize(
+    "name", [*settings.KEY_VARIABLES.values(), "RSQL_CONFIG", "RSQL_MODEL", "JUPYTER_TOKEN", "RSQL_SERVER_URL"]
+)
+def test_every_variable_is_there(name):
+    assert f"`{name}`" in PAGE
+
+
+@pytest.mark.parametrize("name", [*settings.KEY_VARIABLES, *settings.KEYLESS])
+def test_every_preset_is_there(name):
+    assert f"`{name}`" in row("provider")
+
+
+@pytest.mark.parametrize(
+    "name", [*sorted(RSQLGatewayApp.class_own_traits(config=True)), "gateway_config", "url_prefix"]
+)
+def test_every_option_is_there(name):
+    option = next((alias for alias, target in RSQLGatewayApp.aliases.items() if target.endswith(f".{name}")), name)
+
+    assert f"`--{option}`" in PAGE or f"RSQLGatewayApp.{name}`" in PAGE
+
+
+@pytest.mark.parametrize("scope", settings.SCOPES)
+def test_every_scope_is_there(scope):
+    assert f"`{scope}` " in PAGE
+
+
+@pytest.mark.parametrize(
+    "error",
+    [kind for kind in vars(errors).values() if isinstance(kind, type) and issubclass(kind, errors.RsqlGatewayError)],
+)
+def test_every_code_that_a_caller_may_see_is_there(error):
+    if error not in (errors.RsqlGatewayError, errors.ConfigError, errors.UpstreamRefused):
+        assert f"`{error.code}`" in PAGE
+
+
+def test_the_page_names_nothing_that_is_gone():
+    known = {field.name for _, field in FIELDS} | {"default_model", "rpm", "rpd", "tpm", "tpd"}
+    for line in re.findall(r"(?<=\| setting \| default \| \|\n\|---\|---\|---\|\n)((?:\|.*\n)+)", PAGE):
+        for cell in line.splitlines():
+            names = set(re.findall(r"`(\w+)`", cell.split(" | ")[0]))
+            assert names <= known, names - known
