@@ -6,10 +6,10 @@ the question and the catalog: no network, no model. How tables are chosen, with 
 
 from __future__ import annotations
 
-from rsql_magic.linking.choosing import link, widen
+from rsql_magic.linking.choosing import link, rivals, widen
 from rsql_magic.linking.fitting import Shown, shown
 from rsql_magic.linking.index import Index
 from rsql_magic.linking.values import StoredValue, find_values
 from rsql_magic.linking.weights import Weights
 
-__all__ = ["Index", "Shown", "StoredValue", "Weights", "find_values", "link", "shown", "widen"]
+__all__ = ["Index", "Shown", "StoredValue", "Weights", "find_values", "link", "rivals", "shown", "widen"]

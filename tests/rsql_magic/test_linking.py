@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from rsql_magic.context import Catalog, Column, ForeignKey, Profile, Table, count_tokens
 from rsql_magic.context.tables import ddl
-from rsql_magic.linking import Index, find_values, link, shown, widen
+from rsql_magic.linking import Index, find_values, link, rivals, shown, widen
 
 
 def _table(name, *columns, keys=None, **facts):
@@ -232,6 +232,21 @@ class TestWiden:
         assert "sensor_88" not in {c.name for c in found.columns}
         (again, *_) = widen([found], ["readings.sensor_88"], catalog)
         assert {"sensor_88", "sensor_0"} <= {c.name for c in again.columns}
+
+
+class TestRivals:
+    PERSONS = tuple(Table("person", (Column("name"), Column("age")), schema=schema) for schema in ("hr", "crm"))
+    ANIMAL = Table("animal", (Column("species"),), schema="crm")
+
+    def test_two_schemas_that_answer_equally_well(self):
+        assert {t.schema for t in rivals("How old is each person?", Catalog(self.PERSONS))} == {"hr", "crm"}
+
+    def test_a_question_that_one_schema_answers_better(self):
+        catalog = Catalog((*self.PERSONS, self.ANIMAL))
+        assert [t.schema for t in rivals("Which person has which animal?", catalog)] == ["crm"]
+
+    def test_a_question_about_nothing(self):
+        assert rivals("xyzzy", Catalog(self.PERSONS)) == []
 
 
 class TestFindValues:
