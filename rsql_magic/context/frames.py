@@ -117,12 +117,18 @@ class _Description:
         return text + self.first_rows() if self.detail.level == "sample" and not self.only_names else text
 
     def head(self) -> str:
-        columns = _count(len(self.reader.names), "column")
-        size = columns if self.detail.level == "names" else f"{_rows(self.reader.rows)} × {columns}"
+        reader, columns = self.reader, _count(len(self.reader.names), "column")
+        shown_rows = self.detail.level != "names" and reader.rows is not None
+        parts = [
+            f"{facts.one_line(self.name)}: {reader.label}",
+            f"{_count(reader.rows or 0, 'row')} × {columns}" if shown_rows else columns,
+            f"index {self.clean(facts.one_line(', '.join(reader.index)))}" if reader.index else "",
+        ]
+        lazy = " (lazy: not collected)" if reader.rows is None else ""
         sampled = f" (≈ from {len(self.where):,} rows)" if self.where else ""
-        description = self.written.description or self.reader.description
+        description = self.written.description or reader.description
         said = f"; {facts.one_line(description, 200)}" if description else ""
-        return f"{facts.one_line(self.name)}: {self.reader.label}, {size}{sampled}{said}"
+        return ", ".join(part for part in parts if part) + lazy + sampled + said
 
     def line(self, run: facts.Run) -> str:
         if len(run.columns) > 1:
@@ -209,10 +215,6 @@ def _count(number: int, noun: str) -> str:
     return f"{number:,} {noun}{'s' * (number != 1)}"
 
 
-def _rows(rows: int | None) -> str:
-    return "lazy (rows not counted)" if rows is None else _count(rows, "row")
-
-
 def profile_of(summary: Summary, rows: int | None, *, personal: bool, detail: Detail) -> Profile:
     """What may be said about a column.
 
@@ -227,7 +229,7 @@ def profile_of(summary: Summary, rows: int | None, *, personal: bool, detail: De
         distinct=estimate_distinct(summary, rows),
         approximate=rows is not None and summary.size < rows,
     )
-    if personal:
+    if personal or rows == 1:  # the range of a single row is its value
         return known
     low, high = _range(summary)
     return _with_categories(replace(known, low=low, high=high), summary, detail)

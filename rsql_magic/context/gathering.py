@@ -21,9 +21,9 @@ from rsql_magic.context.fencing import fence
 from rsql_magic.context.gathered import Context, Piece
 from rsql_magic.context.joins import join_hints
 from rsql_magic.context.privacy import redact
-from rsql_magic.context.ranking import Candidate, Rank, Ranking
+from rsql_magic.context.ranking import Candidate, Rank, Ranking, column_names
 from rsql_magic.context.rside import RSide
-from rsql_magic.context.sources import Detail, TabularSource, source_of
+from rsql_magic.context.sources import Detail, source_of
 from rsql_magic.context.tokens import count_tokens
 
 if TYPE_CHECKING:
@@ -157,7 +157,7 @@ class Gathering:
     def _offers(self, end: float) -> Iterator[_Offer]:
         """What could be told: first what the question is about, then the rest. Texts are made when they are reached."""
         if self.error is not None:
-            text = self._r.error or error_text(self.error)
+            text = error_text(self._r.error or self.error, known=self._known)
             yield _Offer("error", "", "the last error", must=True, texts=(lambda _: text,))
         mentioned = [each for each in self._candidates if each.rank <= Rank.MENTIONED]
         tables = self._mentioned_tables()
@@ -173,7 +173,7 @@ class Gathering:
             yield self._object(each, _BRIEF if mentioned else self.per_object, must=False, end=end)
         yield from self._other_tables(tables)
         for cell in self._cells[-_CELLS:]:
-            yield _Offer("cell", cell.name, "recent cell", texts=(lambda _, cell=cell: cell.text(),))  # type: ignore[misc]
+            yield _Offer("cell", cell.name, "recent cell", texts=(partial(self._cell, cell),))
 
     # Objects
 
@@ -192,6 +192,24 @@ class Gathering:
 
     def _described(self, each: Candidate, detail: Detail, found: Counter[str]) -> str:
         return read_object(each.obj, each.name, replace(detail, redacted=found), _EACH)
+
+    def _cell(self, cell: Cell, _found: Counter[str]) -> str:
+        return cell.text(self._known)
+
+    @cached_property
+    def _known(self) -> frozenset[str] | None:
+        """Names that code may be shown with: of objects, columns and tables. None when the level allows data."""
+        if self.level == "sample":
+            return None
+        tables = self.catalog or ()
+        return frozenset(
+            [
+                *(each.name for each in self._candidates),
+                *(column for each in self._candidates for column in column_names(each)),
+                *(table.name for table in tables),
+                *(column.name for table in tables for column in table.columns),
+            ]
+        )
 
     # Tables of the connection
 
@@ -232,11 +250,7 @@ class Gathering:
     def _joins(self, pieces: Sequence[Piece]) -> str:
         """How the frames that are shown can be joined."""
         shown = {piece.name: piece.text for piece in pieces if piece.shown and piece.kind in {"frame", "r"}}
-        columns = {
-            each.name: list(each.source.columns(each.obj))
-            for each in self._candidates
-            if each.name in shown and isinstance(each.source, TabularSource)
-        }
+        columns = {each.name: column_names(each) for each in self._candidates if each.name in shown}
         hints = join_hints(columns, {name: unique_columns(text) for name, text in shown.items()})
         return "shared keys: " + "; ".join(hints) if hints else ""
 

@@ -9,24 +9,33 @@ from __future__ import annotations
 import re
 from ipaddress import ip_address
 
-_START, _END = r"(?<![\w.,+-])", r"(?![\w-]|[.,][0-9])"
+# A number begins and ends where no digit goes on; a letter, a comma or a bracket beside it may belong to the text.
+_START, _END = r"(?<![0-9])(?<![0-9][.,/:+-])", r"(?![0-9]|[.,/:+-][0-9])"
 
 CARD = re.compile(
-    r"(?<![\w.,-])(?:[2-6][0-9]{3}[ -]?[0-9]{4}[ -]?[0-9]{4}[ -]?[0-9]{1,7}|3[47][0-9]{2}[ -]?[0-9]{6}[ -]?[0-9]{5})"
-    + r"(?![\w-])"
+    _START
+    + r"(?:[2-6][0-9]{3}[ -]?[0-9]{4}[ -]?[0-9]{4}[ -]?[0-9]{1,7}|3[47][0-9]{2}[ -]?[0-9]{6}[ -]?[0-9]{5})"
+    + _END
 )
-IBAN = re.compile(_START + r"[A-Z]{2}[0-9]{2}(?: ?[A-Z0-9]{4}){2,7}(?: ?[A-Z0-9]{1,4})?" + r"(?![\w-])")
+IBAN = re.compile(
+    r"(?<![A-Z0-9])[A-Z]{2}[0-9]{2}(?:[A-Z0-9]{11,30}|(?: [A-Z0-9]{4}){2,7}(?: [A-Z0-9]{1,3})?)(?![A-Z0-9])"
+)
 IPV4 = re.compile(r"(?<![\w.])(?:[0-9]{1,3}\.){3}[0-9]{1,3}(?![\w]|\.[0-9])")
 IPV6 = re.compile(r"(?<![\w:.])(?=[0-9A-Fa-f:]*[0-9])(?:[0-9A-Fa-f]{0,4}:){2,7}[0-9A-Fa-f]{0,4}(?![\w:])")
-PLUS_PHONE = re.compile(r"(?<![\w.,/:+-])\+[0-9]{1,3}(?:[ .()/-]{0,2}[0-9]){6,12}(?![\w-]|[.,][0-9])")  # +49 30 1234567
+PLUS_PHONE = re.compile(r"(?<![0-9])\+[0-9]{1,3}(?:[ .()/-]{0,2}[0-9]){6,12}" + _END)  # +49 30 1234567
 PHONE = re.compile(
-    r"(?<![\w.,/:+-])(?:"
+    _START + r"(?:"
     r"00[1-9][0-9]{0,2}(?:[ .()/-]{1,2}[0-9]{2,5}){2,5}"  # 0049 30 1234567
     r"|\([0-9]{2,5}\)[ -]?[0-9]{3,4}[ .-]?[0-9]{3,5}"  # (212) 555-0199
     r"|[2-9][0-9]{2}([ .-])[2-9][0-9]{2}\1[0-9]{4}"  # 212-555-0199
     r"|0[0-9]{1,4}[ /-][0-9]{3,4}[ -]?[0-9]{3,5}"  # 030 1234567, 07700 900123
     r"|0[1-9](?:[ .-][0-9]{2}){4}"  # 06 12 34 56 78
-    r")(?![\w-]|[.,][0-9])"
+    r")" + _END
+)
+NAMED = re.compile(
+    r"(?i)(?<![a-z])(?:ssn|bsn|nino|pesel|nhs|aadhaar|curp|nric|mrn|passport|steuer-?id|social security|national id"
+    r"|tax id|identity card|id card|insurance|patient id|medical record|account|licen[cs]e)"
+    r"[ .:#=]{0,3}(?:(?:no|nr|number|id)\b)?[ .:#=]{1,3}(?P<secret>[A-Z]{0,3}[0-9](?:[ -]?[0-9]){4,17}[A-Z]?)(?![\w.])"
 )
 
 
@@ -48,8 +57,13 @@ def is_iban(text: str) -> bool:
         >>> is_iban("DE89 3704 0044 0532 0130 00")
         True
     """
-    compact = text.replace(" ", "")
-    return 15 <= len(compact) <= 34 and int("".join(str(int(char, 36)) for char in compact[4:] + compact[:4])) % 97 == 1
+    groups = text.split(" ")
+    return any(_is_iban("".join(groups[:count])) for count in range(1, len(groups) + 1))  # words may follow
+
+
+def _is_iban(text: str) -> bool:
+    moved = text[4:] + text[:4]
+    return 15 <= len(text) <= 34 and int("".join(str(int(char, 36)) for char in moved)) % 97 == 1
 
 
 def is_foreign_ip(text: str) -> bool:
@@ -203,6 +217,6 @@ NATIONAL = (
         _is_resident_id,
     ),
     ("Indian Aadhaar numbers", re.compile(_START + r"[2-9][0-9]{3}([ -])[0-9]{4}\1[0-9]{4}" + _END), _is_aadhaar),
-    ("Polish PESEL", re.compile(_START + r"[0-9]{11}" + _END), _is_pesel),
+    ("Polish PESEL", re.compile(r"(?<![\w.,+-])[0-9]{11}(?![\w]|[.,][0-9])"), _is_pesel),
     ("Swedish personal numbers", re.compile(_START + r"(?:19|20)?[0-9]{6}[-+][0-9]{4}" + _END), _is_personnummer),
 )

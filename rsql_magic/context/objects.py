@@ -7,11 +7,13 @@ patient's name and the keys of a mapping may be e-mail addresses, so both are de
 from __future__ import annotations
 
 import inspect
+import re
 import types
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from rsql_magic.context.facts import one_line
-from rsql_magic.context.telling import says_secret
+from rsql_magic.context.telling import says_personal, says_secret
 from rsql_magic.context.tokens import count_tokens
 
 if TYPE_CHECKING:
@@ -20,6 +22,7 @@ if TYPE_CHECKING:
     from rsql_magic.context.sources import Detail
 
 _LONGEST_RECORD = 20
+_LONGEST_NUMBER = 7
 _SCANNED = 1_000
 _CALLABLE = (types.FunctionType, types.BuiltinFunctionType, types.MethodType, type)
 _COLLECTIONS = (list, tuple, set, frozenset, dict)
@@ -36,6 +39,8 @@ class ObjectSource:
 
     def describe(self, obj: Any, name: str, detail: Detail) -> str:
         """The object's name and what may be said of it."""
+        if says_personal(name) and detail.level != "sample":
+            detail = replace(detail, level="names")
         said = f"{one_line(name)}: {_describe(obj, detail)}"
         return _cut(said, detail.budget)
 
@@ -56,7 +61,12 @@ def _class_of(obj: Any) -> str:
 
 
 def _number(obj: Any, detail: Detail) -> str:
-    return f"{type(obj).__name__}" + ("" if detail.level == "names" else f" {one_line(repr(obj), 40)}")
+    """A number; a long one may be somebody's telephone or account, so only its length is said."""
+    if detail.level == "names":
+        return type(obj).__name__
+    if type(obj) is int and abs(obj) >= 10**_LONGEST_NUMBER:
+        return "int of more than seven digits"
+    return f"{type(obj).__name__} {one_line(repr(obj), 40)}"
 
 
 def _text(obj: str | bytes, detail: Detail) -> str:
@@ -85,15 +95,20 @@ def _collection(obj: Any, detail: Detail) -> str:
     return f"{size} {_kinds(obj)}{_extent(obj)}"
 
 
+# Types of values that a mapping from people to facts may have; numbers are of one kind.
+_PLAIN: dict[type, type] = {int: float, float: float, bool: float, str: str, bytes: str}
+
+
 def _record(obj: Mapping[Any, Any]) -> str:
     """The keys of a record such as settings or columns; empty for a mapping from one kind of thing to another.
 
     A record has few keys that are names, and values that are frames, lists or of different types. The keys of any
     other mapping are data: ``{"ada@example.org": 3, …}``.
     """
-    kinds = {type(value) for value in obj.values()} if len(obj) <= _LONGEST_RECORD else set()
-    named = all(isinstance(key, str) and key.isidentifier() for key in obj) and len(obj) <= _LONGEST_RECORD
-    if not named or (len(kinds) < 2 and kinds & {str, int, float, bool, bytes, type(None)}):
+    if len(obj) > _LONGEST_RECORD or not all(type(key) is str and key.isidentifier() for key in obj):
+        return ""
+    kinds = {_PLAIN.get(type(value), type(value)) for value in obj.values()} - {type(None)}
+    if len(kinds) < 2 and kinds <= set(_PLAIN.values()):
         return ""
     return ", ".join(f"{one_line(key, 40)} {_class_of(value)}" for key, value in obj.items())
 
@@ -176,9 +191,14 @@ def _estimator(obj: Any, detail: Detail) -> str:
     )
 
 
+_LEVEL = re.compile(r"\[[^]]*\]")
+"""The category in a coefficient's name: ``C(diagnosis)[T.flu]``."""
+
+
 def _fitted_result(obj: Any) -> str:
     """statsmodels: results carry the model that made them."""
-    names = [str(name) for name in getattr(obj.params, "index", getattr(obj.model, "exog_names", ()))]
+    listed = getattr(obj.params, "index", getattr(obj.model, "exog_names", ()))
+    names = list(dict.fromkeys(_LEVEL.sub("[…]", str(name)) for name in listed))
     model = type(obj.model).__qualname__
     return f"{_class_of(obj)} of {model}, fitted{_formula(obj.model)}" + (
         f"; coefficients {_some(names)}" if names else ""

@@ -44,7 +44,7 @@ class Detector:
         def placeholder(match: re.Match[str]) -> str:
             group = "secret" if "secret" in self.pattern.groupindex else 0
             secret = match[group]
-            if secret is None or not self.accept(secret):
+            if secret is None or secret.startswith("[") or not self.accept(secret):
                 return match[0]
             found[self.name] += 1
             start, end = match.start(group) - match.start(), match.end(group) - match.start()
@@ -53,17 +53,32 @@ class Detector:
         return self.pattern.sub(placeholder, text)
 
 
-def _is_literal(text: str) -> bool:
-    """Whether an unquoted value is a secret itself, and not a name, a call or a placeholder of ours."""
-    return (
-        not text.startswith(("[", "$", "%"))
-        and any(char.isdigit() for char in text)
-        and not _NAME_OR_NUMBER.fullmatch(text)
-    )
-
-
 _NAME_OR_NUMBER = re.compile(r"[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)+|[+-]?[0-9][0-9_.,]{0,7}|(?:None|TRUE|FALSE|NA)")
 _CLASSES = (str.islower, str.isupper, str.isdigit)
+_RUN = re.compile(r"[A-Za-z0-9]+")
+# What follows an @ in R (`seurat@meta.data`) and is no domain.
+_SLOTS = frozenset({"data", "frame", "matrix", "counts", "features", "assays", "cells", "names", "list", "table"})
+
+
+def _has_digit(text: str) -> bool:
+    return any(char.isdigit() for char in text)
+
+
+def _is_literal(text: str) -> bool:
+    """Whether an unquoted value is a secret itself, and not a name, a number or a call."""
+    return not text.startswith(("$", "%")) and _has_digit(text) and not _NAME_OR_NUMBER.fullmatch(text)
+
+
+def _is_key(text: str) -> bool:
+    """Whether what follows a service's prefix is a key, and not words joined by underscores."""
+    if text.startswith("sk-"):
+        return not text.startswith("sk-learn")
+    longest = max(map(len, _RUN.findall(text[4:])), default=0)
+    return longest >= 16 or (longest >= 8 and _has_digit(text[4:]))
+
+
+def _is_address(text: str) -> bool:
+    return text.rsplit(".", 1)[-1].lower() not in _SLOTS
 
 
 def _looks_random(text: str) -> bool:
@@ -79,75 +94,85 @@ def _looks_random(text: str) -> bool:
 
 # Prefixes with which services mark their keys, each followed by what the rest looks like.
 _KEY_FORMS = (
-    r"(?:sk|rk|pk|csk|gsk|xai|nvapi|pplx|tgp|fw|key|r8|hf|jina|voyage|pa|ls|lsv2|whsec|sess)[-_][A-Za-z0-9_-]{16,}",
-    r"sk-[A-Za-z0-9_-]{8,}",  # providers' own tests and examples are shorter
-    r"gh[oprsu]_[A-Za-z0-9]{16,}",
-    r"github_pat_[A-Za-z0-9_]{16,}",
-    r"gl(?:pat|ptt|rt|soat|dt)-[A-Za-z0-9_-]{16,}",
+    r"sk-[A-Za-z0-9_-]{8,}",
+    r"(?:sk|rk|pk)_(?:live|test)_[A-Za-z0-9]{8,}",
+    r"(?:gsk|csk|xai|nvapi|pplx|tgp_v1|r8|hf|whsec|lsv2_[ps]t|gh[oprsu]|github_pat|npm|dop_v1|doo_v1|shpat|shpss|dapi)"
+    r"[-_][A-Za-z0-9_-]{16,}",
+    r"(?:gl(?:pat|ptt|rt|soat|dt)|pypi|sq0atp|sq0csp)-[A-Za-z0-9_-]{16,}",
     r"xox[abeoprs]-[A-Za-z0-9-]{8,}",
     r"AIza[A-Za-z0-9_-]{30,}",
     r"ya29\.[A-Za-z0-9_-]{16,}",
     r"(?:A3T[A-Z0-9]|AKIA|ASIA|ABIA|ACCA|AGPA|AIDA|AROA|ANPA)[A-Z0-9]{16}",
     r"SG\.[A-Za-z0-9_-]{16,}\.[A-Za-z0-9_-]{16,}",
-    r"(?:npm|dop_v1|doo_v1|shpat|shpss|pypi|dapi|sq0atp|sq0csp|EAAC)[-_]?[A-Za-z0-9_-]{32,}",
     r"AGE-SECRET-KEY-1[A-Z0-9]{20,}",
 )
-# What a variable, option or field with a secret is called.
+# What a variable, option or field with a secret is called; a word of it begins after a sign or with a capital.
 _CALLED = (
-    r"pass(?:word|wd|phrase|code)s?|passwort|kennwort|pwd|pw|secret(?:s|[_-]?key)?|(?:[a-z0-9]+[_-])*token|api[_-]?keys?"
+    r"(?:(?<![A-Za-z0-9])|(?-i:(?<=[a-z0-9])(?=[A-Z])))"
+    r"(?:pass(?:word|wd|phrase|code)s?|passwort|kennwort|pwd|pw|secret(?:s|[_-]?key)?|token|api[_-]?keys?"
     r"|access[_-]?keys?(?:[_-]?id)?|(?:private|account|shared|session|encryption|signing|master|auth|bearer)[_-]?keys?"
-    r"|credentials?|authorization|bearer|client[_-]?secret|connection[_-]?string|sas|sig|signature|otp|pin[_-]?code"
+    r"|credentials?|authorization|bearer|client[_-]?secret|connection[_-]?string|sas|sig|signature|otp|pin[_-]?code)"
 )
+_VALUE = r"(?P<secret>[^\s'\"&;,()\[\]{}<>]{4,200})(?![\w.]*[(\[])"
 
 DETECTORS: tuple[Detector, ...] = (
     Detector(
         "private key",
         "PEM and OpenSSH private keys, whole or cut off",
         re.compile(
-            r"-----BEGIN[A-Z0-9 ]*PRIVATE KEY(?: BLOCK)?-----"
-            r"[\w+/=\s\\:,.-]*?(?:-----END[A-Z0-9 ]*PRIVATE KEY(?: BLOCK)?-----|(?![\w+/=\s\\:,.-])|\Z)"
+            r"-----BEGIN[A-Z0-9 ]{0,30}PRIVATE KEY(?: BLOCK)?-----"
+            r"[\w+/=\s\\:,.-]*?(?:-----END[A-Z0-9 ]{0,30}PRIVATE KEY(?: BLOCK)?-----|(?![\w+/=\s\\:,.-])|\Z)"
         ),
     ),
     Detector(
         "password",
         "user name and password in a URL: `postgresql://user:secret@host`",
-        re.compile(r"(?<=://)(?P<secret>[^\s/@:'\"<>]*:[^\s/'\"<>]*)(?=@[^\s@]+)"),
-        lambda text: not text.endswith(":[password]"),
+        re.compile(r"(?<=://)(?P<secret>[^\s/@:'\"<>]{0,200}:[^\s'\"<>]{0,500})(?=@[^\s@]+)"),
     ),
     Detector("token", "JSON Web Tokens: `eyJ….eyJ….…`", re.compile(r"\beyJ[\w-]{8,}\.[\w-]{8,}(?:\.[\w-]*)?")),
     Detector(
         "key",
         "keys that services mark by a prefix: `sk-…`, `gsk_…`, `ghp_…`, `AKIA…`, `AIza…`, `xoxb-…`, `hf_…` and others",
         re.compile(rf"(?<![A-Za-z0-9_-])(?:{'|'.join(_KEY_FORMS)})"),
+        _is_key,
     ),
     Detector(
         "token",
         "what follows `Bearer` or `Basic` in a header",
         re.compile(r"\b(?:Bearer|Basic)\s+(?P<secret>[A-Za-z0-9._~+/=-]{8,})"),
-        lambda text: any(char.isdigit() for char in text) or not text.isalpha(),
+        lambda text: not text.isalpha() or len(text) > 20,
     ),
     Detector(
         "secret",
-        'a literal given to a name that says secret: `password = "…"`, `api_key: …`, `?token=…`',
+        'a literal given to a name that says secret: `password = "…"`, `api_key: …`, `env["TOKEN"] = …`',
         re.compile(
-            rf"(?i)(?<![a-z0-9])(?:[a-z0-9]+[_.-])*?(?:{_CALLED})(?:[_-][a-z0-9]+)?['\"\])]*\s*(?:=>|<-|:=|==|=|:)\s*"
-            r"(?:[rbf]{0,2}(?P<quote>['\"])(?P<secret>(?:(?!(?P=quote))[^\n\\]|\\.)+)(?P=quote)"
-            r")"
+            rf"(?i){_CALLED}(?:[_-][a-z0-9]{{1,20}})?['\"\])]{{0,3}}\s{{0,9}}(?:=>|<-|:=|==|=|:)\s{{0,9}}"
+            r"[rbf]{0,2}(?P<quote>['\"])(?P<secret>(?:(?!(?P=quote))[^\n\\]|\\.)+)(?P=quote)"
         ),
-        lambda text: not text.startswith("["),
     ),
     Detector(
         "secret",
-        "the same without quotes, as in `.env` files, query strings and connection strings",
-        re.compile(
-            rf"(?i)(?<![a-z0-9])(?:[a-z0-9]+[_.-])*?(?:{_CALLED})\s?(?:=|:)\s?(?P<secret>[^\s'\"&;,()\[\]{{}}<>]{{4,}})(?![\w.]*[(\[])"
-        ),
+        "the same without quotes, in prose, query strings and headers: `?token=…`, `password: …`",
+        re.compile(rf"(?i){_CALLED}(?:\s?[=:]\s?|\sis\s){_VALUE}"),
         _is_literal,
+    ),
+    Detector(
+        "secret",
+        "the same in `.env` files, connection strings and command lines: `PASSWORD=…`, `Pwd=…;`, `--password …`",
+        re.compile(
+            r"(?:(?<![a-z])[A-Z0-9_]{0,40}(?:PASSWORD|PASSWD|PWD|SECRET|TOKEN|API_?KEY)[A-Z0-9_]{0,20}="
+            r"|(?i:(?<![a-z0-9])(?:password|passwd|pwd)=(?=[^\s,)]{1,200}(?:[;&\s'\"]|\Z)))"
+            rf"|(?i:--(?:password|passphrase|token|secret|api-?key)[ =]))['\"]?{_VALUE.replace('4,', '1,')}"
+        ),
+    ),
+    Detector(
+        "secret", "`curl -u user:…`", re.compile(r"(?:\s-u|--user)[ =]['\"]?[^\s:'\"]{1,100}:(?P<secret>[^\s'\"]+)")
     ),
     Detector(
         "email",
         "e-mail addresses",
-        re.compile(r"(?<![\w.%+-])[\w.%+'-]{1,64}@(?:[\w-]{1,63}\.){1,8}[^\W\d_][\w-]{1,62}(?![\w-])"),
+        re.compile(r"[\w.%+'-]{1,64}(?:@|%40)(?:[\w-]{1,63}\.){1,8}[^\W\d_][\w-]{1,62}(?![\w(-])"),
+        _is_address,
     ),
     Detector(
         "phone",
@@ -161,6 +186,11 @@ DETECTORS: tuple[Detector, ...] = (
     Detector("ip", "IPv4 addresses other than this machine's", identifiers.IPV4, identifiers.is_foreign_ip),
     Detector("ip", "IPv6 addresses other than this machine's", identifiers.IPV6, identifiers.is_foreign_ip),
     Detector("phone", "telephone numbers in usual national forms", identifiers.PHONE, identifiers.is_phone),
+    Detector(
+        "national id",
+        "a number after a word for one: `SSN 123456789`, `passport no. …`, `patient id …`, `account number …`",
+        identifiers.NAMED,
+    ),
     Detector(
         "token",
         "long random text: 32 and more characters of mixed letters and digits",

@@ -21,7 +21,7 @@ from rsql_magic.context.telling import says_secret
 from rsql_magic.errors import UnknownName
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Mapping, Sequence
 
 _IPYTHON = frozenset({"In", "Out", "exit", "quit", "get_ipython", "open", "display"})
 _CODE = (types.FunctionType, types.BuiltinFunctionType, type)
@@ -140,10 +140,7 @@ class Ranking:
 
     def _columns(self, source: Source, obj: Any) -> frozenset[str]:
         """The columns that the question mentions."""
-        if not self.question or not isinstance(source, TabularSource):
-            return frozenset()
-        names = _carefully(lambda: source.columns(obj), (), self.seconds)
-        return frozenset(self.asked.mentioned(names))
+        return frozenset(self.asked.mentioned(_columns(source, obj, self.seconds))) if self.question else frozenset()
 
     def _is_users(self, name: str, obj: Any) -> bool:
         """Whether the user made the object: no module, nothing of IPython's, no function of a package."""
@@ -152,6 +149,20 @@ class Ranking:
         if name.startswith("_") or name in _IPYTHON or issubclass(type(obj), types.ModuleType):
             return False
         return not issubclass(type(obj), _CODE) or not _is_installed(obj) or self.asked.mentions(name)
+
+
+def column_names(candidate: Candidate, seconds: float = 0.5) -> Sequence[str]:
+    """The names of an object's columns, none when it has none or is not to be read."""
+    if candidate.source is None or candidate.is_secret:
+        return ()
+    return _columns(candidate.source, candidate.obj, seconds)
+
+
+def _columns(source: Source, obj: Any, seconds: float) -> Sequence[str]:
+    if not isinstance(source, TabularSource):
+        return ()
+    names: Sequence[str] = _carefully(lambda: source.columns(obj), (), seconds)
+    return names
 
 
 def _carefully(call: Any, otherwise: Any, seconds: float) -> Any:

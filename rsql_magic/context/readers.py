@@ -125,6 +125,9 @@ class Reader:
         description: What the frame says about itself.
     """
 
+    index: tuple[str, ...] = ()
+    """Names of the levels of a pandas index that has names."""
+
     def __init__(
         self, label: str, names: Sequence[Any], types: Sequence[str], rows: int | None = None, description: str = ""
     ) -> None:
@@ -169,6 +172,7 @@ class PandasReader(Reader):
         types = [written.get(id(kind)) or written.setdefault(id(kind), str(kind)) for kind in self._dtypes]
         about = _text(_first(frame.attrs, "description", "label", "title"))
         super().__init__(label or _class_name(frame), frame.columns.tolist(), types, len(frame.index), about)
+        self.index = tuple(name for name in frame.index.names if isinstance(name, str))
 
     def note(self, place: int) -> tuple[str, str]:
         """What ``df.attrs`` says of the column: ``{"labels": {column: text}, "units": {column: unit}}``."""
@@ -230,7 +234,9 @@ def pandas_series(series: Any) -> Reader:
     from pandas import Series
 
     column = series if isinstance(series, Series) else series.to_series()
-    return PandasReader(column.to_frame(name=series.name if series.name is not None else "values"), _class_name(series))
+    is_row = column.dtype == object and column.index.dtype.kind == "O"  # then its name is a value of the index
+    name = "values" if is_row or series.name is None else series.name
+    return PandasReader(column.to_frame(name=name), _class_name(series))
 
 
 class NarwhalsReader(Reader):
@@ -303,7 +309,7 @@ class ArrayReader(Reader):
         shape = " × ".join(f"{size:,}" for size in array.shape)
         fields = array.dtype.names
         self._dtypes = [array.dtype[name] for name in fields] if fields else [array.dtype]
-        label = f"numpy ndarray, shape {shape or '()'}"
+        label = f"numpy ndarray ({shape})" if array.ndim > 1 else "numpy ndarray"
         super().__init__(label, list(fields or ["values"]), [str(kind) for kind in self._dtypes], int(array.size))
 
     def _flat(self, place: int) -> Any:
@@ -387,20 +393,24 @@ def _class_name(obj: Any) -> str:
 
 
 def _short(kind: str) -> str:
-    """A type without what says nothing to a reader: ``Datetime('us', 'UTC')``, ``datetime64[UTC]``.
+    """A type without blanks and without what says nothing to a reader; an enumeration without its values.
 
     Example:
-        >>> _short("Datetime(time_unit='us', time_zone='UTC')"), _short("datetime64[ns]")
-        ("Datetime('us', 'UTC')", 'datetime64')
+        >>> [_short(kind) for kind in ("datetime64[ns]", "datetime64[us, UTC]", "Struct({'x': Int64})")]
+        ['datetime64', 'datetime64[UTC]', 'Struct(x=Int64)']
     """
-    return _UNIT.sub(_without_unit, re.sub(r"\b[a-z_]+=", "", kind).replace(", None)", ")"))
+    if "enum" in kind.lower():  # its categories are data
+        kind = _ENUM.sub(r"\1(…)", kind)
+    if "{" in kind:
+        kind = _FIELD.sub(r"\1=", kind).replace("{", "").replace("}", "")
+    kind = _OPTION.sub("", kind).replace(", None)", ")").replace(", ", ",")
+    return _UNIT.sub(lambda match: f"{match[1]}[{match[2]}]" if match[2] else match[1], kind)
 
 
-_UNIT = re.compile(r"^(datetime64|timedelta64)\[(?:s|ms|us|ns)(?:, ([^]]+))?\]$")
-
-
-def _without_unit(match: re.Match[str]) -> str:
-    return f"{match[1]}[{match[2]}]" if match[2] else match[1]
+_OPTION = re.compile(r"\b(?:time_unit|time_zone|inner|size|precision|scale|categories)=")
+_FIELD = re.compile(r"'([^']*)': ")
+_ENUM = re.compile(r"""(?i)\b(enum)\((?:[^()'"]|'(?:[^']|'')*'|"(?:[^"]|"")*")*\)""")
+_UNIT = re.compile(r"^(datetime64|timedelta64)\[(?:s|ms|us|ns)(?:,([^]]+))?\]$")
 
 
 def _arrow_metadata(frame: Any) -> dict[str, tuple[str, str]]:

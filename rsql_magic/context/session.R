@@ -87,7 +87,7 @@ label <- function(x) {
   if (is.data.frame(x)) {
     kind <- if (inherits(x, "data.table")) "data.table" else if (inherits(x, "tbl_df")) "tibble" else "data.frame"
     groups <- setdiff(names(attr(x, "groups", exact = TRUE)), ".rows")
-    paste0("R ", kind, if (length(groups)) paste0(" grouped by ", clean(paste(groups, collapse = ", "))))
+    paste0("R ", kind, if (length(groups)) paste0(" grouped by ", clean(paste(groups, collapse = " + "))))
   } else if (is_column(x)) {
     paste("R", if (is.factor(x)) "factor" else paste(type(x), "vector"))
   } else {
@@ -96,8 +96,7 @@ label <- function(x) {
 }
 
 type <- function(x) {
-  kind <- class(x)[1L]
-  if (kind == "ordered") "ordered factor" else substr(kind, 1L, 60L)
+  substr(class(x)[1L], 1L, 60L)
 }
 
 # ---- objects that were chosen ----

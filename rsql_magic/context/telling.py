@@ -53,6 +53,17 @@ _PERSONAL_PAIRS = frozenset(
 )
 
 
+# Columns called just that hold people, or what they are called.
+_PEOPLE = frozenset(
+    """
+    name names address addresses
+    patient patients subject subjects person persons people student students pupil employee employees
+    customer customers client clients doctor physician nurse teacher user users member members contact passenger guest
+    tenant owner applicant respondent participant
+    """.split()
+)
+
+
 def says_secret(name: str) -> bool:
     """Whether a name says that what it holds is a secret.
 
@@ -71,11 +82,14 @@ def says_personal(name: str) -> bool:
     """Whether a column's name says that its values are about single people.
 
     Example:
-        >>> [name for name in ("last_name", "EMail", "region", "name") if says_personal(name)]
-        ['last_name', 'EMail']
+        >>> [name for name in ("last_name", "EMail", "region", "customer", "customer_type") if says_personal(name)]
+        ['last_name', 'EMail', 'customer']
     """
     words = _words(name)
-    return bool(_PERSONAL_WORDS.intersection([*words, "".join(words)]) or _pairs(words) & _PERSONAL_PAIRS)
+    whole = "".join(words)
+    if whole in _PEOPLE or whole in _PERSONAL_WORDS:
+        return True
+    return bool(_PERSONAL_WORDS.intersection(words) or _pairs(words) & _PERSONAL_PAIRS)
 
 
 def _words(name: str) -> list[str]:

@@ -97,7 +97,7 @@ def test_level_sample_adds_five_rows_without_personal_values():
 )
 def test_lazy_frames_are_not_collected(lazy):
     text = describe(lazy(), "lazy", "sample")
-    assert "lazy (rows not counted) × 2 columns" in text
+    assert "2 columns (lazy: not collected)" in text
     assert [line.split()[1] for line in text.splitlines()[1:]] == ["a", "b"]
 
 
@@ -236,7 +236,24 @@ def test_series_and_arrays():
     )
     assert "- values Float64: 0.5..2" in describe(pl.Series([0.5, 2.0]), "s")
     text = describe(np.array([[1.0, np.nan], [3.0, 4.0]]), "a")
-    assert text == "a: numpy ndarray, shape 2 × 2, 4 rows × 1 column\n- values float64: 1..4; 25% NA"
+    assert text == "a: numpy ndarray (2 × 2), 4 rows × 1 column\n- values float64: 1..4; 25% NA"
+
+
+def test_an_index_with_a_name_is_named_and_its_values_are_not_shown():
+    frame = pd.DataFrame({"g": ["a"] * 5, "x": range(5)}).groupby("g").sum()
+    assert describe(frame, "f").startswith("f: pandas DataFrame, 1 row × 1 column, index g\n")
+
+
+def test_categories_in_a_type_are_data():
+    frame = pl.DataFrame({"e": ["a"] * 9}, schema={"e": pl.Enum(["a", "never (seen)"])})
+    assert describe(frame, "f", "names").endswith("- e Enum(…)")
+    relation = duckdb.sql("SELECT 'a'::ENUM('a', 'never '' seen)') AS e, [1] AS l")
+    assert describe(relation, "r").splitlines()[1:] == ["- e ENUM(…)", "- l INTEGER[]"]
+
+
+def test_a_row_of_a_frame_does_not_give_away_its_label():
+    row = pd.DataFrame({"k": ["kuru", "flu"], "a": ["x", "y"], "b": [1, 2]}).set_index("k").loc["kuru"]
+    assert "kuru" not in describe(row, "row")
 
 
 def test_descriptions_and_units_that_a_frame_carries():
