@@ -230,8 +230,7 @@ class Assistant:
             RsqlError: One of its kinds; see ``rsql_magic.errors``.
         """
         scene, screen = scene or Scene(), screen or Screen()
-        if new:
-            self.chat.reset()
+        self._begin(new)
         with _ending(screen):
             screen.status("reading")
             asked = self.filled(question, scene, privacy)
@@ -259,6 +258,11 @@ class Assistant:
             answer.problems, answer.ended_by = problems, ended_by
             screen.show(answer.shown(footer=self.settings.usage_line))
             return answer
+
+    def _begin(self, new: bool) -> None:
+        self.chat.history_tokens = self.settings.history_tokens
+        if new:
+            self.chat.reset()
 
     def preview(
         self,
@@ -412,8 +416,7 @@ class Assistant:
             RsqlError: One of its kinds; see ``rsql_magic.errors``.
         """
         screen = screen or Screen()
-        if new:
-            self.chat.reset()
+        self._begin(new)
         with _ending(screen):
             self._learn_floor()
             writer, said = self._writer(question, connection, scene or Scene(), wish, screen)

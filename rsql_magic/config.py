@@ -6,8 +6,13 @@ from this file.
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, Any
+
 from traitlets import Bool, CaselessStrEnum, Dict, Float, Integer, Unicode
 from traitlets.config import Configurable
+
+if TYPE_CHECKING:
+    from traitlets import TraitType
 
 
 class Rsql(Configurable):
@@ -82,3 +87,19 @@ class Rsql(Configurable):
         """
         name = model or self.model
         return self.aliases.get(name, name) or None
+
+
+def settings_table() -> str:
+    """All settings as a Markdown table, for docs/settings.md."""
+    rows = [
+        f"| `Rsql.{name}` | {_kind(trait)} | `{trait.default()!r}` | {trait.help} |"
+        for name, trait in sorted(Rsql.class_own_traits(config=True).items())
+    ]
+    return "\n".join(["| setting | kind | default | what it does |", "|---|---|---|---|", *rows])
+
+
+def _kind(trait: TraitType[Any, Any]) -> str:
+    if isinstance(trait, CaselessStrEnum):
+        return ", ".join(f"`{value}`" for value in trait.values or ())
+    kinds = {Bool: "yes or no", Integer: "whole number", Float: "number", Unicode: "text", Dict: "names and texts"}
+    return next(word for kind, word in kinds.items() if isinstance(trait, kind))

@@ -371,8 +371,10 @@ class Writer:
 
     def _fetch(self, result: SQLResult, wished: str) -> None:
         self._screen.status("running")
-        with self._timed("sql"):
-            rows = self._engine.run(self._native(result.sql), max_rows=self._wish.max_rows, timeout=self._wish.timeout)
+        rows = self._engine.run(self._native(result.sql), max_rows=self._wish.max_rows, timeout=self._wish.timeout)
+        self._spent["sql"] = rows.seconds
+        if rows.note:
+            result.notes = (*result.notes, rows.note)
         result.df, result.rows, result.truncated = rows.df, rows.total, rows.truncated
         if self._wish.plot or wished:
             with self._timed("chart"):
