@@ -18,6 +18,9 @@ if TYPE_CHECKING:
     from jupyter_server_ext.settings import Settings
 
 
+_NO_RULES = TenantSettings("")
+
+
 class Policy:
     """The tenants' rules, asked by caller.
 
@@ -76,7 +79,7 @@ class Policy:
         return self._of(caller).privacy_floor
 
     def _of(self, caller: Caller) -> TenantSettings:
-        return self._tenants.get(caller.tenant) or TenantSettings(caller.tenant)
+        return self._tenants.get(caller.tenant, _NO_RULES)
 
 
 def _with_system_prompt(messages: Sequence[Any], prompt: str) -> list[Any]:

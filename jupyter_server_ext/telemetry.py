@@ -41,6 +41,7 @@ class Metrics:
             buckets=_SECONDS,
             registry=self._registry,
         )
+        self._counted: dict[tuple[str, int], tuple[Counter, Histogram]] = {}
         under_way = Gauge("rsql_requests_under_way", "Requests not yet answered.", registry=self._registry)
         under_way.set_function(lambda: self.under_way)
         self.under_way = 0
@@ -59,8 +60,12 @@ class Metrics:
         self.under_way -= 1
         if self._idle is not None and not self.under_way and not self._idle.done():
             self._idle.set_result(None)
-        self._requests.labels(route, str(status)).inc()
-        self._seconds.labels(route).observe(seconds)
+        counted = self._counted.get((route, status))
+        if counted is None:  # finding a label costs more than counting
+            counted = self._requests.labels(route, str(status)), self._seconds.labels(route)
+            self._counted[route, status] = counted
+        counted[0].inc()
+        counted[1].observe(seconds)
 
     async def idle(self) -> None:
         """Return when nothing is under way."""
