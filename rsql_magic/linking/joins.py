@@ -22,9 +22,7 @@ if TYPE_CHECKING:
     Pair = tuple[int, int]
     Words = tuple[str, ...]
 
-_KEY_ENDINGS = frozenset(
-    {"id", "key", "code", "no", "num", "nr", "nbr", "number", "cd", "sk", "fk", "pk", "uid", "uuid"}
-)
+_KEY_ENDINGS = frozenset("id key code no num nr nbr number cd sk fk pk uid uuid guid oid".split())  # noqa: SIM905
 _GENERIC = frozenset({(), ("id",), ("name",), ("code",), ("number",), ("key",), ("date",), ("year",)})
 _MOST_OWNERS = 3
 _SHARED_BY = 4

@@ -31,10 +31,20 @@ _SORTING = re.compile(
 )
 """How the answer should be sorted says nothing about tables; "ordered by" is not about orders."""
 
+_EXTREMES = frozenset(
+    """
+    max maximum maximal min minimum minimal highest lowest largest smallest higher lower larger smaller biggest greatest
+    top bottom best worst first last longest shortest oldest youngest earliest latest cheapest common popular
+    """.split()  # noqa: SIM905 - words read better as text
+)
+"""Words that ask for a rank; still, a column may be called ``max_temperature``."""
 _YEAR = re.compile(r"(1[89]|2[01])\d\d")
 _MONTHS = frozenset(
-    ["january", "february", "march", "april", "june", "july", "august", "september", "october", "november", "december"]
+    """
+    january february march april june july august september october november december
+    """.split()  # noqa: SIM905
 )
+"""May is left out: it is a word of every other question."""
 _DATE = ("date", "year", "month", "day", "time")
 _INTENTS = {
     "when": _DATE,
@@ -141,7 +151,11 @@ class Question:
             if word in STOP_WORDS or root in seen:
                 continue
             seen.add(root)
-            weight = (weights.number if word.isdigit() else 1.0) * (weights.inside if i in inside else 1.0)
+            weight = (
+                (weights.extreme if word in _EXTREMES else 1.0)
+                * (weights.number if word.isdigit() else 1.0)
+                * (weights.inside if i in inside else 1.0)
+            )
             yield Concept({root: 1.0, **near.get(root, {})}, weight)
 
 

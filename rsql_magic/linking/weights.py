@@ -26,6 +26,7 @@ class Weights:
         synonym: A word that stands for the word asked, times what the thesaurus says.
         alike: A word that begins like the word asked (diagnosed, diagnosis).
         number: A number in the question.
+        extreme: A word such as "highest", which asks for a rank rather than for a table.
         inside: A word that is part of a known phrase or value.
         intent: What "when", "where", "who" or a date ask for.
         neighbour: What a word found in a table one key away counts here.
@@ -53,6 +54,7 @@ class Weights:
     synonym: float = 0.7
     alike: float = 0.2
     number: float = 0.6
+    extreme: float = 0.3
     inside: float = 0.5
     intent: float = 0.2
     neighbour: float = 1.0
