@@ -42,6 +42,9 @@ class RSQLGatewayApp(GatewayOptions, ExtensionApp):
     def initialize_handlers(self) -> None:
         """Add the routes; with a wrong configuration, one line in the log and routes that say so."""
         server = cast("ServerApp", self.serverapp)
+        if not self.url_prefix.strip("/"):
+            self.log.error("RSQLGatewayApp.url_prefix must not be empty in a Jupyter Server; 'rsql' is used.")
+            self.url_prefix = "rsql"
         self._kernel_token = Secret(secrets.token_urlsafe(32))
         person = owner(os.environ)
         base = self.base_below(server.base_url)

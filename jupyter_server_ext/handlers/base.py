@@ -133,6 +133,7 @@ class GatewayHandler(RequestHandler):
         if self.refusal is None or self._headers_written:
             return
         body = self._error_reply(self.refusal)
+        self.tell_limits()
         self.set_header("Connection", "close")
         self.set_header("Content-Length", len(body))
         self.write(body)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -72,7 +73,8 @@ def _plain(reply: bytes, session: str, said: list[str]) -> bytes:
 def _listen(event: bytes, said: list[str]) -> None:
     """Note the text in an event of a stream."""
     told = [line[5:] for line in event.split(b"\n") if line.startswith(b"data:")]
-    said.extend(_text(msgspec.json.decode(data), "delta") for data in told if data.strip() != b"[DONE]")
+    with suppress(msgspec.DecodeError):  # what a provider garbled is passed on, and not remembered
+        said.extend(_text(msgspec.json.decode(data), "delta") for data in told if data.strip() != b"[DONE]")
 
 
 def _text(completion: Mapping[str, Any], part: str) -> str:

@@ -46,7 +46,7 @@ class Unsupported(GatewayHandler):
     def post(self, name: str) -> None:
         """Says what to use in its place."""
         del name
-        message = "The gateway has no such route. Use POST v1/chat/completions, which every model here answers."
+        message = "The gateway serves chat completions only. Use POST v1/chat/completions."
         raise UnknownModel(message, code="not_found")
 
     get = post

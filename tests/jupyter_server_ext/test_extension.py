@@ -179,6 +179,21 @@ class TestWithOptions:
         assert os.environ["RSQL_SERVER_URL"].endswith("/a%40b/ai/rsql/")
 
 
+class TestWithoutAPrefix:
+    """The gateway does not take over the whole server."""
+
+    @pytest.fixture
+    def jp_server_config(self):
+        return {
+            "ServerApp": {"jpserver_extensions": {"jupyter_server_ext": True}},
+            "RSQLGatewayApp": {"url_prefix": "/"},
+        }
+
+    async def test_it_keeps_its_own(self, jp_fetch):
+        assert (await jp_fetch("rsql/health")).code == 200
+        assert "kernels" in json.loads((await jp_fetch("api/status")).body)
+
+
 @pytest.mark.parametrize(
     ("ip", "certfile", "sock", "url"),
     [

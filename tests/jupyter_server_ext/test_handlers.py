@@ -184,7 +184,9 @@ async def test_a_body_that_never_ends_is_answered_and_cut_off(served, monkeypatc
                 writer.write(b"2710\r\n" + b"x" * 10_000 + b"\r\n")
                 await writer.drain()
                 await asyncio.sleep(0)
-        assert (await reading).startswith(b"HTTP/1.1 413")
+        reply = await reading
+        assert reply.startswith(b"HTTP/1.1 413")
+        assert b"X-Ratelimit-Remaining-Requests" in reply
         await asyncio.wait_for(gateway.parts.metrics.idle(), 2)  # though the client would go on
         writer.close()
         assert (await gateway.ask()).status_code == 200
@@ -446,13 +448,14 @@ async def test_chat_streams_and_remembers(served):
     async with served() as gateway:
         gateway.gateway.events = [
             b'data: {"choices":[{"delta":{"content":"Hel"}}]}\n\n',
+            b'data: {"choi\n\n',
             b'data: {"choices":[{"delta":{"content":"lo"}}]}\n\n',
             b'data: {"choices":[],"usage":{}}\n\ndata: [DONE]\n\n',
         ]
         reply = await gateway.ask({"message": "Hi", "session_id": "s1", "stream": True}, path="chat")
         kept = gateway.parts.conversations.of("ada", "s1")
 
-    assert reply.text.count("data:") == 4
+    assert reply.text.count("data:") == 5
     assert kept[1]["content"] == "Hello"
 
 
