@@ -13,7 +13,7 @@ import os
 import signal
 from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from tornado.httpserver import HTTPServer
 from tornado.log import access_log, app_log
@@ -192,32 +192,30 @@ async def serve(parts: Parts, listening: Listening, ready: Callable[[str], None]
         ) from None
     server.add_sockets(sockets)
     ready(listening.url(sockets[0].getsockname()[1], parts.base))
-    await _end(listening)
+    signalled = _on_signals(listening.signals)
+    await _first(signalled.wait(), *([listening.until()] if listening.until else []))
     server.stop()
-    await _drained(parts, listening.drain_seconds)
+    signalled.clear()
+    await _first(parts.metrics.idle(), signalled.wait(), seconds=listening.drain_seconds)  # a second signal hurries
     await parts.gateway.close()
     await server.close_all_connections()
 
 
-async def _end(listening: Listening) -> None:
-    """Return when it is time to end."""
-    asked = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for number in listening.signals:
-        loop.add_signal_handler(number, asked.set)
-    waiting: list[asyncio.Future[Any]] = [asyncio.ensure_future(asked.wait())]
-    if listening.until is not None:
-        waiting.append(asyncio.ensure_future(listening.until()))
-    await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
-    for task in waiting:
+def _on_signals(numbers: Iterable[int]) -> asyncio.Event:
+    """An event that is set whenever one of these signals comes."""
+    signalled = asyncio.Event()
+    for number in numbers:
+        with suppress(NotImplementedError):  # Windows: Ctrl-C raises KeyboardInterrupt
+            asyncio.get_running_loop().add_signal_handler(number, signalled.set)
+    return signalled
+
+
+async def _first(*waits: Awaitable[object], seconds: float | None = None) -> None:
+    """Return as soon as one of them does, or after so many seconds."""
+    tasks = [asyncio.ensure_future(wait) for wait in waits]
+    await asyncio.wait(tasks, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
+    for task in tasks:
         task.cancel()
-
-
-async def _drained(parts: Parts, seconds: float) -> None:
-    """Wait for what is under way, so long at most."""
-    with suppress(TimeoutError):
-        async with asyncio.timeout(seconds):
-            await parts.metrics.idle()
 
 
 def _raise_open_files() -> None:

@@ -239,6 +239,30 @@ async def test_what_is_under_way_is_answered_before_the_end(served):
         await asyncio.wait_for(serving, 5)
 
 
+@pytest.mark.asyncio
+async def test_a_second_signal_does_not_wait(served):
+    async with served() as gateway:
+        gateway.gateway.events = [asyncio.Event()]
+        url = asyncio.get_running_loop().create_future()
+        listening = Listening(port=0, signals=(signal.SIGUSR1,), drain_seconds=60)
+        serving = asyncio.ensure_future(serve(gateway.parts, listening, url.set_result))
+        async with httpx.AsyncClient() as client:
+            ask = client.post(
+                f"{await url}v1/chat/completions", json=ASK, headers={"Authorization": "Bearer ada-token"}
+            )
+            asking = asyncio.ensure_future(ask)
+            while not gateway.gateway.asked:
+                await asyncio.sleep(0.01)
+            os.kill(os.getpid(), signal.SIGUSR1)
+            await asyncio.sleep(0.05)
+            assert not serving.done()
+            os.kill(os.getpid(), signal.SIGUSR1)
+            await asyncio.wait_for(serving, 5)
+            await asyncio.wait_for(gateway.gateway.ended.wait(), 5)
+            with pytest.raises(httpx.RemoteProtocolError):
+                await asking
+
+
 @pytest.mark.parametrize(
     ("server", "prefix", "base"),
     [
