@@ -178,7 +178,7 @@ class Gateway:
 
     async def _answers(self, job: Job) -> AsyncIterator[Waiting | Answer]:
         """The answer, after news of waiting for it."""
-        if not job.request.stream or self.queue.is_free(self.upstream.ticket(job, job.request.model)):
+        if not job.request.stream or await self.upstream.lease_now(job):
             yield await self.upstream.answer(job)
             return
         sending = asyncio.create_task(self.upstream.answer(job))
@@ -199,7 +199,7 @@ class Gateway:
             "request_id": job.request.request_id,
             "duration_seconds": round(now - start, 4),
             "queue_seconds": round(trace.queue_seconds, 4),
-            "upstream_seconds": round(trace.upstream_seconds, 4),
+            "upstream_seconds": round(now - trace.upstream_start, 4),
             "attempts": trace.attempts,
             "key": trace.key,
             "model": trace.model,

@@ -9,7 +9,9 @@ from __future__ import annotations
 import math
 import time
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+from heapq import merge
+from itertools import islice
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, get_args
 
 from jupyter_server_ext.errors import BadRequest, UnknownModel
 from jupyter_server_ext.storage.base import Cost, Grant, Offer, Refused, Seen, WindowSpec
@@ -20,13 +22,14 @@ if TYPE_CHECKING:
 
     from jupyter_server_ext.messages import Usage
     from jupyter_server_ext.settings import KeySettings, Limit
-    from jupyter_server_ext.storage.base import Unit, Windows
+    from jupyter_server_ext.storage.base import Unit, WindowReport, Windows
 
 _FIRST_REST = 0.5  # seconds that a key rests after its first failure; doubled with each further one
 _LONGEST_REST = 15.0
 _LONG_WINDOW = 600.0  # a key whose window of this length or more is full is exhausted rather than busy
 
 State = Literal["ready", "cooling", "exhausted", "paused", "retired"]
+_STATES: tuple[State, ...] = get_args(State)
 
 
 class Rate(NamedTuple):
@@ -51,10 +54,11 @@ class Rate(NamedTuple):
 
 @dataclass(slots=True)
 class Health:
-    """Whether one key serves one model: rests until ``until``, then lets one request through to try."""
+    """Whether one key serves one model: it rests until ``until``, then lets one request through to try."""
 
     until: float = -math.inf
     failures: int = 0
+    since: float = -math.inf  # when it failed last
     reason: str = ""
     trial: Lease | None = None
 
@@ -64,16 +68,24 @@ class Health:
             return max(self.until, now + _FIRST_REST)
         return self.until
 
-    def rest(self, now: float, seconds: float | None, reason: str) -> None:
-        """Rest for so long, or twice as long as after the last failure."""
-        self.failures += 1
-        pause = min(_LONGEST_REST, _FIRST_REST * 2 ** (self.failures - 1)) if seconds is None else seconds
-        self.until = max(self.until, now + pause)
-        self.reason = reason
+    def rest(self, started: float, now: float, seconds: float | None, reason: str) -> None:
+        """Rest for so long, or for twice as long as after the last failure.
 
-    def recover(self) -> None:
-        """It answered."""
-        self.until, self.failures, self.reason = -math.inf, 0, ""
+        Requests that were under way together fail together; only the first of them counts.
+        """
+        if started > self.since:
+            self.failures += 1
+            self.since = now
+            self.reason = reason
+            if seconds is None:
+                seconds = min(_LONGEST_REST, _FIRST_REST * 2 ** (self.failures - 1))
+        if seconds is not None:
+            self.until = max(self.until, now + seconds)
+
+    def recover(self, started: float) -> None:
+        """A request that started after the last failure was answered."""
+        if started > self.since:
+            self.until, self.failures, self.reason = -math.inf, 0, ""
 
 
 @dataclass(slots=True)
@@ -102,6 +114,11 @@ class Key:
         """Whether it is meant for this model."""
         return not self.settings.models or model in self.settings.models
 
+    def opens(self, model: str, now: float) -> float:
+        """When it may next be tried for this model."""
+        health = self.health.get(model)
+        return now if health is None else health.opens(now)
+
     def offer(self, model: str) -> Offer:
         """The windows a request for ``model`` takes from."""
         offer = self.offers.get(model)
@@ -125,18 +142,28 @@ class Key:
             limit.seconds,
             limit.zone,
             scope,
+            limit.assumed,
         )
 
 
 class Busy(NamedTuple):
-    """No key can start now. ``wait`` is when one will, in seconds; ``reason`` why not now, for people."""
+    """No key can start now.
+
+    Args:
+        wait: Seconds until one can; infinite when waiting does not help.
+        reason: Why not now, for people.
+        key: The key that will be first.
+        too_large: Whether the request is more than any key allows at all.
+    """
 
     wait: float
     reason: str
+    key: str = ""
+    too_large: bool = False
 
 
 class Lease:
-    """The right to send one request with one key. Give it back with ``settle`` or ``unused``, once; more is harmless."""
+    """The right to send one request with one key, to be given back with ``settle`` or ``unused``; twice is harmless."""
 
     __slots__ = ("_open", "_pool", "at", "grant", "key", "model")
 
@@ -147,6 +174,10 @@ class Lease:
         self.model = model
         self.grant = grant
         self.at = grant.at
+
+    def sent(self) -> None:
+        """The request is on its way."""
+        self._pool.windows.sent(self.grant, self._pool.clock())
 
     def counted(self, rates: Iterable[Rate] = ()) -> None:
         """The provider has begun to answer; ``rates`` is what its headers told."""
@@ -160,8 +191,7 @@ class Lease:
         """The request is over; without a usage, what was reserved is taken as used."""
         if self._open:
             self._open = False
-            cost = self.grant.cost if usage is None else Cost(usage.prompt_tokens, usage.completion_tokens)
-            self._pool.give_back(self, cost)
+            self._pool.give_back(self, self.grant.cost if usage is None else _cost_of(usage))
 
     def unused(self) -> None:
         """The request was never sent."""
@@ -200,19 +230,18 @@ class KeyPool:
 
     def __repr__(self) -> str:
         now = self.clock()
-        counts: dict[State, int] = {}
-        longest = 0.0
-        for key in self._keys.values():
-            state, until = self._state(key, now)
-            counts[state] = counts.get(state, 0) + 1
-            longest = max(longest, until - now)
-        words = [f"{n} {state}" + (f" {longest:.0f}s" if state == "cooling" else "") for state, n in counts.items()]
+        states = [self._state(key, now) for key in self._keys.values()]
+        longest = max((until - now for state, until in states if state == "cooling"), default=0.0)
+        words = []
+        for name in _STATES:
+            if count := sum(state == name for state, _ in states):
+                words.append(f"{count} {name} {longest:.0f}s" if name == "cooling" else f"{count} {name}")
         return f"<KeyPool {', '.join(words) or 'no keys'}>"
 
     def add(self, settings: KeySettings) -> Key:
         """Add a key while running; one with the same public id takes over its state."""
         number = 1 + sum(key.settings.provider == settings.provider for key in self._keys.values())
-        name = settings.name or (settings.provider if not settings.key.reveal() else f"{settings.provider}-{number}")
+        name = settings.name or (f"{settings.provider}-{number}" if settings.key.reveal() else settings.provider)
         public = f"{name} …{settings.key.tail}" if settings.key.tail else name
         old = self._keys.get(public)
         key = Key(settings, public, paused=old.paused if old else False)
@@ -242,6 +271,11 @@ class KeyPool:
         found.health.clear()
         found.without.clear()
         self._changed()
+
+    def revive(self, key: str) -> None:
+        """A check has found the key to work."""
+        if not self.get(key).paused:
+            self.resume(key)
 
     def retire(self, key: str, reason: str) -> None:
         """Never use this key again, unless it is resumed."""
@@ -284,15 +318,21 @@ class KeyPool:
         offers, opens, reason = self._offers(model, avoid, now)
         got: Grant | Refused = await self.windows.take(offers, cost, now) if offers else Refused(math.inf)
         if isinstance(got, Refused):
-            return Busy(
-                min(got.wait, opens - now), reason if opens - now < got.wait else "all keys are at their limits"
-            )
+            if opens - now < got.wait:
+                return Busy(opens - now, reason)
+            too_large = bool(offers) and math.isinf(got.wait)
+            return Busy(got.wait, "all keys are at their limits" if offers else reason, got.key, too_large)
         key = self._keys[got.key]
         lease = Lease(self, key, model, got)
         health = key.health.get(model)
         if health is not None and health.failures:
             health.trial = lease
         return lease
+
+    def is_cooling(self, model: str) -> bool:
+        """Whether every key that could serve ``model`` rests."""
+        now = self.clock()
+        return all(key.opens(model, now) > now for key in self._usable(model))
 
     def counted(self, lease: Lease, rates: Iterable[Rate]) -> None:
         """See ``Lease.counted``."""
@@ -313,7 +353,7 @@ class KeyPool:
         """The key has given content: it is healthy."""
         health = lease.key.health.get(lease.model)
         if health is not None and health.failures:
-            health.recover()
+            health.recover(lease.at)
             self._changed()
 
     def rest(self, lease: Lease, seconds: float | None, reason: str, *, group: bool = False) -> None:
@@ -321,14 +361,40 @@ class KeyPool:
 
         Args:
             lease: The request that failed.
-            seconds: How long; None is a little longer each time.
+            seconds: How long; None is longer each time.
             reason: Why, for the status page.
-            group: Whether the limit is shared by the quota group.
+            group: Whether what failed is shared by the quota group.
         """
         now = self.clock()
         for key in self._keys.values():
             if key is lease.key or (group and key.group == lease.key.group):
-                key.health.setdefault(lease.model, Health()).rest(now, seconds, reason)
+                key.health.setdefault(lease.model, Health()).rest(lease.at, now, seconds, reason)
+
+    def limited(self, lease: Lease, seconds: float | None, unit: Unit | None, per: float | None) -> None:
+        """The provider refused for a limit that by our count was not reached.
+
+        Args:
+            lease: The request that was refused.
+            seconds: How long to wait, if the provider said.
+            unit: Which limit it was, if the provider said.
+            per: The length of its window, if the provider said.
+        """
+        now = self.clock()
+        self.rest(lease, seconds, "rate_limit", group=True)
+        window = self._suspect(lease.grant, unit, per, now)
+        if window is not None:
+            self.windows.contradicted(lease.grant, window, now)
+
+    def _suspect(self, grant: Grant, unit: Unit | None, per: float | None, now: float) -> str | None:
+        """The window whose limit is lower than believed: the one named, else the fullest if it is half full."""
+        windows = [spec for spec in grant.windows if spec.unit != "concurrent"]
+        named = [w for w in windows if w.unit == unit and (len(windows) == 1 or per is None or w.seconds == per)]
+        reports = self.windows.report(named or windows, now)
+        fullest = max(reports, key=lambda name: reports[name].used / reports[name].limit, default=None)
+        if fullest is None or reports[fullest].used >= reports[fullest].limit:
+            return None  # headers have told already that it is full
+        half_full = reports[fullest].used * 2 >= reports[fullest].limit
+        return fullest if named or half_full else None
 
     def refuse_model(self, lease: Lease, seconds: float) -> None:
         """The key has no access to the lease's model for now."""
@@ -337,7 +403,7 @@ class KeyPool:
     def status(self) -> dict[str, Any]:
         """Keys by state, and each key's windows; no key text."""
         now = self.clock()
-        by_state: dict[str, int] = {"ready": 0, "cooling": 0, "exhausted": 0, "paused": 0, "retired": 0}
+        by_state: dict[str, int] = dict.fromkeys(_STATES, 0)
         rows = []
         for key in self._keys.values():
             state, until = self._state(key, now)
@@ -345,16 +411,17 @@ class KeyPool:
             rows.append(self._row(key, state, until, now))
         return {"by_state": by_state, "list": rows}
 
-    def capacity(self, model: str, cost: Cost, until: float) -> float:
-        """How many requests of this cost can start until then."""
+    def starts(self, model: str, cost: Cost, count: int, avoid: frozenset[str] = frozenset()) -> list[float]:
+        """Seconds until the first, second, … of ``count`` requests of this cost can start; fewer if never."""
         now = self.clock()
-        total = 0.0
+        per_key = []
         for key in self._usable(model):
-            health = key.health.get(model)
-            start = max(now, health.opens(now)) if health else now
-            if start <= max(now, until):
-                total += self.windows.capacity(key.offer(model), cost, now, until)
-        return total
+            if key.id in avoid:
+                continue
+            rest = max(0.0, key.opens(model, now) - now)
+            times = self.windows.starts(key.offer(model), cost, count, now)
+            per_key.append([max(rest, time) for time in times] if rest else times)
+        return per_key[0] if len(per_key) == 1 else list(islice(merge(*per_key), count))
 
     def _offers(self, model: str, avoid: frozenset[str], now: float) -> tuple[list[Offer], float, str]:
         """What usable keys offer, and when and why the first of those that rest comes back."""
@@ -367,12 +434,11 @@ class KeyPool:
             meant = True
             if key.paused or key.retired or key.id in avoid or key.without.get(model, now) > now:
                 continue
-            health = key.health.get(model)
-            at = health.opens(now) if health is not None else now
+            at = key.opens(model, now)
             if at <= now:
                 offers.append(key.offer(model))
             elif at < opens:
-                opens, reason = at, health.reason if health else ""
+                opens, reason = at, key.health[model].reason
         if not meant:
             raise UnknownModel(f"No key serves the model '{model}'. GET v1/models lists those that are.", param="model")
         return offers, opens, reason
@@ -420,12 +486,18 @@ class KeyPool:
             tell()
 
 
-def _limit_row(spec: WindowSpec, report: Any) -> dict[str, Any]:
-    row = {"unit": spec.unit, "seconds": spec.seconds, "used": report.used, "limit": report.limit}
+def _cost_of(usage: Usage) -> Cost:
+    return Cost(usage.prompt_tokens, usage.completion_tokens, known=not usage.estimated)
+
+
+def _limit_row(spec: WindowSpec, report: WindowReport) -> dict[str, Any]:
+    row: dict[str, Any] = {"unit": spec.unit, "seconds": spec.seconds, "used": report.used, "limit": report.limit}
     if spec.model:
         row["model"] = spec.model
-    if report.limit != report.configured:
-        row["configured"] = report.configured
+    if report.limit != spec.amount:
+        row["configured"] = spec.amount
+    if report.others:
+        row["used_by_others"] = report.others
     return row
 
 

@@ -1,8 +1,8 @@
 """The contract of what the gateway keeps count of, in its own verbs. ``memory.py`` is the default implementation.
 
-A *window* counts one limit: so many requests or tokens in so many seconds, for one key or for all keys of a quota group. A request
-takes from every window of a key at once, or from none; what it took is a ``Grant``, which is settled when the answer
-has ended. Time is always an argument, in the seconds of a monotonic clock.
+A *window* counts one limit: so many requests or tokens in so many seconds, for one key or for all keys of a quota
+group. A request takes from every window of a key at once, or from none; what it took is a ``Grant``, which is settled
+when the answer has ended. Time is always an argument, in the seconds of a monotonic clock.
 """
 
 from __future__ import annotations
@@ -17,10 +17,19 @@ Unit = Literal["requests", "tokens", "input_tokens", "output_tokens", "concurren
 
 
 class Cost(NamedTuple):
-    """What one request takes: itself, the tokens it sends, the tokens it is expected to get."""
+    """What one request takes, besides itself.
+
+    Args:
+        prompt: Tokens it sends.
+        completion: Tokens it gets, or is expected to get.
+        asked: The ``max_tokens`` it is sent with, 0 without.
+        known: Whether the provider has counted these tokens, rather than we.
+    """
 
     prompt: int = 0
     completion: int = 0
+    asked: int = 0
+    known: bool = False
 
     def of(self, unit: Unit) -> int:
         """The amount this cost has in ``unit``."""
@@ -42,6 +51,7 @@ class WindowSpec:
         seconds: The length of the window.
         zone: Time zone whose midnight ends the window, for a limit of a calendar day.
         model: The model it is for, empty for all models together.
+        assumed: Whether nobody configured it, so that what headers say goes before it.
     """
 
     id: str
@@ -50,6 +60,7 @@ class WindowSpec:
     seconds: float = 0.0
     zone: str = ""
     model: str = ""
+    assumed: bool = False
 
 
 class Offer(NamedTuple):
@@ -73,14 +84,15 @@ class Seen(NamedTuple):
 
 
 class Refused(NamedTuple):
-    """No key has room. ``wait`` is when one will, in seconds from now; infinite when none ever can."""
+    """No key has room. ``wait`` is when ``key`` will, in seconds from now; infinite when none ever can."""
 
     wait: float
+    key: str = ""
 
 
 @dataclass(slots=True)
 class Grant:
-    """What was taken from a key's windows for one request. ``entries`` belongs to the implementation, one per window."""
+    """What was taken from a key's windows for one request; ``entries``, one per window, are the implementation's."""
 
     key: str
     cost: Cost
@@ -90,37 +102,47 @@ class Grant:
 
 
 class WindowReport(NamedTuple):
-    """One window for the status page: used, believed limit, configured limit, seconds until there is room for one."""
+    """One window for the status page.
+
+    Args:
+        used: What counts now.
+        others: Of that, what others were seen to use.
+        limit: What is believed to be allowed.
+        wait: Seconds until there is room for one.
+    """
 
     used: int
+    others: int
     limit: int
-    configured: int
     wait: float
 
 
 class Windows(Protocol):
-    """Counts of all windows of all keys."""
+    """The counts of all windows of all keys."""
 
     async def take(self, offers: Sequence[Offer], cost: Cost, now: float) -> Grant | Refused:
-        """Take ``cost`` from all windows of one key: of those with room, the one with most headroom in its tightest window."""
+        """Take ``cost`` from all windows of one key: of those with room, the one with most headroom in its tightest."""
+
+    def sent(self, grant: Grant, now: float) -> None:
+        """The request is on its way. Without this, it counts from when it is answered."""
 
     def counted(self, grant: Grant, now: float) -> None:
         """The provider has answered, so it has counted this request by ``now``."""
 
     def settle(self, grant: Grant, cost: Cost | None, now: float) -> None:
-        """The request is over and has cost this; None means it never reached the provider."""
+        """The request is over and has cost this; None means it was never sent."""
 
     def observe(self, grant: Grant, seen: Sequence[Seen], now: float) -> None:
-        """Correct the counts by what the headers of the answer to ``grant`` said."""
+        """Correct the counts by what the headers of the answer to ``grant`` said; it has been ``counted``."""
 
     def contradicted(self, grant: Grant, window: str, now: float) -> None:
         """The provider refused ``grant`` although ``window`` had room: believe less of it, until that is disproved."""
 
     def restore(self, window: WindowSpec, amount: int, at: float, now: float) -> None:
-        """Count what was used at ``at`` before this process started."""
+        """Count what was used at ``at`` before this process started; calls come in the order of time."""
 
-    def capacity(self, offer: Offer, cost: Cost, now: float, until: float) -> float:
-        """How many requests of ``cost`` the key can start between ``now`` and ``until``."""
+    def starts(self, offer: Offer, cost: Cost, count: int, now: float) -> list[float]:
+        """Seconds until the first, second, … of ``count`` requests of ``cost`` can start; fewer if never."""
 
     def report(self, windows: Sequence[WindowSpec], now: float) -> Mapping[str, WindowReport]:
         """The state of these windows, by id."""

@@ -1,6 +1,6 @@
 """Answers of providers on their way to the caller: streams and whole bodies.
 
-An answer owns its lease and the provider's response, and gives both back when it is closed, however it ends.
+An answer owns its lease and the provider's reply, and gives both back when it is closed, however it ends.
 """
 
 from __future__ import annotations
@@ -24,44 +24,67 @@ if TYPE_CHECKING:
 
     from jupyter_server_ext.key_pool import Lease
 
-    from .transport import Job, KeyRotatingTransport
+    from .expected import Expectation
+    from .provider import Provider
+    from .transport import Job
 
 _CHARACTERS_PER_TOKEN = 4.0
+_LONGEST_BODY = 64_000_000
 
 
 class Answer(httpx.AsyncByteStream):
-    """What stream and body have in common.
+    """What streams and whole bodies have in common.
 
     Args:
-        response: The provider's reply, not read yet.
-        lease: The key's lease, settled when the answer is closed.
         job: The request.
-        transport: Where what is learnt goes.
+        lease: The key's lease.
+        expectation: What learns from the usage.
     """
 
-    def __init__(self, response: httpx.Response, lease: Lease, job: Job, transport: KeyRotatingTransport) -> None:
-        self._response = response
-        self._lease = lease
+    def __init__(self, job: Job, lease: Lease, expectation: Expectation) -> None:
         self._job = job
-        self._transport = transport
+        self._lease = lease
+        self._expectation = expectation
+        self._response: httpx.Response | None = None
         self._closed = False
 
     @property
-    def usage(self) -> Usage:
-        """Tokens of this answer so far."""
-        raise NotImplementedError
+    def began(self) -> bool:
+        """Whether the provider has begun to answer."""
+        return self._response is not None
 
     @property
     def headers(self) -> dict[str, str]:
         """What a client needs to read it."""
-        return {"content-type": self._response.headers.get("content-type", "application/json")}
+        told = self._response.headers.get("content-type") if self._response is not None else None
+        return {"content-type": told or "application/json"}
 
-    async def begin(self) -> Failure | None:
-        """Read until there is content, or until it is clear that none comes."""
+    @property
+    def usage(self) -> Usage:
+        """Tokens so far: what the provider told, or an estimate from the length of what came."""
         raise NotImplementedError
 
+    async def open(
+        self, transport: httpx.AsyncBaseTransport, request: httpx.Request, provider: Provider
+    ) -> Failure | None:
+        """Send the request and read up to the first content.
+
+        Args:
+            transport: What carries it.
+            request: What is sent.
+            provider: What reads the headers.
+
+        Raises:
+            httpx.HTTPError: The connection failed.
+        """
+        response = self._response = await transport.handle_async_request(request)
+        self._lease.counted(provider.rates(response.headers))
+        if response.status_code >= 400:
+            return provider.failure(response.status_code, response.headers, await read_all(response))
+        return await self._begin(response)
+
     def parts(self) -> AsyncIterator[bytes]:
-        """The answer as it came, except for what ``ending`` holds.
+        """The answer as it comes, without what ``ending`` holds.
 
         Raises:
             RsqlGatewayError: It broke off.
@@ -69,7 +92,7 @@ class Answer(httpx.AsyncByteStream):
         raise NotImplementedError
 
     def ending(self, extra: bytes = b"") -> bytes:
-        """The last part; ``extra`` is JSON members to add, such as ``"rsql":{…}``."""
+        """The last part, with ``extra`` JSON members such as ``"rsql":{…}`` added to its last object."""
         raise NotImplementedError
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
@@ -78,49 +101,99 @@ class Answer(httpx.AsyncByteStream):
         yield self.ending()
 
     async def aclose(self) -> None:
-        """Close the provider's reply and settle the lease."""
-        if self._closed:
-            return
+        """Close the provider's reply, settle the lease, learn what it took."""
+        if not self._closed:
+            usage = self.usage
+            self._lease.settle(usage if self.began else None)
+            self._expectation.learn(self._job.caller.name, self._job.request, self._lease.model, usage)
+            await self._close()
+
+    async def abandon(self, failure: Failure) -> None:
+        """Close it without an answer. A refused request counts as a request but has used no tokens."""
+        self._lease.settle(Usage() if failure.status >= 400 else None)
+        await self._close()
+
+    async def _close(self) -> None:
         self._closed = True
-        usage = self.usage
-        self._job.trace.upstream_seconds += self._lease.seconds()
-        self._lease.settle(usage)
-        self._transport.expectation.learn(self._job.caller.name, self._job.request, usage)
-        with contextlib.suppress(httpx.HTTPError):
-            await self._response.stream.aclose()  # type: ignore[union-attr]
+        if self._response is not None:
+            with contextlib.suppress(httpx.HTTPError):
+                await _stream_of(self._response).aclose()
+
+    async def _begin(self, response: httpx.Response) -> Failure | None:
+        raise NotImplementedError
 
     def _estimate(self, characters: int) -> Usage:
         prompt = self._lease.grant.cost.prompt
-        return Usage(prompt, round(characters / _CHARACTERS_PER_TOKEN), estimated=True)
+        return Usage(prompt, math.ceil(characters / _CHARACTERS_PER_TOKEN), estimated=True)
 
 
 class StreamAnswer(Answer):
-    """A stream of events."""
+    """A stream of events.
 
-    def __init__(self, response: httpx.Response, lease: Lease, job: Job, transport: KeyRotatingTransport) -> None:
-        super().__init__(response, lease, job, transport)
+    Args:
+        job: The request.
+        lease: The key's lease.
+        expectation: What learns from the usage.
+        stall_seconds: Silence that ends it.
+    """
+
+    def __init__(self, job: Job, lease: Lease, expectation: Expectation, stall_seconds: float) -> None:
+        super().__init__(job, lease, expectation)
         self._reader = EventReader()
-        self._head = b""
-        self._chunks = response.stream.__aiter__()  # type: ignore[union-attr]
-        self._over = False
-        self._stalled = False
-        self._reading_since = math.inf
-        self._watch: asyncio.TimerHandle | None = None
-        self._closing: asyncio.Task[None] | None = None
+        self._head = b""  # what came before and with the first content
+        self._chunks: AsyncIterator[bytes] | None = None
+        self._watch = _Watch(stall_seconds, self._close)
 
     @property
     def usage(self) -> Usage:
-        """What the provider told, or an estimate from the length of what came."""
+        """See ``Answer.usage``."""
         return self._reader.usage or self._estimate(self._reader.characters)
 
-    async def begin(self) -> Failure | None:
-        """Read up to the first content; what comes before it is kept to be passed on with it."""
-        reader = self._reader
+    async def parts(self) -> AsyncIterator[bytes]:
+        """See ``Answer.parts``."""
+        yield self._head
+        self._head = b""
         try:
-            while not reader.characters and not (reader.finished or reader.done):
-                chunk = await anext(self._chunks, None)
-                if chunk is None:
-                    self._over = True
+            while chunk := await self._next():
+                if events := self._reader.feed(chunk):
+                    yield events
+            self._reader.end()
+        except StreamError as error:
+            raise classify(200, error.body).as_error() from None
+        except Malformed:
+            raise Failure("malformed").as_error() from None
+        except httpx.HTTPError:
+            raise Failure("silence" if self._watch.barked else "cut").as_error() from None
+        finally:
+            self._watch.stop()
+        if not self._reader.complete:
+            raise Failure("cut").as_error()
+
+    def ending(self, extra: bytes = b"") -> bytes:
+        """See ``Answer.ending``: the events that end the stream, then ``[DONE]``."""
+        tail = self._reader.tail
+        if not self._wants_usage:
+            tail = [event for event in tail if event.brings_choice]
+        ends = [event.data for event in tail] or [b'{"object":"chat.completion.chunk","choices":[]}']
+        if self._wants_usage and self._reader.usage is None:
+            ends.append(_usage_event(self.usage))
+        if extra:
+            ends[-1] = ends[-1][:-1] + b"," + extra + b"}"
+        return b"".join(b"data: " + data + b"\n\n" for data in [*ends, b"[DONE]"])
+
+    @property
+    def _wants_usage(self) -> bool:
+        options = self._job.request.body.get("stream_options")
+        return isinstance(options, dict) and bool(options.get("include_usage"))
+
+    async def _begin(self, response: httpx.Response) -> Failure | None:
+        """Read up to the first content; what comes before it is passed on with it, or never."""
+        reader = self._reader
+        self._chunks = aiter(_stream_of(response))
+        try:
+            while not (reader.characters or reader.complete):
+                chunk = await anext(self._chunks, b"")
+                if not chunk:
                     reader.end()
                     break
                 self._head += reader.feed(chunk)
@@ -128,84 +201,42 @@ class StreamAnswer(Answer):
             return classify(200, error.body)
         except Malformed:
             return Failure("malformed")
-        if self._over and not (reader.finished or reader.done or reader.characters):
-            return Failure("malformed")
-        return None
+        return None if reader.characters or reader.complete else Failure("cut")
 
-    async def parts(self) -> AsyncIterator[bytes]:
-        """See ``Answer.parts``."""
-        reader = self._reader
-        if self._head:
-            yield self._head
-            self._head = b""
-        loop = asyncio.get_running_loop()
-        self._look()
-        try:
-            while not (self._over or reader.done):
-                self._reading_since = loop.time()
-                chunk = await anext(self._chunks, None)
-                self._reading_since = math.inf
-                if chunk is None:
-                    reader.end()
-                    break
-                if events := reader.feed(chunk):
-                    yield events
-        except StreamError as error:
-            raise classify(200, error.body).as_error() from None
-        except Malformed:
-            raise Failure("malformed").as_error() from None
-        except httpx.HTTPError:
-            raise Failure("silence" if self._stalled else "connection").as_error() from None
-        finally:
-            if self._watch is not None:
-                self._watch.cancel()
-        if not (reader.done or reader.finished):
-            raise Failure("connection").as_error()
-
-    def ending(self, extra: bytes = b"") -> bytes:
-        """The events that end the stream, the last of them with ``extra``, then ``[DONE]``."""
-        asked = (self._job.request.body.get("stream_options") or {}).get("include_usage")
-        tail = [event for event in self._reader.tail if asked or not _is_usage_only(event)]
-        if not tail:
-            tail = [b'data: {"object":"chat.completion.chunk","choices":[]}']
-        if extra:
-            tail[-1] = tail[-1].rstrip()[:-1] + b"," + extra + b"}"
-        return b"\n\n".join([*tail, b"data: [DONE]\n\n"])
-
-    def _look(self) -> None:
-        """Look whether the provider has been silent for too long: one timer for a stream, not one for each event."""
-        loop = asyncio.get_running_loop()
-        left = self._transport.stall_seconds - max(0.0, loop.time() - self._reading_since)
-        if left <= 0:
-            self._stalled = True
-            self._watch = None
-            self._closing = loop.create_task(self._response.stream.aclose())  # type: ignore[union-attr]  # which ends the pending read
-        else:
-            self._watch = loop.call_later(left, self._look)
-
-
-def _is_usage_only(event: bytes) -> bool:
-    return b'"choices":[]' in event or b'"choices": []' in event
+    async def _next(self) -> bytes:
+        """What arrives next; nothing at the end."""
+        if self._reader.done:
+            return b""
+        assert self._chunks is not None  # noqa: S101 - set by _begin
+        with self._watch:
+            return await anext(self._chunks, b"")
 
 
 class BodyAnswer(Answer):
     """One JSON body."""
 
-    def __init__(self, response: httpx.Response, lease: Lease, job: Job, transport: KeyRotatingTransport) -> None:
-        super().__init__(response, lease, job, transport)
+    def __init__(self, job: Job, lease: Lease, expectation: Expectation) -> None:
+        super().__init__(job, lease, expectation)
         self._body = b""
         self._reply = Reply()
 
     @property
     def usage(self) -> Usage:
-        """What the provider told, or an estimate from the length of the body."""
+        """See ``Answer.usage``."""
         told = self._reply.counts()
-        return told.as_usage() if told else self._estimate(self._reply.characters())
+        return told.as_usage() if told is not None else self._estimate(self._reply.characters())
 
-    async def begin(self) -> Failure | None:
-        """Read the whole body."""
-        parts = [chunk async for chunk in self._response.stream]  # type: ignore[union-attr]
-        self._body = b"".join(parts).strip()
+    async def parts(self) -> AsyncIterator[bytes]:
+        """See ``Answer.parts``: a body is given whole at the end."""
+        return
+        yield b""
+
+    def ending(self, extra: bytes = b"") -> bytes:
+        """See ``Answer.ending``."""
+        return self._body[:-1] + b"," + extra + b"}" if extra else self._body
+
+    async def _begin(self, response: httpx.Response) -> Failure | None:
+        self._body = (await read_all(response)).strip()
         try:
             self._reply = read_reply(self._body)
         except msgspec.DecodeError:
@@ -214,11 +245,72 @@ class BodyAnswer(Answer):
             return classify(200, self._body)
         return None if self._reply.choices else Failure("malformed")
 
-    async def parts(self) -> AsyncIterator[bytes]:
-        """Nothing: a body is given whole at the end."""
-        return
-        yield b""
 
-    def ending(self, extra: bytes = b"") -> bytes:
-        """The body, with ``extra``."""
-        return self._body[:-1] + b"," + extra + b"}" if extra else self._body
+class _Watch:
+    """Ends a stream that is silent for too long: one timer for a stream rather than one for each event.
+
+    Args:
+        seconds: How long is too long.
+        end: What ends the read under way.
+    """
+
+    def __init__(self, seconds: float, end: object) -> None:
+        self._seconds = seconds
+        self._end = end
+        self._since = math.inf  # when the read under way began
+        self._timer: asyncio.TimerHandle | None = None
+        self._ending: asyncio.Task[None] | None = None
+        self.barked = False
+
+    def __enter__(self) -> None:
+        loop = asyncio.get_running_loop()
+        self._since = loop.time()
+        if self._timer is None:
+            self._timer = loop.call_later(self._seconds, self._look)
+
+    def __exit__(self, *_: object) -> None:
+        self._since = math.inf
+
+    def stop(self) -> None:
+        """Watch no more."""
+        if self._timer is not None:
+            self._timer.cancel()
+
+    def _look(self) -> None:
+        loop = asyncio.get_running_loop()
+        left = self._since + self._seconds - loop.time()
+        if left > 0:
+            self._timer = loop.call_later(min(left, self._seconds), self._look)
+        else:
+            self.barked = True
+            self._ending = loop.create_task(self._end())  # type: ignore[operator]
+
+
+def _usage_event(usage: Usage) -> bytes:
+    counts = {
+        "prompt_tokens": usage.prompt_tokens,
+        "completion_tokens": usage.completion_tokens,
+        "total_tokens": usage.total_tokens,
+        "estimated": True,
+    }
+    return msgspec.json.encode({"object": "chat.completion.chunk", "choices": [], "usage": counts})
+
+
+def _stream_of(response: httpx.Response) -> httpx.AsyncByteStream:
+    assert isinstance(response.stream, httpx.AsyncByteStream)  # noqa: S101 - it came from an async transport
+    return response.stream
+
+
+async def read_all(response: httpx.Response) -> bytes:
+    """The whole body, unless it is absurdly long.
+
+    Raises:
+        httpx.ReadError: It is, or it broke off.
+    """
+    parts, size = [], 0
+    async for chunk in _stream_of(response):
+        parts.append(chunk)
+        size += len(chunk)
+        if size > _LONGEST_BODY:
+            raise httpx.ReadError("The body is too long.")
+    return b"".join(parts)

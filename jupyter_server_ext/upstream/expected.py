@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 _UNKNOWN_ANSWER = 1024  # tokens of an answer when nothing like it was seen yet
 _CHARACTERS_PER_TOKEN = 3.0  # of a prompt, likewise; real texts have 3.5 to 4.5
+_SPARE = 3  # tokens that a prompt has whatever its length
 _MARGIN = 1.2  # over the longest answer of late
 _REMEMBERED = 200  # answers per model and caller
 _MOST_CALLERS = 5000
@@ -29,40 +30,44 @@ class Expectation:
         self._answers: OrderedDict[tuple[str, str], deque[int]] = OrderedDict()
         self._tokens_per_character: dict[str, float] = {}
 
-    def cost(self, caller: str, request: ChatRequest) -> Cost:
-        """What to reserve for a request."""
-        rate = self._tokens_per_character.get(request.model, 1 / _CHARACTERS_PER_TOKEN)
-        prompt = int(characters(request.body) * rate) + 1
-        return Cost(prompt, self._completion(caller, request))
+    def cost(self, caller: str, request: ChatRequest, model: str) -> Cost:
+        """What to reserve for a request to ``model``."""
+        rate = self._tokens_per_character.get(model, 1 / _CHARACTERS_PER_TOKEN)
+        prompt = int(characters(request.body) * rate) + _SPARE
+        asked = _asked(request)
+        return Cost(prompt, asked or self._completion(caller, model), asked)
 
-    def learn(self, caller: str, request: ChatRequest, usage: Usage) -> None:
-        """An answer has ended."""
+    def learn(self, caller: str, request: ChatRequest, model: str, usage: Usage) -> None:
+        """An answer of ``model`` has ended."""
         if usage.estimated:
             return
-        for key in ((request.model, caller), (request.model, "")):
+        for key in ((model, caller), (model, "")):
             seen = self._answers.setdefault(key, deque(maxlen=_REMEMBERED))
             seen.append(usage.completion_tokens)
             self._answers.move_to_end(key)
         while len(self._answers) > _MOST_CALLERS:
             self._answers.popitem(last=False)
-        self._learn_rate(request, usage.prompt_tokens)
+        self._learn_rate(request, model, usage.prompt_tokens)
 
-    def _completion(self, caller: str, request: ChatRequest) -> int:
-        choices = request.body.get("n") or 1
-        given = request.body.get("max_completion_tokens") or request.body.get("max_tokens")
-        if isinstance(given, int) and isinstance(choices, int):
-            return max(0, given * choices)
-        seen = self._answers.get((request.model, caller)) or self._answers.get((request.model, ""))
+    def _completion(self, caller: str, model: str) -> int:
+        seen = self._answers.get((model, caller)) or self._answers.get((model, ""))
         return int(max(seen) * _MARGIN) + 1 if seen else _UNKNOWN_ANSWER
 
-    def _learn_rate(self, request: ChatRequest, prompt_tokens: int) -> None:
+    def _learn_rate(self, request: ChatRequest, model: str, prompt_tokens: int) -> None:
         """Follow a higher rate at once and a lower one slowly."""
         length = characters(request.body)
         if length < 50 or prompt_tokens <= 0:
             return
         seen = prompt_tokens / length
-        known = self._tokens_per_character.get(request.model, seen)
-        self._tokens_per_character[request.model] = max(seen, known + 0.05 * (seen - known))
+        known = self._tokens_per_character.get(model, seen)
+        self._tokens_per_character[model] = max(seen, known + 0.05 * (seen - known))
+
+
+def _asked(request: ChatRequest) -> int:
+    """The most tokens that the request allows; 0 when it does not say."""
+    choices = request.body.get("n") or 1
+    most = request.body.get("max_completion_tokens") or request.body.get("max_tokens")
+    return max(0, most * choices) if isinstance(most, int) and isinstance(choices, int) else 0
 
 
 def characters(body: Any) -> int:

@@ -1,26 +1,31 @@
-"""What can go wrong at a provider, what follows for the key and for the request: one table, read by everything else.
+"""What can go wrong at a provider, and what follows for the key and for the request: one table, read by all else.
 
-A failure is named from the status, the code, the type and the words of the provider's error, most specific first. What
-is not recognised is taken by its status alone.
+A failure is named from the code, the type and the words of the provider's error, most specific first. What is not
+recognised is taken by its status alone. Words count only with the statuses they belong to, since a message may quote
+the caller's own text.
 """
 
 from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from typing import Literal
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 import msgspec
 
 from jupyter_server_ext.errors import (
     NoCapacity,
     RsqlGatewayError,
-    TooLarge,
     UnknownModel,
     UpstreamFailed,
     UpstreamRefused,
     UpstreamTimeout,
 )
+
+from .durations import duration
+
+if TYPE_CHECKING:
+    from jupyter_server_ext.storage.base import Unit
 
 Kind = Literal[
     "rate_limit",
@@ -36,20 +41,25 @@ Kind = Literal[
     "silence",
     "connection",
     "malformed",
+    "cut",
 ]
 
-ForKey = Literal["none", "rest", "limit", "until_reset", "not_this_model", "retire"]
-"""``rest`` a little, longer each time, then one request tries it; ``limit`` until the provider's instant, for the
-quota group; ``until_reset`` the same, an hour where it names none; ``not_this_model`` for an hour; ``retire`` until resumed."""
-
-ForRequest = Literal["retry", "elsewhere", "other_model", "stop"]
-"""``retry`` with any key that can; ``elsewhere``: another address, then another model, then the same address;
-``other_model`` only a fallback can help; ``stop`` and say the provider's reason."""
+ForKey = Literal["nothing", "rest", "limit", "exhausted", "not this model", "retire"]
+ForRequest = Literal["again", "elsewhere", "other model", "give up"]
 
 
-@dataclass(frozen=True, slots=True)
-class Consequence:
-    """One row: what follows from a kind of failure, and what the caller is told when nothing else helps."""
+class Consequence(NamedTuple):
+    """One row of the table.
+
+    Args:
+        key: ``rest``: a little, longer each time, then one request tries it. ``limit``: until the instant that the
+            provider named, for the quota group; its believed limit falls. ``exhausted``: the same, an hour where none
+            was named. ``not this model``: for an hour. ``retire``: until somebody resumes it or a check succeeds.
+        request: ``again``: with any key that can. ``elsewhere``: at another address, then another model, then
+            the same address. ``other model``: only a fallback can help. ``give up``: nothing can.
+        error: What the caller gets when nothing else helps.
+        words: What the caller is told then.
+    """
 
     key: ForKey
     request: ForRequest
@@ -58,21 +68,20 @@ class Consequence:
 
 
 TABLE: dict[Kind, Consequence] = {
-    "rate_limit": Consequence("limit", "retry", NoCapacity, "The provider's rate limit is reached."),
-    "quota_exhausted": Consequence("until_reset", "retry", NoCapacity, "The provider's quota is used up."),
-    "credential": Consequence("retire", "retry", UpstreamFailed, "The provider does not accept the gateway's key."),
-    "no_access": Consequence("not_this_model", "retry", UpstreamFailed, "The gateway's keys may not use this model."),
-    "model_gone": Consequence("not_this_model", "retry", UnknownModel, "The provider no longer has this model."),
-    "caller_fault": Consequence("none", "stop", UpstreamRefused, "The provider found the request at fault."),
-    "context_length": Consequence("none", "other_model", UpstreamRefused, "The request is too long for the model."),
-    "content_filter": Consequence(
-        "none", "stop", UpstreamRefused, "The provider's content filter refused the request."
-    ),
-    "overloaded": Consequence("rest", "retry", UpstreamFailed, "The provider failed."),
+    "rate_limit": Consequence("limit", "again", NoCapacity, "The provider's rate limit is reached."),
+    "quota_exhausted": Consequence("exhausted", "again", NoCapacity, "The provider's quota is used up."),
+    "credential": Consequence("retire", "again", UpstreamFailed, "The provider does not accept the gateway's key."),
+    "no_access": Consequence("not this model", "again", UpstreamFailed, "The gateway's keys may not use this model."),
+    "model_gone": Consequence("not this model", "again", UnknownModel, "The provider has no such model any more."),
+    "caller_fault": Consequence("nothing", "give up", UpstreamRefused, "The provider found the request at fault."),
+    "context_length": Consequence("nothing", "other model", UpstreamRefused, "The request is too long for the model."),
+    "content_filter": Consequence("nothing", "give up", UpstreamRefused, "The provider's content filter refused it."),
+    "overloaded": Consequence("rest", "again", UpstreamFailed, "The provider failed."),
     "timeout": Consequence("rest", "elsewhere", UpstreamTimeout, "The provider did not answer in time."),
     "silence": Consequence("rest", "elsewhere", UpstreamTimeout, "The provider began an answer and fell silent."),
-    "connection": Consequence("rest", "retry", UpstreamFailed, "The connection to the provider broke."),
-    "malformed": Consequence("rest", "retry", UpstreamFailed, "The provider's answer was damaged."),
+    "connection": Consequence("rest", "again", UpstreamFailed, "The connection to the provider broke."),
+    "malformed": Consequence("rest", "again", UpstreamFailed, "The provider's answer was damaged."),
+    "cut": Consequence("rest", "again", UpstreamFailed, "The provider's answer broke off."),
 }
 
 
@@ -83,10 +92,12 @@ class Failure:
     Args:
         kind: Row of the table.
         status: The provider's HTTP status; 0 where there was none.
-        message: Its words, shortened, without secrets.
+        message: Its words, shortened.
         code: Its code.
         param: The field it names.
         retry_after: Seconds until the provider allows a repeat, if it said.
+        unit: For a rate limit: of requests or tokens, if it said.
+        seconds: For a rate limit: per how many seconds, if it said.
     """
 
     kind: Kind
@@ -95,6 +106,8 @@ class Failure:
     code: str | None = None
     param: str | None = None
     retry_after: float | None = None
+    unit: Unit | None = None
+    seconds: float | None = None
 
     @property
     def consequence(self) -> Consequence:
@@ -102,65 +115,104 @@ class Failure:
         return TABLE[self.kind]
 
     def as_error(self) -> RsqlGatewayError:
-        """What the caller is told: of its own faults everything, of the provider's only what helps."""
+        """What the caller is told: of its own faults all that the provider said, of the provider's only what helps."""
         row = self.consequence
-        if row.error is UpstreamRefused:
-            words = f"{row.words} It says: {self.message}" if self.message else row.words
-            error = TooLarge if self.status == 413 else UpstreamRefused
-            return error(words, code=self.code, param=self.param, status=self.status or None)
-        return row.error(row.words, retry_after=self.retry_after)
+        if row.error is not UpstreamRefused:
+            return row.error(f"{row.words} {_ADVICE[row.error]}", retry_after=self.retry_after)
+        words = f"{row.words} It says: {self.message}" if self.message else row.words
+        return UpstreamRefused(words, code=self.code, param=self.param, status=self.status or None)
 
 
-class _Error(msgspec.Struct):
-    message: object = ""
-    type: object = ""
-    code: object = None
-    param: object = None
+_ADVICE: dict[type[RsqlGatewayError], str] = {
+    NoCapacity: "Try again later.",
+    UnknownModel: "GET v1/models lists the models there are.",
+    UpstreamFailed: "Try again; if it stays so, tell an administrator.",
+    UpstreamTimeout: "Try again, or ask for less at once.",
+}
 
+# Codes and types, at any status. Those of OpenAI, Groq, OpenRouter, Anthropic, Gemini, Mistral, DeepSeek and Together.
+_CODES: dict[str, Kind] = {
+    "insufficient_quota": "quota_exhausted",
+    "billing_hard_limit_reached": "quota_exhausted",
+    "insufficient_balance": "quota_exhausted",
+    "context_length_exceeded": "context_length",
+    "string_above_max_length": "context_length",
+    "request_too_large": "context_length",
+    "content_filter": "content_filter",
+    "content_policy_violation": "content_filter",
+    "responsibleaipolicyviolation": "content_filter",
+    "model_decommissioned": "model_gone",
+    "model_not_found": "model_gone",
+    "model_permission_blocked": "no_access",
+    "model_permission_blocked_org": "no_access",
+    "model_permission_blocked_project": "no_access",
+    "model_terms_required": "no_access",
+    "invalid_api_key": "credential",
+    "account_deactivated": "credential",
+    "organization_restricted": "credential",
+    "blocked_api_access": "credential",
+    "unsupported_country_region_territory": "credential",
+    "authentication_error": "credential",
+    "rate_limit_exceeded": "rate_limit",
+    "rate_limit_error": "rate_limit",
+    "resource_exhausted": "rate_limit",
+    "overloaded_error": "overloaded",
+}
 
-class _Body(msgspec.Struct):
-    error: object = None
-    message: object = ""
-    detail: object = None
-    code: object = None
-    type: object = ""
+# Words of the message, with the statuses at which they mean it. The first that fits wins: a used up quota comes before
+# a rate limit, as both are 429 and no waiting of seconds helps the one.
+_WORDS: tuple[tuple[Kind, frozenset[int], re.Pattern[str]], ...] = (
+    ("quota_exhausted", frozenset({402, 403, 429}), re.compile(r"your current quota|balance|credits?\b", re.I)),
+    ("quota_exhausted", frozenset({400}), re.compile(r"credit balance is too low", re.I)),
+    (
+        "context_length",
+        frozenset({400, 413, 422}),
+        re.compile(
+            r"context.(length|window|size)|maximum context|prompt is too long|too many (input )?tokens|"
+            r"request too large|reduce (the length|your message)|input token count",
+            re.I,
+        ),
+    ),
+    (
+        "content_filter",
+        frozenset({400, 403, 422}),
+        re.compile(r"content (filter|management|policy)|moderation|flagged|safety (system|policy|settings)", re.I),
+    ),
+    (
+        "model_gone",
+        frozenset({400, 404, 410}),
+        re.compile(r"decommissioned|no longer (available|supported)|model.{0,80}(not exist|not found)", re.I),
+    ),
+    ("credential", frozenset({400}), re.compile(r"api key (not valid|expired|not found)", re.I)),
+    ("no_access", frozenset({401, 403}), re.compile(r"\bmodels?\b", re.I)),
+    ("rate_limit", frozenset({403, 503, 529}), re.compile(r"rate.?limit|too many requests|tokens per", re.I)),
+)
 
-
-# Tried in order; the first whose words occur in code, type or message wins. Quota before rate limit: "insufficient_quota" is a
-# 429 that no waiting of seconds helps. Codes of Groq, OpenAI, OpenRouter, Anthropic, Gemini, Mistral, DeepSeek, Together.
-_WORDS: tuple[tuple[Kind, frozenset[int], re.Pattern[str]], ...] = tuple(
-    (kind, frozenset(statuses), re.compile(words, re.IGNORECASE))
-    for kind, statuses, words in (
-        ("quota_exhausted", {402, 403, 429}, r"insufficient_quota|exceeded your current quota|insufficient.?balance|billing|credit|payment"),
-        ("context_length", {400, 413, 422}, r"context_length_exceeded|context (length|window)|maximum context|too many tokens|prompt is too long|reduce the length"),
-        ("content_filter", {400, 403, 422}, r"content_filter|content_policy|content management policy|safety|moderation|flagged"),
-        ("model_gone", {400, 404, 410}, r"model_decommissioned|model_not_found|decommissioned|deprecated|model .{0,80}(does not exist|not found)|no (such )?model|unknown model"),
-        ("no_access", {400, 401, 403, 404}, r"model_permission|model_terms_required|does not have access to (the )?model|not allowed to (use|sample)|blocked_api_access|region|not available in your"),
-        ("credential", {400, 401, 403}, r"invalid_api_key|incorrect api key|invalid.{0,10}api.?key|api key (not valid|expired)|revoked|organization_restricted|account.{0,20}(deactivated|suspended|disabled)|unauthorized|authentication"),
-        ("rate_limit", {403, 413, 429, 498, 503, 529}, r"rate.?limit|too many requests|resource_exhausted|requests per|tokens per"),
-    )
-)  # fmt: skip
-
-_BY_STATUS: dict[int, Kind] = {
+_STATUSES: dict[int, Kind] = {
     401: "credential",
     402: "quota_exhausted",
-    403: "no_access",
+    403: "credential",
     404: "model_gone",
     408: "overloaded",
     409: "overloaded",
     410: "model_gone",
+    413: "context_length",
     425: "overloaded",
     429: "rate_limit",
     498: "overloaded",
     499: "overloaded",
 }
 
+_AGAIN_IN = re.compile(r"(?:try again in|retrydelay\W+) ?((?:\d+(?:\.\d+)?(?:ms|[dhms]))+)", re.I)
+_PER = {"minute": 60.0, "min": 60.0, "day": 86_400.0, "hour": 3600.0, "second": 1.0}
+_UNIT_PER = re.compile(r"\b(requests|tokens)\b.{0,12}?\bper (minute|min|day|hour|second)\b", re.I)
+
 
 def classify(status: int, body: bytes, retry_after: float | None = None) -> Failure:
     """Name the failure that an error reply tells.
 
     Args:
-        status: HTTP status, or 200 for an error inside a stream.
+        status: HTTP status; 200 for an error inside a stream.
         body: The error's JSON, or whatever came.
         retry_after: Seconds from the reply's headers.
 
@@ -168,39 +220,58 @@ def classify(status: int, body: bytes, retry_after: float | None = None) -> Fail
         >>> classify(429, b'{"error": {"code": "insufficient_quota", "message": "You exceeded your quota"}}').kind
         'quota_exhausted'
     """
-    message, code, kind, param = _read(body)
-    inner = int(code) if code.isdigit() and status == 200 else status
+    said = _read(body)
+    if status == 200:
+        status = int(said.code) if said.code.isdigit() else 500
+    per = _UNIT_PER.search(said.message)
+    again = _AGAIN_IN.search(said.message) or _AGAIN_IN.search(body[:4000].decode("utf-8", "replace"))
     return Failure(
-        _kind_of(inner, f"{code} {kind} {message}"),
-        status=inner if inner != 200 else 0,
-        message=message[:500],
-        code=code or None,
-        param=param or None,
-        retry_after=retry_after,
+        _kind_of(status, said),
+        status=status,
+        message=said.message[:500],
+        code=said.code or None,
+        param=said.param or None,
+        retry_after=retry_after if retry_after is not None or again is None else duration(again[1]),
+        unit="tokens" if per and per[1].lower() == "tokens" else "requests" if per else None,
+        seconds=_PER[per[2].lower()] if per else None,
     )
 
 
-def _kind_of(status: int, words: str) -> Kind:
-    for kind, statuses, pattern in _WORDS:
-        if (status in statuses or status == 200) and pattern.search(words):
+class _Said(NamedTuple):
+    message: str = ""
+    code: str = ""
+    type: str = ""
+    param: str = ""
+
+
+def _kind_of(status: int, said: _Said) -> Kind:
+    # A 413 of Groq is called a rate limit, but no waiting makes the request smaller.
+    for name in () if status == 413 else (said.code.lower(), said.type.lower()):
+        if name in _CODES:
+            return _CODES[name]
+    for kind, statuses, words in _WORDS:
+        if status in statuses and words.search(said.message):
             return kind
-    if status in _BY_STATUS:
-        return _BY_STATUS[status]
-    return "caller_fault" if 400 <= status < 500 else "overloaded"
+    return _STATUSES.get(status) or ("caller_fault" if 400 <= status < 500 else "overloaded")
 
 
-def _read(body: bytes) -> tuple[str, str, str, str]:
-    """Message, code, type and param of an error in any of the shapes that providers use."""
+def _read(body: bytes) -> _Said:
+    """An error in any of the shapes that providers use."""
     try:
-        outer = msgspec.json.decode(body, type=_Body)
-    except msgspec.DecodeError:
-        return body[:200].decode("utf-8", "replace").strip(), "", "", ""
-    error = outer.error
-    if isinstance(error, dict):
-        inner = msgspec.convert(error, _Error)
-        return _text(inner.message), _text(inner.code), _text(inner.type), _text(inner.param)
-    words = error if isinstance(error, str) else outer.message or outer.detail
-    return _text(words), _text(outer.code), _text(outer.type), ""
+        told = msgspec.json.decode(body)
+    except (ValueError, RecursionError):
+        return _Said(body[:200].decode("utf-8", "replace").strip())
+    if isinstance(told, list) and told:
+        told = told[0]  # Gemini's
+    if not isinstance(told, dict):
+        return _Said(_text(told))
+    error = told.get("error")
+    inner = error if isinstance(error, dict) else told
+    message = error if isinstance(error, str) else inner.get("message") or inner.get("detail")
+    code = inner.get("code") if inner.get("code") is not None else inner.get("status")
+    return _Said(
+        _text(message), _text(code), _text(inner.get("type") or inner.get("status")), _text(inner.get("param"))
+    )
 
 
 def _text(value: object) -> str:

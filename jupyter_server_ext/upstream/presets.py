@@ -91,6 +91,7 @@ PRESETS: dict[str, Preset] = {
         ),
         request_window=_MINUTE,
         token_window=_MINUTE,
+        anthropic_headers=True,
         environment="ANTHROPIC_API_KEY",
         source="https://docs.anthropic.com/en/api/rate-limits",
     ),
@@ -114,5 +115,6 @@ def with_preset(key: KeySettings) -> KeySettings:
         raise ConfigError(f"The provider '{key.provider}' is not known. Give its base_url, or use one of: {known}.")
     if preset is None:
         return key
-    own_limits = key.limits or (() if key.base_url else preset.limits)
+    assumed = tuple(replace(limit, assumed=True) for limit in preset.limits)
+    own_limits = key.limits or (() if key.base_url else assumed)
     return replace(key, base_url=key.base_url or preset.base_url, models=key.models or preset.models, limits=own_limits)

@@ -1,7 +1,8 @@
 """The seam between the gateway and the dialects of providers.
 
-A ``Provider`` knows how one API is spoken to: where it is, what it is sent, what its headers and errors mean. All of today's are
-OpenAI-compatible (``openai.py``) and differ only in their ``Preset``; another dialect is another class with these methods.
+A ``Provider`` knows how one API is spoken to: where it is, what it is sent, what its headers and errors mean. All of
+today's are OpenAI-compatible (``openai.py``) and differ only in their ``Preset``; another dialect is another class with
+these methods.
 """
 
 from __future__ import annotations
@@ -32,6 +33,7 @@ class Preset:
         request_window: Seconds that its ``x-ratelimit-*-requests`` headers speak of.
         token_window: Seconds that its ``x-ratelimit-*-tokens`` headers speak of.
         zone: Time zone of its days; empty where its day is the last 24 hours.
+        anthropic_headers: Whether its limits are told in headers named as Anthropic does.
         stream_usage: Whether it takes ``stream_options.include_usage``.
         environment: Environment variable that holds the key.
         source: Where these facts are from.
@@ -43,6 +45,7 @@ class Preset:
     request_window: float | None = None
     token_window: float | None = None
     zone: str = ""
+    anthropic_headers: bool = False
     stream_usage: bool = True
     environment: str = ""
     source: str = ""

@@ -7,7 +7,7 @@ https://html.spec.whatwg.org/multipage/server-sent-events.html#event-stream-inte
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
 
@@ -31,6 +31,13 @@ class Malformed(Exception):
     """The stream holds something that is no event of a completion."""
 
 
+class Held(NamedTuple):
+    """An event held back: its JSON, and whether it is about a choice rather than only the usage."""
+
+    data: bytes
+    brings_choice: bool
+
+
 class EventReader:
     r"""Reads one stream as it passes.
 
@@ -39,7 +46,7 @@ class EventReader:
         characters: Length of the text received so far.
         finished: Whether a choice has ended.
         done: Whether ``[DONE]`` came.
-        tail: The events held back, in order.
+        tail: The data of the events held back, in order.
 
     Example:
         >>> reader = EventReader()
@@ -57,7 +64,12 @@ class EventReader:
         self.characters = 0
         self.finished = False
         self.done = False
-        self.tail: list[bytes] = []
+        self.tail: list[Held] = []
+
+    @property
+    def complete(self) -> bool:
+        """Whether the answer has come to its end; some providers leave ``[DONE]`` out."""
+        return self.done or self.finished
 
     def feed(self, data: bytes) -> bytes:
         """Take what arrived; return the whole events that can be passed on now.
@@ -86,8 +98,8 @@ class EventReader:
     def end(self) -> None:
         """The stream has ended; a last event may lack its empty line."""
         rest, self._rest = self._rest.strip(), b""
-        if rest and self._passes(rest):
-            self.tail.append(rest)
+        if rest and self._passes(rest) and (data := _data_of(rest)):
+            self.tail.append(Held(data, brings_choice=True))
 
     def _passes(self, event: bytes) -> bool:
         """Read one event; whether it is passed on at once."""
@@ -107,7 +119,7 @@ class EventReader:
             raise StreamError(data)
         if self._count(reply):
             return True
-        self.tail.append(event)
+        self.tail.append(Held(data, brings_choice=bool(reply.choices)))
         return False
 
     def _count(self, reply: Reply) -> bool:

@@ -2,7 +2,8 @@
 
 Rotation sits below the client, so nothing above knows about keys::
 
-    client = httpx.AsyncClient(transport=KeyRotatingTransport(queue, settings, transport=httpx.MockTransport(answer)))
+    transport = KeyRotatingTransport(KeyQueue(pool, settings), settings, lambda key: httpx.MockTransport(reply))
+    client = httpx.AsyncClient(transport=transport)
     await client.post("http://rsql/chat/completions", json={"model": "m", "messages": [...]})
 
 A request is tried again only while nothing of an answer was passed on. After that it ends as it ends.
@@ -11,7 +12,6 @@ A request is tried again only while nothing of an answer was passed on. After th
 from __future__ import annotations
 
 import asyncio
-import contextlib
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -19,10 +19,10 @@ import httpx
 import msgspec
 
 from jupyter_server_ext.errors import BadRequest, NoCapacity, RsqlGatewayError, UnknownModel
-from jupyter_server_ext.messages import Caller, ChatRequest, Usage
+from jupyter_server_ext.messages import Caller, ChatRequest
 from jupyter_server_ext.queue import Ticket
 
-from .answers import Answer, BodyAnswer, StreamAnswer
+from .answers import Answer, BodyAnswer, StreamAnswer, read_all
 from .expected import Expectation
 from .failures import Failure
 from .openai import provider_of
@@ -36,20 +36,27 @@ if TYPE_CHECKING:
 
     from .openai import OpenAIProvider
 
-_LONGEST_BODY = 64_000_000
 _AN_HOUR = 3600.0
 
 
 @dataclass(slots=True)
 class Trace:
-    """What happened to a request on its way, for the reply and the ledger."""
+    """What happened to a request on its way, for the reply and the ledger.
+
+    Args:
+        key: Public id of the key that was tried last.
+        model: The model that was tried last.
+        attempts: How many tries there were.
+        queue_seconds: How long it waited for keys.
+        upstream_start: When the last try began, in the pool's clock.
+        rate_limited: Whether it waited for a limit, or a provider refused it for one.
+    """
 
     key: str = ""
     model: str = ""
     attempts: int = 0
     queue_seconds: float = 0.0
-    upstream_seconds: float = 0.0
-    first_token_seconds: float | None = None
+    upstream_start: float = 0.0
     rate_limited: bool = False
 
 
@@ -62,8 +69,8 @@ class Job:
         request: What is asked.
         deadline: Until when it may wait for a key, in the pool's clock.
         weight: The share of its tenant in the queue.
-        fallbacks: Models that may answer in its place.
-        size: Bytes of its body.
+        fallbacks: Models that may answer in its place, best first.
+        trace: What happened to it.
     """
 
     caller: Caller
@@ -71,9 +78,9 @@ class Job:
     deadline: float
     weight: float = 1.0
     fallbacks: tuple[str, ...] = ()
-    size: int = 0
     trace: Trace = field(default_factory=Trace)
     ticket: Ticket | None = None  # while it waits
+    lease: Lease | None = None  # if a key was free at once
 
 
 class KeyRotatingTransport(httpx.AsyncBaseTransport):
@@ -84,12 +91,6 @@ class KeyRotatingTransport(httpx.AsyncBaseTransport):
         settings: Attempts and timeouts.
         transport_of: What carries the requests of a key; one transport may serve all.
         expectation: What answers are expected to take.
-
-    Example:
-        ::
-
-            transport = KeyRotatingTransport(KeyQueue(pool, settings), settings, lambda key: httpx.MockTransport(reply))
-            httpx.AsyncClient(transport=transport)
     """
 
     def __init__(
@@ -104,97 +105,100 @@ class KeyRotatingTransport(httpx.AsyncBaseTransport):
         self._settings = settings
         self._transport_of = transport_of
         self._providers: dict[str, OpenAIProvider] = {}
-        self.stall_seconds = settings.stall_timeout_seconds
-        self.expectation = expectation or Expectation()
+        self._expectation = expectation or Expectation()
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
-        """Answer one chat completion; ``request.extensions["rsql"]`` may hold its ``Job``."""
-        job = request.extensions.get("rsql") or self._job_of(request)
-        answer = await self.answer(job)
+        """Answer one chat completion of a plain httpx client.
+
+        Raises:
+            RsqlGatewayError: No key and no model gave an answer.
+        """
+        answer = await self.answer(self._job_of(request))
         return httpx.Response(200, headers=answer.headers, stream=answer, request=request)
 
     async def answer(self, job: Job) -> Answer:
-        """The answer to a request, from the first key and model that give one.
+        """The answer from the first key and model that give one, up to its first content.
 
         Raises:
             RsqlGatewayError: None did; the error says why the last one failed.
         """
-        left = [job.request.model, *job.fallbacks]
-        tries: dict[str, int] = {}
-        avoid: frozenset[str] = frozenset()
-        error: RsqlGatewayError | None = None
-        while left:
-            model = left[0] if len(left) == 1 else self._soonest(job, left, avoid)
+        course = _Course(job, self._settings.attempts)
+        while course.models:
+            model = self._soonest(job, course)
             try:
-                lease = await self._lease(job, model, avoid)
+                lease = await self._lease(job, model, course.avoid.get(model, frozenset()))
             except (NoCapacity, UnknownModel) as none:
-                error = error or none
-                left.remove(model)
+                course.no_key(model, none)
                 continue
             outcome = await self._attempt(job, lease)
             if isinstance(outcome, Answer):
                 return outcome
-            error = outcome.as_error()
-            tries[model] = tries.get(model, 0) + 1
             self._suffer(lease, outcome)
-            what = outcome.consequence.request
-            if what == "stop":
-                break
-            if what == "elsewhere":
-                avoid |= self._pool.at_address(lease.key.settings.base_url)
-            if what == "other_model" or tries[model] >= self._settings.attempts:
-                left.remove(model)
-        assert error is not None  # noqa: S101 - left was not empty
-        raise error
+            course.failed(lease, outcome, self._pool.at_address(lease.key.settings.base_url))
+        raise course.error
+
+    async def lease_now(self, job: Job) -> bool:
+        """Whether a key is free for the job at once; then the job has it."""
+        try:
+            job.lease = await self._queue.lease_now(self._ticket(job, job.request.model))
+        except NoCapacity:
+            return False
+        return job.lease is not None
 
     async def check(self, key: Key) -> dict[str, Any]:
-        """Try a key with the cheapest call there is, the list of models; revive it if it rests, retire it if it is refused."""
+        """Try a key with the cheapest call there is, the list of models: it is revived, or retired if it is refused."""
         provider = self._provider(key)
         start = self._pool.clock()
         try:
             async with asyncio.timeout(self._settings.first_byte_timeout_seconds):
                 response = await self._transport_of(key).handle_async_request(provider.request(key, "/models", b""))
-                text = await _read(response)
+                text = await read_all(response)
                 await response.aclose()
-        except (httpx.HTTPError, TimeoutError):
-            return {"key": key.id, "ok": False, "reason": "connection"}
-        seconds = round(self._pool.clock() - start, 4)
+        except (httpx.HTTPError, TimeoutError) as error:
+            kind = "timeout" if isinstance(error, TimeoutError) else "connection"
+            return {"key": key.id, "ok": False, "reason": kind}
+        row: dict[str, Any] = {"key": key.id, "ok": True, "seconds": round(self._pool.clock() - start, 4)}
         if response.status_code >= 400:
             failure = provider.failure(response.status_code, response.headers, text)
             if failure.consequence.key == "retire":
                 self._pool.retire(key.id, failure.kind)
-            return {"key": key.id, "ok": False, "reason": failure.kind, "seconds": seconds}
-        if not key.paused:
-            self._pool.resume(key.id)
-        return {"key": key.id, "ok": True, "seconds": seconds}
+            return row | {"ok": False, "reason": failure.kind}
+        self._pool.revive(key.id)
+        return row
 
-    def ticket(self, job: Job, model: str, avoid: frozenset[str] = frozenset()) -> Ticket:
-        """The job's place in the queue for a model."""
+    def _ticket(self, job: Job, model: str, avoid: frozenset[str] = frozenset()) -> Ticket:
         return Ticket(
             job.caller,
             model,
-            self.expectation.cost(job.caller.name, job.request),
+            self._expectation.cost(job.caller.name, job.request, model),
             deadline=job.deadline,
             weight=job.weight,
             interactive=job.request.interactive,
-            size=job.size,
             avoid=avoid,
         )
 
     async def _lease(self, job: Job, model: str, avoid: frozenset[str]) -> Lease:
+        if job.lease is not None:
+            lease, job.lease = job.lease, None
+            return lease
         start = self._pool.clock()
-        job.ticket = self.ticket(job, model, avoid)
+        job.ticket = self._ticket(job, model, avoid)
         try:
             return await self._queue.lease(job.ticket)
         finally:
+            if job.ticket.got is not None:
+                job.trace.rate_limited = True
+                job.trace.queue_seconds += self._pool.clock() - start
             job.ticket = None
-            job.trace.queue_seconds += self._pool.clock() - start
 
-    def _soonest(self, job: Job, models: list[str], avoid: frozenset[str]) -> str:
+    def _soonest(self, job: Job, course: _Course) -> str:
         """The first model that can start soon; if none can, the one that can start first."""
+        models = course.models
+        if len(models) == 1 or job.lease is not None:
+            return models[0]
         waits = []
         for model in models:
-            wait = self._queue.eta(self.ticket(job, model, avoid))
+            wait = self._queue.eta(self._ticket(job, model, course.avoid.get(model, frozenset())))
             if wait <= self._settings.fallback_after_seconds:
                 return model
             waits.append((wait, model))
@@ -202,69 +206,58 @@ class KeyRotatingTransport(httpx.AsyncBaseTransport):
 
     async def _attempt(self, job: Job, lease: Lease) -> Answer | Failure:
         """Try once, with this key."""
-        job.trace.attempts += 1
-        job.trace.key = lease.key.id
-        job.trace.model = lease.model
+        trace = job.trace
+        trace.attempts += 1
+        trace.key, trace.model, trace.upstream_start = lease.key.id, lease.model, lease.at
         provider = self._provider(lease.key)
-        stream = job.request.stream
-        body = provider.body(job.request.body, lease.model, stream=stream)
+        body = provider.body(job.request.body, lease.model, stream=job.request.stream)
         request = provider.request(lease.key, "/chat/completions", body)
-        patience = self._first_byte(job, lease.model) if stream else self._settings.answer_timeout_seconds
-        request.extensions["timeout"] = {"connect": 10.0, "read": None, "write": 30.0, "pool": None}
-        response: httpx.Response | None = None
-        failure: Failure | None = None
-        answer: Answer | None = None
+        request.extensions["sent"] = lease.sent
+        answer = self._answer_to(job, lease)
         try:
-            async with asyncio.timeout(patience):
-                response = await self._transport_of(lease.key).handle_async_request(request)
-                lease.counted(provider.rates(response.headers))
-                if response.status_code >= 400:
-                    text = await _read(response)
-                    failure = provider.failure(response.status_code, response.headers, text)
-                else:
-                    make = StreamAnswer if stream else BodyAnswer
-                    answer = make(response, lease, job, self)
-                    failure = await answer.begin()
+            async with asyncio.timeout(self._patience(job, lease.model)):
+                failure = await answer.open(self._transport_of(lease.key), request, provider)
         except TimeoutError:
-            kind = "timeout" if response is None else "silence"
-            failure = Failure(kind)
-        except (httpx.ConnectError, httpx.ConnectTimeout):
-            lease.unused()
+            failure = Failure("silence" if answer.began else "timeout")
+        except httpx.HTTPError as error:
             failure = Failure("connection")
-        except httpx.HTTPError:
-            failure = Failure("connection")
+            if isinstance(error, httpx.ConnectError):
+                lease.unused()
         except BaseException:
-            lease.settle(None)
-            if response is not None:
-                await response.stream.aclose()
+            await answer.aclose()
             raise
-        if failure is None and answer is not None:
+        if failure is None:
             self._pool.answered(lease)
             return answer
-        if response is not None:
-            with contextlib.suppress(httpx.HTTPError):
-                await response.stream.aclose()
-        lease.settle(Usage() if response is not None and response.status_code >= 400 else None)
-        return failure or Failure("malformed")
+        await answer.abandon(failure)
+        return failure
+
+    def _answer_to(self, job: Job, lease: Lease) -> Answer:
+        if job.request.stream:
+            return StreamAnswer(job, lease, self._expectation, self._settings.stall_timeout_seconds)
+        return BodyAnswer(job, lease, self._expectation)
+
+    def _patience(self, job: Job, model: str) -> float:
+        """Seconds that a stream's first content, or a whole body, may take."""
+        if not job.request.stream:
+            return self._settings.answer_timeout_seconds
+        if job.fallbacks and model != job.fallbacks[-1]:
+            return self._settings.fallback_first_byte_seconds
+        return self._settings.first_byte_timeout_seconds
 
     def _suffer(self, lease: Lease, failure: Failure) -> None:
         """What the failure means for the key."""
         what = failure.consequence.key
         if what == "rest":
-            self._pool.rest(lease, None, failure.kind)
+            self._pool.rest(lease, failure.retry_after, failure.kind)
         elif what == "limit":
-            self._pool.rest(lease, failure.retry_after, failure.kind, group=True)
-        elif what == "until_reset":
+            self._pool.limited(lease, failure.retry_after, failure.unit, failure.seconds)
+        elif what == "exhausted":
             self._pool.rest(lease, failure.retry_after or _AN_HOUR, failure.kind, group=True)
-        elif what == "not_this_model":
+        elif what == "not this model":
             self._pool.refuse_model(lease, _AN_HOUR)
         elif what == "retire":
             self._pool.retire(lease.key.id, failure.kind)
-
-    def _first_byte(self, job: Job, model: str) -> float:
-        elsewhere = job.fallbacks and model != job.fallbacks[-1]
-        settings = self._settings
-        return settings.fallback_first_byte_seconds if elsewhere else settings.first_byte_timeout_seconds
 
     def _provider(self, key: Key) -> OpenAIProvider:
         name = key.settings.provider
@@ -281,16 +274,45 @@ class KeyRotatingTransport(httpx.AsyncBaseTransport):
         except (msgspec.DecodeError, KeyError, TypeError) as error:
             raise BadRequest("The body must be a JSON object with a 'model'.", param="model") from error
         chat = ChatRequest(model, body, stream=bool(body.get("stream")))
-        deadline = self._pool.clock() + self._settings.queue_deadline_seconds
-        return Job(Caller("client"), chat, deadline, size=len(request.content))
+        return Job(Caller("client"), chat, self._pool.clock() + self._settings.queue_deadline_seconds)
 
 
-async def _read(response: httpx.Response) -> bytes:
-    """The whole body, if it is not absurdly long."""
-    parts, size = [], 0
-    async for chunk in response.stream:  # type: ignore[union-attr]
-        parts.append(chunk)
-        size += len(chunk)
-        if size > _LONGEST_BODY:
-            break
-    return b"".join(parts)
+class _Course:
+    """Which models and keys are left to try for one request.
+
+    Args:
+        job: The request.
+        attempts: Tries per model.
+    """
+
+    def __init__(self, job: Job, attempts: int) -> None:
+        self.models = [job.request.model, *(model for model in job.fallbacks if model != job.request.model)]
+        self.avoid: dict[str, frozenset[str]] = {}  # per model: keys at addresses that were silent
+        self.error: RsqlGatewayError = NoCapacity("No key is left for this request.")
+        self._attempts = attempts
+        self._tries: dict[str, int] = {}
+        self._silent: dict[str, frozenset[str]] = {}  # per model: the keys that were silent themselves
+        self._job = job
+
+    def failed(self, lease: Lease, failure: Failure, at_address: frozenset[str]) -> None:
+        """One try has failed."""
+        model, what = lease.model, failure.consequence.request
+        self.error = failure.as_error()
+        self._job.trace.rate_limited |= failure.kind in {"rate_limit", "quota_exhausted"}
+        self._tries[model] = self._tries.get(model, 0) + 1
+        if what == "give up":
+            self.models = []
+        elif what == "other model" or self._tries[model] >= self._attempts:
+            self.models.remove(model)
+        elif what == "elsewhere":
+            self._silent[model] = self._silent.get(model, frozenset()) | {lease.key.id}
+            self.avoid[model] = self.avoid.get(model, frozenset()) | at_address
+
+    def no_key(self, model: str, error: RsqlGatewayError) -> None:
+        """No key for this model can be had, or none at another address: then other models come first, and then it."""
+        if not self._tries:
+            self.error = error
+        self.models.remove(model)
+        if self.avoid.get(model, frozenset()) != self._silent.get(model, frozenset()):
+            self.avoid[model] = self._silent[model]
+            self.models.append(model)

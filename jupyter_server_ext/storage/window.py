@@ -1,0 +1,563 @@
+"""One limit, counted so that no provider's way of counting is ever overrun, and so that it is used to the last request.
+
+Why it is never overrun
+-----------------------
+A request that leaves us at ``s`` is counted by the provider at some ``u`` that we do not know, ``s ≤ u ≤ r``, where
+``r`` is when its answer began. We hold it until ``c + W``: ``W`` is the length of the window, and ``c = min(r, s +
+jitter)``. Take a later request, counted at ``u'``, for which we saw room at ``s' ≤ u'``. Whatever we had let go by then
+has ``u + W ≤ c + W ≤ s' ≤ u'``: the provider has let it go too, as long as no request travels for more than ``jitter``
+(and when an answer comes sooner, not even that is assumed). So at most ``limit`` are counted in any ``W`` seconds of
+the provider's own time, and that is the tightest reading there is:
+
+- *rolling window*: it is that condition;
+- *fixed window*, wherever it starts, also if the first request after a pause starts it: it is one stretch of ``W``
+  seconds;
+- *token bucket* of size ``limit``, refilled at ``limit / W``: in a stretch of length ``x`` we send at most
+  ``limit · ⌈x / W⌉ ≤ limit + x · limit / W``, which the bucket holds and gains.
+
+Clocks are never compared: only lengths of time are, and those of two machines differ by millionths.
+
+Why it is used to the last
+--------------------------
+The log alone loses ``c - s`` per window, the way to the provider, and the initial fill of a bucket is used only once in
+``W``. Headers tell the rest. ``remaining`` said at ``u`` how much could still be taken. Less all that it may not have
+included, which is what was under way or sent since, that is a floor under what is left now, whatever the way of
+counting, since what is left only grows by itself. A bucket gives itself away: its time to full is ``used · W / limit``
+over a range of ``used``, which no window of another kind says; from then on the floor rises at ``limit / W``. Room is
+the larger of what the log and the floor say.
+
+In the other direction: when less is left than all that we may have sent explains, others use the same quota, or it is
+counted differently. The difference goes into the log.
+
+When tokens are counted
+-----------------------
+Some providers count an answer's tokens when they admit the request, some when it ends, some count ``max_tokens`` and
+give nothing back. Until headers tell which (``Charging``), the safe reading holds: an answer counts from its end.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import deque
+from itertools import chain
+from typing import TYPE_CHECKING, Literal
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from .base import Cost, Seen, WindowSpec
+
+SKEW = 2.0
+"""Seconds that a provider's clock may differ from ours at its midnight."""
+
+_LONGEST_PATIENCE = 86_400.0
+_BLIND = 8  # requests after which a provider without headers is taken not to send any
+_NEVER = -math.inf  # when an entry was taken that others used
+
+Charges = Literal["unknown", "admission", "end", "asked"]
+
+
+class Entry:
+    """One request's part in one window.
+
+    Attributes:
+        amount: What it takes.
+        prompt: The part of ``amount`` that is counted at admission by any provider.
+        asked: The ``max_tokens`` it was sent with.
+        taken: When it was taken.
+        sent: When it was on its way; infinite until then.
+        counted: When the provider had surely counted it; infinite until then.
+        expires: When the window lets it go; infinite until it is counted.
+        used: How much was used when it was taken, itself included.
+        settled: Whether it is over.
+    """
+
+    __slots__ = ("amount", "asked", "counted", "expires", "prompt", "sent", "settled", "taken", "used")
+
+    def __init__(self, amount: int, prompt: int, asked: int, now: float, used: int) -> None:
+        self.amount = amount
+        self.prompt = prompt
+        self.asked = asked
+        self.taken = now
+        self.sent = math.inf
+        self.counted = math.inf
+        self.expires = math.inf
+        self.used = used
+        self.settled = False
+
+
+class Window:
+    """One limit over one length of time.
+
+    Args:
+        spec: The limit.
+        jitter: Seconds that a request may travel.
+        midnight: For a calendar day: the next reset after a moment, both in the seconds of the caller's clock.
+
+    Example:
+        >>> from jupyter_server_ext.storage.base import Cost, WindowSpec
+        >>> window = Window(WindowSpec("k", "requests", 2, 60.0), jitter=0.25)
+        >>> for second in (0.0, 10.0):
+        ...     entry = window.take(Cost(), second)
+        ...     window.counted(entry, second + 0.1)
+        >>> window.room(20.0), round(window.wait(1, 20.0), 3)
+        (0, 40.1)
+    """
+
+    def __init__(self, spec: WindowSpec, jitter: float, midnight: Callable[[float], float] | None = None) -> None:
+        self.spec = spec
+        self.limit = spec.amount
+        self.used = 0
+        self.others = 0  # of that, what others were seen to use
+        self.is_bucket = False
+        self._jitter = jitter
+        self._midnight = midnight
+        self._unsent: dict[Entry, None] = {}
+        self._under_way: dict[Entry, None] = {}  # sent, not known to be counted; the first was sent first
+        self._log: deque[Entry] = deque()  # counted; the first expires first
+        self._unsettled = 0  # amounts in the log that are not settled
+        self._floor = 0.0  # at least so much was left at _floor_at, by headers
+        self._floor_at = 0.0
+        self._anchor = -math.inf  # what was counted by then is in the header that the floor is from …
+        self._anchored_by: Entry | None = None  # … and so is the request that it answered
+        self._told = 0  # the limit that headers told last
+        self._believed = math.inf  # after a refusal that our count does not explain
+        self._patience = spec.seconds
+        self._raise_at = math.inf
+        self._sign = BucketSign(spec.seconds)
+        self._kept: list[tuple[Entry, Cost]] = []
+        self.charging = Charging() if spec.unit == "tokens" else None
+
+    def room(self, now: float) -> float:
+        """How much can be taken now."""
+        self._advance(now)
+        by_log = self.limit - self.used
+        floor = self._floor_now(now)
+        return min(self.limit, floor) if floor > by_log else by_log
+
+    def wait(self, amount: int, now: float) -> float:
+        """Seconds until ``amount`` can be taken; infinite when it is more than the limit ever allows."""
+        if amount > self.limit:
+            return math.inf
+        lacking = amount - self.room(now)
+        if lacking <= 0:
+            return 0.0
+        by_log = self._log_gives(amount, now)
+        return min(by_log, lacking / self._rate) if self.is_bucket else by_log
+
+    def take(self, cost: Cost, now: float) -> Entry:
+        """Take a request's part; the caller has seen that there is room."""
+        amount = cost.of(self.spec.unit)
+        self.used += amount
+        self._floor = self._floor_now(now) - amount
+        self._floor_at = now
+        entry = Entry(amount, min(amount, cost.prompt), cost.asked, now, self.used)
+        if self.charging is not None:
+            self.charging.opened(entry)
+        self._unsent[entry] = None
+        return entry
+
+    def sent(self, entry: Entry, now: float) -> None:
+        """``entry`` is on its way."""
+        if entry in self._unsent:
+            del self._unsent[entry]
+            entry.sent = now
+            self._under_way[entry] = None
+
+    def counted(self, entry: Entry, now: float) -> None:
+        """The provider has counted ``entry`` by now."""
+        self._advance(now)
+        if entry in self._unsent:
+            del self._unsent[entry]
+        elif entry in self._under_way:
+            del self._under_way[entry]
+        else:
+            return
+        self._to_log(entry, now)
+
+    def settle(self, entry: Entry, cost: Cost, now: float) -> None:
+        """``entry`` is over and has cost this; the change is made where it stands."""
+        self.counted(entry, now)
+        if entry.settled:
+            return
+        entry.settled = True
+        if entry.expires > now:
+            self._unsettled -= entry.amount
+        if self.charging is None:
+            self._change(entry, cost.of(self.spec.unit), now)
+            return
+        self.charging.settled(entry, cost)
+        if self.charging.keeps_all(entry):
+            self._change(entry, cost.prompt + max(cost.completion, entry.asked), now)
+            self._kept.append((entry, cost))
+        elif self.charging.at_admission:
+            self._change(entry, cost.prompt + cost.completion, now)
+        else:
+            self._change_from_now(entry, cost, now)
+        self._give_back_kept(now)
+
+    def cancel(self, entry: Entry) -> None:
+        """``entry`` was never sent."""
+        if self._unsent.pop(entry, False) is None or self._under_way.pop(entry, False) is None:
+            self.used -= entry.amount
+            self._floor += entry.amount
+            entry.settled = True
+
+    def observe(self, entry: Entry, seen: Seen, now: float) -> None:
+        """Learn from the headers of the answer to ``entry``, which has been counted."""
+        self._learn_limit(seen.limit)
+        self.is_bucket = self._sign.look(seen)
+        newer = self._newer_than(entry, now)
+        floor = seen.remaining - newer
+        at_most = seen.remaining + 1 + (now - entry.taken) * self._rate
+        if not floor <= self._floor_now(now) <= at_most:
+            self._floor, self._floor_at = float(floor), now
+            self._anchor, self._anchored_by = entry.taken, entry
+        if self.charging is not None:
+            self.charging.seen(entry, seen.limit - seen.remaining)
+        unexplained = (seen.limit - seen.remaining) - (entry.used + newer)
+        if unexplained > (0 if self.spec.unit == "requests" else 0.02 * self.limit):
+            self._others_used(unexplained, now)
+
+    def contradicted(self, entry: Entry, now: float) -> None:
+        """The provider refused ``entry`` although there was room: believe a lower limit, until that is disproved."""
+        believed = max(1, min(self.limit, entry.used) - entry.amount)
+        explained = self.charging is not None and self.charging.contradicted(entry)
+        if believed < self.limit and not explained:
+            self._believed = believed
+            self._raise_at = now + self._patience
+            self._patience = min(self._patience * 2, _LONGEST_PATIENCE)
+        self._floor, self._floor_at = 0.0, now
+        self._set_limit()
+
+    def restore(self, amount: int, at: float, now: float) -> None:
+        """Count what was used at ``at``, before this window was made; calls come in the order of time."""
+        self._advance(now)
+        entry = Entry(amount, 0, 0, at, 0)
+        entry.counted, entry.settled = at + self._jitter, True
+        entry.expires = self._end(entry.counted)
+        if entry.expires > now:
+            self._log.append(entry)
+            self.used += amount
+
+    def starts(self, amount: int, count: int, now: float) -> list[float]:
+        """Seconds until the first, second, … of ``count`` requests of ``amount`` can start, if nothing else happens."""
+        if amount <= 0:
+            return [0.0] * count
+        if amount > self.limit:
+            return []
+        room = self.room(now)
+        times = [0.0] * min(count, int(room // amount))
+        freed = room - len(times) * amount
+        for entry in chain(self._log, self._under_way, self._unsent):
+            freed += entry.amount
+            while freed >= amount and len(times) < count:
+                times.append(max(0.0, self._expiry(entry, now) - now))
+                freed -= amount
+        per_round = int(self.limit // amount)
+        while len(times) < count:
+            times.append((times[-per_round] if len(times) >= per_round else 0.0) + self.spec.seconds)
+        if self.is_bucket:
+            times = [min(t, max(0.0, ((n + 1) * amount - room) / self._rate)) for n, t in enumerate(times)]
+        return times
+
+    @property
+    def _rate(self) -> float:
+        return self.limit / self.spec.seconds if self.is_bucket else 0.0
+
+    def _floor_now(self, now: float) -> float:
+        if not self.is_bucket:
+            return self._floor
+        # A full bucket gains nothing while a request is under way to it.
+        full = self.limit - self._rate * self._jitter
+        return min(max(full, self._floor), self._floor + (now - self._floor_at) * self._rate)
+
+    def _end(self, counted: float) -> float:
+        if self._midnight is None:
+            return counted + self.spec.seconds
+        return self._midnight(counted + SKEW) + SKEW
+
+    def _expiry(self, entry: Entry, now: float) -> float:
+        return min(entry.expires, self._end(min(now, entry.sent) + self._jitter))
+
+    def _advance(self, now: float) -> None:
+        """Forget what has expired, and take as counted what has travelled for ``jitter``."""
+        while self._under_way:
+            entry = next(iter(self._under_way))
+            if entry.sent + self._jitter > now:
+                break
+            del self._under_way[entry]
+            self._to_log(entry, entry.sent + self._jitter)
+        log = self._log
+        while log and log[0].expires <= now:
+            entry = log.popleft()
+            self.used -= entry.amount
+            if not entry.settled:
+                self._unsettled -= entry.amount
+            if entry.taken == _NEVER:
+                self.others -= entry.amount
+        if now >= self._raise_at:
+            self._try_more(now)
+
+    def _to_log(self, entry: Entry, counted: float) -> None:
+        entry.counted = counted
+        entry.expires = self._end(counted)
+        self._log.append(entry)
+        if not entry.settled:
+            self._unsettled += entry.amount
+
+    def _change(self, entry: Entry, amount: int, now: float) -> None:
+        more = amount - entry.amount
+        entry.amount = amount
+        if entry.expires > now:
+            self.used += more
+        if entry.counted >= self._anchor and entry is not self._anchored_by:
+            self._floor -= more
+
+    def _change_from_now(self, entry: Entry, cost: Cost, now: float) -> None:
+        """The prompt stays where it was counted; the answer counts from now."""
+        told = entry.prompt - cost.prompt if entry is self._anchored_by else 0  # its prompt was in the header
+        self._floor -= cost.prompt + cost.completion - entry.amount + told
+        if entry.expires > now:
+            self.used += cost.prompt - entry.amount
+        entry.amount = cost.prompt
+        if cost.completion > 0:
+            late = Entry(cost.completion, 0, 0, entry.taken, 0)
+            late.settled = True
+            self.used += late.amount
+            self._to_log(late, now)
+
+    def _give_back_kept(self, now: float) -> None:
+        """What was kept in case the provider keeps it, when it is known not to."""
+        if self._kept and self.charging is not None and not self.charging.may_keep:
+            kept, self._kept = self._kept, []
+            for entry, cost in kept:
+                self._change(entry, cost.prompt + cost.completion, now)
+
+    def _newer_than(self, entry: Entry, now: float) -> int:
+        """All that the header of the answer to ``entry`` may not have included."""
+        newer = sum(other.amount for other in chain(self._under_way, self._unsent))
+        unsettled = self.charging is not None and not self.charging.at_admission
+        if unsettled:
+            newer += self._unsettled - (entry.prompt if entry.expires > now else 0)
+        for other in reversed(self._log):
+            if other.counted < entry.taken:
+                break
+            if other is not entry and not (unsettled and not other.settled):
+                newer += other.amount
+        return newer
+
+    def _log_gives(self, amount: int, now: float) -> float:
+        """Seconds until the log alone gives room for ``amount``."""
+        lacking = amount - (self.limit - self.used)
+        for entry in chain(self._log, self._under_way, self._unsent):
+            lacking -= entry.amount
+            if lacking <= 0:
+                return max(0.0, self._expiry(entry, now) - now)
+        return self.spec.seconds
+
+    def _others_used(self, amount: int, now: float) -> None:
+        entry = Entry(amount, 0, 0, _NEVER, 0)
+        entry.settled = True
+        self.used += amount
+        self.others += amount
+        self._to_log(entry, now)
+
+    def _learn_limit(self, told: int) -> None:
+        if told > 0 and told != self._told:
+            self._told = told
+            self._set_limit()
+
+    def _set_limit(self) -> None:
+        """The least of what is configured, told and believed; what a preset only assumes gives way to what is told."""
+        told = self._told or self.spec.amount
+        most = told if self.spec.assumed else min(told, self.spec.amount)
+        self.limit = int(max(1, min(most, self._believed)))
+
+    def _try_more(self, now: float) -> None:
+        self._believed += max(1, self._believed // 4)
+        self._set_limit()
+        most = self._told if self.spec.assumed and self._told else self.spec.amount
+        self._raise_at = now + self._patience if self._believed < most else math.inf
+
+
+class BucketSign:
+    """Tells a token bucket by its headers: the time to full is ``used · W / limit`` over a range of ``used``.
+
+    Args:
+        seconds: The length of the window.
+    """
+
+    def __init__(self, seconds: float) -> None:
+        self._seconds = seconds
+        self._low = self._high = 0
+        self._fits = 0
+        self._sure = False
+
+    def look(self, seen: Seen) -> bool:
+        """Take in one reply's headers; whether it is surely a bucket."""
+        used = seen.limit - seen.remaining
+        if seen.reset is None or used <= 0 or seen.limit <= 0:
+            return self._sure
+        unit = self._seconds / seen.limit
+        if abs(seen.reset - used * unit) > unit + seen.rounding:
+            self._fits, self._sure = 0, False
+            return False
+        self._low = min(self._low, used) if self._fits else used
+        self._high = max(self._high, used) if self._fits else used
+        self._fits += 1
+        # Another kind of window fits by accident only within a unit or two of one value.
+        if self._fits >= 3 and self._high - self._low >= 4 + 2 * seen.rounding / unit:
+            self._sure = True
+        return self._sure
+
+
+class Charging:
+    """Learns when a provider counts the tokens of an answer, from the first requests after a pause.
+
+    After a pause nothing is used, so the least that headers say is used then is what one request was charged. It is
+    compared with what these requests turn out to have cost.
+    """
+
+    def __init__(self) -> None:
+        self.kind: Charges = "unknown"
+        self._opening: dict[Entry, Cost | None] = {}
+        self._least = math.inf
+        self._settled_unseen = 0  # requests settled before any header was seen
+
+    @property
+    def at_admission(self) -> bool:
+        """Whether all is counted when the request is admitted."""
+        return self.kind in {"admission", "asked"}
+
+    def opened(self, entry: Entry) -> None:
+        """A request was taken: one of the first after a pause, if nothing or only such ones were used before it."""
+        if entry.used == entry.amount:
+            self._opening = {}
+            self._least = math.inf
+        if entry.used == entry.amount or (self._opening and len(self._opening) < 8 and not self._any_settled()):
+            self._opening[entry] = None
+
+    def seen(self, entry: Entry, used: int) -> None:
+        """The headers of the answer to ``entry`` say that so much is used."""
+        self._settled_unseen = -1
+        if entry in self._opening:
+            self._least = min(self._least, used)
+
+    def settled(self, entry: Entry, cost: Cost) -> None:
+        """A request is over."""
+        if self._settled_unseen >= 0:
+            self._settled_unseen += 1
+        if entry in self._opening and not cost.known:
+            self._opening = {}
+        elif entry in self._opening:
+            self._opening[entry] = cost
+            if all(known is not None for known in self._opening.values()):
+                self._judge([known for known in self._opening.values() if known is not None])
+
+    @property
+    def may_keep(self) -> bool:
+        """Whether the provider keeps what was asked for, or may."""
+        return self.kind == "asked" or (self.kind == "unknown" and self._settled_unseen < _BLIND)
+
+    def keeps_all(self, entry: Entry) -> bool:
+        """Whether all that ``entry`` asked for has to be taken as used."""
+        return entry.asked > 0 and self.may_keep
+
+    def contradicted(self, entry: Entry) -> bool:
+        """Whether a refusal is explained by a provider that gives nothing back, which is believed from now on."""
+        explained = self.kind == "unknown" and entry.asked > 0
+        if explained:
+            self.kind = "asked"
+        return explained
+
+    def _any_settled(self) -> bool:
+        return any(known is not None for known in self._opening.values())
+
+    def _judge(self, costs: list[Cost]) -> None:
+        opening, self._opening = self._opening, {}
+        if self._least == math.inf:
+            return
+        prompts, totals = [c.prompt for c in costs], [c.prompt + c.completion for c in costs]
+        asked = [cost.prompt + entry.asked for entry, cost in zip(opening, costs, strict=True)]
+        if 1.05 * max(prompts) >= min(totals):
+            return  # answers too short to tell
+        if _is_one_of(self._least, prompts):
+            self.kind = "end"
+        elif _is_one_of(self._least, totals):
+            self.kind = "admission"
+        elif _is_one_of(self._least, asked):
+            self.kind = "asked"
+
+
+def _is_one_of(amount: float, several: list[int]) -> bool:
+    return 0.95 * min(several) <= amount <= 1.05 * max(several)
+
+
+class Gauge:
+    """How many requests are under way at once: a window without time.
+
+    Args:
+        spec: The limit.
+    """
+
+    def __init__(self, spec: WindowSpec) -> None:
+        self.spec = spec
+        self.limit = spec.amount
+        self.used = 0
+        self.others = 0
+        self.is_bucket = False
+        self._mean_seconds = 1.0  # that a place stays taken
+
+    def room(self, now: float) -> float:  # noqa: ARG002 - a gauge knows no time
+        """Places that are free."""
+        return self.limit - self.used
+
+    def wait(self, amount: int, now: float) -> float:
+        """Seconds until a place is free, by how long they are usually taken; whoever waits is woken when one is."""
+        if amount > self.limit:
+            return math.inf
+        return 0.0 if self.room(now) >= amount else self._mean_seconds / self.limit
+
+    def take(self, cost: Cost, now: float) -> Entry:  # noqa: ARG002 - a place is a place
+        """Take a place."""
+        self.used += 1
+        return Entry(1, 0, 0, now, self.used)
+
+    def sent(self, entry: Entry, now: float) -> None:
+        """Nothing: a place is taken until the end."""
+
+    def counted(self, entry: Entry, now: float) -> None:
+        """Nothing: a place is taken until the end."""
+
+    def settle(self, entry: Entry, cost: Cost, now: float) -> None:  # noqa: ARG002
+        """Give the place back."""
+        self._mean_seconds += 0.1 * (now - entry.taken - self._mean_seconds)
+        self.cancel(entry)
+
+    def cancel(self, entry: Entry) -> None:
+        """Give the place back."""
+        self.used -= entry.amount
+        entry.amount = 0
+
+    def observe(self, entry: Entry, seen: Seen, now: float) -> None:
+        """Nothing: no header tells of it."""
+
+    def contradicted(self, entry: Entry, now: float) -> None:
+        """Nothing: the limit is the administrator's."""
+
+    def restore(self, amount: int, at: float, now: float) -> None:
+        """Nothing: what was under way is over."""
+
+    def starts(self, amount: int, count: int, now: float) -> list[float]:  # noqa: ARG002
+        """Seconds until the first, second, … of ``count`` requests can start."""
+        free = max(0, self.limit - self.used)
+        if self.limit <= 0:
+            return []
+        pace = self._mean_seconds / self.limit
+        return [max(0, n + 1 - free) * pace for n in range(count)]
+
+
+def joined(times: Iterable[list[float]]) -> list[float]:
+    """When requests can start that need several windows at once."""
+    return [max(row) for row in zip(*times, strict=False)]

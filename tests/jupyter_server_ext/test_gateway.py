@@ -1,0 +1,572 @@
+"""The gateway against a simulated provider over real sockets: keys, faults, streams, fallbacks."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import time
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import httpx
+import pytest
+from simulated_provider import WORDS, Account, Fault, SimulatedProvider
+
+from jupyter_server_ext.errors import NoCapacity, UnknownModel, UpstreamFailed, UpstreamRefused, UpstreamTimeout
+from jupyter_server_ext.gateway import Gateway
+from jupyter_server_ext.messages import Caller, ChatRequest, Usage, Waiting
+from jupyter_server_ext.settings import KeySettings, Limit, PoolSettings, Secret, Settings
+
+pytestmark = pytest.mark.asyncio
+
+QUICK = PoolSettings(
+    jitter_ms=5.0, first_byte_timeout_seconds=0.3, fallback_first_byte_seconds=0.15, stall_timeout_seconds=0.2
+)
+FULL = " ".join(WORDS[:8])
+
+
+@dataclass
+class Told:
+    """What a caller got."""
+
+    events: list[Any] = field(default_factory=list)
+    news: list[Waiting] = field(default_factory=list)
+    done: bool = False
+
+    @property
+    def text(self) -> str:
+        choices = [choice for event in self.events for choice in event.get("choices") or ()]
+        return "".join((c.get("delta") or c.get("message") or {}).get("content") or "" for c in choices)
+
+    @property
+    def rsql(self) -> dict[str, Any]:
+        return self.events[-1]["rsql"]
+
+    @property
+    def error(self) -> dict[str, Any] | None:
+        return self.events[-1].get("error") if self.events else None
+
+
+class Settled:
+    """Limits that only remember."""
+
+    def __init__(self) -> None:
+        self.usages: list[Usage] = []
+
+    @contextlib.asynccontextmanager
+    async def take(self, caller, request):
+        yield self
+
+    def settle(self, usage: Usage) -> None:
+        self.usages.append(usage)
+
+
+class Falls:
+    """A policy with fallbacks."""
+
+    def __init__(self, *models: str) -> None:
+        self.models = models
+
+    def apply(self, caller, request):
+        return request
+
+    def weight(self, caller):
+        return 1.0
+
+    def fallbacks(self, caller, model):
+        return self.models
+
+
+def key(provider: SimulatedProvider, name: str = "k1", **options: Any) -> KeySettings:
+    return KeySettings("sim", Secret(name), provider.url, **options)
+
+
+@contextlib.asynccontextmanager
+async def running(*keys: KeySettings, pool: PoolSettings = QUICK, **options: Any):
+    gateway = Gateway(Settings(keys=keys, pool=pool), **options)
+    try:
+        yield gateway
+    finally:
+        await gateway.close()
+
+
+async def ask(
+    gateway: Gateway,
+    *,
+    stream: bool = True,
+    model: str = "m",
+    caller: str = "ada",
+    told: Told | None = None,
+    **body: Any,
+) -> Told:
+    told = told or Told()
+    messages = [{"role": "user", "content": "How many flights left JFK?"}]
+    request = ChatRequest(model, {"messages": messages, "stream": stream, **body}, stream=stream, request_id="r1")
+    async with contextlib.aclosing(gateway.complete(Caller(caller), request)) as parts:
+        async for part in parts:
+            if isinstance(part, Waiting):
+                told.news.append(part)
+            else:
+                take_in(told, part, stream=stream)
+    return told
+
+
+def take_in(told: Told, part: bytes, *, stream: bool) -> None:
+    if not stream:
+        told.events.append(json.loads(part))
+        return
+    assert part.endswith(b"\n\n"), "events are passed on whole"
+    for event in part.decode().strip().split("\n\n"):
+        if event.startswith(":"):
+            continue
+        if event == "data: [DONE]":
+            told.done = True
+        else:
+            told.events.append(json.loads(event.removeprefix("data: ")))
+
+
+async def test_a_stream_passes_through_and_its_last_chunk_tells_how_it_went():
+    limits = Settled()
+    async with SimulatedProvider() as provider, running(key(provider), limits=limits) as gateway:
+        told = await ask(gateway)
+
+    assert (told.text, told.done, told.error) == (FULL, True, None)
+    assert told.events[-1]["choices"][0]["finish_reason"] == "stop"
+    assert told.rsql["attempts"] == 1
+    assert told.rsql["key"] == "sim-1"
+    assert not any("usage" in event and event["usage"] for event in told.events), "nobody asked for the usage"
+    assert limits.usages == [Usage(7, 8)]
+
+
+async def test_the_usage_is_passed_on_to_who_asks_for_it():
+    async with SimulatedProvider() as provider, running(key(provider)) as gateway:
+        told = await ask(gateway, stream_options={"include_usage": True})
+
+    assert told.events[-1]["usage"]["completion_tokens"] == 8
+    assert told.events[-1]["rsql"]["request_id"] == "r1"
+
+
+async def test_a_body_is_passed_on_with_one_member_more():
+    limits = Settled()
+    async with SimulatedProvider() as provider, running(key(provider), limits=limits) as gateway:
+        told = await ask(gateway, stream=False, temperature=0.5, unknown={"field": [1]})
+
+    assert told.text == FULL
+    assert told.rsql["attempts"] == 1
+    assert provider.requests[0].body["unknown"] == {"field": [1]}
+    assert limits.usages == [Usage(7, 8)]
+
+
+async def test_a_key_appears_only_as_its_public_id():
+    secret = "gsk_abcdefghijklmnop"
+    async with (
+        SimulatedProvider() as provider,
+        running(replace(key(provider), key=Secret(secret), name="groq-2")) as gateway,
+    ):
+        told = await ask(gateway)
+        shown = json.dumps([told.events, gateway.status(), repr(gateway.pool)], ensure_ascii=False)
+
+    assert provider.requests[0].key == secret
+    assert told.rsql["key"] == "groq-2 …mnop"
+    assert secret not in shown
+
+
+async def test_an_unknown_model_is_refused_before_anything_is_sent():
+    async with SimulatedProvider() as provider, running(key(provider, models=("m",))) as gateway:
+        with pytest.raises(UnknownModel) as refused:
+            await ask(gateway, model="other")
+
+    assert refused.value.param == "model"
+    assert not provider.requests
+
+
+@pytest.mark.parametrize("stream", [True, False], ids=["stream", "body"])
+@pytest.mark.parametrize(
+    "fault",
+    [
+        Fault("status", 500),
+        Fault("status", 503),
+        Fault("status", 429, headers={"retry-after": "0.05"}),
+        Fault("status", 429),
+        Fault("reset"),
+        Fault("malformed", after=0),
+        Fault("cut", after=0),
+    ],
+    ids=lambda fault: f"{fault.kind}-{fault.status}",
+)
+async def test_what_happens_once_with_one_key_is_mended_by_a_second_try(fault, stream):
+    async with SimulatedProvider() as provider, running(key(provider)) as gateway:
+        provider.next("m", fault)
+        told = await ask(gateway, stream=stream)
+
+    assert told.text == FULL
+    assert told.rsql["attempts"] == 2
+    assert len(provider.requests) == 2
+
+
+async def test_a_retry_waits_as_long_as_the_provider_says():
+    async with SimulatedProvider() as provider, running(key(provider)) as gateway:
+        provider.next("m", Fault("status", 429, headers={"retry-after-ms": "200"}))
+        told = await ask(gateway)
+
+    first, second = provider.requests
+    assert 0.2 <= second.at - first.at < 0.3
+    assert told.rsql["rate_limited"] is True
+
+
+async def test_another_key_answers_at_once_where_one_fails():
+    async with SimulatedProvider() as provider, running(key(provider, "k1"), key(provider, "k2")) as gateway:
+        provider.always["k1"] = Fault("status", 503)
+        start = time.monotonic()
+        told = [await ask(gateway) for _ in range(3)]
+
+        assert all(t.text == FULL for t in told)
+        assert time.monotonic() - start < 0.2, "nobody waited for the key that rests"
+        assert len(provider.of("k1")) == 1
+        assert repr(gateway.pool).startswith("<KeyPool 1 ready, 1 cooling")
+
+
+async def test_attempts_are_bounded():
+    async with SimulatedProvider() as provider, running(key(provider)) as gateway:
+        provider.always["m"] = Fault("status", 503)
+        with pytest.raises(UpstreamFailed):
+            await ask(gateway)
+
+    assert len(provider.requests) == QUICK.attempts
+
+
+@pytest.mark.parametrize("status", [401, 403])
+async def test_a_refused_key_is_retired_and_another_answers(status):
+    async with SimulatedProvider() as provider, running(key(provider, "bad"), key(provider, "good")) as gateway:
+        provider.always["bad"] = Fault("status", status)
+        told = [await ask(gateway) for _ in range(4)]
+
+        assert all(t.text == FULL for t in told)
+        assert len(provider.of("bad")) <= 1
+        assert gateway.status()["keys"] == {"ready": 1, "cooling": 0, "exhausted": 0, "paused": 0, "retired": 1}
+
+
+async def test_with_all_keys_retired_the_error_says_where_to_look():
+    async with SimulatedProvider() as provider, running(key(provider)) as gateway:
+        provider.always["k1"] = Fault("status", 401)
+        with pytest.raises(UpstreamFailed, match="does not accept the gateway's key"):
+            await ask(gateway)
+        with pytest.raises(NoCapacity, match="GET status"):
+            await ask(gateway)
+
+    assert len(provider.requests) == 1
+
+
+@pytest.mark.parametrize(
+    ("fault", "code"),
+    [
+        (Fault("status", 400, {"error": {"message": "temperature must be a number", "param": "temperature"}}), None),
+        (
+            Fault("status", 400, {"error": {"message": "no", "code": "content_policy_violation"}}),
+            "content_policy_violation",
+        ),
+        (
+            Fault("status", 400, {"error": {"message": "long", "code": "context_length_exceeded"}}),
+            "context_length_exceeded",
+        ),
+        (Fault("status", 422, {"detail": "bad tool"}), None),
+    ],
+    ids=["bad request", "content filter", "context length", "unprocessable"],
+)
+async def test_a_callers_fault_is_theirs_alone(fault, code):
+    async with SimulatedProvider() as provider, running(key(provider, "k1"), key(provider, "k2")) as gateway:
+        provider.always["m"] = fault
+        with pytest.raises(UpstreamRefused) as refused:
+            await ask(gateway)
+
+        assert len(provider.requests) == 1, "never retried, never sent with another key"
+        assert repr(gateway.pool) == "<KeyPool 2 ready>"
+
+    assert refused.value.status == fault.status
+    assert code is None or refused.value.code == code
+    if fault.body.get("error", {}).get("param"):
+        assert refused.value.param == "temperature"
+
+
+async def test_silence_ends_in_time_and_is_not_tried_again_at_the_same_place():
+    async with SimulatedProvider() as provider, running(key(provider)) as gateway:
+        provider.always["m"] = Fault("hang")
+        start = time.monotonic()
+        with pytest.raises(UpstreamTimeout):
+            await ask(gateway)
+
+    assert time.monotonic() - start < 0.6
+    assert len(provider.requests) == 1
+
+
+async def test_after_silence_another_address_is_tried_first():
+    async with SimulatedProvider() as silent, SimulatedProvider() as other:
+        keys = [key(silent, "s1"), key(silent, "s2"), key(other, "o1")]
+        async with running(*keys) as gateway:
+            silent.always["m"] = Fault("hang")
+            other.next("m", Fault("status", 500))
+            for _ in range(3):
+                assert (await ask(gateway)).text == FULL
+
+    assert len(silent.requests) <= 3, "a silent key rests"
+
+
+async def test_comments_are_no_content():
+    async with SimulatedProvider() as provider, running(key(provider)) as gateway:
+        provider.always["m"] = Fault("comments")
+        with pytest.raises(UpstreamTimeout):
+            await ask(gateway)
+
+
+@pytest.mark.parametrize("kind", ["cut", "stall", "error", "malformed"])
+async def test_what_breaks_after_the_first_content_ends_in_an_error_event(kind):
+    limits = Settled()
+    async with SimulatedProvider(pace=0.01) as provider, running(key(provider), limits=limits) as gateway:
+        provider.next("m", Fault(kind, after=3))
+        start = time.monotonic()
+        told = await ask(gateway)
+
+        assert told.text == " ".join(WORDS[:3]), "what arrived is kept"
+        assert told.error is not None
+        assert told.error["request_id"] == "r1"
+        assert not told.done
+        assert time.monotonic() - start < 1.0
+        assert len(provider.requests) == 1
+        assert limits.usages[0].estimated
+        assert limits.usages[0].completion_tokens == 4, "and billed"
+        assert (await ask(gateway)).text == FULL, "the gateway is well afterwards"
+
+
+async def test_a_stream_without_done_is_complete():
+    async with SimulatedProvider() as provider, running(key(provider)) as gateway:
+        provider.next("m", Fault("no_done"))
+        told = await ask(gateway, stream_options={"include_usage": True})
+
+    assert (told.text, told.done) == (FULL, True)
+    assert told.events[-1]["usage"]["completion_tokens"] == 8
+
+
+@pytest.mark.parametrize("stream", [True, False], ids=["stream", "body"])
+async def test_a_usage_that_is_not_told_is_estimated_and_marked(stream):
+    limits = Settled()
+    options = {"stream_options": {"include_usage": True}} if stream else {}
+    async with SimulatedProvider() as provider, running(key(provider), limits=limits) as gateway:
+        provider.next("m", Fault("no_usage"))
+        told = await ask(gateway, stream=stream, **options)
+
+    assert limits.usages[0].estimated
+    assert limits.usages[0].completion_tokens == -(-len(FULL) // 4)
+    if stream:
+        assert told.events[-1]["usage"]["estimated"] is True
+
+
+async def test_an_empty_stream_is_tried_again():
+    async with SimulatedProvider() as provider, running(key(provider)) as gateway:
+        provider.next("m", Fault("empty"))
+
+        assert (await ask(gateway)).text == FULL
+
+
+async def test_the_provider_is_left_when_the_caller_leaves():
+    limits = Settled()
+    async with SimulatedProvider(pace=0.05, words=50) as provider, running(key(provider), limits=limits) as gateway:
+        told = Told()
+        asking = asyncio.create_task(ask(gateway, told=told))
+        while not told.text:
+            await asyncio.sleep(0.01)
+        asking.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await asking
+        left = time.monotonic()
+        while provider.requests[0].ended is None:
+            await asyncio.sleep(0.01)
+        await asyncio.sleep(0)
+
+        assert provider.requests[0].left
+        assert provider.requests[0].ended - left < 0.5
+        assert limits.usages[0].estimated
+        assert limits.usages[0].completion_tokens > 0, "what was generated is billed"
+
+
+async def test_leaving_before_the_answer_begins_gives_the_key_back():
+    limited = Limit(1, "requests", 0.2)
+    async with (
+        SimulatedProvider(first_token=5.0) as provider,
+        running(key(provider, limits=(limited,), concurrency=1)) as gateway,
+    ):
+        asking = asyncio.create_task(ask(gateway))
+        while not provider.requests:
+            await asyncio.sleep(0.01)
+        asking.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await asking
+        provider.first_token = 0.0
+
+        assert (await ask(gateway)).text == FULL
+
+
+async def test_a_fallback_answers_where_the_model_cannot_and_is_named():
+    async with SimulatedProvider() as provider, running(key(provider), policy=Falls("small")) as gateway:
+        provider.always["m"] = Fault("status", 503)
+        told = await ask(gateway)
+
+    assert told.text == FULL
+    assert told.events[0]["model"] == told.rsql["model"] == "small"
+    assert len(provider.of("m")) == QUICK.attempts
+
+
+async def test_a_fallback_follows_silence_at_once():
+    async with SimulatedProvider() as provider, running(key(provider), policy=Falls("small")) as gateway:
+        provider.always["m"] = Fault("hang")
+        told = await ask(gateway)
+
+    assert told.rsql["model"] == "small"
+    assert len(provider.of("m")) == 1
+
+
+async def test_a_longer_model_may_take_what_is_too_long():
+    long = Fault("status", 400, {"error": {"message": "long", "code": "context_length_exceeded"}})
+    async with SimulatedProvider() as provider, running(key(provider), policy=Falls("long")) as gateway:
+        provider.always["m"] = long
+        told = await ask(gateway)
+
+    assert told.rsql["model"] == "long"
+    assert len(provider.of("m")) == 1
+
+
+async def test_a_refused_content_is_not_taken_to_another_model():
+    fault = Fault("status", 400, {"error": {"message": "no", "code": "content_filter"}})
+    async with SimulatedProvider() as provider, running(key(provider), policy=Falls("other")) as gateway:
+        provider.always["m"] = fault
+        with pytest.raises(UpstreamRefused, match="It says: no"):
+            await ask(gateway)
+
+    assert not provider.of("other")
+
+
+async def test_a_flapping_model_is_left_alone_while_it_is_down_and_comes_back():
+    async with SimulatedProvider() as provider, running(key(provider), policy=Falls("small")) as gateway:
+        provider.always["m"] = Fault("status", 503)
+        for _ in range(5):
+            assert (await ask(gateway)).rsql["model"] == "small"
+        down = len(provider.of("m"))
+        del provider.always["m"]
+        gateway.pool.get("sim-1").health["m"].until = 0.0  # the rest is over
+        told = await ask(gateway)
+
+    assert down <= 8, "not three tries for each request"
+    assert told.rsql["model"] == "m"
+
+
+async def test_limits_are_kept_and_nobody_is_refused():
+    accounts = {"k1": Account("rolling", minute=0.5, rpm=5), "k2": Account("rolling", minute=0.5, rpm=5)}
+    limits = (Limit(5, "requests", 0.5),)
+    pool = replace(QUICK, jitter_ms=20.0)
+    async with SimulatedProvider(accounts) as provider:
+        keys = (key(provider, "k1", limits=limits), key(provider, "k2", limits=limits))
+        async with running(*keys, pool=pool) as gateway:
+            start = time.monotonic()
+            told = await asyncio.gather(*(ask(gateway, caller=f"c{n}") for n in range(24)))
+
+    assert all(t.text == FULL for t in told)
+    assert [account.refused for account in accounts.values()] == [0, 0]
+    assert time.monotonic() - start < 1.5
+    assert max(t.rsql["queue_seconds"] for t in told) > 0.4
+
+
+async def test_a_waiting_stream_hears_of_its_place():
+    limits = (Limit(1, "requests", 0.3),)
+    async with SimulatedProvider() as provider, running(key(provider, limits=limits)) as gateway:
+        _, second, third = await asyncio.gather(*(ask(gateway, caller=f"c{n}") for n in range(3)))
+
+    assert second.news[0].position == 1
+    assert third.news[0].position == 2
+    assert 0 < second.news[0].eta <= 0.3
+    assert 0.3 < third.news[0].eta <= 0.7
+
+
+async def test_a_wait_that_is_too_long_is_refused_at_once_with_the_time_to_come_back():
+    limits = (Limit(1, "requests", 30.0),)
+    pool = replace(QUICK, queue_deadline_seconds=1.0)
+    async with SimulatedProvider() as provider, running(key(provider, limits=limits), pool=pool) as gateway:
+        await ask(gateway)
+        start = time.monotonic()
+        with pytest.raises(NoCapacity) as refused:
+            await ask(gateway)
+
+    assert time.monotonic() - start < 0.1
+    assert 29.0 < refused.value.retry_after <= 30.1
+
+
+async def test_a_request_larger_than_any_key_allows_is_told_so():
+    limits = (Limit(10, "tokens", 60.0),)
+    async with SimulatedProvider() as provider, running(key(provider, limits=limits)) as gateway:
+        with pytest.raises(NoCapacity) as refused:
+            await ask(gateway, max_tokens=500)
+
+    assert refused.value.status == 413
+
+
+async def test_keys_can_be_added_paused_and_retired_while_running():
+    async with SimulatedProvider() as provider, running(key(provider, "k1")) as gateway:
+        gateway.pool.add(key(provider, "k2"))
+        gateway.pool.pause("sim-1")
+        for _ in range(3):
+            await ask(gateway)
+        assert not provider.of("k1")
+        gateway.pool.resume("sim-1")
+        gateway.pool.retire("sim-2", "by hand")
+        await ask(gateway)
+
+        assert provider.requests[-1].key == "k1"
+        assert gateway.status()["pool"][1]["reason"] == "by hand"
+
+
+async def test_a_request_that_waits_is_served_by_a_key_that_is_added():
+    limits = (Limit(1, "requests", 30.0),)
+    async with SimulatedProvider() as provider, running(key(provider, limits=limits)) as gateway:
+        await ask(gateway)
+        waiting = asyncio.create_task(ask(gateway))
+        await asyncio.sleep(0.05)
+        gateway.pool.add(key(provider, "k2"))
+
+        assert (await waiting).rsql["key"] == "sim-2"
+
+
+async def test_a_check_retires_and_revives_keys():
+    accounts = {"good": Account()}
+    async with SimulatedProvider(accounts) as provider:
+        async with running(key(provider, "good"), key(provider, "bad")) as gateway:
+            rows = await gateway.check_keys()
+            assert [(row["ok"], row.get("reason")) for row in rows] == [(True, None), (False, "credential")]
+            assert gateway.status()["keys"]["retired"] == 1
+            accounts["bad"] = Account()
+            assert all(row["ok"] for row in await gateway.check_keys())
+            assert gateway.status()["keys"]["ready"] == 2
+
+
+async def test_plain_httpx_clients_can_use_the_transport():
+    async with SimulatedProvider() as provider, running(key(provider)) as gateway:
+        async with httpx.AsyncClient(transport=gateway.upstream) as client:
+            messages = [{"role": "user", "content": "Hi"}]
+            reply = await client.post("http://rsql/chat/completions", json={"model": "m", "messages": messages})
+
+    assert reply.json()["choices"][0]["message"]["content"] == FULL
+
+
+async def test_without_keys_the_offline_model_is_served():
+    async with running() as gateway:
+        assert gateway.models() == ["offline"]
+        assert gateway.status()["keys"]["ready"] == 1
+
+
+async def test_closing_refuses_what_waits():
+    limits = (Limit(1, "requests", 30.0),)
+    async with SimulatedProvider() as provider, running(key(provider, limits=limits)) as gateway:
+        await ask(gateway)
+        waiting = asyncio.create_task(ask(gateway))
+        await asyncio.sleep(0.05)
+        await gateway.close()
+        with pytest.raises(NoCapacity, match="stopping"):
+            await waiting

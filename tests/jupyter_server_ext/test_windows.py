@@ -1,0 +1,416 @@
+"""Windows against a brute-force provider in virtual time: never a refusal, and all of the quota used."""
+
+from __future__ import annotations
+
+import heapq
+import itertools
+import math
+import random
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from simulated_provider import Account, Limit
+
+from jupyter_server_ext.storage.base import Cost, Grant, Offer, Refused, Seen, WindowSpec
+from jupyter_server_ext.storage.memory import MemoryWindows
+from jupyter_server_ext.storage.window import Window
+from jupyter_server_ext.upstream.openai import duration
+
+KINDS = ["fixed", "fixed-lazy", "rolling", "bucket"]
+
+
+def finish(coroutine: Any) -> Any:
+    """The result of a coroutine that never waits."""
+    with pytest.raises(StopIteration) as stop:
+        coroutine.send(None)
+    return stop.value.value
+
+
+@dataclass
+class World:
+    """Many callers, one key, one provider, a network with delays; time is a number."""
+
+    kind: str
+    amounts: dict[str, int]
+    minute: float = 60.0
+    jitter: float = 0.25
+    charge: str = "admission"
+    headers: bool = True
+    travel: tuple[float, float] = (0.0, 0.2)
+    latency: tuple[float, float] = (0.01, 0.5)
+    length: tuple[float, float] = (0.0, 0.0)
+    completion: tuple[int, int] = (16, 16)
+    asked: int = 0
+    rate: float = math.inf  # arrivals a second; infinite: there is always somebody waiting
+    pauses: list[tuple[float, float]] = field(default_factory=list)
+    seed: int = 1
+    prompt: int = 25
+
+    def __post_init__(self) -> None:
+        self.random = random.Random(self.seed)
+        self.account = Account(self.kind, minute=self.minute, charge=self.charge, **self.amounts)
+        self.windows = MemoryWindows(self.jitter, clock=lambda: 0.0)
+        specs = [
+            WindowSpec(name, "requests" if name[0] == "r" else "tokens", amount, self.account.limits[name].seconds)
+            for name, amount in self.amounts.items()
+        ]
+        self.offer = Offer("k", tuple(specs))
+        self.events: list[Any] = []
+        self.order = itertools.count()
+        self.waiting = 0
+        self.wake = math.inf
+        self.answered = 0
+
+    def at(self, when: float, what: Any, *about: Any) -> None:
+        heapq.heappush(self.events, (when, next(self.order), what, about))
+
+    def run(self, until: float) -> World:
+        self.at(0.0, self.arrive)
+        while self.events and self.events[0][0] < until:
+            now, _, what, about = heapq.heappop(self.events)
+            what(now, *about)
+        return self
+
+    def arrive(self, now: float) -> None:
+        if self.rate < math.inf:
+            self.waiting += 1
+            self.at(now + self.random.expovariate(self.rate), self.arrive)
+        self.send_what_fits(now)
+
+    def paused_until(self, now: float) -> float:
+        return next((end for start, end in self.pauses if start <= now < end), 0.0)
+
+    def send_what_fits(self, now: float) -> None:
+        if pause := self.paused_until(now):
+            self.at(pause, self.send_what_fits)
+            return
+        while self.waiting or math.isinf(self.rate):
+            completion = self.random.randint(*self.completion)
+            reserve = Cost(self.prompt, self.asked or self.completion[1], self.asked)
+            grant = finish(self.windows.take([self.offer], reserve, now))
+            if isinstance(grant, Refused):
+                self.wake_at(now + max(1e-6, grant.wait))
+                return
+            self.waiting = max(0, self.waiting - 1)
+            self.windows.sent(grant, now)
+            self.at(now + self.random.uniform(*self.travel), self.reach, grant, completion)
+
+    def wake_at(self, when: float) -> None:
+        if when < self.wake:
+            self.wake = when
+            self.at(when, self.woken)
+
+    def woken(self, now: float) -> None:
+        self.wake = math.inf
+        self.send_what_fits(now)
+
+    def reach(self, now: float, grant: Grant, completion: int) -> None:
+        wait = self.account.admit(self.prompt, completion, self.asked or None, now)
+        told = self.account.headers(now) if self.headers else {}
+        self.at(now + self.random.uniform(*self.latency), self.begin, grant, completion, wait, told)
+
+    def begin(self, now: float, grant: Grant, completion: int, wait: float, told: dict[str, str]) -> None:
+        self.windows.counted(grant, now)
+        self.windows.observe(grant, list(seen(told)), now)
+        if wait:
+            self.windows.settle(grant, Cost(), now)
+        else:
+            self.at(now + self.random.uniform(*self.length), self.end, grant, completion)
+
+    def end(self, now: float, grant: Grant, completion: int) -> None:
+        self.account.ended(completion, now)
+        self.answered += 1
+        self.windows.settle(grant, Cost(self.prompt, completion, known=True), now)
+        self.send_what_fits(now)
+
+    def used_of(self, seconds: float) -> float:
+        """Share of what the limits admit in so long from a fresh start, for the tightest of them."""
+        most = min(
+            allowance(limit, seconds) / (1 if name[0] == "r" else self.cost)
+            for name, limit in self.account.limits.items()
+        )
+        return self.account.accepted / most
+
+    @property
+    def cost(self) -> float:
+        return self.prompt + sum(self.completion) / 2
+
+
+def allowance(limit: Limit, seconds: float) -> float:
+    rounds = seconds / limit.seconds
+    return limit.amount * (1 + rounds if limit.kind == "bucket" else math.ceil(rounds - 1e-9))
+
+
+def seen(told: dict[str, str]) -> Any:
+    for what, name in (("requests", "rpm"), ("tokens", "tpm")):
+        if limit := told.get(f"x-ratelimit-limit-{what}"):
+            left, reset = told[f"x-ratelimit-remaining-{what}"], duration(told[f"x-ratelimit-reset-{what}"])
+            yield Seen(name, int(limit), int(left), reset)
+
+
+@pytest.mark.parametrize("headers", [True, False], ids=["headers", "no headers"])
+@pytest.mark.parametrize("kind", KINDS)
+def test_ten_minutes_of_endless_demand(kind, headers):
+    world = World(kind, {"rpm": 30}, headers=headers).run(600.0)
+
+    assert world.account.refused == 0
+    # Without headers nothing tells that a bucket refills: of its 11 x 30 the first fill is lost.
+    assert world.used_of(600.0) >= (10 / 11 if kind == "bucket" and not headers else 0.99)
+
+
+@pytest.mark.parametrize("length", [(0.0, 0.0), (1.0, 3.0)], ids=["at once", "streams"])
+@pytest.mark.parametrize("charge", ["admission", "end"])
+@pytest.mark.parametrize("kind", KINDS)
+def test_tokens_however_they_are_counted(kind, charge, length):
+    world = World(kind, {"tpm": 2000}, charge=charge, length=length).run(600.0)
+
+    assert world.account.refused == 0
+    # 2,000 tokens hold 48 requests of 41, which is 0.984 of the fraction.
+    assert world.used_of(600.0) >= (0.99 if kind == "bucket" else 0.98)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_provider_that_counts_what_was_asked_for(kind):
+    world = World(kind, {"tpm": 2000}, charge="asked", asked=100, length=(0.0, 2.0)).run(600.0)
+
+    assert world.account.refused == 0
+    assert world.account.accepted >= 0.95 * allowance(world.account.limits["tpm"], 600.0) / (25 + 100)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_slowest_network_that_is_allowed_for(kind):
+    world = World(kind, {"rpm": 30}, travel=(0.2, 0.2), latency=(5.0, 10.0), headers=False).run(600.0)
+
+    assert world.account.refused == 0
+    assert world.used_of(600.0) >= (0.9 if kind == "bucket" else 0.97)
+
+
+@settings(max_examples=80, deadline=None)
+@given(
+    kind=st.sampled_from(KINDS),
+    rpm=st.integers(1, 40) | st.none(),
+    tpm=st.integers(60, 3000) | st.none(),
+    charge=st.sampled_from(["admission", "end"]),
+    headers=st.booleans(),
+    travel=st.floats(0.0, 0.25),
+    latency=st.floats(0.0, 20.0),
+    length=st.floats(0.0, 30.0),
+    completion=st.integers(1, 30),
+    rate=st.sampled_from([0.05, 0.5, 2.0, math.inf]),
+    pauses=st.lists(st.tuples(st.floats(0, 200), st.floats(1, 90)), max_size=3),
+    seed=st.integers(0, 10_000),
+)
+def test_never_a_refusal(  # noqa: PLR0917
+    kind, rpm, tpm, charge, headers, travel, latency, length, completion, rate, pauses, seed
+):
+    amounts = {name: amount for name, amount in (("rpm", rpm), ("tpm", tpm)) if amount is not None}
+    world = World(
+        kind,
+        amounts or {"rpm": 10},
+        charge=charge,
+        headers=headers,
+        travel=(0.0, travel),
+        latency=(0.0, latency),
+        length=(0.0, length),
+        completion=(completion, completion + 5),
+        rate=rate,
+        pauses=[(start, start + long) for start, long in pauses],
+        seed=seed,
+    )
+
+    world.run(240.0)
+
+    assert world.account.refused == 0
+
+
+def window(amount: int = 3, unit: str = "requests", **options: Any) -> Window:
+    return Window(WindowSpec("w", unit, amount, 60.0, **options), jitter=0.25)
+
+
+def test_a_request_is_held_until_a_window_after_it_was_surely_counted():
+    one = window(1)
+    entry = one.take(Cost(), 0.0)
+    one.sent(entry, 1.0)  # a connection had to be made first
+
+    assert one.room(61.2) == 0
+    assert one.room(61.25) == 1
+
+    soon = window(1)
+    entry = soon.take(Cost(), 0.0)
+    soon.sent(entry, 0.0)
+    soon.counted(entry, 0.1)
+
+    assert soon.room(60.05) == 0
+    assert soon.room(60.1) == 1
+
+
+def test_what_was_never_sent_takes_nothing():
+    one = window(1)
+    one.cancel(one.take(Cost(), 0.0))
+
+    assert one.room(0.0) == 1
+
+
+def test_tokens_are_corrected_where_they_were_taken():
+    tokens = window(100, "tokens")
+    tokens.charging.kind = "admission"
+    entry = tokens.take(Cost(20, 60), 0.0)
+    tokens.sent(entry, 0.0)
+    tokens.settle(entry, Cost(20, 10), 5.0)
+
+    assert tokens.used == 30
+    assert tokens.room(60.2) == 70
+    assert tokens.room(60.25) == 100
+
+
+def test_tokens_above_the_reservation_are_taken_too():
+    tokens = window(100, "tokens")
+    entry = tokens.take(Cost(20, 10), 0.0)
+    tokens.settle(entry, Cost(20, 60), 5.0)
+
+    assert tokens.room(6.0) == 20
+
+
+def test_others_using_the_same_quota_are_noticed_and_forgotten():
+    shared = window(30)
+    entry = shared.take(Cost(), 0.0)
+    shared.counted(entry, 0.1)
+    shared.observe(entry, Seen("w", 30, 9, 60.0), 0.1)
+
+    assert (shared.used, shared.others) == (21, 20)
+    assert shared.room(1.0) == 9
+    assert (shared.room(61.0), shared.others) == (30, 0)
+
+
+def test_a_lower_limit_in_the_headers_is_believed_and_a_higher_one_is_not():
+    configured = window(30)
+    entry = configured.take(Cost(), 0.0)
+    configured.counted(entry, 0.1)
+    configured.observe(entry, Seen("w", 10, 9, 60.0), 0.1)
+    assert configured.limit == 10
+
+    configured.observe(entry, Seen("w", 100, 99, 60.0), 0.1)
+    assert configured.limit == 30
+
+
+def test_an_assumed_limit_gives_way_to_what_headers_say():
+    preset = window(30, assumed=True)
+    entry = preset.take(Cost(), 0.0)
+    preset.counted(entry, 0.1)
+    preset.observe(entry, Seen("w", 1000, 999, 0.06), 0.1)
+
+    assert preset.limit == 1000
+
+
+def test_a_refusal_against_our_count_lowers_the_limit_until_it_is_disproved():
+    wrong = window(30)
+    entries = [wrong.take(Cost(), 0.0) for _ in range(21)]
+    wrong.contradicted(entries[-1], 1.0)
+    assert wrong.limit == 20
+
+    assert wrong.room(60.9) == 0
+    wrong.room(61.0)
+    assert wrong.limit == 25  # tried a little higher after a window
+    wrong.room(200.0)
+    assert wrong.limit > 25
+    for second in range(200, 2000, 10):
+        wrong.room(float(second))
+    assert wrong.limit == 30
+
+
+def test_a_second_refusal_is_remembered_for_longer():
+    wrong = window(30)
+    for now, again in ((0.0, 60.0), (100.0, 220.0), (300.0, 540.0)):
+        entries = [wrong.take(Cost(), now) for _ in range(21)]
+        wrong.contradicted(entries[-1], now)
+        lowered = wrong.limit
+        wrong.room(again - 0.1)
+        assert wrong.limit == lowered
+        wrong.room(again)
+        assert wrong.limit > lowered
+        for entry in entries:
+            wrong.counted(entry, now)
+
+
+def test_a_calendar_day_ends_at_the_providers_midnight():
+    midnight = 1_800_000_000.0 - 1_800_000_000.0 % 86_400  # UTC
+    wall = midnight - 3600  # Unix time at our zero
+    windows = MemoryWindows(0.25, clock=lambda: 0.0, wall=lambda: wall)
+    spec = WindowSpec("day", "requests", 1, 86_400.0, zone="UTC")
+    offer = Offer("k", (spec,))
+
+    grant = finish(windows.take([offer], Cost(), 10.0))
+    windows.counted(grant, 10.1)
+
+    refused = finish(windows.take([offer], Cost(), 20.0))
+    assert refused.wait == pytest.approx(3600 - 20 + 2.0)  # and two seconds, as clocks differ
+    assert isinstance(finish(windows.take([offer], Cost(), 3603.0)), Grant)
+    assert isinstance(finish(windows.take([offer], Cost(), 3700.0)), Refused)
+
+
+def test_all_windows_or_none():
+    windows = MemoryWindows(0.25)
+    few = WindowSpec("few", "requests", 1, 60.0)
+    tokens = WindowSpec("tokens", "tokens", 100, 60.0)
+    offer = Offer("k", (tokens, few))
+
+    assert isinstance(finish(windows.take([offer], Cost(10, 10), 0.0)), Grant)
+    assert isinstance(finish(windows.take([offer], Cost(10, 10), 0.0)), Refused)
+    assert windows.report([tokens], 0.0)["tokens"].used == 20
+
+
+def test_the_key_with_most_headroom_in_its_tightest_window_is_taken():
+    windows = MemoryWindows(0.25)
+
+    def key(name: str, requests: int, tokens: int) -> Offer:
+        return Offer(
+            name,
+            (WindowSpec(f"{name}r", "requests", requests, 60.0), WindowSpec(f"{name}t", "tokens", tokens, 60.0)),
+        )
+
+    offers = [key("few requests", 2, 100_000), key("balanced", 10, 10_000), key("few tokens", 1000, 200)]
+    assert finish(windows.take(offers, Cost(50, 50), 0.0)).key == "balanced"
+
+
+def test_a_request_larger_than_any_limit_waits_for_ever():
+    windows = MemoryWindows(0.25)
+    offer = Offer("k", (WindowSpec("t", "tokens", 100, 60.0),))
+
+    assert math.isinf(finish(windows.take([offer], Cost(90, 20), 0.0)).wait)
+
+
+def test_places_come_back_when_requests_end():
+    windows = MemoryWindows(0.25)
+    offer = Offer("k", (WindowSpec("c", "concurrent", 2),))
+    first, _ = (finish(windows.take([offer], Cost(), 0.0)) for _ in range(2))
+
+    assert isinstance(finish(windows.take([offer], Cost(), 1.0)), Refused)
+    windows.settle(first, Cost(), 2.0)
+    windows.settle(first, Cost(), 2.0)
+    assert windows.report(offer.windows, 2.0)["c"].used == 1
+
+
+def test_what_was_used_before_a_restart_counts():
+    windows = MemoryWindows(0.25)
+    spec = WindowSpec("r", "requests", 3, 60.0)
+    for at in (-70.0, -50.0, -10.0):
+        windows.restore(spec, 1, at, 0.0)
+
+    assert windows.report([spec], 0.0)["r"].used == 2
+    assert windows.report([spec], 11.0)["r"].used == 1
+
+
+def test_starts_foretell_what_happens():
+    world = World("rolling", {"rpm": 5}, headers=False, travel=(0.1, 0.1), latency=(0.1, 0.1))
+    spec = world.offer.windows[0]
+    for second in (0.0, 10.0, 20.0, 30.0, 40.0):
+        grant = finish(world.windows.take([world.offer], Cost(), second))
+        world.windows.sent(grant, second)
+
+    starts = world.windows.starts(world.offer, Cost(), 7, 50.0)
+
+    assert starts == pytest.approx([10.25, 20.25, 30.25, 40.25, 50.25, 70.25, 80.25])
+    assert world.windows.report([spec], 50.0)["rpm"].wait == pytest.approx(10.25)
