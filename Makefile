@@ -30,6 +30,9 @@ check: setup ## lint, types, architecture
 bench: setup ## speed, as ratios measured side by side in one run
 	$(python) -m pytest -m bench -s -p no:timeout tests/bench
 
+screenshots: setup-test ## the pictures in docs/images, taken in a real JupyterLab
+	@$(python) scripts/screenshots.py
+
 docs: setup ## regenerate the tables in docs/ from the code
 	$(python) scripts/docs.py
 

@@ -33,17 +33,15 @@ provider = "offline"
 def main() -> int:
     """Execute the notebook and say where the result is."""
     OUT.mkdir(parents=True, exist_ok=True)
-    config = OUT / "rsql.toml"
-    config.write_text(CONFIG, encoding="utf-8")
     start = time.monotonic()
-    with gateway(config) as environment:
+    with jupyter_server("jupyter_server", ROOT / "notebooks") as (url, token):
         print("Running notebooks/demo.ipynb …", flush=True)
         run = subprocess.run(
             [
                 *(sys.executable, "-m", "nbconvert", "--to", "html", "--execute", "--log-level", "WARN"),
                 *("--output-dir", str(OUT), "--output", "demo", str(ROOT / "notebooks" / "demo.ipynb")),
             ],
-            env=os.environ | environment,
+            env=os.environ | {"RSQL_GATEWAY_URL": f"{url}rsql/", "RSQL_GATEWAY_TOKEN": token},
             check=False,
         )
     if run.returncode:
@@ -54,23 +52,33 @@ def main() -> int:
 
 
 @contextmanager
-def gateway(config: Path) -> Iterator[dict[str, str]]:
-    """A Jupyter Server on a free port of this machine; yields what a kernel needs to find its gateway."""
+def jupyter_server(module: str, root: Path) -> Iterator[tuple[str, str]]:
+    """A server on a free port of this machine, with the gateway on and the offline model behind it.
+
+    Args:
+        module: ``jupyter_server`` or ``jupyterlab``.
+        root: The folder it serves.
+
+    Yields:
+        Its base URL and its token.
+    """
+    config = OUT / "rsql.toml"
+    config.write_text(CONFIG, encoding="utf-8")
     token, port = secrets.token_urlsafe(16), _free_port()
     log = (OUT / "server.log").open("w", encoding="utf-8")
     server = subprocess.Popen(
         [
-            *(sys.executable, "-m", "jupyter_server", "--no-browser", "--ip=127.0.0.1", f"--port={port}"),
-            *("--ServerApp.port_retries=0", f"--ServerApp.root_dir={ROOT / 'notebooks'}", "--allow-root"),
+            *(sys.executable, "-m", module, "--no-browser", "--ip=127.0.0.1", f"--port={port}", "--allow-root"),
+            *("--ServerApp.port_retries=0", f"--ServerApp.root_dir={root}"),
         ],
         env=os.environ | {"JUPYTER_TOKEN": token, "RSQL_CONFIG": str(config)},
         stdout=log,
         stderr=log,
     )
-    url = f"http://127.0.0.1:{port}/rsql/"
+    url = f"http://127.0.0.1:{port}/"
     try:
         _wait_until_healthy(url, server)
-        yield {"RSQL_GATEWAY_URL": url, "RSQL_GATEWAY_TOKEN": token}
+        yield url, token
     finally:
         server.terminate()
         try:
@@ -93,7 +101,7 @@ def _wait_until_healthy(url: str, server: subprocess.Popen[bytes], seconds: floa
         if server.poll() is not None:
             break
         try:
-            with urllib.request.urlopen(f"{url}health", timeout=2) as reply:
+            with urllib.request.urlopen(f"{url}rsql/health", timeout=2) as reply:
                 if json.load(reply)["status"] == "ok":
                     return
         except OSError:
