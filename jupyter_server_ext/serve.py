@@ -111,6 +111,8 @@ def without_effect(settings: Settings) -> list[str]:
     shares = (settings.caller, settings.tenant, settings.everyone, *(tenant.limits for tenant in settings.tenants))
     if any(share.usd_per_day is not None or share.usd_per_month is not None for share in shares):
         told.append("usd_per_day and usd_per_month are not enforced in this version.")
+    if settings.pool.check_seconds:
+        told.append("'check_seconds' in [pool] does nothing in this version; POST admin/health-check does it once.")
     if not settings.storage.ledger.startswith("memory:"):
         told.append("'ledger' in [storage] is not kept in this version.")
     if settings.cache != CacheSettings() or settings.storage.cache != StorageSettings().cache:
