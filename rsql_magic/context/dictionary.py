@@ -105,9 +105,7 @@ def _named(entries: Any, where: str) -> dict[str, Any]:
     if isinstance(entries, list) and all(isinstance(entry, dict) and "name" in entry for entry in entries):
         entries = {entry["name"]: entry for entry in entries}
     if not isinstance(entries, dict):
-        raise BadInput(
-            f"{where} should be a mapping from names to what is said about them.", hint="See docs/context.md."
-        )
+        raise BadInput(f"{where} should map names to what is said about them.", hint="See docs/context.md.")
     return {str(name).casefold(): entry for name, entry in entries.items()}
 
 

@@ -26,8 +26,6 @@ if TYPE_CHECKING:
     from rsql_magic.context.readers import Reader, Summary
     from rsql_magic.context.sources import Detail
 
-SAMPLE = 10_000
-"""Most rows that are looked at."""
 CATEGORIES = 30
 """A text column with more distinct values than this is free text, and gives none of them."""
 SHOWN = 12
@@ -36,7 +34,8 @@ WIDEST = 20
 """Most columns that are shown of sample rows."""
 
 
-def positions(rows: int | None, size: int = SAMPLE) -> list[int] | None:
+@functools.lru_cache(maxsize=32)
+def positions(rows: int | None, size: int = 10_000) -> list[int] | None:
     """Row numbers to look at: one from each of ``size`` equal strides, or None for all rows.
 
     A plain stride meets periodic data always at the same phase and sees one value of it, so each position is moved
@@ -102,7 +101,7 @@ class _Description:
         self.name = name
         self.detail = detail
         self.only_names = detail.level == "names" or detail.brief or not reader.rows
-        self.where = None if self.only_names else positions(reader.rows)
+        self.where = None if self.only_names else positions(reader.rows, detail.rows)
         self.asked = {
             p for p, column in enumerate(reader.names) if isinstance(column, str) and column in detail.columns
         }
@@ -221,7 +220,7 @@ def profile_of(summary: Summary, rows: int | None, *, personal: bool, detail: De
     Args:
         summary: What is known of its sample.
         rows: Rows of the whole frame.
-        personal: True when the values are about single people: then neither values nor a range are given.
+        personal: True when the values are about single people: then neither values, range nor estimates are given.
         detail: Gives the fewest times that a category must be seen.
     """
     known = Profile(
@@ -229,7 +228,9 @@ def profile_of(summary: Summary, rows: int | None, *, personal: bool, detail: De
         distinct=estimate_distinct(summary, rows),
         approximate=rows is not None and summary.size < rows,
     )
-    if personal or rows == 1:  # the range of a single row is its value
+    if personal:
+        return replace(known, distinct=None) if known.approximate else known
+    if rows == 1:  # the range of a single row is its value
         return known
     low, high = _range(summary)
     return _with_categories(replace(known, low=low, high=high), summary, detail)

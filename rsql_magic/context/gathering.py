@@ -34,12 +34,16 @@ if TYPE_CHECKING:
 
 _EACH = 0.5
 """Most seconds that one object may take."""
+_ROWS = 10_000
+"""Most rows that are looked at of an object that must be shown; of others a fifth."""
 _BRIEF = 60
 """Tokens of an object that nothing points to, when something else is pointed to."""
 _FENCE = 30
 """Tokens of a fence around a piece."""
-_SESSION = 60
+_SESSION = 75
 """Tokens kept for the line about the session."""
+_LISTS = (12, 4, 1)
+"""How many names the line about the session lists, as far as the budget goes."""
 _CELLS = 3
 """Most recent cells that are shown."""
 
@@ -98,11 +102,12 @@ class Gathering:
     def context(self) -> Context:
         """Find, rank, describe, fit."""
         pieces: list[Piece] = []
-        left = self.budget - _SESSION - (_SESSION if self._r.session else 0)
+        left, full = self.budget - self._reserved, False
         for offer in self._offers(self.clock() + self.seconds):
-            piece = self._best(offer, left, fenced=bool(pieces) and pieces[-1].is_line)
+            piece = self._best(offer, 0 if full else left, fenced=bool(pieces) and pieces[-1].is_line)
+            left -= piece.tokens
             # Once the shortest form of something does not fit, nothing more is read: that would only cost time.
-            left = left - piece.tokens if piece.shown or not offer.texts else min(left, 0)
+            full = full or bool(offer.texts and not piece.shown)
             pieces.append(piece)
         pieces += self._closing(pieces, left)
         redactions = sum((piece.redactions for piece in pieces), Counter[str]())
@@ -120,18 +125,24 @@ class Gathering:
     def _closing(self, pieces: Sequence[Piece], left: int) -> list[Piece]:
         """What is said at the end: how frames join, and in what session all this is."""
         closing = [
-            _Offer("session", "joins", "shared keys", texts=(lambda _: self._joins(pieces),)),
             _Offer("session", "R", "the session", texts=(lambda _: self._r.session,)),
-            _Offer("session", "python", "the session", texts=(lambda _: self._session(pieces),)),
+            _Offer(
+                "session", "python", "the session", texts=tuple(partial(self._session, pieces, n) for n in (12, 4, 1))
+            ),
+            _Offer("session", "joins", "shared keys", texts=(lambda _: self._joins(pieces),)),
         ]
-        left = max(left, 0) + _SESSION + (_SESSION if self._r.session else 0)
+        left = max(left, 0) + self._reserved
         shown = []
         for offer in closing:
-            piece = _piece(offer, offer.texts[0])
-            if piece.text and piece.tokens <= left:
-                left -= piece.tokens
-                shown.append(piece)
+            piece = self._best(offer, left, fenced=False)
+            left -= piece.tokens
+            shown += [piece] if piece.shown else []
         return shown
+
+    @property
+    def _reserved(self) -> int:
+        """Tokens kept for what is said at the end."""
+        return min(_SESSION * (2 if self._r.session else 1), self.budget // 4)
 
     # What there is
 
@@ -159,23 +170,37 @@ class Gathering:
         if self.error is not None:
             text = error_text(self._r.error or self.error, known=self._known)
             yield _Offer("error", "", "the last error", must=True, texts=(lambda _: text,))
-        mentioned = [each for each in self._candidates if each.rank <= Rank.MENTIONED]
+        mentioned = self._mentioned()
         tables = self._mentioned_tables()
-        share = self.budget // max(len(mentioned) + len(tables), 1) - _FENCE
-        missing = {column for each in mentioned for column in each.columns}
-        for each in mentioned:
-            yield self._object(each, min(self.per_object, share), bool(each.named or missing & each.columns), end)
-            missing -= each.columns
+        needed = sum(must for _, must in [*mentioned, *tables])
+        share = self.budget // max(needed, 1) - _FENCE
+        for each, must in mentioned:
+            yield self._object(each, min(self.per_object, share), must, end)
         yield from (self._table(table) for table in tables)
         for name, page in self._r.pages:
             yield _Offer("help", name, "named in the question", texts=(partial(_cut, page, self.per_object),))
-        for each in self._candidates[len(mentioned) :]:
-            yield self._object(each, _BRIEF if mentioned else self.per_object, must=False, end=end)
+        for each in self._candidates:
+            if each.rank > Rank.MENTIONED:
+                yield self._object(each, _BRIEF if mentioned else self.per_object, must=False, end=end)
         yield from self._other_tables(tables)
         for cell in self._cells[-_CELLS:]:
             yield _Offer("cell", cell.name, "recent cell", texts=(partial(self._cell, cell),))
 
     # Objects
+
+    def _mentioned(self) -> list[tuple[Candidate, bool]]:
+        """What the question points to, each with whether it must be shown, those first.
+
+        What is named must be shown, and so must the first object of each column that is asked about: sixty frames may
+        have an ``amount``.
+        """
+        pointed = [each for each in self._candidates if each.rank <= Rank.MENTIONED]
+        covered: set[str] = set().union(*(each.columns for each in pointed if each.named))
+        found = []
+        for each in pointed:
+            found.append((each, each.named or not each.columns <= covered))
+            covered |= each.columns
+        return sorted(found, key=lambda pair: not pair[1])
 
     def _object(self, each: Candidate, tokens: int, must: bool, end: float) -> _Offer:
         if each.source is None:
@@ -185,7 +210,8 @@ class Gathering:
             return replace(offer, must=False, reason="its name says that it is a secret; not read")
         if self.clock() > end:
             return replace(offer, must=False, reason="no time left")
-        full = Detail(self.level, max(tokens, _BRIEF), each.columns, dictionary=self.dictionary)
+        rows = _ROWS if must else _ROWS // 5
+        full = Detail(self.level, max(tokens, _BRIEF), each.columns, rows, dictionary=self.dictionary)
         brief = replace(full, budget=_BRIEF, brief=True)
         details = [full, brief] if tokens > _BRIEF else [brief]
         return replace(offer, texts=tuple(partial(self._described, each, detail) for detail in details))
@@ -254,15 +280,15 @@ class Gathering:
         hints = join_hints(columns, {name: unique_columns(text) for name, text in shown.items()})
         return "shared keys: " + "; ".join(hints) if hints else ""
 
-    def _session(self, pieces: Sequence[Piece]) -> str:
+    def _session(self, pieces: Sequence[Piece], most: int, _found: Counter[str]) -> str:
         """Python's version, the packages that the user imported, and what else there is."""
         modules = [(name, obj) for name, obj in self.namespace.items() if issubclass(type(obj), types.ModuleType)]
         imported = [_module(name, module) for name, module in sorted(modules) if not name.startswith("_")]
         others = [piece.name for piece in pieces if not piece.shown and piece.kind != "cell"]
         parts = [
             f"Python {platform.python_version()}",
-            f"imported {_listed(imported, 12)}" if imported else "",
-            f"not described: {_listed(others, 12)}" if others else "",
+            f"imported {_listed(imported, most)}" if imported else "",
+            f"not described: {_listed(others, most)}" if others else "",
         ]
         return "; ".join(part for part in parts if part)
 

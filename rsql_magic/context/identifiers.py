@@ -35,7 +35,8 @@ PHONE = re.compile(
 NAMED = re.compile(
     r"(?i)(?<![a-z])(?:ssn|bsn|nino|pesel|nhs|aadhaar|curp|nric|mrn|passport|steuer-?id|social security|national id"
     r"|tax id|identity card|id card|insurance|patient id|medical record|account|licen[cs]e)"
-    r"[ .:#=]{0,3}(?:(?:no|nr|number|id)\b)?[ .:#=]{1,3}(?P<secret>[A-Z]{0,3}[0-9](?:[ -]?[0-9]){4,17}[A-Z]?)(?![\w.])"
+    r"[ .:#=]{0,3}(?:(?:no|nr|number|id)\b)?[ .:#=]{1,3}"
+    r"(?P<secret>[A-Z]{0,3}[0-9](?:[ -]?[0-9]){4,17}[A-Z]?)(?!\w|\.[0-9.])"
 )
 
 

@@ -38,9 +38,16 @@ def join_hints(
     for (one, ones), (two, twos) in combinations(narrow.items(), 2):
         known = {*unique.get(one, ()), *unique.get(two, ())}
         shared = [name for name in ones if name in set(twos) and (name in known or _is_key(name))]
-        found += [f"{one}.{name} = {two}.{name}" for name in shared if name.lower() not in _OWN]
+        found += [_written(one, two, name, unique) for name in shared if name.lower() not in _OWN]
         found += _by_name(one, twos, two, unique.get(one, ())) + _by_name(two, ones, one, unique.get(two, ()))
     return found[:most]
+
+
+def _written(one: str, two: str, name: str, unique: Mapping[str, AbstractSet[str]]) -> str:
+    """The equation, with the side on the right where the column is unique."""
+    if name in unique.get(one, ()) and name not in unique.get(two, ()):
+        one, two = two, one
+    return f"{one}.{name} = {two}.{name}"
 
 
 def _is_key(name: str) -> bool:

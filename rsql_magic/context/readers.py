@@ -84,7 +84,7 @@ def summarised(sample: Sample, family: Family) -> Summary:
         return summary
     counts = Counter(sample.values)
     top = [(str(value)[:1000], count) for value, count in counts.most_common(MOST)] if family == "text" else []
-    once = sum(1 for count in counts.values() if count == 1)
+    once = list(counts.values()).count(1)
     return replace(summary, distinct=len(counts), once=once, top=tuple(top))
 
 

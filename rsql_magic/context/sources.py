@@ -41,6 +41,7 @@ class Detail:
         level: The privacy level.
         budget: Tokens for the whole description.
         columns: Columns that were asked about: they are shown whatever they cost.
+        rows: Most rows to look at.
         at_least: Categories seen fewer times than this are not shown.
         dictionary: Descriptions, units and keys that people wrote down.
         brief: True when names and types are enough, because nothing points to the object.
@@ -49,6 +50,7 @@ class Detail:
     level: Privacy = "stats"
     budget: int = 300
     columns: frozenset[str] = frozenset()
+    rows: int = 10_000
     at_least: int = 5
     dictionary: Dictionary | None = field(default=None, repr=False)
     brief: bool = False
