@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import time
+from collections import Counter
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field, replace
 from difflib import get_close_matches
@@ -17,7 +18,7 @@ from typing import TYPE_CHECKING, Any, Literal, cast
 from rsql_magic import charts, connect, drafts, prompts
 from rsql_magic.answers import Answer, blocks_of, check_blocks, parse_python, parse_sql
 from rsql_magic.batch import ReplayFile, is_batch
-from rsql_magic.chat import INTERRUPTED, Chat, Reply, filtered, usage_of
+from rsql_magic.chat import INTERRUPTED, Chat, Reply, filtered, restored, usage_of
 from rsql_magic.client import LLMClient, ReplayingClient
 from rsql_magic.config import Rsql
 from rsql_magic.connections import Connections
@@ -104,6 +105,7 @@ class Assistant:
         self.connections = Connections()
         self.chat = Chat(lambda: self.client, history_tokens=self.settings.history_tokens, clock=clock)
         self._given = client
+        self._said: set[str] = set()
         self._gateway: LLMClient | None = None
         self._address: connect.Address | None = None
         self._floor: Privacy | Literal[""] | None = None
@@ -231,7 +233,7 @@ class Assistant:
         """
         scene, screen = scene or Scene(), screen or Screen()
         self._begin(new)
-        with _ending(screen):
+        with ending(screen):
             screen.status("reading")
             asked = self.filled(question, scene, privacy)
             self._learn_floor()
@@ -239,7 +241,9 @@ class Assistant:
             messages = self._question(asked, gathered.text if gathered else "", lang)
             replies: list[Reply] = []
             live = Screen() if (format or self.settings.format) == "json" else screen  # half an object is no JSON
-            send = partial(self._send, replies, live, self.settings.resolve(model), timeout or self.settings.timeout)
+            send = partial(
+                self._send, asked, replies, live, self.settings.resolve(model), timeout or self.settings.timeout
+            )
             steps: Generator[list[Message], Reply, list[drafts.Attempt[Reply, str]]] = drafts.write(
                 messages,
                 read=lambda reply: reply.text,
@@ -348,7 +352,13 @@ class Assistant:
         return self.chat.messages(system, prompts.render("question", context=context, question=asked).strip())
 
     def _send(
-        self, replies: list[Reply], screen: Screen, model: str | None, timeout: float, messages: list[Message]
+        self,
+        asked: str,
+        replies: list[Reply],
+        screen: Screen,
+        model: str | None,
+        timeout: float,
+        messages: list[Message],
     ) -> Reply:
         reply = Reply()
         replies.append(reply)
@@ -360,6 +370,7 @@ class Assistant:
         except KeyboardInterrupt as stop:  # also between two events, while the screen is drawn
             reply.interrupted = True
             raise stop if isinstance(stop, Stopped) else Stopped(STOPPED) from None
+        reply.text = restored(reply.text, asked)
         return reply
 
     def _check_code(self, text: str) -> list[str]:
@@ -379,14 +390,17 @@ class Assistant:
         return prompts.render("code_repair", problems="\n".join(f"- {problem}" for problem in problems))
 
     def _answer(self, asked: str, replies: Sequence[Reply], gathered: Context | None, format: str) -> Answer:  # noqa: A002
-        redacted = sum(sum(reply.redacted.values()) for reply in replies)
+        redacted = sum((replies[0].redacted if replies else Counter()).values())
+        redacted += sum(gathered.redactions.values()) if gathered else 0
+        news = [note for note in (gathered.notes if gathered else ()) if note not in self._said]
+        self._said.update(news)
         return Answer(
             replies[-1].text if replies else "",
             question=asked,
             usage=usage_of(replies),
             context=gathered.text if gathered else "",
             sources=tuple(gathered.sources) if gathered else (),
-            notes=(f"{redacted} value{'' if redacted == 1 else 's'} redacted",) if redacted else (),
+            notes=(*([f"{redacted} value{'' if redacted == 1 else 's'} redacted"] if redacted else []), *news),
             format=format or self.settings.format,
         )
 
@@ -417,7 +431,7 @@ class Assistant:
         """
         screen = screen or Screen()
         self._begin(new)
-        with _ending(screen):
+        with ending(screen):
             self._learn_floor()
             writer, said = self._writer(question, connection, scene or Scene(), wish, screen)
             result = writer.run()
@@ -507,7 +521,7 @@ def _refuse_odd(
 
 
 @contextmanager
-def _ending(screen: Screen) -> Iterator[None]:
+def ending(screen: Screen) -> Iterator[None]:
     """Whatever goes wrong, the screen says so, and a stop is one line."""
     try:
         yield

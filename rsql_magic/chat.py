@@ -6,6 +6,7 @@ arrived stays, marked ``[interrupted]``. It knows nothing of data frames or data
 
 from __future__ import annotations
 
+import re
 import time
 from collections import Counter
 from contextlib import closing
@@ -70,6 +71,34 @@ def filtered(messages: Sequence[Message]) -> tuple[list[Message], Counter[str]]:
             found += count
         sent.append(message)
     return sent, found
+
+
+def restored(answer: str, question: str) -> str:
+    """An answer in which the placeholders of a question stand for what the user wrote again.
+
+    What was replaced never left, and yet a query for ``ada@example.org`` finds her. A placeholder that stands for several
+    values stays: which is which is not known.
+
+    Args:
+        answer: The answer, made from the redacted question.
+        question: The question as the user wrote it.
+
+    Example:
+        >>> restored("WHERE mail = '[email]'", "orders of ada@example.org")
+        "WHERE mail = 'ada@example.org'"
+    """
+    sent, found = redact(question)
+    if not found:
+        return answer
+    names = "|".join(re.escape(name) for name in found)
+    texts = re.split(rf"\[({names})\]", sent)
+    pattern = "".join(re.escape(text) if place % 2 == 0 else "(.+?)" for place, text in enumerate(texts))
+    values = re.fullmatch(pattern, question, re.S)
+    places = texts[1::2]
+    for name, value in zip(places, values.groups() if values else (), strict=False):
+        if places.count(name) == 1:
+            answer = answer.replace(f"[{name}]", value)
+    return answer
 
 
 @dataclass(frozen=True, slots=True)
@@ -239,9 +268,10 @@ class Chat:
             reply.done = event
 
     def add(self, question: str, replies: Sequence[Reply], *, answer: str | None = None, task: Task = "ask") -> None:
-        """Remember a turn: the question as typed and the answer to keep, by default the last reply's text."""
+        """Remember a turn: the question and the answer to keep, by default the last reply's text; as they may leave."""
         last = replies[-1] if replies else Reply()
-        turn = Turn(question, last.text if answer is None else answer, task, usage_of(replies), last.interrupted)
+        said = last.text if answer is None else answer
+        turn = Turn(redact(question)[0], redact(said)[0], task, usage_of(replies), last.interrupted)
         self.turns.append(turn)
         for watch in self.watchers:
             watch(turn)

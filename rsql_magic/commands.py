@@ -11,6 +11,7 @@ from inspect import getdoc
 from typing import TYPE_CHECKING
 
 from rsql_magic import reports
+from rsql_magic.assistant import ending
 from rsql_magic.errors import BadInput
 
 if TYPE_CHECKING:
@@ -54,7 +55,8 @@ def run(line: str, assistant: Assistant, scene: Scene, screen: Screen) -> None:
         hint = f"Did you mean %rsql {close[0]}?" if close else "%rsql help lists the commands."
         raise BadInput(f"There is no %rsql {name}.", hint=hint)
     command: Callable[[str], None] = getattr(_Commands(assistant, scene, screen), name or "help")
-    command(rest.strip())
+    with ending(screen):
+        command(rest.strip())
 
 
 def help_lines() -> list[tuple[str, str]]:

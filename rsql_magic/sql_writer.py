@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Literal
 
 from rsql_magic import drafts, prompts
 from rsql_magic.answers import Block, blocks_of, parse_sql
-from rsql_magic.chat import Reply, usage_of
+from rsql_magic.chat import Reply, restored, usage_of
 from rsql_magic.context import Catalog, fence
 from rsql_magic.context.tables import ddl
 from rsql_magic.display import Screen, fenced
@@ -251,7 +251,8 @@ class Writer:
         self._catalog = catalog = self._engine.catalog(self._wish.level)
         if not len(catalog):
             raise BadInput(f"{self._engine.name} has no tables.", hint="Name a connection: %%sql_ai CONNECTION.")
-        self._tables = self._chosen(catalog) if self._wish.tables else self._linked(catalog)
+        tables = self._chosen(catalog) if self._wish.tables else self._linked(catalog)
+        self._tables = self._engine.detail(tables)
         user = prompts.render(
             "sql_question",
             context=self.context(),
@@ -295,6 +296,7 @@ class Writer:
             with closing(stream) as events:
                 for event in events:
                     self._screen.event(event, draft=True)
+        reply.text = restored(reply.text, self._wish.question)
         return reply
 
     # Checking.

@@ -25,11 +25,13 @@ class FakeGateway:
     def __init__(self):
         self.replies = []
         self.requests = []
+        self.calls = []
         self.paths = {"v1/models": {"data": [{"id": "llama"}, {"id": "qwen"}]}}
         self.headers = {"x-ratelimit-limit-requests": "200", "x-ratelimit-remaining-requests": "188"}
 
     def __call__(self, request):
         path = request.url.path.removeprefix("/rsql/")
+        self.calls.append(path)
         if path in self.paths:
             return httpx.Response(200, json=self.paths[path])
         if path != "v1/chat/completions":

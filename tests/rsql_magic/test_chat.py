@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from rsql_magic.chat import INTERRUPTED, Chat, Reply, Usage, filtered, usage_of
+from rsql_magic.chat import INTERRUPTED, Chat, Reply, Usage, filtered, restored, usage_of
 from rsql_magic.client import Done, Text
 from rsql_magic.errors import AnswerCut, Stopped
 
@@ -122,3 +122,17 @@ def test_usage_of_a_draft_and_its_repair():
     one = Reply(done=Done({"prompt_tokens": 5, "completion_tokens": 1}, {"cached": True}), started=0, ended=1)
     two = Reply(done=Done({"prompt_tokens": 7}, {"request_id": "b", "queue_seconds": 2}, model="m"), started=1, ended=4)
     assert usage_of([one, two]) == Usage(12, 1, 2, 4, 2, cached=False, model="m", request_id="b")
+
+
+@pytest.mark.parametrize(
+    ("answer", "question", "expected"),
+    [
+        ("= '[email]'", "orders of ada@example.org", "= 'ada@example.org'"),
+        ("= '[email]'", "ada@example.org or bob@example.org", "= '[email]'"),
+        ("[email] [ip]", "ada@example.org at 10.1.2.3 (a) [b]", "ada@example.org 10.1.2.3"),
+        ("[email]", "nothing secret", "[email]"),
+        ("[email]", "what is [email] in ada@example.org", "[email]"),
+    ],
+)
+def test_what_was_replaced_in_the_question_is_put_back_into_the_answer(answer, question, expected):
+    assert restored(answer, question) == expected

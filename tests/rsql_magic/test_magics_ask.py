@@ -8,7 +8,7 @@ import httpx
 import pandas as pd
 import pytest
 
-from rsql_magic.errors import BadInput, CodeFailed, LimitReached, UnknownName
+from rsql_magic.errors import BadInput, CodeFailed, LimitReached, RsqlError, UnknownName
 
 
 def test_an_answer_is_streamed_and_returned(ip, gateway, capsys):
@@ -66,7 +66,7 @@ def test_show_context_sends_nothing(ip, gateway, capsys):
     assert "Question: What is in sales?" in out
     assert "region" in out
     assert "tokens. Nothing was sent." in out
-    assert gateway.requests == []
+    assert gateway.calls == []
 
 
 def test_code_that_does_not_parse_goes_back_once(ip, gateway):
@@ -165,6 +165,8 @@ def test_secrets_are_replaced_and_counted(ip, gateway):
     assert "hunter2" not in gateway.sent
     assert "ada@example.org" not in gateway.sent
     assert "2 values redacted" in answer.shown().footer
+    gateway.replies = ["ok"]
+    assert "redacted" not in ip.run("%ask and now?").shown().footer
 
 
 @pytest.mark.parametrize(
@@ -230,3 +232,23 @@ def test_the_settings_are_config(ip, gateway, capsys):
     assert [request["model"] for request in gateway.requests] == ["llama", "qwen"]
     ip.run("%config Rsql")
     assert "Rsql.privacy" in capsys.readouterr().out
+
+
+def test_a_frame_of_ten_thousand_columns_is_told_in_few_words(ip, gateway):
+    gateway.replies = ["wide"]
+    ip.user_ns["wide"] = pd.DataFrame([[0] * 10_000], columns=[f"c{i}" for i in range(10_000)])
+    ip.run("%%ask\nWhat is in wide?")
+    assert "10,000 columns" in gateway.sent
+    assert len(gateway.sent) < 5000
+
+
+def test_without_r_everything_else_works_and_that_is_said_once(ip, gateway, monkeypatch):
+    from rsql_magic.context import r
+
+    monkeypatch.setattr(r, "r_problem", lambda: "R is not installed. Install it.")
+    monkeypatch.setattr(r, "r_running", lambda: False)
+    gateway.replies = ["```r\nx <- 1\n```"]
+    assert ip.run("%%ask --lang r\nassign").code == "x <- 1"
+    gateway.replies = ["```r\nx <- 1\n```"]
+    with pytest.raises(RsqlError, match="R is not installed"):
+        ip.run("%%ask --lang r --run\nassign")

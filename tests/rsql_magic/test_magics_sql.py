@@ -187,7 +187,7 @@ def test_follow_ups_share_the_conversation(ip, con, gateway):
 def test_show_context_sends_nothing(ip, con, gateway, capsys):
     ip.run("%%sql_ai con --show-context\nhow many?")
     assert "CREATE TABLE orders" in capsys.readouterr().out
-    assert gateway.requests == []
+    assert gateway.calls == []
 
 
 def test_explain_shows_the_plan_and_says_it_in_words(ip, con, gateway):
@@ -304,3 +304,34 @@ def test_a_connection_itself_from_python(ip, con, assistant, gateway):
         assert assistant.sql_ai("how many orders?", con).df.n[0] == 3000
     gateway.replies = [sql("SELECT sum(a) AS s FROM f")]
     assert assistant.sql_ai("sum", {"f": pd.DataFrame({"a": [1, 2]})}).df.s[0] == 3
+
+
+def test_what_may_not_leave_is_found_all_the_same(ip, gateway):
+    ip.user_ns["people"] = pd.DataFrame({"mail": ["ada@example.org", "bob@example.org"], "n": [1, 2]})
+    gateway.replies = [
+        sql("SELECT nn FROM people WHERE mail = '[email]'"),
+        sql("SELECT n FROM people WHERE mail = '[email]'"),
+    ]
+    result = ip.run("%%sql_ai\nn in people of bob@example.org?")
+    assert result.df.n.tolist() == [2]
+    assert "bob@example.org" in result.sql
+    assert "bob@example.org" not in str(gateway.requests)
+
+
+@pytest.mark.parametrize(
+    "frame",
+    [
+        pd.DataFrame([[0] * 1000], columns=[f"c{i}" for i in range(1000)]),
+        pd.DataFrame([[1, 2], [3, 4]], columns=["a", "a"]),
+        pd.DataFrame({"a": pd.Series([], dtype="float64")}),
+        pd.DataFrame({0: [1], None: [2], ("x", "y"): [3]}),
+        pd.DataFrame({"select": [1], 'we"ird; DROP': [2], "🎉 x": [3], "x" * 10_000: [4]}),
+    ],
+    ids=["1,000 columns", "duplicate names", "no rows", "names that are no text", "odd names"],
+)
+def test_odd_frames_are_told_and_queried(ip, gateway, frame):
+    ip.user_ns["odd"] = frame
+    gateway.replies = ["An odd frame.", sql("SELECT count(*) AS n FROM odd")]
+    ip.run("%%ask\nWhat is in odd?")
+    assert 'name="odd"' in gateway.sent
+    assert ip.run("%%sql_ai\nHow many rows in odd?").df.n[0] == len(frame)
