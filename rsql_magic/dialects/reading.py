@@ -10,8 +10,10 @@ of ``/*! */``), so none reaches an engine.
 
 from __future__ import annotations
 
+import logging
 import re
 import unicodedata
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING
@@ -140,7 +142,8 @@ def parse(text: str, dialect: str) -> exp.Expr:
     from sqlglot.errors import SqlglotError
 
     try:
-        trees = Dialect.get_or_raise(dialect).parse(text)
+        with _no_warnings():
+            trees = Dialect.get_or_raise(dialect).parse(text)
     except SqlglotError as error:
         raise _unreadable(error) from None
     except RecursionError:
@@ -148,6 +151,21 @@ def parse(text: str, dialect: str) -> exp.Expr:
     if len(trees) != 1 or trees[0] is None:
         raise Unreadable("This is not exactly one statement.")
     return trees[0]
+
+
+@contextmanager
+def _no_warnings() -> Iterator[None]:
+    """Keep sqlglot from printing that it did not understand something: whoever asked is told by the result."""
+    logger = logging.getLogger("sqlglot")
+    logger.addFilter(_nothing)
+    try:
+        yield
+    finally:
+        logger.removeFilter(_nothing)
+
+
+def _nothing(_record: logging.LogRecord) -> bool:
+    return False
 
 
 def written(node: exp.Expr, text: str, limit: int = 80) -> str:
@@ -241,7 +259,8 @@ def _gap(between: str) -> tuple[str, list[str]]:
     comment = between.strip()
     if comment and not comment.startswith(_COMMENT_STARTS):
         raise Unreadable("This statement holds a character that SQL does not know.", comment[:20])
-    return "\n" if "\n" in between else " ", [comment] if comment else []
+    space = between[between.rfind("\n") :] if "\n" in between else " "
+    return space if not space.strip() else "\n", [comment] if comment else []
 
 
 def _plain_quotes(raw: str) -> str:

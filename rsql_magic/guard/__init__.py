@@ -9,10 +9,12 @@ from rsql_magic.dialects import Unreadable, canonical, lex, names, parse
 from rsql_magic.errors import QueryRejected
 from rsql_magic.guard.calls import refuse_unknown_calls
 from rsql_magic.guard.nodes import refuse_unknown_nodes
-from rsql_magic.guard.statements import plan
+from rsql_magic.guard.statements import plan, refuse_second_statement
 from rsql_magic.guard.tables import refuse_unknown_table, refuse_unknown_tables
 
 if TYPE_CHECKING:
+    from sqlglot import exp
+
     from rsql_magic.context import Catalog
     from rsql_magic.dialects import Lexed
 
@@ -34,6 +36,7 @@ def _check(sql: str, dialect: str, catalog: Catalog | None) -> str:
     lexed = lex(sql, dialect)
     _refuse_hidden(lexed, dialect)
     _refuse_more_than_one(lexed)
+    refuse_second_statement(lexed, dialect)
     todo = plan(lexed, dialect)
     if todo.query:
         _check_query(todo.query, dialect, catalog)
@@ -64,6 +67,16 @@ def _refuse_more_than_one(lexed: Lexed) -> None:
 
 def _check_query(query: str, dialect: str, catalog: Catalog | None) -> None:
     lexed = lex(query, dialect)
-    nodes = refuse_unknown_nodes(parse(lexed.text, dialect), lexed.text)
+    tree = parse(lexed.text, dialect)
+    nodes = refuse_unknown_nodes(tree, lexed.text)
     refuse_unknown_calls(lexed, nodes, dialect, getattr(catalog, "functions", ()))
     refuse_unknown_tables(nodes, lexed.text, dialect, catalog)
+    _refuse_endless(tree, nodes, lexed.text, dialect, catalog)
+
+
+def _refuse_endless(tree: exp.Expr, nodes: list[exp.Expr], text: str, dialect: str, catalog: Catalog | None) -> None:
+    from rsql_magic.guard.rows import refuse_endless
+    from rsql_magic.guard.size import refuse_too_large
+
+    refuse_too_large(nodes, text, dialect)
+    refuse_endless(tree, text, dialect, catalog)

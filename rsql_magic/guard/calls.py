@@ -21,12 +21,13 @@ if TYPE_CHECKING:
 
 _GRAMMAR = names(
     """
-    ALL AND ANY APPLY AS ASOF BETWEEN BY COLUMNS CROSS CUBE DEFINE DISTINCT ELSE ESCAPE EXCEPT EXCLUDE EXISTS
-    FETCH FILTER FOLLOWING FOR FROM GLOB GROUP HAVING ILIKE IN INDEX KEY INNER INTERSECT INTERVAL IS JOIN
-    LATERAL LIKE LIMIT MATCH_RECOGNIZE MATERIALIZED MEASURES MINUS NOT OFFSET ON OPTION OR ORDER OUTER OVER
-    OVERLAPS PARTITION PATTERN PERCENT PIVOT PRECEDING QUALIFY REGEXP RENAME ROLLUP ROW ROWS SAMPLE SELECT SETS
-    SIMILAR SOME TABLE TABLESAMPLE THEN TOP TO UNION UNNEST UNPIVOT USING VALUES VIEW WHEN WHERE WINDOW WITH
-    WITHIN RECURSIVE SUBSET AFTER ZONE
+    AFTER AGAINST ALL AND ANY APPLY AS ASOF AT AUTO BEFORE BERNOULLI BETWEEN BLOCK BY CHANGES COLUMNS CROSS CUBE
+    DEFINE DISTINCT ELSE ESCAPE EXCEPT EXCLUDE EXISTS FETCH FILTER FOLLOWING FOR FROM GLOB GROUP HAVING ILIKE IN
+    INDEX INNER INTERSECT INTERVAL IS JOIN KEY LATERAL LIKE LIMIT MATCH_CONDITION MATCH_RECOGNIZE MATERIALIZED
+    MEASURES MINUS NOT OFFSET ON OPTION OR ORDER OUTER OVER OVERLAPS PARTITION PATH PATTERN PERCENT PIVOT
+    PRECEDING QUALIFY RAW RECURSIVE REGEXP RENAME REPEATABLE RESERVOIR ROLLUP ROOT ROW ROWS SAMPLE SELECT SETS
+    SIMILAR SOME SUBSET SYSTEM TABLE TABLESAMPLE THEN TO TOP UNION UNNEST UNPIVOT USING VALUES VERSION VIEW WHEN
+    WHERE WINDOW WITH WITHIN ZONE
     """
 )
 """Words of the grammar that may stand before a bracket and call nothing."""
@@ -79,30 +80,35 @@ def refuse_unknown_calls(lexed: Lexed, nodes: Iterable[exp.Expr], dialect: str, 
     """
     known = functions(dialect)
     own = frozenset(name.casefold() for name in extra)
-    named, made = _positions(nodes)
-    for index, path in _calls(lexed, named):
+    named, made, called = _positions(nodes)
+    for start, path in _calls(lexed, named, called):
         full = ".".join(path).lower()
         if full in own or _allowed(path, known, dialect):
-            if index in made and known.tables is not None and full not in own and path[-1].lower() not in known.tables:
+            if start in made and known.tables is not None and full not in own and path[-1].lower() not in known.tables:
                 raise _refused(path, "is not a function that may stand in FROM")
             continue
         raise _refused(path, known.reason(full) or known.reason(path[-1].lower()))
 
 
-def _positions(nodes: Iterable[exp.Expr]) -> tuple[set[int], set[int]]:
-    """Where names of tables with columns start, and where functions in FROM start."""
+def _positions(nodes: Iterable[exp.Expr]) -> tuple[set[int], set[int], set[int]]:
+    """Where names of tables with columns start, where functions in FROM start, and where any function starts."""
+    from sqlglot import exp
+
     named: set[int] = set()
     made: set[int] = set()
+    called: set[int] = set()
     for node in nodes:
+        if isinstance(node, exp.Func) and "start" in node.meta:
+            called.add(node.meta["start"])
         kind = type(node).__name__
         if kind == "TableAlias" and node.this is not None and node.args.get("columns"):
             named.add(node.this.meta.get("start", -1))
         elif kind == "Table" and node.this is not None and type(node.this).__name__ != "Identifier":
             made.add(node.this.meta.get("start", -1))
-    return named, made
+    return named, made, called
 
 
-def _calls(lexed: Lexed, named: set[int]) -> Iterator[tuple[int, tuple[str, ...]]]:
+def _calls(lexed: Lexed, named: set[int], called: set[int]) -> Iterator[tuple[int, tuple[str, ...]]]:
     """Every call: where its name starts, and the name with its qualifiers."""
     tokens = lexed.tokens
     for index in range(len(tokens) - 1):
@@ -114,7 +120,8 @@ def _calls(lexed: Lexed, named: set[int]) -> Iterator[tuple[int, tuple[str, ...]
         bare = raw[0].isalpha() or raw[0] in "_$"
         if not (quoted or bare) or raw == "[":
             continue
-        if token.start in named or (bare and _is_grammar(raw) and not _after_dot(lexed, index)):
+        is_grammar = bare and _is_grammar(raw) and token.start not in called and not _after_dot(lexed, index)
+        if token.start in named or is_grammar:
             continue
         yield token.start, (*_qualifiers(lexed, index), token.text)
 

@@ -28,10 +28,10 @@ ALLOWED = names(
     ObjectIdentifier Offset OnCondition OpenJSONColumnDef Operator Or Order Ordered Overlaps
     OverflowTruncateBehavior Parameter Paren Partition PartitionByExcluding Per Pivot PivotAlias PivotAny
     Placeholder PositionalColumn Prior ProjectionDef PropertyEQ Pseudocolumn PseudoType Qualify QueryOption
-    RawString RecursiveWithSearch RespectNulls Rollup Schema Select SessionParameter SimilarTo Slice Sort Star
-    Sub Subquery Table TableAlias TableColumn TableFromRows TableSample TranslateCharacters Tuple UnicodeString
-    Union UnpivotColumns Values Var Variadic Version Where Window WindowSpec With WithFill WithTableHint
-    WithinGroup XMLKeyValueOption XMLNamespace Xor FormatPhrase
+    RawString RecursiveWithSearch RespectNulls Rollup Schema Select SessionParameter SimilarTo Slice Sort Star Sub
+    Subquery Table TableAlias TableColumn TableFromRows TableSample TranslateCharacters Tuple UnicodeString Union
+    UnpivotColumns Values Var Variadic Version Where Window WindowSpec With WithFill WithTableHint WithinGroup
+    XMLKeyValueOption XMLNamespace Xor FormatPhrase
     """
 )
 """sqlglot's classes, other than functions, that only read. A class that is not here is refused."""
@@ -62,9 +62,8 @@ _TABLE_HINTS = names(
 )
 _QUERY_OPTIONS = names(
     """
-    MAXRECURSION MAXDOP RECOMPILE FAST ROBUST PLAN HASH LOOP MERGE JOIN GROUP CONCAT ORDER FORCE EXPAND VIEWS
-    KEEP KEEPFIXED OPTIMIZE FOR UNKNOWN IGNORE_NONCLUSTERED_COLUMNSTORE_INDEX MAX_GRANT_PERCENT
-    MIN_GRANT_PERCENT LABEL
+    MAXRECURSION MAXDOP RECOMPILE FAST ROBUST PLAN HASH LOOP MERGE JOIN GROUP CONCAT ORDER FORCE EXPAND VIEWS KEEP
+    KEEPFIXED OPTIMIZE FOR UNKNOWN IGNORE_NONCLUSTERED_COLUMNSTORE_INDEX MAX_GRANT_PERCENT MIN_GRANT_PERCENT LABEL
     """
 )
 _SEQUENCES = frozenset({"NEXTVAL", "CURRVAL"})

@@ -25,8 +25,8 @@ _EXPLAINS = names(
 )
 _EXPLAIN_WORDS = names(
     """
-    ANALYSE ANALYZE AST CODEGEN COST DISTRIBUTED ESTIMATE EXTENDED FORMATTED JSON LOGICAL PARTITIONS PIPELINE
-    PLAN QUERY SYNTAX TABULAR TEXT TREE TYPE USING VERBOSE
+    ANALYSE ANALYZE AST CODEGEN COST DISTRIBUTED ESTIMATE EXTENDED FORMATTED JSON LOGICAL PARTITIONS PIPELINE PLAN
+    QUERY SYNTAX TABULAR TEXT TREE TYPE USING VERBOSE
     """
 )
 _DESCRIBES = names(
@@ -34,6 +34,7 @@ _DESCRIBES = names(
     clickhouse databricks duckdb hive mysql presto singlestore snowflake spark spark2 starrocks trino
     """
 )
+_MYSQL = names("doris mysql singlestore starrocks")
 _DESCRIBE_WORDS = names("COLUMN DATABASE EXTENDED FORMATTED QUERY SCHEMA TABLE VIEW")
 
 _SHOW_ANY = frozenset({"materialize", "postgres", "redshift", "risingwave"})
@@ -75,10 +76,10 @@ _SHOW_PREFIXES = frozenset({"EXTENDED", "FULL", "GLOBAL", "SESSION", "TERSE"})
 
 _SQLITE_PRAGMAS = names(
     """
-    application_id cache_size collation_list compile_options data_version database_list encoding
-    foreign_key_check foreign_key_list foreign_keys freelist_count function_list index_info index_list
-    index_xinfo integrity_check journal_mode module_list page_count page_size pragma_list query_only quick_check
-    recursive_triggers schema_version table_info table_list table_xinfo user_version
+    application_id cache_size collation_list compile_options data_version database_list encoding foreign_key_check
+    foreign_key_list foreign_keys freelist_count function_list index_info index_list index_xinfo integrity_check
+    journal_mode module_list page_count page_size pragma_list query_only quick_check recursive_triggers
+    schema_version table_info table_list table_xinfo user_version
     """
 )
 _SQLITE_PRAGMA_ARGUMENTS = frozenset(
@@ -88,6 +89,14 @@ _DUCKDB_PRAGMAS = names(
     """
     collations database_list database_size functions platform show_databases show_tables show_tables_expanded
     storage_info table_info version
+    """
+)
+
+_TSQL_STATEMENTS = names(
+    """
+    ALTER BACKUP BEGIN BREAK BULK CHECKPOINT COMMIT CONTINUE CREATE DBCC DEALLOCATE DECLARE DELETE DENY DROP DUMP
+    EXEC EXECUTE GOTO GRANT IF INSERT KILL LINENO LOAD PRINT RAISERROR READTEXT RECONFIGURE RESTORE RETURN REVERT
+    REVOKE ROLLBACK SAVE SET SETUSER SHUTDOWN TRUNCATE UPDATE UPDATETEXT USE WAITFOR WHILE WRITETEXT
     """
 )
 
@@ -160,6 +169,25 @@ def _refusal(first: str) -> str:
     return f"A statement that begins with {first or 'this'!r} is not a query that reads."
 
 
+def refuse_second_statement(lexed: Lexed, dialect: str) -> None:
+    """SQL Server needs no semicolon between statements, so none of the words that begin one may stand anywhere.
+
+    They are reserved there: as a name each would need brackets.
+
+    Raises:
+        QueryRejected: Naming the word.
+    """
+    if dialect not in {"tsql", "fabric"}:
+        return
+    for index in range(1, len(lexed.tokens)):
+        if (word := lexed.word(index)) in _TSQL_STATEMENTS and not _is(lexed, index - 1, "."):
+            raise QueryRejected(
+                f"{word} begins a second statement in SQL Server.",
+                piece=lexed.text[lexed.tokens[index].start :][:60],
+                hint=f"As a name it needs brackets: [{word.lower()}].",
+            )
+
+
 def _explain(lexed: Lexed, dialect: str) -> Plan:
     """EXPLAIN shows a plan; with ANALYZE it also runs the query, which is as harmless as the query itself."""
     index = 1
@@ -169,8 +197,8 @@ def _explain(lexed: Lexed, dialect: str) -> Plan:
         index = _after_options(lexed, index)
     if _begins_query(lexed, index):
         return Plan(query=lexed.text[lexed.tokens[index].start :])
-    if dialect in {"mysql", "singlestore", "starrocks"}:
-        return _described(lexed, index)
+    if dialect in _MYSQL:
+        return _described(lexed, index, dialect)
     raise QueryRejected(
         "EXPLAIN may only explain a query that reads.", piece=lexed.text[:60], hint="Write EXPLAIN SELECT …"
     )
@@ -182,7 +210,7 @@ def _describe(lexed: Lexed, dialect: str) -> Plan:
         index += 1
     if dialect == "duckdb" and index == len(lexed.tokens):
         return Plan()
-    if dialect in {"mysql", "singlestore", "starrocks"}:
+    if dialect in _MYSQL:
         return _explain(lexed, dialect)
     return _query_or_table(lexed, index, dialect)
 
@@ -190,38 +218,36 @@ def _describe(lexed: Lexed, dialect: str) -> Plan:
 def _query_or_table(lexed: Lexed, index: int, dialect: str) -> Plan:
     if _begins_query(lexed, index) and not (lexed.word(index) == "TABLE" and dialect != "duckdb"):
         return Plan(query=lexed.text[lexed.tokens[index].start :])
-    return _described(lexed, index)
+    return _described(lexed, index, dialect)
 
 
-def _described(lexed: Lexed, index: int) -> Plan:
-    """A table's name, perhaps with a column after it."""
+def _described(lexed: Lexed, index: int, dialect: str) -> Plan:
+    """A table's name; in MySQL a column may follow."""
     parts, index = _dotted(lexed, index)
-    rest = lexed.tokens[index:]
-    if (
-        not parts
-        or len(rest) > 1
-        or (rest and not lexed.raw(rest[0])[:1].isalnum() and lexed.raw(rest[0])[0] not in "'\"`")
-    ):
+    rest = [lexed.raw(token) for token in lexed.tokens[index:]]
+    is_column = len(rest) == 1 and dialect in _MYSQL and (rest[0][0].isalnum() or rest[0][0] in "_'\"`")
+    if not parts or (rest and not is_column):
         raise QueryRejected("Only a table or a query may be described.", piece=lexed.text[:60])
     return Plan(table=parts)
 
 
 def _show(lexed: Lexed, dialect: str) -> Plan:
     """SHOW, when its words are known; a bracket could hold a function or a query, so none may stand in it."""
-    if any(lexed.raw(token)[0] in "([{@" for token in lexed.tokens) or "->>" in lexed.text:
+    words = [lexed.raw(token).upper() for token in lexed.tokens]
+    if any(word[0] in "([{@" or word.split()[0] in {"INTO", "->>"} for word in words):
         raise QueryRejected("SHOW with an expression is not allowed here.", piece=lexed.text[:60])
     if dialect in _SHOW_ANY:
         return Plan()
     index = 1
     while lexed.word(index) in _SHOW_PREFIXES:
         index += 1
-    words = (lexed.word(index), f"{lexed.word(index)} {lexed.word(index + 1)}")
+    one, two = lexed.word(index), f"{lexed.word(index)} {lexed.word(index + 1)}"
     known = {entry.strip() for entry in _SHOWS.get(dialect, "").split("|")}
-    if words[1] in known or (words[0] in known and not (words[0] == "GRANTS" and lexed.word(index + 1))):
+    if two in known or (one in known and not (one == "GRANTS" and lexed.word(index + 1))):
         return Plan()
-    if dialect == "duckdb" and words[0]:
-        return _described(lexed, index)
-    raise QueryRejected(f"SHOW {words[0] or '…'} is not allowed here.", piece=lexed.text[:60])
+    if dialect == "duckdb" and one:
+        return _described(lexed, index, dialect)
+    raise QueryRejected(f"SHOW {one or '…'} is not allowed here.", piece=lexed.text[:60])
 
 
 def _pragma(lexed: Lexed, dialect: str) -> Plan:

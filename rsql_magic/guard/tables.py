@@ -29,8 +29,10 @@ def refuse_unknown_tables(nodes: Iterable[exp.Expr], text: str, dialect: str, ca
     """
     for node in nodes:
         kind = type(node).__name__
-        if kind == "Table":
+        if kind == "Table" and node.arg_key != "indexed":
             _table(node, text, dialect, catalog)
+        elif kind == "TableFromRows":
+            _rows(node, text)
         elif kind == "In" and dialect == "sqlite":
             _table_after_in(node, text, dialect, catalog)
 
@@ -48,13 +50,14 @@ def refuse_unknown_table(parts: tuple[str, ...], dialect: str, catalog: Catalog 
     """
     name = ".".join(parts)
     system = system_table(parts, dialect)
-    if system is False:
+    known = catalog is not None and find_table(catalog, parts, dialect) is not None
+    if system == "secret" or (system == "reserved" and not known):
         raise QueryRejected(
             f"The system table {name} may hold secrets or other people's work.",
             piece=name,
             hint="information_schema describes your tables.",
         )
-    if system or (catalog is not None and find_table(catalog, parts, dialect) is not None):
+    if system == "readable" or known:
         return
     if is_file(parts, dialect):
         raise QueryRejected(f"{name} would be read as a file.", piece=name, hint="Read it in Python or R first.")
@@ -73,11 +76,21 @@ def _table(node: exp.Expr, text: str, dialect: str, catalog: Catalog | None) -> 
     if inner is None and node.args.get("rows_from"):
         return
     parts = table_parts(node)
+    if dialect in {"tsql", "fabric"} and isinstance(inner, exp.Dot):
+        raise QueryRejected("A name of four parts is a table of another server.", piece=written(node, text))
     if not parts:
         raise QueryRejected("This reads something that is not a table.", piece=written(node, text))
     if len(parts) == 1 and in_scope(node, parts[0], inner.args.get("quoted", False), dialect):
         return
     refuse_unknown_table(parts, dialect, catalog)
+
+
+def _rows(node: exp.Expr, text: str) -> None:
+    """Snowflake's TABLE(…) takes a function; of a text or a variable it would make a name."""
+    from sqlglot import exp
+
+    if not isinstance(node.this, exp.Func):
+        raise QueryRejected("This makes a table's name out of a text.", piece=written(node, text))
 
 
 def _table_after_in(node: exp.Expr, text: str, dialect: str, catalog: Catalog | None) -> None:

@@ -41,4 +41,4 @@ def validate(sql: str, dialect: str, catalog: Catalog) -> list[Problem]:
     from rsql_magic.validate.scopes import resolve
 
     resolution = resolve(tree, lexed.text, dialect, catalog)
-    return [problem(missing, catalog, dialect) for missing in resolution.missing]
+    return list(dict.fromkeys(problem(missing, catalog, dialect) for missing in resolution.missing))

@@ -8,16 +8,18 @@ from sqlglot import exp
 
 from rsql_magic.context.tables import quoted
 from rsql_magic.validate.known import known
-from rsql_magic.validate.nearest import likeness, nearest
+from rsql_magic.validate.nearest import GOOD, likeness, nearest
 from rsql_magic.validate.problems import Problem
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from rsql_magic.context import Catalog, Table
+    from rsql_magic.context import Catalog, Column, Table
     from rsql_magic.validate.scopes import Missing, Relation, Scope
 
 _SHOWN_COLUMNS = 20
+_IN_SIGHT = 0.1
+"""What it counts that a column is of a table the query reads already."""
 
 
 def problem(missing: Missing, catalog: Catalog, dialect: str) -> Problem:
@@ -50,18 +52,20 @@ def _column(missing: Missing, catalog: Catalog, dialect: str) -> Problem:
     if folded:
         return Problem("column", name, f"The column is called {folded}; write it with its quotes.", (folded,))
     where = f" in {_and([_called(r) for r in missing.scope.relations])}" if missing.scope.relations else ""
-    said, suggestions = _elsewhere(name, tables, catalog)
-    near = _near(name, tables, catalog)
+    said, elsewhere = _elsewhere(name, tables, catalog)
+    near = [column for column in _near(name, tables, catalog) if column not in elsewhere]
     if near:
         said += f" Did you mean {_or(near)}?"
-    if not suggestions and not near and tables:
-        said = " " + " ".join(f"{t.full_name} has: {_list(c.name for c in t.columns)}." for t in tables[:3])
-    return Problem(
-        "column",
-        _written(missing.node),
-        f"There is no column {name}{where}.{said}",
-        tuple(dict.fromkeys([*suggestions, *near])),
-    )
+    if not elsewhere and not near:
+        said = "".join(f" {t.full_name} has: {_list(c.name for c in t.columns)}." for t in tables[:3])
+    message = f"There is no column {name}{where}.{said}"
+    return Problem("column", _written(missing.node), message, _best_first(name, elsewhere, near))
+
+
+def _best_first(name: str, elsewhere: list[str], near: list[str]) -> tuple[str, ...]:
+    """The same name in another table, unless a column in sight is nearly the same."""
+    sure = [column for column in near if likeness(name, column.rpartition(".")[2]) >= 0.9]
+    return tuple(dict.fromkeys([*sure, *elsewhere, *near]))
 
 
 def _elsewhere(name: str, tables: list[Table], catalog: Catalog) -> tuple[str, list[str]]:
@@ -80,17 +84,20 @@ def _elsewhere(name: str, tables: list[Table], catalog: Catalog) -> tuple[str, l
 
 
 def _near(name: str, tables: list[Table], catalog: Catalog) -> list[str]:
-    """Columns that resemble the name: of the tables in sight, then of all; by name, then by description."""
-    scored: dict[str, float] = {}
+    """Columns that resemble the name, by name or description: of the tables in sight rather than of others."""
+    scored = {f"{t.full_name}.{c.name}": _IN_SIGHT + _likeness(name, t, c) for t in tables for c in t.columns}
     here = {table.full_name for table in tables}
-    for table in tables:
-        for column in table.columns:
-            by_words = 0.9 * likeness(name, column.description) if column.description else 0.0
-            scored[f"{table.full_name}.{column.name}"] = 0.05 + max(likeness(name, column.name), by_words)
     for full_name, column_name in known(catalog).sharing_a_word(name):
         if full_name not in here:
             scored[f"{full_name}.{column_name}"] = likeness(name, column_name)
-    return sorted((c for c in scored if scored[c] >= 0.6), key=lambda c: -scored[c])[:3]
+    return sorted((c for c in scored if scored[c] >= GOOD), key=lambda c: -scored[c])[:3]
+
+
+def _likeness(name: str, table: Table, column: Column) -> float:
+    """How much a name resembles a column, also as ``student_name`` resembles ``students.name``."""
+    with_table = likeness(name, f"{table.name}_{column.name}")
+    by_description = likeness(name, column.description) if column.description else 0.0
+    return max(likeness(name, column.name), 0.95 * with_table, 0.9 * by_description)
 
 
 def _qualifier(missing: Missing, catalog: Catalog) -> Problem:

@@ -37,6 +37,16 @@ def find_table(catalog: Catalog, parts: Sequence[str], dialect: str) -> Table | 
     return table
 
 
+def minds_case(catalog: Catalog) -> bool:
+    """True when the catalog's names are surely spelled as PostgreSQL stores them, so that case may be minded.
+
+    A catalog read from a server knows its default schema; one made by hand may only have kept its author's capitals.
+    """
+    return bool(catalog.schema) or all(
+        name == name.lower() for table in catalog for name in (table.name, *(c.name for c in table.columns))
+    )
+
+
 def _is_default(qualifiers: Sequence[str], dialect: str, catalog: Catalog) -> bool:
     """True when the qualifiers can only mean the default schema of a catalog that does not say its name."""
     if dialect == "bigquery":  # where a table's dataset is always written

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-Kind = Literal["syntax", "table", "column", "ambiguous", "function", "aggregate"]
+Kind = Literal["syntax", "table", "column", "ambiguous", "function", "aggregate", "engine"]
 
 
 @dataclass(frozen=True, slots=True)

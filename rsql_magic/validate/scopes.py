@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from sqlglot import exp
 
 from rsql_magic.dialects import names, system_table
-from rsql_magic.validate.lookup import find_table
+from rsql_magic.validate.lookup import find_table, minds_case
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -197,7 +197,7 @@ class _Walk:
         self.text = text
         self.dialect = dialect
         self.catalog = catalog
-        self.strict = dialect == "postgres" and bool(catalog.schema)
+        self.strict = dialect == "postgres" and minds_case(catalog)
         self.result = Resolution()
         self._stored: dict[int, dict[str, str]] = {}
 
@@ -425,7 +425,7 @@ class _Walk:
         table = find_table(self.catalog, parts, self.dialect)
         if table is not None and not (self.strict and table.name != self.id(node.this)):
             return table
-        if table is not None or system_table(parts, self.dialect) is None:
+        if table is not None or not system_table(parts, self.dialect):
             self.result.missing.append(Missing("table", node, Scope()))
         return None
 
@@ -491,9 +491,11 @@ class _Walk:
     def qualified(self, node: exp.Column, found: list[Relation], scope: Scope) -> None:
         """A column of a named relation."""
         name = self.id(node.this)
-        relation = next((r for r in found if name in r.columns), None)
-        if relation is not None:
-            self.result.columns[id(node)] = (relation, name)
+        having = [r for r in found if name in r.columns]
+        if having:
+            self.result.columns[id(node)] = (having[0], name)
+            if sum(name not in r.shared for r in having) > 1:
+                self.result.missing.append(Missing("ambiguous", node, scope, tuple(having)))
         elif not any(r.open for r in found) and name not in _PSEUDO.get(self.dialect, ()):
             self.result.missing.append(Missing("column", node, Scope(found, scope.outer)))
 
