@@ -6,7 +6,7 @@ pandas alone would turn integers with a missing value into floats (wrong above 2
 from __future__ import annotations
 
 import datetime as dt
-from decimal import Decimal
+from decimal import Context, Decimal
 from typing import TYPE_CHECKING, Any
 
 from rsql_magic.context.database.duckdb import unique_names
@@ -116,6 +116,26 @@ _MAKERS: dict[frozenset[type], Callable[[Sequence[Any]], Any]] = {
 def size_of(row: Sequence[Any]) -> int:
     """Bytes that a row takes, roughly: text and bytes by their length, everything else by 32."""
     return sum(len(value) + 50 if isinstance(value, (str, bytes, bytearray, memoryview)) else 32 for value in row)
+
+
+def scaled_decimals(units: Any, missing: Any, scale: int) -> Any:
+    """Exact decimals from whole numbers of their smallest unit; each distinct one is made once.
+
+    Args:
+        units: A numpy array of whole numbers.
+        missing: Which of them stand for no value.
+        scale: Digits behind the point.
+    """
+    import numpy as np
+    import pandas as pd
+
+    exact = Context(prec=40)
+    places, distinct = pd.factorize(units)
+    made = np.empty(len(distinct), dtype=object)
+    made[:] = [exact.scaleb(Decimal(unit), -scale) for unit in distinct.tolist()]
+    column = made[places]
+    column[missing] = None
+    return column
 
 
 def decimals(texts: Sequence[str | None]) -> Any:

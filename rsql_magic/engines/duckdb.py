@@ -7,6 +7,7 @@ is wrapped in one that writes those differently, and they are put back together 
 # ruff: noqa: S608 - statements are put together from quoted names and constants, or are guarded
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -16,7 +17,7 @@ from typing_extensions import override
 from rsql_magic.context.database.base import interruptible
 from rsql_magic.context.database.duckdb import unique_names
 from rsql_magic.engines.base import DatabaseEngine, Fetched, is_query
-from rsql_magic.engines.columns import column_of, decimals
+from rsql_magic.engines.columns import column_of, decimals, scaled_decimals
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -78,37 +79,30 @@ def _wires(session: Any, sql: str) -> list[_Wire]:
 
 
 def _wire(name: str, place: int, type_name: str, zone: str) -> _Wire:
-    column = f"c{place}"
-    if type_name.startswith("DECIMAL") and not type_name.endswith("]"):
-        return _Wire(name, place, (f"CAST({column} AS VARCHAR) AS {column}",), _decimal)
-    if type_name in {"HUGEINT", "UHUGEINT", "BIGNUM"}:
-        return _Wire(name, place, (f"CAST({column} AS VARCHAR) AS {column}",), _huge)
-    if type_name in _INTEGERS:
-        return _Wire(
-            name, place, (f"coalesce({column}, 0) AS {column}", f"{column} IS NULL AS {column}_missing"), _integer
-        )
-    if type_name == "BOOLEAN":
-        return _Wire(
-            name, place, (f"coalesce({column}, false) AS {column}", f"{column} IS NULL AS {column}_missing"), _boolean
-        )
+    """How a column of a type travels; most go as they are."""
+    if match := _DECIMAL.fullmatch(type_name):
+        return _decimal_wire(name, place, int(match[1]), int(match[2]))
+    terms, read = _TRAVEL.get(type_name, (("{0}",), _as_is))
     if type_name == "TIMESTAMP WITH TIME ZONE":
-        return _Wire(name, place, (f"make_timestamp(epoch_us({column})) AS {column}",), partial(_zoned, zone=zone))
-    return _Wire(name, place, (column,), _as_is)
+        read = partial(_zoned, zone=zone)
+    return _Wire(name, place, tuple(term.format(f"c{place}") for term in terms), read)
 
 
-_INTEGERS = {"TINYINT", "SMALLINT", "INTEGER", "BIGINT", "UTINYINT", "USMALLINT", "UINTEGER", "UBIGINT"}
+_DECIMAL = re.compile(r"DECIMAL\((\d+),(\d+)\)")
+
+
+def _decimal_wire(name: str, place: int, width: int, scale: int) -> _Wire:
+    """A decimal goes as a whole number of its smallest unit where 64 bits hold it, else as text."""
+    column = f"c{place}"
+    if width > 18:
+        return _Wire(name, place, (_AS_TEXT[0].format(column),), _decimal_of_text)
+    unit = f"CAST({10**scale} AS DECIMAL({scale + 1}, 0))"
+    whole = f"CAST(coalesce({column}, 0) * {unit} AS BIGINT) AS {column}"
+    return _Wire(name, place, (whole, _WITH_GAPS[1].format(column)), partial(_decimal, scale=scale))
 
 
 def _as_is(frame: pd.DataFrame, column: str) -> Any:
     return frame[column]
-
-
-def _decimal(frame: pd.DataFrame, column: str) -> Any:
-    return decimals([text if isinstance(text, str) else None for text in frame[column].tolist()])
-
-
-def _huge(frame: pd.DataFrame, column: str) -> Any:
-    return column_of([int(text) if isinstance(text, str) else None for text in frame[column].tolist()])
 
 
 def _integer(frame: pd.DataFrame, column: str) -> Any:
@@ -118,15 +112,51 @@ def _integer(frame: pd.DataFrame, column: str) -> Any:
     return pd.arrays.IntegerArray(frame[column].to_numpy(), missing) if missing.any() else frame[column]
 
 
-def _boolean(frame: pd.DataFrame, column: str) -> Any:
-    import pandas as pd
+def _small_integer(frame: pd.DataFrame, column: str) -> Any:
+    """Up to 32 bits, for which the floats that stand for gaps are exact."""
+    found = frame[column]
+    return found.astype("Int64") if found.dtype.kind == "f" else found
 
-    missing = frame[f"{column}_missing"].to_numpy()
-    return pd.arrays.BooleanArray(frame[column].to_numpy(), missing) if missing.any() else frame[column]
+
+def _huge(frame: pd.DataFrame, column: str) -> Any:
+    return column_of([int(text) if isinstance(text, str) else None for text in frame[column].tolist()])
+
+
+def _decimal(frame: pd.DataFrame, column: str, scale: int) -> Any:
+    return scaled_decimals(frame[column].to_numpy(), frame[f"{column}_missing"].to_numpy(), scale)
+
+
+def _decimal_of_text(frame: pd.DataFrame, column: str) -> Any:
+    return decimals([text if isinstance(text, str) else None for text in frame[column].tolist()])
+
+
+def _truth(frame: pd.DataFrame, column: str) -> Any:
+    found = frame[column]
+    return found.astype("boolean") if found.dtype.kind == "O" else found
 
 
 def _zoned(frame: pd.DataFrame, column: str, zone: str) -> Any:
     return frame[column].dt.tz_localize("UTC").dt.tz_convert(zone)
+
+
+_WITH_GAPS = ("coalesce({0}, 0) AS {0}", "{0} IS NULL AS {0}_missing")
+_AS_TEXT = ("CAST({0} AS VARCHAR) AS {0}",)
+_TRAVEL: dict[str, tuple[tuple[str, ...], Callable[..., Any]]] = {
+    "BIGINT": (_WITH_GAPS, _integer),
+    "UBIGINT": (_WITH_GAPS, _integer),
+    "INTEGER": (("{0}",), _small_integer),
+    "SMALLINT": (("{0}",), _small_integer),
+    "TINYINT": (("{0}",), _small_integer),
+    "UINTEGER": (("{0}",), _small_integer),
+    "USMALLINT": (("{0}",), _small_integer),
+    "UTINYINT": (("{0}",), _small_integer),
+    "HUGEINT": (_AS_TEXT, _huge),
+    "UHUGEINT": (_AS_TEXT, _huge),
+    "BIGNUM": (_AS_TEXT, _huge),
+    "BOOLEAN": (("{0}",), _truth),
+    "TIMESTAMP WITH TIME ZONE": (("make_timestamp(epoch_us({0})) AS {0}",), _zoned),
+}
+"""What is selected for a column of a type, and what makes the column of that; all other types go as they are."""
 
 
 def _pieces(session: Any, memory: int) -> tuple[list[pd.DataFrame], str]:
@@ -139,7 +169,7 @@ def _pieces(session: Any, memory: int) -> tuple[list[pd.DataFrame], str]:
         filled += size
         if filled > memory:
             return pieces, f"cut after {filled >> 20:,} MB"
-        vectors = max(1, min(min(_PIECE, memory) * len(piece) // size // _VECTOR, 8 * vectors, 512))
+        vectors = max(1, min(min(_PIECE, memory) * len(piece) // size // _VECTOR, 64 * vectors, 512))
     return pieces or [piece], ""
 
 

@@ -165,7 +165,7 @@ def shop(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
             yield made
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def engine(shop: Shop) -> Iterator[DatabaseEngine]:
     with closing(open_engine(shop.target)) as opened:
         yield opened
@@ -361,9 +361,9 @@ def _admin(shop: Shop) -> Any:
     return psycopg.connect(shop.target)
 
 
-def test_a_result_that_fills_memory_is_cut_and_says_so(unguarded):
+def test_a_result_that_fills_memory_is_cut_and_says_so(unguarded, monkeypatch):
     engine = unguarded
-    engine.memory_cap = 100_000
+    monkeypatch.setattr(engine, "memory_cap", 100_000)
     many = "SELECT a.id, b.note FROM orders a, orders b, orders c"
     rows = engine.run(many, max_rows=1_000_000)
     assert rows.truncated

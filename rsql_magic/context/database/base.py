@@ -90,6 +90,7 @@ class Watch:
             self._over = True
         if self._timer:
             self._timer.cancel()
+            self._timer = None  # the timer holds this watch: a ring that would keep the connection alive
 
 
 class Database(ABC):

@@ -108,7 +108,7 @@ class MySQL(SQLAlchemy):
     @override
     def was_timed_out(self, error: BaseException, /) -> bool:
         """Error 1969 in MariaDB, 3024 in MySQL."""
-        arguments = getattr(getattr(error, "orig", None), "args", ())
+        arguments: list[Any] = list(getattr(getattr(error, "orig", None), "args", ()))
         return bool(arguments) and arguments[0] in {1969, 3024}
 
     @override
