@@ -40,7 +40,8 @@ def link(question: str, catalog: Catalog, budget_tokens: int = 8000) -> list[Tab
     index = Index.of(catalog)
     if index.cost <= budget_tokens:
         return index.every(question)
-    return fit((index.trimmed(table, question) for table in index.ranked(question)), budget_tokens, index.cost)
+    ranked = (index.trimmed(table, question) for table in index.ranked(question))
+    return fit(ranked, budget_tokens, index.cost, index.tokens)
 
 
 def rivals(question: str, catalog: Catalog, within: float = 0.05) -> list[Table]:

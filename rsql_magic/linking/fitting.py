@@ -10,7 +10,7 @@ from rsql_magic.context import count_tokens
 from rsql_magic.context.tables import ddl
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
     from rsql_magic.context import Catalog, Column, Table
 
@@ -78,19 +78,20 @@ def estimate(table: Table) -> float:
     return letters / _CHARACTERS_PER_TOKEN
 
 
-def fit(ranked: Iterable[Table], budget: int, whole: float) -> list[Table]:
+def fit(ranked: Iterable[Table], budget: int, whole: float, cost: Callable[[Table], int] = tokens) -> list[Table]:
     """The first of the ranked tables that fit.
 
     Args:
         ranked: Tables, best first.
         budget: The most tokens that all may cost.
         whole: What the whole schema would cost.
+        cost: What a table costs.
     """
     little = max(_SHARE_OF_SCHEMA * whole, _SHARE_OF_BUDGET * budget)
     chosen: list[Table] = []
     spent = 0
     for table in islice(ranked, _MOST):
-        spent += tokens(table)
+        spent += cost(table)
         if spent > (budget if len(chosen) < _FEW else min(budget, little)):
             break
         chosen.append(table)

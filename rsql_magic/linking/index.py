@@ -41,6 +41,8 @@ class Index:
 
     def __init__(self, catalog: Catalog, weights: Weights | None = None) -> None:
         self._all = catalog.tables
+        self._own = {id(table) for table in catalog.tables}
+        self._tokens: dict[int, int] = {}
         self.families = families(catalog.tables)
         self.tables = [family.model for family in self.families]
         self.weights = weights or Weights()
@@ -63,7 +65,15 @@ class Index:
     def cost(self) -> float:
         """The tokens of all tables: exact when they are few, else estimated from their names."""
         least = sum(map(estimate, self._all))
-        return sum(map(tokens, self._all)) if least < _WORTH_COUNTING else least
+        return sum(map(self.tokens, self._all)) if least < _WORTH_COUNTING else least
+
+    def tokens(self, table: Table) -> int:
+        """What a table's text costs; counted once for tables of the catalog, which live as long as the index."""
+        if id(table) not in self._own:
+            return tokens(table)
+        if id(table) not in self._tokens:
+            self._tokens[id(table)] = tokens(table)
+        return self._tokens[id(table)]
 
     def every(self, question: str) -> list[Table]:
         """All tables, best first."""

@@ -151,12 +151,15 @@ class Question:
             if word in STOP_WORDS or root in seen:
                 continue
             seen.add(root)
-            weight = (
-                (weights.extreme if word in _EXTREMES else 1.0)
-                * (weights.number if word.isdigit() else 1.0)
-                * (weights.inside if i in inside else 1.0)
-            )
+            weight = _weight(word, weights) * (weights.inside if i in inside else 1.0)
             yield Concept({root: 1.0, **near.get(root, {})}, weight)
+
+
+def _weight(word: str, weights: Weights) -> float:
+    """What a plain word counts."""
+    if word.isdigit():
+        return weights.number
+    return weights.extreme if word in _EXTREMES else 1.0
 
 
 def _quoted(text: str, start: int) -> bool:
