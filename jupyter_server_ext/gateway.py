@@ -16,7 +16,6 @@ from jupyter_server_ext.messages import Usage, Waiting
 from jupyter_server_ext.queue import KeyQueue
 from jupyter_server_ext.settings import KeySettings, Settings
 from jupyter_server_ext.storage.memory import MemoryWindows
-from jupyter_server_ext.upstream.connection import AiohttpTransport
 from jupyter_server_ext.upstream.presets import with_preset
 from jupyter_server_ext.upstream.transport import Job, KeyRotatingTransport
 
@@ -92,9 +91,11 @@ class Gateway:
         self._clock = clock
         self._limits = limits or _NoLimits()
         self._policy = policy or _NoPolicy()
-        self._transport = transport or AiohttpTransport()
+        self._transport = transport
         self._offline: httpx.AsyncBaseTransport | None = None
         keys = settings.keys or (KeySettings("offline"),)
+        if any(key.provider != "offline" for key in keys):
+            self._network()  # now, as the first request should not wait for it
         windows = MemoryWindows(settings.pool.jitter_ms / 1000, clock=clock)
         self.pool = KeyPool([with_preset(key) for key in keys], windows=windows, clock=clock)
         self.queue = KeyQueue(self.pool, settings.pool)
@@ -165,7 +166,8 @@ class Gateway:
     async def close(self) -> None:
         """Refuse what waits and close all connections."""
         await self.queue.close()
-        await self._transport.aclose()
+        if self._transport is not None:
+            await self._transport.aclose()
 
     def _job(self, caller: Caller, request: ChatRequest) -> Job:
         return Job(
@@ -212,9 +214,17 @@ class Gateway:
         model = self._settings.default_model or next(iter(self.models()), "")
         return self.queue.expected_wait(model)
 
+    def _network(self) -> httpx.AsyncBaseTransport:
+        """The way to real providers; loading it is a third of the gateway's start, which the offline model saves."""
+        if self._transport is None:
+            from jupyter_server_ext.upstream.connection import AiohttpTransport
+
+            self._transport = AiohttpTransport()
+        return self._transport
+
     def _transport_of(self, key: Key) -> httpx.AsyncBaseTransport:
         if key.settings.provider != "offline":
-            return self._transport
+            return self._network()
         if self._offline is None:
             from jupyter_server_ext.upstream.offline import OfflineTransport
 

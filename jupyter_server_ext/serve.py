@@ -193,8 +193,8 @@ async def serve(parts: Parts, listening: Listening, ready: Callable[[str], None]
             f"Cannot listen on {where}: {error.strerror or error}. Choose another --port or --ip."
         ) from None
     server.add_sockets(sockets)
-    ready(listening.url(sockets[0].getsockname()[1], parts.base))
     signalled = _on_signals(listening.signals)
+    ready(listening.url(sockets[0].getsockname()[1], parts.base))
     await _first(signalled.wait(), *([listening.until()] if listening.until else []))
     server.stop()
     signalled.clear()
