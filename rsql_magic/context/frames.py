@@ -19,6 +19,7 @@ from rsql_magic.context.privacy import redact
 from rsql_magic.context.readers import read, reader_of
 from rsql_magic.context.tables import Column, Profile, Table
 from rsql_magic.context.telling import says_personal, says_secret
+from rsql_magic.context.tokens import count_tokens
 
 if TYPE_CHECKING:
     from collections import Counter
@@ -30,6 +31,8 @@ CATEGORIES = 30
 """A text column with more distinct values than this is free text, and gives none of them."""
 SHOWN = 12
 """Most categories that are shown of one column."""
+ROWS = 5
+"""Rows that the level ``sample`` shows."""
 WIDEST = 20
 """Most columns that are shown of sample rows."""
 
@@ -179,20 +182,28 @@ class _Description:
         return replace(profile, low=integer(ends[0], -1), high=integer(ends[1], 1), approximate=False)
 
     def first_rows(self) -> str:
+        """Five rows of as many columns as the budget holds."""
         places = [run.columns[0] for run in self.runs if len(run.columns) == 1][:WIDEST]
+        while places:
+            text = self.rows_of(places)
+            if count_tokens(text) <= self.detail.budget or len(places) == 1:
+                return "\n" + text
+            places = places[: len(places) // 2]
+        return ""
+
+    def rows_of(self, places: list[int]) -> str:
         names = [str(self.reader.names[place]) for place in places]
         hidden = {n for n, name in enumerate(names) if says_secret(name) or says_personal(name)}
-        rows = self.reader.head(places, 5)
-        lines = [
-            ", ".join("[withheld]" if n in hidden else self.value(value) for n, value in enumerate(row)) for row in rows
-        ]
-        return "\n".join(["", "first rows: " + ", ".join(self.shown(place) for place in places), *lines])
+        rows = self.reader.head(places, ROWS)
+        shown = [["[withheld]" if n in hidden else self.value(value) for n, value in enumerate(row)] for row in rows]
+        head = "first rows: " + ", ".join(self.shown(place) for place in places)
+        return "\n".join([head, *(", ".join(row) for row in shown)])
 
     def value(self, value: Any) -> str:
         if _is_missing(value):
             return "NA"
         text = self.clean(str(value)[:1000])
-        return facts.quoted_value(text) if isinstance(value, str) else facts.one_line(text, 40)
+        return facts.quoted_value(text) if type(value) is str else facts.one_line(text, 40)
 
     def clean(self, text: str) -> str:
         return clean(text, self.detail.redacted)

@@ -258,7 +258,7 @@ def _surveyed(line: str) -> RObject:
 
 
 def look_at(
-    objects: Sequence[RObject], places: Sequence[Sequence[int]], *, values: bool, seconds: float
+    objects: Sequence[RObject], places: Sequence[Sequence[int]], *, values: bool, rows: int = 0, seconds: float = 1.0
 ) -> list[RObject]:
     """The objects with what R says about them, in one call.
 
@@ -266,6 +266,7 @@ def look_at(
         objects: What to look at.
         places: Which columns of each, counted from 0.
         values: Whether the values of single numbers may be said.
+        rows: How many first rows to bring along.
         seconds: How long R may take; objects that were not reached stay as they are.
 
     Raises:
@@ -273,7 +274,7 @@ def look_at(
     """
     wanted = [",".join(str(place + 1) for place in chosen) for chosen in places]
     found = {}
-    for answer in _ask("details", [each.name for each in objects], wanted, seconds, values, seconds=seconds):
+    for answer in _ask("details", [each.name for each in objects], wanted, seconds, values, rows, seconds=seconds):
         name, *said = answer.split(_RECORD)
         found[name] = tuple(said)
     return [replace(each, said=found.get(each.name)) for each in objects]
@@ -321,6 +322,12 @@ class RReader(Reader):
             top=tuple((value, int(count)) for value, count in zip(top[::2], top[1::2], strict=True)),
         )
 
+    def head(self, places: Sequence[int], rows: int) -> list[list[Any]]:
+        """The first rows, as far as they were brought along and for the columns that were looked at."""
+        columns = [_list(self._columns[place][11])[:rows] if place in self._columns else () for place in places]
+        shown = [[_cell(column[row]) if row < len(column) else _Written("…") for column in columns] for row in range(rows)]
+        return shown[: max(map(len, columns), default=0)]
+
     def sorted_key(self, place: int) -> tuple[int, int] | None:
         """The ends of a strictly increasing column of whole numbers."""
         ends = self._columns[place][10].split(_GROUP) if place in self._columns else [""]
@@ -331,6 +338,17 @@ def _value(text: str, family: Family) -> Any:
     if not text:
         return None
     return int(text) if family == "integer" else float(text) if family == "number" else text
+
+
+class _Written(str):
+    """A value as R writes it, which is not quoted again."""
+
+    __slots__ = ()
+
+
+def _cell(text: str) -> Any:
+    """A value of a sample row: text begins with a quote, everything else is shown as R writes it."""
+    return text[1:] if text.startswith("'") else _Written(text)
 
 
 class RSource:

@@ -66,12 +66,13 @@ class RSide:
         text = r.last_error() if _is_rs(error) else ""
         return cls(session.text(), tuple((each.name, each) for each in session.objects), tuple(pages), text)
 
-    def looked_at(self, ranked: Sequence[Candidate], *, values: bool) -> list[Candidate]:
+    def looked_at(self, ranked: Sequence[Candidate], *, values: bool, rows: int = 0) -> list[Candidate]:
         """The candidates with those of R looked at: all that are pointed to, and some of the rest, in one call.
 
         Args:
             ranked: All candidates.
             values: Whether values may be looked at; without, models and functions still say what they are.
+            rows: How many first rows to bring along.
         """
         ours = [each for each in ranked if type(each.obj) is r.RObject and each.obj.is_readable and not each.is_secret]
         chosen = [each for each in ours if each.rank <= Rank.MENTIONED]
@@ -80,7 +81,7 @@ class RSide:
             return list(ranked)
         places = [singles(r.RReader(each.obj), Detail(columns=each.columns)) if values else [] for each in chosen]
         try:
-            found = r.look_at([each.obj for each in chosen], places, values=values, seconds=_SECONDS)
+            found = r.look_at([each.obj for each in chosen], places, values=values, rows=rows, seconds=_SECONDS)
         except r.NoR:
             return list(ranked)
         seen = {id(each): obj for each, obj in zip(chosen, found, strict=True)}

@@ -102,11 +102,11 @@ type <- function(x) {
 # ---- objects that were chosen ----
 
 # `places[[i]]` are the columns of object i that are looked at, counted from 1.
-details <- function(names, places, seconds, values) {
+details <- function(names, places, seconds, values, rows) {
   each <- function(name, at) {
     x <- get(name, envir = globalenv())
     if (is_table(x) || is_column(x)) {
-      paste(c(clean(name), vapply(at, function(i) column(if (is_table(x)) .subset2(x, i) else x, i), "")), collapse = "\x1e")
+      paste(c(clean(name), vapply(at, function(i) column(if (is_table(x)) .subset2(x, i) else x, i, rows), "")), collapse = "\x1e")
     } else {
       paste(clean(name), substr(clean(said(x, values)), 1L, 2000L), sep = "\x1e")
     }
@@ -128,10 +128,10 @@ sampled <- function(n) {
   floor(at * step + (at * 2654435761) %% 4294967296 / 4294967296 * step) + 1
 }
 
-column <- function(x, place) {
+column <- function(x, place, rows) {
   n <- length(x)
   at <- sampled(n)
-  if (!is.null(dim(x)) || !is.atomic(x)) return(record(place, "other", n, 0, "", "", "", "", "", label_of(x), unit_of(x), ""))
+  if (!is.null(dim(x)) || !is.atomic(x)) return(record(place, "other", n, 0, "", "", "", "", "", label_of(x), unit_of(x), "", ""))
   part <- if (is.null(at)) x else x[at]
   gone <- is.na(part)
   if (any(gone)) part <- part[!gone]
@@ -143,8 +143,15 @@ column <- function(x, place) {
   all <- if (key) ends_of(c(x[1L], x[n]), family) else c("", "")
   record(
     place, family, n - if (is.null(at)) 0 else n - SAMPLE, sum(gone), ends, counts[[1L]], counts[[2L]], counts[[3L]],
-    clean(label_of(x)), clean(unit_of(x)), if (key) listed(all) else ""
+    clean(label_of(x)), clean(unit_of(x)), if (key) listed(all) else "", if (rows > 0L) listed(first(x, rows)) else ""
   )
+}
+
+# The first values as text; a text begins with a quote, so that it can be told from a number.
+first <- function(x, rows) {
+  x <- x[seq_len(min(rows, length(x)))]
+  text <- clean(if (is.double(x) && !is.object(x)) format(x, digits = 6L, trim = TRUE) else substr(as.character(x), 1L, 1000L))
+  ifelse(is.na(x), "NA", if (is.character(x) || is.factor(x)) paste0("'", text) else text)
 }
 
 family_of <- function(x, part) {

@@ -87,6 +87,13 @@ def test_level_sample_adds_five_rows_without_personal_values():
     assert len(rows) == 6
 
 
+def test_sample_rows_keep_to_the_budget():
+    frame = pd.DataFrame({f"{name}_text": [f"{name} " * 9] * 9 for name in "abcdefghijklmnop"})
+    text = describe(frame, "f", "sample", budget=200)
+    assert "first rows: a_text, " in text
+    assert count_tokens(text) <= 420
+
+
 @pytest.mark.parametrize(
     "lazy",
     [

@@ -111,6 +111,18 @@ def test_level_names_looks_at_no_value(r):
     assert "42" not in text
 
 
+def test_level_sample_shows_five_filtered_rows(r):
+    r("""d <- data.frame(n = 1:9 / 3, t = c('mail ada@example.org', 'NA', NA, rep('x', 6)), email = 'b@example.org',
+                         f = factor('u'), day = as.Date('2024-01-01'), l = I(as.list(1:9)))""")
+    lines = text_of(level="sample").splitlines()
+    start = lines.index("first rows: n, t, email, f, day, l")
+    assert lines[start + 1] == "0.333333, 'mail [email]', [withheld], 'u', 2024-01-01, …"
+    assert lines[start + 2].startswith("0.666667, 'NA', [withheld]")
+    assert lines[start + 3].startswith("1, NA, [withheld]") or lines[start + 3].startswith("1.000000, NA, [withheld]")
+    assert not lines[start + 6].startswith("2")
+    assert "first rows" not in text_of()
+
+
 def test_secrets_by_name_are_not_read(r):
     r("api_key <- 'a'; makeActiveBinding('watched', function() stop('was read'), globalenv())")
     context = gather("", {})
