@@ -79,7 +79,7 @@ def estimate(table: Table) -> float:
 
 
 def fit(ranked: Iterable[Table], budget: int, whole: float, cost: Callable[[Table], int] = tokens) -> list[Table]:
-    """The first of the ranked tables that fit.
+    """The first of the ranked tables, but for those that do not fit.
 
     Args:
         ranked: Tables, best first.
@@ -87,14 +87,14 @@ def fit(ranked: Iterable[Table], budget: int, whole: float, cost: Callable[[Tabl
         whole: What the whole schema would cost.
         cost: What a table costs.
     """
-    little = max(_SHARE_OF_SCHEMA * whole, _SHARE_OF_BUDGET * budget)
+    little = min(budget, max(_SHARE_OF_SCHEMA * whole, _SHARE_OF_BUDGET * budget))
     chosen: list[Table] = []
     spent = 0
     for table in islice(ranked, _MOST):
-        spent += cost(table)
-        if spent > (budget if len(chosen) < _FEW else min(budget, little)):
-            break
-        chosen.append(table)
+        price = cost(table)
+        if spent + price <= (budget if len(chosen) < _FEW else little):
+            chosen.append(table)
+            spent += price
     return chosen
 
 

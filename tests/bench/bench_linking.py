@@ -1,6 +1,6 @@
 """Speed of linking: 876 and 10,000 tables, made from words, with keys and categories.
 
-Run by ``make bench``; the limits are those of docs/linking.md. Time is the CPU time of this process: others may be busy too.
+Run by ``make bench``; the limits are those of docs/linking.md. Time is this process's CPU time: others may be busy.
 """
 
 from __future__ import annotations

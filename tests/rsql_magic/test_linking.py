@@ -148,6 +148,11 @@ def test_a_large_schema_is_cut_to_the_budget_and_says_so():
     assert report.tokens <= 1500
 
 
+def test_a_table_too_large_for_what_is_left_is_passed_over():
+    long = _table("student_record", *(f"student_remark_number_{i}" for i in range(45)))
+    assert [t.name for t in link("students", _crowd(long, *SCHOOL), budget_tokens=200)][:1] == ["student"]
+
+
 def test_a_wide_table_keeps_what_matters_and_its_keys():
     wide = Table(
         "measurements",
