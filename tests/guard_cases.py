@@ -472,6 +472,12 @@ ATTACKS: dict[str, list[tuple[str, str]]] = {
         ("size", "WITH RECURSIVE t AS (SELECT 1 AS n UNION ALL SELECT n + 1 FROM t) SELECT max(n) FROM t"),
     ],
     "sqlite": [
+        ("size", "WITH RECURSIVE c(x) AS (SELECT 'x' UNION ALL SELECT x || x FROM c LIMIT 40) SELECT length(x) FROM c"),
+        (
+            "size",
+            "WITH RECURSIVE c(x, y) AS (SELECT 1, 1 UNION ALL SELECT x + 1, y FROM c WHERE y < 5) SELECT count(*) FROM c",
+        ),
+        ("size", "WITH RECURSIVE c(x) AS (SELECT 9 UNION ALL SELECT x - 1 FROM c WHERE x < 10) SELECT count(*) FROM c"),
         ("rows", "INSERT OR REPLACE INTO items VALUES (1)"),
         ("rows", "UPDATE OR IGNORE customers SET id = 1"),
         ("rows", "WITH x AS (SELECT 1) REPLACE INTO items SELECT * FROM x"),
@@ -670,6 +676,8 @@ ATTACKS: dict[str, list[tuple[str, str]]] = {
         ("size", "WITH RECURSIVE c(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM c) SELECT count(*) FROM c"),
     ],
     "tsql": [
+        ("secrets", "SELECT * FROM master.sys.databases"),
+        ("secrets", "SELECT * FROM tempdb.sys.tables"),
         ("rows", "DELETE customers"),
         ("rows", "UPDATE TOP (1) customers SET name = 'x'"),
         ("rows", "INSERT customers DEFAULT VALUES"),

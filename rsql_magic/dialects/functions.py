@@ -34,7 +34,7 @@ _LISTS = {
     "hive": ("spark",),
     "materialize": ("postgres",),
     "presto": ("trino",),
-    "redshift": ("postgres",),
+    "redshift": ("postgres", "redshift"),
     "risingwave": ("postgres",),
     "singlestore": ("mysql",),
     "spark2": ("spark",),

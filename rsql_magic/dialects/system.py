@@ -108,11 +108,12 @@ DATABASES: dict[str, frozenset[str]] = {
 }
 """Databases that hold the server's own tables; of them only information_schema may be read."""
 
+_REDSHIFT = names("pg_table_def svv_all_columns svv_all_schemas svv_all_tables svv_columns svv_tables svv_table_info")
 _READABLE: dict[str, frozenset[str]] = {
     "duckdb": _DUCKDB | _PG_CATALOG,
     "mysql": names("dual"),
     "oracle": _ORACLE,
-    "postgres": _PG_CATALOG,
+    "postgres": _PG_CATALOG | _REDSHIFT,
     "sqlite": _SQLITE,
 }
 """System tables that may be read without naming their schema."""
@@ -193,10 +194,10 @@ def system_table(parts: tuple[str, ...], dialect: str) -> System:
         schema, name = name.split(".", 1)
     if schema == "information_schema":
         return "readable" if name in INFORMATION_SCHEMA else "secret"
-    if schema in SCHEMAS.get(family, {}):
-        return "readable" if name in SCHEMAS[family][schema] else "secret"
     if any(part in DATABASES.get(family, ()) for part in qualifiers):
         return "secret"
+    if schema in SCHEMAS.get(family, {}):
+        return "readable" if name in SCHEMAS[family][schema] else "secret"
     return _bare(name, family) if not schema or schema in _BARE_SCHEMAS else ""
 
 

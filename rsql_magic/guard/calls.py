@@ -7,6 +7,7 @@ a function that sqlglot renames, drops or mistakes for something else is still c
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 from rsql_magic.dialects import functions, names
@@ -22,23 +23,25 @@ if TYPE_CHECKING:
 _GRAMMAR = names(
     """
     AFTER AGAINST ALL AND ANY APPLY AS ASOF AT AUTO BEFORE BERNOULLI BETWEEN BLOCK BY CHANGES COLUMNS CROSS CUBE
-    DEFINE DISTINCT ELSE ESCAPE EXCEPT EXCLUDE EXISTS FETCH FILTER FOLLOWING FOR FROM GLOB GROUP HAVING ILIKE IN
-    INDEX INNER INTERSECT INTERVAL IS JOIN KEY LATERAL LIKE LIMIT MATCH_CONDITION MATCH_RECOGNIZE MATERIALIZED
-    MEASURES MINUS NOT OFFSET ON OPTION OR ORDER OUTER OVER OVERLAPS PARTITION PATH PATTERN PERCENT PIVOT
-    PRECEDING QUALIFY RAW RECURSIVE REGEXP RENAME REPEATABLE RESERVOIR ROLLUP ROOT ROW ROWS SAMPLE SELECT SETS
-    SIMILAR SOME SUBSET SYSTEM TABLE TABLESAMPLE THEN TO TOP UNION UNNEST UNPIVOT USING VALUES VERSION VIEW WHEN
-    WHERE WINDOW WITH WITHIN ZONE
+    DEFINE DISTINCT DIV ELSE ESCAPE EXCEPT EXCLUDE EXISTS FETCH FILTER FN FOLLOWING FOR FORMAT FROM GLOB GROUP
+    HAVING ILIKE IN INDEX INNER INTERPOLATE INTERSECT INTERVAL IS JOIN KEEP KEY LATERAL LIKE LIMIT MATCH_CONDITION
+    MATCH_RECOGNIZE MATERIALIZED MEASURES MEMBER MINUS NAME NOT NULL NULLS OF OFFSET ON OPTION OR ORDER OUTER OVER
+    OVERLAPS PARTITION PATH PATTERN PERCENT PIVOT PRECEDING PREWHERE QUALIFY RAW RECURSIVE REGEXP RENAME
+    REPEATABLE RESERVOIR RLIKE ROLLUP ROOT ROW ROWCOUNT ROWS SAMPLE SEED SELECT SETS SIMILAR SOME SUBSET SYSTEM
+    TABLE TABLESAMPLE THEN TIES TO TOP UNION UNNEST UNPIVOT USING VALUES VERSION VIEW WHEN WHERE WINDOW WITH
+    WITHIN XOR ZONE
     """
 )
 """Words of the grammar that may stand before a bracket and call nothing."""
 
 _TYPES = names(
     """
-    ARRAY BIGNUMERIC BINARY BIT BLOB BOOLEAN BPCHAR CHAR CHARACTER CLOB DATE DATETIME DATETIME2 DATETIMEOFFSET
-    DATETIME64 DEC DECIMAL DOUBLE ENUM FIXEDSTRING FLOAT INT INTEGER BIGINT SMALLINT TINYINT LIST MAP NATIONAL
-    NCHAR NUMBER NUMERIC NVARCHAR NVARCHAR2 RAW REAL ROW STRING STRUCT TEXT TIME TIMESTAMP TIMESTAMPTZ
-    TIMESTAMP_LTZ TIMESTAMP_NTZ TIMESTAMP_TZ TIMETZ TUPLE UNION VARBINARY VARBIT VARCHAR VARCHAR2 VARYING VECTOR
-    BYTES GEOMETRY GEOGRAPHY NULLABLE LOWCARDINALITY UNSIGNED SIGNED
+    ARRAY BIGDECIMAL BIGINT BIGNUMERIC BINARY BIT BLOB BOOLEAN BPCHAR BYTES CHAR CHARACTER CLOB DATE DATETIME
+    DATETIME2 DATETIME64 DATETIMEOFFSET DEC DECIMAL DOUBLE ENUM FIXEDSTRING FLOAT FLOAT4 FLOAT8 GEOGRAPHY GEOMETRY
+    HUGEINT INET INT INTEGER LIST LONGTEXT LOWCARDINALITY MAP MEDIUMINT MEDIUMTEXT NATIONAL NCHAR NULLABLE NUMBER
+    NUMERIC NVARCHAR NVARCHAR2 OBJECT RAW REAL ROW SET SIGNED SMALLDATETIME SMALLINT STRING STRUCT TEXT TIME
+    TIMESTAMP TIMESTAMPLTZ TIMESTAMPNTZ TIMESTAMPTZ TIMESTAMP_LTZ TIMESTAMP_NTZ TIMESTAMP_TZ TIMETZ TINYINT TUPLE
+    UBIGINT UINTEGER UNION UNSIGNED VARBINARY VARBIT VARCHAR VARCHAR2 VARYING VECTOR YEAR
     """
 )
 """Types that take a size or members in brackets. As functions they would only convert."""
@@ -64,6 +67,9 @@ _METHODS = {
     ),
 }
 """Where ``x.f(…)`` calls a function of the value x: any in DuckDB, the methods of its types in SQL Server."""
+
+
+_COMBINATORS = re.compile(r"(if|array|map|state|merge|ordefault|ornull|distinct|resample|foreach|simplestate)$")
 
 
 def refuse_unknown_calls(lexed: Lexed, nodes: Iterable[exp.Expr], dialect: str, extra: Iterable[str] = ()) -> None:
@@ -101,7 +107,7 @@ def _positions(nodes: Iterable[exp.Expr]) -> tuple[set[int], set[int], set[int]]
         if isinstance(node, exp.Func) and "start" in node.meta:
             called.add(node.meta["start"])
         kind = type(node).__name__
-        if kind == "TableAlias" and node.this is not None and node.args.get("columns"):
+        if kind == "TableAlias" and node.this is not None:
             named.add(node.this.meta.get("start", -1))
         elif kind == "Table" and node.this is not None and type(node.this).__name__ != "Identifier":
             made.add(node.this.meta.get("start", -1))
@@ -121,9 +127,18 @@ def _calls(lexed: Lexed, named: set[int], called: set[int]) -> Iterator[tuple[in
         if not (quoted or bare) or raw == "[":
             continue
         is_grammar = bare and _is_grammar(raw) and token.start not in called and not _after_dot(lexed, index)
-        if token.start in named or is_grammar:
+        if token.start in named or is_grammar or _is_mark(lexed, index):
             continue
         yield token.start, (*_qualifiers(lexed, index), token.text)
+
+
+def _is_mark(lexed: Lexed, index: int) -> bool:
+    """True for Oracle's outer join ``a.id = b.id (+)``, and for PostgreSQL's ``OPERATOR(pg_catalog.~)``.
+
+    An operator of another schema is somebody's function.
+    """
+    inside = "".join(lexed.raw(token) for token in lexed.tokens[index + 1 : index + 4])
+    return inside == "(+)" or (lexed.word(index) == "OPERATOR" and lexed.word(index + 2) == "PG_CATALOG")
 
 
 def _is_grammar(raw: str) -> bool:
@@ -154,6 +169,8 @@ def _allowed(path: tuple[str, ...], known: Functions, dialect: str) -> bool:
         return False
     if dialect == "bigquery" and qualifiers[:1] == ["safe"]:
         qualifiers = qualifiers[1:]
+    if dialect == "clickhouse":
+        name = _without_combinators(name)
     full = ".".join([*qualifiers, name])
     if known.allows(full) or (name.upper() in _TYPES and not qualifiers):
         return True
@@ -163,6 +180,13 @@ def _allowed(path: tuple[str, ...], known: Functions, dialect: str) -> bool:
         return known.allows(name) or bool(known.tables and name in known.tables)
     methods = _METHODS.get(dialect, frozenset())
     return known.allows(name) and (methods is None or name in methods)
+
+
+def _without_combinators(name: str) -> str:
+    """ClickHouse's ``sumMapIf`` is ``sum`` with combinators, which only say over what it goes."""
+    while (ending := _COMBINATORS.search(name)) and ending.start() > 2:
+        name = name[: ending.start()]
+    return name
 
 
 def _refused(path: tuple[str, ...], why: str) -> QueryRejected:

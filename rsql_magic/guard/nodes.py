@@ -17,21 +17,22 @@ ALLOWED = names(
     """
     Add Adjacent Alias Aliases All And Any AtIndex AtTimeZone Between BitString BitwiseAnd BitwiseLeftShift
     BitwiseNot BitwiseOr BitwiseRightShift BitwiseXor Boolean Bracket ByteString CTE Cluster Collate Column
-    ColumnDef Comprehension Connect Connector Cube DPipe DataType DataTypeParam Distance DistanceNd Distinct
-    Distribute Div Dot EQ Escape Except ExtendsLeft ExtendsRight Fetch Filter Final ForClause ForIn FormatJson
-    From FromTimeZone GT GTE Glob Group GroupingSets Having HavingMax HexString HistoricalData ILike Identifier
-    IgnoreNulls In IndexTableHint IntDiv Intersect Interval IntervalSpan Introducer Is JSON JSONColumnDef
-    JSONExtractQuote JSONKeyValue JSONPath JSONPathFilter JSONPathKey JSONPathRecursive JSONPathRoot
-    JSONPathScript JSONPathSelector JSONPathSlice JSONPathSubscript JSONPathUnion JSONPathWildcard JSONSchema
-    JSONValue Join Kwarg LT LTE Lambda Lateral Like Limit LimitOptions Literal Match MatchRecognize
-    MatchRecognizeMeasure Mod Mul NEQ National Nearest Neg NestedJSONSelect Not Null NullSafeEQ NullSafeNEQ
-    ObjectIdentifier Offset OnCondition OpenJSONColumnDef Operator Or Order Ordered Overlaps
-    OverflowTruncateBehavior Parameter Paren Partition PartitionByExcluding Per Pivot PivotAlias PivotAny
-    Placeholder PositionalColumn Prior ProjectionDef PropertyEQ Pseudocolumn PseudoType Qualify QueryOption
-    RawString RecursiveWithSearch RespectNulls Rollup Schema Select SessionParameter SimilarTo Slice Sort Star Sub
-    Subquery Table TableAlias TableColumn TableFromRows TableSample TranslateCharacters Tuple UnicodeString Union
-    UnpivotColumns Values Var Variadic Version Where Window WindowSpec With WithFill WithTableHint WithinGroup
-    XMLKeyValueOption XMLNamespace Xor FormatPhrase
+    ColumnConstraint ColumnDef Comprehension Connect Connector Cube DPipe DataType DataTypeParam
+    DefaultColumnConstraint Describe Distance DistanceNd Distinct Distribute Div Dot EQ Escape Except ExtendsLeft
+    ExtendsRight Fetch Filter Final ForClause ForIn FormatJson FormatPhrase From FromTimeZone GT GTE Glob Group
+    GroupingSets Having HavingMax HexString HistoricalData ILike Identifier IgnoreNulls In IndexTableHint IntDiv
+    Intersect Interval IntervalSpan Introducer Is JSON JSONColumnDef JSONExtractQuote JSONKeyValue JSONPath
+    JSONPathFilter JSONPathKey JSONPathRecursive JSONPathRoot JSONPathScript JSONPathSelector JSONPathSlice
+    JSONPathSubscript JSONPathUnion JSONPathWildcard JSONSchema JSONValue Join Kwarg LT LTE Lambda Lateral Like
+    Limit LimitOptions Literal Match MatchRecognize MatchRecognizeMeasure Mod Mul NEQ National Nearest Neg
+    NestedJSONSelect Not NotNullColumnConstraint Null NullSafeEQ NullSafeNEQ ObjectIdentifier Offset OnCondition
+    OpenJSONColumnDef Operator Or Order Ordered OverflowTruncateBehavior Overlaps Parameter Paren Partition
+    PartitionByExcluding PathColumnConstraint Per Pivot PivotAlias PivotAny Placeholder PositionalColumn PreWhere
+    Prior ProjectionDef PropertyEQ PseudoType Pseudocolumn Qualify QueryOption RawString RecursiveWithSearch
+    RespectNulls Rollup Schema Select SessionParameter Show SimilarTo Slice Sort Star Sub Subquery Summarize Table
+    TableAlias TableColumn TableFromRows TableSample TranslateCharacters Tuple UnicodeString Union UnpivotColumns
+    Values Var Variadic Version Where Window WindowSpec With WithFill WithTableHint WithinGroup XMLKeyValueOption
+    XMLNamespace Xor
     """
 )
 """sqlglot's classes, other than functions, that only read. A class that is not here is refused."""

@@ -75,7 +75,7 @@ class _Estimate:
             name = cte.alias.casefold()
             members = recursive_members(cte)
             if members:
-                self._refuse_unbounded(name, cte, members, node)
+                self._refuse_unbounded(cte, members, node)
                 seen[name] = TABLE_ROWS
             seen[name] = max(self.rows(cte.this, seen), TABLE_ROWS if members else 0.0)
         return seen
@@ -148,11 +148,10 @@ class _Estimate:
             elif isinstance(part, exp.Expr) and not isinstance(part, exp.Lateral):
                 stack += list(part.iter_expressions())
 
-    def _refuse_unbounded(self, name: str, cte: exp.Expr, members: list[exp.Select], around: exp.Expr) -> None:
-        if cte.this.args.get("limit") is not None or _takes_only_first(around, name):
-            return
+    def _refuse_unbounded(self, cte: exp.Expr, members: list[exp.Select], around: exp.Expr) -> None:
+        stopped = cte.this.args.get("limit") is not None or _takes_only_first(around, cte.alias.casefold())
         for member in members:
-            if not _ends(member, name):
+            if _doubles(member) or not (stopped or _ends(member, cte)):
                 raise QueryRejected(
                     f"The recursion of {cte.alias} has no end.",
                     piece=written(member, self.text),
@@ -169,17 +168,28 @@ def recursive_members(cte: exp.Expr) -> list[exp.Select]:
     return [side for side in sides if any(t.name.casefold() == name and not t.db for t in side.find_all(exp.Table))]
 
 
-def _ends(member: exp.Select, name: str) -> bool:
+def _ends(member: exp.Select, cte: exp.Expr) -> bool:
     """True when a recursive part has a condition that can stop it, or goes along the rows of another table."""
     if member.args.get("limit") is not None:
         return True
     conditions = list(_conditions(member))
     if any(magnitude(part) > MAX_ROWS for part in conditions):
         return False
+    name = cte.alias.casefold()
     others = [t for t in member.find_all(exp.Table) if t.name.casefold() != name and isinstance(t.this, exp.Identifier)]
     if others:
         return any(condition.find(exp.Column) for condition in conditions)
-    return any(_bounds(part, _growth(member)) for condition in conditions for part in _parts(condition))
+    steps = _steps(member, cte)
+    return any(_bounds(part, steps) for condition in conditions for part in _parts(condition))
+
+
+def _doubles(member: exp.Select) -> bool:
+    """True when a recursive part puts a text together with itself: ``x || x`` is a gigabyte after thirty steps."""
+    for text in member.find_all(exp.DPipe, exp.Concat):
+        columns = [column.name.casefold() for column in text.find_all(exp.Column)]
+        if len(columns) != len(set(columns)):
+            return True
+    return False
 
 
 def _parts(condition: exp.Expr) -> Iterator[exp.Expr]:
@@ -192,27 +202,34 @@ def _parts(condition: exp.Expr) -> Iterator[exp.Expr]:
         yield condition
 
 
-def _growth(member: exp.Select) -> dict[str, int]:
-    """Columns that a recursive part counts up (1) or down (-1)."""
+def _steps(member: exp.Select, cte: exp.Expr) -> dict[str, int]:
+    """How a recursive part changes its columns: counts up (1), down (-1), or hands on as they are (0)."""
+    given = [column.name for column in cte.args["alias"].args.get("columns") or ()]
+    first = _sides(cte.this)[0]
+    given = given or [projection.alias_or_name for projection in first.expressions]
     found: dict[str, int] = {}
-    for projection in member.expressions:
+    for name, projection in zip(given, member.expressions, strict=False):
         inner = projection.unalias()
-        if isinstance(inner, (exp.Add, exp.Sub)) and isinstance(inner.this, exp.Column) and magnitude(inner.expression):
-            found[inner.this.name.casefold()] = 1 if isinstance(inner, exp.Add) else -1
+        if isinstance(inner, exp.Column) and inner.name.casefold() == name.casefold():
+            found[name.casefold()] = 0
+        elif (
+            isinstance(inner, (exp.Add, exp.Sub)) and isinstance(inner.this, exp.Column) and magnitude(inner.expression)
+        ):
+            found[name.casefold()] = 1 if isinstance(inner, exp.Add) else -1
     return found
 
 
-def _bounds(condition: exp.Expr, growth: Mapping[str, int]) -> bool:
-    """True when a condition can become false as the counters run."""
-    columns = {column.name.casefold() for column in condition.find_all(exp.Column)}
-    if not columns:
+def _bounds(condition: exp.Expr, steps: Mapping[str, int]) -> bool:
+    """True when a condition can become false as the columns change."""
+    changed = [steps.get(column.name.casefold()) for column in condition.find_all(exp.Column)]
+    if all(step == 0 for step in changed):
         return False
-    counted = [growth[c] for c in columns if c in growth]
-    if not counted:
+    counted = [step for step in changed if step]
+    if not counted or None in changed:
         return True
     if isinstance(condition, (exp.LT, exp.LTE, exp.GT, exp.GTE)):
         below = isinstance(condition, (exp.LT, exp.LTE))
-        on_left = bool(condition.this.find(exp.Column))
+        on_left = condition.this.find(exp.Column) is not None
         return counted[0] == (1 if below == on_left else -1)
     return True
 
