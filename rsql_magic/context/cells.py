@@ -17,6 +17,8 @@ import traceback
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from rsql_magic.context.privacy import redact
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
     from collections.abc import Set as AbstractSet
@@ -130,9 +132,48 @@ def _as_cell(place: int, item: Any) -> Cell:
     if isinstance(item, Cell):
         return item
     if isinstance(item, str):
-        return Cell(item, place)
+        return Cell(as_typed(item), place)
     *_, number, source = item
-    return Cell(source[0] if isinstance(source, tuple) else source, number)
+    return Cell(as_typed(source[0] if isinstance(source, tuple) else source), number)
+
+
+def as_typed(source: str) -> str:
+    """A cell as it was typed: ``In`` holds ``get_ipython().run_cell_magic("R", "", "x <- 1")`` for ``%%R``.
+
+    Example:
+        >>> as_typed("get_ipython().run_line_magic('load_ext', 'rpy2.ipython')")
+        '%load_ext rpy2.ipython'
+    """
+    if "get_ipython()." not in source:
+        return source
+    try:
+        tree = ast.parse(source)
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        return source
+    calls = [node for node in ast.walk(tree) if isinstance(node, ast.Call) and _magic_of(node)]
+    lines = source.splitlines(keepends=True)
+    for call in sorted(calls, key=lambda call: (call.lineno, call.col_offset), reverse=True):
+        start = _offset(lines, call.lineno, call.col_offset)
+        end = _offset(lines, call.end_lineno or call.lineno, call.end_col_offset or 0)
+        source = source[:start] + _magic_of(call) + source[end:]
+    return source
+
+
+def _magic_of(call: ast.Call) -> str:
+    """The magic that a call of IPython's stands for; empty for any other call."""
+    if not (isinstance(call.func, ast.Attribute) and ast.unparse(call.func.value) == "get_ipython()"):
+        return ""
+    words = [word.value for word in call.args if isinstance(word, ast.Constant) and isinstance(word.value, str)]
+    if call.func.attr == "run_cell_magic" and len(words) == 3:
+        return f"%%{words[0]} {words[1]}".rstrip() + f"\n{words[2]}"
+    if call.func.attr == "run_line_magic" and len(words) == 2:
+        return f"%{words[0]} {words[1]}".rstrip()
+    return f"!{words[0]}" if call.func.attr in {"system", "getoutput"} and words else ""
+
+
+def _offset(lines: list[str], line: int, column: int) -> int:
+    """The place in the text of a place in its lines; Python counts columns in bytes of UTF-8."""
+    return sum(map(len, lines[: line - 1])) + len(lines[line - 1].encode()[:column].decode())
 
 
 def recently(cells: Sequence[Cell]) -> tuple[list[str], list[str]]:
@@ -188,5 +229,5 @@ def _middle_out(text: str, longest: int = _LONGEST) -> str:
     """A text of bounded length: a cell's and an error's start and end say most."""
     if len(text) <= longest:
         return text
-    half = longest // 2
+    text, half = redact(text)[0], longest // 2
     return f"{text[:half]}\n… ({len(text) - longest:,} characters left out)\n{text[-half:]}"

@@ -14,6 +14,7 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from rsql_magic.context.privacy import redact
 from rsql_magic.context.tokens import count_tokens
 
 if TYPE_CHECKING:
@@ -48,7 +49,8 @@ def facts(column: Column, rows: int | None = None, missing: str = "NA") -> str:
     """
     known = _profile_facts(column.profile, rows, missing) if column.profile else []
     unit = f"[{one_line(column.unit)}]" if column.unit else ""
-    return "; ".join(part for part in [*known, unit, one_line(column.description, 200)] if part)
+    description = one_line(redact(column.description)[0], 200)  # first without secrets, then cut
+    return "; ".join(part for part in [*known, unit, description] if part)
 
 
 def _profile_facts(profile: Profile, rows: int | None, missing: str) -> list[str]:

@@ -15,15 +15,13 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from rsql_magic.context import facts
-from rsql_magic.context.privacy import redact
+from rsql_magic.context.privacy import clean
 from rsql_magic.context.readers import read, reader_of
 from rsql_magic.context.tables import Column, Profile, Table
 from rsql_magic.context.telling import says_personal, says_secret
 from rsql_magic.context.tokens import count_tokens
 
 if TYPE_CHECKING:
-    from collections import Counter
-
     from rsql_magic.context.readers import Reader, Summary
     from rsql_magic.context.sources import Detail
 
@@ -128,7 +126,7 @@ class _Description:
         ]
         lazy = " (lazy: not collected)" if reader.rows is None else ""
         sampled = f" (≈ from {len(self.where):,} rows)" if self.where else ""
-        description = self.written.description or reader.description
+        description = self.clean(self.written.description or reader.description)
         said = f"; {facts.one_line(description, 200)}" if description else ""
         return ", ".join(part for part in parts if part) + lazy + sampled + said
 
@@ -158,7 +156,7 @@ class _Description:
         written = self.written.column(name) or Column(name)
         return Column(
             name,
-            description=written.description or description,
+            description=self.clean(written.description or description),
             unit=written.unit or unit,
             profile=self.profile(place, name),
         )
@@ -212,13 +210,6 @@ class _Description:
         """What the data dictionary says of this frame."""
         table = Table(self.name, tuple(Column(str(name)) for name in self.reader.names), kind="frame")
         return self.detail.dictionary.describe(table) if self.detail.dictionary else Table(self.name)
-
-
-def clean(text: str, found: Counter[str]) -> str:
-    """A text without secrets; what was replaced is counted in ``found``."""
-    replaced, counts = redact(text)
-    found.update(counts)
-    return replaced
 
 
 def _count(number: int, noun: str) -> str:

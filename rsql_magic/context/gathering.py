@@ -20,11 +20,11 @@ from rsql_magic.context.facts import one_line, unique_columns
 from rsql_magic.context.fencing import fence
 from rsql_magic.context.gathered import Context, Piece
 from rsql_magic.context.joins import join_hints
-from rsql_magic.context.privacy import redact
+from rsql_magic.context.privacy import clean, redact
 from rsql_magic.context.ranking import Candidate, Rank, Ranking, column_names
 from rsql_magic.context.rside import RSide
-from rsql_magic.context.sources import Detail, source_of
-from rsql_magic.context.tokens import count_tokens
+from rsql_magic.context.sources import Detail, TabularSource, source_of
+from rsql_magic.context.tokens import count_tokens, cut
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -178,7 +178,7 @@ class Gathering:
             yield self._object(each, min(self.per_object, share), must, end)
         yield from (self._table(table) for table in tables)
         for name, page in self._r.pages:
-            yield _Offer("help", name, "named in the question", texts=(partial(_cut, page, self.per_object),))
+            yield _Offer("help", name, "named in the question", texts=(partial(self._page, page),))
         for each in self._candidates:
             if each.rank > Rank.MENTIONED:
                 yield self._object(each, _BRIEF if mentioned else self.per_object, must=False, end=end)
@@ -217,10 +217,15 @@ class Gathering:
         return replace(offer, texts=tuple(partial(self._described, each, detail) for detail in details))
 
     def _described(self, each: Candidate, detail: Detail, found: Counter[str]) -> str:
-        return read_object(each.obj, each.name, replace(detail, redacted=found), _EACH)
+        text = read_object(each.obj, each.name, replace(detail, redacted=found), _EACH)
+        # A frame may cost more than its budget, because of columns that were asked about; nothing else may.
+        return text if isinstance(each.source, TabularSource) else cut(clean(text, found), detail.budget)
 
-    def _cell(self, cell: Cell, _found: Counter[str]) -> str:
-        return cell.text(self._known)
+    def _page(self, page: str, _found: Counter[str]) -> str:
+        return cut(page, self.per_object)
+
+    def _cell(self, cell: Cell, found: Counter[str]) -> str:
+        return replace(cell, source=clean(cell.source, found), error=clean(cell.error, found)).text(self._known)
 
     @cached_property
     def _known(self) -> frozenset[str] | None:
@@ -301,17 +306,6 @@ def _piece(offer: _Offer, write: Callable[[Counter[str]], str], *, fenced: bool 
     piece = Piece(offer.kind, name, text, reason=offer.reason, redactions=found + in_text + in_name)
     price = text if piece.is_line and fenced else fence(offer.kind, name, text)
     return replace(piece, tokens=count_tokens(price) + 1)
-
-
-def _cut(text: str, tokens: int, _found: Counter[str]) -> str:
-    """As many lines of a text as cost no more than some tokens."""
-    kept: list[str] = []
-    for line in text.splitlines():
-        tokens -= count_tokens(line) + 1
-        if tokens < 0:
-            return "\n".join([*kept, "…"])
-        kept.append(line)
-    return text
 
 
 def _listed(names: Sequence[str], most: int) -> str:

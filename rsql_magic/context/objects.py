@@ -13,8 +13,9 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from rsql_magic.context.facts import one_line
+from rsql_magic.context.privacy import clean
 from rsql_magic.context.telling import says_personal, says_secret
-from rsql_magic.context.tokens import count_tokens
+from rsql_magic.context.tokens import cut
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -42,7 +43,7 @@ class ObjectSource:
         if says_personal(name) and detail.level != "sample":
             detail = replace(detail, level="names")
         said = f"{one_line(name)}: {_describe(obj, detail)}"
-        return _cut(said, detail.budget)
+        return cut(clean(said, detail.redacted), detail.budget)
 
 
 def _describe(obj: Any, detail: Detail) -> str:
@@ -71,7 +72,39 @@ def _number(obj: Any, detail: Detail) -> str:
 
 def _text(obj: str | bytes, detail: Detail) -> str:
     kind = f"{type(obj).__name__}, {len(obj):,} {'characters' if isinstance(obj, str) else 'bytes'}"
-    return f"{kind}: {one_line(repr(obj[:100]), 100)}" if detail.level == "sample" and isinstance(obj, str) else kind
+    if detail.level != "sample" or not isinstance(obj, str):
+        return kind
+    return f"{kind}: {one_line(repr(clean(obj[:10_000], detail.redacted)), 100)}"
+
+
+_SCALARS:
+        return _SCALARS[type(obj)](obj, detail)
+    if type(obj) in _COLLECTIONS:
+        return _collection(obj, detail)
+    return _model(obj, detail) or _class_of(obj)
+
+
+def _class_of(obj: Any) -> str:
+    module = type(obj).__module__.split(".")[0]
+    return type(obj).__qualname__ if module in {"builtins", "__main__"} else f"{module} {type(obj).__qualname__}"
+
+
+def _number(obj: Any, detail: Detail) -> str:
+    """A number; a long one may be somebody's telephone or account, so only its length is said."""
+    if detail.level == "names":
+        return type(obj).__name__
+    if type(obj) is int and abs(obj) >= 10**_LONGEST_NUMBER:
+        return "int of more than seven digits"
+    return f"{type(obj).__name__} {one_line(repr(obj), 40)}"
+
+
+def _text(obj: str | bytes, detail: Detail) -> str:
+    kind = f"{type(obj).__name__}, {len(obj):,} {'characters' if isinstance(obj, str) else 'bytes'}"
+    return (
+        f"{kind}: {one_line(repr(clean(obj[:10_000], detail.redacted)), 100)}"
+        if detail.level == "sample" and isinstance(obj, str)
+        else kind
+    )
 
 
 _SCALARS: dict[type, Callable[[Any, Detail], str]] = {
@@ -138,8 +171,9 @@ def _function(obj: Any, detail: Detail) -> str:
     except (TypeError, ValueError):  # built-in functions may have none
         signature = "(…)"
     doc = inspect.getdoc(obj) if kind == "function" or "__doc__" in vars(obj) else ""
-    first = (doc or "").partition("\n\n")[0]
-    return f"{kind} {one_line(obj.__name__)}{one_line(signature, 200)}" + (f": {one_line(first, 200)}" if first else "")
+    first = clean((doc or "").partition("\n\n")[0], detail.redacted)
+    signature = one_line(clean(signature, detail.redacted), 200)
+    return f"{kind} {one_line(obj.__name__)}{signature}" + (f": {one_line(first, 200)}" if first else "")
 
 
 def _bare_signature(obj: Any) -> str:
@@ -213,10 +247,3 @@ def _formula(model: Any) -> str:
 def _some(names: list[str], most: int = 20) -> str:
     shown = ", ".join(one_line(name, 40) for name in names[:most])
     return f"{shown}, … ({len(names):,} in all)" if len(names) > most else shown
-
-
-def _cut(text: str, budget: int) -> str:
-    """A text within a budget, with "…" where it was cut."""
-    while count_tokens(text) > budget and len(text) > 20:
-        text = text[: max(20, int(len(text) * 0.8))].rstrip("…") + "…"
-    return text

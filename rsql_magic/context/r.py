@@ -18,10 +18,13 @@ from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from rsql_magic.context.facts import one_line
 from rsql_magic.context.frames import describe_frame
+from rsql_magic.context.privacy import clean
 from rsql_magic.context.readers import Reader, Summary
 from rsql_magic.context.rstop import Stop, stoppable
 from rsql_magic.context.tables import Column, Table
+from rsql_magic.context.tokens import cut
 from rsql_magic.errors import BadInput
 
 if TYPE_CHECKING:
@@ -325,7 +328,9 @@ class RReader(Reader):
     def head(self, places: Sequence[int], rows: int) -> list[list[Any]]:
         """The first rows, as far as they were brought along and for the columns that were looked at."""
         columns = [_list(self._columns[place][11])[:rows] if place in self._columns else () for place in places]
-        shown = [[_cell(column[row]) if row < len(column) else _Written("…") for column in columns] for row in range(rows)]
+        shown = [
+            [_cell(column[row]) if row < len(column) else _Written("…") for column in columns] for row in range(rows)
+        ]
         return shown[: max(map(len, columns), default=0)]
 
     def sorted_key(self, place: int) -> tuple[int, int] | None:
@@ -374,9 +379,9 @@ class RSource:
         """The object's text."""
         if obj.rows is not None:
             return describe_frame(RReader(obj), name, detail)
-        said = obj.said[0] if obj.said else ""
-        described = f" ({obj.description})" if obj.description else ""
-        return f"{name}: {said or obj.label}{described}"
+        said = clean(obj.said[0], detail.redacted) if obj.said else ""
+        described = f" ({one_line(clean(obj.description, detail.redacted), 200)})" if obj.description else ""
+        return cut(f"{name}: {said or obj.label}{described}", detail.budget)
 
 
 # Errors and help

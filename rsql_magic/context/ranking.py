@@ -176,7 +176,9 @@ def _carefully(call: Any, otherwise: Any, seconds: float) -> Any:
 
 
 def _is_installed(code: Any) -> bool:
-    """Whether a function or class comes from an installed package and not from the notebook."""
+    """Whether a function or class comes from an installed package, ours too, and not from the notebook."""
     package = str(getattr(code, "__module__", "")).split(".")[0]
+    if package == __name__.split(".")[0]:
+        return True
     file = getattr(sys.modules.get(package), "__file__", None) or ""
     return package in sys.stdlib_module_names - {"__main__"} or "site-packages" in file or "dist-packages" in file

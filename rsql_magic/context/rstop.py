@@ -63,8 +63,9 @@ def stoppable(rlib: Any, seconds: float | None = None) -> Iterator[Stop]:
         signal.set_wakeup_fd(wakeup)
         os.write(writing, _END)
         watcher.join()
-        signal.signal(signal.SIGALRM, alarm)
-        signal.signal(signal.SIGINT, interrupt)
+        for number, handler in ((signal.SIGALRM, alarm), (signal.SIGINT, interrupt)):
+            if handler is not None:  # None: it was not set from Python
+                signal.signal(number, handler)
         os.close(reading)
         os.close(writing)
         rlib.R_interrupts_pending = 0

@@ -77,3 +77,30 @@ _COST: dict[str, Callable[[str], float]] = {
     "marks": lambda text: ceil(len(text) / 2),
     "other": _other,
 }
+
+
+def cut(text: str, tokens: int) -> str:
+    """A text that costs no more than some tokens: whole lines first, then a part of the next, and "…".
+
+    Example:
+        >>> cut("one two three four five six", 4)
+        'one two three…'
+    """
+    if count_tokens(text) <= tokens:
+        return text
+    kept: list[str] = []
+    left = tokens - 1
+    for line in text.splitlines():
+        left -= count_tokens(line) + 1
+        if left < 0:
+            return "\n".join([*kept, _part(line, left + count_tokens(line) + 1) + "…"])
+        kept.append(line)
+    return "\n".join(kept)
+
+
+def _part(line: str, tokens: int) -> str:
+    """The longest beginning of a line that costs no more than some tokens."""
+    words = line[: tokens * 12].split(" ")
+    while words and count_tokens(" ".join(words)) > tokens:
+        words = words[: len(words) * 4 // 5]
+    return " ".join(words)

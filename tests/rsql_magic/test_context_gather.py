@@ -198,6 +198,24 @@ def test_cells_of_every_shape_of_history():
     assert error_text(ValueError("x" * 9000)).count("x") < 2100
 
 
+@pytest.mark.parametrize(
+    ("transformed", "typed"),
+    [
+        ("get_ipython().run_cell_magic('R', '-i df', 'x <- c(\"ä\", 1)\\n')\n", '%%R -i df\nx <- c("ä", 1)\n\n'),
+        ("ä = get_ipython().run_line_magic('sql', 'SELECT 1')\nb = 2", "ä = %sql SELECT 1\nb = 2"),
+        ("get_ipython().system('ls')\nx = get_ipython().getoutput('pwd')", "!ls\nx = !pwd"),
+        ("get_ipython().ast_node_interactivity = 'all'", "get_ipython().ast_node_interactivity = 'all'"),
+        ("x = (", "x = ("),
+    ],
+)
+def test_cells_are_shown_as_they_were_typed(transformed, typed):
+    assert as_cells([transformed])[0].source == typed
+
+
+def test_questions_of_ours_are_no_cells_in_any_form():
+    assert as_cells(["get_ipython().run_cell_magic('ask', '', 'why?')", "%ask why?", "%%sql_ai\nhow many?"]) == []
+
+
 def test_how_frames_join():
     flights = pd.DataFrame({"carrier": ["UA", "AA", "UA"], "day": [1, 2, 3], "plane_id": [1, 1, 2]})
     airlines = pd.DataFrame({"carrier": ["UA", "AA"], "name": ["x", "y"], "day": [1, 1]})
@@ -366,6 +384,18 @@ class Network:
 def test_a_plug_in_describes_its_objects_and_is_filtered(plugged):
     plugged(Network())
     assert "net: network of 3 nodes, owner [email], level stats" in gather("", {"net": range(3)}).text
+
+
+def test_a_plug_in_cannot_crowd_out_the_rest(plugged):
+    class Talkative(Network):
+        def describe(self, obj, name, detail):
+            return "word " * 50_000
+
+    plugged(Talkative())
+    context = gather("what is net?", {"net": range(3), "x": 1})
+    assert "word word" in context.text
+    assert "x: int 1" in context.text
+    assert context.tokens <= 1500
 
 
 def test_plug_ins_are_found_by_their_entry_point(monkeypatch):

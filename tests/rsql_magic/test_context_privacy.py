@@ -382,6 +382,28 @@ def test_what_the_detectors_know_never_leaves_even_as_sample():
         assert PLANTED[planted] not in text
 
 
+def test_a_text_is_filtered_before_it_is_cut():
+    mail = "ada.lovelace@example.org"
+    card = "4111 1111 1111 1111"
+    for length in range(160, 215):
+        filler = "x " * (length // 2)
+
+        def documented():
+            pass
+
+        documented.__doc__ = filler + mail
+        assert "ada" not in describe(documented, "f")
+        frame = pd.DataFrame({"c": [1], (filler + mail): [2]})
+        frame.attrs = {"description": filler + mail, "labels": {"c": filler + card}}
+        text = describe(frame, "frame", "sample")
+        assert "ada" not in text
+        assert "4111" not in text
+    for length in range(900, 1010):
+        cell = f"x = 1  # {'y ' * (length // 2)}{mail}" + "z " * 2000
+        assert "ada" not in gather("", {}, cells=[cell], budget=9000).text
+        assert "ada" not in gather("", {}, error=cell, budget=9000).text
+
+
 def test_frequent_categories_do_leave_at_stats_and_not_at_names():
     assert "values: 'flu', 'cold', …" in gather("", seeded()).text
     assert "'flu'" not in gather("", seeded(), level="names").text
