@@ -14,6 +14,7 @@ from jupyter_server_ext.errors import RsqlGatewayError, UnknownModel
 from jupyter_server_ext.key_pool import KeyPool
 from jupyter_server_ext.messages import Usage, Waiting
 from jupyter_server_ext.queue import KeyQueue
+from jupyter_server_ext.records import Records
 from jupyter_server_ext.settings import KeySettings, Settings
 from jupyter_server_ext.storage.memory import MemoryWindows
 from jupyter_server_ext.upstream.presets import with_preset
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 
     import httpx
 
+    from jupyter_server_ext.budgets import Hold
     from jupyter_server_ext.key_pool import Key
     from jupyter_server_ext.messages import Caller, ChatRequest
     from jupyter_server_ext.upstream.answers import Answer
@@ -66,6 +68,7 @@ class Gateway:
         settings: What is configured. With no key, the model ``offline`` is served.
         limits: The limits of callers; none by default.
         policy: The rules of tenants; none by default.
+        records: Ledger and budgets; by default nothing is kept and nothing held.
         transport: What carries requests to providers, in place of real connections; for tests.
         clock: Seconds, never going back.
 
@@ -84,6 +87,7 @@ class Gateway:
         *,
         limits: Limits | None = None,
         policy: Policy | None = None,
+        records: Records | None = None,
         transport: httpx.AsyncBaseTransport | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -91,6 +95,7 @@ class Gateway:
         self._clock = clock
         self._limits = limits or _NoLimits()
         self._policy = policy or _NoPolicy()
+        self.records = records or Records(clock=clock)
         self._transport = transport
         self._offline: httpx.AsyncBaseTransport | None = None
         keys = settings.keys or (KeySettings("offline"),)
@@ -104,11 +109,14 @@ class Gateway:
     async def complete(self, caller: Caller, request: ChatRequest) -> AsyncIterator[Waiting | bytes]:
         """Answer one request.
 
-        1. *policy*: the tenant's models and system prompt
-        2. *limits*: what the caller may still use; given back unless something was answered
-        3. *key*: waiting for one if need be, sending, trying others while nothing was answered
-        4. *pass on*: events as they come, the last one with the member ``rsql``
-        5. *settle*: key and limits get what was really used, however the answer ended
+        1. *record*: the ledger's entry is begun
+        2. *policy*: the tenant's models and system prompt
+        3. *limits*: what the caller may still use; given back unless something was answered
+        4. *hold*: the most it can cost is set aside in every budget
+        5. *key*: waiting for one if need be, sending, trying others while nothing was answered
+        6. *pass on*: events as they come
+        7. *settle*: key, limits, budgets and entry get what was really used, however the answer ended
+        8. *end*: when the entry is on disk, the last event with the member ``rsql``
 
         Close the generator (``contextlib.aclosing``) to stop: the provider's connection is closed at once.
 
@@ -119,29 +127,40 @@ class Gateway:
             RsqlGatewayError: Before the first bytes. Afterwards a failure is an error event, and no ``[DONE]`` follows.
         """
         start = self._clock()
-        request = self._policy.apply(caller, request)
-        if not self.pool.serves(request.model):
-            raise UnknownModel(
-                f"There is no model '{request.model}'. There are: {', '.join(self.models())}.", param="model"
-            )
+        record = self.records.open(caller, request)
         job = self._job(caller, request)
-        async with self._limits.take(caller, request) as taken, contextlib.AsyncExitStack() as stack:
-            answer: Answer | None = None
-            async for news in self._answers(job):
-                if isinstance(news, Waiting):
-                    yield news
-                else:
-                    answer = news
-            assert answer is not None  # noqa: S101 - or an error was raised
-            stack.push_async_callback(answer.aclose)
-            stack.callback(lambda: taken.settle(answer.usage))
-            try:
-                async for part in answer.parts():
-                    yield part
-            except RsqlGatewayError as error:
-                yield b"data: " + msgspec.json.encode(error.as_json(request.request_id)) + b"\n\n"
-                return
-            yield answer.ending(b'"rsql":' + msgspec.json.encode(self._metadata(job, start)))
+        outcome: dict[str, Any] = {"status": 499, "error": "caller_left"}  # unless it ends in another way
+        try:
+            job.request = request = self._admitted(caller, request)
+            async with self._limits.take(caller, request) as taken, contextlib.AsyncExitStack() as stack:
+                hold = stack.enter_context(self._hold(job))
+                answer: Answer | None = None
+                async for news in self._answers(job):
+                    if isinstance(news, Waiting):
+                        yield news
+                    else:
+                        answer = news
+                assert answer is not None  # noqa: S101 - or an error was raised
+                stack.push_async_callback(answer.aclose)
+                stack.callback(lambda: self._settle(job, answer.usage, taken, hold, outcome))
+                try:
+                    async for part in answer.parts():
+                        record.token()
+                        yield part
+                except RsqlGatewayError as error:
+                    outcome |= {"status": error.status, "error": error.code}
+                    yield b"data: " + msgspec.json.encode(error.as_json(request.request_id)) + b"\n\n"
+                    return
+                record.token()
+                outcome |= {"status": 200, "error": ""}
+                outcome |= self._used(job, answer.usage)
+                await record.close(**outcome, **self._course_of(job))
+                yield answer.ending(b'"rsql":' + msgspec.json.encode(self._metadata(job, start, outcome)))
+        except RsqlGatewayError as error:
+            outcome |= {"status": error.status, "error": error.code}
+            raise
+        finally:
+            await record.close(**outcome, **self._course_of(job))
 
     def models(self) -> list[str]:
         """Models that can be asked for."""
@@ -166,8 +185,45 @@ class Gateway:
     async def close(self) -> None:
         """Refuse what waits and close all connections."""
         await self.queue.close()
+        await self.records.ledger.close()
         if self._transport is not None:
             await self._transport.aclose()
+
+    def _admitted(self, caller: Caller, request: ChatRequest) -> ChatRequest:
+        """The request as its tenant's policy has it, for a model that there is."""
+        request = self._policy.apply(caller, request)
+        if not self.pool.serves(request.model):
+            raise UnknownModel(
+                f"There is no model '{request.model}'. There are: {', '.join(self.models())}.", param="model"
+            )
+        return request
+
+    def _hold(self, job: Job) -> contextlib.AbstractContextManager[Hold]:
+        providers = {key.settings.provider for key in self.pool.all()}
+        return self.records.hold(job.caller, job.request.model, providers, self.upstream.expected(job))
+
+    def _settle(self, job: Job, usage: Usage, taken: Taken, hold: Hold, outcome: dict[str, Any]) -> None:
+        """Put what was really used in place of what was expected."""
+        outcome |= self._used(job, usage)
+        taken.settle(usage)
+        hold.settle(outcome["cost_nanodollars"])
+
+    def _used(self, job: Job, usage: Usage) -> dict[str, Any]:
+        """Usage and its cost, for the entry."""
+        return {"usage": usage, "cost_nanodollars": self.records.cost(usage, job.trace.model, job.trace.provider)}
+
+    def _course_of(self, job: Job) -> dict[str, Any]:
+        """What the entry says of the request's way."""
+        trace = job.trace
+        upstream = self._clock() - trace.upstream_start if trace.attempts else 0.0
+        return {
+            "key": trace.key,
+            "model": trace.model or job.request.model,
+            "attempts": trace.attempts,
+            "attempt": max(1, trace.attempts),
+            "queue_seconds": trace.queue_seconds,
+            "upstream_seconds": upstream,
+        }
 
     def _job(self, caller: Caller, request: ChatRequest) -> Job:
         return Job(
@@ -194,7 +250,7 @@ class Gateway:
         finally:
             await _abandon(sending)
 
-    def _metadata(self, job: Job, start: float) -> dict[str, Any]:
+    def _metadata(self, job: Job, start: float, outcome: dict[str, Any]) -> dict[str, Any]:
         trace = job.trace
         now = self._clock()
         return {
@@ -206,7 +262,7 @@ class Gateway:
             "key": trace.key,
             "model": trace.model,
             "cached": False,
-            "cost_usd": None,
+            "cost_usd": self.records.dollars(outcome["cost_nanodollars"], trace.model, trace.provider),
             "rate_limited": trace.rate_limited,
         }
 

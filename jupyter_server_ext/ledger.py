@@ -68,6 +68,11 @@ class Ledger:
         """Why the last write failed; empty when it did not."""
 
     @property
+    def keeps(self) -> bool:
+        """Whether there is a store at all."""
+        return self._store is not None
+
+    @property
     def healthy(self) -> bool:
         """Whether the last write succeeded."""
         return not self.failure

@@ -19,7 +19,7 @@ import httpx
 import msgspec
 
 from jupyter_server_ext.errors import BadRequest, NoCapacity, RsqlGatewayError, UnknownModel
-from jupyter_server_ext.messages import Caller, ChatRequest
+from jupyter_server_ext.messages import Caller, ChatRequest, Usage
 from jupyter_server_ext.queue import Ticket
 
 from .answers import Answer, BodyAnswer, StreamAnswer, read_all
@@ -45,6 +45,7 @@ class Trace:
 
     Args:
         key: Public id of the key that was tried last.
+        provider: That key's provider.
         model: The model that was tried last.
         attempts: How many tries there were.
         queue_seconds: How long it waited for keys.
@@ -53,6 +54,7 @@ class Trace:
     """
 
     key: str = ""
+    provider: str = ""
     model: str = ""
     attempts: int = 0
     queue_seconds: float = 0.0
@@ -145,6 +147,11 @@ class KeyRotatingTransport(httpx.AsyncBaseTransport):
             return False
         return job.lease is not None
 
+    def expected(self, job: Job) -> Usage:
+        """Tokens that the job is expected to take."""
+        cost = self._expectation.cost(job.caller.name, job.request, job.request.model)
+        return Usage(cost.prompt, cost.completion, estimated=True)
+
     async def check(self, key: Key) -> dict[str, Any]:
         """Try a key with the cheapest call there is, the list of models: it is revived, or retired if it is refused."""
         provider = self._provider(key)
@@ -209,6 +216,7 @@ class KeyRotatingTransport(httpx.AsyncBaseTransport):
         trace = job.trace
         trace.attempts += 1
         trace.key, trace.model, trace.upstream_start = lease.key.id, lease.model, lease.at
+        trace.provider = lease.key.settings.provider
         provider = self._provider(lease.key)
         body = provider.body(job.request.body, lease.model, stream=job.request.stream)
         request = provider.request(lease.key, "/chat/completions", body)

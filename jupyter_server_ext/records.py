@@ -1,0 +1,135 @@
+"""What is written down and paid for one request: its ledger entry and the money held for it.
+
+A record is opened before anything else happens to a request and closed, durably, before the caller sees the end of the
+answer; a request that is refused, broken off or left has its entry, too.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from jupyter_server_ext.budgets import Hold
+from jupyter_server_ext.ledger import Ledger
+from jupyter_server_ext.messages import Entry, Usage
+from jupyter_server_ext.prices import NANODOLLARS, Prices
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from jupyter_server_ext.budgets import Budgets
+    from jupyter_server_ext.messages import Caller, ChatRequest
+
+
+class Record:
+    """The entry of one request while it is under way.
+
+    Args:
+        ledger: Where it goes.
+        entry: What is known at the start.
+        clock: Seconds, monotonic.
+    """
+
+    def __init__(self, ledger: Ledger, entry: Entry, clock: Callable[[], float]) -> None:
+        self._ledger = ledger
+        self._entry = entry
+        self._clock = clock
+        self._start = clock()
+        self._first_token: float | None = None
+        self.closed = False
+
+    def token(self) -> None:
+        """A part of the answer goes out; the first one's time is kept."""
+        if self._first_token is None:
+            self._first_token = self._clock() - self._start
+
+    async def close(self, **known: Any) -> None:
+        """Write down how it ended, durably; a second time changes nothing.
+
+        Args:
+            **known: Fields of ``Entry``: status, error, usage, cost_nanodollars, key, model, attempts, …
+        """
+        if self.closed:
+            return
+        self.closed = True
+        now = self._clock()
+        times = {"first_token_seconds": self._first_token, "duration_seconds": now - self._start}
+        await self._ledger.finish(replace(self._entry, **(times | known)))
+
+
+class Records:
+    """Opens records and holds money.
+
+    Args:
+        ledger: Where entries go; by default nothing is kept.
+        prices: What usage costs.
+        budgets: What callers may spend; None holds nothing.
+        clock: Seconds, monotonic.
+        wall_clock: Unix time.
+
+    Example:
+        >>> from jupyter_server_ext.messages import Caller, ChatRequest
+        >>> record = Records().open(Caller("ada"), ChatRequest("m", {"messages": []}))
+        >>> record.closed
+        False
+    """
+
+    def __init__(
+        self,
+        ledger: Ledger | None = None,
+        *,
+        prices: Prices | None = None,
+        budgets: Budgets | None = None,
+        clock: Callable[[], float] = time.monotonic,
+        wall_clock: Callable[[], float] = time.time,
+    ) -> None:
+        self.ledger = ledger or Ledger(None)
+        self.budgets = budgets
+        self._prices = prices or Prices()
+        self._clock = clock
+        self._wall_clock = wall_clock
+
+    def open(self, caller: Caller, request: ChatRequest) -> Record:
+        """Begin the entry of a request.
+
+        Raises:
+            LedgerUnavailable: Entries cannot be written, so nothing new is begun.
+        """
+        entry = Entry(
+            request_id=request.request_id,
+            at=self._wall_clock(),
+            caller=caller.name,
+            tenant=caller.tenant,
+            task=request.task,
+            model=request.model,
+            prompt_hash=_prompt_hash(request) if self.ledger.keeps else "",
+        )
+        self.ledger.begin(entry)
+        return Record(self.ledger, entry, self._clock)
+
+    def hold(self, caller: Caller, model: str, providers: Iterable[str], usage: Usage) -> AbstractContextManager[Hold]:
+        """Set aside the most that an answer with this usage can cost at any of these providers.
+
+        Raises:
+            LimitExceeded: A budget has less left than that.
+        """
+        if self.budgets is None:
+            return nullcontext(Hold(0))
+        return self.budgets.hold(caller, max((self.cost(usage, model, name) for name in providers), default=0))
+
+    def cost(self, usage: Usage, model: str, provider: str) -> int:
+        """What usage costs, in nano-dollars."""
+        return self._prices.cost(usage, model, provider)
+
+    def dollars(self, cost: int, model: str, provider: str) -> float | None:
+        """A cost to show: None where the price is not known, or there is none."""
+        return cost / NANODOLLARS if cost and self._prices.known(model, provider) else None
+
+
+def _prompt_hash(request: ChatRequest) -> str:
+    return hashlib.sha256(msgspec.json.encode(request.body.get("messages"))).hexdigest()
