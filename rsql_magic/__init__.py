@@ -65,17 +65,11 @@ def ask(
         >>> ask("What is a left join?").text  # doctest: +SKIP
         'A left join keeps every row of the left table …'
     """
-    given = with_ if isinstance(with_, Mapping) else {}
-    answer = _assistant().ask(
-        question,
-        scene=_scene(given),
-        names=tuple(with_),
-        model=model,
-        lang=lang,
-        privacy=privacy,
-        timeout=timeout,
-        new=new,
+    assistant, scene = _assistant(), _scene(with_ if isinstance(with_, Mapping) else {})
+    asked = assistant.question(
+        question, scene, names=tuple(with_), model=model, lang=lang, privacy=privacy, timeout=timeout
     )
+    answer = assistant.ask(asked, scene, new=new)
     if answer.ended_by:
         raise answer.ended_by
     return answer
@@ -142,7 +136,7 @@ def _assistant() -> Assistant:
 
 def _scene(given: Mapping[str, Any]) -> Any:
     """The notebook's variables, or those of the code that called, and the given ones."""
-    from rsql_magic.assistant import Scene
+    from rsql_magic.answer_writer import Scene
 
     shell = _shell()
     caller = sys._getframe(2)  # noqa: SLF001 - the documented way to see who called

@@ -76,8 +76,8 @@ def filtered(messages: Sequence[Message]) -> tuple[list[Message], Counter[str]]:
 def restored(answer: str, question: str) -> str:
     """An answer in which the placeholders of a question stand for what the user wrote again.
 
-    What was replaced never left, and yet a query for ``ada@example.org`` finds her. A placeholder that stands for several
-    values stays: which is which is not known.
+    What was replaced never left, and yet a query for ``ada@example.org`` finds her. A placeholder that stands for
+    several values stays: which is which is not known.
 
     Args:
         answer: The answer, made from the redacted question.

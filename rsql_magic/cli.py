@@ -18,7 +18,8 @@ import time
 from typing import TYPE_CHECKING
 
 from rsql_magic import reports
-from rsql_magic.assistant import Assistant, Scene
+from rsql_magic.answer_writer import Scene
+from rsql_magic.assistant import Assistant
 from rsql_magic.context import fence
 from rsql_magic.display import TerminalScreen
 from rsql_magic.errors import BadInput, RsqlError, Stopped
@@ -96,7 +97,9 @@ def _ask(assistant: Assistant, options: argparse.Namespace) -> None:
     piped = "" if sys.stdin is None or sys.stdin.isatty() else sys.stdin.read(assistant.settings.max_question_chars + 1)
     if piped.strip():
         question = f"{question}\n\n{fence('object', 'standard input', piped)}"
-    answer = assistant.ask(question, model=options.model, format=options.format, screen=TerminalScreen())
+    scene = Scene()
+    asked = assistant.question(question, scene, model=options.model, format=options.format)
+    answer = assistant.ask(asked, scene, screen=TerminalScreen())
     if answer.ended_by:
         raise answer.ended_by
 

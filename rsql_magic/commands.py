@@ -17,7 +17,8 @@ from rsql_magic.errors import BadInput
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from rsql_magic.assistant import Assistant, Scene
+    from rsql_magic.answer_writer import Scene
+    from rsql_magic.assistant import Assistant
     from rsql_magic.display import Screen
 
 COMMANDS = {
@@ -80,9 +81,9 @@ class _Commands:
         if flag and (flag != "--token-from" or not name.strip()):
             raise BadInput(f"%rsql connect does not know {flag}.", hint="%rsql connect URL --token-from NAME.")
         if url:
-            self._screen.say(f"Connected to {self._assistant.use_gateway(url, self._token(name.strip()))}.")
+            self._screen.say(f"Connected to {self._assistant.reach.use(url, self._token(name.strip()))}.")
         else:
-            found = self._assistant.address
+            found = self._assistant.reach.address
             self._screen.say(f"{found}." if found else "Not connected; the first question finds or starts a gateway.")
 
     def _token(self, name: str) -> str:
@@ -110,7 +111,7 @@ class _Commands:
     def catalog(self, rest: str) -> None:
         """Catalog [PATTERN]: Tables and columns of the connection."""
         engine, _ = self._assistant.connections.engine("", self._scene.namespace)
-        self._screen.show(reports.catalog(engine.catalog(self._assistant.level()), rest))
+        self._screen.show(reports.catalog(engine.catalog(self._assistant.settings.privacy), rest))
 
     def history(self, _: str) -> None:
         """The conversation so far."""

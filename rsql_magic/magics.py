@@ -23,8 +23,9 @@ if TYPE_CHECKING:
 
     from IPython.core.interactiveshell import InteractiveShell
 
+    from rsql_magic.answer_writer import Scene
     from rsql_magic.answers import Answer
-    from rsql_magic.assistant import Assistant, Scene
+    from rsql_magic.assistant import Assistant
     from rsql_magic.display import Screen, Showable
     from rsql_magic.results import SQLResult
 
@@ -97,33 +98,29 @@ class RsqlMagics(Magics):
             _print(help_of(self.ask))
             return None
         scene = self._scene(local_ns)
-        question, about_error = self._question(read, cell, scene)
-        asked = {
-            "scene": scene,
-            "names": getattr(options, "with"),
-            "lang": options.lang or "",
-            "privacy": options.privacy,
-            "context": not options.no_context,
-            "about_error": about_error,
-        }
-        if options.show_context:
-            _print(str(self.assistant.preview(question, **asked)))
-            return None
-        answer = self.assistant.ask(
-            _spoken(question),
-            **asked,
+        text, about_error = self._question(read, cell, scene)
+        question = self.assistant.question(
+            _spoken(text),
+            scene,
+            names=getattr(options, "with"),
             model=options.model,
+            lang=options.lang,
+            privacy=options.privacy,
+            context=not options.no_context,
             timeout=options.timeout,
-            new=options.new,
-            format=options.format or "",
-            screen=self._screen(question),
+            format=options.format,
+            about_error=about_error,
         )
+        if options.show_context:
+            _print(str(self.assistant.preview(question, scene)))
+            return None
+        answer = self.assistant.ask(question, scene, new=options.new, screen=self._screen(text))
         self._keep(options.output or read.target, answer)
         if answer.ended_by:
             raise answer.ended_by
         if options.run:
-            self._run(answer, options.lang or self.settings.lang)
-        return self._shown(answer, question)
+            self._run(answer, question.lang)
+        return self._shown(answer, text)
 
     @line_and_cell(
         MODEL,
@@ -198,10 +195,10 @@ class RsqlMagics(Magics):
     def model_names(self) -> list[str]:
         """Models and aliases; the gateway is asked only when it is in use already."""
         known = list(self.settings.aliases)
-        if self._assistant is None or self._assistant.address is None:
+        if self._assistant is None or self._assistant.reach.address is None:
             return known
         try:
-            return [*known, *self._assistant.gateway.models()]
+            return [*known, *self._assistant.reach.gateway.models()]
         except RsqlError:
             return known
 
@@ -219,7 +216,7 @@ class RsqlMagics(Magics):
     def table_names(self) -> list[str]:
         """Tables of the connection in use."""
         engine = self._assistant.connections.current if self._assistant else None
-        return [table.full_name for table in engine.catalog(self.assistant.level())] if engine else []
+        return [table.full_name for table in engine.catalog(self.settings.privacy)] if engine else []
 
     def _wish(self, options: Any) -> Any:
         return self.assistant.wish(
@@ -242,7 +239,7 @@ class RsqlMagics(Magics):
         return lambda word: self.assistant.connections.takes(word, scene.namespace)
 
     def _scene(self, local_ns: Mapping[str, Any] | None) -> Scene:
-        from rsql_magic.assistant import Scene
+        from rsql_magic.answer_writer import Scene
 
         return Scene({**self._shell.user_ns, **(local_ns or {})}, self.typed()[:-1], last_error())
 

@@ -27,14 +27,14 @@ if TYPE_CHECKING:
 
 def status(assistant: Assistant) -> Shown:
     """The gateway: where it is, its keys by state, its queue, its models."""
-    told = _told(assistant.gateway, "status")
-    rows = [("gateway", str(assistant.address)), *_rows(told)]
+    told = _told(assistant.reach.gateway, "status")
+    rows = [("gateway", str(assistant.reach.address)), *_rows(told)]
     return listing(rows, ("what", "state"))
 
 
 def usage(assistant: Assistant) -> Shown:
     """The caller's limits, tokens and money, as the gateway counts them; then this notebook's own conversation."""
-    told = _told(assistant.gateway, "stats")
+    told = _told(assistant.reach.gateway, "stats")
     requests = {f"requests this {period}": limit for period, limit in (told.pop("limits", None) or {}).items()}
     tokens = {f"tokens this {period}": limit for period, limit in (told.pop("tokens", None) or {}).items()}
     rows = [*_rows({**requests, **tokens, **told}), ("this notebook", repr(assistant.chat)[1:-1])]
@@ -45,7 +45,9 @@ def models(assistant: Assistant) -> Shown:
     """The models there are, and the short names for them."""
     default = assistant.settings.resolve(None)
     short = {name: alias for alias, name in assistant.settings.aliases.items()}
-    rows = [(name, short.get(name, ""), "default" if name == default else "") for name in assistant.gateway.models()]
+    rows = [
+        (name, short.get(name, ""), "default" if name == default else "") for name in assistant.reach.gateway.models()
+    ]
     return listing(rows, ("model", "alias", ""))
 
 
@@ -162,8 +164,8 @@ def doctor(assistant: Assistant, clock: Callable[[], float] = time.perf_counter)
     """Look at everything a question needs: gateway, token, streaming, models, R, versions."""
     found = [_versions()]
     try:
-        gateway = assistant.gateway
-        found += [_reachable(gateway, str(assistant.address), clock), *_serves(gateway, clock)]
+        gateway = assistant.reach.gateway
+        found += [_reachable(gateway, str(assistant.reach.address), clock), *_serves(gateway, clock)]
     except RsqlError as error:
         found.append(Finding("gateway", False, error.message, error.hint or "%rsql connect URL names one."))
     return [*found, *_packages(), r_session()]

@@ -88,7 +88,7 @@ def test_the_kernels_of_the_server_find_its_gateway(jupyter, tmp_path):
 import json
 from rsql_magic.magics import loaded
 answer = %ask hello
-found = loaded(get_ipython()).assistant.address
+found = loaded(get_ipython()).assistant.reach.address
 open({str(out)!r}, "w").write(json.dumps([found.how, found.url, answer.usage.model]))
 """
     execute_over_websocket(jupyter, started.json()["id"], code, out)
@@ -196,6 +196,9 @@ from rsql_magic.magics import loaded
 
 
 class Told:
+    def close(self):
+        pass
+
     def stream(self, messages, **options):
         yield Text({text!r})
         yield Done()
@@ -204,13 +207,13 @@ class Told:
         return {{}}
 
 
-loaded(get_ipython()).assistant._given = Told()
+loaded(get_ipython()).assistant.reach._gateway = Told()
 """
 
 
 def child_of(notebook):
     found, _ = notebook.run(
-        "from rsql_magic.magics import loaded\nprint(loaded(get_ipython()).assistant._embedded.pid)"
+        "from rsql_magic.magics import loaded\nprint(loaded(get_ipython()).assistant.reach.embedded.pid)"
     )
     return int(found[0]["content"]["text"])
 

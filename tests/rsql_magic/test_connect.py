@@ -143,20 +143,20 @@ def test_a_forked_worker_does_not_keep_the_child_alive(tmp_path):
 def test_nobody_there_and_none_may_be_started():
     assistant = Assistant(Rsql(embedded=False), environ={})
     with pytest.raises(GatewayUnreachable, match="There is no gateway"):
-        assistant.ask("hello")
+        assistant.reach.gateway.models()
 
 
 def test_an_offer_that_does_not_answer_is_passed_over(tmp_path):
     assistant = Assistant(environ={"RSQL_SERVER_URL": "http://127.0.0.1:9/rsql/", "RSQL_SERVER_TOKEN": "t"})
-    assistant._embedded = child(tmp_path, READY)
-    assert assistant.gateway.url == "http://127.0.0.1:1/rsql/"
+    assistant.reach.embedded = child(tmp_path, READY)
+    assert assistant.reach.gateway.url == "http://127.0.0.1:1/rsql/"
     assistant.close()
 
 
 def test_what_was_named_is_never_passed_over():
     assistant = Assistant(environ={"RSQL_GATEWAY_URL": "http://127.0.0.1:9/rsql/"})
     with pytest.raises(GatewayUnreachable, match=r"No gateway answers at http://127.0.0.1:9/rsql/"):
-        assistant.ask("hello")
+        assistant.reach.gateway.models()
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="sessions are POSIX")

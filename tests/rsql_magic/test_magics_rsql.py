@@ -140,13 +140,13 @@ def test_connect_asks_once_and_keeps_what_worked(ip, assistant, gateway, monkeyp
 
         return LLMClient(address.url, address.token, transport=httpx.MockTransport(answer))
 
-    monkeypatch.setattr(assistant, "_client_of", client_of)
+    monkeypatch.setattr(assistant.reach, "client_of", client_of)
     ip.user_ns |= {"good": "right", "bad": "wrong"}
     with pytest.raises(NotAllowed):
         ip.run("%rsql connect http://other:8888 --token-from bad")
-    assert assistant.gateway.url == "http://gateway/rsql/"
+    assert assistant.reach.gateway.url == "http://gateway/rsql/"
     ip.run("%rsql connect http://other:8888 --token-from good")
-    assert assistant.gateway.url == "http://other:8888/rsql/"
+    assert assistant.reach.gateway.url == "http://other:8888/rsql/"
     assert capsys.readouterr().out.splitlines()[-1] == "Connected to http://other:8888/rsql/ (named by %rsql connect)."
     assert asked == ["Bearer wrong", "Bearer right"]
 

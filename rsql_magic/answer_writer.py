@@ -1,0 +1,209 @@
+"""From a question about the notebook to an answer: context, request, check of the code, one repair."""
+
+from __future__ import annotations
+
+from collections import Counter
+from contextlib import closing
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+from rsql_magic import drafts, prompts
+from rsql_magic.answers import Answer, blocks_of, check_blocks, parse_python, parse_sql
+from rsql_magic.chat import Reply, restored, usage_of
+from rsql_magic.context import Context, gather
+from rsql_magic.display import Screen
+from rsql_magic.errors import AnswerCut, RsqlError, Stopped
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from rsql_magic.chat import Chat
+    from rsql_magic.client import Message
+    from rsql_magic.context import Catalog, Privacy
+
+_LANGUAGES = {
+    "auto": "Use the language of the user's own code when it can be seen, else Python for frames and R for R objects.",
+    "r": "Write R.",
+    "python": "Write Python.",
+    "sql": "Write SQL.",
+}
+
+
+@dataclass(frozen=True)
+class Scene:
+    """The notebook as a question finds it.
+
+    Args:
+        namespace: Variables by name, the user's and those of the function around the cell.
+        cells: Sources of the cells run so far, oldest first.
+        error: The last error, an exception or text; None when there was none.
+    """
+
+    namespace: Mapping[str, Any] = field(default_factory=dict)
+    cells: Sequence[Any] = ()
+    error: BaseException | str | None = None
+
+
+@dataclass(frozen=True)
+class Question:
+    """What is asked of the notebook.
+
+    Args:
+        text: The question, with its ``{{names}}`` filled in.
+        names: Names that must be described, whatever they cost.
+        model: Model, or None for the gateway's default.
+        lang: Language of code in the answer.
+        level: How much of the data may leave.
+        context: Whether to describe the notebook at all.
+        budget: Most tokens spent on describing it.
+        timeout: Most seconds without a word from the gateway.
+        format: How the answer is shown.
+        about_error: Whether the last error is what the question is about.
+        check_code: Whether code that does not parse goes back once.
+    """
+
+    text: str
+    names: tuple[str, ...] = ()
+    model: str | None = None
+    lang: str = "auto"
+    level: Privacy = "stats"
+    context: bool = True
+    budget: int = 1500
+    timeout: float | None = None
+    format: str = "markdown"
+    about_error: bool = False
+    check_code: bool = True
+
+
+class AnswerWriter:
+    """One question on its way to an answer.
+
+    Args:
+        question: What is asked.
+        scene: The notebook.
+        chat: The conversation; its turns are the history, and the answer becomes one.
+        catalog: Tables of the connection in use, when one is open.
+        screen: Where the answer is shown as it comes.
+    """
+
+    def __init__(
+        self,
+        question: Question,
+        scene: Scene,
+        chat: Chat,
+        *,
+        catalog: Catalog | None = None,
+        screen: Screen | None = None,
+    ) -> None:
+        self._question = question
+        self._scene = scene
+        self._chat = chat
+        self._catalog = catalog
+        # Half an object is no JSON: it is shown when it is complete.
+        self._screen = screen if screen and question.format != "json" else Screen()
+        self._replies: list[Reply] = []
+
+    @cached_property
+    def gathered(self) -> Context:
+        """What the model is told about the notebook."""
+        if not self._question.context:
+            return Context()
+        return gather(
+            self._question.text,
+            self._scene.namespace,
+            names=self._question.names,
+            level=self._question.level,
+            budget=self._question.budget,
+            catalog=self._catalog,
+            cells=self._scene.cells,
+            error=self._scene.error if self._question.about_error else None,
+        )
+
+    def messages(self) -> list[Message]:
+        """What would be sent: the prompt, the history, what is told of the notebook, and the question."""
+        system = prompts.render("ask", lang=_LANGUAGES[self._question.lang])
+        user = prompts.render("question", context=self.gathered.text, question=self._question.text)
+        return self._chat.messages(system, user.strip())
+
+    def run(self) -> Answer:
+        """Ask, check the code in the answer, and have it corrected once.
+
+        Returns:
+            The answer. One that the user stopped, or that was cut, holds what arrived; ``ended_by`` says so.
+
+        Raises:
+            GatewayError: The gateway refused or failed before the first word.
+        """
+        steps = drafts.write(
+            self.messages(),
+            read=_text,
+            check=self._check,
+            repair=self._repair,
+            retries=1 if self._question.check_code else 0,
+        )
+        problems: tuple[str, ...] = ()
+        ended_by: RsqlError | None = None
+        try:
+            problems = drafts.drive(steps, self._send)[-1].problems
+        except (Stopped, AnswerCut) as error:
+            ended_by = error
+        self._chat.add(self._question.text, self._replies)
+        return self._answer(problems, ended_by)
+
+    def _send(self, messages: list[Message]) -> Reply:
+        reply = Reply()
+        self._replies.append(reply)
+        self._screen.status("asking")
+        question = self._question
+        try:
+            with closing(
+                self._chat.stream(messages, reply, model=question.model, task="ask", timeout=question.timeout)
+            ) as events:
+                for event in events:
+                    self._screen.event(event)
+        except KeyboardInterrupt as stop:  # also between two events, while the screen is drawn
+            reply.interrupted = True
+            raise stop if isinstance(stop, Stopped) else Stopped("Stopped; what had arrived is kept.") from None
+        reply.text = restored(reply.text, question.text)
+        return reply
+
+    def _check(self, text: str) -> list[str]:
+        return check_blocks(blocks_of(text), self._parsers) if self._question.check_code else []
+
+    @property
+    def _parsers(self) -> dict[str, Callable[[str], str]]:
+        dialect = self._catalog.dialect if self._catalog else ""
+        return {"python": parse_python, "r": _parse_r, "sql": lambda code: parse_sql(code, dialect)}
+
+    def _repair(self, _: str, problems: Sequence[str]) -> str:
+        self._screen.restart(f"correcting: {problems[0]}")
+        return prompts.render("code_repair", problems="\n".join(f"- {problem}" for problem in problems))
+
+    def _answer(self, problems: tuple[str, ...], ended_by: RsqlError | None) -> Answer:
+        redacted = sum((self._replies[0].redacted + Counter(self.gathered.redactions)).values())
+        return Answer(
+            self._replies[-1].text,
+            question=self._question.text,
+            usage=usage_of(self._replies),
+            context=self.gathered.text,
+            sources=self.gathered.sources,
+            problems=problems,
+            notes=(f"{redacted} value{'' if redacted == 1 else 's'} redacted",) if redacted else (),
+            format=self._question.format,
+            ended_by=ended_by,
+        )
+
+
+def _text(reply: Reply) -> str:
+    return reply.text
+
+
+def _parse_r(code: str) -> str:
+    """What R says; nothing where R cannot be asked."""
+    from rsql_magic.context import r
+
+    try:
+        return r.parse_r(code) or "" if r.r_available() else ""
+    except r.NoR:
+        return ""
