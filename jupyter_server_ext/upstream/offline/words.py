@@ -104,6 +104,22 @@ _CONTRACTIONS = (
     (re.compile(r"\b(i|we|you|they)['’](?:ve|d|ll|re|m)\b", re.IGNORECASE), r"\1"),
 )
 
+_MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
+_MONTH = r"(?:jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec)[a-z]*\.?"
+_WRITTEN_DATE = re.compile(
+    rf"\b(?:(?P<day1>\d{{1,2}})(?:st|nd|rd|th)?\s+(?:of\s+)?(?P<month1>{_MONTH})|"
+    rf"(?P<month2>{_MONTH})\s+(?P<day2>\d{{1,2}})(?:st|nd|rd|th)?)"
+    r",?\s+(?P<year>\d{4})\b",
+    re.IGNORECASE,
+)
+
+
+def _iso_date(match: re.Match[str]) -> str:
+    """“June 21, 2002” as 2002-06-21."""
+    month = _MONTHS.index((match["month1"] or match["month2"])[:3].lower()) + 1
+    return f"{match['year']}-{month:02}-{int(match['day1'] or match['day2']):02}"
+
+
 _TOKEN = re.compile(
     r"""
       `(?P<name>[^`\n]{1,120})`
@@ -201,6 +217,8 @@ def tokens(text: str) -> list[Token]:
         >>> [t.text for t in tokens("What's the top three?")]
         ['What', 'is', 'the', 'top', 'three', '?']
     """
+    text = _WRITTEN_DATE.sub(_iso_date, text)
+    text = re.sub(r"\b(b)irthday(s?)\b", r"\1irth date\2", text, flags=re.IGNORECASE)
     for pattern, replacement in _CONTRACTIONS:
         text = pattern.sub(replacement, text)
     text = re.sub(r"(?<=\w)['’]s\b|(?<=s)['’](?=\s)", "", text)

@@ -7,8 +7,9 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from sqlglot import exp
+from sqlglot.dialects.dialect import Dialect
 
-from ..words import word_set
+from ..words import stem, word_set
 from .query import Condition, Draft, Item, NotUnderstood, Order, Value
 
 if TYPE_CHECKING:
@@ -29,6 +30,7 @@ _RESERVED = word_set(
     with
     """
 )
+_TIMES = word_set("year quarter month week day hour minute weekday date")
 _FOLDING_DIALECTS = {"postgres", "snowflake", "oracle", "redshift"}
 
 
@@ -46,7 +48,7 @@ class Builder:
         self.draft = draft
         self.dialect = dialect
         self.schema = resolver.schema
-        self._used: dict[str, None] = {}
+        self.used: dict[str, None] = {}
         self._qualify = True
 
     # --- names ---
@@ -58,7 +60,7 @@ class Builder:
 
     def column(self, column: Column) -> exp.Column:
         """A column, with its table's name."""
-        self._used.setdefault(column.table, None)
+        self.used.setdefault(column.table, None)
         return exp.Column(this=self.identifier(column.name), table=self.identifier(column.table.rpartition(".")[2]))
 
     def table(self, name: str) -> exp.Table:
@@ -74,18 +76,18 @@ class Builder:
         Raises:
             NotUnderstood: Something cannot be joined or chosen.
         """
-        self._settle()
+        self.settle()
         if self.draft.having and not self.draft.group and self._is_one_count():
             return self._count_of_groups()
         self._imply_group()
-        selected = list({e.sql(): e for item in self.draft.select for e in self._shown(item)}.values())
+        selected = list({e.sql(): e for item in self.draft.select for e in self.shown(item)}.values())
         if self.draft.everything or not selected:
             selected = [exp.Star()]
         groups = self._groups()
-        where = self._conditions(self.draft.where)
-        having = self._conditions(self.draft.having)
-        orders = [self._ordered(order, selected) for order in self.draft.order]
-        absent = [self._without(*pair) for pair in self.draft.without]
+        where = self.conditions(self.draft.where)
+        having = self.conditions(self.draft.having)
+        orders = [self._ordered(order, selected) for order in self.draft.order] or self._by_time(selected)
+        absent = [self.without(*pair) for pair in self.draft.without]
         query = exp.select(*selected)
         query = self._from(query)
         for condition in [where, *absent]:
@@ -110,19 +112,24 @@ class Builder:
         name = f"n_{self._noun(counted.mention or 0)}"
         return exp.select(exp.alias_(exp.Count(this=exp.Star()), name)).from_(groups.subquery("groups"))
 
-    def _settle(self) -> None:
+    def settle(self) -> None:
+        """Choose the columns of everything the draft speaks of."""
         draft = self.draft
         items = [*draft.select, *draft.group, *(order.item for order in draft.order)]
-        for condition in [*draft.where, *draft.having]:
+        shared = [condition for item in items for condition in item.share]
+        for condition in [*draft.where, *draft.having, *shared]:
             items += [condition.item] if condition.item else []
             items += [operand for operand in condition.operands if isinstance(operand, Item)]
-        self.resolver.settle(items, [*draft.where, *draft.having])
+        self.resolver.settle(items, [*draft.where, *draft.having, *shared])
 
     # --- items ---
 
-    def _expression(self, item: Item) -> exp.Expr:
+    def expression(self, item: Item) -> exp.Expr:
+        """An item as SQL."""
         if item.aggregate == "count":
             return self._count(item)
+        if item.share:
+            return self._share(item)
         if item.mention is None:
             raise NotUnderstood("I do not see what to order by")
         if self.resolver.is_table(item.mention):
@@ -130,15 +137,21 @@ class Builder:
         else:
             column = self.resolver.column(item.mention, numeric=item.aggregate in {"avg", "sum"})
             expression = self._part(self.column(column), item.part)
+            if item.aggregate in {"avg", "sum"} and not column.is_number:
+                expression = self._as_number(expression)
         functions = {"avg": exp.Avg, "sum": exp.Sum, "min": exp.Min, "max": exp.Max}
         return functions[item.aggregate](this=expression) if item.aggregate else expression
+
+    def _as_number(self, expression: exp.Expr) -> exp.Expr:
+        """Figures that are stored as text: SQLite takes them as they are, others want to be told."""
+        return expression if self.dialect == "sqlite" else exp.TryCast(this=expression, to=exp.DataType.build("double"))
 
     def _count(self, item: Item) -> exp.Expr:
         if item.mention is None:
             return exp.Count(this=exp.Star())
         if self.resolver.is_table(item.mention):
             table = self.resolver.table(item.mention)
-            self._used.setdefault(table.name, None)
+            self.used.setdefault(table.name, None)
             if item.distinct or self._fans_out(table):
                 return exp.Count(this=exp.Distinct(expressions=[self.column(self._key(table))]))
             return exp.Count(this=exp.Star())
@@ -146,6 +159,14 @@ class Builder:
         if not item.distinct and self._identifies(column):
             return exp.Count(this=exp.Star())
         return exp.Count(this=exp.Distinct(expressions=[self.column(column)]))
+
+    def _share(self, item: Item) -> exp.Expr:
+        """The share of rows: the average of one where the conditions hold and of nothing where they do not."""
+        if item.mention is not None and self.resolver.is_table(item.mention):
+            self.used.setdefault(self.resolver.table(item.mention).name, None)
+        condition = self.conditions(item.share)
+        whole = exp.Literal.number("100.0" if item.percent else "1.0")
+        return exp.Avg(this=exp.Case(ifs=[exp.If(this=condition, true=whole)], default=exp.Literal.number("0")))
 
     def _identifies(self, column: Column) -> bool:
         table = self.schema[column.table]
@@ -189,8 +210,14 @@ class Builder:
             return exp.cast(column, "date")
         return exp.Extract(this=exp.var("DOW" if part == "weekday" else part.upper()), expression=column)
 
-    def _shown(self, item: Item) -> list[exp.Expr]:
-        expression = self._expression(item)
+    def shown(self, item: Item) -> list[exp.Expr]:
+        """What an item adds to the SELECT list; things without name and key are shown with all their columns."""
+        if item.mention is not None and not item.aggregate and self.resolver.is_table(item.mention):
+            table = self.resolver.table(item.mention)
+            if table.display is None and not self._has_key(table) and not self.draft.group:
+                self.used.setdefault(table.name, None)
+                return [exp.Star()]
+        expression = self.expression(item)
         alias = self._alias(item)
         return [exp.alias_(expression, alias, quoted=False) if alias else expression]
 
@@ -199,6 +226,8 @@ class Builder:
             return item.part
         if not item.aggregate:
             return ""
+        if item.share:
+            return "percentage" if item.percent else "share"
         if item.aggregate == "count":
             return f"n_{self._noun(item.mention)}" if item.mention is not None else "n"
         return f"{item.aggregate}_{self._noun(item.mention)}" if item.mention is not None else item.aggregate
@@ -213,8 +242,31 @@ class Builder:
 
     # --- groups ---
 
+    def _add_up(self) -> None:
+        """“The planes with the most miles”: the sum of their flights' miles, when the miles are the flights'."""
+        draft = self.draft
+        for place, order in enumerate(draft.order):
+            shown = [item.mention for item in draft.select if item.mention is not None and not item.aggregate]
+            if not order.total or order.item.aggregate or order.item.mention is None or not shown:
+                continue
+            measured = self.resolver.column(order.item.mention, numeric=True)
+            thing = self._thing(shown[0]) or self.schema[self.resolver.column(shown[0]).table]
+            steps = self.resolver.graph.path([thing.name], measured.table) or []
+            if measured.is_number and any(step.to_many for step in steps):
+                draft.order[place] = replace(order, item=replace(order.item, aggregate="sum"))
+
+    def _rank_all(self) -> None:
+        """“Which airlines had the longest delay”: all of them in their order, with the delay."""
+        draft = self.draft
+        measure = draft.order[-1].item if draft.order else None
+        if draft.ranking and measure is not None and measure.aggregate and len(draft.select) <= 1:
+            draft.limit = None
+            draft.select = [*draft.select, measure]
+
     def _imply_group(self) -> None:
         """Group by what is shown when it stands beside an aggregate, or when groups are compared or ranked."""
+        self._add_up()
+        self._rank_all()
         draft = self.draft
         aggregates = [item for item in draft.select if item.aggregate]
         plain = [item for item in draft.select if not item.aggregate]
@@ -222,6 +274,7 @@ class Builder:
             c.item for c in draft.having if c.item
         ]
         if draft.group and not aggregates and not counted:
+            draft.select = draft.select or [*draft.group]
             draft.group = [] if not draft.superlative else draft.group
         if not draft.group and plain and (aggregates or counted):
             draft.group = plain
@@ -241,17 +294,17 @@ class Builder:
                 groups.setdefault(expression.sql(), expression)
         for item in self.draft.select:
             if not item.aggregate:
-                expression = self._expression(item)
+                expression = self.expression(item)
                 groups.setdefault(expression.sql(), expression)
         return list(groups.values())
 
     def _group_terms(self, item: Item) -> list[exp.Expr]:
         """A thing is grouped by its key as well as by its name, since names may repeat."""
-        expression = self._expression(item)
+        expression = self.expression(item)
         if item.mention is None or item.part:
             return [expression]
         table = self._thing(item.mention)
-        if table is None or not self._has_key(table) or not self._counts_others(table):
+        if table is None or not self._has_key(table) or not self._counts_others(table) or item.aggregate:
             return [expression]
         key = self._key(table)
         shown = self._naming(table) if self.resolver.is_table(item.mention) else self.resolver.column(item.mention)
@@ -263,14 +316,16 @@ class Builder:
             return self.resolver.table(number)
         column = self.resolver.column(number)
         table = self.schema[column.table]
-        return table if table.display == column else None
+        owner = self.resolver.reading.owners.get(number)
+        owned = owner is not None and self.resolver.table(owner).name == table.name
+        return table if table.display == column or owned else None
 
     def _counts_others(self, table: Table) -> bool:
         return any(name != table.name for name in self._needed())
 
     # --- conditions ---
 
-    def _conditions(self, conditions: Iterable[Condition]) -> exp.Expr | None:
+    def conditions(self, conditions: Iterable[Condition]) -> exp.Expr | None:
         """The conditions joined from left to right; "or" binds the neighbours it stands between."""
         groups: list[list[exp.Expr]] = []
         for condition in conditions:
@@ -289,9 +344,12 @@ class Builder:
             left: exp.Expr = self.column(column)
             right = [_literal(value, column) for value in values]
         else:
-            left = self._expression(condition.item)
+            left = self.expression(condition.item)
             own = self._column_of(condition.item)
             right = [self._operand(operand, own, condition) for operand in condition.operands]
+            _check_comparable(condition, own)
+            if own is not None and own.is_measured and not own.is_number and condition.operator not in {"=", "!="}:
+                left = self._as_number(left)
         return self._compare(left, condition.operator, right)
 
     def _column_of(self, item: Item) -> Column | None:
@@ -304,7 +362,7 @@ class Builder:
     def _operand(self, operand: Value | Item, column: Column | None, condition: Condition) -> exp.Expr:
         if isinstance(operand, Value):
             return _literal(operand, column)
-        expression = self._expression(operand)
+        expression = self.expression(operand)
         if not condition.overall:
             return expression
         source = self._column_of(replace(operand, aggregate=""))
@@ -329,7 +387,7 @@ class Builder:
         kinds = {"=": exp.EQ, "!=": exp.NEQ, "<": exp.LT, "<=": exp.LTE, ">": exp.GT, ">=": exp.GTE}
         return kinds[operator](this=left, expression=right[0])
 
-    def _without(self, subject: int | None, other: int) -> exp.Expr:
+    def without(self, subject: int | None, other: int) -> exp.Expr:
         """``key NOT IN (SELECT key FROM other)``, through the key that joins the two."""
         own = self.resolver.table(subject) if subject is not None else self.resolver.subject
         if own is None:
@@ -361,7 +419,7 @@ class Builder:
         """Tables that take part: those whose columns are used and those spoken of."""
         excluded = {self.resolver.table(other).name for _, other in self.draft.without}
         spoken = [self.resolver.table(number).name for number in self.draft.tables if self.resolver.is_table(number)]
-        return [name for name in dict.fromkeys([*self._used, *spoken]) if name not in excluded or name in self._used]
+        return [name for name in dict.fromkeys([*self.used, *spoken]) if name not in excluded or name in self.used]
 
     def _from(self, query: exp.Select) -> exp.Select:
         needed = self._needed()
@@ -397,29 +455,106 @@ class Builder:
 
     # --- order, distinct ---
 
+    def _by_time(self, selected: list[exp.Expr]) -> list[exp.Expr]:
+        """Groups by month, day or hour come in the order of time, whether that is asked or not."""
+        shown = [
+            item for item in self.draft.group if item.mention is not None and not self.resolver.is_table(item.mention)
+        ]
+        if not any(item.part or _TIMES & set(self.resolver.column(item.mention or 0).words) for item in shown):
+            return []
+        plain = [e for e in selected if not e.find(exp.AggFunc)]
+        return [exp.Ordered(this=exp.column(e.alias) if e.alias else e.copy(), nulls_first=False) for e in plain]
+
     def _ordered(self, order: Order, selected: list[exp.Expr]) -> exp.Expr:
         if order.item.mention is None and not order.item.aggregate:
             if isinstance(selected[0], exp.Star):
                 raise NotUnderstood("I do not see what to order by")
             expression: exp.Expr = selected[0].unalias().copy()
         else:
-            expression = self._expression(order.item)
+            expression = self.expression(order.item)
         for shown in selected:
             if isinstance(shown, exp.Alias) and shown.this == expression:
                 expression = exp.column(shown.alias)
-        return exp.Ordered(this=expression, desc=order.descending, nulls_first=not order.descending)
+        return exp.Ordered(this=expression, desc=order.descending, nulls_first=self._nulls_first(order))
+
+    def _nulls_first(self, order: Order) -> bool:
+        """Missing values come last where they would be taken for the lowest or highest; else as the dialect has it."""
+        item = order.item
+        known = item.mention is not None and not self.resolver.is_table(item.mention)
+        gaps = known and bool(self.resolver.column(item.mention or 0).facts.missing)
+        small = Dialect.get_or_raise(self.dialect or None).NULL_ORDERING == "nulls_are_small"
+        return small and not order.descending and not (gaps and self.draft.limit)
 
     def _distinct(self, query: exp.Select, selected: list[exp.Expr], groups: list[exp.Expr]) -> exp.Select:
         if groups or any(e.find(exp.AggFunc) for e in selected) or isinstance(selected[0], exp.Star):
             return query
-        if self.draft.distinct:
+        if self.draft.distinct or self._repeats(query):
             return query.distinct()
         return query
 
+    def _repeats(self, query: exp.Select) -> bool:
+        """Whether rows would repeat for no reason: a thing joined to many others, or a list of categories."""
+        shown = {column.table for item in self.draft.select if (column := self._column_of(item)) is not None}
+        if len(shown) != 1 or self.draft.order or self.draft.limit:
+            return False
+        table = next(iter(shown))
+        if query.args.get("joins"):
+            return any(step.to_many for step in self.resolver.graph.joins(table, self._needed()))
+        return len(self.draft.select) == 1 and self._is_category(self.draft.select[0])
+
+    def _is_category(self, item: Item) -> bool:
+        """Whether a column is asked for by itself and its values repeat: "all majors", not "majors of students"."""
+        if (
+            item.mention is None
+            or item.part
+            or self.resolver.is_table(item.mention)
+            or item.mention in self.resolver.reading.owners
+        ):
+            return False
+        column = self.resolver.column(item.mention)
+        mention = self.resolver.reading.mentions[item.mention]
+        plural = mention.text != "" and stem(mention.text.split()[-1]) != mention.text.split()[-1].lower()
+        named = self.schema[column.table].display == column
+        return plural and not named and not column.key and not column.facts.unique and (column.is_text or column.is_id)
+
+
+def _check_comparable(condition: Condition, column: Column | None) -> None:
+    """Refuse to order text by a number.
+
+    Raises:
+        NotUnderstood: The column holds words.
+    """
+    numbers = [operand for operand in condition.operands if isinstance(operand, Value) and operand.number is not None]
+    ordered = condition.operator not in {"=", "!=", "in", "not in"}
+    if column is not None and numbers and ordered and column.is_text and not column.is_measured:
+        raise NotUnderstood(f"{column.table}.{column.name} holds text that I cannot compare with {numbers[0].text}")
+
+
+_SECONDS = {"second": 1, "minute": 60, "hour": 3600, "day": 86400, "week": 604800}
+
+
+def _in_unit(value: Value, column: Column | None) -> float:
+    """A length of time in the column's own unit, as its facts give it.
+
+    Raises:
+        NotUnderstood: The column's unit is not known.
+    """
+    amount = value.number or 0.0
+    if not value.unit or column is None:
+        return amount
+    said = f"{column.facts.unit} {column.facts.text} {' '.join(column.words)}".lower()
+    unit = next((name for name in _SECONDS if re.search(rf"\b{name}s?\b", said)), "")
+    if not unit and value.unit in {"day", "week"}:
+        return amount
+    if not unit:
+        raise NotUnderstood(f"I do not know whether {column.table}.{column.name} is in minutes or in hours")
+    return amount * _SECONDS[value.unit] / _SECONDS[unit]
+
 
 def _literal(value: Value, column: Column | None) -> exp.Expr:
-    if value.number is not None and (column is None or not column.is_text):
-        number = int(value.number) if value.number == int(value.number) else value.number
+    if value.number is not None and (column is None or not column.is_text or column.is_measured):
+        amount = _in_unit(value, column)
+        number = int(amount) if amount == int(amount) else amount
         return exp.Literal.number(str(number)) if number >= 0 else exp.Neg(this=exp.Literal.number(str(-number)))
     if value.number is not None and value.number == int(value.number):
         return exp.Literal.string(str(int(value.number)))

@@ -7,7 +7,9 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from ..words import stem
+from ..words import name_words, stem
+from .lexicon import ABBREVIATIONS, likeness
+from .naming import expanded
 from .query import NotUnderstood
 from .schema import Key, Schema, Table
 
@@ -45,7 +47,8 @@ class Graph:
         """Declared and inferred keys, and guessed ones between tables that no other key joins."""
         known = [self._spelled(key) for table in self.schema.tables for key in table.keys if self.schema.get(key.other)]
         pairs = {frozenset((key.table, key.other)) for key in known}
-        return known + [key for key in _guesses(self.schema) if frozenset((key.table, key.other)) not in pairs]
+        guessed = [key for key in _guesses(self.schema) if frozenset((key.table, key.other)) not in pairs]
+        return [*known, *guessed, *_siblings(self.schema, known)]
 
     def _spelled(self, key: Key) -> Key:
         """The key with names as the tables spell them."""
@@ -64,23 +67,33 @@ class Graph:
         edges: dict[str, list[tuple[float, Key, str]]] = {table.name: [] for table in self.schema.tables}
         for key in self.keys:
             cost = 1.5 if key.guessed else 1.0
-            role = self._role(key)
-            cost += 0.01 * len(role) - 0.2 * len(role & self.said) / max(len(role), 1)
+            cost += 0.01 * len(self._role(key)) - 0.8 * self._said_role(key)
             if key.table != key.other:
-                edges[key.table].append((cost, key, key.other))
-                edges[key.other].append((cost, key, key.table))
+                edges[key.table].append((cost - 0.3 * (key.other in self._spoken), key, key.other))
+                edges[key.other].append((cost - 0.3 * (key.table in self._spoken), key, key.table))
         return edges
+
+    @cached_property
+    def _spoken(self) -> frozenset[str]:
+        """Tables of which the question says a word, if only as a verb: "attended" for ``attendance``."""
+        return frozenset(
+            table.name
+            for table in self.schema.tables
+            if any(likeness(said, word) >= 0.7 for said in self.said for word in expanded(table.words) if len(word) > 3)
+        )
 
     def _role(self, key: Key) -> frozenset[str]:
         """Words that say what part the other table plays: ``origin`` of ``flights.origin``."""
-        from .naming import expanded
-
         other = {stem(word) for word in self.schema[key.other].words}
-        return (
-            frozenset(stem(word) for name in key.columns for word in expanded(_words(name)))
-            - other
-            - {"id", "code", "key"}
-        )
+        own = {_full(word) for name in key.columns for word in expanded(name_words(name))}
+        return frozenset(own - other - {"id", "code", "key"})
+
+    def _said_role(self, key: Key) -> float:
+        """How far the question says that part, by its words or by a verb, 0 to 1."""
+        role = self._role(key)
+        if any(verb in self.said for word in role for verb in _VERBS.get(word, ())):
+            return 1.0
+        return len(role & self.said) / len(role) if role else 0.0
 
     def path(self, start: Iterable[str], goal: str) -> list[Step] | None:
         """The cheapest joins from any of the tables to the goal; None when there are none."""
@@ -130,14 +143,62 @@ class Graph:
         same = [
             key for key in self.keys if {key.table, key.other} == {step.key.table, step.key.other} and key != step.key
         ]
-        chosen = bool(self._role(step.key) & self.said)
+        chosen = self._said_role(step.key) > 0
         return [] if chosen else [key for key in same if key.table == step.key.table]
 
 
-def _words(name: str) -> tuple[str, ...]:
-    from ..words import name_words
+_VERBS = {
+    "origin": ("left", "leave", "depart", "departed", "departing", "leaving"),
+    "departure": ("left", "leave", "depart", "departed", "departing", "leaving"),
+    "destination": ("arrived", "arriving", "landed", "landing", "reached"),
+    "arrival": ("arrived", "arriving", "landed", "landing"),
+    "start": ("started", "starting"),
+    "end": ("ended", "ending"),
+}
+"""Verbs that say which of two keys is meant: flights *left* the airport of origin."""
 
-    return name_words(name)
+_PAIRS = (
+    ("origin", "destination"),
+    ("source", "destination"),
+    ("source", "target"),
+    ("from", "to"),
+    ("start", "end"),
+    ("departure", "arrival"),
+    ("home", "away"),
+    ("winner", "loser"),
+    ("buyer", "seller"),
+    ("sender", "receiver"),
+)
+"""Names of columns that play opposite parts: where one is a key, the other points to the same table."""
+
+
+def _full(word: str) -> str:
+    return stem(ABBREVIATIONS.get(word, (word,))[0])
+
+
+def _siblings(schema: Schema, known: list[Key]) -> Iterator[Key]:
+    """Keys like a known one, for the column that plays the opposite part: ``dest`` beside ``origin``."""
+    taken = {(key.table, key.columns) for key in known}
+    for key in known:
+        table = schema[key.table]
+        for column in table.columns:
+            fresh = (table.name, (column.name,)) not in taken
+            if fresh and len(key.columns) == 1 and _are_opposites(table, key.columns[0], column.name):
+                yield Key(table.name, (column.name,), key.other, key.referred, guessed=True)
+
+
+def _are_opposites(table: Table, one: str, other: str) -> bool:
+    """Whether two columns have the same type and names that differ only in opposite words."""
+    first, second = table.get(one), table.get(other)
+    if (
+        first is None
+        or second is None
+        or first.type.lower() != second.type.lower()
+        or len(first.words) != len(second.words)
+    ):
+        return False
+    differ = {tuple(sorted((_full(a), _full(b)))) for a, b in zip(first.words, second.words, strict=True) if a != b}
+    return len(differ) == 1 and differ <= {tuple(sorted(pair)) for pair in _PAIRS}
 
 
 _TOO_COMMON = frozenset(
@@ -174,5 +235,5 @@ def _key_column(table: Table) -> str | None:
 
 
 def _names_table(column: str, table: Table, target: str) -> bool:
-    words = [stem(word) for word in _words(column)]
+    words = [stem(word) for word in name_words(column)]
     return words == [*(stem(word) for word in table.words), target.lower()]

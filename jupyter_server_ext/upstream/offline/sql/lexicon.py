@@ -56,6 +56,10 @@ ABBREVIATIONS: dict[str, tuple[str, ...]] = {
     "firstname": ("first", "name"),
     "flno": ("flight", "number"),
     "fname": ("first", "name"),
+    "forename": ("first", "name"),
+    "givenname": ("first", "name"),
+    "surname": ("last", "name"),
+    "familyname": ("last", "name"),
     "freq": ("frequency",),
     "gdp": ("gdp",),
     "gov": ("government",),
@@ -136,7 +140,7 @@ customer client buyer shopper
 employee staff worker personnel
 teacher instructor lecturer professor faculty
 student pupil
-country nation
+country nation nationality
 city town municipality
 salary wage pay earnings
 price cost fee charge
@@ -148,7 +152,6 @@ company firm business enterprise corporation
 picture photo photograph image
 gender sex
 job occupation profession
-nation nationality
 birth born
 birthplace hometown
 destination dest
@@ -172,7 +175,9 @@ company manufacturer
 manufacturer maker producer
 money amount
 type category
-lastname surname
+last family
+elevation altitude
+tune track song
 area size
 length duration
 delay lateness late delayed
@@ -254,19 +259,17 @@ def likeness(asked: str, named: str) -> float:
         return 1.0
     if ABBREVIATIONS.get(named) == (asked,) or ABBREVIATIONS.get(asked) == (own,):
         return 0.95
+    if asked in {f"{own}ed", f"{own}d"}:
+        return 0.89
     if own in _synonyms().get(asked, ()):
         return 0.8
-    if min(len(asked), len(own)) >= 4:
-        return _surface_likeness(asked, own)
-    if (
-        len(own) == 3
-        and len(asked) >= 6
-        and own not in _SHORT_WORDS
-        and own not in ABBREVIATIONS
-        and asked.startswith(own)
-    ):
-        return 0.6
-    return 0.0
+    return _surface_likeness(asked, own) if min(len(asked), len(own)) >= 4 else _short_likeness(asked, own)
+
+
+def _short_likeness(asked: str, own: str) -> float:
+    """Three letters that start a long word: ``enr`` for "enrollment"."""
+    abbreviates = len(own) == 3 and own not in _SHORT_WORDS and own not in ABBREVIATIONS
+    return 0.6 if abbreviates and len(asked) >= 6 and asked.startswith(own) else 0.0
 
 
 _SHORT_WORDS = word_set(

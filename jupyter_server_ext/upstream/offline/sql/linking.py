@@ -9,8 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from ..words import word_set
-from .lexicon import ARTICLES
+from ..words import stem, word_set
+from .lexicon import ARTICLES, RELATION_VERBS
 from .naming import Fit, fits
 from .values import literals, stored_values, text_of
 
@@ -33,6 +33,7 @@ class Mention:
         columns: Candidate columns with their fit, best first.
         values: Candidate columns that hold this value, with the value as stored.
         number: The number, when it is one.
+        unit: Its unit of time, as in "an hour".
         literal: True for quoted text, a proper noun or a date that no known value matches.
         insisted: True for a backticked or snake_case name that the schema does not have.
     """
@@ -44,6 +45,7 @@ class Mention:
     columns: tuple[tuple[Column, float], ...] = ()
     values: tuple[tuple[Column, str], ...] = ()
     number: float | None = None
+    unit: str = ""
     literal: bool = False
     insisted: bool = False
 
@@ -65,6 +67,12 @@ class Mention:
         """True for one word such as "directed", which says how things belong together."""
         return " " not in self.text and self.text.lower().endswith("ed")
 
+    @property
+    def is_verb(self) -> bool:
+        """True for one word that is a verb rather than a thing: "opened", "advising", "advise"."""
+        word = self.text.lower()
+        return " " not in word and (word.endswith(("ed", "ing")) or word in RELATION_VERBS)
+
 
 def link(question: Sequence[Token], schema: Schema) -> list[Mention]:
     """The mentions of a question, in order, without overlaps.
@@ -73,7 +81,7 @@ def link(question: Sequence[Token], schema: Schema) -> list[Mention]:
         question: Tokens of the question.
         schema: The tables to look for.
     """
-    chosen: list[Mention] = list(_numbers(question))
+    chosen = list(_numbers(question, _spans(question, schema)))
     taken = {i for mention in chosen for i in range(mention.start, mention.end)}
     for mention in _ranked(question, schema):
         span = range(mention.start, mention.end)
@@ -86,10 +94,39 @@ def link(question: Sequence[Token], schema: Schema) -> list[Mention]:
     return sorted(chosen, key=lambda mention: mention.start)
 
 
-def _numbers(question: Sequence[Token]) -> Iterator[Mention]:
+def _numbers(question: Sequence[Token], spans: list[Mention]) -> Iterator[Mention]:
+    yield from spans
+    inside = {index for span in spans for index in range(span.start, span.end)}
     for index, token in enumerate(question):
-        if token.kind == "number":
+        if token.kind == "number" and index not in inside:
             yield Mention(index, index + 1, token.text, number=token.value)
+
+
+_UNITS = {
+    "second": "second",
+    "minute": "minute",
+    "min": "minute",
+    "hour": "hour",
+    "hr": "hour",
+    "day": "day",
+    "week": "week",
+}
+_BEFORE_SPAN = word_set("than over above under below least most exceeding exceeds within by")
+
+
+def _spans(question: Sequence[Token], schema: Schema) -> list[Mention]:
+    """Lengths of time after a comparison: "more than an hour". Not where a column measures in that unit by its name."""
+    numbers = [column for column in schema.columns() if column.is_number]
+    measured = {stem(word) for column in numbers if len(column.words) > 1 for word in column.words}
+    measured |= {column.name.lower() for column in numbers} - set(_UNITS)
+    found = []
+    for index, token in enumerate(question[1:-1], start=1):
+        unit = _UNITS.get(question[index + 1].stem, "")
+        amount = token.value if token.kind == "number" else 1.0 if token.lower in {"a", "an", "one"} else None
+        named = unit in measured or f"{unit}s" in measured
+        if unit and amount is not None and not named and question[index - 1].lower in _BEFORE_SPAN:
+            found.append(Mention(index, index + 2, f"{amount:g} {unit}", number=amount, unit=unit))
+    return found
 
 
 def _ranked(question: Sequence[Token], schema: Schema) -> list[Mention]:
@@ -133,7 +170,11 @@ def _schema_mention(question: Sequence[Token], span: tuple[int, int], group: lis
     for fit in kept:
         if fit.table is not None and best_table > best_column - 0.1:
             tables.setdefault(fit.table.name, (fit.table, fit.score))
-    columns = tuple((f.column, f.score) for f in kept if f.column is not None and best_column > best_table - 0.1)
+    found: dict[tuple[str, str], tuple[Column, float]] = {}
+    for fit in kept:
+        if fit.column is not None and best_column > best_table - 0.1:
+            found.setdefault((fit.column.table, fit.column.name), (fit.column, fit.score))
+    columns = tuple(found.values())
     return Mention(*span, text_of(question, *span), tables=tuple(tables.values()), columns=columns)
 
 
@@ -145,11 +186,16 @@ _TRAILING = word_set(
 )
 
 
+_MEMBERS = word_set("member members record records entry entries")
+
+
 def _widened(question: Sequence[Token], mention: Mention, taken: set[int]) -> Mention:
     """A column's stretch with a general noun after it: "phone numbers" for ``phone``."""
     end = mention.end
-    general = end < len(question) and end not in taken and question[end].lower in _TRAILING
-    if not general or not mention.columns or mention.tables:
+    if end >= len(question) or end in taken:
+        return mention
+    word = question[end].lower
+    if not (word in _MEMBERS if mention.tables else mention.columns and word in _TRAILING):
         return mention
     taken.add(end)
     return replace(mention, end=end + 1)

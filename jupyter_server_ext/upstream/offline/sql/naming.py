@@ -24,11 +24,28 @@ _MIN_FIT = 0.42
 _UNSAID = 0.02
 _GENERAL = 0.35
 _INNER = ARTICLES | word_set("of in for on at per all each every any")
-_SILENT = word_set("of the to by in for and or a an is at on with from all has have are be that this as")
+_SILENT = word_set(
+    "of the to by in for and or a an is at on with from all has have are be that this as there it its they them "
+    "their who"
+)
+_UNITS = word_set(
+    """
+    f c g gb mb kb km kg cm mm ft mph usd dollar dollars euro euros billion billions million millions percent pct inch
+    inches feet meter meters metre metres mile miles second seconds
+    """
+)
+"""Units that end many names of measures and are left unsaid."""
 _COUNT_WORDS = word_set("num nums number no nbr count cnt amount total tot")
 _SUFFIXES = ("id", "name", "code", "type", "no", "num", "number", "date", "title", "key", "desc")
 _OPENING_VERBS = word_set("name count order list show state rank report return group sort record")
 _AFTER_VERB = ARTICLES | word_set("all each every them any me us those these")
+_PAST = word_set(
+    """
+    flew flown wrote written took taken made sold sang sung won ran drove driven left held led met sent spent taught
+    built bought found got gotten kept lost paid rode said spoke spoken told thought wore gave given came went gone
+    began begun chose chosen born grew grown knew known saw seen
+    """
+)
 _BEFORE_ORDER = word_set(
     """
     alphabetical alphabetic lexicographical lexicographic ascending descending increasing decreasing reverse reversed
@@ -88,7 +105,7 @@ def column_words(column: tuple[str, ...], table: tuple[str, ...]) -> tuple[tuple
 
 def _shortens(prefix: str, table: tuple[str, ...]) -> bool:
     """Whether a few letters stand for a table's name: its start, or its initials."""
-    return bool(table) and (table[0].startswith(prefix) or prefix == "".join(word[0] for word in table))
+    return any(word.startswith(prefix) for word in table) or prefix == "".join(word[0] for word in table)
 
 
 def fits(question: Sequence[Token], schema: Schema) -> list[Fit]:
@@ -96,17 +113,36 @@ def fits(question: Sequence[Token], schema: Schema) -> list[Fit]:
     grid = Grid(question)
     found = [fit for table in schema.tables for fit in _table_fits(grid, table)]
     found += [fit for table in schema.tables for fit in _referred(schema, table, grid)]
-    return _sensible(question, found)
+    return _sensible(question, [*found, *_exact(question, schema)])
+
+
+def _exact(question: Sequence[Token], schema: Schema) -> Iterator[Fit]:
+    """Names written as they are stored: ``dep_delay``, ``flights.dep_delay``, `tailnum` in backticks."""
+    for index, token in enumerate(question):
+        text = token.lower
+        if token.kind not in {"word", "name"} or (token.kind == "word" and not {"_", "."} & set(text)):
+            continue
+        if (table := schema.get(text)) is not None:
+            yield Fit(index, index + 1, 1.0, max(len(table.words), 2), table=table)
+        owner, _, name = text.rpartition(".")
+        for table in schema.tables:
+            column = table.get(name)
+            if column is not None and owner in {"", table.name.lower(), table.name.rpartition(".")[2].lower()}:
+                yield Fit(index, index + 1, 1.0, max(len(column.words), 2), column=column)
 
 
 def _table_fits(grid: Grid, table: Table) -> Iterator[Fit]:
     own = expanded(table.words)
-    for start, end, score, words in grid.runs(own, optional=_TABLE_ENDINGS):
-        yield Fit(start, end, score, words, table=table)
+    for start, end, score, words in grid.runs(own, optional=_TABLE_ENDINGS, least=0.7):
+        silent = sum(word in _SILENT for word in table.words)
+        partial = score < 0.9 and grid.question[start].lower in RELATION_VERBS
+        if not partial:
+            yield Fit(start, end, score - 0.05 * silent, words, table=table)
     for column in table.columns:
         names, optional = column_words(column.words, table.words)
-        for start, end, score, words in grid.runs(names, optional=optional, general=True):
-            yield Fit(start, end, score, words, column=column)
+        for spelled in {names, column.words}:
+            for start, end, score, words in grid.runs(spelled, optional=optional, general=True):
+                yield Fit(start, end, score, words, column=column)
 
 
 _TABLE_ENDINGS = word_set("table data list info ref tbl record")
@@ -130,11 +166,17 @@ def _name(table: Table, column: str) -> tuple[str, ...]:
     return found.words if found else ()
 
 
+_Tables = dict[tuple[int, int], list["Table"]]
+
+
 def _sensible(question: Sequence[Token], found: list[Fit]) -> list[Fit]:
     """Leave out columns whose words are better read as two things, or as a count."""
-    tables = {(fit.start, fit.end): fit.table for fit in found if fit.table is not None and fit.score >= 0.9}
+    tables: _Tables = {}
+    for fit in found:
+        if fit.table is not None and fit.score >= 0.9:
+            tables.setdefault((fit.start, fit.end), []).append(fit.table)
     columns = {(fit.start, fit.end, fit.column.table) for fit in found if fit.column is not None and fit.score >= 0.85}
-    spoken = {table.name for table in tables.values()}
+    spoken = {table.name for group in tables.values() for table in group}
     return [
         fit
         for fit in found
@@ -143,20 +185,16 @@ def _sensible(question: Sequence[Token], found: list[Fit]) -> list[Fit]:
     ]
 
 
-def _is_two(
-    question: Sequence[Token], fit: Fit, tables: dict[tuple[int, int], Table], columns: set[tuple[int, int, str]]
-) -> bool:
+def _is_two(question: Sequence[Token], fit: Fit, tables: _Tables, columns: set[tuple[int, int, str]]) -> bool:
     """Whether "names of teams" is rather a column and a table than one column."""
     inner = next((i for i in range(fit.start, fit.end) if question[i].lower in _INNER - ARTICLES), None)
     if inner is None or fit.column is None:
         return False
-    tail = next((table for (start, end), table in tables.items() if start > inner and end == fit.end), None)
-    return tail is not None and (fit.start, inner, tail.name) in columns
+    tails = [table for (start, end), group in tables.items() if start > inner and end == fit.end for table in group]
+    return any((fit.start, inner, tail.name) in columns for tail in tails)
 
 
-def _is_count(
-    question: Sequence[Token], fit: Fit, column: Column, tables: dict[tuple[int, int], Table], spoken: set[str]
-) -> bool:
+def _is_count(question: Sequence[Token], fit: Fit, column: Column, tables: _Tables, spoken: set[str]) -> bool:
     """Whether "number of flights" asks for a count, although there is a ``flight_number`` or a ``num_flights``."""
     first = question[fit.start].lower
     follows = question[fit.start + 1].lower if fit.start + 1 < len(question) else ""
@@ -165,18 +203,26 @@ def _is_count(
     names = expanded(column.words)
     if names[-1] in {"number", "no", "num", "nbr"}:
         return True
-    counted = next((table for (start, end), table in tables.items() if start > fit.start and end == fit.end), None)
-    return counted is not None and column.table not in spoken - {counted.name}
+    counted = {t.name for (start, end), group in tables.items() if start > fit.start and end == fit.end for t in group}
+    return bool(counted) and column.table not in spoken - counted
 
 
 def _is_verb(token: Token) -> bool:
     """Whether a word is likely a verb here: "directed", "has", but not "rank"."""
     word = token.lower
-    endings = ("ed", "ing", "en", "own", "ought", "old", "ent")
-    return word in FUNCTION_WORDS or (word in RELATION_VERBS and word.endswith(endings))
+    regular = word in RELATION_VERBS and word.endswith(("ed", "ing"))
+    return word in FUNCTION_WORDS or word in _PAST or regular
 
 
 _Hit = tuple[int, int, float, int]
+
+
+_SUPERLATIVE_WORDS = word_set(
+    """
+    tallest oldest youngest largest biggest smallest highest lowest longest shortest best worst latest earliest newest
+    fastest heaviest cheapest most least busiest older younger taller longer shorter larger bigger smaller higher lower
+    """
+)
 
 
 class Grid:
@@ -230,11 +276,14 @@ class Grid:
         return self.question[index].lower == "how" and self.question[index + 1].lower == "many"
 
     def runs(
-        self, words: tuple[str, ...], *, optional: frozenset[str], general: bool = False
+        self, words: tuple[str, ...], *, optional: frozenset[str], general: bool = False, least: float = 0.0
     ) -> Iterator[tuple[int, int, float, int]]:
         """Stretches that name something with these words: (start, end, fit, number of words said)."""
         hits = sorted(
-            (start, end, fit, place) for place, word in enumerate(words) for start, end, fit in self.hits(word)
+            (start, end, fit, place)
+            for place, word in enumerate(words)
+            for start, end, fit in self.hits(word)
+            if fit >= least
         )
         if not hits:
             return
@@ -247,7 +296,7 @@ class Grid:
             if any(begin <= start and end <= stop for begin, stop in seen):
                 continue
             seen.append((start, end))
-            score = _score(words, weights, run, elsewhere)
+            score = _score(words, weights, run, elsewhere, headed=general)
             if score >= _MIN_FIT and self._says_something(words, weights, run):
                 yield start, end, score, len(run)
 
@@ -255,6 +304,8 @@ class Grid:
         """Whether a stretch names the thing: not by its table's name alone, nor by "number" or a verb alone."""
         said = [place for _, _, _, place in run]
         if min(weights) < max(weights) and all(weights[place] == _UNSAID for place in said):
+            return False
+        if len(run) < len(words) and all(self.question[start].lower in _SUPERLATIVE_WORDS for start, _, _, _ in run):
             return False
         if all(words[place] in _COUNT_WORDS for place in said) and not self._is_alone(words, run):
             return False
@@ -301,16 +352,21 @@ def _weights(words: tuple[str, ...], optional: frozenset[str], *, general: bool)
     for place, word in enumerate(words):
         is_optional = (word in optional or stem(word) in optional) and len(words) > 1
         is_general = general and word in GENERIC and len(words) > 1 and place == len(words) - 1
-        weights.append(_UNSAID if is_optional else _GENERAL if is_general else 1.0)
+        is_unit = general and word in _UNITS and len(words) > 1 and place == len(words) - 1
+        weights.append(_UNSAID if is_optional else 0.1 if is_unit else _GENERAL if is_general else 1.0)
     return weights
 
 
-def _score(words: tuple[str, ...], weights: list[float], run: list[_Hit], elsewhere: set[int]) -> float:
+def _score(
+    words: tuple[str, ...], weights: list[float], run: list[_Hit], elsewhere: set[int], *, headed: bool
+) -> float:
     """The share of the name that was said; words said elsewhere in the question are missed less."""
     said = {place: fit for _, _, fit, place in run}
     score = sum(max(weights[place], _GENERAL) * fit for place, fit in said.items())
     missed = sum(w * (0.2 if place in elsewhere else 1.0) for place, w in enumerate(weights) if place not in said)
     score /= missed + sum(max(weights[place], _GENERAL) for place in said)
+    if not headed:
+        return score
     # The last word names the thing: "flight" alone is no good name for flight_number, nor "number" for flights.
     head = max((place for place, weight in enumerate(weights) if weight >= 1), default=len(words) - 1)
     return score if head in said else score * 0.8

@@ -19,7 +19,8 @@ class Item:
         aggregate: The function over it.
         distinct: Count different values only.
         part: The part of a date that is meant.
-        share: A percentage of rows that satisfy these conditions, instead of the mention.
+        share: The share of rows that satisfy these conditions, instead of the mention.
+        percent: The share as a percentage.
     """
 
     mention: int | None = None
@@ -27,14 +28,16 @@ class Item:
     distinct: bool = False
     part: Part = ""
     share: tuple[Condition, ...] = ()
+    percent: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Value:
-    """A constant of a condition: text as written, or a number."""
+    """A constant of a condition: text as written, or a number, which may be a length of time with its unit."""
 
     text: str = ""
     number: float | None = None
+    unit: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,10 +65,11 @@ class Condition:
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """One term of an ordering."""
+    """One term of an ordering; ``total`` when the most of it may be added up over several rows."""
 
     item: Item
     descending: bool = False
+    total: bool = False
 
 
 @dataclass(slots=True)
@@ -84,6 +88,7 @@ class Draft:
         without: Pairs of mentions: things (None: the subject) that have none of the others.
         tables: Mentions of tables whose rows take part.
         superlative: True when ``order`` and ``limit`` come from a superlative.
+        ranking: All things are wanted in their order, with the measure, and not the first alone.
         chart: Kind of chart asked for.
         notes: Choices the answer should own up to.
     """
@@ -99,6 +104,7 @@ class Draft:
     without: list[tuple[int | None, int]] = field(default_factory=list)
     tables: list[int] = field(default_factory=list)
     superlative: bool = False
+    ranking: bool = False
     chart: str = ""
     notes: list[str] = field(default_factory=list)
 

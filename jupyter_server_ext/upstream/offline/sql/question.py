@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 
 from ..words import Token, tokens, word_set
 from .build import Builder, unqualify
+from .charts import take_chart
+from .insisted import take_at_word
 from .joins import Graph
 from .lexicon import FUNCTION_WORDS, RELATION_VERBS
 from .linking import link
@@ -16,19 +18,25 @@ from .reading import Reading, start
 from .resolve import Resolver
 from .rules.comparing import COMPARING
 from .rules.dates import TIMES
-from .rules.folding import EXTREMES, FOLDING
+from .rules.folding import EXTREMES, FOLDING, ROLES
 from .rules.grouping import GROUPING
 from .rules.ordering import SORTING, SUPERLATIVE
-from .rules.selecting import ASKING, select
+from .rules.selecting import ASKED_FOR, ASKING, select
+from .rules.shares import POSITIVE, SHARES
 from .rules.valuing import CALLING, EXCLUDING, VALUING
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from sqlglot import exp
 
+    from .linking import Mention
+    from .reading import Rule
     from .schema import Schema
 
 _OWNED = re.compile(
-    r"((?:‹C\d+› (?:, |and )*)+)(?:of|for|from|in)(?: (?:all|each|every|those|any|different))* ‹[TB](\d+)›"
+    r"((?:‹C\d+› (?:, |and |other |their )*)+)(?:of|for|from|in)(?: (?:all|each|every|those|any|different))* "
+    r"‹[TB](\d+)›"
 )
 _THEIR = re.compile(r"(?:their|its|his|her) ((?:‹C\d+› (?:, |and )*)*‹C\d+›)")
 _POSSESSED = re.compile(
@@ -57,35 +65,54 @@ def write(question: str, schema: Schema, dialect: str) -> Written:
     Raises:
         NotUnderstood: A word, a value or the whole could not be placed.
     """
-    said = tokens(question)
+    bare, chart = take_chart(question)
+    said = tokens(bare)
     reading = read(said, schema)
+    reading.draft.chart = chart
     check_understood(reading)
-    graph = Graph(schema, {token.stem for token in said})
-    resolver = Resolver(reading, graph)
+    resolver = Resolver(reading, Graph(schema, {token.stem for token in said}))
     query = Builder(resolver, reading.draft, dialect).build()
     return Written(unqualify(query), reading.draft, resolver, tuple(dict.fromkeys(reading.draft.notes)))
 
 
-def read(said: list[Token], schema: Schema) -> Reading:
-    """The reading of a question after all rules."""
-    reading = start(said, link(said, schema), schema)
+def read(said: list[Token], schema: Schema, *, context: Sequence[Mention] = (), first: Sequence[Rule] = ()) -> Reading:
+    """The reading of a question after all rules.
+
+    Args:
+        said: Its tokens.
+        schema: The tables of the prompt.
+        context: Tables of the query before, for a follow-up.
+        first: Rules tried before all others.
+    """
+    mentions = take_at_word(said, link(said, schema), schema)
+    reading = start(said, mentions, schema)
+    reading.keys = Graph(schema).keys
+    numbers = [reading.add(mention) for mention in context]
+    reading.context = numbers[0] if numbers else None
     _own(reading)
-    for rules in (
-        FOLDING,
-        EXCLUDING,
-        SORTING,
-        SUPERLATIVE,
-        COMPARING,
-        TIMES,
-        CALLING,
-        VALUING,
-        GROUPING,
-        EXTREMES,
-        ASKING,
-    ):
+    for rules in (first, *_RULES):
         reading.apply(rules)
     select(reading)
     return reading
+
+
+_RULES = (
+    ASKED_FOR,
+    ROLES,
+    SHARES,
+    POSITIVE,
+    FOLDING,
+    EXCLUDING,
+    SORTING,
+    SUPERLATIVE,
+    COMPARING,
+    TIMES,
+    CALLING,
+    VALUING,
+    GROUPING,
+    EXTREMES,
+    ASKING,
+)
 
 
 def _own(reading: Reading) -> None:
@@ -108,15 +135,20 @@ _SORTING_WORDS = word_set("sort sorted order ordered rank ranked arrange arrange
 _PARTICIPLE = re.compile(r"(?<=\s)[a-z]+(?:ed|ing)(?=\s(?:by|in|at|on|from|to|for|with|as|of|during|within)\s)")
 
 
-def check_understood(reading: Reading) -> None:
+def check_understood(reading: Reading, also: frozenset[str] = frozenset()) -> None:
     """Refuse to guess when words or values are left over.
+
+    Args:
+        reading: The question after all rules.
+        also: Words that may be left over besides.
 
     Raises:
         NotUnderstood: Naming them.
     """
-    known = FUNCTION_WORDS | RELATION_VERBS | (_SORTING_WORDS if reading.draft.order else frozenset())
+    known = FUNCTION_WORDS | RELATION_VERBS | also | (_SORTING_WORDS if reading.draft.order else frozenset())
     reading.text = _PARTICIPLE.sub(" ", f" {reading.text} ")
     left = [word for word in reading.words() if word not in known and not re.fullmatch(r"\W+", word)]
+    left += [word for word in reading.words()[:1] if word in {"where", "when"}]
     left += [reading.mentions[number].text for kind, number in reading.marks() if kind in "VLNI"]
     if left:
         words = ", ".join(f"“{word}”" for word in dict.fromkeys(left))

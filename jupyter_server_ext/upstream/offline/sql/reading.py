@@ -19,7 +19,7 @@ from .query import Draft, Item
 if TYPE_CHECKING:
     from ..words import Token
     from .linking import Mention
-    from .schema import Schema
+    from .schema import Key, Schema
 
 _KINDS = {
     "T": "[TB]",  # a table
@@ -111,6 +111,9 @@ class Reading:
         items: Aggregates folded into ``‹A…›`` marks.
         owners: For a column's mention, the mention of the table that stands beside it.
         draft: What has been understood.
+        original: The marked text before any rule.
+        keys: The keys between the tables.
+        context: The mention of the table of the query before, for a follow-up that names none.
     """
 
     text: str
@@ -119,6 +122,9 @@ class Reading:
     items: dict[int, Item] = field(default_factory=dict)
     owners: dict[int, int] = field(default_factory=dict)
     draft: Draft = field(default_factory=Draft)
+    original: str = ""
+    keys: Sequence[Key] = ()
+    context: int | None = None
 
     def apply(self, rules: Sequence[Rule]) -> None:
         """Try each rule, everywhere in the text, in order."""
@@ -160,7 +166,7 @@ class Reading:
     def table_after(self, position: int) -> int | None:
         """The first table mentioned after a place in the text, if any."""
         numbers = (self._table(match) for match in _MARK.finditer(self.text, position))
-        return next((number for number in numbers if number is not None), None)
+        return next((number for number in numbers if number is not None), self.context)
 
     def _table(self, match: re.Match[str]) -> int | None:
         number = self.items[int(match[2])].mention if match[1] == "A" else int(match[2])
@@ -195,9 +201,10 @@ def start(question: Sequence[Token], mentions: Sequence[Mention], schema: Schema
     while pieces and pieces[-1] == ".":
         pieces.pop()
     text = " ".join(pieces)
+    text = re.sub(r"(?<= )(,|and|, and) (?:what|which|who|how much)(?: is| are| was| were)(?= )", r"\1", text)
     for before, after in ((" > =", " >="), (" < =", " <="), (" ! =", " !="), (" < >", " !="), (" = =", " =")):
         text = text.replace(before, after)
-    return Reading(text, list(mentions), schema)
+    return Reading(text, list(mentions), schema, original=text)
 
 
 def _piece(token: Token) -> list[str]:

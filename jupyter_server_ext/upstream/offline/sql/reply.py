@@ -4,14 +4,20 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from ..languages import only_english
 from . import schema as schemas
+from .charts import chart_block
+from .followup import earlier_query, follow, is_follow_up
+from .literal import statement, wants_change
 from .query import NotUnderstood
-from .question import Written, write
+from .question import write
+from .repair import repaired
 
 if TYPE_CHECKING:
     from sqlglot import exp
 
     from ..prompt import Prompt
+    from .question import Written
     from .schema import Schema
 
 
@@ -21,24 +27,63 @@ def reply(prompt: Prompt) -> str:
     Args:
         prompt: The prompt, read.
     """
+    if sql := statement(prompt.question) if prompt.task == "sql" else "":
+        return f"```sql\n{sql}\n```"
     schema = schemas.read(block.text for block in prompt.of_kind("schema"))
     if not schema.tables:
         return "I see no tables in this prompt, so there is nothing I could query. Connect to a database that has some."
+    if wants_change(prompt.question):
+        return "I only write queries that read, so I write nothing that would change the data."
     try:
-        written = write(prompt.question, schema, prompt.dialect)
+        return _corrected(prompt, schema) if prompt.task == "repair" else _answered(prompt, schema)
     except NotUnderstood as doubt:
-        return decline(str(doubt), schema)
-    return sql_block(written.query, prompt.dialect, _notes(written))
+        return only_english(prompt.question) or decline(str(doubt), schema)
 
 
-def _notes(written: Written) -> str:
-    return " ".join(written.notes[:2])
+def _answered(prompt: Prompt, schema: Schema) -> str:
+    written = _written(prompt, schema)
+    chart = chart_block(written.query, written.draft.chart) if written.draft.chart else ""
+    parts = (sql_block(written.query, prompt.dialect), " ".join(written.notes[:2]), chart)
+    return "\n".join(part for part in parts if part)
 
 
-def sql_block(query: exp.Expression, dialect: str, notes: str = "") -> str:
-    """A query as the prompt wants it: in one ``sql`` block, with what should be said after it."""
-    text = query.sql(dialect=dialect or None, pretty=True)
-    return f"```sql\n{text}\n```" + (f"\n{notes}" if notes else "")
+def _written(prompt: Prompt, schema: Schema) -> Written:
+    """The query for a question, which may build on the one before."""
+    before = earlier_query(prompt.turns, prompt.dialect)
+    if before is not None and is_follow_up(prompt.question):
+        try:
+            return follow(prompt.question, before, schema, prompt.dialect)
+        except NotUnderstood as doubt:
+            return _anew(prompt, schema, doubt)
+    return write(prompt.question, schema, prompt.dialect)
+
+
+def _anew(prompt: Prompt, schema: Schema, doubt: NotUnderstood) -> Written:
+    """The question on its own; when that is not understood either, the doubt about the follow-up says more."""
+    try:
+        return write(prompt.question, schema, prompt.dialect)
+    except NotUnderstood:
+        raise doubt from None
+
+
+def _corrected(prompt: Prompt, schema: Schema) -> str:
+    """The failed query, corrected by what was said about it; else written anew."""
+    try:
+        query: exp.Query = repaired(prompt.failed, prompt.problems, schema, prompt.dialect)
+    except NotUnderstood:
+        query = write(prompt.question, schema, prompt.dialect).query
+        if _text(query, prompt.dialect).split() == prompt.failed.split():
+            raise
+    return sql_block(query, prompt.dialect)
+
+
+def _text(query: exp.Expr, dialect: str) -> str:
+    return query.sql(dialect=dialect or None, pretty=True)
+
+
+def sql_block(query: exp.Expr, dialect: str) -> str:
+    """A query as the prompt wants it, in one ``sql`` block."""
+    return f"```sql\n{_text(query, dialect)}\n```"
 
 
 def decline(reason: str, schema: Schema) -> str:
@@ -47,9 +92,11 @@ def decline(reason: str, schema: Schema) -> str:
 
 
 def _known(schema: Schema) -> str:
+    """The tables, with as many of their columns as stay readable."""
+    few = 12 if len(schema.tables) <= 4 else 6
     shown = [
-        f"{t.name} ({', '.join(c.name for c in t.columns[:8])}{', …' if len(t.columns) > 8 else ''})"
-        for t in schema.tables[:6]
+        f"{table.name} ({', '.join(c.name for c in table.columns[:few])}{', …' if len(table.columns) > few else ''})"
+        for table in schema.tables[:6]
     ]
     more = f" and {len(schema.tables) - 6} more tables" if len(schema.tables) > 6 else ""
-    return f"I know {'; '.join(shown)}{more}. Try naming the column and the value you mean."
+    return f"I know {'; '.join(shown)}{more}. Try the name of a column and the value you mean."

@@ -31,15 +31,16 @@ class Resolver:
     Args:
         reading: The question, read.
         graph: The keys between the tables.
+        near: Names of tables that take part already.
     """
 
-    def __init__(self, reading: Reading, graph: Graph) -> None:
+    def __init__(self, reading: Reading, graph: Graph, near: Iterable[str] = ()) -> None:
         self.reading = reading
         self.graph = graph
         self.schema: Schema = reading.schema
         self._tables: dict[int, Table] = {}
         self._columns: dict[int, Column] = {}
-        self._near = self._mentioned_tables()
+        self._near = dict.fromkeys(near) | self._mentioned_tables()
 
     # --- tables ---
 
@@ -63,6 +64,10 @@ class Resolver:
             best = candidates[0][1]
             equals = [table for table, fit in candidates if fit >= best - 0.02]
             chosen = [table for other, table in self._tables.items() if other != number]
+            linked = {key.other for key in self.graph.keys if key.table == candidates[0][0].name}
+            meant = next((table for table, _ in candidates[1:] if table.name in linked), None)
+            if _only_links(candidates[0][0]) and meant is not None:
+                equals = [meant]  # "amenities" are those of dorm_amenity, not the rows of has_amenity
             for table in equals:
                 if table in chosen:
                     break
@@ -86,9 +91,19 @@ class Resolver:
         table_fit, column_fit = mention.tables[0][1], mention.columns[0][1]
         if column_fit > table_fit + 0.05 or self._names_kinds(mention):
             return False
-        others = [name for name in self._near if name != mention.tables[0][0].name]
+        table = mention.tables[0][0]
+        others = [name for name in self._near if name != table.name]
+        if table.display and any(self._points_to(column, table) for column, fit in mention.columns if fit >= 0.95):
+            return True
         # "department" may be a table and a column of employees: the column saves the join.
         return not any(column.table in others and fit >= 0.95 for column, fit in mention.columns)
+
+    def _points_to(self, column: Column, table: Table) -> bool:
+        """Whether a column is a key to a table: then the table's name says more than the key."""
+        return any(
+            key.table == column.table and key.columns == (column.name,) and key.other == table.name
+            for key in self.graph.keys
+        )
 
     def _names_kinds(self, mention: Mention) -> bool:
         """Whether a table's own name is also one of its columns, with repeats: ``allergy_type.allergytype``."""
@@ -141,11 +156,13 @@ class Resolver:
             score -= 0.05 * min(self.graph.distance(self._near, column.table), 20)
         if column.table not in self._near and not self._says_table(column.table):
             score -= 0.3
-        if numeric and not column.is_number:
+        if numeric and not (column.is_number or column.is_measured):
             score -= 0.5
         if column.name.lower().endswith(("name", "title")):
             score += 0.02
         score += 0.15 * self._said_elsewhere(column, fit)
+        score += 0.02 * (column.key and len(self.schema[column.table].primary) == 1)
+        score += 0.03 * any(key.table == column.table and column.name in key.columns for key in self.graph.keys)
         return score
 
     def _says_table(self, name: str) -> bool:
@@ -240,13 +257,21 @@ class Resolver:
         places = [c for c in texts if PLACE_WORDS & {stem(word) for word in c.words}]
         names = [table.display for table in tables if table.display and table.display in texts]
         words = set(lead.split())
-        candidates = places if words & {"in", "from", "at", "located"} and places else names
+        by_place = bool(words & {"in", "from", "at", "located"})
+        places = [c for c in places if c not in names] or self._places_beside(tables)
+        candidates = places if by_place and places else names
         by_name = (
             words & {"named", "called", "titled", "of", "for", "by", "does", "did", "is", "was"} or " " in mention.text
         )
         if len(candidates) == 1 and (candidates is places or by_name):
             return candidates[0]
         raise NotUnderstood(f"I do not know where “{mention.text}” is stored")
+
+    def _places_beside(self, tables: list[Table]) -> list[Column]:
+        """Place columns of the tables these point to: "cities in Australia" by the country's name."""
+        near = {key.other for key in self.graph.keys for table in tables if key.table == table.name}
+        own = [self.schema[name].display for name in near]
+        return [c for c in own if c and not c.facts.complete and PLACE_WORDS & {stem(word) for word in c.words}]
 
     @cached_property
     def subject(self) -> Table | None:

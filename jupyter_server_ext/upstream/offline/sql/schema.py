@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from .. import facts as fact_text
 from ..facts import Facts
-from ..words import name_words, stem
+from ..words import name_words, stem, word_set
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -73,9 +73,28 @@ class Column:
         return not (self.is_number or self.is_time or self.type.lower().startswith("bool"))
 
     @property
+    def is_measured(self) -> bool:
+        """True for numbers, and for text that by its name and its known values holds numbers, as SQLite allows."""
+        if self.is_number:
+            return not self.is_id
+        known = [*self.facts.values, self.facts.low, self.facts.high]
+        numeric = all(_FIGURE.fullmatch(value) for value in known if value)
+        return self.is_text and bool(_MEASURES & {stem(word) for word in self.words}) and numeric
+
+    @property
     def is_id(self) -> bool:
         """True when the name says that the column identifies something and measures nothing."""
         return bool(self.words) and (self.words[-1] in _ID_WORDS or self.key)
+
+
+_FIGURE = re.compile(r"[-+$€£]?[\d.,]+\s*%?")
+_MEASURES = word_set(
+    """
+    speed price amount size duration salary capacity age weight height profit sale gross cost score point memory
+    population area length distance rate percent quantity total day hour budget revenue temperature elevation income
+    share votes depth width volume year
+    """
+)
 
 
 _ID_WORDS = frozenset({"id", "ids", "code", "key", "no", "uuid", "guid", "number", "num", "rowid", "pk", "fk"})

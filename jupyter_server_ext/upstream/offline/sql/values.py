@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from .schema import Column, Schema
 
 _GENDERS = {"M": ("male", "man", "boy"), "F": ("female", "woman", "girl"), "MALE": ("man",), "FEMALE": ("woman",)}
+_PREPOSITIONS = word_set("by in on at to from")
+_NAMING = word_set("the of all which what each every different distinct many list show")
 _NO_VALUES = word_set(
     """
     yes no true false other all none one any each both more most less least and or not name year day date month
@@ -87,21 +89,38 @@ def _worth(question: Sequence[Token], start: int, end: int, value: str, words: t
     first = question[start]
     if first.kind in {"text", "name"} or end - start > 1:
         return True
-    if first.kind == "number":
-        return False
     if value.upper() in _GENDERS and words[0] != value.lower():
         return True
-    if len(value) == 1:
+    if first.kind == "number" or _is_other_word(question, start, end, value, words):
+        return False
+    if len(value) == 1 or (value.isupper() and len(value) <= 3):
         return first.text == value and first.text not in {"A", "I"}
-    if value.isupper() and len(value) <= 3:
-        return first.text == value
     return first.lower not in _NO_VALUES
+
+
+def _is_other_word(question: Sequence[Token], start: int, end: int, value: str, words: tuple[str, ...]) -> bool:
+    """Whether a word is a verb or a plural thing rather than the value it looks like.
+
+    "Reported by staff" is no status, and "the states" are not a department called State, though "are doctors" means
+    the job Doctor.
+    """
+    first = question[start]
+    after = question[end].lower if end < len(question) else ""
+    verb = first.text.islower() and first.text.endswith(("ed", "ing")) and after in _PREPOSITIONS
+    plural = first.lower not in {value.lower(), words[0]}
+    return verb or (plural and start > 0 and question[start - 1].lower in _NAMING)
 
 
 # --- literals ---
 
 _JOINING = word_set("of de la le van von der & the a in for to on with")
-_NOT_PROPER = word_set("i sql id ids null please and or not in of")
+_NOT_PROPER = word_set(
+    """
+    i sql id ids null please and or not in of january february march april may june july august september
+    october november december jan feb mar apr jun jul aug sep sept oct nov dec monday tuesday wednesday thursday
+    friday saturday sunday mondays tuesdays wednesdays thursdays fridays saturdays sundays
+    """
+)
 _STARTERS = word_set("what which who how list show find count give tell display plot for where when")
 
 

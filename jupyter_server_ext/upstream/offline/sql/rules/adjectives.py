@@ -84,6 +84,16 @@ DEGREES = (
     _degree("more commonly", "most commonly", "", counts=True),
 )
 
+VERB_NOUNS = {
+    "cost|costs|costing|priced|sells for|sold for": ("price", "cost", "fee", "charge", "rate"),
+    "weigh|weighs|weighing|weighed": ("weight",),
+    "last|lasts|lasted|lasting": ("duration", "length", "time"),
+    "earn|earns|earned|earning|make|makes|paid": ("salary", "income", "wage"),
+    "accommodate|accommodates|hold|holds|seat|seats": ("capacity", "seat"),
+    "aged": ("age",),
+}
+"""Verbs that stand for a measure: what costs 50 has a price of 50."""
+
 COMPARATIVES = {degree.comparative: degree for degree in DEGREES}
 SUPERLATIVES = {degree.superlative: degree for degree in DEGREES}
 

@@ -7,7 +7,7 @@ import re
 from ..linking import Mention
 from ..query import Aggregate, Condition, Item, Operator, Value
 from ..reading import Reading, Rules
-from .adjectives import COMPARATIVES
+from .adjectives import COMPARATIVES, VERB_NOUNS, Degree
 from .folding import is_measure
 from .ordering import adjective_column
 from .vocabulary import NEGATED, OPERATORS, WORDS
@@ -30,7 +30,7 @@ def value_of(reading: Reading, mark: str) -> Value:
     """The constant behind a value's or number's mark."""
     mention = reading.mention(mark)
     if mention.number is not None:
-        return Value(mention.text, mention.number)
+        return Value(mention.text, mention.number, mention.unit)
     return Value(mention.values[0][1] if mention.values else mention.text)
 
 
@@ -51,7 +51,8 @@ def _has_order(reading: Reading, item: Item, mark: str) -> bool:
     columns = reading.mentions[item.mention].columns if item.mention is not None else ()
     value = reading.mention(mark)
     dated = value.number is None and any(char.isdigit() for char in value.text)
-    return any(not column.is_text for column, _ in columns[:3]) or (dated and bool(columns))
+    ordered = any(not column.is_text or column.is_measured for column, _ in columns[:3])
+    return ordered or (dated and bool(columns))
 
 
 @COMPARING(
@@ -68,26 +69,8 @@ def between(reading: Reading, match: re.Match[str]) -> str | None:
 
 
 @COMPARING(
-    "{lead}({be} )*(?P<neg>not )?{comparative:how} than ((the|age|of) )*{N:n}{units}",
-    "{lead}({be} )*(?P<neg>not )?{N:n}{units} (or|and) (?P<how>older|younger|longer|taller|cheaper|shorter|later|"
-    "earlier|newer)",
-)
-def comparative(reading: Reading, match: re.Match[str]) -> str | None:
-    """“older than 56”."""
-    found = adjective_column(reading, COMPARATIVES[match["how"]], match.start())
-    if found is None:
-        return None
-    sign: Operator = ">" if found[1] else "<"
-    if " than " not in match[0]:
-        sign = ">=" if found[1] else "<="
-    return compare(
-        reading, match, Item(found[0]), NEGATED[sign] if match["neg"] else sign, value_of(reading, match["n"])
-    )
-
-
-@COMPARING(
     "{lead}({be} )*(?P<neg>not )?({op:how} )?{N:n} years? (old|of age)( or (?P<after>older|younger|more|less))?",
-    "{lead}({be} )*(?P<neg>not )?aged? ({op:how} )?{N:n}",
+    "{lead}({be} )*(?P<neg>not )?aged? ({op:how} )?{N:n}( or (?P<after>older|younger|above|below))?",
 )
 def years_old(reading: Reading, match: re.Match[str]) -> str | None:
     """“over 20 years old”."""
@@ -122,15 +105,55 @@ def column_compared(reading: Reading, match: re.Match[str]) -> str | None:
 
 
 @COMPARING(
-    "{lead}(?P<how>before|after|since|until|over|above|below|under|more than|less than|at least|at most) {C:x} {N:n}"
+    "{lead}({be} )*(?P<neg>not )?{comparative:how} than ((the|age|of) )*{N:n}{units}",
+    "{lead}({be} )*(?P<neg>not )?{N:n}{units} (or|and) (?P<how>older|younger|longer|taller|cheaper|shorter|later|"
+    "earlier|newer)",
+)
+def comparative(reading: Reading, match: re.Match[str]) -> str | None:
+    """“older than 56”."""
+    found = adjective_column(reading, COMPARATIVES[match["how"]], match.start())
+    if found is None:
+        return None
+    sign: Operator = ">" if found[1] else "<"
+    if " than " not in match[0]:
+        sign = ">=" if found[1] else "<="
+    return compare(
+        reading, match, Item(found[0]), NEGATED[sign] if match["neg"] else sign, value_of(reading, match["n"])
+    )
+
+
+@COMPARING(
+    "{lead}(?P<how>before|after|since|until|over|above|below|under|more than|less than|at least|at most) {C:x} (of "
+    ")?{N:n}",
+    "{lead}(in|since|from) {C:x} (of )?{N:n} or (?P<how>after|before|later|earlier)",
 )
 def compared_column(reading: Reading, match: re.Match[str]) -> str | None:
     """“after season 2007”."""
     item = Item(int(match["x"]))
     if not _has_order(reading, item, match["n"]):
         return None
-    sign = "<=" if match["how"] == "until" else _operator(match["how"])
+    inclusive = " or " in match[0]
+    sign = _operator({"until": "at most", "later": "after", "earlier": "before"}.get(match["how"], match["how"]))
+    sign = {">": ">=", "<": "<="}.get(sign, sign) if inclusive else sign  # type: ignore[assignment]
     return compare(reading, match, item, sign, value_of(reading, match["n"]))
+
+
+@COMPARING(
+    "{lead}({be} )*{verb:verb} ({op:how} )?{N:n}{units}",
+    "{lead}({be} )*{verb:verb} between {N:n}{units} and {N:m}{units}",
+)
+def verb_compared(reading: Reading, match: re.Match[str]) -> str | None:
+    """“costing between 50 and 100”, “that weigh more than 10”: the verb says which column."""
+    nouns = next(nouns for words, nouns in VERB_NOUNS.items() if match["verb"] in words.split("|"))
+    found = adjective_column(reading, Degree("", match["verb"], nouns), match.start())
+    if found is None:
+        return None
+    groups = match.groupdict()
+    if groups.get("m"):
+        return compare(
+            reading, match, Item(found[0]), "between", value_of(reading, match["n"]), value_of(reading, match["m"])
+        )
+    return compare(reading, match, Item(found[0]), _operator(groups.get("how") or "="), value_of(reading, match["n"]))
 
 
 @COMPARING("{lead}{M:x} ({be} )*{N:n}{units}{after}")
@@ -177,7 +200,8 @@ _APPEAR = "((appear|appears|appeared|used|occur|occurs|count|happened|listed|ser
 @COMPARING(
     "{lead}" + _APPEAR + "{op:how} {N:n} (times?|records?|rows?|entries|occurrences?|instances?)",
     "{lead}" + _APPEAR + "{N:n}{after} (times?|records?|rows?|entries)",
-    "{lead}" + _APPEAR + "(?P<how>more than|at least|exactly|less than|only)? ?(?P<word>once|twice)",
+    "{lead}" + _APPEAR + "(?P<how>more than|at least|exactly|less than|only) (?P<word>once|twice)",
+    "{lead}" + _APPEAR + "(?P<word>twice)",
     "{lead}(count|counts|records?|number) {op:how} {N:n}",
 )
 def times(reading: Reading, match: re.Match[str]) -> str | None:

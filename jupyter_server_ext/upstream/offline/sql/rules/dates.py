@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 from ...words import root
 from ..linking import Mention
-from ..query import Item, Operator, Part
+from ..query import Item, Operator, Part, Value
 from ..reading import Reading, Rules
 from .comparing import compare, value_of
 
 if TYPE_CHECKING:
-    import re
-
     from ..schema import Column
 
 TIMES = Rules(
@@ -55,6 +54,91 @@ PARTS: dict[str, Part] = {
     "date": "date",
 }
 """Words for parts of a date."""
+
+
+_MONTHS = (
+    "january",
+    "february",
+    "march",
+    "april",
+    "may",
+    "june",
+    "july",
+    "august",
+    "september",
+    "october",
+    "november",
+    "december",
+)
+_SHORT = {name[:3]: place + 1 for place, name in enumerate(_MONTHS)} | {"sept": 9}
+MONTHS = {name: place + 1 for place, name in enumerate(_MONTHS)} | _SHORT
+"""Numbers of months by name."""
+WEEKDAYS = {
+    name: place
+    for place, name in enumerate(("sunday", "monday", "tuesday", "wednesday", "thursday", "friday", "saturday"))
+}
+"""Numbers of weekdays by name, Sunday first."""
+
+_MONTH = "|".join(name for name in MONTHS if name != "may")
+
+
+@TIMES(
+    f"((in|during|for|of|on|the) )*(month of )?(?P<month>{_MONTH})( {{N:day}}(?= |$))?( of| ,)?( {{N:year}})?",
+    "(in|during|for|of) (month of )?(?P<month>may)( {N:day}(?= |$))?( of| ,)?( {N:year})?",
+    f"((on|the) )*{{N:day}}(st|nd|rd|th)?( of)? (?P<month>{_MONTH}|may)( of| ,)?( {{N:year}})?",
+)
+def in_month(reading: Reading, match: re.Match[str]) -> str | None:
+    """“in July”, “on January 5”, “March 2013”."""
+    item = calendar_item(reading, match.start(), "month")
+    if item is None:
+        return None
+    day, year = (reading.mention(match[name]).number if match[name] else None for name in ("day", "year"))
+    if day is not None and day > 31:
+        day, year = None, day
+    compare(reading, match, item, "=", _number(MONTHS[match["month"]]))
+    for part, value in (("day", day), ("year", year)):
+        if value is not None:
+            other = calendar_item(reading, match.start(), part)  # type: ignore[arg-type]
+            if other is None:
+                return None
+            compare(reading, match, other, "=", _number(value))
+    return ""
+
+
+@TIMES(f"((on|in|for) )?(?P<day>{'|'.join(WEEKDAYS)})s?")
+def on_weekday(reading: Reading, match: re.Match[str]) -> str | None:
+    """“on Mondays”."""
+    item = calendar_item(reading, match.start(), "weekday")
+    if item is None:
+        return None
+    return compare(reading, match, item, "=", _number(WEEKDAYS[match["day"]]))
+
+
+def _number(value: float) -> Value:
+    return Value(f"{value:g}", float(value))
+
+
+@TIMES(
+    "((was|were|is|are) )?(?P<how>before|after|since|until|on|in|from|by|dated)( date)? {V:v}",
+    "(?P<how>between|from) {V:v} (and|to|until) {V:w}",
+)
+def date_compared(reading: Reading, match: re.Match[str]) -> str | None:
+    """“after 2002-06-21”."""
+    text = reading.mention(match["v"]).text
+    if not re.match(r"\d{4}-\d{2}-\d{2}", text):
+        return None
+    owner = _spoken_of(reading, match.start())
+    tables = [t for t, _ in reading.mentions[owner].tables] if owner is not None else []
+    before = reading.text[: match.start()].split()
+    for table in tables:
+        dates = [c for c in table.columns if c.is_time or {"date", "time"} & set(c.words)]
+        said = [c for c in dates if before and any(root(before[-1]) == root(word) for word in c.words)]
+        if len(said or dates) == 1:
+            item = _item(reading, (said or dates)[0], owner, "")
+            if match.groupdict().get("w"):
+                return compare(reading, match, item, "between", Value(text), Value(reading.mention(match["w"]).text))
+            return compare(reading, match, item, _SIGNS.get(match["how"], "="), Value(text))
+    return None
 
 
 @TIMES("{then}((in|during|for) )?(year |years )?(between|from) {N:a} (and|to|until) {N:b}")

@@ -56,6 +56,7 @@ _WORDS = {
     "number": "number|numbers|count|counts|quantity",
     "different": "different|distinct|unique",
 }
+ROLES = Rules(_WORDS)
 FOLDING = Rules(_WORDS)
 EXTREMES = Rules(_WORDS)
 
@@ -63,7 +64,7 @@ EXTREMES = Rules(_WORDS)
 def is_measure(mention: Mention) -> bool:
     """Whether the best column of a mention is a number that measures something."""
     columns = [column for column, _ in mention.columns[:3]]
-    return bool(columns) and columns[0].is_number and not columns[0].is_id
+    return bool(columns) and columns[0].is_measured
 
 
 _QUANTITY_WORDS = word_set("num number no count total amount nbr sum quantity qty")
@@ -78,11 +79,27 @@ def is_quantity(mention: Mention) -> bool:
         return False
     words = mention.columns[0][0].words
     plural = words[-1] != stem(words[-1])
-    return plural or bool(_QUANTITY_WORDS & set(words)) or mention.text.lower().split()[-1] == words[-1]
+    return plural or bool(_QUANTITY_WORDS & set(words)) or not words[-1].endswith(("or", "er", "ee", "ist", "ian"))
 
 
 def _aggregate(reading: Reading, mark: str, word: str) -> str:
     return reading.fold(Item(int(mark), cast("Aggregate", _FUNCTIONS.get(word) or _EXTREMES[word])))
+
+
+@ROLES("{K:c} {T:t}")
+def role(reading: Reading, match: re.Match[str]) -> str | None:
+    """“origin airport”: the airport, by the key that the column is; the word chooses the join."""
+    columns = {(column.table, (column.name,)) for column, _ in reading.mention(match["c"]).columns}
+    table = reading.mention(match["t"]).tables[0][0]
+    points = any((key.table, key.columns) in columns and key.other == table.name for key in reading.keys)
+    return f"‹T{match['t']}›" if points else None
+
+
+@ROLES("{number} of {T:t} (that |who |which )?(were |was |are |is |have been )?{K:c}")
+def number_hurt(reading: Reading, match: re.Match[str]) -> str | None:
+    """“number of people killed” where the column ``killed`` holds that number."""
+    mention = reading.mention(match["c"])
+    return f"‹C{match['c']}›" if mention.is_participle and is_measure(mention) else None
 
 
 @FOLDING("(?P<functions>{function}((( ,)? and|( ,)) {function})+){of} {modifier}{C:c}")
@@ -124,7 +141,7 @@ def single(reading: Reading, match: re.Match[str]) -> str | None:
     """“maximum age”, “total amount of the payments”."""
     mention = reading.mention(match["c"])
     adds = _FUNCTIONS[match["function"]] in {"avg", "sum"}
-    if adds and mention.columns and not any(column.is_number for column, _ in mention.columns):
+    if adds and mention.columns and not any(c.is_number or c.is_measured for c, _ in mention.columns):
         return None
     return f"{match.groupdict().get('type') or ''} {_aggregate(reading, match['c'], match['function'])}"
 
@@ -151,6 +168,15 @@ def _count(reading: Reading, number: int, *, distinct: bool = False) -> str:
     return reading.fold(Item(number, "count", distinct=distinct))
 
 
+@FOLDING(
+    "(?P<lead>,|and|with|along with|and also) (their |its )?(corresponding |total |respective )?(count|counts|"
+    "number|numbers)( of (each|them|times))?(?! ?(of|‹))"
+)
+def and_count(reading: Reading, match: re.Match[str]) -> str | None:
+    """“each category and the count”."""
+    return f"{match['lead']} {reading.fold(Item(None, 'count'))}"
+
+
 @EXTREMES("{extreme:one} (and|or) {extreme:two}( value)?( of)?( all)? {C:c}")
 def both_extremes(reading: Reading, match: re.Match[str]) -> str | None:
     """“the lowest and highest price”."""
@@ -160,6 +186,7 @@ def both_extremes(reading: Reading, match: re.Match[str]) -> str | None:
 @EXTREMES("{extreme:one}( value| number| amount)?( of)?( all)? {C:c}")
 def extreme(reading: Reading, match: re.Match[str]) -> str | None:
     """“the highest price”, when no thing is said to have it."""
-    if reading.mention(match["c"]).columns[0][0].is_text:
+    column = reading.mention(match["c"]).columns[0][0]
+    if (column.is_text and not column.is_measured) or column.is_id:
         return None
     return _aggregate(reading, match["c"], match["one"])

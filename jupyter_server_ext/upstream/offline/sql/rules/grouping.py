@@ -12,17 +12,19 @@ from .vocabulary import WORDS
 GROUPING = Rules(
     {
         **WORDS,
-        "more": r"(( ,)?( and)?( each| every| by| per)? ‹[TCB]\d+›)*",
+        "more": r"(( ,)?( and)?( each| every| by| per)?( ‹[TB]\d+›(?= ‹))* ‹[TCB]\d+›)*",
         "part": "|".join(sorted(PARTS, key=len, reverse=True)),
     }
 )
-_NEXT = re.compile(r"((?: ,)?(?: and)?(?: each| every| by| per)?) ‹([TCB])(\d+)›")
+_NEXT = re.compile(r"((?: ,)?(?: and)?(?: each| every| by| per)?(?: ‹[TB]\d+›(?= ‹))*) ‹([TCB])(\d+)›")
 _OPEN_LIST = re.compile(r"per|group|broken|split|by")
 
 
-@GROUPING("{each} {E:e}{more:more}", "{per} {E:e}{more:more}")
+@GROUPING("{each} {modifier}{E:e}{more:more}", "{per} {modifier}{E:e}{more:more}")
 def each(reading: Reading, match: re.Match[str]) -> str | None:
     """“for each city and year”; the words after an “and” belong to the group only when they say so."""
+    if match[0].startswith(("each", "every")) and not any(mark == "A" for mark, _ in reading.marks()):
+        return match[0].partition(" ")[2]  # "list every album": all of them
     numbers = [int(match["e"])]
     rest = ""
     for found in _NEXT.finditer(match["more"] or ""):
@@ -34,13 +36,15 @@ def each(reading: Reading, match: re.Match[str]) -> str | None:
     return rest
 
 
-@GROUPING("by {E:e}{more:more}")
+@GROUPING("by {modifier}{E:e}{more:more}")
 def by(reading: Reading, match: re.Match[str]) -> str | None:
     """“average delay by origin and month”."""
     before = reading.text[: match.start()].split()
-    if not any(mark == "A" for mark, _ in reading.marks()) or (before and before[-1].endswith("ed")):
+    counted = reading.context is not None or any(mark == "A" for mark, _ in reading.marks())
+    if not counted or (before and before[-1].endswith("ed")):
         return None
-    reading.draft.group += [Item(int(number)) for number in re.findall(r"‹[TCB](\d+)›", match[0])]
+    numbers = [match["e"], *(found[3] for found in _NEXT.finditer(match["more"] or ""))]
+    reading.draft.group += [Item(int(number)) for number in numbers]
     return ""
 
 

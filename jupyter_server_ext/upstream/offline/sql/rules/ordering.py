@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
+from ...words import stem, word_set
 from ..lexicon import likeness
 from ..linking import Mention
 from ..query import Item, Order
@@ -138,20 +139,52 @@ def having_most(reading: Reading, match: re.Match[str]) -> str | None:
         return None
     count = match.groupdict().get("n")
     down = re.fullmatch(WORDS["most"], match["how"]) is not None
-    _rank(reading, match["x"], down=down, limit=int(reading.mention(count).number or 1) if count else 1)
+    limit = int(reading.mention(count).number or 1) if count else 1
+    total = match["how"] in {"most", "least", "fewest"}
+    _rank(reading, match["x"], down=down, limit=limit, total=total)
     return ""
 
 
-def _rank(reading: Reading, mark: str, *, down: bool, limit: int) -> None:
+@SUPERLATIVE("(that |which |who )?(with|has|have|had|having) {A:x}")
+def having_extreme(reading: Reading, match: re.Match[str]) -> str | None:
+    """“with the maximum distance”."""
+    item = reading.item(match["x"])
+    if item.aggregate not in {"max", "min"} or item.mention is None or reading.table_before(match.start()) is None:
+        return None
+    _rank(reading, str(item.mention), down=item.aggregate == "max", limit=1)
+    return ""
+
+
+@SUPERLATIVE("(that |which |who )?(with|has|have|had|having) {K:x}")
+def having_maximum(reading: Reading, match: re.Match[str]) -> str | None:
+    """“with the maximum occupancy” where a column of that very name exists."""
+    word = reading.mention(match["x"]).text.lower().partition(" ")[0]
+    if not re.fullmatch(WORDS["extreme"].format(**WORDS), word):
+        return None
+    _rank(reading, match["x"], down=re.fullmatch(WORDS["most"], word) is not None, limit=1)
+    return ""
+
+
+def _rank(reading: Reading, mark: str, *, down: bool, limit: int, total: bool = False) -> None:
     """Order by a measure, or by how many rows a table has, and keep the first rows."""
     draft = reading.draft
     item = reading.item(mark)
     if not item.aggregate and item.mention is not None and _counts(reading, item.mention):
-        draft.tables.append(item.mention)
+        draft.tables += [item.mention] if reading.mentions[item.mention].tables else []
         item = Item(item.mention, "count")
-    draft.order.append(Order(item, down))
+    draft.order.append(Order(item, down, total))
     draft.limit = limit
     draft.superlative = True
+    draft.ranking = limit == 1 and _asks_for_several(reading)
+
+
+def _asks_for_several(reading: Reading) -> bool:
+    """Whether several things are asked for in their order: "which airlines", not "which airline"."""
+    match = re.match(r"(?:which|what) (?:‹[VC]\d+› )*‹[TCB](\d+)›", reading.original)
+    if match is None:
+        return False
+    word = reading.mention(match[1]).text.lower().split()[-1]
+    return word != stem(word)
 
 
 def _counts(reading: Reading, number: int) -> bool:
@@ -159,7 +192,7 @@ def _counts(reading: Reading, number: int) -> bool:
     mention = reading.mentions[number]
     if mention.tables and not any(c.is_number and not c.is_id and fit > 0.9 for c, fit in mention.columns):
         return True
-    return bool(mention.columns) and all(c.is_text or c.is_id for c, _ in mention.columns[:2])
+    return bool(mention.columns) and all((c.is_text and not c.is_measured) or c.is_id for c, _ in mention.columns[:2])
 
 
 @SUPERLATIVE(
@@ -213,7 +246,7 @@ def top(reading: Reading, match: re.Match[str]) -> str | None:
     if not match.groupdict().get("x"):
         return f"{mark} {match['rest']}"
     item = reading.item(match["x"])
-    draft.order.append(Order(item, match["low"] not in {"bottom", "last", "worst"}))
+    draft.order.append(Order(item, _is_high(reading, match["low"], item)))
     draft.superlative = not item.aggregate
     if not item.aggregate:
         return f"{mark} {match['rest']}"
@@ -222,8 +255,20 @@ def top(reading: Reading, match: re.Match[str]) -> str | None:
     return match["rest"]
 
 
+_BAD = word_set("delay error cost loss crime death injury defect complaint cancellation accident debt fault failure")
+
+
+def _is_high(reading: Reading, how: str, item: Item) -> bool:
+    """Whether “best”, “worst” and the like mean large values; the worst delay is the longest one."""
+    if how not in {"best", "worst"}:
+        return how not in {"bottom", "last"}
+    columns = reading.mentions[item.mention].columns if item.mention is not None else ()
+    bad = any(_BAD & {stem(word) for word in column.words} for column, _ in columns[:1])
+    return (how == "worst") == bad
+
+
 def adjective_column(
-    reading: Reading, degree: Degree, position: int, table: int | None = None
+    reading: Reading, degree: Degree, position: int, table: int | None = None, *, any_type: bool = False
 ) -> tuple[int, bool] | None:
     """The column an adjective speaks of, as a new mention, and whether more of it means a larger value."""
     if table is None:
@@ -233,7 +278,7 @@ def adjective_column(
     tables: list[Table] = [t for t, _ in reading.mentions[table].tables] if table is not None else []
     for candidates in ([c for t in tables for c in t.columns], list(reading.schema.columns())):
         for noun in degree.nouns:
-            columns = _speaking_of(noun.lstrip("-"), candidates)
+            columns = _speaking_of(noun.lstrip("-"), candidates, any_type=any_type)
             if columns:
                 number = reading.add(Mention(0, 0, degree.superlative, columns=tuple((c, 1.0) for c in columns)))
                 if table is not None:
@@ -242,11 +287,17 @@ def adjective_column(
     return None
 
 
-def _speaking_of(noun: str, columns: list[Column]) -> list[Column]:
-    found = [c for c in columns if not c.is_id and not _is_prose(c) and any(likeness(noun, w) >= 0.95 for w in c.words)]
+def _speaking_of(noun: str, columns: list[Column], *, any_type: bool) -> list[Column]:
+    fitting = [c for c in columns if not c.is_id and (any_type or not _is_prose(c))]
+    found = [c for c in fitting if any(likeness(noun, word) >= 0.95 for word in c.words)]
     return sorted(found, key=lambda c: len(c.words))
 
 
 def _is_prose(column: Column) -> bool:
-    """Text that cannot be put in order; text dates can."""
-    return column.is_text and bool(column.type) and not {"date", "time", "year"} & set(column.words)
+    """Text that cannot be put in order; text dates and text figures can."""
+    return (
+        column.is_text
+        and not column.is_measured
+        and bool(column.type)
+        and not {"date", "time", "year"} & set(column.words)
+    )

@@ -9,11 +9,40 @@ from typing import TYPE_CHECKING
 from ...words import word_set
 from ..query import Condition, Item, NotUnderstood, Value
 from ..reading import Reading, Rules
+from .adjectives import Degree
+from .ordering import adjective_column
 
 if TYPE_CHECKING:
     from ..schema import Column
 
 ASKING = Rules()
+
+
+_QUESTIONS = {
+    "how old": ("age",),
+    "how much": ("price", "cost", "fee", "amount"),
+    "how expensive": ("price", "cost"),
+    "how long": ("duration", "length", "time", "runtime"),
+    "how tall": ("height",),
+    "how high": ("height", "elevation"),
+    "how heavy": ("weight",),
+    "how far": ("distance",),
+    "how fast": ("speed",),
+    "how big": ("size", "area"),
+    "how large": ("size", "area", "population"),
+    "where": ("location", "address", "city", "place", "country"),
+    "when": ("date", "time", "year"),
+}
+ASKED_FOR = Rules()
+
+
+@ASKED_FOR(rf"^(?P<what>{'|'.join(_QUESTIONS)}) (is|are|was|were|does|do|did|will)")
+def asked_for(reading: Reading, match: re.Match[str]) -> str | None:
+    """“how old is …”, “where is …”: a column of the thing."""
+    found = adjective_column(reading, Degree("", match["what"], _QUESTIONS[match["what"]]), 0, any_type=True)
+    if found is None or reading.table_after(0) is None:
+        return None
+    return f"‹C{found[0]}›"
 
 
 @ASKING(r"(?:all |complete |full |any )*(?:information|info|details?|columns?|attributes?|fields|everything|"
@@ -66,9 +95,13 @@ def select(reading: Reading) -> None:
     grouped = {item.mention for item in draft.group}
     # "Which team has …? Give its name and id.": the last sentence says what to show.
     last = next((listing for listing in reversed(sentences) if listing.items), sentences[0])
-    asked = list(draft.select) + [item for item in last.items if item not in draft.select]
+    further = reading.text.rpartition(" . ")[2].startswith("and ") and last is sentences[-1]
+    listed = [item for listing in sentences for item in listing.items] if further else last.items
+    asked = list(draft.select) + [item for item in listed if item not in draft.select]
     shown = [Item(n) for n in last.shown if n not in grouped]
-    if not asked and not draft.group:
+    if reading.context is not None:
+        asked = [item for item in asked if item.mention is None or item.mention not in grouped]
+    elif not asked and not draft.group:
         asked = shown or [Item(n) for listing in sentences for n in listing.tables][:1]
     elif shown and _joined_to_list(reading, shown[0]) and not draft.group:
         asked = [item for item in shown if item not in asked] + asked
@@ -77,21 +110,24 @@ def select(reading: Reading) -> None:
 
 def _listing(reading: Reading, sentence: str) -> _Listing:
     listing = _Listing()
-    previous, words = "", []
-    for piece in sentence.split():
+    previous = ""
+    pieces = sentence.split()
+    for place, piece in enumerate(pieces):
         mark = re.fullmatch(r"‹([TCBA])(\d+)›", piece)
         if mark is None:
             previous = piece if piece not in _SILENT else previous
-            words.append(piece)
             continue
         number = int(mark[2])
+        if mark[1] in "TB" and place + 1 < len(pieces) and re.fullmatch(r"‹[CA]\d+›", pieces[place + 1]):
+            listing.tables.append(number)  # "film title": the title, of the film
+            continue
         if mark[1] == "T" or (mark[1] == "B" and not _is_column_here(reading, number)):
             listing.tables.append(number)
             if not listing.items and (previous in _OPENING or previous in _LISTING or not previous or previous == "of"):
                 listing.shown.append(number)
         else:
             _take(reading, listing, mark[2], previous)
-        previous = ""
+        previous = "‹"
     return listing
 
 
@@ -108,7 +144,7 @@ def _take(reading: Reading, listing: _Listing, mark: str, previous: str) -> None
         reading.draft.where.append(Condition(item, "=", (flag[0],)))
     elif any(i.aggregate for i in listing.items) and previous in _STRAY:
         return
-    elif previous not in _STRAY | {"have", "has", "had", "with", "that", "which", "who", "are", "is", ""}:
+    elif previous not in {"have", "has", "had"} and not reading.mentions[int(mark)].is_verb:
         raise NotUnderstood(f"I do not see what “{reading.mentions[int(mark)].text}” is for")
 
 

@@ -133,7 +133,8 @@ def value_column(reading: Reading, match: re.Match[str]) -> str | None:
 @VALUING(
     "{led}(?P<neg>((do|does|did|is|are|was|were) )?(not|never)|outside( of)?|other than|except( for)?|excluding|"
     "besides|"
-    "apart from)( (in|from|at|of|by|have|held in|located in|belong to|come from|those|on|the|part))* {V:v}{list:more}"
+    "apart from)( (?!(?:have|any|a|an|have)\\b)[a-z]+)?( (in|from|at|of|by|have|held in|located in|belong to|come "
+    "from|those|on|the|part|with|as))* {V:v}{list:more}"
 )
 def value_not(reading: Reading, match: re.Match[str]) -> str | None:
     """“outside California”, “other than Denmark”."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from .adjectives import COMPARATIVES, SUPERLATIVES, alternatives
+from .adjectives import COMPARATIVES, SUPERLATIVES, VERB_NOUNS, alternatives
 
 if TYPE_CHECKING:
     from ..query import Operator
@@ -83,10 +83,11 @@ WORDS: dict[str, str] = {
     "superlative": alternatives(SUPERLATIVES),
     "comparative": alternatives(COMPARATIVES),
     # comparing
+    "verb": "|".join(VERB_NOUNS),
     "op": "|".join(sorted(OPERATORS, key=len, reverse=True)),
     "be": "is|are|was|were|be|been|being|has|have|had|of|with|value|values|amount|number|equals|equal|that|which|"
     "costs?|"
-    "reached|reach|dated|got",
+    "reached|reach|dated|got|by",
     "lead": "((?P<joined>or|and|but|,) )?((that|which|who|whose|with|having|where|have|has|had|also|either|there|"
     "are|is|"
     "but) )*",
@@ -113,7 +114,8 @@ WORDS: dict[str, str] = {
     # groups
     "each": "((for|of|in|by|per|at|from|on|to|with|under|within|among|across|used by|made by|that) )?(each|every)"
     "( (of|different|distinct|possible|single|type of|kind of|individual))*",
-    "per": "per|grouped by|group by|group them by|broken down by|split by|for different|for all different|in different|"
+    "per": "per|grouped by|group by|group them by|broken down by|split by|for different|for all different|in "
+    "different|of different|"
     "across different|for various|according to|depending on|as a function of|versus|vs",
 }
 """Alternatives by name, for the patterns of rules."""
