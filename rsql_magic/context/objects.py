@@ -77,36 +77,6 @@ def _text(obj: str | bytes, detail: Detail) -> str:
     return f"{kind}: {one_line(repr(clean(obj[:10_000], detail.redacted)), 100)}"
 
 
-_SCALARS:
-        return _SCALARS[type(obj)](obj, detail)
-    if type(obj) in _COLLECTIONS:
-        return _collection(obj, detail)
-    return _model(obj, detail) or _class_of(obj)
-
-
-def _class_of(obj: Any) -> str:
-    module = type(obj).__module__.split(".")[0]
-    return type(obj).__qualname__ if module in {"builtins", "__main__"} else f"{module} {type(obj).__qualname__}"
-
-
-def _number(obj: Any, detail: Detail) -> str:
-    """A number; a long one may be somebody's telephone or account, so only its length is said."""
-    if detail.level == "names":
-        return type(obj).__name__
-    if type(obj) is int and abs(obj) >= 10**_LONGEST_NUMBER:
-        return "int of more than seven digits"
-    return f"{type(obj).__name__} {one_line(repr(obj), 40)}"
-
-
-def _text(obj: str | bytes, detail: Detail) -> str:
-    kind = f"{type(obj).__name__}, {len(obj):,} {'characters' if isinstance(obj, str) else 'bytes'}"
-    return (
-        f"{kind}: {one_line(repr(clean(obj[:10_000], detail.redacted)), 100)}"
-        if detail.level == "sample" and isinstance(obj, str)
-        else kind
-    )
-
-
 _SCALARS: dict[type, Callable[[Any, Detail], str]] = {
     int: _number,
     float: _number,
