@@ -101,6 +101,7 @@ class Gathering:
 
     def context(self) -> Context:
         """Find, rank, describe, fit."""
+        Detail(self.level)  # refuses an unknown level also when there is nothing to describe
         pieces: list[Piece] = []
         left, full = self.budget - self._reserved, False
         for offer in self._offers(self.clock() + self.seconds):

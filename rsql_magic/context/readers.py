@@ -301,6 +301,15 @@ def read_relation(relation: Any) -> Reader:
     return Reader("DuckDB relation", list(relation.columns), [str(kind) for kind in relation.types])
 
 
+def read_batch(batch: Any) -> Reader:
+    """An Arrow record batch as the table of its one batch, which shares its memory."""
+    from pyarrow import Table
+
+    reader = NarwhalsReader(Table.from_batches([batch]))
+    reader.label = _class_name(batch)
+    return reader
+
+
 class ArrayReader(Reader):
     """A numpy array: one column whatever its shape, or the fields of a structured array."""
 
@@ -367,6 +376,7 @@ READERS: dict[tuple[str, str], Callable[[Any], Reader]] = {
     ("pandas", "Series"): pandas_series,
     ("pandas", "Index"): pandas_series,
     ("numpy", "ndarray"): ArrayReader,
+    ("pyarrow", "RecordBatch"): read_batch,
     ("duckdb", "DuckDBPyRelation"): read_relation,
     ("_duckdb", "DuckDBPyRelation"): read_relation,
     **{

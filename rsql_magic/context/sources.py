@@ -19,12 +19,15 @@ from importlib import import_module
 from importlib.metadata import entry_points
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
+from rsql_magic.errors import BadInput
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from rsql_magic.context.dictionary import Dictionary
     from rsql_magic.context.tables import Privacy, Table
 
+LEVELS = ("names", "stats", "sample")
 GROUP = "rsql.context_sources"
 BUILT_IN = (
     "rsql_magic.context.frames:FrameSource",
@@ -56,6 +59,10 @@ class Detail:
     brief: bool = False
     redacted: Counter[str] = field(default_factory=Counter, repr=False)
     """Where a source counts what it replaced itself, before it cut a text."""
+
+    def __post_init__(self) -> None:
+        if self.level not in LEVELS:  # a misspelt level must not mean all
+            raise BadInput(f"There is no privacy level {self.level!r}.", hint=f"Choose one of {', '.join(LEVELS)}.")
 
 
 @runtime_checkable

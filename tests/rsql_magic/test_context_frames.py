@@ -12,7 +12,8 @@ import polars as pl
 import pyarrow as pa
 import pytest
 
-from rsql_magic.context import count_tokens, describe
+from rsql_magic.context import count_tokens, describe, gather
+from rsql_magic.errors import BadInput
 
 ROWS = 1000
 
@@ -235,6 +236,18 @@ def test_objects_in_pandas_columns():
 @pytest.mark.parametrize("frame", [pd.DataFrame(), pd.DataFrame({"a": []}), pl.DataFrame(), pa.table({})])
 def test_empty_frames(frame):
     assert "0 rows" in describe(frame, "empty")
+
+
+def test_an_unknown_level_is_refused():
+    with pytest.raises(BadInput, match="There is no privacy level 'all'"):
+        describe(pd.DataFrame(), "f", "all")
+    with pytest.raises(BadInput, match="There is no privacy level 'all'"):
+        gather("", {}, level="all")
+
+
+def test_record_batches():
+    batch = pa.record_batch({"a": [1, 2]})
+    assert describe(batch, "b") == "b: pyarrow RecordBatch, 2 rows × 1 column\n- a Int64: 1..2; unique"
 
 
 def test_series_and_arrays():
