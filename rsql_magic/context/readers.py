@@ -303,7 +303,7 @@ def read_relation(relation: Any) -> Reader:
 
 def read_batch(batch: Any) -> Reader:
     """An Arrow record batch as the table of its one batch, which shares its memory."""
-    from pyarrow import Table
+    from pyarrow import Table  # type: ignore[import-untyped]
 
     reader = NarwhalsReader(Table.from_batches([batch]))
     reader.label = _class_name(batch)

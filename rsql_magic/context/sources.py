@@ -16,7 +16,6 @@ import functools
 from collections import Counter
 from dataclasses import dataclass, field
 from importlib import import_module
-from importlib.metadata import entry_points
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 from rsql_magic.errors import BadInput
@@ -110,6 +109,8 @@ def _load(module: str, name: str) -> Source:
 
 
 def _plugins() -> list[Source]:
+    from importlib.metadata import entry_points
+
     found = []
     for entry in sorted(entry_points(group=GROUP), key=lambda entry: entry.name):
         try:

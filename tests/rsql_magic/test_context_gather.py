@@ -407,8 +407,8 @@ def test_plug_ins_are_found_by_their_entry_point(monkeypatch):
         EntryPoint("networks", f"{__name__}:Network", module.GROUP),
         EntryPoint("broken", "nowhere_at_all:Source", module.GROUP),
     ]
-    monkeypatch.setattr(module, "entry_points", lambda group: found)
-    monkeypatch.setattr(module.EntryPoint if hasattr(module, "EntryPoint") else EntryPoint, "load", _load)
+    monkeypatch.setattr("importlib.metadata.entry_points", lambda group: found)
+    monkeypatch.setattr(EntryPoint, "load", _load)
     with pytest.warns(UserWarning, match="The context source 'broken' was left out"):
         loaded = module._plugins()
     assert [type(source) for source in loaded] == [Network]
