@@ -10,7 +10,7 @@ import math
 import time
 from dataclasses import dataclass, field
 from heapq import merge
-from itertools import islice
+from itertools import chain, count, islice
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, get_args
 
 from jupyter_server_ext.errors import BadRequest, UnknownModel
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 _FIRST_REST = 0.5  # seconds that a key rests after its first failure; doubled with each further one
 _LONGEST_REST = 15.0
+_MOST_MODELS = 200  # whose offers a key remembers
 _LONG_WINDOW = 600.0  # a key whose window of this length or more is full is exhausted rather than busy
 
 State = Literal["ready", "cooling", "exhausted", "paused", "retired"]
@@ -123,6 +124,8 @@ class Key:
         """The windows a request for ``model`` takes from."""
         offer = self.offers.get(model)
         if offer is None:
+            if len(self.offers) >= _MOST_MODELS:  # callers name models freely where none are configured
+                self.offers.clear()
             offer = self.offers[model] = Offer(self.id, tuple(self._windows(model)))
         return offer
 
@@ -225,29 +228,44 @@ class KeyPool:
         self.windows: Windows = windows or MemoryWindows(clock=clock)
         self.on_change: list[Callable[[], None]] = []  # called when a request that waits may start
         self._keys: dict[str, Key] = {}
-        for settings in keys:
-            self.add(settings)
+        self.configure(keys)
 
     def __repr__(self) -> str:
         now = self.clock()
         states = [self._state(key, now) for key in self._keys.values()]
         longest = max((until - now for state, until in states if state == "cooling"), default=0.0)
-        words = []
-        for name in _STATES:
-            if count := sum(state == name for state, _ in states):
-                words.append(f"{count} {name} {longest:.0f}s" if name == "cooling" else f"{count} {name}")
+        counts = {name: sum(state == name for state, _ in states) for name in _STATES}
+        words = [f"{n} {name}" + f" {longest:.0f}s" * (name == "cooling") for name, n in counts.items() if n]
         return f"<KeyPool {', '.join(words) or 'no keys'}>"
 
+    def configure(self, keys: Iterable[KeySettings]) -> None:
+        """Have exactly these keys. Those there are already keep their name, health and counts; requests go on."""
+        wanted = {_identity(settings): settings for settings in keys}
+        for key in self.all():
+            settings = wanted.pop(_identity(key.settings), None)
+            if settings is None:
+                del self._keys[key.id]
+            else:
+                key.settings = settings
+                key.offers.clear()
+        for settings in wanted.values():
+            self.add(settings)
+        self._changed()
+
     def add(self, settings: KeySettings) -> Key:
-        """Add a key while running; one with the same public id takes over its state."""
-        number = 1 + sum(key.settings.provider == settings.provider for key in self._keys.values())
-        name = settings.name or (f"{settings.provider}-{number}" if settings.key.reveal() else settings.provider)
-        public = f"{name} …{settings.key.tail}" if settings.key.tail else name
-        old = self._keys.get(public)
-        key = Key(settings, public, paused=old.paused if old else False)
-        self._keys[public] = key
+        """Add a key while running. Its public id is its name and the last letters of its secret."""
+        tail = f" …{settings.key.tail}" if settings.key.tail else ""
+        names = [settings.name] if settings.name else []
+        if not names and not settings.key.reveal():
+            names = [settings.provider]
+        numbered = (f"{settings.name or settings.provider}-{number}" for number in count(1))
+        public = next(name + tail for name in chain(names, numbered) if not self._is_taken(name))
+        key = self._keys[public] = Key(settings, public)
         self._changed()
         return key
+
+    def _is_taken(self, name: str) -> bool:
+        return any(key.id.split(" …")[0] == name for key in self._keys.values())
 
     def get(self, key: str) -> Key:
         """The key with this public id, or name.
@@ -403,25 +421,21 @@ class KeyPool:
     def status(self) -> dict[str, Any]:
         """Keys by state, and each key's windows; no key text."""
         now = self.clock()
-        by_state: dict[str, int] = dict.fromkeys(_STATES, 0)
-        rows = []
-        for key in self._keys.values():
-            state, until = self._state(key, now)
-            by_state[state] += 1
-            rows.append(self._row(key, state, until, now))
-        return {"by_state": by_state, "list": rows}
+        states = [(key, *self._state(key, now)) for key in self._keys.values()]
+        by_state = {name: sum(state == name for _, state, _ in states) for name in _STATES}
+        return {"by_state": by_state, "list": [self._row(key, state, until, now) for key, state, until in states]}
 
-    def starts(self, model: str, cost: Cost, count: int, avoid: frozenset[str] = frozenset()) -> list[float]:
-        """Seconds until the first, second, … of ``count`` requests of this cost can start; fewer if never."""
+    def starts(self, model: str, cost: Cost, number: int, avoid: frozenset[str] = frozenset()) -> list[float]:
+        """Seconds until the first, second, … of ``number`` requests of this cost can start; fewer if never."""
         now = self.clock()
         per_key = []
         for key in self._usable(model):
             if key.id in avoid:
                 continue
             rest = max(0.0, key.opens(model, now) - now)
-            times = self.windows.starts(key.offer(model), cost, count, now)
+            times = self.windows.starts(key.offer(model), cost, number, now)
             per_key.append([max(rest, time) for time in times] if rest else times)
-        return per_key[0] if len(per_key) == 1 else list(islice(merge(*per_key), count))
+        return per_key[0] if len(per_key) == 1 else list(islice(merge(*per_key), number))
 
     def _offers(self, model: str, avoid: frozenset[str], now: float) -> tuple[list[Offer], float, str]:
         """What usable keys offer, and when and why the first of those that rest comes back."""
@@ -484,6 +498,11 @@ class KeyPool:
     def _changed(self) -> None:
         for tell in self.on_change:
             tell()
+
+
+def _identity(settings: KeySettings) -> tuple[object, ...]:
+    """What makes a key of a new configuration the same as one that is there."""
+    return settings.provider, settings.base_url, settings.key, settings.name, settings.models
 
 
 def _cost_of(usage: Usage) -> Cost:

@@ -366,6 +366,7 @@ class KeyQueue:
             lane.of(ticket).remove(ticket)
             if not lane:
                 del self._lanes[ticket.model]
+                self._schedules.pop(ticket.model, None)
 
     def _make_room(self, ticket: Ticket) -> None:
         """If the queue is full, refuse the newest request of whoever has most waiting; that may be this one."""

@@ -98,7 +98,7 @@ class Grant:
     cost: Cost
     at: float
     windows: tuple[WindowSpec, ...]
-    entries: list[object]
+    entries: Sequence[object]
 
 
 class WindowReport(NamedTuple):

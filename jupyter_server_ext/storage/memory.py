@@ -12,14 +12,18 @@ from .base import Cost, Grant, Offer, Refused, Seen, WindowReport, WindowSpec
 from .window import Entry, Gauge, Window, joined
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
+
+_LEAST_JITTER = 0.025
+_MOST_WINDOWS = 5000  # beyond it those that count nothing are forgotten
 
 
 class MemoryWindows:
     """The windows of one process.
 
     Args:
-        jitter: Seconds that a request may travel until the provider has counted it.
+        jitter: Seconds that a request may travel until the provider has counted it; taken as 25 ms at least, which
+            busy machines need without any network.
         clock: The clock whose times the methods are given; asked only to find a calendar day's midnight.
         wall: Unix time, for the same.
     """
@@ -31,7 +35,7 @@ class MemoryWindows:
         clock: Callable[[], float] = time.monotonic,
         wall: Callable[[], float] = time.time,
     ) -> None:
-        self._jitter = jitter
+        self._jitter = max(jitter, _LEAST_JITTER)
         self._clock = clock
         self._wall = wall
         self._windows: dict[str, Window | Gauge] = {}
@@ -48,22 +52,22 @@ class MemoryWindows:
                 best, most = offer, headroom
         if best is None:
             return soonest
-        entries: list[object] = [self._window(spec).take(cost, now) for spec in best.windows]
-        return Grant(best.key, cost, now, best.windows, entries)
+        windows = [self._window(spec) for spec in best.windows]
+        return Grant(best.key, cost, now, best.windows, [(window, window.take(cost, now)) for window in windows])
 
     def sent(self, grant: Grant, now: float) -> None:
         """See ``Windows.sent``."""
-        for window, entry in self._parts(grant):
+        for window, entry in _parts(grant):
             window.sent(entry, now)
 
     def counted(self, grant: Grant, now: float) -> None:
         """See ``Windows.counted``."""
-        for window, entry in self._parts(grant):
+        for window, entry in _parts(grant):
             window.counted(entry, now)
 
     def settle(self, grant: Grant, cost: Cost | None, now: float) -> None:
         """See ``Windows.settle``."""
-        for window, entry in self._parts(grant):
+        for window, entry in _parts(grant):
             if cost is None:
                 window.cancel(entry)
             else:
@@ -71,14 +75,14 @@ class MemoryWindows:
 
     def observe(self, grant: Grant, seen: Sequence[Seen], now: float) -> None:
         """See ``Windows.observe``."""
-        for window, entry in self._parts(grant):
+        for window, entry in _parts(grant):
             for told in seen:
                 if told.window == window.spec.id:
                     window.observe(entry, told, now)
 
     def contradicted(self, grant: Grant, window: str, now: float) -> None:
         """See ``Windows.contradicted``."""
-        for part, entry in self._parts(grant):
+        for part, entry in _parts(grant):
             if part.spec.id == window:
                 part.contradicted(entry, now)
 
@@ -105,7 +109,7 @@ class MemoryWindows:
         """Headroom left in the tightest window after taking ``cost``, and the wait until it can be taken."""
         headroom, wait = math.inf, 0.0
         for spec in offer.windows:
-            window = self._windows.get(spec.id) or self._window(spec)
+            window = self._window(spec)
             amount = cost.of(spec.unit)
             left = window.room(now) - amount
             if left < 0:
@@ -116,11 +120,16 @@ class MemoryWindows:
 
     def _window(self, spec: WindowSpec) -> Window | Gauge:
         window = self._windows.get(spec.id)
-        if window is None:
-            window = self._windows[spec.id] = self._make(spec)
+        if window is None or window.spec.amount != spec.amount:
+            if len(self._windows) >= _MOST_WINDOWS:
+                self._windows = {name: one for name, one in self._windows.items() if one.used}
+            window = self._windows[spec.id] = self._make(spec, window)
         return window
 
-    def _make(self, spec: WindowSpec) -> Window | Gauge:
+    def _make(self, spec: WindowSpec, before: Window | Gauge | None) -> Window | Gauge:
+        if before is not None:
+            before.reconfigure(spec)
+            return before
         if spec.unit == "concurrent":
             return Gauge(spec)
         return Window(spec, self._jitter, self._midnight_of(spec.zone) if spec.zone else None)
@@ -139,6 +148,7 @@ class MemoryWindows:
 
         return midnight
 
-    def _parts(self, grant: Grant) -> Iterator[tuple[Window | Gauge, Entry]]:
-        for spec, entry in zip(grant.windows, grant.entries, strict=True):
-            yield self._windows[spec.id], cast("Entry", entry)
+
+def _parts(grant: Grant) -> list[tuple[Window | Gauge, Entry]]:
+    """What a grant has taken of each window."""
+    return cast("list[tuple[Window | Gauge, Entry]]", grant.entries)

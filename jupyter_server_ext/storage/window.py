@@ -39,7 +39,7 @@ from __future__ import annotations
 
 import math
 from collections import deque
-from itertools import chain
+from itertools import chain, pairwise
 from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
@@ -52,6 +52,9 @@ SKEW = 2.0
 
 _LONGEST_PATIENCE = 86_400.0
 _BLIND = 8  # requests after which a provider without headers is taken not to send any
+_OPENING = 8  # requests after a pause from which it is learnt when tokens are counted …
+_ENOUGH = 3  # … and how many of them it takes, unless the first was alone
+_TRAVEL = 0.25  # seconds by which two requests may have been counted farther apart than they were sent
 _NEVER = -math.inf  # when an entry was taken that others used
 
 Charges = Literal["unknown", "admission", "end", "asked"]
@@ -214,7 +217,7 @@ class Window:
             self._floor, self._floor_at = float(floor), now
             self._anchor, self._anchored_by = entry.taken, entry
         if self.charging is not None:
-            self.charging.seen(entry, seen.limit - seen.remaining)
+            self.charging.seen(entry, seen.limit - seen.remaining, seen.limit / self.spec.seconds)
         unexplained = (seen.limit - seen.remaining) - (entry.used + newer)
         if unexplained > (0 if self.spec.unit == "requests" else 0.02 * self.limit):
             self._others_used(unexplained, now)
@@ -239,6 +242,11 @@ class Window:
         if entry.expires > now:
             self._log.append(entry)
             self.used += amount
+
+    def reconfigure(self, spec: WindowSpec) -> None:
+        """Another amount is configured."""
+        self.spec = spec
+        self._set_limit()
 
     def starts(self, amount: int, count: int, now: float) -> list[float]:
         """Seconds until the first, second, … of ``count`` requests of ``amount`` can start, if nothing else happens."""
@@ -415,54 +423,60 @@ class BucketSign:
 class Charging:
     """Learns when a provider counts the tokens of an answer, from the first requests after a pause.
 
-    After a pause nothing is used, so the least that headers say is used then is what one request was charged. It is
-    compared with what these requests turn out to have cost.
+    After a pause nothing is used. So what headers say is used after each of the first requests, put in order, goes up
+    in steps of what one request was charged at its admission, or of several. These steps are compared with what the
+    requests turn out to have cost.
     """
 
     def __init__(self) -> None:
         self.kind: Charges = "unknown"
-        self._opening: dict[Entry, Cost | None] = {}
-        self._least = math.inf
-        self._settled_unseen = 0  # requests settled before any header was seen
+        self._opening: dict[Entry, Cost | None] = {}  # the first requests, with their costs when they are over
+        self._told: list[tuple[int, float]] = []  # used by the headers of the answers to them, and when they were taken
+        self._refill = 0.0  # tokens a second, if it is a bucket
+        self._alone = False  # whether the first was answered before there was a second
+        self._settled = 0
+        self._sees_headers = False
 
     @property
     def at_admission(self) -> bool:
         """Whether all is counted when the request is admitted."""
         return self.kind in {"admission", "asked"}
 
-    def opened(self, entry: Entry) -> None:
-        """A request was taken: one of the first after a pause, if nothing or only such ones were used before it."""
-        if entry.used == entry.amount:
-            self._opening = {}
-            self._least = math.inf
-        if entry.used == entry.amount or (self._opening and len(self._opening) < 8 and not self._any_settled()):
-            self._opening[entry] = None
-
-    def seen(self, entry: Entry, used: int) -> None:
-        """The headers of the answer to ``entry`` say that so much is used."""
-        self._settled_unseen = -1
-        if entry in self._opening:
-            self._least = min(self._least, used)
-
-    def settled(self, entry: Entry, cost: Cost) -> None:
-        """A request is over."""
-        if self._settled_unseen >= 0:
-            self._settled_unseen += 1
-        if entry in self._opening and not cost.known:
-            self._opening = {}
-        elif entry in self._opening:
-            self._opening[entry] = cost
-            if all(known is not None for known in self._opening.values()):
-                self._judge([known for known in self._opening.values() if known is not None])
-
     @property
     def may_keep(self) -> bool:
         """Whether the provider keeps what was asked for, or may."""
-        return self.kind == "asked" or (self.kind == "unknown" and self._settled_unseen < _BLIND)
+        return self.kind == "asked" or (self.kind == "unknown" and (self._sees_headers or self._settled < _BLIND))
 
     def keeps_all(self, entry: Entry) -> bool:
         """Whether all that ``entry`` asked for has to be taken as used."""
         return entry.asked > 0 and self.may_keep
+
+    def opened(self, entry: Entry) -> None:
+        """A request was taken: the first after a pause, or one of the next, or a later one."""
+        if entry.used == entry.amount:
+            self._opening, self._told, self._alone = {entry: None}, [], False
+        elif 0 < len(self._opening) < _OPENING and not any(self._opening.values()):
+            self._opening[entry] = None
+
+    def seen(self, entry: Entry, used: int, refill: float) -> None:
+        """The headers of the answer to ``entry`` say that so much is used; a bucket would be refilled at ``refill``."""
+        self._sees_headers = True
+        self._refill = refill
+        if entry in self._opening:
+            self._told.append((used, entry.taken))
+            self._alone = len(self._opening) == 1
+
+    def settled(self, entry: Entry, cost: Cost) -> None:
+        """A request is over."""
+        self._settled += 1
+        if entry not in self._opening:
+            return
+        self._opening[entry] = cost
+        costs = [known for known in self._opening.values() if known is not None]
+        if len(costs) == len(self._opening):
+            if all(cost.known for cost in costs):
+                self._judge(costs, [other.asked for other in self._opening])
+            self._opening = {}
 
     def contradicted(self, entry: Entry) -> bool:
         """Whether a refusal is explained by a provider that gives nothing back, which is believed from now on."""
@@ -471,27 +485,27 @@ class Charging:
             self.kind = "asked"
         return explained
 
-    def _any_settled(self) -> bool:
-        return any(known is not None for known in self._opening.values())
-
-    def _judge(self, costs: list[Cost]) -> None:
-        opening, self._opening = self._opening, {}
-        if self._least == math.inf:
+    def _judge(self, costs: list[Cost], asked: list[int]) -> None:
+        if not (self._alone or len(self._told) >= _ENOUGH):
             return
-        prompts, totals = [c.prompt for c in costs], [c.prompt + c.completion for c in costs]
-        asked = [cost.prompt + entry.asked for entry, cost in zip(opening, costs, strict=True)]
-        if 1.05 * max(prompts) >= min(totals):
-            return  # answers too short to tell
-        if _is_one_of(self._least, prompts):
-            self.kind = "end"
-        elif _is_one_of(self._least, totals):
-            self.kind = "admission"
-        elif _is_one_of(self._least, asked):
-            self.kind = "asked"
+        smallest, at_least = self._steps()
+        charges: dict[Charges, list[int]] = {
+            "end": [cost.prompt for cost in costs],
+            "admission": [cost.prompt + cost.completion for cost in costs],
+            "asked": [cost.prompt + max(cost.completion, most) for cost, most in zip(costs, asked, strict=True)],
+        }
+        if charges["asked"] == charges["admission"]:
+            del charges["asked"]
+        fits = [kind for kind, c in charges.items() if smallest <= 1.05 * max(c) and at_least >= 0.95 * min(c)]
+        if len(fits) == 1:
+            self.kind = fits[0]
 
-
-def _is_one_of(amount: float, several: list[int]) -> bool:
-    return 0.95 * min(several) <= amount <= 1.05 * max(several)
+    def _steps(self) -> tuple[float, float]:
+        """The smallest step of what was used, and what it is at least if a bucket was refilled meanwhile."""
+        told = sorted(self._told)
+        start = (0, min(at for _, at in told))
+        steps = [(high - low, abs(later - earlier)) for (low, earlier), (high, later) in pairwise([start, *told])]
+        return min(step for step, _ in steps), min(step + self._refill * (time + _TRAVEL) for step, time in steps)
 
 
 class Gauge:
@@ -548,6 +562,11 @@ class Gauge:
 
     def restore(self, amount: int, at: float, now: float) -> None:
         """Nothing: what was under way is over."""
+
+    def reconfigure(self, spec: WindowSpec) -> None:
+        """Another number is configured."""
+        self.spec = spec
+        self.limit = spec.amount
 
     def starts(self, amount: int, count: int, now: float) -> list[float]:  # noqa: ARG002
         """Seconds until the first, second, … of ``count`` requests can start."""

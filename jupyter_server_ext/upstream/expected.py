@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 _UNKNOWN_ANSWER = 1024  # tokens of an answer when nothing like it was seen yet
 _CHARACTERS_PER_TOKEN = 3.0  # of a prompt, likewise; real texts have 3.5 to 4.5
 _SPARE = 3  # tokens that a prompt has whatever its length
+_FORGETTING = 0.05
 _MARGIN = 1.2  # over the longest answer of late
 _REMEMBERED = 200  # answers per model and caller
 _MOST_CALLERS = 5000
@@ -28,12 +29,12 @@ class Expectation:
 
     def __init__(self) -> None:
         self._answers: OrderedDict[tuple[str, str], deque[int]] = OrderedDict()
-        self._tokens_per_character: dict[str, float] = {}
+        self._rates: dict[str, dict[int, float]] = {}  # tokens per character, per model and size of prompt
 
     def cost(self, caller: str, request: ChatRequest, model: str) -> Cost:
         """What to reserve for a request to ``model``."""
-        rate = self._tokens_per_character.get(model, 1 / _CHARACTERS_PER_TOKEN)
-        prompt = int(characters(request.body) * rate) + _SPARE
+        length = characters(request.body)
+        prompt = int(length * self._rate(model, length)) + _SPARE
         asked = _asked(request)
         return Cost(prompt, asked or self._completion(caller, model), asked)
 
@@ -53,14 +54,23 @@ class Expectation:
         seen = self._answers.get((model, caller)) or self._answers.get((model, ""))
         return int(max(seen) * _MARGIN) + 1 if seen else _UNKNOWN_ANSWER
 
+    def _rate(self, model: str, length: int) -> float:
+        """Short prompts have a higher rate, as each message costs some tokens more than its text."""
+        rates = self._rates.get(model)
+        if not rates:
+            return 1 / _CHARACTERS_PER_TOKEN
+        return rates.get(length.bit_length()) or max(rates.values())
+
     def _learn_rate(self, request: ChatRequest, model: str, prompt_tokens: int) -> None:
         """Follow a higher rate at once and a lower one slowly."""
         length = characters(request.body)
-        if length < 50 or prompt_tokens <= 0:
-            return
-        seen = prompt_tokens / length
-        known = self._tokens_per_character.get(model, seen)
-        self._tokens_per_character[model] = max(seen, known + 0.05 * (seen - known))
+        if length > 0 and prompt_tokens > 0:
+            seen = prompt_tokens / length
+            if len(self._rates) >= _MOST_CALLERS and model not in self._rates:
+                self._rates.clear()
+            rates = self._rates.setdefault(model, {})
+            known = rates.get(length.bit_length(), seen)
+            rates[length.bit_length()] = max(seen, known + _FORGETTING * (seen - known))
 
 
 def _asked(request: ChatRequest) -> int:
@@ -72,9 +82,7 @@ def _asked(request: ChatRequest) -> int:
 
 def characters(body: Any) -> int:
     """Length of all that is read: messages, their parts, and the descriptions of tools."""
-    total = sum(
-        _length(message.get("content")) + 8 for message in body.get("messages") or () if isinstance(message, dict)
-    )
+    total = sum(_length(message.get("content")) for message in body.get("messages") or () if isinstance(message, dict))
     if body.get("tools"):
         total += len(str(body["tools"]))
     return total

@@ -536,21 +536,26 @@ async def test_a_request_that_waits_is_served_by_a_key_that_is_added():
 
 async def test_a_check_retires_and_revives_keys():
     accounts = {"good": Account()}
-    async with SimulatedProvider(accounts) as provider:
-        async with running(key(provider, "good"), key(provider, "bad")) as gateway:
-            rows = await gateway.check_keys()
-            assert [(row["ok"], row.get("reason")) for row in rows] == [(True, None), (False, "credential")]
-            assert gateway.status()["keys"]["retired"] == 1
-            accounts["bad"] = Account()
-            assert all(row["ok"] for row in await gateway.check_keys())
-            assert gateway.status()["keys"]["ready"] == 2
+    async with (
+        SimulatedProvider(accounts) as provider,
+        running(key(provider, "good"), key(provider, "bad")) as gateway,
+    ):
+        rows = await gateway.check_keys()
+        assert [(row["ok"], row.get("reason")) for row in rows] == [(True, None), (False, "credential")]
+        assert gateway.status()["keys"]["retired"] == 1
+        accounts["bad"] = Account()
+        assert all(row["ok"] for row in await gateway.check_keys())
+        assert gateway.status()["keys"]["ready"] == 2
 
 
 async def test_plain_httpx_clients_can_use_the_transport():
-    async with SimulatedProvider() as provider, running(key(provider)) as gateway:
-        async with httpx.AsyncClient(transport=gateway.upstream) as client:
-            messages = [{"role": "user", "content": "Hi"}]
-            reply = await client.post("http://rsql/chat/completions", json={"model": "m", "messages": messages})
+    async with (
+        SimulatedProvider() as provider,
+        running(key(provider)) as gateway,
+        httpx.AsyncClient(transport=gateway.upstream) as client,
+    ):
+        messages = [{"role": "user", "content": "Hi"}]
+        reply = await client.post("http://rsql/chat/completions", json={"model": "m", "messages": messages})
 
     assert reply.json()["choices"][0]["message"]["content"] == FULL
 

@@ -193,7 +193,7 @@ def test_the_slowest_network_that_is_allowed_for(kind):
     kind=st.sampled_from(KINDS),
     rpm=st.integers(1, 40) | st.none(),
     tpm=st.integers(60, 3000) | st.none(),
-    charge=st.sampled_from(["admission", "end"]),
+    charge=st.sampled_from(["admission", "end", "asked"]),
     headers=st.booleans(),
     travel=st.floats(0.0, 0.25),
     latency=st.floats(0.0, 20.0),
@@ -211,7 +211,8 @@ def test_never_a_refusal(  # noqa: PLR0917
         kind,
         amounts or {"rpm": 10},
         charge=charge,
-        headers=headers,
+        asked=(completion + 5) * 2 if charge == "asked" else 0,
+        headers=headers or charge == "asked",  # or nothing tells that it gives nothing back
         travel=(0.0, travel),
         latency=(0.0, latency),
         length=(0.0, length),

@@ -1,0 +1,357 @@
+"""Waiting for a key: whose turn it is, who is woken when, who is refused. In virtual time."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+from collections import Counter
+from dataclasses import replace
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from virtual_time import run
+
+from jupyter_server_ext.errors import NoCapacity, UnknownModel
+from jupyter_server_ext.key_pool import KeyPool, Lease
+from jupyter_server_ext.messages import Caller, Usage
+from jupyter_server_ext.queue import KeyQueue, Lane, Ticket, Turns
+from jupyter_server_ext.settings import KeySettings, Limit, PoolSettings, Secret
+from jupyter_server_ext.storage.base import Cost
+from jupyter_server_ext.storage.memory import MemoryWindows
+
+SETTINGS = PoolSettings(queue_deadline_seconds=600.0, queue_length=1000)
+
+
+def ticket(name: str = "ada", **options) -> Ticket:
+    return Ticket(Caller(name), "m", options.pop("cost", Cost()), **options)
+
+
+def key(n: int = 1, *, rpm: int = 30, **options) -> KeySettings:
+    limits = options.pop("limits", (Limit(rpm, "requests", 60.0),))
+    return KeySettings("sim", Secret(f"key-{n}"), "http://127.0.0.1/v1", limits=limits, **options)
+
+
+def pool_of(loop, *keys: KeySettings) -> KeyPool:
+    return KeyPool(keys, windows=MemoryWindows(0.25, clock=loop.time), clock=loop.time)
+
+
+def names(turns: Turns | Lane) -> list[str]:
+    order = []
+    while turns:
+        head = turns.head()
+        order.append(head.caller.name)
+        turns.serve(head)
+    return order
+
+
+def test_callers_take_turns_however_much_they_ask():
+    turns = Turns()
+    for name in ["greedy"] * 5 + ["ada", "ada", "bob"]:
+        turns.push(ticket(name))
+
+    assert names(turns) == ["greedy", "ada", "bob", "greedy", "ada", "greedy", "greedy", "greedy"]
+
+
+def test_weights_are_shares():
+    turns = Turns()
+    for _ in range(60):
+        turns.push(ticket("double", weight=2.0))
+        turns.push(ticket("single", weight=1.0))
+        turns.push(ticket("half", weight=0.5))
+
+    served = Counter(names(turns)[:70])
+
+    assert served == {"double": 40, "single": 20, "half": 10}
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(st.tuples(st.sampled_from("abcd"), st.sampled_from([0.0, 0.3, 1.0, 2.5])), max_size=40))
+def test_the_order_that_is_foretold_is_the_order_of_serving(tickets):
+    weights = dict(tickets)
+    turns = Turns()
+    for name, _ in tickets:
+        turns.push(ticket(name, weight=weights[name]))
+
+    foretold = [t.caller.name for t in turns.order()]
+
+    assert foretold == names(turns)
+    assert Counter(foretold) == Counter(name for name, _ in tickets)
+
+
+def test_people_go_before_batch_work_which_does_not_starve():
+    lane = Lane()
+    for _ in range(20):
+        for name, interactive in (("ada", True), ("job", False)):
+            one = ticket(name, interactive=interactive)
+            lane.of(one).push(one)
+
+    order = names(lane)
+
+    assert order[:16].count("job") == 2
+    assert order[7] == "job"
+    assert order.count("job") == 20
+
+
+def test_a_request_that_leaves_is_passed_over():
+    turns = Turns()
+    first, second = ticket("ada"), ticket("bob")
+    turns.push(first)
+    turns.push(second)
+    turns.remove(first)
+    turns.remove(first)
+
+    assert turns.head() is second
+    assert len(turns) == 1
+
+
+def test_a_free_key_is_given_at_once_and_a_full_one_at_the_moment_it_is_free():
+    async def main(loop):
+        queue = KeyQueue(pool_of(loop, key(rpm=2)), SETTINGS)
+        started = []
+
+        async def one(n):
+            lease = await queue.lease(ticket(f"c{n}", deadline=600.0))
+            started.append(loop.time())
+            lease.sent()
+            await asyncio.sleep(0.1)
+            lease.counted()
+            lease.settle(Usage())
+
+        await asyncio.gather(*(one(n) for n in range(5)))
+        await queue.close()
+        return started
+
+    # Counted after 0.1 s: a window and 0.1 s later there is room again.
+    assert run(main) == pytest.approx([0.0, 0.0, 60.1, 60.1, 120.2], abs=0.001)
+
+
+def test_seventy_five_callers_at_twice_the_quota_for_ten_minutes():
+    """What the pool promises, in virtual time: all of the quota, fairly, nobody refused who could have been served."""
+
+    async def main(loop):
+        pool = pool_of(loop, *(key(n) for n in range(5)))
+        queue = KeyQueue(pool, replace(SETTINGS, queue_deadline_seconds=60.0))
+        served: Counter[str] = Counter()
+        refused = []
+
+        async def one(name):
+            start = loop.time()
+            try:
+                lease = await queue.lease(ticket(name, deadline=start + 60.0))
+            except NoCapacity as no:
+                refused.append((loop.time() - start, no.retry_after))
+                return
+            served[name] += 1
+            assert loop.time() <= start + 60.0
+            lease.sent()
+            await asyncio.sleep(0.2)
+            lease.counted()
+            lease.settle(Usage())
+
+        tasks = []
+        for n in range(3000):  # 5 a second, the quota being 2.5
+            tasks.append(asyncio.ensure_future(one(f"c{n * 7919 % 75}")))
+            await asyncio.sleep(0.2)
+        done = sum(served.values())
+        shares = list(served.values())
+        await asyncio.gather(*tasks)
+        await queue.close()
+        return done, shares, refused
+
+    done, shares, refused = run(main)
+
+    assert done >= 0.99 * 1500
+    assert sum(shares) ** 2 / (75 * sum(share * share for share in shares)) >= 0.98
+    assert all(after < 0.001 or after > 59.9 for after, _ in refused), "at once, or never"
+    assert sum(after < 0.001 for after, _ in refused) > 0.7 * len(refused)
+
+
+def test_an_expected_wait_is_true():
+    async def main(loop):
+        queue = KeyQueue(pool_of(loop, key(rpm=2)), SETTINGS)
+        waits = []
+
+        async def one(n):
+            mine = ticket(f"c{n}", deadline=600.0)
+            expected, start = queue.eta(mine), loop.time()
+            lease = await queue.lease(mine)
+            waits.append((expected, loop.time() - start))
+            lease.settle(Usage())
+
+        await asyncio.gather(*(one(n) for n in range(9)))
+        await queue.close()
+        return waits
+
+    for expected, waited in run(main):
+        assert expected == pytest.approx(waited, abs=1.1)
+
+
+def test_a_deadline_that_cannot_be_met_is_refused_at_once_with_the_true_time():
+    async def main(loop):
+        queue = KeyQueue(pool_of(loop, key(rpm=1)), SETTINGS)
+        (await queue.lease(ticket())).settle(Usage())
+        with pytest.raises(NoCapacity) as refused:
+            await queue.lease(ticket("bob", deadline=loop.time() + 30.0))
+        assert loop.time() == 0.0
+        lease = await queue.lease(ticket("bob", deadline=600.0))
+        return refused.value.retry_after, loop.time(), lease
+
+    retry_after, when, _ = run(main)
+
+    assert retry_after == pytest.approx(when, abs=0.01)
+
+
+def test_who_waits_past_the_deadline_is_refused_and_leaves():
+    async def main(loop):
+        queue = KeyQueue(pool_of(loop, key(concurrency=1, limits=())), SETTINGS)
+        held = await queue.lease(ticket())
+        with pytest.raises(NoCapacity):
+            await queue.lease(ticket("bob", deadline=5.0))
+        assert (loop.time(), len(queue)) == (5.0, 0)
+        held.settle(Usage())
+        return await queue.lease(ticket("bob"))
+
+    assert isinstance(run(main), Lease)
+
+
+def test_a_place_given_back_wakes_the_next_without_polling():
+    async def main(loop):
+        queue = KeyQueue(pool_of(loop, key(concurrency=1, limits=())), SETTINGS)
+        held = await queue.lease(ticket())
+        waiting = asyncio.ensure_future(queue.lease(ticket("bob")))
+        await asyncio.sleep(0.3)
+        held.settle(Usage())
+        await waiting
+        return loop.time()
+
+    assert run(main) == pytest.approx(0.3)
+
+
+def test_who_leaves_gives_everything_back():
+    async def main(loop):
+        queue = KeyQueue(pool_of(loop, key(rpm=1)), SETTINGS)
+        (await queue.lease(ticket())).settle(Usage())
+        gone = asyncio.ensure_future(queue.lease(ticket("gone", deadline=600.0)))
+        stays = asyncio.ensure_future(queue.lease(ticket("stays", deadline=600.0)))
+        await asyncio.sleep(30.0)
+        gone.cancel()
+        await stays
+        assert len(queue) == 0
+        return loop.time()
+
+    assert run(main) == pytest.approx(60.0, abs=0.5)
+
+
+def test_a_lease_that_comes_as_the_caller_leaves_goes_to_the_next():
+    async def main(loop):
+        queue = KeyQueue(pool_of(loop, key(concurrency=1, limits=())), SETTINGS)
+        held = await queue.lease(ticket())
+        first, second = (asyncio.ensure_future(queue.lease(ticket(name))) for name in ("ada", "bob"))
+        await asyncio.sleep(0.1)
+        held.settle(Usage())
+        for _ in range(3):  # the lease is given, and the caller leaves before it wakes
+            await asyncio.sleep(0)
+            if first.cancel():
+                break
+        await asyncio.wait({first, second}, timeout=1.0)
+        return first, second
+
+    first, second = run(main)
+
+    assert isinstance(second.result(), Lease) or isinstance(first.result(), Lease)
+
+
+def test_a_full_queue_refuses_the_newest_of_whoever_has_most():
+    async def main(loop):
+        queue = KeyQueue(pool_of(loop, key(rpm=1)), replace(SETTINGS, queue_length=4))
+        (await queue.lease(ticket())).settle(Usage())
+        greedy = [asyncio.ensure_future(queue.lease(ticket("greedy", deadline=900.0))) for _ in range(4)]
+        await asyncio.sleep(0.01)
+        modest = asyncio.ensure_future(queue.lease(ticket("modest", deadline=900.0)))
+        await asyncio.sleep(0.01)
+        refused = [task for task in greedy if task.done()]
+        with pytest.raises(NoCapacity) as too_many:
+            await queue.lease(ticket("greedy", deadline=900.0))
+        for task in (*greedy, modest):
+            task.cancel()
+        return refused[0].exception(), modest.cancelled() or not modest.done(), too_many.value
+
+    first, modest_waits, second = run(main)
+
+    assert first.code == second.code == "queue_full"
+    assert modest_waits
+    assert second.retry_after > 0
+
+
+def test_bodies_that_wait_are_bounded_in_bytes():
+    async def main(loop):
+        queue = KeyQueue(pool_of(loop, key(rpm=1)), replace(SETTINGS, queue_megabytes=1.0))
+        (await queue.lease(ticket())).settle(Usage())
+        waiting = asyncio.ensure_future(queue.lease(ticket("ada", deadline=900.0, size=900_000)))
+        await asyncio.sleep(0.01)
+        with pytest.raises(NoCapacity, match="Too many"):
+            await queue.lease(ticket("bob", deadline=900.0, size=200_000))
+        waiting.cancel()
+
+    run(main)
+
+
+def test_a_small_request_uses_what_a_large_one_cannot_without_delaying_it():
+    async def main(loop):
+        limits = (Limit(1000, "tokens", 60.0),)
+        queue = KeyQueue(pool_of(loop, key(1, limits=limits), key(2, limits=limits)), SETTINGS)
+        for _ in range(2):
+            lease = await queue.lease(ticket("x", cost=Cost(700)))
+            lease.sent()
+            lease.settle(Usage(700))
+            await asyncio.sleep(1.0)
+        started = {}
+
+        async def one(name, tokens):
+            lease = await queue.lease(ticket(name, deadline=600.0, cost=Cost(tokens)))
+            started[name] = loop.time()
+            lease.settle(Usage(tokens))
+
+        await asyncio.gather(one("large", 800), one("small", 200), one("medium", 400))
+        return started
+
+    started = run(main)
+
+    assert started["small"] < 3.0
+    assert started["large"] == pytest.approx(60.0, abs=0.3), "as soon as the first key had room for it"
+    assert started["medium"] <= 62.0
+
+
+def test_unknown_models_are_refused_and_hopeless_ones_too():
+    async def main(loop):
+        pool = pool_of(loop, key(models=("a",)))
+        queue = KeyQueue(pool, SETTINGS)
+        with pytest.raises(UnknownModel):
+            await queue.lease(ticket())
+        pool.retire("sim-1", "credential")
+        with pytest.raises(NoCapacity, match="cannot be reached"):
+            await queue.lease(Ticket(Caller("ada"), "a", Cost()))
+
+    run(main)
+
+
+def test_news_tell_place_and_wait():
+    async def main(loop):
+        queue = KeyQueue(pool_of(loop, key(rpm=1)), SETTINGS)
+        (await queue.lease(ticket())).settle(Usage())
+        tickets = [ticket(f"c{n}", deadline=600.0) for n in range(3)]
+        tasks = [asyncio.ensure_future(queue.lease(t)) for t in tickets]
+        await asyncio.sleep(10.0)
+        news = [queue.news(t) for t in tickets]
+        expected = queue.expected_wait("m")
+        for task in tasks:
+            task.cancel()
+        return news, expected
+
+    news, expected = run(main)
+
+    assert [n.position for n in news] == [1, 2, 3]
+    assert [n.eta for n in news] == pytest.approx([50.0, 110.0, 170.0], abs=1.0)
+    assert expected == pytest.approx(230.0, abs=1.0)
+    assert math.isfinite(expected)
