@@ -28,7 +28,7 @@ check: setup ## lint, types, architecture
 	$(python) -m pytest -q tests/test_architecture.py
 
 bench: setup ## speed, as ratios measured side by side in one run
-	$(python) -m pytest -m bench -s -p no:timeout tests/bench
+	$(python) -m pytest -m bench -s --timeout 0 tests/bench
 
 screenshots: setup-test ## the pictures in docs/images, taken in a real JupyterLab
 	@$(python) scripts/screenshots.py

@@ -43,9 +43,11 @@ def main() -> int:
             ],
             env=os.environ | {"RSQL_GATEWAY_URL": f"{url}rsql/", "RSQL_GATEWAY_TOKEN": token},
             check=False,
+            stderr=subprocess.PIPE,
+            text=True,
         )
     if run.returncode:
-        print("The notebook did not run through; the cell that failed is above.", file=sys.stderr)
+        print(run.stderr, "The notebook did not run through; the cell that failed is above.", file=sys.stderr)
         return run.returncode
     print(f"Done in {time.monotonic() - start:.0f} s. Open {OUT / 'demo.html'} in a browser.")
     return 0
