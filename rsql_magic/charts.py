@@ -242,7 +242,9 @@ def _plain(value: Any) -> Any:
     import decimal
     import math
 
-    if value is None or value != value:  # noqa: PLR0124 - NaN and NaT differ from themselves
+    import pandas as pd
+
+    if pd.api.types.is_scalar(value) and pd.isna(value):
         return None
     if hasattr(value, "isoformat"):
         return value.isoformat()

@@ -361,7 +361,9 @@ def table_plain(frame: pd.DataFrame, *, rows: int, columns: int) -> str:
 
 
 def _cell(value: Any) -> str:
-    if value is None or value != value:  # noqa: PLR0124 - NaN and NaT differ from themselves
+    import pandas as pd
+
+    if pd.api.types.is_scalar(value) and pd.isna(value):
         return "<i>NULL</i>"
     text = f"{value:.6g}" if isinstance(value, float) and abs(value) < 1e6 else str(value)
     return _escaped(text if len(text) <= _LONGEST_CELL else text[: _LONGEST_CELL - 1] + "…")

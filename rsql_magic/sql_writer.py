@@ -14,12 +14,12 @@ from __future__ import annotations
 import re
 import time
 from contextlib import closing, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from difflib import get_close_matches
 from typing import TYPE_CHECKING, Literal
 
-from rsql_magic import drafts, prompts
+from rsql_magic import drafts, literals, prompts
 from rsql_magic.answers import Block, blocks_of, parse_sql
 from rsql_magic.chat import Reply, restored, usage_of
 from rsql_magic.context import Catalog, fence
@@ -37,7 +37,9 @@ if TYPE_CHECKING:
     from rsql_magic.chat import Chat
     from rsql_magic.client import Message
     from rsql_magic.context import Privacy, Table
-    from rsql_magic.engines import Engine
+    from rsql_magic.engines import Engine, Rows
+
+    Round = drafts.Attempt[Reply, "Draft"]
 
 _SELECT = re.compile(r"^\s*(?:--[^\n]*\n|/\*.*?\*/|\s|\()*(?:select|with|from|values)\b", re.I | re.S)
 _SENTENCES = 600
@@ -205,8 +207,10 @@ class Writer:
         self._now = now
         self._replies: list[Reply] = []
         self._spent: dict[str, float] = {}
-        self._catalog: Catalog | None = None
+        self._catalog = Catalog()
         self._tables: list[Table] = []
+        self._rows: dict[str, Rows] = {}
+        self._doubted: str = ""
 
     @property
     def _dialect(self) -> str:
@@ -225,20 +229,19 @@ class Writer:
         with self._timed("link"):
             messages = self.messages()
         try:
-            attempts = drafts.drive(
-                write_sql(messages, check=self.check, repair=self.repair, retries=self._wish.retries), self._send
-            )
+            steps = write_sql(messages, check=self.check, repair=self.repair, retries=self._wish.retries)
+            attempts = drafts.drive(steps, self._send)
         except (QueryFailed, QueryRejected, AnswerCut, KeyboardInterrupt):
             self._chat.add(self._wish.question, self._replies, task="sql_ai")
             raise
-        result = self._result(attempts, messages)
+        result = self._result(self._best(attempts), attempts, messages)
         self._chat.add(self._wish.question, self._replies, answer=fenced(result.sql, "sql"), task="sql_ai")
         if result.problems:
             raise _no_draft_passed(result)
         if self._wish.explain:
             self._explain(result)
         if self._wish.run:
-            self._fetch(result, attempts[-1].draft.chart)
+            self._take(result, self._best(attempts).draft.chart)
         result.usage = usage_of(self._replies)
         result.timings = Timings(**self._spent, total=self._clock() - started)
         return result
@@ -252,7 +255,7 @@ class Writer:
         if not len(catalog):
             raise BadInput(f"{self._engine.name} has no tables.", hint="Name a connection: %%sql_ai CONNECTION.")
         tables = self._chosen(catalog) if self._wish.tables else self._linked(catalog)
-        self._tables = self._engine.detail(tables)
+        self._tables = tables if self._wish.level == "names" else self._engine.detail(tables)
         user = prompts.render(
             "sql_question",
             context=self.context(),
@@ -276,12 +279,12 @@ class Writer:
         """Tables as the model reads them, fenced; by default the linked ones, with how many there are."""
         shown = tables or self._tables
         text = fence("schema", self._engine.name, "\n".join(ddl(table, self._wish.level) for table in shown))
-        every = len(self._catalog or ())
+        every = len(self._catalog)
         return text if tables or len(shown) == every else f"{text}\n\n{len(shown)} of {every} tables are shown."
 
     def _session(self) -> dict[str, str]:
         now = self._now()
-        return {"today": now.date().isoformat(), "time_zone": now.tzname() or "UTC"}
+        return {"today": now.date().isoformat(), "time_zone": self._engine.time_zone or now.tzname() or "UTC"}
 
     # Writing.
 
@@ -319,8 +322,9 @@ class Writer:
             return [f"The query does not parse: {wrong.rstrip('.')}."]
         # Without the catalog: an unknown table is a mistake to repair, not an attack. The engine checks again with it.
         statement = check(sql, self._dialect)
-        found = validate(statement, self._dialect, self._catalog or Catalog())
-        return [problem.message for problem in found] or self._compiled(self._native(statement))
+        found = validate(statement, self._dialect, self._catalog)
+        problems = [problem.message for problem in found] or self._compiled(self._native(statement))
+        return problems or (self._tried(sql, statement) if self._wish.run else [])
 
     def _compiled(self, statement: str) -> list[str]:
         """What the database says of a statement that the guard let through."""
@@ -328,6 +332,41 @@ class Writer:
             return [problem.message for problem in self._engine.check(statement)]
         except QueryRejected as error:  # such as a join without a condition: a mistake, not an attempt to write
             return [str(error)]
+
+    @property
+    def _may_repair(self) -> bool:
+        return len(self._replies) <= self._wish.retries
+
+    def _tried(self, sql: str, statement: str) -> list[str]:
+        """Run the query. Problems are what the data had against it, and an empty result that one spelling explains."""
+        self._screen.status("running")
+        started = self._clock()
+        try:
+            rows = self._engine.run(self._native(statement), max_rows=self._wish.max_rows, timeout=self._wish.timeout)
+        except QueryFailed as error:
+            if not self._may_repair or self._clock() - started > 0.9 * self._wish.timeout:
+                raise  # what was stopped once would be stopped again
+            return [literals.without_values(str(error), sql)]
+        self._rows[sql] = rows
+        self._spent["sql"] = self._spent.get("sql", 0.0) + rows.seconds
+        return self._doubts(sql, statement) if is_blank(rows.df) and self._may_repair else []
+
+    def _doubts(self, sql: str, statement: str) -> list[str]:
+        """Why a result may be empty by mistake; asked once, for nothing may be the answer."""
+        if self._doubted or self._wish.level == "names":
+            return []
+        found = literals.comparisons(statement, self._dialect, self._catalog)
+        said = literals.spelled_otherwise(found) or [text for one in found[:3] for text in self._looked_up(one)]
+        self._doubted = sql if said else ""
+        return said
+
+    def _looked_up(self, one: literals.Comparison) -> list[str]:
+        try:
+            query = literals.lookup(one, self._engine.dialect)
+            values = [str(value) for value in self._engine.run(query, max_rows=3, timeout=2.0).df.iloc[:, 0]]
+        except (QueryFailed, QueryRejected):  # no text, or too slow to look at
+            return []
+        return [literals.meant(one, values)] if values and one.text not in values else []
 
     def _native(self, sql: str) -> str:
         """The statement in the engine's own dialect."""
@@ -344,15 +383,19 @@ class Writer:
         text = "\n".join([sql, *problems])
         named = [
             table
-            for table in self._catalog or ()
+            for table in self._catalog
             if table.full_name not in seen and re.search(rf"\b{re.escape(table.name)}\b", text)
         ]
         more = self.context(named[:5]) if named else ""
         listed = "\n".join(f"- {problem}" for problem in problems)
         return prompts.render("repair", sql=sql, problems=listed, context=more, question=self._wish.question)
 
-    def _result(self, attempts: Sequence[drafts.Attempt[Reply, Draft]], messages: Sequence[Message]) -> SQLResult:
-        last = attempts[-1]
+    def _best(self, attempts: Sequence[Round]) -> Round:
+        """The last attempt; when it failed, the one that ran and was only doubted."""
+        doubted = next((attempt for attempt in attempts if attempt.draft.sql == self._doubted), None)
+        return replace(doubted, problems=()) if doubted and attempts[-1].problems else attempts[-1]
+
+    def _result(self, last: Round, attempts: Sequence[Round], messages: Sequence[Message]) -> SQLResult:
         others = last.draft.others
         return SQLResult(
             sql=last.draft.sql,
@@ -371,10 +414,8 @@ class Writer:
 
     # Running.
 
-    def _fetch(self, result: SQLResult, wished: str) -> None:
-        self._screen.status("running")
-        rows = self._engine.run(self._native(result.sql), max_rows=self._wish.max_rows, timeout=self._wish.timeout)
-        self._spent["sql"] = rows.seconds
+    def _take(self, result: SQLResult, wished: str) -> None:
+        rows = self._rows[result.sql]
         if rows.note:
             result.notes = (*result.notes, rows.note)
         result.df, result.rows, result.truncated = rows.df, rows.total, rows.truncated
@@ -396,8 +437,9 @@ class Writer:
 
     def _explain(self, result: SQLResult) -> None:
         self._screen.status("explaining")
-        plan = self._engine.run(f"EXPLAIN {self._native(result.sql)}", max_rows=200, timeout=self._wish.timeout)
-        result.plan = "\n".join(str(row[-1]) for row in plan.df.itertuples(index=False, name=None))
+        plan = self._engine.plan(self._native(result.sql))
+        expected = f"about {plan.rows:,} rows expected" if plan.rows is not None else ""
+        result.plan = "\n".join(part for part in (plan.text, expected) if part)
         question = prompts.render("explain", context=self.context(), sql=result.sql, question=self._wish.question)
         reply = self._send([{"role": "system", "content": prompts.load("ask")}, {"role": "user", "content": question}])
         result.says = reply.text.strip()
@@ -409,6 +451,11 @@ class Writer:
             yield
         finally:
             self._spent[step] = self._spent.get(step, 0.0) + self._clock() - started
+
+
+def is_blank(frame: pd.DataFrame) -> bool:
+    """Whether a result says nothing: no rows, or one row of NULLs, as an aggregate over no rows gives."""
+    return frame.empty or (len(frame) == 1 and bool(frame.isna().all(axis=None)))
 
 
 def _unknown_table(name: str, catalog: Catalog) -> Table:

@@ -20,7 +20,7 @@ LAYERS = {
         ["answer_writer", "sql_writer"],
         ["answers", "results"],
         ["chat", "display", "connections", "reach"],
-        ["charts", "interpolate", "drafts", "completion"],
+        ["charts", "interpolate", "drafts", "completion", "literals"],
         ["options", "syntax"],
         ["engines", "client"],
         ["connect"],

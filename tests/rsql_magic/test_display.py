@@ -151,7 +151,7 @@ def test_a_models_markdown_is_tamed(text, expected):
 
 def test_a_table_is_escaped_and_on_one_line():
     frame = pd.DataFrame(
-        {"<i>": ["<script>", "a\n\nb"], "x": [1.5, None], "m": ["$1$ `c` \\(", "[l](u)"], "more": [1, 2]}
+        {"<i>": ["<script>", "a\n\nb"], "x": [1.5, pd.NA], "m": ["$1$ `c` \\(", "[l](u)"], "more": [1, 2]}
     )
     made = table_html(frame, rows=10, columns=3)
     assert "\n" not in made

@@ -335,3 +335,50 @@ def test_odd_frames_are_told_and_queried(ip, gateway, frame):
     ip.run("%%ask\nWhat is in odd?")
     assert 'name="odd"' in gateway.sent
     assert ip.run("%%sql_ai\nHow many rows in odd?").df.n[0] == len(frame)
+
+
+def test_an_empty_result_that_a_spelling_explains_goes_back_once(ip, con, gateway):
+    con.execute(
+        "CREATE TABLE places AS SELECT * FROM (VALUES ('USA', 'Ada'), ('UK', 'Bob'), ('UK', 'Cy')) t(country, who)"
+    )
+    count = "SELECT who FROM places WHERE country = '{}'"
+    gateway.replies = [sql(count.format("usa")), sql(count.format("USA"))]
+    result = ip.run("%%sql_ai con\nwho is in the usa?")
+    assert result.df.who.tolist() == ["Ada"]
+    assert result.attempts[0].problems == ("country is never 'usa'. Did you mean 'USA'?",)
+    gateway.replies = [sql(count.format("france"))]
+    assert ip.run("%%sql_ai con\nwho is in france?").count == "0 rows"
+
+
+def test_a_worse_repair_does_not_lose_what_ran(ip, con, gateway):
+    con.execute("CREATE TABLE places AS SELECT 'USA' AS country")
+    gateway.replies = [sql("SELECT * FROM places WHERE country = 'usa'"), sql("SELECT nope FROM places")]
+    result = ip.run("%%sql_ai con --retries 1\nwhat of the usa?")
+    assert result.count == "0 rows"
+    assert result.sql.endswith("'usa'")
+    assert result.problems == ()
+
+
+def test_nothing_of_the_values_is_told_when_only_names_may_leave(ip, con, gateway):
+    con.execute("CREATE TABLE places AS SELECT 'USA' AS country")
+    gateway.replies = [sql("SELECT * FROM places WHERE country = 'usa'")]
+    assert ip.run("%%sql_ai con --privacy names\nwhat of the usa?").count == "0 rows"
+
+
+def test_what_the_data_has_against_a_query_goes_back_without_the_data(ip, con, gateway):
+    con.execute("CREATE TABLE notes AS SELECT 'Smith' AS note")
+    gateway.replies = [
+        sql("SELECT CAST(note AS INTEGER) AS n FROM notes"),
+        sql("SELECT TRY_CAST(note AS INTEGER) AS n FROM notes"),
+    ]
+    result = ip.run("%%sql_ai con\nnumbers in notes")
+    assert "Could not convert" in result.attempts[0].problems[0]
+    assert "Smith" not in gateway.sent
+    assert len(result.df) == 1
+
+
+def test_a_query_over_its_time_is_not_tried_again(ip, con, gateway):
+    con.execute("CREATE TABLE t AS SELECT range AS i FROM range(100000)")
+    gateway.replies = [sql("SELECT count(*) AS n FROM t a JOIN t b ON a.i <> b.i JOIN t c ON c.i <> b.i")]
+    with pytest.raises(QueryFailed, match=r"stopped after 0.2 s"):
+        ip.run("%%sql_ai con --timeout 0.2\nhow many?")

@@ -1,0 +1,16 @@
+"""The examples in the docstrings are true."""
+
+from __future__ import annotations
+
+import doctest
+from importlib import import_module
+
+import pytest
+
+MODULES = ["answers", "batch", "charts", "chat", "client", "config", "connect", "display", "drafts", "interpolate", "literals", "reports", "results", "sql_writer"]
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_examples(name):
+    found = doctest.testmod(import_module(f"rsql_magic.{name}"))
+    assert found.failed == 0
