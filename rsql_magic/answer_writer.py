@@ -182,6 +182,10 @@ class AnswerWriter:
 
     def _answer(self, problems: tuple[str, ...], ended_by: RsqlError | None) -> Answer:
         redacted = sum((self._replies[0].redacted + Counter(self.gathered.redactions)).values())
+        notes = (
+            f"{redacted} value{'' if redacted == 1 else 's'} redacted" if redacted else "",
+            "ended at the longest answer the model may give" if self._replies[-1].cut else "",
+        )
         return Answer(
             self._replies[-1].text,
             question=self._question.text,
@@ -189,7 +193,7 @@ class AnswerWriter:
             context=self.gathered.text,
             sources=self.gathered.sources,
             problems=problems,
-            notes=(f"{redacted} value{'' if redacted == 1 else 's'} redacted",) if redacted else (),
+            notes=tuple(filter(None, notes)),
             format=self._question.format,
             ended_by=ended_by,
         )

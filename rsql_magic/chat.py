@@ -27,6 +27,8 @@ Task = Literal["ask", "sql_ai", "chat"]
 
 INTERRUPTED = "[interrupted]"
 
+_THINKS, _THOUGHT = "<think>", "</think>"
+
 
 @dataclass(slots=True)
 class Reply:
@@ -35,11 +37,14 @@ class Reply:
     Args:
         messages: What was sent.
         started: When, by the chat's clock, in seconds.
+        text: What was said so far, without a model's thinking.
+        raw: All that came.
     """
 
     messages: tuple[Message, ...] = ()
     started: float = 0.0
     text: str = ""
+    raw: str = ""
     done: Done | None = None
     first_word: float | None = None
     ended: float = 0.0
@@ -71,6 +76,19 @@ def filtered(messages: Sequence[Message]) -> tuple[list[Message], Counter[str]]:
             found += count
         sent.append(message)
     return sent, found
+
+
+def spoken(text: str) -> str:
+    r"""An answer without the thinking that some models write before it, in ``<think>`` tags; also of a part of one.
+
+    Example:
+        >>> spoken("<think>2 + 2 …</think>\n\n4"), spoken("<think>2 +"), spoken("<thi"), spoken("<b>")
+        ('4', '', '', '<b>')
+    """
+    start = text.lstrip()
+    if not start.startswith(_THINKS):
+        return "" if start and _THINKS.startswith(start) else text
+    return start.partition(_THOUGHT)[2].lstrip()
 
 
 def restored(answer: str, question: str) -> str:
@@ -248,24 +266,30 @@ class Chat:
         try:
             with closing(self._client().stream(sent, model=model, task=task, timeout=timeout)) as events:
                 for event in events:
-                    self._note(event, reply)
-                    yield event
+                    if (shown := self._noted(event, reply)) is not None:
+                        yield shown
         except KeyboardInterrupt:
             reply.interrupted = True
             raise Stopped("Stopped; what had arrived is kept.") from None
         except AnswerCut as error:
             reply.interrupted = True
-            reply.text = reply.text or error.partial
+            reply.text = reply.text or spoken(error.partial)
             raise
         finally:
             reply.ended = self._clock()
 
-    def _note(self, event: Event, reply: Reply) -> None:
-        if isinstance(event, Text):
-            reply.first_word = reply.first_word if reply.first_word is not None else self._clock()
-            reply.text += event.text
-        elif isinstance(event, Done):
+    def _noted(self, event: Event, reply: Reply) -> Event | None:
+        """The event as it is shown; None while a model thinks aloud."""
+        if isinstance(event, Done):
             reply.done = event
+        if not isinstance(event, Text):
+            return event
+        reply.raw += event.text
+        before, reply.text = len(reply.text), spoken(reply.raw)
+        if len(reply.text) <= before:
+            return None
+        reply.first_word = reply.first_word if reply.first_word is not None else self._clock()
+        return Text(reply.text[before:])
 
     def add(self, question: str, replies: Sequence[Reply], *, answer: str | None = None, task: Task = "ask") -> None:
         """Remember a turn: the question and the answer to keep, by default the last reply's text; as they may leave."""

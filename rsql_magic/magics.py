@@ -15,7 +15,7 @@ from IPython.core.magic import Magics, line_magic, magics_class, needs_local_sco
 
 from rsql_magic import batch, completion, syntax
 from rsql_magic.config import Rsql
-from rsql_magic.errors import BadInput, CodeFailed, RsqlError, Stopped
+from rsql_magic.errors import BadInput, CodeFailed, QueryFailed, RsqlError, Stopped
 from rsql_magic.options import Line, Option, help_of, line_and_cell, read_line
 
 if TYPE_CHECKING:
@@ -361,6 +361,8 @@ def last_error() -> BaseException | str | None:
     error = getattr(sys, "last_exc", None) or getattr(sys, "last_value", None)
     if isinstance(error, Stopped):
         error = None
+    if isinstance(error, QueryFailed) and error.sql:
+        return f"{error}\n{error.sql}"
     from_r = error is None or isinstance(error, CodeFailed) or type(error).__module__.startswith("rpy2")
     return (_last_r_error() if from_r else "") or error
 

@@ -136,3 +136,11 @@ def test_usage_of_a_draft_and_its_repair():
 )
 def test_what_was_replaced_in_the_question_is_put_back_into_the_answer(answer, question, expected):
     assert restored(answer, question) == expected
+
+
+def test_a_models_thinking_is_neither_shown_nor_kept():
+    chat = Chat(lambda: Talker("<th", "ink>let me", " see</thi", "nk>\n\n", "The ", "answer."))
+    reply = Reply()
+    shown = [event.text for event in chat.stream([{"role": "user", "content": "q"}], reply) if isinstance(event, Text)]
+    assert shown == ["The ", "answer."]
+    assert reply.text == "The answer."

@@ -252,3 +252,17 @@ def test_without_r_everything_else_works_and_that_is_said_once(ip, gateway, monk
     gateway.replies = ["```r\nx <- 1\n```"]
     with pytest.raises(RsqlError, match="R is not installed"):
         ip.run("%%ask --lang r --run\nassign")
+
+
+def test_an_answer_that_ran_out_of_tokens_says_so(ip, gateway):
+    gateway.replies = [list(gateway.stream("half an", finish="length"))]
+    assert "ended at the longest answer" in ip.run("%ask hello").shown().footer
+
+
+def test_a_failed_query_is_explained_with_its_sql(ip, gateway):
+    ip.user_ns["sales"] = pd.DataFrame({"region": ["N"] * 5})
+    gateway.replies = ["```sql\nSELECT nope FROM sales\n```", "There is no column nope."]
+    ip.run_cell("%%sql_ai --retries 0\nwhat of sales?")
+    ip.run("%ask")
+    assert "SELECT nope FROM sales" in gateway.sent
+    assert 'kind="error"' in gateway.sent

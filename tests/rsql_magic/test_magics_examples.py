@@ -7,7 +7,10 @@ from importlib import import_module
 
 import pytest
 
-MODULES = ["answers", "batch", "charts", "chat", "client", "config", "connect", "display", "drafts", "interpolate", "literals", "reports", "results", "sql_writer"]
+MODULES = [
+    *("answers", "batch", "charts", "chat", "client", "config", "connect", "display", "drafts", "interpolate"),
+    *("literals", "reports", "results", "sql_writer"),
+]
 
 
 @pytest.mark.parametrize("name", MODULES)
