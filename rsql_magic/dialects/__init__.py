@@ -2,22 +2,40 @@
 
 from __future__ import annotations
 
+from rsql_magic.dialects.calls import TYPES, Call, calls
 from rsql_magic.dialects.functions import Functions, functions
-from rsql_magic.dialects.reading import MAX_TREE_DEPTH, Lexed, Unreadable, canonical, lex, parse, written
+from rsql_magic.dialects.reading import (
+    MAX_TREE_DEPTH,
+    QUERY_WORDS,
+    Lexed,
+    Unreadable,
+    canonical,
+    lex,
+    parse,
+    start,
+    written,
+)
+from rsql_magic.dialects.reserved import RESERVED
 from rsql_magic.dialects.system import is_file, system_table
 from rsql_magic.dialects.words import names
 
 __all__ = [
     "MAX_TREE_DEPTH",
+    "QUERY_WORDS",
+    "RESERVED",
+    "TYPES",
+    "Call",
     "Functions",
     "Lexed",
     "Unreadable",
+    "calls",
     "canonical",
     "functions",
     "is_file",
     "lex",
     "names",
     "parse",
+    "start",
     "system_table",
     "written",
 ]

@@ -1,7 +1,8 @@
 """Which functions a query may call, by dialect: lists in ``functions/*.txt``, read when first needed.
 
 A list is an allow-list: a function is refused unless it is known to read its arguments and nothing else. The sections
-``[refused: reason]`` only give the reason; a name that no list holds is refused too.
+``[refused: reason]`` only give the reason; a name that no list holds is refused too. The sections ``[not here: what to
+write]`` name functions of other dialects that people and models write by mistake.
 """
 
 from __future__ import annotations
@@ -40,6 +41,17 @@ _LISTS = {
     "spark2": ("spark",),
     "starrocks": ("mysql",),
 }
+_COMPLETE = frozenset({"duckdb", "mysql", "postgres", "sqlite"})
+"""Dialects whose lists hold everything the engine has, checked against the engine."""
+_TITLES = {
+    "bigquery": "BigQuery",
+    "clickhouse": "ClickHouse",
+    "duckdb": "DuckDB",
+    "mysql": "MySQL",
+    "postgres": "PostgreSQL",
+    "sqlite": "SQLite",
+    "tsql": "SQL Server",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,16 +63,27 @@ class Functions:
         tables: Names that may stand in FROM; None where the dialect lets any function stand there.
         prefixes: Beginnings of allowed names, such as ``st_``.
         reasons: Why a name, or a beginning with ``*``, is refused.
+        absent: Functions of other dialects that this one has not, with what to write instead.
+        title: The engine's name as people write it.
+        complete: True when the lists hold all the dialect's functions, so that others do not exist.
     """
 
     allowed: frozenset[str]
     tables: frozenset[str] | None
     prefixes: tuple[str, ...]
     reasons: dict[str, str]
+    absent: dict[str, str]
+    title: str = ""
+    complete: bool = False
 
     def allows(self, name: str) -> bool:
         """True when the function, in lower case, may be called."""
         return name in self.allowed or (name.startswith(self.prefixes) and not self.reason(name))
+
+    def exists(self, name: str) -> bool:
+        """True when the dialect has the function, whether it may be called or not."""
+        known = self.allows(name) or bool(self.tables and name in self.tables) or bool(self.reason(name))
+        return known and name not in self.absent
 
     def reason(self, name: str) -> str:
         """Why a function is refused, or "" when nothing is known of it."""
@@ -81,15 +104,25 @@ def functions(dialect: str) -> Functions:
     allowed: set[str] = set()
     tables: set[str] = set()
     reasons: dict[str, str] = {}
+    absent: dict[str, str] = {}
     for section, names in (pair for each in ("common", *_LISTS.get(dialect, ())) for pair in _sections(each)):
         if section.startswith("refused: "):
             reasons |= dict.fromkeys(names, section.removeprefix("refused: "))
+        elif section.startswith("not here: "):
+            absent |= dict.fromkeys(names, section.removeprefix("not here: "))
         elif section == "tables made by functions":
             tables |= set(names)
         else:
             allowed |= set(names)
-    prefixes = tuple(name[:-1] for name in allowed if name.endswith("*"))
-    return Functions(frozenset(allowed), frozenset(tables) or None, prefixes, reasons)
+    return Functions(
+        allowed=frozenset(allowed),
+        tables=frozenset(tables) or None,
+        prefixes=tuple(name[:-1] for name in allowed if name.endswith("*")),
+        reasons=reasons,
+        absent=absent,
+        title=_TITLES.get(dialect, dialect.capitalize()),
+        complete=dialect in _COMPLETE,
+    )
 
 
 def _sections(name: str) -> Iterator[tuple[str, list[str]]]:
@@ -98,7 +131,7 @@ def _sections(name: str) -> Iterator[tuple[str, list[str]]]:
     for line in files("rsql_magic.dialects").joinpath(f"functions/{name}.txt").read_text("utf-8").splitlines():
         if line.startswith("["):
             yield heading, names
-            heading, names = line.strip("[]"), []
+            heading, names = line[1:-1], []
         elif not line.startswith("#"):
             names += line.split()
     yield heading, names

@@ -32,6 +32,11 @@ MAX_DEPTH = 100
 MAX_TREE_DEPTH = 500
 """Deepest tree: 500 terms in one sum or chain of AND."""
 
+QUERY_WORDS = frozenset(
+    {"FROM", "PIVOT", "PIVOT_LONGER", "PIVOT_WIDER", "SELECT", "TABLE", "UNPIVOT", "VALUES", "WITH"}
+)
+"""First words of a query; an opening bracket may stand before them. FROM, PIVOT and UNPIVOT begin one in DuckDB."""
+
 _ALIASES = {
     "postgresql": "postgres",
     "cockroachdb": "postgres",
@@ -82,6 +87,13 @@ class Lexed:
         token = self.tokens[index]
         raw = self.text[token.start : token.end + 1]
         return raw.upper() if raw[:1].isalpha() or raw[:1] == "_" else ""
+
+    def first_word(self) -> str:
+        """The first word behind any opening brackets, in capitals."""
+        index = 0
+        while index < len(self.tokens) and self.raw(self.tokens[index]) == "(":
+            index += 1
+        return self.word(index)
 
     def raw(self, token: Token) -> str:
         """A token as written."""
@@ -166,6 +178,11 @@ def _no_warnings() -> Iterator[None]:
 
 def _nothing(_record: logging.LogRecord) -> bool:
     return False
+
+
+def start(node: exp.Expr) -> int:
+    """Where a node begins in its text; 0 for a node without a place of its own."""
+    return min((part.meta["start"] for part in node.walk() if "start" in part.meta), default=0)
 
 
 def written(node: exp.Expr, text: str, limit: int = 80) -> str:

@@ -8,14 +8,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from rsql_magic.dialects import names
+from rsql_magic.dialects import QUERY_WORDS, names
 from rsql_magic.errors import QueryRejected
 
 if TYPE_CHECKING:
     from rsql_magic.dialects import Lexed
-
-QUERY_WORDS = names("FROM PIVOT PIVOT_LONGER PIVOT_WIDER SELECT TABLE UNPIVOT VALUES WITH")
-"""First words of a query; an opening bracket may stand before them. FROM, PIVOT and UNPIVOT begin one in DuckDB."""
 
 _EXPLAINS = names(
     """
@@ -140,7 +137,7 @@ def plan(lexed: Lexed, dialect: str) -> Plan:
     Raises:
         QueryRejected: It is not a statement that may run.
     """
-    first = _first_word(lexed)
+    first = lexed.first_word()
     if first in QUERY_WORDS:
         return Plan(query=lexed.text)
     if first == "EXPLAIN" and dialect in _EXPLAINS:
@@ -154,13 +151,6 @@ def plan(lexed: Lexed, dialect: str) -> Plan:
     if first == "PRAGMA" and dialect in {"sqlite", "duckdb"}:
         return _pragma(lexed, dialect)
     raise QueryRejected(_refusal(first), piece=lexed.text[:40], hint="Only a single query that reads may run here.")
-
-
-def _first_word(lexed: Lexed) -> str:
-    index = 0
-    while index < len(lexed.tokens) and lexed.raw(lexed.tokens[index]) == "(":
-        index += 1
-    return lexed.word(index)
 
 
 def _refusal(first: str) -> str:

@@ -4,13 +4,22 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from rsql_magic.dialects import Unreadable, canonical, lex, parse
+from rsql_magic.dialects import Unreadable, canonical, lex, parse, start
+from rsql_magic.validate.engine_errors import truncate_error
 from rsql_magic.validate.problems import Kind, Problem
 
 if TYPE_CHECKING:
-    from rsql_magic.context import Catalog
+    from collections.abc import Iterator
 
-__all__ = ["Kind", "Problem", "validate"]
+    from sqlglot import exp
+
+    from rsql_magic.context import Catalog
+    from rsql_magic.dialects import Lexed
+
+__all__ = ["Kind", "Problem", "truncate_error", "validate"]
+
+_OTHER_STATEMENTS = frozenset({"DESC", "DESCRIBE", "EXPLAIN", "PRAGMA", "SHOW", "SUMMARIZE"})
+"""Harmless statements that are no queries; the guard knows them."""
 
 
 def validate(sql: str, dialect: str, catalog: Catalog) -> list[Problem]:
@@ -37,8 +46,32 @@ def validate(sql: str, dialect: str, catalog: Catalog) -> list[Problem]:
         tree = parse(lexed.text, dialect)
     except Unreadable as error:
         return [Problem("syntax", error.piece, error.reason)]
+    if lexed.first_word() in _OTHER_STATEMENTS:
+        return []
+    found = [*_of_names(tree, lexed, dialect, catalog), *_of_words(tree, lexed, dialect, catalog)]
+    found.sort(key=lambda placed: placed[0])
+    return list(dict.fromkeys(problem for _, problem in found))
+
+
+def _of_names(tree: exp.Expr, lexed: Lexed, dialect: str, catalog: Catalog) -> Iterator[tuple[int, Problem]]:
+    """Problems with tables, columns and aggregates, with where they stand in the text."""
+    from rsql_magic.validate.aggregates import misused_aggregates
     from rsql_magic.validate.hints import problem
     from rsql_magic.validate.scopes import resolve
 
     resolution = resolve(tree, lexed.text, dialect, catalog)
-    return list(dict.fromkeys(problem(missing, catalog, dialect) for missing in resolution.missing))
+    for missing in resolution.missing:
+        yield start(missing.node), problem(missing, catalog, dialect)
+    for node, misuse in misused_aggregates(resolution, dialect):
+        yield start(node), misuse
+
+
+def _of_words(tree: exp.Expr, lexed: Lexed, dialect: str, catalog: Catalog) -> Iterator[tuple[int, Problem]]:
+    """Problems with grammar and functions, with where they stand in the text."""
+    from rsql_magic.validate.functions import unknown_functions
+    from rsql_magic.validate.grammar import refused_grammar
+
+    nodes = list(tree.walk())
+    for node, refused in refused_grammar(tree, nodes, dialect):
+        yield start(node), refused
+    yield from unknown_functions(lexed, nodes, dialect, getattr(catalog, "functions", ()))

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from sqlglot import exp
 
 from rsql_magic.context.tables import quoted
+from rsql_magic.dialects import functions
 from rsql_magic.validate.known import known
 from rsql_magic.validate.nearest import GOOD, likeness, nearest
 from rsql_magic.validate.problems import Problem
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
 _SHOWN_COLUMNS = 20
 _IN_SIGHT = 0.1
 """What it counts that a column is of a table the query reads already."""
+_NEIGHBOUR = 0.05
+"""What it counts that its table joins one of those by a key."""
 
 
 def problem(missing: Missing, catalog: Catalog, dialect: str) -> Problem:
@@ -51,6 +54,9 @@ def _column(missing: Missing, catalog: Catalog, dialect: str) -> Problem:
     folded = _otherwise_cased(name, tables, dialect)
     if folded:
         return Problem("column", name, f"The column is called {folded}; write it with its quotes.", (folded,))
+    given = missing.scope.aliases.get(name.casefold())
+    if given is not None and name.casefold() not in {c.name.casefold() for c in given.this.find_all(exp.Column)}:
+        return _given_name(missing.node, given, dialect)
     where = f" in {_and([_called(r) for r in missing.scope.relations])}" if missing.scope.relations else ""
     said, elsewhere = _elsewhere(name, tables, catalog)
     near = [column for column in _near(name, tables, catalog) if column not in elsewhere]
@@ -60,6 +66,16 @@ def _column(missing: Missing, catalog: Catalog, dialect: str) -> Problem:
         said = "".join(f" {t.full_name} has: {_list(c.name for c in t.columns)}." for t in tables[:3])
     message = f"There is no column {name}{where}.{said}"
     return Problem("column", _written(missing.node), message, _best_first(name, elsewhere, near))
+
+
+def _given_name(node: exp.Expr, given: exp.Expr, dialect: str) -> Problem:
+    """A name given by AS, in a clause that does not see it."""
+    inner = str(given.unalias().sql(dialect=dialect))
+    title = functions(dialect).title
+    message = (
+        f"{node.name} is a name given by AS, which {title} does not see here: write {inner[:120]}, or use a subquery."
+    )
+    return Problem("column", node.name, message, (inner,))
 
 
 def _best_first(name: str, elsewhere: list[str], near: list[str]) -> tuple[str, ...]:
@@ -74,7 +90,7 @@ def _elsewhere(name: str, tables: list[Table], catalog: Catalog) -> tuple[str, l
     here = [table.full_name for table in tables]
     found = [(table, column) for table, column in index.having(name) if table.full_name not in here]
     ways = [(index.path(here, table.full_name), table, column) for table, column in found[:50]]
-    ways.sort(key=lambda way: (not way[0], len(way[0])))
+    ways.sort(key=lambda way: (not way[0], len(way[0]), way[1].full_name))
     parts = []
     for way, table, column in ways[:3]:
         join = f", joinable by {' and '.join(str(link) for link in way)}" if way else ""
@@ -84,13 +100,18 @@ def _elsewhere(name: str, tables: list[Table], catalog: Catalog) -> tuple[str, l
 
 
 def _near(name: str, tables: list[Table], catalog: Catalog) -> list[str]:
-    """Columns that resemble the name, by name or description: of the tables in sight rather than of others."""
+    """Columns that resemble the name, by name or description: of the tables in sight, their neighbours, then others."""
+    index = known(catalog)
     scored = {f"{t.full_name}.{c.name}": _IN_SIGHT + _likeness(name, t, c) for t in tables for c in t.columns}
     here = {table.full_name for table in tables}
-    for full_name, column_name in known(catalog).sharing_a_word(name):
+    neighbours = {link.other for table in here for link in index.links.get(table, ())}
+    alike: dict[str, float] = {}
+    for full_name, column_name in index.sharing_a_word(name):
         if full_name not in here:
-            scored[f"{full_name}.{column_name}"] = likeness(name, column_name)
-    return sorted((c for c in scored if scored[c] >= GOOD), key=lambda c: -scored[c])[:3]
+            if column_name not in alike:
+                alike[column_name] = likeness(name, column_name)
+            scored[f"{full_name}.{column_name}"] = alike[column_name] + _NEIGHBOUR * (full_name in neighbours)
+    return sorted((c for c in scored if scored[c] >= GOOD), key=lambda c: (-scored[c], c))[:3]
 
 
 def _likeness(name: str, table: Table, column: Column) -> float:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import defaultdict, deque
 from typing import TYPE_CHECKING, NamedTuple
 
+from rsql_magic.validate.lookup import kept
 from rsql_magic.validate.nearest import plain, words
 
 if TYPE_CHECKING:
@@ -95,11 +96,8 @@ class Known:
 
 
 def known(catalog: Catalog) -> Known:
-    """The indexes of a catalog, kept with it as ``functools.cached_property`` would: a catalog never changes."""
-    found = catalog.__dict__.get("_known")
-    if not isinstance(found, Known):
-        found = catalog.__dict__["_known"] = Known(catalog)
-    return found
+    """The indexes of a catalog, made when first needed and kept with it."""
+    return kept(catalog, "_known", Known)
 
 
 def _is_key(name: str, *tables: Table) -> bool:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from rsql_magic.context import Catalog, Table
+
+T = TypeVar("T")
 
 _DEFAULTS = {
     "duckdb": (["main"], ["memory", "main"]),
@@ -37,11 +39,26 @@ def find_table(catalog: Catalog, parts: Sequence[str], dialect: str) -> Table | 
     return table
 
 
+def kept(catalog: Catalog, name: str, make: Callable[[Catalog], T]) -> T:
+    """Something computed from a catalog once and kept with it, as ``functools.cached_property`` does.
+
+    A catalog never changes, and lives as long as its connection.
+    """
+    if name not in catalog.__dict__:
+        catalog.__dict__[name] = make(catalog)
+    found: T = catalog.__dict__[name]
+    return found
+
+
 def minds_case(catalog: Catalog) -> bool:
     """True when the catalog's names are surely spelled as PostgreSQL stores them, so that case may be minded.
 
     A catalog read from a server knows its default schema; one made by hand may only have kept its author's capitals.
     """
+    return kept(catalog, "_minds_case", _minds_case)
+
+
+def _minds_case(catalog: Catalog) -> bool:
     return bool(catalog.schema) or all(
         name == name.lower() for table in catalog for name in (table.name, *(c.name for c in table.columns))
     )

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 _WORD = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|\d+|[^\W\d_a-zA-Z]+")
 GOOD = 0.6
 """From here on two names resemble each other."""
+_WORTH = 0.5
 
 
 @lru_cache(maxsize=50_000)
@@ -49,7 +50,7 @@ def likeness(one: str, other: str) -> float:
     a, b = plain(one), plain(other)
     if a == b:
         return 1.0
-    return max(_words_in_common(words(one), words(other)), SequenceMatcher(None, a, b, autojunk=False).ratio())
+    return max(_words_in_common(words(one), words(other)), _in_order(a, b))
 
 
 def nearest(name: str, candidates: Iterable[str], count: int = 3, least: float = GOOD) -> list[str]:
@@ -59,8 +60,26 @@ def nearest(name: str, candidates: Iterable[str], count: int = 3, least: float =
         >>> nearest("custmer_id", ["customer_id", "order_id", "country"])
         ['customer_id', 'order_id']
     """
-    scored = sorted(((likeness(name, candidate), candidate) for candidate in candidates), key=lambda pair: -pair[0])
-    return [candidate for score, candidate in scored[:count] if score >= least]
+    scored = sorted((-likeness(name, candidate), candidate) for candidate in _worth_a_look(name, candidates))
+    return [candidate for score, candidate in scored[:count] if -score >= least]
+
+
+def _worth_a_look(name: str, candidates: Iterable[str], most: int = 300) -> list[str]:
+    """Of many candidates those that share a word or a beginning, which is quick to tell."""
+    found = list(candidates)
+    if len(found) <= most:
+        return found
+    own, start = words(name), plain(name)[:3]
+    scored = sorted((-_words_in_common(own, words(c)) - (plain(c)[:3] == start), c) for c in found)
+    return [candidate for _, candidate in scored[:most]]
+
+
+def _in_order(a: str, b: str) -> float:
+    """The ratio of difflib, not computed where its upper bounds show that the texts do not resemble each other."""
+    matcher = SequenceMatcher(None, a, b, autojunk=False)
+    if matcher.real_quick_ratio() < _WORTH or matcher.quick_ratio() < _WORTH:
+        return 0.0
+    return matcher.ratio()
 
 
 def _words_in_common(one: tuple[str, ...], other: tuple[str, ...]) -> float:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from sqlglot import exp
 
 from rsql_magic.dialects import names, system_table
-from rsql_magic.validate.lookup import find_table, minds_case
+from rsql_magic.validate.lookup import find_table, kept, minds_case
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -199,7 +199,7 @@ class _Walk:
         self.catalog = catalog
         self.strict = dialect == "postgres" and minds_case(catalog)
         self.result = Resolution()
-        self._stored: dict[int, dict[str, str]] = {}
+        self._stored = kept(catalog, f"_stored_{self.strict}", lambda _: dict[int, dict[str, str]]())
 
     # Names
 
