@@ -227,9 +227,10 @@ class BodyAnswer(Answer):
         return told.as_usage() if told is not None else self._estimate(self._reply.characters())
 
     async def parts(self) -> AsyncIterator[bytes]:
-        """See ``Answer.parts``: a body is given whole at the end."""
-        return
-        yield b""
+        """See ``Answer.parts``: a body is given whole at the end, so there are none."""
+        none: tuple[bytes, ...] = ()
+        for part in none:
+            yield part
 
     def ending(self, extra: bytes = b"") -> bytes:
         """See ``Answer.ending``."""

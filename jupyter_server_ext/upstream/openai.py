@@ -40,13 +40,19 @@ class _Names(NamedTuple):
     reset: str
 
 
+_OPENAI_UNITS: tuple[Unit, ...] = ("requests", "tokens")
 _OPENAI_NAMES = tuple(
     _Names(unit, f"x-ratelimit-limit-{unit}", f"x-ratelimit-remaining-{unit}", f"x-ratelimit-reset-{unit}")
-    for unit in ("requests", "tokens")
+    for unit in _OPENAI_UNITS
+)
+_ANTHROPIC_UNITS: tuple[tuple[Unit, str], ...] = (
+    ("requests", "requests"),
+    ("input_tokens", "input-tokens"),
+    ("output_tokens", "output-tokens"),
 )
 _ANTHROPIC_NAMES = tuple(
     _Names(unit, *(f"anthropic-ratelimit-{name}-{what}" for what in ("limit", "remaining", "reset")))
-    for unit, name in (("requests", "requests"), ("input_tokens", "input-tokens"), ("output_tokens", "output-tokens"))
+    for unit, name in _ANTHROPIC_UNITS
 )
 
 
