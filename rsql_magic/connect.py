@@ -36,6 +36,7 @@ IN_WORDS: dict[How, str] = {
     "embedded": "started by this kernel",
 }
 
+_TAIL = 16_384
 _READY = re.compile(r"ready at (http://\S+)")
 
 
@@ -138,6 +139,7 @@ class Embedded:
     clock: Callable[[], float] = time.monotonic
     _process: subprocess.Popen[bytes] | None = field(default=None, repr=False)
     _address: Address | None = field(default=None, repr=False)
+    _words: IO[bytes] | None = field(default=None, repr=False)
 
     @property
     def running(self) -> bool:
@@ -162,25 +164,34 @@ class Embedded:
     def _start(self) -> Address:
         self.close()  # what is left of one that died
         token = secrets.token_urlsafe(32)
-        with tempfile.TemporaryFile() as words:
-            process = subprocess.Popen(  # noqa: S603 - our own module, run by this very Python
-                [sys.executable, *self.command, f"--parent-pid={os.getpid()}"],
-                stdin=subprocess.PIPE,  # its end of life: the child stops when this pipe closes
-                stdout=subprocess.PIPE,
-                stderr=words,
-                env={**self.environ, "JUPYTER_TOKEN": token, "PYTHONUNBUFFERED": "1"},
-                start_new_session=True,  # an interrupt of the kernel's process group is not for the gateway
-            )
-            self._process = process
-            # A forked worker that outlives the kernel must not hold the pipe open.
-            os.register_at_fork(after_in_child=cast("IO[bytes]", process.stdin).close)
-            try:
-                return Address(self._ready(cast("IO[bytes]", process.stdout), words), token, "embedded")
-            except BaseException:
-                self.close()
-                raise
+        self._words = tempfile.TemporaryFile()  # noqa: SIM115 - it is open as long as the child writes into it
+        process = subprocess.Popen(  # noqa: S603 - our own module, run by this very Python
+            [sys.executable, *self.command, f"--parent-pid={os.getpid()}"],
+            stdin=subprocess.PIPE,  # its end of life: the child stops when this pipe closes
+            stdout=subprocess.PIPE,
+            stderr=self._words,
+            env={**self.environ, "JUPYTER_TOKEN": token, "PYTHONUNBUFFERED": "1"},
+            start_new_session=True,  # an interrupt of the kernel's process group is not for the gateway
+        )
+        self._process = process
+        # A forked worker that outlives the kernel must not hold the pipe open.
+        os.register_at_fork(after_in_child=cast("IO[bytes]", process.stdin).close)
+        try:
+            return Address(self._ready(cast("IO[bytes]", process.stdout)), token, "embedded")
+        except BaseException:
+            self.close()
+            raise
 
-    def _ready(self, out: IO[bytes], words: IO[bytes]) -> str:
+    def last_words(self, lines: int = 20) -> list[str]:
+        """The last lines that the child wrote to its log."""
+        if self._words is None:
+            return []
+        # The child writes where this file stands, so it is read without moving.
+        start = max(0, os.fstat(self._words.fileno()).st_size - _TAIL)
+        tail = os.pread(self._words.fileno(), _TAIL, start).decode("utf-8", "replace")
+        return [line.strip()[:300] for line in tail.splitlines() if line.strip()][-lines:]
+
+    def _ready(self, out: IO[bytes]) -> str:
         deadline = self.clock() + self.timeout
         said = b""
         with selectors.DefaultSelector() as waiting:
@@ -194,11 +205,15 @@ class Embedded:
                     return ready[1].rstrip("/") + "/"
                 if not piece:
                     break
-        raise _not_started(words, self.timeout if left <= 0 else None)
+        why = f"was not ready within {self.timeout:g} s" if left <= 0 else "ended at once"
+        last = "".join(f": {line}" for line in self.last_words(1)) or "."
+        raise GatewayUnreachable(f"The embedded gateway {why}{last}", hint="%rsql doctor finds out why.")
 
     def close(self) -> None:
         """End the child; harmless when there is none."""
-        process, self._process, self._address = self._process, None, None
+        process, words, self._process, self._words, self._address = self._process, self._words, None, None, None
+        if words is not None:
+            words.close()
         if process is None:
             return
         if process.stdin:
@@ -211,11 +226,3 @@ class Embedded:
             process.wait()
         if process.stdout:
             process.stdout.close()
-
-
-def _not_started(words: IO[bytes], timeout: float | None) -> GatewayUnreachable:
-    words.seek(0)
-    lines = [line for line in words.read().decode("utf-8", "replace").splitlines() if line.strip()]
-    why = f"was not ready within {timeout:g} s" if timeout else "ended at once"
-    last = f": {lines[-1].strip()[:300]}" if lines else "."
-    return GatewayUnreachable(f"The embedded gateway {why}{last}", hint="%rsql doctor finds out why.")

@@ -168,7 +168,14 @@ def doctor(assistant: Assistant, clock: Callable[[], float] = time.perf_counter)
         found += [_reachable(gateway, str(assistant.reach.address), clock), *_serves(gateway, clock)]
     except RsqlError as error:
         found.append(Finding("gateway", False, error.message, error.hint or "%rsql connect URL names one."))
-    return [*found, *_packages(), r_session()]
+    return [*found, *_log(assistant), *_packages(), r_session()]
+
+
+def _log(assistant: Assistant) -> list[Finding]:
+    """What the embedded gateway complained of; another gateway's log is its administrator's."""
+    address = assistant.reach.address
+    words = assistant.reach.embedded.last_words(3) if address and address.how == "embedded" else []
+    return [Finding("its log", None, " / ".join(words))] if words else []
 
 
 def _versions() -> Finding:
