@@ -344,15 +344,24 @@ def _left(limits: Mapping[str, str]) -> str:
 
 
 def table_html(frame: pd.DataFrame, *, rows: int, columns: int) -> str:
-    """The top of a frame as an HTML table, all of it escaped, on one line so that Markdown leaves it alone."""
+    """The top of a frame as an HTML table, all of it escaped, on one line so that Markdown leaves it alone.
+
+    Numbers stand on the right, so that their digits line up.
+    """
+    from pandas.api.types import is_bool_dtype, is_numeric_dtype
+
     part = frame.iloc[:rows, :columns]
-    more = "<th>…</th>" if frame.shape[1] > columns else ""
-    head = "".join(f"<th>{_escaped(str(name))}</th>" for name in part.columns)
-    body = "".join(
-        f"<tr>{''.join(f'<td>{_cell(value)}</td>' for value in row)}{'<td>…</td>' if more else ''}</tr>"
-        for row in part.itertuples(index=False, name=None)
-    )
-    return f"<table><thead><tr>{head}{more}</tr></thead><tbody>{body}</tbody></table>"
+    more = frame.shape[1] > columns
+    right = [is_numeric_dtype(kind) and not is_bool_dtype(kind) for kind in part.dtypes]
+    sides = [' style="text-align:right"' if number else "" for number in right]
+
+    def line(tag: str, texts: Iterable[str]) -> str:
+        cells = "".join(f"<{tag}{side}>{text}</{tag}>" for side, text in zip(sides, texts, strict=True))
+        return f"<tr>{cells}{f'<{tag}>…</{tag}>' if more else ''}</tr>"
+
+    head = line("th", (_escaped(str(name)) for name in part.columns))
+    body = "".join(line("td", map(_cell, row)) for row in part.itertuples(index=False, name=None))
+    return f"<table><thead>{head}</thead><tbody>{body}</tbody></table>"
 
 
 def table_plain(frame: pd.DataFrame, *, rows: int, columns: int) -> str:

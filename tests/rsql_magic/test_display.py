@@ -162,9 +162,14 @@ def test_a_table_is_escaped_and_on_one_line():
     assert "1.5" in made
 
 
+def test_numbers_stand_on_the_right():
+    shown = table_html(pd.DataFrame({"name": ["a"], "n": [1], "ok": [True]}), rows=5, columns=5)
+    assert '<td>a</td><td style="text-align:right">1</td><td>True</td>' in shown
+
+
 def test_odd_frames_can_be_shown():
     duplicate = pd.DataFrame([[1, 2]], columns=["a", "a"])
-    assert table_html(duplicate, rows=5, columns=5).count("<td>") == 2
+    assert table_html(duplicate, rows=5, columns=5).count("<td") == 2
     assert "<tbody></tbody>" in table_html(duplicate.head(0), rows=5, columns=5)
     lists = pd.DataFrame({"a": [[1, None], {"b": 2}]})
     assert "<td>[1, None]</td>" in table_html(lists, rows=5, columns=5)
