@@ -5,11 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from rsql_magic.engines.base import Engine, Rows
+from rsql_magic.engines.plans import Plan
 
 if TYPE_CHECKING:
     from rsql_magic.engines.base import DatabaseEngine
 
-__all__ = ["Engine", "Rows", "open_engine"]
+__all__ = ["Engine", "Plan", "Rows", "open_engine"]
 
 
 def open_engine(target: object) -> DatabaseEngine:

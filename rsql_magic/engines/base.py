@@ -16,6 +16,7 @@ from typing_extensions import override
 
 from rsql_magic.context.database import read_catalog
 from rsql_magic.context.database.profiles import add_profiles
+from rsql_magic.engines.plans import EXPLAIN, read_plan
 from rsql_magic.errors import QueryFailed
 
 if TYPE_CHECKING:
@@ -24,7 +25,9 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from rsql_magic.context.database import Database, Structure
+    from rsql_magic.context.dictionary import Dictionary
     from rsql_magic.context.tables import Catalog, Privacy, Table
+    from rsql_magic.engines.plans import Plan
     from rsql_magic.validate import Problem
 
 COUNT_SECONDS = 2.0
@@ -71,6 +74,13 @@ class Engine(Protocol):
     def name(self) -> str:
         """What it is called in messages: safe to show, never with a password."""
 
+    @property
+    def time_zone(self) -> str:
+        """The time zone of the session, in which the database understands ``now()`` and shows times."""
+
+    dictionary: Dictionary | None
+    """What people wrote about the tables; setting it changes the catalog."""
+
     def catalog(self, level: Privacy = "stats") -> Catalog:
         """The tables, read once and again after the database's schema has changed."""
 
@@ -85,6 +95,14 @@ class Engine(Protocol):
 
         Raises:
             QueryRejected: The guard refuses it.
+        """
+
+    def plan(self, sql: str) -> Plan:
+        """How the database would run a query, and how many rows it expects; nothing is run.
+
+        Raises:
+            QueryRejected: The guard refuses it.
+            QueryFailed: It does not compile.
         """
 
     def run(self, sql: str, *, max_rows: int = 1000, timeout: float = 60.0) -> Rows:
@@ -135,6 +153,8 @@ class DatabaseEngine(Engine, ABC):
         self._state: Hashable = None
         self._structure: Structure | None = None
         self._catalogs: dict[Privacy, Catalog] = {}
+        self._dictionary: Dictionary | None = None
+        self._time_zone: str | None = None
 
     @property
     @override
@@ -145,6 +165,23 @@ class DatabaseEngine(Engine, ABC):
     @override
     def name(self) -> str:
         return self._database.name
+
+    @property
+    @override
+    def time_zone(self) -> str:
+        if self._time_zone is None:
+            self._time_zone = self._database.time_zone()
+        return self._time_zone
+
+    @property
+    def dictionary(self) -> Dictionary | None:
+        """What people wrote about the tables."""
+        return self._dictionary
+
+    @dictionary.setter
+    def dictionary(self, dictionary: Dictionary | None) -> None:
+        self._dictionary = dictionary
+        self._catalogs = {}
 
     @abstractmethod
     def fetch(self, session: Any, sql: str, max_rows: int) -> Fetched:
@@ -158,7 +195,9 @@ class DatabaseEngine(Engine, ABC):
                 self.refresh()
             if level not in self._catalogs:
                 self._structure = self._structure or database.structure()
-                self._catalogs[level] = read_catalog(database, level, structure=self._structure, clock=self._clock)
+                self._catalogs[level] = read_catalog(
+                    database, level, structure=self._structure, dictionary=self._dictionary, clock=self._clock
+                )
                 self._state = state
         return self._catalogs[level]
 
@@ -193,6 +232,15 @@ class DatabaseEngine(Engine, ABC):
         """
         if is_query(sql, self.dialect):
             self._database.rows(f"EXPLAIN {sql}", seconds=10.0)
+
+    @override
+    def plan(self, sql: str) -> Plan:
+        checked = self._guarded(sql)
+        if not is_query(checked, self.dialect):
+            raise QueryFailed("Only a query has a plan.", hint="Ask for the plan of a SELECT.", sql=checked)
+        return read_plan(
+            self.dialect, self._database.rows(EXPLAIN.get(self.dialect, "EXPLAIN ") + checked, seconds=10.0)
+        )
 
     @override
     def run(self, sql: str, *, max_rows: int = 1000, timeout: float = 60.0) -> Rows:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from typing_extensions import override
 
+from rsql_magic.context.database.base import interruptible
 from rsql_magic.engines.base import DatabaseEngine, Fetched, is_query
 from rsql_magic.engines.columns import frame_of, take
 
@@ -20,6 +21,9 @@ class SQLAlchemyEngine(DatabaseEngine):
 
     @override
     def fetch(self, session: Any, sql: str, max_rows: int) -> Fetched:
+        return interruptible(lambda: self._fetch(session, sql, max_rows), self.interrupt)
+
+    def _fetch(self, session: Any, sql: str, max_rows: int) -> Fetched:
         query = is_query(sql, self.dialect)
         with self._database.stream(session, sql, max_rows + 1, query=query) as (names, fetchmany):
             rows, note = take(fetchmany, max_rows, self.memory_cap)

@@ -430,6 +430,34 @@ def test_check_asks_the_engine_without_running(engine):
     assert (problem.kind, "nme" in problem.message) == ("engine", True)
 
 
+def test_a_plan_shows_the_tables_and_estimates_without_running(shop, engine):
+    plan = engine.plan(
+        "SELECT c.region, count(*) FROM orders o JOIN customers c ON c.id = o.customer_id GROUP BY c.region"
+    )
+    assert plan.text.count("\n") >= 1
+    if not shop.kind.startswith("sqlite"):
+        assert plan.work >= 12
+    with pytest.raises(QueryRejected):
+        engine.plan("DELETE FROM orders")
+
+
+def test_the_time_zone_of_the_session_is_known(engine):
+    assert engine.time_zone
+
+
+def test_a_dictionary_describes_the_tables(engine):
+    from rsql_magic.context.dictionary import Dictionary
+
+    written = {"tables": {"orders": {"description": "One row per order.", "columns": {"amount": {"unit": "EUR"}}}}}
+    engine.dictionary = Dictionary.of(written)
+    try:
+        assert engine.catalog()["orders"].description == "One row per order."
+        assert engine.catalog()["orders"].column("amount").unit == "EUR"
+    finally:
+        engine.dictionary = None
+    assert engine.catalog()["orders"].description == ""
+
+
 def test_no_password_is_shown(shop, engine):
     for text in (engine.name, repr(engine), repr(engine.catalog()), repr(engine.run("SELECT 1 AS one"))):
         assert "s3cret" not in text

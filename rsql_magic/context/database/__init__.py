@@ -12,7 +12,7 @@ import time
 from typing import TYPE_CHECKING
 
 from rsql_magic.context.database.base import Database, Structure
-from rsql_magic.context.database.keys import infer_keys
+from rsql_magic.context.database.keys import infer_keys, match_values
 from rsql_magic.context.database.profiles import add_profiles
 from rsql_magic.context.database.targets import open_database
 from rsql_magic.context.tables import Catalog
@@ -20,6 +20,7 @@ from rsql_magic.context.tables import Catalog
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from rsql_magic.context.dictionary import Dictionary
     from rsql_magic.context.tables import Privacy
 
 __all__ = ["Database", "Structure", "open_database", "read_catalog"]
@@ -33,6 +34,7 @@ def read_catalog(
     level: Privacy = "stats",
     *,
     structure: Structure | None = None,
+    dictionary: Dictionary | None = None,
     seconds: float = 1.2,
     clock: Callable[[], float] = time.monotonic,
 ) -> Catalog:
@@ -42,6 +44,7 @@ def read_catalog(
         database: What to read.
         level: At ``names`` no value is looked at; otherwise columns are profiled.
         structure: Its tables, when they were read before.
+        dictionary: What people wrote about its tables.
         seconds: Time for everything; tables whose profiles are not reached have none. The tables themselves are always
             read, and profiles get `LEAST` at least.
         clock: Seconds that only go up.
@@ -53,8 +56,11 @@ def read_catalog(
     end = clock() + seconds
     with database:
         structure = structure or database.structure()
-        tables = structure.tables
-        if level != "names":
-            tables = add_profiles(database, tables, deadline=max(end, clock() + LEAST), clock=clock)
-        tables = infer_keys(tables, structure.unique)
+        tables = tuple(map(dictionary.describe, structure.tables)) if dictionary else structure.tables
+        if level == "names":
+            tables = infer_keys(tables, structure.unique)
+        else:
+            end = max(end, clock() + LEAST)
+            tables = infer_keys(add_profiles(database, tables, deadline=end, clock=clock), structure.unique)
+            tables = match_values(database, tables, structure.unique, deadline=end, clock=clock)
     return Catalog(tables, database.dialect, structure.problems, structure.schema, structure.database)

@@ -11,7 +11,7 @@ from __future__ import annotations
 import re
 import threading
 from abc import ABC, abstractmethod
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -168,6 +168,10 @@ class Database(ABC):
         """One of our own statements, written with `quoted`, `text_type` and LIMIT, as this database takes it."""
         return sql
 
+    def time_zone(self) -> str:
+        """The session's time zone, or an empty text when it cannot be told."""
+        return ""
+
     def close(self) -> None:
         """Release everything that is ours; a connection the user gave stays open."""
         self.release()
@@ -255,7 +259,10 @@ class Database(ABC):
 
 
 def interruptible(work: Callable[[], Result], stop: Callable[[], None]) -> Result:
-    """Do something in a thread, so that Ctrl-C reaches this one: Python cannot take a signal inside a driver's C code.
+    """Do something in a thread, so that Ctrl-C reaches this one within a moment.
+
+    Python handles a signal between two steps of the main thread, and a driver that waits in C code takes none. The
+    main thread does not wait for good either: the system may hand the signal to any other thread.
 
     Args:
         work: What to do.
@@ -267,10 +274,12 @@ def interruptible(work: Callable[[], Result], stop: Callable[[], None]) -> Resul
     with ThreadPoolExecutor(1) as pool:
         future = pool.submit(work)
         try:
-            return future.result()
+            while not wait([future], timeout=0.05).done:
+                pass
         except KeyboardInterrupt:
             stop()
             raise
+        return future.result()
 
 
 def driver_message(error: BaseException) -> str:

@@ -107,6 +107,10 @@ class DuckDB(Database):
         return "Connection already closed" in str(error) or "database has been invalidated" in str(error)
 
     @override
+    def time_zone(self) -> str:
+        return str(self.rows("SELECT current_setting('TimeZone')")[0][0])
+
+    @override
     def state(self) -> Hashable:
         return tuple(self.rows(_STATE)[0])
 
@@ -180,8 +184,9 @@ class Frames(DuckDB):
     def connection(self) -> Any:
         if self._connection is None:
             self._connection = _open_memory()
+            self._frames = {name: _tabular(name, frame) for name, frame in self._frames.items()}
             for name, frame in self._frames.items():
-                _register(self._connection, name, frame)
+                self._connection.register(name, frame)
             self._connection.execute("SET lock_configuration=true")
         return self._connection
 
@@ -207,7 +212,7 @@ class Frames(DuckDB):
     @override
     def structure(self) -> Structure:
         found = super().structure()
-        return replace(found, tables=tuple(replace(t, rows=_length(self._frames[t.name])) for t in found.tables))
+        return replace(found, tables=tuple(replace(t, rows=len(self._frames[t.name])) for t in found.tables))
 
     @override
     def sample(self, table: Table) -> tuple[str, int | None]:
@@ -260,8 +265,12 @@ class _Stream:
     def __arrow_c_stream__(self, requested_schema: object = None) -> object:
         return self._frame.__arrow_c_stream__(requested_schema)
 
+    def __len__(self) -> int:
+        return int(getattr(self._frame, "num_rows", None) or len(self._frame))
 
-def _register(connection: Any, name: str, frame: Any) -> None:
+
+def _tabular(name: str, frame: Any) -> Any:
+    """A frame as DuckDB can read it, whatever made it."""
     import pandas as pd
 
     if isinstance(frame, pd.Series):
@@ -269,13 +278,10 @@ def _register(connection: Any, name: str, frame: Any) -> None:
     if hasattr(frame, "collect") and not hasattr(frame, "__arrow_c_stream__"):
         frame = frame.collect()  # a lazy polars frame
     if isinstance(frame, pd.DataFrame):
-        connection.register(name, _plain(frame))
-    elif hasattr(frame, "__arrow_c_stream__"):
-        connection.register(name, _Stream(frame))
-    else:
-        raise BadInput(
-            f"{name} is no data frame but {type(frame).__name__}.", hint="Pass pandas, polars or Arrow frames."
-        )
+        return _plain(frame)
+    if hasattr(frame, "__arrow_c_stream__"):
+        return _Stream(frame)
+    raise BadInput(f"{name} is no data frame but {type(frame).__name__}.", hint="Pass pandas, polars or Arrow frames.")
 
 
 def _plain(frame: Any) -> Any:
@@ -285,13 +291,6 @@ def _plain(frame: Any) -> Any:
         frame = frame.reset_index(level=named)
     names = unique_names([_text_name(column) for column in frame.columns])
     return frame.set_axis(names, axis=1)
-
-
-def _length(frame: Any) -> int | None:
-    for name in ("height", "num_rows"):  # polars, Arrow
-        if isinstance(getattr(frame, name, None), int):
-            return int(getattr(frame, name))
-    return len(frame) if hasattr(frame, "__len__") else None
 
 
 def _text_name(name: object) -> str:

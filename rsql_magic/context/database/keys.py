@@ -3,9 +3,14 @@
 A column points to another table when it carries the name of that table's key (``flights.carrier`` to
 ``airlines.carrier``), or the table's name and its key's (``orders.customer_id`` to ``customers.id``). The rule is
 conservative, since a wrong key misleads more than a missing one: the key must be unique, the types must agree, the name
-must not be one that every table has, and exactly one table must fit. Such keys are marked ``inferred``.
+must not be one that every table has, and exactly one table must fit.
+
+Where names do not help, values can: a column whose frequent values all stand in one table's unique column points to it
+(``flights.dest`` to ``airports.faa``). That is asked of the database with one statement per unique column, and only of
+text, since small numbers agree by chance. Either way such keys are marked ``inferred``.
 """
 
+# ruff: noqa: S608 - statements are put together from quoted names and quoted values
 from __future__ import annotations
 
 from dataclasses import replace
@@ -13,9 +18,12 @@ from typing import TYPE_CHECKING
 
 from rsql_magic.context.database.kinds import value_kind
 from rsql_magic.context.tables import Column, ForeignKey, Table
+from rsql_magic.errors import QueryFailed
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+
+    from rsql_magic.context.database.base import Database
 
 _COMMON = frozenset(
     """
@@ -24,7 +32,8 @@ _COMMON = frozenset(
     image index key kind label language last_name latitude level link location longitude message minute modified month
     name no note notes number order owner parent path percent phone position price quantity rank ref region role row
     rowid score sequence size slug sort source start state status street text time time_hour timestamp title token total
-    type unit updated updated_at updated_by url user uuid value version weight year zip zone
+    type unit updated updated_at updated_by url user uuid value version weight year zip
+    zone ssn
     """.split()  # noqa: SIM905 - words read better as text
 )
 """Names that say nothing about the table they come from."""
@@ -95,11 +104,13 @@ def _is_unique(column: Column, rows: int | None) -> bool:
 def _names_for(table: Table, key: Column) -> Iterable[str]:
     """Names under which other tables would hold this key."""
     own = key.name.casefold()
-    if own not in _COMMON:
+    stems = {table.name.casefold(), _singular(table.name.casefold())}
+    if own in _COMMON:
+        yield from (f"{stem}{joint}{own}" for stem in stems for joint in ("_", ""))
+    else:
         yield own
-        return
-    for stem in {table.name.casefold(), _singular(table.name.casefold())}:
-        yield from (f"{stem}_{own}", f"{stem}{own}")
+    if table.primary_key == (key.name,):
+        yield from stems - _COMMON - {own}
 
 
 def _singular(name: str) -> str:
@@ -117,3 +128,84 @@ def _near(one: Table, other: Table) -> bool:
 
 def _same_kind(one: Column, other: Column) -> bool:
     return value_kind(one.type) == value_kind(other.type)
+
+
+FEWEST = 3
+"""Values that must agree before they count as a key."""
+
+SHARE = 0.95
+"""Share of a column's frequent values that must stand in the other table; data are not always clean."""
+
+
+def match_values(
+    database: Database,
+    tables: Sequence[Table],
+    unique: Mapping[str, Sequence[tuple[str, ...]]],
+    *,
+    deadline: float,
+    clock: Callable[[], float],
+) -> tuple[Table, ...]:
+    """Tables with the keys that values suggest, for columns that have none yet.
+
+    Args:
+        database: Where the tables are.
+        tables: With their profiles: the frequent values are those found there.
+        unique: Column sets that a constraint or index makes unique, by a table's full name.
+        deadline: When to stop, on the clock.
+        clock: Seconds that only go up.
+    """
+    pointing = [(table, column) for table in tables for column in _coded(table)]
+    fits: dict[tuple[str, str], list[ForeignKey]] = {}
+    for other in tables:
+        for key in _single_keys(other, unique.get(other.full_name, ())):
+            asked = [(t, c) for t, c in pointing if t is not other and _near(t, other) and _could_hold(key, other, c)]
+            if not asked or clock() >= deadline:
+                continue
+            held = _held(database, other, key, {v for _, c in asked for v in _values(c)}, deadline - clock())
+            for table, column in asked:
+                if len(held & _values(column)) >= SHARE * len(_values(column)):
+                    found = ForeignKey((column.name,), other.full_name, (key.name,), inferred=True)
+                    fits.setdefault((table.full_name, column.name), []).append(found)
+    return tuple(_with_only(table, fits) for table in tables)
+
+
+def _coded(table: Table) -> list[Column]:
+    """Text columns of a table that hold a few codes and point nowhere yet."""
+    pointing = {name for key in table.foreign_keys for name in key.columns}
+    return [
+        column
+        for column in table.columns
+        if value_kind(column.type) == "text" and column.name not in pointing and len(_values(column)) >= FEWEST
+    ]
+
+
+def _values(column: Column) -> frozenset[str]:
+    return frozenset(column.profile.values) if column.profile else frozenset()
+
+
+def _could_hold(key: Column, table: Table, column: Column) -> bool:
+    """Whether a unique column may hold all of another's values, as far as types and counts tell."""
+    seen = column.profile
+    return value_kind(key.type) == "text" and seen is not None and (seen.distinct or 0) <= (table.rows or 0)
+
+
+def _held(database: Database, table: Table, key: Column, values: set[str], seconds: float) -> frozenset[str]:
+    """Which of some values a column holds; none when it takes too long."""
+    plain = sorted(value for value in values if value.isprintable() and not set("'\\%") & set(value))
+    if not plain:
+        return frozenset()
+    name, listed = database.quoted(key.name), ", ".join(f"'{value}'" for value in plain)
+    try:
+        rows = database.rows(
+            database.own_sql(f"SELECT {name} FROM {database.full_name(table)} WHERE {name} IN ({listed})"),
+            seconds=min(seconds, 0.3),
+        )
+    except QueryFailed:
+        return frozenset()
+    return frozenset(str(value) for (value,) in rows)
+
+
+def _with_only(table: Table, fits: Mapping[tuple[str, str], list[ForeignKey]]) -> Table:
+    """The table with the keys of columns that fit one other table only."""
+    found = [fits.get((table.full_name, column.name), []) for column in table.columns]
+    return replace(table, foreign_keys=(*table.foreign_keys, *(keys[0] for keys in found if len(keys) == 1)))

@@ -112,6 +112,11 @@ class MySQL(SQLAlchemy):
         return bool(arguments) and arguments[0] in {1969, 3024}
 
     @override
+    def time_zone(self) -> str:
+        own, system = self.rows("SELECT @@session.time_zone, @@system_time_zone")[0]
+        return str(system if own == "SYSTEM" else own)
+
+    @override
     def state(self) -> Hashable:
         """How often the server has run statements that change tables; it counts them."""
         return tuple(self.rows(_CHANGES))

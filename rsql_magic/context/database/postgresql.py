@@ -56,11 +56,11 @@ class PostgreSQL(SQLAlchemy):
         return session
 
     @override
-    def run(self, session: Connection, sql: str, parameters: Sequence[object] = ()) -> list[tuple[Any, ...]]:
+    def run_here(self, session: Connection, sql: str, parameters: Sequence[object]) -> list[tuple[Any, ...]]:
         """By the extended protocol where the driver has it, so that nothing can follow a statement."""
         driver = _psycopg(session)
         if driver is None:
-            return super().run(session, sql, parameters)
+            return super().run_here(session, sql, parameters)
         with driver.cursor() as cursor:
             rows: list[tuple[Any, ...]] = cursor.execute(sql, parameters or None, prepare=True).fetchall()
         return rows
@@ -85,6 +85,10 @@ class PostgreSQL(SQLAlchemy):
     @override
     def was_timed_out(self, error: BaseException, /) -> bool:
         return "statement timeout" in str(error)
+
+    @override
+    def time_zone(self) -> str:
+        return str(self.rows("SELECT current_setting('TimeZone')")[0][0])
 
     @override
     def state(self) -> Hashable:

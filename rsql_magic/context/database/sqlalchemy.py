@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from typing_extensions import override
 
-from rsql_magic.context.database.base import Database, Structure, driver_message, scrub, shorten
+from rsql_magic.context.database.base import Database, Structure, driver_message, interruptible, scrub, shorten
 from rsql_magic.context.tables import Column, ForeignKey, Table, always_quoted
 from rsql_magic.errors import BadInput, ConnectionProblem
 
@@ -282,6 +282,10 @@ class SQLAlchemy(Database):
 
     @override
     def run(self, session: Connection, sql: str, parameters: Sequence[object] = ()) -> list[tuple[Any, ...]]:
+        return interruptible(lambda: self.run_here(session, sql, parameters), self.interrupt)
+
+    def run_here(self, session: Connection, sql: str, parameters: Sequence[object]) -> list[tuple[Any, ...]]:
+        """`run`, in this thread."""
         plain = session.execution_options(no_parameters=not parameters)
         return [tuple(row) for row in plain.exec_driver_sql(sql, tuple(parameters) or None)]
 

@@ -49,6 +49,9 @@ _PRAGMAS = frozenset(
     """.split()  # noqa: SIM905 - words read better as text
 )
 
+_COUNTERS = frozenset({"schema_version", "data_version"})
+"""Pragmas that read without an argument, and write with one."""
+
 
 def authorize(action: int, first: str | None, second: str | None, _database: str | None, _trigger: str | None) -> int:
     """SQLite's authorizer: reading is allowed, everything else is not.
@@ -66,7 +69,7 @@ def authorize(action: int, first: str | None, second: str | None, _database: str
         return (
             sqlite3.SQLITE_OK
         )  # asked when a table function such as json_each is set up; writing it is refused by query_only
-    if action == sqlite3.SQLITE_PRAGMA and (first or "").lower() in _PRAGMAS:
+    if action == sqlite3.SQLITE_PRAGMA and (first or "").lower() in (_PRAGMAS if second else _PRAGMAS | _COUNTERS):
         return sqlite3.SQLITE_OK
     return sqlite3.SQLITE_DENY
 
@@ -127,17 +130,19 @@ class SQLite(Database):
         return isinstance(error, sqlite3.ProgrammingError) and "closed database" in str(error)
 
     @override
+    def time_zone(self) -> str:
+        """SQLite's date functions count in UTC."""
+        return "UTC"
+
+    @override
     def state(self) -> Hashable:
         """SQLite's own counters of changes: of the schema, by other connections, and by this one."""
-        connection = self.connection()
-        names = [str(row[1]) for row in _plain_rows(connection, "PRAGMA database_list")]
-        versions = [
-            _plain_rows(connection, f"PRAGMA {_quoted(name)}.schema_version") for name in names if name != "temp"
-        ]
-        temporary = _plain_rows(connection, "SELECT count(*), max(rowid), total(length(sql)) FROM sqlite_temp_master")
-        return str(
-            (names, versions, temporary, _plain_rows(connection, "PRAGMA data_version"), connection.total_changes)
-        )
+        with self.reading(5.0) as session:
+            names = [name for _, name, _ in self.run(session, "SELECT * FROM pragma_database_list ORDER BY seq")]
+            asked = [f"PRAGMA {_quoted(name)}.schema_version" for name in names if name != "temp"]
+            asked += ["PRAGMA data_version", "SELECT count(*), total(length(sql)) FROM sqlite_temp_master"]
+            counters = [self.run(session, sql) for sql in asked]
+            return str((names, counters, session.connection.total_changes))
 
     @override
     def sample(self, table: Table) -> tuple[str, int | None]:

@@ -93,7 +93,7 @@ def _named(text: str) -> Database:
     scheme, found, rest = text.strip().partition("://")
     if not found:
         return _file(text.strip())
-    if scheme in {"duckdb", "sqlite"} and rest.lstrip("/") not in {"", ":memory:"} and "?" not in rest:
+    if scheme in {"duckdb", "sqlite"} and "?" not in rest:
         return _file(_path_of(rest))
     from rsql_magic.context.database.sqlalchemy import open_url
 
@@ -102,7 +102,8 @@ def _named(text: str) -> Database:
 
 def _path_of(rest: str) -> str:
     """The path of ``sqlite:///relative.db`` and ``sqlite:////absolute.db``, as SQLAlchemy reads them."""
-    return str(Path(rest.removeprefix("/")).expanduser())
+    path = rest.removeprefix("/")
+    return str(Path(path).expanduser()) if path else ""
 
 
 def _file(path: str) -> Database:
