@@ -23,9 +23,9 @@ from rsql_magic.connections import Connections
 from rsql_magic.context import count_tokens, describe
 from rsql_magic.context.cells import error_text
 from rsql_magic.display import Screen
-from rsql_magic.errors import BadInput, RsqlError, Stopped
+from rsql_magic.errors import BadInput, ConnectionProblem, QueryFailed, RsqlError, Stopped
 from rsql_magic.interpolate import interpolate
-from rsql_magic.reach import Reach
+from rsql_magic.reach import LEVELS, Reach
 from rsql_magic.sql_writer import Wish, Writer
 
 if TYPE_CHECKING:
@@ -35,6 +35,9 @@ if TYPE_CHECKING:
     from rsql_magic.client import LLMClient, Message
     from rsql_magic.context import Catalog, Context, Privacy
     from rsql_magic.results import SQLResult
+
+LANGUAGES = ("auto", "r", "python", "sql")
+"""Languages of code in an answer; the first leaves it open."""
 
 
 @dataclass(frozen=True)
@@ -122,6 +125,7 @@ class Assistant:
             BadInput: It is empty or too long, or a name stands for nothing.
         """
         settings = self.settings
+        _refuse_odd_question(lang, privacy, timeout)
         return Question(
             self.filled(text, scene, privacy),
             names=tuple(names),
@@ -173,9 +177,15 @@ class Assistant:
         return AnswerWriter(question, scene, self.chat, catalog=catalog, screen=screen)
 
     def _catalog(self, level: Privacy) -> Catalog | None:
-        """The catalog of the connection in use, when one is open: asking must not open a database."""
+        """The catalog of the connection in use, when one is open: asking must not open a database.
+
+        One that no longer answers must not keep people from asking about something else; ``%rsql catalog`` says why.
+        """
         engine = self.connections.current
-        return engine.catalog(level) if engine else None
+        try:
+            return engine.catalog(level) if engine else None
+        except (ConnectionProblem, QueryFailed):
+            return None
 
     def _news(self, gathered: Context) -> list[str]:
         """What the user should know and was not told yet, such as that R cannot be read."""
@@ -304,6 +314,19 @@ def of_process() -> Assistant:
     return Assistant()
 
 
+def _refuse_odd_question(lang: str | None, privacy: str | None, timeout: float | None) -> None:
+    """Refuse what a magic's choices would not let through, for those who ask from Python."""
+    for word, known, what in ((lang, LANGUAGES, "language"), (privacy, LEVELS, "privacy level")):
+        if word is not None and word not in known:
+            raise BadInput(f"There is no {what} {word!r}.", hint=f"There are: {', '.join(known)}.")
+    _refuse_no_time(timeout)
+
+
+def _refuse_no_time(timeout: float | None) -> None:
+    if timeout is not None and not timeout > 0:
+        raise BadInput("--timeout is more than 0 seconds.", hint="Leave it out for the configured one.")
+
+
 def _refuse_odd(
     max_rows: int | None, retries: int | None, timeout: float | None, plot: str | None, dialect: str | None
 ) -> None:
@@ -312,8 +335,7 @@ def _refuse_odd(
         raise BadInput("--max-rows is at least 1.", hint="--no-run writes the query without running it.")
     if retries is not None and retries < 0:
         raise BadInput("--retries is at least 0.", hint="0 allows no correction.")
-    if timeout is not None and not timeout > 0:
-        raise BadInput("--timeout is more than 0 seconds.", hint="Leave it out for the configured one.")
+    _refuse_no_time(timeout)
     if plot not in {None, "auto", *charts.KINDS}:
         raise BadInput(f"There is no chart of the kind {plot!r}.", hint=f"There are: {', '.join(charts.KINDS)}.")
     if dialect:
