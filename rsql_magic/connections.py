@@ -54,8 +54,19 @@ def _is_one_of(value: Any, types: Mapping[str, set[str]]) -> bool:
 
 
 def frames_in(namespace: Mapping[str, Any]) -> dict[str, Any]:
-    """The frames of a namespace by name; names with a leading underscore are private."""
-    return {name: value for name, value in namespace.items() if not name.startswith("_") and is_frame(value)}
+    """The frames of a namespace by name; names with a leading underscore are private.
+
+    A frame without columns is left out: no database has such a table, and it must not keep the others from being asked.
+    """
+    return {
+        name: value
+        for name, value in namespace.items()
+        if not name.startswith("_") and is_frame(value) and _has_columns(value)
+    }
+
+
+def _has_columns(frame: Any) -> bool:
+    return type(frame).__name__ == "LazyFrame" or frame.shape[1] > 0  # a lazy frame's columns cost a query
 
 
 @dataclass

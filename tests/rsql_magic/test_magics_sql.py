@@ -244,6 +244,21 @@ def test_a_frame_of_no_rows(ip, gateway):
     assert "no rows to draw" in result.notes[0]
 
 
+def test_a_frame_without_columns_does_not_keep_the_others_from_being_asked(sales, gateway):
+    sales.user_ns["nothing"] = pd.DataFrame()
+    gateway.replies = ["```sql\nSELECT count(*) AS n FROM sales\n```"]
+    assert sales.run("%sql_ai how many rows?").df.n[0] > 0
+
+
+def test_a_database_that_is_gone_does_not_stop_other_questions(ip, gateway):
+    with pytest.raises(ConnectionProblem):
+        ip.run("%sql_ai postgresql://127.0.0.1:1/shop How many orders?")
+    gateway.replies = ["Four."]
+    assert ip.run("%ask how much is two and two?").text == "Four. "
+    with pytest.raises(ConnectionProblem):
+        ip.run("%rsql catalog")
+
+
 def test_local_variables_are_seen(ip, gateway):
     gateway.replies = [sql("SELECT count(*) AS n FROM inner_frame")]
     ip.run(
