@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
     from IPython.core.interactiveshell import InteractiveShell
 
@@ -67,7 +67,7 @@ def ask(
     """
     assistant, scene = _assistant(), _scene(with_ if isinstance(with_, Mapping) else {})
     asked = assistant.question(
-        question, scene, names=tuple(with_), model=model, lang=lang, privacy=privacy, timeout=timeout
+        question, scene, names=_names(with_), model=model, lang=lang, privacy=privacy, timeout=timeout
     )
     answer = assistant.ask(asked, scene, new=new)
     if answer.ended_by:
@@ -115,7 +115,7 @@ def sql_ai(
     wish = assistant.wish(
         run=run,
         dialect=dialect,
-        tables=tables,
+        tables=None if tables is None else _names(tables),
         retries=retries,
         max_rows=max_rows,
         timeout=timeout,
@@ -123,6 +123,11 @@ def sql_ai(
         model=model,
     )
     return assistant.sql_ai(question, connection, scene=_scene({}), wish=wish)
+
+
+def _names(given: Iterable[str]) -> tuple[str, ...]:
+    """Names; a single one may be given as it is."""
+    return (given,) if isinstance(given, str) else tuple(given)
 
 
 def _assistant() -> Assistant:

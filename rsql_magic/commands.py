@@ -105,11 +105,11 @@ class _Commands:
         self._screen.show(reports.models(self._assistant))
 
     def context(self, rest: str) -> None:
-        """Context [QUESTION]: What would be told about the notebook, ranked, with its tokens."""
+        """What would be told about the notebook, ranked, with its tokens."""
         self._screen.show(reports.context(self._assistant.gather(rest, self._scene)))
 
     def catalog(self, rest: str) -> None:
-        """Catalog [PATTERN]: Tables and columns of the connection."""
+        """Tables and columns of the connection in use."""
         engine, _ = self._assistant.connections.engine("", self._scene.namespace)
         self._screen.show(reports.catalog(engine.catalog(self._assistant.settings.privacy), rest))
 
@@ -129,7 +129,7 @@ class _Commands:
         self._screen.say("Tables are read anew at the next question.")
 
     def transpile(self, rest: str) -> None:
-        """Transpile --to DIALECT SQL: Write a query in another dialect, without a model."""
+        """Write a query in another dialect, without a model."""
         flag, _, more = rest.partition(" ")
         dialect, _, sql = more.strip().partition(" ")
         if flag != "--to" or not sql.strip():

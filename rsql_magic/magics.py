@@ -12,6 +12,7 @@ from base64 import b64encode
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from IPython.core.magic import Magics, line_magic, magics_class, needs_local_scope, no_var_expand
+from traitlets import TraitError
 
 from rsql_magic import batch, completion, syntax
 from rsql_magic.config import Rsql
@@ -324,7 +325,10 @@ def load(shell: InteractiveShell, assistant: Assistant | None = None) -> RsqlMag
         assistant: What they share, or None to make it at first use.
     """
     unload(shell)
-    magics = RsqlMagics(shell, assistant)
+    try:
+        magics = RsqlMagics(shell, assistant)
+    except TraitError as error:
+        raise BadInput(f"A setting is wrong. {error}", hint="Look into ipython_config.py and %config Rsql.") from None
     shell.register_magics(magics)
     completion.install(shell, magics)
     syntax.install(shell)

@@ -68,6 +68,8 @@ def catalog(tables: Catalog, pattern: str = "") -> Shown:
         columns = [column.name for column in table.columns]
         if fnmatch(table.full_name.lower(), wanted) or any(fnmatch(name.lower(), wanted) for name in columns):
             rows.append((table.full_name, "" if table.rows is None else f"{table.rows:,}", ", ".join(columns)))
+    if not rows and pattern:
+        return Shown("", f"No table or column is called {pattern}.")
     return listing(rows, ("table", "rows", "columns"))
 
 

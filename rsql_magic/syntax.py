@@ -16,7 +16,9 @@ if TYPE_CHECKING:
 
     from IPython.core.interactiveshell import InteractiveShell
 
-_CALL = re.compile(r"(?P<before>\s*(?:[^\W\d]\w*\s*=\s*)?)%(?P<name>ask|sql_ai)\s+(?P<text>.*\?)\s*$", re.S)
+_CALL = re.compile(
+    r"(?P<before>\s*(?:[^\W\d]\w*\s*=\s*)?)%(?P<name>ask|sql_ai|rsql(?=\s+context\s))\s+(?P<text>.*\?)\s*$", re.S
+)
 
 
 class QuestionMark(TokenTransformBase):

@@ -78,6 +78,8 @@ def test_catalog_and_refresh(ip, gateway, capsys):
     out = capsys.readouterr().out
     assert "sales" in out
     assert "other" not in out
+    ip.run("%rsql catalog nothing")
+    assert capsys.readouterr().out == "No table or column is called nothing.\n"
     ip.run("%rsql refresh")
 
 
@@ -109,6 +111,7 @@ def test_help_lists_every_command(ip, capsys):
     out = capsys.readouterr().out
     for name in ip.magics_manager.registry["RsqlMagics"].commands:
         assert f"%rsql {name}" in out
+    assert out.count("QUESTION]") == 1
 
 
 @pytest.mark.parametrize(
@@ -206,6 +209,8 @@ def test_question_marks_are_text_and_help_is_help(ip, gateway, capsys):
     assert ip.user_ns["x"].text == "b "
     assert ip.transform_cell('"""\n%ask what?\n"""') == '"""\n%ask what?\n"""\n'
     assert "pinfo" in ip.transform_cell("%ask?")
+    assert "pinfo" in ip.transform_cell("%rsql?")
+    assert "pinfo" not in ip.transform_cell("%rsql context what is sales?")
     assert "pinfo" in ip.transform_cell("sales?")
 
 
@@ -227,6 +232,14 @@ def test_settings_come_from_ipythons_configuration(shell):
     shell.config.Rsql.max_rows = 7
     shell.run_line_magic("load_ext", "rsql_magic")
     assert shell.magics_manager.registry["RsqlMagics"].settings.max_rows == 7
+
+
+def test_a_configuration_that_makes_no_sense_is_one_line(shell):
+    shell.config.Rsql.privacy = "all"
+    with pytest.raises(BadInput, match=r"A setting is wrong. .*privacy"):
+        shell.run_line_magic("load_ext", "rsql_magic")
+    shell.config.Rsql.privacy = "names"
+    shell.run_line_magic("load_ext", "rsql_magic")
 
 
 def test_a_setting_that_makes_no_sense_is_refused(ip):
@@ -264,4 +277,9 @@ def test_from_python(shell, assistant, gateway, monkeypatch):
     assert 'name="it"' in gateway.sent
     with pytest.raises(UnknownName):
         rsql_magic.ask("what?", with_=["nope"])
+    for wrong in ({"privacy": "all"}, {"lang": "cobol"}, {"timeout": -1}):
+        with pytest.raises(BadInput, match=r"all|cobol|more than 0"):
+            rsql_magic.ask("what?", **wrong)
+    gateway.replies = ["```sql\nSELECT sum(a) AS s FROM here\n```"]
+    assert rsql_magic.sql_ai("total a", tables="here").df.s[0] == 3
     assert callable(rsql_magic.sql_ai)
