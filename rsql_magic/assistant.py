@@ -253,8 +253,8 @@ class Assistant:
             result = writer.run()
             result.footnotes = tuple(part for part in (said, *result.footnotes) if part)
             screen.show(result.shown(footer=self.settings.usage_line))
-            if result.chart is not None:
-                screen.also(charts.bundle(result.chart, png=screen.draws))
+            if result.drawing:
+                screen.also(charts.bundle(result.drawing, png=screen.draws))
         return result
 
     def sql_preview(

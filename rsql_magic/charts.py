@@ -1,7 +1,8 @@
-"""Charts: a Vega-Lite specification from rules or from a model's wish, checked, never executed, drawn by Altair.
+"""Charts: a Vega-Lite specification from rules or from a model's wish, checked, never executed.
 
 A model may only say ``{"chart": "bar", "x": "origin", "y": "n", "color": null}``. Anything else in its JSON is ignored,
 names that are not columns are refused, and the data is bound here, so that no text of a model reaches a renderer.
+Altair is imported only when somebody asks for the chart as an object: it takes seconds.
 """
 
 from __future__ import annotations
@@ -14,17 +15,21 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 from rsql_magic.errors import BadInput
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     import altair as alt
     import pandas as pd
 
 Kind = Literal["bar", "line", "point", "area", "hist", "pie"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
 
+Spec = dict[str, Any]
+"""A Vega-Lite specification."""
+
 MOST_ROWS = 5000
 _MOST_BARS = 50
+_LONGEST_UPRIGHT = 12  # characters of a label below a bar; with longer ones the bars lie
 _VEGALITE_5 = "application/vnd.vegalite.v5+json"  # the newest that JupyterLab and nbviewer draw by themselves
+_LOOKS = {"view": {"continuousWidth": 480, "continuousHeight": 260, "discreteWidth": {"step": 32}}}
+_SCHEMA = "https://vega.github.io/schema/vega-lite/v5.json"
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,7 +171,7 @@ def type_of(values: pd.Series[Any]) -> Literal["temporal", "quantitative", "nomi
     return "quantitative" if isinstance(first, decimal.Decimal) else "nominal"
 
 
-def spec(chart: Chart, frame: pd.DataFrame) -> dict[str, Any]:
+def spec(chart: Chart, frame: pd.DataFrame) -> Spec:
     """The Vega-Lite specification, without its data.
 
     Example:
@@ -185,7 +190,10 @@ def spec(chart: Chart, frame: pd.DataFrame) -> dict[str, Any]:
         measure = {"aggregate": "count", "type": "quantitative", "title": "rows"}
     elif chart.kind == "bar" and across["type"] == "nominal":
         across |= {"sort": None}  # the query's own order
-    encoding = {"x": across, "y": measure}
+    elif chart.kind == "bar" and "axis" in across:
+        across |= {"type": "ordinal"}  # one full bar for each month, not a thin one at each number
+    lying = chart.kind == "bar" and across["type"] == "nominal" and _longest(frame[chart.x]) > _LONGEST_UPRIGHT
+    encoding = {"y": across, "x": measure} if lying else {"x": across, "y": measure}
     if chart.color:
         encoding["color"] = _channel(chart.color, frame, "nominal")
     return {"mark": mark, "encoding": encoding}
@@ -205,6 +213,10 @@ def _is_year_like(values: pd.Series[Any], name: str) -> bool:
     )
 
 
+def _longest(values: pd.Series[Any]) -> int:
+    return max((len(str(value)) for value in values), default=0)
+
+
 def _field(name: str) -> str:
     """A column's name as a field: dots and brackets would reach into nested data."""
     for character in "\\.[]'\"":
@@ -212,23 +224,28 @@ def _field(name: str) -> str:
     return name
 
 
-def draw(chart: Chart, frame: pd.DataFrame) -> tuple[alt.Chart, str]:
-    """The chart with its data bound, and what has to be said about it.
+def draw(chart: Chart, frame: pd.DataFrame) -> tuple[Spec, str]:
+    """The specification with its data bound, and what has to be said about it.
 
     Args:
         chart: What to draw.
         frame: The result; at most ``MOST_ROWS`` of its rows are drawn.
     """
-    import altair as alt
-
     rows, said = frame, ""
     if len(rows) > MOST_ROWS:
         rows, said = rows.head(MOST_ROWS), f"The chart shows the first {MOST_ROWS:,} of {len(frame):,} rows."
     elif chart.kind in {"bar", "pie"} and frame[chart.x].nunique() > _MOST_BARS:
         said = f"{chart.x} has {frame[chart.x].nunique():,} values; a LIMIT makes the chart easier to read."
-    drawn = alt.Chart.from_dict({**spec(chart, frame), "data": {"name": "result"}})
-    drawn.data = alt.InlineData(values=_records(rows, chart))  # bound later: from_dict validates value by value
-    return drawn, said
+    return {"$schema": _SCHEMA, "config": _LOOKS, **spec(chart, frame), "data": {"values": _records(rows, chart)}}, said
+
+
+def as_altair(drawn: Spec) -> alt.Chart:
+    """The same as an Altair chart, to be changed and combined; Altair validates it."""
+    import altair as alt
+
+    chart = alt.Chart.from_dict({**{key: drawn[key] for key in ("mark", "encoding")}, "data": {"name": "result"}})
+    chart.data = alt.InlineData(values=drawn["data"]["values"])  # bound later: from_dict validates value by value
+    return chart
 
 
 def _records(rows: pd.DataFrame, chart: Chart) -> list[dict[str, Any]]:
@@ -256,24 +273,20 @@ def _plain(value: Any) -> Any:
     return value if isinstance(value, str | int | float | bool) else str(value)
 
 
-def bundle(chart: alt.Chart, *, png: bool = True) -> dict[str, Any]:
+def bundle(drawn: Spec, *, png: bool = True) -> dict[str, Any]:
     """Representations of a chart: Vega-Lite for notebooks, and a PNG for pages and exports.
 
     Args:
-        chart: The chart.
+        drawn: The specification with its data.
         png: Whether a PNG is wanted; it is made where ``vl-convert-python`` is installed.
     """
-    drawn: Mapping[str, Any] = chart.to_dict(validate=False)  # it was, when it was drawn
-    shown: dict[str, Any] = {_VEGALITE_5: {**drawn, "$schema": "https://vega.github.io/schema/vega-lite/v5.json"}}
-    kind = drawn["mark"]["type"]
-    shown["text/plain"] = (
-        f"<Chart {kind} of {len(drawn.get('datasets', {}) and next(iter(drawn['datasets'].values()))):,} rows>"
-    )
+    plain = f"<{drawn['mark']['type']} chart of {len(drawn['data']['values']):,} rows>"
+    shown = {_VEGALITE_5: drawn, "text/plain": plain}
     if not png or find_spec("vl_convert") is None:
         return shown
     import vl_convert
 
-    return {**shown, "image/png": _base64(vl_convert.vegalite_to_png(dict(drawn), scale=1.5))}
+    return {**shown, "image/png": _base64(vl_convert.vegalite_to_png(drawn, scale=1.5))}
 
 
 def _base64(data: bytes) -> str:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import TYPE_CHECKING
 
+from rsql_magic import charts
 from rsql_magic.chat import Usage
 from rsql_magic.display import Showable, Shown, fenced, folded, safe_markdown, table_html, table_plain, usage_line
 
@@ -43,7 +45,7 @@ class SQLResult(Showable):
         sql: The statement that passed, or the last draft.
         question: The question.
         df: The result as a pandas frame; None when the query was not run.
-        chart: An Altair chart, or None.
+        drawing: The chart as a Vega-Lite specification with its data, or None.
         attempts: All drafts, with what was wrong with each.
         problems: What is wrong with ``sql``; empty when it passed.
         usage: Tokens, time, what is left.
@@ -60,7 +62,7 @@ class SQLResult(Showable):
     sql: str = ""
     question: str = ""
     df: pd.DataFrame | None = None
-    chart: alt.Chart | None = None
+    drawing: charts.Spec | None = None
     attempts: tuple[Attempt, ...] = ()
     problems: tuple[str, ...] = ()
     usage: Usage = field(default_factory=Usage)
@@ -76,6 +78,11 @@ class SQLResult(Showable):
     shown_rows: int = 10
     shown_columns: int = 20
     footnotes: tuple[str, ...] = ()
+
+    @cached_property
+    def chart(self) -> alt.Chart | None:
+        """The chart as an Altair object, or None."""
+        return charts.as_altair(self.drawing) if self.drawing else None
 
     @property
     def count(self) -> str:

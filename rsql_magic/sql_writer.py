@@ -430,7 +430,7 @@ class Writer:
         kind = None if self._wish.plot in {None, "auto"} else self._wish.plot
         try:
             chart = charts.wanted(frame, wished, kind)  # type: ignore[arg-type]
-            result.chart, said = charts.draw(chart, frame)
+            result.drawing, said = charts.draw(chart, frame)
         except BadInput as error:
             said = str(error)
         result.notes = (*result.notes, said) if said else result.notes
