@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Literal, NamedTuple
 from zoneinfo import ZoneInfo
 
 from jupyter_server_ext.errors import LimitExceeded
+from jupyter_server_ext.limits import merged
 from jupyter_server_ext.prices import NANODOLLARS
 
 if TYPE_CHECKING:
@@ -49,6 +50,12 @@ class Hold:
         self.cost = cost
 
 
+def limits_money(settings: Settings) -> bool:
+    """Whether any budget is set at all."""
+    shares = (settings.caller, settings.tenant, settings.everyone, *(tenant.limits for tenant in settings.tenants))
+    return any(share.usd_per_day is not None or share.usd_per_month is not None for share in shares)
+
+
 class Budgets:
     """All budgets of the gateway.
 
@@ -69,10 +76,16 @@ class Budgets:
 
     def __init__(self, settings: Settings, *, clock: Callable[[], float], zone: str = "UTC") -> None:
         self._settings = settings
-        self._tenants = {tenant.name: tenant.limits for tenant in settings.tenants}
+        self._tenants = {tenant.name: merged(settings.tenant, tenant.limits) for tenant in settings.tenants}
         self._clock = clock
         self._zone = ZoneInfo(zone)
+        self._latest = ""  # month of the last hold
         self._amounts: dict[tuple[str, str], int] = {}  # (owner, period such as 2026-11-21 or 2026-11) -> nano-dollars
+
+    @property
+    def month(self) -> str:
+        """The first day of the current month, such as ``2026-11-01``."""
+        return f"{datetime.fromtimestamp(self._clock(), self._zone):%Y-%m-01}"
 
     def restore(self, spent: Mapping[tuple[str, str], Mapping[str, int]]) -> None:
         """Take over what the ledger remembers.
@@ -94,6 +107,9 @@ class Budgets:
             LimitExceeded: A budget has less left than that.
         """
         now = datetime.fromtimestamp(self._clock(), self._zone)
+        if f"{now:%Y-%m}" != self._latest:
+            self._latest = f"{now:%Y-%m}"
+            self._forget_old()
         places = [
             (owner, period, self._limit(owner, kind))
             for owner in _owners(caller.name, caller.tenant)
@@ -117,10 +133,9 @@ class Budgets:
         name = f"{now:%Y-%m-%d}" if period == "day" else f"{now:%Y-%m}"
         return Spent(self._amounts.get((owner, name), 0), self._limit(owner, period))
 
-    def forget_old(self) -> None:
-        """Drop the periods that are over; call it now and then."""
-        month = f"{datetime.fromtimestamp(self._clock(), self._zone):%Y-%m}"
-        self._amounts = {key: amount for key, amount in self._amounts.items() if key[1].startswith(month)}
+    def _forget_old(self) -> None:
+        """Drop the months that are over."""
+        self._amounts = {key: amount for key, amount in self._amounts.items() if key[1].startswith(self._latest)}
 
     def _limit(self, owner: str, period: str) -> int | None:
         kind, _, name = owner.partition(":")

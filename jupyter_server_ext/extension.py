@@ -17,7 +17,7 @@ from jupyter_server_ext.auth import open_to_all
 from jupyter_server_ext.errors import ConfigError
 from jupyter_server_ext.handlers import rules
 from jupyter_server_ext.messages import Caller
-from jupyter_server_ext.serve import GatewayOptions, assemble, owner
+from jupyter_server_ext.serve import GatewayOptions, assemble, owner, warm_prices
 from jupyter_server_ext.settings import SCOPES, Secret
 from jupyter_server_ext.toml_file import load_settings
 
@@ -66,6 +66,8 @@ class RSQLGatewayApp(GatewayOptions, ExtensionApp):
         if url:
             os.environ[_URL] = url + self.base_below(serverapp.base_url).removeprefix("/")
             os.environ[_TOKEN] = self._kernel_token.reveal()
+        if self.parts is not None:
+            warm_prices(self.parts)
 
     async def stop_extension(self) -> None:
         """Close connections to providers, and take back what kernels were handed."""

@@ -169,12 +169,13 @@ class Gateway:
         return models if not default or default in models else [default, *models]
 
     def status(self) -> dict[str, Any]:
-        """Keys by state, the queue and the expected wait, models."""
+        """Keys by state, the queue and the expected wait, models, and what else health depends on."""
         keys = self.pool.status()
         return {
             "keys": keys["by_state"],
             "queue": {"length": len(self.queue), "expected_wait_seconds": self._expected_wait()},
             "models": self.models(),
+            "checks": self.records.checks(),
             "pool": keys["list"],
         }
 

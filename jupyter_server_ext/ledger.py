@@ -9,14 +9,16 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from jupyter_server_ext.errors import RsqlGatewayError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from jupyter_server_ext.messages import Entry
+
+T = TypeVar("T")
 
 
 class LedgerUnavailable(RsqlGatewayError):
@@ -27,7 +29,7 @@ class LedgerUnavailable(RsqlGatewayError):
 
 
 class LedgerStore(Protocol):
-    """Where entries are kept. Methods block and are called from one thread."""
+    """Where entries are kept. Methods block; those that write entries are called from one thread."""
 
     def begin(self, begun: Sequence[Entry]) -> None:
         """Remember that these requests are under way."""
@@ -38,12 +40,24 @@ class LedgerStore(Protocol):
     def close_unfinished(self) -> int:
         """Turn what an earlier life left open into entries with status 0."""
 
+    def day(self, at: float) -> str:
+        """The calendar day of a Unix time, ``2026-11-21``."""
+
+    def totals(self, *, since: str, caller: str | None = None) -> list[dict[str, Any]]:
+        """Sums per day, caller, tenant, model and task, from the day ``since`` on."""
+
+    def read(self, *, limit: int | None = None, failed: bool = False) -> list[Entry]:
+        """Entries, newest first; with ``failed`` only those that did not end well."""
+
+    def forget(self, caller: str) -> int:
+        """Blank everything that names this caller; return how many entries that were."""
+
     def close(self) -> None:
         """Give everything back."""
 
 
 class Ledger:
-    """Group commit over a store.
+    """Group commit over a store. What an earlier life of it left open is closed at once; writing starts with need.
 
     Args:
         store: Where entries go; None keeps no records.
@@ -66,6 +80,8 @@ class Ledger:
         self._closing = False
         self.failure = ""
         """Why the last write failed; empty when it did not."""
+        self.left_open = store.close_unfinished() if store is not None else 0
+        """How many requests an earlier life had not ended."""
 
     @property
     def keeps(self) -> bool:
@@ -76,14 +92,6 @@ class Ledger:
     def healthy(self) -> bool:
         """Whether the last write succeeded."""
         return not self.failure
-
-    def start(self) -> int:
-        """Close what an earlier life left open and begin writing; return how many requests that were."""
-        if self._store is None:
-            return 0
-        unfinished = self._store.close_unfinished()
-        self._writer = asyncio.get_running_loop().create_task(self._write(), name="rsql-ledger")
-        return unfinished
 
     def begin(self, entry: Entry) -> None:
         """Note that a request is under way; it is written with the next group, and nobody waits for it.
@@ -96,7 +104,7 @@ class Ledger:
             raise LedgerUnavailable(msg, retry_after=self._retry_seconds)
         if self._store is not None:
             self._begun.append(entry)
-            self._wake.set()
+            self._wake_writer()
 
     async def finish(self, entry: Entry) -> None:
         """Record how a request ended; returns when that is on disk.
@@ -107,8 +115,25 @@ class Ledger:
             return
         done = asyncio.get_running_loop().create_future()
         self._ended.append((entry, done))
-        self._wake.set()
+        self._wake_writer()
         await done
+
+    async def ask(self, question: Callable[[LedgerStore], T]) -> T:
+        """What the store says, asked in a thread.
+
+        Args:
+            question: Is given the store; may block.
+
+        Raises:
+            LedgerUnavailable: There is no ledger (404), or it cannot be read (503).
+        """
+        if self._store is None:
+            msg = "This gateway keeps no ledger. Its administrator sets 'ledger' in [storage]."
+            raise LedgerUnavailable(msg, status=404, code="no_ledger")
+        try:
+            return await asyncio.to_thread(question, self._store)
+        except Exception as error:  # any failure of any driver, whose words may name hosts and paths
+            raise LedgerUnavailable("The ledger cannot be read at the moment. Try again later.") from error
 
     async def close(self) -> None:
         """Write what is left, then stop."""
@@ -119,6 +144,11 @@ class Ledger:
         if self._store is not None:
             await asyncio.get_running_loop().run_in_executor(self._thread, self._store.close)
         self._thread.shutdown()
+
+    def _wake_writer(self) -> None:
+        if self._writer is None:
+            self._writer = asyncio.get_running_loop().create_task(self._write(), name="rsql-ledger")
+        self._wake.set()
 
     async def _write(self) -> None:
         loop = asyncio.get_running_loop()

@@ -74,7 +74,7 @@ class Prices:
 
     def price(self, model: str, provider: str) -> Price:
         """The price of a model at a provider."""
-        if provider in {"offline", "ollama"}:
+        if is_free(provider):
             return FREE
         own = self._table.get(f"{provider}/{model}") or self._table.get(model)
         return own or self._published(model, provider) or self._worst
@@ -83,9 +83,18 @@ class Prices:
         """What this usage costs, in nano-dollars."""
         return self.price(model, provider).of(usage)
 
+    def warm(self) -> None:
+        """Load the published prices, which takes half a second: for a thread, once requests are answered."""
+        self._published("gpt-4o", "openai")
+
     def known(self, model: str, provider: str) -> bool:
         """Whether the price is a real one and not the worst case."""
         return self.price(model, provider) is not self._worst
+
+
+def is_free(provider: str) -> bool:
+    """Whether a provider asks for no money, so that nothing about prices need be known."""
+    return provider in {"offline", "ollama"}
 
 
 def _per_token(usd_per_million: float) -> int:
@@ -96,7 +105,7 @@ def _per_token(usd_per_million: float) -> int:
 def _published(model: str, provider: str) -> Price | None:
     """What ``genai-prices`` says; its data come with the package, so nothing is fetched.
 
-    The import takes half a second: the app calls ``Prices.price`` once in a thread before it serves.
+    The import takes half a second; see ``Prices.warm``.
     """
     from genai_prices import Usage as PublishedUsage
     from genai_prices import calc_price

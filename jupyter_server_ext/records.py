@@ -8,21 +8,22 @@ from __future__ import annotations
 
 import hashlib
 import time
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, nullcontext, suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from jupyter_server_ext.budgets import Hold
-from jupyter_server_ext.ledger import Ledger
+from jupyter_server_ext.ledger import Ledger, LedgerUnavailable
 from jupyter_server_ext.messages import Entry, Usage
 from jupyter_server_ext.prices import NANODOLLARS, Prices
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Collection, Iterable
 
     from jupyter_server_ext.budgets import Budgets
+    from jupyter_server_ext.ledger import LedgerStore
     from jupyter_server_ext.messages import Caller, ChatRequest
 
 
@@ -90,7 +91,7 @@ class Records:
     ) -> None:
         self.ledger = ledger or Ledger(None)
         self.budgets = budgets
-        self._prices = prices or Prices()
+        self.prices = prices or Prices()
         self._clock = clock
         self._wall_clock = wall_clock
 
@@ -124,11 +125,56 @@ class Records:
 
     def cost(self, usage: Usage, model: str, provider: str) -> int:
         """What usage costs, in nano-dollars."""
-        return self._prices.cost(usage, model, provider)
+        return self.prices.cost(usage, model, provider)
 
     def dollars(self, cost: int, model: str, provider: str) -> float | None:
         """A cost to show: None where the price is not known, or there is none."""
-        return cost / NANODOLLARS if cost and self._prices.known(model, provider) else None
+        return cost / NANODOLLARS if cost and self.prices.known(model, provider) else None
+
+    async def cost_today(self, caller: Caller, providers: Collection[str]) -> dict[str, float | None]:
+        """What the caller has spent today, in US dollars: ``today``, ``limit`` and ``remaining``.
+
+        By its budget, where there are budgets, else by the ledger. None stands for what is not known, such as the sum
+        of a day with a model of unknown price.
+
+        Args:
+            caller: Whose money.
+            providers: Those that there are keys for.
+        """
+        if self.budgets is not None:
+            spent = self.budgets.spent(caller, "day")
+            return {"today": _usd(spent.amount), "limit": _usd(spent.limit), "remaining": _usd(spent.remaining)}
+        today: float | None = None
+        with suppress(LedgerUnavailable):
+            today = await self.ledger.ask(lambda store: self._spent_today(store, caller.name, providers))
+        return {"today": today, "limit": None, "remaining": None}
+
+    async def usage(self, since: str = "") -> list[dict[str, Any]]:
+        """The ledger's sums per day, caller, tenant, model and task.
+
+        Args:
+            since: The first day, such as ``2026-11-21``; today when empty.
+
+        Raises:
+            LedgerUnavailable: There is no ledger, or it cannot be read.
+        """
+        sums = await self.ledger.ask(lambda store: store.totals(since=since or store.day(self._wall_clock())))
+        return [total | {"cost_usd": _usd(total.pop("cost_nanodollars"))} for total in sums]
+
+    def checks(self) -> dict[str, str]:
+        """How the ledger is, for health; nothing where none is kept."""
+        return {"ledger": "ok" if self.ledger.healthy else "unavailable"} if self.ledger.keeps else {}
+
+    def _spent_today(self, store: LedgerStore, caller: str, providers: Collection[str]) -> float | None:
+        sums = store.totals(since=store.day(self._wall_clock()), caller=caller)
+        paid = [total for total in sums if total["cost_nanodollars"]]
+        if any(not any(self.prices.known(total["model"], name) for name in providers) for total in paid):
+            return None
+        return _usd(sum(total["cost_nanodollars"] for total in paid))
+
+
+def _usd(nanodollars: int | None) -> float | None:
+    return None if nanodollars is None else nanodollars / NANODOLLARS
 
 
 def _prompt_hash(request: ChatRequest) -> str:

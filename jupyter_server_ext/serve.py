@@ -10,7 +10,9 @@ from __future__ import annotations
 import asyncio
 import getpass
 import os
+import platform
 import signal
+import time
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -23,6 +25,7 @@ from traitlets import Unicode
 from traitlets.config import Configurable
 
 from jupyter_server_ext.auth import Authenticator
+from jupyter_server_ext.budgets import Budgets, limits_money
 from jupyter_server_ext.errors import ConfigError
 from jupyter_server_ext.gateway import Gateway
 from jupyter_server_ext.handlers import ROUTES, rules
@@ -30,9 +33,12 @@ from jupyter_server_ext.handlers.conversations import Conversations
 from jupyter_server_ext.handlers.parts import Parts
 from jupyter_server_ext.handlers.ratings import Ratings
 from jupyter_server_ext.handlers.status import NoRoute
+from jupyter_server_ext.ledger import Ledger
 from jupyter_server_ext.limits import Limits
 from jupyter_server_ext.messages import Caller
 from jupyter_server_ext.policy import Policy
+from jupyter_server_ext.prices import Price, Prices, is_free
+from jupyter_server_ext.records import Records
 from jupyter_server_ext.settings import SCOPES, CacheSettings, StorageSettings
 from jupyter_server_ext.telemetry import Metrics
 
@@ -40,8 +46,11 @@ if TYPE_CHECKING:
     import ssl
     from collections.abc import Awaitable, Callable, Iterable, Mapping
 
+    import httpx
+
     from jupyter_server_ext.auth import Identity
-    from jupyter_server_ext.settings import Secret, Settings
+    from jupyter_server_ext.settings import PriceSettings, Secret, Settings
+    from jupyter_server_ext.storage.sql import SqlLedgerStore
 
 _IDLE_SECONDS = 120.0
 _BODY_SECONDS = 120.0
@@ -67,7 +76,11 @@ class GatewayOptions(Configurable):
 
 
 def assemble(
-    settings: Settings, tokens: Iterable[tuple[Secret, Caller]], base: str, identity: Identity | None = None
+    settings: Settings,
+    tokens: Iterable[tuple[Secret, Caller]],
+    base: str,
+    identity: Identity | None = None,
+    transport: httpx.AsyncBaseTransport | None = None,
 ) -> Parts:
     """Build everything that handlers use.
 
@@ -76,6 +89,7 @@ def assemble(
         tokens: Tokens known beside the settings' ``api_keys``.
         base: Path of the gateway, with a slash at both ends.
         identity: Who knows other tokens.
+        transport: What carries requests to providers, in place of real connections; for tests.
 
     Raises:
         ConfigError: The settings cannot work.
@@ -84,19 +98,67 @@ def assemble(
         app_log.warning("rsql: %s", words)
     own = ((key.key, Caller(key.name, key.tenant, frozenset(key.scopes))) for key in settings.api_keys)
     policy, limits = Policy(settings), Limits(settings)
-    gateway = Gateway(settings, limits=limits, policy=policy)
+    records = build_records(settings)
+    gateway = Gateway(settings, limits=limits, policy=policy, records=records, transport=transport)
     return Parts(
         settings=settings,
         gateway=gateway,
         auth=Authenticator([*tokens, *own], identity),
         policy=policy,
         limits=limits,
+        records=records,
         conversations=Conversations(),
         ratings=Ratings(),
         metrics=Metrics(gateway.status),
         routes=ROUTES,
         base=base,
     )
+
+
+def build_records(settings: Settings) -> Records:
+    """Ledger, prices and budgets as configured; what the ledger says was spent this month is spent.
+
+    Raises:
+        ConfigError: The ledger cannot be opened.
+    """
+    store = _ledger_store(settings)
+    budgets = None
+    if limits_money(settings):
+        budgets = Budgets(settings, clock=time.time, zone=settings.storage.time_zone)
+        budgets.restore(_spent(store, budgets.month))
+    return Records(Ledger(store), prices=_prices(settings.prices), budgets=budgets)
+
+
+def _ledger_store(settings: Settings) -> SqlLedgerStore | None:
+    """The ledger's tables; loading SQLAlchemy doubles the start, so only where there is a ledger."""
+    storage = settings.storage
+    if storage.ledger.startswith("memory:"):
+        return None
+    if storage.ledger in {"sqlite://", "sqlite:///", "sqlite:///:memory:"}:
+        raise ConfigError("'ledger' in [storage] needs the path of a file: sqlite:///rsql.db. memory:// keeps nothing.")
+    from jupyter_server_ext.storage.sql import SqlLedgerStore
+
+    return SqlLedgerStore(storage.ledger, instance=storage.instance or platform.node(), zone=storage.time_zone)
+
+
+def _spent(store: SqlLedgerStore | None, since: str) -> dict[tuple[str, str], dict[str, int]]:
+    """Nano-dollars by caller and tenant, and by day."""
+    spent: dict[tuple[str, str], dict[str, int]] = {}
+    for total in store.totals(since=since) if store is not None else ():
+        days = spent.setdefault((total["caller"], total["tenant"]), {})
+        days[total["day"]] = days.get(total["day"], 0) + total["cost_nanodollars"]
+    return spent
+
+
+def _prices(settings: PriceSettings) -> Prices:
+    own = {name: Price(price.input, price.output, price.cached_input) for name, price in settings.models}
+    return Prices(own, worst=Price(settings.worst_input, settings.worst_output))
+
+
+def warm_prices(parts: Parts) -> None:
+    """Load the published prices in a thread, which takes half a second; not where nothing costs money."""
+    if not all(is_free(key.provider) for key in parts.settings.keys):
+        asyncio.get_running_loop().run_in_executor(None, parts.records.prices.warm)
 
 
 def without_effect(settings: Settings) -> list[str]:
@@ -108,13 +170,10 @@ def without_effect(settings: Settings) -> list[str]:
     if not settings.storage.state.startswith("memory:"):
         raise ConfigError("'state' in [storage] can only be memory:// in this version: one gateway, one process.")
     told = []
-    shares = (settings.caller, settings.tenant, settings.everyone, *(tenant.limits for tenant in settings.tenants))
-    if any(share.usd_per_day is not None or share.usd_per_month is not None for share in shares):
-        told.append("usd_per_day and usd_per_month are not enforced in this version.")
+    if limits_money(settings) and settings.storage.ledger.startswith("memory:"):
+        told.append("usd_per_day and usd_per_month are forgotten at a restart: name a 'ledger' in [storage].")
     if settings.pool.check_seconds:
         told.append("'check_seconds' in [pool] does nothing in this version; POST admin/health-check does it once.")
-    if not settings.storage.ledger.startswith("memory:"):
-        told.append("'ledger' in [storage] is not kept in this version.")
     if settings.cache != CacheSettings() or settings.storage.cache != StorageSettings().cache:
         told.append("answers are not cached in this version.")
     return told
@@ -195,6 +254,7 @@ async def serve(parts: Parts, listening: Listening, ready: Callable[[str], None]
     server.add_sockets(sockets)
     signalled = _on_signals(listening.signals)
     ready(listening.url(sockets[0].getsockname()[1], parts.base))
+    warm_prices(parts)
     await _first(signalled.wait(), *([listening.until()] if listening.until else []))
     server.stop()
     signalled.clear()

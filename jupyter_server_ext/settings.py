@@ -9,7 +9,7 @@ from typing import Literal
 SCOPES = MappingProxyType(
     {
         "chat": "ask models; see the gateway's state and one's own figures",
-        "admin": "see and check the keys; reset limits",
+        "admin": "see and check the keys; reset limits; see what everybody used, and forget it",
     }
 )
 """What a token may do. Every route names its scope from this table, and the docs list it."""
@@ -197,11 +197,45 @@ class TenantSettings:
 
 @dataclass(frozen=True, slots=True)
 class StorageSettings:
-    """Where numbers and records are kept, each by URL."""
+    """Where numbers and records are kept, each by URL.
+
+    Args:
+        state: Windows, leases and the queue.
+        ledger: Records of requests: ``sqlite:///path`` or ``postgresql://…``; ``memory://`` keeps none.
+        cache: Answers.
+        instance: This gateway's name in the ledger, its own among all that share it; the host's when empty.
+        time_zone: Whose midnight begins a day of the ledger and of budgets.
+    """
 
     state: str = "memory://"
     ledger: str = "memory://"
     cache: str = "memory://?max_mb=256"
+    instance: str = ""
+    time_zone: str = "UTC"
+
+
+@dataclass(frozen=True, slots=True)
+class ModelPrice:
+    """What one model costs, in US dollars per million tokens; ``cached_input`` as ``input`` when None."""
+
+    input: float
+    output: float
+    cached_input: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class PriceSettings:
+    """Prices that differ from the published ones, and the price of a model that nobody knows.
+
+    Args:
+        worst_input: US dollars per million tokens read, for a model of unknown price.
+        worst_output: The same for tokens written.
+        models: Prices by model, with or without ``provider/`` in front.
+    """
+
+    worst_input: float = 30.0
+    worst_output: float = 120.0
+    models: tuple[tuple[str, ModelPrice], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -233,5 +267,6 @@ class Settings:
     tenants: tuple[TenantSettings, ...] = ()
     fallbacks: tuple[tuple[str, tuple[str, ...]], ...] = ()
     storage: StorageSettings = field(default_factory=StorageSettings)
+    prices: PriceSettings = field(default_factory=PriceSettings)
     cache: CacheSettings = field(default_factory=CacheSettings)
     server: ServerSettings = field(default_factory=ServerSettings)

@@ -94,6 +94,10 @@ class _Status:
         for state, number in status.get("keys", {}).items():
             keys.add_metric([state], number)
         yield keys
+        checks = GaugeMetricFamily("rsql_check_ok", "1 when this part works, else 0.", labels=["check"])
+        for part, word in status.get("checks", {}).items():
+            checks.add_metric([part], float(word == "ok"))
+        yield checks
         queue = status.get("queue", {})
         yield GaugeMetricFamily("rsql_queue_length", "Requests waiting for a key.", value=queue.get("length", 0))
         wait = queue.get("expected_wait_seconds") or 0.0

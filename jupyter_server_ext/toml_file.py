@@ -286,7 +286,7 @@ def _settings(file: _Table) -> s.Settings:
     file.only(
         [
             *("default_model", "keys", "pool", "limits", "api_keys", "tenants", "fallbacks"),
-            *("storage", "cache", "server"),
+            *("storage", "prices", "cache", "server"),
         ]
     )
     limits = file.table("limits")
@@ -302,12 +302,33 @@ def _settings(file: _Table) -> s.Settings:
         api_keys=_api_keys(file.tables("api_keys")),
         tenants=_tenants(file.table("tenants")),
         fallbacks=_fallbacks(file.table("fallbacks")),
-        storage=s.StorageSettings(**file.table("storage").fields(s.StorageSettings)),
+        storage=_storage(file.table("storage")),
+        prices=_prices(file.table("prices")),
         cache=s.CacheSettings(**file.table("cache").fields(s.CacheSettings)),
         server=s.ServerSettings(**_positive(file.table("server"), s.ServerSettings, "max_body_mb")),
     )
     _check_default_model(file, settings)
     return settings
+
+
+def _storage(table: _Table) -> s.StorageSettings:
+    storage = s.StorageSettings(**table.fields(s.StorageSettings))
+    _known_zone(table, "time_zone", storage.time_zone)
+    return storage
+
+
+def _prices(table: _Table) -> s.PriceSettings:
+    models = table.table("models")
+    own = tuple((name, _price(models.table(name))) for name in models.values)
+    return s.PriceSettings(**table.fields(s.PriceSettings, also=["models"]), models=own)
+
+
+def _price(table: _Table) -> s.ModelPrice:
+    read = table.fields(s.ModelPrice)
+    for name in ("input", "output"):
+        if name not in read:
+            table.refuse("", f"{table.title} needs '{name}', in US dollars per million tokens.")
+    return s.ModelPrice(**read)
 
 
 def _positive(table: _Table, values: type[Any], *names: str) -> dict[str, Any]:
@@ -384,20 +405,18 @@ def _limit(table: _Table) -> s.Limit:
     if len(given) != 1 or not table.values.get("seconds"):
         table.refuse("", f"each of {table.title} needs one of {', '.join(units)}, and 'seconds' of more than 0.")
     zone, model = (table.read(name, str) if name in table.values else "" for name in ("zone", "model"))
-    return s.Limit(
-        table.read(given[0], int), given[0], table.read("seconds", float), zone=_known_zone(table, zone), model=model
-    )
+    _known_zone(table, "zone", zone)
+    return s.Limit(table.read(given[0], int), given[0], table.read("seconds", float), zone=zone, model=model)
 
 
-def _known_zone(table: _Table, zone: str) -> str:
-    if zone:
+def _known_zone(table: _Table, name: str, zone: str) -> None:
+    if zone not in ("", "UTC"):
         from zoneinfo import ZoneInfo  # a file rarely names one
 
         try:
             ZoneInfo(zone)
         except (KeyError, ValueError, OSError):
-            table.refuse("zone", f"'zone' of {table.title} must be a time zone such as 'UTC' or 'America/Los_Angeles'.")
-    return zone
+            table.refuse(name, f"'{name}' of {table.title} must be a time zone such as 'UTC' or 'America/Los_Angeles'.")
 
 
 def _api_keys(tables: Sequence[_Table]) -> tuple[s.ApiKeySettings, ...]:

@@ -66,6 +66,9 @@ ROUTES = (
     Route("admin/api/keys", admin.Keys),
     Route("admin/api/keys/{key:[^/]+}/{action:pause|resume|retire}", admin.OneKey),
     Route("admin/api/feedback", admin.FeedbackList),
+    Route("admin/api/usage", admin.Usage),
+    Route("admin/api/errors", admin.Errors),
+    Route("admin/api/users/{name}", admin.OneUser),
 )
 """All routes; docs and openapi.json are made from this."""
 

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from jupyter_server_ext.handlers import Route
 
-_METHODS = ("get", "post")
+_METHODS = ("get", "post", "delete")
 _TEXT = {"type": "string"}
 _MESSAGES = {
     "type": "array",

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from jupyter_server_ext.limits import Limits
     from jupyter_server_ext.messages import Caller, ChatRequest, Waiting
     from jupyter_server_ext.policy import Policy
+    from jupyter_server_ext.records import Records
     from jupyter_server_ext.settings import Settings
     from jupyter_server_ext.telemetry import Metrics
 
@@ -66,6 +67,7 @@ class Parts:
         auth: Tells who asks.
         policy: What tenants may do.
         limits: What callers have left.
+        records: The ledger, prices and budgets.
         conversations: Turns of ``POST chat``.
         ratings: What people said of answers.
         metrics: Figures for Prometheus.
@@ -78,6 +80,7 @@ class Parts:
     auth: Authenticator
     policy: Policy
     limits: Limits
+    records: Records
     conversations: Conversations
     ratings: Ratings
     metrics: Metrics

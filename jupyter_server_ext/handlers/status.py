@@ -59,10 +59,10 @@ class Stats(GatewayHandler):
     """``GET stats``."""
 
     @needs_scope("chat")
-    def get(self) -> None:
+    async def get(self) -> None:
         """Your own use: requests and tokens per period with what is left, requests under way, money."""
         asker = self.asker
-        cost = {"today": None, "limit": self.parts.settings.caller.usd_per_day, "remaining": None}
+        cost = await self.parts.records.cost_today(asker, {key.provider for key in self.parts.settings.keys})
         self.reply(
             {
                 "caller": asker.name,

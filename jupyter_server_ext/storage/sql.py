@@ -30,6 +30,7 @@ _HEAD = "0001"
 _GENESIS = "0" * 64
 _HASHED = tuple(c.name for c in entries.columns if c.name not in {"forgotten", "content_hash", "chain_hash"})
 _MIGRATION_LOCK = 7_715_101  # any number; two gateways that start together take turns
+_CHAIN_LOCK = 7_715_102  # so do two that write to one chain
 
 
 class SqlLedgerStore:
@@ -53,13 +54,8 @@ class SqlLedgerStore:
         self._engine = _engine(url)
         self._instance = instance
         self._zone = ZoneInfo(zone)
-        try:
+        with self._at_start():
             self._migrate()
-            self._number, self._chain = self._end_of_chain()
-        except sa.exc.SQLAlchemyError as error:
-            safe = sa.make_url(url).render_as_string(hide_password=True)
-            msg = f"The ledger {safe} cannot be opened ({_reason(error)}). Check its path, permissions and server."
-            raise ConfigError(msg) from None
 
     # Writing
 
@@ -76,8 +72,9 @@ class SqlLedgerStore:
             How many were new.
         """
         with self._engine.begin() as db:
+            self._take_turn(db, ended)
             new = self._not_yet_there(db, ended)
-            number, chain = self._number, self._chain
+            number, chain = self._end_of_chain(db)
             rows = []
             for entry in new:
                 number += 1
@@ -87,17 +84,26 @@ class SqlLedgerStore:
             if rows:
                 db.execute(sa.insert(entries), rows)
                 self._add_to_totals(db, rows)
-            for entry in ended:
-                db.execute(_close_one, {"r": entry.request_id, "a": entry.attempt})
-        self._number, self._chain = number, chain
         return len(rows)
 
     def close_unfinished(self) -> int:
         """Turn what an earlier life of this instance left open into entries with status 0; return how many."""
-        with self._engine.connect() as db:
-            own = sa.select(requests_open).where(requests_open.c.instance == self._instance)
-            ended = [_from_row(row, status=0, error="gateway_stopped") for row in db.execute(own).mappings()]
-        return self.finish(ended) if ended else 0
+        with self._at_start():
+            with self._engine.connect() as db:
+                own = sa.select(requests_open).where(requests_open.c.instance == self._instance)
+                ended = [_from_row(row, status=0, error="gateway_stopped") for row in db.execute(own).mappings()]
+            return self.finish(ended) if ended else 0
+
+    def _take_turn(self, db: sa.Connection, ended: Sequence[Entry]) -> None:
+        """Drop these from the open ones, and let no other process write to this chain until the end of the transaction.
+
+        SQLite's first write locks the database, so what is read afterwards stays true.
+        """
+        if db.dialect.name == "postgresql":
+            turn = sa.text("SELECT pg_advisory_xact_lock(:n, hashtext(:name))")
+            db.execute(turn, {"n": _CHAIN_LOCK, "name": self._instance})
+        for entry in ended:
+            db.execute(_close_one, {"r": entry.request_id, "a": entry.attempt})
 
     def _not_yet_there(self, db: sa.Connection, ended: Sequence[Entry]) -> list[Entry]:
         """The entries without those already delivered, and without repeats within the group."""
@@ -133,10 +139,13 @@ class SqlLedgerStore:
             total = sums.setdefault(key, dict.fromkeys(_TOTAL_SUMS, 0))
             for name, amount in _amounts(row).items():
                 total[name] += amount
+        self._add_sums(db, [dict(zip(_TOTAL_KEYS, key, strict=True)) | total for key, total in sums.items()])
+
+    def _add_sums(self, db: sa.Connection, sums: list[dict[str, Any]]) -> None:
         statement = _insert(db, totals)
         added = {name: totals.c[name] + statement.excluded[name] for name in _TOTAL_SUMS}
         statement = statement.on_conflict_do_update(index_elements=list(_TOTAL_KEYS), set_=added)
-        db.execute(statement, [dict(zip(_TOTAL_KEYS, key, strict=True)) | total for key, total in sums.items()])
+        db.execute(statement, sums)
 
     # Reading
 
@@ -152,14 +161,22 @@ class SqlLedgerStore:
         with self._engine.connect() as db:
             return [dict(row) for row in db.execute(query.order_by(totals.c.day)).mappings()]
 
-    def read(self, *, since: float = 0.0, caller: str | None = None, limit: int | None = None) -> list[Entry]:
-        """Entries begun at or after ``since``, newest first."""
+    def read(
+        self, *, since: float = 0.0, caller: str | None = None, limit: int | None = None, failed: bool = False
+    ) -> list[Entry]:
+        """Entries begun at or after ``since``, newest first; with ``failed`` only those that did not end well."""
         query = sa.select(entries).where(entries.c.at >= since, sa.not_(entries.c.forgotten))
         if caller is not None:
             query = query.where(entries.c.caller == caller)
+        if failed:
+            query = query.where(sa.or_(entries.c.status >= 400, entries.c.status == 0))
         with self._engine.connect() as db:
             newest = query.order_by(entries.c.at.desc()).limit(limit)
             return [_from_row(row) for row in db.execute(newest).mappings()]
+
+    def __len__(self) -> int:
+        with self._engine.connect() as db:
+            return db.execute(sa.select(sa.func.count()).select_from(entries)).scalar_one()
 
     def verify(self) -> list[str]:
         """Check every chain; return what is wrong, one sentence each, empty when all is well."""
@@ -182,13 +199,18 @@ class SqlLedgerStore:
     # Forgetting
 
     def forget(self, caller: str, *, chunk: int = 500) -> int:
-        """Blank everything that names this caller, in chunks; sums of money stay in the totals without the name."""
+        """Blank everything that names this caller, in chunks; what was used and spent stays in the nameless totals."""
         gone = 0
         while batch := self._forget_some(caller, chunk):
             gone += batch
+        own = totals.c.caller == caller
         with self._engine.begin() as db:
-            db.execute(sa.delete(totals).where(totals.c.caller == caller))
             db.execute(sa.delete(requests_open).where(requests_open.c.caller == caller))
+            # Read within the transaction that the first write began, so that nothing is added in between.
+            rows = [dict(row) for row in db.execute(sa.select(totals).where(own).with_for_update()).mappings()]
+            db.execute(sa.delete(totals).where(own))
+            if rows:
+                self._add_sums(db, [row | {"caller": ""} for row in rows])
         return gone
 
     def _forget_some(self, caller: str, chunk: int) -> int:
@@ -239,6 +261,8 @@ class SqlLedgerStore:
         with self._engine.begin() as db:
             if db.dialect.name == "postgresql":
                 db.execute(sa.text("SELECT pg_advisory_xact_lock(:n)"), {"n": _MIGRATION_LOCK})
+            elif _version(db) != _HEAD:
+                db.exec_driver_sql("BEGIN IMMEDIATE")
             version = _version(db)
             if version == _HEAD:
                 return  # the usual start: Alembic is not even imported
@@ -253,14 +277,23 @@ class SqlLedgerStore:
             config.attributes["connection"] = db
             command.upgrade(config, "head")
 
-    def _end_of_chain(self) -> tuple[int, str]:
-        with self._engine.connect() as db:
-            own = entries.c.instance == self._instance
-            last = sa.select(entries.c.number, entries.c.chain_hash).where(own).order_by(entries.c.number.desc())
-            if row := db.execute(last.limit(1)).first():
-                return row.number, row.chain_hash
-            start = db.execute(sa.select(chains).where(chains.c.instance == self._instance)).first()
-            return (start.first_number - 1, start.first_hash) if start else (0, _GENESIS)
+    @contextmanager
+    def _at_start(self) -> Iterator[None]:
+        """What fails now is the administrator's to repair."""
+        try:
+            yield
+        except sa.exc.SQLAlchemyError as error:
+            safe = self._engine.url.render_as_string(hide_password=True)
+            msg = f"The ledger {safe} cannot be opened ({_reason(error)}). Check its path, permissions and server."
+            raise ConfigError(msg) from None
+
+    def _end_of_chain(self, db: sa.Connection) -> tuple[int, str]:
+        own = entries.c.instance == self._instance
+        last = sa.select(entries.c.number, entries.c.chain_hash).where(own).order_by(entries.c.number.desc())
+        if row := db.execute(last.limit(1)).first():
+            return row.number, row.chain_hash
+        start = db.execute(sa.select(chains).where(chains.c.instance == self._instance)).first()
+        return (start.first_number - 1, start.first_hash) if start else (0, _GENESIS)
 
 
 _TOTAL_KEYS = ("day", "caller", "tenant", "model", "task")
@@ -364,7 +397,7 @@ def _engine(url: str) -> sa.Engine:
 def _prepare_sqlite(connection: Any, _record: object) -> None:
     """WAL lets readers go on while a group is written; FULL makes each commit survive a power cut."""
     cursor = connection.cursor()
-    for pragma in ("journal_mode=WAL", "synchronous=FULL", "busy_timeout=5000"):
+    for pragma in ("busy_timeout=5000", "journal_mode=WAL", "synchronous=FULL"):
         cursor.execute(f"PRAGMA {pragma}")
     cursor.close()
 

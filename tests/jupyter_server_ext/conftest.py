@@ -105,9 +105,9 @@ def served():
     """``async with served(settings) as gateway`` serves on a free port until the block ends."""
 
     @asynccontextmanager
-    async def serving(settings=None, *, fake=True, base="/rsql/"):
+    async def serving(settings=None, *, fake=True, base="/rsql/", transport=None):
         settings = dataclasses.replace(settings or Settings(default_model="llama"), api_keys=KEYS)
-        parts = assemble(settings, [(Secret("owner-token"), OWNER)], base)
+        parts = assemble(settings, [(Secret("owner-token"), OWNER)], base, transport=transport)
         gateway = FakeGateway()
         gateway.limits = parts.limits
         real = parts.gateway

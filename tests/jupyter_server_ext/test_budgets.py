@@ -100,8 +100,28 @@ def test_what_the_ledger_remembers_counts():
     budgets.restore({("ada", "stats101"): {"2026-11-20": 5, "2026-11-21": 7}})
     assert budgets.spent(ADA, "day") == (7, DOLLAR)
     assert budgets.spent(ADA, "month").amount == 12
-    budgets.forget_old()
-    assert budgets.spent(ADA, "month").amount == 12
+    with budgets.hold(ADA, 1) as hold:
+        hold.settle(1)
+    assert budgets.spent(ADA, "month").amount == 13
+
+
+def test_months_that_are_over_are_dropped():
+    now = [at("2026-10-31T23:00")()]
+    budgets = Budgets(Settings(), clock=lambda: now[0])
+    with budgets.hold(ADA, 5) as hold:
+        hold.settle(5)
+    now[0] += 7200
+    with budgets.hold(ADA, 1) as hold:
+        hold.settle(1)
+    assert budgets.spent(ADA, "month").amount == 1
+    assert "2026-10" not in repr(budgets._amounts)
+
+
+def test_a_tenant_without_a_budget_of_its_own_has_that_of_tenants():
+    settings = Settings(tenant=CallerLimits(usd_per_day=0.0), tenants=(TenantSettings("stats101"),))
+    budgets = Budgets(settings, clock=at("2026-11-21T12:00"))
+    with pytest.raises(LimitExceeded, match="group"), budgets.hold(Caller("ada", "stats101"), 1):
+        pass
 
 
 @given(st.lists(st.tuples(st.sampled_from([ADA, BOB]), st.integers(0, 50), st.integers(0, 50)), max_size=40))

@@ -22,6 +22,8 @@ TABLES = (
     settings.ApiKeySettings,
     settings.TenantSettings,
     settings.StorageSettings,
+    settings.PriceSettings,
+    settings.ModelPrice,
     settings.CacheSettings,
     settings.ServerSettings,
 )
@@ -36,7 +38,7 @@ def row(name: str) -> str:
 
 @pytest.mark.parametrize("route", ROUTES, ids=lambda route: route.path or "/")
 def test_every_route_is_there_with_its_scope(route):
-    for method in ("get", "post"):
+    for method in ("get", "post", "delete"):
         scope = scope_of(getattr(route.handler, method))
         if scope is not None and not (route.path.startswith("v1/{") and method == "get"):
             line = row(f"{method.upper()} {route.path}")

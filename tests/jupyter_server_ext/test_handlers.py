@@ -36,7 +36,7 @@ def filled(path: str) -> str:
 @pytest.mark.parametrize("route", ROUTES, ids=lambda route: route.path or "/")
 async def test_every_route_but_root_and_health_needs_a_token(served, route):
     async with served() as gateway:
-        for method in ("get", "post"):
+        for method in ("get", "post", "delete"):
             scope = scope_of(getattr(route.handler, method))
             if scope is None:
                 continue
@@ -48,7 +48,7 @@ async def test_administration_needs_its_scope(served):
     async with served() as gateway:
         for route in ROUTES:
             if route.path.startswith("admin"):
-                method = "get" if scope_of(route.handler.get) else "post"
+                method = next(name for name in ("get", "post", "delete") if scope_of(getattr(route.handler, name)))
                 reply = await gateway.client.request(
                     method, filled(route.path), headers={"Authorization": "Bearer ada-token"}
                 )
@@ -521,7 +521,7 @@ async def test_stats_are_the_callers_own(served):
     assert ada["limits"]["hour"] == {"current": 1, "limit": 100, "remaining": 99}
     assert ada["limits"]["minute"] == {"current": 1, "limit": None, "remaining": None}
     assert ada["tokens"]["day"]["current"] == 3
-    assert ada["cost"] == {"today": None, "limit": 5.0, "remaining": None}
+    assert ada["cost"] == {"today": 0.0, "limit": 5.0, "remaining": 5.0}
     assert (ada["caller"], ada["tenant"]) == ("ada", "stats101")
     assert bob["limits"]["hour"]["current"] == 0
 

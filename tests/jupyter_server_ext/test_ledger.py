@@ -6,6 +6,7 @@ import asyncio
 import sqlite3
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from hypothesis import given, settings
@@ -104,11 +105,34 @@ def test_the_chain_goes_on_after_a_restart(store, url):
     again.close()
 
 
+def test_two_processes_of_one_name_do_not_break_the_chain(url):
+    def write(first):
+        store = SqlLedgerStore(url, instance="one")
+        for number in range(first, first + 20):
+            store.finish([entry(number)])
+        store.close()
+
+    with ThreadPoolExecutor(3) as threads:
+        list(threads.map(write, (0, 100, 200)))
+    store = SqlLedgerStore(url, instance="one")
+    assert len(store) == 60
+    assert store.verify() == []
+    store.close()
+
+
+def test_what_did_not_end_well_can_be_read_alone(store):
+    store.finish([entry(1), entry(2, status=429), entry(3, status=0), entry(4, status=302)])
+    assert [e.request_id for e in store.read(failed=True, limit=5)] == ["r3", "r2"]
+
+
 def test_forgetting_a_caller_keeps_the_chain_whole(store):
-    store.finish([entry(n, caller=("ada", "bob")[n % 2]) for n in range(20)])
+    store.finish([entry(n, caller=("ada", "bob")[n % 2], cost_nanodollars=7) for n in range(20)])
     assert store.forget("ada", chunk=3) == 10
     assert {e.caller for e in store.read()} == {"bob"}
-    assert {t["caller"] for t in store.totals(since="")} == {"bob"}
+    assert {(t["caller"], t["cost_nanodollars"]) for t in store.totals(since="")} == {("", 70), ("bob", 70)}
+    store.finish([entry(50, caller="ada", cost_nanodollars=7)])
+    assert store.forget("ada") == 1
+    assert {(t["caller"], t["cost_nanodollars"]) for t in store.totals(since="")} == {("", 77), ("bob", 70)}
     assert store.verify() == []
 
 
@@ -189,7 +213,6 @@ class CountingStore:
 async def test_many_at_once_share_a_few_commits():
     store = CountingStore()
     ledger = Ledger(store)
-    ledger.start()
     await asyncio.gather(*(ledger.finish(entry(n)) for n in range(200)))
     await ledger.close()
     assert sorted(sum(store.groups, [])) == sorted(f"r{n}" for n in range(200))
@@ -200,7 +223,6 @@ async def test_many_at_once_share_a_few_commits():
 async def test_a_failing_disk_loses_nothing_and_refuses_new_work():
     store = CountingStore(failures=2)
     ledger = Ledger(store, retry_seconds=0.01)
-    ledger.start()
     waiting = asyncio.create_task(ledger.finish(entry(1)))
     while ledger.healthy:
         await asyncio.sleep(0)
@@ -217,7 +239,6 @@ async def test_a_failing_disk_loses_nothing_and_refuses_new_work():
 async def test_an_entry_is_written_although_its_request_was_cancelled():
     store = CountingStore()
     ledger = Ledger(store)
-    ledger.start()
     task = asyncio.create_task(ledger.finish(entry(1)))
     await asyncio.sleep(0)
     task.cancel()
@@ -233,7 +254,7 @@ from jupyter_server_ext.storage.sql import SqlLedgerStore
 
 async def main():
     ledger = Ledger(SqlLedgerStore(sys.argv[1], instance="one"))
-    print("closed", ledger.start(), flush=True)
+    print("closed", ledger.left_open, flush=True)
     first = int(sys.argv[2])
     for number in range(first, first + 10_000):
         entry = Entry(f"r{number}", at=float(number), caller="ada", attempts=1)

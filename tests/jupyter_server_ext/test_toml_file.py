@@ -12,6 +12,8 @@ from jupyter_server_ext.settings import (
     CallerLimits,
     KeySettings,
     Limit,
+    ModelPrice,
+    PriceSettings,
     Secret,
     Settings,
 )
@@ -334,3 +336,28 @@ def test_lines_survive_strings_comments_and_nesting():
         ("g", "i", 1, "l", "m", "n"): 17,
         ("g", "i", 1, "l", "o"): 17,
     }
+
+
+def test_prices_and_the_ledgers_name_and_zone():
+    settings = read_settings(
+        '[storage]\ninstance = "a"\ntime_zone = "America/Los_Angeles"\n'
+        '[prices]\nworst_input = 5\n[prices.models."vllm/qwen"]\ninput = 0.2\noutput = 0.8\ncached_input = 0',
+        {},
+    )
+    assert (settings.storage.instance, settings.storage.time_zone) == ("a", "America/Los_Angeles")
+    assert settings.prices == PriceSettings(5.0, 120.0, (("vllm/qwen", ModelPrice(0.2, 0.8, 0.0)),))
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ('[storage]\n\ntime_zone = "Mars"', "line 3: 'time_zone' of [storage] must be a time zone"),
+        ('[prices.models."m"]\ninput = 1', "line 1: [prices.models.m] needs 'output', in US dollars"),
+        ("[prices]\nworst_input = -1", "line 2: 'worst_input' in [prices] must be 0 or more"),
+        ("[prices]\nworst = 1", "line 2: unknown name 'worst' in [prices]"),
+    ],
+)
+def test_a_wrong_price_or_zone_is_refused(text, words):
+    with pytest.raises(ConfigError) as refused:
+        read_settings(text, {})
+    assert words in str(refused.value)

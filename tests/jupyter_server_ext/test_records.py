@@ -1,0 +1,279 @@
+"""What is written down and paid for, from a request over HTTP to the ledger's file."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sqlite3
+import sys
+
+import httpx
+import pytest
+
+from jupyter_server_ext.app import main
+from jupyter_server_ext.errors import ConfigError
+from jupyter_server_ext.serve import build_records
+from jupyter_server_ext.settings import (
+    CallerLimits,
+    KeySettings,
+    ModelPrice,
+    PriceSettings,
+    Secret,
+    Settings,
+    StorageSettings,
+)
+from jupyter_server_ext.storage.sql import SqlLedgerStore, opened
+
+USAGE = {"prompt_tokens": 1000, "completion_tokens": 500, "total_tokens": 1500}
+COST = 2_000_000  # nano-dollars of USAGE at PRICES
+PRICES = PriceSettings(models=(("m", ModelPrice(1.0, 2.0)), ("bad", ModelPrice(1.0, 2.0))))
+ADMIN = "owner-token"
+
+
+class Hanging(httpx.AsyncByteStream):
+    """Three words, and then nothing."""
+
+    async def __aiter__(self):
+        yield b'data: {"choices":[{"index":0,"delta":{"content":"one two three"}}]}\n\n'
+        await asyncio.Event().wait()
+
+
+def provider(request):
+    body = json.loads(request.content)
+    if body["model"] == "bad":
+        return httpx.Response(500, json={"error": {"message": "broken"}})
+    if body.get("seed") == 499:
+        return httpx.Response(200, headers={"content-type": "text/event-stream"}, stream=Hanging())
+    if body.get("stream"):
+        events = (
+            {"choices": [{"index": 0, "delta": {"content": "Hello."}}]},
+            {"choices": [{"index": 0, "delta": {}, "finish_reason": "stop"}], "usage": USAGE},
+        )
+        text = "".join(f"data: {json.dumps(event)}\n\n" for event in events) + "data: [DONE]\n\n"
+        return httpx.Response(200, headers={"content-type": "text/event-stream"}, content=text.encode())
+    message = {"role": "assistant", "content": "Hello."}
+    choice = {"index": 0, "message": message, "finish_reason": "stop"}
+    return httpx.Response(200, json={"id": "c1", "object": "chat.completion", "choices": [choice], "usage": USAGE})
+
+
+@pytest.fixture
+def url(tmp_path):
+    return f"sqlite:///{tmp_path / 'ledger.db'}"
+
+
+@pytest.fixture
+def paying(served, url):
+    """``async with paying(caller=…) as gateway``: a gateway with a ledger, over a provider that is simulated."""
+
+    def serving(**options):
+        settings = Settings(
+            default_model="m",
+            keys=(KeySettings("sim", Secret("key"), "http://sim.invalid/v1", name="sim-1"),),
+            storage=StorageSettings(ledger=url, instance="one"),
+            **({"prices": PRICES} | options),
+        )
+        return served(settings, fake=False, transport=httpx.MockTransport(provider))
+
+    return serving
+
+
+def body(**fields):
+    return {"messages": [{"role": "user", "content": "Hi"}], **fields}
+
+
+def read(url):
+    with opened(url, instance="reader") as store:
+        assert store.verify() == []
+        return {entry.request_id: entry for entry in store.read()}
+
+
+async def leave_in_the_middle(gateway):
+    """Ask for a stream and go after its first event; the request's id."""
+    headers = {"Authorization": "Bearer bob-token"}
+    asked = body(stream=True, seed=499)
+    async with gateway.client.stream("POST", "v1/chat/completions", json=asked, headers=headers) as reply:
+        await anext(reply.aiter_bytes())
+        return reply.headers["x-request-id"]
+
+
+async def until(true):
+    async with asyncio.timeout(5):
+        while not await true():
+            await asyncio.sleep(0.01)
+
+
+@pytest.mark.asyncio
+async def test_every_end_of_a_request_has_its_entry(paying, url):
+    async with paying(caller=CallerLimits(requests_per_minute=3)) as gateway:
+        whole = await gateway.ask(headers={"X-RSQL-Task": "sql_ai"})
+        stream = await gateway.ask(body(stream=True))
+        failed = await gateway.ask(body(model="bad"), token="bob-token")
+        third = await gateway.ask()
+        refused = await gateway.ask()
+        left = await leave_in_the_middle(gateway)
+
+        async def written():
+            return left in read(url)
+
+        await until(written)
+    entries = read(url)
+    ids = [reply.headers["x-request-id"] for reply in (whole, stream, third, refused, failed)]
+    statuses = [entries[name].status for name in ids]
+    assert statuses == [reply.status_code for reply in (whole, stream, third, refused, failed)]
+    assert statuses[:4] == [200, 200, 200, 429]
+    assert statuses[4] >= 500
+    assert len(entries) == 6
+
+    good = entries[ids[0]]
+    assert (good.caller, good.tenant, good.task, good.model, good.key) == ("ada", "stats101", "sql_ai", "m", "sim-1")
+    assert (good.usage.prompt_tokens, good.usage.completion_tokens, good.cost_nanodollars) == (1000, 500, COST)
+    assert (good.attempts, good.error, good.cached) == (1, "", False)
+    assert 0 <= good.first_token_seconds <= good.duration_seconds
+    assert whole.json()["rsql"]["cost_usd"] == COST / 1e9
+    assert entries[ids[1]].cost_nanodollars == COST
+    assert good.prompt_hash == entries[ids[1]].prompt_hash != ""
+
+    assert (entries[ids[3]].error, entries[ids[3]].attempts) == ("rate_limit_exceeded", 0)
+    assert (entries[ids[3]].cost_nanodollars, entries[ids[3]].key) == (0, "")
+    assert (entries[ids[4]].caller, entries[ids[4]].error) == ("bob", failed.json()["error"]["code"])
+    assert entries[ids[4]].cost_nanodollars == 0
+    assert (entries[left].status, entries[left].error, entries[left].usage.estimated) == (499, "caller_left", True)
+    assert entries[left].cost_nanodollars > 0, "what the provider sent is paid, read or not"
+
+
+@pytest.mark.asyncio
+async def test_spent_money_survives_a_restart(paying):
+    limits = CallerLimits(usd_per_day=COST * 1.5 / 1e9)
+    async with paying(caller=limits) as gateway:
+        assert (await gateway.ask(body(max_tokens=10))).status_code == 200
+        before = (await gateway.get("stats")).json()["cost"]
+        assert before == {"today": COST / 1e9, "limit": COST * 1.5 / 1e9, "remaining": COST * 0.5 / 1e9}
+    async with paying(caller=limits) as gateway:
+        assert (await gateway.get("stats")).json()["cost"] == before
+        assert (await gateway.ask(body(max_tokens=10))).status_code == 200
+        refused = await gateway.ask(body(max_tokens=10))
+        assert (refused.status_code, refused.json()["error"]["code"]) == (429, "budget_exceeded")
+        assert (await gateway.ask(body(max_tokens=10), token="bob-token")).status_code == 200
+
+
+@pytest.mark.asyncio
+async def test_without_a_budget_the_ledger_tells_what_was_spent(paying):
+    async with paying() as gateway:
+        await gateway.ask()
+        assert (await gateway.get("stats")).json()["cost"] == {"today": COST / 1e9, "limit": None, "remaining": None}
+    async with paying(prices=PriceSettings()) as gateway:
+        await gateway.ask()
+        assert (await gateway.get("stats")).json()["cost"]["today"] is None, "no price is known"
+
+
+@pytest.mark.asyncio
+async def test_a_ledger_that_cannot_be_written_refuses_new_work_and_loses_nothing(paying, url, monkeypatch):
+    def fails(self, ended):
+        raise OSError("No space left on device")
+
+    async with paying() as gateway:
+        gateway.parts.records.ledger._retry_seconds = 0.02
+        assert (await gateway.get("health")).json()["checks"]["ledger"] == "ok"
+        with monkeypatch.context() as broken:
+            broken.setattr(SqlLedgerStore, "finish", fails)
+            waiting = asyncio.create_task(gateway.ask())
+
+            async def unwell():
+                return (await gateway.get("health", token="")).status_code == 503
+
+            await until(unwell)
+            told = (await gateway.get("health")).json()
+            assert (told["status"], told["checks"]["ledger"]) == ("unavailable", "unavailable")
+            assert 'rsql_check_ok{check="ledger"} 0.0' in (await gateway.get("metrics")).text
+            refused = await gateway.ask()
+            assert (refused.status_code, refused.json()["error"]["code"]) == (503, "ledger_unavailable")
+            assert not waiting.done(), "nobody sees an end that is not on disk"
+        assert (await waiting).status_code == 200
+        assert (await gateway.get("health")).status_code == 200
+        assert (await gateway.ask()).status_code == 200
+    assert len(read(url)) == 2
+
+
+@pytest.mark.asyncio
+async def test_an_administrator_sees_what_was_used_and_what_failed(paying):
+    async with paying() as gateway:
+        await gateway.ask()
+        await gateway.ask()
+        await gateway.ask(body(model="bad"), token="bob-token")
+        usage = (await gateway.get("admin/api/usage?since=2026-01-01", ADMIN)).json()["usage"]
+        (ada,) = [total for total in usage if total["caller"] == "ada"]
+        assert (ada["requests"], ada["prompt_tokens"], ada["cost_usd"]) == (2, 2000, 2 * COST / 1e9)
+        assert (await gateway.get("admin/api/usage", ADMIN)).json()["usage"] == usage
+        assert (await gateway.get("admin/api/usage?since=9998-01-01", ADMIN)).json() == {"usage": []}
+        errors = (await gateway.get("admin/api/errors?limit=5", ADMIN)).json()["errors"]
+        assert [(error["caller"], error["model"]) for error in errors] == [("bob", "bad")]
+
+
+@pytest.mark.parametrize("query", ["usage?since=yesterday", "usage?since=20261121", "errors?limit=0", "errors?limit=x"])
+@pytest.mark.asyncio
+async def test_what_an_administrator_mistypes_is_named(paying, query):
+    async with paying() as gateway:
+        reply = await gateway.get(f"admin/api/{query}", ADMIN)
+        assert reply.status_code == 400
+        assert reply.json()["error"]["param"] == query.split("?")[1].split("=")[0]
+
+
+@pytest.mark.asyncio
+async def test_forget_me(paying, url):
+    async with paying() as gateway:
+        await gateway.ask()
+        await gateway.ask(token="bob-token")
+        reply = await gateway.client.delete("admin/api/users/ada", headers={"Authorization": f"Bearer {ADMIN}"})
+        assert reply.json() == {"user": "ada", "entries": 1}
+        usage = (await gateway.get("admin/api/usage", ADMIN)).json()["usage"]
+        assert {total["caller"] for total in usage} == {"", "bob"}
+        assert sum(total["cost_usd"] for total in usage) == 2 * COST / 1e9
+    assert {entry.caller for entry in read(url).values()} == {"bob"}
+
+
+@pytest.mark.asyncio
+async def test_without_a_ledger_its_routes_say_so_and_money_is_not_known(served):
+    async with served(fake=False) as gateway:
+        for path in ("usage", "errors"):
+            reply = await gateway.get(f"admin/api/{path}", ADMIN)
+            assert (reply.status_code, reply.json()["error"]["code"]) == (404, "no_ledger")
+        assert (await gateway.get("stats")).json()["cost"] == {"today": None, "limit": None, "remaining": None}
+        assert "ledger" not in (await gateway.get("health")).json()["checks"]
+
+
+@pytest.mark.parametrize("url", ["sqlite://", "sqlite:///:memory:"])
+def test_a_ledger_in_memory_is_no_ledger(url):
+    with pytest.raises(ConfigError, match="path of a file"):
+        build_records(Settings(storage=StorageSettings(ledger=url)))
+
+
+# The command
+
+
+def verify(monkeypatch, *words):
+    monkeypatch.setattr(sys, "argv", ["jupyter-rsql", "ledger", *words])
+    with pytest.raises(SystemExit) as end:
+        main()
+    return end.value.code
+
+
+@pytest.mark.asyncio
+async def test_the_command_verifies_a_ledger(paying, url, tmp_path, monkeypatch, capsys):
+    async with paying() as gateway:
+        for _ in range(3):
+            await gateway.ask()
+    assert verify(monkeypatch, "verify", url) == 0
+    assert capsys.readouterr().out == "ok: 3 entries\n"
+    with sqlite3.connect(tmp_path / "ledger.db") as db:
+        db.execute("UPDATE entries SET cost_nanodollars = 0 WHERE number = 2")
+    db.close()
+    assert verify(monkeypatch, "verify", url) == 1
+    assert capsys.readouterr().out == "one #2: the entry was changed after it was written.\n"
+
+
+@pytest.mark.parametrize(
+    ("words", "told"), [(["verify", "sqlite:///nowhere.db"], "no file nowhere.db"), (["verify"], "Use:"), ([], "Use:")]
+)
+def test_the_command_says_what_is_wrong(monkeypatch, capsys, words, told):
+    assert verify(monkeypatch, *words) == 1
+    assert told in capsys.readouterr().err
