@@ -58,23 +58,29 @@ def test_a_chart_has_a_picture(batch):
     assert {"application/vnd.vegalite.v5+json", "image/png"} <= set(cell.outputs[1].data)
 
 
-@pytest.mark.parametrize(
-    ("source", "name"),
-    [
-        ("%%sql_ai nothing\nhow many?", "UnknownName"),
-        ("%%ask --model nosuchmodel\nhello", "UnknownModel"),
-        ("%rsql connect http://127.0.0.1:9/rsql/", "GatewayUnreachable"),
-        ("%%ask\n  ", "BadInput"),
-    ],
-)
-def test_an_error_stops_a_batch_run_in_one_line(batch, source, name):
+def test_an_error_stops_a_batch_run_in_one_line(batch):
     with pytest.raises(CellExecutionError):
-        batch(source, "print('never')")
+        batch("%%ask --model nosuchmodel\nhello", "print('never')")
     failed, after = batch.cells
     (output,) = failed.outputs
-    assert output.ename == name
+    assert output.ename == "UnknownModel"
     assert len(output.traceback) == 1
     assert after.outputs == []
+
+
+def test_every_error_is_one_line_and_fails_its_cell(kernel, jupyter):
+    notebook = kernel(RSQL_GATEWAY_URL=f"{jupyter}rsql/", RSQL_GATEWAY_TOKEN="wrong")
+    cells = {
+        "%%ask\nhello": "NotAllowed",
+        "%%sql_ai nothing\nhow many?": "UnknownName",
+        "%rsql connect http://127.0.0.1:9/rsql/": "GatewayUnreachable",
+        "%%ask\n  ": "BadInput",
+        "%rsql stauts": "BadInput",
+    }
+    for cell, name in cells.items():
+        found, reply = notebook.run(cell, stdin=False)
+        (error,) = [message["content"] for message in found if message["msg_type"] == "error"]
+        assert (error["ename"], len(error["traceback"]), reply["status"]) == (name, 1, "error")
 
 
 def test_the_kernels_of_the_server_find_its_gateway(jupyter, tmp_path):

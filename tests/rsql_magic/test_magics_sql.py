@@ -397,3 +397,20 @@ def test_a_query_over_its_time_is_not_tried_again(ip, con, gateway):
     gateway.replies = [sql("SELECT count(*) AS n FROM t a JOIN t b ON a.i <> b.i JOIN t c ON c.i <> b.i")]
     with pytest.raises(QueryFailed, match=r"stopped after 0.2 s"):
         ip.run("%%sql_ai con --timeout 0.2\nhow many?")
+
+
+def test_the_steps_are_told_as_they_come(con, assistant, gateway):
+    from rsql_magic.display import Screen
+
+    class Told(Screen):
+        words: list[str] = []
+
+        def status(self, word):
+            self.words.append(word)
+
+        def restart(self, why):
+            self.words.append(why.split(":")[0])
+
+    gateway.replies = [sql("SELECT nope FROM orders"), sql("SELECT count(*) AS n FROM orders")]
+    assistant.sql_ai("how many orders?", con, screen=Told())
+    assert Told.words == ["linking", "writing", "checking", "repairing", "repairing", "checking", "running"]
