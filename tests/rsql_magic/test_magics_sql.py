@@ -403,7 +403,7 @@ def test_the_steps_are_told_as_they_come(con, assistant, gateway):
     from rsql_magic.display import Screen
 
     class Told(Screen):
-        words: list[str] = []
+        words: list[str] = []  # noqa: RUF012 - one object, one test
 
         def status(self, word):
             self.words.append(word)
