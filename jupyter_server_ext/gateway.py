@@ -37,6 +37,9 @@ _PATIENCE = 0.05  # before the first of them
 class Taken(Protocol):
     """What one request has taken from its caller's limits."""
 
+    def start(self) -> None:
+        """It has a key, and waits no more."""
+
     def settle(self, usage: Usage) -> None:
         """It was answered, wholly or in part, and has used this."""
 
@@ -134,6 +137,7 @@ class Gateway:
             job.request = request = self._admitted(caller, request)
             async with self._limits.take(caller, request) as taken, contextlib.AsyncExitStack() as stack:
                 hold = stack.enter_context(self._hold(job))
+                job.started = taken.start
                 answer: Answer | None = None
                 async for news in self._answers(job):
                     if isinstance(news, Waiting):
@@ -300,6 +304,9 @@ async def _abandon(sending: asyncio.Task[Answer]) -> None:
 
 @dataclasses.dataclass
 class _NothingTaken:
+    def start(self) -> None:
+        """Nothing to count."""
+
     def settle(self, usage: Usage) -> None:
         """Nothing to correct."""
 

@@ -18,7 +18,7 @@ from jupyter_server_ext.errors import LimitExceeded, UpstreamRefused
 from jupyter_server_ext.messages import Usage
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
     from types import TracebackType
 
     from jupyter_server_ext.messages import Caller, ChatRequest
@@ -150,8 +150,9 @@ class _Refusal(NamedTuple):
 class _Account:
     """The windows and open requests of one caller, one tenant, or everyone; of a ``shown`` one without a limit too."""
 
-    def __init__(self, title: str, limits: CallerLimits, *, shown: bool = False) -> None:
+    def __init__(self, title: str, limits: CallerLimits, *, shown: bool = False, counts_waiting: bool = True) -> None:
         self.title = title
+        self.counts_waiting = counts_waiting
         self.concurrency = limits.concurrency
         self.under_way = 0
         self.typical_seconds = 1.0
@@ -180,7 +181,6 @@ class _Account:
 
     def enter(self, now: float, need: Need) -> Iterator[_Part]:
         """Take what the request needs; ``refusals`` said that there is room."""
-        self.under_way += 1
         for (unit, _), window in self.windows.items():
             amount = _amount(unit, need, window)
             yield _Part(unit, window, window.take(now, amount), amount)
@@ -219,6 +219,7 @@ class Taken:
         self._need = need
         self._parts: list[_Part] = []
         self._start = 0.0
+        self._begun: list[_Account] = []  # those in which it is under way
         self._settled = False
 
     async def __aenter__(self) -> Taken:
@@ -232,7 +233,21 @@ class Taken:
         if refusals := [refusal for account in self._accounts for refusal in account.refusals(now, need)]:
             raise _exceeded(refusals)
         self._parts = [part for account in self._accounts for part in account.enter(now, need)]
+        self._begin(account for account in self._accounts if account.counts_waiting)
         return self
+
+    def start(self) -> None:
+        """The request has left the queue, and is under way for everyone's limit, too.
+
+        One that waits takes nothing from the others: a class that asks at once waits its turn and is not refused. A
+        second time changes nothing.
+        """
+        self._begin(account for account in self._accounts if account not in self._begun)
+
+    def _begin(self, accounts: Iterable[_Account]) -> None:
+        for account in list(accounts):
+            account.under_way += 1
+            self._begun.append(account)
 
     def settle(self, usage: Usage) -> None:
         """The request was answered, wholly or in part: it counts, with the tokens it has really used."""
@@ -248,8 +263,9 @@ class Taken:
     ) -> None:
         """Give back the place under way; and all else, unless the request counts."""
         now = self._clock()
-        for account in self._accounts:
+        for account in self._begun:
             account.leave(now - self._start)
+        self._begun.clear()
         if isinstance(error, UpstreamRefused) and not self._settled:  # it went out, and the fault was the caller's
             self.settle(Usage())
         if not self._settled:
@@ -276,7 +292,7 @@ class Limits:
         self._settings = settings
         self._clock = clock
         self._of_tenants = {tenant.name: merged(settings.tenant, tenant.limits) for tenant in settings.tenants}
-        self._everyone = _Account("The limit for everyone together", settings.everyone)
+        self._everyone = _Account("The limit for everyone together", settings.everyone, counts_waiting=False)
         self._tenants: dict[str, _Account] = {}
         self._callers: dict[str, _Account] = {}
 

@@ -62,6 +62,10 @@ class Trace:
     rate_limited: bool = False
 
 
+def _nobody_asks() -> None:
+    """In place of somebody who wants to know that a request has started."""
+
+
 @dataclass(slots=True)
 class Job:
     """A request on its way to a provider.
@@ -73,6 +77,7 @@ class Job:
         weight: The share of its tenant in the queue.
         fallbacks: Models that may answer in its place, best first.
         trace: What happened to it.
+        started: Is called when it has a key, at each try.
     """
 
     caller: Caller
@@ -81,6 +86,7 @@ class Job:
     weight: float = 1.0
     fallbacks: tuple[str, ...] = ()
     trace: Trace = field(default_factory=Trace)
+    started: Callable[[], object] = _nobody_asks
     ticket: Ticket | None = None  # while it waits
     lease: Lease | None = None  # if a key was free at once
 
@@ -215,6 +221,7 @@ class KeyRotatingTransport(httpx.AsyncBaseTransport):
         """Try once, with this key."""
         trace = job.trace
         trace.attempts += 1
+        job.started()
         trace.key, trace.model, trace.upstream_start = lease.key.id, lease.model, lease.at
         trace.provider = lease.key.settings.provider
         provider = self._provider(lease.key)

@@ -58,6 +58,9 @@ class Settled:
     async def take(self, caller, request):
         yield self
 
+    def start(self) -> None:
+        pass
+
     def settle(self, usage: Usage) -> None:
         self.usages.append(usage)
 
