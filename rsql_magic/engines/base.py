@@ -244,6 +244,8 @@ class DatabaseEngine(Engine, ABC):
 
     @override
     def run(self, sql: str, *, max_rows: int = 1000, timeout: float = 60.0) -> Rows:
+        import pandas  # noqa: F401, ICN001 - its first import takes a second, which is not the query's
+
         with self._database as database:
             checked = self._guarded(sql)
             started = self._clock()

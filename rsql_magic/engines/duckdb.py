@@ -18,6 +18,7 @@ from rsql_magic.context.database.base import interruptible
 from rsql_magic.context.database.duckdb import unique_names
 from rsql_magic.engines.base import DatabaseEngine, Fetched, is_query
 from rsql_magic.engines.columns import column_of, decimals, scaled_decimals
+from rsql_magic.errors import QueryFailed
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -39,6 +40,7 @@ class DuckDBEngine(DatabaseEngine):
         return interruptible(lambda: self._fetch(session, sql, max_rows), self.interrupt)
 
     def _fetch(self, session: Any, sql: str, max_rows: int) -> Fetched:
+        _refuse_all_but_reading(session, sql)
         if not is_query(sql, "duckdb"):
             return _plain(session.execute(sql).df(), max_rows)
         wires = _wires(session, sql)
@@ -47,6 +49,36 @@ class DuckDBEngine(DatabaseEngine):
         session.execute(f"SELECT {asked} FROM (\n{sql}\n) AS result({names}) LIMIT {max_rows + 1}")
         pieces, note = _pieces(session, self.memory_cap)
         return _together(wires, pieces, max_rows, note)
+
+
+_READING = frozenset({"SELECT", "MULTI"})
+"""Kinds of statements that read, in DuckDB's own parser; MULTI is a PIVOT."""
+
+_PRAGMAS = re.compile(
+    r"PRAGMA\s+(table_info|show_tables|show_tables_expanded|show|database_list|database_size|functions|collations"
+    r"|version|platform|user_agent|storage_info|metadata_info)\s*(\(|\Z)",
+    re.IGNORECASE,
+)
+_EXPLAIN = re.compile(r"EXPLAIN\s*(ANALYZE\b)?\s*(\([^)]*\))?", re.IGNORECASE)
+
+
+def _refuse_all_but_reading(session: Any, sql: str) -> None:
+    """Ask DuckDB's parser as well: on the user's own connection no setting keeps a statement from writing files."""
+    sql = sql.strip()
+    kind = _kind(session, sql)
+    if kind == "EXPLAIN":
+        kind = _kind(session, _EXPLAIN.sub("", sql, count=1))
+    if kind not in _READING and not (kind == "PRAGMA" and _PRAGMAS.match(sql)):
+        raise QueryFailed("DuckDB would do more than read.", hint="Ask with a single SELECT.")
+
+
+def _kind(session: Any, sql: str) -> str:
+    """The kind of a single statement, in DuckDB's words; empty for several, and for kinds Python has no name for."""
+    try:
+        kinds = [statement.type.name for statement in session.extract_statements(sql)]
+    except ValueError:
+        return ""
+    return kinds[0] if len(kinds) == 1 else ""
 
 
 def _plain(frame: pd.DataFrame, max_rows: int) -> Fetched:

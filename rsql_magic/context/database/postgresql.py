@@ -18,6 +18,7 @@ from rsql_magic.context.database.kinds import value_kind
 from rsql_magic.context.database.profiles import categories, span
 from rsql_magic.context.database.sqlalchemy import SQLAlchemy
 from rsql_magic.context.tables import Column, ForeignKey, Profile, Table
+from rsql_magic.errors import QueryFailed
 
 if TYPE_CHECKING:
     from collections.abc import Hashable, Iterator, Mapping, Sequence
@@ -76,6 +77,8 @@ class PostgreSQL(SQLAlchemy):
             return
         with driver.cursor("rsql") if query else driver.cursor() as cursor:
             cursor.execute(sql, **({} if query else {"prepare": True}))
+            if cursor.description is None:
+                raise QueryFailed("This statement gives no rows.", hint="Ask with a SELECT.")
             yield [column.name for column in cursor.description], cursor.fetchmany
 
     @override

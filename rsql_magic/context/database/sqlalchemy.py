@@ -428,11 +428,12 @@ class _Inspected:
             return {}
         return {name: value for (_, name), value in found.items()}
 
-    def _views(self) -> Sequence[str]:
-        try:
-            return self._inspector.get_view_names(self._schema)
-        except NotImplementedError:
-            return ()
+    def _views(self) -> Iterator[str]:
+        for listing in (self._inspector.get_view_names, self._inspector.get_materialized_view_names):
+            try:
+                yield from listing(self._schema)
+            except NotImplementedError:
+                continue
 
     def _full(self, name: str) -> str:
         return f"{self._schema}.{name}" if self._schema else name
