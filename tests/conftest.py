@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 
 import pytest
 
@@ -23,3 +24,12 @@ def _clean_environment(tmp_path_factory):
             patch.setenv(variable, str(folder))
         patch.setenv("JUPYTER_PLATFORM_DIRS", "1")
         yield
+
+
+@pytest.fixture(autouse=True)
+def _no_connection_left():
+    """JupySQL keeps its current connection in a class; the next test must not find the last one's."""
+    yield
+    if module := sys.modules.get("sql.connection"):
+        module.ConnectionManager.current = None
+        module.ConnectionManager.connections.clear()

@@ -187,6 +187,7 @@ def test_secrets_are_replaced_and_counted(ip, gateway):
 def test_bad_input_is_one_clear_line(ip, gateway, capsys, monkeypatch, cell, error, words):  # noqa: PLR0917
     monkeypatch.delattr("sys.last_value", raising=False)
     monkeypatch.delattr("sys.last_exc", raising=False)
+    monkeypatch.setattr("rsql_magic.context.r.last_error", lambda: "")  # R remembers what another test did
     gateway.replies = ["never asked"]
     ip.user_ns["sales"] = pd.DataFrame({"region": ["N"] * 5})
     done = ip.run_cell(cell)
