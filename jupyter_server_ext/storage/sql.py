@@ -321,7 +321,7 @@ def _request_row(entry: Entry) -> dict[str, Any]:
     return {
         "request_id": entry.request_id,
         "attempt": entry.attempt,
-        "at": entry.at,
+        "at": float(entry.at),  # the hash is over what the database gives back
         "caller": entry.caller,
         "tenant": entry.tenant,
         "task": entry.task,
