@@ -21,13 +21,13 @@ from jupyter_server_ext.upstream.presets import with_preset
 from jupyter_server_ext.upstream.transport import Job, KeyRotatingTransport
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable
+    from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable
 
     import httpx
 
     from jupyter_server_ext.budgets import Hold
     from jupyter_server_ext.key_pool import Key
-    from jupyter_server_ext.messages import Caller, ChatRequest
+    from jupyter_server_ext.messages import Caller, ChatRequest, Entry
     from jupyter_server_ext.upstream.answers import Answer
 
 _NEWS_SECONDS = 1.0  # between two comments to a stream that waits
@@ -101,6 +101,7 @@ class Gateway:
         self.records = records or Records(clock=clock)
         self._transport = transport
         self._offline: httpx.AsyncBaseTransport | None = None
+        self._checking: asyncio.Task[None] | None = None
         keys = settings.keys or (KeySettings("offline"),)
         if any(key.provider != "offline" for key in keys):
             self._network()  # now, as the first request should not wait for it
@@ -130,6 +131,7 @@ class Gateway:
             RsqlGatewayError: Before the first bytes. Afterwards a failure is an error event, and no ``[DONE]`` follows.
         """
         start = self._clock()
+        self._check_now_and_then()
         record = self.records.open(caller, request)
         job = self._job(caller, request)
         outcome: dict[str, Any] = {"status": 499, "error": "caller_left"}  # unless it ends in another way
@@ -139,11 +141,12 @@ class Gateway:
                 hold = stack.enter_context(self._hold(job))
                 job.started = taken.start
                 answer: Answer | None = None
-                async for news in self._answers(job):
-                    if isinstance(news, Waiting):
-                        yield news
-                    else:
-                        answer = news
+                async with contextlib.aclosing(self._answers(job)) as answers:
+                    async for news in answers:
+                        if isinstance(news, Waiting):
+                            yield news
+                        else:
+                            answer = news
                 assert answer is not None  # noqa: S101 - or an error was raised
                 stack.push_async_callback(answer.aclose)
                 stack.callback(lambda: self._settle(job, answer.usage, taken, hold, outcome))
@@ -187,12 +190,34 @@ class Gateway:
         """Try each key with the cheapest call there is."""
         return [await self.upstream.check(key) for key in self.pool.all()]
 
+    def reload(self, settings: Settings) -> None:
+        """Have the keys of another configuration from now on; requests under way and waiting go on."""
+        self._settings = settings
+        self.pool.configure([with_preset(key) for key in settings.keys or (KeySettings("offline"),)])
+
+    def restore(self, entries: Iterable[Entry]) -> None:
+        """Count what the ledger says was used of each key before this process started, oldest first."""
+        self.pool.restore(entries, time.time())
+
     async def close(self) -> None:
         """Refuse what waits and close all connections."""
+        if self._checking is not None:
+            self._checking.cancel()
         await self.queue.close()
         await self.records.ledger.close()
         if self._transport is not None:
             await self._transport.aclose()
+
+    def _check_now_and_then(self) -> None:
+        """Start the task that looks after keys that rest or are retired, where that is configured."""
+        if self._settings.pool.check_seconds > 0 and self._checking is None:
+            self._checking = asyncio.create_task(self._check_for_ever(self._settings.pool.check_seconds))
+
+    async def _check_for_ever(self, seconds: float) -> None:
+        while True:
+            await asyncio.sleep(seconds)
+            for key in self.pool.unwell():
+                await self.upstream.check(key)
 
     def _admitted(self, caller: Caller, request: ChatRequest) -> ChatRequest:
         """The request as its tenant's policy has it, for a model that there is."""
@@ -239,7 +264,7 @@ class Gateway:
             fallbacks=self._policy.fallbacks(caller, request.model),
         )
 
-    async def _answers(self, job: Job) -> AsyncIterator[Waiting | Answer]:
+    async def _answers(self, job: Job) -> AsyncGenerator[Waiting | Answer]:
         """The answer, after news of waiting for it."""
         if not job.request.stream or await self.upstream.lease_now(job):
             yield await self.upstream.answer(job)
@@ -251,9 +276,10 @@ class Gateway:
                 if job.ticket is not None and job.ticket.got is not None:
                     yield self.queue.news(job.ticket)
                 await asyncio.wait({sending}, timeout=_NEWS_SECONDS)
-            yield sending.result()
-        finally:
+        except BaseException:  # the caller has left
             await _abandon(sending)
+            raise
+        yield sending.result()
 
     def _metadata(self, job: Job, start: float, outcome: dict[str, Any]) -> dict[str, Any]:
         trace = job.trace
@@ -278,9 +304,9 @@ class Gateway:
     def _network(self) -> httpx.AsyncBaseTransport:
         """The way to real providers; loading it is a third of the gateway's start, which the offline model saves."""
         if self._transport is None:
-            from jupyter_server_ext.upstream.connection import AiohttpTransport
+            from jupyter_server_ext.upstream.connection import ProviderTransport
 
-            self._transport = AiohttpTransport()
+            self._transport = ProviderTransport()
         return self._transport
 
     def _transport_of(self, key: Key) -> httpx.AsyncBaseTransport:
@@ -295,11 +321,10 @@ class Gateway:
 
 async def _abandon(sending: asyncio.Task[Answer]) -> None:
     """Stop a request whose caller has left, and close an answer that came too late to be given."""
-    if not sending.done():
-        sending.cancel()
-        with contextlib.suppress(asyncio.CancelledError, RsqlGatewayError):
-            answer = await sending
-            await answer.aclose()
+    sending.cancel()
+    with contextlib.suppress(asyncio.CancelledError, RsqlGatewayError):
+        answer = await sending
+        await answer.aclose()
 
 
 @dataclasses.dataclass

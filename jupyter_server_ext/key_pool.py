@@ -20,7 +20,7 @@ from jupyter_server_ext.storage.memory import MemoryWindows
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
-    from jupyter_server_ext.messages import Usage
+    from jupyter_server_ext.messages import Entry, Usage
     from jupyter_server_ext.settings import KeySettings, Limit
     from jupyter_server_ext.storage.base import Unit, WindowReport, Windows
 
@@ -101,7 +101,8 @@ class Key:
     settings: KeySettings
     id: str
     paused: bool = False
-    retired: str = ""
+    retired: str = ""  # why
+    retired_by_hand: bool = False
     health: dict[str, Health] = field(default_factory=dict)
     without: dict[str, float] = field(default_factory=dict)  # models it has no access to, and until when that holds
     offers: dict[str, Offer] = field(default_factory=dict)
@@ -128,6 +129,13 @@ class Key:
                 self.offers.clear()
             offer = self.offers[model] = Offer(self.id, tuple(self._windows(model)))
         return offer
+
+    def windows(self) -> dict[str, WindowSpec]:
+        """The windows of all models that it is configured or was used for, by id."""
+        for model in self.settings.models:
+            self.offer(model)
+        of_all = [self._window(limit, "") for limit in self.settings.limits if not limit.model]
+        return {spec.id: spec for spec in chain(of_all, *(offer.windows for offer in self.offers.values()))}
 
     def _windows(self, model: str) -> Iterator[WindowSpec]:
         for limit in self.settings.limits:
@@ -285,25 +293,46 @@ class KeyPool:
     def resume(self, key: str) -> None:
         """Use a paused, resting or retired key again."""
         found = self.get(key)
-        found.paused, found.retired = False, ""
+        found.paused, found.retired, found.retired_by_hand = False, "", False
         found.health.clear()
         found.without.clear()
         self._changed()
 
     def revive(self, key: str) -> None:
-        """A check has found the key to work."""
-        if not self.get(key).paused:
+        """A check has found the key to work; what a person decided about it stays."""
+        found = self.get(key)
+        if not found.paused and not found.retired_by_hand:
             self.resume(key)
 
-    def retire(self, key: str, reason: str) -> None:
-        """Never use this key again, unless it is resumed."""
-        self.get(key).retired = reason
+    def retire(self, key: str, reason: str, *, by_hand: bool = True) -> None:
+        """Never use this key again, unless it is resumed, or a check finds it to work and nobody retired it by hand."""
+        found = self.get(key)
+        found.retired, found.retired_by_hand = reason, by_hand
         self._changed()
 
     def remove(self, key: str) -> None:
         """Forget a key; what is under way goes on."""
         del self._keys[self.get(key).id]
         self._changed()
+
+    def restore(self, entries: Iterable[Entry], unix: float) -> None:
+        """Count what was used before this process started.
+
+        Args:
+            entries: The last day's, oldest first.
+            unix: Unix time now.
+        """
+        now = self.clock()
+        for entry in entries:
+            key = self._keys.get(entry.key)
+            for spec in key.offer(entry.model).windows if key is not None else ():
+                self.windows.restore(spec, _cost_of(entry.usage).of(spec.unit), now - (unix - entry.at), now)
+
+    def unwell(self) -> list[Key]:
+        """Keys that rest, or that a provider refused: those that a check may bring back."""
+        now = self.clock()
+        ill = {"cooling", "retired", "exhausted"}
+        return [key for key in self.all() if self._state(key, now)[0] in ill and not key.retired_by_hand]
 
     def all(self) -> list[Key]:
         """All keys, also those not in use."""
@@ -476,11 +505,11 @@ class KeyPool:
 
     def _full_until(self, key: Key, now: float) -> float:
         """When the last of its full long windows has room again."""
-        windows = [spec for offer in key.offers.values() for spec in offer.windows if spec.seconds >= _LONG_WINDOW]
+        windows = [spec for spec in key.windows().values() if spec.seconds >= _LONG_WINDOW]
         return max((now + row.wait for row in self.windows.report(windows, now).values()), default=now)
 
     def _row(self, key: Key, state: State, until: float, now: float) -> dict[str, Any]:
-        windows = {spec.id: spec for offer in key.offers.values() for spec in offer.windows}
+        windows = key.windows()
         reports = self.windows.report(list(windows.values()), now)
         row: dict[str, Any] = {
             "key": key.id,

@@ -227,7 +227,7 @@ class SimulatedProvider:
     async def __aexit__(self, *_: object) -> None:
         self._server.close()
         for task in asyncio.all_tasks():
-            if task.get_coro().__qualname__ == "SimulatedProvider._serve":
+            if getattr(task.get_coro(), "__qualname__", "") == "SimulatedProvider._serve":
                 task.cancel()
         await asyncio.sleep(0)
 

@@ -118,7 +118,8 @@ class Failure:
         """What the caller is told: of its own faults all that the provider said, of the provider's only what helps."""
         row = self.consequence
         if row.error is not UpstreamRefused:
-            return row.error(f"{row.words} {_ADVICE[row.error]}", retry_after=self.retry_after)
+            status = 429 if row.error is NoCapacity else None
+            return row.error(f"{row.words} {_ADVICE[row.error]}", retry_after=self.retry_after, status=status)
         words = f"{row.words} It says: {self.message}" if self.message else row.words
         return UpstreamRefused(words, code=self.code, param=self.param, status=self.status or None)
 

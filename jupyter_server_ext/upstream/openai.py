@@ -28,6 +28,12 @@ if TYPE_CHECKING:
     from jupyter_server_ext.messages import Json
     from jupyter_server_ext.storage.base import Unit
 
+_HEADERS = [
+    (b"Content-Type", b"application/json"),
+    (b"Accept", b"application/json, text/event-stream"),
+    (b"Accept-Encoding", b"identity"),  # events should arrive as they are made
+    (b"User-Agent", b"rsql"),
+]
 _SECRET_FIELDS = re.compile(r"api[_-]?key", re.IGNORECASE)
 
 
@@ -67,6 +73,7 @@ class OpenAIProvider:
     def __init__(self, preset: Preset, wall: Callable[[], float] = time.time) -> None:
         self._preset = preset
         self._wall = wall
+        self._urls: dict[tuple[str, str], httpx.URL] = {}
         self._names = _ANTHROPIC_NAMES if preset.anthropic_headers else _OPENAI_NAMES
 
     def body(self, body: Json, model: str, *, stream: bool) -> bytes:
@@ -80,11 +87,15 @@ class OpenAIProvider:
 
     def request(self, key: Key, path: str, body: bytes) -> httpx.Request:
         """The request with this key's address and secret."""
-        url = httpx.URL(key.settings.base_url.rstrip("/") + path)
-        headers = {"Content-Type": "application/json", "Accept": "application/json, text/event-stream"}
+        base = key.settings.base_url
+        url = self._urls.get((base, path))
+        if url is None:
+            url = self._urls[base, path] = httpx.URL(base.rstrip("/") + path)
+        headers = [(b"Host", url.netloc), *_HEADERS, (b"Content-Length", b"%d" % len(body))]
         if secret := key.settings.key.reveal():
-            headers["Authorization"] = f"Bearer {secret}"
-        return httpx.Request("POST" if body else "GET", url, headers=headers, content=body or None)
+            headers.append((b"Authorization", b"Bearer " + secret.encode()))
+        # With a stream, httpx takes the headers as they are and need not look at the body.
+        return httpx.Request("POST" if body else "GET", url, headers=headers, stream=httpx.ByteStream(body))
 
     def rates(self, headers: httpx.Headers) -> list[Rate]:
         """Limits that the reply's headers tell."""

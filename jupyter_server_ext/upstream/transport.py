@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from jupyter_server_ext.key_pool import Key, Lease
     from jupyter_server_ext.queue import KeyQueue
     from jupyter_server_ext.settings import PoolSettings
+    from jupyter_server_ext.storage.base import Cost
 
     from .openai import OpenAIProvider
 
@@ -89,6 +90,7 @@ class Job:
     started: Callable[[], object] = _nobody_asks
     ticket: Ticket | None = None  # while it waits
     lease: Lease | None = None  # if a key was free at once
+    costs: dict[str, Cost] = field(default_factory=dict)  # what it is expected to take, by model
 
 
 class KeyRotatingTransport(httpx.AsyncBaseTransport):
@@ -155,7 +157,7 @@ class KeyRotatingTransport(httpx.AsyncBaseTransport):
 
     def expected(self, job: Job) -> Usage:
         """Tokens that the job is expected to take."""
-        cost = self._expectation.cost(job.caller.name, job.request, job.request.model)
+        cost = self._cost(job, job.request.model)
         return Usage(cost.prompt, cost.completion, estimated=True)
 
     async def check(self, key: Key) -> dict[str, Any]:
@@ -173,8 +175,8 @@ class KeyRotatingTransport(httpx.AsyncBaseTransport):
         row: dict[str, Any] = {"key": key.id, "ok": True, "seconds": round(self._pool.clock() - start, 4)}
         if response.status_code >= 400:
             failure = provider.failure(response.status_code, response.headers, text)
-            if failure.consequence.key == "retire":
-                self._pool.retire(key.id, failure.kind)
+            if failure.consequence.key == "retire" and not key.retired:
+                self._pool.retire(key.id, failure.kind, by_hand=False)
             return row | {"ok": False, "reason": failure.kind}
         self._pool.revive(key.id)
         return row
@@ -183,12 +185,18 @@ class KeyRotatingTransport(httpx.AsyncBaseTransport):
         return Ticket(
             job.caller,
             model,
-            self._expectation.cost(job.caller.name, job.request, model),
+            self._cost(job, model),
             deadline=job.deadline,
             weight=job.weight,
             interactive=job.request.interactive,
             avoid=avoid,
         )
+
+    def _cost(self, job: Job, model: str) -> Cost:
+        cost = job.costs.get(model)
+        if cost is None:
+            cost = job.costs[model] = self._expectation.cost(job.caller.name, job.request, model)
+        return cost
 
     async def _lease(self, job: Job, model: str, avoid: frozenset[str]) -> Lease:
         if job.lease is not None:
@@ -272,7 +280,7 @@ class KeyRotatingTransport(httpx.AsyncBaseTransport):
         elif what == "not this model":
             self._pool.refuse_model(lease, _AN_HOUR)
         elif what == "retire":
-            self._pool.retire(lease.key.id, failure.kind)
+            self._pool.retire(lease.key.id, failure.kind, by_hand=False)
 
     def _provider(self, key: Key) -> OpenAIProvider:
         name = key.settings.provider

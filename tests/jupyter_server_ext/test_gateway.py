@@ -15,7 +15,7 @@ from simulated_provider import WORDS, Account, Fault, SimulatedProvider
 
 from jupyter_server_ext.errors import NoCapacity, UnknownModel, UpstreamFailed, UpstreamRefused, UpstreamTimeout
 from jupyter_server_ext.gateway import Gateway
-from jupyter_server_ext.messages import Caller, ChatRequest, Usage, Waiting
+from jupyter_server_ext.messages import Caller, ChatRequest, Entry, Usage, Waiting
 from jupyter_server_ext.settings import KeySettings, Limit, PoolSettings, Secret, Settings
 
 pytestmark = pytest.mark.asyncio
@@ -578,3 +578,42 @@ async def test_closing_refuses_what_waits():
         await gateway.close()
         with pytest.raises(NoCapacity, match="stopping"):
             await waiting
+
+
+async def test_a_new_configuration_keeps_the_counts_and_the_requests():
+    limits = (Limit(2, "requests", 30.0),)
+    async with SimulatedProvider(pace=0.02) as provider, running(key(provider, "k1", limits=limits)) as gateway:
+        under_way = asyncio.create_task(ask(gateway))
+        await asyncio.sleep(0.05)
+        settings = Settings(keys=(key(provider, "k1", limits=limits), key(provider, "k2", limits=limits)), pool=QUICK)
+        gateway.reload(settings)
+        assert [row["limits"][0]["used"] for row in gateway.status()["pool"] if row["limits"]] == [1]
+        gateway.reload(replace(settings, keys=settings.keys[1:]))
+
+        assert (await under_way).text == FULL, "its key is gone, it is not"
+        assert (await ask(gateway)).rsql["key"] == "sim-2"
+        assert len(gateway.status()["pool"]) == 1
+
+
+async def test_what_was_used_before_a_restart_counts():
+    limits = (Limit(3, "requests", 3600.0), Limit(1000, "tokens", 3600.0))
+    async with SimulatedProvider() as provider, running(key(provider, limits=limits)) as gateway:
+        now = time.time()
+        gateway.restore([Entry("r1", now - 4000, "ada", model="m", key="sim-1", usage=Usage(10, 10))])
+        gateway.restore([Entry("r2", now - 60, "ada", model="m", key="sim-1", usage=Usage(10, 10))])
+        gateway.restore([Entry("r3", now - 50, "ada", model="m", key="gone")])
+        rows = gateway.status()["pool"][0]["limits"]
+
+    assert [row["used"] for row in rows] == [1, 20]
+
+
+async def test_a_key_that_is_well_again_is_found_by_itself():
+    pool = replace(QUICK, check_seconds=0.05)
+    async with SimulatedProvider() as provider, running(key(provider, "k1"), key(provider, "k2"), pool=pool) as gateway:
+        provider.next("k1", Fault("status", 401))
+        gateway.pool.retire("sim-2", "by hand")
+        with pytest.raises(UpstreamFailed):
+            await ask(gateway)
+        await asyncio.sleep(0.15)
+
+        assert gateway.status()["keys"] == {"ready": 1, "cooling": 0, "exhausted": 0, "paused": 0, "retired": 1}
