@@ -46,6 +46,8 @@ _ALIASES = {
     "awsathena": "athena",
     "sqlite3": "sqlite",
 }
+_COMMANDS = frozenset({"COMMAND", "EXECUTE", "FETCH", "RENAME", "SHOW"})
+"""First words after which sqlglot takes the rest as one text without reading it; so it is not shown them."""
 _COMMENT_STARTS = ("--", "/*", "#", "//", "{#")
 _BACKSLASH_IN_QUOTES = frozenset({"mysql", "doris", "singlestore", "starrocks"})
 _CONTROL = re.compile(r"[^\t\n\r -~]")
@@ -160,6 +162,8 @@ def parse(text: str, dialect: str) -> exp.Expr:
         raise _unreadable(error) from None
     except RecursionError:
         raise Unreadable("This statement is nested too deeply to be read.") from None
+    except Exception:  # noqa: BLE001  sqlglot's builders raise anything on bad SQL: IndexError, TypeError, ValueError, …
+        raise Unreadable("This does not read as SQL of this dialect.") from None
     if len(trees) != 1 or trees[0] is None:
         raise Unreadable("This is not exactly one statement.")
     return trees[0]
@@ -209,27 +213,19 @@ def _bounded(sql: str) -> str:
 
 def _tokens(text: str, dialect: str) -> list[Token]:
     from sqlglot.dialects.dialect import Dialect
-    from sqlglot.errors import SqlglotError
 
+    tokenize = Dialect.get_or_raise(dialect).tokenize
     try:
-        tokens = Dialect.get_or_raise(dialect).tokenize(text)
-        if len(tokens) > 1 and _swallowed(text, tokens[1]):
-            start, end = tokens[0].start, tokens[0].end + 1
-            masked = text[:start] + "x" * (end - start) + text[end:]
-            tokens = Dialect.get_or_raise(dialect).tokenize(masked)
-    except SqlglotError:
+        tokens = tokenize(text)
+        command = next((token for token in tokens[:50] if token.text != ";"), None)
+        if command is not None and command.token_type.name in _COMMANDS:
+            start, end = command.start, command.end + 1
+            tokens = tokenize(text[:start] + "x" * (end - start) + text[end:])
+    except Exception:  # noqa: BLE001  sqlglot raises anything on bad SQL: IndexError, ValueError, …
         raise Unreadable("A quote or a comment is opened and never closed.", text[-40:]) from None
     if len(tokens) > MAX_TOKENS:
         raise Unreadable(f"This statement has more than {MAX_TOKENS:,} words.")
     return tokens
-
-
-def _swallowed(text: str, token: Token) -> bool:
-    """True for the rest of a command (EXPLAIN, SHOW, CALL, …) that sqlglot took as one string without reading it."""
-    from sqlglot import TokenType
-
-    start = text[token.start : token.start + 3].lstrip("NnEeRrBbXx")
-    return token.token_type is TokenType.STRING and not _QUOTED.match(start)
 
 
 def _without_comments(text: str, tokens: list[Token], dialect: str) -> tuple[str, list[str]]:

@@ -121,6 +121,7 @@ _READABLE: dict[str, frozenset[str]] = {
 _SECRET: dict[str, re.Pattern[str]] = {
     "oracle": re.compile(r"g?v_?\$|x\$|dba_|cdb_|(all|user)_(users|db_links|credentials|source|scheduler_\w+)$"),
     "postgres": re.compile("|".join(f"{name}$" for name in sorted(_PG_SECRETS))),
+    "redshift": re.compile(r"st[lv]_|sv[lc]_|svcs_|sys_|pg_user_info$"),
     "sqlite": re.compile(r"sqlite_|pragma_|dbstat$"),
     "tsql": re.compile(
         "sys(cacheobjects|columns|databases|files|indexes|logins|objects|oledbusers|processes|servers|users|xlogins)$"
@@ -198,7 +199,11 @@ def system_table(parts: tuple[str, ...], dialect: str) -> System:
         return "secret"
     if schema in SCHEMAS.get(family, {}):
         return "readable" if name in SCHEMAS[family][schema] else "secret"
-    return _bare(name, family) if not schema or schema in _BARE_SCHEMAS else ""
+    if schema and schema not in _BARE_SCHEMAS:
+        return ""
+    if dialect == "redshift" and _SECRET["redshift"].match(name) and name not in _REDSHIFT:
+        return "secret"
+    return _bare(name, family)
 
 
 def _bare(name: str, family: str) -> System:

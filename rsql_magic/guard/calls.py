@@ -72,7 +72,7 @@ def _allowed(path: tuple[str, ...], known: Functions, dialect: str) -> bool:
     if dialect == "bigquery" and qualifiers[:1] == ["safe"]:
         qualifiers = qualifiers[1:]
     if dialect == "clickhouse":
-        name = _without_combinators(name)
+        name = _without_combinators(name, known)
     full = ".".join([*qualifiers, name])
     if known.allows(full) or (name.upper() in TYPES and not qualifiers):
         return True
@@ -84,9 +84,9 @@ def _allowed(path: tuple[str, ...], known: Functions, dialect: str) -> bool:
     return known.allows(name) and (methods is None or name in methods)
 
 
-def _without_combinators(name: str) -> str:
+def _without_combinators(name: str, known: Functions) -> str:
     """ClickHouse's ``sumMapIf`` is ``sum`` with combinators, which only say over what it goes."""
-    while (ending := _COMBINATORS.search(name)) and ending.start() > 2:
+    while not known.allows(name) and (ending := _COMBINATORS.search(name)):
         name = name[: ending.start()]
     return name
 

@@ -56,6 +56,18 @@ _WHY = {
 }
 _HINT = "Only a single query that reads may run here."
 
+_QUERY_PARTS = ("settings", "format", "into", "locks")
+_REFUSED_PARTS = {
+    "Except": _QUERY_PARTS,
+    "Intersect": _QUERY_PARTS,
+    "Select": _QUERY_PARTS[:2],
+    "Subquery": _QUERY_PARTS,
+    "Table": ("format", "pattern", "changes"),
+    "Union": _QUERY_PARTS,
+    "With": ("udfs",),
+}
+"""Parts of allowed nodes that do more than read: SETTINGS, FORMAT, files of a stage, functions defined in WITH."""
+
 _TABLE_HINTS = names(
     """
     NOLOCK READUNCOMMITTED READCOMMITTED READPAST NOEXPAND FORCESEEK FORCESCAN INDEX NOWAIT SNAPSHOT
@@ -98,6 +110,11 @@ def _refuse(node: exp.Expr, text: str) -> None:
     kind = type(node).__name__
     if kind not in ALLOWED and not _is_harmless_function(node):
         raise _refused(node, text)
+    for part in _REFUSED_PARTS.get(kind, ()):
+        if node.args.get(part):
+            raise QueryRejected(
+                f"{part.upper()} is not allowed in a query here.", piece=written(node, text), hint=_HINT
+            )
     check = _CHECKS.get(kind)
     if check is not None:
         check(node, text)

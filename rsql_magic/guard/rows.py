@@ -83,6 +83,7 @@ class _Estimate:
     def select(self, node: exp.Select, ctes: Mapping[str, float]) -> float:
         sources = list(self.sources(node, ctes))
         self._inner_queries(node, ctes)
+        self._refuse_endless_levels(node)
         product = _joined(sources, list(_conditions(node)))
         product *= max(
             (made_rows(made, self.dialect) or 1.0 for p in node.expressions for made in p.find_all(exp.Func)),
@@ -99,6 +100,12 @@ class _Estimate:
         if _is_one_row(node):
             return 1.0
         return self.limited(node, product)
+
+    def _refuse_endless_levels(self, node: exp.Select) -> None:
+        """CONNECT BY needs PRIOR, which goes along rows, or a bound."""
+        connect = node.args.get("connect")
+        if connect is not None and (magnitude(connect) > MAX_ROWS or connect.find(exp.Column, exp.Prior) is None):
+            raise QueryRejected("This CONNECT BY has no end.", piece=written(connect, self.text))
 
     def limited(self, node: exp.Expr, rows: float) -> float:
         limit = node.args.get("limit")

@@ -232,7 +232,7 @@ def _show(lexed: Lexed, dialect: str) -> Plan:
     while lexed.word(index) in _SHOW_PREFIXES:
         index += 1
     one, two = lexed.word(index), f"{lexed.word(index)} {lexed.word(index + 1)}"
-    known = {entry.strip() for entry in _SHOWS.get(dialect, "").split("|")}
+    known = {entry.strip() for entry in _SHOWS.get(dialect, "").split("|")} - {""}
     if two in known or (one in known and not (one == "GRANTS" and lexed.word(index + 1))):
         return Plan()
     if dialect == "duckdb" and one:

@@ -61,7 +61,7 @@ def refuse_unknown_table(parts: tuple[str, ...], dialect: str, catalog: Catalog 
         return
     if is_file(parts, dialect):
         raise QueryRejected(f"{name} would be read as a file.", piece=name, hint="Read it in Python or R first.")
-    if len(parts) > 3:
+    if len(parts) > 3 or (dialect == "oracle" and any("@" in part for part in parts)):
         raise QueryRejected(f"{name} is a table of another server.", piece=name)
     if catalog is not None:
         raise QueryRejected(f"There is no table {name} here.", piece=name, hint="%rsql catalog lists the tables.")

@@ -48,7 +48,10 @@ def validate(sql: str, dialect: str, catalog: Catalog) -> list[Problem]:
         return [Problem("syntax", error.piece, error.reason)]
     if lexed.first_word() in _OTHER_STATEMENTS:
         return []
-    found = [*_of_names(tree, lexed, dialect, catalog), *_of_words(tree, lexed, dialect, catalog)]
+    try:
+        found = [*_of_names(tree, lexed, dialect, catalog), *_of_words(tree, lexed, dialect, catalog)]
+    except RecursionError:
+        return [Problem("syntax", "", "This query is nested too deeply to be checked: split it with WITH … AS (…).")]
     found.sort(key=lambda placed: placed[0])
     return list(dict.fromkeys(problem for _, problem in found))
 
@@ -62,7 +65,7 @@ def _of_names(tree: exp.Expr, lexed: Lexed, dialect: str, catalog: Catalog) -> I
     resolution = resolve(tree, lexed.text, dialect, catalog)
     for missing in resolution.missing:
         yield start(missing.node), problem(missing, catalog, dialect)
-    for node, misuse in misused_aggregates(resolution, dialect):
+    for node, misuse in misused_aggregates(resolution, lexed.text, dialect):
         yield start(node), misuse
 
 
@@ -72,6 +75,6 @@ def _of_words(tree: exp.Expr, lexed: Lexed, dialect: str, catalog: Catalog) -> I
     from rsql_magic.validate.grammar import refused_grammar
 
     nodes = list(tree.walk())
-    for node, refused in refused_grammar(tree, nodes, dialect):
+    for node, refused in refused_grammar(tree, nodes, lexed.text, dialect):
         yield start(node), refused
     yield from unknown_functions(lexed, nodes, dialect, getattr(catalog, "functions", ()))

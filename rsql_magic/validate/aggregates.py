@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from sqlglot import exp
 
-from rsql_magic.dialects import names
+from rsql_magic.dialects import names, written
 from rsql_magic.validate.problems import Problem
 
 if TYPE_CHECKING:
@@ -46,19 +46,20 @@ _CERTAIN = (
 _WRAPPERS = (exp.Filter, exp.WithinGroup, exp.IgnoreNulls, exp.RespectNulls)
 
 
-def misused_aggregates(resolution: Resolution, dialect: str) -> Iterator[tuple[exp.Expr, Problem]]:
+def misused_aggregates(resolution: Resolution, text: str, dialect: str) -> Iterator[tuple[exp.Expr, Problem]]:
     """Problems with aggregates and GROUP BY, with the node each is at."""
     for select, scope in resolution.selects:
-        yield from _Grouping(select, scope, resolution, dialect).problems()
+        yield from _Grouping(select, scope, resolution, text, dialect).problems()
 
 
 class _Grouping:
     """GROUP BY and the aggregates of one SELECT."""
 
-    def __init__(self, select: exp.Select, scope: Scope, resolution: Resolution, dialect: str) -> None:
+    def __init__(self, select: exp.Select, scope: Scope, resolution: Resolution, text: str, dialect: str) -> None:
         self.select = select
         self.scope = scope
         self.columns = resolution.columns
+        self.text = text
         self.dialect = dialect
 
     def problems(self) -> Iterator[tuple[exp.Expr, Problem]]:
@@ -77,7 +78,12 @@ class _Grouping:
             for node in _own_nodes(place):
                 if self._is_aggregate(node) and self._is_own(node):
                     hint = "use HAVING, or a subquery" if clause == "WHERE" else "use a subquery"
-                    yield node, Problem("aggregate", _shown(node), f"{_shown(node)} may not stand in {clause}: {hint}.")
+                    yield (
+                        node,
+                        Problem(
+                            "aggregate", self.shown(node), f"{self.shown(node)} may not stand in {clause}: {hint}."
+                        ),
+                    )
 
     def inside_each_other(self) -> Iterator[tuple[exp.Expr, Problem]]:
         if self.dialect == "bigquery":  # has aggregates of several levels
@@ -88,8 +94,11 @@ class _Grouping:
                 continue
             inner = next((n for n in _own_nodes(outer) if n is not outer and self._is_aggregate(n)), None)
             if inner is not None and self._is_own(inner):
-                what = f"{_shown(inner)} stands inside {_shown(outer)}"
-                yield outer, Problem("aggregate", _shown(outer), f"{what}: aggregate once in a subquery, then again.")
+                what = f"{self.shown(inner)} stands inside {self.shown(outer)}"
+                yield (
+                    outer,
+                    Problem("aggregate", self.shown(outer), f"{what}: aggregate once in a subquery, then again."),
+                )
 
     def bare_columns(self) -> Iterator[tuple[exp.Expr, Problem]]:
         """Columns that are neither grouped nor aggregated, where something is."""
@@ -116,6 +125,11 @@ class _Grouping:
         for node in self._outside_aggregates(having, frozenset()):
             if isinstance(node, exp.Column) and (at := self._at(node)) is not None and at not in shown:
                 yield node, _bare(node)
+
+    def shown(self, node: exp.Expr) -> str:
+        """An aggregate as it is written, with the bracket that its last argument leaves open."""
+        text = written(node, self.text, 60)
+        return text + ")" * (text.count("(") - text.count(")"))
 
     def _aggregates(self) -> bool:
         if self.select.args.get("group") is not None:
@@ -233,10 +247,6 @@ def _is_windowed(node: exp.Expr) -> bool:
     while isinstance(at.parent, _WRAPPERS):
         at = at.parent
     return isinstance(at.parent, exp.Window) and at.arg_key == "this"
-
-
-def _shown(node: exp.Expr) -> str:
-    return str(node.sql())[:60]
 
 
 def _bare(node: exp.Column) -> Problem:

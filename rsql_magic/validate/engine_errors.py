@@ -21,8 +21,8 @@ def truncate_error(message: str, limit: int = 400) -> str:
         limit: Most characters.
 
     Example:
-        >>> truncate_error('column "nme" does not exist\\nLINE 1: SELECT nme\\n               ^\\nHINT:  Perhaps you meant "name".')
-        'column "nme" does not exist HINT: Perhaps you meant "name".'
+        >>> truncate_error("no such column: nme [SQL: SELECT nme FROM users]")
+        'no such column: nme'
     """
     lines = [line for line in message.splitlines() if line.strip() and not _PLACE.match(line)]
     kept = [line for line in lines if not line.startswith(("LINE ", "CONTEXT:", "QUERY:"))]

@@ -16,16 +16,19 @@ if TYPE_CHECKING:
 _MYSQL = names("mysql")
 
 
-def refused_grammar(tree: exp.Expr, nodes: Iterable[exp.Expr], dialect: str) -> Iterator[tuple[exp.Expr, Problem]]:
+def refused_grammar(
+    tree: exp.Expr, nodes: Iterable[exp.Expr], text: str, dialect: str
+) -> Iterator[tuple[exp.Expr, Problem]]:
     """What does not compile although it parses here, with the node it is at.
 
     Args:
         tree: The query.
         nodes: Its nodes.
+        text: What it was parsed from.
         dialect: sqlglot's name.
     """
     if not isinstance(tree, (exp.Query, exp.Values, exp.Pivot)) or isinstance(tree, exp.Table):
-        yield tree, Problem("syntax", str(tree.sql())[:40], "This is not a query: begin it with SELECT or WITH.")
+        yield tree, Problem("syntax", text[:40], "This is not a query: begin it with SELECT or WITH.")
     for node in nodes:
         if isinstance(node, exp.Select) and not node.expressions and not node.args.get("from_"):
             yield node, Problem("syntax", "SELECT", "This SELECT asks for nothing: name the columns after SELECT.")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from sqlglot import exp
+from sqlglot import ErrorLevel, exp
 
 from rsql_magic.context.tables import quoted
 from rsql_magic.dialects import functions
@@ -70,7 +70,7 @@ def _column(missing: Missing, catalog: Catalog, dialect: str) -> Problem:
 
 def _given_name(node: exp.Expr, given: exp.Expr, dialect: str) -> Problem:
     """A name given by AS, in a clause that does not see it."""
-    inner = str(given.unalias().sql(dialect=dialect))
+    inner = str(given.unalias().sql(dialect=dialect, unsupported_level=ErrorLevel.IGNORE))
     title = functions(dialect).title
     message = (
         f"{node.name} is a name given by AS, which {title} does not see here: write {inner[:120]}, or use a subquery."

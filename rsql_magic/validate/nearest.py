@@ -58,7 +58,7 @@ def nearest(name: str, candidates: Iterable[str], count: int = 3, least: float =
 
     Example:
         >>> nearest("custmer_id", ["customer_id", "order_id", "country"])
-        ['customer_id', 'order_id']
+        ['customer_id']
     """
     scored = sorted((-likeness(name, candidate), candidate) for candidate in _worth_a_look(name, candidates))
     return [candidate for score, candidate in scored[:count] if -score >= least]
