@@ -20,9 +20,8 @@ from jupyter_server_ext.settings import KeySettings, Limit, PoolSettings, Secret
 
 pytestmark = pytest.mark.asyncio
 
-QUICK = PoolSettings(
-    jitter_ms=5.0, first_byte_timeout_seconds=0.3, fallback_first_byte_seconds=0.15, stall_timeout_seconds=0.2
-)
+QUICK = PoolSettings(jitter_ms=5.0)
+IMPATIENT = replace(QUICK, first_byte_timeout_seconds=0.3, fallback_first_byte_seconds=0.2, stall_timeout_seconds=0.3)
 FULL = " ".join(WORDS[:8])
 
 
@@ -293,7 +292,7 @@ async def test_a_callers_fault_is_theirs_alone(fault, code):
 
 
 async def test_silence_ends_in_time_and_is_not_tried_again_at_the_same_place():
-    async with SimulatedProvider() as provider, running(key(provider)) as gateway:
+    async with SimulatedProvider() as provider, running(key(provider), pool=IMPATIENT) as gateway:
         provider.always["m"] = Fault("hang")
         start = time.monotonic()
         with pytest.raises(UpstreamTimeout):
@@ -306,7 +305,7 @@ async def test_silence_ends_in_time_and_is_not_tried_again_at_the_same_place():
 async def test_after_silence_another_address_is_tried_first():
     async with SimulatedProvider() as silent, SimulatedProvider() as other:
         keys = [key(silent, "s1"), key(silent, "s2"), key(other, "o1")]
-        async with running(*keys) as gateway:
+        async with running(*keys, pool=IMPATIENT) as gateway:
             silent.always["m"] = Fault("hang")
             other.next("m", Fault("status", 500))
             for _ in range(3):
@@ -316,7 +315,7 @@ async def test_after_silence_another_address_is_tried_first():
 
 
 async def test_comments_are_no_content():
-    async with SimulatedProvider() as provider, running(key(provider)) as gateway:
+    async with SimulatedProvider() as provider, running(key(provider), pool=IMPATIENT) as gateway:
         provider.always["m"] = Fault("comments")
         with pytest.raises(UpstreamTimeout):
             await ask(gateway)
@@ -325,7 +324,10 @@ async def test_comments_are_no_content():
 @pytest.mark.parametrize("kind", ["cut", "stall", "error", "malformed"])
 async def test_what_breaks_after_the_first_content_ends_in_an_error_event(kind):
     limits = Settled()
-    async with SimulatedProvider(pace=0.01) as provider, running(key(provider), limits=limits) as gateway:
+    async with (
+        SimulatedProvider(pace=0.01) as provider,
+        running(key(provider), limits=limits, pool=IMPATIENT) as gateway,
+    ):
         provider.next("m", Fault(kind, after=3))
         start = time.monotonic()
         told = await ask(gateway)
@@ -420,7 +422,10 @@ async def test_a_fallback_answers_where_the_model_cannot_and_is_named():
 
 
 async def test_a_fallback_follows_silence_at_once():
-    async with SimulatedProvider() as provider, running(key(provider), policy=Falls("small")) as gateway:
+    async with (
+        SimulatedProvider() as provider,
+        running(key(provider), policy=Falls("small"), pool=IMPATIENT) as gateway,
+    ):
         provider.always["m"] = Fault("hang")
         told = await ask(gateway)
 
@@ -587,7 +592,7 @@ async def test_a_new_configuration_keeps_the_counts_and_the_requests():
         await asyncio.sleep(0.05)
         settings = Settings(keys=(key(provider, "k1", limits=limits), key(provider, "k2", limits=limits)), pool=QUICK)
         gateway.reload(settings)
-        assert [row["limits"][0]["used"] for row in gateway.status()["pool"] if row["limits"]] == [1]
+        assert [row["limits"][0]["used"] for row in gateway.status()["pool"] if row["limits"]] == [1, 0]
         gateway.reload(replace(settings, keys=settings.keys[1:]))
 
         assert (await under_way).text == FULL, "its key is gone, it is not"
