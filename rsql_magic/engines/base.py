@@ -17,7 +17,7 @@ from typing_extensions import override
 from rsql_magic.context.database import read_catalog
 from rsql_magic.context.database.profiles import add_profiles
 from rsql_magic.engines.plans import EXPLAIN, read_plan
-from rsql_magic.errors import QueryFailed
+from rsql_magic.errors import QueryFailed, QueryRejected
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable, Sequence
@@ -29,6 +29,12 @@ if TYPE_CHECKING:
     from rsql_magic.context.tables import Catalog, Privacy, Table
     from rsql_magic.engines.plans import Plan
     from rsql_magic.validate import Problem
+
+SLOW_PROBE = 0.05
+"""Seconds from which on asking whether the schema has changed is slow: with some thousand tables."""
+
+FRESH_SECONDS = 2.0
+"""How long the answer of a slow probe is believed; a statement that the guard refuses is checked against a new one."""
 
 COUNT_SECONDS = 2.0
 """Least time for counting the rows of a result that was cut; a slow query's count may take as long as the query."""
@@ -151,6 +157,7 @@ class DatabaseEngine(Engine, ABC):
         self._database = database
         self._clock = clock
         self._state: Hashable = None
+        self._fresh_until = 0.0
         self._structure: Structure | None = None
         self._catalogs: dict[Privacy, Catalog] = {}
         self._dictionary: Dictionary | None = None
@@ -190,9 +197,9 @@ class DatabaseEngine(Engine, ABC):
     @override
     def catalog(self, level: Privacy = "stats") -> Catalog:
         with self._database as database:
-            state = database.state()
+            state = self._probed()
             if state != self._state:
-                self.refresh()
+                self._structure, self._catalogs = None, {}
             if level not in self._catalogs:
                 self._structure = self._structure or database.structure()
                 self._catalogs[level] = read_catalog(
@@ -200,6 +207,16 @@ class DatabaseEngine(Engine, ABC):
                 )
                 self._state = state
         return self._catalogs[level]
+
+    def _probed(self) -> Hashable:
+        """The state of the database's schema; where it takes long to tell, one answer serves for a while."""
+        started = self._clock()
+        if self._state is not None and started < self._fresh_until:
+            return self._state
+        state = self._database.state()
+        took = self._clock() - started
+        self._fresh_until = started + (FRESH_SECONDS if took > SLOW_PROBE else 0.0)
+        return state
 
     @override
     def detail(self, tables: Sequence[Table], seconds: float = 1.0) -> list[Table]:
@@ -273,7 +290,14 @@ class DatabaseEngine(Engine, ABC):
     def _guarded(self, sql: str) -> str:
         from rsql_magic.guard import check
 
-        return check(sql, self.dialect, self.catalog(self._cheapest_level()))
+        catalog = self.catalog(self._cheapest_level())
+        try:
+            return check(sql, self.dialect, catalog)
+        except QueryRejected:
+            self._fresh_until = 0.0
+            if self.catalog(self._cheapest_level()) is catalog:
+                raise
+        return check(sql, self.dialect, self.catalog(self._cheapest_level()))  # a table that came a moment ago
 
     def _cheapest_level(self) -> Privacy:
         return next(iter(self._catalogs), "names")

@@ -221,9 +221,8 @@ def test_what_we_open_ourselves_is_locked(tmp_path, sql, monkeypatch):
     duckdb.connect(path).close()
     monkeypatch.setattr("rsql_magic.guard.check", lambda sql, *_: sql)
     for target in (path, {"f": pd.DataFrame({"a": [1]})}):
-        with closing(open_engine(target)) as engine:
-            with pytest.raises(QueryFailed):
-                engine.run(sql)
+        with closing(open_engine(target)) as engine, pytest.raises(QueryFailed):
+            engine.run(sql)
 
 
 # DuckDB: types
@@ -371,6 +370,28 @@ def test_a_schema_that_changed_under_us_is_read_again(ducks):
         engine.run("SELECT * FROM later")
     ducks.execute("CREATE TABLE later AS SELECT 1 AS a")
     assert engine.run("SELECT * FROM later").df["a"].tolist() == [1]
+
+
+def test_a_slow_probe_of_the_schema_is_asked_less_often(ducks, monkeypatch):
+    now = [100.0]
+    engine = open_engine(ducks)
+    engine._clock = lambda: now[0]
+    state, asked = engine._database.state, []
+
+    def slow():
+        asked.append(1)
+        now[0] += 0.1
+        return state()
+
+    monkeypatch.setattr(engine._database, "state", slow)
+    first = engine.catalog()
+    ducks.execute("CREATE TABLE later AS SELECT 1 AS a")
+    assert engine.catalog() is first
+    assert len(asked) == 1
+    assert engine.run("SELECT * FROM later").df["a"].tolist() == [1]  # refused at first, so asked again
+    now[0] += 10
+    engine.catalog()
+    assert len(asked) == 3
 
 
 def test_rows_say_how_many_they_are():

@@ -138,8 +138,9 @@ class SQLite(Database):
     def state(self) -> Hashable:
         """SQLite's own counters of changes: of the schema, by other connections, and by this one."""
         with self.reading(5.0) as session:
-            names = [name for _, name, _ in self.run(session, "SELECT * FROM pragma_database_list ORDER BY seq")]
-            asked = [f"PRAGMA {_quoted(name)}.schema_version" for name in names if name != "temp"]
+            listed = self.run(session, "SELECT name FROM pragma_database_list WHERE name <> 'temp' ORDER BY seq")
+            names = [name for (name,) in listed]
+            asked = [f"PRAGMA {_quoted(name)}.schema_version" for name in names]
             asked += ["PRAGMA data_version", "SELECT count(*), total(length(sql)) FROM sqlite_temp_master"]
             counters = [self.run(session, sql) for sql in asked]
             return str((names, counters, session.connection.total_changes))
