@@ -19,10 +19,11 @@ _HEADER = re.compile(
     re.MULTILINE,
 )
 _COLUMN = re.compile(
-    r"^- (?P<name>.+?) (?P<type>[^\s:]+(?:\[[^\]]*\])?)(?: \((?P<many>[\d,]+) columns\))?(?:: (?P<facts>.*))?$"
+    r"^- (?P<name>'(?:[^'\\]|\\.)*'|\"(?:[^\"\\]|\\.)*\"|.+?) (?P<type>[^\s:]+(?:\[[^\]]*\])?)"
+    r"(?: \((?P<many>[\d,]+) columns\))?(?:: (?P<facts>.*))?$"
 )
 _HIDDEN = re.compile(r"^\(\+([\d,]+) columns? not shown\)")
-_OBJECT = re.compile(r"^(?P<name>[^:\n]+): (?P<kind>[^\n]+)")
+_OBJECT = re.compile(r"^(?P<name>[^:\n]{1,80}): (?P<kind>[^\n]+)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +60,19 @@ class FrameColumn:
 
 @dataclass(frozen=True)
 class Frame:
-    """A data frame of Python or R, or another R object with its description in ``text``."""
+    """A data frame of Python or R, or another object with its description in ``text``.
+
+    Args:
+        name: What the user calls it.
+        kind: What it is: ``pandas DataFrame``, ``R data.frame``, ``R lm model``, ``int 3``.
+        rows: Number of rows, or None.
+        n_columns: Number of all columns, or None for what has none.
+        columns: Those described.
+        hidden: How many columns were left out.
+        sampled: True when figures come from a sample.
+        text: The description as it stands.
+        is_r: Whether it lives in R.
+    """
 
     name: str
     kind: str
@@ -69,20 +82,19 @@ class Frame:
     hidden: int = 0
     sampled: bool = False
     text: str = ""
+    is_r: bool = False
 
     @property
     def language(self) -> str:
         """``r``, ``polars`` or ``pandas``: whose code works on it."""
-        kind = self.kind.lower()
-        if "polars" in kind:
-            return "polars"
-        is_r = kind.startswith("r ") or any(word in kind for word in ("data.frame", "tibble", "tbl", "data.table"))
-        return "r" if is_r else "pandas"
+        if self.is_r:
+            return "r"
+        return "polars" if "polars" in self.kind.lower() else "pandas"
 
     @property
-    def is_table(self) -> bool:
-        """Whether it has rows and columns."""
-        return self.n_columns is not None
+    def is_frame(self) -> bool:
+        """Whether it is a data frame, with named columns."""
+        return self.n_columns is not None and _FRAME.search(self.kind) is not None
 
     def get(self, name: str) -> FrameColumn | None:
         """The column of that name, case ignored when no exact match exists."""
@@ -90,17 +102,20 @@ class Frame:
         return exact or next((c for c in self.columns if c.name.lower() == name.lower()), None)
 
 
+_FRAME = re.compile(r"data\.?frame|lazyframe|tibble|data\.table|arrow|\btable\b", re.IGNORECASE)
+
+
 def read(blocks: Iterable[Block]) -> list[Frame]:
-    r"""The frames and R objects in these blocks, in order.
+    r"""The frames and objects in these blocks, in order.
 
     Example:
         >>> read([Block("frame", "df", "df: pandas DataFrame, 3 rows × 1 column\n- a int64: 1..3")])[0].columns[0].name
         'a'
     """
-    found: dict[str, Frame] = {}
+    found: dict[tuple[str, bool], Frame] = {}
     for block in blocks:
         for frame in _frames(block):
-            found.setdefault(frame.name, frame)
+            found.setdefault((frame.name, frame.is_r), frame)
     return list(found.values())
 
 
@@ -109,10 +124,10 @@ def _frames(block: Block) -> Iterator[Frame]:
     for place, header in enumerate(headers):
         end = headers[place + 1].start() if place + 1 < len(headers) else len(block.text)
         yield _frame(header, block.text[header.end() : end], block)
-    if not headers and block.text.strip():
-        first = _OBJECT.match(block.text.strip())
-        name = first["name"].strip() if first and len(first["name"]) < 80 else block.name
-        yield Frame(name, first["kind"].strip() if first else block.kind, text=block.text.strip())
+    if not headers:
+        for line in block.text.strip().splitlines():
+            if match := _OBJECT.match(line):
+                yield Frame(match["name"].strip(), match["kind"].strip(), text=line, is_r=block.kind == "r")
 
 
 def _frame(header: re.Match[str], body: str, block: Block) -> Frame:
@@ -122,21 +137,17 @@ def _frame(header: re.Match[str], body: str, block: Block) -> Frame:
             hidden = _number(match[1])
         elif match := _COLUMN.match(line.strip()):
             many = _number(match["many"]) if match["many"] else 1
-            columns.append(FrameColumn(match["name"], match["type"], fact_text.parse(match["facts"] or ""), many))
-    kind = header["kind"].strip()
-    if block.kind == "r" and not kind.lower().startswith("r "):
-        kind = f"R {kind}"
+            facts = fact_text.parse(match["facts"] or "")
+            columns.append(FrameColumn(_unquoted(match["name"]), match["type"], facts, many))
     sampled = "≈" in header["rest"]
-    return Frame(
-        header["name"].strip(),
-        kind,
-        _number(header["rows"]),
-        _number(header["columns"]),
-        tuple(columns),
-        hidden,
-        sampled,
-        body,
-    )
+    shape = _number(header["rows"]), _number(header["columns"])
+    is_r = block.kind == "r" or header["kind"].startswith("R ")
+    return Frame(header["name"].strip(), header["kind"].strip(), *shape, tuple(columns), hidden, sampled, body, is_r)
+
+
+def _unquoted(name: str) -> str:
+    """A column's name as it is: names that need quotes are described with them."""
+    return name[1:-1] if len(name) > 1 and name[0] == name[-1] and name[0] in "'\"" else name
 
 
 def _number(text: str) -> int:

@@ -23,6 +23,7 @@ _SESSION = re.compile(r"<session\b([^>\n]*)>")
 _ATTRIBUTE = re.compile(r'(\w+)="([^"\n]*)"')
 _QUESTION = re.compile(r"^Question:[ \t]?(?P<question>.*)\Z", re.DOTALL | re.MULTILINE)
 _REPAIR_QUESTION = re.compile(r"The question is still:[ \t]?(?P<question>.*)\Z", re.DOTALL)
+_CODE_REPAIR = re.compile(r"Some code of your answer does not parse")
 _FENCE = re.compile(r"```(?P<lang>[\w+-]*)[^\n]*\n(?P<code>.*?)```", re.DOTALL)
 
 
@@ -55,6 +56,8 @@ class Prompt:
         session: Attributes of the session line: dialect, today, time_zone.
         failed: The query to repair, empty unless ``task`` is ``repair``.
         problems: What the checks said about it.
+        system: The system prompt.
+        message: The whole last message of the user.
     """
 
     task: Task
@@ -64,6 +67,8 @@ class Prompt:
     session: Mapping[str, str] = field(default_factory=dict)
     failed: str = ""
     problems: str = ""
+    system: str = ""
+    message: str = ""
 
     def of_kind(self, *kinds: str) -> list[Block]:
         """The blocks of these kinds, those of the newest message first."""
@@ -105,7 +110,10 @@ def read(messages: Sequence[Mapping[str, Any]]) -> Prompt:
     failed, problems, question = _repair(current)
     task = "repair" if failed else _task(system, blocks)
     asked = tuple(Turn(_question(user), answer) for user, answer in turns)
-    return Prompt(task, question or _question(current), blocks, asked, session, failed, problems)
+    asking = question or _question(current)
+    if _CODE_REPAIR.match(asking) and asked:
+        asking = asked[-1].question
+    return Prompt(task, asking, blocks, asked, session, failed, problems, system, current)
 
 
 def _content(content: Any) -> str:

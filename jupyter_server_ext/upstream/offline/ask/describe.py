@@ -1,8 +1,11 @@
-"""Say what a frame or an R object is, from its description."""
+"""Say what a frame or an object is, from its description, and answer what the description already tells."""
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
+
+from .r_code import r_name
 
 if TYPE_CHECKING:
     from ..frames import Frame, FrameColumn
@@ -10,23 +13,35 @@ if TYPE_CHECKING:
 _SHOWN = 12
 
 
-def describe(frame: Frame) -> str:
+def describe(item: Frame) -> str:
     """A short description in Markdown: shape, keys, missing values, and what the columns hold."""
-    if not frame.is_table:
-        return f"`{frame.name}` is this, as R describes it:\n\n```text\n{frame.text}\n```"
-    parts = [_shape(frame), *filter(None, (_keys(frame), _missing(frame), _empty(frame)))]
-    lines = [f"- {_column(column)}" for column in frame.columns[:_SHOWN]]
-    left = len(frame.columns) - _SHOWN
-    rest = max(left, 0) + frame.hidden
+    if not item.is_frame:
+        return describe_object(item)
+    parts = [_shape(item), *filter(None, (_keys(item), missing(item), _empty(item)))]
+    lines = [f"- {_column(column)}" for column in item.columns[:_SHOWN]]
+    rest = max(len(item.columns) - _SHOWN, 0) + item.hidden
     if rest:
-        lines.append(f"- … and {rest:,} more columns")
+        lines.append(f"- … and {_count(rest, 'more column')}")
     return " ".join(parts) + "\n\n" + "\n".join(lines)
 
 
 def _shape(frame: Frame) -> str:
     sampled = " Figures marked ≈ come from a sample." if frame.sampled else ""
-    shape = f"{_count(frame.rows or 0, 'row')} and {_count(frame.n_columns or 0, 'column')}"
-    return f"`{frame.name}` is a {frame.kind} with {shape}.{sampled}"
+    return f"`{frame.name}` is {_a(_kind(frame))} with {size(frame)}.{sampled}"
+
+
+def _kind(frame: Frame) -> str:
+    kind = frame.kind
+    return f"R {kind}" if frame.is_r and not kind.startswith("R ") else kind
+
+
+def _a(noun: str) -> str:
+    return f"an {noun}" if noun[0].lower() in "aeio" or noun.startswith("R ") else f"a {noun}"
+
+
+def size(frame: Frame) -> str:
+    """``26,115 rows and 8 columns``."""
+    return f"{_count(frame.rows or 0, 'row')} and {_count(frame.n_columns or 0, 'column')}"
 
 
 def _count(number: int, noun: str) -> str:
@@ -39,22 +54,36 @@ def _empty(frame: Frame) -> str:
 
 def _keys(frame: Frame) -> str:
     unique = [f"`{c.name}`" for c in frame.columns if c.facts.unique]
-    return f"{_list(unique)} {'identifies' if len(unique) == 1 else 'each identify'} a row." if unique else ""
+    return f"{listed(unique)} {'identifies' if len(unique) == 1 else 'each identify'} a row." if unique else ""
 
 
-def _missing(frame: Frame) -> str:
+def missing(frame: Frame) -> str:
+    """Which columns have missing values, and how many; empty when none is known to."""
     gaps = sorted((c for c in frame.columns if c.facts.missing), key=lambda c: -(c.facts.missing or 0))
     if not gaps:
         return ""
-    named = [f"`{c.name}` ({c.facts.missing:g}%)" for c in gaps[:5]]
-    return f"Values are missing in {_list(named)}{' and others' if len(gaps) > 5 else ''}."
+    named = [f"`{c.name}` ({_percent(c)})" for c in gaps[:8]]
+    return f"Values are missing in {listed(named)}{' and others' if len(gaps) > 8 else ''}."
 
 
-def _list(words: list[str]) -> str:
-    return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} and {words[-1]}"
+def _percent(column: FrameColumn) -> str:
+    share = column.facts.missing or 0
+    return "less than 1%" if share <= 1 else f"{share:g}%"
+
+
+def listed(words: list[str]) -> str:
+    """``a, b and c``."""
+    return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} and {words[-1]}" if words else ""
 
 
 def _column(column: FrameColumn) -> str:
+    said = facts_of(column)
+    many = f" ({column.many:,} columns)" if column.many > 1 else ""
+    return f"`{column.name}` ({column.type}){many}" + (f": {said}" if said else "")
+
+
+def facts_of(column: FrameColumn) -> str:
+    """What is known of a column's values, in words; empty when nothing is."""
     facts = column.facts
     mark = "≈" if facts.approximate else ""
     said = []
@@ -66,7 +95,71 @@ def _column(column: FrameColumn) -> str:
         said.append(f"{'one of' if facts.complete else 'such as'} {values}{more}")
     if facts.distinct is not None:
         said.append(f"{mark}{facts.distinct:,} different values")
+    if facts.unique:
+        said.append("no value repeats")
+    if facts.missing:
+        said.append(f"{_percent(column)} missing")
     if facts.text:
         said.append(facts.text)
-    many = f" ({column.many:,} columns)" if column.many > 1 else ""
-    return f"`{column.name}` ({column.type}){many}" + (f": {'; '.join(said)}" if said else "")
+    return "; ".join(said)
+
+
+# --- other objects ---
+
+
+def describe_object(item: Frame) -> str:
+    """What a model, a function, a vector or a plain value is."""
+    for pattern, say in _OBJECTS:
+        match = pattern.search(item.kind)
+        if match:
+            return say(item, match)
+    return f"`{item.name}` is {_a(item.kind)}."
+
+
+def _linear(item: Frame, match: re.Match[str]) -> str:
+    kind = "a generalized linear model" if "glm" in match["what"] else "a linear model"
+    left, _, right = match["formula"].partition("~")
+    predictors = [word.strip() for word in re.split(r"[+*:]", right) if word.strip() not in {"", "1", "."}]
+    observations = re.search(r"([\d,]+) observations", item.kind)
+    coefficients = re.search(r"coefficients (.+)$", item.kind)
+    newdata = ", ".join(f"{r_name(word)} = …" for word in predictors if re.fullmatch(r"[\w.]+", word))
+    parts = [
+        f"`{item.name}` is {kind}: it predicts `{left.strip()}` from "
+        f"{listed([f'`{word}`' for word in predictors]) or 'a constant'}",
+        f" (`{match['formula'].strip()}`)",
+        f", fitted to {observations[1]} observations." if observations else ".",
+        f" Its coefficients are {coefficients[1]}." if coefficients else "",
+        f"\n\n```r\nsummary({r_name(item.name)})  # estimates, standard errors, R squared\n",
+        f"predict({r_name(item.name)})  # fitted values; for new data: newdata = data.frame({newdata})\n```",
+    ]
+    return "".join(parts)
+
+
+def _function(item: Frame, match: re.Match[str]) -> str:
+    arguments = match["arguments"].strip()
+    return f"`{item.name}` is a function" + (f" of {arguments}." if arguments else " without arguments.")
+
+
+def _test(item: Frame, _match: re.Match[str]) -> str:
+    return (
+        f"`{item.name}` is the result of a hypothesis test. `{r_name(item.name)}` prints it; "
+        f"`{r_name(item.name)}$p.value` and `{r_name(item.name)}$conf.int` take parts of it."
+    )
+
+
+def _vector(item: Frame, match: re.Match[str]) -> str:
+    column = item.columns[0] if item.columns else None
+    facts = f": {facts_of(column)}" if column is not None and facts_of(column) else ""
+    length = f" of length {item.rows:,}" if item.rows is not None else ""
+    return f"`{item.name}` is {_a(match['what'])}{length}{facts}."
+
+
+_OBJECTS = (
+    (re.compile(r"(?P<what>glm/lm|glm|lm) model;.*?formula (?P<formula>[^;]+)"), _linear),
+    (re.compile(r"function\((?P<arguments>.*)\)$"), _function),
+    (re.compile(r"\bhtest\b"), _test),
+    (
+        re.compile(r"^(?P<what>(?:R |numpy |pandas |polars )?[\w ]*(?:vector|factor|ndarray[^,]*|Series|array))"),
+        _vector,
+    ),
+)

@@ -89,7 +89,7 @@ def _axes(axes: list[str]) -> tuple[str | None, str | None]:
     times = [name for name in axes if _is_time(name)]
     x = times[-1] if times else axes[-1] if axes else None
     rest = [name for name in axes if name != x]
-    return x, rest[0] if rest else None
+    return x, rest[-1] if rest else None
 
 
 def _chosen(kind: str, x: str | None) -> str:

@@ -17,7 +17,7 @@ from sqlglot.errors import SqlglotError
 
 from ..prompt import code_blocks
 from ..words import tokens, word_set
-from .build import Builder, unqualify
+from .build import Builder
 from .charts import take_chart
 from .joins import Graph
 from .linking import Mention
@@ -25,6 +25,7 @@ from .query import Draft, Item, NotUnderstood, Order
 from .question import Written, check_understood, read
 from .reading import Rules
 from .resolve import Resolver
+from .scope import unqualify
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -156,14 +157,14 @@ class _FollowUp:
                 column.set("table", exp.to_identifier(table.name.rpartition(".")[2]))
 
     def _filter(self, draft: Draft) -> None:
-        condition = self._builder.conditions(draft.where)
+        condition = self._builder.filters.conditions(draft.where)
         for fresh in condition.flatten() if isinstance(condition, exp.And) else [condition]:
             if fresh is not None:
                 self._drop_rivals(fresh)
         if condition is not None:
             self._query.where(condition, copy=False)
         for pair in draft.without:
-            self._query.where(self._builder.without(*pair), copy=False)
+            self._query.where(self._builder.filters.without(*pair), copy=False)
 
     def _drop_rivals(self, fresh: exp.Expr) -> None:
         """A new value for a column takes the place of the old one: "what about LGA?"."""
@@ -178,7 +179,7 @@ class _FollowUp:
         self._query.set("where", exp.Where(this=exp.and_(*kept)) if kept else None)
 
     def _group(self, draft: Draft) -> None:
-        terms = [term for item in draft.group for term in self._builder.shown(item)]
+        terms = [term for item in draft.group for term in self._builder.expressions.shown(item)]
         if not terms:
             return
         if not self._aggregated():
@@ -209,7 +210,7 @@ class _FollowUp:
     def _show(self, draft: Draft) -> None:
         present = {e.unalias().sql() for e in self._query.expressions}
         for item in draft.select:
-            for term in self._builder.shown(item):
+            for term in self._builder.expressions.shown(item):
                 if term.unalias().sql() in present:
                     continue
                 if item.aggregate and self._instead:
@@ -219,7 +220,7 @@ class _FollowUp:
                     self._query.group_by(term.unalias(), copy=False)
 
     def _having(self, draft: Draft) -> None:
-        having = self._builder.conditions(draft.having)
+        having = self._builder.filters.conditions(draft.having)
         if having is not None:
             self._query.having(having, copy=False)
 
@@ -228,9 +229,19 @@ class _FollowUp:
         if terms:
             self._query.set("order", exp.Order(expressions=terms))
         if draft.limit:
-            if not self._query.args.get("order") and (measure := self._measure()):
-                self._query.order_by(exp.Ordered(this=measure, desc=True, nulls_first=False), copy=False)
+            measure = self._measure()
+            if measure is not None and not terms and not self._is_ranked():
+                self._query.set(
+                    "order", exp.Order(expressions=[exp.Ordered(this=measure, desc=True, nulls_first=False)])
+                )
             self._query.limit(draft.limit, copy=False)
+
+    def _is_ranked(self) -> bool:
+        """Whether the rows are ordered by what is computed, and not by a name or a month."""
+        order = self._query.args.get("order")
+        measures = {e.alias for e in self._query.expressions if e.find(exp.AggFunc)}
+        terms = order.expressions if order else []
+        return any(term.find(exp.AggFunc) or term.this.name in measures for term in terms)
 
     def _ordered(self, order: Order) -> exp.Expr:
         down = order.descending
@@ -238,7 +249,7 @@ class _FollowUp:
             old = self._query.args.get("order")
             target = old.expressions[0].this if old else self._measure() or self._query.expressions[0].unalias()
         else:
-            target = self._builder.expression(order.item)
+            target = self._builder.expressions.expression(order.item)
             named = [e for e in self._query.expressions if isinstance(e, exp.Alias) and self._speaks_of(e, target)]
             target = exp.column(named[0].alias) if named else target
         return exp.Ordered(this=target.copy(), desc=down, nulls_first=not down)
@@ -257,12 +268,14 @@ class _FollowUp:
     def _join(self) -> None:
         """Join the tables that the new parts need."""
         present = [self._schema[name].name for name in self._names() if self._schema.get(name)]
-        for name in self._builder.used:
+        for name in self._builder.scope.used:
             if name not in present:
                 for step in self._resolver.graph.joins(present[0], [*present, name])[len(present) - 1 :]:
                     if step.table not in present:
                         self._query.join(
-                            self._builder.table(step.table), on=self._builder.join_condition(step), copy=False
+                            self._builder.scope.table(step.table),
+                            on=self._builder.scope.join_condition(step),
+                            copy=False,
                         )
                         present.append(step.table)
 

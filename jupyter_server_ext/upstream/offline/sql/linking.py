@@ -35,6 +35,7 @@ class Mention:
         number: The number, when it is one.
         unit: Its unit of time, as in "an hour".
         literal: True for quoted text, a proper noun or a date that no known value matches.
+        quoted: True for a literal in quotes.
         insisted: True for a backticked or snake_case name that the schema does not have.
     """
 
@@ -47,6 +48,7 @@ class Mention:
     number: float | None = None
     unit: str = ""
     literal: bool = False
+    quoted: bool = False
     insisted: bool = False
 
     @property
@@ -89,9 +91,39 @@ def link(question: Sequence[Token], schema: Schema) -> list[Mention]:
             chosen.append(mention)
             taken.update(span)
     chosen = [_widened(question, mention, taken) for mention in chosen]
+    chosen = _compounds(question, chosen)
+    chosen = _proper_names(question, chosen, taken)
     for start, end, insisted in literals(question, taken):
-        chosen.append(Mention(start, end, text_of(question, start, end), literal=not insisted, insisted=insisted))
+        text, quoted = text_of(question, start, end), question[start].kind == "text"
+        chosen.append(Mention(start, end, text, literal=not insisted, quoted=quoted, insisted=insisted))
     return sorted(chosen, key=lambda mention: mention.start)
+
+
+def _compounds(question: Sequence[Token], chosen: list[Mention]) -> list[Mention]:
+    """Take "engine type" as one column ``engine``, although there is a column ``type`` too."""
+    columns = {mention.end: mention for mention in chosen if mention.columns and not mention.tables}
+    second = [
+        mention
+        for mention in chosen
+        if mention.columns and mention.start in columns and question[mention.start].lower in _KIND_NOUNS
+    ]
+    gone = [columns[mention.start] for mention in second]
+    kept = [mention for mention in chosen if mention not in second and mention not in gone]
+    return kept + [replace(columns[mention.start], end=mention.end) for mention in second]
+
+
+def _proper_names(question: Sequence[Token], chosen: list[Mention], taken: set[int]) -> list[Mention]:
+    """Leave out a table that is only part of a capitalised name: "United Air Lines" names no airlines table."""
+    kept = []
+    for mention in chosen:
+        words = question[mention.start : mention.end]
+        before = question[mention.start - 1] if mention.start else None
+        inside = before is not None and before.capital and mention.start - 1 not in taken and mention.start > 1
+        if inside and len(words) > 1 and mention.tables and all(word.capital for word in words):
+            taken.difference_update(range(mention.start, mention.end))
+        else:
+            kept.append(mention)
+    return kept
 
 
 def _numbers(question: Sequence[Token], spans: list[Mention]) -> Iterator[Mention]:
@@ -178,6 +210,7 @@ def _schema_mention(question: Sequence[Token], span: tuple[int, int], group: lis
     return Mention(*span, text_of(question, *span), tables=tuple(tables.values()), columns=columns)
 
 
+_KIND_NOUNS = word_set("type types kind kinds category categories status level")
 _TRAILING = word_set(
     """
     number numbers name names code codes value values amount amounts status statuses type types level levels
@@ -186,7 +219,7 @@ _TRAILING = word_set(
 )
 
 
-_MEMBERS = word_set("member members record records entry entries")
+_MEMBERS = word_set("member members record records entry entries row rows observation observations")
 
 
 def _widened(question: Sequence[Token], mention: Mention, taken: set[int]) -> Mention:

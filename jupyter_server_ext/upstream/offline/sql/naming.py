@@ -259,7 +259,7 @@ class Grid:
         found = self._hits.get(word)
         if found is None:
             found = [
-                (index, index + 1, fit)
+                (index, index + 1, fit + 0.01 * (token.lower == word))
                 for index, token in enumerate(self.question)
                 if token.kind in {"word", "name", "text"}
                 and token.lower not in _SILENT

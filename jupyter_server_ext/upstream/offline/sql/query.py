@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Literal
 
-Aggregate = Literal["", "count", "sum", "avg", "min", "max"]
+Aggregate = Literal["", "count", "sum", "avg", "min", "max", "median", "stddev"]
 Operator = Literal["=", "!=", "<", "<=", ">", ">=", "between", "in", "not in", "like", "not like", "null", "not null"]
 Part = Literal["", "year", "quarter", "month", "week", "day", "weekday", "hour", "date"]
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from ..words import Token, tokens, word_set
-from .build import Builder, unqualify
+from .build import Builder
 from .charts import take_chart
 from .insisted import take_at_word
 from .joins import Graph
@@ -24,6 +24,7 @@ from .rules.ordering import SORTING, SUPERLATIVE
 from .rules.selecting import ASKED_FOR, ASKING, select
 from .rules.shares import POSITIVE, SHARES
 from .rules.valuing import CALLING, EXCLUDING, VALUING
+from .scope import unqualify
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -13,12 +13,12 @@ import sqlglot
 from sqlglot import exp
 from sqlglot.errors import SqlglotError
 
-from .build import Builder, unqualify
 from .insisted import likeness
 from .joins import Graph
 from .query import Draft, NotUnderstood
 from .reading import Reading
 from .resolve import Resolver
+from .scope import Scope, unqualify
 
 if TYPE_CHECKING:
     from .schema import Column, Schema, Table
@@ -60,7 +60,7 @@ class _Fixer:
         reading = Reading("", [], schema)
         words = {word.lower() for line in lines for word in re.findall(r"\w+", line)}
         self._graph = Graph(schema, words)
-        self._builder = Builder(Resolver(reading, self._graph), Draft(), dialect)
+        self._scope = Scope(Resolver(reading, self._graph), Draft(), dialect)
 
     # --- tables ---
 
@@ -81,13 +81,13 @@ class _Fixer:
 
     def _rename_table(self, node: exp.Table, table: Table) -> None:
         old = node.name
-        fresh = self._builder.table(table.name)
+        fresh = self._scope.table(table.name)
         for part in ("this", "db", "catalog"):
             node.set(part, fresh.args.get(part))
         if not node.alias:
             for column in self.query.find_all(exp.Column):
                 if column.table.lower() == old.lower():
-                    column.set("table", self._builder.identifier(table.name.rpartition(".")[2]))
+                    column.set("table", self._scope.identifier(table.name.rpartition(".")[2]))
 
     def _tables_in(self, line: str) -> list[Table]:
         names = [match[3] or match[1] for match in _NAME.finditer(line)]
@@ -125,10 +125,10 @@ class _Fixer:
             return
         self._bring(select, chosen, present)
         alias = next((name for name, table in present.items() if table.name == chosen.table), chosen.table)
-        fresh = self._builder.column(chosen)
+        fresh = self._scope.column(chosen)
         node.set("this", fresh.this)
         bare = not node.table and not holders and len(present) == 1
-        node.set("table", None if bare else self._builder.identifier(alias.rpartition(".")[2]))
+        node.set("table", None if bare else self._scope.identifier(alias.rpartition(".")[2]))
 
     def _hinted(self, node: exp.Column, present: dict[str, Table], *, ambiguous: bool) -> Column | None:
         """The column the problems propose: of a table in sight before others, and the first that is named."""
@@ -171,9 +171,9 @@ class _Fixer:
             alias, only = next(iter(present.items()))
             for node in select.find_all(exp.Column):
                 if not node.table and only.get(node.name) and node.find_ancestor(exp.Select) is select:
-                    node.set("table", self._builder.identifier(alias))
+                    node.set("table", self._scope.identifier(alias))
         for step in self._graph.path(names, column.table) or []:
-            select.join(self._builder.table(step.table), on=self._builder.join_condition(step), copy=False)
+            select.join(self._scope.table(step.table), on=self._scope.join_condition(step), copy=False)
             present[step.table.lower()] = self._schema[step.table]
 
     # --- values ---

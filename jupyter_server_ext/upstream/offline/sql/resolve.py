@@ -201,7 +201,7 @@ class Resolver:
         for number in sorted(dict.fromkeys(wanted), key=self._doubt):
             self.column(number, numeric=number in numeric)
         for condition in conditions:
-            if condition.item is None and condition.mention is not None:
+            if condition.item is None and condition.mention is not None and not self.person_named(condition):
                 self.value_column(condition)
 
     def _doubt(self, number: int) -> tuple[bool, int]:
@@ -236,6 +236,19 @@ class Resolver:
             self._near.setdefault(self._columns[number].table, None)
         return self._columns[number], tuple(value for value in condition.operands if isinstance(value, Value))
 
+    def person_named(self, condition: Condition) -> list[tuple[Column, str]]:
+        """First and last name for "Linda Smith", when the people spoken of have a column for each."""
+        mention = self.reading.mentions[condition.mention] if condition.mention is not None else None
+        if mention is None or mention.values or condition.operator != "=" or len(mention.text.split()) != 2:
+            return []
+        spoken = [self.schema[name] for name in self._near]
+        beside = [self.schema[key.other] for key in self.graph.keys if key.table in self._near]
+        people = [table.person for table in [*spoken, *beside] if table.person]
+        if not people or not mention.text[0].isupper():
+            return []
+        self._near.setdefault(people[0][0].table, None)
+        return list(zip(people[0], mention.text.split(), strict=True))
+
     def _check_near(self, mention: Mention, column: Column) -> None:
         """A common word is a value only of tables close by: "music genres" does not mean a playlist called Music.
 
@@ -259,13 +272,23 @@ class Resolver:
         words = set(lead.split())
         by_place = bool(words & {"in", "from", "at", "located"})
         places = [c for c in places if c not in names] or self._places_beside(tables)
-        candidates = places if by_place and places else names
         by_name = (
             words & {"named", "called", "titled", "of", "for", "by", "does", "did", "is", "was"} or " " in mention.text
         )
-        if len(candidates) == 1 and (candidates is places or by_name):
+        candidates = (
+            places if by_place and places else (names or self._names_beside(tables, mention)) if by_name else []
+        )
+        if len(candidates) == 1:
             return candidates[0]
         raise NotUnderstood(f"I do not know where “{mention.text}” is stored")
+
+    def _names_beside(self, tables: list[Table], mention: Mention) -> list[Column]:
+        """Names of the things these tables point to: "United Air Lines" in airlines, whose word it says."""
+        near = dict.fromkeys(key.other for key in self.graph.keys for table in tables if key.table == table.name)
+        shown = [c for name in near if (c := self.schema[name].display) and not c.facts.complete]
+        joined = mention.text.lower().replace(" ", "")
+        said = [c for c in shown if any(stem(w) in joined for w in self.schema[c.table].words)]
+        return said or shown
 
     def _places_beside(self, tables: list[Table]) -> list[Column]:
         """Place columns of the tables these point to: "cities in Australia" by the country's name."""

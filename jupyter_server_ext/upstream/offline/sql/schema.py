@@ -133,11 +133,41 @@ class Table:
         return exact or next((c for c in self.columns if c.name.lower() == name.lower()), None)
 
     @cached_property
+    def person(self) -> tuple[Column, ...]:
+        """First and last name, for people who have no column with the whole name."""
+        if self.display is not None:
+            return ()
+        parts = [_person_column(self, part) for part in ("first", "last")]
+        return tuple(part for part in parts if part) if all(parts) else ()
+
+    @cached_property
     def display(self) -> Column | None:
         """The column a person would call the thing by: ``name``, ``title``, ``airline_name``; None without one."""
         return min(
             (c for c in self.columns if _name_rank(self, c) < 9), key=lambda c: _name_rank(self, c), default=None
         )
+
+
+_FIRST_LAST = {
+    "first": {"fname", "firstname", "forename", "givenname"},
+    "last": {"lname", "lastname", "surname", "familyname"},
+}
+
+
+def _person_column(table: Table, part: str) -> Column | None:
+    """The column for a first or a last name."""
+    for column in table.columns:
+        joined = "".join(column.words)
+        own = "".join(table.words)
+        short = joined.removeprefix(own).removeprefix(stem(own)) or joined
+        if column.is_text and (
+            short in _FIRST_LAST[part]
+            or joined in _FIRST_LAST[part]
+            or column.words[-2:] == (part, "name")
+            or column.words[-1] in _FIRST_LAST[part]
+        ):
+            return column
+    return None
 
 
 def _name_rank(table: Table, column: Column) -> int:
@@ -150,7 +180,7 @@ def _name_rank(table: Table, column: Column) -> int:
         words in (["name"], ["title"]),
         words[-1] in {"name", "title"} and all(word in own for word in words[:-1]),
         words == [stem(w) for w in table.words] or (len(words) == 1 and words[0] in own),
-        words[-1] == "name" and not {"last", "middle", "user", "nick", "file", "first"} & set(words),
+        words[-1] == "name" and not {"last", "middle", "user", "nick", "file", "first", "l", "f", "m"} & set(words),
         len(words) == 1 and words[0].endswith("name") and words[0] not in {"fname", "lname", "username"},
     )
     return ranks.index(True) if True in ranks else 9

@@ -107,7 +107,7 @@ def _is_other_word(question: Sequence[Token], start: int, end: int, value: str, 
     first = question[start]
     after = question[end].lower if end < len(question) else ""
     verb = first.text.islower() and first.text.endswith(("ed", "ing")) and after in _PREPOSITIONS
-    plural = first.lower not in {value.lower(), words[0]}
+    plural = first.lower not in {value.lower(), words[0]} and value.upper() not in _GENDERS
     return verb or (plural and start > 0 and question[start - 1].lower in _NAMING)
 
 

@@ -50,9 +50,9 @@ def _has_order(reading: Reading, item: Item, mark: str) -> bool:
         return True
     columns = reading.mentions[item.mention].columns if item.mention is not None else ()
     value = reading.mention(mark)
-    dated = value.number is None and any(char.isdigit() for char in value.text)
-    ordered = any(not column.is_text or column.is_measured for column, _ in columns[:3])
-    return ordered or (dated and bool(columns))
+    if value.number is None:
+        return bool(columns) and any(char.isdigit() for char in value.text)
+    return any(not column.is_text or column.is_measured for column, _ in columns[:3])
 
 
 @COMPARING(

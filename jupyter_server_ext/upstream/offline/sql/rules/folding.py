@@ -27,6 +27,10 @@ _FUNCTIONS = {
     "minimum": "min",
     "min": "min",
     "minimal": "min",
+    "median": "median",
+    "standard deviation": "stddev",
+    "std": "stddev",
+    "stdev": "stddev",
 }
 _EXTREMES = {
     "highest": "max",
@@ -105,8 +109,8 @@ def number_hurt(reading: Reading, match: re.Match[str]) -> str | None:
 @FOLDING("(?P<functions>{function}((( ,)? and|( ,)) {function})+){of} {modifier}{C:c}")
 def several(reading: Reading, match: re.Match[str]) -> str | None:
     """“minimum, average and maximum age”."""
-    found = re.findall(r"[a-z]+", match["functions"])
-    return " , ".join(_aggregate(reading, match["c"], word) for word in found if word in _FUNCTIONS)
+    found = re.findall("|".join(_FUNCTIONS), match["functions"])
+    return " , ".join(_aggregate(reading, match["c"], word) for word in found)
 
 
 @FOLDING("{function:function}{of} {modifier}{C:c} and {C:d}(?! (of )?(each|every))")
@@ -140,7 +144,7 @@ def total_number(reading: Reading, match: re.Match[str]) -> str | None:
 def single(reading: Reading, match: re.Match[str]) -> str | None:
     """“maximum age”, “total amount of the payments”."""
     mention = reading.mention(match["c"])
-    adds = _FUNCTIONS[match["function"]] in {"avg", "sum"}
+    adds = _FUNCTIONS[match["function"]] in {"avg", "sum", "median", "stddev"}
     if adds and mention.columns and not any(c.is_number or c.is_measured for c, _ in mention.columns):
         return None
     return f"{match.groupdict().get('type') or ''} {_aggregate(reading, match['c'], match['function'])}"
@@ -175,6 +179,12 @@ def _count(reading: Reading, number: int, *, distinct: bool = False) -> str:
 def and_count(reading: Reading, match: re.Match[str]) -> str | None:
     """“each category and the count”."""
     return f"{match['lead']} {reading.fold(Item(None, 'count'))}"
+
+
+@FOLDING("(how many|{number} of|count( the)?) (all )?(rows|records|entries|observations|row|record)(?! ‹)")
+def count_rows(reading: Reading, _match: re.Match[str]) -> str | None:
+    """“how many rows have no email”, “number of rows per city”."""
+    return reading.fold(Item(None, "count"))
 
 
 @EXTREMES("{extreme:one} (and|or) {extreme:two}( value)?( of)?( all)? {C:c}")

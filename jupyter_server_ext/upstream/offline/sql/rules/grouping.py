@@ -48,6 +48,18 @@ def by(reading: Reading, match: re.Match[str]) -> str | None:
     return ""
 
 
+@GROUPING("^(show |list |give me |plot )*{T:t} (by|per) {modifier}{E:e}{more:more}$")
+def counts_by(reading: Reading, match: re.Match[str]) -> str | None:
+    """“planes by manufacturer”: how many there are of each."""
+    number = int(match["t"])
+    groups = [Item(int(n)) for n in (match["e"], *(found[3] for found in _NEXT.finditer(match["more"] or "")))]
+    reading.draft.group += groups
+    reading.draft.tables.append(number)
+    reading.draft.select += [*groups, Item(number, "count")]
+    reading.draft.notes.append(f"I counted the {reading.mentions[number].text}.")
+    return ""
+
+
 @GROUPING(
     "((for|of|in|by|per|on) )*(each|every|per|by|across) {part:part}",
     "(?P<part>yearly|annual|monthly|weekly|daily|hourly)",

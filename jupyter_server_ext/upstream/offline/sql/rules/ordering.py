@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from ...words import stem, word_set
@@ -227,6 +228,61 @@ def most_adjective(reading: Reading, match: re.Match[str]) -> str | None:
     reading.draft.limit = int(reading.mention(match["n"]).number or 1) if match["n"] else 1
     reading.draft.superlative = True
     return f"‹{reading.mention(match['t']).letter}{match['t']}›"
+
+
+@SUPERLATIVE("^(show|list|give|display|get|return|see|find)( me)?( any)? {N:n} {T:t}")
+def some(reading: Reading, match: re.Match[str]) -> str | None:
+    """“show 5 flights”."""
+    reading.draft.limit = int(reading.mention(match["n"]).number or 1)
+    return f"show ‹{reading.mention(match['t']).letter}{match['t']}›"
+
+
+@SUPERLATIVE("{superlative:how} {K:c}")
+def extreme_part(reading: Reading, match: re.Match[str]) -> str | None:
+    """“hottest month”: the part of time, or the category, with the highest mean of what the adjective speaks of."""
+    degree = SUPERLATIVES[match["how"]]
+    mention = reading.mention(match["c"])
+    tables = {column.table: reading.schema[column.table] for column, _ in mention.columns}
+    if any(likeness(noun.lstrip("-"), word) >= 0.95 for noun in degree.nouns for word in mention.columns[0][0].words):
+        return _by_itself(reading, match["c"], down=degree.high) if match.start() and degree.nouns else None
+    if degree.counts or any(
+        column.is_measured and column.facts.distinct is None
+        for column, _ in mention.columns[:1]
+        if column.words[-1] not in _CALENDAR
+    ):
+        return None
+    for table in tables.values():
+        for noun in degree.nouns:
+            found = [c for c in _speaking_of(noun.lstrip("-"), list(table.columns), any_type=False) if c.is_number]
+            if found:
+                return _by_mean(reading, match["c"], found[0], down=degree.high != noun.startswith("-"))
+    return None
+
+
+def _by_itself(reading: Reading, mark: str, *, down: bool) -> str | None:
+    """“in the most recent year”: the first row when ordered by the year."""
+    before = reading.text.split(f"‹{reading.mention(mark).letter}{mark}›")[0]
+    if not re.search(r"\b(?:in|on|at|from|during) (?:\w+ )*$", before) or reading.table_before(len(before)) is None:
+        return None
+    reading.draft.order.append(Order(Item(int(mark)), down))
+    reading.draft.limit, reading.draft.superlative = 1, True
+    return ""
+
+
+_CALENDAR = word_set("year quarter month week day hour weekday")
+
+
+def _by_mean(reading: Reading, mark: str, measure: Column, *, down: bool) -> str:
+    own = [(column, fit) for column, fit in reading.mention(mark).columns if column.table == measure.table]
+    number = reading.add(replace(reading.mention(mark), columns=tuple(own)))
+    measured = Item(reading.add(Mention(0, 0, measure.name, columns=((measure, 1.0),))), "avg")
+    draft = reading.draft
+    draft.group.append(Item(number))
+    draft.select += [Item(number), measured]
+    draft.order.append(Order(measured, down))
+    draft.limit, draft.superlative = 1, True
+    draft.notes.append(f"I took the mean of {measure.name}.")
+    return ""
 
 
 _TOP = "(?P<low>top|first|bottom|last|best|worst) {N:n} {E:e}"

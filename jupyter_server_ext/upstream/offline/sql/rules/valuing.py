@@ -34,6 +34,10 @@ def called(reading: Reading, match: re.Match[str]) -> str | None:
     if value.values and column is None and "named" not in match[0] and "called" not in match[0]:
         return None
     column = column or table.display
+    if column is None and table.person and len(value.text.split()) == 2:
+        _condition(reading, match, None, negated=False, more=False)
+        reading.draft.tables.append(int(match["t"]))
+        return f"‹{reading.mention(match['t']).letter}{match['t']}›"
     if column is None or (column.facts.complete and not value.values):
         return None
     number = reading.add(Mention(0, 0, column.name, columns=((column, 1.0),)))

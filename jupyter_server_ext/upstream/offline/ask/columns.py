@@ -1,0 +1,43 @@
+"""Which columns of a frame a question names."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from ..sql.insisted import likeness
+from ..sql.linking import link
+from ..words import tokens
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from ..frames import Frame, FrameColumn
+    from .scene import Scene
+
+
+def columns_in(scene: Scene, frame: Frame, text: str) -> list[FrameColumn]:
+    """The columns of a frame that a text names, in the order of the text."""
+    schema = scene.as_schema([frame])
+    named = [mention.columns[0][0].name for mention in link(tokens(text), schema) if mention.columns]
+    found = [frame.get(name) for name in dict.fromkeys(named)]
+    return [column for column in found if column is not None]
+
+
+def nearest(name: str, known: Iterable[str], *, least: float = 0.5) -> str | None:
+    """The known name that looks most like a name, or that it starts or ends; None when none is near.
+
+    Example:
+        >>> nearest("wind", ["temp", "wind_speed"]), nearest("tmep", ["temp", "humid"]), nearest("x", ["temp"])
+        ('wind_speed', 'temp', None)
+    """
+    candidates = list(dict.fromkeys(known))
+    parts = [other for other in candidates if len(name) >= 3 and _is_part(name, other)]
+    if parts:
+        return min(parts, key=len)
+    best = max(candidates, key=lambda other: likeness(name, other), default=None)
+    return best if best is not None and likeness(name, best) >= least else None
+
+
+def _is_part(name: str, other: str) -> bool:
+    one, two = name.lower(), other.lower()
+    return one != two and (two.startswith(one) or two.endswith(one) or (len(two) >= 3 and one.startswith(two)))

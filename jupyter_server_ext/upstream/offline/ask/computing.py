@@ -1,0 +1,86 @@
+"""Code for what can be computed from frames: the question is read as one about tables, and the query becomes code."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+from ..sql.query import NotUnderstood
+from ..sql.question import write
+from . import r_code
+from .pandas_code import pandas
+from .polars_code import polars
+from .tree import steps_of
+
+if TYPE_CHECKING:
+    from ..frames import Frame
+    from ..sql.question import Written
+    from .scene import Language, Scene
+
+
+def computed(scene: Scene, question: str) -> tuple[Language, str, str]:
+    """Language, code and notes for a question that asks for rows or figures of the frames.
+
+    Raises:
+        NotUnderstood: The question is not about the frames, or not clear.
+    """
+    frames = _frames(scene)
+    if not frames:
+        raise NotUnderstood("I see no data frame")
+    written = write(_bare(question), scene.as_schema(frames), "duckdb")
+    if written.draft.chart:
+        raise NotUnderstood("A chart is asked for")
+    language = scene.language_for(_used(written, frames))
+    notes = " ".join(note for note in written.notes[:2])
+    if language == "sql":
+        return "sql", written.query.sql("duckdb", pretty=True), notes
+    return language, _code(scene, written, language, frames), notes
+
+
+def _frames(scene: Scene) -> list[Frame]:
+    """The frames a question may be about: those it names, else those of the language asked for."""
+    named = [item for item in scene.named if item.is_frame]
+    if named:
+        return named
+    asked = scene.asked
+    return [frame for frame in scene.frames if asked in {None, "sql"} or frame.is_r == (asked == "r")]
+
+
+def _used(written: Written, frames: list[Frame]) -> Frame | None:
+    source = written.query.args["from_"].this.name
+    return next((frame for frame in frames if frame.name == source), None)
+
+
+_LEAD = re.compile(
+    r"^\W*(?:please |can you |could you )*(?:"
+    r"(?:how (?:do|can|would|should) (?:i|we|you)|how to|show me how to|write (?:the |some )?code (?:to|for|that)|"
+    r"give me (?:the )?code (?:to|for)|code (?:to|for))(?: (?:get|compute|calculate|find|obtain|select|see))?|"
+    r"please|can you|could you)\s+",
+    re.IGNORECASE,
+)
+_TAIL = re.compile(
+    r"\s+(?:in|with|using|as) (?:base )?(?:r|python|pandas|polars|dplyr|sql|the tidyverse|tidyverse)\W*$", re.IGNORECASE
+)
+
+
+def _bare(question: str) -> str:
+    """The question without the words that only ask for code.
+
+    Example:
+        >>> _bare("How do I get the mean mpg by cyl in R?")
+        'the mean mpg by cyl'
+    """
+    return _TAIL.sub("", _LEAD.sub("", question.strip()))
+
+
+def _code(scene: Scene, written: Written, language: Language, frames: list[Frame]) -> str:
+    steps = steps_of(written.query)
+    if language == "python":
+        frame = _used(written, frames)
+        return polars(steps) if frame is not None and frame.language == "polars" else pandas(steps)
+    if scene.uses("dplyr") or scene.uses("tidyverse"):
+        return r_code.dplyr(steps)
+    try:
+        return r_code.base(steps)
+    except NotUnderstood:
+        return r_code.dplyr(steps)

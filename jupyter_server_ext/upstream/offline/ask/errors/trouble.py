@@ -1,0 +1,161 @@
+"""An error as it is met, and the advice it gets."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from ..scene import Scene
+
+
+@dataclass(frozen=True)
+class Advice:
+    """What happened, what to do, and code that does it.
+
+    Args:
+        what: What went wrong, in a sentence or two.
+        fix: What to do next.
+        code: Code to run instead, or empty.
+        language: Language of the code.
+    """
+
+    what: str
+    fix: str = ""
+    code: str = ""
+    language: str = "python"
+
+
+@dataclass(frozen=True)
+class Trouble:
+    """An error with the notebook around it.
+
+    Args:
+        scene: The notebook.
+        kind: Name of the exception, empty for R and SQL.
+        message: The message without it.
+        text: All that is known of the error.
+    """
+
+    scene: Scene
+    kind: str
+    message: str
+    text: str
+
+    @cached_property
+    def line(self) -> str:
+        """The line of the user's code that failed, as far as it is known."""
+        lines = re.findall(r"^line \d+ in [^:\n]+: (.+)$", self.text, re.MULTILINE)
+        arrows = re.findall(r"^-+> *\d+ (.+)$", self.text, re.MULTILINE)
+        found = [*lines, *arrows]
+        return found[-1].strip() if found else ""
+
+    @property
+    def source(self) -> str:
+        """The cell that failed, else its failing line."""
+        return next((cell for cell in reversed(self.scene.cells) if not self.line or self.line in cell), self.line)
+
+    @cached_property
+    def columns(self) -> list[str]:
+        """Names of the columns of the Python frames that the failing code mentions, else of all of them."""
+        frames = [frame for frame in self.scene.frames if not frame.is_r]
+        mentioned = [frame for frame in frames if re.search(rf"(?<!\w){re.escape(frame.name)}(?!\w)", self.source)]
+        return [column.name for frame in mentioned or frames for column in frame.columns]
+
+    @cached_property
+    def names(self) -> list[str]:
+        """Names of the objects there are, and of those that cells assign."""
+        assigned = re.findall(r"^\s*([A-Za-z.][\w.]*)\s*(?:=(?!=)|<-)", "\n".join(self.scene.cells), re.MULTILINE)
+        return list(dict.fromkeys([*(item.name for item in self.scene.objects), *assigned]))
+
+    def filled(self, code: str) -> str:
+        """Code with the frame and the column it is about; empty when they are not known."""
+        mentioned = [
+            f for f in self.scene.frames if not f.is_r and re.search(rf"(?<!\w){re.escape(f.name)}(?!\w)", self.source)
+        ]
+        frames = mentioned or [frame for frame in self.scene.frames if not frame.is_r]
+        if "{df}" not in code:
+            return code
+        if len(frames) != 1:
+            return ""
+        columns = [
+            column.name for column in frames[0].columns if re.search(rf"['\".]{re.escape(column.name)}\b", self.source)
+        ]
+        if "{column}" in code and not columns:
+            return ""
+        return code.replace("{df}", frames[0].name).replace("{column}", columns[-1] if columns else "")
+
+    def corrected(self, old: str, new: str, *, quoted: bool = False) -> str:
+        """The failing code with one name put right; empty when it does not stand there exactly once or plainly.
+
+        Strings of a cell may have been left out of the prompt as ``'…'``; one such gap is taken for the wrong name.
+        """
+        code = self.line or self.source
+        for source in dict.fromkeys([self.source, code]):
+            fixed = _replaced(source, old, new, quoted=quoted)
+            if fixed != source and "…" not in fixed:
+                return fixed
+        return ""
+
+
+def _replaced(source: str, old: str, new: str, *, quoted: bool) -> str:
+    if quoted:
+        pattern = re.compile(rf"(['\"]){re.escape(old)}\1")
+        if pattern.search(source):
+            return pattern.sub(lambda match: f"{match[1]}{new}{match[1]}", source)
+        return (
+            re.sub(r"(['\"])…\1", lambda match: f"{match[1]}{new}{match[1]}", source)
+            if source.count("…") == 1
+            else source
+        )
+    return re.sub(rf"(?<![\w.]){re.escape(old)}(?!\w)", lambda _match: new, source)
+
+
+def _filled(text: str, groups: dict[str, str | None]) -> str:
+    for name, value in groups.items():
+        text = text.replace("{" + name + "}", value or "")
+    return text.replace(" .", ".")
+
+
+Explainer = Callable[[Trouble, re.Match[str]], Advice | None]
+
+
+class Explanations(list[tuple[re.Pattern[str], Explainer]]):
+    """Patterns of messages and what to say about them, tried in order."""
+
+    def on(self, *patterns: str) -> Callable[[Explainer], Explainer]:
+        """Register a function for messages; used as a decorator."""
+
+        def register(function: Explainer) -> Explainer:
+            self.extend((re.compile(pattern, re.IGNORECASE | re.DOTALL), function) for pattern in patterns)
+            return function
+
+        return register
+
+    def say(self, pattern: str, what: str, fix: str, code: str = "", language: str = "python") -> None:
+        """Register fixed words.
+
+        Args:
+            pattern: What the message says; its groups fill ``{name}`` in the words.
+            what: What went wrong.
+            fix: What to do.
+            code: Code with ``{df}`` and ``{column}`` for the frame and column it is about; left out when not known.
+            language: Language of the code.
+        """
+
+        def explain(trouble: Trouble, match: re.Match[str]) -> Advice:
+            groups = match.groupdict()
+            return Advice(_filled(what, groups), _filled(fix, groups), trouble.filled(_filled(code, groups)), language)
+
+        self.on(pattern)(explain)
+
+    def advice(self, trouble: Trouble) -> Advice | None:
+        """The first advice that fits, or None."""
+        for pattern, explain in self:
+            match = pattern.search(f"{trouble.kind}: {trouble.message}" if trouble.kind else trouble.message)
+            if match and (found := explain(trouble, match)):
+                return found
+        return None

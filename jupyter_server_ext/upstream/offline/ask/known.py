@@ -1,0 +1,131 @@
+"""Questions whose answer stands in the description: how many rows, which columns, what is missing, what values.
+
+Nothing is computed here: figures come from the prompt, with the mark ≈ where a sample gave them.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+from .columns import columns_in
+from .describe import describe, facts_of, listed, missing, size
+
+if TYPE_CHECKING:
+    from ..frames import Frame
+    from .scene import Scene
+
+_ROWS = re.compile(
+    r"\bhow (?:many rows|many observations|many records|big|large|long)\b|\bnumber of rows\b|\b(?:shape|size|"
+    r"dimensions?) of\b",
+    re.IGNORECASE,
+)
+_COLUMNS = re.compile(
+    r"\b(?:how many|number of|which|what|list(?: the| all)?(?: the)?|names of(?: the)?) (?:columns|variables|fields)\b",
+    re.IGNORECASE,
+)
+_MISSING = re.compile(r"\b(?:missing|NAs?|NaNs?|nulls?|incomplete)\b(?: values?| data)?", re.IGNORECASE)
+_TYPES = re.compile(r"\b(?:types?|dtypes?|classes) of\b|\bwhat (?:type|dtype|class)\b|\bdata types?\b", re.IGNORECASE)
+_KEY = re.compile(
+    r"\b(?:unique|primary) key\b|\bidentif(?:y|ies) (?:a|each|the) rows?\b|\bwhich columns? (?:is|are) unique\b",
+    re.IGNORECASE,
+)
+_RANGE = re.compile(
+    r"\b(?:range|values|levels|categories) of\b|\bwhat values\b|\bwhich values\b|\bhow many (?:different|distinct|"
+    r"unique)\b",
+    re.IGNORECASE,
+)
+_WHAT = re.compile(
+    r"^\W*(?:please )?(?:(?:can|could) you )?(?:describe|summar(?:ise|ize)|explain|what(?:'s| is| are| does| do)|"
+    r"tell me about|give (?:me )?(?:a |an )?(?:summary|overview|description) of|"
+    r"overview of|show me what|look at|explore|introduce)\b",
+    re.IGNORECASE,
+)
+_HOLDS = re.compile(
+    r"\b(?:hold|holds|contain|contains|about|in|like|mean|means|predict|predicts|do|does|is|are|look)\b", re.IGNORECASE
+)
+_CODE = re.compile(
+    r"\b(?:how (?:do|can|to|would|should)|code|write|plot|draw|compute|calculate|fill|drop|remove|replace|impute|"
+    r"convert|rename|read|save)\b|"
+    r"\b(?:per|for each|in each|grouped|where|whose|greater|less|more|above|below) ",
+    re.IGNORECASE,
+)
+
+
+def known_answer(scene: Scene, text: str) -> str:
+    """The answer from the description, or an empty text."""
+    if _CODE.search(text):
+        return ""
+    about = [item for item in scene.named if re.search(rf"(?<![\w.$]){re.escape(item.name)}(?!\w)", text)]
+    frame = next((item for item in about if item.is_frame), None) or (scene.subject if not about else None)
+    if frame is not None and (said := _facts(scene, frame, text)):
+        return said
+    if about and (_WHAT.match(text) or _is_bare(text, about)):
+        return "\n\n".join(describe(item) for item in about[:3])
+    if frame is not None and _WHAT.match(text) and re.search(r"\b(?:data|frame|table|dataset)\b", text, re.IGNORECASE):
+        return describe(frame)
+    return ""
+
+
+def _is_bare(text: str, about: list[Frame]) -> bool:
+    """Whether the text is nothing but names."""
+    rest = text
+    for item in about:
+        rest = rest.replace(item.name, "")
+    return not re.sub(r"[\W_]|\band\b", "", rest)
+
+
+def _facts(scene: Scene, frame: Frame, text: str) -> str:
+    said = [say(scene, frame, text) for pattern, say in _SAYING if pattern.search(text)]
+    asks_more = _WHAT.match(text) and re.search(
+        rf"(?:describe|summar\w+|overview of|about)\W+(?:the )?{re.escape(frame.name)}", text, re.IGNORECASE
+    )
+    parts = [*([describe(frame)] if asks_more else []), *(part for part in said if part)]
+    return "\n\n".join(dict.fromkeys(parts))
+
+
+def _say_rows(_scene: Scene, frame: Frame, _text: str) -> str:
+    return f"`{frame.name}` has {size(frame)}."
+
+
+def _say_columns(_scene: Scene, frame: Frame, text: str) -> str:
+    if _MISSING.search(text) or _KEY.search(text):
+        return ""
+    names = listed([f"`{column.name}` ({column.type})" for column in frame.columns[:30]])
+    rest = frame.hidden + max(len(frame.columns) - 30, 0)
+    return f"`{frame.name}` has {frame.n_columns:,} columns: {names}{f', and {rest:,} more' if rest else ''}."
+
+
+def _say_missing(_scene: Scene, frame: Frame, _text: str) -> str:
+    said = missing(frame)
+    sampled = " in the sample I was told of" if frame.sampled else ""
+    hidden = f" I was not told of {frame.hidden:,} of its columns." if frame.hidden else ""
+    return (said or f"No column of `{frame.name}` has missing values{sampled}.") + hidden
+
+
+def _say_types(scene: Scene, frame: Frame, text: str) -> str:
+    columns = columns_in(scene, frame, text) or list(frame.columns[:30])
+    return f"In `{frame.name}`: {listed([f'`{c.name}` is {c.type}' for c in columns])}."
+
+
+def _say_key(_scene: Scene, frame: Frame, _text: str) -> str:
+    unique = [f"`{column.name}`" for column in frame.columns if column.facts.unique]
+    if not unique:
+        return f"No single column of `{frame.name}` is known to identify its rows."
+    return f"{listed(unique)} {'identifies' if len(unique) == 1 else 'each identify'} the rows of `{frame.name}`."
+
+
+def _say_range(scene: Scene, frame: Frame, text: str) -> str:
+    columns = columns_in(scene, frame, text)
+    said = [f"`{column.name}`: {facts_of(column)}." for column in columns if facts_of(column)]
+    return " ".join(said)
+
+
+_SAYING = (
+    (_ROWS, _say_rows),
+    (_COLUMNS, _say_columns),
+    (_MISSING, _say_missing),
+    (_TYPES, _say_types),
+    (_KEY, _say_key),
+    (_RANGE, _say_range),
+)

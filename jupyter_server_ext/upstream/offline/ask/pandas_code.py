@@ -1,0 +1,172 @@
+"""pandas code for the steps of a query."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from sqlglot import exp
+
+from .conditions import Conditions, sign_of
+
+if TYPE_CHECKING:
+    from .tree import Measure, Steps
+
+_METHODS = {
+    "mean": "mean",
+    "sum": "sum",
+    "min": "min",
+    "max": "max",
+    "median": "median",
+    "std": "std",
+    "nunique": "nunique",
+}
+
+
+def literal(node: exp.Expr) -> str:
+    """A constant as Python writes it."""
+    if isinstance(node, exp.Literal):
+        return repr(node.name) if node.is_string else node.name
+    return node.sql()
+
+
+class PythonConditions(Conditions):
+    """What pandas and polars write alike."""
+
+    def literal(self, node: exp.Expr) -> str:
+        """A constant."""
+        return literal(node)
+
+    def joined(self, parts: list[str], every: bool) -> str:
+        """Each part in parentheses: ``&`` and ``|`` bind more tightly than comparisons."""
+        return (" & " if every else " | ").join(f"({part})" for part in parts)
+
+    def negated(self, part: str) -> str:
+        """The opposite."""
+        return f"~({part})"
+
+
+class _Pandas(PythonConditions):
+    """Conditions on the columns of one frame."""
+
+    def __init__(self, frame: str) -> None:
+        self._frame = frame
+
+    def column(self, name: str) -> str:
+        return f"{self._frame}[{name!r}]"
+
+    def missing(self, column: str) -> str:
+        return f"{column}.isna()"
+
+    def among(self, column: str, values: list[str]) -> str:
+        return f"{column}.isin([{', '.join(values)}])"
+
+    def between(self, column: str, low: str, high: str) -> str:
+        return f"{column}.between({low}, {high})"
+
+    def like(self, column: str, pattern: str) -> str:
+        text = pattern.strip("%")
+        if pattern.startswith("%") and pattern.endswith("%"):
+            return f"{column}.str.contains({text!r}, case=False, regex=False, na=False)"
+        return f"{column}.str.{'endswith' if pattern.startswith('%') else 'startswith'}({text!r}, na=False)"
+
+    def overall(self, function: str, column: str) -> str:
+        return f"{column}.{_METHODS[function]}()"
+
+
+def pandas(steps: Steps) -> str:
+    """Pandas code that does the steps and shows the result.
+
+    Raises:
+        NotUnderstood: A step has no plain pandas counterpart.
+    """
+    lines: list[str] = []
+    source = steps.frame
+    if steps.joins:
+        merged = source + "".join(_merge(join.frame, join.left, join.right) for join in steps.joins)
+        lines.append(f"data = {merged}")
+        source = "data"
+    if steps.where is not None:
+        rows = f"{source}[{_Pandas(source).write(steps.where)}]"
+        if steps.only_filters:
+            return "\n".join([*lines, _headed(rows, steps)])
+        lines.append(f"rows = {rows}")
+        source = "rows"
+    return "\n".join([*lines, _result(steps, source)])
+
+
+def _merge(frame: str, left: str, right: str) -> str:
+    keys = f"on={left!r}" if left == right else f"left_on={left!r}, right_on={right!r}"
+    return f".merge({frame}, {keys})"
+
+
+def _result(steps: Steps, source: str) -> str:
+    if steps.measures and not steps.group:
+        return ", ".join(_value(measure, source) for measure in steps.measures)
+    code = _grouped(steps, source) if steps.group else _columns(steps, source)
+    return _headed(code + _sorted(steps), steps)
+
+
+def _sorted(steps: Steps) -> str:
+    if not steps.order:
+        return ""
+    names = [name for name, _ in steps.order]
+    ups = [not down for _, down in steps.order]
+    ascending = "" if all(ups) else f", ascending={ups[0] if len(ups) == 1 else ups}"
+    return f".sort_values({(names[0] if len(names) == 1 else names)!r}{ascending})"
+
+
+def _headed(code: str, steps: Steps) -> str:
+    return f"{code}.head({steps.limit})" if steps.limit else code
+
+
+def _columns(steps: Steps, source: str) -> str:
+    needed = list(dict.fromkeys([*steps.columns, *(name for name, _ in steps.order)]))
+    code = f"{source}[{needed!r}]" if steps.columns else source
+    return f"{code}.drop_duplicates()" if steps.distinct else code
+
+
+def _grouped(steps: Steps, source: str) -> str:
+    keys = steps.group[0] if len(steps.group) == 1 else list(steps.group)
+    if not steps.measures:
+        return f"{source}[{list(steps.group)!r}].drop_duplicates()"
+    if len(steps.measures) == 1 and steps.measures[0].function == "count":
+        code = f"{source}.groupby({keys!r}).size().reset_index(name={steps.measures[0].name!r})"
+    else:
+        shares = ", ".join(f"{m.name}={_indicator(m, source)}" for m in steps.measures if m.condition is not None)
+        frame = f"{source}.assign({shares})" if shares else source
+        measures = ", ".join(_aggregation(m, steps) for m in steps.measures)
+        code = f"{frame}.groupby({keys!r}, as_index=False).agg({measures})"
+    return code + (f".query({kept_groups(steps)!r})" if steps.having is not None else "")
+
+
+def _aggregation(measure: Measure, steps: Steps) -> str:
+    if measure.function == "count":
+        return f"{measure.name}=({steps.group[0]!r}, 'size')"
+    if measure.condition is not None:
+        return f"{measure.name}=({measure.name!r}, 'mean')"
+    return f"{measure.name}=({measure.column!r}, {_METHODS[measure.function]!r})"
+
+
+def _indicator(measure: Measure, source: str) -> str:
+    """One where the condition of a share holds; a hundred for a percentage."""
+    condition = _Pandas(source).write(measure.condition) if measure.condition is not None else "True"
+    return f"({condition}) * 100" if measure.function == "percentage" else f"({condition})"
+
+
+def kept_groups(steps: Steps) -> str:
+    """The condition on groups, in the names of the result: ``n_flights > 10``.
+
+    Raises:
+        NotUnderstood: It is not one comparison.
+    """
+    node = steps.having or exp.null()
+    return f"{steps.measures[-1].name} {sign_of(node)} {literal(node.expression)}"
+
+
+def _value(measure: Measure, source: str) -> str:
+    """One figure over all rows."""
+    if measure.function == "count":
+        return f"len({source})"
+    if measure.condition is not None:
+        return f"({_indicator(measure, source)}).mean()"
+    return f"{source}[{measure.column!r}].{_METHODS[measure.function]}()"

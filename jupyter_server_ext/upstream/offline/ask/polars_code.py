@@ -1,0 +1,95 @@
+"""polars code for the steps of a query."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from .pandas_code import PythonConditions, kept_groups
+
+if TYPE_CHECKING:
+    from .tree import Measure, Steps
+
+_METHODS = {
+    "mean": "mean",
+    "sum": "sum",
+    "min": "min",
+    "max": "max",
+    "median": "median",
+    "std": "std",
+    "nunique": "n_unique",
+}
+
+
+class _Polars(PythonConditions):
+    """Conditions as expressions."""
+
+    def column(self, name: str) -> str:
+        return f"pl.col({name!r})"
+
+    def missing(self, column: str) -> str:
+        return f"{column}.is_null()"
+
+    def among(self, column: str, values: list[str]) -> str:
+        return f"{column}.is_in([{', '.join(values)}])"
+
+    def between(self, column: str, low: str, high: str) -> str:
+        return f"{column}.is_between({low}, {high})"
+
+    def like(self, column: str, pattern: str) -> str:
+        text = pattern.strip("%")
+        if pattern.startswith("%") and pattern.endswith("%"):
+            return f"{column}.str.contains({text!r}, literal=True)"
+        return f"{column}.str.{'ends_with' if pattern.startswith('%') else 'starts_with'}({text!r})"
+
+    def overall(self, function: str, column: str) -> str:
+        return f"{column}.{_METHODS[function]}()"
+
+
+def polars(steps: Steps) -> str:
+    """Polars code that does the steps and shows the result.
+
+    Raises:
+        NotUnderstood: A step has no plain polars counterpart.
+    """
+    code = steps.frame + "".join(_joined(join.frame, join.left, join.right) for join in steps.joins)
+    if steps.where is not None:
+        code += f".filter({_Polars().write(steps.where)})"
+    code += _shown(steps)
+    if steps.order:
+        names = [name for name, _ in steps.order]
+        code += f".sort({names!r}, descending={[down for _, down in steps.order]!r})"
+    if steps.limit:
+        code += f".head({steps.limit})"
+    return f"import polars as pl\n\n{code}"
+
+
+def _joined(frame: str, left: str, right: str) -> str:
+    keys = f"on={left!r}" if left == right else f"left_on={left!r}, right_on={right!r}"
+    return f".join({frame}, {keys})"
+
+
+def _shown(steps: Steps) -> str:
+    measures = ", ".join(_measure(measure) for measure in steps.measures)
+    if steps.group:
+        code = f".group_by({', '.join(map(repr, steps.group))}).agg({measures})"
+        return code + (
+            f".filter(pl.col({steps.measures[-1].name!r}){_rest(steps)})" if steps.having is not None else ""
+        )
+    if steps.measures:
+        return f".select({measures})"
+    if steps.columns:
+        return f".select({', '.join(map(repr, steps.columns))})" + (".unique()" if steps.distinct else "")
+    return ""
+
+
+def _rest(steps: Steps) -> str:
+    return kept_groups(steps).removeprefix(steps.measures[-1].name)
+
+
+def _measure(measure: Measure) -> str:
+    if measure.function == "count":
+        return f"pl.len().alias({measure.name!r})"
+    if measure.condition is not None:
+        scale = " * 100" if measure.function == "percentage" else ""
+        return f"(({_Polars().write(measure.condition)}).mean(){scale}).alias({measure.name!r})"
+    return f"pl.col({measure.column!r}).{_METHODS[measure.function]}().alias({measure.name!r})"

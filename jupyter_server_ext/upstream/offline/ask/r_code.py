@@ -1,0 +1,242 @@
+"""R code for the steps of a query: base R, or dplyr where the user has it attached or names it."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+from sqlglot import exp
+
+from ..sql.query import NotUnderstood
+from .conditions import Conditions, sign_of
+
+if TYPE_CHECKING:
+    from .tree import Measure, Steps
+
+_FUNCTIONS = {"mean": "mean", "sum": "sum", "min": "min", "max": "max", "median": "median", "std": "sd"}
+_SYNTACTIC = re.compile(r"(?:[A-Za-z]|\.(?!\d))[A-Za-z0-9._]*")
+_RESERVED = frozenset(
+    {
+        "if",
+        "else",
+        "repeat",
+        "while",
+        "function",
+        "for",
+        "next",
+        "break",
+        "TRUE",
+        "FALSE",
+        "NULL",
+        "Inf",
+        "NaN",
+        "NA",
+        "in",
+    }
+)
+
+
+def r_name(text: str) -> str:
+    """A name as R writes it, in backticks where it must be.
+
+    Example:
+        >>> r_name("mpg"), r_name("unit price")
+        ('mpg', '`unit price`')
+    """
+    plain = _SYNTACTIC.fullmatch(text) and text not in _RESERVED
+    return text if plain else "`" + text.replace("\\", "\\\\").replace("`", "\\`") + "`"
+
+
+def string(text: str) -> str:
+    """A text as R writes it."""
+    return '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"'
+
+
+def literal(node: exp.Expr) -> str:
+    """A constant as R writes it."""
+    if isinstance(node, exp.Literal):
+        return string(node.name) if node.is_string else node.name
+    return node.sql()
+
+
+class _R(Conditions):
+    """Conditions in the names of a frame's columns, as ``subset`` and ``filter`` take them."""
+
+    def column(self, name: str) -> str:
+        return r_name(name)
+
+    def literal(self, node: exp.Expr) -> str:
+        return literal(node)
+
+    def joined(self, parts: list[str], every: bool) -> str:
+        return (" & " if every else " | ").join(
+            f"({part})" if " | " in part or " & " in part else part for part in parts
+        )
+
+    def negated(self, part: str) -> str:
+        return f"!({part})"
+
+    def missing(self, column: str) -> str:
+        return f"is.na({column})"
+
+    def among(self, column: str, values: list[str]) -> str:
+        return f"{column} %in% c({', '.join(values)})"
+
+    def between(self, column: str, low: str, high: str) -> str:
+        return f"{column} >= {low} & {column} <= {high}"
+
+    def like(self, column: str, pattern: str) -> str:
+        text = string(pattern.strip("%"))
+        if pattern.startswith("%") and pattern.endswith("%"):
+            return f"grepl({text}, {column}, fixed = TRUE)"
+        return f"{'endsWith' if pattern.startswith('%') else 'startsWith'}({column}, {text})"
+
+    def overall(self, function: str, column: str) -> str:
+        return _call(function, column)
+
+
+def condition(node: exp.Expr) -> str:
+    """A condition in the names of a frame's columns."""
+    return _R().write(node)
+
+
+def _call(function: str, column: str) -> str:
+    return f"{_FUNCTIONS[function]}({column}, na.rm = TRUE)"
+
+
+def base(steps: Steps) -> str:
+    """Base R code that does the steps and shows the result.
+
+    Raises:
+        NotUnderstood: A step has no plain counterpart in base R.
+    """
+    lines: list[str] = []
+    data = r_name(steps.frame)
+    for join in steps.joins:
+        keys = (
+            f"by = {string(join.left)}"
+            if join.left == join.right
+            else f"by.x = {string(join.left)}, by.y = {string(join.right)}"
+        )
+        lines.append(f"data <- merge({data}, {r_name(join.frame)}, {keys})")
+        data = "data"
+    if steps.where is not None:
+        subset = f"subset({data}, {condition(steps.where)})"
+        if not steps.measures and not steps.group:
+            return "\n".join([*lines, _shown(steps, subset, lines)])
+        lines.append(f"rows <- {subset}")
+        data = "rows"
+    if steps.group:
+        lines += _base_grouped(steps, data)
+    elif steps.measures:
+        lines += [_base_value(measure, data) for measure in steps.measures]
+    else:
+        lines.append(_shown(steps, data, lines))
+    return "\n".join(lines)
+
+
+def _shown(steps: Steps, data: str, lines: list[str]) -> str:
+    """Columns, ordering and number of rows, on data that may be an expression."""
+    if steps.order and not _SYNTACTIC.fullmatch(data):
+        lines.append(f"rows <- {data}")
+        data = "rows"
+    rows = f"order({', '.join(_order_term(data, *term) for term in steps.order)})" if steps.order else ""
+    columns = f"c({', '.join(string(c) for c in steps.columns)})" if steps.columns else ""
+    code = f"{data}[{rows}, {columns}]" if rows or columns else data
+    if steps.distinct:
+        code = f"unique({code})"
+    return f"head({code}, {steps.limit})" if steps.limit else code
+
+
+def _order_term(data: str, column: str, down: bool) -> str:
+    return f"{'-' if down else ''}{data}${r_name(column)}"
+
+
+def _base_value(measure: Measure, data: str) -> str:
+    if measure.function == "count":
+        return f"nrow({data})"
+    if measure.condition is not None:
+        scale = "100 * " if measure.function == "percentage" else ""
+        return f"{scale}with({data}, mean({condition(measure.condition)}, na.rm = TRUE))"
+    column = f"{data}${r_name(measure.column)}"
+    return f"length(unique({column}))" if measure.function == "nunique" else _call(measure.function, column)
+
+
+def _base_grouped(steps: Steps, data: str) -> list[str]:
+    functions = {measure.function for measure in steps.measures}
+    several_counts = len(steps.measures) > 1 and bool(functions & {"count", "nunique"})
+    if len(functions) != 1 or steps.having is not None or several_counts:
+        raise NotUnderstood("this needs dplyr")
+    keys = " + ".join(r_name(column) for column in steps.group)
+    measure = steps.measures[0]
+    result = _base_summary(steps, data, keys, measure)
+    label = measure.name if measure.function in {"count", "share", "percentage"} else measure.column
+    if not steps.order and not steps.limit:
+        return [result]
+    lines = [f"result <- {result}"]
+    known = {measure.name: label}
+    terms = ", ".join(_order_term("result", known.get(column, column), down) for column, down in steps.order)
+    code = f"result[order({terms}), ]" if terms else "result"
+    return [*lines, f"head({code}, {steps.limit})" if steps.limit else code]
+
+
+def _base_summary(steps: Steps, data: str, keys: str, measure: Measure) -> str:
+    if measure.function == "count":
+        columns = ", ".join(f"{r_name(c)} = {data}${r_name(c)}" for c in steps.group)
+        return f"as.data.frame(table({columns}), responseName = {string(measure.name)})"
+    if measure.condition is not None:
+        scale = "100 * " if measure.function == "percentage" else ""
+        inside = f"transform({data}, {r_name(measure.name)} = {scale}({condition(measure.condition)}))"
+        return f"aggregate({r_name(measure.name)} ~ {keys}, data = {inside}, FUN = mean)"
+    if measure.function == "nunique":
+        return f"aggregate({r_name(measure.column)} ~ {keys}, data = {data}, FUN = function(x) length(unique(x)))"
+    measured = [r_name(m.column) for m in steps.measures]
+    left = measured[0] if len(measured) == 1 else f"cbind({', '.join(measured)})"
+    return f"aggregate({left} ~ {keys}, data = {data}, FUN = {_FUNCTIONS[measure.function]})"
+
+
+# --- dplyr ---
+
+
+def dplyr(steps: Steps) -> str:
+    """Dplyr code that does the steps and shows the result."""
+    lines = [r_name(steps.frame)]
+    for join in steps.joins:
+        keys = string(join.left) if join.left == join.right else f"c({string(join.left)} = {string(join.right)})"
+        lines.append(f"inner_join({r_name(join.frame)}, by = {keys})")
+    if steps.where is not None:
+        lines.append(f"filter({condition(steps.where)})")
+    if steps.group:
+        lines.append(f"group_by({', '.join(r_name(column) for column in steps.group)})")
+    if steps.measures:
+        measures = ", ".join(f"{r_name(m.name)} = {_dplyr_measure(m)}" for m in steps.measures)
+        lines.append(f"summarise({measures}{', .groups = ' + string('drop') if steps.group else ''})")
+    elif steps.group:
+        lines.append("distinct()")
+    if steps.having is not None:
+        lines.append(f"filter({_dplyr_having(steps)})")
+    if steps.order:
+        terms = [f"desc({r_name(column)})" if down else r_name(column) for column, down in steps.order]
+        lines.append(f"arrange({', '.join(terms)})")
+    if steps.columns and not steps.group and not steps.measures:
+        lines.append(f"{'distinct' if steps.distinct else 'select'}({', '.join(r_name(c) for c in steps.columns)})")
+    if steps.limit:
+        lines.append(f"slice_head(n = {steps.limit})")
+    return "library(dplyr)\n\n" + " |>\n  ".join(lines)
+
+
+def _dplyr_measure(measure: Measure) -> str:
+    if measure.function == "count":
+        return "n()"
+    if measure.condition is not None:
+        return (
+            f"{'100 * ' if measure.function == 'percentage' else ''}mean({condition(measure.condition)}, na.rm = TRUE)"
+        )
+    if measure.function == "nunique":
+        return f"n_distinct({r_name(measure.column)})"
+    return _call(measure.function, r_name(measure.column))
+
+
+def _dplyr_having(steps: Steps) -> str:
+    node = steps.having or exp.null()
+    return f"{r_name(steps.measures[-1].name)} {sign_of(node)} {literal(node.expression)}"

@@ -1,0 +1,62 @@
+"""Constants of a query: numbers, texts, and lengths of time in the unit of their column."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+from sqlglot import exp
+
+from .query import Condition, NotUnderstood, Value
+
+if TYPE_CHECKING:
+    from .schema import Column
+
+_SECONDS = {"second": 1, "minute": 60, "hour": 3600, "day": 86400, "week": 604800}
+
+
+def literal(value: Value, column: Column | None) -> exp.Expr:
+    """A constant as the column needs it: a number or a text.
+
+    Raises:
+        NotUnderstood: A length of time, and the column's unit is not known.
+    """
+    if value.number is not None and (column is None or not column.is_text or column.is_measured):
+        amount = _in_unit(value, column)
+        number = int(amount) if amount == int(amount) else amount
+        return exp.Literal.number(str(number)) if number >= 0 else exp.Neg(this=exp.Literal.number(str(-number)))
+    if value.number is not None and value.number == int(value.number):
+        return exp.Literal.string(str(int(value.number)))
+    if column is not None and column.is_number and re.fullmatch(r"-?\d+(\.\d+)?", value.text):
+        return exp.Literal.number(value.text)
+    return exp.Literal.string(value.text)
+
+
+def _in_unit(value: Value, column: Column | None) -> float:
+    """A length of time in the column's own unit, as its facts give it.
+
+    Raises:
+        NotUnderstood: The column's unit is not known.
+    """
+    amount = value.number or 0.0
+    if not value.unit or column is None:
+        return amount
+    said = f"{column.facts.unit} {column.facts.text} {' '.join(column.words)}".lower()
+    unit = next((name for name in _SECONDS if re.search(rf"\b{name}s?\b", said)), "")
+    if not unit and value.unit in {"day", "week"}:
+        return amount
+    if not unit:
+        raise NotUnderstood(f"I do not know whether {column.table}.{column.name} is in minutes or in hours")
+    return amount * _SECONDS[value.unit] / _SECONDS[unit]
+
+
+def check_comparable(condition: Condition, column: Column | None) -> None:
+    """Refuse to order text by a number.
+
+    Raises:
+        NotUnderstood: The column holds words.
+    """
+    numbers = [operand for operand in condition.operands if isinstance(operand, Value) and operand.number is not None]
+    ordered = condition.operator not in {"=", "!=", "in", "not in"}
+    if column is not None and numbers and ordered and column.is_text and not column.is_measured:
+        raise NotUnderstood(f"{column.table}.{column.name} holds text that I cannot compare with {numbers[0].text}")

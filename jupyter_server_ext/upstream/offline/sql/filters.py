@@ -1,0 +1,119 @@
+"""Conditions of a draft as SQL, those on rows, on groups, and those that something is absent."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from sqlglot import exp
+
+from .constants import check_comparable, literal
+from .expressions import Expressions
+from .query import Condition, Draft, Item, NotUnderstood, Value
+from .scope import Scope
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from .schema import Column
+
+
+class Filters:
+    """Writes the conditions of one query.
+
+    Args:
+        scope: The names and tables of the query.
+    """
+
+    def __init__(self, scope: Scope) -> None:
+        self.scope = scope
+        self.expressions = Expressions(scope, self.conditions)
+
+    def conditions(self, conditions: Iterable[Condition]) -> exp.Expr | None:
+        """The conditions joined from left to right; "or" binds the neighbours it stands between."""
+        groups: list[list[exp.Expr]] = []
+        for condition in conditions:
+            expression = self._condition(condition)
+            if condition.joined == "or" and groups:
+                groups[-1].append(expression)
+            else:
+                groups.append([expression])
+        if not groups:
+            return None
+        return exp.and_(*(exp.or_(*group) if len(group) > 1 else group[0] for group in groups))
+
+    def _condition(self, condition: Condition) -> exp.Expr:
+        if condition.item is None:
+            return self._bare(condition)
+        left = self.expressions.expression(condition.item)
+        own = self.expressions.column_of(condition.item)
+        right = [self._operand(operand, own, condition) for operand in condition.operands]
+        check_comparable(condition, own)
+        if own is not None and own.is_measured and not own.is_number and condition.operator not in {"=", "!="}:
+            left = self.expressions.as_number(left)
+        return self._compare(left, condition.operator, right)
+
+    def _bare(self, condition: Condition) -> exp.Expr:
+        """A condition that only names a value: the column is found by it."""
+        names = self.scope.resolver.person_named(condition)
+        if names:
+            parts = [exp.EQ(this=self.scope.column(c), expression=exp.Literal.string(text)) for c, text in names]
+            return exp.and_(*parts)
+        column, values = self.scope.resolver.value_column(condition)
+        return self._compare(
+            self.scope.column(column), condition.operator, [literal(value, column) for value in values]
+        )
+
+    def _operand(self, operand: Value | Item, column: Column | None, condition: Condition) -> exp.Expr:
+        if isinstance(operand, Value):
+            return literal(operand, column)
+        expression = self.expressions.expression(operand)
+        if not condition.overall:
+            return expression
+        source = self.expressions.column_of(replace(operand, aggregate=""))
+        if source is None:
+            raise NotUnderstood("I do not see what to compare with")
+        return exp.select(expression).from_(self.scope.table(source.table)).subquery()
+
+    def _compare(self, left: exp.Expr, operator: str, right: list[exp.Expr]) -> exp.Expr:
+        if operator == "null":
+            return exp.Is(this=left, expression=exp.Null())
+        if operator == "not null":
+            return exp.Not(this=exp.Is(this=left, expression=exp.Null()))
+        if operator == "between":
+            return exp.Between(this=left, low=right[0], high=right[1])
+        if operator in {"in", "not in"}:
+            found = exp.In(this=left, expressions=right)
+            return found if operator == "in" else exp.Not(this=found)
+        if operator in {"like", "not like"}:
+            kind = exp.ILike if self.scope.dialect in {"duckdb", "postgres", "snowflake", "redshift"} else exp.Like
+            found_like = kind(this=left, expression=right[0])
+            return found_like if operator == "like" else exp.Not(this=found_like)
+        kinds = {"=": exp.EQ, "!=": exp.NEQ, "<": exp.LT, "<=": exp.LTE, ">": exp.GT, ">=": exp.GTE}
+        return kinds[operator](this=left, expression=right[0])
+
+    def without(self, subject: int | None, other: int) -> exp.Expr:
+        """``key NOT IN (SELECT key FROM other)``, through the key that joins the two."""
+        own = self.scope.resolver.table(subject) if subject is not None else self.scope.resolver.subject
+        if own is None:
+            raise NotUnderstood("I do not see what should have none")
+        absent = self.scope.resolver.table(other)
+        steps = self.scope.resolver.graph.path([own.name], absent.name)
+        if not steps:
+            raise NotUnderstood(f"I see no key that joins {own.name} and {absent.name}")
+        first = steps[0].key
+        mine, theirs = (first.columns, first.referred) if first.table == own.name else (first.referred, first.columns)
+        inner = Scope(self.scope.resolver, Draft(), self.scope.dialect)
+        column = self._stored(steps[0].table, theirs[0])
+        outer = self._stored(own.name, mine[0])
+        query = exp.select(inner.column(column)).from_(self.scope.table(steps[0].table))
+        for step in steps[1:]:
+            query = query.join(self.scope.table(step.table), on=inner.join_condition(step))
+        query = query.where(exp.Not(this=exp.Is(this=inner.column(column), expression=exp.Null())))
+        return exp.Not(this=exp.In(this=self.scope.column(outer), query=query.subquery()))
+
+    def _stored(self, table: str, name: str) -> Column:
+        column = self.scope.schema.column(table, name)
+        if column is None:
+            raise NotUnderstood(f"The key of {table} names a column {name} that is not there")
+        return column

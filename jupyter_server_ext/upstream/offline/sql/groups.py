@@ -1,0 +1,104 @@
+"""Groups: what is grouped by, also where the question does not say it."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from .query import Item, NotUnderstood
+
+if TYPE_CHECKING:
+    from sqlglot import exp
+
+    from .expressions import Expressions
+    from .schema import Table
+    from .scope import Scope
+
+
+class Groups:
+    """Finds the groups of one query and completes the draft by what they imply.
+
+    Args:
+        scope: The names and tables of the query.
+        expressions: Writes its items.
+    """
+
+    def __init__(self, scope: Scope, expressions: Expressions) -> None:
+        self.scope = scope
+        self.expressions = expressions
+
+    def _add_up(self) -> None:
+        """“The planes with the most miles”: the sum of their flights' miles, when the miles are the flights'."""
+        draft = self.scope.draft
+        for place, order in enumerate(draft.order):
+            shown = [item.mention for item in draft.select if item.mention is not None and not item.aggregate]
+            if not order.total or order.item.aggregate or order.item.mention is None or not shown:
+                continue
+            measured = self.scope.resolver.column(order.item.mention, numeric=True)
+            thing = self.expressions.thing(shown[0]) or self.scope.schema[self.scope.resolver.column(shown[0]).table]
+            steps = self.scope.resolver.graph.path([thing.name], measured.table) or []
+            if measured.is_number and any(step.to_many for step in steps):
+                draft.order[place] = replace(order, item=replace(order.item, aggregate="sum"))
+
+    def _rank_all(self) -> None:
+        """“Which airlines had the longest delay”: all of them in their order, with the delay."""
+        draft = self.scope.draft
+        measure = draft.order[-1].item if draft.order else None
+        if draft.ranking and measure is not None and measure.aggregate and len(draft.select) <= 1:
+            draft.limit = None
+            draft.select = [*draft.select, measure]
+
+    def imply(self) -> None:
+        """Group by what is shown when it stands beside an aggregate, or when groups are compared or ranked."""
+        self._add_up()
+        self._rank_all()
+        draft = self.scope.draft
+        aggregates = [item for item in draft.select if item.aggregate]
+        plain = [item for item in draft.select if not item.aggregate]
+        counted = [order.item for order in draft.order if order.item.aggregate] + [
+            c.item for c in draft.having if c.item
+        ]
+        if draft.group and not aggregates and not counted:
+            draft.select = draft.select or [*draft.group]
+            draft.group = [] if not draft.superlative else draft.group
+        if not draft.group and plain and (aggregates or counted):
+            draft.group = plain
+        elif draft.group and aggregates and not plain:
+            draft.select = [*draft.group, *draft.select]
+        elif draft.group and not draft.select:
+            draft.select = [*draft.group]
+        if counted and not draft.group and not draft.select:
+            raise NotUnderstood("I do not see what the counts are for")
+
+    def terms(self) -> list[exp.Expr]:
+        """The GROUP BY terms; everything shown that is no aggregate is among them."""
+        groups: dict[str, exp.Expr] = {}
+        if not self.scope.draft.group:
+            return []
+        for item in self.scope.draft.group:
+            for expression in self._group_terms(item):
+                groups.setdefault(expression.sql(), expression)
+        for item in self.scope.draft.select:
+            if not item.aggregate:
+                for expression in self.expressions.shown(item):
+                    groups.setdefault(expression.unalias().sql(), expression.unalias())
+        return list(groups.values())
+
+    def _group_terms(self, item: Item) -> list[exp.Expr]:
+        """A thing is grouped by its key as well as by its name, since names may repeat."""
+        expression = self.expressions.expression(item)
+        if item.mention is None or item.part:
+            return [expression]
+        table = self.expressions.thing(item.mention)
+        if table is None or not self.expressions.has_key(table) or not self._counts_others(table) or item.aggregate:
+            return [expression]
+        key = self.expressions.key(table)
+        shown = (
+            self.expressions.naming(table)
+            if self.scope.resolver.is_table(item.mention)
+            else self.scope.resolver.column(item.mention)
+        )
+        return [expression] if shown.facts.unique or shown == key else [self.scope.column(key), expression]
+
+    def _counts_others(self, table: Table) -> bool:
+        return any(name != table.name for name in self.scope.needed())
