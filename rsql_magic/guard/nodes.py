@@ -133,7 +133,7 @@ def _refused(node: exp.Expr, text: str) -> QueryRejected:
 
 
 def _select(node: exp.Expr, _text: str) -> None:
-    if not node.expressions and not node.args.get("from_"):
+    if not node.expressions and type(node.parent).__name__ != "Exists":
         raise QueryRejected("This SELECT asks for nothing.", piece="SELECT", hint="Name the columns after SELECT.")
 
 

@@ -63,9 +63,10 @@ class _Grouping:
         self.dialect = dialect
 
     def problems(self) -> Iterator[tuple[exp.Expr, Problem]]:
-        yield from self.in_conditions()
+        misplaced = list(self.in_conditions())
+        yield from misplaced
         yield from self.inside_each_other()
-        if self.dialect in _STRICT:
+        if self.dialect in _STRICT and not misplaced:
             yield from self.bare_columns()
         if self.dialect == "mysql":
             yield from self.bare_in_having()

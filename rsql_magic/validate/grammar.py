@@ -30,7 +30,7 @@ def refused_grammar(
     if not isinstance(tree, (exp.Query, exp.Values, exp.Pivot)) or isinstance(tree, exp.Table):
         yield tree, Problem("syntax", text[:40], "This is not a query: begin it with SELECT or WITH.")
     for node in nodes:
-        if isinstance(node, exp.Select) and not node.expressions and not node.args.get("from_"):
+        if isinstance(node, exp.Select) and not node.expressions and not isinstance(node.parent, exp.Exists):
             yield node, Problem("syntax", "SELECT", "This SELECT asks for nothing: name the columns after SELECT.")
         elif isinstance(node, exp.SetOperation):
             yield from _ordered_side(node, dialect)

@@ -64,7 +64,7 @@ def nearest(name: str, candidates: Iterable[str], count: int = 3, least: float =
     return [candidate for score, candidate in scored[:count] if -score >= least]
 
 
-def _worth_a_look(name: str, candidates: Iterable[str], most: int = 300) -> list[str]:
+def _worth_a_look(name: str, candidates: Iterable[str], most: int = 1000) -> list[str]:
     """Of many candidates those that share a word or a beginning, which is quick to tell."""
     found = list(candidates)
     if len(found) <= most:

@@ -1,0 +1,574 @@
+# ruff: noqa: E501 (one statement, one line)
+"""Names that stand for nothing, and what is said about them."""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+
+from rsql_magic.context.tables import Catalog, Column, ForeignKey, Table
+from rsql_magic.validate import Problem, truncate_error, validate
+from rsql_magic.validate.known import known
+from rsql_magic.validate.nearest import likeness, nearest, words
+
+
+def table(name, columns, key=(), keys=(), **more):
+    made = tuple(Column(*c.split(":")) if ":" in c else Column(c) for c in columns.split())
+    return Table(name, made, primary_key=tuple(key), foreign_keys=tuple(keys), **more)
+
+
+SCHOOL = (
+    table(
+        "students", "student_id:INTEGER first_name:TEXT last_name:TEXT birthday:DATE home_town:TEXT", key=["student_id"]
+    ),
+    table(
+        "enrolments",
+        "enrolment_id:INTEGER student_id:INTEGER course_id:INTEGER grade:REAL enrolled_on:DATE",
+        key=["enrolment_id"],
+        keys=[
+            ForeignKey(("student_id",), "students", ("student_id",)),
+            ForeignKey(("course_id",), "courses", ("course_id",)),
+        ],
+    ),
+    table(
+        "courses",
+        "course_id:INTEGER title:TEXT credits:INTEGER teacher_id:INTEGER",
+        key=["course_id"],
+        keys=[ForeignKey(("teacher_id",), "teachers", ("teacher_id",), inferred=True)],
+    ),
+    table("teachers", "teacher_id:INTEGER full_name:TEXT salary:REAL room_code:TEXT", key=["teacher_id"]),
+    table("rooms", "room_code:TEXT seats:INTEGER building:TEXT"),
+)
+
+
+def school(dialect="duckdb"):
+    return Catalog(SCHOOL, dialect)
+
+
+def problems(sql, dialect="duckdb", catalog=None):
+    return validate(sql, dialect, catalog or school(dialect))
+
+
+def one(sql, dialect="duckdb", catalog=None):
+    found = problems(sql, dialect, catalog)
+    assert len(found) == 1, found
+    return found[0]
+
+
+DIALECTS = ("bigquery", "duckdb", "mysql", "postgres", "snowflake", "sqlite", "tsql")
+
+
+@pytest.mark.parametrize("dialect", DIALECTS)
+@pytest.mark.parametrize(
+    "sql",
+    [
+        "SELECT first_name FROM students",
+        "SELECT FIRST_NAME, Last_Name FROM STUDENTS",
+        "SELECT s.first_name, e.grade FROM students s JOIN enrolments e ON s.student_id = e.student_id",
+        "SELECT students.first_name FROM students",
+        "SELECT * FROM students",
+        "SELECT s.* FROM students AS s",
+        "SELECT count(*) AS n, max(grade) FROM enrolments",
+        "SELECT home_town, count(*) AS n FROM students GROUP BY home_town HAVING count(*) > 2 ORDER BY n DESC",
+        "SELECT first_name FROM students WHERE student_id IN (SELECT student_id FROM enrolments WHERE grade > 4)",
+        "SELECT first_name FROM students s WHERE EXISTS (SELECT 1 FROM enrolments e WHERE e.student_id = s.student_id)",
+        "SELECT (SELECT max(grade) FROM enrolments e WHERE e.student_id = s.student_id) AS top FROM students s",
+        "SELECT x.n FROM (SELECT home_town AS n FROM students) x WHERE x.n <> ''",
+        "SELECT n FROM (SELECT home_town AS n FROM students) x",
+        "WITH good AS (SELECT student_id, grade FROM enrolments WHERE grade > 5) SELECT grade FROM good",
+        "WITH good AS (SELECT * FROM enrolments) SELECT grade FROM good",
+        "WITH a AS (SELECT course_id FROM courses), b AS (SELECT course_id FROM a) SELECT course_id FROM b",
+        "SELECT title FROM courses UNION ALL SELECT full_name FROM teachers ORDER BY title",
+        "SELECT a.student_id, b.student_id FROM enrolments a JOIN enrolments b ON a.course_id = b.course_id",
+        "SELECT CASE WHEN grade > 4 THEN 'good' ELSE 'bad' END AS g FROM enrolments",
+        "SELECT row_number() OVER (PARTITION BY course_id ORDER BY grade DESC) AS r FROM enrolments",
+        "SELECT course_id, avg(grade) FROM enrolments GROUP BY course_id ORDER BY avg(grade)",
+        "SELECT t.full_name, r.seats FROM teachers t LEFT JOIN rooms r ON t.room_code = r.room_code",
+        "SELECT COUNT(DISTINCT student_id) FROM enrolments WHERE enrolled_on > '2024-01-01'",
+        "SELECT 1 AS one",
+    ],
+)
+def test_good_queries_have_no_problem(dialect, sql):
+    assert problems(sql, dialect) == []
+
+
+@pytest.mark.parametrize(
+    ("dialect", "sql"),
+    [
+        ("sqlite", 'SELECT first_name FROM students WHERE home_town = "Graz"'),
+        ("sqlite", "SELECT rowid, first_name FROM students"),
+        ("sqlite", "SELECT first_name AS f FROM students WHERE f LIKE 'A%'"),
+        ("sqlite", "SELECT student_id, count(*) AS n FROM enrolments GROUP BY 1 HAVING n > 2"),
+        ("sqlite", "SELECT first_name, max(birthday) FROM students"),
+        ("sqlite", "SELECT max(grade, 1) FROM enrolments"),
+        ("sqlite", "SELECT name FROM sqlite_master"),
+        ("sqlite", "SELECT value FROM json_each('[1]')"),
+        ("sqlite", "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 5) SELECT i FROM n"),
+        ("sqlite", "WITH ids AS (SELECT student_id FROM students) SELECT * FROM enrolments WHERE student_id IN ids"),
+        ("sqlite", "SELECT s.first_name FROM students s JOIN enrolments e USING (student_id)"),
+        ("sqlite", "SELECT student_id FROM students NATURAL JOIN enrolments"),
+        ("mysql", 'SELECT first_name FROM students WHERE home_town = "Graz"'),
+        ("mysql", "SELECT student_id, count(*) AS n FROM enrolments GROUP BY student_id HAVING n > 2"),
+        ("mysql", "SELECT YEAR(birthday) AS y, first_name FROM students GROUP BY y"),
+        ("mysql", "SELECT first_name FROM students GROUP BY home_town"),
+        ("mysql", "SELECT 1 FROM dual"),
+        ("mysql", "SELECT TIMESTAMPDIFF(YEAR, birthday, NOW()) FROM students"),
+        ("postgres", "SELECT ctid, s FROM students s"),
+        ("postgres", "SELECT date_trunc('year', birthday) AS y, count(*) FROM students GROUP BY y ORDER BY y"),
+        ("postgres", "SELECT s.first_name, count(*) FROM students s JOIN enrolments USING (student_id) GROUP BY s.student_id"),
+        ("postgres", "SELECT e.grade FROM students s, LATERAL (SELECT grade FROM enrolments WHERE student_id = s.student_id) e"),
+        ("postgres", "SELECT n FROM generate_series(1, 3) AS t(n)"),
+        ("postgres", "SELECT count(*) FILTER (WHERE grade > 4) FROM enrolments"),
+        ("postgres", "SELECT relname FROM pg_class"),
+        ("duckdb", "SELECT student_id + 1 AS next, next + 1 AS after FROM students WHERE next > 3"),
+        ("duckdb", "SELECT home_town, count(*) FROM students GROUP BY ALL ORDER BY ALL"),
+        ("duckdb", "FROM students SELECT first_name"),
+        ("duckdb", "SELECT list_transform([1], lambda x: x + student_id) FROM students"),
+        ("duckdb", "SELECT [x + 1 FOR x IN [1, 2]] AS l"),
+        ("duckdb", "SELECT s.home_town, s FROM students s"),
+        ("duckdb", "SELECT * EXCLUDE (birthday) FROM students"),
+        ("duckdb", "PIVOT enrolments ON course_id USING avg(grade)"),
+        ("duckdb", "SELECT a.b.c FROM (SELECT {'b': {'c': 1}} AS a)"),
+        ("duckdb", "SELECT unnest([1, 2]) AS n, n + 1 FROM students"),
+        ("bigquery", "SELECT w FROM students, UNNEST(SPLIT(first_name, ' ')) AS w"),
+        ("bigquery", "SELECT EXTRACT(YEAR FROM birthday) AS y, DATE_TRUNC(birthday, MONTH) FROM students"),
+        ("bigquery", "SELECT first_name FROM school.students"),
+        ("snowflake", "SELECT f.value FROM students s, LATERAL FLATTEN(input => SPLIT(s.first_name, ' ')) f"),
+        ("snowflake", "SELECT DATEDIFF(day, birthday, CURRENT_DATE) FROM students QUALIFY ROW_NUMBER() OVER (ORDER BY birthday) = 1"),
+        ("tsql", "SELECT TOP 3 first_name, DATEPART(year, birthday), DATENAME(month, birthday) FROM students"),
+        ("tsql", "SELECT s.first_name, x.grade FROM students s CROSS APPLY (SELECT TOP 1 grade FROM enrolments e WHERE e.student_id = s.student_id) x"),
+        ("tsql", "SELECT * FROM (SELECT course_id, grade FROM enrolments) s PIVOT (AVG(grade) FOR course_id IN ([1], [2])) p"),
+        ("tsql", "WITH n AS (SELECT 1 AS i UNION ALL SELECT i + 1 FROM n WHERE i < 5) SELECT i FROM n"),
+        ("oracle", "SELECT first_name, ROWNUM FROM students WHERE ROWNUM < 5"),
+        ("duckdb", "EXPLAIN SELECT nothing FROM nowhere"),
+        ("sqlite", "PRAGMA table_info(students)"),
+    ],
+)  # fmt: skip
+def test_each_dialects_own_ways(dialect, sql):
+    assert problems(sql, dialect) == []
+
+
+class TestUnknownColumns:
+    def test_in_another_table_that_joins(self):
+        found = one("SELECT first_name, grade FROM students")
+        assert (found.kind, found.name) == ("column", "grade")
+        assert "There is no column grade in students." in found.message
+        assert "grade is in table enrolments, joinable by enrolments.student_id = students.student_id" in found.message
+        assert found.suggestions[0] == "enrolments.grade"
+
+    def test_in_another_table_two_keys_away(self):
+        found = one("SELECT first_name, title FROM students")
+        assert "title is in table courses" in found.message
+        assert (
+            "enrolments.student_id = students.student_id and courses.course_id = enrolments.course_id" in found.message
+        )
+
+    def test_in_another_table_with_a_key_of_the_same_name(self):
+        found = one("SELECT full_name, seats FROM teachers")
+        assert "seats is in table rooms, joinable by rooms.room_code = teachers.room_code" in found.message
+
+    @pytest.mark.parametrize(
+        ("wrong", "right"),
+        [
+            ("firstname", "students.first_name"),
+            ("FirstName", "students.first_name"),
+            ("fist_name", "students.first_name"),
+            ("name_first", "students.first_name"),
+            ("student_birthday", "students.birthday"),
+            ("hometown", "students.home_town"),
+            ("towns", "students.home_town"),
+            ("id", "students.student_id"),
+            ("stud_id", "students.student_id"),
+        ],
+    )
+    def test_nearly_the_same(self, wrong, right):
+        found = one(f"SELECT {wrong} FROM students")
+        assert found.suggestions[0] == right
+        assert right in found.message
+
+    def test_by_description(self):
+        described = Table("t", (Column("c1", description="customer name"), Column("c2", description="price in euro")))
+        found = one("SELECT customer_name FROM t", catalog=Catalog((described,), "duckdb"))
+        assert found.suggestions == ("t.c1",)
+
+    def test_of_an_alias(self):
+        found = one("SELECT s.grade FROM students s")
+        assert "There is no column grade in students (s)." in found.message
+        assert found.name == "s.grade"
+
+    def test_of_a_subquery(self):
+        found = one("SELECT x.birthday FROM (SELECT first_name FROM students) x")
+        assert found.name == "x.birthday"
+
+    def test_of_a_with(self):
+        assert one("WITH a AS (SELECT grade FROM enrolments) SELECT student_id FROM a").name == "student_id"
+
+    def test_inside_a_subquery(self):
+        assert one("SELECT 1 FROM students WHERE student_id IN (SELECT pupil FROM enrolments)").name == "pupil"
+
+    def test_in_using(self):
+        assert one("SELECT 1 FROM students JOIN courses USING (student_id)").name == "student_id"
+
+    def test_all_of_them_once_in_order(self):
+        sql = "SELECT one, two FROM students WHERE three = 1 AND one = 2 ORDER BY four"
+        assert [p.name for p in problems(sql)] == ["one", "two", "three", "four"]
+
+    def test_without_anything_near_the_columns_are_listed(self):
+        found = one("SELECT zzz FROM rooms")
+        assert "rooms has: room_code, seats, building" in found.message
+
+    def test_a_brackets_name_in_sqlite_is_no_text(self):
+        assert one("SELECT [nope] FROM students", "sqlite").name == "nope"
+        assert problems('SELECT "nope" FROM students', "sqlite") == []
+        assert one('SELECT "nope" FROM students', "duckdb").name == "nope"
+
+    @pytest.mark.parametrize(
+        ("dialect", "sql"),
+        [
+            ("postgres", "SELECT student_id AS i FROM students WHERE i > 3"),
+            ("postgres", "SELECT home_town, count(*) AS n FROM students GROUP BY 1 HAVING n > 3"),
+            ("mysql", "SELECT student_id AS i FROM students WHERE i > 3"),
+            ("tsql", "SELECT home_town AS h FROM students GROUP BY h"),
+            ("postgres", "SELECT grade AS g FROM enrolments ORDER BY g + 1"),
+            ("sqlite", "SELECT student_id AS i, i + 1 AS j FROM students"),
+        ],
+    )
+    def test_a_name_by_as_where_it_is_not_seen(self, dialect, sql):
+        found = problems(sql, dialect)[0]
+        assert found.kind == "column"
+        assert "is a name given by AS" in found.message
+
+
+class TestQualifiers:
+    def test_a_table_that_is_not_read(self):
+        found = one("SELECT courses.title FROM enrolments")
+        assert "courses is not a table or alias of this query; there are enrolments." in found.message
+        assert "The table courses is not in FROM; join it." in found.message
+
+    def test_a_table_under_its_alias(self):
+        found = one("SELECT students.first_name FROM students s")
+        assert found.message == "students is called s here: write s.first_name."
+        assert found.suggestions == ("s.first_name",)
+
+    def test_an_alias_that_does_not_exist(self):
+        found = one("SELECT t3.grade FROM students s JOIN enrolments e ON s.student_id = e.student_id")
+        assert "grade is a column of e" in found.message
+        assert found.suggestions == ("e.grade",)
+
+    def test_a_star_of_nothing(self):
+        assert one("SELECT x.* FROM students").name.startswith("x")
+
+
+class TestTables:
+    def test_nearly_the_same(self):
+        found = one("SELECT * FROM student")
+        assert (found.kind, found.name, found.suggestions[0]) == ("table", "student", "students")
+        assert found.message == "There is no table student. Did you mean students?"
+
+    def test_nothing_like_it(self):
+        assert "There are: students, enrolments, courses, teachers, rooms." in one("SELECT * FROM xyzzy").message
+
+    def test_its_columns_are_not_complained_about(self):
+        assert [p.kind for p in problems("SELECT a, b, c.d FROM pupils c")] == ["table"]
+
+    def test_schemas(self):
+        catalog = Catalog(
+            (
+                table("orders", "id"),
+                table("orders", "id", schema="archive"),
+                table("people", "id", schema="hr", database="corp"),
+            ),
+            "postgres",
+            schema="public",
+            database="shop",
+        )
+        for name in ("orders", "public.orders", "shop.public.orders", "archive.orders", "corp.hr.people"):
+            assert validate(f"SELECT id FROM {name}", "postgres", catalog) == []
+        for name in ("hr.orders", "archive.people", "orders.orders"):
+            assert [p.kind for p in validate(f"SELECT id FROM {name}", "postgres", catalog)] == ["table"]
+
+    def test_an_unqualified_with_hides_a_table(self):
+        assert one("WITH students AS (SELECT 1 AS a) SELECT first_name FROM students").name == "first_name"
+
+    def test_a_with_does_not_hide_a_qualified_table(self):
+        catalog = Catalog(SCHOOL, "duckdb", schema="main")
+        sql = "WITH students AS (SELECT 1 AS a) SELECT first_name FROM main.students"
+        assert validate(sql, "duckdb", catalog) == []
+
+
+class TestCase:
+    MIXED = Catalog((table("Customers", "CustomerID Name"),), "postgres", schema="public")
+
+    def test_postgres_needs_quotes_for_capitals(self):
+        found = validate("SELECT customerid FROM customers", "postgres", self.MIXED)
+        assert found[0].suggestions == ('"Customers"',)
+        found = validate('SELECT CustomerID FROM "Customers"', "postgres", self.MIXED)
+        assert found[0].message == 'The column is called "CustomerID"; write it with its quotes.'
+
+    def test_postgres_with_quotes(self):
+        assert validate('SELECT "CustomerID", c."Name" FROM "Customers" c', "postgres", self.MIXED) == []
+
+    def test_a_catalog_made_by_hand_is_read_kindly(self):
+        by_hand = Catalog(self.MIXED.tables, "postgres")
+        assert validate("SELECT customerid FROM customers", "postgres", by_hand) == []
+
+    def test_quoted_capitals_where_all_is_small(self):
+        found = validate('SELECT "Name" FROM t', "postgres", Catalog((table("t", "name"),), "postgres"))
+        assert [p.kind for p in found] == ["column"]
+
+    @pytest.mark.parametrize("dialect", ["duckdb", "mysql", "sqlite", "snowflake", "tsql", "bigquery"])
+    def test_elsewhere_case_is_let_pass(self, dialect):
+        assert validate("SELECT CUSTOMERID FROM CUSTOMERS", dialect, Catalog(self.MIXED.tables, dialect)) == []
+
+
+class TestAmbiguous:
+    def test_in_two_tables(self):
+        found = one("SELECT student_id FROM students s JOIN enrolments e ON s.student_id = e.student_id")
+        assert found.kind == "ambiguous"
+        assert found.suggestions == ("s.student_id", "e.student_id")
+        assert found.message == "student_id could be a column of several tables: write s.student_id or e.student_id."
+
+    def test_not_after_using(self):
+        assert problems("SELECT student_id FROM students JOIN enrolments USING (student_id)") == []
+
+    def test_not_as_an_output_in_order_by(self):
+        sql = "SELECT s.student_id FROM students s JOIN enrolments e ON s.student_id = e.student_id ORDER BY student_id"
+        assert problems(sql) == []
+
+    def test_one_alias_twice(self):
+        sql = "SELECT 1 FROM students JOIN students ON 1 = 1"
+        assert [p.kind for p in problems(sql)] == ["ambiguous"]
+        assert problems(sql, "sqlite") == []
+        assert [p.kind for p in problems("SELECT students.first_name FROM students JOIN students", "sqlite")] == [
+            "ambiguous"
+        ]
+
+
+class TestFunctions:
+    @pytest.mark.parametrize(
+        ("dialect", "call", "hint"),
+        [
+            ("sqlite", "YEAR(birthday)", "strftime('%Y', x)"),
+            ("sqlite", "LEFT(first_name, 1)", "substr"),
+            ("sqlite", "DATEDIFF(birthday, birthday)", "julianday"),
+            ("postgres", "strftime('%Y', birthday)", "to_char"),
+            ("postgres", "ifnull(first_name, '')", "COALESCE"),
+            ("postgres", "group_concat(first_name)", "string_agg"),
+            ("mysql", "strftime('%Y', birthday)", "DATE_FORMAT"),
+            ("mysql", "string_agg(first_name, ',')", "GROUP_CONCAT"),
+            ("duckdb", "date_format(birthday, '%Y')", "strftime"),
+            ("tsql", "LENGTH(first_name)", "LEN"),
+            ("bigquery", "GROUP_CONCAT(first_name)", "STRING_AGG"),
+        ],
+    )
+    def test_of_another_dialect(self, dialect, call, hint):
+        found = one(f"SELECT {call} FROM students", dialect)
+        assert found.kind == "function"
+        assert hint in found.message
+
+    def test_mistyped(self):
+        found = one("SELECT uper(first_name) FROM students")
+        assert found.suggestions[0] == "upper"
+
+    def test_the_users_own(self):
+        class Own(Catalog):
+            functions = ("margin", "tools.rate")
+
+        assert validate("SELECT margin(1), tools.rate(2)", "duckdb", Own(SCHOOL, "duckdb")) == []
+
+    def test_dangerous_ones_exist(self):
+        assert problems("SELECT pg_sleep(1)", "postgres") == []  # the guard says no, not the validator
+
+
+class TestAggregates:
+    @pytest.mark.parametrize("dialect", DIALECTS)
+    @pytest.mark.parametrize(
+        "sql",
+        [
+            "SELECT student_id FROM enrolments WHERE count(*) > 2",
+            "SELECT student_id FROM enrolments WHERE grade > avg(grade)",
+            "SELECT course_id FROM enrolments GROUP BY count(*)",
+            "SELECT 1 FROM students s JOIN enrolments e ON s.student_id = max(e.student_id)",
+        ],
+    )
+    def test_where_none_may_stand(self, dialect, sql):
+        assert [p.kind for p in problems(sql, dialect)] == ["aggregate"]
+
+    def test_inside_each_other(self):
+        found = one("SELECT max(count(*)) FROM enrolments GROUP BY course_id", "postgres")
+        assert found.message == "count(*) stands inside max(count(*)): aggregate once in a subquery, then again."
+
+    def test_not_inside_a_window(self):
+        assert problems("SELECT sum(count(*)) OVER () FROM enrolments GROUP BY course_id", "postgres") == []
+
+    @pytest.mark.parametrize("dialect", ["postgres", "duckdb", "tsql", "bigquery", "snowflake"])
+    @pytest.mark.parametrize(
+        "sql",
+        [
+            "SELECT home_town, first_name, count(*) FROM students GROUP BY home_town",
+            "SELECT first_name, max(birthday) FROM students",
+            "SELECT home_town FROM students GROUP BY home_town HAVING first_name = 'a'",
+            "SELECT home_town FROM students GROUP BY home_town ORDER BY birthday",
+        ],
+    )
+    def test_a_column_that_is_not_grouped(self, dialect, sql):
+        assert [p.kind for p in problems(sql, dialect)] == ["aggregate"]
+
+    @pytest.mark.parametrize("dialect", ["sqlite", "mysql"])
+    def test_where_that_is_allowed(self, dialect):
+        assert problems("SELECT home_town, first_name, count(*) FROM students GROUP BY home_town", dialect) == []
+
+    @pytest.mark.parametrize(
+        "sql",
+        [
+            "SELECT s.home_town FROM students s GROUP BY home_town",
+            "SELECT upper(home_town) FROM students GROUP BY upper(students.home_town)",
+            "SELECT home_town || '!' FROM students GROUP BY home_town",
+            "SELECT home_town AS h, count(*) FROM students GROUP BY h",
+            "SELECT home_town, count(*) FROM students GROUP BY 1",
+            "SELECT home_town, first_name, count(*) FROM students GROUP BY ROLLUP (home_town, first_name)",
+            "SELECT max(grade) AS grade FROM enrolments GROUP BY course_id ORDER BY grade",
+            "SELECT course_id, (SELECT title FROM courses c WHERE c.course_id = e.course_id) FROM enrolments e GROUP BY course_id",
+            "SELECT 1 + count(*) FROM enrolments",
+            "SELECT course_id, sum(avg(grade)) OVER (ORDER BY course_id) FROM enrolments GROUP BY course_id",
+            "SELECT percentile_cont(0.5) WITHIN GROUP (ORDER BY grade), course_id FROM enrolments GROUP BY course_id",
+        ],
+    )
+    def test_what_is_grouped_after_all(self, sql):
+        assert problems(sql, "postgres") == []
+
+    def test_postgres_knows_the_primary_key(self):
+        sql = "SELECT first_name, count(*) FROM students GROUP BY student_id"
+        assert problems(sql, "postgres") == []
+        assert [p.kind for p in problems(sql, "duckdb")] == ["aggregate"]
+
+    def test_mysql_having(self):
+        sql = "SELECT home_town FROM students GROUP BY home_town HAVING first_name = 'a'"
+        assert [p.kind for p in problems(sql, "mysql")] == ["aggregate"]
+
+
+class TestSyntax:
+    @pytest.mark.parametrize(
+        "sql",
+        [
+            "",
+            "SELECT",
+            "SELECT FROM students",
+            "SELEC 1",
+            "SELECT 1 FROM",
+            "SELECT (1",
+            "SELECT 'a",
+            "1",
+            "hello there",
+            "SELECT 1; SELECT 2",
+        ],
+    )
+    def test_is_a_problem_and_no_exception(self, sql):
+        found = problems(sql, "postgres")
+        assert found
+        assert found[0].kind == "syntax"
+
+    @pytest.mark.parametrize("dialect", ["", "nosuch"])
+    def test_so_is_an_unknown_dialect(self, dialect):
+        assert [p.kind for p in validate("SELECT 1", dialect, school())] == ["syntax"]
+
+    @pytest.mark.parametrize(
+        ("dialect", "sql", "written"),
+        [
+            ("sqlite", "SELECT * FROM order", '"order"'),
+            ("mysql", "SELECT * FROM match", "`match`"),
+            ("postgres", "SELECT array FROM students", '"array"'),
+        ],
+    )
+    def test_reserved_words(self, dialect, sql, written):
+        found = [p for p in problems(sql, dialect) if p.kind == "syntax"]
+        assert found[0].suggestions == (written,)
+        assert "reserved word" in found[0].message
+
+    def test_reserved_words_in_quotes(self):
+        catalog = Catalog((table("order", "id"),), "sqlite")
+        assert validate('SELECT id FROM "order"', "sqlite", catalog) == []
+
+    def test_limit_before_union(self):
+        found = one("SELECT title FROM courses LIMIT 1 UNION ALL SELECT full_name FROM teachers", "postgres")
+        assert "LIMIT stands before UNION" in found.message
+
+    def test_limit_inside_in_of_mysql(self):
+        sql = "SELECT 1 FROM students WHERE student_id IN (SELECT student_id FROM enrolments LIMIT 3)"
+        assert "no LIMIT inside IN" in one(sql, "mysql").message
+        assert problems(sql, "postgres") == []
+
+    def test_deep_nesting(self):
+        for sql in (
+            "SELECT " + "1 + " * 4_000 + "1",
+            "SELECT 1 WHERE " + "1 = 1 AND " * 4_000 + "1 = 1",
+            "SELECT " + "(" * 5_000,
+        ):
+            problems(sql)
+
+
+def test_problems_are_plain_values():
+    found = one("SELECT nme FROM students")
+    assert found == Problem("column", "nme", found.message, found.suggestions)
+    assert str(found) == found.message
+    assert hash(found)
+
+
+def test_the_catalog_is_indexed_once():
+    catalog = school()
+    assert known(catalog) is known(catalog)
+
+
+def test_ten_thousand_tables():
+    catalog = Catalog(tuple(table(f"t_{n}", f"id name_{n} amount_{n % 50} region") for n in range(10_000)), "duckdb")
+    validate("SELECT id FROM t_1", "duckdb", catalog)
+    start = time.perf_counter()
+    assert validate("SELECT id, region FROM t_77 WHERE name_77 = 'x'", "duckdb", catalog) == []
+    assert time.perf_counter() - start < 0.1
+    assert "amount_7" in validate("SELECT amont_7 FROM t_7", "duckdb", catalog)[0].message
+
+
+@pytest.mark.parametrize(
+    ("one_name", "other", "least"),
+    [
+        ("customer_id", "CustomerID", 1.0),
+        ("Customer ID", "customer_id", 1.0),
+        ("cust_name", "customer_name", 0.8),
+        ("order_dates", "date_order", 0.9),
+        ("categories", "category", 0.8),
+        ("qty", "quantity", 0.5),
+    ],
+)
+def test_likeness(one_name, other, least):
+    assert likeness(one_name, other) >= least
+    assert likeness(other, one_name) == pytest.approx(likeness(one_name, other), abs=0.15)
+
+
+def test_words_of_names():
+    assert words("CustomerOrderID") == ("customer", "order", "id")
+    assert words("HTTPStatus2024") == ("http", "statu", "2024")
+    assert words("größe_der_stadt")[-1] == "stadt"
+
+
+def test_nearest_is_stable():
+    assert nearest("a_name", ["b_name", "c_name", "d_name"]) == nearest("a_name", ["d_name", "c_name", "b_name"])
+
+
+@pytest.mark.parametrize(
+    ("message", "expected"),
+    [
+        (
+            'column "nme" does not exist\nLINE 1: SELECT nme FROM t\n               ^\nHINT:  Perhaps you meant "t.name".',
+            'column "nme" does not exist HINT: Perhaps you meant "t.name".',
+        ),
+        ("(sqlite3.OperationalError) no such column: nme\n[SQL: SELECT nme]\n(Background on this error at: https://x)", "no such column: nme"),
+        (
+            "Binder Error: no column x\nCandidate bindings: " + ", ".join(f'"c{n}"' for n in range(40)),
+            "Binder Error: no column x Candidate bindings: " + ", ".join(f'"c{n}"' for n in range(12)) + ", …",
+        ),
+        ("x" * 1000, "x" * 399 + "…"),
+    ],
+)  # fmt: skip
+def test_engine_messages_are_shortened(message, expected):
+    assert truncate_error(message) == expected
