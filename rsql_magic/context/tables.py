@@ -128,6 +128,7 @@ class Catalog:
         problems: What could not be read and why, one sentence each.
         schema: Name of the default schema, whose tables carry none: ``main``, ``public``.
         database: Name of the default database or catalog, whose tables carry none.
+        functions: User-defined functions that a query may call, as they are called: ``margin``, ``tools.margin``.
 
     Example:
         >>> catalog = Catalog((Table("orders", (Column("id", "INTEGER"),)),), "duckdb")
@@ -140,6 +141,7 @@ class Catalog:
     problems: tuple[str, ...] = ()
     schema: str = ""
     database: str = ""
+    functions: tuple[str, ...] = ()
 
     @classmethod
     def from_connection(cls, connection: object, level: Privacy = "stats") -> Catalog:

@@ -130,7 +130,7 @@ def _check_query(query: str, dialect: str, catalog: Catalog | None) -> None:
     lexed = lex(query, dialect)
     tree = parse(lexed.text, dialect)
     nodes = refuse_unknown_nodes(tree, lexed.text)
-    refuse_unknown_calls(lexed, nodes, dialect, getattr(catalog, "functions", ()))
+    refuse_unknown_calls(lexed, nodes, dialect, catalog.functions if catalog is not None else ())
     refuse_unknown_tables(nodes, lexed.text, dialect, catalog)
     _refuse_endless(tree, nodes, lexed.text, dialect, catalog)
 

@@ -77,4 +77,4 @@ def _of_words(tree: exp.Expr, lexed: Lexed, dialect: str, catalog: Catalog) -> I
     nodes = list(tree.walk())
     for node, refused in refused_grammar(tree, nodes, lexed.text, dialect):
         yield start(node), refused
-    yield from unknown_functions(lexed, nodes, dialect, getattr(catalog, "functions", ()))
+    yield from unknown_functions(lexed, nodes, dialect, catalog.functions)

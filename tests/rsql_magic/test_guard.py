@@ -197,12 +197,10 @@ class TestCatalog:
         refusal(sql, "postgres", self.CATALOG)
 
     def test_user_defined_functions_may_be_named(self):
-        class Own(Catalog):
-            functions = ("margin", "tools.margin")
-
-        assert guard.check("SELECT margin(1), tools.margin(2)", "postgres", Own())
-        refusal("SELECT margins(1)", "postgres", Own())
-        refusal("SELECT other.margin(1)", "postgres", Own())
+        catalog = Catalog(functions=("margin", "tools.margin"))
+        assert guard.check("SELECT margin(1), tools.margin(2)", "postgres", catalog)
+        refusal("SELECT margins(1)", "postgres", catalog)
+        refusal("SELECT other.margin(1)", "postgres", catalog)
 
     def test_bigquery_reads_shards_together(self):
         catalog = Catalog((Table("events_20240101", (Column("id"),), schema="shop"),), "bigquery")

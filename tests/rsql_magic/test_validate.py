@@ -372,10 +372,8 @@ class TestFunctions:
         assert found.suggestions[0] == "upper"
 
     def test_the_users_own(self):
-        class Own(Catalog):
-            functions = ("margin", "tools.rate")
-
-        assert validate("SELECT margin(1), tools.rate(2)", "duckdb", Own(SCHOOL, "duckdb")) == []
+        catalog = Catalog(SCHOOL, "duckdb", functions=("margin", "tools.rate"))
+        assert validate("SELECT margin(1), tools.rate(2)", "duckdb", catalog) == []
 
     def test_dangerous_ones_exist(self):
         assert problems("SELECT pg_sleep(1)", "postgres") == []  # the guard says no, not the validator
