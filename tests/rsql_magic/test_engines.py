@@ -299,6 +299,25 @@ def test_frames_with_awkward_names():
     assert list(frame.columns) == ["a", "A", ("x", 1)]
 
 
+def test_frames_with_types_that_duckdb_does_not_know():
+    months = pd.period_range("2024-01", periods=2, freq="M")
+    frame = pd.DataFrame(
+        {
+            "month": months,
+            "again": pd.Categorical(months),
+            "bin": pd.interval_range(0, 2),
+            "wave": [1j, 2],
+            "thin": pd.arrays.SparseArray([0, 7]),
+        }
+    )
+    frame.loc[1, "month"] = pd.NaT
+    with closing(open_engine({"t": frame})) as engine:
+        row, other = engine.run("SELECT * FROM t ORDER BY thin").df.to_dict("records")
+    assert row == {"month": "2024-01", "again": "2024-01", "bin": "(0, 1]", "wave": "1j", "thin": 0}
+    assert pd.isna(other["month"])
+    assert other["thin"] == 7
+
+
 def test_no_frames_and_no_frame():
     with pytest.raises(BadInput, match="no data frame"):
         open_engine({})

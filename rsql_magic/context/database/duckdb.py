@@ -183,11 +183,12 @@ class Frames(DuckDB):
     @override
     def connection(self) -> Any:
         if self._connection is None:
-            self._connection = _open_memory()
             self._frames = {name: _tabular(name, frame) for name, frame in self._frames.items()}
+            opened = _open_memory()
             for name, frame in self._frames.items():
-                self._connection.register(name, frame)
-            self._connection.execute("SET lock_configuration=true")
+                opened.register(name, frame)
+            opened.execute("SET lock_configuration=true")
+            self._connection = opened  # all of the frames, or none
         return self._connection
 
     @override
@@ -285,12 +286,31 @@ def _tabular(name: str, frame: Any) -> Any:
 
 
 def _plain(frame: Any) -> Any:
-    """A pandas frame as DuckDB can take it: named index levels are columns, names are text, and none is there twice."""
+    """A pandas frame as DuckDB can take it.
+
+    Named index levels are columns, names are text, and none is there twice. Types that DuckDB does not know are text.
+    """
     named = [level for level in frame.index.names if level is not None and level not in frame.columns]
     if named:
         frame = frame.reset_index(level=named)
     names = unique_names([_text_name(column) for column in frame.columns])
-    return frame.set_axis(names, axis=1)
+    plain = frame.set_axis(names, axis=1)
+    unknown = {name: _known(plain[name]) for name, dtype in plain.dtypes.items() if _is_unknown(dtype)}
+    return plain.assign(**unknown) if unknown else plain
+
+
+def _is_unknown(dtype: Any) -> bool:
+    """Whether DuckDB refuses a whole frame for a column of this type."""
+    import pandas as pd
+
+    inner = dtype.categories.dtype if isinstance(dtype, pd.CategoricalDtype) else dtype
+    return isinstance(inner, pd.PeriodDtype | pd.IntervalDtype | pd.SparseDtype) or inner.kind == "c"
+
+
+def _known(column: Any) -> Any:
+    import pandas as pd
+
+    return column.sparse.to_dense() if isinstance(column.dtype, pd.SparseDtype) else column.astype("string")
 
 
 def _text_name(name: object) -> str:
