@@ -118,12 +118,15 @@ class QueryRejected(RsqlError):
         reason: Why, in one sentence.
         piece: The offending piece of the statement, as written.
         hint: What to do next.
+        repairable: True for a slip that may be corrected and tried again (a table or function that does not exist, a
+            join without a condition, a typing error); False where the statement would do what is not allowed.
     """
 
-    def __init__(self, reason: str, *, piece: str = "", hint: str = "") -> None:
+    def __init__(self, reason: str, *, piece: str = "", hint: str = "", repairable: bool = False) -> None:
         super().__init__(reason, hint=hint)
         self.reason = reason
         self.piece = piece
+        self.repairable = repairable
 
 
 class QueryFailed(RsqlError):

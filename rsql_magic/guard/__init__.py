@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from rsql_magic.dialects import Unreadable, canonical, lex, names, parse
 from rsql_magic.errors import QueryRejected
 from rsql_magic.guard.calls import refuse_unknown_calls
-from rsql_magic.guard.nodes import refuse_unknown_nodes
+from rsql_magic.guard.nodes import refuse_special_functions, refuse_unknown_nodes
 from rsql_magic.guard.statements import plan, refuse_second_statement
 from rsql_magic.guard.tables import refuse_unknown_table, refuse_unknown_tables
 
@@ -76,7 +76,8 @@ def check(sql: str, dialect: str, catalog: Catalog | None = None) -> str:
         The one statement to run.
 
     Raises:
-        QueryRejected: With ``reason`` (one sentence), ``piece`` (the offending words) and ``hint`` (what to do next).
+        QueryRejected: With ``reason`` (one sentence), ``piece`` (the offending words), ``hint`` (what to do next), and
+            ``repairable``: whether it looks like a slip rather than an attempt to do what is not allowed.
 
     Example:
         >>> check("SELECT name -- who\nFROM users;", "duckdb")
@@ -89,9 +90,9 @@ def check(sql: str, dialect: str, catalog: Catalog | None = None) -> str:
     try:
         return _check(sql, canonical(dialect), catalog)
     except Unreadable as error:
-        raise QueryRejected(error.reason, piece=error.piece) from None
+        raise QueryRejected(error.reason, piece=error.piece, repairable=True) from None
     except RecursionError:
-        raise QueryRejected("This query is nested too deeply to be checked.") from None
+        raise QueryRejected("This query is nested too deeply to be checked.", repairable=True) from None
 
 
 def _check(sql: str, dialect: str, catalog: Catalog | None) -> str:
@@ -119,10 +120,13 @@ def _refuse_hidden(lexed: Lexed, dialect: str) -> None:
 def _refuse_more_than_one(lexed: Lexed) -> None:
     from sqlglot import TokenType
 
-    second = next((token for token in lexed.tokens if token.token_type is TokenType.SEMICOLON), None)
-    if second is not None:
+    ends = [index for index, token in enumerate(lexed.tokens) if token.token_type is TokenType.SEMICOLON]
+    if ends:
         raise QueryRejected(
-            "This is more than one statement.", piece=lexed.text[second.start :][:60], hint="Send one query at a time."
+            "This is more than one statement.",
+            piece=lexed.text[lexed.tokens[ends[0]].start :][:60],
+            hint="Send one query at a time.",
+            repairable={lexed.word(0), *(lexed.word(end + 1) for end in ends)} <= {"SELECT", "WITH"},
         )
 
 
@@ -131,6 +135,7 @@ def _check_query(query: str, dialect: str, catalog: Catalog | None) -> None:
     tree = parse(lexed.text, dialect)
     nodes = refuse_unknown_nodes(tree, lexed.text)
     refuse_unknown_calls(lexed, nodes, dialect, catalog.functions if catalog is not None else ())
+    refuse_special_functions(nodes, lexed.text)
     refuse_unknown_tables(nodes, lexed.text, dialect, catalog)
     _refuse_endless(tree, nodes, lexed.text, dialect, catalog)
 

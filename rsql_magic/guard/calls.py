@@ -98,6 +98,7 @@ def _refused(path: tuple[str, ...], why: str) -> QueryRejected:
             f"The function {name} is not known to be harmless.",
             piece=name,
             hint="Use a built-in function, or name your own in the catalog's functions.",
+            repairable=True,
         )
     verb = "" if why.startswith("is ") else ": it "
     return QueryRejected(

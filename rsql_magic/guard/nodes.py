@@ -99,7 +99,9 @@ def refuse_unknown_nodes(tree: exp.Expr, text: str) -> list[exp.Expr]:
     while stack:
         node, depth = stack.pop()
         if depth > MAX_TREE_DEPTH:
-            raise QueryRejected("This query is nested too deeply to be checked.", hint="Split it with WITH … AS (…).")
+            raise QueryRejected(
+                "This query is nested too deeply to be checked.", hint="Split it with WITH … AS (…).", repairable=True
+            )
         _refuse(node, text)
         nodes.append(node)
         stack.extend((child, depth + 1) for child in node.iter_expressions())
@@ -108,7 +110,7 @@ def refuse_unknown_nodes(tree: exp.Expr, text: str) -> list[exp.Expr]:
 
 def _refuse(node: exp.Expr, text: str) -> None:
     kind = type(node).__name__
-    if kind not in ALLOWED and not _is_harmless_function(node):
+    if kind not in ALLOWED and not _is_function(node):
         raise _refused(node, text)
     for part in _REFUSED_PARTS.get(kind, ()):
         if node.args.get(part):
@@ -120,10 +122,21 @@ def _refuse(node: exp.Expr, text: str) -> None:
         check(node, text)
 
 
-def _is_harmless_function(node: exp.Expr) -> bool:
+def refuse_special_functions(nodes: list[exp.Expr], text: str) -> None:
+    """Refuse functions that sqlglot knows to read files, call models or change sequences, under whatever name.
+
+    Raises:
+        QueryRejected: With the call.
+    """
+    for node in nodes:
+        if type(node).__name__ in _REFUSED_FUNCTIONS:
+            raise _refused(node, text)
+
+
+def _is_function(node: exp.Expr) -> bool:
     from sqlglot import exp
 
-    return isinstance(node, exp.Func) and type(node).__name__ not in _REFUSED_FUNCTIONS
+    return isinstance(node, exp.Func)
 
 
 def _refused(node: exp.Expr, text: str) -> QueryRejected:
@@ -134,7 +147,9 @@ def _refused(node: exp.Expr, text: str) -> QueryRejected:
 
 def _select(node: exp.Expr, _text: str) -> None:
     if not node.expressions and type(node.parent).__name__ != "Exists":
-        raise QueryRejected("This SELECT asks for nothing.", piece="SELECT", hint="Name the columns after SELECT.")
+        raise QueryRejected(
+            "This SELECT asks for nothing.", piece="SELECT", hint="Name the columns after SELECT.", repairable=True
+        )
 
 
 def _table_hint(node: exp.Expr, _text: str) -> None:

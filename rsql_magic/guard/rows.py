@@ -96,6 +96,7 @@ class _Estimate:
                 f"{', '.join(s.name for s in sources if s.name)} are joined without a condition that links them.",
                 piece=written(node, self.text),
                 hint="Say how the tables join: ON a.key = b.key.",
+                repairable=True,
             )
         if _is_one_row(node):
             return 1.0
@@ -105,7 +106,7 @@ class _Estimate:
         """CONNECT BY needs PRIOR, which goes along rows, or a bound."""
         connect = node.args.get("connect")
         if connect is not None and (magnitude(connect) > MAX_ROWS or connect.find(exp.Column, exp.Prior) is None):
-            raise QueryRejected("This CONNECT BY has no end.", piece=written(connect, self.text))
+            raise QueryRejected("This CONNECT BY has no end.", piece=written(connect, self.text), repairable=True)
 
     def limited(self, node: exp.Expr, rows: float) -> float:
         limit = node.args.get("limit")
@@ -163,6 +164,7 @@ class _Estimate:
                     f"The recursion of {cte.alias} has no end.",
                     piece=written(member, self.text),
                     hint=f"Give it one: WHERE n < 1000, at most {MAX_ROWS:,}.",
+                    repairable=True,
                 )
 
 

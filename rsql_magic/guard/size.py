@@ -161,6 +161,7 @@ def _pattern(node: exp.Expr, text: str) -> None:
         raise QueryRejected(
             f"A pattern with {wildcards} wildcards can take forever; {MAX_WILDCARDS} are allowed.",
             piece=written(node, text),
+            repairable=True,
         )
 
 
@@ -175,4 +176,5 @@ def _too_much(node: exp.Expr, text: str, much: float, allowed: str) -> QueryReje
         f"{name} would make {amount} {allowed} are allowed.",
         piece=written(node, text),
         hint="Ask for less, or let the data decide how much.",
+        repairable=True,
     )

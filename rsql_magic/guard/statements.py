@@ -150,7 +150,12 @@ def plan(lexed: Lexed, dialect: str) -> Plan:
         return _show(lexed, dialect)
     if first == "PRAGMA" and dialect in {"sqlite", "duckdb"}:
         return _pragma(lexed, dialect)
-    raise QueryRejected(_refusal(first), piece=lexed.text[:40], hint="Only a single query that reads may run here.")
+    raise QueryRejected(
+        _refusal(first),
+        piece=lexed.text[:40],
+        hint="Only a single query that reads may run here.",
+        repairable=first not in _WHY,
+    )
 
 
 def _refusal(first: str) -> str:

@@ -64,7 +64,9 @@ def refuse_unknown_table(parts: tuple[str, ...], dialect: str, catalog: Catalog 
     if len(parts) > 3 or (dialect == "oracle" and any("@" in part for part in parts)):
         raise QueryRejected(f"{name} is a table of another server.", piece=name)
     if catalog is not None:
-        raise QueryRejected(f"There is no table {name} here.", piece=name, hint="%rsql catalog lists the tables.")
+        raise QueryRejected(
+            f"There is no table {name} here.", piece=name, hint="%rsql catalog lists the tables.", repairable=True
+        )
 
 
 def _table(node: exp.Expr, text: str, dialect: str, catalog: Catalog | None) -> None:

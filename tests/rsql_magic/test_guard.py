@@ -123,6 +123,38 @@ def test_other_dialects(dialect):
         assert guard.check(sql, dialect)
 
 
+@pytest.mark.parametrize(
+    "sql",
+    [
+        "SELECT uper(name) FROM customers",
+        "SELECT * FROM costumers",
+        "SELECT name FORM customers",
+        "SELECT 1; SELECT 2",
+        "SELECT * FROM sales, items, customers",
+        "SELECT",
+        "hello",
+    ],
+)
+def test_a_slip_may_be_repaired(sql):
+    assert refusal(sql, "duckdb", Catalog(SHOP, "duckdb")).repairable
+
+
+@pytest.mark.parametrize(
+    "sql",
+    [
+        "DROP TABLE customers",
+        "SELECT 1; DROP TABLE customers",
+        "SELECT * FROM read_csv('x')",
+        "SELECT * FROM 'x.csv'",
+        "COPY customers TO 'x'",
+        "WITH a AS (DELETE FROM customers RETURNING *) SELECT * FROM a",
+        "SELECT getenv('x')",
+    ],
+)
+def test_an_attempt_may_not(sql):
+    assert not refusal(sql, "duckdb", Catalog(SHOP, "duckdb")).repairable
+
+
 class TestCatalog:
     CATALOG = Catalog(
         (
