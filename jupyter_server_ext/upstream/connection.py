@@ -154,7 +154,8 @@ class _Connection(asyncio.Protocol):
         transport = self._transport
         if transport is None or transport.is_closing():
             raise httpx.ReadError("The connection is closed.")
-        head = self._head = self._loop.create_future()
+        head: asyncio.Future[_Reply] = self._loop.create_future()
+        self._head = head
         self._reply = _Reply(self, request.method)
         sent: Callable[[], None] | None = request.extensions.get("sent")
         if sent is not None:
