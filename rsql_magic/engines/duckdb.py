@@ -4,7 +4,6 @@ DuckDB's own ``.df()`` gives floats for decimals, for 128-bit integers and for i
 is wrapped in one that writes those differently, and they are put back together here: exact decimals, ``Int64``.
 """
 
-# ruff: noqa: S608 - statements are put together from quoted names and constants, or are guarded
 from __future__ import annotations
 
 import re
@@ -21,7 +20,7 @@ from rsql_magic.engines.columns import column_of, decimals, scaled_decimals
 from rsql_magic.errors import QueryFailed
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     import pandas as pd
 
@@ -43,10 +42,14 @@ class DuckDBEngine(DatabaseEngine):
         _refuse_all_but_reading(session, sql)
         if not is_query(sql, "duckdb"):
             return _plain(session.execute(sql).df(), max_rows)
-        wires = _wires(session, sql)
-        asked = ", ".join(term for wire in wires for term in wire.terms)
-        names = ", ".join(f"c{place}" for place in range(len(wires)))
-        session.execute(f"SELECT {asked} FROM (\n{sql}\n) AS result({names}) LIMIT {max_rows + 1}")
+        described = session.execute(f"DESCRIBE {sql}").fetchall()
+        names, types = unique_names([row[0] for row in described]), [row[1] for row in described]
+        places = ", ".join(f"c{place}" for place in range(len(names)))
+        source = f"FROM (\n{sql}\n) AS result({places}) LIMIT {max_rows + 1}"
+        if _FIXED.issuperset(types) and 8 * len(types) * max_rows <= self.memory_cap:
+            return _at_once(session.execute(f"SELECT * {source}").fetchnumpy(), names, max_rows)
+        wires = _wires(session, names, types)
+        session.execute(f"SELECT {', '.join(term for wire in wires for term in wire.terms)} {source}")
         pieces, note = _pieces(session, self.memory_cap)
         return _together(wires, pieces, max_rows, note)
 
@@ -85,6 +88,39 @@ def _plain(frame: pd.DataFrame, max_rows: int) -> Fetched:
     return Fetched(frame.head(max_rows), len(frame) > max_rows)
 
 
+_INTEGERS = frozenset({"TINYINT", "SMALLINT", "INTEGER", "BIGINT", "UTINYINT", "USMALLINT", "UINTEGER", "UBIGINT"})
+_FIXED = _INTEGERS | {"FLOAT", "DOUBLE", "BOOLEAN", "DATE", "TIMESTAMP"}
+"""Types of at most eight bytes, whose results have a size that is known before."""
+
+
+def _at_once(arrays: Mapping[str, Any], names: Sequence[str], max_rows: int) -> Fetched:
+    """The quick way for columns of fixed size: numpy arrays, masked where values are missing."""
+    import pandas as pd
+
+    frame = pd.DataFrame(
+        {name: _unmasked(array) for name, array in zip(names, arrays.values(), strict=True)}, copy=False
+    )
+    more = len(frame) > max_rows
+    return Fetched(frame.head(max_rows) if more else frame, more)
+
+
+def _unmasked(array: Any) -> Any:
+    """A numpy array as a column; one with a mask as the pandas type that has gaps."""
+    import numpy as np
+    import pandas as pd
+
+    if not isinstance(array, np.ma.MaskedArray):
+        return array
+    kind, missing = array.dtype.kind, np.ma.getmaskarray(array)
+    if kind in "iu" and missing.any():
+        return pd.arrays.IntegerArray(array.data, missing)
+    if kind == "b" and missing.any():
+        return pd.arrays.BooleanArray(array.data, missing)
+    if kind == "f":
+        return array.filled(np.nan)
+    return array.filled(np.datetime64("NaT")) if kind == "M" else array.data
+
+
 @dataclass(frozen=True)
 class _Wire:
     """How a column travels: what is selected for it, and how its values are made of that.
@@ -102,12 +138,9 @@ class _Wire:
     read: Callable[[pd.DataFrame, str], Any]
 
 
-def _wires(session: Any, sql: str) -> list[_Wire]:
-    """The columns of a query, told by DuckDB without running it."""
-    described = session.execute(f"DESCRIBE {sql}").fetchall()
-    names = unique_names([row[0] for row in described])
+def _wires(session: Any, names: Sequence[str], types: Sequence[str]) -> list[_Wire]:
     (zone,) = session.execute("SELECT current_setting('TimeZone')").fetchone()
-    return [_wire(name, place, row[1], zone) for place, (name, row) in enumerate(zip(names, described, strict=True))]
+    return [_wire(name, place, kind, zone) for place, (name, kind) in enumerate(zip(names, types, strict=True))]
 
 
 def _wire(name: str, place: int, type_name: str, zone: str) -> _Wire:
@@ -174,14 +207,9 @@ def _zoned(frame: pd.DataFrame, column: str, zone: str) -> Any:
 _WITH_GAPS = ("coalesce({0}, 0) AS {0}", "{0} IS NULL AS {0}_missing")
 _AS_TEXT = ("CAST({0} AS VARCHAR) AS {0}",)
 _TRAVEL: dict[str, tuple[tuple[str, ...], Callable[..., Any]]] = {
+    **dict.fromkeys(_INTEGERS, (("{0}",), _small_integer)),
     "BIGINT": (_WITH_GAPS, _integer),
     "UBIGINT": (_WITH_GAPS, _integer),
-    "INTEGER": (("{0}",), _small_integer),
-    "SMALLINT": (("{0}",), _small_integer),
-    "TINYINT": (("{0}",), _small_integer),
-    "UINTEGER": (("{0}",), _small_integer),
-    "USMALLINT": (("{0}",), _small_integer),
-    "UTINYINT": (("{0}",), _small_integer),
     "HUGEINT": (_AS_TEXT, _huge),
     "UHUGEINT": (_AS_TEXT, _huge),
     "BIGNUM": (_AS_TEXT, _huge),

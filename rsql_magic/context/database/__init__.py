@@ -35,7 +35,7 @@ def read_catalog(
     *,
     structure: Structure | None = None,
     dictionary: Dictionary | None = None,
-    seconds: float = 1.2,
+    seconds: float = 1.0,
     clock: Callable[[], float] = time.monotonic,
 ) -> Catalog:
     """Everything a question needs to know of a database.

@@ -112,6 +112,9 @@ class Database(ABC):
     secrets: tuple[str, ...] = ()
     """Passwords that must not appear in a message."""
 
+    lent: Any = None
+    """What a pool lent us the connection by; it is given back when this is forgotten."""
+
     def __init__(self) -> None:
         self._watch: Watch | None = None
         self._held = 0

@@ -157,9 +157,11 @@ def match_values(
     pointing = [(table, column) for table in tables for column in _coded(table)]
     fits: dict[tuple[str, str], list[ForeignKey]] = {}
     for other in tables:
-        for key in _single_keys(other, unique.get(other.full_name, ())):
-            asked = [(t, c) for t, c in pointing if t is not other and _near(t, other) and _could_hold(key, other, c)]
-            if not asked or clock() >= deadline:
+        for key in _text_keys(other, unique.get(other.full_name, ())):
+            if clock() >= deadline:
+                break
+            asked = [(t, c) for t, c in pointing if t is not other and _near(t, other) and _could_hold(other, c)]
+            if not asked:
                 continue
             held = _held(database, other, key, {v for _, c in asked for v in _values(c)}, deadline - clock())
             for table, column in asked:
@@ -183,10 +185,13 @@ def _values(column: Column) -> frozenset[str]:
     return frozenset(column.profile.values) if column.profile else frozenset()
 
 
-def _could_hold(key: Column, table: Table, column: Column) -> bool:
-    """Whether a unique column may hold all of another's values, as far as types and counts tell."""
-    seen = column.profile
-    return value_kind(key.type) == "text" and seen is not None and (seen.distinct or 0) <= (table.rows or 0)
+def _text_keys(table: Table, unique: Sequence[tuple[str, ...]]) -> list[Column]:
+    return [key for key in _single_keys(table, unique) if value_kind(key.type) == "text"]
+
+
+def _could_hold(table: Table, column: Column) -> bool:
+    """Whether a table has rows enough for all of a column's values."""
+    return column.profile is not None and (column.profile.distinct or 0) <= (table.rows or 0)
 
 
 def _held(database: Database, table: Table, key: Column, values: set[str], seconds: float) -> frozenset[str]:

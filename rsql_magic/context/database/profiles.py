@@ -65,14 +65,17 @@ def add_profiles(
     Returns:
         The same tables in the same order. Those that were not reached, or that cannot be read, are unchanged.
     """
-    known: dict[str, dict[str, Profile]] = {}
+    profiled = list(tables)
+    todo = []
     for start in range(0, len(tables), _BATCH):
-        if clock() >= deadline:
-            break
-        known |= database.statistics(tables[start : start + _BATCH])
-    profiled = [_with_statistics(t, known[t.full_name]) if t.full_name in known else t for t in tables]
-    todo = sorted((n for n, t in enumerate(tables) if t.full_name not in known), key=lambda n: _size(tables[n]))
-    for place in todo:
+        some = tables[start : start + _BATCH]
+        known = database.statistics(some) if clock() < deadline else {}
+        for place, table in enumerate(some, start):
+            if table.full_name in known:
+                profiled[place] = _with_statistics(table, known[table.full_name])
+            else:
+                todo.append(place)
+    for place in sorted(todo, key=lambda place: _size(tables[place])):
         left = deadline - clock()
         if left <= 0:
             break
@@ -88,7 +91,10 @@ def _size(table: Table) -> tuple[bool, int]:
 
 
 def _with_statistics(table: Table, profiles: dict[str, Profile]) -> Table:
-    return table.with_columns(replace(c, profile=_allowed(c, profiles.get(c.name))) for c in table.columns)
+    return table.with_columns(
+        Column(c.name, c.type, c.nullable, c.description, c.unit, _allowed(c, profiles.get(c.name)))
+        for c in table.columns
+    )
 
 
 def _allowed(column: Column, found: Profile | None) -> Profile | None:

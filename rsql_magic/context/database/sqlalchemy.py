@@ -166,17 +166,22 @@ def _mysql() -> type[SQLAlchemy]:
 
 
 def _native(target: Any, engine: Engine) -> Database:
-    """DuckDB and SQLite by their own modules: a file by its path, everything else by the driver's connection."""
+    """DuckDB and SQLite by their own modules: a SQLite file by its path, all else by the driver's connection.
+
+    A DuckDB file is not opened a second time, since a process can have it open in one way only.
+    """
     from rsql_magic.context.database.targets import open_database
 
-    path = engine.url.database
-    if target is engine and path and path != ":memory:" and not path.startswith("file:"):
+    path, sqlite = engine.url.database, engine.dialect.name == "sqlite"
+    if sqlite and target is engine and path and path != ":memory:" and not path.startswith("file:"):
         return open_database(path)
     lent = target.raw_connection() if target is engine else target.connection
     driver = lent.driver_connection
-    if engine.dialect.name == "duckdb":
+    if not sqlite:
         driver = next(part for part in vars(driver).values() if type(part).__name__ == "DuckDBPyConnection")
-    return open_database(driver)
+    database = open_database(driver)
+    database.lent = lent
+    return database
 
 
 class SQLAlchemy(Database):
