@@ -1,4 +1,4 @@
-"""Write the tables of the docs that are made from the code: docs/settings.md."""
+"""Write the tables of the docs that are made from the code: docs/settings.md and docs/sql-safety.md."""
 
 from __future__ import annotations
 
@@ -6,12 +6,23 @@ import re
 from pathlib import Path
 
 from rsql_magic.config import settings_table
+from rsql_magic.dialects.summary import functions_table, reasons_table
 
 SETTINGS = Path(__file__).parent.parent / "docs" / "settings.md"
+SAFETY = SETTINGS.with_name("sql-safety.md")
 _TABLE = re.compile(r"^\| setting \|.*?(?=^(?!\|)|\Z)", re.M | re.S)
+
+
+def between_marks(page: str, name: str, table: str) -> str:
+    """A page with a table put between ``<!-- name: … -->`` and ``<!-- end -->``."""
+    return re.sub(rf"(<!-- {name}: [^\n]*-->\n).*?(<!-- end -->)", lambda m: f"{m[1]}{table}{m[2]}", page, flags=re.S)
+
 
 if __name__ == "__main__":
     page = SETTINGS.read_text(encoding="utf-8")
     table = settings_table().rstrip("\n") + "\n"
     SETTINGS.write_text(_TABLE.sub(lambda _: table, page, count=1), encoding="utf-8")
     print(SETTINGS)
+    page = between_marks(SAFETY.read_text(encoding="utf-8"), "functions", functions_table())
+    SAFETY.write_text(between_marks(page, "reasons", reasons_table()), encoding="utf-8")
+    print(SAFETY)

@@ -1503,6 +1503,8 @@ OTHER_ATTACKS: dict[str, list[str]] = {
     ],
     "oracle": [
         "SELECT * FROM t@dblink",
+        "SELECT utl_inaddr.get_host_name FROM dual",
+        "SELECT q'[']' || utl_http.request('x') || q'[']' FROM dual",
         "SELECT UTL_HTTP.REQUEST('http://x') FROM dual",
         "SELECT HTTPURITYPE('http://x').getclob() FROM dual",
         "SELECT DBMS_XMLGEN.GETXML('SELECT 1 FROM dual') FROM dual",
@@ -1597,6 +1599,8 @@ OTHER_BENIGN: dict[str, list[str]] = {
     ],
     "oracle": [
         "SELECT sysdate FROM dual",
+        "SELECT dbms_random.value FROM dual",
+        "SELECT q'[it's; fine]' FROM dual",
         "SELECT LEVEL AS n FROM dual CONNECT BY LEVEL <= 10",
         "SELECT id FROM items START WITH id = 1 CONNECT BY PRIOR id = kind",
         "SELECT name FROM customers WHERE ROWNUM <= 10",

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 # Dialects that are others with additions, most like first. What is not here has the common functions only.
-_LISTS = {
+LISTS = {
     "bigquery": ("bigquery",),
     "clickhouse": ("clickhouse",),
     "duckdb": ("duckdb",),
@@ -105,7 +105,7 @@ def functions(dialect: str) -> Functions:
     tables: set[str] = set()
     reasons: dict[str, str] = {}
     absent: dict[str, str] = {}
-    for section, names in (pair for each in ("common", *_LISTS.get(dialect, ())) for pair in _sections(each)):
+    for section, names in (pair for each in ("common", *LISTS.get(dialect, ())) for pair in _sections(each)):
         if section.startswith("refused: "):
             reasons |= dict.fromkeys(names, section.removeprefix("refused: "))
         elif section.startswith("not here: "):

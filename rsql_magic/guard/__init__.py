@@ -13,7 +13,7 @@ from rsql_magic.dialects import Unreadable, canonical, lex, names, parse
 from rsql_magic.errors import QueryRejected
 from rsql_magic.guard.calls import refuse_unknown_calls
 from rsql_magic.guard.nodes import refuse_special_functions, refuse_unknown_nodes
-from rsql_magic.guard.statements import plan, refuse_second_statement
+from rsql_magic.guard.statements import plan, refuse_second_statement, refuse_writing_words
 from rsql_magic.guard.tables import refuse_unknown_table, refuse_unknown_tables
 
 if TYPE_CHECKING:
@@ -132,6 +132,7 @@ def _refuse_more_than_one(lexed: Lexed) -> None:
 
 def _check_query(query: str, dialect: str, catalog: Catalog | None) -> None:
     lexed = lex(query, dialect)
+    refuse_writing_words(lexed)
     tree = parse(lexed.text, dialect)
     nodes = refuse_unknown_nodes(tree, lexed.text)
     refuse_unknown_calls(lexed, nodes, dialect, catalog.functions if catalog is not None else ())

@@ -54,6 +54,9 @@ def refuse_unknown_calls(lexed: Lexed, nodes: Iterable[exp.Expr], dialect: str, 
         QueryRejected: Naming the function.
     """
     known = functions(dialect)
+    nodes = list(nodes)
+    if dialect == "oracle":
+        _refuse_calls_without_brackets(nodes, known)
     own = frozenset(name.casefold() for name in extra)
     for call in calls(lexed, nodes):
         full, name = ".".join(call.path).lower(), call.path[-1].lower()
@@ -63,6 +66,18 @@ def refuse_unknown_calls(lexed: Lexed, nodes: Iterable[exp.Expr], dialect: str, 
             raise _refused(call.path, known.reason(full) or known.reason(name))
         if call.in_from and known.tables is not None and name not in known.tables:
             raise _refused(call.path, "is not a function that may stand in FROM")
+
+
+def _refuse_calls_without_brackets(nodes: list[exp.Expr], known: Functions) -> None:
+    """Oracle calls a package's function without arguments like a column: ``SELECT utl_inaddr.get_host_name``."""
+    from sqlglot import exp
+
+    for node in nodes:
+        if isinstance(node, exp.Column) and len(node.parts) > 1:
+            path = tuple(part.name for part in node.parts)
+            name = ".".join(path).lower()
+            if not known.allows(name) and (reason := known.reason(name)):
+                raise _refused(path, reason)
 
 
 def _allowed(path: tuple[str, ...], known: Functions, dialect: str) -> bool:

@@ -93,7 +93,7 @@ class _Estimate:
         if product > MAX_PRODUCT and not lazy:
             raise QueryRejected(
                 f"This would make about 10^{math.log10(product):.0f} rows: "
-                f"{', '.join(s.name for s in sources if s.name)} are joined without a condition that links them.",
+                f"{', '.join(s.name for s in sources if s.name) or 'its parts'} are joined without a condition.",
                 piece=written(node, self.text),
                 hint="Say how the tables join: ON a.key = b.key.",
                 repairable=True,

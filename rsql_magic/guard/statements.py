@@ -183,6 +183,27 @@ def refuse_second_statement(lexed: Lexed, dialect: str) -> None:
             )
 
 
+def refuse_writing_words(lexed: Lexed) -> None:
+    """Refuse INTO and FOR UPDATE by their words, whatever a parser makes of them.
+
+    In DuckDB INTO also names the columns of UNPIVOT.
+
+    Raises:
+        QueryRejected: With what follows the word.
+    """
+    for index in range(1, len(lexed.tokens)):
+        word = lexed.word(index)
+        if word == "INTO" and lexed.word(index + 1) != "NAME" and not _is(lexed, index - 1, "."):
+            raise _refused_words(lexed, index, "INTO writes the result somewhere.")
+        if word == "FOR" and lexed.word(index + 1) in {"UPDATE", "SHARE"}:
+            raise _refused_words(lexed, index, "This takes a lock on the rows it reads.")
+
+
+def _refused_words(lexed: Lexed, index: int, reason: str) -> QueryRejected:
+    piece = lexed.text[lexed.tokens[index].start :][:60]
+    return QueryRejected(reason, piece=piece, hint="Only a single query that reads may run here.")
+
+
 def _explain(lexed: Lexed, dialect: str) -> Plan:
     """EXPLAIN shows a plan; with ANALYZE it also runs the query, which is as harmless as the query itself."""
     index = 1
