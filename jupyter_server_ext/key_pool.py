@@ -69,6 +69,11 @@ class Health:
             return max(self.until, now + _FIRST_REST)
         return self.until
 
+    @property
+    def is_failing(self) -> bool:
+        """Whether it has failed more than once, for no limit."""
+        return self.failures > 1 and self.reason not in {"rate_limit", "quota_exhausted"}
+
     def rest(self, started: float, now: float, seconds: float | None, reason: str) -> None:
         """Rest for so long, or for twice as long as after the last failure.
 
@@ -380,6 +385,11 @@ class KeyPool:
         """Whether every key that could serve ``model`` rests."""
         now = self.clock()
         return all(key.opens(model, now) > now for key in self._usable(model))
+
+    def is_failing(self, model: str) -> bool:
+        """Whether every key that could serve ``model`` has failed again and again, for no limit."""
+        now = self.clock()
+        return all(key.opens(model, now) > now and key.health[model].is_failing for key in self._usable(model))
 
     def counted(self, lease: Lease, rates: Iterable[Rate]) -> None:
         """See ``Lease.counted``."""

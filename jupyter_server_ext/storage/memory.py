@@ -14,7 +14,8 @@ from .window import Entry, Gauge, Window, joined
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-_LEAST_JITTER = 0.025
+_LEAST_JITTER = 0.04
+_FREE_JITTER = 0.5
 _MOST_WINDOWS = 5000  # beyond it those that count nothing are forgotten
 
 
@@ -22,8 +23,9 @@ class MemoryWindows:
     """The windows of one process.
 
     Args:
-        jitter: Seconds that a request may travel until the provider has counted it; taken as 25 ms at least, which
-            busy machines need without any network.
+        jitter: Seconds that a request may travel until the provider has counted it. It is taken as 40 ms at least,
+        which
+            busy machines need without any network, and as 1 % of a window up to half a second, which costs little.
         clock: The clock whose times the methods are given; asked only to find a calendar day's midnight.
         wall: Unix time, for the same.
     """
@@ -35,7 +37,7 @@ class MemoryWindows:
         clock: Callable[[], float] = time.monotonic,
         wall: Callable[[], float] = time.time,
     ) -> None:
-        self._jitter = max(jitter, _LEAST_JITTER)
+        self._jitter = jitter
         self._clock = clock
         self._wall = wall
         self._windows: dict[str, Window | Gauge] = {}
@@ -132,7 +134,8 @@ class MemoryWindows:
             return before
         if spec.unit == "concurrent":
             return Gauge(spec)
-        return Window(spec, self._jitter, self._midnight_of(spec.zone) if spec.zone else None)
+        jitter = max(self._jitter, _LEAST_JITTER, min(_FREE_JITTER, 0.01 * spec.seconds))
+        return Window(spec, jitter, self._midnight_of(spec.zone) if spec.zone else None)
 
     def _midnight_of(self, zone: str) -> Callable[[float], float]:
         tz = ZoneInfo(zone)

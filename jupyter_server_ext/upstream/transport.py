@@ -220,7 +220,8 @@ class KeyRotatingTransport(httpx.AsyncBaseTransport):
         waits = []
         for model in models:
             wait = self._queue.eta(self._ticket(job, model, course.avoid.get(model, frozenset())))
-            if wait <= self._settings.fallback_after_seconds:
+            is_down = wait > 0 and not course.tried(model) and self._pool.is_failing(model)
+            if wait <= self._settings.fallback_after_seconds and not is_down:
                 return model
             waits.append((wait, model))
         return min(waits, key=lambda row: row[0])[1]
@@ -330,6 +331,10 @@ class _Course:
         elif what == "elsewhere":
             self._silent[model] = self._silent.get(model, frozenset()) | {lease.key.id}
             self.avoid[model] = self.avoid.get(model, frozenset()) | at_address
+
+    def tried(self, model: str) -> bool:
+        """Whether this request has been sent to ``model``."""
+        return model in self._tries
 
     def no_key(self, model: str, error: RsqlGatewayError) -> None:
         """No key for this model can be had, or none at another address: then other models come first, and then it."""

@@ -413,5 +413,5 @@ def test_starts_foretell_what_happens():
 
     starts = world.windows.starts(world.offer, Cost(), 7, 50.0)
 
-    assert starts == pytest.approx([10.25, 20.25, 30.25, 40.25, 50.25, 70.25, 80.25])
-    assert world.windows.report([spec], 50.0)["rpm"].wait == pytest.approx(10.25)
+    assert starts == pytest.approx([10.5, 20.5, 30.5, 40.5, 50.5, 70.5, 80.5])
+    assert world.windows.report([spec], 50.0)["rpm"].wait == pytest.approx(10.5)
