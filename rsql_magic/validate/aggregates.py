@@ -27,6 +27,8 @@ _STRICT = names(
 """Where a column beside an aggregate must be grouped."""
 _BY_KEY = names("postgres materialize risingwave")
 """Where grouping a table's primary key groups all its columns."""
+_DISTINCT_ORDER = names("postgres tsql fabric materialize risingwave")
+"""Where SELECT DISTINCT can only be ordered by what it selects."""
 _CERTAIN = (
     exp.Avg,
     exp.Count,
@@ -70,6 +72,8 @@ class _Grouping:
             yield from self.bare_columns()
         if self.dialect == "mysql":
             yield from self.bare_in_having()
+        if self.dialect in _DISTINCT_ORDER:
+            yield from self.order_of_distinct()
 
     def in_conditions(self) -> Iterator[tuple[exp.Expr, Problem]]:
         """Aggregates in WHERE, ON and GROUP BY."""
@@ -126,6 +130,25 @@ class _Grouping:
         for node in self._outside_aggregates(having, frozenset()):
             if isinstance(node, exp.Column) and (at := self._at(node)) is not None and at not in shown:
                 yield node, _bare(node)
+
+    def order_of_distinct(self) -> Iterator[tuple[exp.Expr, Problem]]:
+        """ORDER BY something that SELECT DISTINCT does not select."""
+        distinct, order = self.select.args.get("distinct"), self.select.args.get("order")
+        if (
+            distinct is None
+            or distinct.args.get("on")
+            or order is None
+            or any(p.is_star for p in self.select.expressions)
+        ):
+            return
+        selected = {self._signature(p.unalias()) for p in self.select.expressions}
+        for ordered in order.expressions:
+            node = ordered.this
+            is_named = isinstance(node, exp.Literal) or (isinstance(node, exp.Column) and self._is_alias(node))
+            if not is_named and self._signature(node) not in selected:
+                text = self.shown(node)
+                message = f"{text} is not selected, and DISTINCT can only be ordered by what is: select it too."
+                yield node, Problem("aggregate", text, message)
 
     def shown(self, node: exp.Expr) -> str:
         """An aggregate as it is written, with the bracket that its last argument leaves open."""

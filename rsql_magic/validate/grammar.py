@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
 _MYSQL = names("mysql")
+_NAMED_SUBQUERIES = names("mysql tsql fabric singlestore")
+"""Where every subquery in FROM needs a name; in PostgreSQL only before version 16."""
 
 
 def refused_grammar(
@@ -34,6 +36,8 @@ def refused_grammar(
             yield node, Problem("syntax", "SELECT", "This SELECT asks for nothing: name the columns after SELECT.")
         elif isinstance(node, exp.SetOperation):
             yield from _ordered_side(node, dialect)
+        elif isinstance(node, exp.Subquery) and dialect in _NAMED_SUBQUERIES:
+            yield from _without_name(node)
         elif isinstance(node, exp.In) and dialect in _MYSQL:
             yield from _limit_inside_in(node)
         elif isinstance(node, exp.Identifier) and dialect in RESERVED:
@@ -56,6 +60,12 @@ def _ordered_side(node: exp.SetOperation, dialect: str) -> Iterator[tuple[exp.Ex
             f"{word} stands before {type(node).__name__.upper()}: put it at the end, or that SELECT in a subquery."
         )
         yield node, Problem("syntax", word, message)
+
+
+def _without_name(node: exp.Subquery) -> Iterator[tuple[exp.Expr, Problem]]:
+    in_from = isinstance(node.parent, (exp.From, exp.Join)) and node.arg_key == "this"
+    if in_from and not node.alias and isinstance(node.this, exp.Query):
+        yield node, Problem("syntax", "", "This subquery in FROM needs a name: write (SELECT …) AS t.")
 
 
 def _limit_inside_in(node: exp.In) -> Iterator[tuple[exp.Expr, Problem]]:

@@ -441,6 +441,13 @@ class TestAggregates:
         assert problems(sql, "postgres") == []
         assert [p.kind for p in problems(sql, "duckdb")] == ["aggregate"]
 
+    def test_distinct_is_ordered_by_what_it_selects(self):
+        sql = "SELECT DISTINCT home_town FROM students ORDER BY birthday"
+        assert "DISTINCT can only be ordered" in one(sql, "postgres").message
+        assert problems(sql, "sqlite") == []
+        for good in ("home_town", "students.home_town", "1", "h"):
+            assert problems(f"SELECT DISTINCT home_town AS h FROM students ORDER BY {good}", "postgres") == []
+
     def test_mysql_having(self):
         sql = "SELECT home_town FROM students GROUP BY home_town HAVING first_name = 'a'"
         assert [p.kind for p in problems(sql, "mysql")] == ["aggregate"]
@@ -496,6 +503,12 @@ class TestSyntax:
         sql = "SELECT 1 FROM students WHERE student_id IN (SELECT student_id FROM enrolments LIMIT 3)"
         assert "no LIMIT inside IN" in one(sql, "mysql").message
         assert problems(sql, "postgres") == []
+
+    def test_subqueries_need_a_name_in_mysql(self):
+        sql = "SELECT 1 FROM (SELECT grade FROM enrolments)"
+        assert "needs a name" in one(sql, "mysql").message
+        assert problems(sql, "duckdb") == []
+        assert problems("SELECT 1 FROM students WHERE student_id IN (SELECT student_id FROM enrolments)", "mysql") == []
 
     def test_deep_nesting(self):
         for sql in (
