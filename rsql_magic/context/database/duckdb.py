@@ -11,8 +11,7 @@ What we open ourselves is locked: read-only, no files, no network, no extensions
 # ruff: noqa: S608 - statements are put together from quoted names and constants, or are guarded
 from __future__ import annotations
 
-import os
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -28,27 +27,18 @@ if TYPE_CHECKING:
 
     from rsql_magic.context.tables import Kind
 
-_LOCKED = {
+_CLOSED: dict[str, Any] = {
     "enable_external_access": "false",
     "autoinstall_known_extensions": "false",
     "autoload_known_extensions": "false",
-    "lock_configuration": "true",
+    "temp_directory": "",  # what does not fit in memory is refused, not written beside the user's file
 }
-MEMORY_SHARE = 0.5
-"""Share of the machine's memory that a query over a file or frames may use."""
-
 
 _EXACT = 8_000_000
 """Values (rows times columns) that are profiled in full: about 0.1 s."""
 
 _SAMPLED = 50_000
 """Rows of a larger table that are looked at."""
-
-
-def bounds() -> dict[str, str]:
-    """Memory and threads for a database that we open."""
-    total = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") if hasattr(os, "sysconf") else 4 << 30
-    return {"memory_limit": f"{int(total * MEMORY_SHARE) >> 20}MiB", "threads": str(min(os.cpu_count() or 1, 8))}
 
 
 class DuckDB(Database):
@@ -187,8 +177,7 @@ class Frames(DuckDB):
             opened = _open_memory()
             for name, frame in self._frames.items():
                 opened.register(name, frame)
-            opened.execute("SET lock_configuration=true")
-            self._connection = opened  # all of the frames, or none
+            self._connection = _locked(opened)  # all of the frames, or none
         return self._connection
 
     @override
@@ -229,7 +218,7 @@ def _open_file(path: str) -> Any:
     if not Path(path).is_file():
         raise ConnectionProblem(f"There is no file {path}.", hint="Check the path.")
     try:
-        return duckdb.connect(path, read_only=True, config={**_LOCKED, **bounds()})
+        return _locked(duckdb.connect(path, read_only=True, config=_CLOSED))
     except duckdb.ConnectionException:
         raise ConnectionProblem(
             f"{Path(path).name} is already open in this Python session.",
@@ -253,8 +242,18 @@ def _cannot_open(path: str, message: str) -> ConnectionProblem:
 def _open_memory() -> Any:
     import duckdb
 
-    config = {key: value for key, value in _LOCKED.items() if key != "lock_configuration"}
-    return duckdb.connect(":memory:", config={**config, **bounds(), "temp_directory": ""})
+    return duckdb.connect(":memory:", config=_CLOSED)
+
+
+def _locked(connection: Any) -> Any:
+    """A connection with half of the memory that DuckDB would take, at most eight threads, and no way to change that."""
+    import duckdb
+
+    with suppress(duckdb.Error):  # a DuckDB that knows no shares of memory keeps its own limit of 80 %
+        connection.execute("SET memory_limit = '50%'")  # DuckDB knows a container's limit, Python does not
+    connection.execute("SET threads = least(current_setting('threads'), 8)")
+    connection.execute("SET lock_configuration = true")
+    return connection
 
 
 class _Stream:
