@@ -60,7 +60,7 @@ def _of_names(tree: exp.Expr, lexed: Lexed, dialect: str, catalog: Catalog) -> I
     """Problems with tables, columns and aggregates, with where they stand in the text."""
     from rsql_magic.validate.aggregates import misused_aggregates
     from rsql_magic.validate.hints import problem
-    from rsql_magic.validate.scopes import resolve
+    from rsql_magic.validate.resolve import resolve
 
     resolution = resolve(tree, lexed.text, dialect, catalog)
     for missing in resolution.missing:
