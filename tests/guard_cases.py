@@ -331,6 +331,7 @@ ATTACKS: dict[str, list[tuple[str, str]]] = {
         ("size", "WITH RECURSIVE t(n) AS (SELECT 1 UNION ALL SELECT t.n + 1 FROM t, customers) SELECT count(*) FROM t"),
     ],
     "duckdb": [
+        ("size", "SELECT string_agg(x, '') FROM (SELECT repeat('a', 1000000) AS x FROM range(10000000))"),
         ("rows", "INSERT OR IGNORE INTO items VALUES (1)"),
         ("rows", "INSERT INTO items BY NAME SELECT 1 AS id"),
         ("rows", "FROM customers; INSERT INTO items VALUES (1)"),
@@ -832,7 +833,6 @@ ATTACKS: dict[str, list[tuple[str, str]]] = {
         ("secrets", "SELECT * FROM snowflake.account_usage.query_history"),
         ("secrets", "SELECT * FROM TABLE(INFORMATION_SCHEMA.QUERY_HISTORY())"),
         ("secrets", "SELECT * FROM TABLE(INFORMATION_SCHEMA.LOGIN_HISTORY())"),
-        ("secrets", "SELECT * FROM TABLE(RESULT_SCAN('x'))"),
         ("secrets", "SHOW USERS"),
         ("secrets", "SHOW SECRETS"),
         ("secrets", "SHOW INTEGRATIONS"),
@@ -1053,6 +1053,8 @@ BENIGN: dict[str, list[str]] = {
         "SELECT user, current_schema, current_catalog",
     ],
     "duckdb": [
+        "SELECT column_name FROM (DESCRIBE customers)",
+        "SELECT * FROM (SHOW TABLES)",
         "(SELECT id FROM customers) UNION ALL (SELECT id FROM items)",
         "((SELECT id FROM customers))",
         "SELECT name FROM customers LIMIT 10 OFFSET 5",
@@ -1288,6 +1290,7 @@ BENIGN: dict[str, list[str]] = {
         "SELECT _utf8mb4'a' COLLATE utf8mb4_bin, N'b', X'4D', b'01', 0x4D",
     ],
     "tsql": [
+        "SELECT name FROM customers WITH (NOLOCK, INDEX(i))",
         "(SELECT id FROM customers) UNION ALL (SELECT id FROM items)",
         "((SELECT id FROM customers))",
         "SELECT TOP 10 name FROM customers ORDER BY id",
@@ -1353,6 +1356,8 @@ BENIGN: dict[str, list[str]] = {
         "SELECT 10 / 3, 10 % 3, 1.5e3, 0xFF, $5",
     ],
     "snowflake": [
+        "SELECT * FROM TABLE(RESULT_SCAN(LAST_QUERY_ID()))",
+        "SHOW GRANTS ON TABLE customers",
         "(SELECT id FROM customers) UNION ALL (SELECT id FROM items)",
         "((SELECT id FROM customers))",
         "SELECT name FROM customers LIMIT 10 OFFSET 5",

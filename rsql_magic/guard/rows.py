@@ -14,7 +14,7 @@ from sqlglot import exp
 from rsql_magic.dialects import written
 from rsql_magic.errors import QueryRejected
 from rsql_magic.guard.numbers import magnitude
-from rsql_magic.guard.size import MAX_ROWS, made_rows
+from rsql_magic.guard.size import MAX_ROWS, made_rows, text_length
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 MAX_PRODUCT = 1e11
 """Most rows that joins may make before anything is filtered or counted."""
+MAX_ALL_TEXT = 1e12
+"""Most characters in all rows together."""
 TABLE_ROWS = 1e4
 """What a table of unknown size counts as: two may be crossed, three may not."""
 _LEAST_ROWS = 1e3
@@ -98,9 +100,20 @@ class _Estimate:
                 hint="Say how the tables join: ON a.key = b.key.",
                 repairable=True,
             )
+        self._refuse_long_texts(node, product)
         if _is_one_row(node):
             return 1.0
         return self.limited(node, product)
+
+    def _refuse_long_texts(self, node: exp.Select, rows: float) -> None:
+        """Many rows of a long text each: ``repeat('a', 1000000)`` for a million rows."""
+        if rows > TABLE_ROWS and rows * max((text_length(p) for p in node.expressions), default=0.0) > MAX_ALL_TEXT:
+            raise QueryRejected(
+                f"This would make more than {MAX_ALL_TEXT:,.0f} characters.",
+                piece=written(node, self.text),
+                hint="Ask for fewer rows, or shorter texts.",
+                repairable=True,
+            )
 
     def _refuse_endless_levels(self, node: exp.Select) -> None:
         """CONNECT BY needs PRIOR, which goes along rows, or a bound."""
