@@ -1054,7 +1054,6 @@ BENIGN: dict[str, list[str]] = {
     ],
     "duckdb": [
         "SELECT column_name FROM (DESCRIBE customers)",
-        "SELECT * FROM (SHOW TABLES)",
         "(SELECT id FROM customers) UNION ALL (SELECT id FROM items)",
         "((SELECT id FROM customers))",
         "SELECT name FROM customers LIMIT 10 OFFSET 5",
