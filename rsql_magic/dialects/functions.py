@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import lru_cache
-from importlib.resources import files
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -127,6 +126,8 @@ def functions(dialect: str) -> Functions:
 
 def _sections(name: str) -> Iterator[tuple[str, list[str]]]:
     """The sections of a list: heading and names."""
+    from importlib.resources import files
+
     heading, names = "", list[str]()
     for line in files("rsql_magic.dialects").joinpath(f"functions/{name}.txt").read_text("utf-8").splitlines():
         if line.startswith("["):
