@@ -77,10 +77,14 @@ class MemoryWindows:
 
     def observe(self, grant: Grant, seen: Sequence[Seen], now: float) -> None:
         """See ``Windows.observe``."""
-        for window, entry in _parts(grant):
-            for told in seen:
-                if told.window == window.spec.id:
-                    window.observe(entry, told, now)
+        parts = _parts(grant)
+        for window, entry in parts:
+            told = next((told for told in seen if told.window == window.spec.id), None)
+            if told is not None:
+                window.observe(entry, told, now)
+                if window.is_bucket and isinstance(window, Window):
+                    for other, _ in parts:
+                        other.like(window, now)
 
     def contradicted(self, grant: Grant, window: str, now: float) -> None:
         """See ``Windows.contradicted``."""

@@ -128,6 +128,8 @@ class Window:
         self._patience = spec.seconds
         self._raise_at = math.inf
         self._sign = BucketSign(spec.seconds)
+        self._is_told = False  # whether headers ever told of it
+        self._is_no_bucket = False  # whether taking it for one has failed
         self._kept: list[tuple[Entry, Cost]] = []
         self.charging = Charging() if spec.unit == "tokens" else None
 
@@ -209,6 +211,7 @@ class Window:
     def observe(self, entry: Entry, seen: Seen, now: float) -> None:
         """Learn from the headers of the answer to ``entry``, which has been counted."""
         self._learn_limit(seen.limit)
+        self._is_told = True
         self.is_bucket = self._sign.look(seen)
         newer = self._newer_than(entry, now)
         floor = seen.remaining - newer
@@ -222,8 +225,19 @@ class Window:
         if unexplained > (0 if self.spec.unit == "requests" else 0.02 * self.limit):
             self._others_used(unexplained, now)
 
+    def like(self, other: Window, now: float) -> None:
+        """Take this for a bucket as ``other`` is, where headers tell of that one and never of this one.
+
+        What is left by the log is what such a bucket has at least.
+        """
+        if other.is_bucket and not self.is_bucket and not self._is_told and not self._is_no_bucket:
+            self.is_bucket = True
+            self._floor, self._floor_at = max(self._floor, float(self.limit - self.used)), now
+
     def contradicted(self, entry: Entry, now: float) -> None:
         """The provider refused ``entry`` although there was room: believe a lower limit, until that is disproved."""
+        if self.is_bucket and not self._is_told:
+            self.is_bucket, self._is_no_bucket = False, True
         believed = max(1, min(self.limit, entry.used) - entry.amount)
         explained = self.charging is not None and self.charging.contradicted(entry)
         if believed < self.limit and not explained:
@@ -556,6 +570,9 @@ class Gauge:
 
     def observe(self, entry: Entry, seen: Seen, now: float) -> None:
         """Nothing: no header tells of it."""
+
+    def like(self, other: Window, now: float) -> None:
+        """Nothing: places do not refill."""
 
     def contradicted(self, entry: Entry, now: float) -> None:
         """Nothing: the limit is the administrator's."""

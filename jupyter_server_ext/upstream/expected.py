@@ -6,6 +6,7 @@ little too much is right: what is not used is given back when the answer has end
 
 from __future__ import annotations
 
+from bisect import bisect_left, insort
 from collections import OrderedDict, deque
 from typing import TYPE_CHECKING, Any
 
@@ -18,17 +19,53 @@ _UNKNOWN_ANSWER = 1024  # tokens of an answer when nothing like it was seen yet
 _CHARACTERS_PER_TOKEN = 3.0  # of a prompt, likewise; real texts have 3.5 to 4.5
 _SPARE = 3  # tokens that a prompt has whatever its length
 _FORGETTING = 0.05
-_MARGIN = 1.2  # over the longest answer of late
+_MARGIN = 1.5  # over the longest answer of late, at most
 _REMEMBERED = 200  # answers per model and caller
+_FEW = 20  # of them, before their spread says anything
+_ENOUGH = 50  # of them, before a caller is taken to differ from the others
 _MOST_CALLERS = 5000
 _IMAGE_CHARACTERS = 4000  # what a picture costs, as text
+
+
+class Lengths:
+    """The lengths of the last answers, and how long the next may be.
+
+    Example:
+        >>> lengths = Lengths()
+        >>> for tokens in [16] * 30:
+        ...     lengths.add(tokens)
+        >>> lengths.bound()
+        17
+    """
+
+    def __init__(self) -> None:
+        self._in_time: deque[int] = deque()
+        self._in_order: list[int] = []
+
+    def __len__(self) -> int:
+        return len(self._in_time)
+
+    def add(self, tokens: int) -> None:
+        """One more answer; the oldest is forgotten."""
+        if len(self._in_time) >= _REMEMBERED:
+            del self._in_order[bisect_left(self._in_order, self._in_time.popleft())]
+        self._in_time.append(tokens)
+        insort(self._in_order, tokens)
+
+    def bound(self) -> int:
+        """A length that hardly any answer exceeds: above the longest by as much as that stands out from the others."""
+        longest = self._in_order[-1]
+        margin = _MARGIN
+        if len(self) >= _FEW:
+            margin = min(_MARGIN, longest / max(1, self._in_order[int(0.9 * len(self))]))
+        return int(longest * margin) + 1
 
 
 class Expectation:
     """What is expected of answers, by what was seen."""
 
     def __init__(self) -> None:
-        self._answers: OrderedDict[tuple[str, str], deque[int]] = OrderedDict()
+        self._answers: OrderedDict[tuple[str, str], Lengths] = OrderedDict()
         self._rates: dict[str, dict[int, float]] = {}  # tokens per character, per model and size of prompt
 
     def cost(self, caller: str, request: ChatRequest, model: str) -> Cost:
@@ -43,16 +80,17 @@ class Expectation:
         if usage.estimated:
             return
         for key in ((model, caller), (model, "")):
-            seen = self._answers.setdefault(key, deque(maxlen=_REMEMBERED))
-            seen.append(usage.completion_tokens)
+            self._answers.setdefault(key, Lengths()).add(usage.completion_tokens)
             self._answers.move_to_end(key)
         while len(self._answers) > _MOST_CALLERS:
             self._answers.popitem(last=False)
         self._learn_rate(request, model, usage.prompt_tokens)
 
     def _completion(self, caller: str, model: str) -> int:
-        seen = self._answers.get((model, caller)) or self._answers.get((model, ""))
-        return int(max(seen) * _MARGIN) + 1 if seen else _UNKNOWN_ANSWER
+        seen = self._answers.get((model, caller))
+        if seen is None or len(seen) < _ENOUGH:
+            seen = self._answers.get((model, ""))
+        return seen.bound() if seen is not None else _UNKNOWN_ANSWER
 
     def _rate(self, model: str, length: int) -> float:
         """Short prompts have a higher rate, as each message costs some tokens more than its text."""

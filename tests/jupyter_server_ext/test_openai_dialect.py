@@ -12,7 +12,7 @@ from jupyter_server_ext.key_pool import Key, KeyPool, Rate
 from jupyter_server_ext.messages import ChatRequest, Usage
 from jupyter_server_ext.settings import KeySettings, Limit, Secret
 from jupyter_server_ext.storage.base import Cost
-from jupyter_server_ext.upstream.expected import Expectation
+from jupyter_server_ext.upstream.expected import Expectation, Lengths
 from jupyter_server_ext.upstream.openai import provider_of
 from jupyter_server_ext.upstream.presets import PRESETS, with_preset
 from jupyter_server_ext.upstream.sse import EventReader, Malformed, StreamError
@@ -174,16 +174,38 @@ def test_what_is_configured_goes_before_a_preset():
         with_preset(KeySettings("nobody"))
 
 
-def test_answers_are_expected_as_long_as_the_longest_of_late_per_caller():
+def test_answers_are_expected_a_little_longer_than_the_longest_of_late():
     seen = Expectation()
     assert seen.cost("ada", request(), "m").completion == 1024
-    seen.learn("ada", request(), "m", Usage(100, 50))
+    seen.learn("ada", request(), "m", Usage(100, 60))
     seen.learn("bob", request(), "m", Usage(100, 10))
 
-    assert seen.cost("ada", request(), "m").completion == 61
-    assert seen.cost("bob", request(), "m").completion == 13
-    assert seen.cost("new", request(), "m").completion == 61
+    assert seen.cost("bob", request(), "m").completion == 91
+    assert seen.cost("new", request(), "m").completion == 91
     assert seen.cost("ada", request(), "other").completion == 1024
+
+
+def test_a_caller_with_many_answers_is_known_by_them():
+    seen = Expectation()
+    seen.learn("ada", request(), "m", Usage(100, 60))
+    for _ in range(50):
+        seen.learn("bob", request(), "m", Usage(100, 10))
+
+    assert seen.cost("bob", request(), "m").completion == 11
+    assert seen.cost("ada", request(), "m").completion == 91
+
+
+def test_lengths_that_hardly_differ_need_hardly_a_margin():
+    lengths = Lengths()
+    for n in range(400):
+        lengths.add(50 + n % 10)
+    assert lengths.bound() == 60
+
+    lengths.add(300)
+    assert lengths.bound() == 451
+    for _ in range(200):
+        lengths.add(50)
+    assert lengths.bound() == 51, "what is long ago is forgotten"
 
 
 def test_max_tokens_is_what_an_answer_may_take():

@@ -394,6 +394,21 @@ def test_places_come_back_when_requests_end():
     assert windows.report(offer.windows, 2.0)["c"].used == 1
 
 
+def test_a_limit_without_headers_is_taken_for_a_bucket_beside_one_until_that_fails():
+    windows = MemoryWindows(0.25)
+    offer = Offer("k", (WindowSpec("r", "requests", 60, 60.0), WindowSpec("t", "tokens", 6000, 60.0)))
+    grants = [finish(windows.take([offer], Cost(100), 0.0)) for _ in range(60)]
+    for n, grant in enumerate(grants, 1):
+        windows.counted(grant, 0.01)
+        windows.observe(grant, [Seen("t", 6000, 6000 - 100 * n, float(n))], 0.01)
+
+    assert isinstance(finish(windows.take([offer], Cost(50), 0.5)), Refused)
+    grant = finish(windows.take([offer], Cost(50), 1.1))  # one request a second comes back
+    assert isinstance(grant, Grant)
+    windows.contradicted(grant, "r", 1.2)
+    assert isinstance(finish(windows.take([offer], Cost(50), 10.0)), Refused)
+
+
 def test_what_was_used_before_a_restart_counts():
     windows = MemoryWindows(0.25)
     spec = WindowSpec("r", "requests", 3, 60.0)
