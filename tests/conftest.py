@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import sys
+import warnings
 
 import pytest
 
@@ -24,6 +26,19 @@ def _clean_environment(tmp_path_factory):
             patch.setenv(variable, str(folder))
         patch.setenv("JUPYTER_PLATFORM_DIRS", "1")
         yield
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _no_socket_left_in_a_cycle():
+    """What a stopped request or query left in a cycle with its traceback is collected where it was left.
+
+    Its owner has closed it, but a reader in the same cycle may hold the descriptor a moment longer, and Python then warns
+    of it in whichever test happens to run.
+    """
+    yield
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ResourceWarning)
+        gc.collect()
 
 
 @pytest.fixture(autouse=True)
