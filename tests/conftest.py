@@ -32,8 +32,8 @@ def _clean_environment(tmp_path_factory):
 def _no_socket_left_in_a_cycle():
     """What a stopped request or query left in a cycle with its traceback is collected where it was left.
 
-    Its owner has closed it, but a reader in the same cycle may hold the descriptor a moment longer, and Python then warns
-    of it in whichever test happens to run.
+    Its owner has closed it, but a reader in the same cycle may hold the descriptor a moment longer, and Python then
+    warns of it in whichever test happens to run.
     """
     yield
     with warnings.catch_warnings():
