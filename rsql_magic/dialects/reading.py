@@ -46,6 +46,8 @@ _ALIASES = {
     "awsathena": "athena",
     "sqlite3": "sqlite",
 }
+_REMEMBERED = 20_000
+"""Statements up to this length are remembered, so that the guard and the validator read each once."""
 _COMMANDS = frozenset({"COMMAND", "EXECUTE", "FETCH", "RENAME", "SHOW"})
 """First words after which sqlglot takes the rest as one text without reading it; so it is not shown them."""
 _COMMENT_STARTS = ("--", "/*", "#", "//", "{#")
@@ -120,7 +122,6 @@ def canonical(dialect: str) -> str:
     return name
 
 
-@lru_cache(maxsize=256)
 def lex(sql: str, dialect: str) -> Lexed:
     """Read a statement's tokens and leave out its comments and the semicolons around it.
 
@@ -135,6 +136,19 @@ def lex(sql: str, dialect: str) -> Lexed:
         >>> lex("SELECT a -- all of it", "duckdb").text
         'SELECT a'
     """
+    return (_lexed if len(sql) <= _REMEMBERED else _lex)(sql, dialect)
+
+
+def parse(text: str, dialect: str) -> exp.Expr:
+    """Parse one statement that `lex` has cleaned. The tree is shared: do not change it.
+
+    Raises:
+        Unreadable: It does not parse, or is not exactly one statement.
+    """
+    return (_parsed if len(text) <= _REMEMBERED else _parse)(text, dialect)
+
+
+def _lex(sql: str, dialect: str) -> Lexed:
     text = _bounded(sql)
     tokens = _tokens(text, dialect)
     cleaned, comments = _without_comments(text, tokens, dialect)
@@ -145,13 +159,7 @@ def lex(sql: str, dialect: str) -> Lexed:
     return Lexed(cleaned, tuple(tokens), tuple(comments))
 
 
-@lru_cache(maxsize=256)
-def parse(text: str, dialect: str) -> exp.Expr:
-    """Parse one statement that `lex` has cleaned. The tree is shared: do not change it.
-
-    Raises:
-        Unreadable: It does not parse, or is not exactly one statement.
-    """
+def _parse(text: str, dialect: str) -> exp.Expr:
     from sqlglot.dialects.dialect import Dialect
     from sqlglot.errors import SqlglotError
 
@@ -167,6 +175,10 @@ def parse(text: str, dialect: str) -> exp.Expr:
     if len(trees) != 1 or trees[0] is None:
         raise Unreadable("This is not exactly one statement.")
     return trees[0]
+
+
+_lexed = lru_cache(maxsize=256)(_lex)
+_parsed = lru_cache(maxsize=256)(_parse)
 
 
 @contextmanager
