@@ -42,7 +42,8 @@ class Ticket:
     Args:
         caller: Who asks.
         model: The model it waits for.
-        cost: What it will take from a key.
+        cost: What it reserves of a key.
+        usual: What it is likely to take in the end, from which waits are foretold.
         deadline: When waiting has lost its point, in the pool's clock.
         weight: The share of its tenant.
         interactive: Whether a person waits for it.
@@ -53,6 +54,7 @@ class Ticket:
     caller: Caller
     model: str
     cost: Cost
+    usual: Cost = Cost()  # noqa: RUF009 - a value
     deadline: float = math.inf
     weight: float = 1.0
     interactive: bool = True
@@ -292,9 +294,9 @@ class KeyQueue:
         lane = self._lanes.get(ticket.model)
         ahead = lane.ahead_of(ticket) if lane else 0
         if ticket.avoid:
-            times = self.pool.starts(ticket.model, ticket.cost, ahead + 1, ticket.avoid)
+            times = self.pool.starts(ticket.model, ticket.usual, ahead + 1, ticket.avoid)
             return times[ahead] if len(times) > ahead else math.inf
-        return self._starts(ticket.model, ticket.cost, ahead + 1)
+        return self._starts(ticket.model, ticket.usual, ahead + 1)
 
     def expected_wait(self, model: str) -> float | None:
         """Seconds until a new caller's request for ``model`` could start; None when it could not."""
@@ -457,7 +459,7 @@ class KeyQueue:
         lane = self._lanes.get(model)
         if lane:
             waiting = list(lane.order())
-            cost = waiting[0].cost
+            cost = waiting[0].usual
             for place, ticket in enumerate(waiting, 1):
                 ticket.position = place
                 ticket.eta = self._starts(model, cost, place, at_least=len(waiting))

@@ -41,6 +41,7 @@ class Lengths:
     def __init__(self) -> None:
         self._in_time: deque[int] = deque()
         self._in_order: list[int] = []
+        self._sum = 0
 
     def __len__(self) -> int:
         return len(self._in_time)
@@ -48,9 +49,17 @@ class Lengths:
     def add(self, tokens: int) -> None:
         """One more answer; the oldest is forgotten."""
         if len(self._in_time) >= _REMEMBERED:
-            del self._in_order[bisect_left(self._in_order, self._in_time.popleft())]
+            oldest = self._in_time.popleft()
+            self._sum -= oldest
+            del self._in_order[bisect_left(self._in_order, oldest)]
         self._in_time.append(tokens)
+        self._sum += tokens
         insort(self._in_order, tokens)
+
+    @property
+    def mean(self) -> int:
+        """Their mean."""
+        return self._sum // max(1, len(self._in_time))
 
     def bound(self) -> int:
         """A length that hardly any answer exceeds: above the longest by as much as that stands out from the others."""
@@ -74,6 +83,11 @@ class Expectation:
         prompt = int(length * self._rate(model, length)) + _SPARE
         asked = _asked(request)
         return Cost(prompt, asked or self._completion(caller, model), asked)
+
+    def usual(self, cost: Cost, model: str) -> Cost:
+        """What a request that reserves ``cost`` usually takes; as little as its prompt, where nothing was seen yet."""
+        seen = self._answers.get((model, ""))
+        return Cost(cost.prompt, min(cost.completion, seen.mean if seen is not None else 0))
 
     def learn(self, caller: str, request: ChatRequest, model: str, usage: Usage) -> None:
         """An answer of ``model`` has ended."""

@@ -182,10 +182,12 @@ class KeyRotatingTransport(httpx.AsyncBaseTransport):
         return row
 
     def _ticket(self, job: Job, model: str, avoid: frozenset[str] = frozenset()) -> Ticket:
+        cost = self._cost(job, model)
         return Ticket(
             job.caller,
             model,
-            self._cost(job, model),
+            cost,
+            self._expectation.usual(cost, model),
             deadline=job.deadline,
             weight=job.weight,
             interactive=job.request.interactive,
