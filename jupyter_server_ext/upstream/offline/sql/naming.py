@@ -261,7 +261,7 @@ class Grid:
             found = [
                 (index, index + 1, fit + 0.01 * (token.lower == word))
                 for index, token in enumerate(self.question)
-                if token.kind in {"word", "name", "text"}
+                if token.kind in {"word", "text"}
                 and token.lower not in _SILENT
                 and index not in self._blocked
                 and (fit := likeness(token.stem, word)) > 0

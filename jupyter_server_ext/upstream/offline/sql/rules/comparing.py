@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 
 from ..linking import Mention
 from ..query import Aggregate, Condition, Item, Operator, Value
@@ -15,6 +16,9 @@ from .vocabulary import NEGATED, OPERATORS, WORDS
 COMPARING = Rules(WORDS)
 
 _LESS = {"less", "below", "lower", "fewer", "under", "younger", "earlier", "shorter", "cheaper"}
+
+
+_YEARS = range(1000, 3000)
 
 
 def _operator(words: str, *, negated: bool = False) -> Operator:
@@ -39,9 +43,20 @@ def compare(
 ) -> str:
     """Note a condition, on groups when it is about an aggregate; nothing of the words is left."""
     joined = (match.groupdict().get("joined") or "") == "or"
+    if _are_years(reading, item, operands):
+        item = replace(item, part="year")
     condition = Condition(item, sign, operands, "or" if joined else "and", overall=overall)
     (reading.draft.having if item.aggregate else reading.draft.where).append(condition)
     return ""
+
+
+def _are_years(reading: Reading, item: Item, operands: tuple[Value | Item, ...]) -> bool:
+    """Whether whole numbers such as 2010 are compared with a date."""
+    if item.aggregate or item.part or item.mention is None or not operands:
+        return False
+    columns = reading.mentions[item.mention].columns
+    years = all(isinstance(o, Value) and not o.unit and o.number in _YEARS for o in operands)
+    return bool(columns) and columns[0][0].is_time and years
 
 
 def _has_order(reading: Reading, item: Item, mark: str) -> bool:
@@ -233,8 +248,8 @@ _START = "starts? with|starting with|begins? with|beginning with|started with|st
 
 
 @COMPARING(
-    "{lead}{C:x} ((is|are|that|which|who|do|does|was|were) )*(?P<neg>not )?(have |has |with |having )?"
-    f"(?P<how>{_CONTAIN}|has|have|with|{_START}|like)"
+    "{lead}{C:x}( (of|for) {T:t})? ((is|are|that|which|who|do|does|was|were) )*(?P<neg>not )?"
+    f"(have |has |with |having )?(?P<how>{_CONTAIN}|has|have|with|{_START}|like)"
     "( (a|an|the|{text}|in|it|them))* {V:v}( (in|inside|as) (it|them|(their|its) (name|title)s?|a? ?substring))?",
     f"{{lead}}(?P<how>{_CONTAIN}|has|have|with|{_START})( (a|the))? {{text}} {{V:v}}"
     "( (in|as|to) (it|them|their|part of|prefix of|its))? {C:x}",
@@ -252,7 +267,8 @@ def text_like(reading: Reading, match: re.Match[str]) -> str | None:
     pattern = f"{'' if start else '%'}{text}{'' if end else '%'}"
     sign: Operator = "not like" if match.groupdict().get("neg") else "like"
     compare(reading, match, Item(int(match["x"])), sign, Value(pattern))
-    return f"‹C{match['x']}›" if _still_asked(reading, match) else ""
+    owner = f"of ‹T{match['t']}›" if match.groupdict().get("t") else ""
+    return f"‹C{match['x']}› {owner}" if _still_asked(reading, match) else owner
 
 
 def _still_asked(reading: Reading, match: re.Match[str]) -> bool:

@@ -106,6 +106,14 @@ def number_hurt(reading: Reading, match: re.Match[str]) -> str | None:
     return f"‹C{match['c']}›" if mention.is_participle and is_measure(mention) else None
 
 
+@ROLES("by {T:t} (from|born in|living in|based in) {V:v}")
+def made_by(reading: Reading, match: re.Match[str]) -> str | None:
+    """“books by authors from Peru”: whose they are, and no group."""
+    table = reading.mention(match["t"]).tables[0][0].name
+    held = any(column.table == table for column, _ in reading.mention(match["v"]).values)
+    return match[0].replace("by", "of", 1) if held else None
+
+
 @FOLDING("(?P<functions>{function}((( ,)? and|( ,)) {function})+){of} {modifier}{C:c}")
 def several(reading: Reading, match: re.Match[str]) -> str | None:
     """“minimum, average and maximum age”."""
