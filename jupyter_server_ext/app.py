@@ -120,6 +120,7 @@ class RSQLGatewayApp(GatewayOptions, JupyterApp):
             trust_headers=self.trust_xheaders,
             drain_seconds=self.drain_seconds,
             until=partial(parent_gone, self.parent_pid, stdin=-1) if self.parent_pid else None,
+            reread=partial(load_settings, self.gateway_config, os.environ),
         )
 
     def _tls(self) -> ssl.SSLContext | None:

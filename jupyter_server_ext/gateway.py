@@ -195,9 +195,15 @@ class Gateway:
         self._settings = settings
         self.pool.configure([with_preset(key) for key in settings.keys or (KeySettings("offline"),)])
 
-    def restore(self, entries: Iterable[Entry]) -> None:
-        """Count what the ledger says was used of each key before this process started, oldest first."""
-        self.pool.restore(entries, time.time())
+    def restore(self, past: Callable[[float], Iterable[Entry]]) -> None:
+        """Count what was used of each key before this process started.
+
+        Args:
+            past: The ledger's entries from a Unix time on, oldest first.
+        """
+        if longest := self.pool.longest_window():
+            unix = time.time()
+            self.pool.restore(past(unix - longest), unix)
 
     async def close(self) -> None:
         """Refuse what waits and close all connections."""

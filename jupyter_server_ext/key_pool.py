@@ -333,6 +333,10 @@ class KeyPool:
             for spec in key.offer(entry.model).windows if key is not None else ():
                 self.windows.restore(spec, _cost_of(entry.usage).of(spec.unit), now - (unix - entry.at), now)
 
+    def longest_window(self) -> float:
+        """Seconds for which a request can count; 0 where nothing is limited."""
+        return max((limit.seconds for key in self.all() for limit in key.settings.limits), default=0.0)
+
     def unwell(self) -> list[Key]:
         """Keys that rest, or that a provider refused: those that a check may bring back."""
         now = self.clock()

@@ -46,7 +46,7 @@ class LedgerStore(Protocol):
     def totals(self, *, since: str, caller: str | None = None) -> list[dict[str, Any]]:
         """Sums per day, caller, tenant, model and task, from the day ``since`` on."""
 
-    def read(self, *, limit: int | None = None, failed: bool = False) -> list[Entry]:
+    def read(self, *, since: float = 0.0, limit: int | None = None, failed: bool = False) -> list[Entry]:
         """Entries, newest first; with ``failed`` only those that did not end well."""
 
     def forget(self, caller: str) -> int:
@@ -92,6 +92,10 @@ class Ledger:
     def healthy(self) -> bool:
         """Whether the last write succeeded."""
         return not self.failure
+
+    def past(self, since: float) -> list[Entry]:
+        """What was recorded from this Unix time on, oldest first; read before serving, as it blocks."""
+        return self._store.read(since=since)[::-1] if self._store is not None else []
 
     def begin(self, entry: Entry) -> None:
         """Note that a request is under way; it is written with the next group, and nobody waits for it.

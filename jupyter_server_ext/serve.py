@@ -15,6 +15,7 @@ import signal
 import time
 from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING
 
 from tornado.httpserver import HTTPServer
@@ -100,6 +101,7 @@ def assemble(
     policy, limits = Policy(settings), Limits(settings)
     records = build_records(settings)
     gateway = Gateway(settings, limits=limits, policy=policy, records=records, transport=transport)
+    gateway.restore(records.ledger.past)
     return Parts(
         settings=settings,
         gateway=gateway,
@@ -172,8 +174,6 @@ def without_effect(settings: Settings) -> list[str]:
     told = []
     if limits_money(settings) and settings.storage.ledger.startswith("memory:"):
         told.append("usd_per_day and usd_per_month are forgotten at a restart: name a 'ledger' in [storage].")
-    if settings.pool.check_seconds:
-        told.append("'check_seconds' in [pool] does nothing in this version; POST admin/health-check does it once.")
     if settings.cache != CacheSettings() or settings.storage.cache != StorageSettings().cache:
         told.append("answers are not cached in this version.")
     return told
@@ -198,6 +198,7 @@ class Listening:
         trust_headers: Whether ``X-Forwarded-For`` and the like come from a proxy of ours.
         drain_seconds: How long to wait at the end for what is under way.
         until: Returns when it is time to end; beside SIGTERM and SIGINT.
+        reread: Reads the configuration again, of which the keys are taken at SIGHUP.
         signals: Signals that end it.
     """
 
@@ -207,6 +208,7 @@ class Listening:
     trust_headers: bool = False
     drain_seconds: float = 10.0
     until: Callable[[], Awaitable[None]] | None = None
+    reread: Callable[[], Settings] | None = None
     signals: tuple[int, ...] = field(default=(signal.SIGTERM, signal.SIGINT))
 
     def url(self, port: int, base: str) -> str:
@@ -253,6 +255,8 @@ async def serve(parts: Parts, listening: Listening, ready: Callable[[str], None]
         ) from None
     server.add_sockets(sockets)
     signalled = _on_signals(listening.signals)
+    if listening.reread is not None:
+        _on_hangup(partial(_take_keys, parts, listening.reread))
     ready(listening.url(sockets[0].getsockname()[1], parts.base))
     warm_prices(parts)
     await _first(signalled.wait(), *([listening.until()] if listening.until else []))
@@ -270,6 +274,22 @@ def _on_signals(numbers: Iterable[int]) -> asyncio.Event:
         with suppress(NotImplementedError):  # Windows: Ctrl-C raises KeyboardInterrupt
             asyncio.get_running_loop().add_signal_handler(number, signalled.set)
     return signalled
+
+
+def _on_hangup(act: Callable[[], None]) -> None:
+    """Do something whenever SIGHUP comes, where there is one."""
+    with suppress(NotImplementedError, AttributeError):  # not on Windows
+        asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, act)
+
+
+def _take_keys(parts: Parts, reread: Callable[[], Settings]) -> None:
+    """Have the keys of the configuration as it is now; a wrong one changes nothing."""
+    try:
+        parts.gateway.reload(reread())
+    except ConfigError as error:
+        app_log.error("The keys stay as they were: %s", error.message)
+    else:
+        app_log.warning("The keys were read again: %s", parts.gateway.status().get("keys"))
 
 
 async def _first(*waits: Awaitable[object], seconds: float | None = None) -> None:

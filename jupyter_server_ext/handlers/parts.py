@@ -53,6 +53,9 @@ class AnswersRequests(Protocol):
     async def check_keys(self) -> Any:
         """Try every key with the cheapest call."""
 
+    def reload(self, settings: Settings) -> None:
+        """Have the keys of another configuration from now on."""
+
     async def close(self) -> None:
         """End what is open."""
 

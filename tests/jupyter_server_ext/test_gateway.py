@@ -604,12 +604,18 @@ async def test_what_was_used_before_a_restart_counts():
     limits = (Limit(3, "requests", 3600.0), Limit(1000, "tokens", 3600.0))
     async with SimulatedProvider() as provider, running(key(provider, limits=limits)) as gateway:
         now = time.time()
-        gateway.restore([Entry("r1", now - 4000, "ada", model="m", key="sim-1", usage=Usage(10, 10))])
-        gateway.restore([Entry("r2", now - 60, "ada", model="m", key="sim-1", usage=Usage(10, 10))])
-        gateway.restore([Entry("r3", now - 50, "ada", model="m", key="gone")])
+        used = {"model": "m", "usage": Usage(10, 10)}
+        past = [
+            Entry("r1", now - 4000, "ada", key="sim-1", **used),
+            Entry("r2", now - 60, "ada", key="sim-1", **used),
+            Entry("r3", now - 50, "ada", key="gone", **used),
+        ]
+        asked = []
+        gateway.restore(lambda since: asked.append(round(now - since)) or past)
         rows = gateway.status()["pool"][0]["limits"]
 
     assert [row["used"] for row in rows] == [1, 20]
+    assert asked == [3600]
 
 
 async def test_a_key_that_is_well_again_is_found_by_itself():
