@@ -206,6 +206,7 @@ class KeyRotatingTransport(httpx.AsyncBaseTransport):
             return lease
         start = self._pool.clock()
         job.ticket = self._ticket(job, model, avoid)
+        job.ticket.size = len(msgspec.json.encode(job.request.body))
         try:
             return await self._queue.lease(job.ticket)
         finally:

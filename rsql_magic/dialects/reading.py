@@ -29,6 +29,8 @@ MAX_CHARACTERS = 200_000
 MAX_TOKENS = 50_000
 MAX_DEPTH = 100
 """Deepest nesting of brackets. People reach 10; engines and parsers recurse and end at about 1,000."""
+MAX_WAITING = 50
+"""Most words of grammar in a row, such as ``IS NOT DISTINCT FROM``. People reach 10."""
 MAX_TREE_DEPTH = 500
 """Deepest tree: 500 terms in one sum or chain of AND."""
 
@@ -323,15 +325,23 @@ def _is_plain(character: str) -> bool:
 
 
 def _refuse_depth(tokens: list[Token]) -> None:
+    """Refuse what a parser would follow too deep: brackets, CASE, and words that each wait for the next.
+
+    sqlglot is compiled, so a recursion without end ("FROM FROM FROM …") would end the whole process.
+    """
     from sqlglot import TokenType as T
 
-    opening, closing = {T.L_PAREN, T.L_BRACKET, T.L_BRACE}, {T.R_PAREN, T.R_BRACKET, T.R_BRACE}
-    depth = 0
+    opening, closing = {T.L_PAREN, T.L_BRACKET, T.L_BRACE, T.CASE}, {T.R_PAREN, T.R_BRACKET, T.R_BRACE, T.END}
+    ending = {T.VAR, T.IDENTIFIER, T.STRING, T.NUMBER, T.COMMA, T.L_PAREN, T.R_PAREN, T.R_BRACKET, T.SEMICOLON}
+    depth = waiting = 0
     for token in tokens:
         kind = token.token_type
         depth += (kind in opening) - (kind in closing)
+        waiting = 0 if kind in ending else waiting + 1
         if depth > MAX_DEPTH:
-            raise Unreadable(f"This statement has more than {MAX_DEPTH} brackets inside each other.")
+            raise Unreadable(f"This statement has more than {MAX_DEPTH} brackets or CASE inside each other.")
+        if waiting > MAX_WAITING:
+            raise Unreadable(f"This statement has more than {MAX_WAITING} words of grammar in a row.", token.text)
 
 
 def _unreadable(error: SqlglotError) -> Unreadable:

@@ -7,7 +7,7 @@ from abc import ABC, abstractmethod
 from sqlglot import exp
 
 from ..sql.query import NotUnderstood
-from .tree import column_of, measure_of
+from .tree import column_of, measure_of, part_of
 
 _SIGNS: dict[type[exp.Expr], str] = {
     exp.EQ: "==",
@@ -45,7 +45,8 @@ class Conditions(ABC):
             return self.write(node.this)
         if isinstance(node, exp.Not):
             return self.negated(self.write(node.this))
-        return self._single(node, self.column(column_of(node.this)))
+        part = part_of(node.this)
+        return self._single(node, self.part(*part) if part else self.column(column_of(node.this)))
 
     def _single(self, node: exp.Expr, column: str) -> str:
         if isinstance(node, exp.Is):
@@ -69,6 +70,10 @@ class Conditions(ABC):
     @abstractmethod
     def column(self, name: str) -> str:
         """A column."""
+
+    @abstractmethod
+    def part(self, column: str, part: str) -> str:
+        """A part of a column's dates as a number; weekdays from Sunday, 0."""
 
     @abstractmethod
     def literal(self, node: exp.Expr) -> str:

@@ -35,6 +35,11 @@ _RANGE = re.compile(
     r"unique)\b",
     re.IGNORECASE,
 )
+_ASKS = re.compile(
+    r"\b(?:how|which|what|any|is|are|does|do|has|have|list|tell|describe|show|summar\w+|overview|number|shape|size|"
+    r"dimensions?|types?|dtypes?|names|key|range|levels|values)\b",
+    re.IGNORECASE,
+)
 _WHAT = re.compile(
     r"^\W*(?:please )?(?:(?:can|could) you )?(?:describe|summar(?:ise|ize)|explain|what(?:'s| is| are| does| do)|"
     r"tell me about|give (?:me )?(?:a |an )?(?:summary|overview|description) of|"
@@ -76,7 +81,7 @@ def _is_bare(text: str, about: list[Frame]) -> bool:
 
 
 def _facts(scene: Scene, frame: Frame, text: str) -> str:
-    said = [say(scene, frame, text) for pattern, say in _SAYING if pattern.search(text)]
+    said = [say(scene, frame, text) for pattern, say in _SAYING if pattern.search(text) and _ASKS.search(text)]
     asks_more = _WHAT.match(text) and re.search(
         rf"(?:describe|summar\w+|overview of|about)\W+(?:the )?{re.escape(frame.name)}", text, re.IGNORECASE
     )

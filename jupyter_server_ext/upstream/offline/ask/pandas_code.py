@@ -26,7 +26,10 @@ def literal(node: exp.Expr) -> str:
     """A constant as Python writes it."""
     if isinstance(node, exp.Literal):
         return repr(node.name) if node.is_string else node.name
-    return node.sql()
+    return str(node.this) if isinstance(node, exp.Boolean) else node.sql()
+
+
+_PARTS = {"week": "isocalendar().week", "weekday": "day_name()"}
 
 
 class PythonConditions(Conditions):
@@ -53,6 +56,11 @@ class _Pandas(PythonConditions):
 
     def column(self, name: str) -> str:
         return f"{self._frame}[{name!r}]"
+
+    def part(self, column: str, part: str) -> str:
+        if part == "weekday":
+            return f"(({self.column(column)}.dt.dayofweek + 1) % 7)"
+        return f"{self.column(column)}.dt.{_PARTS.get(part, part)}"
 
     def missing(self, column: str) -> str:
         return f"{column}.isna()"
@@ -84,6 +92,10 @@ def pandas(steps: Steps) -> str:
     if steps.joins:
         merged = source + "".join(_merge(join.frame, join.left, join.right) for join in steps.joins)
         lines.append(f"data = {merged}")
+        source = "data"
+    if steps.parts:
+        made = ", ".join(f"{p.name}={source}[{p.column!r}].dt.{_PARTS.get(p.part, p.part)}" for p in steps.parts)
+        lines.append(f"data = {source}.assign({made})")
         source = "data"
     if steps.where is not None:
         rows = f"{source}[{_Pandas(source).write(steps.where)}]"

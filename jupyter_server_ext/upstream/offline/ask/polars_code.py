@@ -26,6 +26,10 @@ class _Polars(PythonConditions):
     def column(self, name: str) -> str:
         return f"pl.col({name!r})"
 
+    def part(self, column: str, part: str) -> str:
+        number = f"{self.column(column)}.dt.{part}()"
+        return f"({number} % 7)" if part == "weekday" else number
+
     def missing(self, column: str) -> str:
         return f"{column}.is_null()"
 
@@ -52,6 +56,9 @@ def polars(steps: Steps) -> str:
         NotUnderstood: A step has no plain polars counterpart.
     """
     code = steps.frame + "".join(_joined(join.frame, join.left, join.right) for join in steps.joins)
+    if steps.parts:
+        made = ", ".join(f"pl.col({p.column!r}).dt.{p.part}().alias({p.name!r})" for p in steps.parts)
+        code += f".with_columns({made})"
     if steps.where is not None:
         code += f".filter({_Polars().write(steps.where)})"
     code += _shown(steps)

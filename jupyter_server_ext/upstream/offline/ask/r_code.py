@@ -11,7 +11,9 @@ from ..sql.query import NotUnderstood
 from .conditions import Conditions, sign_of
 
 if TYPE_CHECKING:
-    from .tree import Measure, Steps
+    from collections.abc import Iterator, Sequence
+
+    from .tree import DatePart, Measure, Steps
 
 _FUNCTIONS = {"mean": "mean", "sum": "sum", "min": "min", "max": "max", "median": "median", "std": "sd"}
 _SYNTACTIC = re.compile(r"(?:[A-Za-z]|\.(?!\d))[A-Za-z0-9._]*")
@@ -65,6 +67,9 @@ class _R(Conditions):
     def column(self, name: str) -> str:
         return r_name(name)
 
+    def part(self, column: str, part: str) -> str:
+        return _part(self.column(column), part)
+
     def literal(self, node: exp.Expr) -> str:
         return literal(node)
 
@@ -100,6 +105,24 @@ def condition(node: exp.Expr) -> str:
     return _R().write(node)
 
 
+_FORMATS = {"year": "%Y", "month": "%m", "day": "%d", "hour": "%H", "week": "%V", "weekday": "%w"}
+
+
+def _part(column: str, part: str) -> str:
+    """A part of dates as a number."""
+    if part == "date":
+        return f"as.Date({column})"
+    if part == "quarter":
+        return f"((as.integer(format({column}, {string('%m')})) + 2) %/% 3)"
+    return f"as.integer(format({column}, {string(_FORMATS[part])}))"
+
+
+def _made(part: DatePart) -> str:
+    """A part of dates as a column."""
+    column = r_name(part.column)
+    return f"{r_name(part.name)} = {f'weekdays({column})' if part.part == 'weekday' else _part(column, part.part)}"
+
+
 def _call(function: str, column: str) -> str:
     return f"{_FUNCTIONS[function]}({column}, na.rm = TRUE)"
 
@@ -119,6 +142,9 @@ def base(steps: Steps) -> str:
             else f"by.x = {string(join.left)}, by.y = {string(join.right)}"
         )
         lines.append(f"data <- merge({data}, {r_name(join.frame)}, {keys})")
+        data = "data"
+    if steps.parts:
+        lines.append(f"data <- transform({data}, {', '.join(_made(part) for part in steps.parts)})")
         data = "data"
     if steps.where is not None:
         subset = f"subset({data}, {condition(steps.where)})"
@@ -140,7 +166,7 @@ def _shown(steps: Steps, data: str, lines: list[str]) -> str:
     if steps.order and not _SYNTACTIC.fullmatch(data):
         lines.append(f"rows <- {data}")
         data = "rows"
-    rows = f"order({', '.join(_order_term(data, *term) for term in steps.order)})" if steps.order else ""
+    rows = _order(data, steps.order)
     columns = f"c({', '.join(string(c) for c in steps.columns)})" if steps.columns else ""
     code = f"{data}[{rows}, {columns}]" if rows or columns else data
     if steps.distinct:
@@ -148,8 +174,16 @@ def _shown(steps: Steps, data: str, lines: list[str]) -> str:
     return f"head({code}, {steps.limit})" if steps.limit else code
 
 
-def _order_term(data: str, column: str, down: bool) -> str:
-    return f"{'-' if down else ''}{data}${r_name(column)}"
+def _order(data: str, terms: Sequence[tuple[str, bool]]) -> str:
+    """``order(…)`` of the rows; ``xtfrm`` makes numbers of texts where only some terms go down."""
+    columns = [f"{data}${r_name(column)}" for column, _ in terms]
+    downs = [down for _, down in terms]
+    if not terms:
+        return ""
+    if len(set(downs)) == 1:
+        return f"order({', '.join(columns)}{', decreasing = TRUE' if downs[0] else ''})"
+    mixed = [f"-xtfrm({column})" if down else column for column, down in zip(columns, downs, strict=True)]
+    return f"order({', '.join(mixed)})"
 
 
 def _base_value(measure: Measure, data: str) -> str:
@@ -175,8 +209,8 @@ def _base_grouped(steps: Steps, data: str) -> list[str]:
         return [result]
     lines = [f"result <- {result}"]
     known = {measure.name: label}
-    terms = ", ".join(_order_term("result", known.get(column, column), down) for column, down in steps.order)
-    code = f"result[order({terms}), ]" if terms else "result"
+    order = _order("result", [(known.get(column, column), down) for column, down in steps.order])
+    code = f"result[{order}, ]" if order else "result"
     return [*lines, f"head({code}, {steps.limit})" if steps.limit else code]
 
 
@@ -200,29 +234,38 @@ def _base_summary(steps: Steps, data: str, keys: str, measure: Measure) -> str:
 
 def dplyr(steps: Steps) -> str:
     """Dplyr code that does the steps and shows the result."""
-    lines = [r_name(steps.frame)]
+    return "library(dplyr)\n\n" + " |>\n  ".join([r_name(steps.frame), *_dplyr_rows(steps), *_dplyr_result(steps)])
+
+
+def _dplyr_rows(steps: Steps) -> Iterator[str]:
+    """The verbs that make the rows."""
     for join in steps.joins:
         keys = string(join.left) if join.left == join.right else f"c({string(join.left)} = {string(join.right)})"
-        lines.append(f"inner_join({r_name(join.frame)}, by = {keys})")
+        yield f"inner_join({r_name(join.frame)}, by = {keys})"
+    if steps.parts:
+        yield f"mutate({', '.join(_made(part) for part in steps.parts)})"
     if steps.where is not None:
-        lines.append(f"filter({condition(steps.where)})")
+        yield f"filter({condition(steps.where)})"
+
+
+def _dplyr_result(steps: Steps) -> Iterator[str]:
+    """The verbs that compute, order and choose."""
     if steps.group:
-        lines.append(f"group_by({', '.join(r_name(column) for column in steps.group)})")
+        yield f"group_by({', '.join(r_name(column) for column in steps.group)})"
     if steps.measures:
         measures = ", ".join(f"{r_name(m.name)} = {_dplyr_measure(m)}" for m in steps.measures)
-        lines.append(f"summarise({measures}{', .groups = ' + string('drop') if steps.group else ''})")
+        yield f"summarise({measures}{', .groups = ' + string('drop') if steps.group else ''})"
     elif steps.group:
-        lines.append("distinct()")
+        yield "distinct()"
     if steps.having is not None:
-        lines.append(f"filter({_dplyr_having(steps)})")
+        yield f"filter({_dplyr_having(steps)})"
     if steps.order:
         terms = [f"desc({r_name(column)})" if down else r_name(column) for column, down in steps.order]
-        lines.append(f"arrange({', '.join(terms)})")
+        yield f"arrange({', '.join(terms)})"
     if steps.columns and not steps.group and not steps.measures:
-        lines.append(f"{'distinct' if steps.distinct else 'select'}({', '.join(r_name(c) for c in steps.columns)})")
+        yield f"{'distinct' if steps.distinct else 'select'}({', '.join(r_name(c) for c in steps.columns)})"
     if steps.limit:
-        lines.append(f"slice_head(n = {steps.limit})")
-    return "library(dplyr)\n\n" + " |>\n  ".join(lines)
+        yield f"slice_head(n = {steps.limit})"
 
 
 def _dplyr_measure(measure: Measure) -> str:

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from sqlglot import exp
 
 from ..sql.query import NotUnderstood
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,11 +40,21 @@ class Measure:
 
 
 @dataclass(frozen=True, slots=True)
+class DatePart:
+    """A column that is made of another: the year, month, … of a date."""
+
+    name: str
+    column: str
+    part: str
+
+
+@dataclass(frozen=True, slots=True)
 class Steps:
     """What a query does, in the order in which code does it."""
 
     frame: str
     joins: tuple[Join, ...]
+    parts: tuple[DatePart, ...]
     where: exp.Expr | None
     group: tuple[str, ...]
     measures: tuple[Measure, ...]
@@ -76,17 +90,20 @@ def steps_of(query: exp.Select) -> Steps:
     if not isinstance(source, exp.Table):
         raise NotUnderstood("I can only write this as SQL")
     measures = _measures(query)
-    group = tuple(column_of(term) for term in (query.args["group"].expressions if query.args.get("group") else ()))
+    terms = query.args["group"].expressions if query.args.get("group") else ()
+    parts = _parts(query, terms)
+    group = tuple(_name_of(term, parts) for term in terms)
     having = query.args.get("having")
     return Steps(
         source.name,
         tuple(_join(join) for join in query.args.get("joins") or ()),
+        parts,
         query.args["where"].this if query.args.get("where") else None,
         group,
         measures,
         having.this if having else None,
         tuple(
-            column_of(item)
+            _name_of(item.unalias(), parts)
             for item in query.expressions
             if not item.find(exp.AggFunc) and not isinstance(item, exp.Star)
         ),
@@ -94,6 +111,35 @@ def steps_of(query: exp.Select) -> Steps:
         int(query.args["limit"].expression.name) if query.args.get("limit") else None,
         bool(query.args.get("distinct")),
     )
+
+
+_DOW = {"dow": "weekday"}
+
+
+def part_of(node: exp.Expr) -> tuple[str, str] | None:
+    """The column and the part of its dates, when an expression is that."""
+    if isinstance(node, exp.Extract):
+        part = node.this.name.lower()
+        return column_of(node.expression), _DOW.get(part, part)
+    if isinstance(node, exp.Cast) and node.to.is_type("date"):
+        return column_of(node.this), "date"
+    return None
+
+
+def _parts(query: exp.Select, terms: Sequence[exp.Expr]) -> tuple[DatePart, ...]:
+    """The parts of dates that are shown or grouped by."""
+    named = [(item.alias, item.unalias()) for item in query.expressions] + [("", term) for term in terms]
+    found: dict[tuple[str, str], DatePart] = {}
+    for name, node in named:
+        part = part_of(node)
+        if part is not None:
+            found.setdefault(part, DatePart(name or part[1], *part))
+    return tuple(found.values())
+
+
+def _name_of(node: exp.Expr, parts: tuple[DatePart, ...]) -> str:
+    part = part_of(node)
+    return next((p.name for p in parts if (p.column, p.part) == part), "") or column_of(node)
 
 
 def _join(join: exp.Join) -> Join:

@@ -21,6 +21,8 @@ def literal(value: Value, column: Column | None) -> exp.Expr:
     Raises:
         NotUnderstood: A length of time, and the column's unit is not known.
     """
+    if column is not None and column.is_truth and value.text.lower() in {"true", "false"}:
+        return exp.Boolean(this=value.text.lower() == "true")
     if value.number is not None and (column is None or not column.is_text or column.is_measured):
         amount = _in_unit(value, column)
         number = int(amount) if amount == int(amount) else amount

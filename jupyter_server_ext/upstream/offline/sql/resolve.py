@@ -93,15 +93,19 @@ class Resolver:
             return False
         table = mention.tables[0][0]
         others = [name for name in self._near if name != table.name]
-        if table.display and any(self._points_to(column, table) for column, fit in mention.columns if fit >= 0.95):
+        display = table.display
+        if display and any(self._points_to(c, table, display) for c, fit in mention.columns if fit >= 0.95):
             return True
         # "department" may be a table and a column of employees: the column saves the join.
         return not any(column.table in others and fit >= 0.95 for column, fit in mention.columns)
 
-    def _points_to(self, column: Column, table: Table) -> bool:
-        """Whether a column is a key to a table: then the table's name says more than the key."""
+    def _points_to(self, column: Column, table: Table, display: Column) -> bool:
+        """Whether a column is a key to a table, and not to its name: then the name says more than the key."""
         return any(
-            key.table == column.table and key.columns == (column.name,) and key.other == table.name
+            key.table == column.table
+            and key.columns == (column.name,)
+            and key.other == table.name
+            and key.referred != (display.name,)
             for key in self.graph.keys
         )
 

@@ -70,7 +70,12 @@ class Column:
     @property
     def is_text(self) -> bool:
         """True for everything that is neither a number nor a time nor a truth value."""
-        return not (self.is_number or self.is_time or self.type.lower().startswith("bool"))
+        return not (self.is_number or self.is_time or self.is_truth)
+
+    @property
+    def is_truth(self) -> bool:
+        """True for a type that only knows true and false."""
+        return self.type.lower().startswith(("bool", "logical"))
 
     @property
     def is_measured(self) -> bool:

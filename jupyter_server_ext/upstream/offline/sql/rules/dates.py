@@ -12,7 +12,7 @@ from ..reading import Reading, Rules
 from .comparing import compare, value_of
 
 if TYPE_CHECKING:
-    from ..schema import Column
+    from ..schema import Column, Table
 
 TIMES = Rules(
     {
@@ -208,9 +208,7 @@ def _as_number(text: str) -> float | None:
 def calendar_item(reading: Reading, position: int, part: Part) -> Item | None:
     """The column of that part of a date in the table spoken of, else that part of its date column."""
     owner = _spoken_of(reading, position)
-    if owner is None:
-        return None
-    for table, _ in reading.mentions[owner].tables:
+    for table in _tables_meant(reading, owner):
         named = [c for c in table.columns if part in c.words]
         dates = [c for c in table.columns if c.is_time]
         if len(named) == 1 or (named and named[0].words == (part,)):
@@ -218,6 +216,15 @@ def calendar_item(reading: Reading, position: int, part: Part) -> Item | None:
         if not named and len(dates) == 1:
             return _item(reading, dates[0], owner, part)
     return None
+
+
+def _tables_meant(reading: Reading, owner: int | None) -> list[Table]:
+    """The tables spoken of, else the only one that all named columns are in."""
+    if owner is not None:
+        return [table for table, _ in reading.mentions[owner].tables]
+    holders = [{column.table for column, fit in m.columns if fit > 0.9} for m in reading.mentions if m.columns]
+    common = set.intersection(*holders) if holders else set()
+    return [reading.schema[name] for name in common] if len(common) == 1 else []
 
 
 def _item(reading: Reading, column: Column, owner: int | None, part: Part) -> Item:

@@ -61,13 +61,15 @@ def counts_by(reading: Reading, match: re.Match[str]) -> str | None:
 
 
 @GROUPING(
-    "((for|of|in|by|per|on) )*(each|every|per|by|across) {part:part}",
+    "((for|of|in|by|per|on) )*(each|every|per|by|across) {part:part}"
+    "( (and|,|, and) ((by|per|each|every) )?{part:also})?",
     "(?P<part>yearly|annual|monthly|weekly|daily|hourly)",
 )
 def by_part(reading: Reading, match: re.Match[str]) -> str | None:
-    """“per month” where no column has that name: the month of the table's date."""
-    item = calendar_item(reading, match.start(), PARTS[match["part"]])
-    if item is None:
+    """“per year and month” where no column has that name: that of the table's date."""
+    words = [match["part"], match.groupdict().get("also")]
+    items = [calendar_item(reading, match.start(), PARTS[word]) for word in words if word]
+    if None in items:
         return None
-    reading.draft.group.append(item)
+    reading.draft.group += [item for item in items if item is not None]
     return ""

@@ -62,17 +62,18 @@ def in_order_of(reading: Reading, match: re.Match[str]) -> str | None:
 @SORTING(
     "(,? ?and )?{sort}( them| it| results?| all)?( {E:e})?( in)?( {how:before})?( order)? {by} ({how:how}( order)?( "
     "of)? )?"
-    "{their}{modifier}{X:x}{made}( ,? ?(and|then)( by)? {their}{modifier}{X:y}{made})?( ,)?(( in| from)? "
-    "?{how:after}( order)?)?"
+    "{their}{modifier}{X:x}{made}((( in| from)? {how:first}( order)?)?( ,)? ?(?P<then>and then|and|then)( by)? "
+    "{their}{modifier}{X:y}{made})?( ,)?(( in| from)? ?{how:after}( order)?)?"
 )
 def sorted_by(reading: Reading, match: re.Match[str]) -> str | None:
     """“sorted by price descending”."""
-    words = " ".join(filter(None, (match["before"], match["how"], match["after"])))
+    before, after = (" ".join(filter(None, map(match.group, names))) for names in (("before", "how"), ("after",)))
     shows = match["e"] and match[0].split()[0] in {"list", "display", "listed", "present"}
-    if shows and not words:
+    if shows and not (before or after):
         return None
-    _sort(reading, match["x"], words)
-    _sort(reading, match["y"], words)
+    apart = match["first"] or "then" in (match["then"] or "")
+    _sort(reading, match["x"], f"{before} {match['first']}" if apart else f"{before} {after}")
+    _sort(reading, match["y"], f"{before} {after}")
     return f"‹{reading.mention(match['e']).letter}{match['e']}›" if shows else ""
 
 

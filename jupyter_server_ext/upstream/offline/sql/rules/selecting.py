@@ -4,16 +4,13 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
 
 from ...words import word_set
-from ..query import Condition, Item, NotUnderstood, Value
+from ..query import Condition, Item, NotUnderstood
 from ..reading import Reading, Rules
 from .adjectives import Degree
 from .ordering import adjective_column
-
-if TYPE_CHECKING:
-    from ..schema import Column
+from .shares import flag_values
 
 ASKING = Rules()
 
@@ -155,17 +152,6 @@ def _is_name_only(reading: Reading, item: Item) -> bool:
         "title",
         "titles",
     }
-
-
-def flag_values(column: Column) -> tuple[Value, Value] | None:
-    """The true and the false value of a column that only says yes or no."""
-    values = {value.lower(): value for value in column.facts.values}
-    for true, false in (("y", "n"), ("yes", "no"), ("t", "f"), ("true", "false"), ("1", "0")):
-        if values and set(values) <= {true, false}:
-            return Value(values.get(true, true)), Value(values.get(false, false))
-    if (column.facts.low, column.facts.high) == ("0", "1"):
-        return Value("1", 1.0), Value("0", 0.0)
-    return None
 
 
 def _joined_to_list(reading: Reading, shown: Item) -> bool:

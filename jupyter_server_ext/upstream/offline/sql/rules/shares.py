@@ -13,9 +13,39 @@ from .valuing import CALLING, VALUING
 if TYPE_CHECKING:
     import re
 
+    from ..schema import Column
+
 SHARES = Rules({"share": "share|shares|percentage|percentages|percent|proportion|fraction|ratio|rate"})
 
 POSITIVE = Rules()
+
+
+def flag_values(column: Column) -> tuple[Value, Value] | None:
+    """The true and the false value of a column that only says yes or no."""
+    if column.is_truth:
+        return Value("true"), Value("false")
+    values = {value.lower(): value for value in column.facts.values}
+    for true, false in (("y", "n"), ("yes", "no"), ("t", "f"), ("true", "false"), ("1", "0")):
+        if values and set(values) <= {true, false}:
+            return Value(values.get(true, true)), Value(values.get(false, false))
+    if (column.facts.low, column.facts.high) == ("0", "1"):
+        return Value("1", 1.0), Value("0", 0.0)
+    return None
+
+
+@POSITIVE(
+    "(?P<neg>(not|non) )?{K:x} {T:t}",
+    "{T:t} (that |which |who )?((is|are|was|were|has|have|had|been) )+(?P<neg>not )?{K:x}(?! ‹[VLN])",
+    "{T:t} (?P<neg>not )?{K:x}(?=$| (per|for each|in each|by|,|\\.))",
+)
+def flagged(reading: Reading, match: re.Match[str]) -> str | None:
+    """“cancelled flights”, “books that were not returned”: by a column that says yes or no."""
+    number = int(match["x"])
+    flags = flag_values(reading.mentions[number].columns[0][0])
+    if flags is None:
+        return None
+    reading.draft.where.append(Condition(Item(number), "=", (flags[bool(match["neg"])],)))
+    return f"‹{reading.mention(match['t']).letter}{match['t']}›"
 
 
 @POSITIVE("{K:x} {T:t}", "{T:t} (that |which )?(is |are |was |were )?{K:x}(?=$| (per|for each|in each|,|\\.))")
