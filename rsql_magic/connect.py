@@ -166,7 +166,8 @@ class Embedded:
         token = secrets.token_urlsafe(32)
         self._words = tempfile.TemporaryFile()  # noqa: SIM115 - it is open as long as the child writes into it
         process = subprocess.Popen(  # noqa: S603 - our own module, run by this very Python
-            [sys.executable, *self.command, f"--parent-pid={os.getpid()}"],
+            # -P: a file beside the notebook, such as queue.py, is not one of the gateway's modules.
+            [sys.executable, "-P", *self.command, f"--parent-pid={os.getpid()}"],
             stdin=subprocess.PIPE,  # its end of life: the child stops when this pipe closes
             stdout=subprocess.PIPE,
             stderr=self._words,

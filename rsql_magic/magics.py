@@ -345,6 +345,7 @@ def unload(shell: InteractiveShell) -> None:
     magics = loaded(shell)
     if magics is None:
         return
+    _forget_refused_settings(shell, magics.settings)
     del shell.magics_manager.registry[RsqlMagics.__name__]
     for kind, names in magics.magics.items():
         for name in names:
@@ -352,6 +353,13 @@ def unload(shell: InteractiveShell) -> None:
     completion.remove(shell)
     syntax.remove(shell)
     magics.close()
+
+
+def _forget_refused_settings(shell: InteractiveShell, settings: Rsql) -> None:
+    """Have what is in force in the shell's configuration too: a value that ``%config`` refused stays there otherwise."""
+    chosen = shell.config.get(Rsql.__name__, {})
+    for name in filter(settings.has_trait, list(chosen)):
+        chosen[name] = getattr(settings, name)
 
 
 ERROR_QUESTIONS = {

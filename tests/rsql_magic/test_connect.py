@@ -165,3 +165,13 @@ def test_an_interrupt_of_the_kernel_does_not_reach_the_child(tmp_path):
     embedded.address()
     assert os.getsid(embedded.pid) == embedded.pid
     embedded.close()
+
+
+def test_a_file_beside_the_notebook_is_none_of_the_childs_modules(tmp_path, monkeypatch):
+    (tmp_path / "tornado.py").write_text("raise SystemExit('the wrong tornado')")
+    monkeypatch.chdir(tmp_path)
+    child = Embedded(os.environ, timeout=20.0)
+    try:
+        assert child.address().url.startswith("http://127.0.0.1:")
+    finally:
+        child.close()

@@ -228,6 +228,15 @@ def test_loading_again_is_harmless(shell):
     assert shell.Completer.custom_matchers == []
 
 
+def test_a_refused_setting_does_not_come_back_at_reload(shell):
+    shell.run_line_magic("load_ext", "rsql_magic")
+    with pytest.raises(TraitError):
+        shell.magics_manager.registry["RsqlMagics"].settings.privacy = "bad"
+    shell.config.Rsql.privacy = "bad"  # as %config leaves it
+    shell.run_line_magic("reload_ext", "rsql_magic")
+    assert shell.magics_manager.registry["RsqlMagics"].settings.privacy == "stats"
+
+
 def test_settings_come_from_ipythons_configuration(shell):
     shell.config.Rsql.max_rows = 7
     shell.run_line_magic("load_ext", "rsql_magic")
