@@ -9,14 +9,15 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from jupyter_server_ext.errors import RsqlGatewayError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable
 
     from jupyter_server_ext.messages import Entry
+    from jupyter_server_ext.storage.base import LedgerStore
 
 T = TypeVar("T")
 
@@ -26,34 +27,6 @@ class LedgerUnavailable(RsqlGatewayError):
 
     status = 503
     code = "ledger_unavailable"
-
-
-class LedgerStore(Protocol):
-    """Where entries are kept. Methods block; those that write entries are called from one thread."""
-
-    def begin(self, begun: Sequence[Entry]) -> None:
-        """Remember that these requests are under way."""
-
-    def finish(self, ended: Sequence[Entry]) -> int:
-        """Append these entries durably; a repeat changes nothing."""
-
-    def close_unfinished(self) -> int:
-        """Turn what an earlier life left open into entries with status 0."""
-
-    def day(self, at: float) -> str:
-        """The calendar day of a Unix time, ``2026-11-21``."""
-
-    def totals(self, *, since: str, caller: str | None = None) -> list[dict[str, Any]]:
-        """Sums per day, caller, tenant, model and task, from the day ``since`` on."""
-
-    def read(self, *, since: float = 0.0, limit: int | None = None, failed: bool = False) -> list[Entry]:
-        """Entries, newest first; with ``failed`` only those that did not end well."""
-
-    def forget(self, caller: str) -> int:
-        """Blank everything that names this caller; return how many entries that were."""
-
-    def close(self) -> None:
-        """Give everything back."""
 
 
 class Ledger:

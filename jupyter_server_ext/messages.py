@@ -13,6 +13,10 @@ from typing import Any, Literal
 Task = Literal["ask", "sql_ai", "chat", "batch", "other"]
 """What a request is for; the kernel side says it in the header ``X-RSQL-Task``."""
 
+CacheResult = Literal["", "hit", "miss", "shared", "bypass", "repeat"]
+"""What the cache did for a request: it was not asked (empty), had the answer, had none, gave a part in an identical
+request under way, was passed by on demand; or an earlier answer was repeated for the same Idempotency-Key."""
+
 Json = Mapping[str, Any]
 
 
@@ -90,8 +94,9 @@ class Entry:
 
     Times are seconds; ``at`` is Unix time. Money is integer nano-dollars. ``status`` is the HTTP status the caller
     saw, 499 when the caller left first, 0 when the gateway died before the end. ``attempt`` counts the sends upstream:
-    an attempt that failed and was followed by another has an entry of its own. The text of the request is not part of
-    it; ``prompt_hash`` tells whether two requests asked the same.
+    an attempt that failed and was followed by another has an entry of its own, with ``attempts`` 0. An answer that no
+    provider was asked for has no tokens and no cost, and ``saved_nanodollars`` is what it cost before. ``prompt_hash``
+    tells whether two requests asked the same; ``prompt`` is their text, encrypted, where the tenant's policy keeps it.
     """
 
     request_id: str
@@ -110,6 +115,21 @@ class Entry:
     upstream_seconds: float = 0.0
     first_token_seconds: float | None = None
     duration_seconds: float = 0.0
-    cached: bool = False
+    cache: CacheResult = ""
+    saved_nanodollars: int = 0
     attempt: int = 1
     prompt_hash: str = ""
+    prompt: bytes | None = None
+
+    @property
+    def cached(self) -> bool:
+        """Whether no provider was asked for this answer."""
+        return self.cache in {"hit", "shared", "repeat"}
+
+    @property
+    def counts(self) -> bool:
+        """Whether it counts against the limits of its caller: it was answered, in part at least, or was at fault."""
+        if self.cache == "repeat" or (self.attempts == 0 and self.status not in {0, 200}):
+            return False
+        refused = 400 <= self.status < 500 and self.status not in {404, 429, 499}
+        return self.status in {0, 200} or self.usage.total_tokens > 0 or refused

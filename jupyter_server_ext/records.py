@@ -23,8 +23,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable
 
     from jupyter_server_ext.budgets import Budgets
-    from jupyter_server_ext.ledger import LedgerStore
     from jupyter_server_ext.messages import Caller, ChatRequest
+    from jupyter_server_ext.storage.base import LedgerStore
 
 
 class Record:

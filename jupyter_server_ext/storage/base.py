@@ -1,4 +1,6 @@
-"""The contract of what the gateway keeps count of, in its own verbs. ``memory.py`` is the default implementation.
+"""The contracts of what the gateway keeps, in its own verbs: windows of keys, the ledger, cached answers.
+
+``memory.py`` and ``sql.py`` are the implementations for one machine.
 
 A *window* counts one limit: so many requests or tokens in so many seconds, for one key or for all keys of a quota
 group. A request takes from every window of a key at once, or from none; what it took is a ``Grant``, which is settled
@@ -8,10 +10,12 @@ when the answer has ended. Time is always an argument, in the seconds of a monot
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
+
+    from jupyter_server_ext.messages import Entry
 
 Unit = Literal["requests", "tokens", "input_tokens", "output_tokens", "concurrent"]
 
@@ -146,3 +150,104 @@ class Windows(Protocol):
 
     def report(self, windows: Sequence[WindowSpec], now: float) -> Mapping[str, WindowReport]:
         """The state of these windows, by id."""
+
+
+class Used(NamedTuple):
+    """What entries of one caller, model and key used at about one time.
+
+    Args:
+        at: Unix time; of several entries the latest.
+        caller: Who asked.
+        tenant: The caller's group.
+        key: Public id of the key that was used; empty when no provider was asked.
+        model: The model.
+        requests: How many requests went to the key.
+        prompt_tokens: Tokens read by the provider.
+        completion_tokens: Tokens written.
+        counted: How many requests count against the caller's limits.
+        counted_tokens: How many tokens do.
+    """
+
+    at: float
+    caller: str
+    tenant: str
+    key: str
+    model: str
+    requests: int
+    prompt_tokens: int
+    completion_tokens: int
+    counted: int
+    counted_tokens: int
+
+
+class LedgerStore(Protocol):
+    """Where entries are kept. Methods block; those that write are called from one thread.
+
+    What was written is on disk when a method returns. A repeated delivery of an entry changes nothing.
+    """
+
+    def begin(self, begun: Sequence[Entry]) -> None:
+        """Remember that these requests are under way, with what is reserved for each as its usage and cost."""
+
+    def finish(self, ended: Sequence[Entry]) -> int:
+        """Append these entries durably and drop them from those under way; return how many were new."""
+
+    def close_unfinished(self) -> int:
+        """Turn what an earlier life of this instance left open into entries with status 0; return how many."""
+
+    def day(self, at: float) -> str:
+        """The calendar day of a Unix time, ``2026-11-21``."""
+
+    def totals(self, *, since: str, until: str = "9999", caller: str | None = None) -> list[dict[str, Any]]:
+        """Sums per day, caller, tenant, model and task, for the days ``since`` to ``until`` (inclusive)."""
+
+    def read(
+        self, *, since: float = 0.0, caller: str | None = None, limit: int | None = None, failed: bool = False
+    ) -> list[Entry]:
+        """Entries, newest first; with ``failed`` only those that did not end well."""
+
+    def find(self, request_id: str) -> list[Entry]:
+        """The entries of one request: its attempts in order."""
+
+    def used(self, since: float, *, exact: float) -> Iterator[Used]:
+        """What was used from a Unix time on, oldest first; what is older than ``exact`` is summed by the minute."""
+
+    def rows(self, *, since: str = "", until: str = "9999") -> Iterator[dict[str, Any]]:
+        """All entries of these days as plain values without prompts, oldest first, a few at a time."""
+
+    def verify(self) -> list[str]:
+        """What is wrong with the chains of entries, one sentence each."""
+
+    def forget(self, caller: str, *, chunk: int = 500) -> int:
+        """Blank everything that names this caller, in chunks; return how many entries that were."""
+
+    def expire(self, before: float, *, chunk: int = 500) -> int:
+        """Delete entries begun before a Unix time, in chunks; return how many."""
+
+    def keep_answer(self, name: str, caller: str, answer: bytes, until: float) -> None:
+        """Keep an answer for repeats until a Unix time; the first one of a name stays."""
+
+    def kept_answer(self, name: str, now: float) -> bytes | None:
+        """The answer kept by this name, if its time is not over."""
+
+    def drop_answers(self, before: float, *, chunk: int = 500) -> int:
+        """Delete kept answers whose time was over before a Unix time; return how many."""
+
+    def decide(self, name: str, value: str, caller: str, at: float) -> None:
+        """Remember what an administrator changed, in place of an earlier value; an empty value takes it back."""
+
+    def decided(self, name: str) -> str:
+        """What an administrator changed; empty for nothing."""
+
+    def close(self) -> None:
+        """Give everything back."""
+
+
+class AnswerStore(Protocol):
+    """Cached answers that several gateways share, behind each one's own memory."""
+
+    async def get(self, key: str) -> tuple[bytes, float] | None:
+        """The answer and for how many seconds it is still good; None when there is none, or it cannot be told soon."""
+
+    async def put(self, key: str, answer: bytes, seconds: float) -> None:
+        """Keep an answer for so many seconds; never raises for a store that is away."""

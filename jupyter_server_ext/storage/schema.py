@@ -1,7 +1,8 @@
 """The tables of the ledger. Their history is in ``migrations/``; a change here comes with a migration there.
 
 ``requests_open`` holds what was begun and has not ended; ``entries`` is append-only; ``totals`` are kept, not scanned,
-so that a day with a million entries is read in one row per caller and model.
+so that a day with a million entries is read in one row per caller and model. ``kept_answers`` are those that a repeat
+with the same Idempotency-Key gets again; ``decisions`` are what administrators changed at run time.
 """
 
 from __future__ import annotations
@@ -13,10 +14,12 @@ from sqlalchemy import (
     Float,
     Index,
     Integer,
+    LargeBinary,
     MetaData,
     PrimaryKeyConstraint,
     String,
     Table,
+    Text,
     UniqueConstraint,
 )
 
@@ -68,6 +71,9 @@ entries = Table(
     Column("cached", Boolean, nullable=False),
     Column("day", String(10), nullable=False),
     Column("forgotten", Boolean, nullable=False),
+    Column("cache", String(8), nullable=False, server_default=""),
+    Column("saved_nanodollars", BigInteger, nullable=False, server_default="0"),
+    Column("prompt", LargeBinary),
     Column("content_hash", String(64), nullable=False),
     Column("chain_hash", String(64), nullable=False),
     PrimaryKeyConstraint("instance", "number"),
@@ -91,6 +97,7 @@ totals = Table(
     Column("completion_tokens", BigInteger, nullable=False),
     Column("cached_tokens", BigInteger, nullable=False),
     Column("cost_nanodollars", BigInteger, nullable=False),
+    Column("saved_nanodollars", BigInteger, nullable=False, server_default="0"),
     PrimaryKeyConstraint("day", "caller", "tenant", "model", "task"),
 )
 
@@ -102,3 +109,23 @@ chains = Table(
     Column("first_hash", String(64), nullable=False),
 )
 """Where each instance's hash chain starts now: retention moves the start forward, and verification begins there."""
+
+kept_answers = Table(
+    "kept_answers",
+    metadata,
+    Column("name", String(64), primary_key=True),
+    Column("caller", String(255), nullable=False),
+    Column("until", Float, nullable=False),
+    Column("answer", LargeBinary, nullable=False),
+    Index("kept_answers_until", "until"),
+    Index("kept_answers_caller", "caller"),
+)
+
+decisions = Table(
+    "decisions",
+    metadata,
+    Column("name", String(64), primary_key=True),
+    Column("value", Text, nullable=False),
+    Column("at", Float, nullable=False),
+    Column("caller", String(255), nullable=False),
+)

@@ -21,14 +21,18 @@ import sqlalchemy as sa
 
 from jupyter_server_ext.errors import ConfigError
 from jupyter_server_ext.messages import Entry, Usage
-from jupyter_server_ext.storage.schema import chains, entries, requests_open, totals
+from jupyter_server_ext.storage.base import Used
+from jupyter_server_ext.storage.schema import chains, decisions, entries, kept_answers, requests_open, totals
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
-_HEAD = "0001"
+_HEAD = "0002"
 _GENESIS = "0" * 64
-_HASHED = tuple(c.name for c in entries.columns if c.name not in {"forgotten", "content_hash", "chain_hash"})
+_LATER = {"cache": "", "saved_nanodollars": 0}  # hashed where they say something, as older entries have none of them
+_NOT_HASHED = {"forgotten", "content_hash", "chain_hash", "prompt", *_LATER}  # a prompt can be dropped; its hash stays
+_HASHED = tuple(c.name for c in entries.columns if c.name not in _NOT_HASHED)
+_EXPORTED = tuple(c for c in entries.columns if c.name not in {"prompt", "content_hash", "chain_hash"})
 _MIGRATION_LOCK = 7_715_101  # any number; two gateways that start together take turns
 _CHAIN_LOCK = 7_715_102  # so do two that write to one chain
 
@@ -102,8 +106,7 @@ class SqlLedgerStore:
         if db.dialect.name == "postgresql":
             turn = sa.text("SELECT pg_advisory_xact_lock(:n, hashtext(:name))")
             db.execute(turn, {"n": _CHAIN_LOCK, "name": self._instance})
-        for entry in ended:
-            db.execute(_close_one, {"r": entry.request_id, "a": entry.attempt})
+        db.execute(_close_one, [{"r": entry.request_id, "a": entry.attempt} for entry in ended])
 
     def _not_yet_there(self, db: sa.Connection, ended: Sequence[Entry]) -> list[Entry]:
         """The entries without those already delivered, and without repeats within the group."""
@@ -128,6 +131,9 @@ class SqlLedgerStore:
             "first_token_seconds": entry.first_token_seconds,
             "duration_seconds": entry.duration_seconds,
             "cached": entry.cached,
+            "cache": entry.cache,
+            "saved_nanodollars": entry.saved_nanodollars,
+            "prompt": entry.prompt,
             "day": self.day(entry.at),
         }
         return row | {"content_hash": _content_hash(row), "forgotten": False}
@@ -174,6 +180,32 @@ class SqlLedgerStore:
             newest = query.order_by(entries.c.at.desc()).limit(limit)
             return [_from_row(row) for row in db.execute(newest).mappings()]
 
+    def find(self, request_id: str) -> list[Entry]:
+        """The entries of one request: its attempts in order."""
+        query = sa.select(entries).where(entries.c.request_id == request_id, sa.not_(entries.c.forgotten))
+        with self._engine.connect() as db:
+            return [_from_row(row) for row in db.execute(query.order_by(entries.c.attempt)).mappings()]
+
+    def used(self, since: float, *, exact: float) -> Iterator[Used]:
+        """What was used from a Unix time on, oldest first; what is older than ``exact`` is summed by the minute."""
+        minute = sa.func.floor(entries.c.at / 60)
+        by = (entries.c.caller, entries.c.tenant, entries.c.key, entries.c.model)
+        summed = sa.select(sa.func.max(entries.c.at).label("at"), *by, *(sa.func.sum(c).label(c.name) for c in _USED))
+        old = summed.where(entries.c.at >= since, entries.c.at < exact).group_by(minute, *by)
+        new = sa.select(entries.c.at, *by, *_USED).where(entries.c.at >= max(since, exact))
+        with self._engine.connect() as db:
+            for query in (old, new):
+                for row in db.execution_options(yield_per=1000).execute(query.order_by("at")):
+                    yield Used(*row[:5], *map(int, row[5:]))
+
+    def rows(self, *, since: str = "", until: str = "9999") -> Iterator[dict[str, Any]]:
+        """All entries of these days as plain values without prompts, oldest first, a few at a time."""
+        query = sa.select(*_EXPORTED).where(entries.c.day >= since, entries.c.day <= until)
+        with self._engine.connect() as db:
+            ordered = query.order_by(entries.c.at, entries.c.instance, entries.c.number)
+            for row in db.execution_options(yield_per=1000).execute(ordered).mappings():
+                yield dict(row)
+
     def __len__(self) -> int:
         with self._engine.connect() as db:
             return db.execute(sa.select(sa.func.count()).select_from(entries)).scalar_one()
@@ -206,6 +238,8 @@ class SqlLedgerStore:
         own = totals.c.caller == caller
         with self._engine.begin() as db:
             db.execute(sa.delete(requests_open).where(requests_open.c.caller == caller))
+            db.execute(sa.delete(kept_answers).where(kept_answers.c.caller == caller))
+            db.execute(sa.update(decisions).where(decisions.c.caller == caller).values(caller=""))
             # Read within the transaction that the first write began, so that nothing is added in between.
             rows = [dict(row) for row in db.execute(sa.select(totals).where(own).with_for_update()).mappings()]
             db.execute(sa.delete(totals).where(own))
@@ -218,7 +252,7 @@ class SqlLedgerStore:
             some = sa.select(entries.c.instance, entries.c.number).where(entries.c.caller == caller).limit(chunk)
             keys = [tuple(row) for row in db.execute(some)]
             if keys:
-                blank = {"caller": "", "tenant": "", "prompt_hash": "", "forgotten": True}
+                blank = {"caller": "", "tenant": "", "prompt_hash": "", "prompt": None, "forgotten": True}
                 here = sa.tuple_(entries.c.instance, entries.c.number).in_(keys)
                 db.execute(sa.update(entries).where(here).values(**blank))
             return len(keys)
@@ -250,6 +284,43 @@ class SqlLedgerStore:
                     db.execute(statement.on_conflict_do_update(index_elements=["instance"], set_=moved), start)
                 gone += len(run)
             return gone
+
+    # What else is kept
+
+    def keep_answer(self, name: str, caller: str, answer: bytes, until: float) -> None:
+        """Keep an answer for repeats until a Unix time; the first one of a name stays."""
+        row = {"name": name, "caller": caller, "answer": answer, "until": until}
+        with self._engine.begin() as db:
+            db.execute(_insert(db, kept_answers).on_conflict_do_nothing(), row)
+
+    def kept_answer(self, name: str, now: float) -> bytes | None:
+        """The answer kept by this name, if its time is not over."""
+        query = sa.select(kept_answers.c.answer).where(kept_answers.c.name == name, kept_answers.c.until > now)
+        with self._engine.connect() as db:
+            return db.execute(query).scalar()
+
+    def drop_answers(self, before: float, *, chunk: int = 500) -> int:
+        """Delete kept answers whose time was over before a Unix time; return how many."""
+        gone = 0
+        old = sa.select(kept_answers.c.name).where(kept_answers.c.until <= before).limit(chunk)
+        while True:
+            with self._engine.begin() as db:
+                batch = db.execute(sa.delete(kept_answers).where(kept_answers.c.name.in_(old))).rowcount
+            gone += batch
+            if batch < chunk:
+                return gone
+
+    def decide(self, name: str, value: str, caller: str, at: float) -> None:
+        """Remember what an administrator changed, in place of an earlier value; an empty value takes it back."""
+        with self._engine.begin() as db:
+            db.execute(sa.delete(decisions).where(decisions.c.name == name))
+            if value:
+                db.execute(sa.insert(decisions), {"name": name, "value": value, "caller": caller, "at": at})
+
+    def decided(self, name: str) -> str:
+        """What an administrator changed; empty for nothing."""
+        with self._engine.connect() as db:
+            return db.execute(sa.select(decisions.c.value).where(decisions.c.name == name)).scalar() or ""
 
     # Opening and closing
 
@@ -299,7 +370,7 @@ class SqlLedgerStore:
 _TOTAL_KEYS = ("day", "caller", "tenant", "model", "task")
 _TOTAL_SUMS = (
     *("requests", "errors", "cache_hits"),
-    *("prompt_tokens", "completion_tokens", "cached_tokens", "cost_nanodollars"),
+    *("prompt_tokens", "completion_tokens", "cached_tokens", "cost_nanodollars", "saved_nanodollars"),
 )
 _close_one = sa.delete(requests_open).where(
     requests_open.c.request_id == sa.bindparam("r"), requests_open.c.attempt == sa.bindparam("a")
@@ -336,6 +407,24 @@ def _request_row(entry: Entry) -> dict[str, Any]:
     }
 
 
+_tokens = entries.c.prompt_tokens + entries.c.completion_tokens
+# As ``Entry.counts``.
+_counts = sa.and_(
+    entries.c.cache != "repeat",
+    sa.or_(entries.c.attempts > 0, entries.c.status.in_((0, 200))),
+    sa.or_(
+        entries.c.status.in_((0, 200)),
+        _tokens > 0,
+        sa.and_(entries.c.status.between(400, 499), entries.c.status.not_in((404, 429, 499))),
+    ),
+)
+_USED = (
+    sa.case((entries.c.key != "", 1), else_=0).label("requests"),
+    entries.c.prompt_tokens,
+    entries.c.completion_tokens,
+    sa.case((_counts, 1), else_=0).label("counted"),
+    sa.case((_counts, _tokens), else_=0).label("counted_tokens"),
+)
 _USAGE = ("prompt_tokens", "completion_tokens", "cached_tokens", "estimated")
 _ENTRY = {name for name in Entry.__dataclass_fields__ if name != "usage"}
 
@@ -346,7 +435,9 @@ def _from_row(row: Any, **changes: Any) -> Entry:
 
 
 def _content_hash(row: dict[str, Any]) -> str:
-    content = json.dumps([row[name] for name in _HASHED], separators=(",", ":"), ensure_ascii=True)
+    later = {name: row[name] for name, none in _LATER.items() if row[name] != none}
+    values = [row[name] for name in _HASHED] + ([later] if later else [])
+    content = json.dumps(values, separators=(",", ":"), ensure_ascii=True)
     return hashlib.sha256(content.encode()).hexdigest()
 
 

@@ -183,6 +183,85 @@ def test_totals_are_the_sums_of_the_entries(requests):
     store.close()
 
 
+@settings(max_examples=60, deadline=None)
+@given(
+    st.lists(
+        st.tuples(
+            st.sampled_from([0, 200, 400, 404, 413, 429, 499, 502, 503]),
+            st.sampled_from(["", "hit", "shared", "repeat", "miss"]),
+            st.integers(0, 2),
+            st.integers(0, 5),
+        ),
+        max_size=12,
+    )
+)
+def test_the_database_sums_what_counts_as_entries_say_it(cases):
+    store = SqlLedgerStore("sqlite://", instance="one")
+    ended = [
+        entry(n, at=60.0 * n, status=status, cache=cache, attempts=attempts, usage=Usage(tokens, 0), key="k")
+        for n, (status, cache, attempts, tokens) in enumerate(cases)
+    ]
+    store.finish(ended)
+    for exact in (0.0, 1e9):
+        used = list(store.used(0.0, exact=exact))
+        assert [row.at for row in used] == sorted(row.at for row in used)
+        assert sum(row.counted for row in used) == sum(e.counts for e in ended)
+        assert sum(row.counted_tokens for row in used) == sum(e.usage.total_tokens for e in ended if e.counts)
+        assert sum(row.requests for row in used) == len(ended)
+    store.close()
+
+
+def test_what_is_old_is_summed_by_the_minute(store):
+    store.finish([entry(n, at=600.0 + n, key="k") for n in range(120)])
+    used = list(store.used(0.0, exact=660.0))
+    assert [(row.at, row.requests, row.prompt_tokens) for row in used[:2]] == [(659.0, 60, 600), (660.0, 1, 10)]
+    assert len(used) == 61
+
+
+def test_answers_are_kept_for_a_time_and_the_first_stays(store):
+    store.keep_answer("a", "ada", b"one", 100.0)
+    store.keep_answer("a", "ada", b"two", 100.0)
+    store.keep_answer("b", "bob", b"three", 200.0)
+    assert (store.kept_answer("a", 99.0), store.kept_answer("a", 100.0)) == (b"one", None)
+    assert store.drop_answers(100.0, chunk=1) == 1
+    store.forget("bob")
+    assert store.kept_answer("b", 0.0) is None
+
+
+def test_decisions_are_remembered_and_taken_back(store):
+    assert store.decided("limits") == ""
+    store.decide("limits", "{}", "root", 1.0)
+    store.decide("limits", "[]", "root", 2.0)
+    assert store.decided("limits") == "[]"
+    store.decide("limits", "", "root", 3.0)
+    assert store.decided("limits") == ""
+
+
+def test_a_ledger_of_the_first_version_is_taken_over(url, tmp_path):
+    store = SqlLedgerStore(url, instance="one")
+    store.finish([entry(1), entry(2)])
+    store.close()
+    with sqlite3.connect(tmp_path / "ledger.db") as db:
+        for column in ("cache", "saved_nanodollars", "prompt"):
+            db.execute(f"ALTER TABLE entries DROP COLUMN {column}")
+        db.execute("ALTER TABLE totals DROP COLUMN saved_nanodollars")
+        db.execute("DROP TABLE kept_answers")
+        db.execute("DROP TABLE decisions")
+        db.execute("UPDATE alembic_version SET version_num = '0001'")
+    db.close()
+    store = SqlLedgerStore(url, instance="one")
+    store.finish([entry(3, cache="hit", saved_nanodollars=5, attempts=0)])
+    assert store.verify() == []
+    assert [e.cache for e in store.read()] == ["hit", "", ""]
+    store.close()
+    with sqlite3.connect(tmp_path / "ledger.db") as db:
+        db.execute("UPDATE entries SET cache = '' WHERE number = 3")
+    db.close()
+    store = SqlLedgerStore(url, instance="one")
+    assert store.verify() != []
+    store.close()
+
+
 # The group commit
 
 
