@@ -75,6 +75,8 @@ class SqlLedgerStore:
         Returns:
             How many were new.
         """
+        if not ended:
+            return 0
         with self._engine.begin() as db:
             self._take_turn(db, ended)
             new = self._not_yet_there(db, ended)
