@@ -21,7 +21,9 @@ find_python() { for python in python3.14 python3.13 python3.12 python3.11 python
   have "$python" && "$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo "$python" && return; done; }
 python=$(find_python || true)
 [ -n "$python" ] || missing+=(python3 python3-dev python3-venv)
-case $python in python3 | python3.*) "$python" -c 'import ensurepip' 2>/dev/null || missing+=(python3-venv) ;; esac
+"${python:-true}" -c 'import ensurepip' 2>/dev/null || missing+=(python3-venv)
+headers() { [ -e "$("$python" -c 'import sysconfig; print(sysconfig.get_path("include"))')/Python.h" ]; }
+[ -z "$python" ] || headers || missing+=("$(basename "$(readlink -f "$(command -v "$python")")")-dev")
 if [ "$purpose" = test ]; then
   need chromium chromium
   need mariadb-server /usr/sbin/mariadbd
@@ -59,15 +61,20 @@ if [ -z "$uv" ]; then
 fi
 
 r_version=$(have R && R --version | head -n 1 || echo none)
-wanted="$(cat requirements.lock pyproject.toml | cksum) $r_version $("$python" --version)"
+wanted="$(cat requirements.lock pyproject.toml | cksum) $r_version $(have gcc && headers && echo compiler) $("$python" --version)"
 if [ "$(cat .venv/.installed 2>/dev/null)" != "$wanted" ]; then
   say "Installing Python packages …"
   [ -x .venv/bin/python ] || "$uv" venv -q --python "$python" .venv
-  # Without R, rpy2 is installed all the same and says at import what is missing. A build made without R must not be
-  # taken from the cache once R is there.
+  # Without R, rpy2 is installed all the same and says at import what is missing; without a compiler it is left out. A
+  # build made without R must not be taken from the cache once R is there.
   export VIRTUAL_ENV=$PWD/.venv
+  lock=requirements.lock
   if [ "$r_version" = none ]; then export RPY2_CFFI_MODE=ABI; else fresh="--refresh-package rpy2-rinterface"; fi
-  "$uv" pip sync -q --require-hashes ${fresh:-} requirements.lock
+  if ! { have gcc && headers; }; then
+    mkdir -p build && lock=build/requirements-without-rpy2.lock
+    awk '/^[a-z]/ { rpy2 = /^rpy2/ } !rpy2' requirements.lock >$lock
+  fi
+  "$uv" pip sync -q --require-hashes ${fresh:-} $lock
   "$uv" pip install -q --no-deps --no-build-isolation -e .
   echo "$wanted" >.venv/.installed
 fi
