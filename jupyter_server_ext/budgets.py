@@ -7,7 +7,7 @@ begin at midnight of the configured zone, also when the clocks change. Amounts a
 
 from __future__ import annotations
 
-from contextlib import contextmanager
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Literal, NamedTuple
@@ -16,14 +16,19 @@ from zoneinfo import ZoneInfo
 from jupyter_server_ext.errors import LimitExceeded
 from jupyter_server_ext.limits import merged
 from jupyter_server_ext.prices import NANODOLLARS
+from jupyter_server_ext.storage.meters import MemoryMeters, Meter, Short, Want
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import AsyncIterator, Callable, Mapping
 
     from jupyter_server_ext.messages import Caller
     from jupyter_server_ext.settings import Settings
+    from jupyter_server_ext.storage.meters import Meters
 
 Period = Literal["day", "month"]
+_KINDS: tuple[Period, ...] = ("day", "month")
+_KEPT_SECONDS: dict[Period, float] = {"day": 2 * 86_400.0, "month": 33 * 86_400.0}  # beyond the end of the period
+_GRAIN_SECONDS = 3_600.0  # a sum needs no finer memory
 
 
 class Spent(NamedTuple):
@@ -62,30 +67,35 @@ class Budgets:
     Args:
         settings: Limits per caller, tenant and everyone.
         zone: Time zone of the calendar.
+        meters: Where money is counted; this process's memory by default.
         clock: Unix time in seconds.
 
     Example:
+        >>> import asyncio
         >>> from jupyter_server_ext.messages import Caller
         >>> from jupyter_server_ext.settings import CallerLimits, Settings
         >>> budgets = Budgets(Settings(caller=CallerLimits(usd_per_day=1.0)), clock=lambda: 0.0)
-        >>> with budgets.hold(Caller("ada"), 300_000_000) as hold:
-        ...     hold.settle(250_000_000)
+        >>> async def ask():
+        ...     async with budgets.hold(Caller("ada"), 300_000_000) as hold:
+        ...         hold.settle(250_000_000)
+        >>> asyncio.run(ask())
         >>> budgets.spent(Caller("ada"), "day").remaining
         750000000
     """
 
-    def __init__(self, settings: Settings, *, clock: Callable[[], float], zone: str = "UTC") -> None:
+    def __init__(
+        self, settings: Settings, *, clock: Callable[[], float], zone: str = "UTC", meters: Meters | None = None
+    ) -> None:
         self._settings = settings
         self._tenants = {tenant.name: merged(settings.tenant, tenant.limits) for tenant in settings.tenants}
         self._clock = clock
         self._zone = ZoneInfo(zone)
-        self._latest = ""  # month of the last hold
-        self._amounts: dict[tuple[str, str], int] = {}  # (owner, period such as 2026-11-21 or 2026-11) -> nano-dollars
+        self._meters: Meters = meters or MemoryMeters(clock=clock)
 
     @property
     def month(self) -> str:
         """The first day of the current month, such as ``2026-11-01``."""
-        return f"{datetime.fromtimestamp(self._clock(), self._zone):%Y-%m-01}"
+        return f"{self._now():%Y-%m-01}"
 
     def restore(self, spent: Mapping[tuple[str, str], Mapping[str, int]]) -> None:
         """Take over what the ledger remembers.
@@ -93,51 +103,59 @@ class Budgets:
         Args:
             spent: (caller, tenant) to nano-dollars by day, such as ``{"2026-11-21": 5}``, for this month.
         """
+        today = f"{self._now():%Y-%m-%d}"
         for (caller, tenant), days in spent.items():
             for day, amount in days.items():
                 for owner in _owners(caller, tenant):
-                    self._add(owner, day, amount)
-                    self._add(owner, day[:7], amount)
+                    if day == today:
+                        self._meters.restore(self._meter(owner, "day", day), amount)
+                    self._meters.restore(self._meter(owner, "month", day[:7]), amount)
 
-    @contextmanager
-    def hold(self, caller: Caller, estimate: int) -> Iterator[Hold]:
+    @asynccontextmanager
+    async def hold(self, caller: Caller, estimate: int) -> AsyncIterator[Hold]:
         """Set ``estimate`` nano-dollars aside; on leaving, the true cost takes its place (nothing, if unsettled).
 
         Raises:
             LimitExceeded: A budget has less left than that.
         """
-        now = datetime.fromtimestamp(self._clock(), self._zone)
-        if f"{now:%Y-%m}" != self._latest:
-            self._latest = f"{now:%Y-%m}"
-            self._forget_old()
-        places = [
-            (owner, period, self._limit(owner, kind))
+        now = self._now()
+        meters = [
+            self._meter(owner, kind, _name(kind, now))
             for owner in _owners(caller.name, caller.tenant)
-            for kind, period in (("day", f"{now:%Y-%m-%d}"), ("month", f"{now:%Y-%m}"))
+            for kind in _KINDS
         ]
-        for owner, period, limit in places:
-            if limit is not None and self._amounts.get((owner, period), 0) + estimate > limit:
-                raise _refusal(owner, period, limit, now)
-        self._add_all(places, estimate)
+        parts = []
+        for got in await self._meters.take([Want(meter, estimate) for meter in meters]):
+            if isinstance(got, Short):
+                raise _refusal(got.meter, now)
+            parts.append(got)
         hold = Hold(estimate)
         try:
             yield hold
         finally:
             # In the period in which it was held: a request over midnight belongs to the day it began.
-            self._add_all(places, (hold.cost or 0) - estimate)
+            for part in parts:
+                self._meters.change(part, hold.cost or 0)
+
+    async def refresh(self, caller: Caller) -> None:
+        """Bring what ``spent`` says of a caller up to date, where others count as well."""
+        await self._meters.read([self._own(caller, kind) for kind in _KINDS])
 
     def spent(self, caller: Caller, period: Period) -> Spent:
         """What the caller has spent in the current day or month, holds included."""
-        now = datetime.fromtimestamp(self._clock(), self._zone)
-        owner = f"caller:{caller.name}"
-        name = f"{now:%Y-%m-%d}" if period == "day" else f"{now:%Y-%m}"
-        return Spent(self._amounts.get((owner, name), 0), self._limit(owner, period))
+        meter = self._own(caller, period)
+        return Spent(self._meters.use(meter).used, meter.limit)
 
-    def _forget_old(self) -> None:
-        """Drop the months that are over."""
-        self._amounts = {key: amount for key, amount in self._amounts.items() if key[1].startswith(self._latest)}
+    def _now(self) -> datetime:
+        return datetime.fromtimestamp(self._clock(), self._zone)
 
-    def _limit(self, owner: str, period: str) -> int | None:
+    def _own(self, caller: Caller, period: Period) -> Meter:
+        return self._meter(f"caller:{caller.name}", period, _name(period, self._now()))
+
+    def _meter(self, owner: str, kind: Period, period: str) -> Meter:
+        return Meter(f"{owner}/usd/{period}", self._limit(owner, kind), _KEPT_SECONDS[kind], _GRAIN_SECONDS)
+
+    def _limit(self, owner: str, period: Period) -> int | None:
         kind, _, name = owner.partition(":")
         if kind == "caller":
             limits = self._settings.caller
@@ -148,27 +166,28 @@ class Budgets:
         usd = limits.usd_per_day if period == "day" else limits.usd_per_month
         return None if usd is None else round(usd * NANODOLLARS)
 
-    def _add_all(self, places: list[tuple[str, str, int | None]], amount: int) -> None:
-        for owner, period, _ in places:
-            self._add(owner, period, amount)
 
-    def _add(self, owner: str, period: str, amount: int) -> None:
-        self._amounts[owner, period] = self._amounts.get((owner, period), 0) + amount
+def _name(kind: Period, now: datetime) -> str:
+    """The current day or month, such as ``2026-11-21`` or ``2026-11``."""
+    return f"{now:%Y-%m-%d}" if kind == "day" else f"{now:%Y-%m}"
 
 
 def _owners(caller: str, tenant: str) -> list[str]:
-    return [f"caller:{caller}", *([f"tenant:{tenant}"] if tenant else []), "everyone:"]
+    return [f"caller:{caller}", *([f"tenant:{tenant}"] if tenant else []), "everyone"]
 
 
 _WHOSE = {"caller": "Your", "tenant": "Your group's", "everyone": "The gateway's"}
 
 
-def _refusal(owner: str, period: str, limit: int, now: datetime) -> LimitExceeded:
+def _refusal(meter: Meter, now: datetime) -> LimitExceeded:
+    owner, _, period = meter.id.rpartition("/usd/")
     daily = len(period) == len("2026-11-21")
     until = _midnight_after(now) if daily else _first_of_next_month(now)
     whose = _WHOSE[owner.partition(":")[0]]
     when = "tomorrow" if daily else "next month"
-    message = f"{whose} budget of ${limit / NANODOLLARS:.2f} for this {'day' if daily else 'month'} is used up."
+    message = (
+        f"{whose} budget of ${(meter.limit or 0) / NANODOLLARS:.2f} for this {'day' if daily else 'month'} is used up."
+    )
     return LimitExceeded(
         f"{message} It is full again {when}; until then ask the administrator for more.",
         code="budget_exceeded",

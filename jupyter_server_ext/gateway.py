@@ -138,7 +138,7 @@ class Gateway:
         try:
             job.request = request = self._admitted(caller, request)
             async with self._limits.take(caller, request) as taken, contextlib.AsyncExitStack() as stack:
-                hold = stack.enter_context(self._hold(job))
+                hold = await stack.enter_async_context(self._hold(job))
                 job.started = taken.start
                 answer: Answer | None = None
                 async with contextlib.aclosing(self._answers(job)) as answers:
@@ -234,7 +234,7 @@ class Gateway:
             )
         return request
 
-    def _hold(self, job: Job) -> contextlib.AbstractContextManager[Hold]:
+    def _hold(self, job: Job) -> contextlib.AbstractAsyncContextManager[Hold]:
         providers = {key.settings.provider for key in self.pool.all()}
         return self.records.hold(job.caller, job.request.model, providers, self.upstream.expected(job))
 

@@ -1,8 +1,8 @@
 """How much each caller, each tenant, and everyone together may use: requests, tokens, and requests under way.
 
 Windows are rolling and exact: at no moment do the last 60 (3,600; 86,400) seconds hold more than the limit. A request
-takes from all windows that concern it or from none. Nothing here waits, and time is an argument. Money is in
-``budgets``; what providers allow is in ``storage``.
+takes from all meters that concern it or from none. What counts is kept in ``storage``, for this process or for all
+gateways that share one Redis. Money is in ``budgets``.
 """
 
 from __future__ import annotations
@@ -10,19 +10,21 @@ from __future__ import annotations
 import json
 import math
 import time
-from collections import deque
 from dataclasses import fields, replace
+from operator import itemgetter
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from jupyter_server_ext.errors import LimitExceeded, UpstreamRefused
 from jupyter_server_ext.messages import Usage
+from jupyter_server_ext.storage.meters import MemoryMeters, Meter, Part, Short, Want
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
     from types import TracebackType
 
     from jupyter_server_ext.messages import Caller, ChatRequest
     from jupyter_server_ext.settings import CallerLimits, Settings, Unit
+    from jupyter_server_ext.storage.meters import Meters, Use
 
 NO_LIMIT = 2_147_483_647
 """What the headers say where there is no limit: clients read a whole number there."""
@@ -35,104 +37,8 @@ _WINDOWS: tuple[tuple[Unit, str], ...] = (
     ("tokens", "minute"),
     ("tokens", "day"),
 )
-_GRAINS = 120  # parts of a window without a limit, which is kept for show
-_MOST_CALLERS = 10_000  # beyond it, those that have nothing to remember are forgotten
-_GONE = -math.inf
-
-
-class Share:
-    """A part taken from a window, which can be corrected while it counts."""
-
-    __slots__ = ("amount", "at")
-
-    def __init__(self, at: float, amount: int) -> None:
-        self.at = at
-        self.amount = amount
-
-
-class RollingWindow:
-    """What was taken in the last ``seconds`` seconds.
-
-    Args:
-        seconds: Length. What is taken at ``t`` counts until just before ``t + seconds``.
-        limit: The most at any moment. None only counts, to 1/120 of the window.
-
-    Example:
-        >>> window = RollingWindow(60.0, 2)
-        >>> _ = window.take(0.0, 1), window.take(10.0, 1)
-        >>> window.wait(20.0, 1), window.wait(60.0, 1)
-        (40.0, 0.0)
-    """
-
-    __slots__ = ("_grain", "_shares", "_used", "limit", "seconds")
-
-    def __init__(self, seconds: float, limit: int | None) -> None:
-        self.seconds = seconds
-        self.limit = limit
-        self._grain = 0.0 if limit is not None else seconds / _GRAINS
-        self._shares: deque[Share] = deque()
-        self._used = 0
-
-    def used(self, now: float) -> int:
-        """How much counts at ``now``."""
-        shares = self._shares
-        while shares and shares[0].at + self.seconds <= now:
-            self._used -= shares.popleft().amount
-        return self._used
-
-    def remaining(self, now: float) -> int:
-        """How much may still be taken at ``now``."""
-        return NO_LIMIT if self.limit is None else max(0, self.limit - self.used(now))
-
-    def wait(self, now: float, amount: int) -> float:
-        """Seconds until ``amount`` fits: 0.0 for at once, infinity for never."""
-        if self.limit is None:
-            return 0.0
-        excess = self.used(now) + amount - self.limit
-        if excess <= 0:
-            return 0.0
-        for share in self._shares:
-            excess -= share.amount
-            if excess <= 0:
-                return share.at + self.seconds - now
-        return math.inf
-
-    def full_again(self, now: float) -> float:
-        """Seconds until nothing counts any more."""
-        return self._shares[-1].at + self.seconds - now if self.used(now) else 0.0
-
-    def take(self, now: float, amount: int) -> Share:
-        """Count ``amount`` from now on."""
-        self._used += amount
-        last = self._shares[-1] if self._shares else None
-        if last is not None and now - last.at < self._grain:
-            last.amount += amount
-            return last
-        share = Share(now, amount)
-        self._shares.append(share)
-        return share
-
-    def correct(self, now: float, share: Share, difference: int) -> None:
-        """Add ``difference`` to a share, at that share's time: what has left the window stays out."""
-        self.used(now)
-        if share.at + self.seconds > now:
-            share.amount += difference
-            self._used += difference
-
-    def give_back(self, now: float, share: Share, amount: int) -> None:
-        """Undo a ``take`` of ``amount``."""
-        self.correct(now, share, -amount)
-        if not share.amount and not self._grain:
-            share.at = _GONE
-        while self._shares and self._shares[-1].at == _GONE:  # a storm of refusals leaves nothing behind
-            self._shares.pop()
-
-    def clear(self) -> None:
-        """Forget all, and what open requests would still correct."""
-        for share in self._shares:
-            share.at = _GONE
-        self._shares.clear()
-        self._used = 0
+_TOKENS = "/tokens/"
+_MOST_CALLERS = 10_000  # whose meters are remembered; what they count is kept elsewhere
 
 
 class Need(NamedTuple):
@@ -148,78 +54,78 @@ class _Refusal(NamedTuple):
 
 
 class _Account:
-    """The windows and open requests of one caller, one tenant, or everyone; of a ``shown`` one without a limit too."""
+    """The meters of one caller, one tenant, or everyone; of a ``shown`` one without a limit too."""
 
-    def __init__(self, title: str, limits: CallerLimits, *, shown: bool = False, counts_waiting: bool = True) -> None:
+    def __init__(
+        self, name: str, title: str, limits: CallerLimits, *, shown: bool = False, counts_waiting: bool = True
+    ) -> None:
         self.title = title
         self.counts_waiting = counts_waiting
-        self.concurrency = limits.concurrency
-        self.under_way = 0
+        self.places = Meter(f"{name}/concurrent", limits.concurrency)
         self.typical_seconds = 1.0
-        self.windows: dict[tuple[Unit, str], RollingWindow] = {}
+        self.meters: dict[tuple[Unit, str], Meter] = {}
         for unit, period in _WINDOWS:
             limit = getattr(limits, f"{unit}_per_{period}")
             if limit is not None or shown:
-                self.windows[unit, period] = RollingWindow(_SECONDS[period], limit)
-        self.limits_tokens = any(unit == "tokens" and w.limit is not None for (unit, _), w in self.windows.items())
+                self.meters[unit, period] = Meter(f"{name}/{unit}/{period}", limit, _SECONDS[period])
+        self.limits_tokens = any(unit == "tokens" and m.limit is not None for (unit, _), m in self.meters.items())
 
-    def refusals(self, now: float, need: Need) -> Iterator[_Refusal]:
-        """Why a request may not start now; nothing when it may."""
-        if self.concurrency is not None and self.under_way >= self.concurrency:
-            wait = self.typical_seconds / self.concurrency if self.concurrency else math.inf
-            yield _Refusal(wait, f"{self.title} of {self.concurrency:,} requests at once is reached.")
-        for (unit, period), window in self.windows.items():
-            if window.limit is None:
-                continue
-            limit = f"{self.title} of {window.limit:,} {unit} per {period}"
-            if unit == "tokens" and need.prompt > window.limit:
+    def too_long(self, need: Need) -> Iterator[_Refusal]:
+        """Why the request can never start."""
+        for (unit, period), meter in self.meters.items():
+            if unit == "tokens" and meter.limit is not None and need.prompt > meter.limit:
+                limit = f"{self.title} of {meter.limit:,} {unit} per {period}"
                 yield _Refusal(
                     math.inf, f"This question has about {need.prompt:,} tokens. {limit} is less; shorten it."
                 )
-            elif wait := window.wait(now, _amount(unit, need, window)):
-                yield _Refusal(wait, f"{limit} is reached.")
 
-    def enter(self, now: float, need: Need) -> Iterator[_Part]:
-        """Take what the request needs; ``refusals`` said that there is room."""
-        for (unit, _), window in self.windows.items():
-            amount = _amount(unit, need, window)
-            yield _Part(unit, window, window.take(now, amount), amount)
+    def wants(self, need: Need) -> Iterator[Want]:
+        """What the request needs."""
+        yield Want(self.places, 1, self.counts_waiting)
+        for (unit, _), meter in self.meters.items():
+            yield Want(meter, _amount(unit, need, meter))
 
-    def leave(self, seconds: float) -> None:
-        """The request is over, after so many seconds."""
-        self.under_way -= 1
+    def refusal(self, short: Short) -> _Refusal | None:
+        """What is said of a meter without room; None when it is another account's."""
+        limit = short.meter.limit or 0
+        if short.meter == self.places:
+            wait = self.typical_seconds / limit if limit else math.inf
+            return _Refusal(wait, f"{self.title} of {limit:,} requests at once is reached.")
+        for (unit, period), meter in self.meters.items():
+            if meter == short.meter:
+                return _Refusal(short.wait, f"{self.title} of {limit:,} {unit} per {period} is reached.")
+        return None
+
+    def all(self) -> list[Meter]:
+        """All its meters."""
+        return [self.places, *self.meters.values()]
+
+    def left(self, seconds: float) -> None:
+        """A request is over, after so many seconds."""
         self.typical_seconds += 0.1 * (seconds - self.typical_seconds)
 
-    def is_idle(self, now: float) -> bool:
-        """Whether forgetting the account changes nothing."""
-        return not self.under_way and not any(window.used(now) for window in self.windows.values())
 
-
-class _Part(NamedTuple):
-    unit: Unit
-    window: RollingWindow
-    share: Share
-    amount: int
-
-
-def _amount(unit: Unit, need: Need, window: RollingWindow) -> int:
+def _amount(unit: Unit, need: Need, meter: Meter) -> int:
     """What to take: of an estimate never more than an empty window holds, or it could never pass."""
-    if unit == "requests" or window.limit == 0:
+    if unit == "requests" or meter.limit == 0:
         return 1
     tokens = need.prompt + need.completion
-    return tokens if window.limit is None else min(tokens, window.limit)
+    return tokens if meter.limit is None else min(tokens, meter.limit)
 
 
 class Taken:
     """What one request holds of its limits; ``Limits.take`` makes it."""
 
-    def __init__(self, accounts: Sequence[_Account], clock: Callable[[], float], need: Callable[[], Need]) -> None:
+    def __init__(
+        self, accounts: Sequence[_Account], meters: Meters, clock: Callable[[], float], need: Callable[[], Need]
+    ) -> None:
         self._accounts = accounts
+        self._meters = meters
         self._clock = clock
         self._need = need
-        self._parts: list[_Part] = []
+        self._parts: list[Part] = []
+        self._places: dict[str, Part] = {}  # where it is under way
         self._start = 0.0
-        self._begun: list[_Account] = []  # those in which it is under way
         self._settled = False
 
     async def __aenter__(self) -> Taken:
@@ -228,13 +134,28 @@ class Taken:
         Raises:
             LimitExceeded: With the time at which a repeat will pass.
         """
-        now = self._start = self._clock()
+        self._start = self._clock()
         need = self._need() if any(account.limits_tokens for account in self._accounts) else Need()
-        if refusals := [refusal for account in self._accounts for refusal in account.refusals(now, need)]:
+        refusals = [refusal for account in self._accounts for refusal in account.too_long(need)]
+        if not refusals:
+            refusals = self._keep(
+                await self._meters.take([want for account in self._accounts for want in account.wants(need)])
+            )
+        if refusals:
             raise _exceeded(refusals)
-        self._parts = [part for account in self._accounts for part in account.enter(now, need)]
-        self._begin(account for account in self._accounts if account.counts_waiting)
         return self
+
+    def _keep(self, got: list[Part] | list[Short]) -> list[_Refusal]:
+        """Remember what was taken; say why where nothing was."""
+        refusals: list[_Refusal] = []
+        for one in got:
+            if isinstance(one, Short):
+                refusals += filter(None, [account.refusal(one) for account in self._accounts])
+            elif one.meter.seconds:
+                self._parts.append(one)
+            else:
+                self._places[one.meter.id] = one
+        return refusals
 
     def start(self) -> None:
         """The request has left the queue, and is under way for everyone's limit, too.
@@ -242,42 +163,39 @@ class Taken:
         One that waits takes nothing from the others: a class that asks at once waits its turn and is not refused. A
         second time changes nothing.
         """
-        self._begin(account for account in self._accounts if account not in self._begun)
-
-    def _begin(self, accounts: Iterable[_Account]) -> None:
-        for account in list(accounts):
-            account.under_way += 1
-            self._begun.append(account)
+        for account in self._accounts:
+            if account.places.id not in self._places:
+                self._places[account.places.id] = self._meters.add(account.places)
 
     def settle(self, usage: Usage) -> None:
         """The request was answered, wholly or in part: it counts, with the tokens it has really used."""
-        now = self._clock()
-        for at, part in enumerate(self._parts):
-            if part.unit == "tokens":
-                part.window.correct(now, part.share, usage.total_tokens - part.amount)
-                self._parts[at] = part._replace(amount=usage.total_tokens)
+        for part in self._parts:
+            if _TOKENS in part.meter.id:
+                self._meters.change(part, usage.total_tokens)
         self._settled = True
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         """Give back the place under way; and all else, unless the request counts."""
-        now = self._clock()
-        for account in self._begun:
-            account.leave(now - self._start)
-        self._begun.clear()
+        seconds = self._clock() - self._start
+        for account in self._accounts:
+            if place := self._places.pop(account.places.id, None):
+                account.left(seconds)
+                self._meters.change(place, 0)
         if isinstance(error, UpstreamRefused) and not self._settled:  # it went out, and the fault was the caller's
             self.settle(Usage())
         if not self._settled:
             for part in self._parts:
-                part.window.give_back(now, part.share, part.amount)
+                self._meters.change(part, 0)
 
 
 class Limits:
-    """The limits of all callers of this process.
+    """The limits of all callers.
 
     Args:
         settings: The ``caller``, ``tenant`` and ``everyone`` limits, and those that single tenants have of their own.
+        meters: Where use is counted; this process's memory by default.
         clock: Seconds, never going back.
 
     Example:
@@ -288,11 +206,16 @@ class Limits:
                 taken.settle(usage)
     """
 
-    def __init__(self, settings: Settings, *, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self, settings: Settings, *, meters: Meters | None = None, clock: Callable[[], float] = time.monotonic
+    ) -> None:
         self._settings = settings
         self._clock = clock
+        self.meters: Meters = meters or MemoryMeters(clock=clock)
         self._of_tenants = {tenant.name: merged(settings.tenant, tenant.limits) for tenant in settings.tenants}
-        self._everyone = _Account("The limit for everyone together", settings.everyone, counts_waiting=False)
+        self._everyone = _Account(
+            "everyone", "The limit for everyone together", settings.everyone, counts_waiting=False
+        )
         self._tenants: dict[str, _Account] = {}
         self._callers: dict[str, _Account] = {}
 
@@ -308,37 +231,43 @@ class Limits:
             request: What is asked.
             need: Its tokens, where somebody knows better than ``estimated``.
         """
-        return Taken(self._accounts(caller), self._clock, lambda: need or estimated(request))
+        return Taken(self._accounts(caller), self.meters, self._clock, lambda: need or estimated(request))
+
+    async def refresh(self, caller: Caller) -> None:
+        """Bring what ``headers`` and ``stats`` say of a caller up to date, where others count as well."""
+        await self.meters.read([meter for account in self._accounts(caller) for meter in account.all()])
 
     def headers(self, caller: Caller) -> dict[str, str]:
         """The ``x-ratelimit-*`` headers: of each unit, the window that has least left."""
-        now = self._clock()
         headers = {}
         for unit in ("requests", "tokens"):
-            windows = [w for account in self._accounts(caller) for (of, _), w in account.windows.items() if of == unit]
-            tightest = min(windows, key=lambda window: window.remaining(now))
-            limit = NO_LIMIT if tightest.limit is None else tightest.limit
-            reset = 0.0 if tightest.limit is None else tightest.full_again(now)
-            headers[f"x-ratelimit-limit-{unit}"] = str(limit)
-            headers[f"x-ratelimit-remaining-{unit}"] = str(tightest.remaining(now))
-            headers[f"x-ratelimit-reset-{unit}"] = duration(reset)
+            meters = [m for account in self._accounts(caller) for (of, _), m in account.meters.items() if of == unit]
+            uses = [(_remaining(meter, use := self.meters.use(meter)), meter, use) for meter in meters]
+            remaining, meter, use = min(uses, key=itemgetter(0))
+            headers[f"x-ratelimit-limit-{unit}"] = str(NO_LIMIT if meter.limit is None else meter.limit)
+            headers[f"x-ratelimit-remaining-{unit}"] = str(remaining)
+            headers[f"x-ratelimit-reset-{unit}"] = duration(0.0 if meter.limit is None else use.full_again)
         return headers
 
     def stats(self, caller: Caller) -> dict[str, Any]:
         """The caller's own use: ``limits`` (of requests) and ``tokens`` per period, and ``concurrency``."""
-        now = self._clock()
         account = self._of_caller(caller)
         shown: dict[str, dict[str, Any]] = {"requests": {}, "tokens": {}}
-        for (unit, period), window in account.windows.items():
-            shown[unit][period] = _figures(window.used(now), window.limit)
-        concurrency = _figures(account.under_way, account.concurrency)
-        return {"limits": shown["requests"], "tokens": shown["tokens"], "concurrency": concurrency}
+        for (unit, period), meter in account.meters.items():
+            shown[unit][period] = self._figures(meter)
+        return {
+            "limits": shown["requests"],
+            "tokens": shown["tokens"],
+            "concurrency": self._figures(account.places),
+        }
 
-    def reset_daily(self) -> int:
+    async def reset_daily(self) -> int:
         """Forget what counts against limits per day; how many accounts had something to forget."""
-        now = self._clock()
-        accounts = (self._everyone, *self._tenants.values(), *self._callers.values())
-        return sum(_clear_days(account, now) for account in accounts)
+        return await self.meters.clear("day")
+
+    def _figures(self, meter: Meter) -> dict[str, int | None]:
+        used, limit = self.meters.use(meter).used, meter.limit
+        return {"current": used, "limit": limit, "remaining": None if limit is None else max(0, limit - used)}
 
     def _accounts(self, caller: Caller) -> list[_Account]:
         tenant = [self._of_tenant(caller.tenant)] if caller.tenant else []
@@ -348,25 +277,22 @@ class Limits:
         account = self._callers.get(caller.name)
         if account is None:
             if len(self._callers) >= _MOST_CALLERS:
-                now = self._clock()
-                self._callers = {name: of for name, of in self._callers.items() if not of.is_idle(now)}
-            account = self._callers[caller.name] = _Account("Your limit", self._settings.caller, shown=True)
+                del self._callers[next(iter(self._callers))]
+            account = _Account(f"caller:{caller.name}", "Your limit", self._settings.caller, shown=True)
+            self._callers[caller.name] = account
         return account
 
     def _of_tenant(self, name: str) -> _Account:
         account = self._tenants.get(name)
         if account is None:
             limits = self._of_tenants.get(name, self._settings.tenant)
-            account = self._tenants[name] = _Account("Your group's limit", limits)
+            account = self._tenants[name] = _Account(f"tenant:{name}", "Your group's limit", limits)
         return account
 
 
-def _clear_days(account: _Account, now: float) -> bool:
-    days = [window for (_, period), window in account.windows.items() if period == "day"]
-    had = any(window.used(now) for window in days)
-    for window in days:
-        window.clear()
-    return had
+def _remaining(meter: Meter, use: Use) -> int:
+    """How much may still be taken."""
+    return NO_LIMIT if meter.limit is None else max(0, meter.limit - use.used)
 
 
 def estimated(request: ChatRequest) -> Need:
@@ -407,10 +333,6 @@ def in_words(seconds: float) -> str:
     if seconds < 100:
         return f"{math.ceil(seconds)} s"
     return f"{math.ceil(seconds / 60)} min" if seconds < 6000 else f"{math.ceil(seconds / 360) / 10:g} h"
-
-
-def _figures(current: int, limit: int | None) -> dict[str, int | None]:
-    return {"current": current, "limit": limit, "remaining": None if limit is None else max(0, limit - current)}
 
 
 def _exceeded(refusals: Sequence[_Refusal]) -> LimitExceeded:

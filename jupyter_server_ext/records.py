@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import time
-from contextlib import AbstractContextManager, nullcontext, suppress
+from contextlib import AbstractAsyncContextManager, nullcontext, suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -113,7 +113,9 @@ class Records:
         self.ledger.begin(entry)
         return Record(self.ledger, entry, self._clock)
 
-    def hold(self, caller: Caller, model: str, providers: Iterable[str], usage: Usage) -> AbstractContextManager[Hold]:
+    def hold(
+        self, caller: Caller, model: str, providers: Iterable[str], usage: Usage
+    ) -> AbstractAsyncContextManager[Hold]:
         """Set aside the most that an answer with this usage can cost at any of these providers.
 
         Raises:
@@ -142,6 +144,7 @@ class Records:
             providers: Those that there are keys for.
         """
         if self.budgets is not None:
+            await self.budgets.refresh(caller)
             spent = self.budgets.spent(caller, "day")
             return {"today": _usd(spent.amount), "limit": _usd(spent.limit), "remaining": _usd(spent.remaining)}
         today: float | None = None

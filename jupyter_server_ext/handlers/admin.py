@@ -25,9 +25,9 @@ class ResetDailyLimits(GatewayHandler):
     """``POST admin/reset-daily-limits``."""
 
     @needs_scope("admin")
-    def post(self) -> None:
+    async def post(self) -> None:
         """Forget what has counted against limits per day, of everybody."""
-        self.reply({"status": "reset", "accounts": self.parts.limits.reset_daily()})
+        self.reply({"status": "reset", "accounts": await self.parts.limits.reset_daily()})
 
 
 class Keys(GatewayHandler):

@@ -62,6 +62,7 @@ class Stats(GatewayHandler):
     async def get(self) -> None:
         """Your own use: requests and tokens per period with what is left, requests under way, money."""
         asker = self.asker
+        await self.parts.limits.refresh(asker)
         cost = await self.parts.records.cost_today(asker, {key.provider for key in self.parts.settings.keys})
         self.reply(
             {

@@ -11,9 +11,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from jupyter_server_ext.errors import LimitExceeded, NoCapacity, UpstreamRefused
-from jupyter_server_ext.limits import NO_LIMIT, Limits, Need, RollingWindow, duration, estimated, in_words, merged
+from jupyter_server_ext.limits import NO_LIMIT, Limits, Need, duration, estimated, in_words, merged
 from jupyter_server_ext.messages import Caller, ChatRequest, Usage
 from jupyter_server_ext.settings import CallerLimits, Settings, TenantSettings
+from jupyter_server_ext.storage.meters import RollingWindow
 
 ADA = Caller("ada", tenant="stats101")
 BOB = Caller("bob", tenant="stats101")
@@ -302,13 +303,13 @@ def test_resetting_the_day_leaves_the_minute_and_open_requests_right():
     async def scenario():
         await ask(limits)
         async with limits.take(ADA, REQUEST, Need(50, 0)) as taken:
-            assert limits.reset_daily() == 1
+            assert await limits.reset_daily() == 1
             taken.settle(Usage(20, 0))
         stats = limits.stats(ADA)
         assert stats["limits"]["day"]["current"] == 0
         assert stats["limits"]["minute"]["current"] == 2
         assert stats["tokens"]["day"]["current"] == 0
-        assert limits.reset_daily() == 0
+        assert await limits.reset_daily() == 0
 
     run(scenario())
 
@@ -325,7 +326,7 @@ def test_a_storm_of_refusals_leaves_nothing_behind():
                 await taken.__aexit__(NoCapacity, NoCapacity(""), None)
 
     run(scenario())
-    window = limits._callers["ada"].windows["requests", "day"]
+    window = limits.meters._counts["caller:ada/requests/day"]
     assert len(window._shares) == 0
 
 
