@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import secrets
 from ipaddress import ip_address
@@ -67,7 +68,8 @@ class RSQLGatewayApp(GatewayOptions, ExtensionApp):
             os.environ[_URL] = url + self.base_below(serverapp.base_url).removeprefix("/")
             os.environ[_TOKEN] = self._kernel_token.reveal()
         if self.parts is not None:
-            warm_prices(self.parts)
+            prices, settings = self.parts.records.prices, self.parts.settings
+            asyncio.get_running_loop().run_in_executor(None, warm_prices, prices, settings)
 
     async def stop_extension(self) -> None:
         """Close connections to providers, and take back what kernels were handed."""

@@ -37,9 +37,6 @@ _PATIENCE = 0.05  # before the first of them
 class Taken(Protocol):
     """What one request has taken from its caller's limits."""
 
-    def start(self) -> None:
-        """It has a key, and waits no more."""
-
     def settle(self, usage: Usage) -> None:
         """It was answered, wholly or in part, and has used this."""
 
@@ -106,7 +103,9 @@ class Gateway:
         if any(key.provider != "offline" for key in keys):
             self._network()  # now, as the first request should not wait for it
         windows = MemoryWindows(settings.pool.jitter_ms / 1000, clock=clock)
-        self.pool = KeyPool([with_preset(key) for key in keys], windows=windows, clock=clock)
+        self.pool = KeyPool(
+            [with_preset(key) for key in keys], windows=windows, clock=clock, at_once=settings.everyone.concurrency
+        )
         self.queue = KeyQueue(self.pool, settings.pool)
         self.upstream = KeyRotatingTransport(self.queue, settings.pool, self._transport_of)
 
@@ -139,7 +138,6 @@ class Gateway:
             job.request = request = self._admitted(caller, request)
             async with self._limits.take(caller, request) as taken, contextlib.AsyncExitStack() as stack:
                 hold = await stack.enter_async_context(self._hold(job))
-                job.started = taken.start
                 answer: Answer | None = None
                 async with contextlib.aclosing(self._answers(job)) as answers:
                     async for news in answers:
@@ -335,9 +333,6 @@ async def _abandon(sending: asyncio.Task[Answer]) -> None:
 
 @dataclasses.dataclass
 class _NothingTaken:
-    def start(self) -> None:
-        """Nothing to count."""
-
     def settle(self, usage: Usage) -> None:
         """Nothing to correct."""
 

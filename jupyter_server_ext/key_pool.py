@@ -101,10 +101,12 @@ class Key:
     Args:
         settings: What was configured, presets filled in.
         id: The public id, the only form in which the key appears anywhere.
+        shared: Windows that a request takes from whatever the key.
     """
 
     settings: KeySettings
     id: str
+    shared: tuple[WindowSpec, ...] = ()  # windows of all keys together
     paused: bool = False
     retired: str = ""  # why
     retired_by_hand: bool = False
@@ -132,7 +134,7 @@ class Key:
         if offer is None:
             if len(self.offers) >= _MOST_MODELS:  # callers name models freely where none are configured
                 self.offers.clear()
-            offer = self.offers[model] = Offer(self.id, tuple(self._windows(model)))
+            offer = self.offers[model] = Offer(self.id, (*self._windows(model), *self.shared))
         return offer
 
     def windows(self) -> dict[str, WindowSpec]:
@@ -140,7 +142,8 @@ class Key:
         for model in self.settings.models:
             self.offer(model)
         of_all = [self._window(limit, "") for limit in self.settings.limits if not limit.model]
-        return {spec.id: spec for spec in chain(of_all, *(offer.windows for offer in self.offers.values()))}
+        all_of_them = chain(of_all, *(offer.windows for offer in self.offers.values()))
+        return {spec.id: spec for spec in all_of_them if spec not in self.shared}
 
     def _windows(self, model: str) -> Iterator[WindowSpec]:
         for limit in self.settings.limits:
@@ -223,6 +226,7 @@ class KeyPool:
         keys: Their settings, presets filled in.
         windows: Where limits are counted.
         clock: Seconds, never going back.
+        at_once: Requests under way with all keys together; None is unlimited.
 
     Example:
         >>> from jupyter_server_ext.settings import KeySettings, Secret
@@ -236,8 +240,10 @@ class KeyPool:
         *,
         windows: Windows | None = None,
         clock: Callable[[], float] = time.monotonic,
+        at_once: int | None = None,
     ) -> None:
         self.clock = clock
+        self._shared = () if at_once is None else (WindowSpec("//concurrent", "concurrent", at_once),)
         self.windows: Windows = windows or MemoryWindows(clock=clock)
         self.on_change: list[Callable[[], None]] = []  # called when a request that waits may start
         self._keys: dict[str, Key] = {}
@@ -273,7 +279,7 @@ class KeyPool:
             names = [settings.provider]
         numbered = (f"{settings.name or settings.provider}-{number}" for number in count(1))
         public = next(name + tail for name in chain(names, numbered) if not self._is_taken(name))
-        key = self._keys[public] = Key(settings, public)
+        key = self._keys[public] = Key(settings, public, self._shared)
         self._changed()
         return key
 
@@ -476,9 +482,12 @@ class KeyPool:
             if key.id in avoid:
                 continue
             rest = max(0.0, key.opens(model, now) - now)
-            times = self.windows.starts(key.offer(model), cost, number, now)
+            own = Offer(key.id, key.offer(model).windows[: -len(self._shared) or None])
+            times = self.windows.starts(own, cost, number, now)
             per_key.append([max(rest, time) for time in times] if rest else times)
-        return per_key[0] if len(per_key) == 1 else list(islice(merge(*per_key), number))
+        times = per_key[0] if len(per_key) == 1 else list(islice(merge(*per_key), number))
+        together = self.windows.starts(Offer("", self._shared), cost, number, now)
+        return [max(row) for row in zip(times, together, strict=False)]
 
     def _offers(self, model: str, avoid: frozenset[str], now: float) -> tuple[list[Offer], float, str]:
         """What usable keys offer, and when and why the first of those that rest comes back."""

@@ -2,7 +2,7 @@
 
 Windows are rolling and exact: at no moment do the last 60 (3,600; 86,400) seconds hold more than the limit. A request
 takes from all meters that concern it or from none. What counts is kept in ``storage``, for this process or for all
-gateways that share one Redis. Money is in ``budgets``.
+gateways that share one Redis. Money is in ``budgets``; for a place among all under way requests wait in ``queue``.
 """
 
 from __future__ import annotations
@@ -56,11 +56,8 @@ class _Refusal(NamedTuple):
 class _Account:
     """The meters of one caller, one tenant, or everyone; of a ``shown`` one without a limit too."""
 
-    def __init__(
-        self, name: str, title: str, limits: CallerLimits, *, shown: bool = False, counts_waiting: bool = True
-    ) -> None:
+    def __init__(self, name: str, title: str, limits: CallerLimits, *, shown: bool = False) -> None:
         self.title = title
-        self.counts_waiting = counts_waiting
         self.places = Meter(f"{name}/concurrent", limits.concurrency)
         self.typical_seconds = 1.0
         self.meters: dict[tuple[Unit, str], Meter] = {}
@@ -81,7 +78,7 @@ class _Account:
 
     def wants(self, need: Need) -> Iterator[Want]:
         """What the request needs."""
-        yield Want(self.places, 1, self.counts_waiting)
+        yield Want(self.places, 1)
         for (unit, _), meter in self.meters.items():
             yield Want(meter, _amount(unit, need, meter))
 
@@ -157,16 +154,6 @@ class Taken:
                 self._places[one.meter.id] = one
         return refusals
 
-    def start(self) -> None:
-        """The request has left the queue, and is under way for everyone's limit, too.
-
-        One that waits takes nothing from the others: a class that asks at once waits its turn and is not refused. A
-        second time changes nothing.
-        """
-        for account in self._accounts:
-            if account.places.id not in self._places:
-                self._places[account.places.id] = self._meters.add(account.places)
-
     def settle(self, usage: Usage) -> None:
         """The request was answered, wholly or in part: it counts, with the tokens it has really used."""
         for part in self._parts:
@@ -213,9 +200,7 @@ class Limits:
         self._clock = clock
         self.meters: Meters = meters or MemoryMeters(clock=clock)
         self._of_tenants = {tenant.name: merged(settings.tenant, tenant.limits) for tenant in settings.tenants}
-        self._everyone = _Account(
-            "everyone", "The limit for everyone together", settings.everyone, counts_waiting=False
-        )
+        self._everyone = _Account("everyone", "The limit for everyone together", _but_waiting(settings.everyone))
         self._tenants: dict[str, _Account] = {}
         self._callers: dict[str, _Account] = {}
 
@@ -306,6 +291,11 @@ def merged(base: CallerLimits, own: CallerLimits) -> CallerLimits:
     """The limits ``base``, with what ``own`` says in its place."""
     given = {field.name: value for field in fields(own) if (value := getattr(own, field.name)) is not None}
     return replace(base, **given)
+
+
+def _but_waiting(everyone: CallerLimits) -> CallerLimits:
+    """Without the number of requests at once, for which requests wait in the queue; 0 is refused at once."""
+    return replace(everyone, concurrency=None if everyone.concurrency else everyone.concurrency)
 
 
 def duration(seconds: float) -> str:

@@ -1,12 +1,7 @@
 """Waiting for a key, fairly.
 
-One *lane* per model. In a lane, callers take turns by deficit round robin (M. Shreedhar, G. Varghese, "Efficient fair
-queueing using deficit round robin", 1995): at each turn a caller's credit grows by the weight of its tenant, and it is
-served while its credit covers the request at its head. Interactive requests go before batch ones, which get one turn in
-eight so that they never starve.
-
-Whoever waits is woken when a key can start: a single task sleeps until the moment the pool named, or until something
-was given back. Nothing polls.
+There is one *lane* per model, in which callers take turns (``turns``). Whoever waits is woken when a key can start: a
+single task sleeps until the moment the pool named, or until something was given back. Nothing polls.
 """
 
 from __future__ import annotations
@@ -14,225 +9,21 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import math
-from collections import deque
-from dataclasses import dataclass, field
-from itertools import islice
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from jupyter_server_ext.errors import NoCapacity
 from jupyter_server_ext.key_pool import Busy, KeyPool, Lease
-from jupyter_server_ext.messages import Caller, Waiting
+from jupyter_server_ext.messages import Waiting
 from jupyter_server_ext.storage.base import Cost
+from jupyter_server_ext.turns import Lane, Ticket, Turns
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from jupyter_server_ext.settings import PoolSettings
 
-_BATCH_TURN = 8  # every so many turns go to batch work, when some waits
 _FRESH_SECONDS = 0.25  # positions and expected waits are computed anew at most so often
-_LOOK_AHEAD = 8  # callers whose smaller requests may use what the one whose turn it is cannot
-_LEAST_WEIGHT = 0.01
-
-
-@dataclass(slots=True, eq=False)
-class Ticket:
-    """One request's place in the queue.
-
-    Args:
-        caller: Who asks.
-        model: The model it waits for.
-        cost: What it reserves of a key.
-        usual: What it is likely to take in the end, from which waits are foretold.
-        deadline: When waiting has lost its point, in the pool's clock.
-        weight: The share of its tenant.
-        interactive: Whether a person waits for it.
-        size: Bytes of its body.
-        avoid: Keys that it is not to be given.
-    """
-
-    caller: Caller
-    model: str
-    cost: Cost
-    usual: Cost = Cost()  # noqa: RUF009 - a value
-    deadline: float = math.inf
-    weight: float = 1.0
-    interactive: bool = True
-    size: int = 0
-    avoid: frozenset[str] = frozenset()
-    position: int = 0
-    eta: float = 0.0
-    got: asyncio.Future[Lease] | None = field(default=None, repr=False)
-
-
-class Turns:
-    """Callers taking turns; the pure rule, without time."""
-
-    def __init__(self) -> None:
-        self._waiting: dict[str, deque[Ticket]] = {}
-        self._ring: deque[str] = deque()
-        self._credit: dict[str, float] = {}
-
-    def __len__(self) -> int:
-        return sum(len(line) for line in self._waiting.values())
-
-    def __bool__(self) -> bool:
-        return bool(self._ring)
-
-    @property
-    def callers(self) -> int:
-        """How many callers wait."""
-        return len(self._ring)
-
-    def push(self, ticket: Ticket) -> None:
-        """Put a request behind the others of its caller."""
-        name = ticket.caller.name
-        if name not in self._waiting:
-            self._waiting[name] = deque()
-            self._credit[name] = 0.0
-            self._ring.append(name)
-        self._waiting[name].append(ticket)
-
-    def head(self) -> Ticket:
-        """The request whose turn it is."""
-        while True:
-            name = self._ring[0]
-            ticket = self._waiting[name][0]
-            if self._credit[name] >= 1.0:
-                return ticket
-            self._credit[name] += max(_LEAST_WEIGHT, ticket.weight)
-            if self._credit[name] < 1.0:
-                self._ring.rotate(-1)
-
-    def serve(self, ticket: Ticket) -> None:
-        """Take out a request that is served: its caller pays for it, and makes way when its credit is used up."""
-        name = ticket.caller.name
-        line = self._waiting[name]
-        line.remove(ticket)  # mostly the first
-        self._credit[name] -= 1.0
-        if not line:
-            self._leave(name)
-        elif self._ring[0] == name and self._credit[name] < 1.0:
-            self._ring.rotate(-1)
-
-    def next_heads(self) -> list[Ticket]:
-        """The first requests of the callers whose turns come next, after the one whose turn it is."""
-        return [self._waiting[name][0] for name in islice(self._ring, 1, 1 + _LOOK_AHEAD)]
-
-    def remove(self, ticket: Ticket) -> None:
-        """Take out a request that no longer waits."""
-        line = self._waiting.get(ticket.caller.name)
-        if line is not None and ticket in line:
-            line.remove(ticket)
-            if not line:
-                self._leave(ticket.caller.name)
-
-    def longest(self) -> tuple[str, int]:
-        """The caller with most requests waiting, and how many."""
-        return max(((name, len(line)) for name, line in self._waiting.items()), key=lambda row: row[1], default=("", 0))
-
-    def last_of(self, name: str) -> Ticket:
-        """The newest request of a caller."""
-        return self._waiting[name][-1]
-
-    def waiting(self, name: str) -> int:
-        """How many requests of a caller wait."""
-        return len(self._waiting.get(name, ()))
-
-    def ahead_of(self, name: str, weight: float) -> int:
-        """How many requests will be served before a new one of this caller, if nobody else comes."""
-        own = self.waiting(name) + 1
-        total = own - 1
-        for other, line in self._waiting.items():
-            if other != name:
-                total += min(len(line), math.ceil(own * line[0].weight / max(_LEAST_WEIGHT, weight)))
-        return total
-
-    def order(self) -> Iterator[Ticket]:
-        """All requests in the order of their turns, if nobody else comes."""
-        lines = {name: deque(line) for name, line in self._waiting.items()}
-        ring, credit = deque(self._ring), dict(self._credit)
-        while ring:
-            name = ring[0]
-            if credit[name] < 1.0:
-                credit[name] += max(_LEAST_WEIGHT, lines[name][0].weight)
-            while lines[name] and credit[name] >= 1.0:
-                credit[name] -= 1.0
-                yield lines[name].popleft()
-            ring.popleft()
-            if lines[name]:
-                ring.append(name)
-
-    def _leave(self, name: str) -> None:
-        del self._waiting[name], self._credit[name]
-        self._ring.remove(name)
-
-
-class Lane:
-    """The requests that wait for one model: people first, batch work every eighth turn."""
-
-    def __init__(self) -> None:
-        self.people = Turns()
-        self.batch = Turns()
-        self._turn = 0
-
-    def __len__(self) -> int:
-        return len(self.people) + len(self.batch)
-
-    def __bool__(self) -> bool:
-        return bool(self.people) or bool(self.batch)
-
-    @property
-    def callers(self) -> int:
-        """How many callers wait."""
-        return self.people.callers + self.batch.callers
-
-    def of(self, ticket: Ticket) -> Turns:
-        """Where a ticket of this kind waits."""
-        return self.people if ticket.interactive else self.batch
-
-    def ahead_of(self, ticket: Ticket) -> int:
-        """How many requests will be served before this new one, if nobody else comes."""
-        ahead = self.of(ticket).ahead_of(ticket.caller.name, ticket.weight)
-        if ticket.interactive:
-            return ahead + min(len(self.batch), ahead // (_BATCH_TURN - 1))
-        return ahead + min(len(self.people), (ahead + 1) * (_BATCH_TURN - 1))
-
-    def _next(self) -> Turns:
-        batch_turn = self._turn % _BATCH_TURN == _BATCH_TURN - 1
-        if self.batch and (batch_turn or not self.people):
-            return self.batch
-        return self.people
-
-    def head(self) -> Ticket:
-        """The request whose turn it is."""
-        return self._next().head()
-
-    def serve(self, ticket: Ticket) -> None:
-        """Take out a request that is served."""
-        self.of(ticket).serve(ticket)
-        self._turn += 1
-
-    def others_than(self, head: Ticket) -> list[Ticket]:
-        """Requests that come soon and may find a key where the one whose turn it is finds none."""
-        return [
-            ticket
-            for ticket in self.of(head).next_heads()
-            if ticket.cost.prompt < head.cost.prompt
-            or ticket.cost.completion < head.cost.completion
-            or ticket.avoid != head.avoid
-        ]
-
-    def order(self) -> Iterator[Ticket]:
-        """All requests in the order of their turns, if nobody else comes."""
-        people, batch, turn = self.people.order(), self.batch.order(), self._turn
-        while True:
-            first, second = (batch, people) if turn % _BATCH_TURN == _BATCH_TURN - 1 else (people, batch)
-            ticket = next(first, None) or next(second, None)
-            if ticket is None:
-                return
-            yield ticket
-            turn += 1
+_LIKE = 0.05  # costs that differ by this share have the same schedule
+_SHORTEST_SCHEDULE = 32
 
 
 class KeyQueue:
@@ -296,12 +87,12 @@ class KeyQueue:
         if ticket.avoid:
             times = self.pool.starts(ticket.model, ticket.usual, ahead + 1, ticket.avoid)
             return times[ahead] if len(times) > ahead else math.inf
-        return self._starts(ticket.model, ticket.usual, ahead + 1)
+        return self._starts(ticket.model, lane.usual(ticket) if lane else ticket.usual, ahead + 1)
 
     def expected_wait(self, model: str) -> float | None:
         """Seconds until a new caller's request for ``model`` could start; None when it could not."""
         lane = self._lanes.get(model)
-        wait = self._starts(model, Cost(), (lane.callers if lane else 0) + 1)
+        wait = self._starts(model, lane.usual(), lane.callers + 1) if lane else self._starts(model, Cost(), 1)
         return round(wait, 3) if math.isfinite(wait) else None
 
     def news(self, ticket: Ticket) -> Waiting:
@@ -347,7 +138,7 @@ class KeyQueue:
         loop = asyncio.get_running_loop()
         ticket.got = loop.create_future()
         lane = self._lanes.setdefault(ticket.model, Lane())
-        lane.of(ticket).push(ticket)
+        lane.push(ticket)
         ticket.position = len(lane)
         self._length += 1
         self._size += ticket.size
@@ -365,7 +156,7 @@ class KeyQueue:
         self._size -= ticket.size
         lane = self._lanes.get(ticket.model)
         if lane is not None:
-            lane.of(ticket).remove(ticket)
+            lane.remove(ticket)
             if not lane:
                 del self._lanes[ticket.model]
                 self._schedules.pop(ticket.model, None)
@@ -387,7 +178,7 @@ class KeyQueue:
         self._refuse(longest.last_of(name), refusal)
 
     def _refuse(self, ticket: Ticket, error: NoCapacity) -> None:
-        self._lanes[ticket.model].of(ticket).remove(ticket)
+        self._lanes[ticket.model].remove(ticket)
         if ticket.got is not None and not ticket.got.done():
             ticket.got.set_exception(error)
 
@@ -425,25 +216,27 @@ class KeyQueue:
         """Give a request its key, or the reason why it gets none; None when it waits no more."""
         assert ticket.got is not None  # noqa: S101 - it waits
         if ticket.got.done():
-            lane.of(ticket).remove(ticket)
+            lane.remove(ticket)
             return None
         try:
             got = await self.pool.lease(ticket.model, ticket.cost, ticket.avoid)
         except Exception as error:  # noqa: BLE001 - whoever waits must hear of it
-            lane.of(ticket).remove(ticket)
+            lane.remove(ticket)
             ticket.got.set_exception(error)
             return None
         if isinstance(got, Busy):
             if math.isfinite(got.wait):
                 return got
-            lane.of(ticket).remove(ticket)
+            lane.remove(ticket)
             ticket.got.set_exception(self._hopeless(ticket, got))
         elif ticket.got.done():
-            lane.of(ticket).remove(ticket)
+            lane.remove(ticket)
             got.unused()
         else:
             lane.serve(ticket)
             ticket.got.set_result(got)
+            if known := self._schedules.get(ticket.model):
+                known.served += 1
         return None
 
     def _wake_in(self, seconds: float) -> None:
@@ -458,24 +251,24 @@ class KeyQueue:
         """Write down everybody's place and expected wait."""
         lane = self._lanes.get(model)
         if lane:
-            waiting = list(lane.order())
-            cost = waiting[0].usual
-            for place, ticket in enumerate(waiting, 1):
+            cost = lane.usual()
+            for place, ticket in enumerate(lane.order(), 1):
                 ticket.position = place
-                ticket.eta = self._starts(model, cost, place, at_least=len(waiting))
+                ticket.eta = self._starts(model, cost, place)
             self._schedules[model].numbered = self.pool.clock()
 
-    def _starts(self, model: str, cost: Cost, nth: int, *, at_least: int = 0) -> float:
-        """Seconds until the ``nth`` request of this cost can start."""
+    def _starts(self, model: str, cost: Cost, nth: int) -> float:
+        """Seconds until the ``nth`` request from now on can start, if each has this cost."""
         now = self.pool.clock()
+        lane = self._lanes.get(model)
+        if not lane:
+            times = self.pool.starts(model, cost, nth)
+            return times[nth - 1] if len(times) >= nth else math.inf
         known = self._schedules.get(model)
-        if known is None or known.at + _FRESH_SECONDS < now or known.cost != cost or len(known.times) < nth:
-            count = max(nth, at_least)
-            known = _Schedule(now, cost, self.pool.starts(model, cost, count))
-            if not self._lanes.get(model):
-                return known.times[nth - 1] if len(known.times) >= nth else math.inf
-            self._schedules[model] = known
-        return max(0.0, known.times[nth - 1] + known.at - now) if len(known.times) >= nth else math.inf
+        if known is None or not known.tells(cost, nth, now):
+            count = 1 << max(nth, len(lane), _SHORTEST_SCHEDULE).bit_length()
+            known = self._schedules[model] = _Schedule(now, cost, count, self.pool.starts(model, cost, count))
+        return known.wait(nth, now)
 
     def _hopeless(self, ticket: Ticket, busy: Busy) -> NoCapacity:
         if busy.too_large:
@@ -498,12 +291,35 @@ class KeyQueue:
 
 @dataclass(slots=True)
 class _Schedule:
-    """When requests of one cost can start, as of ``at``."""
+    """When ``count`` requests of one cost could start, as of ``at``; some of them have been ``served`` since.
+
+    To look ahead for every request that comes would cost more, the more wait; so it is done now and then for all.
+    """
 
     at: float
     cost: Cost
+    count: int
     times: list[float]
+    served: int = 0
     numbered: float = -math.inf
+
+    def tells(self, cost: Cost, nth: int, now: float) -> bool:
+        """Whether it is fresh, long enough, and for requests of about this cost."""
+        return (
+            now <= self.at + _FRESH_SECONDS
+            and self.served + nth <= self.count
+            and _is_like(cost.prompt, self.cost.prompt)
+            and _is_like(cost.completion, self.cost.completion)
+        )
+
+    def wait(self, nth: int, now: float) -> float:
+        """Seconds until the ``nth`` from now on can start; infinite for never."""
+        place = self.served + nth - 1
+        return max(0.0, self.times[place] + self.at - now) if place < len(self.times) else math.inf
+
+
+def _is_like(one: int, other: int) -> bool:
+    return abs(one - other) <= _LIKE * max(one, other)
 
 
 def _finite(seconds: float) -> float | None:

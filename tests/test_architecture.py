@@ -40,6 +40,7 @@ LAYERS = {
         ["upstream", "auth", "policy", "telemetry"],
         ["records"],
         ["budgets", "queue"],
+        ["turns"],
         ["key_pool", "limits", "cache", "ledger", "prices"],
         ["storage"],
         ["toml_file"],

@@ -125,7 +125,10 @@ class Windows(Protocol):
     """The counts of all windows of all keys."""
 
     async def take(self, offers: Sequence[Offer], cost: Cost, now: float) -> Grant | Refused:
-        """Take ``cost`` from all windows of one key: of those with room, the one with most headroom in its tightest."""
+        """Take ``cost`` from all windows of one key: of those with room, the one with most headroom.
+
+        That is in its tightest window; among equals, in all of them together.
+        """
 
     def sent(self, grant: Grant, now: float) -> None:
         """The request is on its way. Without this, it counts from when it is answered."""

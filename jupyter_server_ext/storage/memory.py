@@ -24,8 +24,7 @@ class MemoryWindows:
 
     Args:
         jitter: Seconds that a request may travel until the provider has counted it. It is taken as 40 ms at least,
-        which
-            busy machines need without any network, and as 1 % of a window up to half a second, which costs little.
+            which busy machines need without any network, and as 1 % of a window up to 0.5 s, which costs little.
         clock: The clock whose times the methods are given; asked only to find a calendar day's midnight.
         wall: Unix time, for the same.
     """
@@ -45,7 +44,7 @@ class MemoryWindows:
     async def take(self, offers: Sequence[Offer], cost: Cost, now: float) -> Grant | Refused:
         """See ``Windows.take``. Nothing in here waits, so nobody comes in between."""
         best: Offer | None = None
-        most, soonest = -1.0, Refused(math.inf)
+        most, soonest = (-1.0, 0.0), Refused(math.inf)
         for offer in offers:
             headroom, wait = self._fits(offer, cost, now)
             if wait > 0:
@@ -111,9 +110,9 @@ class MemoryWindows:
             rows[spec.id] = WindowReport(window.used, window.others, window.limit, wait)
         return rows
 
-    def _fits(self, offer: Offer, cost: Cost, now: float) -> tuple[float, float]:
-        """Headroom left in the tightest window after taking ``cost``, and the wait until it can be taken."""
-        headroom, wait = math.inf, 0.0
+    def _fits(self, offer: Offer, cost: Cost, now: float) -> tuple[tuple[float, float], float]:
+        """Headroom after taking ``cost``, in the tightest window and in all, and the wait until it can be taken."""
+        tightest, together, wait = math.inf, 0.0, 0.0
         for spec in offer.windows:
             window = self._window(spec)
             amount = cost.of(spec.unit)
@@ -121,8 +120,10 @@ class MemoryWindows:
             if left < 0:
                 wait = max(wait, window.wait(amount, now))
             else:
-                headroom = min(headroom, left / window.limit)
-        return headroom, wait
+                headroom = left / window.limit
+                tightest = min(tightest, headroom)
+                together += headroom
+        return (tightest, together), wait
 
     def _window(self, spec: WindowSpec) -> Window | Gauge:
         window = self._windows.get(spec.id)

@@ -20,7 +20,7 @@ import msgspec
 
 from jupyter_server_ext.errors import BadRequest, NoCapacity, RsqlGatewayError, UnknownModel
 from jupyter_server_ext.messages import Caller, ChatRequest, Usage
-from jupyter_server_ext.queue import Ticket
+from jupyter_server_ext.turns import Ticket
 
 from .answers import Answer, BodyAnswer, StreamAnswer, read_all
 from .expected import Expectation
@@ -63,10 +63,6 @@ class Trace:
     rate_limited: bool = False
 
 
-def _nobody_asks() -> None:
-    """In place of somebody who wants to know that a request has started."""
-
-
 @dataclass(slots=True)
 class Job:
     """A request on its way to a provider.
@@ -78,7 +74,6 @@ class Job:
         weight: The share of its tenant in the queue.
         fallbacks: Models that may answer in its place, best first.
         trace: What happened to it.
-        started: Is called when it has a key, at each try.
     """
 
     caller: Caller
@@ -87,7 +82,6 @@ class Job:
     weight: float = 1.0
     fallbacks: tuple[str, ...] = ()
     trace: Trace = field(default_factory=Trace)
-    started: Callable[[], object] = _nobody_asks
     ticket: Ticket | None = None  # while it waits
     lease: Lease | None = None  # if a key was free at once
     costs: dict[str, Cost] = field(default_factory=dict)  # what it is expected to take, by model
@@ -233,7 +227,6 @@ class KeyRotatingTransport(httpx.AsyncBaseTransport):
         """Try once, with this key."""
         trace = job.trace
         trace.attempts += 1
-        job.started()
         trace.key, trace.model, trace.upstream_start = lease.key.id, lease.model, lease.at
         trace.provider = lease.key.settings.provider
         provider = self._provider(lease.key)

@@ -168,44 +168,14 @@ def test_concurrency_counts_what_is_under_way():
     run(scenario())
 
 
-def test_by_default_a_hundred_requests_of_everyone_are_under_way_at_once():
-    limits = Limits(Settings())
+def test_a_place_among_everyone_is_waited_for_elsewhere_but_none_at_all_is_refused():
+    limits = Limits(Settings(everyone=CallerLimits(concurrency=1)))
+    closed = Limits(Settings(everyone=CallerLimits(concurrency=0)))
 
     async def scenario():
-        opened = [limits.take(Caller(f"user-{n}"), REQUEST) for n in range(100)]
-        for taken in opened:
-            await taken.__aenter__()
-        for taken in opened[1:]:
-            taken.start()
-        await ask(limits)
-        opened[0].start()
-        opened[0].start()
-        await refused(limits)
-        for taken in opened:
-            await taken.__aexit__(None, None, None)
-        await ask(limits)
-
-    run(scenario())
-
-
-def test_what_waits_for_a_key_is_refused_to_nobody_else():
-    limits = Limits(Settings(everyone=CallerLimits(concurrency=2)))
-
-    async def scenario():
-        waiting = [limits.take(Caller(f"user-{n}"), REQUEST) for n in range(50)]
-        for taken in waiting:
-            await taken.__aenter__()
-        for taken in waiting[:2]:
-            taken.start()
-        await refused(limits)
-        await waiting[0].__aexit__(None, None, None)
-        await ask(limits)
-        for taken in waiting[1:]:
-            await taken.__aexit__(None, None, None)
-        async with limits.take(ADA, REQUEST) as first, limits.take(ADA, REQUEST) as second:
-            first.start()
-            second.start()
-            await refused(limits)
+        async with limits.take(ADA, REQUEST):
+            await ask(limits, CAT)
+        assert (await refused(closed)).retry_after is None
 
     run(scenario())
 

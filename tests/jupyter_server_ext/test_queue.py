@@ -15,10 +15,11 @@ from virtual_time import run
 from jupyter_server_ext.errors import NoCapacity, UnknownModel
 from jupyter_server_ext.key_pool import KeyPool, Lease
 from jupyter_server_ext.messages import Caller, Usage
-from jupyter_server_ext.queue import KeyQueue, Lane, Ticket, Turns
+from jupyter_server_ext.queue import KeyQueue
 from jupyter_server_ext.settings import KeySettings, Limit, PoolSettings, Secret
 from jupyter_server_ext.storage.base import Cost
 from jupyter_server_ext.storage.memory import MemoryWindows
+from jupyter_server_ext.turns import Lane, Ticket, Turns
 
 SETTINGS = PoolSettings(queue_deadline_seconds=600.0, queue_length=1000)
 
@@ -32,8 +33,8 @@ def key(n: int = 1, *, rpm: int = 30, **options) -> KeySettings:
     return KeySettings("sim", Secret(f"key-{n}"), "http://127.0.0.1/v1", limits=limits, **options)
 
 
-def pool_of(loop, *keys: KeySettings) -> KeyPool:
-    return KeyPool(keys, windows=MemoryWindows(0.25, clock=loop.time), clock=loop.time)
+def pool_of(loop, *keys: KeySettings, at_once: int | None = None) -> KeyPool:
+    return KeyPool(keys, windows=MemoryWindows(0.25, clock=loop.time), clock=loop.time, at_once=at_once)
 
 
 def names(turns: Turns | Lane) -> list[str]:
@@ -84,7 +85,7 @@ def test_people_go_before_batch_work_which_does_not_starve():
     for _ in range(20):
         for name, interactive in (("ada", True), ("job", False)):
             one = ticket(name, interactive=interactive)
-            lane.of(one).push(one)
+            lane.push(one)
 
     order = names(lane)
 
@@ -226,6 +227,71 @@ def test_a_place_given_back_wakes_the_next_without_polling():
         return loop.time()
 
     assert run(main) == pytest.approx(0.3)
+
+
+def test_everyone_together_has_so_many_places_and_waits_for_them_in_turns():
+    async def main(loop):
+        pool = pool_of(loop, key(1, limits=()), key(2, limits=()), at_once=3)
+        queue = KeyQueue(pool, SETTINGS)
+        under_way, most, order = 0, 0, []
+
+        async def one(name):
+            nonlocal under_way, most
+            lease = await queue.lease(ticket(name, deadline=600.0))
+            order.append(name)
+            under_way += 1
+            most = max(most, under_way)
+            await asyncio.sleep(2.0)
+            under_way -= 1
+            lease.settle(Usage())
+
+        await asyncio.gather(*(one(name) for name in ["greedy"] * 9 + ["ada", "bob"]))
+        return most, order, loop.time()
+
+    most, order, seconds = run(main)
+
+    assert most == 3
+    assert set(order[3:6]) == {"greedy", "ada", "bob"}
+    assert seconds == pytest.approx(8.0)
+
+
+def test_a_wait_for_a_place_among_everyone_is_foretold():
+    async def main(loop):
+        queue = KeyQueue(pool_of(loop, key(limits=()), key(2, limits=()), at_once=2), SETTINGS)
+        held = [await queue.lease(ticket()) for _ in range(2)]
+        with pytest.raises(NoCapacity) as refused:
+            await queue.lease(ticket("bob", deadline=loop.time() + 0.1))
+        held[0].settle(Usage())
+        return refused.value.retry_after, await queue.lease(ticket("bob"))
+
+    retry_after, lease = run(main)
+
+    assert retry_after == pytest.approx(0.5)
+    assert isinstance(lease, Lease)
+
+
+def test_many_who_wait_cost_no_more_each_than_few():
+    """Looking ahead for each that comes took seconds of computing for a queue of two thousand."""
+    looked = []
+
+    async def main(loop):
+        pool = pool_of(loop, *(key(n) for n in range(3)))
+        foretell = pool.starts
+        pool.starts = lambda *args: looked.append(args[2]) or foretell(*args)
+        queue = KeyQueue(pool, replace(SETTINGS, queue_deadline_seconds=1e6, queue_length=5000))
+        tasks = []
+        for n in range(2000):
+            costs = Cost(20 + n % 13, 50)
+            tasks.append(asyncio.ensure_future(queue.lease(ticket(f"c{n % 75}", cost=costs, usual=costs))))
+            await asyncio.sleep(0.001)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        await queue.close()
+
+    run(main)
+
+    assert sum(looked) < 100_000, "a few times for each that waits"
 
 
 def test_who_leaves_gives_everything_back():
