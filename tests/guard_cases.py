@@ -152,6 +152,21 @@ BOMBS: list[str] = [
 # Refused in one dialect: dialect → (family, statement).
 ATTACKS: dict[str, list[tuple[str, str]]] = {
     "postgres": [
+        ("size", "SELECT string_agg(repeat('x', 1000000), '') FROM generate_series(1, 100000)"),
+        ("size", "SELECT * FROM generate_series('2000-01-01'::timestamp, '2100-01-01', '1 microsecond')"),
+        ("size", "SELECT count(*) FROM generate_series(now() - interval '1 year', now(), interval '1 ms')"),
+        ("hidden", "SELECT name FROM customers ORDER BY CASE WHEN pg_sleep(1) IS NULL THEN 1 END"),
+        ("hidden", "SELECT count(*) OVER (ROWS BETWEEN pg_sleep(1) PRECEDING AND CURRENT ROW) FROM customers"),
+        ("hidden", "SELECT * FROM customers TABLESAMPLE public.evil(1)"),
+        ("hidden", "SELECT a OPERATOR(evil.=) b FROM (SELECT 1 AS a, 2 AS b) t"),
+        ("hidden", "SELECT 1 \\g /tmp/x"),
+        ("hidden", "SELECT 1 \\; DROP TABLE customers"),
+        (
+            "rows",
+            "WITH x AS (MERGE INTO items i USING sales s ON i.id = s.item_id WHEN MATCHED THEN DELETE RETURNING *) SELECT * FROM x",
+        ),
+        ("files", "SELECT lo_import('/etc/passwd')"),
+        ("files", "SELECT * FROM xmltable('/a' PASSING pg_read_file('x')::xml COLUMNS a int PATH '.')"),
         ("rows", "INSERT INTO items(id) VALUES (1) RETURNING *"),
         ("rows", "WITH a AS (INSERT INTO items(id) VALUES (1) RETURNING id), b AS (SELECT 1) SELECT * FROM a, b"),
         ("rows", "SELECT * FROM customers c, LATERAL (WITH d AS (DELETE FROM sales RETURNING *) SELECT * FROM d) x"),
@@ -331,6 +346,16 @@ ATTACKS: dict[str, list[tuple[str, str]]] = {
         ("size", "WITH RECURSIVE t(n) AS (SELECT 1 UNION ALL SELECT t.n + 1 FROM t, customers) SELECT count(*) FROM t"),
     ],
     "duckdb": [
+        ("size", "SELECT bitstring('0', 2000000000)"),
+        ("size", "SELECT bar(1, 0, 10, 2000000000)"),
+        ("size", "SELECT string_agg(repeat('x', 1000000)) FROM range(1000000)"),
+        (
+            "size",
+            "SELECT count(*) FROM generate_series(TIMESTAMP '2000-01-01', TIMESTAMP '3000-01-01', INTERVAL 1 MICROSECOND)",
+        ),
+        ("files", "PIVOT read_csv('x.csv') ON a USING sum(b)"),
+        ("files", "SELECT list_apply(['HOME'], lambda x: getenv(x))"),
+        ("files", "SELECT sum(id) OVER (PARTITION BY getenv('x')) FROM customers"),
         ("size", "SELECT string_agg(x, '') FROM (SELECT repeat('a', 1000000) AS x FROM range(10000000))"),
         ("rows", "INSERT OR IGNORE INTO items VALUES (1)"),
         ("rows", "INSERT INTO items BY NAME SELECT 1 AS id"),
@@ -473,6 +498,16 @@ ATTACKS: dict[str, list[tuple[str, str]]] = {
         ("size", "WITH RECURSIVE t AS (SELECT 1 AS n UNION ALL SELECT n + 1 FROM t) SELECT max(n) FROM t"),
     ],
     "sqlite": [
+        ("files", "SELECT data FROM fsdir WHERE path = '/etc/passwd'"),
+        ("size", "SELECT value FROM generate_series WHERE start = 1 AND stop = 1e12"),
+        (
+            "size",
+            "WITH RECURSIVE t(x) AS (VALUES(1) UNION ALL SELECT x + 1 FROM t LIMIT 10000000000) SELECT count(*) FROM t",
+        ),
+        (
+            "size",
+            "WITH RECURSIVE a(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM a WHERE x < 1000000), b(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM b WHERE x < 1000000) SELECT count(*) FROM a, b",
+        ),
         ("size", "WITH RECURSIVE c(x) AS (SELECT 'x' UNION ALL SELECT x || x FROM c LIMIT 40) SELECT length(x) FROM c"),
         (
             "size",
@@ -559,6 +594,10 @@ ATTACKS: dict[str, list[tuple[str, str]]] = {
         ("size", "WITH RECURSIVE c(s) AS (SELECT 'a' UNION ALL SELECT s || s FROM c) SELECT length(s) FROM c"),
     ],
     "mysql": [
+        ("state", "SELECT LAST_INSERT_ID(5)"),
+        ("state", "SELECT LAST_INSERT_ID(id + 1) FROM customers"),
+        ("waits", "SELECT DATE_ADD(NOW(), INTERVAL SLEEP(5) SECOND)"),
+        ("hidden", "SELECT 1 \\G DROP TABLE customers"),
         ("rows", "INSERT INTO items SET id = 1"),
         ("rows", "REPLACE items VALUES (1)"),
         ("rows", "DELETE QUICK FROM customers"),
@@ -677,6 +716,8 @@ ATTACKS: dict[str, list[tuple[str, str]]] = {
         ("size", "WITH RECURSIVE c(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM c) SELECT count(*) FROM c"),
     ],
     "tsql": [
+        ("several", "SELECT * FROM customers FOR XML AUTO DROP TABLE customers"),
+        ("code", "SELECT name FROM customers ORDER BY dbo.evil(id)"),
         ("secrets", "SELECT * FROM master.sys.databases"),
         ("secrets", "SELECT * FROM tempdb.sys.tables"),
         ("rows", "DELETE customers"),
@@ -777,6 +818,8 @@ ATTACKS: dict[str, list[tuple[str, str]]] = {
         ),
     ],
     "snowflake": [
+        ("hidden", "SELECT f.value FROM customers, LATERAL FLATTEN(input => my_udf(name)) f"),
+        ("hidden", "SELECT OBJECT_CONSTRUCT('a', seq.nextval)"),
         ("rows", "INSERT ALL INTO items SELECT * FROM items"),
         (
             "rows",
@@ -851,6 +894,8 @@ ATTACKS: dict[str, list[tuple[str, str]]] = {
         ("size", "SELECT seq4() FROM TABLE(GENERATOR(ROWCOUNT => 1000000)) a, TABLE(GENERATOR(ROWCOUNT => 1000000)) b"),
     ],
     "bigquery": [
+        ("size", "SELECT GENERATE_TIMESTAMP_ARRAY('2000-01-01', '3000-01-01', INTERVAL 1 MICROSECOND)"),
+        ("hidden", "FROM shop.customers |> TEE (|> INSERT INTO shop.items)"),
         ("rows", "INSERT shop.items (id) VALUES (1)"),
         ("rows", "MERGE shop.items t USING shop.sales s ON t.id = s.item_id WHEN MATCHED THEN DELETE"),
         ("rows", "LOAD DATA INTO shop.items FROM FILES (format = 'CSV', uris = ['gs://x'])"),
@@ -968,6 +1013,11 @@ BENIGN_EVERYWHERE: list[str] = [
 
 BENIGN: dict[str, list[str]] = {
     "postgres": [
+        "SELECT txid_current_if_assigned(), date_add(now(), '1 day'::interval), date_subtract(now(), '1 day'::interval)",
+        "SELECT * FROM generate_series('2000-01-01'::timestamp, '2030-01-01', '1 hour')",
+        "SELECT string_agg(lpad(id::text, 8, '0'), ',') FROM sales",
+        "WITH RECURSIVE t AS (SELECT id, customer_id FROM sales WHERE id = 1 UNION ALL SELECT s.id, s.customer_id FROM sales s JOIN t ON s.customer_id = t.id) CYCLE id SET is_cycle USING path SELECT * FROM t",
+        "WITH RECURSIVE fib(a, b) AS (SELECT 0, 1 UNION ALL SELECT b, a + b FROM fib WHERE b < 1000) SELECT a FROM fib",
         "(SELECT id FROM customers) UNION ALL (SELECT id FROM items)",
         "((SELECT id FROM customers))",
         "SELECT name FROM customers ORDER BY id LIMIT 10 OFFSET 5",
@@ -1053,6 +1103,9 @@ BENIGN: dict[str, list[str]] = {
         "SELECT user, current_schema, current_catalog",
     ],
     "duckdb": [
+        "SELECT bar(total, 0, 100, 20), favg(total), can_cast_implicitly(1, 2) FROM sales GROUP BY total",
+        "SELECT d FROM generate_series(TIMESTAMP '2024-01-01', TIMESTAMP '2024-12-31', INTERVAL 1 HOUR) t(d)",
+        "WITH RECURSIVE t(k, v) USING KEY (k) AS (SELECT 1, 1 UNION SELECT k, v + 1 FROM t WHERE v < 10) SELECT * FROM t",
         "SELECT column_name FROM (DESCRIBE customers)",
         "(SELECT id FROM customers) UNION ALL (SELECT id FROM items)",
         "((SELECT id FROM customers))",
@@ -1139,6 +1192,7 @@ BENIGN: dict[str, list[str]] = {
         "SELECT time_bucket(INTERVAL '1 week', sold_on), count(*) FROM sales GROUP BY 1",
     ],
     "sqlite": [
+        "WITH RECURSIVE n(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM n WHERE x < 1000) SELECT a.x, b.x FROM n a, n b LIMIT 5",
         "SELECT name FROM customers LIMIT 10 OFFSET 5",
         "SELECT name FROM customers LIMIT 5, 10",
         "SELECT rowid, * FROM customers",
@@ -1206,6 +1260,7 @@ BENIGN: dict[str, list[str]] = {
         "SELECT name FROM customers WHERE name = 'O''Hara; DROP TABLE customers'",
     ],
     "mysql": [
+        "SELECT LAST_INSERT_ID()",
         "(SELECT id FROM customers) UNION ALL (SELECT id FROM items)",
         "((SELECT id FROM customers))",
         "SELECT name FROM customers LIMIT 10 OFFSET 5",
@@ -1355,6 +1410,7 @@ BENIGN: dict[str, list[str]] = {
         "SELECT 10 / 3, 10 % 3, 1.5e3, 0xFF, $5",
     ],
     "snowflake": [
+        "SELECT id, SYS_CONNECT_BY_PATH(name, '/') FROM customers START WITH id = 1 CONNECT BY PRIOR id = city",
         "SELECT * FROM TABLE(RESULT_SCAN(LAST_QUERY_ID()))",
         "SHOW GRANTS ON TABLE customers",
         "(SELECT id FROM customers) UNION ALL (SELECT id FROM items)",
@@ -1420,6 +1476,7 @@ BENIGN: dict[str, list[str]] = {
         "SELECT name COLLATE 'de', CONVERT_TIMEZONE('UTC', sold_on), TIME_SLICE(sold_on, 1, 'WEEK') FROM customers, sales",
     ],
     "bigquery": [
+        "SELECT d FROM UNNEST(GENERATE_TIMESTAMP_ARRAY('2024-01-01', '2024-01-02', INTERVAL 1 HOUR)) AS d",
         "(SELECT id FROM customers) UNION ALL (SELECT id FROM items)",
         "((SELECT id FROM customers))",
         "SELECT name FROM shop.customers LIMIT 10 OFFSET 5",
@@ -1472,6 +1529,7 @@ OTHERS = ("clickhouse", "databricks", "oracle", "redshift", "spark", "trino")
 
 OTHER_ATTACKS: dict[str, list[str]] = {
     "clickhouse": [
+        "SELECT number FROM system.numbers",
         "SELECT * FROM file('/etc/passwd')",
         "SELECT * FROM url('http://x')",
         "SELECT * FROM s3('http://x')",
@@ -1588,6 +1646,8 @@ OTHER_ATTACKS: dict[str, list[str]] = {
 
 OTHER_BENIGN: dict[str, list[str]] = {
     "clickhouse": [
+        "SELECT number FROM system.numbers LIMIT 10",
+        "SELECT generateUUIDv4(), neighbor(total, 1) FROM sales",
         "SELECT toStartOfMonth(sold_on) AS m, sumIf(total, total > 5), uniqExact(customer_id) FROM sales GROUP BY m",
         "SELECT arrayMap(x -> x + 1, [1, 2]), groupArray(name), quantile(0.5)(id) FROM customers",
         "SELECT * FROM customers FINAL PREWHERE id > 1 LIMIT 5 BY city",

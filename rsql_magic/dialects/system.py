@@ -132,6 +132,7 @@ _SECRET: dict[str, re.Pattern[str]] = {
 _RESERVED: dict[str, re.Pattern[str]] = {
     "duckdb": re.compile(r"duckdb_|pragma_|sqlite_|pg_"),
     "postgres": re.compile(r"pg_"),
+    "sqlite": re.compile(r"(generate_series|fsdir|lsdir|zipfile|bytecode|tables_used|dbstat|readfile)$"),
 }
 """Names that look like a system table's. A user may have one of that name all the same."""
 

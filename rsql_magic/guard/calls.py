@@ -64,8 +64,16 @@ def refuse_unknown_calls(lexed: Lexed, nodes: Iterable[exp.Expr], dialect: str, 
             continue
         if not _allowed(call.path, known, dialect):
             raise _refused(call.path, known.reason(full) or known.reason(name))
+        if name == "last_insert_id" and _has_argument(lexed, call.start):
+            raise _refused(call.path, "is not allowed with a value, which it would keep for the session")
         if call.in_from and known.tables is not None and name not in known.tables:
             raise _refused(call.path, "is not a function that may stand in FROM")
+
+
+def _has_argument(lexed: Lexed, start: int) -> bool:
+    """True when something stands between the brackets behind the name that starts there."""
+    index = next(index for index, token in enumerate(lexed.tokens) if token.start == start)
+    return lexed.raw(lexed.tokens[index + 2]) != ")"
 
 
 def _refuse_calls_without_brackets(nodes: list[exp.Expr], known: Functions) -> None:

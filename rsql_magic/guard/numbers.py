@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+import re
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from sqlglot import exp
@@ -87,6 +89,69 @@ def magnitude(node: exp.Expr | None) -> float:
     if isinstance(node, exp.Mul):
         return max(magnitude(node.this), 1.0) * max(magnitude(node.expression), 1.0)
     return max((magnitude(child) for child in node.iter_expressions()), default=0.0)
+
+
+_SECONDS = {
+    "nanosecond": 1e-9,
+    "microsecond": 1e-6,
+    "us": 1e-6,
+    "millisecond": 1e-3,
+    "ms": 1e-3,
+    "second": 1.0,
+    "sec": 1.0,
+    "minute": 60.0,
+    "min": 60.0,
+    "hour": 3_600.0,
+    "day": 86_400.0,
+    "week": 7 * 86_400.0,
+    "month": 30 * 86_400.0,
+    "quarter": 91 * 86_400.0,
+    "year": 365 * 86_400.0,
+}
+_SPAN = re.compile(r"\s*([\d.]*)\s*([a-z]*?)s?\s*", re.IGNORECASE)
+
+
+def seconds_of(node: exp.Expr | None) -> float | None:
+    """How long an interval of one constant is, or None when it is something else.
+
+    Example:
+        >>> from sqlglot import parse_one
+        >>> seconds_of(parse_one("INTERVAL '2 hours'")), seconds_of(parse_one("x"))
+        (7200.0, None)
+    """
+    if isinstance(node, (exp.Cast, exp.Paren)):
+        return seconds_of(node.this)
+    if isinstance(node, exp.Literal) and node.is_string:
+        return _span(node.name)
+    if not isinstance(node, exp.Interval) or not isinstance(node.this, exp.Literal):
+        return None
+    unit = node.args.get("unit")
+    return _span(f"{node.this.name} {unit.name if unit is not None else ''}")
+
+
+def _span(text: str) -> float | None:
+    found = _SPAN.fullmatch(text)
+    seconds = _SECONDS.get(found[2].lower()) if found else None
+    count = _number(found[1] or "1") if found else None
+    return None if seconds is None or count is None else count * seconds
+
+
+def moment(node: exp.Expr | None) -> float | None:
+    """A date written as a constant, in seconds since 1970, or None when it is something else.
+
+    Example:
+        >>> from sqlglot import parse_one
+        >>> moment(parse_one("DATE '1970-01-02'"))
+        86400.0
+    """
+    if isinstance(node, exp.Literal) and node.is_string:
+        try:
+            written = datetime.fromisoformat(node.name.strip())
+        except ValueError:
+            return None
+        return written.replace(tzinfo=written.tzinfo or UTC).timestamp()
+    inside = node.this if isinstance(node, (exp.Cast, exp.TsOrDsToDate, exp.Date, exp.Timestamp, exp.Paren)) else None
+    return moment(inside) if inside is not None else None
 
 
 def _number(text: str) -> float | None:

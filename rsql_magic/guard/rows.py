@@ -25,8 +25,12 @@ MAX_PRODUCT = 1e11
 """Most rows that joins may make before anything is filtered or counted."""
 MAX_ALL_TEXT = 1e12
 """Most characters in all rows together."""
+MAX_COLLECTED = 1e9
+"""Most characters that ``string_agg`` and the like may put into one value."""
 TABLE_ROWS = 1e4
 """What a table of unknown size counts as: two may be crossed, three may not."""
+_ENDLESS = frozenset({"numbers", "numbers_mt", "zeros", "zeros_mt"})
+"""ClickHouse's tables without an end."""
 _LEAST_ROWS = 1e3
 _WEAK = 1e-2
 """What a condition that is no equality (``a.x < b.x``) is taken to keep."""
@@ -79,7 +83,7 @@ class _Estimate:
             if members:
                 self._refuse_unbounded(cte, members, node)
                 seen[name] = TABLE_ROWS
-            seen[name] = max(self.rows(cte.this, seen), TABLE_ROWS if members else 0.0)
+            seen[name] = max(self.rows(cte.this, seen), max((_turns(m, cte) for m in members), default=0.0))
         return seen
 
     def select(self, node: exp.Select, ctes: Mapping[str, float]) -> float:
@@ -94,7 +98,7 @@ class _Estimate:
         lazy = node.args.get("limit") is not None and not _needs_all(node)
         if product > MAX_PRODUCT and not lazy:
             raise QueryRejected(
-                f"This would make about 10^{math.log10(product):.0f} rows: "
+                f"This would make {_about(product)} rows: "
                 f"{', '.join(s.name for s in sources if s.name) or 'its parts'} are joined without a condition.",
                 piece=written(node, self.text),
                 hint="Say how the tables join: ON a.key = b.key.",
@@ -107,9 +111,11 @@ class _Estimate:
 
     def _refuse_long_texts(self, node: exp.Select, rows: float) -> None:
         """Many rows of a long text each: ``repeat('a', 1000000)`` for a million rows."""
-        if rows > TABLE_ROWS and rows * max((text_length(p) for p in node.expressions), default=0.0) > MAX_ALL_TEXT:
+        longest = max((text_length(p) for p in node.expressions), default=0.0)
+        most = MAX_COLLECTED if any(p.find(exp.GroupConcat, exp.ArrayAgg) for p in node.expressions) else MAX_ALL_TEXT
+        if rows > _LEAST_ROWS and longest > _LEAST_ROWS and rows * longest > most:
             raise QueryRejected(
-                f"This would make more than {MAX_ALL_TEXT:,.0f} characters.",
+                f"This would make more than {most:,.0f} characters.",
                 piece=written(node, self.text),
                 hint="Ask for fewer rows, or shorter texts.",
                 repairable=True,
@@ -152,6 +158,8 @@ class _Estimate:
         name = node.name.casefold()
         if not node.args.get("db") and name in ctes:
             return ctes[name]
+        if self.dialect == "clickhouse" and node.db.casefold() == "system" and name in _ENDLESS:
+            return math.inf
         table = self.catalog.get(node.name) if self.catalog is not None else None
         return max(float(table.rows), _LEAST_ROWS) if table is not None and table.rows is not None else TABLE_ROWS
 
@@ -170,7 +178,10 @@ class _Estimate:
                 stack += list(part.iter_expressions())
 
     def _refuse_unbounded(self, cte: exp.Expr, members: list[exp.Select], around: exp.Expr) -> None:
-        stopped = cte.this.args.get("limit") is not None or _takes_only_first(around, cte.alias.casefold())
+        limit = cte.this.args.get("limit")
+        stopped = (limit is not None and magnitude(limit) <= MAX_ROWS) or _takes_only_first(
+            around, cte.alias.casefold()
+        )
         for member in members:
             if _doubles(member) or not (stopped or _ends(member, cte)):
                 raise QueryRejected(
@@ -179,6 +190,10 @@ class _Estimate:
                     hint=f"Give it one: WHERE n < 1000, at most {MAX_ROWS:,}.",
                     repairable=True,
                 )
+
+
+def _about(rows: float) -> str:
+    return f"about 10^{math.log10(rows):.0f}" if rows < math.inf else "endlessly many"
 
 
 def recursive_members(cte: exp.Expr) -> list[exp.Select]:
@@ -197,12 +212,23 @@ def _ends(member: exp.Select, cte: exp.Expr) -> bool:
     conditions = list(_conditions(member))
     if any(magnitude(part) > MAX_ROWS for part in conditions):
         return False
-    name = cte.alias.casefold()
-    others = [t for t in member.find_all(exp.Table) if t.name.casefold() != name and isinstance(t.this, exp.Identifier)]
-    if others:
+    if _others(member, cte):
         return any(condition.find(exp.Column) for condition in conditions)
     steps = _steps(member, cte)
     return any(_bounds(part, steps) for condition in conditions for part in _parts(condition))
+
+
+def _turns(member: exp.Select, cte: exp.Expr) -> float:
+    """How many rows a recursion makes: one that only counts goes up to the number in its condition."""
+    if _others(member, cte):
+        return TABLE_ROWS
+    return max((magnitude(part) for part in _conditions(member)), default=0.0) or TABLE_ROWS
+
+
+def _others(member: exp.Select, cte: exp.Expr) -> bool:
+    """True when a recursive part reads another table than the recursion itself."""
+    name = cte.alias.casefold()
+    return any(t.name.casefold() != name and isinstance(t.this, exp.Identifier) for t in member.find_all(exp.Table))
 
 
 def _doubles(member: exp.Select) -> bool:

@@ -16,7 +16,7 @@ from sqlglot import exp
 
 from rsql_magic.dialects import names, written
 from rsql_magic.errors import QueryRejected
-from rsql_magic.guard.numbers import magnitude, value
+from rsql_magic.guard.numbers import magnitude, moment, seconds_of, value
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -33,14 +33,18 @@ MAX_CUBE = 10
 MAX_WILDCARDS = 12
 """Most wildcards in one LIKE pattern; each may multiply the time."""
 
-_TEXT_MAKERS = names("crypt_gen_random lpad random_bytes randomblob randstr repeat replicate rpad space zeroblob")
+_TEXT_MAKERS = names(
+    "bar bitstring crypt_gen_random lpad random_bytes randomblob randstr repeat replicate rpad space zeroblob"
+)
 _LIST_MAKERS = names(
     """
     array_fill array_generate_range array_repeat array_resize generate_array generate_series list_resize
     normal_rand numbers numbers_mt range repeat_row sequence
     """
 )
+_CENTURY = 100 * 365.25 * 86_400.0
 _FORMATTERS = names("printf format format_string formatmessage sformat")
+_SERIES = (exp.GenerateSeries, exp.GenerateDateArray, exp.GenerateTimestampArray)
 _WIDTH = re.compile(r"\d{5,}")
 
 
@@ -66,7 +70,7 @@ def made_rows(node: exp.Expr | None, dialect: str = "") -> float | None:
         node: A function call.
         dialect: sqlglot's name.
     """
-    if isinstance(node, exp.GenerateSeries):
+    if isinstance(node, _SERIES):
         return _series(node, dialect)
     if isinstance(node, exp.Generator):
         count = node.args.get("rowcount")
@@ -91,14 +95,24 @@ def _product(node: exp.Expr) -> float:
     return magnitude(node)
 
 
-def _series(node: exp.GenerateSeries, dialect: str) -> float:
+def _series(node: exp.Func, dialect: str) -> float:
     start, end, step = (node.args.get(part) for part in ("start", "end", "step"))
     if end is None:
         return math.inf if dialect == "sqlite" else magnitude(start)
     low, high, by = value(start), value(end), value(step) if step is not None else 1.0
     if low is None or high is None or by is None:
-        return max(magnitude(start), magnitude(end))
+        return _moments(start, end, step) or max(magnitude(start), magnitude(end))
     return abs(high - low) / abs(by) if by else math.inf
+
+
+def _moments(start: exp.Expr | None, end: exp.Expr | None, step: exp.Expr | None) -> float | None:
+    """The steps between two dates; one that is no constant, such as now(), is taken to be a century away."""
+    by = seconds_of(step)
+    if by is None:
+        return None
+    low, high = moment(start), moment(end)
+    apart = abs(high - low) if low is not None and high is not None else _CENTURY
+    return apart / by if by else math.inf
 
 
 def _function(node: exp.Func, text: str, dialect: str) -> None:

@@ -10,6 +10,7 @@ import guard_cases as cases
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from sqlglot import exp
 
 from rsql_magic import guard
 from rsql_magic.dialects import lex, names, parse
@@ -117,6 +118,23 @@ def test_disguised_benign_statements_pass(dialect):
     for number, sql in enumerate([*cases.BENIGN_EVERYWHERE[:50], *cases.BENIGN[dialect]]):
         text = disguised(sql, dialect, number)
         guard.check(text, dialect)
+
+
+@pytest.mark.parametrize("dialect", cases.ALL)
+def test_an_unknown_function_is_refused_wherever_it_stands(dialect):
+    """Columns of what may pass are replaced by a call, one at a time."""
+    tried = 0
+    for number, sql in enumerate([*cases.BENIGN_EVERYWHERE[16:50], *cases.BENIGN[dialect]]):
+        lexed = lex(sql, dialect)
+        if lexed.first_word() in {"SHOW", "PRAGMA", "DESC", "DESCRIBE"}:
+            continue
+        columns = (column for column in parse(lexed.text, dialect).find_all(exp.Column) if not column.table)
+        places = [c.this.meta for c in columns if "start" in c.this.meta and not isinstance(c.this, exp.Star)]
+        for place in random.Random(number).sample(places, min(5, len(places))):
+            text = lexed.text[: place["start"]] + "evil_call('x')" + lexed.text[place["end"] + 1 :]
+            tried += 1
+            assert accepted(text, dialect) is None, text
+    assert tried > 100
 
 
 ALLOWED_ACTIONS = {sqlite3.SQLITE_SELECT, sqlite3.SQLITE_READ, sqlite3.SQLITE_FUNCTION, sqlite3.SQLITE_RECURSIVE}
