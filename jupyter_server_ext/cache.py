@@ -35,7 +35,9 @@ def cache_key(request: ChatRequest, tenant: str) -> str:
         False
     """
     shaping = {name: value for name, value in request.body.items() if name not in _NOT_THE_ANSWER}
-    text = json.dumps([tenant, request.model, shaping], sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    text = json.dumps(
+        [tenant, request.route, request.model, shaping], sort_keys=True, separators=(",", ":"), ensure_ascii=False
+    )
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
 
 

@@ -283,7 +283,7 @@ def _remaining(meter: Meter, use: Use) -> int:
 def estimated(request: ChatRequest) -> Need:
     """A rough count of a request's tokens, four characters being one, and of the longest answer it allows."""
     longest = request.body.get("max_completion_tokens") or request.body.get("max_tokens")
-    prompt = len(json.dumps(request.body.get("messages", ()), ensure_ascii=False)) // 4
+    prompt = len(json.dumps(request.body.get("input" if request.embeds else "messages", ()), ensure_ascii=False)) // 4
     return Need(prompt, longest if isinstance(longest, int) else 0)
 
 

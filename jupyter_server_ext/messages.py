@@ -17,6 +17,9 @@ CacheResult = Literal["", "hit", "miss", "shared", "bypass", "repeat"]
 """What the cache did for a request: it was not asked (empty), had the answer, had none, gave a part in an identical
 request under way, was passed by on demand; or an earlier answer was repeated for the same Idempotency-Key."""
 
+Route = Literal["chat/completions", "embeddings"]
+"""What of a provider's API a request is for."""
+
 Json = Mapping[str, Any]
 
 
@@ -69,6 +72,7 @@ class ChatRequest:
         request_id: The gateway's id of this request.
         session_id: The caller's conversation, where it names one.
         interactive: False for batch work, which waits behind people.
+        route: What of the provider's API it is for.
     """
 
     model: str
@@ -78,6 +82,12 @@ class ChatRequest:
     request_id: str = ""
     session_id: str = ""
     interactive: bool = True
+    route: Route = "chat/completions"
+
+    @property
+    def embeds(self) -> bool:
+        """Whether vectors are asked for rather than words: nothing is written then, and there are no messages."""
+        return self.route == "embeddings"
 
 
 @dataclass(frozen=True, slots=True)

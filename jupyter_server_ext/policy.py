@@ -50,7 +50,7 @@ class Policy:
             raise UnknownModel(
                 f"There is no model of this name for you. Yours are: {', '.join(tenant.models)}.", param="model"
             )
-        if not tenant.system_prompt:
+        if not tenant.system_prompt or request.embeds:
             return request
         messages = _with_system_prompt(request.body.get("messages", ()), tenant.system_prompt)
         return dataclasses.replace(request, body={**request.body, "messages": messages})

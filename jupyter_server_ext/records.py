@@ -181,4 +181,4 @@ def _usd(nanodollars: int | None) -> float | None:
 
 
 def _prompt_hash(request: ChatRequest) -> str:
-    return hashlib.sha256(msgspec.json.encode(request.body.get("messages"))).hexdigest()
+    return hashlib.sha256(msgspec.json.encode(request.body.get("input" if request.embeds else "messages"))).hexdigest()

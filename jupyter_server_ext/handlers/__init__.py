@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from jupyter_server_ext.handlers import admin, chat, completions, docs, ratings, status
+from jupyter_server_ext.handlers import admin, chat, completions, docs, ratings, responses, status
 
 if TYPE_CHECKING:
     from jupyter_server_ext.handlers.base import GatewayHandler
@@ -53,7 +53,9 @@ ROUTES = (
     Route("v1/chat/completions", completions.Completions),
     Route("v1/models", completions.ModelList),
     Route("v1/models/{model}", completions.OneModel),
-    Route("v1/{other:responses|completions|embeddings}", completions.Unsupported),
+    Route("v1/responses", responses.Responses),
+    Route("v1/embeddings", completions.Embeddings),
+    Route("v1/{other:completions}", completions.Unsupported),
     Route("chat", chat.PlainChat),
     Route("status", status.Status),
     Route("stats", status.Stats),

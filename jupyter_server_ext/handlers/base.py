@@ -282,40 +282,38 @@ class RelayHandler(GatewayHandler):
         )
 
     async def relay(
-        self, request: ChatRequest, whole: Callable[[bytes], bytes] = bytes, seen: Callable[[bytes], None] | None = None
+        self, request: ChatRequest, whole: Callable[[bytes], bytes] = bytes, turned: Callable[[bytes], bytes] = bytes
     ) -> None:
         """Answer a request, as a stream or whole, as long as the client is there.
 
         Args:
             request: What is asked.
             whole: Turns the body of an answer that is no stream into the reply.
-            seen: Is shown each event of a stream.
+            turned: Turns whole events of a stream into those to send.
         """
         answering = cast("AsyncGenerator[Waiting | bytes]", self.parts.gateway.complete(self.asker, request))
         async with aclosing(answering) as events:
             if request.stream:
-                await self._stream(events, seen)
+                await self._stream(events, turned)
             else:
                 body = b"".join([event async for event in events if isinstance(event, bytes)])
                 self.finish(whole(body))
 
-    async def _stream(self, events: AsyncIterator[Waiting | bytes], seen: Callable[[bytes], None] | None) -> None:
+    async def _stream(self, events: AsyncIterator[Waiting | bytes], turned: Callable[[bytes], bytes]) -> None:
         begun = False
         try:
             async for event in events:
                 if not begun:
                     begun = True
                     self._begin_events()
-                if isinstance(event, bytes) and seen:
-                    seen(event)
-                await self._send(event if isinstance(event, bytes) else _queued(event))
+                await self._send(turned(event) if isinstance(event, bytes) else _queued(event))
         except StreamClosedError:
             raise
         except Exception as error:  # the status has gone out, so only an event can tell
             if not begun:
                 raise
             self.log_exception(type(error), error, error.__traceback__)
-            await self._send(self._error_event(error))
+            await self._send(turned(self._error_event(error)))
         self.finish()
 
     def _begin_events(self) -> None:

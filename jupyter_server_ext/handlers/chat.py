@@ -70,11 +70,12 @@ def _plain(reply: bytes, session: str, said: list[str]) -> bytes:
     return msgspec.json.encode({"answer": answer, "session_id": session, "metadata": metadata})
 
 
-def _listen(event: bytes, said: list[str]) -> None:
-    """Note the text in an event of a stream."""
+def _listen(event: bytes, said: list[str]) -> bytes:
+    """Note the text in events of a stream, which are sent as they are."""
     told = [line[5:] for line in event.split(b"\n") if line.startswith(b"data:")]
     with suppress(msgspec.DecodeError):  # what a provider garbled is passed on, and not remembered
         said.extend(_text(msgspec.json.decode(data), "delta") for data in told if data.strip() != b"[DONE]")
+    return event
 
 
 def _text(completion: Mapping[str, Any], part: str) -> str:

@@ -5,7 +5,10 @@ from __future__ import annotations
 from jupyter_server_ext.auth import needs_scope
 from jupyter_server_ext.errors import UnknownModel
 from jupyter_server_ext.handlers.base import GatewayHandler, RelayHandler
-from jupyter_server_ext.handlers.requests import json_object
+from jupyter_server_ext.handlers.requests import embeddings_request, json_object
+
+OFFLINE = "offline"
+"""The model of fixed rules, which only writes."""
 
 
 class Completions(RelayHandler):
@@ -39,6 +42,18 @@ class OneModel(GatewayHandler):
         self.reply(_model(name))
 
 
+class Embeddings(RelayHandler):
+    """``POST v1/embeddings``."""
+
+    @needs_scope("chat")
+    async def post(self) -> None:
+        """Vectors for texts, from providers that have them. ``model`` names the provider's model for that."""
+        request = embeddings_request(json_object(self.body), self.request.headers, request_id=self.request_id)
+        if request.model == OFFLINE:
+            raise UnknownModel("The model 'offline' has no embeddings. Name one that a provider serves.", param="model")
+        await self.while_connected(lambda: self.relay(request))
+
+
 class Unsupported(GatewayHandler):
     """OpenAI routes that clients may try and the gateway does not have."""
 
@@ -46,7 +61,7 @@ class Unsupported(GatewayHandler):
     def post(self, name: str) -> None:
         """Says what to use in its place."""
         del name
-        message = "The gateway serves chat completions only. Use POST v1/chat/completions."
+        message = "The gateway has no such route. Use POST v1/chat/completions, v1/responses or v1/embeddings."
         raise UnknownModel(message, code="not_found")
 
     get = post

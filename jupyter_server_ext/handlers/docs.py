@@ -28,6 +28,21 @@ _BODIES: dict[str, dict[str, Any]] = {
         "properties": {"messages": _MESSAGES, "model": _TEXT, "stream": {"type": "boolean"}},
         "additionalProperties": True,
     },
+    "v1/responses": {
+        "required": ["input"],
+        "properties": {
+            "input": {"type": ["string", "array"]},
+            "instructions": _TEXT,
+            "model": _TEXT,
+            "stream": {"type": "boolean"},
+        },
+        "additionalProperties": True,
+    },
+    "v1/embeddings": {
+        "required": ["input", "model"],
+        "properties": {"input": {"type": ["string", "array"]}, "model": _TEXT},
+        "additionalProperties": True,
+    },
     "chat": {
         "required": ["message"],
         "properties": {

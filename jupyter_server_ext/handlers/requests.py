@@ -65,6 +65,26 @@ def chat_request(
     )
 
 
+def embeddings_request(body: Mapping[str, Any], headers: Mapping[str, str], *, request_id: str) -> ChatRequest:
+    """The request for vectors that a body in OpenAI's form makes.
+
+    Args:
+        body: The JSON object.
+        headers: ``X-RSQL-Task`` is read.
+        request_id: The gateway's id of it.
+
+    Raises:
+        BadRequest: A field is missing or of the wrong type; ``param`` names it.
+    """
+    given = body.get("input")
+    if not isinstance(given, str | list) or not given:
+        raise BadRequest("'input' is missing: a text, or a list of texts.", param="input")
+    model = required_text(body, "model")
+    task: Task = task_of(headers)
+    interactive = task != "batch"
+    return ChatRequest(model, body, task=task, request_id=request_id, interactive=interactive, route="embeddings")
+
+
 def task_of(headers: Mapping[str, str]) -> Task:
     """What the client says the request is for; ``other`` for clients that know nothing of it."""
     told = headers.get("X-RSQL-Task", "").lower()

@@ -244,7 +244,7 @@ class BodyAnswer(Answer):
             return Failure("malformed")
         if self._reply.failed():
             return classify(200, self._body)
-        return None if self._reply.choices else Failure("malformed")
+        return None if self._reply.answers(embeds=self._job.request.embeds) else Failure("malformed")
 
 
 class _Watch:

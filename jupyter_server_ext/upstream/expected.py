@@ -24,6 +24,7 @@ _REMEMBERED = 200  # answers per model and caller
 _FEW = 20  # of them, before their spread says anything
 _ENOUGH = 50  # of them, before a caller is taken to differ from the others
 _MOST_CALLERS = 5000
+_CHARACTERS_PER_NUMBER = 4  # of a text given as tokens
 _IMAGE_CHARACTERS = 4000  # what a picture costs, as text
 
 
@@ -81,6 +82,8 @@ class Expectation:
         """What to reserve for a request to ``model``."""
         length = characters(request.body)
         prompt = int(length * self._rate(model, length)) + _SPARE
+        if request.embeds:
+            return Cost(prompt, 0, 0)
         asked = _asked(request)
         return Cost(prompt, asked or self._completion(caller, model), asked)
 
@@ -91,7 +94,7 @@ class Expectation:
 
     def learn(self, caller: str, request: ChatRequest, model: str, usage: Usage) -> None:
         """An answer of ``model`` has ended."""
-        if usage.estimated:
+        if usage.estimated or request.embeds:
             return
         for key in ((model, caller), (model, "")):
             self._answers.setdefault(key, Lengths()).add(usage.completion_tokens)
@@ -133,11 +136,20 @@ def _asked(request: ChatRequest) -> int:
 
 
 def characters(body: Any) -> int:
-    """Length of all that is read: messages, their parts, and the descriptions of tools."""
+    """Length of all that is read: messages, their parts, the descriptions of tools, and texts to embed."""
     total = sum(_length(message.get("content")) for message in body.get("messages") or () if isinstance(message, dict))
     if body.get("tools"):
         total += len(str(body["tools"]))
-    return total
+    return total + _input_length(body.get("input"))
+
+
+def _input_length(texts: Any) -> int:
+    """Length of what is embedded: a text, tokens, or a list of either."""
+    if isinstance(texts, str):
+        return len(texts)
+    if isinstance(texts, list):
+        return sum(_input_length(part) if isinstance(part, str | list) else _CHARACTERS_PER_NUMBER for part in texts)
+    return 0
 
 
 def _length(content: Any) -> int:

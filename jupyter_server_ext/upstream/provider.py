@@ -58,7 +58,7 @@ class Provider(Protocol):
         """The JSON to send: the caller's, with this model, and with usage asked for where it is a stream."""
 
     def request(self, key: Key, path: str, body: bytes) -> httpx.Request:
-        """The request to send with this key; ``path`` is ``/chat/completions``, or ``/models`` with an empty body."""
+        """The request to send with this key; ``path`` is such as ``/chat/completions``, or ``/models`` with no body."""
 
     def rates(self, headers: httpx.Headers) -> Sequence[Rate]:
         """What the reply's headers tell about limits."""

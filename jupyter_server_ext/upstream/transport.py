@@ -137,7 +137,7 @@ class KeyRotatingTransport(httpx.AsyncBaseTransport):
             outcome = await self._attempt(job, lease)
             if isinstance(outcome, Answer):
                 return outcome
-            self._suffer(lease, outcome)
+            self._suffer(lease, outcome, job.request)
             course.failed(lease, outcome, self._pool.at_address(lease.key.settings.base_url))
         raise course.error
 
@@ -231,7 +231,7 @@ class KeyRotatingTransport(httpx.AsyncBaseTransport):
         trace.provider = lease.key.settings.provider
         provider = self._provider(lease.key)
         body = provider.body(job.request.body, lease.model, stream=job.request.stream)
-        request = provider.request(lease.key, "/chat/completions", body)
+        request = provider.request(lease.key, f"/{job.request.route}", body)
         request.extensions["sent"] = lease.sent
         answer = self._answer_to(job, lease)
         try:
@@ -265,9 +265,14 @@ class KeyRotatingTransport(httpx.AsyncBaseTransport):
             return self._settings.fallback_first_byte_seconds
         return self._settings.first_byte_timeout_seconds
 
-    def _suffer(self, lease: Lease, failure: Failure) -> None:
-        """What the failure means for the key."""
+    def _suffer(self, lease: Lease, failure: Failure, request: ChatRequest) -> None:
+        """What the failure means for the key.
+
+        Many providers have no embeddings, and say so in their own ways. That must cost nobody the key: only limits do.
+        """
         what = failure.consequence.key
+        if request.embeds and what not in {"limit", "exhausted"}:
+            return
         if what == "rest":
             self._pool.rest(lease, failure.retry_after, failure.kind)
         elif what == "limit":

@@ -87,6 +87,7 @@ class Reply(msgspec.Struct):
     """One event of a stream, or the body of a whole answer."""
 
     choices: list[Choice] | None = None
+    data: msgspec.Raw = _NULL  # vectors
     usage: Counts | None = None
     x_groq: _Groq | None = None
     error: msgspec.Raw = _NULL
@@ -98,6 +99,10 @@ class Reply(msgspec.Struct):
     def failed(self) -> bool:
         """Whether it is an error in place of an answer."""
         return self.error is not _NULL and present(self.error)
+
+    def answers(self, *, embeds: bool) -> bool:
+        """Whether it holds what was asked for."""
+        return present(self.data) if embeds else bool(self.choices)
 
     def characters(self) -> int:
         """How much text it brings."""

@@ -26,7 +26,7 @@ LIMIT_HEADERS = [
 
 
 def filled(path: str) -> str:
-    path = path.replace("{action}", "pause").replace("{other}", "responses")
+    path = path.replace("{action}", "pause").replace("{other}", "completions")
     return re.sub(r"\{\w+\}", "x", path)
 
 
@@ -219,7 +219,7 @@ async def test_a_body_just_small_enough_passes(served):
         ("DELETE", "chat", 405, "method_not_allowed"),
         ("BREW", "chat", 405, "method_not_allowed"),
         ("GET", "v1/models/none", 404, "model_not_found"),
-        ("POST", "v1/responses", 404, "not_found"),
+        ("POST", "v1/completions", 404, "not_found"),
     ],
 )
 async def test_what_is_not_there_is_said_as_json(served, method, path, status, code):
