@@ -9,13 +9,15 @@ from typing import TYPE_CHECKING, cast
 from zoneinfo import ZoneInfo
 
 from .base import Cost, Grant, Offer, Refused, Seen, WindowReport, WindowSpec
-from .window import Entry, Gauge, Window, joined
+from .places import Gauge
+from .window import Entry, Window
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
 _LEAST_JITTER = 0.04
 _FREE_JITTER = 0.5
+_LEAST_WAIT = 1e-6  # seconds; where there is no room, that is what is said
 _MOST_WINDOWS = 5000  # beyond it those that count nothing are forgotten
 
 
@@ -99,7 +101,7 @@ class MemoryWindows:
         """See ``Windows.starts``."""
         if not offer.windows:
             return [0.0] * count
-        return joined(self._window(spec).starts(cost.of(spec.unit), count, now) for spec in offer.windows)
+        return _joined(self._window(spec).starts(cost.of(spec.unit), count, now) for spec in offer.windows)
 
     def report(self, windows: Sequence[WindowSpec], now: float) -> Mapping[str, WindowReport]:
         """See ``Windows.report``."""
@@ -118,7 +120,7 @@ class MemoryWindows:
             amount = cost.of(spec.unit)
             left = window.room(now) - amount
             if left < 0:
-                wait = max(wait, window.wait(amount, now))
+                wait = max(wait, _LEAST_WAIT, window.wait(amount, now))
             else:
                 headroom = left / window.limit
                 tightest = min(tightest, headroom)
@@ -155,6 +157,11 @@ class MemoryWindows:
             return end
 
         return midnight
+
+
+def _joined(times: Iterable[list[float]]) -> list[float]:
+    """When requests can start that need several windows at once."""
+    return [max(row) for row in zip(*times, strict=False)]
 
 
 def _parts(grant: Grant) -> list[tuple[Window | Gauge, Entry]]:

@@ -4,10 +4,12 @@ Why it is never overrun
 -----------------------
 A request that leaves us at ``s`` is counted by the provider at some ``u`` that we do not know, ``s ≤ u ≤ r``, where
 ``r`` is when its answer began. We hold it until ``c + W``: ``W`` is the length of the window, and ``c = min(r, s +
-jitter)``. Take a later request, counted at ``u'``, for which we saw room at ``s' ≤ u'``. Whatever we had let go by then
-has ``u + W ≤ c + W ≤ s' ≤ u'``: the provider has let it go too, as long as no request travels for more than ``jitter``
-(and when an answer comes sooner, not even that is assumed). So at most ``limit`` are counted in any ``W`` seconds of
-the provider's own time, and that is the tightest reading there is:
+jitter)``; where answers often come within the jitter, one that does not is suspicious, and ``c = min(r, s + 5
+jitter)``: a machine that stalls costs no refusal then, and to wait for an answer that comes soon costs nothing. Take a
+later request, counted at ``u'``, for which we saw room at ``s' ≤ u'``. Whatever we had let go by then has ``u + W ≤ c +
+W ≤ s' ≤ u'``: the provider has let it go too, as long as no request travels for more than ``jitter`` (and when an
+answer comes sooner, not even that is assumed). So at most ``limit`` are counted in any ``W`` seconds of the provider's
+own time, and that is the tightest reading there is:
 
 - *rolling window*: it is that condition;
 - *fixed window*, wherever it starts, also if the first request after a pause starts it: it is one stretch of ``W``
@@ -39,11 +41,13 @@ from __future__ import annotations
 
 import math
 from collections import deque
-from itertools import chain, pairwise
-from typing import TYPE_CHECKING, Literal
+from itertools import chain
+from typing import TYPE_CHECKING
+
+from .signs import BucketSign, Charging
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable
 
     from .base import Cost, Seen, WindowSpec
 
@@ -51,13 +55,13 @@ SKEW = 2.0
 """Seconds that a provider's clock may differ from ours at its midnight."""
 
 _LONGEST_PATIENCE = 86_400.0
-_BLIND = 8  # requests after which a provider without headers is taken not to send any
-_OPENING = 8  # requests after a pause from which it is learnt when tokens are counted …
-_ENOUGH = 3  # … and how many of them it takes, unless the first was alone
-_TRAVEL = 0.25  # seconds by which two requests may have been counted farther apart than they were sent
+_PATIENCE = 5  # times the margin, that an answer is waited for where answers often come within it
+_OFTEN = 0.25
+_LEARNING = 0.01
+_WIDEST = 4  # times the margin, that refusals can make it
+_CALM = 10  # windows without such a refusal, after which it is halved
+_LATEST = 10.0  # seconds after which a refusal is no longer looked into
 _NEVER = -math.inf  # when an entry was taken that others used
-
-Charges = Literal["unknown", "admission", "end", "asked"]
 
 
 class Entry:
@@ -69,13 +73,14 @@ class Entry:
         asked: The ``max_tokens`` it was sent with.
         taken: When it was taken.
         sent: When it was on its way; infinite until then.
-        counted: When the provider had surely counted it; infinite until then.
+        counted: When the provider had surely counted it, if it did not travel for too long; infinite until then.
+        answered: When that was proven, because it was answered; infinite until then.
         expires: When the window lets it go; infinite until it is counted.
         used: How much was used when it was taken, itself included.
         settled: Whether it is over.
     """
 
-    __slots__ = ("amount", "asked", "counted", "expires", "prompt", "sent", "settled", "taken", "used")
+    __slots__ = ("amount", "answered", "asked", "counted", "expires", "prompt", "sent", "settled", "taken", "used")
 
     def __init__(self, amount: int, prompt: int, asked: int, now: float, used: int) -> None:
         self.amount = amount
@@ -84,6 +89,7 @@ class Entry:
         self.taken = now
         self.sent = math.inf
         self.counted = math.inf
+        self.answered = math.inf
         self.expires = math.inf
         self.used = used
         self.settled = False
@@ -113,11 +119,14 @@ class Window:
         self.used = 0
         self.others = 0  # of that, what others were seen to use
         self.is_bucket = False
-        self._jitter = jitter
+        self._jitter = self._least_jitter = jitter
+        self._calm_at = math.inf  # when the margin is made smaller again
+        self._prompt = 0.6  # share of answers that came within the margin
         self._midnight = midnight
         self._unsent: dict[Entry, None] = {}
         self._under_way: dict[Entry, None] = {}  # sent, not known to be counted; the first was sent first
         self._log: deque[Entry] = deque()  # counted; the first expires first
+        self._doubtful: deque[Entry] = deque()  # expired, if they did not travel for too long
         self._unsettled = 0  # amounts in the log that are not settled
         self._floor = 0.0  # at least so much was left at _floor_at, by headers
         self._floor_at = 0.0
@@ -127,6 +136,7 @@ class Window:
         self._believed = math.inf  # after a refusal that our count does not explain
         self._patience = spec.seconds
         self._raise_at = math.inf
+        self._contradicted_at = -math.inf
         self._sign = BucketSign(spec.seconds)
         self._is_told = False  # whether headers ever told of it
         self._is_no_bucket = False  # whether taking it for one has failed
@@ -172,6 +182,8 @@ class Window:
     def counted(self, entry: Entry, now: float) -> None:
         """The provider has counted ``entry`` by now."""
         self._advance(now)
+        entry.answered = min(entry.answered, now)
+        self._prompt += _LEARNING * ((now <= entry.sent + self._jitter) - self._prompt)
         if entry in self._unsent:
             del self._unsent[entry]
         elif entry in self._under_way:
@@ -221,7 +233,7 @@ class Window:
             self._anchor, self._anchored_by = entry.taken, entry
         if self.charging is not None:
             self.charging.seen(entry, seen.limit - seen.remaining, seen.limit / self.spec.seconds)
-        unexplained = (seen.limit - seen.remaining) - (entry.used + newer)
+        unexplained = (seen.limit - seen.remaining) - (entry.used + newer + self._doubts(entry))
         if unexplained > (0 if self.spec.unit == "requests" else 0.02 * self.limit):
             self._others_used(unexplained, now)
 
@@ -235,23 +247,28 @@ class Window:
             self._floor, self._floor_at = max(self._floor, float(self.limit - self.used)), now
 
     def contradicted(self, entry: Entry, now: float) -> None:
-        """The provider refused ``entry`` although there was room: believe a lower limit, until that is disproved."""
+        """The provider refused ``entry`` although there was room.
+
+        Perhaps requests before it had travelled for longer than the margin: it is made wider. Otherwise a lower limit
+        is believed, until that is disproved.
+        """
         if self.is_bucket and not self._is_told:
             self.is_bucket, self._is_no_bucket = False, True
-        believed = max(1, min(self.limit, entry.used) - entry.amount)
-        explained = self.charging is not None and self.charging.contradicted(entry)
-        if believed < self.limit and not explained:
-            self._believed = believed
-            self._raise_at = now + self._patience
-            self._patience = min(self._patience * 2, _LONGEST_PATIENCE)
         self._floor, self._floor_at = 0.0, now
+        doubts = self._doubts(entry)
+        used = entry.used + doubts
+        if (doubts or self.is_bucket) and used > self.limit and self._jitter < _WIDEST * self._least_jitter:
+            self._widen(entry, now)
+        elif self.charging is None or not self.charging.contradicted(entry):
+            self._believe(max(1, min(self.limit, used) - entry.amount), entry, now)
         self._set_limit()
 
     def restore(self, amount: int, at: float, now: float) -> None:
         """Count what was used at ``at``, before this window was made; calls come in the order of time."""
         self._advance(now)
         entry = Entry(amount, 0, 0, at, 0)
-        entry.counted, entry.settled = at + self._jitter, True
+        entry.counted = entry.answered = at + self._jitter
+        entry.settled = True
         entry.expires = self._end(entry.counted)
         if entry.expires > now:
             self._log.append(entry)
@@ -300,16 +317,19 @@ class Window:
         return self._midnight(counted + SKEW) + SKEW
 
     def _expiry(self, entry: Entry, now: float) -> float:
-        return min(entry.expires, self._end(min(now, entry.sent) + self._jitter))
+        if entry.expires < math.inf:
+            return entry.expires
+        return self._end(max(now, min(now, entry.sent) + self._jitter))
 
     def _advance(self, now: float) -> None:
-        """Forget what has expired, and take as counted what has travelled for ``jitter``."""
+        """Forget what has expired, and take as counted what has travelled for too long to wait for its answer."""
         while self._under_way:
             entry = next(iter(self._under_way))
-            if entry.sent + self._jitter > now:
+            counted = entry.sent + self._jitter * (_PATIENCE if self._prompt > _OFTEN else 1)
+            if counted > now:
                 break
             del self._under_way[entry]
-            self._to_log(entry, entry.sent + self._jitter)
+            self._to_log(entry, counted)
         log = self._log
         while log and log[0].expires <= now:
             entry = log.popleft()
@@ -318,12 +338,47 @@ class Window:
                 self._unsettled -= entry.amount
             if entry.taken == _NEVER:
                 self.others -= entry.amount
+            elif entry.answered > entry.counted:
+                self._doubtful.append(entry)
+        while self._doubtful and self._surely_expires(self._doubtful[0]) <= now - _LATEST:
+            self._doubtful.popleft()
         if now >= self._raise_at:
             self._try_more(now)
+        if now >= self._calm_at:
+            self._narrow(now)
+
+    def _surely_expires(self, entry: Entry) -> float:
+        return self._end(entry.answered) if entry.answered < math.inf else math.inf
+
+    def _doubts(self, entry: Entry) -> int:
+        """What had expired by our count when ``entry`` was taken, and by the provider's perhaps not."""
+        taken = entry.taken
+        return sum(other.amount for other in self._doubtful if other.expires <= taken < self._surely_expires(other))
+
+    def _widen(self, entry: Entry, now: float) -> None:
+        """Allow for longer travels; requests that were refused together do so once."""
+        if entry.taken >= self._contradicted_at:
+            self._jitter *= 2
+            self._contradicted_at = now
+            self._calm_at = now + _CALM * self.spec.seconds
+
+    def _narrow(self, now: float) -> None:
+        self._jitter = max(self._least_jitter, self._jitter / 2)
+        self._calm_at = now + _CALM * self.spec.seconds if self._jitter > self._least_jitter else math.inf
+
+    def _believe(self, limit: int, entry: Entry, now: float) -> None:
+        """Have a lower limit for a while, and for longer each time."""
+        if limit >= self.limit:
+            return
+        self._believed = limit
+        self._raise_at = now + self._patience
+        if entry.taken >= self._contradicted_at:
+            self._contradicted_at = now
+            self._patience = min(self._patience * 2, _LONGEST_PATIENCE)
 
     def _to_log(self, entry: Entry, counted: float) -> None:
-        entry.counted = counted
-        entry.expires = self._end(counted)
+        entry.counted = max(counted, self._log[-1].counted) if self._log else counted
+        entry.expires = self._end(entry.counted)
         self._log.append(entry)
         if not entry.settled:
             self._unsettled += entry.amount
@@ -346,6 +401,7 @@ class Window:
         if cost.completion > 0:
             late = Entry(cost.completion, 0, 0, entry.taken, 0)
             late.settled = True
+            late.answered = now
             self.used += late.amount
             self._to_log(late, now)
 
@@ -381,6 +437,7 @@ class Window:
     def _others_used(self, amount: int, now: float) -> None:
         entry = Entry(amount, 0, 0, _NEVER, 0)
         entry.settled = True
+        entry.answered = now
         self.used += amount
         self.others += amount
         self._to_log(entry, now)
@@ -401,199 +458,3 @@ class Window:
         self._set_limit()
         most = self._told if self.spec.assumed and self._told else self.spec.amount
         self._raise_at = now + self._patience if self._believed < most else math.inf
-
-
-class BucketSign:
-    """Tells a token bucket by its headers: the time to full is ``used · W / limit`` over a range of ``used``.
-
-    Args:
-        seconds: The length of the window.
-    """
-
-    def __init__(self, seconds: float) -> None:
-        self._seconds = seconds
-        self._low = self._high = 0
-        self._fits = 0
-        self._sure = False
-
-    def look(self, seen: Seen) -> bool:
-        """Take in one reply's headers; whether it is surely a bucket."""
-        used = seen.limit - seen.remaining
-        if seen.reset is None or used <= 0 or seen.limit <= 0:
-            return self._sure
-        unit = self._seconds / seen.limit
-        if abs(seen.reset - used * unit) > unit + seen.rounding:
-            self._fits, self._sure = 0, False
-            return False
-        self._low = min(self._low, used) if self._fits else used
-        self._high = max(self._high, used) if self._fits else used
-        self._fits += 1
-        # Another kind of window fits by accident only within a unit or two of one value.
-        if self._fits >= 3 and self._high - self._low >= 4 + 2 * seen.rounding / unit:
-            self._sure = True
-        return self._sure
-
-
-class Charging:
-    """Learns when a provider counts the tokens of an answer, from the first requests after a pause.
-
-    After a pause nothing is used. So what headers say is used after each of the first requests, put in order, goes up
-    in steps of what one request was charged at its admission, or of several. These steps are compared with what the
-    requests turn out to have cost.
-    """
-
-    def __init__(self) -> None:
-        self.kind: Charges = "unknown"
-        self._opening: dict[Entry, Cost | None] = {}  # the first requests, with their costs when they are over
-        self._told: list[tuple[int, float]] = []  # used by the headers of the answers to them, and when they were taken
-        self._refill = 0.0  # tokens a second, if it is a bucket
-        self._alone = False  # whether the first was answered before there was a second
-        self._settled = 0
-        self._sees_headers = False
-
-    @property
-    def at_admission(self) -> bool:
-        """Whether all is counted when the request is admitted."""
-        return self.kind in {"admission", "asked"}
-
-    @property
-    def may_keep(self) -> bool:
-        """Whether the provider keeps what was asked for, or may."""
-        return self.kind == "asked" or (self.kind == "unknown" and (self._sees_headers or self._settled < _BLIND))
-
-    def keeps_all(self, entry: Entry) -> bool:
-        """Whether all that ``entry`` asked for has to be taken as used."""
-        return entry.asked > 0 and self.may_keep
-
-    def opened(self, entry: Entry) -> None:
-        """A request was taken: the first after a pause, or one of the next, or a later one."""
-        if entry.used == entry.amount:
-            self._opening, self._told, self._alone = {entry: None}, [], False
-        elif 0 < len(self._opening) < _OPENING and not any(self._opening.values()):
-            self._opening[entry] = None
-
-    def seen(self, entry: Entry, used: int, refill: float) -> None:
-        """The headers of the answer to ``entry`` say that so much is used; a bucket would be refilled at ``refill``."""
-        self._sees_headers = True
-        self._refill = refill
-        if entry in self._opening:
-            self._told.append((used, entry.taken))
-            self._alone = len(self._opening) == 1
-
-    def settled(self, entry: Entry, cost: Cost) -> None:
-        """A request is over."""
-        self._settled += 1
-        if entry not in self._opening:
-            return
-        self._opening[entry] = cost
-        costs = [known for known in self._opening.values() if known is not None]
-        if len(costs) == len(self._opening):
-            if all(cost.known for cost in costs):
-                self._judge(costs, [other.asked for other in self._opening])
-            self._opening = {}
-
-    def contradicted(self, entry: Entry) -> bool:
-        """Whether a refusal is explained by a provider that gives nothing back, which is believed from now on."""
-        explained = self.kind == "unknown" and entry.asked > 0
-        if explained:
-            self.kind = "asked"
-        return explained
-
-    def _judge(self, costs: list[Cost], asked: list[int]) -> None:
-        if not (self._alone or len(self._told) >= _ENOUGH):
-            return
-        smallest, at_least = self._steps()
-        charges: dict[Charges, list[int]] = {
-            "end": [cost.prompt for cost in costs],
-            "admission": [cost.prompt + cost.completion for cost in costs],
-            "asked": [cost.prompt + max(cost.completion, most) for cost, most in zip(costs, asked, strict=True)],
-        }
-        if charges["asked"] == charges["admission"]:
-            del charges["asked"]
-        fits = [kind for kind, c in charges.items() if smallest <= 1.05 * max(c) and at_least >= 0.95 * min(c)]
-        if len(fits) == 1:
-            self.kind = fits[0]
-
-    def _steps(self) -> tuple[float, float]:
-        """The smallest step of what was used, and what it is at least if a bucket was refilled meanwhile."""
-        told = sorted(self._told)
-        start = (0, min(at for _, at in told))
-        steps = [(high - low, abs(later - earlier)) for (low, earlier), (high, later) in pairwise([start, *told])]
-        return min(step for step, _ in steps), min(step + self._refill * (time + _TRAVEL) for step, time in steps)
-
-
-class Gauge:
-    """How many requests are under way at once: a window without time.
-
-    Args:
-        spec: The limit.
-    """
-
-    def __init__(self, spec: WindowSpec) -> None:
-        self.spec = spec
-        self.limit = spec.amount
-        self.used = 0
-        self.others = 0
-        self.is_bucket = False
-        self._mean_seconds = 1.0  # that a place stays taken
-
-    def room(self, now: float) -> float:  # noqa: ARG002 - a gauge knows no time
-        """Places that are free."""
-        return self.limit - self.used
-
-    def wait(self, amount: int, now: float) -> float:
-        """Seconds until a place is free, by how long they are usually taken; whoever waits is woken when one is."""
-        if amount > self.limit:
-            return math.inf
-        return 0.0 if self.room(now) >= amount else self._mean_seconds / self.limit
-
-    def take(self, cost: Cost, now: float) -> Entry:  # noqa: ARG002 - a place is a place
-        """Take a place."""
-        self.used += 1
-        return Entry(1, 0, 0, now, self.used)
-
-    def sent(self, entry: Entry, now: float) -> None:
-        """Nothing: a place is taken until the end."""
-
-    def counted(self, entry: Entry, now: float) -> None:
-        """Nothing: a place is taken until the end."""
-
-    def settle(self, entry: Entry, cost: Cost, now: float) -> None:  # noqa: ARG002
-        """Give the place back."""
-        self._mean_seconds += 0.1 * (now - entry.taken - self._mean_seconds)
-        self.cancel(entry)
-
-    def cancel(self, entry: Entry) -> None:
-        """Give the place back."""
-        self.used -= entry.amount
-        entry.amount = 0
-
-    def observe(self, entry: Entry, seen: Seen, now: float) -> None:
-        """Nothing: no header tells of it."""
-
-    def like(self, other: Window, now: float) -> None:
-        """Nothing: places do not refill."""
-
-    def contradicted(self, entry: Entry, now: float) -> None:
-        """Nothing: the limit is the administrator's."""
-
-    def restore(self, amount: int, at: float, now: float) -> None:
-        """Nothing: what was under way is over."""
-
-    def reconfigure(self, spec: WindowSpec) -> None:
-        """Another number is configured."""
-        self.spec = spec
-        self.limit = spec.amount
-
-    def starts(self, amount: int, count: int, now: float) -> list[float]:  # noqa: ARG002
-        """Seconds until the first, second, … of ``count`` requests can start."""
-        free = max(0, self.limit - self.used)
-        if self.limit <= 0:
-            return []
-        pace = self._mean_seconds / self.limit
-        return [max(0, n + 1 - free) * pace for n in range(count)]
-
-
-def joined(times: Iterable[list[float]]) -> list[float]:
-    """When requests can start that need several windows at once."""
-    return [max(row) for row in zip(*times, strict=False)]

@@ -1,0 +1,84 @@
+"""How many requests are under way at once: a limit without time."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+from .window import Entry
+
+if TYPE_CHECKING:
+    from .base import Cost, Seen, WindowSpec
+    from .window import Window
+
+
+class Gauge:
+    """The requests under way at once, counted like a window.
+
+    Args:
+        spec: The limit.
+    """
+
+    def __init__(self, spec: WindowSpec) -> None:
+        self.spec = spec
+        self.limit = spec.amount
+        self.used = 0
+        self.others = 0
+        self.is_bucket = False
+        self._mean_seconds = 1.0  # that a place stays taken
+
+    def room(self, now: float) -> float:  # noqa: ARG002 - a gauge knows no time
+        """Places that are free."""
+        return self.limit - self.used
+
+    def wait(self, amount: int, now: float) -> float:
+        """Seconds until a place is free, by how long they are usually taken; whoever waits is woken when one is."""
+        if amount > self.limit:
+            return math.inf
+        return 0.0 if self.room(now) >= amount else self._mean_seconds / self.limit
+
+    def take(self, cost: Cost, now: float) -> Entry:  # noqa: ARG002 - a place is a place
+        """Take a place."""
+        self.used += 1
+        return Entry(1, 0, 0, now, self.used)
+
+    def sent(self, entry: Entry, now: float) -> None:
+        """Nothing: a place is taken until the end."""
+
+    def counted(self, entry: Entry, now: float) -> None:
+        """Nothing: a place is taken until the end."""
+
+    def settle(self, entry: Entry, cost: Cost, now: float) -> None:  # noqa: ARG002
+        """Give the place back."""
+        self._mean_seconds += 0.1 * (now - entry.taken - self._mean_seconds)
+        self.cancel(entry)
+
+    def cancel(self, entry: Entry) -> None:
+        """Give the place back."""
+        self.used -= entry.amount
+        entry.amount = 0
+
+    def observe(self, entry: Entry, seen: Seen, now: float) -> None:
+        """Nothing: no header tells of it."""
+
+    def like(self, other: Window, now: float) -> None:
+        """Nothing: places do not refill."""
+
+    def contradicted(self, entry: Entry, now: float) -> None:
+        """Nothing: the limit is the administrator's."""
+
+    def restore(self, amount: int, at: float, now: float) -> None:
+        """Nothing: what was under way is over."""
+
+    def reconfigure(self, spec: WindowSpec) -> None:
+        """Another number is configured."""
+        self.spec = spec
+        self.limit = spec.amount
+
+    def starts(self, amount: int, count: int, now: float) -> list[float]:  # noqa: ARG002
+        """Seconds until the first, second, … of ``count`` requests can start."""
+        free = max(0, self.limit - self.used)
+        if self.limit <= 0:
+            return []
+        pace = self._mean_seconds / self.limit
+        return [max(0, n + 1 - free) * pace for n in range(count)]
