@@ -20,8 +20,8 @@ from rsql_magic.batch import is_batch
 from rsql_magic.chat import INTERRUPTED, Chat, filtered
 from rsql_magic.config import Rsql
 from rsql_magic.connections import Connections
-from rsql_magic.context import count_tokens, describe
-from rsql_magic.context.cells import error_text
+from rsql_magic.context import count_tokens, describe, known_names
+from rsql_magic.context.failures import error_text
 from rsql_magic.display import Screen
 from rsql_magic.errors import BadInput, ConnectionProblem, QueryFailed, RsqlError, Stopped
 from rsql_magic.interpolate import interpolate
@@ -204,21 +204,32 @@ class Assistant:
         Raises:
             BadInput: It is empty or too long, or a name stands for nothing.
         """
+        self._refuse_long(question)  # before anything reads it
+        level = self.reach.most(privacy or self.settings.privacy)
         text = interpolate(
             question.strip(),
             scene.namespace,
-            describe=lambda value, name: describe(value, name, self.reach.most(privacy or self.settings.privacy)),
-            error=error_text(scene.error),
+            describe=lambda value, name: describe(value, name, level),
+            error=self._error_text(scene, level) if "{{Err}}" in question else "",
             limit=self.settings.max_value_chars,
         )
         if not text:
             raise BadInput("There is no question.", hint="Write it below the first line.")
-        if len(text) > self.settings.max_question_chars:
+        self._refuse_long(text)
+        return text
+
+    def _refuse_long(self, question: str) -> None:
+        most = self.settings.max_question_chars
+        if len(question) > most:
             raise BadInput(
-                f"The question has {len(text):,} characters; at most {self.settings.max_question_chars:,} are sent.",
+                f"The question has {len(question):,} characters; at most {most:,} are sent.",
                 hint="Shorten it, or pass the data as a frame and name that.",
             )
-        return text
+
+    def _error_text(self, scene: Scene, level: Privacy) -> str:
+        """The last error, without the data in it unless the level allows data."""
+        known = None if level == "sample" else known_names(scene.namespace, self._catalog(level))
+        return error_text(scene.error, known=known)
 
     # Asking a database.
 

@@ -9,14 +9,17 @@ from __future__ import annotations
 
 import re
 from difflib import get_close_matches
+from types import BuiltinFunctionType, ModuleType
 from typing import TYPE_CHECKING, Any
 
+from rsql_magic.context.telling import says_secret
 from rsql_magic.errors import BadInput, UnknownName
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
 _FIELD = re.compile(r"\{\{(?:(In|Out)\[(\d+)\]|([^\W\d]\w*))\}\}")
+_IPYTHON = frozenset({"In", "Out", "exit", "quit", "get_ipython", "open", "display"})
 _PLAIN = (str, int, float, complex, bool, type(None))
 
 
@@ -64,6 +67,10 @@ def _lookup(match: re.Match[str], namespace: Mapping[str, Any], error: str) -> A
     store, number, name = match[1], match[2], match[3]
     if store:
         return _cell(namespace.get(store), store, int(number))
+    if says_secret(name or ""):
+        raise BadInput(
+            f"{match[0]} is called like a secret, and is not read.", hint="Give what may be sent another name."
+        )
     if name == "Err" and name not in namespace:
         return error or _missing("There has been no error yet.", "Leave {{Err}} out.")
     if name not in namespace:
@@ -87,9 +94,14 @@ def _missing(message: str, hint: str) -> str:
 
 
 def _advice(name: str, namespace: Mapping[str, Any]) -> str:
-    close = get_close_matches(name, [known for known in namespace if not known.startswith("_")], 1)
+    close = get_close_matches(name, [known for known in namespace if _is_users(known, namespace[known])], 1)
     meant = f"Did you mean {{{{{close[0]}}}}}? " if close else ""
     return f"{meant}Write {{{{ {name} }}}} with spaces to keep the braces as text."
+
+
+def _is_users(name: str, value: Any) -> bool:
+    """Whether a name is one that the user may have meant: nothing of IPython's or of the language."""
+    return not name.startswith("_") and name not in _IPYTHON and not isinstance(value, ModuleType | BuiltinFunctionType)
 
 
 def _other(value: Any, name: str, describe: Callable[[Any, str], str] | None) -> str:

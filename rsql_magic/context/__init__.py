@@ -33,6 +33,7 @@ __all__ = [
     "describe",
     "fence",
     "gather",
+    "known_names",
     "redact",
 ]
 
@@ -132,6 +133,28 @@ def gather(
         dictionary=dictionary,
         seconds=seconds,
     ).context()
+
+
+def known_names(namespace: Mapping[str, Any], catalog: Catalog | None = None) -> frozenset[str]:
+    """The names of a session: of objects, of their columns, and of tables. Code may be shown with these in quotes.
+
+    Args:
+        namespace: The user's variables by name.
+        catalog: Tables of the current connection.
+
+    Example:
+        >>> known_names({"x": 1})
+        frozenset({'x'})
+    """
+    from rsql_magic.context.ranking import Ranking, speakable_columns
+
+    candidates = Ranking("").ranked(namespace)
+    columns = (column for each in candidates for column in speakable_columns(each))
+    return frozenset([*(each.name for each in candidates), *columns, *_names_of(catalog)])
+
+
+def _names_of(catalog: Catalog | None) -> list[str]:
+    return [name for table in catalog or () for name in (table.name, *(column.name for column in table.columns))]
 
 
 def kind_of(obj: Any) -> str:

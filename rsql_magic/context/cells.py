@@ -1,23 +1,20 @@
-"""Recent cells and the last error, as plain values: what the user did, and what went wrong.
+"""Recent cells as plain values: what the user did.
 
 Nothing here asks IPython: the caller passes the history in. A cell is its number and source; names used and names
 assigned are read off the source, so that what the user works with now ranks before what was loaded this morning.
 
-Code holds data too: ``pd.DataFrame({"diagnosis": ["flu", …]})``. Below the level ``sample`` a text in quotes is shown
-only when it is a name of the session (a column, a variable, a table) or a word of the usual vocabulary (``"mean"``).
+Below the level ``sample`` code is shown without the data in it (``withheld``).
 """
-
-# ruff: noqa: SIM905 - lists of words read better as text
 
 from __future__ import annotations
 
 import ast
 import re
-import traceback
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from rsql_magic.context.privacy import redact
+from rsql_magic.context.withheld import message_without_data, without_data
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -72,45 +69,10 @@ class Cell:
         Args:
             known: Names whose texts in quotes may be shown; None shows all.
         """
-        source = self.source.strip() if known is None else without_data(self.source.strip(), known)
-        return "\n".join(part for part in (_middle_out(source), self.error.strip()) if part)
-
-
-# Read from left to right, so that an apostrophe in a comment opens nothing and a # in a text comments nothing out.
-_LITERALS = re.compile(
-    r"""(?P<comment>\#[^\n]*)"""
-    r"""|(?P<open>'{3}|"{3}|['"`])(?P<text>(?:\\.|(?!(?P=open)).)*)(?P<close>(?P=open)|\Z)""",
-    re.DOTALL,
-)
-_VOCABULARY = frozenset(
-    """
-    mean sum min max median std var count first last size nunique any all left right inner outer cross index columns
-    ignore coerce raise drop ascending descending bar barh line hist scatter box kde area pie point D W M ME Q QE Y YE
-    h H s ms us ns utf-8 utf8 latin1 r w a rb wb int int64 float float64 str string bool object category datetime64
-    records list dict pearson spearman kendall linear nearest pad ffill bfill None x y
-    """.split()
-)
-
-
-def without_data(source: str, known: AbstractSet[str]) -> str:
-    """Code without the texts in quotes that may be data.
-
-    Args:
-        source: Python, R or SQL.
-        known: Texts that are names.
-
-    Example:
-        >>> without_data('df[df["name"] == "Ann"].agg("mean")', {"name"})
-        'df[df["name"] == "…"].agg("mean")'
-    """
-
-    def shown(match: re.Match[str]) -> str:
-        text = match["text"]
-        if match["comment"] or match["open"] == "`" or not text or text in known or text in _VOCABULARY:
-            return match[0]
-        return f"{match['open']}…{match['close']}"
-
-    return _LITERALS.sub(shown, source)
+        source, error = self.source.strip(), self.error.strip()
+        if known is not None:
+            source, error = without_data(source, known), message_without_data(error, known)
+        return "\n".join(part for part in (middle_out(source), error) if part)
 
 
 def as_cells(history: Iterable[Any]) -> list[Cell]:
@@ -186,46 +148,7 @@ def recently(cells: Sequence[Cell]) -> tuple[list[str], list[str]]:
     return list(used), list(assigned)
 
 
-# Messages that quote a value of the data.
-_VALUE = re.compile(
-    r"(?P<before>could not convert string to \w+: |invalid literal for int\(\) with base \d+: |[Tt]ime data "
-    r"|[Uu]nknown (?:string|datetime string) format[^:]*: |[Uu]nable to parse string |[Cc]annot parse "
-    r"|[Cc]ould not convert string |[Ii]nvalid input syntax for (?:type )?\w+: |[Dd]uplicate entry |Key \([^)]*\)="
-    r"|is not a valid \w+: )(?P<value>\"(?:[^\"]*)\"|'(?:[^']*)'|\([^)]*\))"
-)
-
-
-def error_text(error: BaseException | str | None, frames: int = 4, known: AbstractSet[str] | None = None) -> str:
-    """What went wrong, short: the last frames of the traceback and the message, without values of variables.
-
-    Args:
-        error: An exception, or text such as R's or a database's message.
-        frames: Most frames to show; those of installed packages are left out first.
-        known: Names of the session; with them, lines of code and messages are shown without data. None shows all.
-
-    Example:
-        >>> error_text(KeyError("region"))
-        "KeyError: 'region'"
-    """
-    if error is None or isinstance(error, str):
-        return _middle_out(_message(error or "", known))
-    found = traceback.extract_tb(error.__traceback__)
-    own = [frame for frame in found if "site-packages" not in frame.filename and "/lib/python" not in frame.filename]
-    lines = [
-        f"line {frame.lineno} in {frame.name}: {frame.line if known is None else without_data(frame.line, known)}"
-        for frame in (own or found)[-frames:]
-        if frame.line
-    ]
-    message = "".join(traceback.format_exception_only(type(error), error)).strip()
-    cause = [f"caused by {error_text(error.__cause__, 1, known)}"] if error.__cause__ else []
-    return "\n".join([*lines, _middle_out(_message(message, known)), *cause])
-
-
-def _message(text: str, known: AbstractSet[str] | None) -> str:
-    return text if known is None else _VALUE.sub(lambda match: f"{match['before']}'…'", text)
-
-
-def _middle_out(text: str, longest: int = _LONGEST) -> str:
+def middle_out(text: str, longest: int = _LONGEST) -> str:
     """A text of bounded length: a cell's and an error's start and end say most."""
     if len(text) <= longest:
         return text

@@ -237,7 +237,10 @@ def _rest(lines: dict[int, str], brief: Sequence[Callable[[], str]], free: float
     for place, write in enumerate(brief):
         if place in lines:
             continue
-        text = write() if left > 0 else ""
+        if left <= 0:
+            counted += 1
+            continue
+        text = write()
         left -= _cost(text) + 1
         if left > 0:
             named.append(text)

@@ -66,6 +66,11 @@ class FrameSource:
         """The column names that can be typed."""
         return [name for name in read(obj).names if isinstance(name, str)]
 
+    def withheld(self, obj: Any) -> set[str]:
+        """Columns that are named by values, as those of a pivot table are: no text may be shown for being one."""
+        reader = read(obj)
+        return {name for name in reader.names if isinstance(name, str)} if reader.named_by else set()
+
     def table(self, obj: Any, name: str, detail: Detail) -> Table:
         """The frame as a table, without looking at its values."""
         reader = read(obj)
@@ -91,6 +96,8 @@ def singles(reader: Reader, detail: Detail, most: int = 25) -> list[int]:
 
 
 def _asked(reader: Reader, detail: Detail) -> set[int]:
+    if not detail.columns:
+        return set()
     return {place for place, name in enumerate(reader.names) if isinstance(name, str) and name in detail.columns}
 
 
@@ -103,10 +110,10 @@ class _Description:
         self.detail = detail
         self.only_names = detail.level == "names" or detail.brief or not reader.rows
         self.where = None if self.only_names else positions(reader.rows, detail.rows)
-        self.asked = {
-            p for p, column in enumerate(reader.names) if isinstance(column, str) and column in detail.columns
-        }
-        self.runs = facts.runs(reader.names, reader.types, self.asked)
+        self.asked = _asked(reader, detail)
+        self.rare = self._rare()
+        found = facts.runs(reader.names, reader.types, {*self.asked, *self.rare})
+        self.runs = [run for run in found if len(run.columns) > 1 or run.columns[0] not in self.rare]
         self.written = self._written()
 
     def text(self) -> str:
@@ -114,7 +121,17 @@ class _Description:
         lines = [functools.partial(self.line, run) for run in self.runs]
         brief = [functools.partial(self.brief, run) for run in self.runs]
         text = facts.fit(self.head(), lines, brief, must, self.detail.budget)
+        if self.rare:
+            text += f"\n(+{_count(len(self.rare), 'column')} whose names are values)"
         return text + self.first_rows() if self.detail.level == "sample" and not self.only_names else text
+
+    def _rare(self) -> set[int]:
+        """Columns whose names are values (of a pivot table) that too few rows have, unless they were asked about."""
+        if not self.reader.named_by or self.detail.level == "sample":
+            return set()
+        if self.detail.level == "names" or says_personal(self.reader.named_by):
+            return set(range(len(self.reader.names))) - self.asked
+        return self.reader.rare_names(self.detail.at_least) - self.asked
 
     def head(self) -> str:
         reader, columns = self.reader, _count(len(self.reader.names), "column")
@@ -122,6 +139,7 @@ class _Description:
         parts = [
             f"{facts.one_line(self.name)}: {reader.label}",
             f"{_count(reader.rows or 0, 'row')} × {columns}" if shown_rows else columns,
+            f"named by {self.clean(facts.one_line(reader.named_by))}" if reader.named_by else "",
             f"index {self.clean(facts.one_line(', '.join(reader.index)))}" if reader.index else "",
         ]
         lazy = " (lazy: not collected)" if reader.rows is None else ""
@@ -147,7 +165,7 @@ class _Description:
         """A column's name as it is typed, without the secrets in it."""
         name = self.reader.names[place]
         text = name if isinstance(name, str) else facts.shown_name(name)
-        clean = self.clean(text[:1000])
+        clean = self.clean(text[:10_000])
         return facts.shown_name(clean) if isinstance(name, str) else clean
 
     def column(self, place: int) -> Column:
@@ -167,7 +185,9 @@ class _Description:
         summary = self.reader.summary(place, self.where)
         if summary is None:
             return None
-        profile = profile_of(summary, self.reader.rows, personal=says_personal(name), detail=self.detail)
+        profile = profile_of(
+            summary, self.reader.rows, personal=_is_personal(self.reader.names[place]), detail=self.detail
+        )
         if self.where and summary.family == "integer" and profile.distinct == self.reader.rows:
             ends = self.reader.sorted_key(place)
             return self.exact(profile, ends) if ends else profile
@@ -191,7 +211,9 @@ class _Description:
 
     def rows_of(self, places: list[int]) -> str:
         names = [str(self.reader.names[place]) for place in places]
-        hidden = {n for n, name in enumerate(names) if says_secret(name) or says_personal(name)}
+        hidden = {
+            n for n, place in enumerate(places) if says_secret(names[n]) or _is_personal(self.reader.names[place])
+        }
         rows = self.reader.head(places, ROWS)
         shown = [["[withheld]" if n in hidden else self.value(value) for n, value in enumerate(row)] for row in rows]
         head = "first rows: " + ", ".join(self.shown(place) for place in places)
@@ -208,8 +230,15 @@ class _Description:
 
     def _written(self) -> Table:
         """What the data dictionary says of this frame."""
+        if not self.detail.dictionary:
+            return Table(self.name)
         table = Table(self.name, tuple(Column(str(name)) for name in self.reader.names), kind="frame")
-        return self.detail.dictionary.describe(table) if self.detail.dictionary else Table(self.name)
+        return self.detail.dictionary.describe(table)
+
+
+def _is_personal(name: Any) -> bool:
+    """Whether a column is about single people; one with several levels of names when any level says so."""
+    return any(says_personal(str(part)) for part in (name if isinstance(name, tuple) else (name,)))
 
 
 def _count(number: int, noun: str) -> str:
@@ -232,7 +261,7 @@ def profile_of(summary: Summary, rows: int | None, *, personal: bool, detail: De
     )
     if personal:
         return replace(known, distinct=None) if known.approximate else known
-    if rows == 1:  # the range of a single row is its value
+    if summary.size - summary.missing < detail.at_least:  # so few values are single people's
         return known
     low, high = _range(summary)
     return _with_categories(replace(known, low=low, high=high), summary, detail)
@@ -267,7 +296,7 @@ def _range(summary: Summary) -> tuple[str | None, str | None]:
         return None, None
     if summary.family == "integer":
         return integer(low, -1), integer(high, 1)
-    return (_number(low), _number(high)) if summary.family == "number" else _times(low, high)
+    return (_number(low, -1), _number(high, 1)) if summary.family == "number" else _times(low, high)
 
 
 def integer(value: int, outwards: int) -> str:
@@ -284,10 +313,12 @@ def integer(value: int, outwards: int) -> str:
     return str(rounded) if rounded == value else f"≈{rounded}"
 
 
-def _number(value: float) -> str:
-    """Three digits, or the whole number where it has more."""
+def _number(value: float, outwards: int) -> str:
+    """Three digits below a thousand, and what `integer` gives above."""
     number = float(value)
-    return f"{number:.0f}" if 1000 <= abs(number) < 1e6 else f"{number:.3g}"
+    if not 1000 <= abs(number) < 1e15:
+        return f"{number:.3g}"
+    return integer(math.ceil(number) if outwards > 0 else math.floor(number), outwards)
 
 
 def _times(low: Any, high: Any) -> tuple[str, str]:

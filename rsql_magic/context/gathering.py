@@ -15,13 +15,14 @@ from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any
 
 from rsql_magic.context.bounded import TooSlow, within
-from rsql_magic.context.cells import Cell, as_cells, error_text
+from rsql_magic.context.cells import Cell, as_cells
 from rsql_magic.context.facts import one_line, unique_columns
+from rsql_magic.context.failures import error_text
 from rsql_magic.context.fencing import fence
 from rsql_magic.context.gathered import Context, Piece
 from rsql_magic.context.joins import join_hints
 from rsql_magic.context.privacy import clean, redact
-from rsql_magic.context.ranking import Candidate, Rank, Ranking, column_names
+from rsql_magic.context.ranking import Candidate, Rank, Ranking, column_names, speakable_columns
 from rsql_magic.context.rside import RSide
 from rsql_magic.context.sources import Detail, TabularSource, source_of
 from rsql_magic.context.tokens import count_tokens, cut
@@ -58,7 +59,7 @@ def read_object(obj: Any, name: str, detail: Detail, seconds: float) -> str:
         raise
     except BaseException as problem:  # noqa: BLE001 - reprs and attributes of other people's objects raise anything
         why = "it took too long" if isinstance(problem, TooSlow) else f"it raised {type(problem).__name__}"
-        return f"{one_line(name)}: {type(obj).__qualname__}, not read ({why})"
+        return f"{one_line(name)}: {type.__getattribute__(type(obj), '__qualname__')}, not read ({why})"
 
 
 @dataclass(frozen=True)
@@ -237,7 +238,7 @@ class Gathering:
         return frozenset(
             [
                 *(each.name for each in self._candidates),
-                *(column for each in self._candidates for column in column_names(each)),
+                *(column for each in self._candidates for column in speakable_columns(each)),
                 *(table.name for table in tables),
                 *(column.name for table in tables for column in table.columns),
             ]

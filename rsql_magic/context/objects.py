@@ -9,13 +9,16 @@ from __future__ import annotations
 import inspect
 import re
 import types
-from dataclasses import replace
+from collections import Counter, OrderedDict, defaultdict, deque
+from dataclasses import is_dataclass, replace
+from enum import Enum
 from typing import TYPE_CHECKING, Any
 
 from rsql_magic.context.facts import one_line
 from rsql_magic.context.privacy import clean
 from rsql_magic.context.telling import says_personal, says_secret
 from rsql_magic.context.tokens import cut
+from rsql_magic.context.withheld import message_without_data
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -26,7 +29,7 @@ _LONGEST_RECORD = 20
 _LONGEST_NUMBER = 7
 _SCANNED = 1_000
 _CALLABLE = (types.FunctionType, types.BuiltinFunctionType, types.MethodType, type)
-_COLLECTIONS = (list, tuple, set, frozenset, dict)
+_COLLECTIONS = (list, tuple, set, frozenset, dict, OrderedDict, defaultdict, Counter, deque)
 
 
 class ObjectSource:
@@ -47,18 +50,52 @@ class ObjectSource:
 
 
 def _describe(obj: Any, detail: Detail) -> str:
-    if issubclass(type(obj), _CALLABLE):
+    cls = type(obj)
+    if issubclass(cls, _CALLABLE):
         return _function(obj, detail)
-    if type(obj) in _SCALARS:
-        return _SCALARS[type(obj)](obj, detail)
-    if type(obj) in _COLLECTIONS:
+    if cls in _SCALARS:
+        return _SCALARS[cls](obj, detail)
+    if cls in _COLLECTIONS:
         return _collection(obj, detail)
-    return _model(obj, detail) or _class_of(obj)
+    if issubclass(cls, Enum):
+        return f"member of {_class_of(obj)}"
+    if _module_of(cls) == "numpy" and hasattr(obj, "item") and type(obj.item()) in {int, float, bool}:
+        return f"numpy {_number(obj.item(), detail)}"
+    return _model(obj, detail) or f"{_class_of(obj)}{_shape(obj)}{_fields(cls)}"
 
 
 def _class_of(obj: Any) -> str:
-    module = type(obj).__module__.split(".")[0]
-    return type(obj).__qualname__ if module in {"builtins", "__main__"} else f"{module} {type(obj).__qualname__}"
+    cls = type(obj)
+    module, name = _module_of(cls), type.__getattribute__(cls, "__qualname__")
+    return name if module in {"builtins", "__main__"} else f"{module} {name}"
+
+
+def _module_of(cls: type) -> str:
+    """The package of a class, whatever its metaclass makes of asking."""
+    module = type.__getattribute__(cls, "__module__")
+    return module.split(".")[0] if isinstance(module, str) else ""
+
+
+def _shape(obj: Any) -> str:
+    """Shape and type of an array of any library, such as scipy's sparse matrices or a tensor; its named dimensions."""
+    sizes = getattr(obj, "sizes", None)
+    shape, kind = getattr(obj, "shape", None), getattr(obj, "dtype", None)
+    if sizes is not None and hasattr(type(obj), "dims") and callable(getattr(sizes, "items", None)):
+        dims = ", ".join(f"{one_line(str(name), 40)} {size:,}" for name, size in list(sizes.items())[:8])
+        names = [str(name) for name in getattr(obj, "data_vars", ())]
+        return f" ({dims})" + (f"; variables {_some(names)}" if names else "")
+    if not isinstance(shape, tuple) or not shape or not all(type(size) is int for size in shape):
+        return ""
+    return f" ({' × '.join(f'{size:,}' for size in shape)})" + (
+        f" {one_line(str(kind), 40)}" if kind is not None else ""
+    )
+
+
+def _fields(cls: type) -> str:
+    """The fields of a record class: a dataclass or a named tuple."""
+    names = list(getattr(cls, "_fields", ())) if issubclass(cls, tuple) else []
+    names = list(vars(cls)["__dataclass_fields__"]) if "__dataclass_fields__" in vars(cls) else names
+    return f" with fields {_some([str(name) for name in names])}" if names else ""
 
 
 def _number(obj: Any, detail: Detail) -> str:
@@ -95,7 +132,7 @@ def _collection(obj: Any, detail: Detail) -> str:
         return size
     if isinstance(obj, dict):
         return f"{size}: {_record(obj) or _mapping(obj)}"
-    return f"{size} {_kinds(obj)}{_extent(obj)}"
+    return f"{size} {_kinds(obj)}{_extent(obj, detail)}"
 
 
 # Types of values that a mapping from people to facts may have; numbers are of one kind.
@@ -105,13 +142,13 @@ _PLAIN: dict[type, type] = {int: float, float: float, bool: float, str: str, byt
 def _record(obj: Mapping[Any, Any]) -> str:
     """The keys of a record such as settings or columns; empty for a mapping from one kind of thing to another.
 
-    A record has few keys that are names, and values that are frames, lists or of different types. The keys of any
-    other mapping are data: ``{"ada@example.org": 3, …}``.
+    A record has few keys that are names, and values of different types. The keys of any other mapping are data:
+    ``{"ada@example.org": 3, …}``, or the groups of a frame by diagnosis.
     """
     if len(obj) > _LONGEST_RECORD or not all(type(key) is str and key.isidentifier() for key in obj):
         return ""
     kinds = {_PLAIN.get(type(value), type(value)) for value in obj.values()} - {type(None)}
-    if len(kinds) < 2 and kinds <= set(_PLAIN.values()):
+    if len(kinds) < 2:
         return ""
     return ", ".join(f"{one_line(key, 40)} {_class_of(value)}" for key, value in obj.items())
 
@@ -125,9 +162,9 @@ def _kinds(values: Any) -> str:
     return " | ".join(list(found)[:4]) + (" | …" if len(found) > 4 else "")
 
 
-def _extent(values: Any) -> str:
+def _extent(values: Any, detail: Detail) -> str:
     scanned = [value for value, _ in zip(values, range(_SCANNED), strict=False)]
-    if len(scanned) < 2 or not all(type(value) in {int, float} for value in scanned):
+    if len(scanned) < detail.at_least or not all(type(value) in {int, float} for value in scanned):
         return ""
     about = "≈" if len(scanned) < len(values) else ""
     return f": {about}{min(scanned):.4g}..{max(scanned):.4g}"
@@ -135,27 +172,56 @@ def _extent(values: Any) -> str:
 
 def _function(obj: Any, detail: Detail) -> str:
     """A function's or class's signature and the first paragraph of its docstring."""
-    kind = "class" if issubclass(type(obj), type) else "function"
+    cls = type(obj)
+    if issubclass(cls, type) and issubclass(obj, Enum):
+        return f"enumeration {one_line(obj.__name__)} of {len(obj.__members__):,}"
+    kind = "class" if issubclass(cls, type) else "function"
+    doc = _first_paragraph(obj, kind, detail)
+    return f"{kind} {one_line(obj.__name__)}{_signature(obj, detail)}" + (f": {doc}" if doc else "")
+
+
+def _first_paragraph(obj: Any, kind: str, detail: Detail) -> str:
+    """What the docstring says first; a dataclass without one has its signature there."""
+    if kind == "class" and ("__doc__" not in vars(obj) or is_dataclass(obj)):
+        return ""
+    first = clean((inspect.getdoc(obj) or "").partition("\n\n")[0], detail.redacted)
+    return one_line(first if detail.level == "sample" else message_without_data(first, frozenset()), 200)
+
+
+def _signature(obj: Any, detail: Detail) -> str:
     try:
-        signature = str(inspect.signature(obj)) if detail.level == "sample" else _bare_signature(obj)
+        signature = str(inspect.signature(obj) if detail.level == "sample" else _bare_signature(obj, detail))
     except (TypeError, ValueError):  # built-in functions may have none
-        signature = "(…)"
-    doc = inspect.getdoc(obj) if kind == "function" or "__doc__" in vars(obj) else ""
-    first = clean((doc or "").partition("\n\n")[0], detail.redacted)
-    signature = one_line(clean(signature, detail.redacted), 200)
-    return f"{kind} {one_line(obj.__name__)}{signature}" + (f": {one_line(first, 200)}" if first else "")
+        return "(…)"
+    return one_line(clean(signature, detail.redacted), 200)
 
 
-def _bare_signature(obj: Any) -> str:
-    """A signature without the values of defaults, which may be anything, secrets too, but numbers and flags."""
+def _bare_signature(obj: Any, detail: Detail) -> inspect.Signature:
+    """A signature without what may be data: values of defaults but numbers and flags, texts in annotations."""
     signature = inspect.signature(obj)
-    plain = [
-        parameter
-        if parameter.default is parameter.empty or type(parameter.default) in {int, float, bool, type(None)}
-        else parameter.replace(default=_Ellipsis())
-        for parameter in signature.parameters.values()
-    ]
-    return str(signature.replace(parameters=plain))
+    plain = [_bare_parameter(parameter, detail) for parameter in signature.parameters.values()]
+    return signature.replace(parameters=plain, return_annotation=_bare_annotation(signature.return_annotation))
+
+
+def _bare_parameter(parameter: inspect.Parameter, detail: Detail) -> inspect.Parameter:
+    default = parameter.default
+    shown = default is parameter.empty or default is None or type(default) is bool
+    if not shown and type(default) in {int, float} and detail.level != "names":
+        shown = abs(default) < 10**_LONGEST_NUMBER and not says_secret(parameter.name)
+        shown = shown and not says_personal(parameter.name)
+    return parameter.replace(
+        default=default if shown else _Ellipsis(), annotation=_bare_annotation(parameter.annotation)
+    )
+
+
+def _bare_annotation(annotation: Any) -> Any:
+    """An annotation that names classes; anything else may quote values: ``Literal["flu"]``."""
+    if isinstance(annotation, type) or _NAMES.fullmatch(str(annotation)):
+        return annotation
+    return inspect.Parameter.empty
+
+
+_NAMES = re.compile(r"[\w.]+(?:(?:, ?| \| |[\[\]])+[\w.]*)*")
 
 
 class _Ellipsis:
@@ -170,21 +236,26 @@ def _model(obj: Any, detail: Detail) -> str:
     cls = type(obj)
     if callable(getattr(cls, "get_params", None)) and callable(getattr(cls, "fit", None)):
         return _estimator(obj, detail)
-    if callable(getattr(cls, "summary", None)) and hasattr(obj, "params") and hasattr(obj, "model"):
-        return _fitted_result(obj)
+    if hasattr(obj, "params") and hasattr(obj, "model") and callable(getattr(obj, "summary", None)):
+        return _fitted_result(obj, detail)  # statsmodels wraps its results: the class itself has no summary
     if callable(getattr(cls, "fit", None)) and hasattr(obj, "endog_names"):
-        return f"{_class_of(obj)}, not fitted{_formula(obj)}"
+        return f"{_class_of(obj)}, not fitted{_formula(obj, detail)}"
     return ""
 
 
 def _estimator(obj: Any, detail: Detail) -> str:
-    """Sklearn's convention: attributes that end in an underscore appear when the estimator is fitted."""
-    fitted = any(key.endswith("_") and not key.startswith("_") for key in vars(obj))
-    said = f"{_class_of(obj)}, {'fitted' if fitted else 'not fitted'}"
+    """Sklearn's estimators; one that holds others, such as a pipeline, says which."""
+    said = f"{_class_of(obj)}, {'fitted' if _is_fitted(obj) else 'not fitted'}"
+    params = {key: value for key, value in obj.get_params(deep=False).items() if not says_secret(key)}
+    parts = [_class_of(part).rpartition(" ")[2] for value in params.values() for part in _estimators_in(value)]
+    said += f"; of {_some(parts)}" if parts else ""
     if detail.level == "names":
         return said
-    params = {key: value for key, value in obj.get_params(deep=False).items() if not says_secret(key)}
-    shown = [f"{key}={one_line(repr(value), 40)}" for key, value in params.items() if type(value) in {int, float, bool}]
+    shown = [
+        f"{key}={one_line(repr(value), 40)}"
+        for key, value in params.items()
+        if type(value) in {int, float, bool} and not says_personal(key) and abs(value) < 10**_LONGEST_NUMBER
+    ]
     features = [str(name) for name in getattr(obj, "feature_names_in_", ())]
     return "; ".join(
         [
@@ -195,23 +266,42 @@ def _estimator(obj: Any, detail: Detail) -> str:
     )
 
 
+def _is_fitted(obj: Any) -> bool:
+    """Whether sklearn calls it fitted: by its own word, else by attributes that end in an underscore."""
+    asked = getattr(obj, "__sklearn_is_fitted__", None)
+    return bool(asked()) if asked else any(key.endswith("_") and not key.startswith("_") for key in vars(obj))
+
+
+def _estimators_in(value: Any) -> list[Any]:
+    """Estimators in a parameter: one, or those in steps such as ``("scale", StandardScaler())``."""
+    if hasattr(type(value), "get_params"):
+        return [value]
+    steps = value if isinstance(value, list) else []
+    return [part for step in steps if isinstance(step, tuple) for part in step if hasattr(type(part), "get_params")]
+
+
 _LEVEL = re.compile(r"\[[^]]*\]")
 """The category in a coefficient's name: ``C(diagnosis)[T.flu]``."""
 
 
-def _fitted_result(obj: Any) -> str:
-    """statsmodels: results carry the model that made them."""
-    listed = getattr(obj.params, "index", getattr(obj.model, "exog_names", ()))
-    names = list(dict.fromkeys(_LEVEL.sub("[…]", str(name)) for name in listed))
-    model = type(obj.model).__qualname__
-    return f"{_class_of(obj)} of {model}, fitted{_formula(obj.model)}" + (
-        f"; coefficients {_some(names)}" if names else ""
-    )
+def _fitted_result(obj: Any, detail: Detail) -> str:
+    """statsmodels: results carry the model that made them. A coefficient may be named by a category."""
+    said = f"{_class_of(obj)} of {type(obj.model).__qualname__}, fitted{_formula(obj.model, detail)}"
+    if detail.level == "names":
+        return said
+    listed: Any = getattr(obj.params, "index", None)
+    listed = getattr(obj.model, "exog_names", ()) if listed is None else listed
+    names = [message_without_data(_LEVEL.sub("[…]", str(name)), frozenset()) for name in listed]
+    return said + (f"; coefficients {_some(list(dict.fromkeys(names)))}" if names else "")
 
 
-def _formula(model: Any) -> str:
+def _formula(model: Any, detail: Detail) -> str:
+    """A formula without the texts in it: ``y ~ x + I(diagnosis == '…')``."""
     formula = getattr(model, "formula", None)
-    return f"; formula {one_line(formula, 200)}" if isinstance(formula, str) else ""
+    if not isinstance(formula, str):
+        return ""
+    shown = formula if detail.level == "sample" else message_without_data(formula, frozenset())
+    return f"; formula {one_line(shown, 200)}"
 
 
 def _some(names: list[str], most: int = 20) -> str:

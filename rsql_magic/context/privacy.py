@@ -44,7 +44,7 @@ class Detector:
         def placeholder(match: re.Match[str]) -> str:
             group = "secret" if "secret" in self.pattern.groupindex else 0
             secret = match[group]
-            if secret is None or secret.startswith("[") or not self.accept(secret):
+            if secret is None or _PLACEHOLDER.match(secret) or not self.accept(secret):
                 return match[0]
             found[self.name] += 1
             start, end = match.start(group) - match.start(), match.end(group) - match.start()
@@ -53,8 +53,10 @@ class Detector:
         return self.pattern.sub(placeholder, text)
 
 
+_PLACEHOLDER = re.compile(r"\[[a-z ]+\]|\[[a-z ]*\Z")
 _NAME_OR_NUMBER = re.compile(r"[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)+|[+-]?[0-9][0-9_.,]{0,7}|(?:None|TRUE|FALSE|NA)")
 _CLASSES = (str.islower, str.isupper, str.isdigit)
+_HEX = re.compile(r"(?<![0-9a-zA-Z])(?:SK|AC)?(?=[0-9a-f]*[a-f])(?=[0-9a-f]*[0-9])[0-9a-f]{32,}(?![0-9a-zA-Z])")
 _RUN = re.compile(r"[A-Za-z0-9]+")
 # What follows an @ in R (`seurat@meta.data`) and is no domain.
 _SLOTS = frozenset({"data", "frame", "matrix", "counts", "features", "assays", "cells", "names", "list", "table"})
@@ -71,6 +73,8 @@ def _is_literal(text: str) -> bool:
 
 def _is_key(text: str) -> bool:
     """Whether what follows a service's prefix is a key, and not words joined by underscores."""
+    if text.startswith(("key_", "tok_", "pat_", "secret_")):  # words of names too
+        return _looks_random(text[4:])
     if text.startswith("sk-"):
         return not text.startswith("sk-learn")
     longest = max(map(len, _RUN.findall(text[4:])), default=0)
@@ -89,14 +93,15 @@ def _looks_random(text: str) -> bool:
     body = [char for char in text if char.isalnum()]
     kinds = [next((n for n, test in enumerate(_CLASSES) if test(char)), 3) for char in body]
     changes = sum(one != two for one, two in pairwise(kinds))
-    return 2 in kinds and changes >= 0.3 * len(body)
+    return 2 in kinds and (changes >= 0.3 * len(body) or bool(_HEX.search(text)))
 
 
 # Prefixes with which services mark their keys, each followed by what the rest looks like.
 _KEY_FORMS = (
     r"sk-[A-Za-z0-9_-]{8,}",
     r"(?:sk|rk|pk)_(?:live|test)_[A-Za-z0-9]{8,}",
-    r"(?:gsk|csk|xai|nvapi|pplx|tgp_v1|r8|hf|whsec|lsv2_[ps]t|gh[oprsu]|github_pat|npm|dop_v1|doo_v1|shpat|shpss|dapi)"
+    r"(?:gsk|csk|xai|nvapi|pplx|tgp_v1|r8|hf|whsec|lsv2_[ps]t|gh[oprsu]|github_pat|npm|dop_v1|doo_v1|shpat|shpss|dapi"
+    r"|secret|dckr_pat|sbp|vercel|sntry[su]|pat|lin_api|key|tok)"
     r"[-_][A-Za-z0-9_-]{16,}",
     r"(?:gl(?:pat|ptt|rt|soat|dt)|pypi|sq0atp|sq0csp)-[A-Za-z0-9_-]{16,}",
     r"xox[abeoprs]-[A-Za-z0-9-]{8,}",
@@ -104,6 +109,9 @@ _KEY_FORMS = (
     r"ya29\.[A-Za-z0-9_-]{16,}",
     r"(?:A3T[A-Z0-9]|AKIA|ASIA|ABIA|ACCA|AGPA|AIDA|AROA|ANPA)[A-Z0-9]{16}",
     r"SG\.[A-Za-z0-9_-]{16,}\.[A-Za-z0-9_-]{16,}",
+    r"ATATT3[A-Za-z0-9_=-]{16,}",
+    r"EAAC[A-Za-z0-9]{24,}",
+    r"[0-9]{8,10}:AA[A-Za-z0-9_-]{30,}",
     r"AGE-SECRET-KEY-1[A-Z0-9]{20,}",
 )
 # What a variable, option or field with a secret is called; a word of it begins after a sign or with a capital.
@@ -152,8 +160,13 @@ DETECTORS: tuple[Detector, ...] = (
     ),
     Detector(
         "secret",
-        "the same without quotes, in prose, query strings and headers: `?token=…`, `password: …`",
-        re.compile(rf"(?i){_CALLED}(?:\s?[=:]\s?|\sis\s){_VALUE}"),
+        "the value of a parameter of a URL that is called so: `?token=…`",
+        re.compile(rf"(?i)(?<=[?&]){_CALLED}=(?P<secret>[^\s'\"&;<>]+)"),
+    ),
+    Detector(
+        "secret",
+        "the same without quotes, in prose and headers: `api_key=…`, `password: …`",
+        re.compile(rf"(?i){_CALLED}(?:\s?[=:]\s?|\s(?:is|ist|est|es|é|è)\s){_VALUE}"),
         _is_literal,
     ),
     Detector(
@@ -166,12 +179,23 @@ DETECTORS: tuple[Detector, ...] = (
         ),
     ),
     Detector(
+        "secret",
+        "what stands after a word for a password: `password hunter2`, `Passwort: …`",
+        re.compile(
+            rf"(?i)(?<![A-Za-z0-9_])(?:password|passwort|kennwort|passcode|pwd|token|api[ _-]?key|secret)[ ]{_VALUE}"
+        ),
+        lambda text: _is_literal(text) and any(char.isalpha() for char in text),
+    ),
+    Detector(
         "secret", "`curl -u user:…`", re.compile(r"(?:\s-u|--user)[ =]['\"]?[^\s:'\"]{1,100}:(?P<secret>[^\s'\"]+)")
     ),
     Detector(
         "email",
         "e-mail addresses",
-        re.compile(r"[\w.%+'-]{1,64}(?:@|%40)(?:[\w-]{1,63}\.){1,8}[^\W\d_][\w-]{1,62}(?![\w(-])"),
+        re.compile(
+            r"[\w.%+'-]{1,64}(?:@|%40)(?:[\w-]{1,63}\.){1,8}"
+            r"(?:[^\W\d_]{2,63}(?![\w(]|-\w)|(?:com|org|net|edu|gov|info|io|co|de|uk|fr|es|it|nl|ch|at|eu|us|ca|au)(?!\w))"
+        ),
         _is_address,
     ),
     Detector(
@@ -185,6 +209,7 @@ DETECTORS: tuple[Detector, ...] = (
     Detector("card", "payment cards, by their check digit", identifiers.CARD, identifiers.is_card),
     Detector("ip", "IPv4 addresses other than this machine's", identifiers.IPV4, identifiers.is_foreign_ip),
     Detector("ip", "IPv6 addresses other than this machine's", identifiers.IPV6, identifiers.is_foreign_ip),
+    Detector("mac", "hardware addresses of network cards: `00:1b:44:11:3a:b7`", identifiers.MAC),
     Detector("phone", "telephone numbers in usual national forms", identifiers.PHONE, identifiers.is_phone),
     Detector(
         "national id",

@@ -24,6 +24,7 @@ from rsql_magic.context.privacy import clean
 from rsql_magic.context.readers import Reader, Summary
 from rsql_magic.context.rstop import Stop, stoppable
 from rsql_magic.context.tables import Column, Table
+from rsql_magic.context.telling import says_personal
 from rsql_magic.context.tokens import cut
 from rsql_magic.errors import BadInput
 
@@ -356,6 +357,9 @@ def _cell(text: str) -> Any:
     return text[1:] if text.startswith("'") else _Written(text)
 
 
+_VALUE_SAID = re.compile(r"^(R (?:numeric|integer|logical)) \S+$")
+
+
 class RSource:
     """Objects of R as a context source."""
 
@@ -380,6 +384,8 @@ class RSource:
         if obj.rows is not None:
             return describe_frame(RReader(obj), name, detail)
         said = clean(obj.said[0], detail.redacted) if obj.said else ""
+        if says_personal(name):
+            said = _VALUE_SAID.sub(r"\1", said)
         described = f" ({one_line(clean(obj.description, detail.redacted), 200)})" if obj.description else ""
         return cut(f"{name}: {said or obj.label}{described}", detail.budget)
 

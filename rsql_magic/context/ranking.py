@@ -158,6 +158,13 @@ def column_names(candidate: Candidate, seconds: float = 0.5) -> Sequence[str]:
     return _columns(candidate.source, candidate.obj, seconds)
 
 
+def speakable_columns(candidate: Candidate, seconds: float = 0.5) -> set[str]:
+    """The same without those that are values, as in a pivot table: code may be shown with these names only."""
+    withheld = getattr(candidate.source, "withheld", None)
+    names = set(column_names(candidate, seconds))
+    return names - set(_carefully(lambda: withheld(candidate.obj), (), seconds)) if withheld and names else names
+
+
 def _columns(source: Source, obj: Any, seconds: float) -> Sequence[str]:
     if not isinstance(source, TabularSource):
         return ()

@@ -127,13 +127,16 @@ class Reader:
 
     index: tuple[str, ...] = ()
     """Names of the levels of a pandas index that has names."""
+    named_by: str = ""
+    """What the columns' names are values of: pandas names the axis in pivot tables and cross tables."""
 
     def __init__(
         self, label: str, names: Sequence[Any], types: Sequence[str], rows: int | None = None, description: str = ""
     ) -> None:
         self.label = label
         self.names = names
-        self.types = [_short(kind) for kind in types]
+        short = {kind: _short(kind) for kind in set(types)}
+        self.types = [short[kind] for kind in types]
         self.rows = rows
         self.description = description
 
@@ -161,6 +164,10 @@ class Reader:
         """The ends of an integer column that is strictly increasing, so unique: known without a sample. Else None."""
         return None
 
+    def rare_names(self, at_least: int) -> set[int]:  # noqa: ARG002 - most frames have no names that are values
+        """Columns named by values that fewer rows than ``at_least`` have."""
+        return set()
+
 
 class PandasReader(Reader):
     """A pandas frame, also with duplicate or non-text names and with several levels of names."""
@@ -173,6 +180,7 @@ class PandasReader(Reader):
         about = _text(_first(frame.attrs, "description", "label", "title"))
         super().__init__(label or _class_name(frame), frame.columns.tolist(), types, len(frame.index), about)
         self.index = tuple(name for name in frame.index.names if isinstance(name, str))
+        self.named_by = ", ".join(str(name) for name in frame.columns.names if name is not None)
 
     def note(self, place: int) -> tuple[str, str]:
         """What ``df.attrs`` says of the column: ``{"labels": {column: text}, "units": {column: unit}}``."""
@@ -188,6 +196,10 @@ class PandasReader(Reader):
             return "text"
         if dtype.name == "object":
             return "object"
+        if dtype.name.startswith(("period", "timestamp", "date32", "date64")):
+            return "time"
+        if dtype.name.startswith("dictionary<values=string"):
+            return "text"
         return _FAMILIES.get(getattr(dtype, "kind", "O"), "other")
 
     def sample(self, place: int, positions: list[int] | None) -> Sample:
@@ -205,6 +217,16 @@ class PandasReader(Reader):
         """The first rows of some columns."""
         columns = [self.frame.iloc[:rows, place].tolist() for place in places]
         return [list(row) for row in zip(*columns, strict=True)]
+
+    def rare_names(self, at_least: int) -> set[int]:
+        """Columns of a pivot table with few cells, in a table of counts those that few rows were counted in."""
+        part = self.frame.iloc[:10_000]
+        filled = [int((column.notna() & (column != 0)).sum()) for _, column in part.items()]
+        counts = [
+            int(column.sum()) if kind.kind in "iu" else 0
+            for kind, (_, column) in zip(self._dtypes, part.items(), strict=True)
+        ]
+        return {place for place, most in enumerate(map(max, filled, counts)) if most < at_least}
 
     def sorted_key(self, place: int) -> tuple[int, int] | None:
         """The ends of a strictly increasing column, looked at block by block."""
@@ -234,9 +256,35 @@ def pandas_series(series: Any) -> Reader:
     from pandas import Series
 
     column = series if isinstance(series, Series) else series.to_series()
-    is_row = column.dtype == object and column.index.dtype.kind == "O"  # then its name is a value of the index
-    name = "values" if is_row or series.name is None else series.name
+    # The name of a row (`df.loc["Ann"]`) is a value; a row is told from a column by its index, the columns' names.
+    is_row = isinstance(series, Series) and _is_text(column.index)
+    name = "values" if is_row or not isinstance(series.name, str) else series.name
     return PandasReader(column.to_frame(name=name), _class_name(series))
+
+
+def pandas_array(array: Any) -> Reader:
+    """One of pandas' own arrays, such as a categorical."""
+    from pandas import Series
+
+    return PandasReader(Series(array).to_frame(name="values"), _class_name(array))
+
+
+def pandas_levels(index: Any) -> Reader:
+    """A pandas index of several levels, each of them a column."""
+    names = [name if isinstance(name, str) else f"level_{place}" for place, name in enumerate(index.names)]
+    reader = PandasReader(_levels(index, names), _class_name(index))
+    reader.index = ()
+    return reader
+
+
+def _levels(index: Any, names: list[str]) -> Any:
+    from pandas import DataFrame
+
+    return DataFrame({place: index.get_level_values(place) for place in range(len(names))}).set_axis(names, axis=1)
+
+
+def _is_text(index: Any) -> bool:
+    return index.nlevels > 1 or index.dtype.kind not in "iufbmM"
 
 
 class NarwhalsReader(Reader):
@@ -310,15 +358,30 @@ def read_batch(batch: Any) -> Reader:
     return reader
 
 
+def read_arrow_array(array: Any) -> Reader:
+    """An Arrow array as a chunked one, which shares its memory."""
+    from pyarrow import chunked_array
+
+    reader = NarwhalsReader(chunked_array([array]))
+    reader.label = _class_name(array)
+    return reader
+
+
+def read_dask_series(series: Any) -> Reader:
+    """A dask series: a query that is not run to describe it."""
+    return Reader("dask Series", [series.name or "values"], [str(series.dtype)])
+
+
 class ArrayReader(Reader):
     """A numpy array: one column whatever its shape, or the fields of a structured array."""
 
-    def __init__(self, array: Any) -> None:
+    def __init__(self, array: Any, label: str = "") -> None:
         self.array = array
         shape = " × ".join(f"{size:,}" for size in array.shape)
         fields = array.dtype.names
         self._dtypes = [array.dtype[name] for name in fields] if fields else [array.dtype]
-        label = f"numpy ndarray ({shape})" if array.ndim > 1 else "numpy ndarray"
+        label = label or "numpy ndarray"
+        label = f"{label} ({shape})" if array.ndim > 1 else label
         super().__init__(label, list(fields or ["values"]), [str(kind) for kind in self._dtypes], int(array.size))
 
     def _flat(self, place: int) -> Any:
@@ -350,6 +413,14 @@ class ArrayReader(Reader):
         return int(array[0]), int(array[-1])
 
 
+def read_array(array: Any) -> Reader:
+    """A numpy array; a masked one by its values that are not masked."""
+    from numpy import asarray, ma
+
+    label = f"numpy {type(array).__name__}" if type(array).__module__.split(".")[0] == "numpy" else _class_name(array)
+    return ArrayReader(array.compressed() if isinstance(array, ma.MaskedArray) else asarray(array), label)
+
+
 def read(obj: Any) -> Reader:
     """The object's reader.
 
@@ -364,19 +435,30 @@ def read(obj: Any) -> Reader:
 
 def reader_of(obj: Any) -> Callable[[Any], Reader] | None:
     """How to read the object, by the package and name of its class; nothing is imported to find out."""
-    for base in type(obj).__mro__:
-        reader = READERS.get((base.__module__.split(".")[0], base.__name__))
+    for base in type.__getattribute__(type(obj), "__mro__"):
+        reader = READERS.get(_place(base))
         if reader is not None:
             return reader
     return None
+
+
+def _place(cls: type) -> tuple[str, str]:
+    """Package and name of a class, whatever its metaclass makes of looking them up."""
+    module = type.__getattribute__(cls, "__module__")
+    return (module.split(".")[0] if isinstance(module, str) else "", type.__getattribute__(cls, "__name__"))
 
 
 READERS: dict[tuple[str, str], Callable[[Any], Reader]] = {
     ("pandas", "DataFrame"): PandasReader,
     ("pandas", "Series"): pandas_series,
     ("pandas", "Index"): pandas_series,
-    ("numpy", "ndarray"): ArrayReader,
+    ("pandas", "MultiIndex"): pandas_levels,
+    ("pandas", "Categorical"): pandas_array,
+    ("pandas", "ExtensionArray"): pandas_array,
+    ("numpy", "ndarray"): read_array,
     ("pyarrow", "RecordBatch"): read_batch,
+    ("pyarrow", "Array"): read_arrow_array,
+    ("dask", "Series"): read_dask_series,
     ("duckdb", "DuckDBPyRelation"): read_relation,
     ("_duckdb", "DuckDBPyRelation"): read_relation,
     **{

@@ -9,6 +9,7 @@ US <- "\x1f"
 GS <- "\x1d"
 SAMPLE <- 10000L
 MOST_COLUMNS <- 20000L
+SECRET <- "(?i)pass|pwd|secret|token|key|\\bpin|cvv|otp"
 
 record <- function(...) paste(plain(c(...)), collapse = US)
 listed <- function(x) paste(x, collapse = GS)
@@ -29,6 +30,11 @@ short <- function(code, most = 300L) {
   text <- paste(deparse(code, width.cutoff = 500L, nlines = 5L), collapse = " ")
   clean(substr(gsub("\\s+", " ", text), 1L, most))
 }
+
+# Texts in code may be data: a formula may say I(diagnosis == "…").
+without_texts <- function(text) gsub('"(?:[^"\\\\]|\\\\.)*"', '"…"', text, perl = TRUE)
+# A long number may be somebody's telephone or account.
+is_short <- function(x) length(x) == 1L && (is.logical(x) || isTRUE(abs(x) < 1e7) || is.na(x))
 
 # ---- the session ----
 
@@ -190,8 +196,8 @@ counted <- function(part, family) {
 # ---- everything that is no table ----
 
 said <- function(x, values) {
-  if (is.function(x)) return(function_said(x))
-  if (inherits(x, "formula")) return(paste0("R formula ", short(x)))
+  if (is.function(x)) return(function_said(x, values))
+  if (inherits(x, "formula")) return(paste0("R formula ", without_texts(short(x))))
   if (is_model(x)) return(model_said(x, values))
   if (is.environment(x)) return(paste0("R ", clean(class(x)[1L]), if (!is.object(x)) paste0(" of ", length(ls(x)), " objects")))
   if (isS4(x)) return(paste0("R ", clean(class(x)[1L]), " (S4)"))
@@ -202,13 +208,14 @@ said <- function(x, values) {
   paste0("R ", typeof(x))
 }
 
-function_said <- function(x) {
+function_said <- function(x, values) {
   wanted <- formals(args(x))
-  defaults <- vapply(wanted, function(value) {
-    if (identical(value, quote(expr = ))) ""
-    else if (is.null(value) || is.numeric(value) || is.logical(value)) paste0(" = ", short(value, 40L))
-    else " = …"
-  }, "")
+  default <- function(value, name) {
+    if (identical(value, quote(expr = ))) return("")
+    shown <- is.null(value) || is.logical(value) || (values && is.numeric(value) && is_short(value) && !grepl(SECRET, name, perl = TRUE))
+    paste0(" = ", if (shown) short(value, 40L) else "…")
+  }
+  defaults <- if (length(wanted)) mapply(default, wanted, names(wanted)) else character()
   paste0("R function(", paste0(names(wanted), defaults, collapse = ", "), ")")
 }
 
@@ -220,11 +227,11 @@ is_model <- function(x) {
 model_said <- function(x, values) {
   formula <- or_else(stats::formula(x), NULL)
   names <- if (values) or_else(names(stats::coef(x)), NULL)
-  names <- names[vapply(names, coefficient_is_common, NA, model = x)]
+  names <- unique(without_texts(names[vapply(names, coefficient_is_common, NA, model = x)]))
   rows <- if (values) or_else(stats::nobs(x), NULL)
   paste0(
     "R ", clean(paste(class(x), collapse = "/")), " model",
-    if (!is.null(formula)) paste0("; formula ", short(formula)),
+    if (!is.null(formula)) paste0("; formula ", without_texts(short(formula))),
     if (!is.null(rows)) paste0("; ", format(rows, big.mark = ","), " observations"),
     if (length(names)) paste0("; coefficients ", paste(utils::head(names, 20L), collapse = ", "), if (length(names) > 20L) ", …")
   )
@@ -246,15 +253,21 @@ coefficient_is_common <- function(name, model) {
 matrix_said <- function(x) {
   paste0(
     "R ", typeof(x), " ", clean(class(x)[1L]), ", ", paste(format(dim(x), big.mark = ",", trim = TRUE), collapse = " × "),
-    if (length(colnames(x)) && length(colnames(x)) <= 20L) paste0("; columns ", clean(paste(colnames(x), collapse = ", ")))
+    if (has_names(x)) paste0("; columns ", clean(paste(colnames(x), collapse = ", ")))
   )
+}
+
+# A matrix has names; those of a table, or of an array whose dimensions have names, are values.
+has_names <- function(x) {
+  length(dim(x)) == 2L && !inherits(x, "table") && is.null(names(dimnames(x))) &&
+    length(colnames(x)) > 0L && length(colnames(x)) <= 20L
 }
 
 list_said <- function(x, values) {
   kinds <- vapply(unclass(x), function(part) class(part)[1L], "")
-  # The keys of a mapping may be data; those of a record are names. See objects.py.
-  scalars <- vapply(unclass(x), function(part) is.atomic(part) && length(part) <= 1L, NA)
-  record <- !is.null(names(x)) && length(x) <= 20L && (length(unique(kinds)) > 1L || !any(scalars))
+  # The keys of a mapping may be data, such as the groups of split(); those of a record are names. See objects.py.
+  plain <- ifelse(kinds %in% c("integer", "numeric", "logical"), "number", kinds)
+  record <- values && !is.null(names(x)) && length(x) <= 20L && length(setdiff(unique(plain), "NULL")) > 1L
   paste0(
     "R ", clean(class(x)[1L]), " of ", format(length(x), big.mark = ","), ", depth ", depth(x),
     if (record) paste0(": ", clean(paste(names(x), kinds, collapse = ", ")))
@@ -271,7 +284,9 @@ depth <- function(x, most = 10L) {
 scalar_said <- function(x, values) {
   if (length(x) == 0L) return(paste0("R ", type(x), ", empty"))
   if (is.character(x)) return(paste0("R character, ", if (is.na(x)) "NA" else paste(nchar(x, "chars", allowNA = TRUE), "characters")))
-  paste0("R ", type(x), if (values && (is.numeric(x) || is.logical(x)) && !is.object(x)) paste0(" ", format(x, digits = 6L)))
+  paste0("R ", type(x), if (values && (is.numeric(x) || is.logical(x)) && !is.object(x)) {
+    if (is_short(x)) paste0(" ", format(x, digits = 6L)) else " of more than seven digits"
+  })
 }
 
 # ---- errors ----

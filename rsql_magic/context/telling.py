@@ -17,6 +17,8 @@ _SECRET_WORDS = frozenset(
     """
     password passwords passwd passphrase passcode pwd pw secret secrets token apikey apikeys credential
     credentials cred creds bearer jwt dsn otp privatekey accesskey secretkey connstr passwort kennwort
+    pin pincode cvv cvc puk mnemonic authtoken accesstoken sessionid cookie passkey authcode contraseña contrasena
+    senha motdepasse wachtwoord пароль 密码 密钥 パスワード
     """.split()
 )
 _SECRET_PAIRS = frozenset(
@@ -24,7 +26,9 @@ _SECRET_PAIRS = frozenset(
     api:key api:keys api:tokens access:key access:keys access:tokens private:key private:keys secret:key
     auth:key auth:tokens auth:header auth:cookie account:key master:key encryption:key signing:key session:key
     session:cookie service:key deploy:key license:key ssh:key aws:key openai:key groq:key anthropic:key
-    gemini:key hf:key connection:string conn:string conn:str database:url db:url pass:word pass:phrase mot:passe
+    gemini:key hf:key mistral:key azure:key google:key stripe:key xai:key github:pat access:code security:code
+    seed:phrase recovery:code recovery:phrase session:id sas:url webhook:url
+    connection:string conn:string conn:str database:url db:url pass:word pass:phrase mot:passe
     """.split()
 )
 # A "token" beside one of these words is a piece of text, not a key.
@@ -38,7 +42,9 @@ _PERSONAL_WORDS = frozenset(
     email emails mail phone telephone mobile fax ssn nino iban passport surname lastname firstname forename
     fullname nickname birthdate birthday dob nric cpf curp dni nie nif aadhaar pesel bsn siret street postcode
     zipcode mrn username login cardnumber ipaddress biometric vorname nachname telefon strasse straße
-    geburtsdatum anschrift prenom prénom nom apellido apellidos nombre
+    geburtsdatum geburtstag anschrift prenom prénom nom apellido apellidos nombre birth dob adresse hausnummer
+    correo telefono teléfono direccion dirección courriel naam voornaam achternaam imie nazwisko имя фамилия телефон
+    姓名 名字 电话 手机 邮箱 地址 身份证 氏名 住所 電話 latitude longitude
     """.split()
 )
 _PERSONAL_PAIRS = frozenset(
@@ -47,6 +53,7 @@ _PERSONAL_PAIRS = frozenset(
     contact:name user:name student:name given:name family:name maiden:name birth:date date:birth of:birth
     street:address home:address mailing:address postal:address billing:address shipping:address ip:address
     mac:address postal:code zip:code card:number account:number tax:id national:id patient:id social:security
+    death:date date:death of:death patient:no patient:nr subject:id participant:id
     passport:no passport:number licence:number license:number insurance:number cell:phone medical:record
     record:number credit:card e:mail
     """.split()
@@ -59,7 +66,8 @@ _PEOPLE = frozenset(
     name names address addresses
     patient patients subject subjects person persons people student students pupil employee employees
     customer customers client clients doctor physician nurse teacher user users member members contact passenger guest
-    tenant owner applicant respondent participant
+    tenant owner applicant respondent participant participants surgeon donor recipient witness victim suspect kunde
+    kunden patientin mitarbeiter kundenname cliente clientes paciente pacientes usuario usuarios
     """.split()
 )
 

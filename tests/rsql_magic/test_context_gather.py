@@ -14,8 +14,9 @@ import pytest
 
 from rsql_magic.context import Catalog, Column, Context, Piece, Profile, Table, count_tokens, describe, fence, gather
 from rsql_magic.context.bounded import TooSlow, within
-from rsql_magic.context.cells import Cell, as_cells, error_text, recently
+from rsql_magic.context.cells import Cell, as_cells, recently
 from rsql_magic.context.dictionary import Dictionary
+from rsql_magic.context.failures import error_text
 from rsql_magic.context.joins import join_hints
 from rsql_magic.context.mentions import Question
 from rsql_magic.context.sources import sources
@@ -86,7 +87,7 @@ def test_what_was_assigned_lately_comes_before_the_rest():
 
 
 def test_a_column_that_is_asked_about_brings_its_frame():
-    namespace = {"one": pd.DataFrame({"price": [1, 2]}), "two": pd.DataFrame({"weight": [1, 2]})}
+    namespace = {"one": pd.DataFrame({"price": [1, 2]}), "two": pd.DataFrame({"weight": [1, 2] * 3})}
     context = gather("what is the mean weight?", namespace)
     assert names(context, "frame") == ["two", "one"]
     assert "- weight int64: 1..2" in context.text
@@ -94,9 +95,9 @@ def test_a_column_that_is_asked_about_brings_its_frame():
 
 
 def test_every_column_asked_about_is_there_also_of_wide_frames():
-    wide = pd.DataFrame(np.zeros((3, 3000)), columns=[f"{chr(97 + n % 26)}{n}q" for n in range(3000)])
-    series = pd.DataFrame({f"metric_{n}": [0.5, 1.5] for n in range(208)})
-    many = {f"f{n}": pd.DataFrame({"amount": [1.0], "id": [n]}) for n in range(60)}
+    wide = pd.DataFrame(np.zeros((6, 3000)), columns=[f"{chr(97 + n % 26)}{n}q" for n in range(3000)])
+    series = pd.DataFrame({f"metric_{n}": [0.5, 1.5] * 3 for n in range(208)})
+    many = {f"f{n}": pd.DataFrame({"amount": [1.0] * 6, "id": [n] * 6}) for n in range(60)}
     context = gather("compare k2506q, metric_7, METRIC_199 and amount", {"w": wide, "s": series, **many})
     for line in (
         "- k2506q float64: 0..0",
@@ -176,9 +177,10 @@ def test_recent_cells_and_the_last_error():
     try:
         fail()
     except KeyError as error:
-        context = gather("", {}, error=error, cells=["", "x = 1", "%%ask\nwhy?", "y = x"])
+        context = gather("", {"region": 1}, error=error, cells=["", "x = 1", "%%ask\nwhy?", "y = x"])
     assert [(piece.kind, piece.name) for piece in context.pieces] == [
         ("error", ""),
+        ("object", "region"),
         ("cell", "In[1]"),
         ("cell", "In[3]"),
         ("session", "python"),
@@ -474,7 +476,7 @@ def adder(left: int, right: int = 2, *, key: str = "sk-hidden") -> int:
         (2125550143, "x: int of more than seven digits"),
         ("Grete", "x: str, 5 characters"),
         (b"ab", "x: bytes, 2 bytes"),
-        ([1, 2.5], "x: list of 2 int | float: 1..2.5"),
+        ([1, 2.5] * 3, "x: list of 6 int | float: 1..2.5"),
         (["Ann", "Bob"], "x: list of 2 str"),
         ([], "x: list of 0"),
         (set(range(5000)), "x: set of 5,000 int: ≈0..999"),
@@ -519,11 +521,11 @@ def test_a_data_dictionary_describes_frames_and_tables(tmp_path):
     path = tmp_path / "dictionary.yaml"
     path.write_text(DICTIONARY, encoding="utf-8")
     dictionary = Dictionary.load(path)
-    frame = pd.DataFrame({"Distance": [1.0, 2.0], "origin": ["JFK"] * 2})
+    frame = pd.DataFrame({"Distance": [1.0, 2.0] * 2 + [1.5], "origin": ["JFK"] * 5})
     assert describe(frame, "flights", dictionary=dictionary).splitlines() == [
-        "flights: pandas DataFrame, 2 rows × 2 columns; One row per departure.",
+        "flights: pandas DataFrame, 5 rows × 2 columns; One row per departure.",
         "- Distance float64: 1..2; [miles]; Great-circle distance",
-        "- origin str: 1 distinct; Airport of departure",
+        "- origin str: values: 'JFK'; Airport of departure",
     ]
     table = dictionary.describe(Table("FLIGHTS", (Column("tailnum"), Column("distance")), schema="public"))
     assert table.primary_key == ("carrier", "number")

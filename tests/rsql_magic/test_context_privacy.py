@@ -5,7 +5,11 @@ from __future__ import annotations
 import re
 import string
 import time
+from collections import Counter
+from dataclasses import dataclass
+from enum import Enum
 from pathlib import Path
+from typing import Literal
 
 import pandas as pd
 import polars as pl
@@ -14,7 +18,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rsql_magic.context import describe, gather, identifiers
-from rsql_magic.context.cells import Cell, error_text, without_data
 from rsql_magic.context.privacy import DETECTORS, redact
 from rsql_magic.context.telling import says_personal, says_secret
 
@@ -273,6 +276,9 @@ PLANTED = {
     "phone": "212 555 0143",
     "ssn": "078-05-1120",
     "ip": "203.0.113.77",
+    "height": "181.25",
+    "number": "12345678",
+    "word": "kuru",
 }
 
 
@@ -302,8 +308,31 @@ def seeded():
         def __repr__(self):
             return PLANTED["person"]
 
+    def configured(password=12345678, kind: Literal["kuru-disease"] = "kuru-disease", who: "Grete Hermann" = None):  # noqa: F722
+        """Connect with password hunter2pass, for 'kuru-disease'."""
+
+    @dataclass
+    class Visit:
+        who: str = PLANTED["person"]
+
     pandas = pd.DataFrame(frame)
+    named = pandas.set_index("patient")[["id"]].iloc[:2]
     return {
+        "by_kind": dict(list(pandas.groupby("diagnosis"))),
+        "by_word": {"kuru": pandas, "flu": pandas},
+        "crossed": pd.crosstab(pandas["patient"], pandas["diagnosis"]),
+        "pivot": pandas.pivot_table(index="server", columns="diagnosis", values="id"),
+        "person_row": named.iloc[0],
+        "texts_row": named.astype(str).iloc[0],
+        "counts_by": pandas["diagnosis"].value_counts(),
+        "levels": pandas.set_index(["diagnosis", "patient"]).index,
+        "kinds": pd.Categorical(frame["diagnosis"]),
+        "two": pd.DataFrame({"height": [181.25, 178.75]}),
+        "configured": configured,
+        "Visit": Visit,
+        "visit": Visit(),
+        "Kinds": Enum("Kinds", {"KURU": PLANTED["rare"]}),
+        "tagged": Counter(frame["diagnosis"]),
         "visits": pandas,
         "visits_pl": pl.DataFrame(frame),
         "visits_lazy": pl.LazyFrame(frame).with_columns(
@@ -333,6 +362,9 @@ CELLS = [
     f"df = pd.DataFrame({{'diagnosis': ['flu', '{PLANTED['rare']}'], 'who': [\"{PLANTED['person']}\"]}})",
     f"visits[visits['patient'] == '{PLANTED['person']}']  # don't, see {PLANTED['phone']}",
     f"%%R\nx <- c('{PLANTED['rare']}', '{PLANTED['person']}') # it's\ny <- 'it\\'s {PLANTED['rare']}'",
+    f"# {PLANTED['person']} has '{PLANTED['rare']}'\nx = {PLANTED['number']}",
+    f"%%writefile a.csv\n{PLANTED['person']},{PLANTED['rare']}",
+    f"!grep '{PLANTED['person']}' a.csv",
     f"conn = connect('{PLANTED['ip']}', user='bob', password='{PLANTED['url']}')",
 ]
 
@@ -415,19 +447,6 @@ def test_replacements_are_counted():
     )
     assert context.redactions == {"email": 2}
     assert "replaced before sending: 2 email" in str(context)
-
-
-def test_code_is_shown_without_data():
-    code = "df[df['name'] == 'Ann'].groupby('region').agg('mean')  # don't\nx = \"it's\""
-    assert without_data(code, {"region"}) == ("df[df['…'] == '…'].groupby('region').agg('mean')  # don't\nx = \"…\"")
-    assert Cell("x = 'a b'").text() == "x = 'a b'"
-
-
-def test_messages_are_shown_without_values():
-    assert error_text(ValueError("could not convert string to float: 'kuru'"), known=frozenset()) == (
-        "ValueError: could not convert string to float: '…'"
-    )
-    assert error_text(KeyError("regoin"), known=frozenset()) == "KeyError: 'regoin'"
 
 
 def test_the_documentation_lists_every_detector():

@@ -65,7 +65,9 @@ def test_tables_of_all_kinds(r):
     r("""d <- structure(list(k = 1:6, v = letters[1:6]), class = c('data.table', 'data.frame'), row.names = 1:6)
          t <- structure(list(day = as.Date('2024-01-01') + 0:5, f = factor(rep(c('b', 'a'), c(1, 5)))),
                         class = c('tbl_df', 'tbl', 'data.frame'), row.names = 1:6)
-         n <- data.frame(when = as.POSIXct('2024-01-01 10:00', 'UTC') + c(0, 3600), l = I(list(1, 2)), e = c(NA, 1))""")
+         n <- data.frame(
+           when = as.POSIXct('2024-01-01 10:00', 'UTC') + rep(c(0, 3600), 5),
+           l = I(as.list(1:10)), e = rep(c(NA, 1), 5))""")
     text = text_of()
     assert "d: R data.table, 6 rows × 2 columns\n- k integer: 1..6; unique\n- v character: unique" in text
     assert (
@@ -81,7 +83,7 @@ def test_other_objects_say_what_they_are(r):
          rec <- list(a = 1, b = 'hidden-text', deeper = list(list(2)))
          people <- list(hidden_ann = 1, hidden_bob = 2)
          s <- 'hidden-text'; num <- 3.5; m <- matrix(1:6, 2, dimnames = list(NULL, c('p', 'q', 'z')))
-         v <- c(1.5, 2, NA); fo <- y ~ x; e <- new.env()""")
+         v <- rep(c(1.5, 2, NA), 4); fo <- y ~ x; e <- new.env()""")
     text = text_of()
     assert "fit: R lm model; formula dist ~ speed; 50 observations; coefficients (Intercept), speed" in text
     assert "f: R function(x, n = 2, key = …, ...)" in text
@@ -90,7 +92,7 @@ def test_other_objects_say_what_they_are(r):
     assert "s: R character, 11 characters" in text
     assert "num: R numeric 3.5" in text
     assert "m: R integer matrix, 2 × 3; columns p, q, z" in text
-    assert "v: R numeric vector, 3 rows × 1 column\n- values numeric: 1.5..2; 33% NA" in text
+    assert "v: R numeric vector, 12 rows × 1 column\n- values numeric: 1.5..2; 33% NA" in text
     assert "fo: R formula y ~ x" in text
     assert "hidden" not in text
 
@@ -133,17 +135,17 @@ def test_secrets_by_name_are_not_read(r):
 
 
 def test_odd_names_and_texts(r):
-    r("""`two words` <- data.frame(`a b` = 1:3, check.names = FALSE); e <- data.frame()
+    r("""`two words` <- data.frame(`a b` = 1:6, check.names = FALSE); e <- data.frame()
          b <- data.frame(x = rep(c('caf\\xe9', 'line\\nbreak'), 6)); zero <- character()""")
     text = text_of()
-    assert "two words: R data.frame, 3 rows × 1 column\n- 'a b' integer: 1..3; unique" in text
+    assert "two words: R data.frame, 6 rows × 1 column\n- 'a b' integer: 1..6; unique" in text
     assert "e: R data.frame, 0 rows × 0 columns" in text
     assert "zero: R character, empty" in text
     assert "- x character: values: 'café', 'line break'" in text
 
 
 def test_columns_asked_about_are_in_the_context_of_a_wide_frame(r):
-    r("d <- as.data.frame(matrix(0, 3, 400)); names(d) <- paste0(rep(letters, 16)[1:400], 'x', seq_len(400), 'y')")
+    r("d <- as.data.frame(matrix(0, 6, 400)); names(d) <- paste0(rep(letters, 16)[1:400], 'x', seq_len(400), 'y')")
     assert "- ox15y numeric: 0..0" in text_of("plot ox15y")
     assert "- jx400y" not in text_of("plot ox15y")
 
@@ -173,7 +175,7 @@ def test_the_last_error_of_r_has_its_calls_and_warnings(r):
         r("g <- function(x) { warning('hmm'); stop('bad ', x) }; h <- function(y) g(y); h(2)")
     assert gather("", {}, error=caught.value).pieces[0].text.splitlines() == [
         "Error in g(y) : bad 2",
-        'in stop("bad ", x)',
+        'in stop("…", x)',
         "in g(y)",
         "in h(2)",
         "warning: hmm",

@@ -63,3 +63,16 @@ def test_nothing_of_the_object_is_run():
         __repr__ = __str__
 
     assert interpolate("{{t}}", {"t": Trap()}, describe=lambda *_: "a trap") == "a trap"
+
+
+@pytest.mark.parametrize("name", ["API_TOKEN", "password", "dbPassword"])
+def test_a_variable_called_like_a_secret_is_not_read(name):
+    with pytest.raises(BadInput, match="called like a secret") as caught:
+        interpolate(f"use {{{{{name}}}}}", {name: "hunter2"})
+    assert "hunter2" not in str(caught.value)
+
+
+def test_nothing_of_python_or_ipython_is_suggested():
+    with pytest.raises(UnknownName) as caught:
+        interpolate("{{opne}}", {"open": open, "exit": print, "ops": __import__("os")})
+    assert "Did you mean" not in str(caught.value)

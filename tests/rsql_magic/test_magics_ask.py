@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 
 import httpx
 import pandas as pd
@@ -109,7 +110,7 @@ def test_run_says_that_the_code_raised(ip, gateway):
 
 
 def test_no_question_explains_the_last_error(ip, gateway):
-    ip.run_cell("weather = {}\nweather['wind']")
+    ip.run_cell("import pandas as pd\nweather = pd.DataFrame({'temp': [1, 2]})\nweather['wind']")
     gateway.replies = ["There is no key wind."]
     ip.run("%ask")
     assert "KeyError: 'wind'" in gateway.sent
@@ -267,3 +268,18 @@ def test_a_failed_query_is_explained_with_its_sql(ip, gateway):
     ip.run("%ask")
     assert "SELECT nope FROM sales" in gateway.sent
     assert 'kind="error"' in gateway.sent
+
+
+def test_the_last_error_is_filled_in_without_data(ip, gateway):
+    ip.run_cell("counts = {}\ncounts['Grete Hermann']")
+    gateway.replies = ["so"]
+    ip.run("%%ask --no-context\nWhat is this: {{Err}}?")
+    assert "KeyError: '…'" in gateway.sent
+    assert "Grete" not in str(gateway.requests)
+
+
+def test_a_question_that_is_far_too_long_is_refused_before_it_is_read(ip):
+    started = time.perf_counter()
+    with pytest.raises(BadInput, match="12,000,000 characters"):
+        ip.run_cell_magic("ask", "", "x" * 12_000_000)
+    assert time.perf_counter() - started < 1

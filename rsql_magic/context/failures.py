@@ -1,0 +1,81 @@
+"""The last error, short: where it happened and what it says, without the data in either."""
+
+from __future__ import annotations
+
+import traceback
+from typing import TYPE_CHECKING
+
+from rsql_magic.context.bounded import TooSlow, within
+from rsql_magic.context.cells import middle_out
+from rsql_magic.context.withheld import message_without_data, without_data
+
+if TYPE_CHECKING:
+    from collections.abc import Set as AbstractSet
+
+_SECONDS = 0.5
+"""How long an exception may take to say what it is."""
+
+
+def error_text(error: BaseException | str | None, frames: int = 4, known: AbstractSet[str] | None = None) -> str:
+    """What went wrong, short: the last frames of the traceback and the message, without values of variables.
+
+    Args:
+        error: An exception, or text such as R's or a database's message.
+        frames: Most frames to show; those of installed packages are left out first.
+        known: Names of the session; with them, lines of code and messages are shown without data. None shows all.
+
+    Example:
+        >>> error_text(KeyError("region"))
+        "KeyError: 'region'"
+    """
+    if error is None or isinstance(error, str):
+        return middle_out(_said(error or "", known))
+    known = known if known is None else known | _asked_of(error)
+    cause = [f"caused by {error_text(error.__cause__, 1, known)}"] if error.__cause__ and frames else []
+    return "\n".join([*_lines(error, frames, known), middle_out(_message(error, known)), *cause])
+
+
+def _lines(error: BaseException, most: int, known: AbstractSet[str] | None) -> list[str]:
+    """Where it happened: the user's own lines, or the last ones of all."""
+    found = traceback.extract_tb(error.__traceback__)
+    own = [frame for frame in found if "site-packages" not in frame.filename and "/lib/python" not in frame.filename]
+    return [
+        f"line {frame.lineno} in {frame.name}: {frame.line if known is None else without_data(frame.line, known)}"
+        for frame in (own or found)[-most:]
+        if frame.line
+    ]
+
+
+def _asked_of(error: BaseException) -> set[str]:
+    """What was asked of a frame as a column: a name, though there is none. Keys of a mapping are data."""
+    frames = traceback.extract_tb(error.__traceback__)
+    is_column = any("pandas" in frame.filename and frame.name == "__getitem__" for frame in frames)
+    key = error.args[0] if is_column and error.args else None
+    return {key} if isinstance(key, str) else set()
+
+
+def _message(error: BaseException, known: AbstractSet[str] | None) -> str:
+    if isinstance(error, SyntaxError):
+        line = (error.text or "").strip()
+        line = line if known is None else without_data(line, known)
+        return f"{f'line {error.lineno}: {line}' if line else ''}\n{type(error).__name__}: {error.msg}".strip()
+    try:
+        missing = error.args[0] if isinstance(error, KeyError) and len(error.args) == 1 else None
+        told = missing if isinstance(missing, str) and " in" in missing else error  # a KeyError says the repr of it
+        said = within(_SECONDS, lambda: str(told))  # format_exception_only would swallow that it was stopped
+    except TooSlow:
+        return f"{type(error).__name__}, whose text took too long"
+    except Exception:  # noqa: BLE001 - the text of other people's errors raises anything
+        return f"{type(error).__name__}, whose text cannot be had"
+    notes = "\n".join(str(note) for note in getattr(error, "__notes__", ()))
+    return _said(f"{_class_of(error)}: {said}\n{notes}".strip().removesuffix(":"), known)
+
+
+def _class_of(error: BaseException) -> str:
+    """The class as a traceback names it."""
+    module = type(error).__module__
+    return type(error).__qualname__ if module in {"builtins", "__main__"} else f"{module}.{type(error).__qualname__}"
+
+
+def _said(text: str, known: AbstractSet[str] | None) -> str:
+    return text if known is None else message_without_data(text, known)
