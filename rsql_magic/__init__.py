@@ -18,9 +18,10 @@ if TYPE_CHECKING:
     from rsql_magic.answers import Answer
     from rsql_magic.assistant import Assistant
     from rsql_magic.context import Privacy
+    from rsql_magic.panel import ChatPanel as Panel
     from rsql_magic.results import SQLResult
 
-__all__ = ["ask", "sql_ai"]
+__all__ = ["ChatPanel", "ask", "sql_ai"]
 
 
 def load_ipython_extension(shell: InteractiveShell) -> None:
@@ -123,6 +124,27 @@ def sql_ai(
         model=model,
     )
     return assistant.sql_ai(question, connection, scene=_scene({}), wish=wish)
+
+
+def ChatPanel(*, keep: bool = False) -> Panel:  # noqa: N802 - a class, which is imported at its first use
+    """A chat about this notebook; show it as the last line of a cell, or by ``%rsql chat``.
+
+    Args:
+        keep: Whether the conversation is written into the notebook's file.
+
+    Example:
+        >>> ChatPanel()  # doctest: +SKIP
+    """
+    from rsql_magic.magics import loaded
+    from rsql_magic.panel import ChatPanel as Panel
+
+    shell = _shell()
+    if shell is not None and loaded(shell) is None:
+        load_ipython_extension(shell)
+    magics = loaded(shell)
+    if magics is None:
+        return Panel(_assistant(), lambda: _scene({}), keep=keep)
+    return magics.panel(keep=keep)
 
 
 def _names(given: Iterable[str]) -> tuple[str, ...]:

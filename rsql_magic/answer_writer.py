@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Callable
 from contextlib import closing
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -16,7 +17,7 @@ from rsql_magic.display import Screen
 from rsql_magic.errors import AnswerCut, RsqlError, Stopped
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
     from rsql_magic.chat import Chat
     from rsql_magic.client import Message
@@ -28,6 +29,13 @@ _LANGUAGES = {
     "python": "Write Python.",
     "sql": "Write SQL.",
 }
+
+
+ERROR_QUESTIONS = {
+    "": "Explain the last error: what happened, why, and how to fix it.",
+    "fix": "Fix the last error: write the whole corrected cell, in one block of code.",
+}
+"""What is asked about the last error: to explain it, or to fix it."""
 
 
 @dataclass(frozen=True)
@@ -76,6 +84,10 @@ class Question:
     check_code: bool = True
 
 
+Gathering = Callable[[Callable[[], Context]], Context]
+"""Carries out a look at the notebook: R can be asked on the main thread only."""
+
+
 class AnswerWriter:
     """One question on its way to an answer.
 
@@ -85,6 +97,7 @@ class AnswerWriter:
         chat: The conversation; its turns are the history, and the answer becomes one.
         catalog: Tables of the connection in use, when one is open.
         screen: Where the answer is shown as it comes.
+        gathering: Carries out the look at the notebook.
     """
 
     def __init__(
@@ -95,8 +108,10 @@ class AnswerWriter:
         *,
         catalog: Catalog | None = None,
         screen: Screen | None = None,
+        gathering: Gathering | None = None,
     ) -> None:
         self._question = question
+        self._gathering = gathering or (lambda look: look())
         self._scene = scene
         self._chat = chat
         self._catalog = catalog
@@ -109,6 +124,9 @@ class AnswerWriter:
         """What the model is told about the notebook."""
         if not self._question.context:
             return Context()
+        return self._gathering(self._gather)
+
+    def _gather(self) -> Context:
         return gather(
             self._question.text,
             self._scene.namespace,

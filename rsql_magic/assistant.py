@@ -15,7 +15,7 @@ from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from rsql_magic import charts
-from rsql_magic.answer_writer import AnswerWriter, Question, Scene
+from rsql_magic.answer_writer import AnswerWriter, Gathering, Question, Scene
 from rsql_magic.batch import is_batch
 from rsql_magic.chat import INTERRUPTED, Chat, filtered
 from rsql_magic.config import Rsql
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
     from rsql_magic.answers import Answer
     from rsql_magic.client import LLMClient, Message
-    from rsql_magic.context import Catalog, Context, Privacy
+    from rsql_magic.context import Catalog, Context, Piece, Privacy
     from rsql_magic.results import SQLResult
 
 LANGUAGES = ("auto", "r", "python", "sql")
@@ -47,10 +47,17 @@ class Preview:
     Args:
         messages: The messages, letter by letter.
         tokens: Their estimated tokens.
+        context: What they tell of the notebook, piece by piece.
     """
 
     messages: tuple[Message, ...]
     tokens: int
+    context: Context | None = None
+
+    def piece(self, name: str) -> Piece | None:
+        """What they tell of one thing; None when they do not."""
+        pieces = self.context.pieces if self.context else ()
+        return next((piece for piece in pieces if piece.name == name and piece.shown), None)
 
     def __str__(self) -> str:
         parts = [f"[{message['role']}]\n{message['content']}" for message in self.messages]
@@ -140,7 +147,16 @@ class Assistant:
             check_code=settings.check_code,
         )
 
-    def ask(self, question: Question, scene: Scene, *, new: bool = False, screen: Screen | None = None) -> Answer:
+    def ask(
+        self,
+        question: Question,
+        scene: Scene,
+        *,
+        new: bool = False,
+        screen: Screen | None = None,
+        chat: Chat | None = None,
+        gathering: Gathering | None = None,
+    ) -> Answer:
         """Answer a question about what the notebook holds.
 
         Args:
@@ -148,33 +164,50 @@ class Assistant:
             scene: The notebook.
             new: Whether to forget the conversation first.
             screen: Where the answer is shown as it comes.
+            chat: The conversation it belongs to; None for the notebook's.
+            gathering: Carries out the look at the notebook, where that cannot be done in this thread.
 
         Raises:
             RsqlError: One of its kinds; see ``rsql_magic.errors``. A stopped or cut answer is returned, not raised.
         """
         screen = screen or Screen()
-        self._begin(new)
+        self._begin(new, chat)
         with ending(screen):
             screen.status("reading")
             self.reach.learn_floor()
-            writer = self._answer_writer(question, scene, screen)
+            writer = self._answer_writer(question, scene, screen, chat, gathering)
             answer = writer.run()
             answer.notes = (*answer.notes, *self._news(writer.gathered))
             screen.show(answer.shown(footer=self.settings.usage_line))
         return answer
 
-    def preview(self, question: Question, scene: Scene) -> Preview:
+    def preview(
+        self, question: Question, scene: Scene, *, chat: Chat | None = None, gathering: Gathering | None = None
+    ) -> Preview:
         """What ``ask`` would send; nobody is asked."""
-        return _preview(self._answer_writer(question, scene, Screen()).messages())
+        writer = self._answer_writer(question, scene, Screen(), chat, gathering)
+        return replace(_preview(writer.messages()), context=writer.gathered)
 
     def gather(self, text: str, scene: Scene) -> Context:
         """What a model would be told about the notebook."""
         return self._answer_writer(Question(text, level=self.settings.privacy), scene, Screen()).gathered
 
-    def _answer_writer(self, question: Question, scene: Scene, screen: Screen) -> AnswerWriter:
+    def _answer_writer(
+        self,
+        question: Question,
+        scene: Scene,
+        screen: Screen,
+        chat: Chat | None = None,
+        gathering: Gathering | None = None,
+    ) -> AnswerWriter:
         question = replace(question, level=self.reach.most(question.level))
         catalog = self._catalog(question.level)
-        return AnswerWriter(question, scene, self.chat, catalog=catalog, screen=screen)
+        chat = self.chat if chat is None else chat
+        return AnswerWriter(question, scene, chat, catalog=catalog, screen=screen, gathering=gathering)
+
+    def catalog_in_use(self) -> Catalog | None:
+        """The catalog of the connection in use, when one is open and answers."""
+        return self._catalog(self.reach.most(self.settings.privacy))
 
     def _catalog(self, level: Privacy) -> Catalog | None:
         """The catalog of the connection in use, when one is open: asking must not open a database.
@@ -193,10 +226,15 @@ class Assistant:
         self._said.update(news)
         return news
 
-    def _begin(self, new: bool) -> None:
-        self.chat.history_tokens = self.settings.history_tokens
+    def _begin(self, new: bool, chat: Chat | None = None) -> None:
+        chat = self.chat if chat is None else chat
+        chat.history_tokens = self.settings.history_tokens
         if new:
-            self.chat.reset()
+            chat.reset()
+
+    def new_chat(self) -> Chat:
+        """Another conversation over the same gateway."""
+        return Chat(lambda: self.reach.client, history_tokens=self.settings.history_tokens, clock=self._clock)
 
     def filled(self, question: str, scene: Scene, privacy: Privacy | None = None) -> str:
         """The question with its ``{{names}}`` filled in.
@@ -242,6 +280,7 @@ class Assistant:
         wish: Wish | None = None,
         new: bool = False,
         screen: Screen | None = None,
+        chat: Chat | None = None,
     ) -> SQLResult:
         """Answer a question by a query: written, checked, repaired, run.
 
@@ -252,15 +291,16 @@ class Assistant:
             wish: What is wanted beside the question.
             new: Whether to forget the conversation first.
             screen: Where progress and result are shown.
+            chat: The conversation it belongs to; None for the notebook's.
 
         Raises:
             RsqlError: One of its kinds; see ``rsql_magic.errors``.
         """
         screen = screen or Screen()
-        self._begin(new)
+        self._begin(new, chat)
         with ending(screen):
             self.reach.learn_floor()
-            writer, said = self._writer(question, connection, scene or Scene(), wish, screen)
+            writer, said = self._writer(question, connection, scene or Scene(), wish, screen, chat=chat)
             result = writer.run()
             result.footnotes = tuple(part for part in (said, *result.footnotes) if part)
             screen.show(result.shown(footer=self.settings.usage_line))
@@ -269,19 +309,33 @@ class Assistant:
         return result
 
     def sql_preview(
-        self, question: str, connection: Any = None, *, scene: Scene | None = None, wish: Wish | None = None
+        self,
+        question: str,
+        connection: Any = None,
+        *,
+        scene: Scene | None = None,
+        wish: Wish | None = None,
+        chat: Chat | None = None,
     ) -> Preview:
         """What ``sql_ai`` would send first; nobody is asked."""
-        writer, _ = self._writer(question, connection, scene or Scene(), wish, Screen())
+        writer, _ = self._writer(question, connection, scene or Scene(), wish, Screen(), chat=chat)
         return _preview(writer.messages())
 
     def _writer(
-        self, question: str, connection: Any, scene: Scene, wish: Wish | None, screen: Screen
+        self,
+        question: str,
+        connection: Any,
+        scene: Scene,
+        wish: Wish | None,
+        screen: Screen,
+        *,
+        chat: Chat | None = None,
     ) -> tuple[Writer, str]:
         wish = wish or self.wish()
         wish = replace(wish, question=self.filled(question, scene, wish.level), level=self.reach.most(wish.level))
         engine, said = self.connections.engine("" if connection is None else connection, scene.namespace, wish.question)
-        return Writer(wish, engine, self.chat, screen=screen, clock=self._clock), said
+        chat = self.chat if chat is None else chat
+        return Writer(wish, engine, chat, screen=screen, clock=self._clock), said
 
     def wish(
         self,

@@ -15,6 +15,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, Protocol
 from urllib.parse import urlsplit
 
+from rsql_magic import stopping
 from rsql_magic.batch import ReplayFile, key_of
 from rsql_magic.errors import (
     AnswerCut,
@@ -142,6 +143,14 @@ class LLMClient:
 
     @cached_property
     def _http(self) -> httpx.Client:
+        return self._new_client()
+
+    @cached_property
+    def _unshared(self) -> httpx.Client:
+        """For requests that another thread may stop: each has a connection of its own, which can be shut down."""
+        return self._new_client(max_keepalive_connections=0)
+
+    def _new_client(self, **limits: int) -> httpx.Client:
         import httpx
 
         address = urlsplit(self.url)
@@ -152,6 +161,7 @@ class LLMClient:
             base_url=self.url,
             headers=headers,
             transport=self._transport,
+            limits=httpx.Limits(**limits),
             timeout=httpx.Timeout(self._timeout, connect=min(10.0, self._timeout)),
             verify=address.scheme == "https",  # certificates take 30 ms to load, and plain http needs none
             trust_env=address.hostname not in _LOOPBACK,  # a proxy cannot reach this machine's own loopback
@@ -159,9 +169,9 @@ class LLMClient:
 
     def close(self) -> None:
         """Close the connections; the next request opens new ones."""
-        if "_http" in self.__dict__:
-            self._http.close()
-            del self.__dict__["_http"]
+        for name in ("_http", "_unshared"):
+            if (client := self.__dict__.pop(name, None)) is not None:
+                client.close()
 
     def stream(
         self,
@@ -194,16 +204,26 @@ class LLMClient:
         request = self._http.build_request("POST", "v1/chat/completions", json=body, headers=headers)
         if timeout is not None:
             request.extensions["timeout"] = dict.fromkeys(("connect", "read", "write", "pool"), timeout)
-        with self._sent(request) as response:
-            yield from _events(response)
+        stop = stopping.current()
+        try:
+            with self._sent(request) as response:
+                for event in _events(response):
+                    _heed(stop)
+                    yield event
+        except GatewayError:
+            _heed(stop)
+            raise
 
     @contextmanager
     def _sent(self, request: httpx.Request) -> Iterator[httpx.Response]:
         """The response, closed whatever happens, with httpx's errors and refusals turned into ours."""
         import httpx
 
+        stop = stopping.current()
+        if stop is not None:
+            request.extensions["trace"] = stop.trace
         try:
-            response = self._http.send(request, stream=True)
+            response = (self._http if stop is None else self._unshared).send(request, stream=True)
             try:
                 if response.status_code >= 400:
                     response.read()
@@ -247,6 +267,12 @@ class LLMClient:
     def models(self) -> list[str]:
         """Names of the models this caller may use."""
         return [str(model["id"]) for model in self.get("v1/models", timeout=10.0).get("data", [])]
+
+
+def _heed(stop: stopping.Stop | None) -> None:
+    """What Ctrl-C raises, where another thread wants this one to stop."""
+    if stop is not None and stop.asked:
+        raise KeyboardInterrupt
 
 
 def _events(response: httpx.Response) -> Generator[Event, None, None]:

@@ -28,6 +28,7 @@ COMMANDS = {
     "models": "",
     "context": "[QUESTION]",
     "catalog": "[PATTERN]",
+    "chat": "",
     "history": "",
     "reset": "",
     "refresh": "",
@@ -38,7 +39,9 @@ COMMANDS = {
 """What can stand after ``%rsql``, and what each command takes."""
 
 
-def run(line: str, assistant: Assistant, scene: Scene, screen: Screen) -> None:
+def run(
+    line: str, assistant: Assistant, scene: Scene, screen: Screen, show_panel: Callable[[], None] = lambda: None
+) -> None:
     """Run the command on a line.
 
     Args:
@@ -46,6 +49,7 @@ def run(line: str, assistant: Assistant, scene: Scene, screen: Screen) -> None:
         assistant: What it is about.
         scene: The notebook.
         screen: Where the report is shown.
+        show_panel: Shows the chat panel.
 
     Raises:
         BadInput: No such command.
@@ -55,7 +59,7 @@ def run(line: str, assistant: Assistant, scene: Scene, screen: Screen) -> None:
         close = get_close_matches(name, COMMANDS, 1)
         hint = f"Did you mean %rsql {close[0]}?" if close else "%rsql help lists the commands."
         raise BadInput(f"There is no %rsql {name}.", hint=hint)
-    command: Callable[[str], None] = getattr(_Commands(assistant, scene, screen), name or "help")
+    command: Callable[[str], None] = getattr(_Commands(assistant, scene, screen, show_panel), name or "help")
     with ending(screen):
         command(rest.strip())
 
@@ -69,7 +73,10 @@ def help_lines() -> list[tuple[str, str]]:
 
 
 class _Commands:
-    def __init__(self, assistant: Assistant, scene: Scene, screen: Screen) -> None:
+    def __init__(
+        self, assistant: Assistant, scene: Scene, screen: Screen, show_panel: Callable[[], None] = lambda: None
+    ) -> None:
+        self._show_panel = show_panel
         self._assistant = assistant
         self._scene = scene
         self._screen = screen
@@ -112,6 +119,10 @@ class _Commands:
         """Tables and columns of the connection in use."""
         engine, _ = self._assistant.connections.engine("", self._scene.namespace)
         self._screen.show(reports.catalog(engine.catalog(self._assistant.settings.privacy), rest))
+
+    def chat(self, _: str) -> None:
+        """The chat panel, below the cell."""
+        self._show_panel()
 
     def history(self, _: str) -> None:
         """The conversation so far."""

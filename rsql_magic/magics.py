@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from rsql_magic.answers import Answer
     from rsql_magic.assistant import Assistant
     from rsql_magic.display import Screen, Showable
+    from rsql_magic.panel import ChatPanel
     from rsql_magic.results import SQLResult
 
 T = TypeVar("T", bound="Showable")
@@ -182,7 +183,19 @@ class RsqlMagics(Magics):
         """Look after the gateway, the models and the conversation: ``%rsql help`` lists the commands."""
         from rsql_magic import commands
 
-        commands.run(line, self.assistant, self._scene(local_ns), self._screen(""))
+        commands.run(
+            line, self.assistant, self._scene(local_ns), self._screen(""), show_panel=lambda: self.panel().show()
+        )
+
+    def panel(self, *, keep: bool = False) -> ChatPanel:
+        """A chat panel over what the magics share.
+
+        Args:
+            keep: Whether its conversation is written into the notebook's file.
+        """
+        from rsql_magic.panel import ChatPanel
+
+        return ChatPanel(self.assistant, self.scene, shell=self._shell, keep=keep)
 
     @property
     def commands(self) -> tuple[str, ...]:
@@ -239,6 +252,12 @@ class RsqlMagics(Magics):
             return lambda _: True
         return lambda word: self.assistant.connections.takes(word, scene.namespace)
 
+    def scene(self) -> Scene:
+        """The notebook as it is now, for what is not a cell, such as the chat panel."""
+        from rsql_magic.answer_writer import Scene
+
+        return Scene(dict(self._shell.user_ns), self.typed(), last_error())
+
     def _scene(self, local_ns: Mapping[str, Any] | None) -> Scene:
         from rsql_magic.answer_writer import Scene
 
@@ -255,6 +274,8 @@ class RsqlMagics(Magics):
         if text in {"", "fix"} and cell is None:
             if scene.error is None:
                 raise BadInput("There is no error to explain.", hint="Write a question: %ask QUESTION.")
+            from rsql_magic.answer_writer import ERROR_QUESTIONS
+
             return ERROR_QUESTIONS[text], True
         return text, False
 
@@ -360,12 +381,6 @@ def _forget_refused_settings(shell: InteractiveShell, settings: Rsql) -> None:
     chosen = shell.config.get(Rsql.__name__, {})
     for name in filter(settings.has_trait, list(chosen)):
         chosen[name] = getattr(settings, name)
-
-
-ERROR_QUESTIONS = {
-    "": "Explain the last error: what happened, why, and how to fix it.",
-    "fix": "Fix the last error: write the whole corrected cell, in one block of code.",
-}
 
 
 def last_error() -> BaseException | str | None:

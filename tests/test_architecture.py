@@ -15,7 +15,8 @@ LAYERS = {
         ["__init__", "cli"],
         ["magics"],
         ["commands"],
-        ["panel", "reports"],
+        ["panel"],
+        ["reports"],
         ["assistant"],
         ["answer_writer", "sql_writer"],
         ["answers", "results"],
@@ -28,7 +29,7 @@ LAYERS = {
         ["validate"],
         ["linking"],
         ["context"],
-        ["batch", "dialects", "prompts"],
+        ["batch", "dialects", "prompts", "stopping"],
         ["config", "errors"],
     ],
     "jupyter_server_ext": [

@@ -1,0 +1,99 @@
+"""The kernel's main thread: cells run there, and R knows no other.
+
+A panel answers in threads of its own so that neither waits for the other. What has to be done on the main thread (R,
+code that the user runs) is put into its event loop and waits there until the running cell ends.
+"""
+
+from __future__ import annotations
+
+import signal
+import threading
+from concurrent.futures import Future
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from rsql_magic.errors import Stopped
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+T = TypeVar("T")
+
+
+class MainThread:
+    """The way to the main thread.
+
+    Args:
+        loop: The event loop of the main thread, as tornado has it; None where there is none, as in a plain script.
+    """
+
+    def __init__(self, loop: Any = None) -> None:
+        self._loop = loop
+
+    @classmethod
+    def of(cls, shell: Any) -> MainThread:
+        """That of a shell's kernel."""
+        return cls(getattr(getattr(shell, "kernel", None), "io_loop", None))
+
+    @property
+    def is_here(self) -> bool:
+        """Whether this is it."""
+        return threading.current_thread() is threading.main_thread()
+
+    def call(
+        self,
+        work: Callable[[], T],
+        *,
+        patience: float | None = None,
+        stopped: Callable[[], bool] = lambda: False,
+        waiting: Callable[[], None] = lambda: None,
+    ) -> T:
+        """Do something on the main thread, and wait for it.
+
+        Args:
+            work: What to do; Ctrl-C interrupts it.
+            patience: Most seconds to wait for its start.
+            stopped: Whether the user gave up; asked now and then.
+            waiting: Called once when it does not start at once.
+
+        Raises:
+            TimeoutError: It did not start in time, and will not.
+            Stopped: The user gave up.
+        """
+        if self.is_here or self._loop is None:
+            return work()
+        begun, done = threading.Event(), Future[T]()
+        self._loop.add_callback(_carry_out, work, begun, done)
+        told, spent = False, 0.0
+        while not begun.wait(0.05):
+            spent += 0.05
+            gave_up = stopped()
+            if (gave_up or (patience is not None and spent >= patience)) and done.cancel():
+                raise Stopped("Stopped.") if gave_up else TimeoutError
+            if not told and spent >= 0.2:
+                told = True
+                waiting()
+        return done.result()
+
+
+def _carry_out(work: Callable[[], T], begun: threading.Event, done: Future[T]) -> None:
+    if not done.set_running_or_notify_cancel():
+        return
+    begun.set()
+    try:
+        with _interruptible():
+            done.set_result(work())
+    except KeyboardInterrupt:
+        done.set_exception(Stopped("Stopped."))
+    except BaseException as error:  # noqa: BLE001 - it belongs to the thread that waits
+        done.set_exception(error)
+
+
+@contextmanager
+def _interruptible() -> Iterator[None]:
+    """As a cell is: between cells a kernel ignores SIGINT."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)

@@ -1,0 +1,172 @@
+"""``@mentions`` in a question: what a person wants described, whatever else is.
+
+``@flights`` is a variable or a table, ``@r:mtcars`` an object of R, ``@cell:5`` a cell that was run. An ``@`` inside a
+word or between backticks is text.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from difflib import get_close_matches
+from typing import TYPE_CHECKING, Literal
+
+from rsql_magic.connections import is_connection, is_frame
+from rsql_magic.context.cells import as_typed
+from rsql_magic.display import fenced
+from rsql_magic.errors import UnknownName
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+    from rsql_magic.answer_writer import Scene
+    from rsql_magic.context import Catalog
+
+Kind = Literal["frame", "object", "table", "r", "cell"]
+
+_MENTION = re.compile(
+    r"(?P<code>`+)[^`].*?(?P=code)|(?<![\w@./])@(?:(?P<kind>r|cell|table):)?(?P<name>[^\W\d][\w]*(?:\.\w+)*|\d+)", re.S
+)
+_LONGEST_CELL = 20_000
+_MOST = 40
+"""Most completions of one kind."""
+
+
+@dataclass(frozen=True)
+class Mention:
+    """One ``@mention``.
+
+    Args:
+        text: As typed, such as ``@r:mtcars``.
+        kind: What it names.
+        name: The name alone.
+        known: Whether there is such a thing; of R's objects only R knows.
+        like: The nearest name there is, for one that is not.
+    """
+
+    text: str
+    kind: Kind
+    name: str
+    known: bool = True
+    like: str = ""
+
+    @property
+    def missing(self) -> UnknownName:
+        """The error of one that names nothing."""
+        what = f"There is no cell {self.name} to send" if self.kind == "cell" else f"{self.text} names nothing here"
+        hint = f"Did you mean @{self.like}?" if self.like else "It was renamed or deleted; type @ to see what there is."
+        return UnknownName(f"{what}.", hint=hint)
+
+
+def mentions_in(text: str, scene: Scene, catalog: Catalog | None) -> list[Mention]:
+    """The mentions of a question, each once, in order.
+
+    Args:
+        text: The question as typed.
+        scene: The notebook.
+        catalog: Tables of the connection in use.
+    """
+    found = {match[0]: _resolved(match, scene, catalog) for match in _matches(text)}
+    return list(found.values())
+
+
+def _matches(text: str) -> Iterator[re.Match[str]]:
+    return (match for match in _MENTION.finditer(text) if match["name"])
+
+
+def _resolved(match: re.Match[str], scene: Scene, catalog: Catalog | None) -> Mention:
+    text, kind, name = match[0], match["kind"], match["name"]
+    if kind == "cell":
+        return Mention(text, "cell", name, name.isdecimal() and bool(_source(scene, int(name)).strip()))
+    if kind == "r":
+        return Mention(text, "r", name)
+    if kind is None and name in scene.namespace:
+        return Mention(text, "frame" if is_frame(scene.namespace[name]) else "object", name)
+    if catalog is not None and catalog.get(name) is not None:
+        return Mention(text, "table", name)
+    near = get_close_matches(name, [*_public(scene.namespace), *(table.name for table in catalog or ())], 1)
+    return Mention(text, "object", name, known=False, like=near[0] if near else "")
+
+
+def _source(scene: Scene, number: int) -> str:
+    try:
+        return as_typed(str(scene.cells[number]))
+    except IndexError:
+        return ""
+
+
+def spelled(text: str, scene: Scene, mentions: Sequence[Mention]) -> str:
+    """The question as it is sent: mentions by their names, the cells' sources below.
+
+    Example:
+        >>> from rsql_magic.answer_writer import Scene
+        >>> scene = Scene({}, ["", "x = 1"])
+        >>> print(spelled("Why @cell:1?", scene, mentions_in("Why @cell:1?", scene, None)))
+        Why In[1]?
+        <BLANKLINE>
+        In[1]:
+        ```
+        x = 1
+        ```
+    """
+    names = {each.text: f"In[{each.name}]" if each.kind == "cell" else each.name for each in mentions}
+    said = _MENTION.sub(lambda match: names.get(match[0], match[0]), text)
+    cells = [each for each in mentions if each.kind == "cell"]
+    return "\n\n".join([said, *(f"In[{each.name}]:\n{_shown(scene, int(each.name))}" for each in cells)])
+
+
+def _shown(scene: Scene, number: int) -> str:
+    # Doubled braces in a cell are its own, not fields to fill in.
+    return fenced(_source(scene, number)[:_LONGEST_CELL].replace("{{", "{ {"))
+
+
+def described(mentions: Sequence[Mention]) -> tuple[str, ...]:
+    """Names that must be described."""
+    return tuple(each.name for each in mentions if each.kind in {"frame", "object", "r"})
+
+
+def completions(
+    prefix: str, scene: Scene, catalog: Catalog | None, r_names: Sequence[str] = ()
+) -> list[dict[str, str]]:
+    """What an ``@`` can stand for, best first: frames, tables, R's objects, cells, other variables.
+
+    Args:
+        prefix: What stands after the ``@``.
+        scene: The notebook.
+        catalog: Tables of the connection in use.
+        r_names: Objects of R.
+    """
+    space, wanted = scene.namespace, prefix.lower()
+    names = _public(space)
+    frames = [name for name in names if is_frame(space[name])]
+    others = [name for name in names if name not in frames and _is_data(space[name])]
+    cells = [
+        (f"cell:{number}", _first_line(source))
+        for number, source in reversed(list(enumerate(map(str, scene.cells))))
+        if source.strip()
+    ]
+    offers = [
+        *((name, "frame", "") for name in frames),
+        *((table.full_name, "table", "") for table in catalog or ()),
+        *((f"r:{name}", "R", "") for name in r_names),
+        *((name, "cell", line) for name, line in cells[:10]),
+        *((name, type(space[name]).__name__, "") for name in others),
+    ]
+    fitting = [offer for offer in offers if wanted in offer[0].lower()]
+    fitting.sort(key=lambda offer: not offer[0].lower().startswith(wanted))
+    return [{"label": f"@{name}", "kind": kind, "detail": detail} for name, kind, detail in fitting[:_MOST]]
+
+
+def _public(namespace: Mapping[str, object]) -> list[str]:
+    hidden = {"In", "Out", "get_ipython", "exit", "quit", "open"}
+    return sorted(name for name in namespace if not name.startswith("_") and name not in hidden)
+
+
+def _is_data(value: object) -> bool:
+    kind = type(value).__name__
+    return kind not in {"module", "type", "ABCMeta", "builtin_function_or_method"} and not is_connection(value)
+
+
+def _first_line(source: str) -> str:
+    line = source.strip().partition("\n")[0]
+    return line if len(line) <= 40 else line[:39] + "…"

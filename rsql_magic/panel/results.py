@@ -1,0 +1,68 @@
+"""A SQL answer as a panel shows it: the query, the first rows, the variable that holds them, the chart."""
+
+from __future__ import annotations
+
+from itertools import count
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import MutableMapping
+
+    import pandas as pd
+
+    from rsql_magic.results import SQLResult
+
+_LONGEST = 200
+
+
+def shown(result: SQLResult, variable: str) -> dict[str, Any]:
+    """What a view is told of a result; plain values, the cells as text.
+
+    Args:
+        result: The result.
+        variable: Name of the variable that holds its frame, empty when it was not run.
+    """
+    table = {"columns": [], "rows": []} if result.df is None else _table(result)
+    return {
+        "sql": result.sql,
+        "count": result.count,
+        "variable": variable,
+        "drafts": [" ".join(attempt.problems) for attempt in result.attempts[:-1]],
+        "chart": result.drawing is not None,
+        **table,
+    }
+
+
+def _table(result: SQLResult) -> dict[str, Any]:
+    from pandas.api.types import is_bool_dtype, is_numeric_dtype
+
+    frame: pd.DataFrame = result.df if result.df is not None else _nothing()
+    part = frame.iloc[: result.shown_rows, : result.shown_columns]
+    columns = [
+        {"name": str(name), "right": bool(is_numeric_dtype(kind) and not is_bool_dtype(kind))}
+        for name, kind in zip(part.columns, part.dtypes, strict=True)
+    ]
+    rows = [[_text(value) for value in row] for row in part.itertuples(index=False, name=None)]
+    return {"columns": columns, "rows": rows, "more": max(0, len(frame) - len(part))}
+
+
+def _nothing() -> pd.DataFrame:
+    import pandas as pd
+
+    return pd.DataFrame()
+
+
+def _text(value: Any) -> str:
+    import pandas as pd
+
+    if pd.api.types.is_scalar(value) and pd.isna(value):
+        return "NULL"
+    text = f"{value:.6g}" if isinstance(value, float) and abs(value) < 1e6 else str(value)
+    return text if len(text) <= _LONGEST else text[: _LONGEST - 1] + "…"
+
+
+def kept(frame: pd.DataFrame, namespace: MutableMapping[str, Any]) -> str:
+    """Keep a frame under the next free name: ``sql_1``, ``sql_2``, …. Nothing of the user's is overwritten."""
+    name = next(name for name in map("sql_{}".format, count(1)) if name not in namespace)
+    namespace[name] = frame
+    return name

@@ -1,0 +1,120 @@
+"""What a running answer shows in a panel: its text as it comes, in pieces that a browser can draw in time."""
+
+from __future__ import annotations
+
+import threading
+from typing import TYPE_CHECKING
+
+from rsql_magic.client import Waiting
+from rsql_magic.display import Screen
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from rsql_magic.client import Event
+    from rsql_magic.panel.threads import Exchange
+
+PAUSE = 0.03
+"""Seconds between two pieces: more are not drawn, and each costs the kernel a message."""
+
+
+class Pen:
+    """Collects text and passes it on in pieces, from a thread of its own: nothing waits in it when the model pauses.
+
+    Args:
+        send: Takes each piece.
+        pause: Least seconds between two pieces.
+    """
+
+    def __init__(self, send: Callable[[str], None], pause: float = PAUSE) -> None:
+        self._send = send
+        self._pause = pause
+        self._text: list[str] = []
+        self._there = threading.Condition()
+        self._closed = False
+        self._thread = threading.Thread(target=self._run, daemon=True, name="rsql-panel-pen")
+        self._thread.start()
+
+    def write(self, text: str) -> None:
+        """Take text."""
+        with self._there:
+            self._text.append(text)
+            self._there.notify()
+
+    def drop(self) -> None:
+        """Forget what was not passed on."""
+        with self._there:
+            self._text.clear()
+
+    def close(self) -> None:
+        """Pass on the rest, and end."""
+        with self._there:
+            self._closed = True
+            self._there.notify()
+        self._thread.join()
+
+    def _run(self) -> None:
+        while True:
+            with self._there:
+                self._there.wait_for(lambda: self._text or self._closed)
+                piece, closed = "".join(self._text), self._closed
+                self._text.clear()
+            if piece:
+                self._send(piece)
+            if closed:
+                return
+            with self._there:
+                self._there.wait_for(lambda: self._closed, self._pause)
+
+
+class PanelScreen(Screen):
+    """The screen of one exchange.
+
+    Args:
+        exchange: What is shown.
+        push: Tells the views something, with the exchange's id.
+    """
+
+    def __init__(self, exchange: Exchange, push: Callable[..., None]) -> None:
+        self._exchange = exchange
+        self._push = push
+        self._pen = Pen(self._piece)
+
+    def status(self, word: str) -> None:
+        """What is being done now."""
+        self._exchange.status = word
+        self._push("status", status=word)
+
+    def event(self, event: Event, *, draft: bool = False) -> None:
+        """Show what came from the gateway; a place in the queue is shown as such."""
+        if isinstance(event, Waiting):
+            self._exchange.status = f"waiting for a free key: place {event.position}, about {event.eta:.0f} s"
+            self._push("status", status=self._exchange.status, place=event.position, eta=event.eta)
+        else:
+            super().event(event, draft=draft)
+
+    def write(self, text: str) -> None:
+        """The next piece of the answer."""
+        if not self._exchange.answer and self._exchange.status:
+            self.status("")
+        self._pen.write(text)
+
+    def draft(self, text: str) -> None:
+        """A query in the making is shown as it is written."""
+        self._pen.write(text)
+
+    def restart(self, why: str) -> None:
+        """Another version follows."""
+        self._pen.drop()
+        self._exchange.answer = ""
+        self._push("text", at=0, text="")
+        self.status(why)
+
+    def close(self) -> None:
+        """Nothing follows."""
+        self._pen.close()
+
+    def _piece(self, text: str) -> None:
+        at = len(self._exchange.answer)
+        self._exchange.answer += text
+        self._push("text", at=at, text=text)

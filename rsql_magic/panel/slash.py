@@ -1,0 +1,104 @@
+"""Slash commands of the panel: ``/fix``, ``/explain``, ``/sql``, ``/quiz``, ``/usage``, ``/clear``, ``/help``."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from difflib import get_close_matches
+from typing import Literal, cast
+
+from rsql_magic.answer_writer import ERROR_QUESTIONS
+from rsql_magic.errors import BadInput
+
+COMMANDS = {
+    "fix": ("", "write the cell of the last error anew, corrected"),
+    "explain": ("[WHAT]", "explain the last error, a cell (@cell:5), an object, or what you name"),
+    "sql": ("QUESTION", "answer by a checked, read-only query, with its table and chart"),
+    "quiz": ("[TOPIC]", "be asked a question about this notebook, or a topic, and have your answer looked at"),
+    "usage": ("", "your limits, tokens and money"),
+    "clear": ("", "forget this conversation"),
+    "help": ("", "this list"),
+}
+"""Each command, what it takes, and what it does."""
+
+Action = Literal["ask", "sql_ai", "usage", "clear", "help"]
+
+
+@dataclass(frozen=True)
+class Order:
+    """What a message asks for.
+
+    Args:
+        action: What is to be done.
+        text: The question that is sent.
+        about_error: Whether the last error goes with it.
+    """
+
+    action: Action
+    text: str = ""
+    about_error: bool = False
+
+
+def read(message: str, *, has_error: bool) -> Order:
+    """What a message asks for.
+
+    Args:
+        message: As typed.
+        has_error: Whether there is a last error to explain or fix.
+
+    Raises:
+        BadInput: No such command, or it lacks what it is about.
+
+    Example:
+        >>> read("/sql flights per day", has_error=False)
+        Order(action='sql_ai', text='flights per day', about_error=False)
+    """
+    text = message.strip()
+    if not text:
+        raise BadInput("There is nothing to send.", hint="Write a question, or /help.")
+    if not text.startswith("/") or text.startswith(("//", "/*")):
+        return Order("ask", text)
+    name, _, rest = text[1:].partition(" ")
+    return _order(name.strip(), rest.strip(), has_error=has_error)
+
+
+def _order(name: str, rest: str, *, has_error: bool) -> Order:
+    if name not in COMMANDS:
+        near = get_close_matches(name, COMMANDS, 1)
+        raise BadInput(
+            f"There is no /{name}.", hint=f"Did you mean /{near[0]}?" if near else "/help lists what there is."
+        )
+    if name == "fix":
+        return _about_error("fix", rest, has_error=has_error)
+    if name == "explain":
+        return Order("ask", f"Explain {rest}") if rest else _about_error("", rest, has_error=has_error)
+    if name == "sql":
+        if not rest:
+            raise BadInput("/sql needs a question.", hint="/sql flights per airline")
+        return Order("sql_ai", rest)
+    if name == "quiz":
+        return Order("ask", QUIZ.format(topic=rest or "what this notebook does"))
+    return Order(cast("Action", name))
+
+
+QUIZ = (
+    "Quiz me on {topic}: ask one short question that can be answered from what the notebook holds, without the answer. "
+    "When I have answered, say what is right and what is not, and why."
+)
+
+
+def _about_error(kind: str, rest: str, *, has_error: bool) -> Order:
+    if not has_error:
+        raise BadInput("There is no error to explain.", hint="/explain @cell:5 explains a cell.")
+    return Order("ask", " ".join([ERROR_QUESTIONS[kind], rest]).strip(), about_error=True)
+
+
+def help_text() -> str:
+    """The commands as Markdown."""
+    rows = [f"| `/{name}{f' {takes}' if takes else ''}` | {does} |" for name, (takes, does) in COMMANDS.items()]
+    return "\n".join(["| command | |", "|---|---|", *rows, "", KEYS])
+
+
+KEYS = (
+    "**Enter** sends, **Shift+Enter** begins a new line, **Esc** stops, **↑** in an empty box brings back what you "
+    "wrote. `@` names what must be described: `@flights`, `@r:mtcars`, `@cell:5`."
+)

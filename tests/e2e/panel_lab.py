@@ -1,0 +1,218 @@
+"""A JupyterLab with a gateway over a provider that answers as its question says, and notebooks opened in Chromium."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+import threading
+import time
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+import nbformat
+from e2e.conftest import TOKEN, answers, free_port, wait_until
+
+KERNEL = {"name": "python3", "display_name": "Python 3 (ipykernel)", "language": "python"}
+CONFIG = """\
+default_model = "talker"
+
+[[keys]]
+provider = "here"
+base_url = "{url}"
+key = "k"
+models = ["talker", "other"]
+concurrency = 8
+
+[limits.caller]
+requests_per_day = {requests}
+
+[cache]
+enabled = false
+"""
+
+
+class Provider(BaseHTTPRequestHandler):
+    """Answers with what stands in ``answers`` for a word of the question, and ``word word …`` to everything else."""
+
+    protocol_version = "HTTP/1.1"
+
+    def do_POST(self):
+        body = json.loads(self.rfile.read(int(self.headers["content-length"])))
+        question = body["messages"][-1]["content"]
+        self.server.asked.append(body)
+        key = next((key for key in self.server.answers if re.search(rf"\b{key}\b", question)), None)
+        text, pause = self.server.answers.get(key, ("An answer in some words.", 0.0))
+        self.send_response(200)
+        self.send_header("content-type", "text/event-stream")
+        self.send_header("transfer-encoding", "chunked")
+        self.end_headers()
+        try:
+            for piece in re.findall(r"\s*\S+\s*", text):
+                self.say({"choices": [{"index": 0, "delta": {"content": piece}}], "model": body["model"]})
+                time.sleep(pause)
+            done = {"choices": [{"index": 0, "delta": {}, "finish_reason": "stop"}], "model": body["model"]}
+            self.say(done | {"usage": {"prompt_tokens": 50, "completion_tokens": len(text.split())}})
+            self.send(b"data: [DONE]\n\n")
+            self.send(b"")
+        except OSError:
+            self.server.hung_up.append(question)
+
+    def say(self, chunk):
+        self.send(f"data: {json.dumps(chunk)}\n\n".encode())
+
+    def send(self, data):
+        self.wfile.write(b"%x\r\n%s\r\n" % (len(data), data))
+        self.wfile.flush()
+
+    def log_message(self, *args):
+        pass
+
+
+@contextmanager
+def provider():
+    """The provider, with ``answers`` to write into, ``asked`` and ``hung_up`` to look at."""
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Provider)
+    server.daemon_threads = True
+    server.answers, server.asked, server.hung_up = {}, [], []
+    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread.start()
+    server.url = f"http://127.0.0.1:{server.server_port}/v1"
+    try:
+        yield server
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()
+
+
+@contextmanager
+def gateway(folder, provider_url, requests=100_000, port=0):
+    """A gateway of its own over the provider; gives its URL and its process."""
+    config, port = folder / "rsql.toml", port or free_port()
+    config.write_text(CONFIG.format(url=provider_url, requests=requests))
+    process = subprocess.Popen(
+        [sys.executable, "-m", "jupyter_server_ext", f"--port={port}", f"--gateway-config={config}"],
+        env={**os.environ, "JUPYTER_TOKEN": TOKEN},
+        cwd=folder,
+        stdout=subprocess.DEVNULL,
+    )
+    url = f"http://127.0.0.1:{port}/rsql/"
+    try:
+        wait_until(lambda: process.poll() is not None or answers(f"{url}health"), 30)
+        yield url, process
+    finally:
+        process.terminate()
+        process.wait(20)
+
+
+@contextmanager
+def jupyterlab(folder, gateway_url):
+    """A JupyterLab whose kernels use the gateway; gives its URL."""
+    port = free_port()
+    log = (folder / "lab.log").open("w")
+    environment = {
+        **os.environ,
+        **dict.fromkeys(("JUPYTER_TOKEN", "RSQL_GATEWAY_TOKEN"), TOKEN),
+        "RSQL_GATEWAY_URL": gateway_url,
+        **{f"JUPYTER_{name}_DIR": str(folder / name.lower()) for name in ("CONFIG", "RUNTIME")},
+        "JUPYTERLAB_SETTINGS_DIR": str(folder / "settings"),
+        "JUPYTERLAB_WORKSPACES_DIR": str(folder / "workspaces"),
+        "IPYTHONDIR": str(folder / "ipython"),
+    }
+    news = folder / "settings" / "@jupyterlab" / "apputils-extension"
+    news.mkdir(parents=True)
+    (news / "notification.jupyterlab-settings").write_text('{"fetchNews": "false", "checkForUpdates": false}')
+    server = subprocess.Popen(
+        [
+            *(sys.executable, "-m", "jupyterlab", "--no-browser", "--allow-root", "--ip=127.0.0.1", f"--port={port}"),
+            *("--ServerApp.port_retries=0", f"--ServerApp.root_dir={folder}"),
+            "--ServerApp.jpserver_extensions={'jupyterlab': True, 'jupyter_server_ext': False}",
+        ],
+        env=environment,
+        stdout=log,
+        stderr=log,
+    )
+    url = f"http://127.0.0.1:{port}/"
+    try:
+        wait_until(lambda: answers(f"{url}api/status?token={TOKEN}"), 40, (folder / "lab.log").read_text)
+        yield url
+    finally:
+        server.terminate()
+        try:
+            server.wait(15)
+        except subprocess.TimeoutExpired:
+            server.kill()
+        log.close()
+
+
+@contextmanager
+def chromium():
+    """A browser."""
+    from playwright.sync_api import sync_playwright
+
+    path = shutil.which("chromium") or shutil.which("chromium-browser")
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=path)
+        yield browser
+        browser.close()
+
+
+class Page:
+    """A notebook in a browser, with a panel in its last cell that was run."""
+
+    def __init__(self, browser, lab, folder, name, cells, **options):
+        self.name, self.folder, self.lab = name, folder, lab
+        notebook = nbformat.v4.new_notebook(
+            cells=[nbformat.v4.new_code_cell(text) for text in cells], metadata={"kernelspec": KERNEL}
+        )
+        nbformat.write(notebook, folder / f"{name}.ipynb")
+        self.context = browser.new_context(viewport={"width": 1150, "height": 900}, **options)
+        self.context.grant_permissions(["clipboard-read", "clipboard-write"])
+        self.page = self.context.new_page()
+        self.errors = []
+        self.page.on("pageerror", lambda error: self.errors.append(str(error)))
+        self.page.goto(f"{lab}lab/workspaces/{name}/tree/{name}.ipynb?token={TOKEN}&reset")
+        self.page.get_by_text("| Idle").wait_for(timeout=60_000)
+        self.ran = 0
+        self.page.locator(".jp-Notebook .jp-Cell").first.click()
+        for _ in cells:
+            self.run_cell()
+
+    def run_cell(self):
+        """Run the cell that is chosen, and wait for its number."""
+        self.ran += 1
+        self.page.keyboard.press("Shift+Enter")
+        self.page.locator(f".jp-InputPrompt:has-text('[{self.ran}]:')").first.wait_for(timeout=60_000)
+
+    @property
+    def panel(self):
+        return self.page.locator(".rsql-panel").last
+
+    @property
+    def box(self):
+        return self.panel.get_by_label("Message", exact=True)
+
+    @property
+    def turns(self):
+        return self.panel.locator(".rsql-turn")
+
+    def ask(self, text, wait=True):
+        """Type a question and send it; the turn it makes."""
+        number = self.turns.count()
+        self.box.fill(text)
+        self.box.press("Escape")
+        self.box.press("Enter")
+        turn = self.turns.nth(number)
+        turn.wait_for(timeout=15_000)
+        if wait:
+            self.panel.locator(f".rsql-turn:nth-of-type({number + 1}):not([data-state=running])").wait_for(
+                timeout=30_000
+            )
+        return turn
+
+    def close(self):
+        self.context.close()
