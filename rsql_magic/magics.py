@@ -377,7 +377,7 @@ def unload(shell: InteractiveShell) -> None:
 
 
 def _forget_refused_settings(shell: InteractiveShell, settings: Rsql) -> None:
-    """Have what is in force in the shell's configuration too: a value that ``%config`` refused stays there otherwise."""
+    """Have what is in force in the shell's configuration: a value that ``%config`` refused stays there otherwise."""
     chosen = shell.config.get(Rsql.__name__, {})
     for name in filter(settings.has_trait, list(chosen)):
         chosen[name] = getattr(settings, name)
