@@ -1,8 +1,8 @@
 """Answers that need not be paid for twice: an exact cache, and one flight for identical requests under way.
 
 Two requests are the same when tenant, model, messages and every parameter that shapes the answer are the same. A cached
-answer is kept as the provider's JSON body and replayed as a stream when a stream is asked for. Both stay inside a
-tenant; limits, records and streams remain each caller's own and are the gateway's affair.
+answer is kept as the provider's JSON body; ``replay`` makes a stream of it when a stream is asked for. Both stay inside
+a tenant; limits, records and streams remain each caller's own and are the gateway's affair.
 """
 
 from __future__ import annotations
@@ -10,14 +10,17 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import json
+import math
 from collections import OrderedDict
+from contextlib import aclosing
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, AsyncIterator, Callable
+    from collections.abc import AsyncGenerator, Callable
 
-    from jupyter_server_ext.messages import ChatRequest, Json
+    from jupyter_server_ext.messages import CacheResult, ChatRequest
+    from jupyter_server_ext.storage.base import AnswerStore
 
 # Fields that say how the answer travels or who asked, not what it is.
 _NOT_THE_ANSWER = {"stream", "stream_options", "user", "metadata", "store", "service_tier", "safety_identifier"}
@@ -41,6 +44,23 @@ def cache_key(request: ChatRequest, tenant: str) -> str:
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
 
 
+class Cached(NamedTuple):
+    """An answer that was given: its JSON body, and what it cost in nano-dollars."""
+
+    body: bytes
+    cost: int = 0
+
+    def pack(self) -> bytes:
+        """Both as bytes."""
+        return b"%d\n" % self.cost + self.body
+
+    @classmethod
+    def unpack(cls, packed: bytes) -> Cached:
+        """What ``pack`` made."""
+        cost, _, body = packed.partition(b"\n")
+        return cls(body, int(cost))
+
+
 class AnswerCache:
     """Recently given answers, bounded in bytes and age.
 
@@ -48,6 +68,7 @@ class AnswerCache:
         max_bytes: The most that is kept; the answers used longest ago go first. 0 keeps nothing.
         ttl_seconds: How long an answer is good for.
         clock: Seconds, monotonic.
+        behind: Answers that other gateways share; looked up when there is none in memory.
 
     Example:
         >>> cache = AnswerCache(1000, 60.0, clock=lambda: 0.0)
@@ -58,34 +79,80 @@ class AnswerCache:
 
     _OVERHEAD = 200  # bytes of an entry beyond its body: the key, the tuple, two slots of the dict
 
-    def __init__(self, max_bytes: int, ttl_seconds: float, *, clock: Callable[[], float]) -> None:
+    def __init__(
+        self,
+        max_bytes: int,
+        ttl_seconds: float,
+        *,
+        clock: Callable[[], float],
+        behind: AnswerStore | None = None,
+    ) -> None:
         self._max_bytes = max_bytes
         self._ttl_seconds = ttl_seconds
         self._clock = clock
+        self._behind = behind
         self._answers: OrderedDict[str, tuple[float, bytes]] = OrderedDict()
         self.bytes = 0
-        self.hits = 0
-        self.misses = 0
+        self.results = dict.fromkeys(("hit", "miss", "shared", "bypass"), 0)
+        self.saved_nanodollars = 0
 
-    def get(self, key: str) -> bytes | None:
-        """The answer's body, or None."""
+    @property
+    def keeps(self) -> bool:
+        """Whether it keeps anything at all."""
+        return self._max_bytes > 0 and self._ttl_seconds > 0
+
+    async def find(self, key: str, max_age: float = math.inf) -> Cached | None:
+        """An answer that is at most ``max_age`` seconds old, from memory or from behind it."""
+        packed = self.get(key, max_age)
+        if packed is None and self._behind is not None:
+            packed = await self._find_behind(key, max_age)
+        return None if packed is None else Cached.unpack(packed)
+
+    async def keep(self, key: str, answer: Cached) -> None:
+        """Keep an answer in memory, and for others."""
+        packed = answer.pack()
+        self.put(key, packed)
+        if self._behind is not None and self.keeps:
+            await self._behind.put(key, packed, self._ttl_seconds)
+
+    async def _find_behind(self, key: str, max_age: float) -> bytes | None:
+        found = await self._behind.get(key) if self._behind is not None else None
+        if found is None or self._ttl_seconds - found[1] > max_age:
+            return None
+        self.put(key, found[0], seconds=found[1])
+        return found[0]
+
+    def count(self, result: CacheResult, saved: int = 0) -> None:
+        """Count what came of one request, and the nano-dollars that it would have cost."""
+        if result in self.results:
+            self.results[result] += 1
+            self.saved_nanodollars += saved
+
+    def figures(self) -> dict[str, Any]:
+        """How it does, for the status page and metrics."""
+        served = self.results["hit"] + self.results["shared"]
+        asked = served + self.results["miss"]
+        rate = round(served / asked, 4) if asked else None
+        return {"answers": len(self), "bytes": self.bytes, **self.results, "hit_rate": rate}
+
+    def get(self, key: str, max_age: float = math.inf) -> bytes | None:
+        """The answer in memory, or None."""
         found = self._answers.get(key)
-        if found is not None and found[0] <= self._clock():
+        now = self._clock()
+        if found is not None and found[0] <= now:
             self._drop(key)
             found = None
-        if found is None:
-            self.misses += 1
+        if found is None or self._ttl_seconds - (found[0] - now) > max_age:
             return None
-        self.hits += 1
         self._answers.move_to_end(key)
         return found[1]
 
-    def put(self, key: str, body: bytes) -> None:
-        """Keep an answer. One that is too large for the whole cache is not kept."""
+    def put(self, key: str, body: bytes, *, seconds: float | None = None) -> None:
+        """Keep an answer in memory. One that is too large for the whole cache is not kept."""
         self._drop(key)
-        if len(body) + self._OVERHEAD > self._max_bytes:
+        if len(body) + self._OVERHEAD > self._max_bytes or not self.keeps:
             return
-        self._answers[key] = (self._clock() + self._ttl_seconds, body)
+        self._answers[key] = (self._clock() + (self._ttl_seconds if seconds is None else seconds), body)
         self.bytes += len(body) + self._OVERHEAD
         while self.bytes > self._max_bytes:
             self._drop(next(iter(self._answers)))
@@ -99,42 +166,11 @@ class AnswerCache:
         return len(self._answers)
 
     def __repr__(self) -> str:
-        return f"<AnswerCache answers={len(self)} bytes={self.bytes} hits={self.hits} misses={self.misses}>"
+        return f"<AnswerCache answers={len(self)} bytes={self.bytes} hits={self.results['hit']}>"
 
     def _drop(self, key: str) -> None:
         if found := self._answers.pop(key, None):
             self.bytes -= len(found[1]) + self._OVERHEAD
-
-
-def as_stream(body: Json) -> list[dict[str, Any]]:
-    """A whole answer as the chunks of a stream: role, content (and tool calls), end, usage.
-
-    Args:
-        body: A ``chat.completion`` object.
-
-    Returns:
-        ``chat.completion.chunk`` objects, in order.
-    """
-    head = {name: body[name] for name in ("id", "created", "model", "system_fingerprint") if name in body}
-    head["object"] = "chat.completion.chunk"
-    chunks = []
-    for choice in body.get("choices", ()):
-        place = {"index": choice.get("index", 0)}
-        delta = _delta(choice.get("message", {}))
-        logprobs = {"logprobs": choice["logprobs"]} if choice.get("logprobs") else {}
-        chunks.append(head | {"choices": [place | {"delta": delta, "finish_reason": None} | logprobs]})
-        end = {"delta": {}, "finish_reason": choice.get("finish_reason", "stop")}
-        chunks.append(head | {"choices": [place | end]})
-    if body.get("usage"):
-        chunks.append(head | {"choices": [], "usage": body["usage"]})
-    return chunks
-
-
-def _delta(message: Json) -> dict[str, Any]:
-    delta = {name: value for name, value in message.items() if value is not None}
-    if calls := delta.get("tool_calls"):
-        delta["tool_calls"] = [{"index": number} | call for number, call in enumerate(calls)]
-    return delta
 
 
 T = TypeVar("T")
@@ -161,7 +197,11 @@ class Flights(Generic[T]):
     """At most one flight per key: the first request starts it, the others listen, each at its own pace.
 
     The flight belongs to nobody: it goes on when the one who started it leaves, and ends when the last listener does.
-    When it fails, a listener who has received nothing yet starts another, so one caller's bad luck is not the class's.
+    When it fails, a listener who has received nothing yet joins or starts another, and after a second failure asks on
+    its own: one caller's bad luck is not the class's.
+
+    Args:
+        is_news: Tells pieces that only say how things stand: who comes later is not given those of before.
 
     Example:
         A stream for each of thirty callers, one call upstream::
@@ -170,7 +210,8 @@ class Flights(Generic[T]):
                 yield piece
     """
 
-    def __init__(self) -> None:
+    def __init__(self, is_news: Callable[[T], bool] = lambda _: False) -> None:
+        self._is_news = is_news
         self._flights: dict[str, _Flight[T]] = {}
 
     def __len__(self) -> int:
@@ -180,7 +221,7 @@ class Flights(Generic[T]):
         """Whether an identical request can be joined."""
         return key in self._flights
 
-    async def share(self, key: str, start: Callable[[], AsyncIterator[T]]) -> AsyncGenerator[T, None]:
+    async def share(self, key: str, start: Callable[[], AsyncGenerator[T]]) -> AsyncGenerator[T, None]:
         """The pieces of the answer to ``key``, from the flight under way or from ``start()``.
 
         A listener who stops early closes the generator (``contextlib.aclosing``), or is counted until it is collected.
@@ -192,37 +233,51 @@ class Flights(Generic[T]):
         Raises:
             Exception: What ``start()``'s iterator raised, when this listener started it or had received pieces.
         """
+        failures = 0
         while True:
-            flight = self._flights.get(key)
+            flight = self._flights.get(key) if failures < 2 else None
             own = flight is None
             if flight is None:
-                flight = self._take_off(key, start)
-            flight.listeners += 1
-            heard = 0
-            try:
-                while True:
-                    while heard < len(flight.pieces):
-                        heard += 1
-                        yield flight.pieces[heard - 1]
-                    if flight.over:
-                        break
-                    await flight.news.wait()
-            finally:
-                self._leave(key, flight)
+                flight = self._take_off(key, start, alone=failures >= 2)
+            heard = False
+            async with aclosing(self._listen(key, flight)) as pieces:
+                async for piece in pieces:
+                    heard = heard or not self._is_news(piece)
+                    yield piece
             if flight.failure is None:
                 return
             if own or heard:
                 raise flight.failure
+            failures += 1
 
-    def _take_off(self, key: str, start: Callable[[], AsyncIterator[T]]) -> _Flight[T]:
+    async def _listen(self, key: str, flight: _Flight[T]) -> AsyncGenerator[T, None]:
+        """What the flight brings, from its start."""
+        flight.listeners += 1
+        at = 0
+        while at < len(flight.pieces) and self._is_news(flight.pieces[at]):
+            at += 1
+        try:
+            while True:
+                while at < len(flight.pieces):
+                    at += 1
+                    yield flight.pieces[at - 1]
+                if flight.over:
+                    break
+                await flight.news.wait()
+        finally:
+            await self._leave(key, flight)
+
+    def _take_off(self, key: str, start: Callable[[], AsyncGenerator[T]], *, alone: bool) -> _Flight[T]:
         flight: _Flight[T] = _Flight()
-        self._flights[key] = flight
+        if not alone:
+            self._flights[key] = flight
 
         async def fly() -> None:
             try:
-                async for piece in start():
-                    flight.pieces.append(piece)
-                    flight.tell()
+                async with aclosing(start()) as pieces:
+                    async for piece in pieces:
+                        flight.pieces.append(piece)
+                        flight.tell()
             except BaseException as failure:  # noqa: BLE001 - handed to every listener, cancellation included
                 flight.failure = failure
             finally:
@@ -234,8 +289,12 @@ class Flights(Generic[T]):
         flight.task = asyncio.get_running_loop().create_task(fly(), name="rsql-flight")
         return flight
 
-    def _leave(self, key: str, flight: _Flight[T]) -> None:
+    async def _leave(self, key: str, flight: _Flight[T]) -> None:
+        """Stop listening; the last one waits until the flight has been called off."""
         flight.listeners -= 1
-        if not flight.listeners and not flight.over and flight.task is not None:
-            self._flights.pop(key, None)  # at once: nobody may board a flight that is being called off
-            flight.task.cancel()
+        if flight.listeners or flight.over or flight.task is None:
+            return
+        if self._flights.get(key) is flight:
+            del self._flights[key]  # at once: nobody may board a flight that is being called off
+        flight.task.cancel()
+        await asyncio.wait({flight.task})

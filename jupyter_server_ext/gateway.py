@@ -4,30 +4,38 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import dataclasses
 import time
-from typing import TYPE_CHECKING, Any, Protocol
+from contextlib import AsyncExitStack, aclosing
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 import msgspec
 
-from jupyter_server_ext.errors import RsqlGatewayError, UnknownModel
+from jupyter_server_ext.cache import AnswerCache, Cached, Flights, cache_key
+from jupyter_server_ext.errors import RsqlGatewayError, UnknownModel, UpstreamFailed
 from jupyter_server_ext.key_pool import KeyPool
 from jupyter_server_ext.messages import Usage, Waiting
+from jupyter_server_ext.prices import NANODOLLARS
 from jupyter_server_ext.queue import KeyQueue
 from jupyter_server_ext.records import Records
+from jupyter_server_ext.repeats import Repeats
+from jupyter_server_ext.replay import as_body, as_events, wants_usage, with_member
 from jupyter_server_ext.settings import KeySettings, Settings
 from jupyter_server_ext.storage.memory import MemoryWindows
 from jupyter_server_ext.upstream.presets import with_preset
 from jupyter_server_ext.upstream.transport import Job, KeyRotatingTransport
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable
+    from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable, Iterator
 
     import httpx
 
     from jupyter_server_ext.budgets import Hold
     from jupyter_server_ext.key_pool import Key
-    from jupyter_server_ext.messages import Caller, ChatRequest, Entry
+    from jupyter_server_ext.messages import CacheResult, Caller, ChatRequest, Entry
+    from jupyter_server_ext.records import Record
+    from jupyter_server_ext.repeats import Turn
     from jupyter_server_ext.upstream.answers import Answer
 
 _NEWS_SECONDS = 1.0  # between two comments to a stream that waits
@@ -60,6 +68,12 @@ class Policy(Protocol):
     def fallbacks(self, caller: Caller, model: str) -> tuple[str, ...]:
         """Models that may answer in place of ``model``."""
 
+    def caches(self, caller: Caller) -> bool | None:
+        """Whether answers are given again: yes, never, or None for only where a request asks for it."""
+
+    def keeps_prompts(self, caller: Caller) -> bool:
+        """Whether the text of requests is kept in the ledger."""
+
 
 class Gateway:
     """Answers requests with the keys it has.
@@ -69,6 +83,7 @@ class Gateway:
         limits: The limits of callers; none by default.
         policy: The rules of tenants; none by default.
         records: Ledger and budgets; by default nothing is kept and nothing held.
+        cache: Answers given before; by default none are kept.
         transport: What carries requests to providers, in place of real connections; for tests.
         clock: Seconds, never going back.
 
@@ -76,7 +91,7 @@ class Gateway:
         ::
 
             gateway = Gateway(Settings())
-            async with contextlib.aclosing(gateway.complete(Caller("ada"), ChatRequest("offline", body))) as answer:
+            async with aclosing(gateway.complete(Caller("ada"), ChatRequest("offline", body))) as answer:
                 async for part in answer:
                     ...
     """
@@ -88,6 +103,7 @@ class Gateway:
         limits: Limits | None = None,
         policy: Policy | None = None,
         records: Records | None = None,
+        cache: AnswerCache | None = None,
         transport: httpx.AsyncBaseTransport | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -96,6 +112,9 @@ class Gateway:
         self._limits = limits or _NoLimits()
         self._policy = policy or _NoPolicy()
         self.records = records or Records(clock=clock)
+        self.repeats = Repeats(self.records.ledger)
+        self.cache = AnswerCache(0, 0.0, clock=clock) if cache is None else cache  # an empty one is false
+        self._flights: Flights[Waiting | bytes | Landed] = Flights(lambda piece: isinstance(piece, Waiting))
         self._transport = transport
         self._offline: httpx.AsyncBaseTransport | None = None
         self._checking: asyncio.Task[None] | None = None
@@ -112,16 +131,19 @@ class Gateway:
     async def complete(self, caller: Caller, request: ChatRequest) -> AsyncIterator[Waiting | bytes]:
         """Answer one request.
 
-        1. *record*: the ledger's entry is begun
-        2. *policy*: the tenant's models and system prompt
-        3. *limits*: what the caller may still use; given back unless something was answered
-        4. *hold*: the most it can cost is set aside in every budget
-        5. *key*: waiting for one if need be, sending, trying others while nothing was answered
-        6. *pass on*: events as they come
-        7. *settle*: key, limits, budgets and entry get what was really used, however the answer ended
-        8. *end*: when the entry is on disk, the last event with the member ``rsql``
+        1. *record*: the ledger's entry is opened
+        2. *repeat*: the same Idempotency-Key gets the same answer, and nothing below happens
+        3. *policy*: the tenant's models and system prompt
+        4. *limits*: what the caller may still use; given back unless something was answered
+        5. *cache*: an answer there is, or a part in an identical request under way
+        6. *hold*: the most it can cost is set aside in every budget
+        7. *key*: waiting for one if need be, sending, trying others while nothing was answered
+        8. *pass on*: events as they come
+        9. *settle*: key, limits, budgets and entry get what was really used, however the answer ended
+        10. *end*: when the entry is on disk, the last event with the member ``rsql``
 
-        Close the generator (``contextlib.aclosing``) to stop: the provider's connection is closed at once.
+        Close the generator (``contextlib.aclosing``) to stop: the provider's connection is closed at once, unless
+        others listen to the same answer.
 
         Yields:
             For a stream: news while it waits, then whole events. Otherwise: one JSON body.
@@ -129,43 +151,21 @@ class Gateway:
         Raises:
             RsqlGatewayError: Before the first bytes. Afterwards a failure is an error event, and no ``[DONE]`` follows.
         """
-        start = self._clock()
         self._check_now_and_then()
         record = self.records.open(caller, request)
-        job = self._job(caller, request)
-        outcome: dict[str, Any] = {"status": 499, "error": "caller_left"}  # unless it ends in another way
+        visit = Visit(self._job(caller, request), record, self._clock())
         try:
-            job.request = request = self._admitted(caller, request)
-            async with self._limits.take(caller, request) as taken, contextlib.AsyncExitStack() as stack:
-                hold = await stack.enter_async_context(self._hold(job))
-                answer: Answer | None = None
-                async with contextlib.aclosing(self._answers(job)) as answers:
-                    async for news in answers:
-                        if isinstance(news, Waiting):
-                            yield news
-                        else:
-                            answer = news
-                assert answer is not None  # noqa: S101 - or an error was raised
-                stack.push_async_callback(answer.aclose)
-                stack.callback(lambda: self._settle(job, answer.usage, taken, hold, outcome))
-                try:
-                    async for part in answer.parts():
-                        record.token()
-                        yield part
-                except RsqlGatewayError as error:
-                    outcome |= {"status": error.status, "error": error.code}
-                    yield b"data: " + msgspec.json.encode(error.as_json(request.request_id)) + b"\n\n"
-                    return
-                record.token()
-                outcome |= {"status": 200, "error": ""}
-                outcome |= self._used(job, answer.usage)
-                await record.close(**outcome, **self._course_of(job))
-                yield answer.ending(b'"rsql":' + msgspec.json.encode(self._metadata(job, start, outcome)))
+            async with self.repeats.turn(caller.name, request) as turn, aclosing(self._given(visit, turn)) as pieces:
+                async for piece in pieces:
+                    if isinstance(piece, End):
+                        yield await self._end(visit, piece)
+                    else:
+                        yield piece
         except RsqlGatewayError as error:
-            outcome |= {"status": error.status, "error": error.code}
+            visit.failed(error)
             raise
         finally:
-            await record.close(**outcome, **self._course_of(job))
+            await self._close(visit)
 
     def models(self) -> list[str]:
         """Models that can be asked for."""
@@ -181,6 +181,7 @@ class Gateway:
             "queue": {"length": len(self.queue), "expected_wait_seconds": self._expected_wait()},
             "models": self.models(),
             "checks": self.records.checks(),
+            "cache": self.cache.figures() | {"saved_usd": self.cache.saved_nanodollars / NANODOLLARS},
             "pool": keys["list"],
         }
 
@@ -223,6 +224,150 @@ class Gateway:
             for key in self.pool.unwell():
                 await self.upstream.check(key)
 
+    async def _given(self, visit: Visit, turn: Turn) -> AsyncGenerator[Waiting | bytes | End]:
+        """What the caller is given: an answer again, or one within its limits."""
+        if turn.kept is not None:
+            for part in replayed(visit.request, Cached(turn.kept), "repeat"):
+                yield part
+            return
+        caller = visit.job.caller
+        visit.job.request = self._admitted(caller, visit.request)
+        if self._policy.keeps_prompts(caller):
+            visit.record.keep_prompt(visit.request)
+        async with self._limits.take(caller, visit.request) as taken:
+            try:
+                async with aclosing(self._source(visit)) as pieces:
+                    async for piece in pieces:
+                        if isinstance(piece, bytes):
+                            await visit.told()
+                        yield piece
+            except RsqlGatewayError as error:
+                if not visit.has_told:
+                    raise
+                visit.failed(error)
+                yield b"data: " + msgspec.json.encode(error.as_json(visit.request.request_id)) + b"\n\n"
+            finally:
+                if (used := visit.used(self.upstream)) is not None:
+                    taken.settle(used)
+
+    async def _source(self, visit: Visit) -> AsyncGenerator[Waiting | bytes | End]:
+        """The answer from the cache, from an identical request under way, or from a provider."""
+        request = visit.request
+        caching = self._caching(visit)
+        key = cache_key(request, visit.job.caller.tenant) if caching else ""
+        if caching != "use":
+            async for piece in self._heard(visit, self._called(visit, key), "bypass" if caching else ""):
+                yield piece
+        elif (found := await self.cache.find(key, request.max_age)) is not None:
+            for piece in replayed(request, found, "hit"):
+                yield piece
+        else:
+            if self._flights.is_under_way(key):
+                visit.record.begin(1, Usage(), 0, "", request.model)
+            shared = self._flights.share(key, lambda: self._called(visit, key))
+            async for piece in self._heard(visit, shared, "shared"):
+                yield piece
+
+    def _caching(self, visit: Visit) -> Literal["", "use", "bypass"]:
+        """What the cache has to do with a request, by what the policy allows and the caller wishes."""
+        allowed = self._policy.caches(visit.job.caller)
+        if not self.cache.keeps or allowed is False or visit.request.cache == "never":
+            return ""
+        if visit.request.cache:
+            return "use" if visit.request.cache == "use" else "bypass" if allowed else ""
+        return "use" if allowed else ""
+
+    async def _heard(
+        self, visit: Visit, pieces: AsyncGenerator[Waiting | bytes | Landed], result: CacheResult
+    ) -> AsyncGenerator[Waiting | bytes | End]:
+        """A provider's answer as this caller gets it, be it the caller's own or somebody else's."""
+        streamed = False
+        async with aclosing(pieces):
+            async for piece in pieces:
+                if isinstance(piece, Landed):
+                    if result == "shared" and piece.visit is visit:
+                        result = "miss"
+                    for part in heard(visit.request, piece, result, streamed=streamed):
+                        yield part
+                elif isinstance(piece, Waiting) or visit.request.stream:
+                    streamed = streamed or isinstance(piece, bytes)
+                    yield piece
+
+    async def _called(self, visit: Visit, key: str) -> AsyncGenerator[Waiting | bytes | Landed]:
+        """The answer of a provider, for whoever listens; what it took is settled however it ends."""
+        job, said = visit.job, []
+        visit.airborne = True
+        job.deadline = self._clock() + self._settings.pool.queue_deadline_seconds
+        try:
+            async with self._hold(job) as hold:
+                job.started = partial(self._started, visit, hold)
+                async with AsyncExitStack() as stack:
+                    async with aclosing(self._answers(job)) as answers:
+                        async for news in answers:
+                            if isinstance(news, Waiting):
+                                yield news
+                            else:
+                                answer = news
+                    stack.callback(lambda: hold.settle(visit.cost))
+                    stack.callback(lambda: self._bill(visit, answer.usage))
+                    stack.push_async_callback(answer.aclose)
+                    async for part in answer.parts():
+                        if key or job.request.repeat_key:
+                            said.append(part)
+                        yield part
+                    self._bill(visit, answer.usage)
+                    landed = Landed(visit, answer, said)
+                    if key and job.trace.model == job.request.model and (body := landed.body):
+                        await self.cache.keep(key, Cached(body, visit.cost))
+                    visit.airborne = False
+                    yield landed
+        finally:
+            visit.airborne = False
+            if visit.has_left:
+                await self._write(visit)
+
+    def _started(self, visit: Visit, hold: Hold) -> None:
+        """A try begins: its entry is begun, and that of the failed one before it is complete."""
+        trace, record = visit.job.trace, visit.record
+        for failed in trace.failed[-1:]:
+            record.tried(
+                failed.number,
+                failed.seconds,
+                status=failed.status,
+                error=failed.reason,
+                key=failed.key,
+                model=failed.model,
+            )
+        record.begin(trace.attempts, self.upstream.expected(visit.job), hold.amount, trace.key, trace.model)
+
+    async def _end(self, visit: Visit, end: End) -> bytes:
+        """The last part, when all that will be needed is on disk."""
+        visit.status, visit.error, visit.cache, visit.saved = 200, "", end.cache, end.saved
+        visit.record.token()
+        self.cache.count(end.cache, end.saved)
+        request = visit.request
+        if request.repeat_key and end.cache != "repeat" and (body := end.body()):
+            await self.repeats.keep(visit.job.caller.name, request, body)
+        await self._write(visit)
+        return end.last(b'"rsql":' + msgspec.json.encode(self._metadata(visit)))
+
+    async def _close(self, visit: Visit) -> None:
+        """The caller is served, refused or gone; what others still listen to is written down when that is over."""
+        visit.has_left = True
+        if not visit.airborne:
+            await self._write(visit)
+
+    async def _write(self, visit: Visit) -> None:
+        outcome = {"status": visit.status, "error": visit.error, "cache": visit.cache, "saved_nanodollars": visit.saved}
+        if visit.billed is not None:
+            outcome |= {"usage": visit.billed, "cost_nanodollars": visit.cost}
+        await visit.record.close(**outcome, **self._course_of(visit.job))
+
+    def _bill(self, visit: Visit, usage: Usage) -> None:
+        """Note what was really used."""
+        trace = visit.job.trace
+        visit.billed, visit.cost = usage, self.records.cost(usage, trace.model, trace.provider)
+
     def _admitted(self, caller: Caller, request: ChatRequest) -> ChatRequest:
         """The request as its tenant's policy has it, for a model that there is."""
         request = self._policy.apply(caller, request)
@@ -235,16 +380,6 @@ class Gateway:
     def _hold(self, job: Job) -> contextlib.AbstractAsyncContextManager[Hold]:
         providers = {key.settings.provider for key in self.pool.all()}
         return self.records.hold(job.caller, job.request.model, providers, self.upstream.expected(job))
-
-    def _settle(self, job: Job, usage: Usage, taken: Taken, hold: Hold, outcome: dict[str, Any]) -> None:
-        """Put what was really used in place of what was expected."""
-        outcome |= self._used(job, usage)
-        taken.settle(usage)
-        hold.settle(outcome["cost_nanodollars"])
-
-    def _used(self, job: Job, usage: Usage) -> dict[str, Any]:
-        """Usage and its cost, for the entry."""
-        return {"usage": usage, "cost_nanodollars": self.records.cost(usage, job.trace.model, job.trace.provider)}
 
     def _course_of(self, job: Job) -> dict[str, Any]:
         """What the entry says of the request's way."""
@@ -285,21 +420,22 @@ class Gateway:
             raise
         yield sending.result()
 
-    def _metadata(self, job: Job, start: float, outcome: dict[str, Any]) -> dict[str, Any]:
-        trace = job.trace
+    def _metadata(self, visit: Visit) -> dict[str, Any]:
+        trace = visit.job.trace
         now = self._clock()
+        cached = visit.cache in {"hit", "shared", "repeat"}
         return {
-            "request_id": job.request.request_id,
-            "duration_seconds": round(now - start, 4),
+            "request_id": visit.request.request_id,
+            "duration_seconds": round(now - visit.start, 4),
             "queue_seconds": round(trace.queue_seconds, 4),
-            "upstream_seconds": round(now - trace.upstream_start, 4),
+            "upstream_seconds": round(now - trace.upstream_start, 4) if trace.attempts else 0.0,
             "attempts": trace.attempts,
             "key": trace.key,
-            "model": trace.model,
-            "cached": False,
-            "cost_usd": self.records.dollars(outcome["cost_nanodollars"], trace.model, trace.provider),
+            "model": trace.model or visit.request.model,
+            "cached": cached,
+            "cost_usd": 0.0 if cached else self.records.dollars(visit.cost, trace.model, trace.provider),
             "rate_limited": trace.rate_limited,
-        }
+        } | ({"repeated": True} if visit.cache == "repeat" else {})
 
     def _expected_wait(self) -> float | None:
         model = self._settings.default_model or next(iter(self.models()), "")
@@ -331,7 +467,122 @@ async def _abandon(sending: asyncio.Task[Answer]) -> None:
         await answer.aclose()
 
 
-@dataclasses.dataclass
+@dataclass(slots=True)
+class Visit:
+    """One request while it is answered, and what its entry will say.
+
+    Args:
+        job: Its way to a provider.
+        record: Its entry.
+        start: When it came, in the gateway's clock.
+        billed: What a provider was asked for in its name; None while nothing is known.
+        cost: What that costs, in nano-dollars.
+        airborne: Whether a provider is being asked in its name.
+        has_told: Whether the caller has seen a part of the answer.
+        has_left: Whether the caller is served or gone.
+    """
+
+    job: Job
+    record: Record
+    start: float
+    status: int = 499  # unless it ends in another way
+    error: str = "caller_left"
+    cache: CacheResult = ""
+    saved: int = 0
+    billed: Usage | None = None
+    cost: int = 0
+    airborne: bool = False
+    has_told: bool = False
+    has_left: bool = False
+
+    @property
+    def request(self) -> ChatRequest:
+        """What is asked, as the policy has it."""
+        return self.job.request
+
+    def failed(self, error: RsqlGatewayError) -> None:
+        """It ends with an error."""
+        self.status, self.error = error.status, error.code
+
+    async def told(self) -> None:
+        """A part goes out, as soon as it would not be forgotten."""
+        self.record.token()
+        if not self.has_told:
+            await self.record.begun()
+            self.has_told = True
+
+    def used(self, upstream: KeyRotatingTransport) -> Usage | None:
+        """What counts against the caller's limits; None when nothing was answered."""
+        if self.airborne:  # others listen on, and what it takes is not known yet
+            return upstream.expected(self.job) if self.has_told else None
+        if self.billed is not None:
+            return self.billed
+        return Usage() if self.has_told or self.status == 200 else None
+
+
+@dataclass(frozen=True, slots=True)
+class Landed:
+    """A provider's answer has come to its end; ``said`` is what came before, kept if somebody may need it."""
+
+    visit: Visit
+    answer: Answer
+    said: list[bytes]
+
+    @property
+    def body(self) -> bytes | None:
+        """The whole answer as JSON; None when it cannot be put together."""
+        if not self.visit.request.stream:
+            return self.answer.ending()
+        return as_body(b"".join([*self.said, self.answer.ending(usage=True)]))
+
+
+@dataclass(frozen=True, slots=True)
+class End:
+    """The end of an answer as one caller gets it.
+
+    Args:
+        last: Makes the last part, with JSON members added.
+        body: Makes the whole answer as JSON.
+        cache: What the cache had to do with it.
+        saved: What it would have cost, in nano-dollars.
+    """
+
+    last: Callable[[bytes], bytes]
+    body: Callable[[], bytes | None]
+    cache: CacheResult = ""
+    saved: int = 0
+
+
+def replayed(request: ChatRequest, answer: Cached, result: CacheResult) -> Iterator[bytes | End]:
+    """An answer that was given before, in the form that is asked for now."""
+    body = answer.body
+    if request.stream:
+        yield as_events(body, b"", usage=wants_usage(request))[0]
+        last = partial(_last_events, body, usage=wants_usage(request))
+    else:
+        last = partial(with_member, body)
+    yield End(last, lambda: body, result, answer.cost)
+
+
+def heard(request: ChatRequest, landed: Landed, result: CacheResult, *, streamed: bool) -> Iterator[bytes | End]:
+    """The end of a provider's answer for one listener; all of it for one who wants another form than it came in."""
+    saved = landed.visit.cost if result == "shared" else 0
+    if request.stream == landed.visit.request.stream:
+        last = partial(landed.answer.ending, usage=wants_usage(request))
+        yield End(last, lambda: landed.body, result, saved)
+        return
+    body = landed.body
+    if body is None:
+        raise UpstreamFailed("The answer to an identical request cannot be given in this form. Ask again.")
+    if not streamed:
+        yield from replayed(request, Cached(body, saved), result)
+
+
+def _last_events(body: bytes, extra: bytes, *, usage: bool) -> bytes:
+    return as_events(body, extra, usage=usage)[1]
+
+
+@dataclass
 class _NothingTaken:
     def settle(self, usage: Usage) -> None:
         """Nothing to correct."""
@@ -356,3 +607,11 @@ class _NoPolicy:
     def fallbacks(self, caller: Caller, model: str) -> tuple[str, ...]:  # noqa: ARG002
         """None."""
         return ()
+
+    def caches(self, caller: Caller) -> bool | None:  # noqa: ARG002
+        """Only where a request asks for it."""
+        return None
+
+    def keeps_prompts(self, caller: Caller) -> bool:  # noqa: ARG002
+        """No."""
+        return False

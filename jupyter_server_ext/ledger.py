@@ -46,7 +46,7 @@ class Ledger:
         self._store = store
         self._retry_seconds = retry_seconds
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="rsql-ledger")
-        self._begun: deque[Entry] = deque()
+        self._begun: deque[tuple[Entry, asyncio.Future[None]]] = deque()
         self._ended: deque[tuple[Entry, asyncio.Future[None]]] = deque()
         self._wake = asyncio.Event()
         self._writer: asyncio.Task[None] | None = None
@@ -70,8 +70,8 @@ class Ledger:
         """What was recorded from this Unix time on, oldest first; read before serving, as it blocks."""
         return self._store.read(since=since)[::-1] if self._store is not None else []
 
-    def begin(self, entry: Entry) -> None:
-        """Note that a request is under way; it is written with the next group, and nobody waits for it.
+    def check(self) -> None:
+        """See whether new work can be taken.
 
         Raises:
             LedgerUnavailable: Records cannot be written now.
@@ -79,8 +79,24 @@ class Ledger:
         if self.failure:
             msg = "The gateway cannot record requests at the moment, so it takes none. Tell its administrator."
             raise LedgerUnavailable(msg, retry_after=self._retry_seconds)
+
+    def begin(self, entry: Entry) -> asyncio.Future[None] | None:
+        """Note that a request is under way; it is written with the next group.
+
+        Returns:
+            What is done when that is on disk; None where nothing is kept.
+        """
+        if self._store is None:
+            return None
+        done = asyncio.get_running_loop().create_future()
+        self._begun.append((entry, done))
+        self._wake_writer()
+        return done
+
+    def note(self, entry: Entry) -> None:
+        """Record something that nobody waits for."""
         if self._store is not None:
-            self._begun.append(entry)
+            self._ended.append((entry, asyncio.get_running_loop().create_future()))
             self._wake_writer()
 
     async def finish(self, entry: Entry) -> None:
@@ -95,11 +111,12 @@ class Ledger:
         self._wake_writer()
         await done
 
-    async def ask(self, question: Callable[[LedgerStore], T]) -> T:
+    async def ask(self, question: Callable[[LedgerStore], T], thread: ThreadPoolExecutor | None = None) -> T:
         """What the store says, asked in a thread.
 
         Args:
             question: Is given the store; may block.
+            thread: Where it is asked; any thread when None.
 
         Raises:
             LedgerUnavailable: There is no ledger (404), or it cannot be read (503).
@@ -108,9 +125,20 @@ class Ledger:
             msg = "This gateway keeps no ledger. Its administrator sets 'ledger' in [storage]."
             raise LedgerUnavailable(msg, status=404, code="no_ledger")
         try:
-            return await asyncio.to_thread(question, self._store)
+            return await asyncio.get_running_loop().run_in_executor(thread, question, self._store)
         except Exception as error:  # any failure of any driver, whose words may name hosts and paths
             raise LedgerUnavailable("The ledger cannot be read at the moment. Try again later.") from error
+
+    async def write(self, what: Callable[[LedgerStore], T]) -> T:
+        """Write something else than entries, in the writer's thread; returns when it is on disk.
+
+        Args:
+            what: Is given the store; may block.
+
+        Raises:
+            LedgerUnavailable: There is no ledger (404), or it cannot be written (503).
+        """
+        return await self.ask(what, self._thread)
 
     async def close(self) -> None:
         """Write what is left, then stop."""
@@ -135,7 +163,7 @@ class Ledger:
             while self._begun or self._ended:
                 begun, ended = list(self._begun), list(self._ended)
                 try:
-                    await loop.run_in_executor(self._thread, self._commit, begun, [entry for entry, _ in ended])
+                    await loop.run_in_executor(self._thread, self._commit, _entries(begun), _entries(ended))
                 except Exception as error:  # noqa: BLE001 - any failure of any driver: nothing may be lost, so keep and retry
                     self.failure = type(error).__name__
                     await asyncio.sleep(self._retry_seconds)
@@ -143,12 +171,11 @@ class Ledger:
                         return
                     continue
                 self.failure = ""
-                for _ in begun:
-                    self._begun.popleft()
-                for _, done in ended:
-                    self._ended.popleft()
-                    if not done.cancelled():
-                        done.set_result(None)
+                for queue, group in ((self._begun, begun), (self._ended, ended)):
+                    for _, done in group:
+                        queue.popleft()
+                        if not done.cancelled():
+                            done.set_result(None)
 
     def _commit(self, begun: list[Entry], ended: list[Entry]) -> None:
         if self._store is None:
@@ -158,3 +185,7 @@ class Ledger:
             self._store.begin(still_open)
         if ended:
             self._store.finish(ended)
+
+
+def _entries(group: list[tuple[Entry, asyncio.Future[None]]]) -> list[Entry]:
+    return [entry for entry, _ in group]

@@ -6,6 +6,7 @@ A request is a ``ChatRequest`` from a ``Caller``; what comes back is a ``Usage``
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -73,6 +74,11 @@ class ChatRequest:
         session_id: The caller's conversation, where it names one.
         interactive: False for batch work, which waits behind people.
         route: What of the provider's API it is for.
+        cache: What the caller wants of the cache: nothing said, an answer of at most ``max_age`` seconds, a new one
+            (``bypass``), or that nothing is kept.
+        max_age: The oldest cached answer that will do, in seconds.
+        repeat_key: The Idempotency-Key, by which a repeat is given the same answer; empty for none.
+        fingerprint: Hash of the body as the caller sent it, to tell a repeat from another request.
     """
 
     model: str
@@ -83,6 +89,10 @@ class ChatRequest:
     session_id: str = ""
     interactive: bool = True
     route: Route = "chat/completions"
+    cache: Literal["", "use", "bypass", "never"] = ""
+    max_age: float = math.inf
+    repeat_key: str = ""
+    fingerprint: str = ""
 
     @property
     def embeds(self) -> bool:

@@ -38,6 +38,7 @@ class Policy:
     def __init__(self, settings: Settings) -> None:
         self._tenants = {tenant.name: tenant for tenant in settings.tenants}
         self._fallbacks = dict(settings.fallbacks)
+        self._cache = settings.cache.enabled
 
     def apply(self, caller: Caller, request: ChatRequest) -> ChatRequest:
         """The request as the caller's tenant allows it, with the tenant's system prompt.
@@ -73,6 +74,14 @@ class Policy:
         if not self._of(caller).fallbacks:
             return ()
         return tuple(other for other in self._fallbacks.get(model, ()) if self.allows(caller, other))
+
+    def caches(self, caller: Caller) -> bool | None:
+        """Whether answers are given again: yes, never, or None for only where a request asks for it."""
+        return self._of(caller).cache if self._of(caller).cache is not None else (self._cache or None)
+
+    def keeps_prompts(self, caller: Caller) -> bool:
+        """Whether the text of requests is kept in the ledger, encrypted."""
+        return self._of(caller).keep_prompts
 
     def privacy_floor(self, caller: Caller) -> str:
         """The most that may leave a kernel of this caller: ``names``, ``stats``, ``sample``, or empty for no rule."""

@@ -20,11 +20,13 @@ from jupyter_server_ext.messages import Entry, Usage
 from jupyter_server_ext.prices import NANODOLLARS, Prices
 
 if TYPE_CHECKING:
+    import asyncio
     from collections.abc import Callable, Collection, Iterable
 
     from jupyter_server_ext.budgets import Budgets
     from jupyter_server_ext.messages import Caller, ChatRequest
     from jupyter_server_ext.storage.base import LedgerStore
+    from jupyter_server_ext.vault import PromptVault
 
 
 class Record:
@@ -34,15 +36,58 @@ class Record:
         ledger: Where it goes.
         entry: What is known at the start.
         clock: Seconds, monotonic.
+        vault: Encrypts prompts; None keeps none.
     """
 
-    def __init__(self, ledger: Ledger, entry: Entry, clock: Callable[[], float]) -> None:
+    def __init__(
+        self, ledger: Ledger, entry: Entry, clock: Callable[[], float], vault: PromptVault | None = None
+    ) -> None:
         self._ledger = ledger
+        self._vault = vault
         self._entry = entry
         self._clock = clock
         self._start = clock()
         self._first_token: float | None = None
+        self._asked: ChatRequest | None = None
+        self._begun: asyncio.Future[None] | None = None
         self.closed = False
+
+    def keep_prompt(self, request: ChatRequest) -> None:
+        """Have the text of the request in the entry, encrypted."""
+        self._asked = request
+
+    def begin(self, number: int, usage: Usage, cost: int, key: str, model: str) -> None:
+        """A try is on its way, with so much reserved: what a crash leaves behind counts as this.
+
+        Args:
+            number: Which try it is, from 1.
+            usage: Tokens reserved.
+            cost: Nano-dollars held.
+            key: Public id of the key it is sent with.
+            model: The model it is sent to.
+        """
+        if self._ledger.keeps:
+            begun = replace(self._entry, attempt=number, usage=usage, cost_nanodollars=cost, key=key, model=model)
+            self._begun = self._ledger.begin(begun)
+
+    async def begun(self) -> None:
+        """Return when what ``begin`` noted is on disk: nothing of an answer is seen that would be forgotten."""
+        if self._begun is not None:
+            begun, self._begun = self._begun, None
+            await begun
+
+    def tried(self, number: int, seconds: float, **known: Any) -> None:
+        """A try has just failed, and another follows; it has an entry of its own, and nobody waits for it.
+
+        Args:
+            number: Which try it was, from 1.
+            seconds: How long it took.
+            **known: Fields of ``Entry``: status, error, key, model.
+        """
+        if self._ledger.keeps:
+            times = {"at": self._entry.at + self._clock() - self._start - seconds, "duration_seconds": seconds}
+            tried = replace(self._entry, attempt=number, attempts=0, upstream_seconds=seconds, **(times | known))
+            self._ledger.note(tried)
 
     def token(self) -> None:
         """A part of the answer goes out; the first one's time is kept."""
@@ -58,9 +103,15 @@ class Record:
         if self.closed:
             return
         self.closed = True
-        now = self._clock()
-        times = {"first_token_seconds": self._first_token, "duration_seconds": now - self._start}
-        await self._ledger.finish(replace(self._entry, **(times | known)))
+        if self._ledger.keeps:
+            duration = self._clock() - self._start
+            times = {"first_token_seconds": self._first_token, "duration_seconds": duration}
+            await self._ledger.finish(replace(self._entry, **(times | {"prompt": self._sealed()} | known)))
+
+    def _sealed(self) -> bytes | None:
+        if self._asked is None or self._vault is None:
+            return None
+        return self._vault.seal(msgspec.json.encode(self._asked.body.get("messages")))
 
 
 class Records:
@@ -70,6 +121,7 @@ class Records:
         ledger: Where entries go; by default nothing is kept.
         prices: What usage costs.
         budgets: What callers may spend; None holds nothing.
+        vault: Encrypts the prompts that are kept; None keeps none.
         clock: Seconds, monotonic.
         wall_clock: Unix time.
 
@@ -86,17 +138,19 @@ class Records:
         *,
         prices: Prices | None = None,
         budgets: Budgets | None = None,
+        vault: PromptVault | None = None,
         clock: Callable[[], float] = time.monotonic,
         wall_clock: Callable[[], float] = time.time,
     ) -> None:
         self.ledger = ledger or Ledger(None)
         self.budgets = budgets
+        self.vault = vault
         self.prices = prices or Prices()
         self._clock = clock
         self._wall_clock = wall_clock
 
     def open(self, caller: Caller, request: ChatRequest) -> Record:
-        """Begin the entry of a request.
+        """Open the entry of a request.
 
         Raises:
             LedgerUnavailable: Entries cannot be written, so nothing new is begun.
@@ -110,8 +164,8 @@ class Records:
             model=request.model,
             prompt_hash=_prompt_hash(request) if self.ledger.keeps else "",
         )
-        self.ledger.begin(entry)
-        return Record(self.ledger, entry, self._clock)
+        self.ledger.check()
+        return Record(self.ledger, entry, self._clock, self.vault)
 
     def hold(
         self, caller: Caller, model: str, providers: Iterable[str], usage: Usage
@@ -152,6 +206,23 @@ class Records:
             today = await self.ledger.ask(lambda store: self._spent_today(store, caller.name, providers))
         return {"today": today, "limit": None, "remaining": None}
 
+    async def cache_today(self, caller: Caller) -> dict[str, float | None]:
+        """The caller's requests today, how many were answered from the cache, and the US dollars that saved.
+
+        None stands for what is not known, as there is no ledger.
+        """
+        with suppress(LedgerUnavailable):
+            sums = await self.ledger.ask(lambda store: store.totals(since=self._today(store), caller=caller.name))
+            requests, hits, saved = (
+                sum(total[name] for total in sums) for name in ("requests", "cache_hits", "saved_nanodollars")
+            )
+            rate = round(hits / requests, 4) if requests else None
+            return {"requests": requests, "hits": hits, "hit_rate": rate, "saved_usd": _usd(saved)}
+        return dict.fromkeys(("requests", "hits", "hit_rate", "saved_usd"))
+
+    def _today(self, store: LedgerStore) -> str:
+        return store.day(self._wall_clock())
+
     async def usage(self, since: str = "") -> list[dict[str, Any]]:
         """The ledger's sums per day, caller, tenant, model and task.
 
@@ -161,15 +232,19 @@ class Records:
         Raises:
             LedgerUnavailable: There is no ledger, or it cannot be read.
         """
-        sums = await self.ledger.ask(lambda store: store.totals(since=since or store.day(self._wall_clock())))
-        return [total | {"cost_usd": _usd(total.pop("cost_nanodollars"))} for total in sums]
+        sums = await self.ledger.ask(lambda store: store.totals(since=since or self._today(store)))
+        return [
+            {name: value for name, value in total.items() if not name.endswith("_nanodollars")}
+            | {"cost_usd": _usd(total["cost_nanodollars"]), "saved_usd": _usd(total["saved_nanodollars"])}
+            for total in sums
+        ]
 
     def checks(self) -> dict[str, str]:
         """How the ledger is, for health; nothing where none is kept."""
         return {"ledger": "ok" if self.ledger.healthy else "unavailable"} if self.ledger.keeps else {}
 
     def _spent_today(self, store: LedgerStore, caller: str, providers: Collection[str]) -> float | None:
-        sums = store.totals(since=store.day(self._wall_clock()), caller=caller)
+        sums = store.totals(since=self._today(store), caller=caller)
         paid = [total for total in sums if total["cost_nanodollars"]]
         if any(not any(self.prices.known(total["model"], name) for name in providers) for total in paid):
             return None

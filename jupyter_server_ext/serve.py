@@ -28,6 +28,7 @@ from traitlets.config import Configurable
 
 from jupyter_server_ext.auth import Authenticator
 from jupyter_server_ext.budgets import Budgets, limits_money
+from jupyter_server_ext.cache import AnswerCache
 from jupyter_server_ext.errors import ConfigError
 from jupyter_server_ext.gateway import Gateway
 from jupyter_server_ext.handlers import ROUTES, rules
@@ -41,8 +42,9 @@ from jupyter_server_ext.messages import Caller
 from jupyter_server_ext.policy import Policy
 from jupyter_server_ext.prices import Price, Prices, is_free
 from jupyter_server_ext.records import Records
-from jupyter_server_ext.settings import SCOPES, CacheSettings, StorageSettings
+from jupyter_server_ext.settings import SCOPES, cache_bytes
 from jupyter_server_ext.telemetry import Metrics
+from jupyter_server_ext.vault import PromptVault
 
 if TYPE_CHECKING:
     import ssl
@@ -102,7 +104,8 @@ def assemble(
     own = ((key.key, Caller(key.name, key.tenant, frozenset(key.scopes))) for key in settings.api_keys)
     policy, limits = Policy(settings), Limits(settings)
     records = build_records(settings)
-    gateway = Gateway(settings, limits=limits, policy=policy, records=records, transport=transport)
+    cache = AnswerCache(cache_bytes(settings.storage.cache), settings.cache.ttl_seconds, clock=time.monotonic)
+    gateway = Gateway(settings, limits=limits, policy=policy, records=records, cache=cache, transport=transport)
     gateway.restore(records.ledger.past)
     return Parts(
         settings=settings,
@@ -130,7 +133,8 @@ def build_records(settings: Settings) -> Records:
     if limits_money(settings):
         budgets = Budgets(settings, clock=time.time, zone=settings.storage.time_zone)
         budgets.restore(_spent(store, budgets.month))
-    return Records(Ledger(store), prices=_prices(settings.prices), budgets=budgets)
+    vault = PromptVault(settings.storage.prompt_keys) if settings.storage.prompt_keys else None
+    return Records(Ledger(store), prices=_prices(settings.prices), budgets=budgets, vault=vault)
 
 
 def _ledger_store(settings: Settings) -> SqlLedgerStore | None:
@@ -176,8 +180,8 @@ def without_effect(settings: Settings) -> list[str]:
     told = []
     if limits_money(settings) and settings.storage.ledger.startswith("memory:"):
         told.append("usd_per_day and usd_per_month are forgotten at a restart: name a 'ledger' in [storage].")
-    if settings.cache != CacheSettings() or settings.storage.cache != StorageSettings().cache:
-        told.append("answers are not cached in this version.")
+    if not settings.storage.cache.startswith("memory:"):
+        told.append("'cache' in [storage] can only be memory:// in this version.")
     return told
 
 

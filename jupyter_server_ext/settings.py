@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Literal
+from urllib.parse import parse_qs, urlsplit
 
 SCOPES = MappingProxyType(
     {
@@ -184,7 +185,11 @@ class ApiKeySettings:
 
 @dataclass(frozen=True, slots=True)
 class TenantSettings:
-    """The policy of one group. ``fallbacks`` says whether another model may answer when the one asked for cannot."""
+    """The policy of one group.
+
+    ``fallbacks`` says whether another model may answer when the one asked for cannot; ``cache`` whether answers are
+    given again (None: as ``[cache]`` has it); ``keep_prompts`` whether the ledger holds what was asked, encrypted.
+    """
 
     name: str
     weight: float = 1.0
@@ -192,6 +197,8 @@ class TenantSettings:
     system_prompt: str = ""
     privacy_floor: str = ""
     fallbacks: bool = False
+    cache: bool | None = None
+    keep_prompts: bool = False
     limits: CallerLimits = field(default_factory=CallerLimits)
 
 
@@ -205,6 +212,8 @@ class StorageSettings:
         cache: Answers.
         instance: This gateway's name in the ledger, its own among all that share it; the host's when empty.
         time_zone: Whose midnight begins a day of the ledger and of budgets.
+        retention_days: Entries are deleted when they are older; 0 keeps them.
+        prompt_keys: What prompts are encrypted with where a policy keeps them: the first encrypts, all decrypt.
     """
 
     state: str = "memory://"
@@ -212,6 +221,8 @@ class StorageSettings:
     cache: str = "memory://?max_mb=256"
     instance: str = ""
     time_zone: str = "UTC"
+    retention_days: int = 0
+    prompt_keys: tuple[Secret, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -240,10 +251,10 @@ class PriceSettings:
 
 @dataclass(frozen=True, slots=True)
 class CacheSettings:
-    """Whether answers may be given again, and for how long."""
+    """For how long answers may be given again, and whether they are without being asked for it."""
 
     ttl_seconds: float = 3600.0
-    enabled: bool = True
+    enabled: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -270,3 +281,20 @@ class Settings:
     prices: PriceSettings = field(default_factory=PriceSettings)
     cache: CacheSettings = field(default_factory=CacheSettings)
     server: ServerSettings = field(default_factory=ServerSettings)
+
+
+def cache_bytes(url: str) -> int:
+    """How much memory the answers of a cache's URL may take; 256 MB where it does not say.
+
+    Raises:
+        ValueError: ``max_mb`` is no number of 0 or more.
+
+    Example:
+        >>> cache_bytes("memory://?max_mb=1.5")
+        1500000
+    """
+    query = parse_qs(urlsplit(url).query)
+    megabytes = float(query.get("max_mb", ["256"])[-1])
+    if not 0 <= megabytes < 1e9:
+        raise ValueError(url)
+    return int(megabytes * 1_000_000)

@@ -9,7 +9,7 @@ import asyncio
 from typing import TYPE_CHECKING, Any
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
-from prometheus_client.core import GaugeMetricFamily
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -98,6 +98,8 @@ class _Status:
         for part, word in status.get("checks", {}).items():
             checks.add_metric([part], float(word == "ok"))
         yield checks
+        if cache := status.get("cache"):
+            yield from _cache(cache)
         queue = status.get("queue", {})
         yield GaugeMetricFamily("rsql_queue_length", "Requests waiting for a key.", value=queue.get("length", 0))
         wait = queue.get("expected_wait_seconds") or 0.0
@@ -105,3 +107,15 @@ class _Status:
 
     def describe(self) -> Iterator[Metric]:
         return iter(())
+
+
+def _cache(figures: Mapping[str, Any]) -> Iterator[Metric]:
+    requests = CounterMetricFamily(
+        "rsql_cache_requests", "Requests answered, by what the cache did.", labels=["result"]
+    )
+    for result in ("hit", "miss", "shared", "bypass"):
+        requests.add_metric([result], figures[result])
+    yield requests
+    yield CounterMetricFamily("rsql_cache_saved_dollars", "What cached answers would have cost.", figures["saved_usd"])
+    yield GaugeMetricFamily("rsql_cache_answers", "Answers in the cache.", value=figures["answers"])
+    yield GaugeMetricFamily("rsql_cache_bytes", "Size of the answers in the cache.", value=figures["bytes"])

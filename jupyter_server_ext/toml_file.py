@@ -267,6 +267,12 @@ def _texts(table: _Table, name: str, value: object) -> tuple[str, ...]:
     return tuple(_text(table, name, item) for item in value)
 
 
+def _secrets(table: _Table, name: str, value: object) -> tuple[s.Secret, ...]:
+    """Each text may hold several, separated by commas, so that one variable can."""
+    listed = [part.strip() for text in _texts(table, name, value) for part in text.split(",")]
+    return tuple(s.Secret(part) for part in listed if part)
+
+
 _READERS: Mapping[Any, Callable[[_Table, str, object], Any]] = {
     str: _text,
     s.Secret: _secret,
@@ -275,7 +281,9 @@ _READERS: Mapping[Any, Callable[[_Table, str, object], Any]] = {
     int | None: _whole,
     float: _number,
     float | None: _number,
+    bool | None: _truth,
     tuple[str, ...]: _texts,
+    tuple[s.Secret, ...]: _secrets,
 }
 
 
@@ -304,7 +312,7 @@ def _settings(file: _Table) -> s.Settings:
         fallbacks=_fallbacks(file.table("fallbacks")),
         storage=_storage(file.table("storage")),
         prices=_prices(file.table("prices")),
-        cache=s.CacheSettings(**file.table("cache").fields(s.CacheSettings)),
+        cache=s.CacheSettings(**{"enabled": "cache" in file.values} | file.table("cache").fields(s.CacheSettings)),
         server=s.ServerSettings(**_positive(file.table("server"), s.ServerSettings, "max_body_mb")),
     )
     _check_default_model(file, settings)
@@ -314,7 +322,17 @@ def _settings(file: _Table) -> s.Settings:
 def _storage(table: _Table) -> s.StorageSettings:
     storage = s.StorageSettings(**table.fields(s.StorageSettings))
     _known_zone(table, "time_zone", storage.time_zone)
+    _check_cache(table, storage.cache)
     return storage
+
+
+def _check_cache(table: _Table, url: str) -> None:
+    try:
+        s.cache_bytes(url)
+    except ValueError:
+        table.refuse(
+            "cache", f"'cache' in {table.title} must be like memory://?max_mb=256, with a number of 0 or more."
+        )
 
 
 def _prices(table: _Table) -> s.PriceSettings:

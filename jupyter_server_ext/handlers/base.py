@@ -272,13 +272,20 @@ class GatewayHandler(RequestHandler):
 class RelayHandler(GatewayHandler):
     """A handler that passes on what ``Gateway.complete`` yields."""
 
-    def chat_request(self, body: dict[str, Any]) -> ChatRequest:
-        """The request that a body in OpenAI's form makes."""
+    def chat_request(self, body: dict[str, Any], sent: object = None) -> ChatRequest:
+        """The request that a body in OpenAI's form makes.
+
+        Args:
+            body: The messages and what belongs to them.
+            sent: What the client sent, where that is something else.
+        """
+        headers = self.request.headers
         return requests.chat_request(
             body,
-            self.request.headers,
+            headers,
             default_model=default_model(self.parts, self.asker),
             request_id=self.request_id,
+            fingerprint=requests.fingerprint_of(sent or body) if "Idempotency-Key" in headers else "",
         )
 
     async def relay(

@@ -14,6 +14,7 @@ from jupyter_server_ext.handlers.requests import (
     json_object,
     optional_text,
     optional_truth,
+    repeat_key,
     required_text,
     session_of,
 )
@@ -33,14 +34,15 @@ class PlainChat(RelayHandler):
         """
         body = json_object(self.body)
         question = required_text(body, "message")
-        session = session_of(optional_text(body, "session_id")) or self.parts.conversations.new_id()
+        repeatable = f"{self.asker.name}\0{key}" if (key := repeat_key(self.request.headers)) else ""
+        session = session_of(optional_text(body, "session_id")) or self.parts.conversations.new_id(repeatable)
         stream = optional_truth(body, "stream")
         earlier = self.parts.conversations.of(self.asker.name, session)
         messages = [*_about(body), *earlier, {"role": "user", "content": question}]
         asked: dict[str, Any] = {"messages": messages, "model": body.get("model"), "stream": stream}
         if stream:
             asked["stream_options"] = {"include_usage": True}
-        request = self.chat_request(asked)
+        request = self.chat_request(asked, body)
         self.set_header("X-RSQL-Session", session)
         said: list[str] = []
         await self.while_connected(

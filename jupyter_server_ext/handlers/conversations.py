@@ -5,6 +5,7 @@ They are a convenience for scripts and terminals: a restart forgets them, and a 
 
 from __future__ import annotations
 
+import hashlib
 import secrets
 from collections import OrderedDict
 from typing import TYPE_CHECKING
@@ -39,9 +40,10 @@ class Conversations:
         self._kept: OrderedDict[str, OrderedDict[str, list[Message]]] = OrderedDict()
 
     @staticmethod
-    def new_id() -> str:
-        """A name for a conversation that nobody has."""
-        return f"chat-{secrets.token_hex(8)}"
+    def new_id(repeatable: str = "") -> str:
+        """A name for a conversation that nobody has; for the same ``repeatable`` text the same one."""
+        name = hashlib.sha256(f"rsql chat\0{repeatable}".encode()).hexdigest()[:16] if repeatable else ""
+        return f"chat-{name or secrets.token_hex(8)}"
 
     def of(self, caller: str, session: str) -> list[Message]:
         """The turns so far, oldest first."""
@@ -49,10 +51,11 @@ class Conversations:
         return list(sessions.get(session, ())) if sessions else []
 
     def add(self, caller: str, session: str, question: str, answer: str) -> None:
-        """Append a turn."""
+        """Append a turn, unless it is the last one again."""
         turn = [{"role": "user", "content": question}, {"role": "assistant", "content": answer}]
         sessions = self._kept.setdefault(caller, OrderedDict())
-        sessions[session] = self._recent([*sessions.get(session, ()), *turn])
+        earlier = sessions.get(session, [])
+        sessions[session] = earlier if earlier[-2:] == turn else self._recent([*earlier, *turn])
         sessions.move_to_end(session)
         self._kept.move_to_end(caller)
         while len(sessions) > self._sessions:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
+import math
 import re
-from typing import TYPE_CHECKING, Any, get_args
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import msgspec
 
@@ -13,8 +15,11 @@ from jupyter_server_ext.messages import ChatRequest, Task
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+CacheWish = Literal["", "use", "bypass", "never"]
+
 _KEY_FIELD = re.compile(r"api[-_]?key", re.IGNORECASE)
 _SESSION = re.compile(r"[\w.:@+-]{1,128}")
+_REPEAT_KEY = re.compile(r"[ -~]{1,255}")
 _TASKS = frozenset(get_args(Task))
 
 
@@ -35,15 +40,21 @@ def json_object(body: bytes) -> dict[str, Any]:
 
 
 def chat_request(
-    body: Mapping[str, Any], headers: Mapping[str, str], *, default_model: str, request_id: str
+    body: Mapping[str, Any],
+    headers: Mapping[str, str],
+    *,
+    default_model: str,
+    request_id: str,
+    fingerprint: str = "",
 ) -> ChatRequest:
     """The request that a body in OpenAI's form makes; fields that are not ours to know stay as they are.
 
     Args:
         body: The JSON object.
-        headers: ``X-RSQL-Task`` and ``X-RSQL-Session`` are read.
+        headers: ``X-RSQL-Task``, ``X-RSQL-Session``, ``Cache-Control`` and ``Idempotency-Key`` are read.
         default_model: For a body without a model, or with the model ``default``.
         request_id: The gateway's id of it.
+        fingerprint: What tells it from another with the same Idempotency-Key.
 
     Raises:
         BadRequest: A field is missing or of the wrong type; ``param`` names it.
@@ -54,6 +65,7 @@ def chat_request(
     if not model:
         raise BadRequest("'model' is missing, and the gateway has no default. See v1/models.", param="model")
     task: Task = task_of(headers)
+    cache, max_age = cache_wish(headers.get("Cache-Control", ""))
     return ChatRequest(
         model=model,
         body={**body, "model": model},
@@ -62,6 +74,10 @@ def chat_request(
         request_id=request_id,
         session_id=session_of(headers.get("X-RSQL-Session", "")),
         interactive=task != "batch",
+        cache=cache,
+        max_age=max_age,
+        repeat_key=repeat_key(headers),
+        fingerprint=fingerprint,
     )
 
 
@@ -83,6 +99,39 @@ def embeddings_request(body: Mapping[str, Any], headers: Mapping[str, str], *, r
     task: Task = task_of(headers)
     interactive = task != "batch"
     return ChatRequest(model, body, task=task, request_id=request_id, interactive=interactive, route="embeddings")
+
+
+def cache_wish(header: str) -> tuple[CacheWish, float]:
+    """What ``Cache-Control`` wants of the cache, and the oldest answer that will do, in seconds.
+
+    Example:
+        >>> cache_wish("max-age=600"), cache_wish("no-cache"), cache_wish("")
+        (('use', 600.0), ('bypass', inf), ('', inf))
+    """
+    said = [word.strip().lower() for word in header.split(",")]
+    ages = [int(word[8:]) for word in said if word.startswith("max-age=") and word[8:].isdecimal()]
+    if "no-store" in said:
+        return "never", math.inf
+    if "no-cache" in said or 0 in ages:
+        return "bypass", math.inf
+    return ("use", float(min(ages))) if ages else ("", math.inf)
+
+
+def repeat_key(headers: Mapping[str, str]) -> str:
+    """The Idempotency-Key, empty when there is none.
+
+    Raises:
+        BadRequest: It is too long or holds odd characters.
+    """
+    key = headers.get("Idempotency-Key", "")
+    if key and not _REPEAT_KEY.fullmatch(key):
+        raise BadRequest("'Idempotency-Key' may have up to 255 visible characters.", param="Idempotency-Key")
+    return key
+
+
+def fingerprint_of(body: object) -> str:
+    """A hash that is equal for equal bodies, whatever the order of their members."""
+    return hashlib.sha256(msgspec.json.encode(body, order="deterministic")).hexdigest()
 
 
 def task_of(headers: Mapping[str, str]) -> Task:

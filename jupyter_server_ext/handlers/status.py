@@ -70,6 +70,7 @@ class Stats(GatewayHandler):
                 "tenant": asker.tenant,
                 **self.parts.limits.stats(asker),
                 "cost": cost,
+                "cache": await self.parts.records.cache_today(asker),
                 "privacy_floor": self.parts.policy.privacy_floor(asker),
             }
         )

@@ -64,10 +64,12 @@ class SqlLedgerStore:
     # Writing
 
     def begin(self, begun: Sequence[Entry]) -> None:
-        """Remember that these requests are under way, with what they hold."""
+        """Remember that these requests are under way, with what they hold; of one told twice the latter counts."""
         rows = [{"instance": self._instance} | _request_row(entry) for entry in begun]
         with self._engine.begin() as db:
-            db.execute(_insert(db, requests_open).on_conflict_do_nothing(), rows)
+            insert = _insert(db, requests_open)
+            again = {name: insert.excluded[name] for name in _RESERVED}
+            db.execute(insert.on_conflict_do_update(index_elements=["request_id", "attempt"], set_=again), rows)
 
     def finish(self, ended: Sequence[Entry]) -> int:
         """Append these entries, durably, and drop them from the open ones.
@@ -190,11 +192,12 @@ class SqlLedgerStore:
 
     def used(self, since: float, *, exact: float) -> Iterator[Used]:
         """What was used from a Unix time on, oldest first; what is older than ``exact`` is summed by the minute."""
+        sent = entries.c.at + entries.c.queue_seconds
         minute = sa.func.floor(entries.c.at / 60)
         by = (entries.c.caller, entries.c.tenant, entries.c.key, entries.c.model)
-        summed = sa.select(sa.func.max(entries.c.at).label("at"), *by, *(sa.func.sum(c).label(c.name) for c in _USED))
+        summed = sa.select(sa.func.max(sent).label("at"), *by, *(sa.func.sum(c).label(c.name) for c in _USED))
         old = summed.where(entries.c.at >= since, entries.c.at < exact).group_by(minute, *by)
-        new = sa.select(entries.c.at, *by, *_USED).where(entries.c.at >= max(since, exact))
+        new = sa.select(sent.label("at"), *by, *_USED).where(entries.c.at >= max(since, exact))
         with self._engine.connect() as db:
             for query in (old, new):
                 for row in db.execution_options(yield_per=1000).execute(query.order_by("at")):
@@ -381,7 +384,7 @@ _close_one = sa.delete(requests_open).where(
 
 def _amounts(row: dict[str, Any]) -> dict[str, int]:
     """What one entry adds to its totals; a request counts once, however many attempts it took."""
-    last = row["attempt"] == row["attempts"] or row["status"] == 0
+    last = row["attempts"] > 0 or not row["key"] or row["status"] == 0
     return {
         "requests": int(last),
         "errors": int(last and not 200 <= row["status"] < 300),
@@ -427,6 +430,7 @@ _USED = (
     sa.case((_counts, 1), else_=0).label("counted"),
     sa.case((_counts, _tokens), else_=0).label("counted_tokens"),
 )
+_RESERVED = ("key", "model", "prompt_tokens", "completion_tokens", "cost_nanodollars")
 _USAGE = ("prompt_tokens", "completion_tokens", "cached_tokens", "estimated")
 _ENTRY = {name for name in Entry.__dataclass_fields__ if name != "usage"}
 

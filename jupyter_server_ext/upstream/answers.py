@@ -14,6 +14,7 @@ import httpx
 import msgspec
 
 from jupyter_server_ext.messages import Usage
+from jupyter_server_ext.replay import wants_usage
 
 from .failures import Failure, classify
 from .sse import EventReader, Malformed, StreamError
@@ -91,8 +92,13 @@ class Answer(httpx.AsyncByteStream):
         """
         raise NotImplementedError
 
-    def ending(self, extra: bytes = b"") -> bytes:
-        """The last part, with ``extra`` JSON members such as ``"rsql":{…}`` added to its last object."""
+    def ending(self, extra: bytes = b"", *, usage: bool | None = None) -> bytes:
+        """The last part, with ``extra`` JSON members such as ``"rsql":{…}`` added to its last object.
+
+        Args:
+            extra: The members.
+            usage: Whether a stream tells its usage; None for as the request has it.
+        """
         raise NotImplementedError
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
@@ -169,22 +175,18 @@ class StreamAnswer(Answer):
         if not self._reader.complete:
             raise Failure("cut").as_error()
 
-    def ending(self, extra: bytes = b"") -> bytes:
+    def ending(self, extra: bytes = b"", *, usage: bool | None = None) -> bytes:
         """See ``Answer.ending``: the events that end the stream, then ``[DONE]``."""
+        usage = wants_usage(self._job.request) if usage is None else usage
         tail = self._reader.tail
-        if not self._wants_usage:
+        if not usage:
             tail = [event for event in tail if event.brings_choice]
         ends = [event.data for event in tail] or [b'{"object":"chat.completion.chunk","choices":[]}']
-        if self._wants_usage and self._reader.usage is None:
+        if usage and self._reader.usage is None:
             ends.append(_usage_event(self.usage))
         if extra:
             ends[-1] = ends[-1][:-1] + b"," + extra + b"}"
         return b"".join(b"data: " + data + b"\n\n" for data in [*ends, b"[DONE]"])
-
-    @property
-    def _wants_usage(self) -> bool:
-        options = self._job.request.body.get("stream_options")
-        return isinstance(options, dict) and bool(options.get("include_usage"))
 
     async def _begin(self, response: httpx.Response) -> Failure | None:
         """Read up to the first content; what comes before it is passed on with it, or never."""
@@ -232,7 +234,7 @@ class BodyAnswer(Answer):
         for part in none:
             yield part
 
-    def ending(self, extra: bytes = b"") -> bytes:
+    def ending(self, extra: bytes = b"", *, usage: bool | None = None) -> bytes:  # noqa: ARG002  (a body has it anyway)
         """See ``Answer.ending``."""
         return self._body[:-1] + b"," + extra + b"}" if extra else self._body
 

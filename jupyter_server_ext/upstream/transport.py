@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import httpx
 import msgspec
@@ -40,6 +40,26 @@ if TYPE_CHECKING:
 _AN_HOUR = 3600.0
 
 
+class FailedTry(NamedTuple):
+    """A try that failed and was followed by another.
+
+    Args:
+        number: Which it was, from 1.
+        key: Public id of its key.
+        model: Its model.
+        status: The provider's status, or the one that stands for what happened.
+        reason: What kind of failure it was.
+        seconds: How long it took.
+    """
+
+    number: int
+    key: str
+    model: str
+    status: int
+    reason: str
+    seconds: float
+
+
 @dataclass(slots=True)
 class Trace:
     """What happened to a request on its way, for the reply and the ledger.
@@ -52,6 +72,7 @@ class Trace:
         queue_seconds: How long it waited for keys.
         upstream_start: When the last try began, in the pool's clock.
         rate_limited: Whether it waited for a limit, or a provider refused it for one.
+        failed: The tries that failed.
     """
 
     key: str = ""
@@ -61,6 +82,11 @@ class Trace:
     queue_seconds: float = 0.0
     upstream_start: float = 0.0
     rate_limited: bool = False
+    failed: list[FailedTry] = field(default_factory=list)
+
+
+def _nobody_asks() -> None:
+    """In place of somebody who wants to know that a try begins."""
 
 
 @dataclass(slots=True)
@@ -74,6 +100,7 @@ class Job:
         weight: The share of its tenant in the queue.
         fallbacks: Models that may answer in its place, best first.
         trace: What happened to it.
+        started: Is called when it has a key and is about to be sent, at each try.
     """
 
     caller: Caller
@@ -82,6 +109,7 @@ class Job:
     weight: float = 1.0
     fallbacks: tuple[str, ...] = ()
     trace: Trace = field(default_factory=Trace)
+    started: Callable[[], object] = _nobody_asks
     ticket: Ticket | None = None  # while it waits
     lease: Lease | None = None  # if a key was free at once
     costs: dict[str, Cost] = field(default_factory=dict)  # what it is expected to take, by model
@@ -138,6 +166,7 @@ class KeyRotatingTransport(httpx.AsyncBaseTransport):
             if isinstance(outcome, Answer):
                 return outcome
             self._suffer(lease, outcome, job.request)
+            self._note_failure(job.trace, outcome)
             course.failed(lease, outcome, self._pool.at_address(lease.key.settings.base_url))
         raise course.error
 
@@ -229,6 +258,7 @@ class KeyRotatingTransport(httpx.AsyncBaseTransport):
         trace.attempts += 1
         trace.key, trace.model, trace.upstream_start = lease.key.id, lease.model, lease.at
         trace.provider = lease.key.settings.provider
+        job.started()
         provider = self._provider(lease.key)
         body = provider.body(job.request.body, lease.model, stream=job.request.stream)
         request = provider.request(lease.key, f"/{job.request.route}", body)
@@ -283,6 +313,11 @@ class KeyRotatingTransport(httpx.AsyncBaseTransport):
             self._pool.refuse_model(lease, _AN_HOUR)
         elif what == "retire":
             self._pool.retire(lease.key.id, failure.kind, by_hand=False)
+
+    def _note_failure(self, trace: Trace, failure: Failure) -> None:
+        status = failure.status if failure.status >= 400 else failure.as_error().status
+        seconds = self._pool.clock() - trace.upstream_start
+        trace.failed.append(FailedTry(trace.attempts, trace.key, trace.model, status, failure.kind, seconds))
 
     def _provider(self, key: Key) -> OpenAIProvider:
         name = key.settings.provider

@@ -150,10 +150,7 @@ def test_a_gateway_that_nobody_could_ask_does_not_start(monkeypatch, capsys):
 def test_what_is_configured_and_not_there_yet_is_said():
     assert without_effect(Settings()) == []
     text = '[limits.caller]\nusd_per_day = 5\n[storage]\nledger = "memory://"\n[cache]\nttl_seconds = 60'
-    assert [words.split()[0] for words in without_effect(read_settings(text, {}))] == [
-        "usd_per_day",
-        "answers",
-    ]
+    assert [words.split()[0] for words in without_effect(read_settings(text, {}))] == ["usd_per_day"]
     with pytest.raises(ConfigError, match="memory://"):
         without_effect(read_settings('[storage]\nstate = "redis://localhost"', {}))
 

@@ -79,6 +79,12 @@ class Falls:
     def fallbacks(self, caller, model):
         return self.models
 
+    def caches(self, caller):
+        return None
+
+    def keeps_prompts(self, caller):
+        return False
+
 
 def key(provider: SimulatedProvider, name: str = "k1", **options: Any) -> KeySettings:
     return KeySettings("sim", Secret(name), provider.url, **options)

@@ -50,7 +50,7 @@ def test_a_repeated_delivery_changes_nothing(store):
 
 
 def test_attempts_have_entries_of_their_own_and_count_as_one_request(store):
-    store.finish([entry(1, attempt=1, attempts=0, status=503, usage=Usage()), entry(1, attempt=2, attempts=2)])
+    store.finish([entry(1, attempts=0, status=503, key="k", usage=Usage()), entry(1, attempt=2, attempts=2)])
     (total,) = store.totals(since="")
     assert (total["requests"], total["errors"], total["prompt_tokens"]) == (1, 0, 10)
     assert len(store.read()) == 2
@@ -306,7 +306,7 @@ async def test_a_failing_disk_loses_nothing_and_refuses_new_work():
     while ledger.healthy:
         await asyncio.sleep(0)
     with pytest.raises(LedgerUnavailable) as refused:
-        ledger.begin(entry(2))
+        ledger.check()
     assert refused.value.status == 503
     await waiting
     assert ledger.healthy

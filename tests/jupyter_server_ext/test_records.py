@@ -84,7 +84,13 @@ def body(**fields):
 def read(url):
     with opened(url, instance="reader") as store:
         assert store.verify() == []
-        return {entry.request_id: entry for entry in store.read()}
+        return {entry.request_id: entry for entry in store.read() if entry.attempts or not entry.key}
+
+
+def tries(url, request_id):
+    """The entries of the tries of one request, and its own at the end."""
+    with opened(url, instance="reader") as store:
+        return store.find(request_id)
 
 
 async def leave_in_the_middle(gateway):
@@ -137,6 +143,9 @@ async def test_every_end_of_a_request_has_its_entry(paying, url):
     assert (entries[ids[3]].cost_nanodollars, entries[ids[3]].key) == (0, "")
     assert (entries[ids[4]].caller, entries[ids[4]].error) == ("bob", failed.json()["error"]["code"])
     assert entries[ids[4]].cost_nanodollars == 0
+    attempts = tries(url, ids[4])
+    assert [(e.attempt, e.attempts, e.status) for e in attempts] == [(1, 0, 500), (2, 0, 500), (3, 3, 502)]
+    assert {(e.key, e.model, e.caller) for e in attempts} == {("sim-1", "bad", "bob")}
     assert (entries[left].status, entries[left].error, entries[left].usage.estimated) == (499, "caller_left", True)
     assert entries[left].cost_nanodollars > 0, "what the provider sent is paid, read or not"
 
@@ -206,7 +215,10 @@ async def test_an_administrator_sees_what_was_used_and_what_failed(paying):
         assert (await gateway.get("admin/api/usage", ADMIN)).json()["usage"] == usage
         assert (await gateway.get("admin/api/usage?since=9998-01-01", ADMIN)).json() == {"usage": []}
         errors = (await gateway.get("admin/api/errors?limit=5", ADMIN)).json()["errors"]
-        assert [(error["caller"], error["model"]) for error in errors] == [("bob", "bad")]
+        assert {(error["caller"], error["model"]) for error in errors} == {("bob", "bad")}
+        assert [error["status"] for error in errors if error["attempts"]] == [502]
+        (bob,) = [total for total in usage if total["caller"] == "bob"]
+        assert (bob["requests"], bob["errors"]) == (1, 1)
 
 
 @pytest.mark.parametrize("query", ["usage?since=yesterday", "usage?since=20261121", "errors?limit=0", "errors?limit=x"])
