@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from rsql_magic.answer_writer import Scene
     from rsql_magic.answers import Answer
     from rsql_magic.assistant import Assistant
+    from rsql_magic.chat import Chat
     from rsql_magic.display import Screen, Showable
     from rsql_magic.panel import ChatPanel
     from rsql_magic.results import SQLResult
@@ -114,7 +115,7 @@ class RsqlMagics(Magics):
             about_error=about_error,
         )
         if options.show_context:
-            _print(str(self.assistant.preview(question, scene)))
+            _print(str(self.assistant.preview(question, scene, chat=self._afresh(options.new))))
             return None
         answer = self.assistant.ask(question, scene, new=options.new, screen=self._screen(text))
         self._keep(options.output or read.target, answer)
@@ -156,7 +157,8 @@ class RsqlMagics(Magics):
         question = _joined(read.text, cell, "%%sql_ai")
         wish = self._wish(options)
         if options.show_context:
-            _print(str(self.assistant.sql_preview(question, read.connection, scene=scene, wish=wish)))
+            afresh = self._afresh(options.new)
+            _print(str(self.assistant.sql_preview(question, read.connection, scene=scene, wish=wish, chat=afresh)))
             return None
         result = self.assistant.sql_ai(
             _spoken(question),
@@ -278,6 +280,10 @@ class RsqlMagics(Magics):
 
             return ERROR_QUESTIONS[text], True
         return text, False
+
+    def _afresh(self, new: bool) -> Chat | None:
+        """The conversation to show a preview of; the notebook's own is left as it is."""
+        return self.assistant.new_chat() if new else None
 
     def _screen(self, question: str) -> Screen:
         from rsql_magic import display

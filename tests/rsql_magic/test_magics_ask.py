@@ -70,6 +70,15 @@ def test_show_context_sends_nothing(ip, gateway, capsys):
     assert gateway.calls == []
 
 
+def test_show_context_of_a_new_conversation_forgets_nothing(ip, gateway, capsys):
+    gateway.replies = ["The average."]
+    ip.run("%ask --no-context what is a mean?")
+    ip.run("%ask --new --show-context what is a median?")
+    assert "what is a mean?" not in capsys.readouterr().out
+    ip.run("%ask --show-context what is a median?")
+    assert "what is a mean?" in capsys.readouterr().out
+
+
 def test_code_that_does_not_parse_goes_back_once(ip, gateway):
     gateway.replies = ["```python\nx = (\n```", "```python\nx = 1\n```"]
     answer = ip.run("%%ask\nassign")
