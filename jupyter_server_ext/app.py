@@ -22,6 +22,7 @@ from traitlets.config.loader import KVArgParseConfigLoader
 
 from jupyter_server_ext.errors import ConfigError
 from jupyter_server_ext.handlers.parts import installed_version
+from jupyter_server_ext.hub.place import HubPlace
 from jupyter_server_ext.lifetime import parent_gone
 from jupyter_server_ext.serve import GatewayOptions, Listening, assemble, environment_token, owner, serve
 from jupyter_server_ext.settings import Secret
@@ -59,6 +60,7 @@ class RSQLGatewayApp(GatewayOptions, JupyterApp):
     embedded = Bool(
         False, help="Serve one kernel: loopback, any free port, and end as soon as standard input does."
     ).tag(config=True)
+    hub = Bool(False, help="Be a service of a JupyterHub: address, path and callers are the hub's.").tag(config=True)
     parent_pid = Integer(0, min=0, help="End with this process, too.").tag(config=True)
 
     aliases = {  # noqa: RUF012  (traitlets' way)
@@ -74,6 +76,7 @@ class RSQLGatewayApp(GatewayOptions, JupyterApp):
     }
     flags = {  # noqa: RUF012
         **base_flags,
+        "hub": ({"RSQLGatewayApp": {"hub": True}}, "Be a service of a JupyterHub, which sets the environment."),
         "embedded": ({"RSQLGatewayApp": {"embedded": True}}, "Serve one kernel and end with it."),
         "no-browser": _ACCEPTED,
         "allow-root": _ACCEPTED,
@@ -101,11 +104,16 @@ class RSQLGatewayApp(GatewayOptions, JupyterApp):
         """
         super().start()
         settings = load_settings(self.gateway_config, os.environ)
+        place = HubPlace.of(os.environ) if self.hub else None
         token = environment_token()
-        if not token and not settings.api_keys:
+        if not token and not settings.api_keys and place is None:
             raise ConfigError("Nobody could ask: set JUPYTER_TOKEN to a secret, or list [[api_keys]] in the rsql.toml.")
         known = [(Secret(token), owner(os.environ))] if token else []
-        asyncio.run(self._serve(partial(assemble, settings, known, self.base_below(self.base_url))))
+        base = self.base_below(self.base_url)
+        if place is not None:
+            base = place.prefix
+            self.ip, self.port = place.listens or (self.ip, self.port)
+        asyncio.run(self._serve(partial(assemble, settings, known, base, hub=place)))
 
     async def _serve(self, assembled: Any) -> None:
         await serve(assembled(), self._listening(), _say_ready)

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Mapping
 
     from jupyter_server_ext.messages import Caller
-    from jupyter_server_ext.settings import Settings
+    from jupyter_server_ext.settings import Settings, TenantSettings
     from jupyter_server_ext.storage.meters import Meters
 
 Period = Literal["day", "month"]
@@ -96,6 +96,10 @@ class Budgets:
     def month(self) -> str:
         """The first day of the current month, such as ``2026-11-01``."""
         return f"{self._now():%Y-%m-01}"
+
+    def learn(self, tenant: TenantSettings) -> None:
+        """Have this budget for a tenant from now on; what was spent stays."""
+        self._tenants[tenant.name] = merged(self._settings.tenant, tenant.limits)
 
     def restore(self, spent: Mapping[tuple[str, str], Mapping[str, int]]) -> None:
         """Take over what the ledger remembers.

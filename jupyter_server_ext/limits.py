@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from types import TracebackType
 
     from jupyter_server_ext.messages import Caller, ChatRequest
-    from jupyter_server_ext.settings import CallerLimits, Settings, Unit
+    from jupyter_server_ext.settings import CallerLimits, Settings, TenantSettings, Unit
     from jupyter_server_ext.storage.meters import Meters, Use
 
 NO_LIMIT = 2_147_483_647
@@ -203,6 +203,11 @@ class Limits:
         self._everyone = _Account("everyone", "The limit for everyone together", _but_waiting(settings.everyone))
         self._tenants: dict[str, _Account] = {}
         self._callers: dict[str, _Account] = {}
+
+    def learn(self, tenant: TenantSettings) -> None:
+        """Have these limits for a tenant from now on."""
+        self._of_tenants[tenant.name] = merged(self._settings.tenant, tenant.limits)
+        self._tenants.pop(tenant.name, None)  # what was counted is with the meters
 
     def take(self, caller: Caller, request: ChatRequest, need: Need | None = None) -> Taken:
         """What one request takes, as an async context manager.

@@ -40,6 +40,10 @@ class Policy:
         self._fallbacks = dict(settings.fallbacks)
         self._cache = settings.cache.enabled
 
+    def learn(self, tenant: TenantSettings) -> None:
+        """Have these rules for a tenant from now on."""
+        self._tenants[tenant.name] = tenant
+
     def apply(self, caller: Caller, request: ChatRequest) -> ChatRequest:
         """The request as the caller's tenant allows it, with the tenant's system prompt.
 

@@ -26,7 +26,7 @@ from tornado.web import Application, RequestHandler
 from traitlets import Unicode
 from traitlets.config import Configurable
 
-from jupyter_server_ext.auth import Authenticator
+from jupyter_server_ext.auth import Authenticator, BadTokens, behind_proxy
 from jupyter_server_ext.budgets import Budgets, limits_money
 from jupyter_server_ext.cache import AnswerCache
 from jupyter_server_ext.errors import ConfigError
@@ -53,7 +53,9 @@ if TYPE_CHECKING:
     import httpx
 
     from jupyter_server_ext.auth import Identity
-    from jupyter_server_ext.settings import PriceSettings, Secret, Settings
+    from jupyter_server_ext.hub.access import HubAccess
+    from jupyter_server_ext.hub.place import HubPlace
+    from jupyter_server_ext.settings import PriceSettings, Secret, Settings, TenantSettings
     from jupyter_server_ext.storage.sql import SqlLedgerStore
 
 _IDLE_SECONDS = 120.0
@@ -85,7 +87,9 @@ def assemble(
     tokens: Iterable[tuple[Secret, Caller]],
     base: str,
     identity: Identity | None = None,
+    *,
     transport: httpx.AsyncBaseTransport | None = None,
+    hub: HubPlace | None = None,
 ) -> Parts:
     """Build everything that handlers use.
 
@@ -95,6 +99,7 @@ def assemble(
         base: Path of the gateway, with a slash at both ends.
         identity: Who knows other tokens.
         transport: What carries requests to providers, in place of real connections; for tests.
+        hub: The JupyterHub that knows other tokens, in place of ``identity``.
 
     Raises:
         ConfigError: The settings cannot work.
@@ -103,14 +108,15 @@ def assemble(
         app_log.warning("rsql: %s", words)
     own = ((key.key, Caller(key.name, key.tenant, frozenset(key.scopes))) for key in settings.api_keys)
     policy, limits = Policy(settings), Limits(settings)
-    records = build_records(settings)
+    records = build_records(settings, tenants_change=hub is not None)
+    access = _access(hub, settings, _tellers(policy, limits, records)) if hub else None
     cache = AnswerCache(cache_bytes(settings.storage.cache), settings.cache.ttl_seconds, clock=time.monotonic)
     gateway = Gateway(settings, limits=limits, policy=policy, records=records, cache=cache, transport=transport)
     gateway.restore(records.ledger.past)
     return Parts(
         settings=settings,
         gateway=gateway,
-        auth=Authenticator([*tokens, *own], identity),
+        auth=_authenticator([*tokens, *own], identity, access, settings),
         policy=policy,
         limits=limits,
         records=records,
@@ -119,18 +125,59 @@ def assemble(
         metrics=Metrics(gateway.status),
         routes=ROUTES,
         base=base,
+        hub=access,
     )
 
 
-def build_records(settings: Settings) -> Records:
+def _access(place: HubPlace, settings: Settings, learn: Callable[[TenantSettings], None]) -> HubAccess:
+    """The hub's side of the gateway; loading it takes a moment, so only where there is one."""
+    from jupyter_server_ext.hub.access import HubAccess
+
+    return HubAccess(place, settings, learn)
+
+
+def _tellers(policy: Policy, limits: Limits, records: Records) -> Callable[[TenantSettings], None]:
+    """Tells a tenant's rules to everything that keeps them."""
+
+    def tell(tenant: TenantSettings) -> None:
+        policy.learn(tenant)
+        limits.learn(tenant)
+        if records.budgets is not None:
+            records.budgets.learn(tenant)
+
+    return tell
+
+
+def _authenticator(
+    known: list[tuple[Secret, Caller]], identity: Identity | None, access: HubAccess | None, settings: Settings
+) -> Authenticator:
+    if access is None:
+        return Authenticator(known, identity)
+    hub = settings.hub
+    return Authenticator(
+        known,
+        access.identity,
+        max_age=hub.cache_max_age,
+        bad_age=hub.bad_token_seconds,
+        outage=hub.outage_seconds,
+        bad_tokens=BadTokens(hub.bad_tokens_per_minute, 10 * hub.bad_tokens_per_minute),
+        address=behind_proxy,
+    )
+
+
+def build_records(settings: Settings, *, tenants_change: bool = False) -> Records:
     """Ledger, prices and budgets as configured; what the ledger says was spent this month is spent.
+
+    Args:
+        settings: As read.
+        tenants_change: Money may come to be limited while it runs.
 
     Raises:
         ConfigError: The ledger cannot be opened.
     """
     store = _ledger_store(settings)
     budgets = None
-    if limits_money(settings):
+    if tenants_change or limits_money(settings):
         budgets = Budgets(settings, clock=time.time, zone=settings.storage.time_zone)
         budgets.restore(_spent(store, budgets.month))
     vault = PromptVault(settings.storage.prompt_keys) if settings.storage.prompt_keys else None

@@ -258,6 +258,29 @@ class CacheSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class HubSettings:
+    """How callers of a JupyterHub are known.
+
+    Args:
+        cache_max_age: Seconds that the hub's answer about a token, a user's groups or a group's properties is good.
+        bad_token_seconds: The same for tokens that the hub does not know.
+        bad_tokens_per_minute: Unknown tokens from one address that are put to the hub; from everywhere, ten times that.
+        outage_seconds: How long callers that are known go on while the hub does not answer.
+        groups: Groups in the order in which they count for a user who is in several; without it the most generous.
+        admin_groups: Groups of the hub whose members administer the gateway.
+        admin_servers: Whether administrators are that in their notebooks, too.
+    """
+
+    cache_max_age: float = 60.0
+    bad_token_seconds: float = 10.0
+    bad_tokens_per_minute: int = 60
+    outage_seconds: float = 3600.0
+    groups: tuple[str, ...] = ()
+    admin_groups: frozenset[str] = frozenset()
+    admin_servers: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class ServerSettings:
     """What the HTTP side bears: the largest body in megabytes."""
 
@@ -281,6 +304,7 @@ class Settings:
     prices: PriceSettings = field(default_factory=PriceSettings)
     cache: CacheSettings = field(default_factory=CacheSettings)
     server: ServerSettings = field(default_factory=ServerSettings)
+    hub: HubSettings = field(default_factory=HubSettings)
 
 
 def cache_bytes(url: str) -> int:

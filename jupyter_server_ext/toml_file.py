@@ -284,6 +284,7 @@ _READERS: Mapping[Any, Callable[[_Table, str, object], Any]] = {
     bool | None: _truth,
     tuple[str, ...]: _texts,
     tuple[s.Secret, ...]: _secrets,
+    frozenset[str]: lambda table, name, value: frozenset(_texts(table, name, value)),
 }
 
 
@@ -294,7 +295,7 @@ def _settings(file: _Table) -> s.Settings:
     file.only(
         [
             *("default_model", "keys", "pool", "limits", "api_keys", "tenants", "fallbacks"),
-            *("storage", "prices", "cache", "server"),
+            *("storage", "prices", "cache", "server", "hub"),
         ]
     )
     limits = file.table("limits")
@@ -314,6 +315,7 @@ def _settings(file: _Table) -> s.Settings:
         prices=_prices(file.table("prices")),
         cache=s.CacheSettings(**{"enabled": "cache" in file.values} | file.table("cache").fields(s.CacheSettings)),
         server=s.ServerSettings(**_positive(file.table("server"), s.ServerSettings, "max_body_mb")),
+        hub=s.HubSettings(**file.table("hub").fields(s.HubSettings)),
     )
     _check_default_model(file, settings)
     return settings
@@ -464,6 +466,25 @@ def _tenant(table: _Table, name: str) -> s.TenantSettings:
     if read.get("privacy_floor", "") not in ("", *_PRIVACY):
         table.refuse("privacy_floor", f"'privacy_floor' in {table.title} must be one of: {', '.join(_PRIVACY)}.")
     return s.TenantSettings(name, **read, limits=s.CallerLimits(**table.table("limits").fields(s.CallerLimits)))
+
+
+def read_tenant(name: str, values: object, where: str) -> s.TenantSettings:
+    """The rules of a tenant that stand somewhere else than in the file, in the form of ``[tenants.NAME]``.
+
+    They may be written by others than the gateway's administrator, so ``${NAME}`` reads nothing.
+
+    Args:
+        name: The tenant's name.
+        values: The table.
+        where: How messages call the place.
+
+    Raises:
+        ConfigError: With the place and what was expected.
+    """
+    source = _Source(where, {}, {})
+    if not isinstance(values, dict):
+        source.refuse((), "it must be a table.")
+    return _tenant(_Table(source, (), "the table", values), name)
 
 
 def _fallbacks(table: _Table) -> tuple[tuple[str, tuple[str, ...]], ...]:

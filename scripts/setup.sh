@@ -28,6 +28,8 @@ if [ "$purpose" = test ]; then
   need chromium chromium
   need mariadb-server /usr/sbin/mariadbd
   need redis-server redis-server
+  need nodejs node
+  need npm npm
   compgen -G '/usr/lib/postgresql/*/bin/postgres' >/dev/null || missing+=(postgresql)
 fi
 
@@ -77,4 +79,12 @@ if [ "$(cat .venv/.installed 2>/dev/null)" != "$wanted" ]; then
   "$uv" pip sync -q --require-hashes ${fresh:-} $lock
   "$uv" pip install -q --no-deps --no-build-isolation -e .
   echo "$wanted" >.venv/.installed
+fi
+
+# JupyterHub's proxy is a Node program; the tests of a whole hub start one.
+proxy=build/npm/node_modules/.bin/configurable-http-proxy
+if [ "$purpose" = test ] && [ ! -x $proxy ]; then
+  say "Installing configurable-http-proxy …"
+  # Older releases than the newest run on the Node of Debian 12 as well.
+  npm install --prefix build/npm --no-audit --no-fund --no-package-lock --loglevel=error configurable-http-proxy@5 >/dev/null
 fi

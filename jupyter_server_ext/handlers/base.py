@@ -94,9 +94,12 @@ class GatewayHandler(RequestHandler):
         try:
             await self._admit()
         except RsqlGatewayError as error:
-            if not self._body_follows():
+            if self._waits_for_us():
                 raise
-            self._refuse(error)
+            if self._body_follows():
+                self._refuse(error)
+            else:  # answered after the end of the request, or tornado would close a connection that others go on using
+                self.refusal = error
 
     async def _admit(self) -> None:
         scope = scope_of(getattr(self, str(self.request.method).lower(), None))
@@ -108,10 +111,12 @@ class GatewayHandler(RequestHandler):
         if length.isdigit() and int(length) > self.parts.max_body_bytes:
             raise self._too_large()
 
+    def _waits_for_us(self) -> bool:
+        return self.request.headers.get("Expect", "").lower() == "100-continue"
+
     def _body_follows(self) -> bool:
         headers = self.request.headers
-        waits_for_us = headers.get("Expect", "").lower() == "100-continue"
-        return not waits_for_us and (headers.get("Content-Length", "0") != "0" or "Transfer-Encoding" in headers)
+        return headers.get("Content-Length", "0") != "0" or "Transfer-Encoding" in headers
 
     def _refuse(self, error: RsqlGatewayError) -> None:
         """Answer with an error, after a while in which the client may send the rest of its body.

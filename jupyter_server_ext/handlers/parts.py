@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from jupyter_server_ext.handlers import Route
     from jupyter_server_ext.handlers.conversations import Conversations
     from jupyter_server_ext.handlers.ratings import Ratings
+    from jupyter_server_ext.hub.access import HubAccess
     from jupyter_server_ext.limits import Limits
     from jupyter_server_ext.messages import Caller, ChatRequest, Waiting
     from jupyter_server_ext.policy import Policy
@@ -76,6 +77,7 @@ class Parts:
         metrics: Figures for Prometheus.
         routes: What is served, for the docs.
         base: The path they are below, with a slash at both ends.
+        hub: The JupyterHub whose service this is, if any.
     """
 
     settings: Settings
@@ -89,6 +91,7 @@ class Parts:
     metrics: Metrics
     routes: tuple[Route, ...]
     base: str
+    hub: HubAccess | None = None
 
     @property
     def max_body_bytes(self) -> int:

@@ -26,6 +26,7 @@ TABLES = (
     settings.ModelPrice,
     settings.CacheSettings,
     settings.ServerSettings,
+    settings.HubSettings,
 )
 FIELDS = [(table, field) for table in TABLES for field in dataclasses.fields(table)]
 

@@ -615,3 +615,18 @@ async def test_the_offline_model_answers_through_every_door(served):
     assert (unknown.status_code, unknown.json()["error"]["param"]) == (404, "model")
     assert stats["limits"]["minute"]["current"] == 3
     assert stats["tokens"]["minute"]["current"] > 0
+
+
+async def test_a_refusal_keeps_the_connection_for_the_next_request(served):
+    async with served() as gateway:
+        address = httpx.URL(gateway.url)
+        reader, writer = await asyncio.open_connection(address.host, address.port)
+        for _ in range(3):
+            writer.write(b"GET /rsql/stats HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer bad\r\n\r\n")
+            head = await reader.readuntil(b"\r\n\r\n")
+            length = int(head.lower().split(b"content-length: ")[1].split(b"\r\n")[0])
+            await reader.readexactly(length)
+            assert head.startswith(b"HTTP/1.1 401")
+            await asyncio.sleep(0.01)
+        assert not reader.at_eof()
+        writer.close()

@@ -1,0 +1,39 @@
+"""The hub's side of the gateway in one piece: its API, who its tokens stand for, and its browsers."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from jupyter_server_ext.hub.api import HubApi
+from jupyter_server_ext.hub.groups import Groups
+from jupyter_server_ext.hub.identity import HubIdentity
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    import httpx
+
+    from jupyter_server_ext.hub.place import HubPlace
+    from jupyter_server_ext.settings import Settings, TenantSettings
+
+
+class HubAccess:
+    """What handlers need of the hub.
+
+    Args:
+        place: Where the hub is.
+        settings: As read.
+        learn: Is told the rules of a tenant whenever the hub's differ from what was known.
+        transport: What carries requests to the hub, in place of real connections; for tests.
+    """
+
+    def __init__(
+        self,
+        place: HubPlace,
+        settings: Settings,
+        learn: Callable[[TenantSettings], None] = lambda _: None,
+        transport: httpx.AsyncBaseTransport | None = None,
+    ) -> None:
+        self.place = place
+        self.api = HubApi(place, transport)
+        self.identity = HubIdentity(place, self.api, Groups(self.api, settings, learn), settings.hub)

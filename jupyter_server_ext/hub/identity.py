@@ -1,0 +1,106 @@
+"""Callers that the hub knows: its users, their servers, its services."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from jupyter_server_ext.auth import token_of
+from jupyter_server_ext.messages import Caller
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from tornado.web import RequestHandler
+
+    from jupyter_server_ext.hub.api import HubApi
+    from jupyter_server_ext.hub.groups import Groups
+    from jupyter_server_ext.hub.place import HubPlace
+    from jupyter_server_ext.settings import HubSettings
+
+_LONGEST_TOKEN = 512
+_SERVERS = "access:servers!server="  # what the hub puts into the scopes of a server's own token
+
+
+class HubIdentity:
+    """Asks the hub who somebody is.
+
+    A user is a caller of the user's name, from whichever of the user's servers; a service is ``service:NAME``, so that
+    it is nobody's namesake. The user's group is the tenant.
+
+    Args:
+        place: Where the hub is.
+        api: Asks it.
+        groups: Which of a user's groups counts.
+        settings: Who is an administrator.
+    """
+
+    def __init__(self, place: HubPlace, api: HubApi, groups: Groups, settings: HubSettings) -> None:
+        self._place = place
+        self._api = api
+        self._groups = groups
+        self._settings = settings
+
+    async def caller_of(self, handler: RequestHandler) -> Caller | None:
+        """Whose token the request has.
+
+        Raises:
+            IdentityUnavailable: The hub does not answer.
+        """
+        token = token_of(handler)
+        return await self.caller_by(token) if token else None
+
+    async def caller_by(self, token: str, *, browser: bool = False) -> Caller | None:
+        """Whose token this is.
+
+        Args:
+            token: As it came.
+            browser: The token is that of a browser's login to this gateway.
+
+        Raises:
+            IdentityUnavailable: The hub does not answer.
+        """
+        if not (token.isascii() and token.isprintable() and len(token) <= _LONGEST_TOKEN):
+            return None
+        model = await self._api.owner(token)
+        return None if model is None else await self._caller(model, browser=browser)
+
+    async def caller_named(self, name: str) -> Caller | None:
+        """The user of this name, who can only ask; None when the hub has no such user any more.
+
+        Raises:
+            IdentityUnavailable: The hub does not answer.
+        """
+        model = await self._api.user(name)
+        if model is None or not model.get("name"):
+            return None
+        return Caller(str(model["name"]), await self._groups.tenant(_names(model)))
+
+    async def _caller(self, model: Mapping[str, Any], *, browser: bool) -> Caller:
+        held = frozenset(map(str, model.get("scopes", ())))
+        if model.get("kind") == "service":
+            name, tenant = f"service:{model.get('name', '')}", ""
+        else:
+            name, tenant = str(model.get("name", "")), await self._groups.tenant(_names(model))
+        if not self._may_enter(held):
+            return Caller(name, tenant, frozenset())
+        admin = self._place.admin_scope in held or self._is_administrator(model, held, browser=browser)
+        return Caller(name, tenant, frozenset({"chat", "admin"} if admin else {"chat"}))
+
+    def _may_enter(self, held: frozenset[str]) -> bool:
+        """Whether a token has the hub's scope for this service, or for all of them."""
+        return bool(held & self._place.access_scopes) or "access:services" in held
+
+    def _is_administrator(self, model: Mapping[str, Any], held: frozenset[str], *, browser: bool) -> bool:
+        """Administrators of the hub, by their own tokens and in the browser.
+
+        A server's token is in reach of every notebook that runs there, so the hub does not give it its owner's power
+        over the hub, and neither does this, unless it is configured.
+        """
+        person = bool(model.get("admin")) or not self._settings.admin_groups.isdisjoint(_names(model))
+        of_server = any(scope.startswith(_SERVERS) for scope in held)
+        return person and (browser or not of_server or self._settings.admin_servers)
+
+
+def _names(model: Mapping[str, Any]) -> list[str]:
+    """The user's groups."""
+    return [str(name) for name in model.get("groups") or ()]

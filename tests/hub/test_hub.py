@@ -1,0 +1,191 @@
+"""A whole hub: what its users, their kernels, its services and its administrators can do with the gateway."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import time
+
+import pytest
+
+from .real_hub import TESTER, wait_until
+
+SALES = "import pandas as pd\nsales = pd.DataFrame({'region': ['N', 'S', 'N'] * 5, 'amount': range(15)})"
+
+
+@pytest.mark.parametrize("name", ["ada", "bob", "cyd"])
+def test_a_kernel_asks_with_no_key_no_login_and_no_set_up(kernels, name):
+    kernel = kernels[name]
+    kernel.run(SALES)
+
+    assert "region" in kernel.run("%%ask\nWhat is in sales?")
+    assert "15" in kernel.run("%%sql_ai\nHow many rows are in sales?")
+
+
+def test_a_named_server_is_its_owner(hub, kernels, tokens):
+    before = hub.ask("stats", tokens["ada"]).json()["limits"]["minute"]["current"]
+    kernels["ada/second"].run("%%ask\nWhat is a p-value?")
+
+    assert hub.ask("stats", tokens["ada"]).json()["limits"]["minute"]["current"] == before + 1
+
+
+def test_a_stream_passes_both_proxies_as_it_comes(hub, tokens):
+    body = {"messages": [{"role": "user", "content": "Hi"}], "model": "slow", "stream": True}
+    with hub.http.stream(
+        "POST", f"{hub.gateway}v1/chat/completions", json=body, headers={"Authorization": f"Bearer {tokens['ada']}"}
+    ) as reply:
+        times = [time.monotonic() for line in reply.iter_lines() if '"content"' in line]
+    gaps = [later - sooner for sooner, later in itertools.pairwise(times[1:])]
+
+    assert len(times) >= 12
+    assert sum(gap > 0.05 for gap in gaps) >= 9, gaps  # 100 ms each at the provider
+
+
+def test_a_cell_shows_a_stream_as_it_comes(kernels):
+    times = [
+        time.monotonic()
+        for message in kernels["bob"].messages("%%ask --model slow --no-context\nSay something.")
+        if message["msg_type"] in {"display_data", "update_display_data"}
+    ]
+
+    assert times[-1] - times[0] > 0.7  # 12 words, 100 ms each
+
+
+def test_a_group_is_a_tenant_with_its_models_prompt_and_floor(hub, tokens, provider):
+    assert hub.ask("stats", tokens["ada"]).json()["tenant"] == "stats101"
+    assert hub.ask("status", tokens["ada"]).json()["privacy_floor"] == "stats"
+    refused = hub.complete(tokens["ada"], model="dear")
+    assert (refused.status_code, refused.json()["error"]["code"]) == (404, "model_not_found")
+
+    assert hub.complete(tokens["ada"], "Where are the hints?", model="slow").status_code == 200
+    sent = [r.body["messages"] for r in provider.of("slow") if "Where are the hints?" in str(r.body)]
+    assert sent[0][0] == {"role": "system", "content": "Give hints, not solutions."}
+
+
+def test_rules_may_stand_in_the_hubs_groups(hub, tokens):
+    assert hub.ask("v1/models", tokens["cyd"]).json()["data"][0]["id"] in {"offline", "dear"}
+    assert {model["id"] for model in hub.ask("v1/models", tokens["cyd"]).json()["data"]} == {"offline", "dear"}
+    assert hub.complete(tokens["cyd"], model="slow").status_code == 404
+
+
+def test_a_groups_limit_holds(hub, tokens):
+    statuses = [hub.complete(tokens["dan"]).status_code for _ in range(5)]
+    refused = hub.complete(tokens["dan"])
+
+    assert statuses == [200, 200, 200, 429, 429]
+    assert 1 <= int(refused.headers["Retry-After"]) <= 60
+    assert hub.complete(tokens["ada"]).status_code == 200
+
+
+def test_nobody_sees_what_another_has_used(hub, tokens):
+    fay = hub.token("fay", scopes=["access:services!service=rsql"])
+    hub.complete(tokens["ada"])
+    forged = {"X-Forwarded-User": "ada", "X-JupyterHub-User": "ada", "Remote-User": "ada"}
+
+    for path in ("stats", "stats?user=ada", "stats?caller=ada"):
+        told = hub.ask(path, fay, headers=forged).json()
+        assert (told["caller"], told["limits"]["day"]["current"]) == ("fay", 0)
+    body = {"messages": [{"role": "user", "content": "Hi"}], "user": "ada", "caller": "ada"}
+    hub.ask("v1/chat/completions", fay, "POST", json=body, headers=forged)
+    assert hub.ask("stats", fay).json()["limits"]["day"]["current"] == 1
+
+
+@pytest.mark.parametrize("path", ["admin/api/keys", "admin/api/usage", "admin/api/errors", "admin/api/feedback"])
+def test_administrators_routes_are_theirs(hub, tokens, path):
+    assert hub.ask(path, tokens["ada"]).status_code == 403
+    assert hub.ask(path, tokens["boss"]).status_code == 200  # of the hub
+    assert hub.ask(path, tokens["eve"]).status_code == 200  # by [hub] admin_groups
+
+
+def test_an_administrators_notebook_is_no_administrator(hub, tokens):
+    as_server = ["access:servers!server=boss/", "access:services!service=rsql"]
+
+    assert hub.ask("admin/api/keys", hub.token("boss", scopes=as_server)).status_code == 403
+    assert hub.ask("stats", hub.token("boss", scopes=as_server)).status_code == 200
+
+
+def test_the_custom_scope_makes_an_administrator(hub):
+    hub_token = hub.token("boss", scopes=["access:services!service=rsql"])
+    assert hub.ask("stats", hub_token).json()["caller"] == "boss"
+
+
+def test_a_service_is_nobodys_namesake(hub):
+    told = hub.ask("stats", TESTER).json()
+    assert (told["caller"], told["tenant"]) == ("service:tester", "")
+
+
+def test_a_revoked_token_ends_within_the_age_of_the_cache(hub):
+    made = hub.api("POST", "users/fay/tokens", {})
+    assert hub.ask("stats", made["token"]).status_code == 200
+    hub.api("DELETE", f"users/fay/tokens/{made['id']}")
+    ended = time.monotonic()
+    wait_until(lambda: hub.ask("stats", made["token"]).status_code == 401, 5)
+
+    assert time.monotonic() - ended < 2.0  # cache_max_age is 1
+
+
+def test_a_change_of_groups_takes_effect_within_the_age_of_the_cache(hub, tokens):
+    assert hub.ask("stats", tokens["fay"]).json()["tenant"] == "everybody"
+    hub.api("POST", "groups/lab/users", {"users": ["fay"]})
+    wait_until(lambda: hub.ask("stats", tokens["fay"]).json()["tenant"] == "lab", 3)
+    hub.api("PUT", "groups/lab/properties", {"rsql": {"models": ["dear"]}})
+    wait_until(lambda: [m["id"] for m in hub.ask("v1/models", tokens["fay"]).json()["data"]] == ["dear"], 3)
+    hub.api("PUT", "groups/lab/properties", {"rsql": {"models": ["offline", "dear"], "weight": 2.0}})
+    hub.api("DELETE", "groups/lab/users", {"users": ["fay"]})
+    wait_until(lambda: hub.ask("stats", tokens["fay"]).json()["tenant"] == "everybody", 3)
+
+
+def test_a_renamed_user_is_a_caller_of_the_new_name(hub):
+    hub.api("POST", "users/gus")
+    token = hub.token("gus")
+    assert hub.ask("stats", token).json()["caller"] == "gus"
+    hub.api("PATCH", "users/gus", {"name": "gustav"})
+
+    wait_until(lambda: hub.ask("stats", token).json()["caller"] == "gustav", 3)
+
+
+def test_tokens_that_open_nothing(hub, tokens):
+    without_scope = hub.token("ada", scopes=["read:users:name!user"])
+    short = hub.token("ada", expires_in=1)
+    expected = {
+        "f" * 32: 401,  # forged
+        "": 401,
+        "ä" * 32: 401,
+        "x" * 5000: 401,
+        without_scope: 403,
+    }
+    for token, status in expected.items():
+        header = {"Authorization": f"Bearer {token}".strip().encode()}
+        reply = hub.http.get(f"{hub.gateway}stats", headers=header)
+        assert reply.status_code == status, token[:40]
+    assert hub.ask(f"stats?token={tokens['ada']}", tokens["ada"]).status_code == 401
+    time.sleep(1.1)
+    assert hub.ask("stats", short).status_code == 401
+
+
+def test_the_process_with_the_keys_serves_nothing_else(hub, tokens):
+    for path in ("api/kernels", "api/contents", "api/terminals", "files/rsql.toml", "lab", "rsql.toml"):
+        assert hub.ask(path, tokens["boss"]).status_code == 404, path
+
+
+def test_forged_headers_change_nothing(hub, tokens):
+    forged = {
+        "Host": "evil.example",
+        "X-Forwarded-Host": "evil.example",
+        "X-Forwarded-For": "10.0.0.1",
+        "X-Real-Ip": "1",
+    }
+    told = hub.ask("stats", tokens["ada"], headers=forged)
+    page = hub.http.get(hub.gateway, headers={**forged, "Accept": "text/html"})
+
+    assert told.json()["caller"] == "ada"
+    assert "evil" not in page.text
+    assert "evil" not in str(page.headers)
+
+
+def test_health_is_open_and_tells_no_secret(hub):
+    told = hub.http.get(f"{hub.gateway}health")
+
+    assert told.json()["status"] == "ok"
+    assert set(told.json()) == {"status", "version", "checks"}
+    assert "sk-simulated" not in json.dumps(hub.log())
