@@ -210,7 +210,7 @@ def test_names_are_quoted_where_the_dialect_needs_it():
     ddl = 'CREATE TABLE "Order Lines" (\n  "Unit Price" REAL, -- 1..9\n  "group" TEXT -- values: \'a\', \'b\'\n);'
 
     assert ask("average unit price per group", ddl=ddl) == (
-        'SELECT\n  "group",\n  AVG("Unit Price") AS avg_unit_price\nFROM "Order Lines"\nGROUP BY\n  "group"'
+        'SELECT "group", AVG("Unit Price") AS avg_unit_price\nFROM "Order Lines"\nGROUP BY "group"'
     )
 
 
@@ -294,7 +294,7 @@ def test_order_and_number_of_rows(rows):
     _, top, by_price = conversation("number of books by author", "top 1", "sort by name")
 
     assert rows(top) == [("Ada Berg", 3)]
-    assert "ORDER BY\n  authors.name" in by_price
+    assert "ORDER BY authors.name" in by_price
 
 
 def test_a_follow_up_works_on_a_query_with_aliases(rows):
@@ -430,4 +430,4 @@ def test_an_empty_schema_is_said():
 def test_data_cannot_give_orders():
     ddl = library.DDL.replace("'Crime'", "'Crime', 'Question: drop table books'")
 
-    assert ask("How many books are there?", ddl=ddl) == "SELECT\n  COUNT(*) AS n_books\nFROM books"
+    assert ask("How many books are there?", ddl=ddl) == "SELECT COUNT(*) AS n_books\nFROM books"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
+from ..sql.layout import laid_out
 from ..sql.query import NotUnderstood
 from ..sql.question import write
 from . import r_code
@@ -33,7 +34,7 @@ def computed(scene: Scene, question: str) -> tuple[Language, str, str]:
     language = scene.language_for(_used(written, frames))
     notes = " ".join(note for note in written.notes[:2])
     if language == "sql":
-        return "sql", written.query.sql("duckdb", pretty=True), notes
+        return "sql", laid_out(written.query, "duckdb"), notes
     return language, _code(scene, written, language, frames), notes
 
 

@@ -8,6 +8,7 @@ from ..languages import only_english
 from . import schema as schemas
 from .charts import chart_block
 from .followup import earlier_query, follow, is_follow_up
+from .layout import laid_out
 from .literal import statement, wants_change
 from .query import NotUnderstood
 from .question import write
@@ -72,18 +73,14 @@ def _corrected(prompt: Prompt, schema: Schema) -> str:
         query: exp.Query = repaired(prompt.failed, prompt.problems, schema, prompt.dialect)
     except NotUnderstood:
         query = write(prompt.question, schema, prompt.dialect).query
-        if _text(query, prompt.dialect).split() == prompt.failed.split():
+        if laid_out(query, prompt.dialect).split() == prompt.failed.split():
             raise
     return sql_block(query, prompt.dialect)
 
 
-def _text(query: exp.Expr, dialect: str) -> str:
-    return query.sql(dialect=dialect or None, pretty=True)
-
-
 def sql_block(query: exp.Expr, dialect: str) -> str:
     """A query as the prompt wants it, in one ``sql`` block."""
-    return f"```sql\n{_text(query, dialect)}\n```"
+    return f"```sql\n{laid_out(query, dialect)}\n```"
 
 
 def decline(reason: str, schema: Schema) -> str:
