@@ -90,7 +90,7 @@ class Budgets:
         self._tenants = {tenant.name: merged(settings.tenant, tenant.limits) for tenant in settings.tenants}
         self._clock = clock
         self._zone = ZoneInfo(zone)
-        self._meters: Meters = meters or MemoryMeters(clock=clock)
+        self._meters: Meters = MemoryMeters(clock=clock) if meters is None else meters
 
     @property
     def month(self) -> str:

@@ -198,7 +198,7 @@ class Limits:
     ) -> None:
         self._settings = settings
         self._clock = clock
-        self.meters: Meters = meters or MemoryMeters(clock=clock)
+        self.meters: Meters = MemoryMeters(clock=clock) if meters is None else meters
         self._of_tenants = {tenant.name: merged(settings.tenant, tenant.limits) for tenant in settings.tenants}
         self._everyone = _Account("everyone", "The limit for everyone together", _but_waiting(settings.everyone))
         self._tenants: dict[str, _Account] = {}

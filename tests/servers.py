@@ -90,6 +90,17 @@ def mariadb() -> Iterator[Server]:
             yield Server(f"mysql+pymysql://admin:{PASSWORD}@127.0.0.1:{port}", port, folder, process)
 
 
+@contextmanager
+def redis(*options: str, port: int = 0) -> Iterator[Server]:
+    """A Redis server that keeps nothing on disk."""
+    program, port = _program("redis-server", "redis-server"), port or free_port()
+    with _folder() as folder:
+        where = ["--bind", "127.0.0.1", "--port", str(port), "--dir", str(folder), "--requirepass", PASSWORD]
+        volatile = ["--save", "", "--appendonly", "no"]
+        with _running([program, *where, *volatile, *options], folder, port) as process:
+            yield Server(f"redis://:{PASSWORD}@127.0.0.1:{port}/0", port, folder, process)
+
+
 def _program(name: str, package: str, folders: Sequence[Path] = ()) -> str:
     """The path of a program; a missing one fails the test with the line that installs it."""
     found = next((str(place / name) for place in reversed(folders) if (place / name).is_file()), None)
@@ -136,6 +147,7 @@ def _running(command: Sequence[str], folder: Path, port: int) -> Iterator[subpro
         _wait_for(process, port, folder / "log")
         yield process
     finally:
+        process.send_signal(signal.SIGCONT)  # it may have been stopped
         process.send_signal(
             signal.SIGTERM if "mariadbd" in command[0] else signal.SIGINT
         )  # PostgreSQL: do not wait for clients
@@ -151,7 +163,7 @@ def _wait_for(process: subprocess.Popen[bytes], port: int, log: Path, seconds: f
     end = time.monotonic() + seconds
     while time.monotonic() < end and process.poll() is None:
         with socket.socket() as probe:
-            if b"ready " in log.read_bytes() and probe.connect_ex(("127.0.0.1", port)) == 0:
+            if b"eady " in log.read_bytes() and probe.connect_ex(("127.0.0.1", port)) == 0:
                 return
         time.sleep(0.02)
     raise RuntimeError(f"{process.args} does not answer on port {port}:\n{log.read_text(errors='replace')[-2000:]}")

@@ -24,3 +24,10 @@ def mariadb():
     """A MariaDB server."""
     with servers.mariadb() as server:
         yield server
+
+
+@pytest.fixture(scope="session")
+def redis():
+    """A Redis server."""
+    with servers.redis() as server:
+        yield server

@@ -1,0 +1,12 @@
+-- Say that an instance lives, and for how long; hear who else does.
+-- KEYS: live, birth
+-- ARGV: instance, lease in µs, a name for this life of the data
+-- Returns the time, whether the data begins its life now, and name and end of the lease of everyone.
+redis.call('ZADD', KEYS[1], text(now + tonumber(ARGV[2])), ARGV[1])
+redis.call('ZREMRANGEBYSCORE', KEYS[1], '-inf', text(now - 32 * 86400 * 1000000))
+local born = redis.call('SET', KEYS[2], ARGV[3], 'NX') and 1 or 0
+local told = {now, born}
+for i, value in ipairs(redis.call('ZRANGE', KEYS[1], 0, -1, 'WITHSCORES')) do
+  told[#told + 1] = i % 2 == 0 and tonumber(value) or value
+end
+return told

@@ -1,0 +1,290 @@
+"""One contract for the meters of limits and budgets, in memory and in Redis."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import random
+from contextlib import AsyncExitStack, asynccontextmanager
+from itertools import count
+
+import pytest
+
+from jupyter_server_ext.budgets import Budgets
+from jupyter_server_ext.errors import LimitExceeded
+from jupyter_server_ext.limits import Limits, Need
+from jupyter_server_ext.messages import Caller, ChatRequest, Usage
+from jupyter_server_ext.settings import CallerLimits, Settings
+from jupyter_server_ext.storage.meters import MemoryMeters, Meter, Part, Short, Want
+
+MINUTE = Meter("caller:ada/requests/minute", 3, 60.0)
+TOKENS = Meter("caller:ada/tokens/minute", 100, 60.0)
+SOON = Meter("caller:ada/requests/soon", 2, 0.2)
+PLACES = Meter("caller:ada/concurrent", 2)
+SHOWN = Meter("caller:ada/requests/day", None, 86_400.0)
+ADA = Caller("ada")
+REQUEST = ChatRequest("m", {"messages": []})
+_prefixes = count()
+
+
+@pytest.fixture(params=["memory", "redis"])
+def opened(request):
+    """``async with opened() as meters``; a second time in one test opens another gateway's meters of the same data."""
+    if request.param == "memory":
+        meters = MemoryMeters()
+
+        @asynccontextmanager
+        async def opening(**_options):
+            yield meters
+
+        return opening
+    from jupyter_server_ext.storage.redis import Link
+    from jupyter_server_ext.storage.shared_meters import RedisMeters
+
+    url = f"{request.getfixturevalue('redis').url}?prefix=t{next(_prefixes)}"
+
+    @asynccontextmanager
+    async def opening_redis(**options):
+        meters = RedisMeters(Link(url, timeout=5.0), **options)  # the machine of the tests may be busy
+        try:
+            yield meters
+        finally:
+            await meters.close()
+
+    return opening_redis
+
+
+def in_a_loop(test):
+    """Run an asynchronous test."""
+
+    def run(opened):
+        asyncio.run(test(opened))
+
+    run.__name__, run.__doc__ = test.__name__, test.__doc__
+    return run
+
+
+async def take(meters, *wants):
+    return await meters.take(
+        [Want(*want) if isinstance(want, tuple) and not isinstance(want, Meter) else want for want in wants]
+    )
+
+
+async def told(meters):
+    """What was changed has reached the others."""
+    await asyncio.sleep(0.05 if hasattr(meters, "_link") else 0)
+
+
+def used(meters, *which):
+    return [meters.use(meter).used for meter in which]
+
+
+@in_a_loop
+async def test_all_is_taken_or_nothing(opened):
+    async with opened() as meters:
+        parts = await take(meters, (MINUTE, 3), (TOKENS, 40))
+        assert [part.amount for part in parts] == [3, 40]
+        [short] = await take(meters, (TOKENS, 40), (MINUTE, 1))
+        assert isinstance(short, Short)
+        assert short.meter == MINUTE
+        assert 59 < short.wait <= 60
+        assert used(meters, MINUTE, TOKENS) == [3, 40]
+
+
+@in_a_loop
+async def test_every_meter_without_room_is_told(opened):
+    async with opened() as meters:
+        await take(meters, (MINUTE, 3), (TOKENS, 100), (PLACES, 2))
+        shorts = await take(meters, (MINUTE, 1), (TOKENS, 1), (PLACES, 1), (SHOWN, 1))
+        assert [short.meter for short in shorts] == [MINUTE, TOKENS, PLACES]
+        assert shorts[2].wait == 0  # nobody knows
+
+
+@in_a_loop
+async def test_what_counts_leaves_after_its_time_and_not_before(opened):
+    async with opened() as meters:
+        await take(meters, (SOON, 1))
+        await asyncio.sleep(0.1)
+        await take(meters, (SOON, 1))
+        [short] = await take(meters, (SOON, 1))
+        assert 0.05 < short.wait <= 0.1
+        await asyncio.sleep(short.wait + 0.001)
+        [part] = await take(meters, (SOON, 1))
+        assert isinstance(part, Part)
+        assert isinstance((await take(meters, (SOON, 1)))[0], Short)
+
+
+@in_a_loop
+async def test_a_correction_counts_at_once_and_stays_where_it_was(opened):
+    async with opened() as meters:
+        [part] = await take(meters, (TOKENS, 90))
+        meters.change(part, 20)
+        await told(meters)
+        [more] = await take(meters, (TOKENS, 80))
+        assert isinstance(more, Part)
+        meters.change(more, 90)  # more than was thought
+        await told(meters)
+        assert used(meters, TOKENS) == [110]
+        assert (await take(meters, (TOKENS, 1)))[0].wait <= 60
+
+
+@in_a_loop
+async def test_what_is_given_back_is_free(opened):
+    async with opened() as meters:
+        parts = await take(meters, (MINUTE, 3), (PLACES, 2))
+        for part in parts:
+            meters.change(part, 0)
+            meters.change(part, 0)
+        await told(meters)
+        assert used(meters, MINUTE, PLACES) == [0, 0]
+        assert isinstance((await take(meters, (MINUTE, 3), (PLACES, 2)))[0], Part)
+
+
+@in_a_loop
+async def test_a_correction_after_its_time_changes_nothing(opened):
+    async with opened() as meters:
+        [part] = await take(meters, (SOON, 1))
+        await asyncio.sleep(0.21)
+        meters.change(part, 100)
+        await told(meters)
+        assert used(meters, SOON) == [0]
+        assert isinstance((await take(meters, (SOON, 2)))[0], Part)
+
+
+@in_a_loop
+async def test_room_can_be_asked_for_and_not_taken(opened):
+    async with opened() as meters:
+        assert await take(meters, (PLACES, 1, False)) == []
+        places = [meters.add(PLACES) for _ in range(2)]
+        await told(meters)
+        assert isinstance((await take(meters, (PLACES, 1, False)))[0], Short)
+        meters.change(places[0], 0)
+        await told(meters)
+        assert await take(meters, (PLACES, 1, False)) == []
+
+
+@in_a_loop
+async def test_nothing_is_allowed_by_zero_and_all_without_a_limit(opened):
+    async with opened() as meters:
+        [short] = await take(meters, (MINUTE._replace(limit=0), 1))
+        assert short.wait == math.inf
+        for _ in range(20):
+            assert isinstance((await take(meters, (SHOWN, 1), (PLACES._replace(limit=None), 1)))[0], Part)
+        assert used(meters, SHOWN) == [20]
+
+
+@in_a_loop
+async def test_a_limit_that_is_changed_holds_at_once(opened):
+    async with opened() as meters:
+        await take(meters, (MINUTE, 3))
+        assert isinstance((await take(meters, (MINUTE._replace(limit=4), 1)))[0], Part)
+        assert isinstance((await take(meters, (MINUTE._replace(limit=4), 1)))[0], Short)
+
+
+@in_a_loop
+async def test_a_period_is_forgotten_for_all_accounts(opened):
+    async with opened() as meters:
+        open_parts = await take(meters, (SHOWN, 5), (MINUTE, 1), (Meter("everyone/tokens/day", 9, 86_400.0), 9))
+        assert await meters.clear("day") == 2
+        meters.change(open_parts[0], 2)
+        await told(meters)
+        assert used(meters, SHOWN, MINUTE) == [0, 1]
+        assert await meters.clear("day") == 0
+
+
+@in_a_loop
+async def test_two_gateways_share_what_they_take_and_read(opened):
+    async with opened() as here, opened() as there:
+        parts = await take(here, (MINUTE, 2), (PLACES, 1))
+        await take(there, (MINUTE, 1), (PLACES, 1))
+        assert isinstance((await take(here, (MINUTE, 1)))[0], Short)
+        assert isinstance((await take(there, (PLACES, 1)))[0], Short)
+        await there.read([MINUTE, PLACES])
+        assert used(there, MINUTE, PLACES) == [3, 2]
+        for part in parts:
+            here.change(part, 0)
+        await told(here)
+        assert isinstance((await take(there, (MINUTE, 2), (PLACES, 1)))[0], Part)
+
+
+@in_a_loop
+async def test_two_hundred_at_once_pass_exactly_as_many_as_the_limit(opened):
+    async with opened() as here, opened() as there:
+        for limit in (10, 60, 150):
+            meter = Meter(f"caller:{limit}/requests/minute", limit, 60.0)
+            wide = Meter(f"caller:{limit}/requests/day", limit + 1, 86_400.0)
+            got = await asyncio.gather(*(take(random.choice([here, there]), (meter, 1), (wide, 1)) for _ in range(200)))
+            assert sum(isinstance(one[0], Part) for one in got) == limit
+            await here.read([meter, wide])
+            assert used(here, meter, wide) == [limit, limit]
+
+
+@in_a_loop
+async def test_who_leaves_while_asking_takes_nothing(opened):
+    async with opened() as meters:
+        asking = [asyncio.ensure_future(take(meters, (MINUTE, 1), (PLACES, 1))) for _ in range(2)]
+        await asyncio.sleep(0)
+        for one in asking:
+            one.cancel()
+        done = await asyncio.gather(*asking, return_exceptions=True)
+        await told(meters)
+        await meters.read([MINUTE, PLACES])
+        kept = sum(isinstance(one, list) for one in done)
+        assert used(meters, MINUTE, PLACES) == [kept, kept]
+
+
+@in_a_loop
+async def test_limits_are_the_same_over_two_gateways(opened):
+    own = CallerLimits(requests_per_minute=4, tokens_per_day=1000, concurrency=3)
+    async with opened() as first, opened() as second:
+        here, there = (Limits(Settings(caller=own), meters=meters) for meters in (first, second))
+        async with here.take(ADA, REQUEST, Need(10, 10)) as one, there.take(ADA, REQUEST, Need(10, 10)) as two:
+            one.start()
+            two.settle(Usage(5, 5))
+            one.settle(Usage(100, 100))
+        await told(first)
+        await there.refresh(ADA)
+        stats = there.stats(ADA)
+        assert stats["limits"]["minute"] == {"current": 2, "limit": 4, "remaining": 2}
+        assert stats["tokens"]["day"]["current"] == 210
+        assert stats["concurrency"]["current"] == 0
+        assert there.headers(ADA)["x-ratelimit-remaining-requests"] == "2"
+        assert await there.reset_daily() == 1
+        await told(first)
+        await here.refresh(ADA)
+        assert here.stats(ADA)["tokens"]["day"]["current"] == 0
+
+
+@in_a_loop
+async def test_a_budget_of_a_dollar_over_two_gateways_pays_for_twenty_of_a_hundred(opened):
+    settings = Settings(caller=CallerLimits(usd_per_day=1.0))
+    async with opened() as first, opened() as second, AsyncExitStack() as under_way:
+        budgets = [Budgets(settings, clock=lambda: 1_795_000_000.0, meters=meters) for meters in (first, second)]
+        passed = 0
+
+        async def ask(number):
+            nonlocal passed
+            hold = await under_way.enter_async_context(budgets[number % 2].hold(ADA, 50_000_000))
+            hold.settle(50_000_000)
+            passed += 1
+
+        done = await asyncio.gather(*(ask(number) for number in range(100)), return_exceptions=True)
+        assert passed == 20
+        assert sum(isinstance(one, LimitExceeded) for one in done) == 80
+        await budgets[0].refresh(ADA)
+        assert budgets[0].spent(ADA, "day").remaining == 0
+
+
+@in_a_loop
+async def test_what_the_ledger_remembers_counts_once_however_many_start(opened):
+    settings = Settings(caller=CallerLimits(usd_per_day=1.0))
+    async with opened() as first, opened() as second:
+        for meters in {id(first): first, id(second): second}.values():
+            budgets = Budgets(settings, clock=lambda: 1_795_000_000.0, meters=meters)
+            budgets.restore({("ada", ""): {"2026-11-18": 7}})
+            assert "2026-11-18" == budgets.month[:8] + "18"
+            async with budgets.hold(ADA, 1) as hold:
+                hold.settle(1)
+            await told(meters)
+        await budgets.refresh(ADA)
+        assert budgets.spent(ADA, "day").amount == 7 + (1 if first is second else 2)
