@@ -23,6 +23,8 @@ from jupyter_server_ext.repeats import Repeats
 from jupyter_server_ext.replay import as_body, as_events, wants_usage, with_member
 from jupyter_server_ext.settings import KeySettings, Settings
 from jupyter_server_ext.storage.memory import MemoryWindows
+from jupyter_server_ext.storage.meters import MemoryMeters
+from jupyter_server_ext.storage.opening import State
 from jupyter_server_ext.upstream.presets import with_preset
 from jupyter_server_ext.upstream.transport import Job, KeyRotatingTransport
 
@@ -85,6 +87,7 @@ class Gateway:
         records: Ledger and budgets; by default nothing is kept and nothing held.
         cache: Answers given before; by default none are kept.
         transport: What carries requests to providers, in place of real connections; for tests.
+        state: Where limits are counted; this process's memory by default.
         clock: Seconds, never going back.
 
     Example:
@@ -105,6 +108,7 @@ class Gateway:
         records: Records | None = None,
         cache: AnswerCache | None = None,
         transport: httpx.AsyncBaseTransport | None = None,
+        state: State | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._settings = settings
@@ -121,9 +125,13 @@ class Gateway:
         keys = settings.keys or (KeySettings("offline"),)
         if any(key.provider != "offline" for key in keys):
             self._network()  # now, as the first request should not wait for it
-        windows = MemoryWindows(settings.pool.jitter_ms / 1000, clock=clock)
+        jitter = settings.pool.jitter_ms / 1000
+        self._state = state or State(MemoryMeters(clock=clock), MemoryWindows(jitter, clock=clock))
         self.pool = KeyPool(
-            [with_preset(key) for key in keys], windows=windows, clock=clock, at_once=settings.everyone.concurrency
+            [with_preset(key) for key in keys],
+            windows=self._state.windows,
+            clock=clock,
+            at_once=settings.everyone.concurrency,
         )
         self.queue = KeyQueue(self.pool, settings.pool)
         self.upstream = KeyRotatingTransport(self.queue, settings.pool, self._transport_of)
@@ -180,7 +188,7 @@ class Gateway:
             "keys": keys["by_state"],
             "queue": {"length": len(self.queue), "expected_wait_seconds": self._expected_wait()},
             "models": self.models(),
-            "checks": self.records.checks(),
+            "checks": self.records.checks() | self._state.checks(),
             "cache": self.cache.figures() | {"saved_usd": self.cache.saved_nanodollars / NANODOLLARS},
             "pool": keys["list"],
         }
@@ -204,12 +212,17 @@ class Gateway:
             unix = time.time()
             self.pool.restore(past(unix - longest), unix)
 
+    async def start(self) -> None:
+        """Reach the other gateways before the first request; it would do so itself, and wait for it."""
+        await self._state.start()
+
     async def close(self) -> None:
         """Refuse what waits and close all connections."""
         if self._checking is not None:
             self._checking.cancel()
         await self.queue.close()
         await self.records.ledger.close()
+        await self._state.close()
         if self._transport is not None:
             await self._transport.aclose()
 

@@ -11,7 +11,6 @@ import asyncio
 import gc
 import getpass
 import os
-import platform
 import signal
 import time
 from contextlib import suppress
@@ -43,6 +42,7 @@ from jupyter_server_ext.policy import Policy
 from jupyter_server_ext.prices import Price, Prices, is_free
 from jupyter_server_ext.records import Records
 from jupyter_server_ext.settings import SCOPES, cache_bytes
+from jupyter_server_ext.storage.opening import open_ledger, open_state
 from jupyter_server_ext.telemetry import Metrics
 from jupyter_server_ext.vault import PromptVault
 
@@ -56,7 +56,8 @@ if TYPE_CHECKING:
     from jupyter_server_ext.hub.access import HubAccess
     from jupyter_server_ext.hub.place import HubPlace
     from jupyter_server_ext.settings import PriceSettings, Secret, Settings, TenantSettings
-    from jupyter_server_ext.storage.sql import SqlLedgerStore
+    from jupyter_server_ext.storage.base import LedgerStore
+    from jupyter_server_ext.storage.meters import Meters
 
 _IDLE_SECONDS = 120.0
 _BODY_SECONDS = 120.0
@@ -107,11 +108,14 @@ def assemble(
     for words in without_effect(settings):
         app_log.warning("rsql: %s", words)
     own = ((key.key, Caller(key.name, key.tenant, frozenset(key.scopes))) for key in settings.api_keys)
-    policy, limits = Policy(settings), Limits(settings)
-    records = build_records(settings, tenants_change=hub is not None)
+    state = open_state(settings)
+    policy, limits = Policy(settings), Limits(settings, meters=state.meters)
+    records = build_records(settings, state.meters, tenants_change=hub is not None)
     access = _access(hub, settings, _tellers(policy, limits, records)) if hub else None
     cache = AnswerCache(cache_bytes(settings.storage.cache), settings.cache.ttl_seconds, clock=time.monotonic)
-    gateway = Gateway(settings, limits=limits, policy=policy, records=records, cache=cache, transport=transport)
+    gateway = Gateway(
+        settings, limits=limits, policy=policy, records=records, cache=cache, transport=transport, state=state
+    )
     gateway.restore(records.ledger.past)
     return Parts(
         settings=settings,
@@ -165,38 +169,27 @@ def _authenticator(
     )
 
 
-def build_records(settings: Settings, *, tenants_change: bool = False) -> Records:
+def build_records(settings: Settings, meters: Meters | None = None, *, tenants_change: bool = False) -> Records:
     """Ledger, prices and budgets as configured; what the ledger says was spent this month is spent.
 
     Args:
         settings: As read.
+        meters: Where money is counted; this process's memory by default.
         tenants_change: Money may come to be limited while it runs.
 
     Raises:
         ConfigError: The ledger cannot be opened.
     """
-    store = _ledger_store(settings)
+    store = open_ledger(settings.storage)
     budgets = None
     if tenants_change or limits_money(settings):
-        budgets = Budgets(settings, clock=time.time, zone=settings.storage.time_zone)
+        budgets = Budgets(settings, clock=time.time, zone=settings.storage.time_zone, meters=meters)
         budgets.restore(_spent(store, budgets.month))
     vault = PromptVault(settings.storage.prompt_keys) if settings.storage.prompt_keys else None
     return Records(Ledger(store), prices=_prices(settings.prices), budgets=budgets, vault=vault)
 
 
-def _ledger_store(settings: Settings) -> SqlLedgerStore | None:
-    """The ledger's tables; loading SQLAlchemy doubles the start, so only where there is a ledger."""
-    storage = settings.storage
-    if storage.ledger.startswith("memory:"):
-        return None
-    if storage.ledger in {"sqlite://", "sqlite:///", "sqlite:///:memory:"}:
-        raise ConfigError("'ledger' in [storage] needs the path of a file: sqlite:///rsql.db. memory:// keeps nothing.")
-    from jupyter_server_ext.storage.sql import SqlLedgerStore
-
-    return SqlLedgerStore(storage.ledger, instance=storage.instance or platform.node(), zone=storage.time_zone)
-
-
-def _spent(store: SqlLedgerStore | None, since: str) -> dict[tuple[str, str], dict[str, int]]:
+def _spent(store: LedgerStore | None, since: str) -> dict[tuple[str, str], dict[str, int]]:
     """Nano-dollars by caller and tenant, and by day."""
     spent: dict[tuple[str, str], dict[str, int]] = {}
     for total in store.totals(since=since) if store is not None else ():
@@ -217,15 +210,10 @@ def warm_prices(prices: Prices, settings: Settings) -> None:
 
 
 def without_effect(settings: Settings) -> list[str]:
-    """What is configured and not there yet; an administrator should not rely on it.
-
-    Raises:
-        ConfigError: Going on without it would overrun limits.
-    """
-    if not settings.storage.state.startswith("memory:"):
-        raise ConfigError("'state' in [storage] can only be memory:// in this version: one gateway, one process.")
+    """What is configured and not there yet; an administrator should not rely on it."""
     told = []
-    if limits_money(settings) and settings.storage.ledger.startswith("memory:"):
+    stored = settings.storage
+    if limits_money(settings) and stored.ledger.startswith("memory:") and stored.state.startswith("memory:"):
         told.append("usd_per_day and usd_per_month are forgotten at a restart: name a 'ledger' in [storage].")
     if not settings.storage.cache.startswith("memory:"):
         told.append("'cache' in [storage] can only be memory:// in this version.")
@@ -312,6 +300,7 @@ async def serve(parts: Parts, listening: Listening, ready: Callable[[str], None]
     if listening.reread is not None:
         _on_hangup(partial(_take_keys, parts, listening.reread))
     warm_prices(parts.records.prices, parts.settings)
+    await parts.gateway.start()
     ready(listening.url(sockets[0].getsockname()[1], parts.base))
     await _first(signalled.wait(), *([listening.until()] if listening.until else []))
     server.stop()

@@ -207,13 +207,16 @@ class StorageSettings:
     """Where numbers and records are kept, each by URL.
 
     Args:
-        state: Windows, leases and the queue.
+        state: What counts against limits and budgets: ``memory://``, ``redis://…`` or ``redis+sentinel://…``.
         ledger: Records of requests: ``sqlite:///path`` or ``postgresql://…``; ``memory://`` keeps none.
         cache: Answers.
         instance: This gateway's name in the ledger, its own among all that share it; the host's when empty.
         time_zone: Whose midnight begins a day of the ledger and of budgets.
         retention_days: Entries are deleted when they are older; 0 keeps them.
         prompt_keys: What prompts are encrypted with where a policy keeps them: the first encrypts, all decrypt.
+        instances: How many gateways share ``state``, for a start without it; it tells otherwise.
+        without_state: While ``state`` is lost: ``share`` goes on with this gateway's part of the limits, ``refuse``
+            answers nothing.
     """
 
     state: str = "memory://"
@@ -223,6 +226,8 @@ class StorageSettings:
     time_zone: str = "UTC"
     retention_days: int = 0
     prompt_keys: tuple[Secret, ...] = ()
+    instances: int = 1
+    without_state: str = "share"
 
 
 @dataclass(frozen=True, slots=True)

@@ -325,6 +325,8 @@ def _storage(table: _Table) -> s.StorageSettings:
     storage = s.StorageSettings(**table.fields(s.StorageSettings))
     _known_zone(table, "time_zone", storage.time_zone)
     _check_cache(table, storage.cache)
+    if storage.without_state not in {"share", "refuse"}:
+        table.refuse("without_state", "'without_state' in [storage] must be 'share' or 'refuse'.")
     return storage
 
 

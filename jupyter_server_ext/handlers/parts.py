@@ -57,6 +57,9 @@ class AnswersRequests(Protocol):
     def reload(self, settings: Settings) -> None:
         """Have the keys of another configuration from now on."""
 
+    async def start(self) -> None:
+        """Open what is not open yet."""
+
     async def close(self) -> None:
         """End what is open."""
 

@@ -13,6 +13,7 @@ import hashlib
 import json
 from contextlib import contextmanager
 from datetime import datetime
+from operator import itemgetter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from zoneinfo import ZoneInfo
@@ -58,8 +59,12 @@ class SqlLedgerStore:
         self._engine = _engine(url)
         self._instance = instance
         self._zone = ZoneInfo(zone)
-        with self._at_start():
-            self._migrate()
+        try:
+            with self._at_start():
+                self._migrate()
+        except ConfigError:
+            self.close()
+            raise
 
     # Writing
 
@@ -152,6 +157,7 @@ class SqlLedgerStore:
         self._add_sums(db, [dict(zip(_TOTAL_KEYS, key, strict=True)) | total for key, total in sums.items()])
 
     def _add_sums(self, db: sa.Connection, sums: list[dict[str, Any]]) -> None:
+        sums.sort(key=itemgetter(*_TOTAL_KEYS))  # in one order gateways never wait for each other's rows in a ring
         statement = _insert(db, totals)
         added = {name: totals.c[name] + statement.excluded[name] for name in _TOTAL_SUMS}
         statement = statement.on_conflict_do_update(index_elements=list(_TOTAL_KEYS), set_=added)
@@ -246,7 +252,12 @@ class SqlLedgerStore:
             db.execute(sa.delete(kept_answers).where(kept_answers.c.caller == caller))
             db.execute(sa.update(decisions).where(decisions.c.caller == caller).values(caller=""))
             # Read within the transaction that the first write began, so that nothing is added in between.
-            rows = [dict(row) for row in db.execute(sa.select(totals).where(own).with_for_update()).mappings()]
+            rows = [
+                dict(row)
+                for row in db.execute(
+                    sa.select(totals).where(own).order_by(*totals.primary_key).with_for_update()
+                ).mappings()
+            ]
             db.execute(sa.delete(totals).where(own))
             if rows:
                 self._add_sums(db, [row | {"caller": ""} for row in rows])

@@ -239,7 +239,6 @@ async def test_limits_are_the_same_over_two_gateways(opened):
     async with opened() as first, opened() as second:
         here, there = (Limits(Settings(caller=own), meters=meters) for meters in (first, second))
         async with here.take(ADA, REQUEST, Need(10, 10)) as one, there.take(ADA, REQUEST, Need(10, 10)) as two:
-            one.start()
             two.settle(Usage(5, 5))
             one.settle(Usage(100, 100))
         await told(first)
@@ -282,7 +281,7 @@ async def test_what_the_ledger_remembers_counts_once_however_many_start(opened):
         for meters in {id(first): first, id(second): second}.values():
             budgets = Budgets(settings, clock=lambda: 1_795_000_000.0, meters=meters)
             budgets.restore({("ada", ""): {"2026-11-18": 7}})
-            assert "2026-11-18" == budgets.month[:8] + "18"
+            assert budgets.month[:8] + "18" == "2026-11-18"
             async with budgets.hold(ADA, 1) as hold:
                 hold.settle(1)
             await told(meters)

@@ -77,6 +77,9 @@ class FakeGateway:
     async def check_keys(self):
         return [{"key": "groq-1 …a1b2", "ok": True}]
 
+    async def start(self):
+        pass
+
     async def close(self):
         pass
 

@@ -1,0 +1,83 @@
+"""Opening the stores by their URLs. What a URL does not need is not loaded: a gateway starts fast and stays small."""
+
+from __future__ import annotations
+
+import platform
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from jupyter_server_ext.errors import ConfigError
+from jupyter_server_ext.storage.memory import MemoryWindows
+from jupyter_server_ext.storage.meters import MemoryMeters
+
+if TYPE_CHECKING:
+    from jupyter_server_ext.settings import Settings, StorageSettings
+    from jupyter_server_ext.storage.base import LedgerStore, Windows
+    from jupyter_server_ext.storage.meters import Meters
+    from jupyter_server_ext.storage.redis import Link
+
+_REDIS = ("redis:", "rediss:", "redis+sentinel:", "unix:")
+
+
+@dataclass(frozen=True)
+class State:
+    """What counts: of callers, tenants and everyone (``meters``), and of keys (``windows``).
+
+    Args:
+        meters: Limits and budgets.
+        windows: What providers allow.
+        link: The way to Redis, where it is kept there.
+    """
+
+    meters: Meters
+    windows: Windows
+    link: Link | None = None
+
+    def checks(self) -> dict[str, str]:
+        """How it is, for health; nothing where it is kept in memory."""
+        return {"state": self.link.health} if self.link is not None else {}
+
+    async def start(self) -> None:
+        """Open what is open only in an event loop."""
+        if self.link is not None:
+            await self.link.start()
+
+    async def close(self) -> None:
+        """Give everything back."""
+        await self.meters.close()
+
+
+def open_state(settings: Settings) -> State:
+    """Where limits are counted.
+
+    Raises:
+        ConfigError: The URL is not usable.
+    """
+    url, jitter = settings.storage.state, settings.pool.jitter_ms / 1000
+    if url.startswith("memory:"):
+        return State(MemoryMeters(), MemoryWindows(jitter))
+    if not url.startswith(_REDIS):
+        raise ConfigError(
+            "'state' in [storage] must be memory://, redis://host:6379/0 or redis+sentinel://host:26379/name."
+        )
+    from jupyter_server_ext.storage.redis import Link
+    from jupyter_server_ext.storage.shared_meters import RedisMeters
+
+    link = Link(url, expected=settings.storage.instances)
+    meters = RedisMeters(link, fail_closed=settings.storage.without_state == "refuse")
+    return State(meters, MemoryWindows(jitter), link)
+
+
+def open_ledger(storage: StorageSettings) -> LedgerStore | None:
+    """Where entries are kept; None keeps none. Loading SQLAlchemy doubles the start, so only where there is a ledger.
+
+    Raises:
+        ConfigError: It cannot be opened.
+    """
+    if storage.ledger.startswith("memory:"):
+        return None
+    if storage.ledger in {"sqlite://", "sqlite:///", "sqlite:///:memory:"}:
+        raise ConfigError("'ledger' in [storage] needs the path of a file: sqlite:///rsql.db. memory:// keeps nothing.")
+    from jupyter_server_ext.storage.sql import SqlLedgerStore
+
+    return SqlLedgerStore(storage.ledger, instance=storage.instance or platform.node(), zone=storage.time_zone)

@@ -1,0 +1,148 @@
+"""One contract for the ledger's store, in SQLite and in PostgreSQL."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from itertools import count
+
+import pytest
+import sqlalchemy as sa
+
+from jupyter_server_ext.errors import ConfigError
+from jupyter_server_ext.messages import Entry, Usage
+from jupyter_server_ext.storage.sql import SqlLedgerStore
+
+_names = count()
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def url(request, tmp_path):
+    """An empty database."""
+    if request.param == "sqlite":
+        return f"sqlite:///{tmp_path / 'ledger.db'}"
+    server, name = request.getfixturevalue("postgresql"), f"ledger{next(_names)}"
+    engine = sa.create_engine(server.url.replace("postgresql:", "postgresql+psycopg:") + "/postgres")
+    with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as db:
+        db.execute(sa.text(f"CREATE DATABASE {name}"))
+    engine.dispose()
+    return f"{server.url}/{name}"
+
+
+@pytest.fixture
+def store(url):
+    store = SqlLedgerStore(url, instance="one")
+    yield store
+    store.close()
+
+
+def entry(number, **changes):
+    values = {"at": 1000.0 + number, "caller": "ada", "tenant": "stats101", "model": "m", "usage": Usage(10, 5)}
+    return Entry(f"r{number}", **(values | {"attempts": 1} | changes))
+
+
+def change(url, statement):
+    engine = sa.create_engine(url.replace("postgresql:", "postgresql+psycopg:"))
+    with engine.begin() as db:
+        db.execute(sa.text(statement))
+    engine.dispose()
+
+
+def test_what_is_written_is_read_back_newest_first(store):
+    wanted = [entry(1, cost_nanodollars=7, first_token_seconds=0.25), entry(2, status=429, error="rate_limit")]
+    assert store.finish(wanted) == 2
+    assert store.read() == wanted[::-1]
+    assert store.read(limit=1, failed=True) == wanted[1:]
+    assert store.read(caller="bob") == []
+    assert store.find("r1") == wanted[:1]
+
+
+def test_a_repeated_delivery_changes_nothing(store):
+    store.finish([entry(1), entry(1)])
+    assert store.finish([entry(1, status=500), entry(2)]) == 1
+    assert store.totals(since="")[0]["requests"] == 2
+    assert store.verify() == []
+
+
+def test_a_new_life_of_the_instance_closes_what_was_left_open(store, url):
+    store.begin([entry(1, cost_nanodollars=9), entry(2)])
+    store.finish([entry(2)])
+    other, again = SqlLedgerStore(url, instance="two"), SqlLedgerStore(url, instance="one")
+    assert other.close_unfinished() == 0, "another gateway's requests may still be under way"
+    assert again.close_unfinished() == 1
+    assert [(e.status, e.error) for e in again.read() if e.request_id == "r1"] == [(0, "gateway_stopped")]
+    other.close()
+    again.close()
+
+
+@pytest.mark.parametrize(
+    ("tamper", "words"),
+    [
+        ("UPDATE entries SET cost_nanodollars = 1 WHERE number = 2", "changed after it was written"),
+        ("DELETE FROM entries WHERE number = 2", "missing"),
+        ("UPDATE entries SET content_hash = 'x' WHERE number = 2", "chain is broken"),
+    ],
+)
+def test_tampering_is_seen(store, url, tamper, words):
+    store.finish([entry(n) for n in range(1, 5)])
+    assert store.verify() == []
+    change(url, tamper)
+    assert any(words in problem for problem in store.verify())
+
+
+def test_forgetting_and_expiring_leave_the_totals_and_the_chain(store):
+    store.finish([entry(n, caller="ada" if n % 2 else "bob") for n in range(20)])
+    assert store.forget("ada", chunk=3) == 10
+    assert {e.caller for e in store.read()} == {"bob"}
+    assert store.expire(1010.0, chunk=4) == 10
+    assert store.verify() == []
+    assert sum(total["requests"] for total in store.totals(since="")) == 20
+
+
+def test_gateways_write_together_to_the_same_totals(url):
+    def write(number):
+        store = SqlLedgerStore(url, instance=f"gateway-{number % 2}")  # two share a name, too
+        for group in range(8):
+            some = [entry(1000 * number + 10 * group + n, caller="abc"[(n + number) % 3]) for n in range(6)]
+            store.begin(some)
+            store.finish(some)
+        store.close()
+
+    with ThreadPoolExecutor(4) as threads:
+        list(threads.map(write, range(4)))  # they make the tables together, too
+    store = SqlLedgerStore(url, instance="reader")
+    assert len(store) == 4 * 8 * 6
+    assert sum(total["requests"] for total in store.totals(since="")) == 4 * 8 * 6
+    assert store.verify() == []
+    store.close()
+
+
+def test_answers_and_decisions_are_kept(store):
+    store.keep_answer("k", "ada", b"one", 50.0)
+    store.keep_answer("k", "ada", b"two", 50.0)
+    assert store.kept_answer("k", 49.0) == b"one"
+    assert store.kept_answer("k", 50.0) is None
+    assert store.drop_answers(60.0) == 1
+    store.decide("limits", "1", "root", 1.0)
+    store.decide("limits", "2", "root", 2.0)
+    assert store.decided("limits") == "2"
+
+
+def test_a_ledger_from_a_newer_version_is_refused(store, url):
+    change(url, "UPDATE alembic_version SET version_num = '9999'")
+    with pytest.raises(ConfigError, match="newer rsql"):
+        SqlLedgerStore(url, instance="one")
+
+
+def test_a_ledger_that_cannot_be_reached_says_so_without_its_password(postgresql):
+    address = f"{postgresql.url}/missing"
+    with pytest.raises(ConfigError, match="cannot be opened") as refused:
+        SqlLedgerStore(address, instance="one")
+    assert "s3cret" not in str(refused.value)
+
+
+def test_two_processes_that_start_together_make_the_tables_once(url):
+    code = f"from jupyter_server_ext.storage.sql import opened\nwith opened({url!r}, instance='x') as s: print(len(s))"
+    started = [subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE) for _ in range(2)]
+    assert [process.communicate(timeout=60)[0] for process in started] == [b"0\n"] * 2
