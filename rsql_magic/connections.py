@@ -141,8 +141,13 @@ class Connections:
             raise ConnectionProblem(
                 "There is neither a database nor a frame here.", hint="Name a connection: %%sql_ai CONNECTION."
             )
-        self._forget(FRAMES)
-        return self._engine(FRAMES, frames)
+        from rsql_magic.engines.duckdb import FramesEngine
+
+        known = self._open.get(FRAMES)
+        if known is None or not isinstance(known[1], FramesEngine):
+            return self._engine(FRAMES, frames)
+        known[1].renew(frames)
+        return known[1]
 
     def _engine(self, name: str, target: Any) -> Engine:
         from rsql_magic.engines import open_engine

@@ -34,9 +34,10 @@ def open_engine(target: object) -> DatabaseEngine:
 
     database = open_database(target)
     if database.dialect == "duckdb":
-        from rsql_magic.engines.duckdb import DuckDBEngine
+        from rsql_magic.context.database.frames import Frames
+        from rsql_magic.engines.duckdb import DuckDBEngine, FramesEngine
 
-        return DuckDBEngine(database)
+        return FramesEngine(database) if isinstance(database, Frames) else DuckDBEngine(database)
     if database.dialect == "sqlite":
         from rsql_magic.engines.sqlite import SQLiteEngine
 

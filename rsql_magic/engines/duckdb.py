@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
     import pandas as pd
 
+    from rsql_magic.context.database.frames import Frames
+
 _VECTOR = 2048
 """Rows that DuckDB computes at a time."""
 
@@ -52,6 +54,23 @@ class DuckDBEngine(DatabaseEngine):
         session.execute(f"SELECT {', '.join(term for wire in wires for term in wire.terms)} {source}")
         pieces, note = _pieces(session, self.memory_cap)
         return _together(wires, pieces, max_rows, note)
+
+
+class FramesEngine(DuckDBEngine):
+    """Data frames.
+
+    Args:
+        database: The frames.
+    """
+
+    def __init__(self, database: Frames) -> None:
+        super().__init__(database)
+        self._frames = database
+
+    def renew(self, frames: Mapping[str, Any]) -> None:
+        """Have these frames as tables from now on; those that have not changed cost nothing."""
+        self._frames.renew(frames)
+        self._time_zone, self._fresh_until = None, 0.0
 
 
 _READING = frozenset({"SELECT", "MULTI"})

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     Floats = NDArray[np.float64]
 
 _TELLING = 2
-_WORTH_COUNTING = 50_000
+_WORTH_COUNTING = 20_000
 """Tokens (estimated) above which a schema is large enough not to be counted exactly."""
 
 
@@ -175,13 +175,24 @@ class Index:
         if len(table.columns) <= WIDE:
             return table
         concepts = Question(question).concepts(self._values, self.weights)
-        return trimmed(table, [sum(self._stands_for(c, concept) for concept in concepts) for c in table.columns])
+        asked = {word for concept in concepts for option in concept.options for word in option.split()}
+        by_value = any(concept.value for concept in concepts)
+        hits = (by_value or not asked.isdisjoint(self._words(column)) for column in table.columns)
+        scores = [
+            sum(self._stands_for(column, concept) for concept in concepts) if hit else 0.0
+            for column, hit in zip(table.columns, hits, strict=True)
+        ]
+        return trimmed(table, scores)
+
+    def _words(self, column: Column) -> set[str]:
+        """The words of a column's name and description, and what they may mean."""
+        return {word for text in (column.name, column.description) for word, _ in self._lexicon.read(text)}
 
     def _stands_for(self, column: Column, concept: Concept) -> float:
         """How surely the column is what the concept means."""
         if concept.value:
             values = column.profile.values if column.profile else ()
             return concept.weight * any(" ".join(stems(value)) == concept.value for value in values)
-        words = {word for text in (column.name, column.description) for word, _ in self._lexicon.read(text)}
+        words = self._words(column)
         sure = (sure for phrase, sure in concept.options.items() if words.issuperset(phrase.split()))
         return concept.weight * max(sure, default=0.0)

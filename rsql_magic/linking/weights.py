@@ -7,7 +7,9 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Weights:
-    """The numbers of the ranking; tuned on public question sets (docs/linking.md), the same for every catalog.
+    """The numbers of the ranking, the same for every catalog.
+
+    They are round on purpose: none of them matters to its second digit (docs/linking.md).
 
     Args:
         name: A word of a table's own name.
@@ -40,20 +42,20 @@ class Weights:
 
     name: float = 3.0
     column: float = 1.0
-    group: float = 0.98
+    group: float = 1.0
     note: float = 0.1
-    column_note: float = 0.28
+    column_note: float = 0.3
     value: float = 0.2
-    full_value: float = 0.22
-    word_value: float = 0.075
-    k1: float = 1.68
-    b: float = 0.65
-    b_name: float = 0.84
+    full_value: float = 0.2
+    word_value: float = 0.1
+    k1: float = 1.5
+    b: float = 0.75
+    b_name: float = 0.75
     short: float = 1.0
     part: float = 0.8
     synonym: float = 0.7
     alike: float = 0.2
-    number: float = 0.6
+    number: float = 0.5
     extreme: float = 0.3
     inside: float = 0.5
     intent: float = 0.2
@@ -61,6 +63,6 @@ class Weights:
     maybe: float = 0.7
     local: float = 1.3
     far: float = 0.3
-    cluster: float = 2.7
+    cluster: float = 2.5
     size: float = 0.3
     sharp: float = 1.5

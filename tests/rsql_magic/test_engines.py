@@ -443,3 +443,39 @@ def test_an_engine_leaves_nothing_alive(ducks):
         assert seen() is None
     finally:
         gc.enable()
+
+
+def test_frames_are_read_anew_only_when_they_change():
+    wide = pd.DataFrame({f"c{n}": [n, n + 1] for n in range(2_000)})
+    sales = pd.DataFrame({"region": ["N", "S"] * 5, "amount": range(10)})
+    with closing(open_engine({"sales": sales, "wide": wide})) as engine:
+        total = "SELECT sum(amount) AS total FROM sales"
+        assert engine.run(total).df["total"].tolist() == [45]
+        before = engine.catalog()
+        engine.renew({"sales": sales, "wide": wide})
+        assert engine.catalog() is before
+        sales.loc[0, "amount"] = 100
+        engine.renew({"sales": sales, "wide": wide})
+        assert engine.run(total).df["total"].tolist() == [145]
+        assert engine.catalog()["sales"].column("amount").profile.high == "100"
+        sales["more"] = 1
+        engine.renew({"sales": sales})
+        assert [table.name for table in engine.catalog()] == ["sales"]
+        assert engine.run("SELECT more FROM sales LIMIT 1").df["more"].tolist() == [1]
+
+
+def test_only_the_shown_columns_of_a_very_wide_frame_are_looked_at():
+    wide = pd.DataFrame({f"c{n}": [n, n + 1] for n in range(2_001)})
+    with closing(open_engine({"wide": wide})) as engine:
+        table = engine.catalog()["wide"]
+        assert not any(column.profile for column in table.columns)
+        (shown,) = engine.detail([table.with_columns(table.columns[:3])])
+        assert [column.profile.high for column in shown.columns] == ["1", "2", "3"]
+
+
+def test_frames_keep_their_time_zone():
+    times = pd.to_datetime(["2024-01-01 00:30", "2024-06-01 12:00"]).tz_localize("Europe/Vienna")
+    with closing(open_engine({"visits": pd.DataFrame({"came": times})})) as engine:
+        rows = engine.run("SELECT came, extract(hour FROM came) AS hour FROM visits").df
+        assert str(rows["came"].dt.tz) == engine.time_zone == "Europe/Vienna"
+        assert rows["hour"].tolist() == [0, 12]

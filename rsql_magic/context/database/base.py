@@ -152,6 +152,10 @@ class Database(ABC):
         """Profiles that the database keeps itself, by table and column, read in one query for all these tables."""
         return {}
 
+    def learn(self, _table: Table, _found: Mapping[str, Profile], /) -> None:
+        """Take what was found out about a table's columns; most databases need not remember it."""
+        return
+
     def sample(self, table: Table) -> tuple[str, int | None]:
         """What to profile, as it stands behind FROM, and the number of rows from which it is a sample (None: never)."""
         return f"(SELECT * FROM {self.full_name(table)} LIMIT {SAMPLE}) AS picked", SAMPLE

@@ -1,4 +1,4 @@
-"""DuckDB: a connection the user has, a file, and data frames.
+"""DuckDB: a connection the user has, and a file; data frames are in `frames`.
 
 The user's own connection is used itself and not a second one, because temporary tables, registered frames, the search
 path and the time zone live in it. Its configuration is never changed: that could not be undone. Statements run in a
@@ -12,7 +12,6 @@ What we open ourselves is locked: read-only, no files, no network, no extensions
 from __future__ import annotations
 
 from contextlib import contextmanager, suppress
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,24 +19,24 @@ from typing_extensions import override
 
 from rsql_magic.context.database.base import Database, Structure, interruptible, stamp
 from rsql_magic.context.tables import Column, ForeignKey, Table
-from rsql_magic.errors import BadInput, ConnectionProblem
+from rsql_magic.errors import ConnectionProblem
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 
     from rsql_magic.context.tables import Kind
 
-_CLOSED: dict[str, Any] = {
+CLOSED: dict[str, Any] = {
     "enable_external_access": "false",
     "autoinstall_known_extensions": "false",
     "autoload_known_extensions": "false",
     "temp_directory": "",  # what does not fit in memory is refused, not written beside the user's file
 }
 
-_EXACT = 8_000_000
+EXACT = 8_000_000
 """Values (rows times columns) that are profiled in full: about 0.1 s."""
 
-_SAMPLED = 50_000
+SAMPLED = 50_000
 """Rows of a larger table that are looked at."""
 
 
@@ -120,13 +119,13 @@ class DuckDB(Database):
 
     @override
     def sample(self, table: Table) -> tuple[str, int | None]:
-        """All rows up to `_EXACT` values, else blocks of rows picked at random."""
+        """All rows up to `EXACT` values, else blocks of rows picked at random."""
         name = self.full_name(table)
         if table.rows is None or table.kind == "view":
             return super().sample(table)
-        if table.rows * len(table.columns) <= _EXACT:
+        if table.rows * len(table.columns) <= EXACT:
             return name, None
-        percent = 100 * _SAMPLED / table.rows
+        percent = 100 * SAMPLED / table.rows
         return f"(SELECT * FROM {name} USING SAMPLE {percent:.6f} PERCENT (system)) AS picked", 0
 
 
@@ -159,66 +158,13 @@ class DuckDBFile(DuckDB):
         return tuple(stamp(path) for path in (self.path, f"{self.path}.wal"))
 
 
-class Frames(DuckDB):
-    """Data frames as the tables of a private in-memory database.
-
-    Args:
-        frames: pandas, polars or Arrow frames by table name. They are read where they are, not copied.
-    """
-
-    def __init__(self, frames: Mapping[str, Any]) -> None:
-        super().__init__(None, "frames")
-        self._frames = dict(frames)
-
-    @override
-    def connection(self) -> Any:
-        if self._connection is None:
-            self._frames = {name: _tabular(name, frame) for name, frame in self._frames.items()}
-            opened = _open_memory()
-            for name, frame in self._frames.items():
-                opened.register(name, frame)
-            self._connection = _locked(opened)  # all of the frames, or none
-        return self._connection
-
-    @override
-    def close(self) -> None:
-        if self._connection is not None:
-            self._connection.close()
-            self._connection = None
-
-    @override
-    def _inside_transaction(self, connection: Any) -> bool:
-        return False
-
-    @override
-    def state(self) -> Hashable:
-        """Frames are fixed when they are given."""
-        return 0
-
-    @override
-    def kind(self, view: bool) -> Kind:
-        return "frame"
-
-    @override
-    def structure(self) -> Structure:
-        found = super().structure()
-        return replace(found, tables=tuple(replace(t, rows=len(self._frames[t.name])) for t in found.tables))
-
-    @override
-    def sample(self, table: Table) -> tuple[str, int | None]:
-        """All rows of a small frame, else those at the start: a view over a frame cannot be picked from by blocks."""
-        if (table.rows or 0) * len(table.columns) <= _EXACT:
-            return self.full_name(table), None
-        return f"(SELECT * FROM {self.full_name(table)} USING SAMPLE {_SAMPLED} ROWS) AS picked", 0
-
-
 def _open_file(path: str) -> Any:
     import duckdb
 
     if not Path(path).is_file():
         raise ConnectionProblem(f"There is no file {path}.", hint="Check the path.")
     try:
-        return _locked(duckdb.connect(path, read_only=True, config=_CLOSED))
+        return locked(duckdb.connect(path, read_only=True, config=CLOSED))
     except duckdb.ConnectionException:
         raise ConnectionProblem(
             f"{Path(path).name} is already open in this Python session.",
@@ -239,13 +185,7 @@ def _cannot_open(path: str, message: str) -> ConnectionProblem:
     return ConnectionProblem(f"{name} cannot be opened: {' '.join(message.split())[:200]}", hint="Check the file.")
 
 
-def _open_memory() -> Any:
-    import duckdb
-
-    return duckdb.connect(":memory:", config=_CLOSED)
-
-
-def _locked(connection: Any) -> Any:
+def locked(connection: Any) -> Any:
     """A connection with half of the memory that DuckDB would take, at most eight threads, and no way to change that."""
     import duckdb
 
@@ -254,66 +194,6 @@ def _locked(connection: Any) -> Any:
     connection.execute("SET threads = least(current_setting('threads'), 8)")
     connection.execute("SET lock_configuration = true")
     return connection
-
-
-class _Stream:
-    """An Arrow stream under another name: lets DuckDB read polars frames without the pyarrow package."""
-
-    def __init__(self, frame: Any) -> None:
-        self._frame = frame
-
-    def __arrow_c_stream__(self, requested_schema: object = None) -> object:
-        return self._frame.__arrow_c_stream__(requested_schema)
-
-    def __len__(self) -> int:
-        return int(getattr(self._frame, "num_rows", None) or len(self._frame))
-
-
-def _tabular(name: str, frame: Any) -> Any:
-    """A frame as DuckDB can read it, whatever made it."""
-    import pandas as pd
-
-    if isinstance(frame, pd.Series):
-        frame = frame.to_frame(frame.name or "value")
-    if hasattr(frame, "collect") and not hasattr(frame, "__arrow_c_stream__"):
-        frame = frame.collect()  # a lazy polars frame
-    if isinstance(frame, pd.DataFrame):
-        return _plain(frame)
-    if hasattr(frame, "__arrow_c_stream__"):
-        return _Stream(frame)
-    raise BadInput(f"{name} is no data frame but {type(frame).__name__}.", hint="Pass pandas, polars or Arrow frames.")
-
-
-def _plain(frame: Any) -> Any:
-    """A pandas frame as DuckDB can take it.
-
-    Named index levels are columns, names are text, and none is there twice. Types that DuckDB does not know are text.
-    """
-    named = [level for level in frame.index.names if level is not None and level not in frame.columns]
-    if named:
-        frame = frame.reset_index(level=named)
-    names = unique_names([_text_name(column) for column in frame.columns])
-    plain = frame.set_axis(names, axis=1)
-    unknown = {name: _known(plain[name]) for name, dtype in plain.dtypes.items() if _is_unknown(dtype)}
-    return plain.assign(**unknown) if unknown else plain
-
-
-def _is_unknown(dtype: Any) -> bool:
-    """Whether DuckDB refuses a whole frame for a column of this type."""
-    import pandas as pd
-
-    inner = dtype.categories.dtype if isinstance(dtype, pd.CategoricalDtype) else dtype
-    return isinstance(inner, pd.PeriodDtype | pd.IntervalDtype | pd.SparseDtype) or inner.kind == "c"
-
-
-def _known(column: Any) -> Any:
-    import pandas as pd
-
-    return column.sparse.to_dense() if isinstance(column.dtype, pd.SparseDtype) else column.astype("string")
-
-
-def _text_name(name: object) -> str:
-    return "_".join(str(part) for part in name if part != "") if isinstance(name, tuple) else str(name)
 
 
 def unique_names(names: Sequence[str]) -> list[str]:

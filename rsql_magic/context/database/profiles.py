@@ -38,6 +38,9 @@ _FEW = 200
 _LONG = 60
 """A column with longer values holds text, not categories."""
 
+_WIDE = 2_000
+"""A table with more columns is not profiled as it is, only those of its columns that are shown."""
+
 _AT_ONCE = 40
 """Columns in one statement: engines limit the length of a select list."""
 
@@ -75,6 +78,7 @@ def add_profiles(
                 profiled[place] = _with_statistics(table, known[table.full_name])
             else:
                 todo.append(place)
+    todo = [place for place in todo if len(tables[place].columns) <= _WIDE]
     for place in sorted(todo, key=lambda place: _size(tables[place])):
         left = deadline - clock()
         if left <= 0:
@@ -130,6 +134,7 @@ def profile(database: Database, table: Table, *, seconds: float = _PER_TABLE) ->
             sampled = limit is not None and total >= limit
             found |= _read_counts(some, total, counts[1:], sampled)
         _add_values(database, source, asked, found, seconds)
+    database.learn(table, {column.name: found.get(column.name, Profile()) for column in table.columns})
     profiled = table.with_columns(replace(c, profile=_allowed(c, found.get(c.name))) for c in table.columns)
     return replace(profiled, rows=total) if asked and not sampled else profiled
 

@@ -78,7 +78,7 @@ def _inside_jupysql(target: object) -> Any:
 
 
 def _frames(frames: Mapping[Any, Any]) -> Database:
-    from rsql_magic.context.database.duckdb import Frames
+    from rsql_magic.context.database.frames import Frames
 
     if not frames:
         raise BadInput(
