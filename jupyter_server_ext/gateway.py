@@ -133,6 +133,7 @@ class Gateway:
             clock=clock,
             at_once=settings.everyone.concurrency,
         )
+        self._state.on_change(self.pool.made_room)
         self.queue = KeyQueue(self.pool, settings.pool)
         self.upstream = KeyRotatingTransport(self.queue, settings.pool, self._transport_of)
 

@@ -547,6 +547,10 @@ class KeyPool:
             row["reason"] = reason
         return row
 
+    def made_room(self) -> None:
+        """Others that share the keys have made room."""
+        self._changed()
+
     def _changed(self) -> None:
         for tell in self.on_change:
             tell()

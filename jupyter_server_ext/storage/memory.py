@@ -55,8 +55,15 @@ class MemoryWindows:
                 best, most = offer, headroom
         if best is None:
             return soonest
-        windows = [self._window(spec) for spec in best.windows]
-        return Grant(best.key, cost, now, best.windows, [(window, window.take(cost, now)) for window in windows])
+        return self._grant(best, cost, now)
+
+    def _grant(self, offer: Offer, cost: Cost, now: float) -> Grant:
+        windows = [self._window(spec) for spec in offer.windows]
+        return Grant(offer.key, cost, now, offer.windows, [(window, window.take(cost, now)) for window in windows])
+
+    def _room(self, window: Window | Gauge, now: float) -> float:
+        """How much can be taken of one window."""
+        return window.room(now)
 
     def sent(self, grant: Grant, now: float) -> None:
         """See ``Windows.sent``."""
@@ -109,7 +116,7 @@ class MemoryWindows:
         for spec in windows:
             window = self._window(spec)
             wait = window.wait(1, now)
-            rows[spec.id] = WindowReport(window.used, window.others, window.limit, wait)
+            rows[spec.id] = WindowReport(window.used + window.siblings, window.others, window.limit, wait)
         return rows
 
     def _fits(self, offer: Offer, cost: Cost, now: float) -> tuple[tuple[float, float], float]:
@@ -118,7 +125,7 @@ class MemoryWindows:
         for spec in offer.windows:
             window = self._window(spec)
             amount = cost.of(spec.unit)
-            left = window.room(now) - amount
+            left = self._room(window, now) - amount
             if left < 0:
                 wait = max(wait, _LEAST_WAIT, window.wait(amount, now))
             else:

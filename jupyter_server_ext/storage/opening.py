@@ -11,6 +11,8 @@ from jupyter_server_ext.storage.memory import MemoryWindows
 from jupyter_server_ext.storage.meters import MemoryMeters
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from jupyter_server_ext.settings import Settings, StorageSettings
     from jupyter_server_ext.storage.base import LedgerStore, Windows
     from jupyter_server_ext.storage.meters import Meters
@@ -37,6 +39,11 @@ class State:
         """How it is, for health; nothing where it is kept in memory."""
         return {"state": self.link.health} if self.link is not None else {}
 
+    def on_change(self, tell: Callable[[], None]) -> None:
+        """Have somebody told when others have made room."""
+        if self.link is not None:
+            self.link.on_change.append(tell)
+
     async def start(self) -> None:
         """Open what is open only in an event loop."""
         if self.link is not None:
@@ -62,10 +69,11 @@ def open_state(settings: Settings) -> State:
         )
     from jupyter_server_ext.storage.redis import Link
     from jupyter_server_ext.storage.shared_meters import RedisMeters
+    from jupyter_server_ext.storage.shared_windows import RedisWindows
 
     link = Link(url, expected=settings.storage.instances)
     meters = RedisMeters(link, fail_closed=settings.storage.without_state == "refuse")
-    return State(meters, MemoryWindows(jitter), link)
+    return State(meters, RedisWindows(link, jitter), link)
 
 
 def open_ledger(storage: StorageSettings) -> LedgerStore | None:

@@ -25,11 +25,13 @@ class Gauge:
         self.used = 0
         self.others = 0
         self.is_bucket = False
+        self.is_shared = False
+        self.siblings = 0  # places that other gateways take, not part of ``used``
         self._mean_seconds = 1.0  # that a place stays taken
 
     def room(self, now: float) -> float:  # noqa: ARG002 - a gauge knows no time
         """Places that are free."""
-        return self.limit - self.used
+        return self.limit - self.used - self.siblings
 
     def wait(self, amount: int, now: float) -> float:
         """Seconds until a place is free, by how long they are usually taken; whoever waits is woken when one is."""
@@ -77,7 +79,7 @@ class Gauge:
 
     def starts(self, amount: int, count: int, now: float) -> list[float]:  # noqa: ARG002
         """Seconds until the first, second, … of ``count`` requests can start."""
-        free = max(0, self.limit - self.used)
+        free = max(0, self.limit - self.used - self.siblings)
         if self.limit <= 0:
             return []
         pace = self._mean_seconds / self.limit

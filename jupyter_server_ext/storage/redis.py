@@ -60,6 +60,10 @@ class Call(NamedTuple):
 class Member(Protocol):
     """What is kept in Redis by way of one link."""
 
+    @property
+    def tick(self) -> float:
+        """Seconds after which its changes are asked for, though it has not told of any."""
+
     def lost(self) -> None:
         """From now on, decide alone."""
 
@@ -264,14 +268,15 @@ class Link:
             known |= set(self._others)
         self.state = "ok"
         self._settled.set()
-        self._tell_change()
+        self.tell_change()
 
     async def _serve(self, listening: asyncio.Task[None]) -> None:
         """Send what waits, until Redis is lost."""
         beat = self._clock() + _BEAT_SECONDS
         while not listening.done():
             with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(max(0.0, beat - self._clock())):
+                ticks = min(member.tick for member in self._members)
+                async with asyncio.timeout(min(ticks, max(0.0, beat - self._clock()))):
                     await self._wake.wait()
             self._wake.clear()
             if self._clock() >= beat:
@@ -372,9 +377,10 @@ class Link:
         for one in queue:
             if not one.answer.done():
                 one.answer.set_exception(Lost())
-        self._tell_change()
+        self.tell_change()
 
-    def _tell_change(self) -> None:
+    def tell_change(self) -> None:
+        """There may be room where there was none."""
         for tell in self.on_change:
             tell()
 

@@ -105,6 +105,9 @@ class RedisMeters:
         fail_closed: Whether nothing is taken while it is lost.
     """
 
+    tick = math.inf
+    """See ``Member.tick``: every change is told of."""
+
     def __init__(self, link: Link, *, fail_closed: bool = False) -> None:
         self._link = link
         self._fail_closed = fail_closed

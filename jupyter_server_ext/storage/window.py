@@ -119,6 +119,8 @@ class Window:
         self.used = 0
         self.others = 0  # of that, what others were seen to use
         self.is_bucket = False
+        self.is_shared = False  # whether other gateways, our siblings, take from the same limit
+        self.siblings = 0  # what they use, not part of ``used``
         self._jitter = self._least_jitter = jitter
         self._calm_at = math.inf  # when the margin is made smaller again
         self._prompt = 0.6  # share of answers that came within the margin
@@ -146,7 +148,9 @@ class Window:
     def room(self, now: float) -> float:
         """How much can be taken now."""
         self._advance(now)
-        by_log = self.limit - self.used
+        by_log = self.limit - self.used - self.siblings
+        if self.is_shared:  # a header does not tell what the siblings have sent since
+            return by_log
         floor = self._floor_now(now)
         return min(self.limit, floor) if floor > by_log else by_log
 
@@ -224,8 +228,8 @@ class Window:
         """Learn from the headers of the answer to ``entry``, which has been counted."""
         self._learn_limit(seen.limit)
         self._is_told = True
-        self.is_bucket = self._sign.look(seen)
-        newer = self._newer_than(entry, now)
+        self.is_bucket = self._sign.look(seen) and not self.is_shared
+        newer = self._newer_than(entry, now) + self.siblings
         floor = seen.remaining - newer
         at_most = seen.remaining + 1 + (now - entry.taken) * self._rate
         if not floor <= self._floor_now(now) <= at_most:
@@ -256,7 +260,7 @@ class Window:
             self.is_bucket, self._is_no_bucket = False, True
         self._floor, self._floor_at = 0.0, now
         doubts = self._doubts(entry)
-        used = entry.used + doubts
+        used = entry.used + doubts + self.siblings
         if (doubts or self.is_bucket) and used > self.limit and self._jitter < _WIDEST * self._least_jitter:
             self._widen(entry, now)
         elif self.charging is None or not self.charging.contradicted(entry):
@@ -427,7 +431,7 @@ class Window:
 
     def _log_gives(self, amount: int, now: float) -> float:
         """Seconds until the log alone gives room for ``amount``."""
-        lacking = amount - (self.limit - self.used)
+        lacking = amount - (self.limit - self.used - self.siblings)
         for entry in chain(self._log, self._under_way, self._unsent):
             lacking -= entry.amount
             if lacking <= 0:

@@ -71,3 +71,26 @@ local function tell(channel, live, instance, kind, news)
     redis.call('PUBLISH', channel, cmsgpack.pack({instance, kind, news}))
   end
 end
+
+-- A window of keys is a hash of what each instance says that it uses. What a dead one used counts until it is surely over.
+local leases = {}
+local function of_others(hash, instance, span, live)
+  local sum, rows = 0, redis.call('HGETALL', hash)
+  for i = 1, #rows, 2 do
+    local name = rows[i]
+    if name ~= instance then
+      if leases[name] == nil then leases[name] = tonumber(redis.call('ZSCORE', live, name) or '0') end
+      if leases[name] + span > now then sum = sum + rows[i + 1] else redis.call('HDEL', hash, name) end
+    end
+  end
+  return sum
+end
+
+local function keep(hash, instance, amount, span)
+  if amount > 0 then
+    redis.call('HSET', hash, instance, text(amount))
+    redis.call('PEXPIRE', hash, text(span / 1000 + 86400000))
+  else
+    redis.call('HDEL', hash, instance)
+  end
+end

@@ -1,0 +1,39 @@
+-- Take what a request costs from all windows of the first key that has room.
+-- KEYS: live; then a hash for each window
+-- ARGV: instance, channel, how many keys; then for each key how many windows it has; then for each of those windows: its
+--   place among KEYS, limit, amount, span in µs
+-- Returns the time, the place of the key (0 is none), and what the other instances use of each window.
+local instance, channel, live, offers = ARGV[1], ARGV[2], KEYS[1], tonumber(ARGV[3])
+
+local spans, others, mine = {}, {}, {}
+local at, chosen, first = 4 + offers, 0, 0
+for offer = 1, offers do
+  local fits, windows = true, tonumber(ARGV[3 + offer])
+  for i = 0, windows - 1 do
+    local row = at + 4 * i
+    local place, limit, amount, span = tonumber(ARGV[row]), tonumber(ARGV[row + 1]), tonumber(ARGV[row + 2]), tonumber(ARGV[row + 3])
+    if not others[place] then
+      spans[place], others[place] = span, of_others(KEYS[place], instance, span, live)
+      mine[place] = number(redis.call('HGET', KEYS[place], instance))
+    end
+    if others[place] + mine[place] + amount > limit then fits = false end
+  end
+  if fits and chosen == 0 then chosen, first = offer, at end
+  at = at + 4 * windows
+end
+
+if chosen > 0 then
+  local news = {}
+  for i = 0, tonumber(ARGV[3 + chosen]) - 1 do
+    local row = first + 4 * i
+    local place, amount = tonumber(ARGV[row]), ARGV[row + 2]
+    keep(KEYS[place], instance, mine[place] + amount, spans[place])
+    news[#news + 1] = KEYS[place]
+    news[#news + 1] = others[place] + mine[place] + amount
+  end
+  tell(channel, live, instance, 'leased', news)
+end
+
+local told = {now, chosen}
+for i = 2, #KEYS do told[#told + 1] = others[i] or 0 end
+return told
