@@ -271,8 +271,11 @@ def r_session() -> Finding:
         )
     from rsql_magic.context import r
 
-    found, _, fix = (r.r_problem() or "rpy2 and R work together").partition(". ")
-    return Finding("R", not fix, found, fix)
+    try:
+        session = r.survey(seconds=5.0)
+    except r.NoR as problem:
+        return Finding("R", False, problem.message, problem.hint)
+    return Finding("R", True, f"R {session.version} and rpy2 work together")
 
 
 def examined(findings: Sequence[Finding]) -> Shown:

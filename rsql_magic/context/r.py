@@ -7,6 +7,7 @@ looks at objects where they are and returns lines of text. R has one thread, so 
 from __future__ import annotations
 
 import functools
+import os
 import re
 import shutil
 import sys
@@ -69,9 +70,17 @@ def r_problem() -> str | None:
     """Why R cannot be asked, in two plain sentences; None when it can."""
     try:
         _rpy2("rinterface")
+        home = _rpy2("rinterface_lib.openrlib").R_HOME or ""
     except Exception as problem:  # noqa: BLE001 - a library that does not load raises what it likes
         return _plainly(problem)
-    return None
+    if r_running() or any(Path(home, "bin").glob("Rscript*")):
+        return None
+    if "R_HOME" in os.environ:
+        return f"There is no R at R_HOME ({home!r}). Unset R_HOME or set it to what `R RHOME` prints, and restart."
+    return _NOT_INSTALLED
+
+
+_NOT_INSTALLED = "R is not installed. Install it (on Debian: apt install r-base-core), then restart the kernel."
 
 
 def _plainly(problem: Exception) -> str:
@@ -79,7 +88,7 @@ def _plainly(problem: Exception) -> str:
     if isinstance(problem, ModuleNotFoundError):
         return f"R cannot be asked: the package {problem.name} is not installed. Install it with: pip install rpy2"
     if shutil.which("R") is None:
-        return "R is not installed. Install it (on Debian: apt install r-base-core), then restart the kernel."
+        return _NOT_INSTALLED
     if "undefined symbol" in said or "symbol not found" in said.lower():
         return (
             f"The installed rpy2 is too new for this R ({said.rsplit(': ', 1)[-1]} is missing). "
@@ -118,11 +127,24 @@ def _functions(rinterface: Any) -> Any:
     """session.R, read into an environment of its own, so that the user's workspace stays as it is."""
     if not r_running():
         with _sigint_kept():
-            rinterface.initr()
+            _start(rinterface)
     environment = rinterface.baseenv["new.env"](parent=rinterface.globalenv)
     source = Path(__file__).with_name("session.R").read_text(encoding="utf-8")
     rinterface.evalr(source, envir=environment)
     return environment
+
+
+def _start(rinterface: Any) -> None:
+    """Start R.
+
+    Raises:
+        NoR: It does not start.
+    """
+    try:
+        rinterface.initr()
+    except Exception as problem:
+        what, _, hint = _plainly(problem).partition(". ")
+        raise NoR(f"{what}.", hint=hint) from problem
 
 
 @contextmanager

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import threading
 import time
+from pathlib import Path
 
 import pytest
 
@@ -301,3 +302,42 @@ def test_r_objects_and_python_variables_of_one_name_are_both_told(r):
 def test_describe_takes_an_r_object_too(r):
     r("x <- data.frame(in_r = 1:3)")
     assert describe(rside.survey().objects[0], "x").startswith("x: R data.frame, 3 rows × 1 column")
+
+
+@pytest.mark.parametrize(
+    ("variables", "said"),
+    [({"R_HOME": ""}, "There is no R at R_HOME ('')"), ({}, "R is not installed"), ({"R_HOME": "/no"}, "('/no')")],
+)
+def test_an_r_that_is_hidden_is_said_and_the_rest_works(variables, said):
+    code = (
+        "from rsql_magic.context import gather; from rsql_magic.reports import r_session\n"
+        "told = gather('what does dplyr::filter do?', {'y': 2})\n"
+        "print(told.notes, 'y: int 2' in told.text, r_session())"
+    )
+    environ = {"PATH": str(Path(sys.executable).parent), "HOME": "/", **variables}
+    done = subprocess.run([sys.executable, "-c", code], env=environ, capture_output=True, text=True, check=True)
+    assert done.stdout.count(said) == 2
+    assert "True" in done.stdout
+    assert "well=False" in done.stdout
+
+
+def test_an_r_that_is_busy_is_said_and_the_rest_works(r):
+    from rpy2.rinterface_lib import openrlib
+
+    busy, done = threading.Event(), threading.Event()
+
+    def hold():
+        with openrlib.rlock:
+            busy.set()
+            done.wait(10)
+
+    thread = threading.Thread(target=hold)
+    thread.start()
+    busy.wait(10)
+    try:
+        context = gather("", {"y": 2})
+    finally:
+        done.set()
+        thread.join()
+    assert context.notes == ("R is busy. Wait until what it runs has ended.",)
+    assert "y: int 2" in context.text
