@@ -5,7 +5,7 @@ travels together. No request waits for Redis for more than 50 ms: when an answer
 waits decides alone (``Lost``), and a task tries again until it is back. Then
 
 1. *replace*: what this gateway has taken meanwhile takes the place of what Redis knows of it, as often as it likes;
-2. *wait*: as long as others may still decide alone, that is until each has been heard of, or was silent for 5 s;
+2. *wait*: as long as others may still decide alone, that is until each has been heard of, or was silent for a lease;
 3. *go on* together.
 
 So a gateway that comes back first does not hand out what another has handed out alone.
@@ -35,8 +35,8 @@ if TYPE_CHECKING:
 
 MICROSECONDS = 1_000_000
 
-_BEAT_SECONDS = 0.5  # between two signs of life
-_LEASE_SECONDS = 5.0  # after which a silent gateway is taken for dead, and what was under way with it for over
+_BEATS = 10  # signs of life in the length of a lease
+_SILENT_LEASES = 5  # after which a silent gateway has no share any more
 _SOCKET_SECONDS = 2.0
 _TURNS = 5  # of the event loop, in which an answer that has arrived reaches whoever waits for it
 _MOST_AT_ONCE = 256
@@ -99,6 +99,7 @@ class Link:
             ``prefix=`` in its query every key begins so.
         timeout: The longest that anybody waits for an answer, in seconds.
         expected: How many gateways share it, as long as Redis has not told.
+        lease: Seconds after which a silent gateway is taken for dead, and what was under way with it for over.
         clock: Seconds, never going back.
 
     Raises:
@@ -111,6 +112,7 @@ class Link:
         *,
         timeout: float = 0.05,
         expected: int = 1,
+        lease: float = 5.0,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._client, prefix = _client(url)
@@ -120,6 +122,8 @@ class Link:
         self.instance = secrets.token_hex(6)
         """This life of this gateway; another one after a restart."""
         self.timeout = timeout
+        self._lease = int(lease * MICROSECONDS)
+        self._beat_seconds = lease / _BEATS
         self.state: State = "starting"
         self.instances = max(1, expected)
         """How many gateways live, as far as is known."""
@@ -138,6 +142,7 @@ class Link:
         self._wake = asyncio.Event()
         self._settled = asyncio.Event()  # whether the first attempt has succeeded or failed
         self._others: dict[str, float] = {}  # the end of each other's lease
+        self._known: set[str] = set()  # those that lived when Redis was lost
         self._hashes: dict[str, str] = {}
         self._task: asyncio.Task[None] | None = None
         self._late: asyncio.Task[Any] | None = None
@@ -236,7 +241,7 @@ class Link:
                     listening.cancel()
                     await asyncio.gather(listening, return_exceptions=True)
             self._settled.set()
-            await asyncio.sleep(_BEAT_SECONDS / 2)
+            await asyncio.sleep(self._beat_seconds / 2)
 
     async def _open(self) -> None:
         """Load the scripts, after whatever was sent before has come to its end."""
@@ -257,22 +262,23 @@ class Link:
             member.changes()  # are part of everything
             await self._tell(member, member.everything())
         back = self.now()
-        known = set() if first else set(self._others)
-        while not first and self.now() < back + _LEASE_SECONDS * MICROSECONDS:
-            if all(self._others.get(name, 0.0) > back + _LEASE_SECONDS * MICROSECONDS for name in known):
+        known = self._known | set(self._others)
+        while not first and self.now() < back + self._lease:
+            if all(self._others.get(name, 0.0) > back + self._lease for name in known):
                 break
-            await asyncio.sleep(_BEAT_SECONDS / 4)
+            await asyncio.sleep(self._beat_seconds / 4)
             for member in self._members:
                 await self._tell(member, member.changes())
             await self._beat()
             known |= set(self._others)
         self.state = "ok"
+        self._known = set()
         self._settled.set()
         self.tell_change()
 
     async def _serve(self, listening: asyncio.Task[None]) -> None:
         """Send what waits, until Redis is lost."""
-        beat = self._clock() + _BEAT_SECONDS
+        beat = self._clock() + self._beat_seconds
         while not listening.done():
             with contextlib.suppress(TimeoutError):
                 ticks = min(member.tick for member in self._members)
@@ -281,7 +287,7 @@ class Link:
             self._wake.clear()
             if self._clock() >= beat:
                 await self._beat()
-                beat = self._clock() + _BEAT_SECONDS
+                beat = self._clock() + self._beat_seconds
             await self._send()
         listening.result()
 
@@ -315,7 +321,7 @@ class Link:
                 member.told(call, reply)
 
     async def _beat(self) -> None:
-        args = (self.instance, int(_LEASE_SECONDS * MICROSECONDS), secrets.token_hex(8))
+        args = (self.instance, self._lease, secrets.token_hex(8))
         asked = self._clock()
         [reply] = await self._answers([Call("beat", [self.live_key, f"{self.prefix}birth"], args)], self.timeout)
         answered = self._clock()
@@ -324,7 +330,8 @@ class Link:
         leases = {name.decode(): float(end) for name, end in zip(reply[2::2], reply[3::2], strict=True)}
         leases.pop(self.instance, None)
         self._others = {name: end for name, end in leases.items() if end > reply[0]}
-        self.instances = 1 + len(self._others)
+        # One that is late with its sign of life may go on with its share; it must not be dealt out to others.
+        self.instances = 1 + sum(end + _SILENT_LEASES * self._lease > reply[0] for end in leases.values())
 
     async def _answers(self, calls: Sequence[Call], seconds: float) -> list[Any]:
         """The answers to calls that travel together.
@@ -369,6 +376,7 @@ class Link:
         if self.state in {"ok", "starting"}:
             self.lost_at = self.now()
             self.losses += 1
+            self._known |= set(self._others)
             for member in self._members:
                 member.lost()
         self.state = "lost"
@@ -410,6 +418,8 @@ def _client(url: str) -> tuple[Redis, str]:
     """A client for a URL, and the prefix of its keys."""
     try:
         from redis import asyncio as redis
+        from redis.asyncio.retry import Retry
+        from redis.backoff import NoBackoff
     except ModuleNotFoundError:
         raise ConfigError(
             "redis:// in [storage] needs redis-py. Install it: pip install 'rsql-jupyter[redis]'."
@@ -418,6 +428,7 @@ def _client(url: str) -> tuple[Redis, str]:
     query = {name: values[-1] for name, values in parse_qs(parsed.query).items()}
     prefix = query.pop("prefix", "rsql")
     options: dict[str, Any] = {"socket_timeout": _SOCKET_SECONDS, "socket_connect_timeout": _SOCKET_SECONDS}
+    options["retry"] = Retry(NoBackoff(), 0)  # what is sent again could be taken twice
     try:
         if parsed.scheme == "redis+sentinel":
             return _through_sentinel(parsed.netloc, parsed.path, query, options), prefix

@@ -1,0 +1,256 @@
+"""Redis slow, cut, stopped, full, killed and restarted empty: answers go on, limits hold, and all is well again."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import time
+from contextlib import AsyncExitStack, asynccontextmanager
+from itertools import count
+
+import pytest
+import redis as redis_py
+import servers
+from slow_proxy import proxied
+
+from jupyter_server_ext.storage.base import Cost, Grant, Offer, WindowSpec
+from jupyter_server_ext.storage.meters import Meter, Part, Short, Want
+from jupyter_server_ext.storage.redis import Link
+from jupyter_server_ext.storage.shared_meters import RedisMeters, StateUnavailable
+from jupyter_server_ext.storage.shared_windows import RedisWindows
+
+MINUTE = Meter("caller:ada/requests/minute", 20, 60.0)
+PLACES = Meter("caller:ada/concurrent", 4)
+DAY = Meter("caller:ada/usd/2026-11-21", 100, 172_800.0, 3600.0)
+KEY = Offer("a", (WindowSpec("a//requests/60", "requests", 10, 60.0),))
+LEASE = 1.0
+BUSY = 0.1  # what a busy machine adds to a wait of 50 ms
+_prefixes = count()
+
+
+class Gateway:
+    """The counting of one gateway."""
+
+    def __init__(self, url, **options):
+        self.link = Link(url, lease=LEASE, expected=2)
+        self.meters = RedisMeters(self.link, **options)
+        self.windows = RedisWindows(self.link, 0.05)
+        self.longest = 0.0
+        self.taken = []
+
+    async def ask(self, *meters):
+        start = time.monotonic()
+        got = await self.meters.take([Want(meter, 1) for meter in meters or (MINUTE,)])
+        self.longest = max(self.longest, time.monotonic() - start)
+        passed = isinstance(got[0], Part)
+        self.taken += got * passed
+        return passed
+
+    async def lease(self):
+        got = await self.windows.take([KEY], Cost(), time.monotonic())
+        return isinstance(got, Grant)
+
+
+@asynccontextmanager
+async def gateways(port, number=2, **options):
+    url = f"redis://:{servers.PASSWORD}@127.0.0.1:{port}/0?prefix=l{next(_prefixes)}"
+    async with AsyncExitStack() as stack:
+        made = [Gateway(url, **options) for _ in range(number)]
+        for one in made:
+            stack.push_async_callback(one.link.close)
+            await one.link.start()
+        await until(lambda: all(one.link.state == "ok" and one.link.instances == number for one in made))
+        yield made
+
+
+async def until(true, seconds=10.0):
+    end = time.monotonic() + seconds
+    while not true():
+        assert time.monotonic() < end, "it does not come"
+        await asyncio.sleep(0.01)
+
+
+async def all_that_pass(made, *meters):
+    """Ask in turns until everybody is refused."""
+    passed = 0
+    while any([await one.ask(*meters) for one in made]):
+        passed = sum(len(one.taken) for one in made) // max(1, len(meters))
+    return passed
+
+
+def whole(made):
+    return until(lambda: all(one.link.state == "ok" for one in made))
+
+
+def test_a_slow_redis_blocks_nobody_for_long_and_limits_hold(redis):
+    async def scenario():
+        async with proxied(redis.port) as proxy, gateways(proxy.port) as made:
+            for number in range(8):
+                assert await made[number % 2].ask()
+            proxy.delay = 1.0
+            assert await all_that_pass(made) in {20, 21, 22}
+            assert max(one.longest for one in made) < 0.05 + BUSY
+            assert {one.meters.health for one in made} == {"degraded"}
+            proxy.mend()
+            await whole(made)
+            assert not await made[0].ask()
+            await made[1].meters.read([MINUTE])
+            assert made[1].meters.use(MINUTE).used == sum(len(one.taken) for one in made)
+
+    asyncio.run(scenario())
+
+
+def test_what_was_used_by_one_alone_is_known_to_the_other(redis):
+    async def scenario():
+        async with proxied(redis.port) as proxy, gateways(proxy.port) as (busy, idle):
+            for _ in range(20):
+                assert await busy.ask()
+            await asyncio.sleep(0.05)
+            proxy.cut()
+            assert not await idle.ask()
+            assert not await busy.ask()
+
+    asyncio.run(scenario())
+
+
+def test_a_redis_that_does_not_answer_is_left_and_found_again(redis):
+    async def scenario():
+        async with gateways(redis.port) as made:
+            assert await made[0].ask(PLACES)
+            redis.process.send_signal(signal.SIGSTOP)
+            try:
+                await asyncio.gather(*(made[number % 2].ask(PLACES) for number in range(10)))
+                assert max(one.longest for one in made) < 0.05 + BUSY
+                assert sum(len(one.taken) for one in made) in {4, 5, 6}
+            finally:
+                redis.process.send_signal(signal.SIGCONT)
+            await whole(made)
+            for one in made:
+                for part in one.taken:
+                    one.meters.change(part, 0)
+                one.taken.clear()
+            await asyncio.sleep(0.1)
+            assert await all_that_pass(made, PLACES) == 4
+
+    asyncio.run(scenario())
+
+
+def test_a_full_redis_is_as_none(redis):
+    async def scenario():
+        with redis_py.Redis(port=redis.port, password=servers.PASSWORD) as admin:
+            async with gateways(redis.port) as made:
+                admin.config_set("maxmemory", "1")
+                try:
+                    assert await all_that_pass(made) in {20, 21, 22}
+                    assert {one.meters.health for one in made} == {"degraded"}
+                finally:
+                    admin.config_set("maxmemory", "0")
+                await whole(made)
+                assert not await made[0].ask()
+
+    asyncio.run(scenario())
+
+
+def test_killed_under_load_and_back_empty_nothing_is_overrun_or_lost():
+    async def scenario():
+        with servers.redis() as server:
+            async with gateways(server.port) as made:
+                asked = [asyncio.ensure_future(made[number % 2].ask(MINUTE, DAY)) for number in range(12)]
+                await asyncio.sleep(0.002)
+                server.process.kill()
+                await asyncio.gather(*asked)
+                asked = [made[number % 2].ask(MINUTE, DAY) for number in range(60)]
+                assert len(await asyncio.gather(*asked)) == 60
+                passed = sum(len(one.taken) for one in made) // 2
+                assert 12 <= passed <= 22  # one of which Redis told only the other gateway counts for that one
+                with servers.redis(port=server.port):
+                    await whole(made)
+                    await asyncio.gather(*(made[number % 2].ask(MINUTE, DAY) for number in range(20)))
+                    assert sum(len(one.taken) for one in made) // 2 == max(passed, 20)
+                    await made[0].meters.read([MINUTE, DAY])
+                    assert {made[0].meters.use(meter).used for meter in (MINUTE, DAY)} == {max(passed, 20)}
+
+    asyncio.run(scenario())
+
+
+def test_who_is_back_first_waits_for_the_other(redis):
+    async def scenario():
+        async with AsyncExitStack() as stack:
+            first, second = [await stack.enter_async_context(proxied(redis.port)) for _ in range(2)]
+            prefix = f"?prefix=l{next(_prefixes)}"
+            urls = [f"redis://:{servers.PASSWORD}@127.0.0.1:{proxy.port}/0{prefix}" for proxy in (first, second)]
+            made = [Gateway(url) for url in urls]
+            for one in made:
+                stack.push_async_callback(one.link.close)
+                await one.link.start()
+            await until(lambda: all(one.link.instances == 2 for one in made))
+            first.cut()
+            second.cut()
+            assert await all_that_pass(made) == 20
+            with redis_py.Redis(port=redis.port, password=servers.PASSWORD) as admin:
+                admin.flushdb()
+            first.mend()
+            await until(lambda: made[0].link.state == "returning")
+            assert not await made[0].ask()
+            second.mend()
+            await whole(made)
+            assert not await made[0].ask()
+
+    asyncio.run(scenario())
+
+
+def test_places_of_a_killed_gateway_come_back(redis):
+    async def scenario():
+        async with gateways(redis.port) as (here, killed):
+            for _ in range(4):
+                assert await killed.ask(PLACES)
+            assert not await here.ask(PLACES)
+            killed.link._task.cancel()
+            killed.link.state = "lost"  # it says nothing any more, not even goodbye
+            await asyncio.sleep(LEASE + 0.1)
+            assert await here.ask(PLACES)
+
+    asyncio.run(scenario())
+
+
+def test_keys_are_shared_out_while_redis_is_away(redis):
+    async def scenario():
+        async with proxied(redis.port) as proxy, gateways(proxy.port) as made:
+            assert [await made[0].lease() for _ in range(4)] == [True] * 4
+            await asyncio.sleep(0.1)
+            proxy.cut()
+            got = [await one.lease() for one in made for _ in range(10)]
+            assert sum(got) in {5, 6}  # of the 6 that are left
+            proxy.mend()
+            await whole(made)
+            assert [await one.lease() for one in made for _ in range(3)].count(True) == 6 - sum(got)
+
+    asyncio.run(scenario())
+
+
+def test_nothing_is_answered_without_redis_where_that_is_wanted(redis):
+    async def scenario():
+        async with proxied(redis.port) as proxy, gateways(proxy.port, 1, fail_closed=True) as [one]:
+            assert await one.ask()
+            proxy.cut()
+            with pytest.raises(StateUnavailable) as refused:
+                await one.ask()
+            assert refused.value.status == 503
+            proxy.mend()
+            await whole([one])
+            assert await one.ask()
+
+    asyncio.run(scenario())
+
+
+def test_a_gateway_that_starts_without_redis_takes_its_expected_part():
+    async def scenario():
+        one = Gateway(f"redis://127.0.0.1:{servers.free_port()}/0")
+        assert await all_that_pass([one]) == 10
+        assert one.longest < 0.05 + BUSY
+        [short] = await one.meters.take([Want(MINUTE, 1)])
+        assert isinstance(short, Short)
+        assert short.wait <= 60
+        await one.link.close()
+
+    asyncio.run(scenario())

@@ -1,0 +1,68 @@
+"""A TCP proxy that can be made slow, or cut."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import asynccontextmanager, suppress
+
+
+class Proxy:
+    """Passes bytes on to a port of this machine; ``delay`` seconds later, or not at all while it is ``cut``."""
+
+    def __init__(self, target: int) -> None:
+        self.target = target
+        self.delay = 0.0
+        self.port = 0
+        self._open: set[asyncio.Task[None]] = set()
+        self._is_cut = False
+
+    def cut(self) -> None:
+        """End all connections, and accept none."""
+        self._is_cut = True
+        for task in self._open:
+            task.cancel()
+
+    def mend(self) -> None:
+        """Accept connections again, without delay."""
+        self._is_cut, self.delay = False, 0.0
+
+    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """One connection."""
+        task = asyncio.current_task()
+        self._open.add(task)
+        there = None
+        try:
+            if not self._is_cut:
+                from_there, there = await asyncio.open_connection("127.0.0.1", self.target)
+                await asyncio.gather(self._pass(reader, there), self._pass(from_there, writer))
+        except (OSError, asyncio.CancelledError):
+            pass
+        finally:
+            self._open.discard(task)
+            for end in filter(None, (writer, there)):
+                end.close()
+                with suppress(OSError, asyncio.CancelledError):
+                    await end.wait_closed()
+
+    async def _pass(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while data := await reader.read(65_536):
+            if self.delay:
+                await asyncio.sleep(self.delay)
+            writer.write(data)
+            await writer.drain()
+        writer.close()
+
+
+@asynccontextmanager
+async def proxied(target: int):
+    """A proxy before ``target``."""
+    proxy = Proxy(target)
+    server = await asyncio.start_server(proxy.serve, "127.0.0.1", 0)
+    proxy.port = server.sockets[0].getsockname()[1]
+    try:
+        yield proxy
+    finally:
+        server.close()
+        proxy.cut()
+        await asyncio.sleep(0)
+        await server.wait_closed()
