@@ -176,6 +176,7 @@ class Authenticator:
         outage: How many seconds longer a known caller goes on while ``identity`` does not answer.
         bad_tokens: Bounds the questions about unknown tokens.
         address: Where a request comes from, for ``bad_tokens``.
+        session: What stands for a token in a browser's request, empty for nothing.
         most: Tokens remembered at once.
         clock: Seconds, never going back.
     """
@@ -190,6 +191,7 @@ class Authenticator:
         outage: float = 0.0,
         bad_tokens: BadTokens | None = None,
         address: Callable[[RequestHandler], str] = lambda _: "",
+        session: Callable[[RequestHandler], str] = lambda _: "",
         most: int = 10_000,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -202,6 +204,7 @@ class Authenticator:
         self._outage = outage
         self._bad_tokens = bad_tokens
         self._address = address
+        self._session = session
         self._most = most
         self._clock = clock
         self._remembered: OrderedDict[bytes, _Known] = OrderedDict()
@@ -237,6 +240,8 @@ class Authenticator:
         if token := token_of(handler):
             return await self._by_token(token, handler)
         authorization = handler.request.headers.get("Authorization", "")
+        if not authorization and (session := self._session(handler)):
+            return await self._by_token(f"session {session}", handler)
         caller = await self._identity.caller_of(handler) if self._identity and not authorization else None
         if caller is None:
             raise NotAuthenticated("This needs a token, in the header 'Authorization: Bearer …'.", code="missing_token")

@@ -261,7 +261,8 @@ class Limits:
 
     def _accounts(self, caller: Caller) -> list[_Account]:
         tenant = [self._of_tenant(caller.tenant)] if caller.tenant else []
-        return [self._of_caller(caller), *tenant, self._everyone]
+        key = [_Account(f"key:{caller.key}", "This key's limit", caller.limits)] if caller.limits else []
+        return [*key, self._of_caller(caller), *tenant, self._everyone]
 
     def _of_caller(self, caller: Caller) -> _Account:
         account = self._callers.get(caller.name)

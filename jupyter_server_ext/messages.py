@@ -9,7 +9,10 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
+
+if TYPE_CHECKING:
+    from jupyter_server_ext.settings import CallerLimits
 
 Task = Literal["ask", "sql_ai", "chat", "batch", "other"]
 """What a request is for; the kernel side says it in the header ``X-RSQL-Task``."""
@@ -32,11 +35,15 @@ class Caller:
         name: Unique name: the hub user, the server's user, or the name of a virtual API key.
         tenant: The group whose policy and quotas apply; empty when there is none.
         scopes: What the caller may do: ``chat``, ``admin``.
+        key: Public id of the virtual API key that was used, if any.
+        limits: Limits of that key, on top of the caller's.
     """
 
     name: str
     tenant: str = ""
     scopes: frozenset[str] = frozenset({"chat"})
+    key: str = ""
+    limits: CallerLimits | None = None
 
 
 @dataclass(frozen=True, slots=True)

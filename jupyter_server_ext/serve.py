@@ -45,6 +45,7 @@ from jupyter_server_ext.settings import SCOPES, cache_bytes
 from jupyter_server_ext.storage.opening import open_ledger, open_state
 from jupyter_server_ext.telemetry import Metrics
 from jupyter_server_ext.vault import PromptVault
+from jupyter_server_ext.virtual_keys import KeyIdentity, VirtualKeys
 
 if TYPE_CHECKING:
     import ssl
@@ -55,7 +56,7 @@ if TYPE_CHECKING:
     from jupyter_server_ext.auth import Identity
     from jupyter_server_ext.hub.access import HubAccess
     from jupyter_server_ext.hub.place import HubPlace
-    from jupyter_server_ext.settings import PriceSettings, Secret, Settings, TenantSettings
+    from jupyter_server_ext.settings import HubSettings, PriceSettings, Secret, Settings, TenantSettings
     from jupyter_server_ext.storage.base import LedgerStore
     from jupyter_server_ext.storage.meters import Meters
 
@@ -112,6 +113,7 @@ def assemble(
     policy, limits = Policy(settings), Limits(settings, meters=state.meters)
     records = build_records(settings, state.meters, tenants_change=hub is not None)
     access = _access(hub, settings, _tellers(policy, limits, records)) if hub else None
+    keys = VirtualKeys(records.ledger, settings.virtual_keys, access.identity.caller_named if access else None)
     cache = AnswerCache(cache_bytes(settings.storage.cache), settings.cache.ttl_seconds, clock=time.monotonic)
     gateway = Gateway(
         settings, limits=limits, policy=policy, records=records, cache=cache, transport=transport, state=state
@@ -120,7 +122,10 @@ def assemble(
     return Parts(
         settings=settings,
         gateway=gateway,
-        auth=_authenticator([*tokens, *own], identity, access, settings),
+        auth=_authenticator(
+            [*tokens, *own], KeyIdentity(keys, access.identity if access else identity), access, settings.hub
+        ),
+        virtual_keys=keys,
         policy=policy,
         limits=limits,
         records=records,
@@ -153,19 +158,19 @@ def _tellers(policy: Policy, limits: Limits, records: Records) -> Callable[[Tena
 
 
 def _authenticator(
-    known: list[tuple[Secret, Caller]], identity: Identity | None, access: HubAccess | None, settings: Settings
+    known: list[tuple[Secret, Caller]], identity: Identity, access: HubAccess | None, hub: HubSettings
 ) -> Authenticator:
     if access is None:
         return Authenticator(known, identity)
-    hub = settings.hub
     return Authenticator(
         known,
-        access.identity,
+        identity,
         max_age=hub.cache_max_age,
         bad_age=hub.bad_token_seconds,
         outage=hub.outage_seconds,
         bad_tokens=BadTokens(hub.bad_tokens_per_minute, 10 * hub.bad_tokens_per_minute),
         address=behind_proxy,
+        session=access.browsers.session_of,
     )
 
 

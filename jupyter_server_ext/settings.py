@@ -263,6 +263,21 @@ class CacheSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class VirtualKeySettings:
+    """What callers may make for themselves.
+
+    Args:
+        most_per_caller: Keys of one caller that are good at the same time.
+        default_days: Days until a key expires, where nobody says.
+        most_days: The longest.
+    """
+
+    most_per_caller: int = 10
+    default_days: float = 90.0
+    most_days: float = 366.0
+
+
+@dataclass(frozen=True, slots=True)
 class HubSettings:
     """How callers of a JupyterHub are known.
 
@@ -310,6 +325,7 @@ class Settings:
     cache: CacheSettings = field(default_factory=CacheSettings)
     server: ServerSettings = field(default_factory=ServerSettings)
     hub: HubSettings = field(default_factory=HubSettings)
+    virtual_keys: VirtualKeySettings = field(default_factory=VirtualKeySettings)
 
 
 def cache_bytes(url: str) -> int:

@@ -295,7 +295,7 @@ def _settings(file: _Table) -> s.Settings:
     file.only(
         [
             *("default_model", "keys", "pool", "limits", "api_keys", "tenants", "fallbacks"),
-            *("storage", "prices", "cache", "server", "hub"),
+            *("storage", "prices", "cache", "server", "hub", "virtual_keys"),
         ]
     )
     limits = file.table("limits")
@@ -316,6 +316,7 @@ def _settings(file: _Table) -> s.Settings:
         cache=s.CacheSettings(**{"enabled": "cache" in file.values} | file.table("cache").fields(s.CacheSettings)),
         server=s.ServerSettings(**_positive(file.table("server"), s.ServerSettings, "max_body_mb")),
         hub=s.HubSettings(**file.table("hub").fields(s.HubSettings)),
+        virtual_keys=s.VirtualKeySettings(**file.table("virtual_keys").fields(s.VirtualKeySettings)),
     )
     _check_default_model(file, settings)
     return settings

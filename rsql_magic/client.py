@@ -253,6 +253,10 @@ class LLMClient:
         """Post JSON to a path below the base URL and give back the JSON of the reply."""
         return self._json("POST", path, body=body)
 
+    def delete(self, path: str) -> Any:
+        """Delete what is at a path below the base URL and give back the JSON of the reply."""
+        return self._json("DELETE", path)
+
     def _json(self, method: str, path: str, *, body: Any = None, timeout: float | None = None) -> Any:
         request = self._http.build_request(method, path, json=body)
         if timeout is not None:

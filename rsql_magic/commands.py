@@ -8,7 +8,8 @@ from __future__ import annotations
 import os
 from difflib import get_close_matches
 from inspect import getdoc
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
 
 from rsql_magic import reports
 from rsql_magic.assistant import ending
@@ -26,6 +27,7 @@ COMMANDS = {
     "status": "",
     "usage": "",
     "models": "",
+    "keys": "[new NAME [--days N] [--per-day N] [--into VAR] | revoke ID]",
     "context": "[QUESTION]",
     "catalog": "[PATTERN]",
     "chat": "",
@@ -40,7 +42,13 @@ COMMANDS = {
 
 
 def run(
-    line: str, assistant: Assistant, scene: Scene, screen: Screen, show_panel: Callable[[], None] = lambda: None
+    line: str,
+    assistant: Assistant,
+    scene: Scene,
+    screen: Screen,
+    *,
+    show_panel: Callable[[], None] = lambda: None,
+    keep: Callable[[str, Any], None] = lambda _name, _value: None,
 ) -> None:
     """Run the command on a line.
 
@@ -50,6 +58,7 @@ def run(
         scene: The notebook.
         screen: Where the report is shown.
         show_panel: Shows the chat panel.
+        keep: Puts a value into a variable of the notebook.
 
     Raises:
         BadInput: No such command.
@@ -59,7 +68,7 @@ def run(
         close = get_close_matches(name, COMMANDS, 1)
         hint = f"Did you mean %rsql {close[0]}?" if close else "%rsql help lists the commands."
         raise BadInput(f"There is no %rsql {name}.", hint=hint)
-    command: Callable[[str], None] = getattr(_Commands(assistant, scene, screen, show_panel), name or "help")
+    command: Callable[[str], None] = getattr(_Commands(assistant, scene, screen, show_panel, keep), name or "help")
     with ending(screen):
         command(rest.strip())
 
@@ -74,9 +83,15 @@ def help_lines() -> list[tuple[str, str]]:
 
 class _Commands:
     def __init__(
-        self, assistant: Assistant, scene: Scene, screen: Screen, show_panel: Callable[[], None] = lambda: None
+        self,
+        assistant: Assistant,
+        scene: Scene,
+        screen: Screen,
+        show_panel: Callable[[], None],
+        keep: Callable[[str, Any], None],
     ) -> None:
         self._show_panel = show_panel
+        self._keep = keep
         self._assistant = assistant
         self._scene = scene
         self._screen = screen
@@ -110,6 +125,39 @@ class _Commands:
     def models(self, _: str) -> None:
         """The models there are."""
         self._screen.show(reports.models(self._assistant))
+
+    def keys(self, rest: str) -> None:
+        """Your keys for scripts that ask the gateway: list, make, revoke."""
+        word, _, more = rest.partition(" ")
+        if not word:
+            self._screen.show(reports.keys(self._assistant))
+        elif word == "new":
+            self._make_key(more.split())
+        elif word == "revoke" and more.strip():
+            revoked = self._assistant.reach.gateway.delete(f"keys/{quote(more.strip(), safe='')}")
+            self._screen.say(f"Revoked {revoked['name']} ({revoked['id']}).")
+        else:
+            raise BadInput(f"%rsql keys does not know {rest}.", hint="%rsql keys new NAME, or %rsql keys revoke ID.")
+
+    def _make_key(self, words: list[str]) -> None:
+        """The text of a new key goes into a variable: a notebook keeps what it shows."""
+        options = dict(zip(words[1::2], words[2::2], strict=False))
+        if len(words) % 2 == 0 or not words or set(options) - {"--days", "--per-day", "--into"}:
+            raise BadInput("A new key needs a name.", hint="%rsql keys new NAME [--days N] [--per-day N] [--into VAR].")
+        name = options.get("--into", "rsql_key")
+        if not name.isidentifier():
+            raise BadInput(f"{name} is not a name for a variable.", hint="Write --into NAME.")
+        body: dict[str, Any] = {"name": words[0]}
+        if "--days" in options:
+            body["days"] = _number(options["--days"])
+        if "--per-day" in options:
+            body["limits"] = {"requests_per_day": int(_number(options["--per-day"]))}
+        made = self._assistant.reach.gateway.post("keys", body)
+        self._keep(name, made["key"])
+        self._screen.say(
+            f"{made['name']} ({made['id']}), good until {made['expires'][:10]}, is in the variable {name}. "
+            "It is not given again, and not shown, as the notebook would keep it."
+        )
 
     def context(self, rest: str) -> None:
         """What would be told about the notebook, ranked, with its tokens."""
@@ -156,3 +204,10 @@ class _Commands:
         """This."""
         width = max(len(usage) for usage, _ in help_lines())
         self._screen.say("\n".join(f"%rsql {usage.ljust(width)}  {what}" for usage, what in help_lines()))
+
+
+def _number(text: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        raise BadInput(f"{text} is no number.", hint="%rsql keys new NAME --days 30 --per-day 100.") from None

@@ -186,7 +186,12 @@ class RsqlMagics(Magics):
         from rsql_magic import commands
 
         commands.run(
-            line, self.assistant, self._scene(local_ns), self._screen(""), show_panel=lambda: self.panel().show()
+            line,
+            self.assistant,
+            self._scene(local_ns),
+            self._screen(""),
+            show_panel=lambda: self.panel().show(),
+            keep=self._keep,
         )
 
     def panel(self, *, keep: bool = False) -> ChatPanel:

@@ -51,6 +51,16 @@ def models(assistant: Assistant) -> Shown:
     return listing(rows, ("model", "alias", ""))
 
 
+def keys(assistant: Assistant) -> Shown:
+    """The caller's virtual API keys, without their texts."""
+    told = _told(assistant.reach.gateway, "keys")
+    rows = [
+        (key["name"], key["id"], key["expires"][:10], ", ".join(f"{n} {v:,}" for n, v in key["limits"].items()))
+        for key in told.get("keys", [])
+    ]
+    return listing(rows, ("key", "id", "until", "limits")) if rows else Shown("", told.get("note", "You have no keys."))
+
+
 def context(gathered: Context) -> Shown:
     """What would be told about the notebook, ranked."""
     plain = str(gathered)

@@ -38,7 +38,7 @@ LAYERS = {
         ["lifetime", "serve"],
         ["handlers"],
         ["gateway"],
-        ["hub"],
+        ["hub", "virtual_keys"],
         ["upstream", "auth", "policy", "telemetry"],
         ["records"],
         ["budgets", "queue", "repeats"],

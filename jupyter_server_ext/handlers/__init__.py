@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from jupyter_server_ext.handlers import admin, chat, completions, docs, ratings, responses, status
+from jupyter_server_ext.handlers import admin, chat, completions, docs, home, keys, ratings, responses, status
 
 if TYPE_CHECKING:
     from jupyter_server_ext.handlers.base import GatewayHandler
@@ -48,7 +48,7 @@ class Route:
 
 
 ROUTES = (
-    Route("", status.Health),
+    Route("", home.Home),
     Route("health", status.Health),
     Route("v1/chat/completions", completions.Completions),
     Route("v1/models", completions.ModelList),
@@ -61,12 +61,17 @@ ROUTES = (
     Route("stats", status.Stats),
     Route("feedback", ratings.Feedback),
     Route("metrics", status.PrometheusMetrics),
+    Route("keys", keys.OwnKeys),
+    Route("keys/{id:[^/]+}", keys.OwnKey),
+    Route("oauth_callback", home.Returned),
     Route("openapi.json", docs.OpenApi),
     Route("docs", docs.Docs),
     Route("admin/health-check", admin.HealthCheck),
     Route("admin/reset-daily-limits", admin.ResetDailyLimits),
     Route("admin/api/keys", admin.Keys),
     Route("admin/api/keys/{key:[^/]+}/{action:pause|resume|retire}", admin.OneKey),
+    Route("admin/api/api-keys", keys.AllKeys),
+    Route("admin/api/api-keys/{id:[^/]+}", keys.OneKeyOfAll),
     Route("admin/api/feedback", admin.FeedbackList),
     Route("admin/api/usage", admin.Usage),
     Route("admin/api/errors", admin.Errors),

@@ -256,8 +256,16 @@ class GatewayHandler(RequestHandler):
         super().send_error(error.status if error else status_code, **kwargs)
 
     def write_error(self, status_code: int, **kwargs: Any) -> None:
-        """The body of an error, in OpenAI's shape."""
+        """The body of an error, in OpenAI's shape; a browser that is not logged in to the hub is sent there."""
+        if status_code == NotAuthenticated.status and self.parts.hub is not None and self._opens_page():
+            self.redirect(self.parts.hub.browsers.begin(self, self.request.path))
+            return
         self.finish(self._error_reply(_error_of(kwargs) or _plain_error(status_code)))
+
+    def _opens_page(self) -> bool:
+        headers = self.request.headers
+        html = self.request.method == "GET" and "text/html" in headers.get("Accept", "")
+        return html and "Authorization" not in headers and "token" not in self.request.query_arguments
 
     def _error_reply(self, error: RsqlGatewayError) -> bytes:
         """Sets the status and headers of an error and gives its body."""

@@ -22,6 +22,11 @@ _MESSAGES = {
     "minItems": 1,
     "items": {"type": "object", "required": ["role"], "properties": {"role": _TEXT, "content": {}}},
 }
+_NEW_KEY: dict[str, Any] = {
+    "name": _TEXT,
+    "days": {"type": "number"},
+    "limits": {"type": "object", "additionalProperties": {"type": "integer", "minimum": 0}},
+}
 _BODIES: dict[str, dict[str, Any]] = {
     "v1/chat/completions": {
         "required": ["messages"],
@@ -52,6 +57,11 @@ _BODIES: dict[str, dict[str, Any]] = {
             "model": _TEXT,
             "stream": {"type": "boolean"},
         },
+    },
+    "keys": {"required": ["name"], "properties": _NEW_KEY},
+    "admin/api/api-keys": {
+        "required": ["owner", "name"],
+        "properties": {"owner": _TEXT, "tenant": _TEXT, **_NEW_KEY},
     },
     "feedback": {
         "required": ["request_id", "rating"],

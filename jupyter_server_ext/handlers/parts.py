@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from jupyter_server_ext.records import Records
     from jupyter_server_ext.settings import Settings
     from jupyter_server_ext.telemetry import Metrics
+    from jupyter_server_ext.virtual_keys import VirtualKeys
 
 
 class KeepsKeys(Protocol):
@@ -72,6 +73,7 @@ class Parts:
         settings: As read.
         gateway: Answers requests.
         auth: Tells who asks.
+        virtual_keys: Keys that callers make for their scripts.
         policy: What tenants may do.
         limits: What callers have left.
         records: The ledger, prices and budgets.
@@ -86,6 +88,7 @@ class Parts:
     settings: Settings
     gateway: AnswersRequests
     auth: Authenticator
+    virtual_keys: VirtualKeys
     policy: Policy
     limits: Limits
     records: Records

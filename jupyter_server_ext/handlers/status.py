@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from html import escape
-
 from tornado.web import HTTPError
 
 from jupyter_server_ext.auth import needs_scope, open_to_all
@@ -12,18 +10,13 @@ from jupyter_server_ext.handlers.parts import default_model, health
 
 
 class Health(GatewayHandler):
-    """The root and ``health``: no token, nothing that is not for everybody."""
+    """``health``: no token, nothing that is not for everybody."""
 
     @open_to_all
     def get(self) -> None:
         """Whether the gateway can answer: 200, or 503 when no key can serve any more."""
         told = health(self.parts)
-        self.set_status(503 if told["status"] == "unavailable" else 200)
-        if self.route == "" and "text/html" in self.request.headers.get("Accept", ""):
-            self.set_header("Content-Type", "text/html; charset=utf-8")
-            self.finish(_page(told["status"], told["version"]))
-        else:
-            self.reply(told, status=self.get_status())
+        self.reply(told, status=503 if told["status"] == "unavailable" else 200)
 
     head = get
 
@@ -84,15 +77,3 @@ class PrometheusMetrics(GatewayHandler):
         """Figures for Prometheus, in its text format."""
         self.set_header("Content-Type", "text/plain; version=0.0.4; charset=utf-8")
         self.finish(self.parts.metrics.text())
-
-
-def _page(status: str, version: str) -> str:
-    """What a person sees who opens the address in a browser."""
-    return (
-        '<!doctype html><html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width">'
-        "<title>rsql gateway</title><style>body{font:16px/1.5 system-ui,sans-serif;margin:3rem auto;max-width:40rem;"
-        "padding:0 1rem;color-scheme:light dark}</style>"
-        f"<h1>rsql gateway</h1><p>Status: <b>{escape(status)}</b> · version {escape(version)}</p>"
-        "<p>Notebooks use it by <code>%load_ext rsql_magic</code>; other programs by the OpenAI protocol at "
-        "<code>v1/</code> below this address, with a token.</p></html>"
-    )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from jupyter_server_ext.hub.api import HubApi
+from jupyter_server_ext.hub.browsers import Browsers
 from jupyter_server_ext.hub.groups import Groups
 from jupyter_server_ext.hub.identity import HubIdentity
 
@@ -36,4 +37,6 @@ class HubAccess:
     ) -> None:
         self.place = place
         self.api = HubApi(place, transport)
-        self.identity = HubIdentity(place, self.api, Groups(self.api, settings, learn), settings.hub)
+        self.browsers = Browsers(place)
+        groups = Groups(self.api, settings, learn)
+        self.identity = HubIdentity(place, self.api, groups, settings.hub, self.browsers)

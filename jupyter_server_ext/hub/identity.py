@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from tornado.web import RequestHandler
 
     from jupyter_server_ext.hub.api import HubApi
+    from jupyter_server_ext.hub.browsers import Browsers
     from jupyter_server_ext.hub.groups import Groups
     from jupyter_server_ext.hub.place import HubPlace
     from jupyter_server_ext.settings import HubSettings
@@ -32,22 +33,26 @@ class HubIdentity:
         api: Asks it.
         groups: Which of a user's groups counts.
         settings: Who is an administrator.
+        browsers: Knows the sessions of browsers.
     """
 
-    def __init__(self, place: HubPlace, api: HubApi, groups: Groups, settings: HubSettings) -> None:
+    def __init__(self, place: HubPlace, api: HubApi, groups: Groups, settings: HubSettings, browsers: Browsers) -> None:
         self._place = place
         self._api = api
         self._groups = groups
         self._settings = settings
+        self._browsers = browsers
 
     async def caller_of(self, handler: RequestHandler) -> Caller | None:
-        """Whose token the request has.
+        """Whose token the request has, or whose browser it comes from.
 
         Raises:
             IdentityUnavailable: The hub does not answer.
         """
-        token = token_of(handler)
-        return await self.caller_by(token) if token else None
+        if token := token_of(handler):
+            return await self.caller_by(token)
+        session = self._browsers.session_of(handler)
+        return await self.caller_by(session, browser=True) if session else None
 
     async def caller_by(self, token: str, *, browser: bool = False) -> Caller | None:
         """Whose token this is.

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
     from jupyter_server_ext.messages import Entry
+    from jupyter_server_ext.storage.api_keys import ApiKeyStore
 
 Unit = Literal["requests", "tokens", "input_tokens", "output_tokens", "concurrent"]
 
@@ -241,6 +242,10 @@ class LedgerStore(Protocol):
 
     def decided(self, name: str) -> str:
         """What an administrator changed; empty for nothing."""
+
+    @property
+    def api_keys(self) -> ApiKeyStore:
+        """Virtual API keys, in the same place."""
 
     def close(self) -> None:
         """Give everything back."""

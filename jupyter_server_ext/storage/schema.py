@@ -129,3 +129,18 @@ decisions = Table(
     Column("at", Float, nullable=False),
     Column("caller", String(255), nullable=False),
 )
+
+api_keys = Table(
+    "api_keys",
+    metadata,
+    Column("id", String(16), primary_key=True),
+    Column("digest", String(64), nullable=False, unique=True),
+    Column("owner", String(255), nullable=False),
+    Column("name", String(64), nullable=False),
+    Column("made", Float, nullable=False),
+    Column("expires", Float, nullable=False),
+    Column("tenant", String(255)),
+    Column("scopes", String(64), nullable=False),
+    Column("limits", Text, nullable=False),
+    Index("api_keys_owner", "owner"),
+)

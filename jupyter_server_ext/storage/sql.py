@@ -22,13 +22,14 @@ import sqlalchemy as sa
 
 from jupyter_server_ext.errors import ConfigError
 from jupyter_server_ext.messages import Entry, Usage
+from jupyter_server_ext.storage.api_keys import SqlApiKeys
 from jupyter_server_ext.storage.base import Used
-from jupyter_server_ext.storage.schema import chains, decisions, entries, kept_answers, requests_open, totals
+from jupyter_server_ext.storage.schema import api_keys, chains, decisions, entries, kept_answers, requests_open, totals
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
-_HEAD = "0002"
+_HEAD = "0003"
 _GENESIS = "0" * 64
 _LATER = {"cache": "", "saved_nanodollars": 0}  # hashed where they say something, as older entries have none of them
 _NOT_HASHED = {"forgotten", "content_hash", "chain_hash", "prompt", *_LATER}  # a prompt can be dropped; its hash stays
@@ -250,6 +251,7 @@ class SqlLedgerStore:
         with self._engine.begin() as db:
             db.execute(sa.delete(requests_open).where(requests_open.c.caller == caller))
             db.execute(sa.delete(kept_answers).where(kept_answers.c.caller == caller))
+            db.execute(sa.delete(api_keys).where(api_keys.c.owner == caller))
             db.execute(sa.update(decisions).where(decisions.c.caller == caller).values(caller=""))
             # Read within the transaction that the first write began, so that nothing is added in between.
             rows = [
@@ -337,6 +339,11 @@ class SqlLedgerStore:
         """What an administrator changed; empty for nothing."""
         with self._engine.connect() as db:
             return db.execute(sa.select(decisions.c.value).where(decisions.c.name == name)).scalar() or ""
+
+    @property
+    def api_keys(self) -> SqlApiKeys:
+        """Virtual API keys, in the same database."""
+        return SqlApiKeys(self._engine)
 
     # Opening and closing
 

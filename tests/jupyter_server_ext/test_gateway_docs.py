@@ -27,6 +27,7 @@ TABLES = (
     settings.CacheSettings,
     settings.ServerSettings,
     settings.HubSettings,
+    settings.VirtualKeySettings,
 )
 FIELDS = [(table, field) for table in TABLES for field in dataclasses.fields(table)]
 

@@ -26,6 +26,7 @@ class FakeGateway:
         self.replies = []
         self.requests = []
         self.calls = []
+        self.bodies = []
         self.paths = {"v1/models": {"data": [{"id": "llama"}, {"id": "qwen"}]}}
         self.headers = {"x-ratelimit-limit-requests": "200", "x-ratelimit-remaining-requests": "188"}
 
@@ -33,6 +34,7 @@ class FakeGateway:
         path = request.url.path.removeprefix("/rsql/")
         self.calls.append(path)
         if path in self.paths:
+            self.bodies.append(request.content)
             return httpx.Response(200, json=self.paths[path])
         if path != "v1/chat/completions":
             return httpx.Response(404, json={"error": {"message": "No such page.", "code": "not_found"}})

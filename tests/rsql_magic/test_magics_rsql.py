@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 import textwrap
@@ -292,3 +293,36 @@ def test_from_python(shell, assistant, gateway, monkeypatch):
     gateway.replies = ["```sql\nSELECT sum(a) AS s FROM here\n```"]
     assert rsql_magic.sql_ai("total a", tables="here").df.s[0] == 3
     assert callable(rsql_magic.sql_ai)
+
+
+def test_a_new_key_goes_into_a_variable_and_is_not_shown(ip, gateway, capsys):
+    gateway.paths["keys"] = {"id": "ab12", "name": "ci", "expires": "2027-01-01T00:00:00+00:00", "key": "rsql_secret"}
+    ip.run("%rsql keys new ci --days 30 --per-day 5 --into ci_key")
+    out = capsys.readouterr().out
+    assert ip.user_ns["ci_key"] == "rsql_secret"
+    assert "rsql_secret" not in out
+    assert "2027-01-01" in out
+    assert json.loads(gateway.bodies[-1]) == {"name": "ci", "days": 30.0, "limits": {"requests_per_day": 5}}
+
+
+def test_keys_are_listed_and_revoked(ip, gateway, capsys):
+    gateway.paths["keys"] = {
+        "keys": [
+            {"id": "ab12", "name": "ci", "expires": "2027-01-01T00:00:00+00:00", "limits": {"requests_per_day": 5}}
+        ]
+    }
+    gateway.paths["keys/ab12"] = {"id": "ab12", "name": "ci"}
+    ip.run("%rsql keys")
+    ip.run("%rsql keys revoke ab12")
+    out = capsys.readouterr().out
+    assert "requests_per_day 5" in out
+    assert "Revoked ci" in out
+
+
+@pytest.mark.parametrize(
+    "line",
+    ["keys make ci", "keys new", "keys revoke", "keys new ci --days", "keys new ci --days x", "keys new ci --into 1"],
+)
+def test_keys_that_are_not_understood(ip, line):
+    with pytest.raises(BadInput):
+        ip.run(f"%rsql {line}")

@@ -1,0 +1,192 @@
+"""What a person sees who opens the gateway's address: its status, and with a hub one's own use and keys."""
+
+from __future__ import annotations
+
+from html import escape
+from typing import TYPE_CHECKING, Any
+from urllib.parse import parse_qs
+
+from jupyter_server_ext.auth import open_to_all
+from jupyter_server_ext.errors import BadRequest, NotAuthenticated, NotPermitted
+from jupyter_server_ext.handlers import keys
+from jupyter_server_ext.handlers.base import GatewayHandler
+from jupyter_server_ext.handlers.parts import health
+from jupyter_server_ext.settings import CallerLimits
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from jupyter_server_ext.messages import Caller
+
+_POLICY = "default-src 'none'; style-src 'unsafe-inline'; form-action 'self'; frame-ancestors 'none'; base-uri 'none'"
+
+
+class Home(GatewayHandler):
+    """The root: for programs as ``health``, for people a page."""
+
+    @open_to_all
+    async def get(self) -> None:
+        """Whether the gateway can answer; in a browser that is logged in to the hub, your own use and keys, too."""
+        told = health(self.parts)
+        if "text/html" not in self.request.headers.get("Accept", ""):
+            self.reply(told, status=503 if told["status"] == "unavailable" else 200)
+        elif self.parts.hub is None:
+            self.show(_status_for_all(told["status"], told["version"]))
+        else:
+            await self._show_own()
+
+    @open_to_all
+    async def post(self) -> None:
+        """Make or revoke a virtual API key, from the form of the page."""
+        form = {name: values[-1] for name, values in parse_qs(self.body.decode("utf-8", "replace")).items()}
+        if self.parts.hub is None or not self.parts.hub.browsers.may_change(self, form.get("_xsrf", "")):
+            raise NotPermitted("This form was not sent from the gateway's page. Open the page again.")
+        self.request.headers["X-XSRFToken"] = form["_xsrf"]  # where scripts of pages put it
+        caller = await self._session()
+        if caller is None:
+            raise NotAuthenticated("The login has ended. Open the page again.")
+        if "revoke" in form:
+            key = await self.parts.virtual_keys.revoke(form["revoke"], caller.name)
+            self.parts.auth.forget(key.owner)
+            self.redirect(self.parts.base, status=303)
+        else:
+            await self._make(caller, form)
+
+    head = get
+
+    async def _make(self, caller: Caller, form: dict[str, str]) -> None:
+        try:
+            days = float(form["days"]) if form.get("days") else None
+            per_day = int(form["requests_per_day"]) if form.get("requests_per_day") else None
+        except ValueError:
+            raise BadRequest("Days and requests a day must be numbers.", param="days") from None
+        limits = CallerLimits(requests_per_day=per_day)
+        key, text = await self.parts.virtual_keys.make(caller, form.get("name", ""), days=days, limits=limits)
+        self.show(
+            f"<h1>Your new key</h1><p>{escape(key.name)}, good until {keys.told(key)['expires'][:10]}. "
+            f"It is shown this once:</p><p><code>{escape(text.reveal())}</code></p>"
+            f'<p><a href="{escape(self.parts.base)}">Back</a></p>'
+        )
+
+    async def _show_own(self) -> None:
+        """The caller's page; whoever is not logged in is sent to the hub."""
+        try:
+            caller = await self._session()
+        except NotPermitted as error:
+            self.show(f"<h1>rsql gateway</h1><p>{escape(error.message)}</p>", status=403)
+            return
+        if caller is None:
+            assert self.parts.hub is not None  # noqa: S101 - or this page is not shown
+            self.redirect(self.parts.hub.browsers.begin(self, self.parts.base))
+            return
+        self.caller = caller
+        await self.parts.limits.refresh(caller)
+        own = await self.parts.virtual_keys.of(caller.name)
+        cost = await self.parts.records.cost_today(caller, {key.provider for key in self.parts.settings.keys})
+        token = self.parts.hub.browsers.page_token(self) if self.parts.hub else ""
+        self.show(
+            f"<h1>rsql gateway</h1>{_service(health(self.parts), self.parts.gateway.status())}"
+            f"{_use(caller, self.parts.limits.stats(caller), cost)}{_keys([keys.told(key) for key in own], token)}"
+        )
+
+    async def _session(self) -> Caller | None:
+        """Who is logged in in this browser."""
+        try:
+            return await self.parts.auth.caller(self, "chat")
+        except NotAuthenticated:
+            return None
+
+    def show(self, body: str, status: int = 200) -> None:
+        """Send a page; it loads nothing and may not be framed."""
+        self.set_status(status)
+        self.set_header("Content-Type", "text/html; charset=utf-8")
+        self.set_header("Content-Security-Policy", _POLICY)
+        self.set_header("Referrer-Policy", "no-referrer")
+        self.finish(_page(body))
+
+
+class Returned(GatewayHandler):
+    """``oauth_callback``: a browser comes back from the hub."""
+
+    @open_to_all
+    async def get(self) -> None:
+        """The hub sends browsers here after the login; begins a session and goes on to the page."""
+        hub = self.parts.hub
+        began = hub.browsers.returned(self, self.get_query_argument("state", "")) if hub else None
+        if hub is None or began is None:
+            raise NotPermitted("This login was not begun here, or too long ago. Open the page again.")
+        verifier, path = began
+        token = await hub.api.token_for(self.get_query_argument("code", ""), verifier)
+        if token is None:
+            raise NotPermitted("The hub did not confirm the login. Open the page again.")
+        hub.browsers.remember(self, token)
+        self.redirect(path)
+
+
+def _page(body: str) -> str:
+    return (
+        '<!doctype html><html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width">'
+        "<title>rsql gateway</title><style>body{font:16px/1.5 system-ui,sans-serif;margin:3rem auto;max-width:46rem;"
+        "padding:0 1rem;color-scheme:light dark}td,th{text-align:left;padding:.2rem 1rem .2rem 0;vertical-align:top}"
+        "input{width:8rem}code{user-select:all;overflow-wrap:anywhere}form{display:inline}</style>"
+        f"{body}</html>"
+    )
+
+
+def _status_for_all(status: str, version: str) -> str:
+    return (
+        f"<h1>rsql gateway</h1><p>Status: <b>{escape(status)}</b> · version {escape(version)}</p>"
+        "<p>Notebooks use it by <code>%load_ext rsql_magic</code>; other programs by the OpenAI protocol at "
+        "<code>v1/</code> below this address, with a token.</p>"
+    )
+
+
+def _service(told: Any, status: dict[str, Any]) -> str:
+    states = ", ".join(f"{count} {state}" for state, count in status.get("keys", {}).items() if count)
+    queue = status.get("queue", {})
+    wait = queue.get("expected_wait_seconds")
+    expected = f", {wait:.0f} s to wait" if wait else ""
+    rows = [
+        ("status", f"{told['status']} (version {told['version']})"),
+        ("keys", states or "none"),
+        ("queue", f"{queue.get('length', 0)} waiting{expected}"),
+    ]
+    return f"<h2>Service</h2>{_table(rows)}"
+
+
+def _use(caller: Caller, stats: dict[str, Any], cost: dict[str, float | None]) -> str:
+    rows = [("you", caller.name), ("group", caller.tenant or "none")]
+    for kind in ("limits", "tokens"):
+        unit = "requests" if kind == "limits" else kind
+        rows += [(f"{unit} this {period}", _of(use["current"], use["limit"])) for period, use in stats[kind].items()]
+    if cost["today"] is not None:
+        limit = "" if cost["limit"] is None else f" of ${cost['limit']:.2f}"
+        rows.append(("money today", f"${cost['today']:.4f}{limit}"))
+    return f"<h2>Your use</h2>{_table(rows)}"
+
+
+def _of(current: int, limit: int | None) -> str:
+    return f"{current:,}" + ("" if limit is None else f" of {limit:,}")
+
+
+def _keys(own: list[dict[str, Any]], token: str) -> str:
+    """The caller's keys and the forms that make and revoke them."""
+    hidden = f'<input type="hidden" name="_xsrf" value="{escape(token)}">'
+    rows = "".join(
+        f"<tr><td>{escape(key['name'])}<td><code>{escape(key['id'])}</code><td>until {escape(key['expires'][:10])}<td>"
+        f'<form method="post">{hidden}<button name="revoke" value="{escape(key["id"])}">Revoke</button></form></tr>'
+        for key in own
+    )
+    return (
+        "<h2>Keys for scripts</h2><p>A key works without the hub, for programs that speak the OpenAI protocol. It "
+        f"counts as you.</p><table>{rows}</table>"
+        f'<form method="post">{hidden}<p><label>Name <input name="name" required maxlength="64"></label> '
+        '<label>Days <input name="days" inputmode="numeric"></label> '
+        '<label>Requests a day <input name="requests_per_day" inputmode="numeric"></label> '
+        "<button>Make a key</button></p></form>"
+    )
+
+
+def _table(rows: Iterable[tuple[str, str]]) -> str:
+    cells = "".join(f"<tr><th>{escape(name)}<td>{escape(value)}</tr>" for name, value in rows)
+    return f"<table>{cells}</table>"

@@ -1,0 +1,154 @@
+"""Virtual API keys: callers make, list and revoke their own; administrators everybody's."""
+
+from __future__ import annotations
+
+import dataclasses
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+from jupyter_server_ext.auth import needs_scope
+from jupyter_server_ext.errors import BadRequest, NotPermitted
+from jupyter_server_ext.handlers import requests
+from jupyter_server_ext.handlers.base import GatewayHandler
+from jupyter_server_ext.settings import CallerLimits
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from jupyter_server_ext.messages import Caller
+    from jupyter_server_ext.settings import Secret
+    from jupyter_server_ext.storage.api_keys import ApiKey
+
+LIMITS = tuple(field.name for field in dataclasses.fields(CallerLimits) if not field.name.startswith("usd_"))
+"""Limits that a key may have of its own. Money is counted per caller."""
+
+
+class OwnKeys(GatewayHandler):
+    """``keys``."""
+
+    @needs_scope("chat")
+    async def get(self) -> None:
+        """Your virtual API keys, without their texts."""
+        self.reply({"keys": [told(key) for key in await self.parts.virtual_keys.of(person(self).name)]})
+
+    @needs_scope("chat")
+    async def post(self) -> None:
+        """Make a virtual API key for a script: it stands for you, and is shown this once."""
+        body = requests.json_object(self.body)
+        made = await self.parts.virtual_keys.make(
+            person(self), requests.required_text(body, "name"), days=days_of(body), limits=limits_of(body)
+        )
+        self.reply(shown_once(*made), status=201)
+
+
+class OwnKey(GatewayHandler):
+    """``keys/{id}``."""
+
+    @needs_scope("chat")
+    async def delete(self, key_id: str) -> None:
+        """Revoke one of your virtual API keys."""
+        self.reply(told(await revoked(self, key_id, person(self).name)))
+
+
+class AllKeys(GatewayHandler):
+    """``admin/api/api-keys``."""
+
+    @needs_scope("admin")
+    async def get(self) -> None:
+        """Everybody's virtual API keys, without their texts."""
+        self.reply({"keys": [told(key) for key in await self.parts.virtual_keys.of(None)]})
+
+    @needs_scope("admin")
+    async def post(self) -> None:
+        """Make a virtual API key for somebody, who need not be known otherwise, with the rules of ``tenant``."""
+        body = requests.json_object(self.body)
+        made = await self.parts.virtual_keys.make_for(
+            requests.required_text(body, "owner"),
+            requests.required_text(body, "name"),
+            tenant=requests.optional_text(body, "tenant"),
+            days=days_of(body),
+            limits=limits_of(body),
+        )
+        self.reply(shown_once(*made), status=201)
+
+
+class OneKeyOfAll(GatewayHandler):
+    """``admin/api/api-keys/{id}``."""
+
+    @needs_scope("admin")
+    async def delete(self, key_id: str) -> None:
+        """Revoke anybody's virtual API key."""
+        self.reply(told(await revoked(self, key_id, None)))
+
+
+def person(handler: GatewayHandler) -> Caller:
+    """Who asks, if that is not a key itself: a key that got into wrong hands makes, shows and ends no others.
+
+    Raises:
+        NotPermitted: It is.
+    """
+    if handler.asker.key:
+        raise NotPermitted("A virtual key looks after no keys. Use a token of your own.")
+    return handler.asker
+
+
+async def revoked(handler: GatewayHandler, key_id: str, owner: str | None) -> ApiKey:
+    """End a key, here at once and elsewhere when what is remembered of it grows old.
+
+    Raises:
+        NoSuchKey: There is none, or it is somebody else's.
+    """
+    key = await handler.parts.virtual_keys.revoke(key_id, owner)
+    handler.parts.auth.forget(key.owner)
+    return key
+
+
+def told(key: ApiKey) -> dict[str, Any]:
+    """What may be told of a key."""
+    limits = {name: value for name in LIMITS if (value := getattr(key.limits, name)) is not None}
+    return {
+        "id": key.id,
+        "name": key.name,
+        "owner": key.owner,
+        "made": _date(key.made),
+        "expires": _date(key.expires),
+        "limits": limits,
+    }
+
+
+def shown_once(key: ApiKey, text: Secret) -> dict[str, Any]:
+    """What its maker sees of a new key."""
+    return {**told(key), "key": text.reveal()}
+
+
+def days_of(body: Mapping[str, Any]) -> float | None:
+    """How long a key is asked to last.
+
+    Raises:
+        BadRequest: It is no number.
+    """
+    days = body.get("days")
+    if days is not None and (isinstance(days, bool) or not isinstance(days, int | float)):
+        raise BadRequest("'days' must be a number.", param="days")
+    return days
+
+
+def limits_of(body: Mapping[str, Any]) -> CallerLimits:
+    """The limits that a key is asked to have.
+
+    Raises:
+        BadRequest: There is no such limit, or it is no whole number.
+    """
+    given = body.get("limits") or {}
+    if not isinstance(given, dict):
+        raise BadRequest("'limits' must be an object.", param="limits")
+    for name, value in given.items():
+        if name not in LIMITS:
+            raise BadRequest(f"There is no such limit. There are: {', '.join(LIMITS)}.", param="limits")
+        if not isinstance(value, int) or isinstance(value, bool) or value < 0:
+            raise BadRequest(f"'limits.{name}' must be a whole number of 0 or more.", param=f"limits.{name}")
+    return CallerLimits(**given)
+
+
+def _date(at: float) -> str:
+    return datetime.fromtimestamp(at, UTC).isoformat(timespec="seconds")

@@ -1,0 +1,178 @@
+"""Virtual API keys: made within limits, shown once, kept as a hash, ended in time."""
+
+from __future__ import annotations
+
+import pytest
+
+from jupyter_server_ext.errors import BadRequest, NotPermitted
+from jupyter_server_ext.ledger import Ledger
+from jupyter_server_ext.messages import Caller
+from jupyter_server_ext.settings import CallerLimits, Settings, StorageSettings, VirtualKeySettings
+from jupyter_server_ext.storage.sql import SqlLedgerStore
+from jupyter_server_ext.virtual_keys import PREFIX, NoSuchKey, VirtualKeys
+
+pytestmark = pytest.mark.asyncio
+ADA = Caller("ada", "stats101")
+DAY = 86_400.0
+
+
+class Clock:
+    now = 1_800_000_000.0
+
+    def __call__(self):
+        return self.now
+
+
+@pytest.fixture(params=["memory", "sqlite"])
+def ledger(request, tmp_path):
+    if request.param == "memory":
+        yield Ledger(None)
+        return
+    store = SqlLedgerStore(f"sqlite:///{tmp_path}/ledger.db", instance="test")
+    yield Ledger(store)
+    store.close()
+
+
+def keys_of(ledger, clock=None, owner=None, **settings):
+    return VirtualKeys(ledger, VirtualKeySettings(**settings), owner, clock=clock or Clock())
+
+
+async def test_a_key_stands_for_its_owner_with_limits_of_its_own(ledger):
+    keys = keys_of(ledger)
+    key, text = await keys.make(ADA, "ci", limits=CallerLimits(requests_per_day=5))
+
+    caller = await keys.caller_by(text.reveal())
+
+    assert (caller.name, caller.tenant, caller.scopes) == ("ada", "stats101", frozenset({"chat"}))
+    assert (caller.key, caller.limits.requests_per_day) == (key.id, 5)
+    assert await keys.caller_by(PREFIX + "x" * 43) is None
+
+
+async def test_its_text_is_kept_nowhere(tmp_path):
+    store = SqlLedgerStore(f"sqlite:///{tmp_path}/ledger.db", instance="test")
+    _, text = await keys_of(Ledger(store)).make(ADA, "ci")
+    store.close()
+
+    secret = text.reveal().removeprefix(PREFIX).encode()
+    assert not any(secret in path.read_bytes() for path in tmp_path.iterdir())
+
+
+async def test_it_ends_in_time(ledger):
+    clock = Clock()
+    keys = keys_of(ledger, clock)
+    _, text = await keys.make(ADA, "ci", days=2)
+    clock.now += 2 * DAY - 1
+    assert await keys.caller_by(text.reveal()) is not None
+    clock.now += 1
+
+    assert await keys.caller_by(text.reveal()) is None
+    assert await keys.of("ada") == []
+
+
+async def test_it_is_revoked_by_its_owner_or_an_administrator_only(ledger):
+    keys = keys_of(ledger)
+    key, text = await keys.make(ADA, "ci")
+
+    with pytest.raises(NoSuchKey):
+        await keys.revoke(key.id, "bob")
+    assert await keys.caller_by(text.reveal()) is not None
+    await keys.revoke(key.id, "ada")
+    assert await keys.caller_by(text.reveal()) is None
+    other, _ = await keys.make(ADA, "ci")
+    await keys.revoke(other.id, None)
+    assert await keys.of(None) == []
+
+
+async def test_how_many_and_how_long_is_bounded(ledger):
+    keys = keys_of(ledger, most_per_caller=2, most_days=30)
+    for days in (0, -1, 31, float("nan"), float("inf")):
+        with pytest.raises(BadRequest, match="'days'"):
+            await keys.make(ADA, "ci", days=days)
+    for name in ("", " ", "x" * 65, "a\nb", "<b>"):
+        with pytest.raises(BadRequest, match="'name'"):
+            await keys.make(ADA, name, days=1)
+    await keys.make(ADA, "one", days=1)
+    await keys.make(ADA, "two", days=1)
+    with pytest.raises(NotPermitted, match="2 keys"):
+        await keys.make(ADA, "three", days=1)
+    await keys.make(Caller("bob"), "one", days=1)
+
+
+async def test_with_a_hub_the_owners_group_is_that_of_now_and_a_gone_owner_ends_it(ledger):
+    group = {"ada": Caller("ada", "stats101")}
+
+    async def owner(name):
+        return group.get(name)
+
+    keys = keys_of(ledger, owner=owner)
+    _, text = await keys.make(ADA, "ci")
+    _, for_ci = await keys.make_for("nightly", "ci", tenant="lab")
+    group["ada"] = Caller("ada", "teachers")
+    assert (await keys.caller_by(text.reveal())).tenant == "teachers"
+    group.clear()
+
+    assert await keys.caller_by(text.reveal()) is None
+    assert (await keys.caller_by(for_ci.reveal())).tenant == "lab"
+
+
+async def test_over_http_it_is_made_used_and_revoked(served, tmp_path):
+    settings = Settings(
+        default_model="offline", storage=StorageSettings(ledger=f"sqlite:///{tmp_path}/rsql.db"), caller=CallerLimits()
+    )
+    async with served(settings, fake=False) as gateway:
+        body = {"name": "ci", "days": 1, "limits": {"requests_per_minute": 2}}
+        made = (await gateway.ask(body, path="keys")).json()
+        shown = (await gateway.get("keys")).json()["keys"]
+        assert [key["id"] for key in shown] == [made["id"]]
+        assert made["key"] not in str(shown)
+        statuses = [(await gateway.ask(token=made["key"])).status_code for _ in range(3)]
+        assert statuses == [200, 200, 429]
+        assert (await gateway.get("stats", made["key"])).json()["caller"] == "ada"
+        assert (await gateway.get("stats")).json()["limits"]["day"]["current"] == 2  # it counts as its owner
+        assert (await gateway.get("keys", made["key"])).status_code == 403
+        assert (await gateway.get("admin/api/api-keys", made["key"])).status_code == 403
+        assert (await gateway.get("keys", "bob-token")).json() == {"keys": []}
+        bob = {"Authorization": "Bearer bob-token"}
+        assert (await gateway.client.delete(f"keys/{made['id']}", headers=bob)).status_code == 404
+        ada = {"Authorization": "Bearer ada-token"}
+        assert (await gateway.client.delete(f"keys/{made['id']}", headers=ada)).status_code == 200
+        assert (await gateway.get("stats", made["key"])).status_code == 401  # at once
+
+
+async def test_an_administrator_makes_sees_and_revokes_everybodys(served):
+    async with served(Settings(default_model="offline"), fake=False) as gateway:
+        body = {"owner": "nightly", "name": "ci", "tenant": "lab"}
+        made = (await gateway.ask(body, "owner-token", "admin/api/api-keys")).json()
+        told = (await gateway.get("stats", made["key"])).json()
+        assert (told["caller"], told["tenant"]) == ("nightly", "lab")
+        assert len((await gateway.get("admin/api/api-keys", "owner-token")).json()["keys"]) == 1
+        owner = {"Authorization": "Bearer owner-token"}
+        await gateway.client.delete(f"admin/api/api-keys/{made['id']}", headers=owner)
+        assert (await gateway.get("stats", made["key"])).status_code == 401
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {"name": 7},
+        {"name": "ci", "days": "soon"},
+        {"name": "ci", "days": True},
+        {"name": "ci", "limits": 5},
+        {"name": "ci", "limits": {"usd_per_day": 1}},
+        {"name": "ci", "limits": {"requests_per_day": -1}},
+        {"name": "ci", "limits": {"requests_per_day": 1.5}},
+    ],
+)
+async def test_what_no_key_can_be_made_of(served, body):
+    async with served() as gateway:
+        assert (await gateway.ask(body, path="keys")).status_code == 400
+
+
+async def test_forgetting_a_caller_ends_its_keys(tmp_path):
+    store = SqlLedgerStore(f"sqlite:///{tmp_path}/ledger.db", instance="test")
+    keys = keys_of(Ledger(store))
+    _, text = await keys.make(ADA, "ci")
+    store.forget("ada")
+
+    assert await keys.caller_by(text.reveal()) is None
+    store.close()
