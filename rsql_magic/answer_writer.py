@@ -12,13 +12,15 @@ from typing import TYPE_CHECKING, Any
 from rsql_magic import drafts, prompts
 from rsql_magic.answers import Answer, blocks_of, check_blocks, parse_python, parse_sql
 from rsql_magic.chat import Reply, restored, usage_of
-from rsql_magic.context import Context, gather
+from rsql_magic.columns_used import Unknown, unknown_in_python
+from rsql_magic.context import Context, frame_columns, gather
 from rsql_magic.display import Screen
 from rsql_magic.errors import AnswerCut, RsqlError, Stopped
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from rsql_magic.answers import Block
     from rsql_magic.chat import Chat
     from rsql_magic.client import Message
     from rsql_magic.context import Catalog, Privacy
@@ -187,7 +189,25 @@ class AnswerWriter:
         return reply
 
     def _check(self, text: str) -> list[str]:
-        return check_blocks(blocks_of(text), self._parsers) if self._question.check_code else []
+        if not self._question.check_code:
+            return []
+        blocks = blocks_of(text)
+        return check_blocks(blocks, self._parsers) or self._unknown(blocks)
+
+    def _unknown(self, blocks: Sequence[Block]) -> list[str]:
+        """Columns that the code asks of frames which do not have them; a name is better corrected than run."""
+        python = [place for place, block in enumerate(blocks) if block.language == "python"]
+        found = unknown_in_python((blocks[place].code for place in python), frame_columns(self._scene.namespace))
+        said = [
+            f"The python block {place + 1} is wrong: {each}"
+            for place, unknown in zip(python, found, strict=True)
+            for each in unknown
+        ]
+        in_r = [place for place, block in enumerate(blocks) if block.language == "r"]
+        return said + [
+            f"The r block {in_r[piece] + 1} is wrong: {each}"
+            for piece, each in _unknown_in_r([blocks[place].code for place in in_r])
+        ]
 
     @property
     def _parsers(self) -> dict[str, Callable[[str], str]]:
@@ -229,3 +249,17 @@ def _parse_r(code: str) -> str:
         return r.parse_r(code) or "" if r.r_available() else ""
     except r.NoR:
         return ""
+
+
+def _unknown_in_r(codes: list[str]) -> list[tuple[int, Unknown]]:
+    """Columns of R's tables that are not there, by the piece of code; nothing where no R runs."""
+    from rsql_magic.context import r
+
+    if not codes or not r.r_running():
+        return []
+    try:
+        tables = {each.name: each.columns for each in r.survey().objects if each.columns and each.is_table}
+        found = r.unknown_columns(codes, tables)
+        return [(piece, Unknown(table, column, columns)) for piece, table, column, columns in found]
+    except r.NoR:
+        return []

@@ -32,6 +32,7 @@ __all__ = [
     "count_tokens",
     "describe",
     "fence",
+    "frame_columns",
     "gather",
     "known_names",
     "redact",
@@ -151,6 +152,25 @@ def known_names(namespace: Mapping[str, Any], catalog: Catalog | None = None) ->
     candidates = Ranking("").ranked(namespace)
     columns = (column for each in candidates for column in speakable_columns(each))
     return frozenset([*(each.name for each in candidates), *columns, *_names_of(catalog)])
+
+
+def frame_columns(namespace: Mapping[str, Any]) -> dict[str, list[str]]:
+    """The columns of each pandas and polars frame of a session, those that can be typed.
+
+    Args:
+        namespace: The user's variables by name.
+
+    Example:
+        >>> frame_columns({"x": 1})
+        {}
+    """
+    from rsql_magic.context.ranking import Ranking, column_names, speakable_columns
+
+    kinds = {"DataFrame", "LazyFrame", "GeoDataFrame"}
+    frames = {name: obj for name, obj in namespace.items() if type.__getattribute__(type(obj), "__name__") in kinds}
+    found = {each.name: each for each in Ranking("").ranked(frames) if not each.is_secret}
+    # The columns of a pivot table are values: a message must not list them.
+    return {name: list(column_names(each)) for name, each in found.items() if speakable_columns(each)}
 
 
 def _names_of(catalog: Catalog | None) -> list[str]:

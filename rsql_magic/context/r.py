@@ -243,6 +243,11 @@ class RObject:
     said: tuple[str, ...] | None = None
 
     @property
+    def is_table(self) -> bool:
+        """Whether it has rows and columns."""
+        return self.label.startswith(("R data.frame", "R tibble", "R data.table"))
+
+    @property
     def is_readable(self) -> bool:
         """Whether the survey could look at it."""
         return not self.label.endswith(("cannot be read", "not read"))
@@ -475,6 +480,29 @@ def parse_r(code: str) -> str | None:
         >>> parse_r("x <- 1")
     """
     return _ask("parse_error", code)[0] or None
+
+
+def unknown_columns(codes: Sequence[str], frames: Mapping[str, Sequence[str]]) -> list[tuple[int, str, str, list[str]]]:
+    """Columns that R code asks of tables which do not have them, found without running it.
+
+    Args:
+        codes: Pieces of code that are run one after the other.
+        frames: The columns of each table of the session.
+
+    Returns:
+        The piece's number from 0, the table, the column, and the columns there are.
+
+    Raises:
+        NoR: R cannot be asked.
+
+    Example:
+        >>> unknown_columns(["sales$regoin"], {"sales": ["region"]})
+        [(0, 'sales', 'regoin', ['region'])]
+    """
+    named = [[name for name in columns if _UNIT not in name and _GROUP not in name] for columns in frames.values()]
+    found = _ask("unknown_columns", list(codes), list(frames), [_GROUP.join(columns) for columns in named])
+    parts = [line.split(_UNIT) for line in found]
+    return [(int(piece) - 1, table, column, list(_list(columns))) for piece, table, column, columns in parts]
 
 
 @dataclass(frozen=True)

@@ -370,3 +370,176 @@ user_calls <- function(calls, depth) {
   text <- text[seq_along(text) > (if (length(start)) start else depth)]
   text[!grepl("^(\\.handleSimpleError|h\\(simpleError|stop\\(|doTryCatch|tryCatch)", text)]
 }
+
+# ---- columns that code asks of tables which do not have them ----
+
+# Reads the code as a tree and follows what names hold; see columns_used.py, which does the same for Python. Each piece
+# of `codes` may use what those before it make. Returns records of piece, table, column and the table's columns.
+unknown_columns <- function(codes, tables, columns) {
+  state <- new.env(parent = emptyenv())
+  state$known <- new.env(parent = emptyenv())
+  for (i in seq_along(tables)) assign(tables[i], strsplit(columns[i], GS, fixed = TRUE)[[1L]], envir = state$known)
+  state$made <- character()
+  state$found <- character()
+  for (i in seq_along(codes)) {
+    state$piece <- i
+    code <- or_else(parse(text = codes[i], keep.source = FALSE), expression())
+    state$made <- c(state$made, bound_in(code))
+    rm(list = intersect(parameters_in(code), ls(state$known, all.names = TRUE)), envir = state$known)
+    for (part in code) walk(part, state)
+  }
+  unique(state$found)
+}
+
+# Arguments of a call; one that is left out, as in x[, 1], is NULL here, because R refuses to name it.
+arguments <- function(x) {
+  parts <- as.list(x)[-1L]
+  empty <- vapply(seq_along(parts), function(i) identical(parts[[i]], quote(expr = )), NA)
+  parts[empty] <- list(NULL)
+  parts
+}
+
+bound_in <- function(code) {
+  if (is.expression(code)) return(unlist(lapply(code, bound_in)))
+  if (!is.call(code)) return(character())
+  here <- if (called(code) %in% c("<-", "=", "<<-", "for") && is.symbol(code[[2L]])) as.character(code[[2L]])
+  c(here, parameters_in(code), unlist(lapply(arguments(code), bound_in)))
+}
+
+# What functions and loops bind: what these names hold is not followed.
+parameters_in <- function(code) {
+  if (is.expression(code)) return(unlist(lapply(code, parameters_in)))
+  if (!is.call(code)) return(character())
+  name <- called(code)
+  here <- if (name == "function") names(code[[2L]]) else if (name == "for") as.character(code[[2L]])
+  c(here, unlist(lapply(arguments(code), parameters_in)))
+}
+
+called <- function(x) {
+  head <- x[[1L]]
+  if (is.symbol(head)) as.character(head)
+  else if (is.call(head) && as.character(head[[1L]]) %in% c("::", ":::")) as.character(head[[3L]])
+  else ""
+}
+symbol_name <- function(x) if (is.symbol(x)) as.character(x) else ""
+
+# The columns of what an expression gives; NULL when that is not known.
+columns_of <- function(x, state) {
+  if (is.symbol(x)) return(get0(as.character(x), envir = state$known, inherits = FALSE))
+  if (!is.call(x)) return(NULL)
+  name <- called(x)
+  if (name == "(") return(columns_of(x[[2L]], state))
+  if (name == "%>%") return(columns_of(piped(x), state))
+  if (length(x) < 2L) return(NULL)
+  known <- columns_of(arguments(x)[[1L]], state)
+  if (is.null(known)) return(NULL)
+  args <- arguments(x)[-1L]
+  same <- c("filter", "arrange", "group_by", "ungroup", "head", "tail", "slice", "slice_max", "slice_min", "slice_head",
+            "slice_sample", "distinct", "select", "relocate", "subset", "na.omit", "drop_na", "as_tibble", "as.data.frame", "rowwise")
+  if (name %in% same) return(if (any(nzchar(names(args) %||% ""))) union(known, names(args)) else known)
+  if (name %in% c("mutate", "transform", "add_count", "count")) {
+    more <- setdiff(names(args) %||% character(), "")
+    plain <- all(nzchar(names(args) %||% rep("", length(args))))
+    return(if (name %in% c("mutate", "transform") && (plain || !length(args))) union(known, more) else NULL)
+  }
+  NULL
+}
+
+# x %>% f(y) as f(x, y); the native pipe is read so by R's parser.
+piped <- function(x) {
+  right <- x[[3L]]
+  if (is.call(right)) as.call(append(as.list(right), list(x[[2L]]), 1L)) else as.call(list(right, x[[2L]]))
+}
+
+walk <- function(x, state) {
+  if (!is.call(x)) return(invisible())
+  name <- called(x)
+  if (name == "%>%" && is.call(piped(x))) return(walk(piped(x), state))
+  if (name == "function") return(walk(x[[3L]], state))
+  if (name %in% c("<-", "=", "<<-") && length(x) == 3L) return(assigned(x, state))
+  look(x, name, state)
+  for (part in arguments(x)) walk(part, state)
+}
+
+assigned <- function(x, state) {
+  walk(x[[3L]], state)
+  target <- x[[2L]]
+  if (is.symbol(target)) {
+    given <- columns_of(x[[3L]], state)
+    if (is.null(given)) rm(list = intersect(as.character(target), ls(state$known, all.names = TRUE)), envir = state$known)
+    else assign(as.character(target), given, envir = state$known)
+  } else if (is.call(target)) {
+    holder <- if (length(target) > 1L) symbol_name(target[[2L]]) else ""
+    known <- get0(holder, envir = state$known, inherits = FALSE)
+    if (is.null(known)) return(invisible())
+    made <- asked_by(target)
+    if (called(target) %in% c("$", "[[", "[") && length(made)) assign(holder, union(known, made), envir = state$known)
+    else rm(list = holder, envir = state$known)
+  }
+}
+
+# The names that $, [[ and [ ask for.
+asked_by <- function(x) {
+  name <- called(x)
+  if (name == "$") return(if (is.symbol(x[[3L]]) || is.character(x[[3L]])) as.character(x[[3L]]))
+  args <- arguments(x)
+  if (name == "[[" && length(args) == 2L) texts_of(args[[2L]])
+  else if (name == "[" && length(args) %in% 2:3) texts_of(args[[length(args)]])
+}
+
+texts_of <- function(x) {
+  if (is.character(x)) return(x)
+  if (is.call(x) && identical(x[[1L]], as.name("c"))) {
+    parts <- as.list(x)[-1L]
+    if (length(parts) && all(vapply(parts, is.character, NA))) return(unlist(parts))
+  }
+  NULL
+}
+
+MASKING <- c("filter", "mutate", "arrange", "group_by", "summarise", "summarize", "count", "transmute", "slice_max", "slice_min",
+             "distinct", "pull", "select", "with", "subset", "transform", "within")
+
+look <- function(x, name, state) {
+  if (name %in% c("$", "[[", "[")) {
+    known <- columns_of(x[[2L]], state)
+    if (!is.null(known)) wanted(x[[2L]], known, asked_by(x), state)
+  } else if (name %in% MASKING && length(x) > 2L) {
+    known <- columns_of(x[[2L]], state)
+    if (is.null(known)) return(invisible())
+    made <- names(arguments(x)[-1L]) %||% character()
+    used <- unlist(lapply(arguments(x)[-1L], free_names))
+    wanted(x[[2L]], known, free_here(setdiff(used, made), state), state)
+  } else if (name == "ggplot" && length(x) > 2L) {
+    known <- columns_of(x[[2L]], state)
+    if (!is.null(known) && is.call(x[[3L]])) wanted(x[[2L]], known, free_here(free_names(x[[3L]]), state), state)
+  } else {
+    data <- x[["data"]]
+    formulas <- Filter(function(part) is.call(part) && called(part) == "~", arguments(x))
+    known <- if (!is.null(data)) columns_of(data, state)
+    if (!is.null(known)) for (formula in formulas) wanted(data, known, free_here(free_names(formula), state), state)
+  }
+}
+
+# Names that an expression takes from the table or from around it, without those of functions and after $.
+free_names <- function(x) {
+  if (is.symbol(x)) return(as.character(x))
+  if (!is.call(x)) return(character())
+  name <- called(x)
+  if (name %in% c("function", "::", ":::", "across", "everything", "starts_with", "ends_with", "contains", "matches", "all_of",
+                  "any_of", "where", "last_col", "if_any", "if_all", "{{", "!!", "cur_data", "pick")) return(character())
+  if (name %in% c("$", "@")) return(free_names(x[[2L]]))
+  unlist(lapply(arguments(x), free_names))
+}
+
+# Those that nothing else is called: no object of the workspace or of a package, nothing made in the code.
+free_here <- function(names, state) {
+  names <- setdiff(names, c(state$made, ".", ".x", ".y", ".data", ".env", "T", "F", "NA", "NULL"))
+  Filter(function(name) !exists(name, envir = globalenv()), names)
+}
+
+wanted <- function(holder, known, names, state) {
+  missing <- setdiff(names, c(known, ".groups", ""))
+  root <- holder
+  while (is.call(root) && length(root) > 1L) root <- root[[2L]]
+  for (name in missing) state$found <- c(state$found, record(state$piece, clean(symbol_name(root)), clean(name), listed(clean(known))))
+}

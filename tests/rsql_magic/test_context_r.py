@@ -341,3 +341,76 @@ def test_an_r_that_is_busy_is_said_and_the_rest_works(r):
         thread.join()
     assert context.notes == ("R is busy. Wait until what it runs has ended.",)
     assert "y: int 2" in context.text
+
+
+TABLES = {"sales": ["region", "amount", "unit price"], "stores": ["id", "city"]}
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "sales$regoin",
+        "sales[['regoin']]",
+        "sales[, 'regoin']",
+        "sales[c('region', 'regoin')]",
+        "sales[sales$regoin == 'N', ]",
+        "mean(sales$regoin, na.rm = TRUE)",
+        "sales |> filter(regoin == 'N')",
+        "sales %>% group_by(region) %>% summarise(total = sum(regoin))",
+        "dplyr::mutate(sales, double = regoin * 2)",
+        "sales |> arrange(desc(regoin)) |> head(3)",
+        "few <- sales |> filter(amount > 3)\nfew$regoin",
+        "lm(amount ~ factor(regoin) + log(amount), data = sales)",
+        "aggregate(amount ~ regoin, data = sales, FUN = mean)",
+        "ggplot(sales, aes(x = regoin, y = amount)) + geom_col()",
+        "with(sales, tapply(amount, regoin, mean))",
+        "subset(sales, regoin == 'N')",
+        "for (i in 1:3) print(sales$regoin)",
+        "f <- function(n) sales$regoin[n]",
+        "select(sales, region, regoin)",
+    ],
+)
+def test_a_column_that_is_not_there_is_found_in_r_code(r, code):
+    assert [found[1:3] for found in rside.unknown_columns([code], TABLES)] == [
+        ("few" if "few$" in code else "sales", "regoin")
+    ]
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "sales$new <- 1\nsales$new",
+        "sales[['new']] <- 1\nsum(sales$new)",
+        "sales[, 'new'] <- 2\nsales$new",
+        "sales <- sales |> mutate(new = amount * 2)\nsales$new",
+        "sales |> mutate(new = amount * 2, more = new + 1) |> filter(more > 3) |> arrange(new)",
+        "sales |> group_by(region) |> summarise(total = sum(amount), .groups = 'drop') |> arrange(desc(total))",
+        "threshold <- 3\nsales |> filter(amount > threshold)",
+        "sales |> filter(amount > pi, TRUE)",
+        "sales |> left_join(stores, by = c('region' = 'id')) |> filter(city == 'x')",
+        "names(sales) <- c('a', 'b', 'c')\nsales$a",
+        "sales <- read.csv('x.csv')\nsales$anything",
+        "f <- function(sales) sales$anything",
+        "other$anything",
+        "sales |> mutate(across(everything(), as.character))",
+        "sales |> select(where(is.numeric), starts_with('a'))",
+        "sales |> rename(new = amount) |> filter(new > 1)",
+        "lm(amount ~ ., data = sales)",
+        "fit <- lm(amount ~ region, data = sales)\nfit$coefficients",
+        "sales |> count(region) |> filter(n > 1)",
+        "sales$`unit price`",
+        "sales |> pivot_longer(c(amount)) |> filter(name == 'x')",
+        "sales[1:3, ]; sales[[1]]; sales[['region']][1]",
+        "x <- (",
+        "sales[order(sales$amount), ]",
+        "sapply(sales, function(column) column$x)",
+    ],
+)
+def test_nothing_else_is_claimed_of_r_code(r, code):
+    assert rside.unknown_columns([code], TABLES) == []
+
+
+def test_what_one_block_of_r_makes_the_next_may_use(r):
+    assert rside.unknown_columns(["sales$new <- 1", "sales$new; sales$old"], TABLES) == [
+        (1, "sales", "old", ["region", "amount", "unit price", "new"])
+    ]

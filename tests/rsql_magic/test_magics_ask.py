@@ -292,3 +292,27 @@ def test_a_question_that_is_far_too_long_is_refused_before_it_is_read(ip):
     with pytest.raises(BadInput, match="12,000,000 characters"):
         ip.run_cell_magic("ask", "", "x" * 12_000_000)
     assert time.perf_counter() - started < 1
+
+
+def test_a_column_that_is_not_there_is_named_corrected_and_never_run(ip, gateway):
+    ip.user_ns["sales"] = pd.DataFrame({"region": ["N", "S"] * 5, "amount": range(10)})
+    gateway.replies = ["```python\nsales['regoin']\n```", "```python\nsales['region']\n```"]
+    answer = ip.run("%%ask\nregions?")
+    assert answer.code == "sales['region']"
+    assert not answer.problems
+    assert "sales has no column 'regoin'. Did you mean 'region'?" in gateway.sent
+    gateway.replies = ["```python\nran = sales['regoin']\n```"] * 2
+    with pytest.raises(CodeFailed, match="no column 'regoin'"):
+        ip.run("%%ask --run\nregions?")
+    assert "ran" not in ip.user_ns
+
+
+def test_a_column_of_r_that_is_not_there_is_named(ip, gateway):
+    r = pytest.importorskip("rsql_magic.context.r")
+    if not r.r_available():
+        pytest.skip("no R")
+    r.run_r("sales <- data.frame(region = 'N', amount = 1)")
+    gateway.replies = ["```r\nsales |> subset(regoin == 'N')\n```"] * 2
+    answer = ip.run("%%ask --lang r\nregions?")
+    r.run_r("rm(sales)")
+    assert answer.problems == ("The r block 1 is wrong: sales has no column 'regoin'. Did you mean 'region'?",)

@@ -1,0 +1,109 @@
+"""Columns that are not there are found in code, and nothing else is."""
+
+from __future__ import annotations
+
+import pytest
+
+from rsql_magic.columns_used import unknown_in_python
+
+FRAMES = {"sales": ["region", "amount", "unit price", "day"], "stores": ["id", "city"]}
+
+
+def names(*codes):
+    return [found.column for each in unknown_in_python(codes, FRAMES) for found in each]
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "sales['regoin']",
+        "sales[['region', 'regoin']].mean()",
+        "sales.loc[sales['amount'] > 3, 'regoin']",
+        "sales[sales['regoin'] == 'N']",
+        "sales.groupby('regoin')['amount'].mean()",
+        "sales.groupby('region')['regoin'].mean()",
+        "sales.groupby(['region', 'regoin'], as_index=False).agg(total=('amount', 'sum'))",
+        "sales.groupby('region').agg(total=('regoin', 'sum'))",
+        "sales.groupby('region').agg({'regoin': 'sum'})",
+        "sales.head().sort_values(by='regoin', ascending=False)",
+        "sales.dropna(subset=['regoin'])",
+        "sales.drop(columns=['regoin'])",
+        "sales.pivot_table(index='regoin', columns='day', values='amount')",
+        "sales.query('regoin == \"N\" and amount > @limit')",
+        "sales.plot(x='day', y='regoin')",
+        "sales.plot.bar(x='day', y='regoin')",
+        "top = sales.nlargest(3, 'regoin')",
+        "few = sales[['amount', 'day']]\nfew['regoin']",
+        "import seaborn as sns\nsns.barplot(data=sales, x='regoin', y='amount')",
+        "import plotly.express as px\npx.bar(sales, x='regoin', y='amount')",
+        "smf.ols('amount ~ C(regoin) + np.log(amount)', data=sales).fit()",
+        "sales.filter(pl.col('regoin') == 'N')",
+        "sales.group_by('region').agg(pl.len()); sales.select('regoin')",
+        "sales.with_columns((pl.col('regoin') * 2).alias('double'))",
+        "for n in range(3):\n    print(sales['regoin'])",
+        "def f():\n    return sales['regoin']",
+        "if True:\n    x = sales['regoin']\nelse:\n    pass",
+    ],
+)
+def test_a_column_that_is_not_there_is_found(code):
+    assert names(code) == ["regoin"]
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "sales['new'] = 1\nsales['new'].sum()",
+        "sales.loc[:, 'new'] = 1\nsales['new']",
+        "sales = sales.assign(new=1)\nsales['new']",
+        "sales.assign(new=lambda d: d['amount'] * 2, more=1).sort_values('new').head()['more']",
+        "sales.with_columns((pl.col('amount') * 2).alias('new')).filter(pl.col('new') > 1).select('new', 'region')",
+        "sales = sales.rename(columns={'amount': 'new'})\nsales['new']",
+        "sales.rename(columns={'amount': 'new'}, inplace=True)\nsales['new']",
+        "sales.columns = ['a', 'b', 'c', 'd']\nsales['a']",
+        "sales.insert(0, 'new', 1)\nsales['new']",
+        "m = sales.merge(stores, left_on='region', right_on='id')\nm['city']",
+        "g = sales.groupby('region')['amount'].agg(['mean', 'std']).reset_index()\ng['mean']",
+        "g = sales.groupby('region').agg(total=('amount', 'sum'))\ng['total'].plot()",
+        "sales = pd.read_csv('x.csv')\nsales['anything']",
+        "def f(sales):\n    return sales['anything']",
+        "[sales['anything'] for sales in many]",
+        "for sales in many:\n    sales['anything']",
+        "other['anything']",
+        "sales.select(pl.all(), pl.col('^a.*$'))",
+        "sales.join(stores.select(pl.col('id', 'city')), left_on='region', right_on='id')",
+        "sales.groupby('region').amount.mean().loc['N']",
+        "sales.set_index('day').loc['2024']",
+        "sales.query('index > 3')",
+        "sales['region'].map({'N': 'north'})['x']",
+        "sales.iloc[0]['region']",
+        "sales[column]",
+        "sales[1:3]['region']",
+        "%timeit sales['region']",
+        "sales['unit price']",
+        "sales.melt(id_vars='region', value_vars=['amount'])['value']",
+        "sales.value_counts('region')['N']",
+        "sales.to_dict()['x']",
+        "x = (",
+        "total, rest = sales, 1\ntotal['x']",
+        "sales.pivot(index='day', columns='region', values='amount')['N']",
+        "pd.crosstab(sales['region'], sales['day'])['x']",
+        "try:\n    sales['new'] = 1\nexcept KeyError:\n    pass\nsales['new']",
+        "with open('f') as sales:\n    sales['x']",
+        "del sales\nsales['x']",
+        "sales.describe()['amount']['mean']",
+        "sales.groupby('region').agg(total=('amount', 'sum')).sort_values('total')",
+    ],
+)
+def test_nothing_else_is_claimed(code):
+    assert names(code) == []
+
+
+def test_what_one_block_makes_the_next_may_use():
+    assert names("sales['new'] = 1", "sales['new']", "sales['old']") == ["old"]
+
+
+def test_the_sentence_names_what_was_meant_or_what_there_is():
+    (found,) = unknown_in_python(["sales['regoin']"], FRAMES)[0]
+    assert str(found) == "sales has no column 'regoin'. Did you mean 'region'?"
+    (found,) = unknown_in_python(["stores['xyz']"], FRAMES)[0]
+    assert str(found) == "stores has no column 'xyz'. It has: 'city', 'id'."
