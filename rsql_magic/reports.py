@@ -34,11 +34,15 @@ def status(assistant: Assistant) -> Shown:
 
 def usage(assistant: Assistant) -> Shown:
     """The caller's limits, tokens and money, as the gateway counts them; then this notebook's own conversation."""
+    return listing(usage_rows(assistant), ("what", "used"))
+
+
+def usage_rows(assistant: Assistant) -> list[tuple[str, str]]:
+    """The rows of ``usage``."""
     told = _told(assistant.reach.gateway, "stats")
     requests = {f"requests this {period}": limit for period, limit in (told.pop("limits", None) or {}).items()}
     tokens = {f"tokens this {period}": limit for period, limit in (told.pop("tokens", None) or {}).items()}
-    rows = [*_rows({**requests, **tokens, **told}), ("this notebook", repr(assistant.chat)[1:-1])]
-    return listing(rows, ("what", "used"))
+    return [*_rows({**requests, **tokens, **told}), ("this notebook", repr(assistant.chat)[1:-1])]
 
 
 def models(assistant: Assistant) -> Shown:

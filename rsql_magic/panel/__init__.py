@@ -347,9 +347,10 @@ class ChatPanel:
 
     def _usage(self) -> str:
         try:
-            return reports.usage(self.assistant).markdown
+            rows = reports.usage_rows(self.assistant)
         except GatewayError as error:
             return str(error)
+        return "\n".join(["| what | used |", "|---|---|", *(f"| {what} | {used} |" for what, used in rows)])
 
     def stop(self, thread: Thread) -> None:
         """Stop the answer of a thread, upstream too; harmless when there is none."""

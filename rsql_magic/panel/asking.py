@@ -95,7 +95,7 @@ class Asking:
             told |= {"code": error.code, "status": error.status, "retry_after": error.retry_after}
             self._exchange.request_id = error.request_id
         if isinstance(error, QueryFailed) and error.sql:
-            told["sql"] = error.sql
+            told["sql"], self._exchange.answer = error.sql, ""
         self._exchange.state, self._exchange.error = "failed", told
 
     def _answer(self, screen: PanelScreen) -> None:
@@ -119,7 +119,8 @@ class Asking:
         """What would be sent; nobody is asked."""
         chat = self._thread.chat
         if self._order.action == "sql_ai":
-            return self._assistant.sql_preview(self._spelled, scene=self._scene, chat=chat)
+            connection, text = self._connection_and_text()
+            return self._assistant.sql_preview(text, connection, scene=self._scene, chat=chat)
         return self._assistant.preview(
             self.question(), self._scene, chat=chat, gathering=self._gathering(lambda _: None)
         )
@@ -202,11 +203,18 @@ class Asking:
     def _sql(self, screen: PanelScreen) -> None:
         wish = self._assistant.wish(model=self._exchange.wished or None, plot=None)
         self._exchange.task = "sql_ai"
+        connection, text = self._connection_and_text()
         result = self._assistant.sql_ai(
-            self._spelled, scene=self._scene, wish=wish, screen=screen, chat=self._thread.chat
+            text, connection, scene=self._scene, wish=wish, screen=screen, chat=self._thread.chat
         )
         screen.close()
         self._take_result(result)
+
+    def _connection_and_text(self) -> tuple[str | None, str]:
+        """The connection that ``/sql con …`` names, if it names one, and the question."""
+        first, _, rest = self._spelled.partition(" ")
+        named = bool(rest.strip()) and self._assistant.connections.takes(first, self._scene.namespace)
+        return (first, rest.strip()) if named else (None, self._spelled)
 
     def _take_result(self, result: SQLResult) -> None:
         exchange = self._exchange

@@ -12,7 +12,7 @@ from rsql_magic.errors import BadInput
 COMMANDS = {
     "fix": ("", "write the cell of the last error anew, corrected"),
     "explain": ("[WHAT]", "explain the last error, a cell (@cell:5), an object, or what you name"),
-    "sql": ("QUESTION", "answer by a checked, read-only query, with its table and chart"),
+    "sql": ("[CONNECTION] QUESTION", "answer by a checked, read-only query, with its table and chart"),
     "quiz": ("[TOPIC]", "be asked a question about this notebook, or a topic, and have your answer looked at"),
     "usage": ("", "your limits, tokens and money"),
     "clear": ("", "forget this conversation"),

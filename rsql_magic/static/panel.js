@@ -77,7 +77,7 @@ function make(tag, attributes = {}, ...children) {
     else if (name in node && name !== "list") node[name] = value;
     else if (value !== undefined && value !== null) node.setAttribute(name, value);
   }
-  node.append(...children.filter((child) => child !== null && child !== undefined && child !== ""));
+  node.append(...children.filter((child) => child || child === 0)); // what is not there is left out
   return node;
 }
 
@@ -470,7 +470,7 @@ class Exchange {
       button("Show all", "", () => { text.replaceChildren(...mentioned(question)); all.remove(); }, { text: `Show all ${question.length.toLocaleString("en")} characters`, className: "rsql-link" });
     this.asked.replaceChildren(text, all || "",
       make("div", { className: "rsql-tools" },
-        by === "cell" ? make("span", { className: "rsql-small", textContent: "from a cell" }) : null,
+        by === "cell" ? make("span", { className: "rsql-small", textContent: "from a cell" }) : "",
         button("Copy the question", "copy", (event) => copy(question, event.currentTarget)),
         button("Edit and send again", "edit", () => this.view.composer.edit(this.told))));
   }
@@ -537,7 +537,6 @@ class Exchange {
       button("Copy the code", "copy", (event) => copy(text(), event.currentTarget)),
       notebook.cells && button("Insert below as a cell", "insert", () => this.insert(block)),
       runnable && button("Run", "run", (event) => this.confirm(block, event.currentTarget))));
-    for (const child of [...block.bar.childNodes]) if (child.nodeType === 3) child.remove();
   }
 
   async insert(block) {
@@ -770,7 +769,10 @@ class Composer {
     if (!/(^|[\s(])@\w/.test(text) || text.length > 100000) return this.chips.replaceChildren();
     const told = await this.view.quietly("chips", { thread: this.view.thread, text });
     if (!told || text !== this.text) return undefined;
-    return this.chips.replaceChildren(...told.chips.map((chip) => this.chip(chip)),
+    // A name that is still being typed is not missing yet.
+    const typing = this.text.slice(0, this.box.selectionStart);
+    const chips = told.chips.filter(({ text: name, missing }) => !missing || !typing.endsWith(name));
+    return this.chips.replaceChildren(...chips.map((chip) => this.chip(chip)),
       make("span", { className: "rsql-small", textContent: `≈ ${tokens(told.tokens)} in all` }));
   }
 
