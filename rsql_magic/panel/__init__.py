@@ -211,6 +211,12 @@ class ChatPanel:
             raise BadInput("This conversation is gone.", hint="Choose another, or begin a new one.")
         return found
 
+    def said(self, *, but: str) -> dict[str, list[dict[str, Any]]]:
+        """What was said in all threads but one, by their ids."""
+        with self._lock:
+            others = [thread for thread in self._threads if thread.id != but]
+        return {thread.id: [each.as_dict() for each in thread.exchanges] for thread in others}
+
     def new_thread(self, title: str = "") -> Thread:
         """Begin a conversation."""
         chat = self.assistant.new_chat()
@@ -309,10 +315,10 @@ class ChatPanel:
             thread.exchanges.append(exchange)
         if order.action in {"usage", "help"}:
             self._report(exchange)
-        else:
-            self._start(order, thread, exchange, scene)
         self._push(thread, exchange, "exchange")
         self._push_heads()
+        if exchange.state == "running":
+            self._start(order, thread, exchange, scene)
         return {"exchange": exchange.as_dict()}
 
     def _start(self, order: slash.Order, thread: Thread, exchange: Exchange, scene: Scene) -> None:

@@ -50,6 +50,10 @@ class Requests:
             "widget": panel.view_id,
         }
 
+    def others(self, *, thread: str) -> dict[str, Any]:
+        """What was said in the other conversations, for a view to remember until the kernel is gone."""
+        return {"threads": self._panel.said(but=thread)}
+
     def new(self) -> dict[str, Any]:
         """A new conversation."""
         return self.hello(thread=self._panel.new_thread().id)

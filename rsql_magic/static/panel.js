@@ -792,7 +792,8 @@ class Composer {
   async complete() {
     const before = this.text.slice(0, this.box.selectionStart);
     const slash = /^\/(\w*)$/.exec(before);
-    if (slash) return this.offer(this.view.commands.filter(({ label }) => label.startsWith(before)), before.length);
+    const commands = slash ? this.view.commands.filter(({ label }) => label.startsWith(before)) : [];
+    if (slash) return this.offer(commands.some(({ label }) => label === before) ? [] : commands, before.length);
     const at = /(?:^|[\s(])@([\w:.]*)$/.exec(before);
     if (!at) return this.offer([]);
     const told = await this.view.quietly("complete", { prefix: at[1] });
@@ -872,7 +873,7 @@ class View {
     this.known = new Map(); // formulas by their text
     this.draw(el);
     this.watch();
-    this.sync();
+    this.start();
   }
 
   draw(el) {
@@ -891,10 +892,9 @@ class View {
     this.voice = make("div", { className: "rsql-hidden", "aria-live": "polite" });
     this.toast = make("div", { className: "rsql-toast", role: "status", hidden: true });
     this.sheet = make("div", { className: "rsql-sheet", role: "dialog", hidden: true });
-    this.root = make("section", { className: "rsql-panel", "aria-label": "Chat about this notebook", "data-lm-suppress-shortcuts": "true" },
+    this.root = make("section", { className: "rsql-panel", "aria-label": "Chat about this notebook" },
       header, this.state, make("div", { className: "rsql-middle" }, this.log, this.down, this.toast), this.composer.node, this.sheet, this.voice);
-    // The notebook's own shortcuts must not fire while somebody types here.
-    for (const name of ["keydown", "keypress", "keyup"]) this.root.addEventListener(name, (event) => { this.keys(event); event.stopPropagation(); });
+    this.root.addEventListener("keydown", (event) => this.keys(event));
     this.root.addEventListener("pointerdown", (event) => this.dismiss(event.target));
     this.log.addEventListener("scroll", () => this.scrolled(), { passive: true });
     this.near = new IntersectionObserver((seen) => {
@@ -912,7 +912,9 @@ class View {
   }
 
   keys(event) {
-    if (event.type !== "keydown" || event.key !== "Escape" || event.defaultPrevented) return;
+    // The notebook's shortcuts must not fire while somebody types here; saving and the like may.
+    if (event.key === "Enter" || !(event.ctrlKey || event.metaKey)) event.stopPropagation();
+    if (event.key !== "Escape" || event.defaultPrevented) return;
     const open = [this.sheet, this.menu, this.more].find((node) => !node.hidden);
     if (open) this.dismiss(this.root);
     else if (this.composer.running) this.stop();
@@ -942,6 +944,12 @@ class View {
     const told = await this.quietly("hello", { thread: thread ?? "" });
     if (told) this.take(told);
     else if (thread) this.sync("");
+  }
+
+  async start() {
+    await this.sync();
+    const told = await this.quietly("others", { thread: this.thread ?? "" });
+    for (const [thread, exchanges] of Object.entries(told?.threads ?? {})) this.remembered.set(thread, exchanges);
   }
 
   resync() {
@@ -990,13 +998,19 @@ class View {
       threads: () => this.listed(told.threads),
     };
     if (kinds[told.push]) return kinds[told.push]();
-    if (told.thread !== this.thread) return undefined;
+    if (told.thread !== this.thread) return told.exchange && this.remember(told.thread, told.exchange);
     const known = this.exchanges.get(told.id);
     if (told.push === "exchange") return this.exchange(told.exchange, known);
     if (!known) return this.resync();
     if (told.push === "text") return known.text(told.at, told.text);
     if (told.push === "status") return known.status(told.status);
     return undefined;
+  }
+
+  // What is said in a conversation that is not shown.
+  remember(thread, told) {
+    const others = (this.remembered.get(thread) ?? []).filter(({ id }) => id !== told.id);
+    this.remembered.set(thread, [...others, told]);
   }
 
   exchange(told, known) {

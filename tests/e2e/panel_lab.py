@@ -173,6 +173,7 @@ class Page:
         self.context = browser.new_context(viewport={"width": 1150, "height": 900}, **options)
         self.context.grant_permissions(["clipboard-read", "clipboard-write"])
         self.page = self.context.new_page()
+        self.page.set_default_timeout(15_000)
         self.errors = []
         self.page.on("pageerror", lambda error: self.errors.append(str(error)))
         self.page.goto(f"{lab}lab/workspaces/{name}/tree/{name}.ipynb?token={TOKEN}&reset")
@@ -187,6 +188,15 @@ class Page:
         self.ran += 1
         self.page.keyboard.press("Shift+Enter")
         self.page.locator(f".jp-InputPrompt:has-text('[{self.ran}]:')").first.wait_for(timeout=60_000)
+
+    def type_cell(self, code, wait=True):
+        """Write code into the last cell and run it."""
+        self.page.locator(".jp-Notebook .jp-Cell").last.click()
+        self.page.keyboard.press("Enter")
+        self.page.keyboard.insert_text(code)
+        self.page.keyboard.press("Shift+Enter")
+        running = self.page.locator(".jp-InputPrompt:has-text('[*]:')")
+        running.wait_for(state="detached") if wait else running.wait_for()
 
     @property
     def panel(self):

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import json
+import re
+
+import httpx
+import nbformat
 import pytest
-from e2e import panel_lab
-from e2e.conftest import wait_until
+from e2e import panel_lab, xss
+from e2e.conftest import TOKEN, wait_until
 
 SETUP = """\
 %load_ext rsql_magic
@@ -82,3 +87,259 @@ def test_stop_ends_the_answer_and_the_request_at_the_provider(chat, provider):
     wait_until(lambda: provider.hung_up, 5)
     turn.filter(has_text="Stopped; what had arrived is kept.").wait_for()
     assert "word word" in turn.locator(".rsql-said").inner_text()
+
+
+def test_code_is_copied_inserted_and_run_when_told(chat):
+    turn = chat.ask("What is the mean?")
+    turn.get_by_label("Copy the code").click()
+    assert chat.page.evaluate("navigator.clipboard.readText()") == "x = [1, 2]\nprint(sum(x) / len(x))"
+    turn.get_by_label("Run", exact=True).click()
+    assert turn.locator(".rsql-confirm").is_visible()
+    assert "1.5" not in turn.inner_text()
+    turn.locator(".rsql-confirm .rsql-primary").click()
+    turn.locator(".rsql-output pre").filter(has_text="1.5").wait_for()
+    cells = chat.page.locator(".jp-Notebook .jp-CodeCell")
+    before = cells.count()
+    turn.get_by_label("Insert below as a cell").click()
+    wait_until(lambda: cells.count() == before + 1, 5)
+    assert "print(sum(x) / len(x))" in cells.nth(2).inner_text()
+
+
+def test_chips_show_what_is_sent_and_what_is_gone(chat, provider):
+    chat.box.fill("look at @fl")
+    chat.panel.locator(".rsql-list li").first.wait_for()
+    chat.box.press("Tab")
+    assert chat.box.input_value() == "look at @flights "
+    chip = chat.panel.locator(".rsql-chip")
+    chip.wait_for()
+    assert "tokens" in chip.inner_text()
+    chip.locator("button").first.click()
+    assert "pandas DataFrame, 3 rows × 2 columns" in chat.panel.get_by_role("dialog").inner_text()
+    chat.page.keyboard.press("Escape")
+    chat.panel.get_by_label("Show exactly what would be sent").click()
+    shown = chat.panel.get_by_role("dialog").locator("pre").inner_text()
+    chat.page.keyboard.press("Escape")
+    chat.ask("look at @flights ")
+    for message in provider.asked[-1]["messages"]:
+        assert message["content"].strip() in shown
+    chat.box.fill("and @gone , which was deleted")
+    chat.panel.locator(".rsql-missing").wait_for()
+    turn = chat.ask("and @gone , which was deleted")
+    assert "@gone names nothing here" in turn.locator(".rsql-trouble").inner_text()
+
+
+def test_edit_asks_anew_and_another_model_can_answer(chat, provider):
+    chat.box.fill("/clear")
+    chat.box.press("Enter")
+    wait_until(lambda: chat.turns.count() == 0, 5)
+    chat.ask("first question")
+    chat.ask("second question")
+    chat.turns.first.hover()
+    chat.turns.first.get_by_label("Edit and send again").click()
+    assert chat.box.input_value() == "first question"
+    chat.box.fill("better question")
+    chat.box.press("Enter")
+    chat.turns.filter(has_text="better question").locator(".rsql-bar").wait_for()
+    assert chat.turns.count() == 1
+    assert [message["content"] for message in provider.asked[-1]["messages"] if "question" in message["content"]][
+        1:
+    ] == [provider.asked[-1]["messages"][-1]["content"]]
+    models = chat.turns.first.get_by_label("Ask again with another model")
+    models.focus()
+    models.locator("option", has_text="other").wait_for(state="attached")
+    models.select_option("other")
+    chat.turns.first.locator(".rsql-bar").filter(has_text="other ·").wait_for()
+    assert provider.asked[-1]["model"] == "other"
+
+
+def test_threads_do_not_mix(chat, provider):
+    chat.box.fill("/clear")
+    chat.box.press("Enter")
+    wait_until(lambda: chat.turns.count() == 0, 5)
+    chat.ask("in the first thread")
+    chat.panel.get_by_label("New conversation").first.click()
+    wait_until(lambda: chat.turns.count() == 0, 5)
+    slow = chat.ask("in the second thread, slowly", wait=False)
+    slow.locator(".rsql-said p").filter(has_text="word").wait_for()
+    chat.panel.get_by_label("Conversations").click()
+    chat.panel.locator(".rsql-thread").first.click()
+    chat.turns.filter(has_text="in the first thread").wait_for()
+    chat.ask("again in the first thread")
+    assert "second" not in str(provider.asked[-1]["messages"])
+    assert "word word" not in chat.panel.locator(".rsql-log").inner_text()
+    chat.panel.get_by_label("Conversations").click()
+    chat.panel.locator(".rsql-thread").last.click()
+    chat.turns.filter(has_text="in the second thread").wait_for()
+    chat.box.press("Escape")
+    chat.turns.filter(has_text="Stopped;").wait_for()
+    chat.panel.get_by_label("More").click()
+    chat.panel.get_by_text("Delete").click()
+    chat.turns.filter(has_text="in the first thread").first.wait_for()
+
+
+def test_a_running_cell_and_an_answer_do_not_wait_for_each_other(chat):
+    page = chat.page
+    chat.type_cell("import time\nuntil = time.time() + 6\nwhile time.time() < until:\n    pass", wait=False)
+    chat.ask("What is the mean?")
+    turn = chat.ask("And slowly?", wait=False)
+    turn.locator(".rsql-said p").filter(has_text="word word").wait_for()
+    chat.box.press("Escape")
+    turn.filter(has_text="Stopped;").wait_for(timeout=2_000)
+    assert page.locator(".jp-InputPrompt:has-text('[*]:')").count() == 1
+    page.locator(".jp-InputPrompt:has-text('[*]:')").wait_for(state="detached")
+
+
+def test_answers_are_rated(chat, gateway):
+    turn = chat.ask("What is the mean?")
+    turn.get_by_label("Bad answer").click()
+    turn.get_by_label("Comment").fill("too short")
+    turn.get_by_label("Comment").press("Enter")
+    turn.locator("[aria-pressed=true]").wait_for()
+    headers = {"Authorization": f"Bearer {TOKEN}"}
+    assert httpx.get(f"{gateway}admin/api/feedback", headers=headers).json()["feedback"][0]["comment"] == "too short"
+
+
+def test_no_model_output_reaches_the_page_as_more_than_text(chat, provider):
+    provider.answers["strings"] = ("\n\n".join(xss.STRINGS), 0.0)
+    loaded = []
+    chat.page.on("request", lambda request: loaded.append(request.url))
+    assert len(xss.STRINGS) >= 40
+    # As one answer, one by one as they stream, and as a question.
+    turns = [chat.ask("All strings, please"), chat.ask("\n".join(xss.STRINGS))]
+    for number in range(0, len(xss.STRINGS), 6):
+        provider.answers[f"part{number}"] = ("\n\n---\n\n".join(xss.STRINGS[number : number + 6]), 0.0)
+        turns.append(chat.ask(f"part{number}"))
+    for turn in turns:
+        turn.scroll_into_view_if_needed()
+        for link in turn.locator("a").all():
+            assert re.match(r"(https?:|mailto:|#)", link.get_attribute("href") or "#")
+            assert link.get_attribute("target") == "_blank"
+    chat.page.wait_for_timeout(300)
+    assert chat.page.evaluate(INSPECTED) == []
+    assert chat.page.evaluate("window.hacked") is None
+    assert [url for url in loaded if "invalid" in url] == []
+    assert chat.errors == []
+
+
+INSPECTED = """() => {
+  const bad = "script,iframe,object,embed,form,base,link,meta,style,video,audio,source,image,use,template,marquee,xmp";
+  const found = [];
+  for (const node of document.querySelectorAll(".rsql-turn *")) {
+    if (node.matches(bad)) found.push(node.outerHTML.slice(0, 80));
+    if (node.matches("img:not([src^='data:image/png'])")) found.push(node.outerHTML.slice(0, 80));
+    const control = node.closest(".rsql-said") && !node.closest("figcaption") && node.matches("input,button,select");
+    if (control) found.push(node.outerHTML.slice(0, 80));
+    for (const { name, value } of node.attributes) {
+      if (name.startsWith("on") || name === "style" || name === "srcdoc" || name === "formaction") found.push(name);
+      if (/href|src|action/.test(name) && /script:|data:text/i.test(value)) found.push(value);
+    }
+  }
+  return found;
+}"""
+
+
+@pytest.fixture(scope="module")
+def other(browser, lab, folder):
+    """Another notebook on the same server, with two panels."""
+    page = panel_lab.Page(browser, lab, folder, "other", [SETUP, PANEL, PANEL])
+    yield page
+    page.close()
+
+
+def test_two_panels_and_two_notebooks_do_not_mix(chat, other, provider):
+    first, second = other.page.locator(".rsql-panel").first, other.page.locator(".rsql-panel").last
+    for panel, text in ((first, "said in one panel"), (second, "said in another panel")):
+        panel.get_by_label("New conversation").first.click()
+        panel.locator(".rsql-title").filter(has_text="New conversation").wait_for()
+        panel.get_by_label("Message", exact=True).fill(text)
+        panel.get_by_label("Message", exact=True).press("Enter")
+        panel.locator(".rsql-turn .rsql-bar").wait_for()
+    assert "another" not in first.locator(".rsql-log").inner_text()
+    assert "said in one" not in second.locator(".rsql-log").inner_text()
+    assert "said in one" not in str(provider.asked[-1]["messages"])
+    assert "panel" not in chat.panel.locator(".rsql-log").inner_text()
+
+
+def test_a_reload_and_a_new_kernel_keep_the_conversation(chat, provider):
+    page = chat.page
+    chat.ask("Remember the word ocelot")
+    page.keyboard.press("Control+s")
+    page.get_by_text("Saving completed").wait_for(timeout=10_000)
+    saved = nbformat.read(chat.folder / "chat.ipynb", 4)
+    assert "ocelot" not in json.dumps(saved)
+    page.reload()
+    page.get_by_text("| Idle").wait_for(timeout=60_000)
+    chat.turns.filter(has_text="Remember the word ocelot").wait_for(timeout=20_000)
+    page.locator(".jp-Notebook .jp-Cell").first.click()
+    for key in ("Escape", "0", "0"):
+        page.keyboard.press(key)
+    page.locator(".jp-Dialog .jp-mod-accept").click()
+    chat.panel.locator(".rsql-banner").filter(has_text="The kernel was restarted").wait_for()
+    page.get_by_text("| Idle").wait_for(timeout=60_000)
+    chat.panel.get_by_label("Go on with the new kernel").click()
+    chat.panel.locator(".rsql-banner").wait_for(state="hidden", timeout=30_000)
+    chat.turns.filter(has_text="Remember the word ocelot").wait_for()
+    chat.ask("Which word was it?")
+    assert "ocelot" in str(provider.asked[-1]["messages"])
+    assert chat.errors == []
+
+
+def test_the_theme_is_the_notebooks(chat):
+    def colours():
+        return chat.panel.evaluate("node => [getComputedStyle(node).backgroundColor, getComputedStyle(node).color]")
+
+    light = colours()
+    page = chat.page
+    page.get_by_role("menuitem", name="Settings").click()
+    page.locator(".lm-Menu-item", has_text="Theme").first.hover()
+    page.locator(".lm-Menu-item", has_text="JupyterLab Dark").first.click()
+    wait_until(lambda: colours() != light, 10)
+    dark = colours()
+    assert _brightness(dark[0]) < 60
+    assert _brightness(dark[1]) > 190
+    page.set_viewport_size({"width": 720, "height": 900})
+    page.wait_for_timeout(300)
+    overflow = chat.panel.evaluate("node => node.scrollWidth - node.clientWidth")
+    page.set_viewport_size({"width": 1150, "height": 900})
+    assert overflow <= 1
+
+
+def _brightness(colour):
+    red, green, blue = map(float, re.findall(r"[\d.]+", colour)[:3])
+    return 0.3 * red + 0.6 * green + 0.1 * blue
+
+
+def test_bad_input(chat, provider):
+    chat.box.fill("   ")
+    chat.box.press("Enter")
+    before = chat.turns.count()
+    long = "word " * 40_000
+    turn = chat.ask(long)
+    assert chat.turns.count() == before + 1
+    assert "at most" in turn.locator(".rsql-trouble").inner_text()
+    provider.answers["megabyte"] = (("A paragraph of some words.\n\n" * 36_000)[:1_000_000] + "\n\nthe end", 0.0)
+    provider.answers["broken"] = ("**bold *it\n\n```text\nx = (\n\n| a |\n|--", 0.0)
+    broken = chat.ask("broken")
+    broken.locator("pre code").filter(has_text="| a |").wait_for()
+    assert chat.errors == []
+
+
+def test_a_limit_and_a_gateway_that_is_down_are_told_and_can_be_tried_again(other, provider, tmp_path):
+    page = other
+    with panel_lab.gateway(tmp_path, provider.url, requests=2) as (url, process):
+        page.type_cell(f"T = {TOKEN!r}\n%rsql connect {url} --token-from T")
+        page.ask("one")
+        page.ask("two")
+        turn = page.ask("three")
+        limited = turn.locator(".rsql-limited")
+        assert "Limit reached" in limited.inner_text()
+        assert re.search(r"Try again in \d+ (s|min|h)", limited.inner_text())
+        assert limited.get_by_label("Try again").is_disabled()
+        process.terminate()
+        process.wait(20)
+        turn = page.ask("four")
+        assert "No gateway answers" in turn.locator(".rsql-trouble").inner_text()
+        port = int(url.split(":")[2].split("/")[0])
+        with panel_lab.gateway(tmp_path, provider.url, port=port):
+            turn.get_by_label("Try again").click()
+            page.turns.last.locator(".rsql-said p").filter(has_text="An answer in some words.").wait_for()
