@@ -17,7 +17,7 @@ ROOT = Path(__file__).parent.parent.parent
 def wheel(tmp_path_factory):
     """The wheel, built from a copy that holds only what the project ships."""
     copy = tmp_path_factory.mktemp("source")
-    for name in ("rsql_magic", "jupyter_server_ext", "jupyter-config"):
+    for name in ("rsql_magic", "jupyter_server_ext", "jupyter-config", "r"):
         shutil.copytree(ROOT / name, copy / name, ignore=shutil.ignore_patterns("__pycache__"))
     for name in ("pyproject.toml", "README.md", "LICENSE"):
         shutil.copy(ROOT / name, copy)

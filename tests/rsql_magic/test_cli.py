@@ -72,7 +72,7 @@ def test_errors_are_one_line_and_an_exit_code(rsql, gateway, monkeypatch):
         raise GatewayUnreachable("No gateway.")
 
     monkeypatch.setattr(Assistant, "ask", unreachable)
-    assert rsql("ask", "hello") == (1, "", "GatewayUnreachable: No gateway.\n")
+    assert rsql("ask", "hello") == (4, "", "GatewayUnreachable: No gateway.\n")
 
     def interrupted(*_, **__):
         raise KeyboardInterrupt
@@ -103,4 +103,6 @@ def test_status_usage_models_and_doctor(rsql, gateway):
 
 def test_the_monitor_looks_again(rsql, gateway):
     gateway.paths["status"] = {"keys": {"ready": 3}}
-    assert rsql("monitor", "--every", "0", "--times", "3")[1].count("keys ready  3") == 3
+    gateway.paths["stats"] = {"limits": {"minute": {"current": 2, "limit": 10}}}
+    lines = rsql("monitor", "--every", "0", "--times", "3")[1].splitlines()
+    assert [line.split(" ", 1)[1] for line in lines] == ["ready=3 queue=0 requests_this_minute=2"] * 3

@@ -1,0 +1,62 @@
+"""``rsql ask`` and ``rsql sql``."""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import TYPE_CHECKING
+
+from rsql_magic.answer_writer import Scene
+from rsql_magic.cli import rstudio
+from rsql_magic.context import fence
+from rsql_magic.display import TerminalScreen
+from rsql_magic.errors import BadInput
+
+if TYPE_CHECKING:
+    import argparse
+
+    from rsql_magic.assistant import Assistant
+
+
+def ask(assistant: Assistant, options: argparse.Namespace) -> None:
+    """Answer a question, with what was piped in, and with R's packages in a terminal of RStudio."""
+    in_rstudio = rstudio.noticed(os.environ) and not options.no_r
+    parts = [" ".join(options.question)]
+    if in_rstudio and (session := rstudio.session(os.environ, parts[0])):
+        parts.append(fence("session", "RStudio", session))
+    if piped := _piped(assistant.settings.max_question_chars + 1):
+        parts.append(fence("object", "standard input", piped))
+    scene = Scene()
+    question = assistant.question(
+        "\n\n".join(parts), scene, model=options.model, format=options.format, lang="r" if in_rstudio else None
+    )
+    if options.show_context:
+        sys.stdout.write(f"{assistant.preview(question, scene)}\n")
+        return
+    answer = assistant.ask(question, scene, screen=TerminalScreen())
+    if answer.ended_by:
+        raise answer.ended_by
+
+
+def _piped(most: int) -> str:
+    """What was piped in, as far as a question may be long; nothing at a keyboard."""
+    text = "" if sys.stdin is None or sys.stdin.isatty() else sys.stdin.read(most)
+    return text if text.strip() else ""
+
+
+def sql(assistant: Assistant, options: argparse.Namespace) -> None:
+    """Answer a question by a query over a database."""
+    wish = assistant.wish(model=options.model, run=not options.no_run, max_rows=options.max_rows)
+    question = " ".join(options.question)
+    refuse_no_database(assistant, options.on, "rsql sql --help")
+    assistant.sql_ai(question, options.on, scene=Scene(), wish=wish, screen=TerminalScreen())
+
+
+def refuse_no_database(assistant: Assistant, target: str, where: str) -> None:
+    """Refuse what is no database.
+
+    Raises:
+        BadInput: It is neither a URL nor a file.
+    """
+    if not assistant.connections.takes(target, {}):
+        raise BadInput(f"{target!r} is neither a URL nor a DuckDB or SQLite file that exists.", hint=f"{where}.")

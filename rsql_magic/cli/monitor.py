@@ -1,0 +1,137 @@
+"""``rsql monitor``: the gateway and one's own limits, live. On a pipe it is one line for each look, for a log."""
+
+from __future__ import annotations
+
+import sys
+import time
+from contextlib import contextmanager
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+from rsql_magic.errors import GatewayError
+
+if TYPE_CHECKING:
+    import argparse
+    from collections.abc import Iterator, Mapping
+
+    from rsql_magic.assistant import Assistant
+
+_ENTER, _LEAVE = "\x1b[?1049h\x1b[?25l", "\x1b[?25h\x1b[?1049l"
+_HOME, _REST_OF_LINE, _BELOW = "\x1b[H", "\x1b[K", "\x1b[J"
+_BAR = 24
+
+
+def options(parser: argparse.ArgumentParser) -> None:
+    """What ``rsql monitor`` takes."""
+    parser.add_argument("--every", type=float, default=2.0, metavar="S", help="seconds between two looks")
+    parser.add_argument("--times", type=int, default=0, metavar="N", help="how many looks; 0 for no end")
+
+
+def run(assistant: Assistant, options: argparse.Namespace) -> None:
+    """Look again and again. A gateway that is away for a while is said, and looked for again.
+
+    Raises:
+        GatewayError: There was none at the first look.
+    """
+    looks = 0
+    with _screen() as live:
+        while True:
+            told = _look(assistant, first=looks == 0)
+            now = datetime.now().astimezone()
+            draw = page if live else lambda told, now, _: [line(told, now)]
+            _write(draw(told, now, str(assistant.reach.address or "")), live=live)
+            looks += 1
+            if looks == options.times:
+                return
+            time.sleep(options.every)
+
+
+def _look(assistant: Assistant, *, first: bool) -> dict[str, Any]:
+    try:
+        gateway = assistant.reach.gateway
+        return {"status": gateway.get("status", timeout=10.0), "stats": gateway.get("stats", timeout=10.0)}
+    except GatewayError as error:
+        if first:
+            raise
+        return {"error": error.message}
+
+
+@contextmanager
+def _screen() -> Iterator[bool]:
+    """Another page of the terminal while it lasts, and the old one afterwards; False where there is no terminal."""
+    live = sys.stdout.isatty()
+    sys.stdout.write(_ENTER if live else "")
+    try:
+        yield live
+    finally:
+        sys.stdout.write(_LEAVE if live else "")
+        sys.stdout.flush()
+
+
+def _write(lines: list[str], *, live: bool) -> None:
+    ending = _REST_OF_LINE if live else ""
+    text = "".join(f"{one}{ending}\n" for one in lines)
+    sys.stdout.write(f"{_HOME}{text}{_BELOW}" if live else text)
+    sys.stdout.flush()
+
+
+def page(told: Mapping[str, Any], now: datetime, where: str) -> list[str]:
+    """The lines of a whole page.
+
+    Args:
+        told: ``status`` and ``stats`` as the gateway tells them, or ``error``.
+        now: The time to show.
+        where: The gateway's address.
+    """
+    head = [f"rsql · {where} · {now:%H:%M:%S} · Ctrl-C ends", ""]
+    if "error" in told:
+        return [*head, told["error"], "Looking again …"]
+    status, stats = told["status"], told["stats"]
+    keys = status.get("keys") or {}
+    queue = status.get("queue") or {}
+    wait = queue.get("expected_wait_seconds")
+    return [
+        *head,
+        f"keys     {bar(keys.get('ready', 0), sum(keys.values()))}  "
+        + ", ".join(f"{count} {state}" for state, count in keys.items() if count),
+        f"queue    {queue.get('length', 0)} waiting" + ("" if wait is None else f", about {wait:.1f} s"),
+        f"models   {', '.join((status.get('models') or [])[:8])}",
+        "",
+        f"you      {stats.get('caller', '')}" + (f" in {stats['tenant']}" if stats.get("tenant") else ""),
+        *_limits(stats),
+    ]
+
+
+def _limits(stats: Mapping[str, Any]) -> Iterator[str]:
+    for unit, name in (("requests", "limits"), ("tokens", "tokens")):
+        for period, row in (stats.get(name) or {}).items():
+            if isinstance(row, dict) and row.get("limit") is not None:
+                used, most = row.get("current") or 0, row["limit"]
+                yield f"{unit:8} {bar(used, most)}  {used:,} of {most:,} this {period}"
+    cost = stats.get("cost") or {}
+    if cost.get("today") is not None:
+        most = cost.get("limit")
+        yield f"money    ${cost['today']:.4f} today" + ("" if most is None else f" of ${most:.2f}")
+
+
+def bar(part: float, whole: float) -> str:
+    """A bar that is filled as far as ``part`` is of ``whole``.
+
+    Example:
+        >>> bar(1, 2)
+        '████████████░░░░░░░░░░░░'
+    """
+    filled = round(_BAR * min(1.0, max(0.0, part / whole))) if whole else 0
+    return "█" * filled + "░" * (_BAR - filled)
+
+
+def line(told: Mapping[str, Any], now: datetime) -> str:
+    """One look as one line."""
+    stamp = now.isoformat(timespec="seconds")
+    if "error" in told:
+        return f"{stamp} error={told['error']!r}"
+    keys, queue = told["status"].get("keys") or {}, told["status"].get("queue") or {}
+    parts = [f"{state}={count}" for state, count in keys.items()]
+    minute = (told["stats"].get("limits") or {}).get("minute") or {}
+    parts += [f"queue={queue.get('length', 0)}", f"requests_this_minute={minute.get('current', 0)}"]
+    return " ".join([stamp, *parts])
