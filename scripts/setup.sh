@@ -30,6 +30,9 @@ if [ "$purpose" = test ]; then
   need redis-server redis-server
   need nodejs node
   need npm npm
+  for package in IRkernel httr2 jsonlite DBI RSQLite; do
+    need "r-cran-${package,,}" "/usr/lib/R/site-library/$package"
+  done
   compgen -G '/usr/lib/postgresql/*/bin/postgres' >/dev/null || missing+=(postgresql)
 fi
 

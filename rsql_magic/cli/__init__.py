@@ -88,6 +88,7 @@ def _parser() -> argparse.ArgumentParser:
     command("r-file", plumbing.r_file, "print where rsql.R is, which R can source()")
     command("check", plumbing.check, "check a query for a program: JSON in, JSON out")
     command("link", plumbing.link, "choose tables for a question, for a program: JSON in, JSON out")
+    command("describe", plumbing.describe, "describe an R session, for a program: JSON in, JSON out")
     command("redact", plumbing.redact, "replace secrets and personal identifiers in what is piped in")
     return parser
 

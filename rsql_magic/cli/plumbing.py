@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from rsql_magic.context import fence
 from rsql_magic.errors import BadInput, QueryRejected
 
 if TYPE_CHECKING:
@@ -52,16 +53,51 @@ def check(_: Assistant, options: argparse.Namespace) -> None:
 
 
 def link(_: Assistant, options: argparse.Namespace) -> None:
-    """Choose tables: ``{"question", "ddl", "dialect", "tokens"?}`` in, ``{"ddl", "shown", "tables"}`` out."""
+    """Choose tables for a question: out ``{"context", "question"}`` as they may leave.
+
+    In come ``question``, ``ddl``, ``dialect`` and, if it is not 8,000, ``tokens``.
+    """
     from rsql_magic.context import Catalog
+    from rsql_magic.context import redact as filtered
     from rsql_magic.context.tables import ddl
     from rsql_magic.linking import link as linked
 
     del options
     told = _json("question", "ddl", "dialect")
     catalog = Catalog.from_ddl(told["ddl"], told["dialect"])
+    if not len(catalog):
+        raise BadInput("The DDL describes no table.", hint="It needs CREATE TABLE statements.")
     tables = linked(told["question"], catalog, int(told.get("tokens") or 8000))
-    _say({"ddl": "\n".join(ddl(table, "names") for table in tables), "shown": len(tables), "tables": len(catalog)})
+    context = fence("schema", "database", "\n".join(ddl(table, "names") for table in tables))
+    if len(tables) < len(catalog):
+        context += f"\n\n{len(tables)} of {len(catalog)} tables are shown."
+    _say({"context": filtered(context)[0], "question": filtered(told["question"])[0]})
+
+
+def describe(_: Assistant, options: argparse.Namespace) -> None:
+    """Describe an R session that ``r/rsql.R`` has read: out ``{"context", "question"}`` as they may leave.
+
+    In come ``question``, ``level``, ``survey`` and ``details`` (what session.R gave), ``with`` (names that must be
+    described) and ``error``.
+    """
+    from rsql_magic.context import Context, gather
+    from rsql_magic.context import redact as filtered
+    from rsql_magic.context.r import reported
+
+    del options
+    told = _json("question", "level")
+    session = reported(told.get("survey") or [], told.get("details") or [])
+    found = gather(
+        told["question"],
+        {each.name: each for each in session.objects},
+        names=told.get("with") or (),
+        level=told["level"],
+        error=told.get("error") or None,
+        r=False,
+    )
+    pieces = [piece for piece in found.pieces if (piece.kind, piece.name) != ("session", "python")]
+    context = "\n".join([Context(tuple(pieces)).text, fence("session", "R", session.text())]).strip()
+    _say({"context": filtered(context)[0], "question": filtered(told["question"])[0]})
 
 
 def redact(_: Assistant, options: argparse.Namespace) -> None:

@@ -280,6 +280,26 @@ def survey(seconds: float = 1.0) -> RSession:
     return RSession(version, platform, locale, _list(packages), tuple(_surveyed(line) for line in objects))
 
 
+def reported(survey: Sequence[str], details: Sequence[str]) -> RSession:
+    """A session of R elsewhere, from what ``session.R`` gave there.
+
+    Args:
+        survey: The strings of its function ``survey``; of a session that was not read, none.
+        details: The strings of its function ``details``.
+
+    Raises:
+        BadInput: They are something else.
+    """
+    try:
+        about, *lines = survey or [_UNIT * 3]
+        version, platform, locale, packages = about.split(_UNIT)
+        found = {name: tuple(said) for name, *said in (answer.split(_RECORD) for answer in details)}
+        objects = tuple(replace(each, said=found.get(each.name, ())) for each in map(_surveyed, lines))
+    except (ValueError, AttributeError):
+        raise BadInput("This is no report of an R session.", hint="Source the rsql.R of this version again.") from None
+    return RSession(version, platform, locale, _list(packages), objects)
+
+
 def _surveyed(line: str) -> RObject:
     name, label, rows, columns, types, description = line.split(_UNIT)
     names = tuple(columns.split(_GROUP)) if types and (columns or _GROUP in types) else ()

@@ -74,7 +74,7 @@ class RSide:
             values: Whether values may be looked at; without, models and functions still say what they are.
             rows: How many first rows to bring along.
         """
-        ours = [each for each in ranked if type(each.obj) is r.RObject and each.obj.is_readable and not each.is_secret]
+        ours = [each for each in ranked if _is_unread(each.obj) and not each.is_secret]
         chosen = [each for each in ours if each.rank <= Rank.MENTIONED]
         chosen += [each for each in ours if each.rank > Rank.MENTIONED][:_UNPOINTED]
         if not chosen:
@@ -86,6 +86,11 @@ class RSide:
             return list(ranked)
         seen = {id(each): obj for each, obj in zip(chosen, found, strict=True)}
         return [each.holding(seen[id(each)]) if id(each) in seen else each for each in ranked]
+
+
+def _is_unread(obj: Any) -> bool:
+    """Whether an object is one of our R's that was not looked at yet; those of another R come with what they say."""
+    return type(obj) is r.RObject and obj.is_readable and obj.said is None
 
 
 def _is_rs(error: Any) -> bool:

@@ -1,0 +1,214 @@
+"""r/rsql.R in R itself: by Rscript and in a real IRkernel, with a real gateway, the guard included."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+from jupyter_client.manager import KernelManager
+
+from rsql_magic import prompts
+
+ROOT = Path(__file__).parents[2]
+FILE = ROOT / "r" / "rsql.R"
+SOURCE = f'suppressMessages(source("{FILE}"))\n'
+FRAME = 'sales <- data.frame(region = rep(c("N", "S"), 50), amount = c(NA, 2:100), mail = "ada@example.org")\n'
+ORDERS = """
+con <- DBI::dbConnect(RSQLite::SQLite(), ":memory:")
+DBI::dbWriteTable(con, "orders", data.frame(id = 1:4, region = c("N", "S", "N", "W"), amount = c(1, 2, 3, 40)))
+"""
+BIN = Path(sys.executable).parent
+
+
+@pytest.fixture(scope="module")
+def gateway():
+    """What R needs to find a gateway with the offline model."""
+    command = [sys.executable, "-m", "jupyter_server_ext", "--port=0"]
+    environment = {**os.environ, "JUPYTER_TOKEN": "r-token"}
+    with subprocess.Popen(command, stdout=subprocess.PIPE, env=environment, text=True) as process:
+        url = process.stdout.readline().split("ready at ")[1].strip()
+        yield {"RSQL_GATEWAY_URL": url, "RSQL_GATEWAY_TOKEN": "r-token"}
+        process.terminate()
+        process.stdout.read()
+
+
+def rscript(code, environment, *, wrong=False):
+    names = ("RSQL_GATEWAY_URL", "RSQL_GATEWAY_TOKEN")
+    clean = {name: value for name, value in os.environ.items() if name not in names}
+    done = subprocess.run(
+        ["Rscript", "--vanilla", "-e", SOURCE + code],
+        env={**clean, **environment},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert (done.returncode != 0) == wrong, done.stderr
+    return done.stderr if wrong else done.stdout
+
+
+# Rscript
+
+
+def test_a_question_about_frames(gateway):
+    out = rscript(FRAME + 'answer <- ask("Which columns of sales have missing values?")\ncat(class(answer))', gateway)
+    assert "Values are missing in `amount`" in out
+    assert re.search(r"offline · [\d,]+ \+ [\d,]+ tokens · [\d.]+ s", out)
+    assert out.endswith("rsql_answer")
+
+
+@pytest.mark.parametrize(
+    ("level", "seen", "unseen"),
+    [("names", "- amount integer\n", "2..100"), ("stats", "2..100", "first rows"), ("sample", "first rows", "ada@")],
+)
+def test_the_levels_are_those_of_python(gateway, level, seen, unseen):
+    secret = "api_key <- 123456789\n"
+    out = rscript(f'{FRAME}{secret}ask("Describe sales", privacy = "{level}", show_context = TRUE)', gateway)
+    assert seen in out
+    assert unseen not in out
+    assert "123456789" not in out
+    assert "ada@" not in out
+
+
+def test_secrets_in_a_question_do_not_leave(gateway):
+    out = rscript('ask("Write to bob@example.org, password=hunter2secret", show_context = TRUE)', gateway)
+    assert "[email]" in out
+    assert "hunter2" not in out
+
+
+def test_a_query_is_checked_and_run(gateway):
+    out = rscript(
+        ORDERS + 'x <- sql_ai("What is the average amount by region?", con)\nprint(x[order(x[[1]]), ])', gateway
+    )
+    assert "AVG(amount)" in out
+    assert [line.split()[1:] for line in out.splitlines()[-3:]] == [["N", "2"], ["S", "2"], ["W", "40"]]
+
+
+def test_a_mistake_is_repaired(gateway):
+    done = rscript(
+        ORDERS + 'x <- withCallingHandlers(sql_ai("What is the average of `amounts` by region?"), '
+        'message = function(m) cat("SAID", conditionMessage(m)))',
+        gateway,
+    )
+    assert "SAID draft 1: There is no column amounts in orders. Did you mean orders.amount?" in done
+    assert "AVG(amount)" in done
+
+
+def test_what_would_write_is_refused_and_the_connection_stays_as_it_was(gateway):
+    code = (
+        ORDERS
+        + """
+    said <- tryCatch(sql_ai("run: DELETE FROM orders", con), error = conditionMessage)
+    cat(said, "\n", DBI::dbExecute(con, "INSERT INTO orders VALUES (5, 'W', 1)"), nrow(DBI::dbReadTable(con, "orders")))
+    """
+    )
+    out = rscript(code, gateway)
+    assert "DELETE changes rows" in out
+    assert out.endswith("1 5")
+
+
+def test_without_the_command_nothing_is_run_and_only_names_leave(gateway, tmp_path):
+    copy = tmp_path / "rsql.R"
+    copy.write_text(FILE.read_text(encoding="utf-8"), encoding="utf-8")
+    path = ":".join(p for p in os.environ["PATH"].split(":") if not (Path(p) / "rsql").exists())
+    code = (
+        f'source("{copy}")\n{ORDERS}{FRAME}'
+        + """
+    x <- withCallingHandlers(sql_ai("How many orders are there?", con), message = function(m) cat(conditionMessage(m)))
+    print(x)
+    ask("Describe sales", show_context = TRUE)
+    """
+    )
+    out = rscript(code, {**gateway, "PATH": path})
+    assert "Not run: the rsql command" in out
+    assert '"SELECT' in out
+    assert "- amount integer" in out
+    assert "2..100" not in out
+
+
+def test_a_refusal_is_one_line(gateway):
+    wrong = {**gateway, "RSQL_GATEWAY_TOKEN": "wrong"}
+    assert rscript('ask("hello")', wrong, wrong=True).startswith("Error: This token is not known here")
+    nowhere = {**gateway, "RSQL_GATEWAY_URL": "http://127.0.0.1:9/rsql/"}
+    assert "No gateway answers at http://127.0.0.1:9/rsql/" in rscript('ask("hello")', nowhere, wrong=True)
+
+
+def test_without_a_gateway_it_starts_one_that_ends_with_r():
+    out = rscript('ask("What is a left join?")\ncat("\nAT", rsql_status()$status$default_model)\nrsql_status()', {})
+    assert "AT " in out
+    port = re.search(r"127\.0\.0\.1:(\d+)", out)[1]
+    end = time.monotonic() + 10
+    while any(f":{port}" in str(one) for one in _listening(int(port))):
+        assert time.monotonic() < end, "the gateway outlived R"
+        time.sleep(0.05)
+
+
+def _listening(port):
+    return [f":{c.laddr.port}" for c in psutil.net_connections("tcp") if c.status == "LISTEN" and c.laddr.port == port]
+
+
+def test_its_prompts_are_those_of_the_package():
+    code = "p <- environment(ask)$prompts\ncat(jsonlite::toJSON(p, auto_unbox = TRUE))"
+    told = json.loads(rscript(code, {}))
+    assert told == {name: prompts.load(name) for name in told}
+    assert set(told) == {"ask", "question", "sql", "sql_question", "repair"}
+
+
+def test_the_command_says_where_the_file_is():
+    done = subprocess.run([BIN / "rsql", "r-file"], capture_output=True, text=True, check=True)
+    assert Path(done.stdout.strip()) == FILE
+
+
+# IRkernel
+
+
+@pytest.fixture(scope="module")
+def irkernel(gateway):
+    """Runs code in one IRkernel; gives what it prints, piece by piece, and its errors."""
+    manager = KernelManager(kernel_name="ir")
+    manager.start_kernel(env={**os.environ, **gateway}, stderr=subprocess.DEVNULL)
+    client = manager.client()
+    client.start_channels()
+    client.wait_for_ready(timeout=60)
+
+    def run(code):
+        said = []
+        done = client.execute_interactive(code, timeout=60, output_hook=said.append, allow_stdin=False)
+        contents = [message["content"] for message in said]
+        return [c.get("text") or (c.get("data") or {}).get("text/plain", "") for c in contents], done["content"]
+
+    run(SOURCE)
+    yield run
+    client.stop_channels()
+    manager.shutdown_kernel(now=True)
+
+
+def test_a_cell_of_a_notebook_streams(irkernel):
+    pieces, done = irkernel(FRAME + 'ask("Describe sales")')
+    text = "".join(pieces)
+    assert done["status"] == "ok"
+    assert "`sales` is an R data.frame with 100 rows and 3 columns" in text
+    assert len(pieces) > 3, "the words came in one piece"
+
+
+def test_a_query_in_a_notebook_gives_a_frame(irkernel):
+    irkernel(ORDERS)
+    pieces, done = irkernel('x <- sql_ai("How many orders are there?"); class(x); x[[1]]')
+    assert done["status"] == "ok"
+    assert any("SELECT" in piece for piece in pieces)
+    assert any("4" in piece for piece in pieces[1:])
+
+
+def test_the_last_error_is_explained(irkernel):
+    _, failed = irkernel("mean(sale)")
+    assert failed["status"] == "error"
+    pieces, done = irkernel("ask()")
+    assert done["status"] == "ok"
+    assert "sale" in "".join(pieces)
