@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING
 
 from jupyter_server_ext.hub.api import HubApi
@@ -26,6 +27,7 @@ class HubAccess:
         settings: As read.
         learn: Is told the rules of a tenant whenever the hub's differ from what was known.
         transport: What carries requests to the hub, in place of real connections; for tests.
+        clock: Seconds, never going back.
     """
 
     def __init__(
@@ -34,9 +36,11 @@ class HubAccess:
         settings: Settings,
         learn: Callable[[TenantSettings], None] = lambda _: None,
         transport: httpx.AsyncBaseTransport | None = None,
+        *,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.place = place
         self.api = HubApi(place, transport)
         self.browsers = Browsers(place)
-        groups = Groups(self.api, settings, learn)
+        groups = Groups(self.api, settings, learn, clock=clock)
         self.identity = HubIdentity(place, self.api, groups, settings.hub, self.browsers)

@@ -189,3 +189,18 @@ def test_health_is_open_and_tells_no_secret(hub):
     assert told.json()["status"] == "ok"
     assert set(told.json()) == {"status", "version", "checks"}
     assert "sk-simulated" not in json.dumps(hub.log())
+
+
+def test_a_key_for_scripts_works_without_the_hub_and_ends_when_revoked(hub, kernels, tokens):
+    made = kernels["ada"].run("%rsql keys new ci --days 1 --per-day 2\nlen(rsql_key), rsql_key[:5]")
+    key = hub.ask("keys", tokens["ada"]).json()["keys"][-1]
+    text = kernels["ada"].run("print(rsql_key[::-1])").strip()[::-1]
+
+    assert "rsql_key" in made
+    assert text not in made
+    told = hub.ask("stats", text, direct=True).json()
+    assert (told["caller"], told["tenant"]) == ("ada", "stats101")
+    assert [hub.complete(text).status_code for _ in range(3)] == [200, 200, 429]
+    assert hub.ask(f"keys/{key['id']}", tokens["bob"], "DELETE").status_code == 404
+    assert "Revoked ci" in kernels["ada"].run(f"%rsql keys revoke {key['id']}")
+    assert hub.ask("stats", text).status_code == 401
