@@ -37,6 +37,7 @@ IN_WORDS: dict[How, str] = {
 }
 
 _TAIL = 16_384
+_OF_R = re.compile(r"/(usr/)?lib(/|$)|.*/jvm/")
 _READY = re.compile(r"ready at (http://\S+)")
 
 
@@ -171,7 +172,7 @@ class Embedded:
             stdin=subprocess.PIPE,  # its end of life: the child stops when this pipe closes
             stdout=subprocess.PIPE,
             stderr=self._words,
-            env={**self.environ, "JUPYTER_TOKEN": token, "PYTHONUNBUFFERED": "1"},
+            env={**_without_libraries_of_r(self.environ), "JUPYTER_TOKEN": token, "PYTHONUNBUFFERED": "1"},
             start_new_session=True,  # an interrupt of the kernel's process group is not for the gateway
         )
         self._process = process
@@ -227,3 +228,17 @@ class Embedded:
             process.wait()
         if process.stdout:
             process.stdout.close()
+
+
+def _without_libraries_of_r(environ: Mapping[str, str]) -> dict[str, str]:
+    """The environment as it was before R.
+
+    R, also in this process by rpy2, puts its own and the system's folders before all libraries; a Python started then
+    may load the system's libpython in place of its own.
+    """
+    kept = dict(environ)
+    if home := kept.get("R_HOME"):
+        folders = kept.pop("LD_LIBRARY_PATH", "").split(":")
+        others = [each for each in folders if each and not _OF_R.match(each) and not each.startswith(home)]
+        kept |= {"LD_LIBRARY_PATH": ":".join(others)} if others else {}
+    return kept

@@ -16,8 +16,6 @@ if TYPE_CHECKING:
 
     from rsql_magic.assistant import Assistant
 
-_MOST_CHARACTERS = 1_000_000
-
 
 def options(parser: argparse.ArgumentParser) -> None:
     """What ``rsql run`` takes."""
@@ -54,11 +52,11 @@ def _query(assistant: Assistant, options: argparse.Namespace) -> None:
     if not options.on:
         raise BadInput("A query needs a database.", hint="Name it: --on shop.duckdb.")
     refuse_no_database(assistant, options.on, "rsql run --help")
-    read = sys.stdin.read if options.file == "-" else _existing(options.file).open(encoding="utf-8").read
+    query = sys.stdin.read() if options.file == "-" else _existing(options.file).read_text(encoding="utf-8")
     engine, _ = assistant.connections.engine(options.on, {}, "")
     settings = assistant.settings
     most = options.max_rows or settings.max_rows
-    rows = engine.run(read(_MOST_CHARACTERS), max_rows=most, timeout=settings.query_timeout)
+    rows = engine.run(query, max_rows=most, timeout=settings.query_timeout)
     sys.stdout.write(f"{table_plain(rows.df, rows=most, columns=settings.shown_columns)}\n\n{rows.count}\n")
 
 

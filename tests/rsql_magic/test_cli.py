@@ -5,12 +5,17 @@ from __future__ import annotations
 import io
 import json
 import sqlite3
+from contextlib import closing
+from datetime import UTC, datetime
 
+import nbformat
 import pytest
 
 from rsql_magic import cli
 from rsql_magic.assistant import Assistant
-from rsql_magic.errors import GatewayUnreachable
+from rsql_magic.cli import monitor, rstudio
+from rsql_magic.client import LLMClient
+from rsql_magic.errors import GatewayUnreachable, LimitReached
 
 
 @pytest.fixture
@@ -106,3 +111,205 @@ def test_the_monitor_looks_again(rsql, gateway):
     gateway.paths["stats"] = {"limits": {"minute": {"current": 2, "limit": 10}}}
     lines = rsql("monitor", "--every", "0", "--times", "3")[1].splitlines()
     assert [line.split(" ", 1)[1] for line in lines] == ["ready=3 queue=0 requests_this_minute=2"] * 3
+
+
+# Scripts
+
+
+def test_exit_codes_tell_what_happened(rsql, gateway, tmp_path, monkeypatch):
+    database = made(tmp_path)
+    gateway.replies = ["```sql\nDROP TABLE t\n```"]
+    code, _, err = rsql("sql", "run: drop t", "--on", database)
+    assert (code, err.split(":")[0]) == (3, "QueryRejected")
+
+    def limited(*_, **__):
+        raise LimitReached("10 requests per minute are used up.", retry_after=8)
+
+    monkeypatch.setattr(Assistant, "ask", limited)
+    assert rsql("ask", "hello")[0] == 75
+
+
+def made(folder):
+    path = folder / "a.db"
+    with closing(sqlite3.connect(path)) as connection:
+        connection.executescript("CREATE TABLE t (x INTEGER); INSERT INTO t VALUES (20), (22)")
+    return str(path)
+
+
+def test_a_query_from_a_file_meets_the_guard(rsql, tmp_path, monkeypatch):
+    database, query = made(tmp_path), tmp_path / "q.sql"
+    query.write_text("SELECT sum(x) AS s -- all\nFROM t;")
+    code, out, _ = rsql("run", str(query), "--on", database)
+    assert (code, out.split()) == (0, ["s", "42", "1", "row"])
+    monkeypatch.setattr("sys.stdin", io.StringIO("DELETE FROM t"))
+    assert rsql("run", "-", "--on", database)[0] == 3
+    assert "needs a database" in rsql("run", str(query))[2]
+    assert "no file" in rsql("run", "none.sql", "--on", database)[2]
+    assert "neither a notebook nor a query" in rsql("run", "a.txt")[2]
+
+
+def notebook(folder, *cells):
+    path = folder / "n.ipynb"
+    path.write_text(nbformat.writes(nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(c) for c in cells])))
+    return path
+
+
+def test_a_notebook_runs_without_a_person(rsql, tmp_path):
+    path = notebook(tmp_path, "import os; print(os.environ['RSQL_BATCH'])", "6 * 7")
+    code, out, _ = rsql("run", str(path), "-o", str(tmp_path / "done.ipynb"))
+    assert (code, out) == (0, f"{tmp_path}/done.ipynb: 2 cells ran\n")
+    assert '"42"' in (tmp_path / "done.ipynb").read_text()
+    assert "42" not in path.read_text()
+
+
+def test_a_cell_that_fails_is_one_line_and_what_was_shown_is_kept(rsql, tmp_path):
+    path = notebook(tmp_path, "print('so far')", "1 / 0", "print('never')")
+    code, _, err = rsql("run", str(path))
+    assert (code, err) == (1, f"CodeFailed: n.ipynb failed: ZeroDivisionError: division by zero. {path} shows where.\n")
+    assert "so far" in path.read_text()
+    (tmp_path / "x.ipynb").write_text("no")
+    assert "is not a notebook" in rsql("run", str(tmp_path / "x.ipynb"))[2]
+
+
+# The monitor
+
+NOW = datetime(2026, 11, 21, 9, 30, tzinfo=UTC)
+TOLD = {
+    "status": {
+        "keys": {"ready": 3, "cooling": 1},
+        "queue": {"length": 2, "expected_wait_seconds": 1.5},
+        "models": ["m"],
+    },
+    "stats": {
+        "caller": "ada",
+        "tenant": "stats101",
+        "limits": {"minute": {"current": 5, "limit": 10}, "day": {"current": 7, "limit": None}},
+        "cost": {"today": 0.1234, "limit": 5.0},
+    },
+}
+
+
+def test_a_page_of_the_monitor():
+    assert monitor.page(TOLD, NOW, "http://g/rsql/") == [
+        "rsql · http://g/rsql/ · 09:30:00 · Ctrl-C ends",
+        "",
+        f"keys     {'█' * 18}{'░' * 6}  3 ready, 1 cooling",
+        "queue    2 waiting, about 1.5 s",
+        "models   m",
+        "",
+        "you      ada in stats101",
+        f"requests {'█' * 12}{'░' * 12}  5 of 10 this minute",
+        "money    $0.1234 today of $5.00",
+    ]
+
+
+def test_a_gateway_that_goes_away_is_said_and_looked_for_again(rsql, gateway, monkeypatch):
+    gateway.paths |= {"status": {"keys": {"ready": 1}}, "stats": {}}
+    real, looks = LLMClient.get, []
+
+    def away_at_the_second_look(self, path, **options):
+        looks.append(path)
+        if looks.count("status") == 2:
+            raise GatewayUnreachable("No gateway.")
+        return real(self, path, **options)
+
+    monkeypatch.setattr(LLMClient, "get", away_at_the_second_look)
+    lines = rsql("monitor", "--every", "0", "--times", "3")[1].splitlines()
+    assert [line.split(" ", 1)[1].split(" ")[0] for line in lines] == ["ready=1", "error='No", "ready=1"]
+
+
+# RStudio
+
+
+@pytest.fixture
+def rstudio_terminal(monkeypatch, tmp_path):
+    monkeypatch.setenv("RSTUDIO", "1")
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "analysis.R").write_text("library(DBI)\nx <- jsonlite::toJSON(1)\nlibrary(notinstalled)\n")
+
+
+def test_in_rstudios_terminal_r_goes_along(rsql, gateway, rstudio_terminal):
+    gateway.replies = ["Use httr2."]
+    assert rsql("ask", "How do I use httr2 here?")[0] == 0
+    assert '<data kind="session" name="RStudio"' in gateway.sent
+    assert "A terminal of RStudio. R 4." in gateway.sent
+    assert "attached in a new session: stats" in gateway.sent
+    assert "named in the question: httr2 " in gateway.sent
+    used = next(line for line in gateway.sent.splitlines() if line.startswith("used by the scripts"))
+    assert "DBI 1." in used
+    assert "jsonlite 1." in used
+    assert "notinstalled" not in gateway.sent
+
+
+def test_outside_rstudio_or_on_demand_it_does_not(rsql, gateway, rstudio_terminal, monkeypatch):
+    gateway.replies = ["Hello."] * 2
+    rsql("ask", "--no-r", "hello")
+    assert "RStudio" not in gateway.sent
+    monkeypatch.delenv("RSTUDIO")
+    rsql("ask", "hello")
+    assert "RStudio" not in gateway.sent
+
+
+def test_a_broken_r_is_no_hindrance(tmp_path):
+    assert rstudio.session({"PATH": str(tmp_path)}, "hello") == ""
+    broken = tmp_path / "Rscript"
+    broken.write_text("#!/bin/sh\nexit 1\n")
+    broken.chmod(0o755)
+    assert rstudio.session({"PATH": str(tmp_path)}, "hello") == ""
+
+
+# For other programs
+
+
+@pytest.fixture
+def piped(rsql, monkeypatch):
+    def run(command, value):
+        monkeypatch.setattr("sys.stdin", io.StringIO(value if isinstance(value, str) else json.dumps(value)))
+        code, out, err = rsql(command)
+        return (json.loads(out) if out.startswith("{") else out) if code == 0 else (code, err)
+
+    return run
+
+
+DDL = "CREATE TABLE orders (id INTEGER, amount REAL);\nCREATE TABLE people (id INTEGER, mail TEXT);"
+
+
+def test_check_gives_the_statement_or_what_is_wrong(piped):
+    def check(sql):
+        return piped("check", {"sql": sql, "dialect": "sqlite", "ddl": DDL})
+
+    assert check("SELECT amount -- all\nFROM orders;") == {"sql": "SELECT amount\nFROM orders"}
+    assert check("SELECT amounts FROM orders") == {
+        "problems": ["There is no column amounts in orders. Did you mean orders.amount?"]
+    }
+    assert "no table" in check("SELECT 1 FROM order_lines")["problems"][0].lower()
+    assert check("DELETE FROM orders")[0] == 3
+    assert check("SELECT 1; DELETE FROM orders")[0] == 3
+
+
+def test_link_and_redact(piped):
+    told = piped("link", {"question": "amount by bob@example.org", "ddl": DDL, "dialect": "sqlite"})
+    assert told["question"] == "amount by [email]"
+    assert told["context"].startswith('<data kind="schema" name="database"')
+    assert "amount REAL" in told["context"]
+    assert piped("redact", "bob@example.org") == "[email]"
+
+
+@pytest.mark.parametrize("command", ["check", "link", "describe"])
+@pytest.mark.parametrize("value", ["no json", [], {"sql": 3}])
+def test_odd_input_is_one_line(piped, command, value):
+    code, said = piped(command, value)
+    assert (code, said.split(":")[0]) == (1, "BadInput")
+
+
+def test_a_session_of_r_is_described_by_level(piped):
+    table = "d\x1fR data.frame\x1f9\x1fx\x1finteger\x1f"
+    survey = ["4.2.2\x1flinux\x1fC\x1f", table, "api_key\x1fR numeric\x1f\x1f\x1f\x1f"]
+    facts = "d\x1e1\x1finteger\x1f9\x1f0\x1f1\x1f9\x1f9\x1f9\x1f\x1f\x1f\x1f\x1f"
+    body = {"question": "d?", "survey": survey, "details": [facts, "api_key\x1eR numeric 12345"]}
+    stats = piped("describe", body | {"level": "stats"})["context"]
+    assert "- x integer: 1..9" in stats
+    assert "R 4.2.2 on linux" in stats
+    assert "12345" not in stats
+    assert "1..9" not in piped("describe", body | {"level": "names"})["context"]
+    assert piped("describe", body | {"level": "stats", "survey": ["x"]})[0] == 1

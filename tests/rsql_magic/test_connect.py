@@ -11,7 +11,7 @@ import pytest
 
 from rsql_magic.assistant import Assistant
 from rsql_magic.config import Rsql
-from rsql_magic.connect import Address, Embedded, base_url, handed, named
+from rsql_magic.connect import Address, Embedded, _without_libraries_of_r, base_url, handed, named
 from rsql_magic.errors import BadInput, GatewayUnreachable
 
 HUB = {"JUPYTERHUB_PUBLIC_HUB_URL": "https://hub.example.org/hub/", "JUPYTERHUB_API_TOKEN": "hub-token"}
@@ -43,6 +43,13 @@ def test_what_people_type_becomes_a_base_url(typed, expected):
 def test_what_is_no_gateways_url(typed):
     with pytest.raises(BadInput):
         base_url(typed)
+
+
+def test_what_r_does_to_the_library_path_is_undone():
+    path = "/usr/lib/R/lib:/usr/lib/x86_64-linux-gnu:/usr/lib/jvm/default-java/lib/server:/opt/mine/lib"
+    told = _without_libraries_of_r({"R_HOME": "/usr/lib/R", "LD_LIBRARY_PATH": path, "A": "b"})
+    assert told == {"R_HOME": "/usr/lib/R", "LD_LIBRARY_PATH": "/opt/mine/lib", "A": "b"}
+    assert _without_libraries_of_r({"LD_LIBRARY_PATH": path}) == {"LD_LIBRARY_PATH": path}
 
 
 def test_what_was_named_comes_first():
