@@ -14,7 +14,7 @@ from difflib import get_close_matches
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
-from rsql_magic import charts
+from rsql_magic import charts, verified
 from rsql_magic.answer_writer import AnswerWriter, Gathering, Question, Scene
 from rsql_magic.batch import is_batch
 from rsql_magic.chat import INTERRUPTED, Chat, filtered
@@ -30,6 +30,7 @@ from rsql_magic.sql_writer import Wish, Writer
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
+    from pathlib import Path
 
     from rsql_magic.answers import Answer
     from rsql_magic.client import LLMClient, Message
@@ -85,6 +86,9 @@ class Assistant:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         environ = os.environ if environ is None else environ
+        self._environ = environ
+        self.last_result: SQLResult | None = None
+        """What ``%%sql_ai`` gave last."""
         self.settings = settings or Rsql()
         self.batch = is_batch(None, environ) if batch is None else batch
         self.reach = Reach(self.settings, environ, interactive=not self.batch, client=client)
@@ -281,6 +285,7 @@ class Assistant:
         new: bool = False,
         screen: Screen | None = None,
         chat: Chat | None = None,
+        confirm: Callable[[str], bool] | None = None,
     ) -> SQLResult:
         """Answer a question by a query: written, checked, repaired, run.
 
@@ -292,6 +297,7 @@ class Assistant:
             new: Whether to forget the conversation first.
             screen: Where progress and result are shown.
             chat: The conversation it belongs to; None for the notebook's.
+            confirm: Asks the person whether to go on with something costly; None when there is nobody.
 
         Raises:
             RsqlError: One of its kinds; see ``rsql_magic.errors``.
@@ -300,8 +306,11 @@ class Assistant:
         self._begin(new, chat)
         with ending(screen):
             self.reach.learn_floor()
-            writer, said = self._writer(question, connection, scene or Scene(), wish, screen, chat=chat)
+            writer, said = self._writer(
+                question, connection, scene or Scene(), wish, screen, chat=chat, confirm=confirm
+            )
             result = writer.run()
+            self.last_result = result
             result.footnotes = tuple(part for part in (said, *result.footnotes) if part)
             screen.show(result.shown(footer=self.settings.usage_line))
             if result.drawing:
@@ -330,12 +339,42 @@ class Assistant:
         screen: Screen,
         *,
         chat: Chat | None = None,
+        confirm: Callable[[str], bool] | None = None,
     ) -> tuple[Writer, str]:
         wish = wish or self.wish()
         wish = replace(wish, question=self.filled(question, scene, wish.level), level=self.reach.most(wish.level))
         engine, said = self.connections.engine("" if connection is None else connection, scene.namespace, wish.question)
         chat = self.chat if chat is None else chat
-        return Writer(wish, engine, chat, screen=screen, clock=self._clock), said
+        writer = Writer(
+            wish,
+            engine,
+            chat,
+            screen=screen,
+            clock=self._clock,
+            confirm=None if self.batch else confirm,
+            examples=verified.read(verified.paths(self._environ)),
+        )
+        return writer, said
+
+    def verify(self, result: SQLResult | None = None, *, user: bool = False) -> Path:
+        """Keep a question and its SQL as verified, so that questions like it are shown them.
+
+        Args:
+            result: What was looked at; None for the last result of ``%%sql_ai``.
+            user: Whether to keep it for the user instead of beside the notebook.
+
+        Returns:
+            The file it is kept in.
+
+        Raises:
+            BadInput: There is no result, or the file cannot be written.
+        """
+        result = result or self.last_result
+        if result is None:
+            raise BadInput("There is no result to verify.", hint="Ask with %%sql_ai first.")
+        path = verified.paths(self._environ)[user]
+        verified.keep(verified.Verified(result.question, result.sql, result.dialect), path)
+        return path
 
     def wish(
         self,
@@ -344,6 +383,8 @@ class Assistant:
         model: str | None = None,
         run: bool = True,
         explain: bool = False,
+        answer: bool = False,
+        ask: bool = False,
         plot: Any = None,
         max_rows: int | None = None,
         retries: int | None = None,
@@ -365,6 +406,9 @@ class Assistant:
             silence=settings.timeout,
             plot=plot,
             explain=explain,
+            answer=answer,
+            ask=ask and not self.batch,
+            plan_rows=settings.plan_rows,
             dialect=(dialect or "").lower(),
             level=level or settings.privacy,
             schema_tokens=settings.schema_tokens,

@@ -289,6 +289,25 @@ def bundle(drawn: Spec, *, png: bool = True) -> dict[str, Any]:
     return {**shown, "image/png": _base64(vl_convert.vegalite_to_png(drawn, scale=1.5))}
 
 
+def picture(drawn: Spec, kind: str) -> bytes:
+    """A chart as a picture.
+
+    Args:
+        drawn: The specification with its data.
+        kind: ``png`` or ``svg``.
+
+    Raises:
+        BadInput: ``vl-convert-python`` is not installed.
+    """
+    if find_spec("vl_convert") is None:
+        raise BadInput("A picture needs vl-convert-python.", hint="pip install 'rsql-jupyter[png]'")
+    import vl_convert
+
+    if kind == "svg":
+        return str(vl_convert.vegalite_to_svg(drawn)).encode("utf-8")
+    return bytes(vl_convert.vegalite_to_png(drawn, scale=2.0))
+
+
 def _base64(data: bytes) -> str:
     import base64
 

@@ -35,6 +35,7 @@ COMMANDS = {
     "reset": "",
     "refresh": "",
     "transpile": "--to DIALECT SQL",
+    "verify": "[--user]",
     "doctor": "",
     "help": "",
 }
@@ -195,6 +196,12 @@ class _Commands:
             raise BadInput("A dialect and a query are needed.", hint="%rsql transpile --to snowflake SELECT …")
         engine = self._assistant.connections.current
         self._screen.say(reports.transpile(sql, engine.dialect if engine else "duckdb", dialect))
+
+    def verify(self, rest: str) -> None:
+        """Keep the last question and its SQL as checked; questions like it are shown them."""
+        if rest not in {"", "--user"}:
+            raise BadInput(f"%rsql verify does not know {rest}.", hint="%rsql verify, or %rsql verify --user.")
+        self._screen.say(f"Kept in {self._assistant.verify(user=rest == '--user')}.")
 
     def doctor(self, _: str) -> None:
         """Look at everything a question needs, and say what to do where something is wrong."""

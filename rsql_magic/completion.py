@@ -1,5 +1,7 @@
 """Tab completion on the lines of our magics: options, their values, models, connections, objects.
 
+In the cells of ``%%sql_ai`` and ``%%sql`` it offers tables and columns.
+
 It never finds or starts a gateway: models are asked for only when one is in use already.
 """
 
@@ -19,6 +21,7 @@ if TYPE_CHECKING:
     from rsql_magic.magics import RsqlMagics
 
 _LINE = re.compile(r"^\s*(?:[^\W\d]\w*\s*=\s*)?%{1,2}(ask|sql_ai|rsql)\s(.*)$", re.S)
+_IN_CELL = re.compile(r"^\s*%%(sql_ai|sql)\b")
 _NAME = "rsql_options"
 
 
@@ -28,6 +31,8 @@ def install(shell: InteractiveShell, magics: RsqlMagics) -> None:
 
     @context_matcher(identifier=_NAME)  # type: ignore[untyped-decorator]
     def rsql_options(context: CompletionContext) -> Any:
+        if _IN_CELL.match(context.full_text) and context.cursor_line > 0:
+            return _result(magics.word_completions(), context.token, suppress=False)
         found = _LINE.match(context.line_with_cursor[: context.cursor_position])
         words = [] if found is None else list(_candidates(magics, found[1], found[2], context.token))
         return _result(words, context.token)
@@ -42,11 +47,15 @@ def remove(shell: InteractiveShell) -> None:
         matchers[:] = [matcher for matcher in matchers if getattr(matcher, "matcher_identifier", "") != _NAME]
 
 
-def _result(words: Iterable[str], token: str) -> Any:
+def _result(words: Iterable[str], token: str, *, suppress: bool = True) -> Any:
     from IPython.core.completer import SimpleCompletion
 
-    fitting = [word for word in dict.fromkeys(words) if word.startswith(token) and word != token]
-    return {"completions": [SimpleCompletion(word, type="rsql") for word in fitting], "suppress": bool(fitting)}
+    begin = token.casefold()
+    fitting = [word for word in dict.fromkeys(words) if word.casefold().startswith(begin) and word != token]
+    return {
+        "completions": [SimpleCompletion(word, type="rsql") for word in fitting],
+        "suppress": suppress and bool(fitting),
+    }
 
 
 def _candidates(magics: RsqlMagics, name: str, line: str, token: str) -> Iterator[str]:

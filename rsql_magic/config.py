@@ -63,6 +63,11 @@ class Rsql(Configurable):
     shown_rows = Integer(10, min=1, help="Rows of a result shown below the cell.").tag(config=True)
     shown_columns = Integer(20, min=1, help="Columns of a result shown below the cell.").tag(config=True)
     query_timeout = Float(60.0, min=0.001, help="Most seconds a query may run.").tag(config=True)
+    plan_rows = Integer(
+        10_000_000_000,
+        min=0,
+        help="Rows that a query's plan may expect to handle; beyond, a person is asked first. 0: any number.",
+    ).tag(config=True)
     timeout = Float(
         120.0, min=0.001, help="Most seconds without a word from the gateway before a request is given up."
     ).tag(config=True)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import sys
 from base64 import b64encode
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from IPython.core.magic import Magics, line_magic, magics_class, needs_local_scope, no_var_expand
@@ -20,7 +21,7 @@ from rsql_magic.errors import BadInput, CodeFailed, QueryFailed, RsqlError, Stop
 from rsql_magic.options import Line, Option, help_of, line_and_cell, read_line
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
 
     from IPython.core.interactiveshell import InteractiveShell
 
@@ -131,6 +132,10 @@ class RsqlMagics(Magics):
         Option(("--tables",), "Use only these tables.", "+", "T"),
         Option(("--no-run",), "Write and check the query, and do not run it.", 0),
         Option(("--explain",), "Show the plan, and explain the query in words.", 0),
+        Option(("--answer",), "Answer in words too, from the result, in the question's language.", 0),
+        Option(("--ask",), "Ask back when the question can be read in several ways.", 0),
+        Option(("--as",), "What to keep the result as.", choices=("pandas", "polars", "arrow")),
+        Option(("--save",), "Write the result to these files: .csv, .parquet, .sql, .png, .svg.", "+", "FILE"),
         Option(("--plot",), "Draw the result.", "?", choices=("auto", *KINDS), const="auto"),
         Option(("--max-rows",), "Most rows brought into the notebook.", metavar="N", type=int),
         Option(("--retries",), "Most corrections of a failing query.", metavar="N", type=int),
@@ -153,8 +158,11 @@ class RsqlMagics(Magics):
             _print(help_of(self.sql_ai))
             return None
         if cell is not None and read.text:
+            if options.plot and len(read.text.split()) == 1:
+                raise BadInput(f"There is no chart of the kind {read.text!r}.", hint=f"There are: {', '.join(KINDS)}.")
             raise BadInput(f"{read.text!r} is left over on the first line.", hint="The question stands below it.")
         question = _joined(read.text, cell, "%%sql_ai")
+        files = _savable(options.save)
         wish = self._wish(options)
         if options.show_context:
             afresh = self._afresh(options.new)
@@ -167,8 +175,12 @@ class RsqlMagics(Magics):
             wish=wish,
             new=options.new,
             screen=self._screen(question),
+            confirm=self._confirm,
         )
-        self._keep(options.output or read.target, result.df if result.df is not None else result.sql)
+        kept = result.as_(getattr(options, "as") or "pandas")
+        self._keep(options.output or read.target, result.sql if kept is None else kept)
+        for path in files:
+            result.save(path)
         return self._shown(result, question)
 
     def _shown(self, result: T, question: str) -> T | None:
@@ -239,12 +251,20 @@ class RsqlMagics(Magics):
         engine = self._assistant.connections.current if self._assistant else None
         return [table.full_name for table in engine.catalog(self.settings.privacy)] if engine else []
 
+    def word_completions(self) -> list[str]:
+        """Tables and columns of the connection in use, as they can be written in SQL; for cells that hold SQL."""
+        catalog = self._assistant.catalog_in_use() if self._assistant else None
+        columns = (column.name for table in catalog or () for column in table.columns)
+        return [*(table.full_name for table in catalog or ()), *dict.fromkeys(columns)]
+
     def _wish(self, options: Any) -> Any:
         return self.assistant.wish(
             tables=options.tables,
             model=options.model,
             run=not options.no_run,
             explain=options.explain,
+            answer=options.answer,
+            ask=options.ask,
             plot=options.plot,
             max_rows=options.max_rows,
             retries=options.retries,
@@ -252,6 +272,15 @@ class RsqlMagics(Magics):
             dialect=options.dialect,
             level=options.privacy,
         )
+
+    def _confirm(self, costs: str) -> bool:
+        """Ask the person whether to go on; where nobody can answer, the answer is no."""
+        from IPython.core.error import StdinNotImplementedError
+
+        try:
+            return input(f"{costs} Run it? [y/N] ").strip().lower() in {"y", "yes"}
+        except (StdinNotImplementedError, EOFError, OSError):
+            return False
 
     def _takes(self, scene: Scene, cell: str | None) -> Callable[[str], bool]:
         """Below a cell magic's first line is the question, so that a bare word on it can only be a connection."""
@@ -425,6 +454,16 @@ def _joined(text: str, cell: str | None, magic: str) -> str:
             "There is no question.", hint=f"Write it below {magic}." if cell is not None else f"{magic[1:]} QUESTION."
         )
     return question
+
+
+def _savable(names: Sequence[str]) -> list[Path]:
+    """The files to save a result to, looked at before anything is asked."""
+    from rsql_magic.results import saved_as
+
+    files = [Path(name) for name in names]
+    for path in files:
+        saved_as(path)
+    return files
 
 
 def _silenced(question: str) -> bool:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from rsql_magic import charts
 from rsql_magic.chat import Usage
 from rsql_magic.display import Showable, Shown, fenced, folded, safe_markdown, table_html, table_plain, usage_line
+from rsql_magic.errors import BadInput
 
 if TYPE_CHECKING:
     import altair as alt
@@ -52,6 +54,7 @@ class SQLResult(Showable):
         context: The schema as sent.
         timings: Where the time went.
         says: What the model said about the query.
+        answer: The question's answer in words, with ``--answer``.
         plan: The database's plan, with ``--explain``.
         connection: Name of the connection, safe to show.
         rows: True number of rows, or None when it is not known.
@@ -69,6 +72,7 @@ class SQLResult(Showable):
     context: str = ""
     timings: Timings = field(default_factory=Timings)
     says: str = ""
+    answer: str = ""
     plan: str = ""
     connection: str = ""
     rows: int | None = None
@@ -96,9 +100,56 @@ class SQLResult(Showable):
             f"first {here:,} of {self.rows:,} rows" if self.rows is not None else f"first {here:,} rows; there are more"
         )
 
+    @property
+    def frame(self) -> pd.DataFrame:
+        """The result as a pandas frame.
+
+        Raises:
+            BadInput: The query was not run.
+        """
+        if self.df is None:
+            raise BadInput("The query was not run, so there is no result.", hint="Leave out --no-run.")
+        return self.df
+
+    def as_(self, kind: str) -> Any:
+        """The result as a frame of another package.
+
+        Args:
+            kind: ``pandas``, ``polars`` or ``arrow``.
+
+        Raises:
+            BadInput: The package is not installed.
+        """
+        if self.df is None or kind == "pandas":
+            return self.df
+        try:
+            import pyarrow as pa  # type: ignore[import-untyped]
+
+            table = pa.Table.from_pandas(self.df, preserve_index=False)
+            if kind == "arrow":
+                return table
+            import polars as pl
+
+            return pl.from_arrow(table)
+        except ImportError as error:
+            raise BadInput(f"--as {kind} needs {error.name}.", hint=f"pip install {error.name}") from None
+
+    def save(self, path: str | Path) -> None:
+        """Write the result to a file; its ending says what: .csv, .parquet, .sql, .png or .svg (the chart).
+
+        Raises:
+            BadInput: There is no such result, the ending is unknown, or the file cannot be written.
+        """
+        place = Path(path).expanduser()
+        write = _WRITERS[saved_as(place)]
+        try:
+            write(self, place)
+        except OSError as error:
+            raise BadInput(f"{place} cannot be written: {error.strerror}.", hint="Give another path.") from None
+
     def shown(self, *, footer: bool = True) -> Shown:
         """The finished output: query, rounds of repair, table, what is worth saying, usage."""
-        facts = [safe_markdown(self.says), *(f"⚠ {note}" for note in self.notes)]
+        facts = [safe_markdown(self.answer), safe_markdown(self.says), *(f"⚠ {note}" for note in self.notes)]
         rounds = [
             folded(_title(number, attempt), _round(attempt)) for number, attempt in enumerate(self.attempts[:-1], 1)
         ]
@@ -127,7 +178,7 @@ class SQLResult(Showable):
             else [table_plain(self.df, rows=self.shown_rows, columns=self.shown_columns), self._below().strip("*")]
         )
         head = "\n".join([*repaired, self.sql])
-        return "\n\n".join(part for part in [head, self.plan, *table, self.says, *self.notes] if part)
+        return "\n\n".join(part for part in [head, self.plan, *table, self.answer, self.says, *self.notes] if part)
 
     def __str__(self) -> str:
         return self._plain()
@@ -136,6 +187,56 @@ class SQLResult(Showable):
         tries = len(self.attempts)
         query = " ".join(self.sql.split())[:80]
         return f"<SQLResult {self.count}, {tries} attempt{'' if tries == 1 else 's'}: {query}>"
+
+
+SAVED_AS = (".csv", ".parquet", ".sql", ".png", ".svg")
+"""Endings of files that a result can be saved as."""
+
+
+def saved_as(path: Path) -> str:
+    """The ending of a file that a result can be saved as.
+
+    Raises:
+        BadInput: It is none of them.
+
+    Example:
+        >>> saved_as(Path("delays.CSV"))
+        '.csv'
+    """
+    ending = path.suffix.lower()
+    if ending not in SAVED_AS:
+        raise BadInput(f"{path} cannot be saved: its ending says nothing.", hint=f"Use one of {', '.join(SAVED_AS)}.")
+    return ending
+
+
+def _save_csv(result: SQLResult, place: Path) -> None:
+    result.frame.to_csv(place, index=False)
+
+
+def _save_parquet(result: SQLResult, place: Path) -> None:
+    try:
+        result.frame.to_parquet(place, index=False)
+    except ImportError:
+        raise BadInput("A Parquet file needs pyarrow.", hint="pip install pyarrow") from None
+
+
+def _save_sql(result: SQLResult, place: Path) -> None:
+    place.write_text(f"-- {' '.join(result.question.split())}\n{result.sql.rstrip(';')};\n", encoding="utf-8")
+
+
+def _save_chart(result: SQLResult, place: Path) -> None:
+    if result.drawing is None:
+        raise BadInput("There is no chart to save.", hint="Ask for one: --plot.")
+    place.write_bytes(charts.picture(result.drawing, place.suffix.lower().lstrip(".")))
+
+
+_WRITERS = {
+    ".csv": _save_csv,
+    ".parquet": _save_parquet,
+    ".sql": _save_sql,
+    ".png": _save_chart,
+    ".svg": _save_chart,
+}
 
 
 def _title(number: int, attempt: Attempt) -> str:

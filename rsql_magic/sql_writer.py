@@ -23,10 +23,13 @@ from rsql_magic import drafts, literals, prompts
 from rsql_magic.answers import Block, blocks_of, parse_sql
 from rsql_magic.chat import Reply, restored, usage_of
 from rsql_magic.context import Catalog, fence
+from rsql_magic.context.privacy import redact
 from rsql_magic.context.tables import ddl
 from rsql_magic.display import Screen, fenced
 from rsql_magic.errors import AnswerCut, BadInput, QueryFailed, QueryRejected, UnknownName
 from rsql_magic.results import Attempt, SQLResult, Timings
+from rsql_magic.validate import join_notes, validate
+from rsql_magic.verified import Verified, resembling
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterator, Sequence
@@ -42,6 +45,11 @@ if TYPE_CHECKING:
     Round = drafts.Attempt[Reply, "Draft"]
 
 _SELECT = re.compile(r"^\s*(?:--[^\n]*\n|/\*.*?\*/|\s|\()*(?:select|with|from|values)\b", re.I | re.S)
+_NAME = re.compile(r"[^\W\d]\w*(?:\.[^\W\d]\w*)*")
+_MOST_MORE = 5
+"""Tables added to one round of repair."""
+_MOST_VALUES = 10
+_ROWS_TOLD = 20
 _SENTENCES = 600
 
 
@@ -153,6 +161,9 @@ class Wish:
         silence: Most seconds without a word from the gateway.
         plot: A kind of chart, ``auto``, or None for a chart only when the question asks for one.
         explain: Whether to show the plan and explain the query in words.
+        answer: Whether to answer in words from the result, of which rows are sent for that.
+        ask: Whether to ask back when the question has several readings.
+        plan_rows: Rows that a plan may expect to handle before somebody is asked; 0 for any number.
         dialect: The dialect to write in, when it is not the connection's.
         level: How much of the data may leave.
         schema_tokens: Most tokens spent on tables.
@@ -170,6 +181,9 @@ class Wish:
     silence: float | None = None
     plot: Kind | Literal["auto"] | None = None
     explain: bool = False
+    answer: bool = False
+    ask: bool = False
+    plan_rows: int = 0
     dialect: str = ""
     level: Privacy = "stats"
     schema_tokens: int = 8000
@@ -187,6 +201,8 @@ class Writer:
         screen: Where progress is shown.
         clock: Source of time, in seconds.
         now: Gives the date and time zone that the prompt names.
+        confirm: Asks a person whether to go on; None when there is nobody, and the answer is no.
+        examples: Verified questions, of which those that resemble this one are shown to the model.
     """
 
     def __init__(
@@ -198,6 +214,8 @@ class Writer:
         screen: Screen | None = None,
         clock: Callable[[], float] = time.monotonic,
         now: Callable[[], datetime] = lambda: datetime.now().astimezone(),
+        confirm: Callable[[str], bool] | None = None,
+        examples: Sequence[Verified] = (),
     ) -> None:
         self._wish = wish
         self._engine = engine
@@ -205,6 +223,8 @@ class Writer:
         self._screen = screen or Screen()
         self._clock = clock
         self._now = now
+        self._confirm = confirm
+        self._examples = examples
         self._replies: list[Reply] = []
         self._spent: dict[str, float] = {}
         self._catalog = Catalog()
@@ -226,6 +246,7 @@ class Writer:
             Stopped: The user stopped the cell.
         """
         started = self._clock()
+        self._refuse_untold_answer()
         with self._timed("link"):
             messages = self.messages()
         try:
@@ -242,6 +263,8 @@ class Writer:
             self._explain(result)
         if self._wish.run:
             self._take(result, self._best(attempts).draft.chart)
+            if self._wish.answer:
+                self._answer(result)
         result.usage = usage_of(self._replies)
         result.timings = Timings(**self._spent, total=self._clock() - started)
         return result
@@ -254,11 +277,13 @@ class Writer:
         self._catalog = catalog = self._engine.catalog(self._wish.level)
         if not len(catalog):
             raise BadInput(f"{self._engine.name} has no tables.", hint="Name a connection: %%sql_ai CONNECTION.")
+        if self._wish.ask and not self._wish.tables:
+            _refuse_several_readings(self._wish.question, catalog)
         tables = self._chosen(catalog) if self._wish.tables else self._linked(catalog)
         self._tables = tables if self._wish.level == "names" else self._engine.detail(tables)
         user = prompts.render(
             "sql_question",
-            context=self.context(),
+            context="\n\n".join(filter(None, (self.context(), self._shown_examples()))),
             question=self._wish.question,
             dialect=self._dialect,
             **self._session(),
@@ -278,9 +303,29 @@ class Writer:
     def context(self, tables: Sequence[Table] = ()) -> str:
         """Tables as the model reads them, fenced; by default the linked ones, with how many there are."""
         shown = tables or self._tables
-        text = fence("schema", self._engine.name, "\n".join(ddl(table, self._wish.level) for table in shown))
+        lines = [*(ddl(table, self._wish.level) for table in shown), *([] if tables else self._stored())]
+        text = fence("schema", self._engine.name, "\n".join(lines))
         every = len(self._catalog)
         return text if tables or len(shown) == every else f"{text}\n\n{len(shown)} of {every} tables are shown."
+
+    def _stored(self) -> list[str]:
+        """Phrases of the question that are stored otherwise than it writes them, as comments of the schema."""
+        from rsql_magic.linking import find_values
+
+        if self._wish.level == "names":
+            return []
+        found = find_values(self._wish.question, self._catalog, self._tables)
+        return [f"-- {one}" for one in found if one.value not in self._wish.question][:_MOST_VALUES]
+
+    def _shown_examples(self) -> str:
+        """Verified questions that resemble this one, with their SQL, as far as it still fits the tables."""
+        fitting = (
+            one
+            for one in resembling(self._wish.question, self._examples)
+            if one.dialect in {"", self._dialect} and not validate(one.sql, self._dialect, self._catalog)
+        )
+        text = "\n\n".join(f"{one.question}\n```sql\n{one.sql}\n```" for one in fitting)
+        return fence("verified", "questions that a person has checked", text) if text else ""
 
     def _session(self) -> dict[str, str]:
         now = self._now()
@@ -316,7 +361,6 @@ class Writer:
 
     def _problems(self, sql: str) -> list[str]:
         from rsql_magic.guard import check
-        from rsql_magic.validate import validate
 
         if wrong := parse_sql(sql, self._dialect):
             return [f"The query does not parse: {wrong.rstrip('.')}."]
@@ -339,6 +383,7 @@ class Writer:
 
     def _tried(self, sql: str, statement: str) -> list[str]:
         """Run the query. Problems are what the data had against it, and an empty result that one spelling explains."""
+        self._refuse_costly(statement)
         self._screen.status("running")
         started = self._clock()
         try:
@@ -350,6 +395,23 @@ class Writer:
         self._rows[sql] = rows
         self._spent["sql"] = self._spent.get("sql", 0.0) + rows.seconds
         return self._doubts(sql, statement) if is_blank(rows.df) and self._may_repair else []
+
+    def _refuse_costly(self, statement: str) -> None:
+        """Ask before a query that the database expects to take very long; where nobody is, do not run it.
+
+        Raises:
+            QueryFailed: It may not run.
+        """
+        work = self._engine.plan(self._native(statement)).work if self._wish.plan_rows else None
+        if work is None or work <= self._wish.plan_rows:
+            return
+        costs = f"The database expects to handle about {work:,} rows for this query"
+        if self._confirm is None or not self._confirm(f"{costs}."):
+            raise QueryFailed(
+                f"{costs}; {self._wish.plan_rows:,} are allowed without asking.",
+                hint="Ask for less, or raise %config Rsql.plan_rows.",
+                sql=statement,
+            )
 
     def _doubts(self, sql: str, statement: str) -> list[str]:
         """Why a result may be empty by mistake; asked once, for nothing may be the answer."""
@@ -379,16 +441,21 @@ class Writer:
     def repair(self, sql: str, problems: Sequence[str]) -> str:
         """The message that asks for a correction: problems, and the tables that the draft named but had not seen."""
         self._screen.restart(f"repairing: {problems[0]}")
-        seen = {table.full_name for table in self._tables}
-        text = "\n".join([sql, *problems])
-        named = [
-            table
-            for table in self._catalog
-            if table.full_name not in seen and re.search(rf"\b{re.escape(table.name)}\b", text)
-        ]
-        more = self.context(named[:5]) if named else ""
+        named = self._widened(sql, problems)
+        more = self.context(named) if named else ""
         listed = "\n".join(f"- {problem}" for problem in problems)
         return prompts.render("repair", sql=sql, problems=listed, context=more, question=self._wish.question)
+
+    def _widened(self, sql: str, problems: Sequence[str]) -> list[Table]:
+        """The tables that a draft and what is wrong with it name, and that it had not seen in full."""
+        from rsql_magic.linking import Index, widen
+
+        index = Index.of(self._catalog)
+        seen = {table.full_name: len(table.columns) for table in self._tables}
+        said = [word for text in problems for word in _NAME.findall(text)]
+        asked = [*_names_in(sql, self._dialect), *(w for w in said if w in self._catalog or index.holders(w))]
+        wider = widen(self._tables, asked, self._catalog)
+        return [table for table in wider if len(table.columns) != seen.get(table.full_name)][:_MOST_MORE]
 
     def _best(self, attempts: Sequence[Round]) -> Round:
         """The last attempt; when it failed, the one that ran and was only doubted."""
@@ -416,8 +483,8 @@ class Writer:
 
     def _take(self, result: SQLResult, wished: str) -> None:
         rows = self._rows[result.sql]
-        if rows.note:
-            result.notes = (*result.notes, rows.note)
+        said = [rows.note] if rows.note else []
+        result.notes = (*result.notes, *said, *join_notes(result.sql, self._dialect, self._catalog))
         result.df, result.rows, result.truncated = rows.df, rows.total, rows.truncated
         if self._wish.plot or wished:
             with self._timed("chart"):
@@ -444,6 +511,24 @@ class Writer:
         reply = self._send([{"role": "system", "content": prompts.load("ask")}, {"role": "user", "content": question}])
         result.says = reply.text.strip()
 
+    def _refuse_untold_answer(self) -> None:
+        if self._wish.answer and self._wish.level != "sample":
+            raise BadInput("--answer sends rows of the result to the model.", hint="Allow it with --privacy sample.")
+
+    def _answer(self, result: SQLResult) -> None:
+        """The answer in words, from the first rows of the result."""
+        self._screen.status("answering")
+        rows = result.frame.head(_ROWS_TOLD).to_csv(index=False)
+        question = prompts.render(
+            "answer",
+            context=fence("result", "first rows", redact(rows)[0]),
+            sql=result.sql,
+            count=result.count,
+            question=self._wish.question,
+        )
+        reply = self._send([{"role": "system", "content": prompts.load("ask")}, {"role": "user", "content": question}])
+        result.answer = reply.text.strip()
+
     @contextmanager
     def _timed(self, step: str) -> Iterator[None]:
         started = self._clock()
@@ -453,9 +538,38 @@ class Writer:
             self._spent[step] = self._spent.get(step, 0.0) + self._clock() - started
 
 
+def _names_in(sql: str, dialect: str) -> list[str]:
+    """The tables and columns that a draft names, columns behind the name of their table."""
+    import sqlglot
+    from sqlglot import exp
+
+    try:
+        tree = sqlglot.parse_one(sql, dialect=dialect)
+    except sqlglot.errors.SqlglotError:
+        return _NAME.findall(sql)
+    tables = {table.alias_or_name: table.name for table in tree.find_all(exp.Table)}
+    columns = (f"{tables.get(column.table, column.table)}.{column.name}" for column in tree.find_all(exp.Column))
+    return [*tables.values(), *(name.removeprefix(".") for name in columns)]
+
+
 def is_blank(frame: pd.DataFrame) -> bool:
     """Whether a result says nothing: no rows, or one row of NULLs, as an aggregate over no rows gives."""
     return frame.empty or (len(frame) == 1 and bool(frame.isna().all(axis=None)))
+
+
+def _refuse_several_readings(question: str, catalog: Catalog) -> None:
+    """Ask back when the tables of several schemas answer about equally well.
+
+    Raises:
+        BadInput: Naming them.
+    """
+    from rsql_magic.linking import rivals
+
+    names = [table.full_name for table in rivals(question, catalog)][:3]
+    if len(names) > 1:
+        raise BadInput(
+            f"This can be asked of {', '.join(names[:-1])} or {names[-1]}.", hint=f"Say which: --tables {names[0]}."
+        )
 
 
 def _unknown_table(name: str, catalog: Catalog) -> Table:

@@ -21,7 +21,7 @@ LAYERS = {
         ["answer_writer", "sql_writer"],
         ["answers", "results"],
         ["chat", "display", "connections", "reach"],
-        ["charts", "interpolate", "drafts", "columns_used", "completion", "literals"],
+        ["charts", "interpolate", "drafts", "columns_used", "completion", "literals", "verified"],
         ["options", "syntax"],
         ["engines", "client"],
         ["connect"],

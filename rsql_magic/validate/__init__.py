@@ -16,7 +16,15 @@ if TYPE_CHECKING:
     from rsql_magic.context import Catalog
     from rsql_magic.dialects import Lexed
 
-__all__ = ["Kind", "Problem", "truncate_error", "validate"]
+__all__ = ["Kind", "Problem", "join_notes", "truncate_error", "validate"]
+
+
+def join_notes(sql: str, dialect: str, catalog: Catalog) -> list[str]:
+    """Say which joins of a sound query count rows several times or leave rows out; see `validate.joins`."""
+    from rsql_magic.validate.joins import join_notes as notes
+
+    return notes(sql, dialect, catalog)
+
 
 _OTHER_STATEMENTS = frozenset({"DESC", "DESCRIBE", "EXPLAIN", "PRAGMA", "SHOW", "SUMMARIZE"})
 """Harmless statements that are no queries; the guard knows them."""

@@ -432,7 +432,7 @@ class _Walk:
             "qualify": True,
             "where": self.dialect in ALIASES_IN_WHERE,
             "prewhere": True,
-            "expressions": self.dialect in ALIASES_IN_SELECT,
+            "expressions": self.dialect in ALIASES_IN_SELECT and not _is_within(node, level.aliases[name]),
             "windows": self.dialect in ALIASES_IN_SELECT,
             "outer": self.dialect in ALIASES_IN_SELECT or self.dialect == "sqlite",
         }.get(clause, False)
@@ -470,6 +470,14 @@ def _sides(node: exp.SetOperation) -> list[exp.Expr]:
 def _identifier(node: exp.Expr) -> exp.Expr:
     """The identifier of a column or of a column's definition."""
     return node.this if isinstance(node, (exp.Column, exp.ColumnDef)) else node
+
+
+def _is_within(node: exp.Expr, outer: exp.Expr) -> bool:
+    """True for a part of an expression; a name that AS gives cannot stand in its own definition."""
+    at: exp.Expr | None = node
+    while at is not None and at is not outer:
+        at = at.parent
+    return at is outer
 
 
 def _bound(node: exp.Expr) -> frozenset[str]:

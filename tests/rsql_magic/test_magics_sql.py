@@ -7,6 +7,7 @@ import sqlite3
 import duckdb
 import pandas as pd
 import pytest
+from IPython.core.completer import provisionalcompleter
 
 from rsql_magic.errors import BadInput, ConnectionProblem, QueryFailed, QueryRejected, UnknownName
 
@@ -414,3 +415,155 @@ def test_the_steps_are_told_as_they_come(con, assistant, gateway):
     gateway.replies = [sql("SELECT nope FROM orders"), sql("SELECT count(*) AS n FROM orders")]
     assistant.sql_ai("how many orders?", con, screen=Told())
     assert Told.words == ["linking", "writing", "checking", "repairing", "repairing", "checking", "running"]
+
+
+def test_a_join_that_counts_rows_twice_is_said(ip, con, gateway, capsys):
+    con.execute("CREATE TABLE shops (shop INTEGER PRIMARY KEY, rent INTEGER)")
+    con.execute("INSERT INTO shops VALUES (0, 10), (1, 20), (2, 30)")
+    gateway.replies = [sql("SELECT sum(s.rent) AS rent FROM shops s JOIN orders o ON o.shop = s.shop")]
+    result = ip.run("%%sql_ai con\nrent of all shops with orders")
+    assert result.notes == (
+        "A row of shops comes once for each matching row of orders, so sum(s.rent) counts it several times.",
+    )
+    assert "counts it several times" in capsys.readouterr().out
+
+
+def test_values_as_they_are_stored_are_told(ip, gateway):
+    ip.user_ns["trips"] = pd.DataFrame({"origin": ["JFK", "EWR"] * 10, "n": range(20)})
+    gateway.replies = [sql("SELECT count(*) AS n FROM trips WHERE origin = 'JFK'")] * 2
+    ip.run("%%sql_ai\nHow many trips from jfk?")
+    assert "-- 'jfk' is stored as 'JFK' in trips.origin" in gateway.sent
+    ip.run("%%sql_ai --privacy names\nHow many trips from jfk?")
+    assert "JFK" not in gateway.sent
+
+
+def test_a_result_is_saved_by_the_ending_of_the_file(ip, con, gateway, tmp_path):
+    gateway.replies = [sql("SELECT shop, sum(total) AS total FROM orders GROUP BY shop ORDER BY shop")]
+    files = [tmp_path / f"totals{ending}" for ending in (".csv", ".parquet", ".sql", ".svg")]
+    result = ip.run(f"%%sql_ai con --plot bar --save {' '.join(map(str, files))}\ntotal per shop")
+    assert pd.read_csv(files[0]).to_dict("list") == result.df.astype(float).astype({"shop": int}).to_dict("list")
+    assert len(pd.read_parquet(files[1])) == 3
+    assert files[2].read_text(encoding="utf-8").startswith("-- total per shop\nSELECT shop")
+    assert "<svg" in files[3].read_text(encoding="utf-8")
+
+
+def test_a_file_that_says_nothing_is_refused_before_anything_is_asked(ip, con, gateway):
+    with pytest.raises(BadInput, match="its ending says nothing"):
+        ip.run("%%sql_ai con --save totals.xyz\ntotal per shop")
+    assert gateway.requests == []
+
+
+def test_no_chart_of_that_kind(ip, con, gateway):
+    with pytest.raises(BadInput, match="no chart of the kind 'nope'") as caught:
+        ip.run("%%sql_ai con --plot nope\ntotal per shop")
+    assert "bar" in caught.value.hint
+
+
+@pytest.mark.parametrize("kind", ["polars", "arrow", "pandas"])
+def test_a_result_as_another_frame(ip, con, gateway, kind):
+    gateway.replies = [sql("SELECT 1.50::DECIMAL(4, 2) AS price, count(*) AS n FROM orders")]
+    ip.run(f"%%sql_ai con --as {kind} -o out\nprice")
+    assert type(ip.user_ns["out"]).__module__.split(".")[0] == {"arrow": "pyarrow"}.get(kind, kind)
+    assert str(ip.user_ns["out"]["price"][0]) == "1.50"
+
+
+def test_an_answer_in_words_needs_leave_to_send_rows(ip, con, gateway):
+    with pytest.raises(BadInput, match="sends rows of the result"):
+        ip.run("%%sql_ai con --answer\nwie viele?")
+    gateway.replies = [sql("SELECT count(*) AS n FROM orders"), "Es sind 3000 Bestellungen."]
+    result = ip.run("%%sql_ai con --answer --privacy sample\nwie viele?")
+    assert result.answer == "Es sind 3000 Bestellungen."
+    assert "n\n3000" in gateway.sent
+    assert "Es sind 3000" in result.shown().markdown
+
+
+def test_a_question_with_two_readings_is_asked_back(ip, con, gateway):
+    for schema in ("north", "south"):
+        con.execute(f"CREATE SCHEMA {schema}")
+        con.execute(f"CREATE TABLE {schema}.visitors (id INTEGER, name VARCHAR)")
+    with pytest.raises(BadInput, match=r"asked of (north|south)\.visitors or (north|south)\.visitors") as caught:
+        ip.run("%%sql_ai con --ask\nHow many visitors?")
+    assert "--tables" in caught.value.hint
+    gateway.replies = [sql("SELECT count(*) AS n FROM north.visitors")] * 2
+    ip.run("%%sql_ai con --ask --tables north.visitors\nHow many visitors?")
+    ip.run("%%sql_ai con\nHow many visitors?")
+
+
+def test_a_costly_plan_is_asked_about_first(ip, con, gateway, monkeypatch, assistant):
+    assistant.settings.plan_rows = 100
+    gateway.replies = [sql("SELECT count(*) AS n FROM orders a JOIN orders b ON a.shop = b.shop")] * 3
+    asked = []
+    monkeypatch.setattr("builtins.input", lambda text: asked.append(text) or "y")
+    assert ip.run("%%sql_ai con\nhow many?").df.n[0] == 3_000_000
+    assert "expects to handle about" in asked[0]
+    monkeypatch.setattr("builtins.input", lambda _: "")
+    with pytest.raises(QueryFailed, match="are allowed without asking"):
+        ip.run("%%sql_ai con --retries 0\nhow many?")
+    assistant.batch = True
+    monkeypatch.setattr("builtins.input", lambda _: pytest.fail("nobody is there to be asked"))
+    with pytest.raises(QueryFailed, match="are allowed without asking"):
+        ip.run("%%sql_ai con --retries 0\nhow many?")
+
+
+def test_a_verified_question_is_shown_when_one_resembles_it(ip, con, gateway, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(BadInput, match="no result to verify"):
+        ip.run("%rsql verify")
+    gateway.replies = [sql("SELECT shop, sum(total) AS total FROM orders GROUP BY shop")] * 4
+    ip.run("%%sql_ai con\nTotal of orders per shop")
+    ip.run("%rsql verify")
+    assert "Total of orders per shop" in (tmp_path / "rsql_verified.jsonl").read_text(encoding="utf-8")
+    ip.run("%%sql_ai con --new\nWhat is the total of orders per shop in May?")
+    assert '<data kind="verified"' in gateway.sent
+    assert "Total of orders per shop\n```sql\nSELECT shop" in gateway.sent
+    ip.run("%%sql_ai con --new\nWho is tall?")
+    assert "verified" not in gateway.sent
+    con.execute("ALTER TABLE orders RENAME COLUMN total TO amount")
+    gateway.replies = [sql("SELECT sum(amount) AS total FROM orders")]
+    ip.run("%%sql_ai con --new\nTotal of orders per shop")
+    assert "verified" not in gateway.sent
+
+
+def test_names_are_completed_in_the_cell(ip, con, gateway):
+    gateway.replies = [sql("SELECT count(*) AS n FROM orders")]
+    ip.run("%%sql_ai con\nhow many?")
+    with provisionalcompleter():
+        for text, word in (
+            ("%%sql_ai con\nHow many ord", "orders"),
+            ("%%sql con\nSELECT tot", "total"),
+            ("%%sql con\nSELECT TOT", "total"),
+        ):
+            assert word in {one.text for one in ip.Completer.completions(text, len(text))}, text
+
+
+def test_a_named_result_is_a_table_of_the_next_question(ip, con, gateway):
+    gateway.replies = [
+        sql("SELECT shop, sum(total) AS total FROM orders GROUP BY shop"),
+        sql("SELECT max(total) AS most FROM delays"),
+    ]
+    ip.run("%%sql_ai con -o delays\ntotal per shop")
+    result = ip.run("%%sql_ai\nWhat is the highest total in delays?")
+    assert "CREATE TABLE delays" in gateway.sent
+    assert result.df.most[0] > 0
+
+
+def test_no_progress_bar_is_shown_and_the_users_setting_stays(ip, con, gateway):
+    con.execute("SET enable_progress_bar = true")
+    gateway.replies = [sql("SELECT current_setting('enable_progress_bar') AS shown FROM orders LIMIT 1")]
+    assert not ip.run("%%sql_ai con\nis there a bar?").df.shown[0]
+    assert con.execute("SELECT current_setting('enable_progress_bar')").fetchone() == (True,)
+
+
+def test_a_draft_widens_what_the_repair_is_told(ip, con, gateway, assistant):
+    assistant.settings.schema_tokens = 600
+    for number in range(60):
+        con.execute(f"CREATE TABLE filler_{number} (thing_{number} INTEGER, stuff_{number} VARCHAR)")
+    con.execute("CREATE TABLE managers (manager_name VARCHAR, shop INTEGER)")
+    gateway.replies = [
+        sql("SELECT manager_name, sum(total) AS t FROM orders GROUP BY 1"),
+        sql("SELECT manager_name, sum(total) AS t FROM orders JOIN managers USING (shop) GROUP BY 1"),
+    ]
+    ip.run("%%sql_ai con\ntotals of orders")
+    first, second = (request["messages"][-1]["content"] for request in gateway.requests)
+    assert "CREATE TABLE managers" not in first
+    assert "CREATE TABLE managers" in second

@@ -583,3 +583,11 @@ def test_nearest_is_stable():
 )  # fmt: skip
 def test_engine_messages_are_shortened(message, expected):
     assert truncate_error(message) == expected
+
+
+@pytest.mark.parametrize("dialect", ["duckdb", "snowflake", "databricks", "redshift"])
+def test_a_name_does_not_stand_in_its_own_definition(dialect):
+    catalog = Catalog.from_ddl("CREATE TABLE orders (shop INT, amount INT)", dialect)
+    (problem,) = validate("SELECT shop, sum(total) AS total FROM orders GROUP BY shop", dialect, catalog)
+    assert (problem.kind, problem.name) == ("column", "total")
+    assert validate("SELECT amount * 2 AS total, total + 1 AS more FROM orders", dialect, catalog) == []

@@ -66,7 +66,8 @@ class DuckDB(Database):
         reader.execute("BEGIN TRANSACTION READ ONLY")
         self._reader = reader
         try:
-            yield reader
+            with _without_progress_bar(reader):
+                yield reader
         finally:
             self._reader = None
             reader.rollback()
@@ -127,6 +128,23 @@ class DuckDB(Database):
             return name, None
         percent = 100 * SAMPLED / table.rows
         return f"(SELECT * FROM {name} USING SAMPLE {percent:.6f} PERCENT (system)) AS picked", 0
+
+
+@contextmanager
+def _without_progress_bar(connection: Any) -> Iterator[None]:
+    """DuckDB prints a bar for slow queries in notebooks, over our own status; the user's setting is put back."""
+    import duckdb
+
+    (shown,) = connection.execute("SELECT current_setting('enable_progress_bar')").fetchone()
+    if shown:
+        with suppress(duckdb.Error):  # the user locked the configuration
+            connection.execute("SET enable_progress_bar = false")
+    try:
+        yield
+    finally:
+        if shown:
+            with suppress(duckdb.Error):
+                connection.execute("SET enable_progress_bar = true")
 
 
 class DuckDBFile(DuckDB):
@@ -192,6 +210,7 @@ def locked(connection: Any) -> Any:
     with suppress(duckdb.Error):  # a DuckDB that knows no shares of memory keeps its own limit of 80 %
         connection.execute("SET memory_limit = '50%'")  # DuckDB knows a container's limit, Python does not
     connection.execute("SET threads = least(current_setting('threads'), 8)")
+    connection.execute("SET enable_progress_bar = false")
     connection.execute("SET lock_configuration = true")
     return connection
 
