@@ -66,6 +66,13 @@ class Ledger:
         """Whether the last write succeeded."""
         return not self.failure
 
+    @property
+    def health(self) -> str:
+        """``ok``, ``degraded`` while entries wait on local disk for their database, or ``unavailable``."""
+        if not self.healthy:
+            return "unavailable"
+        return "degraded" if self._store is not None and self._store.is_away else "ok"
+
     def past(self, since: float) -> list[Entry]:
         """What was recorded from this Unix time on, oldest first; read before serving, as it blocks."""
         return self._store.read(since=since)[::-1] if self._store is not None else []

@@ -241,7 +241,7 @@ class Records:
 
     def checks(self) -> dict[str, str]:
         """How the ledger is, for health; nothing where none is kept."""
-        return {"ledger": "ok" if self.ledger.healthy else "unavailable"} if self.ledger.keeps else {}
+        return {"ledger": self.ledger.health} if self.ledger.keeps else {}
 
     def _spent_today(self, store: LedgerStore, caller: str, providers: Collection[str]) -> float | None:
         sums = store.totals(since=self._today(store), caller=caller)

@@ -215,6 +215,7 @@ class StorageSettings:
         retention_days: Entries are deleted when they are older; 0 keeps them.
         prompt_keys: What prompts are encrypted with where a policy keeps them: the first encrypts, all decrypt.
         instances: How many gateways share ``state``, for a start without it; it tells otherwise.
+        spool: Folder of the file that keeps records while PostgreSQL is away; that of the start when empty.
         without_state: While ``state`` is lost: ``share`` goes on with this gateway's part of the limits, ``refuse``
             answers nothing.
     """
@@ -227,6 +228,7 @@ class StorageSettings:
     retention_days: int = 0
     prompt_keys: tuple[Secret, ...] = ()
     instances: int = 1
+    spool: str = ""
     without_state: str = "share"
 
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from contextlib import asynccontextmanager, suppress
+import threading
+from contextlib import asynccontextmanager, contextmanager, suppress
 
 
 class Proxy:
@@ -21,6 +22,11 @@ class Proxy:
         self._is_cut = True
         for task in self._open:
             task.cancel()
+
+    async def end(self) -> None:
+        """Cut, and wait until all connections are closed."""
+        self.cut()
+        await asyncio.gather(*self._open, return_exceptions=True)
 
     def mend(self) -> None:
         """Accept connections again, without delay."""
@@ -63,6 +69,48 @@ async def proxied(target: int):
         yield proxy
     finally:
         server.close()
-        proxy.cut()
-        await asyncio.sleep(0)
+        await proxy.end()
         await server.wait_closed()
+
+
+@contextmanager
+def proxied_in_thread(target: int):
+    """The same for code that blocks: ``cut`` and ``mend`` are called from this thread, the proxy has its own."""
+    loop, ready, over, box = asyncio.new_event_loop(), threading.Event(), asyncio.Event(), []
+
+    async def serve():
+        async with proxied(target) as proxy:
+            box.append(proxy)
+            ready.set()
+            await over.wait()
+
+    thread = threading.Thread(target=loop.run_until_complete, args=(serve(),))
+    thread.start()
+    ready.wait()
+    try:
+        yield InThread(box[0], loop)
+    finally:
+        loop.call_soon_threadsafe(over.set)
+        thread.join()
+        loop.close()
+
+
+class InThread:
+    """A proxy that runs in another thread."""
+
+    def __init__(self, proxy: Proxy, loop: asyncio.AbstractEventLoop) -> None:
+        self._proxy = proxy
+        self._loop = loop
+        self.port = proxy.port
+
+    def cut(self) -> None:
+        """See ``Proxy.cut``."""
+        self._loop.call_soon_threadsafe(self._proxy.cut)
+
+    def mend(self) -> None:
+        """See ``Proxy.mend``."""
+        self._loop.call_soon_threadsafe(self._proxy.mend)
+
+    def delay(self, seconds: float) -> None:
+        """Be slow."""
+        self._proxy.delay = seconds

@@ -190,6 +190,10 @@ class LedgerStore(Protocol):
     What was written is on disk when a method returns. A repeated delivery of an entry changes nothing.
     """
 
+    @property
+    def is_away(self) -> bool:
+        """Whether entries go to this machine's disk for now, to be delivered later."""
+
     def begin(self, begun: Sequence[Entry]) -> None:
         """Remember that these requests are under way, with what is reserved for each as its usage and cost."""
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import platform
+import re
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from jupyter_server_ext.errors import ConfigError
@@ -86,6 +88,21 @@ def open_ledger(storage: StorageSettings) -> LedgerStore | None:
         return None
     if storage.ledger in {"sqlite://", "sqlite:///", "sqlite:///:memory:"}:
         raise ConfigError("'ledger' in [storage] needs the path of a file: sqlite:///rsql.db. memory:// keeps nothing.")
+    if storage.ledger.startswith(("postgresql", "postgres:")):
+        return _open_postgresql(storage)
     from jupyter_server_ext.storage.sql import SqlLedgerStore
 
     return SqlLedgerStore(storage.ledger, instance=storage.instance or platform.node(), zone=storage.time_zone)
+
+
+def _open_postgresql(storage: StorageSettings) -> LedgerStore:
+    """A ledger that may be away. Whoever has the spool of a name has the name, among the gateways of this machine."""
+    from jupyter_server_ext.storage.spool import SpooledLedgerStore, SpoolFile
+
+    host = platform.node() or "gateway"
+    names = [storage.instance] if storage.instance else [host, *(f"{host}-{number}" for number in range(2, 100))]
+    for name in names:
+        path = Path(storage.spool) / f"rsql-{re.sub('[^A-Za-z0-9._-]', '_', name)}.spool"
+        if (file := SpoolFile.open(path)) is not None:
+            return SpooledLedgerStore(storage.ledger, instance=name, zone=storage.time_zone, spool=file)
+    raise ConfigError(f"Another gateway has the spool {path}. Give each its own 'instance' in [storage].")

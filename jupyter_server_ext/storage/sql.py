@@ -36,6 +36,9 @@ _NOT_HASHED = {"forgotten", "content_hash", "chain_hash", "prompt", *_LATER}  # 
 _HASHED = tuple(c.name for c in entries.columns if c.name not in _NOT_HASHED)
 _EXPORTED = tuple(c for c in entries.columns if c.name not in {"prompt", "content_hash", "chain_hash"})
 _MIGRATION_LOCK = 7_715_101  # any number; two gateways that start together take turns
+_PATIENT = {"connect_timeout": "3", "tcp_user_timeout": "5000", "keepalives_idle": "10", "keepalives_interval": "5"}
+"""How long a server or a network may be silent before a connection is given up; a URL may say otherwise."""
+
 _CHAIN_LOCK = 7_715_102  # so do two that write to one chain
 
 
@@ -55,6 +58,9 @@ class SqlLedgerStore:
         >>> store.finish([Entry("r1", at=0.0, caller="ada")])
         1
     """
+
+    is_away = False
+    """See ``LedgerStore.is_away``."""
 
     def __init__(self, url: str, *, instance: str, zone: str = "UTC") -> None:
         self._engine = _engine(url)
@@ -500,6 +506,8 @@ def _engine(url: str) -> sa.Engine:
         parsed = sa.make_url(url)
         if parsed.drivername in {"postgresql", "postgres"}:
             parsed = parsed.set(drivername="postgresql+psycopg")
+        if parsed.drivername.startswith("postgresql"):
+            parsed = parsed.set(query=_PATIENT | dict(parsed.query))
         engine = sa.create_engine(parsed, pool_pre_ping=parsed.drivername.startswith("postgresql"))
     except (sa.exc.ArgumentError, ModuleNotFoundError, sa.exc.NoSuchModuleError) as error:
         msg = f"The ledger's URL is not usable ({_reason(error)}). Use sqlite:///path or postgresql://…"

@@ -1,0 +1,187 @@
+"""PostgreSQL cut, silent, or away when the gateway is killed: entries wait on local disk and arrive once."""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import os
+import time
+from itertools import count
+
+import pytest
+import sqlalchemy as sa
+from slow_proxy import proxied_in_thread
+
+from jupyter_server_ext.errors import ConfigError
+from jupyter_server_ext.ledger import Ledger
+from jupyter_server_ext.messages import Entry, Usage
+from jupyter_server_ext.settings import StorageSettings
+from jupyter_server_ext.storage.opening import open_ledger
+from jupyter_server_ext.storage.spool import SpooledLedgerStore, SpoolFile
+from jupyter_server_ext.storage.sql import SqlLedgerStore
+
+_names = count()
+
+
+@pytest.fixture
+def database(postgresql):
+    """The name of an empty database."""
+    name = f"lost{next(_names)}"
+    engine = sa.create_engine(postgresql.url.replace("postgresql:", "postgresql+psycopg:") + "/postgres")
+    with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as db:
+        db.execute(sa.text(f"CREATE DATABASE {name}"))
+    engine.dispose()
+    return name
+
+
+@pytest.fixture
+def proxy(postgresql):
+    with proxied_in_thread(postgresql.port) as running:
+        yield running
+
+
+@pytest.fixture
+def opened(postgresql, database, proxy, tmp_path):
+    """Opens the store by way of the proxy, with its spool in the test's folder."""
+    url = postgresql.url.replace(str(postgresql.port), str(proxy.port)) + f"/{database}"
+
+    def opening(**options):
+        spool = SpoolFile.open(tmp_path / "a.spool")
+        return SpooledLedgerStore(url, instance="a", spool=spool, patience=0.4, retry_seconds=0.05, **options)
+
+    return opening
+
+
+@pytest.fixture
+def reader(postgresql, database):
+    """The database itself, to look at."""
+    store = SqlLedgerStore(f"{postgresql.url}/{database}", instance="reader")
+    yield store
+    store.close()
+
+
+def entry(number, **changes):
+    return Entry(
+        f"r{number}", **({"at": 1000.0 + number, "caller": "ada", "usage": Usage(10, 5), "attempts": 1} | changes)
+    )
+
+
+def until(true, seconds=10.0):
+    end = time.monotonic() + seconds
+    while not true():
+        assert time.monotonic() < end, "it does not come"
+        time.sleep(0.01)
+
+
+def holds(reader, number):
+    assert sorted(int(e.request_id[1:]) for e in reader.read()) == list(range(number))
+    assert sum(total["requests"] for total in reader.totals(since="")) == number
+    assert reader.verify() == []
+
+
+@pytest.mark.parametrize("how", ["cut", "silent"])
+def test_what_the_database_cannot_take_waits_on_disk_and_arrives_once(opened, proxy, reader, how):
+    store = opened()
+    store.begin([entry(0), entry(1)])
+    store.finish([entry(0)])
+    proxy.cut() if how == "cut" else proxy.delay(30.0)
+    start = time.monotonic()
+    for number in range(1, 40):
+        store.begin([entry(number)])
+        store.finish([entry(number)])
+    assert time.monotonic() - start < 3.0  # half a second of patience, once
+    assert store.is_away
+    proxy.mend()
+    until(lambda: not store.is_away)
+    store.finish([entry(40)])
+    holds(reader, 41)
+    assert store._spool.size == 0
+    assert store.close_unfinished() == 0
+    store.close()
+
+
+def test_what_a_killed_gateway_left_is_delivered_by_the_next_one(opened, proxy, reader, tmp_path):
+    store = opened()
+    store.finish([entry(0)])
+    proxy.cut()
+    store.begin([entry(1), entry(2)])
+    store.finish([entry(1)])
+    store._closing.set()  # no more deliveries: it is dead
+    store._courier.join()
+    content = (tmp_path / "a.spool").read_bytes()
+    store.close()
+    (tmp_path / "a.spool").write_bytes(content + b'["finish",{"request_id":"to')  # while it was writing
+    proxy.mend()
+    again = opened()
+    until(lambda: not again.is_away)
+    assert again.close_unfinished() == 1  # the one that it had begun
+    holds(reader, 3)
+    again.finish([entry(1, status=500)])
+    holds(reader, 3)
+    again.close()
+
+
+def test_deliveries_that_are_broken_off_double_nothing(opened, proxy, reader):
+    store = opened()
+    proxy.cut()
+    store.finish([entry(number) for number in range(1200)])
+    for _ in range(6):
+        proxy.mend()
+        time.sleep(0.1)
+        proxy.cut()
+    proxy.mend()
+    until(lambda: not store.is_away)
+    holds(reader, 1200)
+    store.close()
+
+
+def test_the_ledger_goes_on_and_says_degraded_and_refuses_only_when_its_disk_is_full(
+    opened, proxy, reader, monkeypatch
+):
+    async def scenario():
+        ledger = Ledger(opened(), retry_seconds=0.01)
+        ledger.begin(entry(0))
+        await ledger.finish(entry(0))
+        assert ledger.health == "ok"
+        proxy.cut()
+        await ledger.finish(entry(1))
+        assert ledger.health == "degraded"
+        ledger.check()
+        with monkeypatch.context() as patch:
+            patch.setattr(os, "pwrite", full)
+            ending = asyncio.ensure_future(ledger.finish(entry(2)))
+            while ledger.health != "unavailable":
+                await asyncio.sleep(0.01)
+        await ending
+        assert ledger.health == "degraded"
+        proxy.mend()
+        while ledger.health != "ok":
+            await asyncio.sleep(0.01)
+        await ledger.close()
+
+    def full(*_args):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    asyncio.run(scenario())
+    holds(reader, 3)
+
+
+def test_gateways_of_one_machine_take_names_of_their_own(postgresql, database, tmp_path):
+    storage = StorageSettings(ledger=f"{postgresql.url}/{database}", spool=str(tmp_path))
+    first, second = open_ledger(storage), open_ledger(storage)
+    assert (first._instance, second._instance) == (first._instance, f"{first._instance}-2")
+    first.close()
+    third = open_ledger(storage)
+    assert third._instance == first._instance
+    for store in (second, third):
+        store.close()
+
+
+def test_one_name_is_for_one_gateway(postgresql, database, tmp_path):
+    storage = StorageSettings(ledger=f"{postgresql.url}/{database}", spool=str(tmp_path), instance="a/b")
+    store = open_ledger(storage)
+    with pytest.raises(ConfigError, match="Another gateway"):
+        open_ledger(storage)
+    store.close()
+    with pytest.raises(ConfigError, match="cannot be written"):
+        open_ledger(StorageSettings(ledger=storage.ledger, spool=str(tmp_path / "missing")))
