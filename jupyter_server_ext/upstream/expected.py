@@ -6,6 +6,7 @@ little too much is right: what is not used is given back when the answer has end
 
 from __future__ import annotations
 
+import math
 from bisect import bisect_left, insort
 from collections import OrderedDict, deque
 from typing import TYPE_CHECKING, Any
@@ -17,7 +18,8 @@ if TYPE_CHECKING:
 
 _UNKNOWN_ANSWER = 1024  # tokens of an answer when nothing like it was seen yet
 _CHARACTERS_PER_TOKEN = 3.0  # of a prompt, likewise; real texts have 3.5 to 4.5
-_SPARE = 3  # tokens that a prompt has whatever its length
+_SPARE = 3  # tokens that a prompt has whatever its length, where nothing is known
+_HAIR = 1e-9
 _FORGETTING = 0.05
 _MARGIN = 1.5  # over the longest answer of late, at most
 _REMEMBERED = 200  # answers per model and caller
@@ -36,7 +38,7 @@ class Lengths:
         >>> for tokens in [16] * 30:
         ...     lengths.add(tokens)
         >>> lengths.bound()
-        17
+        16
     """
 
     def __init__(self) -> None:
@@ -68,7 +70,7 @@ class Lengths:
         margin = _MARGIN
         if len(self) >= _FEW:
             margin = min(_MARGIN, longest / max(1, self._in_order[int(0.9 * len(self))]))
-        return int(longest * margin) + 1
+        return math.ceil(longest * margin)
 
 
 class Expectation:
@@ -81,7 +83,7 @@ class Expectation:
     def cost(self, caller: str, request: ChatRequest, model: str) -> Cost:
         """What to reserve for a request to ``model``."""
         length = characters(request.body)
-        prompt = int(length * self._rate(model, length)) + _SPARE
+        prompt = self._prompt(model, length)
         if request.embeds:
             return Cost(prompt, 0, 0)
         asked = _asked(request)
@@ -109,12 +111,13 @@ class Expectation:
             seen = self._answers.get((model, ""))
         return seen.bound() if seen is not None else _UNKNOWN_ANSWER
 
-    def _rate(self, model: str, length: int) -> float:
-        """Short prompts have a higher rate, as each message costs some tokens more than its text."""
+    def _prompt(self, model: str, length: int) -> int:
+        """By the highest rate of prompts about as long: short ones have a higher one, as each message costs more."""
         rates = self._rates.get(model)
-        if not rates:
-            return 1 / _CHARACTERS_PER_TOKEN
-        return rates.get(length.bit_length()) or max(rates.values())
+        known = rates.get(length.bit_length()) if rates else None
+        if known is not None:
+            return math.ceil(length * known - _HAIR)
+        return int(length * (max(rates.values()) if rates else 1 / _CHARACTERS_PER_TOKEN)) + _SPARE
 
     def _learn_rate(self, request: ChatRequest, model: str, prompt_tokens: int) -> None:
         """Follow a higher rate at once and a lower one slowly."""
