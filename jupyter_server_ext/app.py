@@ -129,6 +129,7 @@ class RSQLGatewayApp(GatewayOptions, JupyterApp):
             drain_seconds=self.drain_seconds,
             until=partial(parent_gone, self.parent_pid, stdin=-1) if self.parent_pid else None,
             reread=partial(load_settings, self.gateway_config, os.environ),
+            watched=self.gateway_config or os.environ.get("RSQL_CONFIG", ""),
         )
 
     def _tls(self) -> ssl.SSLContext | None:

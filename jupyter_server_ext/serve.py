@@ -16,6 +16,7 @@ import time
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tornado.httpserver import HTTPServer
@@ -63,6 +64,7 @@ if TYPE_CHECKING:
 _IDLE_SECONDS = 120.0
 _BODY_SECONDS = 120.0
 _MOST_OPEN_FILES = 65_536
+_LOOK_SECONDS = 1.0  # between two looks at the configuration's file
 _COLLECT_AFTER = (5_000, 20, 100)  # objects; collections of the young; of the middle-aged
 
 
@@ -244,7 +246,8 @@ class Listening:
         trust_headers: Whether ``X-Forwarded-For`` and the like come from a proxy of ours.
         drain_seconds: How long to wait at the end for what is under way.
         until: Returns when it is time to end; beside SIGTERM and SIGINT.
-        reread: Reads the configuration again, of which the keys are taken at SIGHUP.
+        reread: Reads the configuration again, of which the keys are taken: at SIGHUP, and when ``watched`` changes.
+        watched: Path of the file with the configuration; empty where there is none.
         signals: Signals that end it.
     """
 
@@ -255,6 +258,7 @@ class Listening:
     drain_seconds: float = 10.0
     until: Callable[[], Awaitable[None]] | None = None
     reread: Callable[[], Settings] | None = None
+    watched: str = ""
     signals: tuple[int, ...] = field(default=(signal.SIGTERM, signal.SIGINT))
 
     def url(self, port: int, base: str) -> str:
@@ -302,12 +306,12 @@ async def serve(parts: Parts, listening: Listening, ready: Callable[[str], None]
         ) from None
     server.add_sockets(sockets)
     signalled = _on_signals(listening.signals)
-    if listening.reread is not None:
-        _on_hangup(partial(_take_keys, parts, listening.reread))
+    watching = _take_keys_when_told(parts, listening)
     warm_prices(parts.records.prices, parts.settings)
     await parts.gateway.start()
     ready(listening.url(sockets[0].getsockname()[1], parts.base))
     await _first(signalled.wait(), *([listening.until()] if listening.until else []))
+    watching.cancel()
     server.stop()
     signalled.clear()
     await _first(parts.metrics.idle(), signalled.wait(), seconds=listening.drain_seconds)  # a second signal hurries
@@ -322,6 +326,36 @@ def _on_signals(numbers: Iterable[int]) -> asyncio.Event:
         with suppress(NotImplementedError):  # Windows: Ctrl-C raises KeyboardInterrupt
             asyncio.get_running_loop().add_signal_handler(number, signalled.set)
     return signalled
+
+
+def _take_keys_when_told(parts: Parts, listening: Listening) -> asyncio.Task[None]:
+    """Have the configuration's keys again at SIGHUP and when its file changes; the task that looks for that."""
+    if listening.reread is None:
+        return asyncio.create_task(asyncio.sleep(0))
+    take = partial(_take_keys, parts, listening.reread)
+    _on_hangup(take)
+    return asyncio.create_task(_on_change(listening.watched, take) if listening.watched else asyncio.sleep(0))
+
+
+async def _on_change(path: str, act: Callable[[], None], seconds: float = _LOOK_SECONDS) -> None:
+    """Do something whenever a file has changed and then stayed the same for a look, as it is written in pieces."""
+    before = known = _stamp(path)
+    while True:
+        await asyncio.sleep(seconds)
+        stamp = _stamp(path)
+        if stamp and stamp == before and stamp != known:
+            known = stamp
+            act()
+        before = stamp
+
+
+def _stamp(path: str) -> tuple[int, int, int] | None:
+    """What changes when a file does; None where there is none."""
+    try:
+        state = Path(path).stat()
+    except OSError:
+        return None
+    return state.st_mtime_ns, state.st_size, state.st_ino
 
 
 def _on_hangup(act: Callable[[], None]) -> None:

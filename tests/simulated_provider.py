@@ -154,7 +154,7 @@ class Fault:
 
     Kinds: ``status`` (with ``status``, ``body``, ``headers``), ``reset`` before any byte, ``hang`` until the client
     leaves, ``cut`` after ``after`` tokens, ``stall`` after them, ``malformed`` event or body, ``error`` event after
-    them, ``no_done``, ``no_usage``, ``empty`` stream, ``comments`` and no more.
+    them, ``unfinished`` (ends there, properly), ``no_done``, ``no_usage``, ``empty`` stream, ``comments`` and no more.
     """
 
     kind: str
@@ -334,7 +334,7 @@ class SimulatedProvider:
             return await stream.stall()
         stream.chunk({"role": "assistant", "content": ""})
         for n in range(words):
-            if n == after and kind in {"cut", "stall", "error", "malformed"}:
+            if n == after and kind in {"cut", "stall", "error", "malformed", "unfinished"}:
                 goes_on = await stream.break_off(kind)
                 if not goes_on:
                     return False
@@ -382,6 +382,8 @@ class _Stream:
             return True
         if kind == "stall":
             return await self.stall()
+        if kind == "unfinished":
+            self.end()
         if kind == "error":
             self.data({"error": {"message": "The engine fell over.", "type": "server_error"}})
             self.end()
