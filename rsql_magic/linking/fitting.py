@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from itertools import islice
+from heapq import nsmallest
+from itertools import count, islice
 from typing import TYPE_CHECKING
 
 from rsql_magic.context import count_tokens
@@ -109,8 +110,8 @@ def trimmed(table: Table, scores: Sequence[float], keep: int = WIDE) -> Table:
     if len(table.columns) <= keep:
         return table
     keys = {*table.primary_key, *(name for key in table.foreign_keys for name in key.columns)}
-    order = sorted(range(len(table.columns)), key=lambda i: (table.columns[i].name not in keys, -scores[i], i))
-    return with_some(table, {table.columns[i].name for i in order[:keep]})
+    ranked = zip((column.name not in keys for column in table.columns), (-score for score in scores), count())
+    return with_some(table, {table.columns[i].name for _, _, i in nsmallest(keep, ranked)})
 
 
 def with_some(table: Table, names: set[str]) -> Table:

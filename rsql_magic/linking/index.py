@@ -184,9 +184,10 @@ class Index:
         ]
         return trimmed(table, scores)
 
-    def _words(self, column: Column) -> set[str]:
+    def _words(self, column: Column) -> frozenset[str]:
         """The words of a column's name and description, and what they may mean."""
-        return {word for text in (column.name, column.description) for word, _ in self._lexicon.read(text)}
+        own = self._lexicon.words(column.name)
+        return own | self._lexicon.words(column.description) if column.description else own
 
     def _stands_for(self, column: Column, concept: Concept) -> float:
         """How surely the column is what the concept means."""

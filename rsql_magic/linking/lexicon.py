@@ -29,6 +29,7 @@ class Lexicon:
     def __init__(self, names: Iterable[str], weights: Weights) -> None:
         self._weights = weights
         self._readings: dict[str, Sequence[tuple[str, float]]] = {}
+        self._words: dict[str, frozenset[str]] = {}
         self._meanings_of: dict[str, Sequence[tuple[str, float]]] = {}
         self._known = (
             thesaurus().words | _PREFIXES | {w for name in names for w in split(name) if len(w) > _SHORTEST_PART}
@@ -39,6 +40,12 @@ class Lexicon:
         if text not in self._readings:
             self._readings[text] = [meaning for word in split(text) for meaning in self._word(word)]
         return self._readings[text]
+
+    def words(self, text: str) -> frozenset[str]:
+        """The stems of a name or text, without what each counts."""
+        if text not in self._words:
+            self._words[text] = frozenset(stem for stem, _ in self.read(text))
+        return self._words[text]
 
     def _word(self, word: str) -> Sequence[tuple[str, float]]:
         if word not in self._meanings_of:
