@@ -17,7 +17,7 @@ ledger = "sqlite:///{folder}/ledger.db"
 provider = "echo"
 name = "echo-1"
 base_url = "{url}"
-models = ["chatty", "embedding", "limited", "wrong"]
+models = ["chatty", "text-embedding-3-small", "limited", "wrong"]
 [[api_keys]]
 name = "ada"
 key = "ada-token"
