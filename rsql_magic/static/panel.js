@@ -133,8 +133,9 @@ async function copy(text, node) {
 // ---- Prose: Markdown that grows. What cannot change any more is drawn once; only its end is drawn anew. ----
 
 const FENCE = /^( {0,3})(`{3,}|~{3,})[ \t]*([^\n`]*)(\n|$)/m;
-const CHUNK = 12000; // characters parsed at once: some 2 ms
+const CHUNK = 8000; // characters parsed at once: some 2 ms
 const BUDGET = 8; // ms of one frame
+const PART = 30; // blocks
 
 class Prose {
   constructor(root, hooks) {
@@ -148,7 +149,17 @@ class Prose {
     this.tail = "";
     this.block = null;
     this.ended = false;
+    this.part = null;
     this.live = this.root.appendChild(make("div"));
+  }
+
+  // What is settled stands in parts, so that of a very long answer only those in view are laid out.
+  put(node) {
+    if (!this.part || this.part.childElementCount >= PART) {
+      this.part = make("div", { className: "rsql-part" });
+      this.root.insertBefore(this.part, this.live);
+    }
+    this.part.append(node);
   }
 
   feed(text) {
@@ -162,17 +173,8 @@ class Prose {
   }
 
   draw() {
-    this.frame ??= soon(() => {
-      this.frame = null;
-      const start = performance.now();
-      while (this.step() && performance.now() - start < BUDGET);
-      if (this.unfinished) this.draw();
-      this.hooks.drawn?.();
-    });
-  }
-
-  get busy() {
-    return Boolean(this.frame);
+    drawn.add(this);
+    drawSoon();
   }
 
   // One piece of work; false when there is none now.
@@ -208,7 +210,7 @@ class Prose {
     if (fence && (fence[4] || this.ended || fence.index + fence[0].length < piece.length)) {
       this.settle(piece.slice(0, fence.index));
       this.block = new Code(fence[3].trim().split(/[\s{,]/)[0] || fence[3].replace(/[{}]/g, "").split(",")[0], fence[2], fence[1].length);
-      this.root.insertBefore(this.block.figure, this.live);
+      this.put(this.block.figure);
       this.tail = this.tail.slice(fence.index + fence[0].length);
       return;
     }
@@ -251,7 +253,7 @@ class Prose {
       frame.append(table);
     }
     this.hooks.formulas(piece, false);
-    this.root.insertBefore(piece, this.live);
+    this.put(piece);
   }
 
   // A block inside a list or a quotation.
@@ -263,6 +265,24 @@ class Prose {
     pre.replaceWith(block.figure);
     this.hooks.code(block);
   }
+}
+
+// All prose of a page shares the time of a frame, so that many answers that come into view at once do not add up.
+const drawn = new Set();
+let frame = null;
+
+function drawSoon() {
+  frame ??= soon(() => {
+    frame = null;
+    const end = performance.now() + BUDGET;
+    for (const prose of drawn) {
+      while (prose.step() && performance.now() < end);
+      if (!prose.unfinished) drawn.delete(prose);
+      prose.hooks.drawn();
+      if (performance.now() >= end) break;
+    }
+    if (drawn.size) drawSoon();
+  });
 }
 
 // The next frame; a page in the background has none, and must not fall behind for good.
@@ -414,18 +434,20 @@ class Exchange {
     this.said = make("div", { className: "rsql-said" });
     this.result = make("div", { className: "rsql-result" });
     this.below = make("div", { className: "rsql-below" });
+    this.node.dataset.state = told.state;
     this.node.append(this.asked, make("div", { className: "rsql-answer" }, this.result, this.said, this.below));
     this.node.exchange = this;
     this.told = { ...told, answer: "" };
     this.waiting = told.answer; // drawn when it comes near the screen
-    this.drawQuestion();
-    this.drawBelow();
+    this.asked.append(make("div", { className: "rsql-question", textContent: told.question.slice(0, LONG) }));
     if (told.state === "running") this.appear();
   }
 
   // Draw what was left out while it was far away.
   appear() {
     if (this.prose) return;
+    this.drawQuestion();
+    this.drawBelow();
     this.prose = new Prose(this.said, {
       code: (block) => this.tools(block),
       formulas: (node, live) => this.view.formulas(node, live),
@@ -460,7 +482,7 @@ class Exchange {
     else this.text(0, answer);
     if (this.told.state !== "running") this.prose?.end();
     this.drawResult();
-    this.drawBelow();
+    if (this.prose) this.drawBelow();
   }
 
   drawQuestion() {
@@ -580,7 +602,7 @@ class Exchange {
 
   status(status) {
     this.told.status = status;
-    this.drawBelow();
+    if (this.prose) this.drawBelow();
   }
 
   bar(footer) {

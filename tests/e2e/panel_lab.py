@@ -51,7 +51,8 @@ class Provider(BaseHTTPRequestHandler):
         self.send_header("transfer-encoding", "chunked")
         self.end_headers()
         try:
-            for piece in re.findall(r"\s*\S+\s*", text):
+            words = 1 if len(text) < 100_000 else 100
+            for piece in re.findall(rf"(?:\s*\S+\s*){{1,{words}}}", text):
                 self.say({"choices": [{"index": 0, "delta": {"content": piece}}], "model": body["model"]})
                 time.sleep(pause)
             done = {"choices": [{"index": 0, "delta": {}, "finish_reason": "stop"}], "model": body["model"]}
