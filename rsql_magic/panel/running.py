@@ -6,12 +6,13 @@ Python runs in the user's namespace, R in the R session, SQL through the guard o
 from __future__ import annotations
 
 from base64 import b64encode
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from rsql_magic.errors import BadInput, RsqlError, Stopped
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
     from rsql_magic.assistant import Assistant
 
@@ -66,16 +67,30 @@ def as_cell(code: str, language: str) -> str:
 def _python(code: str, shell: Any) -> list[Output]:
     from IPython.utils.capture import capture_output
 
-    with capture_output() as captured:
+    with capture_output() as captured, _results(shell) as results:
         done = shell.run_cell(code, store_history=True)
     said = [_text("text", captured.stdout), _text("text", captured.stderr)]
-    shown = [_shown(output.data) for output in captured.outputs]
+    shown = [_shown(output.data) for output in captured.outputs] + [_shown(result["data"]) for result in results]
     error = done.error_before_exec or done.error_in_exec
     if error is not None:
         # IPython has printed the traceback; a panel has room for the last line of it.
         said = [] if not captured.outputs and said[0] and "Traceback" in str(said[0]["text"]) else said
         shown.append({"kind": "error", "text": f"{type(error).__name__}: {error}"})
     return [each for each in (*said, *shown) if each]
+
+
+@contextmanager
+def _results(shell: Any) -> Iterator[list[dict[str, Any]]]:
+    """The value of the last line, which a shell shows by a hook of its own."""
+    from IPython.core.displayhook import CapturingDisplayHook
+
+    results: list[dict[str, Any]] = []
+    trap = shell.display_trap
+    before, trap.hook = trap.hook, CapturingDisplayHook(shell, results)  # type: ignore[no-untyped-call]
+    try:
+        yield results
+    finally:
+        trap.hook = before
 
 
 def _text(kind: str, text: str) -> Output | None:

@@ -1,0 +1,372 @@
+"""The chat panel without a browser: requests in, replies and pushes out."""
+
+from __future__ import annotations
+
+import gzip
+import threading
+import time
+
+import httpx
+import pytest
+
+from rsql_magic.panel import ChatPanel, files, requests
+from rsql_magic.panel.main_thread import MainThread
+
+
+class Views:
+    """What views would be told; in place of the widget."""
+
+    model_id = "views"
+
+    def __init__(self):
+        self.told = []
+
+    def send(self, content):
+        self.told.append(content)
+
+    def close(self):
+        pass
+
+
+class Talk:
+    """A panel over the fake gateway, and a view of it."""
+
+    def __init__(self, ip, assistant):
+        from rsql_magic.magics import loaded
+
+        self.panel = loaded(ip).panel()
+        self.panel._widget = self.views = Views()
+        self.thread = self.panel.current
+        self._requests = requests.Requests(self.panel)
+
+    def do(self, what, **arguments):
+        return requests.answer(self._requests, {"do": what, "n": 1, **arguments})
+
+    def ask(self, text, **more):
+        """Ask and wait for the end; the exchange as a view knows it."""
+        told = self.do("ask", thread=more.pop("thread", self.thread), text=text, **more)
+        if "exchange" not in told:
+            return told
+        return self.ended(told["exchange"]["id"])
+
+    def ended(self, number):
+        deadline = time.monotonic() + 10
+        while time.monotonic() < deadline:
+            ends = [
+                told["exchange"]
+                for told in list(self.views.told)
+                if told.get("push") == "exchange" and told["id"] == number and told["exchange"]["state"] != "running"
+            ]
+            if ends:
+                return ends[-1]
+            time.sleep(0.005)
+        raise AssertionError("it did not end")
+
+    def exchanges(self, thread=""):
+        return self.do("hello", thread=thread or self.thread)["exchanges"]
+
+
+@pytest.fixture
+def talk(ip, assistant):
+    talk = Talk(ip, assistant)
+    yield talk
+    talk.panel.close()
+
+
+def test_an_answer_comes_in_pieces_and_becomes_a_turn_that_the_magics_know(talk, gateway, assistant):
+    gateway.replies = ["Some words of an answer."]
+    told = talk.ask("What is it?")
+    assert (told["state"], told["answer"].strip()) == ("done", "Some words of an answer.")
+    pieces = [each for each in talk.views.told if each.get("push") == "text"]
+    assert "".join(piece["text"] for piece in pieces).strip() == "Some words of an answer."
+    assert pieces[0]["at"] == 0
+    assert told["model"] == "llama"
+    assert told["request_id"] == "req-1"
+    assert [turn.question for turn in assistant.chat.turns] == ["What is it?"]
+
+
+def test_what_a_cell_asks_appears_in_the_panel(talk, gateway, ip):
+    gateway.replies = ["From a cell."]
+    ip.run("%ask Who?")
+    (told,) = talk.exchanges()
+    assert (told["question"], told["answer"].strip(), told["by"]) == ("Who?", "From a cell.", "cell")
+
+
+def test_threads_have_conversations_of_their_own(talk, gateway):
+    gateway.replies = ["one", "two", "three"]
+    talk.ask("in the first")
+    second = talk.do("new")["thread"]
+    talk.ask("in the second", thread=second)
+    assert "in the first" not in str(gateway.requests[-1]["messages"])
+    talk.ask("again", thread=talk.thread)
+    assert "in the second" not in str(gateway.requests[-1]["messages"])
+    assert [told["question"] for told in talk.exchanges(second)] == ["in the second"]
+
+
+def test_a_name_that_another_thread_has_gets_a_number(talk):
+    first, second = talk.do("new")["thread"], talk.do("new")["thread"]
+    talk.do("rename", thread=first, title="Delays")
+    talk.do("rename", thread=second, title="  Delays ")
+    assert [head["title"] for head in talk.panel.heads()] == ["Notebook", "Delays", "Delays (2)"]
+    assert "needs a name" in talk.do("rename", thread=second, title=" ")["error"]["message"]
+    assert "keeps its name" in talk.do("rename", thread=talk.thread, title="x")["error"]["message"]
+
+
+def test_editing_replaces_what_came_after(talk, gateway, assistant):
+    gateway.replies = ["1", "2", "3"]
+    first = talk.ask("one")
+    talk.ask("two")
+    talk.ask("better", replaces=first["id"])
+    assert [told["question"] for told in talk.exchanges()] == ["better"]
+    assert [turn.question for turn in assistant.chat.turns] == ["better"]
+    assert "two" not in str(gateway.requests[-1]["messages"])
+
+
+def test_a_model_can_be_chosen_and_the_thread_cleared(talk, gateway, assistant):
+    gateway.replies = ["x"]
+    talk.ask("q", model="qwen")
+    assert gateway.requests[-1]["model"] == "qwen"
+    assert talk.ask("/clear")["cleared"]
+    assert talk.exchanges() == []
+    assert assistant.chat.turns == []
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("   ", "nothing to send"),
+        ("/nonsense", "no /nonsense"),
+        ("/sq flights", "Did you mean /sql?"),
+        ("/sql", "needs a question"),
+        ("/fix", "no error to explain"),
+        ("x" * 500_000, "500,000 characters"),
+    ],
+)
+def test_messages_that_are_refused(talk, text, says):
+    error = talk.do("ask", thread=talk.thread, text=text)["error"]
+    assert says in f"{error['message']} {error['hint']}"
+    assert talk.exchanges() == []
+
+
+def test_too_long_a_question_is_told_in_its_place(talk):
+    told = talk.ask("word " * 40_000)
+    assert told["state"] == "failed"
+    assert "at most" in told["error"]["message"]
+
+
+def test_help_and_usage_need_no_model(talk, gateway):
+    gateway.paths["stats"] = {"limits": {"day": {"current": 3, "limit": 200, "remaining": 197}}}
+    assert "/quiz" in talk.ask("/help")["answer"]
+    assert "| requests this day | 3 of 200" in talk.ask("/usage")["answer"]
+    assert gateway.requests == []
+
+
+def test_a_limit_says_when_to_come_back(talk, gateway):
+    body = {"error": {"message": "You have used 10 of 10 requests.", "code": "rate_limit_exceeded", "retry_after": 42}}
+    gateway.replies = [httpx.Response(429, json=body, headers={"retry-after": "42"})]
+    told = talk.ask("q")
+    assert told["state"] == "failed"
+    assert (told["error"]["kind"], told["error"]["retry_after"]) == ("LimitReached", 42)
+
+
+def test_the_place_in_the_queue_is_told(talk, gateway):
+    gateway.replies = [[": queued position=4 eta=6.2", *gateway.stream("Then the answer.")]]
+    talk.ask("q")
+    places = [told for told in talk.views.told if told.get("push") == "status" and told.get("place")]
+    assert [(told["place"], told["eta"]) for told in places] == [(4, 6.2)]
+
+
+def test_mentions_are_described_and_counted(talk, gateway, ip):
+    ip.run("import pandas as pd\nflights = pd.DataFrame({'origin': ['JFK'], 'n': [1]})")
+    ip.run("total = 41 + 1")
+    text = "Look at @flights and @cell:2"
+    told = talk.do("chips", thread=talk.thread, text=text)
+    assert [(chip["text"], chip["kind"], bool(chip["missing"])) for chip in told["chips"]] == [
+        ("@flights", "frame", False),
+        ("@cell:2", "cell", False),
+    ]
+    assert all(chip["tokens"] > 5 for chip in told["chips"])
+    assert "total = 41 + 1" in told["chips"][1]["shown"]
+    preview = talk.do("preview", thread=talk.thread, text=text)
+    assert preview["tokens"] == told["tokens"]
+    gateway.replies = ["ok"]
+    talk.ask(text)
+    assert gateway.requests[-1]["messages"] == preview["messages"]
+    assert "Look at flights and In[2]" in gateway.sent
+
+
+def test_a_mention_of_what_is_gone_is_told_before_and_after_sending(talk, ip):
+    ip.run("import pandas as pd\nflights = pd.DataFrame({'n': [1]})")
+    (chip,) = talk.do("chips", thread=talk.thread, text="see @flight ")["chips"]
+    assert "Did you mean @flights?" in chip["missing"]
+    told = talk.ask("see @flight")
+    assert "@flight names nothing here" in told["error"]["message"]
+
+
+def test_completion_offers_frames_first(talk, ip):
+    ip.run("import pandas as pd\nzebra = pd.DataFrame({'n': [1]})\nalpha = 3")
+    labels = [item["label"] for item in talk.do("complete", prefix="")["items"]]
+    assert labels[0] == "@zebra"
+    assert "@alpha" in labels
+    assert "@pd" not in labels
+    assert [item["label"] for item in talk.do("complete", prefix="al")["items"]] == ["@alpha"]
+
+
+def test_a_query_answers_with_rows_in_a_variable_that_can_be_renamed(talk, gateway, ip):
+    ip.run("import duckdb\ncon = duckdb.connect()\nsql_1 = 'mine'")
+    ip.run("_ = con.execute('CREATE TABLE t AS SELECT range AS n FROM range(30)')")
+    gateway.replies = [
+        '```sql\nSELECT n FROM t ORDER BY n\n```\nAll.\n```json\n{"chart": "bar", "x": "n", "y": "n"}\n```'
+    ]
+    told = talk.ask("/sql con all rows")
+    assert told["error"] is None
+    result = told["result"]
+    assert (result["sql"], result["variable"]) == ("SELECT n FROM t ORDER BY n", "sql_2")
+    assert result["rows"][0] == ["0"]
+    assert result["columns"] == [{"name": "n", "right": True}]
+    assert result["more"] == 20
+    assert len(ip.user_ns["sql_2"]) == 30
+    assert talk.do("chart", thread=talk.thread, exchange=told["id"])["spec"]["mark"]["type"] == "bar"
+    assert talk.do("save", thread=talk.thread, exchange=told["id"], name="rows")["variable"] == "rows"
+    assert ip.user_ns["rows"] is ip.user_ns["sql_2"]
+    assert "not a name" in talk.do("save", thread=talk.thread, exchange=told["id"], name="a b")["error"]["message"]
+
+
+def test_code_runs_when_told_with_its_output(talk, ip):
+    assert talk.do("run", code="print(6 * 7)\n1 + 1", language="python")["outputs"] == [
+        {"kind": "text", "text": "42"},
+        {"kind": "text", "text": "2"},
+    ]
+    (error,) = talk.do("run", code="1 / 0", language="python")["outputs"]
+    assert error == {"kind": "error", "text": "ZeroDivisionError: division by zero"}
+    assert "cannot be run here" in talk.do("run", code="ls", language="bash")["error"]["message"]
+    ip.run("import pandas as pd\nt = pd.DataFrame({'n': [1, 2]})")
+    (table, count) = talk.do("run", code="SELECT sum(n) AS s FROM t", language="sql")["outputs"]
+    assert "<td" in table["html"]
+    assert count["text"] == "1 row"
+    (refused,) = talk.do("run", code="DROP TABLE t", language="sql")["outputs"]
+    assert refused["kind"] == "error"
+
+
+def test_ratings_go_to_the_gateway(talk, gateway):
+    gateway.paths["feedback"] = {"status": "thanks"}
+    gateway.replies = ["x"]
+    told = talk.ask("q")
+    assert "error" not in talk.do("rate", thread=talk.thread, exchange=told["id"], rating="down", comment="why")
+    assert gateway.calls[-1] == "feedback"
+    assert talk.exchanges()[0]["rating"] == "down"
+    assert "up or down" in talk.do("rate", thread=talk.thread, exchange=told["id"], rating="5")["error"]["message"]
+
+
+def test_exports_are_markdown_and_cells(talk, gateway):
+    gateway.replies = ["So:\n\n```r\nmean(x)\n```\n\nand\n\n```python\nmean(y)\n```\nDone."]
+    talk.ask("How?")
+    markdown = talk.do("export", thread=talk.thread)
+    assert markdown["name"] == "notebook.md"
+    assert "> How?" in markdown["markdown"]
+    cells = talk.do("export", thread=talk.thread, form="cells")["cells"]
+    assert [(cell["kind"], cell["source"]) for cell in cells] == [
+        ("markdown", "> How?"),
+        ("markdown", "So:"),
+        ("code", "%%R\nmean(x)"),
+        ("markdown", "and"),
+        ("code", "mean(y)"),
+        ("markdown", "Done."),
+    ]
+
+
+def test_a_new_kernel_takes_over_what_a_view_remembers(talk, gateway, assistant):
+    talk.do(
+        "restore",
+        threads=[
+            {"shared": True, "exchanges": [{"question": "old", "answer": "words", "state": "done"}]},
+            {"title": "Delays", "exchanges": [{"question": "q", "answer": "", "state": "running"}]},
+        ],
+    )
+    assert [turn.question for turn in assistant.chat.turns] == ["old"]
+    assert [(head["title"], head["turns"]) for head in talk.panel.heads()] == [("Notebook", 1), ("Delays", 1)]
+
+
+def test_odd_messages_of_a_view_are_refused_not_raised(talk):
+    assert "gone" in talk.do("ask", thread="nonsense", text="q")["error"]["message"]
+    assert "did not understand" in talk.do("ask", nonsense=1)["error"]["message"]
+    assert "gone" in talk.do("rate", thread=talk.thread, exchange="x", rating="up")["error"]["message"]
+    for name in ("_exchange", "__init__", "nothing", 3):
+        assert not requests.known(name)
+
+
+def test_formulas_and_colours(talk):
+    told = talk.do("formulas", tex=[[r"\frac{1}{n}", True], [r"\frac{", False]])["mathml"]
+    assert told[0].startswith("<math")
+    assert told[1] == ""
+    (pieces, plain) = talk.do("colours", blocks=[["x <- 'a'", "r"], ["x", "no such language"]])["pieces"]
+    assert "".join(text for _, text in pieces) == "x <- 'a'"
+    assert [tuple(piece) for piece in plain] == [("", "x")]
+
+
+class Loop:
+    """An event loop that runs what it is given when it is told to."""
+
+    def __init__(self):
+        self.work = []
+        self.there = threading.Event()
+
+    def add_callback(self, work, *args):
+        self.work.append((work, args))
+        self.there.set()
+
+    def run(self):
+        for work, args in self.work:
+            work(*args)
+
+
+def in_thread(work):
+    done = []
+
+    def run():
+        try:
+            done.append(work())
+        except BaseException as error:
+            done.append(error)
+
+    thread = threading.Thread(target=run)
+    thread.start()
+    return thread, done
+
+
+def test_the_main_thread_is_waited_for_and_given_up_in_time():
+    loop, said = Loop(), []
+    main = MainThread(loop)
+    thread, done = in_thread(lambda: main.call(threading.current_thread, waiting=lambda: said.append("waiting")))
+    loop.there.wait(5)
+    loop.run()
+    thread.join(5)
+    assert done == [threading.main_thread()]
+    thread, done = in_thread(lambda: MainThread(Loop()).call(lambda: 1, patience=0.05))
+    thread.join(5)
+    assert isinstance(done[0], TimeoutError)
+    thread, done = in_thread(lambda: MainThread(Loop()).call(lambda: 1, stopped=lambda: True))
+    thread.join(5)
+    assert type(done[0]).__name__ == "Stopped"
+
+
+def test_the_files_are_small_and_fetch_nothing():
+    module, style = files.module(), files.style()
+    size = sum(len(gzip.compress(text.encode(), 9)) for text in (module, style))
+    assert size <= 60_000
+    own = module[module.index("The chat panel's view") :] + style
+    assert "http://" not in own.replace("http://www.w3.org/2000/svg", "")
+    assert "https://" not in own
+    assert "@import" not in style
+    assert "url(" not in style
+
+
+def test_without_a_front_end_it_is_text_with_what_was_said(talk, gateway, capsys):
+    gateway.replies = ["The answer."]
+    talk.ask("A question?")
+    assert "%%ask asks" in str(talk.panel)
+    assert "> A question?" in str(talk.panel)
+    assert "The answer." in talk.panel.markdown
+    talk.panel.show()
+    assert "> A question?" in capsys.readouterr().out
+    assert isinstance(talk.panel, ChatPanel)
