@@ -28,6 +28,8 @@ from jupyter_server_ext.serve import GatewayOptions, Listening, assemble, enviro
 from jupyter_server_ext.settings import Secret
 from jupyter_server_ext.toml_file import load_settings
 
+_QUIET_SECONDS = 0.5  # the hub's proxy keeps connections open, and does not repeat what it sent over a closed one
+
 _ACCEPTED: tuple[dict[str, Any], str] = ({}, "Accepted for the sake of habit; it is always so.")
 
 
@@ -127,6 +129,7 @@ class RSQLGatewayApp(GatewayOptions, JupyterApp):
             tls=self._tls(),
             trust_headers=self.trust_xheaders,
             drain_seconds=self.drain_seconds,
+            quiet_seconds=_QUIET_SECONDS if self.hub else 0.0,
             until=partial(parent_gone, self.parent_pid, stdin=-1) if self.parent_pid else None,
             reread=partial(load_settings, self.gateway_config, os.environ),
             watched=self.gateway_config or os.environ.get("RSQL_CONFIG", ""),

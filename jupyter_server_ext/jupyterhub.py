@@ -123,7 +123,7 @@ def _service(
 
 def _command(command: Sequence[str], config: str) -> list[str]:
     """This Python, whatever stands in the working directory."""
-    start = list(command) or [sys.executable, "-P", "-m", "jupyter_server_ext", "--hub"]
+    start = list(command) or [sys.executable, "-P", "-m", "jupyter_server_ext.keeper"]
     return [*start, f"--gateway-config={config}"] if config else start
 
 

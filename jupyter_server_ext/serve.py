@@ -12,6 +12,7 @@ import gc
 import getpass
 import os
 import signal
+import socket
 import time
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -36,6 +37,7 @@ from jupyter_server_ext.handlers.conversations import Conversations
 from jupyter_server_ext.handlers.parts import Parts
 from jupyter_server_ext.handlers.ratings import Ratings
 from jupyter_server_ext.handlers.status import NoRoute
+from jupyter_server_ext.keeper import LISTEN_VARIABLE
 from jupyter_server_ext.ledger import Ledger
 from jupyter_server_ext.limits import Limits
 from jupyter_server_ext.messages import Caller
@@ -245,6 +247,8 @@ class Listening:
         tls: For https.
         trust_headers: Whether ``X-Forwarded-For`` and the like come from a proxy of ours.
         drain_seconds: How long to wait at the end for what is under way.
+        quiet_seconds: For so long nothing may come at the end, before connections are closed; for those behind a proxy,
+            which would find one closed that it is about to use.
         until: Returns when it is time to end; beside SIGTERM and SIGINT.
         reread: Reads the configuration again, of which the keys are taken: at SIGHUP, and when ``watched`` changes.
         watched: Path of the file with the configuration; empty where there is none.
@@ -256,6 +260,7 @@ class Listening:
     tls: ssl.SSLContext | None = None
     trust_headers: bool = False
     drain_seconds: float = 10.0
+    quiet_seconds: float = 0.0
     until: Callable[[], Awaitable[None]] | None = None
     reread: Callable[[], Settings] | None = None
     watched: str = ""
@@ -290,20 +295,15 @@ async def serve(parts: Parts, listening: Listening, ready: Callable[[str], None]
     """
     _raise_open_files()
     _collect_rarely()
+    application = web_application(parts)
     server = HTTPServer(
-        web_application(parts),
+        application,
         ssl_options=listening.tls,
         xheaders=listening.trust_headers,
         idle_connection_timeout=_IDLE_SECONDS,
         body_timeout=_BODY_SECONDS,
     )
-    try:
-        sockets = bind_sockets(listening.port, listening.ip, backlog=1024)
-    except OSError as error:
-        where = f"port {listening.port} of {listening.ip or 'this machine'}"
-        raise ConfigError(
-            f"Cannot listen on {where}: {error.strerror or error}. Choose another --port or --ip."
-        ) from None
+    sockets = _sockets(listening)
     server.add_sockets(sockets)
     signalled = _on_signals(listening.signals)
     watching = _take_keys_when_told(parts, listening)
@@ -313,10 +313,40 @@ async def serve(parts: Parts, listening: Listening, ready: Callable[[str], None]
     await _first(signalled.wait(), *([listening.until()] if listening.until else []))
     watching.cancel()
     server.stop()
+    application.settings["leaving"] = True
     signalled.clear()
-    await _first(parts.metrics.idle(), signalled.wait(), seconds=listening.drain_seconds)  # a second signal hurries
+    await _first(_quiet(parts.metrics, listening.quiet_seconds), signalled.wait(), seconds=listening.drain_seconds)
     await parts.gateway.close()
     await server.close_all_connections()
+
+
+async def _quiet(metrics: Metrics, seconds: float) -> None:
+    """Return when nothing is under way, and nothing has come for so many seconds over connections that are kept."""
+    while True:
+        await metrics.idle()
+        ended = metrics.ended_so_far
+        await asyncio.sleep(seconds)
+        if not metrics.under_way and metrics.ended_so_far == ended:
+            return
+
+
+def _sockets(listening: Listening) -> list[socket.socket]:
+    """What is listened to: the port that a keeper holds and hands on, or one of our own.
+
+    Raises:
+        ConfigError: The address cannot be used.
+    """
+    if kept := os.environ.pop(LISTEN_VARIABLE, ""):
+        handed = socket.socket(fileno=int(kept))
+        handed.setblocking(False)
+        return [handed]
+    try:
+        return bind_sockets(listening.port, listening.ip, backlog=1024)
+    except OSError as error:
+        where = f"port {listening.port} of {listening.ip or 'this machine'}"
+        raise ConfigError(
+            f"Cannot listen on {where}: {error.strerror or error}. Choose another --port or --ip."
+        ) from None
 
 
 def _on_signals(numbers: Iterable[int]) -> asyncio.Event:

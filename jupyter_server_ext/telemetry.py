@@ -45,6 +45,7 @@ class Metrics:
         under_way = Gauge("rsql_requests_under_way", "Requests not yet answered.", registry=self._registry)
         under_way.set_function(lambda: self.under_way)
         self.under_way = 0
+        self.ended_so_far = 0
         self._idle: asyncio.Future[None] | None = None
         self._feedback = Counter(
             "rsql_feedback", "Answers that people rated, by rating.", ["rating"], registry=self._registry
@@ -58,6 +59,7 @@ class Metrics:
     def ended(self, route: str, status: int, seconds: float) -> None:
         """A request was answered."""
         self.under_way -= 1
+        self.ended_so_far += 1
         if self._idle is not None and not self.under_way and not self._idle.done():
             self._idle.set_result(None)
         counted = self._counted.get((route, status))

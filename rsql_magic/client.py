@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import re
+import time
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -27,7 +28,7 @@ from rsql_magic.errors import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 
     import httpx
 
@@ -35,6 +36,8 @@ Message = dict[str, str]
 """One message as the wire has it: ``{"role": …, "content": …}``."""
 
 _LOOPBACK = {"127.0.0.1", "localhost", "::1"}
+_OF_PROXIES = (502, 503)
+_RESTART_PAUSES = (0.5, 1.0, 2.0)  # seconds; a gateway starts within one
 _QUEUED = re.compile(r"queued position=(\d+) eta=([\d.]+)")
 
 HINTS = {
@@ -116,6 +119,7 @@ class LLMClient:
         interactive: False for batch work, which waits behind people.
         timeout: Most seconds without a byte.
         transport: An httpx transport, for tests.
+        pause: Waits so many seconds.
 
     Example:
         >>> client = LLMClient("http://127.0.0.1:8899/rsql/", "secret")
@@ -131,12 +135,14 @@ class LLMClient:
         interactive: bool = True,
         timeout: float = 120.0,
         transport: httpx.BaseTransport | None = None,
+        pause: Callable[[float], None] = time.sleep,
     ) -> None:
         self.url = url if url.endswith("/") else url + "/"
         self._token = token
         self._interactive = interactive
         self._timeout = timeout
         self._transport = transport
+        self._pause = pause
 
     def __repr__(self) -> str:
         return f"<LLMClient {self.url}>"
@@ -223,7 +229,7 @@ class LLMClient:
         if stop is not None:
             request.extensions["trace"] = stop.trace
         try:
-            response = (self._http if stop is None else self._unshared).send(request, stream=True)
+            response = self._reply(self._http if stop is None else self._unshared, request)
             try:
                 if response.status_code >= 400:
                     response.read()
@@ -240,6 +246,17 @@ class LLMClient:
             raise GatewayUnreachable(
                 f"No gateway answers at {self.url} ({type(error).__name__}).", hint="%rsql doctor finds out why."
             ) from error
+
+    def _reply(self, http: httpx.Client, request: httpx.Request) -> httpx.Response:
+        """The reply; where a proxy says that no gateway is behind it, as in a restart, that of a moment later."""
+        for pause in _RESTART_PAUSES if request.method == "POST" else ():
+            response = http.send(request, stream=True)
+            if response.status_code not in _OF_PROXIES or "html" not in response.headers.get("content-type", ""):
+                return response
+            response.close()
+            self._pause(pause)
+            _heed(stopping.current())
+        return http.send(request, stream=True)
 
     def get(self, path: str, *, timeout: float | None = None) -> Any:
         """The JSON at a path below the base URL, such as ``status`` or ``v1/models``.

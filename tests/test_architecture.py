@@ -47,7 +47,7 @@ LAYERS = {
         ["storage"],
         ["toml_file"],
         ["settings", "toml_lines"],
-        ["messages", "errors"],
+        ["messages", "errors", "keeper"],
     ],
 }
 

@@ -201,7 +201,9 @@ class GatewayHandler(RequestHandler):
         return super().finish(chunk)
 
     def tell_limits(self) -> None:
-        """Put what the caller has left into the headers."""
+        """Put what the caller has left into the headers, and whether this gateway has a next request left."""
+        if self.settings.get("leaving"):
+            self.set_header("Connection", "close")
         if self.caller is not None:
             for name, value in self.parts.limits.headers(self.caller).items():
                 self.set_header(name, value)

@@ -158,6 +158,17 @@ class RealHub:
                     os.killpg(self._process.pid, signal.SIGKILL)
             self._process = None
 
+    @property
+    def pid(self):
+        """The hub's own process."""
+        return self._process.pid
+
+    def kill(self):
+        """End the hub's own process and leave its children behind."""
+        self._process.kill()
+        self._process.wait(10)
+        self._process = None
+
     def close(self):
         self.stop()
         self.http.close()

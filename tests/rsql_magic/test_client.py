@@ -202,3 +202,31 @@ def test_batch_work_says_so(gateway):
     gateway.replies = ["x"]
     list(answering(gateway, interactive=False).stream(HELLO))
     assert gateway.requests[0]["headers"]["x-rsql-task"] == "batch"
+
+
+def test_a_gateway_that_a_proxy_finds_restarting_is_asked_again():
+    replies = [httpx.Response(503, html="<p>no server</p>"), httpx.Response(200, json=WHOLE)]
+    pauses = []
+    client = LLMClient(
+        "http://hub/services/rsql/", transport=httpx.MockTransport(lambda _: replies.pop(0)), pause=pauses.append
+    )
+
+    assert "".join(event.text for event in client.stream([]) if isinstance(event, Text)) == "hi"
+    assert pauses == [0.5]
+
+
+def test_what_the_gateway_itself_refuses_is_not_asked_again():
+    error = {"error": {"message": "No key is free.", "code": "no_capacity"}}
+    asked = []
+
+    def answer(request):
+        asked.append(request)
+        return httpx.Response(503, json=error)
+
+    client = LLMClient("http://hub/services/rsql/", transport=httpx.MockTransport(answer))
+    with pytest.raises(GatewayError, match="No key is free"):
+        list(client.stream([]))
+    assert len(asked) == 1
+
+
+WHOLE = {"choices": [{"message": {"content": "hi"}, "finish_reason": "stop"}]}
