@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from rsql_magic.client import LLMClient, Message
     from rsql_magic.context import Catalog, Context, Piece, Privacy
     from rsql_magic.results import SQLResult
+    from rsql_magic.study import Kind, Study, StudyWriter
 
 LANGUAGES = ("auto", "r", "python", "sql")
 """Languages of code in an answer; the first leaves it open."""
@@ -184,6 +185,55 @@ class Assistant:
             answer.notes = (*answer.notes, *self._news(writer.gathered))
             screen.show(answer.shown(footer=self.settings.usage_line))
         return answer
+
+    def study(
+        self,
+        question: Question,
+        scene: Scene,
+        kind: Kind,
+        *,
+        count: int | None = None,
+        new: bool = False,
+        screen: Screen | None = None,
+    ) -> Study:
+        """A summary, flashcards, a quiz or an exam about what a question names, or about the notebook.
+
+        Args:
+            question: As ``question`` makes it.
+            scene: The notebook.
+            kind: What is wanted.
+            count: How many items; None leaves it to the model.
+            new: Whether to forget the conversation first.
+            screen: Where it is shown.
+
+        Raises:
+            RsqlError: One of its kinds; see ``rsql_magic.errors``.
+        """
+        screen = screen or Screen()
+        self._begin(new)
+        with ending(screen):
+            self.reach.learn_floor()
+            study = self._study_writer(question, scene, kind, count, screen).sheet()
+            widget = study.widget() if screen.draws and not self.batch else None
+            screen.show(study.shown(footer=self.settings.usage_line, interactive=widget is not None))
+            if widget is not None:
+                screen.also(widget._repr_mimebundle_())
+        return study
+
+    def study_preview(self, question: Question, scene: Scene, kind: Kind, count: int | None = None) -> Preview:
+        """What ``study`` would send; nobody is asked."""
+        return _preview(self._study_writer(question, scene, kind, count, Screen()).messages())
+
+    def _study_writer(
+        self, question: Question, scene: Scene, kind: Kind, count: int | None, screen: Screen
+    ) -> StudyWriter:
+        from rsql_magic.study import MOST, StudyWriter
+
+        if count is not None and not 1 <= count <= MOST:
+            raise BadInput(f"--count is 1 to {MOST}.", hint="Leave it out to have the model decide.")
+        question = replace(question, level=self.reach.most(question.level))
+        catalog = self._catalog(question.level)
+        return StudyWriter(kind, count, question, scene, self.chat, catalog=catalog, screen=screen)
 
     def preview(
         self, question: Question, scene: Scene, *, chat: Chat | None = None, gathering: Gathering | None = None

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 import time
 from collections import Counter
-from contextlib import closing
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
@@ -19,13 +19,15 @@ from rsql_magic.context.privacy import redact
 from rsql_magic.errors import AnswerCut, Stopped
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Sequence
+    from collections.abc import Callable, Generator, Iterator, Sequence
 
     from rsql_magic.client import Client, Event
 
 Task = Literal["ask", "sql_ai", "chat"]
 
 INTERRUPTED = "[interrupted]"
+MAIN = "main"
+"""The thread that every chat begins in."""
 
 _THINKS, _THOUGHT = "<think>", "</think>"
 
@@ -219,6 +221,8 @@ class Chat:
         self.history_tokens = history_tokens
         self._clock = clock
         self.turns: list[Turn] = []
+        self.thread = MAIN
+        self._threads = {MAIN: self.turns}
         self.watchers: list[Callable[[Turn], None]] = []
 
     def messages(self, system: str, user: str, *, history: bool = True) -> list[Message]:
@@ -301,8 +305,33 @@ class Chat:
             watch(turn)
 
     def reset(self) -> None:
-        """Forget all turns."""
+        """Forget all turns of this thread."""
         self.turns.clear()
+
+    def switch(self, name: str) -> None:
+        """Go on in the thread of this name, a new one where there is none."""
+        self.thread = name
+        self.turns = self._threads.setdefault(name, [])
+
+    @contextmanager
+    def in_thread(self, name: str) -> Iterator[None]:
+        """For a question or two go on in another thread; an empty name stays in this one."""
+        before = self.thread
+        self.switch(name or before)
+        try:
+            yield
+        finally:
+            self.switch(before)
+
+    @property
+    def threads(self) -> dict[str, int]:
+        """The number of turns of each thread that has any, and of the current one."""
+        return {name: len(turns) for name, turns in self._threads.items() if turns or name == self.thread}
+
+    def as_markdown(self) -> str:
+        """The turns of this thread as a page, to be saved where the user asks."""
+        title = f"# Conversation{'' if self.thread == MAIN else f': {self.thread}'}"
+        return "\n\n".join([title, *map(str, self.turns)]) + "\n"
 
     @property
     def usage(self) -> Usage:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 from difflib import get_close_matches
 from inspect import getdoc
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 
     from rsql_magic.answer_writer import Scene
     from rsql_magic.assistant import Assistant
+    from rsql_magic.chat import Chat
     from rsql_magic.display import Screen
 
 COMMANDS = {
@@ -31,7 +33,8 @@ COMMANDS = {
     "context": "[QUESTION]",
     "catalog": "[PATTERN]",
     "chat": "",
-    "history": "",
+    "history": "[--save FILE]",
+    "thread": "[NAME]",
     "reset": "",
     "refresh": "",
     "transpile": "--to DIALECT SQL",
@@ -173,9 +176,27 @@ class _Commands:
         """The chat panel, below the cell."""
         self._show_panel()
 
-    def history(self, _: str) -> None:
-        """The conversation so far."""
-        self._screen.say(str(self._assistant.chat))
+    def history(self, rest: str) -> None:
+        """The conversation so far; with --save as a page of Markdown in a file."""
+        flag, _, path = rest.partition(" ")
+        if flag and (flag != "--save" or not path.strip()):
+            raise BadInput(f"%rsql history does not know {rest}.", hint="%rsql history --save FILE.")
+        if not flag:
+            self._screen.say(str(self._assistant.chat))
+            return
+        self._screen.say(f"Saved in {_saved(self._assistant.chat, path.strip())}.")
+
+    def thread(self, rest: str) -> None:
+        """Go on in the conversation of this name; without one, list those there are."""
+        chat = self._assistant.chat
+        if rest:
+            chat.switch(rest)
+        self._screen.say(
+            "\n".join(
+                f"{'*' if name == chat.thread else ' '} {name}: {turns} turn{'' if turns == 1 else 's'}"
+                for name, turns in chat.threads.items()
+            )
+        )
 
     def reset(self, _: str) -> None:
         """Forget the conversation."""
@@ -218,3 +239,19 @@ def _number(text: str) -> float:
         return float(text)
     except ValueError:
         raise BadInput(f"{text} is no number.", hint="%rsql keys new NAME --days 30 --per-day 100.") from None
+
+
+def _saved(chat: Chat, path: str) -> Path:
+    """Write a conversation into a file of its own.
+
+    Raises:
+        BadInput: The file is something else, or cannot be written.
+    """
+    file = Path(path.strip("'\"")).expanduser()
+    try:
+        if file.exists() and not file.read_bytes().startswith(b"# Conversation"):
+            raise BadInput(f"{file} is no saved conversation.", hint="Name a new file.")
+        file.write_text(chat.as_markdown(), encoding="utf-8")
+    except OSError as problem:
+        raise BadInput(f"{file} cannot be written: {problem.strerror}.", hint="Name another file.") from None
+    return file

@@ -25,13 +25,14 @@ if TYPE_CHECKING:
 
     from IPython.core.interactiveshell import InteractiveShell
 
-    from rsql_magic.answer_writer import Scene
+    from rsql_magic.answer_writer import Question, Scene
     from rsql_magic.answers import Answer
     from rsql_magic.assistant import Assistant
     from rsql_magic.chat import Chat
     from rsql_magic.display import Screen, Showable
     from rsql_magic.panel import ChatPanel
     from rsql_magic.results import SQLResult
+    from rsql_magic.study import Kind, Study
 
 T = TypeVar("T", bound="Showable")
 
@@ -86,11 +87,16 @@ class RsqlMagics(Magics):
         Option(("--run",), "Run the one block of code in the answer.", 0),
         Option(("--output", "-o"), "Keep the answer under this name.", metavar="VAR"),
         NEW,
+        Option(("--as",), "Study material in place of an answer.", choices=("summary", "flashcards", "quiz", "exam")),
+        Option(("--count",), "How many items of study material.", metavar="N", type=int),
+        Option(("--thread",), "Ask in the conversation of this name.", metavar="NAME"),
         Option(("--format", "-f"), "How the answer is shown.", choices=("markdown", "text", "json")),
         SHOW_CONTEXT,
         Option(("--timeout",), "Most seconds without a word from the gateway.", metavar="S", type=float),
     )
-    def ask(self, line: str, cell: str | None = None, local_ns: Mapping[str, Any] | None = None) -> Answer | None:
+    def ask(
+        self, line: str, cell: str | None = None, local_ns: Mapping[str, Any] | None = None
+    ) -> Answer | Study | None:
         """Answer a question about what this notebook holds: data frames, R objects, tables, cells, errors.
 
         The question stands below the first line, or on it. {{name}} becomes the value of a variable.
@@ -102,7 +108,11 @@ class RsqlMagics(Magics):
             _print(help_of(self.ask))
             return None
         scene = self._scene(local_ns)
-        text, about_error = self._question(read, cell, scene)
+        kind = getattr(options, "as")
+        if kind and not (read.text + (cell or "")).strip():
+            text, about_error = "What this notebook does and holds.", False
+        else:
+            text, about_error = self._question(read, cell, scene)
         question = self.assistant.question(
             _spoken(text),
             scene,
@@ -115,16 +125,31 @@ class RsqlMagics(Magics):
             format=options.format,
             about_error=about_error,
         )
+        if kind:
+            return self._study(kind, question, scene, options, text)
         if options.show_context:
             _print(str(self.assistant.preview(question, scene, chat=self._afresh(options.new))))
             return None
-        answer = self.assistant.ask(question, scene, new=options.new, screen=self._screen(text))
+        with self.assistant.chat.in_thread(options.thread or ""):
+            answer = self.assistant.ask(question, scene, new=options.new, screen=self._screen(text))
         self._keep(options.output or read.target, answer)
         if answer.ended_by:
             raise answer.ended_by
         if options.run:
             self._run(answer, question.lang)
         return self._shown(answer, text)
+
+    def _study(self, kind: Kind, question: Question, scene: Scene, options: Any, text: str) -> Study | None:
+        """Study material about what was asked, or about the notebook."""
+        if options.show_context:
+            _print(str(self.assistant.study_preview(question, scene, kind, options.count)))
+            return None
+        with self.assistant.chat.in_thread(options.thread or ""):
+            study = self.assistant.study(
+                question, scene, kind, count=options.count, new=options.new, screen=self._screen(text)
+            )
+        self._keep(options.output, study)
+        return self._shown(study, text)
 
     @line_and_cell(
         MODEL,

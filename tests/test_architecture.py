@@ -18,6 +18,7 @@ LAYERS = {
         ["panel"],
         ["reports"],
         ["assistant"],
+        ["study"],
         ["answer_writer", "sql_writer"],
         ["answers", "results"],
         ["chat", "display", "connections", "reach"],

@@ -316,3 +316,35 @@ def test_a_column_of_r_that_is_not_there_is_named(ip, gateway):
     answer = ip.run("%%ask --lang r\nregions?")
     r.run_r("rm(sales)")
     assert answer.problems == ("The r block 1 is wrong: sales has no column 'regoin'. Did you mean 'region'?",)
+
+
+def test_named_threads_are_conversations_of_their_own(ip, gateway, capsys):
+    gateway.replies = ["one", "two", "three", "four"]
+    ip.run("%ask first?")
+    ip.run("%rsql thread homework")
+    ip.run("%ask second?")
+    assert "first?" not in str(gateway.requests[-1]["messages"])
+    ip.run("%%ask --thread main\nthird?")
+    assert [m["content"] for m in gateway.requests[-1]["messages"]][1:3] == ["first?", "one "]
+    ip.run("%ask fourth?")
+    assert "second?" in str(gateway.requests[-1]["messages"])
+    capsys.readouterr()
+    ip.run("%rsql thread")
+    assert capsys.readouterr().out == "  main: 2 turns\n* homework: 2 turns\n"
+    ip.run("%rsql reset")
+    ip.run("%rsql thread main")
+    assert "* main: 2 turns" in capsys.readouterr().out
+
+
+def test_a_conversation_is_saved_where_the_user_asks(ip, gateway, tmp_path):
+    gateway.replies = ["one"]
+    ip.run("%ask who is ada@example.org?")
+    for _ in range(2):  # the same file may be written again
+        ip.run(f"%rsql history --save {tmp_path}/talk.md")
+    saved = (tmp_path / "talk.md").read_text(encoding="utf-8")
+    assert saved == "# Conversation\n\n## ask: who is [email]?\n\none \n"
+    (tmp_path / "other.md").write_text("mine", encoding="utf-8")
+    with pytest.raises(BadInput, match="is no saved conversation"):
+        ip.run(f"%rsql history --save {tmp_path}/other.md")
+    with pytest.raises(BadInput, match="cannot be written"):
+        ip.run(f"%rsql history --save {tmp_path}/no/such.md")

@@ -9,7 +9,7 @@ import pytest
 
 MODULES = [
     *("answers", "batch", "charts", "chat", "client", "config", "connect", "display", "drafts", "interpolate"),
-    *("literals", "reports", "results", "sql_writer"),
+    *("columns_used", "literals", "reports", "results", "sql_writer", "study", "study.proving", "study.sheet"),
 ]
 
 

@@ -1,0 +1,196 @@
+"""Run the code that proves an answer, before anyone sees the question.
+
+The code is a model's, so it runs where it can do nothing: Python and R in a child process without the environment,
+without files and variables of the notebook, in an empty folder, bounded in time and memory; only calls of plain
+computing are let through. SQL runs in an empty DuckDB that cannot reach files or the network.
+"""
+
+# ruff: noqa: SIM905 - lists of words read better as text
+
+from __future__ import annotations
+
+import ast
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from rsql_magic.study.sheet import Code
+
+SECONDS = 20.0
+"""Most seconds that one program may run; loading pandas takes some."""
+_MEMORY = 2 * 2**30
+_MODULES = frozenset(
+    """
+    math statistics random itertools collections functools datetime re json string operator decimal fractions
+    numpy pandas polars
+    """.split()
+)
+_REFUSED = frozenset(
+    """
+    open exec eval compile input breakpoint globals locals vars getattr setattr delattr memoryview __import__ help exit
+    quit
+    """.split()
+)
+# Methods of pandas, numpy and polars that read or write files, or reach further.
+_FILES = (
+    *("read_", "to_", "load", "save", "from_file", "fromfile", "tofile", "memmap", "genfromtxt", "scan_", "sink_"),
+    "write_",
+)
+_PLAIN = frozenset(
+    """
+    to_list tolist to_dict to_numpy to_string to_frame to_period to_timestamp to_datetime to_numeric to_timedelta
+    to_pandas to_series
+    """.split()
+)
+_OTHERS = frozenset({"sys", "os", "io", "eval", "query"})
+
+
+def disproved(code: Code, sql: Callable[[str], str] | None = None) -> str:
+    """Why a program does not prove its answer; empty when it does.
+
+    Args:
+        code: The program and what it should print.
+        sql: Runs a query and gives its result as text; None for an empty DuckDB.
+
+    Example:
+        >>> from rsql_magic.study.sheet import Code
+        >>> disproved(Code("python", "import os", ""))
+        'it imports os'
+    """
+    try:
+        printed = {"python": _python, "r": _r, "sql": sql or _sql}[code.language](code.source)
+    except _NotRun as problem:
+        return str(problem)
+    if _bare(printed) == _bare(code.output):
+        return ""
+    return f"it prints {_short(printed)} and not {_short(code.output)}"
+
+
+class _NotRun(Exception):
+    """Why a program was not run to its end."""
+
+
+def _bare(text: str) -> str:
+    """A text without what does not matter: blanks at the ends of lines, R's ``[1]``, quotes around it."""
+    lines = [line.strip().removeprefix("[1] ") for line in text.strip().splitlines()]
+    return "\n".join(line.strip("'\"") for line in lines if line)
+
+
+def _short(text: str) -> str:
+    return repr(text.strip() if len(text.strip()) <= 80 else text.strip()[:79] + "…")
+
+
+def _python(source: str) -> str:
+    if why := _refusal(source):
+        raise _NotRun(why)
+    return _run([sys.executable, "-I", "-c", f"{_BOUNDS}\n{_shown(source)}"], {})
+
+
+_BOUNDS = f"""
+import sys
+sys.dont_write_bytecode = True
+try:
+    import resource
+    resource.setrlimit(resource.RLIMIT_CPU, ({int(SECONDS)}, {int(SECONDS)}))
+    resource.setrlimit(resource.RLIMIT_AS, ({_MEMORY}, {_MEMORY}))
+    resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
+except (ImportError, ValueError, OSError):
+    pass
+"""
+
+
+def _shown(source: str) -> str:
+    """The program, its last expression printed as in a notebook."""
+    tree = ast.parse(source)
+    last = tree.body[-1] if tree.body else None
+    is_call = isinstance(last, ast.Expr) and isinstance(last.value, ast.Call)
+    if not isinstance(last, ast.Expr) or (is_call and ast.unparse(last.value.func) == "print"):  # type: ignore[attr-defined]
+        return source
+    head = ast.unparse(ast.Module(tree.body[:-1], []))
+    return f"{head}\n_last = {ast.unparse(last.value)}\nif _last is not None: print(_last)"
+
+
+def _refusal(source: str) -> str:
+    """What a program does beside computing; empty when it only computes."""
+    try:
+        tree = ast.parse(source)
+    except (SyntaxError, ValueError, RecursionError) as problem:
+        return f"it does not parse: {getattr(problem, 'msg', problem)}"
+    return next((why for node in ast.walk(tree) if (why := _node_refusal(node))), "")
+
+
+def _node_refusal(node: ast.AST) -> str:
+    modules = []
+    if isinstance(node, ast.Import):
+        modules = [alias.name for alias in node.names]
+    elif isinstance(node, ast.ImportFrom):
+        modules = [node.module or "."]
+    for module in modules:
+        if module not in _MODULES:
+            return f"it imports {module}"
+    if isinstance(node, ast.Name) and (node.id in _REFUSED or node.id.startswith("__")):
+        return f"it calls {node.id}"
+    if isinstance(node, ast.Attribute):
+        name = node.attr
+        if (
+            name.startswith("_")
+            or (name.startswith(_FILES) and name not in _PLAIN)
+            or name in {"sys", "os", "io", "eval", "query"}
+        ):
+            return f"it calls {name}"
+    return ""
+
+
+def _r(source: str) -> str:
+    program = shutil.which("Rscript")
+    if program is None:
+        raise _NotRun("R is not installed here")
+    runner = Path(__file__).with_name("run.R")
+    return _run([program, "--vanilla", str(runner)], {"code.R": source})
+
+
+def _run(command: list[str], files: dict[str, str]) -> str:
+    """What a program prints, in an empty folder and with nothing of our environment but the path."""
+    with tempfile.TemporaryDirectory(prefix="rsql-study-") as folder:
+        for name, text in files.items():
+            Path(folder, name).write_text(text, encoding="utf-8")
+        try:
+            done = subprocess.run(  # noqa: S603 - the point of this module; see its docstring
+                command,
+                cwd=folder,
+                env={"PATH": "/usr/bin:/bin", "HOME": folder, "LC_ALL": "C.UTF-8"},
+                capture_output=True,
+                text=True,
+                timeout=SECONDS,
+                check=False,
+                stdin=subprocess.DEVNULL,
+            )
+        except subprocess.TimeoutExpired:
+            raise _NotRun(f"it ran longer than {SECONDS:.0f} seconds") from None
+    if done.returncode:
+        lines = [line for line in done.stderr.strip().splitlines() if line != "Execution halted"]
+        raise _NotRun(f"it failed: {lines[-1][:200] if lines else 'no message'}")
+    return done.stdout[:10_000]
+
+
+def _sql(query: str) -> str:
+    """What a query gives in an empty DuckDB, cell by cell."""
+    import duckdb
+
+    from rsql_magic.engines import open_engine
+    from rsql_magic.errors import RsqlError
+
+    connection = duckdb.connect(config={"enable_external_access": "false"})
+    try:
+        frame = open_engine(connection).run(query, max_rows=100, timeout=SECONDS).df
+    except RsqlError as problem:
+        raise _NotRun(problem.message) from None
+    finally:
+        connection.close()
+    return "\n".join(", ".join(map(str, row)) for row in frame.itertuples(index=False, name=None))

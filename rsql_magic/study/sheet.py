@@ -1,0 +1,192 @@
+"""What a study cell holds: a summary, flashcards, a quiz or an exam, as values that are checked when they are read.
+
+The form is declared once, as classes: a reply is read against them, and the prompt shows an example of each.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Any, Literal
+
+import msgspec
+
+Kind = Literal["summary", "flashcards", "quiz", "exam"]
+KINDS: tuple[Kind, ...] = ("summary", "flashcards", "quiz", "exam")
+MOST = 30
+"""Most items of a sheet."""
+
+
+class Code(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A program that proves an answer: what it prints must be ``output``."""
+
+    language: Literal["python", "r", "sql"]
+    source: str
+    output: str
+
+
+class Point(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """One point of a summary."""
+
+    heading: str
+    text: str
+
+
+class Card(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A flashcard."""
+
+    front: str
+    back: str
+
+
+class Choice(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A question with choices; ``answer`` counts them from 0."""
+
+    question: str
+    choices: list[str]
+    answer: int
+    explanation: str
+    code: Code | None = None
+
+
+class Exercise(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """An exercise of an exam, with its solution and points."""
+
+    task: str
+    points: int
+    solution: str
+    code: Code | None = None
+
+
+Item = Point | Card | Choice | Exercise
+ITEMS: dict[Kind, type[Any]] = {"summary": Point, "flashcards": Card, "quiz": Choice, "exam": Exercise}
+
+
+class Sheet(msgspec.Struct, frozen=True):
+    """One study sheet.
+
+    Args:
+        kind: What it is.
+        title: What it is about.
+        items: Points, cards, questions or exercises.
+    """
+
+    kind: Kind
+    title: str
+    items: tuple[Any, ...]
+
+
+class Unusable(ValueError):
+    """A reply that is no sheet; its arguments say why, one sentence each."""
+
+
+_BLOCK = re.compile(r"```(?:json)?[ \t]*\n(.*?)\n?[ \t]*```", re.DOTALL)
+
+
+def read_sheet(text: str, kind: Kind, count: int | None = None) -> Sheet:
+    r"""The sheet in a model's reply.
+
+    Args:
+        text: The reply: a block of JSON, or JSON alone.
+        kind: What was asked for.
+        count: How many items were asked for; None leaves it open.
+
+    Raises:
+        Unusable: It is not what was asked for.
+
+    Example:
+        >>> read_sheet('{"title": "Means", "items": [{"front": "mean", "back": "sum"}]}', "flashcards").items[0].back
+        'sum'
+    """
+    block = _BLOCK.search(text)
+    items: Any = list.__class_getitem__(ITEMS[kind])
+    form = msgspec.defstruct("Form", [("title", str), ("items", items)], forbid_unknown_fields=True)
+    try:
+        form_read: Any = msgspec.json.decode((block[1] if block else text).strip().encode(), type=form)
+    except msgspec.DecodeError as problem:  # also a ValidationError, which says where
+        raise Unusable(f"The JSON is not of the form that was asked for: {problem}.") from None
+    sheet = Sheet(kind, form_read.title, tuple(form_read.items))
+    if problems := _problems(sheet, count):
+        raise Unusable(*problems)
+    return sheet
+
+
+def _problems(sheet: Sheet, count: int | None) -> list[str]:
+    """What no type says."""
+    size = len(sheet.items)
+    found = []
+    if count is not None and size != count:
+        found.append(f"There are {size} items; {count} were asked for.")
+    if not 1 <= size <= MOST:
+        found.append(f"There are {size} items; there should be 1 to {MOST}.")
+    for number, item in enumerate(sheet.items, 1):
+        found += [f"Item {number}: {problem}" for problem in _item_problems(item)]
+    return found
+
+
+def _item_problems(item: Item) -> list[str]:
+    empty = [
+        name
+        for name in item.__struct_fields__
+        if isinstance(getattr(item, name), str) and not getattr(item, name).strip()
+    ]
+    found = [f"{name} is empty." for name in empty]
+    if isinstance(item, Choice):
+        if not 2 <= len(item.choices) <= 6 or len(set(item.choices)) != len(item.choices):
+            found.append("there should be 2 to 6 choices, all different.")
+        elif not 0 <= item.answer < len(item.choices):
+            found.append(f"answer is {item.answer}; it should count the choices from 0 to {len(item.choices) - 1}.")
+    if isinstance(item, Exercise) and item.points < 1:
+        found.append("points should be at least 1.")
+    return found
+
+
+_CODE = '"code": {"language": "python|r|sql", "source": "print(1 + 1)", "output": "2"}'
+FORMS: dict[Kind, str] = {
+    "summary": '{"title": "…", "items": [{"heading": "…", "text": "one or two sentences"}]}',
+    "flashcards": '{"title": "…", "items": [{"front": "a term or question", "back": "its answer"}]}',
+    "quiz": '{"title": "…", "items": [{"question": "…", "choices": ["…", "…", "…"], "answer": 0, "explanation": "why", '
+    + _CODE
+    + '}]}\n\n"answer" counts the choices from 0; exactly one choice is right.',
+    "exam": '{"title": "…", "items": [{"task": "…", "points": 5, "solution": "…", ' + _CODE + "}]}",
+}
+"""An example of each kind, for the prompt."""
+
+
+def as_markdown(sheet: Sheet, notes: tuple[str, ...] = ()) -> str:
+    """A sheet as plain Markdown: questions first, answers at the end."""
+    numbered = list(enumerate(sheet.items, 1))
+    front = "\n\n".join(_front(number, item) for number, item in numbered)
+    answers = [_back(number, item) for number, item in numbered if not isinstance(item, Point)]
+    end = ["### Answers\n\n" + "\n".join(answers)] if answers else []
+    return "\n\n".join([f"## {sheet.title}", front, *end, *(f"*{note}*" for note in notes)])
+
+
+def _front(number: int, item: Item) -> str:
+    if isinstance(item, Point):
+        return f"**{item.heading}**\n{item.text}"
+    if isinstance(item, Card):
+        return f"{number}. {item.front}"
+    if isinstance(item, Exercise):
+        return f"{number}. {item.task} ({item.points} point{'s' * (item.points != 1)})"
+    return "\n".join([f"{number}. {item.question}", *(f"   - {letter(n)}) {c}" for n, c in enumerate(item.choices))])
+
+
+def _back(number: int, item: Item) -> str:
+    if isinstance(item, Card):
+        return f"{number}. {item.back}"
+    if isinstance(item, Exercise):
+        return f"{number}. {item.solution}{_code(item.code)}"
+    assert isinstance(item, Choice)  # noqa: S101 - points have no answers
+    return f"{number}. {letter(item.answer)}) {item.choices[item.answer]}: {item.explanation}{_code(item.code)}"
+
+
+def _code(code: Code | None) -> str:
+    if code is None:
+        return ""
+    indented = "\n".join(f"   {line}" for line in code.source.splitlines())
+    return f"\n\n   ```{code.language}\n{indented}\n   ```\n\n   prints `{code.output.strip()}`"
+
+
+def letter(place: int) -> str:
+    """The letter of a choice, counted from 0."""
+    return "abcdef"[place]
