@@ -38,7 +38,7 @@ MICROSECONDS = 1_000_000
 _BEATS = 10  # signs of life in the length of a lease
 _SILENT_LEASES = 5  # after which a silent gateway has no share any more
 _SOCKET_SECONDS = 2.0
-_TURNS = 5  # of the event loop, in which an answer that has arrived reaches whoever waits for it
+_SLICES = 5  # of a wait: while this gateway's own event loop is busy, no time passes for Redis
 _MOST_AT_ONCE = 256
 
 T = TypeVar("T")
@@ -321,7 +321,7 @@ class Link:
                 member.told(call, reply)
 
     async def _beat(self) -> None:
-        args = (self.instance, self._lease, secrets.token_hex(8))
+        args = (self.instance, self._lease, secrets.token_hex(8), self.channel)
         asked = self._clock()
         [reply] = await self._answers([Call("beat", [self.live_key, f"{self.prefix}birth"], args)], self.timeout)
         answered = self._clock()
@@ -342,11 +342,10 @@ class Link:
         sending = asyncio.ensure_future(self._execute(calls))
         self._is_sending = True
         try:
-            await asyncio.wait([sending], timeout=seconds)
-            for _ in range(_TURNS):  # when we were late ourselves, what has arrived by now counts
+            for _ in range(_SLICES):  # each counts as one, however late our own loop is with it
+                await asyncio.wait([sending], timeout=seconds / _SLICES)
                 if sending.done():
                     return sending.result()
-                await asyncio.sleep(0)
         except asyncio.CancelledError:
             sending.cancel()
             raise
@@ -367,9 +366,16 @@ class Link:
             await news.subscribe(self.channel)
             async for message in news.listen():
                 sender, kind, told = msgspec.msgpack.decode(message["data"], strict=False)
-                if _text(sender) != self.instance:
+                if (name := _text(sender)) != self.instance:  # everybody hears itself, too
+                    self._meet(name)
                     for member in self._members:
                         member.heard(_text(kind), told)
+
+    def _meet(self, name: str) -> None:
+        """Another gateway has been heard of."""
+        if name not in self._others:
+            self._others[name] = self.now() + self._lease
+            self.instances = max(self.instances, 1 + len(self._others))
 
     def _lose(self, error: BaseException) -> None:
         """Whoever waits decides alone from now on."""

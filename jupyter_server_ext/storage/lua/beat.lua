@@ -1,8 +1,10 @@
 -- Say that an instance lives, and for how long; hear who else does.
 -- KEYS: live, birth
--- ARGV: instance, lease in µs, a name for this life of the data
+-- ARGV: instance, lease in µs, a name for this life of the data, channel
 -- Returns the time, whether the data begins its life now, and name and end of the lease of everyone.
-redis.call('ZADD', KEYS[1], text(now + tonumber(ARGV[2])), ARGV[1])
+if redis.call('ZADD', KEYS[1], text(now + tonumber(ARGV[2])), ARGV[1]) == 1 then
+  tell(ARGV[4], KEYS[1], ARGV[1], 'here', {ARGV[1]})
+end
 redis.call('ZREMRANGEBYSCORE', KEYS[1], '-inf', text(now - 32 * 86400 * 1000000))
 local born = redis.call('SET', KEYS[2], ARGV[3], 'NX') and 1 or 0
 local told = {now, born}

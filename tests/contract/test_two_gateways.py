@@ -1,0 +1,137 @@
+"""Two gateways, each a process of its own, on one Redis and one PostgreSQL: what a caller sees."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+from contextlib import ExitStack, contextmanager
+from itertools import count
+
+import httpx
+import pytest
+import servers
+import sqlalchemy as sa
+
+from jupyter_server_ext.storage.sql import SqlLedgerStore
+
+CONFIG = """
+[storage]
+state = "{redis}?prefix={prefix}"
+ledger = "{ledger}"
+instances = 2
+[limits.caller]
+requests_per_minute = {limit}
+requests_per_hour = 1000
+requests_per_day = 1000
+[[api_keys]]
+name = "ada"
+key = "ada-secret-token"
+"""
+_prefixes = count()
+
+
+@contextmanager
+def gateway(folder, name, **config):
+    """A running gateway's address and process."""
+    home = folder / name
+    home.mkdir()
+    (home / "rsql.toml").write_text(CONFIG.format(**config))
+    environment = os.environ | {"JUPYTER_TOKEN": "owner-secret-token"}
+    command = [sys.executable, "-m", "jupyter_server_ext", "--port", "0", "--gateway-config", "rsql.toml"]
+    process = subprocess.Popen(command, cwd=home, env=environment, stdout=subprocess.PIPE, text=True)
+    try:
+        line = process.stdout.readline()
+        assert " at http" in line, line
+        yield line.split()[-1], process
+    finally:
+        process.send_signal(signal.SIGTERM)
+        process.wait(30)
+        process.stdout.close()
+
+
+@contextmanager
+def pair(folder, redis, postgresql, limit):
+    """The addresses of two gateways, and their ledger."""
+    prefix = f"g{next(_prefixes)}"
+    engine = sa.create_engine(postgresql.url.replace("postgresql:", "postgresql+psycopg:") + "/postgres")
+    with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as db:
+        db.execute(sa.text(f"CREATE DATABASE {prefix}"))
+    engine.dispose()
+    config = {"redis": redis.url, "ledger": f"{postgresql.url}/{prefix}", "prefix": prefix, "limit": limit}
+    with ExitStack() as stack:
+        urls = [stack.enter_context(gateway(folder, name, instance=name, **config))[0] for name in ("a", "b")]
+        yield urls, config["ledger"]
+
+
+async def ask(client, url):
+    body = {"model": "offline", "messages": [{"role": "user", "content": "What is a p-value?"}]}
+    answer = await client.post(f"{url}v1/chat/completions", json=body)
+    return answer.status_code
+
+
+def client():
+    limits = httpx.Limits(max_connections=300)
+    headers = {"Authorization": "Bearer ada-secret-token"}
+    return httpx.AsyncClient(headers=headers, timeout=60, limits=limits, trust_env=False)
+
+
+async def health(asking, url):
+    return (await asking.get(f"{url}health")).json()["checks"]
+
+
+def test_two_hundred_at_once_pass_exactly_the_limit_and_all_are_recorded(tmp_path, redis, postgresql):
+    async def scenario(urls):
+        async with client() as asking:
+            statuses = Counter(await asyncio.gather(*(ask(asking, urls[n % 2]) for n in range(200))))
+            stats = (await asking.get(f"{urls[1]}stats")).json()
+            checks = [await health(asking, url) for url in urls]
+            assert checks == [{"keys": "ok", "ledger": "ok", "state": "ok"}] * 2
+        return statuses, stats
+
+    with pair(tmp_path, redis, postgresql, limit=60) as (urls, ledger):
+        statuses, stats = asyncio.run(scenario(urls))
+        assert statuses == {200: 60, 429: 140}
+        assert stats["limits"]["minute"] == {"current": 60, "limit": 60, "remaining": 0}
+    store = SqlLedgerStore(ledger, instance="reader")
+    assert Counter(entry.status for entry in store.read()) == {200: 60, 429: 140}
+    assert store.verify() == []
+    store.close()
+
+
+def test_redis_killed_under_load_loses_no_answer_and_overruns_nothing(tmp_path, postgresql):
+    async def scenario(urls, server):
+        async with client() as asking:
+            asked = []
+            for number in range(160):
+                asked.append(asyncio.ensure_future(ask(asking, urls[number % 2])))
+                await asyncio.sleep(0.002)
+                if number == 30:
+                    server.process.kill()
+            statuses = Counter(await asyncio.gather(*asked))
+            assert {(await health(asking, url))["state"] for url in urls} == {"degraded"}
+            with servers.redis(port=server.port):
+                end = time.monotonic() + 20
+                while any([(await health(asking, url))["state"] != "ok" for url in urls]):
+                    assert time.monotonic() < end
+                    await asyncio.sleep(0.1)
+                statuses += Counter([await ask(asking, url) for url in urls * 10])
+        return statuses
+
+    with servers.redis() as server, pair(tmp_path, server, postgresql, limit=80) as (urls, ledger):
+        statuses = asyncio.run(scenario(urls, server))
+        assert set(statuses) == {200, 429}
+        assert statuses.total() == 180
+        assert 80 <= statuses[200] <= 82
+    store = SqlLedgerStore(ledger, instance="reader")
+    assert Counter(entry.status for entry in store.read()) == statuses
+    store.close()
+
+
+@pytest.fixture(autouse=True)
+def _own_environment(monkeypatch):
+    monkeypatch.delenv("RSQL_CONFIG", raising=False)
