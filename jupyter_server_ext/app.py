@@ -12,7 +12,6 @@ import os
 import ssl
 import sys
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 from jupyter_core.application import JupyterApp, NoStart, base_aliases, base_flags
@@ -24,7 +23,16 @@ from jupyter_server_ext.errors import ConfigError
 from jupyter_server_ext.handlers.parts import installed_version
 from jupyter_server_ext.hub.place import HubPlace
 from jupyter_server_ext.lifetime import parent_gone
-from jupyter_server_ext.serve import GatewayOptions, Listening, assemble, environment_token, owner, serve
+from jupyter_server_ext.serve import (
+    GatewayOptions,
+    Listening,
+    assemble,
+    default_folder,
+    environment_token,
+    owner,
+    serve,
+    with_ledger,
+)
 from jupyter_server_ext.settings import Secret
 from jupyter_server_ext.toml_file import load_settings
 
@@ -49,7 +57,8 @@ class RSQLGatewayApp(GatewayOptions, JupyterApp):
     examples = """
     JUPYTER_TOKEN=… jupyter rsql                                   # keys from the environment
     JUPYTER_TOKEN=… jupyter rsql --port 8899 --gateway-config rsql.toml
-    jupyter rsql ledger verify sqlite:///rsql.db                   # whether anybody has changed the records
+    jupyter rsql ledger verify                                     # whether anybody has changed the records
+    jupyter rsql ledger export entries.parquet                     # the records as a file, for others to read
     """
 
     ip = Unicode("127.0.0.1", help="Address to listen on; 0.0.0.0 for all.").tag(config=True)
@@ -106,6 +115,8 @@ class RSQLGatewayApp(GatewayOptions, JupyterApp):
         """
         super().start()
         settings = load_settings(self.gateway_config, os.environ)
+        if not self.embedded:  # the gateway of one kernel keeps records where it is told to
+            settings = with_ledger(settings, default_folder())
         place = HubPlace.of(os.environ) if self.hub else None
         token = environment_token()
         if not token and not settings.api_keys and place is None:
@@ -150,36 +161,14 @@ def _say_ready(url: str) -> None:
     print(f"rsql gateway ready at {url}", flush=True)  # noqa: T201  (what starts this waits for the line)
 
 
-def verify_ledger(url: str) -> list[str]:
-    """What is wrong with the ledger at this URL, one sentence each; prints how many entries were read.
-
-    Raises:
-        ConfigError: There is no ledger.
-    """
-    from jupyter_server_ext.storage.sql import opened
-
-    path = url.removeprefix("sqlite:///")
-    if path != url and not Path(path).exists():
-        raise ConfigError(f"There is no file {path}.")
-    with opened(url, instance="verify") as store:
-        problems = store.verify()
-        print("\n".join(problems) or f"ok: {len(store):,} entries")  # noqa: T201
-    return problems
-
-
-def _ledger_command(words: list[str]) -> int:
-    """``jupyter rsql ledger verify URL``: the exit code."""
-    if len(words) != 2 or words[0] != "verify":
-        raise ConfigError("Use: jupyter rsql ledger verify sqlite:///rsql.db (or postgresql://…).")
-    return 1 if verify_ledger(words[1]) else 0
-
-
 def main(argv: list[str] | None = None) -> None:
     """The console script ``jupyter-rsql``; also ``python -m jupyter_server_ext``."""
     words = sys.argv[1:] if argv is None else argv
     try:
         if words[:1] == ["ledger"]:
-            sys.exit(_ledger_command(words[1:]))
+            from jupyter_server_ext.ledger_command import run
+
+            sys.exit(run(words[1:]))
         RSQLGatewayApp.launch_instance(argv)
     except ConfigError as error:
         print(f"jupyter rsql: {error.message}", file=sys.stderr)  # noqa: T201

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Mapping
 
     from jupyter_server_ext.messages import Caller
-    from jupyter_server_ext.settings import Settings, TenantSettings
+    from jupyter_server_ext.settings import CallerLimits, Settings, TenantSettings
     from jupyter_server_ext.storage.meters import Meters
 
 Period = Literal["day", "month"]
@@ -57,7 +57,8 @@ class Hold:
 
 def limits_money(settings: Settings) -> bool:
     """Whether any budget is set at all."""
-    shares = (settings.caller, settings.tenant, settings.everyone, *(tenant.limits for tenant in settings.tenants))
+    own = (*(tenant.limits for tenant in settings.tenants), *(limits for _, limits in settings.callers))
+    shares = (settings.caller, settings.tenant, settings.everyone, *own)
     return any(share.usd_per_day is not None or share.usd_per_month is not None for share in shares)
 
 
@@ -86,11 +87,17 @@ class Budgets:
     def __init__(
         self, settings: Settings, *, clock: Callable[[], float], zone: str = "UTC", meters: Meters | None = None
     ) -> None:
-        self._settings = settings
-        self._tenants = {tenant.name: merged(settings.tenant, tenant.limits) for tenant in settings.tenants}
         self._clock = clock
         self._zone = ZoneInfo(zone)
         self._meters: Meters = MemoryMeters(clock=clock) if meters is None else meters
+        self._tenants: dict[str, CallerLimits] = {}
+        self.configure(settings)
+
+    def configure(self, settings: Settings) -> None:
+        """Have other limits from now on; what was spent still counts."""
+        self._settings = settings
+        self._tenants |= {tenant.name: merged(settings.tenant, tenant.limits) for tenant in settings.tenants}
+        self._callers = {name: merged(settings.caller, own) for name, own in settings.callers}
 
     @property
     def month(self) -> str:
@@ -162,7 +169,7 @@ class Budgets:
     def _limit(self, owner: str, period: Period) -> int | None:
         kind, _, name = owner.partition(":")
         if kind == "caller":
-            limits = self._settings.caller
+            limits = self._callers.get(name, self._settings.caller)
         elif kind == "tenant":
             limits = self._tenants.get(name, self._settings.tenant)
         else:

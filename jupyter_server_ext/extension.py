@@ -18,7 +18,7 @@ from jupyter_server_ext.auth import open_to_all
 from jupyter_server_ext.errors import ConfigError
 from jupyter_server_ext.handlers import rules
 from jupyter_server_ext.messages import Caller
-from jupyter_server_ext.serve import GatewayOptions, assemble, owner, warm_prices
+from jupyter_server_ext.serve import GatewayOptions, assemble, default_folder, owner, warm_prices, with_ledger
 from jupyter_server_ext.settings import SCOPES, Secret
 from jupyter_server_ext.toml_file import load_settings
 
@@ -53,7 +53,7 @@ class RSQLGatewayApp(GatewayOptions, ExtensionApp):
         if token := server.identity_provider.token:
             tokens.append((Secret(token), person))
         try:
-            settings = load_settings(self.gateway_config, os.environ)
+            settings = with_ledger(load_settings(self.gateway_config, os.environ), default_folder())
             self.parts = assemble(settings, tokens, base, ServerIdentity(server, person))
         except ConfigError as error:
             self.log.error("The rsql gateway is off. %s", error.message)  # noqa: TRY400  (it is the administrator's)

@@ -29,13 +29,13 @@ from jupyter_server_ext.upstream.presets import with_preset
 from jupyter_server_ext.upstream.transport import Job, KeyRotatingTransport
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable, Iterator
+    from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator
 
     import httpx
 
     from jupyter_server_ext.budgets import Hold
     from jupyter_server_ext.key_pool import Key
-    from jupyter_server_ext.messages import CacheResult, Caller, ChatRequest, Entry
+    from jupyter_server_ext.messages import CacheResult, Caller, ChatRequest
     from jupyter_server_ext.records import Record
     from jupyter_server_ext.repeats import Turn
     from jupyter_server_ext.upstream.answers import Answer
@@ -69,6 +69,9 @@ class Policy(Protocol):
 
     def fallbacks(self, caller: Caller, model: str) -> tuple[str, ...]:
         """Models that may answer in place of ``model``."""
+
+    def named(self, caller: Caller) -> tuple[str, ...]:
+        """The models that the caller's tenant names; empty where it may use all."""
 
     def caches(self, caller: Caller) -> bool | None:
         """Whether answers are given again: yes, never, or None for only where a request asks for it."""
@@ -202,16 +205,6 @@ class Gateway:
         """Have the keys of another configuration from now on; requests under way and waiting go on."""
         self._settings = settings
         self.pool.configure([with_preset(key) for key in settings.keys or (KeySettings("offline"),)])
-
-    def restore(self, past: Callable[[float], Iterable[Entry]]) -> None:
-        """Count what was used of each key before this process started.
-
-        Args:
-            past: The ledger's entries from a Unix time on, oldest first.
-        """
-        if longest := self.pool.longest_window():
-            unix = time.time()
-            self.pool.restore(past(unix - longest), unix)
 
     async def start(self) -> None:
         """Reach the other gateways before the first request; it would do so itself, and wait for it."""
@@ -384,12 +377,19 @@ class Gateway:
 
     def _admitted(self, caller: Caller, request: ChatRequest) -> ChatRequest:
         """The request as its tenant's policy has it, for a model that there is."""
-        request = self._policy.apply(caller, request)
-        if not self.pool.serves(request.model):
-            raise UnknownModel(
-                f"There is no model '{request.model}'. There are: {', '.join(self.models())}.", param="model"
-            )
-        return request
+        with contextlib.suppress(UnknownModel):
+            admitted = self._policy.apply(caller, request)
+            if self.pool.serves(admitted.model):
+                return admitted
+        raise UnknownModel(self.words_for_no_model(caller, request.model), param="model")
+
+    def words_for_no_model(self, caller: Caller, model: str) -> str:
+        """What is said of a model that is not there for this caller."""
+        named = self._policy.named(caller)
+        own = [name for name in named or self.models() if self.pool.serves(name)]
+        if named and not own:
+            return f"Your group may use {', '.join(named)}, and none of that is served here. Tell your administrator."
+        return f"There is no model '{model}' for you. There are: {', '.join(own)}."
 
     def _hold(self, job: Job) -> contextlib.AbstractAsyncContextManager[Hold]:
         providers = {key.settings.provider for key in self.pool.all()}
@@ -620,6 +620,10 @@ class _NoPolicy:
 
     def fallbacks(self, caller: Caller, model: str) -> tuple[str, ...]:  # noqa: ARG002
         """None."""
+        return ()
+
+    def named(self, caller: Caller) -> tuple[str, ...]:  # noqa: ARG002
+        """All."""
         return ()
 
     def caches(self, caller: Caller) -> bool | None:  # noqa: ARG002

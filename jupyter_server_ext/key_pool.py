@@ -20,9 +20,9 @@ from jupyter_server_ext.storage.memory import MemoryWindows
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
-    from jupyter_server_ext.messages import Entry, Usage
+    from jupyter_server_ext.messages import Usage
     from jupyter_server_ext.settings import KeySettings, Limit
-    from jupyter_server_ext.storage.base import Unit, WindowReport, Windows
+    from jupyter_server_ext.storage.base import Unit, Used, WindowReport, Windows
 
 _FIRST_REST = 0.5  # seconds that a key rests after its first failure; doubled with each further one
 _LONGEST_REST = 15.0
@@ -326,18 +326,28 @@ class KeyPool:
         del self._keys[self.get(key).id]
         self._changed()
 
-    def restore(self, entries: Iterable[Entry], unix: float) -> None:
+    def restore(self, used: Iterable[Used], unix: float) -> None:
         """Count what was used before this process started.
 
         Args:
-            entries: The last day's, oldest first.
+            used: Oldest first.
             unix: Unix time now.
         """
         now = self.clock()
-        for entry in entries:
-            key = self._keys.get(entry.key)
-            for spec in key.offer(entry.model).windows if key is not None else ():
-                self.windows.restore(spec, _cost_of(entry.usage).of(spec.unit), now - (unix - entry.at), now)
+        for row in used:
+            key = self._keys.get(row.key)
+            cost = Cost(row.prompt_tokens, row.completion_tokens, known=True)
+            for spec in key.offer(row.model).windows if key is not None else ():
+                amount = row.requests if spec.unit == "requests" else cost.of(spec.unit)
+                self.windows.restore(spec, amount, now - (unix - row.at), now)
+
+    def allow_at_once(self, at_once: int | None) -> None:
+        """Let so many requests be under way with all keys together; None is unlimited."""
+        self._shared = () if at_once is None else (WindowSpec("//concurrent", "concurrent", at_once),)
+        for key in self.all():
+            key.shared = self._shared
+            key.offers.clear()
+        self._changed()
 
     def longest_window(self) -> float:
         """Seconds for which a request can count; 0 where nothing is limited."""

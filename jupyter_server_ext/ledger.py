@@ -7,8 +7,10 @@ loop never waits for a disk, a lone request pays one commit, and a thousand at o
 from __future__ import annotations
 
 import asyncio
+import time
 from collections import deque
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from typing import TYPE_CHECKING, TypeVar
 
 from jupyter_server_ext.errors import RsqlGatewayError
@@ -17,9 +19,13 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from jupyter_server_ext.messages import Entry
-    from jupyter_server_ext.storage.base import LedgerStore
+    from jupyter_server_ext.storage.base import LedgerStore, Used
+    from jupyter_server_ext.storage.instances import Instance
 
 T = TypeVar("T")
+
+_A_DAY = 86_400.0
+_TIDY_SECONDS = 3_600.0
 
 
 class LedgerUnavailable(RsqlGatewayError):
@@ -35,6 +41,9 @@ class Ledger:
     Args:
         store: Where entries go; None keeps no records.
         retry_seconds: Pause before a failed write is tried again.
+        keep_days: Entries are deleted when they are older; 0 keeps them.
+        instance: The name that this gateway holds in a shared file; let go at the end.
+        clock: Unix time.
 
     Example:
         >>> ledger = Ledger(None)
@@ -42,8 +51,20 @@ class Ledger:
         True
     """
 
-    def __init__(self, store: LedgerStore | None, *, retry_seconds: float = 1.0) -> None:
+    def __init__(
+        self,
+        store: LedgerStore | None,
+        *,
+        retry_seconds: float = 1.0,
+        keep_days: int = 0,
+        instance: Instance | None = None,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
         self._store = store
+        self._keep_days = keep_days
+        self._instance = instance
+        self._clock = clock
+        self._tidying: asyncio.Task[None] | None = None
         self._retry_seconds = retry_seconds
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="rsql-ledger")
         self._begun: deque[tuple[Entry, asyncio.Future[None]]] = deque()
@@ -73,9 +94,18 @@ class Ledger:
             return "unavailable"
         return "degraded" if self._store is not None and self._store.is_away else "ok"
 
-    def past(self, since: float) -> list[Entry]:
-        """What was recorded from this Unix time on, oldest first; read before serving, as it blocks."""
-        return self._store.read(since=since)[::-1] if self._store is not None else []
+    def used(self, since: float, *, exact: float) -> list[Used]:
+        """What was used from a Unix time on, oldest first; read before serving, as it blocks.
+
+        Args:
+            since: From when on.
+            exact: What is older is summed by the minute.
+        """
+        return list(self._store.used(since, exact=exact)) if self._store is not None else []
+
+    def decided(self, name: str) -> str:
+        """What an administrator decided, empty for nothing; read before serving, as it blocks."""
+        return self._store.decided(name) if self._store is not None else ""
 
     def check(self) -> None:
         """See whether new work can be taken.
@@ -153,13 +183,30 @@ class Ledger:
         self._wake.set()
         if self._writer is not None:
             await self._writer
+        if self._tidying is not None:
+            self._tidying.cancel()
         if self._store is not None:
             await asyncio.get_running_loop().run_in_executor(self._thread, self._store.close)
         self._thread.shutdown()
+        if self._instance is not None:
+            self._instance.close()
+
+    async def tidy(self) -> int:
+        """Delete what is older than it should be, in chunks beside the writing of entries; return how many entries."""
+        now = self._clock()
+        await self.ask(lambda store: store.drop_answers(now))
+        return await self.ask(lambda store: store.expire(now - self._keep_days * _A_DAY)) if self._keep_days else 0
+
+    async def _tidy_for_ever(self) -> None:
+        while True:
+            with suppress(LedgerUnavailable):  # health tells
+                await self.tidy()
+            await asyncio.sleep(_TIDY_SECONDS)
 
     def _wake_writer(self) -> None:
         if self._writer is None:
             self._writer = asyncio.get_running_loop().create_task(self._write(), name="rsql-ledger")
+            self._tidying = asyncio.get_running_loop().create_task(self._tidy_for_ever(), name="rsql-retention")
         self._wake.set()
 
     async def _write(self) -> None:

@@ -15,15 +15,16 @@ from operator import itemgetter
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from jupyter_server_ext.errors import LimitExceeded, UpstreamRefused
-from jupyter_server_ext.messages import Usage
+from jupyter_server_ext.messages import Caller, Usage
 from jupyter_server_ext.storage.meters import MemoryMeters, Meter, Part, Short, Want
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
     from types import TracebackType
 
-    from jupyter_server_ext.messages import Caller, ChatRequest
+    from jupyter_server_ext.messages import ChatRequest
     from jupyter_server_ext.settings import CallerLimits, Settings, TenantSettings, Unit
+    from jupyter_server_ext.storage.base import Used
     from jupyter_server_ext.storage.meters import Meters, Use
 
 NO_LIMIT = 2_147_483_647
@@ -196,13 +197,12 @@ class Limits:
     def __init__(
         self, settings: Settings, *, meters: Meters | None = None, clock: Callable[[], float] = time.monotonic
     ) -> None:
-        self._settings = settings
         self._clock = clock
         self.meters: Meters = MemoryMeters(clock=clock) if meters is None else meters
-        self._of_tenants = {tenant.name: merged(settings.tenant, tenant.limits) for tenant in settings.tenants}
-        self._everyone = _Account("everyone", "The limit for everyone together", _but_waiting(settings.everyone))
+        self._of_tenants: dict[str, CallerLimits] = {}
         self._tenants: dict[str, _Account] = {}
         self._callers: dict[str, _Account] = {}
+        self.configure(settings)
 
     def learn(self, tenant: TenantSettings) -> None:
         """Have these limits for a tenant from now on."""
@@ -251,6 +251,35 @@ class Limits:
             "concurrency": self._figures(account.places),
         }
 
+    def configure(self, settings: Settings) -> None:
+        """Have other limits from now on; what was used still counts."""
+        self._settings = settings
+        self._of_tenants |= {tenant.name: merged(settings.tenant, tenant.limits) for tenant in settings.tenants}
+        self._of_callers = {name: merged(settings.caller, own) for name, own in settings.callers}
+        self._everyone = _Account("everyone", "The limit for everyone together", _but_waiting(settings.everyone))
+        self._tenants.clear()
+        self._callers.clear()
+
+    def restore(self, used: Iterable[Used], unix: float, *, day_from: float = 0.0) -> None:
+        """Count what the ledger remembers.
+
+        Args:
+            used: Oldest first.
+            unix: Unix time now.
+            day_from: Unix time from which on limits per day count, as they were reset then.
+        """
+        for row in used:
+            if not row.counted:
+                continue
+            age = max(0.0, unix - row.at)
+            for account in self._accounts(Caller(row.caller, row.tenant)):
+                if account.title == "Your limit" and not row.caller:
+                    continue  # somebody who was forgotten
+                for (unit, period), meter in account.meters.items():
+                    if age < meter.seconds and not (period == "day" and row.at < day_from):
+                        amount = row.counted if unit == "requests" else row.counted_tokens
+                        self.meters.restore(meter, amount, age)
+
     async def reset_daily(self) -> int:
         """Forget what counts against limits per day; how many accounts had something to forget."""
         return await self.meters.clear("day")
@@ -269,7 +298,8 @@ class Limits:
         if account is None:
             if len(self._callers) >= _MOST_CALLERS:
                 del self._callers[next(iter(self._callers))]
-            account = _Account(f"caller:{caller.name}", "Your limit", self._settings.caller, shown=True)
+            limits = self._of_callers.get(caller.name, self._settings.caller)
+            account = _Account(f"caller:{caller.name}", "Your limit", limits, shown=True)
             self._callers[caller.name] = account
         return account
 

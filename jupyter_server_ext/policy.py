@@ -52,9 +52,7 @@ class Policy:
         """
         tenant = self._of(caller)
         if not self.allows(caller, request.model):
-            raise UnknownModel(
-                f"There is no model of this name for you. Yours are: {', '.join(tenant.models)}.", param="model"
-            )
+            raise UnknownModel(f"There is no model '{request.model}' for you.", param="model")
         if not tenant.system_prompt or request.embeds:
             return request
         messages = _with_system_prompt(request.body.get("messages", ()), tenant.system_prompt)
@@ -68,6 +66,10 @@ class Policy:
     def models(self, caller: Caller, models: Iterable[str]) -> list[str]:
         """Those of ``models`` that the caller may use."""
         return [model for model in models if self.allows(caller, model)]
+
+    def named(self, caller: Caller) -> tuple[str, ...]:
+        """The models that the caller's tenant names; empty where it may use all."""
+        return self._of(caller).models
 
     def weight(self, caller: Caller) -> float:
         """The caller's share in the queue, 1.0 for most."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import time
+from collections import OrderedDict
 from contextlib import AbstractAsyncContextManager, nullcontext, suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -23,10 +24,13 @@ if TYPE_CHECKING:
     import asyncio
     from collections.abc import Callable, Collection, Iterable
 
-    from jupyter_server_ext.budgets import Budgets
+    from jupyter_server_ext.budgets import Budgets, Spent
     from jupyter_server_ext.messages import Caller, ChatRequest
     from jupyter_server_ext.storage.base import LedgerStore
     from jupyter_server_ext.vault import PromptVault
+
+
+_RECENT = 10_000  # requests of which it is known who asked, without a look at the ledger
 
 
 class Record:
@@ -148,6 +152,14 @@ class Records:
         self.prices = prices or Prices()
         self._clock = clock
         self._wall_clock = wall_clock
+        self._recent: OrderedDict[str, str] = OrderedDict()  # callers by request
+
+    async def knows(self, request_id: str, caller: Caller) -> bool:
+        """Whether this caller has asked something by this id."""
+        if request_id in self._recent or not self.ledger.keeps:
+            return self._recent.get(request_id) == caller.name
+        found = await self.ledger.ask(lambda store: store.find(request_id))
+        return any(entry.caller == caller.name for entry in found)
 
     def open(self, caller: Caller, request: ChatRequest) -> Record:
         """Open the entry of a request.
@@ -165,6 +177,9 @@ class Records:
             prompt_hash=_prompt_hash(request) if self.ledger.keeps else "",
         )
         self.ledger.check()
+        self._recent[request.request_id] = caller.name
+        if len(self._recent) > _RECENT:
+            self._recent.popitem(last=False)
         return Record(self.ledger, entry, self._clock, self.vault)
 
     def hold(
@@ -197,14 +212,16 @@ class Records:
             caller: Whose money.
             providers: Those that there are keys for.
         """
-        if self.budgets is not None:
-            await self.budgets.refresh(caller)
-            spent = self.budgets.spent(caller, "day")
+        if self.budgets is not None and (spent := await self._spent(self.budgets, caller)).limit is not None:
             return {"today": _usd(spent.amount), "limit": _usd(spent.limit), "remaining": _usd(spent.remaining)}
         today: float | None = None
         with suppress(LedgerUnavailable):
             today = await self.ledger.ask(lambda store: self._spent_today(store, caller.name, providers))
         return {"today": today, "limit": None, "remaining": None}
+
+    async def _spent(self, budgets: Budgets, caller: Caller) -> Spent:
+        await budgets.refresh(caller)
+        return budgets.spent(caller, "day")
 
     async def cache_today(self, caller: Caller) -> dict[str, float | None]:
         """The caller's requests today, how many were answered from the cache, and the US dollars that saved.
@@ -238,6 +255,11 @@ class Records:
             | {"cost_usd": _usd(total["cost_nanodollars"]), "saved_usd": _usd(total["saved_nanodollars"])}
             for total in sums
         ]
+
+    def prompt(self, entry: Entry) -> dict[str, Any]:
+        """The messages of a request, where they were kept and can be read."""
+        opened = self.vault.open(entry.prompt) if self.vault is not None and entry.prompt is not None else None
+        return {} if opened is None else {"messages": msgspec.json.decode(opened)}
 
     def checks(self) -> dict[str, str]:
         """How the ledger is, for health; nothing where none is kept."""

@@ -15,7 +15,7 @@ import signal
 import socket
 import time
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -30,6 +30,7 @@ from traitlets.config import Configurable
 from jupyter_server_ext.auth import Authenticator, BadTokens, behind_proxy
 from jupyter_server_ext.budgets import Budgets, limits_money
 from jupyter_server_ext.cache import AnswerCache
+from jupyter_server_ext.decisions import LimitDecisions
 from jupyter_server_ext.errors import ConfigError
 from jupyter_server_ext.gateway import Gateway
 from jupyter_server_ext.handlers import ROUTES, rules
@@ -45,7 +46,8 @@ from jupyter_server_ext.policy import Policy
 from jupyter_server_ext.prices import Price, Prices, is_free
 from jupyter_server_ext.records import Records
 from jupyter_server_ext.settings import SCOPES, cache_bytes
-from jupyter_server_ext.storage.opening import open_ledger, open_state
+from jupyter_server_ext.storage.base import CannotOpen
+from jupyter_server_ext.storage.opening import check_ledger, keeps_nothing, open_ledger, open_state
 from jupyter_server_ext.telemetry import Metrics
 from jupyter_server_ext.vault import PromptVault
 from jupyter_server_ext.virtual_keys import KeyIdentity, VirtualKeys
@@ -59,10 +61,13 @@ if TYPE_CHECKING:
     from jupyter_server_ext.auth import Identity
     from jupyter_server_ext.hub.access import HubAccess
     from jupyter_server_ext.hub.place import HubPlace
+    from jupyter_server_ext.key_pool import KeyPool
     from jupyter_server_ext.settings import HubSettings, PriceSettings, Secret, Settings, TenantSettings
     from jupyter_server_ext.storage.base import LedgerStore
     from jupyter_server_ext.storage.meters import Meters
 
+_A_DAY = 86_400.0
+_EXACT_SECONDS = 300.0  # of the past that is counted request by request; what is older, by the minute
 _IDLE_SECONDS = 120.0
 _BODY_SECONDS = 120.0
 _MOST_OPEN_FILES = 65_536
@@ -122,7 +127,10 @@ def assemble(
     gateway = Gateway(
         settings, limits=limits, policy=policy, records=records, cache=cache, transport=transport, state=state
     )
-    gateway.restore(records.ledger.past)
+    decisions = LimitDecisions(settings, records.ledger, partial(_limit, gateway.pool, limits, records))
+    decisions.recall()
+    if state.link is None:
+        _restore(gateway.pool, limits, decisions)
     return Parts(
         settings=settings,
         gateway=gateway,
@@ -133,6 +141,7 @@ def assemble(
         policy=policy,
         limits=limits,
         records=records,
+        decisions=decisions,
         conversations=Conversations(),
         ratings=Ratings(),
         metrics=Metrics(gateway.status),
@@ -140,6 +149,23 @@ def assemble(
         base=base,
         hub=access,
     )
+
+
+def _limit(pool: KeyPool, limits: Limits, records: Records, settings: Settings) -> None:
+    """Put other limits in force, everywhere they are kept."""
+    limits.configure(settings)
+    pool.allow_at_once(settings.everyone.concurrency)
+    if records.budgets is not None:
+        records.budgets.configure(settings)
+
+
+def _restore(pool: KeyPool, limits: Limits, decisions: LimitDecisions) -> None:
+    """Count what the ledger remembers: what was used before a restart, or a crash, is used."""
+    unix = time.time()
+    longest = max(_A_DAY, pool.longest_window())
+    used = decisions.ledger.used(unix - longest, exact=unix - _EXACT_SECONDS)
+    pool.restore(used, unix)
+    limits.restore(used, unix, day_from=decisions.reset_at())
 
 
 def _access(place: HubPlace, settings: Settings, learn: Callable[[TenantSettings], None]) -> HubAccess:
@@ -178,6 +204,28 @@ def _authenticator(
     )
 
 
+def default_folder() -> Path:
+    """Where records are kept when nobody says otherwise: in Jupyter's data folder."""
+    from jupyter_core.paths import jupyter_data_dir
+
+    return Path(jupyter_data_dir()) / "rsql"
+
+
+def with_ledger(settings: Settings, folder: Path) -> Settings:
+    """The settings with a ledger in this folder, where they name none; without one if none can be kept there."""
+    if settings.storage.ledger:
+        return settings
+    url = f"sqlite:///{folder / 'ledger.db'}"
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        check_ledger(url)
+    except (OSError, CannotOpen) as error:
+        words = error.message if isinstance(error, CannotOpen) else f"{folder}: {error.strerror}."
+        app_log.warning("rsql: no records are kept. %s Name a 'ledger' in [storage] of the rsql.toml.", words)
+        url = "memory://"
+    return replace(settings, storage=replace(settings.storage, ledger=url))
+
+
 def build_records(settings: Settings, meters: Meters | None = None, *, tenants_change: bool = False) -> Records:
     """Ledger, prices and budgets as configured; what the ledger says was spent this month is spent.
 
@@ -189,13 +237,15 @@ def build_records(settings: Settings, meters: Meters | None = None, *, tenants_c
     Raises:
         ConfigError: The ledger cannot be opened.
     """
-    store = open_ledger(settings.storage)
+    stored = settings.storage
+    vault = PromptVault(stored.prompt_keys) if stored.prompt_keys else None
+    store, instance = open_ledger(stored)
+    ledger = Ledger(store, keep_days=stored.retention_days, instance=instance)
     budgets = None
-    if tenants_change or limits_money(settings):
-        budgets = Budgets(settings, clock=time.time, zone=settings.storage.time_zone, meters=meters)
+    if store is not None or tenants_change or limits_money(settings):  # an administrator may limit money any time
+        budgets = Budgets(settings, clock=time.time, zone=stored.time_zone, meters=meters)
         budgets.restore(_spent(store, budgets.month))
-    vault = PromptVault(settings.storage.prompt_keys) if settings.storage.prompt_keys else None
-    return Records(Ledger(store), prices=_prices(settings.prices), budgets=budgets, vault=vault)
+    return Records(ledger, prices=_prices(settings.prices), budgets=budgets, vault=vault)
 
 
 def _spent(store: LedgerStore | None, since: str) -> dict[tuple[str, str], dict[str, int]]:
@@ -222,7 +272,7 @@ def without_effect(settings: Settings) -> list[str]:
     """What is configured and not there yet; an administrator should not rely on it."""
     told = []
     stored = settings.storage
-    if limits_money(settings) and stored.ledger.startswith("memory:") and stored.state.startswith("memory:"):
+    if limits_money(settings) and keeps_nothing(stored.ledger) and stored.state.startswith("memory:"):
         told.append("usd_per_day and usd_per_month are forgotten at a restart: name a 'ledger' in [storage].")
     if not settings.storage.cache.startswith("memory:"):
         told.append("'cache' in [storage] can only be memory:// in this version.")

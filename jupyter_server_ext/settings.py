@@ -10,7 +10,7 @@ from urllib.parse import parse_qs, urlsplit
 SCOPES = MappingProxyType(
     {
         "chat": "ask models; see the gateway's state and one's own figures",
-        "admin": "see and check the keys; reset limits; see what everybody used, and forget it",
+        "admin": "see and check the keys; see, change and reset limits; see what everybody used, and forget it",
     }
 )
 """What a token may do. Every route names its scope from this table, and the docs list it."""
@@ -208,7 +208,8 @@ class StorageSettings:
 
     Args:
         state: What counts against limits and budgets: ``memory://``, ``redis://…`` or ``redis+sentinel://…``.
-        ledger: Records of requests: ``sqlite:///path`` or ``postgresql://…``; ``memory://`` keeps none.
+        ledger: Records of requests: ``sqlite:///path`` or ``postgresql://…``; ``memory://`` keeps none. Empty for a
+            file in Jupyter's data folder, and none for the gateway of one kernel.
         cache: Answers.
         instance: This gateway's name in the ledger, its own among all that share it; the host's when empty.
         time_zone: Whose midnight begins a day of the ledger and of budgets.
@@ -221,7 +222,7 @@ class StorageSettings:
     """
 
     state: str = "memory://"
-    ledger: str = "memory://"
+    ledger: str = ""
     cache: str = "memory://?max_mb=256"
     instance: str = ""
     time_zone: str = "UTC"
@@ -321,6 +322,7 @@ class Settings:
     everyone: CallerLimits = field(default_factory=lambda: CallerLimits(concurrency=100))
     api_keys: tuple[ApiKeySettings, ...] = ()
     tenants: tuple[TenantSettings, ...] = ()
+    callers: tuple[tuple[str, CallerLimits], ...] = ()  # limits of single ones, which an administrator decides
     fallbacks: tuple[tuple[str, tuple[str, ...]], ...] = ()
     storage: StorageSettings = field(default_factory=StorageSettings)
     prices: PriceSettings = field(default_factory=PriceSettings)

@@ -33,6 +33,8 @@ _VARIABLE = re.compile(r"\$?\$\{([^}]*)\}")
 _VARIABLE_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _AT_LINE = re.compile(r" \(at (?:line (\d+), column \d+|end of document)\)$")
 _LONGEST_NAME = 30  # what is longer is perhaps a key in the wrong place, and is not shown
+PROFILES = ("development", "production", "testing")
+"""Settings for common cases, which ``profile`` names and the file's own go before."""
 _PRIVACY = ("names", "stats", "sample")
 _SHORTHAND: Mapping[str, tuple[s.Unit, float]] = {
     "rpm": ("requests", 60.0),
@@ -60,7 +62,7 @@ def load_settings(path: Path | str | None, environment: Mapping[str, str]) -> s.
         'groq-2'
     """
     path = path or environment.get("RSQL_CONFIG")
-    settings = _read(Path(path), environment) if path else s.Settings()
+    settings = _read(Path(path), environment) if path else read_settings("", environment)
     settings = dataclasses.replace(settings, default_model=settings.default_model or environment.get("RSQL_MODEL", ""))
     keys = settings.keys or keys_of_environment(environment)
     if not keys:
@@ -127,7 +129,26 @@ def read_settings(text: str, environment: Mapping[str, str], name: str = "rsql.t
     except tomllib.TOMLDecodeError as error:
         raise ConfigError(_syntax_error(name, str(error), text)) from None
     source = _Source(name, line_numbers(text), environment)
-    return _settings(_Table(source, (), "the file", values))
+    return _settings(_Table(source, (), "the file", _with_profile(source, values)))
+
+
+def _with_profile(source: _Source, values: dict[str, Any]) -> dict[str, Any]:
+    """What the file says, over the profile that it or RSQL_PROFILE names."""
+    name = values.pop("profile", "") or source.environment.get("RSQL_PROFILE", "")
+    if name and name not in PROFILES:
+        where = "'profile'" if source.environment.get("RSQL_PROFILE", "") != name else "RSQL_PROFILE"
+        source.refuse(("profile",), f"{where} must be one of: {', '.join(PROFILES)}.")
+    profile = Path(__file__).parent / "profiles" / f"{name}.toml"
+    return _over(tomllib.loads(profile.read_text(encoding="utf-8")), values) if name else values
+
+
+def _over(base: Mapping[str, Any], values: Mapping[str, Any]) -> dict[str, Any]:
+    """Both, with ``values`` where they differ; tables are merged."""
+    both = {**base, **values}
+    for name, value in values.items():
+        if isinstance(value, dict) and isinstance(base.get(name), dict):
+            both[name] = _over(base[name], value)
+    return both
 
 
 def _syntax_error(name: str, message: str, text: str) -> str:

@@ -72,6 +72,9 @@ class Falls:
     def fallbacks(self, caller, model):
         return self.models
 
+    def named(self, caller):
+        return ()
+
     def caches(self, caller):
         return None
 

@@ -2,13 +2,23 @@
 
 from __future__ import annotations
 
+import tempfile
 from dataclasses import asdict
 from datetime import date
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from jupyter_server_ext.auth import needs_scope
 from jupyter_server_ext.errors import BadRequest
+from jupyter_server_ext.exports import FORMATS, export
 from jupyter_server_ext.handlers.base import GatewayHandler
+from jupyter_server_ext.handlers.requests import json_object
 
+if TYPE_CHECKING:
+    from jupyter_server_ext.messages import Entry
+
+_PARQUET = "application/vnd.apache.parquet"
+_CHUNK = 256 * 1024
 _MOST_ERRORS = 1000
 
 
@@ -27,7 +37,82 @@ class ResetDailyLimits(GatewayHandler):
     @needs_scope("admin")
     async def post(self) -> None:
         """Forget what has counted against limits per day, of everybody."""
-        self.reply({"status": "reset", "accounts": await self.parts.limits.reset_daily()})
+        accounts = await self.parts.limits.reset_daily()
+        await self.parts.decisions.remember_reset(self.asker.name)
+        self.reply({"status": "reset", "accounts": accounts})
+
+
+class LimitsInForce(GatewayHandler):
+    """``GET``, ``PATCH`` (or ``PUT``, ``POST``) and ``DELETE admin/api/limits``."""
+
+    @needs_scope("admin")
+    def get(self) -> None:
+        """All limits in force, what of them was decided at run time, and whether that outlasts a restart."""
+        self.reply(self.parts.decisions.shown())
+
+    @needs_scope("admin")
+    async def patch(self) -> None:
+        """Change limits: ``{"caller": {"requests_per_minute": 5}, "callers": {"ada": {"usd_per_day": 2}}}``.
+
+        Also ``tenant``, ``everyone`` and ``tenants``. What is not named stays; null is no limit, 0 allows nothing.
+        """
+        if told := json_object(self.body):
+            await self.parts.decisions.change(told, self.asker.name)
+        self.reply(self.parts.decisions.shown())
+
+    put = post = patch
+
+    @needs_scope("admin")
+    async def delete(self) -> None:
+        """Have the limits of the rsql.toml again."""
+        await self.parts.decisions.change({}, self.asker.name)
+        self.reply(self.parts.decisions.shown())
+
+
+class Export(GatewayHandler):
+    """``GET admin/api/export``."""
+
+    @needs_scope("admin")
+    async def get(self) -> None:
+        """The ledger's entries as a file: ``format`` is ``csv`` or ``parquet``, ``since`` and ``until`` are days."""
+        form = self.get_query_argument("format", "csv")
+        if form not in FORMATS:
+            raise BadRequest(f"'format' must be one of: {', '.join(FORMATS)}.", param="format")
+        since, until = (_day_argument(self, name) for name in ("since", "until"))
+        with tempfile.TemporaryDirectory(prefix="rsql-export-") as folder:
+            path = Path(folder) / f"entries.{form}"
+            ledger = self.parts.records.ledger
+            await ledger.ask(lambda store: export(store.rows(since=since, until=until or "9999"), path, form))
+            self.set_header("Content-Type", "text/csv; charset=utf-8" if form == "csv" else _PARQUET)
+            self.set_header("Content-Disposition", f'attachment; filename="rsql-entries.{form}"')
+            self.set_header("Content-Length", path.stat().st_size)
+            with path.open("rb") as file:
+                while chunk := file.read(_CHUNK):
+                    self.write(chunk)
+                    await self.flush()
+        self.finish()
+
+
+class VerifyLedger(GatewayHandler):
+    """``POST admin/api/ledger/verify``."""
+
+    @needs_scope("admin")
+    async def post(self) -> None:
+        """Check the chains of the ledger: what was changed, removed or put in."""
+        problems = await self.parts.records.ledger.ask(lambda store: store.verify())
+        self.reply({"status": "ok" if not problems else "broken", "problems": problems})
+
+
+class OneRequest(GatewayHandler):
+    """``GET admin/api/requests/{id}``."""
+
+    @needs_scope("admin")
+    async def get(self, request_id: str) -> None:
+        """The entries of one request, with its prompt where the tenant's policy keeps it."""
+        found = await self.parts.records.ledger.ask(lambda store: store.find(request_id))
+        if not found:
+            raise BadRequest("There is no entry of this id.", param="id", code="unknown_request", status=404)
+        self.reply({"entries": [_shown(entry) | self.parts.records.prompt(entry) for entry in found]})
 
 
 class Keys(GatewayHandler):
@@ -74,10 +159,7 @@ class Usage(GatewayHandler):
 
         ``since`` is the first day, as ``2026-11-21``; today when it is not given.
         """
-        since = self.get_query_argument("since", "")
-        if since and not _is_day(since):
-            raise BadRequest("'since' must be a day such as 2026-11-21.", param="since")
-        self.reply({"usage": await self.parts.records.usage(since)})
+        self.reply({"usage": await self.parts.records.usage(_day_argument(self, "since"))})
 
 
 class Errors(GatewayHandler):
@@ -93,7 +175,7 @@ class Errors(GatewayHandler):
         if not (limit.isdecimal() and 1 <= int(limit) <= _MOST_ERRORS):
             raise BadRequest(f"'limit' must be a number from 1 to {_MOST_ERRORS:,}.", param="limit")
         failed = await self.parts.records.ledger.ask(lambda store: store.read(limit=int(limit), failed=True))
-        self.reply({"errors": [asdict(entry) for entry in failed]})
+        self.reply({"errors": [_shown(entry) for entry in failed]})
 
 
 class OneUser(GatewayHandler):
@@ -104,6 +186,17 @@ class OneUser(GatewayHandler):
         """Forget a caller: its name, group and prompt hashes go from the ledger; what was spent stays in the sums."""
         gone = await self.parts.records.ledger.ask(lambda store: store.forget(name))
         self.reply({"user": name, "entries": gone})
+
+
+def _shown(entry: Entry) -> dict[str, Any]:
+    return {name: value for name, value in asdict(entry).items() if name != "prompt"}
+
+
+def _day_argument(handler: GatewayHandler, name: str) -> str:
+    day = handler.get_query_argument(name, "")
+    if day and not _is_day(day):
+        raise BadRequest(f"'{name}' must be a day such as 2026-11-21.", param=name)
+    return day
 
 
 def _is_day(text: str) -> bool:

@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping
 
     from jupyter_server_ext.auth import Authenticator
+    from jupyter_server_ext.decisions import LimitDecisions
     from jupyter_server_ext.handlers import Route
     from jupyter_server_ext.handlers.conversations import Conversations
     from jupyter_server_ext.handlers.ratings import Ratings
@@ -77,6 +78,7 @@ class Parts:
         policy: What tenants may do.
         limits: What callers have left.
         records: The ledger, prices and budgets.
+        decisions: Limits that administrators decide at run time.
         conversations: Turns of ``POST chat``.
         ratings: What people said of answers.
         metrics: Figures for Prometheus.
@@ -92,6 +94,7 @@ class Parts:
     policy: Policy
     limits: Limits
     records: Records
+    decisions: LimitDecisions
     conversations: Conversations
     ratings: Ratings
     metrics: Metrics

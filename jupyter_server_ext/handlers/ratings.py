@@ -49,7 +49,7 @@ class Feedback(GatewayHandler):
     """``POST feedback``."""
 
     @needs_scope("chat")
-    def post(self) -> None:
+    async def post(self) -> None:
         """Rate an answer, by its request id: ``up``, ``down``, or 1 to 5; with a comment if you like."""
         body = json_object(self.body)
         rating = Rating(
@@ -59,6 +59,13 @@ class Feedback(GatewayHandler):
             comment=optional_text(body, "comment")[:_LONGEST_COMMENT],
             at=time.time(),
         )
+        if not await self.parts.records.knows(rating.request_id, self.asker):
+            raise BadRequest(
+                "There is no request of yours with this id. It is in the header x-request-id of an answer.",
+                param="request_id",
+                code="unknown_request",
+                status=404,
+            )
         self.parts.ratings.add(rating)
         self.parts.metrics.rated(rating.rating)
         self.reply({"status": "thanks", "request_id": rating.request_id, "rating": rating.rating})

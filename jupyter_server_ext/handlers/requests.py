@@ -63,7 +63,7 @@ def chat_request(
     model = _optional(body, "model", str) or ""
     model = default_model if model in ("", "default") else model
     if not model:
-        raise BadRequest("'model' is missing, and the gateway has no default. See v1/models.", param="model")
+        raise BadRequest("'model' is missing, and there is no default for you. See v1/models.", param="model")
     task: Task = task_of(headers)
     cache, max_age = cache_wish(headers.get("Cache-Control", ""))
     return ChatRequest(

@@ -12,11 +12,18 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol
 
+from jupyter_server_ext.errors import ConfigError
+
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
     from jupyter_server_ext.messages import Entry
     from jupyter_server_ext.storage.api_keys import ApiKeyStore
+
+
+class CannotOpen(ConfigError):
+    """There is no place for a ledger: no permission, no such folder, no server."""
+
 
 Unit = Literal["requests", "tokens", "input_tokens", "output_tokens", "concurrent"]
 

@@ -100,8 +100,8 @@ class Meters(Protocol):
     async def clear(self, period: str) -> int:
         """Forget what counts on all meters whose id ends so; how many accounts had something to forget."""
 
-    def restore(self, meter: Meter, amount: int) -> None:
-        """Count what was used before this process started."""
+    def restore(self, meter: Meter, amount: int, age: float = 0.0) -> None:
+        """Count what was used ``age`` seconds ago, before this process started; calls come in the order of time."""
 
     async def close(self) -> None:
         """Give everything back."""
@@ -298,9 +298,9 @@ class MemoryMeters:
                 count.clear()
         return len(accounts)
 
-    def restore(self, meter: Meter, amount: int) -> None:
+    def restore(self, meter: Meter, amount: int, age: float = 0.0) -> None:
         """See ``Meters.restore``."""
-        self.add(meter, amount)
+        self._count(meter).take(self._clock() - age, amount)
 
     async def close(self) -> None:
         """Nothing is open."""

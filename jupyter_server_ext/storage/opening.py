@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from jupyter_server_ext.errors import ConfigError
+from jupyter_server_ext.storage.instances import Instance
 from jupyter_server_ext.storage.memory import MemoryWindows
 from jupyter_server_ext.storage.meters import MemoryMeters
 
@@ -78,21 +79,32 @@ def open_state(settings: Settings) -> State:
     return State(meters, RedisWindows(link, jitter), link)
 
 
-def open_ledger(storage: StorageSettings) -> LedgerStore | None:
-    """Where entries are kept; None keeps none. Loading SQLAlchemy doubles the start, so only where there is a ledger.
+def keeps_nothing(url: str) -> bool:
+    """Whether a ledger's URL stands for no ledger at all."""
+    return not url or url.startswith("memory:")
+
+
+def open_ledger(storage: StorageSettings) -> tuple[LedgerStore | None, Instance | None]:
+    """Where entries are kept, and the name under which, if it has to be let go again; None keeps none.
+
+    Loading SQLAlchemy doubles the start, so only where there is a ledger.
 
     Raises:
         ConfigError: It cannot be opened.
     """
-    if storage.ledger.startswith("memory:"):
-        return None
+    if keeps_nothing(storage.ledger):
+        return None, None
     if storage.ledger in {"sqlite://", "sqlite:///", "sqlite:///:memory:"}:
         raise ConfigError("'ledger' in [storage] needs the path of a file: sqlite:///rsql.db. memory:// keeps nothing.")
     if storage.ledger.startswith(("postgresql", "postgres:")):
-        return _open_postgresql(storage)
+        return _open_postgresql(storage), None
     from jupyter_server_ext.storage.sql import SqlLedgerStore
 
-    return SqlLedgerStore(storage.ledger, instance=storage.instance or platform.node(), zone=storage.time_zone)
+    name, instance = storage.instance or platform.node(), None
+    if storage.ledger.startswith("sqlite:") and not storage.instance:
+        instance = Instance(Path(storage.ledger.removeprefix("sqlite:///")).absolute().parent)
+        name = instance.name
+    return SqlLedgerStore(storage.ledger, instance=name, zone=storage.time_zone), instance
 
 
 def _open_postgresql(storage: StorageSettings) -> LedgerStore:
@@ -106,3 +118,16 @@ def _open_postgresql(storage: StorageSettings) -> LedgerStore:
         if (file := SpoolFile.open(path)) is not None:
             return SpooledLedgerStore(storage.ledger, instance=name, zone=storage.time_zone, spool=file)
     raise ConfigError(f"Another gateway has the spool {path}. Give each its own 'instance' in [storage].")
+
+
+def check_ledger(url: str) -> None:
+    """Make sure that a ledger can be kept there.
+
+    Raises:
+        CannotOpen: It cannot.
+        ConfigError: A newer version has written it.
+    """
+    from jupyter_server_ext.storage.sql import opened
+
+    with opened(url, instance="check"):
+        pass

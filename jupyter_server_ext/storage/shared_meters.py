@@ -183,8 +183,8 @@ class RedisMeters:
         await self._link.publish("clear", period)
         return len({name.rsplit("/", 2)[0] for name in names})
 
-    def restore(self, meter: Meter, amount: int) -> None:
-        """See ``Meters.restore``: told to a Redis that knows nothing yet; any other knows."""
+    def restore(self, meter: Meter, amount: int, age: float = 0.0) -> None:  # noqa: ARG002
+        """See ``Meters.restore``: told to a Redis that knows nothing yet, as if used now; any other knows."""
         self._restored.append((meter, amount))
         count = self._count(meter)
         count.others += amount

@@ -23,7 +23,7 @@ import sqlalchemy as sa
 from jupyter_server_ext.errors import ConfigError
 from jupyter_server_ext.messages import Entry, Usage
 from jupyter_server_ext.storage.api_keys import SqlApiKeys
-from jupyter_server_ext.storage.base import Used
+from jupyter_server_ext.storage.base import CannotOpen, Used
 from jupyter_server_ext.storage.schema import api_keys, chains, decisions, entries, kept_answers, requests_open, totals
 
 if TYPE_CHECKING:
@@ -385,7 +385,7 @@ class SqlLedgerStore:
         except sa.exc.SQLAlchemyError as error:
             safe = self._engine.url.render_as_string(hide_password=True)
             msg = f"The ledger {safe} cannot be opened ({_reason(error)}). Check its path, permissions and server."
-            raise ConfigError(msg) from None
+            raise CannotOpen(msg) from None
 
     def _end_of_chain(self, db: sa.Connection) -> tuple[int, str]:
         own = entries.c.instance == self._instance

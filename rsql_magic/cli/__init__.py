@@ -5,6 +5,7 @@
     rsql sql "How many orders per month?" --on shop.duckdb
     rsql run report.ipynb
     rsql status | stats | models | doctor | monitor
+    rsql ledger verify
 
 It finds the gateway as a notebook does. In a terminal of RStudio a question takes along what R there is. Exit codes,
 for scripts: 0 an answer, 1 an error in one line, 2 a wrong command line, 3 a statement that the guard refuses, 4 no
@@ -15,6 +16,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import subprocess
 import sys
 from typing import TYPE_CHECKING
 
@@ -85,12 +87,22 @@ def _parser() -> argparse.ArgumentParser:
     command("models", report(reports.models), "the models there are")
     command("doctor", doctor, "look at everything a question needs")
     monitor.options(command("monitor", monitor.run, "the gateway and your limits, live, until Ctrl-C"))
+    ledger = command("ledger", _ledger, "verify or export the records of a gateway on this machine")
+    ledger.add_argument("words", nargs=argparse.REMAINDER, help="verify [URL], or export FILE; see rsql ledger --help")
     command("r-file", plumbing.r_file, "print where rsql.R is, which R can source()")
     command("check", plumbing.check, "check a query for a program: JSON in, JSON out")
     command("link", plumbing.link, "choose tables for a question, for a program: JSON in, JSON out")
     command("describe", plumbing.describe, "describe an R session, for a program: JSON in, JSON out")
     command("redact", plumbing.redact, "replace secrets and personal identifiers in what is piped in")
     return parser
+
+
+def _ledger(_: Assistant, options: argparse.Namespace) -> None:
+    """The gateway's own command, in a process of its own: the two packages share no code."""
+    command = [sys.executable, "-P", "-m", "jupyter_server_ext", "ledger", *options.words]
+    done = subprocess.run(command, check=False)  # noqa: S603  (the user's own words, to our own program)
+    if done.returncode:
+        raise SystemExit(done.returncode)
 
 
 def _asking(command: Callable[[str, Run, str], argparse.ArgumentParser]) -> None:

@@ -11,6 +11,7 @@ import pytest
 
 from jupyter_server_ext.errors import NoCapacity, RsqlGatewayError, UpstreamRefused
 from jupyter_server_ext.key_pool import KeyPool
+from jupyter_server_ext.messages import ChatRequest
 from jupyter_server_ext.queue import KeyQueue
 from jupyter_server_ext.settings import KeySettings, PoolSettings, Secret
 from jupyter_server_ext.upstream.failures import TABLE, Failure, classify
@@ -135,7 +136,8 @@ def test_what_follows_for_the_key(kind):
     transport = KeyRotatingTransport(KeyQueue(pool, PoolSettings()), PoolSettings(), lambda key: None)
 
     lease = run(pool.lease("m", cost()))
-    transport._suffer(lease, Failure(kind, retry_after=7.0 if kind in {"rate_limit", "quota_exhausted"} else None))
+    failure = Failure(kind, retry_after=7.0 if kind in {"rate_limit", "quota_exhausted"} else None)
+    transport._suffer(lease, failure, ChatRequest("m", {}))
 
     key = pool.get("k")
     rests = key.opens("m", pool.clock()) - pool.clock()

@@ -13,8 +13,9 @@ from gateway_runs import FULL, IMPATIENT, QUICK, Falls, Settled, Told, ask, key,
 from simulated_provider import WORDS, Account, Fault, SimulatedProvider
 
 from jupyter_server_ext.errors import NoCapacity, UnknownModel, UpstreamFailed, UpstreamRefused, UpstreamTimeout
-from jupyter_server_ext.messages import Entry, Usage
+from jupyter_server_ext.messages import Usage
 from jupyter_server_ext.settings import Limit, Secret, Settings
+from jupyter_server_ext.storage.base import Used
 
 pytestmark = pytest.mark.asyncio
 
@@ -495,18 +496,16 @@ async def test_what_was_used_before_a_restart_counts():
     limits = (Limit(3, "requests", 3600.0), Limit(1000, "tokens", 3600.0))
     async with SimulatedProvider() as provider, running(key(provider, limits=limits)) as gateway:
         now = time.time()
-        used = {"model": "m", "usage": Usage(10, 10)}
         past = [
-            Entry("r1", now - 4000, "ada", key="sim-1", **used),
-            Entry("r2", now - 60, "ada", key="sim-1", **used),
-            Entry("r3", now - 50, "ada", key="gone", **used),
+            Used(now - 4000, "ada", "", "sim-1", "m", 1, 10, 10, 1, 20),
+            Used(now - 600, "ada", "", "sim-1", "m", 2, 30, 30, 2, 60),
+            Used(now - 60, "ada", "", "sim-1", "m", 1, 10, 10, 1, 20),
+            Used(now - 50, "ada", "", "gone", "m", 1, 10, 10, 1, 20),
         ]
-        asked = []
-        gateway.restore(lambda since: asked.append(round(now - since)) or past)
+        gateway.pool.restore(past, now)
         rows = gateway.status()["pool"][0]["limits"]
 
-    assert [row["used"] for row in rows] == [1, 20]
-    assert asked == [3600]
+    assert [row["used"] for row in rows] == [3, 80]
 
 
 async def test_a_key_that_is_well_again_is_found_by_itself():

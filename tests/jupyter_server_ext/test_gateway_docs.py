@@ -99,7 +99,7 @@ def test_every_code_that_a_caller_may_see_is_there(error):
 
 
 def test_the_page_names_nothing_that_is_gone():
-    known = {field.name for _, field in FIELDS} | {"default_model", "rpm", "rpd", "tpm", "tpd"}
+    known = {field.name for _, field in FIELDS} | {"default_model", "profile", "rpm", "rpd", "tpm", "tpd"}
     for line in re.findall(r"(?<=\| setting \| default \| \|\n\|---\|---\|---\|\n)((?:\|.*\n)+)", PAGE):
         for cell in line.splitlines():
             names = set(re.findall(r"`(\w+)`", cell.split(" | ")[0]))

@@ -15,7 +15,7 @@ from jupyter_server_ext.auth import needs_scope, scope_of
 from jupyter_server_ext.errors import UpstreamFailed
 from jupyter_server_ext.handlers import ROUTES, base
 from jupyter_server_ext.handlers.base import GatewayHandler
-from jupyter_server_ext.messages import Waiting
+from jupyter_server_ext.messages import Caller, ChatRequest, Waiting
 from jupyter_server_ext.settings import CallerLimits, ServerSettings, Settings, TenantSettings
 
 pytestmark = pytest.mark.asyncio
@@ -553,11 +553,22 @@ async def test_metrics_count_requests_and_name_nobody(served):
 @pytest.mark.parametrize(("rating", "kept"), [("up", 5), ("down", 1), (3, 3), (0, None), (True, None), ("good", None)])
 async def test_answers_are_rated(served, rating, kept):
     async with served() as gateway:
+        gateway.parts.records.open(Caller("ada"), ChatRequest("m", {"messages": []}, request_id="req-1"))
         reply = await gateway.ask({"request_id": "req-1", "rating": rating, "comment": "Right."}, path="feedback")
         listed = (await gateway.get("admin/api/feedback", token="owner-token")).json()["feedback"]
 
     assert reply.status_code == (200 if kept else 400)
     assert [(item["caller"], item["rating"]) for item in listed] == ([("ada", kept)] if kept else [])
+
+
+@pytest.mark.parametrize(("name", "token"), [("req-2", "ada-token"), ("req-1", "bob-token")])
+async def test_only_what_one_has_asked_can_be_rated(served, name, token):
+    async with served() as gateway:
+        gateway.parts.records.open(Caller("ada"), ChatRequest("m", {"messages": []}, request_id="req-1"))
+        reply = await gateway.ask({"request_id": name, "rating": "up"}, token=token, path="feedback")
+        listed = (await gateway.get("admin/api/feedback", token="owner-token")).json()["feedback"]
+
+    assert (reply.status_code, reply.json()["error"]["code"], listed) == (404, "unknown_request", [])
 
 
 async def test_openapi_and_docs_name_every_route(served):

@@ -6,12 +6,14 @@ import asyncio
 import json
 import sqlite3
 import sys
+import time
 
 import httpx
 import pytest
 
 from jupyter_server_ext.app import main
 from jupyter_server_ext.errors import ConfigError
+from jupyter_server_ext.ledger import Ledger
 from jupyter_server_ext.serve import build_records
 from jupyter_server_ext.settings import (
     CallerLimits,
@@ -21,6 +23,7 @@ from jupyter_server_ext.settings import (
     Secret,
     Settings,
     StorageSettings,
+    TenantSettings,
 )
 from jupyter_server_ext.storage.sql import SqlLedgerStore, opened
 
@@ -28,6 +31,7 @@ USAGE = {"prompt_tokens": 1000, "completion_tokens": 500, "total_tokens": 1500}
 COST = 2_000_000  # nano-dollars of USAGE at PRICES
 PRICES = PriceSettings(models=(("m", ModelPrice(1.0, 2.0)), ("bad", ModelPrice(1.0, 2.0))))
 ADMIN = "owner-token"
+KEYS = (KeySettings("sim", Secret("key"), "http://sim.invalid/v1", name="sim-1"),)
 
 
 class Hanging(httpx.AsyncByteStream):
@@ -68,9 +72,7 @@ def paying(served, url):
     def serving(**options):
         settings = Settings(
             default_model="m",
-            keys=(KeySettings("sim", Secret("key"), "http://sim.invalid/v1", name="sim-1"),),
-            storage=StorageSettings(ledger=url, instance="one"),
-            **({"prices": PRICES} | options),
+            **({"prices": PRICES, "storage": StorageSettings(ledger=url, instance="one"), "keys": KEYS} | options),
         )
         return served(settings, fake=False, transport=httpx.MockTransport(provider))
 
@@ -284,8 +286,125 @@ async def test_the_command_verifies_a_ledger(paying, url, tmp_path, monkeypatch,
 
 
 @pytest.mark.parametrize(
-    ("words", "told"), [(["verify", "sqlite:///nowhere.db"], "no file nowhere.db"), (["verify"], "Use:"), ([], "Use:")]
+    ("words", "code", "told"),
+    [
+        (["verify", "sqlite:///nowhere.db"], 1, "no file nowhere.db"),
+        (["verify"], 1, "no file"),  # in Jupyter's data folder
+        (["export", "entries.xml"], 1, "must end in one of: .csv, .parquet"),
+        ([], 2, "required: COMMAND"),
+    ],
 )
-def test_the_command_says_what_is_wrong(monkeypatch, capsys, words, told):
-    assert verify(monkeypatch, *words) == 1
+def test_the_command_says_what_is_wrong(monkeypatch, capsys, words, code, told):
+    assert verify(monkeypatch, *words) == code
     assert told in capsys.readouterr().err
+
+
+@pytest.mark.asyncio
+async def test_the_command_exports_a_ledger_and_the_rsql_command_does_the_same(paying, url, tmp_path, capfd):
+    from rsql_magic.cli import main as rsql
+
+    async with paying() as gateway:
+        await gateway.ask()
+    file = tmp_path / "entries.csv"
+    with pytest.raises(SystemExit) as end:
+        main(["ledger", "export", str(file), "--ledger", url])
+    assert end.value.code == 0
+    lines = file.read_text().splitlines()
+    assert len(lines) == 2
+    assert lines[0].startswith("instance,number,request_id")
+    assert "prompt," not in lines[0]
+    assert await asyncio.to_thread(rsql, ["ledger", "verify", url]) == 0
+    assert "ok: 1 entries" in capfd.readouterr().out
+
+
+# What a tenant reads, and what is kept of its words
+
+
+@pytest.mark.asyncio
+async def test_a_group_whose_models_are_not_served_is_told_so(paying):
+    tenants = (TenantSettings("stats101", models=("gone",)),)
+    keys = (KeySettings("sim", Secret("key"), "http://sim.invalid/v1", name="sim-1", models=("m",)),)
+    async with paying(tenants=tenants, keys=keys) as gateway:
+        for asked in (body(model="m"), body(model="gone")):
+            refused = await gateway.ask(asked)
+            assert refused.status_code == 404
+            assert "none of that is served here" in refused.json()["error"]["message"]
+        default = await gateway.ask(body())
+        assert "no default for you" in default.json()["error"]["message"]
+
+
+@pytest.mark.asyncio
+async def test_prompts_are_kept_encrypted_where_the_policy_says_so(paying, url, tmp_path):
+    from cryptography.fernet import Fernet
+
+    old, new = (Secret(Fernet.generate_key().decode()) for _ in range(2))
+    tenants = (TenantSettings("stats101", keep_prompts=True, system_prompt="Give hints."),)
+    stored = StorageSettings(ledger=url, instance="one", prompt_keys=(old,))
+    question = {"messages": [{"role": "user", "content": "a-very-odd-question"}]}
+    async with paying(tenants=tenants, storage=stored) as gateway:
+        kept = (await gateway.ask(question)).headers["x-request-id"]
+        other = (await gateway.ask(question, token="bob-token")).headers["x-request-id"]
+    assert all(b"a-very-odd-question" not in path.read_bytes() for path in tmp_path.glob("ledger.db*"))
+    rotated = StorageSettings(ledger=url, instance="one", prompt_keys=(new, old))
+    async with paying(tenants=tenants, storage=rotated) as gateway:
+        (entry,) = (await gateway.get(f"admin/api/requests/{kept}", ADMIN)).json()["entries"]
+        assert entry["messages"][-1]["content"] == "a-very-odd-question"
+        (entry,) = (await gateway.get(f"admin/api/requests/{other}", ADMIN)).json()["entries"]
+        assert "messages" not in entry
+        assert (await gateway.get("admin/api/requests/none", ADMIN)).status_code == 404
+        await gateway.client.delete("admin/api/users/ada", headers={"Authorization": f"Bearer {ADMIN}"})
+        assert (await gateway.get(f"admin/api/requests/{kept}", ADMIN)).status_code == 404
+    with opened(url, instance="reader") as store:
+        assert store.verify() == []
+
+
+def test_a_key_that_is_none_does_not_start():
+    with pytest.raises(ConfigError, match=r"Fernet\.generate_key"):
+        build_records(Settings(storage=StorageSettings(prompt_keys=(Secret("short"),))))
+
+
+@pytest.mark.asyncio
+async def test_a_full_disk_refuses_new_work_and_loses_nothing(paying, url):
+    """SQLite is given no further page, which is what it sees of a full disk."""
+    import sqlalchemy as sa
+
+    async with paying() as gateway:
+        ledger = gateway.parts.records.ledger
+        ledger._retry_seconds = 0.02
+        engine = ledger._store._engine
+        question = body(seed=1)
+        await gateway.ask(question)
+
+        @sa.event.listens_for(engine, "connect")
+        def full(connection, _record):
+            connection.execute(f"PRAGMA max_page_count={limit}")
+
+        limit = 1  # SQLite makes that as many as there are
+        engine.dispose()
+        replies = [asyncio.create_task(gateway.ask(question, token="bob-token")) for _ in range(40)]
+
+        async def unwell():
+            return (await gateway.get("health", token="")).status_code == 503
+
+        await until(unwell)
+        assert (await gateway.ask(question)).status_code == 503
+        limit = 1_000_000
+        engine.dispose()
+        statuses = [reply.status_code for reply in await asyncio.gather(*replies)]
+        assert set(statuses) <= {200, 503}
+        assert (await gateway.get("health")).status_code == 200
+    entries = read(url)
+    assert sum(entry.caller == "bob" for entry in entries.values()) == statuses.count(200)
+
+
+@pytest.mark.asyncio
+async def test_what_is_old_is_deleted_on_schedule(paying, url):
+    stored = StorageSettings(ledger=url, instance="one", retention_days=1)
+    async with paying() as gateway:
+        await gateway.ask()
+        await gateway.ask(headers={"Idempotency-Key": "k"})
+        later = Ledger(gateway.parts.records.ledger._store, keep_days=1, clock=lambda: time.time() + 86_401)
+        assert await later.tidy() == 2
+        assert await later.tidy() == 0
+    assert read(url) == {}
+    assert stored.retention_days == 1

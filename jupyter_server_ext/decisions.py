@@ -1,0 +1,171 @@
+"""What administrators decide while the gateway runs: limits of callers, tenants and everyone.
+
+A decision is remembered by the ledger and goes before the rsql.toml, also after a restart, until it is taken back.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import time
+from dataclasses import asdict, fields, replace
+from typing import TYPE_CHECKING, Any
+
+from jupyter_server_ext.errors import BadRequest
+from jupyter_server_ext.settings import CallerLimits, TenantSettings
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from jupyter_server_ext.ledger import Ledger
+    from jupyter_server_ext.settings import Settings
+
+_NAME = "limits"
+_RESET = "daily-reset"
+_GENERAL = ("caller", "tenant", "everyone")
+_NAMED = ("tenants", "callers")
+_WHOLE = {field.name for field in fields(CallerLimits) if not field.name.startswith("usd_")}
+_LIMITS = tuple(field.name for field in fields(CallerLimits))
+_MOST_NAMES = 1_000  # callers and tenants with limits of their own
+
+Changes = dict[str, Any]
+
+
+class LimitDecisions:
+    """The limits in force: those of the rsql.toml with what was decided since.
+
+    Args:
+        settings: As read.
+        ledger: Remembers decisions; without a store they last as long as the process.
+        apply: Is given the settings whenever they change.
+        clock: Unix time.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        ledger: Ledger,
+        apply: Callable[[Settings], None],
+        *,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self._file = settings
+        self.ledger = ledger
+        self._apply = apply
+        self._clock = clock
+        self._changes: Changes = {}
+        self.settings = settings
+        """The settings in force."""
+
+    @property
+    def lasts(self) -> bool:
+        """Whether decisions outlast the process."""
+        return self.ledger.keeps
+
+    def recall(self) -> None:
+        """Put in force what was decided before this process started; before serving, as it blocks."""
+        if told := self.ledger.decided(_NAME):
+            self._changes = json.loads(told)
+            self._put_in_force()
+
+    async def remember_reset(self, caller: str) -> None:
+        """Limits per day were reset now; a restart counts nothing from before that."""
+        if self.ledger.keeps:
+            now = self._clock()
+            await self.ledger.write(lambda store: store.decide(_RESET, str(now), caller, now))
+
+    def reset_at(self) -> float:
+        """When limits per day were reset last, in Unix time; before serving, as it blocks."""
+        return float(self.ledger.decided(_RESET) or 0.0)
+
+    def shown(self) -> dict[str, Any]:
+        """All limits in force, and what of them was decided."""
+        limits: dict[str, Any] = {name: asdict(getattr(self.settings, name)) for name in _GENERAL}
+        limits["tenants"] = {tenant.name: asdict(tenant.limits) for tenant in self.settings.tenants}
+        limits["callers"] = {name: asdict(own) for name, own in self.settings.callers}
+        return {"limits": limits, "decided": self._changes, "lasts": self.lasts}
+
+    async def change(self, told: Mapping[str, Any], caller: str) -> None:
+        """Change the limits that are named; the others stay. An empty object takes all decisions back.
+
+        Args:
+            told: Such as ``{"caller": {"requests_per_minute": 5}, "callers": {"ada": {"usd_per_day": 2}}}``. None is
+                no limit, 0 allows nothing.
+            caller: Who decides.
+
+        Raises:
+            BadRequest: A name or value is wrong; nothing is changed then.
+            LedgerUnavailable: It cannot be remembered; nothing is changed then.
+        """
+        _check(told)
+        changes = _merged(self._changes, told) if told else {}
+        _check_size(changes)
+        if self.ledger.keeps:
+            text, now = json.dumps(changes) if changes else "", self._clock()
+            await self.ledger.write(lambda store: store.decide(_NAME, text, caller, now))
+        self._changes = changes
+        self._put_in_force()
+
+    def _put_in_force(self) -> None:
+        self.settings = with_changes(self._file, self._changes)
+        self._apply(self.settings)
+
+
+def with_changes(settings: Settings, changes: Mapping[str, Any]) -> Settings:
+    """The settings with other limits.
+
+    Example:
+        >>> from jupyter_server_ext.settings import Settings
+        >>> with_changes(Settings(), {"caller": {"requests_per_day": 5}}).caller.requests_per_day
+        5
+    """
+    general = {name: replace(getattr(settings, name), **changes.get(name, {})) for name in _GENERAL}
+    tenants = {tenant.name: tenant for tenant in settings.tenants}
+    for name, own in changes.get("tenants", {}).items():
+        tenant = tenants.get(name, TenantSettings(name))
+        tenants[name] = replace(tenant, limits=replace(tenant.limits, **own))
+    callers = tuple((name, CallerLimits(**own)) for name, own in changes.get("callers", {}).items())
+    return replace(settings, **general, tenants=tuple(tenants.values()), callers=callers)
+
+
+def _merged(old: Mapping[str, Any], new: Mapping[str, Any]) -> Changes:
+    """Both, the new one where they differ; objects are merged."""
+    changes = dict(old)
+    for name, value in new.items():
+        both = isinstance(value, dict) and isinstance(old.get(name), dict)
+        changes[name] = _merged(old[name], value) if both else value
+    return changes
+
+
+def _check(told: Mapping[str, Any]) -> None:
+    for scope, value in told.items():
+        if scope in _GENERAL:
+            _check_limits(scope, value)
+        elif scope in _NAMED:
+            for name, own in _object(scope, value).items():
+                _check_limits(f"{scope}.{name}", own)
+        else:
+            raise BadRequest(f"'{scope[:30]}' is none of: {', '.join((*_GENERAL, *_NAMED))}.", param=scope[:30])
+
+
+def _check_limits(place: str, value: object) -> None:
+    for name, limit in _object(place, value).items():
+        if name not in _LIMITS:
+            raise BadRequest(f"'{name[:40]}' is none of: {', '.join(_LIMITS)}.", param=f"{place}.{name[:40]}")
+        whole = name in _WHOLE
+        right = isinstance(limit, int if whole else int | float) and not isinstance(limit, bool)
+        if limit is not None and not (right and 0 <= limit < math.inf):
+            words = f"'{name}' must be {'a whole number' if whole else 'a number'} of 0 or more, or null for no limit."
+            raise BadRequest(words, param=f"{place}.{name}")
+
+
+def _object(place: str, value: object) -> Mapping[str, Any]:
+    if not isinstance(value, dict):
+        raise BadRequest(f"'{place}' must be an object, like {{…}}.", param=place)
+    return value
+
+
+def _check_size(changes: Mapping[str, Any]) -> None:
+    for scope in _NAMED:
+        if len(changes.get(scope, ())) > _MOST_NAMES:
+            raise BadRequest(f"Not more than {_MOST_NAMES:,} '{scope}' may have limits of their own.", param=scope)

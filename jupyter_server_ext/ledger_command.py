@@ -1,0 +1,82 @@
+"""``jupyter rsql ledger verify`` and ``… export``: a look at the records without a gateway."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from jupyter_server_ext.errors import ConfigError
+from jupyter_server_ext.exports import FORMATS, export
+from jupyter_server_ext.serve import default_folder
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+
+def run(words: Sequence[str]) -> int:
+    """Do what the words say; gives the exit code: 1 when the ledger was tampered with, 2 for a wrong command line.
+
+    Args:
+        words: What follows ``ledger`` on the command line.
+
+    Raises:
+        ConfigError: There is no such ledger, or a file cannot be written.
+    """
+    options = _parser().parse_args(words)
+    problems: list[str] = options.run(options)
+    return 1 if problems else 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser("ledger", description="A look at the records of a gateway.")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    verify = commands.add_parser("verify", help="whether anybody has changed, removed or put in an entry")
+    verify.set_defaults(run=lambda options: verify_ledger(options.ledger))
+    out = commands.add_parser("export", help="the entries as a file, without what people wrote")
+    out.add_argument("file", type=Path, help="where to write; its ending, .csv or .parquet, is the format")
+    out.add_argument("--since", default="", metavar="DAY", help="the first day, such as 2026-11-01")
+    out.add_argument("--until", default="9999", metavar="DAY", help="the last day")
+    out.set_defaults(run=_export)
+    for command in (verify, out):
+        default = f"sqlite:///{default_folder() / 'ledger.db'}"
+        words = "sqlite:///rsql.db or postgresql://…; by default the ledger in Jupyter's data folder"
+        if command is verify:
+            command.add_argument("ledger", nargs="?", default=default, metavar="URL", help=words)
+        else:
+            command.add_argument("--ledger", default=default, metavar="URL", help=words)
+    return parser
+
+
+def verify_ledger(url: str) -> list[str]:
+    """What is wrong with the ledger at this URL, one sentence each; prints how many entries were read.
+
+    Raises:
+        ConfigError: There is no ledger.
+    """
+    from jupyter_server_ext.storage.sql import opened
+
+    _must_exist(url)
+    with opened(url, instance="verify") as store:
+        problems = store.verify()
+        print("\n".join(problems) or f"ok: {len(store):,} entries")  # noqa: T201
+    return problems
+
+
+def _export(options: argparse.Namespace) -> list[str]:
+    from jupyter_server_ext.storage.sql import opened
+
+    form = options.file.suffix.removeprefix(".")
+    if form not in FORMATS:
+        raise ConfigError(f"The file's name must end in one of: {', '.join('.' + name for name in FORMATS)}.")
+    _must_exist(options.ledger)
+    with opened(options.ledger, instance="export") as store:
+        count = export(store.rows(since=options.since, until=options.until), options.file.absolute(), form)
+    print(f"{options.file}: {count:,} entries")  # noqa: T201
+    return []
+
+
+def _must_exist(url: str) -> None:
+    path = url.removeprefix("sqlite:///")
+    if path != url and not Path(path).exists():
+        raise ConfigError(f"There is no file {path}.")
