@@ -20,7 +20,6 @@ if TYPE_CHECKING:
 
     from jupyter_server_ext.messages import Entry
     from jupyter_server_ext.storage.base import LedgerStore, Used
-    from jupyter_server_ext.storage.instances import Instance
 
 T = TypeVar("T")
 
@@ -42,7 +41,6 @@ class Ledger:
         store: Where entries go; None keeps no records.
         retry_seconds: Pause before a failed write is tried again.
         keep_days: Entries are deleted when they are older; 0 keeps them.
-        instance: The name that this gateway holds in a shared file; let go at the end.
         clock: Unix time.
 
     Example:
@@ -57,12 +55,10 @@ class Ledger:
         *,
         retry_seconds: float = 1.0,
         keep_days: int = 0,
-        instance: Instance | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._store = store
         self._keep_days = keep_days
-        self._instance = instance
         self._clock = clock
         self._tidying: asyncio.Task[None] | None = None
         self._retry_seconds = retry_seconds
@@ -188,8 +184,6 @@ class Ledger:
         if self._store is not None:
             await asyncio.get_running_loop().run_in_executor(self._thread, self._store.close)
         self._thread.shutdown()
-        if self._instance is not None:
-            self._instance.close()
 
     async def tidy(self) -> int:
         """Delete what is older than it should be, in chunks beside the writing of entries; return how many entries."""

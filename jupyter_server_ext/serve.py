@@ -239,8 +239,8 @@ def build_records(settings: Settings, meters: Meters | None = None, *, tenants_c
     """
     stored = settings.storage
     vault = PromptVault(stored.prompt_keys) if stored.prompt_keys else None
-    store, instance = open_ledger(stored)
-    ledger = Ledger(store, keep_days=stored.retention_days, instance=instance)
+    store = open_ledger(stored)
+    ledger = Ledger(store, keep_days=stored.retention_days)
     budgets = None
     if store is not None or tenants_change or limits_money(settings):  # an administrator may limit money any time
         budgets = Budgets(settings, clock=time.time, zone=stored.time_zone, meters=meters)

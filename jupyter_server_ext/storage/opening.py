@@ -84,27 +84,24 @@ def keeps_nothing(url: str) -> bool:
     return not url or url.startswith("memory:")
 
 
-def open_ledger(storage: StorageSettings) -> tuple[LedgerStore | None, Instance | None]:
-    """Where entries are kept, and the name under which, if it has to be let go again; None keeps none.
-
-    Loading SQLAlchemy doubles the start, so only where there is a ledger.
+def open_ledger(storage: StorageSettings) -> LedgerStore | None:
+    """Where entries are kept; None keeps none. Loading SQLAlchemy doubles the start, so only where there is a ledger.
 
     Raises:
         ConfigError: It cannot be opened.
     """
     if keeps_nothing(storage.ledger):
-        return None, None
+        return None
     if storage.ledger in {"sqlite://", "sqlite:///", "sqlite:///:memory:"}:
         raise ConfigError("'ledger' in [storage] needs the path of a file: sqlite:///rsql.db. memory:// keeps nothing.")
     if storage.ledger.startswith(("postgresql", "postgres:")):
-        return _open_postgresql(storage), None
+        return _open_postgresql(storage)
     from jupyter_server_ext.storage.sql import SqlLedgerStore
 
-    name, instance = storage.instance or platform.node(), None
-    if storage.ledger.startswith("sqlite:") and not storage.instance:
-        instance = Instance(Path(storage.ledger.removeprefix("sqlite:///")).absolute().parent)
-        name = instance.name
-    return SqlLedgerStore(storage.ledger, instance=name, zone=storage.time_zone), instance
+    folder = Path(storage.ledger.removeprefix("sqlite:///")).absolute().parent
+    held = None if storage.instance else Instance(folder)
+    name = storage.instance if held is None else held.name
+    return SqlLedgerStore(storage.ledger, instance=name, zone=storage.time_zone, held=held)
 
 
 def _open_postgresql(storage: StorageSettings) -> LedgerStore:

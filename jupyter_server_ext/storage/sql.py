@@ -29,6 +29,8 @@ from jupyter_server_ext.storage.schema import api_keys, chains, decisions, entri
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
+    from jupyter_server_ext.storage.instances import Instance
+
 _HEAD = "0003"
 _GENESIS = "0" * 64
 _LATER = {"cache": "", "saved_nanodollars": 0}  # hashed where they say something, as older entries have none of them
@@ -49,6 +51,7 @@ class SqlLedgerStore:
         url: ``sqlite:///path`` or ``postgresql://…``.
         instance: Stable name of this gateway, such as ``127.0.0.1:8899``; what it left open is its own to close.
         zone: Time zone whose midnight begins a day of the totals.
+        held: The lock on the instance's name, given back with the store.
 
     Raises:
         ConfigError: The database cannot be opened, or a newer version has written it.
@@ -62,9 +65,10 @@ class SqlLedgerStore:
     is_away = False
     """See ``LedgerStore.is_away``."""
 
-    def __init__(self, url: str, *, instance: str, zone: str = "UTC") -> None:
+    def __init__(self, url: str, *, instance: str, zone: str = "UTC", held: Instance | None = None) -> None:
         self._engine = _engine(url)
         self._instance = instance
+        self._held = held
         self._zone = ZoneInfo(zone)
         try:
             with self._at_start():
@@ -356,6 +360,8 @@ class SqlLedgerStore:
     def close(self) -> None:
         """Give the connections back."""
         self._engine.dispose()
+        if self._held is not None:
+            self._held.close()
 
     def _migrate(self) -> None:
         with self._engine.begin() as db:
