@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from rsql_magic.context.database.keys import infer_keys
 from rsql_magic.context.facts import one_line
 from rsql_magic.context.tables import Catalog, Column, ForeignKey, Kind, Table
+from rsql_magic.dialects import Unreadable, parse
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -22,6 +23,20 @@ if TYPE_CHECKING:
 _ABOUT_TABLES = re.compile(r"(CREATE\s+(\w+\s+){0,5}?(TABLE|VIEW)|ALTER\s+TABLE|COMMENT\s+ON)\b", re.IGNORECASE)
 _LEADING_COMMENTS = re.compile(r"\A(?:\s|--[^\n]*(?:\n|\Z)|/\*.*?\*/)+", re.DOTALL)
 _SEPARATORS = re.compile(r"^[ \t]*(?:GO|/|DELIMITER .*)[ \t]*$", re.IGNORECASE | re.MULTILINE)
+_COPIED = re.compile(r"^COPY\b[^;]*\bFROM\s+stdin\b[^;]*;.*?^\\\.[ \t]*$", re.IGNORECASE | re.MULTILINE | re.DOTALL)
+_PART = r'(?:"[^"]+"|`[^`]+`|\[[^\]]+\]|[\w$#@]+)'
+_NAME = rf"{_PART}(?:\s*\.\s*{_PART}){{0,2}}"
+_NAMED = re.compile(rf"CREATE\s+.*?\b(TABLE|VIEW)\s+(?:IF\s+NOT\s+EXISTS\s+)?({_NAME})", re.IGNORECASE | re.DOTALL)
+_QUERY = re.compile(r"\bAS\s*\(?\s*((?:SELECT|WITH)\b.*?)\)?\s*(?:WITH\s+(?:NO\s+)?DATA\s*)?\Z", re.I | re.S)
+_PARENTS = re.compile(rf"\b(?:PARTITION\s+OF|LIKE|CLONE|INHERITS\s*\()\s+?({_NAME})|\bINHERITS\s*\(\s*({_NAME})", re.I)
+_SETTINGS = {
+    "mysql": re.compile(r"\b(?:ALGORITHM\s*=\s*\w+|DEFINER\s*=\s*\S+|SQL\s+SECURITY\s+(?:DEFINER|INVOKER))\s", re.I),
+    "tsql": re.compile(r"\b(?:NON)?CLUSTERED\b|(?<=\))\s*WITH\s*\([^()]*\)(?:\s*ON\s+\[?\w+\]?)?", re.IGNORECASE),
+    "oracle": re.compile(r"\s+BYTE(?=\))|\bUSING\s+INDEX\b[^,)]*(?=[,)])|\bENABLE\b", re.IGNORECASE),
+}
+"""How something is stored and who may use it, which sqlglot does not read and nobody asks for."""
+_NO_COLUMNS = frozenset({"INDEX", "KEY", "FULLTEXT", "SPATIAL", "PERIOD", "EXCLUDE", "LIKE", "CONSTRAINT", "CHECK"})
+"""First words of lines that are no columns."""
 _FOLDS = {"postgres": str.lower, "redshift": str.lower, "snowflake": str.upper, "oracle": str.upper}
 """How a dialect stores a name without quotes, where it changes it."""
 
@@ -39,7 +54,10 @@ def parse_ddl(text: str, dialect: str) -> Catalog:
         ('id',)
     """
     reading = _Reading(dialect)
-    for statement in _statements(_SEPARATORS.sub(";", text), dialect):
+    text = _SEPARATORS.sub(";", _COPIED.sub(";", text))
+    if dialect in _SETTINGS:
+        text = _SETTINGS[dialect].sub("", text)
+    for statement in _statements(text, dialect):
         reading.read(statement)
     return reading.catalog()
 
@@ -129,46 +147,73 @@ class _Reading:
 
     def read(self, statement: str) -> None:
         """Take in one statement."""
-        import sqlglot
         from sqlglot import exp
 
         try:
-            tree = sqlglot.parse_one(statement, read=self._dialect)
-        except sqlglot.errors.SqlglotError:
-            self._read_by_lines(statement)
-            return
+            tree = parse(statement, self._dialect)
+        except Unreadable:
+            tree = None
         if isinstance(tree, exp.Create) and tree.kind in {"TABLE", "VIEW"}:
             self._create(tree, statement)
         elif isinstance(tree, exp.Alter):
             self._alter(tree)
         elif isinstance(tree, exp.Comment):
             self._comment(tree)
-        elif not isinstance(tree, exp.Create):
-            self._cannot_read(statement)
+        elif statement[:6].upper() == "CREATE":
+            self._read_by_lines(statement)
 
     def _read_by_lines(self, statement: str) -> None:
-        """Of a table with a column or key that sqlglot does not know, all others, and that column's name and type."""
-        import sqlglot
+        """What can be told of a table that sqlglot does not read: its name, and its columns line by line."""
+        from sqlglot import exp
 
-        head, lines = _lines(statement, self._dialect)
-        known = []
-        for line in lines:
-            for attempt in (line, " ".join(line.split()[:2])):
-                try:
-                    sqlglot.parse_one(f"{head}({attempt})", read=self._dialect)
-                except sqlglot.errors.SqlglotError:
-                    continue
-                known.append(attempt)
-                break
-        if known:
-            self.read(f"{head}({', '.join(known)})")
-        else:
+        found = _NAMED.match(statement)
+        if not found:
             self._cannot_read(statement)
+            return
+        name, query = found[2], _QUERY.search(statement)
+        readable = self._parsed(f"CREATE VIEW {name} AS {query[1]}") if query else None
+        _, lines = _lines(statement, self._dialect) if query is None else ("", [])
+        known = [readable for line in lines if (readable := self._readable(name, line))]
+        readable = self._parsed(f"CREATE TABLE {name} ({', '.join(known)})") if known else readable
+        if readable is None:
+            readable = self._parsed(f"CREATE TABLE {name} (x INT)")
+            if readable is None:
+                self._cannot_read(statement)
+                return
+            readable = readable.copy()
+            readable.this.set("expressions", [])
+        if found[1].upper() == "VIEW":
+            readable = readable.copy()
+            readable.set("kind", "VIEW")
+        if isinstance(readable, exp.Create):
+            self._create(readable, statement)
+
+    def _parsed(self, statement: str) -> Any:
+        try:
+            return parse(statement, self._dialect)
+        except Unreadable:
+            return None
+
+    def _readable(self, table: str, line: str) -> str:
+        """A line of a table as far as it can be read: all of it, its name and type, or its name."""
+        from sqlglot import exp
+
+        name = re.match(_PART, line)
+        shorter = [" ".join(line.split()[:2]), f"{name[0]} TEXT" if name else ""]
+        if name and name[0].upper() in _NO_COLUMNS:
+            shorter = []
+        if name and line[name.end() :].lstrip().startswith("="):  # an option of a virtual table
+            return ""
+        for attempt in (line, *filter(None, shorter)):
+            if isinstance(self._parsed(f"CREATE TABLE {table} ({attempt})"), exp.Create):
+                return attempt
+        return ""
 
     def catalog(self) -> Catalog:
         """Everything read so far."""
-        schemas = {draft.table.schema for draft in self._drafts.values()}
-        default = schemas.pop() if len(schemas) == 1 else ""  # a dump of one schema: its name need not be written
+        schemas = {(draft.table.database, draft.table.schema) for draft in self._drafts.values()}
+        database, default = schemas.pop() if len(schemas) == 1 else ("", "")
+        default = "" if database else default  # a dump of one schema: its name need not be written
         tables = [self._without(draft.finished(), default) for draft in self._drafts.values()]
         unique = {table.full_name: draft.unique for table, draft in zip(tables, self._drafts.values(), strict=True)}
         return Catalog(infer_keys(_with_referred(tables), unique), self._dialect, tuple(self._problems), default)
@@ -182,15 +227,28 @@ class _Reading:
         target = tree.this.this if isinstance(tree.this, exp.Schema) else tree.this
         draft = _Draft(self._table(target, "view" if tree.kind == "VIEW" else "table"))
         comment = tree.find(exp.SchemaCommentProperty)
-        draft.table = replace(draft.table, description=comment.this.name if comment else "")
+        told = comment.this.name if comment else self._option(tree.args.get("properties"), "description")
+        draft.table = replace(draft.table, description=told)
         for part in tree.this.expressions if isinstance(tree.this, exp.Schema) else ():
             self._part(draft, part)
         if not draft.columns and isinstance(tree.expression, exp.Query):
             self._columns_of_query(draft, tree.expression)
-        if draft.columns:
-            self._drafts[draft.table.full_name.casefold()] = draft
-        else:
+        self._inherit(draft, statement)
+        if not draft.columns:
             self._cannot_read(statement)
+        self._drafts[draft.table.full_name.casefold()] = draft
+
+    def _inherit(self, draft: _Draft, statement: str) -> None:
+        """The columns of the tables that this one is made like."""
+        from sqlglot import exp
+
+        head = _QUERY.sub("", statement)
+        for names in _PARENTS.findall(head) if draft.table.kind == "table" else ():
+            parent = self._parsed(f"CREATE TABLE {next(filter(None, names))} (x INT)")
+            named = parent.find(exp.Table) if parent is not None else None
+            like = self._drafts.get(self._table(named, "table").full_name.casefold()) if named is not None else None
+            if like is not None:
+                draft.columns = {**like.columns, **draft.columns}
 
     def _columns_of_query(self, draft: _Draft, query: Any) -> None:
         if not query.is_star:
@@ -201,7 +259,8 @@ class _Reading:
         from sqlglot import exp
 
         if isinstance(part, exp.ColumnDef):
-            self._column(draft, part)
+            if part.name.upper() not in _NO_COLUMNS or part.this.args.get("quoted"):
+                self._column(draft, part)
         elif isinstance(part, exp.Constraint):
             for inner in part.expressions:
                 self._part(draft, inner)
@@ -218,9 +277,11 @@ class _Reading:
         from sqlglot import exp
 
         name = self._name(part.this)
-        kinds = {type(constraint.kind): constraint.kind for constraint in part.constraints}
+        found = [constraint.args.get("kind") for constraint in part.constraints]
+        kinds = {type(kind): kind for kind in found if kind is not None}
         comment = kinds.get(exp.CommentColumnConstraint)
-        described = comment.this.name if comment else " ".join(text.strip() for text in part.comments or ())
+        option = self._option(kinds.get(exp.Properties), "description")
+        described = comment.this.name if comment else option or " ".join(text.strip() for text in part.comments or ())
         type_name = part.kind.sql(self._dialect) if part.kind else ""
         not_null = kinds.get(exp.NotNullColumnConstraint)
         nullable = not_null is None or bool(not_null.args.get("allow_null"))
@@ -231,6 +292,13 @@ class _Reading:
             draft.unique.append((name,))
         if exp.Reference in kinds:
             self._foreign_key(draft, (name,), kinds[exp.Reference])
+
+    def _option(self, options: Any, name: str) -> str:
+        """BigQuery's ``OPTIONS (description = '…')``."""
+        from sqlglot import exp
+
+        found = options.find_all(exp.Property) if options is not None else ()
+        return next((str(one.args["value"].name) for one in found if one.name.lower() == name), "")
 
     def _foreign_key(self, draft: _Draft, columns: tuple[str, ...], reference: Any) -> None:
         from sqlglot import exp
