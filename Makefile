@@ -30,6 +30,9 @@ check: setup ## lint, types, architecture
 bench: setup ## speed, as ratios measured side by side in one run
 	$(python) -m pytest -m bench -s --timeout 0 tests/bench
 
+bench-hub: setup-test ## a class of 75 at a real JupyterHub, then as many users as there is room for; 12 minutes, or MINUTES=1
+	$(python) tests/bench/bench_hub.py $(if $(MINUTES),--minutes $(MINUTES))
+
 screenshots: setup-test ## the pictures in docs/images, taken in a real JupyterLab
 	@$(python) scripts/screenshots.py
 
