@@ -20,7 +20,7 @@ from difflib import get_close_matches
 from typing import TYPE_CHECKING, Literal
 
 from rsql_magic import drafts, literals, prompts
-from rsql_magic.answers import Block, blocks_of, parse_sql
+from rsql_magic.answers import parse_sql
 from rsql_magic.chat import Reply, restored, usage_of
 from rsql_magic.context import Catalog, fence
 from rsql_magic.context.privacy import redact
@@ -28,11 +28,12 @@ from rsql_magic.context.tables import ddl
 from rsql_magic.display import Screen, fenced
 from rsql_magic.errors import AnswerCut, BadInput, QueryFailed, QueryRejected, UnknownName
 from rsql_magic.results import Attempt, SQLResult, Timings
+from rsql_magic.sql_drafts import write_sql
 from rsql_magic.validate import join_notes, validate
 from rsql_magic.verified import Verified, resembling
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     import pandas as pd
 
@@ -41,109 +42,15 @@ if TYPE_CHECKING:
     from rsql_magic.client import Message
     from rsql_magic.context import Privacy, Table
     from rsql_magic.engines import Engine, Rows
+    from rsql_magic.sql_drafts import Draft
 
-    Round = drafts.Attempt[Reply, "Draft"]
+    Round = drafts.Attempt[Reply, Draft]
 
-_SELECT = re.compile(r"^\s*(?:--[^\n]*\n|/\*.*?\*/|\s|\()*(?:select|with|from|values)\b", re.I | re.S)
 _NAME = re.compile(r"[^\W\d]\w*(?:\.[^\W\d]\w*)*")
 _MOST_MORE = 5
 """Tables added to one round of repair."""
 _MOST_VALUES = 10
 _ROWS_TOLD = 20
-_SENTENCES = 600
-
-
-@dataclass(frozen=True, slots=True)
-class Draft:
-    """A query as the model wrote it.
-
-    Args:
-        sql: The statement.
-        says: The model's words around it.
-        chart: The JSON block after it, or empty.
-        cut: True when the text ended inside the block.
-        others: How many more SQL blocks the reply held; they are not used.
-    """
-
-    sql: str
-    says: str = ""
-    chart: str = ""
-    cut: bool = False
-    others: int = 0
-
-
-def read_draft(reply: Reply) -> Draft:
-    r"""The draft in a reply: its first ``sql`` block, or a bare query.
-
-    Raises:
-        QueryFailed: The reply holds no query; the error carries the model's sentences.
-
-    Example:
-        >>> read_draft(Reply(text="```sql\nSELECT 1\n```\nOne.")).sql
-        'SELECT 1'
-    """
-    blocks = blocks_of(reply.text)
-    queries = [block for block in blocks if block.language == "sql" or _is_query(block)]
-    if not queries and _SELECT.match(reply.text):
-        return Draft(reply.text.strip(), cut=reply.cut)
-    if not queries:
-        raise QueryFailed(_words(reply.text, blocks) or "The model wrote no query.", hint="Ask in other words.")
-    chart = next((block.code for block in blocks if block.language == "json"), "")
-    first = queries[0]
-    return Draft(first.code, _words(reply.text, blocks), chart, not first.closed, len(queries) - 1)
-
-
-def _is_query(block: Block) -> bool:
-    return block.language in {"", "duckdb", "sqlite", "mysql", "tsql", "text"} and bool(_SELECT.match(block.code))
-
-
-def _words(text: str, blocks: Sequence[Block]) -> str:
-    """What a reply says outside its blocks, as one short paragraph."""
-    for block in blocks:
-        text = text.replace(block.code, "")
-    text = re.sub(r"^[ \t]*(`{3,}|~{3,})[^\n]*$", "", text, flags=re.M)
-    words = " ".join(text.split())
-    return words if len(words) <= _SENTENCES else words[: _SENTENCES - 1] + "…"
-
-
-def write_sql(
-    messages: Sequence[Message],
-    *,
-    check: Callable[[str], Sequence[str]],
-    repair: Callable[[str, Sequence[str]], str],
-    retries: int = 3,
-) -> Generator[list[Message], Reply, list[drafts.Attempt[Reply, Draft]]]:
-    """Ask for a query, check it, and ask for a correction with the facts a person would give.
-
-    Args:
-        messages: System, history and question.
-        check: Problems of a statement, one sentence each. Raises ``QueryRejected`` for one that must not run.
-        repair: The message that asks for a correction of a statement.
-        retries: Rounds of repair.
-
-    Yields:
-        Messages to send; it is sent the ``Reply``.
-
-    Returns:
-        All attempts, the last of which passed if it has no problems.
-
-    Raises:
-        QueryFailed: A reply without a query.
-        QueryRejected: From ``check``.
-    """
-
-    def problems(draft: Draft) -> Sequence[str]:
-        if draft.cut:
-            return ["The query is not complete: the answer ended inside it. Write a shorter one."]
-        return check(draft.sql)
-
-    return drafts.write(
-        messages,
-        read=read_draft,
-        check=problems,
-        repair=lambda draft, wrong: repair(draft.sql, wrong),
-        retries=retries,
-    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -126,7 +126,7 @@ DUMPS = {
         DELIMITER ;;
         CREATE TRIGGER x BEFORE INSERT ON t FOR EACH ROW BEGIN SET NEW.id = 1; END ;;
         DELIMITER ;
-        CREATE ALGORITHM=UNDEFINED DEFINER=`root`@`localhost` SQL SECURITY DEFINER VIEW `v` AS select id AS n from t;""",
+        CREATE ALGORITHM=UNDEFINED DEFINER=`root`@`localhost` SQL SECURITY DEFINER VIEW v AS select id AS n from t;""",
         {"t": "id", "v": "n"},
     ),
     "oracle": (

@@ -8,7 +8,7 @@ from rsql_magic import drafts
 from rsql_magic.chat import Reply
 from rsql_magic.client import Done
 from rsql_magic.errors import QueryFailed, QueryRejected
-from rsql_magic.sql_writer import read_draft, write_sql
+from rsql_magic.sql_drafts import read_draft, write_sql
 
 ASK = [{"role": "system", "content": "Write SQL."}, {"role": "user", "content": "Question: how many?"}]
 
