@@ -309,8 +309,8 @@ class Writer:
         Raises:
             QueryFailed: It may not run.
         """
-        work = self._engine.plan(self._native(statement)).work if self._wish.plan_rows else None
-        if work is None or work <= self._wish.plan_rows:
+        work = self._expected_work(statement) if self._wish.plan_rows else 0
+        if work <= self._wish.plan_rows:
             return
         costs = f"The database expects to handle about {work:,} rows for this query"
         if self._confirm is None or not self._confirm(f"{costs}."):
@@ -319,6 +319,13 @@ class Writer:
                 hint="Ask for less, or raise %config Rsql.plan_rows.",
                 sql=statement,
             )
+
+    def _expected_work(self, statement: str) -> int:
+        """Rows that the database expects to handle; 0 where it does not say, as for SHOW."""
+        try:
+            return self._engine.plan(self._native(statement)).work or 0
+        except QueryFailed:
+            return 0
 
     def _doubts(self, sql: str, statement: str) -> list[str]:
         """Why a result may be empty by mistake; asked once, for nothing may be the answer."""

@@ -567,3 +567,8 @@ def test_a_draft_widens_what_the_repair_is_told(ip, con, gateway, assistant):
     first, second = (request["messages"][-1]["content"] for request in gateway.requests)
     assert "CREATE TABLE managers" not in first
     assert "CREATE TABLE managers" in second
+
+
+def test_a_statement_without_a_plan_runs(ip, con, gateway):
+    gateway.replies = [sql("DESCRIBE orders")]
+    assert "total" in list(ip.run("%%sql_ai con\nWhich columns has orders?").df["column_name"])
