@@ -152,6 +152,7 @@ BOMBS: list[str] = [
 # Refused in one dialect: dialect → (family, statement).
 ATTACKS: dict[str, list[tuple[str, str]]] = {
     "postgres": [
+        ("size", "SELECT count(*) FROM generate_series(now() - interval '90 years', now(), interval '1 second')"),
         ("size", "SELECT string_agg(repeat('x', 1000000), '') FROM generate_series(1, 100000)"),
         ("size", "SELECT * FROM generate_series('2000-01-01'::timestamp, '2100-01-01', '1 microsecond')"),
         ("size", "SELECT count(*) FROM generate_series(now() - interval '1 year', now(), interval '1 ms')"),
@@ -1013,6 +1014,8 @@ BENIGN_EVERYWHERE: list[str] = [
 
 BENIGN: dict[str, list[str]] = {
     "postgres": [
+        "SELECT m FROM generate_series(now() - interval '1 year', now(), interval '1 minute') AS m",
+        "SELECT x FROM generate_series((SELECT min(sold_on) FROM sales), (SELECT max(sold_on) FROM sales), '1 minute') x",
         "SELECT txid_current_if_assigned(), date_add(now(), '1 day'::interval), date_subtract(now(), '1 day'::interval)",
         "SELECT * FROM generate_series('2000-01-01'::timestamp, '2030-01-01', '1 hour')",
         "SELECT string_agg(lpad(id::text, 8, '0'), ',') FROM sales",

@@ -42,7 +42,7 @@ _LIST_MAKERS = names(
     normal_rand numbers numbers_mt range repeat_row sequence
     """
 )
-_CENTURY = 100 * 365.25 * 86_400.0
+_MONTH = 30 * 86_400.0
 _FORMATTERS = names("printf format format_string formatmessage sformat")
 _SERIES = (exp.GenerateSeries, exp.GenerateDateArray, exp.GenerateTimestampArray)
 _WIDTH = re.compile(r"\d{5,}")
@@ -106,12 +106,16 @@ def _series(node: exp.Func, dialect: str) -> float:
 
 
 def _moments(start: exp.Expr | None, end: exp.Expr | None, step: exp.Expr | None) -> float | None:
-    """The steps between two dates; one that is no constant, such as now(), is taken to be a century away."""
+    """The steps between two dates; ends such as now() are taken to be a month apart, and their intervals more."""
     by = seconds_of(step)
     if by is None:
         return None
     low, high = moment(start), moment(end)
-    apart = abs(high - low) if low is not None and high is not None else _CENTURY
+    if low is not None and high is not None:
+        apart = abs(high - low)
+    else:
+        spans = (seconds_of(span) for part in (start, end) if part is not None for span in part.find_all(exp.Interval))
+        apart = _MONTH + sum(span for span in spans if span is not None)
     return apart / by if by else math.inf
 
 
