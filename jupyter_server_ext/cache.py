@@ -157,6 +157,11 @@ class AnswerCache:
         while self.bytes > self._max_bytes:
             self._drop(next(iter(self._answers)))
 
+    async def close(self) -> None:
+        """Give back what is behind."""
+        if self._behind is not None:
+            await self._behind.close()
+
     def clear(self) -> None:
         """Forget all answers."""
         self._answers.clear()

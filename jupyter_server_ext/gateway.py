@@ -217,6 +217,7 @@ class Gateway:
         await self.queue.close()
         await self.records.ledger.close()
         await self._state.close()
+        await self.cache.close()
         if self._transport is not None:
             await self._transport.aclose()
 

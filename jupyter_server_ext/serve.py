@@ -47,7 +47,7 @@ from jupyter_server_ext.prices import Price, Prices, is_free
 from jupyter_server_ext.records import Records
 from jupyter_server_ext.settings import SCOPES, cache_bytes
 from jupyter_server_ext.storage.base import CannotOpen
-from jupyter_server_ext.storage.opening import check_ledger, keeps_nothing, open_ledger, open_state
+from jupyter_server_ext.storage.opening import check_ledger, keeps_nothing, open_answers, open_ledger, open_state
 from jupyter_server_ext.telemetry import Metrics
 from jupyter_server_ext.vault import PromptVault
 from jupyter_server_ext.virtual_keys import KeyIdentity, VirtualKeys
@@ -123,7 +123,12 @@ def assemble(
     records = build_records(settings, state.meters, tenants_change=hub is not None)
     access = _access(hub, settings, _tellers(policy, limits, records)) if hub else None
     keys = VirtualKeys(records.ledger, settings.virtual_keys, access.identity.caller_named if access else None)
-    cache = AnswerCache(cache_bytes(settings.storage.cache), settings.cache.ttl_seconds, clock=time.monotonic)
+    cache = AnswerCache(
+        cache_bytes(settings.storage.cache),
+        settings.cache.ttl_seconds,
+        clock=time.monotonic,
+        behind=open_answers(settings.storage.cache),
+    )
     gateway = Gateway(
         settings, limits=limits, policy=policy, records=records, cache=cache, transport=transport, state=state
     )
@@ -274,8 +279,6 @@ def without_effect(settings: Settings) -> list[str]:
     stored = settings.storage
     if limits_money(settings) and keeps_nothing(stored.ledger) and stored.state.startswith("memory:"):
         told.append("usd_per_day and usd_per_month are forgotten at a restart: name a 'ledger' in [storage].")
-    if not settings.storage.cache.startswith("memory:"):
-        told.append("'cache' in [storage] can only be memory:// in this version.")
     return told
 
 

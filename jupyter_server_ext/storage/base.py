@@ -270,3 +270,6 @@ class AnswerStore(Protocol):
 
     async def put(self, key: str, answer: bytes, seconds: float) -> None:
         """Keep an answer for so many seconds; never raises for a store that is away."""
+
+    async def close(self) -> None:
+        """Give everything back."""

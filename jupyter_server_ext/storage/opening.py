@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from jupyter_server_ext.settings import Settings, StorageSettings
-    from jupyter_server_ext.storage.base import LedgerStore, Windows
+    from jupyter_server_ext.storage.base import AnswerStore, LedgerStore, Windows
     from jupyter_server_ext.storage.meters import Meters
     from jupyter_server_ext.storage.redis import Link
 
@@ -77,6 +77,21 @@ def open_state(settings: Settings) -> State:
     link = Link(url, expected=settings.storage.instances)
     meters = RedisMeters(link, fail_closed=settings.storage.without_state == "refuse")
     return State(meters, RedisWindows(link, jitter), link)
+
+
+def open_answers(url: str) -> AnswerStore | None:
+    """Answers that are shared behind each gateway's memory; None where they are not.
+
+    Raises:
+        ConfigError: The URL is not usable.
+    """
+    if url.startswith("memory:"):
+        return None
+    if not url.startswith(_REDIS):
+        raise ConfigError("'cache' in [storage] must be memory:// or redis://host:6379/1, with ?max_mb=256 or not.")
+    from jupyter_server_ext.storage.shared_answers import RedisAnswers
+
+    return RedisAnswers(url)
 
 
 def keeps_nothing(url: str) -> bool:

@@ -115,7 +115,7 @@ class Link:
         lease: float = 5.0,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._client, prefix = _client(url)
+        self._client, prefix = client_of(url)
         self.prefix = f"{{{prefix}}}:"
         self.channel = f"{self.prefix}news"
         self.live_key = f"{self.prefix}live"
@@ -208,7 +208,7 @@ class Link:
     async def delete(self, pattern: str) -> set[str]:
         """Delete the meters whose hashes match, and tell which had something to forget."""
         had = set()
-        with contextlib.suppress(*_failures()):
+        with contextlib.suppress(*failures()):
             async for name in self._client.scan_iter(match=pattern, count=1000):
                 if int(await self._client.hget(name, "u") or 0):
                     had.add(_text(name))
@@ -221,7 +221,7 @@ class Link:
             self._task.cancel()
             await asyncio.gather(self._task, return_exceptions=True)
         if self.state == "ok":
-            with contextlib.suppress(*_failures()):
+            with contextlib.suppress(*failures()):
                 calls = [call for member in self._members for call in member.changes()]
                 await self._answers([*calls, Call("leave", [self.live_key], [self.instance])], _SOCKET_SECONDS)
         await self._client.aclose()
@@ -234,7 +234,7 @@ class Link:
                 listening = asyncio.create_task(self._listen())
                 await self._return()
                 await self._serve(listening)
-            except _failures() as error:
+            except failures() as error:
                 self._lose(error)
             finally:
                 if listening is not None:
@@ -413,14 +413,14 @@ def _scripts() -> dict[str, str]:
 
 
 @cache
-def _failures() -> tuple[type[BaseException], ...]:
+def failures() -> tuple[type[BaseException], ...]:
     """All that may go wrong on the way to Redis and back."""
     from redis.exceptions import RedisError
 
     return RedisError, OSError, TimeoutError, EOFError
 
 
-def _client(url: str) -> tuple[Redis, str]:
+def client_of(url: str) -> tuple[Redis, str]:
     """A client for a URL, and the prefix of its keys."""
     try:
         from redis import asyncio as redis

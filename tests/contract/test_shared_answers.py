@@ -1,0 +1,59 @@
+"""Answers that gateways share behind their memory."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from itertools import count
+
+import servers
+from slow_proxy import proxied
+
+from jupyter_server_ext.cache import AnswerCache, Cached
+from jupyter_server_ext.storage.opening import open_answers
+
+_prefixes = count()
+
+
+def caches(port, number=2, ttl=60.0):
+    url = f"redis://:{servers.PASSWORD}@127.0.0.1:{port}/1?prefix=c{next(_prefixes)}&max_mb=1"
+    return [AnswerCache(1_000_000, ttl, clock=time.monotonic, behind=open_answers(url)) for _ in range(number)]
+
+
+def test_what_one_gateway_was_answered_the_other_need_not_ask(redis):
+    async def scenario():
+        here, there = caches(redis.port, ttl=0.3)
+        await here.keep("k", Cached(b"{}", 7))
+        assert await there.find("k") == Cached(b"{}", 7)
+        assert await there.find("other") is None
+        await asyncio.sleep(0.31)
+        assert await there.find("k") is None
+        for cache in (here, there):
+            await cache.close()
+
+    asyncio.run(scenario())
+
+
+def test_a_slow_or_missing_redis_is_asked_once_in_a_while_and_never_for_long(redis):
+    async def scenario():
+        async with proxied(redis.port) as proxy:
+            here, there = caches(proxy.port)
+            await here.keep("k", Cached(b"{}", 7))
+            proxy.delay = 1.0
+            start = time.monotonic()
+            for _ in range(50):
+                assert await there.find("k") is None
+            await here.keep("l", Cached(b"{}", 7))
+            assert time.monotonic() - start < 0.3
+            proxy.cut()
+            proxy.mend()
+            there._behind._away_until = 0.0
+            assert await there.find("k") == Cached(b"{}", 7)
+            for cache in (here, there):
+                await cache.close()
+
+    asyncio.run(scenario())
+
+
+def test_memory_shares_nothing():
+    assert open_answers("memory://?max_mb=1") is None
