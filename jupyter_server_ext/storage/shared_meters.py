@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from jupyter_server_ext.errors import RsqlGatewayError
 from jupyter_server_ext.storage.meters import Part, Short, Use, Want
-from jupyter_server_ext.storage.redis import MICROSECONDS, Call, Link, Lost
+from jupyter_server_ext.storage.redis import MICROSECONDS, Call, Link, Lost, packed
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -283,10 +283,11 @@ class RedisMeters:
         self._counts, self._most = kept, max(_MOST_COUNTS, 2 * len(kept))
 
     def _call(self, wants: Sequence[Want]) -> Call:
-        args: list[str | int] = [self._link.instance, self._link.channel]
+        asked: list[int] = []
         for meter, amount, takes in wants:
             limit = -1 if meter.limit is None else meter.limit
-            args += [limit, amount, int(takes), _span(meter), _grain(meter)]
+            asked += [limit, amount, int(takes), _span(meter), _grain(meter)]
+        args = (self._link.instance, self._link.channel, packed(asked))
         return Call("take", self._keys([want.meter for want in wants]), args)
 
     def _digest(self, wants: Sequence[Want], shared: Sequence[Want], reply: Any) -> list[Part] | list[Short]:

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from .base import Refused
 from .memory import MemoryWindows
-from .redis import MICROSECONDS, Call, Link, Lost
+from .redis import MICROSECONDS, Call, Link, Lost, packed
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -137,13 +137,13 @@ class RedisWindows(MemoryWindows):
 
     def _call(self, offers: Sequence[Offer], cost: Cost) -> Call:
         places: dict[str, int] = {}
-        rows: list[str | int] = []
+        rows: list[int] = []
         for offer in offers:
             for spec in offer.windows:
                 place = places.setdefault(self._name(spec), len(places) + 2)
                 rows += [place, self._window(spec).limit, cost.of(spec.unit), _span(spec)]
         sizes = [len(offer.windows) for offer in offers]
-        args = [self._link.instance, self._link.channel, len(offers), *sizes, *rows]
+        args = (self._link.instance, self._link.channel, packed([len(offers), *sizes, *rows]))
         return Call("lease", [self._link.live_key, *places], args)
 
     def _digest(

@@ -69,13 +69,13 @@ async def one_request(limits, budgets):
 
 
 def test_all_limits_of_a_request_in_memory(record_property):
-    async def scenario():
+    async def scenario(settings):
         meters = MemoryMeters()
         limits, budgets = Limits(settings, meters=meters), Budgets(settings, clock=time.time, meters=meters)
         return await took(lambda _: one_request(limits, budgets), times=5000)
 
     for name, settings in {"usual": USUAL, "all there are": SETTINGS}.items():
-        median, _ = asyncio.run(scenario())
+        median, _ = asyncio.run(scenario(settings))
         print(f"\nmemory, limits and budgets of one request, {name}: median {median * 1000:.0f} µs")
         record_property(name, median * 1000)
 

@@ -1,17 +1,18 @@
 -- Take what a request costs from all windows of the first key that has room.
 -- KEYS: live; then a hash for each window
--- ARGV: instance, channel, how many keys; then for each key how many windows it has; then for each of those windows: its
+-- ARGV: instance, channel, and packed: how many keys; for each key how many windows it has; for each of those windows its
 --   place among KEYS, limit, amount, span in µs
 -- Returns the time, the place of the key (0 is none), and what the other instances use of each window.
-local instance, channel, live, offers = ARGV[1], ARGV[2], KEYS[1], tonumber(ARGV[3])
+local instance, channel, live, asked = ARGV[1], ARGV[2], KEYS[1], cmsgpack.unpack(ARGV[3])
+local offers = asked[1]
 
 local spans, others, mine = {}, {}, {}
-local at, chosen, first = 4 + offers, 0, 0
+local at, chosen, first = 2 + offers, 0, 0
 for offer = 1, offers do
-  local fits, windows = true, tonumber(ARGV[3 + offer])
+  local fits, windows = true, asked[1 + offer]
   for i = 0, windows - 1 do
     local row = at + 4 * i
-    local place, limit, amount, span = tonumber(ARGV[row]), tonumber(ARGV[row + 1]), tonumber(ARGV[row + 2]), tonumber(ARGV[row + 3])
+    local place, limit, amount, span = asked[row], asked[row + 1], asked[row + 2], asked[row + 3]
     if not others[place] then
       spans[place], others[place] = span, of_others(KEYS[place], instance, span, live)
       mine[place] = number(redis.call('HGET', KEYS[place], instance))
@@ -24,9 +25,9 @@ end
 
 if chosen > 0 then
   local news = {}
-  for i = 0, tonumber(ARGV[3 + chosen]) - 1 do
+  for i = 0, asked[1 + chosen] - 1 do
     local row = first + 4 * i
-    local place, amount = tonumber(ARGV[row]), ARGV[row + 2]
+    local place, amount = asked[row], asked[row + 2]
     keep(KEYS[place], instance, mine[place] + amount, spans[place])
     news[#news + 1] = KEYS[place]
     news[#news + 1] = others[place] + mine[place] + amount

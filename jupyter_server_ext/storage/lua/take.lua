@@ -1,8 +1,8 @@
 -- Take from all meters, or from none.
 -- KEYS: live; then a hash and an order for each meter
--- ARGV: instance, channel; then for each meter: limit (-1 is none), amount, whether it takes, span and grain in µs
+-- ARGV: instance, channel, and packed for each meter: limit (-1 is none), amount, whether it takes (1), span, grain in µs
 -- Returns 1, the time, what is used of each; or 0, the time, and place, used and wait of each without room.
-local instance, channel, live = ARGV[1], ARGV[2], KEYS[1]
+local instance, channel, live, asked = ARGV[1], ARGV[2], KEYS[1], cmsgpack.unpack(ARGV[3])
 
 local function wait(order, hash, span, lacking)
   if span == 0 then return 0 end
@@ -16,8 +16,8 @@ end
 local short, counts = {}, {}
 local meters = (#KEYS - 1) / 2
 for i = 1, meters do
-  local hash, order, at = KEYS[2 * i], KEYS[2 * i + 1], 5 * i - 2
-  local limit, amount, span = tonumber(ARGV[at]), tonumber(ARGV[at + 1]), tonumber(ARGV[at + 3])
+  local hash, order, at = KEYS[2 * i], KEYS[2 * i + 1], 5 * i - 4
+  local limit, amount, span = asked[at], asked[at + 1], asked[at + 3]
   counts[i] = used(hash, order, span, live)
   if limit >= 0 and counts[i] + amount > limit then
     local lacking = counts[i] + amount - limit
@@ -29,16 +29,16 @@ if #short > 0 then return {0, now, unpack(short)} end
 
 local news = {}
 for i = 1, meters do
-  local hash, order, at = KEYS[2 * i], KEYS[2 * i + 1], 5 * i - 2
-  local amount, span, grain = tonumber(ARGV[at + 1]), tonumber(ARGV[at + 3]), tonumber(ARGV[at + 4])
-  if ARGV[at + 2] == '1' and amount ~= 0 then
+  local hash, order, at = KEYS[2 * i], KEYS[2 * i + 1], 5 * i - 4
+  local amount, span, grain = asked[at + 1], asked[at + 3], asked[at + 4]
+  if asked[at + 2] == 1 and amount ~= 0 then
     if span > 0 then
       put(hash, order, span, text(math.floor(now / grain) * grain + grain - 1), instance, text(amount))
     else
       hold(hash, instance, text(amount))
     end
     counts[i] = counts[i] + amount
-    if tonumber(ARGV[at]) >= 0 then
+    if asked[at] >= 0 then
       news[#news + 1] = hash
       news[#news + 1] = counts[i]
       news[#news + 1] = span
