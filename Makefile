@@ -33,6 +33,9 @@ bench: setup ## speed, as ratios measured side by side in one run
 bench-hub: setup-test ## a class of 75 at a real JupyterHub, then as many users as there is room for; 12 minutes, or MINUTES=1
 	$(python) tests/bench/bench_hub.py $(if $(MINUTES),--minutes $(MINUTES))
 
+ha: setup-test ## three gateways behind HAProxy: one is killed, all are restarted, Redis moves
+	RSQL_HA_SECONDS=$${RSQL_HA_SECONDS:-10} $(python) -m pytest -s --timeout 0 tests/ha
+
 screenshots: setup-test ## the pictures in docs/images, taken in a real JupyterLab
 	@$(python) scripts/screenshots.py
 

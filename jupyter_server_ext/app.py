@@ -140,7 +140,7 @@ class RSQLGatewayApp(GatewayOptions, JupyterApp):
             tls=self._tls(),
             trust_headers=self.trust_xheaders,
             drain_seconds=self.drain_seconds,
-            quiet_seconds=_QUIET_SECONDS if self.hub else 0.0,
+            quiet_seconds=_QUIET_SECONDS if self.hub or self.trust_xheaders else 0.0,
             until=partial(parent_gone, self.parent_pid, stdin=-1) if self.parent_pid else None,
             reread=partial(load_settings, self.gateway_config, os.environ),
             watched=self.gateway_config or os.environ.get("RSQL_CONFIG", ""),

@@ -101,6 +101,27 @@ def redis(*options: str, port: int = 0) -> Iterator[Server]:
             yield Server(f"redis://:{PASSWORD}@127.0.0.1:{port}/0", port, folder, process)
 
 
+@contextmanager
+def sentinel(master: Server, name: str, *, patience: float = 1.0) -> Iterator[Server]:
+    """A Redis Sentinel that makes a replica master when ``master`` has not answered for ``patience`` seconds."""
+    program, port = _program("redis-server", "redis-server"), free_port()
+    lines = [
+        f"port {port}",
+        "bind 127.0.0.1",
+        f"sentinel monitor {name} 127.0.0.1 {master.port} 1",
+        f"sentinel auth-pass {name} {PASSWORD}",
+        f"sentinel down-after-milliseconds {name} {int(patience * 1000)}",
+        f"sentinel failover-timeout {name} 3000",
+    ]
+    with _folder() as folder:
+        file = folder / "sentinel.conf"
+        file.write_text("\n".join([*lines, f"dir {folder}"]))
+        if os.geteuid() == 0:
+            os.chown(file, folder.stat().st_uid, folder.stat().st_gid)  # it writes into its own configuration
+        with _running([program, str(file), "--sentinel"], folder, port, ready=b"Sentinel ID") as process:
+            yield Server(f"redis+sentinel://:{PASSWORD}@127.0.0.1:{port}/{name}", port, folder, process)
+
+
 def _program(name: str, package: str, folders: Sequence[Path] = ()) -> str:
     """The path of a program; a missing one fails the test with the line that installs it."""
     found = next((str(place / name) for place in reversed(folders) if (place / name).is_file()), None)
@@ -140,11 +161,13 @@ def _finish(command: Sequence[str], folder: Path) -> None:
 
 
 @contextmanager
-def _running(command: Sequence[str], folder: Path, port: int) -> Iterator[subprocess.Popen[bytes]]:
+def _running(
+    command: Sequence[str], folder: Path, port: int, *, ready: bytes = b"eady "
+) -> Iterator[subprocess.Popen[bytes]]:
     with (folder / "log").open("wb") as log:
         process = subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT, **_as_user(folder))
     try:
-        _wait_for(process, port, folder / "log")
+        _wait_for(process, port, folder / "log", ready)
         yield process
     finally:
         process.send_signal(signal.SIGCONT)  # it may have been stopped
@@ -158,12 +181,12 @@ def _running(command: Sequence[str], folder: Path, port: int) -> Iterator[subpro
             process.wait()
 
 
-def _wait_for(process: subprocess.Popen[bytes], port: int, log: Path, seconds: float = 60) -> None:
+def _wait_for(process: subprocess.Popen[bytes], port: int, log: Path, ready: bytes, seconds: float = 60) -> None:
     """Return when the server says that it is ready and its port answers; one that ends before says why."""
     end = time.monotonic() + seconds
     while time.monotonic() < end and process.poll() is None:
         with socket.socket() as probe:
-            if b"eady " in log.read_bytes() and probe.connect_ex(("127.0.0.1", port)) == 0:
+            if ready in log.read_bytes() and probe.connect_ex(("127.0.0.1", port)) == 0:
                 return
         time.sleep(0.02)
     raise RuntimeError(f"{process.args} does not answer on port {port}:\n{log.read_text(errors='replace')[-2000:]}")

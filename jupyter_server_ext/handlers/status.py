@@ -14,9 +14,11 @@ class Health(GatewayHandler):
 
     @open_to_all
     def get(self) -> None:
-        """Whether the gateway can answer: 200, or 503 when no key can serve any more."""
+        """Whether the gateway can answer: 200, or 503 when no key can serve any more or it is about to end."""
         told = health(self.parts)
-        self.reply(told, status=503 if told["status"] == "unavailable" else 200)
+        if self.settings.get("leaving"):
+            told = {**told, "status": "ending"}
+        self.reply(told, status=503 if told["status"] in {"unavailable", "ending"} else 200)
 
     head = get
 

@@ -1,0 +1,88 @@
+"""One of three gateways dies, all are restarted, Redis moves: what callers notice. ``make ha`` takes longer over it."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import time
+
+import sqlalchemy as sa
+from ha.conftest import CLASS
+from ha.load import Load
+
+SECONDS = float(os.environ.get("RSQL_HA_SECONDS", "2"))
+"""Length of each phase of load."""
+LIMIT = 40  # of the tenant "limited", an hour
+
+
+def status_by_request(ledger):
+    """What the ledger says of each request: the status of its last attempt."""
+    engine = sa.create_engine(ledger.replace("postgresql:", "postgresql+psycopg:"))
+    with engine.connect() as connection:
+        rows = connection.exec_driver_sql("SELECT request_id, status FROM entries ORDER BY attempt").all()
+    engine.dispose()
+    return {row.request_id: row.status for row in rows}
+
+
+def asked_while(cluster, *steps):
+    """A class goes on asking while each step is taken; gives the load."""
+    load = Load(cluster.url, CLASS)
+
+    async def go():
+        async with load.going_on():
+            for step in steps:
+                await asyncio.sleep(SECONDS)
+                await asyncio.to_thread(step)
+            await asyncio.sleep(SECONDS)
+
+    start = time.monotonic()
+    asyncio.run(go())
+    seconds = time.monotonic() - start
+    print(f"\n{dict(load.outcomes())} in {seconds:.0f} s")
+    return load
+
+
+def test_one_of_three_is_killed(cluster):
+    first = cluster.gateways[0]
+    load = asked_while(cluster, first.kill, first.start)
+    assert load.by("failed") == []
+    assert {question.instance for question in load.by("cut")} <= {"gateway-1"}
+    assert {question.instance for question in load.by("ok")} == {"gateway-1", "gateway-2", "gateway-3"}
+    known = status_by_request(cluster.ledger)
+    assert [question for question in load.by("ok") if known.get(question.request_id) != 200] == []
+    assert [question for question in load.by("cut") if known.get(question.request_id) != 0] == []
+
+
+def test_a_rolling_restart_fails_nobody(cluster):
+    load = asked_while(cluster, *[step for gateway in cluster.gateways for step in (gateway.end, gateway.start)])
+    assert load.outcomes().keys() == {"ok"}, [question for question in load.questions if question.outcome != "ok"]
+    known = status_by_request(cluster.ledger)
+    assert [question for question in load.questions if known.get(question.request_id) != 200] == []
+
+
+def test_a_limit_holds_while_one_is_killed(cluster):
+    load = Load(cluster.url, ("ada",))
+    second = cluster.gateways[1]
+
+    async def go():
+        asking = asyncio.create_task(load.burst(LIMIT // 2))
+        await asyncio.sleep(0.1)
+        await asyncio.to_thread(second.kill)
+        await asking
+        await load.burst(LIMIT * 2)
+
+    asyncio.run(go())
+    second.start()
+    print(f"\n{dict(load.outcomes())}")
+    assert load.by("failed") == []
+    # What the dead gateway had begun counts, though another one answered it: its provider may have been asked.
+    assert LIMIT // 2 <= len(load.by("ok")) <= LIMIT
+    assert load.outcomes()["ok"] + load.outcomes()["cut"] <= LIMIT
+
+
+def test_redis_moves_to_its_replica(cluster, redis):
+    master, _ = redis
+    load = asked_while(cluster, master.process.kill)
+    assert load.outcomes().keys() == {"ok"}, [question for question in load.questions if question.outcome != "ok"]
+    for gateway in cluster.gateways:
+        gateway.wait({"ok"})  # well again, without a restart
