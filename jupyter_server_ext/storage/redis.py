@@ -25,6 +25,7 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol, TypeVar
 from urllib.parse import parse_qs, unquote, urlsplit, urlunsplit
 
 import msgspec
+from tornado.log import app_log
 
 from jupyter_server_ext.errors import ConfigError
 
@@ -271,6 +272,8 @@ class Link:
                 await self._tell(member, member.changes())
             await self._beat()
             known |= set(self._others)
+        if not first:
+            app_log.warning("rsql: Redis is back; limits are shared again.")
         self.state = "ok"
         self._known = set()
         self._settled.set()
@@ -383,6 +386,7 @@ class Link:
             self.lost_at = self.now()
             self.losses += 1
             self._known |= set(self._others)
+            app_log.warning("rsql: Redis is lost (%s); limits go on at 1/%d.", type(error).__name__, self.instances)
             for member in self._members:
                 member.lost()
         self.state = "lost"

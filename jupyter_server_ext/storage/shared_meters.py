@@ -114,7 +114,7 @@ class RedisMeters:
         self._counts: dict[str, _Count] = {}  # by the name of its hash
         self._dirty: dict[str, None] = {}
         self._most = _MOST_COUNTS
-        self._restored: list[tuple[Meter, int]] = []
+        self._restored: dict[Meter, dict[int, int]] = {}  # what the ledger remembers, by slot
         link.join(self)
 
     @property
@@ -183,12 +183,13 @@ class RedisMeters:
         await self._link.publish("clear", period)
         return len({name.rsplit("/", 2)[0] for name in names})
 
-    def restore(self, meter: Meter, amount: int, age: float = 0.0) -> None:  # noqa: ARG002
-        """See ``Meters.restore``: told to a Redis that knows nothing yet, as if used now; any other knows."""
-        self._restored.append((meter, amount))
+    def restore(self, meter: Meter, amount: int, age: float = 0.0) -> None:
+        """See ``Meters.restore``: told to a Redis that knows nothing yet; any other knows."""
+        slots, slot = self._restored.setdefault(meter, {}), _slot(meter, self._link.now() - int(age * MICROSECONDS))
+        slots[slot] = slots.get(slot, 0) + amount
         count = self._count(meter)
         count.others += amount
-        count.others_at = self._link.now()
+        count.others_at = max(count.others_at, slot)
 
     async def close(self) -> None:
         """See ``Meters.close``."""
@@ -208,8 +209,9 @@ class RedisMeters:
             if count.advance(now) or not count.span
         ]
         if self._link.is_new:
-            for meter, amount in self._restored:
-                args: list[str | int] = ["ledger", self._link.channel, _span(meter), now, amount]
+            for meter, slots in self._restored.items():
+                parts = [value for slot in slots.items() for value in slot]
+                args: list[str | int] = ["ledger", self._link.channel, _span(meter), *parts]
                 calls.append(Call("replace", self._keys([meter]), args))
         self._restored.clear()
         return calls

@@ -74,8 +74,8 @@ def test_all_limits_of_a_request_in_memory(record_property):
         limits, budgets = Limits(settings, meters=meters), Budgets(settings, clock=time.time, meters=meters)
         return await took(lambda _: one_request(limits, budgets), times=5000)
 
-    for name, settings in {"usual": USUAL, "all there are": SETTINGS}.items():
-        median, _ = asyncio.run(scenario(settings))
+    for name, chosen in {"usual": USUAL, "all there are": SETTINGS}.items():
+        median, _ = asyncio.run(scenario(chosen))
         print(f"\nmemory, limits and budgets of one request, {name}: median {median * 1000:.0f} µs")
         record_property(name, median * 1000)
 

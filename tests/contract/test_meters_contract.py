@@ -287,3 +287,16 @@ async def test_what_the_ledger_remembers_counts_once_however_many_start(opened):
             await told(meters)
         await budgets.refresh(ADA)
         assert budgets.spent(ADA, "day").amount == 7 + (1 if first is second else 2)
+
+
+@in_a_loop
+async def test_what_was_used_before_counts_until_its_time_is_over(opened):
+    async with opened() as meters:
+        meters.restore(SOON._replace(seconds=0.5), 1, age=0.4)
+        meters.restore(SOON._replace(seconds=0.5), 1, age=0.2)
+        meters.restore(TOKENS, 40, age=30.0)
+        [short] = await take(meters, (SOON._replace(seconds=0.5), 1))
+        assert 0 < short.wait <= 0.1
+        await asyncio.sleep(short.wait + 0.01)
+        assert isinstance((await take(meters, (SOON._replace(seconds=0.5), 1), (TOKENS, 60)))[0], Part)
+        assert 0 < (await take(meters, (TOKENS, 1)))[0].wait <= 30
