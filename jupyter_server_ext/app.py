@@ -59,6 +59,7 @@ class RSQLGatewayApp(GatewayOptions, JupyterApp):
     JUPYTER_TOKEN=… jupyter rsql --port 8899 --gateway-config rsql.toml
     jupyter rsql ledger verify                                     # whether anybody has changed the records
     jupyter rsql ledger export entries.parquet                     # the records as a file, for others to read
+    jupyter rsql sizing --gateway-config rsql.toml --users 75      # how many people the keys serve
     """
 
     ip = Unicode("127.0.0.1", help="Address to listen on; 0.0.0.0 for all.").tag(config=True)
@@ -169,6 +170,11 @@ def main(argv: list[str] | None = None) -> None:
             from jupyter_server_ext.ledger_command import run
 
             sys.exit(run(words[1:]))
+        if words[:1] == ["sizing"]:
+            from jupyter_server_ext import sizing
+
+            sizing.main(words[1:])
+            return
         RSQLGatewayApp.launch_instance(argv)
     except ConfigError as error:
         print(f"jupyter rsql: {error.message}", file=sys.stderr)  # noqa: T201

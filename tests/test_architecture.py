@@ -38,7 +38,7 @@ LAYERS = {
         ["__init__", "__main__", "tljh"],
         ["app", "extension", "jupyterhub"],
         ["ledger_command"],
-        ["lifetime", "serve"],
+        ["lifetime", "serve", "sizing"],
         ["handlers"],
         ["gateway"],
         ["hub", "virtual_keys"],

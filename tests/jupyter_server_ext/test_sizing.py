@@ -1,0 +1,86 @@
+"""How many people some keys serve."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from jupyter_server_ext.errors import ConfigError
+from jupyter_server_ext.settings import KeySettings, Limit, Secret, Settings
+from jupyter_server_ext.sizing import Demand, group_rate, main, report
+
+TIER = (
+    Limit(30, "requests", 60, model="*"),
+    Limit(1000, "requests", 86_400, model="*"),
+    Limit(6000, "tokens", 60, model="*"),
+    Limit(200_000, "tokens", 86_400, model="other"),
+)
+
+
+def keys(*groups):
+    return tuple(KeySettings("groq", Secret(f"k{n}"), quota_group=g, limits=TIER) for n, g in enumerate(groups))
+
+
+@pytest.mark.parametrize(
+    ("demand", "seconds", "requests", "reason"),
+    [
+        (Demand(prompt=1500, answer=500), 60, 3, "6,000 tokens per minute"),
+        (Demand(prompt=50, answer=10), 60, 30, "30 requests per minute"),
+        (Demand(prompt=50, answer=10), 86_400, 1000, "1,000 requests per day"),
+        (Demand(prompt=5000, answer=1000), 86_400, 1000, "1,000 requests per day"),
+        (Demand(prompt=10_000, answer=2000), 86_400, 720, "6,000 tokens per minute"),
+    ],
+)
+def test_the_tightest_limit_decides(demand, seconds, requests, reason):
+    rate = group_rate(keys("a"), "m", demand, seconds)
+    assert (rate.requests, rate.reason) == (requests, reason)
+
+
+def test_keys_of_one_group_share_and_groups_add_up():
+    demand = Demand(users=10, requests=20, prompt=1500, answer=500)
+    one = report(Settings(default_model="m", keys=keys("a", "a")), demand)
+    two = report(Settings(default_model="m", keys=keys("a", "b")), demand)
+    assert "a day: 200 requests wanted, 1,000 allowed: enough for 50 users" in one
+    assert "a day: 200 requests wanted, 2,000 allowed: enough for 100 users" in two
+    assert "everyone at once: 3 start, the last one after 3 min" in one
+    assert "everyone at once: 6 start, the last one after 1 min" in two
+    assert any("3 of 10 are answered" in line and line.endswith("195 lets all wait.") for line in one)
+
+
+def test_whole_requests_start_and_parts_of_one_do_not():
+    odd = Demand(users=75, prompt=1500, answer=250)  # 3.4 a minute in each of five groups: 17.1, but 15 at once
+    lines = report(Settings(default_model="m", keys=keys(*"abcde")), odd)
+    assert "a minute: 17.1 requests: in 90 minutes 20.6 for each user" in lines
+    assert "everyone at once: 15 start, the last one after 4 min" in lines
+    huge = report(Settings(default_model="m", keys=keys("a")), Demand(prompt=7000))
+    assert "none can start at once" in huge[-1]
+
+
+def test_a_day_of_tokens_binds_its_own_model_only():
+    demand = Demand(prompt=1500, answer=500)
+    assert group_rate(keys("a"), "other", demand, 86_400).requests == 100
+    assert group_rate(keys("a"), "m", demand, 86_400).requests == 1000
+
+
+def test_without_limits_nothing_is_claimed():
+    local = KeySettings("local", base_url="http://127.0.0.1:8000/v1", models=("m",))
+    assert "Nothing limits them" in report(Settings(keys=(local,)), Demand())[-1]
+    with pytest.raises(ConfigError):
+        report(Settings(), Demand())
+
+
+def test_the_command_reads_the_configuration(tmp_path, capsys):
+    path = tmp_path / "rsql.toml"
+    path.write_text('default_model = "m"\n[[keys]]\nprovider = "x"\nbase_url = "http://h/v1"\nrpm = 10\n')
+    main(["--gateway-config", str(path), "--users", "20"])
+    assert "a minute: 10.0 requests: in 90 minutes 45.0 for each user" in capsys.readouterr().out
+
+
+def test_the_guide_shows_what_the_command_says():
+    page = (Path(__file__).parents[2] / "docs" / "administration.md").read_text(encoding="utf-8")
+    groq = tuple(KeySettings("groq", Secret(f"k{n}"), quota_group=f"g{n}") for n in range(5))
+    lines = report(Settings(default_model="openai/gpt-oss-120b", keys=groq), Demand())
+    shown = page.split("    …\n")[1].split("\n\n")[0].splitlines()
+    assert [line.strip() for line in shown] == lines[-4:]
+    assert "3.4 by 6,000 tokens per minute; a day 1,000.0 by 1,000 requests per day" in lines[2]
