@@ -61,18 +61,19 @@ def _set_code_in_the_code_font(page: Path) -> None:
 
 
 @contextmanager
-def jupyter_server(module: str, root: Path) -> Iterator[tuple[str, str]]:
+def jupyter_server(module: str, root: Path, settings: str = CONFIG) -> Iterator[tuple[str, str]]:
     """A server on a free port of this machine, with the gateway on and the offline model behind it.
 
     Args:
         module: ``jupyter_server`` or ``jupyterlab``.
         root: The folder it serves.
+        settings: The rsql.toml.
 
     Yields:
         Its base URL and its token.
     """
     config = OUT / "rsql.toml"
-    config.write_text(CONFIG, encoding="utf-8")
+    config.write_text(settings, encoding="utf-8")
     token, port = secrets.token_urlsafe(16), _free_port()
     log = (OUT / "server.log").open("w", encoding="utf-8")
     server = subprocess.Popen(

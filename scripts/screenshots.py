@@ -12,8 +12,8 @@ import tempfile
 from pathlib import Path
 
 import nbformat
-from demo import OUT, ROOT, jupyter_server
-from playwright.sync_api import Page, sync_playwright
+from demo import CONFIG, OUT, ROOT, jupyter_server
+from playwright.sync_api import Locator, Page, sync_playwright
 
 IMAGES = ROOT / "docs" / "images"
 KERNEL = {"name": "python3", "display_name": "Python 3 (ipykernel)", "language": "python"}
@@ -30,8 +30,21 @@ CELLS = {
 }
 
 
+PANEL = "from rsql_magic import ChatPanel\nChatPanel()"
+DAILY = 60
+LIMITED = f"{CONFIG}\n[limits.caller]\nrequests_per_day = {DAILY}\n"
+USE_UP = f"""\
+import rsql_magic
+for number in range({DAILY}):
+    try:
+        rsql_magic.ask(f"What is the mean of {{number}} numbers?", new=True)
+    except rsql_magic.errors.LimitReached:
+        break
+"""
+
+
 def main() -> int:
-    """Take one picture per cell."""
+    """Take one picture per cell, and three of the panel."""
     chromium = shutil.which("chromium") or shutil.which("chromium-browser")
     if chromium is None:
         print("Chromium is missing. Install it (apt-get install chromium) and run again.", file=sys.stderr)
@@ -41,10 +54,10 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as folder:
         work = Path(folder)
         shutil.copy(ROOT / "notebooks" / "flights.py", work)
-        cells = [nbformat.v4.new_code_cell(text) for text in (SETUP, *CELLS.values())]
+        cells = [nbformat.v4.new_code_cell(text) for text in (SETUP, *CELLS.values(), PANEL, USE_UP)]
         notebook = nbformat.v4.new_notebook(cells=cells, metadata={"kernelspec": KERNEL})
         nbformat.write(notebook, work / "pictures.ipynb")
-        with jupyter_server("jupyterlab", work) as (url, token), sync_playwright() as playwright:
+        with jupyter_server("jupyterlab", work, LIMITED) as (url, token), sync_playwright() as playwright:
             browser = playwright.chromium.launch(executable_path=chromium)
             page = browser.new_page(viewport={"width": 1100, "height": 1600}, device_scale_factor=1.5)
             page.goto(f"{url}lab/tree/pictures.ipynb?token={token}&reset")
@@ -55,16 +68,49 @@ def main() -> int:
                 page.wait_for_timeout(500)
                 cell.screenshot(path=str(IMAGES / f"{name}.png"))
                 print(IMAGES / f"{name}.png")
+            _panel(page)
             browser.close()
     return 0
 
 
+def _panel(page: Page) -> None:
+    """The panel: an answer with its chart, the chips of a message, a limit that is reached."""
+    panel = page.locator(".rsql-panel")
+    box = panel.get_by_label("Message", exact=True)
+    panel.get_by_label("New conversation").first.click()
+    panel.evaluate("node => { node.style.height = '1190px'; }")
+    box.fill("/sql con Which airlines had the longest average arrival delay? Draw a bar chart.")
+    box.press("Enter")
+    panel.locator(".rsql-chart canvas").wait_for()
+    _shot(panel, "panel_answer")
+    panel.evaluate("node => { node.style.height = '420px'; }")
+    panel.get_by_label("New conversation").first.click()
+    box.fill("How does temp in @weather depend on the hour? I began with @cell:1 ")
+    panel.locator(".rsql-chip").nth(1).wait_for()
+    _shot(panel, "panel_chips")
+    page.locator(".jp-Notebook .jp-Cell").nth(len(CELLS) + 2).click()
+    page.keyboard.press("Shift+Enter")
+    page.locator(f".jp-InputPrompt:has-text('[{len(CELLS) + 3}]:')").wait_for(timeout=60_000)
+    box.press("Enter")
+    panel.locator(".rsql-limited").wait_for()
+    page.wait_for_timeout(1000)
+    _shot(panel, "panel_quota")
+
+
+def _shot(panel: Locator, name: str) -> None:
+    panel.scroll_into_view_if_needed()
+    panel.page.mouse.move(0, 0)
+    panel.page.wait_for_timeout(1500)
+    panel.screenshot(path=str(IMAGES / f"{name}.png"))
+    print(IMAGES / f"{name}.png")
+
+
 def _run_all(page: Page) -> None:
-    """Run every cell and wait until the last has its number."""
+    """Run every cell up to the panel and wait until the last has its number."""
     page.get_by_text("| Idle").wait_for(timeout=60_000)
     page.evaluate("() => document.querySelector('.jp-SideBar .lm-mod-current')?.click()")  # more room for the notebook
     page.locator(".jp-Notebook .jp-Cell").first.click()
-    for number in range(1, len(CELLS) + 2):
+    for number in range(1, len(CELLS) + 3):
         page.keyboard.press("Shift+Enter")
         page.locator(f".jp-InputPrompt:has-text('[{number}]:')").wait_for(timeout=60_000)
     no_news = page.get_by_role("button", name="No", exact=True)

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from rsql_magic import reports
 from rsql_magic.chat import Turn
+from rsql_magic.display import safe_markdown
 from rsql_magic.errors import BadInput, GatewayError, UnknownName
 from rsql_magic.panel import requests, results, running, slash
 from rsql_magic.panel.asking import Asking
@@ -31,6 +32,9 @@ if TYPE_CHECKING:
 
 SHARED = "Notebook"
 """Title of the thread that the magics share."""
+
+_ABSENT = "The chat panel; run the cell to open it. %rsql history prints what was said."
+"""What a notebook shows where nobody draws the panel."""
 
 _TELL = {"up", "down"}
 _R_PATIENCE = 0.3
@@ -75,15 +79,17 @@ class ChatPanel:
 
     def show(self) -> None:
         """Show a view below the cell; where no front end draws it, what was said as text."""
-        from IPython.display import display
+        from IPython.display import DisplayHandle, display
 
         if self.assistant.batch or getattr(self._shell, "kernel", None) is None:
             display(self._bundle(), raw=True)  # type: ignore[no-untyped-call]
             return
         self.open()
-        bundle = {**self._widget.mimebundle, "text/plain": repr(self)}
+        bundle = {**self._widget.mimebundle, "text/plain": _ABSENT}
         display(bundle, raw=True)  # type: ignore[no-untyped-call]
-        self._write_transcript()
+        # Only a cell that runs can make an output; later it can be changed from anywhere.
+        self._transcript = DisplayHandle()  # type: ignore[no-untyped-call]
+        self._transcript.display(self._kept, raw=True)
 
     def open(self, **options: Any) -> None:
         """Make the widget that views belong to, without showing one.
@@ -110,7 +116,7 @@ class ChatPanel:
         return f"<ChatPanel threads={len(self._threads)} turns={turns}>"
 
     def __str__(self) -> str:
-        hint = "The panel needs Jupyter; here %%ask asks, and %rsql history tells what was said."
+        hint = "The chat panel needs a notebook; here %ask asks, and %rsql history tells what was said."
         return "\n\n".join([hint, *(thread.markdown for thread in self._threads if thread.exchanges)])
 
     @property
@@ -121,21 +127,20 @@ class ChatPanel:
     @keep.setter
     def keep(self, on: bool) -> None:
         self._keep = on
-        self._write_transcript(blank=not on)
+        self._write_transcript()
 
-    def _write_transcript(self, *, blank: bool = False) -> None:
+    def _write_transcript(self) -> None:
         """Write what was said into an output of its own: updating the panel's would draw the panel anew."""
-        if not (self._keep or blank):
-            return
-        from IPython.display import DisplayHandle
+        if self._transcript is not None:
+            self._transcript.update(self._kept, raw=True)
 
-        text = "" if blank else f"<details><summary>Conversation</summary>\n\n{self.markdown}\n\n</details>"
-        bundle = {"text/markdown": text, "text/plain": "" if blank else self.markdown}
-        if self._transcript is None and not blank:
-            self._transcript = DisplayHandle()  # type: ignore[no-untyped-call]
-            self._transcript.display(bundle, raw=True)
-        elif self._transcript is not None:
-            self._transcript.update(bundle, raw=True)
+    @property
+    def _kept(self) -> dict[str, str]:
+        """What the notebook's file holds of the conversation."""
+        if not self._keep:
+            return {"text/markdown": "", "text/plain": ""}
+        folded = f"<details><summary>Conversation</summary>\n\n{safe_markdown(self.markdown)}\n\n</details>"
+        return {"text/markdown": folded, "text/plain": self.markdown}
 
     def close(self) -> None:
         """Stop what runs, and take the panel from its views."""
@@ -266,7 +271,8 @@ class ChatPanel:
                 if self.current == thread.id:
                     self.current = self._threads[max(0, place - 1)].id
         self._push_heads()
-        self._write_transcript()
+        if self._keep:
+            self._write_transcript()
 
     def restore(self, said: Sequence[Mapping[str, Any]]) -> None:
         """Take over conversations from a view whose kernel is gone.
@@ -327,7 +333,8 @@ class ChatPanel:
             if kind == "exchange":
                 self._running.pop(exchange.id, None)
                 self._push_heads()
-                self._write_transcript()
+                if self._keep:
+                    self._write_transcript()
 
         asking = self._asking(order, thread, exchange, scene, push)
         self._running[exchange.id] = asking

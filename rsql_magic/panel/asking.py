@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextvars
 import threading
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from rsql_magic.context import count_tokens
@@ -194,7 +195,7 @@ class Asking:
                     waiting=lambda: say("waiting for the running cell: R answers after it"),
                 )
             except TimeoutError:
-                return look()
+                return replace(look(), notes=("a cell is running, so R's objects are not described",))
 
         return gather
 

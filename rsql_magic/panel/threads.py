@@ -7,6 +7,7 @@ notebook, which ``%%ask`` and ``%%sql_ai`` share.
 
 from __future__ import annotations
 
+import re
 import uuid
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
@@ -142,6 +143,7 @@ class Thread:
             return self.title
         first = next((each.question for each in self.exchanges), "")
         line = " ".join(first.split())
+        line = re.sub(r"^/\w+ (?=.)", "", line)
         return (line if len(line) <= _LONGEST_TITLE else line[: _LONGEST_TITLE - 1] + "…") or "New conversation"
 
     @property

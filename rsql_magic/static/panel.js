@@ -606,7 +606,8 @@ class Exchange {
   }
 
   bar(footer) {
-    const { rating, answer, request_id: number } = this.told;
+    const { rating, answer, error } = this.told;
+    const number = error ? "" : this.told.request_id;
     return make("div", { className: "rsql-bar" },
       make("span", { className: "rsql-small", textContent: footer }),
       make("span", { className: "rsql-tools" },
@@ -1174,6 +1175,7 @@ class View {
   }
 
   async keep() {
+    this.dismiss(this.root);
     this.keeping = !this.keeping;
     await this.ask("keep", { on: this.keeping });
     this.say(this.keeping ? "The conversation is kept in the notebook’s file." : "The conversation is no longer kept in the notebook’s file.");

@@ -10,6 +10,7 @@ import nbformat
 import pytest
 from e2e import panel_lab, xss
 from e2e.conftest import TOKEN, wait_until
+from nbconvert import MarkdownExporter
 
 SETUP = """\
 %load_ext rsql_magic
@@ -267,6 +268,14 @@ def test_a_reload_and_a_new_kernel_keep_the_conversation(chat, provider):
     page.get_by_text("Saving completed").wait_for(timeout=10_000)
     saved = nbformat.read(chat.folder / "chat.ipynb", 4)
     assert "ocelot" not in json.dumps(saved)
+    chat.panel.get_by_label("More").click()
+    chat.panel.get_by_text("Keep in the notebook").click()
+    page.locator("summary", has_text="Conversation").wait_for()
+    chat.box.press("Control+s")
+    wait_until(lambda: "ocelot" in (chat.folder / "chat.ipynb").read_text(), 10)
+    saved = nbformat.read(chat.folder / "chat.ipynb", 4)
+    assert "ocelot" not in json.dumps(saved.metadata)
+    assert "Remember the word ocelot" in MarkdownExporter().from_notebook_node(saved)[0]
     page.reload()
     page.get_by_text("| Idle").wait_for(timeout=60_000)
     chat.turns.filter(has_text="Remember the word ocelot").wait_for(timeout=20_000)

@@ -364,7 +364,7 @@ def test_the_files_are_small_and_fetch_nothing():
 def test_without_a_front_end_it_is_text_with_what_was_said(talk, gateway, capsys):
     gateway.replies = ["The answer."]
     talk.ask("A question?")
-    assert "%%ask asks" in str(talk.panel)
+    assert "%ask asks" in str(talk.panel)
     assert "> A question?" in str(talk.panel)
     assert "The answer." in talk.panel.markdown
     talk.panel.show()
