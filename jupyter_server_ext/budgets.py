@@ -7,6 +7,7 @@ begin at midnight of the configured zone, also when the clocks change. Amounts a
 
 from __future__ import annotations
 
+import math
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 Period = Literal["day", "month"]
 _KINDS: tuple[Period, ...] = ("day", "month")
 _KEPT_SECONDS: dict[Period, float] = {"day": 2 * 86_400.0, "month": 33 * 86_400.0}  # beyond the end of the period
+_MOST_CALLERS = 10_000  # whose meters are remembered
 _GRAIN_SECONDS = 3_600.0  # a sum needs no finer memory
 
 
@@ -91,11 +93,14 @@ class Budgets:
         self._zone = ZoneInfo(zone)
         self._meters: Meters = MemoryMeters(clock=clock) if meters is None else meters
         self._tenants: dict[str, CallerLimits] = {}
+        self._places: dict[tuple[str, str], list[Meter]] = {}  # the meters of callers seen today
+        self._day_ends = -math.inf
         self.configure(settings)
 
     def configure(self, settings: Settings) -> None:
         """Have other limits from now on; what was spent still counts."""
         self._settings = settings
+        self._places.clear()
         self._tenants |= {tenant.name: merged(settings.tenant, tenant.limits) for tenant in settings.tenants}
         self._callers = {name: merged(settings.caller, own) for name, own in settings.callers}
 
@@ -107,6 +112,7 @@ class Budgets:
     def learn(self, tenant: TenantSettings) -> None:
         """Have this budget for a tenant from now on; what was spent stays."""
         self._tenants[tenant.name] = merged(self._settings.tenant, tenant.limits)
+        self._places.clear()
 
     def restore(self, spent: Mapping[tuple[str, str], Mapping[str, int]]) -> None:
         """Take over what the ledger remembers.
@@ -129,16 +135,10 @@ class Budgets:
         Raises:
             LimitExceeded: A budget has less left than that.
         """
-        now = self._now()
-        meters = [
-            self._meter(owner, kind, _name(kind, now))
-            for owner in _owners(caller.name, caller.tenant)
-            for kind in _KINDS
-        ]
         parts = []
-        for got in await self._meters.take([Want(meter, estimate) for meter in meters]):
+        for got in await self._meters.take([Want(meter, estimate) for meter in self._of(caller)]):
             if isinstance(got, Short):
-                raise _refusal(got.meter, now)
+                raise _refusal(got.meter, self._now())
             parts.append(got)
         hold = Hold(estimate)
         try:
@@ -147,6 +147,18 @@ class Budgets:
             # In the period in which it was held: a request over midnight belongs to the day it began.
             for part in parts:
                 self._meters.change(part, hold.cost or 0)
+
+    def _of(self, caller: Caller) -> list[Meter]:
+        """All meters that concern a caller today; finding them anew costs more than counting."""
+        if self._clock() >= self._day_ends or len(self._places) > _MOST_CALLERS:
+            self._places.clear()
+            self._day_ends = _midnight_after(self._now()).timestamp()
+        meters = self._places.get((caller.name, caller.tenant))
+        if meters is None:
+            now, owners = self._now(), _owners(caller.name, caller.tenant)
+            meters = [self._meter(owner, kind, _name(kind, now)) for owner in owners for kind in _KINDS]
+            self._places[caller.name, caller.tenant] = meters
+        return meters
 
     async def refresh(self, caller: Caller) -> None:
         """Bring what ``spent`` says of a caller up to date, where others count as well."""

@@ -229,10 +229,11 @@ class Ledger:
         if self._store is None:
             return
         over = {(entry.request_id, entry.attempt) for entry in ended}
-        if still_open := [entry for entry in begun if (entry.request_id, entry.attempt) not in over]:
-            self._store.begin(still_open)
+        still_open = [entry for entry in begun if (entry.request_id, entry.attempt) not in over]
         if ended:
-            self._store.finish(ended)
+            self._store.finish(ended, still_open)
+        elif still_open:
+            self._store.begin(still_open)
 
 
 def _entries(group: list[tuple[Entry, asyncio.Future[None]]]) -> list[Entry]:

@@ -204,8 +204,11 @@ class LedgerStore(Protocol):
     def begin(self, begun: Sequence[Entry]) -> None:
         """Remember that these requests are under way, with what is reserved for each as its usage and cost."""
 
-    def finish(self, ended: Sequence[Entry]) -> int:
-        """Append these entries durably and drop them from those under way; return how many were new."""
+    def finish(self, ended: Sequence[Entry], begun: Sequence[Entry] = ()) -> int:
+        """Append these entries durably and drop them from those under way; return how many were new.
+
+        ``begun`` are remembered as by ``begin``, where that can be done at one go.
+        """
 
     def close_unfinished(self) -> int:
         """Turn what an earlier life of this instance left open into entries with status 0; return how many."""
@@ -225,7 +228,10 @@ class LedgerStore(Protocol):
         """The entries of one request: its attempts in order."""
 
     def used(self, since: float, *, exact: float) -> Iterator[Used]:
-        """What was used from a Unix time on, oldest first; what is older than ``exact`` is summed by the minute."""
+        """What was used from a Unix time on, oldest first; what is older than ``exact`` is summed.
+
+        By the minute, and by ten minutes where it is an hour older; each sum stands at the time of its latest entry.
+        """
 
     def rows(self, *, since: str = "", until: str = "9999") -> Iterator[dict[str, Any]]:
         """All entries of these days as plain values without prompts, oldest first, a few at a time."""

@@ -161,8 +161,10 @@ class SpooledLedgerStore(SqlLedgerStore):
         """See ``LedgerStore.begin``."""
         self._write("begin", super().begin, begun)
 
-    def finish(self, ended: Sequence[Entry]) -> int:
+    def finish(self, ended: Sequence[Entry], begun: Sequence[Entry] = ()) -> int:
         """See ``LedgerStore.finish``."""
+        if begun:
+            self.begin(begun)
         written = self._write("finish", super().finish, ended)
         return len(ended) if written is None else written
 

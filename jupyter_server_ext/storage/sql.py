@@ -13,6 +13,7 @@ import hashlib
 import json
 from contextlib import contextmanager
 from datetime import datetime
+from functools import lru_cache
 from operator import itemgetter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -81,14 +82,16 @@ class SqlLedgerStore:
 
     def begin(self, begun: Sequence[Entry]) -> None:
         """Remember that these requests are under way, with what they hold; of one told twice the latter counts."""
-        rows = [{"instance": self._instance} | _request_row(entry) for entry in begun]
         with self._engine.begin() as db:
-            insert = _insert(db, requests_open)
-            again = {name: insert.excluded[name] for name in _RESERVED}
-            db.execute(insert.on_conflict_do_update(index_elements=["request_id", "attempt"], set_=again), rows)
+            self._begin(db, begun)
 
-    def finish(self, ended: Sequence[Entry]) -> int:
-        """Append these entries, durably, and drop them from the open ones.
+    def _begin(self, db: sa.Connection, begun: Sequence[Entry]) -> None:
+        if begun:
+            rows = [{"instance": self._instance} | _request_row(entry) for entry in begun]
+            db.execute(_put_open(db.dialect.name), rows)
+
+    def finish(self, ended: Sequence[Entry], begun: Sequence[Entry] = ()) -> int:
+        """Append these entries, durably, and drop them from the open ones; ``begun`` as ``begin``, in one transaction.
 
         Returns:
             How many were new.
@@ -97,6 +100,7 @@ class SqlLedgerStore:
             return 0
         with self._engine.begin() as db:
             self._take_turn(db, ended)
+            self._begin(db, begun)
             new = self._not_yet_there(db, ended)
             number, chain = self._end_of_chain(db)
             rows = []
@@ -169,10 +173,7 @@ class SqlLedgerStore:
 
     def _add_sums(self, db: sa.Connection, sums: list[dict[str, Any]]) -> None:
         sums.sort(key=itemgetter(*_TOTAL_KEYS))  # in one order gateways never wait for each other's rows in a ring
-        statement = _insert(db, totals)
-        added = {name: totals.c[name] + statement.excluded[name] for name in _TOTAL_SUMS}
-        statement = statement.on_conflict_do_update(index_elements=list(_TOTAL_KEYS), set_=added)
-        db.execute(statement, sums)
+        db.execute(_add_to_sums(db.dialect.name), sums)
 
     # Reading
 
@@ -208,15 +209,24 @@ class SqlLedgerStore:
             return [_from_row(row) for row in db.execute(query.order_by(entries.c.attempt)).mappings()]
 
     def used(self, since: float, *, exact: float) -> Iterator[Used]:
-        """What was used from a Unix time on, oldest first; what is older than ``exact`` is summed by the minute."""
+        """What was used from a Unix time on, oldest first; what is older than ``exact`` is summed by the minute.
+
+        What is older than an hour before that is summed by ten minutes.
+        """
         sent = entries.c.at + entries.c.queue_seconds
-        minute = sa.func.floor(entries.c.at / 60)
         by = (entries.c.caller, entries.c.tenant, entries.c.key, entries.c.model)
-        summed = sa.select(sa.func.max(sent).label("at"), *by, *(sa.func.sum(c).label(c.name) for c in _USED))
-        old = summed.where(entries.c.at >= since, entries.c.at < exact).group_by(minute, *by)
+        hour = max(since, exact - 3_600.0)
+
+        def summed(start: float, end: float, seconds: int) -> sa.Select[Any]:
+            sums = (sa.func.sum(c).label(c.name) for c in _USED)
+            within = sa.select(sa.func.max(sent).label("at"), *by, *sums).where(
+                entries.c.at >= start, entries.c.at < end
+            )
+            return within.group_by(sa.func.floor(entries.c.at / seconds), *by)
+
         new = sa.select(sent.label("at"), *by, *_USED).where(entries.c.at >= max(since, exact))
         with self._engine.connect() as db:
-            for query in (old, new):
+            for query in (summed(since, hour, 600), summed(hour, exact, 60), new):
                 for row in db.execution_options(yield_per=1000).execute(query.order_by("at")):
                     yield Used(*row[:5], *map(int, row[5:]))
 
@@ -495,10 +505,29 @@ def _check_row(row: dict[str, Any], number: int, chain: str) -> list[str]:
 
 def _insert(db: sa.Connection, table: sa.Table) -> Any:
     """The dialect's INSERT, which knows ON CONFLICT."""
+    return _insert_of(db.dialect.name, table)
+
+
+def _insert_of(dialect: str, table: sa.Table) -> Any:
     from sqlalchemy.dialects import postgresql, sqlite
 
-    dialect = postgresql if db.dialect.name == "postgresql" else sqlite
-    return dialect.insert(table)
+    return (postgresql if dialect == "postgresql" else sqlite).insert(table)
+
+
+@lru_cache(maxsize=4)
+def _put_open(dialect: str) -> Any:
+    """Remember a request under way; of one told twice the latter counts. Made once: that takes half a millisecond."""
+    insert = _insert_of(dialect, requests_open)
+    again = {name: insert.excluded[name] for name in _RESERVED}
+    return insert.on_conflict_do_update(index_elements=["request_id", "attempt"], set_=again)
+
+
+@lru_cache(maxsize=4)
+def _add_to_sums(dialect: str) -> Any:
+    """Add to the totals, which are made if there are none."""
+    insert = _insert_of(dialect, totals)
+    added = {name: totals.c[name] + insert.excluded[name] for name in _TOTAL_SUMS}
+    return insert.on_conflict_do_update(index_elements=list(_TOTAL_KEYS), set_=added)
 
 
 def _version(db: sa.Connection) -> str | None:

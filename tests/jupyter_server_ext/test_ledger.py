@@ -216,6 +216,7 @@ def test_what_is_old_is_summed_by_the_minute(store):
     used = list(store.used(0.0, exact=660.0))
     assert [(row.at, row.requests, row.prompt_tokens) for row in used[:2]] == [(659.0, 60, 600), (660.0, 1, 10)]
     assert len(used) == 61
+    assert [(row.at, row.requests) for row in store.used(0.0, exact=99_999.0)] == [(719.0, 120)], "by ten minutes"
 
 
 def test_answers_are_kept_for_a_time_and_the_first_stays(store):
@@ -275,7 +276,8 @@ class CountingStore:
     def begin(self, begun):
         self.begun += begun
 
-    def finish(self, ended):
+    def finish(self, ended, begun=()):
+        self.begun += begun
         if self.failures:
             self.failures -= 1
             raise OSError("disk full")

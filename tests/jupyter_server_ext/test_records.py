@@ -179,7 +179,7 @@ async def test_without_a_budget_the_ledger_tells_what_was_spent(paying):
 
 @pytest.mark.asyncio
 async def test_a_ledger_that_cannot_be_written_refuses_new_work_and_loses_nothing(paying, url, monkeypatch):
-    def fails(self, ended):
+    def fails(self, ended, begun=()):
         raise OSError("No space left on device")
 
     async with paying() as gateway:
