@@ -49,7 +49,8 @@ def _lines(error: BaseException, most: int, known: AbstractSet[str] | None) -> l
 def _asked_of(error: BaseException) -> set[str]:
     """What was asked of a frame as a column: a name, though there is none. Keys of a mapping are data."""
     frames = traceback.extract_tb(error.__traceback__)
-    is_column = any("pandas" in frame.filename and frame.name == "__getitem__" for frame in frames)
+    places = ((frame.filename.replace("\\", "/"), frame.name) for frame in frames)
+    is_column = any(file.endswith("pandas/core/frame.py") and name == "__getitem__" for file, name in places)
     key = error.args[0] if is_column and error.args else None
     return {key} if isinstance(key, str) else set()
 

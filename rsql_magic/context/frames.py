@@ -88,6 +88,20 @@ def describe_frame(reader: Reader, name: str, detail: Detail) -> str:
     return _Description(reader, name, detail).text()
 
 
+def rare_columns(frame: Any, at_least: int = 5) -> set[str]:
+    """Columns of a pivot table whose names are values that too few rows have, or that are about single people.
+
+    Args:
+        frame: A frame of any known library; only pandas names the axis of its columns.
+        at_least: The fewest rows a value must have to be said.
+    """
+    reader = read(frame)
+    if not reader.named_by:
+        return set()
+    places = range(len(reader.names)) if says_personal(reader.named_by) else reader.rare_names(at_least)
+    return {str(reader.names[place]) for place in places}
+
+
 def singles(reader: Reader, detail: Detail, most: int = 25) -> list[int]:
     """The columns that a description may look at: those that are shown on their own, first ones first."""
     asked = _asked(reader, detail)

@@ -114,7 +114,8 @@ class StudyWriter(AnswerWriter):
         except Unusable:
             self._chat.add(self._question.text, self._replies)
             hint = "Ask again, for fewer items (--count), or take another --model."
-            raise RsqlError(f"The model gave no usable {self._kind}. {last.problems[0]}", hint=hint) from None
+            why = last.problems[0] if "{" in last.draft else f"It says: {' '.join(last.draft.split())[:300]}"
+            raise RsqlError(f"The model gave no usable {self._kind}. {why}", hint=hint) from None
         study = self._proved(sheet)
         self._chat.add(self._question.text, self._replies, answer=str(study))
         return study

@@ -199,7 +199,9 @@ def test_a_table_that_cannot_be_profiled_costs_no_other():
 
 def test_a_table_with_two_thousand_columns():
     names = ", ".join(f"c{i} INTEGER" for i in range(1999))
-    with sqlite(f"CREATE TABLE wide ({names})", "INSERT INTO wide (c1998) VALUES (7)") as connection:
+    with sqlite(
+        f"CREATE TABLE wide ({names})", "INSERT INTO wide (c1998) VALUES (7), (7), (7), (7), (7)"
+    ) as connection:
         table = read(connection)["wide"]
     assert len(table.columns) == 1999
     assert table.column("c1998").profile.low == "7"

@@ -125,7 +125,7 @@ def test_what_cannot_be_used_is_corrected_once(ip, gateway):
     assert len(ip.run("%%ask --as quiz\nmeans").items) == 1
     assert "not of the form" in gateway.sent
     gateway.replies = ["sorry", "sorry again"]
-    with pytest.raises(RsqlError, match="no usable quiz"):
+    with pytest.raises(RsqlError, match="It says: sorry again"):
         ip.run("%%ask --as quiz\nmeans")
 
 

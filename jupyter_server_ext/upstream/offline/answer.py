@@ -34,6 +34,8 @@ def answer(messages: Sequence[Mapping[str, Any]]) -> str:
         return _sql(prompt)
     if prompt.task == "ask":
         return _ask(prompt)
+    if prompt.task == "study":
+        return _study(prompt)
     return WHAT_IT_IS
 
 
@@ -42,6 +44,12 @@ def _sql(prompt: Prompt) -> str:
     from .sql.reply import reply
 
     return reply(prompt)
+
+
+def _study(prompt: Prompt) -> str:
+    from .ask.study import study
+
+    return study(prompt)
 
 
 def _ask(prompt: Prompt) -> str:

@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-Task = Literal["sql", "repair", "ask", "other"]
+Task = Literal["sql", "repair", "ask", "study", "other"]
 
 _BLOCK = re.compile(
     r'<data kind="(?P<kind>[^"\n]*)" name="(?P<name>[^"\n]*)" id="(?P<id>[0-9a-f]+)">\n?'
@@ -23,7 +23,7 @@ _SESSION = re.compile(r"<session\b([^>\n]*)>")
 _ATTRIBUTE = re.compile(r'(\w+)="([^"\n]*)"')
 _QUESTION = re.compile(r"^Question:[ \t]?(?P<question>.*)\Z", re.DOTALL | re.MULTILINE)
 _REPAIR_QUESTION = re.compile(r"The question is still:[ \t]?(?P<question>.*)\Z", re.DOTALL)
-_CODE_REPAIR = re.compile(r"Some code of your answer does not parse")
+_CODE_REPAIR = re.compile(r"Some code of your answer does not parse|Your study material cannot be used")
 _FENCE = re.compile(r"```(?P<lang>[\w+-]*)[^\n]*\n(?P<code>.*?)```", re.DOTALL)
 
 
@@ -180,6 +180,8 @@ def _task(system: str, blocks: tuple[Block, ...]) -> Task:
     start = system.lower()
     if "you write sql" in start:
         return "sql"
+    if start.startswith("you write study material"):
+        return "study"
     if "inside a jupyter notebook" in start or "help a data analyst" in start:
         return "ask"
     return "ask" if blocks else "other"

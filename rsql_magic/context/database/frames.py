@@ -14,6 +14,7 @@ from typing_extensions import override
 
 from rsql_magic.context.database.base import Structure
 from rsql_magic.context.database.duckdb import CLOSED, EXACT, SAMPLED, DuckDB, locked, unique_names
+from rsql_magic.context.frames import rare_columns
 from rsql_magic.context.tables import Column, Table
 from rsql_magic.errors import BadInput
 
@@ -129,9 +130,12 @@ class Frames(DuckDB):
             for name, one in self._taken.items():
                 if not one.columns:
                     rows = self.run(session, f"DESCRIBE {self.quoted(name)}")
-                    one.columns = tuple(Column(str(row[0]), str(row[1])) for row in rows)
+                    rare = rare_columns(one.frame)
+                    one.columns = tuple(Column(str(row[0]), str(row[1])) for row in rows if str(row[0]) not in rare)
         tables = (
-            Table(name, one.columns, kind="frame", rows=len(one.table)) for name, one in sorted(self._taken.items())
+            Table(name, one.columns, kind="frame", rows=len(one.table))
+            for name, one in sorted(self._taken.items())
+            if one.columns
         )
         return Structure(tuple(tables), {}, (), "main", "memory")
 

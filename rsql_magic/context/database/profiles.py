@@ -35,6 +35,9 @@ SHOWN = 20
 _FEW = 200
 """A column with more distinct values than this holds names or text, not categories."""
 
+_FEWEST = 5
+"""A range is said of at least so many values: of fewer it would be the values."""
+
 _LONG = 60
 """A column with longer values holds text, not categories."""
 
@@ -94,9 +97,18 @@ def _size(table: Table) -> tuple[bool, int]:
     return table.kind == "view", (table.rows or 0) * len(table.columns)
 
 
+def _of_enough(found: Profile | None, rows: int | None) -> Profile | None:
+    """A profile without the range of a few rows: that would be their values."""
+    if found is None or rows is None or rows * (1 - (found.nulls or 0)) >= _FEWEST:
+        return found
+    return replace(found, low=None, high=None)
+
+
 def _with_statistics(table: Table, profiles: dict[str, Profile]) -> Table:
     return table.with_columns(
-        Column(c.name, c.type, c.nullable, c.description, c.unit, _allowed(c, profiles.get(c.name)))
+        Column(
+            c.name, c.type, c.nullable, c.description, c.unit, _allowed(c, _of_enough(profiles.get(c.name), table.rows))
+        )
         for c in table.columns
     )
 
@@ -168,7 +180,8 @@ def _read_counts(columns: Sequence[Column], total: int, counts: Sequence[Any], s
             distinct = None  # a sample cannot tell how many there are
         nulls = 1 - present / total if total else None
         seen = Profile(distinct=distinct or None, nulls=nulls, approximate=sampled)
-        found[column.name] = span(seen, [end for end in (low, high) if end is not None])
+        ends = [end for end in (low, high) if end is not None]
+        found[column.name] = span(seen, ends if int(present or 0) >= _FEWEST else [])
     return found
 
 

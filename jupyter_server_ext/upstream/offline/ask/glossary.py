@@ -119,6 +119,22 @@ def explain_term(question: str) -> str:
     return _look_up(match["term"]) if match else ""
 
 
+def terms_in(text: str) -> list[tuple[str, str]]:
+    """The terms that a text names, each with its meaning; all terms for an empty text.
+
+    Example:
+        >>> [term for term, _ in terms_in("medians and left joins")]
+        ['left join', 'median']
+    """
+    folded = text.lower()
+    found = []
+    for names, meaning in _TERMS.items():
+        said = any(re.search(rf"(?<!\w){name}s?(?!\w)", folded) for name in names.split("|") if name != "\\")
+        if not text or said:
+            found.append((names.split("|")[0], meaning))
+    return found
+
+
 def _look_up(term: str) -> str:
     plain = term.strip(" `'\"().?").lower()
     for names, text in _TERMS.items():

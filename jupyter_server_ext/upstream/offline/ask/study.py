@@ -1,0 +1,189 @@
+"""Study material from what is known: facts of the described frames, the glossary, and small programs with their output.
+
+Nothing is invented: each item is a fact of a description or a term of the glossary. Where there are fewer of them than
+were asked for, there are fewer items; where there are none, that is said.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from .glossary import terms_in
+from .scene import Scene
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from ..frames import Frame, FrameColumn
+    from ..prompt import Prompt
+
+_ASKED = re.compile(r"^(summary|flashcards|quiz|exam) about: ", re.IGNORECASE)
+_COUNT = re.compile(r"Write exactly (\d+) items")
+_NOTHING = (
+    "I am rsql's offline model and know nothing certain about this. I make study material about data frames that "
+    "are described to me and about common terms of statistics, R, Python and SQL; name one of them."
+)
+
+
+@dataclass(frozen=True)
+class Fact:
+    """Something that is known.
+
+    Args:
+        question: What asks for it.
+        answer: The answer.
+        others: Wrong answers of the same kind.
+        why: Where it is known from.
+        code: A program that shows it, as (language, source, output).
+    """
+
+    question: str
+    answer: str
+    others: tuple[str, ...] = ()
+    why: str = ""
+    code: tuple[str, str, str] | None = None
+    term: str = ""
+    """The term whose meaning ``why`` is, where it is about one."""
+
+
+# Programs that show a term, each with what it prints.
+_PROGRAMS: dict[str, tuple[Fact, ...]] = {
+    "mean": (Fact("What is the mean of 1, 2 and 6?", "3", ("2", "4.5"), "(1 + 2 + 6) / 3",
+                  ("python", "import statistics\nprint(statistics.mean([1, 2, 6]))", "3")),),
+    "median": (Fact("What is the median of 1, 2 and 6?", "2", ("3", "6"), "It is the middle value.",
+                    ("python", "import statistics\nprint(statistics.median([1, 2, 6]))", "2")),),
+    "null": (Fact("How many rows does WHERE x = NULL keep?", "0", ("1", "all"), "NULL equals nothing; use IS NULL.",
+                  ("sql", "SELECT COUNT(*) FROM (VALUES (1), (NULL)) AS t(x) WHERE x = NULL", "0")),),
+    "left join": (Fact("A left join of 3 rows with a table in which one key matches once gives how many rows?", "3",
+                       ("1", "4"), "Every row of the first table is kept.",
+                       ("sql", "SELECT COUNT(*) FROM (VALUES (1), (2), (3)) AS a(k) LEFT JOIN (VALUES (2)) AS b(k) "
+                        "ON a.k = b.k", "3")),),
+    "group by": (Fact("Grouping the values a, b, a gives how many groups?", "2", ("3", "1"), "One per distinct value.",
+                      ("sql", "SELECT COUNT(*) FROM (SELECT g FROM (VALUES ('a'), ('b'), ('a')) AS t(g) GROUP BY g)",
+                       "2")),),
+}  # fmt: skip
+
+
+def study(prompt: Prompt) -> str:
+    """The material as a block of JSON, or plain words where nothing is known."""
+    asked = _ASKED.match(prompt.question)
+    kind = asked[1].lower() if asked else "quiz"
+    topic = prompt.question[asked.end() :] if asked else prompt.question
+    scene = Scene.of(prompt, topic)
+    count = _COUNT.search(prompt.system)
+    most = int(count[1]) if count else 8
+    facts = [*_of_terms(topic), *(fact for frame in _meant(scene) for fact in _of_frame(frame))]
+    items = [item for fact in facts if (item := _ITEMS[kind](fact))][:most]
+    if not items:
+        return _NOTHING
+    return f"```json\n{json.dumps({'title': _title(topic), 'items': items}, ensure_ascii=False, indent=1)}\n```"
+
+
+_ALL = re.compile(r"\b(?:notebook|session|my data|the data|all frames)\b", re.IGNORECASE)
+
+
+def _meant(scene: Scene) -> list[Frame]:
+    """The frames that the topic names, itself or by a column; all of them where it is about the notebook."""
+    words = set(re.findall(r"\w+", scene.question.lower()))
+    return [
+        frame
+        for frame in scene.frames
+        if _ALL.search(scene.question)
+        or frame.name.lower() in words
+        or any(column.name.lower() in words for column in frame.columns)
+    ]
+
+
+def _title(topic: str) -> str:
+    return topic.strip().rstrip(".?!").splitlines()[0][:80] or "This notebook"
+
+
+def _of_terms(topic: str) -> Iterator[Fact]:
+    """The terms of the glossary that a topic names, and the programs that show them."""
+    named = terms_in(topic)
+    for term, meaning in named:
+        others = tuple(other for other, _ in terms_in("") if other != term)[:3]
+        yield from _PROGRAMS.get(term, ())
+        yield Fact(f"Which term is meant? {_unnamed(meaning, term)}", term, others, meaning, term=term)
+
+
+def _unnamed(meaning: str, term: str) -> str:
+    """What a term means, without saying it."""
+    return re.sub(re.escape(term), "…", meaning, flags=re.IGNORECASE)
+
+
+def _of_frame(frame: Frame) -> Iterator[Fact]:
+    """What a description says of a frame and its columns."""
+    said = f"The description of {frame.name} says so."
+    if frame.rows is not None and frame.n_columns is not None:
+        rows, columns = f"{frame.rows:,}", f"{frame.n_columns:,}"
+        yield Fact(
+            f"How many rows does {frame.name} have?", rows, (f"{frame.rows * 2:,}", f"{frame.rows + 10:,}"), said
+        )
+        yield Fact(
+            f"How many columns does {frame.name} have?",
+            columns,
+            (f"{frame.n_columns + 1:,}", f"{frame.n_columns * 2:,}"),
+            said,
+        )
+    unique = [column.name for column in frame.columns if column.facts.unique]
+    repeated = tuple(column.name for column in frame.columns if not column.facts.unique)
+    if len(unique) == 1 and repeated:
+        yield Fact(f"Which column of {frame.name} is different in every row?", unique[0], repeated[:3], said)
+    for column in frame.columns:
+        yield from _of_column(frame, column, said)
+
+
+def _of_column(frame: Frame, column: FrameColumn, said: str) -> Iterator[Fact]:
+    if column.many > 1:
+        return
+    kinds = tuple(dict.fromkeys(other.type for other in frame.columns if other.type != column.type))
+    if kinds:
+        yield Fact(f"What type does the column {column.name} of {frame.name} have?", column.type, kinds[:3], said)
+    facts = column.facts
+    if facts.high and not facts.approximate:
+        yield Fact(
+            f"What is the largest value of {column.name} in {frame.name}?",
+            facts.high,
+            (facts.low,) if facts.low != facts.high else (),
+            said,
+        )
+    if facts.values and facts.complete:
+        values = ", ".join(facts.values)
+        names = tuple(other.name for other in frame.columns if other.name not in facts.values)
+        yield Fact(f"Which values does {column.name} of {frame.name} have?", values, (), said)
+        yield Fact(f"Which of these is a value of {column.name} in {frame.name}?", facts.values[0], names[:3], said)
+
+
+def _summary(fact: Fact) -> dict[str, Any]:
+    return {"heading": fact.term or fact.question, "text": fact.why if fact.term else fact.answer}
+
+
+def _card(fact: Fact) -> dict[str, Any]:
+    return {"front": fact.term or fact.question, "back": fact.why if fact.term else fact.answer}
+
+
+def _choice(fact: Fact) -> dict[str, Any]:
+    others = [other for other in dict.fromkeys(fact.others) if other != fact.answer]
+    if not others:
+        return {}
+    place = sum(map(ord, fact.question)) % (len(others) + 1)  # not always the first, and the same every time
+    choices = [*others[:place], fact.answer, *others[place:]]
+    made = {"question": fact.question, "choices": choices, "answer": place, "explanation": fact.why or fact.answer}
+    return made | _code(fact)
+
+
+def _exercise(fact: Fact) -> dict[str, Any]:
+    solution = f"{fact.answer}. {fact.why}".strip()
+    return {"task": fact.question, "points": 2 if fact.code else 1, "solution": solution} | _code(fact)
+
+
+def _code(fact: Fact) -> dict[str, Any]:
+    names = ("language", "source", "output")
+    return {"code": dict(zip(names, fact.code, strict=True))} if fact.code else {}
+
+
+_ITEMS = {"summary": _summary, "flashcards": _card, "quiz": _choice, "exam": _exercise}

@@ -1,0 +1,60 @@
+"""The offline model makes study material of what it is told, which the notebook's side accepts, and of nothing else."""
+
+from __future__ import annotations
+
+import pandas as pd
+import pytest
+
+from jupyter_server_ext.upstream.offline.answer import answer
+from rsql_magic import prompts
+from rsql_magic.context import gather
+from rsql_magic.study.proving import disproved
+from rsql_magic.study.sheet import FORMS, read_sheet
+
+
+def asked(kind, topic, namespace=None, count=0):
+    wanted = f"Write exactly {count} items." if count else "Write 3 to 10 items."
+    told = gather(topic, namespace or {}, r=False).text
+    return answer(
+        [
+            {"role": "system", "content": prompts.render("study", form=FORMS[kind], count=wanted)},
+            {"role": "user", "content": prompts.render("question", context=told, question=f"{kind} about: {topic}")},
+        ]
+    )
+
+
+SALES = pd.DataFrame({"id": range(100), "region": ["N", "S"] * 50, "amount": [1.5, None, 2.0, 4.0] * 25})
+
+
+@pytest.mark.parametrize("kind", FORMS)
+def test_a_described_frame_becomes_material_of_the_form(kind):
+    sheet = read_sheet(asked(kind, "sales", {"sales": SALES}, 3), kind, 3)
+    assert "How many rows does sales have?" in str(sheet.items)
+
+
+def test_the_answers_of_a_quiz_are_the_facts():
+    items = read_sheet(asked("quiz", "sales", {"sales": SALES}, 20), "quiz").items
+    right = {item.question: item.choices[item.answer] for item in items}
+    assert right["How many rows does sales have?"] == "100"
+    assert right["Which column of sales is different in every row?"] == "id"
+    assert right["Which of these is a value of region in sales?"] == "N"
+    assert right["What is the largest value of amount in sales?"] == "4"
+
+
+def test_programs_give_what_they_say():
+    topic = "mean, median, NULL, left joins and group by"
+    coded = [item.code for item in read_sheet(asked("quiz", topic, count=10), "quiz").items if item.code]
+    assert len(coded) == 5
+    assert [disproved(code) for code in coded] == [""] * 5
+
+
+def test_a_term_is_not_given_away_by_its_question():
+    (item,) = [i for i in read_sheet(asked("quiz", "overfitting"), "quiz").items if i.question.startswith("Which term")]
+    assert item.choices[item.answer] == "overfitting"
+    assert "overfit" not in item.question.lower().replace("overfits", "")
+
+
+def test_what_is_not_known_is_said_and_nothing_is_invented():
+    assert "know nothing certain" in asked("quiz", "the history of Rome")
+    assert "know nothing certain" in asked("quiz", "the history of Rome", {"sales": SALES})
+    assert "rows does sales have" in asked("quiz", "What this notebook does and holds.", {"sales": SALES})

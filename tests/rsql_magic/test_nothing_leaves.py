@@ -1,0 +1,99 @@
+"""Whatever is typed: no secret, no identifier and no rare value is in any request that leaves the kernel."""
+
+from __future__ import annotations
+
+import json
+
+import httpx
+import pytest
+from planted import CELLS, assert_nothing_planted, seeded
+
+REPLIES = 40
+
+
+def bodies(gateway):
+    return "\n".join(json.dumps(request, ensure_ascii=False) for request in gateway.requests)
+
+
+@pytest.fixture
+def session(ip, gateway):
+    """The planted session, with its cells in the history and replies for every question."""
+    ip.user_ns.update(seeded())
+    for cell in CELLS:
+        ip.history_manager.store_inputs(ip.execution_count, cell, cell)
+        ip.execution_count += 1
+    gateway.replies = ["```python\nvisits['diagnosis'].value_counts()\n```\nSo many."] * REPLIES
+    return ip
+
+
+def quietly(ip, cell):
+    """Type a cell; what it says about itself does not matter here."""
+    ip.run_cell(cell)
+
+
+QUESTIONS = [
+    "%%ask\nhow many visits by diagnosis?",
+    "%%ask --with visits visits_pl by_kind crossed pivot person_row configured Visit levels two\ndescribe them",
+    "%%ask --privacy names\nwhat is in contact, free_text, patient, password, server and ssn of visits?",
+    "%%ask\nwhat are {{visits}}, {{one}}, {{people}}, {{config}}, {{counts}}, {{model}}, {{tagged}}?",
+    "%%ask\n{{api_key}}",
+    "%%ask --as quiz\nvisits",
+    "%ask --as summary",
+    "%ask and what else?",
+    "%%sql_ai frames\nhow many visits by diagnosis?",
+    "%%sql_ai --no-run\nand by patient and server?",
+    "%%ask --run\nagain",
+    "%ask what does that mean?",
+]
+
+
+@pytest.mark.parametrize("cell", QUESTIONS)
+def test_nothing_planted_is_sent(session, gateway, cell):
+    quietly(session, cell)
+    assert_nothing_planted(bodies(gateway))
+    assert gateway.requests or "api_key" in cell
+
+
+def test_nothing_planted_is_sent_in_a_conversation(session, gateway):
+    for cell in QUESTIONS:
+        quietly(session, cell)
+    assert_nothing_planted(bodies(gateway))
+    assert len(gateway.requests) > len(QUESTIONS)
+
+
+@pytest.mark.parametrize(
+    "cell",
+    [
+        "float(visits['diagnosis'].iloc[-1])",
+        "people['Grete Hermann Nobody']",
+        "visits.loc['Grete Hermann']",
+        "visits['diagnosis'].astype('category').cat.set_categories(['flu']).fillna('kuru-disease')",
+        "raise ValueError(f\"no such patient: '{name}' with {visits['password'].iloc[0]}\")",
+        "pd.Timestamp(visits['diagnosis'].iloc[-1])",
+        "int(visits['email'].iloc[3])",
+        "['flu'].index('kuru-disease')",
+        "open('/home/Grete Hermann/kuru-disease.csv')",
+        "import json\njson.loads(\"{'Grete Hermann': \")",
+        "(",
+    ],
+)
+def test_nothing_planted_is_sent_with_an_error(session, gateway, cell):
+    quietly(session, "import pandas as pd")
+    quietly(session, cell)
+    quietly(session, "%ask")
+    quietly(session, "%ask fix")
+    quietly(session, "%%ask\nWhat is {{Err}}?")
+    assert_nothing_planted(bodies(gateway))
+    assert len(gateway.requests) == 3
+
+
+def test_the_headers_hold_no_more_than_the_token(session, gateway):
+    quietly(session, QUESTIONS[0])
+    assert_nothing_planted(json.dumps(gateway.requests[0]["headers"]))
+
+
+def test_a_gateway_that_refuses_and_is_asked_again_gets_nothing_either(session, gateway):
+    gateway.replies = [httpx.Response(400, json={"error": {"message": "no", "code": "x"}}), "yes"]
+    quietly(session, QUESTIONS[1])
+    quietly(session, "%%ask\nagain, for visits?")
+    assert_nothing_planted(bodies(gateway))
