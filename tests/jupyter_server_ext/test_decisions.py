@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 
 import httpx
@@ -225,3 +226,29 @@ async def test_the_ledger_as_a_file(gateway, form, tmp_path):
         rows = [tuple(x or "" if n == 5 else x for n, x in enumerate(row)) for row in db.execute(query).fetchall()]
     assert rows == [("ada", "sql_ai", 10, 200, True, ""), ("bob", "other", 10, 200, True, "")]
     assert json.dumps(reply.headers["content-disposition"]).count(f"rsql-entries.{form}") == 1
+
+
+# Two hundred at once
+
+
+@pytest.mark.parametrize(
+    ("limit", "passed"),
+    [
+        (CallerLimits(requests_per_minute=10), 10),
+        (CallerLimits(requests_per_hour=60), 60),
+        (CallerLimits(requests_per_day=500), 200),
+        (CallerLimits(requests_per_minute=0), 0),
+    ],
+)
+@pytest.mark.asyncio
+async def test_of_two_hundred_at_once_exactly_the_limit_passes(gateway, url, limit, passed):
+    async with gateway(caller=limit) as running:
+        replies = await asyncio.gather(*(running.ask() for _ in range(200)))
+        assert [reply.status_code for reply in replies].count(200) == passed
+        for refused in (reply for reply in replies if reply.status_code != 200):
+            assert refused.status_code == 429
+            assert ("retry-after" in refused.headers) is (passed > 0), "0 allows none, whenever one comes back"
+            assert "Your limit of" in refused.json()["error"]["message"]
+        assert (await running.get("stats")).json()["limits"]["day"]["current"] == passed, "a refusal takes nothing"
+    with opened(url, instance="reader") as store:
+        assert len(store) == 200
