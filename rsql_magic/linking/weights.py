@@ -9,7 +9,7 @@ from dataclasses import dataclass
 class Weights:
     """The numbers of the ranking, the same for every catalog.
 
-    They are round on purpose: none of them matters to its second digit (docs/linking.md).
+    They are round on purpose: hardly one matters to its second digit (docs/linking.md).
 
     Args:
         name: A word of a table's own name.
@@ -49,8 +49,8 @@ class Weights:
     full_value: float = 0.2
     word_value: float = 0.1
     k1: float = 1.5
-    b: float = 0.75
-    b_name: float = 0.75
+    b: float = 0.65
+    b_name: float = 0.85
     short: float = 1.0
     part: float = 0.8
     synonym: float = 0.7
