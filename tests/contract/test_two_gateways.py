@@ -9,7 +9,7 @@ import subprocess
 import sys
 import time
 from collections import Counter
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from itertools import count
 
 import httpx
@@ -37,7 +37,7 @@ _prefixes = count()
 
 @contextmanager
 def gateway(folder, name, **config):
-    """A running gateway's address and process."""
+    """A gateway that starts: its process, whose first line says where it is."""
     home = folder / name
     home.mkdir()
     (home / "rsql.toml").write_text(CONFIG.format(**config))
@@ -45,9 +45,7 @@ def gateway(folder, name, **config):
     command = [sys.executable, "-m", "jupyter_server_ext", "--port", "0", "--gateway-config", "rsql.toml"]
     process = subprocess.Popen(command, cwd=home, env=environment, stdout=subprocess.PIPE, text=True)
     try:
-        line = process.stdout.readline()
-        assert " at http" in line, line
-        yield line.split()[-1], process
+        yield process
     finally:
         process.send_signal(signal.SIGTERM)
         process.wait(30)
@@ -63,9 +61,10 @@ def pair(folder, redis, postgresql, limit):
         db.execute(sa.text(f"CREATE DATABASE {prefix}"))
     engine.dispose()
     config = {"redis": redis.url, "ledger": f"{postgresql.url}/{prefix}", "prefix": prefix, "limit": limit}
-    with ExitStack() as stack:
-        urls = [stack.enter_context(gateway(folder, name, instance=name, **config))[0] for name in ("a", "b")]
-        yield urls, config["ledger"]
+    with gateway(folder, "a", **config) as first, gateway(folder, "b", **config) as second:
+        lines = [process.stdout.readline() for process in (first, second)]
+        assert all(" at http" in line for line in lines), lines
+        yield [line.split()[-1] for line in lines], config["ledger"]
 
 
 async def ask(client, url):
