@@ -19,11 +19,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import httpx
 import pytest
 from servers import free_port
 
+from jupyter_server_ext.upstream.connection import ProviderTransport
+
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterator
+
+aiohttp = pytest.importorskip("aiohttp")
 
 pytestmark = pytest.mark.bench
 
@@ -111,6 +116,8 @@ def rsql(folder: Path, upstream: Target) -> Iterator[Target]:
     command = [sys.executable, "-m", "jupyter_server_ext", "--ip", "127.0.0.1", "--port", str(port)]
     command += ["--gateway-config", str(config)]
     with started(command, port, cores()[1], folder / "rsql.log", JUPYTER_TOKEN="bench") as process:
+        while b"ready" not in (folder / "rsql.log").read_bytes():
+            time.sleep(0.005)
         yield Target("rsql", port, "/rsql/v1/chat/completions", {"authorization": "Bearer bench"}, process)
 
 
@@ -277,6 +284,54 @@ async def _open(gateway: Target, count: int) -> float:
             task.cancel()
         await asyncio.gather(*asking, return_exceptions=True)
         return megabytes
+
+
+async def cpu_microseconds(one: Callable[[], Awaitable[object]]) -> float:
+    """CPU time of a request, 32 at once."""
+
+    async def many(count: int) -> None:
+        for _ in range(count):
+            await one()
+
+    await many(50)
+    start = time.process_time()
+    await asyncio.gather(*(many(60) for _ in range(32)))
+    return (time.process_time() - start) / (60 * 32) * 1e6
+
+
+async def _transports(upstream: Target) -> dict[str, float]:
+    body = json.dumps(BODY).encode()
+    url = httpx.URL(f"http://127.0.0.1:{upstream.port}/v1/chat/completions")
+    headers = [(b"Host", b"here"), (b"Content-Type", b"application/json"), (b"Content-Length", b"%d" % len(body))]
+
+    async def by(transport: httpx.AsyncBaseTransport) -> None:
+        request = httpx.Request("POST", url, headers=headers, stream=httpx.ByteStream(body))
+        reply = await transport.handle_async_request(request)
+        assert [part async for part in reply.stream]
+        await reply.stream.aclose()
+
+    async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0)) as session:
+
+        async def by_aiohttp() -> None:
+            async with session.post(str(url), data=body) as reply:
+                await reply.read()
+
+        bare = await cpu_microseconds(by_aiohttp)
+    own, plain = ProviderTransport(), httpx.AsyncHTTPTransport(limits=httpx.Limits(max_connections=None))
+    return {
+        "ours": await cpu_microseconds(lambda: by(own)),
+        "bare aiohttp": bare,
+        "httpx's": await cpu_microseconds(lambda: by(plain)),
+    }
+
+
+def test_transports(tmp_path, on_one_core):
+    """Whether the way to the providers is worth being our own: CPU time of a request."""
+    with provider(tmp_path) as upstream:
+        took = asyncio.run(_transports(upstream))
+    print("\nCPU time of a request, microseconds: " + ", ".join(f"{name} {us:.0f}" for name, us in took.items()))
+    assert took["ours"] <= 0.8 * took["bare aiohttp"]
+    assert took["ours"] <= 0.1 * took["httpx's"]
 
 
 def test_start(tmp_path, on_one_core):
