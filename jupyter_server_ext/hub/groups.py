@@ -85,11 +85,10 @@ class Groups:
             if until == -math.inf:
                 raise
             return rules
-        fresh = self._read(name, properties.get(PROPERTY), rules)
-        if fresh != rules and fresh is not None:
-            self._learn(fresh)
-        elif fresh is None and rules is not None:
-            self._learn(TenantSettings(name))
+        known = self._configured.get(name) if until == -math.inf else rules
+        fresh = self._read(name, properties.get(PROPERTY), known)
+        if fresh != known:  # what was decided at run time about a group stays as long as the hub says nothing new
+            self._learn(fresh or TenantSettings(name))
         self._rules[name] = (self._clock() + self._max_age, fresh)
         return fresh
 

@@ -338,3 +338,13 @@ def test_a_place_without_a_hub_is_refused(missing):
     told = {"JUPYTERHUB_API_URL": "http://hub/hub/api", "JUPYTERHUB_API_TOKEN": "s"}
     with pytest.raises(ConfigError, match=missing):
         HubPlace.of({name: value for name, value in told.items() if name != missing})
+
+
+@aio
+async def test_rules_of_the_file_are_not_told_again():
+    scene = Scene(tenants=(TenantSettings("stats101", weight=2.0),))
+    await scene.caller()
+    scene.clock.now += 60.1
+    await scene.caller()
+
+    assert not scene.learnt
