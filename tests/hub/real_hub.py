@@ -26,6 +26,7 @@ from jupyter_server_ext.jupyterhub import configure
 
 c = get_config()
 c.JupyterHub.bind_url = "http://127.0.0.1:{port}{base}"
+c.JupyterHub.public_url = "http://127.0.0.1:{port}{base}"
 c.JupyterHub.hub_port = {hub_port}
 c.ConfigurableHTTPProxy.api_url = "http://127.0.0.1:{api_port}"
 c.ConfigurableHTTPProxy.command = ["node", {proxy!r}]
@@ -137,9 +138,9 @@ class RealHub:
                 stdin=subprocess.DEVNULL,
                 start_new_session=True,
             )
-        wait_until(
-            lambda: self._answers(f"{self.url}hub/api/") and self._answers(f"{self.gateway}health"), 60, self.log
-        )
+        wait_until(lambda: self._answers(f"{self.url}hub/api/"), 60, self.log)
+        if self.options.get("managed", True):
+            wait_until(lambda: self._answers(f"{self.gateway}health"), 30, self.log)
 
     def _answers(self, url):
         assert self._process.poll() is None, self.log()

@@ -22,6 +22,14 @@ def test_a_kernel_asks_with_no_key_no_login_and_no_set_up(kernels, name):
     assert "15" in kernel.run("%%sql_ai\nHow many rows are in sales?")
 
 
+def test_a_kernel_that_is_told_nothing_finds_the_hubs_service(hub):
+    kernel = hub.kernel("cyd")
+    told = kernel.run("import os\ndel os.environ['RSQL_GATEWAY_URL']\n%load_ext rsql_magic\n%rsql status")
+    kernel.close()
+
+    assert f"{hub.gateway} (the JupyterHub&#x27;s service)" in told or "(the JupyterHub's service)" in told
+
+
 def test_a_named_server_is_its_owner(hub, kernels, tokens):
     before = hub.ask("stats", tokens["ada"]).json()["limits"]["minute"]["current"]
     kernels["ada/second"].run("%%ask\nWhat is a p-value?")
