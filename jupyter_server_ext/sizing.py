@@ -148,7 +148,7 @@ def _burst(patience: float, demand: Demand, groups: Sequence[float]) -> list[str
     minutes = math.ceil(demand.users / at_once) - 1
     lines = [f"everyone at once: {min(at_once, demand.users)} start, the last one after {minutes} min"]
     served = at_once * (1 + int(patience // (_MINUTE + _MARGIN)))
-    enough = math.ceil(minutes * (_MINUTE + _MARGIN))
+    enough = math.ceil((minutes + 1) * (_MINUTE + _MARGIN))  # one more: not every key has room at the same moment
     if served < demand.users:
         lines.append(
             f"a request waits for {patience:g} s at most (queue_deadline_seconds): {served} of {demand.users} are "

@@ -45,7 +45,7 @@ def test_keys_of_one_group_share_and_groups_add_up():
     assert "a day: 200 requests wanted, 2,000 allowed: enough for 100 users" in two
     assert "everyone at once: 3 start, the last one after 3 min" in one
     assert "everyone at once: 6 start, the last one after 1 min" in two
-    assert any("3 of 10 are answered" in line and line.endswith("195 lets all wait.") for line in one)
+    assert any("3 of 10 are answered" in line and line.endswith("260 lets all wait.") for line in one)
 
 
 def test_whole_requests_start_and_parts_of_one_do_not():
