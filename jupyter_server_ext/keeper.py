@@ -29,7 +29,8 @@ LISTEN_VARIABLE = "RSQL_LISTEN_FD"
 
 _LOOK_SECONDS = 2.0
 _SHORT_LIFE = 5.0
-_LONGEST_PAUSE = 30.0
+_MOST_FAILURES = 3
+_PAUSE = 2.0
 _BIND_SECONDS = 30.0
 
 
@@ -56,15 +57,17 @@ class Keeper:
             signal.signal(number, lambda *_: self._end())
         signal.signal(signal.SIGHUP, lambda *_: self._pass_on(signal.SIGHUP))
         signal.signal(signal.SIGUSR1, lambda *_: self._pass_on(signal.SIGTERM))
-        failures = 0
+        lived, failures = False, 0
         while True:
             began = time.monotonic()
             code = self._run_once()
-            if self._ending:
+            short = time.monotonic() - began < _SHORT_LIFE
+            lived, failures = lived or not short, failures + 1 if code and short else 0
+            # One that cannot start, as with a wrong rsql.toml, is for the hub to report; nobody should wait for it.
+            if self._ending or failures > (_MOST_FAILURES if lived else 0):
                 return code
-            failures = failures + 1 if code and time.monotonic() - began < _SHORT_LIFE else 0
             if failures:
-                time.sleep(min(2.0**failures, _LONGEST_PAUSE))
+                time.sleep(_PAUSE)
 
     def _run_once(self) -> int:
         number = self._listening.fileno()

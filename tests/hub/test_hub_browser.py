@@ -96,5 +96,5 @@ def test_a_forged_host_leads_nowhere_else(hub):
     sent = httpx.get(hub.direct, headers=forged, trust_env=False)
 
     assert sent.status_code == 302
-    assert sent.headers["Location"].startswith("/hub/api/oauth2/authorize?")
+    assert sent.headers["Location"].startswith(f"{hub.url}hub/api/oauth2/authorize?")
     assert "evil" not in str(sent.headers)
