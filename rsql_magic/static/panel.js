@@ -1,6 +1,6 @@
 // The chat panel's view. `marked` and `DOMPurify` stand before this text (panel/files.py).
 //
-// A view holds nothing that the kernel does not: it asks for the conversation when it is drawn and is told what changes.
+// A view holds nothing that the kernel does not: it asks for the conversation when it is drawn, and is told of changes.
 // Words: a thread is a conversation, an exchange a question with its answer.
 
 export default { render };
@@ -12,11 +12,41 @@ function render({ model, el }) {
 
 // ---- Model output becomes nodes: parsed by marked, sanitised by DOMPurify, never anything else. ----
 
-const WORDS = ["p", "br", "hr", "strong", "em", "del", "code", "pre", "ul", "ol", "li", "blockquote", "a", "sup", "sub",
-  "h1", "h2", "h3", "h4", "h5", "h6", "table", "thead", "tbody", "tr", "th", "td"];
+const WORDS = [
+  "p",
+  "br",
+  "hr",
+  "strong",
+  "em",
+  "del",
+  "code",
+  "pre",
+  "ul",
+  "ol",
+  "li",
+  "blockquote",
+  "a",
+  "sup",
+  "sub",
+  "h1",
+  "h2",
+  "h3",
+  "h4",
+  "h5",
+  "h6",
+  "table",
+  "thead",
+  "tbody",
+  "tr",
+  "th",
+  "td",
+];
 const SAFE = {
   words: { ALLOWED_TAGS: WORDS, ALLOWED_ATTR: ["href", "title", "start", "align", "class"] },
-  table: { ALLOWED_TAGS: [...WORDS, "div", "span", "caption", "tfoot", "i", "b"], ALLOWED_ATTR: ["align", "colspan", "rowspan"] },
+  table: {
+    ALLOWED_TAGS: [...WORDS, "div", "span", "caption", "tfoot", "i", "b"],
+    ALLOWED_ATTR: ["align", "colspan", "rowspan"],
+  },
   formula: { USE_PROFILES: { mathMl: true }, FORBID_ATTR: ["href", "style", "class", "id"] },
 };
 const LINK = /^(?:https?:|mailto:|#)/i;
@@ -58,8 +88,12 @@ const md = new marked.Marked({ gfm: true, async: false });
 md.use({
   extensions: [
     formula("tex-block", "block", /^ {0,3}(?:\$\$|\\\[)/m, /^ {0,3}(?:\$\$([^$]+?)\$\$|\\\[([\s\S]+?)\\\]) *(?:\n|$)/),
-    formula("tex-inline", "inline", /\$|\\[([]/,
-      /^(?:\$\$([^$]+?)\$\$|\$(?!\s)((?:\\.|[^$\\\n])+?)(?<!\s)\$(?!\d)|\\\(([\s\S]+?)\\\)|\\\[([\s\S]+?)\\\])/),
+    formula(
+      "tex-inline",
+      "inline",
+      /\$|\\[([]/,
+      /^(?:\$\$([^$]+?)\$\$|\$(?!\s)((?:\\.|[^$\\\n])+?)(?<!\s)\$(?!\d)|\\\(([\s\S]+?)\\\)|\\\[([\s\S]+?)\\\])/,
+    ),
   ],
   renderer: {
     html: ({ text }) => escaped(text), // a model's HTML is shown, not used
@@ -110,8 +144,12 @@ function icon(name) {
 
 function button(label, name, onclick, more = {}) {
   const { text = "", ...attributes } = more;
-  return make("button", { type: "button", title: label, "aria-label": label, onclick, ...attributes },
-    name ? icon(name) : "", text);
+  return make(
+    "button",
+    { type: "button", title: label, "aria-label": label, onclick, ...attributes },
+    name ? icon(name) : "",
+    text,
+  );
 }
 
 const tokens = (count) => `${count.toLocaleString("en")} token${count === 1 ? "" : "s"}`;
@@ -119,7 +157,8 @@ const tokens = (count) => `${count.toLocaleString("en")} token${count === 1 ? ""
 async function copy(text, node) {
   try {
     await navigator.clipboard.writeText(text);
-  } catch { // not a secure page, or forbidden
+  } catch {
+    // not a secure page, or forbidden
     const area = make("textarea", { value: text, className: "rsql-hidden" });
     node.after(area);
     area.select();
@@ -189,7 +228,10 @@ class Prose {
   inCode() {
     const { fence, indent } = this.block;
     const close = new RegExp(`^ {0,3}${fence[0]}{${fence.length},}[ \\t]*(?:\\n|$)`, "m");
-    const piece = this.tail.length > CHUNK * 4 ? this.tail.slice(0, this.tail.lastIndexOf("\n", CHUNK * 4) + 1 || CHUNK * 4) : this.tail;
+    const piece =
+      this.tail.length > CHUNK * 4
+        ? this.tail.slice(0, this.tail.lastIndexOf("\n", CHUNK * 4) + 1 || CHUNK * 4)
+        : this.tail;
     const match = close.exec(piece);
     const whole = match && (match[0].endsWith("\n") || this.ended);
     // A line that may still become the closing fence waits.
@@ -209,7 +251,11 @@ class Prose {
     const fence = FENCE.exec(piece);
     if (fence && (fence[4] || this.ended || fence.index + fence[0].length < piece.length)) {
       this.settle(piece.slice(0, fence.index));
-      this.block = new Code(fence[3].trim().split(/[\s{,]/)[0] || fence[3].replace(/[{}]/g, "").split(",")[0], fence[2], fence[1].length);
+      this.block = new Code(
+        fence[3].trim().split(/[\s{,]/)[0] || fence[3].replace(/[{}]/g, "").split(",")[0],
+        fence[2],
+        fence[1].length,
+      );
       this.put(this.block.figure);
       this.tail = this.tail.slice(fence.index + fence[0].length);
       return;
@@ -298,7 +344,16 @@ function soon(work) {
   return handle;
 }
 
-const NAMES = { py: "python", python3: "python", ipython: "python", rscript: "r", postgresql: "sql", duckdb: "sql", sqlite: "sql", mysql: "sql" };
+const NAMES = {
+  py: "python",
+  python3: "python",
+  ipython: "python",
+  rscript: "r",
+  postgresql: "sql",
+  duckdb: "sql",
+  sqlite: "sql",
+  mysql: "sql",
+};
 const SHOWN = { python: "Python", r: "R", sql: "SQL" };
 class Code {
   constructor(language, fence, indent) {
@@ -326,11 +381,15 @@ class Code {
 
   // Pieces of the code, each with its kind.
   colour(pieces) {
-    this.text.replaceChildren(...pieces.map(([kind, text]) => kind ? make("span", { className: `rsql-${kind}`, textContent: text }) : text));
+    this.text.replaceChildren(
+      ...pieces.map(([kind, text]) => (kind ? make("span", { className: `rsql-${kind}`, textContent: text }) : text)),
+    );
   }
 }
 
 // ---- The kernel: requests with replies, and what it tells by itself. ----
+
+const GONE = { message: "The kernel is gone.", hint: "" };
 
 class Wire {
   constructor(model, told) {
@@ -354,6 +413,7 @@ class Wire {
 
   call(name, args = {}) {
     const n = `${this.id}.${(this.count += 1)}`;
+    if (!this.model) return Promise.reject(GONE);
     return new Promise((resolve, reject) => {
       const slow = setTimeout(() => this.told({ push: "slow" }), 2500);
       this.open.set(n, { resolve, reject, slow });
@@ -374,9 +434,11 @@ class Wire {
   forget() {
     for (const { reject, slow } of this.open.values()) {
       clearTimeout(slow);
-      reject({ message: "The kernel is gone.", hint: "" });
+      reject(GONE);
     }
     this.open.clear();
+    this.detach();
+    this.model = null;
   }
 }
 
@@ -488,13 +550,28 @@ class Exchange {
   drawQuestion() {
     const { question, by } = this.told;
     const text = make("div", { className: "rsql-question" }, ...mentioned(question.slice(0, LONG)));
-    const all = question.length > LONG &&
-      button("Show all", "", () => { text.replaceChildren(...mentioned(question)); all.remove(); }, { text: `Show all ${question.length.toLocaleString("en")} characters`, className: "rsql-link" });
-    this.asked.replaceChildren(text, all || "",
-      make("div", { className: "rsql-tools" },
+    const all =
+      question.length > LONG &&
+      button(
+        "Show all",
+        "",
+        () => {
+          text.replaceChildren(...mentioned(question));
+          all.remove();
+        },
+        { text: `Show all ${question.length.toLocaleString("en")} characters`, className: "rsql-link" },
+      );
+    this.asked.replaceChildren(
+      text,
+      all || "",
+      make(
+        "div",
+        { className: "rsql-tools" },
         by === "cell" ? make("span", { className: "rsql-small", textContent: "from a cell" }) : "",
         button("Copy the question", "copy", (event) => copy(question, event.currentTarget)),
-        button("Edit and send again", "edit", () => this.view.composer.edit(this.told))));
+        button("Edit and send again", "edit", () => this.view.composer.edit(this.told)),
+      ),
+    );
   }
 
   drawResult() {
@@ -505,19 +582,36 @@ class Exchange {
     query.close();
     this.tools(query);
     const drafts = result.drafts.map((why, index) =>
-      make("details", {}, make("summary", { textContent: `draft ${index + 1} was corrected` }), why));
+      make("details", {}, make("summary", { textContent: `draft ${index + 1} was corrected` }), why),
+    );
     this.result.append(...drafts, query.figure);
     if (result.columns.length) this.result.append(table(result), this.variable(result));
     if (result.chart) this.chart();
   }
 
   variable(result) {
-    const name = make("input", { value: result.variable, className: "rsql-name", "aria-label": "Save the rows as", spellcheck: false });
+    const name = make("input", {
+      value: result.variable,
+      className: "rsql-name",
+      "aria-label": "Save the rows as",
+      spellcheck: false,
+    });
     const save = button("Save the rows under this name", "", () => this.save(name), { text: "Save as" });
-    name.addEventListener("keydown", (event) => { if (event.key === "Enter") this.save(name); });
+    name.addEventListener("keydown", (event) => {
+      if (event.key === "Enter") this.save(name);
+    });
     const more = result.more ? `, ${result.rows.length} shown` : "";
-    this.link = button("Ask about these rows", "", () => this.view.composer.add(`@${this.told.result.variable} `), { text: `@${result.variable}`, className: "rsql-link" });
-    return make("div", { className: "rsql-small rsql-rows" }, `${result.count}${more} · in `, this.link, make("span", { className: "rsql-save" }, name, save));
+    this.link = button("Ask about these rows", "", () => this.view.composer.add(`@${this.told.result.variable} `), {
+      text: `@${result.variable}`,
+      className: "rsql-link",
+    });
+    return make(
+      "div",
+      { className: "rsql-small rsql-rows" },
+      `${result.count}${more} · in `,
+      this.link,
+      make("span", { className: "rsql-save" }, name, save),
+    );
   }
 
   async save(name) {
@@ -546,7 +640,13 @@ class Exchange {
       const drawn = rendermime.createRenderer(type);
       frame.append(drawn.node);
       await drawn.renderModel(rendermime.createModel({ data: { [type]: got.spec }, trusted: true }));
-    } else frame.replaceWith(make("p", { className: "rsql-small", textContent: "A chart needs JupyterLab, or pip install rsql-jupyter[png]." }));
+    } else
+      frame.replaceWith(
+        make("p", {
+          className: "rsql-small",
+          textContent: "A chart needs JupyterLab, or pip install rsql-jupyter[png].",
+        }),
+      );
     this.view.follow();
   }
 
@@ -555,10 +655,15 @@ class Exchange {
     const text = () => block.source;
     const { notebook } = this.view;
     const runnable = ["python", "r", "sql"].includes(block.language);
-    block.bar.append(make("span", { className: "rsql-tools" },
-      button("Copy the code", "copy", (event) => copy(text(), event.currentTarget)),
-      notebook.cells && button("Insert below as a cell", "insert", () => this.insert(block)),
-      runnable && button("Run", "run", (event) => this.confirm(block, event.currentTarget))));
+    block.bar.append(
+      make(
+        "span",
+        { className: "rsql-tools" },
+        button("Copy the code", "copy", (event) => copy(text(), event.currentTarget)),
+        notebook.cells && button("Insert below as a cell", "insert", () => this.insert(block)),
+        runnable && button("Run", "run", (event) => this.confirm(block, event.currentTarget)),
+      ),
+    );
   }
 
   async insert(block) {
@@ -570,12 +675,32 @@ class Exchange {
 
   // Nothing of a model runs before somebody has said so.
   confirm(block, opener) {
-    const close = () => { box.remove(); opener.focus(); };
-    const run = button("Run", "run", () => { box.remove(); this.run(block); }, { text: "Run", className: "rsql-primary" });
-    const box = make("div", { className: "rsql-confirm", role: "alertdialog", "aria-label": "Run this code?" },
-      make("span", { textContent: `Run this ${SHOWN[block.language]} code in your kernel?` }), run,
-      button("Cancel", "", close, { text: "Cancel" }));
-    box.addEventListener("keydown", (event) => { if (event.key === "Escape") { event.stopPropagation(); close(); } });
+    const close = () => {
+      box.remove();
+      opener.focus();
+    };
+    const run = button(
+      "Run",
+      "run",
+      () => {
+        box.remove();
+        this.run(block);
+      },
+      { text: "Run", className: "rsql-primary" },
+    );
+    const box = make(
+      "div",
+      { className: "rsql-confirm", role: "alertdialog", "aria-label": "Run this code?" },
+      make("span", { textContent: `Run this ${SHOWN[block.language]} code in your kernel?` }),
+      run,
+      button("Cancel", "", close, { text: "Cancel" }),
+    );
+    box.addEventListener("keydown", (event) => {
+      if (event.key === "Escape") {
+        event.stopPropagation();
+        close();
+      }
+    });
     block.output.replaceChildren(box);
     run.focus();
   }
@@ -584,15 +709,21 @@ class Exchange {
     block.output.replaceChildren(make("p", { className: "rsql-small rsql-busy", textContent: "Running …" }));
     const ran = await this.view.ask("run", { code: block.source, language: block.language });
     const shown = (ran?.outputs ?? []).map(output);
-    block.output.replaceChildren(...(shown.length || !ran ? shown : [make("p", { className: "rsql-small", textContent: "Done; it showed nothing." })]));
+    block.output.replaceChildren(
+      ...(shown.length || !ran
+        ? shown
+        : [make("p", { className: "rsql-small", textContent: "Done; it showed nothing." })]),
+    );
     this.view.follow();
   }
 
   drawBelow() {
     const { state, status, notes, error, footer, task } = this.told;
     const parts = notes.map((note) => make("p", { className: "rsql-note", textContent: note }));
-    if (state === "running") parts.push(make("p", { className: "rsql-status rsql-busy", textContent: status ? `${status} …` : "…" }));
-    if (state === "stopped") parts.push(make("p", { className: "rsql-small", textContent: "Stopped; what had arrived is kept." }));
+    if (state === "running")
+      parts.push(make("p", { className: "rsql-status rsql-busy", textContent: status ? `${status} …` : "…" }));
+    if (state === "stopped")
+      parts.push(make("p", { className: "rsql-small", textContent: "Stopped; what had arrived is kept." }));
     if (error) parts.push(this.trouble(error));
     if (state !== "running" && !["help", "usage"].includes(task)) parts.push(this.bar(footer));
     this.below.replaceChildren(...parts);
@@ -608,20 +739,33 @@ class Exchange {
   bar(footer) {
     const { rating, answer, error } = this.told;
     const number = error ? "" : this.told.request_id;
-    return make("div", { className: "rsql-bar" },
+    return make(
+      "div",
+      { className: "rsql-bar" },
       make("span", { className: "rsql-small", textContent: footer }),
-      make("span", { className: "rsql-tools" },
-        answer || this.waiting ? button("Copy the answer", "copy", (event) => copy(this.told.answer || this.waiting, event.currentTarget)) : null,
+      make(
+        "span",
+        { className: "rsql-tools" },
+        answer || this.waiting
+          ? button("Copy the answer", "copy", (event) => copy(this.told.answer || this.waiting, event.currentTarget))
+          : null,
         button("Ask again", "retry", () => this.again()),
         this.others(),
         number ? button("Good answer", "up", () => this.rate("up"), { "aria-pressed": String(rating === "up") }) : null,
-        number ? button("Bad answer", "down", () => this.rate("down"), { "aria-pressed": String(rating === "down") }) : null));
+        number
+          ? button("Bad answer", "down", () => this.rate("down"), { "aria-pressed": String(rating === "down") })
+          : null,
+      ),
+    );
   }
 
   // "Ask again with" another model.
   others() {
-    const select = make("select", { className: "rsql-models", title: "Ask again with another model", "aria-label": "Ask again with another model" },
-      make("option", { value: "", textContent: "with …" }));
+    const select = make(
+      "select",
+      { className: "rsql-models", title: "Ask again with another model", "aria-label": "Ask again with another model" },
+      make("option", { value: "", textContent: "with …" }),
+    );
     const fill = async () => {
       for (const name of await this.view.models()) select.append(make("option", { value: name, textContent: name }));
     };
@@ -637,16 +781,29 @@ class Exchange {
 
   rate(rating) {
     const { thread, id } = this.place;
-    const tell = (comment) => this.view.ask("rate", { thread, exchange: id, rating, comment }).then((told) => {
-      if (!told) return;
-      this.told.rating = rating;
-      this.drawBelow();
-      this.view.say("Thank you.");
+    const tell = (comment) =>
+      this.view.ask("rate", { thread, exchange: id, rating, comment }).then((told) => {
+        if (!told) return;
+        this.told.rating = rating;
+        this.drawBelow();
+        this.view.say("Thank you.");
+      });
+    const words = make("input", {
+      placeholder: rating === "up" ? "What was good? (optional)" : "What was wrong? (optional)",
+      "aria-label": "Comment",
+      maxLength: 2000,
     });
-    const words = make("input", { placeholder: rating === "up" ? "What was good? (optional)" : "What was wrong? (optional)", "aria-label": "Comment", maxLength: 2000 });
-    const form = make("form", { className: "rsql-rating" }, words, button("Send", "", () => tell(words.value), { text: "Send" }),
-      button("Cancel", "close", () => form.remove()));
-    form.addEventListener("submit", (event) => { event.preventDefault(); tell(words.value); });
+    const form = make(
+      "form",
+      { className: "rsql-rating" },
+      words,
+      button("Send", "", () => tell(words.value), { text: "Send" }),
+      button("Cancel", "close", () => form.remove()),
+    );
+    form.addEventListener("submit", (event) => {
+      event.preventDefault();
+      tell(words.value);
+    });
     this.below.querySelector(".rsql-rating")?.remove();
     this.below.append(form);
     words.focus();
@@ -656,11 +813,14 @@ class Exchange {
   trouble(error) {
     const limited = error.kind === "LimitReached" || error.status === 429;
     const again = button("Try again", "retry", () => this.again(), { text: "Try again" });
-    const box = make("div", { className: `rsql-trouble${limited ? " rsql-limited" : ""}`, role: "alert" },
+    const box = make(
+      "div",
+      { className: `rsql-trouble${limited ? " rsql-limited" : ""}`, role: "alert" },
       make("strong", { textContent: limited ? "Limit reached" : "That did not work" }),
       make("p", { textContent: [error.message, error.hint].filter(Boolean).join(" ") }),
       error.sql ? make("pre", {}, make("code", { textContent: error.sql })) : null,
-      make("div", {}, again));
+      make("div", {}, again),
+    );
     if (error.retry_after > 0) this.countdown(again, error.retry_after);
     return box;
   }
@@ -677,19 +837,41 @@ class Exchange {
   }
 }
 
-const span = (seconds) => seconds < 100 ? `${seconds} s` : seconds < 6000 ? `${Math.round(seconds / 60)} min` : `${Math.round(seconds / 3600)} h`;
+const span = (seconds) =>
+  seconds < 100
+    ? `${seconds} s`
+    : seconds < 6000
+      ? `${Math.round(seconds / 60)} min`
+      : `${Math.round(seconds / 3600)} h`;
 
 // Text with its @mentions marked.
 function mentioned(text) {
-  return text.split(/((?:^|(?<=[\s(]))@[\w:.]*\w)/).map((part, place) => place % 2 ? make("mark", { textContent: part }) : part);
+  return text
+    .split(/((?:^|(?<=[\s(]))@[\w:.]*\w)/)
+    .map((part, place) => (place % 2 ? make("mark", { textContent: part }) : part));
 }
 
 function table({ columns, rows }) {
   const side = (index) => (columns[index].right ? "rsql-right" : "");
-  const line = (tag, cells) => make("tr", {}, ...cells.map((text, index) => make(tag, { textContent: text, className: side(index) })));
-  return make("div", { className: "rsql-scroll", tabIndex: 0, role: "region", "aria-label": "rows" },
-    make("table", {}, make("thead", {}, line("th", columns.map((column) => column.name))),
-      make("tbody", {}, ...rows.map((row) => line("td", row)))));
+  const line = (tag, cells) =>
+    make("tr", {}, ...cells.map((text, index) => make(tag, { textContent: text, className: side(index) })));
+  return make(
+    "div",
+    { className: "rsql-scroll", tabIndex: 0, role: "region", "aria-label": "rows" },
+    make(
+      "table",
+      {},
+      make(
+        "thead",
+        {},
+        line(
+          "th",
+          columns.map((column) => column.name),
+        ),
+      ),
+      make("tbody", {}, ...rows.map((row) => line("td", row))),
+    ),
+  );
 }
 
 function output({ kind, text, html, data }) {
@@ -704,23 +886,52 @@ class Composer {
   constructor(view) {
     this.view = view;
     this.past = -1;
-    this.box = make("textarea", { rows: 1, placeholder: "Ask about your data …  @ names it, / for commands", "aria-label": "Message",
-      role: "combobox", "aria-expanded": "false", "aria-autocomplete": "list", "aria-controls": `${view.wire.id}-list` });
-    this.list = make("ul", { className: "rsql-list", role: "listbox", id: `${view.wire.id}-list`, hidden: true, "aria-label": "suggestions" });
+    this.box = make("textarea", {
+      rows: 1,
+      placeholder: "Ask about your data …  @ names it, / for commands",
+      "aria-label": "Message",
+      role: "combobox",
+      "aria-expanded": "false",
+      "aria-autocomplete": "list",
+      "aria-controls": `${view.wire.id}-list`,
+    });
+    this.list = make("ul", {
+      className: "rsql-list",
+      role: "listbox",
+      id: `${view.wire.id}-list`,
+      hidden: true,
+      "aria-label": "suggestions",
+    });
     this.chips = make("div", { className: "rsql-chips", "aria-label": "context" });
-    this.banner = make("div", { className: "rsql-editing", hidden: true }, "Editing: what came after is replaced. ",
-      button("Cancel editing", "", () => this.edit(null), { text: "Cancel", className: "rsql-link" }));
-    this.model = make("select", { className: "rsql-models", "aria-label": "Model", title: "Model" }, make("option", { value: "", textContent: "default model" }));
+    this.banner = make(
+      "div",
+      { className: "rsql-editing", hidden: true },
+      "Editing: what came after is replaced. ",
+      button("Cancel editing", "", () => this.edit(null), { text: "Cancel", className: "rsql-link" }),
+    );
+    this.model = make(
+      "select",
+      { className: "rsql-models", "aria-label": "Model", title: "Model" },
+      make("option", { value: "", textContent: "default model" }),
+    );
     this.model.addEventListener("focus", () => this.fill(), { once: true });
     this.go = button("Send", "send", () => (this.running ? view.stop() : this.send()), { className: "rsql-go" });
     this.seen = button("Show exactly what would be sent", "eye", () => view.preview(this.box.value), { text: "" });
-    this.node = make("form", { className: "rsql-composer" }, this.list, this.banner, this.chips, this.box,
-      make("div", { className: "rsql-row" }, this.model, this.seen, make("span", { className: "rsql-grow" }), this.go));
+    this.node = make(
+      "form",
+      { className: "rsql-composer" },
+      this.list,
+      this.banner,
+      this.chips,
+      this.box,
+      make("div", { className: "rsql-row" }, this.model, this.seen, make("span", { className: "rsql-grow" }), this.go),
+    );
     this.node.addEventListener("submit", (event) => event.preventDefault());
     this.box.addEventListener("input", () => this.changed());
     this.box.addEventListener("keydown", (event) => this.key(event));
     this.box.addEventListener("blur", () => setTimeout(() => this.offer([]), 150));
-    this.list.addEventListener("mousedown", (event) => { // before the box loses the focus
+    this.list.addEventListener("mousedown", (event) => {
+      // before the box loses the focus
       event.preventDefault();
       const item = event.target.closest("li");
       if (item) this.take([...this.list.children].indexOf(item));
@@ -795,15 +1006,23 @@ class Composer {
     // A name that is still being typed is not missing yet.
     const typing = this.text.slice(0, this.box.selectionStart);
     const chips = told.chips.filter(({ text: name, missing }) => !missing || !typing.endsWith(name));
-    return this.chips.replaceChildren(...chips.map((chip) => this.chip(chip)),
-      make("span", { className: "rsql-small", textContent: `≈ ${tokens(told.tokens)} in all` }));
+    return this.chips.replaceChildren(
+      ...chips.map((chip) => this.chip(chip)),
+      make("span", { className: "rsql-small", textContent: `≈ ${tokens(told.tokens)} in all` }),
+    );
   }
 
   chip({ text, kind, tokens: count, missing, shown }) {
     const open = button(missing || `Show what is sent of ${text}`, "", () => this.view.show(text, shown || missing), {
-      text: missing ? `${text} is gone` : `${text} · ${tokens(count)}`, className: "rsql-link" });
-    return make("span", { className: `rsql-chip rsql-${kind}${missing ? " rsql-missing" : ""}` }, open,
-      button(`Remove ${text}`, "close", () => this.remove(text)));
+      text: missing ? `${text} is gone` : `${text} · ${tokens(count)}`,
+      className: "rsql-link",
+    });
+    return make(
+      "span",
+      { className: `rsql-chip rsql-${kind}${missing ? " rsql-missing" : ""}` },
+      open,
+      button(`Remove ${text}`, "close", () => this.remove(text)),
+    );
   }
 
   remove(text) {
@@ -822,15 +1041,23 @@ class Composer {
     const told = await this.view.quietly("complete", { prefix: at[1] });
     if (this.text.slice(0, this.box.selectionStart) !== before) return undefined;
     const exact = told?.items.length === 1 && told.items[0].label === `@${at[1]}`;
-    return this.offer(exact ? [] : told?.items ?? [], at[1].length + 1);
+    return this.offer(exact ? [] : (told?.items ?? []), at[1].length + 1);
   }
 
   offer(items, length = 0) {
     this.items = items;
     this.typed = length;
-    this.list.replaceChildren(...items.map(({ label, kind, detail }, index) =>
-      make("li", { role: "option", id: `${this.list.id}-${index}` }, make("b", { textContent: label }),
-        make("i", { textContent: kind }), make("span", { textContent: detail }))));
+    this.list.replaceChildren(
+      ...items.map(({ label, kind, detail }, index) =>
+        make(
+          "li",
+          { role: "option", id: `${this.list.id}-${index}` },
+          make("b", { textContent: label }),
+          make("i", { textContent: kind }),
+          make("span", { textContent: detail }),
+        ),
+      ),
+    );
     this.list.hidden = !items.length;
     this.box.setAttribute("aria-expanded", String(items.length > 0));
     this.choose(0);
@@ -883,7 +1110,11 @@ class Composer {
 // ---- The view. ----
 
 const NEAR = 40; // pixels from the end that count as being there
-const SIZES = [["minute", "min"], ["hour", "h"], ["day", "day"]];
+const SIZES = [
+  ["minute", "min"],
+  ["hour", "h"],
+  ["day", "day"],
+];
 
 class View {
   constructor(model, el) {
@@ -901,28 +1132,59 @@ class View {
 
   draw(el) {
     this.composer = new Composer(this);
-    this.title = button("Conversations", "chevron", () => this.toggle(this.menu, this.title), { className: "rsql-title", "aria-expanded": "false", "aria-haspopup": "true" });
+    this.title = button("Conversations", "chevron", () => this.toggle(this.menu, this.title), {
+      className: "rsql-title",
+      "aria-expanded": "false",
+      "aria-haspopup": "true",
+    });
     this.title.prepend(make("span", { textContent: "…" }));
     this.meter = button("Your limits", "", () => this.send("/usage"), { className: "rsql-meter", hidden: true });
     this.menu = make("div", { className: "rsql-menu", hidden: true });
     this.more = make("div", { className: "rsql-menu rsql-more", hidden: true });
-    const open = button("More", "more", () => this.toggle(this.more, open), { "aria-expanded": "false", "aria-haspopup": "true" });
-    const header = make("header", {}, this.title, this.meter, make("span", { className: "rsql-grow" }),
-      button("New conversation", "plus", () => this.begin()), open, this.menu, this.more);
+    const open = button("More", "more", () => this.toggle(this.more, open), {
+      "aria-expanded": "false",
+      "aria-haspopup": "true",
+    });
+    const header = make(
+      "header",
+      {},
+      this.title,
+      this.meter,
+      make("span", { className: "rsql-grow" }),
+      button("New conversation", "plus", () => this.begin()),
+      open,
+      this.menu,
+      this.more,
+    );
     this.log = make("div", { className: "rsql-log", role: "log", "aria-label": "Conversation", tabIndex: 0 });
     this.down = button("To the end", "chevron", () => this.follow(true), { className: "rsql-down", hidden: true });
     this.state = make("div", { className: "rsql-banner", role: "status", hidden: true });
     this.voice = make("div", { className: "rsql-hidden", "aria-live": "polite" });
     this.toast = make("div", { className: "rsql-toast", role: "status", hidden: true });
     this.sheet = make("div", { className: "rsql-sheet", role: "dialog", hidden: true });
-    this.root = make("section", { className: "rsql-panel", "aria-label": "Chat about this notebook" },
-      header, this.state, make("div", { className: "rsql-middle" }, this.log, this.down, this.toast), this.composer.node, this.sheet, this.voice);
+    this.root = make(
+      "section",
+      { className: "rsql-panel", "aria-label": "Chat about this notebook" },
+      header,
+      this.state,
+      make("div", { className: "rsql-middle" }, this.log, this.down, this.toast),
+      this.composer.node,
+      this.sheet,
+      this.voice,
+    );
     this.root.addEventListener("keydown", (event) => this.keys(event));
     this.root.addEventListener("pointerdown", (event) => this.dismiss(event.target));
     this.log.addEventListener("scroll", () => this.scrolled(), { passive: true });
-    this.near = new IntersectionObserver((seen) => {
-      for (const { isIntersecting, target } of seen) if (isIntersecting) { target.exchange.appear(); this.near.unobserve(target); }
-    }, { root: this.log, rootMargin: "600px" });
+    this.near = new IntersectionObserver(
+      (seen) => {
+        for (const { isIntersecting, target } of seen)
+          if (isIntersecting) {
+            target.exchange.appear();
+            this.near.unobserve(target);
+          }
+      },
+      { root: this.log, rootMargin: "600px" },
+    );
     this.stuck = true;
     this.composer.running = false;
     el.append(this.root);
@@ -1009,13 +1271,23 @@ class View {
 
   welcome() {
     const tries = ["/help", "Describe what this notebook holds", "/sql "];
-    this.log.append(make("div", { className: "rsql-welcome" }, make("p", { textContent: "Ask about the frames, R objects and tables of this notebook." }),
-      ...tries.map((text) => button(text, "", () => (text.endsWith(" ") ? this.composer.add(text) : this.send(text)), { text: text.trim() }))));
+    this.log.append(
+      make(
+        "div",
+        { className: "rsql-welcome" },
+        make("p", { textContent: "Ask about the frames, R objects and tables of this notebook." }),
+        ...tries.map((text) =>
+          button(text, "", () => (text.endsWith(" ") ? this.composer.add(text) : this.send(text)), {
+            text: text.trim(),
+          }),
+        ),
+      ),
+    );
   }
 
   hear(told) {
     const kinds = {
-      slow: () => this.banner("The kernel is busy; this goes on when it answers."),
+      slow: () => this.gone || this.banner("The kernel is busy; this goes on when it answers."),
       alive: () => this.gone || this.banner(""),
       wait: () => this.say(told.text),
       threads: () => this.listed(told.threads),
@@ -1046,11 +1318,21 @@ class View {
     }
     const running = told.state === "running";
     if (this.composer.running && !running) {
-      this.voice.textContent = told.error ? "The question failed." : told.state === "stopped" ? "Stopped." : "The answer is complete.";
+      this.voice.textContent = told.error
+        ? "The question failed."
+        : told.state === "stopped"
+          ? "Stopped."
+          : "The answer is complete.";
       this.meterSoon();
     } else if (running) this.voice.textContent = "The answer is being written.";
     this.composer.running = [...this.exchanges.values()].some((each) => each.told.state === "running");
-    this.remembered.set(this.thread, [...this.exchanges.values()].map((each) => ({ ...each.told, answer: each.prose ? each.told.answer : each.waiting })));
+    this.remembered.set(
+      this.thread,
+      [...this.exchanges.values()].map((each) => ({
+        ...each.told,
+        answer: each.prose ? each.told.answer : each.waiting,
+      })),
+    );
     this.follow();
   }
 
@@ -1076,7 +1358,11 @@ class View {
 
   async preview(text) {
     const told = await this.ask("preview", { thread: this.thread, text });
-    if (told) this.show(`What would be sent: ≈ ${tokens(told.tokens)}`, told.messages.map(({ role, content }) => `[${role}]\n${content}`).join("\n\n"));
+    if (told)
+      this.show(
+        `What would be sent: ≈ ${tokens(told.tokens)}`,
+        told.messages.map(({ role, content }) => `[${role}]\n${content}`).join("\n\n"),
+      );
   }
 
   // ---- Formulas: the kernel makes MathML of them. ----
@@ -1095,7 +1381,9 @@ class View {
   async typeset() {
     const codes = this.wanted.splice(0, 200);
     this.asking = null;
-    const told = await this.quietly("formulas", { tex: codes.map((code) => [code.textContent, code.className.endsWith("block")]) });
+    const told = await this.quietly("formulas", {
+      tex: codes.map((code) => [code.textContent, code.className.endsWith("block")]),
+    });
     codes.forEach((code, place) => {
       const math = told?.mathml[place] && clean(told.mathml[place], "formula").querySelector("math");
       if (!math) return;
@@ -1142,31 +1430,78 @@ class View {
   listed(threads) {
     this.threads = threads;
     const own = threads.find(({ id }) => id === this.thread);
-    if (!own) { if (this.thread) this.sync(""); return; }
+    if (!own) {
+      if (this.thread) this.sync("");
+      return;
+    }
     this.title.firstChild.textContent = own.title;
     if (!this.menu.hidden) this.drawMenu();
     this.drawMore(own);
   }
 
   drawMenu() {
-    this.menu.replaceChildren(...this.threads.map((thread) => {
-      const open = button(thread.title, "", () => { this.dismiss(this.root); this.sync(thread.id); },
-        { text: thread.title, "aria-current": String(thread.id === this.thread), className: "rsql-thread" });
-      open.append(make("small", { textContent: thread.busy ? "answering …" : thread.shared ? `${thread.turns} · with the cells` : thread.turns }));
-      return open;
-    }), button("New conversation", "plus", () => this.begin(), { text: "New conversation" }));
+    this.menu.replaceChildren(
+      ...this.threads.map((thread) => {
+        const open = button(
+          thread.title,
+          "",
+          () => {
+            this.dismiss(this.root);
+            this.sync(thread.id);
+          },
+          { text: thread.title, "aria-current": String(thread.id === this.thread), className: "rsql-thread" },
+        );
+        open.append(
+          make("small", {
+            textContent: thread.busy
+              ? "answering …"
+              : thread.shared
+                ? `${thread.turns} · with the cells`
+                : thread.turns,
+          }),
+        );
+        return open;
+      }),
+      button("New conversation", "plus", () => this.begin(), { text: "New conversation" }),
+    );
   }
 
   drawMore(own) {
-    const item = (text, work) => button(text, "", () => { this.dismiss(this.root); work(); }, { text });
+    const item = (text, work) =>
+      button(
+        text,
+        "",
+        () => {
+          this.dismiss(this.root);
+          work();
+        },
+        { text },
+      );
     const { thread } = this;
     this.more.replaceChildren(
-      item("Copy as Markdown", () => this.exported((told) => copy(told.markdown, this.more).then(() => this.say("Copied.")))),
+      item("Copy as Markdown", () =>
+        this.exported((told) => copy(told.markdown, this.more).then(() => this.say("Copied."))),
+      ),
       item("Save as a Markdown file", () => this.exported((told) => download(told.name, told.markdown))),
-      this.notebook.cells ? item("Insert as cells", () => this.exported((told) => { this.notebook.insert(told.cells); this.say(`Inserted ${told.cells.length} cells below.`); }, "cells")) : "",
-      button("Keep it in the notebook's file", "", () => this.keep(), { text: `${this.keeping ? "✓ " : ""}Keep in the notebook’s file`, role: "menuitemcheckbox", "aria-checked": String(Boolean(this.keeping)) }),
+      this.notebook.cells
+        ? item("Insert as cells", () =>
+            this.exported((told) => {
+              this.notebook.insert(told.cells);
+              this.say(`Inserted ${told.cells.length} cells below.`);
+            }, "cells"),
+          )
+        : "",
+      button("Keep it in the notebook's file", "", () => this.keep(), {
+        text: `${this.keeping ? "✓ " : ""}Keep in the notebook’s file`,
+        role: "menuitemcheckbox",
+        "aria-checked": String(Boolean(this.keeping)),
+      }),
       own.shared ? "" : item("Rename", () => this.rename(own)),
-      item(own.shared ? "Clear" : "Delete", async () => { const told = await this.ask("delete", { thread }); if (told) this.take(told); }));
+      item(own.shared ? "Clear" : "Delete", async () => {
+        const told = await this.ask("delete", { thread });
+        if (told) this.take(told);
+      }),
+    );
   }
 
   async exported(then, form = "markdown") {
@@ -1178,7 +1513,11 @@ class View {
     this.dismiss(this.root);
     this.keeping = !this.keeping;
     await this.ask("keep", { on: this.keeping });
-    this.say(this.keeping ? "The conversation is kept in the notebook’s file." : "The conversation is no longer kept in the notebook’s file.");
+    this.say(
+      this.keeping
+        ? "The conversation is kept in the notebook’s file."
+        : "The conversation is no longer kept in the notebook’s file.",
+    );
     this.listed(this.threads);
   }
 
@@ -1191,10 +1530,17 @@ class View {
 
   rename(own) {
     const name = make("input", { value: own.title, "aria-label": "Name of the conversation", maxLength: 80 });
-    const end = () => { name.remove(); this.title.hidden = false; this.title.focus(); };
+    const end = () => {
+      name.remove();
+      this.title.hidden = false;
+      this.title.focus();
+    };
     name.addEventListener("keydown", async (event) => {
       if (event.key === "Enter" && (await this.ask("rename", { thread: own.id, title: name.value }))) end();
-      else if (event.key === "Escape") { event.preventDefault(); end(); }
+      else if (event.key === "Escape") {
+        event.preventDefault();
+        end();
+      }
     });
     name.addEventListener("blur", end);
     this.title.hidden = true;
@@ -1223,8 +1569,17 @@ class View {
   show(title, text) {
     this.opener = document.activeElement;
     const close = button("Close", "close", () => this.dismiss(this.root));
-    this.sheet.replaceChildren(make("header", {}, make("strong", { textContent: title }), make("span", { className: "rsql-grow" }),
-      button("Copy", "copy", (event) => copy(text, event.currentTarget)), close), make("pre", { tabIndex: 0, textContent: text }));
+    this.sheet.replaceChildren(
+      make(
+        "header",
+        {},
+        make("strong", { textContent: title }),
+        make("span", { className: "rsql-grow" }),
+        button("Copy", "copy", (event) => copy(text, event.currentTarget)),
+        close,
+      ),
+      make("pre", { tabIndex: 0, textContent: text }),
+    );
     this.sheet.setAttribute("aria-label", title);
     this.sheet.hidden = false;
     close.focus();
@@ -1235,7 +1590,12 @@ class View {
     this.toast.classList.toggle("rsql-wrong", wrong);
     this.toast.hidden = false;
     clearTimeout(this.saying);
-    this.saying = setTimeout(() => { this.toast.hidden = true; }, wrong ? 8000 : 2500);
+    this.saying = setTimeout(
+      () => {
+        this.toast.hidden = true;
+      },
+      wrong ? 8000 : 2500,
+    );
   }
 
   banner(text, ...more) {
@@ -1249,7 +1609,9 @@ class View {
     this.metering = setTimeout(async () => {
       if (!this.exchanges.size) return; // nothing was asked: no gateway is started to look at limits
       const told = await this.quietly("quota", {});
-      const all = SIZES.map(([name, short]) => ({ short, ...told?.limits?.[name] })).filter(({ limit, remaining }) => limit > 0 && limit < 2 ** 31 - 1 && remaining >= 0);
+      const all = SIZES.map(([name, short]) => ({ short, ...told?.limits?.[name] })).filter(
+        ({ limit, remaining }) => limit > 0 && limit < 2 ** 31 - 1 && remaining >= 0,
+      );
       const least = all.sort((a, b) => a.remaining / a.limit - b.remaining / b.limit)[0];
       this.meter.hidden = !least;
       if (!least) return;
@@ -1264,14 +1626,26 @@ class View {
   watch() {
     const { session } = this.notebook;
     if (!session) return;
-    const status = (_, now) => { if (["restarting", "autorestarting", "dead", "terminating"].includes(now)) this.lost(); };
+    const status = (_, now) => {
+      if (["restarting", "autorestarting", "dead", "terminating"].includes(now)) this.lost();
+    };
     const line = (_, now) => {
-      if (now === "connected" && this.offline) { this.offline = false; this.banner(""); this.sync(); }
-      else if (now !== "connected" && !this.gone) { this.offline = true; this.banner("The connection is lost; trying again …"); }
+      if (this.gone) return; // a new kernel has a new connection
+      if (now === "connected" && this.offline) {
+        this.offline = false;
+        this.banner("");
+        this.sync();
+      } else if (now !== "connected") {
+        this.offline = true;
+        this.banner("The connection is lost; trying again …");
+      }
     };
     session.statusChanged.connect(status);
     session.connectionStatusChanged.connect(line);
-    this.unwatch = () => { session.statusChanged.disconnect(status); session.connectionStatusChanged.disconnect(line); };
+    this.unwatch = () => {
+      session.statusChanged.disconnect(status);
+      session.connectionStatusChanged.disconnect(line);
+    };
   }
 
   lost() {
@@ -1279,9 +1653,12 @@ class View {
     this.gone = true;
     this.wire.forget();
     this.composer.running = false;
-    for (const each of this.exchanges.values()) if (each.told.state === "running") each.update({ ...each.told, state: "stopped" });
-    this.banner("The kernel was restarted; variables are gone, the conversation is still here. ",
-      button("Go on with the new kernel", "retry", () => this.revive(), { text: "Go on", className: "rsql-primary" }));
+    for (const each of this.exchanges.values())
+      if (each.told.state === "running") each.update({ ...each.told, state: "stopped" });
+    this.banner(
+      "The kernel was restarted; variables are gone, the conversation is still here. ",
+      button("Go on with the new kernel", "retry", () => this.revive(), { text: "Go on", className: "rsql-primary" }),
+    );
   }
 
   // A new panel in the new kernel, under the old name; it is told what was said.
@@ -1293,7 +1670,11 @@ class View {
       const code = `__import__("rsql_magic").ChatPanel().open(model_id=${JSON.stringify(id)})`;
       await kernel.requestExecute({ code, store_history: false, stop_on_error: false }).done;
       this.wire.attach(await this.notebook.manager.get_model(id));
-      const threads = this.threads.map(({ id: thread, title, shared }) => ({ title, shared, exchanges: this.remembered.get(thread) ?? [] }));
+      const threads = this.threads.map(({ id: thread, title, shared }) => ({
+        title,
+        shared,
+        exchanges: this.remembered.get(thread) ?? [],
+      }));
       const told = await this.wire.call("restore", { threads });
       this.gone = false;
       this.banner("");
