@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextvars
 import threading
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from rsql_magic.context import count_tokens
@@ -205,11 +206,23 @@ class Asking:
         wish = self._assistant.wish(model=self._exchange.wished or None, plot=None)
         self._exchange.task = "sql_ai"
         connection, text = self._connection_and_text()
-        result = self._assistant.sql_ai(
-            text, connection, scene=self._scene, wish=wish, screen=screen, chat=self._thread.chat
-        )
+
+        def write() -> SQLResult:
+            with self.stop.governs():
+                return self._assistant.sql_ai(
+                    text, connection, scene=self._scene, wish=wish, screen=screen, chat=self._thread.chat
+                )
+
+        result = self._where(connection)(write)
         screen.close()
         self._take_result(result)
+
+    def _where(self, connection: str | None) -> Callable[[Callable[[], SQLResult]], SQLResult]:
+        """Where a database is asked: on the main thread for a connection of SQLite, which knows no other thread."""
+        target = self._scene.namespace.get(connection or self._assistant.connections.last)
+        if type(target).__module__ != "sqlite3":
+            return lambda write: write()
+        return partial(self._main.call, stopped=lambda: self.stop.asked)
 
     def _connection_and_text(self) -> tuple[str | None, str]:
         """The connection that ``/sql con …`` names, if it names one, and the question."""

@@ -350,6 +350,17 @@ def test_the_main_thread_is_waited_for_and_given_up_in_time():
     assert type(done[0]).__name__ == "Stopped"
 
 
+def test_a_connection_of_sqlite_is_asked_on_the_main_thread(talk, gateway, ip):
+    ip.run("import sqlite3\ncon = sqlite3.connect(':memory:')\n_ = con.execute('CREATE TABLE t AS SELECT 1 AS n')")
+    gateway.replies = ["```sql\nSELECT n FROM t\n```"]
+    loop = Loop()
+    talk.panel._main = MainThread(loop)
+    told = talk.do("ask", thread=talk.thread, text="/sql con all rows")
+    loop.there.wait(5)
+    loop.run()
+    assert talk.ended(told["exchange"]["id"])["result"]["rows"] == [["1"]]
+
+
 def test_the_files_are_small_and_fetch_nothing():
     module, style = files.module(), files.style()
     size = sum(len(gzip.compress(text.encode(), 9)) for text in (module, style))
