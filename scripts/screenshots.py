@@ -32,7 +32,14 @@ CELLS = {
 
 PANEL = "from rsql_magic import ChatPanel\nChatPanel()"
 DAILY = 60
-LIMITED = f"{CONFIG}\n[limits.caller]\nrequests_per_day = {DAILY}\n"
+LIMITED = f"""\
+{CONFIG}
+[limits.caller]
+requests_per_day = {DAILY}
+
+[storage]
+ledger = "sqlite:///{{folder}}/ledger.db"
+"""  # a ledger of its own: what an earlier run used up does not count
 USE_UP = f"""\
 import rsql_magic
 for number in range({DAILY}):
@@ -57,7 +64,10 @@ def main() -> int:
         cells = [nbformat.v4.new_code_cell(text) for text in (SETUP, *CELLS.values(), PANEL, USE_UP)]
         notebook = nbformat.v4.new_notebook(cells=cells, metadata={"kernelspec": KERNEL})
         nbformat.write(notebook, work / "pictures.ipynb")
-        with jupyter_server("jupyterlab", work, LIMITED) as (url, token), sync_playwright() as playwright:
+        with (
+            jupyter_server("jupyterlab", work, LIMITED.format(folder=folder)) as (url, token),
+            sync_playwright() as playwright,
+        ):
             browser = playwright.chromium.launch(executable_path=chromium)
             page = browser.new_page(viewport={"width": 1100, "height": 1600}, device_scale_factor=1.5)
             page.goto(f"{url}lab/tree/pictures.ipynb?token={token}&reset")
