@@ -13,7 +13,7 @@ from rsql_magic import drafts, prompts
 from rsql_magic.answers import Answer, blocks_of, check_blocks, parse_python, parse_sql
 from rsql_magic.chat import Reply, restored, usage_of
 from rsql_magic.columns_used import Unknown, unknown_in_python
-from rsql_magic.context import Context, frame_columns, gather
+from rsql_magic.context import Context, frame_attributes, frame_columns, gather
 from rsql_magic.display import Screen
 from rsql_magic.errors import AnswerCut, RsqlError, Stopped
 
@@ -197,7 +197,9 @@ class AnswerWriter:
     def _unknown(self, blocks: Sequence[Block]) -> list[str]:
         """Columns that the code asks of frames which do not have them; a name is better corrected than run."""
         python = [place for place, block in enumerate(blocks) if block.language == "python"]
-        found = unknown_in_python((blocks[place].code for place in python), frame_columns(self._scene.namespace))
+        namespace = self._scene.namespace
+        codes = [blocks[place].code for place in python]
+        found = unknown_in_python(codes, frame_columns(namespace), frame_attributes(namespace)) if codes else []
         said = [
             f"The python block {place + 1} is wrong: {each}"
             for place, unknown in zip(python, found, strict=True)
@@ -229,7 +231,7 @@ class AnswerWriter:
             question=self._question.text,
             usage=usage_of(self._replies),
             context=self.gathered.text,
-            sources=self.gathered.sources,
+            sources=self.gathered.named_in(self._replies[-1].text),
             problems=problems,
             notes=tuple(filter(None, notes)),
             format=self._question.format,

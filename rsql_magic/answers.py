@@ -120,7 +120,7 @@ class Answer(Showable):
         question: The question, with its ``{{names}}`` filled in.
         usage: Tokens, time, what is left.
         context: What was told about the data and the session, as sent.
-        sources: Names of what that was made from.
+        sources: What of that the answer names: ``frame sales``, ``help stats::lm``.
         problems: What is still wrong with the code in it.
         notes: What the usage line says beside the usage.
         format: How it is shown: ``markdown``, ``text`` or ``json``.
@@ -193,10 +193,16 @@ class Answer(Showable):
         line = usage_line(self.usage, notes=self.notes) if footer else ""
         if self.format == "json":
             return Shown("", as_json(self.as_dict()), data={"application/json": self.as_dict()}, metadata=metadata)
-        text = "\n\n".join([self._complete(), *(f"⚠ {problem}" for problem in self.problems)])
+        text = "\n\n".join([self._complete(), *self._cited(), *(f"⚠ {problem}" for problem in self.problems)])
         if self.format == "text":
             return Shown("", text, line, metadata=metadata)
         return Shown(safe_markdown(text), text, line, metadata=metadata)
+
+    def _cited(self) -> list[str]:
+        """The line that says what it was drawn from, as one would type it; none when it names nothing."""
+        kinds_and_names = (source.partition(" ")[::2] for source in self.sources)
+        names = dict.fromkeys(f"`{'?' * (kind == 'help')}{name.replace('`', '')}`" for kind, name in kinds_and_names)
+        return [f"from {', '.join(names)}"] if names else []
 
     def _complete(self) -> str:
         return f"{self.text.rstrip()} {INTERRUPTED}".lstrip() if self.interrupted else self.text.rstrip()

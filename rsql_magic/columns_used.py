@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import ast
 import re
+import sys
 from dataclasses import dataclass, field
 from difflib import get_close_matches
 from typing import TYPE_CHECKING
@@ -42,12 +43,16 @@ class Unknown:
         return f"{self.frame} has no column {self.column!r}. {meant}"
 
 
-def unknown_in_python(codes: Iterable[str], frames: Mapping[str, Sequence[str]]) -> list[list[Unknown]]:
+def unknown_in_python(
+    codes: Iterable[str], frames: Mapping[str, Sequence[str]], attributes: frozenset[str] = frozenset()
+) -> list[list[Unknown]]:
     """Columns that Python code asks of frames which do not have them.
 
     Args:
         codes: Pieces of code that are run one after the other.
         frames: The columns of each pandas or polars frame of the session.
+        attributes: What such frames, their groups and their columns answer to, beside columns. Without it columns
+            that are asked for as attributes (``sales.regoin``) are not looked at.
 
     Returns:
         For each piece what it asks for in vain, once each. Code that does not parse asks for nothing.
@@ -56,7 +61,7 @@ def unknown_in_python(codes: Iterable[str], frames: Mapping[str, Sequence[str]])
         >>> str(unknown_in_python(["sales['regoin'].mean()"], {"sales": ["region", "amount"]})[0][0])
         "sales has no column 'regoin'. Did you mean 'region'?"
     """
-    reader = _Reader({name: frozenset(columns) for name, columns in frames.items()})
+    reader = _Reader({name: frozenset(columns) for name, columns in frames.items()}, attributes)
     return [reader.read(code) for code in codes]
 
 
@@ -91,6 +96,7 @@ _TAKES: dict[str, tuple[str, ...]] = {
 }
 _PLOTS = frozenset("bar barh line scatter area hist box kde pie hexbin density".split())
 _CHARTS = frozenset("sns seaborn px plt express".split())
+_PLAIN = frozenset("pandas polars numpy matplotlib seaborn plotly scipy statsmodels sklearn duckdb IPython".split())
 _AESTHETICS = ("x", "y", "hue", "color", "col", "row", "size", "style", "facet_col", "facet_row", "symbol", "names")
 _IN_FORMULA = re.compile(r"(?<![\w.])([A-Za-z_]\w*)(?![\w.]*\(|\.)")
 
@@ -98,8 +104,10 @@ _IN_FORMULA = re.compile(r"(?<![\w.])([A-Za-z_]\w*)(?![\w.]*\(|\.)")
 class _Reader:
     """Reads one piece of code after another and remembers what the names hold."""
 
-    def __init__(self, frames: dict[str, frozenset[str]]) -> None:
+    def __init__(self, frames: dict[str, frozenset[str]], attributes: frozenset[str]) -> None:
         self.frames: dict[str, Columns] = dict(frames)
+        self.attributes = attributes
+        self.extended = False
         self.found: dict[tuple[str, str], Unknown] = {}
 
     def read(self, code: str) -> list[Unknown]:
@@ -111,6 +119,7 @@ class _Reader:
             return []
         for name in _bound_elsewhere(tree):
             self.frames.pop(name, None)
+        self.extended = self.extended or _may_extend(tree)
         self.found = {}
         for statement in tree.body:
             self.statement(statement)
@@ -172,11 +181,24 @@ class _Reader:
 
     def uses(self, node: ast.AST | None) -> None:
         """Every column that an expression asks of a frame whose columns are known."""
-        for part in ast.walk(node) if node else ():
-            if isinstance(part, ast.Subscript):
+        parts = list(ast.walk(node)) if node else []
+        called = {id(part.func) for part in parts if isinstance(part, ast.Call)}
+        for part in parts:
+            if isinstance(part, ast.Attribute) and id(part) not in called:
+                self.attribute(part)
+            elif isinstance(part, ast.Subscript):
                 self.subscript(part)
             elif isinstance(part, ast.Call):
                 self.call(part)
+
+    def attribute(self, node: ast.Attribute) -> None:
+        """``df.regoin``; where an import may have taught frames new attributes only what is close to a column."""
+        grouped = self.grouped(node.value)
+        known = grouped if grouped is not None else self.columns(node.value)
+        if not self.attributes or known is None or node.attr in self.attributes or node.attr.startswith("_"):
+            return
+        if not self.extended or get_close_matches(node.attr, known, 1, 0.75):
+            self.want(node.value, known, [node.attr])
 
     def subscript(self, node: ast.Subscript) -> None:
         holder = node.value
@@ -290,6 +312,17 @@ class _Reader:
         if is_call and node.func.attr in {"groupby", "group_by"}:  # type: ignore[attr-defined]
             return self.columns(node.func.value)  # type: ignore[attr-defined]
         return None
+
+
+def _may_extend(tree: ast.AST) -> bool:
+    """Whether code imports what may register accessors: ``import hvplot.pandas`` makes ``df.hvplot``."""
+    imported = {
+        name.split(".")[0]
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Import | ast.ImportFrom)
+        for name in ([each.name for each in node.names] if isinstance(node, ast.Import) else [node.module or ""])
+    }
+    return not imported <= _PLAIN | sys.stdlib_module_names
 
 
 def _bound_elsewhere(tree: ast.AST) -> Iterator[str]:

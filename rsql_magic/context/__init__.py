@@ -6,6 +6,8 @@ the privacy level allows, and run the same filter (`redact`) over every text bef
 
 from __future__ import annotations
 
+import sys
+from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
 from rsql_magic.context.fencing import fence
@@ -32,11 +34,18 @@ __all__ = [
     "count_tokens",
     "describe",
     "fence",
+    "frame_attributes",
     "frame_columns",
     "gather",
     "known_names",
     "redact",
 ]
+
+_RELATED = {
+    "pandas": ("DataFrame", "Series", "Index", "core.groupby.DataFrameGroupBy", "core.groupby.SeriesGroupBy"),
+    "polars": ("DataFrame", "LazyFrame", "Series"),
+}
+"""Classes that code on a frame comes by, in the packages whose frames are known."""
 
 
 def describe(
@@ -65,8 +74,8 @@ def describe(
         Text without secrets and personal identifiers. An object that cannot be read is described by its class.
 
     Example:
-        >>> describe([3, 1, 2], "scores")
-        'scores: list of 3 int: 1..3'
+        >>> describe(list(range(1, 21)), "scores")
+        'scores: list of 20 int: 1..20'
     """
     from rsql_magic.context.gathering import read_object
 
@@ -166,11 +175,35 @@ def frame_columns(namespace: Mapping[str, Any]) -> dict[str, list[str]]:
     """
     from rsql_magic.context.ranking import Ranking, column_names, speakable_columns
 
-    kinds = {"DataFrame", "LazyFrame", "GeoDataFrame"}
-    frames = {name: obj for name, obj in namespace.items() if type.__getattribute__(type(obj), "__name__") in kinds}
+    frames = {name: obj for name, obj in namespace.items() if _is_frame(obj)}
     found = {each.name: each for each in Ranking("").ranked(frames) if not each.is_secret}
     # The columns of a pivot table are values: a message must not list them.
     return {name: list(column_names(each)) for name, each in found.items() if speakable_columns(each)}
+
+
+def frame_attributes(namespace: Mapping[str, Any]) -> frozenset[str]:
+    """What the pandas and polars frames of a session, their groups and their columns answer to, beside columns.
+
+    Args:
+        namespace: The user's variables by name.
+
+    Example:
+        >>> frame_attributes({"x": 1})
+        frozenset()
+    """
+    frames = [obj for obj in namespace.values() if _is_frame(obj)]
+    packages = {type(obj).__module__.split(".")[0] for obj in frames} & _RELATED.keys()
+    kinds = {type(obj) for obj in frames}.union(*(_related(package) for package in packages))
+    own = {name for obj in frames if hasattr(type(obj), "_metadata") for name in vars(obj)}
+    return frozenset(own.union(*map(dir, kinds)))
+
+
+def _related(package: str) -> list[type]:
+    return [attrgetter(name)(sys.modules[package]) for name in _RELATED[package]]
+
+
+def _is_frame(obj: Any) -> bool:
+    return type.__getattribute__(type(obj), "__name__") in {"DataFrame", "LazyFrame", "GeoDataFrame"}
 
 
 def _names_of(catalog: Catalog | None) -> list[str]:

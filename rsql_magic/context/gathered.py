@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from dataclasses import dataclass, field
 from html import escape
@@ -12,6 +13,11 @@ from rsql_magic.context.tokens import count_tokens
 
 # What the user points to stands in a fence of its own, so that an answer can cite it.
 _POINTED = frozenset({"asked for", "mentioned"})
+# What a name of theirs stands for is no thing that an answer could be drawn from.
+_NO_SOURCE = frozenset({"error", "session"})
+# Names of these are seldom words of a sentence; a variable called ``name`` counts in code only.
+_NAMED_IN_PROSE = frozenset({"frame", "schema"})
+_CODE = re.compile(r"(`{3,}|~{3,})(.*?)(?:\1|\Z)|(`+)(.+?)\3", re.S)
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +49,24 @@ class Piece:
     def is_line(self) -> bool:
         """Whether it shares a fence with its neighbours, because a fence would cost more than what it says."""
         return self.kind in {"object", "r"} and "\n" not in self.text and self.reason not in _POINTED
+
+
+def _label(piece: Piece) -> str:
+    return f"{piece.kind} {piece.name}".strip()
+
+
+def _is_named(piece: Piece, answer: str, code: str) -> bool:
+    """Whether an answer names it; a table and a help page also without what stands before their own name."""
+    if piece.kind in _NO_SOURCE or not piece.name:
+        return False
+    if piece.kind == "cell":
+        return piece.name != "cell" and piece.name in answer
+    own = re.split(r"\.|::", piece.name)[-1] if piece.kind in {"schema", "help"} else piece.name
+    in_prose = piece.kind in _NAMED_IN_PROSE or piece.reason in _POINTED
+    text = answer if in_prose else code
+    # SQL does not tell upper from lower case.
+    flags = re.I if piece.kind == "schema" else re.NOFLAG
+    return any(re.search(rf"(?<![\w.]){re.escape(name)}(?!\w)", text, flags) for name in {piece.name, own})
 
 
 def _fence_of(piece: Piece) -> tuple[str, str]:
@@ -80,7 +104,21 @@ class Context:
     @property
     def sources(self) -> tuple[str, ...]:
         """What an answer can cite: ``frame sales``, ``help dplyr::filter``."""
-        return tuple(f"{piece.kind} {piece.name}".strip() for piece in self.pieces if piece.shown)
+        return tuple(_label(piece) for piece in self.pieces if piece.shown)
+
+    def named_in(self, answer: str) -> tuple[str, ...]:
+        """Those of the sources that an answer names, as a whole word in its text or its code.
+
+        Args:
+            answer: The answer's Markdown.
+
+        Example:
+            >>> context = Context((Piece("frame", "sales", "…"), Piece("object", "name", "…")))
+            >>> context.named_in("The name of the largest region in sales is N.")
+            ('frame sales',)
+        """
+        code = "\n".join(fenced or inline for _, fenced, _, inline in _CODE.findall(answer))
+        return tuple(_label(piece) for piece in self.pieces if piece.shown and _is_named(piece, answer, code))
 
     @property
     def left_out(self) -> tuple[Piece, ...]:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import shutil
 import time
+from base64 import b64decode
 from pathlib import Path
 
 import httpx
@@ -215,6 +217,20 @@ class Told:
 
 loaded(get_ipython()).assistant.reach._gateway = Told()
 """
+
+
+@pytest.mark.skipif(shutil.which("R") is None, reason="needs R")
+def test_run_shows_what_r_prints_and_every_plot(kernel):
+    notebook = kernel()
+    notebook.run("%load_ext rsql_magic")
+    notebook.run(REPLAYED.format(text="```r\nplot(1:3)\nhist(c(1, 2, 2))\nsum(1:4)\n```"))
+    found, reply = notebook.run("%%ask --lang r --run\ndraw")
+    assert reply["status"] == "ok"
+    outputs = [message["content"] for message in found]
+    pictures = [output["data"]["image/png"] for output in outputs if "image/png" in output.get("data", {})]
+    assert [b64decode(picture)[:8] for picture in pictures] == [b"\x89PNG\r\n\x1a\n"] * 2
+    assert pictures[0] != pictures[1]
+    assert any("[1] 10" in str(output) for output in outputs)
 
 
 def child_of(notebook):

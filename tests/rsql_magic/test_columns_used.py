@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import pandas as pd
 import pytest
 
 from rsql_magic.columns_used import unknown_in_python
+from rsql_magic.context import frame_attributes
 
 FRAMES = {"sales": ["region", "amount", "unit price", "day"], "stores": ["id", "city"]}
+ATTRIBUTES = frame_attributes({"sales": pd.DataFrame()})
 
 
 def names(*codes):
-    return [found.column for each in unknown_in_python(codes, FRAMES) for found in each]
+    return [found.column for each in unknown_in_python(codes, FRAMES, ATTRIBUTES) for found in each]
 
 
 @pytest.mark.parametrize(
@@ -43,6 +46,13 @@ def names(*codes):
         "for n in range(3):\n    print(sales['regoin'])",
         "def f():\n    return sales['regoin']",
         "if True:\n    x = sales['regoin']\nelse:\n    pass",
+        "sales.regoin",
+        "sales.regoin.value_counts()",
+        "sales[sales.regoin == 'N'].amount.mean()",
+        "sales.groupby('region').regoin.mean()",
+        "top = sales.nlargest(3, 'amount')\ntop.regoin",
+        "print(f'{sales.regoin.nunique()} regions')",
+        "import hvplot.pandas\nsales.regoin.hvplot.bar()",
     ],
 )
 def test_a_column_that_is_not_there_is_found(code):
@@ -92,10 +102,35 @@ def test_a_column_that_is_not_there_is_found(code):
         "del sales\nsales['x']",
         "sales.describe()['amount']['mean']",
         "sales.groupby('region').agg(total=('amount', 'sum')).sort_values('total')",
+        "sales.region.str.upper(); sales.day.dt.year; sales.amount.plot.hist()",
+        "sales.shape, sales.columns, sales.T, sales.index.name, sales.attrs, sales._mgr",
+        "sales.iloc[0].name; sales[column(1)].str.lower()",
+        "row = sales.iloc[0]\nrow.name",
+        "sales.groupby('region').groups; sales.groupby('region').amount.mean()",
+        "import hvplot.pandas\nsales.hvplot.bar(x='region')",
+        "from ydata_profiling import ProfileReport\nsales.report",
+        "sales.profile_report()",
+        "sales.new = 1\nsales.new",
+        "sales['new'] = 1\nsales.new",
+        "[row.anything for row in sales.itertuples()]",
+        "sales.apply(lambda row: row.anything, axis=1)",
+        "sales.agg(['mean']).anything",
+        "setattr(sales, 'label', 'x')",
     ],
 )
 def test_nothing_else_is_claimed(code):
     assert names(code) == []
+
+
+def test_an_attribute_that_is_no_column_is_named_unless_an_import_may_have_made_it():
+    assert names("import pandas as pd\nsales.profit.mean()") == ["profit"]
+    assert names("import janitor", "sales.profit.mean()") == []
+
+
+def test_what_a_frame_of_the_session_answers_to_is_no_column():
+    sales = pd.DataFrame({"region": ["N"]})
+    sales.label = "of 2024"  # an attribute of this frame alone
+    assert unknown_in_python(["sales.label"], {"sales": ["region"]}, frame_attributes({"sales": sales})) == [[]]
 
 
 def test_what_one_block_makes_the_next_may_use():

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import time
 
+import duckdb
 import httpx
 import pandas as pd
 import pytest
@@ -13,16 +14,16 @@ from rsql_magic.errors import BadInput, CodeFailed, LimitReached, RsqlError, Unk
 
 
 def test_an_answer_is_streamed_and_returned(ip, gateway, capsys):
-    gateway.replies = ["Two regions."]
+    gateway.replies = ["Two regions in sales."]
     ip.user_ns["sales"] = pd.DataFrame({"region": ["N", "S"] * 5, "amount": range(10)})
 
     answer = ip.run("%%ask\nWhat is in sales?")
 
-    assert str(answer) == "Two regions."
-    assert "Two regions." in capsys.readouterr().out
+    assert str(answer) == "Two regions in sales."
+    assert "Two regions in sales." in capsys.readouterr().out
     assert '<data kind="frame" name="sales"' in gateway.sent
     assert gateway.sent.endswith("Question: What is in sales?")
-    assert answer.sources[0] == "frame sales"
+    assert answer.sources == ("frame sales",)
     assert answer.request_id == "req-1"
     assert answer.usage.total_tokens == 120
     assert gateway.requests[0]["headers"]["x-rsql-task"] == "ask"
@@ -52,6 +53,39 @@ def test_the_answer_is_kept_under_a_name(ip, gateway):
     ip.run("%%ask -o first\nwhat?")
     ip.run("%ask second << what?")
     assert [str(ip.user_ns[name]) for name in ("first", "second")] == ["one", "two"]
+
+
+def test_what_is_kept_holds_code_sql_usage_and_context(ip, gateway):
+    ip.user_ns["sales"] = pd.DataFrame({"region": ["N"] * 5})
+    gateway.replies = ["Either:\n```python\nlen(sales)\n```\nor\n```sql\nSELECT count(*) FROM sales\n```"]
+    ip.run("%%ask -o kept\nhow many rows has sales?")
+    kept = ip.user_ns["kept"]
+    assert kept.text.startswith("Either:")
+    assert (kept.code, kept.sql) == ("len(sales)", "SELECT count(*) FROM sales")
+    assert (kept.usage.model, kept.usage.prompt_tokens, kept.usage.completion_tokens) == ("llama", 100, 20)
+    assert kept.request_id == "req-1"
+    assert kept.context
+    assert kept.context in gateway.sent
+
+
+def test_the_model_is_asked_to_answer_in_the_language_of_the_question(ip, gateway):
+    gateway.replies = ["Zwei.", "Two."]
+    ip.run("%%ask\nWie viele Regionen gibt es?")
+    ip.run("%%ask --no-context\nhow many?")
+    for request in gateway.requests:
+        (system,) = [message["content"] for message in request["messages"] if message["role"] == "system"]
+        assert "answer in the language of the question" in system
+
+
+@pytest.mark.parametrize("cost", [None, 0.0123])
+def test_money_is_shown_only_when_the_gateway_has_prices(ip, gateway, cost):
+    lines = list(gateway.stream("Two."))
+    last = json.loads(lines[-2].removeprefix("data: "))
+    last["rsql"] |= {} if cost is None else {"cost_usd": cost}
+    gateway.replies = [[*lines[:-2], f"data: {json.dumps(last)}", lines[-1]]]
+    footer = ip.run("%%ask\nhow many?").shown().footer
+    assert ("$0.0123" in footer) is (cost is not None)
+    assert ("$" in footer) is (cost is not None)
 
 
 def test_a_line_magic_can_be_assigned(ip, gateway):
@@ -305,6 +339,34 @@ def test_a_column_that_is_not_there_is_named_corrected_and_never_run(ip, gateway
     with pytest.raises(CodeFailed, match="no column 'regoin'"):
         ip.run("%%ask --run\nregions?")
     assert "ran" not in ip.user_ns
+
+
+def test_an_answer_cites_what_it_names_of_what_was_told(ip, gateway, capsys):
+    few = pd.DataFrame({"region": ["N"] * 5})
+    ip.user_ns |= {"sales": few, "costs": few, "name": "Ada", "limit": 3, "con": duckdb.connect()}
+    ip.user_ns["con"].execute("CREATE TABLE stores AS SELECT 1 AS id")
+    gateway.replies = ["The name of a region in sales.\n```python\nsales.head(limit)\n```\nSee presales, not `cost`."]
+    answer = ip.run("%%ask\nwhat is in sales and costs?")
+    assert set(answer.sources) == {"frame sales", "object limit"}
+    assert "frame costs" in answer.context.replace('kind="', "").replace('" name="', " ")
+    for form in ("markdown", "text", "json"):
+        gateway.replies = ["Only N in sales."]
+        shown = ip.run(f"%%ask --format {form}\nwhat is in sales?").shown()
+        where = shown.bundle()["application/json"]["sources"] if form == "json" else shown.markdown or shown.plain
+        assert where == ["frame sales"] if form == "json" else where.endswith("\n\nfrom `sales`")
+    gateway.replies = ["Hello."]
+    assert "from" not in ip.run("%%ask\nhello").shown().plain
+
+
+def test_an_answer_cites_the_help_page_it_uses(ip, gateway):
+    r = pytest.importorskip("rsql_magic.context.r")
+    if not r.r_available():
+        pytest.skip("no R")
+    r.run_r("1")
+    gateway.replies = ["Fit it:\n```r\nlm(mpg ~ cyl, mtcars)\n```"]
+    answer = ip.run("%%ask\nhow does stats::lm work?")
+    assert answer.sources == ("help stats::lm",)
+    assert answer.shown().markdown.endswith("from `?stats::lm`")
 
 
 def test_a_column_of_r_that_is_not_there_is_named(ip, gateway):
