@@ -104,3 +104,9 @@ def ip(shell, assistant):
 
     load(shell, assistant)
     return shell
+
+
+@pytest.fixture
+def without_r(monkeypatch):
+    """No R, though an earlier test may have started one in this process for good."""
+    monkeypatch.setattr("rsql_magic.context.r.r_running", lambda: False)

@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 import nbformat
 import pytest
 
-from rsql_magic import cli
+from rsql_magic import cli, reports
 from rsql_magic.assistant import Assistant
 from rsql_magic.cli import monitor, rstudio
 from rsql_magic.client import LLMClient
@@ -92,7 +92,10 @@ def test_a_wrong_command_line(rsql):
     assert caught.value.code == 2
 
 
-def test_status_usage_models_and_doctor(rsql, gateway):
+def test_status_usage_models_and_doctor(rsql, gateway, monkeypatch):
+    monkeypatch.setattr(
+        reports, "r_session", lambda: reports.Finding("R", True, "not looked at")
+    )  # it would start R for good
     gateway.paths |= {"status": {"keys": {"ready": 3}}, "stats": {"caller": "ada"}, "health": {"status": "ok"}}
     gateway.replies = ["1 2 3"]
     assert "keys ready  3" in rsql("status")[1]

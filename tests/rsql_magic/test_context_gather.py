@@ -22,6 +22,8 @@ from rsql_magic.context.mentions import Question
 from rsql_magic.context.sources import sources
 from rsql_magic.errors import BadInput, UnknownName
 
+pytestmark = pytest.mark.usefixtures("without_r")
+
 
 def names(context, *kinds):
     return [piece.name for piece in context.pieces if piece.shown and (not kinds or piece.kind in kinds)]

@@ -12,6 +12,8 @@ import pytest
 from rsql_magic.panel import ChatPanel, files, requests
 from rsql_magic.panel.main_thread import MainThread
 
+pytestmark = pytest.mark.usefixtures("without_r")
+
 
 class Views:
     """What views would be told; in place of the widget."""
