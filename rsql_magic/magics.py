@@ -107,8 +107,11 @@ class RsqlMagics(Magics):
         if options.help:
             _print(help_of(self.ask))
             return None
+        _check_name(options.output or read.target)
         scene = self._scene(local_ns)
         kind = getattr(options, "as")
+        if options.count is not None and not kind:
+            raise BadInput("--count is for study material.", hint="Add --as flashcards, for example.")
         if kind and not (read.text + (cell or "")).strip():
             text, about_error = "What this notebook does and holds.", False
         else:
@@ -182,6 +185,7 @@ class RsqlMagics(Magics):
         if options.help:
             _print(help_of(self.sql_ai))
             return None
+        _check_name(options.output or read.target)
         if cell is not None and read.text:
             if options.plot and len(read.text.split()) == 1:
                 raise BadInput(f"There is no chart of the kind {read.text!r}.", hint=f"There are: {', '.join(KINDS)}.")
@@ -213,7 +217,17 @@ class RsqlMagics(Magics):
         if _silenced(question):
             return None
         result.next_display = "brief" if getattr(self._shell, "kernel", None) is None else "none"
+        self._show_again_later(result)
         return result
+
+    def _show_again_later(self, result: Showable) -> None:
+        """What ``x = %ask …`` kept without a display is shown by the next cell that says ``x``."""
+
+        def after_cell(*_: Any) -> None:
+            self._shell.events.unregister("post_run_cell", after_cell)
+            result.next_display = "full"
+
+        self._shell.events.register("post_run_cell", after_cell)
 
     @no_var_expand
     @needs_local_scope
@@ -358,8 +372,7 @@ class RsqlMagics(Magics):
     def _keep(self, name: str, value: Any) -> None:
         if not name:
             return
-        if not name.isidentifier():
-            raise BadInput(f"{name!r} is not a name for a variable.", hint="Write -o NAME.")
+        _check_name(name)
         self._shell.user_ns[name] = value
 
     def _run(self, answer: Answer, lang: str) -> None:
@@ -369,7 +382,8 @@ class RsqlMagics(Magics):
         ]
         if len(blocks) != 1:
             there = "no code" if not blocks else f"{len(blocks)} blocks of code"
-            raise BadInput(f"The answer holds {there}; --run runs the one there is.", hint="Copy what you want to run.")
+            hint = "Copy what you want to run." if blocks else "Ask for code, or leave --run out."
+            raise BadInput(f"The answer holds {there} to run; --run runs the one block there is.", hint=hint)
         if answer.problems:
             raise CodeFailed(" ".join(answer.problems), hint="Nothing was run.")
         {"python": self._run_python, "r": self._run_r, "sql": self._run_sql}[blocks[0].language](blocks[0].code)
@@ -401,6 +415,11 @@ class RsqlMagics(Magics):
         display(  # type: ignore[no-untyped-call]
             engine.run(code, max_rows=self.settings.max_rows, timeout=self.settings.query_timeout).df
         )
+
+
+def _check_name(name: str) -> None:
+    if name and not name.isidentifier():
+        raise BadInput(f"{name!r} is not a name for a variable.", hint="Write -o NAME.")
 
 
 def load(shell: InteractiveShell, assistant: Assistant | None = None) -> RsqlMagics:

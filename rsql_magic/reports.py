@@ -98,8 +98,12 @@ def transpile(sql: str, read: str, write: str) -> str:
         "SELECT\n  DATE_FORMAT(d, '%Y')\nFROM t"
     """
     import sqlglot
+    from sqlglot.dialects import Dialects
     from sqlglot.errors import SqlglotError
 
+    known = [name.value for name in Dialects if name.value]
+    if write.lower() not in known:
+        raise BadInput(f"There is no SQL dialect {write!r}.", hint=f"There are: {', '.join(known)}.")
     try:
         return ";\n".join(sqlglot.transpile(sql, read=read, write=write.lower(), pretty=True))
     except (SqlglotError, ValueError) as error:

@@ -57,7 +57,7 @@ def _label(piece: Piece) -> str:
 
 def _is_named(piece: Piece, answer: str, code: str) -> bool:
     """Whether an answer names it; a table and a help page also without what stands before their own name."""
-    if piece.kind in _NO_SOURCE or not piece.name:
+    if piece.kind in _NO_SOURCE or not piece.name or piece.reason == "the connection":
         return False
     if piece.kind == "cell":
         return piece.name != "cell" and piece.name in answer

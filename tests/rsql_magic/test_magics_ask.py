@@ -94,6 +94,14 @@ def test_a_line_magic_can_be_assigned(ip, gateway):
     assert ip.user_ns["x"].text.strip() == "one"
 
 
+def test_an_assigned_answer_is_shown_whole_by_the_next_cell(ip, gateway, capsys):
+    gateway.replies = ["one"]
+    ip.run("x = %ask what?")
+    capsys.readouterr()
+    ip.run("x")
+    assert capsys.readouterr().out.startswith("Out[2]: \none\n\nllama")
+
+
 def test_show_context_sends_nothing(ip, gateway, capsys):
     ip.user_ns["sales"] = pd.DataFrame({"region": ["N"] * 5})
     assert ip.run("%ask --show-context What is in sales?") is None
@@ -127,6 +135,18 @@ def test_code_that_still_does_not_parse_is_shown_with_what_is_wrong(ip, gateway)
     answer = ip.run("%%ask\nassign")
     assert answer.problems == ("The python block 1 does not parse: '(' was never closed (line 1).",)
     assert "⚠ The python block 1" in answer.shown().markdown
+
+
+def test_a_terminal_shows_below_the_words_what_they_cite_and_what_is_wrong(ip, gateway, capsys):
+    ip.user_ns["sales"] = pd.DataFrame({"region": ["N"] * 5})
+    gateway.replies = ["Sum sales:\n```python\nx = (\n```"] * 2
+    ip.run("%%ask\ntotal of sales?;")
+    assert capsys.readouterr().out == ""
+    gateway.replies = ["Sum sales:\n```python\nx = (\n```"] * 2
+    ip.run("%%ask\ntotal of sales?")
+    below = capsys.readouterr().out.rsplit("Sum sales:", 1)[1]
+    assert below.count("x = (") == 1
+    assert "from `sales`\n\n⚠ The python block 1 does not parse" in below
 
 
 def test_sql_blocks_are_parsed_too(ip, gateway):
@@ -225,6 +245,7 @@ def test_secrets_are_replaced_and_counted(ip, gateway):
         ("%%ask --with salse\nhi", UnknownName, "salse"),
         ("%%ask\nwhat is {{salse}}?", UnknownName, "Did you mean {{sales}}?"),
         ("%%ask -o 2x\nhi", BadInput, "'2x' is not a name"),
+        ("%%ask --count 3\nhi", BadInput, "--count is for study material."),
         ("%ask", BadInput, "There is no error to explain."),
     ],
 )
@@ -238,6 +259,7 @@ def test_bad_input_is_one_clear_line(ip, gateway, capsys, monkeypatch, cell, err
     assert isinstance(done.error_in_exec, error)
     assert words in str(done.error_in_exec)
     assert len(capsys.readouterr().out.strip().splitlines()) <= 2
+    assert gateway.requests == []
 
 
 def test_two_megabytes_are_refused_with_their_size(ip, gateway):
