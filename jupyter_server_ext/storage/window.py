@@ -17,7 +17,9 @@ own time, and that is the tightest reading there is:
 - *token bucket* of size ``limit``, refilled at ``limit / W``: in a stretch of length ``x`` we send at most
   ``limit · ⌈x / W⌉ ≤ limit + x · limit / W``, which the bucket holds and gains.
 
-Clocks are never compared: only lengths of time are, and those of two machines differ by millionths.
+Clocks are never compared: only lengths of time are, and those of two machines differ by millionths. A clock that is
+being set right runs up to 500 millionths slow: the way of the answer makes up for that (30 ms a minute), and a bucket
+is taken to refill a thousandth slower than it says.
 
 Why it is used to the last
 --------------------------
@@ -60,6 +62,7 @@ _OFTEN = 0.25
 _LEARNING = 0.01
 _WIDEST = 4  # times the margin, that refusals can make it
 _CALM = 10  # windows without such a refusal, after which it is halved
+_REFILL = 0.999  # of a bucket's rate: its clock may be slow, and what it gained besides, the next header tells
 _LATEST = 10.0  # seconds after which a refusal is no longer looked into
 _NEVER = -math.inf  # when an entry was taken that others used
 
@@ -306,7 +309,7 @@ class Window:
 
     @property
     def _rate(self) -> float:
-        return self.limit / self.spec.seconds if self.is_bucket else 0.0
+        return self.limit / self.spec.seconds * _REFILL if self.is_bucket else 0.0
 
     def _floor_now(self, now: float) -> float:
         if not self.is_bucket:

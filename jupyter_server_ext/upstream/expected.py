@@ -87,7 +87,7 @@ class Expectation:
         if request.embeds:
             return Cost(prompt, 0, 0)
         asked = _asked(request)
-        return Cost(prompt, asked or self._completion(caller, model), asked)
+        return Cost(prompt, asked or self._completion(caller, model) * _choices(request), asked)
 
     def usual(self, cost: Cost, model: str) -> Cost:
         """What a request that reserves ``cost`` usually takes; as little as its prompt, where nothing was seen yet."""
@@ -98,8 +98,9 @@ class Expectation:
         """An answer of ``model`` has ended."""
         if usage.estimated or request.embeds:
             return
+        length = math.ceil(usage.completion_tokens / _choices(request))
         for key in ((model, caller), (model, "")):
-            self._answers.setdefault(key, Lengths()).add(usage.completion_tokens)
+            self._answers.setdefault(key, Lengths()).add(length)
             self._answers.move_to_end(key)
         while len(self._answers) > _MOST_CALLERS:
             self._answers.popitem(last=False)
@@ -133,9 +134,14 @@ class Expectation:
 
 def _asked(request: ChatRequest) -> int:
     """The most tokens that the request allows; 0 when it does not say."""
-    choices = request.body.get("n") or 1
     most = request.body.get("max_completion_tokens") or request.body.get("max_tokens")
-    return max(0, most * choices) if isinstance(most, int) and isinstance(choices, int) else 0
+    return max(0, most * _choices(request)) if isinstance(most, int) else 0
+
+
+def _choices(request: ChatRequest) -> int:
+    """How many answers the request asks for; what is no number is the provider's to refuse."""
+    number = request.body.get("n")
+    return max(1, number) if isinstance(number, int) else 1
 
 
 def characters(body: Any) -> int:

@@ -52,6 +52,26 @@ async def test_a_body_is_passed_on_with_one_member_more():
     assert limits.usages == [Usage(7, 8)]
 
 
+@pytest.mark.parametrize("stream", [True, False])
+async def test_several_answers_tools_images_and_logprobs_are_passed_on_as_they_are(stream):
+    picture = {"type": "image_url", "image_url": {"url": "data:image/png;base64,iVBORw0KGgo=", "detail": "low"}}
+    body = {
+        "messages": [{"role": "user", "content": [{"type": "text", "text": "What is it?"}, picture], "name": "ada"}],
+        "n": 3,
+        "tools": [{"type": "function", "function": {"name": "look", "parameters": {"type": "object"}}}],
+        "tool_choice": "auto",
+        "logprobs": True,
+        "top_logprobs": 5,
+        "logit_bias": {"50256": -100},
+    }
+    limits = Settled()
+    async with SimulatedProvider() as provider, running(key(provider), limits=limits) as gateway:
+        await ask(gateway, stream=stream, **body)
+
+    assert {name: provider.requests[0].body[name] for name in body} == body
+    assert limits.usages[0].completion_tokens == 8, "what the provider says it was, is counted"
+
+
 async def test_a_key_appears_only_as_its_public_id():
     secret = "gsk_abcdefghijklmnop"
     async with (

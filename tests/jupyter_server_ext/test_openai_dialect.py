@@ -215,6 +215,17 @@ def test_max_tokens_is_what_an_answer_may_take():
     assert seen.cost("ada", request(max_completion_tokens=30), "m").completion == 30
 
 
+def test_each_of_several_answers_is_expected_to_be_as_long():
+    seen = Expectation()
+    for _ in range(50):
+        seen.learn("ada", request(n=4), "m", Usage(100, 40))
+
+    assert seen.cost("ada", request(), "m").completion == 10
+    assert seen.cost("ada", request(n=3), "m").completion == 30
+    for odd in ("3", 0, -2, None, 1.5):
+        assert seen.cost("ada", request(n=odd), "m").completion == 10
+
+
 def test_prompts_are_estimated_from_their_length_at_the_rate_that_was_seen():
     seen = Expectation()
     assert seen.cost("ada", request(), "m").prompt >= 400 / 4
