@@ -294,7 +294,8 @@ async def test_the_command_verifies_a_ledger(paying, url, tmp_path, monkeypatch,
         ([], 2, "required: COMMAND"),
     ],
 )
-def test_the_command_says_what_is_wrong(monkeypatch, capsys, words, code, told):
+def test_the_command_says_what_is_wrong(tmp_path, monkeypatch, capsys, words, code, told):
+    monkeypatch.setenv("JUPYTER_DATA_DIR", str(tmp_path))
     assert verify(monkeypatch, *words) == code
     assert told in capsys.readouterr().err
 
