@@ -53,7 +53,7 @@ if TYPE_CHECKING:
 
     from .base import Cost, Seen, WindowSpec
 
-SKEW = 2.0
+SKEW = 15.0
 """Seconds that a provider's clock may differ from ours at its midnight."""
 
 _LONGEST_PATIENCE = 86_400.0

@@ -370,6 +370,24 @@ def test_a_refusal_that_late_travellers_explain_widens_the_margin_and_costs_no_w
     assert late.room(130.5) == 3, "half a second rather than a quarter"
 
 
+@pytest.mark.parametrize("ahead", [-10.0, 10.0])
+def test_a_day_ends_by_the_clock_of_the_provider(ahead):
+    """Requests from noon to the next evening: none counts for a day of the provider's that has no room."""
+    day = 86_400.0
+    one = Window(WindowSpec("w", "requests", 5, day), 0.25, lambda now: (now // day + 1) * day)
+    counted: dict[float, int] = {}
+    for now in range(43_200, 172_000):
+        if abs(now % day - day / 2) < 3 or now % day > day - 30 or now % day < 30:
+            while one.room(float(now)):
+                entry = one.take(Cost(), float(now))
+                one.sent(entry, float(now))
+                one.counted(entry, now + 0.1)
+                theirs = (now + ahead) // day
+                counted[theirs] = counted.get(theirs, 0) + 1
+
+    assert counted == {0.0: 5, 1.0: 5}
+
+
 def test_what_was_never_sent_takes_nothing():
     one = window(1)
     one.cancel(one.take(Cost(), 0.0))
@@ -469,8 +487,8 @@ def test_a_calendar_day_ends_at_the_providers_midnight():
     windows.counted(grant, 10.1)
 
     refused = finish(windows.take([offer], Cost(), 20.0))
-    assert refused.wait == pytest.approx(3600 - 20 + 2.0)  # and two seconds, as clocks differ
-    assert isinstance(finish(windows.take([offer], Cost(), 3603.0)), Grant)
+    assert refused.wait == pytest.approx(3600 - 20 + 15.0)  # and a quarter of a minute, as clocks differ
+    assert isinstance(finish(windows.take([offer], Cost(), 3616.0)), Grant)
     assert isinstance(finish(windows.take([offer], Cost(), 3700.0)), Refused)
 
 
