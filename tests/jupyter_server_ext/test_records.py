@@ -264,6 +264,12 @@ def test_a_ledger_in_memory_is_no_ledger(url):
 # The command
 
 
+@pytest.fixture
+def new_data_folder(tmp_path, monkeypatch):
+    """Jupyter's data folder, with no ledger in it yet."""
+    monkeypatch.setenv("JUPYTER_DATA_DIR", str(tmp_path))
+
+
 def verify(monkeypatch, *words):
     monkeypatch.setattr(sys, "argv", ["jupyter-rsql", "ledger", *words])
     with pytest.raises(SystemExit) as end:
@@ -294,8 +300,8 @@ async def test_the_command_verifies_a_ledger(paying, url, tmp_path, monkeypatch,
         ([], 2, "required: COMMAND"),
     ],
 )
-def test_the_command_says_what_is_wrong(tmp_path, monkeypatch, capsys, words, code, told):
-    monkeypatch.setenv("JUPYTER_DATA_DIR", str(tmp_path))
+@pytest.mark.usefixtures("new_data_folder")
+def test_the_command_says_what_is_wrong(monkeypatch, capsys, words, code, told):
     assert verify(monkeypatch, *words) == code
     assert told in capsys.readouterr().err
 
