@@ -1,6 +1,6 @@
 """The gateway as a service of this hub: add these lines to the end of your jupyterhub_config.py.
 
-They need `pip install rsql-jupyter` in the hub's environment (it starts the service) and in the users' (for the
+They need this package in the hub's environment (it starts the service) and in the users' (for the
 magics). The same written out, without the function, is in jupyterhub_config_explicit.py.
 """
 
