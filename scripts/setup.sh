@@ -29,6 +29,7 @@ if [ "$purpose" = test ]; then
   need mariadb-server /usr/sbin/mariadbd
   need redis-server redis-server
   need haproxy /usr/sbin/haproxy
+  need curl curl
   need nodejs node
   need npm npm
   for package in IRkernel httr2 jsonlite DBI RSQLite; do
