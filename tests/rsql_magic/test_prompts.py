@@ -1,4 +1,4 @@
-"""What models are sent, letter by letter: ``RSQL_SNAPSHOTS=write make test`` writes ``sent/`` anew, and a diff shows it."""
+"""What models are sent, letter by letter. With RSQL_SNAPSHOTS=write the files in ``sent/`` are written anew."""
 
 from __future__ import annotations
 
