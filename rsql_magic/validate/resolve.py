@@ -6,6 +6,7 @@ was in sight there; `hints` makes sentences of them.
 
 from __future__ import annotations
 
+import string
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -77,6 +78,10 @@ def resolve(tree: exp.Expr, text: str, dialect: str, catalog: Catalog) -> Resolu
     return walk.result
 
 
+_ASCII_ONLY = {"sqlite", "duckdb"}
+_ASCII_FOLD = str.maketrans(string.ascii_uppercase, string.ascii_lowercase)
+
+
 class _Walk:
     """One walk over one query."""
 
@@ -91,10 +96,13 @@ class _Walk:
     # Names
 
     def key(self, name: str, quoted: bool = False) -> str:
-        """A name as it is compared. PostgreSQL folds bare names only; elsewhere case is let pass."""
+        """A name as it is compared. PostgreSQL folds bare names only; elsewhere case is let pass.
+
+        SQLite and DuckDB fold A to Z and nothing else: to SQLite "ünit" beside a column "Ünit" is a string.
+        """
         if self.strict:
             return name if quoted else name.lower()
-        return name.casefold()
+        return name.translate(_ASCII_FOLD) if self.dialect in _ASCII_ONLY else name.casefold()
 
     def id(self, node: exp.Expr) -> str:
         """An identifier as it is compared."""
@@ -441,7 +449,7 @@ class _Walk:
         """True for a name that is no column: a text in double quotes, a row, a unit of time, a word of the dialect."""
         if name in place.bound or name in PSEUDO.get(self.dialect, ()):
             return True
-        if self.dialect == "sqlite" and self._in_double_quotes(node):
+        if self.dialect == "sqlite" and self._in_double_quotes(node) and _may_be_a_text(node):
             return True
         if isinstance(node.parent, exp.In) and node.arg_key == "field" and self.dialect == "sqlite":
             return name in place.ctes or node.name in self.catalog
@@ -455,6 +463,19 @@ class _Walk:
     def _in_double_quotes(self, node: exp.Column) -> bool:
         start = node.this.meta.get("start", -1)
         return start >= 0 and self.text[start] == '"'
+
+
+def _may_be_a_text(node: exp.Column) -> bool:
+    """Whether a text would make sense where a name in double quotes stands, which SQLite takes for a text if need be.
+
+    Nobody shows, groups by, sorts by or sums up one text; who compares one does so with something else than a text.
+    """
+    parent = node.parent
+    if isinstance(parent, exp.Alias):
+        parent = parent.parent
+    if isinstance(parent, (exp.Select, exp.Ordered, exp.Group, exp.AggFunc)):
+        return False
+    return not (isinstance(parent, exp.Predicate) and isinstance(parent.args.get("expression"), exp.Literal))
 
 
 def _sides(node: exp.SetOperation) -> list[exp.Expr]:

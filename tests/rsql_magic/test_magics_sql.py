@@ -572,3 +572,28 @@ def test_a_draft_widens_what_the_repair_is_told(ip, con, gateway, assistant):
 def test_a_statement_without_a_plan_runs(ip, con, gateway):
     gateway.replies = [sql("DESCRIBE orders")]
     assert "total" in list(ip.run("%%sql_ai con\nWhich columns has orders?").df["column_name"])
+
+
+def test_odd_names_in_a_database(ip, gateway):
+    shop = ip.user_ns["shop"] = sqlite3.connect(":memory:")
+    shop.execute('CREATE TABLE "Order Details 🎉" ("select" INTEGER, "a""b" TEXT, "Ünit Price" REAL, `x]y` TEXT)')
+    shop.execute("INSERT INTO \"Order Details 🎉\" VALUES (1, 'n', 2.5, 'm')")
+    query = 'SELECT "select", "a""b" AS n, "{}nit price" AS price FROM "order details 🎉"'
+    gateway.replies = [sql(query.format("ü")), sql(query.format("Ü"))]  # SQLite folds A to Z only
+    result = ip.run("%%sql_ai shop\nall details")
+    assert "no column ünit price" in result.attempts[0].problems[0]
+    assert result.df.to_dict("list") == {"select": [1], "n": ["n"], "price": [2.5]}
+    told = gateway.requests[0]["messages"][-1]["content"]
+    assert all(f"  {name} " in told for name in ('"select"', '"a""b"', '"Ünit Price"'))
+    shop.close()
+
+
+def test_a_table_of_two_thousand_columns(ip, gateway):
+    wide = ip.user_ns["wide"] = duckdb.connect()
+    wide.execute(f"CREATE TABLE readings AS SELECT {', '.join(f'{i} AS sensor_{i}' for i in range(2000))}")
+    gateway.replies = [sql("SELECT max(sensor_1234) AS top FROM readings")]
+    result = ip.run("%%sql_ai wide\nwhat is the highest sensor_1234?")
+    assert result.df.top[0] == 1234
+    assert "sensor_1234" in gateway.sent
+    assert len(gateway.sent) < 32_000
+    wide.close()

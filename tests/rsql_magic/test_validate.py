@@ -220,8 +220,23 @@ class TestUnknownColumns:
 
     def test_a_brackets_name_in_sqlite_is_no_text(self):
         assert one("SELECT [nope] FROM students", "sqlite").name == "nope"
-        assert problems('SELECT "nope" FROM students', "sqlite") == []
         assert one('SELECT "nope" FROM students', "duckdb").name == "nope"
+
+    @pytest.mark.parametrize(
+        ("sql", "found"),
+        [
+            ('SELECT first_name FROM students WHERE home_town = "Oslo"', []),
+            ('SELECT first_name FROM students WHERE home_town IN ("Oslo", "Lima")', []),
+            ('SELECT first_name || " of " || home_town FROM students', []),
+            ('SELECT "nope" FROM students', ["nope"]),
+            ('SELECT "nope" AS n FROM students ORDER BY 1', ["nope"]),
+            ('SELECT count(*) FROM students GROUP BY "nope"', ["nope"]),
+            ('SELECT max("nope") FROM students', ["nope"]),
+            ("SELECT first_name FROM students WHERE \"home town\" = 'Oslo'", ["home town"]),
+        ],
+    )
+    def test_double_quotes_in_sqlite_are_a_text_only_where_one_makes_sense(self, sql, found):
+        assert [problem.name for problem in problems(sql, "sqlite")] == found
 
     @pytest.mark.parametrize(
         ("dialect", "sql"),
