@@ -426,6 +426,19 @@ class Assistant:
         verified.keep(verified.Verified(result.question, result.sql, result.dialect), path)
         return path
 
+    def unverify(self, result: SQLResult) -> None:
+        """Take a question and its SQL, kept beside the notebook, back: they turned out to be wrong.
+
+        Args:
+            result: What was kept.
+
+        Raises:
+            BadInput: The file cannot be written.
+        """
+        verified.drop(
+            verified.Verified(result.question, result.sql, result.dialect), verified.paths(self._environ)[False]
+        )
+
     def wish(
         self,
         *,

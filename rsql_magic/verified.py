@@ -48,7 +48,22 @@ def keep(one: Verified, path: Path) -> None:
         BadInput: The file cannot be written.
     """
     others = [known for known in read([path]) if (known.question, known.dialect) != (one.question, one.dialect)]
-    lines = (json.dumps(asdict(known), ensure_ascii=False) + "\n" for known in (*others, one))
+    _write([*others, one], path)
+
+
+def drop(one: Verified, path: Path) -> None:
+    """Take a question out of a file again, as far as the file holds it with this SQL.
+
+    Raises:
+        BadInput: The file cannot be written.
+    """
+    known = read([path])
+    if one in known:
+        _write([each for each in known if each != one], path)
+
+
+def _write(known: Iterable[Verified], path: Path) -> None:
+    lines = (json.dumps(asdict(one), ensure_ascii=False) + "\n" for one in known)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text("".join(lines), encoding="utf-8")

@@ -19,7 +19,7 @@ from rsql_magic.chat import Turn
 from rsql_magic.display import safe_markdown
 from rsql_magic.errors import BadInput, GatewayError, UnknownName
 from rsql_magic.panel import requests, results, running, slash
-from rsql_magic.panel.asking import Asking
+from rsql_magic.panel.asking import Asking, connection_and_text
 from rsql_magic.panel.main_thread import MainThread
 from rsql_magic.panel.threads import Exchange, Thread, of_turn
 
@@ -318,6 +318,8 @@ class ChatPanel:
                 self._push_heads()
                 return {"cleared": True}
             exchange = Exchange(text.strip(), task=order.action, wished=model)
+            if order.action == "sql_ai":
+                exchange.topic = connection_and_text(order.text, self.assistant, scene)[1]
             thread.exchanges.append(exchange)
         if order.action in {"usage", "help"}:
             self._report(exchange)
@@ -427,11 +429,14 @@ class ChatPanel:
             waiting=lambda: self._send({"push": "wait", "text": "waiting for the running cell"}),
         )
 
-    def rate(self, exchange: Exchange, rating: str, comment: str) -> None:
-        """Tell the gateway what the user thinks of an answer.
+    def rate(self, exchange: Exchange, rating: str, comment: str) -> str:
+        """Tell the gateway what the user thinks of an answer; a query that is good is kept as verified.
+
+        Returns:
+            The file that the query is kept in, empty when none was kept.
 
         Raises:
-            BadInput: No such rating, or nobody can be told.
+            BadInput: No such rating, nobody can be told, or the file cannot be written.
             GatewayError: The gateway refused.
         """
         if rating not in _TELL:
@@ -440,7 +445,18 @@ class ChatPanel:
             raise BadInput("The gateway gave this answer no number.", hint="Only its own answers can be rated.")
         body = {"request_id": exchange.request_id, "rating": rating}
         self.assistant.reach.gateway.post("feedback", body | ({"comment": comment} if comment else {}))
-        exchange.rating = rating
+        before, exchange.rating = exchange.rating, rating
+        return self._verified(exchange, before)
+
+    def _verified(self, exchange: Exchange, before: str) -> str:
+        """Keep the query of a good answer; take it back when the user thinks better of it."""
+        if exchange.query is None:
+            return ""
+        if exchange.rating == "up":
+            return str(self.assistant.verify(exchange.query))
+        if before == "up":
+            self.assistant.unverify(exchange.query)
+        return ""
 
     def save(self, exchange: Exchange, name: str) -> str:
         """Keep a SQL answer's rows under another name too.

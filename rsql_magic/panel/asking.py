@@ -226,9 +226,7 @@ class Asking:
 
     def _connection_and_text(self) -> tuple[str | None, str]:
         """The connection that ``/sql con …`` names, if it names one, and the question."""
-        first, _, rest = self._spelled.partition(" ")
-        named = bool(rest.strip()) and self._assistant.connections.takes(first, self._scene.namespace)
-        return (first, rest.strip()) if named else (None, self._spelled)
+        return connection_and_text(self._spelled, self._assistant, self._scene)
 
     def _take_result(self, result: SQLResult) -> None:
         exchange = self._exchange
@@ -237,8 +235,15 @@ class Asking:
         exchange.answer, exchange.notes = result.says, result.notes
         exchange.footer = usage_line(result.usage, notes=result.footnotes)
         exchange.model, exchange.request_id = result.usage.model, result.usage.request_id
-        exchange.drawing = result.drawing
+        exchange.drawing, exchange.query = result.drawing, result
         exchange.state = "done"
+
+
+def connection_and_text(text: str, assistant: Assistant, scene: Scene) -> tuple[str | None, str]:
+    """The connection that a question names with its first word, if it names one, and the rest of it."""
+    first, *rest = text.split(maxsplit=1)
+    named = bool(rest) and assistant.connections.takes(first, scene.namespace)
+    return (first, rest[0].strip()) if named else (None, text)
 
 
 def _r_runs() -> bool:

@@ -116,9 +116,10 @@ class Requests:
         """A block of code as a cell."""
         return {"code": running.as_cell(code, language)}
 
-    def rate(self, *, thread: str, exchange: str, rating: str, comment: str = "") -> None:
-        """Tell the gateway what the user thinks of an answer."""
-        self._panel.rate(self._exchange(thread, exchange), rating, comment)
+    def rate(self, *, thread: str, exchange: str, rating: str, comment: str = "") -> dict[str, Any]:
+        """Tell the gateway what the user thinks of an answer; a query that is good is kept as verified."""
+        kept = self._panel.rate(self._exchange(thread, exchange), rating, comment)
+        return {"kept": kept}
 
     def save(self, *, thread: str, exchange: str, name: str) -> dict[str, Any]:
         """Keep a SQL answer's rows under another name too."""

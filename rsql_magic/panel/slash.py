@@ -57,8 +57,8 @@ def read(message: str, *, has_error: bool) -> Order:
         raise BadInput("There is nothing to send.", hint="Write a question, or /help.")
     if not text.startswith("/") or text.startswith(("//", "/*")):
         return Order("ask", text)
-    name, _, rest = text[1:].partition(" ")
-    return _order(name.strip(), rest.strip(), has_error=has_error)
+    name, *rest = text[1:].split(maxsplit=1) or [""]
+    return _order(name, "".join(rest), has_error=has_error)
 
 
 def _order(name: str, rest: str, *, has_error: bool) -> Order:

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from rsql_magic.chat import Chat, Turn
+    from rsql_magic.results import SQLResult
 
 State = Literal["running", "done", "stopped", "failed"]
 
@@ -51,6 +52,8 @@ class Exchange:
         result: A SQL answer's query, table and variable; see ``panel.results``.
         turn: What the model will be told of it.
         drawing: The chart of a SQL answer, as a Vega-Lite specification.
+        query: A SQL answer as the assistant gave it, to keep it as verified.
+        topic: The question without a connection before it; empty where there is none.
     """
 
     question: str
@@ -69,6 +72,8 @@ class Exchange:
     result: Mapping[str, Any] | None = None
     turn: Turn | None = field(default=None, repr=False)
     drawing: Any = field(default=None, repr=False)
+    query: SQLResult | None = field(default=None, repr=False)
+    topic: str = ""
     id: str = field(default_factory=new_id)
 
     def as_dict(self) -> dict[str, Any]:
@@ -141,7 +146,7 @@ class Thread:
         """What it is called in a list."""
         if self.title:
             return self.title
-        first = next((each.question for each in self.exchanges), "")
+        first = next((each.topic or each.question for each in self.exchanges), "")
         line = " ".join(first.split())
         line = re.sub(r"^/\w+ (?=.)", "", line)
         return (line if len(line) <= _LONGEST_TITLE else line[: _LONGEST_TITLE - 1] + "…") or "New conversation"

@@ -737,8 +737,9 @@ class Exchange {
   }
 
   bar(footer) {
-    const { rating, answer, error } = this.told;
+    const { rating, answer, error, result } = this.told;
     const number = error ? "" : this.told.request_id;
+    const good = result ? "Good answer: keep its query as verified" : "Good answer";
     return make(
       "div",
       { className: "rsql-bar" },
@@ -751,7 +752,7 @@ class Exchange {
           : null,
         button("Ask again", "retry", () => this.again()),
         this.others(),
-        number ? button("Good answer", "up", () => this.rate("up"), { "aria-pressed": String(rating === "up") }) : null,
+        number ? button(good, "up", () => this.rate("up"), { "aria-pressed": String(rating === "up") }) : null,
         number
           ? button("Bad answer", "down", () => this.rate("down"), { "aria-pressed": String(rating === "down") })
           : null,
@@ -786,7 +787,7 @@ class Exchange {
         if (!told) return;
         this.told.rating = rating;
         this.drawBelow();
-        this.view.say("Thank you.");
+        this.view.say(told.kept ? `Thank you. The query is kept in ${told.kept}.` : "Thank you.");
       });
     const words = make("input", {
       placeholder: rating === "up" ? "What was good? (optional)" : "What was wrong? (optional)",

@@ -233,6 +233,94 @@ def test_run_shows_what_r_prints_and_every_plot(kernel):
     assert any("[1] 10" in str(output) for output in outputs)
 
 
+PANEL = """
+import threading
+from rsql_magic import ChatPanel
+from rsql_magic.context import r
+from rsql_magic.magics import loaded
+
+panel = ChatPanel()
+panel.open()
+answered, call = [], r._call
+on_main_thread, console = [], r._console
+
+
+def noted(function, *args, **options):
+    reply = call(function, *args, **options)
+    answered.append(function)
+    return reply
+
+
+def entered():
+    # R is called inside this, after threads that may not have been sent away.
+    on_main_thread.append(threading.current_thread() is threading.main_thread())
+    return console()
+
+
+r._call, r._console = noted, entered
+gateway = loaded(get_ipython()).assistant.reach._gateway
+stream, asked = gateway.stream, []
+gateway.stream = lambda messages, **options: (asked.append(messages), stream(messages, **options))[1]
+"""
+
+
+class View:
+    """A view of a kernel's panel: asks by the widget's messages, as a browser does."""
+
+    def __init__(self, notebook):
+        self.notebook = notebook
+        self.comm = self.value("panel.view_id")
+        self.thread = self.do("hello")["thread"]
+
+    def value(self, expression):
+        found, _ = self.notebook.run(f"import json\nprint(json.dumps({expression}))")
+        return json.loads(next(message["content"]["text"] for message in found if message["msg_type"] == "stream"))
+
+    def do(self, what, **arguments):
+        session, channel = self.notebook.client.session, self.notebook.client.shell_channel
+        content = {"do": what, "n": what, **arguments}
+        data = {"method": "custom", "content": content}
+        channel.send(session.msg("comm_msg", {"comm_id": self.comm, "data": data}))
+        return self.told(lambda told: told.get("n") == what)
+
+    def ended(self):
+        told = self.told(lambda told: told.get("push") == "exchange" and told["exchange"]["state"] != "running")
+        return told["exchange"]
+
+    def told(self, wanted):
+        """The first message to the view that is wanted."""
+        while True:
+            message = self.notebook.client.get_iopub_msg(timeout=60)
+            told = message["content"].get("data", {}).get("content") if message["msg_type"] == "comm_msg" else None
+            if told and wanted(told):
+                return told
+
+
+@pytest.mark.skipif(shutil.which("R") is None, reason="needs R")
+def test_the_panel_asks_r_on_the_main_thread_alone(kernel):
+    notebook = kernel()
+    block = "trips <- subset(trips, dist > 10)\nplot(trips$dist)\nnrow(trips)"
+    notebook.run(REPLAYED.format(text=f"```r\n{block}\n```"))
+    notebook.run("%load_ext rpy2.ipython")
+    notebook.run("%R trips <- data.frame(speed = c(4, 7, 8), dist = c(2, 22, 16))")
+    notebook.run(PANEL)
+    view = View(notebook)
+    assert "@r:trips" in [item["label"] for item in view.do("complete", prefix="tri")["items"]]
+    (chip,) = view.do("chips", thread=view.thread, text="Look at @r:trips")["chips"]
+    assert (chip["kind"], chip["missing"]) == ("r", "")
+    assert "speed" in chip["shown"]
+    view.do("ask", thread=view.thread, text="Look at @r:trips")
+    assert block in view.ended()["answer"]
+    sent = view.value("[message['content'] for message in asked[-1]]")
+    assert "speed" in str(sent)
+    text, picture = view.do("run", code=block, language="r")["outputs"]
+    assert text == {"kind": "text", "text": "[1] 2"}
+    assert b64decode(picture["data"])[:8] == b"\x89PNG\r\n\x1a\n"
+    assert view.do("run", code="stop('no')", language="r")["outputs"][-1]["kind"] == "error"
+    assert {"survey", "run"} <= set(view.value("answered"))
+    assert all(view.value("on_main_thread"))
+
+
 def child_of(notebook):
     found, _ = notebook.run(
         "from rsql_magic.magics import loaded\nprint(loaded(get_ipython()).assistant.reach.embedded.pid)"

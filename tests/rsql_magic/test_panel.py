@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import json
 import threading
 import time
 
@@ -258,6 +259,142 @@ def test_ratings_go_to_the_gateway(talk, gateway):
     assert gateway.calls[-1] == "feedback"
     assert talk.exchanges()[0]["rating"] == "down"
     assert "up or down" in talk.do("rate", thread=talk.thread, exchange=told["id"], rating="5")["error"]["message"]
+
+
+@pytest.fixture
+def numbers(ip):
+    """A database ``con`` with a table ``t``."""
+    ip.run("import duckdb\ncon = duckdb.connect()")
+    ip.run("_ = con.execute('CREATE TABLE t AS SELECT range AS n FROM range(3)')")
+
+
+COUNTED = "```sql\nSELECT count(*) AS rows FROM t\n```\nAll rows are counted."
+
+
+@pytest.mark.usefixtures("numbers")
+def test_thumbs_up_keeps_a_query_as_verified_and_thumbs_down_takes_it_back(talk, gateway, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    gateway.paths["feedback"] = {"status": "thanks"}
+    gateway.replies = [COUNTED] * 3
+    told = talk.ask("/sql con How many rows are in t?")
+    place = {"thread": talk.thread, "exchange": told["id"]}
+    assert not talk.do("rate", **place, rating="down")["kept"]
+    assert not (tmp_path / "rsql_verified.jsonl").exists()
+    assert talk.do("rate", **place, rating="up")["kept"] == "rsql_verified.jsonl"
+    (line,) = (tmp_path / "rsql_verified.jsonl").read_text(encoding="utf-8").splitlines()
+    kept = json.loads(line)
+    assert (kept["question"], kept["sql"]) == ("How many rows are in t?", told["result"]["sql"])
+    talk.ask("/sql con How many rows are in t now?", thread=talk.do("new")["thread"])
+    assert '<data kind="verified"' in gateway.sent
+    assert not talk.do("rate", **place, rating="down")["kept"]
+    assert (tmp_path / "rsql_verified.jsonl").read_text(encoding="utf-8") == ""
+    talk.ask("/sql con How many rows are in t now?", thread=talk.do("new")["thread"])
+    assert "verified" not in gateway.sent
+
+
+def test_thumbs_up_at_words_keeps_nothing(talk, gateway, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    gateway.paths["feedback"] = {"status": "thanks"}
+    gateway.replies = ["x"]
+    told = talk.ask("q")
+    assert not talk.do("rate", thread=talk.thread, exchange=told["id"], rating="up")["kept"]
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.usefixtures("numbers")
+@pytest.mark.parametrize("asked", ["/sql con How many rows?", "/sql\ncon\nHow many rows?", "/sql How many rows?"])
+def test_a_title_leaves_out_the_command_and_the_connection(talk, gateway, asked, assistant):
+    assistant.connections.last = "con"
+    gateway.replies = [COUNTED]
+    thread = talk.do("new")["thread"]
+    assert talk.ask(asked, thread=thread)["error"] is None
+    assert talk.panel.heads()[-1]["title"] == "How many rows?"
+    first = next(told for told in talk.views.told if told.get("push") == "threads" and told["threads"][-1]["turns"])
+    assert first["threads"][-1]["title"] == "How many rows?"
+
+
+BROKEN = "import pandas as pd\nweather = pd.DataFrame({'temp': [1, 2]})\nweather['wind']"
+
+
+def test_fix_and_explain_send_the_last_error_with_its_cell(talk, gateway, ip):
+    ip.run_cell(BROKEN)
+    gateway.replies = ["```python\nweather['temp']\n```", "There is no column wind.", "Once more."]
+    told = talk.ask("/fix")
+    assert (told["state"], told["answer"].strip()) == ("done", "```python\nweather['temp']\n```")
+    assert gateway.sent.endswith("Fix the last error: write the whole corrected cell, in one block of code.")
+    assert "KeyError: 'wind'" in gateway.sent
+    assert "weather['wind']" in gateway.sent
+    assert talk.ask("/explain")["answer"].strip() == "There is no column wind."
+    assert gateway.sent.endswith("Explain the last error: what happened, why, and how to fix it.")
+    assert "KeyError: 'wind'" in gateway.sent
+    talk.ask("/fix\nwithout pandas")
+    assert gateway.sent.endswith("in one block of code. without pandas")
+    assert [told["question"] for told in talk.exchanges()] == ["/fix", "/explain", "/fix\nwithout pandas"]
+
+
+def test_explain_takes_a_cell_or_an_object_and_no_error(talk, gateway, ip):
+    ip.run("total = 41 + 1")
+    ip.run("import pandas as pd\nweather = pd.DataFrame({'temp': [1, 2]})")
+    gateway.replies = ["It adds.", "A frame."]
+    assert talk.ask("/explain @cell:1")["answer"].strip() == "It adds."
+    assert "Explain In[1]" in gateway.sent
+    assert "total = 41 + 1" in gateway.sent
+    assert talk.ask("/explain @weather")["state"] == "done"
+    assert gateway.sent.endswith("Explain weather")
+    assert "temp" in gateway.sent
+
+
+def test_a_quiz_asks_and_the_next_message_answers_it(talk, gateway):
+    gateway.replies = ["What does a left join keep?", "Right: all rows of the left table."]
+    assert talk.ask("/quiz joins")["answer"].strip() == "What does a left join keep?"
+    assert "Quiz me on joins: ask one short question" in gateway.sent
+    assert talk.ask("All of the left one.")["answer"].startswith("Right")
+    said = [message["content"] for message in gateway.requests[-1]["messages"]]
+    assert any("Quiz me on joins" in text for text in said[:-1])
+    assert any(text.strip() == "What does a left join keep?" for text in said[:-1])
+    gateway.replies = ["And what does this notebook do?"]
+    talk.ask("/quiz")
+    assert "Quiz me on what this notebook does" in gateway.sent
+
+
+def test_usage_tells_requests_tokens_and_this_notebook_or_why_not(talk, gateway):
+    gateway.replies = ["x"]
+    talk.ask("q")
+    gateway.paths["stats"] = {
+        "limits": {"day": {"current": 3, "limit": 200, "remaining": 197}},
+        "tokens": {"day": {"current": 1200, "limit": 5000, "remaining": 3800}},
+    }
+    rows = talk.ask("/usage")["answer"].splitlines()
+    assert rows[:2] == ["| what | used |", "|---|---|"]
+    assert any(row.startswith("| requests this day | 3 of 200") for row in rows)
+    assert any(row.startswith("| tokens this day | 1,200 of 5,000") for row in rows)
+    assert rows[-1].startswith("| this notebook | ")
+    del gateway.paths["stats"]
+    assert "keeps no such figures" in talk.ask("/usage")["answer"]
+
+
+@pytest.mark.usefixtures("numbers")
+def test_an_export_holds_the_query_and_its_rows(talk, gateway):
+    gateway.replies = [COUNTED]
+    thread = talk.do("new")["thread"]
+    sql = talk.ask("/sql con How many rows?", thread=thread)["result"]["sql"]
+    exported = talk.do("export", thread=thread)
+    assert exported["name"] == "how-many-rows.md"
+    parts = exported["markdown"].split("\n\n")
+    assert parts == [
+        "# How many rows?",
+        "---",
+        "> /sql con How many rows?",
+        f"```sql\n{sql}\n```",
+        "| rows |\n| --: |\n| 3 |",
+        "All rows are counted.",
+    ]
+    cells = talk.do("export", thread=thread, form="cells")["cells"]
+    assert [(cell["kind"], cell["source"]) for cell in cells] == [
+        ("markdown", "> /sql con How many rows?"),
+        ("code", f"%%sql\n{sql}"),
+        ("markdown", "All rows are counted."),
+    ]
 
 
 def test_exports_are_markdown_and_cells(talk, gateway):
