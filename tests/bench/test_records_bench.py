@@ -89,6 +89,9 @@ class Wire:
         )
         self.request = head.encode() + body
 
+    def close(self) -> None:
+        self.socket.close()
+
     def ask(self) -> float:
         start = time.perf_counter()
         self.socket.sendall(self.request)
@@ -153,8 +156,11 @@ async def test_a_cache_hit_beside_a_route_that_says_hello(ledger, tmp_path):
     more, longer = await asyncio.to_thread(measure)
     print(f"\nby the clock, other programs and the disk included: {longer:.2f} ms")
     assert parts.gateway.cache.results["hit"] >= 400
+    for wire in (hit, hello):
+        wire.close()
     for server in servers:
         server.stop()
+        await server.close_all_connections()
     await parts.gateway.close()
     told(f"a cache hit, ledger in {ledger}, more than hello", more, 1.5, "ms")
 
