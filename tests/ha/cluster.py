@@ -42,6 +42,7 @@ state = "{state}"
 ledger = "{ledger}"
 instance = "{name}"
 instances = 3
+spool = "{spool}"
 """
 
 CALLER = """
@@ -135,7 +136,8 @@ def cluster(folder: Path, provider: str, state: str, ledger: str, callers: dict[
     gateways = []
     for number in (1, 2, 3):
         gateway = Gateway(f"g{number}", free_port(), folder / f"g{number}.toml", folder / f"g{number}.log")
-        text = CONFIG.format(provider=provider, state=state, ledger=ledger, name=gateway.name, callers=tokens)
+        stores = {"state": state, "ledger": ledger, "spool": folder}
+        text = CONFIG.format(provider=provider, name=gateway.name, callers=tokens, **stores)
         gateway.config.write_text(text)
         gateways.append(gateway)
     with contextlib.ExitStack() as stack:
