@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from pathlib import Path
 
 import httpx
 import nbformat
@@ -18,6 +19,7 @@ import pandas as pd
 flights = pd.DataFrame({"origin": ["JFK", "LGA", "EWR"], "n": [3, 2, 1]})
 """
 PANEL = "import rsql_magic\nrsql_magic.ChatPanel()"
+SCREENSHOTS = Path(__file__).parents[2] / "screenshots"
 RICH = """\
 # Mean
 Use **mean**, as in $\\bar{x} = \\frac{1}{n}\\sum x_i$:
@@ -31,6 +33,15 @@ print(sum(x) / len(x))
 |---|--:|
 | x | 1 |
 """
+
+
+@pytest.fixture(autouse=True)
+def pictured(request):
+    """How each test leaves its notebook, in a folder that git ignores."""
+    yield
+    for name in {"chat", "other"} & set(request.fixturenames):
+        page = request.getfixturevalue(name).page
+        page.screenshot(path=SCREENSHOTS / f"{request.node.originalname}_{name}.png")
 
 
 @pytest.fixture(scope="module")
