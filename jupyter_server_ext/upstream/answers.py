@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import math
+from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING
 
 import httpx
@@ -33,7 +34,7 @@ _CHARACTERS_PER_TOKEN = 4.0
 _LONGEST_BODY = 64_000_000
 
 
-class Answer(httpx.AsyncByteStream):
+class Answer(httpx.AsyncByteStream, ABC):
     """What streams and whole bodies have in common.
 
     Args:
@@ -61,9 +62,9 @@ class Answer(httpx.AsyncByteStream):
         return {"content-type": told or "application/json"}
 
     @property
+    @abstractmethod
     def usage(self) -> Usage:
         """Tokens so far: what the provider told, or an estimate from the length of what came."""
-        raise NotImplementedError
 
     async def open(
         self, transport: httpx.AsyncBaseTransport, request: httpx.Request, provider: Provider
@@ -84,14 +85,15 @@ class Answer(httpx.AsyncByteStream):
             return provider.failure(response.status_code, response.headers, await read_all(response))
         return await self._begin(response)
 
+    @abstractmethod
     def parts(self) -> AsyncIterator[bytes]:
         """The answer as it comes, without what ``ending`` holds.
 
         Raises:
             RsqlGatewayError: It broke off.
         """
-        raise NotImplementedError
 
+    @abstractmethod
     def ending(self, extra: bytes = b"", *, usage: bool | None = None) -> bytes:
         """The last part, with ``extra`` JSON members such as ``"rsql":{…}`` added to its last object.
 
@@ -99,7 +101,6 @@ class Answer(httpx.AsyncByteStream):
             extra: The members.
             usage: Whether a stream tells its usage; None for as the request has it.
         """
-        raise NotImplementedError
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
         async for part in self.parts():
@@ -125,8 +126,9 @@ class Answer(httpx.AsyncByteStream):
             with contextlib.suppress(httpx.HTTPError):
                 await _stream_of(self._response).aclose()
 
+    @abstractmethod
     async def _begin(self, response: httpx.Response) -> Failure | None:
-        raise NotImplementedError
+        """Read up to the first content."""
 
     def _estimate(self, characters: int) -> Usage:
         prompt = self._lease.grant.cost.prompt
