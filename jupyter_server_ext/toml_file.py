@@ -9,30 +9,21 @@ may be a key in the wrong place.
 from __future__ import annotations
 
 import dataclasses
-import difflib
-import math
 import re
 import tomllib
 import typing
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
+from typing import TYPE_CHECKING, Any
 
 from jupyter_server_ext import settings as s
 from jupyter_server_ext.errors import ConfigError
 from jupyter_server_ext.toml_lines import line_numbers
+from jupyter_server_ext.toml_values import Source, Table
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
-    from jupyter_server_ext.toml_lines import Place
-
-T = TypeVar("T")
-
-_VARIABLE = re.compile(r"\$?\$\{([^}]*)\}")
-_VARIABLE_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _AT_LINE = re.compile(r" \(at (?:line (\d+), column \d+|end of document)\)$")
-_LONGEST_NAME = 30  # what is longer is perhaps a key in the wrong place, and is not shown
 PROFILES = ("development", "production", "testing")
 """Settings for common cases, which ``profile`` names and the file's own go before."""
 _PRIVACY = ("names", "stats", "sample")
@@ -128,11 +119,11 @@ def read_settings(text: str, environment: Mapping[str, str], name: str = "rsql.t
         values = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise ConfigError(_syntax_error(name, str(error), text)) from None
-    source = _Source(name, line_numbers(text), environment)
-    return _settings(_Table(source, (), "the file", _with_profile(source, values)))
+    source = Source(name, line_numbers(text), environment)
+    return _settings(Table(source, (), "the file", _with_profile(source, values)))
 
 
-def _with_profile(source: _Source, values: dict[str, Any]) -> dict[str, Any]:
+def _with_profile(source: Source, values: dict[str, Any]) -> dict[str, Any]:
     """What the file says, over the profile that it or RSQL_PROFILE names."""
     name = values.pop("profile", "") or source.environment.get("RSQL_PROFILE", "")
     if name and name not in PROFILES:
@@ -157,166 +148,7 @@ def _syntax_error(name: str, message: str, text: str) -> str:
     return f"{name}, line {line}: not TOML: {_AT_LINE.sub('', message)}."
 
 
-@dataclass(frozen=True)
-class _Source:
-    """The file: its name, the line of each of its names, and the environment its values may refer to."""
-
-    name: str
-    lines: Mapping[Place, int]
-    environment: Mapping[str, str]
-
-    def refuse(self, place: Place, message: str) -> NoReturn:
-        while place and place not in self.lines:
-            place = place[:-1]
-        raise ConfigError(f"{self.name}, line {self.lines.get(place, 1)}: {message}")
-
-    def expand(self, place: Place, text: str) -> str:
-        def value(found: re.Match[str]) -> str:
-            if found[0].startswith("$$"):
-                return found[0][1:]
-            if not _VARIABLE_NAME.fullmatch(found[1]):
-                self.refuse(place, "${…} must hold the name of an environment variable ($${…} stands for the text).")
-            if found[1] not in self.environment:
-                self.refuse(place, f"the environment variable {found[1]} is not set.")
-            return self.environment[found[1]]
-
-        return _VARIABLE.sub(value, text)
-
-
-@dataclass(frozen=True)
-class _Table:
-    """One table of the file, and where it stands."""
-
-    source: _Source
-    place: Place
-    title: str
-    values: Mapping[str, Any]
-
-    def refuse(self, name: str, message: str) -> NoReturn:
-        self.source.refuse((*self.place, name) if name else self.place, message)
-
-    def only(self, allowed: Iterable[str]) -> None:
-        """Refuses the first name that nobody reads."""
-        known = list(allowed)
-        for name in self.values:
-            if name not in known:
-                near = difflib.get_close_matches(name, known, n=1)
-                hint = f"did you mean '{near[0]}'?" if near else f"expected one of: {', '.join(known)}."
-                shown = f" '{name}'" if len(name) <= _LONGEST_NAME else ""
-                self.refuse(name, f"unknown name{shown} in {self.title}; {hint}")
-
-    def read(self, name: str, wanted: Any) -> Any:
-        """The value of ``name`` as the type ``wanted`` of a settings field."""
-        return _READERS[wanted](self, name, self.values[name])
-
-    def fields(self, values: type[T], *, also: Iterable[str] = (), without: Iterable[str] = ()) -> dict[str, Any]:
-        """The names in this table that are fields of the dataclass ``values``, read as its types say."""
-        types = {name: kind for name, kind in typing.get_type_hints(values).items() if name not in (*also, *without)}
-        self.only([*types, *also])
-        return {name: self.read(name, types[name]) for name in self.values if name in types}
-
-    def table(self, name: str) -> _Table:
-        """The table of this name, empty when the file has none."""
-        value = self.values.get(name, {})
-        if not isinstance(value, dict):
-            self.refuse(name, f"'{name}' must be a table: [{'.'.join(map(str, (*self.place, name)))}].")
-        return _Table(self.source, (*self.place, name), f"[{'.'.join(map(str, (*self.place, name)))}]", value)
-
-    def tables(self, name: str) -> list[_Table]:
-        """The ``[[name]]`` tables, in the order of the file."""
-        value = self.values.get(name, [])
-        if not isinstance(value, list) or not all(isinstance(item, dict) for item in value):
-            self.refuse(name, f"'{name}' must be a list of tables: [[{name}]].")
-        return [_Table(self.source, (*self.place, name, at), f"[[{name}]]", item) for at, item in enumerate(value)]
-
-
-# Readers of one value each -------------------------------------------------------------------------------------------
-
-
-_KINDS: Mapping[type, str] = {
-    bool: "true or false",
-    str: "text",
-    int: "a whole number",
-    float: "a number",
-    list: "a list",
-    dict: "a table",
-}
-
-
-def _expected(table: _Table, name: str, wanted: str, value: object) -> NoReturn:
-    table.refuse(name, f"'{name}' in {table.title} must be {wanted}, not {_KINDS.get(type(value), 'a date')}.")
-
-
-def _text(table: _Table, name: str, value: object) -> str:
-    if not isinstance(value, str):
-        _expected(table, name, "text in quotes", value)
-    return table.source.expand((*table.place, name), value)
-
-
-def _secret(table: _Table, name: str, value: object) -> s.Secret:
-    text = _text(table, name, value).strip()
-    if not text:
-        table.refuse(name, f"'{name}' in {table.title} is empty.")
-    return s.Secret(text)
-
-
-def _truth(table: _Table, name: str, value: object) -> bool:
-    if not isinstance(value, bool):
-        _expected(table, name, "true or false", value)
-    return value
-
-
-def _whole(table: _Table, name: str, value: object) -> int:
-    if not isinstance(value, int) or isinstance(value, bool):
-        _expected(table, name, "a whole number", value)
-    if value < 0:
-        table.refuse(name, f"'{name}' in {table.title} must be 0 or more.")
-    if value > s.MOST_WHOLE:
-        table.refuse(name, f"'{name}' in {table.title} must be {s.MOST_WHOLE:,} or less; leave it out for no limit.")
-    return value
-
-
-def _number(table: _Table, name: str, value: object) -> float:
-    if not isinstance(value, int | float) or isinstance(value, bool):
-        _expected(table, name, "a number", value)
-    if not (value >= 0 and math.isfinite(value)):
-        table.refuse(name, f"'{name}' in {table.title} must be 0 or more.")
-    if value > s.MOST:
-        table.refuse(name, f"'{name}' in {table.title} must be {s.MOST:,} or less; leave it out for no limit.")
-    return float(value)
-
-
-def _texts(table: _Table, name: str, value: object) -> tuple[str, ...]:
-    if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
-        _expected(table, name, 'a list of texts: ["…"]', value)
-    return tuple(_text(table, name, item) for item in value)
-
-
-def _secrets(table: _Table, name: str, value: object) -> tuple[s.Secret, ...]:
-    """Each text may hold several, separated by commas, so that one variable can."""
-    listed = [part.strip() for text in _texts(table, name, value) for part in text.split(",")]
-    return tuple(s.Secret(part) for part in listed if part)
-
-
-_READERS: Mapping[Any, Callable[[_Table, str, object], Any]] = {
-    str: _text,
-    s.Secret: _secret,
-    bool: _truth,
-    int: _whole,
-    int | None: _whole,
-    float: _number,
-    float | None: _number,
-    bool | None: _truth,
-    tuple[str, ...]: _texts,
-    tuple[s.Secret, ...]: _secrets,
-    frozenset[str]: lambda table, name, value: frozenset(_texts(table, name, value)),
-}
-
-
-# The tables of the file ----------------------------------------------------------------------------------------------
-
-
-def _settings(file: _Table) -> s.Settings:
+def _settings(file: Table) -> s.Settings:
     file.only(
         [
             *("default_model", "keys", "pool", "limits", "api_keys", "tenants", "fallbacks"),
@@ -347,7 +179,7 @@ def _settings(file: _Table) -> s.Settings:
     return settings
 
 
-def _storage(table: _Table) -> s.StorageSettings:
+def _storage(table: Table) -> s.StorageSettings:
     storage = s.StorageSettings(**_positive(table, s.StorageSettings, "instances"))
     for name in ("state", "cache", "ledger"):
         if wrong := s.wrong_url(name, getattr(storage, name)):
@@ -359,7 +191,7 @@ def _storage(table: _Table) -> s.StorageSettings:
     return storage
 
 
-def _check_cache(table: _Table, url: str) -> None:
+def _check_cache(table: Table, url: str) -> None:
     try:
         s.cache_bytes(url)
     except ValueError:
@@ -368,13 +200,13 @@ def _check_cache(table: _Table, url: str) -> None:
         )
 
 
-def _prices(table: _Table) -> s.PriceSettings:
+def _prices(table: Table) -> s.PriceSettings:
     models = table.table("models")
     own = tuple((name, _price(models.table(name))) for name in models.values)
     return s.PriceSettings(**table.fields(s.PriceSettings, also=["models"]), models=own)
 
 
-def _price(table: _Table) -> s.ModelPrice:
+def _price(table: Table) -> s.ModelPrice:
     read = table.fields(s.ModelPrice)
     for name in ("input", "output"):
         if name not in read:
@@ -382,7 +214,7 @@ def _price(table: _Table) -> s.ModelPrice:
     return s.ModelPrice(**read)
 
 
-def _positive(table: _Table, values: type[Any], *names: str) -> dict[str, Any]:
+def _positive(table: Table, values: type[Any], *names: str) -> dict[str, Any]:
     read = table.fields(values)
     for name in names:
         if read.get(name) == 0:
@@ -390,14 +222,14 @@ def _positive(table: _Table, values: type[Any], *names: str) -> dict[str, Any]:
     return read
 
 
-def _check_default_model(file: _Table, settings: s.Settings) -> None:
+def _check_default_model(file: Table, settings: s.Settings) -> None:
     served = {model for key in settings.keys for model in key.models}
     known = bool(settings.keys) and all(key.models for key in settings.keys)
     if known and settings.default_model and settings.default_model not in served:
         file.refuse("default_model", f"no key serves 'default_model'; the keys list: {', '.join(sorted(served))}.")
 
 
-def _keys(tables: Sequence[_Table]) -> tuple[s.KeySettings, ...]:
+def _keys(tables: Sequence[Table]) -> tuple[s.KeySettings, ...]:
     taken = {str(table.values["name"]) for table in tables if "name" in table.values}
     keys: list[s.KeySettings] = []
     for table in tables:
@@ -417,12 +249,12 @@ def _free_name(key: s.KeySettings, taken: set[str]) -> str:
     return next(name for number in range(1, len(taken) + 2) if (name := f"{key.provider}-{number}") not in taken)
 
 
-def _refuse_repeated(table: _Table, name: str, repeated: bool) -> None:
+def _refuse_repeated(table: Table, name: str, repeated: bool) -> None:
     if repeated:
         table.refuse(name, f"another {table.title} has the same '{name}'.")
 
 
-def _key(table: _Table) -> s.KeySettings:
+def _key(table: Table) -> s.KeySettings:
     read = table.fields(s.KeySettings, also=[*_SHORTHAND, "limits"])
     key = s.KeySettings(**{"provider": "", **read}, limits=(*_shorthand(table), *_limits(table)))
     if not key.provider:
@@ -438,18 +270,18 @@ def _key(table: _Table) -> s.KeySettings:
     return key
 
 
-def _shorthand(table: _Table) -> Iterator[s.Limit]:
+def _shorthand(table: Table) -> Iterator[s.Limit]:
     for name, (unit, seconds) in _SHORTHAND.items():
         if name in table.values:
             yield s.Limit(table.read(name, int), unit, seconds)
 
 
-def _limits(table: _Table) -> Iterator[s.Limit]:
+def _limits(table: Table) -> Iterator[s.Limit]:
     for limit in table.tables("limits"):
         yield _limit(dataclasses.replace(limit, title=f"'limits' of {table.title}"))
 
 
-def _limit(table: _Table) -> s.Limit:
+def _limit(table: Table) -> s.Limit:
     units = typing.get_args(s.Unit)
     table.only([*units, "seconds", "zone", "model"])
     given = [unit for unit in units if unit in table.values]
@@ -460,7 +292,7 @@ def _limit(table: _Table) -> s.Limit:
     return s.Limit(table.read(given[0], int), given[0], table.read("seconds", float), zone=zone, model=model)
 
 
-def _known_zone(table: _Table, name: str, zone: str) -> None:
+def _known_zone(table: Table, name: str, zone: str) -> None:
     if zone not in ("", "UTC"):
         from zoneinfo import ZoneInfo  # a file rarely names one
 
@@ -470,7 +302,7 @@ def _known_zone(table: _Table, name: str, zone: str) -> None:
             table.refuse(name, f"'{name}' of {table.title} must be a time zone such as 'UTC' or 'America/Los_Angeles'.")
 
 
-def _api_keys(tables: Sequence[_Table]) -> tuple[s.ApiKeySettings, ...]:
+def _api_keys(tables: Sequence[Table]) -> tuple[s.ApiKeySettings, ...]:
     keys: list[s.ApiKeySettings] = []
     for table in tables:
         read = table.fields(s.ApiKeySettings)
@@ -486,11 +318,11 @@ def _api_keys(tables: Sequence[_Table]) -> tuple[s.ApiKeySettings, ...]:
     return tuple(keys)
 
 
-def _tenants(tables: _Table) -> tuple[s.TenantSettings, ...]:
+def _tenants(tables: Table) -> tuple[s.TenantSettings, ...]:
     return tuple(_tenant(tables.table(name), name) for name in tables.values)
 
 
-def _tenant(table: _Table, name: str) -> s.TenantSettings:
+def _tenant(table: Table, name: str) -> s.TenantSettings:
     read = table.fields(s.TenantSettings, also=["limits"], without=["name"])
     if read.get("weight") == 0:
         table.refuse("weight", f"'weight' in {table.title} must be more than 0.")
@@ -512,11 +344,11 @@ def read_tenant(name: str, values: object, where: str) -> s.TenantSettings:
     Raises:
         ConfigError: With the place and what was expected.
     """
-    source = _Source(where, {}, {})
+    source = Source(where, {}, {})
     if not isinstance(values, dict):
         source.refuse((), "it must be a table.")
-    return _tenant(_Table(source, (), "the table", values), name)
+    return _tenant(Table(source, (), "the table", values), name)
 
 
-def _fallbacks(table: _Table) -> tuple[tuple[str, tuple[str, ...]], ...]:
+def _fallbacks(table: Table) -> tuple[tuple[str, tuple[str, ...]], ...]:
     return tuple((model, table.read(model, tuple[str, ...])) for model in table.values)

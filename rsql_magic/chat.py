@@ -13,15 +13,16 @@ from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
-from rsql_magic.client import Done, Message, Text
 from rsql_magic.context import count_tokens
 from rsql_magic.context.privacy import redact
 from rsql_magic.errors import AnswerCut, Stopped
+from rsql_magic.events import Done, Text
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterator, Sequence
 
-    from rsql_magic.client import Client, Event
+    from rsql_magic.client import Client, Message
+    from rsql_magic.events import Event
 
 Task = Literal["ask", "sql_ai", "chat"]
 
@@ -203,7 +204,7 @@ class Chat:
         clock: Source of time, in seconds.
 
     Example:
-        >>> from rsql_magic.client import Done, Text
+        >>> from rsql_magic.events import Done, Text
         >>> class Echo:
         ...     def stream(self, messages, **options):
         ...         yield Text(messages[-1]["content"].upper())

@@ -7,28 +7,20 @@ connection and with it the request at the provider.
 
 from __future__ import annotations
 
-import json
-import re
 import time
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Protocol
 from urllib.parse import urlsplit
 
 from rsql_magic import stopping
 from rsql_magic.batch import ReplayFile, key_of
-from rsql_magic.errors import (
-    AnswerCut,
-    GatewayError,
-    GatewayUnreachable,
-    LimitReached,
-    NotAllowed,
-    UnknownModel,
-)
+from rsql_magic.errors import GatewayError, GatewayUnreachable
+from rsql_magic.events import Done, Event, Text, events_of
+from rsql_magic.refusals import error_of, not_a_gateway
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 
     import httpx
 
@@ -38,60 +30,6 @@ Message = dict[str, str]
 _LOOPBACK = {"127.0.0.1", "localhost", "::1"}
 _OF_PROXIES = (502, 503)
 _RESTART_PAUSES = (0.5, 1.0, 2.0)  # seconds; a gateway starts within one
-_QUEUED = re.compile(r"queued position=(\d+) eta=([\d.]+)")
-
-HINTS = {
-    "invalid_token": "Check RSQL_GATEWAY_TOKEN, or connect again with %rsql connect.",
-    "not_permitted": "Ask the administrator of the gateway for the permission.",
-    "model_not_found": "%rsql models lists the models there are.",
-    "rate_limit_exceeded": "%rsql usage shows your limits.",
-    "no_capacity": "%rsql status shows the queue.",
-    "request_too_large": "Ask about fewer objects, or lower %config Rsql.context_tokens.",
-    "invalid_request": "%rsql doctor checks the gateway.",
-    "upstream_refused": "The words are the provider's; try another --model.",
-    "upstream_failed": "Try again, or another --model.",
-    "upstream_timeout": "Try again, or another --model.",
-    "internal_error": "%rsql doctor checks the gateway.",
-    "config_error": "The administrator's rsql.toml needs a look.",
-}
-"""What to do next, by the ``code`` of a reply."""
-
-
-@dataclass(frozen=True, slots=True)
-class Waiting:
-    """The request is in the gateway's queue: its place (1 is next) and the expected wait in seconds."""
-
-    position: int
-    eta: float
-
-
-@dataclass(frozen=True, slots=True)
-class Text:
-    """The next piece of the answer."""
-
-    text: str
-
-
-@dataclass(frozen=True, slots=True)
-class Done:
-    """The answer is complete.
-
-    Args:
-        usage: Tokens, as the wire has them: ``prompt_tokens``, ``completion_tokens``, ….
-        rsql: What the gateway adds: ``request_id``, ``queue_seconds``, ``cached``, ``cost_usd``, ….
-        finish_reason: ``stop``, or ``length`` when the model ran out of tokens.
-        model: The model that answered.
-        limits: What is left of the caller's limits, from the ``x-ratelimit-*`` headers, by their short names.
-    """
-
-    usage: Mapping[str, Any] = field(default_factory=dict)
-    rsql: Mapping[str, Any] = field(default_factory=dict)
-    finish_reason: str = ""
-    model: str = ""
-    limits: Mapping[str, str] = field(default_factory=dict)
-
-
-Event = Waiting | Text | Done
 
 
 class Client(Protocol):
@@ -213,7 +151,7 @@ class LLMClient:
         stop = stopping.current()
         try:
             with self._sent(request) as response:
-                for event in _events(response):
+                for event in events_of(response):
                     _heed(stop)
                     yield event
         except GatewayError:
@@ -283,7 +221,7 @@ class LLMClient:
             try:
                 return response.json()
             except ValueError:
-                raise _no_gateway(self.url, response.status_code) from None
+                raise not_a_gateway(self.url, response.status_code) from None
 
     def models(self) -> list[str]:
         """Names of the models this caller may use."""
@@ -294,176 +232,6 @@ def _heed(stop: stopping.Stop | None) -> None:
     """What Ctrl-C raises, where another thread wants this one to stop."""
     if stop is not None and stop.asked:
         raise KeyboardInterrupt
-
-
-def _events(response: httpx.Response) -> Generator[Event, None, None]:
-    limits = {
-        name.removeprefix("x-ratelimit-"): value
-        for name, value in response.headers.items()
-        if name.startswith("x-ratelimit-")
-    }
-    if "event-stream" not in response.headers.get("content-type", ""):
-        response.read()
-        yield from _whole(response, limits)
-        return
-    yield from parse_sse(response.iter_lines(), request_id=response.headers.get("x-request-id", ""), limits=limits)
-
-
-def parse_sse(
-    lines: Iterable[str], *, request_id: str = "", limits: Mapping[str, str] | None = None
-) -> Generator[Event, None, None]:
-    """Events of a completion stream.
-
-    Args:
-        lines: The lines of the body; comments, blank lines and fields other than ``data`` are allowed.
-        request_id: The request's id from the headers, when the stream does not say.
-        limits: What the headers say is left.
-
-    Raises:
-        AnswerCut: The stream ended without ``[DONE]``, or with an error event.
-
-    Example:
-        >>> list(parse_sse([": queued position=4 eta=6.2", "data: [DONE]"]))[0]
-        Waiting(position=4, eta=6.2)
-    """
-    import httpx
-
-    told: dict[str, Any] = {"usage": {}, "rsql": {}, "finish_reason": "", "model": ""}
-    partial: list[str] = []
-    try:
-        for line in lines:
-            if waiting := _QUEUED.search(line) if line.startswith(":") else None:
-                yield Waiting(int(waiting[1]), float(waiting[2]))
-            data = line[5:].strip() if line.startswith("data:") else ""
-            if data == "[DONE]":
-                yield Done(**{**told, "rsql": {"request_id": request_id, **told["rsql"]}, "limits": dict(limits or {})})
-                return
-            if data and (text := _read_chunk(json.loads(data), told)):
-                partial.append(text)
-                yield Text(text)
-    except GatewayError as error:
-        raise _cut("".join(partial), error.message, error.request_id or request_id, error.code) from error
-    except (httpx.TransportError, json.JSONDecodeError) as error:
-        if not partial and isinstance(error, httpx.TimeoutException):
-            raise  # nothing was cut: nothing came
-        raise _cut("".join(partial), "", request_id) from error
-    raise _cut("".join(partial), "", request_id)
-
-
-def _read_chunk(chunk: dict[str, Any], told: dict[str, Any]) -> str:
-    """Note what one chunk tells and give back its text."""
-    if "error" in chunk:
-        raise error_of(0, json.dumps(chunk), {}, "")
-    told["model"] = chunk.get("model") or told["model"]
-    told["usage"] = chunk.get("usage") or told["usage"]
-    told["rsql"] = chunk.get("rsql") or told["rsql"]
-    choice: dict[str, Any] = next(iter(chunk.get("choices") or []), {})
-    told["finish_reason"] = choice.get("finish_reason") or told["finish_reason"]
-    return (choice.get("delta") or {}).get("content") or ""
-
-
-def _whole(response: httpx.Response, limits: Mapping[str, str]) -> Generator[Event, None, None]:
-    """Events of an endpoint that answers a request for a stream in one piece."""
-    try:
-        body = response.json()
-        choice = body["choices"][0]
-        yield Text(choice["message"]["content"] or "")
-    except (ValueError, KeyError, IndexError, TypeError):
-        raise _no_gateway(str(response.request.url), response.status_code) from None
-    rsql = {"request_id": response.headers.get("x-request-id", ""), **(body.get("rsql") or {})}
-    yield Done(body.get("usage") or {}, rsql, choice.get("finish_reason") or "", body.get("model") or "", limits)
-
-
-def _cut(partial: str, why: str, request_id: str, code: str = "answer_cut") -> AnswerCut:
-    error = AnswerCut(
-        f"The answer was cut off{f': {why}' if why else ' before it was complete.'}",
-        hint="Run the cell again.",
-        code=code,
-        request_id=request_id,
-    )
-    error.partial = partial
-    return error
-
-
-def _no_gateway(url: str, status: int) -> GatewayError:
-    return GatewayError(
-        f"{url} answers (HTTP {status}), but not as a gateway.",
-        hint="The base URL of a gateway ends in /rsql/, of another endpoint just before /v1.",
-        status=status,
-    )
-
-
-def error_of(status: int, body: str, headers: Mapping[str, str], url: str) -> GatewayError:
-    """The error that a refusal stands for.
-
-    Args:
-        status: HTTP status, 0 for an error event inside a stream.
-        body: The body; OpenAI's shape is understood, anything else is not shown.
-        headers: For ``Retry-After`` and ``x-request-id``.
-        url: Base URL, named when the reply is not a gateway's.
-
-    Example:
-        >>> type(error_of(401, "", {}, "http://localhost/rsql/")).__name__
-        'NotAllowed'
-    """
-    told = _told(body)
-    code = str(told.get("code") or "")
-    kind = _class_of(status, code)
-    retry_after = _seconds(told.get("retry_after", headers.get("retry-after")))
-    message = str(told.get("message") or "").strip() or _plain_words(status, url)
-    if retry_after is not None and "retry" not in message.lower() and "again in" not in message.lower():
-        message = f"{message.rstrip('.')}. Try again in {_span(retry_after)}."
-    request_id = str(told.get("request_id") or headers.get("x-request-id", ""))
-    if status >= 500 and request_id:
-        message = f"{message.rstrip('.')} (request {request_id})"
-    hint = HINTS.get(code) or HINTS.get({401: "invalid_token", 403: "not_permitted"}.get(status, ""), "")
-    return kind(
-        message if message.endswith((".", "!", "?")) else message + ".",
-        hint="" if hint and hint.split(" ", 1)[0] in message else hint,
-        status=status,
-        code=code,
-        request_id=request_id,
-        retry_after=retry_after,
-    )
-
-
-def _told(body: str) -> dict[str, Any]:
-    """The ``error`` object of a body in OpenAI's shape, or the ``detail`` that some endpoints give in its place."""
-    try:
-        parsed = json.loads(body)
-    except ValueError:
-        return {}
-    error = (parsed.get("error") or parsed.get("detail")) if isinstance(parsed, dict) else None
-    return error if isinstance(error, dict) else {"message": error or ""}
-
-
-def _class_of(status: int, code: str) -> type[GatewayError]:
-    if code == "model_not_found":
-        return UnknownModel
-    return {401: NotAllowed, 403: NotAllowed, 429: LimitReached}.get(status, GatewayError)
-
-
-def _plain_words(status: int, url: str) -> str:
-    return {
-        401: f"{url} does not accept the token.",
-        403: f"{url} does not permit this.",
-        404: f"There is no gateway at {url}; its base URL ends in /rsql/.",
-        429: "Too many requests.",
-    }.get(status, f"The gateway failed (HTTP {status})." if status else "The gateway failed.")
-
-
-def _seconds(value: Any) -> float | None:
-    try:
-        return float(value)
-    except (TypeError, ValueError):
-        return None
-
-
-def _span(seconds: float) -> str:
-    """A time in words: ``8 s``, ``3 min``, ``2 h``."""
-    if seconds < 100:
-        return f"{seconds:.0f} s"
-    return f"{seconds / 60:.0f} min" if seconds < 6000 else f"{seconds / 3600:.0f} h"
 
 
 class ReplayingClient:

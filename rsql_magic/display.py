@@ -18,7 +18,7 @@ import uuid
 from dataclasses import dataclass, field, replace
 from typing import IO, TYPE_CHECKING, Any, Literal
 
-from rsql_magic.client import Text, Waiting
+from rsql_magic.events import Text, Waiting
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from rsql_magic.chat import Usage
-    from rsql_magic.client import Event
+    from rsql_magic.events import Event
 
 Bundle = dict[str, Any]
 """Representations of one thing by MIME type."""

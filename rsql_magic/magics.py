@@ -7,17 +7,16 @@ and run it, ``%rsql`` looks after the gateway, the models and the conversation.
 from __future__ import annotations
 
 import os
-import sys
-from base64 import b64encode
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from IPython.core.magic import Magics, line_magic, magics_class, needs_local_scope, no_var_expand
 from traitlets import TraitError
 
-from rsql_magic import batch, completion, syntax
+from rsql_magic import batch, completion, running, syntax
 from rsql_magic.config import Rsql
-from rsql_magic.errors import BadInput, CodeFailed, QueryFailed, RsqlError, Stopped
+from rsql_magic.errors import BadInput, RsqlError
+from rsql_magic.last_error import last_error
 from rsql_magic.options import Line, Option, help_of, line_and_cell, read_line
 
 if TYPE_CHECKING:
@@ -145,7 +144,7 @@ class RsqlMagics(Magics):
         if options.insert:
             self._insert(answer)
         if options.run:
-            self._run(answer, question.lang)
+            running.run_code(answer, question.lang, self._shell, self.assistant, self._screen(""))
         return self._shown(answer, text)
 
     def _unknown_policy(self, options: Any) -> str:
@@ -396,47 +395,6 @@ class RsqlMagics(Magics):
             raise BadInput("The answer holds no code to insert.", hint="Ask for code, or leave --insert out.")
         self._shell.set_next_input(as_cell(answer.code, answer.blocks[0].language), replace=False)
 
-    def _run(self, answer: Answer, lang: str) -> None:
-        """Run the one block of code of an answer."""
-        blocks = [
-            block for block in answer.blocks if block.language in ({lang} if lang != "auto" else {"python", "r", "sql"})
-        ]
-        if len(blocks) != 1:
-            there = "no code" if not blocks else f"{len(blocks)} blocks of code"
-            hint = "Copy what you want to run." if blocks else "Ask for code, or leave --run out."
-            raise BadInput(f"The answer holds {there} to run; --run runs the one block there is.", hint=hint)
-        if answer.problems:
-            raise CodeFailed(" ".join(answer.problems), hint="Nothing was run.")
-        {"python": self._run_python, "r": self._run_r, "sql": self._run_sql}[blocks[0].language](blocks[0].code)
-
-    def _run_python(self, code: str) -> None:
-        done = self._shell.run_cell(code, store_history=False)  # type: ignore[no-untyped-call]
-        error = done.error_before_exec or done.error_in_exec
-        if error is not None:
-            raise CodeFailed(f"The code raised {type(error).__name__}.", hint="%ask explains it.")
-
-    def _run_r(self, code: str) -> None:
-        from rsql_magic.context import r
-
-        done = r.run_r(code)
-        screen = self._screen("")
-        if done.output or done.warnings:
-            screen.say(
-                "\n".join([done.output.rstrip("\n"), *(f"Warning: {text}" for text in done.warnings)]).strip("\n")
-            )
-        for plot in done.plots:
-            screen.also({"image/png": b64encode(plot).decode("ascii"), "text/plain": "<a plot>"})
-        if done.error:
-            raise CodeFailed(f"R stopped: {done.error.strip()}", hint="%ask explains it.")
-
-    def _run_sql(self, code: str) -> None:
-        from IPython.display import display
-
-        engine, _ = self.assistant.connections.engine("", self._shell.user_ns)
-        display(  # type: ignore[no-untyped-call]
-            engine.run(code, max_rows=self.settings.max_rows, timeout=self.settings.query_timeout).df
-        )
-
 
 def _check_name(name: str) -> None:
     if name and not name.isidentifier():
@@ -486,29 +444,6 @@ def _forget_refused_settings(shell: InteractiveShell, settings: Rsql) -> None:
     chosen = shell.config.get(Rsql.__name__, {})
     for name in filter(settings.has_trait, list(chosen)):
         chosen[name] = getattr(settings, name)
-
-
-def last_error() -> BaseException | str | None:
-    """The last uncaught error of this process, other than a stop: Python's, or R's where that is what it came from."""
-    error = getattr(sys, "last_exc", None) or getattr(sys, "last_value", None)
-    if isinstance(error, Stopped):
-        error = None
-    if isinstance(error, QueryFailed) and error.sql:
-        return f"{error}\n{error.sql}"
-    from_r = error is None or isinstance(error, CodeFailed) or type(error).__module__.startswith("rpy2")
-    return (_last_r_error() if from_r else "") or error
-
-
-def _last_r_error() -> str:
-    """R's last error, where an R session runs; R is not started to ask."""
-    if "rpy2.rinterface_lib.embedded" not in sys.modules:
-        return ""
-    from rsql_magic.context import r
-
-    try:
-        return r.last_error() if r.r_running() else ""
-    except r.NoR:
-        return ""
 
 
 def _joined(text: str, cell: str | None, magic: str) -> str:

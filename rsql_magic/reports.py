@@ -14,9 +14,9 @@ from fnmatch import fnmatch
 from html import escape
 from typing import TYPE_CHECKING, Any
 
-from rsql_magic.client import Text
 from rsql_magic.display import Shown, listing
 from rsql_magic.errors import BadInput, GatewayError, RsqlError
+from rsql_magic.events import Text
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence

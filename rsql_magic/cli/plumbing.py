@@ -19,10 +19,10 @@ _MOST_CHARACTERS = 20_000_000
 
 
 def r_file(_: Assistant, options: argparse.Namespace) -> None:
-    """Print the path of rsql.R: beside the package when installed, in ``r/`` in a checkout."""
+    """Print the path of rsql.R: in the package when installed, beside it in a checkout; in a folder ``r`` in both."""
     del options
     package = Path(__file__).parents[1]
-    installed, checkout = package / "rsql.R", package.parent / "r" / "rsql.R"
+    installed, checkout = package / "r" / "rsql.R", package.parent / "r" / "rsql.R"
     sys.stdout.write(f"{installed if installed.is_file() else checkout}\n")
 
 

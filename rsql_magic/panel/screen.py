@@ -5,13 +5,13 @@ from __future__ import annotations
 import threading
 from typing import TYPE_CHECKING
 
-from rsql_magic.client import Waiting
 from rsql_magic.display import Screen
+from rsql_magic.events import Waiting
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from rsql_magic.client import Event
+    from rsql_magic.events import Event
     from rsql_magic.panel.threads import Exchange
 
 PAUSE = 0.03

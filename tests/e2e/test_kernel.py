@@ -252,7 +252,7 @@ def test_stopping_a_query_stops_the_database(kernel):
 
 
 REPLAYED = """
-from rsql_magic.client import Done, Text
+from rsql_magic.events import Done, Text
 from rsql_magic.magics import loaded
 
 

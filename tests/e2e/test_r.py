@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 import time
@@ -115,8 +116,7 @@ def test_what_would_write_is_refused_and_the_connection_stays_as_it_was(gateway)
 
 
 def test_without_the_command_nothing_is_run_and_only_names_leave(gateway, tmp_path):
-    copy = tmp_path / "rsql.R"
-    copy.write_text(FILE.read_text(encoding="utf-8"), encoding="utf-8")
+    copy = shutil.copytree(FILE.parent, tmp_path / "copied") / "rsql.R"
     path = ":".join(p for p in os.environ["PATH"].split(":") if not (Path(p) / "rsql").exists())
     code = (
         f'source("{copy}")\n{ORDERS}{FRAME}'
@@ -131,6 +131,16 @@ def test_without_the_command_nothing_is_run_and_only_names_leave(gateway, tmp_pa
     assert '"SELECT' in out
     assert "- amount integer" in out
     assert "2..100" not in out
+
+
+def test_without_the_files_beside_it_it_says_so(tmp_path):
+    copy = shutil.copy(FILE, tmp_path)
+    done = subprocess.run(["Rscript", "--vanilla", copy], capture_output=True, text=True, check=False)
+    assert "rsql.R needs the files that come beside it" in done.stderr
+    done = subprocess.run(
+        ["Rscript", "--vanilla", "-e", f'source("{copy}")'], capture_output=True, text=True, check=False
+    )
+    assert "rsql.R needs the files that come beside it" in done.stderr
 
 
 def test_a_refusal_is_one_line(gateway):

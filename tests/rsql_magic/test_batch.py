@@ -8,8 +8,9 @@ from types import SimpleNamespace
 import pytest
 
 from rsql_magic.batch import ReplayFile, is_batch, key_of
-from rsql_magic.client import Done, ReplayingClient, Text
+from rsql_magic.client import ReplayingClient
 from rsql_magic.errors import BadInput
+from rsql_magic.events import Done, Text
 
 ASK = [{"role": "user", "content": 'today="2026-01-01" how many?'}]
 

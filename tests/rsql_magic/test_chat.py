@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from rsql_magic.chat import INTERRUPTED, Chat, Reply, Usage, filtered, restored, usage_of
-from rsql_magic.client import Done, Text
 from rsql_magic.errors import AnswerCut, Stopped
+from rsql_magic.events import Done, Text
 
 
 class Talker:

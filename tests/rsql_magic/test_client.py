@@ -9,7 +9,7 @@ import json
 import httpx
 import pytest
 
-from rsql_magic.client import HINTS, Done, LLMClient, Text, Waiting, error_of, parse_sse
+from rsql_magic.client import LLMClient
 from rsql_magic.errors import (
     AnswerCut,
     GatewayError,
@@ -18,6 +18,8 @@ from rsql_magic.errors import (
     NotAllowed,
     UnknownModel,
 )
+from rsql_magic.events import Done, Text, Waiting, parse_sse
+from rsql_magic.refusals import HINTS, error_of
 
 HELLO = [{"role": "user", "content": "hello"}]
 

@@ -9,7 +9,6 @@ import pytest
 
 from rsql_magic import display
 from rsql_magic.chat import Usage
-from rsql_magic.client import Text, Waiting
 from rsql_magic.display import (
     BatchScreen,
     NotebookScreen,
@@ -23,6 +22,7 @@ from rsql_magic.display import (
     table_html,
     usage_line,
 )
+from rsql_magic.events import Text, Waiting
 
 
 @pytest.fixture

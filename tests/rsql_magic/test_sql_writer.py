@@ -6,8 +6,8 @@ import pytest
 
 from rsql_magic import drafts
 from rsql_magic.chat import Reply
-from rsql_magic.client import Done
 from rsql_magic.errors import QueryFailed, QueryRejected
+from rsql_magic.events import Done
 from rsql_magic.sql_drafts import read_draft, write_sql
 
 ASK = [{"role": "system", "content": "Write SQL."}, {"role": "user", "content": "Question: how many?"}]

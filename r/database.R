@@ -1,0 +1,103 @@
+# A database behind DBI: its dialect, its tables as DDL, and the rows of a query that was checked.
+
+dialect_of <- function(con) {
+  if (!inherits(con, "DBIConnection")) fail("sql_ai() asks a DBI connection, not a ", class(con)[1], ".")
+  known <- c(
+    SQLite = "sqlite", duckdb = "duckdb", Pq = "postgres", Postgre = "postgres", MariaDB = "mysql", MySQL = "mysql",
+    "SQL Server" = "tsql", Oracle = "oracle", BigQuery = "bigquery", Snowflake = "snowflake", Redshift = "redshift"
+  )
+  kind <- paste(c(class(con), tryCatch(DBI::dbGetInfo(con)$dbms.name, error = function(e) NULL)), collapse = " ")
+  found <- known[vapply(names(known), grepl, NA, x = kind, fixed = TRUE)]
+  if (!length(found)) fail("The SQL of a ", class(con)[1], " is not known.")
+  found[[1]]
+}
+
+# Tables and columns as DDL: names and types, no values.
+schema_of <- function(con, dialect) {
+  text <- if (dialect == "sqlite") sqlite_schema(con) else if (dialect %in% c("postgres", "mysql", "duckdb", "tsql")) {
+    standard_schema(con, dialect)
+  } else {
+    any_schema(con, DBI::dbListTables(con))
+  }
+  if (!nzchar(text)) fail("This database has no tables.")
+  text
+}
+
+sqlite_schema <- function(con) {
+  own <- DBI::dbGetQuery(con, "SELECT sql FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite\\_%' ESCAPE '\\' AND sql IS NOT NULL")
+  views <- DBI::dbGetQuery(con, "SELECT name FROM sqlite_master WHERE type = 'view'")$name
+  paste(c(sprintf("%s;", own$sql), any_schema(con, views)), collapse = "\n")
+}
+
+standard_schema <- function(con, dialect) {
+  here <- DBI::dbGetQuery(con, switch(dialect,
+    mysql = "SELECT DATABASE() AS s", tsql = "SELECT SCHEMA_NAME() AS s", "SELECT current_schema() AS s"
+  ))[[1]]
+  system <- "'information_schema', 'pg_catalog', 'mysql', 'performance_schema', 'sys'"
+  columns <- DBI::dbGetQuery(con, paste(
+    "SELECT table_schema, table_name, column_name, data_type FROM information_schema.columns",
+    "WHERE table_schema NOT IN (", system, ") ORDER BY table_schema, table_name, ordinal_position"
+  ))
+  names(columns) <- tolower(names(columns))
+  table <- paste0(
+    ifelse(columns$table_schema == here, "", paste0(quoted(con, columns$table_schema), ".")),
+    quoted(con, columns$table_name)
+  )
+  created(table, quoted(con, columns$column_name), columns$data_type)
+}
+
+any_schema <- function(con, tables) {
+  said <- vapply(tables, function(table) {
+    sent <- DBI::dbSendQuery(con, paste("SELECT * FROM", quoted(con, table), "WHERE 1 = 0"))
+    on.exit(DBI::dbClearResult(sent))
+    about <- DBI::dbColumnInfo(sent)
+    created(quoted(con, table), quoted(con, about$name), about$type)
+  }, "")
+  paste(said, collapse = "\n")
+}
+
+created <- function(table, column, type) {
+  lines <- tapply(paste0("  ", column, " ", type), factor(table, unique(table)), paste, collapse = ",\n")
+  paste0("CREATE TABLE ", names(lines), " (\n", lines, "\n);", collapse = "\n")
+}
+
+quoted <- function(con, names) {
+  ifelse(grepl("^[A-Za-z_][A-Za-z0-9_]*$", names), names, as.character(DBI::dbQuoteIdentifier(con, names)))
+}
+
+# The rows of a query that was checked; inside a read-only transaction where the database has them.
+result <- function(con, dialect, sql, max_rows, timeout, quiet) {
+  rows <- read_only(con, dialect, timeout, {
+    sent <- DBI::dbSendQuery(con, sql)
+    on.exit(DBI::dbClearResult(sent), add = TRUE)
+    part <- DBI::dbFetch(sent, n = max_rows + 1) # one more: not every driver knows that there are none left
+    structure(utils::head(part, max_rows), sql = sql, truncated = nrow(part) > max_rows)
+  })
+  shown_sql(sql, quiet)
+  if (attr(rows, "truncated") && !quiet) message("The first ", max_rows, " rows; more with max_rows.")
+  rows
+}
+
+read_only <- function(con, dialect, timeout, code) {
+  setTimeLimit(elapsed = timeout, transient = TRUE)
+  on.exit(setTimeLimit(), add = TRUE)
+  milliseconds <- as.integer(1000 * timeout)
+  if (dialect == "sqlite") {
+    DBI::dbExecute(con, "PRAGMA query_only = ON")
+    on.exit(DBI::dbExecute(con, "PRAGMA query_only = OFF"), add = TRUE)
+  } else if (dialect == "postgres") {
+    DBI::dbBegin(con)
+    on.exit(DBI::dbRollback(con), add = TRUE)
+    DBI::dbExecute(con, "SET TRANSACTION READ ONLY")
+    DBI::dbExecute(con, paste("SET LOCAL statement_timeout =", milliseconds))
+  } else if (dialect == "mysql") {
+    mariadb <- grepl("MariaDB", DBI::dbGetQuery(con, "SELECT VERSION()")[[1]], fixed = TRUE)
+    limit <- if (mariadb) "max_statement_time" else "max_execution_time"
+    before <- DBI::dbGetQuery(con, paste0("SELECT @@", limit))[[1]]
+    DBI::dbExecute(con, paste0("SET ", limit, " = ", if (mariadb) timeout else milliseconds))
+    on.exit(DBI::dbExecute(con, paste0("SET ", limit, " = ", before)), add = TRUE)
+    DBI::dbExecute(con, "START TRANSACTION READ ONLY")
+    on.exit(DBI::dbExecute(con, "ROLLBACK"), add = TRUE)
+  }
+  eval(substitute(code), parent.frame())
+}

@@ -1,0 +1,30 @@
+"""What went wrong last in this process, in Python or in R: what ``%ask`` alone explains."""
+
+from __future__ import annotations
+
+import sys
+
+from rsql_magic.errors import CodeFailed, QueryFailed, Stopped
+
+
+def last_error() -> BaseException | str | None:
+    """The last uncaught error of this process, other than a stop: Python's, or R's where that is what it came from."""
+    error = getattr(sys, "last_exc", None) or getattr(sys, "last_value", None)
+    if isinstance(error, Stopped):
+        error = None
+    if isinstance(error, QueryFailed) and error.sql:
+        return f"{error}\n{error.sql}"
+    from_r = error is None or isinstance(error, CodeFailed) or type(error).__module__.startswith("rpy2")
+    return (_last_r_error() if from_r else "") or error
+
+
+def _last_r_error() -> str:
+    """R's last error, where an R session runs; R is not started to ask."""
+    if "rpy2.rinterface_lib.embedded" not in sys.modules:
+        return ""
+    from rsql_magic.context import r
+
+    try:
+        return r.last_error() if r.r_running() else ""
+    except r.NoR:
+        return ""
