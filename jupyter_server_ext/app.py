@@ -103,7 +103,9 @@ class RSQLGatewayApp(GatewayOptions, JupyterApp):
         super().initialize(argv)
         if self.extra_args:
             raise ConfigError(f"'{self.extra_args[0]}' is not an option. See jupyter rsql --help.")
-        logging.getLogger("tornado").parent = self.log
+        tornado = logging.getLogger("tornado")
+        tornado.parent = self.log
+        tornado.setLevel(self.log_level)  # or a line is made of every request, for a handler that drops it
 
     def _create_loader(self, argv: Any, aliases: Any, flags: Any, classes: Any) -> KVArgParseConfigLoader:
         return _StrictLoader(argv, aliases, flags, classes=classes, log=self.log, subcommands=self.subcommands)

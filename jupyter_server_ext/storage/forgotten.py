@@ -48,7 +48,7 @@ class Forgotten:
     @classmethod
     def since(cls, db: sa.Connection, at: float) -> Forgotten:
         """Those who were forgotten at or after a Unix time: nobody else matters to what was begun since."""
-        return cls({row.caller_hash: row.at for row in statements.forgotten_since.run(db, [{"since": at}])})
+        return cls(dict(statements.forgotten_since.run(db, [{"since": at}]).fetchall()))
 
     def __contains__(self, begun: tuple[str, float]) -> bool:
         """Whether what a caller began at a Unix time is forgotten."""

@@ -400,8 +400,8 @@ class SqlLedgerStore:
             self._held.close()
 
     def _end_of_chain(self, db: sa.Connection) -> tuple[int, str]:
-        if row := statements.last_link.run(db, [{"instance": self._instance}]).first():
-            return row.number, row.chain_hash
+        if row := statements.last_link.run(db, [{"instance": self._instance}]).fetchone():
+            return row[0], row[1]
         start = db.execute(sa.select(chains).where(chains.c.instance == self._instance)).first()
         return (start.first_number - 1, start.first_hash) if start else (0, GENESIS)
 

@@ -1,14 +1,16 @@
 """The statements that every entry goes through, each compiled once and then run by the driver itself.
 
 SQLAlchemy makes and compiles them, so they are right in SQLite and in PostgreSQL; its own way of running one takes ten
-times as long as SQLite's work (60 and 6 us), which a gateway on one core pays for every answer.
+times as long as SQLite's work (60 and 6 us), which a gateway on one core pays for every answer. PostgreSQL's driver is
+still called through it, as it knows from the driver's errors which connections are lost.
 """
 
 from __future__ import annotations
 
+import sqlite3
 from functools import lru_cache
 from operator import itemgetter
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol, cast
 
 import sqlalchemy as sa
 
@@ -33,6 +35,16 @@ _AT_ONCE = 512  # parameters of one statement; SQLite once took no more than 999
 _RESERVED = ("key", "model", "prompt_tokens", "completion_tokens", "cost_nanodollars")
 
 
+class Found(Protocol):
+    """What a statement found, rows of values in the order of its columns."""
+
+    def fetchone(self) -> Any:
+        """The next row; None when there is none."""
+
+    def fetchall(self) -> Any:
+        """All rows."""
+
+
 class Prepared:
     """A statement without results or with few, run for rows of plain values.
 
@@ -49,15 +61,25 @@ class Prepared:
         self._make = make
         self._compiled: dict[str, tuple[str, Callable[[Row], Any]]] = {}
 
-    def run(self, db: sa.Connection, rows: Sequence[Row]) -> sa.CursorResult[Any]:
+    def run(self, db: sa.Connection, rows: Sequence[Row]) -> Found:
         """Run it for each of these rows, at one go.
 
         Args:
             db: The connection, in a transaction.
             rows: At least one; each has a value for every parameter of the statement, and may have more.
+
+        Raises:
+            sqlalchemy.exc.DBAPIError: The database refused, or is away.
         """
         text, values = self._compiled.get(db.dialect.name) or self._compile(db.dialect)
-        return db.exec_driver_sql(text, values(rows[0]) if len(rows) == 1 else [values(row) for row in rows])
+        given = values(rows[0]) if len(rows) == 1 else [values(row) for row in rows]
+        if db.dialect.name != "sqlite":
+            return db.exec_driver_sql(text, given)
+        cursor = cast("sqlite3.Cursor", db.connection.cursor())
+        try:
+            return cursor.execute(text, given) if len(rows) == 1 else cursor.executemany(text, given)
+        except sqlite3.Error as error:
+            raise sa.exc.DBAPIError.instance(text, None, error, sqlite3.Error) from error
 
     def _compile(self, dialect: sa.Dialect) -> tuple[str, Callable[[Row], Any]]:
         compiled: Any = self._make(dialect.name).compile(dialect=dialect)
@@ -149,7 +171,7 @@ def known(db: sa.Connection, request_ids: Sequence[str]) -> set[tuple[str, int]]
         some = request_ids[start : start + _AT_ONCE]
         size = 1 << (len(some) - 1).bit_length()  # few sizes, so that few statements are made
         ids = {f"id{n}": some[min(n, len(some) - 1)] for n in range(size)}
-        found.update(tuple(row) for row in _known_of(size).run(db, [ids]))
+        found.update(tuple(row) for row in _known_of(size).run(db, [ids]).fetchall())
     return found
 
 
