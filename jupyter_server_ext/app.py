@@ -12,27 +12,19 @@ import os
 import ssl
 import sys
 from functools import partial
-from typing import Any
+from typing import Any, cast
 
 from jupyter_core.application import JupyterApp, NoStart, base_aliases, base_flags
 from traitlets import Bool, Integer, Unicode
 from traitlets.config import catch_config_error
 from traitlets.config.loader import KVArgParseConfigLoader
 
+from jupyter_server_ext.assembly import GatewayOptions, assemble, default_folder, environment_token, owner, with_ledger
 from jupyter_server_ext.errors import ConfigError
 from jupyter_server_ext.handlers.parts import installed_version
 from jupyter_server_ext.hub.place import HubPlace
 from jupyter_server_ext.lifetime import parent_gone
-from jupyter_server_ext.serve import (
-    GatewayOptions,
-    Listening,
-    assemble,
-    default_folder,
-    environment_token,
-    owner,
-    serve,
-    with_ledger,
-)
+from jupyter_server_ext.serve import Listening, serve
 from jupyter_server_ext.settings import Secret
 from jupyter_server_ext.toml_file import load_settings
 
@@ -105,7 +97,7 @@ class RSQLGatewayApp(GatewayOptions, JupyterApp):
             raise ConfigError(f"'{self.extra_args[0]}' is not an option. See jupyter rsql --help.")
         tornado = logging.getLogger("tornado")
         tornado.parent = self.log
-        tornado.setLevel(self.log_level)  # or a line is made of every request, for a handler that drops it
+        tornado.setLevel(cast("int", self.log_level))  # or a line is made of every request, for a handler that drops it
 
     def _create_loader(self, argv: Any, aliases: Any, flags: Any, classes: Any) -> KVArgParseConfigLoader:
         return _StrictLoader(argv, aliases, flags, classes=classes, log=self.log, subcommands=self.subcommands)

@@ -14,11 +14,11 @@ from jupyter_server.base.handlers import JupyterHandler
 from jupyter_server.extension.application import ExtensionApp
 from tornado.web import RequestHandler
 
+from jupyter_server_ext.assembly import GatewayOptions, assemble, default_folder, owner, warm_prices, with_ledger
 from jupyter_server_ext.auth import open_to_all
 from jupyter_server_ext.errors import ConfigError
 from jupyter_server_ext.handlers import rules
 from jupyter_server_ext.messages import Caller
-from jupyter_server_ext.serve import GatewayOptions, assemble, default_folder, owner, warm_prices, with_ledger
 from jupyter_server_ext.settings import SCOPES, Secret
 from jupyter_server_ext.toml_file import load_settings
 

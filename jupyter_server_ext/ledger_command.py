@@ -6,9 +6,9 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from jupyter_server_ext.assembly import default_folder
 from jupyter_server_ext.errors import ConfigError
 from jupyter_server_ext.exports import FORMATS, export
-from jupyter_server_ext.serve import default_folder
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

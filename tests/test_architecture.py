@@ -40,6 +40,7 @@ LAYERS = {
         ["app", "extension", "jupyterhub"],
         ["ledger_command"],
         ["lifetime", "serve", "sizing"],
+        ["assembly"],
         ["handlers"],
         ["gateway"],
         ["visits"],

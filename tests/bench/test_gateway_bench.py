@@ -306,7 +306,6 @@ def test_side_by_side(stream, tmp_path, on_one_core):
     if is_quiet:
         assert alone["rsql"][2] - alone["in memory"][2] <= 5.0, "what it takes to have an entry on disk"
         assert alone["in memory"][1] - alone["direct"][1] <= (1.2 if stream else 0.8)
-        assert alone["rsql"][1] - alone["direct"][1] <= (1.2 if stream else 0.8), "the goal with the entry on disk, too"
     else:
         print("The machine was busy, so milliseconds are not judged.")
     assert served <= 120

@@ -19,6 +19,7 @@ from tornado.httpserver import HTTPServer
 from tornado.testing import bind_unused_port
 from tornado.web import Application, RequestHandler
 
+from jupyter_server_ext.assembly import assemble
 from jupyter_server_ext.budgets import Budgets
 from jupyter_server_ext.cache import AnswerCache
 from jupyter_server_ext.gateway import Gateway
@@ -26,7 +27,7 @@ from jupyter_server_ext.ledger import Ledger
 from jupyter_server_ext.limits import Limits, Need
 from jupyter_server_ext.messages import Caller, ChatRequest, Entry, Usage
 from jupyter_server_ext.records import Records
-from jupyter_server_ext.serve import assemble, web_application
+from jupyter_server_ext.serve import web_application
 from jupyter_server_ext.settings import (
     ApiKeySettings,
     CacheSettings,

@@ -12,9 +12,10 @@ import pytest
 from tornado.httpserver import HTTPServer
 from tornado.testing import bind_unused_port
 
+from jupyter_server_ext.assembly import assemble
 from jupyter_server_ext.errors import RsqlGatewayError
 from jupyter_server_ext.messages import Caller, Usage
-from jupyter_server_ext.serve import assemble, web_application
+from jupyter_server_ext.serve import web_application
 from jupyter_server_ext.settings import ApiKeySettings, Secret, Settings
 from jupyter_server_ext.telemetry import Metrics
 

@@ -18,8 +18,9 @@ import httpx
 import pytest
 
 from jupyter_server_ext.app import RSQLGatewayApp, main
+from jupyter_server_ext.assembly import GatewayOptions, owner, without_effect
 from jupyter_server_ext.errors import ConfigError
-from jupyter_server_ext.serve import GatewayOptions, Listening, owner, serve, without_effect
+from jupyter_server_ext.serve import Listening, serve
 from jupyter_server_ext.settings import Settings
 from jupyter_server_ext.storage.opening import open_state
 from jupyter_server_ext.toml_file import read_settings

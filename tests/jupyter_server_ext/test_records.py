@@ -14,9 +14,9 @@ import pytest
 from paid_provider import COST, END, KEYS, PRICES, STREAM, body, event, whole
 
 from jupyter_server_ext.app import main
+from jupyter_server_ext.assembly import build_records
 from jupyter_server_ext.errors import ConfigError
 from jupyter_server_ext.ledger import Ledger
-from jupyter_server_ext.serve import build_records
 from jupyter_server_ext.settings import (
     CallerLimits,
     KeySettings,

@@ -9,8 +9,9 @@ import pytest
 import pytest_asyncio
 
 from jupyter_server_ext import serve as serving
+from jupyter_server_ext.assembly import assemble
 from jupyter_server_ext.messages import Caller
-from jupyter_server_ext.serve import Listening, assemble, serve
+from jupyter_server_ext.serve import Listening, serve
 from jupyter_server_ext.settings import Secret, Settings, StorageSettings
 
 pytestmark = pytest.mark.asyncio
