@@ -28,7 +28,10 @@ MOST_ROWS = 5000
 _MOST_BARS = 50
 _LONGEST_UPRIGHT = 12  # characters of a label below a bar; with longer ones the bars lie
 _VEGALITE_5 = "application/vnd.vegalite.v5+json"  # the newest that JupyterLab and nbviewer draw by themselves
-_LOOKS = {"view": {"continuousWidth": 480, "continuousHeight": 260, "discreteWidth": {"step": 32}}}
+_LOOKS = {
+    "view": {"continuousWidth": 480, "continuousHeight": 260, "discreteWidth": {"step": 32}},
+    "axisQuantitative": {"tickCount": 6},  # or labels that do not fit are left out, and zero among them
+}
 _SCHEMA = "https://vega.github.io/schema/vega-lite/v5.json"
 
 

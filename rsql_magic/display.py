@@ -19,6 +19,7 @@ from dataclasses import dataclass, field, replace
 from typing import IO, TYPE_CHECKING, Any, Literal
 
 from rsql_magic.events import Text, Waiting
+from rsql_magic.table_text import texts
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -37,7 +38,6 @@ _CODE = re.compile(
 )
 _TAG = re.compile(r"<(?=[A-Za-z/!?])")
 _IMAGE = re.compile(r"!(?=\[[^\]]*\]\s*[(\[])")
-_LONGEST_CELL = 200
 _UNLIMITED = 2**31 - 1  # how the gateway writes that there is no limit
 
 
@@ -365,7 +365,8 @@ def table_html(frame: pd.DataFrame, *, rows: int, columns: int) -> str:
         return f"<tr>{cells}{f'<{tag}>…</{tag}>' if more else ''}</tr>"
 
     head = line("th", (_escaped(str(name)) for name in part.columns))
-    body = "".join(line("td", map(_cell, row)) for row in part.itertuples(index=False, name=None))
+    columns_of_cells = [[_cell(text) for text in texts(part.iloc[:, number])] for number in range(part.shape[1])]
+    body = "".join(line("td", row) for row in zip(*columns_of_cells, strict=True))
     return f"<table><thead>{head}</thead><tbody>{body}</tbody></table>"
 
 
@@ -374,13 +375,8 @@ def table_plain(frame: pd.DataFrame, *, rows: int, columns: int) -> str:
     return frame.head(rows).to_string(index=False, max_cols=columns, na_rep="NULL", max_colwidth=60)
 
 
-def _cell(value: Any) -> str:
-    import pandas as pd
-
-    if pd.api.types.is_scalar(value) and pd.isna(value):
-        return "<i>NULL</i>"
-    text = f"{value:.6g}" if isinstance(value, float) and abs(value) < 1e6 else str(value)
-    return _escaped(text if len(text) <= _LONGEST_CELL else text[: _LONGEST_CELL - 1] + "…")
+def _cell(text: str | None) -> str:
+    return "<i>NULL</i>" if text is None else _escaped(text)
 
 
 def _escaped(text: str, also: str = "$\\`") -> str:

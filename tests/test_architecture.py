@@ -32,7 +32,7 @@ LAYERS = {
         ["validate"],
         ["linking"],
         ["context"],
-        ["batch", "dialects", "prompts", "stopping"],
+        ["batch", "dialects", "prompts", "stopping", "table_text"],
         ["config", "errors"],
     ],
     "jupyter_server_ext": [

@@ -5,14 +5,14 @@ from __future__ import annotations
 from itertools import count
 from typing import TYPE_CHECKING, Any
 
+from rsql_magic.table_text import texts
+
 if TYPE_CHECKING:
     from collections.abc import MutableMapping
 
     import pandas as pd
 
     from rsql_magic.results import SQLResult
-
-_LONGEST = 200
 
 
 def shown(result: SQLResult, variable: str, connection: str = "") -> dict[str, Any]:
@@ -44,7 +44,8 @@ def _table(result: SQLResult) -> dict[str, Any]:
         {"name": str(name), "right": bool(is_numeric_dtype(kind) and not is_bool_dtype(kind))}
         for name, kind in zip(part.columns, part.dtypes, strict=True)
     ]
-    rows = [[_text(value) for value in row] for row in part.itertuples(index=False, name=None)]
+    cells = [["NULL" if text is None else text for text in texts(part.iloc[:, n])] for n in range(part.shape[1])]
+    rows = [list(row) for row in zip(*cells, strict=True)]
     return {"columns": columns, "rows": rows, "more": max(0, len(frame) - len(part))}
 
 
@@ -52,15 +53,6 @@ def _nothing() -> pd.DataFrame:
     import pandas as pd
 
     return pd.DataFrame()
-
-
-def _text(value: Any) -> str:
-    import pandas as pd
-
-    if pd.api.types.is_scalar(value) and pd.isna(value):
-        return "NULL"
-    text = f"{value:.6g}" if isinstance(value, float) and abs(value) < 1e6 else str(value)
-    return text if len(text) <= _LONGEST else text[: _LONGEST - 1] + "…"
 
 
 def kept(frame: pd.DataFrame, namespace: MutableMapping[str, Any]) -> str:
