@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 import time
+from collections import Counter
 from heapq import merge
 from itertools import chain, count, islice
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -371,7 +372,7 @@ class KeyPool:
     def _offers(self, model: str, avoid: frozenset[str], now: float) -> tuple[list[Offer], float, str]:
         """What usable keys offer, and when and why the first of those that rest comes back."""
         offers: list[Offer] = []
-        opens, reason = math.inf, "no key can be used"
+        opens, reason = math.inf, ""
         meant = False
         for key in self._keys.values():
             if not key.serves(model):
@@ -386,7 +387,12 @@ class KeyPool:
                 opens, reason = at, key.health[model].reason
         if not meant:
             raise UnknownModel(f"No key serves the model '{model}'. GET v1/models lists those that are.", param="model")
-        return offers, opens, reason
+        return offers, opens, reason or ("" if offers else self._why_none(model, now))
+
+    def _why_none(self, model: str, now: float) -> str:
+        """What keeps every key from being used, without naming one."""
+        bars = Counter(_bar(key, model, now) for key in self._keys.values() if key.serves(model))
+        return f"no key can be used ({', '.join(f'{number} {bar}' for bar, number in bars.items())})"
 
     def _usable(self, model: str) -> Iterator[Key]:
         now = self.clock()
@@ -433,6 +439,17 @@ class KeyPool:
     def _changed(self) -> None:
         for tell in self.on_change:
             tell()
+
+
+_RETIRED = {"credential": "not accepted by the provider"}
+
+
+def _bar(key: Key, model: str, now: float) -> str:
+    if key.retired:
+        return _RETIRED.get(key.retired, "retired")
+    if key.paused:
+        return "paused"
+    return "without this model" if key.without.get(model, now) > now else "tried"
 
 
 def _identity(settings: KeySettings) -> tuple[object, ...]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -29,23 +30,30 @@ def run(words: Sequence[str]) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser("rsql ledger", description="A look at the records of a gateway.")
+    parser = argparse.ArgumentParser("rsql ledger", description="Look at the records of a gateway on this machine.")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     verify = commands.add_parser("verify", help="whether anybody has changed, removed or put in an entry")
     verify.set_defaults(run=lambda options: verify_ledger(options.ledger))
     out = commands.add_parser("export", help="the entries as a file, without what people wrote")
     out.add_argument("file", type=Path, help="where to write; its ending, .csv or .parquet, is the format")
-    out.add_argument("--since", default="", metavar="DAY", help="the first day, such as 2026-11-01")
-    out.add_argument("--until", default="9999", metavar="DAY", help="the last day")
+    out.add_argument("--since", type=_day, default="0001-01-01", metavar="DAY", help="the first day: 2026-11-01")
+    out.add_argument("--until", type=_day, default="9999-12-31", metavar="DAY", help="the last day")
     out.set_defaults(run=_export)
     for command in (verify, out):
-        default = f"sqlite:///{default_folder() / 'ledger.db'}"
-        words = "sqlite:///rsql.db or postgresql://…; by default the ledger in Jupyter's data folder"
-        if command is verify:
-            command.add_argument("ledger", nargs="?", default=default, metavar="URL", help=words)
-        else:
-            command.add_argument("--ledger", default=default, metavar="URL", help=words)
+        command.add_argument(
+            "--ledger",
+            default=f"sqlite:///{default_folder() / 'ledger.db'}",
+            metavar="URL",
+            help="sqlite:///rsql.db or postgresql://…; by default the ledger in Jupyter's data folder",
+        )
     return parser
+
+
+def _day(text: str) -> str:
+    try:
+        return date.fromisoformat(text).isoformat()
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is no day such as 2026-11-01") from None
 
 
 def verify_ledger(url: str) -> list[str]:

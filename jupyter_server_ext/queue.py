@@ -288,9 +288,7 @@ class KeyQueue:
                 param="max_tokens" if ticket.cost.asked else "messages",
                 status=413,
             )
-        return NoCapacity(
-            f"The model '{ticket.model}' cannot be reached: {busy.reason}. An administrator sees why in GET status."
-        )
+        return NoCapacity(f"The model '{ticket.model}' cannot be reached: {busy.reason}. GET admin/api/keys tells why.")
 
     def _too_long(self, ticket: Ticket, left: float) -> NoCapacity:
         wait = self.eta(ticket)

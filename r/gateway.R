@@ -57,7 +57,13 @@ http <- function(gateway, path, seconds = 10) {
 is_local <- function(url) grepl("^https?://(127\\.0\\.0\\.1|localhost|\\[::1\\])[:/]", url)
 
 answers <- function(gateway) {
-  tryCatch(httr2::resp_status(httr2::req_perform(http(gateway, "health", 3))) < 500, error = function(e) FALSE)
+  tryCatch(
+    {
+      reply <- httr2::req_perform(http(gateway, "health", 3))
+      httr2::resp_status(reply) < 400 || httr2::resp_header_exists(reply, "x-request-id")
+    },
+    error = function(e) FALSE
+  )
 }
 
 told_by <- function(path) {

@@ -352,7 +352,7 @@ class Assistant:
         """
         screen = screen or Screen()
         self._begin(new, chat)
-        with ending(screen):
+        with ending(screen), self.connections.working():
             self.reach.learn_policy()
             more: dict[str, Any] = {"chat": chat, "linked": linked, "place": place, "confirm": confirm}
             writer, said = self._writer(question, connection, scene or Scene(), wish, screen, **more)

@@ -7,6 +7,7 @@ connection and with it the request at the provider.
 
 from __future__ import annotations
 
+import json
 import time
 from contextlib import contextmanager
 from functools import cached_property
@@ -144,8 +145,8 @@ class LLMClient:
         body: dict[str, Any] = {"messages": list(messages), "stream": True, "stream_options": {"include_usage": True}}
         body |= {"model": model} if model else {}
         body |= params
-        headers = {"X-RSQL-Task": task if self._interactive else "batch"}
-        request = self._http.build_request("POST", "v1/chat/completions", json=body, headers=headers)
+        headers = {"Content-Type": "application/json", "X-RSQL-Task": task if self._interactive else "batch"}
+        request = self._http.build_request("POST", "v1/chat/completions", content=_encoded(body), headers=headers)
         if timeout is not None:
             request.extensions["timeout"] = dict.fromkeys(("connect", "read", "write", "pool"), timeout)
         stop = stopping.current()
@@ -226,6 +227,11 @@ class LLMClient:
     def models(self) -> list[str]:
         """Names of the models this caller may use."""
         return [str(model["id"]) for model in self.get("v1/models", timeout=10.0).get("data", [])]
+
+
+def _encoded(body: Mapping[str, Any]) -> bytes:
+    """JSON in UTF-8; halves of characters, as bytes that are no text leave behind, become question marks."""
+    return json.dumps(body, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "replace")
 
 
 def _heed(stop: stopping.Stop | None) -> None:

@@ -208,8 +208,9 @@ class Embedded:
                 if not piece:
                     break
         why = f"was not ready within {self.timeout:g} s" if left <= 0 else "ended at once"
-        last = "".join(f": {line}" for line in self.last_words(1)) or "."
-        raise GatewayUnreachable(f"The embedded gateway {why}{last}", hint="%rsql doctor finds out why.")
+        last = "".join(line.removeprefix("jupyter rsql: ") for line in self.last_words(1))
+        hint = "Correct it, and run the cell again." if last else "%rsql doctor finds out why."
+        raise GatewayUnreachable(f"The embedded gateway {why}{f': {last}' if last else '.'}", hint=hint)
 
     def close(self) -> None:
         """End the child; harmless when there is none."""

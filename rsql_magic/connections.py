@@ -203,6 +203,16 @@ class Connections:
         finally:
             self.last = before
 
+    @contextmanager
+    def working(self) -> Iterator[None]:
+        """A database that turns out not to answer is not the connection in use; the one before is."""
+        before = self.last
+        try:
+            yield
+        except ConnectionProblem:
+            self.last = before
+            raise
+
     def refresh(self) -> None:
         """Read every catalog anew at its next use."""
         for _, engine in self._open.values():

@@ -85,7 +85,8 @@ def parse_sse(
         limits: What the headers say is left.
 
     Raises:
-        AnswerCut: The stream ended without ``[DONE]``, or with an error event.
+        AnswerCut: The stream ended without ``[DONE]``, or with an error event after its first word.
+        GatewayError: An error event came before any word.
 
     Example:
         >>> list(parse_sse([": queued position=4 eta=6.2", "data: [DONE]"]))[0]
@@ -107,10 +108,12 @@ def parse_sse(
                 partial.append(text)
                 yield Text(text)
     except GatewayError as error:
+        if not partial:
+            raise  # nothing was cut: nothing came
         raise _cut("".join(partial), error.message, error.request_id or request_id, error.code) from error
     except (httpx.TransportError, json.JSONDecodeError) as error:
         if not partial and isinstance(error, httpx.TimeoutException):
-            raise  # nothing was cut: nothing came
+            raise
         raise _cut("".join(partial), "", request_id) from error
     raise _cut("".join(partial), "", request_id)
 

@@ -118,8 +118,8 @@ class Reach:
         with closing(self.client_of(offer)) as client:
             try:
                 client.get("health", timeout=2.0)
-            except GatewayError:
-                return False
+            except GatewayError as error:
+                return bool(error.code or error.request_id)  # one that cannot serve now is still the one to ask
         return True
 
     def most(self, level: Privacy) -> Privacy:

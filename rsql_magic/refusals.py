@@ -26,6 +26,9 @@ HINTS = {
 }
 """What to do next, by the ``code`` of a reply."""
 
+_ROUTES = {"GET v1/models": "%rsql models", "GET keys": "%rsql keys"}
+"""What in a notebook does the same as a route that a reply names."""
+
 
 def not_a_gateway(url: str, status: int) -> GatewayError:
     """The error for a reply that no gateway and no compatible endpoint gives."""
@@ -56,13 +59,15 @@ def error_of(status: int, body: str, headers: Mapping[str, str], url: str) -> Ga
     message = str(told.get("message") or "").strip() or _plain_words(status, url)
     if retry_after is not None and "retry" not in message.lower() and "again in" not in message.lower():
         message = f"{message.rstrip('.')}. Try again in {_span(retry_after)}."
+    for route, magic in _ROUTES.items():
+        message = message.replace(route, magic)
     request_id = str(told.get("request_id") or headers.get("x-request-id", ""))
     if status >= 500 and request_id:
         message = f"{message.rstrip('.')} (request {request_id})"
     hint = HINTS.get(code) or HINTS.get({401: "invalid_token", 403: "not_permitted"}.get(status, ""), "")
     return kind(
         message if message.endswith((".", "!", "?")) else message + ".",
-        hint="" if hint and hint.split(" ", 1)[0] in message else hint,
+        hint="" if hint and " ".join(hint.split()[:2]) in message else hint,
         status=status,
         code=code,
         request_id=request_id,
@@ -76,6 +81,9 @@ def _told(body: str) -> dict[str, Any]:
         parsed = json.loads(body)
     except ValueError:
         return {}
+    if isinstance(parsed, dict) and isinstance(parsed.get("checks"), dict):  # what ``health`` says, with a 503
+        checks = ", ".join(f"{name} {state}" for name, state in parsed["checks"].items())
+        return {"message": f"The gateway is {parsed.get('status')}: {checks}."}
     error = (parsed.get("error") or parsed.get("detail")) if isinstance(parsed, dict) else None
     return error if isinstance(error, dict) else {"message": error or ""}
 

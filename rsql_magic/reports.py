@@ -242,14 +242,15 @@ def _reachable(gateway: LLMClient, address: str, clock: Callable[[], float]) -> 
     except GatewayError as error:
         if error.status == 404:
             return Finding("gateway", None, f"{address} answers, and is not an rsql gateway", "")
-        return Finding("gateway", False, error.message, error.hint)
+        return Finding("gateway", False, f"{address}: {error.message}", error.hint or _SEE_KEYS)
     version = told.get("version", "?") if isinstance(told, dict) else "?"
     state = told.get("status", "?") if isinstance(told, dict) else "?"
-    return Finding(
-        "gateway",
-        state in {"ok", "healthy"},
-        f"{address}, version {version}, {state}, {1000 * (clock() - started):.0f} ms",
-    )
+    well = state in {"ok", "healthy"}
+    found = f"{address}, version {version}, {state}, {1000 * (clock() - started):.0f} ms"
+    return Finding("gateway", well, found, "" if well else _SEE_KEYS)
+
+
+_SEE_KEYS = "%rsql status shows its keys; check their text and base_url."
 
 
 def _serves(gateway: LLMClient, clock: Callable[[], float]) -> list[Finding]:
@@ -265,7 +266,19 @@ def _serves(gateway: LLMClient, clock: Callable[[], float]) -> list[Finding]:
         shown or "none",
         "" if names else "Put a provider's key into the environment of the gateway.",
     )
-    return [listed, _streams(gateway, clock)]
+    return [listed, _streams(gateway, clock) if _has_ready_key(gateway) else _NOT_TRIED]
+
+
+_NOT_TRIED = Finding("stream", False, "not tried, as no key is ready", _SEE_KEYS)
+
+
+def _has_ready_key(gateway: LLMClient) -> bool:
+    """Whether an answer can come at once; an endpoint that does not tell may have one."""
+    try:
+        keys = _told(gateway, "status").get("keys")
+    except GatewayError:
+        return True
+    return not isinstance(keys, dict) or bool(keys.get("ready", True))
 
 
 def _streams(gateway: LLMClient, clock: Callable[[], float]) -> Finding:

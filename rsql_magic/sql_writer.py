@@ -410,7 +410,13 @@ class Writer:
         plan = self._engine.plan(self._native(result.sql))
         expected = f"about {plan.rows:,} rows expected" if plan.rows is not None else ""
         result.plan = "\n".join(part for part in (plan.text, expected) if part)
-        question = prompts.render("explain", context=self.context(), sql=result.sql, question=self._wish.question)
+        question = prompts.render(
+            "explain",
+            context=self.context(),
+            sql=result.sql,
+            dialect=self._dialect,
+            question=self._wish.question,
+        )
         reply = self._send([{"role": "system", "content": prompts.load("ask")}, {"role": "user", "content": question}])
         result.says = reply.text.strip()
 

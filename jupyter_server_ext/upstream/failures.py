@@ -72,7 +72,7 @@ TABLE: dict[Kind, Consequence] = {
     "quota_exhausted": Consequence("exhausted", "again", NoCapacity, "The provider's quota is used up."),
     "credential": Consequence("retire", "again", UpstreamFailed, "The provider does not accept the gateway's key."),
     "no_access": Consequence("not this model", "again", UpstreamFailed, "The gateway's keys may not use this model."),
-    "model_gone": Consequence("not this model", "again", UnknownModel, "The provider has no such model any more."),
+    "model_gone": Consequence("not this model", "again", UnknownModel, "The provider has no such model (404)."),
     "caller_fault": Consequence("nothing", "give up", UpstreamRefused, "The provider found the request at fault."),
     "context_length": Consequence("nothing", "other model", UpstreamRefused, "The request is too long for the model."),
     "content_filter": Consequence("nothing", "give up", UpstreamRefused, "The provider's content filter refused it."),

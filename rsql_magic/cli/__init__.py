@@ -48,7 +48,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     Args:
         argv: Arguments, by default those of the process.
     """
-    options = _parser().parse_args(argv)
+    words = list(sys.argv[1:] if argv is None else argv)
+    if words[:1] == ["ledger"]:
+        return _ledger(words[1:])
+    options = _parser().parse_args(words)
     if options.gateway:
         os.environ["RSQL_GATEWAY_URL"] = options.gateway
     assistant = Assistant()
@@ -90,8 +93,8 @@ def _parser() -> argparse.ArgumentParser:
     command("models", report(reports.models), "the models there are")
     command("doctor", doctor, "look at everything a question needs")
     monitor.options(command("monitor", monitor.run, "the gateway and your limits, live, until Ctrl-C"))
-    ledger = command("ledger", _ledger, "verify or export the records of a gateway on this machine")
-    ledger.add_argument("words", nargs=argparse.REMAINDER, help="verify [URL], or export FILE; see rsql ledger --help")
+    ledger = commands.add_parser("ledger", help="verify or export the records of a gateway on this machine")
+    ledger.set_defaults(run=lambda *_: _ledger([]))  # after --gateway, which is none of its options
     command("r-file", plumbing.r_file, "print where rsql.R is, which R can source()")
     command("check", plumbing.check, "check a query for a program: JSON in, JSON out")
     command("link", plumbing.link, "choose tables for a question, for a program: JSON in, JSON out")
@@ -100,12 +103,10 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _ledger(_: Assistant, options: argparse.Namespace) -> None:
+def _ledger(words: Sequence[str]) -> int:
     """The gateway's own command, in a process of its own: the two packages share no code."""
-    command = [sys.executable, "-P", "-m", "jupyter_server_ext", "ledger", *options.words]
-    done = subprocess.run(command, check=False)  # noqa: S603  (the user's own words, to our own program)
-    if done.returncode:
-        raise SystemExit(done.returncode)
+    command = [sys.executable, "-P", "-m", "jupyter_server_ext", "ledger", *words]
+    return subprocess.run(command, check=False).returncode  # noqa: S603  (the user's own words, to our own program)
 
 
 def _asking(command: Callable[[str, Run, str], argparse.ArgumentParser]) -> None:

@@ -48,11 +48,18 @@ def _existing(name: str) -> Path:
     return path
 
 
+def _text(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except UnicodeDecodeError:
+        raise BadInput(f"{str(path)!r} is not UTF-8 text.", hint="Save it as UTF-8.") from None
+
+
 def _query(assistant: Assistant, options: argparse.Namespace) -> None:
     if not options.on:
         raise BadInput("A query needs a database.", hint="Name it: --on shop.duckdb.")
     refuse_no_database(assistant, options.on, "rsql run --help")
-    query = sys.stdin.read() if options.file == "-" else _existing(options.file).read_text(encoding="utf-8")
+    query = sys.stdin.read() if options.file == "-" else _text(_existing(options.file))
     engine, _ = assistant.connections.engine(options.on, {}, "")
     settings = assistant.settings
     most = options.max_rows or settings.max_rows
@@ -68,7 +75,7 @@ def _notebook(path: Path, output: Path) -> None:
     from nbformat.reader import NotJSONError
 
     try:
-        notebook = nbformat.reads(path.read_text(encoding="utf-8"), as_version=4)  # type: ignore[no-untyped-call]
+        notebook = nbformat.reads(_text(path), as_version=4)  # type: ignore[no-untyped-call]
     except (NotJSONError, nbformat.ValidationError):
         raise BadInput(f"{str(path)!r} is not a notebook.", hint="Open it in Jupyter and save it.") from None
     os.environ.setdefault("RSQL_BATCH", "1")

@@ -168,7 +168,7 @@ def test_another_process_verifies_and_exports_while_entries_are_written(store, u
     with ThreadPoolExecutor(1) as threads:
         writing = threads.submit(write)
         try:
-            counts = [ledger("verify", url), ledger("export", str(tmp_path / "e.csv"), "--ledger", url)]
+            counts = [ledger("verify", "--ledger", url), ledger("export", str(tmp_path / "e.csv"), "--ledger", url)]
         finally:
             stop.set()
         writing.result()

@@ -475,3 +475,13 @@ def test_a_result_is_said_in_words(rows, count, words):
     system = {"role": "system", "content": "You help a data analyst inside a Jupyter notebook."}
 
     assert answer([system, {"role": "user", "content": message}]) == words
+
+
+@pytest.mark.parametrize("session", ['<session dialect="duckdb">', '<session dialect="klingon">', ""])
+def test_a_query_over_live_frames_is_explained_whatever_the_schema_is_called(session):
+    message = (
+        '<data kind="schema" name="frames" id="1a2b3c4d">\nCREATE TABLE df (city TEXT)\n</data 1a2b3c4d>\n\n'
+        f"```sql\nSELECT city FROM df\n```\n\n{session}\n\n"
+        "Question: Explain in at most five short sentences what this query does and how it answers: cities"
+    )
+    assert answer([{"role": "user", "content": message}]) == "It reads `df`. It shows `city`."

@@ -411,7 +411,7 @@ def test_unknown_models_are_refused_and_hopeless_ones_too():
         with pytest.raises(UnknownModel):
             await queue.lease(ticket())
         pool.retire("sim-1", "credential")
-        with pytest.raises(NoCapacity, match="cannot be reached"):
+        with pytest.raises(NoCapacity, match=r"no key can be used \(1 not accepted by the provider\)"):
             await queue.lease(Ticket(Caller("ada"), "a", Cost()))
 
     run(main)

@@ -287,22 +287,23 @@ async def test_the_command_verifies_a_ledger(paying, url, tmp_path, monkeypatch,
     async with paying() as gateway:
         for _ in range(3):
             await gateway.ask()
-    assert verify(monkeypatch, "verify", url) == 0
+    assert verify(monkeypatch, "verify", "--ledger", url) == 0
     assert capsys.readouterr().out == "ok: 3 entries\n"
     with sqlite3.connect(tmp_path / "ledger.db") as db:
         db.execute("UPDATE entries SET cost_nanodollars = 0 WHERE number = 2")
     db.close()
-    assert verify(monkeypatch, "verify", url) == 1
+    assert verify(monkeypatch, "verify", "--ledger", url) == 1
     assert capsys.readouterr().out == "one #2: the entry was changed after it was written.\n"
 
 
 @pytest.mark.parametrize(
     ("words", "code", "told"),
     [
-        (["verify", "sqlite:///nowhere.db"], 1, "no file nowhere.db"),
+        (["verify", "--ledger", "sqlite:///nowhere.db"], 1, "no file nowhere.db"),
         (["verify"], 1, "no file"),  # in Jupyter's data folder
         (["export", "entries.xml"], 1, "must end in one of: .csv, .parquet"),
         ([], 2, "required: COMMAND"),
+        (["export", "entries.csv", "--since", "yesterday"], 2, "'yesterday' is no day such as 2026-11-01"),
     ],
 )
 @pytest.mark.usefixtures("new_data_folder")
@@ -325,7 +326,7 @@ async def test_the_command_exports_a_ledger_and_the_rsql_command_does_the_same(p
     assert len(lines) == 2
     assert lines[0].startswith("instance,number,request_id")
     assert "prompt," not in lines[0]
-    assert await asyncio.to_thread(rsql, ["ledger", "verify", url]) == 0
+    assert await asyncio.to_thread(rsql, ["ledger", "verify", "--ledger", url]) == 0
     assert "ok: 1 entries" in capfd.readouterr().out
 
 

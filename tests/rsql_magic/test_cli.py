@@ -157,6 +157,8 @@ def test_a_query_from_a_file_meets_the_guard(rsql, tmp_path, monkeypatch):
     assert "needs a database" in rsql("run", str(query))[2]
     assert "no file" in rsql("run", "none.sql", "--on", database)[2]
     assert "neither a notebook nor a query" in rsql("run", "a.txt")[2]
+    query.write_bytes("SELECT 'é'".encode("latin-1"))
+    assert "is not UTF-8 text" in rsql("run", str(query), "--on", database)[2]
 
 
 def notebook(folder, *cells):

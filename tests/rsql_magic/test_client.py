@@ -91,6 +91,20 @@ def test_a_connection_that_breaks_in_the_middle_is_a_cut_answer():
     assert caught.value.partial == "half"
 
 
+def test_what_fails_before_the_first_word_is_no_cut_answer():
+    lines = [": queued position=1 eta=2.0", 'data: {"error": {"message": "No provider.", "code": "upstream_failed"}}']
+    with pytest.raises(GatewayError, match="No provider") as caught:
+        list(parse_sse(lines))
+    assert not isinstance(caught.value, AnswerCut)
+    assert caught.value.code == "upstream_failed"
+
+
+def test_halves_of_characters_do_not_keep_a_question_from_being_sent(client, gateway):
+    gateway.replies = ["ok"]
+    list(client.stream([{"role": "user", "content": "caf\udce9 é"}]))
+    assert gateway.sent == "caf? é"
+
+
 def test_an_endpoint_that_does_not_stream_is_fine():
     body = {
         "choices": [{"message": {"content": "whole"}, "finish_reason": "stop"}],
@@ -134,6 +148,13 @@ def test_an_endpoint_that_does_not_stream_is_fine():
             "90 s",
         ),
         (400, {"detail": "messages: field required"}, GatewayError, "field required."),
+        (503, {"status": "unavailable", "checks": {"keys": "none"}}, GatewayError, "is unavailable: keys none"),
+        (
+            404,
+            {"error": {"message": "None. GET v1/models lists the models there are.", "code": "model_not_found"}},
+            UnknownModel,
+            "None. %rsql models lists the models there are.",
+        ),
     ],
 )
 def test_a_refusal_becomes_an_error_with_the_next_step(status, body, kind, words):

@@ -119,6 +119,15 @@ def test_doctor_looks_at_everything(ip, gateway, capsys):
     assert "✗" not in out
 
 
+def test_doctor_asks_no_model_that_no_key_reaches(ip, gateway, capsys):
+    gateway.paths |= {"health": {"status": "degraded"}, "status": {"keys": {"ready": 0, "cooling": 1}}}
+    ip.run("%rsql doctor")
+    out = capsys.readouterr().out
+    assert "not tried, as no key is ready" in out
+    assert "check their text and base_url" in out
+    assert gateway.requests == []
+
+
 def test_help_lists_every_command(ip, capsys):
     ip.run("%rsql")
     out = capsys.readouterr().out

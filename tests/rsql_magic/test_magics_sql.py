@@ -67,6 +67,15 @@ def test_a_connection_by_its_name_is_remembered_and_said(ip, con, gateway):
     assert "as before" not in first.shown().footer
 
 
+def test_a_connection_that_does_not_answer_is_not_used_again(ip, con, gateway):
+    gateway.replies = [sql("SELECT count(*) AS n FROM orders")] * 2
+    ip.run("import duckdb\ngone = duckdb.connect()\ngone.close()")
+    ip.run("%sql_ai con how many orders?")
+    with pytest.raises(ConnectionProblem, match="is closed"):
+        ip.run("%sql_ai gone how many orders?")
+    assert "on con, as before" in ip.run("%sql_ai how many orders?").shown().footer
+
+
 def test_the_users_connection_stays_open(ip, con, gateway):
     gateway.replies = [sql("SELECT count(*) AS n FROM orders")]
     ip.run("%%sql_ai con\nHow many orders?")
@@ -197,6 +206,7 @@ def test_explain_shows_the_plan_and_says_it_in_words(ip, con, gateway):
     result = ip.run("%%sql_ai con --explain\nhow many?")
     assert result.plan
     assert result.says == "It counts the rows of orders."
+    assert '<session dialect="duckdb">' in gateway.sent
 
 
 def test_another_dialect_is_written_and_the_native_one_run(ip, con, gateway):

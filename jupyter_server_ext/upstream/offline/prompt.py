@@ -76,9 +76,12 @@ class Prompt:
 
     @property
     def dialect(self) -> str:
-        """The name sqlglot has for the SQL dialect; the schema block's name when no session says it."""
+        """The name sqlglot has for the SQL dialect; the schema block's name when no session says it; empty: any."""
+        from sqlglot.dialects import Dialects
+
         named = next((block.name for block in self.of_kind("schema")), "")
-        return (self.session.get("dialect") or named).lower()
+        said = (self.session.get("dialect") or named).lower()
+        return said if said in {known.value for known in Dialects} else ""
 
 
 def code_blocks(text: str, *languages: str) -> list[str]:
