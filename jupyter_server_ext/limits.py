@@ -7,12 +7,13 @@ gateways that share one Redis. Money is in ``budgets``; for a place among all un
 
 from __future__ import annotations
 
-import json
 import math
 import time
 from dataclasses import fields, replace
 from operator import itemgetter
 from typing import TYPE_CHECKING, Any, NamedTuple
+
+import msgspec
 
 from jupyter_server_ext.errors import LimitExceeded, UpstreamRefused
 from jupyter_server_ext.messages import Caller, Usage
@@ -344,7 +345,8 @@ def _remaining(meter: Meter, use: Use) -> int:
 def estimated(request: ChatRequest) -> Need:
     """A rough count of a request's tokens, four characters being one, and of the longest answer it allows."""
     longest = request.body.get("max_completion_tokens") or request.body.get("max_tokens")
-    prompt = len(json.dumps(request.body.get("input" if request.embeds else "messages", ()), ensure_ascii=False)) // 4
+    text = msgspec.json.encode(request.body.get("input" if request.embeds else "messages", ())).decode()
+    prompt = len(text) // 4
     return Need(prompt, longest if isinstance(longest, int) else 0)
 
 

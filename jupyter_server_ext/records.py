@@ -10,10 +10,10 @@ import hashlib
 import time
 from collections import OrderedDict
 from contextlib import AbstractAsyncContextManager, nullcontext, suppress
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import msgspec
+from msgspec.structs import replace
 
 from jupyter_server_ext.budgets import Hold
 from jupyter_server_ext.ledger import Ledger, LedgerUnavailable
@@ -72,8 +72,8 @@ class Record:
         """
         if self._ledger.keeps:
             now = self._entry.at + self._clock() - self._start
-            begun = replace(self._entry, at=now, attempt=number, usage=usage, key=key, model=model)
-            self._begun = self._ledger.begin(replace(begun, cost_nanodollars=cost))
+            known = {"attempt": number, "usage": usage, "cost_nanodollars": cost, "key": key, "model": model}
+            self._begun = self._ledger.begin(replace(self._entry, at=now, **known))
 
     async def begun(self) -> None:
         """Return when what ``begin`` noted is on disk: nothing of an answer is seen that would be forgotten."""

@@ -9,6 +9,8 @@ from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import msgspec
+
 from jupyter_server_ext.auth import needs_scope
 from jupyter_server_ext.errors import BadRequest
 from jupyter_server_ext.exports import FORMATS, export
@@ -199,7 +201,7 @@ class OneUser(GatewayHandler):
 
 
 def _shown(entry: Entry) -> dict[str, Any]:
-    return {name: value for name, value in asdict(entry).items() if name != "prompt"}
+    return {name: value for name, value in msgspec.to_builtins(entry).items() if name != "prompt"}
 
 
 def _day_argument(handler: GatewayHandler, name: str) -> str:

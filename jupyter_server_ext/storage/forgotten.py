@@ -7,10 +7,10 @@ answer that was under way.
 from __future__ import annotations
 
 import hashlib
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
+from msgspec.structs import replace
 
 from jupyter_server_ext.storage import statements
 from jupyter_server_ext.storage.schema import forgotten

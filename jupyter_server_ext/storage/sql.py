@@ -460,7 +460,7 @@ _USED = (
     sa.case((_counts, _tokens), else_=0).label("counted_tokens"),
 )
 _USAGE = ("prompt_tokens", "completion_tokens", "cached_tokens", "estimated")
-_ENTRY = {name for name in Entry.__dataclass_fields__ if name != "usage"}
+_ENTRY = {name for name in Entry.__struct_fields__ if name != "usage"}
 
 
 def _from_row(row: Any, **changes: Any) -> Entry:
