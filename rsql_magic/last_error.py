@@ -4,13 +4,22 @@ from __future__ import annotations
 
 import sys
 
-from rsql_magic.errors import CodeFailed, QueryFailed, Stopped
+from IPython.core.error import UsageError
+
+from rsql_magic.errors import CodeFailed, QueryFailed, RsqlError
 
 
 def last_error() -> BaseException | str | None:
-    """The last uncaught error of this process, other than a stop: Python's, or R's where that is what it came from."""
+    """The last uncaught error of the user's code or query: Python's, or R's where that is what it came from.
+
+    What a magic says of its own line is none: the message tells all there is.
+    """
     error = getattr(sys, "last_exc", None) or getattr(sys, "last_value", None)
-    if isinstance(error, Stopped):
+    if isinstance(error, CodeFailed) and error.__cause__:
+        error = error.__cause__
+    if isinstance(error, UsageError) or (
+        isinstance(error, RsqlError) and not isinstance(error, (QueryFailed, CodeFailed))
+    ):
         error = None
     if isinstance(error, QueryFailed) and error.sql:
         return f"{error}\n{error.sql}"

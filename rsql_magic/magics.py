@@ -360,7 +360,7 @@ class RsqlMagics(Magics):
         text = _joined(read.text, cell, "%%ask") if cell is not None else read.text
         if text in {"", "fix"} and cell is None:
             if scene.error is None:
-                raise BadInput("There is no error to explain.", hint="Write a question: %ask QUESTION.")
+                raise BadInput("There is no error of your code to explain.", hint="Write a question: %ask QUESTION.")
             from rsql_magic.answer_writer import ERROR_QUESTIONS
 
             return ERROR_QUESTIONS[text], True

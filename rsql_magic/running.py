@@ -50,7 +50,7 @@ def _run_python(code: str, shell: InteractiveShell) -> None:
     done = shell.run_cell(code, store_history=False)  # type: ignore[no-untyped-call]
     error = done.error_before_exec or done.error_in_exec
     if error is not None:
-        raise CodeFailed(f"The code raised {type(error).__name__}.", hint="%ask explains it.")
+        raise CodeFailed(f"The code raised {type(error).__name__}.", hint="%ask explains it.") from error
 
 
 def _run_r(code: str, screen: Screen) -> None:

@@ -1,7 +1,8 @@
-"""A question may end in a question mark.
+"""Cells that IPython reads otherwise than their writer meant.
 
-IPython reads ``%ask what is sales?`` as a wish for help on ``sales``. Here such a line is a question; ``%ask?`` stays
-help.
+A question may end in a question mark: IPython reads ``%ask what is sales?`` as a wish for help on ``sales``. Here such
+a line is a question; ``%ask?`` stays help. And an empty ``%%ask`` reaches the magic, which says what to do; IPython
+would advise ``%ask``, which does something else.
 """
 
 from __future__ import annotations
@@ -48,12 +49,24 @@ def _as_call(found: re.Match[str]) -> str:
     return f"{found['before']}get_ipython().run_line_magic({found['name']!r}, {found['text']!r})"
 
 
+_EMPTY = re.compile(r"%%(?:ask|sql_ai)\b[^\n]*\n?$")
+
+
+def with_body(lines: list[str]) -> list[str]:
+    """A cell of our magics that has no body, with an empty line below; any other as it is."""
+    cell = "".join(lines)
+    return [cell.rstrip("\n") + "\n", "\n"] if _EMPTY.match(cell) and not cell.rstrip().endswith("?") else lines
+
+
 def install(shell: InteractiveShell) -> None:
     """Read lines of this shell so."""
     shell.input_transformer_manager.token_transformers.insert(0, QuestionMark)
+    shell.input_transformers_cleanup.append(with_body)
 
 
 def remove(shell: InteractiveShell) -> None:
     """Read them as before."""
     transformers = shell.input_transformer_manager.token_transformers
     transformers[:] = [transformer for transformer in transformers if transformer.__name__ != QuestionMark.__name__]
+    cleanups = shell.input_transformers_cleanup
+    cleanups[:] = [each for each in cleanups if each.__name__ != with_body.__name__]

@@ -56,11 +56,18 @@ def facts(column: Column, rows: int | None = None, missing: str = "NA") -> str:
 def _profile_facts(profile: Profile, rows: int | None, missing: str) -> list[str]:
     about = "≈" if profile.approximate else ""
     return [
-        f"{about}{profile.low}..{profile.high}" if profile.low is not None and profile.high is not None else "",
+        _range(profile, about),
         _values(profile),
         _distinct(profile, rows, about),
         f"{share(profile.nulls)} {missing}" if profile.nulls else "",
     ]
+
+
+def _range(profile: Profile, about: str) -> str:
+    """The smallest and the largest value; each is marked when it is rounded or comes from a sample."""
+    if profile.low is None or profile.high is None:
+        return ""
+    return "..".join(end if end.startswith("≈") else about + end for end in (profile.low, profile.high))
 
 
 def _values(profile: Profile) -> str:

@@ -320,10 +320,16 @@ def integer(value: int, outwards: int) -> str:
 
 
 def _number(value: float, outwards: int) -> str:
-    """Three digits below a thousand, and what `integer` gives above."""
+    """Three digits below a thousand, marked ≈ when there were more, and what `integer` gives above.
+
+    Example:
+        >>> _number(0.25, -1), _number(14.537, -1), _number(1257.5, 1)
+        ('0.25', '≈14.5', '1258')
+    """
     number = float(value)
     if not 1000 <= abs(number) < 1e15:
-        return f"{number:.3g}"
+        text = f"{number:.3g}"
+        return text if type(value)(text) == value else f"≈{text}"
     return integer(math.ceil(number) if outwards > 0 else math.floor(number), outwards)
 
 

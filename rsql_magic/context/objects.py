@@ -203,8 +203,9 @@ def _extent(values: Any, detail: Detail) -> str:
     scanned = [value for value, _ in zip(values, range(_SCANNED), strict=False)]
     if len(scanned) < detail.at_least or not all(type(value) in {int, float} for value in scanned):
         return ""
-    about = "≈" if len(scanned) < len(values) else ""
-    return f": {about}{min(scanned):.4g}..{max(scanned):.4g}"
+    ends = ((end, f"{end:.4g}") for end in (min(scanned), max(scanned)))
+    part = len(scanned) < len(values)
+    return ": " + "..".join(f"≈{text}" if part or float(text) != end else text for end, text in ends)
 
 
 def _function(obj: Any, detail: Detail) -> str:

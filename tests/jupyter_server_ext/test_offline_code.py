@@ -49,6 +49,12 @@ def _plain(value):
 @pytest.mark.parametrize(
     ("question", "meant"),
     [
+        ("What is df.price.mean()?", lambda d: d.price.mean()),
+        ("df['price'].max() - df.price.min()", lambda d: d.price.max() - d.price.min()),
+        ("price + a", lambda d: d.price + d.a),
+        ("what is x plus a in df?", lambda d: d.x + d.a),
+        ("divide a by x", lambda d: d.a / d.x),
+        ("subtract x from a", lambda d: d.a - d.x),
         ("mean price by city", lambda d: d.groupby("city", as_index=False).price.mean()),
         ("price by city", lambda d: d.groupby("city", as_index=False).price.mean()),
         ("mean a by grp", lambda d: d.groupby("grp", as_index=False).a.mean()),
@@ -96,3 +102,34 @@ def test_pandas_code_computes_what_was_meant(question, meant):
 )
 def test_r_code_says_what_was_meant(question, text):
     assert code(question, R) == text
+
+
+@pytest.mark.parametrize(
+    ("question", "data", "expected"),
+    [
+        ("add price and a of df as a new column total", PANDAS, "df['total'] = df['price'] + df['a']"),
+        ("price * x as sales", PANDAS, "df['sales'] = df['price'] * df['x']"),
+        ("add price and a as total", R, "df$total <- df$price + df$a"),
+        ("what is mean(df$price)?", R, "mean(df$price)"),
+        ("price plus a", R, "df$price + df$a"),
+    ],
+)
+def test_an_expression_becomes_code(question, data, expected):
+    assert code(question, data) == expected
+
+
+@pytest.mark.parametrize("question", ["df.pirce.mean()", "price + nothing", "os.system('ls')", "mean(df$pirce)"])
+def test_an_expression_with_unknown_names_does_not(question):
+    assert "did not understand" in ask(question, PANDAS if "$" not in question else R)
+
+
+def test_what_is_not_there_is_said_to_be_unknown():
+    assert ask("describe nosuch", PANDAS).startswith("I was told of nothing called `nosuch`.")
+
+
+def test_marks_of_rounded_figures_are_kept():
+    rounded = block("frame", "t", "t: pandas DataFrame, 9 rows × 1 column\n- x float64: 0..≈14.5; ≈8 distinct")
+    said = ask("Describe t", rounded)
+    assert "from 0 to ≈14.5; ≈8 different values" in said
+    assert "Figures marked ≈ are rounded." in said
+    assert "≈" not in ask("Describe df", PANDAS)

@@ -37,7 +37,7 @@ def test_a_pandas_frame_is_described_in_the_agreed_grammar(sales):
         "sales: pandas DataFrame, 1,000 rows × 6 columns",
         "- id int64: 1..1000; unique",
         "- region str: values: 'N', 'S', 'E', 'W'",
-        "- amount float64: 0..125",
+        "- amount float64: 0..≈125",
         "- note str: 810 distinct; 10% NA",
         "- day datetime64: 2013-01-01..2013-02-11",
         "- flag bool",
@@ -57,7 +57,7 @@ def test_other_libraries_say_the_same(sales, convert, head):
     assert lines == [
         "- id Int64: 1..1000; unique",
         "- region String: values: 'N', 'S', 'E', 'W'",
-        "- amount Float64: 0..125",
+        "- amount Float64: 0..≈125",
         "- note String: 810 distinct; 10% NA",
         lines[4],
         "- flag Boolean",

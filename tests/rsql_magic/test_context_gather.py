@@ -481,7 +481,7 @@ def adder(left: int, right: int = 2, *, key: str = "sk-hidden") -> int:
         ([1, 2.5] * 3, "x: list of 6 int | float: 1..2.5"),
         (["Ann", "Bob"], "x: list of 2 str"),
         ([], "x: list of 0"),
-        (set(range(5000)), "x: set of 5,000 int: ≈0..999"),
+        (set(range(5000)), "x: set of 5,000 int: ≈0..≈999"),
         ({"host": "a", "port": 1}, "x: dict of 2: host str, port int"),
         ({"ann": 1, "bob": 2}, "x: dict of 2: str → int"),
         ({"ann": 1, "bob": None}, "x: dict of 2: str → int | NoneType"),

@@ -301,7 +301,9 @@ def test_secrets_are_replaced_and_counted(ip, gateway):
         ("%%ask\nwhat is {{salse}}?", UnknownName, "Did you mean {{sales}}?"),
         ("%%ask -o 2x\nhi", BadInput, "'2x' is not a name"),
         ("%%ask --count 3\nhi", BadInput, "--count is for study material."),
-        ("%ask", BadInput, "There is no error to explain."),
+        ("%ask", BadInput, "There is no error of your code to explain."),
+        ("%%ask", BadInput, "Write it below %%ask."),
+        ("%%ask --lang r\n", BadInput, "Write it below %%ask."),
     ],
 )
 def test_bad_input_is_one_clear_line(ip, gateway, capsys, monkeypatch, cell, error, words):  # noqa: PLR0917
@@ -487,3 +489,18 @@ def test_a_conversation_is_saved_where_the_user_asks(ip, gateway, tmp_path):
         ip.run(f"%rsql history --save {tmp_path}/other.md")
     with pytest.raises(BadInput, match="cannot be written"):
         ip.run(f"%rsql history --save {tmp_path}/no/such.md")
+
+
+@pytest.mark.parametrize("cell", ["%%ask --nosuch\nhi", "%%nosuch\nhi", "%sql_ai", "%rsql nosuch"])
+def test_what_a_magic_says_of_its_own_line_is_no_error_to_explain(ip, gateway, cell):
+    ip.run_cell(cell)
+    with pytest.raises(BadInput, match="no error of your code"):
+        ip.run("%ask")
+    assert gateway.requests == []
+
+
+def test_code_that_run_ran_is_what_the_error_is_about(ip, gateway):
+    gateway.replies = ["```python\n1/0\n```", "It divides by zero."]
+    ip.run_cell("%%ask --run\nhow?")
+    ip.run("%ask")
+    assert "ZeroDivisionError" in gateway.sent

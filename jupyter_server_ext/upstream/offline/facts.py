@@ -1,6 +1,6 @@
 """The facts that follow a column's name and type, in DDL comments and in descriptions of frames alike.
 
-The grammar: facts joined by "; ", each one of ``low..high`` (with ``≈`` when sampled), ``values: 'a', 'b', …``,
+The grammar: facts joined by "; ", each one of ``low..high`` (``≈``: rounded, or of a sample), ``values: 'a', 'b', …``,
 ``N distinct``, ``unique``, ``P% NULL`` or ``P% NA``, ``[unit]``, or free text.
 """
 
@@ -11,8 +11,8 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 _QUOTED = re.compile(r"'((?:[^']|'')*)'")
-_RANGE = re.compile(r"^(≈)?\s*(\S.*?)\s*\.\.\s*(\S.*)$")
-_DISTINCT = re.compile(r"^≈?\s*([\d,]+) distinct$")
+_RANGE = re.compile(r"^(≈?)\s*(\S.*?)\s*\.\.\s*(≈?)(\S.*)$")
+_DISTINCT = re.compile(r"^(≈?)\s*([\d,]+) distinct$")
 _MISSING = re.compile(r"^[<≈]?\s*([\d.]+)\s*% (?:NULL|NA|NaN|missing)$", re.IGNORECASE)
 
 
@@ -30,7 +30,7 @@ class Facts:
         missing: Percentage of missing values, 0 to 100.
         unit: Unit of measurement.
         text: Free description.
-        approximate: True when figures come from a sample.
+        about: Which of ``low``, ``high`` and ``distinct`` are rounded or come from a sample.
     """
 
     low: str = ""
@@ -42,7 +42,7 @@ class Facts:
     missing: float | None = None
     unit: str = ""
     text: str = ""
-    approximate: bool = False
+    about: frozenset[str] = frozenset()
 
 
 def split(text: str) -> list[str]:
@@ -69,7 +69,7 @@ def parse(text: str) -> Facts:
         >>> parse("17..4983; [miles]; great-circle distance").unit
         'miles'
     """
-    facts = Facts(approximate="≈" in text)
+    facts = Facts()
     for part in split(text):
         facts = _add(facts, part)
     return facts
@@ -77,11 +77,15 @@ def parse(text: str) -> Facts:
 
 def _add(facts: Facts, part: str) -> Facts:
     """The facts with one more; text that fits no form is free description."""
+    if match := _DISTINCT.match(part):
+        estimated = facts.about | {"distinct"} if match[1] else facts.about
+        return replace(facts, distinct=int(match[2].replace(",", "")), about=estimated)
     for reader in (_values, _marked, _figure):
         if found := reader(part):
             return replace(facts, **found)
     if (match := _RANGE.match(part)) and not facts.text:
-        return replace(facts, low=match[2].strip("'"), high=match[3].strip("'"))
+        about = {name for name, mark in (("low", match[1]), ("high", match[3])) if mark}
+        return replace(facts, low=match[2].strip("'"), high=match[4].strip("'"), about=facts.about | about)
     return replace(facts, text=f"{facts.text}; {part}" if facts.text else part)
 
 
@@ -99,7 +103,5 @@ def _marked(part: str) -> dict[str, Any]:
 
 
 def _figure(part: str) -> dict[str, Any]:
-    if match := _DISTINCT.match(part):
-        return {"distinct": int(match[1].replace(",", ""))}
     match = _MISSING.match(part)
     return {"missing": float(match[1])} if match else {}

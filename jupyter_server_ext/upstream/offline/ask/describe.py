@@ -17,8 +17,9 @@ def describe(item: Frame) -> str:
     """A short description in Markdown: shape, keys, missing values, and what the columns hold."""
     if not item.is_frame:
         return describe_object(item)
-    parts = [_shape(item), *filter(None, (_keys(item), missing(item), _empty(item)))]
     lines = [f"- {_column(column)}" for column in item.columns[:_SHOWN]]
+    mark = _mark(item) if any("≈" in line for line in lines) else ""
+    parts = [_shape(item), *filter(None, (mark, _keys(item), missing(item), _empty(item)))]
     rest = max(len(item.columns) - _SHOWN, 0) + item.hidden
     if rest:
         lines.append(f"- … and {_count(rest, 'more column')}")
@@ -26,8 +27,11 @@ def describe(item: Frame) -> str:
 
 
 def _shape(frame: Frame) -> str:
-    sampled = " Figures marked ≈ come from a sample." if frame.sampled else ""
-    return f"`{frame.name}` is {_a(_kind(frame))} with {size(frame)}.{sampled}"
+    return f"`{frame.name}` is {_a(_kind(frame))} with {size(frame)}."
+
+
+def _mark(frame: Frame) -> str:
+    return "Figures marked ≈ come from a sample or are rounded." if frame.sampled else "Figures marked ≈ are rounded."
 
 
 def _kind(frame: Frame) -> str:
@@ -85,16 +89,16 @@ def _column(column: FrameColumn) -> str:
 def facts_of(column: FrameColumn) -> str:
     """What is known of a column's values, in words; empty when nothing is."""
     facts = column.facts
-    mark = "≈" if facts.approximate else ""
+    low, high, distinct = ("≈" if name in facts.about else "" for name in ("low", "high", "distinct"))
     said = []
     if facts.low or facts.high:
-        said.append(f"from {mark}{facts.low} to {facts.high}{f' {facts.unit}' if facts.unit else ''}")
+        said.append(f"from {low}{facts.low} to {high}{facts.high}{f' {facts.unit}' if facts.unit else ''}")
     if facts.values:
         values = ", ".join(facts.values[:8])
         more = ", …" if len(facts.values) > 8 or not facts.complete else ""
         said.append(f"{'one of' if facts.complete else 'such as'} {values}{more}")
     if facts.distinct is not None:
-        said.append(f"{mark}{facts.distinct:,} different values")
+        said.append(distinct + _count(facts.distinct, "different value"))
     if facts.unique:
         said.append("no value repeats")
     if facts.missing:

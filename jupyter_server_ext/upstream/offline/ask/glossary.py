@@ -5,6 +5,9 @@ from __future__ import annotations
 import re
 
 _TERMS: dict[str, str] = {
+    "join|joins|table join": "A join puts the columns of two tables side by side, row by row where a key matches. The "
+    "kinds differ in what becomes of rows without a match: an inner join drops them, a left join keeps those of the "
+    "first table.",
     "left join|left_join|left outer join": "A left join keeps every row of the first table and adds the matching "
     "rows of the second; where nothing matches, the second's columns are missing (NULL, NA).",
     "inner join|inner_join": "An inner join keeps only the rows whose key occurs in both tables.",

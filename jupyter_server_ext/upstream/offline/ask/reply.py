@@ -11,6 +11,7 @@ from ..sql.explain import explain
 from ..sql.query import NotUnderstood
 from .computing import computed
 from .errors import explain_error, is_about_error, is_known_message
+from .expressions import expression_code
 from .files import joining_code, reading_code
 from .glossary import explain_term
 from .known import known_answer
@@ -66,6 +67,9 @@ def _single(scene: Scene, text: str) -> str:
     """The answer to one question by the first of the parts that can give it."""
     if said := explain_term(text):
         return said
+    language, code = expression_code(scene, text)
+    if code:
+        return _block(language, code)
     if said := known_answer(scene, text):
         return said
     for find in (reading_code, joining_code, plot_code):
@@ -84,14 +88,24 @@ def _block(language: str, code: str) -> str:
     return f"```{language}\n{code}\n```"
 
 
+_THING = re.compile(
+    r"^\W*(?:please )?(?:describe|summari[sz]e|explain|what is in|what does|tell me about) `?([\w.]+)`?"
+    r"(?: hold| contain)?\W*$",
+    re.IGNORECASE,
+)
+
+
 def _unknown(scene: Scene) -> str:
     """Plain words for a question about data that was not understood; empty when there is no data."""
     frames = scene.frames[:5]
     if not frames:
         return ""
     named = "; ".join(f"`{frame.name}` ({', '.join(column.name for column in frame.columns[:8])})" for frame in frames)
+    asked = _THING.match(scene.question)
+    missed = asked and asked[1].lower() not in {item.name.lower() for item in scene.objects}
+    said = f"I was told of nothing called `{asked[1]}`." if asked and missed else "I did not understand this."
     return (
-        "I did not understand this. As the offline model I describe frames and R objects, write code for plain "
+        f"{said} As the offline model I describe frames and R objects, write code for plain "
         "wishes (means, counts, filters, "
         f"joins, plots) and explain common errors. I know {named}. For open questions, set up a language model "
         f"(`GROQ_API_KEY=…` or `rsql.toml`)."

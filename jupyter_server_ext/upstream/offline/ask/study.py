@@ -161,7 +161,7 @@ def _of_column(frame: Frame, column: FrameColumn, said: str) -> Iterator[Fact]:
     if kinds:
         yield Fact(f"What type does the column {column.name} of {frame.name} have?", column.type, kinds[:3], said)
     facts = column.facts
-    if facts.high and not facts.approximate:
+    if facts.high and "high" not in facts.about:
         yield Fact(
             f"What is the largest value of {column.name} in {frame.name}?",
             facts.high,
