@@ -338,8 +338,8 @@ class KeyPool:
         named = [w for w in windows if w.unit == unit and (len(windows) == 1 or per is None or w.seconds == per)]
         reports = self.windows.report(named or windows, now)
         fullest = max(reports, key=lambda name: reports[name].used / reports[name].limit, default=None)
-        if fullest is None or (reports[fullest].told and reports[fullest].used >= reports[fullest].limit):
-            return None  # headers have told already that it is full
+        if fullest is None:
+            return None
         half_full = reports[fullest].used * 2 >= reports[fullest].limit
         return fullest if named or half_full else None
 

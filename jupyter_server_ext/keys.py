@@ -158,6 +158,8 @@ class Key:
             limit.zone,
             scope,
             limit.assumed,
+            bool(self.settings.bucket),
+            self.settings.counts,
         )
 
 
@@ -168,6 +170,10 @@ def limit_row(spec: WindowSpec, report: WindowReport) -> dict[str, Any]:
         row["model"] = spec.model
     if report.limit != spec.amount:
         row["configured"] = spec.amount
+    if report.bucket:
+        row["bucket"] = True
+    if report.counts:
+        row["counts"] = report.counts
     if report.others:
         row["used_by_others"] = report.others
     return row

@@ -84,6 +84,7 @@ class Secret:
 
 
 Unit = Literal["requests", "tokens", "input_tokens", "output_tokens"]
+Counts = Literal["", "arrival", "end"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,6 +117,8 @@ class KeySettings:
         models: Models it serves; empty for the preset's, or any.
         limits: What the provider allows per key (or per quota group).
         concurrency: Requests under way at once, or None.
+        bucket: Whether its limits are token buckets; None for what its preset and its headers say.
+        counts: When it counts a request, ``arrival`` or ``end``; empty for what its headers and refusals say.
     """
 
     provider: str
@@ -126,6 +129,8 @@ class KeySettings:
     models: tuple[str, ...] = ()
     limits: tuple[Limit, ...] = ()
     concurrency: int | None = None
+    bucket: bool | None = None
+    counts: Counts = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -264,6 +264,8 @@ def _key(table: Table) -> s.KeySettings:
         table.refuse("provider", f"'provider' in {table.title} is no preset ({presets}), so it needs a 'base_url'.")
     if key.base_url and not re.match(r"https?://[^/]", key.base_url):
         table.refuse("base_url", f"'base_url' in {table.title} must start with http:// or https://.")
+    if key.counts not in typing.get_args(s.Counts):
+        table.refuse("counts", f"'counts' in {table.title} must be 'arrival' or 'end'.")
     if key.provider in s.KEY_VARIABLES and not key.base_url and "key" not in table.values:
         variable = s.KEY_VARIABLES[key.provider]
         table.refuse("key", f"{table.title} needs a 'key', for example key = \"${{{variable}}}\".")

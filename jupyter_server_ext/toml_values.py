@@ -173,6 +173,8 @@ _READERS: Mapping[Any, Callable[[Table, str, object], Any]] = {
     str: _text,
     s.Secret: _secret,
     bool: _truth,
+    bool | None: _truth,
+    s.Counts: _text,
     int: _whole,
     int | None: _whole,
     float: _number,

@@ -86,10 +86,11 @@ class Town:
         prompt: Tokens that a prompt has, four characters each.
         completion: Tokens of an answer.
         travel: Seconds to the provider.
-        latency: Seconds until an answer begins.
+        latency: Seconds until an answer begins, between two bounds or as the dice have it.
         length: Seconds that it takes from then on.
         clock: The provider's clock.
         headers: Whether limits are told.
+        counts: Whether a request counts at its ``arrival``, or at the ``end``, when its answer is made.
         jitter: The margin that is configured, in seconds.
         configured: Limits that the gateway believes in, in place of the true ones.
         key_options: More settings of each key.
@@ -106,10 +107,11 @@ class Town:
     prompt: Callable[[Dice], int] = lambda dice: 25
     completion: Callable[[Dice], int] = lambda dice: 30
     travel: tuple[float, float] = (0.0, 0.02)
-    latency: tuple[float, float] = (0.1, 0.8)
+    latency: tuple[float, float] | Callable[[Dice], float] = (0.1, 0.8)
     length: tuple[float, float] = (0.0, 0.0)
     clock: Callable[[float], float] = field(default_factory=Clock)
     headers: bool = True
+    counts: str = "arrival"
     jitter: float = 0.25
     configured: Sequence[dict[str, int]] | None = None
     key_options: Sequence[dict[str, Any]] | None = None
@@ -141,6 +143,8 @@ class Town:
         prompt, completion = math.ceil(words / 4), self.completion(self.dice)
         asked = body.get("max_tokens")
         completion = min(completion, asked or completion)
+        latency = self.latency(self.dice) if callable(self.latency) else self.dice.uniform(*self.latency)
+        await asyncio.sleep(latency if self.counts == "end" else 0.0)
         wait = account.admit(prompt, completion, asked, self.clock(self.now()))
         told = account.headers(self.clock(self.now())) if self.headers else {}
         if wait:
@@ -150,7 +154,7 @@ class Town:
             self.ledger.append((self.now(), number, prompt, completion))
             self.admitted[number] += 1
             self.charged[number] += prompt + (asked or completion if account.charge == "asked" else completion)
-        await asyncio.sleep(self.dice.uniform(*self.latency))
+        await asyncio.sleep(latency if self.counts == "arrival" else 0.0)
         if wait:
             return httpx.Response(
                 429, headers={**told, "retry-after": f"{wait:.3f}"}, json={"error": {"message": "no"}}

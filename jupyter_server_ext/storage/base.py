@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
     from jupyter_server_ext.messages import Entry
+    from jupyter_server_ext.settings import Counts
     from jupyter_server_ext.storage.api_keys import ApiKeyStore
 
 
@@ -83,6 +84,8 @@ class WindowSpec:
         zone: Time zone whose midnight ends the window, for a limit of a calendar day.
         model: The model it is for, empty for all models together.
         assumed: Whether nobody configured it, so that what headers say goes before it.
+        bucket: Whether it is known to be a token bucket.
+        counts: When the provider counts a request, where that is known.
     """
 
     id: str
@@ -92,6 +95,8 @@ class WindowSpec:
     zone: str = ""
     model: str = ""
     assumed: bool = False
+    bucket: bool = False
+    counts: Counts = ""
 
 
 class Offer(NamedTuple):
@@ -141,6 +146,8 @@ class WindowReport(NamedTuple):
         limit: What is believed to be allowed.
         wait: Seconds until there is room for one.
         told: Whether headers tell of it.
+        bucket: Whether it is taken for a token bucket.
+        counts: What is believed of when the provider counts, in words; empty where nothing has told yet.
     """
 
     used: int
@@ -148,6 +155,8 @@ class WindowReport(NamedTuple):
     limit: int
     wait: float
     told: bool = False
+    bucket: bool = False
+    counts: str = ""
 
 
 class Windows(Protocol):

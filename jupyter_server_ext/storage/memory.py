@@ -117,14 +117,7 @@ class MemoryWindows:
 
     def report(self, windows: Sequence[WindowSpec], now: float) -> Mapping[str, WindowReport]:
         """See ``Windows.report``."""
-        rows = {}
-        for spec in windows:
-            window = self._window(spec)
-            wait = window.wait(1, now)
-            rows[spec.id] = WindowReport(
-                window.used + window.siblings, window.others, window.limit, wait, window.is_told
-            )
-        return rows
+        return {spec.id: self._window(spec).report(now) for spec in windows}
 
     def _fits(self, offer: Offer, cost: Cost, now: float) -> tuple[tuple[float, float], float]:
         """Headroom after taking ``cost``, in the tightest window and in all, and the wait until it can be taken."""
@@ -143,7 +136,7 @@ class MemoryWindows:
 
     def _window(self, spec: WindowSpec) -> Window | Gauge:
         window = self._windows.get(spec.id)
-        if window is None or window.spec.amount != spec.amount:
+        if window is None or (window.spec is not spec and window.spec != spec):
             if len(self._windows) >= _MOST_WINDOWS:
                 self._windows = {name: one for name, one in self._windows.items() if one.used}
             window = self._windows[spec.id] = self._make(spec, window)
@@ -151,7 +144,7 @@ class MemoryWindows:
 
     def _make(self, spec: WindowSpec, before: Window | Gauge | None) -> Window | Gauge:
         if before is not None:
-            before.reconfigure(spec)
+            before.reconfigure(spec, self._clock())
             return before
         if spec.unit == "concurrent":
             return Gauge(spec)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
+from .base import WindowReport
 from .entry import Entry
 from .spread import EXACT
 
@@ -25,12 +26,12 @@ class Gauge:
         self.spec = spec
         self.limit = spec.amount
         self.used = 0
-        self.others = 0
         self.is_bucket = False
-        self.is_shared = False
-        self.is_told = False
         self.siblings = 0  # places that other gateways take, not part of ``used``
         self._mean_seconds = 1.0  # that a place stays taken
+
+    def share(self) -> None:
+        """Nothing: what siblings take is told."""
 
     def room(self, now: float, above: Above = EXACT) -> float:  # noqa: ARG002 - a gauge knows no time
         """Places that are free."""
@@ -75,7 +76,11 @@ class Gauge:
     def restore(self, amount: int, at: float, now: float) -> None:
         """Nothing: what was under way is over."""
 
-    def reconfigure(self, spec: WindowSpec) -> None:
+    def report(self, now: float) -> WindowReport:
+        """Its state, for the status page."""
+        return WindowReport(self.used + self.siblings, 0, self.limit, self.wait(1, now))
+
+    def reconfigure(self, spec: WindowSpec, now: float) -> None:  # noqa: ARG002
         """Another number is configured."""
         self.spec = spec
         self.limit = spec.amount

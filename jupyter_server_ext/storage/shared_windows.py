@@ -215,7 +215,7 @@ class RedisWindows(MemoryWindows):
 
     def _make(self, spec: WindowSpec, before: Window | Gauge | None) -> Window | Gauge:
         window = super()._make(spec, before)
-        window.is_shared = True
+        window.share()
         self._name(spec)
         return window
 

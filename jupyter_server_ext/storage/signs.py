@@ -1,13 +1,18 @@
-"""What providers give away by their headers: whether a limit is a bucket, and when the tokens of an answer count."""
+"""What providers give away by their headers: whether a limit is a bucket, and when requests and their tokens count."""
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Literal, NamedTuple
+
+from .base import Cost
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from .base import Cost, Seen
+    from jupyter_server_ext.settings import Counts
+
+    from .base import Seen, Unit
     from .entry import Entry
 
 _BLIND = 8  # requests after which a provider without headers is taken not to send any
@@ -16,8 +21,16 @@ _ENOUGH = 3  # … and how many of them it takes, unless the first was alone
 _SURE = 10  # readings after which half as much is used no longer because answers came in another order
 _LISTENING = 0.9  # of the window: nothing expires meanwhile
 _TRAVEL = 0.25  # seconds by which the end of an answer may be counted before we see it
+_ARRIVED = 1.0  # seconds after which a request has surely reached the provider
 
-Charges = Literal["unknown", "admission", "end", "asked"]
+Charges = Literal["unknown", "admission", "end", "asked", "late"]
+IN_WORDS: Mapping[Charges, str] = {
+    "unknown": "",
+    "admission": "arrival",
+    "end": "prompt at arrival, answer at its end",
+    "asked": "max_tokens at arrival",
+    "late": "end",
+}
 
 
 class BucketSign:
@@ -60,7 +73,7 @@ class Reading(NamedTuple):
         entry: The request whose answer had them.
         at: When they came.
         used: How much is used.
-        refill: How much a bucket has regained at most, if it may be one.
+        refill: How much a bucket regains a second, if it may be one.
     """
 
     entry: Entry
@@ -70,34 +83,52 @@ class Reading(NamedTuple):
 
 
 class Charging:
-    """Learns when a provider counts the tokens of an answer, from the first requests after a pause.
+    """Learns when a provider counts what a request takes, from the first requests after a pause.
 
     After a pause nothing is used, and nothing expires for a while. So what headers then say is used lies between what
-    was surely counted by that time and what may have been. Each way of counting has its own bounds, known as soon as
-    the requests are over; the way that is left when the others were out of theirs is the provider's.
+    was surely counted by that time and what may have been. Each way of counting has its own bounds; the way that is
+    left when the others were out of theirs is the provider's. All may be counted at ``admission``, as nearly all
+    providers do; or ``late``, at the end; of tokens also the prompt at admission and the answer at its ``end``, or as
+    many as were ``asked`` for at admission.
 
     Args:
+        unit: What is counted.
         seconds: The length of the window.
+        told: When a request counts, where that is configured.
     """
 
-    def __init__(self, seconds: float) -> None:
+    def __init__(self, unit: Unit, seconds: float, told: Counts = "") -> None:
+        self._unit = unit
         self._listening = _LISTENING * seconds
-        self.kind: Charges = "unknown"
         self._opening: dict[
             Entry, tuple[Cost, float] | None
         ] = {}  # the first requests; their costs, and when they ended
         self._readings: list[Reading] = []
         self._settled = 0
         self._sees_headers = False
+        self.configure(told)
+
+    def configure(self, told: Counts) -> None:
+        """It is known when a request counts, or not."""
+        self._told: Charges = {"": "unknown", "arrival": "admission", "end": "late"}[told]  # type: ignore[assignment]
+        self.kind = self._told
+        self.is_suspected = False  # whether a refusal has it that requests are counted late
 
     @property
-    def at_admission(self) -> bool:
-        """Whether all is counted when the request is admitted."""
-        return self.kind in {"admission", "asked"}
+    def is_late(self) -> bool:
+        """Whether a request counts only when it ends."""
+        return self.is_suspected or self.kind == "late"
+
+    @property
+    def at_once(self) -> bool:
+        """Whether all of a request is counted at one moment, as far as is known."""
+        return self.kind in {"admission", "asked"} or self.is_late or self._unit != "tokens"
 
     @property
     def may_keep(self) -> bool:
         """Whether the provider keeps what was asked for, or may."""
+        if self._unit != "tokens":
+            return False
         return self.kind == "asked" or (self.kind == "unknown" and (self._sees_headers or self._settled < _BLIND))
 
     def keeps_all(self, entry: Entry) -> bool:
@@ -120,7 +151,7 @@ class Charging:
         if len(self._readings) > _SURE and used * 2 < max(reading.used for reading in self._readings):
             self._opening = {}  # a window has ended
         else:
-            self._readings.append(Reading(entry, now, used, refill * since))
+            self._readings.append(Reading(entry, now, used, refill))
 
     def settled(self, entry: Entry, cost: Cost, now: float) -> None:
         """A request is over."""
@@ -128,46 +159,80 @@ class Charging:
         if entry not in self._opening:
             return
         self._opening[entry] = cost, now
-        if all(self._opening.values()):
+        are_over = all(self._opening.values())
+        if are_over or self._unit == "requests":
             if len(self._opening) == 1 or len(self._opening) >= _ENOUGH:
-                self._judge()
-            if len(self._opening) >= _OPENING or self.kind != "unknown":
+                self._judge(now)
+            if self.kind != "unknown" or (are_over and len(self._opening) >= _OPENING):
                 self._opening, self._readings = {}, []
 
     def contradicted(self, entry: Entry) -> bool:
         """Whether a refusal is explained by a provider that gives nothing back, which is believed from now on."""
-        explained = self.kind == "unknown" and entry.asked > 0
+        explained = self.kind == "unknown" and entry.asked > 0 and self._unit == "tokens"
         if explained:
             self.kind = "asked"
         return explained
+
+    def suspect_lateness(self) -> None:
+        """A refusal is explained by requests that were counted when they ended."""
+        self.is_suspected = True
+
+    def trust(self) -> None:
+        """There was no such refusal for long: believe again what was believed before."""
+        self.is_suspected = False
 
     @property
     def _start(self) -> float:
         return next(iter(self._opening)).taken if self._opening else 0.0
 
-    def _judge(self) -> None:
-        ended = {entry: end for entry, end in self._opening.items() if end is not None}
-        if not all(cost.known for cost, _ in ended.values()):
+    def _judge(self, now: float) -> None:
+        """Find the one way of counting that fits; of requests also while some are under way, as each costs one."""
+        ended = {entry: end or (Cost(known=True), math.inf) for entry, end in self._opening.items()}
+        readings = [reading for reading in self._readings if reading.at + _TRAVEL <= now]
+        if self._told != "unknown" or not all(cost.known for cost, _ in ended.values()):
             return
-        kinds: list[Charges] = ["end", "admission", "asked"]
-        if all(entry.asked <= cost.completion for entry, (cost, _) in ended.items()):
-            kinds.remove("asked")  # it is the same
-        fits = [kind for kind in kinds if all(self._fits(kind, reading, ended) for reading in self._readings)]
-        if self._readings and len(fits) == 1:
+        kinds: list[Charges] = ["admission", "late"]
+        if self._unit == "tokens":
+            kinds += ["end", "asked"]
+            if all(entry.asked <= cost.completion for entry, (cost, _) in ended.items()):
+                kinds.remove("asked")  # it is the same
+        fits = [kind for kind in kinds if all(self._fits(kind, reading, ended) for reading in readings)]
+        if readings and len(fits) == 1:
             self.kind = fits[0]
+
+    def _parts(self, kind: Charges, entry: Entry, cost: Cost) -> tuple[int, int]:
+        """What a request takes at its admission and at its end."""
+        whole = cost.of(self._unit)
+        if kind == "late":
+            return 0, whole
+        if kind == "end":
+            return cost.prompt, cost.completion
+        return (cost.prompt + max(cost.completion, entry.asked) if kind == "asked" else whole), 0
 
     def _fits(self, kind: Charges, reading: Reading, ended: Mapping[Entry, tuple[Cost, float]]) -> bool:
         """Whether a reading is within the bounds of one way of counting."""
-        least, most = -reading.refill, 0.0
+        surely: list[tuple[float, int]] = []  # what was counted by then, and when at the earliest
+        most = 0.0
         for entry, (cost, end) in ended.items():
-            late = cost.completion if kind == "end" else 0
-            early = cost.prompt + (cost.completion - late if kind != "asked" else max(cost.completion, entry.asked))
-            if entry is reading.entry or entry.answered <= reading.entry.taken:
-                least += early
+            early, late = self._parts(kind, entry, cost)
+            if entry is reading.entry or min(entry.answered, entry.sent + _ARRIVED) <= reading.entry.taken:
+                surely.append((entry.taken, early))
             if entry.taken <= reading.at:
                 most += early
             if end <= reading.entry.taken:
-                least += late
+                surely.append((end - _TRAVEL, late))
             if end <= reading.at + _TRAVEL:
                 most += late
+        least = _lacking(surely, reading.refill, reading.at)
+        if self._unit == "requests":
+            return least <= reading.used <= most + 1
         return 0.95 * least <= reading.used <= 1.05 * most
+
+
+def _lacking(taken: list[tuple[float, int]], rate: float, now: float) -> float:
+    """What a bucket lacks from which so much was taken at these times; with a rate of 0 the sum."""
+    lacking, before = 0.0, 0.0
+    for at, amount in sorted(taken):
+        lacking = max(0.0, lacking - rate * (at - before)) + amount
+        before = at
+    return lacking - rate * (now - before)

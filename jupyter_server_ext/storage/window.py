@@ -17,6 +17,11 @@ own time, and that is the tightest reading there is:
 - *token bucket* of size ``limit``, refilled at ``limit / W``: in a stretch of length ``x`` we send at most
   ``limit · ⌈x / W⌉ ≤ limit + x · limit / W``, which the bucket holds and gains.
 
+Some count a request only when it ends, at ``e``. Then it is held from ``s`` to ``e + W``, so that a rolling window
+gives ``limit`` in ``W + e - s``: what is under way may be counted at any moment from now on. That is believed where
+headers tell less than had surely arrived (``Charging``), where it is configured, and for a while after a refusal that
+it explains and where answers take long.
+
 Clocks are never compared: only lengths of time are, and those of two machines differ by millionths. A clock that is
 being set right may run slow for a while, so a window is held for 1 % longer than it is, and a bucket is taken to refill
 1 % slower. That costs little: what a bucket has gained besides, the next header tells.
@@ -25,10 +30,10 @@ Why it is used to the last
 --------------------------
 The log alone loses ``c - s`` per window, the way to the provider, and the initial fill of a bucket is used only once in
 ``W``. Headers tell the rest. ``remaining`` said at ``u`` how much could still be taken. Less all that it may not have
-included, which is what was under way or sent since, that is a floor under what is left now, whatever the way of
+included, which is what was under way or sent since, that is a ``Floor`` under what is left now, whatever the way of
 counting, since what is left only grows by itself. A bucket gives itself away: its time to full is ``used · W / limit``
-over a range of ``used``, which no window of another kind says; from then on the floor rises at ``limit / W``. Room is
-the larger of what the log and the floor say.
+over a range of ``used``, which no window of another kind says; from then on the floor rises at ``limit / W``, and where
+it is configured to be one, from the start. Room is the larger of what the log and the floor say.
 
 In the other direction: when less is left than all that we may have sent explains, others use the same quota, or it is
 counted differently. The difference goes into the log.
@@ -41,7 +46,7 @@ what they need together (``Spread``), which is much less.
 When tokens are counted
 -----------------------
 Some providers count an answer's tokens when they admit the request, some when it ends, some count ``max_tokens`` and
-give nothing back. Until headers tell which (``Charging``), the safe reading holds: an answer counts from its end.
+give nothing back. Until headers tell which, the safe reading holds: an answer counts from its end.
 """
 
 from __future__ import annotations
@@ -51,12 +56,15 @@ from collections import deque
 from itertools import chain
 from typing import TYPE_CHECKING
 
+from .base import WindowReport
+from .believed import Believed
 from .entry import Entry
-from .signs import BucketSign, Charging
+from .floor import Floor
+from .signs import IN_WORDS, BucketSign, Charging
 from .spread import EXACT, Spread
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable
 
     from .base import Cost, Seen, WindowSpec
     from .spread import Above
@@ -67,7 +75,7 @@ SKEW = 15.0
 _LONGEST_PATIENCE = 86_400.0
 _PATIENCE = 5  # times the margin, that an answer is waited for where answers often come within it
 _OFTEN = 0.25
-_LEARNING = 0.01
+_LEARNING = 0.03
 _WIDEST = 4  # times the margin, that refusals can make it
 _CALM = 10  # windows without such a refusal, after which it is halved
 _SLOW = (
@@ -102,12 +110,12 @@ class Window:
         self.limit = spec.amount
         self.used = 0
         self.others = 0  # of that, what others were seen to use
-        self.is_bucket = False
         self.is_shared = False  # whether other gateways, our siblings, take from the same limit
         self.siblings = 0  # what they use, not part of ``used``
         self._length = spec.seconds + min(_SLOW * spec.seconds, _LONGEST_SLOW)
         self._jitter = self._least_jitter = jitter
-        self._calm_at = math.inf  # when the margin is made smaller again
+        self._calm_at = math.inf  # when the margin is made smaller again …
+        self._calm = _CALM * spec.seconds  # … after so long without such a refusal
         self._prompt = 0.6  # share of answers that came within the margin
         self._midnight = midnight
         self._unsent: dict[Entry, None] = {}
@@ -116,22 +124,22 @@ class Window:
         self._doubtful: deque[Entry] = deque()  # expired, if they did not travel for too long
         self._open: dict[Entry, None] = {}  # in the log and not settled
         self._spread = Spread()  # of what counts and is not settled
-        self._floor = 0.0  # at least so much was left at _floor_at, by headers
-        self._floor_spread = Spread()  # of what is not settled and was taken off the floor
-        self._floor_number = 1
-        self._floor_at = 0.0
-        self._anchor = -math.inf  # what was counted by then is in the header that the floor is from …
-        self._anchored_by: Entry | None = None  # … and so is the request that it answered
-        self._told = 0  # the limit that headers told last
-        self._believed = math.inf  # after a refusal that our count does not explain
-        self._patience = spec.seconds
-        self._raise_at = math.inf
+        self._floor = Floor(self.limit)
+        self._believed = Believed(spec)
         self._contradicted_at = -math.inf
         self._sign = BucketSign(spec.seconds)
         self.is_told = False  # whether headers ever told of it
         self._is_no_bucket = False  # whether taking it for one has failed
         self._kept: list[tuple[Entry, Cost]] = []
-        self.charging = Charging(spec.seconds) if spec.unit == "tokens" else None
+        self.charging = Charging(spec.unit, spec.seconds, spec.counts)
+        self._ends_count = self.charging.is_late  # whether a request is taken as counted only at its end
+        if spec.bucket:
+            self._become_bucket()
+            self._floor.fill()
+
+    def share(self) -> None:
+        """Other gateways take from it, too."""
+        self.is_shared, self._floor.rate = True, 0.0
 
     def room(self, now: float, above: Above = EXACT) -> float:
         """How much can be taken now, if so far ``above`` the average."""
@@ -140,8 +148,8 @@ class Window:
         if self.is_shared:  # a header does not tell what the siblings have sent since
             return by_log
         by_log += self._spread.saved(above)
-        floor = self._floor_now(now) + self._floor_spread.saved(above)
-        if self.is_bucket and floor < self._full:
+        floor = self._floor.left(now, above)
+        if self.is_bucket and floor < self.limit:
             floor -= _CAUTION * above.spread
         return min(self.limit, floor) if floor > by_log else by_log
 
@@ -153,19 +161,16 @@ class Window:
         if lacking <= 0:
             return 0.0
         by_log = self._log_gives(amount, now)
-        return min(by_log, lacking / self._rate) if self.is_bucket else by_log
+        return min(by_log, lacking / self._floor.rate) if self.is_bucket else by_log
 
     def take(self, cost: Cost, now: float) -> Entry:
         """Take a request's part; the caller has seen that there is room."""
         amount, above = cost.part(self.spec.unit, self.limit)
         self.used += amount
-        self._floor = self._floor_now(now) - amount
-        self._floor_at = now
         entry = Entry(amount, min(amount, cost.prompt), cost.asked, now, self.used, above)
         self._spread.add(entry.above)
-        self._count_on_floor(entry)
-        if self.charging is not None:
-            self.charging.opened(entry)
+        self._floor.take(entry)
+        self.charging.opened(entry)
         self._unsent[entry] = None
         return entry
 
@@ -181,64 +186,60 @@ class Window:
         self._advance(now)
         entry.answered = min(entry.answered, now)
         self._prompt += _LEARNING * ((now <= entry.sent + self._jitter) - self._prompt)
-        if entry in self._unsent:
-            del self._unsent[entry]
-        elif entry in self._under_way:
-            del self._under_way[entry]
-        else:
-            return
-        self._to_log(entry, now)
+        if not self._ends_count:
+            self._arrive(entry, now)
 
     def settle(self, entry: Entry, cost: Cost, now: float) -> None:
         """``entry`` is over and has cost this; the change is made where it stands."""
         self.counted(entry, now)
         if entry.settled:
             return
+        if self._ends_count:
+            entry.answered = now
+            self._arrive(entry, now)
         entry.settled = True
         if self._open.pop(entry, False) is None:
             self._spread.drop(entry.above)
-        self._settle_on_floor(entry)
-        if self.charging is None:
-            self._change(entry, cost.of(self.spec.unit), now)
-            return
+        self._floor.settle(entry)
         self.charging.settled(entry, cost, now)
         if self.charging.keeps_all(entry):
             self._change(entry, cost.prompt + max(cost.completion, entry.asked), now)
             self._kept.append((entry, cost))
-        elif self.charging.at_admission:
-            self._change(entry, cost.prompt + cost.completion, now)
+        elif self.charging.at_once:
+            self._change(entry, cost.of(self.spec.unit), now)
         else:
             self._change_from_now(entry, cost, now)
         self._give_back_kept(now)
+        self._follow_charging(now)
 
     def cancel(self, entry: Entry) -> None:
         """``entry`` was never sent."""
         if self._unsent.pop(entry, False) is None or self._under_way.pop(entry, False) is None:
             self.used -= entry.amount
             self._spread.drop(entry.above)
-            self._floor += entry.amount
-            self._settle_on_floor(entry)
+            self._floor.cancel(entry)
             entry.settled = True
 
     def observe(self, entry: Entry, seen: Seen, now: float) -> None:
         """Learn from the headers of the answer to ``entry``, which has been counted."""
-        self._learn_limit(seen.limit)
+        self._believed.tell(seen.limit)
+        self._set_limit()
         self.is_told = True
-        self.is_bucket = self._sign.look(seen) and not self.is_shared
+        self._look_for_bucket(seen)
         missed = self._newer_than(entry)
-        newer = sum(other.amount for other in missed) - (entry.prompt if entry in missed else 0) + self.siblings
+        told = entry.prompt if entry in missed and not self._ends_count else 0  # of it, the header has this
+        newer = sum(other.amount for other in missed) - told + self.siblings
         spread = Spread.of(other.above for other in missed if not other.settled)
         floor = seen.remaining - newer + spread.saved()
-        at_most = seen.remaining + 1 + (now - entry.taken) * self._rate
-        if not floor <= self._floor_now(now) + self._floor_spread.saved() <= at_most:
-            self._have_floor(seen.remaining - newer, missed, now)
-            self._anchor, self._anchored_by = entry.taken, entry
-        if self.charging is not None:
-            refill = seen.limit / self.spec.seconds if self._sign.is_possible else 0.0
-            self.charging.seen(entry, seen.limit - seen.remaining, refill, now)
+        at_most = seen.remaining + 1 + (now - entry.taken) * self._floor.rate
+        if not floor <= self._floor.left(now) <= at_most:
+            self._floor.set(seen.remaining - newer, missed, now, by=entry, since=entry.taken)
+        refill = seen.limit / self.spec.seconds if self._sign.is_possible else 0.0
+        self.charging.seen(entry, seen.limit - seen.remaining, refill, now)
         unexplained = (seen.limit - seen.remaining) - (entry.used + newer + self._doubts(entry))
         if unexplained > (0 if self.spec.unit == "requests" else 0.02 * self.limit):
             self._others_used(unexplained, now)
+        self._follow_charging(now)
 
     def like(self, other: Window, now: float) -> None:
         """Take this for a bucket as ``other`` is, where headers tell of that one and never of this one.
@@ -246,26 +247,23 @@ class Window:
         What is left by the log is what such a bucket has at least.
         """
         if other.is_bucket and not self.is_bucket and not self.is_told and not self._is_no_bucket:
-            self.is_bucket = True
-            self._have_floor(
-                max(self._floor, self.limit - self.used), chain(self._open, self._under_way, self._unsent), now
-            )
+            self._take_for_bucket(now)
 
     def contradicted(self, entry: Entry, now: float) -> None:
         """The provider refused ``entry`` although there was room.
 
-        Perhaps requests before it had travelled for longer than the margin: it is made wider. Otherwise a lower limit
-        is believed, until that is disproved.
+        Perhaps requests before it had travelled for longer than the margin, or are counted when they end: that is
+        allowed for. Otherwise a lower limit is believed, until that is disproved, unless headers tell that it is full.
         """
+        is_explained = self.is_told and self._taken(now) >= self.limit
         if self.is_bucket and not self.is_told:
-            self.is_bucket, self._is_no_bucket = False, True
-        self._have_floor(0.0, (), now)
+            self._is_no_bucket, self._floor.rate = True, 0.0
+        self._floor.set(0.0, (), now, since=now)
         doubts = self._doubts(entry)
         used = entry.used + doubts + self.siblings
-        if (doubts or self.is_bucket) and used > self.limit and self._jitter < _WIDEST * self._least_jitter:
-            self._widen(entry, now)
-        elif self.charging is None or not self.charging.contradicted(entry):
-            self._believe(max(1, min(self.limit, used) - entry.amount), entry, now)
+        is_late = (doubts or self.is_bucket) and used > self.limit and self._suspect_lateness(entry, now)
+        if not is_late and not self.charging.contradicted(entry) and not is_explained:
+            self._believed.lower(max(1, min(self.limit, used) - entry.amount), entry.taken, now)
         self._set_limit()
 
     def restore(self, amount: int, at: float, now: float) -> None:
@@ -278,11 +276,19 @@ class Window:
         if entry.expires > now:
             self._log.append(entry)
             self.used += amount
+            self._floor.lower(amount, entry.counted)
 
-    def reconfigure(self, spec: WindowSpec) -> None:
-        """Another amount is configured."""
-        self.spec = spec
+    def reconfigure(self, spec: WindowSpec, now: float) -> None:
+        """Another amount is configured, or more is known of it."""
+        before, self.spec = self.spec, spec
+        self._believed.spec = spec
         self._set_limit()
+        if spec.bucket and not before.bucket and not self.is_shared:
+            self._is_no_bucket = False
+            self._take_for_bucket(now)
+        if spec.counts != before.counts:
+            self.charging.configure(spec.counts)
+            self._follow_charging(now)
 
     def starts(self, amount: int, count: int, now: float) -> list[float]:
         """Seconds until the first, second, … of ``count`` requests of ``amount`` can start, if nothing else happens."""
@@ -302,22 +308,51 @@ class Window:
         while len(times) < count:
             times.append((times[-per_round] if len(times) >= per_round else 0.0) + self._length)
         if self.is_bucket:
-            times = [min(t, max(0.0, ((n + 1) * amount - room) / self._rate)) for n, t in enumerate(times)]
+            times = [min(t, max(0.0, ((n + 1) * amount - room) / self._floor.rate)) for n, t in enumerate(times)]
         return times
 
     @property
-    def _rate(self) -> float:
-        return self.limit / self.spec.seconds * (1 - _SLOW) if self.is_bucket else 0.0
+    def is_bucket(self) -> bool:
+        """Whether it is taken for one."""
+        return self._floor.rate > 0
 
-    def _floor_now(self, now: float) -> float:
-        if not self.is_bucket:
-            return self._floor
-        return min(max(self._full, self._floor), self._floor + (now - self._floor_at) * self._rate)
+    def report(self, now: float) -> WindowReport:
+        """Its state, for the status page."""
+        wait = self.wait(1, now)
+        return WindowReport(
+            self._taken(now), self.others, self.limit, wait, self.is_told, self.is_bucket, self._counts_in_words
+        )
+
+    def _taken(self, now: float) -> int:
+        """What counts now; of a bucket, what it lacks."""
+        if self.is_bucket:
+            return math.ceil(self.limit - self.room(now))
+        return self.used + self.siblings
 
     @property
-    def _full(self) -> float:
-        """What a full bucket has: it gains nothing while a request is under way to it."""
-        return self.limit - self._rate * self._jitter
+    def _counts_in_words(self) -> str:
+        return IN_WORDS["late" if self.charging.is_late else self.charging.kind]
+
+    def _take_for_bucket(self, now: float) -> None:
+        """From now on; by the log, so much is left at least."""
+        left = max(self._floor.left(now), self.limit - self.used)
+        self._become_bucket()
+        self._floor.set(left, chain(self._open, self._under_way, self._unsent), now)
+
+    def _become_bucket(self) -> None:
+        self._floor.rate = self.limit / self.spec.seconds * (1 - _SLOW)
+
+    @property
+    def _is_bucket_by_hand(self) -> bool:
+        return self.spec.bucket and not self._is_no_bucket
+
+    def _look_for_bucket(self, seen: Seen) -> None:
+        """Whether it is one, by headers, or by what is configured as long as no header says otherwise."""
+        is_sure = self._sign.look(seen)
+        if not self.is_shared and (is_sure or (self._is_bucket_by_hand and self._sign.is_possible)):
+            self._become_bucket()
+        else:
+            self._floor.rate = 0.0
 
     def _end(self, counted: float) -> float:
         if self._midnight is None:
@@ -331,13 +366,12 @@ class Window:
 
     def _advance(self, now: float) -> None:
         """Forget what has expired, and take as counted what has travelled for too long to wait for its answer."""
-        while self._under_way:
+        while self._under_way and not self._ends_count:
             entry = next(iter(self._under_way))
             counted = entry.sent + self._jitter * (_PATIENCE if self._prompt > _OFTEN else 1)
             if counted > now:
                 break
-            del self._under_way[entry]
-            self._to_log(entry, counted)
+            self._arrive(entry, counted)
         log = self._log
         while log and log[0].expires <= now:
             entry = log.popleft()
@@ -350,10 +384,10 @@ class Window:
                 self._doubtful.append(entry)
         while self._doubtful and self._surely_expires(self._doubtful[0]) <= now - _LATEST:
             self._doubtful.popleft()
-        if now >= self._raise_at:
-            self._try_more(now)
+        if self._believed.advance(now):
+            self._set_limit()
         if now >= self._calm_at:
-            self._narrow(now)
+            self._calm_down(now)
 
     def _surely_expires(self, entry: Entry) -> float:
         return self._end(entry.answered) if entry.answered < math.inf else math.inf
@@ -363,26 +397,58 @@ class Window:
         taken = entry.taken
         return sum(other.amount for other in self._doubtful if other.expires <= taken < self._surely_expires(other))
 
-    def _widen(self, entry: Entry, now: float) -> None:
-        """Allow for longer travels; requests that were refused together do so once."""
-        if entry.taken >= self._contradicted_at:
-            self._jitter *= 2
-            self._contradicted_at = now
-            self._calm_at = now + _CALM * self.spec.seconds
+    def _suspect_lateness(self, entry: Entry, now: float) -> bool:
+        """Allow for a later count of what was sent before ``entry``, which was refused; False where all was allowed.
 
-    def _narrow(self, now: float) -> None:
+        Where answers are prompt, a network that stalls is allowed for, by a wider margin. Where they take long, perhaps
+        the provider counts a request when it ends. Requests that were refused together do so once.
+        """
+        is_stall = self._prompt > _OFTEN or self.charging.is_late
+        if is_stall and self._jitter >= _WIDEST * self._least_jitter:
+            return False
+        if entry.taken >= self._contradicted_at:
+            self._contradicted_at = now
+            self._calm_at = now + self._calm
+            if is_stall:
+                self._jitter *= 2
+            else:
+                self.charging.suspect_lateness()
+                self._follow_charging(now)
+        return True
+
+    def _calm_down(self, now: float) -> None:
+        """Try what was believed before the last such refusal."""
+        if self.charging.is_suspected:
+            self.charging.trust()
+            self._follow_charging(now)
+            self._calm = min(2 * self._calm, _LONGEST_PATIENCE)
         self._jitter = max(self._least_jitter, self._jitter / 2)
-        self._calm_at = now + _CALM * self.spec.seconds if self._jitter > self._least_jitter else math.inf
+        self._calm_at = now + self._calm if self._jitter > self._least_jitter else math.inf
 
-    def _believe(self, limit: int, entry: Entry, now: float) -> None:
-        """Have a lower limit for a while, and for longer each time."""
-        if limit >= self.limit:
+    def _follow_charging(self, now: float) -> None:
+        """Do as is believed of the moment at which the provider counts."""
+        if self._ends_count == self.charging.is_late:
             return
-        self._believed = limit
-        self._raise_at = now + self._patience
-        if entry.taken >= self._contradicted_at:
-            self._contradicted_at = now
-            self._patience = min(self._patience * 2, _LONGEST_PATIENCE)
+        self._ends_count = self.charging.is_late
+        if self._ends_count:
+            self._await_ends(now)
+
+    def _await_ends(self, now: float) -> None:
+        """What was taken as counted at its arrival is counted at its end."""
+        log, self._log = self._log, deque()
+        for entry in self._open:
+            self._floor.uncount(entry)
+            entry.counted = entry.expires = math.inf
+        self._under_way, self._open = self._open | self._under_way, {}
+        for entry in sorted((entry for entry in log if entry.settled), key=_last_seen):
+            self._to_log(entry, _last_seen(entry))
+        self._floor.set(self.limit - self.used, chain(self._under_way, self._unsent), now)  # headers were misread
+
+    def _arrive(self, entry: Entry, at: float) -> None:
+        """``entry``, which was unsent or under way, was counted by ``at``."""
+        if self._unsent.pop(entry, True) is None or self._under_way.pop(entry, True) is None:
+            self._floor.count(entry, at)
+            self._to_log(entry, at)
 
     def _to_log(self, entry: Entry, counted: float) -> None:
         entry.counted = max(counted, self._log[-1].counted) if self._log else counted
@@ -396,13 +462,12 @@ class Window:
         entry.amount = amount
         if entry.expires > now:
             self.used += more
-        if entry.counted >= self._anchor and entry is not self._anchored_by:
-            self._floor -= more
+        self._floor.change(entry, more)
 
     def _change_from_now(self, entry: Entry, cost: Cost, now: float) -> None:
         """The prompt stays where it was counted; the answer counts from now."""
-        told = entry.prompt - cost.prompt if entry is self._anchored_by else 0  # its prompt was in the header
-        self._floor -= cost.prompt + cost.completion - entry.amount + told
+        told = entry.prompt - cost.prompt if self._floor.is_from(entry) else 0  # its prompt was in the header
+        self._floor.lower(cost.prompt + cost.completion - entry.amount + told, now)
         if entry.expires > now:
             self.used += cost.prompt - entry.amount
         entry.amount = cost.prompt
@@ -415,7 +480,7 @@ class Window:
 
     def _give_back_kept(self, now: float) -> None:
         """What was kept in case the provider keeps it, when it is known not to."""
-        if self._kept and self.charging is not None and not self.charging.may_keep:
+        if self._kept and not self.charging.may_keep:
             kept, self._kept = self._kept, []
             for entry, cost in kept:
                 self._change(entry, cost.prompt + cost.completion, now)
@@ -423,7 +488,7 @@ class Window:
     def _newer_than(self, entry: Entry) -> dict[Entry, None]:
         """All that the header of the answer to ``entry`` may not have included, or not in full."""
         newer = {**self._under_way, **self._unsent}
-        if self.charging is not None and not self.charging.at_admission:
+        if not self.charging.at_once:
             newer |= self._open
         for other in reversed(self._log):
             if other.counted < entry.taken:
@@ -431,24 +496,6 @@ class Window:
             if other is not entry:
                 newer[other] = None
         return newer
-
-    def _have_floor(self, left: float, missed: Iterable[Entry], now: float) -> None:
-        """At least so much is left, of which all that was ``missed`` has been taken off."""
-        self._floor, self._floor_at = float(left), now
-        self._floor_number += 1
-        self._floor_spread = Spread()
-        for entry in missed:
-            if not entry.settled:
-                self._count_on_floor(entry)
-
-    def _count_on_floor(self, entry: Entry) -> None:
-        entry.floor = self._floor_number
-        self._floor_spread.add(entry.above)
-
-    def _settle_on_floor(self, entry: Entry) -> None:
-        if entry.floor == self._floor_number:
-            entry.floor = 0
-            self._floor_spread.drop(entry.above)
 
     def _log_gives(self, amount: int, now: float) -> float:
         """Seconds until the log alone gives room for ``amount``."""
@@ -467,19 +514,12 @@ class Window:
         self.others += amount
         self._to_log(entry, now)
 
-    def _learn_limit(self, told: int) -> None:
-        if told > 0 and told != self._told:
-            self._told = told
-            self._set_limit()
-
     def _set_limit(self) -> None:
-        """The least of what is configured, told and believed; what a preset only assumes gives way to what is told."""
-        told = self._told or self.spec.amount
-        most = told if self.spec.assumed else min(told, self.spec.amount)
-        self.limit = int(max(1, min(most, self._believed)))
+        self.limit = self._floor.limit = self._believed.limit
+        if self.is_bucket:
+            self._become_bucket()
 
-    def _try_more(self, now: float) -> None:
-        self._believed += max(1, self._believed // 4)
-        self._set_limit()
-        most = self._told if self.spec.assumed and self._told else self.spec.amount
-        self._raise_at = now + self._patience if self._believed < most else math.inf
+
+def _last_seen(entry: Entry) -> float:
+    """When an entry that is over was counted at the latest."""
+    return max(entry.counted, entry.answered) if entry.answered < math.inf else entry.counted

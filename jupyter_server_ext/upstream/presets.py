@@ -92,6 +92,7 @@ PRESETS: dict[str, Preset] = {
         request_window=_MINUTE,
         token_window=_MINUTE,
         anthropic_headers=True,
+        bucket=True,
         environment="ANTHROPIC_API_KEY",
         source="https://docs.anthropic.com/en/api/rate-limits",
     ),
@@ -117,4 +118,11 @@ def with_preset(key: KeySettings) -> KeySettings:
         return key
     assumed = tuple(replace(limit, assumed=True) for limit in preset.limits)
     own_limits = key.limits or (() if key.base_url else assumed)
-    return replace(key, base_url=key.base_url or preset.base_url, models=key.models or preset.models, limits=own_limits)
+    bucket = preset.bucket and not key.base_url if key.bucket is None else key.bucket
+    return replace(
+        key,
+        base_url=key.base_url or preset.base_url,
+        models=key.models or preset.models,
+        limits=own_limits,
+        bucket=bucket,
+    )

@@ -34,6 +34,7 @@ class Preset:
         token_window: Seconds that its ``x-ratelimit-*-tokens`` headers speak of.
         zone: Time zone of its days; empty where its day is the last 24 hours.
         anthropic_headers: Whether its limits are told in headers named as Anthropic does.
+        bucket: Whether its documentation says that its limits are token buckets.
         stream_usage: Whether it takes ``stream_options.include_usage``.
         environment: Environment variable that holds the key.
         source: Where these facts are from.
@@ -46,6 +47,7 @@ class Preset:
     token_window: float | None = None
     zone: str = ""
     anthropic_headers: bool = False
+    bucket: bool = False
     stream_usage: bool = True
     environment: str = ""
     source: str = ""

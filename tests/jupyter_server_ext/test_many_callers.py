@@ -9,6 +9,7 @@ loses that once.
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -84,6 +85,60 @@ def test_answers_counted_at_their_ends(kind):
     assert {window.charging.kind for window in town.keys.windows._windows.values()} <= {"end", "unknown"}
     # There is no room for what is under way, and a rolling window does not count it yet.
     assert town.used() >= (0.95 if kind == "rolling" else 0.98)
+
+
+def seconds_of_a_whole_answer(dice):
+    """Two and more, mostly five, one in a hundred more than half a minute: no header comes before."""
+    return 2 + min(58.0, dice.lognormvariate(math.log(3), 0.9))
+
+
+def believed(town: Town, what: str) -> list[Any]:
+    """What the status shows of each window."""
+    return [row.get(what) for key in town.keys.status()["list"] for row in key["limits"]]
+
+
+@pytest.mark.parametrize("headers", [True, False], ids=["headers", "no headers"])
+@pytest.mark.parametrize("kind", ["fixed", "rolling", "bucket"])
+def test_requests_whose_answers_take_long(kind, headers):
+    """Also of a bucket that no header tells of, where that is configured."""
+    town = Town(
+        [Account(kind, rpm=30) for _ in range(2)],
+        latency=seconds_of_a_whole_answer,
+        headers=headers,
+        key_options=[{"bucket": True if kind == "bucket" and not headers else None}] * 2,
+        travel=(0.0, 0.2),
+    )
+    town.run(minutes=8, demand=2.0)
+
+    assert town.refused == 0
+    assert town.used() >= (0.98 if kind == "bucket" else 0.99), "a bucket is taken to refill 1 % slower"
+    assert "end" not in believed(town, "counts")
+
+
+@pytest.mark.parametrize("kind", ["fixed", "rolling", "bucket"])
+def test_requests_that_count_when_they_end(kind):
+    """Headers tell before any window is over; what is under way may count at any moment, and finds its place kept."""
+    town = Town([Account(kind, rpm=30) for _ in range(2)], latency=seconds_of_a_whole_answer, counts="end")
+    town.run(minutes=8, demand=2.0)
+
+    assert town.refused <= (2 if kind == "bucket" else 0), "of a bucket it may take a refusal to tell"
+    assert believed(town, "counts") == ["end"] * 2
+    assert town.used() >= (0.87 if kind == "rolling" else 0.96)
+
+
+@pytest.mark.parametrize("kind", ["fixed", "rolling", "bucket"])
+def test_requests_that_count_when_they_end_and_no_header_tells(kind):
+    """A few refusals teach it, again and again but rarely; there is none where it is configured."""
+    late = {"latency": seconds_of_a_whole_answer, "counts": "end", "headers": False}
+    town = Town([Account(kind, rpm=30) for _ in range(2)], **late)
+    town.run(minutes=8, demand=2.0)
+    assert town.refused <= 2 * 4
+
+    told = Town([Account(kind, rpm=30) for _ in range(2)], **late, key_options=[{"counts": "end"}] * 2)
+    told.run(minutes=8, demand=2.0)
+
+    assert told.refused == 0
+    assert told.used() >= 0.8
 
 
 @pytest.mark.parametrize("pace", [0.99, 1.01], ids=["slow", "fast"])

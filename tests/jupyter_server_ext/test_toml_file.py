@@ -33,6 +33,8 @@ quota_group = "org-a"
 models = ["llama-3.3-70b"]
 rpm = 30
 concurrency = 8
+bucket = true
+counts = "end"
 limits = [{ requests = 14400, seconds = 86400 }, { tokens = 6000, seconds = 60, zone = "UTC" }]
 
 [pool]
@@ -96,6 +98,8 @@ def test_the_sample_of_the_documentation_is_read_whole():
                 Limit(6000, "tokens", 60.0, "UTC"),
             ),
             concurrency=8,
+            bucket=True,
+            counts="end",
         ),
     )
     assert settings.caller == CallerLimits(10, 100, 500, concurrency=4, usd_per_day=5.0)
@@ -175,6 +179,7 @@ REFUSED = {
     "caller's key empty": ('[[api_keys]]\nname = "a"\nkey = "${EMPTY}"', 3, "is empty"),
     "caller's key twice": ('[[api_keys]]\nname="a"\nkey="x"\n[[api_keys]]\nname="b"\nkey="x"', 6, "the same 'key'"),
     "unknown scope": ('[[api_keys]]\nname="a"\nkey="x"\nscopes=["root"]', 4, "may hold: chat, admin"),
+    "counts": ('[[keys]]\nprovider = "ollama"\ncounts = "late"', 3, "'arrival' or 'end'"),
     "privacy floor": ('[tenants.a]\nprivacy_floor = "all"', 2, "names, stats, sample"),
     "weight 0": ("[tenants.a]\nweight = 0", 2, "more than 0"),
     "nested in an inline table": ("[tenants]\na = { limits = { requests_per_dya = 1 } }", 2, "requests_per_day"),

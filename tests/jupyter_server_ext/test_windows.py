@@ -15,6 +15,8 @@ from hypothesis import strategies as st
 from simulated_provider import Account, Limit
 
 from jupyter_server_ext.storage.base import Cost, Grant, Offer, Refused, Seen, WindowSpec
+from jupyter_server_ext.storage.entry import Entry
+from jupyter_server_ext.storage.floor import Floor
 from jupyter_server_ext.storage.memory import MemoryWindows
 from jupyter_server_ext.storage.window import Window
 from jupyter_server_ext.upstream.openai import duration
@@ -48,6 +50,9 @@ class World:
     pauses: list[tuple[float, float]] = field(default_factory=list)
     seed: int = 1
     prompt: int = 25
+    late: bool = False  # requests count when they are answered
+    bucket: bool = False  # it is configured that …
+    counts: str = ""  # … and when
     slow: float = 0.0  # share of requests that travel for ``slow_travel`` instead
     slow_travel: float = 0.0
 
@@ -56,7 +61,14 @@ class World:
         self.account = Account(self.kind, minute=self.minute, charge=self.charge, **self.amounts)
         self.windows = MemoryWindows(self.jitter, clock=lambda: 0.0)
         specs = [
-            WindowSpec(name, "requests" if name[0] == "r" else "tokens", amount, self.account.limits[name].seconds)
+            WindowSpec(
+                name,
+                "requests" if name[0] == "r" else "tokens",
+                amount,
+                self.account.limits[name].seconds,
+                bucket=self.bucket,
+                counts=self.counts,
+            )
             for name, amount in self.amounts.items()
         ]
         self.offer = Offer("k", tuple(specs))
@@ -111,9 +123,16 @@ class World:
         self.send_what_fits(now)
 
     def reach(self, now: float, grant: Grant, completion: int) -> None:
+        latency = self.random.uniform(*self.latency)
+        if self.late:
+            self.at(now + latency, self.admit, grant, completion, self.random.uniform(0.0, 0.2))
+        else:
+            self.admit(now, grant, completion, latency)
+
+    def admit(self, now: float, grant: Grant, completion: int, latency: float) -> None:
         wait = self.account.admit(self.prompt, completion, self.asked or None, now)
         told = self.account.headers(now) if self.headers else {}
-        self.at(now + self.random.uniform(*self.latency), self.begin, grant, completion, wait, told)
+        self.at(now + latency, self.begin, grant, completion, wait, told)
 
     def begin(self, now: float, grant: Grant, completion: int, wait: float, told: dict[str, str]) -> None:
         self.windows.counted(grant, now)
@@ -314,6 +333,83 @@ def test_never_a_refusal(  # noqa: PLR0917
     assert world.account.refused == 0
 
 
+@settings(max_examples=60, deadline=None)
+@given(
+    kind=st.sampled_from(KINDS),
+    rpm=st.integers(1, 40),
+    tpm=st.integers(60, 3000) | st.none(),
+    late=st.booleans(),
+    headers=st.booleans(),
+    travel=st.floats(0.0, 0.25),
+    latency=st.floats(0.0, 40.0),
+    length=st.floats(0.0, 10.0),
+    rate=st.sampled_from([0.5, 2.0, math.inf]),
+    seed=st.integers(0, 10_000),
+)
+def test_never_a_refusal_where_it_is_configured_how_a_provider_counts(  # noqa: PLR0917
+    kind, rpm, tpm, late, headers, travel, latency, length, rate, seed
+):
+    """A bucket is used as such, and a request counts at its arrival or at any moment until it ends."""
+    world = World(
+        kind,
+        {"rpm": rpm} | ({"tpm": tpm} if tpm else {}),
+        late=late,
+        bucket=kind == "bucket",
+        counts="end" if late else "arrival",
+        headers=headers,
+        travel=(0.0, travel),
+        latency=(0.0, latency),
+        length=(0.0, length),
+        rate=rate,
+        seed=seed,
+    ).run(240.0)
+
+    assert world.account.refused == 0
+
+
+@pytest.mark.parametrize("late", [False, True], ids=["at arrival", "at the end"])
+def test_a_bucket_that_no_header_tells_of_is_used_as_it_refills(late):
+    world = World("bucket", {"rpm": 30}, headers=False, bucket=True, late=late, counts="end" if late else "")
+    world.latency = (2.0, 15.0)
+    world.run(600.0)
+
+    assert world.account.refused == 0
+    assert world.used_of(600.0) >= (0.96 if late else 0.98), "it may refill 1 % slower; what is under way counts"
+
+
+@given(
+    requests=st.lists(st.tuples(st.floats(0.0, 20.0), st.floats(0.0, 10.0)), min_size=1, max_size=8),
+    limit=st.integers(8, 12),
+    rate=st.floats(0.05, 3.0),
+    after=st.floats(0.0, 20.0),
+)
+def test_the_floor_of_a_bucket_is_the_least_that_it_can_have(requests, limit, rate, after):
+    """Over all moments at which each request may have been counted: its first, its last, and now for what is open."""
+    now = 20.0 + after
+    floor = Floor(limit, rate)
+    floor.fill()
+    spans = sorted((sent, sent + long) for sent, long in requests)
+    entries = [Entry(1, 0, 0, sent, 0) for sent, _ in spans]
+    for entry in entries:
+        floor.take(entry)
+    for (_, end), entry in sorted(zip(spans, entries, strict=True), key=lambda pair: pair[0][1]):
+        if end <= now:
+            floor.count(entry, end)
+
+    least = min(
+        level_of_bucket(limit, rate, moments, now)
+        for moments in itertools.product(*((sent, min(end, now)) for sent, end in spans))
+    )
+    assert floor.left(now) == pytest.approx(least)
+
+
+def level_of_bucket(limit: int, rate: float, moments: Any, now: float) -> float:
+    level, before = float(limit), 0.0
+    for moment in sorted(moments):
+        level, before = min(limit, level + rate * (moment - before)) - 1, moment
+    return min(limit, level + rate * (now - before))
+
+
 def window(amount: int = 3, unit: str = "requests", **options: Any) -> Window:
     return Window(WindowSpec("w", unit, amount, 60.0, **options), jitter=0.25)
 
@@ -349,25 +445,46 @@ def test_an_answer_is_not_waited_for_where_answers_take_long():
 
 
 def test_a_refusal_that_late_travellers_explain_widens_the_margin_and_costs_no_window():
+    late = refused_for_answers_that_came_late(prompt=0.6)
+
+    assert (late.limit, late.others, late.report(62.0).counts) == (3, 0, "")
+    again = late.take(Cost(), 70.0)
+    late.sent(again, 70.0)
+    assert late.room(122.6 + 1e-6) == 2, "the refused one has gone"
+    assert late.room(133.05) == 2
+    assert late.room(133.15) == 3, "five times half a second rather than a quarter"
+
+
+def test_where_answers_take_long_such_a_refusal_has_requests_count_at_their_ends_for_a_while():
+    late = refused_for_answers_that_came_late(prompt=0.0)
+
+    assert (late.limit, late.others, late.report(62.0).counts) == (3, 0, "end")
+    again = late.take(Cost(), 70.0)
+    late.sent(again, 70.0)
+    late.counted(again, 75.0)
+    late.settle(again, Cost(), 90.0)
+    assert (late.room(150.55), late.room(150.65)) == (2, 3)
+    assert late.report(700.0).counts == "", "and then it is tried again"
+
+
+def refused_for_answers_that_came_late(prompt: float) -> Window:
+    """Three that were answered after 2 s, and one refused as soon as they were thought to have gone."""
     late = window(3)
-    late._prompt = 0.0  # answers take long, so they are not waited for
-    for second in (0.0, 0.1, 0.2):
+    late._prompt = prompt  # share of answers that come at once
+    for second in (0.0, 0.01, 0.02):
         entry = late.take(Cost(), second)
         late.sent(entry, second)
         late._advance(50.0)
-        late.counted(entry, 1.5)
-    refused = late.take(Cost(), 61.1)
-    late.sent(refused, 61.1)
-    late.counted(refused, 61.2)
-    late.observe(refused, Seen("w", 3, 0, 1.0), 61.2)
-    late.contradicted(refused, 61.2)
-
-    assert (late.limit, late.others) == (3, 0)
-    again = late.take(Cost(), 70.0)
-    late.sent(again, 70.0)
-    assert late.room(121.8 + 1e-6) == 2, "the refused one has gone"
-    assert late.room(130.9) == 2
-    assert late.room(131.15) == 3, "half a second rather than a quarter"
+        late.counted(entry, 2.0)
+        late.settle(entry, Cost(), 2.0)
+    late._prompt = prompt
+    refused = late.take(Cost(), 61.9)
+    late.sent(refused, 61.9)
+    late.counted(refused, 62.0)
+    late.observe(refused, Seen("w", 3, 0, 1.0), 62.0)
+    late.settle(refused, Cost(), 62.0)
+    late.contradicted(refused, 62.0)
+    return late
 
 
 @pytest.mark.parametrize("ahead", [-10.0, 10.0])
