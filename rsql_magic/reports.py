@@ -14,12 +14,13 @@ from fnmatch import fnmatch
 from html import escape
 from typing import TYPE_CHECKING, Any
 
+from rsql_magic import gateway_figures
 from rsql_magic.display import Shown, listing
 from rsql_magic.errors import BadInput, GatewayError, RsqlError
 from rsql_magic.events import Text
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Sequence
 
     from rsql_magic.assistant import Assistant
     from rsql_magic.chat import Chat
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
 def status(assistant: Assistant) -> Shown:
     """The gateway: where it is, its keys by state, its queue, its models."""
     told = _told(assistant.reach.gateway, "status")
-    rows = [("gateway", str(assistant.reach.address)), *_rows(told)]
+    rows = [("gateway", str(assistant.reach.address)), *gateway_figures.status_rows(told)]
     return listing(rows, ("what", "state"))
 
 
@@ -42,9 +43,7 @@ def usage(assistant: Assistant) -> Shown:
 def usage_rows(assistant: Assistant) -> list[tuple[str, str]]:
     """The rows of ``usage``."""
     told = _told(assistant.reach.gateway, "stats")
-    requests = {f"requests this {period}": limit for period, limit in (told.pop("limits", None) or {}).items()}
-    tokens = {f"tokens this {period}": limit for period, limit in (told.pop("tokens", None) or {}).items()}
-    return [*_rows({**requests, **tokens, **told}), ("this notebook", _conversation(assistant.chat))]
+    return [*gateway_figures.usage_rows(told), ("this notebook", _conversation(assistant.chat))]
 
 
 def _conversation(chat: Chat) -> str:
@@ -139,48 +138,6 @@ def _told(gateway: LLMClient, path: str) -> dict[str, Any]:
             return {"note": "This endpoint is not an rsql gateway; it keeps no such figures."}
         raise
     return told if isinstance(told, dict) else {"note": str(told)}
-
-
-def _rows(told: Mapping[str, Any], above: str = "") -> Iterator[tuple[str, str]]:
-    """A nested report as rows: ``keys ready``, ``queue length``. What the gateway does not know is left out."""
-    for name, value in told.items():
-        label = f"{above} {name}".strip().replace("_", " ")
-        if isinstance(value, dict) and "limit" in value:
-            yield from _limit(label, value)
-        elif isinstance(value, dict):
-            yield from _rows(value, label)
-        elif isinstance(value, list):
-            yield label, ", ".join(_brief(item) for item in value) or "none"
-        elif value not in (None, ""):
-            yield label, _number(value)
-
-
-def _brief(item: Any) -> str:
-    if not isinstance(item, dict):
-        return str(item)
-    name = item.get("name") or item.get("id") or item.get("key") or ""
-    rest = [
-        f"{key} {_number(value)}"
-        for key, value in item.items()
-        if value not in (name, None) and not isinstance(value, dict | list)
-    ]
-    return f"{name} ({', '.join(rest)})" if rest else str(name)
-
-
-def _number(value: Any) -> str:
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    if isinstance(value, int):
-        return f"{value:,}"
-    return f"{value:,.2f}" if isinstance(value, float) else str(value)
-
-
-def _limit(label: str, limit: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
-    """One row for what is used of a limit; none where nothing is counted and nothing limited."""
-    used = limit.get("current", limit.get("today"))
-    most = limit.get("limit")
-    if used is not None or most is not None:
-        yield label, _number(used or 0) + ("" if most is None else f" of {_number(most)}")
 
 
 @dataclass(frozen=True, slots=True)

@@ -69,4 +69,4 @@ def remove(shell: InteractiveShell) -> None:
     transformers = shell.input_transformer_manager.token_transformers
     transformers[:] = [transformer for transformer in transformers if transformer.__name__ != QuestionMark.__name__]
     cleanups = shell.input_transformers_cleanup
-    cleanups[:] = [each for each in cleanups if each.__name__ != with_body.__name__]
+    cleanups[:] = [each for each in cleanups if getattr(each, "__name__", "") != with_body.__name__]

@@ -32,7 +32,7 @@ LAYERS = {
         ["validate"],
         ["linking"],
         ["context"],
-        ["batch", "dialects", "prompts", "stopping", "table_text"],
+        ["batch", "dialects", "prompts", "stopping", "table_text", "gateway_figures"],
         ["config", "errors"],
     ],
     "jupyter_server_ext": [

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
+from rsql_magic import gateway_figures
 from rsql_magic.errors import GatewayError
 
 if TYPE_CHECKING:
@@ -88,13 +89,10 @@ def page(told: Mapping[str, Any], now: datetime, where: str) -> list[str]:
         return [*head, told["error"], "Looking again …"]
     status, stats = told["status"], told["stats"]
     keys = status.get("keys") or {}
-    queue = status.get("queue") or {}
-    wait = queue.get("expected_wait_seconds")
     return [
         *head,
-        f"keys     {bar(keys.get('ready', 0), sum(keys.values()))}  "
-        + ", ".join(f"{count} {state}" for state, count in keys.items() if count),
-        f"queue    {queue.get('length', 0)} waiting" + ("" if wait is None else f", about {wait:.1f} s"),
+        f"keys     {bar(keys.get('ready', 0), sum(keys.values()))}  {gateway_figures.in_words(keys)}",
+        f"queue    {gateway_figures.queue(status.get('queue') or {})}",
         f"models   {', '.join((status.get('models') or [])[:8])}",
         "",
         f"you      {stats.get('caller', '')}" + (f" in {stats['tenant']}" if stats.get("tenant") else ""),
@@ -106,12 +104,9 @@ def _limits(stats: Mapping[str, Any]) -> Iterator[str]:
     for unit, name in (("requests", "limits"), ("tokens", "tokens")):
         for period, row in (stats.get(name) or {}).items():
             if isinstance(row, dict) and row.get("limit") is not None:
-                used, most = row.get("current") or 0, row["limit"]
-                yield f"{unit:8} {bar(used, most)}  {used:,} of {most:,} this {period}"
-    cost = stats.get("cost") or {}
-    if cost.get("today") is not None:
-        most = cost.get("limit")
-        yield f"money    ${cost['today']:.4f} today" + ("" if most is None else f" of ${most:.2f}")
+                yield f"{unit:8} {bar(row.get('current') or 0, row['limit'])}  {gateway_figures.of(row)} this {period}"
+    if spent := gateway_figures.money(stats.get("cost") or {}):
+        yield f"money    {spent} today"
 
 
 def bar(part: float, whole: float) -> str:

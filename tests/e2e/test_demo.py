@@ -38,7 +38,7 @@ def words_of(page):
         "Nothing was sent.",  # --show-context
         "is a pandas DataFrame with 26,115 rows and 8 columns",
         "data.frame with 32 rows and 11 columns",
-        "keys ready",  # %rsql status
+        "keys1 ready",  # %rsql status
         "requests this day",  # %rsql usage
     ],
 )

@@ -106,7 +106,7 @@ def test_status_usage_models_and_doctor(rsql, gateway, monkeypatch):
     )  # it would start R for good
     gateway.paths |= {"status": {"keys": {"ready": 3}}, "stats": {"caller": "ada"}, "health": {"status": "ok"}}
     gateway.replies = ["1 2 3"]
-    assert "keys ready  3" in rsql("status")[1]
+    assert "keys     3 ready" in rsql("status")[1]
     assert "ada" in rsql("usage")[1]
     assert "qwen" in rsql("models")[1]
     assert rsql("doctor")[0] == 0
@@ -207,12 +207,12 @@ def test_a_page_of_the_monitor():
         "rsql · http://g/rsql/ · 09:30:00 · Ctrl-C ends",
         "",
         f"keys     {'█' * 18}{'░' * 6}  3 ready, 1 cooling",
-        "queue    2 waiting, about 1.5 s",
+        "queue    2 waiting, about 2 s",
         "models   m",
         "",
         "you      ada in stats101",
         f"requests {'█' * 12}{'░' * 12}  5 of 10 this minute",
-        "money    $0.1234 today of $5.00",
+        "money    $0.12 of $5.00 today",
     ]
 
 

@@ -31,7 +31,7 @@ def test_status_tells_keys_queue_and_models(ip, gateway, capsys):
     gateway.paths["status"] = STATUS
     ip.run("%rsql status")
     out = capsys.readouterr().out
-    assert "keys ready" in out
+    assert "keys     3 ready, 1 cooling" in out
     assert "llama, qwen" in out
 
 
@@ -43,7 +43,7 @@ def test_usage_tells_limits_money_and_this_notebook(ip, gateway, capsys):
     out = capsys.readouterr().out
     assert "requests this minute  2 of 10" in out
     assert "requests this day     3\n" in out
-    assert "cost                  0.25 of 5.00" in out
+    assert "money today           $0.25 of $5.00" in out
     assert "1 question, 100 + 20 tokens" in out
 
 
