@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 
 from rsql_magic.linking.fitting import fit, with_some
 from rsql_magic.linking.index import Index
-from rsql_magic.linking.joins import group_and_name
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -63,7 +62,7 @@ def rivals(question: str, catalog: Catalog, within: float = 0.05) -> list[Table]
     scores = index.scores(question)
     best: dict[str, int] = {}
     for place in index.rank(question):
-        best.setdefault(group_and_name(index.tables[place])[0], place)
+        best.setdefault(index.naming.groups[place], place)
     top = scores.max(initial=0.0)
     return [index.tables[place] for place in best.values() if scores[place] > 0 and scores[place] >= (1 - within) * top]
 

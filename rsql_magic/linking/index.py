@@ -8,10 +8,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from rsql_magic.linking.copies import copies
 from rsql_magic.linking.families import families
 from rsql_magic.linking.fitting import WIDE, estimate, tokens, trimmed
 from rsql_magic.linking.joins import Joins
 from rsql_magic.linking.lexicon import Lexicon
+from rsql_magic.linking.naming import Naming
 from rsql_magic.linking.postings import Postings, value_places
 from rsql_magic.linking.questions import Concept, Question
 from rsql_magic.linking.weights import Weights
@@ -25,10 +27,18 @@ if TYPE_CHECKING:
     from rsql_magic.context import Catalog, Column, Table
 
     Floats = NDArray[np.float64]
+    Ints = NDArray[np.int64]
 
 _TELLING = 2
 _WORTH_COUNTING = 20_000
 """Tokens (estimated) above which a schema is large enough not to be counted exactly."""
+
+
+def _described(tables: Sequence[Table]) -> Iterator[tuple[str, str]]:
+    """The names of all tables and columns, and what is said of them."""
+    for table in tables:
+        yield table.name, table.description
+        yield from ((column.name, column.description) for column in table.columns)
 
 
 class Index:
@@ -47,9 +57,13 @@ class Index:
         self.tables = [family.model for family in self.families]
         self.weights = weights or Weights()
         self._lexicon = Lexicon((n for t in self.tables for n in (t.name, *(c.name for c in t.columns))), self.weights)
-        self._postings = Postings(self._lexicon, self.tables, self.weights)
+        self.naming = Naming(self.tables)
+        self._lexicon.learn(_described(self.tables))
+        self._copies = copies(self.tables, self.naming.names)
+        self._originals = np.array([place not in self._copies for place in range(len(self.tables))], bool)
+        self._postings = Postings(self._lexicon, self.tables, self.naming, self.weights)
         self._values = value_places(self.tables)
-        self._joins = Joins(self.tables)
+        self._joins = Joins(self.tables, self.naming, self._copies)
         self._names = self._telling_names()
 
     @classmethod
@@ -102,15 +116,18 @@ class Index:
         return names
 
     def scores(self, question: str) -> Floats:
-        """How much each table matters: by its own words, and by those it covers with its neighbours and its cluster."""
-        w = self.weights
-        found = self.found(Question(question).concepts(self._values, w))
-        near = w.neighbour * self._joins.spread(found, w.maybe)
+        """How much each table matters: by its own words, by those its neighbours and its cluster cover."""
+        w, asked = self.weights, Question(question)
+        found = self.found(asked.concepts(self._values, w))
+        near = w.neighbour * self._joins.spread(found, w.maybe, w.damp)
         local = np.maximum(found, near)
-        far = np.maximum(local, w.neighbour * self._joins.spread(near, w.maybe))
+        far = np.maximum(local, w.neighbour * self._joins.spread(near, w.maybe, w.damp))
         best, sizes = self._joins.best(found)
         own = found * (found / np.maximum(best, 1e-9)) ** w.sharp
         scores: Floats = (own + w.local * local + w.far * far + w.cluster * best / sizes**w.size).sum(axis=0)
+        scores += w.hub * scores.max(initial=0) * self._joins.hubs
+        unasked = [place for place, copy in self._copies.items() if not copy.asked_for(asked.stems)]
+        scores[unasked] *= w.copy
         return scores
 
     def found(self, concepts: Sequence[Concept]) -> Floats:
@@ -119,7 +136,7 @@ class Index:
         for row, concept in zip(found, concepts, strict=True):
             if concept.value:
                 where = self._values[concept.value]
-                row[where] = concept.weight * self._rarity(len(where))
+                row[where] = concept.weight * self._rarity(where)
             else:
                 self._find(row, concept)
         return found
@@ -134,21 +151,23 @@ class Index:
         for phrase, sure in self._options(concept):
             where, strength = self._postings.find(phrase)
             if len(where):
-                rarity = min(rarest, self._rarity(len(where)))
+                rarity = min(rarest, self._rarity(where))
                 rarest = rarity if sure == 1 else rarest
                 row[where] = np.maximum(row[where], sure * concept.weight * rarity * strength)
 
     def _options(self, concept: Concept) -> Iterator[tuple[str, float]]:
-        """The concept's words, those that stand for them, and those that begin alike."""
+        """The concept's words, those that stand or may be short for them, and those that begin alike."""
         for phrase, sure in concept.options.items():
             yield phrase, sure if sure == 1 else sure * self.weights.synonym
+            yield from ((short, sure * self.weights.guess) for short in self._postings.short_forms(phrase))
         for word, share in self._postings.alike(next(iter(concept.options))):
             if word not in concept.options:
                 yield word, self.weights.alike * share
 
-    def _rarity(self, tables: int) -> float:
-        """How telling a word is that so many tables hold (the idf of BM25, Robertson and Zaragoza 2009)."""
-        return float(np.log(1 + (len(self.tables) - tables + 0.5) / (tables + 0.5)))
+    def _rarity(self, where: Ints) -> float:
+        """How telling a word is that these tables hold (the idf of BM25, Robertson and Zaragoza 2009); no copies."""
+        tables, of_tables = max(int(self._originals[where].sum()), 1), int(self._originals.sum())
+        return float(np.log(1 + (of_tables - tables + 0.5) / (tables + 0.5)))
 
     @cached_property
     def _holders(self) -> dict[str, list[Table]]:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from rsql_magic.linking.shortened import meanings
 from rsql_magic.linking.thesaurus import thesaurus
 from rsql_magic.linking.words import STOP_WORDS, split, stem
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from rsql_magic.linking.weights import Weights
 
@@ -31,9 +32,25 @@ class Lexicon:
         self._readings: dict[str, Sequence[tuple[str, float]]] = {}
         self._words: dict[str, frozenset[str]] = {}
         self._meanings_of: dict[str, Sequence[tuple[str, float]]] = {}
+        self._learned: Mapping[str, Sequence[str]] = {}
         self._known = (
             thesaurus().words | _PREFIXES | {w for name in names for w in split(name) if len(w) > _SHORTEST_PART}
         )
+
+    def learn(self, described: Iterable[tuple[str, str]]) -> None:
+        """Learn short forms from names and what describes them.
+
+        Args:
+            described: Names and descriptions.
+        """
+        self._learned = meanings(
+            ([word for word in split(name) if not self.knows(word)], split(note)) for name, note in described if note
+        )
+
+    def knows(self, word: str) -> bool:
+        """Whether the word needs no explanation: a plain one, or a short form in the list."""
+        known = thesaurus()
+        return word in known.words or word.removesuffix("s") in known.words or stem(word) in known.short
 
     def read(self, text: str) -> Sequence[tuple[str, float]]:
         """The stems of a name or text, with what each counts: 1 for the word itself."""
@@ -69,6 +86,8 @@ class Lexicon:
         yield stem(word), 1.0
         for long in thesaurus().short.get(stem(word), ()):
             yield from ((part, self._weights.short) for part in long.split())
+        for long in self._learned.get(word, ()):
+            yield from ((stem(part), self._weights.short) for part in long.split())
         for part in self.parts(word):
             yield stem(part), self._weights.part
         if word[1:] in thesaurus().words and len(word) > _SHORTEST_PART + 1 and word not in self._known:

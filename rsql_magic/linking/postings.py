@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from rsql_magic.linking.joins import group_and_name
-from rsql_magic.linking.words import split, stems
+from rsql_magic.linking.shortened import shortens, skeleton
+from rsql_magic.linking.words import stems
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from rsql_magic.context import Table
     from rsql_magic.linking.lexicon import Lexicon
+    from rsql_magic.linking.naming import Naming, Words
     from rsql_magic.linking.weights import Weights
 
     Floats = NDArray[np.float64]
@@ -38,15 +39,22 @@ class Postings:
     Args:
         lexicon: What the words of a schema may mean.
         tables: The tables.
+        naming: Their groups and own names.
         weights: What each field of a table counts.
     """
 
-    def __init__(self, lexicon: Lexicon, tables: Sequence[Table], weights: Weights) -> None:
+    def __init__(self, lexicon: Lexicon, tables: Sequence[Table], naming: Naming, weights: Weights) -> None:
         heard: dict[str, dict[int, float]] = defaultdict(dict)
         for place, table in enumerate(tables):
-            for word, strength in _strengths(lexicon, table, weights).items():
+            group, name = naming.belongs(place), naming.names[place]
+            for word, strength in _strengths(lexicon, table, (group, name), weights).items():
                 heard[word][place] = strength
         self._postings = {word: _arrays(places, weights.k1) for word, places in heard.items()}
+        self._shortened: dict[str, Sequence[str]] = {}
+        self._unknown: dict[str, list[str]] = defaultdict(list)
+        for word in heard:
+            if word.isalpha() and not lexicon.knows(word):
+                self._unknown[skeleton(word)[:2]].append(word)
         self._by_beginning: dict[str, list[str]] = defaultdict(list)
         for word in heard:
             self._by_beginning[word[:_ALIKE]].append(word)
@@ -62,6 +70,14 @@ class Postings:
             where, a, b = np.intersect1d(where, here, assume_unique=True, return_indices=True)
             strength = (strength[a] + strong[b]) / 2
         return where, strength
+
+    def short_forms(self, word: str) -> Sequence[str]:
+        """The unknown words of names that may be short for this one."""
+        if word not in self._shortened:
+            key = skeleton(word)[:2]
+            among = (*self._unknown.get(key, ()), *self._unknown.get(key[:1], ())) if " " not in word else ()
+            self._shortened[word] = [short for short in among if shortens(short, word)]
+        return self._shortened[word]
 
     def alike(self, word: str) -> Iterator[tuple[str, float]]:
         """Words that begin like this one, and the share of the letters that is the same."""
@@ -96,10 +112,10 @@ def _arrays(places: Mapping[int, float], k1: float) -> tuple[Ints, Floats]:
     return np.fromiter(places, np.int64, len(places)), strength / (k1 + strength)
 
 
-def _strengths(lexicon: Lexicon, table: Table, w: Weights) -> Mapping[str, float]:
+def _strengths(lexicon: Lexicon, table: Table, called: tuple[str, Words], w: Weights) -> Mapping[str, float]:
     """How much of each stem a table holds, over all its fields."""
     words: dict[str, float] = defaultdict(float)
-    for weight, text in _fields(table, w):
+    for weight, text in _fields(table, called, w):
         for word, part in lexicon.read(text):
             words[word] += weight * part
     for word, share in _value_words([stems(value) for value in stored_values(table)], w):
@@ -107,11 +123,11 @@ def _strengths(lexicon: Lexicon, table: Table, w: Weights) -> Mapping[str, float
     return words
 
 
-def _fields(table: Table, w: Weights) -> Iterator[tuple[float, str]]:
+def _fields(table: Table, called: tuple[str, Words], w: Weights) -> Iterator[tuple[float, str]]:
     """Each text of a table, and what a word in it counts."""
-    group, name = group_and_name(table)
+    group, name = called
     many = _diluted(len(table.columns), _USUAL_COLUMNS, w.b)
-    yield w.name / _diluted(len(split(name)), _USUAL_NAME, w.b_name), name
+    yield w.name / _diluted(len(name), _USUAL_NAME, w.b_name), " ".join(name)
     yield w.group, group
     yield w.note, table.description
     for column in table.columns:

@@ -38,12 +38,16 @@ class Weights:
         cluster: The words covered together with the whole schema, prefix or island of keys.
         size: How much a large cluster's coverage is discounted.
         sharp: How much a word counts less where another table of the cluster has it more.
+        hub: What the table that most others refer to gains, as a share of the best score; fewer gain by the logarithm.
+        damp: How much less a table with many keys hands on to its neighbours (a power of its number of neighbours).
+        copy: What is left of the score of a copy (``orders_bak``) that the question does not ask for.
+        guess: An unknown short form that may be the word asked (``trns``, transaction).
     """
 
     name: float = 3.0
     column: float = 1.0
     group: float = 1.0
-    note: float = 0.1
+    note: float = 0.3
     column_note: float = 0.3
     value: float = 0.2
     full_value: float = 0.2
@@ -66,3 +70,7 @@ class Weights:
     cluster: float = 2.5
     size: float = 0.3
     sharp: float = 1.5
+    hub: float = 0.07
+    damp: float = 0.3
+    copy: float = 0.6
+    guess: float = 0.3
