@@ -30,12 +30,16 @@ D = TypeVar("D")
 
 @dataclass(frozen=True, slots=True)
 class Attempt(Generic[R, D]):
-    """One round: what was sent, what came back, the draft read from it, and what is wrong with that."""
+    """One round: what was sent, what came back, the draft read from it, and what is wrong with that.
+
+    ``mended`` says what was changed of the draft before it, when this one was made of it by rules and nobody was asked.
+    """
 
     messages: tuple[Message, ...]
     reply: R
     draft: D
     problems: tuple[str, ...] = ()
+    mended: tuple[str, ...] = ()
 
 
 def write(
@@ -45,6 +49,7 @@ def write(
     check: Callable[[D], Sequence[str]],
     repair: Callable[[D, Sequence[str]], str],
     retries: int,
+    mend: Callable[[D], tuple[D, tuple[str, ...]] | None] | None = None,
 ) -> Generator[list[Message], R, list[Attempt[R, D]]]:
     """Ask, read the draft, check it, and ask again with what is wrong, at most ``retries`` times.
 
@@ -56,6 +61,7 @@ def write(
         check: What is wrong with a draft, one sentence each; empty when it passes. May raise to refuse it.
         repair: The message that asks for a correction.
         retries: Rounds of repair.
+        mend: Puts a draft that failed right by rules, and says what it changed; None when it cannot.
 
     Yields:
         Messages to send.
@@ -74,18 +80,24 @@ def write(
     """
     attempts: list[Attempt[R, D]] = []
     sent = list(messages)
-    while True:
+    for left in range(retries, -1, -1):
         reply = yield sent
         draft = read(reply)
         problems = tuple(check(draft))
         attempts.append(Attempt(tuple(sent), reply, draft, problems))
-        if not problems or len(attempts) > retries:
-            return attempts
+        better = mend(draft) if problems and mend else None
+        if better is not None:
+            draft, changes = better
+            problems = tuple(check(draft))
+            attempts.append(Attempt(tuple(sent), reply, draft, problems, changes))
+        if not problems or not left:
+            break
         sent = [
             *messages,
             {"role": "assistant", "content": reply.text},
             {"role": "user", "content": repair(draft, problems)},
         ]
+    return attempts
 
 
 def drive(steps: Generator[list[Message], R, D], send: Callable[[list[Message]], R]) -> D:

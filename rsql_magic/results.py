@@ -19,12 +19,13 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Attempt:
-    """One round: the draft, what was wrong with it, and what the model said."""
+    """One round: the draft, what was wrong with it, what the model said; or what rules changed, without the model."""
 
     sql: str
     problems: tuple[str, ...] = ()
     says: str = ""
     usage: Usage = field(default_factory=Usage)
+    mended: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,9 +151,7 @@ class SQLResult(Showable):
     def shown(self, *, footer: bool = True) -> Shown:
         """The finished output: query, rounds of repair, table, what is worth saying, usage."""
         facts = [safe_markdown(self.answer), safe_markdown(self.says), *(f"⚠ {note}" for note in self.notes)]
-        rounds = [
-            folded(_title(number, attempt), _round(attempt)) for number, attempt in enumerate(self.attempts[:-1], 1)
-        ]
+        rounds = [folded(title, fenced(attempt.sql, "sql")) for title, attempt in self.rounds()]
         table = (
             []
             if self.df is None
@@ -166,12 +165,18 @@ class SQLResult(Showable):
         metadata = {"rsql": {"model": self.usage.model, "request_id": self.usage.request_id, "sql": self.sql}}
         return Shown(markdown, self._plain(), line if footer else "", metadata=metadata)
 
+    def rounds(self) -> list[tuple[str, Attempt]]:
+        """The rounds that are shown: drafts that failed, and those that rules put right, also when it is the last."""
+        numbered = enumerate(self.attempts, 1)
+        last = len(self.attempts)
+        return [(_title(n, attempt), attempt) for n, attempt in numbered if n < last or attempt.mended]
+
     def _below(self) -> str:
         shown = min(self.shown_rows, 0 if self.df is None else len(self.df))
         return f"*{self.count}{f', {shown} shown' if self.df is not None and len(self.df) > shown else ''}*"
 
     def _plain(self) -> str:
-        repaired = [f"-- {_title(number, attempt)}" for number, attempt in enumerate(self.attempts[:-1], 1)]
+        repaired = [f"-- {title}" for title, _ in self.rounds()]
         table = (
             []
             if self.df is None
@@ -240,8 +245,6 @@ _WRITERS = {
 
 
 def _title(number: int, attempt: Attempt) -> str:
-    return f"draft {number}: {' '.join(attempt.problems)}"
-
-
-def _round(attempt: Attempt) -> str:
-    return fenced(attempt.sql, "sql")
+    said = f"mended without asking: {'; '.join(dict.fromkeys(attempt.mended))}" if attempt.mended else ""
+    wrong = f"draft {number}: {' '.join(attempt.problems)}" if attempt.problems else ""
+    return " — ".join(part for part in (said, wrong) if part)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from rsql_magic import drafts
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
     from rsql_magic.chat import Reply
     from rsql_magic.client import Message
+    from rsql_magic.mending import Mended
 
 _SELECT = re.compile(
     r"""
@@ -97,6 +98,7 @@ def write_sql(
     check: Callable[[str], Sequence[str]],
     repair: Callable[[str, Sequence[str]], str],
     retries: int = 3,
+    mend: Callable[[str], Mended | None] = lambda _: None,
 ) -> Generator[list[Message], Reply, list[drafts.Attempt[Reply, Draft]]]:
     """Ask for a query, check it, and ask for a correction with the facts a person would give.
 
@@ -105,6 +107,7 @@ def write_sql(
         check: Problems of a statement, one sentence each. Raises ``QueryRejected`` for one that must not run.
         repair: The message that asks for a correction of a statement.
         retries: Rounds of repair.
+        mend: Puts a statement that does not compile right, where rules are certain.
 
     Yields:
         Messages to send; it is sent the ``Reply``.
@@ -122,10 +125,15 @@ def write_sql(
             return ["The query is not complete: the answer ended inside it. Write a shorter one."]
         return check(draft.sql)
 
+    def mended(draft: Draft) -> tuple[Draft, tuple[str, ...]] | None:
+        found = None if draft.cut else mend(draft.sql)
+        return (replace(draft, sql=found.sql), found.said) if found else None
+
     return drafts.write(
         messages,
         read=read_draft,
         check=problems,
         repair=lambda draft, wrong: repair(draft.sql, wrong),
         retries=retries,
+        mend=mended,
     )

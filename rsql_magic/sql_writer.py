@@ -21,7 +21,7 @@ from difflib import get_close_matches
 from typing import TYPE_CHECKING
 
 from rsql_magic import drafts, literals, prompts
-from rsql_magic.chat import Reply, restored, usage_of
+from rsql_magic.chat import Reply, Usage, restored, usage_of
 from rsql_magic.context import Catalog, fence
 from rsql_magic.context.privacy import redact
 from rsql_magic.context.tables import ddl
@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from rsql_magic.client import Message
     from rsql_magic.context import Table
     from rsql_magic.engines import Engine, Rows
+    from rsql_magic.mending import Mended
     from rsql_magic.sql_drafts import Draft
     from rsql_magic.sql_wish import Wish
 
@@ -130,7 +131,9 @@ class Writer:
         with self._timed("link"):
             messages = list(self.linked.messages)
         try:
-            steps = write_sql(messages, check=self.check, repair=self.repair, retries=self._wish.retries)
+            steps = write_sql(
+                messages, check=self.check, repair=self.repair, retries=self._wish.retries, mend=self.mend
+            )
             attempts = drafts.drive(steps, self._send)
         except (QueryFailed, QueryRejected, AnswerCut, KeyboardInterrupt):
             self._chat.add(self._wish.question, self._replies, task="sql_ai")
@@ -253,6 +256,11 @@ class Writer:
         return self._catalog is not before
 
     def _problems(self, sql: str) -> list[str]:
+        statement, problems = self._read(sql)
+        return problems or (self._tried(sql, statement) if self._wish.run else [])
+
+    def _read(self, sql: str) -> tuple[str, list[str]]:
+        """The statement that the guard gives of a draft, and what is wrong with it before anything runs."""
         from rsql_magic.guard import check
 
         try:
@@ -261,10 +269,22 @@ class Writer:
             if not error.repairable:
                 raise
             found = validate(sql, self._dialect, self._catalog)  # says more of a wrong name than the guard does
-            return [problem.message for problem in found if problem.kind != "syntax"] or [str(error)]
+            return sql, [problem.message for problem in found if problem.kind != "syntax"] or [str(error)]
         found = validate(statement, self._dialect, self._catalog)
-        problems = [problem.message for problem in found] or self._compiled(self._native(statement))
-        return problems or (self._tried(sql, statement) if self._wish.run else [])
+        return statement, [problem.message for problem in found] or self._compiled(self._native(statement))
+
+    def mend(self, sql: str) -> Mended | None:
+        """A draft that does not compile put right by rules, where what was meant is certain; None otherwise."""
+        from rsql_magic.mending import mend
+
+        with self._timed("check"):
+            return mend(sql, self._dialect, self._catalog, self._passes)
+
+    def _passes(self, sql: str) -> bool:
+        try:
+            return not self._read(sql)[1]
+        except QueryRejected:
+            return False
 
     def _compiled(self, statement: str) -> list[str]:
         """What the database says of a statement that the guard let through."""
@@ -370,7 +390,7 @@ class Writer:
         return SQLResult(
             sql=last.draft.sql,
             question=self._wish.question,
-            attempts=tuple(Attempt(a.draft.sql, a.problems, a.draft.says, usage_of([a.reply])) for a in attempts),
+            attempts=tuple(_told(attempt) for attempt in attempts),
             problems=last.problems,
             usage=usage_of(self._replies),
             context=messages[-1]["content"],
@@ -445,6 +465,12 @@ class Writer:
             yield
         finally:
             self._spent[step] = self._spent.get(step, 0.0) + self._clock() - started
+
+
+def _told(attempt: Round) -> Attempt:
+    """A round as a result keeps it; a mended draft cost nothing."""
+    usage = Usage() if attempt.mended else usage_of([attempt.reply])
+    return Attempt(attempt.draft.sql, attempt.problems, attempt.draft.says, usage, attempt.mended)
 
 
 def _names_in(sql: str, dialect: str) -> list[str]:

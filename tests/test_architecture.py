@@ -27,7 +27,7 @@ LAYERS = {
         ["options", "syntax"],
         ["engines", "client"],
         ["events"],
-        ["connect", "refusals"],
+        ["connect", "mending", "refusals"],
         ["guard"],
         ["validate"],
         ["linking"],

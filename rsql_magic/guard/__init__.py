@@ -13,7 +13,7 @@ from rsql_magic.dialects import Unreadable, canonical, lex, names, parse
 from rsql_magic.errors import QueryRejected
 from rsql_magic.guard.calls import refuse_unknown_calls
 from rsql_magic.guard.nodes import refuse_special_functions, refuse_unknown_nodes
-from rsql_magic.guard.statements import plan, refuse_second_statement, refuse_writing_words
+from rsql_magic.guard.statements import is_slip, plan, refuse_second_statement, refuse_writing_words
 from rsql_magic.guard.tables import refuse_unknown_table, refuse_unknown_tables
 
 if TYPE_CHECKING:
@@ -126,7 +126,7 @@ def _refuse_more_than_one(lexed: Lexed) -> None:
             "This is more than one statement.",
             piece=lexed.text[lexed.tokens[ends[0]].start :][:60],
             hint="Send one query at a time.",
-            repairable={lexed.word(0), *(lexed.word(end + 1) for end in ends)} <= {"SELECT", "WITH"},
+            repairable=lexed.word(0) in {"SELECT", "WITH"} and all(is_slip(lexed.word(end + 1)) for end in ends),
         )
 
 

@@ -176,6 +176,11 @@ def _refusal(first: str) -> str:
     return f"A statement that begins with {first or 'this'!r} is not a query that reads."
 
 
+def is_slip(word: str) -> bool:
+    """Whether the first word behind a semicolon shows a slip: one more query, or a sentence about the first."""
+    return word not in _WHY and word not in {"EXPLAIN", "PRAGMA", "SHOW"}
+
+
 def refuse_second_statement(lexed: Lexed, dialect: str) -> None:
     """SQL Server needs no semicolon between statements, so none of the words that begin one may stand anywhere.
 

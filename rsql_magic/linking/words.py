@@ -120,3 +120,54 @@ def _without_vowel(word: str) -> str:
 def stems(text: str) -> tuple[str, ...]:
     """Stems of a text or name, stop words kept: a table may be called ``number``."""
     return tuple(map(stem, split(text)))
+
+
+def slips(one: str, other: str, most: int = 2) -> int:
+    """Slips of the fingers between two words: a letter left out, added or wrong, or two swapped.
+
+    The optimal string alignment distance (a restricted Damerau-Levenshtein distance).
+
+    Args:
+        one: A word.
+        other: A word.
+        most: Where counting ends: anything above gives ``most + 1``.
+
+    Example:
+        >>> slips("custmoer", "customer"), slips("order", "border"), slips("county", "customer")
+        (1, 1, 3)
+    """
+    if abs(len(one) - len(other)) > most:
+        return most + 1
+    before: list[int] = []
+    above = list(range(len(other) + 1))
+    for i, a in enumerate(one, 1):
+        row = [i]
+        for j, b in enumerate(other, 1):
+            cost = min(above[j] + 1, row[j - 1] + 1, above[j - 1] + (a != b))
+            if i > 1 and j > 1 and a == other[j - 2] and one[i - 2] == b:
+                cost = min(cost, before[j - 2] + 1)
+            row.append(cost)
+        if min(row) > most:
+            return most + 1
+        before, above = above, row
+    return min(above[-1], most + 1)
+
+
+def mistyped(one: str, other: str) -> bool:
+    """Whether a word is most likely another one mistyped: one slip in five letters or more, two in nine or more.
+
+    The first letter is seldom wrong, and numbers are no slips: ``A1`` is not ``A10``.
+
+    Example:
+        >>> mistyped("custmer", "customer"), mistyped("address1", "address2"), mistyped("name", "sname")
+        (True, False, False)
+    """
+    a, b = one.casefold(), other.casefold()
+    shorter = min(len(a), len(b))
+    if shorter < 5 or a[0] != b[0] or _digits(a) != _digits(b):
+        return False
+    return 0 < slips(a, b) <= (2 if shorter >= 9 else 1)
+
+
+def _digits(text: str) -> str:
+    return "".join(c for c in text if c.isdigit())

@@ -29,7 +29,7 @@ def shown(result: SQLResult, variable: str, connection: str = "") -> dict[str, A
         "count": result.count,
         "variable": variable,
         "connection": connection,
-        "drafts": [" ".join(attempt.problems) for attempt in result.attempts[:-1]],
+        "drafts": [{"why": title, "mended": bool(attempt.mended)} for title, attempt in result.rounds()],
         "chart": result.drawing is not None,
         **table,
     }

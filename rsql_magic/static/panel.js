@@ -582,9 +582,10 @@ class Exchange {
     query.close();
     query.connection = result.connection;
     this.tools(query);
-    const drafts = result.drafts.map((why, index) =>
-      make("details", {}, make("summary", { textContent: `draft ${index + 1} was corrected` }), why),
-    );
+    const drafts = result.drafts.map(({ why, mended }, index) => {
+      const title = mended ? "mended without asking" : `draft ${index + 1} was corrected`;
+      return make("details", {}, make("summary", { textContent: title }), why);
+    });
     this.result.append(...drafts, query.figure);
     if (result.columns.length) this.result.append(table(result), this.variable(result));
     if (result.chart) this.chart();

@@ -7,6 +7,8 @@ from difflib import SequenceMatcher
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
+from rsql_magic.linking.words import mistyped
+
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
@@ -51,6 +53,19 @@ def likeness(one: str, other: str) -> float:
     if a == b:
         return 1.0
     return max(_words_in_common(words(one), words(other)), _in_order(a, b))
+
+
+def same_name(name: str, column: str, table: str = "") -> bool:
+    """Whether a name can only be another one's: in the plural, in another order, with its table's name, or mistyped.
+
+    Example:
+        >>> [same_name("order_dates", c, "orders") for c in ("order_date", "date", "orderdate", "ship_date")]
+        [True, True, True, False]
+    """
+    own, theirs, around = words(name), words(column), words(table)
+    if sorted(own) == sorted(theirs) or own == (*around, *theirs) or (*around, *own) == theirs:
+        return True
+    return mistyped(plain(name), plain(column)) or plain(name) == plain(column)
 
 
 def nearest(name: str, candidates: Iterable[str], count: int = 3, least: float = GOOD) -> list[str]:

@@ -97,14 +97,36 @@ def test_sqlite_and_urls(ip, gateway, tmp_path):
 
 
 def test_a_wrong_name_goes_back_with_the_facts(ip, con, gateway):
-    gateway.replies = [sql("SELECT avg(totals) AS a FROM orders"), sql("SELECT avg(total) AS a FROM orders")]
+    gateway.replies = [sql("SELECT avg(turnover) AS a FROM orders"), sql("SELECT avg(total) AS a FROM orders")]
     result = ip.run("%%sql_ai con\nmean total")
     assert [len(attempt.problems) for attempt in result.attempts] == [1, 0]
-    assert "totals" in gateway.sent
+    assert "turnover" in gateway.sent
     assert "This query does not work" in gateway.sent
     assert gateway.sent.endswith("The question is still: mean total")
     assert "<details><summary>draft 1" in result.shown().markdown
     assert result.usage.requests == 2
+
+
+def test_a_slip_is_mended_without_asking_and_shown(ip, con, gateway):
+    gateway.replies = [sql("SELECT count(totals) AS n FROM ordrs")]
+    result = ip.run("%%sql_ai con\nhow many?")
+    assert int(result.df.n[0]) == 3000
+    assert len(gateway.requests) == result.usage.requests == 1
+    assert [attempt.mended for attempt in result.attempts] == [(), ("ordrs → orders", "totals → total")]
+    folded = result.shown().markdown
+    assert "<summary>mended without asking: ordrs → orders; totals → total</summary>" in folded
+    assert folded.index("draft 1: There is no table ordrs") < folded.index("mended without asking")
+    assert "-- mended without asking: ordrs → orders" in str(result)
+
+
+def test_a_mended_draft_that_finds_nothing_is_doubted_like_any_other(ip, con, gateway):
+    con.execute("CREATE TABLE towns AS SELECT * FROM (VALUES ('Rome'), ('Oslo')) t(town)")
+    right = "SELECT count(*) AS n FROM towns WHERE town = 'Rome'"
+    gateway.replies = [sql("SELECT town FROM town WHERE town = 'rome'"), sql(right)]
+    result = ip.run("%%sql_ai con\nhow many towns are called Rome?")
+    assert result.sql == right
+    assert ["town → towns" in attempt.mended for attempt in result.attempts] == [False, True, False]
+    assert "'Rome'" in result.attempts[1].problems[0]
 
 
 def test_what_never_gets_right_is_an_error_with_the_last_draft(ip, con, gateway):
@@ -384,7 +406,7 @@ def test_an_empty_result_that_a_spelling_explains_goes_back_once(ip, con, gatewa
         ("SELECT margin(sum(total), 2) FROM orders", "no function margin"),
         ("SELECT 1; SELECT 2", "more than one statement"),
         ("SELECT count(* FROM orders", "does not read as SQL"),
-        ("SELECT count(*) FROM ordrs", "Did you mean orders?"),
+        ("SELECT count(*) FROM orders_new", "Did you mean orders?"),
         ("SELECT a.id FROM orders a, orders b, orders c, orders d", "joined without a condition"),
         ("", "no SQL"),
     ],
