@@ -49,8 +49,7 @@ class Lexicon:
 
     def knows(self, word: str) -> bool:
         """Whether the word needs no explanation: a plain one, or a short form in the list."""
-        known = thesaurus()
-        return word in known.words or word.removesuffix("s") in known.words or stem(word) in known.short
+        return word in thesaurus().stems or stem(word) in thesaurus().stems or stem(word) in thesaurus().short
 
     def read(self, text: str) -> Sequence[tuple[str, float]]:
         """The stems of a name or text, with what each counts: 1 for the word itself."""

@@ -26,11 +26,13 @@ class Thesaurus:
         near: For a phrase, those that may stand for it and how surely.
         short: For a short form, the long phrases it may mean.
         words: All its words as they are written, for telling words from other letters.
+        stems: The stems of these.
     """
 
     near: Mapping[str, Mapping[str, float]]
     short: Mapping[str, tuple[str, ...]]
     words: frozenset[str]
+    stems: frozenset[str]
 
 
 LONGEST_PHRASE = 4
@@ -46,7 +48,7 @@ def thesaurus() -> Thesaurus:
         known[other] = max(sure, known.get(other, 0.0))
     short = dict(_short(line) for line in _lines("abbreviations.txt"))
     words = {word for line in _lines("synonyms.txt") for word in re.findall(r"[a-z]+", line)}
-    return Thesaurus(near, short, frozenset(words))
+    return Thesaurus(near, short, frozenset(words), frozenset(map(stem, words)))
 
 
 def phrase(text: str) -> str:
