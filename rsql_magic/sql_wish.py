@@ -115,7 +115,7 @@ def wished(
         answer=answer,
         ask=ask and not batch,
         plan_rows=settings.plan_rows,
-        dialect=(dialect or "").lower(),
+        dialect=_named(dialect) if dialect else "",
         level=level or settings.privacy,
         schema_tokens=settings.schema_tokens,
         shown_rows=settings.shown_rows,
@@ -145,10 +145,27 @@ def _refuse_odd(
     if plot not in {None, "auto", *charts.KINDS}:
         raise BadInput(f"There is no chart of the kind {plot!r}.", hint=f"There are: {', '.join(charts.KINDS)}.")
     if dialect:
-        from sqlglot.dialects import Dialects
+        _named(dialect)
 
-        known = [name.value for name in Dialects if name.value]
-        if dialect.lower() not in known:
-            close = get_close_matches(dialect.lower(), known, 1)
-            hint = f"Did you mean {close[0]}?" if close else f"There are: {', '.join(known)}."
-            raise BadInput(f"There is no SQL dialect {dialect!r}.", hint=hint)
+
+def _named(dialect: str) -> str:
+    """Sqlglot's name of a dialect, also by the names that databases and SQLAlchemy have: ``PostgreSQL``, ``mssql``.
+
+    Raises:
+        BadInput: There is no such dialect.
+    """
+    from rsql_magic.dialects import Unreadable, canonical
+
+    try:
+        return canonical(dialect)
+    except Unreadable:
+        raise _no_such_dialect(dialect) from None
+
+
+def _no_such_dialect(dialect: str) -> BadInput:
+    from sqlglot.dialects import Dialects
+
+    known = [name.value for name in Dialects if name.value]
+    close = get_close_matches(dialect.lower(), known, 1)
+    hint = f"Did you mean {close[0]}?" if close else f"There are: {', '.join(known)}."
+    return BadInput(f"There is no SQL dialect {dialect!r}.", hint=hint)

@@ -112,6 +112,7 @@ class Writer:
         self._tables: list[Table] = list(linked.tables) if linked else []
         self._rows: dict[str, Rows] = {}
         self._doubted: str = ""
+        self._natives: dict[str, str] = {}
 
     @property
     def _dialect(self) -> str:
@@ -271,7 +272,7 @@ class Writer:
             found = validate(sql, self._dialect, self._catalog)  # says more of a wrong name than the guard does
             return sql, [problem.message for problem in found if problem.kind != "syntax"] or [str(error)]
         found = validate(statement, self._dialect, self._catalog)
-        return statement, [problem.message for problem in found] or self._compiled(self._native(statement))
+        return statement, [problem.message for problem in found] or self._compiled(statement)
 
     def mend(self, sql: str) -> Mended | None:
         """A draft that does not compile put right by rules, where what was meant is certain; None otherwise."""
@@ -287,10 +288,12 @@ class Writer:
             return False
 
     def _compiled(self, statement: str) -> list[str]:
-        """What the database says of a statement that the guard let through."""
+        """What the database says of a statement that the guard let through; nothing of one for another database."""
+        if self._is_for_another and not self._wish.run:
+            return []
         try:
-            return [problem.message for problem in self._engine.check(statement)]
-        except QueryRejected as error:  # such as a join without a condition: a mistake, not an attempt to write
+            return [problem.message for problem in self._engine.check(self._native(statement))]
+        except (QueryFailed, QueryRejected) as error:  # such as a join without a condition: no attempt to write
             return [str(error)]
 
     @property
@@ -353,13 +356,48 @@ class Writer:
             return []
         return [literals.meant(one, values)] if values and one.text not in values else []
 
+    @property
+    def _is_for_another(self) -> bool:
+        """Whether the query is wanted in another dialect than the connection's."""
+        return self._dialect != self._engine.dialect
+
     def _native(self, sql: str) -> str:
-        """The statement in the engine's own dialect."""
-        if self._dialect == self._engine.dialect:
+        """The statement in the engine's own dialect.
+
+        Raises:
+            QueryFailed: It asks for what the engine does not have.
+        """
+        if not self._is_for_another:
             return sql
+        if sql not in self._natives:
+            self._natives[sql] = self._translated(sql)
+        return self._natives[sql]
+
+    def _translated(self, sql: str) -> str:
+        """A statement of another dialect in the engine's; what the translation left over is mended like a draft."""
         import sqlglot
 
-        return sqlglot.transpile(sql, read=self._dialect, write=self._engine.dialect)[0]
+        from rsql_magic.dialects import functions
+        from rsql_magic.mending import mend
+
+        here = self._engine.dialect
+        try:
+            made = sqlglot.transpile(
+                sql, read=self._dialect, write=here, unsupported_level=sqlglot.ErrorLevel.RAISE, comments=False
+            )[0]
+        except sqlglot.errors.SqlglotError as error:
+            raise QueryFailed(
+                f"This cannot be run in {functions(here).title}: {str(error).splitlines()[0]}",
+                hint="Write it in another way, or use --no-run.",
+            ) from None
+        better = mend(made, here, self._catalog, self._is_sound_here)
+        return better.sql if better else made
+
+    def _is_sound_here(self, sql: str) -> bool:
+        try:
+            return not validate(sql, self._engine.dialect, self._catalog) and not self._engine.check(sql)
+        except QueryRejected:
+            return False
 
     def repair(self, sql: str, problems: Sequence[str]) -> str:
         """The message that asks for a correction: problems, and the tables that the draft named but had not seen."""
@@ -386,7 +424,6 @@ class Writer:
         return replace(doubted, problems=()) if doubted and attempts[-1].problems else attempts[-1]
 
     def _result(self, last: Round, attempts: Sequence[Round], messages: Sequence[Message]) -> SQLResult:
-        others = last.draft.others
         return SQLResult(
             sql=last.draft.sql,
             question=self._wish.question,
@@ -397,10 +434,20 @@ class Writer:
             says=last.draft.says,
             connection=self._engine.name,
             dialect=self._dialect,
-            notes=(f"The answer held {others + 1} queries; the first one is used.",) if others else (),
+            notes=tuple(self._remarks(last.draft.others)),
             shown_rows=self._wish.shown_rows,
             shown_columns=self._wish.shown_columns,
         )
+
+    def _remarks(self, others: int) -> Iterator[str]:
+        """What is worth saying of the query before it runs."""
+        from rsql_magic.dialects import functions
+
+        if others:
+            yield f"The answer held {others + 1} queries; the first one is used."
+        if self._is_for_another and not self._wish.run:
+            wanted, here = functions(self._dialect).title, functions(self._engine.dialect).title
+            yield f"Checked as {wanted}, against the tables of {self._engine.name}; {here} did not compile it."
 
     # Running.
 
@@ -427,9 +474,7 @@ class Writer:
 
     def _explain(self, result: SQLResult) -> None:
         self._screen.status("explaining")
-        plan = self._engine.plan(self._native(result.sql))
-        expected = f"about {plan.rows:,} rows expected" if plan.rows is not None else ""
-        result.plan = "\n".join(part for part in (plan.text, expected) if part)
+        result.plan = self._planned(result)
         question = prompts.render(
             "explain",
             context=self.context(),
@@ -439,6 +484,18 @@ class Writer:
         )
         reply = self._send([{"role": "system", "content": prompts.load("ask")}, {"role": "user", "content": question}])
         result.says = reply.text.strip()
+
+    def _planned(self, result: SQLResult) -> str:
+        """The plan; of a query for another database that cannot be run here, nothing, and that is said."""
+        try:
+            plan = self._engine.plan(self._native(result.sql))
+        except QueryFailed as error:
+            if self._wish.run or not self._is_for_another:
+                raise
+            result.notes = (*result.notes, f"No plan: {error.message}")
+            return ""
+        expected = f"about {plan.rows:,} rows expected" if plan.rows is not None else ""
+        return "\n".join(part for part in (plan.text, expected) if part)
 
     def _refuse_untold_answer(self) -> None:
         if self._wish.answer and self._wish.level != "sample":

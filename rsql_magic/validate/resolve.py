@@ -96,7 +96,7 @@ class _Walk:
         self.text = text
         self.dialect = dialect
         self.catalog = catalog
-        self.strict = dialect == "postgres" and minds_case(catalog)
+        self.strict = dialect == "postgres" and catalog.dialect in {"", dialect} and minds_case(catalog)
         self.result = Resolution()
         self._stored = kept(catalog, f"_stored_{self.strict}", lambda _: dict[int, dict[str, str]]())
 
