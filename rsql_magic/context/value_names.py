@@ -7,7 +7,8 @@ the same rule: a value that fewer rows than ``at_least`` have is not said. Three
 - how they are filled: flags and numbers of which all but a few are zero or missing;
 - a text column of the session holds their names, or what follows a known column's name in them.
 
-Where there was no time to search all texts, names that begin alike, five and more, are taken for values.
+Where there was no time to search all texts, names that begin alike, five and more, are taken for values, and so are
+more than thirty of one type that do not.
 
 What nothing gives away is a dense pivot table, without a name on its axis, of data that is no longer in the session.
 """
@@ -44,7 +45,9 @@ _ENOUGH = 4
 _EMPTY = 0.2
 """Most cells of a sparse column that are filled."""
 _SECONDS = 0.5
-"""How long the session's texts may be searched."""
+"""How long the session's texts may be searched, in time that this thread computes: others keep none of it."""
+_A_COLUMN = 20_000
+"""Rows whose search takes as long as to begin with a column (2 ms)."""
 _REPEATED_SECONDS = 0.02
 """The same for further frames of the same columns: a session may hold a hundred parts of one frame."""
 
@@ -247,6 +250,7 @@ class SessionValues:
         no_values: Whether no value may be said, a frequent one neither.
         elsewhere: Looks texts up that others than these frames hold, such as R.
         seconds: How long to search.
+        clock: Seconds that were spent on it.
     """
 
     readers: Mapping[str, Reader] = field(default_factory=dict)
@@ -254,7 +258,7 @@ class SessionValues:
     no_values: bool = False
     elsewhere: Elsewhere | None = None
     seconds: float = _SECONDS
-    clock: Callable[[], float] = time.perf_counter
+    clock: Callable[[], float] = time.thread_time
 
     @cached_property
     def names(self) -> frozenset[str]:
@@ -314,7 +318,7 @@ class SessionValues:
         return told - spoken
 
     def _unsure(self, found: AbstractSet[str], *, unlike_any: bool) -> set[str]:
-        """Names that may be values which there was no time to find: many of one beginning.
+        """Names that may be values which there was no time to find: many of one beginning, a crowd without any.
 
         Args:
             found: Names that some text was found for.
@@ -325,8 +329,9 @@ class SessionValues:
         for frame in self._unlike:
             begun: dict[str, set[str]] = defaultdict(set)
             for name in _suspicious(self.readers[frame]):
-                begun[prefix_of(name) or ""].add(name)
-            groups = [names for prefix, names in begun.items() if prefix and len(names) >= _ALIKE]
+                if (prefix := prefix_of(name)) is not None:
+                    begun[prefix].add(name)
+            groups = [names for prefix, names in begun.items() if len(names) >= (_ALIKE if prefix else MANY)]
             unsure |= {name for names in groups if unlike_any or names & found for name in names}
         return unsure
 
@@ -341,7 +346,7 @@ class SessionValues:
         return frozenset(shapes.values())
 
     def _counts(self, wanted: Iterable[str], raw: AbstractSet[str]) -> tuple[Counts, set[str]]:
-        """Where the wanted texts are held, as far as there is time: small frames first, parts of the same last.
+        """Where the wanted texts are held, as far as there is time: the quick frames first, parts of the same last.
 
         Returns:
             That, and the frames that there was no time for; `UNREACHED` for one elsewhere.
@@ -351,7 +356,7 @@ class SessionValues:
         parts = sorted(self.readers.keys() - self._unlike)
         for frames, seconds in ((self._unlike, self.seconds), (parts, _REPEATED_SECONDS)):
             end = self.clock() + seconds
-            for frame in sorted(frames, key=lambda frame: self.readers[frame].rows or 0):
+            for frame in sorted(frames, key=self._effort):
                 columns = self.readers[frame].texts()
                 if columns and self.clock() >= end:
                     unreached.add(frame)
@@ -360,6 +365,10 @@ class SessionValues:
                     for text, count in self.readers[frame].counts(column, raw, folded).items():
                         found.setdefault(text, []).append(Held(frame, column, count))
         return found, unreached
+
+    def _effort(self, frame: str) -> int:
+        reader = self.readers[frame]
+        return len(reader.texts()) * (_A_COLUMN + (reader.rows or 0))
 
     def _told(self, wanted: Mapping[str, Sequence[tuple[str, str, str]]], found: Counts) -> tuple[set[str], set[str]]:
         """The names of which some part is held, where that is no coincidence; and those that are no secret."""

@@ -15,6 +15,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import httpx
 import pytest
 from jupyter_client.manager import KernelManager
+from servers import free_port
 
 TOKEN = "a-token-for-tests-only"
 
@@ -95,14 +96,6 @@ def jupyter(tmp_path_factory):
         server.terminate()
         server.wait(20)
         log.close()
-
-
-def free_port():
-    import socket
-
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        return sock.getsockname()[1]
 
 
 def answers(url):

@@ -14,7 +14,8 @@ from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import nbformat
-from e2e.conftest import TOKEN, answers, free_port, wait_until
+from e2e.conftest import TOKEN, answers, wait_until
+from servers import free_port
 
 KERNEL = {"name": "python3", "display_name": "Python 3 (ipykernel)", "language": "python"}
 CONFIG = """\

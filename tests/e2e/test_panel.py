@@ -147,8 +147,9 @@ def test_what_the_preview_shows_is_what_the_provider_is_sent(chat, provider):
     shown = sheet(chat).locator("pre").text_content()
     # Code that changes data by itself does not change what was looked at.
     chat.page.keyboard.press("Escape")
+    asked = len(provider.asked)
     chat.box.press("Enter")
-    chat.panel.locator(".rsql-turn[data-state=done]").last.wait_for()
+    wait_until(lambda: len(provider.asked) > asked, 15)
     assert sent(provider) == shown
     # A cell does: it is shown anew, and goes when told.
     chat.box.fill("look at @flights again")

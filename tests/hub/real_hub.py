@@ -6,7 +6,6 @@ import contextlib
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -15,6 +14,7 @@ from pathlib import Path
 
 import httpx
 import websocket
+from servers import free_port
 
 ROOT = Path(__file__).parents[2]
 PROXY = ROOT / "build" / "npm" / "node_modules" / ".bin" / "configurable-http-proxy"
@@ -54,14 +54,6 @@ configure(c, config={rsql!r}, url="http://127.0.0.1:{service_port}", cwd={home!r
 """
 
 
-def free_ports(count):
-    with contextlib.ExitStack() as stack:
-        sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
-        for one in sockets:
-            one.bind(("127.0.0.1", 0))
-        return [one.getsockname()[1] for one in sockets]
-
-
 def wait_until(condition, seconds, why=lambda: "", every=0.05):
     deadline = time.monotonic() + seconds
     while not (found := condition()):
@@ -86,7 +78,7 @@ class RealHub:
         self.base = base
         self.groups = groups or {}
         self.options = options
-        self.port, self.hub_port, self.api_port, self.service_port = free_ports(4)
+        self.port, self.hub_port, self.api_port, self.service_port = (free_port() for _ in range(4))
         (self.folder / "rsql.toml").write_text(rsql)
         self.log_path = self.folder / "hub.log"
         self._process = None

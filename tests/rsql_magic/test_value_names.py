@@ -194,6 +194,21 @@ def test_names_of_one_beginning_are_withheld_where_there_was_no_time_to_look(vis
     assert SessionValues({"wide": frames["wide"]}, clock=lambda: float(next(seconds))).names == frozenset()
 
 
+def test_a_crowd_of_names_without_a_beginning_is_withheld_where_there_was_no_time_to_look(visits):
+    wide = pd.DataFrame({name: np.linspace(40 + n, 90 + n, ROWS) for n, name in enumerate(PEOPLE)})
+    numbered = pd.DataFrame({f"metric_{n}": np.linspace(n, n + 1, ROWS) for n in range(40)})
+    frames = {name: read(frame) for name, frame in {"wide": wide, "numbered": numbered, "visits": visits}.items()}
+    seconds = iter(range(1000))
+    assert SessionValues(frames, seconds=0, clock=lambda: float(next(seconds))).names == set(PEOPLE)
+
+
+def test_frames_with_few_texts_are_searched_first(visits):
+    texts = pd.DataFrame([["a"] * 100], columns=PEOPLE)  # one row, and a hundred columns to search
+    seconds = iter(n / 10 for n in range(1000))
+    frames = {"texts": read(texts), "visits": read(visits)}
+    assert SessionValues(frames, seconds=0.2, clock=lambda: next(seconds)).names == set(PEOPLE)
+
+
 def test_parts_of_a_frame_that_were_reached_speak_for_those_that_were_not():
     sensors = {f"sensor_{place}": np.linspace(1, 2, 60) for place in ("north", "south", "east", "west", "roof")}
     parts = {f"part_{n}": pd.DataFrame({"site": ["here", "there"] * 30, **sensors}) for n in range(9)}
