@@ -150,7 +150,7 @@ class SQLResult(Showable):
 
     def shown(self, *, footer: bool = True) -> Shown:
         """The finished output: query, rounds of repair, table, what is worth saying, usage."""
-        facts = [safe_markdown(self.answer), safe_markdown(self.says), *(f"⚠ {note}" for note in self.notes)]
+        facts = [safe_markdown(self.answer), safe_markdown(self.says), *map(safe_markdown, self.notes)]
         rounds = [folded(title, fenced(attempt.sql, "sql")) for title, attempt in self.rounds()]
         table = (
             []

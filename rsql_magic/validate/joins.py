@@ -166,9 +166,8 @@ def _unmatched(link: _Link, scope: Scope) -> Iterator[str]:
         is_key = [name.casefold() for name in one.table.primary_key] == [own.casefold()]
         if not is_key or profile is None or profile.approximate or profile.distinct is None:
             continue
-        lost = one.table.rows - profile.distinct
-        if lost > _MISSING * one.table.rows:
+        if one.table.rows - profile.distinct > _MISSING * one.table.rows:
             yield (
-                f"{lost:,} or more of the {one.table.rows:,} rows of {_called(one)} match no row of {_called(other)} "
-                "and are left out by the join."
+                f"No more than {profile.distinct:,} of the {one.table.rows:,} rows of {_called(one)} have a row in "
+                f"{_called(other)}; the join leaves out the others."
             )

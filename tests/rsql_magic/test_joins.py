@@ -72,5 +72,5 @@ def test_rows_of_the_first_table_that_match_none_are_said(sql, said, approximate
     orders, customers = SHOP["orders"], replace(SHOP["customers"], rows=10)
     column = replace(orders.column("customer_id"), profile=Profile(distinct=7, approximate=approximate))
     catalog = Catalog((customers, orders.with_columns([orders.columns[0], column])), "postgres")
-    expected = "3 or more of the 10 rows of customers match no row of orders and are left out by the join."
+    expected = "No more than 7 of the 10 rows of customers have a row in orders; the join leaves out the others."
     assert join_notes(sql, "postgres", catalog) == ([expected] if said and not approximate else [])
