@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from rsql_magic.context import Table
+    from rsql_magic.linking.naming import Naming
 
 _MARKS = {
     "history": "history historical past former previous earlier change changed version",
@@ -65,19 +66,20 @@ class Copy:
         return not _ASKED.get(self.mark, frozenset({self.mark})).isdisjoint(stems)
 
 
-def copies(tables: Sequence[Table], names: Sequence[Sequence[str]]) -> Mapping[int, Copy]:
+def copies(tables: Sequence[Table], naming: Naming) -> Mapping[int, Copy]:
     """The tables that are copies of others.
 
     Args:
         tables: All tables.
-        names: The own words of their names.
+        naming: Their own names, and the prefixes they share.
 
     Returns:
         What each copy is a copy of, by its place.
     """
-    called = {"".join(name): place for place, name in reversed(list(enumerate(names)))}
+    written = [(*prefix, *name) for prefix, name in zip(naming.prefixes, naming.names, strict=True)]
+    called = {"".join(name): place for names in (naming.names, written) for place, name in enumerate(names)}
     found = {}
-    for place, name in enumerate(names):
+    for place, name in enumerate(naming.names):
         for mark, rest in _readings(name):
             original = called.get(rest, place)
             if original != place and _same_columns(tables[original], tables[place]):

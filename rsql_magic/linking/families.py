@@ -92,7 +92,8 @@ def _dates(question: str) -> list[str]:
     months = [f"{_MONTHS.index(month) + 1:02}" for month in re.findall(rf"\b({'|'.join(_MONTHS)})[a-z]*\b", text)]
     years = re.findall(r"\b(?:19|20)\d\d\b", text)
     together = [year + month for year in years for month in months]
-    return list(dict.fromkeys([*whole, *together, *(years if not together else ()), *re.findall(r"\b\d+\b", text)]))
+    numbers = (number for number in re.findall(r"\b\d+\b", text) if not together or number not in years)
+    return list(dict.fromkeys([*whole, *together, *numbers]))
 
 
 def _agreement(table: Table, date: str) -> int:

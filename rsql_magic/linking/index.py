@@ -59,7 +59,7 @@ class Index:
         self._lexicon = Lexicon((n for t in self.tables for n in (t.name, *(c.name for c in t.columns))), self.weights)
         self.naming = Naming(self.tables)
         self._lexicon.learn(_described(self.tables))
-        self._copies = copies(self.tables, self.naming.names)
+        self._copies = copies(self.tables, self.naming)
         self._originals = np.array([place not in self._copies for place in range(len(self.tables))], bool)
         self._postings = Postings(self._lexicon, self.tables, self.naming, self.weights)
         self._values = value_places(self.tables)
@@ -103,7 +103,7 @@ class Index:
         scores = self.scores(question)
         named = [place for name in Question(question).mentions for place in self._names.get(name, ())]
         scores[named] += scores.max(initial=0) + 1
-        return [int(i) for i in np.argsort(-scores, kind="stable")]
+        return [int(i) for i in np.lexsort((-self._joins.hubs, -scores))]
 
     def _telling_names(self) -> dict[str, list[int]]:
         """The names that can only mean a table, in lower case: ``order_items``, but not plain words like ``orders``."""

@@ -28,6 +28,8 @@ LONGEST_VALUE = 6
 """Values of more words are text, and no question repeats them."""
 _NOWHERE: tuple[Ints, Floats] = (np.zeros(0, np.int64), np.zeros(0))
 _USUAL_COLUMNS, _USUAL_NAME, _USUAL_VALUES = 8, 2, 20
+_MOST_COLUMNS = 40
+"""More columns do not dilute a word further: in a table of 2,000 each is as much a fact as in one of 40."""
 _ALIKE = 5
 """Words that share as many first letters may be one word: diagnosed, diagnosis."""
 _ALIKE_SHARE = 0.6
@@ -126,7 +128,7 @@ def _strengths(lexicon: Lexicon, table: Table, called: tuple[str, Words], w: Wei
 def _fields(table: Table, called: tuple[str, Words], w: Weights) -> Iterator[tuple[float, str]]:
     """Each text of a table, and what a word in it counts."""
     group, name = called
-    many = _diluted(len(table.columns), _USUAL_COLUMNS, w.b)
+    many = _diluted(min(len(table.columns), _MOST_COLUMNS), _USUAL_COLUMNS, w.b)
     yield w.name / _diluted(len(name), _USUAL_NAME, w.b_name), " ".join(name)
     yield w.group, group
     yield w.note, table.description

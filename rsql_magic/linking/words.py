@@ -11,6 +11,14 @@ WORD = re.compile(rf"[{_UNSPACED}]|[^\W\d_{_UNSPACED}]+|\d+")
 """A word or a number; in scripts that write no blanks between words (Chinese, Japanese, Thai), a character."""
 
 _SHORT = 3
+_SPELLINGS = (
+    (re.compile(r"(?<=[a-z]{3})our(?=$|it|abl|al|less|hood|ful)"), "or"),
+    (re.compile(r"(?<=[a-z]{4})is(?=$|ation$|er$)"), "iz"),
+    (re.compile(r"(?<=[a-z]{2})tr$"), "ter"),
+    (re.compile(r"(?<=[a-z]{2})ogu$"), "og"),
+    (re.compile(r"(?<=[a-z]{3})ll(?=ment$)"), "l"),
+    (re.compile(r"(?<=[aeiouy][a-z][aeiou]l)l$|(?<=[aeiouy][a-z]{2}[aeiou]l)l$"), ""),
+)
 
 STOP_WORDS = frozenset(
     """
@@ -83,7 +91,7 @@ def stem(word: str) -> str:
         return _IRREGULAR[word]
     if len(word) < _SHORT:
         return word
-    return _without_vowel(_without_verb_ending(_singular(word)))
+    return _one_spelling(_without_vowel(_without_verb_ending(_singular(word))))
 
 
 def _singular(word: str) -> str:
@@ -114,6 +122,13 @@ def _without_vowel(word: str) -> str:
         return word
     word = word.removesuffix("e")
     return word[:-1] + "i" if word.endswith("y") else word
+
+
+def _one_spelling(word: str) -> str:
+    """One form for British and American: ``colour`` is color, ``theatre`` is theater, ``enroll`` is enrol."""
+    for british, american in _SPELLINGS:
+        word = british.sub(american, word)
+    return word
 
 
 @lru_cache(maxsize=65536)

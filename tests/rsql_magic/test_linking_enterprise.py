@@ -10,7 +10,7 @@ from rsql_magic.linking.copies import copies
 from rsql_magic.linking.keys import likely
 from rsql_magic.linking.naming import Naming
 from rsql_magic.linking.shortened import meanings, shortens, skeleton
-from rsql_magic.linking.words import split
+from rsql_magic.linking.words import split, stem
 
 
 def _table(name, *columns, key="id", text=(), **facts):
@@ -34,7 +34,7 @@ SCHOOL = (
 
 def _keys(tables):
     naming = Naming(tables)
-    return {(tables[a].name, tables[b].name) for a, b in likely(tables, naming, copies(tables, naming.names))}
+    return {(tables[a].name, tables[b].name) for a, b in likely(tables, naming, copies(tables, naming))}
 
 
 def _first(question, tables, n):
@@ -121,7 +121,7 @@ class TestCopies:
 
     def test_other_columns_make_no_copy(self):
         tables = (self.ORDERS, Table("orders_log", (Column("who"), Column("did_what"), Column("at"))))
-        assert copies(tables, Naming(tables).names) == {}
+        assert copies(tables, Naming(tables)) == {}
 
     def test_make_no_word_less_telling(self):
         many = [Table(f"orders_{end}", self.ORDERS.columns) for end in ("bak", "tmp", "old", "stg", "archive")]
@@ -173,6 +173,38 @@ class TestShortForms:
         tables = (_table("CSTM", "NAME1"), _table("SPPLR", "NAME1"), _table("WRHS", "CITY1"))
         assert _first("How many suppliers do we have?", tables, 1) == ["SPPLR"]
         assert _first("In which cities are our warehouses?", tables, 1) == ["WRHS"]
+
+
+def test_columns_of_a_very_wide_table_are_found():
+    wide = _table("survey", *(f"q{n}_answer" for n in range(1990)), "household_income", "favourite_colour")
+    found = link("household income by favorite color", Catalog((wide, *SCHOOL)), budget_tokens=1500)
+    assert found[0].name == "survey"
+    assert {"household_income", "favourite_colour"} <= {column.name for column in found[0].columns}
+
+
+def test_of_a_question_without_a_known_word_the_tables_that_most_refer_to_are_first():
+    assert _first("xyzzy", SCHOOL, 1) == ["sch_user"]
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("favourite", "favorite"),
+        ("organisations", "organization"),
+        ("theatre", "theater"),
+        ("enrolled", "enrol"),
+        ("enrolments", "enrollment"),
+        ("catalogue", "catalog"),
+        ("cancelled", "canceled"),
+    ],
+)
+def test_british_and_american_spellings_are_one(one, other):
+    assert stem(one) == stem(other)
+
+
+def test_a_copy_may_stand_before_the_prefix():
+    tables = (*SCHOOL, Table("tmp_sch_course", SCHOOL[1].columns))
+    assert copies(tables, Naming(tables))[len(SCHOOL)].original == 1
 
 
 def test_the_plural_of_capitals_is_one_word():
