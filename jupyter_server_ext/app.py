@@ -9,13 +9,14 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+import re
 import ssl
 import sys
 from functools import partial
-from typing import Any, cast
+from typing import Any, NoReturn, cast
 
 from jupyter_core.application import JupyterApp, NoStart, base_aliases, base_flags
-from traitlets import Bool, Integer, Unicode
+from traitlets import Bool, Integer, TraitError, Unicode
 from traitlets.config import catch_config_error
 from traitlets.config.loader import KVArgParseConfigLoader
 
@@ -33,8 +34,27 @@ _QUIET_SECONDS = 0.5  # the hub's proxy keeps connections open, and does not rep
 _ACCEPTED: tuple[dict[str, Any], str] = ({}, "Accepted for the sake of habit; it is always so.")
 
 
+class _Parser(KVArgParseConfigLoader.parser_class):  # type: ignore[misc,valid-type]
+    """Says what is wrong in one line; argparse's usage would be traitlets' names."""
+
+    def error(self, message: str) -> NoReturn:
+        said = message.removeprefix("argument ").replace("--RSQLGatewayApp.", "--").replace("_", "-")
+        raise ConfigError(f"{said}. See jupyter rsql --help.")
+
+
 class _StrictLoader(KVArgParseConfigLoader):
     """A mistyped option is an error: a gateway without its file would serve with other keys."""
+
+    parser_class = _Parser
+
+    def load_config(self, *args: Any, **more: Any) -> Any:
+        """The command line as configuration; an option of the application that it does not have is refused."""
+        config = super().load_config(*args, **more)
+        known = RSQLGatewayApp.class_trait_names(config=True)
+        for name in config.get("RSQLGatewayApp", {}):
+            if name not in known:
+                self._handle_unrecognized_alias(f"RSQLGatewayApp.{name}")
+        return config
 
     def _handle_unrecognized_alias(self, arg: str) -> None:
         raise ConfigError(f"There is no option --{arg}. See jupyter rsql --help.")
@@ -99,6 +119,14 @@ class RSQLGatewayApp(GatewayOptions, JupyterApp):
         tornado.parent = self.log
         tornado.setLevel(cast("int", self.log_level))  # or a line is made of every request, for a handler that drops it
 
+    def update_config(self, config: Any) -> None:
+        """Take a configuration, of the command line or a file; a wrong value ends the program with one line."""
+        try:
+            super().update_config(config)
+        except TraitError as error:
+            print(f"jupyter rsql: {_plainly(str(error))} See jupyter rsql --help.", file=sys.stderr)  # noqa: T201
+            self.exit(1)
+
     def _create_loader(self, argv: Any, aliases: Any, flags: Any, classes: Any) -> KVArgParseConfigLoader:
         return _StrictLoader(argv, aliases, flags, classes=classes, log=self.log, subcommands=self.subcommands)
 
@@ -150,6 +178,28 @@ class RSQLGatewayApp(GatewayOptions, JupyterApp):
         except OSError as error:
             raise ConfigError(f"The certificate cannot be used: {error.strerror or error}.") from None
         return context
+
+
+_KINDS = {"an int": "a whole number", "a boolean": "True or False", "a unicode string": "text"}
+_WRONG_KIND = re.compile(r"The '(\w+)' trait of an? \w+ instance expected (.+), not the \w+ (.+)\.")
+_OUT_OF_RANGE = re.compile(
+    r"The value of the '(\w+)' trait of an? \w+ instance should not be (less|greater) than (\S+), "
+    r"but a value of (\S+) was specified"
+)
+
+
+def _plainly(said: str) -> str:
+    """What traitlets says of a wrong value, in plain words.
+
+    Example:
+        >>> _plainly("The 'port' trait of a RSQLGatewayApp instance expected an int, not the str 'abc'.")
+        "'port' must be a whole number, not 'abc'."
+    """
+    if kind := _WRONG_KIND.fullmatch(said):
+        return f"'{kind[1]}' must be {_KINDS.get(kind[2], kind[2])}, not {kind[3]}."
+    if number := _OUT_OF_RANGE.fullmatch(said):
+        return f"'{number[1]}' must be {'at least' if number[2] == 'less' else 'at most'} {number[3]}, not {number[4]}."
+    return said
 
 
 def _say_ready(url: str) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import getpass
 import os
+import re
 import time
 from contextlib import suppress
 from dataclasses import replace
@@ -70,7 +71,12 @@ class GatewayOptions(Configurable):
         Example:
             >>> GatewayOptions(url_prefix="rsql").base_below("/user/ada/")
             '/user/ada/rsql/'
+
+        Raises:
+            ConfigError: The prefix cannot stand in a URL as it is.
         """
+        if not re.fullmatch(r"[\w.~/-]*", self.url_prefix, re.ASCII):
+            raise ConfigError(f"'url_prefix' may hold letters, digits and . _ ~ - /, not {self.url_prefix!r}.")
         return "/" + "".join(f"{part}/" for part in f"{server}/{self.url_prefix}".split("/") if part)
 
 

@@ -12,6 +12,7 @@ import dataclasses
 import re
 import tomllib
 import typing
+from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -127,8 +128,10 @@ def _with_profile(source: Source, values: dict[str, Any]) -> dict[str, Any]:
     """What the file says, over the profile that it or RSQL_PROFILE names."""
     name = values.pop("profile", "") or source.environment.get("RSQL_PROFILE", "")
     if name and name not in PROFILES:
-        where = "'profile'" if source.environment.get("RSQL_PROFILE", "") != name else "RSQL_PROFILE"
-        source.refuse(("profile",), f"{where} must be one of: {', '.join(PROFILES)}.")
+        there_are = f"must be one of: {', '.join(PROFILES)}."
+        if ("profile",) not in source.lines:
+            raise ConfigError(f"RSQL_PROFILE {there_are}")
+        source.refuse(("profile",), f"'profile' {there_are}")
     profile = Path(__file__).parent / "profiles" / f"{name}.toml"
     return _over(tomllib.loads(profile.read_text(encoding="utf-8")), values) if name else values
 
@@ -176,7 +179,17 @@ def _settings(file: Table) -> s.Settings:
         virtual_keys=s.VirtualKeySettings(**file.table("virtual_keys").fields(s.VirtualKeySettings)),
     )
     _check_default_model(file, settings)
+    _check_tenants(file.tables("api_keys"), [tenant.name for tenant in settings.tenants])
     return settings
+
+
+def _check_tenants(api_keys: Sequence[Table], tenants: Sequence[str]) -> None:
+    """A key may name a tenant without rules of its own; one that is nearly a tenant's name would miss its rules."""
+    for table in api_keys:
+        name = str(table.values.get("tenant", ""))
+        near = get_close_matches(name, tenants, n=1) if name and name not in tenants else []
+        if near:
+            table.refuse("tenant", f"there is no [tenants.{name}]; did you mean '{near[0]}'?")
 
 
 def _storage(table: Table) -> s.StorageSettings:

@@ -166,7 +166,8 @@ rsql_status <- function() {
   stats <- told_by("stats")
   cat("gateway  ", gateway()$url, "\n", sep = "")
   cat("you      ", stats$caller, if (nzchar(stats$tenant %||% "")) paste(" in", stats$tenant), "\n", sep = "")
-  cat("keys     ", paste(unlist(status$keys), names(status$keys), collapse = ", "), "\n", sep = "")
+  keys <- Filter(function(count) count > 0, status$keys)
+  cat("keys     ", if (length(keys)) paste(unlist(keys), names(keys), collapse = ", ") else "none", "\n", sep = "")
   cat("models   ", paste(unlist(status$models), collapse = ", "), "\n", sep = "")
   invisible(list(status = status, stats = stats))
 }

@@ -14,6 +14,14 @@ local({
 
   fail <- function(...) stop(paste0(...), call. = FALSE)
 
+  is_text <- function(value, what) {
+    if (!is.character(value) || length(value) != 1L || is.na(value)) fail(what, " is one text in quotes.")
+  }
+
+  is_number <- function(value, name, least) {
+    if (!is.numeric(value) || length(value) != 1L || is.na(value) || value < least) fail(name, " is a number of at least ", least, ".")
+  }
+
   # The folder of this file, which holds the other parts.
   home <- local({
     files <- Filter(Negate(is.null), lapply(sys.frames(), function(frame) frame$ofile))
@@ -39,6 +47,7 @@ local({
 
   ask <- function(question = "", with = character(), model = getOption("rsql.model"),
                   privacy = getOption("rsql.privacy", "stats"), new = FALSE, show_context = FALSE, quiet = FALSE) {
+    is_text(question, "The question")
     error <- if (nzchar(trimws(question))) "" else last_error() # first: what is done below may fail inside, and be that
     need("httr2", "jsonlite")
     if (new) state$turns <- list()
@@ -46,7 +55,7 @@ local({
     told <- described(question, allowed(privacy), with, error)
     user <- fill("question", context = told$context, question = told$question)
     messages <- c(list(message_of("system", fill("ask", lang = "Write R."))), state$turns, list(message_of("user", user)))
-    if (show_context) return(cat(user, "\n"))
+    if (show_context) return(cat(would_send(messages), "\n", sep = ""))
     started <- proc.time()[["elapsed"]]
     reply <- stream(messages, model, "ask", if (quiet) silent else printed)
     if (!quiet) cat("\n\n", usage_line(reply, proc.time()[["elapsed"]] - started), "\n", sep = "")
@@ -56,6 +65,14 @@ local({
       shown = !quiet
     )
     invisible(structure(answer, class = "rsql_answer"))
+  }
+
+  # All that a question would send, with what the administrator's policy puts before it.
+  would_send <- function(messages) {
+    before <- policy()$system_prompt %||% ""
+    if (nzchar(before)) messages[[1]]$content <- paste0(before, "\n\n", messages[[1]]$content)
+    said <- vapply(messages, function(one) paste0("[", one$role, "]\n", one$content), "")
+    paste0(paste(said, collapse = "\n\n"), "\n\nNothing was sent.")
   }
 
   message_of <- function(role, content) list(role = role, content = content)
@@ -82,6 +99,9 @@ local({
 
   sql_ai <- function(question, con = the_connection(), run = TRUE, max_rows = 1000, timeout = 60, retries = 3,
                      model = getOption("rsql.model"), quiet = FALSE) {
+    is_text(question, "The question")
+    if (!nzchar(trimws(question))) fail("There is no question. Write it first: sql_ai(\"How many orders?\", con).")
+    for (name in c("max_rows", "timeout", "retries")) is_number(get(name), name, if (name == "retries") 0 else 1)
     need("httr2", "jsonlite", "DBI")
     dialect <- dialect_of(con)
     schema <- schema_of(con, dialect)

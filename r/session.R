@@ -4,8 +4,14 @@
 allowed <- function(level) {
   levels <- c("names", "stats", "sample")
   if (!level %in% levels) fail("There is no privacy level \"", level, "\". There are: names, stats, sample.")
-  if (is.null(state$floor)) state$floor <- told_by("stats")$privacy_floor %||% ""
-  if (state$floor %in% levels) levels[min(match(c(level, state$floor), levels))] else level
+  floor <- policy()$privacy_floor %||% ""
+  if (floor %in% levels) levels[min(match(c(level, floor), levels))] else level
+}
+
+# What the gateway says of the caller's rules; asked once.
+policy <- function() {
+  if (is.null(state$policy)) state$policy <- told_by("stats")
+  state$policy
 }
 
 `%||%` <- function(x, y) if (is.null(x)) y else x

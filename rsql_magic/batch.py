@@ -89,7 +89,7 @@ class ReplayFile:
     def opened(self) -> ReplayFile:
         """The same file, read (or begun anew when recording)."""
         if self.mode == "record":
-            self.path.write_text("", encoding="utf-8")
+            self._write("", "w")
         elif self.path.exists():
             self._answers = dict(self._read())
         elif self.mode == "replay":
@@ -101,7 +101,7 @@ class ReplayFile:
 
     def _read(self) -> list[tuple[str, dict[str, Any]]]:
         answers = []
-        for number, line in enumerate(self.path.read_text(encoding="utf-8").splitlines(), 1):
+        for number, line in enumerate(self.path.read_text(encoding="utf-8", errors="replace").splitlines(), 1):
             try:
                 answer = json.loads(line)
                 answers.append((answer["key"], answer))
@@ -129,5 +129,13 @@ class ReplayFile:
         """Keep an answer, at once on disk."""
         answer = {"key": key, "text": text, "done": dict(done)}
         self._answers[key] = answer
-        with self.path.open("a", encoding="utf-8") as file:
-            file.write(json.dumps(answer, ensure_ascii=False) + "\n")
+        self._write(json.dumps(answer, ensure_ascii=False) + "\n", "a")
+
+    def _write(self, text: str, mode: Literal["a", "w"]) -> None:
+        try:
+            with self.path.open(mode, encoding="utf-8", errors="replace") as file:
+                file.write(text)
+        except OSError as error:
+            raise BadInput(
+                f"RSQL_REPLAY: {self.path} cannot be written: {error.strerror}.", hint="Name another file."
+            ) from None

@@ -33,7 +33,7 @@ IN_WORDS: dict[How, str] = {
     "environment": "named by RSQL_GATEWAY_URL",
     "hub": "the JupyterHub's service",
     "server": "the Jupyter Server of this kernel",
-    "embedded": "started by this kernel",
+    "embedded": "started for this session",
 }
 
 _TAIL = 16_384

@@ -166,7 +166,8 @@ class Connections:
         except ConnectionProblem:
             raise
         except BadInput as error:  # it knows the object, not its name
-            raise BadInput(f"{name} is no connection.", hint=error.hint) from None
+            leave = "Leave it out: the live frames are the tables." if is_frame(target) else ""
+            raise BadInput(f"{name} is no connection.", hint=leave or error.hint) from None
         self._open[name] = (target, engine)
         return engine
 

@@ -7,6 +7,7 @@ and run it, ``%rsql`` looks after the gateway, the models and the conversation.
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -14,10 +15,12 @@ from IPython.core.magic import Magics, line_magic, magics_class, needs_local_sco
 from traitlets import TraitError
 
 from rsql_magic import batch, completion, running, syntax
+from rsql_magic.command_list import COMMANDS, help_text
 from rsql_magic.config import Rsql
 from rsql_magic.errors import BadInput, RsqlError
 from rsql_magic.last_error import last_error
 from rsql_magic.options import Line, Option, help_of, line_and_cell, read_line
+from rsql_magic.question_text import joined, silenced, spoken
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -119,7 +122,7 @@ class RsqlMagics(Magics):
         else:
             text, about_error = self._question(read, cell, scene)
         question = self.assistant.question(
-            _spoken(text),
+            spoken(text),
             scene,
             names=getattr(options, "with"),
             model=options.model,
@@ -197,12 +200,16 @@ class RsqlMagics(Magics):
             _print(help_of(self.sql_ai))
             return None
         _check_name(options.output or read.target)
+        if options.plot and _is_its_value(read.connection, line) and not self._takes(scene, None)(read.connection):
+            raise _no_chart(read.connection)
         if cell is not None and read.text:
             if options.plot and len(read.text.split()) == 1:
-                raise BadInput(f"There is no chart of the kind {read.text!r}.", hint=f"There are: {', '.join(KINDS)}.")
+                raise _no_chart(read.text)
             raise BadInput(f"{read.text!r} is left over on the first line.", hint="The question stands below it.")
-        question = _joined(read.text, cell, "%%sql_ai")
+        question = joined(read.text, cell, "%%sql_ai")
         files = _savable(options.save)
+        if any(file.suffix.lower() in {".png", ".svg"} for file in files):
+            options.plot = options.plot or "auto"
         wish = self._wish(options)
         if options.show_context:
             unsure, afresh = self._unknown_policy(options), self._afresh(options.new)
@@ -210,7 +217,7 @@ class RsqlMagics(Magics):
             _print(shown.saying(unsure))
             return None
         result = self.assistant.sql_ai(
-            _spoken(question),
+            spoken(question),
             read.connection,
             scene=scene,
             wish=wish,
@@ -226,7 +233,7 @@ class RsqlMagics(Magics):
 
     def _shown(self, result: T, question: str) -> T | None:
         """The result, whose display is the cell's output already; nothing for a cell that ends in a semicolon."""
-        if _silenced(question):
+        if silenced(question):
             return None
         result.next_display = "brief" if getattr(self._shell, "kernel", None) is None else "none"
         self._show_again_later(result)
@@ -245,7 +252,7 @@ class RsqlMagics(Magics):
     @needs_local_scope
     @line_magic
     def rsql(self, line: str, local_ns: Mapping[str, Any] | None = None) -> None:
-        """Look after the gateway, the models and the conversation: ``%rsql help`` lists the commands."""
+        """Look after the gateway, the models and the conversation."""
         from rsql_magic import commands
 
         commands.run(
@@ -256,6 +263,8 @@ class RsqlMagics(Magics):
             show_panel=lambda: self.panel().show(),
             keep=self._keep,
         )
+
+    rsql.__doc__ = f"{rsql.__doc__}\n\n{help_text()}"
 
     def panel(self, *, keep: bool = False) -> ChatPanel:
         """A chat panel over what the magics share.
@@ -270,8 +279,6 @@ class RsqlMagics(Magics):
     @property
     def commands(self) -> tuple[str, ...]:
         """What can stand after ``%rsql``."""
-        from rsql_magic.commands import COMMANDS
-
         return tuple(COMMANDS)
 
     # What completion offers.
@@ -357,7 +364,7 @@ class RsqlMagics(Magics):
 
     def _question(self, read: Line, cell: str | None, scene: Scene) -> tuple[str, bool]:
         """The question, and whether it is about the last error."""
-        text = _joined(read.text, cell, "%%ask") if cell is not None else read.text
+        text = joined(read.text, cell, "%%ask") if cell is not None else read.text
         if text in {"", "fix"} and cell is None:
             if scene.error is None:
                 raise BadInput("There is no error of your code to explain.", hint="Write a question: %ask QUESTION.")
@@ -373,7 +380,7 @@ class RsqlMagics(Magics):
     def _screen(self, question: str) -> Screen:
         from rsql_magic import display
 
-        if _silenced(question):
+        if silenced(question):
             return display.Screen()
         if getattr(self._shell, "kernel", None) is None:
             return display.TerminalScreen(footer=False)
@@ -446,33 +453,25 @@ def _forget_refused_settings(shell: InteractiveShell, settings: Rsql) -> None:
         chosen[name] = getattr(settings, name)
 
 
-def _joined(text: str, cell: str | None, magic: str) -> str:
-    """The question: the rest of the line and the cell below it, letter by letter."""
-    question = "\n".join(part for part in (text, (cell or "").strip("\n")) if part.strip())
-    if not question.strip():
-        raise BadInput(
-            "There is no question.", hint=f"Write it below {magic}." if cell is not None else f"{magic[1:]} QUESTION."
-        )
-    return question
+def _is_its_value(connection: str, line: str) -> bool:
+    """Whether what was read as a connection stands where the kind of a chart does."""
+    return bool(connection) and re.search(rf"--plot\s+{re.escape(connection)}(?:\s|$)", line) is not None
+
+
+def _no_chart(kind: str) -> BadInput:
+    return BadInput(f"There is no chart of the kind {kind!r}.", hint=f"There are: {', '.join(KINDS)}.")
 
 
 def _savable(names: Sequence[str]) -> list[Path]:
     """The files to save a result to, looked at before anything is asked."""
     from rsql_magic.results import saved_as
 
-    files = [Path(name) for name in names]
+    files = [Path(name).expanduser() for name in names]
     for path in files:
         saved_as(path)
+        if not path.parent.is_dir():
+            raise BadInput(f"{path} cannot be saved: there is no folder {path.parent}.", hint="Give another path.")
     return files
-
-
-def _silenced(question: str) -> bool:
-    return question.rstrip().endswith(";")
-
-
-def _spoken(question: str) -> str:
-    """The question without the semicolon that silences the cell."""
-    return question.rstrip().removesuffix(";") if _silenced(question) else question
 
 
 def _print(text: str) -> None:

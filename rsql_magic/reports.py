@@ -35,13 +35,24 @@ def status(assistant: Assistant) -> Shown:
     return listing(rows, ("what", "state"))
 
 
+def good_until(assistant: Assistant, expires: str) -> str:
+    """The last day of a virtual key, which does not outlive the gateway of one kernel."""
+    address, day = assistant.reach.address, expires[:10]
+    return f"this kernel ends, at most until {day}" if address and address.how == "embedded" else day
+
+
 def usage(assistant: Assistant) -> Shown:
     """The caller's limits, tokens and money, as the gateway counts them; then this notebook's own conversation."""
     return listing(usage_rows(assistant), ("what", "used"))
 
 
+def limits(assistant: Assistant) -> Shown:
+    """``usage`` where there is no conversation, as in a terminal."""
+    return listing(usage_rows(assistant)[:-1], ("what", "used"))
+
+
 def usage_rows(assistant: Assistant) -> list[tuple[str, str]]:
-    """The rows of ``usage``."""
+    """The rows of ``usage``, the notebook's own last."""
     told = _told(assistant.reach.gateway, "stats")
     return [*gateway_figures.usage_rows(told), ("this notebook", _conversation(assistant.chat))]
 
@@ -58,7 +69,7 @@ def _conversation(chat: Chat) -> str:
 
 def models(assistant: Assistant) -> Shown:
     """The models there are, and the short names for them."""
-    default = assistant.settings.resolve(None)
+    default = assistant.settings.resolve(None) or _told(assistant.reach.gateway, "status").get("default_model")
     short = {name: alias for alias, name in assistant.settings.aliases.items()}
     rows = [
         (name, short.get(name, ""), "default" if name == default else "") for name in assistant.reach.gateway.models()
@@ -70,7 +81,12 @@ def keys(assistant: Assistant) -> Shown:
     """The caller's virtual API keys, without their texts."""
     told = _told(assistant.reach.gateway, "keys")
     rows = [
-        (key["name"], key["id"], key["expires"][:10], ", ".join(f"{n} {v:,}" for n, v in key["limits"].items()))
+        (
+            key["name"],
+            key["id"],
+            good_until(assistant, key["expires"]),
+            ", ".join(f"{n} {v:,}" for n, v in key["limits"].items()),
+        )
         for key in told.get("keys", [])
     ]
     return listing(rows, ("key", "id", "until", "limits")) if rows else Shown("", told.get("note", "You have no keys."))
@@ -289,4 +305,4 @@ def r_session() -> Finding:
 def examined(findings: Sequence[Finding]) -> Shown:
     """The doctor's findings as a table."""
     signs = {True: "✓", False: "✗", None: "–"}
-    return listing([(signs[f.well], f.what, f.found, f.fix) for f in findings], ("", "what", "found", "to do"))
+    return listing([(signs[f.well], f.what, f.found, f.fix) for f in findings], ("ok", "what", "found", "to do"))

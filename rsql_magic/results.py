@@ -146,7 +146,9 @@ class SQLResult(Showable):
         try:
             write(self, place)
         except OSError as error:
-            raise BadInput(f"{place} cannot be written: {error.strerror}.", hint="Give another path.") from None
+            raise BadInput(
+                f"{place} cannot be written: {error.strerror or error}.", hint="Give another path."
+            ) from None
 
     def shown(self, *, footer: bool = True) -> Shown:
         """The finished output: query, rounds of repair, table, what is worth saying, usage."""

@@ -24,7 +24,7 @@ LAYERS = {
         ["answers", "results"],
         ["chat", "display", "connections", "reach"],
         ["charts", "interpolate", "drafts", "columns_used", "completion", "literals", "verified"],
-        ["options", "syntax"],
+        ["options", "question_text", "syntax"],
         ["engines", "client"],
         ["events"],
         ["connect", "mending", "refusals"],
@@ -33,7 +33,7 @@ LAYERS = {
         ["linking"],
         ["context"],
         ["batch", "dialects", "prompts", "stopping", "table_text", "gateway_figures"],
-        ["config", "errors"],
+        ["command_list", "config", "errors"],
     ],
     "jupyter_server_ext": [
         ["__init__", "__main__", "tljh"],

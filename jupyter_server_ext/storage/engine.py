@@ -82,7 +82,8 @@ def at_start(engine: sa.Engine) -> Iterator[None]:
     try:
         yield
     except sa.exc.SQLAlchemyError as error:
-        safe = engine.url.render_as_string(hide_password=True)
+        named = engine.url.set(drivername=engine.url.get_backend_name(), query={})  # as in the rsql.toml
+        safe = named.render_as_string(hide_password=True)
         msg = f"The ledger {safe} cannot be opened ({_reason(error)}). Check its path, permissions and server."
         raise CannotOpen(msg) from None
 

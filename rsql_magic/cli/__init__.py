@@ -16,8 +16,10 @@ from __future__ import annotations
 
 import argparse
 import os
+import re
 import subprocess
 import sys
+from importlib.metadata import version
 from typing import TYPE_CHECKING
 
 from rsql_magic import reports
@@ -42,6 +44,9 @@ EXIT_CODES: tuple[tuple[type[BaseException], int], ...] = (
 """What the process ends with, by the error; the first that fits."""
 
 
+_MAGIC = re.compile(r"%rsql (status|stats|usage|models|doctor)\b")
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; gives its exit code.
 
@@ -62,7 +67,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except (KeyboardInterrupt, RsqlError) as error:
         code = next(code for kind, code in EXIT_CODES if isinstance(error, kind))
         if code != 130:
-            said = str(error).replace("%rsql doctor", "rsql doctor")  # the same command, where there are no magics
+            said = _MAGIC.sub(r"rsql \1", str(error))  # the same command, where there are no magics
             sys.stderr.write(f"{type(error).__name__}: {said}\n")
         return code
     finally:
@@ -77,6 +82,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     gateway = "the gateway to use; its token is in RSQL_GATEWAY_TOKEN"
     parser.add_argument("--gateway", metavar="URL", help=gateway)
+    parser.add_argument("--version", action="version", version=f"rsql {version('rsql-jupyter')}")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 
     def command(name: str, run: Run, what: str) -> argparse.ArgumentParser:
@@ -89,7 +95,7 @@ def _parser() -> argparse.ArgumentParser:
     running.options(command("run", running.run, "run a notebook, or a query from a file, without a person"))
     command("status", report(reports.status), "the gateway: where it is, its keys, queue and models")
     for name in ("stats", "usage"):
-        command(name, report(reports.usage), "your limits, tokens and money")
+        command(name, report(reports.limits), "your limits, tokens and money")
     command("models", report(reports.models), "the models there are")
     command("doctor", doctor, "look at everything a question needs")
     monitor.options(command("monitor", monitor.run, "the gateway and your limits, live, until Ctrl-C"))

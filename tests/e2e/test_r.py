@@ -78,6 +78,32 @@ def test_the_levels_are_those_of_python(gateway, level, seen, unseen):
     assert "ada@" not in out
 
 
+def test_show_context_prints_the_whole_request(gateway):
+    out = rscript('ask("What is a left join?", quiet = TRUE)\nask("Describe sales", show_context = TRUE)', gateway)
+    assert [line for line in out.splitlines() if line in {"[system]", "[user]", "[assistant]"}] == [
+        "[system]",
+        "[user]",
+        "[assistant]",
+        "[user]",
+    ]
+    assert "You help a data analyst" in out
+    assert out.endswith("Question: Describe sales\n\nNothing was sent.\n")
+
+
+@pytest.mark.parametrize(
+    ("call", "words"),
+    [
+        ("ask(NULL)", "The question is one text in quotes."),
+        ('ask(c("a", "b"))', "The question is one text in quotes."),
+        ('sql_ai(" ", con)', "There is no question."),
+        ('sql_ai("How many orders?", con, max_rows = "a")', "max_rows is a number of at least 1."),
+        ('sql_ai("How many orders?", con, timeout = 0)', "timeout is a number of at least 1."),
+    ],
+)
+def test_wrong_arguments_are_said(gateway, call, words):
+    assert words in rscript(ORDERS + call, gateway, wrong=True)
+
+
 def test_secrets_in_a_question_do_not_leave(gateway):
     out = rscript('ask("Write to bob@example.org, password=hunter2secret", show_context = TRUE)', gateway)
     assert "[email]" in out

@@ -126,6 +126,11 @@ def test_a_wrong_file_is_one_line_with_the_place(monkeypatch, capsys, tmp_path):
     [
         (["--gateway-config", "nowhere.toml"], "nowhere.toml: cannot be read"),
         (["--prot", "8899"], "no option --prot"),
+        (["--RSQLGatewayApp.prot=8899"], "no option --RSQLGatewayApp.prot"),
+        (["--port", "abc"], "'port' must be a whole number, not 'abc'. See jupyter rsql --help."),
+        (["--port", "99999"], "'port' must be at most 65535, not 99999."),
+        (["--gateway-config"], "--gateway-config: expected one argument."),
+        (["--url-prefix", "a b"], "'url_prefix' may hold letters"),
         (["serve"], "'serve' is not an option"),
         (["--ip", "192.0.2.1", "--port", "0"], "Cannot listen"),
         (["--certfile", "nowhere.pem", "--port", "0"], "certificate"),

@@ -150,6 +150,11 @@ REFUSED = {
     "more than counts": ("[limits.caller]\nrequests_per_day = 99999999999999999999", 2, "or less"),
     "more than any money": ("[limits.caller]\n\nusd_per_month = 1e15", 3, "1,000,000,000 or less"),
     "no gateway": ("[storage]\ninstances = 0", 2, "must be more than 0"),
+    "a tenant misspelled": (
+        '[[api_keys]]\nname="a"\nkey="k"\ntenant = "stats10"\n[tenants.stats101]\nweight = 1',
+        4,
+        "did you mean 'stats101'?",
+    ),
     "no such state": ('[storage]\nspool = "."\nstate = "http://a"', 3, "must be memory://, redis://host"),
     "no such ledger": ('[storage]\nledger = "mysql://a"', 2, "must be sqlite:///path or postgresql://"),
     "no port": ('[storage]\ncache = "redis://a:b"', 2, "a port that is no number"),

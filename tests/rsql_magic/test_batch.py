@@ -98,3 +98,8 @@ def test_the_file_is_plain_json(client, gateway, tmp_path):
     gateway.replies = ["größe"]
     answers(ReplayingClient(client, opened(tmp_path / "a.jsonl")))
     assert json.loads((tmp_path / "a.jsonl").read_text(encoding="utf-8"))["text"] == "größe "
+
+
+def test_a_file_that_cannot_be_written_is_said(tmp_path):
+    with pytest.raises(BadInput, match="cannot be written"):
+        ReplayFile.from_environ({"RSQL_REPLAY": f"record:{tmp_path / 'none' / 'answers.jsonl'}"})

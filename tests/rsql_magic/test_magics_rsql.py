@@ -15,8 +15,10 @@ from IPython.core.interactiveshell import InteractiveShell
 from traitlets import TraitError
 
 from rsql_magic import reports
+from rsql_magic.connect import Address
 from rsql_magic.context.tables import Catalog, Column, Table
 from rsql_magic.errors import BadInput, GatewayUnreachable, NotAllowed, UnknownName
+from rsql_magic.reports import good_until
 
 STATUS = {"keys": {"ready": 3, "cooling": 1}, "queue": {"length": 0}, "models": ["llama", "qwen"], "privacy_floor": ""}
 STATS = {
@@ -139,7 +141,12 @@ def test_help_lists_every_command(ip, capsys):
 @pytest.mark.parametrize(
     ("line", "error", "words"),
     [
-        ("stauts", BadInput, "Did you mean %rsql status?"),
+        ("stauts", BadInput, "%rsql status"),
+        ("status now", BadInput, "takes nothing more, not 'now'"),
+        ("help stauts", BadInput, "%rsql help lists the commands"),
+        ("history --save", BadInput, "--save needs a FILE"),
+        ("keys revoke", BadInput, "needs its ID"),
+        ("connect http://h/ --token-from", BadInput, "--token-from needs a NAME"),
         ("connect localhost", BadInput, "not the URL of a gateway"),
         ("connect http://127.0.0.1:9/rsql/", GatewayUnreachable, "No gateway answers"),
         ("connect http://h/ --token secret", BadInput, "--token-from NAME"),
@@ -351,3 +358,45 @@ def test_keys_are_listed_and_revoked(ip, gateway, capsys):
 def test_keys_that_are_not_understood(ip, line):
     with pytest.raises(BadInput):
         ip.run(f"%rsql {line}")
+
+
+def test_stats_is_usage_and_status_leaves_out_what_is_nothing(ip, gateway, capsys):
+    gateway.paths["stats"] = STATS
+    gateway.paths["status"] = STATUS | {
+        "cache": {"answers": 0, "hit": 0},
+        "queue": {"length": 3, "expected_wait_seconds": 7.4},
+    }
+    ip.run("%rsql stats")
+    assert "requests this minute  2 of 10" in capsys.readouterr().out
+    ip.run("%rsql status")
+    out = capsys.readouterr().out
+    assert "3 waiting, about 7 s" in out
+    assert "cache" not in out
+
+
+def test_the_default_model_is_marked(ip, gateway, capsys):
+    gateway.paths["status"] = {"default_model": "qwen"}
+    ip.run("%rsql models")
+    assert "qwen          default" in capsys.readouterr().out
+
+
+def test_a_key_of_a_kernels_own_gateway_ends_with_it(ip, assistant, gateway, capsys):
+    gateway.paths["keys"] = {"id": "ab12", "name": "ci", "expires": "2027-01-01T00:00:00+00:00", "key": "rsql_secret"}
+    ip.run("%rsql keys new ci")
+    assert "good until 2027-01-01, is" in capsys.readouterr().out
+    assistant.reach.address = Address("http://gateway/rsql/", "t", "embedded")
+    assert good_until(assistant, "2027-01-01T00:00:00+00:00") == "this kernel ends, at most until 2027-01-01"
+
+
+def test_the_help_of_one_command_and_of_the_magic(ip, capsys):
+    ip.run("%rsql help keys")
+    assert "--usd-per-day" in capsys.readouterr().out
+    ip.run("%rsql history")
+    assert "Nothing was asked yet." in capsys.readouterr().out
+    assert "%rsql transpile --to DIALECT SQL" in ip.magics_manager.magics["line"]["rsql"].__doc__
+
+
+def test_a_gateway_that_does_not_answer_is_not_used(ip, assistant):
+    assistant.reach.address = Address("http://gateway/rsql/", "t", "chosen")
+    with pytest.raises(GatewayUnreachable, match=r"Check the URL\. http://gateway/rsql/ .* stays in use"):
+        ip.run("%rsql connect http://127.0.0.1:9/rsql/")

@@ -710,3 +710,27 @@ def test_a_table_of_two_thousand_columns(ip, gateway):
     assert "sensor_1234" in gateway.sent
     assert len(gateway.sent) < 32_000
     wide.close()
+
+
+@pytest.mark.parametrize(
+    ("cell", "words"),
+    [
+        ("%%sql_ai --plot pizza\nhow many?", "no chart of the kind 'pizza'"),
+        ("%%sql_ai --save /nonexistent/a.csv\nhow many?", "there is no folder /nonexistent"),
+        ("%%sql_ai\nhow many?\n%%sql_ai\nhow much?", "A second %%sql_ai stands in this cell"),
+        ("%%ask\n%ask how many?", "A second %ask stands in this cell"),
+        ("%%sql_ai sales\nhow many?", "Leave it out: the live frames are the tables."),
+        ("%%sql_ai", "Write it below %%sql_ai."),
+    ],
+)
+def test_slips_are_said_before_anything_is_asked(sales, gateway, cell, words):
+    with pytest.raises(BadInput) as caught:
+        sales.run(cell)
+    assert words in str(caught.value)
+    assert gateway.requests == []
+
+
+def test_saving_a_picture_asks_for_a_chart(sales, gateway, tmp_path):
+    gateway.replies = [sql("SELECT region, sum(amount) AS total FROM sales GROUP BY region")]
+    sales.run(f"%%sql_ai --save {tmp_path / 'a.svg'}\nWhat did each region sell?")
+    assert (tmp_path / "a.svg").read_text().startswith("<svg")
