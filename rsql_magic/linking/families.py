@@ -22,6 +22,7 @@ _MOST_SHOWN = 4
 _MONTHS = ["jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec"]
 _MONTH = re.compile(rf"(?<![a-z])({'|'.join(_MONTHS)})[a-z]*(?![a-z])")
 _DIGITS = re.compile(r"\d+")
+_DAY = re.compile(r"\b(\d{4})[-/.](\d{1,2})[-/.](\d{1,2})\b")
 
 
 @dataclass(frozen=True)
@@ -88,7 +89,8 @@ def _numbers(name: str) -> tuple[tuple[int, ...], str]:
 def _dates(question: str) -> list[str]:
     """Dates and numbers of a question as the digits that names would hold: "March 2021" is 202103."""
     text = question.casefold()
-    whole = [f"{y}{int(m):02}{int(d):02}" for y, m, d in re.findall(r"\b(\d{4})[-/.](\d{1,2})[-/.](\d{1,2})\b", text)]
+    whole = [f"{year}{int(month):02}{int(day):02}" for year, month, day in _DAY.findall(text)]
+    text = _DAY.sub(" ", text)
     months = [f"{_MONTHS.index(month) + 1:02}" for month in re.findall(rf"\b({'|'.join(_MONTHS)})[a-z]*\b", text)]
     years = re.findall(r"\b(?:19|20)\d\d\b", text)
     together = [year + month for year in years for month in months]
