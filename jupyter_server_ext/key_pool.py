@@ -9,17 +9,17 @@ from __future__ import annotations
 import math
 import time
 from collections import Counter
-from heapq import merge
-from itertools import chain, count, islice
+from itertools import chain, count
+from operator import itemgetter
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from jupyter_server_ext.errors import BadRequest, UnknownModel
 from jupyter_server_ext.keys import STATES, Health, Key, Rate, limit_row, window_of
-from jupyter_server_ext.storage.base import Cost, Grant, Offer, Refused, WindowSpec
+from jupyter_server_ext.storage.base import Claim, Cost, Grant, Offer, Refused, WindowSpec
 from jupyter_server_ext.storage.memory import MemoryWindows
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from jupyter_server_ext.keys import State
     from jupyter_server_ext.messages import Usage
@@ -245,20 +245,23 @@ class KeyPool:
         """Whether any key, usable or not, is meant for ``model``."""
         return any(key.serves(model) for key in self._keys.values())
 
-    async def lease(self, model: str, cost: Cost, avoid: frozenset[str] = frozenset()) -> Lease | Busy:
+    async def lease(
+        self, model: str, cost: Cost, avoid: frozenset[str] = frozenset(), claims: Sequence[Claim] = ()
+    ) -> Lease | Busy:
         """Take what a request costs from the key that can start it now and has most headroom left.
 
         Args:
             model: The model asked for.
             cost: Tokens reserved.
             avoid: Public ids of keys that are not to be used.
+            claims: What those before it wait for.
 
         Raises:
             UnknownModel: No key is meant for this model.
         """
         now = self.clock()
         offers, opens, reason = self._offers(model, avoid, now)
-        got: Grant | Refused = await self.windows.take(offers, cost, now) if offers else Refused(math.inf)
+        got: Grant | Refused = await self.windows.take(offers, cost, now, claims) if offers else Refused(math.inf)
         if isinstance(got, Refused):
             if opens - now < got.wait:
                 return Busy(opens - now, reason)
@@ -354,20 +357,26 @@ class KeyPool:
         by_state = {name: sum(state == name for _, state, _ in states) for name in STATES}
         return {"by_state": by_state, "list": [self._row(key, state, until, now) for key, state, until in states]}
 
-    def starts(self, model: str, cost: Cost, number: int, avoid: frozenset[str] = frozenset()) -> list[float]:
-        """Seconds until the first, second, … of ``number`` requests of this cost can start; fewer if never."""
+    def ways(self, model: str, avoid: frozenset[str] = frozenset()) -> list[tuple[float, Offer]]:
+        """The keys for a model: seconds until each may be used, and its windows; of keys with the same windows, one."""
         now = self.clock()
-        per_key = []
+        ways: dict[tuple[WindowSpec, ...], tuple[float, Offer]] = {}
         for key in self._usable(model):
-            if key.id in avoid:
-                continue
-            rest = max(0.0, key.opens(model, now) - now)
-            own = Offer(key.id, key.offer(model).windows[: -len(self._shared) or None])
-            times = self.windows.starts(own, cost, number, now)
-            per_key.append([max(rest, time) for time in times] if rest else times)
-        times = per_key[0] if len(per_key) == 1 else list(islice(merge(*per_key), number))
-        together = self.windows.starts(Offer("", self._shared), cost, number, now)
-        return [max(row) for row in zip(times, together, strict=False)]
+            if key.id not in avoid:
+                way = max(0.0, key.opens(model, now) - now), key.offer(model)
+                ways[way[1].windows] = min(ways.get(way[1].windows, way), way, key=itemgetter(0))
+        return list(ways.values())
+
+    def counts_tokens(self, model: str) -> bool:
+        """Whether what a request can start with depends on how large it is."""
+        return any(limit.unit != "requests" for key in self._usable(model) for limit in key.settings.limits)
+
+    def claim(self, model: str, cost: Cost, key: str, by: float) -> Claim | None:
+        """What a request needs that waits for ``key``; None where it is not windows that it waits for."""
+        if key not in self._keys:
+            return None
+        windows = [spec for spec in self._keys[key].offer(model).windows if spec.unit != "concurrent"]
+        return Claim({spec.id: cost.part(spec.unit, spec.amount)[0] for spec in windows}, by)
 
     def _offers(self, model: str, avoid: frozenset[str], now: float) -> tuple[list[Offer], float, str]:
         """What usable keys offer, and when and why the first of those that rest comes back."""

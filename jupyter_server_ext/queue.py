@@ -9,21 +9,30 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import math
+from collections import Counter
 from dataclasses import dataclass
+from operator import attrgetter
 from typing import TYPE_CHECKING
 
 from jupyter_server_ext.errors import NoCapacity
+from jupyter_server_ext.forecast import Forecast
 from jupyter_server_ext.key_pool import Busy, KeyPool, Lease
-from jupyter_server_ext.messages import Waiting
+from jupyter_server_ext.messages import Caller, Waiting
 from jupyter_server_ext.storage.base import Cost
 from jupyter_server_ext.turns import Lane, Ticket, Turns
 
 if TYPE_CHECKING:
-    from jupyter_server_ext.settings import PoolSettings
+    from collections.abc import Mapping
 
-_FRESH_SECONDS = 0.25  # positions and expected waits are computed anew at most so often
-_LIKE = 0.05  # costs that differ by this share have the same schedule
-_SHORTEST_SCHEDULE = 32
+    from jupyter_server_ext.settings import PoolSettings
+    from jupyter_server_ext.storage.base import Claim
+
+_FRESH_SECONDS = 0.25  # positions and expected waits are computed anew at most so often, …
+_FRESH_PER_PLACE = 0.002  # … and where many wait, so much later for each
+_LIKE = 1.3  # costs that differ by this factor have the same schedule
+_PLACE = attrgetter("place")
+_FEW = 0.05  # of those who wait, who may have come for other models since
+_MORE_PLACES = 16  # than those who wait
 
 
 class KeyQueue:
@@ -46,10 +55,13 @@ class KeyQueue:
         self._lanes: dict[str, Lane] = {}
         self._length = 0
         self._size = 0
+        self._joined: Counter[str] = Counter()  # how many have waited so far, by model
         self._wake = asyncio.Event()
         self._server: asyncio.Task[None] | None = None
         self._timer: asyncio.TimerHandle | None = None
-        self._schedules: dict[str, _Schedule] = {}
+        self._schedules: dict[str, dict[_Kind, _Schedule]] = {}  # by model
+        self._numbered: dict[str, float] = {}  # when the places of a model's lane were written down
+        self._claims: dict[Ticket, Claim] = {}  # of those whose turn has come, by lane
         pool.on_change.append(self._something_changed)
 
     def __len__(self) -> int:
@@ -73,7 +85,7 @@ class KeyQueue:
         """
         if self._lanes.get(ticket.model):
             return None
-        got = await self.pool.lease(ticket.model, ticket.cost, ticket.avoid)
+        got = await self.pool.lease(ticket.model, ticket.cost, ticket.avoid, tuple(self._claims.values()))
         if isinstance(got, Lease):
             return got
         if math.isinf(got.wait):
@@ -82,23 +94,18 @@ class KeyQueue:
 
     def eta(self, ticket: Ticket) -> float:
         """Seconds until this request could start, if it came now and nobody came after it."""
-        lane = self._lanes.get(ticket.model)
-        ahead = lane.ahead_of(ticket) if lane else 0
-        if ticket.avoid:
-            times = self.pool.starts(ticket.model, ticket.usual, ahead + 1, ticket.avoid)
-            return times[ahead] if len(times) > ahead else math.inf
-        return self._starts(ticket.model, lane.usual(ticket) if lane else ticket.usual, ahead + 1)
+        return self._starts(ticket, self._ahead(ticket))
 
     def expected_wait(self, model: str) -> float | None:
         """Seconds until a new caller's request for ``model`` could start; None when it could not."""
         lane = self._lanes.get(model)
-        wait = self._starts(model, lane.usual(), lane.callers + 1) if lane else self._starts(model, Cost(), 1)
+        newcomer = Ticket(Caller(""), model, Cost(), lane.usual() if lane else Cost())
+        wait = self._starts(newcomer, lane.callers if lane else 0)
         return round(wait, 3) if math.isfinite(wait) else None
 
     def news(self, ticket: Ticket) -> Waiting:
         """Where a waiting request stands."""
-        known = self._schedules.get(ticket.model)
-        if known is None or known.numbered + _FRESH_SECONDS < self.pool.clock():
+        if self._numbered.get(ticket.model, -math.inf) + _FRESH_SECONDS < self.pool.clock():
             self._number(ticket.model)
         eta = ticket.eta if math.isfinite(ticket.eta) else ticket.deadline - self.pool.clock()
         return Waiting(max(1, ticket.position), round(max(0.0, eta), 1))
@@ -119,7 +126,7 @@ class KeyQueue:
     async def _wait(self, ticket: Ticket) -> Lease:
         left = ticket.deadline - self.pool.clock()
         ticket.eta = self.eta(ticket)
-        if ticket.eta > left:
+        if ticket.eta > left and self._is_surely_late(ticket, left):
             raise self._too_long(ticket, left)
         self._make_room(ticket)
         self._join(ticket)
@@ -134,20 +141,34 @@ class KeyQueue:
             self._leave(ticket, lease)
         return lease
 
+    def _is_surely_late(self, ticket: Ticket, left: float) -> bool:
+        """Whether it would be late even if one less were served before it, as it may where limits are shared."""
+        if len(self._lanes) == 1 and not self.pool.counts_tokens(ticket.model):
+            return True
+        return self._starts(ticket, max(0, self._ahead(ticket) - 1)) > left
+
+    def _ahead(self, ticket: Ticket) -> int:
+        """How many of its lane are served before a new request, if nobody else comes."""
+        lane = self._lanes.get(ticket.model)
+        return lane.ahead_of(ticket) if lane else 0
+
     def _join(self, ticket: Ticket) -> None:
         loop = asyncio.get_running_loop()
         ticket.got = loop.create_future()
-        lane = self._lanes.get(ticket.model)
-        if lane is None:
-            lane = self._lanes[ticket.model] = Lane(min((lane.turns for lane in self._lanes.values()), default=0.0))
+        lane = self._lanes[ticket.model] = self._lane(ticket.model)
         lane.push(ticket)
+        self._joined[ticket.model] += 1
         ticket.position = len(lane)
         self._length += 1
         self._size += ticket.size
         if self._server is None or self._server.done():
             self._server = loop.create_task(self._serve_forever())
-        if len(lane) == 1:
+        if len(lane) == 1 or lane.may_pass(ticket, lane.head()):
             self._wake.set()  # else somebody waits already, and is woken when the time comes
+
+    def _lane(self, model: str) -> Lane:
+        """The lane of a model; a new one comes last to its turn."""
+        return self._lanes.get(model) or Lane(min((lane.turns for lane in self._lanes.values()), default=0.0))
 
     def _leave(self, ticket: Ticket, lease: Lease | None) -> None:
         """The request waits no more; a lease that came when it had gone goes back."""
@@ -156,12 +177,16 @@ class KeyQueue:
             got.result().unused()
         self._length -= 1
         self._size -= ticket.size
+        if self._claims.pop(ticket, None) and lease is None:
+            self._something_changed()  # what it waited for is for others
         lane = self._lanes.get(ticket.model)
         if lane is not None:
             lane.remove(ticket)
             if not lane:
                 del self._lanes[ticket.model]
                 self._schedules.pop(ticket.model, None)
+                self._numbered.pop(ticket.model, None)
+                del self._joined[ticket.model]
 
     def _make_room(self, ticket: Ticket) -> None:
         """If the queue is full, refuse the newest request of whoever has most waiting; that may be this one."""
@@ -198,30 +223,46 @@ class KeyQueue:
     async def _serve_lanes(self) -> float:
         """Serve lanes in turns, as models may share a quota, as far as keys are free; the seconds until one is."""
         wait = math.inf
+        claims: dict[Ticket, Claim] = {}
         lanes = [lane for lane in self._lanes.values() if lane]
         while lanes:
-            lane = min(lanes, key=lambda lane: lane.next_turn) if len(lanes) > 1 else lanes[0]
+            lane = min(lanes, key=_PLACE) if len(lanes) > 1 else lanes[0]
             head = lane.head()
-            busy = await self._serve_ticket(lane, head)
+            busy = await self._serve_ticket(lane, head, claims)
             if busy is not None:
-                await self._serve_others(lane, head, busy)
+                if self._claim(head, busy, claims):
+                    lane.hold_turn(head)
+                for ticket in lane.others_than(head):
+                    await self._serve_ticket(lane, ticket, claims, is_turn=False)
                 wait = min(wait, busy.wait)
             if busy is not None or not lane:
                 lanes.remove(lane)
+        self._claims = {ticket: claim for ticket, claim in claims.items() if ticket.got and not ticket.got.done()}
         return wait
 
-    async def _serve_others(self, lane: Lane, head: Ticket, busy: Busy) -> None:
-        """What the head can't use others may, except the key that it waits for."""
-        for ticket in lane.others_than(head):
-            if busy.key not in ticket.avoid:
-                ticket.avoid |= {busy.key}
-                await self._serve_ticket(lane, ticket, is_turn=False)
-                ticket.avoid -= {busy.key}
+    def _claim(self, head: Ticket, busy: Busy, claims: dict[Ticket, Claim]) -> bool:
+        """Promise the head the key that it waits for: others may use of that what does not make it wait longer.
 
-    async def _serve_ticket(self, lane: Lane, ticket: Ticket, *, is_turn: bool = True) -> Busy | None:
+        Returns:
+            Whether it is the first to whom anything of that is promised.
+        """
+        key, by = head.promised
+        now = self.pool.clock()
+        by = now + busy.wait if key != busy.key else max(by, now + busy.wait)
+        head.promised = busy.key, by
+        claim = self.pool.claim(head.model, head.cost, busy.key, by)
+        if claim is None:
+            return False
+        is_first = not any(claim.needs.keys() & other.needs.keys() for other in claims.values())
+        claims[head] = claim
+        return is_first
+
+    async def _serve_ticket(
+        self, lane: Lane, ticket: Ticket, claims: Mapping[Ticket, Claim], *, is_turn: bool = True
+    ) -> Busy | None:
         """Give a request its key, or the reason why it gets none; None when it waits no more.
 
-        One that can never be served is refused when it is its turn: before, a key may be kept from it.
+        One that can never be served is refused when it is its turn.
         """
         assert ticket.got is not None  # noqa: S101 - it waits
         if ticket.got.done():
@@ -230,7 +271,7 @@ class KeyQueue:
         if ticket.estimate is not None:
             ticket.cost = ticket.estimate()
         try:
-            got = await self.pool.lease(ticket.model, ticket.cost, ticket.avoid)
+            got = await self.pool.lease(ticket.model, ticket.cost, ticket.avoid, tuple(claims.values()))
         except Exception as error:  # noqa: BLE001 - whoever waits must hear of it
             lane.remove(ticket)
             ticket.got.set_exception(error)
@@ -246,7 +287,7 @@ class KeyQueue:
         else:
             lane.serve(ticket)
             ticket.got.set_result(got)
-            if known := self._schedules.get(ticket.model):
+            for known in self._schedules.get(ticket.model, {}).values():
                 known.served += 1
         return None
 
@@ -262,24 +303,43 @@ class KeyQueue:
         """Write down everybody's place and expected wait."""
         lane = self._lanes.get(model)
         if lane:
-            cost = lane.usual()
+            now = self.pool.clock()
+            usual = Ticket(Caller(""), model, Cost(), lane.usual(), weight=0.0)
+            schedule = self._schedule(usual, len(lane) - 1, now)
             for place, ticket in enumerate(lane.order(), 1):
                 ticket.position = place
-                ticket.eta = self._starts(model, cost, place)
-            self._schedules[model].numbered = self.pool.clock()
+                ticket.eta = schedule.left(ticket, now)
+            self._numbered[model] = now
 
-    def _starts(self, model: str, cost: Cost, nth: int) -> float:
-        """Seconds until the ``nth`` request from now on can start, if each has this cost."""
+    def _starts(self, ticket: Ticket, ahead: int) -> float:
+        """Seconds until a request can start that comes now and has so many of its lane before it."""
         now = self.pool.clock()
-        lane = self._lanes.get(model)
-        if not lane:
-            times = self.pool.starts(model, cost, nth)
-            return times[nth - 1] if len(times) >= nth else math.inf
-        known = self._schedules.get(model)
-        if known is None or not known.tells(cost, nth, now):
-            count = 1 << max(nth, len(lane), _SHORTEST_SCHEDULE).bit_length()
-            known = self._schedules[model] = _Schedule(now, cost, count, self.pool.starts(model, cost, count))
-        return known.wait(nth, now)
+        return self._schedule(ticket, ahead, now).wait(ahead, now)
+
+    def _schedule(self, ticket: Ticket, ahead: int, now: float) -> _Schedule:
+        """What is foretold for requests like this one, and for so many places at least."""
+        size = ticket.usual.prompt + ticket.usual.completion if self.pool.counts_tokens(ticket.model) else 0
+        kind = ticket.avoid, round(math.log(max(1, size), _LIKE))
+        schedules = self._schedules.get(ticket.model, {})
+        known = schedules.get(kind)
+        if known is None or not known.tells(ahead, self._others(ticket.model), now):
+            known = self._look_ahead(ticket, ahead, now, len(schedules))
+            if ticket.model in self._lanes:
+                self._schedules.setdefault(ticket.model, {})[kind] = known
+        return known
+
+    def _others(self, model: str) -> int:
+        """How many have come for other models."""
+        return self._joined.total() - self._joined[model]
+
+    def _look_ahead(self, ticket: Ticket, ahead: int, now: float, kinds: int) -> _Schedule:
+        """Play what is to come, for all places of a lane and some more."""
+        lane = self._lane(ticket.model)
+        length = max(ahead + 1, len(lane))
+        count = length + max(_MORE_PLACES, length // 4) if lane else ahead + 1
+        fresh = _FRESH_SECONDS + _FRESH_PER_PLACE * (count + self._length) * max(1, kinds)
+        forecast = Forecast(self.pool, self._lanes.values(), lane, ticket, count)
+        return _Schedule(now, now + fresh, self._others(ticket.model), forecast)
 
     def _hopeless(self, ticket: Ticket, busy: Busy) -> NoCapacity:
         if busy.too_large:
@@ -300,37 +360,36 @@ class KeyQueue:
         )
 
 
+_Kind = tuple[frozenset[str], int]
+
+
 @dataclass(slots=True)
 class _Schedule:
-    """When ``count`` requests of one cost could start, as of ``at``; some of them have been ``served`` since.
+    """When requests of one size could start, by their places, as of ``at``; some have been ``served`` since.
 
     To look ahead for every request that comes would cost more, the more wait; so it is done now and then for all.
     """
 
     at: float
-    cost: Cost
-    count: int
-    times: list[float]
+    until: float
+    others: int
+    forecast: Forecast
     served: int = 0
-    numbered: float = -math.inf
 
-    def tells(self, cost: Cost, nth: int, now: float) -> bool:
-        """Whether it is fresh, long enough, and for requests of about this cost."""
-        return (
-            now <= self.at + _FRESH_SECONDS
-            and self.served + nth <= self.count
-            and _is_like(cost.prompt, self.cost.prompt)
-            and _is_like(cost.completion, self.cost.completion)
-        )
+    def tells(self, ahead: int, others: int, now: float) -> bool:
+        """Whether it is fresh and long enough, when so many have come for other models."""
+        starts = self.forecast.starts
+        is_fresh = now <= self.until and others <= self.others + _FEW * len(starts)
+        return is_fresh and (self.served + ahead < len(starts) or math.inf in starts[-1:])
 
-    def wait(self, nth: int, now: float) -> float:
-        """Seconds until the ``nth`` from now on can start; infinite for never."""
-        place = self.served + nth - 1
-        return max(0.0, self.times[place] + self.at - now) if place < len(self.times) else math.inf
+    def wait(self, ahead: int, now: float) -> float:
+        """Seconds until a newcomer can start that has so many before it; infinite for never."""
+        place, starts = self.served + ahead, self.forecast.starts
+        return max(0.0, starts[place] + self.at - now) if place < len(starts) else math.inf
 
-
-def _is_like(one: int, other: int) -> bool:
-    return abs(one - other) <= _LIKE * max(one, other)
+    def left(self, ticket: Ticket, now: float) -> float:
+        """Seconds until one starts that waits."""
+        return max(0.0, self.forecast.course.get(ticket, math.inf) + self.at - now)
 
 
 def _finite(seconds: float) -> float | None:

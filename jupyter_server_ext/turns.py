@@ -23,8 +23,9 @@ if TYPE_CHECKING:
     from jupyter_server_ext.messages import Caller
 
 _BATCH_TURN = 8  # every so many turns go to batch work, when some waits
-_LOOK_AHEAD = 8  # callers whose smaller requests may use what the one whose turn it is cannot
+LOOK_AHEAD = 8  # callers whose smaller requests may use what the one whose turn it is cannot
 _LEAST_WEIGHT = 0.01
+_HAIR = 1e-9
 
 
 @dataclass(slots=True, eq=False)
@@ -42,6 +43,7 @@ class Ticket:
         size: Bytes of its body.
         avoid: Keys that it is not to be given.
         estimate: Tells ``cost`` anew, from what was learnt while it waited.
+        promised: With which key it is to start when its turn has come, and when, in the pool's clock.
     """
 
     caller: Caller
@@ -54,6 +56,7 @@ class Ticket:
     size: int = 0
     avoid: frozenset[str] = frozenset()
     estimate: Callable[[], Cost] | None = field(default=None, repr=False)
+    promised: tuple[str, float] = ("", math.inf)
     position: int = 0
     eta: float = 0.0
     got: asyncio.Future[Lease] | None = field(default=None, repr=False)
@@ -67,6 +70,8 @@ class Turns:
         self._ring: deque[str] = deque()
         self._credit: dict[str, float] = {}
         self._weights: dict[str, float] = {}
+        self.weight = 0.0
+        """The weights of all callers who wait, together."""
 
     def __len__(self) -> int:
         return sum(len(line) for line in self._waiting.values())
@@ -79,20 +84,30 @@ class Turns:
         """How many callers wait."""
         return len(self._ring)
 
-    @property
-    def weight(self) -> float:
-        """The weights of all callers who wait, together."""
-        return sum(self._weights.values())
-
     def push(self, ticket: Ticket) -> None:
         """Put a request behind the others of its caller."""
         name = ticket.caller.name
         if name not in self._waiting:
             self._waiting[name] = deque()
             self._credit[name] = 0.0
-            self._weights[name] = ticket.weight
+            self.expect(ticket)
             self._ring.append(name)
         self._waiting[name].append(ticket)
+
+    def expect(self, ticket: Ticket) -> None:
+        """Have a caller's weight count, who waits or is about to come."""
+        name = ticket.caller.name
+        if name not in self._weights:
+            self._weights[name] = ticket.weight
+            self.weight += ticket.weight
+
+    def copy(self) -> Turns:
+        """The same callers with the same requests."""
+        turns = Turns()
+        turns._waiting = {name: line.copy() for name, line in self._waiting.items()}
+        turns._ring, turns._credit = self._ring.copy(), self._credit.copy()
+        turns._weights, turns.weight = self._weights.copy(), self.weight
+        return turns
 
     def head(self) -> Ticket:
         """The request whose turn it is."""
@@ -116,9 +131,9 @@ class Turns:
         elif self._ring[0] == name and self._credit[name] < 1.0:
             self._ring.rotate(-1)
 
-    def next_heads(self) -> list[Ticket]:
-        """The first requests of the callers whose turns come next, after the one whose turn it is."""
-        return [self._waiting[name][0] for name in islice(self._ring, 1, 1 + _LOOK_AHEAD)]
+    def next_heads(self, passed: int) -> list[Ticket]:
+        """The first requests of the callers whose turns come next, after so many."""
+        return [self._waiting[name][0] for name in islice(self._ring, passed, passed + LOOK_AHEAD)]
 
     def remove(self, ticket: Ticket) -> bool:
         """Take out a request that no longer waits; whether it was there."""
@@ -144,12 +159,24 @@ class Turns:
 
     def ahead_of(self, name: str, weight: float) -> int:
         """How many requests will be served before a new one of this caller, if nobody else comes."""
-        own = self.waiting(name) + 1
-        total = own - 1
-        for other, line in self._waiting.items():
-            if other != name:
-                total += min(len(line), math.ceil(own * line[0].weight / max(_LEAST_WEIGHT, weight)))
+        own = self.waiting(name)
+        credit, weight = self._credit.get(name, 0.0), max(_LEAST_WEIGHT, weight)
+        rounds = math.ceil((own + 1 - credit) / weight - _HAIR) + (credit >= 1.0)  # until its turn
+        total, is_before = own, True
+        for other in self._ring:
+            if other == name:
+                is_before = False
+            else:
+                total += self._served_in(other, rounds - (not is_before))
         return total
+
+    def _served_in(self, name: str, rounds: int) -> int:
+        """How many requests of a caller are served when its turn has come so often."""
+        line, credit = self._waiting[name], self._credit[name]
+        gains = rounds - (credit >= 1.0)  # what it has already it was given at its first turn
+        if rounds <= 0:
+            return 0
+        return min(len(line), max(0, math.floor(credit + gains * max(_LEAST_WEIGHT, line[0].weight) + _HAIR)))
 
     def order(self) -> Iterator[Ticket]:
         """All requests in the order of their turns, if nobody else comes."""
@@ -167,8 +194,9 @@ class Turns:
                 ring.append(name)
 
     def _leave(self, name: str) -> None:
-        del self._waiting[name], self._credit[name], self._weights[name]
+        del self._waiting[name], self._credit[name]
         self._ring.remove(name)
+        self.weight = self.weight - self._weights.pop(name) if self._ring else 0.0
 
 
 class Lane:
@@ -186,6 +214,7 @@ class Lane:
         self.batch = Turns()
         self.turns = turns
         self._turn = 0
+        self._held: Ticket | None = None
         self._count = self._prompt = self._completion = 0  # of all that wait
 
     def __len__(self) -> int:
@@ -200,9 +229,19 @@ class Lane:
         return self.people.callers + self.batch.callers
 
     @property
+    def place(self) -> tuple[bool, float]:
+        """The lane where this is least is served next: first those whose turns have come, then by when they do."""
+        is_held = self._held is not None and self._held is self.head()
+        return not is_held, self.next_turn
+
+    @property
     def next_turn(self) -> float:
-        """When it is served next, in turns of one caller: the lane where that is least comes first."""
+        """When it is served next, in turns of one caller."""
         return self.turns + 1.0 / max(_LEAST_WEIGHT, self.people.weight + self.batch.weight)
+
+    def hold_turn(self, head: Ticket) -> None:
+        """Its turn has come, but the head can't start yet: lanes in which others join don't come before it any more."""
+        self._held = head
 
     def of(self, ticket: Ticket) -> Turns:
         """Where a ticket of this kind waits."""
@@ -232,15 +271,17 @@ class Lane:
     def ahead_of(self, ticket: Ticket) -> int:
         """How many requests will be served before this new one, if nobody else comes."""
         ahead = self.of(ticket).ahead_of(ticket.caller.name, ticket.weight)
+        people_first = _BATCH_TURN - 1 - self._turn % _BATCH_TURN
         if ticket.interactive:
-            return ahead + min(len(self.batch), ahead // (_BATCH_TURN - 1))
-        return ahead + min(len(self.people), (ahead + 1) * (_BATCH_TURN - 1))
+            return ahead + min(len(self.batch), 1 + (ahead - people_first) // (_BATCH_TURN - 1))
+        return ahead + min(len(self.people), people_first + ahead * (_BATCH_TURN - 1))
 
     def _next(self) -> Turns:
-        batch_turn = self._turn % _BATCH_TURN == _BATCH_TURN - 1
-        if self.batch and (batch_turn or not self.people):
-            return self.batch
-        return self.people
+        return self.batch if self.batch and (self._is_batch_turn or not self.people) else self.people
+
+    @property
+    def _is_batch_turn(self) -> bool:
+        return self._turn % _BATCH_TURN == _BATCH_TURN - 1
 
     def head(self) -> Ticket:
         """The request whose turn it is."""
@@ -249,19 +290,32 @@ class Lane:
     def serve(self, ticket: Ticket) -> None:
         """Take out a request that is served."""
         self.turns = self.next_turn
+        if ticket is self._held:
+            self._held = None
+        keeps_turn = ticket.interactive and self._is_batch_turn and bool(self.batch)
         self.of(ticket).serve(ticket)
         self._tally(ticket, -1)
-        self._turn += 1
+        self._turn += not keeps_turn
 
     def others_than(self, head: Ticket) -> list[Ticket]:
         """Requests that come soon and may find a key where the one whose turn it is finds none."""
-        return [
-            ticket
-            for ticket in self.of(head).next_heads()
-            if ticket.cost.prompt < head.cost.prompt
-            or ticket.cost.completion < head.cost.completion
-            or ticket.avoid != head.avoid
-        ]
+        rest = self.people if head.interactive is False else self.batch
+        return [ticket for ticket in (*self.of(head).next_heads(1), *rest.next_heads(0)) if self.may_pass(ticket, head)]
+
+    def may_pass(self, ticket: Ticket, head: Ticket) -> bool:
+        """Whether a request may find a key where the one whose turn it is finds none."""
+        one, other = ticket.cost, head.cost
+        return one.prompt < other.prompt or one.completion < other.completion or ticket.avoid != head.avoid
+
+    def copy(self, newcomer: Ticket | None = None) -> Lane:
+        """The same lane, to be played ahead; a newcomer has its weight in it from the beginning."""
+        lane = Lane(self.turns)
+        lane.people, lane.batch = self.people.copy(), self.batch.copy()
+        lane._turn, lane._held = self._turn, self._held
+        lane._count, lane._prompt, lane._completion = self._count, self._prompt, self._completion
+        if newcomer is not None:
+            lane.of(newcomer).expect(newcomer)
+        return lane
 
     def order(self) -> Iterator[Ticket]:
         """All requests in the order of their turns, if nobody else comes."""

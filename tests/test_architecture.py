@@ -49,6 +49,7 @@ LAYERS = {
         ["records"],
         ["decisions"],
         ["budgets", "queue", "repeats"],
+        ["forecast"],
         ["turns"],
         ["key_pool", "limits", "rules", "cache", "ledger", "prices", "replay", "vault", "exports"],
         ["keys"],

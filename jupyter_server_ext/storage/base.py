@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from jupyter_server_ext.messages import Entry
     from jupyter_server_ext.settings import Counts
     from jupyter_server_ext.storage.api_keys import ApiKeyStore
+    from jupyter_server_ext.storage.outlook import Outlook
 
 
 class CannotOpen(ConfigError):
@@ -119,6 +120,18 @@ class Seen(NamedTuple):
     rounding: float = 0.01
 
 
+class Claim(NamedTuple):
+    """What a request whose turn has come is waiting for; others may take only what does not delay it.
+
+    Args:
+        needs: How much of which window, by its id.
+        by: When it can have that.
+    """
+
+    needs: Mapping[str, int]
+    by: float
+
+
 class Refused(NamedTuple):
     """No key has room. ``wait`` is when ``key`` will, in seconds from now; infinite when none ever can."""
 
@@ -162,10 +175,12 @@ class WindowReport(NamedTuple):
 class Windows(Protocol):
     """The counts of all windows of all keys."""
 
-    async def take(self, offers: Sequence[Offer], cost: Cost, now: float) -> Grant | Refused:
+    async def take(
+        self, offers: Sequence[Offer], cost: Cost, now: float, claims: Sequence[Claim] = ()
+    ) -> Grant | Refused:
         """Take ``cost`` from all windows of one key: of those with room, the one with most headroom.
 
-        That is in its tightest window; among equals, in all of them together.
+        That is in its tightest window; among equals, in all of them together. No claim is delayed.
         """
 
     def sent(self, grant: Grant, now: float) -> None:
@@ -186,8 +201,8 @@ class Windows(Protocol):
     def restore(self, window: WindowSpec, amount: int, at: float, now: float) -> None:
         """Count what was used at ``at`` before this process started; calls come in the order of time."""
 
-    def starts(self, offer: Offer, cost: Cost, count: int, now: float) -> list[float]:
-        """Seconds until the first, second, … of ``count`` requests of ``cost`` can start; fewer if never."""
+    def outlook(self, window: WindowSpec, now: float) -> Outlook:
+        """How this window will be, if what is under way ends as expected."""
 
     def report(self, windows: Sequence[WindowSpec], now: float) -> Mapping[str, WindowReport]:
         """The state of these windows, by id."""

@@ -53,3 +53,8 @@ class Entry:
         self.settled = False
         self.above = above
         self.floor = 0
+
+    @property
+    def likely(self) -> int:
+        """What it is likely to take in the end."""
+        return self.amount if self.settled else self.amount - self.above.spread

@@ -8,15 +8,17 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, cast
 from zoneinfo import ZoneInfo
 
-from .base import Cost, Grant, Offer, Refused, Seen, WindowReport, WindowSpec
+from .base import Claim, Cost, Grant, Offer, Refused, Seen, WindowReport, WindowSpec
+from .outlook import SURELY_OVER
 from .places import Gauge
 from .spread import EXACT
 from .window import Window
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from .entry import Entry
+    from .outlook import Outlook
     from .spread import Above
 
 _LEAST_JITTER = 0.04
@@ -47,12 +49,14 @@ class MemoryWindows:
         self._wall = wall
         self._windows: dict[str, Window | Gauge] = {}
 
-    async def take(self, offers: Sequence[Offer], cost: Cost, now: float) -> Grant | Refused:
+    async def take(
+        self, offers: Sequence[Offer], cost: Cost, now: float, claims: Sequence[Claim] = ()
+    ) -> Grant | Refused:
         """See ``Windows.take``. Nothing in here waits, so nobody comes in between."""
         best: Offer | None = None
         most, soonest = (-1.0, 0.0), Refused(math.inf)
         for offer in offers:
-            headroom, wait = self._fits(offer, cost, now)
+            headroom, wait = self._fits(offer, cost, now, claims)
             if wait > 0:
                 soonest = min(soonest, Refused(wait, offer.key))
             elif headroom > most:
@@ -108,26 +112,27 @@ class MemoryWindows:
         """See ``Windows.restore``."""
         self._window(window).restore(amount, at, now)
 
-    def starts(self, offer: Offer, cost: Cost, count: int, now: float) -> list[float]:
-        """See ``Windows.starts``."""
-        if not offer.windows:
-            return [0.0] * count
-        windows = [self._window(spec) for spec in offer.windows]
-        return _joined(one.starts(cost.part(one.spec.unit, one.limit)[0], count, now) for one in windows)
+    def outlook(self, window: WindowSpec, now: float) -> Outlook:
+        """See ``Windows.outlook``."""
+        return self._window(window).outlook(now)
 
     def report(self, windows: Sequence[WindowSpec], now: float) -> Mapping[str, WindowReport]:
         """See ``Windows.report``."""
         return {spec.id: self._window(spec).report(now) for spec in windows}
 
-    def _fits(self, offer: Offer, cost: Cost, now: float) -> tuple[tuple[float, float], float]:
+    def _fits(
+        self, offer: Offer, cost: Cost, now: float, claims: Sequence[Claim] = ()
+    ) -> tuple[tuple[float, float], float]:
         """Headroom after taking ``cost``, in the tightest window and in all, and the wait until it can be taken."""
         tightest, together, wait = math.inf, 0.0, 0.0
         for spec in offer.windows:
             window = self._window(spec)
             amount, above = cost.part(spec.unit, window.limit)
             left = self._room(window, now, above) - amount
-            if left < 0:
-                wait = max(wait, _LEAST_WAIT, window.wait(amount, now, above))
+            claimed = sum(claim.needs.get(spec.id, 0) for claim in claims)
+            if left < 0 or (left < claimed and _delays(window, amount, claims, now)):
+                after_others = max(amount, min(window.limit, amount + claimed))
+                wait = max(wait, _LEAST_WAIT, window.wait(after_others, now, above))
             else:
                 headroom = left / window.limit
                 tightest = min(tightest, headroom)
@@ -166,9 +171,14 @@ class MemoryWindows:
         return midnight
 
 
-def _joined(times: Iterable[list[float]]) -> list[float]:
-    """When requests can start that need several windows at once."""
-    return [max(row) for row in zip(*times, strict=False)]
+def _delays(window: Window | Gauge, amount: int, claims: Sequence[Claim], now: float) -> bool:
+    """Whether somebody whose turn it is would wait longer for this window if so much were taken of it now."""
+    for claim in claims:
+        if window.spec.id in claim.needs and claim.by < now + SURELY_OVER * window.spec.seconds:
+            amount += claim.needs[window.spec.id]
+            if window.wait(amount, now) > claim.by - now:
+                return True
+    return False
 
 
 def _parts(grant: Grant) -> list[tuple[Window | Gauge, Entry]]:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from .base import WindowReport
 from .entry import Entry
+from .outlook import Outlook
 from .spread import EXACT
 
 if TYPE_CHECKING:
@@ -85,10 +86,9 @@ class Gauge:
         self.spec = spec
         self.limit = spec.amount
 
-    def starts(self, amount: int, count: int, now: float) -> list[float]:  # noqa: ARG002
-        """Seconds until the first, second, … of ``count`` requests can start."""
-        free = max(0, self.limit - self.used - self.siblings)
-        if self.limit <= 0:
-            return []
-        pace = self._mean_seconds / self.limit
-        return [max(0, n + 1 - free) * pace for n in range(count)]
+    def outlook(self, now: float) -> Outlook:  # noqa: ARG002
+        """How it will be, if places stay taken as long as usual: one after the other is given back."""
+        taken = self.used + self.siblings
+        pace = self._mean_seconds / max(1, self.limit)
+        frees = [(pace * (place + 1), 1) for place in range(taken)]
+        return Outlook(self.limit, self.limit - taken, self._mean_seconds, frees)

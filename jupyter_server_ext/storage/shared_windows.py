@@ -24,7 +24,7 @@ from .spread import EXACT
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
-    from .base import Cost, Grant, Offer, WindowSpec
+    from .base import Claim, Cost, Grant, Offer, WindowSpec
     from .places import Gauge
     from .spread import Above
     from .window import Window
@@ -63,19 +63,21 @@ class RedisWindows(MemoryWindows):
         """See ``Member.tick``."""
         return _TICK if self._said else math.inf
 
-    async def take(self, offers: Sequence[Offer], cost: Cost, now: float) -> Grant | Refused:
+    async def take(
+        self, offers: Sequence[Offer], cost: Cost, now: float, claims: Sequence[Claim] = ()
+    ) -> Grant | Refused:
         """See ``Windows.take``: one call, and alone when Redis does not answer it."""
         if not any(offer.windows for offer in offers):
-            return await super().take(offers, cost, now)
-        fitting, soonest = self._in_order(offers, cost, now)
+            return await super().take(offers, cost, now, claims)
+        fitting, soonest = self._in_order(offers, cost, now, claims)
         if not fitting:
             return soonest
         try:
             asked = fitting[:_MOST_OFFERS]  # others come next, when it is known that there is no room in these
             call = self._call(asked, cost)
-            return await self._link.call(call, partial(self._digest, call, asked, offers, cost), self._undo)
+            return await self._link.call(call, partial(self._digest, call, asked, offers, cost, claims), self._undo)
         except Lost:
-            got = await super().take(offers, cost, self._clock())
+            got = await super().take(offers, cost, self._clock(), claims)
             return got._replace(wait=max(got.wait, _RETRY)) if isinstance(got, Refused) else got
 
     def settle(self, grant: Grant, cost: Cost | None, now: float) -> None:
@@ -127,12 +129,14 @@ class RedisWindows(MemoryWindows):
 
     # How it is kept
 
-    def _in_order(self, offers: Sequence[Offer], cost: Cost, now: float) -> tuple[list[Offer], Refused]:
+    def _in_order(
+        self, offers: Sequence[Offer], cost: Cost, now: float, claims: Sequence[Claim]
+    ) -> tuple[list[Offer], Refused]:
         """Keys that have room as far as is known, the one with most first, and when the others will."""
         fitting: list[tuple[tuple[float, float], int, Offer]] = []
         soonest = Refused(math.inf)
         for place, offer in enumerate(offers):
-            headroom, wait = self._fits(offer, cost, now)
+            headroom, wait = self._fits(offer, cost, now, claims)
             if wait > 0:
                 soonest = min(soonest, Refused(wait, offer.key))
             else:
@@ -152,15 +156,21 @@ class RedisWindows(MemoryWindows):
         args = (self._link.instance, self._link.channel, packed([len(offers), *sizes, *rows]))
         return Call("lease", [self._link.live_key, *places], args)
 
-    def _digest(
-        self, call: Call, asked: Sequence[Offer], offers: Sequence[Offer], cost: Cost, reply: Any
+    def _digest(  # noqa: PLR0917 - what was asked, and the reply
+        self,
+        call: Call,
+        asked: Sequence[Offer],
+        offers: Sequence[Offer],
+        cost: Cost,
+        claims: Sequence[Claim],
+        reply: Any,
     ) -> Grant | Refused:
         """What the reply means; remembered before anything else is asked."""
         seen = [(name, others) for name, others in zip(call.keys[1:], reply[2:], strict=True) if others >= 0]
         self._learn(seen)
         now = self._clock()
         if not reply[1]:
-            fitting, soonest = self._in_order(offers, cost, now)
+            fitting, soonest = self._in_order(offers, cost, now, claims)
             return Refused(_LEAST_RETRY, fitting[0].key) if fitting else soonest
         offer = asked[reply[1] - 1]
         for spec in offer.windows:

@@ -60,11 +60,12 @@ from .base import WindowReport
 from .believed import Believed
 from .entry import Entry
 from .floor import Floor
+from .outlook import Outlook
 from .signs import IN_WORDS, BucketSign, Charging
 from .spread import EXACT, Spread
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
     from .base import Cost, Seen, WindowSpec
     from .spread import Above
@@ -290,26 +291,18 @@ class Window:
             self.charging.configure(spec.counts)
             self._follow_charging(now)
 
-    def starts(self, amount: int, count: int, now: float) -> list[float]:
-        """Seconds until the first, second, … of ``count`` requests of ``amount`` can start, if nothing else happens."""
-        if amount <= 0:
-            return [0.0] * count
-        if amount > self.limit:
-            return []
-        room = self.room(now)
-        times = [0.0] * min(count, int(room // amount))
-        freed = room - len(times) * amount
-        for entry in chain(self._log, self._under_way, self._unsent):
-            freed += entry.amount - (0 if entry.settled else entry.above.spread)
-            while freed >= amount and len(times) < count:
-                times.append(max(0.0, self._expiry(entry, now) - now))
-                freed -= amount
-        per_round = int(self.limit // amount)
-        while len(times) < count:
-            times.append((times[-per_round] if len(times) >= per_round else 0.0) + self._length)
-        if self.is_bucket:
-            times = [min(t, max(0.0, ((n + 1) * amount - room) / self._floor.rate)) for n, t in enumerate(times)]
-        return times
+    def outlook(self, now: float) -> Outlook:
+        """How it will be, if what is under way ends as expected."""
+        left = self.room(now)  # lets go what is over
+        frees = [(max(0.0, self._expiry(entry, now) - now), entry.likely) for entry in self._all()]
+        if self.siblings:  # is over at some time of a window
+            frees = sorted([*frees, *((part * self._length, self.siblings / 4) for part in (0.25, 0.5, 0.75, 1.0))])
+        by_log = self.limit - self.used - self.siblings + (0.0 if self.is_shared else self._spread.saved())
+        return Outlook(self.limit, by_log, self._length, frees, left, self._floor.rate, self.limit)
+
+    def _all(self) -> Iterable[Entry]:
+        """What counts, in the order in which it is let go."""
+        return chain(self._log, self._under_way, self._unsent)
 
     @property
     def is_bucket(self) -> bool:
@@ -500,7 +493,7 @@ class Window:
     def _log_gives(self, amount: int, now: float) -> float:
         """Seconds until the log alone gives room for ``amount``."""
         lacking = amount - (self.limit - self.used - self.siblings)
-        for entry in chain(self._log, self._under_way, self._unsent):
+        for entry in self._all():
             lacking -= entry.amount
             if lacking <= 0:
                 return max(0.0, self._expiry(entry, now) - now)

@@ -56,6 +56,11 @@ class Answer(httpx.AsyncByteStream, ABC):
         return self._response is not None
 
     @property
+    def _tells(self) -> bool:
+        """Whether it can be told what it took; else what was reserved counts."""
+        return self.began
+
+    @property
     def headers(self) -> dict[str, str]:
         """What a client needs to read it."""
         told = self._response.headers.get("content-type") if self._response is not None else None
@@ -111,7 +116,7 @@ class Answer(httpx.AsyncByteStream, ABC):
         """Close the provider's reply, settle the lease, learn what it took."""
         if not self._closed:
             usage = self.usage
-            self._lease.settle(usage if self.began else None)
+            self._lease.settle(usage if self._tells else None)
             self._expectation.learn(self._job.caller.name, self._job.request, self._lease.model, usage)
             await self._close()
 
@@ -229,6 +234,11 @@ class BodyAnswer(Answer):
         """See ``Answer.usage``."""
         told = self._reply.counts()
         return told.as_usage() if told is not None else self._estimate(self._reply.characters())
+
+    @property
+    def _tells(self) -> bool:
+        """A body that nobody waited for was written all the same, for all that is known."""
+        return bool(self._body)
 
     async def parts(self) -> AsyncIterator[bytes]:
         """See ``Answer.parts``: a body is given whole at the end, so there are none."""

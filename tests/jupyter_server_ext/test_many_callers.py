@@ -12,7 +12,7 @@ import math
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from many_callers import Clock, Town
 from simulated_provider import Account
@@ -192,6 +192,22 @@ def truly_refused(town: Town) -> bool:
 
 
 @settings(max_examples=30, deadline=None)
+@example(  # callers who leave before an answer is there: it was written all the same
+    kind="fixed",
+    amounts=[{"rpm": 2}, {"rpm": 4}, {"rpm": 28, "rpd": 51, "tpd": 2000}],
+    charge="admission",
+    groups=False,
+    concurrency=None,
+    headers=False,
+    travel=0.0,
+    length=1.0,
+    callers=1,
+    demand=3.0,
+    leaves=0.3,
+    pace=0.99,
+    deadline=10.0,
+    seed=0,
+)
 @given(
     kind=st.sampled_from(KINDS),
     amounts=st.lists(

@@ -685,14 +685,17 @@ def test_what_was_used_before_a_restart_counts():
     assert windows.report([spec], 12.0)["r"].used == 1
 
 
-def test_starts_foretell_what_happens():
+def test_an_outlook_foretells_what_happens():
     world = World("rolling", {"rpm": 5}, headers=False, travel=(0.1, 0.1), latency=(0.1, 0.1))
     spec = world.offer.windows[0]
     for second in (0.0, 10.0, 20.0, 30.0, 40.0):
         grant = finish(world.windows.take([world.offer], Cost(), second))
         world.windows.sent(grant, second)
 
-    starts = world.windows.starts(world.offer, Cost(), 7, 50.0)
+    outlook, starts = world.windows.outlook(spec, 50.0), [0.0]
+    for _ in range(7):
+        starts.append(outlook.opens(1, starts[-1]))
+        outlook.take(1, starts[-1])
 
-    assert starts == pytest.approx([13.1, 23.1, 33.1, 43.1, 53.1, 73.7, 83.7])
+    assert starts[1:] == pytest.approx([13.1, 23.1, 33.1, 43.1, 53.1, 73.7, 83.7])
     assert world.windows.report([spec], 50.0)["rpm"].wait == pytest.approx(13.1)
