@@ -306,9 +306,9 @@ class KeyQueue:
             now = self.pool.clock()
             usual = Ticket(Caller(""), model, Cost(), lane.usual(), weight=0.0)
             schedule = self._schedule(usual, len(lane) - 1, now)
-            for place, ticket in enumerate(lane.order(), 1):
-                ticket.position = place
-                ticket.eta = schedule.left(ticket, now)
+            for ahead, ticket in enumerate(lane.order()):
+                ticket.position = ahead + 1
+                ticket.eta = schedule.left(ticket, ahead, now)
             self._numbered[model] = now
 
     def _starts(self, ticket: Ticket, ahead: int) -> float:
@@ -387,9 +387,10 @@ class _Schedule:
         place, starts = self.served + ahead, self.forecast.starts
         return max(0.0, starts[place] + self.at - now) if place < len(starts) else math.inf
 
-    def left(self, ticket: Ticket, now: float) -> float:
-        """Seconds until one starts that waits."""
-        return max(0.0, self.forecast.course.get(ticket, math.inf) + self.at - now)
+    def left(self, ticket: Ticket, ahead: int, now: float) -> float:
+        """Seconds until one starts that waits; one that has come since is like a newcomer."""
+        start = self.forecast.course.get(ticket)
+        return self.wait(ahead, now) if start is None else max(0.0, start + self.at - now)
 
 
 def _finite(seconds: float) -> float | None:

@@ -294,9 +294,12 @@ class Window:
     def outlook(self, now: float) -> Outlook:
         """How it will be, if what is under way ends as expected."""
         left = self.room(now)  # lets go what is over
-        frees = [(max(0.0, self._expiry(entry, now) - now), entry.likely) for entry in self._all()]
+        frees: list[tuple[float, float]] = [
+            (max(0.0, self._expiry(entry, now) - now), entry.likely) for entry in self._all()
+        ]
         if self.siblings:  # is over at some time of a window
-            frees = sorted([*frees, *((part * self._length, self.siblings / 4) for part in (0.25, 0.5, 0.75, 1.0))])
+            frees += [(part * self._length / 4, self.siblings / 4) for part in range(1, 5)]
+            frees.sort()
         by_log = self.limit - self.used - self.siblings + (0.0 if self.is_shared else self._spread.saved())
         return Outlook(self.limit, by_log, self._length, frees, left, self._floor.rate, self.limit)
 
