@@ -17,12 +17,10 @@ def last_error() -> BaseException | str | None:
     error = getattr(sys, "last_exc", None) or getattr(sys, "last_value", None)
     if isinstance(error, CodeFailed) and error.__cause__:
         error = error.__cause__
-    if isinstance(error, UsageError) or (
-        isinstance(error, RsqlError) and not isinstance(error, (QueryFailed, CodeFailed))
-    ):
-        error = None
     if isinstance(error, QueryFailed) and error.sql:
         return f"{error}\n{error.sql}"
+    if isinstance(error, (RsqlError, UsageError)) and not isinstance(error, CodeFailed):
+        error = None
     from_r = error is None or isinstance(error, CodeFailed) or type(error).__module__.startswith("rpy2")
     return (_last_r_error() if from_r else "") or error
 

@@ -499,6 +499,14 @@ def test_what_a_magic_says_of_its_own_line_is_no_error_to_explain(ip, gateway, c
     assert gateway.requests == []
 
 
+def test_a_question_that_no_query_answers_is_no_error_to_explain(ip, gateway):
+    ip.user_ns["sales"] = pd.DataFrame({"region": ["N"] * 5})
+    gateway.replies = ["I did not understand this."]
+    ip.run_cell("%%sql_ai\nwhat of it?")
+    with pytest.raises(BadInput, match="no error of your code"):
+        ip.run("%ask")
+
+
 def test_code_that_run_ran_is_what_the_error_is_about(ip, gateway):
     gateway.replies = ["```python\n1/0\n```", "It divides by zero."]
     ip.run_cell("%%ask --run\nhow?")
