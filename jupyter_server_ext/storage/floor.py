@@ -48,6 +48,7 @@ class Floor:
         self._under_way = 0  # taken, and perhaps not counted yet
         self._spread = Spread()  # of what is not settled and was taken off
         self._number = 1
+        self._peaks: dict[Entry, float] = {}  # of what was counted and is not settled: the highest level since
         self._since = -math.inf  # what was counted by then is in the header that it is from …
         self._by: Entry | None = None  # … and so is the request that it answered
 
@@ -81,9 +82,11 @@ class Floor:
         self._number += 1
         self._spread = Spread()
         self._since, self._by = since, by
+        self._peaks = {}
         for entry in missed:
             if not entry.settled:
                 self._add(entry)
+                self._peaks[entry] = self._level
 
     def is_from(self, entry: Entry) -> bool:
         """Whether it is from the header of the answer to ``entry``."""
@@ -98,6 +101,8 @@ class Floor:
         """``entry`` was counted by ``at``."""
         self._under_way -= entry.amount
         self.lower(entry.amount, at)
+        if entry.amount > 1:
+            self._peaks[entry] = self._level
 
     def uncount(self, entry: Entry) -> None:
         """``entry`` may be counted only later; the floor is to be set anew."""
@@ -116,17 +121,31 @@ class Floor:
 
     def lower(self, amount: float, at: float) -> None:
         """So much was counted at ``at``."""
-        self._level, self._at = self._level_at(at) - amount, max(self._at, at)
+        level = self._level_at(at)
+        for entry, peak in self._peaks.items() if self.rate else ():
+            self._peaks[entry] = max(peak, level)
+        self._level, self._at = level - amount, max(self._at, at)
 
-    def change(self, entry: Entry, more: int) -> None:
-        """``entry`` takes so much more than when it was counted; what the header included has told already."""
+    def change(self, entry: Entry, more: int, now: float) -> None:
+        """``entry`` took so much more than when it was counted; what the header included has told already."""
         if entry.counted >= self._since and entry is not self._by:
-            self._level -= more
+            self.correct(entry, more, now)
+
+    def correct(self, entry: Entry, more: int, now: float) -> None:
+        """``entry`` took so much more than when it was counted.
+
+        Where it took less, the bucket was fuller since then, and may have been full: only that is given back which it
+        had room for all the time.
+        """
+        self.lower(0, now)
+        peak = self._peaks.pop(entry, self.limit)
+        if more < 0 and self.rate:
+            more = -min(-more, max(0, math.floor(self.limit - peak)))
+            self._peaks = {other: high - more for other, high in self._peaks.items()}
+        self._level -= more
 
     def _level_at(self, now: float) -> float:
-        if not self.rate:
-            return self._level
-        return min(max(self.limit, self._level), self._level + max(0.0, now - self._at) * self.rate)
+        return min(self.limit, self._level + max(0.0, now - self._at) * self.rate) if self.rate else self._level
 
     def _add(self, entry: Entry) -> None:
         entry.floor = self._number

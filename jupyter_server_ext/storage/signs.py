@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Literal, NamedTuple
 from .base import Cost
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Iterable, Mapping
 
     from jupyter_server_ext.settings import Counts
 
@@ -82,12 +82,32 @@ class Reading(NamedTuple):
     refill: float
 
 
+class _Opened(NamedTuple):
+    """One of the first requests after a pause; its cost may be the most that it may be, until that is known."""
+
+    entry: Entry
+    cost: Cost
+    end: float
+    is_known: bool
+
+
+def _said_at_once(reading: Reading) -> tuple[float, float]:
+    """When headers were made, at the soonest and the latest, by a provider that makes them as a request arrives."""
+    return reading.entry.taken, min(reading.at, reading.entry.sent + _ARRIVED)
+
+
+def _said_at_last(reading: Reading) -> tuple[float, float]:
+    """Likewise, as it is answered."""
+    return max(reading.entry.taken, reading.at - _TRAVEL), reading.at
+
+
 class Charging:
     """Learns when a provider counts what a request takes, from the first requests after a pause.
 
     After a pause nothing is used, and nothing expires for a while. So what headers then say is used lies between what
-    was surely counted by that time and what may have been. Each way of counting has its own bounds; the way that is
-    left when the others were out of theirs is the provider's. All may be counted at ``admission``, as nearly all
+    was surely counted by that time and what may have been. Each way of counting has its own bounds, if headers are made
+    as a request arrives, and if they are made as it is answered; the way that is left when the others were out of
+    theirs is the provider's. All may be counted at ``admission``, as nearly all
     providers do; or ``late``, at the end; of tokens also the prompt at admission and the answer at its ``end``, or as
     many as were ``asked`` for at admission.
 
@@ -159,12 +179,13 @@ class Charging:
         if entry not in self._opening:
             return
         self._opening[entry] = cost, now
-        are_over = all(self._opening.values())
-        if are_over or self._unit == "requests":
-            if len(self._opening) == 1 or len(self._opening) >= _ENOUGH:
-                self._judge(now)
-            if self.kind != "unknown" or (are_over and len(self._opening) >= _OPENING):
-                self._opening, self._readings = {}, []
+        self._judge(now)
+        if self.kind != "unknown" or (len(self._opening) >= _OPENING and all(self._opening.values())):
+            self._opening, self._readings = {}, []
+
+    def cancelled(self, entry: Entry) -> None:
+        """A request was never sent."""
+        self._opening.pop(entry, None)
 
     def contradicted(self, entry: Entry) -> bool:
         """Whether a refusal is explained by a provider that gives nothing back, which is believed from now on."""
@@ -186,19 +207,33 @@ class Charging:
         return next(iter(self._opening)).taken if self._opening else 0.0
 
     def _judge(self, now: float) -> None:
-        """Find the one way of counting that fits; of requests also while some are under way, as each costs one."""
-        ended = {entry: end or (Cost(known=True), math.inf) for entry, end in self._opening.items()}
-        readings = [reading for reading in self._readings if reading.at + _TRAVEL <= now]
-        if self._told != "unknown" or not all(cost.known for cost, _ in ended.values()):
+        """Find the one way of counting that fits."""
+        are_over = all(self._opening.values())
+        readings = [reading for reading in self._readings if are_over or reading.at + _TRAVEL <= now]
+        if self._told != "unknown" or len(readings) < (_ENOUGH if len(self._opening) > 1 else 1):
             return
+        costs = [self._opened(entry, end) for entry, end in self._opening.items()]
         kinds: list[Charges] = ["admission", "late"]
         if self._unit == "tokens":
             kinds += ["end", "asked"]
-            if all(entry.asked <= cost.completion for entry, (cost, _) in ended.items()):
+            if all(one.entry.asked <= (one.cost.completion if one.is_known else 0) for one in costs):
                 kinds.remove("asked")  # it is the same
-        fits = [kind for kind in kinds if all(self._fits(kind, reading, ended) for reading in readings)]
-        if readings and len(fits) == 1:
+        fits = [
+            kind
+            for kind in kinds
+            if any(
+                all(self._fits(kind, reading, said, costs) for reading in readings)
+                for said in (_said_at_once, _said_at_last)
+            )
+        ]
+        if len(fits) == 1:
             self.kind = fits[0]
+
+    def _opened(self, entry: Entry, end: tuple[Cost, float] | None) -> _Opened:
+        """What is known of a request: its cost, or the most that it may cost."""
+        is_known = self._unit == "requests" or (end is not None and end[0].known)
+        cost = end[0] if end is not None and is_known else Cost(entry.prompt, entry.amount - entry.prompt)
+        return _Opened(entry, cost, end[1] if end is not None else math.inf, is_known)
 
     def _parts(self, kind: Charges, entry: Entry, cost: Cost) -> tuple[int, int]:
         """What a request takes at its admission and at its end."""
@@ -209,21 +244,29 @@ class Charging:
             return cost.prompt, cost.completion
         return (cost.prompt + max(cost.completion, entry.asked) if kind == "asked" else whole), 0
 
-    def _fits(self, kind: Charges, reading: Reading, ended: Mapping[Entry, tuple[Cost, float]]) -> bool:
+    def _fits(
+        self,
+        kind: Charges,
+        reading: Reading,
+        said: Callable[[Reading], tuple[float, float]],
+        opened: Iterable[_Opened],
+    ) -> bool:
         """Whether a reading is within the bounds of one way of counting."""
+        soonest, latest = said(reading)
         surely: list[tuple[float, int]] = []  # what was counted by then, and when at the earliest
         most = 0.0
-        for entry, (cost, end) in ended.items():
+        for entry, cost, end, is_known in opened:
             early, late = self._parts(kind, entry, cost)
-            if entry is reading.entry or min(entry.answered, entry.sent + _ARRIVED) <= reading.entry.taken:
+            has_arrived = entry is reading.entry or min(entry.answered, entry.sent + _ARRIVED) <= soonest
+            if is_known and has_arrived:
                 surely.append((entry.taken, early))
-            if entry.taken <= reading.at:
+            if entry.taken <= latest:
                 most += early
-            if end <= reading.entry.taken:
+            if is_known and end <= soonest:
                 surely.append((end - _TRAVEL, late))
-            if end <= reading.at + _TRAVEL:
+            if end <= latest + _TRAVEL:
                 most += late
-        least = _lacking(surely, reading.refill, reading.at)
+        least = _lacking(surely, reading.refill, latest)
         if self._unit == "requests":
             return least <= reading.used <= most + 1
         return 0.95 * least <= reading.used <= 1.05 * most

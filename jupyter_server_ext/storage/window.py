@@ -103,7 +103,7 @@ class Window:
         ...     entry = window.take(Cost(), second)
         ...     window.counted(entry, second + 0.1)
         >>> window.room(20.0), round(window.wait(1, 20.0), 3)
-        (0, 40.1)
+        (0, 40.7)
     """
 
     def __init__(self, spec: WindowSpec, jitter: float, midnight: Callable[[float], float] | None = None) -> None:
@@ -219,6 +219,7 @@ class Window:
             self.used -= entry.amount
             self._spread.drop(entry.above)
             self._floor.cancel(entry)
+            self.charging.cancelled(entry)
             entry.settled = True
 
     def observe(self, entry: Entry, seen: Seen, now: float) -> None:
@@ -458,12 +459,13 @@ class Window:
         entry.amount = amount
         if entry.expires > now:
             self.used += more
-        self._floor.change(entry, more)
+        self._floor.change(entry, more, now)
 
     def _change_from_now(self, entry: Entry, cost: Cost, now: float) -> None:
         """The prompt stays where it was counted; the answer counts from now."""
         told = entry.prompt - cost.prompt if self._floor.is_from(entry) else 0  # its prompt was in the header
-        self._floor.lower(cost.prompt + cost.completion - entry.amount + told, now)
+        self._floor.correct(entry, cost.prompt + told - entry.amount, now)
+        self._floor.lower(cost.completion, now)
         if entry.expires > now:
             self.used += cost.prompt - entry.amount
         entry.amount = cost.prompt

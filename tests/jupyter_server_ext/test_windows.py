@@ -360,6 +360,7 @@ def test_never_a_refusal_where_it_is_configured_how_a_provider_counts(  # noqa: 
         travel=(0.0, travel),
         latency=(0.0, latency),
         length=(0.0, length),
+        completion=(1, 30),
         rate=rate,
         seed=seed,
     ).run(240.0)
@@ -397,16 +398,50 @@ def test_the_floor_of_a_bucket_is_the_least_that_it_can_have(requests, limit, ra
             floor.count(entry, end)
 
     least = min(
-        level_of_bucket(limit, rate, moments, now)
+        level_of_bucket(limit, rate, moments, now, [1] * len(spans))
         for moments in itertools.product(*((sent, min(end, now)) for sent, end in spans))
     )
     assert floor.left(now) == pytest.approx(least)
 
 
-def level_of_bucket(limit: int, rate: float, moments: Any, now: float) -> float:
+@settings(max_examples=300, deadline=None)
+@given(
+    requests=st.lists(
+        st.tuples(
+            st.floats(0.0, 30.0), st.floats(0.0, 3.0), st.floats(0.0, 30.0), st.integers(2, 9), st.integers(1, 12)
+        ),
+        min_size=1,
+        max_size=7,
+    ),
+    limit=st.integers(20, 60),
+    rate=st.floats(0.05, 5.0),
+)
+def test_what_was_reserved_in_vain_is_given_back_only_where_the_bucket_had_room_for_it(requests, limit, rate):
+    """Reserved when taken, counted by a moment, known at the end: a bucket that was full meanwhile gained nothing."""
+    floor = Floor(limit, rate)
+    floor.fill()
+    events: list[Any] = []
+    for number, (sent, travel, length, reserved, took) in enumerate(requests):
+        entry = Entry(reserved, 0, 0, sent, 0)
+        entry.counted = sent + travel
+        events.append((sent, number, floor.take, entry))
+        events.append((sent + travel, number, floor.count, entry, sent + travel))
+        over = sent + travel + length
+        events.append((over, number, floor.change, entry, took - reserved, over))
+    for _, _, what, *about in sorted(events, key=lambda event: event[:2]):
+        what(*about)
+    now = max(event[0] for event in events) + 0.5
+
+    spans = [{sent, sent + travel} for sent, travel, *_ in requests]
+    took = [request[-1] for request in requests]
+    least = min(level_of_bucket(limit, rate, moments, now, took) for moments in itertools.product(*spans))
+    assert floor.left(now) <= least + 1e-9
+
+
+def level_of_bucket(limit: int, rate: float, moments: Any, now: float, amounts: Any) -> float:
     level, before = float(limit), 0.0
-    for moment in sorted(moments):
-        level, before = min(limit, level + rate * (moment - before)) - 1, moment
+    for moment, amount in sorted(zip(moments, amounts, strict=True)):
+        level, before = min(limit, level + rate * (moment - before)) - amount, moment
     return min(limit, level + rate * (now - before))
 
 
