@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 _LEAST_JITTER = 0.04
 _FREE_JITTER = 0.5
 _LEAST_WAIT = 1e-6  # seconds; where there is no room, that is what is said
+_STEP = 0.5  # seconds by which this machine's clock is set before a day is reckoned anew
 _MOST_WINDOWS = 5000  # beyond it those that count nothing are forgotten
 
 
@@ -158,12 +159,14 @@ class MemoryWindows:
 
     def _midnight_of(self, zone: str) -> Callable[[float], float]:
         tz = ZoneInfo(zone)
-        day, end = -math.inf, -math.inf  # the day that was asked for last
+        day, end = -math.inf, -math.inf  # the day that was asked for last …
+        known = 0.0  # … when Unix time was so far ahead
 
         def midnight(after: float) -> float:
-            nonlocal day, end
-            if not day <= after < end:
-                ahead = self._wall() - self._clock()
+            nonlocal day, end, known
+            ahead = self._wall() - self._clock()
+            if not day <= after < end or abs(ahead - known) > _STEP:
+                known = ahead
                 start = datetime.fromtimestamp(after + ahead, tz).replace(hour=0, minute=0, second=0, microsecond=0)
                 day, end = start.timestamp() - ahead, (start + timedelta(days=1)).timestamp() - ahead
             return end

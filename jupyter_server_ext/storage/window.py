@@ -370,7 +370,7 @@ class Window:
                 break
             self._arrive(entry, counted)
         log = self._log
-        while log and log[0].expires <= now:
+        while log and self._first_end(now) <= now:
             entry = log.popleft()
             self.used -= entry.amount
             if self._open.pop(entry, False) is None:
@@ -385,6 +385,13 @@ class Window:
             self._set_limit()
         if now >= self._calm_at:
             self._calm_down(now)
+
+    def _first_end(self, now: float) -> float:
+        """When the first in the log is let go; a calendar day ends by this machine's clock as it is set now."""
+        first = self._log[0]
+        if self._midnight is not None and first.counted <= now:
+            first.expires = self._end(first.counted)
+        return first.expires
 
     def _surely_expires(self, entry: Entry) -> float:
         return self._end(entry.answered) if entry.answered < math.inf else math.inf

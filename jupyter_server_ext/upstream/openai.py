@@ -111,7 +111,7 @@ class OpenAIProvider:
         if told is None:
             return None
         seconds = duration(told)
-        return seconds if seconds is not None else self._until(told)
+        return seconds if seconds is not None else self._until(told, headers.get("date", ""))
 
     def failure(self, status: int, headers: Mapping[str, str], body: bytes) -> Failure:
         """What an error reply says."""
@@ -127,12 +127,21 @@ class OpenAIProvider:
         window = self._preset.request_window if names.unit == "requests" else self._preset.token_window
         return Rate(names.unit, int(most), int(left), duration(reset), rounding, window)
 
-    def _until(self, date: str) -> float | None:
-        try:
-            seconds = parsedate_to_datetime(date).timestamp() - self._wall()
-        except (ValueError, TypeError):
+    def _until(self, date: str, now: str) -> float | None:
+        """Seconds to a date, by the clock of who says it where that is told: this machine's may be wrong."""
+        until = _unix(date)
+        if until is None:
             return None
+        said_at = _unix(now)
+        seconds = until - (self._wall() if said_at is None else said_at)
         return max(0.0, math.ceil(seconds * 1000) / 1000)
+
+
+def _unix(date: str) -> float | None:
+    try:
+        return parsedate_to_datetime(date).timestamp()
+    except (ValueError, TypeError):
+        return None
 
 
 def provider_of(name: str) -> OpenAIProvider:

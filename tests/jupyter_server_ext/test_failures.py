@@ -118,6 +118,8 @@ def test_a_rate_limit_says_which_limit_and_until_when():
         ({"retry-after-ms": "1500", "retry-after": "2"}, 1.5),
         ({"retry-after": "Thu, 01 Jan 1970 00:01:00 GMT"}, 30.0),
         ({"retry-after": "Thu, 01 Jan 1970 00:00:10 GMT"}, 0.0),
+        ({"retry-after": "Thu, 01 Jan 1970 00:01:00 GMT", "date": "Thu, 01 Jan 1970 00:00:48 GMT"}, 12.0),
+        ({"retry-after": "Thu, 01 Jan 1970 00:01:00 GMT", "date": "today"}, 30.0),
         ({"retry-after": "soon"}, None),
         ({"retry-after": "inf"}, None),
         ({"retry-after": "nan"}, None),

@@ -166,7 +166,7 @@ async def test_with_all_keys_retired_the_error_says_where_to_look():
         provider.always["k1"] = Fault("status", 401)
         with pytest.raises(UpstreamFailed, match="does not accept the gateway's key"):
             await ask(gateway)
-        with pytest.raises(NoCapacity, match="GET status"):
+        with pytest.raises(NoCapacity, match="GET admin/api/keys"):
             await ask(gateway)
 
     assert len(provider.requests) == 1

@@ -644,6 +644,32 @@ def test_a_calendar_day_ends_at_the_providers_midnight():
     assert isinstance(finish(windows.take([offer], Cost(), 3700.0)), Refused)
 
 
+@pytest.mark.parametrize("step", [-45.0, -7200.0, 120.0, 1800.0])
+def test_a_calendar_day_follows_a_clock_that_is_set(step):
+    """What was reckoned before does not hold: the day ends at the midnight of the clock as it is now."""
+    midnight = 1_800_000_000.0 - 1_800_000_000.0 % 86_400
+    now, wrong = 0.0, 0.0
+    windows = MemoryWindows(0.25, clock=lambda: now, wall=lambda: midnight - 3600.0 + now + wrong)
+    offer = Offer("k", (WindowSpec("day", "requests", 1, 86_400.0, zone="UTC"),))
+    windows.counted(finish(windows.take([offer], Cost(), now)), now)
+
+    now, wrong = 1000.0, step
+    end = 3600.0 - step + 15.0
+    assert isinstance(finish(windows.take([offer], Cost(), now)), Refused)
+    now = end - 0.1
+    assert isinstance(finish(windows.take([offer], Cost(), now)), Refused)
+    now = end + 0.1
+    assert isinstance(finish(windows.take([offer], Cost(), now)), Grant)
+
+
+def test_a_window_of_a_minute_never_looks_at_a_clock_that_is_set():
+    windows = MemoryWindows(0.25, clock=lambda: 0.0, wall=lambda: pytest.fail("it was looked at"))
+    offer = Offer("k", (WindowSpec("minute", "requests", 1, 60.0),))
+    windows.counted(finish(windows.take([offer], Cost(), 0.0)), 0.1)
+
+    assert finish(windows.take([offer], Cost(), 10.0)).wait == pytest.approx(50.7)
+
+
 def test_all_windows_or_none():
     windows = MemoryWindows(0.25)
     few = WindowSpec("few", "requests", 1, 60.0)
