@@ -485,3 +485,25 @@ def test_a_query_over_live_frames_is_explained_whatever_the_schema_is_called(ses
         "Question: Explain in at most five short sentences what this query does and how it answers: cities"
     )
     assert answer([{"role": "user", "content": message}]) == "It reads `df`. It shows `city`."
+
+
+def _over_frames(question, *tables):
+    ddl = "\n".join(f"CREATE TABLE {table};" for table in tables)
+    data = f'<data kind="schema" name="frames" id="1a2b3c4d">\n{ddl}\n</data 1a2b3c4d>'
+    message = f'{data}\n\n<session dialect="duckdb">\n\nQuestion: {question}'
+    system = {"role": "system", "content": "You write SQL for a data analyst."}
+    return " ".join(answer([system, {"role": "user", "content": message}]).strip("`sql\n").split())
+
+
+@pytest.mark.parametrize(
+    ("question", "expected"),
+    [
+        ("how many rows in df2?", "SELECT COUNT(*) AS n FROM df2"),
+        ("mean price by city in df2", "SELECT city, AVG(price) AS avg_price FROM df2 GROUP BY city"),
+        ("mean price by city in df", "SELECT city, AVG(price) AS avg_price FROM df GROUP BY city"),
+        ("mean score1 in df2", "SELECT AVG(score1) AS avg_score1 FROM df2"),
+    ],
+)
+def test_frames_are_meant_as_they_are_spelled(question, expected):
+    frames = ("df (city TEXT, price REAL)", "df2 (city TEXT, price REAL, score1 REAL)", "p (city TEXT, avg_price REAL)")
+    assert _over_frames(question, *frames) == expected

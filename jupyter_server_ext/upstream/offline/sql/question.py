@@ -26,6 +26,7 @@ from .rules.selecting import ASKED_FOR, ASKING, select
 from .rules.shares import POSITIVE, SHARES
 from .rules.valuing import CALLING, EXCLUDING, VALUING
 from .scope import unqualify
+from .spelled import marked
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -67,7 +68,7 @@ def write(question: str, schema: Schema, dialect: str) -> Written:
     Raises:
         NotUnderstood: A word, a value or the whole could not be placed.
     """
-    bare, chart = take_chart(question)
+    bare, chart = take_chart(marked(question, schema))
     said = tokens(bare)
     reading = read(said, schema)
     reading.draft.chart = chart

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from ..languages import only_english
@@ -13,6 +14,7 @@ from .literal import statement, wants_change, wants_description
 from .query import NotUnderstood
 from .question import write
 from .repair import repaired
+from .spelled import meant
 
 if TYPE_CHECKING:
     from sqlglot import exp
@@ -56,6 +58,10 @@ def _answered(prompt: Prompt, schema: Schema) -> str:
 
 def _written(prompt: Prompt, schema: Schema) -> Written:
     """The query for a question, which may build on the one before."""
+    over_frames = any(block.name == "frames" for block in prompt.of_kind("schema"))
+    if over_frames and (narrow := meant(prompt.question, schema)) is not schema:
+        with suppress(NotUnderstood):
+            return write(prompt.question, narrow, prompt.dialect)
     before = earlier_query(prompt.turns, prompt.dialect)
     if before is not None and is_follow_up(prompt.question):
         try:
