@@ -97,7 +97,7 @@ class Question:
             weights: What each kind of concept counts.
         """
         inside: set[int] = set()
-        concepts = [*self._values(values, weights, inside), *self._phrases(inside), *self._intents(weights)]
+        concepts = [*self._values(values, weights, inside), *self._phrases(inside, weights), *self._intents(weights)]
         return [*concepts, *self._words(weights, inside)]
 
     def _spans(self, longest: int, shortest: int, inside: set[int]) -> Iterator[tuple[int, int, str]]:
@@ -131,12 +131,13 @@ class Question:
             else:
                 yield Concept({}, weights.word_value, phrase)
 
-    def _phrases(self, inside: set[int]) -> Iterator[Concept]:
+    def _phrases(self, inside: set[int], weights: Weights) -> Iterator[Concept]:
         near = thesaurus().near
         for i, n, phrase in self._spans(LONGEST_PHRASE, 2, inside):
             if phrase in near:
                 inside.update(range(i, i + n))
-                yield Concept({phrase: 1.0, **near[phrase]})
+                figure = STOP_WORDS.issuperset(self.words[i : i + n])
+                yield Concept({phrase: 1.0, **near[phrase]}, weights.extreme if figure else 1.0)
 
     def _intents(self, weights: Weights) -> Iterator[Concept]:
         asked = [marks for word, marks in _INTENTS.items() if word in self.words]

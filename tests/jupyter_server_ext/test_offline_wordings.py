@@ -336,3 +336,22 @@ def test_a_figure_that_was_not_named_is_owned_up_to():
 
 def test_a_chart_of_kinds_counts_them():
     assert '{"chart": "pie", "x": "city", "y": "n", "color": null}' in say("pie chart of cities", ddl=PRICES)
+
+
+SCHOOL = "".join(
+    f"CREATE TABLE sql_{name} (\n  id BIGINT, -- unique\n  {more}\n);\n"
+    for name, more in {
+        "user": "country VARCHAR -- values: 'DE', 'FR'",
+        "user_device": "userid BIGINT",
+        "course": "fullname VARCHAR",
+        "forum": "title VARCHAR",
+    }.items()
+)
+
+
+@pytest.mark.parametrize("prefix", ["mdl", "llx", "m"])
+def test_a_prefix_that_all_tables_share_need_not_be_said(prefix):
+    ddl = SCHOOL.replace("sql_", f"{prefix}_")
+
+    assert ask("How many users are there?", ddl=ddl).split()[-1] == f"{prefix}_user"
+    assert "GROUP BY country" in ask("number of users by country", ddl=ddl).replace("\n", " ")

@@ -182,6 +182,11 @@ def test_columns_of_a_very_wide_table_are_found():
     assert {"household_income", "favourite_colour"} <= {column.name for column in found[0].columns}
 
 
+def test_how_many_asks_for_no_column_of_amounts():
+    payment = _table("payment", "amount", "quantity", "number_of_parts")
+    assert _first("How many employees are there?", (payment, _table("employee", "family_name")), 1) == ["employee"]
+
+
 def test_of_a_question_without_a_known_word_the_tables_that_most_refer_to_are_first():
     assert _first("xyzzy", SCHOOL, 1) == ["sch_user"]
 

@@ -247,6 +247,11 @@ def _synonyms() -> dict[str, frozenset[str]]:
     return {word: frozenset(others) for word, others in together.items()}
 
 
+def is_known(word: str) -> bool:
+    """Whether this is a word, or a short form of one, rather than letters."""
+    return word in _SHORT_WORDS or word in ABBREVIATIONS or stem(word) in _synonyms()
+
+
 @lru_cache(maxsize=16384)
 def likeness(asked: str, named: str) -> float:
     """How well a word of a question (its stem) names a word of an identifier: 1 the same, 0 unrelated.

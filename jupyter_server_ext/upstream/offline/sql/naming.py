@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from ..words import stem, word_set
 from .letters import LETTERS, is_name
-from .lexicon import ABBREVIATIONS, ARTICLES, FUNCTION_WORDS, GENERIC, RELATION_VERBS, likeness
+from .lexicon import ABBREVIATIONS, ARTICLES, FUNCTION_WORDS, GENERIC, RELATION_VERBS, is_known, likeness
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -112,7 +112,8 @@ def _shortens(prefix: str, table: tuple[str, ...]) -> bool:
 def fits(question: Sequence[Token], schema: Schema) -> list[Fit]:
     """All stretches that name a table or a column, sensible ones only."""
     grid = Grid(question)
-    found = [fit for table in schema.tables for fit in _table_fits(grid, table)]
+    unsaid = _TABLE_ENDINGS | _prefixes(schema)
+    found = [fit for table in schema.tables for fit in _table_fits(grid, table, unsaid)]
     found += [fit for table in schema.tables for fit in _referred(schema, table, grid)]
     return _sensible(question, [*found, *_exact(question, schema)])
 
@@ -147,9 +148,16 @@ def _is_stored(text: str, schema: Schema) -> bool:
     return any(text in c.facts.values for c in columns) and not any(text == c.name for c in columns)
 
 
-def _table_fits(grid: Grid, table: Table) -> Iterator[Fit]:
+def _prefixes(schema: Schema) -> frozenset[str]:
+    """What most tables begin with although it is no word, such as ``mdl`` or ``llx``: nobody says it."""
+    first = [table.words[0] for table in schema.tables if len(table.words) > 1]
+    common = {word for word in set(first) if 3 <= first.count(word) >= _MOST * len(schema.tables)}
+    return frozenset(word for word in common if len(word) <= _LONGEST_PREFIX and not is_known(word))
+
+
+def _table_fits(grid: Grid, table: Table, unsaid: frozenset[str]) -> Iterator[Fit]:
     own = expanded(table.words)
-    for start, end, score, words in grid.runs(own, optional=_TABLE_ENDINGS, least=0.7):
+    for start, end, score, words in grid.runs(own, optional=unsaid, least=0.7):
         silent = sum(word in _SILENT for word in table.words)
         partial = score < 0.9 and grid.question[start].lower in RELATION_VERBS
         if not partial:
@@ -161,6 +169,7 @@ def _table_fits(grid: Grid, table: Table) -> Iterator[Fit]:
                 yield Fit(start, end, score, words, column=column)
 
 
+_MOST, _LONGEST_PREFIX = 2 / 3, 4
 _TABLE_ENDINGS = word_set("table data list info ref tbl record")
 
 
