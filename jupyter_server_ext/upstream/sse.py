@@ -123,14 +123,14 @@ class EventReader:
         return False
 
     def _count(self, reply: Reply) -> bool:
-        """Count what it brings; False when it ends the answer and brings nothing else."""
+        """Count what it brings; False when it ends the answer, or tells the usage, and brings nothing else."""
         counts = reply.counts()
         if counts is not None:
             self.usage = counts.as_usage()
         brings = reply.characters()
         self.characters += brings
         self.finished = self.finished or reply.finishes()
-        return brings > 0 or not (self.finished or counts is not None)
+        return brings > 0 or not (self.finished or (counts is not None and not reply.choices))
 
 
 def _data_of(event: bytes) -> bytes:
