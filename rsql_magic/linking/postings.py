@@ -28,8 +28,8 @@ LONGEST_VALUE = 6
 """Values of more words are text, and no question repeats them."""
 _NOWHERE: tuple[Ints, Floats] = (np.zeros(0, np.int64), np.zeros(0))
 _USUAL_COLUMNS, _USUAL_NAME, _USUAL_VALUES = 8, 2, 20
-_MOST_COLUMNS = 40
-"""More columns do not dilute a word further: in a table of 2,000 each is as much a fact as in one of 40."""
+_MOST_COLUMNS = 60
+"""More columns do not dilute a word further: in a table of 2,000 each is as much a fact as in one of 60."""
 _ALIKE = 5
 """Words that share as many first letters may be one word: diagnosed, diagnosis."""
 _ALIKE_SHARE = 0.6

@@ -345,6 +345,7 @@ SCHOOL = "".join(
         "user_device": "userid BIGINT",
         "course": "fullname VARCHAR",
         "forum": "title VARCHAR",
+        "log": "user VARCHAR",
     }.items()
 )
 
