@@ -154,7 +154,15 @@ def _select_modifiers(lexed: Lexed) -> Iterator[_Substitute]:
     """``SELECT HIGH_PRIORITY DISTINCTROW a``: how to run it, which changes nothing of what is read."""
     for index in range(len(lexed.tokens) - 1):
         end = lexed.word(index) == "SELECT" and _behind(
-            lexed, index + 1, "?HIGH_PRIORITY", "?STRAIGHT_JOIN", "?SQL_NO_CACHE", "ALL|DISTINCT|DISTINCTROW"
+            lexed,
+            index + 1,
+            "?HIGH_PRIORITY",
+            "?STRAIGHT_JOIN",
+            "?SQL_SMALL_RESULT|SQL_BIG_RESULT",
+            "?SQL_BUFFER_RESULT",
+            "?SQL_NO_CACHE",
+            "?SQL_CALC_FOUND_ROWS",
+            "ALL|DISTINCT|DISTINCTROW",
         )
         if end and end > index + 2:
             yield _words(lexed, index + 1, end - 2)
@@ -251,13 +259,67 @@ def _not_less(lexed: Lexed) -> Iterator[_Substitute]:
             yield _words(lexed, index, index + 1, ">=" if run == "!<" else "<=")
 
 
-_POSTGRES = (_operators, _order_using, _typed_texts, _json_wrappers)
+def _names_of_joins(lexed: Lexed) -> Iterator[_Substitute]:
+    """``JOIN b USING (id) AS j`` and ``j.id``: a name for the shared columns, which are seen without it too."""
+    given: set[str] = set()
+    for index in range(1, len(lexed.tokens)):
+        closed = _end_of_names(lexed, index) if lexed.word(index - 1) == "USING" else 0
+        if closed and lexed.word(closed + 1) == "AS" and lexed.word(closed + 2):
+            given.add(lexed.word(closed + 2))
+            yield _words(lexed, closed + 1, closed + 2)
+    for index in range(len(lexed.tokens) - 1 if given else 0):
+        is_behind_dot = index > 0 and _raw(lexed, index - 1) == "."
+        if lexed.word(index) in given and _raw(lexed, index + 1) == "." and not is_behind_dot:
+            yield _words(lexed, index, index + 1)
+
+
+def _steps_of_pipes(lexed: Lexed) -> Iterator[_Substitute]:
+    """``|> DROP a, b`` and ``|> RENAME a AS b``, which only name columns; ``|> SET a = f(b)`` as ``|> EXTEND f(b)``."""
+    for index in range(len(lexed.tokens) - 2):
+        if _raw(lexed, index) != "|>":
+            continue
+        if lexed.word(index + 1) == "SET" and lexed.word(index + 2) and _raw(lexed, index + 3) == "=":
+            yield _words(lexed, index + 1, index + 3, "EXTEND")
+        elif lexed.word(index + 1) in {"DROP", "RENAME"} and (end := _end_of_step(lexed, index + 1)):
+            yield _words(lexed, index, end)
+
+
+def _end_of_step(lexed: Lexed, index: int) -> int:
+    """The last of the names, with commas and AS between them, that follow a word until a step or the text ends."""
+    renames = lexed.word(index) == "RENAME"
+    while lexed.word(index + 1):
+        index += 1
+        if renames:
+            index += lexed.word(index + 1) == "AS"
+            index += bool(lexed.word(index + 1))
+        if _raw(lexed, index + 1) != ",":
+            return index if _raw(lexed, index + 1) in {"", "|>", ")"} else 0
+        index += 1
+    return 0
+
+
+def _factorials(lexed: Lexed) -> Iterator[_Substitute]:
+    """``5!``."""
+    for index in range(1, len(lexed.tokens)):
+        before = lexed.tokens[index - 1].token_type.name
+        if _raw(lexed, index) == "!" and before in {"NUMBER", "R_PAREN"} and not _touches(lexed, index):
+            yield _words(lexed, index, index)
+
+
+def _grouped_by_all(lexed: Lexed) -> Iterator[_Substitute]:
+    """``GROUP BY AUTO``, which Trino has for GROUP BY ALL."""
+    for index in range(1, len(lexed.tokens)):
+        if lexed.word(index) == "AUTO" and " ".join(lexed.word(index - 1).split()) == "GROUP BY":
+            yield _words(lexed, index, index, "ALL")
+
+
+_POSTGRES = (_operators, _names_of_joins, _order_using, _typed_texts, _json_wrappers)
 _MYSQL = (_json_defaults, _select_modifiers, _odbc_dates)
 _TSQL = (_languages, _money, _not_less)
 _RULES = {
     "athena": (_pattern_subsets,),
-    "bigquery": (_prefixed_texts("rb", "br"),),
-    "duckdb": (_end_of_pivot, _prefixed_texts("x")),
+    "bigquery": (_prefixed_texts("rb", "br"), _steps_of_pipes),
+    "duckdb": (_end_of_pivot, _prefixed_texts("x"), _factorials),
     "fabric": _TSQL,
     "materialize": _POSTGRES,
     "mysql": _MYSQL,
@@ -268,7 +330,7 @@ _RULES = {
     "singlestore": _MYSQL,
     "snowflake": (_pattern_subsets,),
     "sqlite": (_collation_of_escape,),
-    "trino": (_pattern_subsets,),
+    "trino": (_pattern_subsets, _grouped_by_all),
     "tsql": _TSQL,
 }
 
@@ -281,19 +343,21 @@ _SUBSET = _sign(r"\bSUBSET\b")
 _SIGN_OF_POSTGRES = _sign(
     *(re.escape(run) for run in sorted(_OPERATORS, key=len, reverse=True)),
     r"\bUSING\s*[<>]",
+    r"\bUSING\s*\([^()]*\)\s*AS\b",
     r"\bWRAPPER\b",
     r"\bQUOTES\b",
     rf"\b(?:{'|'.join(sorted(_TYPES_OF_TEXTS))})\s*'",
 )
-_SIGN_OF_MYSQL = _sign(r"\bJSON_TABLE\b", r"\b(?:HIGH_PRIORITY|STRAIGHT_JOIN|SQL_NO_CACHE)\b", r"\{")
+_SIGN_OF_MYSQL = _sign(r"\bJSON_TABLE\b", r"\b(?:HIGH_PRIORITY|STRAIGHT_JOIN|SQL_\w+)\b", r"\{")
 _SIGN_OF_TSQL = _sign(r"\bUSING\b", r"!\s*[<>]", r"\$\d")
 _SIGNS = {
     **dict.fromkeys(("materialize", "postgres", "redshift", "risingwave"), _SIGN_OF_POSTGRES),
     **dict.fromkeys(("mysql", "singlestore"), _SIGN_OF_MYSQL),
     **dict.fromkeys(("fabric", "tsql"), _SIGN_OF_TSQL),
-    **dict.fromkeys(("athena", "snowflake", "trino"), _SUBSET),
-    "bigquery": _sign(r"\b(?:rb|br)['\"]"),
-    "duckdb": _sign(r"^\s*PIVOT\b", r"\bx'"),
+    **dict.fromkeys(("athena", "snowflake"), _SUBSET),
+    "trino": _sign(r"\bSUBSET\b", r"\bAUTO\b"),
+    "bigquery": _sign(r"\b(?:rb|br)['\"]", r"\|>\s*(?:SET|DROP|RENAME)\b"),
+    "duckdb": _sign(r"^\s*PIVOT\b", r"\bx'", r"[\d)]\s*!(?!=)"),
     "oracle": _sign(r"\bSUBSET\b", r"\bWRAPPER\b", r"\bQUOTES\b"),
     "sqlite": _sign(r"\bCOLLATE\b"),
 }

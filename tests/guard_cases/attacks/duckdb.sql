@@ -137,3 +137,42 @@ SELECT max(getenv('HOME')) FILTER (getenv('A') IS NULL) FROM users
 VALUES (getenv('HOME'))
 SELECT 1 LIMIT (SELECT length(getenv('HOME')))
 SELECT $$a$$; DROP TABLE users; SELECT $$b$$
+SELECT (SELECT getvariable('x') FROM read_text('/etc/passwd'))
+SELECT * FROM orders ORDER BY (SELECT content FROM read_blob('/etc/passwd'))
+SELECT * FROM orders LIMIT (SELECT count(*) FROM glob('/etc/*'))
+SELECT * FROM orders WHERE id IN (FROM 'https://x.org/a.parquet')
+FROM parquet_metadata('/tmp/x.parquet')
+FROM parquet_kv_metadata('s3://b/x')
+SELECT * FROM query('DROP TABLE orders')
+SELECT * FROM query_table('/etc/passwd')
+SELECT * FROM query_table(['orders', 'read_csv'])
+WITH x AS MATERIALIZED (SELECT nextval('seq')) FROM x
+FROM pragma_storage_info('orders'), checkpoint('db')
+SELECT pg_catalog.set_config('a','b',false)
+FROM json_execute_serialized_sql(json_serialize_sql('SELECT 1'))
+SELECT json_serialize_sql('x'), json_deserialize_sql('y') FROM json_execute_serialized_sql('z')
+PRAGMA enable_profiling='json'
+PRAGMA import_database('/tmp/x')
+FROM read_json_objects_auto('/etc/passwd')
+FROM 'http://169.254.169.254/latest/meta-data.csv'
+SELECT x.* FROM orders POSITIONAL JOIN 'a.parquet' x
+FROM "x.csv.gz"
+PIVOT 'a.csv' ON x USING sum(y)
+SUMMARIZE 'a.parquet'
+DESCRIBE FROM 'a.parquet'
+EXPLAIN ANALYZE FROM read_csv('/etc/passwd')
+SELECT list_transform([1], x -> (SELECT content FROM read_text('/etc/passwd')))
+SELECT [(FROM read_text('/etc/passwd')) FOR i IN [1]]
+SELECT 'a'.read_text()
+SELECT * FROM orders QUALIFY (SELECT true FROM read_csv('x'))
+SELECT sum(id) OVER (ORDER BY (SELECT 1 FROM read_csv('x'))) FROM orders
+SELECT COLUMNS(c -> getenv(c) = 'x') FROM orders
+FROM sqlite_scan('/tmp/x.db','t')
+FROM postgres_query('db', 'DELETE FROM x')
+FROM mysql_query('db', 'x')
+FROM st_read('/tmp/x.shp')
+CALL enable_logging('QueryLog')
+SELECT * FROM orders; COPY orders TO 'x.csv'
+SELECT/**/1/*;*/;/**/ATTACH 'x.db'
+FROM duckdb_external_file_cache()
+SELECT * FROM orders AT (VERSION => 3), read_parquet('x')

@@ -133,3 +133,53 @@ SELECT (SELECT pg_sleep(1))::text || 'x'
 SELECT -pg_sleep(1)::text::int
 SELECT pg_sleep(1) COLLATE "C"
 SELECT 1 WHERE (1,2) = (SELECT 1, pg_sleep(1)::text::int)
+SELECT * FROM orders ORDER BY lo_unlink(1)
+SELECT * FROM dblink('host=x', 'DELETE FROM t') AS t(a int)
+SELECT dblink_exec('x', 'DROP TABLE t')
+SELECT dblink_connect('x')
+SELECT pg_stat_file('x')
+SELECT "pg_catalog"."pg_read_binary_file"('x')
+SELECT U&"\0070g_sleep"(3)
+SELECT U&"!0070g_sleep" UESCAPE '!' (3)
+SELECT * FROM orders LIMIT (SELECT pg_advisory_lock(1)::int)
+SELECT * FROM orders OFFSET pg_try_advisory_xact_lock(1)::int
+SELECT set_config('a.b', 'c', true)
+SELECT nextval('orders_id_seq')
+SELECT setval('s', 1), currval('s')
+SELECT pg_notify('c', 'x')
+SELECT query_to_xml('DELETE FROM t RETURNING *', true, true, '')
+SELECT xmlparse(DOCUMENT '<!DOCTYPE x [<!ENTITY e SYSTEM "file:///etc/passwd">]><x>&e;</x>'), table_to_xml('t', true, true, '')
+SELECT database_to_xml(true, true, '')
+SELECT * FROM pg_catalog.pg_authid
+SELECT * FROM pg_stat_activity
+SELECT * FROM pg_user_mappings
+SELECT * FROM pg_stats
+SELECT * FROM orders FOR UPDATE
+SELECT * FROM orders FOR NO KEY UPDATE SKIP LOCKED
+SELECT * FROM (SELECT * FROM orders FOR SHARE) x
+SELECT * INTO x FROM orders
+SELECT 1 AS a INTO TEMP x
+WITH x AS (INSERT INTO t VALUES (1) RETURNING *) SELECT * FROM x
+WITH x AS (MERGE INTO t USING s ON true WHEN MATCHED THEN DELETE RETURNING *) SELECT * FROM x
+SELECT $a$;$a$; DROP TABLE orders
+SELECT 'a\'; DROP TABLE orders; --'
+SELECT E'\''; DROP TABLE orders; --'
+SELECT 1 /* /* */ ; DROP TABLE orders */ ; DROP TABLE x
+SELECT 1 /* a /* b */ c */; DROP TABLE x
+COPY (SELECT 1) TO PROGRAM 'sh'
+DO $$BEGIN PERFORM 1; END$$
+EXPLAIN (ANALYZE) DELETE FROM t
+EXECUTE p(1)
+SELECT * FROM crosstab('DELETE FROM t RETURNING 1') AS t(a int)
+SELECT ts_stat('DELETE FROM x')
+SELECT * FROM ts_stat('SELECT pg_sleep(9)')
+SELECT ts_rewrite('a'::tsquery, 'SELECT a, b FROM t')
+SELECT pg_sleep_for('5 min')
+SELECT 1 WHERE pg_sleep_until(now() + interval '1 h') IS NULL
+SELECT has_table_privilege('x', 'select'), pg_stat_reset()
+SELECT pg_file_write('x','y',true)
+SELECT plpy_exec('x')
+SELECT count(*) FROM generate_series(1, 100000000000)
+SELECT a FROM t ORDER BY a USING OPERATOR(evil.<)
+SELECT 1 OPERATOR(evil.+) 2
+SELECT currtid2('t', '(0,1)'), pg_relation_filepath('t'), binary_upgrade_set_next_pg_type_oid(1)

@@ -98,3 +98,23 @@ SELECT * FROM sqlite_stmt
 SELECT * FROM bytecode('SELECT 1')
 SELECT * FROM tables_used('SELECT 1')
 SELECT * FROM carray(1, 2)
+SELECT load_extension('/tmp/x')
+SELECT * FROM pragma_journal_mode('DELETE')
+SELECT * FROM orders ORDER BY (SELECT load_extension('x'))
+SELECT * FROM orders LIMIT (SELECT writefile('a','b'))
+SELECT [writefile]('a','b')
+SELECT `edit`('x')
+PRAGMA main.journal_mode(MEMORY)
+PRAGMA temp_store_directory='/tmp'
+SELECT fts3_tokenizer('simple')
+SELECT fts5(x) FROM t
+SELECT zipfile('a','b')
+SELECT * FROM fsdir('/etc')
+SELECT * FROM vtab_csv('/etc/passwd')
+ATTACH '/tmp/x.db' AS y
+INSERT INTO fts(fts) VALUES('rebuild')
+WITH RECURSIVE x AS (SELECT 1 UNION ALL SELECT 1 FROM x) SELECT count(*) FROM x
+SELECT printf('%.*c', 999999999, 'x')
+SELECT replace(hex(zeroblob(500000)), '0', hex(zeroblob(500000)))
+SELECT 1;;;DROP TABLE orders
+SELECT 1/*;DROP TABLE orders

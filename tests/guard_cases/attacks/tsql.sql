@@ -81,3 +81,23 @@ SELECT * FROM OPENXML(@h, '/x')
 SELECT sys.fn_varbintohexstr(0x1), xp_regread('x')
 SELECT master.dbo.fn_varbintohexstr(0x00)
 SELECT CURSOR_STATUS('global','x'), CERTPRIVATEKEY(1,'x')
+SELECT * FROM srv.db.dbo.orders
+SELECT * INTO x FROM orders
+SELECT 1 DROP TABLE orders
+SELECT 1 EXEC('x')
+DECLARE @x INT SELECT @x = 1
+SELECT @x = id FROM orders
+SELECT * FROM orders WITH (TABLOCKX)
+SELECT * FROM orders WITH (UPDLOCK, HOLDLOCK)
+SELECT * FROM sys.dm_exec_sql_text(0x1)
+SELECT * FROM sys.fn_get_audit_file('x', NULL, NULL)
+SELECT * FROM fn_trace_gettable('x', 1)
+SELECT * FROM fn_xe_file_target_read_file('x', NULL, NULL, NULL)
+SELECT DECRYPTBYKEY(x) FROM orders
+SELECT PWDCOMPARE('a', 0x1)
+SELECT 1 GO DROP TABLE orders
+SELECT 1; THROW 50000, 'x', 1
+SELECT * FROM OPENXML(1, '/x')
+SELECT dbo.evil(1)
+SELECT 1 RECONFIGURE
+BULK INSERT orders FROM 'x'

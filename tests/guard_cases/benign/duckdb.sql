@@ -87,3 +87,4 @@ SELECT unnest(string_split('a,b', ',')) AS s, #1 FROM users
 SELECT variant_typeof(1::VARIANT)
 SELECT sum(DISTINCT amount), string_agg(status, ',' ORDER BY id), group_concat(status), bit_xor(id), bool_or(amount > 1), covar_pop(id, amount), regr_r2(id, amount) FROM orders
 SELECT year(created_at), quarter(created_at), dayname(created_at), week(created_at), yearweek(created_at), last_day(created_at), datepart('hour', created_at), extract('dow' FROM created_at), age(created_at), century(created_at) FROM orders
+SELECT 5! AS f, (2 + 3)! AS g

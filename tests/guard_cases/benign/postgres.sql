@@ -78,3 +78,4 @@ SELECT a.*, b.* FROM users a LEFT JOIN LATERAL unnest(ARRAY[1,2]) AS b(x) ON tru
 SELECT hstore('a','1') -> 'a', st_distance(st_point(1,2), st_point(2,3)), geom && st_makeenvelope(0,0,1,1,4326), geom <-> st_point(0,0) FROM places
 SELECT extract(epoch FROM now() - created_at)::int / 86400 FROM users
 SELECT * FROM pg_catalog.pg_tables WHERE schemaname NOT IN ('pg_catalog', 'information_schema')
+SELECT j.id FROM orders AS o JOIN users AS u USING (id) AS j

@@ -62,3 +62,4 @@ SELECT * FROM TABLE(sequence(start => 1, stop => 10))
 SELECT count(DISTINCT (id, name)), sum(DISTINCT id), count(DISTINCT id) FROM users
 SELECT a.x, b.y FROM users a FULL JOIN orders b USING (id) NATURAL JOIN products
 SELECT name AS "User Name" FROM users u ORDER BY 1 ASC, lower(name) DESC LIMIT ALL
+SELECT bar(0.5, 10)
