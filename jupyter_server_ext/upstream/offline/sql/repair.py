@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 _NAME = re.compile(r"""["`]?([^\W\d]\w*)["`]?\.["`]?([^\W\d]\w*)["`]?|["`]?([^\W\d]\w*)["`]?""")
 _VALUE = re.compile(r"'((?:[^']|'')+)'")
+_WORDS = re.compile(r"[^\W_]+")
 _NEAR_ENOUGH = 0.6
 
 
@@ -138,7 +139,8 @@ class _Fixer:
         in_sight = [c for c in found if c.table in {table.name for table in present.values()}]
         same = [c for c in found if c.name.lower() == node.name.lower()]
         near = [c for c in in_sight if likeness(c.name, node.name) >= 0.85]
-        return next(iter([*near, *same, *in_sight, *found]), None)
+        alike = [c for c in (*in_sight, *found) if is_alike(c.name, node.name)]
+        return next(iter([*near, *same, *alike]), None)
 
     def _proposed(self, line: str, name: str, present: dict[str, Table], *, ambiguous: bool) -> list[Column]:
         """Known columns in a sentence: ``table.column``, or a bare name beside the table it says it is in."""
@@ -194,6 +196,17 @@ class _Fixer:
         """The problems that speak of a name."""
         pattern = re.compile(rf"(?<!\w){re.escape(name)}(?!\w)", re.IGNORECASE)
         return [line for line in self._lines if pattern.search(line)]
+
+
+def is_alike(column: str, name: str) -> bool:
+    """Whether a name may mean a column: it looks like it, or the one has all the words of the other.
+
+    Example:
+        >>> is_alike("amount", "total_amounts"), is_alike("order_id", "how_many_orders"), is_alike("id", "how_many")
+        (True, False, False)
+    """
+    one, two = (frozenset(word.rstrip("s") for word in _WORDS.findall(text.lower())) for text in (column, name))
+    return likeness(column, name) >= _NEAR_ENOUGH or one <= two or two <= one
 
 
 def _full_name(node: exp.Table) -> str:
