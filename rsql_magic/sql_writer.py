@@ -18,6 +18,7 @@ from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
 from datetime import datetime
 from difflib import get_close_matches
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 from rsql_magic import drafts, literals, prompts
@@ -114,6 +115,20 @@ class Writer:
         self._doubted: str = ""
         self._natives: dict[str, str] = {}
 
+    @cached_property
+    def _misspelt(self) -> dict[str, str]:
+        """Words of the question that are names of the catalog, mistyped."""
+        from rsql_magic.linking import misspelt
+
+        return misspelt(self._wish.question, self._catalog)
+
+    @property
+    def _question(self) -> str:
+        """The question as it is read: mistyped names put right."""
+        from rsql_magic.linking import corrected
+
+        return corrected(self._wish.question, self._misspelt)
+
     @property
     def _dialect(self) -> str:
         return self._wish.dialect or self._engine.dialect
@@ -169,13 +184,13 @@ class Writer:
         if not len(catalog):
             raise BadInput(f"{self._engine.name} has no tables.", hint="Name a connection: %%sql_ai CONNECTION.")
         if self._wish.ask and not self._wish.tables:
-            _refuse_several_readings(self._wish.question, catalog)
+            _refuse_several_readings(self._question, catalog)
         tables = self._chosen(catalog) if self._wish.tables else self._linked(catalog)
         self._tables = tables if self._wish.level == "names" else self._engine.detail(tables)
         user = prompts.render(
             "sql_question",
             context="\n\n".join(filter(None, (self.context(), self._shown_examples()))),
-            question=self._wish.question,
+            question=self._question,
             dialect=self._dialect,
             **self._session(),
         )
@@ -189,7 +204,7 @@ class Writer:
 
         # A follow-up such as "only for JFK" names nothing by itself; the question before it does.
         earlier = [turn.question for turn in self._chat.turns[-2:] if turn.task == "sql_ai"]
-        return link("\n".join([self._wish.question, *reversed(earlier)]), catalog, self._wish.schema_tokens)
+        return link("\n".join([self._question, *reversed(earlier)]), catalog, self._wish.schema_tokens)
 
     def context(self, tables: Sequence[Table] = ()) -> str:
         """Tables as the model reads them, fenced; by default the linked ones, with how many there are."""
@@ -205,14 +220,14 @@ class Writer:
 
         if self._wish.level == "names":
             return []
-        found = find_values(self._wish.question, self._catalog, self._tables)
+        found = find_values(self._question, self._catalog, self._tables)
         return [f"-- {one}" for one in found if one.value not in self._wish.question][:_MOST_VALUES]
 
     def _shown_examples(self) -> str:
         """Verified questions that resemble this one, with their SQL, as far as it still fits the tables."""
         fitting = (
             one
-            for one in resembling(self._wish.question, self._examples)
+            for one in resembling(self._question, self._examples)
             if one.dialect in {"", self._dialect} and not validate(one.sql, self._dialect, self._catalog)
         )
         text = "\n\n".join(f"{one.question}\n```sql\n{one.sql}\n```" for one in fitting)
@@ -405,7 +420,7 @@ class Writer:
         named = self._widened(sql, problems)
         more = self.context(named) if named else ""
         listed = "\n".join(f"- {problem}" for problem in problems)
-        return prompts.render("repair", sql=sql, problems=listed, context=more, question=self._wish.question)
+        return prompts.render("repair", sql=sql, problems=listed, context=more, question=self._question)
 
     def _widened(self, sql: str, problems: Sequence[str]) -> list[Table]:
         """The tables that a draft and what is wrong with it name, and that it had not seen in full."""
@@ -443,6 +458,8 @@ class Writer:
         """What is worth saying of the query before it runs."""
         from rsql_magic.dialects import functions
 
+        for word, meant in self._misspelt.items():
+            yield f"“{word}” was read as {meant}."
         if others:
             yield f"The answer held {others + 1} queries; the first one is used."
         if self._is_for_another and not self._wish.run:

@@ -12,7 +12,20 @@ from __future__ import annotations
 from rsql_magic.linking.choosing import link, rivals, widen
 from rsql_magic.linking.fitting import Shown, shown
 from rsql_magic.linking.index import Index
+from rsql_magic.linking.slips import corrected, misspelt
 from rsql_magic.linking.values import StoredValue, find_values
 from rsql_magic.linking.weights import Weights
 
-__all__ = ["Index", "Shown", "StoredValue", "Weights", "find_values", "link", "rivals", "shown", "widen"]
+__all__ = [
+    "Index",
+    "Shown",
+    "StoredValue",
+    "Weights",
+    "corrected",
+    "find_values",
+    "link",
+    "misspelt",
+    "rivals",
+    "shown",
+    "widen",
+]

@@ -20,7 +20,7 @@ from rsql_magic.linking.weights import Weights
 from rsql_magic.linking.words import stems
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Container, Iterator, Sequence
 
     from numpy.typing import NDArray
 
@@ -88,6 +88,15 @@ class Index:
         if id(table) not in self._tokens:
             self._tokens[id(table)] = tokens(table)
         return self._tokens[id(table)]
+
+    @property
+    def values(self) -> Container[str]:
+        """The stored values, as stems."""
+        return self._values
+
+    def knows(self, word: str) -> bool:
+        """Whether a name, its synonyms or the thesaurus have a word."""
+        return self._lexicon.is_word(word) or self._lexicon.knows(word)
 
     def every(self, question: str) -> list[Table]:
         """All tables, best first."""

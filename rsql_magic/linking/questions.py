@@ -83,11 +83,7 @@ class Question:
         self._starts, self._ends = [m.start() for m in found], [m.end() for m in found]
         self.words = [match.group().lower() for match in found]
         self.stems = [stem(word) for word in self.words]
-        self.named = {
-            i
-            for i, m in enumerate(found)
-            if (i and m.group()[0].isupper()) or text[m.start() - 1 : m.start()] in _QUOTES
-        }
+        self.named = {i for i, m in enumerate(found) if (i and m.group()[0].isupper()) or _quoted(text, m.start())}
 
     def concepts(self, values: Container[str], weights: Weights) -> list[Concept]:
         """The phrases and words of the question, most telling first.

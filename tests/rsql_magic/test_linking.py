@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from rsql_magic.context import Catalog, Column, ForeignKey, Profile, Table, count_tokens
 from rsql_magic.context.tables import ddl
-from rsql_magic.linking import Index, find_values, link, rivals, shown, widen
+from rsql_magic.linking import Index, find_values, link, misspelt, rivals, shown, widen
 
 
 def _table(name, *columns, keys=None, **facts):
@@ -335,3 +335,26 @@ class TestAlways:
 
 def test_an_empty_catalog_gives_nothing():
     assert link("anything", Catalog()) == []
+
+
+@pytest.mark.parametrize(
+    ("question", "read"),
+    [
+        ("how many custmers are there?", {"custmers": "customers"}),
+        ("mean ammount per regoin", {"ammount": "amount", "regoin": "region"}),
+        ("how many zebras are there?", {}),
+        ("amounts of the cities", {}),
+        ("orders of Custmer", {}),  # a name of somebody
+        ("orders of 'custmer'", {}),
+        ("regin", {"regin": "region"}),
+        ("mean of regian", {}),  # one letter for another in a short word
+        ("stat", {}),  # too short to tell
+        ("country of orders", {}),  # a word of its own
+    ],
+)
+def test_mistyped_names_are_known_when_one_only_can_be_meant(question, read):
+    ddl = """
+    CREATE TABLE orders (id INT, amount REAL, region TEXT, status TEXT, county TEXT);
+    CREATE TABLE customers (id INT, city TEXT)
+    """
+    assert misspelt(question, Catalog.from_ddl(ddl, "duckdb")) == read

@@ -734,3 +734,11 @@ def test_saving_a_picture_asks_for_a_chart(sales, gateway, tmp_path):
     gateway.replies = [sql("SELECT region, sum(amount) AS total FROM sales GROUP BY region")]
     sales.run(f"%%sql_ai --save {tmp_path / 'a.svg'}\nWhat did each region sell?")
     assert (tmp_path / "a.svg").read_text().startswith("<svg")
+
+
+def test_a_mistyped_name_in_the_question_is_read_as_the_name_and_said(ip, con, gateway):
+    gateway.replies = [sql("SELECT count(*) AS n FROM orders")]
+    result = ip.run("%%sql_ai con\nhow many ordrs?")
+    assert "how many orders?" in gateway.sent
+    assert result.question == "how many ordrs?"
+    assert "“ordrs” was read as orders." in result.notes

@@ -50,12 +50,13 @@ def repair(sql: str, problems: str, schema: Schema, dialect: str) -> exp.Query |
     fixer.tables()
     fixer.columns()
     fixer.values()
-    return fixer.query if fixer.query.sql() != before else None
+    return fixer.query if fixer.query.sql() != before and not fixer.unknown else None
 
 
 class _Fixer:
     def __init__(self, query: exp.Query, lines: list[str], schema: Schema, dialect: str) -> None:
         self.query = query
+        self.unknown: list[str] = []
         self._lines = lines
         self._schema = schema
         reading = Reading("", [], schema)
@@ -123,6 +124,7 @@ class _Fixer:
             return
         chosen = self._hinted(node, present, ambiguous=bool(holders)) or self._nearest(node.name, tables)
         if chosen is None:
+            self.unknown += [node.name] if self._about(node.name) else []
             return
         self._bring(select, chosen, present)
         alias = next((name for name, table in present.items() if table.name == chosen.table), chosen.table)
