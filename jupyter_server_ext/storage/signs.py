@@ -133,6 +133,7 @@ class Charging:
         self._told: Charges = {"": "unknown", "arrival": "admission", "end": "late"}[told]  # type: ignore[assignment]
         self.kind = self._told
         self.is_suspected = False  # whether a refusal has it that requests are counted late
+        self._gives_back = False  # whether what was asked for surely does not count, whichever of the others does
 
     @property
     def is_late(self) -> bool:
@@ -149,7 +150,9 @@ class Charging:
         """Whether the provider keeps what was asked for, or may."""
         if self._unit != "tokens":
             return False
-        return self.kind == "asked" or (self.kind == "unknown" and (self._sees_headers or self._settled < _BLIND))
+        if self.kind == "unknown":
+            return not self._gives_back and (self._sees_headers or self._settled < _BLIND)
+        return self.kind == "asked"
 
     def keeps_all(self, entry: Entry) -> bool:
         """Whether all that ``entry`` asked for has to be taken as used."""
@@ -228,6 +231,7 @@ class Charging:
         ]
         if len(fits) == 1:
             self.kind = fits[0]
+        self._gives_back |= "asked" in kinds and "asked" not in fits and bool(fits)
 
     def _opened(self, entry: Entry, end: tuple[Cost, float] | None) -> _Opened:
         """What is known of a request: its cost, or the most that it may cost."""

@@ -58,6 +58,23 @@ def test_tokens_of_answers_that_are_all_as_long(kind):
     assert town.used() >= 0.99
 
 
+@pytest.mark.parametrize("kind", ["fixed", "rolling", "bucket"])
+def test_max_tokens_that_no_answer_needs(kind):
+    """That nothing is kept of it shows before it does when the tokens count: one request after the other tells less."""
+    asked = 100
+    town = Town(
+        [Account(kind, tpm=6000) for _ in range(2)],
+        completion=any_length,
+        latency=(0.05, 0.1),
+        body=lambda dice: {"max_tokens": asked},
+    )
+    town.run(minutes=4, demand=1.5)
+
+    assert town.refused == 0
+    most = possible(6000, [25 + length for length in range(10, 51)]) - (asked - 50) / 6000
+    assert town.used() >= most - 0.003, "the last one of a window needs room for what it asks for"
+
+
 @pytest.mark.parametrize("headers", [True, False], ids=["headers", "no headers"])
 @pytest.mark.parametrize("kind", ["fixed", "rolling", "bucket"])
 def test_answers_that_take_long_and_are_mostly_short(kind, headers):
