@@ -6,7 +6,7 @@ import sys
 
 from IPython.core.error import UsageError
 
-from rsql_magic.errors import CodeFailed, QueryFailed, RsqlError
+from rsql_magic.errors import CodeFailed, QueryFailed, RsqlError, Stopped
 
 
 def last_error() -> BaseException | str | None:
@@ -19,8 +19,10 @@ def last_error() -> BaseException | str | None:
         error = error.__cause__
     if isinstance(error, QueryFailed) and error.sql:
         return f"{error}\n{error.sql}"
-    if isinstance(error, (RsqlError, UsageError)) and not isinstance(error, CodeFailed):
+    if isinstance(error, Stopped):
         error = None
+    elif isinstance(error, (RsqlError, UsageError)) and not isinstance(error, CodeFailed):
+        return None  # nor is what R said before it
     from_r = error is None or isinstance(error, CodeFailed) or type(error).__module__.startswith("rpy2")
     return (_last_r_error() if from_r else "") or error
 

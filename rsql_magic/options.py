@@ -88,6 +88,8 @@ def line_and_cell(*options: Option, connection: str = "") -> Callable[[F], F]:
         decorated: Any = needs_local_scope(no_var_expand(method))
         for option in reversed(every):
             decorated = argument(*option.flags, **option.declared())(decorated)  # type: ignore[no-untyped-call]
+        asked = "What you ask; in a cell it stands below the first line."
+        decorated = argument("question", nargs="*", metavar="QUESTION", help=asked)(decorated)  # type: ignore[no-untyped-call]
         if connection:
             decorated = argument("connection", nargs="?", help=connection)(decorated)  # type: ignore[no-untyped-call]
         decorated = magic_arguments()(decorated)  # type: ignore[no-untyped-call]
@@ -123,7 +125,7 @@ class Line:
 def help_of(magic: Any) -> str:
     """The generated help of a magic."""
     text: str = magic.parser.format_help()
-    return text
+    return text.removeprefix("::\n\n")  # a mark for Sphinx
 
 
 def read_line(magic: Any, line: str, *, cell: bool, takes_connection: Callable[[str], bool] | None = None) -> Line:

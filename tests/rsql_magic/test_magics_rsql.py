@@ -388,6 +388,14 @@ def test_a_key_of_a_kernels_own_gateway_ends_with_it(ip, assistant, gateway, cap
     assert good_until(assistant, "2027-01-01T00:00:00+00:00") == "this kernel ends, at most until 2027-01-01"
 
 
+def test_the_help_says_where_the_question_stands(ip, capsys):
+    for magic in ("ask", "sql_ai"):
+        ip.run(f"%{magic} --help")
+        out = capsys.readouterr().out
+        assert out.startswith(f"  %{magic} [--model MODEL]")
+        assert "[QUESTION ...]" in out
+
+
 def test_the_help_of_one_command_and_of_the_magic(ip, capsys):
     ip.run("%rsql help keys")
     assert "--usd-per-day" in capsys.readouterr().out
