@@ -141,7 +141,10 @@ class Floor:
         peak = self._peaks.pop(entry, self.limit)
         if more < 0 and self.rate:
             more = -min(-more, max(0, math.floor(self.limit - peak)))
-            self._peaks = {other: high - more for other, high in self._peaks.items()}
+            self._peaks = {
+                other: max(high, peak - more) if other.counted < entry.counted else high - more
+                for other, high in self._peaks.items()
+            }
         self._level -= more
 
     def _level_at(self, now: float) -> float:
