@@ -224,8 +224,8 @@ class KeyQueue:
         """Serve lanes in turns, as models may share a quota, as far as keys are free; the seconds until one is."""
         wait = math.inf
         claims: dict[Ticket, Claim] = {}
-        lanes = [lane for lane in self._lanes.values() if lane]
-        while lanes:
+        lanes = list(self._lanes.values())
+        while lanes := [lane for lane in lanes if lane]:  # all may leave one while a key is asked for
             lane = min(lanes, key=_PLACE) if len(lanes) > 1 else lanes[0]
             head = lane.head()
             busy = await self._serve_ticket(lane, head, claims)
@@ -235,7 +235,6 @@ class KeyQueue:
                 for ticket in lane.others_than(head):
                     await self._serve_ticket(lane, ticket, claims, is_turn=False)
                 wait = min(wait, busy.wait)
-            if busy is not None or not lane:
                 lanes.remove(lane)
         self._claims = {ticket: claim for ticket, claim in claims.items() if ticket.got and not ticket.got.done()}
         return wait
