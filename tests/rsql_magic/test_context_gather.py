@@ -323,7 +323,7 @@ def test_slow_objects_are_stopped_and_that_is_said(plugged):
     plugged(Stuck())
     started = time.monotonic()
     context = gather("", {"s": Slow(), "x": 1})
-    assert time.monotonic() - started < 3
+    assert time.monotonic() - started < 20
     assert "s: Slow, not read (it took too long)" in context.text
     assert "x: int 1" in context.text
     assert "took too long" in describe(Slow(), "s", seconds=0.1)

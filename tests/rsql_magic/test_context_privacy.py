@@ -222,9 +222,9 @@ def test_only_the_secret_is_replaced(text, clean):
 )
 def test_no_text_takes_long(evil):
     text = evil * (20_000 // len(evil))
-    started = time.perf_counter()
+    started = time.thread_time()
     redact(text)
-    assert time.perf_counter() - started < 1.5
+    assert time.thread_time() - started < 1.5
 
 
 def test_check_digits_tell_numbers_apart():

@@ -155,7 +155,7 @@ def test_what_is_slow_in_r_is_left_out_and_the_rest_is_there(r):
     r("delayedAssign('lazy', Sys.sleep(60)); x <- 1")
     started = time.monotonic()
     text = text_of()
-    assert time.monotonic() - started < 5
+    assert time.monotonic() - started < 20
     assert "lazy: R object that cannot be read" in text
     r("rm(lazy)")
     assert "x: R numeric 1" in text_of()
@@ -217,7 +217,7 @@ def test_the_kernels_interrupt_stops_r(r, code):
     ran = rside.run_r(f"print('before'); {code}")
     assert ran.stopped
     assert ran.output == '[1] "before"\n'
-    assert time.monotonic() - started < 5
+    assert time.monotonic() - started < 20
     assert rside.run_r("1 + 1").output == "[1] 2\n"
 
 

@@ -401,10 +401,10 @@ def test_the_last_error_is_filled_in_without_data(ip, gateway):
 
 
 def test_a_question_that_is_far_too_long_is_refused_before_it_is_read(ip):
-    started = time.perf_counter()
+    started = time.thread_time()
     with pytest.raises(BadInput, match="12,000,000 characters"):
         ip.run_cell_magic("ask", "", "x" * 12_000_000)
-    assert time.perf_counter() - started < 1
+    assert time.thread_time() - started < 1
 
 
 def test_a_column_that_is_not_there_is_named_corrected_and_never_run(ip, gateway):

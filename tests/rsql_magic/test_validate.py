@@ -567,9 +567,9 @@ def test_the_catalog_is_indexed_once():
 def test_ten_thousand_tables():
     catalog = Catalog(tuple(table(f"t_{n}", f"id name_{n} amount_{n % 50} region") for n in range(10_000)), "duckdb")
     validate("SELECT id FROM t_1", "duckdb", catalog)
-    start = time.perf_counter()
+    start = time.thread_time()
     assert validate("SELECT id, region FROM t_77 WHERE name_77 = 'x'", "duckdb", catalog) == []
-    assert time.perf_counter() - start < 1
+    assert time.thread_time() - start < 1
     assert "amount_7" in validate("SELECT amont_7 FROM t_7", "duckdb", catalog)[0].message
 
 
