@@ -60,6 +60,7 @@ from .base import WindowReport
 from .believed import Believed
 from .entry import Entry
 from .floor import Floor
+from .margin import Margin
 from .outlook import Outlook
 from .signs import IN_WORDS, BucketSign, Charging
 from .spread import EXACT, Spread
@@ -73,12 +74,6 @@ if TYPE_CHECKING:
 SKEW = 15.0
 """Seconds that a provider's clock may differ from ours at its midnight."""
 
-_LONGEST_PATIENCE = 86_400.0
-_PATIENCE = 5  # times the margin, that an answer is waited for where answers often come within it
-_OFTEN = 0.25
-_LEARNING = 0.03
-_WIDEST = 4  # times the margin, that refusals can make it
-_CALM = 10  # windows without such a refusal, after which it is halved
 _SLOW = (
     0.01  # of its pace that a provider's clock may lose: windows are held for so much longer, buckets refill slower …
 )
@@ -114,10 +109,7 @@ class Window:
         self.is_shared = False  # whether other gateways, our siblings, take from the same limit
         self.siblings = 0  # what they use, not part of ``used``
         self._length = spec.seconds + min(_SLOW * spec.seconds, _LONGEST_SLOW)
-        self._jitter = self._least_jitter = jitter
-        self._calm_at = math.inf  # when the margin is made smaller again …
-        self._calm = _CALM * spec.seconds  # … after so long without such a refusal
-        self._prompt = 0.6  # share of answers that came within the margin
+        self._margin = Margin(jitter, spec.seconds)
         self._midnight = midnight
         self._unsent: dict[Entry, None] = {}
         self._under_way: dict[Entry, None] = {}  # sent, not known to be counted; the first was sent first
@@ -186,7 +178,7 @@ class Window:
         """The provider has counted ``entry`` by now."""
         self._advance(now)
         entry.answered = min(entry.answered, now)
-        self._prompt += _LEARNING * ((now <= entry.sent + self._jitter) - self._prompt)
+        self._margin.answered(now - entry.sent)
         if not self._ends_count:
             self._arrive(entry, now)
 
@@ -272,7 +264,7 @@ class Window:
         """Count what was used at ``at``, before this window was made; calls come in the order of time."""
         self._advance(now)
         entry = Entry(amount, 0, 0, at, 0)
-        entry.counted = entry.answered = at + self._jitter
+        entry.counted = entry.answered = at + self._margin.seconds
         entry.settled = True
         entry.expires = self._end(entry.counted)
         if entry.expires > now:
@@ -359,13 +351,13 @@ class Window:
     def _expiry(self, entry: Entry, now: float) -> float:
         if entry.expires < math.inf:
             return entry.expires
-        return self._end(max(now, min(now, entry.sent) + self._jitter))
+        return self._end(max(now, min(now, entry.sent) + self._margin.seconds))
 
     def _advance(self, now: float) -> None:
         """Forget what has expired, and take as counted what has travelled for too long to wait for its answer."""
         while self._under_way and not self._ends_count:
             entry = next(iter(self._under_way))
-            counted = entry.sent + self._jitter * (_PATIENCE if self._prompt > _OFTEN else 1)
+            counted = entry.sent + self._margin.patience
             if counted > now:
                 break
             self._arrive(entry, counted)
@@ -383,7 +375,7 @@ class Window:
             self._doubtful.popleft()
         if self._believed.advance(now):
             self._set_limit()
-        if now >= self._calm_at:
+        if self._margin.is_over(now):
             self._calm_down(now)
 
     def _first_end(self, now: float) -> float:
@@ -407,14 +399,14 @@ class Window:
         Where answers are prompt, a network that stalls is allowed for, by a wider margin. Where they take long, perhaps
         the provider counts a request when it ends. Requests that were refused together do so once.
         """
-        is_stall = self._prompt > _OFTEN or self.charging.is_late
-        if is_stall and self._jitter >= _WIDEST * self._least_jitter:
+        is_stall = self._margin.is_prompt or self.charging.is_late
+        if is_stall and self._margin.is_widest:
             return False
         if entry.taken >= self._contradicted_at:
             self._contradicted_at = now
-            self._calm_at = now + self._calm
+            self._margin.rest(now)
             if is_stall:
-                self._jitter *= 2
+                self._margin.widen()
             else:
                 self.charging.suspect_lateness()
                 self._follow_charging(now)
@@ -422,12 +414,11 @@ class Window:
 
     def _calm_down(self, now: float) -> None:
         """Try what was believed before the last such refusal."""
-        if self.charging.is_suspected:
+        was_suspected = self.charging.is_suspected
+        if was_suspected:
             self.charging.trust()
             self._follow_charging(now)
-            self._calm = min(2 * self._calm, _LONGEST_PATIENCE)
-        self._jitter = max(self._least_jitter, self._jitter / 2)
-        self._calm_at = now + self._calm if self._jitter > self._least_jitter else math.inf
+        self._margin.narrow(now, later=was_suspected)
 
     def _follow_charging(self, now: float) -> None:
         """Do as is believed of the moment at which the provider counts."""

@@ -505,14 +505,14 @@ def test_where_answers_take_long_such_a_refusal_has_requests_count_at_their_ends
 def refused_for_answers_that_came_late(prompt: float) -> Window:
     """Three that were answered after 2 s, and one refused as soon as they were thought to have gone."""
     late = window(3)
-    late._prompt = prompt  # share of answers that come at once
+    late._margin._prompt = prompt  # share of answers that come at once
     for second in (0.0, 0.01, 0.02):
         entry = late.take(Cost(), second)
         late.sent(entry, second)
         late._advance(50.0)
         late.counted(entry, 2.0)
         late.settle(entry, Cost(), 2.0)
-    late._prompt = prompt
+    late._margin._prompt = prompt
     refused = late.take(Cost(), 61.9)
     late.sent(refused, 61.9)
     late.counted(refused, 62.0)
