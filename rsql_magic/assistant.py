@@ -28,7 +28,7 @@ from rsql_magic.interpolate import interpolate
 from rsql_magic.preview import Preview, preview_of
 from rsql_magic.reach import LEVELS, Reach
 from rsql_magic.sql_wish import Wish, refuse_no_time, wished
-from rsql_magic.sql_writer import Linked, Writer
+from rsql_magic.sql_writer import Writer
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from rsql_magic.client import LLMClient, Message
     from rsql_magic.context import Catalog, Context, Privacy
     from rsql_magic.results import SQLResult
+    from rsql_magic.sql_prompt import Linked
     from rsql_magic.study import Kind, Study, StudyWriter
 
 

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from rsql_magic.answer_writer import Prepared
     from rsql_magic.client import Message
     from rsql_magic.context import Context, Piece
-    from rsql_magic.sql_writer import Linked
+    from rsql_magic.sql_prompt import Linked
 
 
 @dataclass(frozen=True)

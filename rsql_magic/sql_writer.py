@@ -12,26 +12,23 @@ something, and the answer is no. A slip (an unknown function, two queries, a typ
 
 from __future__ import annotations
 
-import re
 import time
 from contextlib import closing, contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime
-from difflib import get_close_matches
-from functools import cached_property
 from typing import TYPE_CHECKING
 
 from rsql_magic import drafts, literals, prompts
 from rsql_magic.chat import Reply, Usage, restored, usage_of
 from rsql_magic.context import Catalog, fence
 from rsql_magic.context.privacy import redact
-from rsql_magic.context.tables import ddl
 from rsql_magic.display import Screen, fenced
-from rsql_magic.errors import AnswerCut, BadInput, QueryFailed, QueryRejected, UnknownName
+from rsql_magic.errors import AnswerCut, BadInput, QueryFailed, QueryRejected
 from rsql_magic.results import Attempt, SQLResult, Timings
 from rsql_magic.sql_drafts import write_sql
+from rsql_magic.sql_native import Native
+from rsql_magic.sql_prompt import Linked, SchemaPrompt
 from rsql_magic.validate import join_notes, validate
-from rsql_magic.verified import Verified, resembling
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -40,34 +37,15 @@ if TYPE_CHECKING:
 
     from rsql_magic.chat import Chat
     from rsql_magic.client import Message
-    from rsql_magic.context import Table
     from rsql_magic.engines import Engine, Rows
     from rsql_magic.mending import Mended
     from rsql_magic.sql_drafts import Draft
     from rsql_magic.sql_wish import Wish
+    from rsql_magic.verified import Verified
 
     Round = drafts.Attempt[Reply, Draft]
 
-_NAME = re.compile(r"[^\W\d]\w*(?:\.[^\W\d]\w*)*")
-_MOST_MORE = 5
-"""Tables added to one round of repair."""
-_MOST_VALUES = 10
 _ROWS_TOLD = 20
-
-
-@dataclass(frozen=True, slots=True)
-class Linked:
-    """A request that is ready: the tables that matter, and the messages that tell of them.
-
-    Args:
-        catalog: All tables.
-        tables: Those that matter, best first.
-        messages: What is sent.
-    """
-
-    catalog: Catalog
-    tables: tuple[Table, ...]
-    messages: tuple[Message, ...]
 
 
 class Writer:
@@ -103,35 +81,17 @@ class Writer:
         self._chat = chat
         self._screen = screen or Screen()
         self._clock = clock
-        self._now = now
         self._confirm = confirm
-        self._examples = examples
         self._replies: list[Reply] = []
         self._spent: dict[str, float] = {}
-        self._ready = linked
-        self._catalog = linked.catalog if linked else Catalog()
-        self._tables: list[Table] = list(linked.tables) if linked else []
+        self._prompt = SchemaPrompt(wish, engine, chat, now=now, examples=examples, linked=linked)
+        self._native = Native(engine, self._prompt.dialect)
         self._rows: dict[str, Rows] = {}
         self._doubted: str = ""
-        self._natives: dict[str, str] = {}
-
-    @cached_property
-    def _misspelt(self) -> dict[str, str]:
-        """Words of the question that are names of the catalog, mistyped."""
-        from rsql_magic.linking import misspelt
-
-        return misspelt(self._wish.question, self._catalog)
-
-    @property
-    def _question(self) -> str:
-        """The question as it is read: mistyped names put right."""
-        from rsql_magic.linking import corrected
-
-        return corrected(self._wish.question, self._misspelt)
 
     @property
     def _dialect(self) -> str:
-        return self._wish.dialect or self._engine.dialect
+        return self._prompt.dialect
 
     def run(self) -> SQLResult:
         """Take the question through all steps.
@@ -168,74 +128,15 @@ class Writer:
         result.timings = Timings(**self._spent, total=self._clock() - started)
         return result
 
-    # Linking.
-
     @property
     def linked(self) -> Linked:
         """What is sent first: the prompt, the history, the tables that matter and the question."""
-        if self._ready is None:
-            messages = tuple(self._link())
-            self._ready = Linked(self._catalog, tuple(self._tables), messages)
-        return self._ready
-
-    def _link(self) -> list[Message]:
         self._screen.status("linking")
-        self._catalog = catalog = self._engine.catalog(self._wish.level)
-        if not len(catalog):
-            raise BadInput(f"{self._engine.name} has no tables.", hint="Name a connection: %%sql_ai CONNECTION.")
-        if self._wish.ask and not self._wish.tables:
-            _refuse_several_readings(self._question, catalog)
-        tables = self._chosen(catalog) if self._wish.tables else self._linked(catalog)
-        self._tables = tables if self._wish.level == "names" else self._engine.detail(tables)
-        user = prompts.render(
-            "sql_question",
-            context="\n\n".join(filter(None, (self.context(), self._shown_examples()))),
-            question=self._question,
-            dialect=self._dialect,
-            **self._session(),
-        )
-        return self._chat.messages(prompts.load("sql"), user)
+        return self._prompt.linked
 
-    def _chosen(self, catalog: Catalog) -> list[Table]:
-        return [catalog.get(name) or _unknown_table(name, catalog) for name in self._wish.tables]
-
-    def _linked(self, catalog: Catalog) -> list[Table]:
-        from rsql_magic.linking import link
-
-        # A follow-up such as "only for JFK" names nothing by itself; the question before it does.
-        earlier = [turn.question for turn in self._chat.turns[-2:] if turn.task == "sql_ai"]
-        return link("\n".join([self._question, *reversed(earlier)]), catalog, self._wish.schema_tokens)
-
-    def context(self, tables: Sequence[Table] = ()) -> str:
-        """Tables as the model reads them, fenced; by default the linked ones, with how many there are."""
-        shown = tables or self._tables
-        lines = [*(ddl(table, self._wish.level) for table in shown), *([] if tables else self._stored())]
-        text = fence("schema", self._engine.name, "\n".join(lines))
-        every = len(self._catalog)
-        return text if tables or len(shown) == every else f"{text}\n\n{len(shown)} of {every} tables are shown."
-
-    def _stored(self) -> list[str]:
-        """Phrases of the question that are stored otherwise than it writes them, as comments of the schema."""
-        from rsql_magic.linking import find_values
-
-        if self._wish.level == "names":
-            return []
-        found = find_values(self._question, self._catalog, self._tables)
-        return [f"-- {one}" for one in found if one.value not in self._wish.question][:_MOST_VALUES]
-
-    def _shown_examples(self) -> str:
-        """Verified questions that resemble this one, with their SQL, as far as it still fits the tables."""
-        fitting = (
-            one
-            for one in resembling(self._question, self._examples)
-            if one.dialect in {"", self._dialect} and not validate(one.sql, self._dialect, self._catalog)
-        )
-        text = "\n\n".join(f"{one.question}\n```sql\n{one.sql}\n```" for one in fitting)
-        return fence("verified", "questions that a person has checked", text) if text else ""
-
-    def _session(self) -> dict[str, str]:
-        now = self._now()
-        return {"today": now.date().isoformat(), "time_zone": self._engine.time_zone or now.tzname() or "UTC"}
+    @property
+    def _catalog(self) -> Catalog:
+        return self._prompt.catalog
 
     # Writing.
 
@@ -264,12 +165,9 @@ class Writer:
         self._screen.status("checking")
         with self._timed("check"):
             problems = self._problems(sql)
-            return self._problems(sql) if problems and self._changed() else problems
-
-    def _changed(self) -> bool:
-        """Whether the tables have changed since they were read: no draft is blamed for that."""
-        before, self._catalog = self._catalog, self._engine.catalog(self._wish.level, sure=True)
-        return self._catalog is not before
+            if problems and self._prompt.refresh():  # no draft is blamed for tables that have changed meanwhile
+                return self._problems(sql)
+            return problems
 
     def _problems(self, sql: str) -> list[str]:
         statement, problems = self._read(sql)
@@ -304,10 +202,10 @@ class Writer:
 
     def _compiled(self, statement: str) -> list[str]:
         """What the database says of a statement that the guard let through; nothing of one for another database."""
-        if self._is_for_another and not self._wish.run:
+        if self._native.is_foreign and not self._wish.run:
             return []
         try:
-            return [problem.message for problem in self._engine.check(self._native(statement))]
+            return [problem.message for problem in self._engine.check(self._native.of(statement, self._catalog))]
         except (QueryFailed, QueryRejected) as error:  # such as a join without a condition: no attempt to write
             return [str(error)]
 
@@ -321,7 +219,8 @@ class Writer:
         self._screen.status("running")
         started = self._clock()
         try:
-            rows = self._engine.run(self._native(statement), max_rows=self._wish.max_rows, timeout=self._wish.timeout)
+            native = self._native.of(statement, self._catalog)
+            rows = self._engine.run(native, max_rows=self._wish.max_rows, timeout=self._wish.timeout)
         except QueryFailed as error:
             if not self._may_repair or self._clock() - started > 0.9 * self._wish.timeout:
                 raise  # what was stopped once would be stopped again
@@ -350,7 +249,7 @@ class Writer:
     def _expected_work(self, statement: str) -> int:
         """Rows that the database expects to handle; 0 where it does not say, as for SHOW."""
         try:
-            return self._engine.plan(self._native(statement)).work or 0
+            return self._engine.plan(self._native.of(statement, self._catalog)).work or 0
         except QueryFailed:
             return 0
 
@@ -371,67 +270,10 @@ class Writer:
             return []
         return [literals.meant(one, values)] if values and one.text not in values else []
 
-    @property
-    def _is_for_another(self) -> bool:
-        """Whether the query is wanted in another dialect than the connection's."""
-        return self._dialect != self._engine.dialect
-
-    def _native(self, sql: str) -> str:
-        """The statement in the engine's own dialect.
-
-        Raises:
-            QueryFailed: It asks for what the engine does not have.
-        """
-        if not self._is_for_another:
-            return sql
-        if sql not in self._natives:
-            self._natives[sql] = self._translated(sql)
-        return self._natives[sql]
-
-    def _translated(self, sql: str) -> str:
-        """A statement of another dialect in the engine's; what the translation left over is mended like a draft."""
-        import sqlglot
-
-        from rsql_magic.dialects import functions
-        from rsql_magic.mending import mend
-
-        here = self._engine.dialect
-        try:
-            made = sqlglot.transpile(
-                sql, read=self._dialect, write=here, unsupported_level=sqlglot.ErrorLevel.RAISE, comments=False
-            )[0]
-        except sqlglot.errors.SqlglotError as error:
-            raise QueryFailed(
-                f"This cannot be run in {functions(here).title}: {str(error).splitlines()[0]}",
-                hint="Write it in another way, or use --no-run.",
-            ) from None
-        better = mend(made, here, self._catalog, self._is_sound_here)
-        return better.sql if better else made
-
-    def _is_sound_here(self, sql: str) -> bool:
-        try:
-            return not validate(sql, self._engine.dialect, self._catalog) and not self._engine.check(sql)
-        except QueryRejected:
-            return False
-
     def repair(self, sql: str, problems: Sequence[str]) -> str:
-        """The message that asks for a correction: problems, and the tables that the draft named but had not seen."""
+        """The message that asks for a correction."""
         self._screen.restart(f"repairing: {problems[0]}")
-        named = self._widened(sql, problems)
-        more = self.context(named) if named else ""
-        listed = "\n".join(f"- {problem}" for problem in problems)
-        return prompts.render("repair", sql=sql, problems=listed, context=more, question=self._question)
-
-    def _widened(self, sql: str, problems: Sequence[str]) -> list[Table]:
-        """The tables that a draft and what is wrong with it name, and that it had not seen in full."""
-        from rsql_magic.linking import Index, widen
-
-        index = Index.of(self._catalog)
-        seen = {table.full_name: len(table.columns) for table in self._tables}
-        said = [word for text in problems for word in _NAME.findall(text)]
-        asked = [*_names_in(sql, self._dialect), *(w for w in said if w in self._catalog or index.holders(w))]
-        wider = widen(self._tables, asked, self._catalog)
-        return [table for table in wider if len(table.columns) != seen.get(table.full_name)][:_MOST_MORE]
+        return self._prompt.repair(sql, problems)
 
     def _best(self, attempts: Sequence[Round]) -> Round:
         """The last attempt; when it failed, the one that ran and was only doubted."""
@@ -458,11 +300,11 @@ class Writer:
         """What is worth saying of the query before it runs."""
         from rsql_magic.dialects import functions
 
-        for word, meant in self._misspelt.items():
+        for word, meant in self._prompt.misspelt.items():
             yield f"“{word}” was read as {meant}."
         if others:
             yield f"The answer held {others + 1} queries; the first one is used."
-        if self._is_for_another and not self._wish.run:
+        if self._native.is_foreign and not self._wish.run:
             wanted, here = functions(self._dialect).title, functions(self._engine.dialect).title
             yield f"Checked as {wanted}, against the tables of {self._engine.name}; {here} did not compile it."
 
@@ -494,7 +336,7 @@ class Writer:
         result.plan = self._planned(result)
         question = prompts.render(
             "explain",
-            context=self.context(),
+            context=self._prompt.context(),
             sql=result.sql,
             dialect=self._dialect,
             question=self._wish.question,
@@ -505,9 +347,9 @@ class Writer:
     def _planned(self, result: SQLResult) -> str:
         """The plan; of a query for another database that cannot be run here, nothing, and that is said."""
         try:
-            plan = self._engine.plan(self._native(result.sql))
+            plan = self._engine.plan(self._native.of(result.sql, self._catalog))
         except QueryFailed as error:
-            if self._wish.run or not self._is_for_another:
+            if self._wish.run or not self._native.is_foreign:
                 raise
             result.notes = (*result.notes, f"No plan: {error.message}")
             return ""
@@ -547,45 +389,9 @@ def _told(attempt: Round) -> Attempt:
     return Attempt(attempt.draft.sql, attempt.problems, attempt.draft.says, usage, attempt.mended)
 
 
-def _names_in(sql: str, dialect: str) -> list[str]:
-    """The tables and columns that a draft names, columns behind the name of their table."""
-    import sqlglot
-    from sqlglot import exp
-
-    try:
-        tree = sqlglot.parse_one(sql, dialect=dialect)
-    except sqlglot.errors.SqlglotError:
-        return _NAME.findall(sql)
-    tables = {table.alias_or_name: table.name for table in tree.find_all(exp.Table)}
-    columns = (f"{tables.get(column.table, column.table)}.{column.name}" for column in tree.find_all(exp.Column))
-    return [*tables.values(), *(name.removeprefix(".") for name in columns)]
-
-
 def is_blank(frame: pd.DataFrame) -> bool:
     """Whether a result says nothing: no rows, or one row of NULLs, as an aggregate over no rows gives."""
     return frame.empty or (len(frame) == 1 and bool(frame.isna().all(axis=None)))
-
-
-def _refuse_several_readings(question: str, catalog: Catalog) -> None:
-    """Ask back when the tables of several schemas answer about equally well.
-
-    Raises:
-        BadInput: Naming them.
-    """
-    from rsql_magic.linking import rivals
-
-    names = [table.full_name for table in rivals(question, catalog)][:3]
-    if len(names) > 1:
-        raise BadInput(
-            f"This can be asked of {', '.join(names[:-1])} or {names[-1]}.", hint=f"Say which: --tables {names[0]}."
-        )
-
-
-def _unknown_table(name: str, catalog: Catalog) -> Table:
-    close = get_close_matches(name, [table.full_name for table in catalog], 1)
-    raise UnknownName(
-        f"There is no table {name!r}.", hint=f"Did you mean {close[0]}?" if close else "%rsql catalog lists them."
-    )
 
 
 def _no_draft_passed(result: SQLResult) -> QueryFailed:

@@ -20,6 +20,7 @@ LAYERS = {
         ["assistant"],
         ["study"],
         ["answer_writer", "sql_writer"],
+        ["sql_prompt", "sql_native"],
         ["preview", "sql_drafts", "sql_wish"],
         ["answers", "results"],
         ["chat", "display", "connections", "reach"],

@@ -172,6 +172,8 @@ class Catalog:
     def _by_name(self) -> dict[str, Table]:
         names: dict[str, Table] = {}
         for table in self.tables:
+            names.setdefault(table.full_name, table)  # before what another table may be called for short
+        for table in self.tables:
             for name in self._names(table):
                 names.setdefault(name, table)
         for name, table in list(names.items()):
@@ -179,8 +181,7 @@ class Catalog:
         return names
 
     def _names(self, table: Table) -> Iterator[str]:
-        """Every way to write the table's name, with and without the defaults."""
-        yield table.full_name
+        """Other ways to write the table's name, with and without the defaults."""
         schema = table.schema or self.schema
         if schema:
             yield f"{schema}.{table.name}"

@@ -10,6 +10,7 @@ import pytest
 MODULES = [
     *("answers", "batch", "charts", "chat", "client", "config", "connect", "display", "drafts", "interpolate"),
     *("columns_used", "literals", "reports", "results", "sql_writer", "study", "study.proving", "study.sheet"),
+    *("gateway_figures", "table_text"),
 ]
 
 

@@ -1,0 +1,227 @@
+"""What the model is told of a question about a database: the tables that matter, the question, and what was wrong.
+
+The first request is made once, by ``SchemaPrompt.linked``, so that a preview is what is sent. A round of repair tells
+the problems with the tables that the draft named and had not seen.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from difflib import get_close_matches
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+from rsql_magic import prompts
+from rsql_magic.context import Catalog, fence
+from rsql_magic.context.tables import ddl
+from rsql_magic.errors import BadInput, UnknownName
+from rsql_magic.validate import validate
+from rsql_magic.verified import resembling
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from datetime import datetime
+
+    from rsql_magic.chat import Chat
+    from rsql_magic.client import Message
+    from rsql_magic.context import Table
+    from rsql_magic.engines import Engine
+    from rsql_magic.sql_wish import Wish
+    from rsql_magic.verified import Verified
+
+_NAME = re.compile(r"[^\W\d]\w*(?:\.[^\W\d]\w*)*")
+_MOST_MORE = 5
+"""Tables added to one round of repair."""
+_MOST_VALUES = 10
+
+
+@dataclass(frozen=True, slots=True)
+class Linked:
+    """A request that is ready: the tables that matter, and the messages that tell of them.
+
+    Args:
+        catalog: All tables.
+        tables: Those that matter, best first.
+        messages: What is sent.
+    """
+
+    catalog: Catalog
+    tables: tuple[Table, ...]
+    messages: tuple[Message, ...]
+
+
+class SchemaPrompt:
+    """One question and the part of a database that it is about.
+
+    Args:
+        wish: What is wanted.
+        engine: The database.
+        chat: The conversation, whose turns are the history.
+        now: Gives the date and time zone that the prompt names.
+        examples: Verified questions, of which those that resemble this one are shown to the model.
+        linked: The request, when it was made before; then it is sent as it is.
+    """
+
+    def __init__(
+        self,
+        wish: Wish,
+        engine: Engine,
+        chat: Chat,
+        *,
+        now: Callable[[], datetime],
+        examples: Sequence[Verified] = (),
+        linked: Linked | None = None,
+    ) -> None:
+        self._wish = wish
+        self._engine = engine
+        self._chat = chat
+        self._now = now
+        self._examples = examples
+        self._ready = linked
+        self.catalog = linked.catalog if linked else Catalog()
+        self._tables: list[Table] = list(linked.tables) if linked else []
+
+    @property
+    def dialect(self) -> str:
+        """The dialect that the query is wanted in."""
+        return self._wish.dialect or self._engine.dialect
+
+    @cached_property
+    def misspelt(self) -> dict[str, str]:
+        """Words of the question that are names of the catalog, mistyped."""
+        from rsql_magic.linking import misspelt
+
+        return misspelt(self._wish.question, self.catalog)
+
+    @property
+    def _question(self) -> str:
+        """The question as it is read: mistyped names put right."""
+        from rsql_magic.linking import corrected
+
+        return corrected(self._wish.question, self.misspelt)
+
+    @property
+    def linked(self) -> Linked:
+        """What is sent first: the prompt, the history, the tables that matter and the question."""
+        if self._ready is None:
+            messages = tuple(self._link())
+            self._ready = Linked(self.catalog, tuple(self._tables), messages)
+        return self._ready
+
+    def refresh(self) -> bool:
+        """Read the tables anew where they have changed; whether they had."""
+        before, self.catalog = self.catalog, self._engine.catalog(self._wish.level, sure=True)
+        return self.catalog is not before
+
+    def _link(self) -> list[Message]:
+        self.catalog = catalog = self._engine.catalog(self._wish.level)
+        if not len(catalog):
+            raise BadInput(f"{self._engine.name} has no tables.", hint="Name a connection: %%sql_ai CONNECTION.")
+        if self._wish.ask and not self._wish.tables:
+            _refuse_several_readings(self._question, catalog)
+        tables = self._chosen(catalog) if self._wish.tables else self._linked(catalog)
+        self._tables = tables if self._wish.level == "names" else self._engine.detail(tables)
+        user = prompts.render(
+            "sql_question",
+            context="\n\n".join(filter(None, (self.context(), self._shown_examples()))),
+            question=self._question,
+            dialect=self.dialect,
+            **self._session(),
+        )
+        return self._chat.messages(prompts.load("sql"), user)
+
+    def _chosen(self, catalog: Catalog) -> list[Table]:
+        return [catalog.get(name) or _unknown_table(name, catalog) for name in self._wish.tables]
+
+    def _linked(self, catalog: Catalog) -> list[Table]:
+        from rsql_magic.linking import link
+
+        # A follow-up such as "only for JFK" names nothing by itself; the question before it does.
+        earlier = [turn.question for turn in self._chat.turns[-2:] if turn.task == "sql_ai"]
+        return link("\n".join([self._question, *reversed(earlier)]), catalog, self._wish.schema_tokens)
+
+    def context(self, tables: Sequence[Table] = ()) -> str:
+        """Tables as the model reads them, fenced; by default the linked ones, with how many there are."""
+        shown = tables or self._tables
+        lines = [*(ddl(table, self._wish.level) for table in shown), *([] if tables else self._stored())]
+        text = fence("schema", self._engine.name, "\n".join(lines))
+        every = len(self.catalog)
+        return text if tables or len(shown) == every else f"{text}\n\n{len(shown)} of {every} tables are shown."
+
+    def _stored(self) -> list[str]:
+        """Phrases of the question that are stored otherwise than it writes them, as comments of the schema."""
+        from rsql_magic.linking import find_values
+
+        if self._wish.level == "names":
+            return []
+        found = find_values(self._question, self.catalog, self._tables)
+        return [f"-- {one}" for one in found if one.value not in self._wish.question][:_MOST_VALUES]
+
+    def _shown_examples(self) -> str:
+        """Verified questions that resemble this one, with their SQL, as far as it still fits the tables."""
+        fitting = (
+            one
+            for one in resembling(self._question, self._examples)
+            if one.dialect in {"", self.dialect} and not validate(one.sql, self.dialect, self.catalog)
+        )
+        text = "\n\n".join(f"{one.question}\n```sql\n{one.sql}\n```" for one in fitting)
+        return fence("verified", "questions that a person has checked", text) if text else ""
+
+    def _session(self) -> dict[str, str]:
+        now = self._now()
+        return {"today": now.date().isoformat(), "time_zone": self._engine.time_zone or now.tzname() or "UTC"}
+
+    def repair(self, sql: str, problems: Sequence[str]) -> str:
+        """The message that asks for a correction: problems, and the tables that the draft named but had not seen."""
+        named = self._widened(sql, problems)
+        more = self.context(named) if named else ""
+        listed = "\n".join(f"- {problem}" for problem in problems)
+        return prompts.render("repair", sql=sql, problems=listed, context=more, question=self._question)
+
+    def _widened(self, sql: str, problems: Sequence[str]) -> list[Table]:
+        """The tables that a draft and what is wrong with it name, and that it had not seen in full."""
+        from rsql_magic.linking import Index, widen
+
+        index = Index.of(self.catalog)
+        seen = {table.full_name: len(table.columns) for table in self._tables}
+        said = [word for text in problems for word in _NAME.findall(text)]
+        asked = [*_names_in(sql, self.dialect), *(w for w in said if w in self.catalog or index.holders(w))]
+        wider = widen(self._tables, asked, self.catalog)
+        return [table for table in wider if len(table.columns) != seen.get(table.full_name)][:_MOST_MORE]
+
+
+def _names_in(sql: str, dialect: str) -> list[str]:
+    """The tables and columns that a draft names, columns behind the name of their table."""
+    import sqlglot
+    from sqlglot import exp
+
+    try:
+        tree = sqlglot.parse_one(sql, dialect=dialect)
+    except sqlglot.errors.SqlglotError:
+        return _NAME.findall(sql)
+    tables = {table.alias_or_name: table.name for table in tree.find_all(exp.Table)}
+    columns = (f"{tables.get(column.table, column.table)}.{column.name}" for column in tree.find_all(exp.Column))
+    return [*tables.values(), *(name.removeprefix(".") for name in columns)]
+
+
+def _refuse_several_readings(question: str, catalog: Catalog) -> None:
+    """Ask back when the tables of several schemas answer about equally well.
+
+    Raises:
+        BadInput: Naming them.
+    """
+    from rsql_magic.linking import rivals
+
+    names = [table.full_name for table in rivals(question, catalog)][:3]
+    if len(names) > 1:
+        raise BadInput(
+            f"This can be asked of {', '.join(names[:-1])} or {names[-1]}.", hint=f"Say which: --tables {names[0]}."
+        )
+
+
+def _unknown_table(name: str, catalog: Catalog) -> Table:
+    close = get_close_matches(name, [table.full_name for table in catalog], 1)
+    raise UnknownName(
+        f"There is no table {name!r}.", hint=f"Did you mean {close[0]}?" if close else "%rsql catalog lists them."
+    )
