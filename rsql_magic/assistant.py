@@ -27,6 +27,7 @@ from rsql_magic.errors import BadInput, ConnectionProblem, QueryFailed, RsqlErro
 from rsql_magic.interpolate import interpolate
 from rsql_magic.preview import Preview, preview_of
 from rsql_magic.reach import LEVELS, Reach
+from rsql_magic.sql_prompt import SchemaPrompt
 from rsql_magic.sql_wish import Wish, refuse_no_time, wished
 from rsql_magic.sql_writer import Writer
 
@@ -355,9 +356,9 @@ class Assistant:
         self._begin(new, chat)
         with ending(screen), self.connections.working():
             self.reach.learn_policy()
-            more: dict[str, Any] = {"chat": chat, "linked": linked, "place": place, "confirm": confirm}
-            writer, said = self._writer(question, connection, scene or Scene(), wish, screen, **more)
-            result = writer.run()
+            prompt, said = self._prompt(question, connection, scene or Scene(), wish, chat, linked=linked, place=place)
+            confirm = None if self.batch else confirm
+            result = Writer(prompt, screen=screen, clock=self._clock, confirm=confirm).run()
             self.last_result = result
             result.footnotes = tuple(part for part in (said, *result.footnotes) if part)
             screen.show(result.shown(footer=self.settings.usage_line))
@@ -377,38 +378,33 @@ class Assistant:
         """What ``sql_ai`` would send first; nobody is asked, and the connection in use stays in use."""
         self._begin(False, chat)
         with self.connections.undecided():
-            writer, _ = self._writer(question, connection, scene or Scene(), wish, Screen(), chat=chat)
-            linked = writer.linked
+            prompt, _ = self._prompt(question, connection, scene or Scene(), wish, chat)
+            linked = prompt.linked
         return replace(self._preview(linked.messages), linked=linked)
 
-    def _writer(
+    def _prompt(
         self,
         question: str,
         connection: Any,
         scene: Scene,
         wish: Wish | None,
-        screen: Screen,
+        chat: Chat | None,
         *,
-        chat: Chat | None = None,
+        linked: Linked | None = None,
         place: Place | None = None,
-        confirm: Callable[[str], bool] | None = None,
-        **more: Any,
-    ) -> tuple[Writer, str]:
+    ) -> tuple[SchemaPrompt, str]:
+        """What is told of a question, and what has to be said of the database that it is asked of."""
         wish = wish or self.wish()
         wish = replace(wish, question=self.filled(question, scene, wish.level), level=self.reach.most(wish.level))
         engine, said = self.connections.engine("" if connection is None else connection, scene.namespace, wish.question)
-        chat = self.chat if chat is None else chat
-        writer = Writer(
+        prompt = SchemaPrompt(
             wish,
             elsewhere(engine, place) if place else engine,
-            chat,
-            screen=screen,
-            clock=self._clock,
-            confirm=None if self.batch else confirm,
+            self.chat if chat is None else chat,
             examples=verified.read(verified.paths(self._environ)),
-            **more,
+            linked=linked,
         )
-        return writer, said
+        return prompt, said
 
     def verify(self, result: SQLResult | None = None, *, user: bool = False) -> Path:
         """Keep a question and its SQL as verified, so that questions like it are shown them.

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from datetime import datetime
 from difflib import get_close_matches
 from functools import cached_property
 from typing import TYPE_CHECKING
@@ -21,7 +22,6 @@ from rsql_magic.verified import resembling
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
-    from datetime import datetime
 
     from rsql_magic.chat import Chat
     from rsql_magic.client import Message
@@ -69,13 +69,13 @@ class SchemaPrompt:
         engine: Engine,
         chat: Chat,
         *,
-        now: Callable[[], datetime],
+        now: Callable[[], datetime] = lambda: datetime.now().astimezone(),
         examples: Sequence[Verified] = (),
         linked: Linked | None = None,
     ) -> None:
-        self._wish = wish
-        self._engine = engine
-        self._chat = chat
+        self.wish = wish
+        self.engine = engine
+        self.chat = chat
         self._now = now
         self._examples = examples
         self._ready = linked
@@ -85,21 +85,21 @@ class SchemaPrompt:
     @property
     def dialect(self) -> str:
         """The dialect that the query is wanted in."""
-        return self._wish.dialect or self._engine.dialect
+        return self.wish.dialect or self.engine.dialect
 
     @cached_property
     def misspelt(self) -> dict[str, str]:
         """Words of the question that are names of the catalog, mistyped."""
         from rsql_magic.linking import misspelt
 
-        return misspelt(self._wish.question, self.catalog)
+        return misspelt(self.wish.question, self.catalog)
 
     @property
     def _question(self) -> str:
         """The question as it is read: mistyped names put right."""
         from rsql_magic.linking import corrected
 
-        return corrected(self._wish.question, self.misspelt)
+        return corrected(self.wish.question, self.misspelt)
 
     @property
     def linked(self) -> Linked:
@@ -111,17 +111,17 @@ class SchemaPrompt:
 
     def refresh(self) -> bool:
         """Read the tables anew where they have changed; whether they had."""
-        before, self.catalog = self.catalog, self._engine.catalog(self._wish.level, sure=True)
+        before, self.catalog = self.catalog, self.engine.catalog(self.wish.level, sure=True)
         return self.catalog is not before
 
     def _link(self) -> list[Message]:
-        self.catalog = catalog = self._engine.catalog(self._wish.level)
+        self.catalog = catalog = self.engine.catalog(self.wish.level)
         if not len(catalog):
-            raise BadInput(f"{self._engine.name} has no tables.", hint="Name a connection: %%sql_ai CONNECTION.")
-        if self._wish.ask and not self._wish.tables:
+            raise BadInput(f"{self.engine.name} has no tables.", hint="Name a connection: %%sql_ai CONNECTION.")
+        if self.wish.ask and not self.wish.tables:
             _refuse_several_readings(self._question, catalog)
-        tables = self._chosen(catalog) if self._wish.tables else self._linked(catalog)
-        self._tables = tables if self._wish.level == "names" else self._engine.detail(tables)
+        tables = self._chosen(catalog) if self.wish.tables else self._linked(catalog)
+        self._tables = tables if self.wish.level == "names" else self.engine.detail(tables)
         user = prompts.render(
             "sql_question",
             context="\n\n".join(filter(None, (self.context(), self._shown_examples()))),
@@ -129,23 +129,23 @@ class SchemaPrompt:
             dialect=self.dialect,
             **self._session(),
         )
-        return self._chat.messages(prompts.load("sql"), user)
+        return self.chat.messages(prompts.load("sql"), user)
 
     def _chosen(self, catalog: Catalog) -> list[Table]:
-        return [catalog.get(name) or _unknown_table(name, catalog) for name in self._wish.tables]
+        return [catalog.get(name) or _unknown_table(name, catalog) for name in self.wish.tables]
 
     def _linked(self, catalog: Catalog) -> list[Table]:
         from rsql_magic.linking import link
 
         # A follow-up such as "only for JFK" names nothing by itself; the question before it does.
-        earlier = [turn.question for turn in self._chat.turns[-2:] if turn.task == "sql_ai"]
-        return link("\n".join([self._question, *reversed(earlier)]), catalog, self._wish.schema_tokens)
+        earlier = [turn.question for turn in self.chat.turns[-2:] if turn.task == "sql_ai"]
+        return link("\n".join([self._question, *reversed(earlier)]), catalog, self.wish.schema_tokens)
 
     def context(self, tables: Sequence[Table] = ()) -> str:
         """Tables as the model reads them, fenced; by default the linked ones, with how many there are."""
         shown = tables or self._tables
-        lines = [*(ddl(table, self._wish.level) for table in shown), *([] if tables else self._stored())]
-        text = fence("schema", self._engine.name, "\n".join(lines))
+        lines = [*(ddl(table, self.wish.level) for table in shown), *([] if tables else self._stored())]
+        text = fence("schema", self.engine.name, "\n".join(lines))
         every = len(self.catalog)
         return text if tables or len(shown) == every else f"{text}\n\n{len(shown)} of {every} tables are shown."
 
@@ -153,10 +153,10 @@ class SchemaPrompt:
         """Phrases of the question that are stored otherwise than it writes them, as comments of the schema."""
         from rsql_magic.linking import find_values
 
-        if self._wish.level == "names":
+        if self.wish.level == "names":
             return []
         found = find_values(self._question, self.catalog, self._tables)
-        return [f"-- {one}" for one in found if one.value not in self._wish.question][:_MOST_VALUES]
+        return [f"-- {one}" for one in found if one.value not in self.wish.question][:_MOST_VALUES]
 
     def _shown_examples(self) -> str:
         """Verified questions that resemble this one, with their SQL, as far as it still fits the tables."""
@@ -170,7 +170,7 @@ class SchemaPrompt:
 
     def _session(self) -> dict[str, str]:
         now = self._now()
-        return {"today": now.date().isoformat(), "time_zone": self._engine.time_zone or now.tzname() or "UTC"}
+        return {"today": now.date().isoformat(), "time_zone": self.engine.time_zone or now.tzname() or "UTC"}
 
     def repair(self, sql: str, problems: Sequence[str]) -> str:
         """The message that asks for a correction: problems, and the tables that the draft named but had not seen."""

@@ -15,7 +15,6 @@ from __future__ import annotations
 import time
 from contextlib import closing, contextmanager
 from dataclasses import replace
-from datetime import datetime
 from typing import TYPE_CHECKING
 
 from rsql_magic import drafts, literals, prompts
@@ -27,7 +26,6 @@ from rsql_magic.errors import AnswerCut, BadInput, QueryFailed, QueryRejected
 from rsql_magic.results import Attempt, SQLResult, Timings
 from rsql_magic.sql_drafts import write_sql
 from rsql_magic.sql_native import Native
-from rsql_magic.sql_prompt import Linked, SchemaPrompt
 from rsql_magic.validate import join_notes, validate
 
 if TYPE_CHECKING:
@@ -35,13 +33,11 @@ if TYPE_CHECKING:
 
     import pandas as pd
 
-    from rsql_magic.chat import Chat
     from rsql_magic.client import Message
-    from rsql_magic.engines import Engine, Rows
+    from rsql_magic.engines import Rows
     from rsql_magic.mending import Mended
     from rsql_magic.sql_drafts import Draft
-    from rsql_magic.sql_wish import Wish
-    from rsql_magic.verified import Verified
+    from rsql_magic.sql_prompt import SchemaPrompt
 
     Round = drafts.Attempt[Reply, Draft]
 
@@ -52,40 +48,30 @@ class Writer:
     """One question on its way to a result: ``run`` takes it through all steps.
 
     Args:
-        wish: What is wanted.
-        engine: The database.
-        chat: The conversation; its turns are the history, and the answer becomes one.
+        prompt: The question, its database and its conversation, whose next turn the answer becomes.
         screen: Where progress is shown.
         clock: Source of time, in seconds.
-        now: Gives the date and time zone that the prompt names.
         confirm: Asks a person whether to go on; None when there is nobody, and the answer is no.
-        examples: Verified questions, of which those that resemble this one are shown to the model.
-        linked: The request, when it was made before; then it is sent as it is.
     """
 
     def __init__(
         self,
-        wish: Wish,
-        engine: Engine,
-        chat: Chat,
+        prompt: SchemaPrompt,
         *,
         screen: Screen | None = None,
         clock: Callable[[], float] = time.monotonic,
-        now: Callable[[], datetime] = lambda: datetime.now().astimezone(),
         confirm: Callable[[str], bool] | None = None,
-        examples: Sequence[Verified] = (),
-        linked: Linked | None = None,
     ) -> None:
-        self._wish = wish
-        self._engine = engine
-        self._chat = chat
+        self._prompt = prompt
+        self._wish = prompt.wish
+        self._engine = prompt.engine
+        self._chat = prompt.chat
         self._screen = screen or Screen()
         self._clock = clock
         self._confirm = confirm
         self._replies: list[Reply] = []
         self._spent: dict[str, float] = {}
-        self._prompt = SchemaPrompt(wish, engine, chat, now=now, examples=examples, linked=linked)
-        self._native = Native(engine, self._prompt.dialect)
+        self._native = Native(prompt.engine, prompt.dialect)
         self._rows: dict[str, Rows] = {}
         self._doubted: str = ""
 
@@ -104,8 +90,9 @@ class Writer:
         """
         started = self._clock()
         self._refuse_untold_answer()
+        self._screen.status("linking")
         with self._timed("link"):
-            messages = list(self.linked.messages)
+            messages = list(self._prompt.linked.messages)
         try:
             steps = write_sql(
                 messages, check=self.check, repair=self.repair, retries=self._wish.retries, mend=self.mend
@@ -127,12 +114,6 @@ class Writer:
         result.usage = usage_of(self._replies)
         result.timings = Timings(**self._spent, total=self._clock() - started)
         return result
-
-    @property
-    def linked(self) -> Linked:
-        """What is sent first: the prompt, the history, the tables that matter and the question."""
-        self._screen.status("linking")
-        return self._prompt.linked
 
     @property
     def _catalog(self) -> Catalog:
