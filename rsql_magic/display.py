@@ -18,8 +18,8 @@ import uuid
 from dataclasses import dataclass, field, replace
 from typing import IO, TYPE_CHECKING, Any, Literal
 
+from rsql_magic import table_text
 from rsql_magic.events import Text, Waiting
-from rsql_magic.table_text import texts
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -353,20 +353,16 @@ def table_html(frame: pd.DataFrame, *, rows: int, columns: int) -> str:
 
     Numbers stand on the right, so that their digits line up.
     """
-    from pandas.api.types import is_bool_dtype, is_numeric_dtype
-
     part = frame.iloc[:rows, :columns]
     more = frame.shape[1] > columns
-    right = [is_numeric_dtype(kind) and not is_bool_dtype(kind) for kind in part.dtypes]
-    sides = [' style="text-align:right"' if number else "" for number in right]
+    sides = [' style="text-align:right"' if right else "" for right in table_text.on_the_right(part)]
 
     def line(tag: str, texts: Iterable[str]) -> str:
         cells = "".join(f"<{tag}{side}>{text}</{tag}>" for side, text in zip(sides, texts, strict=True))
         return f"<tr>{cells}{f'<{tag}>…</{tag}>' if more else ''}</tr>"
 
     head = line("th", (_escaped(str(name)) for name in part.columns))
-    columns_of_cells = [[_cell(text) for text in texts(part.iloc[:, number])] for number in range(part.shape[1])]
-    body = "".join(line("td", row) for row in zip(*columns_of_cells, strict=True))
+    body = "".join(line("td", map(_cell, row)) for row in table_text.rows(part))
     return f"<table><thead>{head}</thead><tbody>{body}</tbody></table>"
 
 

@@ -10,7 +10,10 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 Told = Mapping[str, Any]
+"""A report as the gateway gives it."""
+
 Row = tuple[str, str]
+"""What a row is about, and what there is to say."""
 
 
 def status_rows(told: Told) -> list[Row]:

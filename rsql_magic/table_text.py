@@ -15,6 +15,30 @@ _CENTS = 2  # decimals that are shown of larger numbers, too
 _MOST_FIXED = 1e15  # beyond, a float has no decimals of its own
 
 
+def rows(frame: pd.DataFrame) -> list[tuple[str | None, ...]]:
+    """The rows of a small frame, as ``texts`` shows its columns.
+
+    Example:
+        >>> import pandas as pd
+        >>> rows(pd.DataFrame({"a": ["x", None], "b": [1.5, 2.25]}))
+        [('x', '1.50'), (None, '2.25')]
+    """
+    return list(zip(*(texts(frame.iloc[:, number]) for number in range(frame.shape[1])), strict=True))
+
+
+def on_the_right(frame: pd.DataFrame) -> list[bool]:
+    """Which columns hold numbers, which stand on the right so that their digits line up.
+
+    Example:
+        >>> import pandas as pd
+        >>> on_the_right(pd.DataFrame({"a": ["x"], "b": [1.5], "c": [True]}))
+        [False, True, False]
+    """
+    from pandas.api.types import is_bool_dtype, is_numeric_dtype
+
+    return [bool(is_numeric_dtype(kind) and not is_bool_dtype(kind)) for kind in frame.dtypes]
+
+
 def texts(column: pd.Series[Any]) -> list[str | None]:
     """The values of a column; None stands for no value.
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from itertools import count
 from typing import TYPE_CHECKING, Any
 
-from rsql_magic.table_text import texts
+from rsql_magic import table_text
 
 if TYPE_CHECKING:
     from collections.abc import MutableMapping
@@ -36,16 +36,13 @@ def shown(result: SQLResult, variable: str, connection: str = "") -> dict[str, A
 
 
 def _table(result: SQLResult) -> dict[str, Any]:
-    from pandas.api.types import is_bool_dtype, is_numeric_dtype
-
     frame: pd.DataFrame = result.df if result.df is not None else _nothing()
     part = frame.iloc[: result.shown_rows, : result.shown_columns]
     columns = [
-        {"name": str(name), "right": bool(is_numeric_dtype(kind) and not is_bool_dtype(kind))}
-        for name, kind in zip(part.columns, part.dtypes, strict=True)
+        {"name": str(name), "right": right}
+        for name, right in zip(part.columns, table_text.on_the_right(part), strict=True)
     ]
-    cells = [["NULL" if text is None else text for text in texts(part.iloc[:, n])] for n in range(part.shape[1])]
-    rows = [list(row) for row in zip(*cells, strict=True)]
+    rows = [["NULL" if text is None else text for text in row] for row in table_text.rows(part)]
     return {"columns": columns, "rows": rows, "more": max(0, len(frame) - len(part))}
 
 

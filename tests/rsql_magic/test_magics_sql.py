@@ -238,55 +238,6 @@ def test_another_dialect_is_written_and_the_native_one_run(ip, con, gateway):
     assert result.sql.startswith("SELECT TOP 2")
 
 
-@pytest.fixture
-def lite(ip):
-    made = sqlite3.connect(":memory:")
-    made.executescript("CREATE TABLE Orders (Id INTEGER, Placed TEXT); INSERT INTO Orders VALUES (1, '2024-05-06')")
-    ip.user_ns["lite"] = made
-    yield made
-    made.close()
-
-
-YEARS = "SELECT EXTRACT(YEAR FROM placed) AS y, COUNT(*) AS n FROM orders GROUP BY EXTRACT(YEAR FROM placed)"
-
-
-@pytest.mark.parametrize("dialect", ["snowflake", "postgres", "bigquery", "oracle"])
-def test_what_is_not_run_here_is_checked_in_its_own_dialect(ip, lite, gateway, dialect):
-    gateway.replies = [sql(YEARS)]
-    result = ip.run(f"%%sql_ai lite --dialect {dialect} --no-run\nper year")
-    assert (result.sql, len(gateway.requests)) == (YEARS, 1)
-    assert "did not compile it" in result.notes[0]
-
-
-def test_names_are_checked_also_for_another_database(ip, lite, gateway):
-    gateway.replies = [sql("SELECT turnover FROM orders"), sql("SELECT DATE_TRUNC('month', placed) AS m FROM orders")]
-    result = ip.run("%%sql_ai lite --dialect snowflake --no-run\nmonths")
-    assert "no column turnover" in result.attempts[0].problems[0]
-    assert result.problems == ()
-
-
-def test_what_is_run_here_is_translated_and_mended(ip, lite, gateway):
-    gateway.replies = [sql(YEARS)]
-    result = ip.run("%%sql_ai lite --dialect snowflake\nper year")
-    assert result.sql == YEARS
-    assert result.df.values.tolist() == [[2024, 1]]
-    assert len(gateway.requests) == 1
-
-
-def test_what_the_database_has_not_is_told(ip, lite, gateway):
-    gateway.replies = [sql("SELECT id FROM orders TABLESAMPLE (10)"), sql("SELECT id FROM orders")]
-    result = ip.run("%%sql_ai lite --dialect snowflake\nsome")
-    assert "cannot be run in SQLite" in result.attempts[0].problems[0]
-    assert result.df.iloc[0, 0] == 1
-
-
-def test_the_plan_of_what_cannot_run_here_is_said_to_be_missing(ip, lite, gateway):
-    gateway.replies = [sql("SELECT id FROM orders TABLESAMPLE (10)"), "It takes a sample."]
-    result = ip.run("%%sql_ai lite --dialect snowflake --no-run --explain\nsome")
-    assert (result.plan, result.says) == ("", "It takes a sample.")
-    assert "No plan: This cannot be run in SQLite" in result.notes[-1]
-
-
 @pytest.mark.parametrize(
     ("cell", "error", "words"),
     [
