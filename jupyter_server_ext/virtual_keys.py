@@ -16,7 +16,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, TypeVar
 
 from jupyter_server_ext.auth import IdentityUnavailable, token_of
-from jupyter_server_ext.errors import BadRequest, NotPermitted, RsqlGatewayError
+from jupyter_server_ext.errors import BadRequest, NotPermitted
 from jupyter_server_ext.ledger import LedgerUnavailable
 from jupyter_server_ext.messages import Caller
 from jupyter_server_ext.settings import CallerLimits, Secret
@@ -41,7 +41,7 @@ _MOST_CALLERS = 10_000
 _NAME = re.compile(r"[\w.@+-][\w .@+-]{0,63}")
 
 
-class NoSuchKey(RsqlGatewayError):
+class NoSuchKey(BadRequest):
     """There is no virtual key of this id, or not for this caller."""
 
     status = 404

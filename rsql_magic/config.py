@@ -32,7 +32,7 @@ class Rsql(Configurable):
     privacy = CaselessStrEnum(
         ["names", "stats", "sample"],
         "stats",
-        help="What may leave: names and types; stats: also ranges and frequent categories; sample: also 5 rows.",
+        help="What may leave. names: names and types; stats: also ranges and frequent categories; sample: also 5 rows.",
     ).tag(config=True)
     format = CaselessStrEnum(
         ["markdown", "text", "json"],

@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
 PASSWORD = "s3cret-pa55"
 """Password of every test user; no message may contain it."""
@@ -105,8 +105,13 @@ def redis(*options: str, port: int = 0) -> Iterator[Server]:
 
 
 @contextmanager
-def sentinel(master: Server, name: str, *, patience: float = 1.0) -> Iterator[Server]:
-    """A Redis Sentinel that makes a replica master when ``master`` has not answered for ``patience`` seconds."""
+def sentinel(
+    master: Server, name: str, *, patience: float = 1.0, files: Mapping[str, str] | None = None
+) -> Iterator[Server]:
+    """A Redis Sentinel that makes a replica master when ``master`` has not answered for ``patience`` seconds.
+
+    It speaks TLS with the certificate and the key of ``files``, where there are any.
+    """
     program, port = _program("redis-server", "redis-server"), free_port()
     lines = [
         f"port {port}",
@@ -116,6 +121,13 @@ def sentinel(master: Server, name: str, *, patience: float = 1.0) -> Iterator[Se
         f"sentinel down-after-milliseconds {name} {int(patience * 1000)}",
         f"sentinel failover-timeout {name} 3000",
     ]
+    if files is not None:
+        lines[0] = f"port 0\ntls-port {port}\ntls-replication yes\ntls-auth-clients no"
+        lines[1:1] = [
+            f"tls-cert-file {files['cert']}",
+            f"tls-key-file {files['key']}",
+            f"tls-ca-cert-file {files['cert']}",
+        ]
     with _folder() as folder:
         file = folder / "sentinel.conf"
         file.write_text("\n".join([*lines, f"dir {folder}"]))

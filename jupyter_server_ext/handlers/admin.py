@@ -57,7 +57,8 @@ class LimitsInForce(GatewayHandler):
     async def patch(self) -> None:
         """Change limits: ``{"caller": {"requests_per_minute": 5}, "callers": {"ada": {"usd_per_day": 2}}}``.
 
-        Also ``tenant``, ``everyone`` and ``tenants``. What is not named stays; null is no limit, 0 allows nothing.
+        Also ``tenant``, ``everyone`` and ``tenants``. What is not named stays; 0 allows nothing; null is no limit, and
+        in ``callers`` and ``tenants`` that of all.
         """
         if told := json_object(self.body):
             await self.parts.decisions.change(told, self.asker.name)

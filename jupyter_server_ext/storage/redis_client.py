@@ -123,8 +123,9 @@ def _through_sentinel(place: Place, options: dict[str, Any]) -> Redis:
 
     query = place.options
     theirs = query.pop("sentinel_password", None)
-    tls = {"ssl": True} if place.is_secure else {}
+    tls: dict[str, Any] = {"ssl": True} if place.is_secure else {}
     own = {"db": int(query.pop("db", 0)), **query, **place.login(), **options, **tls}
+    tls |= {name: value for name, value in query.items() if name.startswith("ssl_")}  # who signs for one signs for both
     asking = {**options, **tls, "socket_timeout": CONNECT_SECONDS, "password": theirs}
     sentinel = Sentinel(place.addresses(_SENTINEL_PORT), sentinel_kwargs=asking)  # type: ignore[no-untyped-call]
     client: Redis = sentinel.master_for(place.parts.path.strip("/") or "mymaster", **own)

@@ -6,7 +6,8 @@ import asyncio
 import signal
 import socket
 import subprocess
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from itertools import count
 
@@ -210,25 +211,51 @@ def certificate(folder):
     (folder / "key.pem").write_bytes(key.private_bytes(*pem))
 
 
-def test_over_tls(tmp_path):
-    async def scenario(url):
-        async with gateways(url) as made:
-            passed = await asyncio.gather(*(made[number % 2].ask(MINUTE) for number in range(80)))
-            assert sum(passed) == LIMIT
-            return [one.link.losses for one in made]
-
+@pytest.fixture
+def files(tmp_path):
+    """A certificate and its key, which the server's user may read."""
     certificate(tmp_path)
     for file in (tmp_path, *tmp_path.parents[:2], *tmp_path.iterdir()):
         file.chmod(0o755)
-    files = {name: str(tmp_path / f"{name}.pem") for name in ("cert", "key")}
+    return {name: str(tmp_path / f"{name}.pem") for name in ("cert", "key")}
+
+
+@contextmanager
+def over_tls(files):
+    """A Redis that speaks TLS on the port that is told."""
     port = servers.free_port()
     tls = ["--tls-port", str(port), "--tls-cert-file", files["cert"], "--tls-key-file", files["key"]]
-    with servers.redis(*tls, "--tls-auth-clients", "no") as server:
-        url = f"rediss://:{servers.PASSWORD}@127.0.0.1:{port}/0?ssl_ca_certs={files['cert']}"
-        assert asyncio.run(scenario(url)) == [0, 0]
-        one = Gateway(f"rediss://:{servers.PASSWORD}@127.0.0.1:{port}/0")  # nobody known has signed
-        asyncio.run(distrusted(one))
-    assert server.port
+    with servers.redis(*tls, "--tls-ca-cert-file", files["cert"], "--tls-auth-clients", "no") as server:
+        yield replace(server, port=port)
+
+
+async def share(url):
+    async with gateways(url) as made:
+        passed = await asyncio.gather(*(made[number % 2].ask(MINUTE) for number in range(80)))
+        assert sum(passed) == LIMIT
+        return [one.link.losses for one in made]
+
+
+def test_over_tls(files):
+    with over_tls(files) as server:
+        url = f"rediss://:{servers.PASSWORD}@127.0.0.1:{server.port}/0"
+        assert asyncio.run(share(f"{url}?ssl_ca_certs={files['cert']}")) == [0, 0]
+        asyncio.run(distrusted(Gateway(url)))  # nobody known has signed
+
+
+def test_sentinels_over_tls(files):
+    with over_tls(files) as server, servers.sentinel(server, "m", files=files) as sentinel:
+        url = f"rediss+sentinel://:{servers.PASSWORD}@127.0.0.1:{sentinel.port}/m"
+        assert asyncio.run(share(f"{url}?ssl_ca_certs={files['cert']}")) == [0, 0]
+        asyncio.run(distrusted(Gateway(url)))
+
+
+def test_by_a_unix_socket(tmp_path):
+    for folder in (tmp_path, *tmp_path.parents[:2]):
+        folder.chmod(0o777)
+    where = tmp_path / "redis.sock"
+    with servers.redis("--unixsocket", str(where), "--unixsocketperm", "777"):
+        assert asyncio.run(share(f"unix://:{servers.PASSWORD}@{where}?db=0")) == [0, 0]
 
 
 async def distrusted(one):

@@ -7,11 +7,15 @@ import re
 from pathlib import Path
 
 import pytest
+from prometheus_client.parser import text_string_to_metric_families
 
 from jupyter_server_ext import errors, settings
 from jupyter_server_ext.app import RSQLGatewayApp
 from jupyter_server_ext.auth import scope_of
+from jupyter_server_ext.gateway import Gateway
 from jupyter_server_ext.handlers import ROUTES
+from jupyter_server_ext.settings import Settings
+from jupyter_server_ext.telemetry import Metrics
 
 PAGE = (Path(__file__).parents[2] / "docs" / "gateway.md").read_text(encoding="utf-8")
 ROWS = [line for line in PAGE.splitlines() if line.startswith("| `")]
@@ -89,13 +93,26 @@ def test_every_scope_is_there(scope):
     assert f"`{scope}` " in PAGE
 
 
-@pytest.mark.parametrize(
-    "error",
-    [kind for kind in vars(errors).values() if isinstance(kind, type) and issubclass(kind, errors.RsqlGatewayError)],
-)
-def test_every_code_that_a_caller_may_see_is_there(error):
-    if error not in (errors.RsqlGatewayError, errors.ConfigError, errors.UpstreamRefused):
-        assert f"`{error.code}`" in PAGE
+CODE = re.compile(r"""\bcode(?:: str)? = "(\w+)"|\bcode="(\w+)"|^    \d{3}: \("(\w+)", """, re.M)
+CODES = {
+    code
+    for path in Path(errors.__file__).parent.rglob("*.py")
+    if "offline" not in path.parts
+    for code in map("".join, CODE.findall(path.read_text(encoding="utf-8")))
+}
+
+
+@pytest.mark.parametrize("code", sorted(CODES))
+def test_every_code_that_a_caller_may_see_is_there(code):
+    assert f"`{code}`" in PAGE
+
+
+def test_every_figure_for_prometheus_is_there():
+    gateway = Gateway(Settings())
+    families = text_string_to_metric_families(Metrics(gateway.status).text().decode())
+
+    told = {family.name for family in families if not family.name.endswith("_created")}
+    assert told == {name.removesuffix("_total") for name in re.findall(r"`(rsql_\w+)(?:\{[^`]*\})?`", "\n".join(ROWS))}
 
 
 def test_the_page_names_nothing_that_is_gone():

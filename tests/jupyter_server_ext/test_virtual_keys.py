@@ -263,7 +263,12 @@ async def test_over_http_it_is_made_used_and_revoked(served, tmp_path):
         assert (await gateway.get("admin/api/api-keys", made["key"])).status_code == 403
         assert (await gateway.get("keys", "bob-token")).json() == {"keys": []}
         bob = {"Authorization": "Bearer bob-token"}
-        assert (await gateway.client.delete(f"keys/{made['id']}", headers=bob)).status_code == 404
+        refused = await gateway.client.delete(f"keys/{made['id']}", headers=bob)
+        assert refused.status_code == 404
+        assert (refused.json()["error"]["type"], refused.json()["error"]["code"]) == (
+            "invalid_request_error",
+            "key_not_found",
+        )
         ada = {"Authorization": "Bearer ada-token"}
         assert (await gateway.client.delete(f"keys/{made['id']}", headers=ada)).status_code == 200
         assert (await gateway.get("stats", made["key"])).status_code == 401  # at once
