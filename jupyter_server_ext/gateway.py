@@ -233,9 +233,10 @@ class Gateway:
             for piece in replayed(request, found, "hit"):
                 yield piece
         else:
-            if self._flights.is_under_way(key):
+            flight = f"{key} whole" if request.whole else key  # a live one may break
+            if self._flights.is_under_way(flight):
                 visit.record.begin(1, Usage(), 0, "", request.model)
-            shared = self._flights.share(key, lambda: self._called(visit, key))
+            shared = self._flights.share(flight, lambda: self._called(visit, key))
             async for piece in self._heard(visit, shared, "shared"):
                 yield piece
 
@@ -383,20 +384,26 @@ class Gateway:
 
     async def _answers(self, job: Job) -> AsyncGenerator[Waiting | Answer]:
         """The answer, after news of waiting for it."""
-        if not job.request.stream or await self.upstream.lease_now(job):
+        if not job.request.stream or (not job.request.whole and await self.upstream.lease_now(job)):
             yield await self.upstream.answer(job)
             return
         sending = asyncio.create_task(self.upstream.answer(job))
         try:
             await asyncio.wait({sending}, timeout=_PATIENCE)
             while not sending.done():
-                if job.ticket is not None and job.ticket.got is not None:
-                    yield self.queue.news(job.ticket)
+                if (news := self._news(job)) is not None:
+                    yield news
                 await asyncio.wait({sending}, timeout=_NEWS_SECONDS)
         except BaseException:  # the caller has left
             await _abandon(sending)
             raise
         yield sending.result()
+
+    def _news(self, job: Job) -> Waiting | None:
+        """What there is to say while a stream has not begun."""
+        if job.ticket is not None and job.ticket.got is not None:
+            return self.queue.news(job.ticket)
+        return Waiting(0, 0.0) if job.request.whole and job.trace.attempts else None
 
     def _metadata(self, visit: Visit) -> dict[str, Any]:
         trace = visit.job.trace

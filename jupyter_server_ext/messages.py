@@ -100,6 +100,7 @@ class ChatRequest:
         max_age: The oldest cached answer that will do, in seconds.
         repeat_key: The Idempotency-Key, by which a repeat is given the same answer; empty for none.
         fingerprint: Hash of the body as the caller sent it, to tell a repeat from another request.
+        whole: Whether a stream is passed on only when all of it is there; one that breaks is then asked for again.
     """
 
     model: str
@@ -114,6 +115,7 @@ class ChatRequest:
     max_age: float = math.inf
     repeat_key: str = ""
     fingerprint: str = ""
+    whole: bool = False
 
     @property
     def embeds(self) -> bool:
@@ -123,7 +125,7 @@ class ChatRequest:
 
 @dataclass(frozen=True, slots=True)
 class Waiting:
-    """News for a request in the queue: its place (1 is next) and the expected wait in seconds."""
+    """News for a request: its place in the queue and the expected wait in seconds; 1 is next, 0 is being answered."""
 
     position: int
     eta: float

@@ -102,11 +102,13 @@ async def ask(
     model: str = "m",
     caller: str = "ada",
     told: Told | None = None,
+    whole: bool = False,
     **body: Any,
 ) -> Told:
     told = told or Told()
     messages = [{"role": "user", "content": "How many flights left JFK?"}]
-    request = ChatRequest(model, {"messages": messages, "stream": stream, **body}, stream=stream, request_id="r1")
+    sent = {"messages": messages, "stream": stream, **body}
+    request = ChatRequest(model, sent, stream=stream, whole=whole, request_id="r1")
     async with contextlib.aclosing(gateway.complete(Caller(caller), request)) as parts:
         async for part in parts:
             if isinstance(part, Waiting):

@@ -153,8 +153,9 @@ class Fault:
     """How one request goes wrong.
 
     Kinds: ``status`` (with ``status``, ``body``, ``headers``), ``reset`` before any byte, ``hang`` until the client
-    leaves, ``cut`` after ``after`` tokens, ``stall`` after them, ``malformed`` event or body, ``error`` event after
-    them, ``unfinished`` (ends there, properly), ``no_done``, ``no_usage``, ``empty`` stream, ``comments`` and no more.
+    leaves, ``cut`` after ``after`` tokens, ``stall`` after them, ``malformed`` event more or body, ``damaged`` event of
+    the next token, ``error`` event after them, ``unfinished`` (ends there, properly), ``no_done``, ``no_usage``,
+    ``empty`` stream, ``comments`` and no more.
     """
 
     kind: str
@@ -334,10 +335,12 @@ class SimulatedProvider:
             return await stream.stall()
         stream.chunk({"role": "assistant", "content": ""})
         for n in range(words):
-            if n == after and kind in {"cut", "stall", "error", "malformed", "unfinished"}:
+            if n == after and kind in {"cut", "stall", "error", "malformed", "damaged", "unfinished"}:
                 goes_on = await stream.break_off(kind)
                 if not goes_on:
                     return False
+                if kind == "damaged":
+                    continue
             stream.chunk({"content": (" " if n else "") + WORDS[n % len(WORDS)]})
             stream.request.sent += 1
             if self.pace and await stream.client_leaves(self.pace):
@@ -377,7 +380,7 @@ class _Stream:
         return True
 
     async def break_off(self, kind: str) -> bool:
-        if kind == "malformed":
+        if kind in {"malformed", "damaged"}:
             self.send(b'data: {"choices":[{"delta":{"content":"\n\n')
             return True
         if kind == "stall":

@@ -364,6 +364,8 @@ class RelayHandler(GatewayHandler):
 
 def _queued(waiting: Waiting) -> bytes:
     """A comment: every client ignores it, and ours shows it."""
+    if waiting.position == 0:
+        return b": answering\n\n"
     return b": queued position=%d eta=%.1f\n\n" % (waiting.position, waiting.eta)
 
 

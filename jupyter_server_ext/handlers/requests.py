@@ -23,6 +23,7 @@ _REPEAT_KEY = re.compile(r"[ -~]{1,255}")
 _TASKS = frozenset(get_args(Task))
 _MOST_TOKENS = 2**31 - 1
 _MOST_CHOICES = 128  # as OpenAI allows
+_TRUTHS = {"1": True, "true": True, "0": False, "false": False}
 _AMOUNTS = {"max_tokens": _MOST_TOKENS, "max_completion_tokens": _MOST_TOKENS, "n": _MOST_CHOICES}
 
 
@@ -54,7 +55,8 @@ def chat_request(
 
     Args:
         body: The JSON object.
-        headers: ``X-RSQL-Task``, ``X-RSQL-Session``, ``Cache-Control`` and ``Idempotency-Key`` are read.
+        headers: ``X-RSQL-Task``, ``X-RSQL-Session``, ``X-RSQL-Whole``, ``Cache-Control`` and ``Idempotency-Key``
+            are read.
         default_model: For a body without a model, or with the model ``default``.
         request_id: The gateway's id of it.
         fingerprint: What tells it from another with the same Idempotency-Key.
@@ -84,6 +86,7 @@ def chat_request(
         max_age=max_age,
         repeat_key=repeat_key(headers),
         fingerprint=fingerprint,
+        whole=wants_whole(headers, task),
     )
 
 
@@ -144,6 +147,20 @@ def task_of(headers: Mapping[str, str]) -> Task:
     """What the client says the request is for; ``other`` for clients that know nothing of it."""
     told = headers.get("X-RSQL-Task", "").lower()
     return told if told in _TASKS else "other"  # type: ignore[return-value]  # checked against the literal's values
+
+
+def wants_whole(headers: Mapping[str, str], task: Task) -> bool:
+    """Whether a stream is to come only when all of it is there; for batch work, as nobody watches, unless it says no.
+
+    Raises:
+        BadRequest: ``X-RSQL-Whole`` says neither.
+    """
+    told = headers.get("X-RSQL-Whole", "").lower()
+    if not told:
+        return task == "batch"
+    if told not in _TRUTHS:
+        raise BadRequest("'X-RSQL-Whole' must be true or false.", param="X-RSQL-Whole")
+    return _TRUTHS[told]
 
 
 def session_of(text: str) -> str:

@@ -22,7 +22,7 @@ from .sse import EventReader, Malformed, StreamError
 from .wire import Reply, read_reply
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Callable
 
     from jupyter_server_ext.key_pool import Lease
 
@@ -32,6 +32,14 @@ if TYPE_CHECKING:
 
 _CHARACTERS_PER_TOKEN = 4.0
 _LONGEST_BODY = 64_000_000
+
+
+class _Broken(Exception):
+    """A stream has broken off after its first content."""
+
+    def __init__(self, failure: Failure) -> None:
+        super().__init__(failure.kind)
+        self.failure = failure
 
 
 class Answer(httpx.AsyncByteStream, ABC):
@@ -89,6 +97,14 @@ class Answer(httpx.AsyncByteStream, ABC):
         if response.status_code >= 400:
             return provider.failure(response.status_code, response.headers, await read_all(response))
         return await self._begin(response)
+
+    async def gather(self) -> Failure | None:
+        """Take all of it before any is passed on, as it may break; a body is there already.
+
+        Raises:
+            httpx.HTTPError: It is absurdly long.
+        """
+        return None
 
     @abstractmethod
     def parts(self) -> AsyncIterator[bytes]:
@@ -148,10 +164,19 @@ class StreamAnswer(Answer):
         lease: The key's lease.
         expectation: What learns from the usage.
         stall_seconds: Silence that ends it.
+        suffer: Is told what broke it when a part has been passed on, and nobody else will hear of it.
     """
 
-    def __init__(self, job: Job, lease: Lease, expectation: Expectation, stall_seconds: float) -> None:
+    def __init__(
+        self,
+        job: Job,
+        lease: Lease,
+        expectation: Expectation,
+        stall_seconds: float,
+        suffer: Callable[[Failure], object],
+    ) -> None:
         super().__init__(job, lease, expectation)
+        self._suffer = suffer
         self._reader = EventReader()
         self._head = b""  # what came before and with the first content
         self._chunks: AsyncIterator[bytes] | None = None
@@ -167,20 +192,45 @@ class StreamAnswer(Answer):
         yield self._head
         self._head = b""
         try:
+            async for events in self._rest():
+                yield events
+        except _Broken as broken:
+            self._suffer(broken.failure)
+            raise broken.failure.as_error() from None
+
+    async def gather(self) -> Failure | None:
+        """See ``Answer.gather``."""
+        parts, size = [self._head], 0
+        try:
+            async for events in self._rest():
+                parts.append(events)
+                size += len(events)
+                if size > _LONGEST_BODY:
+                    raise httpx.ReadError("The stream is too long.")
+        except _Broken as broken:
+            return broken.failure
+        self._head = b"".join(parts)
+        return None
+
+    async def _rest(self) -> AsyncIterator[bytes]:
+        reader = self._reader
+        try:
             while chunk := await self._next():
-                if events := self._reader.feed(chunk):
+                if events := reader.feed(chunk):
                     yield events
-            self._reader.end()
+            reader.end()
         except StreamError as error:
-            raise classify(200, error.body).as_error() from None
+            raise _Broken(classify(200, error.body)) from None
         except Malformed:
-            raise Failure("malformed").as_error() from None
+            raise _Broken(Failure("malformed")) from None
         except httpx.HTTPError:
-            raise Failure("silence" if self._watch.barked else "cut").as_error() from None
+            raise _Broken(Failure("silence" if self._watch.barked else "cut")) from None
         finally:
             self._watch.stop()
-        if not self._reader.complete:
-            raise Failure("cut").as_error()
+        if not reader.complete:
+            raise _Broken(Failure("cut"))
+        if reader.has_gaps:
+            raise _Broken(Failure("malformed"))
 
     def ending(self, extra: bytes = b"", *, usage: bool | None = None) -> bytes:
         """See ``Answer.ending``: the events that end the stream, then ``[DONE]``."""

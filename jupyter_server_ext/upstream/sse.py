@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from jupyter_server_ext.messages import Usage
 
 _LONGEST_EVENT = 8_000_000
+_MOST_DAMAGED = 3
 
 
 class StreamError(Exception):
@@ -47,6 +48,8 @@ class EventReader:
         finished: Whether a choice has ended.
         done: Whether ``[DONE]`` came.
         tail: The data of the events held back, in order.
+        pieces: Events that brought text.
+        damaged: Events after the first piece that could not be read, and were left out.
 
     Example:
         >>> reader = EventReader()
@@ -56,7 +59,7 @@ class EventReader:
         (2, False)
     """
 
-    __slots__ = ("_rest", "characters", "done", "finished", "tail", "usage")
+    __slots__ = ("_rest", "characters", "damaged", "done", "finished", "pieces", "tail", "usage")
 
     def __init__(self) -> None:
         self._rest = b""
@@ -65,18 +68,27 @@ class EventReader:
         self.finished = False
         self.done = False
         self.tail: list[Held] = []
+        self.pieces = 0
+        self.damaged = 0
 
     @property
     def complete(self) -> bool:
         """Whether the answer has come to its end; some providers leave ``[DONE]`` out."""
         return self.done or self.finished
 
+    @property
+    def has_gaps(self) -> bool:
+        """Whether a damaged event may have brought text; not if the provider counts just the tokens that came."""
+        if not self.damaged:
+            return False
+        return not self.finished or self.usage is None or self.usage.completion_tokens != self.pieces
+
     def feed(self, data: bytes) -> bytes:
         """Take what arrived; return the whole events that can be passed on now.
 
         Raises:
             StreamError: The provider says that it failed.
-            Malformed: Something is not JSON, or an event has no end.
+            Malformed: Something is not JSON before the first text, or again and again, or an event has no end.
         """
         if self._rest:
             data = self._rest + data
@@ -114,7 +126,10 @@ class EventReader:
         except msgspec.ValidationError:
             return True  # JSON of a shape we do not know: not ours to judge
         except msgspec.DecodeError as error:
-            raise Malformed from error
+            self.damaged += 1
+            if not self.pieces or self.damaged > _MOST_DAMAGED:
+                raise Malformed from error
+            return False
         if reply.failed():
             raise StreamError(data)
         if self._count(reply):
@@ -129,6 +144,7 @@ class EventReader:
             self.usage = counts.as_usage()
         brings = reply.characters()
         self.characters += brings
+        self.pieces += brings > 0
         self.finished = self.finished or reply.finishes()
         return brings > 0 or not (self.finished or (counts is not None and not reply.choices))
 

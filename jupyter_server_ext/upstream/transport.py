@@ -6,13 +6,15 @@ Rotation sits below the client, so nothing above knows about keys::
     client = httpx.AsyncClient(transport=transport)
     await client.post("http://rsql/chat/completions", json={"model": "m", "messages": [...]})
 
-A request is tried again only while nothing of an answer was passed on. After that it ends as it ends.
+A request is tried again only while nothing of an answer was passed on: up to the first content of a stream, or the end
+of an answer that is wanted whole. After that it ends as it ends.
 """
 
 from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import httpx
@@ -150,7 +152,7 @@ class KeyRotatingTransport(httpx.AsyncBaseTransport):
         return httpx.Response(200, headers=answer.headers, stream=answer, request=request)
 
     async def answer(self, job: Job) -> Answer:
-        """The answer from the first key and model that give one, up to its first content.
+        """The answer from the first key and model that give one, up to its first content or wholly, as is asked for.
 
         Raises:
             RsqlGatewayError: None did; the error says why the last one failed.
@@ -166,7 +168,7 @@ class KeyRotatingTransport(httpx.AsyncBaseTransport):
             outcome = await self._attempt(job, lease)
             if isinstance(outcome, Answer):
                 return outcome
-            self._suffer(lease, outcome, job.request)
+            self._suffer(lease, job.request, outcome)
             self._note_failure(job.trace, outcome)
             course.failed(lease, outcome, self._pool.at_address(lease.key.settings.base_url))
         raise course.error
@@ -270,6 +272,9 @@ class KeyRotatingTransport(httpx.AsyncBaseTransport):
         try:
             async with asyncio.timeout(self._patience(job, lease.model)):
                 failure = await answer.open(self._transport_of(lease.key), request, provider)
+            if failure is None and job.request.whole:
+                async with asyncio.timeout(self._settings.answer_timeout_seconds):
+                    failure = await answer.gather()
         except TimeoutError:
             failure = Failure("silence" if answer.began else "timeout")
         except httpx.HTTPError as error:
@@ -287,7 +292,8 @@ class KeyRotatingTransport(httpx.AsyncBaseTransport):
 
     def _answer_to(self, job: Job, lease: Lease) -> Answer:
         if job.request.stream:
-            return StreamAnswer(job, lease, self._expectation, self._settings.stall_timeout_seconds)
+            suffer = partial(self._suffer, lease, job.request)
+            return StreamAnswer(job, lease, self._expectation, self._settings.stall_timeout_seconds, suffer)
         return BodyAnswer(job, lease, self._expectation)
 
     def _patience(self, job: Job, model: str) -> float:
@@ -298,7 +304,7 @@ class KeyRotatingTransport(httpx.AsyncBaseTransport):
             return self._settings.fallback_first_byte_seconds
         return self._settings.first_byte_timeout_seconds
 
-    def _suffer(self, lease: Lease, failure: Failure, request: ChatRequest) -> None:
+    def _suffer(self, lease: Lease, request: ChatRequest, failure: Failure) -> None:
         """What the failure means for the key.
 
         Many providers have no embeddings, and say so in their own ways. That must cost nobody the key: only limits do.

@@ -233,7 +233,7 @@ async def test_comments_are_no_content():
             await ask(gateway)
 
 
-@pytest.mark.parametrize("kind", ["cut", "stall", "error", "malformed"])
+@pytest.mark.parametrize("kind", ["cut", "stall", "error"])
 async def test_what_breaks_after_the_first_content_ends_in_an_error_event(kind):
     limits = Settled()
     async with (

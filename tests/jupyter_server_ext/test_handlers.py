@@ -161,11 +161,14 @@ async def test_a_bad_body_is_refused_with_the_field_named(served, body, status, 
         assert gateway.gateway.asked == []
 
 
-async def test_an_odd_session_is_refused(served):
+@pytest.mark.parametrize(
+    ("header", "told", "param"), [("X-RSQL-Session", "a b", "session_id"), ("X-RSQL-Whole", "maybe", "X-RSQL-Whole")]
+)
+async def test_an_odd_header_is_refused(served, header, told, param):
     async with served() as gateway:
-        reply = await gateway.ask(headers={"X-RSQL-Session": "a b"})
+        reply = await gateway.ask(headers={header: told})
 
-    assert reply.json()["error"]["param"] == "session_id"
+    assert (reply.status_code, reply.json()["error"]["param"]) == (400, param)
 
 
 SMALL = Settings(default_model="llama", server=ServerSettings(max_body_mb=0.1))
@@ -285,6 +288,23 @@ async def test_the_kernel_says_what_a_request_is_for(served, told, task, interac
     assert (request.task, request.interactive, request.session_id) == (task, interactive, "notebook-1")
 
 
+@pytest.mark.parametrize(
+    ("headers", "whole"),
+    [
+        ({}, False),
+        ({"X-RSQL-Whole": "true"}, True),
+        ({"X-RSQL-Task": "batch"}, True),
+        ({"X-RSQL-Task": "batch", "X-RSQL-Whole": "0"}, False),
+    ],
+)
+async def test_a_stream_is_wanted_whole_where_nobody_watches_or_it_is_said(served, headers, whole):
+    async with served() as gateway:
+        await gateway.ask(headers=headers)
+        ((_, request),) = gateway.gateway.asked
+
+    assert request.whole is whole
+
+
 @pytest.mark.parametrize(("model", "asked"), [(None, "llama"), ("", "llama"), ("default", "llama"), ("gpt", "gpt")])
 async def test_the_default_model_stands_in_where_none_is_named(served, model, asked):
     async with served() as gateway:
@@ -310,7 +330,7 @@ async def test_a_tenant_without_the_default_model_gets_its_own_first(served):
 async def test_a_stream_shows_waiting_and_passes_events_on_as_they_come(served):
     second = asyncio.Event()
     async with served() as gateway:
-        gateway.gateway.events = [Waiting(4, 6.21), b"data: 1\n\n", second, b"data: [DONE]\n\n"]
+        gateway.gateway.events = [Waiting(4, 6.21), Waiting(0, 0.0), b"data: 1\n\n", second, b"data: [DONE]\n\n"]
         body = {"messages": [{"role": "user", "content": "Hi"}], "stream": True}
         headers = {"Authorization": "Bearer ada-token"}
         async with gateway.client.stream("POST", "v1/chat/completions", json=body, headers=headers) as reply:
@@ -321,7 +341,7 @@ async def test_a_stream_shows_waiting_and_passes_events_on_as_they_come(served):
             second.set()
             seen += b"".join([chunk async for chunk in chunks])
 
-    assert seen == b": queued position=4 eta=6.2\n\ndata: 1\n\ndata: [DONE]\n\n"
+    assert seen == b": queued position=4 eta=6.2\n\n: answering\n\ndata: 1\n\ndata: [DONE]\n\n"
     assert reply.headers["content-type"] == "text/event-stream"
     assert all(name in reply.headers for name in ("x-request-id", *LIMIT_HEADERS))
 

@@ -310,6 +310,40 @@ def test_an_error_in_the_stream_and_damage_are_told():
     assert EventReader().feed(event(content="x").replace(b"}]}", b'}], "error": null}'))
 
 
+DAMAGED = b'data: {"choices":[{"delta":{"content":"\n\n'
+END = b'data: {"choices":[{"delta":{},"finish_reason":"stop"}]}\n\n'
+
+
+def usage_of(tokens: int) -> bytes:
+    return b'data: {"choices":[],"usage":{"prompt_tokens":5,"completion_tokens":%d}}\n\n' % tokens
+
+
+@pytest.mark.parametrize(
+    ("rest", "has_gaps"),
+    [
+        (END + usage_of(2), False),
+        (END + usage_of(3), True),
+        (END, True),
+        (usage_of(2) + b"data: [DONE]\n\n", True),
+        (END + usage_of(2) + b"data: [DONE]\n\n", False),
+    ],
+    ids=["all counted", "one more counted", "nothing counted", "no end", "all counted, [DONE]"],
+)
+def test_a_damaged_event_is_left_out_and_missed_only_if_it_held_text(rest, has_gaps):
+    reader = EventReader()
+    passed = reader.feed(event(content="a") + DAMAGED + event(content="b") + rest)
+
+    assert passed == event(content="a") + event(content="b")
+    assert reader.has_gaps is has_gaps
+
+
+def test_one_damaged_event_after_the_other_is_no_stream():
+    reader = EventReader()
+    reader.feed(event(content="a") + 3 * DAMAGED)
+    with pytest.raises(Malformed):
+        reader.feed(DAMAGED)
+
+
 def test_usage_in_groqs_place():
     reader = EventReader()
     reader.feed(b'data: {"choices":[],"x_groq":{"usage":{"prompt_tokens":5,"completion_tokens":2}}}\n\n')

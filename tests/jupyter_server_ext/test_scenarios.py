@@ -3,9 +3,9 @@
 https://github.com/failoverbench/failoverbench, ``scenarios/catalogue.yaml``, methodology 0.1. A model ``m`` with one
 key, which fails; a fallback ``small`` at another address, which the caller's tenant allows. Times are shorter than the
 catalogue's. Its reference is a client that collects an answer before it shows any of it, so after a cut it can ask
-again; a gateway that passes on the first word at once can't take it back: S08, S09, S10 and S14 end in one error event,
-without ``[DONE]``, as the catalogue allows ("or return a clear error"). What is no stream has not been passed on, and
-is asked for again, as by the reference.
+again. So does the gateway where an answer is wanted whole, and all sixteen end as the reference's. A word that was
+passed on can't be taken back: live, S08, S09 and S14 end in one error event, without ``[DONE]``, as the catalogue
+allows ("or return a clear error").
 """
 
 from __future__ import annotations
@@ -45,10 +45,11 @@ class Scenario:
         answered_by: The model that answers; empty where the caller gets an error.
         tries: How often `m` is asked.
         code: The error's code, before an answer or as the last event of one.
-        kept: Words that the caller has before the error.
+        kept: What the caller has before the error.
         waits: Seconds that pass at least.
         stream: Whether a stream is asked for.
         fallback: Whether the fallback may be used.
+        whole: Whether the stream is wanted only when all of it is there.
     """
 
     name: str
@@ -58,15 +59,16 @@ class Scenario:
     answered_by: str = "m"
     tries: int = 1
     code: str = ""
-    kept: int = 0
+    kept: str = ""
     waits: float = 0.0
     stream: bool = True
     fallback: bool = True
+    whole: bool = False
 
 
-def broken(name: str, fault: str, code: str = "upstream_failed") -> Scenario:
+def broken(name: str, fault: str, code: str = "upstream_failed", kept: str = " ".join(WORDS[:3])) -> Scenario:
     """A stream that breaks after three words."""
-    return Scenario(name, always=Fault(fault), answered_by="", code=code, kept=3)
+    return Scenario(name, always=Fault(fault), answered_by="", code=code, kept=kept)
 
 
 CATALOGUE = [
@@ -79,13 +81,25 @@ CATALOGUE = [
     Scenario("S07 headers at once, slow first token", always=Fault("comments"), answered_by="small"),
     broken("S08 stream cut", "cut"),
     broken("S09 stream stalls", "stall", "upstream_timeout"),
-    broken("S10 malformed event in a stream", "malformed"),
+    Scenario("S10 malformed event in a stream", always=Fault("malformed")),
     Scenario("S11 whole stream without [DONE]", always=Fault("no_done")),
     Scenario("S12 context length", always=TOO_LONG, answered_by="small"),
     Scenario("S13 content policy", always=AGAINST_POLICY, answered_by="", code="content_policy_violation"),
     broken("S14 stream cut, fallback without prefill", "cut"),
     Scenario("S16 accounting of a failover", always=Fault("status", 503), answered_by="small", tries=3),
 ]
+REFERENCE = {"S08": ("small", 3), "S09": ("small", 1), "S14": ("small", 3)}  # who answers, after how many tries of `m`
+
+
+def as_reference(scenario: Scenario) -> Scenario:
+    """It, with the answer wanted whole."""
+    name, whole = scenario.name[:3], replace(scenario, name=f"{scenario.name}, whole", whole=True)
+    if name not in REFERENCE:
+        return whole
+    answered_by, tries = REFERENCE[name]
+    return replace(whole, answered_by=answered_by, tries=tries, code="", kept="")
+
+
 MORE = [
     Scenario("429 without retry-after", (Fault("status", 429),), tries=2),
     Scenario(
@@ -95,6 +109,12 @@ MORE = [
     ),
     Scenario("slow headers", slow=3.0, answered_by="small"),
     broken("stream that ends unfinished", "unfinished"),
+    broken("error event in a stream", "error"),
+    broken("damaged event that held a word", "damaged", kept=" ".join(word for word in WORDS[:8] if word != WORDS[3])),
+    Scenario("damaged event that held a word, whole", (Fault("damaged"),), tries=2, whole=True),
+    Scenario("cut once, whole", (Fault("cut"),), tries=2, whole=True),
+    Scenario("error event once, whole", (Fault("error"),), tries=2, whole=True),
+    Scenario("ends unfinished, whole", (Fault("unfinished"),), tries=2, whole=True),
     Scenario(
         "context length, no fallback", always=TOO_LONG, answered_by="", code="context_length_exceeded", fallback=False
     ),
@@ -129,7 +149,7 @@ async def play(scenario: Scenario) -> Course:
         async with running(*keys, pool=IMPATIENT, limits=limits, policy=policy) as gateway:
             start = time.monotonic()
             try:
-                await ask(gateway, stream=scenario.stream, told=course.told)
+                await ask(gateway, stream=scenario.stream, whole=scenario.whole, told=course.told)
             except RsqlGatewayError as error:
                 course.error = error
             course.seconds = time.monotonic() - start
@@ -141,7 +161,9 @@ async def play(scenario: Scenario) -> Course:
 
 
 @pytest.mark.asyncio
-@pytest.mark.parametrize("scenario", [*CATALOGUE, *MORE], ids=lambda scenario: scenario.name)
+@pytest.mark.parametrize(
+    "scenario", [*CATALOGUE, *map(as_reference, CATALOGUE), *MORE], ids=lambda scenario: scenario.name
+)
 async def test_ends_as_it_should(scenario):
     course = await play(scenario)
 
@@ -158,7 +180,7 @@ async def test_ends_as_it_should(scenario):
         assert [usage.completion_tokens for usage in course.billed] == [len(WORDS[:8])], "billed once"
         assert not course.billed[0].estimated
     elif scenario.kept:
-        assert course.told.text == " ".join(WORDS[: scenario.kept]), "what arrived is kept, and nothing repeated"
+        assert course.told.text == scenario.kept, "what arrived is kept, and nothing repeated"
         assert course.told.error["code"] == scenario.code
         assert not course.told.done, "no [DONE] after an error"
         assert course.billed[0].completion_tokens > 0, "and billed"
