@@ -106,6 +106,9 @@ class RSQLGatewayApp(GatewayOptions, JupyterApp):
         "allow-root": _ACCEPTED,
     }
 
+    def _config_file_name_default(self) -> str:
+        return "jupyter_rsql_config"  # the extension's; Jupyter itself would look for rsql_config
+
     def _log_level_default(self) -> int:
         return logging.WARNING
 

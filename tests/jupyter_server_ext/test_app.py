@@ -73,6 +73,15 @@ def test_the_servers_token_and_those_of_the_file_open_it(alone, token):
     assert reply.json()["rsql"]["key"] == "offline"
 
 
+def test_options_may_stand_in_a_file_of_jupyters(tmp_path, monkeypatch):
+    monkeypatch.setenv("JUPYTER_CONFIG_DIR", str(tmp_path))
+    (tmp_path / "jupyter_rsql_config.py").write_text('c.RSQLGatewayApp.url_prefix = "elsewhere"\n')
+    process = start("--port", "0")
+
+    assert ready_url(process).endswith("/elsewhere/")
+    stop(process)
+
+
 def test_a_process_that_holds_keys_serves_nothing_else(alone):
     for path in ("/", "/api", "/api/kernels", "/api/contents", "/api/terminals", "/lab", "/tree", "/files/", "/login"):
         reply = httpx.get(httpx.URL(alone).join(path), headers={"Authorization": "token server-token"})
