@@ -304,13 +304,13 @@ class RelayHandler(GatewayHandler):
         )
 
     async def relay(
-        self, request: ChatRequest, whole: Callable[[bytes], bytes] = bytes, turned: Callable[[bytes], bytes] = bytes
+        self, request: ChatRequest, replied: Callable[[bytes], bytes] = bytes, turned: Callable[[bytes], bytes] = bytes
     ) -> None:
-        """Answer a request, as a stream or whole, as long as the client is there.
+        """Answer a request, as a stream or a body, as long as the client is there.
 
         Args:
             request: What is asked.
-            whole: Turns the body of an answer that is no stream into the reply.
+            replied: Turns the body of an answer that is no stream into the reply.
             turned: Turns whole events of a stream into those to send.
         """
         answering = cast("AsyncGenerator[Waiting | bytes]", self.parts.gateway.complete(self.asker, request))
@@ -319,7 +319,7 @@ class RelayHandler(GatewayHandler):
                 await self._stream(events, turned)
             else:
                 body = b"".join([event async for event in events if isinstance(event, bytes)])
-                self.finish(whole(body))
+                self.finish(replied(body))
 
     async def _stream(self, events: AsyncIterator[Waiting | bytes], turned: Callable[[bytes], bytes]) -> None:
         begun = False
