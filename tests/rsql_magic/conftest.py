@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 
+import duckdb
 import httpx
+import pandas as pd
 import pytest
 from IPython.core.interactiveshell import InteractiveShell
 from traitlets.config import Config
@@ -110,3 +112,20 @@ def ip(shell, assistant):
 def without_r(monkeypatch):
     """No R, though an earlier test may have started one in this process for good."""
     monkeypatch.setattr("rsql_magic.context.r.r_running", lambda: False)
+
+
+@pytest.fixture
+def sales(ip):
+    """The shell, with a frame of this name."""
+    ip.user_ns["sales"] = pd.DataFrame({"region": ["N", "S", "N"] * 5, "amount": range(15)})
+    return ip
+
+
+@pytest.fixture
+def con(ip, tmp_path):
+    """A DuckDB connection that the shell knows as ``con``, with 3,000 orders of three shops."""
+    connection = duckdb.connect(tmp_path / "shop.duckdb")
+    connection.execute("CREATE TABLE orders AS SELECT i AS id, i % 3 AS shop, i * 1.5 AS total FROM range(3000) t(i)")
+    ip.user_ns["con"] = connection
+    yield connection
+    connection.close()
