@@ -274,13 +274,14 @@ class Gateway:
             async with self._hold(job) as hold:
                 job.started = partial(self._started, visit, hold)
                 async with AsyncExitStack() as stack:
+                    stack.callback(lambda: hold.settle(visit.cost + visit.wasted))
+                    stack.callback(lambda: self._bill_waste(visit))
                     async with aclosing(self._answers(job)) as answers:
                         async for news in answers:
                             if isinstance(news, Waiting):
                                 yield news
                             else:
                                 answer = news
-                    stack.callback(lambda: hold.settle(visit.cost))
                     stack.callback(lambda: self._bill(visit, answer.usage))
                     stack.push_async_callback(answer.aclose)
                     async for part in answer.parts():
@@ -302,6 +303,8 @@ class Gateway:
         """A try begins: its entry is begun, and that of the failed one before it is complete."""
         trace, record = visit.job.trace, visit.record
         for failed in trace.failed[-1:]:
+            cost = self.records.cost(failed.usage, failed.model, failed.provider)
+            visit.wasted += cost
             record.tried(
                 failed.number,
                 failed.seconds,
@@ -309,6 +312,8 @@ class Gateway:
                 error=failed.reason,
                 key=failed.key,
                 model=failed.model,
+                usage=failed.usage,
+                cost_nanodollars=cost,
             )
         record.begin(trace.attempts, self.upstream.expected(visit.job), hold.amount, trace.key, trace.model)
 
@@ -339,6 +344,11 @@ class Gateway:
         """Note what was really used."""
         trace = visit.job.trace
         visit.billed, visit.cost = usage, self.records.cost(usage, trace.model, trace.provider)
+
+    def _bill_waste(self, visit: Visit) -> None:
+        """Note what was written for a caller who left before any of it was passed on, or could have none of it."""
+        if visit.billed is None and visit.job.trace.wasted.total_tokens:
+            self._bill(visit, visit.job.trace.wasted)
 
     def _admitted(self, caller: Caller, request: ChatRequest) -> ChatRequest:
         """The request as its tenant's policy has it, for a model that there is."""

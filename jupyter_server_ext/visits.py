@@ -30,6 +30,7 @@ class Visit:
         start: When it came, in the gateway's clock.
         billed: What a provider was asked for in its name; None while nothing is known.
         cost: What that costs, in nano-dollars.
+        wasted: What tries cost that broke off, and were followed by others, in nano-dollars.
         airborne: Whether a provider is being asked in its name.
         has_told: Whether the caller has seen a part of the answer.
         has_left: Whether the caller is served or gone.
@@ -44,6 +45,7 @@ class Visit:
     saved: int = 0
     billed: Usage | None = None
     cost: int = 0
+    wasted: int = 0
     airborne: bool = False
     has_told: bool = False
     has_left: bool = False

@@ -79,6 +79,11 @@ class Answer(httpx.AsyncByteStream, ABC):
     def usage(self) -> Usage:
         """Tokens so far: what the provider told, or an estimate from the length of what came."""
 
+    @property
+    def written(self) -> Usage:
+        """Tokens of an answer that is not passed on, as far as one can see: none while it has not begun."""
+        return Usage()
+
     async def open(
         self, transport: httpx.AsyncBaseTransport, request: httpx.Request, provider: Provider
     ) -> Failure | None:
@@ -186,6 +191,11 @@ class StreamAnswer(Answer):
     def usage(self) -> Usage:
         """See ``Answer.usage``."""
         return self._reader.usage or self._estimate(self._reader.characters)
+
+    @property
+    def written(self) -> Usage:
+        """See ``Answer.written``."""
+        return self.usage if self._reader.characters else Usage()
 
     async def parts(self) -> AsyncIterator[bytes]:
         """See ``Answer.parts``."""

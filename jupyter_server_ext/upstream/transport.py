@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from .openai import OpenAIProvider
 
 _AN_HOUR = 3600.0
+_NOTHING = Usage()
 
 
 class FailedTry(NamedTuple):
@@ -49,18 +50,22 @@ class FailedTry(NamedTuple):
     Args:
         number: Which it was, from 1.
         key: Public id of its key.
+        provider: That key's provider.
         model: Its model.
         status: The provider's status, or the one that stands for what happened.
         reason: What kind of failure it was.
         seconds: How long it took.
+        usage: What it had written all the same.
     """
 
     number: int
     key: str
+    provider: str
     model: str
     status: int
     reason: str
     seconds: float
+    usage: Usage
 
 
 @dataclass(slots=True)
@@ -76,6 +81,7 @@ class Trace:
         upstream_start: When the last try began, in the pool's clock.
         rate_limited: Whether it waited for a limit, or a provider refused it for one.
         failed: The tries that failed.
+        wasted: What the last try had written when it failed or the caller left, before anything was passed on.
     """
 
     key: str = ""
@@ -86,6 +92,7 @@ class Trace:
     upstream_start: float = 0.0
     rate_limited: bool = False
     failed: list[FailedTry] = field(default_factory=list)
+    wasted: Usage = _NOTHING
 
 
 def _nobody_asks() -> None:
@@ -282,11 +289,13 @@ class KeyRotatingTransport(httpx.AsyncBaseTransport):
             if isinstance(error, httpx.ConnectError):
                 lease.unused()
         except BaseException:
+            trace.wasted = answer.written
             await answer.aclose()
             raise
         if failure is None:
             self._pool.answered(lease)
             return answer
+        trace.wasted = answer.written
         await answer.abandon(failure)
         return failure
 
@@ -326,7 +335,8 @@ class KeyRotatingTransport(httpx.AsyncBaseTransport):
     def _note_failure(self, trace: Trace, failure: Failure) -> None:
         status = failure.status if failure.status >= 400 else failure.as_error().status
         seconds = self._pool.clock() - trace.upstream_start
-        trace.failed.append(FailedTry(trace.attempts, trace.key, trace.model, status, failure.kind, seconds))
+        tried = trace.attempts, trace.key, trace.provider, trace.model
+        trace.failed.append(FailedTry(*tried, status, failure.kind, seconds, trace.wasted))
 
     def _provider(self, key: Key) -> OpenAIProvider:
         name = key.settings.provider

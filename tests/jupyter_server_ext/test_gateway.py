@@ -306,6 +306,34 @@ async def test_the_provider_is_left_when_the_caller_leaves():
         assert limits.usages[0].completion_tokens > 0, "what was generated is billed"
 
 
+async def test_who_leaves_while_an_answer_is_gathered_pays_for_what_was_written():
+    limits = Settled()
+    async with SimulatedProvider(pace=0.02, words=500) as provider, running(key(provider), limits=limits) as gateway:
+        told = Told()
+        asking = asyncio.create_task(ask(gateway, told=told, whole=True))
+        while not provider.requests or provider.requests[0].sent < 10:
+            await asyncio.sleep(0.01)
+        asking.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await asking
+        left = time.monotonic()
+        while provider.requests[0].ended is None:
+            await asyncio.sleep(0.01)
+
+        assert not told.text, "nothing is passed on before the end"
+        assert provider.requests[0].ended - left < 0.5
+        assert limits.usages[0].completion_tokens >= 10
+
+
+async def test_who_waits_for_a_whole_answer_is_told_that_it_is_under_way():
+    async with SimulatedProvider(pace=0.1, words=13) as provider, running(key(provider)) as gateway:
+        told = await ask(gateway, whole=True)
+
+    assert [news.position for news in told.news] == [0] * len(told.news)
+    assert told.news
+    assert (len(told.text.split()), told.done) == (13, True)
+
+
 async def test_leaving_before_the_answer_begins_gives_the_key_back():
     limited = Limit(1, "requests", 0.2)
     async with (

@@ -46,8 +46,9 @@ def provider(request):
     if asked.get("seed") == 499:
         return httpx.Response(200, headers=STREAM, stream=Hanging())
     if asked.get("stream"):
-        words = {"choices": [{"index": 0, "delta": {"content": "Hello."}}]}
-        return httpx.Response(200, headers=STREAM, content=event(words) + event(END) + b"data: [DONE]\n\n")
+        words = event({"choices": [{"index": 0, "delta": {"content": "Hello."}}]})
+        end = b"" if asked.get("seed") == 498 else event(END) + b"data: [DONE]\n\n"
+        return httpx.Response(200, headers=STREAM, content=words + end)
     return whole("Hello.")
 
 
@@ -90,6 +91,19 @@ async def until(true):
     async with asyncio.timeout(5):
         while not await true():
             await asyncio.sleep(0.01)
+
+
+@pytest.mark.asyncio
+async def test_tries_that_break_off_are_paid_though_nobody_has_them(paying, url):
+    async with paying(caller=CallerLimits(usd_per_day=1.0)) as gateway:
+        broken = await gateway.ask(body(stream=True, seed=498), headers={"X-RSQL-Whole": "true"})
+        spent = (await gateway.get("stats")).json()["cost"]["today"]
+    paid = [entry.cost_nanodollars for entry in tries(url, broken.headers["x-request-id"])]
+
+    assert '"upstream_failed"' in broken.text
+    assert len(paid) == 3
+    assert min(paid) > 0
+    assert spent == sum(paid) / 1e9
 
 
 @pytest.mark.asyncio
