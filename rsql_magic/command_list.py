@@ -16,7 +16,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "thread": ("[NAME]", "Go on in the conversation of this name; without one, list those there are."),
     "reset": ("", "Forget the conversation."),
     "refresh": ("", "Read the tables of all connections anew."),
-    "transpile": ("--to DIALECT SQL", "Write a query in another dialect, without a model."),
+    "transpile": ("[--from DIALECT] --to DIALECT SQL", "Write a query in another dialect, without a model."),
     "verify": ("[--user]", "Keep the last question and its SQL as checked; questions like it are shown them."),
     "doctor": ("", "Look at everything a question needs, and say what to do where something is wrong."),
     "help": ("[COMMAND]", "This; or one command."),

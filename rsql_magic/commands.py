@@ -193,12 +193,12 @@ class _Commands:
         self._screen.say("Tables are read anew at the next question.")
 
     def transpile(self, rest: str) -> None:
-        flag, _, more = rest.partition(" ")
-        dialect, _, sql = more.strip().partition(" ")
-        if flag != "--to" or not sql.strip():
+        given, sql = _flags(rest, ("--from", "--to"))
+        if "--to" not in given or not sql:
             raise BadInput("A dialect and a query are needed.", hint="%rsql transpile --to snowflake SELECT …")
         engine = self._assistant.connections.current
-        self._screen.say(reports.transpile(sql, engine.dialect if engine else "duckdb", dialect))
+        read = given.get("--from") or (engine.dialect if engine else "duckdb")
+        self._screen.say(reports.transpile(sql, read, given["--to"]))
 
     def verify(self, rest: str) -> None:
         if rest not in {"", "--user"}:
@@ -212,6 +212,15 @@ class _Commands:
         if name and name not in COMMANDS:
             raise BadInput(f"There is no %rsql {name}.", hint="%rsql help lists the commands.")
         self._screen.say(help_text(name))
+
+
+def _flags(rest: str, known: tuple[str, ...]) -> tuple[dict[str, str], str]:
+    """The flags that begin a line, each with a value, and the text behind them, letter by letter."""
+    given: dict[str, str] = {}
+    while (flag := rest.partition(" ")[0]) in known:
+        given[flag], _, rest = rest.removeprefix(flag).strip().partition(" ")
+        rest = rest.strip()
+    return given, rest
 
 
 def _number(text: str) -> float:

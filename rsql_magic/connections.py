@@ -27,6 +27,13 @@ FRAMES = "frames"
 """The word that names the live frames as the database."""
 
 _FILES = (".duckdb", ".db", ".sqlite", ".sqlite3", ".ddb")
+_READERS = {
+    ".csv": "read_csv",
+    ".tsv": "read_table",
+    ".parquet": "read_parquet",
+    ".xlsx": "read_excel",
+    ".json": "read_json",
+}
 _FRAME_TYPES = {
     "pandas": {"DataFrame"},
     "geopandas": {"GeoDataFrame"},
@@ -92,7 +99,7 @@ class Connections:
             is_connection(value)
             or "://" in word
             or (word == FRAMES and value is None)
-            or (word.endswith(_FILES) and Path(word).exists())
+            or (word.endswith((*_FILES, *_READERS)) and Path(word).exists())
             or (isinstance(value, str) and _is_address(value))
         )
 
@@ -109,6 +116,7 @@ class Connections:
 
         Raises:
             UnknownName: The name stands for nothing.
+            BadInput: It stands for something else, such as a file of data.
             ConnectionProblem: The database cannot be opened.
         """
         if not isinstance(name, str):
@@ -138,14 +146,12 @@ class Connections:
             return self._engine(name, name)
         if url := _from_ini(name):
             return self._engine(name, url)
-        raise _unknown(name, namespace)
+        raise _data_file(name) if name.endswith(tuple(_READERS)) else _unknown(name, namespace)
 
     def _frames(self, namespace: Mapping[str, Any]) -> Engine:
         frames = frames_in(namespace)
         if not frames:
-            raise ConnectionProblem(
-                "There is neither a database nor a frame here.", hint="Name a connection: %%sql_ai CONNECTION."
-            )
+            raise _nothing_to_ask(namespace)
         from rsql_magic.engines.duckdb import FramesEngine
 
         known = self._open.get(FRAMES)
@@ -238,6 +244,24 @@ class Connections:
 
 def _is_address(text: str) -> bool:
     return bool(re.match(r"[a-z][\w+.-]*://", text, re.I)) or (text.endswith(_FILES) and "\n" not in text)
+
+
+def _nothing_to_ask(namespace: Mapping[str, Any]) -> ConnectionProblem:
+    hint = "Name a connection: %%sql_ai CONNECTION."
+    if blank := next((name for name, value in namespace.items() if name[0] != "_" and is_frame(value)), ""):
+        return ConnectionProblem(f"There is no database, and the frame {blank} has no columns.", hint=hint)
+    if "rpy2.ipython" in sys.modules:
+        hint += " %R -o NAME makes a frame of R's a frame here."
+    return ConnectionProblem("There is neither a database nor a frame here.", hint=hint)
+
+
+def _data_file(name: str) -> BadInput:
+    reader = _READERS[Path(name).suffix]
+    variable = stem if (stem := Path(name).stem).isidentifier() else "data"
+    return BadInput(
+        f"{name} is a file of data, not a database.",
+        hint=f'Read it, and ask without a connection: {variable} = pd.{reader}("{name}").',
+    )
 
 
 def _unknown(name: str, namespace: Mapping[str, Any]) -> UnknownName:

@@ -12,6 +12,7 @@
     │   └── AnswerCut           the answer ended before it was complete; ``partial`` holds what came
     ├── QueryRejected         the guard will not let a statement through
     ├── QueryFailed           no draft of a query passed its checks, or the database stopped it
+    │   └── NoQuery             the model answered in words
     ├── CodeFailed            code run by ``--run`` raised
     └── Stopped               the user stopped the cell (also a ``KeyboardInterrupt``)
 
@@ -138,6 +139,10 @@ class QueryFailed(RsqlError):
     def __init__(self, message: str, *, hint: str = "", sql: str = "") -> None:
         super().__init__(message, hint=hint)
         self.sql = sql
+
+
+class NoQuery(QueryFailed):
+    """The model answered without a query; the message is what it said."""
 
 
 class CodeFailed(RsqlError):

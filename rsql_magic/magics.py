@@ -205,7 +205,10 @@ class RsqlMagics(Magics):
         if cell is not None and read.text:
             if options.plot and len(read.text.split()) == 1:
                 raise _no_chart(read.text)
-            raise BadInput(f"{read.text!r} is left over on the first line.", hint="The question stands below it.")
+            raise BadInput(
+                f"{read.text!r} is left over on the first line.",
+                hint="The question stands below it; --tables names tables.",
+            )
         question = joined(read.text, cell, "%%sql_ai")
         files = _savable(options.save)
         if any(file.suffix.lower() in {".png", ".svg"} for file in files):

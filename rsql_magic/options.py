@@ -156,19 +156,33 @@ class _Reader:
 
     def read(self) -> Line:
         target = connection = ""
+        literal = False
         while word := self._peek():
             if assigned := _TARGET.match(self._line, self._at):
                 target, self._at = assigned[1], assigned.end()
-            elif word == "--":
+            elif literal := word == "--":
                 self._next()
                 break
             elif word.startswith("-") and len(word) > 1 and not _NUMBER.match(word):
                 self._option(self._next(raw=True))
-            elif self._takes_connection and not connection and self._takes_connection(word):
+            elif self._takes_connection and not connection and self._takes_connection(_unquoted(word)):
                 connection = self._next()
             else:
                 break
-        return Line(self._parsed(), self._line[self._at :].strip(), target, connection)
+        text = self._line[self._at :].strip()
+        if self._takes_connection and not self._cell and not literal:
+            self._refuse_late(text)
+        return Line(self._parsed(), text, target, connection)
+
+    def _refuse_late(self, text: str) -> None:
+        """An option behind a question of data would be read as a word of it."""
+        words = text.split()[-2:]
+        flag = next((word for word in words if word.startswith("--") and word in self._known), "")
+        if flag:
+            raise BadInput(
+                f"{flag} stands behind the question; options come first.",
+                hint="Put -- before the question where it is part of it.",
+            )
 
     def _peek(self) -> str:
         found = _WORD.match(self._line, self._at)

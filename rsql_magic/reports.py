@@ -137,12 +137,14 @@ def transpile(sql: str, read: str, write: str) -> str:
     from sqlglot.errors import SqlglotError
 
     known = [name.value for name in Dialects if name.value]
-    if write.lower() not in known:
-        raise BadInput(f"There is no SQL dialect {write!r}.", hint=f"There are: {', '.join(known)}.")
+    for dialect in (read, write):
+        if dialect.lower() not in known:
+            raise BadInput(f"There is no SQL dialect {dialect!r}.", hint=f"There are: {', '.join(known)}.")
     try:
-        return ";\n".join(sqlglot.transpile(sql, read=read, write=write.lower(), pretty=True))
+        return ";\n".join(sqlglot.transpile(sql, read=read.lower(), write=write.lower(), pretty=True))
     except (SqlglotError, ValueError) as error:
-        raise BadInput(f"{str(error).splitlines()[0].rstrip('.')}.", hint=f"The query is read as {read}.") from None
+        said = str(error).splitlines()[0].rstrip(".")
+        raise BadInput(f"{said}.", hint=f"It was read as {read}; --from names another dialect.") from None
 
 
 def _told(gateway: LLMClient, path: str) -> dict[str, Any]:

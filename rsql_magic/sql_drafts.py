@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from rsql_magic import drafts
 from rsql_magic.answers import Block, blocks_of
-from rsql_magic.errors import QueryFailed
+from rsql_magic.errors import NoQuery
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Sequence
@@ -53,7 +53,7 @@ def read_draft(reply: Reply) -> Draft:
     r"""The draft in a reply: its first ``sql`` block, or a bare query.
 
     Raises:
-        QueryFailed: The reply holds no query; the error carries the model's sentences.
+        NoQuery: The reply holds none; the error carries the model's sentences.
 
     Example:
         >>> from rsql_magic.chat import Reply
@@ -65,7 +65,8 @@ def read_draft(reply: Reply) -> Draft:
     if not queries and (bare := _bare(reply.text)) is not None:
         return Draft(bare, cut=reply.cut)
     if not queries:
-        raise QueryFailed(_words(reply.text, blocks) or "The model wrote no query.", hint="Ask in other words.")
+        words = _words(reply.text, blocks)
+        raise NoQuery(words) if words else NoQuery("The model wrote no query.", hint="Ask in other words.")
     chart = next((block.code for block in blocks if block.language == "json"), "")
     first = queries[0]
     return Draft(first.code, _words(reply.text, blocks), chart, not first.closed, len(queries) - 1)
@@ -116,7 +117,7 @@ def write_sql(
         All attempts, the last of which passed if it has no problems.
 
     Raises:
-        QueryFailed: A reply without a query.
+        NoQuery: A reply without a query.
         QueryRejected: From ``check``.
     """
 

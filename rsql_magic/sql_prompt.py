@@ -117,7 +117,10 @@ class SchemaPrompt:
     def _link(self) -> list[Message]:
         self.catalog = catalog = self.engine.catalog(self.wish.level)
         if not len(catalog):
-            raise BadInput(f"{self.engine.name} has no tables.", hint="Name a connection: %%sql_ai CONNECTION.")
+            raise BadInput(
+                f"{self.engine.name} has no tables.",
+                hint="Check its path, as a mistyped one makes an empty database; %%sql_ai frames asks the live frames.",
+            )
         if self.wish.ask and not self.wish.tables:
             _refuse_several_readings(self._question, catalog)
         tables = self._chosen(catalog) if self.wish.tables else self._linked(catalog)

@@ -130,7 +130,7 @@ def refuse_no_time(timeout: float | None) -> None:
         BadInput: It is not more than 0.
     """
     if timeout is not None and not timeout > 0:
-        raise BadInput("--timeout is more than 0 seconds.", hint="Leave it out for the configured one.")
+        raise BadInput("--timeout must be more than 0 seconds.", hint="Leave it out for the configured one.")
 
 
 def _refuse_odd(

@@ -22,7 +22,7 @@ from rsql_magic.chat import Reply, Usage, restored, usage_of
 from rsql_magic.context import Catalog, fence
 from rsql_magic.context.privacy import redact
 from rsql_magic.display import Screen, fenced
-from rsql_magic.errors import AnswerCut, BadInput, QueryFailed, QueryRejected
+from rsql_magic.errors import AnswerCut, BadInput, NoQuery, QueryFailed, QueryRejected
 from rsql_magic.results import Attempt, SQLResult, Timings
 from rsql_magic.sql_drafts import write_sql
 from rsql_magic.sql_native import Native
@@ -98,8 +98,10 @@ class Writer:
                 messages, check=self.check, repair=self.repair, retries=self._wish.retries, mend=self.mend
             )
             attempts = drafts.drive(steps, self._send)
-        except (QueryFailed, QueryRejected, AnswerCut, KeyboardInterrupt):
+        except (QueryFailed, QueryRejected, AnswerCut, KeyboardInterrupt) as error:
             self._chat.add(self._wish.question, self._replies, task="sql_ai")
+            if isinstance(error, NoQuery):
+                self._screen.restart("")  # the error says what the model said
             raise
         result = self._result(self._best(attempts), attempts, messages)
         self._chat.add(self._wish.question, self._replies, answer=fenced(result.sql, "sql"), task="sql_ai")

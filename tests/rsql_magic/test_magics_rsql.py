@@ -101,11 +101,14 @@ def test_the_catalog_says_what_could_not_be_read():
 def test_transpile_needs_no_model(ip, gateway, capsys):
     ip.run("%rsql transpile --to tsql SELECT x FROM t LIMIT 3")
     assert "TOP 3" in capsys.readouterr().out
+    ip.run("%rsql transpile --from tsql --to mysql SELECT TOP 3 x FROM t")
+    assert "LIMIT 3" in capsys.readouterr().out
     assert gateway.requests == []
     for line, words in (
         ("--to", "dialect and a query"),
         ("--to klingon SELECT 1", "klingon"),
-        ("--to mysql SELECT (", "read as duckdb"),
+        ("--to mysql SELECT (", "read as duckdb; --from names another"),
+        ("--from klingon --to mysql SELECT 1", "klingon"),
     ):
         with pytest.raises(BadInput, match=words):
             ip.run(f"%rsql transpile {line}")
@@ -401,7 +404,7 @@ def test_the_help_of_one_command_and_of_the_magic(ip, capsys):
     assert "--usd-per-day" in capsys.readouterr().out
     ip.run("%rsql history")
     assert "Nothing was asked yet." in capsys.readouterr().out
-    assert "%rsql transpile --to DIALECT SQL" in ip.magics_manager.magics["line"]["rsql"].__doc__
+    assert "%rsql transpile [--from DIALECT] --to DIALECT SQL" in ip.magics_manager.magics["line"]["rsql"].__doc__
 
 
 def test_a_gateway_that_does_not_answer_is_not_used(ip, assistant):

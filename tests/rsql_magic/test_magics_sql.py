@@ -82,7 +82,10 @@ def test_another_dialect_is_written_and_the_native_one_run(ip, con, gateway):
         ("%%sql_ai\n ", BadInput, "There is no question."),
         ("%%sql_ai\nhow many?", ConnectionProblem, "neither a database nor a frame"),
         ("%%sql_ai cno\nhow many?", UnknownName, "There is no connection 'cno'. Did you mean con?"),
-        ("%%sql_ai con extra\nhow many?", BadInput, "'extra'"),
+        ("%%sql_ai con extra\nhow many?", BadInput, "'extra' is left over on the first line. The question stands"),
+        ("%%sql_ai sales.csv\nhow many?", BadInput, 'without a connection: sales = pd.read_csv("sales.csv").'),
+        ("%sql_ai con how many? --plot", BadInput, "--plot stands behind the question; options come first."),
+        ("%sql_ai con how many? --plot bar", BadInput, "--plot stands behind the question"),
         ("%%sql_ai con --plot pizza\nhow many?", BadInput, "'pizza'"),
         ("%%sql_ai con --max-rows many\nhow many?", BadInput, "--max-rows takes a whole number, not 'many'."),
         ("%%sql_ai con --max-rows 0\nhow many?", BadInput, "at least 1"),
@@ -100,6 +103,12 @@ def test_bad_input_is_one_clear_line(ip, gateway, capsys, request, cell, error, 
     assert words in str(done.error_in_exec)
     assert gateway.requests == []
     assert len(capsys.readouterr().out.strip().splitlines()) <= 2
+
+
+def test_two_dashes_make_an_option_behind_a_question_part_of_it(ip, con, gateway):
+    gateway.replies = [sql("SELECT count(*) AS n FROM orders")]
+    ip.run("%sql_ai con -- how many? --plot")
+    assert "how many? --plot" in gateway.sent
 
 
 def test_the_steps_are_told_as_they_come(con, assistant, gateway):

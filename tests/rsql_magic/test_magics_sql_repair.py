@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 from written_sql import sql
 
-from rsql_magic.errors import QueryFailed, QueryRejected
+from rsql_magic.errors import NoQuery, QueryFailed, QueryRejected
 
 
 def test_a_wrong_name_goes_back_with_the_facts(ip, con, gateway):
@@ -65,6 +65,26 @@ def test_a_reply_without_sql_carries_the_models_words(ip, con, gateway):
     gateway.replies = ["There is no column for weather here."]
     with pytest.raises(QueryFailed, match="There is no column for weather here"):
         ip.run("%%sql_ai con\nhow was the weather?")
+
+
+def test_words_in_place_of_a_query_stand_in_the_error_alone(con, assistant, gateway):
+    from rsql_magic.display import Screen
+
+    class Kept(Screen):
+        text = ""
+
+        def draft(self, text):
+            self.text += text
+
+        def restart(self, why):
+            self.text = ""
+
+    gateway.replies = ["There is no column for weather here."]
+    screen = Kept()
+    with pytest.raises(NoQuery) as caught:
+        assistant.sql_ai("how was the weather?", con, screen=screen)
+    assert screen.text == ""
+    assert str(caught.value) == "There is no column for weather here."
 
 
 def test_three_blocks_and_a_cut_block(ip, con, gateway):

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import sqlite3
+import sys
+from types import ModuleType
 
 import duckdb
 import pandas as pd
 import pytest
 from written_sql import sql
 
-from rsql_magic.errors import ConnectionProblem
+from rsql_magic.errors import BadInput, ConnectionProblem
 
 
 def test_a_connection_by_its_name_is_remembered_and_said(ip, con, gateway):
@@ -49,6 +51,30 @@ def test_sqlite_and_urls(ip, gateway, tmp_path):
         assert ip.run(f"%%sql_ai {name}\nsum of x").df.s[0] == 3
     assert 'dialect="sqlite"' in gateway.sent
     made.close()
+
+
+def test_a_file_of_data_on_the_line_is_no_word_of_the_question(ip, tmp_path):
+    (tmp_path / "my sales.csv").write_text("a\n1\n")
+    with pytest.raises(BadInput, match=r'data = pd.read_csv\("'):
+        ip.run(f'%sql_ai "{tmp_path}/my sales.csv" how many?')
+
+
+def test_a_database_without_tables_may_be_a_mistyped_path(ip, tmp_path):
+    ip.run(f"import sqlite3; con = sqlite3.connect('{tmp_path}/shpo.db')")
+    with pytest.raises(BadInput, match="mistyped"):
+        ip.run("%%sql_ai con\nhow many orders?")
+
+
+def test_the_one_frame_that_has_no_columns_is_named(ip):
+    ip.user_ns["df"] = pd.DataFrame()
+    with pytest.raises(ConnectionProblem, match="the frame df has no columns"):
+        ip.run("%%sql_ai\nhow many rows?")
+
+
+def test_who_works_in_r_is_told_how_its_frames_come_here(ip, monkeypatch):
+    monkeypatch.setitem(sys.modules, "rpy2.ipython", ModuleType("rpy2.ipython"))
+    with pytest.raises(ConnectionProblem, match="%R -o NAME"):
+        ip.run("%%sql_ai\nmean mpg in cars")
 
 
 def test_a_file_that_is_no_database(ip, gateway, tmp_path):
