@@ -28,8 +28,9 @@ MOST_ROWS = 5000
 _MOST_BARS = 50
 _LONGEST_UPRIGHT = 12  # characters of a label below a bar; with longer ones the bars lie
 _VEGALITE_5 = "application/vnd.vegalite.v5+json"  # the newest that JupyterLab and nbviewer draw by themselves
+_WIDTH, _STEP, _CHARACTER = 480, 32, 7  # pixels: of a chart, of a bar and its gap, of a character of a label
 _LOOKS = {
-    "view": {"continuousWidth": 480, "continuousHeight": 260, "discreteWidth": {"step": 32}},
+    "view": {"continuousWidth": _WIDTH, "continuousHeight": 260, "discreteWidth": {"step": _STEP}},
     "axisQuantitative": {"tickCount": 6},  # or labels that do not fit are left out, and zero among them
 }
 _SCHEMA = "https://vega.github.io/schema/vega-lite/v5.json"
@@ -199,7 +200,17 @@ def spec(chart: Chart, frame: pd.DataFrame) -> Spec:
     encoding = {"y": across, "x": measure} if lying else {"x": across, "y": measure}
     if chart.color:
         encoding["color"] = _channel(chart.color, frame, "nominal")
+    stands = chart.kind == "bar" and not lying and across["type"] in {"nominal", "ordinal"}
+    if stands and (step := _level_step(frame[chart.x])):
+        across["axis"] = across.get("axis", {}) | {"labelAngle": 0}
+        return {"mark": mark, "encoding": encoding, "width": {"step": step}}
     return {"mark": mark, "encoding": encoding}
+
+
+def _level_step(values: pd.Series[Any]) -> int:
+    """Pixels from bar to bar at which level labels fit below them; 0 where there are too many for that."""
+    step = max(_STEP, _CHARACTER * (_longest(values) + 1))
+    return step if step * values.nunique() <= _WIDTH else 0
 
 
 def _channel(name: str, frame: pd.DataFrame, as_type: str = "") -> dict[str, Any]:
@@ -246,7 +257,8 @@ def as_altair(drawn: Spec) -> alt.Chart:
     """The same as an Altair chart, to be changed and combined; Altair validates it."""
     import altair as alt
 
-    chart = alt.Chart.from_dict({**{key: drawn[key] for key in ("mark", "encoding")}, "data": {"name": "result"}})
+    kept: Spec = {key: drawn[key] for key in ("mark", "encoding", "width") if key in drawn}
+    chart = alt.Chart.from_dict({**kept, "data": {"name": "result"}})
     chart.data = alt.InlineData(values=drawn["data"]["values"])  # bound later: from_dict validates value by value
     return chart
 

@@ -137,3 +137,13 @@ def test_bars_with_long_names_lie_and_months_have_full_bars():
     assert spec(Chart("bar", "name", "n"), long)["encoding"]["y"]["field"] == "name"
     months = pd.DataFrame({"month": [1, 2], "n": [1, 2]})
     assert spec(Chart("bar", "month", "n"), months)["encoding"]["x"]["type"] == "ordinal"
+
+
+def test_few_short_labels_stand_level_below_their_bars():
+    drawn = spec(Chart("bar", "status", "n"), pd.DataFrame({"status": ["delivered", "paid"], "n": [1, 2]}))
+    assert drawn["encoding"]["x"]["axis"] == {"labelAngle": 0}
+    assert drawn["width"] == {"step": 70}
+    many = pd.DataFrame({"status": [f"status {number}" for number in range(20)], "n": range(20)})
+    assert "width" not in spec(Chart("bar", "status", "n"), many)
+    assert "width" not in spec(Chart("bar", "day", "n"), DAYS)
+    assert as_altair(draw(Chart("bar", "origin", "n"), ORIGINS)[0]).to_dict()["width"] == {"step": 32}
