@@ -7,13 +7,15 @@ It is a plain tornado server with nothing but the gateway's routes. Inside a Jup
 from __future__ import annotations
 
 import asyncio
+import inspect
 import logging
 import os
 import re
 import ssl
 import sys
+import textwrap
 from functools import partial
-from typing import Any, NoReturn, cast
+from typing import TYPE_CHECKING, Any, NoReturn, cast
 
 from jupyter_core.application import JupyterApp, NoStart, base_aliases, base_flags
 from traitlets import Bool, Integer, TraitError, Unicode
@@ -29,6 +31,10 @@ from jupyter_server_ext.serve import Listening, serve
 from jupyter_server_ext.settings import Secret
 from jupyter_server_ext.toml_file import load_settings
 
+if TYPE_CHECKING:
+    from collections.abc import Generator, Iterator
+
+_COLUMN = 28  # characters before what an option does, in the help
 _QUIET_SECONDS = 0.5  # the hub's proxy keeps connections open, and does not repeat what it sent over a closed one
 
 _ACCEPTED: tuple[dict[str, Any], str] = ({}, "Accepted for the sake of habit; it is always so.")
@@ -96,11 +102,16 @@ class RSQLGatewayApp(GatewayOptions, JupyterApp):
         "gateway-config": "RSQLGatewayApp.gateway_config",
         "certfile": "RSQLGatewayApp.certfile",
         "keyfile": "RSQLGatewayApp.keyfile",
+        "drain-seconds": "RSQLGatewayApp.drain_seconds",
         "parent-pid": "RSQLGatewayApp.parent_pid",
     }
     flags = {  # noqa: RUF012
         **base_flags,
         "hub": ({"RSQLGatewayApp": {"hub": True}}, "Be a service of a JupyterHub, which sets the environment."),
+        "trust-xheaders": (
+            {"RSQLGatewayApp": {"trust_xheaders": True}},
+            "Believe X-Forwarded-For and the like: only behind a proxy.",
+        ),
         "embedded": ({"RSQLGatewayApp": {"embedded": True}}, "Serve one kernel and end with it."),
         "no-browser": _ACCEPTED,
         "allow-root": _ACCEPTED,
@@ -132,6 +143,33 @@ class RSQLGatewayApp(GatewayOptions, JupyterApp):
 
     def _create_loader(self, argv: Any, aliases: Any, flags: Any, classes: Any) -> KVArgParseConfigLoader:
         return _StrictLoader(argv, aliases, flags, classes=classes, log=self.log, subcommands=self.subcommands)
+
+    def emit_help(self, classes: bool = False) -> Generator[str]:
+        """The lines of ``--help``: the options in short; ``--help-all`` has traitlets' own, with every setting."""
+        if classes:
+            yield from super().emit_help(classes)
+            return
+        yield from ("usage: jupyter rsql [OPTION …]", "", inspect.cleandoc(type(self).__doc__ or ""), "", "options:")
+        for option, what in self._options():
+            first, *rest = textwrap.wrap(what, 80)
+            yield from (f"  {option.ljust(_COLUMN)}{first}", *(f"  {'':{_COLUMN}}{line}" for line in rest))
+        yield from ("", "examples:", textwrap.indent(inspect.cleandoc(self.examples), "  "))
+
+    def _options(self) -> Iterator[tuple[str, str]]:
+        """Each option as it is typed, and what it does."""
+        traits = self.class_traits(config=True)
+        for alias, setting in self.aliases.items():
+            trait = traits[setting.rpartition(".")[2]]
+            if alias not in base_aliases:
+                default = f" Default: {trait.default()}." if trait.default() else ""
+                yield f"--{alias} {alias.rpartition('-')[2].upper()}", f"{trait.help}{default}"
+        for flag, (_, what) in self.flags.items():
+            if flag not in base_flags and what != _ACCEPTED[1]:
+                yield f"--{flag}", what
+        yield "--debug", "One line for each request, on standard error."
+        yield "--log-level LEVEL", "DEBUG, INFO, WARN or ERROR. Default: WARN."
+        yield "--config FILE", "A configuration file of Jupyter's, in place of jupyter_rsql_config.py."
+        yield "--help-all", "Every setting there is, in the form that Jupyter's configuration files use."
 
     def start(self) -> None:
         """Serve until told to stop.

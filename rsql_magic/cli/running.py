@@ -14,6 +14,8 @@ from rsql_magic.errors import BadInput, CodeFailed
 if TYPE_CHECKING:
     import argparse
 
+    from traitlets.config import Config
+
     from rsql_magic.assistant import Assistant
 
 
@@ -67,6 +69,15 @@ def _query(assistant: Assistant, options: argparse.Namespace) -> None:
     sys.stdout.write(f"{table_plain(rows.df, rows=most, columns=settings.shown_columns)}\n\n{rows.count}\n")
 
 
+def _encrypted() -> Config:
+    """A kernel that can talk to us encrypted does so, where Jupyter can; it would say that it does not."""
+    from jupyter_client.manager import KernelManager
+    from traitlets.config import Config
+
+    known = "transport_encryption" in KernelManager.class_trait_names()
+    return Config({"KernelManager": {"transport_encryption": "auto"}} if known else {})
+
+
 def _notebook(path: Path, output: Path) -> None:
     """Run all cells in the notebook's folder, as nbconvert does, and write what they showed, also when one fails."""
     import nbformat
@@ -79,7 +90,8 @@ def _notebook(path: Path, output: Path) -> None:
     except (NotJSONError, nbformat.ValidationError):
         raise BadInput(f"{str(path)!r} is not a notebook.", hint="Open it in Jupyter and save it.") from None
     os.environ.setdefault("RSQL_BATCH", "1")
-    client = NotebookClient(notebook, timeout=None, resources={"metadata": {"path": str(path.resolve().parent)}})
+    folder = {"metadata": {"path": str(path.resolve().parent)}}
+    client = NotebookClient(notebook, timeout=None, resources=folder, config=_encrypted())
     try:
         client.execute()
     except CellExecutionError as error:

@@ -73,7 +73,7 @@ class Gateway:
     def start(self) -> None:
         """Start it, and wait until it serves."""
         command = [sys.executable, "-m", "jupyter_server_ext", "--ip=127.0.0.1", f"--port={self.port}"]
-        options = ["--RSQLGatewayApp.trust_xheaders=true", "--RSQLGatewayApp.drain_seconds=30"]
+        options = ["--trust-xheaders", "--drain-seconds=30"]
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
                 [*command, *options, f"--gateway-config={self.config}"],

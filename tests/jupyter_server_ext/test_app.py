@@ -16,6 +16,7 @@ from pathlib import Path
 
 import httpx
 import pytest
+from jupyter_core.application import JupyterApp
 
 from jupyter_server_ext.app import RSQLGatewayApp, main
 from jupyter_server_ext.assembly import GatewayOptions, owner, without_effect
@@ -117,6 +118,15 @@ def refused(monkeypatch, capsys, *arguments, token="server-token") -> str:
     assert said.out == ""
     assert said.err.count("\n") == 1
     return said.err
+
+
+def test_the_help_names_every_option_in_short_words():
+    shown = subprocess.run([*COMMAND, "--help"], capture_output=True, text=True, check=True).stdout
+    own = set(RSQLGatewayApp.class_trait_names(config=True)) - set(JupyterApp.class_trait_names(config=True))
+    for name in own:
+        assert f"  --{name.replace('_', '-')} " in shown
+    assert "RSQLGatewayApp" not in shown
+    assert max(map(len, shown.splitlines())) <= 120
 
 
 def test_a_wrong_file_is_one_line_with_the_place(monkeypatch, capsys, tmp_path):

@@ -6,6 +6,8 @@ import io
 import json
 import os
 import sqlite3
+import subprocess
+import sys
 from contextlib import closing
 from datetime import UTC, datetime
 
@@ -173,6 +175,13 @@ def test_a_notebook_runs_without_a_person(rsql, tmp_path):
     assert (code, out) == (0, f"{tmp_path}/done.ipynb: 2 cells ran\n")
     assert '"42"' in (tmp_path / "done.ipynb").read_text()
     assert '"42"' not in path.read_text()
+
+
+def test_a_kernel_that_runs_a_notebook_has_nothing_to_warn_of(tmp_path):
+    program = "import sys; from rsql_magic.cli import main; sys.exit(main(sys.argv[1:]))"
+    words = [sys.executable, "-c", program, "run", str(notebook(tmp_path, "1"))]
+    ran = subprocess.run(words, capture_output=True, text=True, check=True)
+    assert ran.stderr == ""
 
 
 def test_a_cell_that_fails_is_one_line_and_what_was_shown_is_kept(rsql, tmp_path):
