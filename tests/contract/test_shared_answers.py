@@ -20,13 +20,25 @@ def caches(port, number=2, ttl=60.0):
     return [AnswerCache(1_000_000, ttl, clock=time.monotonic, behind=open_answers(url)) for _ in range(number)]
 
 
+ANSWER = Cached(b"{}", 7)
+
+
+async def shared(here, there):
+    """What one finds of what the other keeps; again where a busy machine makes Redis look away."""
+    for _ in range(20):
+        here._behind._away_until = there._behind._away_until = 0.0
+        await here.keep("k", ANSWER)
+        if (found := await there.find("k")) is not None:
+            return found
+    return None
+
+
 def test_what_one_gateway_was_answered_the_other_need_not_ask(redis):
     async def scenario():
-        here, there = caches(redis.port, ttl=0.3)
-        await here.keep("k", Cached(b"{}", 7))
-        assert await there.find("k") == Cached(b"{}", 7)
+        here, there = caches(redis.port, ttl=0.5)
+        assert await shared(here, there) == ANSWER
         assert await there.find("other") is None
-        await asyncio.sleep(0.31)
+        await asyncio.sleep(0.51)
         assert await there.find("k") is None
         for cache in (here, there):
             await cache.close()
@@ -38,17 +50,16 @@ def test_a_slow_or_missing_redis_is_asked_once_in_a_while_and_never_for_long(red
     async def scenario():
         async with proxied(redis.port) as proxy:
             here, there = caches(proxy.port)
-            await here.keep("k", Cached(b"{}", 7))
+            await here.keep("k", ANSWER)
             proxy.delay = 1.0
             start = time.monotonic()
             for _ in range(50):
                 assert await there.find("k") is None
-            await here.keep("l", Cached(b"{}", 7))
+            await here.keep("l", ANSWER)
             assert time.monotonic() - start < 0.9  # less than one reply takes
             proxy.cut()
             proxy.mend()
-            there._behind._away_until = 0.0
-            assert await there.find("k") == Cached(b"{}", 7)
+            assert await shared(here, there) == ANSWER
             for cache in (here, there):
                 await cache.close()
 
