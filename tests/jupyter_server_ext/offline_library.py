@@ -90,18 +90,18 @@ def connect() -> sqlite3.Connection:
     return connection
 
 
-def prompt(question: str, *, dialect: str = "sqlite", ddl: str = DDL) -> str:
+def prompt(question: str, *, dialect: str = "sqlite", ddl: str = DDL, today: str = "2024-05-06") -> str:
     """The user message of a first question, as the kernel side writes it."""
     return (
         f'<data kind="schema" name="library" id="0a1b2c3d">\n{ddl.strip()}\n</data 0a1b2c3d>\n\n'
-        f'<session dialect="{dialect}" today="2024-05-06" time_zone="UTC">\n\nQuestion: {question}'
+        f'<session dialect="{dialect}" today="{today}" time_zone="UTC">\n\nQuestion: {question}'
     )
 
 
-def say(question: str, *, history: tuple[str, ...] = (), dialect: str = "sqlite", ddl: str = DDL) -> str:
-    """The model's answer to a question; ``history`` is earlier questions and answers in turn."""
+def say(question: str, *, history: tuple[str, ...] = (), **options: str) -> str:
+    """The model's answer to a question; ``history`` is earlier ones and their answers in turn."""
     turns = [{"role": ("user", "assistant")[place % 2], "content": text} for place, text in enumerate(history)]
-    last = {"role": "user", "content": prompt(question, dialect=dialect, ddl=ddl)}
+    last = {"role": "user", "content": prompt(question, **options)}
     return answer([{"role": "system", "content": _RULES}, *turns, last])
 
 
@@ -116,12 +116,12 @@ def ask(question: str, **options) -> str:
     return sql_in(say(question, **options))
 
 
-def conversation(*questions: str) -> list[str]:
+def conversation(*questions: str, **options) -> list[str]:
     """The queries of several questions, each asked with those before as history."""
     history: list[str] = []
     queries = []
     for question in questions:
-        sql = ask(question, history=tuple(history))
+        sql = ask(question, history=tuple(history), **options)
         history += [question, f"```sql\n{sql}\n```"]
         queries.append(sql)
     return queries

@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import date
 from typing import Any, Literal
 
 Task = Literal["sql", "repair", "ask", "study", "other"]
@@ -82,6 +83,14 @@ class Prompt:
         named = next((block.name for block in self.of_kind("schema")), "")
         said = (self.session.get("dialect") or named).lower()
         return said if said in {known.value for known in Dialects} else ""
+
+    @property
+    def today(self) -> date | None:
+        """The day of the question, as the session says it."""
+        try:
+            return date.fromisoformat(self.session.get("today", "")[:10])
+        except ValueError:
+            return None
 
 
 def code_blocks(text: str, *languages: str) -> list[str]:

@@ -53,10 +53,10 @@ class Builder:
         if self.draft.everything or not selected:
             selected = [exp.Star()]
         groups = self._grouping.terms()
+        absent = self._absent()
         where = self.filters.conditions(self.draft.where)
         having = self.filters.conditions(self.draft.having)
         orders = [self._ordered(order, selected) for order in self.draft.order] or self._by_time(selected)
-        absent = [self.filters.without(*pair) for pair in self.draft.without]
         query = exp.select(*selected)
         query = self._from(query)
         for condition in [where, *absent]:
@@ -79,6 +79,15 @@ class Builder:
         figures = bool(selected) and all(shown.find(exp.AggFunc) for shown in selected)
         if figures and self.draft.limit and not self.draft.group and len(self.scope.schema.tables) == 1:
             raise NotUnderstood("I do not compute figures of the first rows alone")
+
+    def _absent(self) -> list[exp.Expr]:
+        """What things must have none of; conditions on what they lack go with it: "no orders in March 2024"."""
+        absent = []
+        for subject, other in self.draft.without:
+            about = [condition for condition in self.draft.where if self.filters.is_about(condition, other)]
+            self.draft.where = [condition for condition in self.draft.where if condition not in about]
+            absent.append(self.filters.without(subject, other, about))
+        return absent
 
     def _is_one_count(self) -> bool:
         """Whether only the number of things is asked for, of which something is compared: "cities with 3 airports"."""

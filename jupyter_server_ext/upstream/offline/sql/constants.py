@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 from sqlglot import exp
 
-from .query import Condition, NotUnderstood, Value
+from .periods import Period, day, year
+from .query import Condition, Item, NotUnderstood, Value
 
 if TYPE_CHECKING:
     from .schema import Column
@@ -62,6 +63,23 @@ def check_comparable(condition: Condition, column: Column | None) -> None:
     ordered = condition.operator not in {"=", "!=", "in", "not in"}
     if column is not None and numbers and ordered and column.is_text and not column.is_measured:
         raise NotUnderstood(f"{column.table}.{column.name} holds text that I cannot compare with {numbers[0].text}")
+
+
+def stretch(operand: Value | Item, column: Column, part: str) -> Period | None:
+    """The days that a constant stands for where a date is compared with it; None where it is compared as it stands.
+
+    Raises:
+        NotUnderstood: The column holds something else than dates written as 2024-03-05.
+    """
+    if not isinstance(operand, Value):
+        return None
+    span = operand.period or (year(operand.number) if part == "year" and column.is_time else None)
+    if span is None and not part and column.is_moment:
+        span = day(operand.text)
+    known = column.facts.low or next(iter(column.facts.values), "")
+    if span and known and not re.match(r"\d{4}-\d{2}-\d{2}", known):
+        raise NotUnderstood(f"{column.table}.{column.name} holds no dates that I can read")
+    return span
 
 
 def flag_values(column: Column) -> tuple[Value, Value] | None:

@@ -7,14 +7,16 @@ from typing import TYPE_CHECKING
 
 from sqlglot import exp
 
-from .constants import check_comparable, literal
+from .constants import check_comparable, literal, stretch
 from .expressions import Expressions
+from .periods import until
 from .query import Condition, Draft, Item, NotUnderstood, Value
 from .scope import Scope
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
+    from .periods import Period
     from .schema import Column
 
 
@@ -58,6 +60,8 @@ class Filters:
     def _condition(self, condition: Condition) -> exp.Expr:
         if condition.item is None:
             return self._bare(condition)
+        if (spans := self._spans(condition)) is not None:
+            return self._in_time(*spans, condition.operator)
         left = self.expressions.expression(condition.item)
         own = self.expressions.column_of(condition.item)
         right = [self._operand(operand, own, condition) for operand in condition.operands]
@@ -65,6 +69,33 @@ class Filters:
         if own is not None and own.is_measured and not own.is_number and condition.operator not in {"=", "!="}:
             left = self.expressions.as_number(left)
         return self._compare(left, condition.operator, right)
+
+    def _spans(self, condition: Condition) -> tuple[exp.Expr, list[Period]] | None:
+        """The date column of a condition about days, months or years, and these as half-open stretches of days."""
+        item = condition.item
+        if item is None or item.aggregate or item.mention is None or item.pair or not condition.operands:
+            return None
+        if item.part not in {"", "year"} or self.scope.resolver.is_table(item.mention):
+            return None
+        column = self.scope.resolver.column(item.mention)
+        spans = [stretch(operand, column, item.part) for operand in condition.operands]
+        return (self.scope.column(column), [span for span in spans if span]) if all(spans) else None
+
+    def _in_time(self, left: exp.Expr, spans: list[Period], operator: str) -> exp.Expr:
+        """Bounds of a date, the later one not included, so that an index serves and no time of a day is lost."""
+        first, last = (exp.Literal.string(day.isoformat()) for day in (spans[0].start, spans[-1].end))
+        if operator in {">", ">="}:
+            return exp.GTE(this=left, expression=last if operator == ">" else first)
+        if operator in {"<", "<="}:
+            return exp.LT(this=left, expression=first if operator == "<" else last)
+        if operator.endswith("between"):
+            spans = [until(spans[0], spans[-1])]
+        inside = exp.or_(*(self._within(left, span) for span in spans))
+        return exp.Not(this=exp.paren(inside)) if operator.startswith(("not", "!")) else inside
+
+    def _within(self, left: exp.Expr, span: Period) -> exp.Expr:
+        first, last = (exp.Literal.string(day.isoformat()) for day in (span.start, span.end))
+        return exp.and_(exp.GTE(this=left.copy(), expression=first), exp.LT(this=left.copy(), expression=last))
 
     def _bare(self, condition: Condition) -> exp.Expr:
         """A condition that only names a value: the column is found by it."""
@@ -105,8 +136,19 @@ class Filters:
         kinds = {"=": exp.EQ, "!=": exp.NEQ, "<": exp.LT, "<=": exp.LTE, ">": exp.GT, ">=": exp.GTE}
         return kinds[operator](this=left, expression=right[0])
 
-    def without(self, subject: int | None, other: int) -> exp.Expr:
-        """``key NOT IN (SELECT key FROM other)``, through the key that joins the two."""
+    def is_about(self, condition: Condition, other: int) -> bool:
+        """Whether a condition is on a column of the table that a mention stands for."""
+        absent = self.scope.resolver.table(other).name
+        if condition.item is None:
+            named = self.scope.resolver.person_named(condition)
+            return (named[0][0] if named else self.scope.resolver.value_column(condition)[0]).table == absent
+        number = condition.item.mention
+        if number is None or self.scope.resolver.is_table(number):
+            return False
+        return self.scope.resolver.column(number).table == absent
+
+    def without(self, subject: int | None, other: int, conditions: Sequence[Condition] = ()) -> exp.Expr:
+        """``key NOT IN (SELECT key FROM other WHERE conditions)``, through the key that joins the two."""
         own = self.scope.resolver.table(subject) if subject is not None else self.scope.resolver.subject
         if own is None:
             raise NotUnderstood("I do not see what should have none")
@@ -123,6 +165,8 @@ class Filters:
         for step in steps[1:]:
             query = query.join(self.scope.table(step.table), on=inner.join_condition(step))
         query = query.where(exp.Not(this=exp.Is(this=inner.column(column), expression=exp.Null())))
+        if (limits := Filters(inner).conditions(conditions)) is not None:
+            query = query.where(limits)
         return exp.Not(this=exp.In(this=self.scope.column(outer), query=query.subquery()))
 
     def _stored(self, table: str, name: str) -> Column:

@@ -30,6 +30,7 @@ from .scope import unqualify
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from datetime import date
 
     from ..prompt import Turn
     from .reading import Reading
@@ -98,17 +99,19 @@ def is_follow_up(question: str) -> bool:
     return bool(_STRONG.match(question) or _CHANGED.search(question)) or not _COMPLETE.match(question)
 
 
-def follow(question: str, query: exp.Select, schema: Schema, dialect: str) -> Written:
+def follow(question: str, query: exp.Select, schema: Schema, dialect: str, today: date | None = None) -> Written:
     """The earlier query, changed as the question says.
 
     Raises:
         NotUnderstood: The change is not clear.
     """
-    return _FollowUp(question, query.copy(), schema, dialect).write()
+    return _FollowUp(question, query.copy(), schema, dialect, today).write()
 
 
 class _FollowUp:
-    def __init__(self, question: str, query: exp.Select, schema: Schema, dialect: str) -> None:
+    def __init__(
+        self, question: str, query: exp.Select, schema: Schema, dialect: str, today: date | None = None
+    ) -> None:
         self._question = question
         self._query = query
         self._schema = schema
@@ -118,7 +121,7 @@ class _FollowUp:
         said = tokens(bare)
         names = [name for name in self._names() if schema.get(name)]
         context = [Mention(0, 0, name, tables=((schema[name], 1.0),)) for name in names]
-        self._reading = read(said, schema, context=context, first=FRAGMENTS)
+        self._reading = read(said, schema, context=context, first=FRAGMENTS, today=today)
         select(self._reading)
         self._reading.draft.chart = chart
         graph = Graph(schema, {token.stem for token in said})
@@ -166,6 +169,8 @@ class _FollowUp:
 
     def _filter(self, draft: Draft) -> None:
         condition = self._builder.filters.conditions(draft.where)
+        if condition is not None:
+            self._drop_old_times(condition)
         for fresh in condition.flatten() if isinstance(condition, exp.And) else [condition]:
             if fresh is not None:
                 self._drop_rivals(fresh)
@@ -173,6 +178,17 @@ class _FollowUp:
             self._query.where(condition, copy=False)
         for pair in draft.without:
             self._query.where(self._builder.filters.without(*pair), copy=False)
+
+    def _drop_old_times(self, condition: exp.Expr) -> None:
+        """A new stretch of time takes the place of the old one: both of its ends, and parts of the date."""
+        bounds = {kind for kind in _ENDS for end in condition.find_all(kind) if _is_day(end.expression)}
+        where = self._query.args.get("where")
+        if len(bounds) < len(_ENDS) or where is None:
+            return
+        dates = {c.name.lower() for kind in _ENDS for end in condition.find_all(kind) for c in end.find_all(exp.Column)}
+        old = list(where.this.flatten()) if isinstance(where.this, exp.And) else [where.this]
+        kept = [term for term in old if not ({c.name.lower() for c in term.find_all(exp.Column)} <= dates)]
+        self._query.set("where", exp.Where(this=exp.and_(*kept)) if kept else None)
 
     def _drop_rivals(self, fresh: exp.Expr) -> None:
         """A new value for a column takes the place of the old one: "what about LGA?"."""
@@ -293,6 +309,13 @@ class _FollowUp:
             alias = self._aliases.get(column.table.lower())
             if alias and alias != column.table:
                 column.set("table", exp.to_identifier(alias))
+
+
+_ENDS = (exp.GTE, exp.LT)
+
+
+def _is_day(node: exp.Expr) -> bool:
+    return node.is_string and re.fullmatch(r"\d{4}-\d{2}-\d{2}", node.name) is not None
 
 
 def _same(one: exp.Column | None, two: exp.Column) -> bool:

@@ -7,11 +7,12 @@ table's name, and general endings such as ``code``, weigh little.
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
-from ..words import stem, word_set
+from ..words import name_words, stem, word_set
 from .letters import LETTERS, is_name
 from .lexicon import ABBREVIATIONS, ARTICLES, FUNCTION_WORDS, GENERIC, RELATION_VERBS, is_known, likeness
 
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 
 _MIN_FIT = 0.42
 _UNSAID = 0.02
+_SAME = 0.7
 _GENERAL = 0.35
 _INNER = ARTICLES | word_set("of in for on at per all each every any")
 _SILENT = word_set(
@@ -37,6 +39,10 @@ _UNITS = word_set(
 )
 """Units that end many names of measures and are left unsaid."""
 _COUNT_WORDS = word_set("num nums number no nbr count cnt amount total tot")
+_MONEY = word_set("amount total")
+"""Words that count what follows "of", or are a column of it: "the amount of orders"."""
+_COUNTING = word_set("entry record row item case observation instance line")
+"""Stems of words for rows, which name a column only where that is called so."""
 _SUFFIXES = ("id", "name", "code", "type", "no", "num", "number", "date", "title", "key", "desc")
 _OPENING_VERBS = word_set("name count order list show state rank report return group sort record")
 _AFTER_VERB = ARTICLES | word_set("all each every them any me us those these")
@@ -115,7 +121,7 @@ def fits(question: Sequence[Token], schema: Schema) -> list[Fit]:
     unsaid = _TABLE_ENDINGS | _prefixes(schema)
     found = [fit for table in schema.tables for fit in _table_fits(grid, table, unsaid)]
     found += [fit for table in schema.tables for fit in _referred(schema, table, grid)]
-    return _sensible(question, [*found, *_exact(question, schema)])
+    return _sensible(question, [*found, *_exact(question, schema), *_run_together(question, schema)])
 
 
 def _exact(question: Sequence[Token], schema: Schema) -> Iterator[Fit]:
@@ -135,6 +141,36 @@ def _exact(question: Sequence[Token], schema: Schema) -> Iterator[Fit]:
             column = table.get(name) or next((c for c in table.columns if text in joined & _spellings(c)), None)
             if column is not None and owner in {"", table.name.lower(), table.name.rpartition(".")[2].lower()}:
                 yield Fit(index, index + 1, 1.0, max(len(column.words), 2), column=column)
+
+
+def _run_together(question: Sequence[Token], schema: Schema) -> Iterator[Fit]:
+    """Names of several words that the question spells otherwise: ``MixedCase Orders``, "mixedcase orders"."""
+    tables = {"".join(table.words): table for table in schema.tables if len(table.words) > 1}
+    columns: dict[str, list[Column]] = {}
+    for column in schema.columns():
+        if len(column.words) > 1:
+            columns.setdefault("".join(column.words), []).append(column)
+    for start, end, spelled in _spelled(question):
+        if (found := tables.get(spelled)) is not None:
+            yield Fit(start, end, 1.0, len(found.words), table=found)
+        for column in columns.get(spelled, ()):
+            yield Fit(start, end, 1.0, len(column.words), column=column)
+
+
+def _spelled(question: Sequence[Token]) -> Iterator[tuple[int, int, str]]:
+    """Stretches of words, and quoted names of several, as letters only."""
+    for start, token in enumerate(question):
+        if token.kind == "text" and re.search(r"\w\W+\w|[a-z][A-Z]", token.text):
+            yield start, start + 1, "".join(name_words(token.text))
+        letters = ""
+        for end in range(start, min(start + _LONGEST_NAME, len(question))):
+            if question[end].kind != "word":
+                break
+            letters += re.sub(r"[\W_]", "", question[end].lower)
+            yield start, end + 1, letters
+
+
+_LONGEST_NAME = 5
 
 
 def _spellings(column: Column) -> set[str]:
@@ -206,7 +242,11 @@ def _sensible(question: Sequence[Token], found: list[Fit]) -> list[Fit]:
         fit
         for fit in found
         if fit.column is None
-        or not (_is_two(question, fit, tables, columns) or _is_count(question, fit, fit.column, tables, spoken))
+        or not (
+            _is_two(question, fit, tables, columns)
+            or _is_count(question, fit, fit.column, tables, spoken)
+            or _is_amount_of_others(question, fit, fit.column, tables)
+        )
     ]
 
 
@@ -230,6 +270,16 @@ def _is_count(question: Sequence[Token], fit: Fit, column: Column, tables: _Tabl
         return True
     counted = {t.name for (start, end), group in tables.items() if start > fit.start and end == fit.end for t in group}
     return bool(counted) and column.table not in spoken - counted
+
+
+def _is_amount_of_others(question: Sequence[Token], fit: Fit, column: Column, tables: _Tables) -> bool:
+    """Whether "amount of customers" counts these, although there is an ``amount`` in the orders."""
+    said = question[fit.start].lower
+    if said not in _MONEY or fit.end >= len(question) or question[fit.end].lower != "of":
+        return False
+    inner = range(fit.end + 1, fit.end + 3)
+    things = {table.name for (start, _), group in tables.items() if start in inner for table in group}
+    return bool(things) and column.table not in things
 
 
 def _is_verb(token: Token) -> bool:
@@ -297,7 +347,7 @@ class Grid:
                 and token.lower not in _SILENT
                 and not token.lower.endswith(_METHODS)
                 and index not in self._blocked
-                and (fit := likeness(token.stem, word)) > 0
+                and (fit := likeness(token.stem, word)) > (_SAME if token.stem in _COUNTING else 0)
             ]
             found += [(start, end, 1.0) for start, end in self._joined.get(word, ())]
             if word in {"num", "number", "no", "count"}:
@@ -352,7 +402,7 @@ class Grid:
         """Whether "number" is meant as a column of that name: the name has no other word, and no "of" follows."""
         start, end = run[0][0], run[-1][1]
         follows = self.question[end].lower if end < len(self.question) else ""
-        return len(words) == len(run) and end - start == 1 and follows != "of"
+        return len(words) == len(run) and end - start == 1 and (follows != "of" or words[0] in _MONEY)
 
     def _opens(self, run: list[_Hit]) -> bool:
         """Whether the stretch is the verb that opens the question: "Name all …", "Count the …", "Order them …"."""

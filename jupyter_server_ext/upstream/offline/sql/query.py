@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
+
+if TYPE_CHECKING:
+    from .periods import Period
 
 Aggregate = Literal["", "count", "sum", "avg", "min", "max", "median", "stddev", "variance", "corr"]
 Sign = Literal["", "+", "-", "*", "/"]
@@ -49,11 +52,12 @@ class Item:
 
 @dataclass(frozen=True, slots=True)
 class Value:
-    """A constant of a condition: text as written, or a number, which may be a length of time with its unit."""
+    """A constant: text as written, a number, which may be a length of time with its unit, or a stretch of days."""
 
     text: str = ""
     number: float | None = None
     unit: str = ""
+    period: Period | None = None
 
 
 @dataclass(frozen=True, slots=True)

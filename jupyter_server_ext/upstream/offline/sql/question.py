@@ -22,6 +22,7 @@ from .rules.dates import TIMES
 from .rules.folding import EXTREMES, FOLDING, ROLES
 from .rules.grouping import GROUPING
 from .rules.ordering import SORTING, SUPERLATIVE
+from .rules.periods import PERIODS
 from .rules.selecting import ASKED_FOR, ASKING, select
 from .rules.shares import POSITIVE, SHARES
 from .rules.valuing import CALLING, EXCLUDING, VALUING
@@ -30,6 +31,7 @@ from .spelled import marked
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from datetime import date
 
     from sqlglot import exp
 
@@ -57,20 +59,21 @@ class Written:
     notes: tuple[str, ...] = ()
 
 
-def write(question: str, schema: Schema, dialect: str) -> Written:
+def write(question: str, schema: Schema, dialect: str, today: date | None = None) -> Written:
     """The query for a question.
 
     Args:
         question: The user's words.
         schema: The tables of the prompt.
         dialect: sqlglot's name of the dialect.
+        today: The day it is asked, for "last month".
 
     Raises:
         NotUnderstood: A word, a value or the whole could not be placed.
     """
     bare, chart = take_chart(marked(question, schema))
     said = tokens(bare)
-    reading = read(said, schema)
+    reading = read(said, schema, today=today)
     reading.draft.chart = chart
     check_understood(reading)
     select(reading)
@@ -80,7 +83,14 @@ def write(question: str, schema: Schema, dialect: str) -> Written:
     return Written(unqualify(query), reading.draft, resolver, tuple(dict.fromkeys(reading.draft.notes)))
 
 
-def read(said: list[Token], schema: Schema, *, context: Sequence[Mention] = (), first: Sequence[Rule] = ()) -> Reading:
+def read(
+    said: list[Token],
+    schema: Schema,
+    *,
+    context: Sequence[Mention] = (),
+    first: Sequence[Rule] = (),
+    today: date | None = None,
+) -> Reading:
     """The reading of a question after all rules.
 
     Args:
@@ -88,10 +98,12 @@ def read(said: list[Token], schema: Schema, *, context: Sequence[Mention] = (), 
         schema: The tables of the prompt.
         context: Tables of the query before, for a follow-up.
         first: Rules tried before all others.
+        today: The day it is asked.
     """
     mentions = take_at_word(said, link(said, schema), schema)
     reading = start(said, mentions, schema)
     reading.keys = Graph(schema).keys
+    reading.today = today
     numbers = [reading.add(mention) for mention in context]
     reading.context = numbers[0] if numbers else None
     _own(reading)
@@ -113,6 +125,7 @@ def _count_kinds(reading: Reading) -> None:
 
 
 _RULES = (
+    PERIODS,
     ASKED_FOR,
     ROLES,
     SHARES,
@@ -176,6 +189,7 @@ def check_understood(reading: Reading, also: frozenset[str] = frozenset()) -> No
     left += [word for word in reading.words()[:1] if word in _NO_OPENING]
     left += [word for word in reading.words() if word == "total" and not reading.items]
     left += [reading.mentions[number].text for kind, number in reading.marks() if kind in "VLNI"]
+    left += [reading.periods[number].words for kind, number in reading.marks() if kind == "P"]
     if left:
         words = ", ".join(f"“{word}”" for word in dict.fromkeys(left))
         raise NotUnderstood(f"I did not understand {words}")

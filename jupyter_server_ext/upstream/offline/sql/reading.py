@@ -17,8 +17,11 @@ from .lexicon import ARTICLES
 from .query import Draft, Item
 
 if TYPE_CHECKING:
+    from datetime import date
+
     from ..words import Token
     from .linking import Mention
+    from .periods import Period
     from .schema import Key, Schema
 
 _KINDS = {
@@ -33,6 +36,7 @@ _KINDS = {
     "W": "[VLN]",  # a value or number
     "N": "N",
     "I": "I",
+    "P": "P",  # a period, folded by an earlier rule
 }
 _MACRO = re.compile(r"\{([A-Z])(?::(\w+))?\}|\{([a-z_]+)(?::(\w+))?\}")
 _MARK = re.compile(r"‹([A-Z])(\d+)›")
@@ -114,6 +118,8 @@ class Reading:
         original: The marked text before any rule.
         keys: The keys between the tables.
         context: The mention of the table of the query before, for a follow-up that names none.
+        periods: Stretches of days folded into ``‹P…›`` marks.
+        today: The day of the question, if that is known.
     """
 
     text: str
@@ -125,6 +131,8 @@ class Reading:
     original: str = ""
     keys: Sequence[Key] = ()
     context: int | None = None
+    periods: dict[int, Period] = field(default_factory=dict)
+    today: date | None = None
 
     def apply(self, rules: Sequence[Rule]) -> None:
         """Try each rule, everywhere in the text, in order."""
@@ -169,6 +177,8 @@ class Reading:
         return next((number for number in numbers if number is not None), self.context)
 
     def _table(self, match: re.Match[str]) -> int | None:
+        if match[1] == "P":
+            return None
         number = self.items[int(match[2])].mention if match[1] == "A" else int(match[2])
         return number if number is not None and self.mentions[number].tables else None
 

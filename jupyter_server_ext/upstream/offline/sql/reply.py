@@ -61,20 +61,20 @@ def _written(prompt: Prompt, schema: Schema) -> Written:
     over_frames = any(block.name == "frames" for block in prompt.of_kind("schema"))
     if over_frames and (narrow := meant(prompt.question, schema)) is not schema:
         with suppress(NotUnderstood):
-            return write(prompt.question, narrow, prompt.dialect)
+            return write(prompt.question, narrow, prompt.dialect, prompt.today)
     before = earlier_query(prompt.turns, prompt.dialect)
     if before is not None and is_follow_up(prompt.question):
         try:
-            return follow(prompt.question, before, schema, prompt.dialect)
+            return follow(prompt.question, before, schema, prompt.dialect, prompt.today)
         except NotUnderstood as doubt:
             return _anew(prompt, schema, doubt)
-    return write(prompt.question, schema, prompt.dialect)
+    return write(prompt.question, schema, prompt.dialect, prompt.today)
 
 
 def _anew(prompt: Prompt, schema: Schema, doubt: NotUnderstood) -> Written:
     """The question on its own; when that is not understood either, the doubt about the follow-up says more."""
     try:
-        return write(prompt.question, schema, prompt.dialect)
+        return write(prompt.question, schema, prompt.dialect, prompt.today)
     except NotUnderstood:
         raise doubt from None
 
@@ -84,7 +84,7 @@ def _corrected(prompt: Prompt, schema: Schema) -> str:
     try:
         query: exp.Query = repaired(prompt.failed, prompt.problems, schema, prompt.dialect)
     except NotUnderstood:
-        query = write(prompt.question, schema, prompt.dialect).query
+        query = write(prompt.question, schema, prompt.dialect, prompt.today).query
         if laid_out(query, prompt.dialect).split() == prompt.failed.split():
             raise
     return sql_block(query, prompt.dialect)

@@ -68,6 +68,11 @@ class Column:
         return any(kind.startswith(mark) for mark in _TIME_TYPES) and kind != "year"
 
     @property
+    def is_moment(self) -> bool:
+        """True for dates with a time of the day."""
+        return self.type.lower().startswith(("timestamp", "datetime", "smalldatetime"))
+
+    @property
     def is_text(self) -> bool:
         """True for everything that is neither a number nor a time nor a truth value."""
         return not (self.is_number or self.is_time or self.is_truth)
@@ -85,6 +90,11 @@ class Column:
         known = [*self.facts.values, self.facts.low, self.facts.high]
         numeric = all(_FIGURE.fullmatch(value) for value in known if value)
         return self.is_text and bool(_MEASURES & {stem(word) for word in self.words}) and numeric
+
+    @property
+    def measures(self) -> bool:
+        """True when the name says that something other than time is measured: "price", "salary"."""
+        return bool((_MEASURES - {"year", "day", "hour"}) & {stem(word) for word in self.words})
 
     @property
     def is_id(self) -> bool:

@@ -128,7 +128,7 @@ _NOT_PROPER = word_set(
     """
     i sql id ids null please and or not in of january february march april may june july august september
     october november december jan feb mar apr jun jul aug sep sept oct nov dec monday tuesday wednesday thursday
-    friday saturday sunday mondays tuesdays wednesdays thursdays fridays saturdays sundays
+    friday saturday sunday q1 q2 q3 q4 mondays tuesdays wednesdays thursdays fridays saturdays sundays
     """
 )
 _STARTERS = word_set("what which who how list show find count give tell display plot for where when")

@@ -72,6 +72,20 @@ def _has_order(reading: Reading, item: Item, mark: str) -> bool:
     return any(not column.is_text or column.is_measured for column, _ in columns[:3])
 
 
+_TIME_WORDS = {"since", "after", "before", "prior to", "later than", "earlier than", "no later than"}
+_LIKELY_YEARS = range(1900, 2101)
+
+
+def _is_when(reading: Reading, match: re.Match[str], item: Item, marks: str) -> bool:
+    """Whether a figure stands beside a time rather than being compared: “how many orders since 2024”."""
+    values = [reading.mention(match[mark]) for mark in marks]
+    dated = any(column.is_time for column in reading.schema.columns())
+    times = all(
+        v.number in _LIKELY_YEARS if v.number is not None else re.match(r"\d{4}-\d{2}-\d{2}", v.text) for v in values
+    )
+    return bool(item.aggregate) and match[0].startswith("‹A") and times and dated
+
+
 @COMPARING(
     "{lead}{M:x} ({be} )*(?P<neg>not )?(in range |in the range |range |ranging )?(between|from) {W:a}{units} (and|"
     "to) {W:b}{units}",
@@ -80,7 +94,7 @@ def _has_order(reading: Reading, item: Item, mark: str) -> bool:
 def between(reading: Reading, match: re.Match[str]) -> str | None:
     """“rank is between 10 and 15”."""
     item = reading.item(match["x"])
-    if not _has_order(reading, item, match["a"]):
+    if not _has_order(reading, item, match["a"]) or _is_when(reading, match, item, "ab"):
         return None
     sign: Operator = "not between" if match["neg"] else "between"
     return compare(reading, match, item, sign, value_of(reading, match["a"]), value_of(reading, match["b"]))
@@ -116,6 +130,8 @@ def column_compared(reading: Reading, match: re.Match[str]) -> str | None:
         return None
     sign = _operator(match["how"], negated=bool(match["neg"]))
     if sign not in {"=", "!="} and not _has_order(reading, item, match["n"]):
+        return None
+    if match["how"] in _TIME_WORDS and _is_when(reading, match, item, "n"):
         return None
     if " or equal to " in match[0] and len(sign) == 1:
         sign = ">=" if sign == ">" else "<="

@@ -10,6 +10,7 @@ from ..linking import Mention
 from ..query import Item, Operator, Part, Value
 from ..reading import Reading, Rules
 from .comparing import compare, value_of
+from .which_date import named_date, one_of, spoken_of
 
 if TYPE_CHECKING:
     from ..schema import Column, Table
@@ -119,25 +120,33 @@ def _number(value: float) -> Value:
 
 
 @TIMES(
-    "((was|were|is|are) )?(?P<how>before|after|since|until|on|in|from|by|dated)( date)? {V:v}",
-    "(?P<how>between|from) {V:v} (and|to|until) {V:w}",
+    "({C:c} )?((was|were|is|are) )?(?P<how>before|after|since|until|on|in|from|by|dated)( date)? {V:v}",
+    "({C:c} )?(?P<how>between|from) {V:v} (and|to|until) {V:w}",
 )
 def date_compared(reading: Reading, match: re.Match[str]) -> str | None:
-    """“after 2002-06-21”."""
-    text = reading.mention(match["v"]).text
-    if not re.match(r"\d{4}-\d{2}-\d{2}", text):
+    """“after 2002-06-21”, “reported before 2002-06-21”."""
+    days = [reading.mention(match[name]).text for name in "vw" if match.groupdict().get(name)]
+    if not all(re.match(r"\d{4}-\d{2}-\d{2}", text) for text in days):
         return None
-    owner = _spoken_of(reading, match.start())
+    named = named_date(reading, match["c"])
+    if named is None and match["c"]:
+        return None
+    item = named or _dated(reading, match.start())
+    if item is None:
+        return None
+    sign: Operator = "between" if len(days) > 1 else _SIGNS.get(match["how"], "=")
+    return compare(reading, match, item, sign, *map(Value, days))
+
+
+def _dated(reading: Reading, position: int) -> Item | None:
+    """The date that a day is compared with, in the table spoken of."""
+    owner = spoken_of(reading, position)
     tables = [t for t, _ in reading.mentions[owner].tables] if owner is not None else []
-    before = reading.text[: match.start()].split()
+    verb = (reading.text[:position].split() or [""])[-1]
     for table in tables:
         dates = [c for c in table.columns if c.is_time or {"date", "time"} & set(c.words)]
-        said = [c for c in dates if before and any(root(before[-1]) == root(word) for word in c.words)]
-        if len(said or dates) == 1:
-            item = _item(reading, (said or dates)[0], owner, "")
-            if match.groupdict().get("w"):
-                return compare(reading, match, item, "between", Value(text), Value(reading.mention(match["w"]).text))
-            return compare(reading, match, item, _SIGNS.get(match["how"], "="), Value(text))
+        if dates:
+            return _item(reading, one_of(reading, [(table, column) for column in dates], verb), owner, "")
     return None
 
 
@@ -149,6 +158,17 @@ def years_between(reading: Reading, match: re.Match[str]) -> str | None:
     if column is None:
         return None
     compare(reading, match, column, "between", value_of(reading, match["a"]), value_of(reading, match["b"]))
+    return match["verb"] or ""
+
+
+@TIMES("{then}(in|during|for|of|from)( years?)* {N:a} (and|or) ((in|during) )?{N:b}(?! ‹)")
+def years_listed(reading: Reading, match: re.Match[str]) -> str | None:
+    """“in 2023 or 2024”."""
+    years = [reading.mention(match[name]).number for name in "ab"]
+    column = year_column(reading, match.start(), years, match["verb"] or "")
+    if column is None:
+        return None
+    compare(reading, match, column, "in", value_of(reading, match["a"]), value_of(reading, match["b"]))
     return match["verb"] or ""
 
 
@@ -169,7 +189,7 @@ def year_column(reading: Reading, position: int, years: list[float | None], verb
     """The year column, or the year of the date, that a number between 1000 and 2999 speaks of."""
     if any(year is None or not 1000 <= year <= 2999 or year % 1 for year in years):
         return None
-    owner = _spoken_of(reading, position)
+    owner = spoken_of(reading, position)
     tables = [t for t, _ in reading.mentions[owner].tables] if owner is not None else []
     for table in tables or reading.schema.tables:
         columns = [c for c in table.columns if _may_hold_years(c)]
@@ -178,12 +198,13 @@ def year_column(reading: Reading, position: int, years: list[float | None], verb
         for some in (named, [c for c in plain if c.words == ("year",)], plain, columns):
             if len(some) == 1:
                 return _item(reading, some[0], owner, "year" if some[0].is_time else "")
+        if columns and all(column.is_time for column in columns):
+            chosen = one_of(reading, [(table, column) for column in columns], verb)
+            return _item(reading, chosen, owner, "year")
     return None
 
 
-def _spoken_of(reading: Reading, position: int) -> int | None:
-    before = reading.table_before(position)
-    return before if before is not None else reading.table_after(position)
+_FIRST_YEAR, _LAST_YEAR = 1500, 2100
 
 
 def _may_hold_years(column: Column) -> bool:
@@ -193,7 +214,7 @@ def _may_hold_years(column: Column) -> bool:
     if not column.is_number:
         return "year" in column.words
     low, high = _as_number(column.facts.low), _as_number(column.facts.high)
-    ranged = low is not None and high is not None and 1000 <= low <= high <= 2999
+    ranged = low is not None and high is not None and _FIRST_YEAR <= low <= high <= _LAST_YEAR and not column.measures
     called = bool({"year", "founded", "established", "built", "opened", "founding", "yr"} & set(column.words))
     return (called and not (low is not None and low < 1000)) or (ranged and not column.is_id)
 
@@ -207,14 +228,14 @@ def _as_number(text: str) -> float | None:
 
 def calendar_item(reading: Reading, position: int, part: Part) -> Item | None:
     """The column of that part of a date in the table spoken of, else that part of its date column."""
-    owner = _spoken_of(reading, position)
+    owner = spoken_of(reading, position)
     for table in _tables_meant(reading, owner):
         named = [c for c in table.columns if part in c.words]
         dates = [c for c in table.columns if c.is_time]
         if len(named) == 1 or (named and named[0].words == (part,)):
             return _item(reading, named[0], owner, "")
-        if not named and len(dates) == 1:
-            return _item(reading, dates[0], owner, part)
+        if not named and dates:
+            return _item(reading, one_of(reading, [(table, column) for column in dates], ""), owner, part)
     return None
 
 

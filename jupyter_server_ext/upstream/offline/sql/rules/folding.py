@@ -265,6 +265,16 @@ def count_rows(reading: Reading, _match: re.Match[str]) -> str | None:
     return reading.fold(Item(None, "count"))
 
 
+@FOLDING(
+    "(how many|{number} of) (all )?(items|cases|lines|instances)(?= ((are|is|were) there ?|there (are|is|were) ?|exist "
+    "?)?((in|of|from) {T}|$))"
+)
+def count_items(reading: Reading, match: re.Match[str]) -> str | None:
+    """“how many cases are there in visits”: its rows, where nothing is called so and one table is named or there."""
+    named = reading.table_after(match.end()) is not None
+    return reading.fold(Item(None, "count")) if named or len(reading.schema.tables) == 1 else None
+
+
 @EXTREMES("{extreme:one} (and|or) {extreme:two}( value)?( of)?( all)? {C:c}")
 def both_extremes(reading: Reading, match: re.Match[str]) -> str | None:
     """“the lowest and highest price”."""
