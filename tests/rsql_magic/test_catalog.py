@@ -188,6 +188,18 @@ def test_profiles_end_when_the_time_is_up():
     assert profiled.count(False) >= 3
 
 
+def test_of_a_wide_table_the_first_columns_are_profiled_when_the_time_is_up():
+    names = [f"c{i}" for i in range(100)]
+    values = ", ".join("(" + ", ".join(["'a'"] * 100) + ")" for _ in range(5))
+    with (
+        sqlite(f"CREATE TABLE wide ({' TEXT, '.join(names)} TEXT)", f"INSERT INTO wide VALUES {values}") as connection,
+        open_database(connection) as database,
+    ):
+        times = iter([0.0, 0.0, 0.0, 0.5])
+        [wide] = add_profiles(database, database.structure().tables, deadline=1.0, clock=lambda: next(times, 2.0))
+    assert [bool(column.profile and column.profile.values) for column in wide.columns] == [True] * 80 + [False] * 20
+
+
 def test_a_table_that_cannot_be_profiled_costs_no_other():
     with sqlite(
         "CREATE TABLE good (a INTEGER)", "CREATE VIEW bad AS SELECT abs('x' || a) / nope AS b FROM good"

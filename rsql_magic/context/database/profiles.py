@@ -1,9 +1,9 @@
 """What the columns hold: ranges, categories, missing values; asked of the engine within a time budget.
 
-Two statements per table: one with counts and ranges of all columns, one with the most frequent values of those that
-have few. A big table answers from a sample, and its profiles say so (``≈``). Nothing is asked of columns whose name
-says that they hold secrets; columns about single people give no values and no range; a category is kept only when at
-least `SEEN` rows have it, so that it names nobody.
+Two statements per table, or per 40 columns of a wide one: one with counts and ranges, one with the most frequent values
+of the columns that have few. A big table answers from a sample, and its profiles say so (``≈``). Nothing is asked of
+columns whose name says that they hold secrets; columns about single people give no values and no range; a category is
+kept only when at least `SEEN` rows have it, so that it names nobody.
 """
 
 # ruff: noqa: S608 - statements are put together from quoted names and constants, or are guarded
@@ -50,8 +50,8 @@ _AT_ONCE = 40
 _BATCH = 100
 """Tables whose statistics are read in one query."""
 
-_PER_TABLE = 0.5
-"""Seconds for one table, so that a slow view does not use up the time of all."""
+_PER_STATEMENT = 0.5
+"""Seconds for one statement, so that a slow view does not use up the time of all."""
 
 
 def add_profiles(
@@ -83,11 +83,10 @@ def add_profiles(
                 todo.append(place)
     todo = [place for place in todo if len(tables[place].columns) <= _WIDE]
     for place in sorted(todo, key=lambda place: _size(tables[place])):
-        left = deadline - clock()
-        if left <= 0:
+        if clock() >= deadline:
             break
         try:
-            profiled[place] = profile(database, tables[place], seconds=min(left, _PER_TABLE))
+            profiled[place] = profile(database, tables[place], deadline=deadline, clock=clock)
         except QueryFailed:
             continue  # too slow, or not readable: the table is described without its values
     return tuple(profiled)
@@ -129,24 +128,35 @@ def _told(name: str) -> tuple[bool, bool]:
     return says_secret(name), says_personal(name)
 
 
-def profile(database: Database, table: Table, *, seconds: float = _PER_TABLE) -> Table:
-    """A table with the profiles of its columns, asked in two statements.
+def profile(database: Database, table: Table, *, deadline: float, clock: Callable[[], float]) -> Table:
+    """A table with the profiles of its columns; of a wide one of the first of them, as far as the time goes.
+
+    Args:
+        database: Where it is.
+        table: As its catalog describes it.
+        deadline: When to ask no more, on the clock.
+        clock: Seconds that only go up.
 
     Raises:
         QueryFailed: It took too long, or may not be read.
     """
-    source, limit = database.sample(table)
     asked = [column for column in table.columns if not _told(column.name)[0]]
     found: dict[str, Profile] = {}
     total, sampled = 0, False
     with database:
         for some in _batches(asked):
+            left = deadline - clock()
+            if found and left <= 0:
+                break
+            seconds = min(max(left, 0.0), _PER_STATEMENT)
+            source, limit = database.sample(table.with_columns(some))
             counts = database.rows(_counts_sql(database, source, some), seconds=seconds)[0]
             total = int(counts[0])
             sampled = limit is not None and total >= limit
             found |= _read_counts(some, total, counts[1:], sampled)
-        _add_values(database, source, asked, found, seconds)
-    database.learn(table, {column.name: found.get(column.name, Profile()) for column in table.columns})
+            _add_values(database, source, some, found, seconds)
+    never = {column.name: Profile() for column in table.columns if column not in asked}
+    database.learn(table, never | found)
     profiled = table.with_columns(replace(c, profile=_allowed(c, found.get(c.name))) for c in table.columns)
     return replace(profiled, rows=total) if asked and not sampled else profiled
 
@@ -220,13 +230,13 @@ def _is_finite(text: str) -> bool:
 def _add_values(
     database: Database, source: str, columns: Sequence[Column], found: dict[str, Profile], seconds: float
 ) -> None:
-    for some in _batches([column for column in columns if _has_categories(column, found[column.name])]):
-        seen: dict[int, list[tuple[str, int]]] = {}
-        for place, value, count in database.rows(_values_sql(database, source, some), seconds=seconds):
-            seen.setdefault(int(place), []).append((str(value), int(count)))
-        for place, column in enumerate(some):
-            exact = not found[column.name].approximate
-            found[column.name] = categories(found[column.name], seen.get(place, ()), complete=exact)
+    some = [column for column in columns if _has_categories(column, found[column.name])]
+    seen: dict[int, list[tuple[str, int]]] = {}
+    for place, value, count in database.rows(_values_sql(database, source, some), seconds=seconds) if some else ():
+        seen.setdefault(int(place), []).append((str(value), int(count)))
+    for place, column in enumerate(some):
+        exact = not found[column.name].approximate
+        found[column.name] = categories(found[column.name], seen.get(place, ()), complete=exact)
 
 
 def _has_categories(column: Column, found: Profile) -> bool:
