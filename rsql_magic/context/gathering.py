@@ -44,8 +44,6 @@ _FENCE = 30
 """Tokens of a fence around a piece."""
 _SESSION = 75
 """Tokens kept for the line about the session."""
-_LISTS = (12, 4, 1)
-"""How many names the line about the session lists, as far as the budget goes."""
 _CELLS = 3
 """Most recent cells that are shown."""
 

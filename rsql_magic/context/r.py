@@ -19,13 +19,12 @@ from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rsql_magic.context.rstop import Stop, stoppable
+from rsql_magic.context.rstop import stoppable
 from rsql_magic.context.value_names import UNREACHED, Held, fold
 from rsql_magic.errors import BadInput
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
-    from contextlib import AbstractContextManager
 
 
 UNIT, GROUP = "\x1f", "\x1d"
@@ -52,11 +51,6 @@ def r_running() -> bool:
     """Whether an R session runs in this process: the user loaded rpy2, or we started R before."""
     embedded = sys.modules.get("rpy2.rinterface_lib.embedded")
     return bool(embedded and embedded.isinitialized())
-
-
-def r_available() -> bool:
-    """Whether R can be asked, now or after starting it."""
-    return r_problem() is None
 
 
 @functools.cache
@@ -184,10 +178,6 @@ def _call(function: str, *args: Any, seconds: float | None) -> _Reply:
             said = str(problem).strip() or "it took too long"
             raise NoR(f"R could not answer: {said}.", hint="Restart the kernel when this happens again.") from problem
     return _Reply(answer, "".join(printed), stop.by_user)
-
-
-def _stoppable(seconds: float | None) -> AbstractContextManager[Stop]:
-    return stoppable(_rpy2("rinterface_lib.openrlib").rlib, seconds)
 
 
 def _ask(function: str, *args: Any, seconds: float = _PATIENCE) -> list[str]:

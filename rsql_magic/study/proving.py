@@ -48,7 +48,6 @@ _PLAIN = frozenset(
     to_pandas to_series
     """.split()
 )
-_OTHERS = frozenset({"sys", "os", "io", "eval", "query"})
 
 
 def disproved(code: Code, sql: Callable[[str], str] | None = None) -> str:

@@ -131,23 +131,12 @@ def _likeness(name: str, table: Table, column: Column) -> float:
 def _qualifier(missing: Missing, catalog: Catalog) -> Problem:
     node = missing.node
     name = node.args["table"].name
-    renamed = next(
-        (
-            r
-            for level in missing.scope.chain()
-            for r in level.relations
-            if r.table and r.table.name.casefold() == name.casefold()
-        ),
-        None,
-    )
+    every = [r for level in missing.scope.chain() for r in level.relations]
+    renamed = next((r.name for r in every if r.table and r.table.name.casefold() == name.casefold()), None)
     if renamed is not None:
-        return Problem(
-            "column",
-            _written(node),
-            f"{name} is called {renamed.name} here: write {renamed.name}.{node.name}.",
-            (f"{renamed.name}.{node.name}",),
-        )
-    relations = [r for level in missing.scope.chain() for r in level.relations if r.name]
+        right = f"{renamed}.{node.name}"
+        return Problem("column", _written(node), f"{name} is called {renamed} here: write {right}.", (right,))
+    relations = [r for r in every if r.name]
     having = [r.name for r in relations if node.name.casefold() in {c.casefold() for c in r.columns}]
     if having:
         said, suggestions = f" {node.name} is a column of {_or(having)}.", [f"{r}.{node.name}" for r in having]

@@ -54,16 +54,6 @@ def opened(request):
     return opening_redis
 
 
-def in_a_loop(test):
-    """Run an asynchronous test."""
-
-    def run(opened):
-        asyncio.run(test(opened))
-
-    run.__name__, run.__doc__ = test.__name__, test.__doc__
-    return run
-
-
 async def take(meters, *wants):
     return await meters.take(
         [Want(*want) if isinstance(want, tuple) and not isinstance(want, Meter) else want for want in wants]
@@ -79,7 +69,7 @@ def used(meters, *which):
     return [meters.use(meter).used for meter in which]
 
 
-@in_a_loop
+@pytest.mark.asyncio
 async def test_all_is_taken_or_nothing(opened):
     async with opened() as meters:
         parts = await take(meters, (MINUTE, 3), (TOKENS, 40))
@@ -91,7 +81,7 @@ async def test_all_is_taken_or_nothing(opened):
         assert used(meters, MINUTE, TOKENS) == [3, 40]
 
 
-@in_a_loop
+@pytest.mark.asyncio
 async def test_the_wait_is_that_for_as_many_as_are_lacking(opened):
     many = Meter("caller:ada/tokens/hour", 40, 3600.0)
     async with opened() as meters:
@@ -103,7 +93,7 @@ async def test_the_wait_is_that_for_as_many_as_are_lacking(opened):
         assert (await take(meters, (many, 41)))[0].wait == math.inf
 
 
-@in_a_loop
+@pytest.mark.asyncio
 async def test_every_meter_without_room_is_told(opened):
     async with opened() as meters:
         await take(meters, (MINUTE, 3), (TOKENS, 100), (PLACES, 2))
@@ -112,7 +102,7 @@ async def test_every_meter_without_room_is_told(opened):
         assert shorts[2].wait == 0  # nobody knows
 
 
-@in_a_loop
+@pytest.mark.asyncio
 async def test_what_counts_leaves_after_its_time_and_not_before(opened):
     async with opened() as meters:
         await take(meters, (SOON, 1))
@@ -126,7 +116,7 @@ async def test_what_counts_leaves_after_its_time_and_not_before(opened):
         assert isinstance((await take(meters, (SOON, 1)))[0], Short)
 
 
-@in_a_loop
+@pytest.mark.asyncio
 async def test_a_correction_counts_at_once_and_stays_where_it_was(opened):
     async with opened() as meters:
         [part] = await take(meters, (TOKENS, 90))
@@ -140,7 +130,7 @@ async def test_a_correction_counts_at_once_and_stays_where_it_was(opened):
         assert (await take(meters, (TOKENS, 1)))[0].wait <= 60
 
 
-@in_a_loop
+@pytest.mark.asyncio
 async def test_what_is_given_back_is_free(opened):
     async with opened() as meters:
         parts = await take(meters, (MINUTE, 3), (PLACES, 2))
@@ -152,7 +142,7 @@ async def test_what_is_given_back_is_free(opened):
         assert isinstance((await take(meters, (MINUTE, 3), (PLACES, 2)))[0], Part)
 
 
-@in_a_loop
+@pytest.mark.asyncio
 async def test_a_correction_after_its_time_changes_nothing(opened):
     async with opened() as meters:
         [part] = await take(meters, (SOON, 1))
@@ -163,7 +153,7 @@ async def test_a_correction_after_its_time_changes_nothing(opened):
         assert isinstance((await take(meters, (SOON, 2)))[0], Part)
 
 
-@in_a_loop
+@pytest.mark.asyncio
 async def test_nothing_is_allowed_by_zero_and_all_without_a_limit(opened):
     async with opened() as meters:
         [short] = await take(meters, (MINUTE._replace(limit=0), 1))
@@ -173,7 +163,7 @@ async def test_nothing_is_allowed_by_zero_and_all_without_a_limit(opened):
         assert used(meters, SHOWN) == [20]
 
 
-@in_a_loop
+@pytest.mark.asyncio
 async def test_a_limit_that_is_changed_holds_at_once(opened):
     async with opened() as meters:
         await take(meters, (MINUTE, 3))
@@ -181,7 +171,7 @@ async def test_a_limit_that_is_changed_holds_at_once(opened):
         assert isinstance((await take(meters, (MINUTE._replace(limit=4), 1)))[0], Short)
 
 
-@in_a_loop
+@pytest.mark.asyncio
 async def test_a_period_is_forgotten_for_all_accounts(opened):
     async with opened() as meters:
         open_parts = await take(meters, (SHOWN, 5), (MINUTE, 1), (Meter("everyone/tokens/day", 9, 86_400.0), 9))
@@ -192,7 +182,7 @@ async def test_a_period_is_forgotten_for_all_accounts(opened):
         assert await meters.clear("day") == 0
 
 
-@in_a_loop
+@pytest.mark.asyncio
 async def test_an_account_is_forgotten_with_its_name(opened):
     name = "a*[d]?\\a"
     own, seen, places, money = (
@@ -221,7 +211,7 @@ async def test_an_account_is_forgotten_with_its_name(opened):
             assert kept == {f"{start}{meter.id}{end}" for meter in (MINUTE, other) for end in ("", ":t")}
 
 
-@in_a_loop
+@pytest.mark.asyncio
 async def test_two_gateways_share_what_they_take_and_read(opened):
     async with opened() as here, opened() as there:
         parts = await take(here, (MINUTE, 2), (PLACES, 1))
@@ -236,7 +226,7 @@ async def test_two_gateways_share_what_they_take_and_read(opened):
         assert isinstance((await take(there, (MINUTE, 2), (PLACES, 1)))[0], Part)
 
 
-@in_a_loop
+@pytest.mark.asyncio
 async def test_two_hundred_at_once_pass_exactly_as_many_as_the_limit(opened):
     async with opened() as here, opened() as there:
         for limit in (10, 60, 150):
@@ -253,7 +243,7 @@ def moment(part):
     return part.place / 1e6 if isinstance(part.place, int) else part.place[1].at
 
 
-@in_a_loop
+@pytest.mark.asyncio
 async def test_minute_after_minute_each_limit_is_used_and_never_overrun(opened):
     spans = {10: 0.1, 25: 0.4, 50: 1.6}  # as 10 a minute, 60 an hour and 500 a day, of which each binds at times
     meters = [Meter(f"caller:ada/requests/{limit}", limit, seconds) for limit, seconds in spans.items()]
@@ -269,7 +259,7 @@ async def test_minute_after_minute_each_limit_is_used_and_never_overrun(opened):
         assert 50 + 25 <= len(taken) <= 100  # the first sixteen tenths, and what followed
 
 
-@in_a_loop
+@pytest.mark.asyncio
 async def test_who_leaves_while_asking_takes_nothing(opened):
     async with opened() as meters:
         asking = [asyncio.ensure_future(take(meters, (MINUTE, 1), (PLACES, 1))) for _ in range(2)]
@@ -283,7 +273,7 @@ async def test_who_leaves_while_asking_takes_nothing(opened):
         assert used(meters, MINUTE, PLACES) == [kept, kept]
 
 
-@in_a_loop
+@pytest.mark.asyncio
 async def test_limits_are_the_same_over_two_gateways(opened):
     own = CallerLimits(requests_per_minute=4, tokens_per_day=1000, concurrency=3)
     async with opened() as first, opened() as second:
@@ -304,7 +294,7 @@ async def test_limits_are_the_same_over_two_gateways(opened):
         assert here.stats(ADA)["tokens"]["day"]["current"] == 0
 
 
-@in_a_loop
+@pytest.mark.asyncio
 async def test_a_budget_of_a_dollar_over_two_gateways_pays_for_twenty_of_a_hundred(opened):
     settings = Settings(caller=CallerLimits(usd_per_day=1.0))
     async with opened() as first, opened() as second, AsyncExitStack() as under_way:
@@ -324,7 +314,7 @@ async def test_a_budget_of_a_dollar_over_two_gateways_pays_for_twenty_of_a_hundr
         assert budgets[0].spent(ADA, "day").remaining == 0
 
 
-@in_a_loop
+@pytest.mark.asyncio
 async def test_what_the_ledger_remembers_counts_once_however_many_start(opened):
     settings = Settings(caller=CallerLimits(usd_per_day=1.0))
     async with opened() as first, opened() as second:
@@ -339,7 +329,7 @@ async def test_what_the_ledger_remembers_counts_once_however_many_start(opened):
         assert budgets.spent(ADA, "day").amount == 7 + (1 if first is second else 2)
 
 
-@in_a_loop
+@pytest.mark.asyncio
 async def test_what_was_used_before_counts_until_its_time_is_over(opened):
     async with opened() as meters:
         meters.restore(SOON._replace(seconds=0.5), 1, age=0.4)

@@ -53,16 +53,6 @@ def opened(request):
     return opening_redis
 
 
-def in_a_loop(test):
-    """Run an asynchronous test."""
-
-    def run(opened):
-        asyncio.run(test(opened))
-
-    run.__name__, run.__doc__ = test.__name__, test.__doc__
-    return run
-
-
 async def serve(windows, *offers, cost=COST, used=None, keep=False):
     """One request from lease to end; None when there is no room."""
     grant = await windows.take(offers or (ONE,), cost, now())
@@ -80,7 +70,7 @@ async def told(windows):
     await asyncio.sleep(0.1 if hasattr(windows, "_link") else 0)
 
 
-@in_a_loop
+@pytest.mark.asyncio
 async def test_all_windows_of_a_key_are_taken_or_none(opened):
     async with opened() as windows:
         held = [await serve(windows, keep=True) for _ in range(2)]
@@ -94,7 +84,7 @@ async def test_all_windows_of_a_key_are_taken_or_none(opened):
         assert (report[PLACES.id].used, report[REQUESTS.id].limit) == (1, 3)
 
 
-@in_a_loop
+@pytest.mark.asyncio
 async def test_what_is_over_is_free_again(opened):
     async with opened() as windows:
         for _ in range(3):
@@ -105,7 +95,7 @@ async def test_what_is_over_is_free_again(opened):
         assert await serve(windows)
 
 
-@in_a_loop
+@pytest.mark.asyncio
 async def test_what_was_never_sent_counts_nowhere(opened):
     async with opened() as windows:
         for _ in range(6):
@@ -115,14 +105,14 @@ async def test_what_was_never_sent_counts_nowhere(opened):
         assert {row.used for row in windows.report([REQUESTS, TOKENS, PLACES], now()).values()} == {0}
 
 
-@in_a_loop
+@pytest.mark.asyncio
 async def test_the_key_with_more_room_is_taken(opened):
     async with opened() as windows:
         other = Offer("b", (WindowSpec("b//requests/60", "requests", 100, 60.0),))
         assert (await serve(windows, ONE, other)).key == "b"
 
 
-@in_a_loop
+@pytest.mark.asyncio
 async def test_tokens_are_corrected_by_what_was_used(opened):
     async with opened() as windows:
         offer = Offer("a", (TOKENS,))
@@ -133,7 +123,7 @@ async def test_tokens_are_corrected_by_what_was_used(opened):
         assert math.isinf((await windows.take((offer,), Cost(1001, 0), now())).wait)
 
 
-@in_a_loop
+@pytest.mark.asyncio
 async def test_two_gateways_share_windows_and_places(opened):
     async with opened() as here, opened() as there:
         first, second = await serve(here, keep=True), await serve(there, keep=True)
@@ -146,7 +136,7 @@ async def test_two_gateways_share_windows_and_places(opened):
         there.settle(second, COST, now())
 
 
-@in_a_loop
+@pytest.mark.asyncio
 async def test_headers_that_tell_of_a_sibling_tell_nothing_new(opened):
     async with opened() as here, opened() as there:
         minute = WindowSpec("org//requests/60", "requests", 10, 60.0)
@@ -179,7 +169,7 @@ class Provider:
         return max(sum(1 for other in self.times if at <= other < at + self.seconds) for at in self.times)
 
 
-@in_a_loop
+@pytest.mark.asyncio
 async def test_two_gateways_together_never_overrun_a_key_and_use_it_well(opened):
     async with opened() as here, opened() as there:
         spec = WindowSpec("org//requests/0.3", "requests", 12, 0.3)

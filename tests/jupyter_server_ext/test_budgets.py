@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
 from contextlib import AsyncExitStack
 from datetime import datetime
-from functools import wraps
 from zoneinfo import ZoneInfo
 
 import pytest
@@ -21,16 +19,6 @@ ADA, BOB = Caller("ada", "stats101"), Caller("bob", "stats101")
 DOLLAR = 1_000_000_000
 
 
-def in_a_loop(test):
-    """Run an asynchronous test."""
-
-    @wraps(test)
-    def run(*args, **options):
-        asyncio.run(test(*args, **options))
-
-    return run
-
-
 async def pay(budgets, caller, cost):
     async with budgets.hold(caller, cost) as hold:
         hold.settle(cost)
@@ -40,7 +28,7 @@ def at(text, zone="UTC"):
     return lambda: datetime.fromisoformat(text).replace(tzinfo=ZoneInfo(zone)).timestamp()
 
 
-@in_a_loop
+@pytest.mark.asyncio
 async def test_a_hundred_at_once_spend_no_more_than_the_budget():
     budgets = Budgets(Settings(caller=CallerLimits(usd_per_day=1.0)), clock=at("2026-11-21T12:00"))
     async with AsyncExitStack() as open_requests:
@@ -55,7 +43,7 @@ async def test_a_hundred_at_once_spend_no_more_than_the_budget():
     assert budgets.spent(ADA, "day").amount == DOLLAR
 
 
-@in_a_loop
+@pytest.mark.asyncio
 async def test_what_was_held_too_much_is_given_back():
     budgets = Budgets(Settings(caller=CallerLimits(usd_per_day=1.0)), clock=at("2026-11-21T12:00"))
     async with budgets.hold(ADA, DOLLAR) as hold:
@@ -67,7 +55,7 @@ async def test_what_was_held_too_much_is_given_back():
     assert budgets.spent(ADA, "day").amount == 1
 
 
-@in_a_loop
+@pytest.mark.asyncio
 async def test_all_budgets_or_none_are_charged():
     tenant = TenantSettings("stats101", limits=CallerLimits(usd_per_month=0.5))
     budgets = Budgets(Settings(tenants=(tenant,)), clock=at("2026-11-21T12:00"))
@@ -93,7 +81,7 @@ async def test_all_budgets_or_none_are_charged():
         ("2026-11-01T00:30", "America/Havana", 24.5),  # midnight comes twice, and the day begins with the first
     ],
 )
-@in_a_loop
+@pytest.mark.asyncio
 async def test_a_day_ends_at_midnight_where_the_gateway_is(now, zone, hours):
     budgets = Budgets(Settings(everyone=CallerLimits(usd_per_day=0.0)), clock=at(now, zone), zone=zone)
     with pytest.raises(LimitExceeded) as refused:
@@ -101,7 +89,7 @@ async def test_a_day_ends_at_midnight_where_the_gateway_is(now, zone, hours):
     assert refused.value.retry_after == pytest.approx(hours * 3600)
 
 
-@in_a_loop
+@pytest.mark.asyncio
 async def test_a_request_dearer_than_what_is_left_or_than_all_is_told_so():
     budgets = Budgets(Settings(caller=CallerLimits(usd_per_day=1.0)), clock=at("2026-11-21T12:00"))
     await pay(budgets, ADA, DOLLAR // 2)
@@ -118,7 +106,7 @@ async def test_a_request_dearer_than_what_is_left_or_than_all_is_told_so():
         await pay(budgets, ADA, 1)
 
 
-@in_a_loop
+@pytest.mark.asyncio
 async def test_days_are_told_apart_by_the_zone_also_when_an_hour_comes_twice():
     now = [datetime(2026, 10, 29, 23, 30, tzinfo=ZoneInfo("Africa/Cairo")).timestamp()]
     budgets = Budgets(Settings(caller=CallerLimits(usd_per_day=1.0)), clock=lambda: now[0], zone="Africa/Cairo")
@@ -130,7 +118,7 @@ async def test_days_are_told_apart_by_the_zone_also_when_an_hour_comes_twice():
     await pay(budgets, ADA, DOLLAR)
 
 
-@in_a_loop
+@pytest.mark.asyncio
 async def test_a_month_ends_with_its_last_day():
     budgets = Budgets(Settings(caller=CallerLimits(usd_per_month=0.0)), clock=at("2028-02-28T00:00"))
     with pytest.raises(LimitExceeded) as refused:
@@ -138,7 +126,7 @@ async def test_a_month_ends_with_its_last_day():
     assert refused.value.retry_after == 2 * 86_400  # a leap year
 
 
-@in_a_loop
+@pytest.mark.asyncio
 async def test_a_new_day_starts_empty_and_the_month_goes_on():
     now = [at("2026-11-21T23:59")()]
     budgets = Budgets(Settings(caller=CallerLimits(usd_per_day=1.0)), clock=lambda: now[0])
@@ -149,7 +137,7 @@ async def test_a_new_day_starts_empty_and_the_month_goes_on():
     assert budgets.spent(ADA, "month").amount == DOLLAR
 
 
-@in_a_loop
+@pytest.mark.asyncio
 async def test_what_the_ledger_remembers_counts():
     budgets = Budgets(Settings(caller=CallerLimits(usd_per_day=1.0)), clock=at("2026-11-21T12:00"))
     budgets.restore({("ada", "stats101"): {"2026-11-20": 5, "2026-11-21": 7}})
@@ -160,7 +148,7 @@ async def test_what_the_ledger_remembers_counts():
     assert budgets.spent(ADA, "month").amount == 13
 
 
-@in_a_loop
+@pytest.mark.asyncio
 async def test_months_that_are_over_are_dropped():
     now = [at("2026-10-31T23:00")()]
     budgets = Budgets(Settings(), clock=lambda: now[0])
@@ -175,7 +163,7 @@ async def test_months_that_are_over_are_dropped():
     assert [meter for meter in budgets._meters._counts if "2026-10" in meter] == []
 
 
-@in_a_loop
+@pytest.mark.asyncio
 async def test_a_tenant_without_a_budget_of_its_own_has_that_of_tenants():
     settings = Settings(tenant=CallerLimits(usd_per_day=0.0), tenants=(TenantSettings("stats101"),))
     budgets = Budgets(settings, clock=at("2026-11-21T12:00"))
@@ -184,7 +172,7 @@ async def test_a_tenant_without_a_budget_of_its_own_has_that_of_tenants():
 
 
 @given(st.lists(st.tuples(st.sampled_from([ADA, BOB]), st.integers(0, 50), st.integers(0, 50)), max_size=40))
-@in_a_loop
+@pytest.mark.asyncio
 async def test_no_budget_is_passed_when_estimates_are_not_below_the_cost(requests):
     settings = Settings(caller=CallerLimits(usd_per_day=100e-9), everyone=CallerLimits(usd_per_day=150e-9))
     budgets = Budgets(settings, clock=at("2026-11-21T12:00"))

@@ -18,7 +18,6 @@ from jupyter_server_ext.hub.place import HubPlace
 from jupyter_server_ext.messages import Caller, Owner
 from jupyter_server_ext.settings import CallerLimits, HubSettings, Settings, TenantSettings
 
-aio = pytest.mark.asyncio
 ENTER = "access:services!service=rsql"
 PLACE = HubPlace.of({"JUPYTERHUB_API_URL": "http://hub/hub/api", "JUPYTERHUB_API_TOKEN": "service-token"})
 
@@ -93,7 +92,7 @@ class Scene:
         return await self.auth.caller(SimpleNamespace(request=request, get_cookie=lambda _: None), scope)
 
 
-@aio
+@pytest.mark.asyncio
 async def test_the_hub_is_asked_once_per_age_however_many_ask():
     scene = Scene()
     scene.hub.slow.clear()
@@ -112,7 +111,7 @@ async def test_the_hub_is_asked_once_per_age_however_many_ask():
     assert scene.hub.count() == 2
 
 
-@aio
+@pytest.mark.asyncio
 async def test_the_owner_of_a_key_is_found_by_a_new_name_and_must_be_let_in():
     scene = Scene()
     scene.hub.users = [
@@ -134,7 +133,7 @@ async def test_the_owner_of_a_key_is_found_by_a_new_name_and_must_be_let_in():
     assert (await owner("user7")).caller.scopes == {"chat"}
 
 
-@aio
+@pytest.mark.asyncio
 async def test_a_revoked_token_and_a_changed_group_take_effect_within_the_age():
     scene = Scene()
     assert (await scene.caller()).tenant == "stats101"
@@ -147,7 +146,7 @@ async def test_a_revoked_token_and_a_changed_group_take_effect_within_the_age():
         await scene.caller()
 
 
-@aio
+@pytest.mark.asyncio
 async def test_known_callers_go_on_for_five_minutes_without_the_hub():
     scene = Scene()
     await scene.caller()
@@ -167,7 +166,7 @@ async def test_known_callers_go_on_for_five_minutes_without_the_hub():
         await scene.caller()
 
 
-@aio
+@pytest.mark.asyncio
 async def test_an_outage_that_is_too_long_ends_it():
     scene = Scene(hub={"outage_seconds": 600})
     await scene.caller()
@@ -179,7 +178,7 @@ async def test_an_outage_that_is_too_long_ends_it():
         await scene.caller()
 
 
-@aio
+@pytest.mark.asyncio
 async def test_a_hub_that_hangs_holds_nobody_up_who_is_known(monkeypatch):
     monkeypatch.setattr("jupyter_server_ext.auth._PATIENCE_SECONDS", 0.01)
     scene = Scene()
@@ -194,7 +193,7 @@ async def test_a_hub_that_hangs_holds_nobody_up_who_is_known(monkeypatch):
         await scene.caller()
 
 
-@aio
+@pytest.mark.asyncio
 async def test_ten_thousand_bad_tokens_are_put_to_the_hub_sixty_times():
     scene = Scene()
     await scene.caller()
@@ -214,7 +213,7 @@ async def test_ten_thousand_bad_tokens_are_put_to_the_hub_sixty_times():
     assert (await scene.caller("late")).name == "ada"
 
 
-@aio
+@pytest.mark.asyncio
 async def test_bad_tokens_from_everywhere_are_bounded_too():
     scene = Scene(hub={"bad_tokens_per_minute": 5})
     asking = (scene.caller(f"bad-{n}", forwarded=f"10.0.{n // 200}.{n % 200}") for n in range(1000))
@@ -223,7 +222,7 @@ async def test_bad_tokens_from_everywhere_are_bounded_too():
     assert scene.hub.count() <= 50 + 20
 
 
-@aio
+@pytest.mark.asyncio
 async def test_the_client_cannot_choose_its_address():
     scene = Scene(hub={"bad_tokens_per_minute": 5})
     asking = (scene.caller(f"bad-{n}", forwarded=f"1.2.3.{n}, 10.0.0.9") for n in range(100))
@@ -232,7 +231,7 @@ async def test_the_client_cannot_choose_its_address():
     assert scene.hub.count() <= 5 + 20
 
 
-@aio
+@pytest.mark.asyncio
 async def test_memory_is_bounded_and_holds_no_token():
     scene = Scene(hub={"bad_tokens_per_minute": 100_000})
     scene.auth._most = 100
@@ -245,7 +244,7 @@ async def test_memory_is_bounded_and_holds_no_token():
 
 
 @pytest.mark.parametrize("token", ["ä" * 32, "x" * 513, "tab\x7f"])
-@aio
+@pytest.mark.asyncio
 async def test_what_is_no_token_is_not_put_to_the_hub(token):
     scene = Scene()
     with pytest.raises(NotAuthenticated):
@@ -269,7 +268,7 @@ async def test_what_is_no_token_is_not_put_to_the_hub(token):
         ({"scopes": [ENTER], "kind": "service", "admin": True}, {"chat", "admin"}),
     ],
 )
-@aio
+@pytest.mark.asyncio
 async def test_scopes_of_the_hub_and_of_the_gateway(model, scopes):
     scene = Scene(hub={"admin_groups": frozenset({"teachers"})})
     scene.hub.tokens["t"] = {"kind": "user", "name": "boss", "groups": [], **model}
@@ -281,7 +280,7 @@ async def test_scopes_of_the_hub_and_of_the_gateway(model, scopes):
             await scene.caller("t", wanted)
 
 
-@aio
+@pytest.mark.asyncio
 async def test_an_administrators_notebook_may_be_made_one():
     scene = Scene(hub={"admin_servers": True})
     scopes = [ENTER, "access:servers!server=boss/"]
@@ -289,7 +288,7 @@ async def test_an_administrators_notebook_may_be_made_one():
     assert "admin" in (await scene.caller("t", "admin")).scopes
 
 
-@aio
+@pytest.mark.asyncio
 async def test_a_service_is_nobodys_namesake():
     scene = Scene()
     scene.hub.tokens["t"] = {"kind": "service", "name": "ada", "scopes": [ENTER]}
@@ -318,14 +317,14 @@ LIMITED = CallerLimits(usd_per_day=1.0)
         (["small", "large", "rich"], ("other", "large", "small"), "large"),
     ],
 )
-@aio
+@pytest.mark.asyncio
 async def test_of_several_groups_the_most_generous_counts_or_the_configured(groups, order, expected):
     scene = Scene(tenants=TENANTS, tenant=LIMITED, hub={"groups": order})
     scene.hub.tokens["t"] = {"kind": "user", "name": "ada", "groups": groups, "scopes": [ENTER]}
     assert (await scene.caller("t")).tenant == expected
 
 
-@aio
+@pytest.mark.asyncio
 async def test_properties_of_a_group_go_over_the_file_and_change_within_the_age():
     scene = Scene(tenants=(TenantSettings("stats101", weight=2.0, system_prompt="Hints."),))
     scene.hub.groups["stats101"] = {
@@ -346,7 +345,7 @@ async def test_properties_of_a_group_go_over_the_file_and_change_within_the_age(
 @pytest.mark.parametrize(
     "wrong", [7, [], "x", {"modles": ["a"]}, {"weight": 0}, {"limits": {"requests_per_day": -1}}, {"weight": "2"}]
 )
-@aio
+@pytest.mark.asyncio
 async def test_a_mistake_in_properties_changes_nothing(wrong, caplog):
     scene = Scene()
     scene.hub.groups["stats101"] = {"rsql": {"models": ["small"]}}
@@ -371,7 +370,7 @@ def test_a_place_without_a_hub_is_refused(missing):
         HubPlace.of({name: value for name, value in told.items() if name != missing})
 
 
-@aio
+@pytest.mark.asyncio
 async def test_rules_of_the_file_are_not_told_again():
     scene = Scene(tenants=(TenantSettings("stats101", weight=2.0),))
     await scene.caller()

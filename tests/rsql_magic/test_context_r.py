@@ -281,7 +281,7 @@ def test_an_r_that_cannot_load_is_said_in_plain_words_and_the_rest_works(monkeyp
         context = gather("what does dplyr::filter do with y?", {"y": 2})
         assert said in context.notes[0]
         assert "y: int 2" in context.text
-        assert not rside.r_available()
+        assert rside.r_problem()
         with pytest.raises(rside.NoR):
             rside.parse_r("1")
     finally:

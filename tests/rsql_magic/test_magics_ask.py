@@ -439,7 +439,7 @@ def test_an_answer_cites_what_it_names_of_what_was_told(ip, gateway, capsys):
 
 def test_an_answer_cites_the_help_page_it_uses(ip, gateway):
     r = pytest.importorskip("rsql_magic.context.r")
-    if not r.r_available():
+    if r.r_problem():
         pytest.skip("no R")
     r.run_r("1")
     gateway.replies = ["Fit it:\n```r\nlm(mpg ~ cyl, mtcars)\n```"]
@@ -450,7 +450,7 @@ def test_an_answer_cites_the_help_page_it_uses(ip, gateway):
 
 def test_a_column_of_r_that_is_not_there_is_named(ip, gateway):
     r = pytest.importorskip("rsql_magic.context.r")
-    if not r.r_available():
+    if r.r_problem():
         pytest.skip("no R")
     r.run_r("sales <- data.frame(region = 'N', amount = 1)")
     gateway.replies = ["```r\nsales |> subset(regoin == 'N')\n```"] * 2

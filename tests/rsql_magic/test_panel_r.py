@@ -8,7 +8,7 @@ from panel_talk import Loop, Talk, in_thread
 from rsql_magic.context import r
 from rsql_magic.panel.main_thread import MainThread
 
-pytestmark = pytest.mark.skipif(not r.r_available(), reason="no R")
+pytestmark = pytest.mark.skipif(bool(r.r_problem()), reason="no R")
 
 BUSY = "a cell is running: what only its thread can read, such as R's objects, is left out"
 

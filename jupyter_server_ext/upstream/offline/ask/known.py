@@ -46,9 +46,6 @@ _WHAT = re.compile(
     r"overview of|show me what|look at|explore|introduce)\b",
     re.IGNORECASE,
 )
-_HOLDS = re.compile(
-    r"\b(?:hold|holds|contain|contains|about|in|like|mean|means|predict|predicts|do|does|is|are|look)\b", re.IGNORECASE
-)
 _FIGURE = re.compile(
     r"^\W*(?:please )?what(?:'s| is| was) the (?:mean|average|median|sum|total|max(?:imum)?|min(?:imum)?|"
     r"largest|smallest|highest|lowest|standard deviation|variance|correlation)\b",

@@ -234,8 +234,6 @@ bedroom bed room
 bathroom bath
 """
 
-_ONE_WAY = {"title": "name", "name": "title"}
-
 
 @lru_cache(maxsize=1)
 def _synonyms() -> dict[str, frozenset[str]]:
