@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from rsql_magic.mending.aliases import expand_alias, filter_groups
 from rsql_magic.mending.calling import mend_call
 from rsql_magic.mending.faults import Faults, Mended
 from rsql_magic.mending.joining import add_from, join_neighbour
@@ -32,6 +33,8 @@ RULES: tuple[Callable[[Faults], Mended | None], ...] = (
     quote_spaced_names,
     filter_aggregate,
     mend_table,
+    filter_groups,
+    expand_alias,
     mend_column,
     join_neighbour,
     add_from,

@@ -343,7 +343,30 @@ def test_a_complete_question_forgets_the_one_before(rows):
 # --- insisted names, repair ---
 
 
+@pytest.mark.parametrize(
+    "sql",
+    [
+        "SELECT genre, SUM(price) AS total FROM books WHERE total > 30 GROUP BY genre",
+        "SELECT o.genre, SUM(o.prce) AS total FROM books o GROUP BY o.genre ORDER BY totl",
+        "SELECT genre, COUNT(*) AS id_count FROM books WHERE id_count > 2 GROUP BY genre",
+    ],
+)
+def test_a_query_that_a_person_wrote_is_never_read_as_a_question(sql):
+    said = _repaired(sql, "misuse of aggregate: sum().", f"run: {sql}")
+    assert "```" not in said
+    assert said.startswith("Your query does not run here")
+    assert "misuse of aggregate: sum()." in said
+
+
+def test_a_table_insisted_on_that_is_not_there_is_no_failure():
+    assert "```" not in say("how many books in table id_count with Poetry Slam")
+
+
 def _repair(failed, problem, question):
+    return library.sql_in(_repaired(failed, problem, question))
+
+
+def _repaired(failed, problem, question):
     text = (
         f"This query does not work:\n\n```sql\n{failed}\n```\n\n- {problem}\n\n\n\n"
         f"Write the corrected query, in one ```sql block. The question is still: {question}"
@@ -354,7 +377,7 @@ def _repair(failed, problem, question):
         {"role": "assistant", "content": f"```sql\n{failed}\n```"},
         {"role": "user", "content": text},
     ]
-    return library.sql_in(library.answer(messages))
+    return library.answer(messages)
 
 
 def test_a_name_in_backticks_is_taken_at_the_users_word_and_then_corrected(rows):

@@ -56,6 +56,17 @@ def mended(engine, sql):
 
 
 RIGHT = {
+    "a figure of groups in WHERE": (
+        "SELECT student_id, SUM(points) AS total FROM exam WHERE exam_id > 3 AND total > 10 GROUP BY student_id",
+        "SELECT student_id, SUM(points) AS total FROM exam WHERE exam_id > 3 GROUP BY student_id "
+        "HAVING SUM(points) > 10",
+        "WHERE total > 10 → HAVING SUM(points) > 10",
+    ),
+    "a name given by AS beside it": (
+        "SELECT SUM(points) AS total, total / 2 AS half FROM exam",
+        "SELECT SUM(points) AS total, SUM(points) / 2 AS half FROM exam",
+        "total → SUM(points)",
+    ),
     "behind the wrong alias": (
         "SELECT e.full_name FROM student s JOIN exam e ON s.student_id = e.student_id",
         "SELECT s.full_name FROM student s JOIN exam e ON s.student_id = e.student_id",
@@ -225,6 +236,10 @@ def test_several_slips_are_mended_one_after_the_other(school):
 
 
 DOUBTFUL = {
+    "a figure in WHERE, and no groups": "SELECT SUM(points) AS total FROM exam WHERE total > 3",
+    "a condition on rows and groups at once": "SELECT student_id, SUM(points) AS total FROM exam WHERE exam_id > 3 OR "
+    "total > 10 GROUP BY student_id",
+    "a window in WHERE": "SELECT rank() OVER (ORDER BY points) AS place, exam_id FROM exam WHERE place < 3",
     "no such thing": "SELECT height FROM student",
     "two relations have it": "SELECT x.student_id FROM student s JOIN exam e ON s.student_id = e.student_id",
     "ambiguous and not equal": "SELECT student_id FROM student s JOIN exam e ON s.city_id = e.points",

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from ..sql.periods import day
 from .python_code import METHODS, PythonConditions, join_keys, kept_groups
 
 if TYPE_CHECKING:
+    from sqlglot import exp
+
     from .tree import Measure, Steps
 
 _METHODS = {**METHODS, "nunique": "n_unique"}
@@ -22,6 +25,12 @@ class _Polars(PythonConditions):
 
     def column(self, name: str) -> str:
         return f"pl.col({name!r})"
+
+    def literal(self, node: exp.Expr) -> str:
+        """A constant; polars compares a date with no text."""
+        if node.is_string and (one := day(node.name)):
+            return f"pl.date({one.start.year}, {one.start.month}, {one.start.day})"
+        return super().literal(node)
 
     def part(self, column: str, part: str) -> str:
         number = f"{self.column(column)}.dt.{part}()"

@@ -80,14 +80,22 @@ def _anew(prompt: Prompt, schema: Schema, doubt: NotUnderstood) -> Written:
 
 
 def _corrected(prompt: Prompt, schema: Schema) -> str:
-    """The failed query, corrected by what was said about it; else written anew."""
+    """The failed query, corrected by what was said about it; else written anew, unless a person wrote it."""
     try:
         query: exp.Query = repaired(prompt.failed, prompt.problems, schema, prompt.dialect)
     except NotUnderstood:
+        if statement(prompt.question):
+            return _not_run(prompt)
         query = write(prompt.question, schema, prompt.dialect, prompt.today).query
         if laid_out(query, prompt.dialect).split() == prompt.failed.split():
             raise
     return sql_block(query, prompt.dialect)
+
+
+def _not_run(prompt: Prompt) -> str:
+    """What the checks say of a query that a person wrote and no rule can correct; it is no question to be read."""
+    said = " ".join(line.strip(" -*\t") for line in prompt.problems.splitlines() if line.startswith(("-", "*")))
+    return f"Your query does not run here, and I change no query without being sure. {said}"
 
 
 def sql_block(query: exp.Expr, dialect: str) -> str:

@@ -81,6 +81,10 @@ class Resolver:
         """Names of the tables known to take part so far."""
         return [*self._near]
 
+    def _near_tables(self) -> list[Table]:
+        """The tables known to take part; one that the user insists on may not be there."""
+        return [table for name in self._near if (table := self.schema.get(name))]
+
     def is_table(self, number: int) -> bool:
         """Whether a mention stands for a table's things rather than for a column."""
         mention = self.reading.mentions[number]
@@ -252,7 +256,7 @@ class Resolver:
         mention = self.reading.mentions[condition.mention] if condition.mention is not None else None
         if mention is None or mention.values or condition.operator != "=" or len(mention.text.split()) != 2:
             return []
-        spoken = [self.schema[name] for name in self._near]
+        spoken = self._near_tables()
         beside = [self.schema[key.other] for key in self.graph.keys if key.table in self._near]
         people = [table.person for table in [*spoken, *beside] if table.person]
         if not people or not mention.text[0].isupper():
@@ -276,7 +280,7 @@ class Resolver:
         Raises:
             NotUnderstood: None or several may hold it.
         """
-        tables = [self.schema[name] for name in self._near]
+        tables = self._near_tables()
         texts = [c for table in tables for c in table.columns if c.is_text and not c.facts.complete]
         places = [c for c in texts if PLACE_WORDS & {stem(word) for word in c.words}]
         names = [table.display for table in tables if table.display and table.display in texts]
@@ -311,4 +315,4 @@ class Resolver:
     def subject(self) -> Table | None:
         """The table the question is about: the first one it speaks of."""
         name = next(iter(self._near), None)
-        return self.schema[name] if name else None
+        return self.schema.get(name) if name else None
