@@ -347,7 +347,7 @@ def test_a_complete_question_forgets_the_one_before(rows):
     "sql",
     [
         "SELECT genre, SUM(price) AS total FROM books WHERE total > 30 GROUP BY genre",
-        "SELECT o.genre, SUM(o.prce) AS total FROM books o GROUP BY o.genre ORDER BY totl",
+        "SELECT genre AS price, SUM(pages) FROM books GROUP BY price",
         "SELECT genre, COUNT(*) AS id_count FROM books WHERE id_count > 2 GROUP BY genre",
     ],
 )
