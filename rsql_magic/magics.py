@@ -114,9 +114,27 @@ class RsqlMagics(Magics):
         _check_name(options.output or read.target)
         unsure = self._unknown_policy(options)  # first: what {{name}} tells follows it too
         scene = self._scene(local_ns)
-        kind = getattr(options, "as")
-        if options.count is not None and not kind:
-            raise BadInput("--count is for study material.", hint="Add --as flashcards, for example.")
+        kind = _study_kind(options)
+        question, text = self._asked(read, cell, scene, kind)
+        if options.show_context:
+            _print(self._preview(kind, question, scene, options).saying(unsure))
+            return None
+        if kind:
+            return self._study(kind, question, scene, options, text)
+        with self.assistant.chat.in_thread(options.thread or ""):
+            answer = self.assistant.ask(question, scene, new=options.new, screen=self._screen(text))
+        self._keep(options.output or read.target, answer)
+        if answer.ended_by:
+            raise answer.ended_by
+        if options.insert:
+            self._insert(answer)
+        if options.run:
+            running.run_code(answer, question.lang, self._shell, self.assistant, self._screen(""))
+        return self._shown(answer, text)
+
+    def _asked(self, read: Line, cell: str | None, scene: Scene, kind: Kind | None) -> tuple[Question, str]:
+        """The question as the assistant takes it, and as it was typed; study material may be of the whole notebook."""
+        options = read.options
         if kind and not (read.text + (cell or "")).strip():
             text, about_error = "What this notebook does and holds.", False
         else:
@@ -134,21 +152,7 @@ class RsqlMagics(Magics):
             about_error=about_error,
             look=options.show_context,
         )
-        if options.show_context:
-            _print(self._preview(kind, question, scene, options).saying(unsure))
-            return None
-        if kind:
-            return self._study(kind, question, scene, options, text)
-        with self.assistant.chat.in_thread(options.thread or ""):
-            answer = self.assistant.ask(question, scene, new=options.new, screen=self._screen(text))
-        self._keep(options.output or read.target, answer)
-        if answer.ended_by:
-            raise answer.ended_by
-        if options.insert:
-            self._insert(answer)
-        if options.run:
-            running.run_code(answer, question.lang, self._shell, self.assistant, self._screen(""))
-        return self._shown(answer, text)
+        return question, text
 
     def _unknown_policy(self, options: Any) -> str:
         """For ``--show-context``: why it is not known what the gateway lets leave, if it is not."""
@@ -202,13 +206,7 @@ class RsqlMagics(Magics):
         _check_name(options.output or read.target)
         if options.plot and _is_its_value(read.connection, line) and not self._takes(scene, None)(read.connection):
             raise _no_chart(read.connection)
-        if cell is not None and read.text:
-            if options.plot and len(read.text.split()) == 1:
-                raise _no_chart(read.text)
-            raise BadInput(
-                f"{read.text!r} is left over on the first line.",
-                hint="The question stands below it; --tables names tables.",
-            )
+        _refuse_left_over(read, cell)
         question = joined(read.text, cell, "%%sql_ai")
         files = _savable(options.save)
         if any(file.suffix.lower() in {".png", ".svg"} for file in files):
@@ -454,6 +452,26 @@ def _forget_refused_settings(shell: InteractiveShell, settings: Rsql) -> None:
     chosen = shell.config.get(Rsql.__name__, {})
     for name in filter(settings.has_trait, list(chosen)):
         chosen[name] = getattr(settings, name)
+
+
+def _study_kind(options: Any) -> Kind | None:
+    """The kind of study material that is wanted, if any is."""
+    kind: Kind | None = getattr(options, "as")
+    if options.count is not None and not kind:
+        raise BadInput("--count is for study material.", hint="Add --as flashcards, for example.")
+    return kind
+
+
+def _refuse_left_over(read: Line, cell: str | None) -> None:
+    """Below a cell magic's first line is the question, so nothing but a connection and options may stand on it."""
+    if cell is None or not read.text:
+        return
+    if read.options.plot and len(read.text.split()) == 1:
+        raise _no_chart(read.text)
+    raise BadInput(
+        f"{read.text!r} is left over on the first line.",
+        hint="The question stands below it; --tables names tables.",
+    )
 
 
 def _is_its_value(connection: str, line: str) -> bool:
