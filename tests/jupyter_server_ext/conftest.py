@@ -133,6 +133,12 @@ def served():
 
 
 @pytest.fixture
+def limit_headers():
+    """What every reply to a known caller has in its headers."""
+    return [f"x-ratelimit-{what}-{unit}" for what in ("limit", "remaining", "reset") for unit in ("requests", "tokens")]
+
+
+@pytest.fixture
 def an_error():
     """An error of the gateway with everything an error may have."""
     return RsqlGatewayError("All keys are busy. Try again in 3 s.", status=503, code="no_capacity", retry_after=2.2)
