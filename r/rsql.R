@@ -112,24 +112,56 @@ local({
     )
     first <- list(message_of("system", fill("sql")), message_of("user", do.call(fill, c("sql_question", fields))))
     messages <- first
+    new_round <- rounds()
     for (attempt in 0:retries) {
       reply <- stream(messages, model, "sql_ai", silent)
       sql <- block_of(reply$text, "sql")
       if (!nzchar(sql)) fail(trimws(reply$text))
       if (!has_command()) return(not_run(sql))
-      checked <- by_command("check", sql = sql, dialect = dialect, ddl = schema)
-      if (is.null(checked$problems) && !run) return(shown_sql(checked$sql, quiet))
-      problems <- unlist(checked$problems) %||% tryCatch(
-        return(result(con, dialect, checked$sql, max_rows, timeout, quiet)),
-        error = function(e) conditionMessage(e)
-      )
-      if (!quiet) message("draft ", attempt + 1L, ": ", problems[1])
+      rows <- function(sql) if (run) result(con, dialect, sql, max_rows, timeout, quiet) else shown_sql(sql, quiet)
+      tried <- try_draft(sql, dialect, schema, rows, if (quiet) silent_round else new_round)
+      if (is.null(tried$problems)) return(if (run) tried$value else invisible(tried$value))
+      problems <- tried$problems
       wrong <- paste0("- ", command_or("redact", problems), collapse = "\n")
-      repair <- fill("repair", sql = sql, problems = wrong, context = "", question = told$question)
+      repair <- fill("repair", sql = tried$sql, problems = wrong, context = "", question = told$question)
       messages <- c(first, list(message_of("assistant", reply$text), message_of("user", repair)))
     }
     fail("No query passed its checks in ", retries + 1L, " attempts: ", paste(problems, collapse = " "))
   }
+
+  # One draft, and what rules make of it before the model is asked again: the rows, or what is wrong with it. A slip that
+  # only the database notices is mended once.
+  try_draft <- function(sql, dialect, schema, rows, said) {
+    refused <- ""
+    repeat {
+      checked <- by_command("check", sql = sql, dialect = dialect, ddl = schema, mend = TRUE, refused = refused)
+      if (!is.null(checked$problems)) {
+        said(checked$problems[[1]])
+        return(list(sql = sql, problems = unlist(checked$problems)))
+      }
+      if (length(checked$mended)) {
+        said(checked$wrong[[1]])
+        said("mended without asking: ", paste(unlist(checked$mended), collapse = "; "))
+      }
+      again <- nzchar(refused)
+      sql <- checked$sql
+      refused <- tryCatch(return(list(value = rows(sql))), error = conditionMessage)
+      if (again) {
+        said(refused)
+        return(list(sql = sql, problems = refused))
+      }
+    }
+  }
+
+  # Says what became of each draft; a mended one is a draft of its own.
+  rounds <- function() {
+    draft <- 0L
+    function(...) {
+      draft <<- draft + 1L
+      message("draft ", draft, ": ", ...)
+    }
+  }
+  silent_round <- function(...) invisible()
 
   command_or <- function(what, text) if (has_command()) command(what, text) else masked(text)
 

@@ -4,16 +4,21 @@ from __future__ import annotations
 
 import json
 import sys
+from contextlib import closing, contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rsql_magic.context import fence
-from rsql_magic.errors import BadInput, QueryRejected
+from rsql_magic.errors import BadInput, QueryFailed, QueryRejected
 
 if TYPE_CHECKING:
     import argparse
+    from collections.abc import Callable, Iterator
 
     from rsql_magic.assistant import Assistant
+    from rsql_magic.context import Catalog
+    from rsql_magic.mending import Mended
 
 _MOST_CHARACTERS = 20_000_000
 
@@ -27,29 +32,88 @@ def r_file(_: Assistant, options: argparse.Namespace) -> None:
 
 
 def check(_: Assistant, options: argparse.Namespace) -> None:
-    """Check a query: ``{"sql", "dialect", "ddl"}`` in, one of ``{"sql"}`` and ``{"problems"}`` out.
+    """Check a query: ``{"sql", "dialect", "ddl"}`` in, ``{"sql"}`` or ``{"problems"}`` out.
 
-    The query that comes out is the one to run: without comments and hints. Problems are for the one who wrote it.
+    The query that comes out is the one to run: without comments and hints. Problems are for the one who wrote it. With
+    ``"mend": true`` a slip that can mean one thing only is put right as ``%%sql_ai`` does, and the answer also has
+    ``mended``, what was changed, and ``wrong``, what was wrong before. ``refused`` is what the database itself said
+    of the query.
 
     Raises:
         QueryRejected: It does what is not allowed.
     """
     from rsql_magic.context import Catalog
-    from rsql_magic.guard import check as guard
-    from rsql_magic.validate import validate
 
     del options
     told = _json("sql", "dialect")
-    catalog = Catalog.from_ddl(told.get("ddl") or "", told["dialect"])
-    try:
-        statement = guard(told["sql"], told["dialect"])
-        problems = [problem.message for problem in validate(statement, told["dialect"], catalog)]
-        guard(statement, told["dialect"], catalog if len(catalog) and not problems else None)
-    except QueryRejected as error:
-        if not error.repairable:
-            raise
-        problems = [str(error)]
+    query = _Query(told["dialect"], Catalog.from_ddl(told.get("ddl") or "", told["dialect"]))
+    statement, problems = query.read(told["sql"])
+    problems = problems or [text for text in [str(told.get("refused") or "")] if text]
+    mended = query.mended(told["sql"]) if problems and told.get("mend") else None
+    if mended is not None:
+        _say({"sql": query.read(mended.sql)[0], "mended": mended.said, "wrong": problems})
+        return
     _say({"problems": problems} if problems else {"sql": statement})
+
+
+@dataclass(frozen=True)
+class _Query:
+    """What a query is checked against.
+
+    Args:
+        dialect: sqlglot's name of its dialect.
+        catalog: The tables there are; empty when nobody told.
+    """
+
+    dialect: str
+    catalog: Catalog
+
+    def read(self, sql: str) -> tuple[str, list[str]]:
+        """The statement that the guard gives of a draft, and what is wrong with it."""
+        from rsql_magic.guard import check as guard
+        from rsql_magic.validate import validate
+
+        try:
+            statement = guard(sql, self.dialect)
+            problems = [problem.message for problem in validate(statement, self.dialect, self.catalog)]
+            guard(statement, self.dialect, self.catalog if len(self.catalog) and not problems else None)
+        except QueryRejected as error:
+            if not error.repairable:
+                raise
+            return sql, [str(error)]
+        return statement, problems
+
+    def mended(self, sql: str) -> Mended | None:
+        """The draft put right by the rules of ``%%sql_ai``; None where what was meant is not certain."""
+        from rsql_magic.mending import mend
+
+        with self._compiler() as compiles:
+
+            def passes(text: str) -> bool:
+                try:
+                    statement, problems = self.read(text)
+                    return text != sql and not problems and compiles(statement)
+                except (QueryFailed, QueryRejected):
+                    return False
+
+            return mend(sql, self.dialect, self.catalog, passes)
+
+    @contextmanager
+    def _compiler(self) -> Iterator[Callable[[str], bool]]:
+        """Whether a statement compiles over empty tables like these; of a dialect that is not at hand, it may."""
+        import sqlite3
+
+        from rsql_magic.context.tables import ddl
+        from rsql_magic.engines import open_engine
+
+        if self.dialect != "sqlite":
+            yield lambda _: True
+            return
+        with closing(sqlite3.connect(":memory:")) as empty:
+            with suppress(sqlite3.Error):  # a type or a name that only the real database takes
+                empty.executescript("\n".join(ddl(table, "names", "sqlite") for table in self.catalog))
+            with open_engine(empty) as engine:
+                yield lambda statement: not engine.check(statement)
 
 
 def link(_: Assistant, options: argparse.Namespace) -> None:

@@ -128,6 +128,27 @@ def test_a_mistake_is_repaired(gateway):
     assert "AVG(amount)" in done
 
 
+def test_a_slip_is_mended_without_asking_and_the_rounds_are_shown(gateway):
+    code = """
+    said <- character()
+    asked <- function(question) withCallingHandlers(
+      sql_ai(question, con),
+      message = function(m) { said <<- c(said, conditionMessage(m)); invokeRestart("muffleMessage") }
+    )
+    x <- asked("run: SELECT regoin FROM orders WHERE id = 2")
+    y <- asked("run: SELECT region, SUM(amount) AS total FROM orders WHERE total > 3 GROUP BY region")
+    cat("\n", attr(x, "sql"), "\n", attr(y, "sql"), "\n", nrow(y), "\n", said, sep = "")
+    """
+    lines = rscript(ORDERS + code, gateway).splitlines()[-7:]
+    assert lines[0] == "SELECT region FROM orders WHERE id = 2"
+    assert lines[1].endswith("HAVING SUM(amount) > 3")
+    assert lines[2] == "2"
+    assert lines[3].startswith("draft 1: There is no column regoin")
+    assert lines[4] == "draft 2: mended without asking: regoin → region"
+    assert lines[5].startswith("draft 1: misuse of aggregate")
+    assert lines[6] == "draft 2: mended without asking: WHERE total > 3 → HAVING SUM(amount) > 3"
+
+
 def test_what_would_write_is_refused_and_the_connection_stays_as_it_was(gateway):
     code = (
         ORDERS

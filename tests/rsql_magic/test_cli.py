@@ -309,6 +309,25 @@ def test_check_gives_the_statement_or_what_is_wrong(piped):
     assert check("SELECT 1; DELETE FROM orders")[0] == 3
 
 
+def test_check_mends_what_can_mean_one_thing(piped):
+    def check(sql, **more):
+        return piped("check", {"sql": sql, "dialect": "sqlite", "ddl": DDL, "mend": True, **more})
+
+    assert check("SELECT amounts FROM orders") == {
+        "sql": "SELECT amount FROM orders",
+        "mended": ["amounts → amount"],
+        "wrong": ["There is no column amounts in orders. Did you mean orders.amount?"],
+    }
+    assert check("SELECT amount FROM orders") == {"sql": "SELECT amount FROM orders"}
+    assert "problems" in check("SELECT nonsense FROM orders")
+    assert check("DELETE FROM order")[0] == 3
+    draft = "SELECT id, SUM(amount) AS total FROM orders WHERE total > 3 GROUP BY id"
+    told = check(draft, refused="misuse of aggregate: sum()")
+    assert told["sql"].endswith("HAVING SUM(amount) > 3")
+    assert told["wrong"] == ["misuse of aggregate: sum()"]
+    assert check("SELECT amount FROM orders", refused="disk I/O error") == {"problems": ["disk I/O error"]}
+
+
 def test_link_and_redact(piped):
     told = piped("link", {"question": "amount by bob@example.org", "ddl": DDL, "dialect": "sqlite"})
     assert told["question"] == "amount by [email]"
