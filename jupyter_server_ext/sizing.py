@@ -106,7 +106,7 @@ def report(settings: Settings, demand: Demand) -> list[str]:
     groups: dict[str, list[KeySettings]] = {}
     for at, key in enumerate(keys):
         if not key.models or model in key.models:
-            groups.setdefault(key.quota_group or f"key {at + 1}", []).append(key)
+            groups.setdefault(key.quota_group or f"key {key.name or at + 1}", []).append(key)
     minute = {name: group_rate(own, model, demand, _MINUTE) for name, own in groups.items()}
     day = {name: group_rate(own, model, demand, _DAY) for name, own in groups.items()}
     a_minute = sum(rate.requests for rate in minute.values())

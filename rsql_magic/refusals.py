@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import TYPE_CHECKING, Any
 
 from rsql_magic.errors import GatewayError, LimitReached, NotAllowed, UnknownModel
@@ -67,12 +68,22 @@ def error_of(status: int, body: str, headers: Mapping[str, str], url: str) -> Ga
     hint = HINTS.get(code) or HINTS.get({401: "invalid_token", 403: "not_permitted"}.get(status, ""), "")
     return kind(
         message if message.endswith((".", "!", "?")) else message + ".",
-        hint="" if hint and " ".join(hint.split()[:2]) in message else hint,
+        hint="" if _is_said(hint, message) else hint,
         status=status,
         code=code,
         request_id=request_id,
         retry_after=retry_after,
     )
+
+
+def _is_said(hint: str, message: str) -> bool:
+    """Whether the gateway's own words give the same advice; the first two of it tell."""
+    advice = " ".join(_words(hint)[:2])
+    return bool(advice) and advice in " ".join(_words(message))
+
+
+def _words(text: str) -> list[str]:
+    return re.findall(r"[%\w]+", text)
 
 
 def _told(body: str) -> dict[str, Any]:

@@ -57,6 +57,12 @@ def test_keys_of_one_group_share_and_groups_add_up():
     assert any("3 of 10 are answered" in line and line.endswith("260 lets all wait.") for line in one)
 
 
+def test_a_key_is_called_by_its_name():
+    named = KeySettings("groq", Secret("k"), name="one", limits=TIER)
+    lines = report(Settings(default_model="m", keys=(named, *keys(""))), Demand())
+    assert [line.split(":")[0] for line in lines if line.startswith("key ")] == ["key one", "key 2"]
+
+
 def test_whole_requests_start_and_parts_of_one_do_not():
     odd = Demand(users=75, prompt=1500, answer=250)  # 3.4 a minute in each of five groups: 17.1, but 15 at once
     lines = report(Settings(default_model="m", keys=keys(*"abcde")), odd)

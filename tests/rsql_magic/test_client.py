@@ -221,6 +221,13 @@ def test_a_time_that_is_far_away_is_said_in_hours():
     assert str(error) == "Used up. Try again in 2 h."
 
 
+def test_advice_that_the_gateway_gives_is_not_given_twice():
+    told = '{"error": {"message": "The provider failed. Try again; if it stays so, tell.", "code": "upstream_failed"}}'
+    assert str(error_of(502, told, {}, "")) == "The provider failed. Try again; if it stays so, tell."
+    told = '{"error": {"message": "The provider failed.", "code": "upstream_failed"}}'
+    assert str(error_of(502, told, {}, "")) == "The provider failed. Try again, or another --model."
+
+
 def test_batch_work_says_so(gateway):
     gateway.replies = ["x"]
     list(answering(gateway, interactive=False).stream(HELLO))
