@@ -347,7 +347,10 @@ class KeyQueue:
                 param="max_tokens" if ticket.cost.asked else "messages",
                 status=413,
             )
-        return NoCapacity(f"The model '{ticket.model}' cannot be reached: {busy.reason}. GET admin/api/keys tells why.")
+        return NoCapacity(
+            f"The model '{ticket.model}' cannot be reached: {busy.reason}. "
+            "Tell an administrator; GET admin/api/keys shows them why."
+        )
 
     def _too_long(self, ticket: Ticket, left: float) -> NoCapacity:
         wait = self.eta(ticket)

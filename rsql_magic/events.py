@@ -144,8 +144,8 @@ def _whole(response: httpx.Response, limits: Mapping[str, str]) -> Generator[Eve
 
 def _cut(partial: str, why: str, request_id: str, code: str = "answer_cut") -> AnswerCut:
     error = AnswerCut(
-        f"The answer was cut off{f': {why}' if why else ' before it was complete.'}",
-        hint="Run the cell again.",
+        f"The answer was cut off. {why}" if why else "The answer was cut off before it was complete.",
+        hint="" if " again" in why else "Run the cell again.",
         code=code,
         request_id=request_id,
     )

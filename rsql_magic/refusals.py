@@ -16,7 +16,7 @@ HINTS = {
     "not_permitted": "Ask the administrator of the gateway for the permission.",
     "model_not_found": "%rsql models lists the models there are.",
     "rate_limit_exceeded": "%rsql usage shows your limits.",
-    "no_capacity": "%rsql status shows the queue.",
+    "no_capacity": "%rsql status shows keys and queue.",
     "request_too_large": "Ask about fewer objects, or lower %config Rsql.context_tokens.",
     "invalid_request": "%rsql doctor checks the gateway.",
     "upstream_refused": "The words are the provider's; try another --model.",

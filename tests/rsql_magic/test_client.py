@@ -69,7 +69,8 @@ def test_odd_lines_do_not_disturb():
     [
         ([], "before it was complete"),
         (['data: {"error": {"message": "The provider hung up.", "code": "upstream_failed"}}'], "The provider hung up."),
-        (["data: {half"], "before it was complete"),
+        (['data: {"error": {"message": "It fell silent. Try again."}}'], r"cut off\. It fell silent\. Try again\.$"),
+        (["data: {half"], "before it was complete. Run the cell again"),
     ],
 )
 def test_a_cut_answer_is_an_error_that_holds_what_came(last, words):
