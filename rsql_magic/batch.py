@@ -77,12 +77,16 @@ class ReplayFile:
         """The file that ``RSQL_REPLAY`` names, or None.
 
         Raises:
-            BadInput: The file is not there or not readable.
+            BadInput: The file is not there or not readable, or what stands before it is not known.
         """
         told = environ.get("RSQL_REPLAY", "").strip()
         if not told:
             return None
-        head, _, rest = told.partition(":")
+        head, colon, rest = told.partition(":")
+        if colon and re.fullmatch(r"[a-z]{2,}", head) and head not in {"replay", "record"}:
+            raise BadInput(
+                f"RSQL_REPLAY begins with {head}:, which is none.", hint="It is record: or replay:, or neither."
+            )
         mode: Mode = "replay" if head == "replay" else "record" if head == "record" else "auto"
         return cls(Path(told if mode == "auto" else rest), mode).opened()
 

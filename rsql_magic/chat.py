@@ -133,6 +133,7 @@ class Usage:
         seconds: From the first request to the last word.
         queue_seconds: Part of it spent waiting for a free key.
         cached: True when all of it came from a cache.
+        replayed: True when all of it came from a file of answers; then no time is told, for it has none.
         cost_usd: Money, when the gateway has prices.
         model: The model that answered last.
         request_id: The last request's id.
@@ -145,6 +146,7 @@ class Usage:
     seconds: float = 0.0
     queue_seconds: float = 0.0
     cached: bool = False
+    replayed: bool = False
     cost_usd: float | None = None
     model: str = ""
     request_id: str = ""
@@ -166,13 +168,15 @@ def usage_of(replies: Sequence[Reply]) -> Usage:
     done = [reply.done for reply in replies if reply.done]
     costs = [event.rsql["cost_usd"] for event in done if event.rsql.get("cost_usd") is not None]
     last = done[-1] if done else Done()
+    replayed = bool(done) and all(event.rsql.get("replayed") for event in done)
     return Usage(
         prompt_tokens=sum(int(event.usage.get("prompt_tokens") or 0) for event in done),
         completion_tokens=sum(int(event.usage.get("completion_tokens") or 0) for event in done),
         requests=len(replies),
-        seconds=sum(reply.seconds for reply in replies),
-        queue_seconds=sum(float(event.rsql.get("queue_seconds") or 0) for event in done),
+        seconds=0.0 if replayed else sum(reply.seconds for reply in replies),
+        queue_seconds=0.0 if replayed else sum(float(event.rsql.get("queue_seconds") or 0) for event in done),
         cached=bool(done) and all(event.rsql.get("cached") for event in done),
+        replayed=replayed,
         cost_usd=sum(costs) if costs else None,
         model=last.model,
         request_id=str(last.rsql.get("request_id") or ""),

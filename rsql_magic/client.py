@@ -260,7 +260,8 @@ class ReplayingClient:
         key = key_of(messages, model, **params)
         if known := self._file.get(key):
             yield Text(known["text"])
-            yield Done(**{**known["done"], "rsql": {**known["done"].get("rsql", {}), "cached": True}})
+            told = {**known["done"].get("rsql", {}), "cached": True, "replayed": True}
+            yield Done(**{**known["done"], "rsql": told})
             return
         yield from self._recorded(key, messages, model=model, task=task, timeout=timeout, **params)
 

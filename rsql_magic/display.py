@@ -331,10 +331,10 @@ def usage_line(usage: Usage, *, notes: Iterable[str] = ()) -> str:
     parts = [
         usage.model,
         f"{usage.prompt_tokens:,} + {usage.completion_tokens:,} tokens" if usage.total_tokens else "",
-        f"{usage.seconds:.1f} s" if usage.requests else "",
+        f"{usage.seconds:.1f} s" if usage.requests and not usage.replayed else "",
         f"waited {usage.queue_seconds:.1f} s" if usage.queue_seconds >= 0.1 else "",
         f"{usage.requests} requests" if usage.requests > 1 else "",
-        "cached" if usage.cached else "",
+        "replayed" if usage.replayed else "cached" if usage.cached else "",
         f"${usage.cost_usd:.4f}" if usage.cost_usd is not None else "",
         _left(dict(usage.limits)),
         *notes,

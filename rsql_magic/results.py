@@ -161,9 +161,8 @@ class SQLResult(Showable):
         )
         plan = [folded("plan", fenced(self.plan))] if self.plan else []
         markdown = "\n\n".join(part for part in [*rounds, fenced(self.sql, "sql"), *plan, *table, *facts] if part)
-        line = usage_line(
-            self.usage, notes=(*self.footnotes, f"query {self.timings.sql:.2f} s" if self.df is not None else "")
-        )
+        took = "" if self.df is None or self.usage.replayed else f"query {self.timings.sql:.2f} s"
+        line = usage_line(self.usage, notes=(*self.footnotes, took))
         metadata = {"rsql": {"model": self.usage.model, "request_id": self.usage.request_id, "sql": self.sql}}
         return Shown(markdown, self._plain(), line if footer else "", metadata=metadata)
 

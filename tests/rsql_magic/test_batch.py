@@ -8,7 +8,9 @@ from types import SimpleNamespace
 import pytest
 
 from rsql_magic.batch import ReplayFile, is_batch, key_of
+from rsql_magic.chat import Reply, usage_of
 from rsql_magic.client import ReplayingClient
+from rsql_magic.display import usage_line
 from rsql_magic.errors import BadInput
 from rsql_magic.events import Done, Text
 
@@ -50,6 +52,19 @@ def test_an_answer_is_asked_for_once(client, gateway, tmp_path):
     again = answers(ReplayingClient(client, opened(tmp_path / "a.jsonl")))
     assert (first, again) == (("42  ", False), ("42  ", True))
     assert len(gateway.requests) == 1
+
+
+def test_a_replayed_answer_tells_no_time_so_that_two_replays_look_the_same(client, gateway, tmp_path):
+    gateway.replies = ["42"]
+    answers(ReplayingClient(client, opened(tmp_path / "a.jsonl")))
+    *_, done = ReplayingClient(None, opened(f"replay:{tmp_path}/a.jsonl")).stream(ASK, model="llama")
+    usage = usage_of([Reply(text="42", done=done, ended=3.0)])
+    assert usage_line(usage) == "llama · 100 + 20 tokens · replayed"
+
+
+def test_a_mistyped_way_of_replaying_is_no_file(tmp_path):
+    with pytest.raises(BadInput, match="It is record: or replay:, or neither"):
+        opened(f"replya:{tmp_path}/a.jsonl")
 
 
 def test_replaying_never_asks(client, gateway, tmp_path):
