@@ -59,7 +59,7 @@ def error_of(status: int, body: str, headers: Mapping[str, str], url: str) -> Ga
     retry_after = _seconds(told.get("retry_after", headers.get("retry-after")))
     message = str(told.get("message") or "").strip() or _plain_words(status, url)
     if retry_after is not None and "retry" not in message.lower() and "again in" not in message.lower():
-        message = f"{message.rstrip('.')}. Try again in {_span(retry_after)}."
+        message = f"{message.removesuffix('Try again later.').rstrip(' .')}. Try again in {_span(retry_after)}."
     for route, magic in _ROUTES.items():
         message = message.replace(route, magic)
     request_id = str(told.get("request_id") or headers.get("x-request-id", ""))

@@ -220,6 +220,8 @@ def test_something_that_is_no_gateway():
 def test_a_time_that_is_far_away_is_said_in_hours():
     error = error_of(429, '{"error": {"message": "Used up"}}', {"retry-after": "7200"}, "")
     assert str(error) == "Used up. Try again in 2 h."
+    error = error_of(429, '{"error": {"message": "All are busy. Try again later."}}', {"retry-after": "30"}, "")
+    assert str(error) == "All are busy. Try again in 30 s."
 
 
 def test_advice_that_the_gateway_gives_is_not_given_twice():
