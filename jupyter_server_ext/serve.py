@@ -209,9 +209,9 @@ def _take_keys(parts: Parts, reread: Callable[[], Settings]) -> None:
     except ConfigError as error:
         app_log.error("The keys stay as they were: %s", error.message)
     else:
-        app_log.warning(
-            "The keys were read again, and everything else waits for a restart: %s", parts.gateway.status().get("keys")
-        )
+        states = parts.gateway.status().get("keys", {}).items()
+        now = ", ".join(f"{count} {state}" for state, count in states if count) or "none"
+        app_log.warning("The keys were read again (%s). Other settings, if they changed, wait for a restart.", now)
 
 
 async def _first(*waits: Awaitable[object], seconds: float | None = None) -> None:

@@ -132,7 +132,9 @@ def _page(body: str) -> str:
         '<!doctype html><html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width">'
         "<title>rsql gateway</title><style>body{font:16px/1.5 system-ui,sans-serif;margin:3rem auto;max-width:46rem;"
         "padding:0 1rem;color-scheme:light dark}td,th{text-align:left;padding:.2rem 1rem .2rem 0;vertical-align:top}"
-        "input{width:8rem}code{user-select:all;overflow-wrap:anywhere}form{display:inline}</style>"
+        "input{width:8rem}code{user-select:all;overflow-wrap:anywhere}form{display:inline}"
+        "form p{display:grid;grid-template-columns:max-content max-content;gap:.4rem 1rem;justify-items:start}"
+        "form p label{display:contents}</style>"
         f"{body}</html>"
     )
 
@@ -183,12 +185,12 @@ def _keys(own: list[dict[str, Any]], token: str) -> str:
     )
     return (
         "<h2>Keys for scripts</h2><p>A key works without the hub, for programs that speak the OpenAI protocol. It "
-        f"counts as you.</p><table>{rows}</table>"
+        f"counts as you. Only its name is needed; limits that you leave empty are your own.</p><table>{rows}</table>"
         f'<form method="post">{hidden}<p><label>Name <input name="name" required maxlength="64"></label> '
         '<label>Days <input name="days" inputmode="numeric"></label> '
         '<label>Requests a day <input name="requests_per_day" inputmode="numeric"></label> '
         '<label>Dollars a day <input name="usd_per_day" inputmode="decimal"></label> '
-        '<label>a month <input name="usd_per_month" inputmode="decimal"></label> '
+        '<label>Dollars a month <input name="usd_per_month" inputmode="decimal"></label> '
         "<button>Make a key</button></p></form>"
     )
 
