@@ -230,10 +230,16 @@ def over_tls(files):
 
 
 async def share(url):
-    async with gateways(url) as made:
-        passed = await asyncio.gather(*(made[number % 2].ask(MINUTE) for number in range(80)))
-        assert sum(passed) == LIMIT
-        return [one.link.losses for one in made]
+    """Losses of two gateways that take all there is together; again where a busy machine made Redis late."""
+    losses = []
+    for attempt in range(3):
+        async with gateways(f"{url}{'&' if '?' in url else '?'}prefix=share{attempt}") as made:
+            passed = await asyncio.gather(*(made[number % 2].ask(MINUTE) for number in range(80)))
+            losses = [one.link.losses for one in made]
+        if not any(losses):
+            assert sum(passed) == LIMIT
+            break
+    return losses
 
 
 def test_over_tls(files):
