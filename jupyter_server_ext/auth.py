@@ -74,6 +74,7 @@ def scope_of(method: object) -> str | None:
 def _marked(method: Method, scope: str) -> Method:
     @functools.wraps(method)
     def guarded(handler: Any, *args: str) -> Any:
+        handler.wait_no_longer()
         if handler.refusal is not None:  # found before the body was read
             return handler.end_refused()
         return method(handler, *args)

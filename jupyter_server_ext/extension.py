@@ -88,6 +88,9 @@ class GatewayOff(RequestHandler):
     def check_xsrf_cookie(self) -> None:
         """Nothing happens here."""
 
+    def wait_no_longer(self) -> None:
+        """Nothing waits here."""
+
     @open_to_all
     def get(self) -> None:
         """Say that the gateway is off, and where the reason is."""

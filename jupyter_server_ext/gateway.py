@@ -207,7 +207,7 @@ class Gateway:
             visit.record.keep_prompt(visit.request)
         async with self._limits.take(caller, visit.request) as taken:
             try:
-                async with aclosing(self._source(visit)) as pieces:
+                async with aclosing(await self._source(visit)) as pieces:
                     async for piece in pieces:
                         if isinstance(piece, bytes):
                             await visit.told()
@@ -222,23 +222,18 @@ class Gateway:
                     taken.settle(used)
 
     async def _source(self, visit: Visit) -> AsyncGenerator[Waiting | bytes | End]:
-        """The answer from the cache, from an identical request under way, or from a provider."""
+        """What gives the answer: the cache, an identical request under way, or a provider."""
         request = visit.request
         caching = self._caching(visit)
         key = cache_key(request, visit.job.caller.tenant) if caching else ""
         if caching != "use":
-            async for piece in self._heard(visit, self._called(visit, key), "bypass" if caching else ""):
-                yield piece
-        elif (found := await self.cache.find(key, request.max_age)) is not None:
-            for piece in replayed(request, found, "hit"):
-                yield piece
-        else:
-            flight = f"{key} whole" if request.whole else key  # a live one may break
-            if self._flights.is_under_way(flight):
-                visit.record.begin(1, Usage(), 0, "", request.model)
-            shared = self._flights.share(flight, lambda: self._called(visit, key))
-            async for piece in self._heard(visit, shared, "shared"):
-                yield piece
+            return self._heard(visit, self._called(visit, key), "bypass" if caching else "")
+        if (found := await self.cache.find(key, request.max_age)) is not None:
+            return _again(request, found)
+        flight = f"{key} whole" if request.whole else key  # a live one may break
+        if self._flights.is_under_way(flight):
+            visit.record.begin(1, Usage(), 0, "", request.model)
+        return self._heard(visit, self._flights.share(flight, lambda: self._called(visit, key)), "shared")
 
     def _caching(self, visit: Visit) -> Literal["", "use", "bypass"]:
         """What the cache has to do with a request, by what the policy allows and the caller wishes."""
@@ -335,6 +330,8 @@ class Gateway:
             await self._write(visit)
 
     async def _write(self, visit: Visit) -> None:
+        if visit.record.closed:
+            return
         outcome = {"status": visit.status, "error": visit.error, "cache": visit.cache, "saved_nanodollars": visit.saved}
         if visit.billed is not None:
             outcome |= {"usage": visit.billed, "cost_nanodollars": visit.cost}
@@ -452,6 +449,11 @@ class Gateway:
 
             self._offline = OfflineTransport()
         return self._offline
+
+
+async def _again(request: ChatRequest, found: Cached) -> AsyncGenerator[Waiting | bytes | End]:
+    for piece in replayed(request, found, "hit"):
+        yield piece
 
 
 async def _abandon(sending: asyncio.Task[Answer]) -> None:

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from jupyter_server_ext.messages import ChatRequest
     from jupyter_server_ext.settings import CallerLimits, Settings, TenantSettings, Unit
     from jupyter_server_ext.storage.base import Used
-    from jupyter_server_ext.storage.meters import Meters, Use
+    from jupyter_server_ext.storage.meters import Meters
 
 NO_LIMIT = 2_147_483_647
 """What the headers say where there is no limit: clients read a whole number there."""
@@ -39,6 +39,7 @@ _WINDOWS: tuple[tuple[Unit, str], ...] = (
     ("tokens", "minute"),
     ("tokens", "day"),
 )
+_UNITS: tuple[Unit, ...] = ("requests", "tokens")
 _TOKENS = "/tokens/"
 _MOST_CALLERS = 10_000  # whose meters are remembered; what they count is kept elsewhere
 
@@ -55,6 +56,17 @@ class _Refusal(NamedTuple):
     sentence: str
 
 
+class _Left(NamedTuple):
+    """What a limit leaves, and the seconds until all of it can be used again."""
+
+    remaining: int
+    limit: int
+    full_again: float
+
+
+_UNLIMITED = _Left(NO_LIMIT, NO_LIMIT, 0.0)
+
+
 class _Account:
     """The meters of one caller, one tenant, or everyone; of a ``shown`` one without a limit too."""
 
@@ -63,11 +75,16 @@ class _Account:
         self.places = Meter(f"{name}/concurrent", limits.concurrency)
         self.typical_seconds = 1.0
         self.meters: dict[tuple[Unit, str], Meter] = {}
+        self.limited: dict[Unit, list[tuple[Meter, int]]] = {unit: [] for unit in _UNITS}
         for unit, period in _WINDOWS:
             limit = getattr(limits, f"{unit}_per_{period}")
             if limit is not None or shown:
-                self.meters[unit, period] = Meter(f"{name}/{unit}/{period}", limit, _SECONDS[period])
-        self.limits_tokens = any(unit == "tokens" and m.limit is not None for (unit, _), m in self.meters.items())
+                meter = self.meters[unit, period] = Meter(f"{name}/{unit}/{period}", limit, _SECONDS[period])
+                if limit is not None:
+                    self.limited[unit].append((meter, limit))
+        requests = [meter for (unit, _), meter in self.meters.items() if unit == "requests"]
+        self._tokens = [meter for (unit, _), meter in self.meters.items() if unit == "tokens"]
+        self._always = [Want(meter, 1) for meter in (self.places, *requests)]
 
     def too_long(self, need: Need) -> Iterator[_Refusal]:
         """Why the request can never start."""
@@ -78,11 +95,9 @@ class _Account:
                     math.inf, f"This question has about {need.prompt:,} tokens. {limit} is less; shorten it."
                 )
 
-    def wants(self, need: Need) -> Iterator[Want]:
+    def wants(self, need: Need) -> list[Want]:
         """What the request needs."""
-        yield Want(self.places, 1)
-        for (unit, _), meter in self.meters.items():
-            yield Want(meter, _amount(unit, need, meter))
+        return [*self._always, *(Want(meter, _tokens(need, meter)) for meter in self._tokens)]
 
     def refusal(self, short: Short) -> _Refusal | None:
         """What is said of a meter without room; None when it is another account's."""
@@ -104,9 +119,9 @@ class _Account:
         self.typical_seconds += 0.1 * (seconds - self.typical_seconds)
 
 
-def _amount(unit: Unit, need: Need, meter: Meter) -> int:
+def _tokens(need: Need, meter: Meter) -> int:
     """What to take: of an estimate never more than an empty window holds, or it could never pass."""
-    if unit == "requests" or meter.limit == 0:
+    if meter.limit == 0:
         return 1
     tokens = need.prompt + need.completion
     return tokens if meter.limit is None else min(tokens, meter.limit)
@@ -134,8 +149,9 @@ class Taken:
             LimitExceeded: With the time at which a repeat will pass.
         """
         self._start = self._clock()
-        need = self._need() if any(account.limits_tokens for account in self._accounts) else Need()
-        refusals = [refusal for account in self._accounts for refusal in account.too_long(need)]
+        limiting = [account for account in self._accounts if account.limited["tokens"]]
+        need = self._need() if limiting else Need()
+        refusals = [refusal for account in limiting for refusal in account.too_long(need)]
         if not refusals:
             refusals = self._keep(
                 await self._meters.take([want for account in self._accounts for want in account.wants(need)])
@@ -230,14 +246,13 @@ class Limits:
 
     def headers(self, caller: Caller) -> dict[str, str]:
         """The ``x-ratelimit-*`` headers: of each unit, the window that has least left."""
-        headers = {}
-        for unit in ("requests", "tokens"):
-            meters = [m for account in self._accounts(caller) for (of, _), m in account.meters.items() if of == unit]
-            uses = [(_remaining(meter, use := self.meters.use(meter)), meter, use) for meter in meters]
-            remaining, meter, use = min(uses, key=itemgetter(0))
-            headers[f"x-ratelimit-limit-{unit}"] = str(NO_LIMIT if meter.limit is None else meter.limit)
-            headers[f"x-ratelimit-remaining-{unit}"] = str(remaining)
-            headers[f"x-ratelimit-reset-{unit}"] = duration(0.0 if meter.limit is None else use.full_again)
+        accounts, headers = self._accounts(caller), {}
+        for unit in _UNITS:
+            lefts = [self._left(*limited) for account in accounts for limited in account.limited[unit]]
+            left = min(lefts, key=itemgetter(0), default=_UNLIMITED)
+            headers[f"x-ratelimit-limit-{unit}"] = str(left.limit)
+            headers[f"x-ratelimit-remaining-{unit}"] = str(left.remaining)
+            headers[f"x-ratelimit-reset-{unit}"] = duration(left.full_again)
         return headers
 
     def stats(self, caller: Caller) -> dict[str, Any]:
@@ -308,6 +323,10 @@ class Limits:
         accounts = [f"caller:{caller}", *(f"key:{key}" for key in keys)]
         return all([await self.meters.forget(account) for account in accounts])
 
+    def _left(self, meter: Meter, limit: int) -> _Left:
+        use = self.meters.use(meter)
+        return _Left(max(0, limit - use.used), limit, use.full_again)
+
     def _figures(self, meter: Meter) -> dict[str, int | None]:
         used, limit = self.meters.use(meter).used, meter.limit
         return {"current": used, "limit": limit, "remaining": None if limit is None else max(0, limit - used)}
@@ -335,11 +354,6 @@ class Limits:
             limits = self._of_tenants.get(name, self._settings.tenant)
             account = self._tenants[name] = _Account(f"tenant:{name}", "Your group's limit", limits)
         return account
-
-
-def _remaining(meter: Meter, use: Use) -> int:
-    """How much may still be taken."""
-    return NO_LIMIT if meter.limit is None else max(0, meter.limit - use.used)
 
 
 def estimated(request: ChatRequest) -> Need:

@@ -13,7 +13,7 @@ import asyncio
 import hashlib
 import time
 from collections import OrderedDict
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, nullcontext
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -24,6 +24,7 @@ from jupyter_server_ext.vault import AnswerVault
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
+    from contextlib import AbstractAsyncContextManager
 
     from jupyter_server_ext.ledger import Ledger
     from jupyter_server_ext.messages import ChatRequest
@@ -88,17 +89,17 @@ class Repeats:
         self._memory: OrderedDict[str, tuple[float, bytes]] = OrderedDict()
         self._bytes = 0
 
-    @asynccontextmanager
-    async def turn(self, caller: str, request: ChatRequest) -> AsyncIterator[Turn]:
+    def turn(self, caller: str, request: ChatRequest) -> AbstractAsyncContextManager[Turn]:
         """Wait for an earlier request with the same key, and find what it was answered.
 
         Raises:
             BadRequest: The key was used for another request.
             RepeatUnknown: The ledger cannot be read, and nobody else knows that this is not a repeat.
         """
-        if not request.repeat_key:
-            yield Turn()
-            return
+        return self._turn(caller, request) if request.repeat_key else nullcontext(Turn())
+
+    @asynccontextmanager
+    async def _turn(self, caller: str, request: ChatRequest) -> AsyncIterator[Turn]:
         name = _name(caller, request.repeat_key)
         place = self._places.setdefault(name, _Place(request.fingerprint))
         _refuse_another(place.fingerprint, request)

@@ -37,7 +37,6 @@ if TYPE_CHECKING:
     from jupyter_server_ext.telemetry import Metrics
 
 _IDLE_SECONDS = 120.0
-_BODY_SECONDS = 120.0
 _MOST_OPEN_FILES = 65_536
 _LOOK_SECONDS = 1.0  # between two looks at the configuration's file
 _COLLECT_AFTER = (5_000, 20, 100)  # objects; collections of the young; of the middle-aged
@@ -107,7 +106,6 @@ async def serve(parts: Parts, listening: Listening, ready: Callable[[str], None]
         ssl_options=listening.tls,
         xheaders=listening.trust_headers,
         idle_connection_timeout=_IDLE_SECONDS,
-        body_timeout=_BODY_SECONDS,
     )
     sockets = _sockets(listening)
     server.add_sockets(sockets)

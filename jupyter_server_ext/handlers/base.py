@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import math
+import secrets
 import time
-import uuid
 from contextlib import aclosing
 from http.client import responses
 from typing import TYPE_CHECKING, Any, cast
@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from jupyter_server_ext.messages import Caller, ChatRequest, Waiting
 
 _NO_BOUND = 1 << 62
+_BODY_SECONDS = 120.0  # that a body may take to come
 _PATIENCE_SECONDS = 1.0  # with the body of a request that is refused anyway
 _PATIENCE_BYTES = 32_000_000
 _STALLED_CLIENT_SECONDS = 120.0  # a client that reads nothing for so long has gone
@@ -73,7 +74,7 @@ class GatewayHandler(RequestHandler):
 
     def set_default_headers(self) -> None:
         """Headers of every reply, errors included."""
-        self.request_id = getattr(self, "request_id", None) or f"req-{uuid.uuid4().hex}"
+        self.request_id = getattr(self, "request_id", None) or f"req-{secrets.token_hex(16)}"
         self.clear_header("Server")
         self.set_header("x-request-id", self.request_id)
         self.set_header("Content-Type", "application/json")
@@ -100,6 +101,9 @@ class GatewayHandler(RequestHandler):
                 self._refuse(error)
             else:  # answered after the end of the request, or tornado would close a connection that others go on using
                 self.refusal = error
+        else:
+            if self._body_follows():  # tornado's own timeout would take a task for each body
+                self._later(self._connection.close, _BODY_SECONDS)
 
     async def _admit(self) -> None:
         scope = scope_of(getattr(self, str(self.request.method).lower(), None))
@@ -129,10 +133,14 @@ class GatewayHandler(RequestHandler):
         self._chunks.clear()
         self._later(self._answer_in_the_middle)
 
-    def _later(self, step: Callable[[], None]) -> None:
+    def _later(self, step: Callable[[], None], seconds: float = _PATIENCE_SECONDS) -> None:
+        self.wait_no_longer()
+        self._cut = asyncio.get_running_loop().call_later(seconds, step)
+
+    def wait_no_longer(self) -> None:
+        """Cut nothing off any more: the body has come, or the answer has gone."""
         if self._cut is not None:
             self._cut.cancel()
-        self._cut = asyncio.get_running_loop().call_later(_PATIENCE_SECONDS, step)
 
     def _answer_in_the_middle(self) -> None:
         if self.refusal is None or self._headers_written:
@@ -210,8 +218,7 @@ class GatewayHandler(RequestHandler):
 
     def on_finish(self) -> None:
         """Count the request as answered."""
-        if self._cut is not None:
-            self._cut.cancel()
+        self.wait_no_longer()
         self._count()
 
     def on_connection_close(self) -> None:

@@ -89,21 +89,20 @@ def at_start(engine: sa.Engine) -> Iterator[None]:
 
 
 @contextmanager
-def hasty(engine: sa.Engine) -> Iterator[sa.Connection]:
+def hasty(db: sa.Connection) -> Iterator[None]:
     """A transaction whose end does not wait for the disk, where that is SQLite's to decide.
 
     What it writes survives ``kill -9`` at once, and a power cut as soon as any other transaction has ended.
     """
-    with engine.connect() as db:
-        connection: Any = db.connection.driver_connection if db.dialect.name == "sqlite" else None
+    connection: Any = db.connection.driver_connection if db.dialect.name == "sqlite" else None
+    if connection is not None:
+        connection.execute("PRAGMA synchronous=NORMAL").close()
+    try:
+        with db.begin():
+            yield
+    finally:
         if connection is not None:
-            connection.execute("PRAGMA synchronous=NORMAL").close()
-        try:
-            with db.begin():
-                yield db
-        finally:
-            if connection is not None:
-                connection.execute("PRAGMA synchronous=FULL").close()
+            connection.execute("PRAGMA synchronous=FULL").close()
 
 
 def _version(db: sa.Connection) -> str | None:

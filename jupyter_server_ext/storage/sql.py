@@ -66,8 +66,10 @@ class SqlLedgerStore:
         self._instance = instance
         self._held = held
         self._zone = ZoneInfo(zone)
+        self._is_sqlite = self._engine.dialect.name == "sqlite"
         # SQLite lets one write at a time, and who waits for it looks again more and more rarely.
-        self._turn_to_write = threading.Lock() if self._engine.dialect.name == "sqlite" else nullcontext()
+        self._turn_to_write = threading.Lock() if self._is_sqlite else nullcontext()
+        self._at_hand: sa.Connection | None = None
         try:
             with at_start(self._engine):
                 migrate(self._engine)
@@ -82,8 +84,24 @@ class SqlLedgerStore:
 
         Nobody waits for the disk here, which those would feel whose answers end meanwhile: no end of these was seen.
         """
-        with self._turn_to_write, hasty(self._engine) as db:
+        with self._connection() as db, hasty(db):
             self._begin(db, begun)
+
+    @contextmanager
+    def _connection(self) -> Iterator[sa.Connection]:
+        """The connection that entries are written with. SQLite's stays at hand: getting one takes as long as writing.
+
+        PostgreSQL's goes back each time: the pool sees whether it still stands before it is used again.
+        """
+        with self._turn_to_write:
+            db, self._at_hand = self._at_hand or self._engine.connect(), None
+            try:
+                yield db
+                if self._is_sqlite:
+                    self._at_hand = db
+            finally:
+                if self._at_hand is None:
+                    db.close()
 
     def _begin(self, db: sa.Connection, begun: Sequence[Entry]) -> None:
         if begun:
@@ -97,7 +115,7 @@ class SqlLedgerStore:
         """
         if not ended:
             return 0
-        with self._turn_to_write, self._engine.begin() as db:
+        with self._connection() as db, db.begin():
             self._take_turn(db, ended)
             self._begin(db, begun)
             new = self._not_yet_there(db, ended)
@@ -395,6 +413,9 @@ class SqlLedgerStore:
 
     def close(self) -> None:
         """Give the connections back."""
+        if self._at_hand is not None:
+            self._at_hand.close()
+            self._at_hand = None
         self._engine.dispose()
         if self._held is not None:
             self._held.close()

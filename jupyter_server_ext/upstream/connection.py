@@ -58,7 +58,7 @@ class ProviderTransport(httpx.AsyncBaseTransport):
         proxy = self._proxy_to(origin)
         if proxy is not None:
             return await proxy.handle_async_request(request)
-        body = await request.aread()
+        body = await _body_of(request)
         connection = self._kept(origin) or await self._connect(origin)
         try:
             reply = await connection.send(request, body)
@@ -396,6 +396,11 @@ class _Body(httpx.AsyncByteStream):
         with contextlib.suppress(zlib.error):
             return self._unpack.decompress(data)
         raise httpx.DecodingError("The reply is packed in a way that cannot be read.")
+
+
+async def _body_of(request: httpx.Request) -> bytes:
+    stream = request.stream
+    return b"".join(stream) if isinstance(stream, httpx.ByteStream) else await request.aread()
 
 
 def _head_of(request: httpx.Request) -> bytes:

@@ -406,8 +406,13 @@ async def test_a_full_disk_refuses_new_work_and_loses_nothing(paying, url):
         def full(connection, _record):
             connection.execute(f"PRAGMA max_page_count={limit}")
 
+        def connect_anew():
+            engine.dispose()
+            with ledger._store._connection() as at_hand:
+                at_hand.invalidate()
+
         limit = 1  # SQLite makes that as many as there are
-        engine.dispose()
+        connect_anew()
         replies = [asyncio.create_task(gateway.ask(question, token="bob-token")) for _ in range(40)]
 
         async def unwell():
@@ -416,7 +421,7 @@ async def test_a_full_disk_refuses_new_work_and_loses_nothing(paying, url):
         await until(unwell)
         assert (await gateway.ask(question)).status_code == 503
         limit = 1_000_000
-        engine.dispose()
+        connect_anew()
         statuses = [reply.status_code for reply in await asyncio.gather(*replies)]
         assert set(statuses) <= {200, 503}
         assert (await gateway.get("health")).status_code == 200

@@ -10,6 +10,7 @@ import pytest_asyncio
 
 from jupyter_server_ext import serve as serving
 from jupyter_server_ext.assembly import assemble
+from jupyter_server_ext.handlers import base
 from jupyter_server_ext.messages import Caller
 from jupyter_server_ext.serve import Listening, serve
 from jupyter_server_ext.settings import Secret, Settings, StorageSettings
@@ -21,7 +22,7 @@ pytestmark = pytest.mark.asyncio
 async def url(monkeypatch):
     """A gateway that has less patience than it usually has."""
     monkeypatch.setattr(serving, "_IDLE_SECONDS", 0.3)
-    monkeypatch.setattr(serving, "_BODY_SECONDS", 0.3)
+    monkeypatch.setattr(base, "_BODY_SECONDS", 0.3)
     ready: asyncio.Future[str] = asyncio.get_running_loop().create_future()
     end = asyncio.Event()
     parts = assemble(Settings(storage=StorageSettings(ledger="memory://")), [(Secret("t"), Caller("ada"))], "/rsql/")
