@@ -119,7 +119,15 @@ def spread_client_of(place: Place) -> Redis | RedisCluster:
 
 def _through_sentinel(place: Place, options: dict[str, Any]) -> Redis:
     """A client that asks the sentinels who is master."""
-    from redis.asyncio.sentinel import Sentinel
+    from redis.asyncio.sentinel import Sentinel, SentinelConnectionPool
+
+    class Pool(SentinelConnectionPool):
+        """Connections to the master, which when they are closed also closes those to the sentinels."""
+
+        async def disconnect(self, inuse_connections: bool = True) -> None:
+            await super().disconnect(inuse_connections)
+            for one in sentinel.sentinels:
+                await one.aclose()
 
     query = place.options
     theirs = query.pop("sentinel_password", None)
@@ -128,7 +136,8 @@ def _through_sentinel(place: Place, options: dict[str, Any]) -> Redis:
     tls |= {name: value for name, value in query.items() if name.startswith("ssl_")}  # who signs for one signs for both
     asking = {**options, **tls, "socket_timeout": CONNECT_SECONDS, "password": theirs}
     sentinel = Sentinel(place.addresses(_SENTINEL_PORT), sentinel_kwargs=asking)  # type: ignore[no-untyped-call]
-    client: Redis = sentinel.master_for(place.parts.path.strip("/") or "mymaster", **own)
+    name = place.parts.path.strip("/") or "mymaster"
+    client: Redis = sentinel.master_for(name, connection_pool_class=Pool, **own)
     return client
 
 
