@@ -22,11 +22,14 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).parent.parent
 OUT = ROOT / "build" / "demo"
-CONFIG = """\
+CONFIG = f"""\
 default_model = "offline"
 
 [[keys]]
 provider = "offline"
+
+[storage]
+ledger = "sqlite:///{OUT / "ledger.db"}"
 """
 
 
@@ -74,6 +77,8 @@ def jupyter_server(module: str, root: Path, settings: str = CONFIG) -> Iterator[
     """
     config = OUT / "rsql.toml"
     config.write_text(settings, encoding="utf-8")
+    for old in OUT.glob("ledger.db*"):  # each run shows its own records
+        old.unlink()
     token, port = secrets.token_urlsafe(16), _free_port()
     log = (OUT / "server.log").open("w", encoding="utf-8")
     server = subprocess.Popen(
