@@ -10,6 +10,7 @@ import httpx
 import pytest
 
 from jupyter_server_ext.errors import UpstreamFailed
+from jupyter_server_ext.handlers import base
 from jupyter_server_ext.messages import Waiting
 from jupyter_server_ext.settings import CallerLimits, Settings, TenantSettings
 
@@ -169,6 +170,15 @@ async def test_a_client_that_leaves_ends_the_work_at_once(served, stream, first)
 
     assert stats["concurrency"]["current"] == 0
     assert stats["limits"]["minute"]["current"] == 0
+
+
+async def test_an_answer_may_take_longer_than_a_body_may(served, monkeypatch):
+    monkeypatch.setattr(base, "_BODY_SECONDS", 0.05)
+    async with served() as gateway:
+        gateway.gateway.events.insert(0, come := asyncio.Event())
+        asyncio.get_running_loop().call_later(0.2, come.set)
+        reply = await gateway.ask({"messages": [{"role": "user", "content": "Hi"}]})
+    assert reply.json()["choices"][0]["message"]["content"] == "Hello."
 
 
 async def test_a_client_that_leaves_in_the_middle_of_its_body_leaves_nothing_behind(served):
