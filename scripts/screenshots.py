@@ -36,10 +36,7 @@ LIMITED = f"""\
 {CONFIG}
 [limits.caller]
 requests_per_day = {DAILY}
-
-[storage]
-ledger = "sqlite:///{{folder}}/ledger.db"
-"""  # a ledger of its own: what an earlier run used up does not count
+"""
 USE_UP = f"""\
 import rsql_magic
 for number in range({DAILY}):
@@ -65,7 +62,7 @@ def main() -> int:
         notebook = nbformat.v4.new_notebook(cells=cells, metadata={"kernelspec": KERNEL})
         nbformat.write(notebook, work / "pictures.ipynb")
         with (
-            jupyter_server("jupyterlab", work, LIMITED.format(folder=folder)) as (url, token),
+            jupyter_server("jupyterlab", work, LIMITED) as (url, token),
             sync_playwright() as playwright,
         ):
             browser = playwright.chromium.launch(executable_path=chromium)
