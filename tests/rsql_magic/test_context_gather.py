@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import subprocess
 import sys
-import threading
-import time
 
 import numpy as np
 import pandas as pd
@@ -13,14 +11,11 @@ import polars as pl
 import pytest
 
 from rsql_magic.context import Catalog, Column, Context, Piece, Profile, Table, count_tokens, describe, fence, gather
-from rsql_magic.context.bounded import TooSlow, within
 from rsql_magic.context.cells import Cell, as_cells, recently
-from rsql_magic.context.dictionary import Dictionary
 from rsql_magic.context.failures import error_text
 from rsql_magic.context.joins import join_hints
 from rsql_magic.context.mentions import Question
-from rsql_magic.context.sources import sources
-from rsql_magic.errors import BadInput, UnknownName
+from rsql_magic.errors import UnknownName
 
 pytestmark = pytest.mark.usefixtures("without_r")
 
@@ -262,172 +257,6 @@ def test_instructions_in_names_and_values_stay_on_their_lines():
     assert not [line for line in text.splitlines() if line.startswith(("Question", "</data 12345678"))]
 
 
-# Objects that do not want to be read
-
-
-class Hostile:
-    """Everything about it raises."""
-
-    def __getattribute__(self, name):
-        raise RuntimeError("no")
-
-    def __repr__(self):
-        raise SystemExit("no")
-
-
-class Slow:
-    """Everything about it takes minutes."""
-
-    def __getattr__(self, name):
-        while True:
-            try:
-                time.sleep(60)
-            except Exception:
-                continue
-
-    def __len__(self):
-        return int(time.sleep(60) or 0)
-
-
-class Stuck:
-    """A plug-in whose objects take too long."""
-
-    kind = "object"
-
-    def matches(self, obj):
-        return type(obj) is Slow
-
-    def describe(self, obj, name, detail):
-        return f"{name}: {obj.size}"
-
-
-@pytest.fixture
-def plugged(monkeypatch):
-    """Use other sources before ours."""
-
-    def plug(*others):
-        ours = sources()
-        monkeypatch.setattr("rsql_magic.context.sources.sources", lambda: (*others, *ours))
-
-    return plug
-
-
-def test_hostile_objects_are_described_by_their_class():
-    context = gather("", {"h": Hostile(), "x": 1})
-    assert "h: " in context.text
-    assert "Hostile" in context.text
-    assert "x: int 1" in context.text
-
-
-def test_slow_objects_are_stopped_and_that_is_said(plugged):
-    plugged(Stuck())
-    started = time.monotonic()
-    context = gather("", {"s": Slow(), "x": 1})
-    assert time.monotonic() - started < 20
-    assert "s: Slow, not read (it took too long)" in context.text
-    assert "x: int 1" in context.text
-    assert "took too long" in describe(Slow(), "s", seconds=0.1)
-
-
-def test_when_time_is_over_the_rest_is_left_out(plugged):
-    plugged(Stuck())
-    context = gather("", {f"s{n}": Slow() for n in range(50)}, seconds=0.6)
-    assert context.left_out
-    assert {piece.reason for piece in context.left_out} == {"no time left"}
-
-
-def test_slow_objects_do_not_hang_other_threads():
-    results = []
-
-    def call():
-        try:
-            within(0.1, lambda: time.sleep(5))
-        except TooSlow:
-            results.append("stopped")
-        results.append(within(1, lambda: "done"))
-        try:
-            within(1, lambda: 1 / 0)
-        except ZeroDivisionError:
-            results.append("raised")
-
-    thread = threading.Thread(target=call)
-    thread.start()
-    thread.join(3)
-    assert results == ["stopped", "done", "raised"]
-
-
-def test_an_alarm_of_the_users_own_goes_on():
-    import signal
-
-    rang = []
-    before = signal.signal(signal.SIGALRM, lambda *_: rang.append(1))
-    try:
-        signal.setitimer(signal.ITIMER_REAL, 5)
-        within(1, lambda: None)
-        assert 0 < signal.getitimer(signal.ITIMER_REAL)[0] <= 5
-    finally:
-        signal.setitimer(signal.ITIMER_REAL, 0)
-        signal.signal(signal.SIGALRM, before)
-
-
-# Plug-ins
-
-
-class Network:
-    """A source of a package we do not know."""
-
-    kind = "object"
-
-    def matches(self, obj):
-        return isinstance(obj, range)
-
-    def describe(self, obj, name, detail):
-        return f"{name}: network of {len(obj)} nodes, owner ada@example.org, level {detail.level}"
-
-
-def test_a_plug_in_describes_its_objects_and_is_filtered(plugged):
-    plugged(Network())
-    assert "net: network of 3 nodes, owner [email], level stats" in gather("", {"net": range(3)}).text
-
-
-def test_a_plug_in_cannot_crowd_out_the_rest(plugged):
-    class Talkative(Network):
-        def describe(self, obj, name, detail):
-            return "word " * 50_000
-
-    plugged(Talkative())
-    context = gather("what is net?", {"net": range(3), "x": 1})
-    assert "word word" in context.text
-    assert "x: int 1" in context.text
-    assert context.tokens <= 1500
-
-
-def test_plug_ins_are_found_by_their_entry_point(monkeypatch):
-    from importlib.metadata import EntryPoint
-
-    from rsql_magic.context import sources as module
-
-    found = [
-        EntryPoint("networks", f"{__name__}:Network", module.GROUP),
-        EntryPoint("broken", "nowhere_at_all:Source", module.GROUP),
-    ]
-    monkeypatch.setattr("importlib.metadata.entry_points", lambda group: found)
-    monkeypatch.setattr(EntryPoint, "load", _load)
-    with pytest.warns(UserWarning, match="The context source 'broken' was left out"):
-        loaded = module._plugins()
-    assert [type(source) for source in loaded] == [Network]
-
-
-def _load(entry):
-    if entry.name == "broken":
-        raise ImportError("No module named 'nowhere_at_all'")
-    return Network
-
-
-def test_our_sources_come_through_the_same_list():
-    assert [type(source).__name__ for source in sources()][-3:] == ["FrameSource", "RSource", "ObjectSource"]
-
-
 # Objects
 
 
@@ -501,60 +330,6 @@ def test_models_of_sklearn_and_statsmodels_are_known_by_what_they_can_do():
     results = describe(Results(), "m")
     assert "Results of Results.OLS, fitted; formula y ~ C(g) + x; coefficients Intercept, C(g)[…], x" in results
     assert "kuru" not in results
-
-
-# The data dictionary
-
-
-DICTIONARY = """
-tables:
-  flights:
-    description: One row per departure.
-    key: [carrier, number]
-    columns:
-      distance: {description: Great-circle distance, unit: miles}
-      tailnum: {references: planes.tailnum}
-      origin: Airport of departure
-  planes: What flies.
-"""
-
-
-def test_a_data_dictionary_describes_frames_and_tables(tmp_path):
-    path = tmp_path / "dictionary.yaml"
-    path.write_text(DICTIONARY, encoding="utf-8")
-    dictionary = Dictionary.load(path)
-    frame = pd.DataFrame({"Distance": [1.0, 2.0] * 2 + [1.5], "origin": ["JFK"] * 5})
-    assert describe(frame, "flights", dictionary=dictionary).splitlines() == [
-        "flights: pandas DataFrame, 5 rows × 2 columns; One row per departure.",
-        "- Distance float64: 1..2; [miles]; Great-circle distance",
-        "- origin str: values: 'JFK'; Airport of departure",
-    ]
-    table = dictionary.describe(Table("FLIGHTS", (Column("tailnum"), Column("distance")), schema="public"))
-    assert table.primary_key == ("carrier", "number")
-    assert [(key.columns, key.table, key.referred) for key in table.foreign_keys] == [
-        (("tailnum",), "planes", ("tailnum",))
-    ]
-    assert dictionary.describe(Table("planes")).description == "What flies."
-    assert dictionary.describe(Table("other")) == Table("other")
-
-
-@pytest.mark.parametrize(
-    ("text", "message"),
-    [
-        ("- a", "has no entry 'tables'"),
-        ("tables: {t: {colums: {}}}", "t has the unknown entry 'colums'"),
-        ("tables: {t: {columns: {c: [1]}}}", "t.c should be text or a mapping"),
-        ("tables: {t: {columns: 3}}", "t: columns should map names"),
-        ("tables: {t: [", "is no valid YAML"),
-    ],
-)
-def test_a_wrong_data_dictionary_says_what_is_wrong(tmp_path, text, message):
-    path = tmp_path / "d.yaml"
-    path.write_text(text, encoding="utf-8")
-    with pytest.raises(BadInput, match=message):
-        Dictionary.load(path)
-    with pytest.raises(BadInput, match="cannot be read"):
-        Dictionary.load(tmp_path / "none.yaml")
 
 
 # Tokens
