@@ -143,19 +143,27 @@ def cluster(folder: Path, provider: str, state: str, ledger: str, callers: dict[
     with contextlib.ExitStack() as stack:
         for gateway in gateways:
             gateway.start()
-            stack.callback(lambda gateway=gateway: _ended(gateway.process))  # the one it has then
-        url = stack.enter_context(_haproxy(folder, gateways))
+            stack.callback(lambda gateway=gateway: ended(gateway.process))  # the one it has then
+        url = stack.enter_context(haproxy(folder, [gateway.port for gateway in gateways]))
         yield Cluster(url, tuple(gateways), ledger)
 
 
 @contextlib.contextmanager
-def _haproxy(folder: Path, gateways: list[Gateway]) -> Iterator[str]:
+def haproxy(folder: Path, ports: list[int], *, port: int = 0, path: str = "/rsql/") -> Iterator[str]:
+    """HAProxy before three gateways; gives the URL at which it has found one of them.
+
+    Args:
+        folder: Where its log goes.
+        ports: Those of the gateways.
+        port: Where it listens; any free one for 0.
+        path: The path of the gateways.
+    """
     program = shutil.which("haproxy") or shutil.which("haproxy", path="/usr/sbin")
     if program is None:
         raise RuntimeError("haproxy is missing, and this test needs it: apt-get install haproxy")
-    port = free_port()
-    addresses = {f"RSQL_GATEWAY_{n}": f"127.0.0.1:{gateway.port}" for n, gateway in enumerate(gateways, 1)}
-    named = {"RSQL_BIND": f"127.0.0.1:{port}", "RSQL_HEALTH": "/rsql/health", **addresses}
+    port = port or free_port()
+    addresses = {f"RSQL_GATEWAY_{n}": f"127.0.0.1:{of_one}" for n, of_one in enumerate(ports, 1)}
+    named = {"RSQL_BIND": f"127.0.0.1:{port}", "RSQL_HEALTH": f"{path}health", **addresses}
     with (folder / "haproxy.log").open("wb") as log:
         process = subprocess.Popen(
             [program, "-db", "-f", str(HAPROXY)],
@@ -164,23 +172,24 @@ def _haproxy(folder: Path, gateways: list[Gateway]) -> Iterator[str]:
             stderr=log,
         )
     try:
-        _until_it_answers(f"http://127.0.0.1:{port}/rsql/health")
-        yield f"http://127.0.0.1:{port}/rsql/"
+        until_it_answers(f"http://127.0.0.1:{port}{path}health")
+        yield f"http://127.0.0.1:{port}{path}"
     finally:
-        _ended(process)
+        ended(process)
 
 
-def _until_it_answers(url: str, seconds: float = 10.0) -> None:
+def until_it_answers(url: str, seconds: float = 10.0) -> None:
+    """Wait until somebody answers there."""
     deadline = time.monotonic() + seconds
     while True:
         with contextlib.suppress(httpx.HTTPError):
             if httpx.get(url, timeout=1).status_code == 200:
                 return
-        assert time.monotonic() < deadline, "HAProxy does not answer"
+        assert time.monotonic() < deadline, f"nobody answers at {url}"
         time.sleep(0.05)
 
 
-def _ended(process: subprocess.Popen[bytes]) -> None:
+def ended(process: subprocess.Popen[bytes]) -> None:
     """End a process of ours, whatever state it is in."""
     if process.poll() is None:
         process.terminate()
