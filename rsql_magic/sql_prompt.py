@@ -79,6 +79,8 @@ class SchemaPrompt:
         self._now = now
         self._examples = examples
         self._ready = linked
+        self.settled = ""
+        """Which of several readings was taken, when nobody could be asked."""
         self.catalog = linked.catalog if linked else Catalog()
         self._tables: list[Table] = list(linked.tables) if linked else []
 
@@ -121,9 +123,7 @@ class SchemaPrompt:
                 f"{self.engine.name} has no tables.",
                 hint="Check its path, as a mistyped one makes an empty database; %%sql_ai frames asks the live frames.",
             )
-        if self.wish.ask and not self.wish.tables:
-            _refuse_several_readings(self._question, catalog)
-        tables = self._chosen(catalog) if self.wish.tables else self._linked(catalog)
+        tables = self._chosen(catalog) if self.wish.tables else self._settled(self._linked(catalog))
         self._tables = tables if self.wish.level == "names" else self.engine.detail(tables)
         user = prompts.render(
             "sql_question",
@@ -133,6 +133,24 @@ class SchemaPrompt:
             **self._session(),
         )
         return self.chat.messages(prompts.load("sql"), user)
+
+    def _settled(self, tables: list[Table]) -> list[Table]:
+        """The tables of the best reading, where the question has several and ``--ask`` wants to know.
+
+        Raises:
+            BadInput: Naming the readings, for a person to choose.
+        """
+        from rsql_magic.linking import rivals
+
+        if not (self.wish.ask or self.wish.settle):
+            return tables
+        best, *others = [table.full_name for table in rivals(self._question, self.catalog)][:3] or [""]
+        if not others:
+            return tables
+        if self.wish.ask:
+            raise BadInput(f"This can be asked of {_either(best, *others)}.", hint=f"Say which: --tables {best}.")
+        self.settled = f"This can be asked of {_either(best, *others)}; {best} was taken. Say which with --tables."
+        return [table for table in tables if table.full_name not in others]
 
     def _chosen(self, catalog: Catalog) -> list[Table]:
         return [catalog.get(name) or _unknown_table(name, catalog) for name in self.wish.tables]
@@ -208,19 +226,8 @@ def _names_in(sql: str, dialect: str) -> list[str]:
     return [*tables.values(), *(name.removeprefix(".") for name in columns)]
 
 
-def _refuse_several_readings(question: str, catalog: Catalog) -> None:
-    """Ask back when the tables of several schemas answer about equally well.
-
-    Raises:
-        BadInput: Naming them.
-    """
-    from rsql_magic.linking import rivals
-
-    names = [table.full_name for table in rivals(question, catalog)][:3]
-    if len(names) > 1:
-        raise BadInput(
-            f"This can be asked of {', '.join(names[:-1])} or {names[-1]}.", hint=f"Say which: --tables {names[0]}."
-        )
+def _either(*names: str) -> str:
+    return f"{', '.join(names[:-1])} or {names[-1]}"
 
 
 def _unknown_table(name: str, catalog: Catalog) -> Table:

@@ -34,6 +34,7 @@ class Wish:
         explain: Whether to show the plan and explain the query in words.
         answer: Whether to answer in words from the result, of which rows are sent for that.
         ask: Whether to ask back when the question has several readings.
+        settle: Whether to take the best of several readings and say so, as nobody is there to be asked.
         plan_rows: Rows that a plan may expect to handle before somebody is asked; 0 for any number.
         dialect: The dialect to write in, when it is not the connection's.
         level: How much of the data may leave.
@@ -54,6 +55,7 @@ class Wish:
     explain: bool = False
     answer: bool = False
     ask: bool = False
+    settle: bool = False
     plan_rows: int = 0
     dialect: str = ""
     level: Privacy = "stats"
@@ -114,6 +116,7 @@ def wished(
         explain=explain,
         answer=answer,
         ask=ask and not batch,
+        settle=ask and batch,
         plan_rows=settings.plan_rows,
         dialect=_named(dialect) if dialect else "",
         level=level or settings.privacy,

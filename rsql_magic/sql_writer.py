@@ -285,6 +285,8 @@ class Writer:
 
         for word, meant in self._prompt.misspelt.items():
             yield f"“{word}” was read as {meant}."
+        if self._prompt.settled:
+            yield self._prompt.settled
         if others:
             yield f"The answer held {others + 1} queries; the first one is used."
         if self._native.is_foreign and not self._wish.run:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from rsql_magic.linking.fitting import fit, with_some
 from rsql_magic.linking.index import Index
+from rsql_magic.linking.schemas import named_schemas
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -46,6 +47,9 @@ def link(question: str, catalog: Catalog, budget_tokens: int = 8000) -> list[Tab
 def rivals(question: str, catalog: Catalog, within: float = 0.05) -> list[Table]:
     """The best table of each schema that answers the question about as well as the best schema does.
 
+    A table of the same name in another schema does so too when it has all that the question asks about (``hr.employee``
+    and ``sales.employee``), whatever else is in its schema. A schema that the question names is the one meant.
+
     With more than one there are several readings, and asking is better than guessing: on public question sets the first
     is right in a third of such cases, and in six of seven of the others (docs/linking.md).
 
@@ -64,7 +68,12 @@ def rivals(question: str, catalog: Catalog, within: float = 0.05) -> list[Table]
     for place in index.rank(question):
         best.setdefault(index.naming.groups[place], place)
     top = scores.max(initial=0.0)
-    return [index.tables[place] for place in best.values() if scores[place] > 0 and scores[place] >= (1 - within) * top]
+    found = [place for place in best.values() if scores[place] > 0 and scores[place] >= (1 - within) * top]
+    if found:
+        found += [place for place in index.namesakes(question, found[0]) if place not in found]
+    groups = {index.naming.groups[place] for place in found}
+    meant = named_schemas(question, groups) if len(groups) > 1 else set()
+    return [index.tables[place] for place in found if not meant or index.naming.groups[place] in meant]
 
 
 def widen(tables: Sequence[Table], names: Iterable[str], catalog: Catalog) -> list[Table]:

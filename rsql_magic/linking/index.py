@@ -16,6 +16,7 @@ from rsql_magic.linking.lexicon import Lexicon
 from rsql_magic.linking.naming import Naming
 from rsql_magic.linking.postings import Postings, value_places
 from rsql_magic.linking.questions import Concept, Question
+from rsql_magic.linking.schemas import small_names
 from rsql_magic.linking.weights import Weights
 from rsql_magic.linking.words import stems
 
@@ -30,6 +31,8 @@ if TYPE_CHECKING:
     Ints = NDArray[np.int64]
 
 _TELLING = 2
+_AS_WELL = 0.5
+"""The share of what one schema says about a word from which another says it as well."""
 _WORTH_COUNTING = 20_000
 """Tokens (estimated) above which a schema is large enough not to be counted exactly."""
 
@@ -127,7 +130,7 @@ class Index:
     def scores(self, question: str) -> Floats:
         """How much each table matters: by its own words, by those its neighbours and its cluster cover."""
         w, asked = self.weights, Question(question)
-        found = self.found(asked.concepts(self._values, w))
+        found = self.found(self._concepts(question))
         near = w.neighbour * self._joins.spread(found, w.maybe, w.damp)
         local = np.maximum(found, near)
         far = np.maximum(local, w.neighbour * self._joins.spread(near, w.maybe, w.damp))
@@ -138,6 +141,20 @@ class Index:
         unasked = [place for place, copy in self._copies.items() if not copy.asked_for(asked.stems)]
         scores[unasked] *= w.copy
         return scores
+
+    def _concepts(self, question: str) -> list[Concept]:
+        """What the question asks about, a schema named like a small word (``us``) included."""
+        schemas = small_names(question, set(self.naming.groups))
+        named = [Concept({" ".join(stems(name)): 1.0}) for name in sorted(schemas)]
+        return [*Question(question).concepts(self._values, self.weights), *named]
+
+    def namesakes(self, question: str, place: int) -> list[int]:
+        """Tables of the same name in other schemas, around which the question finds all that it finds around this."""
+        others = [i for i, name in enumerate(self.naming.names) if name == self.naming.names[place]]
+        others = [i for i in others if self.naming.groups[i] != self.naming.groups[place] and i not in self._copies]
+        telling = [c for c in self._concepts(question) if c.value or c.weight > self.weights.extreme]
+        best, _ = self._joins.best(self.found(telling))
+        return [i for i in others if bool((best[:, i] >= _AS_WELL * best[:, place]).all())]
 
     def found(self, concepts: Sequence[Concept]) -> Floats:
         """How strongly each concept (row) is present in each table (column)."""

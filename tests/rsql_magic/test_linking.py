@@ -251,6 +251,44 @@ class TestRivals:
         catalog = Catalog((*self.PERSONS, self.ANIMAL))
         assert [t.schema for t in rivals("Which person has which animal?", catalog)] == ["crm"]
 
+    SHOP = Catalog(
+        tuple(
+            Table(name, tuple(map(Column, columns.split())), schema=schema)
+            for schema, name, columns in [
+                ("hr", "employee", "id name salary dept_id"),
+                ("hr", "department", "dept_id title"),
+                ("hr", "vacation", "employee_id days"),
+                ("sales", "employee", "id name salary region"),
+                ("sales", "orders", "id employee_id amount"),
+                ("us", "orders", "id amount"),
+                ("us", "invoices", "id amount"),
+            ]
+        )
+    )
+
+    @pytest.mark.parametrize(
+        ("question", "names"),
+        [
+            ("average salary of employees", {"hr.employee", "sales.employee"}),
+            ("How many employees are there?", {"hr.employee", "sales.employee"}),
+            ("employees in hr", {"hr.employee"}),
+            ("average salary of sales employees", {"sales.employee"}),
+            ("employees per department", {"hr.department"}),
+            ("amount per employee", {"sales.employee"}),
+            ("Show us the orders", {"sales.orders", "us.orders"}),
+            ("tell us how many orders there are", {"sales.orders", "us.orders"}),
+            ("orders in us", {"us.orders"}),
+            ("orders in the US", {"us.orders"}),
+            ("total of us.orders", {"us.orders"}),
+            ("orders of the us schema", {"us.orders"}),
+        ],
+    )
+    def test_namesakes_in_two_schemas(self, question, names):
+        assert {table.full_name for table in rivals(question, self.SHOP)} == names
+
+    def test_a_schema_called_like_a_pronoun_is_found_where_it_is_named(self):
+        assert link("orders in us", self.SHOP)[0].full_name == "us.orders"
+
     def test_a_question_about_nothing(self):
         assert rivals("xyzzy", Catalog(self.PERSONS)) == []
 

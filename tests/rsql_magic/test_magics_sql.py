@@ -149,6 +149,22 @@ def test_a_question_with_two_readings_is_asked_back(ip, con, gateway):
     ip.run("%%sql_ai con\nHow many visitors?")
 
 
+def test_without_a_person_the_better_of_two_readings_is_taken_and_said(ip, con, gateway, assistant):
+    assistant.batch = True
+    con.execute("CREATE SCHEMA hr; CREATE SCHEMA us")
+    for schema, more in (("hr", ""), ("us", ", region VARCHAR")):
+        con.execute(f"CREATE TABLE {schema}.employee (id INTEGER, salary DOUBLE{more})")
+    gateway.replies = [sql("SELECT avg(salary) AS a FROM hr.employee")] * 2
+    result = ip.run("%%sql_ai con --ask\nTell us the average salary of employees")
+    assert (
+        "This can be asked of hr.employee or us.employee; hr.employee was taken. Say which with --tables."
+        in result.notes
+    )
+    assert "us.employee" not in gateway.sent
+    result = ip.run("%%sql_ai con --ask\naverage salary of employees in hr")
+    assert not [note for note in result.notes if "taken" in note]
+
+
 def test_a_verified_question_is_shown_when_one_resembles_it(ip, con, gateway, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     with pytest.raises(BadInput, match="no result to verify"):
