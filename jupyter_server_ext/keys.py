@@ -54,10 +54,10 @@ class Health:
     reason: str = ""
     trial: Lease | None = None
 
-    def opens(self, now: float) -> float:
-        """When the next request may start."""
+    def opens(self) -> float:
+        """When the next request may start: one whose trial takes long keeps the others waiting only for so long."""
         if self.failures and self.trial is not None:
-            return max(self.until, now + _FIRST_REST)
+            return max(self.until, self.trial.at + _LONGEST_REST)
         return self.until
 
     @property
@@ -122,7 +122,7 @@ class Key:
     def opens(self, model: str, now: float) -> float:
         """When it may next be tried for this model."""
         health = self.health.get(model)
-        return now if health is None else health.opens(now)
+        return now if health is None else health.opens()
 
     def offer(self, model: str) -> Offer:
         """The windows a request for ``model`` takes from."""
@@ -179,13 +179,20 @@ def limit_row(spec: WindowSpec, report: WindowReport) -> dict[str, Any]:
     return row
 
 
+def _may_be(spec: WindowSpec, rate: Rate) -> bool:
+    return spec.assumed or rate.limit <= spec.amount
+
+
 def window_of(grant: Grant, rate: Rate) -> Seen | None:
-    """The window a header speaks of: the one of this amount, else of this length, else the only one of this unit."""
+    """The window a header speaks of: the one of this amount, else of this length, else the only one of this unit.
+
+    One that allows more than was configured, nobody knows in what time, may well be of a day: it tells nothing.
+    """
     same = [spec for spec in grant.windows if spec.unit == rate.unit]
     fits = (
         [spec for spec in same if spec.amount == rate.limit]
         or [spec for spec in same if spec.seconds == rate.seconds]
-        or [spec for spec in same if len(same) == 1 and rate.seconds is None]
+        or [spec for spec in same if len(same) == 1 and rate.seconds is None and _may_be(spec, rate)]
     )
     if not fits:
         return None

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import math
-from collections import Counter
+from collections import Counter, OrderedDict
 from dataclasses import dataclass
 from operator import attrgetter
 from typing import TYPE_CHECKING
@@ -33,6 +33,7 @@ _LIKE = 1.3  # costs that differ by this factor have the same schedule
 _PLACE = attrgetter("place")
 _FEW = 0.05  # of those who wait, who may have come for other models since
 _MORE_PLACES = 16  # than those who wait
+_MOST_IDLE = 200  # models without anybody who waits, whose turns are remembered
 
 
 class KeyQueue:
@@ -52,7 +53,8 @@ class KeyQueue:
     def __init__(self, pool: KeyPool, settings: PoolSettings) -> None:
         self.pool = pool
         self._settings = settings
-        self._lanes: dict[str, Lane] = {}
+        self._lanes: dict[str, Lane] = {}  # by model: those in which somebody waits …
+        self._idle: OrderedDict[str, Lane] = OrderedDict()  # … and others, which know who has had its turn
         self._length = 0
         self._size = 0
         self._joined: Counter[str] = Counter()  # how many have waited so far, by model
@@ -86,11 +88,12 @@ class KeyQueue:
         if self._lanes.get(ticket.model):
             return None
         got = await self.pool.lease(ticket.model, ticket.cost, ticket.avoid, tuple(self._claims.values()))
-        if isinstance(got, Lease):
-            return got
-        if math.isinf(got.wait):
-            raise self._hopeless(ticket, got)
-        return None
+        if isinstance(got, Busy):
+            if math.isinf(got.wait):
+                raise self._hopeless(ticket, got)
+            return None
+        self._lane(ticket.model).pass_by(ticket)
+        return got
 
     def eta(self, ticket: Ticket) -> float:
         """Seconds until this request could start, if it came now and nobody came after it."""
@@ -156,6 +159,7 @@ class KeyQueue:
         loop = asyncio.get_running_loop()
         ticket.got = loop.create_future()
         lane = self._lanes[ticket.model] = self._lane(ticket.model)
+        self._idle.pop(ticket.model, None)
         lane.push(ticket)
         self._joined[ticket.model] += 1
         ticket.position = len(lane)
@@ -167,8 +171,15 @@ class KeyQueue:
             self._wake.set()  # else somebody waits already, and is woken when the time comes
 
     def _lane(self, model: str) -> Lane:
-        """The lane of a model; a new one comes last to its turn."""
-        return self._lanes.get(model) or Lane(min((lane.turns for lane in self._lanes.values()), default=0.0))
+        """The lane of a model; one in which nobody waited comes last to its turn."""
+        lane = self._lanes.get(model)
+        if lane is None:
+            lane = self._idle.pop(model) if model in self._idle else Lane()
+            self._idle[model] = lane
+            lane.turns = min((other.turns for other in self._lanes.values()), default=0.0)
+            if len(self._idle) > _MOST_IDLE:
+                self._idle.popitem(last=False)
+        return lane
 
     def _leave(self, ticket: Ticket, lease: Lease | None) -> None:
         """The request waits no more; a lease that came when it had gone goes back."""
@@ -183,7 +194,7 @@ class KeyQueue:
         if lane is not None:
             lane.remove(ticket)
             if not lane:
-                del self._lanes[ticket.model]
+                self._idle[ticket.model] = self._lanes.pop(ticket.model)
                 self._schedules.pop(ticket.model, None)
                 self._numbered.pop(ticket.model, None)
                 del self._joined[ticket.model]

@@ -1,17 +1,19 @@
 """Whose turn it is: callers by deficit round robin, people before batch work. The pure rule, without time.
 
-At each turn a caller's credit grows by the weight of its tenant, and it is served while its credit covers the request
-at its head (M. Shreedhar, G. Varghese, "Efficient fair queueing using deficit round robin", 1995). Interactive requests
+In each round a caller's credit grows by the weight of its tenant, and it is served while its credit covers the request
+at its head (M. Shreedhar, G. Varghese, "Efficient fair queueing using deficit round robin", 1995). Who leaves keeps its
+place in the rounds, as in start-time fair queueing (P. Goyal, H. M. Vin, H. Cheng, 1996): where a round takes longer
+than anybody waits, it would otherwise be luck who is served twice and who never is. Interactive requests
 go before batch ones, which get one turn in eight so that they never starve.
 """
 
 from __future__ import annotations
 
 import math
+from bisect import insort
 from collections import deque
 from dataclasses import dataclass, field
-from itertools import islice
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from jupyter_server_ext.storage.base import Cost
 
@@ -26,6 +28,7 @@ _BATCH_TURN = 8  # every so many turns go to batch work, when some waits
 LOOK_AHEAD = 8  # callers whose smaller requests may use what the one whose turn it is cannot
 _LEAST_WEIGHT = 0.01
 _HAIR = 1e-9
+_FEW_SEATS = 64  # of callers who have gone, that are kept without a look whether their rounds are over
 
 
 @dataclass(slots=True, eq=False)
@@ -62,13 +65,47 @@ class Ticket:
     got: asyncio.Future[Lease] | None = field(default=None, repr=False)
 
 
+class Seat(NamedTuple):
+    """Where a caller sits: in which round it is served next, in the order of their numbers, and with which credit."""
+
+    round: int
+    number: int
+    name: str
+    credit: float
+
+
+def _after(seat: Seat, weight: float, served: int = 1) -> Seat:
+    """The seat of a caller after so many of its requests: in the first round in which its credit covers another."""
+    weight = max(_LEAST_WEIGHT, weight)
+    credit = seat.credit - served
+    rounds = max(0, math.ceil((1.0 - credit) / weight - _HAIR))
+    return seat._replace(round=seat.round + rounds, credit=credit + rounds * weight)
+
+
 class Turns:
-    """Callers taking turns."""
+    """Callers taking turns.
+
+    Who has had a turn in a round and comes back in it is served in the next one, behind those who have had none yet.
+
+    Example:
+        >>> from jupyter_server_ext.messages import Caller
+        >>> turns = Turns()
+        >>> for name in ("ada", "bob"):
+        ...     turns.push(Ticket(Caller(name), "m", Cost()))
+        >>> turns.serve(turns.head())
+        >>> for name in ("ada", "eve"):  # ada is back, and eve has come
+        ...     turns.push(Ticket(Caller(name), "m", Cost()))
+        >>> [ticket.caller.name for ticket in turns.order()]
+        ['bob', 'eve', 'ada']
+    """
 
     def __init__(self) -> None:
         self._waiting: dict[str, deque[Ticket]] = {}
-        self._ring: deque[str] = deque()
-        self._credit: dict[str, float] = {}
+        self._order: list[Seat] = []  # of those who wait, sorted
+        self._seats: dict[str, Seat] = {}  # also of those who have gone: their next ones
+        self._round = 0
+        self._number = 0
+        self._most_seats = _FEW_SEATS
         self._weights: dict[str, float] = {}
         self.weight = 0.0
         """The weights of all callers who wait, together."""
@@ -77,21 +114,22 @@ class Turns:
         return sum(len(line) for line in self._waiting.values())
 
     def __bool__(self) -> bool:
-        return bool(self._ring)
+        return bool(self._order)
 
     @property
     def callers(self) -> int:
         """How many callers wait."""
-        return len(self._ring)
+        return len(self._order)
 
     def push(self, ticket: Ticket) -> None:
         """Put a request behind the others of its caller."""
         name = ticket.caller.name
         if name not in self._waiting:
             self._waiting[name] = deque()
-            self._credit[name] = 0.0
             self.expect(ticket)
-            self._ring.append(name)
+            self._number += 1
+            self._seats[name] = self._entry(name, ticket.weight)
+            insort(self._order, self._seats[name])
         self._waiting[name].append(ticket)
 
     def expect(self, ticket: Ticket) -> None:
@@ -105,35 +143,31 @@ class Turns:
         """The same callers with the same requests."""
         turns = Turns()
         turns._waiting = {name: line.copy() for name, line in self._waiting.items()}
-        turns._ring, turns._credit = self._ring.copy(), self._credit.copy()
+        turns._order, turns._seats = self._order.copy(), self._seats.copy()
+        turns._round, turns._number = self._round, self._number
         turns._weights, turns.weight = self._weights.copy(), self.weight
         return turns
 
     def head(self) -> Ticket:
         """The request whose turn it is."""
-        while True:
-            name = self._ring[0]
-            ticket = self._waiting[name][0]
-            if self._credit[name] >= 1.0:
-                return ticket
-            self._credit[name] += max(_LEAST_WEIGHT, ticket.weight)
-            if self._credit[name] < 1.0:
-                self._ring.rotate(-1)
+        return self._waiting[self._order[0].name][0]
 
     def serve(self, ticket: Ticket) -> None:
         """Take out a request that is served: its caller pays for it, and makes way when its credit is used up."""
         name = ticket.caller.name
-        line = self._waiting[name]
+        line, seat = self._waiting[name], self._seats[name]
         line.remove(ticket)  # mostly the first
-        self._credit[name] -= 1.0
-        if not line:
+        self._round = self._order[0].round
+        self._order.remove(seat)  # mostly the first
+        self._seats[name] = _after(seat, (line[0] if line else ticket).weight)
+        if line:
+            insort(self._order, self._seats[name])
+        else:
             self._leave(name)
-        elif self._ring[0] == name and self._credit[name] < 1.0:
-            self._ring.rotate(-1)
 
     def next_heads(self, passed: int) -> list[Ticket]:
         """The first requests of the callers whose turns come next, after so many."""
-        return [self._waiting[name][0] for name in islice(self._ring, passed, passed + LOOK_AHEAD)]
+        return [self._waiting[seat.name][0] for seat in self._order[passed : passed + LOOK_AHEAD]]
 
     def remove(self, ticket: Ticket) -> bool:
         """Take out a request that no longer waits; whether it was there."""
@@ -142,6 +176,7 @@ class Turns:
             return False
         line.remove(ticket)
         if not line:
+            self._order.remove(self._seats[ticket.caller.name])
             self._leave(ticket.caller.name)
         return True
 
@@ -160,43 +195,42 @@ class Turns:
     def ahead_of(self, name: str, weight: float) -> int:
         """How many requests will be served before a new one of this caller, if nobody else comes."""
         own = self.waiting(name)
-        credit, weight = self._credit.get(name, 0.0), max(_LEAST_WEIGHT, weight)
-        rounds = math.ceil((own + 1 - credit) / weight - _HAIR) + (credit >= 1.0)  # until its turn
-        total, is_before = own, True
-        for other in self._ring:
-            if other == name:
-                is_before = False
-            else:
-                total += self._served_in(other, rounds - (not is_before))
-        return total
-
-    def _served_in(self, name: str, rounds: int) -> int:
-        """How many requests of a caller are served when its turn has come so often."""
-        line, credit = self._waiting[name], self._credit[name]
-        gains = rounds - (credit >= 1.0)  # what it has already it was given at its first turn
-        if rounds <= 0:
-            return 0
-        return min(len(line), max(0, math.floor(credit + gains * max(_LEAST_WEIGHT, line[0].weight) + _HAIR)))
+        seat = self._seats[name] if own else self._entry(name, weight)
+        last = _after(seat, weight, own).round
+        return own + sum(
+            self._served_by(other, last - (other.number > seat.number)) for other in self._order if other.name != name
+        )
 
     def order(self) -> Iterator[Ticket]:
         """All requests in the order of their turns, if nobody else comes."""
-        lines = {name: deque(line) for name, line in self._waiting.items()}
-        ring, credit = deque(self._ring), dict(self._credit)
-        while ring:
-            name = ring[0]
-            if credit[name] < 1.0:
-                credit[name] += max(_LEAST_WEIGHT, lines[name][0].weight)
-            while lines[name] and credit[name] >= 1.0:
-                credit[name] -= 1.0
-                yield lines[name].popleft()
-            ring.popleft()
-            if lines[name]:
-                ring.append(name)
+        turns = self.copy()
+        while turns:
+            ticket = turns.head()
+            turns.serve(ticket)
+            yield ticket
+
+    def _entry(self, name: str, weight: float) -> Seat:
+        """Where a caller sits who comes now."""
+        seat = self._seats.get(name)
+        if seat is None or seat.round < self._round:
+            seat = _after(Seat(self._round - 1, 0, name, 0.0), weight, served=0)
+        return seat._replace(number=self._number)
 
     def _leave(self, name: str) -> None:
-        del self._waiting[name], self._credit[name]
-        self._ring.remove(name)
-        self.weight = self.weight - self._weights.pop(name) if self._ring else 0.0
+        """A caller waits no more; its seat is kept until its round is over."""
+        del self._waiting[name]
+        self.weight = self.weight - self._weights.pop(name) if self._order else 0.0
+        if len(self._seats) > self._most_seats:
+            self._seats = {name: seat for name, seat in self._seats.items() if seat.round >= self._round}
+            self._most_seats = 2 * len(self._seats) + _FEW_SEATS
+
+    def _served_by(self, seat: Seat, last: int) -> int:
+        """How many requests of a caller are served up to the end of a round."""
+        if last < seat.round:
+            return 0
+        line = self._waiting[seat.name]
+        gains = (last - seat.round) * max(_LEAST_WEIGHT, line[0].weight)
+        return min(len(line), math.floor(seat.credit + gains + _HAIR))
 
 
 class Lane:
@@ -296,6 +330,11 @@ class Lane:
         self.of(ticket).serve(ticket)
         self._tally(ticket, -1)
         self._turn += not keeps_turn
+
+    def pass_by(self, ticket: Ticket) -> None:
+        """Have it that a request was served which did not have to wait."""
+        self.push(ticket)
+        self.serve(ticket)
 
     def others_than(self, head: Ticket) -> list[Ticket]:
         """Requests that come soon and may find a key where the one whose turn it is finds none."""

@@ -99,6 +99,11 @@ class WindowSpec:
     bucket: bool = False
     counts: Counts = ""
 
+    @property
+    def is_own(self) -> bool:
+        """Whether it is a limit of the gateway rather than of a provider."""
+        return self.id.startswith("//")
+
 
 class Offer(NamedTuple):
     """A key that could serve a request, with the windows it would take from."""

@@ -58,12 +58,12 @@ class Believed:
             self._patience = min(self._patience * 2, _LONGEST_PATIENCE)
 
     def advance(self, now: float) -> bool:
-        """Try a higher limit when it is time to; whether it was."""
+        """Try a higher limit when it is time to, and one still higher a window later; whether it was time."""
         if now < self._raise_at:
             return False
         self._left += max(1, self._left // 4)
         most = self._told if self.spec.assumed and self._told else self.spec.amount
-        self._raise_at = now + self._patience if self._left < most else math.inf
+        self._raise_at = now + self.spec.seconds if self._left < most else math.inf
         return True
 
     @property

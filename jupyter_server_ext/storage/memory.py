@@ -153,7 +153,7 @@ class MemoryWindows:
             before.reconfigure(spec, self._clock())
             return before
         if spec.unit == "concurrent":
-            return Gauge(spec)
+            return Gauge(spec, 0.0 if spec.is_own else max(self._jitter, _LEAST_JITTER))
         jitter = max(self._jitter, _LEAST_JITTER, min(_FREE_JITTER, 0.01 * spec.seconds))
         return Window(spec, jitter, self._midnight_of(spec.zone) if spec.zone else None)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import deque
 from typing import TYPE_CHECKING
 
 from .base import WindowReport
@@ -19,12 +20,18 @@ if TYPE_CHECKING:
 class Gauge:
     """The requests under way at once, counted like a window.
 
+    A place is free again when its answer has ended. Where nobody saw that end, as the connection was closed before, the
+    provider learns of it later.
+
     Args:
         spec: The limit.
+        jitter: Seconds in which a closed connection is noticed; 0 for places that are our own.
     """
 
-    def __init__(self, spec: WindowSpec) -> None:
+    def __init__(self, spec: WindowSpec, jitter: float = 0.0) -> None:
         self.spec = spec
+        self._jitter = jitter
+        self._closing: deque[float] = deque()  # until when places are kept whose connections were closed
         self.limit = spec.amount
         self.used = 0
         self.is_bucket = False
@@ -36,13 +43,18 @@ class Gauge:
 
     def room(self, now: float, above: Above = EXACT) -> float:  # noqa: ARG002 - a gauge knows no time
         """Places that are free."""
+        while self._closing and self._closing[0] <= now:
+            self._closing.popleft()
+            self.used -= 1
         return self.limit - self.used - self.siblings
 
     def wait(self, amount: int, now: float, above: Above = EXACT) -> float:  # noqa: ARG002
         """Seconds until a place is free, by how long they are usually taken; whoever waits is woken when one is."""
         if amount > self.limit:
             return math.inf
-        return 0.0 if self.room(now) >= amount else self._mean_seconds / self.limit
+        if self.room(now) >= amount:
+            return 0.0
+        return min(self._mean_seconds / self.limit, self._closing[0] - now if self._closing else math.inf)
 
     def take(self, cost: Cost, now: float) -> Entry:  # noqa: ARG002 - a place is a place
         """Take a place."""
@@ -55,10 +67,14 @@ class Gauge:
     def counted(self, entry: Entry, now: float) -> None:
         """Nothing: a place is taken until the end."""
 
-    def settle(self, entry: Entry, cost: Cost, now: float) -> None:  # noqa: ARG002
+    def settle(self, entry: Entry, cost: Cost, now: float) -> None:
         """Give the place back."""
         self._mean_seconds += 0.1 * (now - entry.taken - self._mean_seconds)
-        self.cancel(entry)
+        if cost.known or not self._jitter:
+            self.cancel(entry)
+        elif entry.amount:
+            entry.amount = 0
+            self._closing.append(now + self._jitter)
 
     def cancel(self, entry: Entry) -> None:
         """Give the place back."""
@@ -79,15 +95,17 @@ class Gauge:
 
     def report(self, now: float) -> WindowReport:
         """Its state, for the status page."""
-        return WindowReport(self.used + self.siblings, 0, self.limit, self.wait(1, now))
+        wait = self.wait(1, now)
+        return WindowReport(self.used + self.siblings, 0, self.limit, wait)
 
     def reconfigure(self, spec: WindowSpec, now: float) -> None:  # noqa: ARG002
         """Another number is configured."""
         self.spec = spec
         self.limit = spec.amount
 
-    def outlook(self, now: float) -> Outlook:  # noqa: ARG002
+    def outlook(self, now: float) -> Outlook:
         """How it will be, if places stay taken as long as usual: one after the other is given back."""
+        self.room(now)  # lets go what is over
         taken = self.used + self.siblings
         pace = self._mean_seconds / max(1, self.limit)
         frees = [(pace * (place + 1), 1) for place in range(taken)]

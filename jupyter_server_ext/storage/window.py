@@ -35,8 +35,9 @@ counting, since what is left only grows by itself. A bucket gives itself away: i
 over a range of ``used``, which no window of another kind says; from then on the floor rises at ``limit / W``, and where
 it is configured to be one, from the start. Room is the larger of what the log and the floor say.
 
-In the other direction: when less is left than all that we may have sent explains, others use the same quota, or it is
-counted differently. The difference goes into the log.
+Headers that were belied by refusals are not believed (``Trust``). In the other direction: when less is left than all
+that we may have sent explains, others use the same quota, or it is counted differently. The difference goes into the
+log.
 
 What answers under way need
 ---------------------------
@@ -64,6 +65,7 @@ from .margin import Margin
 from .outlook import Outlook
 from .signs import IN_WORDS, BucketSign, Charging
 from .spread import EXACT, Spread
+from .trust import Trust
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -121,6 +123,7 @@ class Window:
         self._believed = Believed(spec)
         self._contradicted_at = -math.inf
         self._sign = BucketSign(spec.seconds)
+        self._trust = Trust(spec.seconds)
         self.is_told = False  # whether headers ever told of it
         self._is_no_bucket = False  # whether taking it for one has failed
         self._kept: list[tuple[Entry, Cost]] = []
@@ -219,15 +222,16 @@ class Window:
         self._believed.tell(seen.limit)
         self._set_limit()
         self.is_told = True
-        self._look_for_bucket(seen)
+        self._look_for_bucket(seen, now)
         missed = self._newer_than(entry)
         told = entry.prompt if entry in missed and not self._ends_count else 0  # of it, the header has this
         newer = sum(other.amount for other in missed) - told + self.siblings
         spread = Spread.of(other.above for other in missed if not other.settled)
-        floor = seen.remaining - newer + spread.saved()
-        at_most = seen.remaining + 1 + (now - entry.taken) * self._floor.rate
-        if not floor <= self._floor.left(now) <= at_most:
-            self._floor.set(seen.remaining - newer, missed, now, by=entry, since=entry.taken)
+        remaining = seen.remaining - max(0, seen.limit - self.limit)  # of what is ours, if that is less
+        floor = remaining - newer + spread.saved()
+        at_most = remaining + 1 + (now - entry.taken) * self._floor.rate
+        if self._trust.holds(now) and not floor <= self._floor.left(now) <= at_most:
+            self._floor.set(remaining - newer, missed, now, by=entry, since=entry.taken)
         refill = seen.limit / self.spec.seconds if self._sign.is_possible else 0.0
         self.charging.seen(entry, seen.limit - seen.remaining, refill, now)
         unexplained = (seen.limit - seen.remaining) - (entry.used + newer + self._doubts(entry))
@@ -253,6 +257,8 @@ class Window:
         if self.is_bucket and not self.is_told:
             self._is_no_bucket, self._floor.rate = True, 0.0
         self._floor.set(0.0, (), now, since=now)
+        if self.is_told and entry.used > self.limit:
+            self._trust.belied(now)
         doubts = self._doubts(entry)
         used = entry.used + doubts + self.siblings
         is_late = (doubts or self.is_bucket) and used > self.limit and self._suspect_lateness(entry, now)
@@ -335,9 +341,9 @@ class Window:
     def _is_bucket_by_hand(self) -> bool:
         return self.spec.bucket and not self._is_no_bucket
 
-    def _look_for_bucket(self, seen: Seen) -> None:
+    def _look_for_bucket(self, seen: Seen, now: float) -> None:
         """Whether it is one, by headers, or by what is configured as long as no header says otherwise."""
-        is_sure = self._sign.look(seen)
+        is_sure = self._sign.look(seen) and self._trust.holds(now)
         if not self.is_shared and (is_sure or (self._is_bucket_by_hand and self._sign.is_possible)):
             self._become_bucket()
         else:

@@ -55,6 +55,38 @@ def test_callers_take_turns_however_much_they_ask():
     assert names(turns) == ["greedy", "ada", "bob", "greedy", "ada", "greedy", "greedy", "greedy"]
 
 
+def test_who_was_served_in_a_round_and_comes_back_waits_for_the_next():
+    turns = Turns()
+    for name in ("ada", "bob", "eve"):
+        turns.push(ticket(name))
+    turns.serve(turns.head())
+    turns.serve(turns.head())
+    for name in ("bob", "ada", "new"):
+        turns.push(ticket(name))
+
+    assert names(turns) == ["eve", "new", "bob", "ada"]
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    st.lists(st.tuples(st.sampled_from("abcd"), st.booleans()), max_size=40),
+    st.sampled_from("abcde"),
+    st.fixed_dictionaries({name: st.sampled_from([0.0, 0.3, 1.0, 2.5]) for name in "abcde"}),
+)
+def test_the_number_ahead_is_the_number_served_before(events, newcomer, weights):
+    turns = Turns()
+    for name, is_push in events:
+        if is_push:
+            turns.push(ticket(name, weight=weights[name]))
+        elif turns:
+            turns.serve(turns.head())
+    last = ticket(newcomer, weight=weights[newcomer])
+    ahead = turns.ahead_of(newcomer, last.weight)
+    turns.push(last)
+
+    assert list(turns.order()).index(last) == ahead
+
+
 def test_weights_are_shares():
     turns = Turns()
     for _ in range(60):
@@ -166,7 +198,7 @@ def test_seventy_five_callers_at_twice_the_quota_for_ten_minutes():
     assert done >= 0.99 * 1500
     assert sum(shares) ** 2 / (75 * sum(share * share for share in shares)) >= 0.98
     assert all(after < 0.001 or after > 59.9 for after, _ in refused), "at once, or never"
-    assert sum(after < 0.001 for after, _ in refused) > 0.7 * len(refused)
+    assert sum(after < 0.001 for after, _ in refused) > 0.4 * len(refused), "others come later, with earlier turns"
 
 
 def test_an_expected_wait_is_true():

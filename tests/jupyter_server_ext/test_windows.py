@@ -512,9 +512,22 @@ def test_places_come_back_when_requests_end():
     first, _ = (finish(windows.take([offer], Cost(), 0.0)) for _ in range(2))
 
     assert isinstance(finish(windows.take([offer], Cost(), 1.0)), Refused)
-    windows.settle(first, Cost(), 2.0)
-    windows.settle(first, Cost(), 2.0)
+    windows.settle(first, Cost(known=True), 2.0)
+    windows.settle(first, Cost(known=True), 2.0)
     assert windows.report(offer.windows, 2.0)["c"].used == 1
+
+
+def test_a_place_is_kept_until_the_provider_has_noticed_that_its_connection_was_closed():
+    windows = MemoryWindows(0.25)
+    offer = Offer("k", (WindowSpec("c", "concurrent", 1),))
+    grant = finish(windows.take([offer], Cost(), 0.0))
+    windows.settle(grant, Cost(100, 20), 2.0)
+    windows.settle(grant, Cost(100, 20), 2.0)
+
+    refused = finish(windows.take([offer], Cost(), 2.1))
+    assert isinstance(refused, Refused)
+    assert refused.wait <= 0.15
+    assert isinstance(finish(windows.take([offer], Cost(), 2.25)), Grant)
 
 
 def test_a_limit_without_headers_is_taken_for_a_bucket_beside_one_until_that_fails():
