@@ -51,7 +51,7 @@ def rivals(question: str, catalog: Catalog, within: float = 0.05) -> list[Table]
     and ``sales.employee``), whatever else is in its schema. A schema that the question names is the one meant.
 
     With more than one there are several readings, and asking is better than guessing: on public question sets the first
-    is right in a third of such cases, and in six of seven of the others (docs/linking.md).
+    is right in a third of such cases, and in nine of ten of the others (docs/linking.md).
 
     Args:
         question: The question in plain words.

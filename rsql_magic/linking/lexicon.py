@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from rsql_magic.linking.languages import languages_of, translated
 from rsql_magic.linking.shortened import meanings
 from rsql_magic.linking.thesaurus import thesaurus
 from rsql_magic.linking.words import STOP_WORDS, split, stem
@@ -33,9 +34,9 @@ class Lexicon:
         self._words: dict[str, frozenset[str]] = {}
         self._meanings_of: dict[str, Sequence[tuple[str, float]]] = {}
         self._learned: Mapping[str, Sequence[str]] = {}
-        self._known = (
-            thesaurus().words | _PREFIXES | {w for name in names for w in split(name) if len(w) > _SHORTEST_PART}
-        )
+        words = {word for name in names for word in split(name)}
+        self._known = thesaurus().words | _PREFIXES | {word for word in words if len(word) > _SHORTEST_PART}
+        self._languages = languages_of(words)
 
     def learn(self, described: Iterable[tuple[str, str]]) -> None:
         """Learn short forms from names and what describes them.
@@ -87,6 +88,9 @@ class Lexicon:
             yield from ((part, self._weights.short) for part in long.split())
         for long in self._learned.get(word, ()):
             yield from ((stem(part), self._weights.short) for part in long.split())
+        for language in self._languages:
+            for meanings_of_part in translated(word, language):
+                yield from ((stem(one), self._weights.short) for one in meanings_of_part)
         for part in self.parts(word):
             yield stem(part), self._weights.part
         if word[1:] in thesaurus().words and len(word) > _SHORTEST_PART + 1 and word not in self._known:

@@ -6,11 +6,12 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from rsql_magic.linking.languages import language_of, small_words, translated
 from rsql_magic.linking.thesaurus import LONGEST_PHRASE, thesaurus
 from rsql_magic.linking.words import STOP_WORDS, WORD, spaced, stem
 
 if TYPE_CHECKING:
-    from collections.abc import Container, Iterator, Mapping
+    from collections.abc import Container, Iterator, Mapping, Sequence
 
     from rsql_magic.linking.weights import Weights
 
@@ -77,6 +78,7 @@ class Question:
 
     def __init__(self, text: str) -> None:
         self.mentions = _mentions(text)
+        self._language = language_of(text)
         text = spaced(_SORTING.sub(" ", text), _SEAM)
         found = list(WORD.finditer(text))
         self._text = text
@@ -143,13 +145,25 @@ class Question:
             yield Concept({stem(mark): 1.0 for mark in marks}, weights.intent)
 
     def _words(self, weights: Weights, inside: set[int]) -> Iterator[Concept]:
-        near, seen = thesaurus().near, set()
+        seen: set[str] = set()
+        small = small_words(self._language)
         for i, (word, root) in enumerate(zip(self.words, self.stems, strict=True)):
-            if word in STOP_WORDS or root in seen:
+            if word in STOP_WORDS or word in small or root in seen:
                 continue
             seen.add(root)
             weight = _weight(word, weights) * (weights.inside if i in inside else 1.0)
-            yield Concept({root: 1.0, **near.get(root, {})}, weight)
+            meanings = translated(word, self._language) if self._language != "en" else ()
+            for group in meanings or ((),):
+                yield Concept(_options((root, *(stem(one) for one in group if one not in STOP_WORDS))), weight)
+
+
+def _options(roots: Sequence[str]) -> dict[str, float]:
+    """What may stand for any of these words, the first of which was said."""
+    options: dict[str, float] = {}
+    for root in roots:
+        near = {root: 1.0, **thesaurus().near.get(root, {})}
+        options |= {other: sure for other, sure in near.items() if sure > options.get(other, 0.0)}
+    return options
 
 
 def _weight(word: str, weights: Weights) -> float:
