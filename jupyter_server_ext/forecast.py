@@ -151,16 +151,14 @@ class Forecast:
     def _turn_of(self, lane: Lane, at: float, *, is_first: bool) -> float:
         """Let the head of a lane start, or leave if it never can; else let it wait, until the time that is returned."""
         head = lane.head()
-        if head.deadline < self._now + at:
-            self._leave(lane, head, at)
-            return at
         if self._serve(lane, head, at):
             return at
         start, way = _first(self._ways(head), at)
         if lane is self._own:
             self._look(head, start, at, is_first=is_first)
         if way is None:
-            self._leave(lane, head, at)
+            lane.remove(head)
+            self._count(lane, at)
             return at
         if not any(limit.claimed for limit, _ in way.needs):
             lane.hold_turn(head)
@@ -186,11 +184,6 @@ class Forecast:
         self.course[ticket] = at
         self._count(lane, at)
         return True
-
-    def _leave(self, lane: Lane, head: Ticket, at: float) -> None:
-        """Let the head of a lane leave it: it can never be served, or has waited as long as it can by then."""
-        lane.remove(head)
-        self._count(lane, at)
 
     def _count(self, lane: Lane, at: float) -> None:
         """One of a lane is gone; a newcomer that had its turn before it and still waits will start as it can."""

@@ -167,7 +167,7 @@ class KeyQueue:
         self._size += ticket.size
         if self._server is None or self._server.done():
             self._server = loop.create_task(self._serve_forever())
-        if len(lane) == 1 or lane.may_pass(ticket, lane.head()):
+        if ticket.again or len(lane) == 1 or lane.may_pass(ticket, lane.head()):
             self._wake.set()  # else somebody waits already, and is woken when the time comes
 
     def _lane(self, model: str) -> Lane:

@@ -45,6 +45,7 @@ class Ticket:
         interactive: Whether a person waits for it.
         size: Bytes of its body.
         avoid: Keys that it is not to be given.
+        again: Whether a provider has failed it: it has had its turn and got nothing, so it comes before the others.
         estimate: Tells ``cost`` anew, from what was learnt while it waited.
         promised: With which key it is to start when its turn has come, and when, in the pool's clock.
     """
@@ -58,6 +59,7 @@ class Ticket:
     interactive: bool = True
     size: int = 0
     avoid: frozenset[str] = frozenset()
+    again: bool = False
     estimate: Callable[[], Cost] | None = field(default=None, repr=False)
     promised: tuple[str, float] = ("", math.inf)
     position: int = 0
@@ -122,7 +124,7 @@ class Turns:
         return len(self._order)
 
     def push(self, ticket: Ticket) -> None:
-        """Put a request behind the others of its caller."""
+        """Put a request behind the others of its caller, or before everybody if it comes again."""
         name = ticket.caller.name
         if name not in self._waiting:
             self._waiting[name] = deque()
@@ -130,7 +132,13 @@ class Turns:
             self._number += 1
             self._seats[name] = self._entry(name, ticket.weight)
             insort(self._order, self._seats[name])
-        self._waiting[name].append(ticket)
+        if ticket.again:
+            self._order.remove(self._seats[name])
+            self._seats[name] = self._seats[name]._replace(round=self._round, number=0, credit=1.0)
+            insort(self._order, self._seats[name])
+            self._waiting[name].appendleft(ticket)
+        else:
+            self._waiting[name].append(ticket)
 
     def expect(self, ticket: Ticket) -> None:
         """Have a caller's weight count, who waits or is about to come."""
@@ -304,7 +312,7 @@ class Lane:
 
     def ahead_of(self, ticket: Ticket) -> int:
         """How many requests will be served before this new one, if nobody else comes."""
-        ahead = self.of(ticket).ahead_of(ticket.caller.name, ticket.weight)
+        ahead = 0 if ticket.again else self.of(ticket).ahead_of(ticket.caller.name, ticket.weight)
         people_first = _BATCH_TURN - 1 - self._turn % _BATCH_TURN
         if ticket.interactive:
             return ahead + min(len(self.batch), 1 + (ahead - people_first) // (_BATCH_TURN - 1))

@@ -74,6 +74,7 @@ class Asked:
     refused: float = math.inf
     retry_after: float | None = None
     left: bool = False
+    broken: bool = False  # it ended in another error
 
 
 @dataclass
@@ -100,6 +101,7 @@ class Town:
         body: More of each request's body.
         restored: What was used before the start, at negative times.
         leaves: Share of callers who close the connection, and after how many seconds.
+        fails: Share of requests that the provider fails with 503, and does not count.
     """
 
     accounts: Sequence[Account]
@@ -120,11 +122,13 @@ class Town:
     body: Callable[[Dice], dict[str, Any]] = lambda dice: {}
     restored: Sequence[Used] = ()
     leaves: tuple[float, tuple[float, float]] = (0.0, (0.0, 0.0))
+    fails: float = 0.0
     seed: int = 1
 
     def __post_init__(self) -> None:
         self.dice = random.Random(self.seed)
         self.asked: list[Asked] = []
+        self.failed = 0
         self.under_way = 0
         self.charged: Counter[int] = Counter()  # by account, tokens
         self.admitted: Counter[int] = Counter()  # by account, requests
@@ -137,6 +141,9 @@ class Town:
     async def handle(self, key: str, request: httpx.Request) -> httpx.Response:
         await asyncio.sleep(self.dice.uniform(*self.travel))
         body = json.loads(await request.aread())
+        if self.fails and self.dice.random() < self.fails:
+            self.failed += 1
+            return httpx.Response(503, json={"error": {"message": "overloaded"}})
         number = int(key.removeprefix("k"))
         account = self.accounts[number]
         words = len(body["messages"][0]["content"])
@@ -179,6 +186,7 @@ class Town:
             one.refused, one.retry_after = self.now(), no.retry_after
         except RsqlGatewayError:
             one.refused = self.now()
+            one.broken = True
         except asyncio.CancelledError:
             one.left = True
         finally:

@@ -59,6 +59,7 @@ from typing import TYPE_CHECKING
 
 from .base import WindowReport
 from .believed import Believed
+from .doubts import Doubts
 from .entry import Entry
 from .floor import Floor
 from .margin import Margin
@@ -81,7 +82,6 @@ _SLOW = (
 )
 _LONGEST_SLOW = 6.0  # … but no window for more seconds than these
 _CAUTION = 0.5  # more of what an answer may exceed the average by, in a bucket: what stays in it is not lost
-_LATEST = 10.0  # seconds after which a refusal is no longer looked into
 _NEVER = -math.inf  # when an entry was taken that others used
 
 
@@ -116,7 +116,7 @@ class Window:
         self._unsent: dict[Entry, None] = {}
         self._under_way: dict[Entry, None] = {}  # sent, not known to be counted; the first was sent first
         self._log: deque[Entry] = deque()  # counted; the first expires first
-        self._doubtful: deque[Entry] = deque()  # expired, if they did not travel for too long
+        self._doubts = Doubts(self._end)
         self._open: dict[Entry, None] = {}  # in the log and not settled
         self._spread = Spread()  # of what counts and is not settled
         self._floor = Floor(self.limit)
@@ -234,7 +234,7 @@ class Window:
             self._floor.set(remaining - newer, missed, now, by=entry, since=entry.taken)
         refill = seen.limit / self.spec.seconds if self._sign.is_possible else 0.0
         self.charging.seen(entry, seen.limit - seen.remaining, refill, now)
-        unexplained = (seen.limit - seen.remaining) - (entry.used + newer + self._doubts(entry))
+        unexplained = (seen.limit - seen.remaining) - (entry.used + newer + self._doubts.at(entry.taken))
         if unexplained > (0 if self.spec.unit == "requests" else 0.02 * self.limit):
             self._others_used(unexplained, now)
         self._follow_charging(now)
@@ -259,7 +259,7 @@ class Window:
         self._floor.set(0.0, (), now, since=now)
         if self.is_told and entry.used > self.limit:
             self._trust.belied(now)
-        doubts = self._doubts(entry)
+        doubts = self._doubts.at(entry.taken)
         used = entry.used + doubts + self.siblings
         is_late = (doubts or self.is_bucket) and used > self.limit and self._suspect_lateness(entry, now)
         if not is_late and not self.charging.contradicted(entry) and not is_explained:
@@ -376,9 +376,8 @@ class Window:
             if entry.taken == _NEVER:
                 self.others -= entry.amount
             elif entry.answered > entry.counted:
-                self._doubtful.append(entry)
-        while self._doubtful and self._surely_expires(self._doubtful[0]) <= now - _LATEST:
-            self._doubtful.popleft()
+                self._doubts.add(entry)
+        self._doubts.forget(now)
         if self._believed.advance(now):
             self._set_limit()
         if self._margin.is_over(now):
@@ -390,14 +389,6 @@ class Window:
         if self._midnight is not None and first.counted <= now:
             first.expires = self._end(first.counted)
         return first.expires
-
-    def _surely_expires(self, entry: Entry) -> float:
-        return self._end(entry.answered) if entry.answered < math.inf else math.inf
-
-    def _doubts(self, entry: Entry) -> int:
-        """What had expired by our count when ``entry`` was taken, and by the provider's perhaps not."""
-        taken = entry.taken
-        return sum(other.amount for other in self._doubtful if other.expires <= taken < self._surely_expires(other))
 
     def _suspect_lateness(self, entry: Entry, now: float) -> bool:
         """Allow for a later count of what was sent before ``entry``, which was refused; False where all was allowed.

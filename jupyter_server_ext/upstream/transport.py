@@ -225,6 +225,7 @@ class KeyRotatingTransport(httpx.AsyncBaseTransport):
             weight=job.weight,
             interactive=job.request.interactive,
             avoid=avoid,
+            again=job.trace.attempts > 0,
             estimate=lambda: self._cost(job, model),
         )
 

@@ -87,6 +87,17 @@ def test_the_number_ahead_is_the_number_served_before(events, newcomer, weights)
     assert list(turns.order()).index(last) == ahead
 
 
+def test_who_comes_again_is_next():
+    turns = Turns()
+    for name in ("ada", "bob", "eve"):
+        turns.push(ticket(name))
+    turns.serve(turns.head())
+    turns.push(ticket("eve", again=True))
+    turns.push(ticket("ada", again=True))
+
+    assert names(turns) == ["ada", "eve", "bob", "eve"]
+
+
 def test_weights_are_shares():
     turns = Turns()
     for _ in range(60):
@@ -198,7 +209,7 @@ def test_seventy_five_callers_at_twice_the_quota_for_ten_minutes():
     assert done >= 0.99 * 1500
     assert sum(shares) ** 2 / (75 * sum(share * share for share in shares)) >= 0.98
     assert all(after < 0.001 or after > 59.9 for after, _ in refused), "at once, or never"
-    assert sum(after < 0.001 for after, _ in refused) > 0.4 * len(refused), "others come later, with earlier turns"
+    assert sum(after < 0.001 for after, _ in refused) > 0.7 * len(refused)
 
 
 def test_an_expected_wait_is_true():
