@@ -53,6 +53,7 @@ class Builder:
         if self.draft.everything or not selected:
             selected = [exp.Star()]
         groups = self._grouping.terms()
+        self._check_no_return()
         absent = self._absent()
         where = self.filters.conditions(self.draft.where)
         having = self.filters.conditions(self.draft.having)
@@ -79,6 +80,20 @@ class Builder:
         figures = bool(selected) and all(shown.find(exp.AggFunc) for shown in selected)
         if figures and self.draft.limit and not self.draft.group and len(self.scope.schema.tables) == 1:
             raise NotUnderstood("I do not compute figures of the first rows alone")
+
+    def _check_no_return(self) -> None:
+        """Refuse what leads from a table to itself: "employees who report to Ada", with her name in the same table.
+
+        Raises:
+            NotUnderstood: A key to its own table stands beside a condition on a name there.
+        """
+        own = {(key.table, key.columns) for key in self.resolver.graph.keys if key.table == key.other}
+        items = [*self.draft.select, *(c.item for c in self.draft.where if c.item)]
+        columns = [column for item in items if (column := self.expressions.column_of(item))]
+        named = [c for c in self.draft.where if c.item is None and c.mention is not None]
+        back = next((c for c in columns if (c.table, (c.name,)) in own), None)
+        if back is not None and named:
+            raise NotUnderstood(f"I do not follow {back.table}.{back.name} back to its own table")
 
     def _absent(self) -> list[exp.Expr]:
         """What things must have none of; conditions on what they lack go with it: "no orders in March 2024"."""

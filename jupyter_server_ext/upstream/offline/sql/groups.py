@@ -39,6 +39,7 @@ class Groups:
             steps = self.scope.resolver.graph.path([thing.name], measured.table) or []
             if measured.is_number and any(step.to_many for step in steps):
                 draft.order[place] = replace(order, item=replace(order.item, aggregate="sum"))
+                draft.notes.append(f"I added up {measured.name}.")
 
     def _rank_all(self) -> None:
         """“Which airlines had the longest delay”: all of them in their order, with the delay."""

@@ -6,7 +6,9 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from ..words import Token, tokens, word_set
+from sqlglot import exp
+
+from ..words import Token, stem, tokens, word_set
 from .build import Builder
 from .charts import take_chart
 from .insisted import take_at_word
@@ -32,8 +34,6 @@ from .spelled import marked
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from datetime import date
-
-    from sqlglot import exp
 
     from .linking import Mention
     from .reading import Rule
@@ -80,6 +80,7 @@ def write(question: str, schema: Schema, dialect: str, today: date | None = None
     _count_kinds(reading)
     resolver = Resolver(reading, Graph(schema, {token.stem for token in said}))
     query = Builder(resolver, reading.draft, dialect).build()
+    _check_dealings(reading, query)
     return Written(unqualify(query), reading.draft, resolver, tuple(dict.fromkeys(reading.draft.notes)))
 
 
@@ -159,6 +160,32 @@ def _own(reading: Reading) -> None:
     for match in _OWNED.finditer(reading.text):
         for number in re.findall(r"‹C(\d+)›", match[1]):
             reading.owners[int(number)] = int(match[2])
+
+
+_DEALINGS = {
+    word_set("sold sell sells selling bought buy buys purchased purchase ordered"): word_set(
+        "sale order invoice purchase transaction line item"
+    ),
+    word_set("rented rent borrowed borrow lent lend loaned"): word_set("rental rent loan lending borrowing checkout"),
+    word_set("flown flew fly flies"): word_set("flight"),
+    word_set("paid pay pays"): word_set("payment invoice transaction"),
+}
+"""What is done with things, and the tables that hold how often: without these the verb would go unheard."""
+
+
+def _check_dealings(reading: Reading, query: exp.Select) -> None:
+    """Refuse to count things where it is asked how many of them were sold.
+
+    Raises:
+        NotUnderstood: A table holds what was done with them, and the query leaves it out.
+    """
+    used = {table.name.lower() for table in query.find_all(exp.Table)}
+    for verbs, stems in _DEALINGS.items():
+        words = reading.original.replace("ordered by", "by").split()
+        said = next((word for word in words if word in verbs), "")
+        holders = [t.name for t in reading.schema.tables if stems & {stem(word) for word in t.words}]
+        if said and holders and not used & {name.rpartition(".")[2].lower() for name in holders}:
+            raise NotUnderstood(f"I did not take “{said}” into account, which {holders[0]} may hold")
 
 
 _SORTING_WORDS = word_set("sort sorted order ordered rank ranked arrange arranged sorting ordering")

@@ -290,6 +290,8 @@ class Resolver:
         by_name = (
             words & {"named", "called", "titled", "of", "for", "by", "does", "did", "is", "was"} or " " in mention.text
         )
+        if "by" in words and (made := self._names_beside(tables, mention)):
+            names = made  # "albums by AC/DC" are theirs, and not called so
         candidates = (
             places if by_place and places else (names or self._names_beside(tables, mention)) if by_name else []
         )

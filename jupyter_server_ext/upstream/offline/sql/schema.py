@@ -150,17 +150,21 @@ class Table:
     @cached_property
     def person(self) -> tuple[Column, ...]:
         """First and last name, for people who have no column with the whole name."""
-        if self.display is not None:
-            return ()
+        return () if self.display is not None else self._whole_name
+
+    @cached_property
+    def _whole_name(self) -> tuple[Column, ...]:
         parts = [_person_column(self, part) for part in ("first", "last")]
         return tuple(part for part in parts if part) if all(parts) else ()
 
     @cached_property
     def display(self) -> Column | None:
         """The column a person would call the thing by: ``name``, ``title``, ``airline_name``; None without one."""
-        return min(
+        best = min(
             (c for c in self.columns if _name_rank(self, c) < 9), key=lambda c: _name_rank(self, c), default=None
         )
+        titled = best is not None and best.words[-1] == "title"
+        return None if titled and self._whole_name else best  # Ada Berg is no "Sales Manager"
 
 
 _FIRST_LAST = {

@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from ...words import root
+from ...words import stem
+from ..lexicon import likeness
 from ..linking import Mention
 from ..query import Item, Operator, Part, Value
 from ..reading import Reading, Rules
@@ -193,7 +194,7 @@ def year_column(reading: Reading, position: int, years: list[float | None], verb
     tables = [t for t, _ in reading.mentions[owner].tables] if owner is not None else []
     for table in tables or reading.schema.tables:
         columns = [c for c in table.columns if _may_hold_years(c)]
-        named = [c for c in columns if verb and any(root(verb) == root(word) for word in c.words)]
+        named = [c for c in columns if verb and any(likeness(stem(verb), word) >= 0.75 for word in c.words)]
         plain = [c for c in columns if "year" in c.words]
         for some in (named, [c for c in plain if c.words == ("year",)], plain, columns):
             if len(some) == 1:

@@ -34,6 +34,7 @@ def count_those(reading: Reading, match: re.Match[str]) -> str | None:
 
 _PLAIN = "^(show |list |give |me |plot |compare |all |table of |list of )*"
 _LISTED = "(?P<shown>‹C\\d+›((?: ,| and|, and) ‹C\\d+›)*)"
+_OF = "(?P<of>( of| in| for)?( all| the)* ‹[TB]\\d+›)?"
 
 
 @GROUPING("{K:x} (vs|versus|against) {K:y}")
@@ -69,7 +70,7 @@ def each(reading: Reading, match: re.Match[str]) -> str | None:
 def by(reading: Reading, match: re.Match[str]) -> str | None:
     """“average delay by origin and month”."""
     before = reading.text[: match.start()].split()
-    alone = re.fullmatch(rf"(?:{_PLAIN})(?:‹[TB]\d+›|{_LISTED})", " ".join(before))
+    alone = re.fullmatch(rf"(?:{_PLAIN})(?:‹[TB]\d+›|{_LISTED}{_OF})", " ".join(before))
     if alone and alone["shown"] and not _are_measured(reading, alone["shown"], [int(match["e"])]):
         return None
     counted = alone or reading.context is not None or any(mark == "A" for mark, _ in reading.marks())
@@ -107,7 +108,7 @@ def counts_by(reading: Reading, match: re.Match[str]) -> str | None:
     return ""
 
 
-@GROUPING(_PLAIN + _LISTED + "$")
+@GROUPING(_PLAIN + _LISTED + _OF + "$")
 def measured_by(reading: Reading, match: re.Match[str]) -> str | None:
     """“price by city”: the mean or the sum of each city, owned up to."""
     draft = reading.draft
@@ -118,11 +119,13 @@ def measured_by(reading: Reading, match: re.Match[str]) -> str | None:
         return None
     mentions = [(int(mark), reading.mention(mark)) for mark in re.findall(r"‹C(\d+)›", match["shown"])]
     taken = [taken_together(reading, Item(number), mention.columns[0][0]) for number, mention in mentions]
-    return " , ".join(map(reading.fold, taken))
+    return " , ".join(map(reading.fold, taken)) + (match["of"] or "")
 
 
 def _are_measured(reading: Reading, shown: str, groups: list[int]) -> bool:
     """Whether columns measure something and what they are to be grouped by comes in kinds."""
     marks = re.findall(r"‹C(\d+)›", shown)
-    kinds = all(are_kinds(reading.mentions[n]) and not reading.mentions[n].tables for n in groups)
+    measured = {reading.mention(mark).columns[0][0].table for mark in marks}
+    things = {table.name for n in groups for table, _ in reading.mentions[n].tables[:1]}
+    kinds = all(are_kinds(reading.mentions[n]) for n in groups) and not things & measured
     return kinds and all(is_measure(reading.mention(mark)) for mark in marks)

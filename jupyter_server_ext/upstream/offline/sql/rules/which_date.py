@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from ...words import root, stem, word_set
+from ...words import stem, word_set
+from ..lexicon import likeness
 from ..linking import Mention
 from ..query import Item, NotUnderstood
 
@@ -109,6 +110,9 @@ def _distinct(tables: list[Table]) -> list[Table]:
     return list({table.name: table for table in tables}.values())
 
 
+_ALIKE = 0.75
+
+
 def one_of(reading: Reading, found: list[tuple[Table, Column]], verb: str) -> Column:
     """The date that the verb or the table's own name calls for, or the only one that is no bookkeeping.
 
@@ -117,7 +121,7 @@ def one_of(reading: Reading, found: list[tuple[Table, Column]], verb: str) -> Co
     """
     if len(found) == 1:
         return found[0][1]
-    said = [c for _, c in found if verb and any(root(verb) == root(word) for word in c.words)]
+    said = [c for _, c in found if verb and any(likeness(stem(verb), word) >= _ALIKE for word in c.words)]
     plain = [(t, c) for t, c in found if not _BOOKKEEPING & set(c.words)]
     own = [c for t, c in plain if {stem(w) for w in t.words} & {stem(w) for w in c.words}]
     bare = [c for _, c in plain if set(c.words) <= _MOMENT]

@@ -1,0 +1,85 @@
+"""Everyday questions that had been answered wrongly with confidence: right now, or refused."""
+
+from __future__ import annotations
+
+import pytest
+
+from .offline_library import ask, say
+
+MUSIC = """
+CREATE TABLE artists ( artist_id INTEGER, name TEXT, -- 275 distinct
+  PRIMARY KEY (artist_id) );
+CREATE TABLE albums ( album_id INTEGER, title TEXT, artist_id INTEGER,
+  PRIMARY KEY (album_id), FOREIGN KEY (artist_id) REFERENCES artists (artist_id) );
+CREATE TABLE tracks ( track_id INTEGER, name TEXT, album_id INTEGER, genre_id INTEGER, unit_price REAL,
+  PRIMARY KEY (track_id), FOREIGN KEY (album_id) REFERENCES albums (album_id),
+  FOREIGN KEY (genre_id) REFERENCES genres (genre_id) );
+CREATE TABLE genres ( genre_id INTEGER, name TEXT, PRIMARY KEY (genre_id) );
+CREATE TABLE invoices ( invoice_id INTEGER, billing_country TEXT, -- 24 distinct
+  invoice_date TIMESTAMP, total REAL,
+  PRIMARY KEY (invoice_id) );
+CREATE TABLE invoice_lines ( line_id INTEGER, invoice_id INTEGER, track_id INTEGER, quantity INTEGER,
+  PRIMARY KEY (line_id), FOREIGN KEY (invoice_id) REFERENCES invoices (invoice_id),
+  FOREIGN KEY (track_id) REFERENCES tracks (track_id) );
+CREATE TABLE employees ( employee_id INTEGER, last_name TEXT, first_name TEXT, title TEXT, reports_to INTEGER,
+  birth_date DATE, hire_date DATE,
+  PRIMARY KEY (employee_id), FOREIGN KEY (reports_to) REFERENCES employees (employee_id) );
+"""
+
+
+def written(question):
+    return " ".join(ask(question, ddl=MUSIC).split())
+
+
+def test_a_job_title_is_no_name_of_a_person():
+    assert written("oldest employee") == "SELECT first_name, last_name FROM employees ORDER BY birth_date ASC LIMIT 1"
+
+
+def test_the_verb_says_which_date():
+    assert written("employees hired after 2003").endswith("WHERE hire_date >= '2004-01-01'")
+    assert "birth_date" not in say("employees hired after 2003", ddl=MUSIC)
+
+
+def test_who_made_a_thing_is_not_what_it_is_called():
+    assert written("albums by AC/DC").endswith("WHERE artists.name = 'AC/DC'")
+
+
+@pytest.mark.parametrize(
+    ("question", "said"),
+    [
+        ("Which artist sold the most tracks?", "“sold”"),
+        ("how many tracks were bought", "“bought”"),
+        ("Which employees report to Nancy Edwards?", "back to its own table"),
+    ],
+)
+def test_what_the_query_would_leave_out_is_refused(question, said):
+    text = say(question, ddl=MUSIC)
+    assert "```" not in text
+    assert said in text
+
+
+def test_ordered_by_is_no_dealing():
+    assert written("List every album ordered by album title") == "SELECT title FROM albums ORDER BY title ASC"
+
+
+@pytest.mark.parametrize(
+    ("question", "figure", "group"),
+    [
+        ("total of invoices by billing country in 2022", "SUM(total)", "GROUP BY billing_country"),
+        ("unit price by genre", "AVG(tracks.unit_price)", "GROUP BY genres."),
+    ],
+)
+def test_a_figure_by_kinds_is_computed_for_each_and_owned_up_to(question, figure, group):
+    assert figure in written(question)
+    assert group in written(question)
+    assert "I took the" in say(question, ddl=MUSIC)
+
+
+def test_what_is_added_up_for_a_rank_is_said():
+    ddl = """
+    CREATE TABLE planes ( tailnum TEXT, seats INTEGER, PRIMARY KEY (tailnum) );
+    CREATE TABLE flights ( id INTEGER, tailnum TEXT, dep_delay INTEGER,
+      FOREIGN KEY (tailnum) REFERENCES planes (tailnum) );
+    """
+    assert "I added up dep_delay." in say("Which plane has the most delay?", ddl=ddl)
+    assert "“flown”" in say("how many seats were flown", ddl=ddl)
