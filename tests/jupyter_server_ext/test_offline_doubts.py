@@ -83,3 +83,39 @@ def test_what_is_added_up_for_a_rank_is_said():
     """
     assert "I added up dep_delay." in say("Which plane has the most delay?", ddl=ddl)
     assert "“flown”" in say("how many seats were flown", ddl=ddl)
+
+
+BIKES = """
+CREATE TABLE station ( id INTEGER, -- unique
+  name TEXT, dock_count INTEGER, city TEXT, -- values: 'Palo Alto', 'San Jose'
+  PRIMARY KEY (id) );
+CREATE TABLE trip ( id INTEGER, -- unique
+  duration INTEGER, start_date TEXT, start_station_name TEXT, PRIMARY KEY (id) );
+"""
+PLANTS = """
+CREATE TABLE plants ( id INTEGER, name TEXT, country TEXT, reactor_type TEXT, capacity INTEGER, PRIMARY KEY (id) );
+"""
+
+
+@pytest.mark.parametrize(
+    ("question", "ddl", "said"),
+    [
+        ("busiest station", BIKES, "by what the station are to be ranked"),
+        ("how many trips in March 2014", BIKES, "trip.start_date is text"),
+        ("how many reactors per country", PLANTS, "says of what kind"),
+        ("capacity of France", PLANTS, "may be in name or in country"),
+    ],
+)
+def test_what_can_only_be_guessed_is_refused(question, ddl, said):
+    text = say(question, ddl=ddl)
+    assert "```" not in text
+    assert said in text
+
+
+def test_how_many_of_a_column_that_counts_are_added_up_for_each_kind():
+    sql = " ".join(ask("how many docks are there per city", ddl=BIKES).split())
+    assert sql == "SELECT city, SUM(dock_count) AS sum_dock_count FROM station GROUP BY city"
+
+
+def test_a_part_of_a_thing_does_not_name_it():
+    assert "start_station_name" not in ask("longest trip", ddl=BIKES)

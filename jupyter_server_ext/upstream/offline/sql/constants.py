@@ -77,6 +77,8 @@ def stretch(operand: Value | Item, column: Column, part: str) -> Period | None:
     if span is None and not part and column.is_moment:
         span = day(operand.text)
     known = column.facts.low or next(iter(column.facts.values), "")
+    if span and not known and column.is_text:
+        raise NotUnderstood(f"{column.table}.{column.name} is text, and I do not see how its dates are written")
     if span and known and not re.match(r"\d{4}-\d{2}-\d{2}", known):
         raise NotUnderstood(f"{column.table}.{column.name} holds no dates that I can read")
     return span

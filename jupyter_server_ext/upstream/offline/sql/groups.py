@@ -60,8 +60,12 @@ class Groups:
             c.item for c in draft.having if c.item
         ]
         if draft.group and not aggregates and not counted:
-            draft.select = draft.select or [*draft.group]
-            draft.group = [] if not draft.superlative else draft.group
+            added = [self._added(item) for item in plain]
+            if any(item.aggregate for item in added):
+                draft.select = [*draft.group, *added]
+            else:
+                draft.select = draft.select or [*draft.group]
+                draft.group = [] if not draft.superlative else draft.group
         if not draft.group and plain and (aggregates or counted):
             draft.group = plain
         elif draft.group and aggregates and not plain:
@@ -69,8 +73,41 @@ class Groups:
         elif draft.group and not draft.select:
             draft.select = [*draft.group]
         self._order_groups()
+        self._check_counts_others()
         if counted and not draft.group and not draft.select:
             raise NotUnderstood("I do not see what the counts are for")
+
+    def _added(self, item: Item) -> Item:
+        """“How many docks are there per city”: their sum, where a column holds how many."""
+        if item.mention is None or self.scope.resolver.is_table(item.mention):
+            return item
+        said = self.scope.resolver.reading.mentions[item.mention].text.lower()
+        summed = said.startswith("how many") and self.scope.resolver.column(item.mention).is_number
+        return replace(item, aggregate="sum") if summed else item
+
+    def _check_counts_others(self) -> None:
+        """Refuse to rank things by how often each stands in its own table: once.
+
+        Raises:
+            NotUnderstood: Nothing says what makes "the busiest station".
+        """
+        draft = self.scope.draft
+        ranked = draft.limit and draft.order and draft.order[0].item
+        if not ranked or ranked.aggregate != "count" or ranked.mention is not None or len(draft.group) != 1:
+            return
+        number = draft.group[0].mention
+        if number is None or not (table := self._named_thing(number)):
+            return
+        if self.expressions.has_key(table) and not self._counts_others(table):
+            raise NotUnderstood(f"I do not see by what the {table.name} are to be ranked")
+
+    def _named_thing(self, number: int) -> Table | None:
+        """The table whose things a mention names, by itself or by the column that they are called by."""
+        if self.scope.resolver.is_table(number):
+            return self.scope.resolver.table(number)
+        column = self.scope.resolver.column(number)
+        table = self.scope.schema[column.table]
+        return table if column in {table.display, *(table.person or ())} else None
 
     def _order_groups(self) -> None:
         """“average price by city sorted by price”: by the figure that is shown of it.

@@ -290,6 +290,9 @@ class Resolver:
         by_name = (
             words & {"named", "called", "titled", "of", "for", "by", "does", "did", "is", "was"} or " " in mention.text
         )
+        told = words & {"named", "called", "titled"} or " " in mention.text
+        if names and places and not told and not by_place and words & {"of", "for"}:
+            raise NotUnderstood(f"“{mention.text}” may be in {names[0].name} or in {places[0].name}")
         if "by" in words and (made := self._names_beside(tables, mention)):
             names = made  # "albums by AC/DC" are theirs, and not called so
         candidates = (

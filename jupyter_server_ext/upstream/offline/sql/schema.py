@@ -199,7 +199,9 @@ def _name_rank(table: Table, column: Column) -> int:
         words in (["name"], ["title"]),
         words[-1] in {"name", "title"} and all(word in own for word in words[:-1]),
         words == [stem(w) for w in table.words] or (len(words) == 1 and words[0] in own),
-        words[-1] == "name" and not {"last", "middle", "user", "nick", "file", "first", "l", "f", "m"} & set(words),
+        words[-1] == "name"
+        and not {"last", "middle", "user", "nick", "file", "first", "l", "f", "m", "start", "end", "from", "to"}
+        & set(words),
         len(words) == 1 and words[0].endswith("name") and words[0] not in {"fname", "lname", "username"},
     )
     return ranks.index(True) if True in ranks else 9

@@ -6,7 +6,7 @@ import re
 from typing import TYPE_CHECKING
 
 from ...words import stem, word_set
-from ..query import Item
+from ..query import Item, NotUnderstood
 from ..reading import Reading, Rules
 from .vocabulary import OPERATORS
 
@@ -239,7 +239,19 @@ def _are_single(mention: Mention) -> bool:
 _COMPARED = re.compile(rf" (?:(?:is|are|was|were) )?(?:{'|'.join(sorted(OPERATORS, key=len, reverse=True))}) ‹N")
 
 
+_KINDS = word_set("type kind category status level class model")
+
+
+def _counts_kinds(mention: Mention) -> bool:
+    """Whether things would be counted by a column that says of what kind they are: "reactors" by ``reactor_type``."""
+    words = mention.columns[0][0].words if mention.columns and not mention.tables else ()
+    return len(words) > 1 and words[-1] in _KINDS and stem(mention.text.split()[-1]) != words[-1]
+
+
 def _count(reading: Reading, number: int, *, distinct: bool = False) -> str:
+    if not distinct and _counts_kinds(reading.mentions[number]):
+        mention = reading.mentions[number]
+        raise NotUnderstood(f"{mention.columns[0][0].name} says of what kind “{mention.text}” are, not how many")
     if reading.mentions[number].tables:
         reading.draft.tables.append(number)
     return reading.fold(Item(number, "count", distinct=distinct))

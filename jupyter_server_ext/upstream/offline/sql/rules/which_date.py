@@ -98,6 +98,7 @@ _SURE = 0.9
 def _circles(reading: Reading, owner: int | None) -> Iterable[list[Table]]:
     """Where to look for a date: the table spoken of, then what else the question names, then what it points to."""
     spoken = [reading.mentions[owner].tables[0][0]] if owner is not None else []
+    spoken = spoken or list(reading.schema.tables if len(reading.schema.tables) == 1 else ())
     named = [mention.tables[0][0] for mention in reading.mentions if mention.tables]
     holders = [reading.schema[m.columns[0][0].table] for m in reading.mentions if m.columns and m.columns[0][1] > 0.9]
     near = _distinct([*spoken, *named, *holders])
