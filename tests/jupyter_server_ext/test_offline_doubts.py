@@ -119,3 +119,44 @@ def test_how_many_of_a_column_that_counts_are_added_up_for_each_kind():
 
 def test_a_part_of_a_thing_does_not_name_it():
     assert "start_station_name" not in ask("longest trip", ddl=BIKES)
+
+
+FLIGHTS = """
+CREATE TABLE flights (
+  year INTEGER, -- 2013..2013
+  month INTEGER, -- 1..12
+  hour INTEGER, -- 1..23
+  carrier TEXT, -- values: 'AA', 'UA'
+  dep_delay INTEGER, -- -43..1301
+  time_hour TIMESTAMP -- 2013-01-01 05:00:00..2014-01-01 04:00:00
+);
+CREATE TABLE airlines ( carrier TEXT, name TEXT, PRIMARY KEY (carrier) );
+"""
+
+
+@pytest.mark.parametrize(
+    ("question", "said"),
+    [
+        ("which hour has the most delays", "counted or added up for each hour"),
+        ("which month has the worst delays", "least or the most"),
+    ],
+)
+def test_what_is_bad_and_what_is_many_is_asked(question, said):
+    text = say(question, ddl=FLIGHTS)
+    assert "```" not in text
+    assert said in text
+
+
+@pytest.mark.parametrize(
+    ("question", "where"),
+    [
+        ("how many flights since October 2013", "WHERE month >= 10"),
+        ("how many flights after October 2013", "WHERE month > 10"),
+        ("how many flights before March 2013", "WHERE month < 3"),
+        ("average dep delay in June 2013", "WHERE year = 2013 AND month = 6"),
+        ("how many flights in Q3 2013", "WHERE year = 2013 AND month BETWEEN 7 AND 9"),
+        ("how many flights since October 2012", "WHERE time_hour >= '2012-10-01'"),
+    ],
+)
+def test_columns_for_the_year_and_the_month_come_before_a_moment(question, where):
+    assert " ".join(ask(question, ddl=FLIGHTS).split()).endswith(where)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from ..words import stem
 from .query import Item, NotUnderstood
 
 if TYPE_CHECKING:
@@ -36,10 +37,27 @@ class Groups:
                 continue
             measured = self.scope.resolver.column(order.item.mention, numeric=True)
             thing = self.expressions.thing(shown[0]) or self.scope.schema[self.scope.resolver.column(shown[0]).table]
+            self._check_said_once(shown[0], order.item.mention)
             steps = self.scope.resolver.graph.path([thing.name], measured.table) or []
             if measured.is_number and any(step.to_many for step in steps):
                 draft.order[place] = replace(order, item=replace(order.item, aggregate="sum"))
                 draft.notes.append(f"I added up {measured.name}.")
+
+    def _check_said_once(self, shown: int, measure: int) -> None:
+        """Refuse "which hour has the most delays": of each hour there are many, to be counted or added up.
+
+        Raises:
+            NotUnderstood: What is asked for has many rows, and the measure is spoken of as many things.
+        """
+        resolver = self.scope.resolver
+        if resolver.is_table(shown) or self._named_thing(shown):
+            return
+        column, said = resolver.column(shown), resolver.reading.mentions[measure].text
+        last = resolver.column(measure).words[-1]
+        many = stem(said.split()[-1]) != said.split()[-1].lower() and stem(last) == last
+        once = column.facts.unique or column.key or column.table != resolver.column(measure).table
+        if many and not once:
+            raise NotUnderstood(f"I do not see whether “{said}” are to be counted or added up for each {column.name}")
 
     def _rank_all(self) -> None:
         """“Which airlines had the longest delay”: all of them in their order, with the delay."""

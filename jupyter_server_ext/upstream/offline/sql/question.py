@@ -76,6 +76,7 @@ def write(question: str, schema: Schema, dialect: str, today: date | None = None
     reading = read(said, schema, today=today)
     reading.draft.chart = chart
     check_understood(reading)
+    _check_worst(reading)
     select(reading)
     _count_kinds(reading)
     resolver = Resolver(reading, Graph(schema, {token.stem for token in said}))
@@ -160,6 +161,22 @@ def _own(reading: Reading) -> None:
     for match in _OWNED.finditer(reading.text):
         for number in re.findall(r"‹C(\d+)›", match[1]):
             reading.owners[int(number)] = int(match[2])
+
+
+_BAD = word_set("delay lateness late error loss cost complaint crime death injury accident failure defect damage")
+
+
+def _check_worst(reading: Reading) -> None:
+    """Refuse the best and the worst of what is better the less there is of it.
+
+    Raises:
+        NotUnderstood: Both the least and the most may be meant.
+    """
+    said = next((word for word in reading.original.split() if word in {"best", "worst"}), "")
+    for number in [order.item.mention for order in reading.draft.order]:
+        mention = reading.mentions[number] if said and number is not None else None
+        if mention and mention.columns and _BAD & {stem(word) for word in mention.columns[0][0].words}:
+            raise NotUnderstood(f"I do not see whether the {said} {mention.text} is the least or the most")
 
 
 _DEALINGS = {

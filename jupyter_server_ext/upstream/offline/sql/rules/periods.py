@@ -13,10 +13,12 @@ from ..query import Item, NotUnderstood, Operator, Value
 from ..reading import Reading, Rules
 from .comparing import compare
 from .dates import MONTHS
-from .which_date import date_meant, named_date, spoken_of
+from .which_date import circles, date_meant, dates_of, named_date, spoken_of
 
 if TYPE_CHECKING:
     from datetime import date
+
+    from ..schema import Column
 
 _ORDINALS = {"first": 1, "1st": 1, "second": 2, "2nd": 2, "third": 3, "3rd": 3, "fourth": 4, "4th": 4, "last": 4}
 _UNITS = ("day", "week", "month", "quarter", "year")
@@ -132,7 +134,7 @@ def in_period(reading: Reading, match: re.Match[str]) -> str | None:
         reading.draft.notes.append(f"I took {' and '.join(span.words for span in spans)} together.")
     named = named_date(reading, match["c"])
     place = match.end("lead") if match["lead"] else match.start()
-    if named is None and _by_parts(reading, match, spoken_of(reading, place), sign, spans):
+    if named is None and _by_parts(reading, match, place, sign, spans):
         return _kept(match)
     item = named or date_meant(reading, place, match["verb"] or "")
     compare(reading, match, item, "in" if len(spans) > 1 else sign, *(Value(s.words, period=s) for s in spans))
@@ -157,24 +159,40 @@ def _only_says_when(reading: Reading, match: re.Match[str]) -> bool:
 _LEADING = word_set("whose with where having had has which that and or who when is was")
 
 
-def _by_parts(reading: Reading, match: re.Match[str], owner: int | None, sign: Operator, spans: list[Period]) -> bool:
+def _by_parts(reading: Reading, match: re.Match[str], place: int, sign: Operator, spans: list[Period]) -> bool:
     """Whether the time was put as whole months of numeric ``year`` and ``month`` columns, where a table has these."""
-    tables = [reading.mentions[owner].tables[0][0]] if owner is not None else []
-    parts = [[c for c in table.columns if c.words == (part,) and c.is_number] for table in tables for part in _PARTS]
-    span = spans[0]
-    same_year = span.whole_months and (span.start.year == span.last.year)
-    if len(parts) != len(_PARTS) or not all(parts) or len(spans) > 1 or sign != "=" or not same_year:
+    parts, span = _part_columns(reading, place), spans[0]
+    whole = span.whole_months and span.start.year == span.last.year and len(spans) == 1
+    if not parts or not whole or not (sign == "=" or _is_only_year(parts[0], span.start.year)):
         return False
-    numbers = [reading.add(Mention(0, 0, c[0].name, columns=((c[0], 1.0),))) for c in parts]
-    for number in numbers:
-        reading.owners[number] = owner or 0
+    year_item, month_item = (Item(reading.add(Mention(0, 0, c.name, columns=((c, 1.0),)))) for c in parts)
     first, last = span.start.month, span.last.month
-    compare(reading, match, Item(numbers[0]), "=", _number(span.start.year))
+    if sign != "=":
+        compare(reading, match, month_item, sign, _number(first if sign in {"<", ">="} else last))
+        return True
+    compare(reading, match, year_item, "=", _number(span.start.year))
     if first == last:
-        compare(reading, match, Item(numbers[1]), "=", _number(first))
+        compare(reading, match, month_item, "=", _number(first))
     elif span != years(span.start.year):
-        compare(reading, match, Item(numbers[1]), "between", _number(first), _number(last))
+        compare(reading, match, month_item, "between", _number(first), _number(last))
     return True
+
+
+def _part_columns(reading: Reading, place: int) -> list[Column]:
+    """The year and the month column of the nearest table that says anything of time; none where it has a date alone."""
+    for tables in circles(reading, spoken_of(reading, place)):
+        parts = [[c for t in tables for c in t.columns if c.words == (part,) and c.is_number] for part in _PARTS]
+        if all(len(found) == 1 for found in parts) and parts[0][0].table == parts[1][0].table:
+            return [parts[0][0], parts[1][0]]
+        if any(dates_of(table) for table in tables):
+            return []
+    return []
+
+
+def _is_only_year(column: Column, year: int) -> bool:
+    """Whether a column is known to hold one year alone, so that its months can be compared by themselves."""
+    known = {*column.facts.values, column.facts.low, column.facts.high} - {""}
+    return known == {str(year)}
 
 
 _PARTS = ("year", "month")

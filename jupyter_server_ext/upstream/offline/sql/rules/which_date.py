@@ -57,7 +57,7 @@ def date_meant(reading: Reading, position: int, verb: str) -> Item:
         NotUnderstood: There is none, or nothing says which of several.
     """
     owner = spoken_of(reading, position)
-    for tables in _circles(reading, owner):
+    for tables in circles(reading, owner):
         found = [(table, column) for table in tables for column in dates_of(table)]
         if found:
             column = one_of(reading, found, verb)
@@ -65,7 +65,7 @@ def date_meant(reading: Reading, position: int, verb: str) -> Item:
             if owner is not None and column.table in {t.name for t, _ in reading.mentions[owner].tables}:
                 reading.owners[number] = owner
             return Item(number)
-    spoken = next(iter(_circles(reading, owner)), [])
+    spoken = next(iter(circles(reading, owner)), [])
     where = f" in {spoken[0].name}" if spoken else ""
     raise NotUnderstood(f"I see no column with dates{where} that a time could be about")
 
@@ -95,7 +95,7 @@ _GROUPING = word_set("per by each every for")
 _SURE = 0.9
 
 
-def _circles(reading: Reading, owner: int | None) -> Iterable[list[Table]]:
+def circles(reading: Reading, owner: int | None) -> Iterable[list[Table]]:
     """Where to look for a date: the table spoken of, then what else the question names, then what it points to."""
     spoken = [reading.mentions[owner].tables[0][0]] if owner is not None else []
     spoken = spoken or list(reading.schema.tables if len(reading.schema.tables) == 1 else ())
