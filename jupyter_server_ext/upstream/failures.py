@@ -136,6 +136,7 @@ _CODES: dict[str, Kind] = {
     "insufficient_quota": "quota_exhausted",
     "billing_hard_limit_reached": "quota_exhausted",
     "insufficient_balance": "quota_exhausted",
+    "billing_not_active": "quota_exhausted",
     "context_length_exceeded": "context_length",
     "string_above_max_length": "context_length",
     "request_too_large": "context_length",
@@ -144,6 +145,9 @@ _CODES: dict[str, Kind] = {
     "responsibleaipolicyviolation": "content_filter",
     "model_decommissioned": "model_gone",
     "model_not_found": "model_gone",
+    "model_not_available": "model_gone",
+    "model_not_supported": "model_gone",
+    "invalid_model": "model_gone",
     "model_permission_blocked": "no_access",
     "model_permission_blocked_org": "no_access",
     "model_permission_blocked_project": "no_access",
@@ -158,19 +162,33 @@ _CODES: dict[str, Kind] = {
     "rate_limit_error": "rate_limit",
     "resource_exhausted": "rate_limit",
     "overloaded_error": "overloaded",
+    "service_tier_capacity_exceeded": "overloaded",
 }
 
+
+_LARGER_THAN_A_LIMIT = re.compile(r"request too large for|required for long context", re.I)
+
 # Words of the message, with the statuses at which they mean it. The first that fits wins: a used up quota comes before
-# a rate limit, as both are 429 and no waiting of seconds helps the one.
+# a rate limit, as both are 429 and no waiting of seconds helps the one; what was flagged before either, as it may say
+# that no credits were charged.
 _WORDS: tuple[tuple[Kind, frozenset[int], re.Pattern[str]], ...] = (
-    ("quota_exhausted", frozenset({402, 403, 429}), re.compile(r"your current quota|balance|credits?\b", re.I)),
-    ("quota_exhausted", frozenset({400}), re.compile(r"credit balance is too low", re.I)),
+    ("content_filter", frozenset({403}), re.compile(r"\bflagged\b|requires moderation", re.I)),
+    (
+        "quota_exhausted",
+        frozenset({402, 403, 429}),
+        re.compile(r"your current quota|balance|credits?\b|key limit exceeded", re.I),
+    ),
+    (
+        "quota_exhausted",
+        frozenset({400}),
+        re.compile(r"credit balance is too low|your specified API usage limits", re.I),
+    ),
     (
         "context_length",
         frozenset({400, 413, 422}),
         re.compile(
             r"context.(length|window|size)|maximum context|prompt is too long|too many (input )?tokens|"
-            r"request too large|reduce (the length|your message)|input token count",
+            r"request too large|reduce (the length|your message)|input token count|tokens.{0,40}must be <=",
             re.I,
         ),
     ),
@@ -179,12 +197,23 @@ _WORDS: tuple[tuple[Kind, frozenset[int], re.Pattern[str]], ...] = (
         frozenset({400, 403, 422}),
         re.compile(r"content (filter|management|policy)|moderation|flagged|safety (system|policy|settings)", re.I),
     ),
+    # The model is there, but not for pictures or tools: that must not take it from those who send none.
+    ("caller_fault", frozenset({404}), re.compile(r"endpoints found that (support|can handle)", re.I)),
     (
         "model_gone",
         frozenset({400, 404, 410}),
-        re.compile(r"decommissioned|no longer (available|supported)|model.{0,80}(not exist|not found)", re.I),
+        re.compile(
+            r"decommissioned|no longer (available|supported)|model.{0,80}(not exist|not found)|is not a valid model\b",
+            re.I,
+        ),
     ),
-    ("credential", frozenset({400}), re.compile(r"api key (not valid|expired|not found)", re.I)),
+    (
+        "credential",
+        frozenset({400}),
+        re.compile(
+            r"api key (not valid|expired|not found)|organization has been disabled|user location is not supported", re.I
+        ),
+    ),
     ("no_access", frozenset({401, 403}), re.compile(r"\bmodels?\b", re.I)),
     ("rate_limit", frozenset({403, 503, 529}), re.compile(r"rate.?limit|too many requests|tokens per", re.I)),
 )
@@ -246,7 +275,11 @@ class _Said(NamedTuple):
 
 
 def _kind_of(status: int, said: _Said) -> Kind:
-    # A 413 of Groq is called a rate limit, but no waiting makes the request smaller.
+    # Some call it a rate limit when no waiting would help, as the request alone is more than the limit.
+    if status == 429 and _LARGER_THAN_A_LIMIT.search(said.message):
+        return "context_length"
+    if status == 403 and said.code.lower() == "model_not_found":
+        return "no_access"
     for name in () if status == 413 else (said.code.lower(), said.type.lower()):
         if name in _CODES:
             return _CODES[name]
