@@ -111,6 +111,7 @@ class KeyPool:
         self.windows: Windows = windows or MemoryWindows(clock=clock)
         self.on_change: list[Callable[[], None]] = []  # called when a request that waits may start
         self._keys: dict[str, Key] = {}
+        self._leased = 0
         self.configure(keys)
 
     def __repr__(self) -> str:
@@ -261,7 +262,9 @@ class KeyPool:
         """
         now = self.clock()
         offers, opens, reason = self._offers(model, avoid, now)
-        got: Grant | Refused = await self.windows.take(offers, cost, now, claims) if offers else Refused(math.inf)
+        turn = self._leased % len(offers) if offers else 0
+        in_turn = offers[turn:] + offers[:turn]  # of those with equal headroom the first is taken
+        got: Grant | Refused = await self.windows.take(in_turn, cost, now, claims) if offers else Refused(math.inf)
         if isinstance(got, Refused):
             if opens - now < got.wait:
                 return Busy(opens - now, reason)
@@ -269,6 +272,7 @@ class KeyPool:
             return Busy(got.wait, "all keys are at their limits" if offers else reason, got.key, too_large)
         key = self._keys[got.key]
         lease = Lease(self, key, model, got)
+        self._leased += 1
         health = key.health.get(model)
         if health is not None and health.failures:
             health.trial = lease
@@ -439,6 +443,8 @@ class KeyPool:
             row["ready_in"] = round(max(0.0, until - now), 3)
         if reason := key.retired or next((h.reason for h in key.health.values() if h.until > now), ""):
             row["reason"] = reason
+        if without := [model for model, until_then in key.without.items() if until_then > now]:
+            row["without"] = without
         return row
 
     def made_room(self) -> None:

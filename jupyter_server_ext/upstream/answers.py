@@ -18,7 +18,7 @@ from jupyter_server_ext.messages import Usage
 from jupyter_server_ext.replay import wants_usage
 
 from .failures import Failure, classify
-from .sse import EventReader, Malformed, StreamError
+from .sse import EventReader, StreamError, Unusable
 from .wire import Reply, read_reply
 
 if TYPE_CHECKING:
@@ -100,7 +100,7 @@ class Answer(httpx.AsyncByteStream, ABC):
         response = self._response = await transport.handle_async_request(request)
         self._lease.counted(provider.rates(response.headers))
         if response.status_code >= 400:
-            return provider.failure(response.status_code, response.headers, await read_all(response))
+            return provider.failure(response.status_code, response.headers, self._public(await read_all(response)))
         return await self._begin(response)
 
     async def gather(self) -> Failure | None:
@@ -155,6 +155,12 @@ class Answer(httpx.AsyncByteStream, ABC):
     @abstractmethod
     async def _begin(self, response: httpx.Response) -> Failure | None:
         """Read up to the first content."""
+
+    def _public(self, error: bytes) -> bytes:
+        """A provider's error with the key's public id in place of the key, should it repeat that."""
+        key = self._lease.key
+        secret = key.settings.key.reveal()
+        return error.replace(secret.encode(), key.id.encode()) if secret else error
 
     def _estimate(self, characters: int) -> Usage:
         prompt = self._lease.grant.cost.prompt
@@ -229,10 +235,10 @@ class StreamAnswer(Answer):
                 if events := reader.feed(chunk):
                     yield events
             reader.end()
-        except StreamError as error:
-            raise _Broken(classify(200, error.body)) from None
-        except Malformed:
-            raise _Broken(Failure("malformed")) from None
+        except Unusable as fault:
+            if fault.before:
+                yield fault.before
+            raise _Broken(self._meaning(fault)) from None
         except httpx.HTTPError:
             raise _Broken(Failure("silence" if self._watch.barked else "cut")) from None
         finally:
@@ -266,11 +272,12 @@ class StreamAnswer(Answer):
                     reader.end()
                     break
                 self._head += reader.feed(chunk)
-        except StreamError as error:
-            return classify(200, error.body)
-        except Malformed:
-            return Failure("malformed")
+        except Unusable as fault:
+            return self._meaning(fault)
         return None if reader.characters or reader.complete else Failure("cut")
+
+    def _meaning(self, fault: Unusable) -> Failure:
+        return classify(200, self._public(fault.body)) if isinstance(fault, StreamError) else Failure("malformed")
 
     async def _next(self) -> bytes:
         """What arrives next; nothing at the end."""
@@ -317,7 +324,7 @@ class BodyAnswer(Answer):
         except msgspec.DecodeError:
             return Failure("malformed")
         if self._reply.failed():
-            return classify(200, self._body)
+            return classify(200, self._public(self._body))
         return None if self._reply.answers(embeds=self._job.request.embeds) else Failure("malformed")
 
 

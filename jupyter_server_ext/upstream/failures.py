@@ -234,6 +234,9 @@ _STATUSES: dict[int, Kind] = {
 }
 
 _AGAIN_IN = re.compile(r"(?:try again in|retrydelay\W+) ?((?:\d+(?:\.\d+)?(?:ms|[dhms]))+)", re.I)
+_LONGEST_WAIT = (
+    86_400.0  # no limit is longer than a day; what is told beyond is a mistake, and would cost a key for good
+)
 _PER = {"minute": 60.0, "min": 60.0, "day": 86_400.0, "hour": 3600.0, "second": 1.0}
 _UNIT_PER = re.compile(r"\b(requests|tokens)\b.{0,12}?\bper (minute|min|day|hour|second)\b", re.I)
 
@@ -254,17 +257,23 @@ def classify(status: int, body: bytes, retry_after: float | None = None) -> Fail
     if status == 200:
         status = int(said.code) if re.fullmatch("[0-9]{3}", said.code) else 500
     per = _UNIT_PER.search(said.message)
-    again = _AGAIN_IN.search(said.message) or _AGAIN_IN.search(body[:4000].decode("utf-8", "replace"))
+    told = _again_in(said.message, body) if retry_after is None else retry_after
     return Failure(
         _kind_of(status, said),
         status=status,
         message=said.message[:500],
         code=said.code or None,
         param=said.param or None,
-        retry_after=retry_after if retry_after is not None or again is None else duration(again[1]),
+        retry_after=None if told is None else min(told, _LONGEST_WAIT),
         unit="tokens" if per and per[1].lower() == "tokens" else "requests" if per else None,
         seconds=_PER[per[2].lower()] if per else None,
     )
+
+
+def _again_in(message: str, body: bytes) -> float | None:
+    """Seconds from the words of an error."""
+    found = _AGAIN_IN.search(message) or _AGAIN_IN.search(body[:4000].decode("utf-8", "replace"))
+    return duration(found[1]) if found else None
 
 
 class _Said(NamedTuple):

@@ -35,6 +35,12 @@ _HEADERS = [
     (b"User-Agent", b"rsql"),
 ]
 _COUNT = re.compile(r"[0-9]{1,15}")
+_RESET = re.compile(
+    rb'"x-ratelimit-reset"\s*:\s*"?([0-9]{1,15})', re.IGNORECASE
+)  # OpenRouter puts its headers into the body
+_FIRST_DATE, _FIRST_IN_MILLISECONDS = 1e9, 1e12  # larger numbers are no lengths of time but Unix time
+_MOST_READ = 4000  # characters of an error
+_REFUSED = 429
 _SECRET_FIELDS = re.compile(r"api[_-]?key", re.IGNORECASE)
 
 
@@ -103,19 +109,36 @@ class OpenAIProvider:
         return [rate for names in self._names if (rate := self._rate(headers, names)) is not None]
 
     def retry_after(self, headers: Mapping[str, str]) -> float | None:
-        """Seconds from ``retry-after-ms`` or ``retry-after``, which may be seconds, a length of time, or a date."""
+        """Seconds from ``retry-after-ms`` or ``retry-after``: seconds, a length of time, a date, or Unix time."""
         milliseconds = duration(headers.get("retry-after-ms", ""))
         if milliseconds is not None:
             return milliseconds / 1000
-        told = headers.get("retry-after")
-        if told is None:
-            return None
-        seconds = duration(told)
-        return seconds if seconds is not None else self._until(told, headers.get("date", ""))
+        return self._seconds(headers.get("retry-after"), headers)
 
     def failure(self, status: int, headers: Mapping[str, str], body: bytes) -> Failure:
         """What an error reply says."""
-        return classify(status, body, self.retry_after(headers))
+        until = self.retry_after(headers)
+        if until is None and status == _REFUSED:
+            until = self._reset(headers, body)
+        return classify(status, body, until)
+
+    def _reset(self, headers: Mapping[str, str], body: bytes) -> float | None:
+        """Seconds until a limit that has no name of its own is reset, as OpenRouter and Together tell it."""
+        if headers.get("x-ratelimit-remaining", "0") == "0" and "x-ratelimit-reset" in headers:
+            return self._seconds(headers["x-ratelimit-reset"], headers)
+        found = _RESET.search(body[:_MOST_READ])
+        return self._seconds(found[1].decode(), headers) if found else None
+
+    def _seconds(self, told: str | None, headers: Mapping[str, str]) -> float | None:
+        """Seconds from now until what is told as a length of time or an instant."""
+        if told is None:
+            return None
+        seconds = duration(told)
+        if seconds is None:
+            return self._until(_unix(told), headers)
+        if seconds >= _FIRST_DATE:
+            return self._until(seconds / 1000 if seconds >= _FIRST_IN_MILLISECONDS else seconds, headers)
+        return seconds
 
     def _rate(self, headers: httpx.Headers, names: _Names) -> Rate | None:
         left = headers.get(names.remaining)
@@ -127,13 +150,12 @@ class OpenAIProvider:
         window = self._preset.request_window if names.unit == "requests" else self._preset.token_window
         return Rate(names.unit, int(most), int(left), duration(reset), rounding, window)
 
-    def _until(self, date: str, now: str) -> float | None:
-        """Seconds to a date, by the clock of who says it where that is told: this machine's may be wrong."""
-        until = _unix(date)
-        if until is None:
+    def _until(self, instant: float | None, headers: Mapping[str, str]) -> float | None:
+        """Seconds to an instant, by the clock of who says it where that is told: this machine's may be wrong."""
+        if instant is None:
             return None
-        said_at = _unix(now)
-        seconds = until - (self._wall() if said_at is None else said_at)
+        said_at = _unix(headers.get("date", ""))
+        seconds = instant - (self._wall() if said_at is None else said_at)
         return max(0.0, math.ceil(seconds * 1000) / 1000)
 
 

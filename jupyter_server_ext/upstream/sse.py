@@ -20,7 +20,13 @@ _LONGEST_EVENT = 8_000_000
 _MOST_DAMAGED = 3
 
 
-class StreamError(Exception):
+class Unusable(Exception):
+    """The stream cannot be read on; ``before`` is what arrived with the fault and before it, to be passed on."""
+
+    before = b""
+
+
+class StreamError(Unusable):
     """The stream holds an error event; ``body`` is its JSON."""
 
     def __init__(self, body: bytes) -> None:
@@ -28,7 +34,7 @@ class StreamError(Exception):
         self.body = body
 
 
-class Malformed(Exception):
+class Malformed(Unusable):
     """The stream holds something that is no event of a completion."""
 
 
@@ -102,10 +108,15 @@ class EventReader:
             return b""
         self._rest = data[end + 2 :]
         events = data[:end].split(b"\n\n")
-        passed = [event for event in events if self._passes(event)]
-        if len(passed) == len(events):
-            return data[: end + 2]
-        return b"\n\n".join(passed) + b"\n\n" if passed else b""
+        passed: list[bytes] = []
+        try:
+            for event in events:
+                if self._passes(event):
+                    passed.append(event)  # noqa: PERF401  (what passed before a fault is needed)
+        except Unusable as fault:
+            fault.before = _joined(passed)
+            raise
+        return data[: end + 2] if len(passed) == len(events) else _joined(passed)
 
     def end(self) -> None:
         """The stream has ended; a last event may lack its empty line."""
@@ -147,6 +158,10 @@ class EventReader:
         self.pieces += brings > 0
         self.finished = self.finished or reply.finishes()
         return brings > 0 or not (self.finished or (counts is not None and not reply.choices))
+
+
+def _joined(events: list[bytes]) -> bytes:
+    return b"\n\n".join(events) + b"\n\n" if events else b""
 
 
 def _data_of(event: bytes) -> bytes:

@@ -13,6 +13,7 @@ of an answer that is wanted whole. After that it ends as it ends.
 from __future__ import annotations
 
 import asyncio
+import math
 from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -178,7 +179,14 @@ class KeyRotatingTransport(httpx.AsyncBaseTransport):
             self._suffer(lease, job.request, outcome)
             self._note_failure(job.trace, outcome)
             course.failed(lease, outcome, self._pool.at_address(lease.key.settings.base_url))
-        raise course.error
+        raise self._with_wait(job, course.error)
+
+    def _with_wait(self, job: Job, error: RsqlGatewayError) -> RsqlGatewayError:
+        """What providers refused for their limits, with the wait until a key is free: it may be another than theirs."""
+        if isinstance(error, NoCapacity) and job.trace.failed:
+            wait = self._queue.eta(self._ticket(job, job.request.model))
+            error.retry_after = wait if math.isfinite(wait) else error.retry_after
+        return error
 
     async def lease_now(self, job: Job) -> bool:
         """Whether a key is free for the job at once; then the job has it."""
