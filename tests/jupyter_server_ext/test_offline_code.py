@@ -133,3 +133,21 @@ def test_marks_of_rounded_figures_are_kept():
     assert "from 0 to ≈14.5; ≈8 different values" in said
     assert "Figures marked ≈ are rounded." in said
     assert "≈" not in ask("Describe df", PANDAS)
+
+
+@pytest.mark.parametrize("library", ["pandas", "polars"])
+def test_a_month_in_words_filters_the_dates_of_a_frame(library):
+    kinds = {"pandas": ("datetime64[ns]", "int64"), "polars": ("datetime[μs]", "i64")}[library]
+    text = f"df: {library} DataFrame, 120 rows × 2 columns\n- made {kinds[0]}: 2024-01-01..2024-04-29\n"
+    frame = block("frame", "df", text + f"- amount {kinds[1]}: 0..119")
+    *before, last = code("total amount of df in March 2024", frame).split("\n")
+    names = {"df": _dated(library)}
+    exec("\n".join(before), names)
+    value = eval(last, names)
+    assert (value.item() if library == "polars" else value) == sum(range(60, 91))
+
+
+def _dated(library):
+    days = pd.date_range("2024-01-01", periods=120)
+    frame = pd.DataFrame({"made": days, "amount": range(120)})
+    return frame if library == "pandas" else pytest.importorskip("polars").from_pandas(frame)

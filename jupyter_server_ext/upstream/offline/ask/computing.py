@@ -28,7 +28,7 @@ def computed(scene: Scene, question: str) -> tuple[Language, str, str]:
     frames = _frames(scene)
     if not frames:
         raise NotUnderstood("I see no data frame")
-    written = write(_bare(question), scene.as_schema(frames), "duckdb")
+    written = write(_bare(question), scene.as_schema(frames), "duckdb", scene.prompt.today)
     if written.draft.chart:
         raise NotUnderstood("A chart is asked for")
     language = scene.language_for(_used(written, frames))
