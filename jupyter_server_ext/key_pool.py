@@ -175,12 +175,19 @@ class KeyPool:
         self._changed()
 
     def revive(self, key: str) -> None:
-        """A check has found the key to work: what a person decided about it stays, and so does a limit's rest."""
+        """A check has found the key to work: what a person decided about it stays, and so does a limit's rest.
+
+        Whether it answers questions a check does not tell, so after failures one request tries it before the others.
+        """
         found = self.get(key)
         if not found.paused and not found.retired_by_hand:
-            limited = {model: health for model, health in found.health.items() if health.is_limited}
+            known, now = dict(found.health), self.clock()
             self.resume(key)
-            found.health.update(limited)
+            found.health.update(known)
+            for health in known.values():
+                if not health.is_limited:
+                    health.until = min(health.until, now)
+            self._changed()
 
     def retire(self, key: str, reason: str, *, by_hand: bool = True) -> None:
         """Never use this key again, unless it is resumed, or a check finds it to work and nobody retired it by hand."""

@@ -98,11 +98,25 @@ class OpenAIProvider:
         url = self._urls.get((base, path))
         if url is None:
             url = self._urls[base, path] = httpx.URL(base.rstrip("/") + path)
-        headers = [(b"Host", url.netloc), *_HEADERS, (b"Content-Length", b"%d" % len(body))]
-        if secret := key.settings.key.reveal():
-            headers.append((b"Authorization", b"Bearer " + secret.encode()))
-        # With a stream, httpx takes the headers as they are and need not look at the body.
-        return httpx.Request("POST" if body else "GET", url, headers=headers, stream=httpx.ByteStream(body))
+        secret = key.settings.key.reveal().encode()
+        return _request(url, [(b"Authorization", b"Bearer " + secret)] if secret else [], body)
+
+    def check(self, key: Key) -> httpx.Request:
+        """The list of models, or what else tells of a key at the provider's own address.
+
+        OpenRouter and Hugging Face list their models for everybody. Anthropic takes a bearer token for chat completions
+        only: https://docs.anthropic.com/en/api/models-list
+        """
+        preset, base = self._preset, key.settings.base_url
+        secret = key.settings.key.reveal().encode()
+        if base != preset.base_url:
+            return self.request(key, "/models", b"")
+        if preset.anthropic_headers:
+            names = [(b"x-api-key", secret), (b"anthropic-version", b"2023-06-01")]
+            return _request(httpx.URL(base + "/models"), names, b"")
+        if preset.check_url:
+            return _request(httpx.URL(preset.check_url), [(b"Authorization", b"Bearer " + secret)], b"")
+        return self.request(key, "/models", b"")
 
     def rates(self, headers: httpx.Headers) -> list[Rate]:
         """Limits that the reply's headers tell."""
@@ -157,6 +171,12 @@ class OpenAIProvider:
         said_at = _unix(headers.get("date", ""))
         seconds = instant - (self._wall() if said_at is None else said_at)
         return max(0.0, math.ceil(seconds * 1000) / 1000)
+
+
+def _request(url: httpx.URL, names: list[tuple[bytes, bytes]], body: bytes) -> httpx.Request:
+    """A request whose ``names`` say who asks. With a stream, httpx takes the headers as they are, and no look at it."""
+    headers = [(b"Host", url.netloc), *_HEADERS, (b"Content-Length", b"%d" % len(body)), *names]
+    return httpx.Request("POST" if body else "GET", url, headers=headers, stream=httpx.ByteStream(body))
 
 
 def _unix(date: str) -> float | None:

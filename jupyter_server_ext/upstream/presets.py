@@ -49,11 +49,13 @@ PRESETS: dict[str, Preset] = {
     "openrouter": Preset(
         "https://openrouter.ai/api/v1",
         limits=(Limit(20, "requests", _MINUTE), Limit(50, "requests", _DAY, "UTC")),
+        check_url="https://openrouter.ai/api/v1/key",
         environment="OPENROUTER_API_KEY",
         source="https://openrouter.ai/docs/api-reference/limits",
     ),
     "huggingface": Preset(
         "https://router.huggingface.co/v1",
+        check_url="https://huggingface.co/api/whoami-v2",
         environment="HF_TOKEN",
         source="https://huggingface.co/docs/inference-providers",
     ),

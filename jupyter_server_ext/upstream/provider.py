@@ -35,6 +35,7 @@ class Preset:
         zone: Time zone of its days; empty where its day is the last 24 hours.
         anthropic_headers: Whether its limits are told in headers named as Anthropic does.
         bucket: Whether its documentation says that its limits are token buckets.
+        check_url: What tells whether a key is accepted, where its list of models is open to everybody.
         stream_usage: Whether it takes ``stream_options.include_usage``.
         environment: Environment variable that holds the key.
         source: Where these facts are from.
@@ -48,6 +49,7 @@ class Preset:
     zone: str = ""
     anthropic_headers: bool = False
     bucket: bool = False
+    check_url: str = ""
     stream_usage: bool = True
     environment: str = ""
     source: str = ""
@@ -61,6 +63,9 @@ class Provider(Protocol):
 
     def request(self, key: Key, path: str, body: bytes) -> httpx.Request:
         """The request to send with this key; ``path`` is such as ``/chat/completions``, or ``/models`` with no body."""
+
+    def check(self, key: Key) -> httpx.Request:
+        """The cheapest request that tells whether the key is accepted."""
 
     def rates(self, headers: httpx.Headers) -> Sequence[Rate]:
         """What the reply's headers tell about limits."""

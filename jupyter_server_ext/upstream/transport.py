@@ -202,12 +202,12 @@ class KeyRotatingTransport(httpx.AsyncBaseTransport):
         return Usage(cost.prompt, cost.completion, estimated=True)
 
     async def check(self, key: Key) -> dict[str, Any]:
-        """Try a key with the cheapest call there is, the list of models: it is revived, or retired if it is refused."""
+        """Try a key with the cheapest call there is: it is revived, or retired if it is refused."""
         provider = self._provider(key)
         start = self._pool.clock()
         try:
             async with asyncio.timeout(self._settings.first_byte_timeout_seconds):
-                response = await self._transport_of(key).handle_async_request(provider.request(key, "/models", b""))
+                response = await self._transport_of(key).handle_async_request(provider.check(key))
                 text = await read_all(response)
                 await response.aclose()
         except (httpx.HTTPError, TimeoutError) as error:

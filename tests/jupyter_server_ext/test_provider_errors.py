@@ -10,11 +10,12 @@ import pytest
 from virtual_time import run
 
 from jupyter_server_ext.errors import NoCapacity, UpstreamRefused
-from jupyter_server_ext.key_pool import KeyPool
+from jupyter_server_ext.key_pool import Busy, KeyPool
 from jupyter_server_ext.queue import KeyQueue
 from jupyter_server_ext.settings import KeySettings, PoolSettings, Secret
 from jupyter_server_ext.storage.base import Cost
 from jupyter_server_ext.upstream.openai import provider_of
+from jupyter_server_ext.upstream.presets import with_preset
 from jupyter_server_ext.upstream.sse import EventReader, Malformed, StreamError
 from jupyter_server_ext.upstream.transport import KeyRotatingTransport
 
@@ -157,3 +158,43 @@ def test_instants_of_resets_are_read_and_no_key_rests_for_more_than_a_day(header
     error = json.dumps({"error": {"message": "Rate limit exceeded", "code": 429, **body}}).encode()
 
     assert provider.failure(429, httpx.Headers(headers), error).retry_after == seconds
+
+
+@pytest.mark.parametrize(
+    ("name", "url", "header"),
+    [
+        ("openai", "https://api.openai.com/v1/models", ("authorization", f"Bearer {SECRET}")),
+        ("openrouter", "https://openrouter.ai/api/v1/key", ("authorization", f"Bearer {SECRET}")),
+        ("huggingface", "https://huggingface.co/api/whoami-v2", ("authorization", f"Bearer {SECRET}")),
+        ("anthropic", "https://api.anthropic.com/v1/models", ("x-api-key", SECRET)),
+    ],
+)
+def test_a_check_asks_what_only_a_good_key_is_told(name, url, header):
+    key = KeyPool([with_preset(KeySettings(name, Secret(SECRET)))]).all()[0]
+    request = provider_of(name).check(key)
+
+    assert (request.method, str(request.url)) == ("GET", url)
+    assert request.headers[header[0]] == header[1]
+    assert ("authorization" in request.headers) == (name != "anthropic")
+
+
+def test_a_check_at_another_address_lists_the_models():
+    key = KeyPool([with_preset(KeySettings("anthropic", Secret(SECRET), "http://127.0.0.1/v1"))]).all()[0]
+
+    assert str(provider_of("anthropic").check(key).url) == "http://127.0.0.1/v1/models"
+
+
+def test_after_a_check_one_request_tries_a_key_that_had_failed():
+    async def leased(loop):
+        pool = KeyPool(keys("a"), clock=loop.time)
+        failed = await pool.lease("m", Cost())
+        pool.rest(failed, None, "overloaded")
+        failed.settle(None)
+        pool.revive("a")
+        return pool, await pool.lease("m", Cost()), await pool.lease("m", Cost())
+
+    pool, first, second = run(leased)
+
+    assert pool.status()["by_state"]["ready"] == 1
+    assert first.key.settings.name == "a"
+    assert isinstance(second, Busy), "it waits for what comes of the first"
