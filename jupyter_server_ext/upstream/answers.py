@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 
 _CHARACTERS_PER_TOKEN = 4.0
 _LONGEST_BODY = 64_000_000
+_SHORTEST_SECRET = 8  # what is shorter, such as the "none" of local servers, is no secret, and may be any word
 
 
 class _Broken(Exception):
@@ -160,7 +161,7 @@ class Answer(httpx.AsyncByteStream, ABC):
         """A provider's error with the key's public id in place of the key, should it repeat that."""
         key = self._lease.key
         secret = key.settings.key.reveal()
-        return error.replace(secret.encode(), key.id.encode()) if secret else error
+        return error.replace(secret.encode(), key.id.encode()) if len(secret) >= _SHORTEST_SECRET else error
 
     def _estimate(self, characters: int) -> Usage:
         prompt = self._lease.grant.cost.prompt

@@ -23,11 +23,11 @@ SECRET = "sk-a-real-secret-a1b2"
 NOON = 1_800_000_000.0
 
 
-def keys(*names):
-    return [KeySettings("sim", Secret(SECRET), "http://127.0.0.1/v1", name=name, models=("m",)) for name in names]
+def keys(*names, secret=SECRET):
+    return [KeySettings("sim", Secret(secret), "http://127.0.0.1/v1", name=name, models=("m",)) for name in names]
 
 
-def asked(reply, *names, stream=False, attempts=3):
+def asked(reply, *names, stream=False, attempts=3, secret=SECRET):
     """What a client gets, and how often it was asked upstream."""
     tries = []
 
@@ -37,7 +37,7 @@ def asked(reply, *names, stream=False, attempts=3):
 
     async def ask(loop):
         settings = PoolSettings(attempts=attempts)
-        pool = KeyPool(keys(*names), clock=loop.time)
+        pool = KeyPool(keys(*names, secret=secret), clock=loop.time)
         async with AsyncExitStack() as stack:
             queue = KeyQueue(pool, settings)
             stack.push_async_callback(queue.close)
@@ -79,6 +79,13 @@ def test_a_key_that_a_provider_repeats_is_shown_by_its_public_id(reply, stream):
 
     assert SECRET not in str(refusal.value)
     assert "k …a1b2" in str(refusal.value)
+
+
+def test_a_word_that_stands_for_no_key_is_left_in_the_words_of_an_error():
+    ask, _ = asked(refused("There is none such field: message."), "k", secret="message")
+
+    with pytest.raises(UpstreamRefused, match="There is none such field: message"):
+        run(ask)
 
 
 def test_a_refusal_for_limits_tells_when_the_first_key_is_free():
