@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from jupyter_server_ext.storage.outlook import Outlook
     from jupyter_server_ext.turns import Lane, Ticket
 
+_GRACE = 1.0  # seconds by which a start may be foretold too late …
+_GRACE_OF_TOKENS = 0.1  # … and the share of the wait, where it depends on the lengths of answers
 _LEAST_STEP = 1e-6  # seconds; what is about to be free is free
 _SOONEST = attrgetter("soonest")
 _PLACE = attrgetter("place")
@@ -107,11 +109,13 @@ class Forecast:
     Attributes:
         starts: Seconds until the newcomer starts, by how many of its lane are served before it; infinite for never.
         course: Seconds until each that waits starts.
+        late: Those that wait and won't start before their deadlines, as others with earlier turns have come.
     """
 
     def __init__(self, pool: KeyPool, lanes: Iterable[Lane], lane: Lane, newcomer: Ticket, places: int) -> None:
         self.starts: list[float] = []
         self.course: dict[Ticket, float] = {}
+        self.late: list[Ticket] = []
         self._pool = pool
         self._now = pool.clock()
         self._limits: dict[str, Outlook] = {}
@@ -151,14 +155,17 @@ class Forecast:
     def _turn_of(self, lane: Lane, at: float, *, is_first: bool) -> float:
         """Let the head of a lane start, or leave if it never can; else let it wait, until the time that is returned."""
         head = lane.head()
+        if self._is_late(head, at):
+            self.late.append(head)
+            self._leave(lane, head, at)
+            return at
         if self._serve(lane, head, at):
             return at
         start, way = _first(self._ways(head), at)
         if lane is self._own:
             self._look(head, start, at, is_first=is_first)
         if way is None:
-            lane.remove(head)
-            self._count(lane, at)
+            self._leave(lane, head, at)
             return at
         if not any(limit.claimed for limit, _ in way.needs):
             lane.hold_turn(head)
@@ -168,6 +175,15 @@ class Forecast:
         if lane is self._own:
             self._pass_by(head, at)
         return start
+
+    def _is_late(self, ticket: Ticket, at: float) -> bool:
+        grace = _GRACE + (_GRACE_OF_TOKENS * at if self._pool.counts_tokens(ticket.model) else 0.0)
+        return self._now + at > ticket.deadline + grace
+
+    def _leave(self, lane: Lane, head: Ticket, at: float) -> None:
+        """Let the head of a lane leave it."""
+        lane.remove(head)
+        self._count(lane, at)
 
     def _serve(self, lane: Lane, ticket: Ticket, at: float) -> bool:
         """Let a request start if it can; whether it does."""

@@ -64,6 +64,7 @@ class KeyQueue:
         self._schedules: dict[str, dict[_Kind, _Schedule]] = {}  # by model
         self._numbered: dict[str, float] = {}  # when the places of a model's lane were written down
         self._claims: dict[Ticket, Claim] = {}  # of those whose turn has come, by lane
+        self._late: list[Ticket] = []  # those found to wait in vain
         pool.on_change.append(self._something_changed)
 
     def __len__(self) -> int:
@@ -220,6 +221,16 @@ class KeyQueue:
         if ticket.got is not None and not ticket.got.done():
             ticket.got.set_exception(error)
 
+    def _refuse_late(self) -> None:
+        """Refuse those that would wait in vain; who comes after them is served the sooner."""
+        if not self._late:
+            return
+        late, self._late = self._late, []
+        for ticket in late:
+            if ticket.got is not None and not ticket.got.done():
+                self._refuse(ticket, self._too_long(ticket, ticket.deadline - self.pool.clock()))
+        self._schedules.clear()
+
     def _something_changed(self) -> None:
         if self._length:
             self._wake.set()
@@ -233,6 +244,7 @@ class KeyQueue:
 
     async def _serve_lanes(self) -> float:
         """Serve lanes in turns, as models may share a quota, as far as keys are free; the seconds until one is."""
+        self._refuse_late()
         wait = math.inf
         claims: dict[Ticket, Claim] = {}
         lanes = list(self._lanes.values())
@@ -349,6 +361,9 @@ class KeyQueue:
         count = length + max(_MORE_PLACES, length // 4) if lane else ahead + 1
         fresh = _FRESH_SECONDS + _FRESH_PER_PLACE * (count + self._length) * max(1, kinds)
         forecast = Forecast(self.pool, self._lanes.values(), lane, ticket, count)
+        if forecast.late:
+            self._late += forecast.late
+            self._wake.set()
         return _Schedule(now, now + fresh, self._others(ticket.model), forecast)
 
     def _hopeless(self, ticket: Ticket, busy: Busy) -> NoCapacity:
