@@ -19,6 +19,7 @@ TOKENS = WindowSpec("org//tokens/60", "tokens", 1000, 60.0)
 PLACES = WindowSpec("a//concurrent", "concurrent", 2)
 ONE = Offer("a", (REQUESTS, TOKENS, PLACES))
 COST = Cost(100, 50)
+ENDED = COST._replace(known=True)
 now = time.monotonic
 _prefixes = count()
 
@@ -61,7 +62,7 @@ async def serve(windows, *offers, cost=COST, used=None, keep=False):
     windows.sent(grant, now())
     windows.counted(grant, now())
     if not keep:
-        windows.settle(grant, used or cost, now())
+        windows.settle(grant, used or cost._replace(known=True), now())
     return grant
 
 
@@ -93,6 +94,17 @@ async def test_what_is_over_is_free_again(opened):
         assert 0.1 < refused.wait <= 0.46
         await asyncio.sleep(refused.wait + 0.01)
         assert await serve(windows)
+
+
+@pytest.mark.asyncio
+async def test_a_place_is_free_when_the_provider_has_noticed_that_nobody_listens(opened):
+    async with opened() as windows:
+        offer = Offer("a", (PLACES,))
+        held = [await serve(windows, offer, keep=True) for _ in range(2)]
+        windows.settle(held[0], COST, now())  # no end was seen
+        assert await serve(windows, offer) is None
+        await asyncio.sleep(0.3)
+        assert await serve(windows, offer) is not None
 
 
 @pytest.mark.asyncio
@@ -129,7 +141,7 @@ async def test_two_gateways_share_windows_and_places(opened):
         first, second = await serve(here, keep=True), await serve(there, keep=True)
         assert await serve(here) is None
         assert await serve(there) is None
-        here.settle(first, COST, now())
+        here.settle(first, ENDED, now())
         await told(here)
         assert await serve(there) is not None
         assert await serve(here) is None  # three requests are in the window
