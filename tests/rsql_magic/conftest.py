@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import json
 
 import duckdb
@@ -96,6 +97,7 @@ def shell():
     shell = Shell(config=config)
     yield shell
     shell.history_manager.end_session()
+    atexit.unregister(shell.atexit_operations)  # or each shell of all tests collects garbage at the end, for minutes
     Shell.clear_instance()
 
 
