@@ -285,6 +285,17 @@ async def test_an_empty_stream_is_tried_again():
         assert (await ask(gateway)).text == FULL
 
 
+async def left_by(asking: asyncio.Task[Told], provider: SimulatedProvider) -> float:
+    """Let the caller leave; seconds until the provider's connection was closed."""
+    asking.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await asking
+    left = time.monotonic()
+    while provider.requests[0].ended is None:
+        await asyncio.sleep(0.01)
+    return provider.requests[0].ended - left
+
+
 async def test_the_provider_is_left_when_the_caller_leaves():
     limits = Settled()
     async with SimulatedProvider(pace=0.05, words=50) as provider, running(key(provider), limits=limits) as gateway:
@@ -292,16 +303,11 @@ async def test_the_provider_is_left_when_the_caller_leaves():
         asking = asyncio.create_task(ask(gateway, told=told))
         while not told.text:
             await asyncio.sleep(0.01)
-        asking.cancel()
-        with pytest.raises(asyncio.CancelledError):
-            await asking
-        left = time.monotonic()
-        while provider.requests[0].ended is None:
-            await asyncio.sleep(0.01)
+        took = await left_by(asking, provider)
         await asyncio.sleep(0)
 
         assert provider.requests[0].left
-        assert provider.requests[0].ended - left < 0.5
+        assert took < 0.5
         assert limits.usages[0].estimated
         assert limits.usages[0].completion_tokens > 0, "what was generated is billed"
 
@@ -313,15 +319,10 @@ async def test_who_leaves_while_an_answer_is_gathered_pays_for_what_was_written(
         asking = asyncio.create_task(ask(gateway, told=told, whole=True))
         while not provider.requests or provider.requests[0].sent < 10:
             await asyncio.sleep(0.01)
-        asking.cancel()
-        with pytest.raises(asyncio.CancelledError):
-            await asking
-        left = time.monotonic()
-        while provider.requests[0].ended is None:
-            await asyncio.sleep(0.01)
+        took = await left_by(asking, provider)
 
         assert not told.text, "nothing is passed on before the end"
-        assert provider.requests[0].ended - left < 0.5
+        assert took < 0.5
         assert limits.usages[0].completion_tokens >= 10
 
 
