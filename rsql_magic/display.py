@@ -15,6 +15,7 @@ import re
 import sys
 import time
 import uuid
+from abc import ABC, abstractmethod
 from dataclasses import dataclass, field, replace
 from typing import IO, TYPE_CHECKING, Any, Literal
 
@@ -68,7 +69,7 @@ class Shown:
         return bundle
 
 
-class Showable:
+class Showable(ABC):
     """A result that a cell has shown by the time it returns it: its next display must not repeat that.
 
     ``next_display`` is ``full`` except just after a cell: then ``none``, or ``brief`` in a terminal, which prints
@@ -77,9 +78,9 @@ class Showable:
 
     next_display: Literal["full", "brief", "none"] = "full"
 
+    @abstractmethod
     def shown(self) -> Shown:
         """The finished output."""
-        raise NotImplementedError
 
     def _ipython_display_(self) -> None:
         if self.next_display != "none":

@@ -76,6 +76,14 @@ class Asked:
     left: bool = False
     broken: bool = False  # it ended in another error
 
+    @property
+    def had_no_chance(self) -> bool:
+        """Whether it was refused as its deadline was near, or the wait that it was told went beyond that."""
+        if self.refused > self.deadline + 0.01:
+            return False
+        near = self.refused >= self.deadline - 1.0
+        return near or self.retry_after is None or self.refused + self.retry_after > self.deadline
+
 
 @dataclass
 class Town:
