@@ -1,7 +1,8 @@
 # make demo and make test are all a new machine needs; both do the set-up first. `make help` lists the rest.
 .DEFAULT_GOAL := help
 python := .venv/bin/python
-.PHONY: help setup setup-check setup-test demo lab test check bench bench-hub programs distributions ha screenshots docs lock
+usual := "not bench and not programs and not distributions and not sweep"
+.PHONY: help setup setup-check setup-test demo lab test test-all check bench bench-hub programs distributions ha screenshots docs lock
 
 help: ## what there is
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -22,7 +23,11 @@ lab: setup ## JupyterLab with the gateway on and the demo notebook open
 	cd notebooks && ../.venv/bin/jupyter lab $(if $(filter 0,$(shell id -u)),--allow-root) demo.ipynb
 
 test: setup-test check ## every test: unit, contract, end to end
-	$(python) -m pytest -m "not bench and not programs and not distributions"
+	$(python) -m pytest -n 2 --dist loadfile -m $(usual) tests/rsql_magic tests/jupyter_server_ext tests/test_*.py
+	$(python) -m pytest -m $(usual) tests/contract tests/clients tests/e2e tests/hub tests/ha
+
+test-all: setup-test check ## make test, and the full sweeps of generated cases that it samples
+	$(python) -m pytest --timeout 0 -m "not bench and not programs and not distributions"
 
 check: setup-check ## lint, types, architecture
 	.venv/bin/ruff check .

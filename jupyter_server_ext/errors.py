@@ -153,3 +153,14 @@ class ConfigError(RsqlGatewayError):
     """The configuration is wrong; the message names file, line and what was expected, and never a key."""
 
     code = "config_error"
+
+
+class CannotOpen(ConfigError):
+    """There is no place for a ledger: no permission, no such folder, no server."""
+
+
+class LedgerUnavailable(RsqlGatewayError):
+    """The ledger cannot be written, so no new work is taken: what is not recorded must not happen."""
+
+    status = 503
+    code = "ledger_unavailable"

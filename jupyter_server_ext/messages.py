@@ -8,6 +8,7 @@ msgspec structs: a changed copy of an ``Entry`` takes 0.2 us, of a dataclass wit
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
@@ -15,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 from msgspec import Struct
 
 if TYPE_CHECKING:
-    from jupyter_server_ext.settings import CallerLimits
+    from jupyter_server_ext.config import CallerLimits
 
 Task = Literal["ask", "sql_ai", "chat", "batch", "other"]
 """What a request is for; the kernel side says it in the header ``X-RSQL-Task``."""
@@ -28,6 +29,44 @@ Route = Literal["chat/completions", "embeddings"]
 """What of a provider's API a request is for."""
 
 Json = Mapping[str, Any]
+
+_LONGEST_NAME = 255  # characters, as the ledger's columns have it
+_MOST_BYTES = 800  # in UTF-8; PostgreSQL's index of totals holds a day, a caller, a tenant and a model in 2,704
+_UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
+
+
+def is_name(text: str) -> bool:
+    r"""Whether every store can keep this as the name of a caller, a group, a model or a request.
+
+    Example:
+        >>> is_name("ada"), is_name("a\x00b"), is_name("\ud800"), is_name("m" * 256)
+        (True, False, False, False)
+    """
+    if len(text) > _LONGEST_NAME or _UNPRINTABLE.search(text):
+        return False
+    return text.isascii() or len(text.encode()) <= _MOST_BYTES
+
+
+def as_name(text: str) -> str:
+    r"""The text itself where ``is_name``, else what can be kept of it.
+
+    Example:
+        >>> as_name("Zoë"), as_name("a\x00b")
+        ('Zoë', 'a?b')
+    """
+    if is_name(text):
+        return text
+    return _UNPRINTABLE.sub("?", text)[:_LONGEST_NAME].encode("ascii", "replace").decode()
+
+
+def without_controls(text: str) -> str:
+    r"""The text without control characters, other than line ends and tabs, and without halves of characters.
+
+    Example:
+        >>> without_controls("good\x00\x1b[2J\n")
+        'good[2J\n'
+    """
+    return _UNPRINTABLE.sub(lambda found: found[0] if found[0] in "\n\t" else "", text)
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +121,26 @@ class Usage(Struct, frozen=True):
         return self.prompt_tokens + self.completion_tokens
 
 
+class Weighed(Struct, frozen=True):
+    """What is known of a body so large that nobody should go through it again.
+
+    Args:
+        characters: Length of all that is read, as ``upstream.expected`` counts it.
+        letters: Length of the messages, or of what is embedded, as JSON.
+        size: Bytes of the body as JSON.
+        prompt_hash: Hash of the messages, or of what is embedded.
+        system: Where the first message ends in the JSON of all, if it is the system's and text; else 0.
+        last: Bytes of the last message.
+    """
+
+    characters: int = 0
+    letters: int = 0
+    size: int = 0
+    prompt_hash: str = ""
+    system: int = 0
+    last: int = 0
+
+
 @dataclass(frozen=True, slots=True)
 class ChatRequest:
     """One completion request, as the caller sent it.
@@ -101,6 +160,7 @@ class ChatRequest:
         repeat_key: The Idempotency-Key, by which a repeat is given the same answer; empty for none.
         fingerprint: Hash of the body as the caller sent it, to tell a repeat from another request.
         whole: Whether a stream is passed on only when all of it is there; one that breaks is then asked for again.
+        weighed: What is known of a large body, whose large fields are JSON texts (``msgspec.Raw``); None for others.
     """
 
     model: str
@@ -116,6 +176,7 @@ class ChatRequest:
     repeat_key: str = ""
     fingerprint: str = ""
     whole: bool = False
+    weighed: Weighed | None = None
 
     @property
     def embeds(self) -> bool:
@@ -177,3 +238,9 @@ class Entry(Struct, frozen=True):
             return False
         refused = 400 <= self.status < 500 and self.status not in {404, 429, 499}
         return self.status in {0, 200} or self.usage.total_tokens > 0 or refused
+
+
+def wants_usage(request: ChatRequest) -> bool:
+    """Whether the caller of a stream asked for its usage."""
+    options = request.body.get("stream_options")
+    return isinstance(options, dict) and bool(options.get("include_usage"))

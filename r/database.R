@@ -69,8 +69,9 @@ quoted <- function(con, names) {
 result <- function(con, dialect, sql, max_rows, timeout, quiet) {
   rows <- read_only(con, dialect, timeout, {
     sent <- DBI::dbSendQuery(con, sql)
-    on.exit(DBI::dbClearResult(sent), add = TRUE)
-    part <- DBI::dbFetch(sent, n = max_rows + 1) # one more: not every driver knows that there are none left
+    # Cleared here and not on exit: the transaction ends first otherwise, which no driver allows while rows are pending.
+    # One row more: not every driver knows that there are none left.
+    part <- tryCatch(DBI::dbFetch(sent, n = max_rows + 1), finally = DBI::dbClearResult(sent))
     structure(utils::head(part, max_rows), sql = sql, truncated = nrow(part) > max_rows)
   })
   shown_sql(sql, quiet)
@@ -91,6 +92,8 @@ read_only <- function(con, dialect, timeout, code) {
     DBI::dbExecute(con, "SET TRANSACTION READ ONLY")
     DBI::dbExecute(con, paste("SET LOCAL statement_timeout =", milliseconds))
   } else if (dialect == "mysql") {
+    # A query that is stopped while it is sent leaves a result that nobody has a name for, and nothing can follow it.
+    on.exit(try(lapply(suppressWarnings(DBI::dbListResults(con)), DBI::dbClearResult), silent = TRUE), add = TRUE)
     mariadb <- grepl("MariaDB", DBI::dbGetQuery(con, "SELECT VERSION()")[[1]], fixed = TRUE)
     limit <- if (mariadb) "max_statement_time" else "max_execution_time"
     before <- DBI::dbGetQuery(con, paste0("SELECT @@", limit))[[1]]

@@ -79,10 +79,29 @@ unreachable <- function(at) {
 }
 
 refused <- function(status, body) {
-  error <- tryCatch(from_json(body)$error, error = function(e) NULL)
-  message <- if (is.list(error)) error$message else paste0("The gateway failed (HTTP ", status, ").")
-  again <- if (is.list(error)) error$retry_after
-  fail(message, if (!is.null(again)) sprintf(" Try again in %.0f s.", ceiling(again)))
+  error <- record_of(record_of(tryCatch(from_json(body), error = function(e) NULL))$error)
+  message <- words_of(error$message)
+  again <- number_of(error$retry_after)
+  fail(
+    if (nzchar(message)) message else paste0("The gateway failed (HTTP ", status, ")."),
+    if (length(again)) sprintf(" Try again in %.0f s.", ceiling(again))
+  )
+}
+
+# What endpoints send in place of what the protocol has: anything that is not understood counts as not said.
+record_of <- function(value) if (is.list(value) && !is.null(names(value))) value else list()
+first_of <- function(value) record_of(if (is.list(value) && is.null(names(value)) && length(value)) value[[1]])
+words_of <- function(value) if (is.character(value) && length(value) == 1L && !is.na(value)) value else ""
+number_of <- function(value) if (is.numeric(value) && length(value) == 1L && is.finite(value)) value
+
+# The text of a message or of a piece of one, also in parts; a refusal where that is all.
+said_in <- function(message) {
+  content <- message$content
+  if (is.list(content) && is.null(names(content))) {
+    parts <- vapply(content, function(part) if (is.character(part)) words_of(part) else words_of(record_of(part)$text), "")
+    content <- paste(parts, collapse = "")
+  }
+  if (nzchar(words_of(content))) words_of(content) else words_of(message$refusal)
 }
 
 # Sends messages; `show` gets each piece of the answer. curl is what httr2 stands on.
@@ -91,7 +110,7 @@ stream <- function(messages, model, task, show) {
   reply <- new.env(parent = emptyenv())
   reply$rest <- raw()
   reply$body <- raw()
-  reply$text <- ""
+  reply$text <- reply$held <- ""
   body <- list(messages = messages, stream = TRUE, stream_options = list(include_usage = TRUE))
   if (length(model)) body$model <- model
   handle <- curl::new_handle()
@@ -106,9 +125,29 @@ stream <- function(messages, model, task, show) {
     curl::curl_fetch_stream(url, function(piece) take(reply, piece, show), handle = handle),
     error = function(e) if (inherits(e, "rsql_error")) stop(e) else unreachable(at)
   )
-  if (done$status_code >= 400) refused(done$status_code, rawToChar(reply$body))
+  if (done$status_code >= 400) refused(done$status_code, text_of(reply$body))
+  if (!grepl("event-stream", done$type %||% "", fixed = TRUE)) read_whole(reply, text_of(reply$body), show)
   if (is.null(reply$done)) fail("The answer was cut off. Ask again.")
+  if (!grepl("[[:alnum:]]", spoken(reply$text))) fail(silence(reply))
   reply
+}
+
+# Bytes as text: a NUL, which R cannot hold, and what is no UTF-8 are left out.
+text_of <- function(bytes) iconv(rawToChar(bytes[bytes != as.raw(0L)]), "UTF-8", "UTF-8", sub = "")
+
+# An answer without the thinking that some models write before it.
+spoken <- function(text) {
+  if (startsWith(trimws(text), "<think>")) sub("(?s)^.*?(</think>\\s*|\\z)", "", text, perl = TRUE) else text
+}
+
+# Why there is no text.
+silence <- function(reply) {
+  if (identical(reply$reason, "tool_calls")) return("The model asked for a tool instead of answering, and there is none.")
+  if (identical(reply$reason, "content_filter")) return("The provider's filter kept the answer back.")
+  if (grepl("<think>", reply$text, fixed = TRUE) || identical(reply$reason, "length")) {
+    return("The model thought, and ended before it answered.")
+  }
+  "The model answered with nothing."
 }
 
 take <- function(reply, piece, show) {
@@ -117,13 +156,20 @@ take <- function(reply, piece, show) {
   ends <- which(reply$rest == as.raw(10L))
   if (!length(ends)) return(invisible())
   last <- ends[length(ends)]
-  lines <- strsplit(rawToChar(reply$rest[seq_len(last)]), "\r?\n")[[1]]
+  lines <- strsplit(text_of(reply$rest[seq_len(last)]), "\r?\n")[[1]]
   reply$rest <- reply$rest[-seq_len(last)]
   for (line in lines) read_event(reply, line, show)
 }
 
+# An endpoint that answers a request for a stream in one piece.
+read_whole <- function(reply, body, show) {
+  choice <- first_of(record_of(tryCatch(from_json(body), error = function(e) NULL))$choices)
+  if (is.null(choice$message)) fail("This is no gateway: what it sent is no completion. Look with: rsql doctor")
+  read_chunk(reply, record_of(from_json(body)), said_in(record_of(choice$message)), show)
+  reply$done <- TRUE
+}
+
 read_event <- function(reply, line, show) {
-  Encoding(line) <- "UTF-8"
   if (startsWith(line, ": queued")) return(show(line, waiting = TRUE))
   if (!startsWith(line, "data:")) return(invisible())
   data <- trimws(substring(line, 6L))
@@ -131,14 +177,29 @@ read_event <- function(reply, line, show) {
     reply$done <- TRUE
     return(invisible())
   }
-  chunk <- from_json(data)
-  if (!is.null(chunk$error)) stop(structure(class = c("rsql_error", "error", "condition"), list(message = chunk$error$message, call = NULL)))
-  for (name in c("usage", "model", "rsql")) if (!is.null(chunk[[name]])) reply[[name]] <- chunk[[name]]
-  piece <- if (length(chunk$choices)) chunk$choices[[1]]$delta$content
-  if (length(piece) && nzchar(piece)) {
-    reply$text <- paste0(reply$text, piece)
-    show(piece, waiting = FALSE)
-  }
+  chunk <- record_of(tryCatch(from_json(data), error = function(e) cut_off()))
+  if (is.list(chunk$error) && length(chunk$error)) cut_off(words_of(record_of(chunk$error)$message))
+  read_chunk(reply, chunk, said_in(record_of(first_of(chunk$choices)$delta)), show)
+}
+
+# An error that passes through curl as it is.
+cut_off <- function(why = "") {
+  message <- printable(if (nzchar(why)) why else "The answer was cut off. Ask again.")
+  stop(structure(class = c("rsql_error", "error", "condition"), list(message = message, call = NULL)))
+}
+
+read_chunk <- function(reply, chunk, piece, show) {
+  for (name in c("usage", "rsql")) if (length(record_of(chunk[[name]]))) reply[[name]] <- chunk[[name]]
+  if (nzchar(words_of(chunk$model))) reply$model <- chunk$model
+  reason <- words_of(first_of(chunk$choices)$finish_reason)
+  if (nzchar(reason)) reply$reason <- reason
+  if (!nzchar(piece)) return(invisible())
+  piece <- paste0(reply$held, piece)
+  unfinished <- regexpr(unfinished_sequence, piece, perl = TRUE)
+  reply$held <- if (unfinished > 0) substring(piece, unfinished) else ""
+  piece <- printable(if (unfinished > 0) substring(piece, 1L, unfinished - 1L) else piece)
+  reply$text <- paste0(reply$text, piece)
+  show(piece, waiting = FALSE)
 }
 
 printed <- function(piece, waiting) {
@@ -150,8 +211,8 @@ silent <- function(piece, waiting) invisible()
 
 usage_line <- function(reply, seconds) {
   parts <- c(
-    reply$model,
-    if (!is.null(reply$usage)) {
+    if (length(reply$model)) printable(reply$model),
+    if (length(number_of(reply$usage$prompt_tokens)) && length(number_of(reply$usage$completion_tokens))) {
       sprintf("%s + %s tokens", with_commas(reply$usage$prompt_tokens), with_commas(reply$usage$completion_tokens))
     },
     sprintf("%.1f s", seconds)

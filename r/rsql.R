@@ -12,7 +12,26 @@ local({
   state <- new.env(parent = emptyenv())
   state$turns <- list()
 
-  fail <- function(...) stop(paste0(...), call. = FALSE)
+  # A model's words without what a terminal would obey (escape sequences, control characters), and without marks that turn
+  # the direction of what follows, by which text can show something else than it says.
+  printable <- function(text) {
+    text <- gsub("\r\n?", "\n", enc2utf8(text))
+    for (pattern in c(escape_sequence, control_character)) text <- gsub(pattern, "", text, perl = TRUE)
+    text
+  }
+  escape_sequence <- paste0(
+    "(*UTF)(?:\\x1b\\[|\\x{9b})[0-?]*[ -/]*[@-~]?",
+    "|(?:\\x1b[\\]PX^_]|[\\x{90}\\x{98}\\x{9d}-\\x{9f}])[^\\x07\\x1b\\x{9c}\\n]*(?:\\x07|\\x1b\\\\|\\x{9c})?",
+    "|\\x1b[ -/]*[0-~]?"
+  )
+  control_character <- "(*UTF)[\\x01-\\x08\\x0b-\\x1f\\x7f\\x{80}-\\x{9f}\\x{202a}-\\x{202e}\\x{2066}-\\x{2069}]"
+  unfinished_sequence <- paste0(
+    "(*UTF)(?:\\x1b\\[|\\x{9b})[0-?]*[ -/]*\\z",
+    "|(?:\\x1b[\\]PX^_]|[\\x{90}\\x{98}\\x{9d}-\\x{9f}])[^\\x07\\x1b\\x{9c}\\n]{0,4000}\\x1b?\\z",
+    "|\\x1b[ -/]*\\z|\\r\\z"
+  )
+
+  fail <- function(...) stop(printable(paste0(...)), call. = FALSE)
 
   is_text <- function(value, what) {
     if (!is.character(value) || length(value) != 1L || is.na(value)) fail(what, " is one text in quotes.")
@@ -106,17 +125,19 @@ local({
     dialect <- dialect_of(con)
     schema <- schema_of(con, dialect)
     told <- sql_context(question, schema, dialect)
-    fields <- list(
-      context = told$context, question = told$question, dialect = dialect, today = format(Sys.Date()),
-      time_zone = format(Sys.time(), "%Z")
-    )
+    # The date only where the question counts from it, so that the same question sends the same words tomorrow.
+    session <- sprintf("dialect=\"%s\"", dialect)
+    if (!isFALSE(told$asks_of_now)) {
+      session <- sprintf("%s today=\"%s\" time_zone=\"%s\"", session, format(Sys.Date()), format(Sys.time(), "%Z"))
+    }
+    fields <- list(context = told$context, question = told$question, session = session)
     first <- list(message_of("system", fill("sql")), message_of("user", do.call(fill, c("sql_question", fields))))
     messages <- first
     new_round <- rounds()
     for (attempt in 0:retries) {
       reply <- stream(messages, model, "sql_ai", silent)
       sql <- block_of(reply$text, "sql")
-      if (!nzchar(sql)) fail(trimws(reply$text))
+      if (!nzchar(sql)) fail(substr(gsub("\\s+", " ", trimws(spoken(reply$text))), 1L, 600L))
       if (!has_command()) return(not_run(sql))
       rows <- function(sql) if (run) result(con, dialect, sql, max_rows, timeout, quiet) else shown_sql(sql, quiet)
       tried <- try_draft(sql, dialect, schema, rows, if (quiet) silent_round else new_round)
@@ -158,7 +179,7 @@ local({
     draft <- 0L
     function(...) {
       draft <<- draft + 1L
-      message("draft ", draft, ": ", ...)
+      message(printable(paste0("draft ", draft, ": ", ...)))
     }
   }
   silent_round <- function(...) invisible()

@@ -15,25 +15,25 @@ if TYPE_CHECKING:
 
     from IPython.core.interactiveshell import InteractiveShell
 
-    from rsql_magic.answers import Answer
+    from rsql_magic.ask import Answer
     from rsql_magic.assistant import Assistant
-    from rsql_magic.context import Privacy
     from rsql_magic.panel import ChatPanel as Panel
-    from rsql_magic.results import SQLResult
+    from rsql_magic.sql import Privacy
+    from rsql_magic.text2sql import SQLResult
 
 __all__ = ["ChatPanel", "ask", "sql_ai"]
 
 
 def load_ipython_extension(shell: InteractiveShell) -> None:
     """Register ``%ask``, ``%%ask``, ``%sql_ai``, ``%%sql_ai`` and ``%rsql``; silent, and without any network."""
-    from rsql_magic.magics import load
+    from rsql_magic.notebook import load
 
     load(shell)
 
 
 def unload_ipython_extension(shell: InteractiveShell) -> None:
     """Take the magics away and end the embedded gateway; harmless when they are not there."""
-    from rsql_magic.magics import unload
+    from rsql_magic.notebook import unload
 
     unload(shell)
 
@@ -135,7 +135,7 @@ def ChatPanel(*, keep: bool = False) -> Panel:  # noqa: N802 - a class, which is
     Example:
         >>> ChatPanel()  # doctest: +SKIP
     """
-    from rsql_magic.magics import loaded
+    from rsql_magic.notebook import loaded
     from rsql_magic.panel import ChatPanel as Panel
 
     shell = _shell()
@@ -155,7 +155,7 @@ def _names(given: Iterable[str]) -> tuple[str, ...]:
 def _assistant() -> Assistant:
     """The notebook's, where the extension is loaded; else one of this process."""
     from rsql_magic.assistant import of_process
-    from rsql_magic.magics import loaded
+    from rsql_magic.notebook import loaded
 
     magics = loaded(_shell())
     return magics.assistant if magics else of_process()
@@ -163,12 +163,12 @@ def _assistant() -> Assistant:
 
 def _scene(given: Mapping[str, Any]) -> Any:
     """The notebook's variables, or those of the code that called, and the given ones."""
-    from rsql_magic.answer_writer import Scene
+    from rsql_magic.ask import NotebookSnapshot
 
     shell = _shell()
     caller = sys._getframe(2)  # noqa: SLF001 - the documented way to see who called
     namespace = shell.user_ns if shell else caller.f_globals
-    return Scene({**namespace, **caller.f_locals, **given})
+    return NotebookSnapshot({**namespace, **caller.f_locals, **given})
 
 
 def _shell() -> Any:

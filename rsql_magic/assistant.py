@@ -13,34 +13,38 @@ from dataclasses import replace
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
-from rsql_magic import charts, verified
-from rsql_magic.answer_writer import BUSY, LANGUAGES, AnswerWriter, Door, Prepared, Question, Scene
-from rsql_magic.batch import is_batch
-from rsql_magic.chat import INTERRUPTED, Chat
+from rsql_magic.ask import (
+    BUSY,
+    LANGUAGES,
+    AnswerWriter,
+    Door,
+    NotebookSnapshot,
+    Prepared,
+    Preview,
+    Question,
+    interpolate,
+    preview_of,
+    unfilled,
+)
 from rsql_magic.config import Rsql
-from rsql_magic.connections import Connections
-from rsql_magic.context import describe, known_names
-from rsql_magic.context.failures import error_text
-from rsql_magic.display import Screen
-from rsql_magic.engines import Place, elsewhere
-from rsql_magic.errors import BadInput, ConnectionProblem, QueryFailed, RsqlError, Stopped
-from rsql_magic.interpolate import interpolate
-from rsql_magic.preview import Preview, preview_of
-from rsql_magic.reach import LEVELS, Reach
-from rsql_magic.sql_prompt import SchemaPrompt
-from rsql_magic.sql_wish import Wish, refuse_no_time, wished
-from rsql_magic.sql_writer import Writer
+from rsql_magic.context import Question as Mentions
+from rsql_magic.context import describe, error_text, known_names, r_frames
+from rsql_magic.databases import Connections, Place, elsewhere
+from rsql_magic.display import Screen, charts
+from rsql_magic.errors import BadInput, ConnectionProblem, NoQuery, QueryFailed, RsqlError, Stopped
+from rsql_magic.gateway import INTERRUPTED, LEVELS, Chat, GatewayLocator, is_batch
+from rsql_magic.text2sql import QueryOptions, SchemaPrompt, Writer, options_of, refuse_no_time, verified
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
     from pathlib import Path
 
-    from rsql_magic.answers import Answer
-    from rsql_magic.client import LLMClient, Message
-    from rsql_magic.context import Catalog, Context, Privacy
-    from rsql_magic.results import SQLResult
-    from rsql_magic.sql_prompt import Linked
+    from rsql_magic.ask import Answer
+    from rsql_magic.context import Context
+    from rsql_magic.gateway import LLMClient, Message
+    from rsql_magic.sql import Catalog, Privacy
     from rsql_magic.study import Kind, Study, StudyWriter
+    from rsql_magic.text2sql import Linked, SQLResult
 
 
 class Assistant:
@@ -69,11 +73,13 @@ class Assistant:
         """What ``%%sql_ai`` gave last."""
         self.settings = settings or Rsql()
         self.batch = is_batch(None, environ) if batch is None else batch
-        self.reach = Reach(self.settings, environ, interactive=not self.batch, client=client)
+        self.reach = GatewayLocator(self.settings, environ, interactive=not self.batch, client=client)
         self.connections = Connections()
         self.chat = Chat(lambda: self.reach.client, clock=clock)
         self._clock = clock
         self._said: set[str] = set()
+        self._asked = ""
+        """The database that was asked last, as turns name it."""
 
     def close(self) -> None:
         """Let go of connections and of the gateway; the embedded one ends."""
@@ -85,7 +91,7 @@ class Assistant:
     def question(
         self,
         text: str,
-        scene: Scene,
+        scene: NotebookSnapshot,
         *,
         names: Sequence[str] = (),
         model: str | None = None,
@@ -132,12 +138,13 @@ class Assistant:
             format=format or settings.format,
             about_error=about_error,
             check_code=settings.check_code,
+            hint=unfilled(text, scene.namespace),
         )
 
     def ask(
         self,
         question: Question,
-        scene: Scene,
+        scene: NotebookSnapshot,
         *,
         new: bool = False,
         screen: Screen | None = None,
@@ -164,16 +171,20 @@ class Assistant:
         with ending(screen):
             screen.status("reading")
             self.reach.learn_policy()
-            writer = self._answer_writer(question, scene, screen, chat, prepared=prepared, door=door)
+            writer = self._answer_writer(question, scene, screen, chat, begin=True, prepared=prepared, door=door)
             answer = writer.run()
-            answer.notes = (*answer.notes, *self._news([*writer.gathered.notes, *_unchecked(answer)]))
+            answer.notes = (
+                *filter(None, (question.hint,)),
+                *answer.notes,
+                *self._news([*writer.gathered.notes, *_unchecked(answer)]),
+            )
             screen.show(answer.shown(footer=self.settings.usage_line))
         return answer
 
     def study(
         self,
         question: Question,
-        scene: Scene,
+        scene: NotebookSnapshot,
         kind: Kind,
         *,
         count: int | None = None,
@@ -197,20 +208,24 @@ class Assistant:
         self._begin(new)
         with ending(screen):
             self.reach.learn_policy()
-            study = self._study_writer(question, scene, kind, count, screen).sheet()
+            writer = self._study_writer(question, scene, kind, count, screen)
+            writer.begin()
+            study = writer.sheet()
             widget = study.widget() if screen.draws and not self.batch else None
             screen.show(study.shown(footer=self.settings.usage_line, interactive=widget is not None))
             if widget is not None:
                 screen.also(widget._repr_mimebundle_())
         return study
 
-    def study_preview(self, question: Question, scene: Scene, kind: Kind, count: int | None = None) -> Preview:
+    def study_preview(
+        self, question: Question, scene: NotebookSnapshot, kind: Kind, count: int | None = None
+    ) -> Preview:
         """What ``study`` would send; nobody is asked."""
         self._begin(False)
         return self._preview(self._study_writer(question, scene, kind, count, Screen()).messages())
 
     def _study_writer(
-        self, question: Question, scene: Scene, kind: Kind, count: int | None, screen: Screen
+        self, question: Question, scene: NotebookSnapshot, kind: Kind, count: int | None, screen: Screen
     ) -> StudyWriter:
         from rsql_magic.study import MOST, StudyWriter
 
@@ -218,9 +233,12 @@ class Assistant:
             raise BadInput(f"--count is 1 to {MOST}.", hint="Leave it out to have the model decide.")
         question = replace(question, level=self.reach.most(question.level))
         catalog = self._catalog(question.level)
-        return StudyWriter(kind, count, question, scene, self.chat, catalog=catalog, screen=screen)
+        entry = self.chat.entry(question.text, scene.origin, connection=self._asked, level=question.level)
+        return StudyWriter(kind, count, question, scene, entry, catalog=catalog, screen=screen)
 
-    def preview(self, question: Question, scene: Scene, *, chat: Chat | None = None, r: bool = True) -> Preview:
+    def preview(
+        self, question: Question, scene: NotebookSnapshot, *, chat: Chat | None = None, r: bool = True
+    ) -> Preview:
         """What ``ask`` would send, as far as the gateway's policy is known; nobody is asked.
 
         Args:
@@ -233,27 +251,34 @@ class Assistant:
         writer = self._answer_writer(question, scene, Screen(), chat, r=r)
         messages = writer.messages()
         prepared = Prepared(tuple(messages), writer.gathered)
-        return replace(self._preview(messages), context=writer.gathered, prepared=prepared)
+        note = " ".join(f"{each}." for each in writer.gathered.notes)
+        return replace(self._preview(messages), context=writer.gathered, prepared=prepared, note=note)
 
     def _preview(self, messages: Sequence[Message]) -> Preview:
         return preview_of(self.reach.with_prompt(messages))
 
-    def gather(self, text: str, scene: Scene) -> Context:
+    def gather(self, text: str, scene: NotebookSnapshot) -> Context:
         """What a model would be told about the notebook."""
         return self._answer_writer(Question(text, level=self.settings.privacy), scene, Screen()).gathered
 
     def _answer_writer(
         self,
         question: Question,
-        scene: Scene,
+        scene: NotebookSnapshot,
         screen: Screen,
         chat: Chat | None = None,
+        *,
+        begin: bool = False,
         **more: Any,
     ) -> AnswerWriter:
         question = replace(question, level=self.reach.most(question.level))
         catalog = self._catalog(question.level)
-        chat = self.chat if chat is None else chat
-        return AnswerWriter(question, scene, chat, catalog=catalog, screen=screen, **more)
+        talk = self.chat if chat is None else chat
+        whole = chat is not None
+        entry = talk.entry(question.text, scene.origin, whole=whole, connection=self._asked, level=question.level)
+        if begin:
+            entry.begin()
+        return AnswerWriter(question, scene, entry, catalog=catalog, screen=screen, **more)
 
     def catalog_in_use(self) -> Catalog | None:
         """The catalog of the connection in use, when one is open and answers."""
@@ -279,6 +304,7 @@ class Assistant:
     def _begin(self, new: bool, chat: Chat | None = None) -> None:
         chat = self.chat if chat is None else chat
         chat.history_tokens = self.settings.history_tokens
+        chat.answer_tokens, chat.answer_seconds = self.settings.answer_tokens, self.settings.answer_timeout
         if new:
             chat.reset()
 
@@ -286,7 +312,7 @@ class Assistant:
         """Another conversation over the same gateway."""
         return Chat(lambda: self.reach.client, history_tokens=self.settings.history_tokens, clock=self._clock)
 
-    def filled(self, question: str, scene: Scene, privacy: Privacy | None = None) -> str:
+    def filled(self, question: str, scene: NotebookSnapshot, privacy: Privacy | None = None) -> str:
         """The question with its ``{{names}}`` filled in.
 
         Raises:
@@ -314,7 +340,7 @@ class Assistant:
                 hint="Shorten it, or pass the data as a frame and name that.",
             )
 
-    def _error_text(self, scene: Scene, level: Privacy) -> str:
+    def _error_text(self, scene: NotebookSnapshot, level: Privacy) -> str:
         """The last error, without the data in it unless the level allows data."""
         known = None if level == "sample" else known_names(scene.namespace, self._catalog(level))
         return error_text(scene.error, known=known)
@@ -326,8 +352,8 @@ class Assistant:
         question: str,
         connection: Any = None,
         *,
-        scene: Scene | None = None,
-        wish: Wish | None = None,
+        scene: NotebookSnapshot | None = None,
+        wish: QueryOptions | None = None,
         new: bool = False,
         screen: Screen | None = None,
         chat: Chat | None = None,
@@ -356,11 +382,24 @@ class Assistant:
         self._begin(new, chat)
         with ending(screen), self.connections.working():
             self.reach.learn_policy()
-            prompt, said = self._prompt(question, connection, scene or Scene(), wish, chat, linked=linked, place=place)
+            prompt, said = self._prompt(
+                question, connection, scene or NotebookSnapshot(), wish, chat, linked=linked, place=place
+            )
+            prompt.entry.begin()
+            self._asked = prompt.entry.connection
             confirm = None if self.batch else confirm
-            result = Writer(prompt, screen=screen, clock=self._clock, confirm=confirm).run()
+            try:
+                result = Writer(prompt, screen=screen, clock=self._clock, confirm=confirm).run()
+            except NoQuery as error:
+                error.hint = error.hint or unfilled(question, (scene or NotebookSnapshot()).namespace)
+                raise
             self.last_result = result
-            result.footnotes = tuple(part for part in (said, *result.footnotes) if part)
+            hints = (
+                unfilled(question, (scene or NotebookSnapshot()).namespace),
+                _only_in_r(question, prompt, scene or NotebookSnapshot()),
+            )
+            result.footnotes = tuple(part for part in (prompt.entry.note, said, *hints, *result.footnotes) if part)
+            result.notes = (*result.notes, *self._news(prompt.unread))
             screen.show(result.shown(footer=self.settings.usage_line))
             if result.drawing:
                 screen.also(charts.bundle(result.drawing, png=screen.draws))
@@ -371,23 +410,23 @@ class Assistant:
         question: str,
         connection: Any = None,
         *,
-        scene: Scene | None = None,
-        wish: Wish | None = None,
+        scene: NotebookSnapshot | None = None,
+        wish: QueryOptions | None = None,
         chat: Chat | None = None,
     ) -> Preview:
         """What ``sql_ai`` would send first; nobody is asked, and the connection in use stays in use."""
         self._begin(False, chat)
         with self.connections.undecided():
-            prompt, _ = self._prompt(question, connection, scene or Scene(), wish, chat)
+            prompt, _ = self._prompt(question, connection, scene or NotebookSnapshot(), wish, chat)
             linked = prompt.linked
-        return replace(self._preview(linked.messages), linked=linked)
+        return replace(self._preview(linked.messages), linked=linked, note=linked.late)
 
     def _prompt(
         self,
         question: str,
         connection: Any,
-        scene: Scene,
-        wish: Wish | None,
+        scene: NotebookSnapshot,
+        wish: QueryOptions | None,
         chat: Chat | None,
         *,
         linked: Linked | None = None,
@@ -396,11 +435,21 @@ class Assistant:
         """What is told of a question, and what has to be said of the database that it is asked of."""
         wish = wish or self.wish()
         wish = replace(wish, question=self.filled(question, scene, wish.level), level=self.reach.most(wish.level))
-        engine, said = self.connections.engine("" if connection is None else connection, scene.namespace, wish.question)
+        sources = scene.sources(wish.question, wish.tables)
+        engine, said = self.connections.engine("" if connection is None else connection, sources, wish.question)
+        talk = self.chat if chat is None else chat
+        entry = talk.entry(
+            wish.question,
+            scene.origin,
+            task="sql_ai",
+            whole=chat is not None,
+            connection=f"{engine.name} {id(engine)}",
+            level=wish.level,
+        )
         prompt = SchemaPrompt(
             wish,
             elsewhere(engine, place) if place else engine,
-            self.chat if chat is None else chat,
+            entry,
             examples=verified.read(verified.paths(self._environ)),
             linked=linked,
         )
@@ -439,9 +488,9 @@ class Assistant:
             verified.Verified(result.question, result.sql, result.dialect), verified.paths(self._environ)[False]
         )
 
-    def wish(self, **given: Any) -> Wish:
-        """What is wanted of a query: what was given, as ``sql_wish.wished`` takes it, and the settings for the rest."""
-        return wished(self.settings, batch=self.batch, **given)
+    def wish(self, **given: Any) -> QueryOptions:
+        """The options of a query: what was given, as ``options_of`` takes it, and the settings for the rest."""
+        return options_of(self.settings, batch=self.batch, **given)
 
 
 @cache
@@ -469,6 +518,15 @@ def ending(screen: Screen) -> Iterator[None]:
     except RsqlError:
         screen.end()
         raise
+
+
+def _only_in_r(question: str, prompt: SchemaPrompt, scene: NotebookSnapshot) -> str:
+    """What to say of a frame of R that a question names, as queries do not see R's."""
+    known = {*scene.namespace, *(table.name for table in prompt.catalog)}
+    named = Mentions(question).mentioned(name for name in r_frames() if name not in known)
+    if not named:
+        return ""
+    return f"{named[0]} is a frame of R, which SQL does not see here: %R -o {named[0]} makes it one of Python's"
 
 
 def _unchecked(answer: Answer) -> list[str]:

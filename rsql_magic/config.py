@@ -72,6 +72,14 @@ class Rsql(Configurable):
         120.0, min=0.001, help="Most seconds without a word from the gateway before a request is given up."
     ).tag(config=True)
 
+    answer_tokens = Integer(
+        0, min=0, help="Most tokens an answer may have, sent as max_tokens; 0 leaves it to the gateway and the model."
+    ).tag(config=True)
+    answer_timeout = Float(
+        600.0,
+        min=0.0,
+        help="Most seconds an answer may take from its first event to its last; what had come is kept. 0: any time.",
+    ).tag(config=True)
     updates_per_second = Float(10.0, min=0.1, max=10.0, help="How often a streamed answer is redrawn.").tag(config=True)
     usage_line = Bool(True, help="Show model, tokens, time and what is left under each answer.").tag(config=True)
     check_code = Bool(True, help="Parse code in answers, and send code that does not parse back once.").tag(config=True)

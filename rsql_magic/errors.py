@@ -23,6 +23,8 @@ papermill stop.
 
 from __future__ import annotations
 
+from rsql_magic.plain_text import unlinked
+
 
 class RsqlError(Exception):
     """The base of all our errors.
@@ -37,9 +39,10 @@ class RsqlError(Exception):
     """
 
     def __init__(self, message: str, *, hint: str = "") -> None:
+        message = unlinked(message)  # it may hold a model's or a database's words, and goes to terminals and notebooks
         super().__init__(message)
         self.message = message
-        self.hint = hint
+        self.hint = unlinked(hint)
 
     def __str__(self) -> str:
         return f"{self.message} {self.hint}".rstrip()

@@ -11,21 +11,21 @@ import sys
 import time
 from dataclasses import dataclass, replace
 from fnmatch import fnmatch
-from html import escape
 from typing import TYPE_CHECKING, Any
 
-from rsql_magic import gateway_figures
-from rsql_magic.display import Shown, listing
+from rsql_magic.display import Shown, listing, plain_markdown
 from rsql_magic.errors import BadInput, GatewayError, RsqlError
-from rsql_magic.events import Text
+from rsql_magic.gateway import Text
+from rsql_magic.gateway import figures as gateway_figures
+from rsql_magic.plain_text import html_text
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from rsql_magic.assistant import Assistant
-    from rsql_magic.chat import Chat
-    from rsql_magic.client import LLMClient
-    from rsql_magic.context import Catalog, Context
+    from rsql_magic.context import Context
+    from rsql_magic.gateway import Chat, LLMClient
+    from rsql_magic.sql import Catalog
 
 
 def status(assistant: Assistant) -> Shown:
@@ -43,28 +43,33 @@ def good_until(assistant: Assistant, expires: str) -> str:
 
 def usage(assistant: Assistant) -> Shown:
     """The caller's limits, tokens and money, as the gateway counts them; then this notebook's own conversation."""
-    return listing(usage_rows(assistant), ("what", "used"))
+    return listing([*_limit_rows(assistant), ("this notebook", _taken([assistant.chat]))], ("what", "used"))
 
 
 def limits(assistant: Assistant) -> Shown:
     """``usage`` where there is no conversation, as in a terminal."""
-    return listing(usage_rows(assistant)[:-1], ("what", "used"))
+    return listing(_limit_rows(assistant), ("what", "used"))
 
 
-def usage_rows(assistant: Assistant) -> list[tuple[str, str]]:
-    """The rows of ``usage``, the notebook's own last."""
-    told = _told(assistant.reach.gateway, "stats")
-    return [*gateway_figures.usage_rows(told), ("this notebook", _conversation(assistant.chat))]
+def usage_rows(assistant: Assistant, shown: Chat, every: Sequence[Chat]) -> list[tuple[str, str]]:
+    """The rows of ``usage`` where one of several conversations is shown: its own, and what all took together."""
+    rows = [*_limit_rows(assistant), ("this conversation", _taken([shown]))]
+    return [*rows, (f"all {len(every):,} conversations", _taken(every))] if len(every) > 1 else rows
 
 
-def _conversation(chat: Chat) -> str:
-    """What a conversation took so far."""
-    count, total = len(chat.turns), chat.usage
+def _limit_rows(assistant: Assistant) -> list[tuple[str, str]]:
+    return gateway_figures.usage_rows(_told(assistant.reach.gateway, "stats"))
+
+
+def _taken(chats: Sequence[Chat]) -> str:
+    """What some conversations took so far."""
+    count, totals = sum(len(chat.turns) for chat in chats), [chat.usage for chat in chats]
     if not count:
         return "nothing asked yet"
-    cost = f", ${total.cost_usd:.2f}" if total.cost_usd is not None else ""
-    tokens = f"{total.prompt_tokens:,} + {total.completion_tokens:,} tokens"
-    return f"{count:,} question{'' if count == 1 else 's'}, {tokens}{cost}"
+    costs = [total.cost_usd for total in totals if total.cost_usd is not None]
+    cost = f", ${sum(costs):.2f}" if costs else ""
+    prompt, completion = sum(total.prompt_tokens for total in totals), sum(total.completion_tokens for total in totals)
+    return f"{count:,} question{'' if count == 1 else 's'}, {prompt:,} + {completion:,} tokens{cost}"
 
 
 def models(assistant: Assistant) -> Shown:
@@ -98,7 +103,7 @@ def context(gathered: Context) -> Shown:
     head, *rest = plain.splitlines()
     said = rest[len(gathered.rows()) + 1 :]
     table = listing(gathered.rows(), ("kind", "name", "tokens", "why"))
-    return Shown("\n\n".join([f"*{head[1:-1]}*", table.markdown, *said]), plain)
+    return Shown("\n\n".join([f"*{plain_markdown(head[1:-1])}*", table.markdown, *map(plain_markdown, said)]), plain)
 
 
 def catalog(tables: Catalog, pattern: str = "") -> Shown:
@@ -118,7 +123,7 @@ def catalog(tables: Catalog, pattern: str = "") -> Shown:
 def _with_problems(shown: Shown, problems: Sequence[str]) -> Shown:
     """A report with what could not be read, one sentence each."""
     said = [f"⚠ {problem}" for problem in problems]
-    markdown = "".join(f"<p>{escape(line)}</p>" for line in said)
+    markdown = "".join(f"<p>{html_text(line)}</p>" for line in said)
     return replace(shown, markdown=shown.markdown + markdown, plain="\n".join([shown.plain, *said]))
 
 

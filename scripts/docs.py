@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 
 from rsql_magic.config import settings_table
-from rsql_magic.dialects.summary import functions_table, reasons_table
+from rsql_magic.sql.dialects.summary import functions_table, reasons_table
 
 SETTINGS = Path(__file__).parent.parent / "docs" / "settings.md"
 SAFETY = SETTINGS.with_name("sql-safety.md")

@@ -25,7 +25,7 @@ con = duckdb.connect(build("flights.duckdb"), read_only=True)
 weather = con.sql("SELECT origin, month, hour, temp, humid, wind_speed, visib FROM weather").df()
 """
 CELLS = {
-    "sql_ai": "%%sql_ai con --plot bar\nWhich airlines had the longest average arrival delay?",
+    "sql_ai": "%%sql_ai con --plot bar\naverage arrival delay by airline, highest first",
     "ask": "%%ask --lang python\nDescribe weather. What is the mean temp by month?",
 }
 
@@ -86,7 +86,7 @@ def _panel(page: Page) -> None:
     box = panel.get_by_label("Message", exact=True)
     panel.get_by_label("New conversation").first.click()
     panel.evaluate("node => { node.style.height = '1190px'; }")
-    box.fill("/sql con Which airlines had the longest average arrival delay? Draw a bar chart.")
+    box.fill("/sql con average arrival delay by airline, highest first. Draw a bar chart.")
     box.press("Enter")
     panel.locator(".rsql-chart canvas").wait_for()
     _shot(panel, "panel_answer")

@@ -36,6 +36,20 @@ def _ctrl_c_works():
         signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
+_LIBRARIES = os.environ.get("LD_LIBRARY_PATH")
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup():
+    """R puts its libraries, and the system's, before Python's once it runs: programs started later would load those.
+
+    A hook rather than a fixture, as fixtures of a module start programs before those of a test.
+    """
+    if os.environ.get("LD_LIBRARY_PATH") != _LIBRARIES:
+        os.environ.pop("LD_LIBRARY_PATH", None)
+        os.environ |= {"LD_LIBRARY_PATH": _LIBRARIES} if _LIBRARIES else {}
+
+
 @pytest.fixture(autouse=True, scope="module")
 def _no_socket_left_in_a_cycle():
     """What a stopped request or query left in a cycle with its traceback is collected where it was left.
@@ -61,7 +75,7 @@ def _no_connection_left():
 @pytest.fixture
 def store(url):
     """A ledger at ``url``, which the tests of each folder define."""
-    from jupyter_server_ext.storage.sql import SqlLedgerStore
+    from jupyter_server_ext.ledger import SqlLedgerStore
 
     store = SqlLedgerStore(url, instance="one")
     yield store

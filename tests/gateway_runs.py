@@ -9,9 +9,9 @@ from typing import Any
 
 from simulated_provider import WORDS, SimulatedProvider
 
-from jupyter_server_ext.gateway import Gateway
+from jupyter_server_ext.config import KeySettings, PoolSettings, Secret, Settings
 from jupyter_server_ext.messages import Caller, ChatRequest, Usage, Waiting
-from jupyter_server_ext.settings import KeySettings, PoolSettings, Secret, Settings
+from jupyter_server_ext.pipeline import Gateway
 
 QUICK = PoolSettings(jitter_ms=5.0)
 IMPATIENT = replace(QUICK, first_byte_timeout_seconds=0.3, fallback_first_byte_seconds=0.2, stall_timeout_seconds=0.3)

@@ -20,21 +20,19 @@ from typing import TYPE_CHECKING, Any
 import httpx
 from virtual_time import run
 
+from jupyter_server_ext.config import KeySettings, PoolSettings, Secret
+from jupyter_server_ext.config import Limit as LimitSettings
 from jupyter_server_ext.errors import NoCapacity, RsqlGatewayError
-from jupyter_server_ext.key_pool import KeyPool
+from jupyter_server_ext.keys import KeyPool, KeyQueue, MemoryWindows
 from jupyter_server_ext.messages import Caller, ChatRequest
-from jupyter_server_ext.queue import KeyQueue
-from jupyter_server_ext.settings import KeySettings, PoolSettings, Secret
-from jupyter_server_ext.settings import Limit as LimitSettings
-from jupyter_server_ext.storage.memory import MemoryWindows
-from jupyter_server_ext.upstream.transport import Job, KeyRotatingTransport
+from jupyter_server_ext.upstream import Job, KeyRotatingTransport
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from simulated_provider import Account, Limit
 
-    from jupyter_server_ext.storage.base import Used
+    from jupyter_server_ext.ledger import Used
 
 Dice = random.Random
 _UNITS = {"r": "requests", "t": "tokens"}

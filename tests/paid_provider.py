@@ -7,7 +7,8 @@ from typing import Any
 
 import httpx
 
-from jupyter_server_ext.settings import KeySettings, ModelPrice, PriceSettings, Secret
+from jupyter_server_ext.config import KeySettings, PriceSettings, Secret
+from jupyter_server_ext.config.settings import ModelPrice
 
 USAGE = {"prompt_tokens": 1000, "completion_tokens": 500, "total_tokens": 1500}
 COST = 2_000_000

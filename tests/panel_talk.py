@@ -29,7 +29,7 @@ class Talk:
     """A panel over the fake gateway, and a view of it."""
 
     def __init__(self, ip, assistant):
-        from rsql_magic.magics import loaded
+        from rsql_magic.notebook import loaded
 
         self.panel = loaded(ip).panel()
         self.panel._widget = self.views = Views()

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from rsql_magic.context.tables import Catalog, Column, ForeignKey, Table
-from rsql_magic.validate import validate
+from rsql_magic.context import Catalog
+from rsql_magic.sql import Column, ForeignKey, Table, validate
 
 
 def table(name, columns, key=(), keys=(), **more):

@@ -1,4 +1,4 @@
-"""The arrows of docs/architecture.md: a module imports only what is below it, and the packages meet over HTTP."""
+"""The two rules of docs/architecture.md: imports point down the arrow, and a room is entered by its door only."""
 
 from __future__ import annotations
 
@@ -9,70 +9,32 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 
-# One row per level, top first. A module may import modules of lower rows only; a folder is one module.
-LAYERS = {
-    "rsql_magic": [
-        ["__init__", "cli"],
-        ["magics"],
-        ["commands", "last_error", "running"],
-        ["panel"],
-        ["reports"],
-        ["assistant"],
-        ["study"],
-        ["answer_writer", "sql_writer"],
-        ["sql_prompt", "sql_native"],
-        ["preview", "sql_drafts", "sql_wish"],
-        ["answers", "results"],
-        ["chat", "display", "connections", "reach"],
-        ["charts", "interpolate", "drafts", "columns_used", "completion", "literals", "verified"],
-        ["options", "question_text", "syntax"],
-        ["engines", "client"],
-        ["events"],
-        ["connect", "mending", "refusals"],
-        ["guard"],
-        ["validate"],
-        ["linking"],
-        ["context"],
-        ["batch", "dialects", "prompts", "stopping", "table_text", "gateway_figures"],
-        ["command_list", "config", "errors"],
-    ],
-    "jupyter_server_ext": [
-        ["__init__", "__main__", "tljh"],
-        ["app", "extension", "jupyterhub"],
-        ["ledger_command"],
-        ["lifetime", "serve", "sizing"],
-        ["assembly"],
-        ["handlers"],
-        ["gateway"],
-        ["visits"],
-        ["hub", "virtual_keys"],
-        ["upstream", "auth", "policy", "telemetry"],
-        ["records"],
-        ["decisions"],
-        ["budgets", "queue", "repeats"],
-        ["forecast"],
-        ["turns"],
-        ["key_pool", "limits", "rules", "cache", "ledger", "prices", "replay", "vault", "exports"],
-        ["keys"],
-        ["storage"],
-        ["toml_file"],
-        ["toml_values"],
-        ["settings", "toml_lines"],
-        ["messages", "errors", "keeper"],
-    ],
+ARROWS = {
+    "rsql_magic": "notebook → cli → panel → reports → assistant → study → text2sql → ask → databases, display → gateway"
+    " → context → sql, prompts → redaction → config, errors → plain_text",
+    "jupyter_server_ext": "app → handlers → pipeline → upstream, identity, offline → ledger → keys, limits → redis"
+    " → config → messages, errors",
 }
+"""Highest first. A room or module imports only what stands behind a later arrow."""
+
+FOR_IMPORTERS = {"guard", "validate", "linking", "jupyterhub", "keeper", "__main__", "__init__"}
+"""Modules that keep a published import path; nothing of ours imports them."""
+
+PUBLISHED = {"rsql_magic/context/published.py"}
+"""Likewise, inside a room."""
 
 
-def _modules(package: str) -> dict[str, list[Path]]:
-    modules: dict[str, list[Path]] = {}
-    for path in sorted((ROOT / package).rglob("*.py")):
-        modules.setdefault(path.relative_to(ROOT / package).parts[0].removesuffix(".py"), []).append(path)
-    return modules
+def _rooms(package: str) -> set[str]:
+    return {path.parent.name for path in (ROOT / package).glob("*/__init__.py")} - {"prompts"}
 
 
-def _imports(path: Path) -> set[str]:
-    """Absolute names imported by a file, those for type checking left out: they make no cycle at run time."""
-    package = ".".join(path.relative_to(ROOT).with_suffix("").parts[:-1])
+def _modules(package: str) -> list[Path]:
+    return sorted((ROOT / package).rglob("*.py"))
+
+
+def _imports(path: Path) -> list[tuple[str, str]]:
+    """The modules that a file imports from, each with the name it takes; without those for type checking."""
+    package = list(path.relative_to(ROOT).parts[:-1])
     tree = ast.parse(path.read_text(encoding="utf-8"))
     checked = {
         node
@@ -80,39 +42,76 @@ def _imports(path: Path) -> set[str]:
         if isinstance(block, ast.If) and ast.unparse(block.test).endswith("TYPE_CHECKING")
         for node in ast.walk(block)
     }
-    names = set()
+    found = []
     for node in ast.walk(tree):
         if node in checked:
             continue
         if isinstance(node, ast.Import):
-            names |= {alias.name for alias in node.names}
+            found += [(alias.name, "") for alias in node.names]
         elif isinstance(node, ast.ImportFrom):
-            base = package.split(".")[: len(package.split(".")) - node.level + 1] if node.level else []
+            base = package[: len(package) - node.level + 1] if node.level else []
             stem = ".".join([*base, *([node.module] if node.module else [])])
-            names |= {f"{stem}.{alias.name}" for alias in node.names}
-    return names
+            found += [(stem, alias.name) for alias in node.names]
+    return found
 
 
-@pytest.mark.parametrize("package", LAYERS)
-def test_every_module_has_its_place(package):
-    placed = {name for row in LAYERS[package] for name in row}
-    unplaced = {name for name in _modules(package) if name not in placed}
-    assert not unplaced, f"give {sorted(unplaced)} a row in LAYERS and an arrow in docs/architecture.md"
+def _own(package: str, path: Path) -> str:
+    return path.relative_to(ROOT / package).parts[0].removesuffix(".py")
 
 
-@pytest.mark.parametrize("package", LAYERS)
-def test_imports_point_downwards(package):
-    rank = {name: row for row, names in enumerate(LAYERS[package]) for name in names}
-    for own, paths in _modules(package).items():
-        for path in paths:
-            for name in _imports(path):
-                top, _, rest = name.partition(".")
-                assert top not in LAYERS or top == package, f"{path} imports {name}: the packages meet only over HTTP"
-                target = rest.split(".")[0]
-                if top == package and target in rank and target != own:
-                    assert rank[own] < rank[target], f"{path} imports {name}, which is not below it"
+def _inner(package: str) -> list[tuple[Path, str, str, str]]:
+    """Imports between the parts of a package: who, from which part, the part it takes from, and the whole name."""
+    found = []
+    for path in _modules(package):
+        if str(path.relative_to(ROOT)) in PUBLISHED:
+            continue
+        for stem, name in _imports(path):
+            whole = f"{stem}.{name}".rstrip(".")
+            if whole.split(".")[0] == package:
+                found.append((path, _own(package, path), whole.split(".")[1], stem))
+    return found
+
+
+@pytest.mark.parametrize("package", ARROWS)
+def test_every_room_stands_in_the_arrow(package):
+    standing = {name for row in ARROWS[package].split("→") for name in row.strip().split(", ")}
+    parts = {_own(package, path) for path in _modules(package)} - FOR_IMPORTERS
+    assert parts == standing
+
+
+@pytest.mark.parametrize("package", ARROWS)
+def test_there_are_few_rooms(package):
+    assert len(_rooms(package)) <= 14
+
+
+@pytest.mark.parametrize("package", ARROWS)
+def test_imports_point_down_the_arrow(package):
+    rank = {name: at for at, row in enumerate(ARROWS[package].split("→")) for name in row.strip().split(", ")}
+    wrong = [
+        f"{path.relative_to(ROOT)} imports {target}"
+        for path, own, target, _ in _inner(package)
+        if own not in FOR_IMPORTERS and own != target and rank[own] >= rank.get(target, -1)
+    ]
+    assert not wrong
+
+
+@pytest.mark.parametrize("package", ARROWS)
+def test_a_room_is_entered_by_its_door(package):
+    rooms = _rooms(package)
+    past = [
+        f"{path.relative_to(ROOT)} imports from {stem}"
+        for path, own, target, stem in _inner(package)
+        if target in rooms and own != target and own not in FOR_IMPORTERS and stem != f"{package}.{target}"
+    ]
+    assert not past
+
+
+def test_the_packages_meet_over_http():
+    for package in ARROWS:
+        other = ({*ARROWS} - {package}).pop()
+        assert not [p for p in _modules(package) if any(stem.split(".")[0] == other for stem, _ in _imports(p))]
 
 
 def test_only_one_module_imports_rpy2():
-    users = {p for p in (ROOT / "rsql_magic").rglob("*.py") if any(n.startswith("rpy2") for n in _imports(p))}
+    users = {p for p in (ROOT / "rsql_magic").rglob("*.py") if any(stem.startswith("rpy2") for stem, _ in _imports(p))}
     assert users <= {ROOT / "rsql_magic" / "context" / "r.py"}

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from rsql_magic import cli
+from rsql_magic.cli import command as cli
 
 DOCS = Path(__file__).parent.parent / "docs"
 COMMAND = (DOCS / "command.md").read_text(encoding="utf-8")

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from rsql_magic.commands import COMMANDS
 from rsql_magic.config import settings_table
-from rsql_magic.magics import RsqlMagics
-from rsql_magic.options import options_of
+from rsql_magic.notebook.commands import COMMANDS
+from rsql_magic.notebook.magics import RsqlMagics
+from rsql_magic.notebook.options import options_of
 
 DOCS = Path(__file__).parent.parent / "docs"
 

@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 from simulated_provider import Account, Limit
 
-from jupyter_server_ext.storage.base import Cost, Grant, Offer, Refused, Seen, WindowSpec
-from jupyter_server_ext.storage.memory import MemoryWindows
+from jupyter_server_ext.keys import Cost, MemoryWindows
+from jupyter_server_ext.keys.windows.base import Grant, Offer, Refused, Seen, WindowSpec
 from jupyter_server_ext.upstream.openai import duration
 
 KINDS = ["fixed", "fixed-lazy", "rolling", "bucket"]

@@ -4,7 +4,7 @@ They need this package in the hub's environment (it starts the service) and in t
 magics). The same written out, without the function, is in jupyterhub_config_explicit.py.
 """
 
-from jupyter_server_ext.jupyterhub import configure
+from jupyter_server_ext.app.jupyterhub import configure
 
 c = get_config()  # noqa: F821
 

@@ -9,9 +9,9 @@ c.JupyterHub.services.append(
     {
         "name": "rsql",
         "url": "http://127.0.0.1:10101",
-        # The keeper holds the port and runs `jupyter rsql --hub` behind it, so a restart refuses nobody.
+        # The supervisor holds the port and runs `jupyter rsql --hub` behind it, so a restart refuses nobody.
         "command": [
-            *(sys.executable, "-P", "-m", "jupyter_server_ext.keeper"),
+            *(sys.executable, "-P", "-m", "jupyter_server_ext.app.supervisor"),
             "--gateway-config=/etc/jupyterhub/rsql.toml",
         ],
         # The hub keeps its own environment from services, so keys that rsql.toml reads as ${NAME} are named here.

@@ -8,7 +8,7 @@ It is started with the environment that the hub would give it:
 
 import os
 
-from jupyter_server_ext.jupyterhub import configure
+from jupyter_server_ext.app.jupyterhub import configure
 
 c = get_config()  # noqa: F821
 

@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from jupyter_server_ext.auth import needs_scope
 from jupyter_server_ext.errors import BadRequest
-from jupyter_server_ext.exports import FORMATS, export
 from jupyter_server_ext.handlers.base import GatewayHandler
 from jupyter_server_ext.handlers.requests import json_object
+from jupyter_server_ext.identity import needs_scope
+from jupyter_server_ext.ledger import FORMATS, export
 
 if TYPE_CHECKING:
     from jupyter_server_ext.messages import Entry
@@ -102,8 +102,8 @@ class VerifyLedger(GatewayHandler):
 
     @needs_scope("admin")
     async def post(self) -> None:
-        """Check the chains of the ledger: what was changed, removed or put in."""
-        problems = await self.parts.records.ledger.ask(lambda store: store.verify())
+        """Check the chains of the ledger, and the anchor where there is one: what was changed, removed or put in."""
+        problems = await self.parts.records.ledger.verify()
         self.reply({"status": "ok" if not problems else "broken", "problems": problems})
 
 
@@ -176,7 +176,7 @@ class Errors(GatewayHandler):
         Status 499: the caller left first; 0: the gateway was stopped before the end.
         """
         limit = self.get_query_argument("limit", "100")
-        if not (limit.isdecimal() and 1 <= int(limit) <= _MOST_ERRORS):
+        if not (limit.isdecimal() and len(limit) < 10 and 1 <= int(limit) <= _MOST_ERRORS):
             raise BadRequest(f"'limit' must be a number from 1 to {_MOST_ERRORS:,}.", param="limit")
         failed = await self.parts.records.ledger.ask(lambda store: store.read(limit=int(limit), failed=True))
         self.reply({"errors": [_shown(entry) for entry in failed]})

@@ -7,20 +7,21 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from jupyter_server_ext.auth import needs_scope
 from jupyter_server_ext.errors import BadRequest
 from jupyter_server_ext.handlers.base import RelayHandler
 from jupyter_server_ext.handlers.requests import (
-    json_object,
     optional_text,
     optional_truth,
     repeat_key,
     required_text,
     session_of,
 )
+from jupyter_server_ext.identity import needs_scope
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+    from jupyter_server_ext.handlers.reading import Read
 
 
 class PlainChat(RelayHandler):
@@ -32,24 +33,56 @@ class PlainChat(RelayHandler):
 
         A stream has the events of ``v1/chat/completions``, and the session in the header ``X-RSQL-Session``.
         """
-        body = json_object(self.body)
-        question = required_text(body, "message")
+        read = await self.read_body(asked_of)
+        body = read.sent
         repeatable = f"{self.asker.name}\0{key}" if (key := repeat_key(self.request.headers)) else ""
         session = session_of(optional_text(body, "session_id")) or self.parts.conversations.new_id(repeatable)
-        stream = optional_truth(body, "stream")
         earlier = self.parts.conversations.of(self.asker.name, session)
-        messages = [*_about(body), *earlier, {"role": "user", "content": question}]
-        asked: dict[str, Any] = {"messages": messages, "model": body.get("model"), "stream": stream}
-        if stream:
-            asked["stream_options"] = {"include_usage": True}
-        request = self.chat_request(asked, body)
+        request = self.chat_request(_with_earlier(read, earlier), sent=body)
         self.set_header("X-RSQL-Session", session)
         said: list[str] = []
         await self.while_connected(
             lambda: self.relay(request, lambda reply: _plain(reply, session, said), lambda event: _listen(event, said))
         )
-        if answer := "".join(said):
+        question = body.get("message")  # too long to be remembered, if it was too long to be read here
+        if (answer := "".join(said)) and isinstance(question, str):
             self.parts.conversations.add(self.asker.name, session, question, answer)
+
+
+def asked_of(body: dict[str, Any]) -> dict[str, Any]:
+    """The chat completion that a question asks, without earlier turns.
+
+    Raises:
+        BadRequest: A field is missing or of the wrong type.
+
+    Example:
+        >>> asked_of({"message": "Hi"})["messages"]
+        [{'role': 'user', 'content': 'Hi'}]
+    """
+    question = {"role": "user", "content": required_text(body, "message")}
+    stream = optional_truth(body, "stream")
+    asked: dict[str, Any] = {"messages": [*_about(body), question], "model": body.get("model"), "stream": stream}
+    return asked | ({"stream_options": {"include_usage": True}} if stream else {})
+
+
+def _with_earlier(read: Read, earlier: list[dict[str, str]]) -> Read:
+    """The same with earlier turns before the question, which is the last message."""
+    messages, weighed = read.asked["messages"], read.weighed
+    if not earlier:
+        return read
+    if weighed is None or not isinstance(messages, msgspec.Raw):
+        return read._replace(asked=read.asked | {"messages": [*messages[:-1], *earlier, messages[-1]]})
+    text, turns = bytes(messages), msgspec.json.encode(earlier)[1:-1]
+    question = len(text) - 1 - weighed.last
+    more = sum(len(turn["content"]) for turn in earlier)
+    known = msgspec.structs.replace(
+        weighed,
+        characters=weighed.characters + more,
+        letters=weighed.letters + len(turns),
+        size=weighed.size + len(turns),
+    )
+    whole = msgspec.Raw(text[:question] + turns + b"," + text[question:])
+    return read._replace(asked=read.asked | {"messages": whole}, weighed=known)
 
 
 def _about(body: Mapping[str, Any]) -> list[dict[str, str]]:

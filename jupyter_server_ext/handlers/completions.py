@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from jupyter_server_ext.auth import needs_scope
 from jupyter_server_ext.errors import UnknownModel
 from jupyter_server_ext.handlers.base import GatewayHandler, RelayHandler
-from jupyter_server_ext.handlers.requests import embeddings_request, json_object
+from jupyter_server_ext.handlers.requests import as_sent, embeddings_request
+from jupyter_server_ext.identity import needs_scope
 
 OFFLINE = "offline"
 """The model of fixed rules, which only writes."""
@@ -17,7 +17,7 @@ class Completions(RelayHandler):
     @needs_scope("chat")
     async def post(self) -> None:
         """Answer messages, as a stream of events or whole. Unknown fields pass through to the provider."""
-        request = self.chat_request(json_object(self.body))
+        request = self.chat_request(await self.read_body(as_sent))
         await self.while_connected(lambda: self.relay(request))
 
 
@@ -48,7 +48,8 @@ class Embeddings(RelayHandler):
     @needs_scope("chat")
     async def post(self) -> None:
         """Vectors for texts, from providers that have them. ``model`` names the provider's model for that."""
-        request = embeddings_request(json_object(self.body), self.request.headers, request_id=self.request_id)
+        read = await self.read_body(as_sent)
+        request = embeddings_request(read.asked, self.request.headers, request_id=self.request_id, weighed=read.weighed)
         if request.model == OFFLINE:
             raise UnknownModel("The model 'offline' has no embeddings. Name one that a provider serves.", param="model")
         await self.while_connected(lambda: self.relay(request))

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import inspect
+import re
 from html import escape
 from typing import TYPE_CHECKING, Any
 
-from jupyter_server_ext.auth import needs_scope, scope_of
 from jupyter_server_ext.handlers.base import GatewayHandler
 from jupyter_server_ext.handlers.parts import installed_version
+from jupyter_server_ext.identity import needs_scope, scope_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from jupyter_server_ext.handlers import Route
+    from jupyter_server_ext.handlers.routes import Route
 
 _METHODS = ("get", "post", "delete")
 _TEXT = {"type": "string"}
@@ -113,18 +114,24 @@ def page(routes: tuple[Route, ...]) -> str:
     """The routes as a page for people; it loads nothing from elsewhere."""
     rows = "".join(
         f"<tr><td><code>{method}</code><td><code>{escape(route.path) or '/'}</code><td>{scope or 'no token'}"
-        f"<td>{escape(told)}</tr>"
+        f"<td>{_in_html(told)}</tr>"
         for route, method, scope, told in operations(routes)
     )
     return (
         '<!doctype html><html lang="en"><meta charset="utf-8"><title>rsql gateway: routes</title>'
         "<style>body{font:15px/1.5 system-ui,sans-serif;margin:2rem auto;max-width:70rem;padding:0 1rem;"
         "color-scheme:light dark}td,th{text-align:left;vertical-align:top;padding:.3rem .8rem .3rem 0}"
-        "code{white-space:nowrap}</style><h1>Routes of the rsql gateway</h1>"
+        "code{white-space:nowrap}td p{margin:0 0 .4rem}</style><h1>Routes of the rsql gateway</h1>"
         "<p>Paths are below this gateway's address. Send the token as <code>Authorization: Bearer …</code>. "
         'The same for programs: <a href="openapi.json">openapi.json</a>.</p>'
         f"<table><tr><th>Method<th>Path<th>Scope<th>What it does</tr>{rows}</table></html>"
     )
+
+
+def _in_html(told: str) -> str:
+    """A docstring: its paragraphs, and what stands in backticks as code."""
+    coded = re.sub(r"(`{1,2})(.+?)\1", r"<code>\2</code>", escape(told), flags=re.S)
+    return "".join(f"<p>{paragraph}</p>" for paragraph in coded.split("\n\n"))
 
 
 _ERROR = {

@@ -6,13 +6,13 @@ from html import escape
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qs
 
-from jupyter_server_ext.auth import open_to_all
-from jupyter_server_ext.decisions import check_limits
+from jupyter_server_ext.config import CallerLimits
 from jupyter_server_ext.errors import BadRequest, NotAuthenticated, NotPermitted
 from jupyter_server_ext.handlers import keys
 from jupyter_server_ext.handlers.base import GatewayHandler
 from jupyter_server_ext.handlers.parts import health
-from jupyter_server_ext.settings import CallerLimits
+from jupyter_server_ext.identity import open_to_all
+from jupyter_server_ext.limits import check_limits
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

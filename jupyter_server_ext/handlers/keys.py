@@ -6,19 +6,20 @@ import dataclasses
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from jupyter_server_ext.auth import needs_scope
-from jupyter_server_ext.decisions import check_limits
+from jupyter_server_ext.config import CallerLimits
 from jupyter_server_ext.errors import BadRequest, NotPermitted
 from jupyter_server_ext.handlers import requests
 from jupyter_server_ext.handlers.base import GatewayHandler
-from jupyter_server_ext.settings import CallerLimits
+from jupyter_server_ext.identity import needs_scope
+from jupyter_server_ext.limits import check_limits
+from jupyter_server_ext.messages import is_name
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from jupyter_server_ext.config import Secret
+    from jupyter_server_ext.ledger import ApiKey
     from jupyter_server_ext.messages import Caller
-    from jupyter_server_ext.settings import Secret
-    from jupyter_server_ext.storage.api_keys import ApiKey
 
 
 class OwnKeys(GatewayHandler):
@@ -63,7 +64,7 @@ class AllKeys(GatewayHandler):
         made = await self.parts.virtual_keys.make_for(
             requests.required_text(body, "owner"),
             requests.required_text(body, "name"),
-            tenant=requests.optional_text(body, "tenant"),
+            tenant=_tenant_of(body),
             days=days_of(body),
             limits=limits_of(body),
         )
@@ -117,6 +118,13 @@ def told(key: ApiKey) -> dict[str, Any]:
 def shown_once(key: ApiKey, text: Secret) -> dict[str, Any]:
     """What its maker sees of a new key."""
     return {**told(key), "key": text.reveal()}
+
+
+def _tenant_of(body: Mapping[str, Any]) -> str:
+    tenant = requests.optional_text(body, "tenant")
+    if not is_name(tenant):
+        raise BadRequest("'tenant' may have up to 255 characters, and no control characters.", param="tenant")
+    return tenant
 
 
 def days_of(body: Mapping[str, Any]) -> float | None:

@@ -2,26 +2,28 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import asyncio
+from dataclasses import dataclass, field
 from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping
 
-    from jupyter_server_ext.auth import Authenticator
-    from jupyter_server_ext.decisions import LimitDecisions
-    from jupyter_server_ext.handlers import Route
+    from jupyter_server_ext.config import Settings
+    from jupyter_server_ext.handlers.bodies import BodyBudget
     from jupyter_server_ext.handlers.conversations import Conversations
     from jupyter_server_ext.handlers.ratings import Ratings
-    from jupyter_server_ext.hub.access import HubAccess
-    from jupyter_server_ext.limits import Limits
+    from jupyter_server_ext.handlers.reading import BodyReader
+    from jupyter_server_ext.handlers.routes import Route
+    from jupyter_server_ext.handlers.telemetry import Metrics
+    from jupyter_server_ext.identity import Authenticator, HubAccess, Policy, VirtualKeys
+    from jupyter_server_ext.limits import LimitDecisions, Limits
     from jupyter_server_ext.messages import Caller, ChatRequest, Waiting
-    from jupyter_server_ext.policy import Policy
-    from jupyter_server_ext.records import Records
-    from jupyter_server_ext.settings import Settings
-    from jupyter_server_ext.telemetry import Metrics
-    from jupyter_server_ext.virtual_keys import VirtualKeys
+    from jupyter_server_ext.pipeline import Accounting
+
+
+_LAST_WORDS_SECONDS = 2.0  # that answers may take to end when the gateway does
 
 
 class KeepsKeys(Protocol):
@@ -35,6 +37,13 @@ class KeepsKeys(Protocol):
 
     def retire(self, key: str, reason: str) -> None:
         """Do not use it until it is resumed."""
+
+
+class Ends(Protocol):
+    """An answer under way."""
+
+    def end_early(self) -> asyncio.Task[Any] | None:
+        """End it with an error; the task that does."""
 
 
 class AnswersRequests(Protocol):
@@ -67,7 +76,7 @@ class AnswersRequests(Protocol):
 
 
 @dataclass(frozen=True)
-class Parts:
+class AppContext:
     """Everything a handler may use.
 
     Args:
@@ -84,7 +93,10 @@ class Parts:
         metrics: Figures for Prometheus.
         routes: What is served, for the docs.
         base: The path they are below, with a slash at both ends.
+        bodies: How much is held of bodies that come in.
+        reader: Reads them.
         hub: The JupyterHub whose service this is, if any.
+        under_way: What is being answered, to be ended with a word when the gateway ends.
     """
 
     settings: Settings
@@ -93,14 +105,25 @@ class Parts:
     virtual_keys: VirtualKeys
     policy: Policy
     limits: Limits
-    records: Records
+    records: Accounting
     decisions: LimitDecisions
     conversations: Conversations
     ratings: Ratings
     metrics: Metrics
     routes: tuple[Route, ...]
     base: str
+    bodies: BodyBudget
+    reader: BodyReader
     hub: HubAccess | None = None
+    under_way: set[Ends] = field(default_factory=set)
+
+    async def close(self) -> None:
+        """End what is open; what is being answered ends with an error that says so."""
+        ending = [task for answer in self.under_way if (task := answer.end_early()) is not None]
+        if ending:
+            await asyncio.wait(ending, timeout=_LAST_WORDS_SECONDS)
+        self.reader.close()
+        await self.gateway.close()
 
     @property
     def max_body_bytes(self) -> int:
@@ -108,7 +131,7 @@ class Parts:
         return int(self.settings.server.max_body_mb * 1_000_000)
 
 
-def default_model(parts: Parts, caller: Caller) -> str:
+def default_model(parts: AppContext, caller: Caller) -> str:
     """The configured model, if the caller may use it; else the first of the caller's; empty when there is none."""
     wanted = parts.settings.default_model
     if wanted and parts.policy.allows(caller, wanted):
@@ -116,18 +139,20 @@ def default_model(parts: Parts, caller: Caller) -> str:
     return next(iter(parts.policy.models(caller, parts.gateway.models())), "")
 
 
-def health(parts: Parts) -> Mapping[str, Any]:
+def health(parts: AppContext) -> Mapping[str, Any]:
     """What everybody may know: whether the gateway can answer, and its version."""
     status = parts.gateway.status()
-    checks = {"keys": _keys(status.get("keys", {}))}
+    lost = status.get("keys_lost", 0)
+    checks = {"keys": _keys(status.get("keys", {}), lost)}
     checks |= status.get("checks", {})
     worst = next((word for word in ("unavailable", "degraded") if word in checks.values()), "ok")
-    return {"status": worst, "version": installed_version(), "checks": checks}
+    told = {"status": worst, "version": installed_version(), "checks": checks}
+    return told | {"keys_lost": lost} if lost else told
 
 
-def _keys(states: Mapping[str, int]) -> str:
+def _keys(states: Mapping[str, int], lost: int) -> str:
     if states.get("ready"):
-        return "ok"
+        return "degraded" if lost else "ok"
     return "degraded" if states.get("cooling") or states.get("exhausted") else "unavailable"
 
 

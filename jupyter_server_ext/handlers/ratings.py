@@ -7,10 +7,11 @@ from collections import deque
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from jupyter_server_ext.auth import needs_scope
 from jupyter_server_ext.errors import BadRequest
 from jupyter_server_ext.handlers.base import GatewayHandler
 from jupyter_server_ext.handlers.requests import json_object, optional_text, required_text
+from jupyter_server_ext.identity import needs_scope
+from jupyter_server_ext.messages import is_name, without_controls
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -60,10 +61,10 @@ class Feedback(GatewayHandler):
             request_id=required_text(body, "request_id")[:128],
             caller=self.asker.name,
             rating=_rating(body),
-            comment=optional_text(body, "comment")[:_LONGEST_COMMENT],
+            comment=without_controls(optional_text(body, "comment"))[:_LONGEST_COMMENT],
             at=time.time(),
         )
-        if not await self.parts.records.knows(rating.request_id, self.asker):
+        if not is_name(rating.request_id) or not await self.parts.records.knows(rating.request_id, self.asker):
             raise BadRequest(
                 "There is no request of yours with this id. It is in the header x-request-id of an answer.",
                 param="request_id",

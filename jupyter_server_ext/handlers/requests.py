@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 import msgspec
 
 from jupyter_server_ext.errors import BadRequest
-from jupyter_server_ext.messages import ChatRequest, Task
+from jupyter_server_ext.messages import ChatRequest, Task, Weighed, is_name
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -50,6 +50,7 @@ def chat_request(
     default_model: str,
     request_id: str,
     fingerprint: str = "",
+    weighed: Weighed | None = None,
 ) -> ChatRequest:
     """The request that a body in OpenAI's form makes; fields that are not ours to know stay as they are.
 
@@ -60,15 +61,17 @@ def chat_request(
         default_model: For a body without a model, or with the model ``default``.
         request_id: The gateway's id of it.
         fingerprint: What tells it from another with the same Idempotency-Key.
+        weighed: What is known of a large one; its messages were checked before.
 
     Raises:
         BadRequest: A field is missing or of the wrong type; ``param`` names it.
     """
-    check_messages(body.get("messages"))
+    if weighed is None:
+        check_messages(body.get("messages"))
     for name in _AMOUNTS:
         check_amount(body, name)
     _optional(body, "stream_options", dict)
-    model = _optional(body, "model", str) or ""
+    model = _model_name(body)
     model = default_model if model in ("", "default") else model
     if not model:
         raise BadRequest("'model' is missing, and there is no default for you. See v1/models.", param="model")
@@ -87,27 +90,46 @@ def chat_request(
         repeat_key=repeat_key(headers),
         fingerprint=fingerprint,
         whole=wants_whole(headers, task),
+        weighed=weighed,
     )
 
 
-def embeddings_request(body: Mapping[str, Any], headers: Mapping[str, str], *, request_id: str) -> ChatRequest:
+def as_sent(body: dict[str, Any]) -> dict[str, Any]:
+    """The body itself, where it is in OpenAI's form."""
+    return body
+
+
+def embeddings_request(
+    body: Mapping[str, Any], headers: Mapping[str, str], *, request_id: str, weighed: Weighed | None = None
+) -> ChatRequest:
     """The request for vectors that a body in OpenAI's form makes.
 
     Args:
         body: The JSON object.
         headers: ``X-RSQL-Task`` is read.
         request_id: The gateway's id of it.
+        weighed: What is known of a large one.
 
     Raises:
         BadRequest: A field is missing or of the wrong type; ``param`` names it.
     """
     given = body.get("input")
-    if not isinstance(given, str | list) or not given:
+    if not isinstance(given, str | list | msgspec.Raw) or not given:
         raise BadRequest("'input' is missing: a text, or a list of texts.", param="input")
-    model = required_text(body, "model")
+    required_text(body, "model")
+    model = _model_name(body)
     task: Task = task_of(headers)
     interactive = task != "batch"
-    return ChatRequest(model, body, task=task, request_id=request_id, interactive=interactive, route="embeddings")
+    return ChatRequest(
+        model, body, task=task, request_id=request_id, interactive=interactive, route="embeddings", weighed=weighed
+    )
+
+
+def _model_name(body: Mapping[str, Any]) -> str:
+    model = optional_text(body, "model")
+    if not is_name(model):
+        raise BadRequest("'model' may have up to 255 characters, and no control characters.", param="model")
+    return model
 
 
 def cache_wish(header: str) -> tuple[CacheWish, float]:
@@ -118,7 +140,7 @@ def cache_wish(header: str) -> tuple[CacheWish, float]:
         (('use', 600.0), ('bypass', inf), ('', inf))
     """
     said = [word.strip().lower() for word in header.split(",")]
-    ages = [int(word[8:]) for word in said if word.startswith("max-age=") and word[8:].isdecimal()]
+    ages = [int(word[8:24]) for word in said if word.startswith("max-age=") and word[8:].isdecimal()]
     if "no-store" in said:
         return "never", math.inf
     if "no-cache" in said or 0 in ages:
@@ -197,8 +219,9 @@ def check_amount(body: Mapping[str, Any], name: str) -> None:
         BadRequest: It is there, and no whole number in its bounds.
     """
     value, most = body.get(name), _AMOUNTS.get(name, _MOST_TOKENS)
-    if value is not None and not (type(value) is int and 1 <= value <= most):
-        raise BadRequest(f"'{name}' must be a whole number from 1 to {most:,}.", param=name)
+    least = int(name == "n")  # no tokens at all are the provider's to refuse, and reckoned as if nothing was said
+    if value is not None and not (type(value) is int and least <= value <= most):
+        raise BadRequest(f"'{name}' must be a whole number from {least} to {most:,}.", param=name)
 
 
 def _check_message(message: object, place: str) -> None:

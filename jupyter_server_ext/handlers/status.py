@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 from tornado.web import HTTPError
 
-from jupyter_server_ext.auth import needs_scope, open_to_all
 from jupyter_server_ext.handlers.base import GatewayHandler
 from jupyter_server_ext.handlers.parts import default_model, health
+from jupyter_server_ext.identity import needs_scope, open_to_all
 
 if TYPE_CHECKING:
     from jupyter_server_ext.messages import Caller

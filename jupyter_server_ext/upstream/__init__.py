@@ -1,1 +1,5 @@
-"""The way to providers: dialects, presets and the transport that chooses keys."""
+"""The way to providers: their dialects and presets, connections, attempts, and what failures mean for a key."""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -14,17 +14,18 @@ from typing import TYPE_CHECKING
 import httpx
 import msgspec
 
-from jupyter_server_ext.messages import Usage
-from jupyter_server_ext.replay import wants_usage
+from jupyter_server_ext.messages import Usage, wants_usage
 
-from .failures import Failure, classify
+from .failures import Failure, broken, classify
+from .log import log
+from .plausible import checked
 from .sse import EventReader, StreamError, Unusable
-from .wire import Reply, read_reply
+from .wire import Reply, Told, read_reply
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
 
-    from jupyter_server_ext.key_pool import Lease
+    from jupyter_server_ext.keys import Lease
 
     from .expected import Expectation
     from .provider import Provider
@@ -32,6 +33,9 @@ if TYPE_CHECKING:
 
 _CHARACTERS_PER_TOKEN = 4.0
 _LONGEST_BODY = 64_000_000
+_LONGEST_ERROR = 1_000_000
+_LONGEST_OPENING = 1_000_000  # bytes of a stream before its first content
+_BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 _SHORTEST_SECRET = 8  # what is shorter, such as the "none" of local servers, is no secret, and may be any word
 
 
@@ -76,9 +80,19 @@ class Answer(httpx.AsyncByteStream, ABC):
         return {"content-type": told or "application/json"}
 
     @property
-    @abstractmethod
     def usage(self) -> Usage:
-        """Tokens so far: what the provider told, or an estimate from the length of what came."""
+        """Tokens so far: what the provider told, if that can be, or an estimate from the length of what came."""
+        return checked(self._told, self._estimate(), self._job.request)[0]
+
+    @property
+    @abstractmethod
+    def _told(self) -> Told | None:
+        """What the provider counted."""
+
+    @property
+    @abstractmethod
+    def _characters(self) -> int:
+        """Length of the text that came."""
 
     @property
     def written(self) -> Usage:
@@ -101,7 +115,8 @@ class Answer(httpx.AsyncByteStream, ABC):
         response = self._response = await transport.handle_async_request(request)
         self._lease.counted(provider.rates(response.headers))
         if response.status_code >= 400:
-            return provider.failure(response.status_code, response.headers, self._public(await read_all(response)))
+            said = self._public(await read_all(response, _LONGEST_ERROR))
+            return provider.failure(response.status_code, response.headers, said)
         return await self._begin(response)
 
     async def gather(self) -> Failure | None:
@@ -137,7 +152,9 @@ class Answer(httpx.AsyncByteStream, ABC):
     async def aclose(self) -> None:
         """Close the provider's reply, settle the lease, learn what it took."""
         if not self._closed:
-            usage = self.usage
+            usage, faults = checked(self._told, self._estimate(), self._job.request)
+            if faults:
+                self._note_implausible(faults)
             self._lease.settle(usage if self._tells else None)
             self._expectation.learn(self._job.caller.name, self._job.request, self._lease.model, usage)
             await self._close()
@@ -150,8 +167,7 @@ class Answer(httpx.AsyncByteStream, ABC):
     async def _close(self) -> None:
         self._closed = True
         if self._response is not None:
-            with contextlib.suppress(httpx.HTTPError):
-                await _stream_of(self._response).aclose()
+            await _close_stream(self._response)
 
     @abstractmethod
     async def _begin(self, response: httpx.Response) -> Failure | None:
@@ -163,9 +179,20 @@ class Answer(httpx.AsyncByteStream, ABC):
         secret = key.settings.key.reveal()
         return error.replace(secret.encode(), key.id.encode()) if len(secret) >= _SHORTEST_SECRET else error
 
-    def _estimate(self, characters: int) -> Usage:
+    def _estimate(self) -> Usage:
         prompt = self._lease.grant.cost.prompt
-        return Usage(prompt, math.ceil(characters / _CHARACTERS_PER_TOKEN), estimated=True)
+        return Usage(prompt, math.ceil(self._characters / _CHARACTERS_PER_TOKEN), estimated=True)
+
+    def _note_implausible(self, faults: tuple[str, ...]) -> None:
+        key, request = self._lease.key, self._job.request
+        log.warning(
+            "usage_implausible",
+            key=key.id,
+            provider=key.settings.provider,
+            model=self._lease.model,
+            counts=",".join(faults),
+            request_id=request.request_id,
+        )
 
 
 class StreamAnswer(Answer):
@@ -175,16 +202,18 @@ class StreamAnswer(Answer):
         job: The request.
         lease: The key's lease.
         expectation: What learns from the usage.
-        stall_seconds: Silence that ends it.
+        patience: Seconds of silence that end it, and seconds without text, whatever else comes.
         suffer: Is told what broke it when a part has been passed on, and nobody else will hear of it.
     """
+
+    _watch: _Watch  # over what comes after the first content
 
     def __init__(
         self,
         job: Job,
         lease: Lease,
         expectation: Expectation,
-        stall_seconds: float,
+        patience: tuple[float, float],
         suffer: Callable[[Failure], object],
     ) -> None:
         super().__init__(job, lease, expectation)
@@ -192,12 +221,15 @@ class StreamAnswer(Answer):
         self._reader = EventReader()
         self._head = b""  # what came before and with the first content
         self._chunks: AsyncIterator[bytes] | None = None
-        self._watch = _Watch(stall_seconds, self._close)
+        self._patience = patience
 
     @property
-    def usage(self) -> Usage:
-        """See ``Answer.usage``."""
-        return self._reader.usage or self._estimate(self._reader.characters)
+    def _told(self) -> Told | None:
+        return self._reader.told
+
+    @property
+    def _characters(self) -> int:
+        return self._reader.characters
 
     @property
     def written(self) -> Usage:
@@ -223,7 +255,7 @@ class StreamAnswer(Answer):
                 parts.append(events)
                 size += len(events)
                 if size > _LONGEST_BODY:
-                    raise httpx.ReadError("The stream is too long.")
+                    raise httpx.RemoteProtocolError("The stream is too long.")
         except _Broken as broken:
             return broken.failure
         self._head = b"".join(parts)
@@ -233,15 +265,20 @@ class StreamAnswer(Answer):
         reader = self._reader
         try:
             while chunk := await self._next():
-                if events := reader.feed(chunk):
+                pieces = reader.pieces
+                events = reader.feed(chunk)
+                if reader.pieces > pieces:
+                    self._watch.text_came()
+                if events:
                     yield events
             reader.end()
         except Unusable as fault:
             if fault.before:
                 yield fault.before
             raise _Broken(self._meaning(fault)) from None
-        except httpx.HTTPError:
-            raise _Broken(Failure("silence" if self._watch.barked else "cut")) from None
+        except httpx.HTTPError as error:
+            if not reader.finished:  # some say that it has ended, and then nothing more
+                raise _Broken(self._interruption(error)) from None
         finally:
             self._watch.stop()
         if not reader.complete:
@@ -256,7 +293,7 @@ class StreamAnswer(Answer):
         if not usage:
             tail = [event for event in tail if event.brings_choice]
         ends = [event.data for event in tail] or [b'{"object":"chat.completion.chunk","choices":[]}']
-        if usage and self._reader.usage is None:
+        if usage and self._reader.told is None:
             ends.append(_usage_event(self.usage))
         if extra:
             ends[-1] = ends[-1][:-1] + b"," + extra + b"}"
@@ -265,6 +302,7 @@ class StreamAnswer(Answer):
     async def _begin(self, response: httpx.Response) -> Failure | None:
         """Read up to the first content; what comes before it is passed on with it, or never."""
         reader = self._reader
+        self._watch = _Watch(response, *self._patience)
         self._chunks = aiter(_stream_of(response))
         try:
             while not (reader.characters or reader.complete):
@@ -273,9 +311,17 @@ class StreamAnswer(Answer):
                     reader.end()
                     break
                 self._head += reader.feed(chunk)
+                if reader.size > _LONGEST_OPENING and not reader.characters:
+                    return Failure("malformed", detail="nothing but empty events")
         except Unusable as fault:
             return self._meaning(fault)
         return None if reader.characters or reader.complete else Failure("cut")
+
+    def _interruption(self, error: httpx.HTTPError) -> Failure:
+        failure = broken(error)
+        if failure.kind == "connection":
+            return Failure("silence") if self._watch.barked else Failure("cut", detail=failure.detail)
+        return failure
 
     def _meaning(self, fault: Unusable) -> Failure:
         return classify(200, self._public(fault.body)) if isinstance(fault, StreamError) else Failure("malformed")
@@ -298,10 +344,12 @@ class BodyAnswer(Answer):
         self._reply = Reply()
 
     @property
-    def usage(self) -> Usage:
-        """See ``Answer.usage``."""
-        told = self._reply.counts()
-        return told.as_usage() if told is not None else self._estimate(self._reply.characters())
+    def _told(self) -> Told | None:
+        return self._reply.told()
+
+    @property
+    def _characters(self) -> int:
+        return self._reply.characters()
 
     @property
     def _tells(self) -> bool:
@@ -319,10 +367,12 @@ class BodyAnswer(Answer):
         return self._body[:-1] + b"," + extra + b"}" if extra else self._body
 
     async def _begin(self, response: httpx.Response) -> Failure | None:
-        self._body = (await read_all(response)).strip()
+        self._body = (await read_all(response)).removeprefix(_BYTE_ORDER_MARK).strip()
         try:
             self._reply = read_reply(self._body)
-        except msgspec.DecodeError:
+            if not self._job.request.embeds:  # others will read all of it
+                msgspec.json.decode(self._body)
+        except (msgspec.DecodeError, RecursionError):
             return Failure("malformed")
         if self._reply.failed():
             return classify(200, self._public(self._body))
@@ -330,29 +380,39 @@ class BodyAnswer(Answer):
 
 
 class _Watch:
-    """Ends a stream that is silent for too long: one timer for a stream rather than one for each event.
+    """Ends a stream that is silent, or brings no text, for too long: one timer rather than one for each event.
+
+    Time in which nobody reads does not count. The read under way ends; settling is for whoever reads.
 
     Args:
-        seconds: How long is too long.
-        end: What ends the read under way.
+        response: Whose stream it is.
+        silence: Seconds without a byte.
+        fruitless: Seconds without text.
     """
 
-    def __init__(self, seconds: float, end: object) -> None:
-        self._seconds = seconds
-        self._end = end
+    def __init__(self, response: httpx.Response, silence: float, fruitless: float) -> None:
+        self._response = response
+        self._silence = silence
+        self._fruitless = fruitless
         self._since = math.inf  # when the read under way began
+        self._waited = 0.0  # in reads since the last text
         self._timer: asyncio.TimerHandle | None = None
-        self._ending: asyncio.Task[None] | None = None
+        self._ending: asyncio.Future[None] | None = None
         self.barked = False
 
     def __enter__(self) -> None:
         loop = asyncio.get_running_loop()
         self._since = loop.time()
         if self._timer is None:
-            self._timer = loop.call_later(self._seconds, self._look)
+            self._timer = loop.call_later(self._silence, self._look)
 
     def __exit__(self, *_: object) -> None:
+        self._waited += asyncio.get_running_loop().time() - self._since
         self._since = math.inf
+
+    def text_came(self) -> None:
+        """The stream has brought something."""
+        self._waited = 0.0
 
     def stop(self) -> None:
         """Watch no more."""
@@ -361,12 +421,13 @@ class _Watch:
 
     def _look(self) -> None:
         loop = asyncio.get_running_loop()
-        left = self._since + self._seconds - loop.time()
+        patience = min(self._silence, self._fruitless - self._waited)
+        left = self._since + patience - loop.time()
         if left > 0:
-            self._timer = loop.call_later(min(left, self._seconds), self._look)
+            self._timer = loop.call_later(min(left, self._silence), self._look)
         else:
             self.barked = True
-            self._ending = loop.create_task(self._end())  # type: ignore[operator]
+            self._ending = asyncio.ensure_future(_close_stream(self._response))
 
 
 def _usage_event(usage: Usage) -> bytes:
@@ -379,21 +440,31 @@ def _usage_event(usage: Usage) -> bytes:
     return msgspec.json.encode({"object": "chat.completion.chunk", "choices": [], "usage": counts})
 
 
+async def _close_stream(response: httpx.Response) -> None:
+    with contextlib.suppress(httpx.HTTPError):
+        await _stream_of(response).aclose()
+
+
 def _stream_of(response: httpx.Response) -> httpx.AsyncByteStream:
     assert isinstance(response.stream, httpx.AsyncByteStream)  # noqa: S101 - it came from an async transport
     return response.stream
 
 
-async def read_all(response: httpx.Response) -> bytes:
+async def read_all(response: httpx.Response, most: int = _LONGEST_BODY) -> bytes:
     """The whole body, unless it is absurdly long.
 
+    Args:
+        response: What came.
+        most: How many bytes are not.
+
     Raises:
-        httpx.ReadError: It is, or it broke off.
+        httpx.RemoteProtocolError: It is.
+        httpx.ReadError: It broke off.
     """
     parts, size = [], 0
     async for chunk in _stream_of(response):
         parts.append(chunk)
         size += len(chunk)
-        if size > _LONGEST_BODY:
-            raise httpx.ReadError("The body is too long.")
+        if size > most:
+            raise httpx.RemoteProtocolError("The body is too long.")
     return b"".join(parts)

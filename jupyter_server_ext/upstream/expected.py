@@ -12,7 +12,7 @@ from collections import OrderedDict, deque
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
-from jupyter_server_ext.storage.base import Cost
+from jupyter_server_ext.keys import Cost
 
 if TYPE_CHECKING:
     from jupyter_server_ext.messages import ChatRequest, Usage
@@ -103,18 +103,18 @@ class Expectation:
 
     def cost(self, caller: str, request: ChatRequest, model: str) -> Cost:
         """What to reserve for a request to ``model``."""
-        length = characters(request.body)
+        length = length_of(request)
         prompt = self._prompt(model, length)
         if request.embeds:
             return Cost(prompt, 0, 0)
-        asked, choices = _asked(request), _choices(request)
+        asked, number = asked_tokens(request), choices(request)
         if asked:
             return Cost(prompt, asked, asked)
         seen = self._like(caller, model)
         if seen is None:
-            return Cost(prompt, _UNKNOWN_ANSWER * choices)
+            return Cost(prompt, _UNKNOWN_ANSWER * number)
         spread, swing = seen.spread()
-        return Cost(prompt, seen.bound() * choices, spread=spread * choices, swing=swing * choices)
+        return Cost(prompt, seen.bound() * number, spread=spread * number, swing=swing * number)
 
     def usual(self, cost: Cost, model: str) -> Cost:
         """What a request that reserves ``cost`` usually takes; as little as its prompt, where nothing was seen yet."""
@@ -131,7 +131,7 @@ class Expectation:
         if usage.estimated or request.embeds:
             return
         self._lessons[model] = self.lessons(model) + 1
-        length = math.ceil(usage.completion_tokens / _choices(request))
+        length = math.ceil(usage.completion_tokens / choices(request))
         for key in ((model, caller), (model, "")):
             self._answers.setdefault(key, Lengths()).add(length)
             self._answers.move_to_end(key)
@@ -154,7 +154,7 @@ class Expectation:
 
     def _learn_rate(self, request: ChatRequest, model: str, prompt_tokens: int) -> None:
         """Follow a higher rate at once and a lower one slowly."""
-        length = characters(request.body)
+        length = length_of(request)
         if length > 0 and prompt_tokens > 0:
             seen = prompt_tokens / length
             if len(self._rates) >= _MOST_CALLERS and model not in self._rates:
@@ -165,16 +165,21 @@ class Expectation:
             rates[length.bit_length()] = max(seen, known + _FORGETTING * (seen - known))
 
 
-def _asked(request: ChatRequest) -> int:
+def asked_tokens(request: ChatRequest) -> int:
     """The most tokens that the request allows; 0 when it does not say."""
     most = request.body.get("max_completion_tokens") or request.body.get("max_tokens")
-    return max(0, most * _choices(request)) if isinstance(most, int) else 0
+    return max(0, most * choices(request)) if isinstance(most, int) else 0
 
 
-def _choices(request: ChatRequest) -> int:
+def choices(request: ChatRequest) -> int:
     """How many answers the request asks for; what is no number is the provider's to refuse."""
     number = request.body.get("n")
     return max(1, number) if isinstance(number, int) else 1
+
+
+def length_of(request: ChatRequest) -> int:
+    """Length of all that is read, in characters."""
+    return characters(request.body) if request.weighed is None else request.weighed.characters
 
 
 def characters(body: Any) -> int:
@@ -183,6 +188,16 @@ def characters(body: Any) -> int:
     if body.get("tools"):
         total += len(str(body["tools"]))
     return total + _input_length(body.get("input"))
+
+
+def may_have_media(request: ChatRequest) -> bool:
+    """Whether more than text is sent: pictures, sound, files, films; or, of a large body, may be."""
+    messages = request.body.get("messages") or []
+    if not isinstance(messages, list):
+        return True
+    contents = (message.get("content") for message in messages if isinstance(message, dict))
+    parts = (part for content in contents if isinstance(content, list) for part in content)
+    return any(isinstance(part, dict) and part.get("type", "text") != "text" for part in parts)
 
 
 def _input_length(texts: Any) -> int:

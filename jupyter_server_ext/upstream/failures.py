@@ -8,9 +8,12 @@ the caller's own text.
 from __future__ import annotations
 
 import re
+import socket
+import ssl
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
+import httpx
 import msgspec
 
 from jupyter_server_ext.errors import (
@@ -25,7 +28,7 @@ from jupyter_server_ext.errors import (
 from .durations import duration
 
 if TYPE_CHECKING:
-    from jupyter_server_ext.storage.base import Unit
+    from jupyter_server_ext.keys import Unit
 
 Kind = Literal[
     "rate_limit",
@@ -42,6 +45,7 @@ Kind = Literal[
     "connection",
     "malformed",
     "cut",
+    "web_page",
 ]
 
 ForKey = Literal["nothing", "rest", "limit", "exhausted", "not this model", "retire"]
@@ -82,7 +86,11 @@ TABLE: dict[Kind, Consequence] = {
     "connection": Consequence("rest", "again", UpstreamFailed, "The connection to the provider broke."),
     "malformed": Consequence("rest", "again", UpstreamFailed, "The provider's answer was damaged."),
     "cut": Consequence("rest", "again", UpstreamFailed, "The provider's answer broke off."),
+    "web_page": Consequence("rest", "again", UpstreamFailed, "A web page came in place of the provider's answer."),
 }
+
+# Statuses that say that somebody has waited for an answer in vain: it may have been written, and billed, all the same.
+_WAITED = {408, 499, 504, 524}
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +106,8 @@ class Failure:
         retry_after: Seconds until the provider allows a repeat, if it said.
         unit: For a rate limit: of requests or tokens, if it said.
         seconds: For a rate limit: per how many seconds, if it said.
+        sent: Whether the request was sent at all.
+        detail: What happened in particular, for the log: nothing of the caller's, and no secret.
     """
 
     kind: Kind
@@ -108,11 +118,23 @@ class Failure:
     retry_after: float | None = None
     unit: Unit | None = None
     seconds: float | None = None
+    sent: bool = True
+    detail: str = ""
 
     @property
     def consequence(self) -> Consequence:
         """What follows from it."""
         return TABLE[self.kind]
+
+    @property
+    def may_be_billed(self) -> bool:
+        """Whether the provider may have written an answer: not if it was not asked, or refused at once."""
+        return self.sent and (self.status < 400 or self.status in _WAITED)
+
+    def told(self) -> dict[str, object]:
+        """What a line of the log says of it."""
+        fields = {"status": self.status, "detail": self.detail, "retry_after": self.retry_after}
+        return {name: value for name, value in fields.items() if value}
 
     def as_error(self) -> RsqlGatewayError:
         """What the caller is told: of its own faults all that the provider said, of the provider's only what helps."""
@@ -233,6 +255,10 @@ _STATUSES: dict[int, Kind] = {
     499: "overloaded",
 }
 
+_PAGE = re.compile(rb"\s*(?:\xef\xbb\xbf)?\s*(?:<|error code: \d)", re.I)  # as HTML begins, or Cloudflare's shortest
+_OF_THE_WAY = {401, 403, 404, 407}  # where an API's own words would cost a key, or a model
+_CODE = re.compile(r"[\w.:-]{1,64}", re.ASCII)  # what can be no secret, nor a text of the caller's
+
 _AGAIN_IN = re.compile(r"(?:try again in|retrydelay\W+) ?((?:\d+(?:\.\d+)?(?:ms|[dhms]))+)", re.I)
 _LONGEST_WAIT = (
     86_400.0  # no limit is longer than a day; what is told beyond is a mistake, and would cost a key for good
@@ -259,15 +285,48 @@ def classify(status: int, body: bytes, retry_after: float | None = None) -> Fail
     per = _UNIT_PER.search(said.message)
     told = _again_in(said.message, body) if retry_after is None else retry_after
     return Failure(
-        _kind_of(status, said),
+        "web_page" if status in _OF_THE_WAY and _is_page(status, body) else _kind_of(status, said),
         status=status,
         message=said.message[:500],
         code=said.code or None,
         param=said.param or None,
-        retry_after=None if told is None else min(told, _LONGEST_WAIT),
+        retry_after=min(told, _LONGEST_WAIT) if told else None,
         unit="tokens" if per and per[1].lower() == "tokens" else "requests" if per else None,
         seconds=_PER[per[2].lower()] if per else None,
+        detail=f"code {said.code}" if _CODE.fullmatch(said.code) else "",
     )
+
+
+def broken(error: httpx.HTTPError) -> Failure:
+    """Name what broke a connection, or a reply."""
+    if isinstance(error, httpx.RemoteProtocolError | httpx.DecodingError):
+        return Failure("malformed", detail=str(error))
+    return Failure(
+        "connection", sent=not isinstance(error, httpx.ConnectError | httpx.ConnectTimeout), detail=_way(error)
+    )
+
+
+def _way(error: BaseException) -> str:
+    """In which way there was no connection."""
+    cause = error.__cause__
+    if isinstance(cause, socket.gaierror):
+        return "dns: the name is not known"
+    if isinstance(cause, ssl.SSLCertVerificationError):
+        return f"tls: {cause.verify_message}"
+    if isinstance(cause, ssl.SSLError):
+        return f"tls: {cause.reason}"
+    if isinstance(cause, ConnectionRefusedError):
+        return "refused"
+    if isinstance(error, httpx.ConnectTimeout):
+        return "no connection in time"
+    return str(error)[:200]
+
+
+def _is_page(status: int, body: bytes) -> bool:
+    """Whether somebody on the way answers in the provider's place: APIs tell in JSON which key they forbid."""
+    if _PAGE.match(body):
+        return True
+    return status == 403 and not body.lstrip().startswith((b"{", b"["))
 
 
 def _again_in(message: str, body: bytes) -> float | None:
@@ -303,7 +362,7 @@ def _read(body: bytes) -> _Said:
     try:
         told = msgspec.json.decode(body)
     except (ValueError, RecursionError):
-        return _Said(body[:200].decode("utf-8", "replace").strip())
+        return _Said("" if _PAGE.match(body) else body[:200].decode("utf-8", "replace").strip())
     if isinstance(told, list) and told:
         told = told[0]  # Gemini's
     if not isinstance(told, dict):

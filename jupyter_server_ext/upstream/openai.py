@@ -24,9 +24,8 @@ from .provider import Preset
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from jupyter_server_ext.keys import Key
+    from jupyter_server_ext.keys import Key, Unit
     from jupyter_server_ext.messages import Json
-    from jupyter_server_ext.storage.base import Unit
 
 _HEADERS = [
     (b"Content-Type", b"application/json"),
@@ -123,11 +122,14 @@ class OpenAIProvider:
         return [rate for names in self._names if (rate := self._rate(headers, names)) is not None]
 
     def retry_after(self, headers: Mapping[str, str]) -> float | None:
-        """Seconds from ``retry-after-ms`` or ``retry-after``: seconds, a length of time, a date, or Unix time."""
+        """Seconds from ``retry-after-ms`` or ``retry-after``: seconds, a length of time, a date, or Unix time.
+
+        No time at all, or one that is over, is as good as nothing: the pool then takes its own.
+        """
         milliseconds = duration(headers.get("retry-after-ms", ""))
-        if milliseconds is not None:
+        if milliseconds:
             return milliseconds / 1000
-        return self._seconds(headers.get("retry-after"), headers)
+        return self._seconds(headers.get("retry-after"), headers) or None
 
     def failure(self, status: int, headers: Mapping[str, str], body: bytes) -> Failure:
         """What an error reply says."""
@@ -182,7 +184,7 @@ def _request(url: httpx.URL, names: list[tuple[bytes, bytes]], body: bytes) -> h
 def _unix(date: str) -> float | None:
     try:
         return parsedate_to_datetime(date).timestamp()
-    except (ValueError, TypeError):
+    except (ValueError, TypeError, OverflowError):
         return None
 
 

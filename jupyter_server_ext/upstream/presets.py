@@ -9,13 +9,13 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from jupyter_server_ext.config import Limit
 from jupyter_server_ext.errors import ConfigError
-from jupyter_server_ext.settings import Limit
 
 from .provider import Preset
 
 if TYPE_CHECKING:
-    from jupyter_server_ext.settings import KeySettings
+    from jupyter_server_ext.config import KeySettings
 
 _MINUTE, _DAY = 60.0, 86_400.0
 

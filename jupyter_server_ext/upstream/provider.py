@@ -15,9 +15,9 @@ if TYPE_CHECKING:
 
     import httpx
 
+    from jupyter_server_ext.config import Limit
     from jupyter_server_ext.keys import Key, Rate
     from jupyter_server_ext.messages import Json
-    from jupyter_server_ext.settings import Limit
 
     from .failures import Failure
 

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import asyncio
 import math
+from copy import copy
 from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -22,22 +23,20 @@ import httpx
 import msgspec
 
 from jupyter_server_ext.errors import BadRequest, NoCapacity, RsqlGatewayError, UnknownModel
+from jupyter_server_ext.keys import QueuedRequest
 from jupyter_server_ext.messages import Caller, ChatRequest, Usage
-from jupyter_server_ext.turns import Ticket
 
 from .answers import Answer, BodyAnswer, StreamAnswer, read_all
 from .expected import Expectation
-from .failures import Failure
+from .failures import Failure, broken
+from .log import log
 from .openai import provider_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from jupyter_server_ext.key_pool import Lease
-    from jupyter_server_ext.keys import Key
-    from jupyter_server_ext.queue import KeyQueue
-    from jupyter_server_ext.settings import PoolSettings
-    from jupyter_server_ext.storage.base import Cost
+    from jupyter_server_ext.config import PoolSettings
+    from jupyter_server_ext.keys import Cost, Key, KeyQueue, Lease
 
     from .openai import OpenAIProvider
 
@@ -111,7 +110,6 @@ class Job:
         weight: The share of its tenant in the queue.
         fallbacks: Models that may answer in its place, best first.
         trace: What happened to it.
-        started: Is called when it has a key and is about to be sent, at each try.
     """
 
     caller: Caller
@@ -120,8 +118,7 @@ class Job:
     weight: float = 1.0
     fallbacks: tuple[str, ...] = ()
     trace: Trace = field(default_factory=Trace)
-    started: Callable[[], object] = _nobody_asks
-    ticket: Ticket | None = None  # while it waits
+    ticket: QueuedRequest | None = None  # while it waits
     lease: Lease | None = None  # if a key was free at once
     costs: dict[str, tuple[int, Cost]] = field(default_factory=dict)  # by model: lessons, and what it will likely take
 
@@ -159,8 +156,12 @@ class KeyRotatingTransport(httpx.AsyncBaseTransport):
         answer = await self.answer(self._job_of(request))
         return httpx.Response(200, headers=answer.headers, stream=answer, request=request)
 
-    async def answer(self, job: Job) -> Answer:
+    async def answer(self, job: Job, started: Callable[[], object] = _nobody_asks) -> Answer:
         """The answer from the first key and model that give one, up to its first content or wholly, as is asked for.
+
+        Args:
+            job: The request.
+            started: Is called when it has a key and is about to be sent, at each try.
 
         Raises:
             RsqlGatewayError: None did; the error says why the last one failed.
@@ -173,13 +174,18 @@ class KeyRotatingTransport(httpx.AsyncBaseTransport):
             except (NoCapacity, UnknownModel) as none:
                 course.no_key(model, none)
                 continue
-            outcome = await self._attempt(job, lease)
+            outcome = await self._attempt(job, lease, started)
             if isinstance(outcome, Answer):
                 return outcome
             self._suffer(lease, job.request, outcome)
             self._note_failure(job.trace, outcome)
-            course.failed(lease, outcome, self._pool.at_address(lease.key.settings.base_url))
-        raise self._with_wait(job, course.error)
+            at_address = self._pool.at_address(lease.key.settings.base_url)
+            course.failed(lease, outcome, at_address, self._can_serve(model))
+        raise self._with_wait(job, copy(course.error))  # a raised one keeps the frame that keeps the course
+
+    def _can_serve(self, model: str) -> frozenset[str]:
+        """Keys that may be asked for a model, now or after a rest."""
+        return frozenset(key.id for key in self._pool.all() if key.serves(model) and not (key.paused or key.retired))
 
     def _with_wait(self, job: Job, error: RsqlGatewayError) -> RsqlGatewayError:
         """What providers refused for their limits, with the wait until a key is free: it may be another than theirs."""
@@ -211,20 +217,27 @@ class KeyRotatingTransport(httpx.AsyncBaseTransport):
                 text = await read_all(response)
                 await response.aclose()
         except (httpx.HTTPError, TimeoutError) as error:
-            kind = "timeout" if isinstance(error, TimeoutError) else "connection"
-            return {"key": key.id, "ok": False, "reason": kind}
+            failure = Failure("timeout") if isinstance(error, TimeoutError) else broken(error)
+            return self._check_failed(key, failure, {"key": key.id, "ok": False})
         row: dict[str, Any] = {"key": key.id, "ok": True, "seconds": round(self._pool.clock() - start, 4)}
         if response.status_code >= 400:
             failure = provider.failure(response.status_code, response.headers, text)
-            if failure.consequence.key == "retire" and not key.retired:
-                self._pool.retire(key.id, failure.kind, by_hand=False)
-            return row | {"ok": False, "reason": failure.kind}
+            if failure.consequence.key == "retire":
+                self._retire(key, failure)
+            return self._check_failed(key, failure, row)
+        if key.retired:
+            log.warning("key_back", key=key.id, provider=key.settings.provider)
         self._pool.revive(key.id)
         return row
 
-    def _ticket(self, job: Job, model: str, avoid: frozenset[str] = frozenset()) -> Ticket:
+    def _check_failed(self, key: Key, failure: Failure, row: dict[str, Any]) -> dict[str, Any]:
+        provider = key.settings.provider
+        log.warning("key_check_failed", key=key.id, provider=provider, reason=failure.kind, **failure.told())
+        return row | {"ok": False, "reason": failure.kind}
+
+    def _ticket(self, job: Job, model: str, avoid: frozenset[str] = frozenset()) -> QueuedRequest:
         cost = self._cost(job, model)
-        return Ticket(
+        return QueuedRequest(
             job.caller,
             model,
             cost,
@@ -250,7 +263,8 @@ class KeyRotatingTransport(httpx.AsyncBaseTransport):
             return lease
         start = self._pool.clock()
         job.ticket = self._ticket(job, model, avoid)
-        job.ticket.size = len(msgspec.json.encode(job.request.body))
+        weighed = job.request.weighed
+        job.ticket.size = len(msgspec.json.encode(job.request.body)) if weighed is None else weighed.size
         try:
             return await self._queue.lease(job.ticket)
         finally:
@@ -273,13 +287,13 @@ class KeyRotatingTransport(httpx.AsyncBaseTransport):
             waits.append((wait, model))
         return min(waits, key=lambda row: row[0])[1]
 
-    async def _attempt(self, job: Job, lease: Lease) -> Answer | Failure:
+    async def _attempt(self, job: Job, lease: Lease, started: Callable[[], object]) -> Answer | Failure:
         """Try once, with this key."""
         trace = job.trace
         trace.attempts += 1
         trace.key, trace.model, trace.upstream_start = lease.key.id, lease.model, lease.at
         trace.provider = lease.key.settings.provider
-        job.started()
+        started()
         provider = self._provider(lease.key)
         body = provider.body(job.request.body, lease.model, stream=job.request.stream)
         request = provider.request(lease.key, f"/{job.request.route}", body)
@@ -294,8 +308,8 @@ class KeyRotatingTransport(httpx.AsyncBaseTransport):
         except TimeoutError:
             failure = Failure("silence" if answer.began else "timeout")
         except httpx.HTTPError as error:
-            failure = Failure("connection")
-            if isinstance(error, httpx.ConnectError):
+            failure = broken(error)
+            if not failure.sent:
                 lease.unused()
         except BaseException:
             trace.wasted = answer.written
@@ -311,7 +325,8 @@ class KeyRotatingTransport(httpx.AsyncBaseTransport):
     def _answer_to(self, job: Job, lease: Lease) -> Answer:
         if job.request.stream:
             suffer = partial(self._suffer, lease, job.request)
-            return StreamAnswer(job, lease, self._expectation, self._settings.stall_timeout_seconds, suffer)
+            patience = self._settings.stall_timeout_seconds, self._settings.answer_timeout_seconds
+            return StreamAnswer(job, lease, self._expectation, patience, suffer)
         return BodyAnswer(job, lease, self._expectation)
 
     def _patience(self, job: Job, model: str) -> float:
@@ -327,6 +342,7 @@ class KeyRotatingTransport(httpx.AsyncBaseTransport):
 
         Many providers have no embeddings, and say so in their own ways. That must cost nobody the key: only limits do.
         """
+        self._log_failure(lease, request, failure)
         what = failure.consequence.key
         if request.embeds and what not in {"limit", "exhausted"}:
             return
@@ -339,7 +355,26 @@ class KeyRotatingTransport(httpx.AsyncBaseTransport):
         elif what == "not this model":
             self._pool.refuse_model(lease, _AN_HOUR)
         elif what == "retire":
-            self._pool.retire(lease.key.id, failure.kind, by_hand=False)
+            self._retire(lease.key, failure)
+
+    def _log_failure(self, lease: Lease, request: ChatRequest, failure: Failure) -> None:
+        if failure.consequence.request == "give up":  # the caller's own fault
+            return
+        log.warning(
+            "key_failed",
+            key=lease.key.id,
+            provider=lease.key.settings.provider,
+            model=lease.model,
+            reason=failure.kind,
+            **failure.told(),
+            seconds=round(lease.seconds(), 3),
+            request_id=request.request_id,
+        )
+
+    def _retire(self, key: Key, failure: Failure) -> None:
+        if not key.retired:
+            log.error("key_retired", key=key.id, provider=key.settings.provider, reason=failure.kind, **failure.told())
+            self._pool.retire(key.id, failure.kind, by_hand=False)
 
     def _note_failure(self, trace: Trace, failure: Failure) -> None:
         status = failure.status if failure.status >= 400 else failure.as_error().status
@@ -370,7 +405,7 @@ class _Course:
 
     Args:
         job: The request.
-        attempts: Tries per model.
+        attempts: Tries per model that may be billed.
     """
 
     def __init__(self, job: Job, attempts: int) -> None:
@@ -379,18 +414,27 @@ class _Course:
         self.error: RsqlGatewayError = NoCapacity("No key is left for this request.")
         self._attempts = attempts
         self._tries: dict[str, int] = {}
+        self._billed: dict[str, int] = {}  # of them, those that may be
+        self._failed: dict[str, frozenset[str]] = {}  # per model: the keys that have failed
         self._silent: dict[str, frozenset[str]] = {}  # per model: the keys that were silent themselves
         self._job = job
 
-    def failed(self, lease: Lease, failure: Failure, at_address: frozenset[str]) -> None:
-        """One try has failed."""
+    def failed(self, lease: Lease, failure: Failure, at_address: frozenset[str], able: frozenset[str]) -> None:
+        """One try has failed.
+
+        Tries that may be billed end at ``attempts``. Those that cost nothing go on as long as a key is left that is
+        ``able`` to serve the model and has not failed in this request: it may be the one that answers.
+        """
         model, what = lease.model, failure.consequence.request
         self.error = failure.as_error()
         self._job.trace.rate_limited |= failure.kind in {"rate_limit", "quota_exhausted"}
         self._tries[model] = self._tries.get(model, 0) + 1
+        self._billed[model] = self._billed.get(model, 0) + failure.may_be_billed
+        self._failed[model] = self._failed.get(model, frozenset()) | {lease.key.id}
+        tries = self._tries[model] if self._failed[model] >= able else self._billed[model]
         if what == "give up":
             self.models = []
-        elif what == "other model" or self._tries[model] >= self._attempts:
+        elif what == "other model" or tries >= self._attempts:
             self.models.remove(model)
         elif what == "elsewhere":
             self._silent[model] = self._silent.get(model, frozenset()) | {lease.key.id}
@@ -403,7 +447,7 @@ class _Course:
     def no_key(self, model: str, error: RsqlGatewayError) -> None:
         """No key for this model can be had, or none at another address: then other models come first, and then it."""
         if not self._tries:
-            self.error = error
+            self.error = copy(error)
         self.models.remove(model)
         if self.avoid.get(model, frozenset()) != self._silent.get(model, frozenset()):
             self.avoid[model] = self._silent[model]

@@ -5,14 +5,13 @@ Lenient on purpose: providers differ in what they leave out or put in.
 
 from __future__ import annotations
 
-from typing import Any
+from contextlib import suppress
+from typing import Any, NamedTuple
 
 import msgspec
 
-from jupyter_server_ext.messages import Usage
-
 _NULL = msgspec.Raw(b"null")
-_MOST_TOKENS = 1_000_000_000  # of one request; no model reads or writes as many
+_UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 
 
 def present(raw: msgspec.Raw) -> bool:
@@ -51,6 +50,10 @@ class Choice(msgspec.Struct):
     text: str | None = None
     finish_reason: Any = None
 
+    def answers(self) -> bool:
+        """Whether it is one of a whole answer."""
+        return self.message is not None or self.text is not None
+
     def characters(self) -> int:
         """How much text it brings."""
         total = len(self.text) if self.text else 0
@@ -61,30 +64,46 @@ class Choice(msgspec.Struct):
         return total
 
 
-class _Details(msgspec.Struct):
-    cached_tokens: int | None = None
+class Told(NamedTuple):
+    """What a provider says that a request took: None where it says nothing, -1 where it says nonsense."""
+
+    prompt: int | None = None
+    completion: int | None = None
+    cached: int | None = None
 
 
-class Counts(msgspec.Struct):
-    """The ``usage`` member."""
-
-    prompt_tokens: int | None = None
-    completion_tokens: int | None = None
-    prompt_tokens_details: _Details | None = None
-
-    def as_usage(self) -> Usage:
-        """As our own value; what no request can have used is taken for the nearest that one can."""
-        details = self.prompt_tokens_details
-        prompt, cached = _possible(self.prompt_tokens), _possible(details.cached_tokens if details else 0)
-        return Usage(prompt, _possible(self.completion_tokens), min(cached, prompt))
-
-
-def _possible(tokens: int | None) -> int:
-    return min(max(0, tokens or 0), _MOST_TOKENS)
+class _Counts(msgspec.Struct):
+    prompt_tokens: Any = None
+    completion_tokens: Any = None
+    prompt_tokens_details: Any = None
 
 
 class _Groq(msgspec.Struct):
-    usage: Counts | None = None
+    usage: msgspec.Raw = _NULL
+
+
+_NONSENSE = Told(-1, -1, -1)
+_read_counts = msgspec.json.Decoder(_Counts).decode
+_read_groq = msgspec.json.Decoder(_Groq).decode
+
+
+def _told(raw: msgspec.Raw) -> Told:
+    try:
+        counts = _read_counts(raw)
+        details = counts.prompt_tokens_details
+        cached = details.get("cached_tokens") if isinstance(details, dict) else None
+        return Told(_count(counts.prompt_tokens), _count(counts.completion_tokens), _count(cached))
+    except _UNREADABLE:
+        return _NONSENSE
+
+
+def _count(value: Any) -> int | None:
+    """A number of tokens; some write whole ones as ``12.0``."""
+    if value is None:
+        return None
+    if isinstance(value, float) and value.is_integer():
+        return int(value)
+    return value if isinstance(value, int) and not isinstance(value, bool) else -1
 
 
 class Reply(msgspec.Struct):
@@ -92,13 +111,19 @@ class Reply(msgspec.Struct):
 
     choices: list[Choice] | None = None
     data: msgspec.Raw = _NULL  # vectors
-    usage: Counts | None = None
-    x_groq: _Groq | None = None
+    usage: msgspec.Raw = _NULL
+    x_groq: msgspec.Raw = _NULL
     error: msgspec.Raw = _NULL
 
-    def counts(self) -> Counts | None:
+    def told(self) -> Told | None:
         """The usage, wherever the provider puts it."""
-        return self.usage or (self.x_groq.usage if self.x_groq is not None else None)
+        if self.usage is not _NULL and present(self.usage):
+            return _told(self.usage)
+        if self.x_groq is not _NULL and present(self.x_groq):
+            with suppress(*_UNREADABLE):
+                usage = _read_groq(self.x_groq).usage
+                return _told(usage) if present(usage) else None
+        return None
 
     def failed(self) -> bool:
         """Whether it is an error in place of an answer."""
@@ -106,7 +131,9 @@ class Reply(msgspec.Struct):
 
     def answers(self, *, embeds: bool) -> bool:
         """Whether it holds what was asked for."""
-        return present(self.data) if embeds else bool(self.choices)
+        if embeds:
+            return present(self.data)
+        return bool(self.choices) and all(choice.answers() for choice in self.choices or ())
 
     def characters(self) -> int:
         """How much text it brings."""
@@ -117,5 +144,30 @@ class Reply(msgspec.Struct):
         return any(choice.finish_reason is not None for choice in self.choices or ())
 
 
-read_reply = msgspec.json.Decoder(Reply).decode
-"""Bytes to ``Reply``; raises ``msgspec.DecodeError``, and ``ValidationError`` for JSON of another shape."""
+_read_object = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
+_read_reply = msgspec.json.Decoder(Reply).decode
+
+
+def read_reply(data: bytes) -> Reply:
+    """Read a JSON object.
+
+    Raises:
+        msgspec.DecodeError: It is none, is no UTF-8, or is nested without end.
+        msgspec.ValidationError: It is one, of another shape.
+    """
+    try:
+        if not data.isascii():
+            data.decode()  # what is passed by unread would be passed on as it is
+        return _read_reply(data)
+    except (UnicodeDecodeError, RecursionError) as error:
+        raise msgspec.DecodeError(type(error).__name__) from None
+    except msgspec.ValidationError:
+        _check_object(data)  # a wrong shape is noticed before a fault behind it
+        raise
+
+
+def _check_object(data: bytes) -> None:
+    try:
+        _read_object(data)
+    except (msgspec.ValidationError, RecursionError):
+        raise msgspec.DecodeError("no object") from None

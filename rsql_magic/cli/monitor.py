@@ -8,8 +8,9 @@ from contextlib import contextmanager
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from rsql_magic import gateway_figures
 from rsql_magic.errors import GatewayError
+from rsql_magic.gateway import figures as gateway_figures
+from rsql_magic.plain_text import printable
 
 if TYPE_CHECKING:
     import argparse
@@ -71,7 +72,7 @@ def _screen() -> Iterator[bool]:
 
 def _write(lines: list[str], *, live: bool) -> None:
     ending = _REST_OF_LINE if live else ""
-    text = "".join(f"{one}{ending}\n" for one in lines)
+    text = "".join(f"{printable(one)}{ending}\n" for one in lines)
     sys.stdout.write(f"{_HOME}{text}{_BELOW}" if live else text)
     sys.stdout.flush()
 

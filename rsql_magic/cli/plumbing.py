@@ -9,16 +9,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rsql_magic.context import fence
 from rsql_magic.errors import BadInput, QueryFailed, QueryRejected
+from rsql_magic.sql import fence
 
 if TYPE_CHECKING:
     import argparse
     from collections.abc import Callable, Iterator
 
     from rsql_magic.assistant import Assistant
-    from rsql_magic.context import Catalog
-    from rsql_magic.mending import Mended
+    from rsql_magic.sql import Catalog, Fix
 
 _MOST_CHARACTERS = 20_000_000
 
@@ -42,7 +41,7 @@ def check(_: Assistant, options: argparse.Namespace) -> None:
     Raises:
         QueryRejected: It does what is not allowed.
     """
-    from rsql_magic.context import Catalog
+    from rsql_magic.sql import Catalog
 
     del options
     told = _json("sql", "dialect")
@@ -70,12 +69,13 @@ class _Query:
 
     def read(self, sql: str) -> tuple[str, list[str]]:
         """The statement that the guard gives of a draft, and what is wrong with it."""
-        from rsql_magic.guard import check as guard
-        from rsql_magic.validate import validate
+        from rsql_magic.sql import check as guard
+        from rsql_magic.sql import validate
 
         try:
             statement = guard(sql, self.dialect)
             problems = [problem.message for problem in validate(statement, self.dialect, self.catalog)]
+            problems += self._untold(statement)
             guard(statement, self.dialect, self.catalog if len(self.catalog) and not problems else None)
         except QueryRejected as error:
             if not error.repairable:
@@ -83,9 +83,18 @@ class _Query:
             return sql, [str(error)]
         return statement, problems
 
-    def mended(self, sql: str) -> Mended | None:
+    def _untold(self, statement: str) -> list[str]:
+        """Fields that may be functions of what is before them: ``(t).total``. No PostgreSQL is at hand to be asked."""
+        from rsql_magic.databases import named
+
+        found = named(statement) if self.dialect == "postgres" else None
+        columns = {column.name for table in self.catalog for column in table.columns} | {"key", "value"}
+        parts = sorted(found.parts - columns) if found else []
+        return [f"There is no column {part}, and a function of that name would be called." for part in parts]
+
+    def mended(self, sql: str) -> Fix | None:
         """The draft put right by the rules of ``%%sql_ai``; None where what was meant is not certain."""
-        from rsql_magic.mending import mend
+        from rsql_magic.sql import mend
 
         with self._compiler() as compiles:
 
@@ -103,8 +112,8 @@ class _Query:
         """Whether a statement compiles over empty tables like these; of a dialect that is not at hand, it may."""
         import sqlite3
 
-        from rsql_magic.context.tables import ddl
-        from rsql_magic.engines import open_engine
+        from rsql_magic.databases import open_engine
+        from rsql_magic.sql import ddl
 
         if self.dialect != "sqlite":
             yield lambda _: True
@@ -117,14 +126,14 @@ class _Query:
 
 
 def link(_: Assistant, options: argparse.Namespace) -> None:
-    """Choose tables for a question: out ``{"context", "question"}`` as they may leave.
+    """Choose tables for a question: out ``{"context", "question"}`` as they may leave, and ``asks_of_now``.
 
     In come ``question``, ``ddl``, ``dialect`` and, if it is not 8,000, ``tokens``.
     """
-    from rsql_magic.context import Catalog
-    from rsql_magic.context import redact as filtered
-    from rsql_magic.context.tables import ddl
-    from rsql_magic.linking import link as linked
+    from rsql_magic.context import asks_of_now
+    from rsql_magic.redaction import redact as filtered
+    from rsql_magic.sql import Catalog, ddl
+    from rsql_magic.sql import link as linked
 
     del options
     told = _json("question", "ddl", "dialect")
@@ -135,7 +144,8 @@ def link(_: Assistant, options: argparse.Namespace) -> None:
     context = fence("schema", "database", "\n".join(ddl(table, "names") for table in tables))
     if len(tables) < len(catalog):
         context += f"\n\n{len(tables)} of {len(catalog)} tables are shown."
-    _say({"context": filtered(context)[0], "question": filtered(told["question"])[0]})
+    question = filtered(told["question"])[0]
+    _say({"context": filtered(context)[0], "question": question, "asks_of_now": asks_of_now(question)})
 
 
 def describe(_: Assistant, options: argparse.Namespace) -> None:
@@ -144,9 +154,8 @@ def describe(_: Assistant, options: argparse.Namespace) -> None:
     In come ``question``, ``level``, ``survey`` and ``details`` (what session.R gave), ``with`` (names that must be
     described) and ``error``.
     """
-    from rsql_magic.context import Context, gather
-    from rsql_magic.context import redact as filtered
-    from rsql_magic.context.r import reported
+    from rsql_magic.context import Context, gather, reported
+    from rsql_magic.redaction import redact as filtered
 
     del options
     told = _json("question", "level")
@@ -166,7 +175,7 @@ def describe(_: Assistant, options: argparse.Namespace) -> None:
 
 def redact(_: Assistant, options: argparse.Namespace) -> None:
     """Pass text through the filter that every message of a notebook passes."""
-    from rsql_magic.context import redact as filtered
+    from rsql_magic.redaction import redact as filtered
 
     del options
     sys.stdout.write(filtered(sys.stdin.read(_MOST_CHARACTERS))[0])

@@ -13,8 +13,7 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from rsql_magic.context.privacy import redact
-from rsql_magic.context.withheld import message_without_data, without_data
+from rsql_magic.redaction import message_without_data, redact, without_data
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from rsql_magic.context.bounded import TooSlow, within
 from rsql_magic.context.cells import middle_out
-from rsql_magic.context.withheld import message_without_data, without_data, words_in, words_of_code
+from rsql_magic.redaction import message_without_data, without_data, words_in, words_of_code
 
 if TYPE_CHECKING:
     from collections.abc import Set as AbstractSet

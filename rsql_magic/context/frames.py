@@ -12,19 +12,18 @@ import functools
 import math
 import re
 from dataclasses import replace
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from rsql_magic.context import facts
-from rsql_magic.context.privacy import clean
+from rsql_magic.context.bounded import Fences
 from rsql_magic.context.readers import read, reader_of
 from rsql_magic.context.sampling import positions
-from rsql_magic.context.tables import Column, Profile, Table
-from rsql_magic.context.telling import says_personal, says_secret
-from rsql_magic.context.tokens import count_tokens
 from rsql_magic.context.value_names import SessionValues, by_filling, looked_at, starred
+from rsql_magic.redaction import clean, names_settings, says_personal, says_secret
+from rsql_magic.sql import Column, Profile, Table, count_tokens, facts
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from rsql_magic.context.reader import Reader
     from rsql_magic.context.sampling import Summary
@@ -36,6 +35,8 @@ SHOWN = 12
 """Most categories that are shown of one column."""
 ROWS = 5
 """Rows that the level ``sample`` shows."""
+_SETTINGS = 1_000
+"""Most rows that are looked at for names of secrets."""
 WIDEST = 20
 """Most columns that are shown of sample rows."""
 
@@ -79,14 +80,21 @@ def describe_frame(reader: Reader, name: str, detail: Detail) -> str:
     return _Description(reader, name, detail).text()
 
 
-def rare_columns(frames: Mapping[str, Any], at_least: int = 5) -> frozenset[str]:
-    """Names of columns that are values which too few rows have, or that are about single people.
+def named_by_values(
+    frames: Mapping[str, Any], at_least: int = 5, *, no_values: bool = False, fences: Fences | None = None
+) -> frozenset[str]:
+    """Names of columns that are values which may not be said.
 
     Args:
         frames: Frames of any known library by name.
         at_least: The fewest rows a value must have to be said.
+        no_values: Whether no value may be said, a frequent one neither.
+        fences: Keep a frame that fails from spoiling the rest.
     """
-    return SessionValues({name: read(frame) for name, frame in frames.items()}, at_least).names
+    fences = fences or Fences()
+    readers = {name: fences.ask(name, lambda: read(frame), None) for name, frame in frames.items()}  # noqa: B023
+    known = {name: reader for name, reader in readers.items() if reader is not None}
+    return SessionValues(known, at_least, no_values=no_values, fences=fences).names
 
 
 def singles(reader: Reader, detail: Detail, most: int = 25) -> list[int]:
@@ -191,6 +199,8 @@ class _Description:
         summary = self.reader.summary(place, self.where)
         if summary is None:
             return None
+        if self.holds_settings and summary.family != "time":  # a value may be a password, however often it is there
+            summary = replace(summary, top=(), low=None, high=None)
         profile = profile_of(
             summary, self.reader.rows, personal=_is_personal(self.reader.names[place]), detail=self.detail
         )
@@ -220,10 +230,27 @@ class _Description:
         hidden = {
             n for n, place in enumerate(places) if says_secret(names[n]) or _is_personal(self.reader.names[place])
         }
-        rows = self.reader.head(places, ROWS)
-        shown = [["[withheld]" if n in hidden else self.value(value) for n, value in enumerate(row)] for row in rows]
+        rows, labels = self.reader.head(places, ROWS), self.reader.labels(ROWS)
+        secret = [_is_secret_row(row, labels[n : n + 1]) for n, row in enumerate(rows)]
+        shown = [
+            [
+                "[withheld]" if n in hidden or (secret[at] and not _says_secret(value)) else self.value(value)
+                for n, value in enumerate(row)
+            ]
+            for at, row in enumerate(rows)
+        ]
         head = "first rows: " + ", ".join(self.shown(place) for place in places)
         return "\n".join([head, *(", ".join(row) for row in shown)])
+
+    @cached_property
+    def holds_settings(self) -> bool:
+        """Whether the rows are names and values, and some name says that its value is a secret."""
+        if len(self.reader.names) == 1:
+            return any(map(says_secret, self.reader.labels(_SETTINGS)))
+        places = [place for place, name in enumerate(self.reader.names) if names_settings(str(name))]
+        texts = [place for place in places if self.reader.family(place) in {"text", "object"}]
+        where = positions(self.reader.rows, _SETTINGS)
+        return any(_says_secret(value) for place in texts for value in self.reader.sample(place, where).values)
 
     def value(self, value: Any) -> str:
         if _is_missing(value):
@@ -240,6 +267,16 @@ class _Description:
             return Table(self.name)
         table = Table(self.name, tuple(Column(str(name)) for name in self.reader.names), kind="frame")
         return self.detail.dictionary.describe(table)
+
+
+def _says_secret(value: Any) -> bool:
+    """Whether a cell is the name of a secret: ``db_password``."""
+    return isinstance(value, str) and len(value) <= 80 and says_secret(value)
+
+
+def _is_secret_row(row: Sequence[Any], labels: Sequence[str]) -> bool:
+    """Whether something in a row, or its label, says that its values are secret."""
+    return any(map(_says_secret, (*row, *labels)))
 
 
 def _is_personal(name: Any) -> bool:

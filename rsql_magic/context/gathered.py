@@ -5,11 +5,10 @@ from __future__ import annotations
 import re
 from collections import Counter
 from dataclasses import dataclass, field
-from html import escape
 from itertools import groupby
 
-from rsql_magic.context.fencing import fence
-from rsql_magic.context.tokens import count_tokens
+from rsql_magic.plain_text import html_text, printable
+from rsql_magic.sql import count_tokens, fence
 
 # What the user points to stands in a fence of its own, so that an answer can cite it.
 _POINTED = frozenset({"asked for", "mentioned"})
@@ -150,14 +149,16 @@ class Context:
         rows = [head, *self.rows()]
         wide = [max(len(row[column]) for row in rows) for column in range(len(head))]
         lines = ["  ".join(cell.ljust(size) for cell, size in zip(row, wide, strict=True)).rstrip() for row in rows]
-        return "\n".join([repr(self), *lines, *self._said()])
+        return printable("\n".join([repr(self), *lines, *self._said()]))
 
     def _said(self) -> list[str]:
         replaced = ", ".join(f"{count} {name}" for name, count in sorted(self.redactions.items()))
         return [*([f"replaced before sending: {replaced}"] if replaced else []), *self.notes]
 
     def _repr_html_(self) -> str:
-        cells = "".join("<tr>" + "".join(f"<td>{escape(cell)}</td>" for cell in row) + "</tr>" for row in self.rows())
-        said = "".join(f"<p>{escape(line)}</p>" for line in self._said())
+        cells = "".join(
+            "<tr>" + "".join(f"<td>{html_text(cell)}</td>" for cell in row) + "</tr>" for row in self.rows()
+        )
+        said = "".join(f"<p>{html_text(line)}</p>" for line in self._said())
         head = "<tr><th>kind</th><th>name</th><th>tokens</th><th>why</th></tr>"
-        return f"<p>{escape(repr(self)[1:-1])}</p><table>{head}{cells}</table>{said}"
+        return f"<p>{html_text(repr(self)[1:-1])}</p><table>{head}{cells}</table>{said}"

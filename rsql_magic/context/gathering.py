@@ -14,28 +14,26 @@ from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any
 
-from rsql_magic.context.bounded import TooSlow, within
+from rsql_magic.context.bounded import Fences, why, within
 from rsql_magic.context.cells import Cell, as_cells
-from rsql_magic.context.facts import one_line, unique_columns
 from rsql_magic.context.failures import error_text
-from rsql_magic.context.fencing import fence
 from rsql_magic.context.gathered import Context, Piece
 from rsql_magic.context.joins import join_hints
-from rsql_magic.context.privacy import clean, redact
 from rsql_magic.context.ranking import Candidate, Rank, Ranking, session_values, speakable_columns
 from rsql_magic.context.rside import RSide, held
 from rsql_magic.context.sources import Detail, TabularSource, source_of
-from rsql_magic.context.tokens import count_tokens, cut
+from rsql_magic.redaction import clean, redact
+from rsql_magic.sql import count_tokens, cut, fence, one_line, unique_columns
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
-    from rsql_magic.context.dictionary import Dictionary
-    from rsql_magic.context.tables import Catalog, Privacy, Table
     from rsql_magic.context.value_names import SessionValues
+    from rsql_magic.databases import Dictionary
+    from rsql_magic.sql import Catalog, Privacy, Table
 
-_EACH = 0.5
-"""Most seconds that one object may take."""
+_EACH = 5.0
+"""Most seconds that one object may take: many times what ours need on a busy machine."""
 _ROWS = 10_000
 """Most rows that are looked at of an object that must be shown; of others a fifth."""
 _BRIEF = 60
@@ -44,6 +42,8 @@ _FENCE = 30
 """Tokens of a fence around a piece."""
 _SESSION = 75
 """Tokens kept for the line about the session."""
+_LATE = "no time left"
+"""Why something is not told that another time may be."""
 _CELLS = 3
 """Most recent cells that are shown."""
 
@@ -57,8 +57,12 @@ def read_object(obj: Any, name: str, detail: Detail, seconds: float) -> str:
     except KeyboardInterrupt:
         raise
     except BaseException as problem:  # noqa: BLE001 - reprs and attributes of other people's objects raise anything
-        why = "it took too long" if isinstance(problem, TooSlow) else f"it raised {type(problem).__name__}"
-        return f"{one_line(name)}: {type.__getattribute__(type(obj), '__qualname__')}, not read ({why})"
+        return unread(obj, name, why(problem))
+
+
+def unread(obj: Any, name: str, reason: str) -> str:
+    """What is said of an object that failed: its class, and why it was not read."""
+    return f"{one_line(name)}: {one_line(type.__getattribute__(type(obj), '__qualname__'))}, not read ({reason})"
 
 
 @dataclass(frozen=True)
@@ -113,7 +117,14 @@ class Gathering:
         pieces += self._closing(pieces, left)
         redactions = sum((piece.redactions for piece in pieces), Counter[str]())
         unsaid = frozenset() if self.level == "sample" else self._values.names
-        return Context(tuple(pieces), redactions, self._r.notes, self.budget, unsaid)
+        late = [piece.name for piece in pieces if piece.reason == _LATE]
+        notes = (*self._r.notes, *self._left_out(), *([f"no time was left to read {_listed(late, 3)}"] if late else []))
+        return Context(tuple(pieces), redactions, notes, self.budget, unsaid)
+
+    def _left_out(self) -> Iterator[str]:
+        """One sentence for each object that failed."""
+        for name, reason in sorted(self._fences.failed.items()):
+            yield f"{redact(one_line(name))[0]} could not be read and was left out: {reason}."
 
     def _best(self, offer: _Offer, left: int, *, fenced: bool) -> Piece:
         """The longest of an offer's texts that fits; the shortest all the same when it must be shown."""
@@ -154,7 +165,11 @@ class Gathering:
 
     @cached_property
     def _ranking(self) -> Ranking:
-        return Ranking(self.question, self.names, self._cells, self.recent, _EACH)
+        return Ranking(self.question, self.names, self._cells, self.recent, self._fences)
+
+    @cached_property
+    def _fences(self) -> Fences:
+        return Fences(_EACH)
 
     @cached_property
     def _r(self) -> RSide:
@@ -211,7 +226,7 @@ class Gathering:
         if each.is_secret:
             return replace(offer, must=False, reason="its name says that it is a secret; not read")
         if self.clock() > end:
-            return replace(offer, must=False, reason="no time left")
+            return replace(offer, must=False, reason=_LATE)
         rows = _ROWS if must else _ROWS // 5
         full = Detail(
             self.level, max(tokens, _BRIEF), each.columns, rows, dictionary=self.dictionary, values=self._values
@@ -221,9 +236,14 @@ class Gathering:
         return replace(offer, texts=tuple(partial(self._described, each, detail) for detail in details))
 
     def _described(self, each: Candidate, detail: Detail, found: Counter[str]) -> str:
-        text = read_object(each.obj, each.name, replace(detail, redacted=found), _EACH)
+        text = self._read(each, replace(detail, redacted=found))
         # A frame may cost more than its budget, because of columns that were asked about; nothing else may.
         return text if isinstance(each.source, TabularSource) else cut(clean(text, found), detail.budget)
+
+    def _read(self, each: Candidate, detail: Detail) -> str:
+        """An object's description; of one that failed, its class."""
+        text = self._fences.ask(each.name, lambda: str(source_of(each.obj).describe(each.obj, each.name, detail)), "")
+        return text or unread(each.obj, each.name, self._fences.failed.get(each.name, "it says nothing"))
 
     def _page(self, page: str, _found: Counter[str]) -> str:
         return cut(page, self.per_object)
@@ -234,7 +254,7 @@ class Gathering:
     @cached_property
     def _values(self) -> SessionValues:
         """Which names of columns are values, found out at once: that is no object's time."""
-        values = session_values(self._candidates, self.level, held if self._r.session else None)
+        values = session_values(self._candidates, self.level, held if self._r.session else None, self._fences)
         _ = values.names
         return values
 
@@ -282,7 +302,7 @@ class Gathering:
             yield _Offer("schema", self.catalog.dialect, "the connection", texts=(lambda _: text,))
 
     def _ddl(self, table: Table, level: Privacy, _found: Counter[str]) -> str:
-        from rsql_magic.context.tables import ddl
+        from rsql_magic.sql import ddl
 
         written = self.dictionary.describe(table) if self.dictionary else table
         return ddl(written, level, self.catalog.dialect if self.catalog else "")

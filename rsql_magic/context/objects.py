@@ -12,15 +12,13 @@ import types
 from collections import Counter, OrderedDict, defaultdict, deque
 from dataclasses import is_dataclass, replace
 from enum import Enum
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
-from rsql_magic.context.facts import one_line
-from rsql_magic.context.privacy import clean
-from rsql_magic.context.reader import Names
-from rsql_magic.context.telling import says_personal, says_secret
-from rsql_magic.context.tokens import cut
+from rsql_magic.context.reader import Names, place_of
 from rsql_magic.context.value_names import SessionValues
-from rsql_magic.context.withheld import message_without_data
+from rsql_magic.redaction import clean, message_without_data, says_personal, says_secret
+from rsql_magic.sql import cut, one_line
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -30,6 +28,7 @@ if TYPE_CHECKING:
 _LONGEST_RECORD = 20
 _LONGEST_NUMBER = 7
 _SCANNED = 1_000
+_MOST_NAMES = 100_000
 _CALLABLE = (types.FunctionType, types.BuiltinFunctionType, types.MethodType, type)
 _COLLECTIONS = (list, tuple, set, frozenset, dict, OrderedDict, defaultdict, Counter, deque)
 
@@ -65,8 +64,16 @@ def _names_of(obj: Any) -> list[Any]:
         return list(obj) if isinstance(obj, dict) and len(obj) <= _LONGEST_RECORD else []
     fields: list[Any] = _field_names(cls)
     for found in (getattr(obj, "feature_names_in_", ()), _exog_names(obj), getattr(obj, "data_vars", ())):
-        fields += [name for name in found if isinstance(name, str)]
+        fields += _texts_in(found)
     return fields
+
+
+def _texts_in(found: Any) -> list[str]:
+    """The texts of what an attribute holds; none where it is nothing to go through, as a mock's."""
+    try:
+        return [name for name in islice(found, _MOST_NAMES) if isinstance(name, str)]
+    except TypeError:
+        return []
 
 
 def _exog_names(obj: Any) -> list[str]:
@@ -85,21 +92,15 @@ def _describe(obj: Any, detail: Detail) -> str:
         return _collection(obj, detail)
     if issubclass(cls, Enum):
         return f"member of {_class_of(obj)}"
-    if _module_of(cls) == "numpy" and hasattr(obj, "item") and type(obj.item()) in {int, float, bool}:
+    if place_of(cls)[0] == "numpy" and hasattr(obj, "item") and type(obj.item()) in {int, float, bool}:
         return f"numpy {_number(obj.item(), detail)}"
     return _model(obj, detail) or f"{_class_of(obj)}{_shape(obj, detail)}{_fields(cls, detail)}"
 
 
 def _class_of(obj: Any) -> str:
     cls = type(obj)
-    module, name = _module_of(cls), type.__getattribute__(cls, "__qualname__")
+    module, name = place_of(cls)[0], type.__getattribute__(cls, "__qualname__")
     return name if module in {"builtins", "__main__"} else f"{module} {name}"
-
-
-def _module_of(cls: type) -> str:
-    """The package of a class, whatever its metaclass makes of asking."""
-    module = type.__getattribute__(cls, "__module__")
-    return module.split(".")[0] if isinstance(module, str) else ""
 
 
 def _shape(obj: Any, detail: Detail) -> str:
@@ -107,8 +108,8 @@ def _shape(obj: Any, detail: Detail) -> str:
     sizes = getattr(obj, "sizes", None)
     shape, kind = getattr(obj, "shape", None), getattr(obj, "dtype", None)
     if sizes is not None and hasattr(type(obj), "dims") and callable(getattr(sizes, "items", None)):
-        dims = ", ".join(f"{one_line(str(name), 40)} {size:,}" for name, size in list(sizes.items())[:8])
-        names = [str(name) for name in getattr(obj, "data_vars", ())]
+        dims = ", ".join(f"{one_line(str(name), 40)} {size:,}" for name, size in islice(sizes.items(), 8))
+        names = _texts_in(getattr(obj, "data_vars", ()))
         return f" ({dims})" + (f"; variables {_some(_said(names, detail))}" if names else "")
     if not isinstance(shape, tuple) or not shape or not all(type(size) is int for size in shape):
         return ""
@@ -274,7 +275,8 @@ def _model(obj: Any, detail: Detail) -> str:
     cls = type(obj)
     if callable(getattr(cls, "get_params", None)) and callable(getattr(cls, "fit", None)):
         return _estimator(obj, detail)
-    if hasattr(obj, "params") and hasattr(obj, "model") and callable(getattr(obj, "summary", None)):
+    fitted = hasattr(obj, "params") and callable(getattr(obj, "summary", None))
+    if fitted and (_exog_names(obj) or isinstance(getattr(getattr(obj, "model", None), "formula", None), str)):
         return _fitted_result(obj, detail)  # statsmodels wraps its results: the class itself has no summary
     if callable(getattr(cls, "fit", None)) and hasattr(obj, "endog_names"):
         return f"{_class_of(obj)}, not fitted{_formula(obj, detail)}"
@@ -294,7 +296,7 @@ def _estimator(obj: Any, detail: Detail) -> str:
         for key, value in params.items()
         if type(value) in {int, float, bool} and not says_personal(key) and abs(value) < 10**_LONGEST_NUMBER
     ]
-    features = _said([str(name) for name in getattr(obj, "feature_names_in_", ())], detail)
+    features = _said(_texts_in(getattr(obj, "feature_names_in_", ())), detail)
     return "; ".join(
         [
             said,

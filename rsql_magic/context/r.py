@@ -264,6 +264,14 @@ def survey(seconds: float = 1.0) -> RSession:
     return RSession(version, platform, locale, listed(packages), tuple(_surveyed(line) for line in objects))
 
 
+def r_frames() -> list[str]:
+    """Names of the frames in R's workspace; of a session that does not run, or cannot be asked now, none."""
+    try:
+        return [each.name for each in survey().objects if each.is_table] if r_running() else []
+    except NoR:
+        return []
+
+
 def reported(survey: Sequence[str], details: Sequence[str]) -> RSession:
     """A session of R elsewhere, from what ``session.R`` gave there.
 
@@ -320,7 +328,7 @@ def listed(text: str) -> tuple[str, ...]:
     return tuple(text.split(GROUP)) if text else ()
 
 
-def held(wanted: Sequence[str], seconds: float = 0.5) -> dict[str, list[Held]]:
+def held(wanted: Sequence[str], seconds: float = 5.0) -> dict[str, list[Held]]:
     """Which texts the tables of the workspace hold, and in how many rows.
 
     Args:

@@ -8,24 +8,25 @@ from __future__ import annotations
 
 import sys
 import types
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from enum import IntEnum
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from rsql_magic.context.bounded import within
+from rsql_magic.context.bounded import Fences
 from rsql_magic.context.cells import Cell, recently
 from rsql_magic.context.mentions import Question
+from rsql_magic.context.reader import place_of
 from rsql_magic.context.sources import Source, TabularSource, source_of
-from rsql_magic.context.telling import says_secret
 from rsql_magic.context.value_names import SessionValues
 from rsql_magic.errors import UnknownName
+from rsql_magic.redaction import says_secret
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-    from rsql_magic.context.tables import Privacy
     from rsql_magic.context.value_names import Elsewhere
+    from rsql_magic.sql import Privacy
 
 _IPYTHON = frozenset({"In", "Out", "exit", "quit", "get_ipython", "open", "display"})
 _CODE = (types.FunctionType, types.BuiltinFunctionType, type)
@@ -87,14 +88,14 @@ class Ranking:
         names: Objects that were asked for, in order.
         cells: Recent cells, oldest first.
         recent: Names assigned recently, newest first, known from elsewhere.
-        seconds: How long one object's columns may take to be read.
+        fences: Keep an object that fails from spoiling the rest.
     """
 
     question: str
     names: tuple[str, ...] = ()
     cells: tuple[Cell, ...] = ()
     recent: tuple[str, ...] = ()
-    seconds: float = 0.5
+    fences: Fences = field(default_factory=Fences)
 
     @cached_property
     def asked(self) -> Question:
@@ -124,8 +125,8 @@ class Ranking:
         return sorted(candidates, key=lambda candidate: (candidate.rank, candidate.place, candidate.name))
 
     def _candidate(self, name: str, obj: Any) -> Candidate:
-        source = self._source(obj)
-        columns = frozenset() if source is None or says_secret(name) else self._columns(source, obj)
+        source = self.fences.ask(name, lambda: source_of(obj), None)
+        columns = frozenset() if source is None or says_secret(name) else self._columns(name, source, obj)
         named = name in self.names or self.asked.mentions(name)
         used, assigned = self._used_and_assigned
         if name in self.names:
@@ -138,13 +139,10 @@ class Ranking:
             return Candidate(name, obj, source, Rank.ASSIGNED, place=assigned[name])
         return Candidate(name, obj, source, Rank.REST)
 
-    def _source(self, obj: Any) -> Source | None:
-        source: Source | None = _carefully(lambda: source_of(obj), None, self.seconds)
-        return source
-
-    def _columns(self, source: Source, obj: Any) -> frozenset[str]:
+    def _columns(self, name: str, source: Source, obj: Any) -> frozenset[str]:
         """The columns that the question mentions."""
-        return frozenset(self.asked.mentioned(_columns(source, obj, self.seconds))) if self.question else frozenset()
+        found = _columns(name, source, obj, self.fences) if self.question else ()
+        return frozenset(self.asked.mentioned(found))
 
     def _is_users(self, name: str, obj: Any) -> bool:
         """Whether the user made the object: no module, nothing of IPython's, no function of a package."""
@@ -155,22 +153,27 @@ class Ranking:
         return not issubclass(type(obj), _CODE) or not _is_installed(obj) or self.asked.mentions(name)
 
 
-def column_names(candidate: Candidate, seconds: float = 0.5) -> Sequence[str]:
-    """The names of an object's columns, none when it has none or is not to be read."""
+def column_names(candidate: Candidate, fences: Fences | None = None) -> Sequence[str]:
+    """The names of an object's columns, none when it has none, fails or is not to be read."""
     if candidate.source is None or candidate.is_secret:
         return ()
-    return _columns(candidate.source, candidate.obj, seconds)
+    return _columns(candidate.name, candidate.source, candidate.obj, fences or Fences())
 
 
-def speakable_columns(candidate: Candidate, values: SessionValues, seconds: float = 0.5) -> set[str]:
+def speakable_columns(candidate: Candidate, values: SessionValues) -> set[str]:
     """The same without those that are values, as in a pivot table: code may be shown with these names only."""
     withheld = getattr(candidate.source, "withheld", None)
-    names = set(column_names(candidate, seconds)) - (values.names - candidate.columns)
-    return names - set(_carefully(lambda: withheld(candidate.obj), (), seconds)) if withheld and names else names
+    names = set(column_names(candidate, values.fences)) - (values.names - candidate.columns)
+    if not withheld or not names:
+        return names
+    return names - values.fences.ask(candidate.name, lambda: set(withheld(candidate.obj)), names)
 
 
 def session_values(
-    candidates: Iterable[Candidate], level: Privacy = "stats", elsewhere: Elsewhere | None = None, seconds: float = 0.5
+    candidates: Iterable[Candidate],
+    level: Privacy = "stats",
+    elsewhere: Elsewhere | None = None,
+    fences: Fences | None = None,
 ) -> SessionValues:
     """Which names of columns are values, among what can be read of the candidates.
 
@@ -178,36 +181,27 @@ def session_values(
         candidates: The objects of the session.
         level: The privacy level.
         elsewhere: Looks texts up that no candidate can be asked for, as in R.
-        seconds: How long one object's columns may take to be read.
+        fences: Keep an object that fails from spoiling the rest.
     """
-    readers = {}
+    readers, fences = {}, fences or Fences()
     for each in candidates:
         reader = getattr(each.source, "reader", None)
-        if reader and not each.is_secret and (found := _carefully(lambda: reader(each.obj), None, seconds)):  # noqa: B023
+        if reader and not each.is_secret and (found := fences.ask(each.name, lambda: reader(each.obj), None)):  # noqa: B023
             readers[each.name] = found
-    return SessionValues(readers, no_values=level == "names", elsewhere=elsewhere)
+    return SessionValues(readers, no_values=level == "names", elsewhere=elsewhere, fences=fences)
 
 
-def _columns(source: Source, obj: Any, seconds: float) -> Sequence[str]:
-    if not isinstance(source, TabularSource):
-        return ()
-    names: Sequence[str] = _carefully(lambda: source.columns(obj), (), seconds)
-    return names
+def _columns(name: str, source: Source, obj: Any, fences: Fences) -> Sequence[str]:
+    return fences.ask(name, lambda: _named(source, obj), ())
 
 
-def _carefully(call: Any, otherwise: Any, seconds: float) -> Any:
-    """The result of a call into other people's code, or something else when it fails or takes too long."""
-    try:
-        return within(seconds, call)
-    except KeyboardInterrupt:
-        raise
-    except BaseException:  # noqa: BLE001 - attributes of other people's objects raise anything
-        return otherwise
+def _named(source: Source, obj: Any) -> Sequence[str]:
+    return [name for name in source.columns(obj) if isinstance(name, str)] if isinstance(source, TabularSource) else ()
 
 
 def _is_installed(code: Any) -> bool:
     """Whether a function or class comes from an installed package, ours too, and not from the notebook."""
-    package = str(getattr(code, "__module__", "")).split(".")[0]
+    package = place_of(code)[0] if issubclass(type(code), type) else str(getattr(code, "__module__", "")).split(".")[0]
     if package == __name__.split(".")[0]:
         return True
     file = getattr(sys.modules.get(package), "__file__", None) or ""

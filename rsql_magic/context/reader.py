@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from rsql_magic.context.sampling import Sample, marked, positions, summarised
 from rsql_magic.context.value_names import families_of, fold
+from rsql_magic.redaction import type_without_labels
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -30,6 +31,9 @@ class Reader:
         types: Their types, as their library writes them.
         rows: Number of rows, None when counting them would run a query.
         description: What the frame says about itself.
+
+    Raises:
+        TypeError: There is not one type for each name, or a name cannot be written.
     """
 
     is_frame = True
@@ -42,6 +46,8 @@ class Reader:
     def __init__(
         self, label: str, names: Sequence[Any], types: Sequence[str], rows: int | None = None, description: str = ""
     ) -> None:
+        if len(list(map(str, names))) != len(types):
+            raise TypeError("a frame has one type for each of its columns")
         self.label = label
         self.names = names
         short = {kind: _short(kind) for kind in set(types)}
@@ -63,6 +69,10 @@ class Reader:
 
     def head(self, places: Sequence[int], rows: int) -> list[list[Any]]:  # noqa: ARG002
         """The first rows of some columns."""
+        return []
+
+    def labels(self, rows: int) -> list[str]:  # noqa: ARG002 - most frames have no names of rows
+        """The names of the first rows, as a pandas index has them."""
         return []
 
     def summary(self, place: int, positions: list[int] | None) -> Summary | None:
@@ -130,9 +140,20 @@ class Names(Reader):
         super().__init__("names", names, ["name"] * len(names))
 
 
+def place_of(cls: type) -> tuple[str, str]:
+    """Package and name of a class, whatever its metaclass makes of looking them up.
+
+    Example:
+        >>> place_of(Counter)
+        ('collections', 'Counter')
+    """
+    module = type.__getattribute__(cls, "__module__")
+    return (module.split(".")[0] if isinstance(module, str) else "", type.__getattribute__(cls, "__name__"))
+
+
 def class_name(obj: Any) -> str:
     """An object's package and class: ``pandas DataFrame``."""
-    return f"{type(obj).__module__.split('.')[0]} {type(obj).__name__}"
+    return " ".join(place_of(type(obj)))
 
 
 def _short(kind: str) -> str:
@@ -142,8 +163,7 @@ def _short(kind: str) -> str:
         >>> [_short(kind) for kind in ("datetime64[ns]", "datetime64[us, UTC]", "Struct({'x': Int64})")]
         ['datetime64', 'datetime64[UTC]', 'Struct(x=Int64)']
     """
-    if "enum" in kind.lower():  # its categories are data
-        kind = _ENUM.sub(r"\1(…)", kind)
+    kind = type_without_labels(kind)
     if "{" in kind:
         kind = _FIELD.sub(r"\1=", kind).replace("{", "").replace("}", "")
     kind = _OPTION.sub("", kind).replace(", None)", ")").replace(", ", ",")
@@ -152,5 +172,4 @@ def _short(kind: str) -> str:
 
 _OPTION = re.compile(r"\b(?:time_unit|time_zone|inner|size|precision|scale|categories)=")
 _FIELD = re.compile(r"'([^']*)': ")
-_ENUM = re.compile(r"""(?i)\b(enum)\((?:[^()'"]|'(?:[^']|'')*'|"(?:[^"]|"")*")*\)""")
 _UNIT = re.compile(r"^(datetime64|timedelta64)\[(?:s|ms|us|ns)(?:,([^]]+))?\]$")

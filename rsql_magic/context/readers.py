@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
-from rsql_magic.context.reader import Reader, class_name
+from rsql_magic.context.reader import Reader, class_name, place_of
 from rsql_magic.context.sampling import Sample
 from rsql_magic.context.value_names import WHOLE
 
@@ -41,11 +41,12 @@ class PandasReader(Reader):
 
     def __init__(self, frame: Any, label: str = "") -> None:
         self.frame = frame
-        self._dtypes = list(frame.dtypes)
+        names = frame.columns.tolist()  # first: pandas goes through whatever a subclass has here, to its end
+        self._dtypes = frame.dtypes.tolist()
         written: dict[int, str] = {}  # a type is an object shared by its columns, and slow to write
         types = [written.get(id(kind)) or written.setdefault(id(kind), str(kind)) for kind in self._dtypes]
         about = _text(_first(frame.attrs, "description", "label", "title"))
-        super().__init__(label or class_name(frame), frame.columns.tolist(), types, len(frame.index), about)
+        super().__init__(label or class_name(frame), names, types, len(frame.index), about)
         self.index = tuple(name for name in frame.index.names if isinstance(name, str))
         self.named_by = ", ".join(str(name) for name in frame.columns.names if name is not None)
 
@@ -91,6 +92,7 @@ class PandasReader(Reader):
         """How many rows hold each of these texts; and all the column's values when they are few."""
         place = next((place for place, name in enumerate(self.names) if str(name) == column), None)
         held = self.frame.index.get_level_values(column) if place is None else self.frame.iloc[:, place]
+        held = _only_text(held) if held.dtype == "object" else held  # lists and dictionaries cannot be told apart
         part = held[:: -(-len(held) // WHOLE)] if len(held) > WHOLE else held
         # isin makes an array of the texts, for each column anew: a short column's own values are told apart sooner
         likely = wanted & set(part.unique()) if len(part) < _SOONER * len(wanted) else wanted
@@ -103,6 +105,10 @@ class PandasReader(Reader):
         """The first rows of some columns."""
         columns = [self.frame.iloc[:rows, place].tolist() for place in places]
         return [list(row) for row in zip(*columns, strict=True)]
+
+    def labels(self, rows: int) -> list[str]:
+        """The names of the first rows."""
+        return [str(label) for label in self.frame.index[:rows]] if _is_text(self.frame.index) else []
 
     def rare_names(self, at_least: int) -> set[int]:
         """Columns of a pivot table with few cells, in a table of counts those that few rows were counted in."""
@@ -120,6 +126,11 @@ class PandasReader(Reader):
         if column.hasnans or not increasing(lambda start, end: column.iloc[start:end].to_numpy("int64"), len(column)):
             return None
         return int(column.iloc[0]), int(column.iloc[-1])
+
+
+def _only_text(held: Any) -> Any:
+    """The texts of a column that may hold anything."""
+    return held[[isinstance(value, str) for value in held]]
 
 
 def _holds_text(index: Any, level: int) -> bool:
@@ -253,7 +264,7 @@ class NarwhalsReader(Reader):
 
 def read_relation(relation: Any) -> Reader:
     """A DuckDB relation: a query that is not run to describe it."""
-    return Reader("DuckDB relation", list(relation.columns), [str(kind) for kind in relation.types])
+    return Reader("DuckDB relation", [str(name) for name in relation.columns], [str(kind) for kind in relation.types])
 
 
 def read_batch(batch: Any) -> Reader:
@@ -343,16 +354,10 @@ def read(obj: Any) -> Reader:
 def reader_of(obj: Any) -> Callable[[Any], Reader] | None:
     """How to read the object, by the package and name of its class; nothing is imported to find out."""
     for base in type.__getattribute__(type(obj), "__mro__"):
-        reader = READERS.get(_place(base))
+        reader = READERS.get(place_of(base))
         if reader is not None:
             return reader
     return None
-
-
-def _place(cls: type) -> tuple[str, str]:
-    """Package and name of a class, whatever its metaclass makes of looking them up."""
-    module = type.__getattribute__(cls, "__module__")
-    return (module.split(".")[0] if isinstance(module, str) else "", type.__getattribute__(cls, "__name__"))
 
 
 READERS: dict[tuple[str, str], Callable[[Any], Reader]] = {

@@ -5,15 +5,12 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any
 
-from rsql_magic.context.facts import one_line
 from rsql_magic.context.frames import describe_frame
-from rsql_magic.context.privacy import clean
 from rsql_magic.context.r import GROUP, UNIT, RObject, listed
 from rsql_magic.context.reader import Reader
 from rsql_magic.context.sampling import Marks, Summary
-from rsql_magic.context.tables import Column, Table
-from rsql_magic.context.telling import says_personal
-from rsql_magic.context.tokens import cut
+from rsql_magic.redaction import clean, says_personal
+from rsql_magic.sql import Column, Table, cut, one_line
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -28,8 +25,11 @@ class RReader(Reader):
     def __init__(self, each: RObject) -> None:
         super().__init__(each.label, each.columns, each.types, each.rows, each.description)
         self._columns = {}
+        self._labels: tuple[str, ...] = ()
         for line in each.said or ():
             place, *facts = line.split(UNIT)
+            if place == "labels":
+                self._labels = listed(facts[0])
             if place.isdigit():
                 self._columns[int(place) - 1] = facts
 
@@ -64,6 +64,10 @@ class RReader(Reader):
             [_cell(column[row]) if row < len(column) else _Written("…") for column in columns] for row in range(rows)
         ]
         return shown[: max(map(len, columns), default=0)]
+
+    def labels(self, rows: int) -> list[str]:
+        """The names of the first rows, or of a vector's first values."""
+        return list(self._labels[:rows])
 
     def family(self, place: int) -> Family:
         """What kind of values the column holds, by its class as far as it was not looked at."""

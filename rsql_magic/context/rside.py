@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from rsql_magic.context import r
 from rsql_magic.context.frames import singles
 from rsql_magic.context.ranking import Rank
+from rsql_magic.context.reader import place_of
 from rsql_magic.context.robjects import RReader
 from rsql_magic.context.rtext import error_without_values, functions_named
 from rsql_magic.context.sources import Detail
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     from rsql_magic.context.ranking import Candidate
     from rsql_magic.context.value_names import Held
 
-_SECONDS = 1.0
+_SECONDS = 10.0
 """How long R may take to say what there is, and again to look at what was chosen."""
 _UNPOINTED = 10
 """Most objects that are looked at although nothing points to them."""
@@ -111,7 +112,7 @@ def reads_r(question: str) -> bool:
 
 def is_rs(value: Any) -> bool:
     """Whether a value came out of R, such as an error, or is one of R's objects that rpy2 holds."""
-    return type(value).__module__.split(".")[0] == "rpy2"
+    return place_of(type(value))[0] == "rpy2"
 
 
 def _is_unread(obj: Any) -> bool:

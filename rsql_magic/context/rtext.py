@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from rsql_magic.context.withheld import words_in, words_of_code
+from rsql_magic.redaction import words_in, words_of_code
 
 if TYPE_CHECKING:
     from collections.abc import Set as AbstractSet

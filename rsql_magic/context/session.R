@@ -8,6 +8,7 @@
 US <- "\x1f"
 GS <- "\x1d"
 SAMPLE <- 10000L
+LABELS <- 1000L
 MOST_COLUMNS <- 20000L
 SECRET <- "(?i)pass|pwd|secret|token|key|\\bpin|cvv|otp"
 
@@ -112,7 +113,8 @@ details <- function(names, places, seconds, values, rows) {
   each <- function(name, at) {
     x <- get(name, envir = globalenv())
     if (is_table(x) || is_column(x)) {
-      paste(c(clean(name), vapply(at, function(i) column(if (is_table(x)) .subset2(x, i) else x, i, rows), "")), collapse = "\x1e")
+      columns <- vapply(at, function(i) column(if (is_table(x)) .subset2(x, i) else x, i, rows), "")
+      paste(c(clean(name), columns, record("labels", listed(labels(x)))), collapse = "\x1e")
     } else {
       paste(clean(name), substr(clean(said(x, values)), 1L, 2000L), sep = "\x1e")
     }
@@ -124,6 +126,12 @@ details <- function(names, places, seconds, values, rows) {
     if (now() < end) found <- c(found, or_else(each(names[i], at), character()))
   }
   found
+}
+
+# The names of the first rows or values: one that says that its value is a secret keeps the value here.
+labels <- function(x) {
+  said <- utils::head(if (is_table(x)) attr(x, "row.names", exact = TRUE) else names(x), LABELS)
+  if (is.character(said)) clean(substr(said, 1L, 80L)) else character()
 }
 
 # One row from each of SAMPLE equal strides, moved within its stride by a multiplicative hash (see frames.py).

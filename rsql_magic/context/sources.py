@@ -23,9 +23,9 @@ from rsql_magic.errors import BadInput
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from rsql_magic.context.dictionary import Dictionary
-    from rsql_magic.context.tables import Privacy, Table
     from rsql_magic.context.value_names import SessionValues
+    from rsql_magic.databases import Dictionary
+    from rsql_magic.sql import Privacy, Table
 
 LEVELS = ("names", "stats", "sample")
 GROUP = "rsql.context_sources"

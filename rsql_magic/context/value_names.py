@@ -7,7 +7,7 @@ the same rule: a value that fewer rows than ``at_least`` have is not said. Three
 - how they are filled: flags and numbers of which all but a few are zero or missing;
 - a text column of the session holds their names, or what follows a known column's name in them.
 
-Where there was no time to search all texts, names that begin alike, five and more, are taken for values, and so are
+Where searching all texts is too much work, names that begin alike, five and more, are taken for values, and so are
 more than thirty of one type that do not.
 
 What nothing gives away is a dense pivot table, without a name on its axis, of data that is no longer in the session.
@@ -18,14 +18,15 @@ What nothing gives away is a dense pivot table, without a name on its axis, of d
 from __future__ import annotations
 
 import re
-import time
 from collections import Counter, defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
-from rsql_magic.context.telling import says_personal
+from rsql_magic.context.bounded import Fences
+from rsql_magic.context.sampling import positions
+from rsql_magic.redaction import says_literal, says_personal
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -44,11 +45,13 @@ _ENOUGH = 4
 """A frame with fewer rows than this times ``at_least`` is too short to tell a rare flag from a small frame."""
 _EMPTY = 0.2
 """Most cells of a sparse column that are filled."""
-_SECONDS = 0.5
-"""How long the session's texts may be searched, in time that this thread computes: others keep none of it."""
+_WORK = 5_000_000
+"""Rows of the session's texts that are searched, about half a second: the same on a busy machine."""
 _A_COLUMN = 20_000
 """Rows whose search takes as long as to begin with a column (2 ms)."""
-_REPEATED_SECONDS = 0.02
+_ONE_FRAME = 10.0
+"""Seconds that a frame may take to answer one question; frames of a usual session take milliseconds."""
+_REPEATED_WORK = 200_000
 """The same for further frames of the same columns: a session may hold a hundred parts of one frame."""
 
 _ALIKE = 5
@@ -56,6 +59,9 @@ _ALIKE = 5
 
 WHOLE = 200_000
 """Of a frame with more rows than this, only as many are searched for texts, and all for those that were found."""
+
+_ROWS_OF_TEXT = 1_000
+"""Rows of a column of text that are looked at to see how it is filled."""
 
 _SPLIT = re.compile(r"[_=:/.\[\]]+")
 _SHORT_NUMBER = re.compile(r"[0-9]{1,4}")
@@ -80,14 +86,55 @@ def by_filling(reader: Reader, at_least: int, *, all_of_them: bool = False) -> s
         at_least: The fewest rows a value must have to be said.
         all_of_them: Whether to give one-hot columns of frequent values too, as where no value may be said.
     """
+    found = _by_literals(reader)
     if reader.named_by:
         places = set(range(len(reader.names)))
-        return places if all_of_them or says_personal(reader.named_by) else reader.rare_names(at_least)
-    found: set[int] = set()
+        return found | (places if all_of_them or says_personal(reader.named_by) else reader.rare_names(at_least))
     for prefix, group in alike(reader):
         marks = {place: reader.marks(place) for place in _samples(group)}
         found |= _Group(prefix, group, marks, reader.rows, at_least, all_of_them).withheld()
-    return found
+    return found | (_pivoted_texts(reader) if all_of_them else set())
+
+
+def _by_literals(reader: Reader) -> set[int]:
+    """Columns that a query named by a value: a text in the name, or a column that holds nothing but it."""
+    found = {place for place, name in enumerate(reader.names) if says_literal(written(name))}
+    families = families_of(reader)
+    texts = [n for n, kind in enumerate(reader.types) if families[kind] in {"text", "object"} and n not in found]
+    # A frame that does not know its rows is lazy, and looking at some would run its query.
+    rows = reader.head(texts[:_MOST_LOOKS], 3) if reader.is_frame and reader.rows and texts else []
+    constant = zip(texts, zip(*rows, strict=True), strict=False)
+    return found | {place for place, cells in constant if all(_is_text(c, written(reader.names[place])) for c in cells)}
+
+
+def _is_text(cell: object, text: str) -> bool:
+    return isinstance(cell, str) and cell == text
+
+
+def _pivoted_texts(reader: Reader) -> set[int]:
+    """Columns of text of which each row fills one only, as in a pivot table of texts."""
+    families = families_of(reader)
+    texts = [place for place, kind in enumerate(reader.types) if families[kind] in {"text", "time"}]
+    if not reader.rows or len(texts) < 2:
+        return set()
+    looks = {place: reader.sample(place, positions(reader.rows, _ROWS_OF_TEXT)) for place in texts[:_MOST_LOOKS]}
+    return _one_a_row({place: (look.size - look.missing, look.size) for place, look in looks.items()})
+
+
+def _one_a_row(filled: Mapping[int, tuple[int, int]]) -> set[int]:
+    """The columns of which no row has more than one, as far as counts can tell; empty where that is fewer than two.
+
+    Args:
+        filled: By place how many rows fill the column, of how many.
+    """
+    left = max((size for _, size in filled.values()), default=0)
+    found = set()
+    for place, (count, size) in sorted(filled.items(), key=lambda item: item[1][0]):
+        left -= count
+        if left < 0 or count == size:
+            break
+        found.add(place)
+    return found if len(found) > 1 and any(filled[place][0] for place in found) else set()
 
 
 def alike(reader: Reader) -> list[tuple[str, list[int]]]:
@@ -178,6 +225,12 @@ class _Group:
 
     def withheld(self) -> set[int]:
         known = {place: marks for place, marks in self.marks.items() if marks is not None}
+        if self.all_of_them and len(self.places) <= MANY:
+            return self._named() | _one_a_row({place: (marks.filled, marks.size) for place, marks in known.items()})
+        return self._named()
+
+    def _named(self) -> set[int]:
+        known = {place: marks for place, marks in self.marks.items() if marks is not None}
         if len(self.places) > MANY:
             return set(self.places) if self._is_crowd(list(known.values())) else set()
         if self.prefix.lower() in _VERBS:
@@ -236,6 +289,8 @@ Counts = dict[str, list[Held]]
 UNREACHED = ""
 """A key of these where not everything could be looked at in time."""
 
+Found = TypeVar("Found")
+
 Elsewhere = Callable[["Sequence[str]"], Counts]
 """Looks texts up in what no reader can be asked for."""
 
@@ -249,31 +304,42 @@ class SessionValues:
         at_least: The fewest rows a value must have to be said.
         no_values: Whether no value may be said, a frequent one neither.
         elsewhere: Looks texts up that others than these frames hold, such as R.
-        seconds: How long to search.
-        clock: Seconds that were spent on it.
+        work: How many rows to search.
+        fences: Keep a frame that fails from spoiling the rest.
     """
 
     readers: Mapping[str, Reader] = field(default_factory=dict)
     at_least: int = 5
     no_values: bool = False
     elsewhere: Elsewhere | None = None
-    seconds: float = _SECONDS
-    clock: Callable[[], float] = time.thread_time
+    work: int = _WORK
+    fences: Fences = field(default_factory=Fences)
 
     @cached_property
     def names(self) -> frozenset[str]:
-        """Those names."""
-        filled = {
-            written(reader.names[place])
-            for reader in self.readers.values()
-            for place in by_filling(reader, self.at_least, all_of_them=self.no_values)
+        """Those names. A frame that fails here is described no more, so nothing of it need be known."""
+        filled = [self._ask(frame, lambda: self._filled(reader), set[str]()) for frame, reader in self.readers.items()]  # noqa: B023
+        return frozenset(self._held().union(*filled))
+
+    def _filled(self, reader: Reader) -> set[str]:
+        places = by_filling(reader, self.at_least, all_of_them=self.no_values)
+        return {written(reader.names[place]) for place in places}
+
+    def _ask(self, frame: str, call: Callable[[], Found], otherwise: Found) -> Found:
+        return self.fences.ask(frame, call, otherwise, _ONE_FRAME)
+
+    @cached_property
+    def _texts(self) -> dict[str, frozenset[str]]:
+        """The columns of each frame that hold texts."""
+        return {
+            frame: self._ask(frame, lambda: frozenset(reader.texts()), frozenset[str]())  # noqa: B023
+            for frame, reader in self.readers.items()
         }
-        return frozenset(filled | self._held())
 
     @cached_property
     def columns(self) -> frozenset[str]:
         """All column names that may be said."""
-        frames = [reader for reader in self.readers.values() if reader.is_frame]
+        frames = [each for frame, each in self.readers.items() if each.is_frame and frame not in self.fences.failed]
         every = {name for reader in frames for name in reader.names if isinstance(name, str)}
         return frozenset(every - self.names)
 
@@ -300,7 +366,7 @@ class SessionValues:
         wanted: dict[str, list[tuple[str, str, str]]] = defaultdict(list)  # text → frame, column, what is before it
         for frame in self._unlike:
             reader = self.readers[frame]
-            suspicious = _suspicious(reader)
+            suspicious = self._suspicious[frame]
             for name in suspicious:
                 for text, before in parts_of(name, self._text_columns):
                     wanted[fold(text)].append((frame, name, before))
@@ -328,7 +394,7 @@ class SessionValues:
         unsure: set[str] = set()
         for frame in self._unlike:
             begun: dict[str, set[str]] = defaultdict(set)
-            for name in _suspicious(self.readers[frame]):
+            for name in self._suspicious[frame]:
                 if (prefix := prefix_of(name)) is not None:
                     begun[prefix].add(name)
             groups = [names for prefix, names in begun.items() if len(names) >= (_ALIKE if prefix else MANY)]
@@ -336,8 +402,12 @@ class SessionValues:
         return unsure
 
     @cached_property
+    def _suspicious(self) -> dict[str, set[str]]:
+        return {frame: _suspicious(reader, self._texts[frame]) for frame, reader in self.readers.items()}
+
+    @cached_property
     def _text_columns(self) -> frozenset[str]:
-        return frozenset(name for reader in self.readers.values() for name in reader.texts())
+        return frozenset[str]().union(*self._texts.values())
 
     @cached_property
     def _unlike(self) -> frozenset[str]:
@@ -346,29 +416,32 @@ class SessionValues:
         return frozenset(shapes.values())
 
     def _counts(self, wanted: Iterable[str], raw: AbstractSet[str]) -> tuple[Counts, set[str]]:
-        """Where the wanted texts are held, as far as there is time: the quick frames first, parts of the same last.
+        """Where the wanted texts are held, as far as the work goes: the quick frames first, parts of the same last.
 
         Returns:
-            That, and the frames that there was no time for; `UNREACHED` for one elsewhere.
+            That, and the frames that were too much work; `UNREACHED` for one elsewhere.
         """
         folded, found = frozenset(wanted), self.elsewhere(sorted(raw)) if self.elsewhere else {}
         unreached = {UNREACHED} & found.keys()
         parts = sorted(self.readers.keys() - self._unlike)
-        for frames, seconds in ((self._unlike, self.seconds), (parts, _REPEATED_SECONDS)):
-            end = self.clock() + seconds
-            for frame in sorted(frames, key=self._effort):
-                columns = self.readers[frame].texts()
-                if columns and self.clock() >= end:
-                    unreached.add(frame)
-                    continue
-                for column in columns:
-                    for text, count in self.readers[frame].counts(column, raw, folded).items():
+        for frames, work in ((self._unlike, self.work), (parts, _REPEATED_WORK)):
+            spent = 0
+            for frame in sorted(frames, key=lambda frame: (self._effort(frame), frame)):
+                reached = spent < work
+                spent += self._effort(frame)
+                for column in sorted(self._texts[frame]) if reached else ():
+                    for text, count in self._counted(frame, column, raw, folded).items():
                         found.setdefault(text, []).append(Held(frame, column, count))
+                if self._texts[frame] and (not reached or frame in self.fences.failed):
+                    unreached.add(frame)
         return found, unreached
 
+    def _counted(self, frame: str, column: str, raw: AbstractSet[str], folded: AbstractSet[str]) -> dict[str, int]:
+        """How many rows of a column hold the texts."""
+        return self._ask(frame, lambda: self.readers[frame].counts(column, raw, folded), {})
+
     def _effort(self, frame: str) -> int:
-        reader = self.readers[frame]
-        return len(reader.texts()) * (_A_COLUMN + (reader.rows or 0))
+        return len(self._texts[frame]) * (_A_COLUMN + min(self.readers[frame].rows or 0, WHOLE))
 
     def _told(self, wanted: Mapping[str, Sequence[tuple[str, str, str]]], found: Counts) -> tuple[set[str], set[str]]:
         """The names of which some part is held, where that is no coincidence; and those that are no secret."""
@@ -387,7 +460,7 @@ class SessionValues:
             certain = says_personal(column) or len(names) > 1 or alone
             if certain and holder in self.readers and (self.readers[holder].rows or 0) > WHOLE:
                 told |= self._alike(frame, names)  # it was not looked at as a whole, and may hold all of them
-            for name in names.keys() & _suspicious(self.readers[frame]):
+            for name in names.keys() & self._suspicious[frame]:
                 before, count = names[name]
                 if certain or before == column:
                     rare = count < self.at_least or self.no_values or says_personal(column)
@@ -412,9 +485,8 @@ class SessionValues:
         return len({kinds[name] for name in names}) > 1
 
 
-def _suspicious(reader: Reader) -> set[str]:
+def _suspicious(reader: Reader, texts: AbstractSet[str]) -> set[str]:
     """Names of columns of which there are several of one type, as there are in a pivot table."""
-    texts = frozenset(reader.texts())
     kinds = Counter(reader.types)
     return {
         name

@@ -5,9 +5,9 @@ from __future__ import annotations
 import threading
 from typing import TYPE_CHECKING, Any
 
-from rsql_magic.chat import Turn
 from rsql_magic.errors import BadInput
-from rsql_magic.panel.threads import Exchange, Thread, of_turn
+from rsql_magic.gateway import Turn
+from rsql_magic.panel.threads import MessagePair, Thread, of_turn
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -30,7 +30,7 @@ class Conversations:
     """
 
     def __init__(
-        self, assistant: Assistant, *, changed: Callable[[], None], heard: Callable[[Thread, Exchange], None]
+        self, assistant: Assistant, *, changed: Callable[[], None], heard: Callable[[Thread, MessagePair], None]
     ) -> None:
         self.lock = threading.RLock()
         """Held while something is changed."""
@@ -67,7 +67,11 @@ class Conversations:
                 own.turn = turn
                 return
             exchange = of_turn(turn)
-            thread.exchanges.append(exchange)
+            if (old := thread.replaced()) is None:
+                thread.exchanges.append(exchange)
+            else:
+                exchange.id = old.id
+                thread.exchanges[thread.exchanges.index(old)] = exchange
         self._told(thread, exchange)
 
     def find(self, name: str) -> Thread:
@@ -153,10 +157,10 @@ class Conversations:
         self._changed()
 
 
-def _restored(old: Mapping[str, Any]) -> Exchange:
+def _restored(old: Mapping[str, Any]) -> MessagePair:
     """An exchange of a kernel that is gone, as plain text; its rows and charts are gone too."""
     question, answer = str(old.get("question") or ""), str(old.get("answer") or "")
-    exchange = Exchange(question, answer, "stopped" if old.get("state") in {"running", "stopped"} else "done")
+    exchange = MessagePair(question, answer, "stopped" if old.get("state") in {"running", "stopped"} else "done")
     exchange.footer = str(old.get("footer") or "")
     exchange.turn = Turn(question, answer, "chat", interrupted=exchange.state == "stopped") if answer else None
     return exchange

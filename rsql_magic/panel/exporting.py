@@ -5,13 +5,14 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from rsql_magic.answers import blocks_of
-from rsql_magic.connections import FRAMES
+from rsql_magic.ask import blocks_of
+from rsql_magic.databases import FRAMES
+from rsql_magic.display import safe_markdown
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-    from rsql_magic.panel.threads import Exchange, Thread
+    from rsql_magic.panel.threads import MessagePair, Thread
 
 Cell = dict[str, str]
 """``{"kind": "markdown" | "code", "source": …}``."""
@@ -88,7 +89,7 @@ def cells(thread: Thread, connection: str = "") -> list[Cell]:
     return [cell for exchange in thread.exchanges for cell in _cells(exchange, connection)]
 
 
-def _cells(exchange: Exchange, connection: str) -> list[Cell]:
+def _cells(exchange: MessagePair, connection: str) -> list[Cell]:
     made = [_markdown("\n".join(f"> {line}".rstrip() for line in exchange.question.splitlines()))]
     if exchange.result:
         connection = str(exchange.result.get("connection") or connection)
@@ -109,7 +110,7 @@ def _code(source: str) -> Cell:
 
 
 def _markdown(source: str) -> Cell:
-    return {"kind": "markdown", "source": source.strip()}
+    return {"kind": "markdown", "source": safe_markdown(source)}
 
 
 def _without_fence(text: str) -> str:

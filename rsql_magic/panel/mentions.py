@@ -11,16 +11,16 @@ from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any, Literal
 
-from rsql_magic.connections import is_connection, is_frame
-from rsql_magic.context.cells import as_typed
+from rsql_magic.context import as_typed
+from rsql_magic.databases import is_connection, is_frame
 from rsql_magic.display import fenced
 from rsql_magic.errors import UnknownName
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
-    from rsql_magic.answer_writer import Scene
-    from rsql_magic.context import Catalog
+    from rsql_magic.ask import NotebookSnapshot
+    from rsql_magic.sql import Catalog
 
 Kind = Literal["frame", "object", "table", "r", "cell"]
 
@@ -59,7 +59,7 @@ class Mention:
 
 
 def mentions_in(
-    text: str, scene: Scene, catalog: Catalog | None, in_r: Callable[[], Sequence[str]] | None = None
+    text: str, scene: NotebookSnapshot, catalog: Catalog | None, in_r: Callable[[], Sequence[str]] | None = None
 ) -> list[Mention]:
     """The mentions of a question, each once, in order.
 
@@ -102,7 +102,7 @@ def _matches(text: str) -> Iterator[re.Match[str]]:
     return (match for match in _MENTION.finditer(text) if match["name"])
 
 
-def _resolved(match: re.Match[str], scene: Scene, catalog: Catalog | None) -> Mention:
+def _resolved(match: re.Match[str], scene: NotebookSnapshot, catalog: Catalog | None) -> Mention:
     text, kind, name = match[0], match["kind"], match["name"]
     if kind == "cell":
         return Mention(text, "cell", name, name.isdecimal() and bool(_source(scene, int(name)).strip()))
@@ -116,19 +116,19 @@ def _resolved(match: re.Match[str], scene: Scene, catalog: Catalog | None) -> Me
     return Mention(text, "object", name, known=False, like=near[0] if near else "")
 
 
-def _source(scene: Scene, number: int) -> str:
+def _source(scene: NotebookSnapshot, number: int) -> str:
     try:
         return as_typed(str(scene.cells[number]))
     except IndexError:
         return ""
 
 
-def spelled(text: str, scene: Scene, mentions: Sequence[Mention]) -> str:
+def spelled(text: str, scene: NotebookSnapshot, mentions: Sequence[Mention]) -> str:
     """The question as it is sent: mentions by their names, the cells' sources below.
 
     Example:
-        >>> from rsql_magic.answer_writer import Scene
-        >>> scene = Scene({}, ["", "x = 1"])
+        >>> from rsql_magic.ask.writer import NotebookSnapshot
+        >>> scene = NotebookSnapshot({}, ["", "x = 1"])
         >>> print(spelled("Why @cell:1?", scene, mentions_in("Why @cell:1?", scene, None)))
         Why In[1]?
         <BLANKLINE>
@@ -143,7 +143,7 @@ def spelled(text: str, scene: Scene, mentions: Sequence[Mention]) -> str:
     return "\n\n".join([said, *(f"In[{each.name}]:\n{_shown(scene, int(each.name))}" for each in cells)])
 
 
-def _shown(scene: Scene, number: int) -> str:
+def _shown(scene: NotebookSnapshot, number: int) -> str:
     # Doubled braces in a cell are its own, not fields to fill in.
     return fenced(_source(scene, number)[:_LONGEST_CELL].replace("{{", "{ {"))
 
@@ -154,7 +154,7 @@ def described(mentions: Sequence[Mention]) -> tuple[str, ...]:
 
 
 def completions(
-    prefix: str, scene: Scene, catalog: Catalog | None, r_names: Sequence[str] = ()
+    prefix: str, scene: NotebookSnapshot, catalog: Catalog | None, r_names: Sequence[str] = ()
 ) -> list[dict[str, str]]:
     """What an ``@`` can stand for, best first: frames, tables, R's objects, cells, other variables.
 
@@ -178,7 +178,7 @@ def completions(
         *((table.full_name, "table", "") for table in catalog or ()),
         *((f"r:{name}", "R", "") for name in r_names),
         *((name, "cell", line) for name, line in cells[:10]),
-        *((name, type(space[name]).__name__, "") for name in others),
+        *((name, _class_of(space[name]), "") for name in others),
     ]
     fitting = [offer for offer in offers if wanted in offer[0].lower()]
     fitting.sort(key=lambda offer: not offer[0].lower().startswith(wanted))
@@ -191,8 +191,12 @@ def _public(namespace: Mapping[str, object]) -> list[str]:
 
 
 def _is_data(value: object) -> bool:
-    kind = type(value).__name__
+    kind = _class_of(value)
     return kind not in {"module", "type", "ABCMeta", "builtin_function_or_method"} and not is_connection(value)
+
+
+def _class_of(value: object) -> str:
+    return str(type.__getattribute__(type(value), "__name__"))  # a metaclass of the user's might fail
 
 
 def _first_line(source: str) -> str:

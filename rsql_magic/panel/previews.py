@@ -13,7 +13,7 @@ from rsql_magic.errors import BadInput
 from rsql_magic.panel.threads import new_id
 
 if TYPE_CHECKING:
-    from rsql_magic.panel.asking import Asking
+    from rsql_magic.panel.answer_task import AnswerTask
 
 _MOST = 8
 """Previews that are kept; a view has one."""
@@ -44,7 +44,7 @@ class Message:
 class _Seen:
     message: Message
     state: Any
-    asking: Asking
+    asking: AnswerTask
 
 
 class Previews:
@@ -53,7 +53,7 @@ class Previews:
     def __init__(self) -> None:
         self._seen: dict[str, _Seen] = {}
 
-    def keep(self, message: Message, state: Any, asking: Asking) -> str:
+    def keep(self, message: Message, state: Any, asking: AnswerTask) -> str:
         """Keep a prepared question.
 
         Args:
@@ -70,7 +70,7 @@ class Previews:
             self._seen.pop(old, None)
         return name
 
-    def take(self, name: str, message: Message, state: Any) -> Asking | None:
+    def take(self, name: str, message: Message, state: Any) -> AnswerTask | None:
         """The prepared question of a message; None when no preview of it was looked at. It is given once.
 
         Raises:

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from rsql_magic.display import safe_markdown
 from rsql_magic.errors import BadInput, RsqlError
 from rsql_magic.panel import exporting, mentions, slash, typesetting
 
 if TYPE_CHECKING:
-    from rsql_magic.panel import ChatPanel
+    from rsql_magic.panel.chat_panel import ChatPanel
 
 SLOW = frozenset({"chips", "preview", "complete", "run", "usage", "models", "rate", "save", "quota"})
 """Requests that wait for the gateway, the main thread or a frame."""
@@ -72,7 +73,7 @@ class Requests:
         shown = self._panel.threads.find(thread)
         if form == "cells":
             return {"cells": self._panel.as_cells(shown)}
-        return {"markdown": shown.markdown, "name": exporting.file_name(shown)}
+        return {"markdown": safe_markdown(shown.markdown), "name": exporting.file_name(shown)}
 
     def keep(self, *, on: bool) -> None:
         """Whether the conversation goes into the notebook's file."""
@@ -126,7 +127,7 @@ class Requests:
 
     def chart(self, *, thread: str, exchange: str, png: bool = False) -> dict[str, Any]:
         """The chart of a SQL answer: as Vega-Lite, or as a picture where a view cannot draw."""
-        from rsql_magic import charts
+        from rsql_magic.display import charts
 
         drawing = self._exchange(thread, exchange).drawing
         if drawing is None:

@@ -5,14 +5,14 @@ from __future__ import annotations
 from itertools import count
 from typing import TYPE_CHECKING, Any
 
-from rsql_magic import table_text
+from rsql_magic.display import table_text
 
 if TYPE_CHECKING:
     from collections.abc import MutableMapping
 
     import pandas as pd
 
-    from rsql_magic.results import SQLResult
+    from rsql_magic.text2sql import SQLResult
 
 
 def shown(result: SQLResult, variable: str, connection: str = "") -> dict[str, Any]:

@@ -6,13 +6,13 @@ import threading
 from typing import TYPE_CHECKING
 
 from rsql_magic.display import Screen
-from rsql_magic.events import Waiting
+from rsql_magic.gateway import Waiting
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from rsql_magic.events import Event
-    from rsql_magic.panel.threads import Exchange
+    from rsql_magic.gateway import Event
+    from rsql_magic.panel.threads import MessagePair
 
 PAUSE = 0.03
 """Seconds between two pieces: more are not drawn, and each costs the kernel a message."""
@@ -75,7 +75,7 @@ class PanelScreen(Screen):
         push: Tells the views something, with the exchange's id.
     """
 
-    def __init__(self, exchange: Exchange, push: Callable[..., None]) -> None:
+    def __init__(self, exchange: MessagePair, push: Callable[..., None]) -> None:
         self._exchange = exchange
         self._push = push
         self._pen = Pen(self._piece)

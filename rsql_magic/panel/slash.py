@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import Literal, cast
 
-from rsql_magic.answer_writer import ERROR_QUESTIONS
+from rsql_magic.ask import ERROR_QUESTIONS
 from rsql_magic.errors import BadInput
 
 COMMANDS = {
@@ -14,7 +14,7 @@ COMMANDS = {
     "explain": ("[WHAT]", "explain the last error, a cell (@cell:5), an object, or what you name"),
     "sql": ("[CONNECTION] QUESTION", "answer by a checked, read-only query, with its table and chart"),
     "quiz": ("[TOPIC]", "be asked a question about this notebook, or a topic, and have your answer looked at"),
-    "usage": ("", "your limits, tokens and money"),
+    "usage": ("", "your limits, tokens and money, and what this conversation took"),
     "clear": ("", "forget this conversation"),
     "help": ("", "this list"),
 }
@@ -24,7 +24,7 @@ Action = Literal["ask", "sql_ai", "usage", "clear", "help"]
 
 
 @dataclass(frozen=True)
-class Order:
+class SlashCommand:
     """What a message asks for.
 
     Args:
@@ -38,7 +38,7 @@ class Order:
     about_error: bool = False
 
 
-def read(message: str, *, has_error: bool) -> Order:
+def read(message: str, *, has_error: bool) -> SlashCommand:
     """What a message asks for.
 
     Args:
@@ -50,18 +50,18 @@ def read(message: str, *, has_error: bool) -> Order:
 
     Example:
         >>> read("/sql flights per day", has_error=False)
-        Order(action='sql_ai', text='flights per day', about_error=False)
+        SlashCommand(action='sql_ai', text='flights per day', about_error=False)
     """
     text = message.strip()
     if not text:
         raise BadInput("There is nothing to send.", hint="Write a question, or /help.")
     if not text.startswith("/") or text.startswith(("//", "/*")):
-        return Order("ask", text)
+        return SlashCommand("ask", text)
     name, *rest = text[1:].split(maxsplit=1) or [""]
     return _order(name, "".join(rest), has_error=has_error)
 
 
-def _order(name: str, rest: str, *, has_error: bool) -> Order:
+def _order(name: str, rest: str, *, has_error: bool) -> SlashCommand:
     if name not in COMMANDS:
         near = get_close_matches(name, COMMANDS, 1)
         raise BadInput(
@@ -70,14 +70,14 @@ def _order(name: str, rest: str, *, has_error: bool) -> Order:
     if name == "fix":
         return _about_error("fix", rest, has_error=has_error)
     if name == "explain":
-        return Order("ask", f"Explain {rest}") if rest else _about_error("", rest, has_error=has_error)
+        return SlashCommand("ask", f"Explain {rest}") if rest else _about_error("", rest, has_error=has_error)
     if name == "sql":
         if not rest:
             raise BadInput("/sql needs a question.", hint="/sql flights per airline")
-        return Order("sql_ai", rest)
+        return SlashCommand("sql_ai", rest)
     if name == "quiz":
-        return Order("ask", QUIZ.format(topic=rest or "what this notebook does"))
-    return Order(cast("Action", name))
+        return SlashCommand("ask", QUIZ.format(topic=rest or "what this notebook does"))
+    return SlashCommand(cast("Action", name))
 
 
 QUIZ = (
@@ -86,10 +86,10 @@ QUIZ = (
 )
 
 
-def _about_error(kind: str, rest: str, *, has_error: bool) -> Order:
+def _about_error(kind: str, rest: str, *, has_error: bool) -> SlashCommand:
     if not has_error:
         raise no_error()
-    return Order("ask", " ".join([ERROR_QUESTIONS[kind], rest]).strip(), about_error=True)
+    return SlashCommand("ask", " ".join([ERROR_QUESTIONS[kind], rest]).strip(), about_error=True)
 
 
 def no_error() -> BadInput:

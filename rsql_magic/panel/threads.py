@@ -13,16 +13,16 @@ from copy import copy
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
-from rsql_magic.answers import cited
-from rsql_magic.chat import INTERRUPTED
+from rsql_magic.ask import cited
 from rsql_magic.display import fenced, usage_line
 from rsql_magic.errors import BadInput
+from rsql_magic.gateway import INTERRUPTED
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from rsql_magic.chat import Chat, Turn
-    from rsql_magic.results import SQLResult
+    from rsql_magic.gateway import Chat, Turn
+    from rsql_magic.text2sql import SQLResult
 
 State = Literal["running", "done", "stopped", "failed"]
 
@@ -35,7 +35,7 @@ def new_id() -> str:
 
 
 @dataclass(eq=False)
-class Exchange:
+class MessagePair:
     """A question and its answer, as a panel shows them.
 
     Args:
@@ -69,7 +69,7 @@ class Exchange:
     status: str = ""
     footer: str = ""
     model: str = ""
-    wished: str = ""
+    options_of: str = ""
     request_id: str = ""
     rating: str = ""
     sources: tuple[str, ...] = ()
@@ -85,7 +85,7 @@ class Exchange:
 
     def as_dict(self) -> dict[str, Any]:
         """What a view is told; plain values."""
-        names = ("id", "question", "answer", "state", "task", "by", "status", "footer", "model", "wished")
+        names = ("id", "question", "answer", "state", "task", "by", "status", "footer", "model", "options_of")
         more = ("request_id", "rating", "sources", "problems", "notes", "error", "result")
         return {name: getattr(self, name) for name in (*names, *more)}
 
@@ -114,9 +114,9 @@ def _table(result: Mapping[str, Any]) -> str:
     return "\n".join([head, "| " + " | ".join(sides) + " |", *map(line, result["rows"])])
 
 
-def of_turn(turn: Turn) -> Exchange:
+def of_turn(turn: Turn) -> MessagePair:
     """A turn that a magic made, as a panel shows it."""
-    return Exchange(
+    return MessagePair(
         turn.question,
         turn.answer,
         "stopped" if turn.interrupted else "done",
@@ -144,7 +144,7 @@ class Thread:
     chat: Chat
     title: str = ""
     shared: bool = False
-    exchanges: list[Exchange] = field(default_factory=list)
+    exchanges: list[MessagePair] = field(default_factory=list)
     id: str = field(default_factory=new_id)
 
     def __post_init__(self) -> None:
@@ -161,11 +161,11 @@ class Thread:
         return (line if len(line) <= _LONGEST_TITLE else line[: _LONGEST_TITLE - 1] + "…") or "New conversation"
 
     @property
-    def running(self) -> Exchange | None:
+    def running(self) -> MessagePair | None:
         """The question that is being answered."""
         return next((each for each in self.exchanges if each.state == "running"), None)
 
-    def exchange(self, name: str) -> Exchange:
+    def exchange(self, name: str) -> MessagePair:
         """The exchange of an id.
 
         Raises:
@@ -176,12 +176,17 @@ class Thread:
             raise BadInput("This answer is gone.", hint="Another view of the panel has removed it.")
         return found
 
-    def cut(self, start: Exchange) -> None:
+    def replaced(self) -> MessagePair | None:
+        """An exchange of a cell that has run again: its turn is gone."""
+        told = {id(turn) for turn in self.chat.turns}
+        return next((each for each in self.exchanges if each.turn is not None and id(each.turn) not in told), None)
+
+    def cut(self, start: MessagePair) -> None:
         """Forget an exchange and all after it; the model is not told of them any more."""
         self.chat.turns[:] = self._turns_before(start)
         del self.exchanges[self.exchanges.index(start) :]
 
-    def before(self, start: Exchange | None) -> Chat:
+    def before(self, start: MessagePair | None) -> Chat:
         """What the model is told of the conversation before an exchange; None for all of it."""
         if start is None or start not in self.exchanges:
             return self.chat
@@ -189,7 +194,7 @@ class Thread:
         chat.turns = self._turns_before(start)
         return chat
 
-    def _turns_before(self, start: Exchange) -> list[Turn]:
+    def _turns_before(self, start: MessagePair) -> list[Turn]:
         place = self.exchanges.index(start)
         gone = {id(each.turn) for each in self.exchanges[place:] if each.turn is not None}
         return [turn for turn in self.chat.turns if id(turn) not in gone]

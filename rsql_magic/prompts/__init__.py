@@ -29,7 +29,7 @@ def render(name: str, **fields: str) -> str:
         KeyError: A field of the file was not given.
 
     Example:
-        >>> render("question", question="How many?").endswith("Question: How many?")
+        >>> render("question", context="", question="How many?").endswith("Question: How many?")
         True
     """
     return _FIELD.sub(lambda match: fields[match[1]], load(name))

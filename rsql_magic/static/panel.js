@@ -49,7 +49,8 @@ const SAFE = {
   },
   formula: { USE_PROFILES: { mathMl: true }, FORBID_ATTR: ["href", "style", "class", "id"] },
 };
-const LINK = /^(?:https?:|mailto:|#)/i;
+const LINK = /^(?:https?:|mailto:)/i;
+const TURNING = /[\u202a-\u202e\u2066-\u2069]/g; // marks by which text can show something else than it says
 const CLASS = /^language-[\w+#.-]{1,24}$/;
 
 const purifier = DOMPurify(window);
@@ -202,7 +203,7 @@ class Prose {
   }
 
   feed(text) {
-    this.tail += text.replace(/\r\n?/g, "\n");
+    this.tail += text.replace(/\r\n?/g, "\n").replace(TURNING, "");
     this.draw();
   }
 

@@ -182,7 +182,7 @@ def _sql(query: str) -> str:
     """What a query gives in an empty DuckDB, cell by cell."""
     import duckdb
 
-    from rsql_magic.engines import open_engine
+    from rsql_magic.databases import open_engine
     from rsql_magic.errors import RsqlError
 
     connection = duckdb.connect(config={"enable_external_access": "false"})

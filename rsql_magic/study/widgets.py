@@ -5,9 +5,9 @@ Everything shown is escaped: the material is a model's.
 
 from __future__ import annotations
 
-from html import escape
 from typing import TYPE_CHECKING, Any
 
+from rsql_magic.plain_text import html_text, label
 from rsql_magic.study.sheet import letter
 
 if TYPE_CHECKING:
@@ -27,16 +27,20 @@ def widget_of(sheet: Sheet) -> Any:
     return exam(sheet) if sheet.kind == "exam" else None
 
 
+def _shown(text: str) -> str:
+    return "<br>".join(map(html_text, text.split("\n")))
+
+
 def _html(text: str) -> Any:
     import ipywidgets
 
-    return ipywidgets.HTML(escape(text).replace("\n", "<br>"))
+    return ipywidgets.HTML(_shown(text))
 
 
 def _title(sheet: Sheet) -> Any:
     import ipywidgets
 
-    return ipywidgets.HTML(f"<h3>{escape(sheet.title)}</h3>")
+    return ipywidgets.HTML(f"<h3>{_shown(sheet.title)}</h3>")
 
 
 class Cards:
@@ -80,7 +84,7 @@ class Cards:
 
     def _draw(self) -> None:
         card = self._cards[self._at]
-        self.face.value = escape(card.back if self._flipped else card.front).replace("\n", "<br>")
+        self.face.value = _shown(card.back if self._flipped else card.front)
         self.where.value = f"{self._at + 1} of {len(self._cards)}, {len(self.known)} known"
 
 
@@ -97,7 +101,7 @@ class Quiz:
         self._questions: tuple[Choice, ...] = sheet.items
         self.choices = [
             ipywidgets.RadioButtons(
-                options=[(f"{letter(n)}) {choice}", n) for n, choice in enumerate(question.choices)],
+                options=[(f"{letter(n)}) {label(choice)}", n) for n, choice in enumerate(question.choices)],
                 value=None,
                 layout={"width": "max-content"},
             )
@@ -120,7 +124,7 @@ class Quiz:
             is_right = chosen.value == question.answer
             right += is_right
             said = "✓" if is_right else f"✗ {letter(question.answer)}) {question.choices[question.answer]}"
-            verdict.value = escape(f"{said}: {question.explanation}")
+            verdict.value = _shown(f"{said}: {question.explanation}")
         self.score.value = f"{right} of {len(self._questions)} right"
 
 
@@ -132,7 +136,7 @@ def exam(sheet: Sheet) -> Any:
     rows: list[Any] = [_title(sheet)]
     for number, item in enumerate(exercises, 1):
         code = f"\n\n{item.code.source}" if item.code else ""
-        solution = ipywidgets.HTML(f"<pre style='white-space: pre-wrap'>{escape(item.solution + code)}</pre>")
+        solution = ipywidgets.HTML(f"<pre style='white-space: pre-wrap'>{_shown(item.solution + code)}</pre>")
         closed = ipywidgets.Accordion([solution], titles=("Solution",), selected_index=None)
         text = ipywidgets.Textarea(placeholder="Your answer", layout={"width": "95%"})
         rows += [_html(f"{number}. {item.task} ({item.points} points)"), text, closed]

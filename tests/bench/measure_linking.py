@@ -18,8 +18,9 @@ from contextlib import closing, suppress
 from dataclasses import replace
 from pathlib import Path
 
-from rsql_magic.context import Catalog, Column, ForeignKey, Profile, Table
-from rsql_magic.linking import link, shown
+from rsql_magic.context import Catalog
+from rsql_magic.sql import Column, ForeignKey, Profile, Table, link
+from rsql_magic.sql.linking.fitting import shown
 
 _MOST_VALUES = 20
 

@@ -14,7 +14,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))  # for tests/servers.py
 
 import servers
 
-from rsql_magic.engines import open_engine
+from rsql_magic.databases import open_engine
 
 pytestmark = pytest.mark.bench
 

@@ -1,6 +1,7 @@
 """What the gateway costs, side by side in one run and on one core: called directly, through it, and through its peers.
 
-LiteLLM's proxy and Portkey take part where they are installed: ``litellm`` on the PATH or named by BENCH_LITELLM,
+LiteLLM's proxy and Portkey take part where they are installed: ``litellm`` on the PATH or named by BENCH_LITELLM
+(``pip install "litellm[proxy]!=1.82.7,!=1.82.8,!=1.107.0"``: these three were tampered with),
 Portkey's ``build/start-server.js`` named by BENCH_PORTKEY, TensorZero's embedded gateway where BENCH_TENSORZERO names a
 Python that has the package. Gateways run on the last core, all else on the first.
 
@@ -27,7 +28,7 @@ import httpx
 import pytest
 from servers import free_port
 
-from jupyter_server_ext.upstream.connection import ProviderTransport
+from jupyter_server_ext.upstream import ProviderTransport
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterator
@@ -41,6 +42,7 @@ BODY = {"model": MODEL, "messages": [{"role": "user", "content": "How many fligh
 WORDS = 20
 ROUNDS, SECONDS = 3, 2.0
 OPEN_STREAMS = 2_000
+FIRST, FURTHER = 20_000, int(os.environ.get("BENCH_REQUESTS", "100_000"))  # requests; caches grow with the first
 QUIET = 0.5  # processes that others keep running
 
 
@@ -399,3 +401,31 @@ def test_start(tmp_path, on_one_core):
                 took.append(time.perf_counter() - start)
     print(f"\nstart: {statistics.median(took):.2f} s")
     assert not is_quiet or statistics.median(took) <= 2.0
+
+
+async def _ask_many(target: Target, number: int, at_once: int = 16) -> None:
+    """So many requests, one stream in five."""
+
+    async def one(*, stream: bool) -> None:
+        async with Connection(target, stream=stream) as connection:
+            for _ in range(number // at_once):
+                await connection.ask()
+
+    await asyncio.gather(*(one(stream=at % 5 == 0) for at in range(at_once)))
+
+
+@pytest.mark.timeout(3600)
+@pytest.mark.parametrize("gateway", [rsql, in_memory], ids=["on-disk", "in-memory"])
+def test_memory_after_many_requests(gateway, tmp_path):
+    """It is flat once caches and tables have their sizes; a ledger in memory keeps what it is told."""
+    with provider(tmp_path) as upstream, gateway(tmp_path, upstream) as target:
+        asyncio.run(_ask_many(target, FIRST))
+        sizes = [target.megabytes]
+        for _ in range(4):
+            asyncio.run(_ask_many(target, FURTHER // 4))
+            sizes.append(target.megabytes)
+    told = ", ".join(f"{size:.1f}" for size in sizes)
+    print(f"\n{target.name}: MB after {FIRST:,} requests and each quarter of {FURTHER:,} more: {told}")
+
+    if gateway is rsql:
+        assert sizes[-1] - sizes[0] < 5.0

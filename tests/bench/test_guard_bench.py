@@ -8,10 +8,9 @@ import time
 import guard_cases as cases
 import pytest
 
-from rsql_magic import guard
-from rsql_magic.context.tables import Catalog, Column, Table
-from rsql_magic.dialects import reading
-from rsql_magic.validate import validate
+from rsql_magic.context import Catalog
+from rsql_magic.sql import Column, Table, guard, validate
+from rsql_magic.sql.dialects import reading
 
 pytestmark = pytest.mark.bench
 

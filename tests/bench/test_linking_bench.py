@@ -11,8 +11,8 @@ import time
 
 import pytest
 
-from rsql_magic.context import Catalog, Column, ForeignKey, Profile, Table
-from rsql_magic.linking import Index, link
+from rsql_magic.context import Catalog
+from rsql_magic.sql import Column, ForeignKey, Index, Profile, Table, link
 
 pytestmark = pytest.mark.bench
 

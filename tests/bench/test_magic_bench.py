@@ -17,8 +17,8 @@ from IPython.core.interactiveshell import InteractiveShell
 from traitlets.config import Config
 
 from rsql_magic.assistant import Assistant
-from rsql_magic.client import LLMClient
-from rsql_magic.magics import load
+from rsql_magic.gateway import LLMClient
+from rsql_magic.notebook import load
 
 pytestmark = pytest.mark.bench
 

@@ -19,25 +19,15 @@ from tornado.httpserver import HTTPServer
 from tornado.testing import bind_unused_port
 from tornado.web import Application, RequestHandler
 
-from jupyter_server_ext.assembly import assemble
-from jupyter_server_ext.budgets import Budgets
-from jupyter_server_ext.cache import AnswerCache
-from jupyter_server_ext.gateway import Gateway
-from jupyter_server_ext.ledger import Ledger
-from jupyter_server_ext.limits import Limits, Need
+from jupyter_server_ext.app.assembly import build_app
+from jupyter_server_ext.app.serve import web_application
+from jupyter_server_ext.config import CallerLimits, KeySettings, Secret, Settings, StorageSettings
+from jupyter_server_ext.config.settings import ApiKeySettings, CacheSettings
+from jupyter_server_ext.ledger import Ledger, SqlLedgerStore
+from jupyter_server_ext.limits import Limits
+from jupyter_server_ext.limits.limits import Need
 from jupyter_server_ext.messages import Caller, ChatRequest, Entry, Usage
-from jupyter_server_ext.records import Records
-from jupyter_server_ext.serve import web_application
-from jupyter_server_ext.settings import (
-    ApiKeySettings,
-    CacheSettings,
-    CallerLimits,
-    KeySettings,
-    Secret,
-    Settings,
-    StorageSettings,
-)
-from jupyter_server_ext.storage.sql import SqlLedgerStore
+from jupyter_server_ext.pipeline import Accounting, AnswerCache, Budgets, Gateway
 
 pytestmark = pytest.mark.bench
 
@@ -79,7 +69,7 @@ class Hello(RequestHandler):
         self.write(b"hello")
 
 
-class Wire:
+class ScriptConnection:
     """One kept connection with nothing between the clock and the socket."""
 
     def __init__(self, port: int, path: str, body: bytes) -> None:
@@ -109,7 +99,7 @@ class Wire:
         return len(head) + 4 + int(length[15:])
 
 
-def _work(wire: Wire) -> float:
+def _work(wire: ScriptConnection) -> float:
     """Milliseconds of processor time of one request, client and all threads of the server together."""
     start = time.process_time()
     for _ in range(400):
@@ -138,7 +128,7 @@ def gateway_settings(ledger: str) -> Settings:
 @pytest.mark.asyncio
 async def test_a_cache_hit_beside_a_route_that_says_hello(ledger, tmp_path):
     url = "memory://" if ledger == "memory" else f"sqlite:///{tmp_path / 'ledger.db'}"
-    parts = assemble(gateway_settings(url), [], "/rsql/", transport=httpx.MockTransport(provider))
+    parts = build_app(gateway_settings(url), [], "/rsql/", transport=httpx.MockTransport(provider))
     ports = []
     servers = [HTTPServer(app) for app in (web_application(parts), Application([("/hello", Hello)]))]
     for server in servers:
@@ -146,7 +136,10 @@ async def test_a_cache_hit_beside_a_route_that_says_hello(ledger, tmp_path):
         server.add_socket(sock)
         ports.append(port)
     body = json.dumps(ASK).encode()
-    hit, hello = Wire(ports[0], "/rsql/v1/chat/completions", body), Wire(ports[1], "/hello", body)
+    hit, hello = (
+        ScriptConnection(ports[0], "/rsql/v1/chat/completions", body),
+        ScriptConnection(ports[1], "/hello", body),
+    )
 
     def measure() -> tuple[float, float]:
         hit.ask()
@@ -193,7 +186,7 @@ def a_million(path: Path) -> None:
 @pytest.mark.asyncio
 async def test_stats_of_a_day_with_a_million_entries(tmp_path):
     await asyncio.to_thread(a_million, tmp_path / "ledger.db")
-    records = Records(Ledger(SqlLedgerStore(f"sqlite:///{tmp_path / 'ledger.db'}", instance="one")))
+    records = Accounting(Ledger(SqlLedgerStore(f"sqlite:///{tmp_path / 'ledger.db'}", instance="one")))
     caller = Caller("u7")
     took = []
     for _ in range(30):
@@ -236,7 +229,7 @@ async def test_memory_over_200_000_requests(tmp_path):
         settings,
         # An exact window remembers each request of its length, at most as many as its limit: here those of a minute.
         limits=Limits(Settings(caller=CallerLimits(requests_per_minute=10**9))),
-        records=Records(budgets=Budgets(settings, clock=time.time)),
+        records=Accounting(budgets=Budgets(settings, clock=time.time)),
         cache=AnswerCache(5_000_000, 3600.0, clock=time.monotonic),
         transport=Answering(),
     )

@@ -11,17 +11,15 @@ import pytest
 import servers
 import sqlalchemy as sa
 
-from jupyter_server_ext.budgets import Budgets
+from jupyter_server_ext.app.opening import open_ledger
+from jupyter_server_ext.config import CallerLimits, Settings, TenantSettings
+from jupyter_server_ext.keys import Cost, RedisWindows
+from jupyter_server_ext.keys.windows.base import Offer, WindowSpec
 from jupyter_server_ext.ledger import Ledger
-from jupyter_server_ext.limits import Limits
+from jupyter_server_ext.limits import Limits, MemoryCounters, RedisCounters
 from jupyter_server_ext.messages import Caller, ChatRequest, Entry, Usage
-from jupyter_server_ext.settings import CallerLimits, Settings, TenantSettings
-from jupyter_server_ext.storage.base import Cost, Offer, WindowSpec
-from jupyter_server_ext.storage.meters import MemoryMeters
-from jupyter_server_ext.storage.opening import open_ledger
-from jupyter_server_ext.storage.redis import Link
-from jupyter_server_ext.storage.shared_meters import RedisMeters
-from jupyter_server_ext.storage.shared_windows import RedisWindows
+from jupyter_server_ext.pipeline import Budgets
+from jupyter_server_ext.redis import RedisCoordinator
 
 pytestmark = pytest.mark.bench
 
@@ -70,7 +68,7 @@ async def one_request(limits, budgets):
 
 def test_all_limits_of_a_request_in_memory(record_property):
     async def scenario(settings):
-        meters = MemoryMeters()
+        meters = MemoryCounters()
         limits, budgets = Limits(settings, meters=meters), Budgets(settings, clock=time.time, meters=meters)
         return await took(lambda _: one_request(limits, budgets), times=5000)
 
@@ -82,8 +80,8 @@ def test_all_limits_of_a_request_in_memory(record_property):
 
 def test_each_phase_is_one_round_trip_to_redis(record_property):
     async def scenario(url):
-        link = Link(url, timeout=1.0)
-        meters, windows = RedisMeters(link), RedisWindows(link)
+        link = RedisCoordinator(url, timeout=1.0)
+        meters, windows = RedisCounters(link), RedisWindows(link)
         limits, full = Limits(USUAL, meters=meters), Limits(SETTINGS, meters=meters)
         budgets = Budgets(SETTINGS, clock=time.time, meters=meters)
         await link.start()
@@ -195,7 +193,7 @@ def test_more_than_a_thousand_entries_a_second_while_serving(kind, tmp_path, rec
         return reached, statistics.median(firsts), statistics.median(waits), p99, statistics.median(lags)
 
     def measure(url):
-        from jupyter_server_ext.settings import StorageSettings
+        from jupyter_server_ext.config import StorageSettings
 
         reached, first, median, p99, lag = asyncio.run(scenario(StorageSettings(ledger=url, spool=str(tmp_path))))
         print(

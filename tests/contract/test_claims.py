@@ -10,10 +10,10 @@ import pytest
 import servers
 from slow_proxy import proxied
 
-from jupyter_server_ext.storage.claims import NoClaims
-from jupyter_server_ext.storage.redis import Link
-from jupyter_server_ext.storage.shared_claims import RedisClaims
-from jupyter_server_ext.storage.shared_meters import RedisMeters
+from jupyter_server_ext.limits import RedisCounters
+from jupyter_server_ext.pipeline import RedisLocks
+from jupyter_server_ext.pipeline.locks import NoLocks
+from jupyter_server_ext.redis import RedisCoordinator
 
 LEASE = 1.0
 _prefixes = count()
@@ -29,9 +29,9 @@ async def gateways(url, number=2, patience=5.0):
     async with AsyncExitStack() as stack:
         made = []
         for _ in range(number):
-            link = Link(url, timeout=patience, lease=LEASE)
-            RedisMeters(link)
-            made.append(RedisClaims(link, seconds=60.0))
+            link = RedisCoordinator(url, timeout=patience, lease=LEASE)
+            RedisCounters(link)
+            made.append(RedisLocks(link, seconds=60.0))
             stack.push_async_callback(link.close)
             await link.start()
         yield made
@@ -137,7 +137,7 @@ def test_without_redis_nobody_knows_and_afterwards_all_do(redis):
 
 def test_a_gateway_alone_knows_of_no_other():
     async def scenario():
-        async with NoClaims().hold("a", "mark") as claim:
+        async with NoLocks().hold("a", "mark") as claim:
             assert claim.known == "unknown"
 
     asyncio.run(scenario())

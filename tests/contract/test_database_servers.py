@@ -8,12 +8,12 @@ import pytest
 import servers
 import sqlalchemy as sa
 
-from rsql_magic.context.database import read_catalog
-from rsql_magic.context.database.sqlalchemy import SQLAlchemy
-from rsql_magic.context.tables import Catalog, ForeignKey
-from rsql_magic.engines import open_engine
-from rsql_magic.engines.sqlalchemy import SQLAlchemyEngine
+from rsql_magic.context import Catalog
+from rsql_magic.databases import open_engine, read_catalog
+from rsql_magic.databases.catalogs.sqlalchemy import SQLAlchemy
+from rsql_magic.databases.engines.sqlalchemy import SQLAlchemyEngine
 from rsql_magic.errors import ConnectionProblem, QueryFailed
+from rsql_magic.sql import ForeignKey
 
 
 @contextmanager
@@ -114,7 +114,8 @@ def test_an_engine_of_the_user_is_given_back_as_it_was(depot):
 
 
 def test_a_user_in_autocommit_is_still_read_only(depot, monkeypatch):
-    monkeypatch.setattr("rsql_magic.guard.check", lambda sql, *_: sql)
+    monkeypatch.setattr("rsql_magic.sql.check", lambda sql, *_: sql)
+    monkeypatch.setattr("rsql_magic.databases.engines.postgresql.PostgreSQLEngine.verify", lambda *_: None)
     engine = sa.create_engine(depot.replace("postgresql://", "postgresql+psycopg://"), isolation_level="AUTOCOMMIT")
     for sql in (
         "DELETE FROM parts",
@@ -232,7 +233,7 @@ def test_what_a_login_may_not_read_in_mariadb(store):
 
 
 def test_a_mariadb_session_is_given_back_as_it_was(store, monkeypatch):
-    monkeypatch.setattr("rsql_magic.guard.check", lambda sql, *_: sql)
+    monkeypatch.setattr("rsql_magic.sql.check", lambda sql, *_: sql)
     engine = sa.create_engine(store, pool_size=1, max_overflow=0)
     asked = (
         "SELECT @@session.sql_mode, @@session.sql_select_limit, @@session.max_statement_time, @@session.tx_read_only"

@@ -15,7 +15,7 @@ import sqlalchemy as sa
 from ledger_entries import entry
 
 from jupyter_server_ext.errors import ConfigError
-from jupyter_server_ext.storage.sql import SqlLedgerStore
+from jupyter_server_ext.ledger import SqlLedgerStore
 
 _names = count()
 
@@ -229,6 +229,6 @@ def test_a_ledger_that_cannot_be_reached_says_so_without_its_password(postgresql
 
 
 def test_two_processes_that_start_together_make_the_tables_once(url):
-    code = f"from jupyter_server_ext.storage.sql import opened\nwith opened({url!r}, instance='x') as s: print(len(s))"
+    code = f"from jupyter_server_ext.ledger.sql import opened\nwith opened({url!r}, instance='x') as s: print(len(s))"
     started = [subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE) for _ in range(2)]
     assert [process.communicate(timeout=60)[0] for process in started] == [b"0\n"] * 2

@@ -13,12 +13,10 @@ import sqlalchemy as sa
 from ledger_entries import entry
 from slow_proxy import proxied_in_thread
 
+from jupyter_server_ext.app.opening import open_ledger
+from jupyter_server_ext.config import StorageSettings
 from jupyter_server_ext.errors import ConfigError
-from jupyter_server_ext.ledger import Ledger
-from jupyter_server_ext.settings import StorageSettings
-from jupyter_server_ext.storage.opening import open_ledger
-from jupyter_server_ext.storage.spool import SpooledLedgerStore, SpoolFile
-from jupyter_server_ext.storage.sql import SqlLedgerStore
+from jupyter_server_ext.ledger import Ledger, SpooledLedgerStore, SpoolFile, SqlLedgerStore
 
 _names = count()
 

@@ -10,18 +10,19 @@ from itertools import count
 
 import pytest
 
-from jupyter_server_ext.budgets import Budgets
+from jupyter_server_ext.config import CallerLimits, Settings
 from jupyter_server_ext.errors import LimitExceeded
-from jupyter_server_ext.limits import Limits, Need
+from jupyter_server_ext.limits import Counter, Demand, Limits, MemoryCounters, Shortfall
+from jupyter_server_ext.limits.counters import Part
+from jupyter_server_ext.limits.limits import Need
 from jupyter_server_ext.messages import Caller, ChatRequest, Usage
-from jupyter_server_ext.settings import CallerLimits, Settings
-from jupyter_server_ext.storage.meters import MemoryMeters, Meter, Part, Short, Want
+from jupyter_server_ext.pipeline import Budgets
 
-MINUTE = Meter("caller:ada/requests/minute", 3, 60.0)
-TOKENS = Meter("caller:ada/tokens/minute", 100, 60.0)
-SOON = Meter("caller:ada/requests/soon", 2, 0.2)
-PLACES = Meter("caller:ada/concurrent", 2)
-SHOWN = Meter("caller:ada/requests/day", None, 86_400.0)
+MINUTE = Counter("caller:ada/requests/minute", 3, 60.0)
+TOKENS = Counter("caller:ada/tokens/minute", 100, 60.0)
+SOON = Counter("caller:ada/requests/soon", 2, 0.2)
+PLACES = Counter("caller:ada/concurrent", 2)
+SHOWN = Counter("caller:ada/requests/day", None, 86_400.0)
 ADA = Caller("ada")
 REQUEST = ChatRequest("m", {"messages": []})
 _prefixes = count()
@@ -31,21 +32,21 @@ _prefixes = count()
 def opened(request):
     """``async with opened() as meters``; a second time in one test opens another gateway's meters of the same data."""
     if request.param == "memory":
-        meters = MemoryMeters()
+        meters = MemoryCounters()
 
         @asynccontextmanager
         async def opening(**_options):
             yield meters
 
         return opening
-    from jupyter_server_ext.storage.redis import Link
-    from jupyter_server_ext.storage.shared_meters import RedisMeters
+    from jupyter_server_ext.limits import RedisCounters
+    from jupyter_server_ext.redis import RedisCoordinator
 
     url = f"{request.getfixturevalue(request.param).url}?prefix=t{next(_prefixes)}"
 
     @asynccontextmanager
     async def opening_redis(**options):
-        meters = RedisMeters(Link(url, timeout=5.0), **options)  # the machine of the tests may be busy
+        meters = RedisCounters(RedisCoordinator(url, timeout=5.0), **options)  # the machine of the tests may be busy
         try:
             yield meters
         finally:
@@ -56,7 +57,7 @@ def opened(request):
 
 async def take(meters, *wants):
     return await meters.take(
-        [Want(*want) if isinstance(want, tuple) and not isinstance(want, Meter) else want for want in wants]
+        [Demand(*want) if isinstance(want, tuple) and not isinstance(want, Counter) else want for want in wants]
     )
 
 
@@ -75,7 +76,7 @@ async def test_all_is_taken_or_nothing(opened):
         parts = await take(meters, (MINUTE, 3), (TOKENS, 40))
         assert [part.amount for part in parts] == [3, 40]
         [short] = await take(meters, (TOKENS, 40), (MINUTE, 1))
-        assert isinstance(short, Short)
+        assert isinstance(short, Shortfall)
         assert short.meter == MINUTE
         assert 59 < short.wait <= 60
         assert used(meters, MINUTE, TOKENS) == [3, 40]
@@ -83,7 +84,7 @@ async def test_all_is_taken_or_nothing(opened):
 
 @pytest.mark.asyncio
 async def test_the_wait_is_that_for_as_many_as_are_lacking(opened):
-    many = Meter("caller:ada/tokens/hour", 40, 3600.0)
+    many = Counter("caller:ada/tokens/hour", 40, 3600.0)
     async with opened() as meters:
         taken = [moment((await take(meters, (many, 1)))[0]) for _ in range(40)]
         for lacking in (1, 17, 40):
@@ -113,7 +114,7 @@ async def test_what_counts_leaves_after_its_time_and_not_before(opened):
         await asyncio.sleep(short.wait + 0.001)
         [part] = await take(meters, (SOON, 1))
         assert isinstance(part, Part)
-        assert isinstance((await take(meters, (SOON, 1)))[0], Short)
+        assert isinstance((await take(meters, (SOON, 1)))[0], Shortfall)
 
 
 @pytest.mark.asyncio
@@ -168,13 +169,13 @@ async def test_a_limit_that_is_changed_holds_at_once(opened):
     async with opened() as meters:
         await take(meters, (MINUTE, 3))
         assert isinstance((await take(meters, (MINUTE._replace(limit=4), 1)))[0], Part)
-        assert isinstance((await take(meters, (MINUTE._replace(limit=4), 1)))[0], Short)
+        assert isinstance((await take(meters, (MINUTE._replace(limit=4), 1)))[0], Shortfall)
 
 
 @pytest.mark.asyncio
 async def test_a_period_is_forgotten_for_all_accounts(opened):
     async with opened() as meters:
-        open_parts = await take(meters, (SHOWN, 5), (MINUTE, 1), (Meter("everyone/tokens/day", 9, 86_400.0), 9))
+        open_parts = await take(meters, (SHOWN, 5), (MINUTE, 1), (Counter("everyone/tokens/day", 9, 86_400.0), 9))
         assert await meters.clear("day") == 2
         meters.change(open_parts[0], 2)
         await told(meters)
@@ -186,13 +187,13 @@ async def test_a_period_is_forgotten_for_all_accounts(opened):
 async def test_an_account_is_forgotten_with_its_name(opened):
     name = "a*[d]?\\a"
     own, seen, places, money = (
-        Meter(f"caller:{name}/{unit}", limit, seconds)
+        Counter(f"caller:{name}/{unit}", limit, seconds)
         for unit, limit, seconds in (
             *(("requests/minute", 3, 60.0), ("requests/day", None, 86_400.0), ("concurrent", 2, 0.0)),
             ("usd/2026-11", 9, 99_999.0),
         )
     )
-    other = Meter(f"caller:{name}/b/requests/minute", 3, 60.0)
+    other = Counter(f"caller:{name}/b/requests/minute", 3, 60.0)
     async with opened() as here, opened() as there:
         parts = await take(here, (own, 2), (seen, 2), (places, 1), (money, 9), (other, 1), (MINUTE, 1))
         await take(there, (own, 1), (money, 0), (MINUTE, 1))
@@ -216,8 +217,8 @@ async def test_two_gateways_share_what_they_take_and_read(opened):
     async with opened() as here, opened() as there:
         parts = await take(here, (MINUTE, 2), (PLACES, 1))
         await take(there, (MINUTE, 1), (PLACES, 1))
-        assert isinstance((await take(here, (MINUTE, 1)))[0], Short)
-        assert isinstance((await take(there, (PLACES, 1)))[0], Short)
+        assert isinstance((await take(here, (MINUTE, 1)))[0], Shortfall)
+        assert isinstance((await take(there, (PLACES, 1)))[0], Shortfall)
         await there.read([MINUTE, PLACES])
         assert used(there, MINUTE, PLACES) == [3, 2]
         for part in parts:
@@ -230,8 +231,8 @@ async def test_two_gateways_share_what_they_take_and_read(opened):
 async def test_two_hundred_at_once_pass_exactly_as_many_as_the_limit(opened):
     async with opened() as here, opened() as there:
         for limit in (10, 60, 150):
-            meter = Meter(f"caller:{limit}/requests/minute", limit, 60.0)
-            wide = Meter(f"caller:{limit}/requests/day", limit + 1, 86_400.0)
+            meter = Counter(f"caller:{limit}/requests/minute", limit, 60.0)
+            wide = Counter(f"caller:{limit}/requests/day", limit + 1, 86_400.0)
             got = await asyncio.gather(*(take(random.choice([here, there]), (meter, 1), (wide, 1)) for _ in range(200)))
             assert sum(isinstance(one[0], Part) for one in got) == limit
             await here.read([meter, wide])
@@ -246,7 +247,7 @@ def moment(part):
 @pytest.mark.asyncio
 async def test_minute_after_minute_each_limit_is_used_and_never_overrun(opened):
     spans = {10: 0.1, 25: 0.4, 50: 1.6}  # as 10 a minute, 60 an hour and 500 a day, of which each binds at times
-    meters = [Meter(f"caller:ada/requests/{limit}", limit, seconds) for limit, seconds in spans.items()]
+    meters = [Counter(f"caller:ada/requests/{limit}", limit, seconds) for limit, seconds in spans.items()]
     async with opened() as here, opened() as there:
         taken, end = [], asyncio.get_running_loop().time() + 2.5
         while asyncio.get_running_loop().time() < end:

@@ -12,10 +12,11 @@ import servers
 from contract.test_redis_lost import Gateway, all_that_pass, until, whole
 from redis.crc import key_slot
 
-from jupyter_server_ext.cache import AnswerCache, Cached
+from jupyter_server_ext.app.opening import open_answers
 from jupyter_server_ext.errors import ConfigError
-from jupyter_server_ext.storage.opening import open_answers
-from jupyter_server_ext.storage.redis import Link
+from jupyter_server_ext.pipeline import AnswerCache
+from jupyter_server_ext.pipeline.cache import Cached
+from jupyter_server_ext.redis import RedisCoordinator
 
 _prefixes = count()
 
@@ -135,4 +136,4 @@ def test_a_cluster_that_is_not_there_is_as_a_lost_redis():
 )
 def test_a_url_that_means_nothing_is_refused(url):
     with pytest.raises(ConfigError, match="not usable"):
-        Link(url)
+        RedisCoordinator(url)

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import random
 import signal
 import time
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, ExitStack, asynccontextmanager
 from itertools import count
 
 import pytest
@@ -13,15 +14,16 @@ import redis as redis_py
 import servers
 from slow_proxy import proxied
 
-from jupyter_server_ext.storage.base import Cost, Grant, Offer, WindowSpec
-from jupyter_server_ext.storage.meters import Meter, Part, Short, Want
-from jupyter_server_ext.storage.redis import Link
-from jupyter_server_ext.storage.shared_meters import RedisMeters, StateUnavailable
-from jupyter_server_ext.storage.shared_windows import RedisWindows
+from jupyter_server_ext.keys import Cost, RedisWindows
+from jupyter_server_ext.keys.windows.base import Grant, Offer, WindowSpec
+from jupyter_server_ext.limits import Counter, Demand, RedisCounters, Shortfall
+from jupyter_server_ext.limits.counters import Part
+from jupyter_server_ext.limits.shared_counters import StateUnavailable
+from jupyter_server_ext.redis import RedisCoordinator
 
-MINUTE = Meter("caller:ada/requests/minute", 20, 60.0)
-PLACES = Meter("caller:ada/concurrent", 4)
-DAY = Meter("caller:ada/usd/2026-11-21", 100, 172_800.0, 3600.0)
+MINUTE = Counter("caller:ada/requests/minute", 20, 60.0)
+PLACES = Counter("caller:ada/concurrent", 4)
+DAY = Counter("caller:ada/usd/2026-11-21", 100, 172_800.0, 3600.0)
 KEY = Offer("a", (WindowSpec("a//requests/60", "requests", 10, 60.0),))
 LEASE = 1.0
 BUSY = 0.1  # what a busy machine adds to a wait of 50 ms
@@ -32,15 +34,15 @@ class Gateway:
     """The counting of one gateway."""
 
     def __init__(self, url, **options):
-        self.link = Link(url, lease=LEASE, expected=2)
-        self.meters = RedisMeters(self.link, **options)
+        self.link = RedisCoordinator(url, lease=LEASE, expected=2)
+        self.meters = RedisCounters(self.link, **options)
         self.windows = RedisWindows(self.link, 0.05)
         self.longest = 0.0
         self.taken = []
 
     async def ask(self, *meters):
         start = time.monotonic()
-        got = await self.meters.take([Want(meter, 1) for meter in meters or (MINUTE,)])
+        got = await self.meters.take([Demand(meter, 1) for meter in meters or (MINUTE,)])
         self.longest = max(self.longest, time.monotonic() - start)
         passed = isinstance(got[0], Part)
         self.taken += got * passed
@@ -214,7 +216,7 @@ def test_places_of_a_killed_gateway_come_back(redis):
 
 
 def test_windows_that_an_older_gateway_has_written_end_in_time(redis):
-    soon = Meter("caller:ada/requests/soon", 2, 0.3)
+    soon = Counter("caller:ada/requests/soon", 2, 0.3)
 
     async def scenario():
         async with gateways(redis.port, 1) as [one]:
@@ -276,9 +278,74 @@ def test_a_gateway_that_starts_without_redis_takes_its_expected_part():
         one = Gateway(f"redis://127.0.0.1:{servers.free_port()}/0")
         assert await all_that_pass([one]) == 10
         assert one.longest < 0.05 + BUSY
-        [short] = await one.meters.take([Want(MINUTE, 1)])
-        assert isinstance(short, Short)
+        [short] = await one.meters.take([Demand(MINUTE, 1)])
+        assert isinstance(short, Shortfall)
         assert short.wait <= 60
         await one.link.close()
+
+    asyncio.run(scenario())
+
+
+async def lost_again_and_again(seed):
+    """Two gateways whose Redis is killed three times within a minute; what passed of 20 requests, and of a key's 10."""
+    draw, port, leased = random.Random(seed), servers.free_port(), 0
+    stack = ExitStack()
+    server = stack.enter_context(servers.redis(port=port))
+    made = [Gateway(f"redis://:{servers.PASSWORD}@127.0.0.1:{port}/0?prefix=z") for _ in range(2)]
+
+    async def ask(number, first):
+        nonlocal leased
+        for _ in range(number):
+            one = made[draw.random() >= first]
+            await one.ask()
+            leased += await one.lease()
+
+    first = draw.choice((0, 0.5, 0.5, 1))  # how much of it the first of them is asked
+    try:
+        for one in made:
+            await one.link.start()
+        await until(lambda: all(one.link.state == "ok" and one.link.instances == 2 for one in made))
+        for _ in range(3):
+            await ask(draw.randrange(9), first)
+            await asyncio.sleep(draw.choice((0, 0.003, 0.2)))
+            server.process.kill()
+            stack.close()
+            await ask(draw.randrange(9), first)
+            server = stack.enter_context(servers.redis(port=port))  # an empty one
+            await (whole(made) if draw.random() < 0.7 else asyncio.sleep(draw.choice((0.05, 0.3))))
+        await whole(made)
+        await ask(60, 0.5)
+        return sum(len(one.taken) for one in made), leased
+    finally:
+        for one in made:
+            await one.link.close()
+        stack.close()
+
+
+def within_the_bound(seed):
+    passed, leased = asyncio.run(lost_again_and_again(seed))
+    assert 20 <= passed <= 22, "the limit, and one request for each gateway"
+    assert 10 <= leased <= 12
+
+
+@pytest.mark.parametrize("seed", [0, 7, 24])
+def test_a_redis_that_is_lost_twice_in_a_minute_lets_no_more_pass(seed):
+    within_the_bound(seed)
+
+
+@pytest.mark.sweep
+@pytest.mark.parametrize("seed", range(60))
+def test_a_redis_that_is_lost_twice_in_a_minute_lets_no_more_pass_whatever_happens_between(seed):
+    within_the_bound(seed)
+
+
+def test_a_key_that_only_the_other_has_used_is_shared_out_as_it_is(redis):
+    async def scenario():
+        async with proxied(redis.port) as proxy, gateways(proxy.port) as (busy, idle):
+            for _ in range(10):
+                assert await busy.lease()
+            await asyncio.sleep(0.1)
+            proxy.cut()
+            assert not await idle.lease()
 
     asyncio.run(scenario())

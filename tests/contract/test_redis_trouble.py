@@ -18,10 +18,10 @@ from contract.test_redis_lost import BUSY, Gateway, until, whole
 from redis.exceptions import RedisError
 from slow_proxy import proxied
 
-from jupyter_server_ext.storage.meters import Meter
+from jupyter_server_ext.limits import Counter
 
 LIMIT = 60
-MINUTE = Meter("caller:ada/requests/minute", LIMIT, 60.0)
+MINUTE = Counter("caller:ada/requests/minute", LIMIT, 60.0)
 _prefixes = count()
 
 
@@ -215,7 +215,7 @@ def certificate(folder):
 def files(tmp_path):
     """A certificate and its key, which the server's user may read."""
     certificate(tmp_path)
-    for file in (tmp_path, *tmp_path.parents[:2], *tmp_path.iterdir()):
+    for file in (tmp_path, *tmp_path.parents[:3], *tmp_path.iterdir()):
         file.chmod(0o755)
     return {name: str(tmp_path / f"{name}.pem") for name in ("cert", "key")}
 
@@ -257,7 +257,7 @@ def test_sentinels_over_tls(files):
 
 
 def test_by_a_unix_socket(tmp_path):
-    for folder in (tmp_path, *tmp_path.parents[:2]):
+    for folder in (tmp_path, *tmp_path.parents[:3]):
         folder.chmod(0o777)
     where = tmp_path / "redis.sock"
     with servers.redis("--unixsocket", str(where), "--unixsocketperm", "777"):

@@ -9,8 +9,9 @@ from itertools import count
 import servers
 from slow_proxy import proxied
 
-from jupyter_server_ext.cache import AnswerCache, Cached
-from jupyter_server_ext.storage.opening import open_answers
+from jupyter_server_ext.app.opening import open_answers
+from jupyter_server_ext.pipeline import AnswerCache
+from jupyter_server_ext.pipeline.cache import Cached
 
 _prefixes = count()
 

@@ -11,8 +11,8 @@ from itertools import count
 
 import pytest
 
-from jupyter_server_ext.storage.base import Cost, Grant, Offer, Refused, Seen, WindowSpec
-from jupyter_server_ext.storage.memory import MemoryWindows
+from jupyter_server_ext.keys import Cost, MemoryWindows
+from jupyter_server_ext.keys.windows.base import Grant, Offer, Refused, Seen, WindowSpec
 
 REQUESTS = WindowSpec("org//requests/0.4", "requests", 3, 0.4)
 TOKENS = WindowSpec("org//tokens/60", "tokens", 1000, 60.0)
@@ -35,16 +35,16 @@ def opened(request):
             yield windows
 
         return opening
-    from jupyter_server_ext.storage.redis import Link
-    from jupyter_server_ext.storage.shared_meters import RedisMeters
-    from jupyter_server_ext.storage.shared_windows import RedisWindows
+    from jupyter_server_ext.keys import RedisWindows
+    from jupyter_server_ext.limits import RedisCounters
+    from jupyter_server_ext.redis import RedisCoordinator
 
     url = f"{request.getfixturevalue(request.param).url}?prefix=w{next(_prefixes)}"
 
     @asynccontextmanager
     async def opening_redis():
-        link = Link(url, timeout=5.0)
-        RedisMeters(link)
+        link = RedisCoordinator(url, timeout=5.0)
+        RedisCounters(link)
         windows = RedisWindows(link, 0.05)
         try:
             yield windows

@@ -123,8 +123,12 @@ class Kernel:
         self.client.wait_for_ready(timeout=60)
         self.times = []
 
-    def send(self, code, *, stdin=True):
-        return self.client.execute(code, allow_stdin=stdin)
+    def send(self, code, *, stdin=True, cell=""):
+        """Run a cell, with its id where one is given, as front ends do."""
+        content = {"code": code, "silent": False, "store_history": True, "allow_stdin": stdin, "user_expressions": {}}
+        request = self.client.session.msg("execute_request", content, metadata={"cellId": cell} if cell else {})
+        self.client.shell_channel.send(request)
+        return request["header"]["msg_id"]
 
     def messages(self, request, timeout=60.0):
         """The messages of one cell, as they come, until it is idle."""

@@ -37,7 +37,10 @@ enabled = false
 
 
 class Provider(BaseHTTPRequestHandler):
-    """Answers with what stands in ``answers`` for a word of the question, and ``word word …`` to everything else."""
+    """Answers with what stands in ``answers`` for a word of the question, and with some words to everything else.
+
+    The answer comes word by word, or in the pieces of a list.
+    """
 
     protocol_version = "HTTP/1.1"
 
@@ -53,11 +56,12 @@ class Provider(BaseHTTPRequestHandler):
         self.end_headers()
         try:
             words = 1 if len(text) < 100_000 else 100
-            for piece in re.findall(rf"(?:\s*\S+\s*){{1,{words}}}", text):
+            pieces = text if isinstance(text, list) else re.findall(rf"(?:\s*\S+\s*){{1,{words}}}", text)
+            for piece in pieces:
                 self.say({"choices": [{"index": 0, "delta": {"content": piece}}], "model": body["model"]})
                 time.sleep(pause)
             done = {"choices": [{"index": 0, "delta": {}, "finish_reason": "stop"}], "model": body["model"]}
-            self.say(done | {"usage": {"prompt_tokens": 50, "completion_tokens": len(text.split())}})
+            self.say(done | {"usage": {"prompt_tokens": 50, "completion_tokens": len(pieces)}})
             self.send(b"data: [DONE]\n\n")
             self.send(b"")
         except OSError:
@@ -104,7 +108,7 @@ def gateway(folder, provider_url, requests=100_000, port=0):
     )
     url = f"http://127.0.0.1:{port}/rsql/"
     try:
-        wait_until(lambda: process.poll() is not None or answers(f"{url}health"), 30)
+        wait_until(lambda: process.poll() is not None or answers(f"{url}health"), 60)
         yield url, process
     finally:
         process.terminate()
@@ -132,6 +136,7 @@ def jupyterlab(folder, gateway_url):
         [
             *(sys.executable, "-m", "jupyterlab", "--no-browser", "--allow-root", "--ip=127.0.0.1", f"--port={port}"),
             *("--ServerApp.port_retries=0", f"--ServerApp.root_dir={folder}"),
+            "--LabApp.expose_app_in_browser=True",
             "--ServerApp.jpserver_extensions={'jupyterlab': True, 'jupyter_server_ext': False}",
         ],
         env=environment,
@@ -140,7 +145,7 @@ def jupyterlab(folder, gateway_url):
     )
     url = f"http://127.0.0.1:{port}/"
     try:
-        wait_until(lambda: answers(f"{url}api/status?token={TOKEN}"), 40, (folder / "lab.log").read_text)
+        wait_until(lambda: answers(f"{url}api/status?token={TOKEN}"), 120, (folder / "lab.log").read_text)
         yield url
     finally:
         server.terminate()

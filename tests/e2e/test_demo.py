@@ -32,7 +32,7 @@ def words_of(page):
     [
         "Frontier Airlines Inc.",  # a join, grouped and ordered
         "ExpressJet Airlines Inc.17.7888",  # the follow-up, for one airport
-        "Hartsfield Jackson Atlanta Intl",  # a join along another key
+        "ORD17283",  # the first of ten
         "There is no column dep_delays in flights. Did you mean flights.dep_delay",  # found before it ran, and repaired
         "QueryRejected: DROP changes the schema",  # refused
         "Nothing was sent.",  # --show-context

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import json
 import shutil
 import time
@@ -147,7 +148,7 @@ def test_the_kernels_of_the_server_find_its_gateway(jupyter, tmp_path):
     code = f"""
 %load_ext rsql_magic
 import json
-from rsql_magic.magics import loaded
+from rsql_magic.notebook.magics import loaded
 answer = %ask hello
 found = loaded(get_ipython()).assistant.reach.address
 open({str(out)!r}, "w").write(json.dumps([found.how, found.url, answer.usage.model]))
@@ -220,7 +221,7 @@ def test_stopping_ends_at_once_keeps_the_words_and_hangs_up(kernel, provider, ga
     assert [error["ename"] for error in errors] == ["Stopped"]
     assert errors[0]["traceback"] == ["Stopped; what had arrived is kept."]
     assert "word word" in last
-    assert "[interrupted]" in last
+    assert "[interrupted]" in html.unescape(last)
     assert provider.hung_up.wait(2)
     assert notebook.reply(request)["status"] == "error"
     assert notebook.reply(follower)["status"] == "aborted"
@@ -248,12 +249,47 @@ def test_stopping_a_query_stops_the_database(kernel):
     assert errors[0][0] - stopped < 0.5
     assert (errors[0][1]["ename"], errors[0][1]["traceback"]) == ("Stopped", ["Stopped."])
     assert shown.startswith("```sql")
-    assert shown.endswith("[interrupted]")
+    assert html.unescape(shown).endswith("[interrupted]")
+
+
+SENT = """
+from rsql_magic.gateway.events import Done, Text
+from rsql_magic.notebook.magics import loaded
+
+
+class Told:
+    sent = []
+
+    def close(self):
+        pass
+
+    def stream(self, messages, **options):
+        self.sent.append(messages)
+        yield Text("A word.")
+        yield Done()
+
+    def get(self, *args, **options):
+        return {}
+
+
+loaded(get_ipython()).assistant.reach._gateway = Told()
+"""
+
+
+def test_a_cell_that_runs_again_sends_the_same(kernel):
+    """By the ids of cells that real kernels are told, as JupyterLab and VS Code do."""
+    notebook = kernel()
+    notebook.run(SENT)
+    order = [("a", "What is a mean?"), ("b", "and a median?"), ("c", "What is a mode?"), ("b", "and a median?")]
+    for cell, question in order:
+        list(notebook.messages(notebook.send(f"%%ask --no-context\n{question}", cell=cell)))
+    told, _ = notebook.run("print(Told.sent[1] == Told.sent[3], len(Told.sent[1]), len(Told.sent[2]))")
+    assert told[0]["content"]["text"] == "True 4 2\n"
 
 
 REPLAYED = """
-from rsql_magic.events import Done, Text
-from rsql_magic.magics import loaded
+from rsql_magic.gateway.events import Done, Text
+from rsql_magic.notebook.magics import loaded
 
 
 class Told:
@@ -290,7 +326,7 @@ PANEL = """
 import threading
 from rsql_magic import ChatPanel
 from rsql_magic.context import r
-from rsql_magic.magics import loaded
+from rsql_magic.notebook.magics import loaded
 
 panel = ChatPanel()
 panel.open()
@@ -376,7 +412,7 @@ def test_the_panel_asks_r_on_the_main_thread_alone(kernel):
 
 def child_of(notebook):
     found, _ = notebook.run(
-        "from rsql_magic.magics import loaded\nprint(loaded(get_ipython()).assistant.reach.embedded.pid)"
+        "from rsql_magic.notebook.magics import loaded\nprint(loaded(get_ipython()).assistant.reach.embedded.pid)"
     )
     return int(found[0]["content"]["text"])
 

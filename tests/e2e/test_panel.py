@@ -8,6 +8,7 @@ import shutil
 from pathlib import Path
 
 import httpx
+import markdown_replies
 import nbformat
 import pytest
 from e2e import panel_lab, xss
@@ -20,6 +21,7 @@ import pandas as pd
 flights = pd.DataFrame({"origin": ["JFK", "LGA", "EWR"], "n": [3, 2, 1]})
 """
 PANEL = "import rsql_magic\nrsql_magic.ChatPanel()"
+ATTACKS = Path(__file__).parents[1] / "rsql_magic" / "markdown_cases" / "attacks.jsonl"
 SCREENSHOTS = Path(__file__).parents[2] / "screenshots"
 RICH = """\
 # Mean
@@ -366,6 +368,33 @@ def test_no_model_output_reaches_the_page_as_more_than_text(chat, provider):
     assert chat.errors == []
 
 
+def nothing_happens(chat, provider, replies):
+    """Nothing runs, nothing is fetched, no link leads astray, in answers that hold many replies each."""
+    loaded = []
+    chat.page.on("request", lambda request: loaded.append(request.url))
+    for number in range(0, len(replies), 50):
+        provider.answers[f"made{number}"] = ("\n\n---\n\n".join(replies[number : number + 50]), 0.0)
+        turn = chat.ask(f"made{number}")
+        turn.scroll_into_view_if_needed()
+        addresses = turn.locator("a").evaluate_all("links => links.map((link) => link.getAttribute('href'))")
+        assert [url for url in addresses if url and not re.match(r"(https?:|mailto:)", url, re.I)] == []
+    chat.page.wait_for_timeout(300)
+    assert chat.page.evaluate(INSPECTED) == []
+    assert chat.page.evaluate("window.hacked") is None
+    assert [url for url in loaded if "invalid" in url] == []
+
+
+def test_attacks_and_made_up_replies_do_nothing(chat, provider):
+    lines = ATTACKS.read_text(encoding="utf-8").splitlines()
+    known = [json.loads(line)["markdown"].replace("{{server}}", "http://canary.invalid") for line in lines]
+    nothing_happens(chat, provider, known + [markdown_replies.reply(seed) for seed in range(50)])
+
+
+@pytest.mark.sweep
+def test_many_made_up_replies_do_nothing(chat, provider):
+    nothing_happens(chat, provider, [markdown_replies.reply(seed) for seed in range(2_000)])
+
+
 INSPECTED = """() => {
   const bad = "script,iframe,object,embed,form,base,link,meta,style,video,audio,source,image,use,template,marquee,xmp";
   const found = [];
@@ -376,7 +405,7 @@ INSPECTED = """() => {
     if (control) found.push(node.outerHTML.slice(0, 80));
     for (const { name, value } of node.attributes) {
       if (name.startsWith("on") || name === "style" || name === "srcdoc" || name === "formaction") found.push(name);
-      if (/href|src|action/.test(name) && /script:|data:text/i.test(value)) found.push(value);
+      if (/href|src|action/.test(name) && !/^(https?:|mailto:|#|data:image[/]png[;,])/i.test(value)) found.push(value);
     }
   }
   return found;

@@ -40,7 +40,7 @@ def gateway():
         process.stdout.read()
 
 
-def rscript(code, environment, *, wrong=False):
+def rscript(code, environment, *, wrong=False, timeout=60):
     names = ("RSQL_GATEWAY_URL", "RSQL_GATEWAY_TOKEN")
     clean = {name: value for name, value in os.environ.items() if name not in names}
     done = subprocess.run(
@@ -48,7 +48,7 @@ def rscript(code, environment, *, wrong=False):
         env={**clean, **environment},
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=timeout,
         check=False,
     )
     assert (done.returncode != 0) == wrong, done.stderr
@@ -269,3 +269,25 @@ def test_the_last_error_is_explained(irkernel):
     pieces, done = irkernel("ask()")
     assert done["status"] == "ok"
     assert "sale" in "".join(pieces)
+
+
+SEQUENCES = r"""
+env <- environment(ask)
+reply <- new.env()
+reply$text <- reply$held <- ""
+one <- paste0(
+  "ok \u001b]52;c;aGk=\u0007and \u001b[31mred\u001b[0m \u00e9\r\n",
+  "line \u202e\u009b2Jx \u001b]8;;http://e.x\u001b\\link\u001b]8;;\u001b\\ end\u0008"
+)
+for (piece in strsplit(one, "")[[1]]) {
+  chunk <- jsonlite::toJSON(list(choices = list(list(delta = list(content = jsonlite::unbox(piece))))))
+  env$read_event(reply, paste0("data: ", chunk), env$printed)
+}
+cat("\n", utf8ToInt(reply$text), "\n")
+"""
+
+
+def test_escape_sequences_of_a_model_are_taken_out():
+    shown, codes = rscript(SEQUENCES, {}).rsplit("\n ", 1)
+    assert shown == "ok and red é\nline x link end"
+    assert bytes(map(int, codes.split())).decode("latin-1") == shown

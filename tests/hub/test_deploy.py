@@ -16,9 +16,9 @@ import yaml
 from jupyterhub.app import JupyterHub
 from traitlets.config import Config, LazyConfigValue
 
-from jupyter_server_ext import tljh
-from jupyter_server_ext.jupyterhub import configure
-from jupyter_server_ext.toml_file import read_settings
+from jupyter_server_ext.app import tljh
+from jupyter_server_ext.app.jupyterhub import configure
+from jupyter_server_ext.config.toml_file import read_settings
 
 ROOT = Path(__file__).parents[2]
 DEPLOY = ROOT / "deploy" / "jupyterhub"

@@ -18,8 +18,8 @@ import sys
 import pytest
 import servers
 
+from jupyter_server_ext.ledger import SqlLedgerStore
 from jupyter_server_ext.messages import Entry
-from jupyter_server_ext.storage.sql import SqlLedgerStore
 
 from .real_hub import PROXY, ROOT, TESTER, RealHub, wait_until
 
@@ -130,12 +130,12 @@ class Trial(RealHub):
         self.launch(["sh", "-c", f"exec {command}"], self.environment)
 
     def restart_gateway(self, pkill):
-        """Do what a line with ``pkill --oldest`` does, when it has found the keeper of this hub and nobody else."""
+        """Do what a line with ``pkill --oldest`` does, when it has found the supervisor of this hub and nobody else."""
         words = pkill.split('"')[1]
-        (keeper,) = map(int, self.sh(f"pgrep --oldest -f '{words.replace('keeper', 'k[e]eper')}'").split())
-        before = self.sh(f"pgrep -P {keeper}")
-        os.kill(keeper, signal.SIGUSR1)
-        wait_until(lambda: self.sh(f"pgrep -P {keeper} || true") not in ("", before), 20)
+        (supervisor,) = map(int, self.sh(f"pgrep --oldest -f '{words.replace('supervisor', 's[u]pervisor')}'").split())
+        before = self.sh(f"pgrep -P {supervisor}")
+        os.kill(supervisor, signal.SIGUSR1)
+        wait_until(lambda: self.sh(f"pgrep -P {supervisor} || true") not in ("", before), 20)
         wait_until(lambda: self._answers(f"{self.gateway}health"), 20)
 
 

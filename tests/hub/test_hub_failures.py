@@ -35,8 +35,8 @@ def gateway_of(hub):
     return wait_until(lambda: processes(hub, "jupyter_server_ext"), 10)[0]
 
 
-def keeper_of(hub):
-    return processes(hub, "jupyter_server_ext.keeper")[0]
+def supervisor_of(hub):
+    return processes(hub, "jupyter_server_ext.app.supervisor")[0]
 
 
 class Load:
@@ -72,7 +72,7 @@ class Load:
 def test_a_restart_under_load_refuses_nobody(hub, tokens):
     before = gateway_of(hub)
     with Load(hub, tokens) as load:
-        os.kill(keeper_of(hub), signal.SIGUSR1)
+        os.kill(supervisor_of(hub), signal.SIGUSR1)
         wait_until(lambda: processes(hub, "jupyter_server_ext") not in ([], [before]), 20)
         seen = len(load.statuses)
         wait_until(lambda: len(load.statuses) > seen + 20, 20)

@@ -12,12 +12,13 @@ import pytest
 from tornado.httpserver import HTTPServer
 from tornado.testing import bind_unused_port
 
-from jupyter_server_ext.assembly import assemble
+from jupyter_server_ext.app.assembly import build_app
+from jupyter_server_ext.app.serve import web_application
+from jupyter_server_ext.config import Secret, Settings
+from jupyter_server_ext.config.settings import ApiKeySettings
 from jupyter_server_ext.errors import RsqlGatewayError
+from jupyter_server_ext.handlers import Metrics
 from jupyter_server_ext.messages import Caller, Usage
-from jupyter_server_ext.serve import web_application
-from jupyter_server_ext.settings import ApiKeySettings, Secret, Settings
-from jupyter_server_ext.telemetry import Metrics
 
 OWNER = Caller("owner", scopes=frozenset({"chat", "admin"}))
 KEYS = (
@@ -73,10 +74,10 @@ class FakeGateway:
 
     def status(self):
         queue = {"length": 3, "expected_wait_seconds": 1.5}
-        return {"keys": self.keys, "queue": queue, "models": self.models(), "pool": [{"key": "groq-1 …a1b2"}]}
+        return {"keys": self.keys, "queue": queue, "models": self.models(), "pool": [{"key": "groq-1"}]}
 
     async def check_keys(self):
-        return [{"key": "groq-1 …a1b2", "ok": True}]
+        return [{"key": "groq-1", "ok": True}]
 
     async def start(self):
         pass
@@ -111,7 +112,7 @@ def served():
     @asynccontextmanager
     async def serving(settings=None, *, fake=True, base="/rsql/", transport=None):
         settings = dataclasses.replace(settings or Settings(default_model="llama"), api_keys=KEYS)
-        parts = assemble(settings, [(Secret("owner-token"), OWNER)], base, transport=transport)
+        parts = build_app(settings, [(Secret("owner-token"), OWNER)], base, transport=transport)
         gateway = FakeGateway()
         gateway.limits = parts.limits
         real = parts.gateway
@@ -126,6 +127,7 @@ def served():
                 yield Served(client, gateway, parts, url)
         finally:
             server.stop()
+            parts.reader.close()
             await real.close()
             await server.close_all_connections()
 

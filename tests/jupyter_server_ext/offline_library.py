@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import sqlite3
 
-from jupyter_server_ext.upstream.offline import answer
+from jupyter_server_ext.offline.answer import answer
 
 DDL = """
 CREATE TABLE authors ( -- 4 rows

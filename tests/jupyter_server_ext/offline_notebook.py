@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from jupyter_server_ext.upstream.offline import answer
+from jupyter_server_ext.offline.answer import answer
 
 SALES = """
 sales: pandas DataFrame, 1,200 rows × 6 columns

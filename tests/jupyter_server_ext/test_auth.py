@@ -7,10 +7,10 @@ from types import SimpleNamespace
 
 import pytest
 
-from jupyter_server_ext.auth import Authenticator
+from jupyter_server_ext.config import Secret
 from jupyter_server_ext.errors import NotAuthenticated, NotPermitted
+from jupyter_server_ext.identity import Authenticator
 from jupyter_server_ext.messages import Caller
-from jupyter_server_ext.settings import Secret
 
 ADA = Caller("ada")
 pytestmark = pytest.mark.asyncio

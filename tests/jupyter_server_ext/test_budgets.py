@@ -10,10 +10,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from jupyter_server_ext.budgets import Budgets
+from jupyter_server_ext.config import CallerLimits, Settings, TenantSettings
 from jupyter_server_ext.errors import LimitExceeded
 from jupyter_server_ext.messages import Caller
-from jupyter_server_ext.settings import CallerLimits, Settings, TenantSettings
+from jupyter_server_ext.pipeline import Budgets
 
 ADA, BOB = Caller("ada", "stats101"), Caller("bob", "stats101")
 DOLLAR = 1_000_000_000

@@ -9,8 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from jupyter_server_ext.cache import AnswerCache, Cached, Flights, cache_key
 from jupyter_server_ext.messages import ChatRequest
+from jupyter_server_ext.pipeline import AnswerCache
+from jupyter_server_ext.pipeline.cache import Cached, SingleFlight, cache_key
 
 ASK = {"messages": [{"role": "user", "content": "hi"}]}
 
@@ -136,7 +137,7 @@ async def listen(flights, upstream, take=None):
 
 @pytest.mark.asyncio
 async def test_a_class_of_thirty_makes_one_call():
-    flights, upstream = Flights(), Upstream()
+    flights, upstream = SingleFlight(), Upstream()
     tasks = [asyncio.create_task(listen(flights, upstream)) for _ in range(30)]
     await asyncio.sleep(0.01)
     upstream.go_on.set()
@@ -146,7 +147,7 @@ async def test_a_class_of_thirty_makes_one_call():
 
 @pytest.mark.asyncio
 async def test_late_listeners_hear_it_from_the_start():
-    flights, upstream = Flights(), Upstream()
+    flights, upstream = SingleFlight(), Upstream()
     first = asyncio.create_task(listen(flights, upstream))
     await asyncio.sleep(0.01)
     late = asyncio.create_task(listen(flights, upstream))
@@ -158,7 +159,7 @@ async def test_late_listeners_hear_it_from_the_start():
 
 @pytest.mark.asyncio
 async def test_the_flight_goes_on_when_the_one_who_started_it_leaves():
-    flights, upstream = Flights(), Upstream()
+    flights, upstream = SingleFlight(), Upstream()
     first = asyncio.create_task(listen(flights, upstream))
     await asyncio.sleep(0.01)
     other = asyncio.create_task(listen(flights, upstream))
@@ -172,7 +173,7 @@ async def test_the_flight_goes_on_when_the_one_who_started_it_leaves():
 
 @pytest.mark.asyncio
 async def test_the_upstream_is_closed_when_the_last_listener_leaves():
-    flights, upstream = Flights(), Upstream()
+    flights, upstream = SingleFlight(), Upstream()
     tasks = [asyncio.create_task(listen(flights, upstream)) for _ in range(2)]
     await asyncio.sleep(0.01)
     for task in tasks:
@@ -185,7 +186,7 @@ async def test_the_upstream_is_closed_when_the_last_listener_leaves():
 
 @pytest.mark.asyncio
 async def test_nobody_boards_a_flight_that_is_called_off():
-    flights, upstream = Flights(), Upstream()
+    flights, upstream = SingleFlight(), Upstream()
     assert await listen(flights, upstream, take=1) == ["0"]
     upstream.go_on.set()
     assert await listen(flights, upstream) == ["0", "1", "2"]
@@ -194,7 +195,7 @@ async def test_nobody_boards_a_flight_that_is_called_off():
 
 @pytest.mark.asyncio
 async def test_when_the_leader_fails_the_others_are_not_failed_with_it():
-    flights, upstream = Flights(), Upstream(fail_at=0)
+    flights, upstream = SingleFlight(), Upstream(fail_at=0)
     upstream.go_on.set()
     results = await asyncio.gather(*(listen(flights, upstream) for _ in range(5)), return_exceptions=True)
     assert isinstance(results[0], ConnectionResetError)
@@ -204,7 +205,7 @@ async def test_when_the_leader_fails_the_others_are_not_failed_with_it():
 
 @pytest.mark.asyncio
 async def test_a_listener_who_has_heard_pieces_gets_the_failure():
-    flights, upstream = Flights(), Upstream(fail_at=2)
+    flights, upstream = SingleFlight(), Upstream(fail_at=2)
     upstream.go_on.set()
     results = await asyncio.gather(*(listen(flights, upstream) for _ in range(3)), return_exceptions=True)
     assert [type(result) for result in results] == [ConnectionResetError] * 3

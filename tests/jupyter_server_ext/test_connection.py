@@ -13,7 +13,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from jupyter_server_ext.upstream.connection import ProviderTransport, _Connection, _Reply
+from jupyter_server_ext.upstream import ProviderTransport
+from jupyter_server_ext.upstream.connection import _Connection
+from jupyter_server_ext.upstream.failures import broken
+from jupyter_server_ext.upstream.http_reply import Reply
 
 pytestmark = pytest.mark.asyncio
 
@@ -124,19 +127,19 @@ async def test_a_connection_that_closes_before_the_answer_is_an_error(piece):
 )
 async def test_what_is_not_http_is_an_error(text):
     async with serving([text, None]) as (_, client):
-        with pytest.raises(httpx.ReadError):
+        with pytest.raises(httpx.RemoteProtocolError):
             await client.get("/")
 
 
 async def test_damaged_chunks_are_an_error():
     async with serving([OK + b"Transfer-Encoding: chunked\r\n\r\nzz\r\nabc\r\n", None]) as (_, client):
-        with pytest.raises(httpx.ReadError):
+        with pytest.raises(httpx.RemoteProtocolError):
             await client.get("/")
 
 
 async def test_an_endless_head_is_an_error():
     async with serving([OK + b"X: " + b"y" * 70_000, None]) as (_, client):
-        with pytest.raises(httpx.ReadError):
+        with pytest.raises(httpx.RemoteProtocolError):
             await client.get("/")
 
 
@@ -228,7 +231,7 @@ async def test_a_reader_that_is_slow_slows_the_sender():
         client.stream("GET", "/") as reply,
     ):
         await asyncio.sleep(0.1)
-        unread = reply.stream._stream._reply._size
+        unread = reply.stream._stream._reply.unread
         assert unread < 2_000_000
         assert sum([len(part) async for part in reply.aiter_raw()]) == 3_000_000
 
@@ -257,13 +260,151 @@ async def test_however_the_bytes_are_cut_up(body, cuts):
     whole = OK + b"X-Y: z\r\n" + body
     places = sorted({0, len(whole), *(cut for cut in cuts if cut < len(whole))})
     connection = _Connection(("http", "x", 80))
-    connection._head = head = asyncio.get_running_loop().create_future()
-    connection._reply = reply = _Reply(connection, "GET")
+    connection._reply = reply = Reply(connection, "GET")
 
     for start, end in itertools.pairwise(places):
         connection.data_received(whole[start:end])
 
-    assert head.result().status == 200
+    assert reply.head.done()
+    assert reply.status == 200
     assert reply.complete
     assert b"".join(reply._parts) == b"hello world"
-    assert connection._buffer == b""
+    assert reply.keeps_alive
+
+
+CHUNKED = OK + b"Transfer-Encoding: chunked\r\n\r\n"
+DAMAGED = {
+    "negative chunk": CHUNKED + b"-1\r\nhello\r\n0\r\n\r\n",
+    "hex prefix": CHUNKED + b"0x5\r\nhello\r\n0\r\n\r\n",
+    "underscore": CHUNKED + b"1_0\r\n0123456789abcdef\r\n0\r\n\r\n",
+    "huge chunk": CHUNKED + b"fffffffffffffffff\r\nhello",
+    "no size": CHUNKED + b"\r\nhello\r\n0\r\n\r\n",
+    "bare LF": CHUNKED + b"5\nhello\n0\n\n",
+    "endless extension": CHUNKED + b"5;" + b"x" * 70_000,
+    "endless trailers": CHUNKED + b"0\r\n" + b"X: y\r\n" * 20_000,
+    "negative length": OK + b"Content-Length: -1\r\n\r\nhello",
+    "hex length": OK + b"Content-Length: 0x5\r\n\r\nhello",
+    "signed length": OK + b"Content-Length: +5\r\n\r\nhello",
+    "grouped length": OK + b"Content-Length: 1_0\r\n\r\n0123456789",
+    "empty length": OK + b"Content-Length:\r\n\r\nhello",
+    "huge length": OK + b"Content-Length: 99999999999999999999\r\n\r\nhello",
+    "two lengths": OK + b"Content-Length: 5\r\nContent-Length: 6\r\n\r\nhello!",
+    "list of lengths": OK + b"Content-Length: 5, 6\r\n\r\nhello!",
+    "length and chunks": OK + b"Content-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n",
+    "unknown coding": OK + b"Transfer-Encoding: gzip, chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n",
+    "chunks twice": OK + b"Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n",
+    "folded": OK + b"X: a\r\n b\r\nContent-Length: 2\r\n\r\nhi",
+    "bare CR": OK + b"X: a\rContent-Length: 2\r\n\r\nhi",
+    "NUL": OK + b"X: a\0b\r\nContent-Length: 2\r\n\r\nhi",
+    "many headers": OK + b"".join(b"X-%d: y\r\n" % n for n in range(300)) + b"Content-Length: 2\r\n\r\nhi",
+    "no end of interim replies": b"HTTP/1.1 100 Continue\r\n\r\n" * 100 + OK + b"Content-Length: 2\r\n\r\nhi",
+    "switched": b"HTTP/1.1 101 S\r\nConnection: upgrade\r\nUpgrade: x\r\n\r\nhi",
+    "status": b"HTTP/1.1 099 OK\r\nContent-Length: 2\r\n\r\nhi",
+    "unknown packing": OK + b"Content-Encoding: br\r\nContent-Length: 2\r\n\r\nhi",
+    "twice packed": OK + b"Content-Encoding: gzip, gzip\r\nContent-Length: 2\r\n\r\nhi",
+    "damaged packing": OK + b"Content-Encoding: gzip\r\nContent-Length: 2\r\n\r\nhi",
+}
+
+
+async def replied(text, *, close=True):
+    """What a client makes of these bytes, through the real transport."""
+    async with serving([text, None] if close else [text]) as (server, _):
+        transport = ProviderTransport()
+        try:
+            async with asyncio.timeout(5):
+                request = httpx.Request("POST", f"http://127.0.0.1:{server.port}/")
+                reply = await transport.handle_async_request(request)
+                return b"".join([part async for part in reply.stream])
+        finally:
+            await transport.aclose()
+
+
+@pytest.mark.parametrize("name", DAMAGED)
+async def test_a_damaged_reply_is_an_error(name):
+    with pytest.raises((httpx.RemoteProtocolError, httpx.DecodingError)):
+        await replied(DAMAGED[name])
+
+
+async def test_a_bomb_is_not_unpacked():
+    bomb = gzip.compress(b"0" * 100_000_000)
+    head = OK + b"Content-Encoding: gzip\r\nContent-Length: %d\r\n\r\n" % len(bomb)
+    with pytest.raises(httpx.DecodingError, match="grows too much"):
+        await replied(head + bomb)
+
+
+async def test_a_packed_body_that_breaks_off_is_an_error():
+    with pytest.raises(httpx.DecodingError, match="breaks off"):
+        await replied(OK + b"Content-Encoding: gzip\r\n\r\n" + gzip.compress(b"hello " * 50)[:-12])
+
+
+async def test_a_reset_is_not_the_end_of_a_body():
+    reply = Reply(_Connection(("http", "x", 80)), "POST")
+    reply.feed(OK + b"\r\nhalf")
+    reply.cut(httpx.ReadError("reset"))
+
+    assert await reply.read() == b"half"
+    with pytest.raises(httpx.ReadError):
+        await reply.read()
+
+
+@pytest.mark.parametrize("surplus", [b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nevil", b"evil"])
+async def test_what_follows_a_reply_is_never_the_next_ones(surplus):
+    first = [OK + b"Content-Length: 2\r\n\r\nhi" + surplus]
+    async with serving(first, [OK + b"Content-Length: 4\r\n\r\ngood"]) as (server, client):
+        assert (await client.get("/")).text == "hi"
+        assert (await client.get("/")).text == "good"
+
+    assert server.connections == 2
+
+
+async def test_a_connection_whose_request_is_not_sent_yet_is_not_kept():
+    transport = ProviderTransport()
+
+    async def refuse(reader, writer):
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"HTTP/1.1 413 Large\r\nContent-Length: 2\r\n\r\nno")
+        await writer.drain()
+        await asyncio.sleep(1)
+        writer.close()
+
+    listening = await asyncio.start_server(refuse, "127.0.0.1", 0, limit=1024)
+    port = listening.sockets[0].getsockname()[1]
+    request = httpx.Request("POST", f"http://127.0.0.1:{port}/", content=b"x" * 20_000_000)
+    reply = await transport.handle_async_request(request)
+    assert (reply.status_code, await reply.aread()) == (413, b"no")
+    assert not any(transport._idle.values())
+    listening.close()
+
+
+async def reason_of(url):
+    transport = ProviderTransport()
+    try:
+        with pytest.raises(httpx.HTTPError) as error:
+            await transport.handle_async_request(httpx.Request("POST", url))
+    finally:
+        await transport.aclose()
+    return broken(error.value)
+
+
+def answered_plainly(_reader, writer):
+    writer.write(b"no TLS here")
+    writer.close()
+
+
+async def test_why_there_was_no_connection_is_known():
+    def no_tls(_, writer):
+        writer.write(b"no TLS here")
+        writer.close()
+
+    listening = await asyncio.start_server(no_tls, "127.0.0.1", 0)
+    port = listening.sockets[0].getsockname()[1]
+    plain = await reason_of(f"https://127.0.0.1:{port}/")
+    listening.close()
+    refused = await reason_of(f"http://127.0.0.1:{port}/")
+    unknown = await reason_of("http://no-such-name.invalid/")
+
+    assert [failure.kind for failure in (plain, refused, unknown)] == ["connection"] * 3
+    assert not any(failure.sent for failure in (plain, refused, unknown))
+    assert plain.detail.startswith("tls: ")
+    assert refused.detail == "refused"
+    assert unknown.detail == "dns: the name is not known"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from jupyter_server_ext.handlers.conversations import Conversations
+from jupyter_server_ext.handlers import Conversations
 
 
 def test_turns_are_kept_in_order_per_caller_and_session():

@@ -8,12 +8,20 @@ import json
 import httpx
 import pytest
 
+from jupyter_server_ext.config import (
+    CallerLimits,
+    KeySettings,
+    Limit,
+    Secret,
+    Settings,
+    StorageSettings,
+    TenantSettings,
+    load_settings,
+)
+from jupyter_server_ext.config.toml_file import PROFILES, read_settings
 from jupyter_server_ext.errors import ConfigError
+from jupyter_server_ext.ledger import Instance, opened
 from jupyter_server_ext.messages import Entry, Usage
-from jupyter_server_ext.settings import CallerLimits, KeySettings, Limit, Secret, Settings, StorageSettings
-from jupyter_server_ext.storage.instances import Instance
-from jupyter_server_ext.storage.sql import opened
-from jupyter_server_ext.toml_file import PROFILES, load_settings, read_settings
 
 ADMIN = "owner-token"
 
@@ -123,6 +131,7 @@ async def test_a_decision_about_money_and_places_counts_at_once(gateway):
         ({"caller": {"usd_per_day": "5"}}, "caller.usd_per_day"),
         ({"caller": {"requests_per_second": 1}}, "caller.requests_per_second"),
         ({"tenants": {"a": 5}}, "tenants.a"),
+        ({"tenants": {"stat101": {"requests_per_day": 5}}}, "tenants.stat101"),
         ({"nobody": {}}, "nobody"),
     ],
 )
@@ -132,6 +141,20 @@ async def test_a_wrong_change_is_named_and_changes_nothing(gateway, change, para
         reply = await limits(running, {"caller": {"requests_per_hour": 7}} | change)
         assert (reply.status_code, reply.json()["error"]["param"]) == (400, param)
         assert (await limits(running)).json()["decided"] == {}
+
+
+@pytest.mark.asyncio
+async def test_an_unknown_group_is_refused_with_those_there_are(gateway):
+    async with gateway(tenants=(TenantSettings("lab"),)) as running:
+        wrong = {"tenants": {"stat101": {"requests_per_day": 5}}}
+        reply = await limits(running, wrong)
+        assert (reply.status_code, reply.json()["error"]["code"]) == (400, "unknown_group")
+        assert "There are: lab, stats101." in reply.json()["error"]["message"]
+        for name in ("lab", "stats101", "ci"):
+            if name == "ci":
+                made = {"owner": "robot", "name": "k", "tenant": "ci"}
+                await running.client.post("admin/api/api-keys", json=made, headers={"Authorization": f"Bearer {ADMIN}"})
+            assert (await limits(running, {"tenants": {name: {"requests_per_day": 5}}})).status_code == 200
 
 
 @pytest.mark.asyncio

@@ -10,7 +10,7 @@ import pytest
 from tornado.httpclient import HTTPClientError
 
 from jupyter_server_ext import _jupyter_server_extension_points
-from jupyter_server_ext.extension import server_url
+from jupyter_server_ext.app.extension import server_url
 
 pytest_plugins = ["pytest_jupyter.jupyter_server"]
 
@@ -41,7 +41,7 @@ async def refused(asking) -> tuple[int, dict]:
 def test_jupyter_server_finds_it():
     (point,) = _jupyter_server_extension_points()
 
-    assert point["module"] == "jupyter_server_ext.extension"
+    assert point["module"] == "jupyter_server_ext.app.extension"
     assert point["app"].name == "rsql"
 
 

@@ -9,14 +9,13 @@ from pathlib import Path
 import httpx
 import pytest
 
+from jupyter_server_ext.config import KeySettings, PoolSettings, Secret
 from jupyter_server_ext.errors import NoCapacity, RsqlGatewayError, UpstreamRefused
-from jupyter_server_ext.key_pool import KeyPool
+from jupyter_server_ext.keys import KeyPool, KeyQueue
 from jupyter_server_ext.messages import ChatRequest
-from jupyter_server_ext.queue import KeyQueue
-from jupyter_server_ext.settings import KeySettings, PoolSettings, Secret
+from jupyter_server_ext.upstream import KeyRotatingTransport
 from jupyter_server_ext.upstream.failures import TABLE, Failure, classify
 from jupyter_server_ext.upstream.openai import provider_of
-from jupyter_server_ext.upstream.transport import KeyRotatingTransport
 
 DOCS = Path(__file__).parents[2] / "docs" / "key-pool.md"
 
@@ -135,7 +134,7 @@ def test_a_rate_limit_says_which_limit_and_until_when():
         ({"retry-after": "2m59.56s"}, 179.56),
         ({"retry-after-ms": "1500", "retry-after": "2"}, 1.5),
         ({"retry-after": "Thu, 01 Jan 1970 00:01:00 GMT"}, 30.0),
-        ({"retry-after": "Thu, 01 Jan 1970 00:00:10 GMT"}, 0.0),
+        ({"retry-after": "Thu, 01 Jan 1970 00:00:10 GMT"}, None),
         ({"retry-after": "Thu, 01 Jan 1970 00:01:00 GMT", "date": "Thu, 01 Jan 1970 00:00:48 GMT"}, 12.0),
         ({"retry-after": "Thu, 01 Jan 1970 00:01:00 GMT", "date": "today"}, 30.0),
         ({"retry-after": "soon"}, None),
@@ -206,6 +205,6 @@ def run(coroutine):
 
 
 def cost():
-    from jupyter_server_ext.storage.base import Cost
+    from jupyter_server_ext.keys import Cost
 
     return Cost(10, 10)

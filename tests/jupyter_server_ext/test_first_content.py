@@ -9,12 +9,11 @@ import httpx
 import pytest
 from virtual_time import run
 
+from jupyter_server_ext.config import KeySettings, PoolSettings, Secret
 from jupyter_server_ext.errors import RsqlGatewayError
-from jupyter_server_ext.key_pool import KeyPool
+from jupyter_server_ext.keys import KeyPool, KeyQueue
 from jupyter_server_ext.messages import Caller, ChatRequest
-from jupyter_server_ext.queue import KeyQueue
-from jupyter_server_ext.settings import KeySettings, PoolSettings, Secret
-from jupyter_server_ext.upstream.transport import Job, KeyRotatingTransport
+from jupyter_server_ext.upstream import Job, KeyRotatingTransport
 
 
 def event(delta=None, *, finish=None, **members) -> bytes:

@@ -9,10 +9,10 @@ import re
 import httpx
 import pytest
 
-from jupyter_server_ext.auth import needs_scope, scope_of
+from jupyter_server_ext.config import ServerSettings, Settings
 from jupyter_server_ext.handlers import ROUTES, base
 from jupyter_server_ext.handlers.base import GatewayHandler
-from jupyter_server_ext.settings import ServerSettings, Settings
+from jupyter_server_ext.identity import needs_scope, scope_of
 
 pytestmark = pytest.mark.asyncio
 
@@ -139,6 +139,7 @@ BAD = {
     f"{name} is {value}": ({"messages": [{"role": "user", "content": "a"}], name: value}, 400, name)
     for name in ("max_tokens", "max_completion_tokens", "n")
     for value in (-1, 0, "x", 1e99, 1.5, True, [], 10**30)
+    if name == "n" or value != 0  # no tokens are the provider's to refuse: openai's own tests ask for them
 }
 
 

@@ -9,10 +9,10 @@ import socket
 import httpx
 import pytest
 
+from jupyter_server_ext.config import CallerLimits, Settings, TenantSettings
 from jupyter_server_ext.errors import UpstreamFailed
 from jupyter_server_ext.handlers import base
 from jupyter_server_ext.messages import Waiting
-from jupyter_server_ext.settings import CallerLimits, Settings, TenantSettings
 
 pytestmark = pytest.mark.asyncio
 

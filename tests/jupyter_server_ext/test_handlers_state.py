@@ -7,9 +7,9 @@ import asyncio
 import httpx
 import pytest
 
+from jupyter_server_ext.config import CallerLimits, Settings, TenantSettings
 from jupyter_server_ext.handlers import ROUTES
 from jupyter_server_ext.messages import Caller, ChatRequest
-from jupyter_server_ext.settings import CallerLimits, Settings, TenantSettings
 
 pytestmark = pytest.mark.asyncio
 
@@ -113,6 +113,7 @@ async def test_openapi_and_docs_name_every_route(served):
 
     assert list(document["paths"]) == [f"/{route.path}" for route in ROUTES]
     assert all(f"<code>{route.path or '/'}</code>" in page for route in ROUTES)
+    assert "`" not in page
     completions = document["paths"]["/v1/chat/completions"]["post"]
     assert completions["security"] == [{"token": ["chat"]}]
     assert completions["requestBody"]["content"]["application/json"]["schema"]["required"] == ["messages"]
@@ -130,7 +131,7 @@ async def test_administrators_check_keys_and_reset_the_day(served):
         check = await gateway.ask({}, path="admin/health-check", token="owner-token")
 
         assert (reset.json()["accounts"], (await gateway.ask()).status_code) == (1, 200)
-        assert check.json() == {"keys": [{"key": "groq-1 …a1b2", "ok": True}]}
+        assert check.json() == {"keys": [{"key": "groq-1", "ok": True}]}
 
 
 async def test_administrators_see_and_stop_keys(served):
@@ -140,7 +141,7 @@ async def test_administrators_see_and_stop_keys(served):
             await gateway.ask({}, path=f"admin/api/keys/groq-1/{action}", token="owner-token")
         done = gateway.gateway.pool.done
 
-    assert listed.json()["keys"] == [{"key": "groq-1 …a1b2"}]
+    assert listed.json()["keys"] == [{"key": "groq-1"}]
     assert done == [("pause", "groq-1"), ("resume", "groq-1"), ("retire", "groq-1", "retired by an administrator")]
 
 

@@ -10,13 +10,12 @@ import httpx
 import pytest
 from tornado.httputil import HTTPHeaders
 
-from jupyter_server_ext.auth import Authenticator, BadTokens, IdentityUnavailable, behind_proxy
+from jupyter_server_ext.config import CallerLimits, HubSettings, Settings, TenantSettings
 from jupyter_server_ext.errors import ConfigError, LimitExceeded, NotAuthenticated, NotPermitted
-from jupyter_server_ext.hub.access import HubAccess
-from jupyter_server_ext.hub.groups import overlaid
-from jupyter_server_ext.hub.place import HubPlace
+from jupyter_server_ext.identity import Authenticator, BadTokens, HubAccess, HubPlace, behind_proxy
+from jupyter_server_ext.identity.auth import IdentityUnavailable
+from jupyter_server_ext.identity.hub.groups import overlaid
 from jupyter_server_ext.messages import Caller, Owner
-from jupyter_server_ext.settings import CallerLimits, HubSettings, Settings, TenantSettings
 
 ENTER = "access:services!service=rsql"
 PLACE = HubPlace.of({"JUPYTERHUB_API_URL": "http://hub/hub/api", "JUPYTERHUB_API_TOKEN": "service-token"})
@@ -180,7 +179,7 @@ async def test_an_outage_that_is_too_long_ends_it():
 
 @pytest.mark.asyncio
 async def test_a_hub_that_hangs_holds_nobody_up_who_is_known(monkeypatch):
-    monkeypatch.setattr("jupyter_server_ext.auth._PATIENCE_SECONDS", 0.01)
+    monkeypatch.setattr("jupyter_server_ext.identity.auth._PATIENCE_SECONDS", 0.01)
     scene = Scene()
     await scene.caller()
     scene.hub.slow.clear()

@@ -19,7 +19,7 @@ import httpx
 import pytest
 from simulated_provider import SimulatedProvider
 
-from jupyter_server_ext.storage.sql import opened
+from jupyter_server_ext.ledger import opened
 
 LIVES = 4
 PRICE = "input = 1000.0\noutput = 1000.0\n"  # US dollars per million tokens: a microdollar is a nanodollar too few

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import sqlite3
 import subprocess
 import sys
@@ -14,10 +15,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from ledger_entries import entry
 
-from jupyter_server_ext.errors import ConfigError
-from jupyter_server_ext.ledger import Ledger, LedgerUnavailable
+from jupyter_server_ext.app.ledger_command import verify_ledger
+from jupyter_server_ext.config import Secret
+from jupyter_server_ext.errors import ConfigError, LedgerUnavailable
+from jupyter_server_ext.ledger import Head, Ledger, SpoolFile, SqlLedgerStore, export
+from jupyter_server_ext.ledger.anchor import add_line, line_of
+from jupyter_server_ext.ledger.store import RowsRefused
 from jupyter_server_ext.messages import Usage
-from jupyter_server_ext.storage.sql import SqlLedgerStore
 
 
 def test_attempts_have_entries_of_their_own_and_count_as_one_request(store):
@@ -244,7 +248,8 @@ KILLED = """
 import asyncio, sys
 from jupyter_server_ext.ledger import Ledger
 from jupyter_server_ext.messages import Entry
-from jupyter_server_ext.storage.sql import SqlLedgerStore
+from jupyter_server_ext.ledger.store import RowsRefused
+from jupyter_server_ext.ledger.sql import SqlLedgerStore
 
 async def main():
     ledger = Ledger(SqlLedgerStore(sys.argv[1], instance="one"))
@@ -304,10 +309,10 @@ def test_only_what_somebody_saw_the_end_of_waits_for_the_disk(store, synced):
 
 
 def test_a_start_that_fails_leaves_no_later_end_without_its_wait(store, synced):
-    with pytest.raises(sa.exc.SQLAlchemyError):
+    with pytest.raises(RowsRefused):
         store.begin([entry(1, caller=None)])
     store.finish([entry(1)])
-    assert synced == [2]
+    assert synced == [1, 2], "what can be kept of it, and then the end"
 
 
 def test_a_group_larger_than_any_prepared_statement_is_told_from_repeats(store):
@@ -315,3 +320,73 @@ def test_a_group_larger_than_any_prepared_statement_is_told_from_repeats(store):
     assert store.finish(first) == 700
     assert store.finish(more) == 400
     assert store.verify() == []
+
+
+def modes(folder):
+    return {path.name: path.stat().st_mode & 0o777 for path in folder.iterdir() if ".lock" not in path.name}
+
+
+@pytest.mark.skipif(os.name != "posix", reason="files have no modes")
+def test_only_the_owner_may_read_what_is_written(url, tmp_path, caplog):
+    before = os.umask(0)  # the most permissive
+    store = SqlLedgerStore(url, instance="one")
+    store.finish([entry(1)])
+    export(store.rows(), tmp_path / "e.csv", "csv")
+    export(store.rows(), tmp_path / "e.parquet", "parquet")
+    assert {"ledger.db", "ledger.db-wal", "ledger.db-shm"} <= modes(tmp_path).keys()
+    os.umask(before)
+    assert set(modes(tmp_path).values()) == {0o600}
+    assert "others may read" not in caplog.text
+    store.close()
+    (tmp_path / "ledger.db").chmod(0o644)
+    (tmp_path / "a.spool").touch(0o640)
+    SqlLedgerStore(url, instance="one").close()
+    SpoolFile.open(tmp_path / "a.spool").close()
+    assert caplog.text.count("others may read") == 2
+
+
+NEWEST = "DELETE FROM entries WHERE number > 3"
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize("how", ["file", "log", "gateway"])
+async def test_deleted_newest_entries_are_noticed_by_the_anchor(url, tmp_path, monkeypatch, caplog, how):
+    anchor, key = tmp_path / "anchor", Secret("a signature's key")
+    ledger = Ledger(SqlLedgerStore(url, instance="one"), anchor=str(anchor), anchor_key=key)
+    await asyncio.gather(*(ledger.finish(entry(n)) for n in range(5)))
+    await ledger.close()
+    if how == "log":
+        anchor.write_text("\n".join(f"[W 10:00] {record.getMessage()}" for record in caplog.records))
+    monkeypatch.setenv("ANCHOR", key.reveal())
+    assert verify_ledger(url, anchor, "ANCHOR") == []
+    engine = sa.create_engine(url)
+    with engine.begin() as db:
+        db.execute(sa.text(NEWEST))
+    engine.dispose()
+    assert verify_ledger(url) == [], "the chain alone does not show it"
+    if how == "gateway":
+        again = Ledger(SqlLedgerStore(url, instance="one"), anchor=str(anchor), anchor_key=key)
+        problems = await again.verify()
+        await asyncio.gather(*(again.finish(entry(n)) for n in range(10, 15)))
+        assert "another entry" in (await again.verify())[0], "others have taken the numbers"
+        await again.close()
+    else:
+        problems = verify_ledger(url, anchor, "ANCHOR")
+    assert problems == ["one: the newest entries are missing, 4 to 5 at least."]
+
+
+def test_a_made_up_line_of_an_anchor_is_told_from_signed_ones(store, url, tmp_path, monkeypatch):
+    store.finish([entry(n) for n in range(5)])
+    anchor = tmp_path / "anchor"
+    add_line(anchor, line_of(store.head(), 0.0, "key"))
+    add_line(anchor, line_of(Head("one", 3, "f" * 64), 0.0, "other"))
+    monkeypatch.setenv("ANCHOR", "key")
+    assert verify_ledger(url, anchor, "ANCHOR") == ["line 2 of the anchor is not signed with this key."]
+    assert anchor.stat().st_mode & 0o777 == 0o600
+
+
+def test_retention_is_no_loss_to_an_anchor(store, url, tmp_path):
+    store.finish([entry(n) for n in range(5)])
+    add_line(tmp_path / "anchor", line_of(store.head(), 0.0))
+    store.expire(9999.0)
+    assert verify_ledger(url, tmp_path / "anchor") == []

@@ -10,11 +10,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from jupyter_server_ext.config import CallerLimits, Settings, TenantSettings
 from jupyter_server_ext.errors import LimitExceeded, NoCapacity, UpstreamRefused
-from jupyter_server_ext.limits import NO_LIMIT, Limits, Need, duration, estimated, in_words, merged
+from jupyter_server_ext.limits import Limits, RollingWindow, merged
+from jupyter_server_ext.limits.limits import NO_LIMIT, Need, duration, estimated, in_words
 from jupyter_server_ext.messages import Caller, ChatRequest, Usage
-from jupyter_server_ext.settings import CallerLimits, Settings, TenantSettings
-from jupyter_server_ext.storage.meters import RollingWindow
 
 ADA = Caller("ada", tenant="stats101")
 BOB = Caller("bob", tenant="stats101")

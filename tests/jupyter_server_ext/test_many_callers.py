@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from many_callers import Clock, Town
 from simulated_provider import Account
 
-from jupyter_server_ext.storage.base import Used
+from jupyter_server_ext.ledger import Used
 
 KINDS = ["fixed", "fixed-lazy", "rolling", "bucket"]
 
@@ -34,6 +34,14 @@ def possible(limit: int, costs: list[int]) -> float:
     """Share of fixed windows that can be used by requests which cost this, when nobody knows which costs what."""
     overshoot = sum(cost * cost for cost in costs) / (2 * sum(costs))
     return 1 - (max(costs) - overshoot) / limit
+
+
+SLOW_KINDS = [
+    pytest.param("fixed", marks=pytest.mark.sweep),
+    "rolling",
+    pytest.param("bucket", marks=pytest.mark.sweep),
+]
+"""For the slowest cases: one kind of window in make test, all of them in make test-all."""
 
 
 @pytest.mark.parametrize("tpm", [1230, 6000])
@@ -76,7 +84,7 @@ def test_max_tokens_that_no_answer_needs(kind):
 
 
 @pytest.mark.parametrize("headers", [True, False], ids=["headers", "no headers"])
-@pytest.mark.parametrize("kind", ["fixed", "rolling", "bucket"])
+@pytest.mark.parametrize("kind", SLOW_KINDS)
 def test_answers_that_take_long_and_are_mostly_short(kind, headers):
     """One in two hundred is ten times as long as the others, and a quarter of the window's requests are under way."""
     town = Town(
@@ -160,7 +168,7 @@ def test_requests_that_count_when_they_end_and_no_header_tells(kind):
 
 @pytest.mark.parametrize("pace", [0.99, 1.01], ids=["slow", "fast"])
 @pytest.mark.parametrize("amounts", [{"rpm": 30}, {"tpm": 2000}], ids=["requests", "tokens"])
-@pytest.mark.parametrize("kind", ["fixed", "rolling", "bucket"])
+@pytest.mark.parametrize("kind", SLOW_KINDS)
 def test_a_clock_ten_seconds_ahead_and_one_percent_off_on_a_slow_network(kind, amounts, pace):
     town = Town(
         [Account(kind, **amounts) for _ in range(3)],
@@ -281,7 +289,7 @@ def test_any_pool_of_keys(  # noqa: PLR0917
     assert given_back(town)
 
 
-@pytest.mark.parametrize("kind", ["fixed", "rolling", "bucket"])
+@pytest.mark.parametrize("kind", SLOW_KINDS)
 def test_a_provider_that_allows_less_than_is_configured(kind):
     """Without headers nothing but refusals tells: a few at first, then rarely, and what there is is used."""
     accounts = [Account(kind, rpm=20) for _ in range(3)]

@@ -9,7 +9,7 @@ import pytest
 import sqlglot
 from sqlglot import exp
 
-from jupyter_server_ext.upstream.offline import answer
+from jupyter_server_ext.offline.answer import answer
 
 from . import offline_library as library
 from .offline_library import ask, conversation, say
@@ -73,7 +73,6 @@ What is the age of the member Eva Lund?
 How many loans were made in December?
     SELECT COUNT(*) FROM loans WHERE month = 12
 How many loans were more than a week late?
-    SELECT COUNT(*) FROM loans WHERE days_late > 7
 How many books are there for each genre?
     SELECT genre, COUNT(*) FROM books GROUP BY genre
 What is the average price per genre?
@@ -109,13 +108,9 @@ show 2 books
 What are the titles of books by authors from Norway?
     SELECT title FROM books JOIN authors USING (author_id) WHERE country = 'Norway'
 How many books did each author write?
-    SELECT name, COUNT(*) FROM authors JOIN books USING (author_id) GROUP BY authors.author_id
 Which author has the most books?
-    SELECT name FROM authors JOIN books USING (author_id) GROUP BY authors.author_id ORDER BY COUNT(*) DESC LIMIT 1
 What is the average age of members who borrowed crime books?
 How many loans are there for each author?
-    SELECT name, COUNT(*) FROM loans JOIN books USING (book_id)
-    JOIN authors USING (author_id) GROUP BY authors.author_id
 What is the average price of books by authors from Peru?
     SELECT AVG(price) FROM books JOIN authors USING (author_id) WHERE country = 'Peru'
 Which authors have at least 3 books?
@@ -164,9 +159,7 @@ def test_what_is_not_understood_is_said_or_right(question, rows):
 
 def test_a_ranking_shows_its_measure(rows):
     assert rows(ask("top 2 genres by number of books"))[0] == ("Crime", 3)
-    found = rows(ask("Which authors had the longest average days late?"))
-    assert found[0] == ("Bo Dahl", 16.0)
-    assert len(found) == 3
+    assert "how many authors are wanted" in say("Which authors had the longest average days late?")
 
 
 @pytest.mark.parametrize(
@@ -224,12 +217,12 @@ def test_median_and_deviation_are_written_where_the_dialect_has_them():
     assert "no function for a median" in say("median price per genre", dialect="sqlite")
 
 
-def test_the_answer_owns_up_to_a_choice():
+def test_a_name_of_two_columns_is_refused():
     ddl = (
         "CREATE TABLE t (\n  start_delay INTEGER, -- 0..9\n  end_delay INTEGER, -- 0..9\n  kind TEXT -- 3 distinct\n);"
     )
 
-    assert "t.end_delay would fit too" in say("average delay by kind", ddl=ddl)
+    assert "“delay” may mean t.start_delay or t.end_delay" in say("average delay by kind", ddl=ddl)
 
 
 def test_keys_of_opposite_parts_join_the_same_table():

@@ -7,9 +7,10 @@ import shutil
 import pandas as pd
 import pytest
 
-from jupyter_server_ext.upstream.offline.answer import answer
+from jupyter_server_ext.offline.answer import answer
 from rsql_magic import prompts
-from rsql_magic.context import fence, gather
+from rsql_magic.context import gather
+from rsql_magic.sql import fence
 from rsql_magic.study.proving import disproved
 from rsql_magic.study.sheet import FORMS, read_sheet
 

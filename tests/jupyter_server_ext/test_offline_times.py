@@ -8,7 +8,7 @@ from datetime import date
 
 import pytest
 
-from jupyter_server_ext.upstream.offline.sql import periods
+from jupyter_server_ext.offline.sql import periods
 
 from .offline_library import ask, conversation, say
 

@@ -7,7 +7,9 @@ import json
 import httpx
 import pytest
 
-from jupyter_server_ext.upstream.offline import MODEL, OfflineTransport, answer
+from jupyter_server_ext.offline import OfflineTransport
+from jupyter_server_ext.offline.answer import answer
+from jupyter_server_ext.offline.transport import MODEL
 
 HELLO = {"model": MODEL, "messages": [{"role": "user", "content": "Write a poem about rivers."}]}
 

@@ -263,7 +263,7 @@ REFUSED = [
     ("prices", "which columns are there", "`%%ask` describes"),
     ("prices", "median price", "no function for a median"),
     ("prices", "correlation of x and y", "no function for a correlation"),
-    ("sales", "return rate by product", "what to show by"),
+    ("sales", "return rate by product", "“rate”"),
     ("sales", "revenue by product", "“revenue”"),
     ("patients", "patients over 60", "“over”, “60”"),
 ]

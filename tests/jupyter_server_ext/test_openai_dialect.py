@@ -7,16 +7,16 @@ import json
 import httpx
 import pytest
 
+from jupyter_server_ext.config import KeySettings, Limit, Secret
 from jupyter_server_ext.errors import ConfigError
-from jupyter_server_ext.key_pool import KeyPool
-from jupyter_server_ext.keys import Key, Rate
+from jupyter_server_ext.keys import Cost, Key, KeyPool, Rate
 from jupyter_server_ext.messages import ChatRequest, Usage
-from jupyter_server_ext.settings import KeySettings, Limit, Secret
-from jupyter_server_ext.storage.base import Cost
+from jupyter_server_ext.upstream import with_preset
 from jupyter_server_ext.upstream.expected import Expectation, Lengths
 from jupyter_server_ext.upstream.openai import provider_of
-from jupyter_server_ext.upstream.presets import PRESETS, with_preset
+from jupyter_server_ext.upstream.presets import PRESETS
 from jupyter_server_ext.upstream.sse import EventReader, Malformed, StreamError
+from jupyter_server_ext.upstream.wire import Told
 
 
 def request(text: str = "x" * 400, **body) -> ChatRequest:
@@ -348,12 +348,12 @@ def test_usage_in_groqs_place():
     reader = EventReader()
     reader.feed(b'data: {"choices":[],"x_groq":{"usage":{"prompt_tokens":5,"completion_tokens":2}}}\n\n')
 
-    assert reader.usage == Usage(5, 2)
+    assert reader.told == Told(5, 2)
 
 
-def test_usage_that_cannot_be_is_the_nearest_that_can():
+def test_usage_that_cannot_be_is_read_as_it_stands():
     reader = EventReader()
     counts = b'{"prompt_tokens":-5,"completion_tokens":9e30,"prompt_tokens_details":{"cached_tokens":7}}'
     reader.feed(b'data: {"choices":[],"usage":' + counts.replace(b"9e30", b"9" * 30) + b"}\n\n")
 
-    assert reader.usage == Usage(0, 1_000_000_000, 0), "nobody is paid back, and the ledger can keep it"
+    assert reader.told == Told(-5, int("9" * 30), 7), "nonsense, and seen as such where it is checked"

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
+from jupyter_server_ext.config import Settings, TenantSettings
 from jupyter_server_ext.errors import UnknownModel
+from jupyter_server_ext.identity import Policy
 from jupyter_server_ext.messages import Caller, ChatRequest
-from jupyter_server_ext.policy import Policy
-from jupyter_server_ext.settings import Settings, TenantSettings
 
 ADA = Caller("ada", tenant="stats101")
 BOB = Caller("bob")

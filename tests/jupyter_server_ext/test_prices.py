@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from jupyter_server_ext.messages import Usage
-from jupyter_server_ext.prices import Price, Prices
+from jupyter_server_ext.pipeline import Price, Prices
 
 TOKENS = st.integers(0, 10_000_000)
 

@@ -14,10 +14,8 @@ import pytest
 from paid_provider import COST, END, KEYS, PRICES, STREAM, body, event, whole
 
 from jupyter_server_ext.app import main
-from jupyter_server_ext.assembly import build_records
-from jupyter_server_ext.errors import ConfigError
-from jupyter_server_ext.ledger import Ledger
-from jupyter_server_ext.settings import (
+from jupyter_server_ext.app.assembly import build_records
+from jupyter_server_ext.config import (
     CallerLimits,
     KeySettings,
     PriceSettings,
@@ -26,7 +24,8 @@ from jupyter_server_ext.settings import (
     StorageSettings,
     TenantSettings,
 )
-from jupyter_server_ext.storage.sql import SqlLedgerStore, opened
+from jupyter_server_ext.errors import ConfigError
+from jupyter_server_ext.ledger import Ledger, SqlLedgerStore, opened
 
 ADMIN = "owner-token"
 
@@ -150,15 +149,15 @@ async def test_every_end_of_a_request_has_its_entry(paying, url):
 
 @pytest.mark.asyncio
 async def test_spent_money_survives_a_restart(paying):
-    limits = CallerLimits(usd_per_day=COST * 1.5 / 1e9)
+    limits = CallerLimits(usd_per_day=COST * 2.5 / 1e9)
     async with paying(caller=limits) as gateway:
-        assert (await gateway.ask(body(max_tokens=10))).status_code == 200
+        assert (await gateway.ask(body(max_tokens=500))).status_code == 200
         before = (await gateway.get("stats")).json()["cost"]
-        assert before == {"today": COST / 1e9, "limit": COST * 1.5 / 1e9, "remaining": COST * 0.5 / 1e9}
+        assert before == {"today": COST / 1e9, "limit": COST * 2.5 / 1e9, "remaining": COST * 1.5 / 1e9}
     async with paying(caller=limits) as gateway:
         assert (await gateway.get("stats")).json()["cost"] == before
-        assert (await gateway.ask(body(max_tokens=10))).status_code == 200
-        refused = await gateway.ask(body(max_tokens=10))
+        assert (await gateway.ask(body(max_tokens=500))).status_code == 200
+        refused = await gateway.ask(body(max_tokens=500))
         assert (refused.status_code, refused.json()["error"]["code"]) == (429, "budget_exceeded")
         assert (await gateway.ask(body(max_tokens=10), token="bob-token")).status_code == 200
 

@@ -5,16 +5,18 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+from dataclasses import replace
 from functools import partial
 from types import SimpleNamespace
 
 import pytest
 from virtual_time import run
 
+from jupyter_server_ext.app.serve import _on_change, _on_hangup, _take_keys
+from jupyter_server_ext.config import KeySettings, Limit, Secret, Settings
 from jupyter_server_ext.errors import ConfigError
-from jupyter_server_ext.gateway import Gateway
-from jupyter_server_ext.serve import _on_change, _on_hangup, _take_keys
-from jupyter_server_ext.settings import KeySettings, Secret, Settings
+from jupyter_server_ext.ledger import Used
+from jupyter_server_ext.pipeline import Gateway
 
 
 def settings(*secrets: str) -> Settings:
@@ -66,3 +68,35 @@ def test_a_file_that_changed_is_taken_when_it_stays_the_same(tmp_path):
     run(main)
 
     assert taken == [(14.0, "half a"), (25.0, "again")]
+
+
+SECRETS = ("gsk-hunter2hunter2", "gsk-0123456789abcd", "none", "sk-zzzzzzzzzzzzzzzz")
+
+
+def shown(gateway):
+    """All that the gateway says of its keys."""
+    return f"{gateway.status()} {[key.id for key in gateway.pool.all()]} {gateway.pool.all()[0].settings!r}"
+
+
+def test_a_public_id_says_nothing_of_the_key_and_is_that_of_its_place():
+    named = [replace(key, name=f"own-{n}") for n, key in enumerate(settings(*SECRETS).keys)]
+    for keys in (settings(*SECRETS).keys, tuple(named)):
+        one, other = (Gateway(Settings(keys=keys)) for _ in range(2))
+        ids = [key.id for key in one.pool.all()]
+        assert ids == [key.id for key in other.pool.all()]
+        for secret in SECRETS:
+            assert not any(secret[at : at + 4] in shown(one) for at in range(len(secret) - 3) if secret != "none")
+        changed = tuple(replace(key, key=Secret(f"other{n}")) for n, key in enumerate(keys))
+        assert [key.id for key in Gateway(Settings(keys=changed)).pool.all()] == ids, "no hash either"
+    reordered = Gateway(Settings(keys=tuple(named[::-1])))
+    assert {key.id: key.settings.key for key in reordered.pool.all()} == {key.name: key.key for key in named}
+
+
+def test_entries_of_older_versions_count_for_their_key():
+    limit = Limit(10, "requests", 60.0)
+    keys = tuple(replace(key, limits=(limit,)) for key in settings(*SECRETS[:2]).keys)
+    gateway = Gateway(Settings(keys=keys))
+    old = [("sim-1 …ter2", 3), ("sim-2 …ter2", 4), ("sim-2", 5)]
+    gateway.pool.restore((Used(100.0, "ada", "", key, "m", n, 0, 0, n, 0) for key, n in old), 101.0)
+    used = {row["key"]: row["limits"][0]["used"] for row in gateway.status()["pool"]}
+    assert used == {"sim-1": 3, "sim-2": 5}, "the second had another key then"

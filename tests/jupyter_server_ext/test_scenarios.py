@@ -21,12 +21,11 @@ from gateway_runs import FULL, IMPATIENT, Falls, Settled, Told, ask, key, runnin
 from simulated_provider import WORDS, Fault, SimulatedProvider
 from virtual_time import run
 
+from jupyter_server_ext.config import KeySettings, PoolSettings, Secret
 from jupyter_server_ext.errors import RsqlGatewayError
-from jupyter_server_ext.key_pool import KeyPool
+from jupyter_server_ext.keys import KeyPool, KeyQueue
 from jupyter_server_ext.messages import Caller, ChatRequest
-from jupyter_server_ext.queue import KeyQueue
-from jupyter_server_ext.settings import KeySettings, PoolSettings, Secret
-from jupyter_server_ext.upstream.transport import Job, KeyRotatingTransport
+from jupyter_server_ext.upstream import Job, KeyRotatingTransport
 
 TOO_LONG = Fault("status", 400, {"error": {"message": "maximum context length", "code": "context_length_exceeded"}})
 AGAINST_POLICY = Fault("status", 400, {"error": {"message": "rejected", "code": "content_policy_violation"}})

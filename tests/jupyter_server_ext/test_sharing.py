@@ -12,16 +12,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from paid_provider import COST, END, KEYS, PRICES, STREAM, USAGE, body, event, whole
 
+from jupyter_server_ext.config import CallerLimits, Settings, StorageSettings, TenantSettings
+from jupyter_server_ext.config.settings import CacheSettings
+from jupyter_server_ext.ledger import opened
 from jupyter_server_ext.messages import Caller
-from jupyter_server_ext.replay import as_body, as_events, as_stream
-from jupyter_server_ext.settings import (
-    CacheSettings,
-    CallerLimits,
-    Settings,
-    StorageSettings,
-    TenantSettings,
-)
-from jupyter_server_ext.storage.sql import opened
+from jupyter_server_ext.pipeline.replay import as_body, as_events, as_stream
 
 ADA = Caller("ada", tenant="stats101")
 ON = CacheSettings(enabled=True)
@@ -60,10 +55,10 @@ class Events(httpx.AsyncByteStream):
                 yield event({"id": "c1", "choices": [{"index": 0, "delta": {"content": word}}]})
                 await self.provider.go_on.wait()
             yield event({"id": "c1", **END})
-            yield b"data: [DONE]\n\n"
         except (asyncio.CancelledError, GeneratorExit):
             self.provider.left += 1
             raise
+        yield b"data: [DONE]\n\n"  # after which nobody reads on
 
 
 @pytest.fixture

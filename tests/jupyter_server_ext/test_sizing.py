@@ -13,11 +13,11 @@ import pytest
 from simulated_provider import Account
 from virtual_time import run
 
+from jupyter_server_ext.app.sizing import Demand, group_rate, main, report
+from jupyter_server_ext.config import KeySettings, Limit, PoolSettings, Secret, Settings
 from jupyter_server_ext.errors import ConfigError, NoCapacity
-from jupyter_server_ext.gateway import Gateway
 from jupyter_server_ext.messages import Caller, ChatRequest
-from jupyter_server_ext.settings import KeySettings, Limit, PoolSettings, Secret, Settings
-from jupyter_server_ext.sizing import Demand, group_rate, main, report
+from jupyter_server_ext.pipeline import Gateway
 
 TIER = (
     Limit(30, "requests", 60, model="*"),
@@ -54,7 +54,7 @@ def test_keys_of_one_group_share_and_groups_add_up():
     assert "a day: 200 requests wanted, 2,000 allowed: enough for 100 users" in two
     assert "everyone at once: 3 start, the last one after 3 min" in one
     assert "everyone at once: 6 start, the last one after 1 min" in two
-    assert any("3 of 10 are answered" in line and line.endswith("260 lets all wait.") for line in one)
+    assert any("6 of 10 are answered" in line and line.endswith("260 lets all wait.") for line in one)
 
 
 def test_a_key_is_called_by_its_name():
@@ -151,9 +151,9 @@ def test_the_advised_patience_is_enough_in_a_run_of_the_gateway(kind):
 
 def test_as_many_as_foretold_are_answered_by_the_usual_patience():
     lines = report(Settings(default_model="m", keys=keys(*"abcde")), Demand())
-    assert "15 of 75 are answered" in lines[-1]
-    waits, refused = class_of_75(60, "rolling", before=30)
-    assert (len(waits), refused) == (15, 0)
+    assert "30 of 75 are answered" in lines[-1]
+    waits, refused = class_of_75(PoolSettings().queue_deadline_seconds, "rolling", before=30)
+    assert (len(waits), refused) == (30, 0)
 
 
 def test_the_guide_shows_what_the_command_says():

@@ -8,12 +8,12 @@ import httpx
 import pytest
 import pytest_asyncio
 
-from jupyter_server_ext import serve as serving
-from jupyter_server_ext.assembly import assemble
+from jupyter_server_ext.app import serve as serving
+from jupyter_server_ext.app.assembly import build_app
+from jupyter_server_ext.app.serve import Listening, serve
+from jupyter_server_ext.config import Secret, Settings, StorageSettings
 from jupyter_server_ext.handlers import base
 from jupyter_server_ext.messages import Caller
-from jupyter_server_ext.serve import Listening, serve
-from jupyter_server_ext.settings import Secret, Settings, StorageSettings
 
 pytestmark = pytest.mark.asyncio
 
@@ -25,7 +25,7 @@ async def url(monkeypatch):
     monkeypatch.setattr(base, "_BODY_SECONDS", 0.3)
     ready: asyncio.Future[str] = asyncio.get_running_loop().create_future()
     end = asyncio.Event()
-    parts = assemble(Settings(storage=StorageSettings(ledger="memory://")), [(Secret("t"), Caller("ada"))], "/rsql/")
+    parts = build_app(Settings(storage=StorageSettings(ledger="memory://")), [(Secret("t"), Caller("ada"))], "/rsql/")
     listening = Listening(port=0, drain_seconds=0.0, until=end.wait, signals=())
     server = asyncio.create_task(serve(parts, listening, ready.set_result))
     yield httpx.URL(await asyncio.wait_for(ready, 10))

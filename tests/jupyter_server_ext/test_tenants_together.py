@@ -16,7 +16,7 @@ from virtual_time import run
 
 from jupyter_server_ext.errors import NoCapacity
 from jupyter_server_ext.messages import Caller, ChatRequest
-from jupyter_server_ext.upstream.transport import Job
+from jupyter_server_ext.upstream import Job
 
 MODELS = ("large", "small")
 SETTLED = 62.0  # until then those were answered who came before anybody waited

@@ -4,21 +4,11 @@ from __future__ import annotations
 
 import pytest
 
+from jupyter_server_ext.config import CallerLimits, KeySettings, Limit, PriceSettings, Secret, Settings, load_settings
+from jupyter_server_ext.config.settings import DEFAULT_MODELS, KEY_VARIABLES, KEYLESS, ModelPrice
+from jupyter_server_ext.config.toml_file import read_settings
+from jupyter_server_ext.config.toml_lines import line_numbers
 from jupyter_server_ext.errors import ConfigError
-from jupyter_server_ext.settings import (
-    DEFAULT_MODELS,
-    KEY_VARIABLES,
-    KEYLESS,
-    CallerLimits,
-    KeySettings,
-    Limit,
-    ModelPrice,
-    PriceSettings,
-    Secret,
-    Settings,
-)
-from jupyter_server_ext.toml_file import load_settings, read_settings
-from jupyter_server_ext.toml_lines import line_numbers
 from jupyter_server_ext.upstream.presets import PRESETS
 
 SAMPLE = """\

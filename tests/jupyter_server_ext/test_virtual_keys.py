@@ -7,22 +7,22 @@ from dataclasses import replace
 import httpx
 import pytest
 
-from jupyter_server_ext.auth import IdentityUnavailable
-from jupyter_server_ext.errors import BadRequest, NotPermitted
-from jupyter_server_ext.ledger import Ledger
-from jupyter_server_ext.messages import Caller, Owner
-from jupyter_server_ext.settings import (
+from jupyter_server_ext.config import (
     CallerLimits,
     KeySettings,
-    ModelPrice,
     PriceSettings,
     Secret,
     Settings,
     StorageSettings,
     VirtualKeySettings,
 )
-from jupyter_server_ext.storage.sql import SqlLedgerStore
-from jupyter_server_ext.virtual_keys import PREFIX, NoSuchKey, VirtualKeys
+from jupyter_server_ext.config.settings import ModelPrice
+from jupyter_server_ext.errors import BadRequest, NotPermitted
+from jupyter_server_ext.identity import VirtualKeys
+from jupyter_server_ext.identity.auth import IdentityUnavailable
+from jupyter_server_ext.identity.virtual_keys import PREFIX, NoSuchKey
+from jupyter_server_ext.ledger import Ledger, SqlLedgerStore
+from jupyter_server_ext.messages import Caller, Owner
 
 pytestmark = pytest.mark.asyncio
 ADA = Caller("ada", "stats101")

@@ -11,11 +11,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from window_world import KINDS, OtherClock, Stalling, World, allowance, finish
 
-from jupyter_server_ext.storage.base import Cost, Grant, Offer, Refused, Seen, WindowSpec
-from jupyter_server_ext.storage.entry import Entry
-from jupyter_server_ext.storage.floor import Floor
-from jupyter_server_ext.storage.memory import MemoryWindows
-from jupyter_server_ext.storage.window import Window
+from jupyter_server_ext.keys import Cost, MemoryWindows
+from jupyter_server_ext.keys.windows.base import Grant, Offer, Refused, Seen, WindowSpec
+from jupyter_server_ext.keys.windows.entry import Entry
+from jupyter_server_ext.keys.windows.lower_bound import RemainingLowerBound
+from jupyter_server_ext.keys.windows.window import Window
 
 
 @pytest.mark.parametrize("headers", [True, False], ids=["headers", "no headers"])
@@ -183,7 +183,7 @@ def test_a_bucket_that_no_header_tells_of_is_used_as_it_refills(late):
 def test_the_floor_of_a_bucket_is_the_least_that_it_can_have(requests, limit, rate, after):
     """Over all moments at which each request may have been counted: its first, its last, and now for what is open."""
     now = 20.0 + after
-    floor = Floor(limit, rate)
+    floor = RemainingLowerBound(limit, rate)
     floor.fill()
     spans = sorted((sent, sent + long) for sent, long in requests)
     entries = [Entry(1, 0, 0, sent, 0) for sent, _ in spans]
@@ -214,7 +214,7 @@ def test_the_floor_of_a_bucket_is_the_least_that_it_can_have(requests, limit, ra
 )
 def test_what_was_reserved_in_vain_is_given_back_only_where_the_bucket_had_room_for_it(requests, limit, rate):
     """Reserved when taken, counted by a moment, known at the end: a bucket that was full meanwhile gained nothing."""
-    floor = Floor(limit, rate)
+    floor = RemainingLowerBound(limit, rate)
     floor.fill()
     events: list[Any] = []
     for number, (sent, travel, length, reserved, took) in enumerate(requests):

@@ -21,7 +21,7 @@ TRIED = {
     "openai": ["openai==3.52.0"],
     "LangChain": ["langchain-openai==1.7.3"],
     "chatlas": ["chatlas==0.23.0", "openai==3.52.0"],
-    "LiteLLM": ["litellm==1.106.2"],
+    "LiteLLM": ["litellm==1.106.2"],  # not 1.82.7, 1.82.8 or 1.107.0, which were tampered with
     "jupyter-ai's magics": ["jupyter-ai-magics==2.31.7", "langchain-openai==0.3.35", "ipykernel"],
     "llm": ["llm==0.36"],
 }

@@ -77,7 +77,7 @@ def gateway():
 
 @pytest.fixture
 def client(gateway):
-    from rsql_magic.client import LLMClient
+    from rsql_magic.gateway import LLMClient
 
     return LLMClient("http://gateway/rsql/", "token", transport=httpx.MockTransport(gateway))
 
@@ -104,7 +104,7 @@ def shell():
 @pytest.fixture
 def ip(shell, assistant):
     """A shell with our magics, whose questions go to the fake gateway."""
-    from rsql_magic.magics import load
+    from rsql_magic.notebook import load
 
     load(shell, assistant)
     return shell

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from rsql_magic.context import Catalog, ForeignKey
-from rsql_magic.context.tables import ddl
-from rsql_magic.validate import validate
+from rsql_magic.context import Catalog
+from rsql_magic.sql import ForeignKey, ddl, validate
 
 
 def test_tables_keys_and_comments():

@@ -10,7 +10,7 @@ import math
 import pandas as pd
 import pytest
 
-from rsql_magic.charts import MOST_ROWS, Chart, as_altair, bundle, choose, draw, read, spec, wanted
+from rsql_magic.display.charts import MOST_ROWS, Chart, as_altair, bundle, choose, draw, picture, read, spec, wanted
 from rsql_magic.errors import BadInput
 
 ORIGINS = pd.DataFrame({"origin": ["EWR", "JFK", "LGA"], "n": [3, 2, 1]})
@@ -147,3 +147,24 @@ def test_few_short_labels_stand_level_below_their_bars():
     assert "width" not in spec(Chart("bar", "status", "n"), many)
     assert "width" not in spec(Chart("bar", "day", "n"), DAYS)
     assert as_altair(draw(Chart("bar", "origin", "n"), ORIGINS)[0]).to_dict()["width"] == {"step": 32}
+
+
+@pytest.mark.parametrize(
+    ("rows", "total", "cut", "title"),
+    [
+        (1000, 336_776, True, "First 1,000 of 336,776 rows"),
+        (1000, None, True, "First 1,000 rows; there are more"),
+        (6000, 6000, False, "First 5,000 of 6,000 rows"),
+        (6000, 9000, True, "First 5,000 of 9,000 rows"),
+        (1000, 1000, False, None),
+    ],
+)
+def test_a_chart_of_cut_rows_says_so_in_the_picture(rows, total, cut, title):
+    frame = pd.DataFrame({"x": range(rows), "y": range(rows)})
+    drawn, said = draw(Chart("point", "x", "y"), frame, total, cut=cut)
+    assert drawn.get("title", {}).get("text") == title
+    assert bool(said) is (title is not None)
+    if title:
+        svg = picture(drawn, "svg").decode()
+        assert title in svg
+        assert as_altair(drawn).to_dict()["title"]["text"] == title

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from rsql_magic.chat import INTERRUPTED, Chat, Reply, Usage, filtered, restored, usage_of
 from rsql_magic.errors import AnswerCut, Stopped
-from rsql_magic.events import Done, Text
+from rsql_magic.gateway import INTERRUPTED, Chat, Reply, Text, Usage, filtered, restored, usage_of
+from rsql_magic.gateway.events import Done
 
 
 class Talker:
@@ -36,11 +36,12 @@ def interrupt():
 def say(chat, question, talker):
     chat._client = lambda: talker
     reply = Reply()
+    entry = chat.entry(question, whole=True)
     try:
-        for _ in chat.stream(chat.messages("system", question), reply):
+        for _ in entry.stream(entry.messages("system", question), reply):
             pass
     finally:
-        chat.add(question, [reply])
+        entry.add([reply])
     return reply
 
 
@@ -85,7 +86,10 @@ def test_the_newest_turns_fit_the_budget():
     assert [message["role"] for message in history[:2]] == ["user", "assistant"]
     assert 2 <= len(history) < 40
     chat.history_tokens = 0
-    assert chat.messages("s", "q") == [{"role": "system", "content": "s"}, {"role": "user", "content": "q"}]
+    assert chat.entry("q", whole=True).messages("s", "q") == [
+        {"role": "system", "content": "s"},
+        {"role": "user", "content": "q"},
+    ]
 
 
 def test_nothing_secret_leaves_whatever_it_was_made_from():

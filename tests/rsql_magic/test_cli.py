@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import os
+import re
 import sqlite3
 import subprocess
 import sys
@@ -13,12 +14,16 @@ from datetime import UTC, datetime
 
 import nbformat
 import pytest
+from rich.console import Console
 
-from rsql_magic import cli, reports
+from rsql_magic import reports
 from rsql_magic.assistant import Assistant
+from rsql_magic.cli import command as cli
 from rsql_magic.cli import monitor, rstudio
-from rsql_magic.client import LLMClient
+from rsql_magic.cli.rendering import rendered
+from rsql_magic.display import safe_markdown
 from rsql_magic.errors import GatewayUnreachable, LimitReached
+from rsql_magic.gateway import LLMClient
 
 
 @pytest.fixture
@@ -42,6 +47,55 @@ def test_an_answer_is_printed(rsql, gateway):
     assert out.startswith("It keeps every row.")
     assert "100 + 20 tokens" in out
     assert gateway.sent.endswith("Question: what is a left join?")
+
+
+HOSTILE = "So \x1b]52;c;aGk=\x07**bold** `x <- 1` \x1b[2J\x9b1A\u202e<b>raw</b>\n\n- a\n  ```r\n  df$y < 1\n  ```\n"
+
+
+class Terminal(io.StringIO):
+    def isatty(self):
+        return True
+
+
+def test_escape_sequences_of_a_model_do_not_reach_a_pipe(rsql, gateway):
+    gateway.replies = [HOSTILE]
+    _, out, _ = rsql("ask", "what?")
+    assert out.startswith("So **bold** `x <- 1` <b>raw</b>\n\n- a\n")
+
+
+def test_markdown_is_drawn_on_a_terminal(rsql, gateway, monkeypatch):
+    gateway.replies = [HOSTILE]
+    terminal = Terminal()
+    monkeypatch.setattr("sys.stdout", terminal)
+    monkeypatch.setenv("TERM", "xterm")
+    code, _, err = rsql("ask", "what?")
+    told = terminal.getvalue()
+    shown = re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", told)  # rich's own
+    assert (code, err) == (0, "")
+    assert set(re.findall(r"\x1b(?!\[)|\x1b\[2J|[\x80-\x9f\u202e\x07]", told)) == set()
+    assert "So bold x <- 1 <b>raw</b>" in shown
+    assert "df$y < 1" in shown
+    assert "tokens" in shown.splitlines()[-1]
+
+
+def test_one_empty_line_stands_between_blocks_on_a_terminal():
+    markdown = (
+        "## Steps\n\n- a\n- b\n\n```r\nx\n\n\ny\n```\n\n| a |\n|---|\n| 1 |\n\nSee https://a.b/c and [it](http://d.e)."
+    )
+    out = io.StringIO()
+    Console(file=out, width=60).print(rendered(safe_markdown(markdown)))
+    shown = "Steps\n\n • a\n • b\n\n x\n\n\n y\n\n a\n ─\n 1\n\nSee https://a.b/c and it (http://d.e).\n"
+    assert out.getvalue() == shown
+
+
+def test_an_error_of_a_model_does_not_reach_a_terminal(rsql, gateway, tmp_path):
+    gateway.replies = ["I \x1b]52;c;aGk=\x07cannot \x1b[2Jsay."] * 4
+    with closing(sqlite3.connect(tmp_path / "x.db")) as con:
+        con.execute("CREATE TABLE t (a)")
+    code, out, err = rsql("sql", "what?", "--on", str(tmp_path / "x.db"))
+    assert code == 1
+    assert "I cannot say." in err
+    assert "\x1b" not in out + err
 
 
 @pytest.mark.parametrize("words", [("--gateway", "ftp://x", "models"), ("models", "--gateway", "ftp://x")])
@@ -354,3 +408,12 @@ def test_a_session_of_r_is_described_by_level(piped):
     assert "12345" not in stats
     assert "1..9" not in piped("describe", body | {"level": "names"})["context"]
     assert piped("describe", body | {"level": "stats", "survey": ["x"]})[0] == 1
+
+
+def test_a_field_that_may_be_a_function_is_no_answer_where_nobody_can_be_asked(piped):
+    """R's own connection is not at hand here; in Python the engine asks PostgreSQL."""
+    tables = "CREATE TABLE t (a integer, b text);"
+    wrong = piped("check", {"sql": "SELECT (t).leak FROM t", "dialect": "postgres", "ddl": tables})
+    assert "a function of that name would be called" in wrong["problems"][0]
+    fine = piped("check", {"sql": "SELECT (q).a FROM t q", "dialect": "postgres", "ddl": tables})
+    assert fine == {"sql": "SELECT (q).a FROM t q"}

@@ -9,7 +9,6 @@ import json
 import httpx
 import pytest
 
-from rsql_magic.client import LLMClient
 from rsql_magic.errors import (
     AnswerCut,
     GatewayError,
@@ -18,8 +17,9 @@ from rsql_magic.errors import (
     NotAllowed,
     UnknownModel,
 )
-from rsql_magic.events import Done, Text, Waiting, parse_sse
-from rsql_magic.refusals import HINTS, error_of
+from rsql_magic.gateway import LLMClient, Text, Waiting
+from rsql_magic.gateway.events import Done, parse_sse
+from rsql_magic.gateway.refusals import HINTS, error_of
 
 HELLO = [{"role": "user", "content": "hello"}]
 

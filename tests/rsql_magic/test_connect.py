@@ -11,11 +11,10 @@ import httpx
 import pytest
 
 from rsql_magic.assistant import Assistant
-from rsql_magic.client import LLMClient
 from rsql_magic.config import Rsql
-from rsql_magic.connect import Address, Embedded, _without_libraries_of_r, base_url, handed, named
 from rsql_magic.errors import BadInput, GatewayError, GatewayUnreachable
-from rsql_magic.reach import Reach
+from rsql_magic.gateway import GatewayLocator, LLMClient
+from rsql_magic.gateway.connect import Address, Embedded, _without_libraries_of_r, base_url, handed, named
 
 HUB = {"JUPYTERHUB_PUBLIC_HUB_URL": "https://hub.example.org/hub/", "JUPYTERHUB_API_TOKEN": "hub-token"}
 SERVER = {"RSQL_SERVER_URL": "http://127.0.0.1:8888/rsql", "RSQL_SERVER_TOKEN": "server-token"}
@@ -166,7 +165,7 @@ def test_an_offer_that_does_not_answer_is_passed_over(tmp_path):
 def test_an_offer_that_cannot_serve_now_is_not_passed_over(monkeypatch):
     said = {"status": "unavailable", "error": {"code": "config_error", "message": "The configuration is wrong."}}
     off = httpx.MockTransport(lambda _: httpx.Response(503, json=said))
-    monkeypatch.setattr(Reach, "client_of", lambda _, at: LLMClient(at.url, at.token, transport=off))
+    monkeypatch.setattr(GatewayLocator, "client_of", lambda _, at: LLMClient(at.url, at.token, transport=off))
     assistant = Assistant(environ={"RSQL_SERVER_URL": "http://127.0.0.1:9/rsql/", "RSQL_SERVER_TOKEN": "t"})
     with pytest.raises(GatewayError, match=r"The configuration is wrong\. The administrator's rsql\.toml needs a look"):
         assistant.reach.learn_policy()

@@ -5,9 +5,10 @@ from __future__ import annotations
 import pandas as pd
 import pytest
 
-from rsql_magic.context import Column, Table, describe
-from rsql_magic.context.dictionary import Dictionary
+from rsql_magic.context import describe
+from rsql_magic.databases import Dictionary
 from rsql_magic.errors import BadInput
+from rsql_magic.sql import Column, Table
 
 pytestmark = pytest.mark.usefixtures("without_r")
 

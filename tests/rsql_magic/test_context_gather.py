@@ -10,12 +10,22 @@ import pandas as pd
 import polars as pl
 import pytest
 
-from rsql_magic.context import Catalog, Column, Context, Piece, Profile, Table, count_tokens, describe, fence, gather
-from rsql_magic.context.cells import Cell, as_cells, recently
-from rsql_magic.context.failures import error_text
+from rsql_magic.context import (
+    Catalog,
+    Context,
+    Piece,
+    Question,
+    as_cells,
+    count_tokens,
+    describe,
+    error_text,
+    gather,
+    recently,
+)
+from rsql_magic.context.cells import Cell
 from rsql_magic.context.joins import join_hints
-from rsql_magic.context.mentions import Question
 from rsql_magic.errors import UnknownName
+from rsql_magic.sql import Column, Profile, Table, fence
 
 pytestmark = pytest.mark.usefixtures("without_r")
 

@@ -7,8 +7,8 @@ import time
 
 import pytest
 
-from rsql_magic.context import describe, gather
-from rsql_magic.context.bounded import TooSlow, within
+from rsql_magic.context import describe, gather, within
+from rsql_magic.context.bounded import TooSlow
 from rsql_magic.context.sources import sources
 
 pytestmark = pytest.mark.usefixtures("without_r")

@@ -13,9 +13,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from planted import CELLS, PLANTED, assert_nothing_planted, seeded
 
-from rsql_magic.context import describe, gather, identifiers
-from rsql_magic.context.privacy import DETECTORS, redact
-from rsql_magic.context.telling import says_personal, says_secret
+from rsql_magic.context import describe, gather
+from rsql_magic.redaction import identifiers, redact, says_personal, says_secret
+from rsql_magic.redaction.filter import DETECTORS
 
 ALNUM = string.ascii_letters + string.digits
 WORD = st.text(string.ascii_lowercase, min_size=2, max_size=10)

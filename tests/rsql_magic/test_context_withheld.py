@@ -7,9 +7,9 @@ import time
 import pandas as pd
 import pytest
 
+from rsql_magic.context import error_text
 from rsql_magic.context.cells import Cell
-from rsql_magic.context.failures import error_text
-from rsql_magic.context.withheld import message_without_data, without_data
+from rsql_magic.redaction import message_without_data, without_data
 
 KNOWN = frozenset({"region"})
 

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import io
+import re
 
 import pandas as pd
 import pytest
 
-from rsql_magic import display
-from rsql_magic.chat import Usage
+from rsql_magic.ask import Answer
 from rsql_magic.display import (
-    BatchScreen,
-    NotebookScreen,
     Screen,
     Shown,
     TerminalScreen,
@@ -22,7 +20,10 @@ from rsql_magic.display import (
     table_html,
     usage_line,
 )
-from rsql_magic.events import Text, Waiting
+from rsql_magic.display import screens as display
+from rsql_magic.display.screens import BatchScreen, NotebookScreen
+from rsql_magic.gateway import Text, Usage, Waiting
+from rsql_magic.plain_text import unlinked
 
 
 @pytest.fixture
@@ -134,15 +135,15 @@ def test_a_terminal_wipes_its_status():
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
-        ("a <script>x</script>", "a &lt;script>x&lt;/script>"),
-        ("1 < 2 and a<b", "1 < 2 and a&lt;b"),
-        ("`<i>` ``a`<b>`` <b>", "`<i>` ``a`<b>`` &lt;b>"),
-        ("```html\n<b>\n```\n<b>", "```html\n<b>\n```\n&lt;b>"),
-        ("```html\n<b>", "```html\n<b>"),
-        ("~~~\n<b>\n~~~", "~~~\n<b>\n~~~"),
-        ("![x](http://evil/?q=1) and [y](z)", "[x](http://evil/?q=1) and [y](z)"),
-        ("<!-- x --> <?php", "&lt;!-- x --> &lt;?php"),
-        ("```\n``` <b>\n```\n<b>", "```\n``` <b>\n```\n&lt;b>"),
+        ("a <script>x</script>", "a &lt;script&gt;x&lt;/script&gt;"),
+        ("1 < 2 and a<b", "1 &lt; 2 and a&lt;b"),
+        ("`i` ``a`<b>`` <b>", "`i` <code>a&#96;&lt;b&gt;</code> &lt;b&gt;"),
+        ("```html\n<b>\n```\n<b>", "```html\n<b>\n```\n\n&lt;b&gt;"),
+        ("```html\n<b>", "```html\n<b>\n```"),
+        ("~~~\n<b>\n~~~", "```\n<b>\n```"),
+        ("![x](http://evil/?q=1) and [y](z)", "x and y"),
+        ("<!-- x --> <?php", "&lt;!-- x --&gt; &lt;?php"),
+        ("```\n``` <b>\n```\n<b>", "````\n``` <b>\n````\n\n&lt;b&gt;"),
     ],
 )
 def test_a_models_markdown_is_tamed(text, expected):
@@ -205,3 +206,21 @@ def test_a_listing_is_a_table_in_both_forms():
     shown = listing([("a", "<b>"), ("longer", "x")], ("name", "what"))
     assert shown.plain == "name    what\na       <b>\nlonger  x"
     assert "<td>&lt;b&gt;</td>" in shown.markdown
+
+
+def test_what_stands_below_an_answer_is_not_part_of_its_unfinished_code():
+    shown = Answer("```r\nx <- 1", sources=("frame sales",), problems=("It `stops`.",)).shown()
+    assert shown.markdown == "```r\nx <- 1\n```\n\nfrom `sales`\n\n⚠ It `stops`."
+
+
+def test_the_usage_line_beside_a_widget_looks_like_any_other():
+    assert Shown(footer="1 s").bundle() == {"text/plain": "1 s", "text/markdown": "<sub>1 s</sub>"}
+    assert "text/markdown" not in Shown(plain="x", footer="1 s").bundle()
+
+
+@pytest.mark.parametrize("before", ["", "9", "-", ".", "+", "sql" + "+" * 40, "é", "https", "data:"])
+def test_no_front_end_finds_another_scheme_in_plain_text(before):
+    link = re.compile(r"(?:[a-zA-Z][a-zA-Z0-9+.-]{2,40}://|data:)[^\s\"]{2,}")  # JupyterLab's
+    assert not link.search(unlinked(f"{before}javascript://x%0aalert(1)"))
+    assert not link.search(unlinked(f"{before} data:text/html,x"))
+    assert link.search(unlinked("postgresql+psycopg://a/b"))

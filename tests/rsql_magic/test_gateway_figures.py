@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from rsql_magic.gateway_figures import in_words, money, of, queue, status_rows, usage_rows
+from rsql_magic.gateway.figures import in_words, money, of, queue, status_rows, usage_rows
 
 NEW_GATEWAY = {
     "keys": {"ready": 1, "cooling": 0, "exhausted": 0, "paused": 0, "retired": 0},

@@ -10,13 +10,11 @@ from pathlib import Path
 import guard_cases as cases
 import pytest
 
-from rsql_magic import guard
-from rsql_magic.context.tables import Catalog, Column, Table
-from rsql_magic.dialects import functions, lex, parse
-from rsql_magic.dialects.spellings import shown
+from rsql_magic.context import Catalog
 from rsql_magic.errors import QueryRejected
-from rsql_magic.guard.nodes import ALLOWED
-from rsql_magic.validate import validate
+from rsql_magic.sql import Column, Table, functions, guard, lex, parse, validate
+from rsql_magic.sql.dialects.spellings import shown
+from rsql_magic.sql.guard.nodes import ALLOWED
 
 SHOP = tuple(
     Table(name, tuple(Column(column) for column in columns.split()))

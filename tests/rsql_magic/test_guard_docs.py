@@ -7,9 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from rsql_magic.dialects import QUERY_WORDS, reading
-from rsql_magic.dialects.summary import functions_table, reasons_table
-from rsql_magic.guard import rows, size, statements
+from rsql_magic.sql.dialects import reading
+from rsql_magic.sql.dialects.reading import QUERY_WORDS
+from rsql_magic.sql.dialects.summary import functions_table, reasons_table
+from rsql_magic.sql.guard import rows, size, statements
 
 PAGE = (Path(__file__).parents[2] / "docs" / "sql-safety.md").read_text(encoding="utf-8")
 

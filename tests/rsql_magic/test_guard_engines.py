@@ -8,7 +8,7 @@ import duckdb
 import guard_cases as cases
 import pytest
 
-from rsql_magic import guard
+from rsql_magic.sql import guard
 
 SHOP = [
     "CREATE TABLE customers (id INTEGER, name VARCHAR, city VARCHAR, since DATE)",

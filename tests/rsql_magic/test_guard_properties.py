@@ -12,9 +12,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sqlglot import exp
 
-from rsql_magic import guard
-from rsql_magic.dialects import lex, names, parse
 from rsql_magic.errors import QueryRejected
+from rsql_magic.sql import guard, lex, names, parse
 
 QUICK = settings(max_examples=300, deadline=None, suppress_health_check=list(HealthCheck), derandomize=True)
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from rsql_magic.ask import interpolate
 from rsql_magic.errors import BadInput, UnknownName
-from rsql_magic.interpolate import interpolate
 
 CELLS = {"In": ["", "x = 1", "x + 1"], "Out": {2: 2}}
 

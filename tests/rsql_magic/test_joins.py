@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
+import sqlite3
 from dataclasses import replace
 
+import duckdb
 import pytest
 
-from rsql_magic.context import Catalog, Profile
-from rsql_magic.validate import join_notes
+from rsql_magic.context import Catalog
+from rsql_magic.databases import open_engine
+from rsql_magic.sql import Profile
+from rsql_magic.sql import join_notes as all_notes
+
+
+def join_notes(sql, dialect, catalog, count=None, question=""):
+    return [note.text for note in all_notes(sql, dialect, catalog, count, question)]
+
 
 SHOP = Catalog.from_ddl(
     "CREATE TABLE customers (id INT PRIMARY KEY, credit INT, city TEXT);"
@@ -52,7 +61,8 @@ def test_rows_without_a_key_are_said_to_be_left_out():
     catalog = Catalog((SHOP["customers"], orders.with_columns([orders.columns[0], column])), "postgres")
     sql = "SELECT count(*) FROM customers c {} orders o ON o.customer_id = c.id"
     assert join_notes(sql.format("JOIN"), "postgres", catalog) == [
-        "25% of the rows of orders have no customer_id and are left out by the join with customers."
+        "About 25.0% of the rows of orders have no customer_id and are left out by the join with customers; "
+        "that is estimated, and others that match no row are not counted."
     ]
     assert join_notes(sql.format("RIGHT JOIN"), "postgres", catalog) == []
 
@@ -74,3 +84,93 @@ def test_rows_of_the_first_table_that_match_none_are_said(sql, said, approximate
     catalog = Catalog((customers, orders.with_columns([orders.columns[0], column])), "postgres")
     expected = "No more than 7 of the 10 rows of customers have a row in orders; the join leaves out the others."
     assert join_notes(sql, "postgres", catalog) == ([expected] if said and not approximate else [])
+
+
+@pytest.fixture(params=["duckdb", "sqlite"])
+def shop(request):
+    """Orders of which 1 % have no customer, and 15.6 % none that there is; payments of orders in parts."""
+    connection = duckdb.connect() if request.param == "duckdb" else sqlite3.connect(":memory:", check_same_thread=False)
+    for table in (
+        "customers (id INTEGER PRIMARY KEY, city VARCHAR, credit INTEGER)",
+        "orders (id INTEGER PRIMARY KEY, customer_id INTEGER, amount INTEGER)",
+        "payments (id INTEGER PRIMARY KEY, customer_id INTEGER, paid INTEGER)",
+    ):
+        connection.execute(f"CREATE TABLE {table}")
+    connection.executemany("INSERT INTO customers VALUES (?, ?, ?)", [(n, f"City {n % 5}", 10) for n in range(200)])
+    whose = [None if n < 10 else 10_000 + n if n < 156 else n % 150 for n in range(1000)]
+    connection.executemany("INSERT INTO orders VALUES (?, ?, ?)", [(n, whose[n], 5) for n in range(1000)])
+    connection.executemany("INSERT INTO payments VALUES (?, ?, ?)", [(n, n % 100, 3) for n in range(300)])
+    with open_engine(connection) as engine:
+        yield engine
+    connection.close()
+
+
+def told(engine, sql, question=""):
+    def count(query):
+        return int(engine.run(query).df.iloc[0, 0])
+
+    return all_notes(sql, engine.dialect, engine.catalog(), count, question)
+
+
+def test_rows_that_a_join_loses_are_counted(shop):
+    notes = told(shop, "SELECT o.id, c.city FROM orders o JOIN customers c ON o.customer_id = c.id")
+    assert [note.text for note in notes] == [
+        "156 of the 1,000 rows of orders (15.6%) have no matching row in customers; the join leaves them out."
+    ]
+    [note] = told(shop, "SELECT o.id FROM orders o JOIN customers c ON o.customer_id = c.id WHERE o.id < 200")
+    assert "156 of the 200 rows of orders that the conditions let through (78.0%)" in note.text
+    assert told(shop, "SELECT o.id FROM orders o JOIN customers c ON o.customer_id = c.id WHERE o.id > 200") == []
+    assert told(shop, "SELECT o.id FROM orders o LEFT JOIN customers c ON o.customer_id = c.id") == []
+    notes = told(shop, "SELECT c.id FROM customers c JOIN orders o ON o.customer_id = c.id WHERE o.amount > 0")
+    assert [note.text for note in notes if "customers (" in note.text] == [
+        "50 of the 200 rows of customers (25.0%) have no matching row in orders; the join leaves them out."
+    ]
+
+
+def doubted(engine, sql, question=""):
+    return [note.text for note in told(engine, sql, question) if note.is_doubt]
+
+
+def test_sums_over_a_fan_out_are_doubted(shop):
+    join = "FROM customers c JOIN orders o ON o.customer_id = c.id"
+    [said] = doubted(shop, f"SELECT sum(c.credit) AS s {join}")
+    assert (
+        said
+        == "A row of customers comes once for each matching row of orders, so sum(c.credit) counts it several times."
+    )
+    assert len(doubted(shop, f"SELECT c.city, sum(c.credit) AS s {join} GROUP BY c.city")) == 1
+    assert doubted(shop, f"SELECT sum(o.amount) AS s {join}") == []
+    assert doubted(shop, f"SELECT o.id, sum(c.credit) AS s {join} GROUP BY o.id") == []
+    assert doubted(shop, f"SELECT sum(c.credit) AS s {join} WHERE o.id IN (300, 301)") == []  # no row comes twice
+
+
+def test_sums_and_counts_over_two_fan_outs_are_doubted(shop):
+    join = "FROM customers c JOIN orders o ON o.customer_id = c.id JOIN payments p ON p.customer_id = c.id"
+    [said] = doubted(shop, f"SELECT sum(o.amount) AS s {join}")
+    assert said.startswith("A row of orders comes once for each matching row of payments")
+    [said] = doubted(shop, f"SELECT count(*) AS n {join}")
+    assert said == "count(*) counts combinations of rows of customers and orders and payments, each row several times."
+    assert doubted(shop, f"SELECT count(DISTINCT o.id) AS n {join}") == []
+
+
+def test_a_count_of_rows_is_doubted_where_the_question_asks_for_the_other_table(shop):
+    sql = "SELECT count(*) AS n FROM customers c JOIN orders o ON o.customer_id = c.id"
+    [said] = doubted(shop, sql, "How many customers have orders?")
+    assert "COUNT(DISTINCT …)" in said
+    assert doubted(shop, sql, "How many orders have customers?") == []
+    assert doubted(shop, f"{sql} WHERE o.id IN (300, 301)", "How many customers have these orders?") == []
+
+
+def test_a_fan_out_is_told_to_the_model_once_and_then_to_the_person(ip, con, gateway):
+    con.execute("CREATE TABLE shops AS SELECT i AS id, 100 AS rent FROM range(3) t(i)")
+    con.execute("ALTER TABLE shops ADD PRIMARY KEY (id)")
+    wrong = "SELECT sum(s.rent) AS rent FROM shops s JOIN orders o ON o.shop = s.id"
+    right = "SELECT sum(rent) AS rent FROM shops WHERE id IN (SELECT shop FROM orders)"
+    gateway.replies = [f"```sql\n{query}\n```" for query in (wrong, right)]
+    result = ip.run("%%sql_ai con\nWhat is the rent of all shops with orders?")
+    assert "so sum(s.rent) counts it several times." in gateway.sent
+    assert (int(result.df.rent[0]), result.notes) == (300, ())
+    gateway.replies = [f"```sql\n{wrong}\n```"] * 2
+    result = ip.run("%%sql_ai con\nWhat rent do all shops with orders pay?")
+    assert int(result.df.rent[0]) == 300_000
+    assert any("counts it several times" in note for note in result.notes)

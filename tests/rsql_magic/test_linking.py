@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rsql_magic.context import Catalog, Column, ForeignKey, Profile, Table, count_tokens
-from rsql_magic.context.tables import ddl
-from rsql_magic.linking import Index, find_values, link, misspelt, rivals, shown, widen
+from rsql_magic.context import Catalog, count_tokens
+from rsql_magic.sql import Column, ForeignKey, Index, Profile, Table, ddl, find_values, link, misspelt, rivals, widen
+from rsql_magic.sql.linking.fitting import shown
 
 
 def _table(name, *columns, keys=None, **facts):

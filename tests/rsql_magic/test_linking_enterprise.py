@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import pytest
 
-from rsql_magic.context import Catalog, Column, Table
-from rsql_magic.linking import Index, link
-from rsql_magic.linking.copies import copies
-from rsql_magic.linking.keys import likely
-from rsql_magic.linking.naming import Naming
-from rsql_magic.linking.shortened import meanings, shortens, skeleton
-from rsql_magic.linking.words import split, stem
+from rsql_magic.context import Catalog
+from rsql_magic.sql import Column, Index, Table, link
+from rsql_magic.sql.linking.copies import copies
+from rsql_magic.sql.linking.keys import likely
+from rsql_magic.sql.linking.naming import Naming
+from rsql_magic.sql.linking.shortened import meanings, shortens, skeleton
+from rsql_magic.sql.linking.words import split, stem
 
 
 def _table(name, *columns, key="id", text=(), **facts):

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from rsql_magic.context import Catalog
-from rsql_magic.linking import link
-from rsql_magic.linking.languages import language_of, languages_of, translated
+from rsql_magic.sql import link
+from rsql_magic.sql.linking.languages import language_of, languages_of, translated
 
 SHOP = Catalog.from_ddl(
     """

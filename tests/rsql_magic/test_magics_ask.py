@@ -165,7 +165,7 @@ def test_show_context_of_a_new_conversation_forgets_nothing(ip, gateway, capsys)
     ip.run("%ask --no-context what is a mean?")
     ip.run("%ask --new --show-context what is a median?")
     assert "what is a mean?" not in capsys.readouterr().out
-    ip.run("%ask --show-context what is a median?")
+    ip.run("%ask --show-context and what is a median?")
     assert "what is a mean?" in capsys.readouterr().out
 
 
@@ -483,7 +483,7 @@ def test_a_conversation_is_saved_where_the_user_asks(ip, gateway, tmp_path):
     for _ in range(2):  # the same file may be written again
         ip.run(f"%rsql history --save {tmp_path}/talk.md")
     saved = (tmp_path / "talk.md").read_text(encoding="utf-8")
-    assert saved == "# Conversation\n\n## ask: who is [email]?\n\none \n"
+    assert saved == "# Conversation\n\n## ask: who is &#91;email&#93;?\n\none\n"
     (tmp_path / "other.md").write_text("mine", encoding="utf-8")
     with pytest.raises(BadInput, match="is no saved conversation"):
         ip.run(f"%rsql history --save {tmp_path}/other.md")

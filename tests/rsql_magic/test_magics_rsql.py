@@ -15,10 +15,11 @@ from IPython.core.interactiveshell import InteractiveShell
 from traitlets import TraitError
 
 from rsql_magic import reports
-from rsql_magic.connect import Address
-from rsql_magic.context.tables import Catalog, Column, Table
+from rsql_magic.context import Catalog
 from rsql_magic.errors import BadInput, GatewayUnreachable, NotAllowed, UnknownName
+from rsql_magic.gateway.connect import Address
 from rsql_magic.reports import good_until
+from rsql_magic.sql import Column, Table
 
 STATUS = {"keys": {"ready": 3, "cooling": 1}, "queue": {"length": 0}, "models": ["llama", "qwen"], "privacy_floor": ""}
 STATS = {
@@ -166,7 +167,7 @@ def test_connect_asks_once_and_keeps_what_worked(ip, assistant, gateway, monkeyp
     asked = []
 
     def client_of(address):
-        from rsql_magic.client import LLMClient
+        from rsql_magic.gateway import LLMClient
 
         def answer(request):
             asked.append(request.headers["authorization"])
@@ -305,7 +306,7 @@ def test_loading_imports_nothing_heavy_and_opens_no_socket():
 
 def test_from_python(shell, assistant, gateway, monkeypatch):
     import rsql_magic
-    from rsql_magic.magics import load
+    from rsql_magic.notebook import load
 
     load(shell, assistant)
     monkeypatch.setattr(InteractiveShell, "_instance", shell)

@@ -180,7 +180,7 @@ def test_a_costly_plan_is_asked_about_first(ip, con, gateway, monkeypatch, assis
     gateway.replies = [sql("SELECT count(*) AS n FROM orders a JOIN orders b ON a.shop = b.shop")] * 3
     asked = []
     monkeypatch.setattr("builtins.input", lambda text: asked.append(text) or "y")
-    assert ip.run("%%sql_ai con\nhow many?").df.n[0] == 3_000_000
+    assert ip.run("%%sql_ai con --retries 0\nhow many?").df.n[0] == 3_000_000
     assert "expects to handle about" in asked[0]
     monkeypatch.setattr("builtins.input", lambda _: "")
     with pytest.raises(QueryFailed, match="are allowed without asking"):
@@ -193,7 +193,7 @@ def test_a_costly_plan_is_asked_about_first(ip, con, gateway, monkeypatch, assis
 
 def test_a_draft_is_not_blamed_for_a_schema_that_changed_a_moment_ago(ip, con, gateway, monkeypatch):
     monkeypatch.setattr(
-        "rsql_magic.engines.base.SLOW_PROBE", -1.0
+        "rsql_magic.databases.engines.base.SLOW_PROBE", -1.0
     )  # so the database is not asked again for two seconds
     gateway.replies = [sql("SELECT sum(total) AS s FROM orders"), sql("SELECT sum(amount) AS s FROM orders")]
     ip.run("%%sql_ai con\nTotal?")
@@ -220,3 +220,20 @@ def test_a_draft_widens_what_the_repair_is_told(ip, con, gateway, assistant):
 def test_a_statement_without_a_plan_runs(ip, con, gateway):
     gateway.replies = [sql("DESCRIBE orders")]
     assert "total" in list(ip.run("%%sql_ai con\nWhich columns has orders?").df["column_name"])
+
+
+def test_a_join_is_proposed_to_the_model_and_made_alone_only_where_no_round_is_left(ip, con, gateway):
+    con.execute("CREATE TABLE shops (shop INTEGER PRIMARY KEY, city VARCHAR)")
+    con.execute("INSERT INTO shops VALUES (0, 'Oslo'), (1, 'Lima'), (2, 'Rome')")
+    con.execute("CREATE TABLE bills (id INTEGER, shop INTEGER REFERENCES shops (shop))")
+    con.execute("INSERT INTO bills SELECT range, range % 3 FROM range(9)")
+    forgot = sql("SELECT city, count(*) AS n FROM bills GROUP BY city")
+    gateway.replies = [forgot, sql("SELECT shop, count(*) AS n FROM bills GROUP BY shop")]
+    result = ip.run("%%sql_ai con\nbills by shop")
+    assert "It compiles with this change: city → JOIN shops ON bills.shop = shops.shop. Make it only if" in gateway.sent
+    assert "JOIN" not in result.sql
+    gateway.replies = [forgot]
+    result = ip.run("%%sql_ai con --retries 0\nbills by city")
+    assert "JOIN shops" in result.sql
+    assert result.rounds()[-1][0].startswith("mended without asking: city → JOIN shops")
+    assert any(note.startswith("No round was left to ask the model: city → JOIN shops") for note in result.notes)

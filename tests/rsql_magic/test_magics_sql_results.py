@@ -56,7 +56,7 @@ def test_html_in_data_stays_text(ip, gateway):
 def test_a_join_that_counts_rows_twice_is_said(ip, con, gateway, capsys):
     con.execute("CREATE TABLE shops (shop INTEGER PRIMARY KEY, rent INTEGER)")
     con.execute("INSERT INTO shops VALUES (0, 10), (1, 20), (2, 30)")
-    gateway.replies = [sql("SELECT sum(s.rent) AS rent FROM shops s JOIN orders o ON o.shop = s.shop")]
+    gateway.replies = [sql("SELECT sum(s.rent) AS rent FROM shops s JOIN orders o ON o.shop = s.shop")] * 2
     result = ip.run("%%sql_ai con\nrent of all shops with orders")
     assert result.notes == (
         "A row of shops comes once for each matching row of orders, so sum(s.rent) counts it several times.",

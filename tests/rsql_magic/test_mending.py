@@ -10,12 +10,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rsql_magic.context import Catalog
-from rsql_magic.engines import open_engine
+from rsql_magic.databases import open_engine
 from rsql_magic.errors import QueryRejected
-from rsql_magic.guard import check
-from rsql_magic.mending import mend
-from rsql_magic.mending.wrapping import unwrap
-from rsql_magic.validate import validate
+from rsql_magic.sql import check, mend, validate
+from rsql_magic.sql.autofix.wrapping import unwrap
 
 SCHOOL = """
 CREATE TABLE city (city_id INTEGER PRIMARY KEY, city_name TEXT, country TEXT);
@@ -321,7 +319,7 @@ def test_no_write_is_mended_into_a_query(school, slip, write, before):
 
 
 def test_words_are_left_out_only_where_they_are_no_statement(school):
-    from rsql_magic.mending.faults import Faults
+    from rsql_magic.sql.autofix.broken_query import BrokenQuery
 
     text = "SELECT born FROM student; VACUUM"
-    assert unwrap(Faults(text, "sqlite", school.catalog())) is None
+    assert unwrap(BrokenQuery(text, "sqlite", school.catalog())) is None

@@ -409,7 +409,7 @@ def test_a_quiz_asks_and_the_next_message_answers_it(talk, gateway):
     assert "Quiz me on what this notebook does" in gateway.sent
 
 
-def test_usage_tells_requests_tokens_and_this_notebook_or_why_not(talk, gateway):
+def test_usage_tells_requests_tokens_and_this_conversation_or_why_not(talk, gateway):
     gateway.replies = ["x"]
     talk.ask("q")
     gateway.paths["stats"] = {
@@ -420,9 +420,32 @@ def test_usage_tells_requests_tokens_and_this_notebook_or_why_not(talk, gateway)
     assert rows[:2] == ["| what | used |", "|---|---|"]
     assert any(row.startswith("| requests this day | 3 of 200") for row in rows)
     assert any(row.startswith("| tokens this day | 1,200 of 5,000") for row in rows)
-    assert rows[-1].startswith("| this notebook | ")
+    assert rows[-1].startswith("| this conversation | 1 question, ")
     del gateway.paths["stats"]
     assert "keeps no such figures" in talk.ask("/usage")["answer"]
+
+
+def test_usage_tells_the_conversation_that_is_shown_from_all_together(talk, gateway):
+    gateway.paths["stats"] = {}
+    gateway.replies = ["x"] * 3
+
+    def used(thread):
+        rows = [row.strip("| ").split(" | ") for row in talk.ask("/usage", thread=thread)["answer"].splitlines()[2:]]
+        return {what: figures.split(", ") for what, figures in rows}
+
+    talk.ask("in the first")
+    talk.ask("in the first again")
+    assert used(talk.thread)["this conversation"][0] == "2 questions"
+    second = talk.do("new")["thread"]
+    assert used(second)["this conversation"] == ["nothing asked yet"]
+    talk.ask("in the second", thread=second)
+
+    one, other = used(talk.thread), used(second)
+    assert (one["this conversation"][0], other["this conversation"][0]) == ("2 questions", "1 question")
+    assert one["all 2 conversations"] == other["all 2 conversations"]
+    assert one["all 2 conversations"][0] == "3 questions"
+    tokens = [int(used["this conversation"][1].split()[0].replace(",", "")) for used in (one, other)]
+    assert int(one["all 2 conversations"][1].split()[0].replace(",", "")) == sum(tokens) > max(tokens)
 
 
 @pytest.mark.usefixtures("numbers")
@@ -435,7 +458,7 @@ def test_an_export_holds_the_query_and_its_rows(talk, gateway):
     parts = exported["markdown"].split("\n\n")
     assert parts == [
         "# How many rows?",
-        "---",
+        "___",
         "> /sql con How many rows?",
         f"```sql\n{sql}\n```",
         "| rows |\n| --: |\n| 3 |",

@@ -8,7 +8,7 @@ import time
 import pytest
 from e2e import panel_lab
 
-from rsql_magic import charts
+from rsql_magic.display import charts
 from rsql_magic.panel import files
 
 pytestmark = pytest.mark.usefixtures("without_r")
@@ -96,7 +96,7 @@ def colours():
 
 @pytest.fixture
 def host(colours, browser, ip, assistant):
-    from rsql_magic.magics import loaded
+    from rsql_magic.notebook import loaded
 
     ip.run(
         "import duckdb\ncon = duckdb.connect()\n_ = con.execute('CREATE TABLE t AS SELECT range AS n FROM range(3)')"

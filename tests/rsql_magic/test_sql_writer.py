@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from rsql_magic import drafts
-from rsql_magic.chat import Reply
+from rsql_magic.ask import drafts
 from rsql_magic.errors import QueryFailed, QueryRejected
-from rsql_magic.events import Done
-from rsql_magic.sql_drafts import read_draft, write_sql
+from rsql_magic.gateway import Reply
+from rsql_magic.gateway.events import Done
+from rsql_magic.text2sql.drafts import read_draft, write_sql
 
 ASK = [{"role": "system", "content": "Write SQL."}, {"role": "user", "content": "Question: how many?"}]
 

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import random
+
 import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rsql_magic.table_text import LONGEST, texts
+from rsql_magic.display.table_text import LONGEST, texts
+from rsql_magic.plain_text import printable, printable_so_far
 
 
 @pytest.mark.parametrize(
@@ -40,3 +43,21 @@ def test_every_number_can_be_told_from_what_is_shown(values):
     for value, text in zip(values, texts(pd.Series(values, dtype=float)), strict=True):
         assert text is not None
         assert float(text) == pytest.approx(value, rel=0.06, abs=0)
+
+
+SEQUENCES = (
+    "ok \x1b]52;c;aGk=\x07and \x1b[31mred\x1b[0m é\r\nline \u202e\x9b2Jx \x1b]8;;http://e.x\x1b\\link\x1b]8;;\x1b\\ "
+    "end\x08 \x1bP1;2\x9cz \x1b(Bq\u2028r\x00\ud800"
+)
+
+
+def test_sequences_are_taken_out_however_they_are_cut():
+    whole = printable(SEQUENCES)
+    assert whole == "ok and red é\nline x link end z q\nr\ufffd"
+    for seed in range(300):
+        chance, shown, held, at = random.Random(seed), "", "", 0
+        while at < len(SEQUENCES):
+            size = chance.randint(1, 9)
+            piece, held = printable_so_far(held + SEQUENCES[at : at + size])
+            shown, at = shown + piece, at + size
+        assert shown == whole

@@ -8,9 +8,10 @@ import time
 import pytest
 from school import SCHOOL, one, problems, school, table
 
-from rsql_magic.context.tables import Catalog
-from rsql_magic.validate import Problem, truncate_error, validate
-from rsql_magic.validate.known import known
+from rsql_magic.context import Catalog
+from rsql_magic.sql import Problem, validate
+from rsql_magic.sql.validate.engine_errors import truncate_error
+from rsql_magic.sql.validate.known import known
 
 DIALECTS = ("bigquery", "duckdb", "mysql", "postgres", "snowflake", "sqlite", "tsql")
 

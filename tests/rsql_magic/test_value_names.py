@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rsql_magic.columns_used import unknown_in_python
+from rsql_magic.ask.columns_used.reading import unknown_in_python
 from rsql_magic.context import describe, frame_columns, gather
 from rsql_magic.context.readers import read
 from rsql_magic.context.value_names import UNREACHED, SessionValues, by_filling, fold, parts_of, prefix_of, starred
@@ -175,9 +175,8 @@ def test_a_value_put_into_the_question_is_described_by_the_same_rule(visits):
 
 
 def test_a_search_that_takes_too_long_ends():
-    seconds = iter(range(1000))
     frames = {f"f{n}": read(pd.DataFrame({f"t{n}": ["a"] * 9, f"u{n}": ["b"] * 9, "v": ["c"] * 9})) for n in range(50)}
-    assert SessionValues(frames, seconds=5, clock=lambda: float(next(seconds))).names == frozenset()
+    assert SessionValues(frames, work=5 * 60_000).names == frozenset()
 
 
 def pivoted(visits):
@@ -188,35 +187,30 @@ def pivoted(visits):
 
 def test_names_of_one_beginning_are_withheld_where_there_was_no_time_to_look(visits):
     frames = {"wide": read(pivoted(visits).assign(age_min=1.0, age_max=2.0, height=3.0)), "visits": read(visits)}
-    seconds = iter(range(1000))
-    rushed = SessionValues(frames, seconds=0, clock=lambda: float(next(seconds))).names
+    rushed = SessionValues(frames, work=0).names
     assert rushed == {f"weight_{name.split()[0]}" for name in PEOPLE}
-    assert SessionValues({"wide": frames["wide"]}, clock=lambda: float(next(seconds))).names == frozenset()
+    assert SessionValues({"wide": frames["wide"]}).names == frozenset()
 
 
 def test_a_crowd_of_names_without_a_beginning_is_withheld_where_there_was_no_time_to_look(visits):
     wide = pd.DataFrame({name: np.linspace(40 + n, 90 + n, ROWS) for n, name in enumerate(PEOPLE)})
     numbered = pd.DataFrame({f"metric_{n}": np.linspace(n, n + 1, ROWS) for n in range(40)})
     frames = {name: read(frame) for name, frame in {"wide": wide, "numbered": numbered, "visits": visits}.items()}
-    seconds = iter(range(1000))
-    assert SessionValues(frames, seconds=0, clock=lambda: float(next(seconds))).names == set(PEOPLE)
+    assert SessionValues(frames, work=0).names == set(PEOPLE)
 
 
 def test_frames_with_few_texts_are_searched_first(visits):
     texts = pd.DataFrame([["a"] * 100], columns=PEOPLE)  # one row, and a hundred columns to search
-    seconds = iter(n / 10 for n in range(1000))
     frames = {"texts": read(texts), "visits": read(visits)}
-    assert SessionValues(frames, seconds=0.2, clock=lambda: next(seconds)).names == set(PEOPLE)
+    assert SessionValues(frames, work=200_000).names == set(PEOPLE)
 
 
 def test_parts_of_a_frame_that_were_reached_speak_for_those_that_were_not():
     sensors = {f"sensor_{place}": np.linspace(1, 2, 60) for place in ("north", "south", "east", "west", "roof")}
-    parts = {f"part_{n}": pd.DataFrame({"site": ["here", "there"] * 30, **sensors}) for n in range(9)}
-    seconds = iter(n / 100 for n in range(1000))
-    assert SessionValues({k: read(v) for k, v in parts.items()}, clock=lambda: next(seconds)).names == frozenset()
+    parts = {f"part_{n}": pd.DataFrame({"site": ["here", "there"] * 30, **sensors}) for n in range(20)}
+    assert SessionValues({k: read(v) for k, v in parts.items()}).names == frozenset()
     parts["part_0"]["site"] = [*["roof"] * 2, *["here"] * 58]
-    seconds = iter(n / 100 for n in range(1000))
-    told = SessionValues({k: read(v) for k, v in parts.items()}, clock=lambda: next(seconds)).names
+    told = SessionValues({k: read(v) for k, v in parts.items()}).names
     assert told == set(sensors)  # one part holds one of them
 
 

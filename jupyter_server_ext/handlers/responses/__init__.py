@@ -9,12 +9,11 @@ from __future__ import annotations
 
 import time
 
-from jupyter_server_ext.auth import needs_scope
 from jupyter_server_ext.handlers.base import RelayHandler
-from jupyter_server_ext.handlers.requests import json_object
 from jupyter_server_ext.handlers.responses.answered import Frame, response_of
 from jupyter_server_ext.handlers.responses.asked import chat_body
 from jupyter_server_ext.handlers.responses.events import EventTranslator
+from jupyter_server_ext.identity import needs_scope
 
 
 class Responses(RelayHandler):
@@ -23,8 +22,8 @@ class Responses(RelayHandler):
     @needs_scope("chat")
     async def post(self) -> None:
         """Answer as OpenAI's Responses API does, as a stream of its events or whole. Functions are the only tools."""
-        body = json_object(self.body)
-        request = self.chat_request(chat_body(body))
-        frame = Frame(self.request_id, request.model, body, int(time.time()))
+        read = await self.read_body(chat_body)
+        request = self.chat_request(read)
+        frame = Frame(self.request_id, request.model, read.sent, int(time.time()))
         translate = EventTranslator(frame)
         await self.while_connected(lambda: self.relay(request, lambda reply: response_of(reply, frame), translate.feed))

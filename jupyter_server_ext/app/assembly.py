@@ -1,0 +1,300 @@
+"""Putting the gateway together: the one place where its parts are built, for a server of its own and for Jupyter's."""
+
+from __future__ import annotations
+
+import getpass
+import os
+import re
+import time
+from contextlib import suppress
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from tornado.log import app_log
+from traitlets import Unicode
+from traitlets.config import Configurable
+
+from jupyter_server_ext.app.opening import check_ledger, keeps_nothing, open_answers, open_ledger, open_state
+from jupyter_server_ext.config import SCOPES, cache_bytes, unsendable
+from jupyter_server_ext.errors import CannotOpen, ConfigError
+from jupyter_server_ext.handlers import ROUTES, AppContext, BodyBudget, BodyReader, Conversations, Metrics, Ratings
+from jupyter_server_ext.identity import Authenticator, BadTokens, KeyIdentity, Policy, VirtualKeys, behind_proxy
+from jupyter_server_ext.ledger import Ledger, PromptVault
+from jupyter_server_ext.limits import KnownGroups, LimitDecisions, Limits
+from jupyter_server_ext.messages import Caller, as_name
+from jupyter_server_ext.pipeline import Accounting, AnswerCache, Budgets, Gateway, Price, Prices, is_free, limits_money
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping
+
+    import httpx
+
+    from jupyter_server_ext.config import HubSettings, PriceSettings, Secret, ServerSettings, Settings, TenantSettings
+    from jupyter_server_ext.identity import HubAccess, HubPlace, Identity
+    from jupyter_server_ext.keys import KeyPool
+    from jupyter_server_ext.ledger import LedgerStore
+    from jupyter_server_ext.limits import Counters
+
+_A_DAY = 86_400.0
+_LONGEST_ANSWER = 600.0  # seconds before a window, within which what counts in it may have begun
+_EXACT_SECONDS = 300.0  # of the past that is counted request by request; what is older, by the minute
+
+
+class GatewayOptions(Configurable):
+    """Options of the gateway, alone or in a Jupyter Server."""
+
+    url_prefix = Unicode("rsql", help="Path of the gateway below the server's base URL; may be empty.").tag(config=True)
+    gateway_config = Unicode(
+        "", help="Path of the rsql.toml; without one RSQL_CONFIG names it, and without that the environment is enough."
+    ).tag(config=True)
+
+    def base_below(self, server: str) -> str:
+        """The path of the gateway's routes, with a slash at both ends.
+
+        Example:
+            >>> GatewayOptions(url_prefix="rsql").base_below("/user/ada/")
+            '/user/ada/rsql/'
+
+        Raises:
+            ConfigError: The prefix cannot stand in a URL as it is.
+        """
+        if not re.fullmatch(r"[\w.~/-]*", self.url_prefix, re.ASCII):
+            raise ConfigError(f"'url_prefix' may hold letters, digits and . _ ~ - /, not {self.url_prefix!r}.")
+        return "/" + "".join(f"{part}/" for part in f"{server}/{self.url_prefix}".split("/") if part)
+
+
+def build_app(
+    settings: Settings,
+    tokens: Iterable[tuple[Secret, Caller]],
+    base: str,
+    identity: Identity | None = None,
+    *,
+    transport: httpx.AsyncBaseTransport | None = None,
+    hub: HubPlace | None = None,
+) -> AppContext:
+    """Build everything that handlers use.
+
+    Args:
+        settings: As read.
+        tokens: Tokens known beside the settings' ``api_keys``.
+        base: Path of the gateway, with a slash at both ends.
+        identity: Who knows other tokens.
+        transport: What carries requests to providers, in place of real connections; for tests.
+        hub: The JupyterHub that knows other tokens, in place of ``identity``.
+
+    Raises:
+        ConfigError: The settings cannot work.
+    """
+    tokens = list(tokens)
+    for key in settings.api_keys:  # what the file's reader could not know, such as a token of a file
+        if key.key in {token for token, _ in tokens}:
+            raise ConfigError(f"'key' of '{key.name}' in [[api_keys]] is the server's own token. Make another one.")
+    for words in without_effect(settings):
+        app_log.warning("rsql: %s", words)
+    own = ((key.key, Caller(key.name, key.tenant, frozenset(key.scopes))) for key in settings.api_keys)
+    state = open_state(settings)
+    policy, limits = Policy(settings), Limits(settings, meters=state.meters)
+    records = build_records(settings, state.meters, tenants_change=hub is not None)
+    access = _access(hub, settings, _tellers(policy, limits, records)) if hub else None
+    owner_of = access.identity.owner if access else None
+    keys = VirtualKeys(records.ledger, settings.virtual_keys, owner_of, max_age=settings.hub.cache_max_age)
+    cache = AnswerCache(
+        cache_bytes(settings.storage.cache),
+        settings.cache.ttl_seconds,
+        clock=time.monotonic,
+        behind=open_answers(settings.storage.cache),
+    )
+    gateway = Gateway(
+        settings, limits=limits, policy=policy, records=records, cache=cache, transport=transport, state=state
+    )
+    groups = KnownGroups(settings, keys.tenants, access.api.has_group if access else None)
+    decisions = LimitDecisions(settings, records.ledger, partial(_limit, gateway.pool, limits, records), groups=groups)
+    decisions.recall()
+    if state.link is None:
+        _restore(gateway.pool, limits, decisions)
+    return AppContext(
+        settings=settings,
+        gateway=gateway,
+        auth=_authenticator(
+            [*tokens, *own], KeyIdentity(keys, access.identity if access else identity), access, settings.hub
+        ),
+        virtual_keys=keys,
+        policy=policy,
+        limits=limits,
+        records=records,
+        decisions=decisions,
+        conversations=Conversations(),
+        ratings=Ratings(),
+        metrics=Metrics(gateway.status),
+        routes=ROUTES,
+        base=base,
+        bodies=_body_budget(settings.server),
+        reader=BodyReader(),
+        hub=access,
+    )
+
+
+def _body_budget(server: ServerSettings) -> BodyBudget:
+    per_caller = max(server.sending_per_caller_mb, server.max_body_mb)
+    return BodyBudget(int(1e6 * per_caller), int(1e6 * max(server.sending_mb, 2 * server.max_body_mb)))
+
+
+def _limit(pool: KeyPool, limits: Limits, records: Accounting, settings: Settings) -> None:
+    """Put other limits in force, everywhere they are kept."""
+    limits.configure(settings)
+    pool.allow_at_once(settings.everyone.concurrency)
+    if records.budgets is not None:
+        records.budgets.configure(settings)
+
+
+def _restore(pool: KeyPool, limits: Limits, decisions: LimitDecisions) -> None:
+    """Count what the ledger remembers: what was used before a restart, or a crash, is used."""
+    unix = time.time()
+    longest = max(_A_DAY, pool.longest_window()) + _LONGEST_ANSWER
+    used = decisions.ledger.used(unix - longest, exact=unix - _EXACT_SECONDS)
+    pool.restore(used, unix)
+    keys = {key.id: key.limits for key in decisions.ledger.api_keys()}
+    limits.restore(used, unix, day_from=decisions.reset_at(), keys=keys)
+
+
+def _access(place: HubPlace, settings: Settings, learn: Callable[[TenantSettings], None]) -> HubAccess:
+    """The hub's side of the gateway; loading it takes a moment, so only where there is one."""
+    from jupyter_server_ext.identity import HubAccess
+
+    return HubAccess(place, settings, learn)
+
+
+def _tellers(policy: Policy, limits: Limits, records: Accounting) -> Callable[[TenantSettings], None]:
+    """Tells a tenant's rules to everything that keeps them."""
+
+    def tell(tenant: TenantSettings) -> None:
+        policy.learn(tenant)
+        limits.learn(tenant)
+        if records.budgets is not None:
+            records.budgets.learn(tenant)
+
+    return tell
+
+
+def _authenticator(
+    known: list[tuple[Secret, Caller]], identity: Identity, access: HubAccess | None, hub: HubSettings
+) -> Authenticator:
+    if access is None:
+        return Authenticator(known, identity)
+    return Authenticator(
+        known,
+        identity,
+        max_age=hub.cache_max_age,
+        bad_age=hub.bad_token_seconds,
+        outage=hub.outage_seconds,
+        bad_tokens=BadTokens(hub.bad_tokens_per_minute, 10 * hub.bad_tokens_per_minute),
+        address=behind_proxy,
+        session=access.browsers.session_of,
+    )
+
+
+def default_folder() -> Path:
+    """Where records are kept when nobody says otherwise: in Jupyter's data folder."""
+    from jupyter_core.paths import jupyter_data_dir
+
+    return Path(jupyter_data_dir()) / "rsql"
+
+
+def with_ledger(settings: Settings, folder: Path) -> Settings:
+    """The settings with a ledger in this folder, where they name none; without one if none can be kept there."""
+    if settings.storage.ledger:
+        return settings
+    url = f"sqlite:///{folder / 'ledger.db'}"
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        check_ledger(url)
+    except (OSError, CannotOpen) as error:
+        words = error.message if isinstance(error, CannotOpen) else f"{folder}: {error.strerror}."
+        app_log.warning("rsql: no records are kept. %s Name a 'ledger' in [storage] of the rsql.toml.", words)
+        url = "memory://"
+    return replace(settings, storage=replace(settings.storage, ledger=url))
+
+
+def build_records(settings: Settings, meters: Counters | None = None, *, tenants_change: bool = False) -> Accounting:
+    """Ledger, prices and budgets as configured; what the ledger says was spent this month is spent.
+
+    Args:
+        settings: As read.
+        meters: Where money is counted; this process's memory by default.
+        tenants_change: Money may come to be limited while it runs.
+
+    Raises:
+        ConfigError: The ledger cannot be opened.
+    """
+    stored = settings.storage
+    vault = PromptVault(stored.prompt_keys) if stored.prompt_keys else None
+    store = open_ledger(stored)
+    ledger = Ledger(store, keep_days=stored.retention_days, anchor=stored.anchor, anchor_key=stored.anchor_key)
+    budgets = None
+    if store is not None or tenants_change or limits_money(settings):  # an administrator may limit money any time
+        budgets = Budgets(settings, clock=time.time, zone=stored.time_zone, meters=meters)
+        by_keys = store.spent_by_keys(budgets.month) if store is not None else {}
+        budgets.restore(_spent(store, budgets.month), by_keys)
+    return Accounting(ledger, prices=_prices(settings.prices), budgets=budgets, vault=vault)
+
+
+def _spent(store: LedgerStore | None, since: str) -> dict[tuple[str, str], dict[str, int]]:
+    """Nano-dollars by caller and tenant, and by day."""
+    spent: dict[tuple[str, str], dict[str, int]] = {}
+    for total in store.totals(since=since) if store is not None else ():
+        days = spent.setdefault((total["caller"], total["tenant"]), {})
+        days[total["day"]] = days.get(total["day"], 0) + total["cost_nanodollars"]
+    return spent
+
+
+def _prices(settings: PriceSettings) -> Prices:
+    own = {name: Price(price.input, price.output, price.cached_input) for name, price in settings.models}
+    return Prices(own, worst=Price(settings.worst_input, settings.worst_output))
+
+
+def warm_prices(prices: Prices, settings: Settings) -> None:
+    """Load the published prices, which takes half a second; not where nothing costs money."""
+    if not all(is_free(key.provider) for key in settings.keys):
+        prices.warm()
+
+
+def without_effect(settings: Settings) -> list[str]:
+    """What is configured and not there yet; an administrator should not rely on it."""
+    told = []
+    stored = settings.storage
+    if limits_money(settings) and keeps_nothing(stored.ledger) and stored.state.startswith("memory:"):
+        told.append("usd_per_day and usd_per_month are forgotten at a restart: name a 'ledger' in [storage].")
+    return told
+
+
+def owner(environment: Mapping[str, str]) -> Caller:
+    """The person whose server this is: every scope, under the hub's or the system's name."""
+    name = environment.get("JUPYTERHUB_USER", "")
+    with suppress(KeyError, OSError):  # a container's user may have no name
+        name = name or getpass.getuser()
+    return Caller(as_name(name) or "owner", scopes=frozenset(SCOPES))
+
+
+def environment_token() -> str:
+    """The server's token, from JUPYTER_TOKEN or the file that JUPYTER_TOKEN_FILE names; empty when there is none.
+
+    Raises:
+        ConfigError: The file cannot be read, or the token cannot be sent.
+    """
+    if token := os.environ.get("JUPYTER_TOKEN", "").strip():
+        return _sendable("JUPYTER_TOKEN", token)
+    if not (name := os.environ.get("JUPYTER_TOKEN_FILE", "")):
+        return ""
+    try:
+        with open(name, encoding="utf-8") as file:  # noqa: PTH123
+            return _sendable("JUPYTER_TOKEN_FILE", file.read().strip())
+    except OSError as error:
+        raise ConfigError(f"JUPYTER_TOKEN_FILE cannot be read ({error.strerror}).") from None
+
+
+def _sendable(source: str, token: str) -> str:
+    if token and (wrong := unsendable(token)):
+        raise ConfigError(f"The token of {source} {wrong}")
+    return token

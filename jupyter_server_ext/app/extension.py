@@ -1,0 +1,169 @@
+"""The gateway inside a Jupyter Server: its authentication, its address, and what its kernels are handed."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import secrets
+from ipaddress import ip_address
+from typing import TYPE_CHECKING, Any, ClassVar, cast
+
+from jupyter_core.utils import ensure_async
+from jupyter_server.auth.identity import PasswordIdentityProvider
+from jupyter_server.base.handlers import JupyterHandler
+from jupyter_server.extension.application import ExtensionApp
+from tornado.web import RequestHandler
+
+from jupyter_server_ext.app.assembly import GatewayOptions, build_app, default_folder, owner, warm_prices, with_ledger
+from jupyter_server_ext.config import SCOPES, Secret, load_settings
+from jupyter_server_ext.errors import ConfigError
+from jupyter_server_ext.handlers import rules
+from jupyter_server_ext.identity import open_to_all
+from jupyter_server_ext.messages import Caller
+
+if TYPE_CHECKING:
+    from jupyter_server.serverapp import ServerApp
+    from tornado.http1connection import HTTP1Connection
+
+    from jupyter_server_ext.handlers import AppContext
+
+_URL, _TOKEN = "RSQL_SERVER_URL", "RSQL_SERVER_TOKEN"
+
+
+class RSQLGatewayApp(GatewayOptions, ExtensionApp):
+    """The gateway as an extension of a Jupyter Server."""
+
+    name = "rsql"
+    load_other_extensions = True
+
+    parts: AppContext | None = None
+    _kernel_token: Secret
+
+    def initialize_handlers(self) -> None:
+        """Add the routes; with a wrong configuration, one line in the log and routes that say so."""
+        server = cast("ServerApp", self.serverapp)
+        if not self.url_prefix.strip("/"):
+            self.log.error("RSQLGatewayApp.url_prefix must not be empty in a Jupyter Server; 'rsql' is used.")
+            self.url_prefix = "rsql"
+        self._kernel_token = Secret(secrets.token_urlsafe(32))
+        person = owner(os.environ)
+        base = self.base_below(server.base_url)
+        tokens = [(self._kernel_token, Caller(person.name))]
+        if token := server.identity_provider.token:
+            tokens.append((Secret(token), person))
+        try:
+            settings = with_ledger(load_settings(self.gateway_config, os.environ), default_folder())
+            self.parts = build_app(settings, tokens, base, ServerIdentity(server, person))
+        except ConfigError as error:
+            self.log.error("The rsql gateway is off. %s", error.message)  # noqa: TRY400  (it is the administrator's)
+            self.handlers.append((self.base_below("/") + ".*", GatewayOff))
+        else:
+            self.handlers.extend(rules(self.parts, self.base_below("/")))
+
+    async def _start_jupyter_server_extension(self, serverapp: ServerApp) -> None:
+        """Once the port is known: hand kernels and terminals the address, and a token that can only ask."""
+        url = server_url(serverapp)
+        if url:
+            os.environ[_URL] = url + self.base_below(serverapp.base_url).removeprefix("/")
+            os.environ[_TOKEN] = self._kernel_token.reveal()
+        if self.parts is not None:
+            prices, settings = self.parts.records.prices, self.parts.settings
+            asyncio.get_running_loop().run_in_executor(None, warm_prices, prices, settings)
+
+    async def stop_extension(self) -> None:
+        """Close connections to providers, and take back what kernels were handed."""
+        if os.environ.get(_TOKEN) == self._kernel_token.reveal():
+            os.environ.pop(_URL, None)
+            os.environ.pop(_TOKEN, None)
+        if self.parts is not None:
+            await self.parts.close()
+
+
+class GatewayOff(RequestHandler):
+    """All routes of a gateway whose configuration is wrong."""
+
+    refusal = None
+
+    def check_xsrf_cookie(self) -> None:
+        """Nothing happens here."""
+
+    def wait_no_longer(self) -> None:
+        """Nothing waits here."""
+
+    @open_to_all
+    def get(self) -> None:
+        """Say that the gateway is off, and where the reason is."""
+        words = "The gateway is off: its configuration is wrong. The Jupyter Server's log names the line."
+        self.set_status(503)
+        self.finish({"status": "unavailable", **ConfigError(words).as_json("")})
+
+    head = post = put = patch = delete = options = get
+
+
+def server_url(server: ServerApp) -> str:
+    """Where processes on this machine reach the server, with a slash at the end; empty for a Unix socket.
+
+    The loopback address where the server listens on it, as it needs no name service and passes no firewall.
+    """
+    if server.sock:
+        return ""
+    scheme = "https" if server.certfile else "http"
+    return f"{scheme}://{_local_host(server.ip)}:{server.port}/"
+
+
+def _local_host(ip: str) -> str:
+    if ip in ("", "*", "localhost"):
+        return "127.0.0.1"
+    try:
+        address = ip_address(ip)
+    except ValueError:
+        return ip
+    if address.is_unspecified:
+        return "[::1]" if address.version == 6 else "127.0.0.1"
+    return f"[{ip}]" if address.version == 6 else ip
+
+
+class ServerIdentity:
+    """Callers that the Jupyter Server knows: by its cookies, and by other tokens where its provider has any.
+
+    Args:
+        server: The Jupyter Server.
+        person: Whose server it is.
+    """
+
+    _SAFE: ClassVar[frozenset[str]] = frozenset({"GET", "HEAD"})
+
+    def __init__(self, server: ServerApp, person: Caller) -> None:
+        self._server = server
+        self._person = person
+
+    async def caller_of(self, handler: RequestHandler) -> Caller | None:
+        """Who the Jupyter Server says it is."""
+        provider = self._server.identity_provider
+        with_token = bool(handler.request.headers.get("Authorization"))
+        if not provider.auth_enabled:
+            return self._person if self._is_local(handler) else None
+        if not with_token and handler.request.method not in self._SAFE:
+            return None  # another site can make a browser send cookies, but not read a reply
+        ours = isinstance(provider, PasswordIdentityProvider)
+        if ours and with_token:
+            return None  # its one token is known already
+        asking = _as_jupyters(handler)
+        user = await ensure_async(provider.get_user_cookie(asking) if ours else provider.get_user(asking))
+        if user is None or not await ensure_async(self._server.authorizer.is_authorized(asking, user, "write", "rsql")):
+            return None
+        return self._person if ours else Caller(user.username, scopes=frozenset(SCOPES))
+
+    def _is_local(self, handler: RequestHandler) -> bool:
+        """On a server without authentication: as the server itself decides, so that no web page can ask."""
+        asking = _as_jupyters(handler)
+        asking.current_user = None
+        return bool(asking.check_host() and asking.check_origin())
+
+
+def _as_jupyters(handler: RequestHandler) -> Any:
+    """The same request as a handler of Jupyter's, which identity providers expect."""
+    asking = JupyterHandler(handler.application, handler.request)
+    # Making a handler makes it the one that is told when the client leaves.
+    cast("HTTP1Connection", handler.request.connection).set_close_callback(handler.on_connection_close)
+    return asking

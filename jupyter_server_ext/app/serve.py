@@ -1,0 +1,257 @@
+"""Serving the gateway alone, on plain tornado.
+
+A process that holds keys offers nothing but the gateway's own routes, and starts in a fraction of the time that a
+Jupyter Server takes.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import logging
+import os
+import signal
+import socket
+from contextlib import suppress
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from tornado.log import access_log, app_log, gen_log
+from tornado.netutil import bind_sockets
+from tornado.web import Application, RequestHandler
+
+from jupyter_server_ext.app.assembly import warm_prices
+from jupyter_server_ext.app.supervisor import LISTEN_VARIABLE
+from jupyter_server_ext.errors import ConfigError
+from jupyter_server_ext.handlers import BoundedServer, FewWords, NoRoute, most_connections, patient, rules
+
+if TYPE_CHECKING:
+    import ssl
+    from collections.abc import Awaitable, Callable, Iterable
+
+    from jupyter_server_ext.config import Settings
+    from jupyter_server_ext.handlers import AppContext, Metrics
+
+_IDLE_SECONDS = 120.0
+_MOST_OPEN_FILES = 65_536
+_LOOK_SECONDS = 1.0  # between two looks at the configuration's file
+_COLLECT_AFTER = (5_000, 20, 100)  # objects; collections of the young; of the middle-aged
+
+
+@dataclass(frozen=True)
+class Listening:
+    """Where to serve, and until when.
+
+    Args:
+        ip: Address; empty for all.
+        port: Port, 0 for any free one.
+        tls: For https.
+        trust_headers: Whether ``X-Forwarded-For`` and the like come from a proxy of ours.
+        drain_seconds: How long to wait at the end for what is under way.
+        quiet_seconds: For so long nothing may come at the end, before connections are closed; for those behind a proxy,
+            which would find one closed that it is about to use.
+        until: Returns when it is time to end; beside SIGTERM and SIGINT.
+        reread: Reads the configuration again, of which the keys are taken: at SIGHUP, and when ``watched`` changes.
+        watched: Path of the file with the configuration; empty where there is none.
+        signals: Signals that end it.
+    """
+
+    ip: str = "127.0.0.1"
+    port: int = 8899
+    tls: ssl.SSLContext | None = None
+    trust_headers: bool = False
+    drain_seconds: float = 10.0
+    quiet_seconds: float = 0.0
+    until: Callable[[], Awaitable[None]] | None = None
+    reread: Callable[[], Settings] | None = None
+    watched: str = ""
+    signals: tuple[int, ...] = field(default=(signal.SIGTERM, signal.SIGINT))
+
+    def url(self, port: int, base: str) -> str:
+        """What a client on this machine opens."""
+        host = {"": "127.0.0.1", "0.0.0.0": "127.0.0.1", "::": "::1"}.get(self.ip, self.ip)  # noqa: S104
+        return f"{'https' if self.tls else 'http'}://{f'[{host}]' if ':' in host else host}:{port}{base}"
+
+
+def web_application(parts: AppContext) -> Application:
+    """The gateway as a tornado application of its own."""
+    return Application(
+        rules(parts, parts.base),
+        default_handler_class=NoRoute,
+        default_handler_args={"parts": parts, "route": "other"},
+        log_function=_log,
+    )
+
+
+async def serve(parts: AppContext, listening: Listening, ready: Callable[[str], None]) -> None:
+    """Serve until a signal comes, or ``listening.until`` returns; then let what is under way end.
+
+    Args:
+        parts: The gateway.
+        listening: Where and how long.
+        ready: Is told the URL as soon as requests are answered.
+
+    Raises:
+        ConfigError: The address cannot be used.
+    """
+    _raise_open_files()
+    _collect_rarely()
+    application = web_application(parts)
+    server = BoundedServer(
+        application,
+        ssl_options=listening.tls,
+        xheaders=listening.trust_headers,
+        idle_connection_timeout=_IDLE_SECONDS,
+    )
+    most = most_connections()
+    server.bound(most, 0 if listening.trust_headers or parts.hub is not None else most // 2)
+    _say_little()
+    sockets = patient(_sockets(listening))
+    server.add_sockets(sockets)
+    signalled = _on_signals(listening.signals)
+    watching = _take_keys_when_told(parts, listening)
+    warm_prices(parts.records.prices, parts.settings)
+    await parts.gateway.start()
+    following = asyncio.create_task(parts.decisions.follow(), name="rsql-decisions")
+    ready(listening.url(sockets[0].getsockname()[1], parts.base))
+    await _first(signalled.wait(), *([listening.until()] if listening.until else []))
+    watching.cancel()
+    following.cancel()
+    server.stop()
+    application.settings["leaving"] = True
+    signalled.clear()
+    await _first(_quiet(parts.metrics, listening.quiet_seconds), signalled.wait(), seconds=listening.drain_seconds)
+    await parts.close()
+    await server.close_all_connections()
+
+
+async def _quiet(metrics: Metrics, seconds: float) -> None:
+    """Return when nothing is under way, and nothing has come for so many seconds over connections that are kept."""
+    while True:
+        await metrics.idle()
+        ended = metrics.ended_so_far
+        await asyncio.sleep(seconds)
+        if not metrics.under_way and metrics.ended_so_far == ended:
+            return
+
+
+def _sockets(listening: Listening) -> list[socket.socket]:
+    """What is listened to: the port that a supervisor holds and hands on, or one of our own.
+
+    Raises:
+        ConfigError: The address cannot be used.
+    """
+    if kept := os.environ.pop(LISTEN_VARIABLE, ""):
+        handed = socket.socket(fileno=int(kept))
+        handed.setblocking(False)
+        return [handed]
+    try:
+        return bind_sockets(listening.port, listening.ip, backlog=1024)
+    except OSError as error:
+        where = f"port {listening.port} of {listening.ip or 'this machine'}"
+        raise ConfigError(
+            f"Cannot listen on {where}: {error.strerror or error}. Choose another --port or --ip."
+        ) from None
+
+
+def _on_signals(numbers: Iterable[int]) -> asyncio.Event:
+    """An event that is set whenever one of these signals comes."""
+    signalled = asyncio.Event()
+    for number in numbers:
+        with suppress(NotImplementedError):  # Windows: Ctrl-C raises KeyboardInterrupt
+            asyncio.get_running_loop().add_signal_handler(number, signalled.set)
+    return signalled
+
+
+def _take_keys_when_told(parts: AppContext, listening: Listening) -> asyncio.Task[None]:
+    """Have the configuration's keys again at SIGHUP and when its file changes; the task that looks for that."""
+    if listening.reread is None:
+        return asyncio.create_task(asyncio.sleep(0))
+    take = partial(_take_keys, parts, listening.reread)
+    _on_hangup(take)
+    return asyncio.create_task(_on_change(listening.watched, take) if listening.watched else asyncio.sleep(0))
+
+
+async def _on_change(path: str, act: Callable[[], None], seconds: float = _LOOK_SECONDS) -> None:
+    """Do something whenever a file has changed and then stayed the same for a look, as it is written in pieces."""
+    before = known = _stamp(path)
+    while True:
+        await asyncio.sleep(seconds)
+        stamp = _stamp(path)
+        if stamp and stamp == before and stamp != known:
+            known = stamp
+            act()
+        before = stamp
+
+
+def _stamp(path: str) -> tuple[int, int, int] | None:
+    """What changes when a file does; None where there is none."""
+    try:
+        state = Path(path).stat()
+    except OSError:
+        return None
+    return state.st_mtime_ns, state.st_size, state.st_ino
+
+
+def _on_hangup(act: Callable[[], None]) -> None:
+    """Do something whenever SIGHUP comes, where there is one."""
+    with suppress(NotImplementedError, AttributeError):  # not on Windows
+        asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, act)
+
+
+def _take_keys(parts: AppContext, reread: Callable[[], Settings]) -> None:
+    """Have the keys of the configuration as it is now; a wrong one changes nothing."""
+    try:
+        parts.gateway.reload(reread())
+    except ConfigError as error:
+        app_log.error("The keys stay as they were: %s", error.message)
+    else:
+        states = parts.gateway.status().get("keys", {}).items()
+        now = ", ".join(f"{count} {state}" for state, count in states if count) or "none"
+        app_log.warning("The keys were read again (%s). Other settings, if they changed, wait for a restart.", now)
+
+
+async def _first(*waits: Awaitable[object], seconds: float | None = None) -> None:
+    """Return as soon as one of them does, or after so many seconds."""
+    tasks = [asyncio.ensure_future(wait) for wait in waits]
+    await asyncio.wait(tasks, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
+    for task in tasks:
+        task.cancel()
+
+
+def _raise_open_files() -> None:
+    """A stream takes two sockets, and the usual soft limit is 1,024."""
+    with suppress(ImportError, ValueError, OSError):
+        import resource  # not on Windows
+
+        soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+        wanted = _MOST_OPEN_FILES if hard == resource.RLIM_INFINITY else min(hard, _MOST_OPEN_FILES)
+        if soft < wanted:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+
+
+def _say_little() -> None:
+    """What clients can cause by odd connections is in the log a few times a minute, not once for each."""
+    for logger in (gen_log, logging.getLogger("asyncio")):
+        if not any(isinstance(one, FewWords) for one in logger.filters):
+            logger.addFilter(FewWords())
+
+
+def _collect_rarely() -> None:
+    """Look for garbage among all objects once in a long while, and never among those that stay.
+
+    With thousands of requests waiting, each look takes some tenths of a second in which nothing is served; by default
+    Python takes one for every few hundred requests. What a request leaves in a cycle is found in a young generation.
+    """
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(*_COLLECT_AFTER)
+
+
+def _log(handler: RequestHandler) -> None:
+    """One line for each request at level debug: the path without its query, which may hold what it should not."""
+    milliseconds = 1000.0 * handler.request.request_time()
+    request = handler.request
+    access_log.debug("%d %s %s %.1f ms", handler.get_status(), request.method, request.path, milliseconds)

@@ -1,0 +1,176 @@
+"""How many people some keys serve: ``jupyter rsql sizing``, by the arithmetic that counts of requests hide.
+
+A provider limits requests and tokens, per minute and per day, and the tightest of the four decides. For free tiers that
+is nearly always tokens per minute.
+"""
+
+from __future__ import annotations
+
+import argparse
+import math
+import os
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from jupyter_server_ext.config import load_settings
+from jupyter_server_ext.errors import ConfigError
+from jupyter_server_ext.upstream import with_preset
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from jupyter_server_ext.config import KeySettings, Limit, Settings
+
+_MINUTE, _DAY = 60.0, 86_400.0
+_MARGIN = 5.0  # a window is held a little longer than its minute, and answers take their time
+
+
+@dataclass(frozen=True)
+class Demand:
+    """What a class wants.
+
+    Args:
+        users: How many people.
+        requests: Requests of each a day.
+        prompt: Tokens read per request.
+        answer: Tokens written per request.
+    """
+
+    users: int = 75
+    requests: int = 25
+    prompt: int = 1500
+    answer: int = 250
+
+    @property
+    def tokens(self) -> int:
+        """Tokens of one request."""
+        return self.prompt + self.answer
+
+
+@dataclass(frozen=True)
+class Rate:
+    """Requests that something allows in a length of time, and the limit that decides; infinite without one."""
+
+    requests: float = math.inf
+    reason: str = "no limit is known"
+
+    def __str__(self) -> str:
+        return "unlimited" if math.isinf(self.requests) else f"{self.requests:,.1f} by {self.reason}"
+
+
+def group_rate(keys: Iterable[KeySettings], model: str, demand: Demand, seconds: float) -> Rate:
+    """Requests for a model that one quota group allows in ``seconds``.
+
+    Args:
+        keys: The keys of the group, with what their presets know filled in. They share their limits.
+        model: The model.
+        demand: What a request takes.
+        seconds: The length of time.
+
+    Example:
+        >>> from jupyter_server_ext.config.settings import KeySettings, Limit
+        >>> key = KeySettings("x", limits=(Limit(30, "requests", 60), Limit(6000, "tokens", 60)))
+        >>> print(group_rate([key], "m", Demand(prompt=1500, answer=250), 60))
+        3.4 by 6,000 tokens per minute
+    """
+    limits = (limit for key in keys for limit in key.limits if limit.model in {"", "*", model})
+    rates = (Rate(_allowed(limit, demand) * max(1.0, seconds / limit.seconds), _words(limit)) for limit in limits)
+    return min(rates, key=lambda rate: rate.requests, default=Rate())
+
+
+def _allowed(limit: Limit, demand: Demand) -> float:
+    """Requests in one window of a limit."""
+    each = {"requests": 1, "input_tokens": demand.prompt, "output_tokens": demand.answer}.get(limit.unit, demand.tokens)
+    return limit.amount / max(1, each)
+
+
+def _words(limit: Limit) -> str:
+    span = {1.0: "second", _MINUTE: "minute", 3600.0: "hour", _DAY: "day"}.get(limit.seconds, f"{limit.seconds:g} s")
+    return f"{limit.amount:,} {limit.unit.replace('_', ' ')} per {span}"
+
+
+def report(settings: Settings, demand: Demand) -> list[str]:
+    """The arithmetic for a configuration, as lines to print.
+
+    Args:
+        settings: Keys, default model, and how long a request may wait.
+        demand: What a class wants.
+
+    Raises:
+        ConfigError: There are no keys, or no model.
+    """
+    keys = [with_preset(key) for key in settings.keys]
+    model = settings.default_model or next((key.models[0] for key in keys if key.models), "")
+    if not keys or not model:
+        raise ConfigError("Sizing needs a key and a default_model. Name them in the rsql.toml.")
+    groups: dict[str, list[KeySettings]] = {}
+    for at, key in enumerate(keys):
+        if not key.models or model in key.models:
+            groups.setdefault(key.quota_group or f"key {key.name or at + 1}", []).append(key)
+    minute = {name: group_rate(own, model, demand, _MINUTE) for name, own in groups.items()}
+    day = {name: group_rate(own, model, demand, _DAY) for name, own in groups.items()}
+    a_minute = sum(rate.requests for rate in minute.values())
+    a_day = sum(rate.requests for rate in day.values())
+    return [
+        f"{demand.users} users, {demand.requests} requests a day each, {demand.prompt:,} + {demand.answer:,} tokens a "
+        f"request, model {model}",
+        "",
+        *(f"{name}: a minute {minute[name]}; a day {day[name]}" for name in groups),
+        "",
+        *_verdict(demand, a_minute, a_day),
+        *_burst(settings.pool.queue_deadline_seconds, demand, [rate.requests for rate in minute.values()]),
+    ]
+
+
+def _verdict(demand: Demand, a_minute: float, a_day: float) -> list[str]:
+    wanted = demand.users * demand.requests
+    if math.isinf(a_minute):
+        return [f"a day: {wanted:,} requests wanted. Nothing limits them but the machines that answer."]
+    return [
+        f"a day: {wanted:,} requests wanted, {a_day:,.0f} allowed: enough for {a_day / demand.requests:,.0f} users",
+        f"a minute: {a_minute:,.1f} requests: in 90 minutes {90 * a_minute / demand.users:,.1f} for each user",
+    ]
+
+
+def _burst(patience: float, demand: Demand, groups: Sequence[float]) -> list[str]:
+    """What happens when everybody asks at once: each minute starts whole requests, group by group.
+
+    Args:
+        patience: Seconds that a request may wait.
+        demand: What a class wants.
+        groups: Requests that each quota group allows in a minute.
+    """
+    if any(math.isinf(rate) for rate in groups):
+        return []
+    at_once = sum(math.floor(rate) for rate in groups)
+    if at_once == 0:
+        return ["everyone at once: a request takes more than a minute's limit of any key; none can start at once"]
+    minutes = math.ceil(demand.users / at_once) - 1
+    lines = [f"everyone at once: {min(at_once, demand.users)} start, the last one after {minutes} min"]
+    served = at_once * (1 + int(patience // (_MINUTE + _MARGIN)))
+    enough = math.ceil((minutes + 1) * (_MINUTE + _MARGIN))  # one more: not every key has room at the same moment
+    if served < demand.users:
+        lines.append(
+            f"a request waits for {patience:g} s at most (queue_deadline_seconds): {served} of {demand.users} are "
+            f"answered, the others are told when to come back. {enough} lets all wait."
+        )
+    return lines
+
+
+def main(words: Sequence[str]) -> None:
+    """``jupyter rsql sizing``: print the arithmetic.
+
+    Raises:
+        ConfigError: The configuration is wrong.
+    """
+    demand = Demand()
+    parser = argparse.ArgumentParser("jupyter rsql sizing", description="How many people the configured keys serve.")
+    parser.add_argument("--gateway-config", help="the rsql.toml; RSQL_CONFIG without it")
+    parser.add_argument("--users", type=int, default=demand.users, help="people")
+    parser.add_argument("--requests", type=int, default=demand.requests, help="requests of each a day")
+    parser.add_argument("--prompt", type=int, default=demand.prompt, help="tokens read per request")
+    parser.add_argument("--answer", type=int, default=demand.answer, help="tokens written per request")
+    options = parser.parse_args(words)
+    settings = load_settings(options.gateway_config, os.environ)
+    wanted = Demand(*(max(1, number) for number in (options.users, options.requests, options.prompt, options.answer)))
+    print("\n".join(report(settings, wanted)))  # noqa: T201

@@ -1,0 +1,420 @@
+"""The gateway's settings: plain frozen values. ``toml_file`` reads them from ``rsql.toml`` and the environment."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Literal
+from urllib.parse import parse_qs, urlsplit
+
+SCOPES = MappingProxyType(
+    {
+        "chat": "ask models; see the gateway's state and one's own figures",
+        "admin": "see and check the keys; see, change and reset limits; see what everybody used, and forget it",
+    }
+)
+"""What a token may do. Every route names its scope from this table, and the docs list it."""
+
+KEY_VARIABLES = MappingProxyType(
+    {
+        "groq": "GROQ_API_KEY",
+        "openai": "OPENAI_API_KEY",
+        "openrouter": "OPENROUTER_API_KEY",
+        "huggingface": "HF_TOKEN",
+        "mistral": "MISTRAL_API_KEY",
+        "together": "TOGETHER_API_KEY",
+        "deepseek": "DEEPSEEK_API_KEY",
+        "gemini": "GEMINI_API_KEY",
+        "anthropic": "ANTHROPIC_API_KEY",
+    }
+)
+"""The variable that holds each preset's key; with an S at its end it holds several, separated by commas."""
+
+DEFAULT_MODELS = MappingProxyType(
+    {
+        "groq": "openai/gpt-oss-120b",
+        "openai": "gpt-5.4-mini",
+        "openrouter": "openrouter/auto",
+        "huggingface": "openai/gpt-oss-120b",
+        "mistral": "mistral-small-latest",
+        "together": "openai/gpt-oss-120b",
+        "deepseek": "deepseek-flash",
+        "gemini": "gemini-flash-latest",
+        "anthropic": "claude-haiku-4-5",
+        "offline": "offline",
+    }
+)
+"""What answers when nobody names a model, so that a key alone is enough. Providers retire models: this wants a look
+with every release (November 2026: each provider's page of models)."""
+
+KEYLESS = frozenset({"offline", "ollama", "vllm"})
+"""Presets that need no key."""
+
+
+class Secret:
+    """A key or token that never shows itself by accident.
+
+    Example:
+        >>> Secret("sk-123456789")
+        <Secret>
+    """
+
+    __slots__ = ("_value",)
+
+    def __init__(self, value: str) -> None:
+        self._value = value
+
+    def reveal(self) -> str:
+        """The text itself, for the one place that sends or compares it."""
+        return self._value
+
+    def __repr__(self) -> str:
+        return "<Secret>"
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Secret) and self._value == other._value
+
+    def __hash__(self) -> int:
+        return hash(self._value)
+
+
+_VISIBLE = re.compile(r"[!-~]+")
+
+
+def unsendable(secret: str) -> str:
+    """Why a key or token cannot be sent in a header, and what to do; empty when it can.
+
+    Example:
+        >>> unsendable("gsk-abc"), unsendable("one two")
+        ('', 'holds a blank, so it cannot be sent. Is it two, or a line copied with more than it?')
+    """
+    if _VISIBLE.fullmatch(secret):
+        return ""
+    what = "a line end" if "\n" in secret or "\r" in secret else "a blank" if " " in secret else "an odd character"
+    return f"holds {what}, so it cannot be sent. Is it two, or a line copied with more than it?"
+
+
+Unit = Literal["requests", "tokens", "input_tokens", "output_tokens"]
+Counts = Literal["", "arrival", "end"]
+
+
+@dataclass(frozen=True, slots=True)
+class Limit:
+    """At most ``amount`` of ``unit`` in any ``seconds`` seconds.
+
+    ``zone`` is the time zone whose midnight resets a limit of a calendar day, empty for a rolling one.
+    ``model`` names the one model it is for; ``*`` is each model by itself, empty all models together.
+    ``assumed`` marks a preset's limit, which gives way to what the provider says.
+    """
+
+    amount: int
+    unit: Unit
+    seconds: float
+    zone: str = ""
+    model: str = ""
+    assumed: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class KeySettings:
+    """One key of one provider.
+
+    Args:
+        provider: Name of a preset, or any name when ``base_url`` is given.
+        key: The secret; empty for providers that need none.
+        base_url: Base of the OpenAI-compatible API, ending before ``/chat/completions``.
+        name: Public id; made from provider and number when not given.
+        quota_group: Keys with the same group share their limits; each key is its own group when empty.
+        models: Models it serves; empty for the preset's, or any.
+        limits: What the provider allows per key (or per quota group).
+        concurrency: Requests under way at once, or None.
+        bucket: Whether its limits are token buckets; None for what its preset and its headers say.
+        counts: When it counts a request, ``arrival`` or ``end``; empty for what its headers and refusals say.
+    """
+
+    provider: str
+    key: Secret = field(default_factory=lambda: Secret(""))
+    base_url: str = ""
+    name: str = ""
+    quota_group: str = ""
+    models: tuple[str, ...] = ()
+    limits: tuple[Limit, ...] = ()
+    concurrency: int | None = None
+    bucket: bool | None = None
+    counts: Counts = ""
+
+
+@dataclass(frozen=True, slots=True)
+class PoolSettings:
+    """How keys are used and requests wait.
+
+    Args:
+        jitter_ms: Safety margin of every window: how long a request may take until the provider has counted it.
+        queue_deadline_seconds: The longest a request waits for a key; a minute window gives back after 61.1 s.
+        queue_length: Requests that may wait; beyond it the caller with most of them waiting is refused.
+        queue_megabytes: Size of their bodies together.
+        attempts: Tries per model that may be billed, before giving up or falling back.
+        first_byte_timeout_seconds: Silence after which a stream that has not begun is tried elsewhere.
+        stall_timeout_seconds: Silence after which a stream that has begun is ended.
+        answer_timeout_seconds: The longest an answer that is not a stream may take.
+        fallback_after_seconds: With a fallback allowed: the longest wait for the model that was asked for.
+        fallback_first_byte_seconds: With a fallback allowed: in place of ``first_byte_timeout_seconds``.
+        check_seconds: Every so often retired and cooled keys are tried with the cheapest call; 0 is never.
+    """
+
+    jitter_ms: float = 250.0
+    queue_deadline_seconds: float = 75.0
+    queue_length: int = 2000
+    queue_megabytes: float = 64.0
+    attempts: int = 3
+    first_byte_timeout_seconds: float = 30.0
+    stall_timeout_seconds: float = 30.0
+    answer_timeout_seconds: float = 180.0
+    fallback_after_seconds: float = 3.0
+    fallback_first_byte_seconds: float = 12.0
+    check_seconds: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class CallerLimits:
+    """Limits of one caller, one tenant, or everyone. None is unlimited, 0 is none allowed."""
+
+    requests_per_minute: int | None = None
+    requests_per_hour: int | None = None
+    requests_per_day: int | None = None
+    tokens_per_minute: int | None = None
+    tokens_per_day: int | None = None
+    concurrency: int | None = None
+    usd_per_day: float | None = None
+    usd_per_month: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ApiKeySettings:
+    """A virtual API key for a small deployment: who it stands for and what it may do."""
+
+    name: str
+    key: Secret
+    tenant: str = ""
+    scopes: tuple[str, ...] = ("chat",)
+
+
+@dataclass(frozen=True, slots=True)
+class TenantSettings:
+    """The policy of one group.
+
+    ``fallbacks`` says whether another model may answer when the one asked for cannot; ``cache`` whether answers are
+    given again (None: as ``[cache]`` has it); ``keep_prompts`` whether the ledger holds what was asked, encrypted.
+    """
+
+    name: str
+    weight: float = 1.0
+    models: tuple[str, ...] = ()
+    system_prompt: str = ""
+    privacy_floor: str = ""
+    fallbacks: bool = False
+    cache: bool | None = None
+    keep_prompts: bool = False
+    limits: CallerLimits = field(default_factory=CallerLimits)
+
+
+@dataclass(frozen=True, slots=True)
+class StorageSettings:
+    """Where numbers and records are kept, each by URL.
+
+    Args:
+        state: What counts against limits and budgets: ``memory://``, ``redis://…``, ``redis+sentinel://…`` or
+            ``redis+cluster://…``.
+        ledger: Records of requests: ``sqlite:///path`` or ``postgresql://…``; ``memory://`` keeps none. Empty for a
+            file in Jupyter's data folder, and none for the gateway of one kernel.
+        cache: Answers.
+        instance: This gateway's name in the ledger, its own among all that share it; the host's when empty.
+        time_zone: Whose midnight begins a day of the ledger and of budgets.
+        retention_days: Entries are deleted when they are older; 0 keeps them.
+        prompt_keys: What prompts are encrypted with where a policy keeps them: the first encrypts, all decrypt.
+        instances: How many gateways share ``state``, for a start without it; it tells otherwise.
+        spool: Folder of the file that keeps records while PostgreSQL is away; that of the start when empty.
+        anchor: File in which gateways write down how long their chains of entries are; outside the ledger, at best on
+            another machine. It is in the log, too.
+        anchor_key: What these lines are signed with.
+        without_state: While ``state`` is lost: ``share`` goes on with this gateway's part of the limits, ``refuse``
+            answers nothing.
+    """
+
+    state: str = "memory://"
+    ledger: str = ""
+    cache: str = "memory://?max_mb=256"
+    instance: str = ""
+    time_zone: str = "UTC"
+    retention_days: int = 0
+    prompt_keys: tuple[Secret, ...] = ()
+    instances: int = 1
+    spool: str = ""
+    without_state: str = "share"
+    anchor: str = ""
+    anchor_key: Secret = field(default_factory=lambda: Secret(""))
+
+
+@dataclass(frozen=True, slots=True)
+class ModelPrice:
+    """What one model costs, in US dollars per million tokens; ``cached_input`` as ``input`` when None."""
+
+    input: float
+    output: float
+    cached_input: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class PriceSettings:
+    """Prices that differ from the published ones, and the price of a model that nobody knows.
+
+    Args:
+        worst_input: US dollars per million tokens read, for a model of unknown price.
+        worst_output: The same for tokens written.
+        models: Prices by model, with or without ``provider/`` in front.
+    """
+
+    worst_input: float = 30.0
+    worst_output: float = 120.0
+    models: tuple[tuple[str, ModelPrice], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class CacheSettings:
+    """For how long answers may be given again, and whether they are without being asked for it."""
+
+    ttl_seconds: float = 3600.0
+    enabled: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class VirtualKeySettings:
+    """What callers may make for themselves.
+
+    Args:
+        most_per_caller: Keys of one caller that are good at the same time.
+        default_days: Days until a key expires, where nobody says.
+        most_days: The longest.
+    """
+
+    most_per_caller: int = 10
+    default_days: float = 90.0
+    most_days: float = 366.0
+
+
+@dataclass(frozen=True, slots=True)
+class HubSettings:
+    """How callers of a JupyterHub are known.
+
+    Args:
+        cache_max_age: Seconds that the hub's answer about a token, a user's groups or a group's properties is good.
+        bad_token_seconds: The same for tokens that the hub does not know.
+        bad_tokens_per_minute: Unknown tokens from one address that are put to the hub; from everywhere, ten times that.
+        outage_seconds: How long callers that are known go on while the hub does not answer.
+        groups: Groups in the order in which they count for a user who is in several; without it the most generous.
+        admin_groups: Groups of the hub whose members administer the gateway.
+        admin_servers: Whether administrators are that in their notebooks, too.
+    """
+
+    cache_max_age: float = 60.0
+    bad_token_seconds: float = 10.0
+    bad_tokens_per_minute: int = 60
+    outage_seconds: float = 3600.0
+    groups: tuple[str, ...] = ()
+    admin_groups: frozenset[str] = frozenset()
+    admin_servers: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class ServerSettings:
+    """What the HTTP side bears, in megabytes.
+
+    Args:
+        max_body_mb: The largest body.
+        sending_mb: Bodies that are being received, of all callers; room for two of the largest at least.
+        sending_per_caller_mb: The same of one caller; room for one of the largest at least.
+    """
+
+    max_body_mb: float = 10.0
+    sending_mb: float = 256.0
+    sending_per_caller_mb: float = 40.0
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """Everything ``rsql.toml`` and the environment say."""
+
+    default_model: str = ""
+    keys: tuple[KeySettings, ...] = ()
+    pool: PoolSettings = field(default_factory=PoolSettings)
+    caller: CallerLimits = field(default_factory=CallerLimits)
+    tenant: CallerLimits = field(default_factory=CallerLimits)
+    everyone: CallerLimits = field(default_factory=lambda: CallerLimits(concurrency=100))
+    api_keys: tuple[ApiKeySettings, ...] = ()
+    tenants: tuple[TenantSettings, ...] = ()
+    callers: tuple[tuple[str, CallerLimits], ...] = ()  # limits of single ones, which an administrator decides
+    fallbacks: tuple[tuple[str, tuple[str, ...]], ...] = ()
+    storage: StorageSettings = field(default_factory=StorageSettings)
+    prices: PriceSettings = field(default_factory=PriceSettings)
+    cache: CacheSettings = field(default_factory=CacheSettings)
+    server: ServerSettings = field(default_factory=ServerSettings)
+    hub: HubSettings = field(default_factory=HubSettings)
+    virtual_keys: VirtualKeySettings = field(default_factory=VirtualKeySettings)
+
+
+MOST_WHOLE = 1_000_000_000_000_000
+"""The largest whole number in settings; every store can count with it."""
+
+MOST = 1_000_000_000
+"""The largest other number, such as US dollars."""
+
+REDIS_URLS = (
+    *("unix:", "redis:", "redis+sentinel:", "redis+cluster:"),
+    *("rediss:", "rediss+sentinel:", "rediss+cluster:"),
+)
+"""How the URL of a Redis begins."""
+
+_STORAGE_URLS = {
+    "state": (("memory:", *REDIS_URLS), "memory://, redis://host:6379/0 or redis+sentinel://host:26379/name"),
+    "cache": (("memory:", *REDIS_URLS), "memory://?max_mb=256 or redis://host:6379/1?max_mb=256"),
+    "ledger": (
+        ("", "memory:", "sqlite:", "postgresql:", "postgresql+", "postgres:"),
+        "sqlite:///path or postgresql://…",
+    ),
+}
+
+
+def wrong_url(name: str, url: str) -> str:
+    """What is wrong with one of the URLs of ``[storage]``; empty for nothing.
+
+    Example:
+        >>> wrong_url("state", "redis://a:6379"), wrong_url("ledger", "mysql://a")
+        ('', "'ledger' in [storage] must be sqlite:///path or postgresql://….")
+    """
+    kinds, usual = _STORAGE_URLS[name]
+    if not any(url == kind if not kind else url.startswith(kind) for kind in kinds):
+        return f"'{name}' in [storage] must be {usual}."
+    for host in urlsplit(url).netloc.rpartition("@")[2].split(","):
+        try:
+            _ = urlsplit(f"//{host}").port
+        except ValueError:
+            return f"'{name}' in [storage] names a port that is no number."
+    return ""
+
+
+def cache_bytes(url: str) -> int:
+    """How much memory the answers of a cache's URL may take; 256 MB where it does not say.
+
+    Raises:
+        ValueError: ``max_mb`` is no number of 0 or more.
+
+    Example:
+        >>> cache_bytes("memory://?max_mb=1.5")
+        1500000
+    """
+    query = parse_qs(urlsplit(url).query)
+    megabytes = float(query.get("max_mb", ["256"])[-1])
+    if not 0 <= megabytes < 1e9:
+        raise ValueError(url)
+    return int(megabytes * 1_000_000)

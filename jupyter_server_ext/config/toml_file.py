@@ -1,0 +1,436 @@
+"""``rsql.toml`` and the environment, read into ``Settings``.
+
+A file is refused, with its line and what was expected, rather than half understood. No message holds a value: a value
+may be a key in the wrong place.
+
+``"${NAME}"`` reads the environment variable NAME, ``"$${NAME}"`` is the text ``${NAME}``.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+import tomllib
+import typing
+from difflib import get_close_matches
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from jupyter_server_ext.config import settings as s
+from jupyter_server_ext.config.toml_lines import line_numbers
+from jupyter_server_ext.config.toml_values import Source, Table
+from jupyter_server_ext.errors import ConfigError
+from jupyter_server_ext.messages import is_name
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+_AT_LINE = re.compile(r" \(at (?:line (\d+), column \d+|end of document)\)$")
+PROFILES = ("development", "production", "testing")
+"""Settings for common cases, which ``profile`` names and the file's own go before."""
+_SERVER_TOKENS = ("JUPYTER_TOKEN", "JUPYTERHUB_API_TOKEN")
+_PRIVACY = ("names", "stats", "sample")
+_SHORTHAND: Mapping[str, tuple[s.Unit, float]] = {
+    "rpm": ("requests", 60.0),
+    "rpd": ("requests", 86_400.0),
+    "tpm": ("tokens", 60.0),
+    "tpd": ("tokens", 86_400.0),
+}
+
+
+def load_settings(path: Path | str | None, environment: Mapping[str, str]) -> s.Settings:
+    """The gateway's settings.
+
+    Without a file, or with one that lists no ``[[keys]]``, the keys are those of the environment (``KEY_VARIABLES``);
+    with no key there either, the gateway serves the model ``offline``.
+
+    Args:
+        path: The ``rsql.toml``; None or empty for the one that RSQL_CONFIG names, if any.
+        environment: Where ``${NAME}`` and the providers' keys are looked up, usually ``os.environ``.
+
+    Raises:
+        ConfigError: The file is missing, or says something that is not understood.
+
+    Example:
+        >>> load_settings(None, {"GROQ_API_KEYS": "gsk-one,gsk-two"}).keys[1].name
+        'groq-2'
+    """
+    path = path or environment.get("RSQL_CONFIG")
+    settings = _read(Path(path), environment) if path else read_settings("", environment)
+    settings = dataclasses.replace(settings, default_model=settings.default_model or environment.get("RSQL_MODEL", ""))
+    keys = settings.keys or keys_of_environment(environment)
+    if not keys:
+        _refuse_stand_in(settings, path)
+        keys = (_OFFLINE,)
+    return dataclasses.replace(settings, keys=keys, default_model=settings.default_model or _first_model(keys))
+
+
+def keys_of_environment(environment: Mapping[str, str]) -> tuple[s.KeySettings, ...]:
+    """One key for each that the presets' variables hold, each name and key once."""
+    return tuple(
+        s.KeySettings(provider=provider, key=s.Secret(key), name=f"{provider}-{number}")
+        for provider, variable in s.KEY_VARIABLES.items()
+        for number, key in enumerate(_keys_in(environment, variable), start=1)
+    )
+
+
+_OFFLINE = s.KeySettings(provider="offline", name="offline", models=("offline",))
+
+
+def _keys_in(environment: Mapping[str, str], variable: str) -> Iterator[str]:
+    for name in (variable, variable + "S"):
+        for key in filter(None, map(str.strip, environment.get(name, "").split(","))):
+            if wrong := s.unsendable(key):
+                raise ConfigError(f"The environment variable {name} {wrong} Several keys are separated by commas.")
+    listed = f"{environment.get(variable, '')},{environment.get(variable + 'S', '')}".split(",")
+    yield from dict.fromkeys(key.strip() for key in listed if key.strip())
+
+
+def _refuse_stand_in(settings: s.Settings, path: Path | str | None) -> None:
+    """The offline model never answers in the name of another."""
+    if settings.default_model not in ("", "offline"):
+        raise ConfigError(
+            f"{path or 'RSQL_MODEL'}: a default model is named, but there is no key to reach it. "
+            f"List [[keys]] in an rsql.toml, or set one of {', '.join(s.KEY_VARIABLES.values())}."
+        )
+
+
+def _first_model(keys: Sequence[s.KeySettings]) -> str:
+    """The model of the first key that is known to serve one; empty when none is."""
+    models = ((*key.models, s.DEFAULT_MODELS.get(key.provider, ""))[0] for key in keys)
+    return next(filter(None, models), "")
+
+
+def _read(path: Path, environment: Mapping[str, str]) -> s.Settings:
+    try:
+        text = path.read_text(encoding="utf-8")
+    except OSError as error:
+        raise ConfigError(f"{path}: cannot be read ({error.strerror}). Check the name of the file.") from None
+    except UnicodeDecodeError:
+        raise ConfigError(f"{path}: is not UTF-8 text.") from None
+    return read_settings(text, environment, name=str(path))
+
+
+def read_settings(text: str, environment: Mapping[str, str], name: str = "rsql.toml") -> s.Settings:
+    """The settings that the text of an ``rsql.toml`` describes.
+
+    Args:
+        text: TOML.
+        environment: Where ``${NAME}`` is looked up.
+        name: How messages call the file.
+
+    Raises:
+        ConfigError: With file, line and what was expected.
+    """
+    try:
+        values = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError(_syntax_error(name, str(error), text)) from None
+    source = Source(name, line_numbers(text), environment)
+    return _settings(Table(source, (), "the file", _with_profile(source, values)))
+
+
+def _with_profile(source: Source, values: dict[str, Any]) -> dict[str, Any]:
+    """What the file says, over the profile that it or RSQL_PROFILE names."""
+    name = values.pop("profile", "") or source.environment.get("RSQL_PROFILE", "")
+    if name and name not in PROFILES:
+        there_are = f"must be one of: {', '.join(PROFILES)}."
+        if ("profile",) not in source.lines:
+            raise ConfigError(f"RSQL_PROFILE {there_are}")
+        source.refuse(("profile",), f"'profile' {there_are}")
+    profile = Path(__file__).parent / "profiles" / f"{name}.toml"
+    return _over(tomllib.loads(profile.read_text(encoding="utf-8")), values) if name else values
+
+
+def _over(base: Mapping[str, Any], values: Mapping[str, Any]) -> dict[str, Any]:
+    """Both, with ``values`` where they differ; tables are merged."""
+    both = {**base, **values}
+    for name, value in values.items():
+        if isinstance(value, dict) and isinstance(base.get(name), dict):
+            both[name] = _over(base[name], value)
+    return both
+
+
+def _syntax_error(name: str, message: str, text: str) -> str:
+    found = _AT_LINE.search(message)
+    line = found[1] if found and found[1] else text.count("\n") + 1
+    return f"{name}, line {line}: not TOML: {_AT_LINE.sub('', message)}."
+
+
+def _settings(file: Table) -> s.Settings:
+    file.only(
+        [
+            *("default_model", "keys", "pool", "limits", "api_keys", "tenants", "fallbacks"),
+            *("storage", "prices", "cache", "server", "hub", "virtual_keys"),
+        ]
+    )
+    limits = file.table("limits")
+    limits.only(["caller", "tenant", "everyone"])
+    everyone = limits.table("everyone").fields(s.CallerLimits)
+    settings = s.Settings(
+        default_model=file.read("default_model", str) if "default_model" in file.values else "",
+        keys=_keys(file.tables("keys")),
+        pool=s.PoolSettings(**_positive(file.table("pool"), s.PoolSettings, "attempts")),
+        caller=s.CallerLimits(**limits.table("caller").fields(s.CallerLimits)),
+        tenant=s.CallerLimits(**limits.table("tenant").fields(s.CallerLimits)),
+        everyone=dataclasses.replace(s.Settings().everyone, **everyone),
+        api_keys=_api_keys(file.tables("api_keys")),
+        tenants=_tenants(file.table("tenants")),
+        fallbacks=_fallbacks(file.table("fallbacks")),
+        storage=_storage(file.table("storage")),
+        prices=_prices(file.table("prices")),
+        cache=s.CacheSettings(**{"enabled": "cache" in file.values} | file.table("cache").fields(s.CacheSettings)),
+        server=s.ServerSettings(
+            **_positive(file.table("server"), s.ServerSettings, "max_body_mb", "sending_mb", "sending_per_caller_mb")
+        ),
+        hub=s.HubSettings(**file.table("hub").fields(s.HubSettings)),
+        virtual_keys=_virtual_keys(file.table("virtual_keys")),
+    )
+    _check_default_model(file, settings)
+    _refuse_providers(file.tables("api_keys"), settings)
+    _check_tenants(file.tables("api_keys"), [tenant.name for tenant in settings.tenants])
+    return settings
+
+
+def _virtual_keys(table: Table) -> s.VirtualKeySettings:
+    keys = s.VirtualKeySettings(**table.fields(s.VirtualKeySettings))
+    if keys.default_days <= keys.most_days:
+        return keys
+    if "default_days" in table.values:
+        table.refuse(
+            "default_days", f"'default_days' in {table.title} is above 'most_days'. Make it {keys.most_days:g}."
+        )
+    return dataclasses.replace(keys, default_days=keys.most_days)
+
+
+def _check_tenants(api_keys: Sequence[Table], tenants: Sequence[str]) -> None:
+    """A key may name a tenant without rules of its own; one that is nearly a tenant's name would miss its rules."""
+    for table in api_keys:
+        name = str(table.values.get("tenant", ""))
+        near = get_close_matches(name, tenants, n=1) if name and name not in tenants else []
+        if near:
+            table.refuse("tenant", f"there is no [tenants.{name}]; did you mean '{near[0]}'?")
+
+
+def _storage(table: Table) -> s.StorageSettings:
+    storage = s.StorageSettings(**_positive(table, s.StorageSettings, "instances"))
+    for name in ("state", "cache", "ledger"):
+        if wrong := s.wrong_url(name, getattr(storage, name)):
+            table.refuse(name, wrong)
+    _known_zone(table, "time_zone", storage.time_zone)
+    _check_cache(table, storage.cache)
+    if storage.without_state not in {"share", "refuse"}:
+        table.refuse("without_state", "'without_state' in [storage] must be 'share' or 'refuse'.")
+    return storage
+
+
+def _check_cache(table: Table, url: str) -> None:
+    try:
+        s.cache_bytes(url)
+    except ValueError:
+        table.refuse(
+            "cache", f"'cache' in {table.title} must be like memory://?max_mb=256, with a number of 0 or more."
+        )
+
+
+def _prices(table: Table) -> s.PriceSettings:
+    models = table.table("models")
+    own = tuple((name, _price(models.table(name))) for name in models.values)
+    return s.PriceSettings(**table.fields(s.PriceSettings, also=["models"]), models=own)
+
+
+def _price(table: Table) -> s.ModelPrice:
+    read = table.fields(s.ModelPrice)
+    for name in ("input", "output"):
+        if name not in read:
+            table.refuse("", f"{table.title} needs '{name}', in US dollars per million tokens.")
+    return s.ModelPrice(**read)
+
+
+def _positive(table: Table, values: type[Any], *names: str) -> dict[str, Any]:
+    read = table.fields(values)
+    for name in names:
+        if read.get(name) == 0:
+            table.refuse(name, f"'{name}' in {table.title} must be more than 0.")
+    return read
+
+
+def _check_default_model(file: Table, settings: s.Settings) -> None:
+    served = {model for key in settings.keys for model in key.models}
+    known = bool(settings.keys) and all(key.models for key in settings.keys)
+    if known and settings.default_model and settings.default_model not in served:
+        file.refuse("default_model", f"no key serves 'default_model'; the keys list: {', '.join(sorted(served))}.")
+
+
+def _keys(tables: Sequence[Table]) -> tuple[s.KeySettings, ...]:
+    taken = {str(table.values["name"]) for table in tables if "name" in table.values}
+    keys: list[s.KeySettings] = []
+    for table in tables:
+        key = _key(table)
+        if not key.name:
+            key = dataclasses.replace(key, name=_free_name(key, taken))
+            taken.add(key.name)
+        _refuse_repeated(table, "name", key.name in {other.name for other in keys})
+        _refuse_other_limits(table, key, keys)
+        keys.append(key)
+    return tuple(keys)
+
+
+def _refuse_other_limits(table: Table, key: s.KeySettings, before: Sequence[s.KeySettings]) -> None:
+    """The keys of a quota group share their limits, and one limit cannot have two amounts."""
+    members = [other for other in before if key.quota_group and other.quota_group == key.quota_group]
+    known = {_window(limit): limit.amount for other in members for limit in other.limits}
+    for limit in key.limits:
+        amount = known.setdefault(_window(limit), limit.amount)
+        if amount != limit.amount:
+            place = next((name for name, kind in _SHORTHAND.items() if kind == _window(limit)[:2]), "limits")
+            where = f"for the quota group '{key.quota_group}'" if key.quota_group else f"in {table.title}"
+            words = f"a limit of {limit.unit} in {limit.seconds:g} s is {amount:,} and {limit.amount:,} {where}."
+            table.refuse(place if place in table.values else "limits", f"{words} Give it one amount.")
+
+
+def _window(limit: s.Limit) -> tuple[s.Unit, float, str, str]:
+    return limit.unit, limit.seconds, limit.zone, limit.model
+
+
+def _free_name(key: s.KeySettings, taken: set[str]) -> str:
+    """The provider's name, with a number unless it is the only one that has no key."""
+    if not key.key.reveal() and key.provider not in taken:
+        return key.provider
+    return next(name for number in range(1, len(taken) + 2) if (name := f"{key.provider}-{number}") not in taken)
+
+
+def _refuse_repeated(table: Table, name: str, repeated: bool) -> None:
+    if repeated:
+        table.refuse(name, f"another {table.title} has the same '{name}'.")
+
+
+def _key(table: Table) -> s.KeySettings:
+    read = table.fields(s.KeySettings, also=[*_SHORTHAND, "limits"])
+    key = s.KeySettings(**{"provider": "", **read}, limits=(*_shorthand(table), *_limits(table)))
+    if not key.provider:
+        table.refuse("provider", f"{table.title} needs a 'provider': a preset, or any name with 'base_url'.")
+    if key.provider not in {*s.KEY_VARIABLES, *s.KEYLESS} and not key.base_url:
+        presets = ", ".join([*s.KEY_VARIABLES, *sorted(s.KEYLESS)])
+        table.refuse("provider", f"'provider' in {table.title} is no preset ({presets}), so it needs a 'base_url'.")
+    if key.base_url and not re.match(r"https?://[^/]", key.base_url):
+        table.refuse("base_url", f"'base_url' in {table.title} must start with http:// or https://.")
+    for name in ("concurrency", *_SHORTHAND):
+        if table.values.get(name) == 0:
+            table.refuse(name, f"'{name}' in {table.title} is 0, so the key serves nothing. Leave the key out.")
+    if key.counts not in typing.get_args(s.Counts):
+        table.refuse("counts", f"'counts' in {table.title} must be 'arrival' or 'end'.")
+    if key.provider in s.KEY_VARIABLES and not key.base_url and "key" not in table.values:
+        variable = s.KEY_VARIABLES[key.provider]
+        table.refuse("key", f"{table.title} needs a 'key', for example key = \"${{{variable}}}\".")
+    return key
+
+
+def _shorthand(table: Table) -> Iterator[s.Limit]:
+    for name, (unit, seconds) in _SHORTHAND.items():
+        if name in table.values:
+            yield s.Limit(table.read(name, int), unit, seconds)
+
+
+def _limits(table: Table) -> Iterator[s.Limit]:
+    for limit in table.tables("limits"):
+        yield _limit(dataclasses.replace(limit, title=f"'limits' of {table.title}"))
+
+
+def _limit(table: Table) -> s.Limit:
+    units = typing.get_args(s.Unit)
+    table.only([*units, "seconds", "zone", "model"])
+    given = [unit for unit in units if unit in table.values]
+    if len(given) != 1 or not table.values.get("seconds"):
+        table.refuse("", f"each of {table.title} needs one of {', '.join(units)}, and 'seconds' of more than 0.")
+    zone, model = (table.read(name, str) if name in table.values else "" for name in ("zone", "model"))
+    _known_zone(table, "zone", zone)
+    if table.values[given[0]] == 0:
+        table.refuse(given[0], f"'{given[0]}' in {table.title} is 0, so the key serves nothing. Leave the key out.")
+    return s.Limit(table.read(given[0], int), given[0], table.read("seconds", float), zone=zone, model=model)
+
+
+def _known_zone(table: Table, name: str, zone: str) -> None:
+    if zone not in ("", "UTC"):
+        from zoneinfo import ZoneInfo  # a file rarely names one
+
+        try:
+            ZoneInfo(zone)
+        except (KeyError, ValueError, OSError):
+            table.refuse(name, f"'{name}' of {table.title} must be a time zone such as 'UTC' or 'America/Los_Angeles'.")
+
+
+def _api_keys(tables: Sequence[Table]) -> tuple[s.ApiKeySettings, ...]:
+    keys: list[s.ApiKeySettings] = []
+    for table in tables:
+        read = table.fields(s.ApiKeySettings)
+        for name in ("name", "key"):
+            if not read.get(name):
+                table.refuse(name, f"{table.title} needs a '{name}'.")
+        key = s.ApiKeySettings(**read)
+        if not set(key.scopes) <= set(s.SCOPES):
+            table.refuse("scopes", f"'scopes' in {table.title} may hold: {', '.join(s.SCOPES)}.")
+        _refuse_repeated(table, "name", key.name in {other.name for other in keys})
+        _refuse_repeated(table, "key", key.key in {other.key for other in keys})
+        _refuse_anothers(table, key.key)
+        keys.append(key)
+    return tuple(keys)
+
+
+def _refuse_anothers(table: Table, key: s.Secret) -> None:
+    """Who has the server's own token administers it, and who has a provider's key needs no gateway."""
+    for variable in _SERVER_TOKENS:
+        if key.reveal() == table.source.environment.get(variable, "").strip():
+            words = f"'key' in {table.title} is the server's own token, {variable}. Make another one for this caller."
+            table.refuse("key", words)
+
+
+def _refuse_providers(tables: Sequence[Table], settings: s.Settings) -> None:
+    keys = {key.key for key in settings.keys}
+    for table, one in zip(tables, settings.api_keys, strict=True):
+        if one.key in keys:
+            table.refuse("key", f"'key' in {table.title} is a provider's key. Callers need one that you make up.")
+
+
+def _tenants(tables: Table) -> tuple[s.TenantSettings, ...]:
+    for name in tables.values:
+        if not name or not is_name(name) or name != name.strip():
+            tables.refuse(
+                name, "a group's name may have 255 characters, and no control characters or blanks around it."
+            )
+    return tuple(_tenant(tables.table(name), name) for name in tables.values)
+
+
+def _tenant(table: Table, name: str) -> s.TenantSettings:
+    read = table.fields(s.TenantSettings, also=["limits"], without=["name"])
+    if read.get("weight") == 0:
+        table.refuse("weight", f"'weight' in {table.title} must be more than 0.")
+    if read.get("privacy_floor", "") not in ("", *_PRIVACY):
+        table.refuse("privacy_floor", f"'privacy_floor' in {table.title} must be one of: {', '.join(_PRIVACY)}.")
+    return s.TenantSettings(name, **read, limits=s.CallerLimits(**table.table("limits").fields(s.CallerLimits)))
+
+
+def read_tenant(name: str, values: object, where: str) -> s.TenantSettings:
+    """The rules of a tenant that stand somewhere else than in the file, in the form of ``[tenants.NAME]``.
+
+    They may be written by others than the gateway's administrator, so ``${NAME}`` reads nothing.
+
+    Args:
+        name: The tenant's name.
+        values: The table.
+        where: How messages call the place.
+
+    Raises:
+        ConfigError: With the place and what was expected.
+    """
+    source = Source(where, {}, {})
+    if not isinstance(values, dict):
+        source.refuse((), "it must be a table.")
+    return _tenant(Table(source, (), "the table", values), name)
+
+
+def _fallbacks(table: Table) -> tuple[tuple[str, tuple[str, ...]], ...]:
+    for model in table.values:
+        if model in table.read(model, tuple[str, ...]):
+            table.refuse(model, f"'{model}' in {table.title} falls back to itself. Name another model.")
+    return tuple((model, table.read(model, tuple[str, ...])) for model in table.values)

@@ -1,0 +1,14 @@
+from .bodies import BodyBudget as BodyBudget
+from .connections import BoundedServer as BoundedServer
+from .connections import FewWords as FewWords
+from .connections import most_connections as most_connections
+from .connections import patient as patient
+from .conversations import Conversations as Conversations
+from .parts import AppContext as AppContext
+from .parts import installed_version as installed_version
+from .ratings import Ratings as Ratings
+from .reading import BodyReader as BodyReader
+from .routes import ROUTES as ROUTES
+from .routes import rules as rules
+from .status import NoRoute as NoRoute
+from .telemetry import Metrics as Metrics

@@ -1,0 +1,238 @@
+"""Reading large bodies in a process of its own.
+
+Python runs one thing at a time, and a JSON text of 10 MB is read in one go: with 200,000 messages nobody else would be
+served for most of a second. So another process reads it, checks it, counts its characters and hashes it. What comes
+back are the small fields as values, and the large ones as JSON text, which is passed on to a provider as it is.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import importlib
+import os
+import struct
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple, cast
+
+import msgspec
+
+from jupyter_server_ext.errors import BadRequest, RsqlGatewayError, TooLarge
+from jupyter_server_ext.handlers import requests
+from jupyter_server_ext.messages import Weighed
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    Fields = dict[str, Any]
+    Shape = Callable[[Fields], Fields]
+
+LARGE = 128 * 1024
+"""Bytes from which on a body is read elsewhere; up to it that takes a millisecond or two."""
+
+_INLINE = 16 * 1024  # bytes of JSON up to which a field comes back as a value
+_MOST_MEMORY = 3 << 30  # of the process; 10 MB of brackets are no more than 1 GB of lists
+_SPENT = 400 << 20  # beyond it the process ends after its answer, so that the memory is given back
+_FRAME = struct.Struct("!QQ")
+_START = "from jupyter_server_ext.handlers.reading import main; main()"
+
+
+class Read(NamedTuple):
+    """A body that was read.
+
+    Args:
+        sent: What the client sent; of a large body only what is not part of the question.
+        asked: The same as a body in OpenAI's form of chat completions, or of embeddings.
+        weighed: What is known of a large one, whose large fields are ``msgspec.Raw``; None for others.
+        fingerprint: Hash of a large one.
+    """
+
+    sent: dict[str, Any]
+    asked: dict[str, Any]
+    weighed: Weighed | None = None
+    fingerprint: str = ""
+
+
+class _Reply(msgspec.Struct):
+    """What the process says of a body: an error, or the fields and the lengths of what follows as text."""
+
+    error: dict[str, Any] | None = None
+    sent: dict[str, Any] = msgspec.field(default_factory=dict)
+    asked: dict[str, Any] = msgspec.field(default_factory=dict)
+    lengths: list[tuple[str, str, int]] = msgspec.field(default_factory=list)
+    weighed: Weighed = msgspec.field(default_factory=Weighed)
+    fingerprint: str = ""
+
+
+class BodyReader:
+    """Reads bodies; large ones one after the other in a process that starts with the first and ends with ``close``."""
+
+    def __init__(self) -> None:
+        self._thread: ThreadPoolExecutor | None = None
+        self._process: subprocess.Popen[bytes] | None = None
+
+    async def read(self, body: bytes, shape: Shape) -> Read:
+        """The fields of a body.
+
+        Args:
+            body: JSON.
+            shape: Makes the body in OpenAI's form from it; a function of a module.
+
+        Raises:
+            BadRequest: It is not JSON, or a field is wrong.
+            TooLarge: Its values need more memory than there is.
+        """
+        if len(body) <= LARGE:
+            sent = requests.json_object(body)
+            return Read(sent, shape(sent))
+        if self._thread is None:
+            self._thread = ThreadPoolExecutor(1, thread_name_prefix="rsql-bodies")
+        return await asyncio.get_running_loop().run_in_executor(self._thread, self._ask, body, shape)
+
+    def close(self) -> None:
+        """End the process."""
+        if self._thread is not None:
+            self._thread.shutdown()
+        self._end()
+
+    def _end(self) -> None:
+        process, self._process = self._process, None
+        if process is not None:
+            process.kill()
+            process.communicate()
+
+    def _ask(self, body: bytes, shape: Shape) -> Read:
+        for last in (False, True):  # the process may have ended after the body before
+            if self._process is None:
+                self._process = _started()
+            try:
+                return _asked(self._process, body, shape)
+            except (OSError, EOFError):
+                self._end()
+                if last:
+                    raise TooLarge("The body cannot be read. Send less in one request.") from None
+        raise AssertionError
+
+
+def _started() -> subprocess.Popen[bytes]:
+    """The process; it ends when this one does, as its standard input does."""
+    names = ("PATH", "PYTHONPATH", "HOME", "LANG", "SYSTEMROOT", "VIRTUAL_ENV")
+    environment = {name: os.environ[name] for name in names if name in os.environ}
+    return subprocess.Popen(  # noqa: S603 - words of our own
+        [sys.executable, "-c", _START],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        env=environment,
+        start_new_session=True,  # Ctrl-C is the gateway's to deal with
+    )
+
+
+def _asked(process: subprocess.Popen[bytes], body: bytes, shape: Shape) -> Read:
+    into, out = cast("BinaryIO", process.stdin), cast("BinaryIO", process.stdout)
+    name = f"{shape.__module__}:{shape.__qualname__}".encode()
+    _write(into, name, body)
+    head, texts = _read(out)
+    reply = msgspec.json.decode(head, type=_Reply)
+    if reply.error is not None:
+        raise (TooLarge if reply.error["status"] == TooLarge.status else BadRequest)(**reply.error)
+    at = 0
+    for field, part, length in reply.lengths:
+        getattr(reply, part)[field] = msgspec.Raw(texts[at : at + length])
+        at += length
+    return Read(reply.sent, reply.asked, reply.weighed, reply.fingerprint)
+
+
+def _write(file: BinaryIO, first: bytes, second: bytes) -> None:
+    file.write(_FRAME.pack(len(first), len(second)))
+    file.write(first)
+    file.write(second)
+    file.flush()
+
+
+def _read(file: BinaryIO) -> tuple[bytes, bytes]:
+    head = file.read(_FRAME.size)
+    if len(head) < _FRAME.size:
+        raise EOFError
+    first, second = _FRAME.unpack(head)
+    parts = file.read(first), file.read(second)
+    if len(parts[1]) < second:
+        raise EOFError
+    return parts
+
+
+# In the other process ------------------------------------------------------------------------------------------------
+
+
+def main() -> None:
+    """Read bodies from standard input and answer on standard output, until its end."""
+    with suppress(ImportError, ValueError, OSError):
+        import resource  # not on Windows
+
+        resource.setrlimit(resource.RLIMIT_AS, (_MOST_MEMORY, _MOST_MEMORY))
+    with suppress(EOFError):
+        while True:
+            name, body = _read(sys.stdin.buffer)
+            _write(sys.stdout.buffer, *_answer(name.decode(), body))
+            if _is_spent():
+                return
+
+
+def _is_spent() -> bool:
+    with suppress(ImportError):
+        import resource
+
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 > _SPENT
+    return False
+
+
+def _answer(shape: str, body: bytes) -> tuple[bytes, bytes]:
+    module, _, name = shape.partition(":")
+    try:
+        reply, texts = _taken_apart(body, getattr(importlib.import_module(module), name))
+    except RsqlGatewayError as error:
+        told = {"message": error.message, "param": error.param, "code": error.code, "status": error.status}
+        reply, texts = _Reply(error=told), b""
+    except (MemoryError, RecursionError):
+        told = {"message": "The body holds too many values. Send less in one request.", "status": TooLarge.status}
+        reply, texts = _Reply(error=told), b""
+    return msgspec.json.encode(reply), texts
+
+
+def _taken_apart(body: bytes, shape: Shape) -> tuple[_Reply, bytes]:
+    sent = requests.json_object(body)
+    asked = shape(sent)
+    if "messages" in asked:
+        requests.check_messages(asked["messages"])
+    reply = _Reply(weighed=_weighed(asked), fingerprint=requests.fingerprint_of(sent))
+    texts: list[bytes] = []
+    unasked = {name: value for name, value in sent.items() if name not in {"messages", "input", "message", "context"}}
+    for part, fields in (("sent", {} if asked is sent else unasked), ("asked", asked)):
+        for name, value in fields.items():
+            text = msgspec.json.encode(value)
+            if len(text) <= _INLINE:
+                getattr(reply, part)[name] = value
+            else:
+                reply.lengths.append((name, part, len(text)))
+                texts.append(text)
+    return reply, b"".join(texts)
+
+
+def _weighed(asked: Mapping[str, Any]) -> Weighed:
+    from jupyter_server_ext.upstream import characters
+
+    question = asked.get("messages", asked.get("input"))
+    text = msgspec.json.encode(question)
+    messages = question if "messages" in asked else []
+    leads = bool(messages) and messages[0].get("role") == "system" and isinstance(messages[0].get("content"), str)
+    return Weighed(
+        characters=characters(asked),
+        letters=len(text.decode()),
+        size=len(msgspec.json.encode(asked)),
+        prompt_hash=hashlib.sha256(text).hexdigest(),
+        system=1 + len(msgspec.json.encode(messages[0])) if leads else 0,
+        last=len(msgspec.json.encode(messages[-1])) if messages else 0,
+    )

@@ -1,0 +1,322 @@
+"""Who asks: a token becomes a ``Caller``.
+
+Tokens come in the header ``Authorization: Bearer …`` (or ``token …``), never in the URL, where logs and histories keep
+them. Those that are known beforehand are looked up by a keyed hash. Others are put to an ``Identity``, such as the
+JupyterHub or the Jupyter Server this runs in, and its answer is remembered for a while; for longer when the identity
+does not answer, so that a hub's restart stops nobody who is known.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import hashlib
+import hmac
+import math
+import re
+import secrets
+import time
+from collections import OrderedDict
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeVar, cast
+
+from jupyter_server_ext.config import SCOPES
+from jupyter_server_ext.errors import LimitExceeded, NotAuthenticated, NotPermitted, RsqlGatewayError
+from jupyter_server_ext.limits import RollingWindow
+from jupyter_server_ext.messages import is_name
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Coroutine, Iterable
+
+    from tornado.web import RequestHandler
+
+    from jupyter_server_ext.config import Secret
+    from jupyter_server_ext.messages import Caller
+
+Method = TypeVar("Method", bound="Callable[..., Any]")
+
+_AUTHORIZATION = re.compile(r"(?:bearer|token)[ ]+(\S+)[ ]*", re.IGNORECASE)
+_SCOPE = "rsql_scope"
+_AGAIN_SECONDS = 5.0  # how soon an identity that does not answer is asked again about a token that is known
+_PATIENCE_SECONDS = 1.0  # with an identity that is slow, when the caller is known from before
+_MOST_ADDRESSES = 10_000
+_AT_ONCE = 20  # unknown tokens that an identity is asked about at the same time
+
+
+class IdentityUnavailable(RsqlGatewayError):
+    """Who knows the callers does not answer, and this caller is not known from before."""
+
+    status = 503
+    code = "identity_unavailable"
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message, retry_after=_AGAIN_SECONDS)
+
+
+def needs_scope(scope: str) -> Callable[[Method], Method]:
+    """Marks a handler's method: only callers with this scope of ``SCOPES`` reach it.
+
+    Raises:
+        KeyError: There is no such scope; at import, not in front of a user.
+    """
+    SCOPES[scope]
+    return lambda method: _marked(method, scope)
+
+
+def open_to_all(method: Method) -> Method:
+    """Marks a handler's method that needs no token, and so tells nobody's secrets."""
+    return _marked(method, "")
+
+
+def scope_of(method: object) -> str | None:
+    """The scope that a handler's method needs, empty for none, None when nobody has said."""
+    return getattr(method, _SCOPE, None)
+
+
+def _marked(method: Method, scope: str) -> Method:
+    @functools.wraps(method)
+    def guarded(handler: Any, *args: str) -> Any:
+        handler.wait_no_longer()
+        if handler.refusal is not None:  # found before the body was read
+            return handler.end_refused()
+        return method(handler, *args)
+
+    setattr(guarded, _SCOPE, scope)
+    # Jupyter Server warns of routes that it does not guard itself; these guard themselves.
+    setattr(guarded, "__allow_unauthenticated", True)
+    return cast("Method", guarded)
+
+
+def token_of(handler: RequestHandler) -> str:
+    """The token in a request's header, empty when there is none."""
+    found = _AUTHORIZATION.fullmatch(handler.request.headers.get("Authorization", ""))
+    return found[1] if found else ""
+
+
+def behind_proxy(handler: RequestHandler) -> str:
+    """Where a request comes from, as the hub's proxy says: it puts the client's address last, whatever came before."""
+    forwarded = handler.request.headers.get("X-Forwarded-For", "")
+    return forwarded.rpartition(",")[2].strip() or str(handler.request.remote_ip)
+
+
+class Identity(Protocol):
+    """Somebody else who knows callers."""
+
+    def caller_of(self, handler: RequestHandler) -> Coroutine[Any, Any, Caller | None]:
+        """Who sent this request, by its token or its cookies, or None.
+
+        Raises:
+            IdentityUnavailable: That cannot be told now.
+        """
+
+
+class BadTokens:
+    """Bounds how often an identity is asked about tokens that nobody knows.
+
+    Args:
+        per_address: Unknown tokens per minute from one address.
+        in_all: The same from everywhere.
+        clock: Seconds, never going back.
+    """
+
+    def __init__(
+        self, per_address: int = 60, in_all: int = 600, *, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._per_address = per_address
+        self._all = RollingWindow(60.0, in_all)
+        self._addresses: OrderedDict[str, RollingWindow] = OrderedDict()
+        self._clock = clock
+
+    def check(self, address: str) -> None:
+        """Refuse to ask once more for this address.
+
+        Raises:
+            LimitExceeded: Too many tokens of late were bad.
+        """
+        now = self._clock()
+        if wait := max(self._all.wait(now, 1), self._of(address).wait(now, 1)):
+            raise LimitExceeded(
+                "Too many unknown tokens came from here. Try again later, with the right token.",
+                code="too_many_bad_tokens",
+                retry_after=wait,
+            )
+
+    def count(self, address: str) -> None:
+        """A token from this address was bad."""
+        now = self._clock()
+        self._all.take(now, 1)
+        self._of(address).take(now, 1)
+
+    def _of(self, address: str) -> RollingWindow:
+        window = self._addresses.get(address) or RollingWindow(60.0, self._per_address)
+        self._addresses[address] = window
+        self._addresses.move_to_end(address)
+        while len(self._addresses) > _MOST_ADDRESSES:
+            self._addresses.popitem(last=False)
+        return window
+
+
+class _Known(NamedTuple):
+    """An answer of the identity: the caller, until when it is fresh, and until when it does if there is no other."""
+
+    caller: Caller | None
+    fresh_until: float
+    good_until: float
+
+
+_UNKNOWN = _Known(None, -math.inf, -math.inf)
+
+
+class Authenticator:
+    """Tells who sent a request.
+
+    Args:
+        known: Tokens known beforehand, with their callers.
+        identity: Who is asked about other tokens, and about requests without one.
+        max_age: Seconds that an answer of ``identity`` about a token is remembered: what is revoked there ends here at
+            most so much later.
+        bad_age: The same for tokens that it does not know.
+        outage: How many seconds longer a known caller goes on while ``identity`` does not answer.
+        bad_tokens: Bounds the questions about unknown tokens.
+        address: Where a request comes from, for ``bad_tokens``.
+        session: What stands for a token in a browser's request, empty for nothing.
+        most: Tokens remembered at once.
+        clock: Seconds, never going back.
+    """
+
+    def __init__(
+        self,
+        known: Iterable[tuple[Secret, Caller]],
+        identity: Identity | None = None,
+        *,
+        max_age: float = 60.0,
+        bad_age: float = 10.0,
+        outage: float = 0.0,
+        bad_tokens: BadTokens | None = None,
+        address: Callable[[RequestHandler], str] = lambda _: "",
+        session: Callable[[RequestHandler], str] = lambda _: "",
+        most: int = 10_000,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        # Nobody outside can compute these hashes, so how long a look-up takes tells nothing about a token.
+        self._hash_key = secrets.token_bytes(32)
+        self._known = {digest: (digest, caller) for secret, caller in known for digest in [self._hash(secret.reveal())]}
+        self._identity = identity
+        self._max_age = max_age
+        self._bad_age = bad_age
+        self._outage = outage
+        self._bad_tokens = bad_tokens
+        self._address = address
+        self._session = session
+        self._most = most
+        self._clock = clock
+        self._remembered: OrderedDict[bytes, _Known] = OrderedDict()
+        self._asking: dict[bytes, asyncio.Task[Caller | None]] = {}
+        self._few = asyncio.Semaphore(_AT_ONCE)
+
+    async def caller(self, handler: RequestHandler, scope: str) -> Caller:
+        """Who sent the request, if that is somebody with the scope.
+
+        Raises:
+            NotAuthenticated: No token, or one that nobody knows.
+            NotPermitted: The caller lacks the scope, or has a name that no record can hold.
+            IdentityUnavailable: Nobody can tell now.
+            LimitExceeded: Too many tokens from there were bad.
+        """
+        caller = await self._find(handler)
+        if caller is None:
+            raise NotAuthenticated("This token is not known here. Use the server's token, or a key made for you.")
+        if scope not in caller.scopes:
+            raise NotPermitted(f"Your token lacks the scope '{scope}' that this needs. Ask your administrator.")
+        if not (is_name(caller.name) and is_name(caller.tenant)):
+            raise NotPermitted(
+                "Your name, or your group's, is too long or holds control characters, so no use of yours could be "
+                "recorded. Ask your administrator for another.",
+                code="unusable_name",
+            )
+        return caller
+
+    def forget(self, name: str) -> None:
+        """Ask anew about every token of a caller, at its next request."""
+        for digest in [
+            digest for digest, known in self._remembered.items() if known.caller and known.caller.name == name
+        ]:
+            del self._remembered[digest]
+
+    async def _find(self, handler: RequestHandler) -> Caller | None:
+        if "token" in handler.request.query_arguments:
+            raise NotAuthenticated("Send the token in the header 'Authorization: Bearer …', not in the URL.")
+        if token := token_of(handler):
+            return await self._by_token(token, handler)
+        authorization = handler.request.headers.get("Authorization", "")
+        if not authorization and (session := self._session(handler)):
+            return await self._by_token(f"session {session}", handler)
+        caller = await self._identity.caller_of(handler) if self._identity and not authorization else None
+        if caller is None:
+            raise NotAuthenticated("This needs a token, in the header 'Authorization: Bearer …'.", code="missing_token")
+        return caller
+
+    async def _by_token(self, token: str, handler: RequestHandler) -> Caller | None:
+        digest = self._hash(token)
+        known = self._known.get(digest)
+        if known and hmac.compare_digest(known[0], digest):
+            return known[1]
+        if self._identity is None:
+            return None
+        remembered = self._remembered.get(digest, _UNKNOWN)
+        if self._clock() < remembered.fresh_until:
+            return remembered.caller
+        if remembered.caller is not None and self._clock() < remembered.good_until:
+            return await self._ask_again(digest, remembered, handler)
+        return await asyncio.shield(self._ask(digest, handler, first=True))
+
+    async def _ask_again(self, digest: bytes, remembered: _Known, handler: RequestHandler) -> Caller | None:
+        """Ask about a caller who is known from before, and who goes on while there is no answer."""
+        asking = self._ask(digest, handler)
+        done, _ = await asyncio.wait({asking}, timeout=_PATIENCE_SECONDS)
+        if not done or (not asking.cancelled() and isinstance(asking.exception(), IdentityUnavailable)):
+            return remembered.caller
+        return asking.result()
+
+    def _ask(self, digest: bytes, handler: RequestHandler, *, first: bool = False) -> asyncio.Task[Caller | None]:
+        """Ask once, however many requests with this token are waiting for the answer."""
+        asking = self._asking.get(digest)
+        if asking is None:
+            question = self._ask_about_unknown(handler) if first else self._put(handler)
+            asking = self._asking[digest] = asyncio.ensure_future(question)
+            asking.add_done_callback(lambda task: self._remember(digest, task))
+        return asking
+
+    async def _put(self, handler: RequestHandler) -> Caller | None:
+        return await self._identity.caller_of(handler) if self._identity else None
+
+    async def _ask_about_unknown(self, handler: RequestHandler) -> Caller | None:
+        """A few at a time, so that a flood is noticed before it has passed."""
+        if self._bad_tokens is None:
+            return await self._put(handler)
+        address = self._address(handler)
+        async with self._few:
+            self._bad_tokens.check(address)
+            caller = await self._put(handler)
+            if caller is None:
+                self._bad_tokens.count(address)
+        return caller
+
+    def _remember(self, digest: bytes, asked: asyncio.Task[Caller | None]) -> None:
+        del self._asking[digest]
+        now = self._clock()
+        if asked.cancelled():
+            return
+        if error := asked.exception():
+            known = self._remembered.get(digest)
+            if known is not None and isinstance(error, IdentityUnavailable):
+                self._remembered[digest] = known._replace(fresh_until=min(now + _AGAIN_SECONDS, known.good_until))
+            return
+        caller = asked.result()
+        until = now + (self._max_age if caller else self._bad_age)
+        self._remembered[digest] = _Known(caller, until, until + (self._outage if caller else 0.0))
+        self._remembered.move_to_end(digest)
+        while len(self._remembered) > self._most:
+            self._remembered.popitem(last=False)
+
+    def _hash(self, token: str) -> bytes:
+        return hashlib.blake2b(token.encode("utf-8", "surrogateescape"), key=self._hash_key, digest_size=32).digest()

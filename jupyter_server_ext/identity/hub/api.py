@@ -1,0 +1,152 @@
+"""The hub's REST API, as far as a service needs it: https://jupyterhub.readthedocs.io/en/stable/reference/rest-api.html."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
+
+import httpx
+
+from jupyter_server_ext.identity.auth import IdentityUnavailable
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from jupyter_server_ext.config import Secret
+    from jupyter_server_ext.identity.hub.place import HubPlace
+
+_SECONDS = 10.0
+_MOST_CONNECTIONS = 20
+_PAGE = 200  # what the hub gives at most
+
+
+class HubApi:
+    """Asks the hub.
+
+    Args:
+        place: Where the hub is.
+        transport: What carries requests, in place of real connections; for tests.
+    """
+
+    def __init__(self, place: HubPlace, transport: httpx.AsyncBaseTransport | None = None) -> None:
+        self._place = place
+        self._http = httpx.AsyncClient(
+            transport=transport,
+            timeout=_SECONDS,
+            limits=httpx.Limits(max_connections=_MOST_CONNECTIONS),
+            trust_env=False,  # the hub is a neighbour, and its tokens go through no proxy
+            verify=place.api_url.startswith("https:"),  # certificates take 30 ms to load
+        )
+
+    async def owner(self, token: str) -> Mapping[str, Any] | None:
+        """The user or service whose token this is, as the hub describes it; None when it knows no such token.
+
+        Raises:
+            IdentityUnavailable: The hub does not answer.
+        """
+        return await self._get("user", token)
+
+    async def user(self, name: str) -> Mapping[str, Any] | None:
+        """A user by name, or None when there is none.
+
+        Raises:
+            IdentityUnavailable: The hub does not answer.
+        """
+        return await self._get(f"users/{quote(name, safe='')}", self._place.token.reveal(), absent=(404,))
+
+    async def users_made_at(self, created: str) -> list[Mapping[str, Any]]:
+        """The users whom the hub first saw at this moment, as it writes it; none where the service may not list users.
+
+        Raises:
+            IdentityUnavailable: The hub does not answer.
+        """
+        found, offset = [], 0
+        while page := await self._users(offset):
+            found += [user for user in page if user.get("created") == created]
+            offset += len(page)
+        return found
+
+    async def _users(self, offset: int) -> list[Mapping[str, Any]]:
+        """A page of all users, in the order in which the hub got to know them."""
+        url = f"users?sort=id&limit={_PAGE}&offset={offset}"
+        reply = await self._send("GET", url, headers={"Authorization": f"token {self._place.token.reveal()}"})
+        if reply.status_code in {401, 403, 404}:
+            return []
+        try:
+            told = reply.json() if reply.is_success else None
+        except ValueError:
+            told = None
+        if not isinstance(told, list):
+            raise _unavailable()
+        return told
+
+    async def properties(self, group: str) -> Mapping[str, Any]:
+        """The properties of a group; empty when there are none, or the service may not see them.
+
+        Raises:
+            IdentityUnavailable: The hub does not answer.
+        """
+        told = await self._get(f"groups/{quote(group, safe='')}", self._place.token.reveal(), absent=(403, 404))
+        properties = (told or {}).get("properties")
+        return properties if isinstance(properties, dict) else {}
+
+    async def has_group(self, name: str) -> bool:
+        """Whether the hub has a group of this name; yes where the service may not see groups.
+
+        Raises:
+            IdentityUnavailable: The hub does not answer.
+        """
+        headers = {"Authorization": f"token {self._place.token.reveal()}"}
+        reply = await self._send("GET", f"groups/{quote(name, safe='')}", headers=headers)
+        if not reply.is_success and reply.status_code not in {403, 404}:
+            raise _unavailable()
+        return reply.status_code != 404
+
+    async def token_for(self, code: str, verifier: Secret) -> str | None:
+        """The access token for the code of a browser's login, or None when the hub refuses the code.
+
+        Raises:
+            IdentityUnavailable: The hub does not answer.
+        """
+        form = {
+            "client_id": self._place.client_id,
+            "client_secret": self._place.token.reveal(),
+            "grant_type": "authorization_code",
+            "code": code,
+            "redirect_uri": self._place.callback,
+            "code_verifier": verifier.reveal(),
+        }
+        reply = await self._send("POST", "oauth2/token", data=form)
+        if 400 <= reply.status_code < 500:
+            return None
+        token = _object(reply).get("access_token")
+        return token if isinstance(token, str) else None
+
+    async def close(self) -> None:
+        """Close the connections."""
+        await self._http.aclose()
+
+    async def _get(self, path: str, token: str, absent: tuple[int, ...] = (401, 403)) -> Mapping[str, Any] | None:
+        reply = await self._send("GET", path, headers={"Authorization": f"token {token}"})
+        return None if reply.status_code in absent else _object(reply)
+
+    async def _send(self, method: str, path: str, **options: Any) -> httpx.Response:
+        try:
+            return await self._http.request(method, f"{self._place.api_url}/{path}", **options)
+        except (httpx.HTTPError, UnicodeEncodeError) as error:
+            raise _unavailable() from error
+
+
+def _object(reply: httpx.Response) -> Mapping[str, Any]:
+    """The JSON object of a reply that should have one."""
+    try:
+        told = reply.json() if reply.is_success else None
+    except ValueError:
+        told = None
+    if not isinstance(told, dict):
+        raise _unavailable()
+    return told
+
+
+def _unavailable() -> IdentityUnavailable:
+    return IdentityUnavailable("The JupyterHub does not answer, so your token cannot be checked. Try again in 5 s.")

@@ -1,0 +1,125 @@
+"""Browsers that log in through the hub: OAuth with PKCE, and a session in a signed cookie.
+
+The cookie holds the access token that the hub made for this browser and this service, as the hub's own services have
+it; every gateway of the service can read it. Users' servers are on the same origin, so what runs there could send
+requests with the cookie and read the replies. Hence a session counts only where the browser says that it opens a page,
+or where the request repeats a token that is on that page; and no page may be framed.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import hmac
+import json
+import secrets
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlencode
+
+from tornado.web import create_signed_value, decode_signed_value
+
+from jupyter_server_ext.config import Secret
+
+if TYPE_CHECKING:
+    from tornado.web import RequestHandler
+
+    from jupyter_server_ext.identity.hub.place import HubPlace
+
+_SESSION_DAYS = 1.0
+_LOGIN_DAYS = 600 / 86_400
+
+
+class Browsers:
+    """Sends browsers to the hub and takes them back.
+
+    Args:
+        place: Where the hub is.
+    """
+
+    def __init__(self, place: HubPlace) -> None:
+        self._place = place
+        self._secret = hashlib.sha256(b"rsql cookies " + place.token.reveal().encode()).hexdigest()
+        self._cookie = f"rsql-session-{place.name}"
+
+    def session_of(self, handler: RequestHandler) -> str:
+        """The token of the browser's session, empty when there is none or the request may come from another page."""
+        token = self._token(handler)
+        return token if token and (self._opens_page(handler) or self._repeats(handler, token)) else ""
+
+    def page_token(self, handler: RequestHandler) -> str:
+        """What a form of a page sends along, to show that it is that page's."""
+        token = self._token(handler)
+        return hmac.new(self._secret.encode(), token.encode(), "sha256").hexdigest() if token else ""
+
+    def may_change(self, handler: RequestHandler, page_token: str) -> bool:
+        """Whether a form was sent from a page of this session."""
+        expected = self.page_token(handler)
+        return bool(expected) and hmac.compare_digest(expected, page_token)
+
+    def begin(self, handler: RequestHandler, path: str) -> str:
+        """Begin a login; where to send the browser.
+
+        Args:
+            handler: Gets a cookie that remembers the login.
+            path: Where to come back to, below this service.
+        """
+        verifier, state = secrets.token_urlsafe(48), secrets.token_urlsafe(16)
+        told = json.dumps({"verifier": verifier, "path": path})
+        self._put(handler, f"{self._cookie}-{state}", told, _LOGIN_DAYS)
+        challenge = base64.urlsafe_b64encode(hashlib.sha256(verifier.encode()).digest()).decode().rstrip("=")
+        query = {
+            "client_id": self._place.client_id,
+            "redirect_uri": self._place.callback,
+            "response_type": "code",
+            "state": state,
+            "code_challenge": challenge,
+            "code_challenge_method": "S256",
+        }
+        return f"{self._place.host}{self._place.base_url}hub/api/oauth2/authorize?{urlencode(query)}"
+
+    def returned(self, handler: RequestHandler, state: str) -> tuple[Secret, str] | None:
+        """The verifier and path of a login that comes back, once; None when this browser began none."""
+        name = f"{self._cookie}-{state}"
+        told = self._get(handler, name, _LOGIN_DAYS) if state.replace("-", "").replace("_", "").isalnum() else ""
+        if not told:
+            return None
+        handler.clear_cookie(name, path=self._place.prefix)
+        login: dict[str, Any] = json.loads(told)
+        return Secret(login["verifier"]), self._below(str(login["path"]))
+
+    def remember(self, handler: RequestHandler, token: str) -> None:
+        """Begin a session with the token that the hub made for it."""
+        self._put(handler, self._cookie, token, _SESSION_DAYS)
+
+    def forget(self, handler: RequestHandler) -> None:
+        """End the session."""
+        handler.clear_cookie(self._cookie, path=self._place.prefix)
+
+    def _below(self, path: str) -> str:
+        """The path, if it leads to this service and nowhere else."""
+        ours = path.startswith(self._place.prefix) and "\\" not in path and "//" not in path
+        return path if ours else self._place.prefix
+
+    def _token(self, handler: RequestHandler) -> str:
+        return self._get(handler, self._cookie, _SESSION_DAYS)
+
+    def _opens_page(self, handler: RequestHandler) -> bool:
+        """Whether the browser shows the reply as a page; other pages' scripts cannot say so."""
+        headers = handler.request.headers
+        return handler.request.method in {"GET", "HEAD"} and headers.get("Sec-Fetch-Dest", "document") == "document"
+
+    def _repeats(self, handler: RequestHandler, token: str) -> bool:
+        given = handler.request.headers.get("X-XSRFToken", "")
+        expected = hmac.new(self._secret.encode(), token.encode(), "sha256").hexdigest()
+        return hmac.compare_digest(expected, given.encode("ascii", "replace").decode())
+
+    def _put(self, handler: RequestHandler, name: str, value: str, days: float) -> None:
+        signed = create_signed_value(self._secret, name, value).decode()
+        secure = handler.request.headers.get("X-Forwarded-Proto", handler.request.protocol).split(",")[0] == "https"
+        handler.set_cookie(
+            name, signed, expires_days=days, path=self._place.prefix, httponly=True, samesite="Lax", secure=secure
+        )
+
+    def _get(self, handler: RequestHandler, name: str, days: float) -> str:
+        value = decode_signed_value(self._secret, name, handler.get_cookie(name), max_age_days=days)
+        return value.decode() if value else ""

@@ -1,0 +1,132 @@
+"""Callers that the hub knows: its users, their servers, its services."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from jupyter_server_ext.identity.auth import token_of
+from jupyter_server_ext.messages import Caller, Owner
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from tornado.web import RequestHandler
+
+    from jupyter_server_ext.config import HubSettings
+    from jupyter_server_ext.identity.hub.api import HubApi
+    from jupyter_server_ext.identity.hub.browsers import Browsers
+    from jupyter_server_ext.identity.hub.groups import Groups
+    from jupyter_server_ext.identity.hub.place import HubPlace
+
+_LONGEST_TOKEN = 512
+_SERVERS = "access:servers!server="  # what the hub puts into the scopes of a server's own token
+
+
+class HubIdentity:
+    """Asks the hub who somebody is.
+
+    A user is a caller of the user's name, from whichever of the user's servers; a service is ``service:NAME``, so that
+    it is nobody's namesake. The user's group is the tenant.
+
+    Args:
+        place: Where the hub is.
+        api: Asks it.
+        groups: Which of a user's groups counts.
+        settings: Who is an administrator.
+        browsers: Knows the sessions of browsers.
+    """
+
+    def __init__(self, place: HubPlace, api: HubApi, groups: Groups, settings: HubSettings, browsers: Browsers) -> None:
+        self._place = place
+        self._api = api
+        self._groups = groups
+        self._settings = settings
+        self._browsers = browsers
+
+    async def caller_of(self, handler: RequestHandler) -> Caller | None:
+        """Whose token the request has, or whose browser it comes from.
+
+        Raises:
+            IdentityUnavailable: The hub does not answer.
+        """
+        if token := token_of(handler):
+            return await self.caller_by(token)
+        session = self._browsers.session_of(handler)
+        return await self.caller_by(session, browser=True) if session else None
+
+    async def caller_by(self, token: str, *, browser: bool = False) -> Caller | None:
+        """Whose token this is.
+
+        Args:
+            token: As it came.
+            browser: The token is that of a browser's login to this gateway.
+
+        Raises:
+            IdentityUnavailable: The hub does not answer.
+        """
+        if not (token.isascii() and token.isprintable() and len(token) <= _LONGEST_TOKEN):
+            return None
+        model = await self._api.owner(token)
+        return None if model is None else await self._caller(model, browser=browser)
+
+    async def owner(self, name: str, mark: str = "") -> Owner | None:
+        """The user of this name, or with a mark whoever has that; None when the hub has no such user any more.
+
+        Who may not use the gateway has no scopes. A mark is the moment at which the hub first saw the user, which stays
+        when the name changes. Without a right to list users nobody is found by another name.
+
+        Raises:
+            IdentityUnavailable: The hub does not answer.
+        """
+        model = await self._api.user(name)
+        if model is None or (mark and _mark(model) not in {"", mark}):
+            renamed = await self._api.users_made_at(mark) if mark else []
+            model = renamed[0] if len(renamed) == 1 else None
+        if model is None or not model.get("name"):
+            return None
+        scopes = frozenset({"chat"} if self._is_let_in(model) else ())
+        return Owner(Caller(str(model["name"]), await self._groups.tenant(_names(model)), scopes), _mark(model))
+
+    def _is_let_in(self, model: Mapping[str, Any]) -> bool:
+        """Whether a user may use the gateway, as far as it is told who may."""
+        members = self._place.members
+        return (
+            not members
+            or bool(model.get("admin"))
+            or not members.isdisjoint({f"user:{model['name']}", *(f"group:{name}" for name in _names(model))})
+        )
+
+    async def _caller(self, model: Mapping[str, Any], *, browser: bool) -> Caller:
+        held = frozenset(map(str, model.get("scopes", ())))
+        if model.get("kind") == "service":
+            name, tenant = f"service:{model.get('name', '')}", ""
+        else:
+            name, tenant = str(model.get("name", "")), await self._groups.tenant(_names(model))
+        if not self._may_enter(held):
+            return Caller(name, tenant, frozenset())
+        admin = self._place.admin_scope in held or self._is_administrator(model, held, browser=browser)
+        return Caller(name, tenant, frozenset({"chat", "admin"} if admin else {"chat"}))
+
+    def _may_enter(self, held: frozenset[str]) -> bool:
+        """Whether a token has the hub's scope for this service, or for all of them."""
+        return bool(held & self._place.access_scopes) or "access:services" in held
+
+    def _is_administrator(self, model: Mapping[str, Any], held: frozenset[str], *, browser: bool) -> bool:
+        """Administrators of the hub, by their own tokens and in the browser.
+
+        A server's token is in reach of every notebook that runs there, so the hub does not give it its owner's power
+        over the hub, and neither does this, unless it is configured.
+        """
+        person = bool(model.get("admin")) or not self._settings.admin_groups.isdisjoint(_names(model))
+        of_server = any(scope.startswith(_SERVERS) for scope in held)
+        return person and (browser or not of_server or self._settings.admin_servers)
+
+
+def _mark(model: Mapping[str, Any]) -> str:
+    """When the hub first saw the user; empty where the service may not read it."""
+    return str(model.get("created") or "")
+
+
+def _names(model: Mapping[str, Any]) -> list[str]:
+    """The user's groups."""
+    return [str(name) for name in model.get("groups") or ()]

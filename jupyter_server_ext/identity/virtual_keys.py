@@ -1,0 +1,249 @@
+"""Virtual API keys, for scripts and CI: made by callers for themselves, within their own limits, or by administrators.
+
+A key is shown once, when it is made. It stands for its owner: what it uses counts as the owner's, and limits of its own
+come on top. It begins with ``rsql_``, so nothing else is asked about it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import secrets
+import time
+from collections import OrderedDict
+from contextlib import suppress
+from dataclasses import replace
+from typing import TYPE_CHECKING, TypeVar
+
+from jupyter_server_ext.config import CallerLimits, Secret
+from jupyter_server_ext.errors import BadRequest, LedgerUnavailable, NotPermitted
+from jupyter_server_ext.identity.auth import IdentityUnavailable, token_of
+from jupyter_server_ext.ledger import ApiKey, MemoryApiKeys
+from jupyter_server_ext.messages import Caller
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    from tornado.web import RequestHandler
+
+    from jupyter_server_ext.config import VirtualKeySettings
+    from jupyter_server_ext.identity.auth import Identity
+    from jupyter_server_ext.ledger import ApiKeyStore, Ledger
+    from jupyter_server_ext.messages import Owner
+
+T = TypeVar("T")
+
+PREFIX = "rsql_"
+_DAY = 86_400.0
+_MOST_CALLERS = 10_000
+_NAME = re.compile(r"[\w.@+-][\w .@+-]{0,63}")
+
+
+class NoSuchKey(BadRequest):
+    """There is no virtual key of this id, or not for this caller."""
+
+    status = 404
+    code = "key_not_found"
+
+
+class VirtualKeys:
+    """Makes, finds and revokes keys.
+
+    Args:
+        ledger: Whose database holds them; without one they are kept until the end of the process.
+        settings: How many and how long.
+        owner: Tells who has a name, or with a mark whoever has that mark, where a hub knows it: None when the hub has
+            no such user any more.
+        max_age: Seconds that it is good what ``owner`` told about whose keys a caller sees.
+        clock: Unix time.
+    """
+
+    def __init__(
+        self,
+        ledger: Ledger,
+        settings: VirtualKeySettings,
+        owner: Callable[[str, str], Awaitable[Owner | None]] | None = None,
+        *,
+        max_age: float = 60.0,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self._max_age = max_age
+        self._followed: OrderedDict[str, float] = OrderedDict()  # until when
+        self._ledger = ledger
+        self._memory = MemoryApiKeys()
+        self._settings = settings
+        self._owner = owner
+        self._clock = clock
+
+    async def make(
+        self, owner: Caller, name: str, *, days: float | None = None, limits: CallerLimits | None = None
+    ) -> tuple[ApiKey, Secret]:
+        """A new key of a caller; its text is in the reply and nowhere else.
+
+        Args:
+            owner: Who asks for it.
+            name: What to call it.
+            days: Until it expires; the configured number when None.
+            limits: Limits of its own.
+
+        Raises:
+            BadRequest: No such name, or too many days.
+            NotPermitted: The caller has too many.
+        """
+        if len(await self.of(owner.name)) >= self._settings.most_per_caller:
+            raise NotPermitted(f"You have {self._settings.most_per_caller} keys, which is the most. Revoke one first.")
+        draft = self._draft(owner.name, name, days, limits)
+        if self._owner is None or ":" in owner.name:  # a service of the hub is no user of it
+            return await self._keep(replace(draft, tenant=owner.tenant))
+        known = await self._owner(owner.name, "")
+        return await self._keep(replace(draft, tenant=None, mark=known.mark if known else ""))
+
+    async def make_for(
+        self, owner: str, name: str, *, tenant: str, days: float | None = None, limits: CallerLimits | None = None
+    ) -> tuple[ApiKey, Secret]:
+        """A new key that an administrator makes, for a caller who need not be known anywhere else.
+
+        Args:
+            owner: The caller it stands for.
+            name: What to call it.
+            tenant: The group whose rules apply.
+            days: Until it expires; the configured number when None.
+            limits: Limits of its own.
+
+        Raises:
+            BadRequest: No such name, or too many days.
+        """
+        _check_name(owner, "owner")
+        return await self._keep(replace(self._draft(owner, name, days, limits), tenant=tenant))
+
+    async def of(self, owner: str | None) -> list[ApiKey]:
+        """The keys of a caller that are still good, or everybody's."""
+        now = self._clock()
+        if owner is not None:
+            await self._follow(owner)
+        return [key for key in await self._read(lambda store: store.all(owner)) if key.expires > now]
+
+    async def tenants(self) -> set[str]:
+        """The groups of keys that administrators made for somebody."""
+        return {key.tenant for key in await self._read(lambda store: store.all(None)) if key.tenant}
+
+    async def revoke(self, key_id: str, owner: str | None) -> ApiKey:
+        """End a key.
+
+        Args:
+            key_id: Its public id.
+            owner: Whose it must be; None for an administrator.
+
+        Raises:
+            NoSuchKey: There is none, or it is somebody else's.
+        """
+        if owner is not None:
+            await self._follow(owner)
+        found = next((key for key in await self._read(lambda store: store.all(owner)) if key.id == key_id), None)
+        if found is None:
+            raise NoSuchKey("There is no such key. GET keys lists yours.")
+        await self._write(lambda store: store.remove(key_id))
+        return found
+
+    async def caller_by(self, text: str) -> Caller | None:
+        """Whom a key stands for now, None when it is unknown, revoked or expired, or its owner has gone.
+
+        Raises:
+            IdentityUnavailable: That cannot be told now.
+        """
+        digest = _digest(text)
+        try:
+            key = await self._read(lambda store: store.find(digest))
+        except LedgerUnavailable as error:
+            raise IdentityUnavailable("Virtual keys cannot be checked at the moment. Try again in 5 s.") from error
+        if key is None or key.expires <= self._clock():
+            return None
+        if key.tenant is not None:
+            return Caller(key.owner, key.tenant, key.scopes, key=key.id, limits=key.limits)
+        owner = await self._owner_of(key)
+        if owner is None:
+            return None
+        return Caller(owner.name, owner.tenant, key.scopes & owner.scopes, key=key.id, limits=key.limits)
+
+    async def _owner_of(self, key: ApiKey) -> Caller | None:
+        """Who the owner is now, whose new name is remembered; None when there is no such user any more."""
+        found = await self._owner(key.owner, key.mark) if self._owner is not None else None
+        if found is None:
+            return None
+        if found.caller.name != key.owner:
+            await self._write(lambda store: store.rename(key.id, found.caller.name))
+        return found.caller
+
+    async def _follow(self, owner: str) -> None:
+        """Find keys that a caller made by an earlier name, and leave those that somebody else made by this one."""
+        if self._owner is None or ":" in owner or self._clock() < self._followed.get(owner, 0.0):
+            return
+        with suppress(IdentityUnavailable):  # while the hub is away they are whose they were
+            known = await self._owner(owner, "")
+            self._followed[owner] = self._clock() + self._max_age
+            if len(self._followed) > _MOST_CALLERS:
+                self._followed.popitem(last=False)
+            if known is not None and known.mark:
+                for key in await self._read(lambda store: store.all(None)):
+                    if key.tenant is None and key.mark and (key.mark == known.mark) != (key.owner == owner):
+                        await self._settle(key)
+
+    async def _settle(self, key: ApiKey) -> None:
+        """Give a key to its owner's name of now; it ends when the hub has no such user."""
+        if await self._owner_of(key) is None:
+            await self._write(lambda store: store.remove(key.id))
+
+    def _draft(self, owner: str, name: str, days: float | None, limits: CallerLimits | None) -> ApiKey:
+        """A key that opens nothing yet."""
+        _check_name(name, "name")
+        days = self._settings.default_days if days is None else days
+        if not 0 < days <= self._settings.most_days:
+            raise BadRequest(f"'days' must be more than 0 and at most {self._settings.most_days:g}.", param="days")
+        now = self._clock()
+        end = now + days * _DAY
+        return ApiKey(secrets.token_hex(4), "", owner, name, made=now, expires=end, limits=limits or CallerLimits())
+
+    async def _keep(self, draft: ApiKey) -> tuple[ApiKey, Secret]:
+        text = PREFIX + secrets.token_urlsafe(32)
+        key = replace(draft, digest=_digest(text))
+        await self._write(lambda store: store.add(key))
+        return key, Secret(text)
+
+    async def _read(self, question: Callable[[ApiKeyStore], T]) -> T:
+        if not self._ledger.keeps:
+            return question(self._memory)
+        return await self._ledger.ask(lambda store: question(store.api_keys))
+
+    async def _write(self, change: Callable[[ApiKeyStore], T]) -> T:
+        if not self._ledger.keeps:
+            return change(self._memory)
+        return await self._ledger.write(lambda store: change(store.api_keys))
+
+
+class KeyIdentity:
+    """Callers by their virtual keys; others are put to somebody else.
+
+    Args:
+        keys: The keys.
+        others: Who knows other callers, if anybody.
+    """
+
+    def __init__(self, keys: VirtualKeys, others: Identity | None = None) -> None:
+        self._keys = keys
+        self._others = others
+
+    async def caller_of(self, handler: RequestHandler) -> Caller | None:
+        """Who sent this request."""
+        token = token_of(handler)
+        if token.startswith(PREFIX):
+            return await self._keys.caller_by(token)
+        return await self._others.caller_of(handler) if self._others else None
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode("utf-8", "surrogateescape")).hexdigest()
+
+
+def _check_name(name: str, field: str) -> None:
+    if not _NAME.fullmatch(name):
+        raise BadRequest(f"'{field}' must be up to 64 letters, digits, blanks and . @ + - _", param=field)

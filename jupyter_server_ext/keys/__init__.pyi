@@ -1,0 +1,11 @@
+from .key import Key as Key
+from .key import Rate as Rate
+from .pool import KeyPool as KeyPool
+from .pool import Lease as Lease
+from .queue import KeyQueue as KeyQueue
+from .round_robin import QueuedRequest as QueuedRequest
+from .windows.base import Cost as Cost
+from .windows.base import Unit as Unit
+from .windows.base import Windows as Windows
+from .windows.memory import MemoryWindows as MemoryWindows
+from .windows.shared import RedisWindows as RedisWindows

@@ -1,0 +1,283 @@
+"""Each caller's share over the last window, and what of a quota is kept for those who have lately asked.
+
+Turns are fair among those who wait. A caller with many requests is alone in the queue when the others pause: it would
+take the whole window at once, and whoever asks next waits until that is over. So:
+
+- A caller that has used less than an equal share of the last window, by the weight of its tenant, starts as soon as
+  there is room.
+- A caller that has used more starts only where that leaves room for the others: at every moment up to the end of the
+  window, what is left then, with all that will have been given back, has to cover the requests that are expected by
+  then of those below their shares, but for a few seconds that they may wait.
+
+Where requests are spread evenly over a window, what is given back covers what is expected: then nothing is kept idle,
+and whoever asks takes what is given back next. After a burst nothing is given back for a while, so enough is kept; it
+shrinks as the end of the window comes near, and as those for whom it is kept fall silent.
+
+Where models share windows, it has to hold for the requests for each of these models and for all of them together (as
+in P. Hall, "On representatives of subsets", 1935, of which these are the sets that matter).
+"""
+
+from __future__ import annotations
+
+import math
+from collections import defaultdict
+from itertools import islice
+from typing import TYPE_CHECKING, NamedTuple
+
+from jupyter_server_ext.keys.windows.projection import EPSILON, WindowProjection
+
+from .habits import Habits
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Sequence
+
+    from jupyter_server_ext.keys.windows.base import Cost, Offer, Windows, WindowSpec
+
+    Ways = Callable[[str], list[tuple[float, Offer]]]
+
+_LONGEST = 120.0  # seconds; of longer windows nobody knows who will ask
+_OVER = 2.0  # usual requests beyond its share that a caller may start all the same, as a share is no whole number
+_SWING = 0.5  # of the root of how many are expected, by which they may be more
+_STEPS = 24  # moments of a window at which there has to be room
+_PATIENCE = 1.0  # seconds that those for whom room is kept may wait
+_FRESH = 0.25  # seconds for which what is kept is known …
+_FRESH_PER_CALLER = 0.002  # … and where many ask, so much longer for each
+_AGAIN = 1.0  # seconds after which a look is taken again at the latest, as others may have left
+_MOST_MODELS = 200
+
+
+class _Way(NamedTuple):
+    """One way to be served: a key, or all keys of a quota group.
+
+    Args:
+        key: The first of these keys.
+        opens: Seconds until it may be used.
+        needs: What a usual request takes of which window.
+    """
+
+    key: str
+    opens: float
+    needs: tuple[tuple[WindowSpec, int], ...]
+
+    @property
+    def short(self) -> Iterator[tuple[WindowSpec, int]]:
+        """The same of windows that are over soon, which are what is shared."""
+        return (row for row in self.needs if row[0].seconds <= _LONGEST)
+
+    @property
+    def capacity(self) -> float:
+        """Usual requests a second."""
+        return min((spec.amount / need / spec.seconds for spec, need in self.short), default=math.inf)
+
+
+class _Expected(NamedTuple):
+    """Requests for one model, of callers below their shares.
+
+    Args:
+        waiting: How many wait.
+        rate: How many come in a second.
+        variance: Of how many come in a second: the more come at once, the larger.
+    """
+
+    waiting: int = 0
+    rate: float = 0.0
+    variance: float = 0.0
+
+
+class Division:
+    """How the quota for one model is divided, as of one moment.
+
+    Args:
+        shares: All habits, and the windows.
+        model: The model.
+        now: The moment.
+    """
+
+    def __init__(self, shares: Shares, model: str, now: float) -> None:
+        self._shares, self.model, self.at = shares, model, now
+        self.ways = list(shares.ways(model))
+        self._short = [tuple(way.short) for way in self.ways]
+        self.span = max((spec.seconds for way in self.ways for spec, _ in way.short), default=0.0)
+        self.capacity = self.span * sum(way.capacity for way in self.ways)
+        self.windows = {spec.id for way in self.ways for spec, _ in way.needs}
+        self.neighbours = [other for other in shares.models(now) if other == model or self._meets(other)]
+        self._weights: dict[str, float] = {}
+        for other in self.neighbours:
+            self._weights |= {name: habit.weight for name, habit in shares.habits[other].of(now).items()}
+        self._weight = sum(self._weights.values())
+        self.until = now + _FRESH + _FRESH_PER_CALLER * len(self._weights)
+        self.keeps = False  # whether anything is kept for anybody
+        self._spare: WindowProjection | None = None
+        self._frees: dict[str, list[tuple[float, float]]] | None = None
+
+    def _meets(self, model: str) -> bool:
+        """Whether another model takes from any window of this one."""
+        return any(spec.id in self.windows for way in self._shares.ways(model) for spec, _ in way.needs)
+
+    def used(self, caller: str, now: float | None = None) -> float:
+        """What a caller has used of the last window, in usual requests; without ``now`` perhaps some more."""
+        takers, used = self._shares.windows.takers, 0.0
+        for needs in self._short:
+            most = 0.0
+            for spec, need in needs:
+                if (taken := takers(spec, now).get(caller)) and taken > most * need:
+                    most = taken / need
+            used += most
+        return used
+
+    def share(self, caller: str, weight: float) -> float:
+        """A caller's equal share of the window, in usual requests; it counts, whether or not it is known by now."""
+        return max(1.0, self.capacity * weight / (self._weight - self._weights.get(caller, 0.0) + weight))
+
+    def is_shared(self, caller: str) -> bool:
+        """Whether there is anything to divide between a caller and others."""
+        others = len(self._weights) - (caller in self._weights)
+        return others > 0 and math.isfinite(self.capacity) and self.span > 0
+
+    def is_over(self, caller: str, weight: float, now: float) -> bool:
+        """Whether a caller has used more than its share."""
+        if not self.is_shared(caller):
+            return False
+        most = self.share(caller, weight) + _OVER - EPSILON
+        return self.used(caller) >= most and self.used(caller, now) >= most  # the first costs little, and mostly tells
+
+    def size(self, usual: Cost) -> float:
+        """What a request takes, in usual ones."""
+        way = self.ways[0]
+        return max((usual.part(spec.unit, spec.amount)[0] / need for spec, need in way.needs), default=1.0)
+
+    def expected(self, now: float) -> _Expected:
+        """What is expected of callers below their shares; of those who wait for more than that, turns take care."""
+        waiting, rate, variance = 0, 0.0, 0.0
+        for name, habit in self._shares.habits[self.model].of(now).items():
+            share = self.share(name, habit.weight)
+            if self.used(name, now) + habit.waiting < share - EPSILON:
+                waiting += habit.waiting
+                comes = min(habit.rate(now), share / self.span)
+                rate += comes
+                variance += comes * habit.at_once
+        return _Expected(waiting, rate, variance)
+
+    def credit(self, caller: str, weight: float, now: float) -> WindowProjection:
+        """What a caller has left of its share, in usual requests, as it will be."""
+        if self._frees is None:
+            self._frees = defaultdict(list)
+            for way in self.ways:
+                for spec, need in islice(way.short, 1):
+                    for name, seconds, amount in self._shares.windows.frees(spec, now):
+                        self._frees[name].append((seconds, amount / need))
+        left = self.share(caller, weight) + _OVER - self.used(caller, now)
+        return WindowProjection(math.inf, left, self.span, sorted(self._frees.get(caller, ())))
+
+    @property
+    def spare(self) -> WindowProjection:
+        """What those over their shares may take, from the moment of this division on."""
+        if self._spare is None:
+            self._spare = self._made(self.at)
+        return self._spare
+
+    def _made(self, now: float) -> WindowProjection:
+        divisions = [self._shares.division(other, now) for other in self.neighbours]
+        expected = {one.model: one.expected(now) for one in divisions}
+        self.keeps = any(one.rate for one in expected.values())
+        if not self.keeps:
+            return WindowProjection(math.inf, math.inf, self.span)
+        sets = [[one] for one in divisions] + ([divisions] if len(divisions) > 1 else [])
+        moments = [self.span * step / _STEPS for step in range(_STEPS + 1)]
+        spare = [math.inf] * len(moments)
+        for some in sets:
+            ways = {way.key: way for one in reversed(some) for way in one.ways}
+            waiting = sum(expected[one.model].waiting for one in some)
+            rate = sum(expected[one.model].rate for one in some)
+            variance = sum(expected[one.model].variance for one in some)
+            rooms = self._rooms(ways.values(), moments, now)
+            for step, at in enumerate(moments):
+                time = max(0.0, at - _PATIENCE)
+                kept = waiting + rate * time + _SWING * math.sqrt(variance * time)
+                spare[step] = min(spare[step], rooms[step] - kept)
+        for step in range(len(spare) - 2, -1, -1):
+            spare[step] = min(spare[step], spare[step + 1])
+        gains = [(moments[step], spare[step] - spare[step - 1]) for step in range(1, len(spare))]
+        return WindowProjection(math.inf, spare[0], self.span, gains)
+
+    def _rooms(self, ways: Iterable[_Way], moments: Sequence[float], now: float) -> list[float]:
+        """Usual requests for which there is room, at each of these moments."""
+        rooms = [0.0] * len(moments)
+        for way in ways:
+            outlooks = [(self._shares.windows.outlook(spec, now), need) for spec, need in way.needs]
+            for step, at in enumerate(moments):
+                if at >= way.opens:
+                    rooms[step] += max(0.0, min((one.room(at) / need for one, need in outlooks), default=math.inf))
+        return rooms
+
+
+class Shares:
+    """The shares of all callers.
+
+    Args:
+        windows: Where use is counted.
+        offers: The keys for a model: seconds until each may be used, and its windows.
+    """
+
+    def __init__(self, windows: Windows, offers: Ways) -> None:
+        self.windows = windows
+        self.habits: dict[str, Habits] = {}  # by model
+        self._offers = offers
+        self._divisions: dict[str, Division] = {}
+
+    def asks(self, caller: str, model: str, weight: float, usual: Cost, now: float) -> None:
+        """A caller asks for a model."""
+        habits = self.habits.get(model)
+        if habits is None:
+            if len(self.habits) >= _MOST_MODELS:
+                self.habits = {name: one for name, one in self.habits.items() if one.of(now)}
+            habits = self.habits[model] = Habits()
+        habits.ask(caller, weight, usual, now)
+
+    def waits(self, caller: str, model: str, more: int, now: float) -> None:
+        """So many more requests of a caller wait for a model, or so many less."""
+        if habits := self.habits.get(model):
+            habits.wait(caller, more, now)
+
+    def models(self, now: float) -> list[str]:
+        """Those that were lately asked for."""
+        return [model for model, habits in self.habits.items() if habits.of(now)]
+
+    def division(self, model: str, now: float) -> Division:
+        """How the quota for a model is divided now."""
+        known = self._divisions.get(model)
+        if known is None or not known.at <= now <= known.until:
+            if len(self._divisions) >= _MOST_MODELS:
+                self._divisions.clear()
+            known = self._divisions[model] = Division(self, model, now)
+        return known
+
+    def hold(self, caller: str, model: str, weight: float, usual: Cost, now: float) -> float:
+        """Seconds for which a request has to leave what there is to others; 0 where it may start."""
+        division = self.division(model, now)
+        if not division.is_over(caller, weight, now):
+            return 0.0
+        size, at = division.size(usual), now - division.at
+        opens = division.spare.opens(size, at)
+        return min(opens - at, max(_AGAIN, division.until - now)) if opens > at else 0.0
+
+    def is_over(self, caller: str, model: str, weight: float, now: float) -> bool:
+        """Whether a caller has used its share of the last window."""
+        return self.division(model, now).is_over(caller, weight, now)
+
+    def took(self, caller: str, model: str, weight: float, usual: Cost, now: float) -> None:
+        """A request has started."""
+        division = self.division(model, now)
+        if division.keeps and division.is_over(caller, weight, now):
+            division.spare.take(division.size(usual), now - division.at)
+
+    def ways(self, model: str) -> Iterable[_Way]:
+        """How a usual request for a model may be served."""
+        usual = self.habits[model].usual if model in self.habits else None
+        seen = set()
+        for opens, offer in self._offers(model):
+            specs = tuple(spec for spec in offer.windows if spec.unit != "concurrent")
+            if specs not in seen:
+                seen.add(specs)
+                needs = tuple((s, max(1, usual.part(s.unit, s.amount)[0]) if usual else 1) for s in specs)
+                yield _Way(offer.key, opens, needs)

@@ -1,0 +1,112 @@
+"""How one limit will be, if what is under way ends as expected: what queues are played ahead with."""
+
+from __future__ import annotations
+
+import math
+from collections import deque
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+
+SURELY_OVER = 1.1
+"""Lengths of a window after which what is taken now surely counts no longer."""
+EPSILON = 1e-9
+"""What may be lacking by the arithmetic alone."""
+
+
+class WindowProjection:
+    """One limit from now on. All times are seconds from now, and questions come in the order of time.
+
+    Args:
+        limit: How much it allows at most.
+        left: How much is left.
+        seconds: How long what is taken stays taken.
+        frees: When how much is given back, in the order of time.
+        floor: How much is left at least, whatever ``left`` says.
+        rate: What the floor gains in a second …
+        full: … up to this.
+
+    Attributes:
+        claimed: What those need together whose turns have come.
+
+    Example:
+        >>> outlook = WindowProjection(2, left=1, seconds=60.0, frees=[(10.0, 1)])
+        >>> outlook.take(1, 0.0)
+        >>> [outlook.opens(amount, 0.0) for amount in (1, 2, 3)]
+        [10.0, 60.0, inf]
+    """
+
+    __slots__ = ("_at", "_claims", "_floor", "_frees", "_full", "_left", "_rate", "_seconds", "claimed", "limit")
+
+    def __init__(  # noqa: PLR0917
+        self,
+        limit: float,
+        left: float,
+        seconds: float,
+        frees: Iterable[tuple[float, float]] = (),
+        floor: float = -math.inf,
+        rate: float = 0.0,
+        full: float = math.inf,
+    ) -> None:
+        self.limit = limit
+        self.claimed = 0.0
+        self._claims: list[tuple[float, float]] = []
+        self._left, self._seconds = left, seconds
+        self._frees = deque(frees)
+        self._floor, self._rate, self._full = floor, rate, full
+        self._at = 0.0
+
+    def room(self, at: float) -> float:
+        """How much can be taken then."""
+        frees = self._frees
+        while frees and frees[0][0] <= at:
+            self._left += frees.popleft()[1]
+        if self._rate and at > self._at and self._floor < self._full:
+            self._floor = min(self._full, self._floor + (at - self._at) * self._rate)
+        self._at = at
+        return min(self.limit, max(self._left, self._floor))
+
+    def later(self, seconds: float) -> WindowProjection:
+        """The same limit, as it is so many seconds from now."""
+        self.room(seconds)
+        frees = [(at - seconds, amount) for at, amount in self._frees]
+        return WindowProjection(self.limit, self._left, self._seconds, frees, self._floor, self._rate, self._full)
+
+    def opens(self, amount: float, at: float) -> float:
+        """When so much can be taken, not before ``at``; infinite for more than it ever allows."""
+        if amount <= self.room(at) + EPSILON:
+            return at
+        if amount > self.limit:
+            return math.inf
+        by_log, lacking = at + self._seconds, amount - self._left
+        for when, freed in self._frees:
+            lacking -= freed
+            if lacking <= EPSILON:
+                by_log = when
+                break
+        return min(by_log, at + (amount - self._floor) / self._rate) if self._rate else by_log
+
+    def claim(self, amount: float, by: float) -> None:
+        """Keep so much for somebody whose turn has come, and who can have it by then."""
+        self.claimed += amount
+        self._claims.append((self.claimed, by))
+
+    def have_no_claims(self) -> None:
+        """Forget whose turn it was."""
+        if self.claimed:
+            self.claimed = 0.0
+            self._claims.clear()
+
+    def delays(self, amount: float, at: float) -> bool:
+        """Whether somebody whose turn has come would wait longer if so much were taken."""
+        again = at + SURELY_OVER * self._seconds
+        return any(self.opens(needs + amount, at) > by for needs, by in self._claims if by < again)
+
+    def take(self, amount: float, at: float) -> None:
+        """Take so much."""
+        self._left -= amount
+        self._floor -= amount
+        back = at + self._seconds
+        self._frees.append((max(back, self._frees[-1][0]) if self._frees else back, amount))

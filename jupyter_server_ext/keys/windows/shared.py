@@ -1,0 +1,269 @@
+"""Windows of keys that many gateways share by way of Redis.
+
+Each gateway counts its own requests as ``window.py`` does: only it knows when they were sent, answered and settled. In
+Redis stands how much each uses of each window at this moment, and one Lua call takes from a key's windows if all of
+these together leave room. What a gateway lets go it says at once. What a dead one used counts for the length of the
+window after its last sign of life.
+
+While Redis is lost each has its share of what was left, reckoned as in ``shared_meters.py``.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from jupyter_server_ext.keys.windows.variance import EXACT
+from jupyter_server_ext.redis import MICROSECONDS, Call, Lost, RedisCoordinator, packed
+
+from .base import Refused
+from .memory import MemoryWindows
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping, Sequence
+
+    from jupyter_server_ext.keys.windows.semaphore import Gauge
+    from jupyter_server_ext.keys.windows.variance import Above
+
+    from .base import Cost, Grant, Offer, Reservation, WindowSpec
+    from .window import Window
+
+_PATIENCE = 60.0  # seconds after which places that others had when Redis was lost are dealt out anew
+_TICK = 0.05  # seconds between two looks at what is over
+_RETRY = 0.1  # seconds until a key is tried again that has no room left of its share
+_LEAST_RETRY = 0.01  # seconds until a key is tried again that another gateway was quicker to take
+_MOST_OFFERS = 8  # keys in one call
+_CHUNK = 200
+_MOST_NAMES = 10_000
+
+
+class RedisWindows(MemoryWindows):
+    """The windows of all gateways on one Redis.
+
+    Args:
+        link: The way to it.
+        jitter: As in ``MemoryWindows``.
+        clock: As in ``MemoryWindows``.
+    """
+
+    def __init__(
+        self, link: RedisCoordinator, jitter: float = 0.25, *, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        super().__init__(jitter, clock=clock)
+        self._link = link
+        self._said: dict[str, int] = {}  # what Redis knows of this gateway, by the name of the hash
+        self._names: dict[str, WindowSpec] = {}
+        self._heard: dict[str, int] = {}  # what others use of windows that this gateway has not used, by name
+        self._touched: set[str] = set()  # windows taken from, or settled, since Redis was told
+        self._restored: list[tuple[WindowSpec, int, float]] = []
+        self._shares: dict[str, tuple[int, float]] = {}  # number of the loss, and what may be used in it
+        self._lost_at = 0.0
+        link.join(self)
+
+    @property
+    def tick(self) -> float:
+        """See ``Participant.tick``."""
+        return _TICK if self._said else math.inf
+
+    async def take(
+        self, offers: Sequence[Offer], cost: Cost, now: float, claims: Sequence[Reservation] = (), taker: str = ""
+    ) -> Grant | Refused:
+        """See ``Windows.take``: one call, and alone when Redis does not answer it."""
+        if not any(offer.windows for offer in offers):
+            return await super().take(offers, cost, now, claims, taker)
+        fitting, soonest = self._in_order(offers, cost, now, claims)
+        if not fitting:
+            return soonest
+        try:
+            asked = fitting[:_MOST_OFFERS]  # others come next, when it is known that there is no room in these
+            call = self._call(asked, cost)
+            digest = partial(self._digest, call, asked, offers, cost, claims, taker)
+            return await self._link.call(call, digest, self._undo)
+        except Lost:
+            got = await super().take(offers, cost, self._clock(), claims, taker)
+            return got._replace(wait=max(got.wait, _RETRY)) if isinstance(got, Refused) else got
+
+    def settle(self, grant: Grant, cost: Cost | None, now: float) -> None:
+        """See ``Windows.settle``."""
+        super().settle(grant, cost, now)
+        self._touched.update(self._name(spec) for spec in grant.windows)
+        self._link.changed()
+
+    def restore(self, window: WindowSpec, amount: int, at: float, now: float) -> None:  # noqa: ARG002
+        """See ``Windows.restore``: counted where Redis knows nothing yet; else it knows."""
+        self._restored.append((window, amount, at))
+
+    # What the link asks and tells
+
+    def lost(self) -> None:
+        """See ``Participant.lost``."""
+        self._lost_at = self._clock()
+        self._count_restored(only_if=True)
+        for name, spec in self._names.items():
+            self._share(name, self._window(spec))
+
+    def everything(self) -> list[Call]:
+        """See ``Participant.everything``."""
+        self._count_restored(only_if=self._link.is_new)
+        now = self._clock()
+        return self._say({name: self._now(spec, now) for name, spec in self._names.items()})
+
+    def changes(self) -> list[Call]:
+        """See ``Participant.changes``."""
+        now, changed = self._clock(), {}
+        touched, self._touched = self._touched, set()
+        for name in touched.union(self._said):
+            if (used := self._now(self._names[name], now)) != self._said.get(name, 0):
+                changed[name] = used
+        return self._say(changed)
+
+    def told(self, call: Call, reply: Any) -> None:
+        """See ``Participant.told``."""
+        self._learn(zip(call.keys[1:], reply[1:], strict=True))
+
+    def heard(self, kind: str, news: Any) -> None:
+        """See ``Participant.heard``."""
+        if kind != "leased" or self._link.state == "lost":
+            return
+        names = [name.decode() if isinstance(name, bytes) else name for name in news[::2]]
+        known = [(name, int(used) - self._said.get(name, 0)) for name, used in zip(names, news[1::2], strict=True)]
+        if self._learn((name, max(0, others)) for name, others in known):
+            self._link.tell_change()
+
+    # How it is kept
+
+    def _in_order(
+        self, offers: Sequence[Offer], cost: Cost, now: float, claims: Sequence[Reservation]
+    ) -> tuple[list[Offer], Refused]:
+        """Keys that have room as far as is known, the one with most first, and when the others will."""
+        fitting: list[tuple[tuple[float, float], int, Offer]] = []
+        soonest = Refused(math.inf)
+        for place, offer in enumerate(offers):
+            headroom, wait = self._fits(offer, cost, now, claims)
+            if wait > 0:
+                soonest = min(soonest, Refused(wait, offer.key))
+            else:
+                fitting.append((headroom, -place, offer))
+        fitting.sort(key=lambda row: row[:2], reverse=True)
+        return [offer for _, _, offer in fitting], soonest
+
+    def _call(self, offers: Sequence[Offer], cost: Cost) -> Call:
+        places: dict[str, int] = {}
+        rows: list[int] = []
+        for offer in offers:
+            for spec in offer.windows:
+                place = places.setdefault(self._name(spec), len(places) + 2)
+                limit = self._window(spec).limit
+                rows += [place, limit, cost.part(spec.unit, limit)[0], _span(spec)]
+        sizes = [len(offer.windows) for offer in offers]
+        args = (self._link.instance, self._link.channel, packed([len(offers), *sizes, *rows]))
+        return Call("lease", [self._link.live_key, *places], args)
+
+    def _digest(  # noqa: PLR0917 - what was asked, and the reply
+        self,
+        call: Call,
+        asked: Sequence[Offer],
+        offers: Sequence[Offer],
+        cost: Cost,
+        claims: Sequence[Reservation],
+        taker: str,
+        reply: Any,
+    ) -> Grant | Refused:
+        """What the reply means; remembered before anything else is asked."""
+        seen = [(name, others) for name, others in zip(call.keys[1:], reply[2:], strict=True) if others >= 0]
+        self._learn(seen)
+        now = self._clock()
+        if not reply[1]:
+            fitting, soonest = self._in_order(offers, cost, now, claims)
+            return Refused(_LEAST_RETRY, fitting[0].key) if fitting else soonest
+        offer = asked[reply[1] - 1]
+        for spec in offer.windows:
+            name = self._name(spec)
+            self._said[name] = self._said.get(name, 0) + cost.part(spec.unit, self._window(spec).limit)[0]
+        return self._grant(offer, cost, now, taker)
+
+    def _undo(self, got: Grant | Refused) -> None:
+        """Whoever asked has gone meanwhile."""
+        if not isinstance(got, Refused):
+            self.settle(got, None, self._clock())
+
+    def _say(self, amounts: Mapping[str, int]) -> list[Call]:
+        calls = []
+        names = list(amounts)
+        for start in range(0, len(names), _CHUNK):
+            some = names[start : start + _CHUNK]
+            args: list[str | int] = [self._link.instance, self._link.channel]
+            for name in some:
+                args += [_span(self._names[name]), amounts[name]]
+                self._said[name] = amounts[name]
+                if not amounts[name]:
+                    del self._said[name]
+            calls.append(Call("hold", [self._link.live_key, *some], args))
+        return calls
+
+    def _learn(self, used: Iterable[tuple[str, int]]) -> bool:
+        """The others use so much; whether that is less of anything than before."""
+        less = False
+        for name, amount in used:
+            if name in self._names:
+                window = self._window(self._names[name])
+                less |= amount < window.siblings
+                window.siblings = amount
+            elif len(self._heard) < _MOST_NAMES:
+                self._heard[name] = amount
+        return less
+
+    def _now(self, spec: WindowSpec, now: float) -> int:
+        window = self._window(spec)
+        window.room(now)  # lets go what is over
+        return max(0, window.used)
+
+    def _name(self, spec: WindowSpec) -> str:
+        name = f"{self._link.prefix}k:{spec.id}"
+        if name not in self._names and len(self._names) >= _MOST_NAMES:
+            self._names = {name: self._names[name] for name in self._touched.union(self._said)}
+        self._names[name] = spec
+        return name
+
+    def _grant(self, offer: Offer, cost: Cost, now: float, taker: str) -> Grant:
+        self._touched.update(self._name(spec) for spec in offer.windows)
+        return super()._grant(offer, cost, now, taker)
+
+    def _make(self, spec: WindowSpec, before: Window | Gauge | None) -> Window | Gauge:
+        window = super()._make(spec, before)
+        window.share()
+        name = self._name(spec)
+        window.siblings = self._heard.pop(name, window.siblings)
+        return window
+
+    def _count_restored(self, *, only_if: bool) -> None:
+        restored, self._restored = self._restored, []
+        for spec, amount, at in restored if only_if else ():
+            super().restore(spec, amount, at, self._clock())
+
+    # Deciding alone
+
+    def _room(self, window: Window | Gauge, now: float, above: Above = EXACT) -> float:
+        room = super()._room(window, now, above)
+        if self._link.state == "ok":
+            return room
+        return self._share(f"{self._link.prefix}k:{window.spec.id}", window) - window.used
+
+    def _share(self, name: str, window: Window | Gauge) -> float:
+        """What this gateway alone may use of a window."""
+        number, instances = self._link.losses, self._link.instances
+        share = window.limit / instances
+        over = self._lost_at + (window.spec.seconds + 1.0 if window.spec.seconds else _PATIENCE)
+        if self._clock() < over:
+            if self._shares.get(name, (0, 0.0))[0] != number:
+                left = max(0, window.limit - window.used - window.siblings)
+                # Who has used more than its share takes no more, and then there is one less to share what is left.
+                self._shares[name] = number, min(share, window.used + left / max(1, instances - 1))
+            share = self._shares[name][1]
+        return math.ceil(share) if window.spec.unit in {"requests", "concurrent"} else math.floor(share)
+
+
+def _span(spec: WindowSpec) -> int:
+    return int(spec.seconds * MICROSECONDS)

@@ -1,0 +1,17 @@
+from .anchor import Head as Head
+from .anchor import read_anchor as read_anchor
+from .api_keys import ApiKey as ApiKey
+from .api_keys import ApiKeyStore as ApiKeyStore
+from .api_keys import MemoryApiKeys as MemoryApiKeys
+from .exports import FORMATS as FORMATS
+from .exports import export as export
+from .instances import Instance as Instance
+from .ledger import Ledger as Ledger
+from .spool import SpooledLedgerStore as SpooledLedgerStore
+from .spool import SpoolFile as SpoolFile
+from .sql import SqlLedgerStore as SqlLedgerStore
+from .sql import opened as opened
+from .store import LedgerStore as LedgerStore
+from .store import Used as Used
+from .vault import AnswerVault as AnswerVault
+from .vault import PromptVault as PromptVault

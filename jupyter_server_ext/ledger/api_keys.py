@@ -1,0 +1,151 @@
+"""Virtual API keys: what is kept of each. The key itself is not among it, only a hash."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any, Protocol
+
+import msgspec
+
+from jupyter_server_ext.config import CallerLimits
+
+if TYPE_CHECKING:
+    import sqlalchemy as sa
+
+
+@dataclass(frozen=True, slots=True)
+class ApiKey:
+    """One virtual API key.
+
+    Args:
+        id: Public id; names it in lists and for its revocation.
+        digest: SHA-256 of the key, in hex. A key has 256 random bits, so no salt is needed.
+        owner: The caller it stands for.
+        name: What its owner calls it.
+        made: Unix time.
+        expires: Unix time from which on it opens nothing.
+        tenant: The group whose rules apply; None for whichever the owner is in when it is used.
+        scopes: What it may do.
+        limits: Limits of its own, within the owner's.
+        mark: What tells its owner from others who had the name before, or have it now; empty where nobody knows.
+    """
+
+    id: str
+    digest: str
+    owner: str
+    name: str
+    made: float
+    expires: float
+    tenant: str | None = ""
+    scopes: frozenset[str] = frozenset({"chat"})
+    limits: CallerLimits = field(default_factory=CallerLimits)
+    mark: str = ""
+
+
+class ApiKeyStore(Protocol):
+    """Where virtual API keys are kept. Methods block."""
+
+    def add(self, key: ApiKey) -> None:
+        """Keep a new key."""
+
+    def find(self, digest: str) -> ApiKey | None:
+        """The key with this hash."""
+
+    def all(self, owner: str | None = None) -> list[ApiKey]:
+        """All keys, or an owner's, oldest first."""
+
+    def remove(self, key_id: str) -> bool:
+        """Forget a key; whether there was one."""
+
+    def rename(self, key_id: str, owner: str) -> None:
+        """Its owner has another name now."""
+
+
+class MemoryApiKeys:
+    """Virtual API keys until the end of the process."""
+
+    def __init__(self) -> None:
+        self._keys: dict[str, ApiKey] = {}
+
+    def add(self, key: ApiKey) -> None:
+        """See ``ApiKeyStore.add``."""
+        self._keys[key.id] = key
+
+    def find(self, digest: str) -> ApiKey | None:
+        """See ``ApiKeyStore.find``."""
+        return next((key for key in self._keys.values() if key.digest == digest), None)
+
+    def all(self, owner: str | None = None) -> list[ApiKey]:
+        """See ``ApiKeyStore.all``."""
+        return [key for key in self._keys.values() if owner in (None, key.owner)]
+
+    def remove(self, key_id: str) -> bool:
+        """See ``ApiKeyStore.remove``."""
+        return self._keys.pop(key_id, None) is not None
+
+    def rename(self, key_id: str, owner: str) -> None:
+        """See ``ApiKeyStore.rename``."""
+        if key := self._keys.get(key_id):
+            self._keys[key_id] = replace(key, owner=owner)
+
+
+class SqlApiKeys:
+    """Virtual API keys in the ledger's database.
+
+    Args:
+        engine: The database.
+    """
+
+    def __init__(self, engine: sa.Engine) -> None:
+        self._engine = engine
+
+    def add(self, key: ApiKey) -> None:
+        """See ``ApiKeyStore.add``."""
+        from jupyter_server_ext.ledger.schema import api_keys
+
+        with self._engine.begin() as db:
+            db.execute(api_keys.insert(), _row(key))
+
+    def find(self, digest: str) -> ApiKey | None:
+        """See ``ApiKeyStore.find``."""
+        from jupyter_server_ext.ledger.schema import api_keys
+
+        with self._engine.connect() as db:
+            row = db.execute(api_keys.select().where(api_keys.c.digest == digest)).mappings().first()
+        return None if row is None else _key(dict(row))
+
+    def all(self, owner: str | None = None) -> list[ApiKey]:
+        """See ``ApiKeyStore.all``."""
+        from jupyter_server_ext.ledger.schema import api_keys
+
+        query = api_keys.select().order_by(api_keys.c.made)
+        with self._engine.connect() as db:
+            rows = db.execute(query if owner is None else query.where(api_keys.c.owner == owner)).mappings().all()
+        return [_key(dict(row)) for row in rows]
+
+    def remove(self, key_id: str) -> bool:
+        """See ``ApiKeyStore.remove``."""
+        from jupyter_server_ext.ledger.schema import api_keys
+
+        with self._engine.begin() as db:
+            return db.execute(api_keys.delete().where(api_keys.c.id == key_id)).rowcount > 0
+
+    def rename(self, key_id: str, owner: str) -> None:
+        """See ``ApiKeyStore.rename``."""
+        from jupyter_server_ext.ledger.schema import api_keys
+
+        with self._engine.begin() as db:
+            db.execute(api_keys.update().where(api_keys.c.id == key_id).values(owner=owner))
+
+
+def _row(key: ApiKey) -> dict[str, Any]:
+    limits = msgspec.json.encode(key.limits).decode()
+    names = ("id", "digest", "owner", "name", "made", "expires", "tenant", "mark")
+    plain = {name: getattr(key, name) for name in names}
+    return {**plain, "scopes": " ".join(sorted(key.scopes)), "limits": limits}
+
+
+def _key(row: dict[str, Any]) -> ApiKey:
+    limits = CallerLimits(**json.loads(row.pop("limits")))
+    return ApiKey(**(row | {"scopes": frozenset(row["scopes"].split()), "limits": limits}))

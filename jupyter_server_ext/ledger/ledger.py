@@ -1,0 +1,355 @@
+"""One entry per request and attempt, durable before the caller sees the end of the answer.
+
+Writing is done in groups by one thread: while one transaction is being committed, the next group gathers. So the event
+loop never waits for a disk, a lone request pays one commit, and a thousand at once pay a few.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import deque
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar
+
+from msgspec.structs import replace
+from tornado.log import app_log
+
+from jupyter_server_ext.errors import LedgerUnavailable, RsqlGatewayError
+from jupyter_server_ext.ledger.anchor import add_line, line_of, read_anchor
+from jupyter_server_ext.ledger.store import RowsRefused
+from jupyter_server_ext.messages import as_name
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from jupyter_server_ext.config import Secret
+    from jupyter_server_ext.ledger.anchor import Head
+    from jupyter_server_ext.ledger.api_keys import ApiKey
+    from jupyter_server_ext.ledger.store import LedgerStore, Used
+    from jupyter_server_ext.messages import Entry
+
+T = TypeVar("T")
+
+_A_DAY = 86_400.0
+_TIDY_SECONDS = 3_600.0
+_PATIENCE_SECONDS = 2.5  # of who waits for an entry to be written while nothing can be
+
+
+class NotRecordable(RsqlGatewayError):
+    """The ledger cannot keep this request's entry as it is; others are kept."""
+
+    status = 500
+    code = "not_recordable"
+
+
+@dataclass(eq=False, slots=True)
+class _Waiting:
+    """An entry that is to be written, and who waits for that, since when."""
+
+    entry: Entry
+    done: asyncio.Future[None]
+    since: float
+
+    def end(self, error: RsqlGatewayError | None = None) -> None:
+        """Tell who waits, unless that has been done."""
+        if self.done.done():
+            return
+        if error is None:
+            self.done.set_result(None)
+        else:
+            self.done.set_exception(error)
+            self.done.exception()  # for a try before the last nobody waits
+
+
+class Ledger:
+    """Group commit over a store. What an earlier life of it left open is closed at once; writing starts with need.
+
+    Args:
+        store: Where entries go; None keeps no records.
+        retry_seconds: Pause before a failed write is tried again.
+        keep_days: Entries are deleted when they are older; 0 keeps them.
+        anchor: File for the chain's ends; empty for none, and they are in the log only.
+        anchor_key: What they are signed with.
+        clock: Unix time.
+
+    Example:
+        >>> ledger = Ledger(None)
+        >>> ledger.healthy
+        True
+    """
+
+    def __init__(
+        self,
+        store: LedgerStore | None,
+        *,
+        retry_seconds: float = 1.0,
+        keep_days: int = 0,
+        anchor: str = "",
+        anchor_key: Secret | None = None,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self._store = store
+        self._keep_days = keep_days
+        self._anchor = Path(anchor) if anchor else None
+        self._anchor_key = anchor_key.reveal() if anchor_key else ""
+        self._anchored = ""
+        self._clock = clock
+        self._tidying: asyncio.Task[None] | None = None
+        self._retry_seconds = retry_seconds
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="rsql-ledger")
+        self._begun: deque[_Waiting] = deque()
+        self._ended: deque[_Waiting] = deque()
+        self._wake = asyncio.Event()
+        self._writer: asyncio.Task[None] | None = None
+        self._closing = False
+        self.failure = ""
+        """Why the last write failed; empty when it did not."""
+        self.left_open = store.close_unfinished() if store is not None else 0
+        """How many requests an earlier life had not ended."""
+
+    @property
+    def keeps(self) -> bool:
+        """Whether there is a store at all."""
+        return self._store is not None
+
+    @property
+    def healthy(self) -> bool:
+        """Whether the last write succeeded."""
+        return not self.failure
+
+    @property
+    def health(self) -> str:
+        """``ok``, ``degraded`` while entries wait on local disk for their database, or ``unavailable``."""
+        if not self.healthy:
+            return "unavailable"
+        return "degraded" if self._store is not None and self._store.is_away else "ok"
+
+    def used(self, since: float, *, exact: float) -> list[Used]:
+        """What was used from a Unix time on, oldest first; read before serving, as it blocks.
+
+        Args:
+            since: From when on.
+            exact: What is older is summed by the minute.
+        """
+        return list(self._store.used(since, exact=exact)) if self._store is not None else []
+
+    def api_keys(self) -> list[ApiKey]:
+        """All virtual API keys that are kept; read before serving, as it blocks."""
+        return self._store.api_keys.all() if self._store is not None else []
+
+    def decided(self, name: str) -> str:
+        """What an administrator decided, empty for nothing; read before serving, as it blocks."""
+        return self._store.decided(name) if self._store is not None else ""
+
+    def check(self) -> None:
+        """See whether new work can be taken.
+
+        Raises:
+            LedgerUnavailable: Records cannot be written now.
+        """
+        if self.failure:
+            raise self._unavailable()
+
+    def _unavailable(self) -> LedgerUnavailable:
+        msg = "The gateway cannot record requests at the moment, so it takes none. Tell its administrator."
+        return LedgerUnavailable(msg, retry_after=self._retry_seconds)
+
+    def begin(self, entry: Entry) -> asyncio.Future[None] | None:
+        """Note that a request is under way; it is written with the next group.
+
+        Returns:
+            What is done when that is on disk; None where nothing is kept.
+        """
+        if self._store is None:
+            return None
+        return self._put(self._begun, entry).done
+
+    def note(self, entry: Entry) -> None:
+        """Record something that nobody waits for."""
+        if self._store is not None:
+            self._put(self._ended, entry)
+
+    def _put(self, queue: deque[_Waiting], entry: Entry) -> _Waiting:
+        loop = asyncio.get_running_loop()
+        waiting = _Waiting(entry, loop.create_future(), loop.time())
+        queue.append(waiting)
+        self._wake_writer()
+        return waiting
+
+    async def finish(self, entry: Entry) -> None:
+        """Record how a request ended; returns when that is on disk.
+
+        The entry is kept and written later even when the caller of this method is cancelled.
+
+        Raises:
+            LedgerUnavailable: It cannot be written now; it is as soon as it can.
+            NotRecordable: The store cannot keep it as it is.
+        """
+        if self._store is not None:
+            await self._put(self._ended, entry).done
+
+    async def ask(self, question: Callable[[LedgerStore], T], thread: ThreadPoolExecutor | None = None) -> T:
+        """What the store says, asked in a thread.
+
+        Args:
+            question: Is given the store; may block.
+            thread: Where it is asked; any thread when None.
+
+        Raises:
+            LedgerUnavailable: There is no ledger (404), or it cannot be read (503).
+        """
+        if self._store is None:
+            msg = "This gateway keeps no ledger. Its administrator sets 'ledger' in [storage]."
+            raise LedgerUnavailable(msg, status=404, code="no_ledger")
+        try:
+            return await asyncio.get_running_loop().run_in_executor(thread, question, self._store)
+        except Exception as error:  # any failure of any driver, whose words may name hosts and paths
+            raise LedgerUnavailable("The ledger cannot be read at the moment. Try again later.") from error
+
+    async def write(self, what: Callable[[LedgerStore], T]) -> T:
+        """Write something else than entries, in the writer's thread; returns when it is on disk.
+
+        Args:
+            what: Is given the store; may block.
+
+        Raises:
+            LedgerUnavailable: There is no ledger (404), or it cannot be written (503).
+        """
+        return await self.ask(what, self._thread)
+
+    async def close(self) -> None:
+        """Write what is left, then stop."""
+        self._closing = True
+        self._wake.set()
+        if self._writer is not None:
+            await self._writer
+        if self._tidying is not None:
+            self._tidying.cancel()
+        if self._store is not None:
+            if self._writer is not None:
+                await self.write_head()
+            await asyncio.get_running_loop().run_in_executor(self._thread, self._store.close)
+        self._thread.shutdown()
+
+    async def tidy(self) -> int:
+        """Delete what is older than it should be, in chunks beside the writing of entries; return how many entries."""
+        now = self._clock()
+        await self.ask(lambda store: store.drop_answers(now))
+        return await self.ask(lambda store: store.expire(now - self._keep_days * _A_DAY)) if self._keep_days else 0
+
+    async def _tidy_for_ever(self) -> None:
+        while True:
+            with suppress(LedgerUnavailable):  # health tells
+                await self.tidy()
+            await self.write_head()
+            await asyncio.sleep(_TIDY_SECONDS)
+
+    async def write_head(self) -> None:
+        """Write down outside the ledger how long its chain is, unless that has been done."""
+        with suppress(LedgerUnavailable):
+            await self.ask(self._write_head)
+
+    def _write_head(self, store: LedgerStore) -> None:
+        head = store.head()
+        if head.number and self._anchored != head.chain_hash:
+            line = line_of(head, self._clock(), self._anchor_key)
+            app_log.warning("%s", line)
+            if self._anchor is not None:
+                try:
+                    add_line(self._anchor, line)
+                except OSError as error:
+                    app_log.error("rsql: the anchor cannot be written (%s).", error.strerror)
+                    return
+            self._anchored = head.chain_hash
+
+    async def verify(self) -> list[str]:
+        """What is wrong with the ledger, one sentence each; the anchor is looked at where there is one.
+
+        Raises:
+            LedgerUnavailable: It cannot be read.
+        """
+        heads: list[Head] = []
+        problems: list[str] = []
+        if self._anchor is not None and self._anchor.exists():
+            heads, problems = read_anchor(self._anchor, self._anchor_key)
+        return problems + await self.ask(lambda store: store.verify(heads))
+
+    def _wake_writer(self) -> None:
+        if self._writer is None:
+            self._writer = asyncio.get_running_loop().create_task(self._write(), name="rsql-ledger")
+            self._tidying = asyncio.get_running_loop().create_task(self._tidy_for_ever(), name="rsql-retention")
+        self._wake.set()
+
+    async def _write(self) -> None:
+        loop = asyncio.get_running_loop()
+        while not (self._closing and not self._begun and not self._ended):
+            await self._wake.wait()
+            self._wake.clear()
+            while self._begun or self._ended:
+                begun, ended = list(self._begun), list(self._ended)
+                refused: Mapping[tuple[str, int], str] = {}
+                try:
+                    await loop.run_in_executor(self._thread, self._commit, _entries(begun), _entries(ended))
+                except RowsRefused as error:
+                    refused = error.rows
+                except Exception as error:  # noqa: BLE001 - any failure of any driver: nothing may be lost, so keep and retry
+                    self._failed(error)
+                    await asyncio.sleep(self._retry_seconds)
+                    if self._closing:
+                        return
+                    continue
+                self._succeeded()
+                for queue, group in ((self._begun, begun), (self._ended, ended)):
+                    for waiting in group:
+                        queue.popleft()
+                        waiting.end(_not_recordable(waiting.entry, refused))
+
+    def _failed(self, error: Exception) -> None:
+        """Nothing can be written: say so once, and keep nobody waiting who has waited for long."""
+        if not self.failure:
+            app_log.error("rsql: the ledger cannot be written (%s). No request is taken until it can.", _words(error))
+        self.failure = type(error).__name__
+        now = asyncio.get_running_loop().time()
+        for waiting in (*self._begun, *self._ended):
+            if now - waiting.since >= _PATIENCE_SECONDS and not waiting.done.done():
+                waiting.end(self._unavailable())
+                if waiting.entry.status == 200:  # which the caller does not see
+                    waiting.entry = replace(waiting.entry, status=LedgerUnavailable.status, error="ledger_unavailable")
+
+    def _succeeded(self) -> None:
+        if self.failure:
+            app_log.warning("rsql: the ledger can be written again.")
+        self.failure = ""
+
+    def _commit(self, begun: list[Entry], ended: list[Entry]) -> None:
+        if self._store is None:
+            return
+        over = {(entry.request_id, entry.attempt) for entry in ended}
+        still_open = [entry for entry in begun if (entry.request_id, entry.attempt) not in over]
+        if ended:
+            self._store.finish(ended, still_open)
+        elif still_open:
+            self._store.begin(still_open)
+
+
+def _entries(group: list[_Waiting]) -> list[Entry]:
+    return [waiting.entry for waiting in group]
+
+
+def _not_recordable(entry: Entry, refused: Mapping[tuple[str, int], str]) -> NotRecordable | None:
+    """What somebody is told whose entry was refused, and the log."""
+    reason = refused.get((entry.request_id, entry.attempt)) if refused else None
+    if reason is None:
+        return None
+    app_log.error("rsql: the ledger cannot keep all of the entry of %s (%s).", as_name(entry.request_id), reason)
+    return NotRecordable("The gateway cannot record this request as it is, so it fails. Tell its administrator its id.")
+
+
+def _words(error: Exception) -> str:
+    """The driver's own words without statement and parameters, on one line."""
+    first = next(iter(str(getattr(error, "orig", None) or error).splitlines()), "")
+    return f"{type(error).__name__}: {first[:200]}"

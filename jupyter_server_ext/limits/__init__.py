@@ -1,0 +1,5 @@
+"""Limits of callers, tenants and everyone: requests, tokens, concurrency and money, counted in memory or Redis."""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -1,0 +1,12 @@
+from .counters import Counter as Counter
+from .counters import Counters as Counters
+from .counters import Demand as Demand
+from .counters import MemoryCounters as MemoryCounters
+from .counters import RollingWindow as RollingWindow
+from .counters import Shortfall as Shortfall
+from .limits import Limits as Limits
+from .limits import merged as merged
+from .overrides import KnownGroups as KnownGroups
+from .overrides import LimitDecisions as LimitDecisions
+from .overrides import check_limits as check_limits
+from .shared_counters import RedisCounters as RedisCounters

@@ -1,0 +1,274 @@
+"""What administrators decide while the gateway runs: limits of callers, tenants and everyone.
+
+A decision is remembered by the ledger and goes before the rsql.toml, also after a restart, until it is taken back.
+Other gateways of the same ledger follow it within a few seconds.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import math
+import time
+from contextlib import suppress
+from dataclasses import asdict, fields, replace
+from typing import TYPE_CHECKING, Any
+
+from jupyter_server_ext.config import MOST, MOST_WHOLE, CallerLimits, TenantSettings
+from jupyter_server_ext.errors import BadRequest, LedgerUnavailable
+from jupyter_server_ext.messages import is_name
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Iterable, Mapping
+
+    from jupyter_server_ext.config import Settings
+    from jupyter_server_ext.ledger import Ledger
+
+_NAME = "limits"
+_RESET = "daily-reset"
+_GENERAL = ("caller", "tenant", "everyone")
+_NAMED = ("tenants", "callers")
+_WHOLE = {field.name for field in fields(CallerLimits) if not field.name.startswith("usd_")}
+_LIMITS = tuple(field.name for field in fields(CallerLimits))
+_FOLLOW_SECONDS = 2.0  # between two looks at what was decided elsewhere
+_SHOWN = 30  # groups in a message
+_MOST_NAMES = 1_000  # callers and tenants with limits of their own
+
+Changes = dict[str, Any]
+
+
+class KnownGroups:
+    """The groups that somebody can be in.
+
+    Args:
+        settings: Those with rules, and those of ``api_keys``.
+        of_keys: Tells those of virtual keys.
+        at_hub: Tells whether the hub has a group; None where there is no hub.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        of_keys: Callable[[], Awaitable[Iterable[str]]],
+        at_hub: Callable[[str], Awaitable[bool]] | None = None,
+    ) -> None:
+        configured = {tenant.name for tenant in settings.tenants} | {key.tenant for key in settings.api_keys}
+        self._configured = configured - {""}
+        self._of_keys = of_keys
+        self._at_hub = at_hub
+
+    async def check(self, names: Iterable[str]) -> None:
+        """See whether there are groups of these names.
+
+        Raises:
+            BadRequest: One is unknown; the message names those that are known.
+            IdentityUnavailable: The hub does not answer.
+        """
+        unknown = [name for name in names if name not in self._configured]
+        known = self._configured | (set(await self._of_keys()) - {""}) if unknown else set()
+        for name in unknown:
+            if name in known or (self._at_hub is not None and await self._at_hub(name)):
+                continue
+            there_are = f"There are: {', '.join(sorted(known)[:_SHOWN])}." if known else "None is configured."
+            hub = " The hub has none of this name, either." if self._at_hub is not None else ""
+            words = f"There is no group '{name[:40]}'. {there_are}{hub}"
+            raise BadRequest(words, param=f"tenants.{name[:40]}", code="unknown_group")
+
+
+class LimitDecisions:
+    """The limits in force: those of the rsql.toml with what was decided since.
+
+    Args:
+        settings: As read.
+        ledger: Remembers decisions; without a store they last as long as the process.
+        apply: Is given the settings whenever they change.
+        groups: Which there are; None believes every name.
+        clock: Unix time.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        ledger: Ledger,
+        apply: Callable[[Settings], None],
+        *,
+        groups: KnownGroups | None = None,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self._groups = groups
+        self._file = settings
+        self.ledger = ledger
+        self._apply = apply
+        self._clock = clock
+        self._changes: Changes = {}
+        self.settings = settings
+        """The settings in force."""
+
+    @property
+    def lasts(self) -> bool:
+        """Whether decisions outlast the process."""
+        return self.ledger.keeps
+
+    def recall(self) -> None:
+        """Put in force what was decided before this process started; before serving, as it blocks."""
+        self._take_over(self.ledger.decided(_NAME))
+
+    async def follow(self, seconds: float = _FOLLOW_SECONDS) -> None:
+        """Put in force what is decided at other gateways, for ever."""
+        while self.ledger.keeps:
+            await asyncio.sleep(seconds)
+            with suppress(LedgerUnavailable):  # health tells
+                await self._catch_up()
+
+    async def remember_reset(self, caller: str) -> None:
+        """Limits per day were reset now; a restart counts nothing from before that."""
+        if self.ledger.keeps:
+            now = self._clock()
+            await self.ledger.write(lambda store: store.decide(_RESET, str(now), caller, now))
+
+    def reset_at(self) -> float:
+        """When limits per day were reset last, in Unix time; before serving, as it blocks."""
+        return float(self.ledger.decided(_RESET) or 0.0)
+
+    def shown(self) -> dict[str, Any]:
+        """All limits in force, and what of them was decided."""
+        limits: dict[str, Any] = {name: asdict(getattr(self.settings, name)) for name in _GENERAL}
+        limits["tenants"] = {tenant.name: asdict(tenant.limits) for tenant in self.settings.tenants}
+        limits["callers"] = {name: asdict(own) for name, own in self.settings.callers}
+        return {"limits": limits, "decided": self._changes, "lasts": self.lasts}
+
+    async def change(self, told: Mapping[str, Any], caller: str) -> None:
+        """Change the limits that are named; the others stay. An empty object takes all decisions back.
+
+        Args:
+            told: Such as ``{"caller": {"requests_per_minute": 5}, "callers": {"ada": {"usd_per_day": 2}}}``. None is
+                no limit, 0 allows nothing.
+            caller: Who decides.
+
+        Raises:
+            BadRequest: A name or value is wrong, or a group unknown; nothing is changed then.
+            LedgerUnavailable: It cannot be remembered; nothing is changed then.
+            IdentityUnavailable: The hub cannot tell whether there is a group; nothing is changed then.
+        """
+        _check(told)
+        if self._groups is not None:
+            await self._groups.check(set(told.get("tenants", ())) - set(self._changes.get("tenants", ())))
+        if self.ledger.keeps:
+            await self._catch_up()
+        changes = _merged(self._changes, told) if told else {}
+        _check_size(changes)
+        await self._decide(changes, caller)
+
+    async def forget(self, name: str, caller: str) -> None:
+        """Take back what was decided for one caller, so that nothing names it.
+
+        Args:
+            name: Whom it was decided for.
+            caller: Who decides.
+
+        Raises:
+            LedgerUnavailable: It cannot be remembered; nothing is changed then.
+        """
+        if self.ledger.keeps:
+            await self._catch_up()
+        callers = self._changes.get("callers", {})
+        if name in callers:
+            others = {other: own for other, own in callers.items() if other != name}
+            rest = {scope: own for scope, own in self._changes.items() if scope != "callers"}
+            await self._decide(rest | ({"callers": others} if others else {}), caller)
+
+    async def _decide(self, changes: Changes, caller: str) -> None:
+        if self.ledger.keeps:
+            text, now = json.dumps(changes) if changes else "", self._clock()
+            await self.ledger.write(lambda store: store.decide(_NAME, text, caller, now))
+        self._changes = changes
+        self._put_in_force()
+
+    async def _catch_up(self) -> None:
+        """Take over what another gateway has written."""
+        self._take_over(await self.ledger.ask(lambda store: store.decided(_NAME)))
+
+    def _take_over(self, told: str) -> None:
+        changes = json.loads(told) if told else {}
+        if changes != self._changes:
+            self._changes = changes
+            self._put_in_force()
+
+    def _put_in_force(self) -> None:
+        self.settings = with_changes(self._file, self._changes)
+        self._apply(self.settings)
+
+
+def with_changes(settings: Settings, changes: Mapping[str, Any]) -> Settings:
+    """The settings with other limits.
+
+    Example:
+        >>> from jupyter_server_ext.config.settings import Settings
+        >>> with_changes(Settings(), {"caller": {"requests_per_day": 5}}).caller.requests_per_day
+        5
+    """
+    general = {name: replace(getattr(settings, name), **changes.get(name, {})) for name in _GENERAL}
+    tenants = {tenant.name: tenant for tenant in settings.tenants}
+    for name, own in changes.get("tenants", {}).items():
+        tenant = tenants.get(name, TenantSettings(name))
+        tenants[name] = replace(tenant, limits=replace(tenant.limits, **own))
+    callers = tuple((name, CallerLimits(**own)) for name, own in changes.get("callers", {}).items())
+    return replace(settings, **general, tenants=tuple(tenants.values()), callers=callers)
+
+
+def _merged(old: Mapping[str, Any], new: Mapping[str, Any]) -> Changes:
+    """Both, the new one where they differ; objects are merged."""
+    changes = dict(old)
+    for name, value in new.items():
+        both = isinstance(value, dict) and isinstance(old.get(name), dict)
+        changes[name] = _merged(old[name], value) if both else value
+    return changes
+
+
+def _check(told: Mapping[str, Any]) -> None:
+    for scope, value in told.items():
+        if scope in _GENERAL:
+            check_limits(scope, value)
+        elif scope in _NAMED:
+            for name, own in _object(scope, value).items():
+                if not name or not is_name(name):
+                    words = f"'{scope}' names what is empty, too long, or has control characters."
+                    raise BadRequest(words, param=scope)
+                check_limits(f"{scope}.{name}", own)
+        else:
+            raise BadRequest(f"'{scope[:30]}' is none of: {', '.join((*_GENERAL, *_NAMED))}.", param=scope[:30])
+
+
+def check_limits(place: str, value: object) -> Mapping[str, Any]:
+    """Limits as somebody sends them: whole numbers, dollars, or None for no limit.
+
+    Args:
+        place: What they are called there.
+        value: What was sent.
+
+    Raises:
+        BadRequest: A name or value is wrong.
+    """
+    for name, limit in _object(place, value).items():
+        if name not in _LIMITS:
+            raise BadRequest(f"'{name[:40]}' is none of: {', '.join(_LIMITS)}.", param=f"{place}.{name[:40]}")
+        whole = name in _WHOLE
+        right = isinstance(limit, int if whole else int | float) and not isinstance(limit, bool)
+        if limit is not None and right and limit > (MOST_WHOLE if whole else MOST) and limit < math.inf:
+            raise BadRequest(f"'{name}' is more than can be counted; null is no limit.", param=f"{place}.{name}")
+        if limit is not None and not (right and 0 <= limit < math.inf):
+            words = f"'{name}' must be {'a whole number' if whole else 'a number'} of 0 or more, or null for no limit."
+            raise BadRequest(words, param=f"{place}.{name}")
+    return _object(place, value)
+
+
+def _object(place: str, value: object) -> Mapping[str, Any]:
+    if not isinstance(value, dict):
+        raise BadRequest(f"'{place}' must be an object, like {{…}}.", param=place)
+    return value
+
+
+def _check_size(changes: Mapping[str, Any]) -> None:
+    for scope in _NAMED:
+        if len(changes.get(scope, ())) > _MOST_NAMES:
+            raise BadRequest(f"Not more than {_MOST_NAMES:,} '{scope}' may have limits of their own.", param=scope)

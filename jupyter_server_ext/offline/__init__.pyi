@@ -1,0 +1,2 @@
+from .answer import answer as answer
+from .transport import OfflineTransport as OfflineTransport

@@ -1,0 +1,174 @@
+"""OpenAI's chat-completions protocol over ``answer``, as an httpx transport."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import json
+import re
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from typing import Any
+
+import httpx
+
+from .answer import answer
+
+MODEL = "offline"
+"""The name of the model."""
+
+_CHARACTERS_PER_TOKEN = 3.7
+_WORDS_PER_CHUNK = 3
+_LONG_PROMPT = 20_000
+"""Characters from which on an answer is worked out in a thread, so that the event loop goes on."""
+
+_LONGEST_BODY = 1_000_000  # bytes
+
+
+class OfflineTransport(httpx.AsyncBaseTransport):
+    """Answers ``POST …/chat/completions`` and ``GET …/models`` without a network.
+
+    Args:
+        pace: Seconds to wait between the chunks of a stream; 0 for tests and batch runs.
+
+    Example:
+        >>> client = httpx.AsyncClient(transport=OfflineTransport(), base_url="http://offline/v1")
+    """
+
+    def __init__(self, *, pace: float = 0.0) -> None:
+        self._pace = pace
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        """Answer one request."""
+        path = request.url.path.rstrip("/")
+        if request.method == "GET" and path.endswith("/models"):
+            return _json(200, {"object": "list", "data": [_model()]})
+        if request.method == "GET" and path.endswith(f"/models/{MODEL}"):
+            return _json(200, _model())
+        if request.method == "POST" and path.endswith("/chat/completions"):
+            return await self._complete(await request.aread())
+        return _error(404, "not_found", f"There is no {request.method} {path} here; use POST …/chat/completions.")
+
+    async def _complete(self, content: bytes) -> httpx.Response:
+        if len(content) > _LONGEST_BODY:
+            words = "The prompt is longer than the offline model reads, which is 1 MB. Send less."
+            return _error(400, "context_length_exceeded", words, "messages")
+        body = _read(content)
+        if isinstance(body, httpx.Response):
+            return body
+        messages = body["messages"]
+        text = await _answered(messages)
+        usage = _usage(messages, text)
+        reply = _Reply(_digest(body), text, usage)
+        if not body.get("stream"):
+            return _json(200, reply.whole())
+        options = body.get("stream_options")
+        wants_usage = isinstance(options, Mapping) and bool(options.get("include_usage"))
+        stream = _Stream(reply.events(with_usage=wants_usage), self._pace)
+        return httpx.Response(200, headers={"content-type": "text/event-stream; charset=utf-8"}, stream=stream)
+
+
+async def _answered(messages: Sequence[Mapping[str, Any]]) -> str:
+    if sum(len(str(message.get("content", ""))) for message in messages) > _LONG_PROMPT:
+        return await asyncio.to_thread(answer, messages)
+    return answer(messages)
+
+
+class _Stream(httpx.AsyncByteStream):
+    def __init__(self, events: Iterator[bytes], pace: float) -> None:
+        self._events = events
+        self._pace = pace
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        for event in self._events:
+            yield event
+            await asyncio.sleep(self._pace)
+
+
+class _Reply:
+    """One answer in OpenAI's shapes. The id follows from the request, so that two runs are the same, byte for byte."""
+
+    def __init__(self, digest: str, text: str, usage: dict[str, int]) -> None:
+        self._id = f"chatcmpl-offline-{digest}"
+        self._text = text
+        self._usage = usage
+
+    def whole(self) -> dict[str, Any]:
+        """The body of a reply that is not streamed."""
+        message = {"role": "assistant", "content": self._text, "refusal": None}
+        choice = {"index": 0, "message": message, "logprobs": None, "finish_reason": "stop"}
+        return {**self._frame("chat.completion"), "choices": [choice], "usage": self._usage}
+
+    def events(self, *, with_usage: bool) -> Iterator[bytes]:
+        """The server-sent events of a stream, ``[DONE]`` last."""
+        yield self._event({"role": "assistant", "content": ""})
+        for piece in _pieces(self._text):
+            yield self._event({"content": piece})
+        yield self._event({}, finish_reason="stop")
+        if with_usage:
+            yield _sse({**self._frame("chat.completion.chunk"), "choices": [], "usage": self._usage})
+        yield b"data: [DONE]\n\n"
+
+    def _event(self, delta: dict[str, str], finish_reason: str | None = None) -> bytes:
+        choice = {"index": 0, "delta": delta, "logprobs": None, "finish_reason": finish_reason}
+        return _sse({**self._frame("chat.completion.chunk"), "choices": [choice]})
+
+    def _frame(self, kind: str) -> dict[str, Any]:
+        return {"id": self._id, "object": kind, "created": 0, "model": MODEL, "system_fingerprint": "offline"}
+
+
+def _pieces(text: str) -> Iterator[str]:
+    """The text in pieces of a few words, white space kept."""
+    words = re.findall(r"\s*\S+\s*", text) or ([text] if text else [])
+    for start in range(0, len(words), _WORDS_PER_CHUNK):
+        yield "".join(words[start : start + _WORDS_PER_CHUNK])
+
+
+def _read(content: bytes) -> dict[str, Any] | httpx.Response:
+    """The body of a request, or the error it deserves."""
+    try:
+        body = json.loads(content)
+    except (ValueError, RecursionError):
+        return _error(400, "invalid_json", "The body is not JSON. Send an object with 'model' and 'messages'.")
+    if not isinstance(body, dict):
+        return _error(400, "invalid_request", "The body must be a JSON object with 'model' and 'messages'.")
+    if body.get("model") not in {None, MODEL}:
+        return _error(404, "model_not_found", f"There is no such model here; use '{MODEL}'.", param="model")
+    messages = body.get("messages")
+    if not isinstance(messages, list) or not messages or not all(isinstance(m, dict) for m in messages):
+        return _error(
+            400, "invalid_request", "'messages' must be a list of objects with 'role' and 'content'.", "messages"
+        )
+    return body
+
+
+def _error(status: int, code: str, message: str, param: str | None = None) -> httpx.Response:
+    error = {"message": message, "type": "invalid_request_error", "param": param, "code": code}
+    return _json(status, {"error": error})
+
+
+def _model() -> dict[str, Any]:
+    return {"id": MODEL, "object": "model", "created": 0, "owned_by": "rsql"}
+
+
+def _usage(messages: Sequence[Mapping[str, Any]], text: str) -> dict[str, int]:
+    prompt = sum(_tokens(str(message.get("content") or "")) for message in messages)
+    completion = _tokens(text)
+    return {"prompt_tokens": prompt, "completion_tokens": completion, "total_tokens": prompt + completion}
+
+
+def _tokens(text: str) -> int:
+    """An estimate: 3.7 characters a token, as measured on prompts that hold schemas."""
+    return round(len(text) / _CHARACTERS_PER_TOKEN)
+
+
+def _digest(body: Mapping[str, Any]) -> str:
+    canonical = json.dumps(body, sort_keys=True, separators=(",", ":"), default=str)
+    return hashlib.sha256(canonical.encode()).hexdigest()[:16]
+
+
+def _json(status: int, body: Mapping[str, Any]) -> httpx.Response:
+    return httpx.Response(status, json=body)
+
+
+def _sse(body: Mapping[str, Any]) -> bytes:
+    return f"data: {json.dumps(body, ensure_ascii=False)}\n\n".encode()

@@ -1,0 +1,13 @@
+from .accounting import Accounting as Accounting
+from .answer_store import AnswerStore as AnswerStore
+from .budgets import Budgets as Budgets
+from .budgets import limits_money as limits_money
+from .cache import AnswerCache as AnswerCache
+from .gateway import Gateway as Gateway
+from .locks import DistributedLocks as DistributedLocks
+from .prices import Price as Price
+from .prices import Prices as Prices
+from .prices import is_free as is_free
+from .shared_answers import RedisAnswers as RedisAnswers
+from .shared_locks import RedisLocks as RedisLocks
+from .state import State as State

@@ -1,0 +1,264 @@
+"""Money per virtual key, caller, tenant and everyone, per calendar day and month: hold before, settle after.
+
+A hold takes the worst a request can cost from every budget that concerns it, or from none; settling puts the true cost
+in its place. So what is spent exceeds a budget by no more than the error of the estimates under way. Days and months
+begin at midnight of the configured zone, also when the clocks change. Amounts are integer nano-dollars.
+"""
+
+from __future__ import annotations
+
+import math
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Literal, NamedTuple
+from zoneinfo import ZoneInfo
+
+from jupyter_server_ext.config import CallerLimits
+from jupyter_server_ext.errors import LimitExceeded
+from jupyter_server_ext.limits import Counter, Demand, MemoryCounters, Shortfall, merged
+from jupyter_server_ext.messages import Caller
+from jupyter_server_ext.pipeline.prices import NANODOLLARS
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable, Mapping
+
+    from jupyter_server_ext.config import Settings, TenantSettings
+    from jupyter_server_ext.limits import Counters
+
+Period = Literal["day", "month"]
+_KINDS: tuple[Period, ...] = ("day", "month")
+_KEPT_SECONDS: dict[Period, float] = {"day": 2 * 86_400.0, "month": 33 * 86_400.0}  # beyond the end of the period
+_MOST_CALLERS = 10_000  # whose meters are remembered
+_GRAIN_SECONDS = 3_600.0  # a sum needs no finer memory
+
+
+class Spent(NamedTuple):
+    """One budget as its owner sees it, in nano-dollars; ``limit`` None is unlimited."""
+
+    amount: int
+    limit: int | None
+
+    @property
+    def remaining(self) -> int | None:
+        """What is left, or None when there is no limit."""
+        return None if self.limit is None else max(0, self.limit - self.amount)
+
+
+@dataclass(slots=True)
+class Hold:
+    """Money set aside for one request."""
+
+    amount: int
+    cost: int | None = None
+
+    def settle(self, cost: int) -> None:
+        """Say what the request really cost, in nano-dollars."""
+        self.cost = cost
+
+
+def limits_money(settings: Settings) -> bool:
+    """Whether any budget is set at all."""
+    own = (*(tenant.limits for tenant in settings.tenants), *(limits for _, limits in settings.callers))
+    shares = (settings.caller, settings.tenant, settings.everyone, *own)
+    return any(share.usd_per_day is not None or share.usd_per_month is not None for share in shares)
+
+
+class Budgets:
+    """All budgets of the gateway.
+
+    Args:
+        settings: Limits per caller, tenant and everyone.
+        zone: Time zone of the calendar.
+        meters: Where money is counted; this process's memory by default.
+        clock: Unix time in seconds.
+
+    Example:
+        >>> import asyncio
+        >>> from jupyter_server_ext.messages import Caller
+        >>> from jupyter_server_ext.config.settings import CallerLimits, Settings
+        >>> budgets = Budgets(Settings(caller=CallerLimits(usd_per_day=1.0)), clock=lambda: 0.0)
+        >>> async def ask():
+        ...     async with budgets.hold(Caller("ada"), 300_000_000) as hold:
+        ...         hold.settle(250_000_000)
+        >>> asyncio.run(ask())
+        >>> budgets.spent(Caller("ada"), "day").remaining
+        750000000
+    """
+
+    def __init__(
+        self, settings: Settings, *, clock: Callable[[], float], zone: str = "UTC", meters: Counters | None = None
+    ) -> None:
+        self._clock = clock
+        self._zone = ZoneInfo(zone)
+        self._meters: Counters = MemoryCounters(clock=clock) if meters is None else meters
+        self._tenants: dict[str, CallerLimits] = {}
+        self._places: dict[tuple[str, str, str], list[Counter]] = {}  # the meters of callers seen today
+        self._day_ends = -math.inf
+        self.configure(settings)
+
+    def configure(self, settings: Settings) -> None:
+        """Have other limits from now on; what was spent still counts."""
+        self._settings = settings
+        self._places.clear()
+        self._tenants |= {tenant.name: merged(settings.tenant, tenant.limits) for tenant in settings.tenants}
+        self._callers = {name: merged(settings.caller, own) for name, own in settings.callers}
+
+    @property
+    def month(self) -> str:
+        """The first day of the current month, such as ``2026-11-01``."""
+        return f"{self._now():%Y-%m-01}"
+
+    def learn(self, tenant: TenantSettings) -> None:
+        """Have this budget for a tenant from now on; what was spent stays."""
+        self._tenants[tenant.name] = merged(self._settings.tenant, tenant.limits)
+        self._places.clear()
+
+    def restore(
+        self,
+        spent: Mapping[tuple[str, str], Mapping[str, int]],
+        by_keys: Mapping[str, Mapping[str, int]] | None = None,
+    ) -> None:
+        """Take over what the ledger remembers.
+
+        Args:
+            spent: (caller, tenant) to nano-dollars by day, such as ``{"2026-11-21": 5}``, for this month.
+            by_keys: The same by virtual key.
+        """
+        for (caller, tenant), days in spent.items():
+            for owner in self._owners(Caller(caller, tenant)):
+                self._restore(owner, days)
+        for key, days in (by_keys or {}).items():
+            self._restore((f"key:{key}", CallerLimits()), days)  # what it may spend is told when it is used
+
+    def _restore(self, owner: _Owner, days: Mapping[str, int]) -> None:
+        today = f"{self._now():%Y-%m-%d}"
+        for day, amount in days.items():
+            if day == today:
+                self._meters.restore(_meter(owner, "day", day), amount)
+            self._meters.restore(_meter(owner, "month", day[:7]), amount)
+
+    @asynccontextmanager
+    async def hold(self, caller: Caller, estimate: int) -> AsyncIterator[Hold]:
+        """Set ``estimate`` nano-dollars aside; on leaving, the true cost takes its place (nothing, if unsettled).
+
+        Raises:
+            LimitExceeded: A budget has less left than that.
+        """
+        parts = []
+        for got in await self._meters.take([Demand(meter, estimate) for meter in self._of(caller)]):
+            if isinstance(got, Shortfall):
+                raise _refusal(got.meter, self._spent(got.meter), estimate, self._now())
+            parts.append(got)
+        hold = Hold(estimate)
+        try:
+            yield hold
+        finally:
+            # In the period in which it was held: a request over midnight belongs to the day it began.
+            for part in parts:
+                self._meters.change(part, hold.cost or 0)
+
+    def _of(self, caller: Caller) -> list[Counter]:
+        """All meters that concern a caller today; finding them anew costs more than counting."""
+        if self._clock() >= self._day_ends or len(self._places) > _MOST_CALLERS:
+            self._places.clear()
+            self._day_ends = _midnight_after(self._now()).timestamp()
+        place = (caller.key, caller.name, caller.tenant)
+        meters = self._places.get(place)
+        if meters is None:
+            now = self._now()
+            meters = [_meter(owner, kind, _name(kind, now)) for owner in self._owners(caller) for kind in _KINDS]
+            self._places[place] = meters
+        return meters
+
+    async def refresh(self, caller: Caller) -> None:
+        """Bring what ``spent`` says of a caller up to date, where others count as well."""
+        now = self._now()
+        owners = self._owners(caller)[: 2 if caller.limits else 1]
+        await self._meters.read([_meter(owner, kind, _name(kind, now)) for owner in owners for kind in _KINDS])
+
+    def spent(self, caller: Caller, period: Period) -> Spent:
+        """What the caller has spent in the current day or month, holds included."""
+        return self._spent(self._own(caller, period))
+
+    def spent_by_key(self, caller: Caller, period: Period) -> Spent | None:
+        """What the virtual key that was used has spent, holds included; None when it has no budget of its own."""
+        limits = caller.limits or CallerLimits()
+        meter = _meter((f"key:{caller.key}", limits), period, _name(period, self._now()))
+        return None if meter.limit is None else self._spent(meter)
+
+    def _spent(self, meter: Counter) -> Spent:
+        return Spent(self._meters.use(meter).used, meter.limit)
+
+    def _now(self) -> datetime:
+        return datetime.fromtimestamp(self._clock(), self._zone)
+
+    def _own(self, caller: Caller, period: Period) -> Counter:
+        return _meter(self._caller(caller), period, _name(period, self._now()))
+
+    def _owners(self, caller: Caller) -> list[_Owner]:
+        """Whose money a request of this caller costs."""
+        key: list[_Owner] = [(f"key:{caller.key}", caller.limits)] if caller.limits else []
+        tenant = self._tenants.get(caller.tenant, self._settings.tenant)
+        group: list[_Owner] = [(f"tenant:{caller.tenant}", tenant)] if caller.tenant else []
+        return [*key, self._caller(caller), *group, ("everyone", self._settings.everyone)]
+
+    def _caller(self, caller: Caller) -> _Owner:
+        return f"caller:{caller.name}", self._callers.get(caller.name, self._settings.caller)
+
+
+_Owner = tuple[str, CallerLimits]
+"""Whose budget it is, as its meters are named, and what may be spent."""
+
+
+def _meter(owner: _Owner, kind: Period, period: str) -> Counter:
+    name, limits = owner
+    usd = limits.usd_per_day if kind == "day" else limits.usd_per_month
+    limit = None if usd is None else round(usd * NANODOLLARS)
+    return Counter(f"{name}/usd/{period}", limit, _KEPT_SECONDS[kind], _GRAIN_SECONDS)
+
+
+def _name(kind: Period, now: datetime) -> str:
+    """The current day or month, such as ``2026-11-21`` or ``2026-11``."""
+    return f"{now:%Y-%m-%d}" if kind == "day" else f"{now:%Y-%m}"
+
+
+_WHOSE = {"key": "This key's", "caller": "Your", "tenant": "Your group's", "everyone": "The gateway's"}
+
+
+def _refusal(meter: Counter, spent: Spent, estimate: int, now: datetime) -> LimitExceeded:
+    owner, _, period = meter.id.rpartition("/usd/")
+    daily = len(period) == len("2026-11-21")
+    until = _midnight_after(now) if daily else _first_of_next_month(now)
+    whose = _WHOSE[owner.partition(":")[0]]
+    when = "tomorrow" if daily else "next month"
+    limit = meter.limit or 0
+    budget = f"{whose} budget of {_dollars(limit)} for this {'day' if daily else 'month'}"
+    if limit and estimate > limit:
+        words = (
+            f"This request may cost {_dollars(estimate)}. {budget} is less; ask something shorter, or set max_tokens."
+        )
+        return LimitExceeded(words, code="budget_exceeded")
+    if spent.remaining:
+        words = f"{budget} has {_dollars(spent.remaining)} left, and this request may cost {_dollars(estimate)}."
+    else:
+        words = f"{budget} is used up."
+    return LimitExceeded(
+        f"{words} It is full again {when}; until then ask the administrator for more.",
+        code="budget_exceeded",
+        retry_after=max(1.0, until.timestamp() - now.timestamp()),
+    )
+
+
+def _dollars(amount: int) -> str:
+    """Nano-dollars for people: cents, and parts of them where there are any."""
+    whole, _, parts = f"{amount / NANODOLLARS:.6f}".rstrip("0").partition(".")
+    return f"${whole}.{parts.ljust(2, '0')}"
+
+
+def _midnight_after(now: datetime) -> datetime:
+    return (now + timedelta(days=1)).replace(hour=0, minute=0, second=0, microsecond=0, fold=0)
+
+
+def _first_of_next_month(now: datetime) -> datetime:
+    return _midnight_after(now.replace(day=28) + timedelta(days=4)).replace(day=1)

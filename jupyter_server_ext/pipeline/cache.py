@@ -1,0 +1,320 @@
+"""Answers that need not be paid for twice: an exact cache, and one flight for identical requests under way.
+
+Two requests are the same when tenant, model, messages and every parameter that shapes the answer are the same. A cached
+answer is kept as the provider's JSON body; ``replay`` makes a stream of it when a stream is asked for. Both stay inside
+a tenant; limits, records and streams remain each caller's own and are the gateway's affair.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import json
+import math
+from collections import OrderedDict
+from contextlib import aclosing
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator, Callable
+
+    from jupyter_server_ext.messages import CacheResult, ChatRequest
+    from jupyter_server_ext.pipeline.answer_store import AnswerStore
+
+# Fields that say how the answer travels or who asked, not what it is.
+_NOT_THE_ANSWER = {"stream", "stream_options", "user", "metadata", "store", "service_tier", "safety_identifier"}
+
+
+def cache_key(request: ChatRequest, tenant: str) -> str:
+    """The name of a request's answer: equal for two requests exactly when either's answer serves both.
+
+    Example:
+        >>> from jupyter_server_ext.messages import ChatRequest
+        >>> ask = {"messages": [{"role": "user", "content": "hi"}]}
+        >>> cache_key(ChatRequest("m", ask), "a") == cache_key(ChatRequest("m", ask, stream=True), "a")
+        True
+        >>> cache_key(ChatRequest("m", ask), "a") == cache_key(ChatRequest("m", ask), "b")
+        False
+    """
+    shaping = {name: value for name, value in request.body.items() if name not in _NOT_THE_ANSWER}
+    text = json.dumps(
+        [tenant, request.route, request.model, shaping],
+        sort_keys=True,
+        separators=(",", ":"),
+        ensure_ascii=False,
+        default=_digest,
+    )
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
+
+
+def _digest(text: Any) -> str:
+    """What stands for a large field of which only the JSON is known."""
+    return hashlib.sha256(memoryview(text)).hexdigest()
+
+
+class Cached(NamedTuple):
+    """An answer that was given: its JSON body, and what it cost in nano-dollars."""
+
+    body: bytes
+    cost: int = 0
+
+    def pack(self) -> bytes:
+        """Both as bytes."""
+        return b"%d\n" % self.cost + self.body
+
+    @staticmethod
+    def is_packed(found: bytes) -> bool:
+        """Whether ``pack`` made this, as far as can be seen; a store that others write to may hold anything."""
+        cost, line, _ = found.partition(b"\n")
+        return bool(line) and cost.isdigit()
+
+    @classmethod
+    def unpack(cls, packed: bytes) -> Cached:
+        """What ``pack`` made."""
+        cost, _, body = packed.partition(b"\n")
+        return cls(body, int(cost))
+
+
+class AnswerCache:
+    """Recently given answers, bounded in bytes and age.
+
+    Args:
+        max_bytes: The most that is kept; the answers used longest ago go first. 0 keeps nothing.
+        ttl_seconds: How long an answer is good for.
+        clock: Seconds, monotonic.
+        behind: Answers that other gateways share; looked up when there is none in memory.
+
+    Example:
+        >>> cache = AnswerCache(1000, 60.0, clock=lambda: 0.0)
+        >>> cache.put("key", b"{}")
+        >>> cache.get("key")
+        b'{}'
+    """
+
+    _OVERHEAD = 200  # bytes of an entry beyond its body: the key, the tuple, two slots of the dict
+
+    def __init__(
+        self,
+        max_bytes: int,
+        ttl_seconds: float,
+        *,
+        clock: Callable[[], float],
+        behind: AnswerStore | None = None,
+    ) -> None:
+        self._max_bytes = max_bytes
+        self._ttl_seconds = ttl_seconds
+        self._clock = clock
+        self._behind = behind
+        self._answers: OrderedDict[str, tuple[float, bytes]] = OrderedDict()
+        self.bytes = 0
+        self.results = dict.fromkeys(("hit", "miss", "shared", "bypass"), 0)
+        self.saved_nanodollars = 0
+
+    @property
+    def keeps(self) -> bool:
+        """Whether it keeps anything at all."""
+        return self._max_bytes > 0 and self._ttl_seconds > 0
+
+    async def find(self, key: str, max_age: float = math.inf) -> Cached | None:
+        """An answer that is at most ``max_age`` seconds old, from memory or from behind it."""
+        packed = self.get(key, max_age)
+        if packed is None and self._behind is not None:
+            packed = await self._find_behind(key, max_age)
+        return None if packed is None else Cached.unpack(packed)
+
+    async def keep(self, key: str, answer: Cached) -> None:
+        """Keep an answer in memory, and for others."""
+        packed = answer.pack()
+        self.put(key, packed)
+        if self._behind is not None and self.keeps:
+            await self._behind.put(key, packed, self._ttl_seconds)
+
+    async def _find_behind(self, key: str, max_age: float) -> bytes | None:
+        found = await self._behind.get(key) if self._behind is not None else None
+        if found is None or self._ttl_seconds - found[1] > max_age or not Cached.is_packed(found[0]):
+            return None
+        self.put(key, found[0], seconds=found[1])
+        return found[0]
+
+    def count(self, result: CacheResult, saved: int = 0) -> None:
+        """Count what came of one request, and the nano-dollars that it would have cost."""
+        if result in self.results:
+            self.results[result] += 1
+            self.saved_nanodollars += saved
+
+    def figures(self) -> dict[str, Any]:
+        """How it does, for the status page and metrics."""
+        served = self.results["hit"] + self.results["shared"]
+        asked = served + self.results["miss"]
+        rate = round(served / asked, 4) if asked else None
+        return {"answers": len(self), "bytes": self.bytes, **self.results, "hit_rate": rate}
+
+    def get(self, key: str, max_age: float = math.inf) -> bytes | None:
+        """The answer in memory, or None."""
+        found = self._answers.get(key)
+        now = self._clock()
+        if found is not None and found[0] <= now:
+            self._drop(key)
+            found = None
+        if found is None or self._ttl_seconds - (found[0] - now) > max_age:
+            return None
+        self._answers.move_to_end(key)
+        return found[1]
+
+    def put(self, key: str, body: bytes, *, seconds: float | None = None) -> None:
+        """Keep an answer in memory. One that is too large for the whole cache is not kept."""
+        self._drop(key)
+        if len(body) + self._OVERHEAD > self._max_bytes or not self.keeps:
+            return
+        self._answers[key] = (self._clock() + (self._ttl_seconds if seconds is None else seconds), body)
+        self.bytes += len(body) + self._OVERHEAD
+        while self.bytes > self._max_bytes:
+            self._drop(next(iter(self._answers)))
+
+    async def close(self) -> None:
+        """Give back what is behind."""
+        if self._behind is not None:
+            await self._behind.close()
+
+    def clear(self) -> None:
+        """Forget all answers."""
+        self._answers.clear()
+        self.bytes = 0
+
+    def __len__(self) -> int:
+        return len(self._answers)
+
+    def __repr__(self) -> str:
+        return f"<AnswerCache answers={len(self)} bytes={self.bytes} hits={self.results['hit']}>"
+
+    def _drop(self, key: str) -> None:
+        if found := self._answers.pop(key, None):
+            self.bytes -= len(found[1]) + self._OVERHEAD
+
+
+T = TypeVar("T")
+
+
+@dataclass(eq=False)
+class _Flight(Generic[T]):
+    """One answer under way and those who listen to it."""
+
+    pieces: list[T] = field(default_factory=list)
+    listeners: int = 0
+    over: bool = False
+    failure: BaseException | None = None
+    news: asyncio.Event = field(default_factory=asyncio.Event)
+    task: asyncio.Task[None] | None = None
+
+    def tell(self) -> None:
+        """Wake all listeners; the next news needs a new event, for those who come back to wait."""
+        self.news.set()
+        self.news = asyncio.Event()
+
+
+class SingleFlight(Generic[T]):
+    """At most one flight per key: the first request starts it, the others listen, each at its own pace.
+
+    The flight belongs to nobody: it goes on when the one who started it leaves, and ends when the last listener does.
+    When it fails, a listener who has received nothing yet joins or starts another, and after a second failure asks on
+    its own: one caller's bad luck is not the class's.
+
+    Args:
+        is_news: Tells pieces that only say how things stand: who comes later is not given those of before.
+
+    Example:
+        A stream for each of thirty callers, one call upstream::
+
+            async for piece in flights.share(key, lambda: upstream.stream(request)):
+                yield piece
+    """
+
+    def __init__(self, is_news: Callable[[T], bool] = lambda _: False) -> None:
+        self._is_news = is_news
+        self._flights: dict[str, _Flight[T]] = {}
+
+    def __len__(self) -> int:
+        return len(self._flights)
+
+    def is_under_way(self, key: str) -> bool:
+        """Whether an identical request can be joined."""
+        return key in self._flights
+
+    async def share(self, key: str, start: Callable[[], AsyncGenerator[T]]) -> AsyncGenerator[T, None]:
+        """The pieces of the answer to ``key``, from the flight under way or from ``start()``.
+
+        A listener who stops early closes the generator (``contextlib.aclosing``), or is counted until it is collected.
+
+        Args:
+            key: What makes two requests the same.
+            start: Begins the answer; called only when there is no flight to join.
+
+        Raises:
+            Exception: What ``start()``'s iterator raised, when this listener started it or had received pieces.
+        """
+        failures = 0
+        while True:
+            flight = self._flights.get(key) if failures < 2 else None
+            own = flight is None
+            if flight is None:
+                flight = self._take_off(key, start, alone=failures >= 2)
+            heard = False
+            async with aclosing(self._listen(key, flight)) as pieces:
+                async for piece in pieces:
+                    heard = heard or not self._is_news(piece)
+                    yield piece
+            if flight.failure is None:
+                return
+            if own or heard:
+                raise flight.failure
+            failures += 1
+
+    async def _listen(self, key: str, flight: _Flight[T]) -> AsyncGenerator[T, None]:
+        """What the flight brings, from its start."""
+        flight.listeners += 1
+        at = 0
+        while at < len(flight.pieces) and self._is_news(flight.pieces[at]):
+            at += 1
+        try:
+            while True:
+                while at < len(flight.pieces):
+                    at += 1
+                    yield flight.pieces[at - 1]
+                if flight.over:
+                    break
+                await flight.news.wait()
+        finally:
+            await self._leave(key, flight)
+
+    def _take_off(self, key: str, start: Callable[[], AsyncGenerator[T]], *, alone: bool) -> _Flight[T]:
+        flight: _Flight[T] = _Flight()
+        if not alone:
+            self._flights[key] = flight
+
+        async def fly() -> None:
+            try:
+                async with aclosing(start()) as pieces:
+                    async for piece in pieces:
+                        flight.pieces.append(piece)
+                        flight.tell()
+            except BaseException as failure:  # noqa: BLE001 - handed to every listener, cancellation included
+                flight.failure = failure
+            finally:
+                flight.over = True
+                if self._flights.get(key) is flight:
+                    del self._flights[key]
+                flight.tell()
+
+        flight.task = asyncio.get_running_loop().create_task(fly(), name="rsql-flight")
+        return flight
+
+    async def _leave(self, key: str, flight: _Flight[T]) -> None:
+        """Stop listening; the last one waits until the flight has been called off."""
+        flight.listeners -= 1
+        if flight.listeners or flight.over or flight.task is None:
+            return
+        if self._flights.get(key) is flight:
+            del self._flights[key]  # at once: nobody may board a flight that is being called off
+        flight.task.cancel()
+        await asyncio.wait({flight.task})

@@ -1,0 +1,181 @@
+"""Idempotency-Key: who repeats a request within a day is given the same answer again, and pays once.
+
+A client that lost the answer on its way sends the request again with the same key. Only whole answers are kept: what
+failed or was broken off is tried again. Repeats that come while the first is under way wait for it, also at another
+gateway on the same Redis. On disk an answer is encrypted with a key made from the Idempotency-Key itself, of which only
+a hash is kept: who reads the file cannot read the answer.
+https://datatracker.ietf.org/doc/draft-ietf-httpapi-idempotency-key-header/
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import time
+from collections import OrderedDict
+from contextlib import asynccontextmanager, nullcontext
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from jupyter_server_ext.errors import BadRequest, LedgerUnavailable, RsqlGatewayError
+from jupyter_server_ext.ledger import AnswerVault
+from jupyter_server_ext.pipeline.locks import DistributedLock, NoLocks
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable
+    from contextlib import AbstractAsyncContextManager
+
+    from jupyter_server_ext.ledger import Ledger
+    from jupyter_server_ext.messages import ChatRequest
+    from jupyter_server_ext.pipeline.locks import DistributedLocks
+
+HEADER = "Idempotency-Key"
+_A_DAY = 86_400.0
+_RETRY = 5.0  # seconds until a repeat may be told from a new request again
+_DIGEST = 32  # bytes of a fingerprint before the answer
+
+
+class RepeatUnknown(RsqlGatewayError):
+    """Whether the request was answered before cannot be told now; it might be paid for twice."""
+
+    status = 503
+    code = "repeat_unknown"
+
+
+@dataclass(eq=False)
+class Turn:
+    """One request's turn with its key: ``kept`` is the answer given before, as JSON, or None for the first time."""
+
+    kept: bytes | None = None
+
+
+@dataclass(eq=False)
+class _Place:
+    """Those who came with one key: one is answered, the others wait."""
+
+    fingerprint: str
+    turn: asyncio.Lock = field(default_factory=asyncio.Lock)
+    people: int = 0
+    claim: DistributedLock = field(default_factory=DistributedLock)
+
+
+class IdempotencyStore:
+    """Answers by Idempotency-Key.
+
+    Args:
+        ledger: Keeps them through restarts; where there is none, or it fails, they are kept in memory.
+        claims: What other gateways answer; by default there are none.
+        clock: Unix time.
+        seconds: How long an answer is kept.
+        max_bytes: The most that is kept in memory.
+    """
+
+    def __init__(
+        self,
+        ledger: Ledger,
+        claims: DistributedLocks | None = None,
+        *,
+        clock: Callable[[], float] = time.time,
+        seconds: float = _A_DAY,
+        max_bytes: int = 32_000_000,
+    ) -> None:
+        self._ledger = ledger
+        self._claims = claims or NoLocks()
+        self._clock = clock
+        self._seconds = seconds
+        self._max_bytes = max_bytes
+        self._places: dict[str, _Place] = {}
+        self._memory: OrderedDict[str, tuple[float, bytes]] = OrderedDict()
+        self._bytes = 0
+
+    def turn(self, caller: str, request: ChatRequest) -> AbstractAsyncContextManager[Turn]:
+        """Wait for an earlier request with the same key, and find what it was answered.
+
+        Raises:
+            BadRequest: The key was used for another request.
+            RepeatUnknown: The ledger cannot be read, and nobody else knows that this is not a repeat.
+        """
+        return self._turn(caller, request) if request.repeat_key else nullcontext(Turn())
+
+    @asynccontextmanager
+    async def _turn(self, caller: str, request: ChatRequest) -> AsyncIterator[Turn]:
+        name = _name(caller, request.repeat_key)
+        place = self._places.setdefault(name, _Place(request.fingerprint))
+        _refuse_another(place.fingerprint, request)
+        place.people += 1
+        try:
+            async with place.turn, self._claims.hold(name, request.fingerprint) as place.claim:
+                yield Turn(await self._find(name, caller, request, place.claim))
+        finally:
+            place.people -= 1
+            if not place.people:
+                self._places.pop(name, None)
+
+    async def keep(self, caller: str, request: ChatRequest, body: bytes) -> None:
+        """Keep an answer for a day; on disk when this returns, where there is a ledger that can be written."""
+        name = _name(caller, request.repeat_key)
+        packed = bytes.fromhex(request.fingerprint) + body
+        until = self._clock() + self._seconds
+        if not await self._keep_on_disk(name, caller, request.repeat_key, packed, until):
+            self._keep_in_memory(name, until, packed)
+        if name in self._places:
+            self._places[name].claim.is_answered = True
+
+    async def _keep_on_disk(self, name: str, caller: str, key: str, packed: bytes, until: float) -> bool:
+        if not self._ledger.keeps:
+            return False
+        sealed = AnswerVault(caller, key).seal(packed)
+        try:
+            await self._ledger.write(lambda store: store.keep_answer(name, caller, sealed, until))
+        except LedgerUnavailable:
+            return False
+        return True
+
+    async def _find(self, name: str, caller: str, request: ChatRequest, claim: DistributedLock) -> bytes | None:
+        if claim.known == "other":
+            raise _another_request()
+        packed = await self._read(name, caller, request, claim)
+        if packed is None:
+            return None
+        _refuse_another(packed[:_DIGEST].hex(), request)
+        return packed[_DIGEST:]
+
+    async def _read(self, name: str, caller: str, request: ChatRequest, claim: DistributedLock) -> bytes | None:
+        now = self._clock()
+        until, packed = self._memory.get(name, (0.0, b""))
+        if until > now:
+            return packed
+        if not self._ledger.keeps:
+            return None
+        try:
+            sealed = await self._ledger.ask(lambda store: store.kept_answer(name, now))
+        except LedgerUnavailable:
+            if claim.known == "new":
+                return None
+            raise RepeatUnknown(
+                f"Whether a request with this {HEADER} was answered before cannot be told, as the ledger is away. "
+                "Repeat it in a moment.",
+                retry_after=_RETRY,
+            ) from None
+        return AnswerVault(caller, request.repeat_key).open(sealed) if sealed is not None else None
+
+    def _keep_in_memory(self, name: str, until: float, packed: bytes) -> None:
+        self._bytes -= len(self._memory.pop(name, (0.0, b""))[1])
+        self._memory[name] = (until, packed)
+        self._bytes += len(packed)
+        while self._bytes > self._max_bytes or (self._memory and next(iter(self._memory.values()))[0] <= self._clock()):
+            self._bytes -= len(self._memory.popitem(last=False)[1][1])
+
+
+def _refuse_another(fingerprint: str, request: ChatRequest) -> None:
+    if fingerprint != request.fingerprint:
+        raise _another_request()
+
+
+def _another_request() -> BadRequest:
+    words = f"This {HEADER} was used for another request. Use a new one for each request, and the same to repeat it."
+    return BadRequest(words, param=HEADER, code="idempotency_conflict", status=422)
+
+
+def _name(caller: str, key: str) -> str:
+    return hashlib.sha256(f"rsql repeat\0{caller}\0{key}".encode("utf-8", "surrogatepass")).hexdigest()

@@ -1,0 +1,49 @@
+"""State: the counters that a gateway keeps, of callers and of keys, and where."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from jupyter_server_ext.keys import Windows
+    from jupyter_server_ext.limits import Counters
+    from jupyter_server_ext.pipeline.locks import DistributedLocks
+    from jupyter_server_ext.redis import RedisCoordinator
+
+
+@dataclass(frozen=True)
+class State:
+    """What counts: of callers, tenants and everyone (``meters``), and of keys (``windows``).
+
+    Args:
+        meters: Limits and budgets.
+        windows: What providers allow.
+        link: The way to Redis, where it is kept there.
+        claims: Which gateway answers what was sent to several; None where there is one.
+    """
+
+    meters: Counters
+    windows: Windows
+    link: RedisCoordinator | None = None
+    claims: DistributedLocks | None = None
+
+    def checks(self) -> dict[str, str]:
+        """How it is, for health; nothing where it is kept in memory."""
+        return {"state": self.link.health} if self.link is not None else {}
+
+    def on_change(self, tell: Callable[[], None]) -> None:
+        """Have somebody told when others have made room."""
+        if self.link is not None:
+            self.link.on_change.append(tell)
+
+    async def start(self) -> None:
+        """Open what is open only in an event loop."""
+        if self.link is not None:
+            await self.link.start()
+
+    async def close(self) -> None:
+        """Give everything back."""
+        await self.meters.close()

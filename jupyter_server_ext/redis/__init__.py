@@ -1,0 +1,5 @@
+"""Redis: the connection, Sentinel and Cluster, and the scripts in ``lua/`` by which gateways share their counts."""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

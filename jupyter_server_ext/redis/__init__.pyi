@@ -1,0 +1,8 @@
+from .client import failures as failures
+from .client import place_of as place_of
+from .client import spread_client_of as spread_client_of
+from .coordinator import MICROSECONDS as MICROSECONDS
+from .coordinator import Lost as Lost
+from .coordinator import RedisCoordinator as RedisCoordinator
+from .coordinator import packed as packed
+from .script_connection import Call as Call

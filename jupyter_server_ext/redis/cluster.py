@@ -1,0 +1,106 @@
+"""The one server of a Redis Cluster that serves what is counted.
+
+All keys of the meters are in one slot (``{prefix}:…``), as one script takes from many of them. So a Cluster is to the
+link what a master behind Sentinels is: one server, which may be another one tomorrow. Each new connection asks the
+Cluster who serves the slot; the link makes a new one whenever something goes wrong, such as ``MOVED``.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from redis.asyncio import Redis
+from redis.asyncio.connection import Connection, ConnectionPool, SSLConnection
+from redis.crc import key_slot
+from redis.exceptions import ConnectionError as NotConnected
+from redis.exceptions import RedisError
+
+from jupyter_server_ext.redis.client import CONNECT_SECONDS
+
+if TYPE_CHECKING:
+    from jupyter_server_ext.redis.client import Place
+
+_PORT = 6379
+
+
+class SlotOwner:
+    """Finds who serves a slot.
+
+    Args:
+        slot: Its number.
+        addresses: Some servers of the Cluster; the others are learnt from them.
+        kind: What a connection is made by.
+        options: How a connection is made.
+    """
+
+    def __init__(
+        self, slot: int, addresses: list[tuple[str, int]], kind: type[Connection], options: dict[str, Any]
+    ) -> None:
+        self._slot = slot
+        self._addresses = addresses
+        self._kind = kind
+        self._options = options | {"socket_timeout": CONNECT_SECONDS}
+
+    async def find(self) -> tuple[str, int]:
+        """Its address, as the first server says that answers.
+
+        Raises:
+            NotConnected: None of them answers, or the slot is nobody's.
+        """
+        for address in list(self._addresses):
+            try:
+                rows = await self._ask(address)
+            except (RedisError, OSError):
+                self._addresses.remove(address)  # the last to be asked next time
+                self._addresses.append(address)
+                continue
+            for first, last, master, *others in rows:
+                if first <= self._slot <= last:
+                    found = [_address(node, address) for node in (master, *others)]
+                    self._addresses += [one for one in found if one not in self._addresses]
+                    return found[0]
+        raise NotConnected("no server of the Cluster tells who serves the slot")
+
+    async def _ask(self, address: tuple[str, int]) -> list[Any]:
+        connection = self._kind(host=address[0], port=address[1], **self._options)
+        try:
+            await connection.connect()  # type: ignore[no-untyped-call]
+            await connection.send_command("CLUSTER SLOTS")
+            rows: list[Any] = await connection.read_response()
+            return rows
+        finally:
+            await connection.disconnect(nowait=True)
+
+
+def _address(node: Any, asked: tuple[str, int]) -> tuple[str, int]:
+    """A server as another one names it: one that does not know its own name is where it was asked."""
+    host = node[0].decode() if isinstance(node[0], bytes) else node[0]
+    return host or asked[0], int(node[1])
+
+
+class SlotConnection(Connection):
+    """A connection to whoever serves the slot when it is made."""
+
+    def __init__(self, *, owner: SlotOwner, **options: Any) -> None:
+        self._owner = owner
+        super().__init__(**options)
+
+    async def connect_check_health(self, check_health: bool = True, retry_socket_connect: bool = True) -> None:
+        """Ask the way, then connect."""
+        if not self.is_connected:
+            self.host, self.port = await self._owner.find()
+        await super().connect_check_health(check_health, retry_socket_connect)
+
+
+class SlotSSLConnection(SlotConnection, SSLConnection):
+    """The same over TLS."""
+
+
+def client_of_slot(place: Place, options: dict[str, Any]) -> Redis:
+    """A client for the slot of ``place``'s keys."""
+    given = {**place.options, **place.login(), **options}
+    asking, speaking = (SSLConnection, SlotSSLConnection) if place.is_secure else (Connection, SlotConnection)
+    slot = key_slot(f"{{{place.prefix}}}".encode())
+    owner = SlotOwner(slot, place.addresses(_PORT), asking, given)
+    asking(**given)  # complains of options that it does not know
+    return Redis.from_pool(ConnectionPool(connection_class=speaking, owner=owner, **given))

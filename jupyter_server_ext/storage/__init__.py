@@ -1,1 +1,0 @@
-"""Where counters, leases and records are kept: one contract in domain verbs, several stores."""

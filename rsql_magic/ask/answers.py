@@ -1,0 +1,242 @@
+"""Answer: what ``%%ask`` gives back, the code in it, and whether that code parses.
+
+Python is parsed by ``ast``, R by R itself when it is there, SQL by sqlglot. An answer whose code does not parse goes
+back to the model once, with the parser's words.
+"""
+
+from __future__ import annotations
+
+import ast
+import re
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from rsql_magic.display import Showable, Shown, as_json, safe_markdown, usage_line
+from rsql_magic.gateway import INTERRUPTED, Usage
+from rsql_magic.plain_text import printable
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from rsql_magic.errors import RsqlError
+
+_BLOCK = re.compile(
+    r"^(?P<indent>[ \t]*)(?P<fence>`{3,}|~{3,})[ \t]*(?P<lang>[^\s`{]*|\{[^}\n]*\})[^\n]*\n"
+    r"(?P<code>.*?)(?P<end>^[ \t]*(?P=fence)[`~]*[ \t]*$|\Z)",
+    re.M | re.S,
+)
+_MAGIC_OF_R = re.compile(r"\s*%%R\b")
+_LANGUAGES = {"py": "python", "python3": "python", "ipython": "python", "{r}": "r", "rscript": "r", "postgresql": "sql"}
+
+
+@dataclass(frozen=True, slots=True)
+class Block:
+    """One fenced block of code.
+
+    Args:
+        language: ``python``, ``r``, ``sql``, ``json``, …, in lower case; empty when the fence does not say.
+        code: Without the fence.
+        closed: False when the text ended inside it.
+    """
+
+    language: str
+    code: str
+    closed: bool = True
+
+
+def blocks_of(text: str) -> tuple[Block, ...]:
+    r"""The fenced blocks of a Markdown text, in order.
+
+    Example:
+        >>> blocks_of("So:\n```py\n1 + 1\n```")
+        (Block(language='python', code='1 + 1', closed=True),)
+    """
+    return tuple(_block(match) for match in _BLOCK.finditer(text))
+
+
+def _block(match: re.Match[str]) -> Block:
+    language = match["lang"].lower()
+    indent = match["indent"]
+    lines = [line.removeprefix(indent) for line in match["code"].splitlines()]
+    language = _LANGUAGES.get(language, language)
+    if language == "r" and lines and _MAGIC_OF_R.match(lines[0]):  # the magic is the notebook's, not R's
+        lines = lines[1:]
+    return Block(language, "\n".join(lines).rstrip(), bool(match["end"]))
+
+
+def parse_python(code: str) -> str:
+    """What Python's parser says; magics and ``!commands`` are IPython's and pass.
+
+    Example:
+        >>> parse_python("mean(x")
+        "'(' was never closed (line 1)"
+    """
+    from IPython.core.inputtransformer2 import TransformerManager
+
+    try:
+        ast.parse(TransformerManager().transform_cell(code))  # type: ignore[no-untyped-call]
+    except (SyntaxError, ValueError) as error:
+        line = getattr(error, "lineno", None)
+        return f"{getattr(error, 'msg', None) or error}{f' (line {line})' if line else ''}"
+    return ""
+
+
+def parse_sql(code: str, dialect: str = "") -> str:
+    """What sqlglot says. A block of several statements is fine here: nothing of it is run."""
+    import sqlglot
+    from sqlglot.errors import SqlglotError
+
+    try:
+        sqlglot.parse(code, dialect=dialect or None)
+    except SqlglotError as error:
+        return str(error).split("\n", 1)[0]
+    except RecursionError:
+        return "it is nested too deeply"
+    return ""
+
+
+def check_blocks(blocks: Sequence[Block], parsers: Mapping[str, Callable[[str], str]]) -> list[str]:
+    r"""What is wrong with the code of an answer, one sentence for each block that does not parse.
+
+    Args:
+        blocks: The answer's blocks.
+        parsers: A parser for each language that can be checked here.
+
+    Example:
+        >>> check_blocks(blocks_of("```python\nx = (\n```"), {"python": parse_python})
+        ["The python block 1 does not parse: '(' was never closed (line 1)."]
+    """
+    said = []
+    for number, block in enumerate(blocks, 1):
+        parser = parsers.get(block.language)
+        if parser and (wrong := parser(block.code)):
+            said.append(f"The {block.language} block {number} does not parse: {wrong.rstrip('.')}.")
+    return said
+
+
+def cited(sources: Sequence[str]) -> list[str]:
+    """What an answer was drawn from, as one would type it.
+
+    Args:
+        sources: As `Answer.sources` has them.
+
+    Example:
+        >>> cited(["frame sales", "help stats::lm"])
+        ['sales', '?stats::lm']
+    """
+    kinds_and_names = (source.partition(" ")[::2] for source in sources)
+    return list(dict.fromkeys("?" * (kind == "help") + name.replace("`", "") for kind, name in kinds_and_names))
+
+
+def drawn_from(sources: Sequence[str]) -> str:
+    """The line below an answer that says what it was drawn from; empty where it names nothing.
+
+    Example:
+        >>> drawn_from(["frame sales", "help stats::lm"])
+        'from `sales`, `?stats::lm`'
+    """
+    return f"from {', '.join(f'`{name}`' for name in cited(sources))}" if sources else ""
+
+
+@dataclass
+class Answer(Showable):
+    """What was answered, and what it took.
+
+    ``print(answer)`` gives the text; a notebook shows it as Markdown.
+
+    Args:
+        text: The answer, as the model wrote it.
+        question: The question, with its ``{{names}}`` filled in.
+        usage: Tokens, time, what is left.
+        context: What was told about the data and the session, as sent.
+        sources: What of that the answer names: ``frame sales``, ``help stats::lm``.
+        problems: What is still wrong with the code in it.
+        unchecked: Why R code in it was not checked; empty when all code was.
+        notes: What the usage line says beside the usage.
+        format: How it is shown: ``markdown``, ``text`` or ``json``.
+        ended_by: What ended it early: the user, or a cut connection.
+
+    Example:
+        >>> Answer("Use ```mean()```.", usage=Usage(12, 5, 1, 0.4, model="offline"))
+        <Answer offline · 12 + 5 tokens · 0.4 s>
+    """
+
+    text: str
+    question: str = ""
+    usage: Usage = field(default_factory=Usage)
+    context: str = ""
+    sources: tuple[str, ...] = ()
+    problems: tuple[str, ...] = ()
+    unchecked: str = ""
+    notes: tuple[str, ...] = ()
+    format: str = "markdown"
+    ended_by: RsqlError | None = None
+
+    @property
+    def interrupted(self) -> bool:
+        """Whether this is only the part that arrived before the user stopped it or the connection broke."""
+        return self.ended_by is not None
+
+    @property
+    def blocks(self) -> tuple[Block, ...]:
+        """Its fenced blocks of code."""
+        return blocks_of(self.text)
+
+    @property
+    def code(self) -> str:
+        """Its code: the only block, or all blocks of the first one's language together; empty when there is none."""
+        blocks = self.blocks
+        return "\n\n".join(block.code for block in blocks if block.language == blocks[0].language) if blocks else ""
+
+    @property
+    def sql(self) -> str:
+        """Its first SQL block, or empty."""
+        return next((block.code for block in self.blocks if block.language == "sql"), "")
+
+    @property
+    def request_id(self) -> str:
+        """The gateway's id of the request, for feedback and for the administrator."""
+        return self.usage.request_id
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain values, as ``--format json`` shows them."""
+        return {
+            "text": self.text,
+            "code": self.code,
+            "blocks": [{"language": block.language, "code": block.code} for block in self.blocks],
+            "model": self.usage.model,
+            "request_id": self.request_id,
+            "usage": {
+                "prompt_tokens": self.usage.prompt_tokens,
+                "completion_tokens": self.usage.completion_tokens,
+                "seconds": round(self.usage.seconds, 3),
+            },
+            "sources": list(self.sources),
+            "problems": list(self.problems),
+            "interrupted": self.interrupted,
+        }
+
+    def shown(self, *, footer: bool = True) -> Shown:
+        """The finished output of the cell."""
+        metadata = {
+            "rsql": {"model": self.usage.model, "request_id": self.request_id, "tokens": self.usage.total_tokens}
+        }
+        line = usage_line(self.usage, notes=self.notes) if footer else ""
+        if self.format == "json":
+            return Shown("", as_json(self.as_dict()), data={"application/json": self.as_dict()}, metadata=metadata)
+        said = (self._complete(), drawn_from(self.sources), *(f"⚠ {problem}" for problem in self.problems))
+        parts = [part for part in said if part]
+        text = "\n\n".join(parts)
+        if self.format == "text":
+            return Shown("", text, line, metadata=metadata)
+        markdown = "\n\n".join(map(safe_markdown, parts))  # each by itself: the answer may end within its code
+        return Shown(markdown, text, line, metadata=metadata)
+
+    def _complete(self) -> str:
+        return f"{self.text.rstrip()} {INTERRUPTED}".lstrip() if self.interrupted else self.text.rstrip()
+
+    def __str__(self) -> str:
+        return printable(self._complete())
+
+    def __repr__(self) -> str:
+        return f"<Answer {usage_line(self.usage) or 'empty'}>"

@@ -1,0 +1,303 @@
+"""Which columns the result of an expression has, where that is certain.
+
+A result may be given more names than it has, such as the keys of groups, which pandas keeps in the index: that only
+means that less is claimed.
+"""
+
+# ruff: noqa: SIM905 - lists of words read better as text
+
+from __future__ import annotations
+
+import ast
+from typing import TYPE_CHECKING, Protocol
+
+from rsql_magic.ask.columns_used.asked import is_column
+from rsql_magic.ask.columns_used.trees import POLARS, chain, holder, method, names_in, pairs, root, texts, word
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+Columns = frozenset[str] | None
+"""The columns of what an expression gives; None when that is not known."""
+
+
+class Known(Protocol):
+    """Who knows what names hold."""
+
+    def columns(self, node: ast.expr | None) -> Columns:
+        """The columns of the frame that an expression gives; None when it gives none, or it is not certain."""
+
+    def is_polars(self, node: ast.expr | None) -> bool:
+        """Whether an expression starts with a frame of polars."""
+
+
+# Methods that give a frame of the same columns.
+_SAME = frozenset(
+    """
+    head tail copy sample sort_values sort_index query dropna drop_duplicates fillna ffill bfill limit sort filter slice
+    lazy collect clone unique nlargest nsmallest reverse gather_every fill_null fill_nan drop_nulls drop_nans round clip
+    convert_dtypes infer_objects astype cast where mask explode truncate top_k bottom_k rechunk shift set_index
+    """.split()
+)
+# What groups of pandas give one row each for, in columns of the same names.
+_PER_GROUP = frozenset(
+    "sum mean max min median std var count first last head tail nth nunique prod sem any all".split()
+)
+_INDEX = frozenset({"index", "level_0", "level_1", "level_2"})
+
+
+def given(call: ast.Call, known_by: Known) -> Columns:
+    """The columns of what a method gives."""
+    if method(call) == "merge" and root(call) in {"pd", "pandas"}:
+        return joined(call, call.args[0] if call.args else word(call, "left"), known_by, right=1)
+    of_counts = _counted(call, known_by) if known_by.is_polars(call) else None
+    return of_counts or _of_groups(call, known_by) or _of_counts(call, known_by) or _of_frame(call, known_by)
+
+
+def _of_frame(call: ast.Call, known_by: Known) -> Columns:
+    """The columns of what a method of a frame gives."""
+    name, known = method(call), known_by.columns(holder(call))
+    if known is None:
+        return None
+    if name in _SAME:
+        return None if name == "filter" and call.args and isinstance(call.args[0], ast.List) else known
+    make = _MADE.get(name)
+    return make(call, known, known_by) if make else None
+
+
+def _widened(call: ast.Call, known: frozenset[str], _: Known) -> Columns:
+    """``assign(a=…)`` and ``with_columns(….alias("a"))``; None where a name cannot be read."""
+    names = {each.arg for each in call.keywords}
+    parts = [part for part in ast.walk(call) if part is not call.func]
+    if None in names or any(isinstance(part, ast.Attribute) and part.attr in _OWN_NAMES for part in parts):
+        return None
+    aliases = [texts(part.args[0]) for part in parts if isinstance(part, ast.Call) and _is_alias(part)]
+    return known | {name for name in names if name} | {text for each in aliases for text in each or ()}
+
+
+_OWN_NAMES = frozenset({"name", "struct", "unnest", "exclude", "prefix", "suffix"})
+
+
+def _is_alias(call: ast.Call) -> bool:
+    return method(call) == "alias" and bool(call.args)
+
+
+def _renamed(call: ast.Call, known: frozenset[str], known_by: Known) -> Columns:
+    by_place = known_by.is_polars(call) or word(call, "axis") is not None
+    new = pairs(word(call, "columns") or (call.args[0] if by_place and call.args else None))
+    return None if new is None else (known - new.keys()) | set(new.values())
+
+
+def _dropped(call: ast.Call, known: frozenset[str], known_by: Known) -> Columns:
+    by_place = known_by.is_polars(call) or word(call, "axis") is not None
+    if not by_place and word(call, "columns") is None:
+        return known  # rows
+    gone = names_in([each for each in (word(call, "columns"), *(call.args if by_place else ())) if each is not None])
+    return None if gone is None else known - set(gone)
+
+
+def _selected(call: ast.Call, _: frozenset[str], __: Known) -> Columns:
+    return _union([*map(outputs, call.args), *(_one(each.arg) for each in call.keywords)])
+
+
+def _longer(call: ast.Call, _: frozenset[str], __: Known) -> Columns:
+    """``melt`` and ``unpivot``."""
+    kept = names_in(each for each in [word(call, "id_vars", "index")] if each is not None)
+    new = [word(call, "var_name", "variable_name"), word(call, "value_name")]
+    if kept is None or len(call.args) > 1 or (call.args and method(call) == "melt"):
+        return None
+    said = [
+        texts(node) if node is not None else [usual] for node, usual in zip(new, ["variable", "value"], strict=True)
+    ]
+    return _union([frozenset(kept), *(None if each is None else frozenset(each) for each in said)])
+
+
+def _numbered(call: ast.Call, known: frozenset[str], _: Known) -> Columns:
+    """``reset_index`` brings the index, ``with_row_index`` a number of each row."""
+    if call.args and method(call) == "with_row_index":
+        return _union([known, *map(_named, call.args[:1])])
+    drop = word(call, "drop")
+    if isinstance(drop, ast.Constant) and drop.value is True:
+        return known
+    return None if word(call, "names", "level", "name") is not None or call.args else known | _INDEX
+
+
+def _with_other(call: ast.Call, _: frozenset[str], known_by: Known) -> Columns:
+    return joined(call, holder(call), known_by, right=0)
+
+
+_MADE: dict[str, Callable[[ast.Call, frozenset[str], Known], Columns]] = {
+    "assign": _widened,
+    "with_columns": _widened,
+    "rename": _renamed,
+    "drop": _dropped,
+    "select": _selected,
+    "melt": _longer,
+    "unpivot": _longer,
+    "reset_index": _numbered,
+    "with_row_index": _numbered,
+    "merge": _with_other,
+    "join": _with_other,
+}
+
+
+def other_of(call: ast.Call, right: int) -> ast.expr | None:
+    """The frame on the right of a join."""
+    return call.args[right] if len(call.args) > right else word(call, "right", "other")
+
+
+def joined(call: ast.Call, left: ast.expr | None, known_by: Known, right: int) -> Columns:
+    """The columns of both sides, also with what is put behind names that both have."""
+    both = [known_by.columns(left), known_by.columns(other_of(call, right))]
+    marks = ["_x", "_y", "_right"]
+    for node in (word(call, "suffixes"), word(call, "suffix"), word(call, "lsuffix"), word(call, "rsuffix")):
+        said = texts(node) if node is not None else []
+        if said is None:
+            return None
+        marks += said
+    if both[0] is None or both[1] is None:
+        return None
+    twice = both[0] & both[1]
+    told = texts(word(call, "indicator")) or ["_merge"]
+    return both[0] | both[1] | {f"{name}{mark}" for name in twice for mark in marks} | set(told)
+
+
+# Groups and counts
+
+
+def groups(node: ast.expr | None) -> ast.Call | None:
+    """The call that grouped: ``df.groupby("a")``, also with columns chosen from it; None where nothing is grouped."""
+    if isinstance(node, ast.Subscript):
+        node = node.value
+    return node if isinstance(node, ast.Call) and method(node) in {"groupby", "group_by"} else None
+
+
+def _of_groups(call: ast.Call, known_by: Known) -> Columns:
+    """The columns of ``df.groupby("a").agg(…)`` and of ``df.groupby("a")["b"].sum().reset_index()``."""
+    reset = method(call) == "reset_index"
+    inner = holder(call) if reset else call
+    on = holder(inner) if isinstance(inner, ast.Call) else None
+    grouping = groups(on)
+    if grouping is None or not isinstance(inner, ast.Call):
+        return None
+    known = known_by.columns(holder(grouping))
+    keys = _keys(grouping)
+    if known is None or keys is None:
+        return None
+    chosen = texts(on.slice) if isinstance(on, ast.Subscript) else None
+    if isinstance(on, ast.Subscript) and chosen is None:
+        return None
+    is_series = isinstance(on, ast.Subscript) and isinstance(on.slice, ast.Constant)
+    if is_series and not reset and not _keeps_keys(grouping):
+        return None
+    own = _per_group(inner, known, chosen)
+    name = word(call, "name") if reset else None
+    said = frozenset(texts(name) or ()) if name is not None else frozenset[str]()
+    return _union([own, keys, said, _INDEX if reset else frozenset()])
+
+
+def _per_group(call: ast.Call, known: frozenset[str], chosen: list[str] | None) -> Columns:
+    name = method(call)
+    if name in {"agg", "aggregate"}:
+        return _aggregated(call, chosen)
+    if name in {"size", "len", "count"} and (name != "count" or chosen is None):
+        said = names_in([*call.args[:1], *(each.value for each in call.keywords if each.arg == "name")])
+        counts = None if said is None else frozenset(said or {"size", "len", "count"})
+        return counts if counts is None or name != "count" else known | counts
+    if name in _PER_GROUP:
+        return known if chosen is None else frozenset(chosen)
+    return None
+
+
+def _aggregated(call: ast.Call, chosen: list[str] | None) -> Columns:
+    """Named aggregates, a list of functions for one column, or one function for each of some columns."""
+    first = call.args[0] if len(call.args) == 1 else None
+    if isinstance(first, ast.Dict):
+        said = pairs(first)
+        return None if said is None else frozenset(said)
+    if chosen is not None and first is not None:
+        made = texts(first)
+        single = isinstance(first, ast.Constant)
+        return None if made is None or (len(chosen) > 1 and not single) else frozenset(chosen if single else made)
+    return _union([*map(outputs, call.args), *(_one(each.arg) for each in call.keywords)])
+
+
+def _keys(grouping: ast.Call) -> Columns:
+    given_keys = [*grouping.args, *(each.value for each in grouping.keywords if each.arg == "by")]
+    if method(grouping) == "groupby":
+        found = names_in(given_keys[:1])
+        return None if not found else frozenset(found)
+    named = [_one(each.arg) for each in grouping.keywords if each.arg not in {"by", "maintain_order"}]
+    return _union([*map(outputs, given_keys), *named])
+
+
+def _keeps_keys(grouping: ast.Call) -> bool:
+    kept = word(grouping, "as_index")
+    return isinstance(kept, ast.Constant) and kept.value is False
+
+
+def _of_counts(call: ast.Call, known_by: Known) -> Columns:
+    """``df["a"].value_counts().reset_index()``."""
+    inner = holder(call)
+    if method(call) != "reset_index" or not isinstance(inner, ast.Call):
+        return None
+    counted, name = _counted(inner, known_by), word(call, "name")
+    said = [] if name is None else texts(name)
+    return None if counted is None or said is None else counted | set(said)
+
+
+def _counted(call: ast.Call, known_by: Known) -> Columns:
+    """``df["a"].value_counts()`` as a frame, which it is in polars."""
+    column = holder(call)
+    if method(call) != "value_counts" or not isinstance(column, ast.Subscript | ast.Attribute):
+        return None
+    name, said = word(call, "name"), [column.attr] if isinstance(column, ast.Attribute) else texts(column.slice)
+    new = [] if name is None else texts(name)
+    if said is None or new is None or known_by.columns(column.value) is None:
+        return None
+    return frozenset({*said, *new, "index", "count", "proportion"})
+
+
+# Expressions of polars
+
+
+def outputs(node: ast.expr) -> Columns:
+    """The names of what an expression gives in ``select`` or ``agg``."""
+    if isinstance(node, ast.List | ast.Tuple):
+        return _union([outputs(part) for part in node.elts])
+    if isinstance(node, ast.Constant):
+        return _named(node)
+    if isinstance(node, ast.BinOp | ast.Compare):
+        return outputs(node.left)
+    return _of_chain(node) if isinstance(node, ast.Call) else None
+
+
+def _of_chain(node: ast.Call) -> Columns:
+    """The last alias of a chain, or what it starts with: ``pl.col("a")``, ``pl.len()``, ``(a + b)``."""
+    for part in chain(node):
+        if isinstance(part, ast.Attribute) and part.attr in _OWN_NAMES:
+            return None
+        if isinstance(part, ast.BinOp | ast.Compare):
+            return outputs(part)
+        if isinstance(part, ast.Call) and (_is_alias(part) or is_column(part.func)):
+            return _union(list(map(_named, part.args)))
+    return frozenset({"len"}) if method(node) == "len" and root(node) in POLARS and not node.args else None
+
+
+def _named(node: ast.expr) -> Columns:
+    """Names that are written as texts; a pattern or a star stands for others."""
+    found = texts(node)
+    return None if found is None or any(text[:1] in {"^", "*"} for text in found) else frozenset(found)
+
+
+def _one(name: str | None) -> Columns:
+    return None if name is None else frozenset({name})
+
+
+def _union(parts: Iterable[Columns]) -> Columns:
+    found: set[str] = set()
+    for part in parts:
+        if part is None:
+            return None
+        found |= part
+    return frozenset(found)

@@ -1,0 +1,142 @@
+"""``{{name}}`` in a question becomes the value of that name. Nothing else does.
+
+One pass: what a value brings is never looked at again. A name is a name, never code. All other braces are text, also
+``{name}`` and, so that R's tidy evaluation can be asked about, ``{{ name }}`` with spaces. ``{{In[3]}}`` is the source
+of a cell, ``{{Out[5]}}`` its result, ``{{Err}}`` the last error.
+"""
+
+from __future__ import annotations
+
+import re
+from difflib import get_close_matches
+from types import BuiltinFunctionType, ModuleType
+from typing import TYPE_CHECKING, Any
+
+from rsql_magic.errors import BadInput, UnknownName
+from rsql_magic.redaction import says_secret
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+_FIELD = re.compile(r"\{\{(?:(In|Out)\[(\d+)\]|([^\W\d]\w*))\}\}")
+_CODE = re.compile(
+    r"```.*?(?:```|\Z)|`[^`\n]*`|\$\$.+?\$\$|\$(?=\S)[^$\n]*?(?<=\S)\$(?!\w)"
+    r"|\b[fFrRbB]{1,2}(?:\"[^\"\n]*\"|'[^'\n]*')|^\s*(?:SELECT\b|WITH\s+\w+\s+AS\b|run:).*",
+    re.S | re.M | re.I,
+)
+"""Code, formulas, f-strings and SQL: braces and dollars there belong to them."""
+_MEANT = re.compile(
+    r"(?<![\w{}\\^$(=])\{([^\W\d]\w*)\}(?!\})|(?<![\w$\\{])\$(?:\{([^\W\d]\w*)\}|([^\W\d]\w*))(?![\w$(])"
+)
+_IPYTHON = frozenset({"In", "Out", "exit", "quit", "get_ipython", "open", "display"})
+_PLAIN = (str, int, float, complex, bool, type(None))
+
+
+def interpolate(
+    text: str,
+    namespace: Mapping[str, Any],
+    *,
+    describe: Callable[[Any, str], str] | None = None,
+    error: str = "",
+    limit: int = 20_000,
+) -> str:
+    """The text with its ``{{name}}`` fields filled in.
+
+    Args:
+        text: The question as typed.
+        namespace: Variables by name; ``In`` and ``Out`` are looked up there too.
+        describe: Text for anything that is neither text nor a number, such as a data frame.
+        error: Text of the last error, for ``{{Err}}``.
+        limit: Longest text one field may bring, in characters.
+
+    Raises:
+        UnknownName: A field names nothing.
+        BadInput: A value is longer than the limit.
+
+    Example:
+        >>> interpolate("Why is {{x}} not {y}?", {"x": 3, "y": 4})
+        'Why is 3 not {y}?'
+    """
+
+    def fill(match: re.Match[str]) -> str:
+        shown = match[0][2:-2]
+        value = _lookup(match, namespace, error)
+        filled = str(value) if isinstance(value, _PLAIN) else _other(value, shown, describe)
+        if len(filled) > limit:
+            raise BadInput(
+                f"{match[0]} holds {len(filled):,} characters; at most {limit:,} may go into a question.",
+                hint="Pass a part of it, or raise %config Rsql.max_value_chars.",
+            )
+        return filled
+
+    return _FIELD.sub(fill, text)
+
+
+def unfilled(text: str, namespace: Mapping[str, Any]) -> str:
+    """What to say of ``{name}`` and ``$name`` in a question where ``name`` is a variable; empty for nothing.
+
+    Args:
+        text: The question as typed.
+        namespace: Variables by name.
+
+    Example:
+        >>> unfilled("Customers from {city}?", {"city": "Oslo"})
+        '{city} was sent as it stands: did you mean {{city}}?'
+        >>> unfilled("What does f'{city}' give?", {"city": "Oslo"})
+        ''
+    """
+    found = {
+        match[0]: name
+        for match in _MEANT.finditer(_CODE.sub(" ", text))
+        if (name := match[1] or match[2] or match[3]) in namespace and _is_users(name, namespace[name])
+    }
+    if not found:
+        return ""
+    meant = " and ".join(f"{{{{{name}}}}}" for name in dict.fromkeys(found.values()))
+    sent = "was sent as it stands" if len(found) == 1 else "were sent as they stand"
+    return f"{' and '.join(found)} {sent}: did you mean {meant}?"
+
+
+def _lookup(match: re.Match[str], namespace: Mapping[str, Any], error: str) -> Any:
+    store, number, name = match[1], match[2], match[3]
+    if store:
+        return _cell(namespace.get(store), store, int(number))
+    if says_secret(name or ""):
+        raise BadInput(
+            f"{match[0]} is called like a secret, and is not read.", hint="Give what may be sent another name."
+        )
+    if name == "Err" and name not in namespace:
+        return error or _missing("There has been no error yet.", "Leave {{Err}} out.")
+    if name not in namespace:
+        return _missing(f"{match[0]} names nothing in this notebook.", _advice(name, namespace))
+    return namespace[name]
+
+
+def _cell(cells: Any, store: str, number: int) -> Any:
+    try:
+        return cells[number]
+    except (KeyError, IndexError, TypeError):
+        what = "source" if store == "In" else "result"
+        return _missing(
+            f"{{{{{store}[{number}]}}}}: there is no {what} of a cell {number}.",
+            f"Look at {store} for those there are.",
+        )
+
+
+def _missing(message: str, hint: str) -> str:
+    raise UnknownName(message, hint=hint)
+
+
+def _advice(name: str, namespace: Mapping[str, Any]) -> str:
+    close = get_close_matches(name, [known for known in namespace if _is_users(known, namespace[known])], 1)
+    meant = f"Did you mean {{{{{close[0]}}}}}? " if close else ""
+    return f"{meant}Write {{{{ {name} }}}} with spaces to keep the braces as text."
+
+
+def _is_users(name: str, value: Any) -> bool:
+    """Whether a name is one that the user may have meant: nothing of IPython's or of the language."""
+    return not name.startswith("_") and name not in _IPYTHON and not isinstance(value, ModuleType | BuiltinFunctionType)
+
+
+def _other(value: Any, name: str, describe: Callable[[Any, str], str] | None) -> str:
+    return describe(value, name) if describe else repr(value)

@@ -1,0 +1,336 @@
+"""From a question about the notebook to an answer: context, request, check of the code, one repair."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+from contextlib import closing
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+from rsql_magic import prompts
+from rsql_magic.ask import drafts
+from rsql_magic.ask.answers import Answer, blocks_of, check_blocks, parse_python, parse_sql
+from rsql_magic.ask.columns_used.reading import Unknown, unknown_in_python
+from rsql_magic.context import Context, as_cells, frame_attributes, frame_columns, gather, polars_frames, recently
+from rsql_magic.context import Question as Named
+from rsql_magic.display import Screen
+from rsql_magic.errors import AnswerCut, BadInput, RsqlError, Stopped
+from rsql_magic.gateway import Origin, Reply, restored, usage_of
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Mapping, Sequence
+
+    from rsql_magic.ask.answers import Block
+    from rsql_magic.gateway import Entry, Message
+    from rsql_magic.sql import Catalog, Privacy
+
+LANGUAGES = {
+    "auto": "Use the language of the user's own code when it can be seen, else Python for frames and R for R objects.",
+    "r": "Write R.",
+    "python": "Write Python.",
+    "sql": "Write SQL.",
+}
+"""Languages of code in an answer, and what the model is told; the first leaves it open."""
+
+
+ERROR_QUESTIONS = {
+    "": "Explain the last error: what happened, why, and how to fix it.",
+    "fix": "Fix the last error: write the whole corrected cell, in one block of code.",
+}
+"""What is asked about the last error: to explain it, or to fix it."""
+
+
+@dataclass(frozen=True)
+class NotebookSnapshot:
+    """The notebook as a question finds it.
+
+    Args:
+        namespace: Variables by name, the user's and those of the function around the cell.
+        cells: Sources of the cells run so far, oldest first.
+        error: The last error, an exception or text; None when there was none.
+        origin: The cell that asks.
+        results: Variables that hold what a question gave (``-o``).
+        own: Those of them that an earlier run of this cell gave.
+    """
+
+    namespace: Mapping[str, Any] = field(default_factory=dict)
+    cells: Sequence[Any] = ()
+    error: BaseException | str | None = None
+    origin: Origin = field(default_factory=Origin)
+    results: frozenset[str] = frozenset()
+    own: frozenset[str] = frozenset()
+
+    def sources(self, question: str, names: Collection[str] = ()) -> Mapping[str, Any]:
+        """The variables that a question may be answered from; a result is none unless it is named.
+
+        A cell that runs again does not read what it gave the first time, whatever words its question has.
+
+        Args:
+            question: The user's words.
+            names: What is asked for by name, by an option or in recent cells.
+        """
+        asked = Named(question)
+        unnamed = {
+            name for name in self.results if name not in names and (name in self.own or not asked.mentions(name))
+        }
+        return {name: value for name, value in self.namespace.items() if name not in unnamed}
+
+
+@dataclass(frozen=True)
+class Question:
+    """What is asked of the notebook.
+
+    Args:
+        text: The question, with its ``{{names}}`` filled in.
+        names: Names that must be described, whatever they cost.
+        model: Model, or None for the gateway's default.
+        lang: Language of code in the answer.
+        level: How much of the data may leave.
+        context: Whether to describe the notebook at all.
+        budget: Most tokens spent on describing it.
+        timeout: Most seconds without a word from the gateway.
+        format: How the answer is shown.
+        about_error: Whether the last error is what the question is about.
+        check_code: Whether code that does not parse goes back once.
+        hint: What to say of names in the question that were not filled in.
+    """
+
+    text: str
+    names: tuple[str, ...] = ()
+    model: str | None = None
+    lang: str = "auto"
+    level: Privacy = "stats"
+    context: bool = True
+    budget: int = 1500
+    timeout: float | None = None
+    format: str = "markdown"
+    about_error: bool = False
+    check_code: bool = True
+    hint: str = ""
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A request that is ready, to be looked at before it is sent.
+
+    Args:
+        messages: Its messages, as `AnswerWriter.messages` made them.
+        context: What they tell of the notebook.
+    """
+
+    messages: tuple[Message, ...]
+    context: Context
+
+
+BUSY = "a cell is running"
+"""Why R was not asked, while the main thread has something else to do."""
+
+Door = Callable[[Callable[[], list[str]]], list[str]]
+"""Carries out a check where R can be asked, which is the main thread only; raises TimeoutError while that is busy."""
+
+
+class AnswerWriter:
+    """One question on its way to an answer.
+
+    Args:
+        question: What is asked.
+        scene: The notebook.
+        entry: Its place in the conversation; the answer becomes a turn there.
+        catalog: Tables of the connection in use, when one is open.
+        screen: Where the answer is shown as it comes.
+        prepared: The request, when it was made before; then it is sent as it is.
+        r: Whether R may be looked at.
+        door: Carries out checks of R code.
+    """
+
+    def __init__(
+        self,
+        question: Question,
+        scene: NotebookSnapshot,
+        entry: Entry,
+        *,
+        catalog: Catalog | None = None,
+        screen: Screen | None = None,
+        prepared: Prepared | None = None,
+        r: bool = True,
+        door: Door | None = None,
+    ) -> None:
+        self._question = question
+        self._prepared = prepared
+        self._r = r
+        self._door = door or (lambda check: check())
+        self._scene = scene
+        self._entry = entry
+        self._catalog = catalog
+        # Half an object is no JSON: it is shown when it is complete.
+        self._screen = screen if screen and question.format != "json" else Screen()
+        self._replies: list[Reply] = []
+        self._unchecked = ""
+
+    @cached_property
+    def gathered(self) -> Context:
+        """What the model is told about the notebook."""
+        if self._prepared is not None:
+            return self._prepared.context
+        if not self._question.context:
+            return Context()
+        return gather(
+            self._question.text,
+            self._scene.sources(
+                self._question.text, {*self._question.names, *recently(as_cells(self._scene.cells)[-5:])[0]}
+            ),
+            names=self._question.names,
+            level=self._question.level,
+            budget=self._question.budget,
+            catalog=self._catalog,
+            cells=self._scene.cells,
+            error=self._scene.error if self._question.about_error else None,
+            r=self._r,
+        )
+
+    def messages(self) -> list[Message]:
+        """What would be sent: the prompt, the history, what is told of the notebook, and the question."""
+        if self._prepared is not None:
+            return list(self._prepared.messages)
+        system = prompts.render("ask", lang=LANGUAGES[self._question.lang])
+        user = prompts.render("question", context=self.gathered.text, question=self._question.text)
+        return self._entry.messages(system, user.strip())
+
+    def run(self) -> Answer:
+        """Ask, check the code in the answer, and have it corrected once.
+
+        Returns:
+            The answer. One that the user stopped, or that was cut, holds what arrived; ``ended_by`` says so.
+
+        Raises:
+            GatewayError: The gateway refused or failed before the first word.
+        """
+        steps = drafts.write(
+            self.messages(),
+            read=_text,
+            check=self._check,
+            repair=self._repair,
+            retries=1 if self._question.check_code else 0,
+        )
+        problems: tuple[str, ...] = ()
+        ended_by: RsqlError | None = None
+        try:
+            problems = drafts.drive(steps, self._send)[-1].problems
+        except (Stopped, AnswerCut) as error:
+            ended_by = error
+        answer = self._answer(problems, ended_by)
+        self._entry.add(self._replies, sources=answer.sources)
+        return answer
+
+    def _send(self, messages: list[Message]) -> Reply:
+        reply = Reply()
+        self._replies.append(reply)
+        self._screen.status("asking")
+        question = self._question
+        try:
+            with closing(self._entry.stream(messages, reply, model=question.model, timeout=question.timeout)) as events:
+                for event in events:
+                    self._screen.event(event)
+        except KeyboardInterrupt as stop:  # also between two events, while the screen is drawn
+            reply.interrupted = True
+            raise stop if isinstance(stop, Stopped) else Stopped("Stopped; what had arrived is kept.") from None
+        reply.text = restored(reply.text, question.text)
+        return reply
+
+    def _check(self, text: str) -> list[str]:
+        if not self._question.check_code:
+            return []
+        blocks = blocks_of(text)
+        return [*(check_blocks(blocks, self._parsers) or self._unknown(blocks)), *self._wrong_in_r(blocks)]
+
+    def _wrong_in_r(self, blocks: Sequence[Block]) -> list[str]:
+        """What R says of the R code; while R cannot be asked, that is noted instead."""
+        self._unchecked = ""
+        if not any(block.language == "r" for block in blocks):
+            return []
+        try:
+            return self._door(lambda: check_in_r(blocks, self.gathered.unsaid))
+        except TimeoutError:
+            self._unchecked = BUSY
+        except BadInput as no_r:
+            self._unchecked = no_r.message.rstrip(".")
+        return []
+
+    def _unknown(self, blocks: Sequence[Block]) -> list[str]:
+        """Columns that Python code asks of frames which do not have them; a name is better corrected than run."""
+        python = [place for place, block in enumerate(blocks) if block.language == "python"]
+        namespace = self._scene.namespace
+        codes = [blocks[place].code for place in python]
+        unsaid = self.gathered.unsaid
+        attributes, polars = frame_attributes(namespace), polars_frames(namespace)
+        found = unknown_in_python(codes, frame_columns(namespace), attributes, unsaid, polars) if codes else []
+        return [
+            f"The python block {place + 1} is wrong: {each}"
+            for place, unknown in zip(python, found, strict=True)
+            for each in unknown
+        ]
+
+    @property
+    def _parsers(self) -> dict[str, Callable[[str], str]]:
+        dialect = self._catalog.dialect if self._catalog else ""
+        return {"python": parse_python, "sql": lambda code: parse_sql(code, dialect)}
+
+    def _repair(self, _: str, problems: Sequence[str]) -> str:
+        self._screen.restart(f"correcting: {problems[0]}")
+        return prompts.render("code_repair", problems="\n".join(f"- {problem}" for problem in problems))
+
+    def _answer(self, problems: tuple[str, ...], ended_by: RsqlError | None) -> Answer:
+        redacted = sum((self._replies[0].redacted + Counter(self.gathered.redactions)).values())
+        notes = (
+            self._entry.note,
+            f"{redacted} value{'' if redacted == 1 else 's'} redacted" if redacted else "",
+            "ended at the longest answer the model may give" if self._replies[-1].cut else "",
+        )
+        return Answer(
+            self._replies[-1].text,
+            question=self._question.text,
+            usage=usage_of(self._replies),
+            context=self.gathered.text,
+            sources=self.gathered.named_in(self._replies[-1].text),
+            problems=(*problems, *filter(None, [self._replies[-1].silence])),
+            unchecked=self._unchecked,
+            notes=tuple(filter(None, notes)),
+            format=self._question.format,
+            ended_by=ended_by,
+        )
+
+
+def _text(reply: Reply) -> str:
+    return reply.text
+
+
+def check_in_r(blocks: Sequence[Block], unsaid: frozenset[str] = frozenset()) -> list[str]:
+    """What is wrong with the R code among blocks, one sentence each: it does not parse, or asks for unknown columns.
+
+    Args:
+        blocks: The answer's blocks, in any language.
+        unsaid: Names of columns that a message must not say, because they are values.
+
+    Raises:
+        BadInput: R cannot be asked, as on any but the main thread.
+    """
+    from rsql_magic.context import r
+
+    places = [place for place, block in enumerate(blocks) if block.language == "r"]
+    wrong = check_blocks(blocks, {"r": lambda code: r.parse_r(code) or ""})
+    unknown = _unknown_in_r([blocks[place].code for place in places], unsaid) if not wrong else []
+    return wrong or [f"The r block {places[piece] + 1} is wrong: {each}" for piece, each in unknown]
+
+
+def _unknown_in_r(codes: list[str], unsaid: frozenset[str]) -> list[tuple[int, Unknown]]:
+    """Columns of R's tables that are not there, by the piece of code."""
+    from rsql_magic.context import r
+
+    tables = {each.name: each.columns for each in r.survey().objects if each.columns and each.is_table}
+    found = r.unknown_columns(codes, tables) if tables else []
+    return [
+        (piece, Unknown(table, column, [name for name in columns if name not in unsaid]))
+        for piece, table, column, columns in found
+    ]

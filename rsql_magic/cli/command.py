@@ -1,0 +1,130 @@
+"""The ``rsql`` command: questions and a look at the gateway from any terminal.
+
+    rsql ask "What is a left join?"
+    Rscript analysis.R 2>&1 | rsql ask "why does this fail?"
+    rsql sql "How many orders per month?" --on shop.duckdb
+    rsql run report.ipynb
+    rsql status | stats | models | doctor | monitor
+    rsql ledger verify
+
+It finds the gateway as a notebook does. In a terminal of RStudio a question takes along what R there is. Exit codes,
+for scripts: 0 an answer, 1 an error in one line, 2 a wrong command line, 3 a statement that the guard refuses, 4 no
+gateway, 75 a limit (try again later), 130 a stop.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import re
+import subprocess
+import sys
+from importlib.metadata import version
+from typing import TYPE_CHECKING
+
+from rsql_magic import reports
+from rsql_magic.assistant import Assistant
+from rsql_magic.cli import asking, monitor, plumbing, running
+from rsql_magic.cli.showing import doctor, report
+from rsql_magic.errors import GatewayUnreachable, LimitReached, QueryRejected, RsqlError, Stopped
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    Run = Callable[[Assistant, argparse.Namespace], None]
+
+EXIT_CODES: tuple[tuple[type[BaseException], int], ...] = (
+    (Stopped, 130),
+    (KeyboardInterrupt, 130),
+    (QueryRejected, 3),
+    (GatewayUnreachable, 4),
+    (LimitReached, 75),  # EX_TEMPFAIL of sysexits.h
+    (RsqlError, 1),
+)
+"""What the process ends with, by the error; the first that fits."""
+
+
+_MAGIC = re.compile(r"%rsql (status|stats|usage|models|doctor)\b")
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command; gives its exit code.
+
+    Args:
+        argv: Arguments, by default those of the process.
+    """
+    words = list(sys.argv[1:] if argv is None else argv)
+    if words[:1] == ["ledger"]:
+        return _ledger(words[1:])
+    options = _parser().parse_args(words)
+    if options.gateway:
+        os.environ["RSQL_GATEWAY_URL"] = options.gateway
+    assistant = Assistant()
+    try:
+        options.run(assistant, options)
+    except BrokenPipeError:  # the reader, such as head, has enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except (KeyboardInterrupt, RsqlError) as error:
+        code = next(code for kind, code in EXIT_CODES if isinstance(error, kind))
+        if code != 130:
+            said = _MAGIC.sub(r"rsql \1", str(error))  # the same command, where there are no magics
+            sys.stderr.write(f"{type(error).__name__}: {said}\n")
+        return code
+    finally:
+        assistant.close()
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    codes = "Exit codes: 0 an answer, 1 an error, 2 a wrong command line, 3 refused by the guard, 4 no gateway, "
+    parser = argparse.ArgumentParser(
+        "rsql", description="Ask questions where your data is.", epilog=f"{codes}75 a limit (try later), 130 stopped."
+    )
+    gateway = "the gateway to use; its token is in RSQL_GATEWAY_TOKEN"
+    parser.add_argument("--gateway", metavar="URL", help=gateway)
+    parser.add_argument("--version", action="version", version=f"rsql {version('rsql-jupyter')}")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+
+    def command(name: str, run: Run, what: str) -> argparse.ArgumentParser:
+        made = commands.add_parser(name, help=what, description=f"{what[0].upper()}{what[1:]}.")
+        made.add_argument("--gateway", metavar="URL", default=argparse.SUPPRESS, help=gateway)  # or before the command
+        made.set_defaults(run=run)
+        return made
+
+    _asking(command)
+    running.options(command("run", running.run, "run a notebook, or a query from a file, without a person"))
+    command("status", report(reports.status), "the gateway: where it is, its keys, queue and models")
+    for name in ("stats", "usage"):
+        command(name, report(reports.limits), "your limits, tokens and money")
+    command("models", report(reports.models), "the models there are")
+    command("doctor", doctor, "look at everything a question needs")
+    monitor.options(command("monitor", monitor.run, "the gateway and your limits, live, until Ctrl-C"))
+    ledger = commands.add_parser("ledger", help="verify or export the records of a gateway on this machine")
+    ledger.set_defaults(run=lambda *_: _ledger([]))  # after --gateway, which is none of its options
+    command("r-file", plumbing.r_file, "print where rsql.R is, which R can source()")
+    command("check", plumbing.check, "check a query for a program: JSON in, JSON out")
+    command("link", plumbing.link, "choose tables for a question, for a program: JSON in, JSON out")
+    command("describe", plumbing.describe, "describe an R session, for a program: JSON in, JSON out")
+    command("redact", plumbing.redact, "replace secrets and personal identifiers in what is piped in")
+    return parser
+
+
+def _ledger(words: Sequence[str]) -> int:
+    """The gateway's own command, in a process of its own: the two packages share no code."""
+    command = [sys.executable, "-P", "-m", "jupyter_server_ext", "ledger", *words]
+    return subprocess.run(command, check=False).returncode  # noqa: S603  (the user's own words, to our own program)
+
+
+def _asking(command: Callable[[str, Run, str], argparse.ArgumentParser]) -> None:
+    ask = command("ask", asking.ask, "ask a question; what is piped in goes with it")
+    ask.add_argument("question", nargs="+", help="the question")
+    ask.add_argument("--format", choices=("markdown", "text", "json"), default="markdown", help="how it is printed")
+    ask.add_argument("--no-r", action="store_true", help="in RStudio's terminal: say nothing of R and its packages")
+    ask.add_argument("--show-context", action="store_true", help="print what would be sent, and send nothing")
+    sql = command("sql", asking.sql, "answer a question by a checked, read-only query")
+    sql.add_argument("question", nargs="+", help="the question")
+    sql.add_argument("--on", metavar="DATABASE", required=True, help="a URL, or a DuckDB or SQLite file")
+    sql.add_argument("--no-run", action="store_true", help="print the query without running it")
+    sql.add_argument("--max-rows", type=int, metavar="N", help="most rows printed")
+    for one in (ask, sql):
+        one.add_argument("--model", "-m", help="the model to ask")

@@ -1,0 +1,13 @@
+from .catalogs import read_catalog as read_catalog
+from .catalogs.targets import open_database as open_database
+from .connections import FRAMES as FRAMES
+from .connections import Connections as Connections
+from .connections import is_connection as is_connection
+from .connections import is_frame as is_frame
+from .dictionary import Dictionary as Dictionary
+from .engines import open_engine as open_engine
+from .engines.base import Engine as Engine
+from .engines.base import Rows as Rows
+from .engines.executor import Place as Place
+from .engines.executor import elsewhere as elsewhere
+from .engines.postgresql_names import named as named

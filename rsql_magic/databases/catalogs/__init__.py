@@ -1,0 +1,62 @@
+"""Databases: opened from whatever a person may name, and read into a `Catalog`.
+
+    target ── open_database ──> Database ── read_catalog ──> Catalog
+
+One module per kind of database holds its read-only layers and its catalog queries; `profiles` and `keys` add
+what the catalog of a database does not say; `ddl` reads a catalog from text.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+from rsql_magic.databases.catalogs.base import Database, Structure
+from rsql_magic.databases.catalogs.keys import match_values
+from rsql_magic.databases.catalogs.profiles import Effort, add_profiles
+from rsql_magic.databases.catalogs.targets import open_database
+from rsql_magic.sql import Catalog, infer_keys
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from rsql_magic.databases.dictionary import Dictionary
+    from rsql_magic.sql import Privacy
+
+__all__ = ["Database", "Structure", "open_database", "read_catalog"]
+
+
+def read_catalog(
+    database: Database,
+    level: Privacy = "stats",
+    *,
+    structure: Structure | None = None,
+    dictionary: Dictionary | None = None,
+    clock: Callable[[], float] = time.monotonic,
+) -> Catalog:
+    """Everything a question needs to know of a database.
+
+    Args:
+        database: What to read.
+        level: At ``names`` no value is looked at; otherwise columns are profiled.
+        structure: Its tables, when they were read before.
+        dictionary: What people wrote about its tables.
+        clock: Seconds that only go up, for a safety limit; how much is read follows from the tables alone.
+
+    Raises:
+        ConnectionProblem: It cannot be opened or read.
+        Stopped: `Database.interrupt` was called.
+    """
+    effort = Effort.of(database, clock)
+    with database:
+        structure = structure or database.structure()
+        tables = tuple(map(dictionary.describe, structure.tables)) if dictionary else structure.tables
+        if level == "names":
+            values = database.values()
+            plain = [table.with_columns(c for c in table.columns if c.name not in values) for table in tables]
+            tables = infer_keys([table for table in plain if table.columns], structure.unique)
+        else:
+            tables = infer_keys(add_profiles(database, tables, effort, views=False), structure.unique)
+            tables = match_values(database, tables, structure.unique, effort)
+    late = tuple(dict.fromkeys(effort.late))
+    return Catalog(tables, database.dialect, structure.problems, structure.schema, structure.database, late=late)

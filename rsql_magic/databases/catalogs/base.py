@@ -1,0 +1,397 @@
+"""A database that can be read: borrowed, asked within a time limit, and given back as it was.
+
+Every kind of database answers the same few calls (`Database`), so the catalog, the profiles and the engines above do
+not know which one they talk to. `Database.reading` is the only way in, and the place where each kind puts its own
+read-only layers: whatever happens inside is cancelled when the time is up and rolled back at the end.
+"""
+
+# ruff: noqa: S608 - statements are put together from quoted names and constants, or are guarded
+from __future__ import annotations
+
+import re
+import threading
+from abc import ABC, abstractmethod
+from concurrent.futures import ThreadPoolExecutor, wait
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
+
+from rsql_magic.errors import ConnectionProblem, QueryFailed, RsqlError, Stopped
+from rsql_magic.sql import always_quoted
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
+    from types import TracebackType
+
+    from rsql_magic.sql import Profile, Table
+
+SAMPLE = 10_000
+"""Rows of a table or view whose size is not known that a profile looks at."""
+
+Result = TypeVar("Result")
+Reason = Literal["", "timeout", "stopped", "work"]
+
+
+class Late(QueryFailed):
+    """A statement of our own was given up because the time was up, which another time it may not be."""
+
+
+@dataclass(frozen=True, slots=True)
+class Picked:
+    """What of a table is looked at for its profile.
+
+    Args:
+        source: What stands behind FROM.
+        values: How many values that reads, about.
+        limit: The number of rows from which on it is a sample; None when it is never one.
+    """
+
+    source: str
+    values: int
+    limit: int | None = None
+
+
+@dataclass(frozen=True)
+class Structure:
+    """What a database says of itself, before any value is looked at.
+
+    Args:
+        tables: Tables and views with columns and declared keys.
+        unique: By a table's full name, the column sets that a constraint or index makes unique.
+        problems: What could not be read, one sentence each.
+        schema: Default schema.
+        database: Default database or catalog.
+    """
+
+    tables: tuple[Table, ...]
+    unique: Mapping[str, Sequence[tuple[str, ...]]] = field(default_factory=dict)
+    problems: tuple[str, ...] = ()
+    schema: str = ""
+    database: str = ""
+
+
+class Watch:
+    """Cancels what runs when its time is up or someone asks, and remembers which it was.
+
+    Args:
+        cancel: Stops the running query; called from another thread, at most once.
+        seconds: Time allowed, or None for a database that keeps the time itself.
+
+    Example:
+        >>> with Watch(lambda: print("cancelled"), seconds=60) as watch:
+        ...     watch.stop("stopped")
+        cancelled
+    """
+
+    def __init__(self, cancel: Callable[[], None], seconds: float | None) -> None:
+        self.reason: Reason = ""
+        self._cancel = cancel
+        self._over = False
+        self._lock = threading.Lock()
+        self._timer = threading.Timer(seconds, self.stop, ["timeout"]) if seconds is not None else None
+
+    def stop(self, reason: Reason) -> None:
+        """Cancel, unless it is over; the lock keeps a late timer from cancelling the user's next query."""
+        with self._lock:
+            if not self._over and not self.reason:
+                self.reason = reason
+                self._cancel()
+
+    def __enter__(self) -> Watch:
+        if self._timer:
+            self._timer.daemon = True
+            self._timer.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        with self._lock:
+            self._over = True
+        if self._timer:
+            self._timer.cancel()
+            self._timer = None  # the timer holds this watch: a ring that would keep the connection alive
+
+
+class Database(ABC):
+    """One database.
+
+    Attributes:
+        dialect: sqlglot's name of its SQL.
+        name: What it is called in messages; holds no password.
+
+    As a context manager it stays open in between, which spares opening a file again for every call:
+
+        with database:
+            database.structure()
+            database.rows("SELECT 1")
+    """
+
+    dialect: str = ""
+    name: str = ""
+    secrets: tuple[str, ...] = ()
+    """Passwords that must not appear in a message."""
+
+    lent: Any = None
+    """What a pool lent us the connection by; it is given back when this is forgotten."""
+
+    def __init__(self) -> None:
+        self._watch: Watch | None = None
+        self._held = 0
+        self._holding = threading.RLock()
+
+    @abstractmethod
+    def connection(self) -> Any:
+        """The open connection, opened when it is not."""
+
+    @abstractmethod
+    def release(self) -> None:
+        """Give up what `connection` opened, so that others can use the file; it opens again when needed."""
+
+    @abstractmethod
+    def transaction(self, connection: Any, seconds: float) -> Any:
+        """A context manager: a read-only transaction, always rolled back, yielding what executes statements."""
+
+    @abstractmethod
+    def cancel(self) -> None:
+        """Stop the running statement; called from another thread."""
+
+    @abstractmethod
+    def run(self, session: Any, sql: str, parameters: Sequence[object] = ()) -> list[tuple[Any, ...]]:
+        """All rows of one of our own statements, inside `reading`."""
+
+    @abstractmethod
+    def state(self) -> Hashable:
+        """Something cheap that is different after a table was created, changed or dropped."""
+
+    @abstractmethod
+    def structure(self) -> Structure:
+        """Tables, columns, comments and keys, read with a fixed number of catalog queries."""
+
+    def values(self) -> frozenset[str]:
+        """Names of columns that are values, as those of a pivot table are; tables of a database are as declared."""
+        return frozenset()
+
+    def statistics(self, _tables: Sequence[Table], /) -> Mapping[str, dict[str, Profile]]:
+        """Profiles that the database keeps itself, by table and column, read in one query for all these tables."""
+        return {}
+
+    def learn(self, _table: Table, _found: Mapping[str, Profile], /) -> None:
+        """Take what was found out about a table's columns; most databases need not remember it."""
+        return
+
+    values_read = 2_000_000
+    """Values that are read to describe all tables: about a second of work."""
+
+    values_of_a_statement = 10_000
+    """Values whose reading takes as long as to begin with a table."""
+
+    knows_work_of_views = False
+    """Whether it is known before, and bounded, how much work a view is."""
+
+    def sample(self, table: Table) -> Picked | None:
+        """What to profile of a table; the same each time. None where that would be too much work."""
+        return self.first_rows(table)
+
+    def first_rows(self, table: Table) -> Picked:
+        """The first rows of a table, in the order in which it is read."""
+        source = f"(SELECT * FROM {self.full_name(table)} LIMIT {SAMPLE}) AS picked"
+        return Picked(source, SAMPLE * len(table.columns), SAMPLE)
+
+    def bounded_rows(self, sql: str, *, seconds: float) -> list[tuple[Any, ...]]:
+        """All rows of one of our own statements about values, with a bound on its work where there is one.
+
+        Raises:
+            Late: The time was up.
+            QueryFailed: It is too much work, or may not be read.
+        """
+        return self.rows(sql, seconds=seconds)
+
+    text_type = "VARCHAR"
+    """What a value is cast to, to be read as text."""
+
+    def quoted(self, name: str) -> str:
+        """A name in quotes, for `own_sql`."""
+        return always_quoted(name, self.dialect)
+
+    def full_name(self, table: Table) -> str:
+        """A table's qualified name, every part in quotes."""
+        return ".".join(self.quoted(part) for part in (table.database, table.schema, table.name) if part)
+
+    def own_sql(self, sql: str) -> str:
+        """One of our own statements, written with `quoted`, `text_type` and LIMIT, as this database takes it."""
+        return sql
+
+    def time_zone(self) -> str:
+        """The session's time zone, or an empty text when it cannot be told."""
+        return ""
+
+    def close(self) -> None:
+        """Release everything that is ours; a connection the user gave stays open."""
+        self.release()
+
+    @contextmanager
+    def reading(self, seconds: float) -> Iterator[Any]:
+        """A read-only transaction that is cancelled after so many seconds, and always rolled back.
+
+        Raises:
+            ConnectionProblem: The connection is dead.
+            QueryFailed: The database refused or failed, or the time was up.
+            Stopped: `interrupt` was called.
+            KeyboardInterrupt: The user stopped the cell; the statement is cancelled first.
+        """
+        with self, Watch(self.cancel, seconds) as watch:
+            self._watch = watch
+            try:
+                with self.transaction(self.connection(), seconds) as session:
+                    yield session
+            except RsqlError:
+                raise
+            except BaseException as error:  # noqa: BLE001 - every driver has its own; explain() passes on what is not theirs
+                raise self.explain(error, watch.reason, seconds) from None
+            finally:
+                self._watch = None
+
+    def rows(self, sql: str, parameters: Sequence[object] = (), *, seconds: float = 30.0) -> list[tuple[Any, ...]]:
+        """All rows of one of our own statements, such as a catalog query."""
+        with self.reading(seconds) as session:
+            return self.run(session, sql, parameters)
+
+    def interrupt(self) -> None:
+        """Stop what is running, from any thread; nothing happens when nothing is."""
+        watch = self._watch
+        if watch is not None:
+            watch.stop("stopped")
+
+    def explain(self, error: BaseException, reason: Reason, seconds: float) -> BaseException:
+        """The error a user sees in place of a driver's."""
+        if isinstance(error, KeyboardInterrupt) or (not reason and self.was_interrupted(error)):
+            return KeyboardInterrupt()
+        if (ended := self._ended(error, reason, seconds)) is not None:
+            return ended
+        if not isinstance(error, Exception) or isinstance(error, (TypeError, AttributeError, AssertionError)):
+            return error
+        if self.is_dead(error):
+            return ConnectionProblem(
+                f"The connection to {self.name} is closed.", hint="Connect again and pass the new one."
+            )
+        message, hint = shorten(scrub(driver_message(error), self.secrets))
+        return QueryFailed(message, hint=hint)
+
+    def _ended(self, error: BaseException, reason: Reason, seconds: float) -> RsqlError | None:
+        """The error for a statement that was ended before it was done."""
+        if reason == "timeout" or self.was_timed_out(error):
+            hint = "Ask for less, or allow more time with --timeout."
+            return Late(f"The query was stopped after {seconds:g} s.", hint=hint)
+        if reason == "work":
+            return QueryFailed("The query was stopped: it is too much work.", hint="Ask for less.")
+        return Stopped("The query was stopped.") if reason == "stopped" else None
+
+    def was_interrupted(self, _error: BaseException, /) -> bool:
+        """Whether a driver's error stands for Ctrl-C."""
+        return False
+
+    def was_timed_out(self, _error: BaseException, /) -> bool:
+        """Whether a database's error says that its own time limit was reached."""
+        return False
+
+    def is_dead(self, _error: Exception, /) -> bool:
+        """Whether an error means that the connection is gone."""
+        return False
+
+    def __enter__(self) -> Database:
+        self._holding.acquire()
+        self._held += 1
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        try:
+            self._held -= 1
+            if not self._held:
+                self.release()
+        finally:
+            self._holding.release()
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {self.name}>"
+
+
+def interruptible(work: Callable[[], Result], stop: Callable[[], None]) -> Result:
+    """Do something in a thread, so that Ctrl-C reaches this one within a moment.
+
+    Python handles a signal between two steps of the main thread, and a driver that waits in C code takes none. The
+    main thread does not wait for good either: the system may hand the signal to any other thread.
+
+    Args:
+        work: What to do.
+        stop: Makes ``work`` end, from this thread.
+
+    Raises:
+        KeyboardInterrupt: Ctrl-C, after ``work`` has ended.
+    """
+    with ThreadPoolExecutor(1) as pool:
+        future = pool.submit(work)
+        try:
+            while not wait([future], timeout=0.05).done:
+                pass
+        except KeyboardInterrupt:
+            stop()
+            raise
+        return future.result()
+
+
+def driver_message(error: BaseException) -> str:
+    """What the database said, without what a driver or SQLAlchemy wraps around it."""
+    error = getattr(error, "orig", None) or error
+    texts = [part for part in error.args if isinstance(part, str)]
+    return texts[-1] if texts else str(error) or type(error).__name__
+
+
+_POINTER = re.compile(r"\n\s*LINE \d+:.*?(?:\n[ \t]*\^[^\n]*|\Z)", re.DOTALL)
+_HINT = re.compile(
+    r"\n\s*(?:HINT:\s*|(?=Did you mean|Candidate bindings|Candidate functions|Candidate tables))(.*)", re.DOTALL
+)
+
+
+def shorten(text: str, limit: int = 400) -> tuple[str, str]:
+    r"""An engine's message and its hint, without the echo of the statement.
+
+    Example:
+        >>> shorten('no column "nme"\nLINE 1: select nme\n               ^\nHINT:  Perhaps you meant "name".')
+        ('no column "nme".', 'Perhaps you meant "name".')
+    """
+    text = _POINTER.sub("", "\n" + text.strip())
+    hint = _HINT.search(text)
+    message = text[: hint.start()] if hint else text
+    return _sentence(message, limit), _sentence(hint[1], limit) if hint else ""
+
+
+def _sentence(text: str, limit: int) -> str:
+    text = " ".join(text.split())
+    text = text if len(text) <= limit else text[: limit - 1] + "…"
+    return text if not text or text[-1] in ".!?…" else text + "."
+
+
+_USER_INFO = re.compile(r"(?<=://)[^\s/]*(?=@)")
+
+
+def scrub(text: str, secrets: Sequence[str] = ()) -> str:
+    """A text without passwords: those given, and whatever stands before an ``@`` in a URL.
+
+    Example:
+        >>> scrub("cannot reach postgresql://ann:hunter2@db/shop")
+        'cannot reach postgresql://…@db/shop'
+    """
+    for secret in sorted(filter(None, secrets), key=len, reverse=True):
+        text = text.replace(secret, "…")
+    return _USER_INFO.sub("…", text)
+
+
+def stamp(path: str) -> tuple[int, int] | None:
+    """Time of the last change and size of a file, or None when there is none."""
+    try:
+        status = Path(path).stat()
+    except OSError:
+        return None
+    return status.st_mtime_ns, status.st_size

@@ -1,0 +1,359 @@
+"""DuckDB: a connection the user has, and a file; data frames are in `frames`.
+
+The user's own connection is used itself and not a second one, because temporary tables, registered frames, the search
+path and the time zone live in it. Its configuration is never changed: that could not be undone. Statements run in a
+``BEGIN TRANSACTION READ ONLY`` that is rolled back. When the user is inside a transaction of their own, a second
+connection reads instead, since an error would abort theirs.
+
+What we open ourselves is locked: read-only, no files, no network, no extensions, no change of settings.
+"""
+
+# ruff: noqa: S608 - statements are put together from quoted names and constants, or are guarded
+from __future__ import annotations
+
+import re
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from typing_extensions import override
+
+from rsql_magic.databases.catalogs.base import Database, Picked, Structure, interruptible, stamp
+from rsql_magic.errors import ConnectionProblem
+from rsql_magic.sql import Column, ForeignKey, Table
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
+
+    from rsql_magic.sql import Kind
+
+CLOSED: dict[str, Any] = {
+    "enable_external_access": "false",
+    "autoinstall_known_extensions": "false",
+    "autoload_known_extensions": "false",
+    "temp_directory": "",  # what does not fit in memory is refused, not written beside the user's file
+}
+
+EXACT = 8_000_000
+"""Values (rows times columns) that are profiled in full: about 0.1 s."""
+
+_BLOCKS, _BLOCK = 25, 2_048
+"""Blocks of a larger table that are looked at, and their rows."""
+
+SAMPLED = _BLOCKS * _BLOCK
+"""Rows of a larger table that are looked at."""
+
+_EXPECTED = re.compile(r'"Estimated Cardinality":\s*"?~?(\d+)')
+_STEPS = re.compile(r'"name":\s*"([A-Z_]+)\s*"')
+_PASSING = frozenset({"SEQ_SCAN", "TABLE_SCAN", "FILTER", "PROJECTION", "PANDAS_SCAN", "ARROW_SCAN"})
+"""Steps of a plan that keep the order of rows, so that the first are the same each time."""
+
+
+class DuckDB(Database):
+    """A DuckDB connection that belongs to the user."""
+
+    dialect = "duckdb"
+
+    def __init__(self, connection: Any, name: str = "duckdb") -> None:
+        super().__init__()
+        self.name = name
+        self._connection = connection
+        self._reader: Any = None
+
+    @override
+    def connection(self) -> Any:
+        return self._connection
+
+    @override
+    def release(self) -> None:
+        pass
+
+    @override
+    @contextmanager
+    def transaction(self, connection: Any, seconds: float) -> Iterator[Any]:
+        reader = connection.cursor() if self._inside_transaction(connection) else connection
+        reader.execute("BEGIN TRANSACTION READ ONLY")
+        self._reader = reader
+        try:
+            with _without_progress_bar(reader):
+                yield reader
+        finally:
+            self._reader = None
+            reader.rollback()
+            if reader is not connection:
+                reader.close()
+
+    def _inside_transaction(self, connection: Any) -> bool:
+        """Whether the user began one: outside, every statement has a transaction number of its own."""
+        first, second = (connection.execute("SELECT txid_current()").fetchone() for _ in range(2))
+        return bool(first == second)
+
+    @override
+    def cancel(self) -> None:
+        if self._reader is not None:
+            self._reader.interrupt()
+
+    @override
+    def run(self, session: Any, sql: str, parameters: Sequence[object] = ()) -> list[tuple[Any, ...]]:
+        return interruptible(lambda: session.execute(sql, parameters or None).fetchall(), self.interrupt)
+
+    @override
+    def was_interrupted(self, error: BaseException, /) -> bool:
+        return isinstance(error, RuntimeError) and "interrupted" in str(error).lower()
+
+    @override
+    def is_dead(self, error: Exception, /) -> bool:
+        return "Connection already closed" in str(error) or "database has been invalidated" in str(error)
+
+    @override
+    def time_zone(self) -> str:
+        return str(self.rows("SELECT current_setting('TimeZone')")[0][0])
+
+    @override
+    def state(self) -> Hashable:
+        return tuple(self.rows(_STATE)[0])
+
+    @override
+    def structure(self) -> Structure:
+        with self.reading(30.0) as session:
+            database, schema = self.run(session, "SELECT current_database(), current_schema()")[0]
+            tables = self.run(session, _TABLES)
+            columns = self.run(session, _COLUMNS)
+            constraints = self.run(session, _CONSTRAINTS)
+            indexes = self.run(session, _UNIQUE_INDEXES)
+        return _Assembly(str(database), str(schema), self.kind).build(tables, columns, constraints, indexes)
+
+    def kind(self, view: bool) -> Kind:
+        """What a name stands for."""
+        return "view" if view else "table"
+
+    values_read = 10 * EXACT
+    values_of_a_statement = EXACT // 20
+    knows_work_of_views = True
+
+    @override
+    def sample(self, table: Table) -> Picked | None:
+        """All rows up to `EXACT` values, else blocks of rows that lie equally far from each other.
+
+        DuckDB's own samples differ from one time to the next, and so does what comes first of several threads' work.
+        """
+        name, width = self.full_name(table), len(table.columns)
+        if table.kind == "view":
+            return self._of_view(table)
+        if table.rows is None:
+            return self.first_rows(table)
+        if table.rows * width <= EXACT:
+            return Picked(name, table.rows * width)
+        starts = [block * table.rows // _BLOCKS for block in range(_BLOCKS)]
+        parts = (f"SELECT * FROM {name} WHERE rowid BETWEEN {start} AND {start + _BLOCK - 1}" for start in starts)
+        return Picked(f"({' UNION ALL '.join(parts)}) AS picked", _BLOCKS * _BLOCK * width, 0)
+
+    def _of_view(self, table: Table) -> Picked | None:
+        """All of a view that is little work, the first rows of one that only passes rows on, nothing of others."""
+        name, width = self.full_name(table), len(table.columns)
+        plan = str(self.rows(f"EXPLAIN (FORMAT json) SELECT * FROM {name}", seconds=10.0)[0][-1])
+        work = sum(map(int, _EXPECTED.findall(plan))) * width
+        if work <= EXACT:
+            return Picked(name, work)
+        return self.first_rows(table) if set(_STEPS.findall(plan)) <= _PASSING else None
+
+
+@contextmanager
+def _without_progress_bar(connection: Any) -> Iterator[None]:
+    """DuckDB prints a bar for slow queries in notebooks, over our own status; the user's setting is put back."""
+    import duckdb
+
+    (shown,) = connection.execute("SELECT current_setting('enable_progress_bar')").fetchone()
+    if shown:
+        with suppress(duckdb.Error):  # the user locked the configuration
+            connection.execute("SET enable_progress_bar = false")
+    try:
+        yield
+    finally:
+        if shown:
+            with suppress(duckdb.Error):
+                connection.execute("SET enable_progress_bar = true")
+
+
+class DuckDBFile(DuckDB):
+    """A DuckDB file, opened read-only for as long as it is held, so that it is free in between."""
+
+    def __init__(self, path: str) -> None:
+        super().__init__(None, Path(path).name)
+        self.path = path
+
+    @override
+    def connection(self) -> Any:
+        if self._connection is None:
+            self._connection = _open_file(self.path)
+        return self._connection
+
+    @override
+    def release(self) -> None:
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
+
+    @override
+    def _inside_transaction(self, connection: Any) -> bool:
+        return False
+
+    @override
+    def state(self) -> Hashable:
+        """The file's time and size, and those of its write-ahead log: nothing is opened."""
+        return tuple(stamp(path) for path in (self.path, f"{self.path}.wal"))
+
+
+def _open_file(path: str) -> Any:
+    import duckdb
+
+    if not Path(path).is_file():
+        raise ConnectionProblem(f"There is no file {path}.", hint="Check the path.")
+    try:
+        return locked(duckdb.connect(path, read_only=True, config=CLOSED))
+    except duckdb.ConnectionException:
+        raise ConnectionProblem(
+            f"{Path(path).name} is already open in this Python session.",
+            hint="Pass that connection instead of the path.",
+        ) from None
+    except duckdb.Error as error:
+        raise _cannot_open(path, str(error)) from None
+
+
+def _cannot_open(path: str, message: str) -> ConnectionProblem:
+    name = Path(path).name
+    if "lock" in message.lower():
+        return ConnectionProblem(
+            f"Another program has {name} open for writing.", hint="Close it there, then try again."
+        )
+    if "not a valid DuckDB database" in message:
+        return ConnectionProblem(f"{name} is not a DuckDB database.", hint="Give the path of a DuckDB or SQLite file.")
+    return ConnectionProblem(f"{name} cannot be opened: {' '.join(message.split())[:200]}", hint="Check the file.")
+
+
+def locked(connection: Any) -> Any:
+    """A connection with half of the memory that DuckDB would take, at most eight threads, and no way to change that."""
+    import duckdb
+
+    with suppress(duckdb.Error):  # a DuckDB that knows no shares of memory keeps its own limit of 80 %
+        connection.execute("SET memory_limit = '50%'")  # DuckDB knows a container's limit, Python does not
+    connection.execute("SET threads = least(current_setting('threads'), 8)")
+    connection.execute("SET enable_progress_bar = false")
+    connection.execute("SET lock_configuration = true")
+    return connection
+
+
+def unique_names(names: Sequence[str]) -> list[str]:
+    """Names of which none is there twice, capitals ignored as databases do.
+
+    Example:
+        >>> unique_names(["id", "name", "ID", "id"])
+        ['id', 'name', 'ID_2', 'id_3']
+    """
+    taken = {name.casefold() for name in names}
+    seen: set[str] = set()
+    result = []
+    for name in names:
+        free, number = name, 2
+        while free.casefold() in seen or (free != name and free.casefold() in taken):
+            free, number = f"{name}_{number}", number + 1
+        seen.add(free.casefold())
+        result.append(free)
+    return result
+
+
+_OURS = "NOT internal AND database_name <> 'system'"
+_STATE = f"""
+    SELECT coalesce(sum(hash(database_name, schema_name, name, text)), 0)::VARCHAR, count(*)
+    FROM (
+        SELECT database_name, schema_name, table_name AS name, sql || coalesce(comment, '') || estimated_size AS text
+        FROM duckdb_tables() WHERE {_OURS}
+        UNION ALL
+        SELECT database_name, schema_name, view_name, sql || coalesce(comment, '') FROM duckdb_views() WHERE {_OURS}
+    )"""
+_TABLES = f"""
+    SELECT database_name, schema_name, table_name, false, estimated_size, comment FROM duckdb_tables() WHERE {_OURS}
+    UNION ALL
+    SELECT database_name, schema_name, view_name, true, NULL, comment FROM duckdb_views() WHERE {_OURS}
+    ORDER BY 1, 2, 3"""
+_COLUMNS = f"""
+    SELECT database_name, schema_name, table_name, column_name, data_type, is_nullable, comment
+    FROM duckdb_columns() WHERE {_OURS} ORDER BY 1, 2, 3, column_index"""
+_CONSTRAINTS = """
+    SELECT
+        database_name, schema_name, table_name,
+        constraint_type, constraint_column_names, referenced_table, referenced_column_names
+    FROM duckdb_constraints() WHERE constraint_type IN ('PRIMARY KEY', 'UNIQUE', 'FOREIGN KEY')
+    ORDER BY 1, 2, 3, constraint_index"""
+_UNIQUE_INDEXES = "SELECT database_name, schema_name, table_name, expressions FROM duckdb_indexes() WHERE is_unique"
+
+
+class _Assembly:
+    """Puts the rows of the catalog functions together.
+
+    Args:
+        database: The current database.
+        schema: The current schema.
+        kind: Says what a view or table stands for.
+    """
+
+    def __init__(self, database: str, schema: str, kind: Callable[[bool], Kind]) -> None:
+        self.database, self.schema, self.kind = database, schema, kind
+
+    def build(self, tables: Rows, columns: Rows, constraints: Rows, indexes: Rows) -> Structure:
+        """Rows of `_TABLES`, `_COLUMNS`, `_CONSTRAINTS` and `_UNIQUE_INDEXES` as tables."""
+        of_table: dict[Key, list[Column]] = {}
+        for *key, name, type_, nullable, comment in columns:
+            of_table.setdefault((key[0], key[1], key[2]), []).append(Column(name, type_, bool(nullable), comment or ""))
+        keys = self._keys(constraints)
+        made = [self._table(row, of_table, keys.get(row[:3], [])) for row in tables]
+        return Structure(tuple(made), self._unique(constraints, indexes), (), self.schema, self.database)
+
+    def _table(self, row: tuple[Any, ...], columns: Mapping[Key, list[Column]], keys: list[tuple[Any, ...]]) -> Table:
+        database, schema, name, view, rows, comment = row
+        own_database, own_schema = self._place(database, schema)
+        return Table(
+            name,
+            tuple(columns.get((database, schema, name), ())),
+            schema=own_schema,
+            database=own_database,
+            kind=self.kind(view),
+            rows=rows,
+            primary_key=next((tuple(names) for kind, names, *_ in keys if kind == "PRIMARY KEY"), ()),
+            foreign_keys=tuple(
+                ForeignKey(tuple(names), ".".join(filter(None, (own_database, own_schema, table))), tuple(referred))
+                for kind, names, table, referred in keys
+                if kind == "FOREIGN KEY"
+            ),
+            description=comment or "",
+        )
+
+    def _place(self, database: str, schema: str) -> tuple[str, str]:
+        """Database and schema as they must be written, empty where they are the defaults."""
+        if database == "temp" or (database == self.database and schema == self.schema):
+            return "", ""
+        return ("", schema) if database == self.database else (database, schema)
+
+    def _keys(self, constraints: Rows) -> dict[Key, list[tuple[Any, ...]]]:
+        keys: dict[Key, list[tuple[Any, ...]]] = {}
+        for row in constraints:
+            keys.setdefault((row[0], row[1], row[2]), []).append(row[3:])
+        return keys
+
+    def _unique(self, constraints: Rows, indexes: Rows) -> dict[str, list[tuple[str, ...]]]:
+        unique: dict[str, list[tuple[str, ...]]] = {}
+        for database, schema, table, kind, names, *_ in constraints:
+            if kind == "UNIQUE":
+                unique.setdefault(self._full(database, schema, table), []).append(tuple(names))
+        for database, schema, table, expressions in indexes:
+            names = tuple(part.strip(" \"'") for part in (expressions or "").strip("[]").split(","))
+            unique.setdefault(self._full(database, schema, table), []).append(names)
+        return unique
+
+    def _full(self, database: str, schema: str, table: str) -> str:
+        return ".".join(part for part in (*self._place(database, schema), table) if part)
+
+
+if TYPE_CHECKING:
+    Rows = Sequence[tuple[Any, ...]]
+    Key = tuple[str, str, str]

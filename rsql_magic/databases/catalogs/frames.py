@@ -1,0 +1,275 @@
+"""Data frames as the tables of a private in-memory DuckDB.
+
+A notebook asks about its frames again and again, and mostly they are the same. So the database stays open, a frame is
+registered anew only when it has changed, and what was found out about its columns is kept as long as it has not.
+"""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from typing_extensions import override
+
+from rsql_magic.context import Fences, named_by_values, positions
+from rsql_magic.databases.catalogs.base import Picked, Structure
+from rsql_magic.databases.catalogs.duckdb import CLOSED, EXACT, SAMPLED, DuckDB, locked
+from rsql_magic.databases.catalogs.tabular import Tabular
+from rsql_magic.errors import BadInput
+from rsql_magic.sql import Column, Table, one_line
+
+if TYPE_CHECKING:
+    from collections.abc import Hashable, Iterator, Mapping, Sequence
+
+    from rsql_magic.sql import Profile
+
+_NARROW = "rsql narrow"
+"""A name that no variable has; it is in no catalog, so no query may read it."""
+
+_EACH = 5.0
+"""Seconds that a frame may take to become a table."""
+
+
+@dataclass
+class _Held:
+    """A frame as it was when it was registered.
+
+    Args:
+        frame: The user's frame.
+        likeness: A copy that shares the frame's data and keeps what it was.
+        tabular: The frame as DuckDB reads it.
+        columns: Its columns, once DuckDB described them.
+        profiles: What was found out about them.
+    """
+
+    frame: Any
+    likeness: Any
+    tabular: Tabular
+    columns: tuple[Column, ...] = ()
+    profiles: dict[str, Profile] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, name: str, frame: Any) -> _Held:
+        """Take a frame.
+
+        Raises:
+            BadInput: It is none.
+        """
+        return cls(frame, _likeness(frame), Tabular.of(name, frame))
+
+    def still(self, frame: Any) -> bool:
+        """Whether a frame is this one, with the same data."""
+        return frame is self.frame and _is_as(frame, self.likeness)
+
+
+class Frames(DuckDB):
+    """Data frames as the tables of a private in-memory database.
+
+    Args:
+        frames: pandas, polars or Arrow frames by table name. They are read where they are, not copied.
+    """
+
+    def __init__(self, frames: Mapping[str, Any]) -> None:
+        super().__init__(None, "frames")
+        self._given = dict(frames)
+        self._taken: dict[str, _Held] = {}
+        self._zone = ""
+        self._changes = 0
+        self._problems: tuple[str, ...] = ()
+
+    def renew(self, frames: Mapping[str, Any]) -> None:
+        """Have these frames as tables from now on; those that are as they were cost nothing."""
+        self._given = dict(frames)
+        if self._connection is not None:
+            self._take()
+
+    @override
+    def connection(self) -> Any:
+        if self._connection is None:
+            self._take()
+        return self._connection
+
+    def _take(self) -> None:
+        """Register what is new or has changed, and forget what is gone; what cannot be read is left out.
+
+        Raises:
+            BadInput: None of them is a frame that can be read.
+        """
+        fences = Fences(_EACH)
+        held = {name: self._renewed(name, frame, fences) for name, frame in self._given.items()}
+        readable = {name: one for name, one in held.items() if one is not None}
+        zones = frozenset[str]().union(*(one.tabular.zones for one in readable.values()))
+        zone = next(iter(zones)) if len(zones) == 1 else ""
+        before = self._taken
+        if self._connection is None or zone != self._zone:
+            self.close()
+            before, self._zone, self._connection = {}, zone, _open(zone)
+        for name in before.keys() - readable.keys():
+            self._connection.unregister(name)
+        new = [name for name, one in readable.items() if before.get(name) is not one]
+        for name in new:
+            fences.ask(name, lambda: self._register(name, readable[name]), None)  # noqa: B023
+        self._changes += bool(new or before.keys() - readable.keys())
+        self._taken = {name: one for name, one in readable.items() if name not in fences.failed}
+        self._problems = tuple(_problems(self._taken, fences.failed))
+        if self._given and not self._taken:
+            raise BadInput(" ".join(self._problems), hint="Pass pandas, polars or Arrow frames.")
+
+    def _renewed(self, name: str, frame: Any, fences: Fences) -> _Held | None:
+        """A frame as it was taken before, or anew where it has changed; None where it cannot be read."""
+        old = self._taken.get(name)
+        if old and fences.ask(name, lambda: old.still(frame), False):
+            return old
+        return fences.ask(name, lambda: _Held.of(name, frame), None)
+
+    def _register(self, name: str, one: _Held) -> None:
+        """Make a frame a table; without those of its columns that DuckDB refuses."""
+        if not self._reads(one.tabular.table, name):
+            one.tabular = one.tabular.readable(self._reads)
+            self._connection.register(name, one.tabular.table)
+        one.columns = tuple(Column(str(row[0]), str(row[1])) for row in self._described(name))
+
+    def _reads(self, table: Any, name: str = _NARROW) -> bool:
+        """Whether DuckDB reads a table; it stays registered."""
+        try:
+            self._connection.register(name, table)
+            self._described(name)
+        except Exception:  # noqa: BLE001 - DuckDB's errors, and those of whatever makes the table
+            return False
+        return True
+
+    def _described(self, name: str) -> list[Any]:
+        rows: list[Any] = self._connection.execute(f"DESCRIBE {self.quoted(name)}").fetchall()
+        return rows
+
+    @override
+    def close(self) -> None:
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
+
+    @override
+    def _inside_transaction(self, connection: Any) -> bool:
+        return False
+
+    @override
+    def state(self) -> Hashable:
+        """How often the frames changed: nothing is asked."""
+        self.connection()
+        return self._changes
+
+    @override
+    def structure(self) -> Structure:
+        self.connection()
+        fences = Fences(_EACH)
+        rare = named_by_values(self._frames, fences=fences)
+        tables = (
+            Table(name, tuple(c for c in one.columns if c.name not in rare), kind="frame", rows=len(one.tabular.table))
+            for name, one in sorted(self._taken.items())
+            if name not in fences.failed
+        )
+        problems = (*self._problems, *_problems({}, fences.failed))
+        return Structure(tuple(table for table in tables if table.columns), {}, problems, "main", "memory")
+
+    @override
+    def values(self) -> frozenset[str]:
+        return named_by_values(self._frames, no_values=True)
+
+    @property
+    def _frames(self) -> dict[str, Any]:
+        return {name: one.frame for name, one in self._taken.items()}
+
+    @override
+    def sample(self, table: Table) -> Picked:
+        """All rows of a small frame, else one from each of many equal strides."""
+        rows, width = table.rows or 0, len(table.columns)
+        picked = positions(rows, SAMPLED) if rows * width > EXACT else None
+        is_part = picked is not None or width < len(self._taken[table.name].columns)
+        source = self._part(table, picked) if is_part else self.full_name(table)
+        return Picked(source, min(rows, SAMPLED if picked else rows) * width, 0 if picked else None)
+
+    def _part(self, table: Table, rows: list[int] | None) -> str:
+        """Some columns and rows of a frame as a table of their own: DuckDB looks at every column of one, each time."""
+        part = self._taken[table.name].tabular.part([column.name for column in table.columns], rows)
+        self.connection().register(_NARROW, part)
+        return self.quoted(_NARROW)
+
+    @override
+    def statistics(self, tables: Sequence[Table], /) -> Mapping[str, dict[str, Profile]]:
+        """What was found out before about frames that are as they were."""
+        known = {table.full_name: self._taken[table.name].profiles for table in tables}
+        return {
+            table.full_name: known[table.full_name]
+            for table in tables
+            if known[table.full_name].keys() >= {column.name for column in table.columns}
+        }
+
+    @override
+    def learn(self, table: Table, found: Mapping[str, Profile], /) -> None:
+        self._taken[table.name].profiles |= found
+
+
+def _problems(taken: Mapping[str, _Held], failed: Mapping[str, str]) -> Iterator[str]:
+    """What cannot be read of frames, one sentence each."""
+    for name, reason in sorted(failed.items()):
+        yield f"{one_line(name)} could not be read and was left out: {reason}."
+    for name, one in sorted(taken.items()):
+        if one.tabular.lacking:
+            columns = ", ".join(map(one_line, one.tabular.lacking[:5]))
+            more = f" and {len(one.tabular.lacking) - 5:,} more" if len(one.tabular.lacking) > 5 else ""
+            yield f"{one_line(name)} is read without {columns}{more}, of a type that DuckDB does not know."
+
+
+def _open(zone: str) -> Any:
+    import duckdb
+
+    connection = duckdb.connect(":memory:", config=CLOSED)
+    if zone:
+        with suppress(duckdb.Error):  # DuckDB does not know a fixed offset; the moments are the same all the same
+            connection.execute(f"SET TimeZone = '{zone}'")
+    return locked(connection)
+
+
+def _likeness(frame: Any) -> Any:
+    """A copy that shares the data: from now on, whoever changes the frame changes a copy of it."""
+    import pandas as pd
+
+    if isinstance(frame, pd.DataFrame | pd.Series):
+        return frame.copy(deep=False)
+    return frame.clone() if hasattr(frame, "clone") else frame
+
+
+def _is_as(frame: Any, likeness: Any) -> bool:
+    """Whether a frame still holds the very data that it shared with its likeness."""
+    import pandas as pd
+
+    if isinstance(frame, pd.DataFrame):
+        return _copies_on_write() and _same_arrays(frame, likeness)
+    return hasattr(frame, "equals") and bool(frame.equals(likeness))  # a lazy frame may read something else each time
+
+
+def _same_arrays(frame: Any, likeness: Any) -> bool:
+    """Whether two pandas frames share all their arrays; comparing values would take as long as reading them."""
+    one, other = getattr(frame, "_mgr", None), getattr(likeness, "_mgr", None)
+    if one is None or other is None or len(one.blocks) != len(other.blocks):
+        return False
+    if not all(mine.equals(theirs) for mine, theirs in zip(one.axes, other.axes, strict=True)):
+        return False
+    shared = all(_memory(a.values) == _memory(b.values) for a, b in zip(one.blocks, other.blocks, strict=True))
+    return shared and frame.dtypes.equals(likeness.dtypes)
+
+
+def _memory(values: Any) -> object:
+    """Where an array keeps its values: an address, or the Arrow array inside."""
+    if (arrow := getattr(values, "_pa_array", None)) is not None:
+        return id(arrow)
+    array = getattr(values, "_ndarray", getattr(values, "_data", values))
+    return array.__array_interface__["data"] if hasattr(array, "__array_interface__") else id(values)
+
+
+def _copies_on_write() -> bool:
+    """Whether this pandas copies before it writes, as it does from version 3 on."""
+    import pandas as pd
+
+    return int(pd.__version__.split(".")[0]) >= 3

@@ -1,0 +1,273 @@
+"""MySQL and MariaDB: read by their information schema, kept in bounds by session variables that are set back.
+
+Below the guard: a session that is read-only (a transaction alone is not enough: ``CREATE`` and ``DROP`` end it, and
+then run), ``START TRANSACTION READ ONLY``, the server's time limit (``max_execution_time``, in MariaDB
+``max_statement_time``), ``sql_select_limit`` for the rows, an SQL mode in which a statement means what the guard read,
+and always a rollback.
+"""
+
+# ruff: noqa: S608 - statements are put together from constants and numbers
+from __future__ import annotations
+
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from typing_extensions import override
+
+from rsql_magic.databases.catalogs.base import Picked, Structure
+from rsql_magic.databases.catalogs.sqlalchemy import SQLAlchemy
+from rsql_magic.sql import Column, ForeignKey, Table, always_quoted, lex
+
+if TYPE_CHECKING:
+    from collections.abc import Hashable, Iterator, Mapping, Sequence
+
+    from sqlalchemy import Connection
+
+    from rsql_magic.databases.catalogs.sqlalchemy import Stream
+
+_SLACK = 1.0
+"""Seconds that the server's own limit is longer than ours, which gives the clearer message."""
+
+_LARGE = 20_000
+"""Rows of a table that are read in full; of a larger one the first are looked at."""
+
+_REREAD = {"ANSI_QUOTES", "NO_BACKSLASH_ESCAPES", "PIPES_AS_CONCAT", "IGNORE_SPACE", "HIGH_NOT_PRECEDENCE"}
+"""SQL modes in which a statement would not mean what the guard read."""
+
+
+class MySQL(SQLAlchemy):
+    """A MySQL or MariaDB server."""
+
+    text_type = "CHAR"
+
+    def __init__(self, engine: Any, *, ours: bool = False) -> None:
+        super().__init__(engine, ours=ours)
+        self._thread = 0
+
+    @override
+    def begin(self, session: Connection, seconds: float) -> Connection:
+        limit, read_only = _time_limit(session), _read_only(session)
+        names = ["sql_mode", "sql_select_limit", read_only, *([limit] if limit else [])]
+        asked = ", ".join(f"@@session.{name}" for name in names)
+        self._thread, *values = self.run(session, f"SELECT CONNECTION_ID(), {asked}")[0]
+        session.info["rsql_before"] = dict(zip(names, values, strict=True))
+        settings: dict[str, Any] = {
+            "sql_mode": ",".join(mode for mode in values[0].split(",") if mode not in _REREAD),
+            read_only: 1,
+        }
+        if limit:
+            settings[limit] = (seconds + _SLACK) * (1 if limit == "max_statement_time" else 1000)
+        _set(session, settings)
+        session.exec_driver_sql("START TRANSACTION READ ONLY")
+        return session
+
+    @override
+    def _end(self, session: Connection) -> None:
+        import sqlalchemy as sa
+
+        try:
+            if not session.invalidated:
+                session.exec_driver_sql("ROLLBACK")
+                _set(session, session.info.pop("rsql_before", {}))
+        except sa.exc.DBAPIError:
+            session.invalidate()
+        super()._end(session)
+
+    @override
+    def cancel(self) -> None:
+        """``KILL QUERY`` from a connection of its own, which MySQL has no other way for."""
+        if not self._thread or self._running is None:
+            return
+        pool = self._engine.pool.recreate()
+        lent = pool.connect()
+        try:
+            lent.cursor().execute(f"KILL QUERY {int(self._thread)}")
+        finally:
+            lent.close()
+            pool.dispose()
+
+    @contextmanager
+    @override
+    def stream(self, session: Connection, sql: str, max_rows: int, *, query: bool) -> Iterator[Stream]:
+        """As many rows as are looked at, told to the server: closing an unread result reads it to its end."""
+        _set(session, {"sql_select_limit": max_rows})
+        sql = _limited(sql, max_rows) if query else sql
+        with super().stream(session, sql, max_rows, query=query) as (names, fetchmany):
+            yield names, fetchmany
+            if fetchmany(1):
+                self.cancel()
+
+    @override
+    def quoted(self, name: str) -> str:
+        return always_quoted(name, "mysql")
+
+    @override
+    def own_sql(self, sql: str) -> str:
+        return sql
+
+    @override
+    def was_timed_out(self, error: BaseException, /) -> bool:
+        """Error 1969 in MariaDB, 3024 in MySQL."""
+        arguments: list[Any] = list(getattr(getattr(error, "orig", None), "args", ()))
+        return bool(arguments) and arguments[0] in {1969, 3024}
+
+    @override
+    def time_zone(self) -> str:
+        own, system = self.rows("SELECT @@session.time_zone, @@system_time_zone")[0]
+        return str(system if own == "SYSTEM" else own)
+
+    @override
+    def state(self) -> Hashable:
+        """How often the server has run statements that change tables; it counts them."""
+        return tuple(self.rows(_CHANGES))
+
+    @override
+    def sample(self, table: Table) -> Picked:
+        """All rows of a small table, else the first, which are those of the smallest keys."""
+        if table.kind == "table" and table.rows is not None and table.rows <= _LARGE:
+            return Picked(self.full_name(table), table.rows * len(table.columns))
+        return self.first_rows(table)
+
+    @override
+    def structure(self) -> Structure:
+        with self.reading(60.0) as session:
+            own = self.run(session, "SELECT DATABASE()")[0][0] or ""
+            tables, columns = self.run(session, _TABLES), self.run(session, _COLUMNS)
+            keys, foreign = self.run(session, _UNIQUE), self.run(session, _FOREIGN_KEYS)
+        return _Assembly(own, columns, keys, foreign).build(tables)
+
+
+def _time_limit(session: Connection) -> str:
+    """The session variable that limits a statement's time, if the server has one."""
+    dialect: Any = session.dialect
+    if dialect.is_mariadb:
+        return "max_statement_time"
+    version = list(dialect.server_version_info or ())
+    return "max_execution_time" if version >= [5, 7, 8] else ""
+
+
+def _read_only(session: Connection) -> str:
+    """The session variable that makes transactions read-only."""
+    dialect: Any = session.dialect
+    return "tx_read_only" if dialect.is_mariadb else "transaction_read_only"
+
+
+def _set(session: Connection, settings: Mapping[str, Any]) -> None:
+    if settings:
+        values = {n: f"'{v}'" if isinstance(v, str) else v for n, v in settings.items()}
+        session.exec_driver_sql("SET SESSION " + ", ".join(f"{n} = {v}" for n, v in values.items()))
+
+
+def _limited(sql: str, rows: int) -> str:
+    """A query whose own LIMIT is not above the rows looked at; ``sql_select_limit`` yields to a LIMIT."""
+    lexed = lex(sql, "mysql")
+    depth, place = 0, -1
+    for index, token in enumerate(lexed.tokens):
+        depth += (lexed.raw(token) == "(") - (lexed.raw(token) == ")")
+        if depth == 0 and lexed.word(index) == "LIMIT":
+            place = index + 1
+    number = place + 2 if place + 2 < len(lexed.tokens) and lexed.raw(lexed.tokens[place + 1]) == "," else place
+    if place < 0 or number >= len(lexed.tokens) or not (raw := lexed.raw(lexed.tokens[number])).isdigit():
+        return sql
+    token = lexed.tokens[number]
+    return f"{lexed.text[: token.start]}{min(int(raw), rows)}{lexed.text[token.end + 1 :]}"
+
+
+_SYSTEM = "NOT IN ('information_schema', 'mysql', 'performance_schema', 'sys')"
+_CHANGES = """
+    SHOW GLOBAL STATUS WHERE Variable_name IN (
+        'Com_alter_table', 'Com_alter_view', 'Com_create_db', 'Com_create_index', 'Com_create_table', 'Com_create_view',
+        'Com_drop_db', 'Com_drop_index', 'Com_drop_table', 'Com_drop_view', 'Com_grant', 'Com_rename_table',
+        'Com_revoke'
+    )"""
+_TABLES = f"""
+    SELECT TABLE_SCHEMA, TABLE_NAME, TABLE_TYPE LIKE '%VIEW%', TABLE_ROWS, TABLE_COMMENT
+    FROM information_schema.TABLES WHERE TABLE_SCHEMA {_SYSTEM} ORDER BY TABLE_SCHEMA, TABLE_NAME"""
+_COLUMNS = f"""
+    SELECT TABLE_SCHEMA, TABLE_NAME, COLUMN_NAME, COLUMN_TYPE, IS_NULLABLE = 'YES', COLUMN_COMMENT,
+        PRIVILEGES LIKE '%select%'
+    FROM information_schema.COLUMNS WHERE TABLE_SCHEMA {_SYSTEM}
+    ORDER BY TABLE_SCHEMA, TABLE_NAME, ORDINAL_POSITION"""
+_UNIQUE = f"""
+    SELECT TABLE_SCHEMA, TABLE_NAME, INDEX_NAME, COLUMN_NAME
+    FROM information_schema.STATISTICS WHERE NOT NON_UNIQUE AND TABLE_SCHEMA {_SYSTEM}
+    ORDER BY TABLE_SCHEMA, TABLE_NAME, INDEX_NAME, SEQ_IN_INDEX"""
+_FOREIGN_KEYS = f"""
+    SELECT TABLE_SCHEMA, TABLE_NAME, CONSTRAINT_NAME, COLUMN_NAME,
+        REFERENCED_TABLE_SCHEMA, REFERENCED_TABLE_NAME, REFERENCED_COLUMN_NAME
+    FROM information_schema.KEY_COLUMN_USAGE
+    WHERE REFERENCED_TABLE_NAME IS NOT NULL AND TABLE_SCHEMA {_SYSTEM}
+    ORDER BY TABLE_SCHEMA, TABLE_NAME, CONSTRAINT_NAME, ORDINAL_POSITION"""
+
+
+class _Assembly:
+    """Puts the rows of the information schema together.
+
+    Args:
+        own: The current database.
+        columns: Rows of `_COLUMNS`.
+        keys: Rows of `_UNIQUE`.
+        foreign: Rows of `_FOREIGN_KEYS`.
+    """
+
+    def __init__(self, own: str, columns: Rows, keys: Rows, foreign: Rows) -> None:
+        self._own = own
+        self._columns: dict[tuple[str, str], list[Column]] = {}
+        for schema, table, name, type_name, nullable, comment, readable in columns:
+            if readable:
+                found = Column(name, _text(type_name), bool(nullable), _text(comment))
+                self._columns.setdefault((schema, table), []).append(found)
+        self._keys = _by_constraint(keys)
+        self._foreign = _by_constraint(foreign)
+
+    def build(self, tables: Rows) -> Structure:
+        """Tables with their keys; what may not be read is left out, and said."""
+        hidden = [self._full(row[0], row[1]) for row in tables if (row[0], row[1]) not in self._columns]
+        problems = [f"Left out, since they may not be read or are broken: {', '.join(hidden[:5])}."] if hidden else []
+        made = [self._table(row) for row in tables if (row[0], row[1]) in self._columns]
+        unique = {
+            self._full(*table): [tuple(row[0] for row in rows) for name, rows in found.items() if name != "PRIMARY"]
+            for table, found in self._keys.items()
+        }
+        return Structure(tuple(made), unique, tuple(problems), self._own)
+
+    def _table(self, row: tuple[Any, ...]) -> Table:
+        schema, name, view, rows, comment = row
+        place = (schema, name)
+        return Table(
+            name,
+            tuple(self._columns[place]),
+            schema=self._place(schema),
+            kind="view" if view else "table",
+            rows=None if view or rows is None else int(rows),
+            primary_key=tuple(row[0] for row in self._keys.get(place, {}).get("PRIMARY", ())),
+            foreign_keys=tuple(map(self._foreign_key, self._foreign.get(place, {}).values())),
+            description="" if view else _text(comment),
+        )
+
+    def _foreign_key(self, rows: list[tuple[Any, ...]]) -> ForeignKey:
+        _, schema, table, _ = rows[0]
+        return ForeignKey(tuple(row[0] for row in rows), self._full(schema, table), tuple(row[3] for row in rows))
+
+    def _place(self, schema: str) -> str:
+        return "" if schema == self._own else schema
+
+    def _full(self, schema: str, name: str) -> str:
+        return f"{self._place(schema)}.{name}" if self._place(schema) else name
+
+
+def _by_constraint(rows: Rows) -> dict[tuple[str, str], dict[str, list[tuple[Any, ...]]]]:
+    """Rows of columns by table and by the name of their key."""
+    found: dict[tuple[str, str], dict[str, list[tuple[Any, ...]]]] = {}
+    for schema, table, key, *rest in rows:
+        found.setdefault((schema, table), {}).setdefault(key, []).append(tuple(rest))
+    return found
+
+
+def _text(value: Any) -> str:
+    """MySQL 8 gives some columns of its information schema as bytes."""
+    return value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value or "")
+
+
+if TYPE_CHECKING:
+    Rows = Sequence[tuple[Any, ...]]

@@ -1,0 +1,310 @@
+"""PostgreSQL: four catalog queries for everything, and its own statistics in place of questions to the tables.
+
+Below the guard: a ``READ ONLY`` transaction with limits on statements, locks and idling, set for this transaction only;
+the extended protocol, which takes a single statement; and always a rollback. The strongest layer is still a role that
+may only read (docs/databases.md).
+"""
+
+# ruff: noqa: S608 - statements are put together from constants
+from __future__ import annotations
+
+import json
+import re
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from typing_extensions import override
+
+from rsql_magic.databases.catalogs.base import Picked, Structure
+from rsql_magic.databases.catalogs.profiles import categories, span
+from rsql_magic.databases.catalogs.sqlalchemy import SQLAlchemy
+from rsql_magic.errors import QueryFailed
+from rsql_magic.sql import Column, ForeignKey, Profile, Table, value_kind
+
+if TYPE_CHECKING:
+    from collections.abc import Hashable, Iterator, Mapping, Sequence
+
+    from sqlalchemy import Connection
+
+    from rsql_magic.databases.catalogs.sqlalchemy import Stream
+
+_SLACK = 1.0
+"""Seconds that the server's own limit is longer than ours, which gives the clearer message."""
+
+_LARGE = 20_000
+"""Rows of a table without statistics that are read in full; of a larger one blocks are picked."""
+
+_EXPECTED = re.compile(r'"Plan Rows"\W+(\d+)')
+_STEPS = re.compile(r'"Node Type"\W+(\w[\w ]*)')
+_PASSING = frozenset({"Seq Scan", "Subquery Scan", "Index Scan", "Result", "Append"})
+"""Steps of a plan that keep the order of rows."""
+
+
+class PostgreSQL(SQLAlchemy):
+    """A PostgreSQL server, or one that speaks its protocol."""
+
+    def __init__(self, engine: Any, *, ours: bool = False) -> None:
+        super().__init__(engine, ours=ours)
+        self._written: Hashable = None
+        self._state: Hashable = None
+
+    @override
+    def begin(self, session: Connection, seconds: float) -> Connection:
+        session = session.execution_options(isolation_level="READ COMMITTED", postgresql_readonly=True)
+        milliseconds = int(1000 * (seconds + _SLACK))
+        limits = {
+            "transaction_read_only": "on",
+            "statement_timeout": f"{milliseconds}",
+            "lock_timeout": f"{min(milliseconds, 5000)}",
+            "idle_in_transaction_session_timeout": f"{milliseconds + 60_000}",
+            "standard_conforming_strings": "on",  # the guard reads backslashes as this says
+        }
+        calls = ", ".join(f"pg_catalog.set_config('{name}', '{value}', true)" for name, value in limits.items())
+        session.exec_driver_sql("SELECT " + calls)
+        return session
+
+    @override
+    def run_here(self, session: Connection, sql: str, parameters: Sequence[object]) -> list[tuple[Any, ...]]:
+        """By the extended protocol where the driver has it, so that nothing can follow a statement."""
+        driver = _psycopg(session)
+        if driver is None:
+            return super().run_here(session, sql, parameters)
+        with driver.cursor() as cursor:
+            rows: list[tuple[Any, ...]] = cursor.execute(sql, parameters or None, prepare=True).fetchall()
+        return rows
+
+    @contextmanager
+    @override
+    def stream(self, session: Connection, sql: str, max_rows: int, *, query: bool) -> Iterator[Stream]:
+        """By a cursor on the server, which psycopg declares by the extended protocol."""
+        driver = _psycopg(session)
+        if driver is None:
+            with super().stream(session, sql, max_rows, query=query) as stream:
+                yield stream
+            return
+        with driver.cursor("rsql") if query else driver.cursor() as cursor:
+            cursor.execute(sql, **({} if query else {"prepare": True}))
+            if cursor.description is None:
+                raise QueryFailed("This statement gives no rows.", hint="Ask with a SELECT.")
+            yield [column.name for column in cursor.description], cursor.fetchmany
+
+    @override
+    def own_sql(self, sql: str) -> str:
+        return sql
+
+    @override
+    def was_timed_out(self, error: BaseException, /) -> bool:
+        return "statement timeout" in str(error)
+
+    @override
+    def time_zone(self) -> str:
+        return str(self.rows("SELECT current_setting('TimeZone')")[0][0])
+
+    @override
+    def state(self) -> Hashable:
+        """Transaction numbers of the catalog's rows; not looked at again while nothing at all was written."""
+        with self.reading(10.0) as session:
+            written = self.run(session, _WRITTEN)[0]
+            if written != self._written:
+                self._state, self._written = self.run(session, _STATE)[0], written
+        return self._state
+
+    knows_work_of_views = True
+
+    @override
+    def sample(self, table: Table) -> Picked | None:
+        """All rows of a small table, else blocks of it, the same each time."""
+        name, width = self.full_name(table), len(table.columns)
+        if table.kind == "view":
+            return self._of_view(table)
+        if table.rows is None:
+            return self.first_rows(table)
+        if table.rows <= _LARGE:
+            return Picked(name, table.rows * width)
+        share = 100 * _LARGE / table.rows
+        source = f"(SELECT * FROM {name} TABLESAMPLE SYSTEM ({share:.6f}) REPEATABLE (0)) AS picked"
+        return Picked(source, _LARGE * width, 0)
+
+    def _of_view(self, table: Table) -> Picked | None:
+        """All of a view that is little work, the first rows of one that only passes rows on, nothing of others."""
+        name, width = self.full_name(table), len(table.columns)
+        plan = json.dumps(self.rows(f"EXPLAIN (FORMAT json) SELECT * FROM {name}", seconds=10.0)[0][0])
+        work = sum(map(int, _EXPECTED.findall(plan)))
+        if work <= _LARGE * 10:
+            return Picked(name, work * width)
+        return self.first_rows(table) if set(_STEPS.findall(plan)) <= _PASSING else None
+
+    @override
+    def structure(self) -> Structure:
+        with self.reading(60.0) as session:
+            database, schema = self.run(session, "SELECT current_database(), current_schema()")[0]
+            tables = self.run(session, _TABLES)
+            columns = self.run(session, _COLUMNS)
+            constraints = self.run(session, _CONSTRAINTS)
+            indexes = self.run(session, _UNIQUE_INDEXES)
+        return _Assembly(schema or "", tables, columns).build(constraints, indexes, database)
+
+    @override
+    def statistics(self, tables: Sequence[Table], /) -> Mapping[str, dict[str, Profile]]:
+        """What ANALYZE, or autovacuum, found out about the columns."""
+        found: dict[str, dict[str, Profile]] = {}
+        columns = {(t.schema, t.name): {c.name: c for c in t.columns} for t in tables}
+        rows = {(t.schema, t.name): t.rows or 0 for t in tables}
+        full = {(t.schema, t.name): t.full_name for t in tables}
+        for schema, name, column, *facts in self.rows(_STATISTICS, ([t.name for t in tables],)):
+            place = (schema, name)
+            if column in columns.get(place, ()):
+                profile = _profile(columns[place][column], rows[place], facts)
+                found.setdefault(full[place], {})[column] = profile
+        return found
+
+
+def _psycopg(session: Connection) -> Any:
+    """The driver's connection, when the driver is psycopg 3."""
+    driver = session.connection.driver_connection
+    return driver if type(driver).__module__.partition(".")[0] == "psycopg" else None
+
+
+_USERS = "n.nspname NOT IN ('pg_catalog', 'information_schema', 'pg_toast') AND n.nspname NOT LIKE 'pg\\_temp\\_%'"
+_MAY_READ = "has_schema_privilege(n.oid, 'USAGE') AND has_table_privilege(c.oid, 'SELECT')"
+_TABLES = f"""
+    SELECT c.oid, n.nspname, c.relname, c.relkind IN ('v'), d.description,
+        CASE WHEN c.relkind = 'p' THEN (
+            SELECT sum(GREATEST(part.reltuples, 0)) FROM pg_catalog.pg_inherits i
+            JOIN pg_catalog.pg_class part ON part.oid = i.inhrelid WHERE i.inhparent = c.oid
+        ) ELSE c.reltuples END::bigint,
+        {_MAY_READ},
+        has_schema_privilege(n.oid, 'USAGE') AND has_any_column_privilege(c.oid, 'SELECT')
+    FROM pg_catalog.pg_class c
+    JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+    LEFT JOIN pg_catalog.pg_description d
+        ON d.objoid = c.oid AND d.classoid = 'pg_catalog.pg_class'::regclass AND d.objsubid = 0
+    WHERE c.relkind IN ('r', 'p', 'v', 'm', 'f') AND NOT c.relispartition AND {_USERS}
+    ORDER BY n.nspname, c.relname"""
+_COLUMNS = f"""
+    SELECT a.attrelid, a.attnum, a.attname, format_type(a.atttypid, a.atttypmod), a.attnotnull, d.description
+    FROM pg_catalog.pg_attribute a
+    JOIN pg_catalog.pg_class c ON c.oid = a.attrelid
+    JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+    LEFT JOIN pg_catalog.pg_description d
+        ON d.objoid = a.attrelid AND d.classoid = 'pg_catalog.pg_class'::regclass AND d.objsubid = a.attnum
+    WHERE c.relkind IN ('r', 'p', 'v', 'm', 'f') AND NOT c.relispartition AND {_USERS}
+        AND a.attnum > 0 AND NOT a.attisdropped
+        AND CASE WHEN {_MAY_READ} THEN true
+            ELSE has_schema_privilege(n.oid, 'USAGE') AND has_column_privilege(c.oid, a.attnum, 'SELECT') END
+    ORDER BY a.attrelid, a.attnum"""
+_CONSTRAINTS = """
+    SELECT conrelid, contype::text, conkey, confrelid, confkey FROM pg_catalog.pg_constraint
+    WHERE contype IN ('p', 'u', 'f') AND conrelid <> 0 ORDER BY conrelid, conname"""
+_UNIQUE_INDEXES = """
+    SELECT indrelid, indkey::int2[] FROM pg_catalog.pg_index
+    WHERE indisunique AND NOT indisprimary AND indisvalid AND indpred IS NULL AND indexprs IS NULL"""
+_WRITTEN = """
+    SELECT CASE WHEN pg_is_in_recovery() THEN pg_last_wal_replay_lsn() ELSE pg_current_wal_insert_lsn() END::text,
+        current_user, current_schema()"""
+_STATE = """
+    SELECT current_user, current_schema(),
+        (SELECT sum(xmin::text::bigint) || '/' || count(*) FROM pg_catalog.pg_class
+            WHERE oid >= 16384 AND relkind IN ('r', 'p', 'v', 'm', 'f')),
+        (SELECT sum(xmin::text::bigint) || '/' || count(*) FROM pg_catalog.pg_attribute
+            WHERE attrelid >= 16384 AND attnum > 0),
+        (SELECT sum(xmin::text::bigint) || '/' || count(*) FROM pg_catalog.pg_description WHERE objoid >= 16384),
+        (SELECT sum(xmin::text::bigint) || '/' || count(*) FROM pg_catalog.pg_constraint WHERE oid >= 16384)"""
+_STATISTICS = """
+    SELECT CASE WHEN s.schemaname = current_schema() THEN '' ELSE s.schemaname END, s.tablename, s.attname,
+        s.null_frac, s.n_distinct, s.most_common_vals::text::text[], s.most_common_freqs,
+        (s.histogram_bounds::text::text[])[1], (s.histogram_bounds::text::text[])[array_length(s.histogram_bounds, 1)]
+    FROM pg_catalog.pg_stats s WHERE s.tablename = ANY (%s)"""
+
+
+class _Assembly:
+    """Puts the rows of the catalog queries together.
+
+    Args:
+        schema: The current schema.
+        tables: Rows of `_TABLES`.
+        columns: Rows of `_COLUMNS`.
+    """
+
+    def __init__(self, schema: str, tables: Sequence[tuple[Any, ...]], columns: Sequence[tuple[Any, ...]]) -> None:
+        self._schema = schema
+        self._tables = tables
+        self._columns: dict[int, dict[int, Column]] = {}
+        for oid, number, name, type_name, not_null, comment in columns:
+            self._columns.setdefault(oid, {})[number] = Column(name, type_name, not not_null, comment or "")
+
+    def build(
+        self, constraints: Sequence[tuple[Any, ...]], indexes: Sequence[tuple[Any, ...]], database: str
+    ) -> Structure:
+        """Tables with their keys; what may not be read is left out, and said."""
+        self._names = {oid: (schema, name) for oid, schema, name, *_ in self._tables}
+        keys: dict[int, list[tuple[Any, ...]]] = {}
+        for oid, *key in constraints:
+            keys.setdefault(oid, []).append(tuple(key))
+        made = [self._table(row, keys.get(row[0], [])) for row in self._tables if self._columns.get(row[0])]
+        unique: dict[str, list[tuple[str, ...]]] = {}
+        for oid, numbers in indexes:
+            if oid in self._names and (names := self._numbered(oid, numbers)):
+                unique.setdefault(self._full(oid), []).append(names)
+        return Structure(tuple(made), unique, tuple(self._problems()), self._schema, database)
+
+    def _table(self, row: tuple[Any, ...], keys: Sequence[tuple[Any, ...]]) -> Table:
+        oid, schema, name, view, comment, rows, *_ = row
+        return Table(
+            name,
+            tuple(self._columns[oid].values()),
+            schema=self._place(schema),
+            kind="view" if view else "table",
+            rows=rows if rows is not None and rows >= 0 and not view else None,
+            primary_key=next((self._numbered(oid, own) for kind, own, *_ in keys if kind == "p"), ()),
+            foreign_keys=tuple(
+                ForeignKey(self._numbered(oid, own), self._full(other), self._numbered(other, referred))
+                for kind, own, other, referred in keys
+                if kind == "f" and other in self._columns
+            ),
+            description=comment or "",
+        )
+
+    def _place(self, schema: str) -> str:
+        return "" if schema == self._schema else schema
+
+    def _full(self, oid: int) -> str:
+        schema, name = self._names[oid]
+        return f"{self._place(schema)}.{name}" if self._place(schema) else name
+
+    def _numbered(self, oid: int, numbers: Sequence[int]) -> tuple[str, ...]:
+        """Column names by number; empty when one may not be seen."""
+        columns = self._columns.get(oid, {})
+        return tuple(columns[n].name for n in numbers) if all(n in columns for n in numbers) else ()
+
+    def _problems(self) -> Iterator[str]:
+        hidden = [self._full(row[0]) for row in self._tables if not row[-2] and not row[-1]]
+        partly = [self._full(row[0]) for row in self._tables if not row[-2] and row[-1]]
+        if hidden:
+            yield f"{_count(hidden)} may not be read with this login and left out: {_some(hidden)}."
+        if partly:
+            yield f"{_count(partly)} may be read in part with this login: {_some(partly)}."
+
+
+def _count(names: Sequence[str]) -> str:
+    return f"{len(names):,} table{'s' if len(names) > 1 else ''}"
+
+
+def _some(names: Sequence[str]) -> str:
+    return ", ".join([*names[:5], "…"] if len(names) > 5 else names)
+
+
+def _profile(column: Column, rows: int, facts: Sequence[Any]) -> Profile:
+    """A profile from the facts of ``pg_stats`` (postgresql.org/docs/current/view-pg-stats.html)."""
+    nulls, distinct, common, shares, low, high = facts
+    kind = value_kind(column.type)
+    count = round(-distinct * rows) if distinct < 0 else round(distinct)
+    profile = Profile(distinct=count or None, nulls=nulls, approximate=True)
+    if count == 0 or kind == "other":
+        return profile
+    if kind in {"number", "time"}:
+        return span(profile, [text for text in (low, high, *(common or ())) if text is not None])
+    if kind == "text":
+        values = zip(common or (), (round(share * rows) for share in shares or ()), strict=False)
+        return categories(profile, list(values), complete=low is None)  # no histogram: these are all there are
+    return profile

@@ -1,0 +1,336 @@
+"""What the columns hold: ranges, categories, missing values; asked of the engine within a budget of work.
+
+Two statements per table, or per 40 columns of a wide one: one with counts and ranges, one with the most frequent values
+of the columns that have few. A big table answers from a sample, and its profiles say so (``≈``). Nothing is asked of
+columns whose name says that they hold secrets; columns about single people give no values and no range; a category is
+kept only when at least `SEEN` rows have it, so that it names nobody.
+
+How much is asked follows from the tables alone, so that the same data gives the same profiles on a busy machine too.
+Time is a safety limit far above; what it cuts is said (`Effort.late`).
+"""
+
+# ruff: noqa: S608 - statements are put together from quoted names and constants, or are guarded
+from __future__ import annotations
+
+import math
+import time
+from dataclasses import dataclass, field, replace
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any
+
+from rsql_magic.databases.catalogs.base import Late
+from rsql_magic.errors import QueryFailed
+from rsql_magic.redaction import redact, says_personal, says_secret
+from rsql_magic.sql import Column, Profile, Table, value_kind
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from rsql_magic.databases.catalogs.base import Database
+
+SEEN = 5
+"""A value is shown only when at least so many rows have it."""
+
+SHOWN = 20
+"""Most values of a column."""
+
+_FEW = 200
+"""A column with more distinct values than this holds names or text, not categories."""
+
+_FEWEST = 5
+"""A range is said of at least so many values: of fewer it would be the values."""
+
+_LONG = 60
+"""A column with longer values holds text, not categories."""
+
+_WIDE = 2_000
+"""A table with more columns is not profiled as it is, only those of its columns that are shown."""
+
+_AT_ONCE = 40
+"""Columns in one statement: engines limit the length of a select list."""
+
+_BATCH = 100
+"""Tables whose statistics are read in one query."""
+
+_SECONDS = 90.0
+"""Seconds after which nothing more is asked: many times what the work takes."""
+
+_PER_STATEMENT = 20.0
+"""Seconds for one statement, so that one that hangs does not use up the time of all."""
+
+
+@dataclass
+class Effort:
+    """How much may be asked of a database to describe it.
+
+    Args:
+        values: Values (rows times columns) that may still be read.
+        clock: Seconds that only go up; for safety, not for measure.
+        seconds: When it is given up.
+        late: What was given up: names of tables.
+    """
+
+    values: int
+    clock: Callable[[], float] = time.monotonic
+    seconds: float = _SECONDS
+    late: list[str] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self._end = self.clock() + self.seconds
+
+    @classmethod
+    def of(cls, database: Database, clock: Callable[[], float] = time.monotonic) -> Effort:
+        """What reading a catalog may cost in a database."""
+        return cls(database.values_read, clock)
+
+    def takes(self, values: int) -> bool:
+        """Whether so many values may be read; they count from then on."""
+        if values > self.values:
+            return False
+        self.values -= values
+        return True
+
+    @property
+    def left(self) -> float:
+        """Seconds for the next statement; 0 when the time is up."""
+        return max(0.0, min(self._end - self.clock(), _PER_STATEMENT))
+
+    def rows(self, database: Database, sql: str) -> list[tuple[Any, ...]]:
+        """The rows of one of our statements about values.
+
+        Raises:
+            Late: The time was up before it or while it ran.
+            QueryFailed: It is too much work, or may not be read.
+        """
+        left = self.left
+        if not left:
+            raise Late("There was no time left.")
+        return database.bounded_rows(sql, seconds=left)
+
+
+def add_profiles(
+    database: Database, tables: Sequence[Table], effort: Effort, *, views: bool = True
+) -> tuple[Table, ...]:
+    """Tables with the profiles of their columns, as far as the effort goes.
+
+    What the database's own statistics say comes first, in one query for many tables; the rest is asked table by table,
+    the small ones first.
+
+    Args:
+        database: Where they are.
+        tables: Which, as its catalog describes them.
+        effort: How much may be asked.
+        views: Whether also of views of which the database cannot tell how much work they are.
+
+    Returns:
+        The same tables in the same order. Those that were not reached, or that cannot be read, are unchanged.
+    """
+    profiled = list(tables)
+    todo = []
+    for start in range(0, len(tables), _BATCH):
+        some = tables[start : start + _BATCH]
+        known = database.statistics(some) if effort.left else {}
+        for place, table in enumerate(some, start):
+            if table.full_name in known:
+                profiled[place] = _with_statistics(table, known[table.full_name])
+            else:
+                todo.append(place)
+    todo = [place for place in todo if len(tables[place].columns) <= _WIDE]
+    for place in sorted(todo, key=lambda place: _size(tables[place])):
+        if not views and tables[place].kind == "view" and not database.knows_work_of_views:
+            continue
+        try:
+            profiled[place] = profile(database, tables[place], effort)
+        except QueryFailed:
+            continue  # too much work, or not readable: the table is described without its values
+    return tuple(profiled)
+
+
+def _size(table: Table) -> tuple[bool, int]:
+    return table.kind == "view", (table.rows or 0) * len(table.columns)
+
+
+def _of_enough(found: Profile | None, rows: int | None) -> Profile | None:
+    """A profile without the range of a few rows: that would be their values."""
+    if found is None or rows is None or rows * (1 - (found.nulls or 0)) >= _FEWEST:
+        return found
+    return replace(found, low=None, high=None)
+
+
+def _with_statistics(table: Table, profiles: dict[str, Profile]) -> Table:
+    return table.with_columns(
+        Column(
+            c.name, c.type, c.nullable, c.description, c.unit, _allowed(c, _of_enough(profiles.get(c.name), table.rows))
+        )
+        for c in table.columns
+    )
+
+
+def _allowed(column: Column, found: Profile | None) -> Profile | None:
+    """A profile without what its column may not give away."""
+    secret, personal = _told(column.name)
+    if found is None or secret:
+        return None
+    if personal:
+        return replace(found, low=None, high=None, values=(), complete=False)
+    return replace(found, values=_harmless(found.values)) if found.values else found
+
+
+@lru_cache(maxsize=4096)
+def _told(name: str) -> tuple[bool, bool]:
+    """Whether a column's name says that it holds secrets, and whether people's data; the same names come often."""
+    return says_secret(name), says_personal(name)
+
+
+def profile(database: Database, table: Table, effort: Effort) -> Table:
+    """A table with the profiles of its columns; of a wide one of the first of them, as far as the effort goes.
+
+    Args:
+        database: Where it is.
+        table: As its catalog describes it.
+        effort: How much may be asked.
+
+    Raises:
+        QueryFailed: It is too much work, or may not be read.
+    """
+    asked = [column for column in table.columns if not _told(column.name)[0]]
+    found: dict[str, Profile] = {}
+    total, sampled = 0, False
+    with database:
+        for some in _batches(asked):
+            picked = database.sample(table.with_columns(some))
+            if picked is None or not effort.takes(max(picked.values, database.values_of_a_statement)):
+                break
+            try:
+                counts = effort.rows(database, _counts_sql(database, picked.source, some))[0]
+                total = int(counts[0])
+                sampled = picked.limit is not None and total >= picked.limit
+                seen = _read_counts(some, total, counts[1:], sampled)
+                _add_values(database, picked.source, some, seen, effort)
+            except Late:
+                effort.late.append(table.full_name)
+                break
+            found |= seen
+    never = {column.name: Profile() for column in table.columns if column not in asked}
+    database.learn(table, never | found)
+    profiled = table.with_columns(replace(c, profile=_allowed(c, found.get(c.name))) for c in table.columns)
+    return replace(profiled, rows=total) if found and not sampled else profiled
+
+
+def _batches(columns: Sequence[Column]) -> list[Sequence[Column]]:
+    return [columns[start : start + _AT_ONCE] for start in range(0, len(columns), _AT_ONCE)]
+
+
+def _counts_sql(database: Database, source: str, columns: Sequence[Column]) -> str:
+    asked = ["COUNT(*)", *(term for column in columns for term in _terms(database, column))]
+    return database.own_sql(f"SELECT {', '.join(asked)} FROM {source}")
+
+
+def _terms(database: Database, column: Column) -> list[str]:
+    """Not missing, distinct, smallest, largest; NULL where it is of no use, so that every column has four."""
+    name, kind = database.quoted(column.name), value_kind(column.type)
+    distinct = f"COUNT(DISTINCT {name})" if kind in {"text", "number", "time"} and not _is_float(column) else "NULL"
+    ends = [f"CAST({end}({name}) AS {database.text_type})" for end in ("MIN", "MAX")]
+    return [f"COUNT({name})", distinct, *(ends if kind in {"number", "time"} else ["NULL", "NULL"])]
+
+
+def _is_float(column: Column) -> bool:
+    return column.type.lower().startswith(("double", "float", "real"))
+
+
+def _read_counts(columns: Sequence[Column], total: int, counts: Sequence[Any], sampled: bool) -> dict[str, Profile]:
+    found = {}
+    for place, column in enumerate(columns):
+        present, distinct, low, high = counts[4 * place : 4 * place + 4]
+        if sampled and distinct is not None and distinct > _FEW:
+            distinct = None  # a sample cannot tell how many there are
+        nulls = 1 - present / total if total else None
+        seen = Profile(distinct=distinct or None, nulls=nulls, approximate=sampled)
+        ends = [end for end in (low, high) if end is not None]
+        found[column.name] = span(seen, ends if int(present or 0) >= _FEWEST else [])
+    return found
+
+
+def span(found: Profile, ends: Sequence[str]) -> Profile:
+    """A profile with a range as people write it: ``17..4983`` and not ``17.0..4983.0``.
+
+    Args:
+        found: The profile.
+        ends: Values among which the smallest and the largest are, as text.
+
+    Example:
+        >>> span(Profile(), ["100.0", "9.0"])
+        Profile(low='9', high='100', distinct=None, nulls=None, values=(), complete=False, approximate=False)
+    """
+    ranked = sorted(ends, key=_order)
+    if not ranked or not all(map(_is_finite, ranked)):
+        return found
+    low, high = (str(end).removesuffix(".0") for end in (ranked[0], ranked[-1]))
+    if low.endswith(" 00:00:00") and high.endswith(" 00:00:00"):
+        low, high = low.removesuffix(" 00:00:00"), high.removesuffix(" 00:00:00")
+    return replace(found, low=low, high=high)
+
+
+def _order(text: str) -> tuple[float, str]:
+    """Numbers by their size, dates by their text."""
+    try:
+        return float(text), text
+    except ValueError:
+        return 0.0, text
+
+
+def _is_finite(text: str) -> bool:
+    return math.isfinite(_order(text)[0])
+
+
+def _add_values(
+    database: Database, source: str, columns: Sequence[Column], found: dict[str, Profile], effort: Effort
+) -> None:
+    some = [column for column in columns if _has_categories(column, found[column.name])]
+    seen: dict[int, list[tuple[str, int]]] = {}
+    for place, value, count in effort.rows(database, _values_sql(database, source, some)) if some else ():
+        seen.setdefault(int(place), []).append((str(value), int(count)))
+    for place, column in enumerate(some):
+        exact = not found[column.name].approximate
+        found[column.name] = categories(found[column.name], seen.get(place, ()), complete=exact)
+
+
+def _has_categories(column: Column, found: Profile) -> bool:
+    few = found.distinct is not None and 0 < found.distinct <= _FEW
+    return few and value_kind(column.type) == "text" and not _told(column.name)[1]
+
+
+def _values_sql(database: Database, source: str, columns: Sequence[Column]) -> str:
+    return database.own_sql(
+        " UNION ALL ".join(
+            f"SELECT * FROM (SELECT {place} AS place, CAST({name} AS {database.text_type}) AS value, COUNT(*) AS seen "
+            f"FROM {source} WHERE {name} IS NOT NULL GROUP BY {name} HAVING COUNT(*) >= {SEEN} "
+            f"ORDER BY seen DESC, value LIMIT {SHOWN}) AS q{place}"
+            for place, name in enumerate(database.quoted(column.name) for column in columns)
+        )
+    )
+
+
+def categories(found: Profile, seen: Sequence[tuple[str, int]], *, complete: bool) -> Profile:
+    """A profile with the values that enough rows have, when they are categories and not names or text.
+
+    Args:
+        found: The profile, with the number of distinct values.
+        seen: Values and their numbers of rows, the most frequent first.
+        complete: Whether all distinct values would be among them.
+
+    Example:
+        >>> categories(Profile(distinct=3), [("N", 40), ("S", 12), ("W", 1)], complete=True).values
+        ('N', 'S')
+    """
+    if found.distinct is None or found.distinct > _FEW or any(len(value) > _LONG for value, _ in seen):
+        return found
+    values = tuple(value for value, count in seen if count >= SEEN)[:SHOWN]
+    return replace(found, values=values, complete=complete and len(values) == found.distinct)
+
+
+def _harmless(values: tuple[str, ...]) -> tuple[str, ...]:
+    """Values without those that look like a secret or a person's data; one look at all is enough for most."""
+    if not values or not redact("\n".join(values))[1]:
+        return values
+    return tuple(value for value in values if not redact(value)[1])

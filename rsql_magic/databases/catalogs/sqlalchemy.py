@@ -1,0 +1,455 @@
+"""Everything that SQLAlchemy reaches: how it is opened, read and kept read-only.
+
+`SQLAlchemy` itself serves any dialect, with what SQLAlchemy's inspector finds out and the read-only means that the
+dialect's driver happens to have; `PostgreSQL` and `MySQL` know theirs. Engines and connections of DuckDB and SQLite are
+unwrapped, since their own modules do more.
+
+The user's engine lends a connection from its pool for each statement. Of the user's open connection only the engine is
+used: an error inside the user's own transaction would abort it.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from typing_extensions import override
+
+from rsql_magic.databases.catalogs.base import Database, Structure, driver_message, interruptible, scrub, shorten
+from rsql_magic.errors import BadInput, ConnectionProblem
+from rsql_magic.sql import Column, ForeignKey, Table, always_quoted
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
+
+    from sqlalchemy import URL, Connection, Engine, Inspector
+
+    Stream = tuple[Sequence[str], Callable[[int], Sequence[Sequence[Any]]]]
+
+SQLGLOT_NAMES = {
+    "postgresql": "postgres",
+    "cockroachdb": "postgres",
+    "mysql": "mysql",
+    "mariadb": "mysql",
+    "mssql": "tsql",
+    "awsathena": "athena",
+    "clickhousedb": "clickhouse",
+    "teradatasql": "teradata",
+    "sparksql": "spark",
+    "impala": "hive",
+}
+"""Names of SQLAlchemy's dialects where sqlglot's differ."""
+
+_DRIVERS = {
+    "postgres": ("postgresql", ("psycopg", "psycopg2", "pg8000")),
+    "postgresql": ("postgresql", ("psycopg", "psycopg2", "pg8000")),
+    "mysql": ("mysql", ("pymysql", "MySQLdb", "mysql.connector")),
+    "mariadb": ("mariadb", ("pymysql", "MySQLdb", "mariadb")),
+}
+"""For a URL without a driver: SQLAlchemy's dialect, and the drivers to look for."""
+
+_DRIVER_NAMES = {"MySQLdb": "mysqldb", "mysql.connector": "mysqlconnector", "mariadb": "mariadbconnector"}
+
+_PACKAGES = {
+    "postgresql": "'rsql-jupyter[postgresql]'",
+    "postgres": "'rsql-jupyter[postgresql]'",
+    "mysql": "'rsql-jupyter[mysql]'",
+    "mariadb": "'rsql-jupyter[mysql]'",
+    "mssql": "pyodbc",
+    "oracle": "oracledb",
+    "snowflake": "snowflake-sqlalchemy",
+    "bigquery": "sqlalchemy-bigquery",
+    "redshift": "sqlalchemy-redshift",
+    "trino": "'trino[sqlalchemy]'",
+    "presto": "'pyhive[presto]'",
+    "hive": "'pyhive[hive]'",
+    "databricks": "databricks-sqlalchemy",
+    "clickhouse": "clickhouse-sqlalchemy",
+    "clickhousedb": "clickhouse-connect",
+    "awsathena": "'pyathena[sqlalchemy]'",
+    "duckdb": "duckdb-engine",
+    "cockroachdb": "sqlalchemy-cockroachdb",
+}
+"""What to install for a scheme."""
+
+_URL_FORM = "Write it like postgresql://user:password@host:5432/name; in the password @ is %40, / is %2F and : is %3A."
+
+_SYSTEM_SCHEMAS = frozenset(
+    """
+    information_schema pg_catalog sys performance_schema mysql system guest db_owner db_accessadmin db_securityadmin
+    db_ddladmin db_backupoperator db_datareader db_datawriter db_denydatareader db_denydatawriter crdb_internal
+    pg_extension
+    """.split()  # noqa: SIM905 - words read better as text
+)
+
+
+def open_url(text: str) -> Database:
+    """A database by its URL.
+
+    Raises:
+        ConnectionProblem: It is no URL, or the package for it is missing. Whether a server answers shows at first use.
+    """
+    import sqlalchemy as sa
+
+    try:
+        url = _with_driver(_parsed(text))
+        arguments = {"connect_args": {"connect_timeout": 10}} if _takes_timeout(url) else {}
+        return open_sqlalchemy(sa.create_engine(url, pool_pre_ping=True, pool_size=1, **arguments), ours=True)
+    except sa.exc.NoSuchModuleError:
+        scheme = text.partition("://")[0].partition("+")[0]
+        raise _missing(scheme, f"There is no SQLAlchemy dialect for {scheme}:// here.") from None
+    except (sa.exc.ArgumentError, ValueError):
+        raise ConnectionProblem("This is no database URL.", hint=_URL_FORM) from None
+    except ModuleNotFoundError as error:
+        scheme = text.partition("://")[0].partition("+")[0]
+        raise _missing(scheme, f"The Python package {error.name} is missing.") from None
+
+
+def _parsed(text: str) -> URL:
+    """A URL in its parts; one whose password has an ``@`` or ``/`` of its own would give pieces of it as the host."""
+    import sqlalchemy as sa
+
+    url = sa.make_url(text)
+    if "@" in f"{url.host}{url.database}":
+        raise ConnectionProblem("This URL has more than one @.", hint=_URL_FORM)
+    return url
+
+
+def _missing(scheme: str, message: str) -> ConnectionProblem:
+    package = _PACKAGES.get(scheme)
+    hint = (
+        f"Install it: pip install {package}" if package else "Check the first part of the URL, such as postgresql://."
+    )
+    return ConnectionProblem(message, hint=hint)
+
+
+def _with_driver(url: URL) -> URL:
+    """A URL with the driver that is installed, where it names none."""
+    if url.drivername not in _DRIVERS:
+        return url
+    dialect, drivers = _DRIVERS[url.drivername]
+    driver = next((name for name in drivers if importlib.util.find_spec(name.partition(".")[0])), drivers[0])
+    return url.set(drivername=f"{dialect}+{_DRIVER_NAMES.get(driver, driver)}")
+
+
+def _takes_timeout(url: URL) -> bool:
+    return url.get_driver_name() in {"psycopg", "psycopg2", "pymysql", "mysqldb"} and "connect_timeout" not in url.query
+
+
+def open_sqlalchemy(target: Any, *, ours: bool = False) -> Database:
+    """The database behind a SQLAlchemy engine or connection.
+
+    Args:
+        target: The engine or connection.
+        ours: True when the engine was made here and is to be disposed of at the end.
+    """
+    engine = target.engine
+    if engine.dialect.is_async:
+        raise BadInput("An asynchronous engine cannot be used here.", hint="Make one with sqlalchemy.create_engine.")
+    if engine.dialect.name in {"sqlite", "duckdb"}:
+        return _native(target, engine)
+    kind = {"postgresql": _postgresql, "mysql": _mysql, "mariadb": _mysql}.get(engine.dialect.name)
+    return (kind() if kind else SQLAlchemy)(engine, ours=ours)
+
+
+def _postgresql() -> type[SQLAlchemy]:
+    from rsql_magic.databases.catalogs.postgresql import PostgreSQL
+
+    return PostgreSQL
+
+
+def _mysql() -> type[SQLAlchemy]:
+    from rsql_magic.databases.catalogs.mysql import MySQL
+
+    return MySQL
+
+
+def _native(target: Any, engine: Engine) -> Database:
+    """DuckDB and SQLite by their own modules: a SQLite file by its path, all else by the driver's connection.
+
+    A DuckDB file is not opened a second time, since a process can have it open in one way only.
+    """
+    from rsql_magic.databases.catalogs.targets import open_database
+
+    path, sqlite = engine.url.database, engine.dialect.name == "sqlite"
+    if sqlite and target is engine and path and path != ":memory:" and not path.startswith("file:"):
+        return open_database(path)
+    lent = target.raw_connection() if target is engine else target.connection
+    driver = lent.driver_connection
+    if not sqlite:
+        driver = next(part for part in vars(driver).values() if type(part).__name__ == "DuckDBPyConnection")
+    database = open_database(driver)
+    database.lent = lent
+    return database
+
+
+class SQLAlchemy(Database):
+    """A database of any dialect.
+
+    Args:
+        engine: SQLAlchemy's engine.
+        ours: True when it was made here.
+    """
+
+    def __init__(self, engine: Engine, *, ours: bool = False) -> None:
+        super().__init__()
+        self._engine = engine
+        self._ours = ours
+        self._running: Any = None
+        url = engine.url
+        self.dialect = SQLGLOT_NAMES.get(engine.dialect.name, engine.dialect.name)
+        self.name = _safe_name(url)
+        self.secrets = tuple(filter(None, (str(url.password or ""), *_values(url))))
+
+    @override
+    def connection(self) -> Engine:
+        return self._engine
+
+    @override
+    def release(self) -> None:
+        pass
+
+    @override
+    def close(self) -> None:
+        if self._ours:
+            self._engine.dispose()
+
+    @override
+    @contextmanager
+    def transaction(self, connection: Engine, seconds: float) -> Iterator[Connection]:
+        session = self._begun(connection, seconds)
+        self._running = session.connection.driver_connection
+        try:
+            yield session
+        except BaseException as error:
+            if not isinstance(error, Exception):
+                self._drop(session)
+            raise
+        finally:
+            self._running = None
+            self._end(session)
+
+    def _begun(self, engine: Engine, seconds: float) -> Connection:
+        """A connection inside a read-only transaction; one that the pool kept too long is replaced once."""
+        for attempt in (1, 2):
+            session = self._connected(engine)
+            try:
+                return self.begin(session, seconds)
+            except Exception as error:
+                stale = getattr(error, "connection_invalidated", False)
+                session.close()
+                if attempt == 2 or not stale:
+                    raise
+        raise AssertionError  # not reached: the second attempt returns or raises
+
+    def _connected(self, engine: Engine) -> Connection:
+        import sqlalchemy as sa
+
+        try:
+            return engine.connect()
+        except (sa.exc.DBAPIError, OSError) as error:
+            message, _ = shorten(scrub(driver_message(error), self.secrets), 200)
+            hint = "Check the address, the user and the password, and that the server runs."
+            raise ConnectionProblem(f"{self.name} cannot be reached: {message}", hint=hint) from None
+
+    def begin(self, session: Connection, seconds: float) -> Connection:  # noqa: ARG002 - for dialects that can tell the server
+        """Make a connection's transaction read-only, by whatever means the dialect has.
+
+        Args:
+            session: A fresh connection.
+            seconds: The time limit, for servers that keep one.
+        """
+        if statement := _READ_ONLY.get(self.dialect):
+            session.exec_driver_sql(statement)
+        return session
+
+    def _end(self, session: Connection) -> None:
+        import sqlalchemy as sa
+
+        try:
+            session.rollback()
+        except sa.exc.DBAPIError:
+            session.invalidate()  # the server is gone, and the transaction with it
+        finally:
+            session.close()
+
+    def _drop(self, session: Connection) -> None:
+        """After Ctrl-C: stop the statement, and give up a connection that may still be waiting for its reply."""
+        self.cancel()
+        session.invalidate()
+
+    @override
+    def cancel(self) -> None:
+        stop = getattr(self._running, "cancel", None)
+        if callable(stop):
+            stop()
+
+    @override
+    def run(self, session: Connection, sql: str, parameters: Sequence[object] = ()) -> list[tuple[Any, ...]]:
+        return interruptible(lambda: self.run_here(session, sql, parameters), self.interrupt)
+
+    def run_here(self, session: Connection, sql: str, parameters: Sequence[object]) -> list[tuple[Any, ...]]:
+        """`run`, in this thread."""
+        plain = session.execution_options(no_parameters=not parameters)
+        return [tuple(row) for row in plain.exec_driver_sql(sql, tuple(parameters) or None)]
+
+    @contextmanager
+    def stream(self, session: Connection, sql: str, max_rows: int, *, query: bool) -> Iterator[Stream]:  # noqa: ARG002
+        """The result of a guarded statement, fetched as it is read.
+
+        Args:
+            session: Inside `reading`.
+            sql: The statement.
+            max_rows: Rows that will be looked at, one more than are wanted.
+            query: False for EXPLAIN and SHOW, which servers have no cursors for.
+
+        Yields:
+            Names of the columns, and a function that gives the next so many rows.
+        """
+        result = session.execution_options(stream_results=query, no_parameters=True).exec_driver_sql(sql)
+        try:
+            yield list(result.keys()), result.fetchmany
+        finally:
+            result.close()
+
+    @override
+    def is_dead(self, error: Exception, /) -> bool:
+        return bool(getattr(error, "connection_invalidated", False))
+
+    @override
+    def quoted(self, name: str) -> str:
+        return always_quoted(name)
+
+    @override
+    def own_sql(self, sql: str) -> str:
+        import sqlglot
+
+        return sqlglot.transpile(sql, read="postgres", write=self.dialect or None)[0]
+
+    @override
+    def state(self) -> Hashable:
+        """Names alone: what else changes is seen after a refresh."""
+        with self.reading(10.0) as session:
+            inspector = _inspector(session)
+            return tuple(tuple(inspector.get_table_names(schema)) for schema in _schemas(inspector))
+
+    @override
+    def structure(self) -> Structure:
+        with self.reading(120.0) as session:
+            inspector = _inspector(session)
+            parts = [_Inspected(inspector, schema).structure() for schema in _schemas(inspector)]
+        return Structure(
+            tuple(table for part in parts for table in part.tables),
+            {name: sets for part in parts for name, sets in part.unique.items()},
+            tuple(problem for part in parts for problem in part.problems),
+            inspector.default_schema_name or "",
+        )
+
+
+_READ_ONLY = {
+    "oracle": "SET TRANSACTION READ ONLY",
+    "trino": "START TRANSACTION READ ONLY",
+    "presto": "START TRANSACTION READ ONLY",
+    "redshift": "SET TRANSACTION READ ONLY",
+    "clickhouse": "SET readonly = 1",
+}
+"""Statements that make a transaction or session read-only, where a dialect has one."""
+
+
+def _safe_name(url: URL) -> str:
+    port = f":{url.port}" if url.port else ""
+    return f"{url.get_backend_name()}://{url.host or ''}{port}/{url.database or ''}"
+
+
+def _values(url: URL) -> list[str]:
+    """Values of a URL's options that look like secrets."""
+    from rsql_magic.redaction import says_secret
+
+    return [str(value) for name, value in url.query.items() if says_secret(name)]
+
+
+def _inspector(session: Connection) -> Inspector:
+    import sqlalchemy as sa
+
+    return sa.inspect(session)
+
+
+def _schemas(inspector: Inspector) -> list[str | None]:
+    """The default schema (None) first, then the others; the server's own are left out."""
+    try:
+        names = inspector.get_schema_names()
+    except NotImplementedError:
+        names = []
+    default = inspector.default_schema_name
+    others = [name for name in names if name != default and name.lower() not in _SYSTEM_SCHEMAS]
+    return [None, *others]
+
+
+class _Inspected:
+    """One schema as SQLAlchemy's inspector sees it, read with one call for all tables where the dialect can.
+
+    Args:
+        inspector: SQLAlchemy's inspector.
+        schema: The schema, or None for the default one.
+    """
+
+    def __init__(self, inspector: Inspector, schema: str | None) -> None:
+        self._inspector, self._schema = inspector, schema
+        self._problems: list[str] = []
+
+    def structure(self) -> Structure:
+        """Tables and views of the schema."""
+        columns = self._all("columns")
+        primary, foreign = self._all("pk_constraint"), self._all("foreign_keys")
+        comments, unique = self._all("table_comment"), self._all("unique_constraints")
+        views = set(self._views())
+        tables = [
+            Table(
+                name,
+                tuple(map(_column, found)),
+                schema=self._schema or "",
+                kind="view" if name in views else "table",
+                primary_key=tuple((primary.get(name) or {}).get("constrained_columns") or ()),
+                foreign_keys=tuple(map(self._foreign_key, foreign.get(name) or ())),
+                description=(comments.get(name) or {}).get("text") or "",
+            )
+            for name, found in columns.items()
+        ]
+        keys = {self._full(n): [tuple(one["column_names"]) for one in found] for n, found in unique.items() if found}
+        return Structure(tuple(tables), keys, tuple(self._problems))
+
+    def _all(self, what: str) -> Mapping[str, Any]:
+        """One kind of fact of all tables and views, by name; a dialect that does not know it gives none."""
+        import sqlalchemy as sa
+        from sqlalchemy.engine import ObjectKind
+
+        try:
+            found = getattr(self._inspector, f"get_multi_{what}")(schema=self._schema, kind=ObjectKind.ANY)
+        except (NotImplementedError, sa.exc.SQLAlchemyError) as error:
+            if what == "columns":
+                message, _ = shorten(driver_message(error), 150)
+                self._problems.append(f"Schema {self._schema or 'default'} is left out: {message}")
+            return {}
+        return {name: value for (_, name), value in found.items()}
+
+    def _views(self) -> Iterator[str]:
+        for listing in (self._inspector.get_view_names, self._inspector.get_materialized_view_names):
+            try:
+                yield from listing(self._schema)
+            except NotImplementedError:
+                continue
+
+    def _full(self, name: str) -> str:
+        return f"{self._schema}.{name}" if self._schema else name
+
+    def _foreign_key(self, key: Mapping[str, Any]) -> ForeignKey:
+        schema = key.get("referred_schema") or self._schema
+        table = f"{schema}.{key['referred_table']}" if schema else str(key["referred_table"])
+        return ForeignKey(tuple(key["constrained_columns"]), table, tuple(key["referred_columns"]))
+
+
+def _column(found: Mapping[str, Any]) -> Column:
+    return Column(
+        str(found["name"]), str(found["type"]), bool(found.get("nullable", True)), str(found.get("comment") or "")
+    )

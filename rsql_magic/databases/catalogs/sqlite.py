@@ -1,0 +1,405 @@
+"""SQLite: a connection the user has, and a file.
+
+Layers below the guard, in this order: the file is opened with ``mode=ro`` (ours), ``PRAGMA query_only`` (theirs), an
+authorizer that knows nothing but reading, a limit on the length of any value, and a progress handler that ends a
+statement when its time is up. On the user's connection everything is set back afterwards; SQLite cannot say which
+authorizer or progress handler was there before, so one of the user's own must be set again.
+"""
+
+# ruff: noqa: S608 - statements are put together from quoted names and constants, or are guarded
+from __future__ import annotations
+
+import random
+import sqlite3
+from contextlib import contextmanager
+from dataclasses import replace
+from itertools import groupby
+from operator import itemgetter
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
+
+from typing_extensions import override
+
+from rsql_magic.databases.catalogs.base import Database, Picked, Structure, stamp
+from rsql_magic.errors import ConnectionProblem
+from rsql_magic.sql import Column, ForeignKey, Table
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
+
+LONGEST_VALUE = 64 << 20
+"""Bytes of one value; SQLite's own limit of 10^9 lets one expression take the process down."""
+
+_STEPS = 1000
+"""Virtual machine steps between two looks at the clock: about 20 µs."""
+
+_MOST_STEPS = 25_000_000
+"""Steps of one statement about values: about half a second."""
+
+_EXACT = 300_000
+"""Values (rows times columns) that are profiled in full: about 0.1 s."""
+
+_SAMPLED = 2_000
+"""Rows of a larger table that are looked at."""
+
+_READING = frozenset({sqlite3.SQLITE_SELECT, sqlite3.SQLITE_READ, sqlite3.SQLITE_RECURSIVE})
+_FORBIDDEN_FUNCTIONS = frozenset({"load_extension", "readfile", "writefile", "edit", "fts3_tokenizer", "sqlite_dbpage"})
+_PRAGMAS = frozenset(
+    """
+    table_info table_xinfo table_list index_list index_info index_xinfo foreign_key_list database_list collation_list
+    function_list pragma_list compile_options
+    """.split()  # noqa: SIM905 - words read better as text
+)
+
+_SETTINGS = frozenset(
+    """
+    application_id cache_size data_version encoding foreign_key_check foreign_keys freelist_count integrity_check
+    journal_mode module_list page_count page_size query_only quick_check recursive_triggers schema_version user_version
+    """.split()  # noqa: SIM905 - words read better as text
+)
+"""Pragmas that read without an argument; most write with one."""
+
+
+def authorize(action: int, first: str | None, second: str | None, _database: str | None, _trigger: str | None) -> int:
+    """SQLite's authorizer: reading is allowed, everything else is not.
+
+    Args:
+        action: One of the ``SQLITE_…`` action codes (sqlite.org/c3ref/c_alter_table.html).
+        first: Depends on the action: a table, a pragma.
+        second: Depends on the action: a column, a function, a pragma's argument.
+    """
+    if action in _READING:
+        return sqlite3.SQLITE_OK
+    if action == sqlite3.SQLITE_FUNCTION and (second or "").lower() not in _FORBIDDEN_FUNCTIONS:
+        return sqlite3.SQLITE_OK
+    if action == sqlite3.SQLITE_UPDATE and first in {"sqlite_master", "sqlite_temp_master"}:
+        return (
+            sqlite3.SQLITE_OK
+        )  # asked when a table function such as json_each is set up; writing it is refused by query_only
+    if action == sqlite3.SQLITE_PRAGMA and (first or "").lower() in (_PRAGMAS if second else _PRAGMAS | _SETTINGS):
+        return sqlite3.SQLITE_OK
+    return sqlite3.SQLITE_DENY
+
+
+class SQLite(Database):
+    """A SQLite connection that belongs to the user."""
+
+    dialect = "sqlite"
+
+    def __init__(self, connection: sqlite3.Connection | None, name: str = "sqlite") -> None:
+        super().__init__()
+        self.name = name
+        self._connection = connection
+        self._steps_left: int | None = None
+
+    @override
+    def connection(self) -> sqlite3.Connection:
+        assert self._connection is not None  # noqa: S101 - a user's connection is given, a file's is opened below
+        return self._connection
+
+    @override
+    def release(self) -> None:
+        pass
+
+    @override
+    @contextmanager
+    def transaction(self, connection: sqlite3.Connection, seconds: float) -> Iterator[sqlite3.Cursor]:
+        cursor = connection.cursor()
+        cursor.row_factory = None
+        theirs = connection.in_transaction
+        with _bounded(connection, self._is_over):
+            if not theirs:
+                connection.set_authorizer(None)
+                cursor.execute("BEGIN")
+                connection.set_authorizer(authorize)
+            try:
+                yield cursor
+            finally:
+                cursor.close()
+                connection.set_authorizer(None)
+                if not theirs:
+                    connection.rollback()
+
+    @override
+    def cancel(self) -> None:
+        """Nothing to do: the progress handler looks at the watch."""
+
+    @override
+    def run(self, session: Any, sql: str, parameters: Sequence[object] = ()) -> list[tuple[Any, ...]]:
+        rows: list[tuple[Any, ...]] = session.execute(sql, parameters).fetchall()
+        return rows
+
+    @override
+    def was_interrupted(self, error: BaseException, /) -> bool:
+        return isinstance(error, sqlite3.OperationalError) and str(error) == "interrupted"
+
+    @override
+    def is_dead(self, error: Exception, /) -> bool:
+        return isinstance(error, sqlite3.ProgrammingError) and "closed database" in str(error)
+
+    @override
+    def time_zone(self) -> str:
+        """SQLite's date functions count in UTC."""
+        return "UTC"
+
+    @override
+    def state(self) -> Hashable:
+        """SQLite's own counters of changes: of the schema, by other connections, and by this one."""
+        with self.reading(5.0) as session:
+            listed = self.run(session, "SELECT name FROM pragma_database_list WHERE name <> 'temp' ORDER BY seq")
+            names = [name for (name,) in listed]
+            asked = [f"PRAGMA {_quoted(name)}.schema_version" for name in names]
+            asked += ["PRAGMA data_version", "SELECT count(*), total(length(sql)) FROM sqlite_temp_master"]
+            counters = [self.run(session, sql) for sql in asked]
+            return str((names, counters, session.connection.total_changes))
+
+    values_read = 10 * _EXACT
+    values_of_a_statement = 3_000
+    knows_work_of_views = True
+
+    @override
+    def sample(self, table: Table) -> Picked | None:
+        """All rows of a small table, else rows by their rowid: the same each time, and in no order."""
+        if table.kind == "view" or table.rows is None:
+            return self.first_rows(table)
+        name, width = self.full_name(table), len(table.columns)
+        if table.rows * width <= _EXACT:
+            return Picked(name, table.rows * width)
+        picked = random.Random(0).sample(range(1, table.rows + 1), _SAMPLED)  # noqa: S311 - a sample, not a secret
+        rowids = ", ".join(map(str, picked))
+        return Picked(f"(SELECT * FROM {name} WHERE rowid IN ({rowids})) AS picked", _SAMPLED * width, 0)
+
+    @override
+    def bounded_rows(self, sql: str, *, seconds: float) -> list[tuple[Any, ...]]:
+        """SQLite counts its steps, so that a view that is too much work is so on every machine."""
+        self._steps_left = _MOST_STEPS
+        try:
+            return super().bounded_rows(sql, seconds=seconds)
+        finally:
+            self._steps_left = None
+
+    def _is_over(self) -> bool:
+        """Whether the running statement is to end; asked every `_STEPS` steps."""
+        if self._steps_left is not None:
+            self._steps_left -= _STEPS
+            if self._steps_left < 0 and self._watch is not None:
+                self._watch.stop("work")
+        return bool(self._watch and self._watch.reason)
+
+    @override
+    def structure(self) -> Structure:
+        with self.reading(30.0) as session:
+            names = [name for _, name, _ in self.run(session, "SELECT * FROM pragma_database_list ORDER BY seq")]
+            parts = [_Reader(self, session, name).structure() for name in names]
+        return Structure(
+            tuple(table for part in parts for table in part.tables),
+            {name: sets for part in parts for name, sets in part.unique.items()},
+            tuple(problem for part in parts for problem in part.problems),
+            "main",
+        )
+
+
+class SQLiteFile(SQLite):
+    """A SQLite file, opened read-only for as long as it is held."""
+
+    def __init__(self, path: str) -> None:
+        super().__init__(None, Path(path).name)
+        self.path = path
+
+    @override
+    def connection(self) -> sqlite3.Connection:
+        if self._connection is None:
+            self._connection = _open(self.path)
+        return self._connection
+
+    @override
+    def release(self) -> None:
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
+
+    @override
+    def state(self) -> Hashable:
+        """Time and size of the file and its write-ahead log: nothing is opened."""
+        return stamp(self.path), stamp(f"{self.path}-wal")
+
+
+def _open(path: str) -> sqlite3.Connection:
+    if not Path(path).is_file():
+        raise ConnectionProblem(f"There is no file {path}.", hint="Check the path.")
+    connection = sqlite3.connect(f"file:{quote(str(Path(path).resolve()))}?mode=ro", uri=True, check_same_thread=False)
+    try:
+        connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
+    except sqlite3.DatabaseError as error:
+        connection.close()
+        name = Path(path).name
+        raise ConnectionProblem(
+            f"{name} cannot be read as a SQLite database: {error}.", hint="Check the file."
+        ) from None
+    return connection
+
+
+@contextmanager
+def _bounded(connection: sqlite3.Connection, is_over: Callable[[], bool]) -> Iterator[None]:
+    """The layers around a statement, and back."""
+    text_factory, connection.text_factory = connection.text_factory, _text
+    length = connection.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, LONGEST_VALUE)
+    [[query_only]] = _plain_rows(connection, "PRAGMA query_only")
+    connection.execute("PRAGMA query_only = 1")
+    connection.set_progress_handler(is_over, _STEPS)
+    connection.set_authorizer(authorize)
+    try:
+        yield
+    finally:
+        connection.set_authorizer(None)
+        connection.set_progress_handler(None, 0)
+        connection.execute(f"PRAGMA query_only = {int(query_only)}")
+        connection.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, length)
+        connection.text_factory = text_factory
+
+
+def _plain_rows(connection: sqlite3.Connection, sql: str) -> list[tuple[Any, ...]]:
+    """Rows as tuples, whatever row factory the user has set."""
+    cursor = connection.cursor()
+    cursor.row_factory = None
+    rows: list[tuple[Any, ...]] = cursor.execute(sql).fetchall()
+    return rows
+
+
+def _text(value: bytes) -> str:
+    """Text as it is stored; bytes that are no UTF-8 are replaced, where Python would refuse the whole row."""
+    return value.decode("utf-8", "replace")
+
+
+def _quoted(name: str) -> str:
+    return '"' + name.replace('"', '""') + '"'
+
+
+def _literal(text: str) -> str:
+    return "'" + text.replace("'", "''") + "'"
+
+
+_NAMES = """
+    SELECT name, type FROM pragma_table_list
+    WHERE schema = {schema} AND type IN ('table', 'view', 'virtual') ORDER BY name"""
+_COLUMNS = """
+    SELECT t.name, c.name, c.type, c."notnull", c.pk FROM pragma_table_list t, pragma_table_xinfo(t.name, {schema}) c
+    WHERE t.schema = {schema} AND t.type IN ('table', 'virtual') AND c.hidden <> 1 ORDER BY t.name, c.cid"""
+_VIEW_COLUMNS = 'SELECT {view}, name, type, "notnull", 0 FROM pragma_table_xinfo({view}, {schema})'
+_FOREIGN_KEYS = """
+    SELECT t.name, k.id, k."table", k."from", k."to"
+    FROM pragma_table_list t, pragma_foreign_key_list(t.name, {schema}) k
+    WHERE t.schema = {schema} AND t.type = 'table' ORDER BY t.name, k.id, k.seq"""
+_UNIQUE = """
+    SELECT t.name, l.name, i.name
+    FROM pragma_table_list t, pragma_index_list(t.name, {schema}) l, pragma_index_info(l.name, {schema}) i
+    WHERE t.schema = {schema} AND t.type = 'table' AND l."unique" AND NOT l.partial ORDER BY t.name, l.seq, i.seqno"""
+
+
+class _Reader:
+    """Reads one attached database with a query each for names, columns, keys and indexes, and one per view.
+
+    Args:
+        database: Runs the statements.
+        session: The open transaction.
+        schema: Name of the attached database: ``main``, ``temp``, or as it was attached.
+    """
+
+    def __init__(self, database: SQLite, session: Any, schema: str) -> None:
+        self._database, self._session, self._schema = database, session, schema
+        self.place = "" if schema in {"main", "temp"} else schema
+        self.problems: list[str] = []
+
+    def structure(self) -> Structure:
+        """The tables of this database."""
+        kinds = {name: kind for name, kind in self._ask(_NAMES) if not name.startswith("sqlite_")}
+        columns = self._columns(kinds)
+        keys = _grouped(self._ask(_FOREIGN_KEYS))
+        counts = self._row_counts([name for name, kind in kinds.items() if kind == "table"])
+        tables = [self._table(name, kinds[name], rows, keys, counts.get(name)) for name, rows in columns.items()]
+        unique = {
+            self._full(name): [tuple(c for _, c in index) for index in _runs(rows)]
+            for name, rows in _grouped(self._ask(_UNIQUE)).items()
+        }
+        return Structure(tuple(_with_referred(tables)), unique, tuple(self.problems))
+
+    def _ask(self, sql: str, **names: str) -> list[Row]:
+        return self._database.run(self._session, sql.format(schema=_literal(self._schema), **names))
+
+    def _full(self, name: str) -> str:
+        return f"{self.place}.{name}" if self.place else name
+
+    def _columns(self, kinds: Mapping[str, str]) -> dict[str, list[Row]]:
+        columns = {name: rows for name, rows in _grouped(self._ask(_COLUMNS)).items() if name in kinds}
+        for name, kind in kinds.items():
+            if kind == "view":
+                try:
+                    columns[name] = [row[1:] for row in self._ask(_VIEW_COLUMNS, view=_literal(name))]
+                except sqlite3.OperationalError as error:
+                    self.problems.append(f"View {self._full(name)} is left out: {error}.")
+        return {name: columns[name] for name in kinds if name in columns}
+
+    def _table(
+        self, name: str, kind: str, columns: list[Row], keys: Mapping[str, list[Row]], rows: int | None
+    ) -> Table:
+        key = sorted((place, column) for column, _, _, place in columns if place)
+        return Table(
+            name,
+            tuple(Column(column, type_, not notnull and not place) for column, type_, notnull, place in columns),
+            schema=self.place,
+            kind="view" if kind == "view" else "table",
+            rows=rows,
+            primary_key=tuple(column for _, column in key),
+            foreign_keys=tuple(self._foreign_key(run) for run in _runs(keys.get(name, []))),
+        )
+
+    def _foreign_key(self, run: list[Row]) -> ForeignKey:
+        referred = tuple(to for *_, to in run if to is not None)
+        return ForeignKey(tuple(own for *_, own, _ in run), self._full(run[0][1]), referred)
+
+    def _row_counts(self, names: list[str]) -> dict[str, int]:
+        """Rows as ANALYZE counted them, else the largest rowid: exact when nothing was deleted, read from one page."""
+        counts = self._analyzed()
+        for name in names:
+            if name not in counts:
+                target = f"{_quoted(self._schema)}.{_quoted(name)}"
+                try:
+                    counts[name] = self._database.run(self._session, f"SELECT max(rowid) FROM {target}")[0][0] or 0
+                except sqlite3.OperationalError:
+                    continue  # a table WITHOUT ROWID; its rows are counted with its profile
+        return counts
+
+    def _analyzed(self) -> dict[str, int]:
+        try:
+            rows = self._database.run(self._session, f"SELECT tbl, stat FROM {_quoted(self._schema)}.sqlite_stat1")
+        except sqlite3.OperationalError:
+            return {}  # never analyzed
+        return {table: int(stat.split()[0]) for table, stat in rows if stat}
+
+
+def _grouped(rows: Sequence[Row]) -> dict[str, list[Row]]:
+    """Rows by their first value, without it."""
+    groups: dict[str, list[Row]] = {}
+    for first, *rest in rows:
+        groups.setdefault(first, []).append(tuple(rest))
+    return groups
+
+
+def _runs(rows: Sequence[Row]) -> list[list[Row]]:
+    """Rows that follow each other with the same first value."""
+    return [list(run) for _, run in groupby(rows, key=itemgetter(0))]
+
+
+def _with_referred(tables: Sequence[Table]) -> list[Table]:
+    """Fill in the columns of keys that name none: those point to the other table's primary key."""
+    primary = {table.full_name.casefold(): table.primary_key for table in tables}
+
+    def complete(key: ForeignKey) -> ForeignKey:
+        return key if key.referred else replace(key, referred=primary.get(key.table.casefold(), ()))
+
+    return [replace(table, foreign_keys=tuple(map(complete, table.foreign_keys))) for table in tables]
+
+
+if TYPE_CHECKING:
+    Row = tuple[Any, ...]

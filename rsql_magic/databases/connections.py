@@ -1,0 +1,335 @@
+"""Which database a cell means: a variable, a URL, a file, JupySQL's connection, or the live frames.
+
+What a cell named is remembered for the next one. An engine is kept as long as its name stands for the same object, so
+that its catalog is read once.
+"""
+
+from __future__ import annotations
+
+import re
+import sys
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from difflib import get_close_matches
+from pathlib import Path
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any
+
+from rsql_magic.context import Fences, Question, follows, place_of, r_frames
+from rsql_magic.errors import BadInput, ConnectionProblem, UnknownName
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from rsql_magic.databases.engines.base import Engine
+
+FRAMES = "frames"
+"""The word that names the live frames as the database."""
+
+_FILES = (".duckdb", ".db", ".sqlite", ".sqlite3", ".ddb")
+_READERS = {
+    ".csv": "read_csv",
+    ".tsv": "read_table",
+    ".parquet": "read_parquet",
+    ".xlsx": "read_excel",
+    ".json": "read_json",
+}
+_FRAME_TYPES = {
+    "pandas": {"DataFrame"},
+    "geopandas": {"GeoDataFrame"},
+    "polars": {"DataFrame", "LazyFrame"},
+    "pyarrow": {"Table"},
+}
+_CONNECTION_TYPES = {
+    "duckdb": {"DuckDBPyConnection"},
+    "_duckdb": {"DuckDBPyConnection"},
+    "sqlite3": {"Connection"},
+    "sqlalchemy": {"Engine", "Connection"},
+}
+
+
+_NONE = SimpleNamespace(name="")
+
+
+def is_frame(value: Any) -> bool:
+    """Whether a value is a frame that can be a table; nothing is imported to find out."""
+    return _is_one_of(value, _FRAME_TYPES)
+
+
+def is_connection(value: Any) -> bool:
+    """Whether a value is a connection or an engine."""
+    return _is_one_of(value, _CONNECTION_TYPES)
+
+
+def _is_one_of(value: Any, types: Mapping[str, set[str]]) -> bool:
+    places = map(place_of, type.__getattribute__(type(value), "__mro__"))
+    return any(name in types.get(package, ()) for package, name in places)
+
+
+def frames_in(namespace: Mapping[str, Any]) -> dict[str, Any]:
+    """The frames of a namespace by name; names with a leading underscore are private.
+
+    A frame without columns is left out: no database has such a table, and it must not keep the others from being asked.
+    """
+    fences = Fences()
+    return {
+        name: value
+        for name, value in namespace.items()
+        # One that fails here is no reason to say nothing of it: the database says why it is left out.
+        if not name.startswith("_") and is_frame(value) and fences.ask(name, lambda: _has_columns(value), True)  # noqa: B023
+    }
+
+
+def _has_columns(frame: Any) -> bool:
+    return type(frame).__name__ == "LazyFrame" or frame.shape[1] > 0  # a lazy frame's columns cost a query
+
+
+@dataclass
+class Connections:
+    """The databases of one notebook.
+
+    Args:
+        last: What the last cell named; used when the next one names nothing.
+    """
+
+    last: str = ""
+    _aside: bool = field(default=False, repr=False)
+    _open: dict[str, tuple[Any, Engine]] = field(default_factory=dict, repr=False)
+
+    def takes(self, word: str, namespace: Mapping[str, Any]) -> bool:
+        """Whether a word names a connection rather than beginning a question."""
+        value = namespace.get(word)
+        return (
+            is_connection(value)
+            or "://" in word
+            or (word == FRAMES and value is None)
+            or (word.endswith((*_FILES, *_READERS)) and Path(word).exists())
+            or (isinstance(value, str) and _is_address(value))
+        )
+
+    def engine(self, name: Any, namespace: Mapping[str, Any], question: str = "") -> tuple[Engine, str]:
+        """The engine for a cell, and what has to be said about the choice.
+
+        A cell that names nothing means the live frames when its question mentions one or follows on such a one, else
+        the connection that a cell named last, else JupySQL's, else the live frames.
+
+        Args:
+            name: What the cell names, or empty; a connection itself is taken too.
+            namespace: Variables by name.
+            question: The question.
+
+        Raises:
+            UnknownName: The name stands for nothing.
+            BadInput: It stands for something else, such as a file of data.
+            ConnectionProblem: The database cannot be opened.
+        """
+        if not isinstance(name, str):
+            return self._engine("a connection", name), ""
+        if name:
+            engine = self._named(name, namespace)
+            self.last, self._aside = name, False
+            return engine, ""
+        if mentioned := Question(question).mentioned(frames_in(namespace)):
+            return self._frames(namespace), self._turned_aside(mentioned[0])
+        self._aside = self._aside and follows(question) and bool(frames_in(namespace))
+        return (self._frames(namespace), "on the frames, as before") if self._aside else self._chosen(namespace)
+
+    def _chosen(self, namespace: Mapping[str, Any]) -> tuple[Engine, str]:
+        """The connection that a cell named last, JupySQL's, or the live frames."""
+        if self.last and self._is_still_there(namespace):
+            return self._named(self.last, namespace), f"on {self.last}, as before" if self.last != FRAMES else ""
+        if (jupysql := current_jupysql()) is not None:
+            return self._engine("JupySQL's connection", jupysql), "on JupySQL's connection"
+        return self._named(FRAMES, namespace), ""
+
+    def _turned_aside(self, frame: str) -> str:
+        """Note that one question is about a frame; the connection that was chosen stays so for those after it."""
+        chosen = self.last or ("JupySQL's connection" if current_jupysql() is not None else "")
+        self._aside = chosen not in {"", FRAMES}
+        if not self._aside:
+            self.last = FRAMES
+        return f"on the frame {frame}, not on {chosen}" if self._aside else ""
+
+    def _is_still_there(self, namespace: Mapping[str, Any]) -> bool:
+        return self.last in namespace or self.takes(self.last, namespace)
+
+    def _named(self, name: str, namespace: Mapping[str, Any]) -> Engine:
+        if name == FRAMES and name not in namespace:
+            return self._frames(namespace)
+        if name in namespace:
+            return self._engine(name, namespace[name])
+        if _is_address(name):
+            return self._engine(name, name)
+        if url := _from_ini(name):
+            return self._engine(name, url)
+        raise _data_file(name) if name.endswith(tuple(_READERS)) else _unknown(name, namespace)
+
+    def _frames(self, namespace: Mapping[str, Any]) -> Engine:
+        frames = frames_in(namespace)
+        if not frames:
+            raise _nothing_to_ask(namespace)
+        from rsql_magic.databases.engines.duckdb import FramesEngine
+
+        known = self._open.get(FRAMES)
+        if known is None or not isinstance(known[1], FramesEngine):
+            return self._engine(FRAMES, frames)
+        known[1].renew(frames)
+        return known[1]
+
+    def _engine(self, name: str, target: Any) -> Engine:
+        from rsql_magic.databases.engines import open_engine
+
+        known = self._open.get(name)
+        if known and (known[0] is target or (isinstance(target, str) and known[0] == target)):
+            return known[1]
+        self._forget(name)
+        try:
+            engine = open_engine(target)
+        except ConnectionProblem:
+            raise
+        except BadInput as error:  # it knows the object, not its name
+            leave = "Leave it out: the live frames are the tables." if is_frame(target) else ""
+            raise BadInput(f"{name} is no connection.", hint=leave or error.hint) from None
+        self._open[name] = (target, engine)
+        return engine
+
+    def _forget(self, name: str) -> None:
+        known = self._open.pop(name, None)
+        if known:
+            known[1].close()
+
+    def is_bound(self, name: str, namespace: Mapping[str, Any]) -> bool:
+        """Whether a connection answers only the thread that made it, as SQLite's do; in memory also with SQLAlchemy.
+
+        Args:
+            name: What a question names, or empty for the connection in use.
+            namespace: Variables by name.
+        """
+        name = name or self.last
+        target = namespace.get(name) if name else current_jupysql()
+        if not is_connection(target):
+            return False
+        return type(target).__module__ == "sqlite3" or getattr(target, "dialect", _NONE).name == "sqlite"
+
+    def in_use(self, namespace: Mapping[str, Any]) -> str:
+        """What the last question was asked of; empty for JupySQL's connection, ``frames`` where there is no other."""
+        if self.asked or current_jupysql() is not None:
+            return self.asked
+        return FRAMES if frames_in(namespace) else ""
+
+    @property
+    def asked(self) -> str:
+        """The name of what the last question was asked of; empty for JupySQL's connection."""
+        return FRAMES if self._aside else self.last
+
+    @contextmanager
+    def undecided(self) -> Iterator[None]:
+        """What is named in the meantime does not count as used."""
+        before = self.last, self._aside
+        try:
+            yield
+        finally:
+            self.last, self._aside = before
+
+    @contextmanager
+    def working(self) -> Iterator[None]:
+        """A database that turns out not to answer is not the connection in use; the one before is."""
+        before = self.last
+        try:
+            yield
+        except ConnectionProblem:
+            self.last = before
+            raise
+
+    def refresh(self) -> None:
+        """Read every catalog anew at its next use."""
+        for _, engine in self._open.values():
+            engine.refresh()
+
+    def close(self) -> None:
+        """Close what was opened here; connections of the user stay open."""
+        for name in list(self._open):
+            self._forget(name)
+
+    @property
+    def current(self) -> Engine | None:
+        """The engine of the connection that a cell named last, when it is open."""
+        known = self._open.get(self.last)
+        return known[1] if known and self.last != FRAMES else None
+
+    @property
+    def names(self) -> list[str]:
+        """The connections in use."""
+        return list(self._open)
+
+
+def _is_address(text: str) -> bool:
+    return bool(re.match(r"[a-z][\w+.-]*://", text, re.I)) or (text.endswith(_FILES) and "\n" not in text)
+
+
+def _nothing_to_ask(namespace: Mapping[str, Any]) -> ConnectionProblem:
+    hint = "Name a connection: %%sql_ai CONNECTION."
+    if blank := next((name for name, value in namespace.items() if name[0] != "_" and is_frame(value)), ""):
+        return ConnectionProblem(f"There is no database, and the frame {blank} has no columns.", hint=hint)
+    if held := r_frames():
+        names = ", ".join(held[:3])
+        hint += f" R holds {names}, which SQL does not see here: %R -o {held[0]} makes it a frame of Python's."
+    elif "rpy2.ipython" in sys.modules:
+        hint += " %R -o NAME makes a frame of R's a frame here."
+    return ConnectionProblem("There is neither a database nor a frame here.", hint=hint)
+
+
+def _data_file(name: str) -> BadInput:
+    reader = _READERS[Path(name).suffix]
+    variable = stem if (stem := Path(name).stem).isidentifier() else "data"
+    return BadInput(
+        f"{name} is a file of data, not a database.",
+        hint=f'Read it, and ask without a connection: {variable} = pd.{reader}("{name}").',
+    )
+
+
+def _unknown(name: str, namespace: Mapping[str, Any]) -> UnknownName:
+    known = [key for key, value in namespace.items() if is_connection(value)]
+    close = get_close_matches(name, known, 1)
+    hint = (
+        f"Did you mean {close[0]}?" if close else "Give a connection's variable, a URL, or nothing for the live frames."
+    )
+    return UnknownName(f"There is no connection {name!r}.", hint=hint)
+
+
+def current_jupysql() -> Any:
+    """JupySQL's current connection, when JupySQL is loaded and has one; else None."""
+    module = sys.modules.get("sql.connection")
+    current = getattr(getattr(module, "ConnectionManager", None), "current", None)
+    if current is None:
+        return None
+    inner = getattr(current, "_connection", None)
+    return getattr(inner, "engine", None) or getattr(current, "_connection_sqlalchemy", None) or inner
+
+
+def _from_ini(name: str) -> str:
+    """The URL of a section of JupySQL's ``connections.ini``, or empty."""
+    path = Path("~/.jupysql/connections.ini").expanduser()
+    if not path.is_file():
+        return ""
+    from configparser import ConfigParser, Error
+
+    sections = ConfigParser(interpolation=None)
+    try:
+        sections.read(path, encoding="utf-8")
+    except Error:
+        return ""
+    if not sections.has_section(name):
+        return ""
+    from sqlalchemy import URL
+
+    values = dict(sections[name])
+    port = values.get("port")
+    return URL.create(
+        values.get("drivername", ""),
+        values.get("username"),
+        values.get("password"),
+        values.get("host"),
+        int(port) if port else None,
+        values.get("database"),
+    ).render_as_string(hide_password=False)

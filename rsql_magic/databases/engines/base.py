@@ -1,0 +1,419 @@
+"""What an engine is: it checks and runs guarded SQL, read-only and within bounds.
+
+A statement meets these in order: the guard (`rsql_magic.sql.guard.check`, called here and nowhere else on the way to a
+database), a read-only transaction with a time limit (`Database.reading`), the database's own word on what the names
+stand for (`verify`), the row cap and the memory cap (`fetch` of each engine). After a result that was cut, the rows are
+counted apart, so that people read ``first 1,000 of 336,776``.
+"""
+
+from __future__ import annotations
+
+import time
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Protocol
+
+from typing_extensions import override
+
+from rsql_magic.databases.catalogs import read_catalog
+from rsql_magic.databases.catalogs.profiles import Effort, add_profiles
+from rsql_magic.databases.engines.plans import EXPLAIN, read_plan
+from rsql_magic.errors import QueryFailed, QueryRejected
+from rsql_magic.sql import Unreadable, lex, parse
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Hashable, Sequence
+
+    import pandas as pd
+
+    from rsql_magic.databases.catalogs.base import Database, Structure
+    from rsql_magic.databases.dictionary import Dictionary
+    from rsql_magic.databases.engines.plans import Plan
+    from rsql_magic.sql import Catalog, Lexed, Privacy, Problem, Table
+
+SLOW_PROBE = 0.05
+"""Seconds from which on asking whether the schema has changed is slow: with some thousand tables."""
+
+FRESH_SECONDS = 2.0
+"""How long the answer of a slow probe is believed; a statement that the guard refuses is checked against a new one."""
+
+COUNT_SECONDS = 2.0
+"""Least time for counting the rows of a result that was cut; a slow query's count may take as long as the query."""
+
+
+@dataclass(frozen=True)
+class Rows:
+    """The result of a statement.
+
+    Args:
+        df: The rows, as many as were asked for.
+        total: How many there are in all, or None when counting them took too long.
+        truncated: True when there are more than in ``df``.
+        seconds: Time the database took for ``df``, without the count.
+        note: Why rows are missing, when it was not the row cap.
+    """
+
+    df: pd.DataFrame
+    total: int | None
+    truncated: bool
+    seconds: float
+    note: str = ""
+
+    @property
+    def count(self) -> str:
+        """The number of rows in words: ``first 1,000 of 336,776``."""
+        if not self.truncated:
+            return f"{len(self.df):,} row{'' if len(self.df) == 1 else 's'}"
+        return f"first {len(self.df):,} of {f'{self.total:,}' if self.total is not None else 'many'}"
+
+    def __repr__(self) -> str:
+        return f"<Rows {self.count} in {self.seconds:.2f} s>"
+
+
+class Engine(Protocol):
+    """One database, as the rest of the package sees it."""
+
+    @property
+    def dialect(self) -> str:
+        """The name sqlglot has for its SQL: ``duckdb``, ``sqlite``, ``postgres``, ``mysql``, …."""
+
+    @property
+    def name(self) -> str:
+        """What it is called in messages: safe to show, never with a password."""
+
+    @property
+    def time_zone(self) -> str:
+        """The time zone of the session, in which the database understands ``now()`` and shows times."""
+
+    dictionary: Dictionary | None
+    """What people wrote about the tables; setting it changes the catalog."""
+
+    late: tuple[str, ...]
+    """Tables whose values `catalog` and `detail` could not look at in time; another time they may be told."""
+
+    def catalog(self, level: Privacy = "stats", *, sure: bool = False) -> Catalog:
+        """The tables, read once and again after the database's schema has changed.
+
+        Args:
+            level: How much of the data may be told.
+            sure: Whether to ask the database for changes also where it was asked a moment ago.
+        """
+
+    def detail(self, tables: Sequence[Table]) -> list[Table]:
+        """The same tables with the profiles that were too much work for `catalog`."""
+
+    def refresh(self) -> None:
+        """Forget the catalog, so that the next call reads it anew."""
+
+    def check(self, sql: str) -> list[Problem]:
+        """What the database says of a statement without running it; empty when it compiles.
+
+        Raises:
+            QueryRejected: The guard refuses it.
+        """
+
+    def plan(self, sql: str) -> Plan:
+        """How the database would run a query, and how many rows it expects; nothing is run.
+
+        Raises:
+            QueryRejected: The guard refuses it.
+            QueryFailed: It does not compile.
+        """
+
+    def run(self, sql: str, *, max_rows: int = 1000, timeout: float = 60.0) -> Rows:
+        """Run one read-only statement.
+
+        Raises:
+            QueryRejected: The guard refuses it.
+            QueryFailed: The database refused, failed, or was stopped by the time limit.
+            Stopped: `interrupt` was called.
+        """
+
+    def interrupt(self) -> None:
+        """Stop what runs, from another thread; harmless when nothing does."""
+
+    def close(self) -> None:
+        """Release what was opened here; a connection the user gave stays open."""
+
+
+@dataclass(frozen=True)
+class Fetched:
+    """Rows as they came from a driver.
+
+    Args:
+        df: At most as many as asked for.
+        more: True when the database has more.
+        note: Why, when it was not the row cap.
+    """
+
+    df: pd.DataFrame
+    more: bool
+    note: str = ""
+
+
+class DatabaseEngine(Engine, ABC):
+    """What all engines share: the guard, the catalog's cache, the count.
+
+    Args:
+        database: Where it runs.
+        clock: Seconds that only go up.
+    """
+
+    memory_cap = 2 << 30
+    """Bytes of one result in the kernel's memory; a larger one is cut, and that is said."""
+
+    def __init__(self, database: Database, clock: Callable[[], float] = time.monotonic) -> None:
+        self._database = database
+        self._clock = clock
+        self._state: Hashable = None
+        self._fresh_until = 0.0
+        self._structure: Structure | None = None
+        self._catalogs: dict[Privacy, Catalog] = {}
+        self._dictionary: Dictionary | None = None
+        self._time_zone: str | None = None
+        self.late: tuple[str, ...] = ()
+
+    @property
+    @override
+    def dialect(self) -> str:
+        return self._database.dialect
+
+    @property
+    @override
+    def name(self) -> str:
+        return self._database.name
+
+    @property
+    @override
+    def time_zone(self) -> str:
+        if self._time_zone is None:
+            self._time_zone = self._database.time_zone()
+        return self._time_zone
+
+    @property
+    def dictionary(self) -> Dictionary | None:
+        """What people wrote about the tables."""
+        return self._dictionary
+
+    @dictionary.setter
+    def dictionary(self, dictionary: Dictionary | None) -> None:
+        self._dictionary = dictionary
+        self._catalogs = {}
+
+    def verify(self, session: Any, sql: str, /) -> None:
+        """Refuse a guarded statement whose names stand for something else in this very database.
+
+        The guard knows names by their text. Here the database is asked, inside the transaction that will run the
+        statement and before it plans anything, since planning may already read a file or run a function. Databases that
+        cannot tell say nothing.
+
+        Raises:
+            QueryRejected: Naming the table or the function.
+        """
+
+    @abstractmethod
+    def fetch(self, session: Any, sql: str, max_rows: int) -> Fetched:
+        """Run a guarded statement inside a read-only transaction and take its first rows."""
+
+    @override
+    def catalog(self, level: Privacy = "stats", *, sure: bool = False) -> Catalog:
+        if sure:
+            self._fresh_until = 0.0
+        with self._database as database:
+            state = self._probed()
+            if state != self._state:
+                self._structure, self._catalogs = None, {}
+            if level not in self._catalogs:
+                self._structure = self._structure or database.structure()
+                self._catalogs[level] = read_catalog(
+                    database, level, structure=self._structure, dictionary=self._dictionary, clock=self._clock
+                )
+                self._state = state
+        self.late = self._catalogs[level].late
+        return self._catalogs[level]
+
+    def _probed(self) -> Hashable:
+        """The state of the database's schema; where it takes long to tell, one answer serves for a while."""
+        started = self._clock()
+        if self._state is not None and started < self._fresh_until:
+            return self._state
+        state = self._database.state()
+        took = self._clock() - started
+        self._fresh_until = started + (FRESH_SECONDS if took > SLOW_PROBE else 0.0)
+        return state
+
+    @override
+    def detail(self, tables: Sequence[Table]) -> list[Table]:
+        missing = [t for t in tables if not any(c.profile for c in t.columns)]
+        effort = Effort.of(self._database, self._clock)
+        with self._database as database:
+            found = add_profiles(database, missing, effort)
+        profiled = {t.full_name: t for t in found}
+        told = {t.full_name for t in found if any(c.profile for c in t.columns)}
+        before: list[str] = [name for name in self.late if name not in told]
+        self.late = tuple(dict.fromkeys([*before, *effort.late]))
+        return [profiled.get(t.full_name, t) for t in tables]
+
+    @override
+    def refresh(self) -> None:
+        self._state, self._structure, self._catalogs = None, None, {}
+
+    @override
+    def check(self, sql: str) -> list[Problem]:
+        from rsql_magic.sql import Problem
+
+        checked = self._guarded(sql)
+        try:
+            self.compile(checked)
+        except QueryFailed as error:
+            return [Problem("engine", "", str(error))]
+        return []
+
+    def compile(self, sql: str) -> None:
+        """Let the database compile a guarded statement without running it.
+
+        Raises:
+            QueryFailed: It does not compile.
+        """
+        if is_query(sql, self.dialect):
+            self._explained("EXPLAIN ", sql)
+
+    def _explained(self, how: str, sql: str) -> list[tuple[Any, ...]]:
+        with self._database.reading(10.0) as session:
+            self.verify(session, sql)
+            return self._database.run(session, how + sql)
+
+    @override
+    def plan(self, sql: str) -> Plan:
+        checked = self._guarded(sql)
+        if not is_query(checked, self.dialect):
+            raise QueryFailed("Only a query has a plan.", hint="Ask for the plan of a SELECT.", sql=checked)
+        return read_plan(self.dialect, self._explained(EXPLAIN.get(self.dialect, "EXPLAIN "), checked))
+
+    @override
+    def run(self, sql: str, *, max_rows: int = 1000, timeout: float = 60.0) -> Rows:
+        import pandas  # noqa: F401, ICN001 - its first import takes a second, which is not the query's
+
+        with self._database as database:
+            checked = self._guarded(sql)
+            started = self._clock()
+            try:
+                with database.reading(timeout) as session:
+                    self.verify(session, checked)
+                    fetched = self.fetch(session, checked, max_rows)
+            except QueryFailed as error:
+                error.sql = checked
+                raise
+            seconds = self._clock() - started
+            left = min(timeout - seconds, max(COUNT_SECONDS, seconds))
+            total = self._count(checked, len(fetched.df.columns), left) if fetched.more else len(fetched.df)
+        return Rows(fetched.df, total, fetched.more, seconds, fetched.note)
+
+    def _count(self, sql: str, columns: int, seconds: float) -> int | None:
+        """The number of rows of a statement, or None when it takes too long or cannot be counted."""
+        counting = count_sql(sql, self.dialect, columns)
+        if counting is None or seconds <= 0:
+            return None
+        try:
+            return int(self._database.rows(counting, seconds=seconds)[0][0])
+        except QueryFailed:
+            return None
+
+    def _guarded(self, sql: str) -> str:
+        from rsql_magic.sql import check
+
+        catalog = self.catalog(self._cheapest_level())
+        try:
+            return check(sql, self.dialect, catalog)
+        except QueryRejected:
+            if self.catalog(self._cheapest_level(), sure=True) is catalog:
+                raise
+        return check(sql, self.dialect, self.catalog(self._cheapest_level()))  # a table that came a moment ago
+
+    @property
+    def _allowed_functions(self) -> frozenset[str]:
+        """Functions of the user's that a query may call, as the catalog names them."""
+        return frozenset(name.casefold() for catalog in self._catalogs.values() for name in catalog.functions)
+
+    def _cheapest_level(self) -> Privacy:
+        return next(iter(self._catalogs), "names")
+
+    @override
+    def interrupt(self) -> None:
+        self._database.interrupt()
+
+    @override
+    def close(self) -> None:
+        self._database.close()
+
+    def __enter__(self) -> DatabaseEngine:
+        """Hold the database open between calls, which spares opening a file again for each."""
+        self._database.__enter__()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._database.__exit__(None, None, None)
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {self.name}>"
+
+
+def is_query(sql: str, dialect: str) -> bool:
+    """Whether a statement is a query, which can stand in a FROM, and not EXPLAIN, SHOW or PRAGMA."""
+    from sqlglot import exp
+
+    try:
+        return isinstance(parse(lex(sql, dialect).text, dialect), exp.Query)
+    except Unreadable:
+        return False
+
+
+def count_sql(sql: str, dialect: str, columns: int) -> str | None:
+    """A statement that counts the rows of another; None when that is no query.
+
+    The other one stands in it as it was written, without a last ORDER BY where that changes nothing. MySQL refuses a
+    subquery that has a column name twice, so there the columns get new names. SQL Server takes no WITH inside, so there
+    the statement is written anew.
+
+    Args:
+        sql: The statement, as the guard gave it.
+        dialect: Its dialect.
+        columns: How many columns it gives.
+
+    Example:
+        >>> count_sql("SELECT a, a FROM t ORDER BY b", "sqlite", 2)
+        'SELECT COUNT(*) FROM (SELECT a, a FROM t) q'
+        >>> count_sql("SELECT a, a FROM t LIMIT 9", "mysql", 2)
+        'WITH q(c0, c1) AS (SELECT a, a FROM t LIMIT 9) SELECT COUNT(*) FROM q'
+    """
+    from sqlglot import exp
+
+    try:
+        lexed = lex(sql, dialect)
+        tree = parse(lexed.text, dialect)
+    except Unreadable:
+        return None
+    if not isinstance(tree, (exp.Query, exp.Pivot)):
+        return None
+    bounded = any(tree.args.get(part) for part in ("limit", "offset", "distinct"))
+    if dialect in {"tsql", "fabric"} and isinstance(tree, exp.Query):
+        tree = tree.copy()
+        if not bounded:
+            tree.set("order", None)
+        return exp.select("COUNT(*)").from_(tree.subquery("q")).sql(dialect)
+    inner = lexed.text if bounded or not tree.args.get("order") else lexed.text[: _last_order(lexed)].rstrip()
+    if dialect == "mysql":
+        names = ", ".join(f"c{place}" for place in range(columns))
+        return f"WITH q({names}) AS ({inner}) SELECT COUNT(*) FROM q"  # noqa: S608 - a guarded statement
+    return f"SELECT COUNT(*) FROM ({inner}) q"  # noqa: S608 - a guarded statement
+
+
+def _last_order(lexed: Lexed) -> int:
+    """Where the last ORDER BY outside brackets begins; the end of the text when there is none."""
+    depth, place = 0, len(lexed.text)
+    for index, token in enumerate(lexed.tokens):
+        raw = lexed.raw(token)
+        depth += (raw in {"(", "["}) - (raw in {")", "]"})
+        if depth == 0 and lexed.word(index).startswith("ORDER"):
+            place = token.start
+    return place

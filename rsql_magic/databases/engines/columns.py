@@ -1,0 +1,167 @@
+"""Columns of a result with their types kept: whole numbers with gaps stay whole, decimals exact, times in their zone.
+
+pandas alone would turn integers with a missing value into floats (wrong above 2^53) and leave dates as objects.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from decimal import Context, Decimal
+from typing import TYPE_CHECKING, Any
+
+from rsql_magic.databases.catalogs.duckdb import unique_names
+
+_CHUNK = 1000
+"""Rows fetched at a time."""
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    import pandas as pd
+
+
+def frame_of(names: Sequence[str], rows: Sequence[Sequence[Any]]) -> pd.DataFrame:
+    """Rows of Python values as a frame.
+
+    Args:
+        names: Column names as the database gave them; one that comes twice gets a number.
+        rows: The values, row by row.
+
+    Example:
+        >>> frame_of(["n", "n"], [(1, "a"), (None, "b")]).dtypes.astype(str).to_dict()
+        {'n': 'Int64', 'n_2': 'str'}
+    """
+    import pandas as pd
+
+    columns = list(zip(*rows, strict=True)) if rows else [()] * len(names)
+    named = zip(unique_names(names), columns, strict=True)
+    return pd.DataFrame({name: column_of(values) for name, values in named}, copy=False)
+
+
+def column_of(values: Sequence[Any]) -> Any:
+    """One column as the pandas array that loses nothing of its values."""
+    kinds = frozenset(type(value) for value in values) - {type(None)}
+    make = _MAKERS.get(kinds, _objects)
+    return make(values)
+
+
+def _truths(values: Sequence[Any]) -> Any:
+    import pandas as pd
+
+    return pd.array(list(values), dtype="boolean" if None in values else "bool")
+
+
+def _texts(values: Sequence[Any]) -> Any:
+    import pandas as pd
+
+    return pd.array(list(values), dtype="str")
+
+
+def _spans(values: Sequence[Any]) -> Any:
+    import pandas as pd
+
+    return pd.array(list(values), dtype="timedelta64[us]")
+
+
+def _whole_numbers(values: Sequence[Any]) -> Any:
+    import pandas as pd
+
+    try:
+        return pd.array(list(values), dtype="Int64" if None in values else "int64")
+    except OverflowError:
+        return _objects(values)
+
+
+def _floats(values: Sequence[Any]) -> Any:
+    import numpy as np
+
+    if any(isinstance(value, int) and abs(value) > 1 << 53 for value in values):
+        return _objects(values)
+    return np.array([np.nan if value is None else value for value in values], dtype="float64")
+
+
+def _times(values: Sequence[Any]) -> Any:
+    """Dates and times; those with a zone keep it when all share it, else they are shown in UTC."""
+    import pandas as pd
+
+    zones = {getattr(value, "tzinfo", None) for value in values if value is not None}
+    if zones == {None}:
+        return pd.array(list(values), dtype="datetime64[us]")
+    if None in zones:
+        return _objects(values)
+    return pd.Series(pd.to_datetime(list(values), utc=len(zones) > 1)).array.as_unit("us")
+
+
+def _objects(values: Sequence[Any]) -> Any:
+    import numpy as np
+
+    column = np.empty(len(values), dtype=object)
+    column[:] = [bytes(value) if isinstance(value, (memoryview, bytearray)) else value for value in values]
+    return column
+
+
+_MAKERS: dict[frozenset[type], Callable[[Sequence[Any]], Any]] = {
+    frozenset({int}): _whole_numbers,
+    frozenset({bool}): _truths,
+    frozenset({float}): _floats,
+    frozenset({int, float}): _floats,
+    frozenset({str}): _texts,
+    frozenset({dt.datetime}): _times,
+    frozenset({dt.date}): _times,
+    frozenset({dt.date, dt.datetime}): _times,
+    frozenset({dt.timedelta}): _spans,
+}
+
+
+def size_of(row: Sequence[Any]) -> int:
+    """Bytes that a row takes, roughly: text and bytes by their length, everything else by 32."""
+    return sum(len(value) + 50 if isinstance(value, (str, bytes, bytearray, memoryview)) else 32 for value in row)
+
+
+def scaled_decimals(units: Any, missing: Any, scale: int) -> Any:
+    """Exact decimals from whole numbers of their smallest unit; each distinct one is made once.
+
+    Args:
+        units: A numpy array of whole numbers.
+        missing: Which of them stand for no value.
+        scale: Digits behind the point.
+    """
+    import numpy as np
+    import pandas as pd
+
+    exact = Context(prec=40)
+    places, distinct = pd.factorize(units)
+    made = np.empty(len(distinct), dtype=object)
+    made[:] = [exact.scaleb(Decimal(unit), -scale) for unit in distinct.tolist()]
+    column = made[places]
+    column[missing] = None
+    return column
+
+
+def decimals(texts: Sequence[str | None]) -> Any:
+    """Numbers that came as text, exact."""
+    return _objects([None if text is None else Decimal(text) for text in texts])
+
+
+def take(fetchmany: Any, max_rows: int, memory: int) -> tuple[list[Any], str]:
+    """Rows from a cursor until one more than asked for, or until they fill the memory allowed.
+
+    Args:
+        fetchmany: The cursor's method.
+        max_rows: Rows asked for.
+        memory: Bytes allowed.
+
+    Returns:
+        At most ``max_rows + 1`` rows, and a note when memory set the end.
+    """
+    rows: list[Any] = []
+    filled = 0
+    while len(rows) <= max_rows:
+        chunk = fetchmany(min(_CHUNK, max_rows + 1 - len(rows)))
+        if not chunk:
+            break
+        rows += chunk
+        filled += sum(map(size_of, chunk))
+        if filled > memory:
+            return rows, f"cut after {filled >> 20:,} MB"
+    return rows, ""

@@ -1,0 +1,5 @@
+"""How answers look: streamed Markdown, tables, charts and the usage line, in notebooks, terminals and batch runs."""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -1,0 +1,487 @@
+"""A model's Markdown, read and written anew, so that every front end sees the same harmless text.
+
+Front ends read Markdown with different libraries, which do not agree on where code ends or what is a link. So nothing
+of the text is passed on as it was written: it is parsed (CommonMark, GitHub's tables, strikethrough and links,
+formulas), and the tree is written in a form that can be read in one way only. A sign that is text is a character
+entity, which stays text in every reader; code that could be read otherwise is written as HTML made of such entities.
+Raw HTML is text, an image is its description, a link leads to the web or to a mail address, the language of code is
+one of a list.
+
+JupyterLab and nbconvert look for formulas in the Markdown, MathJax in the finished page, there also between signs that
+were entities. So a dollar sign that is no formula's stands in an element of its own, where nothing is looked for.
+"""
+
+from __future__ import annotations
+
+import html
+import re
+from functools import cache
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
+
+from rsql_magic.display.tex import tamed
+from rsql_magic.plain_text import entities, printable, printable_so_far
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from markdown_it import MarkdownIt
+    from markdown_it.rules_block import StateBlock
+    from markdown_it.rules_inline import StateInline
+    from markdown_it.token import Token
+
+_CODE = (
+    "awk bash bat bibtex c c++ clojure cmake console cpp cs csharp css csv cypher dart diff docker "
+    "dockerfile elixir erlang fish fortran go graphql groovy haskell html http ini ipython java "
+    "javascript js json json5 jsonc julia kotlin latex less lisp lua make makefile markdown matlab md "
+    "nginx objective-c ocaml octave perl php plaintext powershell prolog properties proto ps1 py python "
+    "python3 r regex rmd rscript ruby rust sas scala scheme scss sh shell sparql sql stan stata swift tcl "
+    "terraform tex text toml ts tsv tsx txt typescript vb vim xml yaml yml zsh duckdb mysql plsql "
+    "postgres postgresql pycon sqlite tsql zig"
+)
+_LANGUAGES = frozenset(_CODE.split())
+_SCHEME = re.compile(r"(?:https?://|mailto:)", re.I)
+_DEEPEST = 6  # emphasis within emphasis
+_SIGN = re.compile(
+    r"[\\`*{}\[\]<>$~|]|&(?=\S|$)|(?<![^\W_])_|_(?![^\W_])|^@|@(?=@|$)|(?<=@)@|(?<=[A-Za-z]):(?=/)|/(?=/)|(?i:(?<=www)\.)"
+)
+_TYPESET = re.compile(r"\\(?=[(\[$]|begin|ref|eqref|$)")
+"""A backslash that MathJax would obey."""
+_BLOCK_START = re.compile(r"(\d{0,9})([#+=:>%.)-])")
+_PLAIN_CODE = re.compile(r"[\w.,:;=+\-/%()'\"?#^][\w .,:;=+\-/%()'\"?#^]*(?<! )")
+_RISKY_IN_A_LIST = re.compile(r"<[A-Za-z/!?]|!\[|\]\(|\]\[|@@")
+_FORMULA = re.compile(
+    r"\$\$([^$`]+?)\$\$|\$(?!\s)((?:\\.|[^$\\\n`])+?)(?<!\s)\$(?!\d)|\\\(([^`]+?)\\\)|\\\[([^`]+?)\\\]"
+)
+_FORMULA_BLOCK = re.compile(
+    r"\s*(?:\$\$(?P<dollars>[^$]+)\$\$|\\\[(?P<brackets>.+?)\\\]|\\begin\{(?P<name>[a-z]+\*?)\}.+?\\end\{(?P=name)\})\s*",
+    re.S,
+)
+
+
+def safe_markdown(text: str) -> str:
+    """A model's Markdown as Markdown that shows the same and does nothing.
+
+    Example:
+        >>> safe_markdown("a <script>b</script> `x`, *see* [this](javascript:alert(1))")
+        'a &lt;script&gt;b&lt;/script&gt; `x`, *see* this'
+    """
+    text = printable(text)
+    try:
+        return _blocks(iter(_parser().parse(text)), "") or plain_markdown(text)
+    except RecursionError:  # thousands of brackets within each other
+        return "\n\n".join(plain_markdown(part) for part in re.split(r"\n\s*\n", text))
+
+
+class Growing:
+    r"""An answer that comes in pieces, at any time as safe Markdown; only its last block is read again.
+
+    Example:
+        >>> answer = Growing()
+        >>> for piece in ("*One", "*.\n\nTw", "o <b>."):
+        ...     answer.add(piece)
+        >>> answer.blocks()
+        (['*One*.'], 'Two &lt;b&gt;.')
+    """
+
+    def __init__(self) -> None:
+        self._settled: list[str] = []
+        self._open = ""
+        self._held = ""
+        self._known: dict[str, Any] = {}
+
+    def add(self, text: str) -> None:
+        """Take the next piece."""
+        text, self._held = printable_so_far(self._held + text)
+        self._open += text
+
+    def markdown(self) -> str:
+        """What there is so far."""
+        settled, last = self.blocks()
+        return "\n\n".join(filter(None, [*settled, last]))
+
+    def blocks(self) -> tuple[list[str], str]:
+        """The blocks that nothing that follows can change, and the last one."""
+        try:
+            last = self._last()
+        except RecursionError:
+            last = safe_markdown(self._open)
+        return self._settled, last
+
+    def _last(self) -> str:
+        tokens = _parser().parse(self._open, self._known)
+        starts = [token.map[0] for token in tokens if token.level == 0 and token.nesting >= 0 and token.map]
+        if len(starts) > 1:
+            lines = self._open.split("\n")
+            before, self._open = "\n".join(lines[: starts[-1]]), "\n".join(lines[starts[-1] :])
+            self._settled.append(_blocks(iter(_parser().parse(before, self._known)), ""))
+            tokens = _parser().parse(self._open, self._known)
+        return _blocks(iter(tokens), "")
+
+
+def plain_markdown(text: str) -> str:
+    """Text as Markdown that shows it as it is, on one line.
+
+    Example:
+        >>> plain_markdown("2 * 3 <b>")
+        '2 &#42; 3 &lt;b&gt;'
+    """
+    return _guarded(_escaped(" ".join(printable(text).split()), apart=text.count("$") > 1))
+
+
+def code_markdown(code: str) -> str:
+    """A piece of code within a line.
+
+    Example:
+        >>> code_markdown("x"), code_markdown("a`b")
+        ('`x`', '<code>a&#96;b</code>')
+    """
+    code = printable(code).replace("\n", " ")
+    return f"`{code}`" if _PLAIN_CODE.fullmatch(code) else f"<code>{entities(code)}</code>"
+
+
+def fenced(code: str, language: str = "") -> str:
+    """Code as a Markdown block whose fence is longer than any inside it."""
+    return _fence(printable(code).rstrip(), language)
+
+
+def _fence(code: str, language: str) -> str:
+    longest = max((len(run) for run in re.findall(r"`{3,}", code)), default=2)
+    fence = "`" * (longest + 1)
+    return f"{fence}{language}\n{code}{chr(10) if code else ''}{fence}"
+
+
+# Reading.
+
+
+@cache
+def _parser() -> MarkdownIt:
+    from markdown_it import MarkdownIt
+
+    parser = MarkdownIt("commonmark", {"html": False, "linkify": True, "maxNesting": 40})
+    parser.enable(["table", "strikethrough", "linkify"])
+    parser.validateLink = bool  # type: ignore[assignment] # all: where they lead is looked at when written
+    if parser.linkify is not None:
+        parser.linkify.set({"fuzzy_link": False})
+        parser.linkify.add("ftp:", None)
+        parser.linkify.add("//", None)
+        parser.linkify.add("www.", {"validate": _www, "normalize": _with_scheme})
+    parser.inline.ruler.before("escape", "formula", _inline_formula)
+    parser.block.ruler.before("code", "formula", _block_formula, {"alt": ["paragraph", "blockquote", "list"]})
+    return parser
+
+
+def _www(_: Any, text: str, pos: int) -> int:
+    """How far an address reaches whose ``www.`` ends at a place; 0 where none does."""
+    found = _REST_OF_ADDRESS.match(text, pos)
+    address = found[0] if found else ""
+    closing = address.count("(") - address.count(")")
+    return len(address) + (closing if closing > 0 and text.startswith(")" * closing, pos + len(address)) else 0)
+
+
+_REST_OF_ADDRESS = re.compile(r"[\w-]+(?:\.[\w-]+)+(?:[/?#][\w/.,:;?#=&%+~()@-]*[\w/=&%+-])?")
+
+
+def _with_scheme(_: Any, match: Any) -> None:
+    match.url = f"http://{match.url}"
+
+
+def _inline_formula(state: StateInline, silent: bool) -> bool:
+    if state.src[state.pos] not in "$\\":
+        return False
+    found = _FORMULA.match(state.src, state.pos, state.posMax)
+    formula = tamed(next(part for part in found.groups() if part is not None)) if found else ""
+    if not found or not formula:
+        return False
+    if not silent:
+        token = state.push("formula", "", 0)
+        token.content, token.block = formula, found[0].startswith(("$$", "\\["))
+    state.pos = found.end()
+    return True
+
+
+def _block_formula(state: StateBlock, first: int, last: int, silent: bool) -> bool:
+    """A formula that is a paragraph of its own, whose lines are no lists or headings."""
+    start = state.bMarks[first] + state.tShift[first]
+    if not state.src.startswith(("$$", "\\[", "\\begin{"), start) or state.is_code_block(first):
+        return False
+    end = first + 1
+    while end < last and not state.isEmpty(end) and state.sCount[end] >= state.blkIndent:
+        end += 1
+    for line in range(first + 1, end + 1):
+        found = _FORMULA_BLOCK.fullmatch(state.getLines(first, line, state.blkIndent, False))
+        formula = tamed(found["dollars"] or found["brackets"] or found[0]) if found else ""
+        if found and formula:
+            if not silent:
+                token = state.push("formula_block", "", 0)
+                token.content, token.info = formula, "" if found["name"] is None else formula
+                token.map = [first, line]
+            state.line = line
+            return True
+    return False
+
+
+# Writing blocks.
+
+
+def _blocks(tokens: Iterator[Token], inside: str, *, tight: bool = False) -> str:
+    """The blocks up to the end of what holds them.
+
+    Args:
+        tokens: Those of the parser, read up to that end.
+        inside: What they stand in: ``q`` for each quotation, ``l`` for each list.
+        tight: Whether no empty line stands between them.
+    """
+    written, before, lists = "", "", 0
+    for token in tokens:
+        if token.nesting < 0:
+            break
+        lists = lists + 1 if before.endswith("list_open") and token.type == before else 0
+        block = _block(token, tokens, inside, odd=bool(lists % 2))
+        if block:
+            air = (token.type == "paragraph_open" and before in _OPEN_ENDED) or _needs_air(block, inside)
+            gap = "\n" if tight and not air and not written.endswith("\n") else "\n\n"
+            written += (gap if written else "") + block
+            before = token.type
+    return written
+
+
+_OPEN_ENDED = {
+    "paragraph_open",
+    "bullet_list_open",
+    "ordered_list_open",
+    "blockquote_open",
+    "table_open",
+    "formula_block",
+}
+"""Blocks that a paragraph in the next line would continue."""
+
+
+def _needs_air(block: str, inside: str) -> bool:
+    """Whether JupyterLab could take a dollar sign in a list's code for the start of a formula that ends outside."""
+    return bool(inside) and block.startswith("```") and "$" in block
+
+
+def _block(token: Token, tokens: Iterator[Token], inside: str, *, odd: bool) -> str:
+    kind = token.type
+    if kind in {"bullet_list_open", "ordered_list_open"}:
+        return _list(token, tokens, inside, odd=odd)
+    if kind == "blockquote_open":
+        return _indented(_blocks(tokens, inside + "q"), "> ", "> ") or ">"
+    return _table(tokens) if kind == "table_open" else _leaf(token, tokens, inside)
+
+
+def _leaf(token: Token, tokens: Iterator[Token], inside: str) -> str:
+    """A block that holds no others."""
+    if token.type == "paragraph_open":
+        return _guarded(_inline_of(tokens))
+    if token.type == "heading_open":
+        words = " ".join(_inline_of(tokens).split("\n")).strip()
+        return f"{'#' * int(token.tag[1])} {re.sub('#$', '&#35;', words)}".rstrip()
+    if token.type in {"fence", "code_block"}:
+        return _code(token.content, _language(token.info), inside)
+    if token.type == "formula_block":
+        return token.info or f"$${token.content}$$"
+    return "___" if token.type == "hr" else ""
+
+
+def _inline_of(tokens: Iterator[Token]) -> str:
+    """The words of a paragraph or heading, which are followed by its end."""
+    words = _Words(next(tokens).children or []).text()
+    next(tokens)
+    return words
+
+
+def _language(info: str) -> str:
+    word = re.split(r"[\s,]", info.strip().strip("{}").lower(), maxsplit=1)[0]
+    return word if word in _LANGUAGES else ""
+
+
+def _code(code: str, language: str, inside: str) -> str:
+    """A block of code; where readers disagree on how far it reaches, as HTML."""
+    if inside and (("$" in code and "q" in inside) or _RISKY_IN_A_LIST.search(code)):
+        known = f' class="language-{language}"' if language else ""
+        return f"<pre><code{known}>{entities(code)}</code></pre>"
+    return _fence(code.removesuffix("\n") or code, language)
+
+
+def _list(token: Token, tokens: Iterator[Token], inside: str, *, odd: bool) -> str:
+    number = int(token.attrGet("start") or 1) if token.type == "ordered_list_open" else None
+    if token.attrGet("start") == 0:
+        number = 0
+    level = token.level
+    items: list[str] = []
+    inner = _until(tokens, level)
+    tight = not any(one.type == "paragraph_open" and one.level == level + 2 and not one.hidden for one in inner)
+    rest = iter(inner)
+    for one in rest:
+        if one.type == "list_item_open":
+            sign = ("*" if odd else "-") if number is None else f"{number + len(items)}{')' if odd else '.'}"
+            body = _task(_blocks(rest, inside + "l", tight=tight))
+            items.append(_indented(body, f"{sign} ", " " * (len(sign) + 1)) or sign)
+    return ("\n" if tight else "\n\n").join(items)
+
+
+def _until(tokens: Iterator[Token], level: int) -> list[Token]:
+    """The tokens of a list, up to its end."""
+    inner = []
+    for token in tokens:
+        if token.level == level and token.nesting < 0:
+            break
+        inner.append(token)
+    return inner
+
+
+def _task(item: str) -> str:
+    """An item that begins with a box to tick, which GitHub's readers draw."""
+    return re.sub(r"^&#91;([ xX])&#93; (?=\S)", r"[\1] ", item)
+
+
+def _indented(text: str, first: str, others: str) -> str:
+    lines = (f"{others}{line}" if line or others.startswith(">") else "" for line in text.split("\n"))
+    return (first + "\n".join(lines)[len(others) :] if text else "").rstrip()
+
+
+def _table(tokens: Iterator[Token]) -> str:
+    rows: list[list[str]] = []
+    sides: list[str] = []
+    for token in tokens:
+        if token.type == "table_close":
+            break
+        if token.type == "tr_open":
+            rows.append([])
+        elif token.type == "inline":
+            rows[-1].append(_Words(token.children or []).text().replace("\n", " "))
+        elif token.type == "th_open":
+            style = str(token.attrGet("style") or "")
+            sides.append(next((line for side, line in _SIDES if side in style), "---"))
+    head, *body = [f"| {' | '.join(row)} |" for row in rows]
+    return "\n".join([head, f"| {' | '.join(sides)} |", *body])
+
+
+_SIDES = (("left", ":--"), ("right", "--:"), ("center", ":-:"))
+
+
+# Writing words.
+
+
+class _Words:
+    """The words of one paragraph.
+
+    Args:
+        tokens: Those of the parser.
+    """
+
+    def __init__(self, tokens: list[Token]) -> None:
+        self._tokens = tokens
+        dollars = sum(token.content.count("$") + (token.type == "formula") for token in tokens)
+        self._apart = dollars > 1
+        self._written = [""]
+        self._links: list[tuple[str, str]] = []
+
+    def text(self) -> str:
+        """All of them as Markdown."""
+        for place, token in enumerate(self._tokens):
+            kind = token.type
+            if kind in _PAIRS:
+                self._pair(token, place)
+            elif kind.startswith("link"):
+                self._link(token)
+            else:
+                self._add(self._one(token))
+        return re.sub("(ftp|xmpp):", r"\1&#58;", self._written[0], flags=re.I)
+
+    def _add(self, text: str) -> None:
+        self._written[-1] += text
+
+    def _one(self, token: Token) -> str:
+        if token.type == "text":
+            return _escaped(re.sub(r"[\t-\r]", " ", token.content), apart=self._apart)
+        if token.type == "code_inline":
+            return code_markdown(token.content) if token.content.strip() else f"<code>{entities(token.content)}</code>"
+        if token.type == "formula":
+            return f"$${token.content}$$" if token.block else f"${token.content}$"
+        if token.type == "image":
+            return _escaped(_described(token), apart=True)
+        return {"softbreak": "\n", "hardbreak": "  \n"}.get(token.type, "")
+
+    def _pair(self, token: Token, place: int) -> None:
+        sign, tag = _PAIRS[token.type]
+        if token.nesting > 0:
+            self._written.append("")
+            return
+        inner = self._written.pop()
+        if inner and len(self._written) <= _DEEPEST:
+            plain = self._stands_free(place) and not set(inner[0] + inner[-1]) & set("*~_ \n")
+            inner = f"{sign}{inner}{sign}" if plain else f"<{tag}>{inner}</{tag}>"
+        self._add(inner)
+
+    def _stands_free(self, place: int) -> bool:
+        """Whether spaces or the like stand around, so that every reader takes the signs for emphasis."""
+        after = next(iter(self._tokens[place + 1 : place + 2]), None)
+        ends = after is None or after.type in {"softbreak", "hardbreak"}
+        follows = after.content[:1] if after is not None and after.type == "text" else ""
+        return self._written[-1][-1:] in {"", " ", "\n", "("} and (ends or follows in set(" .,;:!?)"))
+
+    def _link(self, token: Token) -> None:
+        if token.nesting > 0:
+            self._written.append("")
+            self._links.append((_address(str(token.attrGet("href") or "")), str(token.attrGet("title") or "")))
+            return
+        words, (address, title) = self._written.pop(), self._links.pop()
+        if not address:
+            self._add(words)
+            return
+        if self._written[-1].endswith("!"):  # or it would be an image
+            self._written[-1] = f"{self._written[-1][:-1]}&#33;"
+        said = f' "{entities(" ".join(title.split()))}"' if title.strip() else ""
+        self._add(f"[{words.strip() or _escaped(address, apart=True)}]({address}{said})")
+
+
+_PAIRS = {
+    **dict.fromkeys(("em_open", "em_close"), ("*", "em")),
+    **dict.fromkeys(("strong_open", "strong_close"), ("**", "strong")),
+    **dict.fromkeys(("s_open", "s_close"), ("~~", "del")),
+}
+
+
+def _described(image: Token) -> str:
+    """What an image's author wrote of it."""
+    parts: list[Any] = list(image.children or [])
+    said = ""
+    while parts:
+        one = parts.pop(0)
+        if one.type == "image":
+            parts[:0] = one.children or []
+        else:
+            said += " " if one.type.endswith("break") else one.content
+    return " ".join(said.split())
+
+
+def _address(url: str) -> str:
+    """A link's address as Markdown takes it in brackets; empty for one that does not lead to the web or to a mail."""
+    if not _SCHEME.match(url):
+        return ""
+    quoted = quote(url, safe="-._~:/?#&=+,;%@!").replace("@@", "%40%40")
+    return re.sub("&", "&amp;", quoted)
+
+
+def _escaped(text: str, *, apart: bool) -> str:
+    """Text whose signs are entities; those that MathJax would obey stand apart."""
+
+    def entity(sign: re.Match[str]) -> str:
+        written = html.escape(sign[0]) if sign[0] in "<>&" else f"&#{ord(sign[0])};"
+        stands = apart if sign[0] == "$" else sign[0] == "\\" and _TYPESET.match(text, sign.start())
+        return f"<span>{written}</span>" if stands else written
+
+    return _SIGN.sub(entity, text)
+
+
+def _guarded(words: str) -> str:
+    """Words of which no line begins as a heading, a list or the like."""
+    return "\n".join(_guarded_line(line.lstrip(" \t")) for line in words.split("\n"))
+
+
+def _guarded_line(line: str) -> str:
+    start = _BLOCK_START.match(line)
+    return f"{start[1]}&#{ord(start[2])};{line[start.end() :]}" if start else line

@@ -1,0 +1,387 @@
+"""How things look: a streamed answer, a result, the usage line; on a notebook, a terminal, in a batch run, for nobody.
+
+A screen shows one output per cell. In a notebook that output is redrawn at most ten times a second while the answer
+comes; a terminal gets the words as they come; a batch run gets the end only.
+
+Nothing of a model's words or of data is passed on as it was written: Markdown is read and written anew (`markdown`),
+HTML is made of escaped text and sanitised, and a terminal gets text without escape sequences.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import sys
+import time
+import uuid
+from abc import ABC, abstractmethod
+from dataclasses import dataclass, field, replace
+from typing import IO, TYPE_CHECKING, Any, Literal
+
+from rsql_magic.display import table_text
+from rsql_magic.display.markdown import Growing, plain_markdown, safe_markdown
+from rsql_magic.gateway import Text, Waiting
+from rsql_magic.plain_text import html_text, printable, printable_so_far, unlinked
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping, Sequence
+
+    import pandas as pd
+
+    from rsql_magic.gateway import Event, Usage
+
+Bundle = dict[str, Any]
+"""Representations of one thing by MIME type."""
+
+_REST = 2  # times as long as a drawing took there is none
+_UNLIMITED = 2**31 - 1  # how the gateway writes that there is no limit
+
+
+@dataclass(frozen=True)
+class Shown:
+    """One finished output.
+
+    Args:
+        markdown: For front ends that render it, safe to show; empty when only text is wanted.
+        plain: For terminals and files.
+        footer: The usage line, without markup.
+        data: Further representations by MIME type.
+        metadata: For programs that read the notebook.
+    """
+
+    markdown: str = ""
+    plain: str = ""
+    footer: str = ""
+    data: Mapping[str, Any] = field(default_factory=dict)
+    metadata: Mapping[str, Any] = field(default_factory=dict)
+
+    def bundle(self) -> Bundle:
+        """All representations."""
+        plain = "\n\n".join(part for part in (self.plain, self.footer) if part)
+        bundle: Bundle = {"text/plain": unlinked(plain), **self.data}
+        if self.markdown or (self.footer and not self.plain):
+            small = f"<sub>{html_text(self.footer)}</sub>" if self.footer else ""
+            bundle["text/markdown"] = "\n\n".join(part for part in (self.markdown, small) if part)
+        return bundle
+
+
+class Showable(ABC):
+    """A result that a cell has shown by the time it returns it: its next display must not repeat that.
+
+    ``next_display`` is ``full`` except just after a cell: then ``none``, or ``brief`` in a terminal, which prints
+    ``Out[3]:`` before it asks.
+    """
+
+    next_display: Literal["full", "brief", "none"] = "full"
+
+    @abstractmethod
+    def shown(self) -> Shown:
+        """The finished output."""
+
+    def _ipython_display_(self) -> None:
+        if self.next_display != "none":
+            raise NotImplementedError  # IPython goes on to _repr_mimebundle_
+        self.next_display = "full"
+
+    def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> Bundle:  # noqa: ARG002 - IPython's signature
+        if self.next_display == "brief":
+            self.next_display = "full"
+            return {"text/plain": repr(self)}
+        return self.shown().bundle()
+
+
+class Screen:
+    """A screen that shows nothing: for the Python functions, and for cells that end in a semicolon."""
+
+    draws = False
+    """Whether pictures can be shown."""
+
+    def status(self, word: str) -> None:
+        """What is being done now: linking, writing, checking, repairing, running."""
+
+    def write(self, text: str) -> None:
+        """The next piece of the answer."""
+
+    def draft(self, text: str) -> None:
+        """The next piece of a text that is checked before it counts, such as a query."""
+
+    def restart(self, why: str) -> None:
+        """Drop what was written: another version follows."""
+
+    def end(self, note: str = "") -> None:
+        """Nothing follows: take the status away, and leave what was written, with a note such as ``[interrupted]``."""
+
+    def show(self, shown: Shown) -> None:
+        """The finished output, in place of everything before it."""
+
+    def also(self, bundle: Bundle) -> None:
+        """One more output, such as a chart."""
+
+    def say(self, line: str) -> None:
+        """A line of its own, such as a warning."""
+
+    def event(self, event: Event, *, draft: bool = False) -> None:
+        """Show what came from the gateway."""
+        if isinstance(event, Text):
+            (self.draft if draft else self.write)(event.text)
+        elif isinstance(event, Waiting):
+            self.status(f"waiting for a free key: place {event.position}, about {event.eta:.0f} s")
+
+
+class BatchScreen(Screen):
+    """One final output, nothing before it."""
+
+    draws = True
+
+    def show(self, shown: Shown) -> None:
+        """Publish the output."""
+        _publish(shown.bundle(), shown.metadata)
+
+    def also(self, bundle: Bundle) -> None:
+        """Publish one more output."""
+        _publish(bundle, {})
+
+    def say(self, line: str) -> None:
+        """Print the line."""
+        print(unlinked(line))  # noqa: T201 - a cell's output is what this class is for
+
+
+class NotebookScreen(BatchScreen):
+    """One output, redrawn in place.
+
+    Args:
+        rate: Most updates a second.
+        clock: Source of time, in seconds.
+    """
+
+    def __init__(self, rate: float = 10.0, clock: Callable[[], float] = time.monotonic) -> None:
+        self._pause = self._least = 1.0 / rate
+        self._clock = clock
+        self._id = uuid.uuid4().hex
+        self._drawn: float | None = None
+        self._text = ""
+        self._words = Growing()
+        self._word = ""
+
+    def status(self, word: str) -> None:
+        """Draw the word below what is there."""
+        self._word = word
+        self._draw()
+
+    def write(self, text: str) -> None:
+        """Add to the text; the first words are drawn at once."""
+        self._word = self._word if self._text else ""
+        first = not self._text
+        self._add(text)
+        self._draw(now=first)
+
+    def draft(self, text: str) -> None:
+        """As ``write``, the status word staying below."""
+        self._add(text)
+        self._draw()
+
+    def restart(self, why: str) -> None:
+        """Begin anew, with the reason below."""
+        self._text, self._words = "", Growing()
+        self.status(why)
+
+    def end(self, note: str = "") -> None:
+        """Draw what is there without a status."""
+        if self._drawn is not None:
+            text = "\n\n".join(part for part in (self._text, note) if part)
+            self._put({"text/markdown": safe_markdown(text), "text/plain": unlinked(text)}, {})
+
+    def show(self, shown: Shown) -> None:
+        """The last drawing."""
+        self._put(shown.bundle(), shown.metadata)
+
+    def _draw(self, *, now: bool = False) -> None:
+        started = self._clock()
+        due = self._drawn is None or started - self._drawn >= self._pause
+        if due or now:
+            word = f"*{plain_markdown(self._word)} …*" if self._word else ""
+            text = "\n\n".join(part for part in (self._words.markdown(), word) if part)
+            self._put({"text/markdown": text, "text/plain": unlinked(self._text or self._word)}, {})
+            self._pause = max(self._least, _REST * (self._clock() - started))
+
+    def _add(self, text: str) -> None:
+        self._text += text
+        self._words.add(text)
+
+    def _put(self, bundle: Bundle, metadata: Mapping[str, Any]) -> None:
+        _publish(bundle, metadata, transient={"display_id": self._id}, update=self._drawn is not None)
+        self._drawn = self._clock()
+
+
+class TerminalScreen(Screen):
+    """Words as they come, on a terminal or a pipe.
+
+    Args:
+        footer: Whether to print the usage line.
+        out: Where the answer goes.
+        err: Where the status goes, when it is a terminal.
+    """
+
+    def __init__(self, *, footer: bool = True, out: IO[str] | None = None, err: IO[str] | None = None) -> None:
+        self._footer = footer
+        self._out = out or sys.stdout
+        self._err = err or sys.stderr
+        self._written = ""
+        self._held = ""
+        self._transient = False
+
+    def status(self, word: str) -> None:
+        """A word that the next output overwrites; nothing when nobody watches."""
+        if self._err.isatty():
+            self._err.write(f"\r\x1b[K{' '.join(printable(word).split())} …")
+            self._err.flush()
+            self._transient = True
+
+    def write(self, text: str) -> None:
+        """Print the piece."""
+        text, self._held = printable_so_far(self._held + text)
+        self._wipe()
+        self._written += text
+        self._out.write(text)
+        self._out.flush()
+
+    def restart(self, why: str) -> None:
+        """Close what was printed; it cannot be taken back."""
+        if self._written:
+            self.say(f"\n[{why}]")
+        self._written = self._held = ""
+
+    def end(self, note: str = "") -> None:
+        """Begin a new line."""
+        self._wipe()
+        if self._written or note:
+            self._out.write(f" {note}\n" if note else "\n")
+
+    def show(self, shown: Shown) -> None:
+        """Print what has not been printed yet."""
+        self._wipe()
+        shown = shown if self._footer else replace(shown, footer="")
+        rest = self._unwritten(shown)
+        start = "\n" if self._written and not self._written.endswith("\n") else ""
+        self._out.write(f"{start}{rest}\n" if rest else start)
+        self._out.flush()
+
+    def _unwritten(self, shown: Shown) -> str:
+        """What stands below the words that were printed as they came: what they cite, what is wrong with them."""
+        whole, written = shown.bundle()["text/plain"], self._written.strip()
+        return whole.removeprefix(written).lstrip() if whole.startswith(written) else shown.footer
+
+    def also(self, bundle: Bundle) -> None:
+        """Print the plain form."""
+        self.say(str(bundle.get("text/plain", "")))
+
+    def say(self, line: str) -> None:
+        """Print the line."""
+        self._wipe()
+        self._out.write(f"{printable(line)}\n")
+
+    def _wipe(self) -> None:
+        if self._transient:
+            self._err.write("\r\x1b[K")
+            self._err.flush()
+            self._transient = False
+
+
+def _publish(bundle: Bundle, metadata: Mapping[str, Any], **options: Any) -> None:
+    from IPython.display import publish_display_data
+
+    publish_display_data(bundle, dict(metadata), **options)  # type: ignore[no-untyped-call]
+
+
+def folded(title: str, body: str) -> str:
+    """Markdown that opens on a click; the title is text, the body safe Markdown."""
+    return f"<details><summary>{html_text(title)}</summary>\n\n{body}\n\n</details>"
+
+
+def usage_line(usage: Usage, *, notes: Iterable[str] = ()) -> str:
+    """The line under an answer: what is known, and nothing that is not.
+
+    Args:
+        usage: What the answer took.
+        notes: Further facts, such as ``2 values redacted``.
+
+    Example:
+        >>> from rsql_magic.gateway.chat import Usage
+        >>> usage_line(Usage(1204, 88, 1, 1.24, model="llama"))
+        'llama · 1,204 + 88 tokens · 1.2 s'
+    """
+    parts = [
+        usage.model,
+        f"{usage.prompt_tokens:,} + {usage.completion_tokens:,} tokens" if usage.total_tokens else "",
+        f"{usage.seconds:.1f} s" if usage.requests and not usage.replayed else "",
+        f"waited {usage.queue_seconds:.1f} s" if usage.queue_seconds >= 0.1 else "",
+        f"{usage.requests} requests" if usage.requests > 1 else "",
+        "replayed" if usage.replayed else "cached" if usage.cached else "",
+        f"${usage.cost_usd:.4f}" if usage.cost_usd is not None else "",
+        _left(dict(usage.limits)),
+        *notes,
+    ]
+    return printable(" · ".join(part for part in parts if part))
+
+
+def _left(limits: Mapping[str, str]) -> str:
+    left, limit = limits.get("remaining-requests", ""), limits.get("limit-requests", "")
+    limited = left.isdecimal() and limit.isdecimal() and int(limit) < _UNLIMITED
+    return f"{int(left):,} of {int(limit):,} requests left" if limited else ""
+
+
+def table_html(frame: pd.DataFrame, *, rows: int, columns: int) -> str:
+    """The top of a frame as an HTML table, all of it escaped, on one line so that Markdown leaves it alone.
+
+    Numbers stand on the right, so that their digits line up.
+    """
+    part = frame.iloc[:rows, :columns]
+    more = frame.shape[1] > columns
+    sides = [' style="text-align:right"' if right else "" for right in table_text.on_the_right(part)]
+
+    def line(tag: str, texts: Iterable[str]) -> str:
+        cells = "".join(f"<{tag}{side}>{text}</{tag}>" for side, text in zip(sides, texts, strict=True))
+        return f"<tr>{cells}{f'<{tag}>…</{tag}>' if more else ''}</tr>"
+
+    head = line("th", (html_text(str(name)) for name in part.columns))
+    body = "".join(line("td", map(_cell, row)) for row in table_text.rows(part))
+    return _sanitised(f"<table><thead>{head}</thead><tbody>{body}</tbody></table>")
+
+
+def table_plain(frame: pd.DataFrame, *, rows: int, columns: int) -> str:
+    """The top of a frame as text."""
+    return printable(frame.head(rows).to_string(index=False, max_cols=columns, na_rep="NULL", max_colwidth=60))
+
+
+def _cell(text: str | None) -> str:
+    return "<i>NULL</i>" if text is None else html_text(text)
+
+
+def _sanitised(html: str) -> str:
+    """HTML with nothing in it but tables and small text, whatever it was made of; on one line for Markdown."""
+    import nh3
+
+    styled: dict[str, set[str]] = {"td": {"style"}, "th": {"style"}}
+    clean = nh3.clean(html, tags=_TAGS, attributes=styled, filter_style_properties={"text-align"}, link_rel=None)
+    return re.sub(r"[$\\`@]", lambda sign: f"&#{ord(sign[0])};", clean).replace("\n", " ")
+
+
+_TAGS = {"table", "thead", "tbody", "tr", "th", "td", "i", "p", "span"}
+
+
+def listing(rows: Sequence[Sequence[str]], header: Sequence[str]) -> Shown:
+    """A small table of text, such as models or keys, as Markdown and as plain text."""
+    lines = [header, *rows]
+    widths = [max(len(line[i]) for line in lines) for i in range(len(header))]
+    plain = "\n".join(
+        "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip() for line in lines
+    )
+    cells = ["".join(f"<td>{html_text(cell)}</td>" for cell in row) for row in rows]
+    head = "".join(f"<th>{html_text(name)}</th>" for name in header)
+    body = "".join(f"<tr>{row}</tr>" for row in cells)
+    return Shown(_sanitised(f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"), plain)
+
+
+def as_json(value: Any) -> str:
+    """JSON for people: two spaces, no escapes, dates and the like as text."""
+    return json.dumps(value, indent=2, ensure_ascii=False, default=str)

@@ -1,0 +1,146 @@
+"""What changes without a person: no updates while an answer streams, no waiting on input, answers that can be replayed.
+
+``RSQL_BATCH=1`` (or 0) decides; otherwise a kernel whose client cannot answer ``input()`` is a batch run: nbconvert,
+nbclient and papermill all say so.
+
+``RSQL_REPLAY`` names a file of answers, so that a notebook runs again without asking anyone:
+
+- ``RSQL_REPLAY=answers.jsonl`` replays what the file knows, asks for the rest and adds it.
+- ``RSQL_REPLAY=replay:answers.jsonl`` only replays; a question that the file does not know is an error.
+- ``RSQL_REPLAY=record:answers.jsonl`` asks everything again and writes the file anew.
+
+The key of an answer is a hash of all that was sent, the date left out: when the data that a prompt describes changes,
+the old answer no longer fits, and ``replay:`` says so.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from rsql_magic.errors import BadInput
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+Mode = Literal["auto", "replay", "record"]
+
+_TODAY = re.compile(r' ?today="[^"]*"(?: time_zone="[^"]*")?')
+"""The date, and the time zone beside it, whose name changes with summer time."""
+
+
+def is_batch(shell: Any, environ: Mapping[str, str]) -> bool:
+    """Whether this cell runs without a person.
+
+    Args:
+        shell: The IPython shell, or None outside IPython.
+        environ: The environment; ``RSQL_BATCH`` wins over everything else.
+    """
+    told = environ.get("RSQL_BATCH", "").strip().lower()
+    if told:
+        return told not in {"0", "false", "no", "off"}
+    kernel = getattr(shell, "kernel", None)
+    return kernel is not None and not getattr(kernel, "_allow_stdin", True)
+
+
+def key_of(messages: Sequence[Mapping[str, Any]], model: str | None, **params: Any) -> str:
+    """The hash under which an answer is kept: of messages, model and parameters; the date in a prompt does not count.
+
+    Example:
+        >>> key_of([{"role": "user", "content": 'today="2026-01-01"'}], None) == key_of(
+        ...     [{"role": "user", "content": 'today="2027-01-01"'}], None
+        ... )
+        True
+    """
+    text = json.dumps([list(map(dict, messages)), model, params], sort_keys=True, ensure_ascii=False, default=str)
+    return hashlib.sha256(_TODAY.sub("", text.replace('\\"', '"')).encode("utf-8", "surrogatepass")).hexdigest()
+
+
+@dataclass
+class ReplayFile:
+    """A file of answers, one JSON object a line: ``{"key", "text", "done"}``.
+
+    Args:
+        path: Where it is; it need not exist, except to replay.
+        mode: See this module's docstring.
+    """
+
+    path: Path
+    mode: Mode = "auto"
+    _answers: dict[str, dict[str, Any]] = field(default_factory=dict, repr=False)
+
+    @classmethod
+    def from_environ(cls, environ: Mapping[str, str]) -> ReplayFile | None:
+        """The file that ``RSQL_REPLAY`` names, or None.
+
+        Raises:
+            BadInput: The file is not there or not readable, or what stands before it is not known.
+        """
+        told = environ.get("RSQL_REPLAY", "").strip()
+        if not told:
+            return None
+        head, colon, rest = told.partition(":")
+        if colon and re.fullmatch(r"[a-z]{2,}", head) and head not in {"replay", "record"}:
+            raise BadInput(
+                f"RSQL_REPLAY begins with {head}:, which is none.", hint="It is record: or replay:, or neither."
+            )
+        mode: Mode = "replay" if head == "replay" else "record" if head == "record" else "auto"
+        return cls(Path(told if mode == "auto" else rest), mode).opened()
+
+    def opened(self) -> ReplayFile:
+        """The same file, read (or begun anew when recording)."""
+        if self.mode == "record":
+            self._write("", "w")
+        elif self.path.exists():
+            self._answers = dict(self._read())
+        elif self.mode == "replay":
+            raise BadInput(
+                f"RSQL_REPLAY names {self.path}, which does not exist.",
+                hint="Record it first: RSQL_REPLAY=record:FILE.",
+            )
+        return self
+
+    def _read(self) -> list[tuple[str, dict[str, Any]]]:
+        answers = []
+        for number, line in enumerate(self.path.read_text(encoding="utf-8", errors="replace").splitlines(), 1):
+            try:
+                answer = json.loads(line)
+                answers.append((answer["key"], answer))
+            except (ValueError, KeyError, TypeError):
+                raise BadInput(
+                    f"Line {number} of {self.path} is not a recorded answer.", hint="Record the file again."
+                ) from None
+        return answers
+
+    def get(self, key: str) -> dict[str, Any] | None:
+        """The answer kept under the key, or None when it is to be asked for.
+
+        Raises:
+            BadInput: Only replaying, and the file does not know the key.
+        """
+        answer = self._answers.get(key)
+        if answer is None and self.mode == "replay":
+            raise BadInput(
+                f"{self.path} holds no answer to this question: the question, the data or the prompt has changed.",
+                hint="Record it again with RSQL_REPLAY=record:FILE.",
+            )
+        return answer if self.mode != "record" else None
+
+    def put(self, key: str, text: str, done: Mapping[str, Any]) -> None:
+        """Keep an answer, at once on disk."""
+        answer = {"key": key, "text": text, "done": dict(done)}
+        self._answers[key] = answer
+        self._write(json.dumps(answer, ensure_ascii=False) + "\n", "a")
+
+    def _write(self, text: str, mode: Literal["a", "w"]) -> None:
+        try:
+            with self.path.open(mode, encoding="utf-8", errors="replace") as file:
+                file.write(text)
+        except OSError as error:
+            raise BadInput(
+                f"RSQL_REPLAY: {self.path} cannot be written: {error.strerror}.", hint="Name another file."
+            ) from None

@@ -1,0 +1,635 @@
+"""Chat: the turns of one notebook, shared by ``%%ask``, ``%%sql_ai`` and the panel.
+
+A chat sends messages, adds up what came back, and remembers it as a turn, also when the user stopped it: the part that
+arrived stays, marked ``[interrupted]``. It knows nothing of data frames or databases, and does not print.
+"""
+
+from __future__ import annotations
+
+import re
+import time
+from collections import Counter
+from contextlib import closing, contextmanager
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Literal
+
+from rsql_magic.context import LEVELS, follows
+from rsql_magic.errors import AnswerCut, Stopped
+from rsql_magic.gateway.events import Done, Text
+from rsql_magic.redaction import redact
+from rsql_magic.sql import count_tokens
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Generator, Iterator, Sequence
+
+    from rsql_magic.gateway.client import Client, Message
+    from rsql_magic.gateway.events import Event
+    from rsql_magic.sql import Privacy
+
+Task = Literal["ask", "sql_ai", "chat"]
+
+INTERRUPTED = "[interrupted]"
+MAIN = "main"
+"""The thread that every chat begins in."""
+
+_LONGEST = 200_000
+"""Most characters of an answer; the longest of models have half of that."""
+_TAIL, _PIECE, _TIMES = 4_000, 200, 8
+"""Characters at the end of an answer that are searched for repetition, those compared, and fewest repetitions."""
+_THINKS, _THOUGHT = "<think>", "</think>"
+_QUOTED = 60
+"""Most characters of an earlier question in a footer."""
+
+
+@dataclass(slots=True)
+class Reply:
+    """An answer as it grows.
+
+    Args:
+        messages: What was sent.
+        started: When, by the chat's clock, in seconds.
+        text: What was said so far, without a model's thinking.
+        raw: All that came.
+    """
+
+    messages: tuple[Message, ...] = ()
+    started: float = 0.0
+    text: str = ""
+    raw: str = ""
+    done: Done | None = None
+    first_word: float | None = None
+    ended: float = 0.0
+    interrupted: bool = False
+    began: float | None = None
+    checked: int = 0
+    redacted: Counter[str] = field(default_factory=Counter)
+
+    @property
+    def seconds(self) -> float:
+        """From sending to the last word."""
+        return max(0.0, self.ended - self.started)
+
+    @property
+    def silence(self) -> str:
+        """Why there is no text, in a sentence; empty where there is some."""
+        if re.search(r"[^\W_]", self.text) or self.interrupted or self.done is None:
+            return ""
+        if self.done.finish_reason == "tool_calls":
+            return "The model asked for a tool instead of answering, and there is none."
+        if self.done.finish_reason == "content_filter":
+            return "The provider's filter kept the answer back."
+        if _THINKS in self.raw or self.cut:
+            return "The model thought, and ended before it answered."
+        return "The model answered with nothing."
+
+    @property
+    def cut(self) -> bool:
+        """Whether the model ran out of tokens before it was done."""
+        return self.done is not None and self.done.finish_reason == "length"
+
+
+def filtered(messages: Sequence[Message]) -> tuple[list[Message], Counter[str]]:
+    """Messages as they may leave: secrets and personal identifiers replaced, and counted.
+
+    Every message passes here, whatever it was made from. The system prompt is ours and stays as it is.
+    """
+    found: Counter[str] = Counter()
+    sent = []
+    for message in messages:
+        if message["role"] != "system":
+            text, count = redact(message["content"])
+            message = {**message, "content": text}  # noqa: PLW2901
+            found += count
+        sent.append(message)
+    return sent, found
+
+
+def spoken(text: str) -> str:
+    r"""An answer without the thinking that some models write before it, in ``<think>`` tags; also of a part of one.
+
+    Example:
+        >>> spoken("<think>2 + 2 …</think>\n\n4"), spoken("<think>2 +"), spoken("<thi"), spoken("<b>")
+        ('4', '', '', '<b>')
+    """
+    start = text.lstrip()
+    if not start.startswith(_THINKS):
+        return "" if start and _THINKS.startswith(start) else text
+    return start.partition(_THOUGHT)[2].lstrip()
+
+
+def restored(answer: str, question: str) -> str:
+    """An answer in which the placeholders of a question stand for what the user wrote again.
+
+    What was replaced never left, and yet a query for ``ada@example.org`` finds her. A placeholder that stands for
+    several values stays: which is which is not known.
+
+    Args:
+        answer: The answer, made from the redacted question.
+        question: The question as the user wrote it.
+
+    Example:
+        >>> restored("WHERE mail = '[email]'", "orders of ada@example.org")
+        "WHERE mail = 'ada@example.org'"
+    """
+    sent, found = redact(question)
+    if not found:
+        return answer
+    names = "|".join(re.escape(name) for name in found)
+    texts = re.split(rf"\[({names})\]", sent)
+    pattern = "".join(re.escape(text) if place % 2 == 0 else "(.+?)" for place, text in enumerate(texts))
+    values = re.fullmatch(pattern, question, re.S)
+    places = texts[1::2]
+    for name, value in zip(places, values.groups() if values else (), strict=False):
+        if places.count(name) == 1:
+            answer = answer.replace(f"[{name}]", value)
+    return answer
+
+
+def repeats(text: str) -> bool:
+    r"""Whether the end of a text is one piece again and again, as when a model cannot stop.
+
+    Example:
+        >>> repeats("So it is. " + "la la " * 1000), repeats("x = 1\n" * 10)
+        (True, False)
+    """
+    tail = text[-_TAIL:]
+    end = tail[-_PIECE:]
+    period = len(tail) - _PIECE - tail.rfind(end, 0, -1)
+    return len(tail) == _TAIL and period * _TIMES <= _TAIL and tail[period:] == tail[:-period]
+
+
+def _stopped(message: str, hint: str, reply: Reply) -> AnswerCut:
+    error = AnswerCut(message, hint=hint)
+    error.partial = reply.raw
+    return error
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """What answers took, in all.
+
+    Args:
+        prompt_tokens: Tokens read.
+        completion_tokens: Tokens written.
+        requests: Requests sent; repairs are requests too.
+        seconds: From the first request to the last word.
+        queue_seconds: Part of it spent waiting for a free key.
+        cached: True when all of it came from a cache.
+        replayed: True when all of it came from a file of answers; then no time is told, for it has none.
+        cost_usd: Money, when the gateway has prices.
+        model: The model that answered last.
+        request_id: The last request's id.
+        limits: What is left of the caller's limits, by short name.
+    """
+
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+    requests: int = 0
+    seconds: float = 0.0
+    queue_seconds: float = 0.0
+    cached: bool = False
+    replayed: bool = False
+    cost_usd: float | None = None
+    model: str = ""
+    request_id: str = ""
+    limits: tuple[tuple[str, str], ...] = ()
+
+    @property
+    def total_tokens(self) -> int:
+        """Read and written together."""
+        return self.prompt_tokens + self.completion_tokens
+
+
+def usage_of(replies: Sequence[Reply]) -> Usage:
+    """The usage of some answers together, such as a draft and its repairs.
+
+    Example:
+        >>> usage_of([]).total_tokens
+        0
+    """
+    done = [reply.done for reply in replies if reply.done]
+    costs = [event.rsql["cost_usd"] for event in done if event.rsql.get("cost_usd") is not None]
+    last = done[-1] if done else Done()
+    replayed = bool(done) and all(event.rsql.get("replayed") for event in done)
+    return Usage(
+        prompt_tokens=sum(int(event.usage.get("prompt_tokens") or 0) for event in done),
+        completion_tokens=sum(int(event.usage.get("completion_tokens") or 0) for event in done),
+        requests=len(replies),
+        seconds=0.0 if replayed else sum(reply.seconds for reply in replies),
+        queue_seconds=0.0 if replayed else sum(float(event.rsql.get("queue_seconds") or 0) for event in done),
+        cached=bool(done) and all(event.rsql.get("cached") for event in done),
+        replayed=replayed,
+        cost_usd=sum(costs) if costs else None,
+        model=last.model,
+        request_id=str(last.rsql.get("request_id") or ""),
+        limits=tuple(sorted(last.limits.items())),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """Where a question stands.
+
+    Args:
+        cell: The id of its cell; empty where the front end tells none.
+        run: The id of this run of the cell.
+    """
+
+    cell: str = ""
+    run: str = ""
+
+    def repeats(self, other: Origin) -> bool:
+        """Whether this is another run of the same cell."""
+        return bool(self.cell) and self.cell == other.cell and self.run != other.run
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """One question and its answer, as the next question's history shows it: without the data that went with it.
+
+    Args:
+        question: As it was asked.
+        answer: What is kept of the answer.
+        task: What it was for.
+        usage: What it took.
+        interrupted: Whether the user stopped it.
+        sources: What the answer names of the notebook.
+        origin: The cell it stands in.
+        place: Its place in the conversation; a cell keeps its place when it runs again.
+        follows: Whether it was built upon the turn before it.
+        connection: The database it was asked of; empty for none.
+        level: The privacy level that it was asked at.
+    """
+
+    question: str
+    answer: str
+    task: Task = "ask"
+    usage: Usage = field(default_factory=Usage)
+    interrupted: bool = False
+    sources: tuple[str, ...] = ()
+    origin: Origin = Origin()
+    place: int = 0
+    follows: bool = False
+    connection: str = ""
+    level: Privacy = "stats"
+
+    def __str__(self) -> str:
+        return f"## {self.task}: {self.question}\n\n{self.answer}{f' {INTERRUPTED}' if self.interrupted else ''}"
+
+
+class Chat:
+    """The conversation of one notebook.
+
+    Args:
+        client: Gives the client to ask; called for each request, so that a chat survives ``%rsql connect``.
+        history_tokens: Most tokens of earlier turns sent with a question; the newest are kept.
+        clock: Source of time, in seconds.
+
+    Example:
+        >>> from rsql_magic.gateway.events import Done, Text
+        >>> class Echo:
+        ...     def stream(self, messages, **options):
+        ...         yield Text(messages[-1]["content"].upper())
+        ...         yield Done(usage={"prompt_tokens": 4, "completion_tokens": 2}, model="echo")
+        >>> chat = Chat(Echo)
+        >>> entry = chat.entry("hello")
+        >>> for event in entry.stream(entry.messages("Be brief.", "hello"), reply := Reply()): pass
+        >>> entry.add([reply])
+        >>> chat
+        <Chat echo turns=1 input=4 output=2>
+    """
+
+    def __init__(
+        self, client: Callable[[], Client], *, history_tokens: int = 1000, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._client = client
+        self.history_tokens = history_tokens
+        self._clock = clock
+        self.answer_tokens = 0
+        """Most tokens an answer may have; 0 leaves it to the gateway."""
+        self.answer_seconds = 0.0
+        """Most seconds an answer may take from its first word; 0 is without end."""
+        self.turns: list[Turn] = []
+        self.thread = MAIN
+        self._threads = {MAIN: self.turns}
+        self._places: dict[tuple[str, str], int] = {}
+        self._asked_by_name = False
+        self.watchers: list[Callable[[Turn], None]] = []
+
+    def entry(
+        self,
+        question: str,
+        origin: Origin | None = None,
+        *,
+        task: Task = "ask",
+        whole: bool = False,
+        connection: str = "",
+        level: Privacy = "stats",
+    ) -> Entry:
+        """The place of a question in this conversation, and the turns that it builds upon.
+
+        Args:
+            question: The question.
+            origin: The cell it stands in; a cell that runs again has the place that it had.
+            task: What it is for.
+            whole: Whether all turns count, as in a conversation that is shown; otherwise the question stands alone
+                unless its words say that it follows.
+            connection: The database that it is asked of; turns about others are not told.
+            level: The privacy level; turns that were asked at a laxer one are not told.
+
+        Example:
+            >>> chat = Chat(lambda: None)
+            >>> chat.entry("How many flights?").add([Reply(text="SELECT 1")])
+            >>> chat.entry("only those to Oslo").note, chat.entry("How many airports?").note
+            ('building on “How many flights?”', '')
+        """
+        origin = origin or Origin()
+        own = [turn for turn in self.turns if origin.repeats(turn.origin)]
+        if not own and not whole and self._is_typed_again(question, origin, task):
+            own = self.turns[-1:]
+        place = self._place(origin, own)
+        gone = set(map(id, own))
+        before = [turn for turn in self.turns if id(turn) not in gone and turn.place <= place]
+        told = before if whole or self.is_named else _chain(before) if follows(question) else []
+        here = [turn for turn in told if turn.connection in {"", connection} or not connection]
+        fits = [turn for turn in here if LEVELS.index(turn.level) <= LEVELS.index(level)]
+        lost = "of another connection" if len(here) < len(told) else "at a laxer level of privacy"
+        lost = lost if len(fits) < len(told) else ""
+        return Entry(self, question, tuple(fits), origin, task, place, tuple(own), connection, level, lost)
+
+    def _is_typed_again(self, question: str, origin: Origin, task: Task) -> bool:
+        """Whether the same question was asked just before, where cells have no ids."""
+        last = self.turns[-1] if self.turns else None
+        if last is None or origin.cell or last.origin.cell:
+            return False
+        return (last.question, last.task) == (redact(question)[0], task)
+
+    def _place(self, origin: Origin, own: Sequence[Turn]) -> int:
+        """The place that a cell had, also when its last run failed; a new one otherwise."""
+        if own:
+            return own[0].place
+        new = max((turn.place for turn in self.turns), default=0) + 1
+        return self._places.setdefault((self.thread, origin.cell), new) if origin.cell else new
+
+    def history(self, turns: Sequence[Turn] | None = None) -> list[Message]:
+        """The newest turns that fit into ``history_tokens``, oldest first, their questions without context."""
+        kept: list[Message] = []
+        left = self.history_tokens
+        for turn in reversed(self.turns if turns is None else turns):
+            answer = f"{turn.answer} {INTERRUPTED}" if turn.interrupted else turn.answer
+            left -= count_tokens(turn.question) + count_tokens(answer)
+            if left < 0:
+                break
+            kept = [{"role": "user", "content": turn.question}, {"role": "assistant", "content": answer}, *kept]
+        return kept
+
+    def stream(
+        self,
+        messages: Sequence[Message],
+        reply: Reply,
+        *,
+        model: str | None = None,
+        task: Task = "ask",
+        timeout: float | None = None,
+    ) -> Generator[Event, None, None]:
+        """Send messages and yield events; ``reply`` grows as they come and holds what arrived when this raises.
+
+        Args:
+            messages: As ``messages`` gives them.
+            reply: An empty reply to fill.
+            model: Model, or None for the gateway's default.
+            task: What it is for.
+            timeout: Most seconds without a byte.
+
+        Raises:
+            Stopped: The user interrupted; the request is closed.
+            GatewayError: The gateway refused or failed.
+        """
+        sent, reply.redacted = filtered(messages)
+        reply.messages = tuple(sent)
+        reply.started = reply.ended = self._clock()
+        try:
+            more: dict[str, Any] = {"max_tokens": self.answer_tokens} if self.answer_tokens else {}
+            if self.answer_seconds:
+                more["heard"] = lambda line: self._refuse_slow(reply, line.startswith("data:"))
+            with closing(self._client().stream(sent, model=model, task=task, timeout=timeout, **more)) as events:
+                for event in events:
+                    if (shown := self._noted(event, reply)) is not None:
+                        yield shown
+                    self._refuse_endless(reply)
+        except KeyboardInterrupt:
+            reply.interrupted = True
+            raise Stopped("Stopped; what had arrived is kept.") from None
+        except AnswerCut as error:
+            reply.interrupted = True
+            reply.text = reply.text or spoken(error.partial)
+            raise
+        finally:
+            reply.ended = self._clock()
+
+    def _noted(self, event: Event, reply: Reply) -> Event | None:
+        """The event as it is shown; None while a model thinks aloud."""
+        if isinstance(event, Done):
+            reply.done = event
+        if not isinstance(event, Text):
+            return event
+        reply.raw += event.text
+        before = len(reply.text)
+        # Once there are words the thinking is over; to look for it again would take longer with every piece.
+        answering = reply.first_word is not None and reply.text.strip()
+        reply.text = reply.text + event.text if answering else spoken(reply.raw)
+        if len(reply.text) <= before:
+            return None
+        reply.first_word = reply.first_word if reply.first_word is not None else self._clock()
+        return Text(reply.text[before:])
+
+    def _refuse_slow(self, reply: Reply, speaks: bool) -> None:
+        """End an answer that takes too long, also where comments or thoughts are all that still comes of it.
+
+        Args:
+            reply: What has come so far.
+            speaks: Whether what came now is more than a comment; with the first such the answer begins.
+
+        Raises:
+            AnswerCut: It takes too long; what had come is kept.
+        """
+        if reply.began is None:
+            reply.began = self._clock() if speaks else None
+        elif self._clock() - reply.began > self.answer_seconds:
+            took = f"The answer took longer than {self.answer_seconds:g} s and was stopped."
+            raise _stopped(took, "Raise %config Rsql.answer_timeout, or ask for less.", reply)
+
+    def _refuse_endless(self, reply: Reply) -> None:
+        """End an answer that is too long, or says the same again and again.
+
+        Raises:
+            AnswerCut: It is one of these; what had come is kept.
+        """
+        if reply.done is not None or not reply.raw:
+            return
+        hint = "Ask again, or another --model."
+        if len(reply.raw) > _LONGEST:
+            raise _stopped(f"The answer was stopped after {_LONGEST:,} characters.", hint, reply)
+        if len(reply.raw) >= reply.checked + _TAIL:
+            reply.checked = len(reply.raw)
+            if repeats(reply.raw):
+                raise _stopped("The answer said the same again and again, and was stopped.", hint, reply)
+
+    def take(self, turn: Turn, instead_of: Sequence[Turn] = ()) -> None:
+        """Remember a turn at its place, in place of those that it replaces."""
+        self.forget(instead_of)
+        after = next((n for n, other in enumerate(self.turns) if other.place > turn.place), len(self.turns))
+        self.turns.insert(after, turn)
+        for watch in self.watchers:
+            watch(turn)
+
+    def forget(self, turns: Sequence[Turn]) -> None:
+        """Take turns out."""
+        gone = set(map(id, turns))
+        self.turns[:] = [turn for turn in self.turns if id(turn) not in gone]
+
+    def reset(self) -> None:
+        """Forget all turns of this thread."""
+        self.turns.clear()
+        self._places = {(thread, cell): n for (thread, cell), n in self._places.items() if thread != self.thread}
+
+    def switch(self, name: str) -> None:
+        """Go on in the thread of this name, a new one where there is none."""
+        self.thread = name
+        self.turns = self._threads.setdefault(name, [])
+
+    @contextmanager
+    def in_thread(self, name: str) -> Iterator[None]:
+        """For a question or two go on in another thread; an empty name stays in this one."""
+        before, self._asked_by_name = self.thread, bool(name)
+        self.switch(name or before)
+        try:
+            yield
+        finally:
+            self._asked_by_name = False
+            self.switch(before)
+
+    @property
+    def is_named(self) -> bool:
+        """Whether the user named the thread, and so wants its conversation to count."""
+        return self._asked_by_name or self.thread != MAIN
+
+    @property
+    def threads(self) -> dict[str, int]:
+        """The number of turns of each thread that has any, and of the current one."""
+        return {name: len(turns) for name, turns in self._threads.items() if turns or name == self.thread}
+
+    def as_markdown(self) -> str:
+        """The turns of this thread as a page, to be saved where the user asks."""
+        title = f"# Conversation{'' if self.thread == MAIN else f': {self.thread}'}"
+        return "\n\n".join([title, *map(str, self.turns)]) + "\n"
+
+    @property
+    def usage(self) -> Usage:
+        """What all turns took together."""
+        used = [turn.usage for turn in self.turns]
+        costs = [usage.cost_usd for usage in used if usage.cost_usd is not None]
+        return Usage(
+            prompt_tokens=sum(usage.prompt_tokens for usage in used),
+            completion_tokens=sum(usage.completion_tokens for usage in used),
+            requests=sum(usage.requests for usage in used),
+            seconds=sum(usage.seconds for usage in used),
+            queue_seconds=sum(usage.queue_seconds for usage in used),
+            cost_usd=sum(costs) if costs else None,
+            model=next((usage.model for usage in reversed(used) if usage.model), ""),
+        )
+
+    def __len__(self) -> int:
+        return len(self.turns)
+
+    def __repr__(self) -> str:
+        total = self.usage
+        cost = f" cost=${total.cost_usd:.2f}" if total.cost_usd is not None else ""
+        return (
+            f"<Chat {total.model or 'new'} turns={len(self.turns)} "
+            f"input={total.prompt_tokens} output={total.completion_tokens}{cost}>"
+        )
+
+    def __str__(self) -> str:
+        return "\n\n".join([repr(self), *map(str, self.turns)])
+
+
+def _chain(turns: Sequence[Turn]) -> list[Turn]:
+    """The last turn, and those that it was built upon."""
+    first = next((n for n in range(len(turns) - 1, -1, -1) if not turns[n].follows), 0)
+    return list(turns[first:])
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A question at its place in a conversation.
+
+    Args:
+        chat: The conversation.
+        question: The question.
+        earlier: The turns that it builds upon, oldest first; empty where it stands alone.
+        origin: The cell it stands in.
+        task: What it is for.
+        place: The place of its turn.
+        own: Turns of earlier runs of its cell, which its turn replaces.
+        connection: The database that it is asked of.
+        level: The privacy level.
+        lost: How the turns were asked that are left out; empty where none are.
+    """
+
+    chat: Chat
+    question: str
+    earlier: tuple[Turn, ...] = ()
+    origin: Origin = Origin()
+    task: Task = "ask"
+    place: int = 0
+    own: tuple[Turn, ...] = ()
+    connection: str = ""
+    level: Privacy = "stats"
+    lost: str = ""
+
+    @property
+    def note(self) -> str:
+        """What the footer says of the turns that are told, or missed."""
+        if self.earlier and not self.chat.history(self.earlier):
+            return "the question before is not told: it is longer than Rsql.history_tokens"
+        if self.earlier:
+            line = " ".join(self.earlier[-1].question.split())
+            return f"building on “{line if len(line) <= _QUOTED else line[: _QUOTED - 1].rstrip() + '…'}”"
+        if self.lost:
+            return f"what was asked {self.lost} is not told"
+        return "nothing was asked before that this could follow" if follows(self.question) else ""
+
+    def messages(self, system: str, user: str) -> list[Message]:
+        """System, as much of the earlier turns as fits, and the question."""
+        history = self.chat.history(self.earlier)
+        return [{"role": "system", "content": system}, *history, {"role": "user", "content": user}]
+
+    def begin(self) -> None:
+        """Take the turns of earlier runs of its cell out."""
+        self.chat.forget(self.own)
+
+    def stream(
+        self, messages: Sequence[Message], reply: Reply, *, model: str | None = None, timeout: float | None = None
+    ) -> Generator[Event, None, None]:
+        """Send messages for this question, as `Chat.stream` does."""
+        return self.chat.stream(messages, reply, model=model, task=self.task, timeout=timeout)
+
+    def add(self, replies: Sequence[Reply], *, answer: str | None = None, sources: tuple[str, ...] = ()) -> None:
+        """Remember the question and the answer to keep, by default the last reply's text; as they may leave."""
+        last = replies[-1] if replies else Reply()
+        said = last.text if answer is None else answer
+        turn = Turn(
+            redact(self.question)[0],
+            redact(said)[0],
+            self.task,
+            usage_of(replies),
+            last.interrupted,
+            sources,
+            self.origin,
+            self.place,
+            bool(self.earlier),
+            self.connection,
+            self.level,
+        )
+        self.chat.take(turn, self.own)

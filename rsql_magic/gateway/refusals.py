@@ -1,0 +1,129 @@
+"""What the gateway refuses, as one of our errors: what went wrong, and what to do next."""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import TYPE_CHECKING, Any
+
+from rsql_magic.errors import GatewayError, LimitReached, NotAllowed, UnknownModel
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+HINTS = {
+    "invalid_token": "Check RSQL_GATEWAY_TOKEN, or connect again with %rsql connect.",
+    "not_permitted": "Ask the administrator of the gateway for the permission.",
+    "model_not_found": "%rsql models lists the models there are.",
+    "rate_limit_exceeded": "%rsql usage shows your limits.",
+    "no_capacity": "%rsql status shows keys and queue.",
+    "request_too_large": "Ask about fewer objects, or lower %config Rsql.context_tokens.",
+    "invalid_request": "%rsql doctor checks the gateway.",
+    "upstream_refused": "The words are the provider's; try another --model.",
+    "upstream_failed": "Try again, or another --model.",
+    "upstream_timeout": "Try again, or another --model.",
+    "internal_error": "%rsql doctor checks the gateway.",
+    "ledger_unavailable": "The administrator must see to the gateway's ledger; its log says what is wrong.",
+    "config_error": "The administrator's rsql.toml needs a look.",
+}
+"""What to do next, by the ``code`` of a reply."""
+
+_ROUTES = {"GET v1/models": "%rsql models", "GET keys": "%rsql keys"}
+"""What in a notebook does the same as a route that a reply names."""
+
+
+def not_a_gateway(url: str, status: int) -> GatewayError:
+    """The error for a reply that no gateway and no compatible endpoint gives."""
+    return GatewayError(
+        f"{url} answers (HTTP {status}), but not as a gateway.",
+        hint="The base URL of a gateway ends in /rsql/, of another endpoint just before /v1.",
+        status=status,
+    )
+
+
+def error_of(status: int, body: str, headers: Mapping[str, str], url: str) -> GatewayError:
+    """The error that a refusal stands for.
+
+    Args:
+        status: HTTP status, 0 for an error event inside a stream.
+        body: The body; OpenAI's shape is understood, anything else is not shown.
+        headers: For ``Retry-After`` and ``x-request-id``.
+        url: Base URL, named when the reply is not a gateway's.
+
+    Example:
+        >>> type(error_of(401, "", {}, "http://localhost/rsql/")).__name__
+        'NotAllowed'
+    """
+    told = _told(body)
+    code = str(told.get("code") or "")
+    kind = _class_of(status, code)
+    retry_after = _seconds(told.get("retry_after", headers.get("retry-after")))
+    message = str(told.get("message") or "").strip() or _plain_words(status, url)
+    if retry_after is not None and "retry" not in message.lower() and "again in" not in message.lower():
+        message = f"{message.removesuffix('Try again later.').rstrip(' .')}. Try again in {_span(retry_after)}."
+    for route, magic in _ROUTES.items():
+        message = message.replace(route, magic)
+    request_id = str(told.get("request_id") or headers.get("x-request-id", ""))
+    if status >= 500 and request_id:
+        message = f"{message.rstrip('.')} (request {request_id})"
+    hint = HINTS.get(code) or HINTS.get({401: "invalid_token", 403: "not_permitted"}.get(status, ""), "")
+    return kind(
+        message if message.endswith((".", "!", "?")) else message + ".",
+        hint="" if _is_said(hint, message) else hint,
+        status=status,
+        code=code,
+        request_id=request_id,
+        retry_after=retry_after,
+    )
+
+
+def _is_said(hint: str, message: str) -> bool:
+    """Whether the gateway's own words give the same advice; the first two of it tell."""
+    advice = " ".join(_words(hint)[:2])
+    return bool(advice) and advice in " ".join(_words(message))
+
+
+def _words(text: str) -> list[str]:
+    return re.findall(r"[%\w]+", text)
+
+
+def _told(body: str) -> dict[str, Any]:
+    """The ``error`` object of a body in OpenAI's shape, or the ``detail`` that some endpoints give in its place."""
+    try:
+        parsed = json.loads(body)
+    except ValueError:
+        return {}
+    if isinstance(parsed, dict) and isinstance(parsed.get("checks"), dict):  # what ``health`` says, with a 503
+        checks = ", ".join(f"{name} {state}" for name, state in parsed["checks"].items())
+        return {"message": f"The gateway is {parsed.get('status')}: {checks}."}
+    error = (parsed.get("error") or parsed.get("detail")) if isinstance(parsed, dict) else None
+    return error if isinstance(error, dict) else {"message": error or ""}
+
+
+def _class_of(status: int, code: str) -> type[GatewayError]:
+    if code == "model_not_found":
+        return UnknownModel
+    return {401: NotAllowed, 403: NotAllowed, 429: LimitReached}.get(status, GatewayError)
+
+
+def _plain_words(status: int, url: str) -> str:
+    return {
+        401: f"{url} does not accept the token.",
+        403: f"{url} does not permit this.",
+        404: f"There is no gateway at {url}; its base URL ends in /rsql/.",
+        429: "Too many requests.",
+    }.get(status, f"The gateway failed (HTTP {status})." if status else "The gateway failed.")
+
+
+def _seconds(value: Any) -> float | None:
+    try:
+        return float(value)
+    except (TypeError, ValueError):
+        return None
+
+
+def _span(seconds: float) -> str:
+    """A time in words: ``8 s``, ``3 min``, ``2 h``."""
+    if seconds < 100:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 6000 else f"{seconds / 3600:.0f} h"

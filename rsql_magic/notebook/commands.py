@@ -1,0 +1,247 @@
+"""The commands of ``%rsql``: gateway, models, tables, conversation.
+
+Each public method carries out one command of ``command_list.COMMANDS``.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import replace
+from difflib import get_close_matches
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
+
+from rsql_magic import reports
+from rsql_magic.assistant import ending
+from rsql_magic.display import safe_markdown
+from rsql_magic.errors import BadInput, GatewayUnreachable
+from rsql_magic.notebook.command_list import COMMANDS, KEY_LIMITS, KEY_OPTIONS, help_text
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from rsql_magic.ask import NotebookSnapshot
+    from rsql_magic.assistant import Assistant
+    from rsql_magic.display import Screen
+    from rsql_magic.gateway import Chat
+
+
+def run(
+    line: str,
+    assistant: Assistant,
+    scene: NotebookSnapshot,
+    screen: Screen,
+    *,
+    show_panel: Callable[[], None] = lambda: None,
+    keep: Callable[[str, Any], None] = lambda _name, _value: None,
+) -> None:
+    """Run the command on a line.
+
+    Args:
+        line: What stands after ``%rsql``.
+        assistant: What it is about.
+        scene: The notebook.
+        screen: Where the report is shown.
+        show_panel: Shows the chat panel.
+        keep: Puts a value into a variable of the notebook.
+
+    Raises:
+        BadInput: No such command.
+    """
+    name, _, rest = line.strip().partition(" ")
+    name = "help" if name in {"", "--help", "-h"} else name
+    if name not in COMMANDS:
+        close = " or ".join(f"%rsql {known}" for known in get_close_matches(name, COMMANDS, 2))
+        hint = f"Did you mean {close}?" if close else "%rsql help lists the commands."
+        raise BadInput(f"There is no %rsql {name}.", hint=hint)
+    if rest.strip() and not COMMANDS[name][0]:
+        raise BadInput(f"%rsql {name} takes nothing more, not {rest.strip()!r}.", hint="%rsql help lists the commands.")
+    command: Callable[[str], None] = getattr(_Commands(assistant, scene, screen, show_panel, keep), name)
+    with ending(screen):
+        command(rest.strip())
+
+
+class _Commands:
+    def __init__(
+        self,
+        assistant: Assistant,
+        scene: NotebookSnapshot,
+        screen: Screen,
+        show_panel: Callable[[], None],
+        keep: Callable[[str, Any], None],
+    ) -> None:
+        self._show_panel = show_panel
+        self._keep = keep
+        self._assistant = assistant
+        self._scene = scene
+        self._screen = screen
+
+    def connect(self, rest: str) -> None:
+        url, _, more = rest.partition(" ")
+        flag, _, name = more.strip().partition(" ")
+        if flag and (flag != "--token-from" or not name.strip()):
+            wrong = "--token-from needs a NAME" if flag == "--token-from" else f"%rsql connect does not know {flag}"
+            raise BadInput(f"{wrong}.", hint="%rsql connect URL --token-from NAME.")
+        if url:
+            self._use(url, self._token(name.strip()))
+        else:
+            found = self._assistant.reach.address
+            self._screen.say(f"{found}." if found else "Not connected; the first question finds or starts a gateway.")
+
+    def _use(self, url: str, token: str) -> None:
+        reach = self._assistant.reach
+        try:
+            self._screen.say(f"Connected to {reach.use(url, token)}.")
+        except GatewayUnreachable as error:
+            error.hint = "Check the URL." + (f" {reach.address} stays in use." if reach.address else "")
+            raise
+
+    def _token(self, name: str) -> str:
+        token = self._scene.namespace.get(name, os.environ.get(name)) if name else ""
+        if token is None:
+            raise BadInput(f"Neither a variable nor the environment has {name}.", hint="Name what holds the token.")
+        return str(token)
+
+    def status(self, _: str) -> None:
+        self._screen.show(reports.status(self._assistant))
+
+    def usage(self, _: str) -> None:
+        self._screen.show(reports.usage(self._assistant))
+
+    def stats(self, _: str) -> None:
+        self.usage(_)
+
+    def models(self, _: str) -> None:
+        self._screen.show(reports.models(self._assistant))
+
+    def keys(self, rest: str) -> None:
+        word, _, more = rest.partition(" ")
+        if not word:
+            self._screen.show(reports.keys(self._assistant))
+        elif word == "new":
+            self._make_key(more.split())
+        elif word == "revoke" and not more.strip():
+            raise BadInput("A key to revoke needs its ID.", hint="%rsql keys lists them.")
+        elif word == "revoke":
+            revoked = self._assistant.reach.gateway.delete(f"keys/{quote(more.strip(), safe='')}")
+            self._screen.say(f"Revoked {revoked['name']} ({revoked['id']}).")
+        else:
+            raise BadInput(f"%rsql keys does not know {rest}.", hint="%rsql keys new NAME, or %rsql keys revoke ID.")
+
+    def _make_key(self, words: list[str]) -> None:
+        """The text of a new key goes into a variable: a notebook keeps what it shows."""
+        options = dict(zip(words[1::2], words[2::2], strict=False))
+        if len(words) % 2 == 0 or set(options) - {*KEY_OPTIONS}:
+            options_there_are = f"%rsql keys new NAME, with these and a value each: {', '.join(KEY_OPTIONS)}."
+            raise BadInput("A new key needs a name.", hint=options_there_are)
+        name = options.get("--into", "rsql_key")
+        if not name.isidentifier():
+            raise BadInput(f"{name} is not a name for a variable.", hint="Write --into NAME.")
+        body: dict[str, Any] = {"name": words[0]}
+        if "--days" in options:
+            body["days"] = _number(options["--days"])
+        if limits := {limit: _number(options[name]) for name, limit in KEY_LIMITS.items() if name in options}:
+            body["limits"] = limits
+        made = self._assistant.reach.gateway.post("keys", body)
+        self._keep(name, made["key"])
+        good = reports.good_until(self._assistant, made["expires"])
+        self._screen.say(
+            f"{made['name']} ({made['id']}), good until {good}, is in the variable {name}. "
+            "It is not given again, and not shown, as the notebook would keep it."
+        )
+
+    def context(self, rest: str) -> None:
+        unsure = self._assistant.reach.unknown_policy()
+        told = self._assistant.gather(rest, self._scene)
+        self._screen.show(reports.context(replace(told, notes=(*told.notes, *filter(None, [unsure])))))
+
+    def catalog(self, rest: str) -> None:
+        engine, _ = self._assistant.connections.engine("", self._scene.namespace)
+        self._screen.show(reports.catalog(engine.catalog(self._assistant.settings.privacy), rest))
+
+    def chat(self, _: str) -> None:
+        self._show_panel()
+
+    def history(self, rest: str) -> None:
+        flag, _, path = rest.partition(" ")
+        if flag and (flag != "--save" or not path.strip()):
+            wrong = "--save needs a FILE" if flag == "--save" else f"%rsql history does not know {rest}"
+            raise BadInput(f"{wrong}.", hint="%rsql history --save FILE.")
+        if not flag:
+            self._screen.say(str(self._assistant.chat) if len(self._assistant.chat) else "Nothing was asked yet.")
+            return
+        self._screen.say(f"Saved in {_saved(self._assistant.chat, path.strip())}.")
+
+    def thread(self, rest: str) -> None:
+        chat = self._assistant.chat
+        if rest:
+            chat.switch(rest)
+        self._screen.say(
+            "\n".join(
+                f"{'*' if name == chat.thread else ' '} {name}: {turns} turn{'' if turns == 1 else 's'}"
+                for name, turns in chat.threads.items()
+            )
+        )
+
+    def reset(self, _: str) -> None:
+        turns = len(self._assistant.chat)
+        self._assistant.chat.reset()
+        self._screen.say(f"Forgot {turns} turn{'' if turns == 1 else 's'}.")
+
+    def refresh(self, _: str) -> None:
+        self._assistant.connections.refresh()
+        self._screen.say("Tables are read anew at the next question.")
+
+    def transpile(self, rest: str) -> None:
+        given, sql = _flags(rest, ("--from", "--to"))
+        if "--to" not in given or not sql:
+            raise BadInput("A dialect and a query are needed.", hint="%rsql transpile --to snowflake SELECT …")
+        engine = self._assistant.connections.current
+        read = given.get("--from") or (engine.dialect if engine else "duckdb")
+        self._screen.say(reports.transpile(sql, read, given["--to"]))
+
+    def verify(self, rest: str) -> None:
+        if rest not in {"", "--user"}:
+            raise BadInput(f"%rsql verify does not know {rest}.", hint="%rsql verify, or %rsql verify --user.")
+        self._screen.say(f"Kept in {self._assistant.verify(user=rest == '--user')}.")
+
+    def doctor(self, _: str) -> None:
+        self._screen.show(reports.examined(reports.doctor(self._assistant)))
+
+    def help(self, name: str) -> None:
+        if name and name not in COMMANDS:
+            raise BadInput(f"There is no %rsql {name}.", hint="%rsql help lists the commands.")
+        self._screen.say(help_text(name))
+
+
+def _flags(rest: str, known: tuple[str, ...]) -> tuple[dict[str, str], str]:
+    """The flags that begin a line, each with a value, and the text behind them, letter by letter."""
+    given: dict[str, str] = {}
+    while (flag := rest.partition(" ")[0]) in known:
+        given[flag], _, rest = rest.removeprefix(flag).strip().partition(" ")
+        rest = rest.strip()
+    return given, rest
+
+
+def _number(text: str) -> float:
+    try:
+        return int(text) if text.isdecimal() else float(text)
+    except ValueError:
+        raise BadInput(f"{text} is no number.", hint="%rsql keys new NAME --days 30 --per-day 100.") from None
+
+
+def _saved(chat: Chat, path: str) -> Path:
+    """Write a conversation into a file of its own.
+
+    Raises:
+        BadInput: The file is something else, or cannot be written.
+    """
+    file = Path(path.strip("'\"")).expanduser()
+    try:
+        if file.exists() and not file.read_bytes().startswith(b"# Conversation"):
+            raise BadInput(f"{file} is no saved conversation.", hint="Name a new file.")
+        file.write_text(f"{safe_markdown(chat.as_markdown())}\n", encoding="utf-8")
+    except OSError as problem:
+        raise BadInput(f"{file} cannot be written: {problem.strerror}.", hint="Name another file.") from None
+    return file

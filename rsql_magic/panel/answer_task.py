@@ -1,0 +1,347 @@
+"""One question of a panel on its way: in a thread of its own, so that neither the kernel nor the panel waits.
+
+A question is prepared once: its request is built, and that is what a preview shows and what is sent. What only the main
+thread may read (R, a connection of SQLite) is read there, so that both find the same.
+"""
+
+from __future__ import annotations
+
+import contextvars
+import threading
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from rsql_magic.ask import BUSY, blocks_of, check_in_r, cited
+from rsql_magic.context import reads_r
+from rsql_magic.display import usage_line
+from rsql_magic.errors import BadInput, GatewayError, QueryFailed, RsqlError, Stopped
+from rsql_magic.gateway import Stop
+from rsql_magic.panel import mentions, results, slash
+from rsql_magic.panel.conversations import ANSWERS
+from rsql_magic.panel.screen import PanelScreen
+from rsql_magic.sql import count_tokens
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from rsql_magic.ask import Answer, NotebookSnapshot, Preview, Question
+    from rsql_magic.assistant import Assistant
+    from rsql_magic.context import Context
+    from rsql_magic.panel.main_thread import MainThread
+    from rsql_magic.panel.slash import SlashCommand
+    from rsql_magic.panel.threads import MessagePair, Thread
+    from rsql_magic.text2sql import QueryOptions, SQLResult
+
+_PATIENCE = 0.3
+"""Seconds to wait for the main thread when R's objects would be good to have, but nobody asked for them."""
+_CHECK_PATIENCE = 2.0
+"""Seconds to wait for the main thread to check R code, so that a busy machine is not taken for a running cell."""
+_LEFT_OUT = "a cell is running: what only its thread can read, such as R's objects, is left out"
+
+
+class Busy(BadInput):
+    """Only the main thread can say, and a cell is running there."""
+
+
+class AnswerTask:
+    """A running question.
+
+    Args:
+        order: What is asked.
+        thread: The conversation.
+        exchange: Where it is shown.
+        assistant: Who answers.
+        scene: Gives the notebook as it is; asked when the question starts, and again where R is read.
+        main: The way to the main thread.
+        push: Tells the views something.
+        keep: Keeps a frame for the user and gives its name.
+        replaces: An exchange that goes, with all after it, when this is sent.
+    """
+
+    def __init__(
+        self,
+        order: SlashCommand,
+        thread: Thread,
+        exchange: MessagePair,
+        *,
+        assistant: Assistant,
+        scene: Callable[[], NotebookSnapshot],
+        main: MainThread,
+        push: Callable[..., None],
+        keep: Callable[[Any], str],
+        replaces: MessagePair | None = None,
+    ) -> None:
+        self._order = order
+        self._thread = thread
+        self.exchange = exchange
+        self._assistant = assistant
+        self._look = scene
+        self._scene = scene()
+        self._main = main
+        self._push = push
+        self._keep = keep
+        self._replaces = replaces
+        self._preview: Preview | None = None
+        self.mentions: list[mentions.Mention] = []
+        """What the question names; known once it is prepared."""
+        self.stop = Stop()
+
+    def start(self) -> threading.Thread:
+        """Begin, in a thread."""
+        context = contextvars.copy_context()
+        worker = threading.Thread(target=context.run, args=(self._run,), daemon=True, name=ANSWERS)
+        worker.start()
+        return worker
+
+    def _run(self) -> None:
+        screen = PanelScreen(self.exchange, self._push)
+        try:
+            with self.stop.governs():
+                self._answer(screen)
+        except Stopped:
+            self.exchange.state = "stopped"
+        except RsqlError as error:
+            self._failed(error)
+        except Exception as error:  # noqa: BLE001 - a thread has nobody above it to tell
+            self._failed(RsqlError(f"The panel failed ({type(error).__name__}: {error}).", hint="Try again."))
+        finally:
+            screen.close()
+            self.exchange.status = ""
+            self._push("exchange")
+
+    def _failed(self, error: RsqlError) -> None:
+        told: dict[str, Any] = {"message": error.message, "hint": error.hint, "kind": type(error).__name__}
+        if isinstance(error, GatewayError):
+            told |= {"code": error.code, "status": error.status, "retry_after": error.retry_after}
+            self.exchange.request_id = error.request_id
+        if isinstance(error, QueryFailed) and error.sql:
+            told["sql"], self.exchange.answer = error.sql, ""
+        self.exchange.state, self.exchange.error = "failed", told
+
+    def _answer(self, screen: PanelScreen) -> None:
+        screen.status("reading")
+        self._assistant.reach.learn_policy()
+        preview = self.prepare(waiting=lambda: screen.status("waiting for the running cell: it is read after that"))
+        if self._is_sql:
+            self._sql(preview, screen)
+        else:
+            self._ask(preview, screen)
+
+    @property
+    def _is_sql(self) -> bool:
+        return self._order.action == "sql_ai"
+
+    # The request: built once, looked at or not, and sent as it is.
+
+    def prepare(
+        self, *, patience: float | None = None, waiting: Callable[[], None] = lambda: None, lenient: bool = False
+    ) -> Preview:
+        """Build the request; nobody is asked.
+
+        Args:
+            patience: Most seconds to wait for the main thread where the question needs it; None waits for it.
+            waiting: Called when that takes a while.
+            lenient: Whether to leave out mentions that name nothing.
+
+        Raises:
+            UnknownName: A mention names nothing.
+            Busy: The main thread was not free in time.
+        """
+        if self._preview is None:
+            self._preview = self._built(patience, waiting, lenient=lenient)
+        return self._preview
+
+    def _built(self, patience: float | None, waiting: Callable[[], None], *, lenient: bool) -> Preview:
+        needed = self._needs_main_thread
+        if not needed and not self._is_bound and not reads_r(self._order.text):
+            return self._build(lenient=lenient)
+        try:
+            return self._main.call(
+                lambda: self._build(lenient=lenient),
+                patience=patience if needed else _PATIENCE,
+                stopped=lambda: self.stop.asked,
+                waiting=waiting,
+            )
+        except TimeoutError:
+            if needed:
+                raise Busy("A cell is running; what this names can be read after it.") from None
+        return _with_note(self._build(lenient=lenient, r=False), _LEFT_OUT)
+
+    @property
+    def _needs_main_thread(self) -> bool:
+        """Whether the question points to something that only the main thread can read."""
+        text = self._order.text
+        of_r = "@r:" in text or (("{{" in text or self._order.about_error) and reads_r(text))
+        return of_r or (self._is_bound and (self._is_sql or "@" in text))
+
+    @property
+    def _is_bound(self) -> bool:
+        """Whether the connection of the question answers the main thread only."""
+        named, _ = connection_and_text(self._order.text, self._assistant, self._scene)
+        return self._assistant.connections.is_bound((self._is_sql and named) or "", self._scene.namespace)
+
+    def _build(self, *, lenient: bool, r: bool = True) -> Preview:
+        self._scene = self._look()
+        if self._order.about_error and self._scene.error is None:
+            raise slash.no_error()
+        catalog = self._assistant.catalog_in_use()
+        self.mentions = mentions.mentions_in(self._order.text, self._scene, catalog, in_r=_names_of_r if r else None)
+        unknown = next((each for each in self.mentions if not each.known), None)
+        if unknown is not None and not lenient:
+            raise unknown.missing
+        chat = self._thread.before(self._replaces)
+        if self._is_sql:
+            connection, text = self._connection_and_text()
+            return self._assistant.sql_preview(text, connection, scene=self._scene, wish=self._wish, chat=chat)
+        self._question = self._asked()
+        return self._assistant.preview(self._question, self._scene, chat=chat, r=r)
+
+    def chip(self, mention: mentions.Mention, preview: Preview) -> dict[str, Any]:
+        """A mention as a view shows it: what of it is sent, and its tokens."""
+        piece = preview.piece(mention.name)
+        cell = (
+            mentions.spelled(mention.text, self._scene, [mention]) if mention.kind == "cell" and mention.known else ""
+        )
+        text = piece.text if piece else cell
+        return {
+            "text": mention.text,
+            "kind": mention.kind,
+            "tokens": piece.tokens if piece else count_tokens(text),
+            "shown": text,
+            "missing": "" if mention.known else str(mention.missing),
+        }
+
+    @property
+    def _spelled(self) -> str:
+        return mentions.spelled(self._order.text, self._scene, self.mentions)
+
+    # A question about the notebook.
+
+    def _asked(self) -> Question:
+        """The question as the assistant takes it."""
+        known = [each for each in self.mentions if each.known]
+        return self._assistant.question(
+            self._spelled,
+            self._scene,
+            names=mentions.described(known),
+            model=self.exchange.options_of or None,
+            about_error=self._order.about_error,
+            look=True,  # before it is sent, the policy is known
+        )
+
+    def _ask(self, preview: Preview, screen: PanelScreen) -> None:
+        answer = self._assistant.ask(
+            self._question,
+            self._scene,
+            screen=screen,
+            chat=self._thread.chat,
+            prepared=preview.prepared,
+            door=self._check,
+        )
+        screen.close()
+        self._take(answer)
+        if answer.unchecked == BUSY:
+            self._main.later(lambda: self._check_late(answer, preview.context))
+
+    def _check(self, check: Callable[[], list[str]]) -> list[str]:
+        return self._main.call(check, patience=_CHECK_PATIENCE, stopped=lambda: self.stop.asked)
+
+    def _check_late(self, answer: Answer, told: Context | None) -> None:
+        """Check R code that nobody could check while the answer came; on the main thread."""
+        try:
+            unsaid = told.unsaid if told else frozenset[str]()
+            wrong, said = check_in_r(blocks_of(answer.text), unsaid), "R code checked"
+        except BadInput as no_r:
+            wrong, said = [], f"R code not checked: {no_r.message}"
+        answer.problems, answer.unchecked = (*answer.problems, *wrong), ""
+        self._note(answer, said)
+        self._push("exchange")
+
+    def _take(self, answer: Answer) -> None:
+        exchange = self.exchange
+        exchange.answer = answer.text
+        exchange.sources = tuple(cited(answer.sources))
+        exchange.footer = usage_line(answer.usage, notes=answer.notes)
+        exchange.model, exchange.request_id = answer.usage.model, answer.usage.request_id
+        self._note(answer, "R code not checked yet: a cell is running" if answer.unchecked == BUSY else "")
+        exchange.state = "done"
+        if isinstance(answer.ended_by, Stopped):
+            exchange.state = "stopped"
+        elif answer.ended_by is not None:
+            self._failed(answer.ended_by)
+
+    def _note(self, answer: Answer, about_r: str) -> None:
+        """What there is to say of the code in an answer."""
+        self.exchange.problems = answer.problems
+        self.exchange.notes = (about_r,) if about_r else ()
+
+    # A question to a database.
+
+    @property
+    def _wish(self) -> QueryOptions:
+        return self._assistant.wish(model=self.exchange.options_of or None, plot=None)
+
+    def _sql(self, preview: Preview, screen: PanelScreen) -> None:
+        self.exchange.task = "sql_ai"
+        connection, text = self._connection_and_text()
+
+        result = self._assistant.sql_ai(
+            text,
+            connection,
+            scene=self._scene,
+            wish=self._wish,
+            screen=screen,
+            chat=self._thread.chat,
+            linked=preview.linked,
+            place=self._on_main if self._is_bound else None,
+        )
+        screen.close()
+        self._take_result(result, self._assistant.connections.asked)
+
+    def _on_main(self, work: Callable[[], Any]) -> Any:
+        """What only the main thread may do; the model is waited for in this one."""
+
+        def stoppable() -> Any:
+            with self.stop.governs():
+                return work()
+
+        return self._main.call(stoppable, stopped=lambda: self.stop.asked)
+
+    def _connection_and_text(self) -> tuple[str | None, str]:
+        """The connection that ``/sql con …`` names, if it names one, and the question."""
+        return connection_and_text(self._spelled, self._assistant, self._scene)
+
+    def _take_result(self, result: SQLResult, connection: str) -> None:
+        exchange = self.exchange
+        variable = "" if result.df is None else self._keep(result.df)
+        exchange.result = results.shown(result, variable, connection)
+        exchange.answer, exchange.notes = result.says, result.notes
+        exchange.footer = usage_line(result.usage, notes=result.footnotes)
+        exchange.model, exchange.request_id = result.usage.model, result.usage.request_id
+        exchange.drawing, exchange.query = result.drawing, result
+        exchange.state = "done"
+
+
+def connection_and_text(text: str, assistant: Assistant, scene: NotebookSnapshot) -> tuple[str | None, str]:
+    """The connection that a question names with its first word, if it names one, and the rest of it."""
+    first, *rest = text.split(maxsplit=1)
+    named = bool(rest) and assistant.connections.takes(first, scene.namespace)
+    return (first, rest[0].strip()) if named else (None, text)
+
+
+def _names_of_r() -> list[str]:
+    """The objects of R; on the main thread."""
+    from rsql_magic.context import r
+
+    try:
+        return [each.name for each in r.survey().objects] if r.r_running() else []
+    except r.NoR:
+        return []
+
+
+def _with_note(preview: Preview, note: str) -> Preview:
+    """A preview that says something more of what it tells."""
+    if preview.prepared is None:
+        return preview
+    context = replace(preview.prepared.context, notes=(*preview.prepared.context.notes, note))
+    return replace(preview, context=context, prepared=replace(preview.prepared, context=context))

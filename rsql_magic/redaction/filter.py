@@ -1,0 +1,380 @@
+"""What may not leave: secrets and personal identifiers are replaced by placeholders, and counted.
+
+`redact` runs over everything that leaves the kernel: names, values, cells, errors and the question itself. It works on
+text alone, so one filter serves all sources. Two more rules look at names: a variable or column whose name says that
+it is a secret is never read, and a column whose name says that it holds people's data never gives values.
+
+Detectors find what has a form of its own: a prefix, a check digit, an ``@``. They cannot find a person's name in free
+text; the privacy levels are there for that (see ``docs/privacy.md``).
+"""
+
+# ruff: noqa: SIM905 - lists of words read better as text
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import TYPE_CHECKING
+
+from rsql_magic.redaction import identifiers
+from rsql_magic.redaction.sensitivity import says_secret
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+
+@dataclass(frozen=True, slots=True)
+class Detector:
+    """One kind of text that does not leave.
+
+    Args:
+        name: What stands in its place, in brackets: ``email`` becomes ``[email]``.
+        finds: What it finds, for the documentation.
+        pattern: Where to look. A group named ``secret`` limits what is replaced.
+        accept: Whether a candidate is one, such as a check of its digits.
+    """
+
+    name: str
+    finds: str
+    pattern: re.Pattern[str]
+    accept: Callable[[str], bool] = bool
+
+    def replace(self, text: str, found: Counter[str]) -> str:
+        """The text with every find replaced, and counted in ``found``."""
+
+        def placeholder(match: re.Match[str]) -> str:
+            group = "secret" if "secret" in self.pattern.groupindex else 0
+            secret = match[group]
+            if secret is None or _PLACEHOLDER.match(secret) or not self.accept(secret):
+                return match[0]
+            found[self.name] += 1
+            start, end = match.start(group) - match.start(), match.end(group) - match.start()
+            return f"{match[0][:start]}[{self.name}]{match[0][end:]}"
+
+        return self.pattern.sub(placeholder, text)
+
+
+_PLACEHOLDER = re.compile(r"\[[a-z ]+\]|\[[a-z ]*\Z|(?:…|\.{3})\W*\Z")
+_NAME_OR_NUMBER = re.compile(r"[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)+|[+-]?[0-9][0-9_.,]{0,7}|(?:None|TRUE|FALSE|NA)")
+_CLASSES = (str.islower, str.isupper, str.isdigit)
+_HEX = re.compile(r"(?<![0-9a-zA-Z])(?:SK|AC)?(?=[0-9a-f]*[a-f])(?=[0-9a-f]*[0-9])[0-9a-f]{32,}(?![0-9a-zA-Z])")
+_RUN = re.compile(r"[A-Za-z0-9]+")
+_ADDRESS_PART = re.compile(r"[0-9a-fA-F]{1,4}\W?")  # of an IPv6 address
+# What follows an @ in R (`seurat@meta.data`) and is no domain.
+_SLOTS = frozenset({"data", "frame", "matrix", "counts", "features", "assays", "cells", "names", "list", "table"})
+
+
+def _has_digit(text: str) -> bool:
+    return any(char.isdigit() for char in text)
+
+
+def _is_literal(text: str) -> bool:
+    """Whether an unquoted value is a secret itself, and not a name, a number or a call."""
+    return not text.startswith(("$", "%")) and _has_digit(text) and not _NAME_OR_NUMBER.fullmatch(text)
+
+
+def _is_mixed(text: str) -> bool:
+    """Whether a value has letters and digits, as a generated password has and a word has not."""
+    return _is_literal(text) and any(char.isalpha() for char in text)
+
+
+def _is_key(text: str) -> bool:
+    """Whether what follows a service's prefix is a key, and not words joined by underscores."""
+    if text.startswith(("key_", "tok_", "pat_", "secret_")):  # words of names too
+        return _looks_random(text[4:])
+    if text.startswith("sk-"):
+        return not text.startswith("sk-learn")
+    longest = max(map(len, _RUN.findall(text[4:])), default=0)
+    return longest >= 16 or (longest >= 8 and _has_digit(text[4:]))
+
+
+def _is_address(text: str) -> bool:
+    return text.rsplit(".", 1)[-1].lower() not in _SLOTS
+
+
+def _looks_random(text: str) -> bool:
+    """Whether letters and digits change places as often as in a random string.
+
+    Joined words change class about every fifth character, random base64 and hex about every second.
+    """
+    body = [char for char in text if char.isalnum()]
+    kinds = [next((n for n, test in enumerate(_CLASSES) if test(char)), 3) for char in body]
+    changes = sum(one != two for one, two in pairwise(kinds))
+    return 2 in kinds and (changes >= 0.3 * len(body) or bool(_HEX.search(text)))
+
+
+# Prefixes with which services mark their keys, each followed by what the rest looks like.
+_KEY_FORMS = (
+    r"sk-[A-Za-z0-9_-]{8,}",
+    r"(?:sk|rk|pk)_(?:live|test)_[A-Za-z0-9]{8,}",
+    r"(?:gsk|csk|xai|nvapi|pplx|tgp_v1|r8|hf|whsec|lsv2_[ps]t|gh[oprsu]|github_pat|npm|dop_v1|doo_v1|shpat|shpss|dapi"
+    r"|secret|dckr_pat|sbp|vercel|sntry[su]|pat|lin_api|key|tok)"
+    r"[-_][A-Za-z0-9_-]{16,}",
+    r"(?:gl(?:pat|ptt|rt|soat|dt)|pypi|sq0atp|sq0csp)-[A-Za-z0-9_-]{16,}",
+    r"xox[abeoprs]-[A-Za-z0-9-]{8,}",
+    r"AIza[A-Za-z0-9_-]{30,}",
+    r"ya29\.[A-Za-z0-9_-]{16,}",
+    r"(?:A3T[A-Z0-9]|AKIA|ASIA|ABIA|ACCA|AGPA|AIDA|AROA|ANPA)[A-Z0-9]{16}",
+    r"SG\.[A-Za-z0-9_-]{16,}\.[A-Za-z0-9_-]{16,}",
+    r"ATATT3[A-Za-z0-9_=-]{16,}",
+    r"EAAC[A-Za-z0-9]{24,}",
+    r"[0-9]{8,10}:AA[A-Za-z0-9_-]{30,}",
+    r"AGE-SECRET-KEY-1[A-Z0-9]{20,}",
+    r"(?<=hooks\.slack\.com/services/)[A-Z0-9]+/[A-Z0-9]+/[A-Za-z0-9]{8,}",
+    r"(?<=/api/webhooks/)[0-9]{8,}/[\w-]{16,}",
+)
+# What a variable, option or field with a secret is called; a word of it begins after a sign or with a capital.
+_CALLED = (
+    r"(?:(?<![A-Za-z0-9])|(?<=\\[nrt])|(?-i:(?<=[a-z0-9])(?=[A-Z])))"  # a line may begin behind a written \n
+    r"(?:[a-z0-9]{0,20}(?:password|passwd|passphrase|passwort|kennwort|secret|token|apikey|sess(?:ion)?[_-]?id)"
+    r"|pass(?:word|wd|phrase|code)s|passcode|pwd|pw|secrets|secret[_-]?key|api[_-]?keys?"
+    r"|access[_-]?keys?(?:[_-]?id)?|(?:private|account|shared|session|encryption|signing|master|auth|bearer)[_-]?keys?"
+    r"|credentials?|authorization|bearer|client[_-]?secret|connection[_-]?string|sas|sig|signature|otp|pin[_-]?code)"
+)
+# The same as a whole cell, element or option: ``AWS_SECRET_ACCESS_KEY``, ``db.password``.
+_NAME = rf"[\w.-]{{0,40}}?{_CALLED}(?:[_.-][A-Za-z0-9]{{1,20}}){{0,2}}"
+_QUOTES = r"['\"\\]{0,4}"
+"""Around a name or a value, also where the text stands in another."""
+_VALUE = r"(?P<secret>[^\s'\"&;,()\[\]{}<>]{4,200})(?![\w.]*[(\[])"
+
+_WORDS_OF_HEADERS = frozenset(
+    """
+    value values role roles name names email user username type types description id url host port created updated
+    status none null true false required optional string text varchar char int integer bytes str
+    """.split()
+)
+
+
+def _is_no_header(text: str) -> bool:
+    """Whether what stands beside a secret's name in a line of two cells is its value, and not another column's name."""
+    return text.strip().lower() not in _WORDS_OF_HEADERS and not says_secret(text)
+
+
+DETECTORS: tuple[Detector, ...] = (
+    Detector(
+        "private key",
+        "PEM and OpenSSH private keys, whole or cut off",
+        re.compile(
+            r"-----BEGIN[A-Z0-9 ]{0,30}PRIVATE KEY(?: BLOCK)?-----"
+            r"[\w+/=\s\\:,.-]*?(?:-----END[A-Z0-9 ]{0,30}PRIVATE KEY(?: BLOCK)?-----|(?![\w+/=\s\\:,.-])|\Z)"
+        ),
+    ),
+    Detector(
+        "password",
+        "user name and password in a URL: `postgresql://user:secret@host`",
+        re.compile(r"(?<=://)(?P<secret>[^\s/@:'\"<>]{0,200}:[^\s'\"<>]{0,500})(?=@[^\s@]+)"),
+    ),
+    Detector("token", "JSON Web Tokens: `eyJ….eyJ….…`", re.compile(r"\beyJ[\w-]{8,}\.[\w-]{8,}(?:\.[\w-]*)?")),
+    Detector(
+        "key",
+        "keys that services mark by a prefix: `sk-…`, `gsk_…`, `ghp_…`, `AKIA…`, `AIza…`, `xoxb-…`, `hf_…` and others",
+        re.compile(rf"(?<![A-Za-z0-9_-])(?:{'|'.join(_KEY_FORMS)})"),
+        _is_key,
+    ),
+    Detector(
+        "token",
+        "what follows `Bearer` or `Basic` in a header",
+        re.compile(r"\b(?:Bearer|Basic)\s+(?P<secret>[A-Za-z0-9._~+/=-]{8,})"),
+        lambda text: not text.isalpha() or len(text) > 20,
+    ),
+    Detector(
+        "secret",
+        'a literal given to a name that says secret: `password = "…"`, `api_key: …`, `env["TOKEN"] = …`',
+        re.compile(
+            rf"(?i){_CALLED}(?:[_-][a-z0-9]{{1,20}})?['\"\])]{{0,3}}\s{{0,9}}(?:=>|<-|:=|==|=|:)\s{{0,9}}"
+            r"[rbf]{0,2}(?P<quote>['\"])(?P<secret>(?:(?!(?P=quote))[^\n\\]|\\.)+)(?P=quote)"
+        ),
+    ),
+    Detector(
+        "secret",
+        "the values of cookies: `Cookie: theme=…; csrftoken=…`, `Set-Cookie: …`",
+        re.compile(r"(?i)\b(?:set-)?cookie2?['\"]?\s{0,3}:\s{0,3}['\"]?(?P<secret>[^\s'\"=]{1,100}=[^\n'\"]{1,4000})"),
+    ),
+    Detector(
+        "token",
+        "what other headers carry: `Authorization: Token …`, `Digest …`",
+        re.compile(
+            r"(?i)\b(?:proxy-)?authorization['\"]?\s{0,3}:\s{0,3}['\"]?(?!bearer|basic|\[)"
+            r"(?P<secret>[a-z0-9-]{1,30}\s[^\n]{6,})"
+        ),
+        _has_digit,
+    ),
+    Detector(
+        "secret",
+        "the cell beside a secret's name in a line of two: `DB_PASSWORD,…`",
+        re.compile(
+            rf"(?im)^[ \t]*(?:\|[ \t]*)?['\"]?{_NAME}['\"]?[ \t]*[,;|\t][ \t]*['\"]?"
+            r"(?P<secret>[^\n,;|\t'\"]{3,200}?)['\"]?[ \t]*\|?[ \t]*$"
+        ),
+        _is_no_header,
+    ),
+    Detector(
+        "secret",
+        "the same in a longer line or a list: `…;token;…;`, `('db_password', '…')`",
+        re.compile(
+            rf"(?i)(?:(?<![\w.-])|(?<=\\[nrt])){_NAME}{_QUOTES}[ \t]?(?:[,;|\t]|\\t)[ \t]?{_QUOTES}"
+            r"(?P<secret>[^\s,;|'\"()\[\]{}\\]{4,200})"
+        ),
+        _is_mixed,
+    ),
+    Detector(
+        "secret",
+        'records of a name and a value: `{"name": "db_password", "value": "…"}`, also as attributes of XML',
+        re.compile(
+            rf"(?i)(?:name|key|variable|setting|parameter|option|property|field){_QUOTES}\s{{0,3}}[:=]\s{{0,3}}{_QUOTES}"
+            rf"{_NAME}{_QUOTES}[^{{}}<>\n]{{0,120}}?(?:value|val|content|data|text|default){_QUOTES}\s{{0,3}}[:=]"
+            rf"\s{{0,3}}{_QUOTES}(?P<secret>[^\s'\",}}/>\\]{{2,200}})"
+        ),
+    ),
+    Detector(
+        "secret",
+        "an element that is called so: `<password>…</password>`",
+        re.compile(rf"(?i)<{_NAME}(?:\s[^<>]{{0,200}})?>(?P<secret>[^<>\n]{{2,200}})(?=</)"),
+    ),
+    Detector(
+        "secret",
+        "passwords in SQL: `PASSWORD '…'`, `IDENTIFIED BY '…'`, `api_key TEXT DEFAULT '…'`",
+        re.compile(
+            r"(?i)(?:\bpassword\s{1,3}|\bidentified\s(?:with\s\w{1,40}\s)?(?:by|as)\s{1,3}"
+            rf"|{_CALLED}(?:[_-]\w{{1,20}})?['\"`\]]?\s(?:[\w()]{{1,30}}\s){{0,4}}default\s{{1,3}})'(?P<secret>[^'\n]{{1,200}})'"
+        ),
+    ),
+    Detector(
+        "secret",
+        "a key and its value alone on a line, as in YAML: `password: …`",
+        re.compile(rf"(?im)^[ \t]*(?:- )?{_NAME}[ \t]?[:=] ?(?P<secret>[^\s'\"(){{}}\[\],;.$]{{4,200}})[ \t]*$"),
+        _is_no_header,
+    ),
+    Detector(
+        "secret",
+        "options of commands: `--db-password …`, `mysql -p…`, `sshpass -p …`",
+        re.compile(
+            rf"(?i)(?:--{_NAME}[ =]['\"]?|\bmysql(?:dump)?\s[^\n]{{0,200}}?\s-p(?=\S)|\bsshpass\s+-p\s*)"
+            r"(?P<secret>[^\s'\"]{3,200})"
+        ),
+        lambda text: text[0] not in "$<{",
+    ),
+    Detector(
+        "secret",
+        "lines of `.netrc` and `.pgpass`",
+        re.compile(
+            r"(?m)(?:\blogin\s+\S{1,200}\s+password\s+|^[^\s:]{1,200}:[0-9*]{1,5}:[^\s:]{1,200}:[^\s:]{1,200}:)"
+            r"(?P<secret>\S{2,200})"
+        ),
+    ),
+    Detector(
+        "secret",
+        "a line of `.pgpass` within other text",
+        re.compile(
+            r"(?:(?<![\w.:*/-])|(?<=\\[nrt]))[\w.*/-]{1,200}:(?:[0-9]{4,5}|\*):[^\s:]{1,200}:[^\s:]{1,200}:"
+            r"(?P<secret>[^\s:]{2,200})(?![^\s:]|:[0-9a-fA-F])"
+        ),
+        lambda text: not _ADDRESS_PART.fullmatch(text),
+    ),
+    Detector(
+        "secret",
+        "hashes of passwords: `$2b$12$…`, `$6$…`, `$argon2id$…`",
+        re.compile(r"\$(?:2[abxy]|apr1|[156y]|argon2(?:id|i|d)|scrypt|pbkdf2[\w-]{0,20})\$[\w./$=,+-]{8,300}"),
+    ),
+    Detector(
+        "secret",
+        "the value of a parameter of a URL that is called so: `?token=…`",
+        re.compile(rf"(?i)(?<=[?&]){_CALLED}=(?P<secret>[^\s'\"&;<>]+)"),
+    ),
+    Detector(
+        "secret",
+        "the same without quotes, in prose and headers: `api_key=…`, `password: …`",
+        re.compile(rf"(?i){_CALLED}(?:\s?[=:]\s?|\s(?:is|ist|est|es|é|è)\s){_VALUE}"),
+        _is_literal,
+    ),
+    Detector(
+        "secret",
+        "the same in `.env` files, connection strings and command lines: `PASSWORD=…`, `Pwd=…;`, `--password …`",
+        re.compile(
+            r"(?:(?<![a-z])[A-Z0-9_]{0,40}(?:PASSWORD|PASSWD|PWD|SECRET|TOKEN|API_?KEY)[A-Z0-9_]{0,20}="
+            r"|(?i:(?<![a-z0-9])(?:password|passwd|pwd)=(?=[^\s,)]{1,200}(?:[;&\s'\"]|\Z)))"
+            rf"|(?i:--(?:password|passphrase|token|secret|api-?key)[ =]))['\"]?{_VALUE.replace('4,', '1,')}"
+        ),
+    ),
+    Detector(
+        "secret",
+        "the same inside another text, where its quotes are written twice or with a `\\`",
+        re.compile(
+            rf"(?i)(?<![\w.-]){_NAME}{_QUOTES}\s{{0,3}}(?:<-|[=:])\s{{0,3}}{_QUOTES}(?P<secret>[^\s,;|'\"()\[\]{{}}\\<>]{{4,200}})"
+        ),
+        _is_mixed,
+    ),
+    Detector(
+        "secret",
+        "what stands after a word for a password: `password hunter2`, `Passwort: …`",
+        re.compile(rf"(?i)(?<![A-Za-z0-9_])(?:api[ ]key|{_NAME})[ ]{{1,3}}(?:\|[ ])?{_VALUE}"),
+        _is_mixed,
+    ),
+    Detector(
+        "secret", "`curl -u user:…`", re.compile(r"(?:\s-u|--user)[ =]['\"]?[^\s:'\"]{1,100}:(?P<secret>[^\s'\"]+)")
+    ),
+    Detector(
+        "email",
+        "e-mail addresses",
+        re.compile(
+            r"[\w.%+'-]{1,64}(?:@|%40)(?:[\w-]{1,63}\.){1,8}"
+            r"(?:[^\W\d_]{2,63}(?![\w(]|-\w)|(?:com|org|net|edu|gov|info|io|co|de|uk|fr|es|it|nl|ch|at|eu|us|ca|au)(?!\w))"
+        ),
+        _is_address,
+    ),
+    Detector(
+        "phone",
+        "telephone numbers with a country code: `+1 212 555 0199`",
+        identifiers.PLUS_PHONE,
+        identifiers.is_phone,
+    ),
+    *(Detector("national id", what, pattern, accept) for what, pattern, accept in identifiers.NATIONAL),
+    Detector("iban", "bank accounts (IBAN), by their check digits", identifiers.IBAN, identifiers.is_iban),
+    Detector("card", "payment cards, by their check digit", identifiers.CARD, identifiers.is_card),
+    Detector("ip", "IPv4 addresses other than this machine's", identifiers.IPV4, identifiers.is_foreign_ip),
+    Detector("ip", "IPv6 addresses other than this machine's", identifiers.IPV6, identifiers.is_foreign_ip),
+    Detector("mac", "hardware addresses of network cards: `00:1b:44:11:3a:b7`", identifiers.MAC),
+    Detector("phone", "telephone numbers in usual national forms", identifiers.PHONE, identifiers.is_phone),
+    Detector(
+        "national id",
+        "a number after a word for one: `SSN 123456789`, `passport no. …`, `patient id …`, `account number …`",
+        identifiers.NAMED,
+    ),
+    Detector(
+        "token",
+        "long random text: 32 and more characters of mixed letters and digits",
+        re.compile(r"(?<![\w/+=.-])[A-Za-z0-9+/_-]{32,}={0,2}(?![\w/+-])"),
+        _looks_random,
+    ),
+)
+
+
+def redact(text: str) -> tuple[str, Counter[str]]:
+    """Replace secrets and personal identifiers by placeholders.
+
+    Args:
+        text: Anything that is about to leave.
+
+    Returns:
+        The text with placeholders such as ``[email]``, and how many of each were put in. A second run changes nothing.
+
+    Example:
+        >>> redact("write to ada@example.org")
+        ('write to [email]', Counter({'email': 1}))
+    """
+    found: Counter[str] = Counter()
+    for detector in DETECTORS:
+        text = detector.replace(text, found)
+    return text, found
+
+
+def clean(text: str, found: Counter[str]) -> str:
+    """A text without secrets; what was replaced is counted in ``found``.
+
+    Whoever cuts a text cleans it first: half a secret has lost the form by which it is found.
+    """
+    replaced, counts = redact(text)
+    found.update(counts)
+    return replaced

@@ -1,0 +1,95 @@
+"""A draft that does not compile, put right by rules where only one thing can have been meant.
+
+Most of what models get wrong is mechanical: a column behind the wrong alias, a name without its quotes, ``YEAR(x)``
+where the engine has ``strftime``, a sentence behind the query. Such a slip needs no second round with the model. Each
+rule looks for one kind of slip and makes the one change that can be meant; where there are two, it leaves the draft
+alone, and the model is asked. What comes out was let through by the guard, the names and the engine's own compiler;
+what goes in and compiles already is never touched. Other tables or joins ask something else: these are proposed to the
+model, and taken alone only where no round is left (`Fix.restructured`).
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from rsql_magic.sql.autofix.aliases import expand_alias, filter_groups
+from rsql_magic.sql.autofix.broken_query import BrokenQuery, Fix
+from rsql_magic.sql.autofix.calling import mend_call
+from rsql_magic.sql.autofix.joining import add_from, join_neighbour
+from rsql_magic.sql.autofix.naming import mend_column, mend_table, quote_reserved, settle_ambiguous
+from rsql_magic.sql.autofix.translating import translate
+from rsql_magic.sql.autofix.wrapping import filter_aggregate, quote_spaced_names, unescape, unwrap
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from rsql_magic.sql.catalog import Catalog
+
+__all__ = ["Fix", "mend"]
+
+RULES: tuple[Callable[[BrokenQuery], Fix | None], ...] = (
+    unwrap,
+    unescape,
+    quote_reserved,
+    quote_spaced_names,
+    filter_aggregate,
+    mend_table,
+    filter_groups,
+    expand_alias,
+    mend_column,
+    join_neighbour,
+    add_from,
+    settle_ambiguous,
+    mend_call,
+    translate,
+)
+"""Tried in order: what keeps a draft from being read comes first, and what writes it anew comes last."""
+
+STRUCTURE = frozenset({join_neighbour, add_from})
+"""Rules that change the tables or joins, and so what is asked: what they make is a proposal."""
+
+_MOST_STEPS = 20
+"""Slips mended in one draft; more of them mean that it was written for other tables."""
+
+
+def mend(sql: str, dialect: str, catalog: Catalog, passes: Callable[[str], bool]) -> Fix | None:
+    """Put a draft right, when every slip in it can mean one thing only.
+
+    Args:
+        sql: The draft.
+        dialect: sqlglot's name of the dialect it is for.
+        catalog: The tables there are.
+        passes: Whether a statement passes the guard, the names and the compiler. It is asked, never told.
+
+    Returns:
+        The mended statement and what was changed; None for a draft that passes, and for one that stays in doubt.
+
+    Example:
+        >>> from rsql_magic.sql import Catalog
+        >>> catalog = Catalog.from_ddl("CREATE TABLE users (id INT, name TEXT); CREATE TABLE orders (id INT)", "sqlite")
+        >>> from rsql_magic.sql.validate import validate
+        >>> passes = lambda sql: not validate(sql, "sqlite", catalog)
+        >>> draft = "SELECT o.name FROM users u JOIN orders o ON u.id = o.id"
+        >>> mend(draft, "sqlite", catalog, passes).said
+        ('o.name → u.name',)
+    """
+    if passes(sql):
+        return None
+    text, said, seen, restructured = sql, tuple[str, ...](), {sql}, False
+    for _ in range(_MOST_STEPS):
+        step = _step(BrokenQuery.of(text, dialect, catalog), seen)
+        if step is None:
+            return None
+        text, said, restructured = step.sql, (*said, *step.said), restructured or step.restructured
+        seen.add(text)
+        if passes(text):
+            return Fix(text, said, restructured)
+    return None
+
+
+def _step(faults: BrokenQuery, seen: set[str]) -> Fix | None:
+    """What the first rule makes of a draft that finds a slip of its kind."""
+    made = ((rule, rule(faults)) for rule in RULES)
+    found = ((rule, one) for rule, one in made if one is not None and one.sql not in seen)
+    rule, one = next(found, (None, None))
+    return one._replace(restructured=rule in STRUCTURE) if one is not None else None

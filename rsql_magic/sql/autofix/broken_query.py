@@ -1,0 +1,138 @@
+"""A draft as far as it can be read, the changes made to its text, and what is said of them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, NamedTuple, TypeVar
+
+from rsql_magic.sql.catalog import quoted
+from rsql_magic.sql.dialects.reading import Unreadable, canonical, lex, parse
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from sqlglot import exp
+
+    from rsql_magic.sql.catalog import Catalog
+    from rsql_magic.sql.dialects.reading import Lexed
+    from rsql_magic.sql.validate.scopes import Missing, Resolution, Scope
+
+
+T = TypeVar("T")
+
+
+class Fix(NamedTuple):
+    """A statement after a change, and what was changed, one phrase each: ``T1.name → T2.name``.
+
+    Args:
+        sql: The statement.
+        said: What was changed.
+        restructured: Whether its tables or joins are others: that changes what is asked, so it is only proposed.
+    """
+
+    sql: str
+    said: tuple[str, ...] = ()
+    restructured: bool = False
+
+
+class Edit(NamedTuple):
+    """Characters of a text, and what to write in their place."""
+
+    start: int
+    end: int
+    new: str
+
+
+def edited(text: str, edits: Iterable[Edit]) -> str:
+    """A text with places replaced; places are those of the text as it was.
+
+    Example:
+        >>> edited("SELECT a, b", [Edit(7, 8, "x"), Edit(10, 11, "y")])
+        'SELECT x, y'
+    """
+    for edit in sorted(set(edits), reverse=True):
+        text = text[: edit.start] + edit.new + text[edit.end :]
+    return text
+
+
+@dataclass(frozen=True)
+class BrokenQuery:
+    """A draft that does not compile, as far as it can be read.
+
+    Args:
+        text: The draft, without comments where its words can be told.
+        dialect: sqlglot's name.
+        catalog: The tables there are.
+        lexed: Its words; None when a quote never closes.
+        tree: Its tree; None when it does not parse.
+    """
+
+    text: str
+    dialect: str
+    catalog: Catalog
+    lexed: Lexed | None = None
+    tree: exp.Expr | None = None
+
+    @classmethod
+    def of(cls, sql: str, dialect: str, catalog: Catalog) -> BrokenQuery:
+        """Read a draft as far as it goes."""
+        dialect = canonical(dialect)
+        try:
+            lexed = lex(sql, dialect)
+        except Unreadable:
+            return cls(sql, dialect, catalog)
+        try:
+            return cls(lexed.text, dialect, catalog, lexed, parse(lexed.text, dialect))
+        except Unreadable:
+            return cls(lexed.text, dialect, catalog, lexed)
+
+    @cached_property
+    def resolution(self) -> Resolution | None:
+        """What its names stand for."""
+        from rsql_magic.sql.validate.resolve import resolve
+
+        return resolve(self.tree, self.text, self.dialect, self.catalog) if self.tree is not None else None
+
+    def missing(self, *kinds: str) -> Iterator[Missing]:
+        """Its names that stand for nothing, of some kinds, in order."""
+        for one in self.resolution.missing if self.resolution else ():
+            if one.kind in kinds:
+                yield one
+
+    def columns(self, *kinds: str) -> Iterator[tuple[exp.Column, Missing]]:
+        """Its columns that stand for nothing, in order."""
+        from sqlglot import exp
+
+        yield from ((one.node, one) for one in self.missing(*kinds) if isinstance(one.node, exp.Column))
+
+    def select(self, node: exp.Expr) -> tuple[exp.Select | None, Scope | None]:
+        """The SELECT around a node, and what is in sight there."""
+        from sqlglot import exp
+
+        around = node.find_ancestor(exp.Select)
+        scopes = self.resolution.selects if self.resolution else []
+        return around, next((scope for select, scope in scopes if select is around), None)
+
+    def written(self, name: str) -> str:
+        """A name as it must be written in this dialect."""
+        return quoted(name, self.dialect)
+
+    def replace(self, node: exp.Expr, new: str) -> Edit | None:
+        """The change of an identifier; None for one without a place."""
+        start = node.meta.get("start")
+        return None if start is None else Edit(start, node.meta["end"] + 1, new)
+
+    def changed(self, edits: Iterable[Edit | None], *said: str) -> Fix | None:
+        """The draft after some changes; None when one of them has no place, or nothing changes."""
+        places = list(edits)
+        if any(edit is None for edit in places):
+            return None
+        text = edited(self.text, [edit for edit in places if edit is not None])
+        return Fix(text, said) if text != self.text else None
+
+
+def only(found: Iterable[T]) -> T | None:
+    """The one thing there is; None when there are several or none."""
+    listed = list(found)
+    return listed[0] if len(listed) == 1 else None

@@ -1,0 +1,121 @@
+"""Functions of another dialect, and of no dialect, in the words of this one."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+from rsql_magic.sql.autofix.broken_query import Edit, only
+from rsql_magic.sql.autofix.translating import READ_AS, generated
+from rsql_magic.sql.validate.functions import unknown_functions
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from rsql_magic.sql.autofix.broken_query import BrokenQuery, Fix
+    from rsql_magic.sql.dialects.reading import Lexed
+
+_EVERYWHERE = {
+    ("divide", 2): "(1.0 * ({0}) / ({1}))",
+    ("subtract", 2): "(({0}) - ({1}))",
+    ("multiply", 2): "(({0}) * ({1}))",
+    ("add", 2): "(({0}) + ({1}))",
+    ("plus", 2): "(({0}) + ({1}))",
+}
+"""What models write for arithmetic that a question describes in words."""
+_PARTS = {"year": "%Y", "month": "%m", "day": "%d", "hour": "%H", "minute": "%M", "second": "%S"}
+_SQLITE = {
+    **{(part, 1): f"CAST(strftime('{code}', {{0}}) AS INTEGER)" for part, code in _PARTS.items()},
+    ("now", 0): "datetime('now')",
+    ("getdate", 0): "datetime('now')",
+    ("curdate", 0): "date('now')",
+    ("today", 0): "date('now')",
+    ("left", 2): "substr({0}, 1, {1})",
+    ("right", 2): "substr({0}, -({1}))",
+    ("len", 1): "length({0})",
+    ("char_length", 1): "length({0})",
+    ("isnull", 2): "coalesce({0}, {1})",
+    ("charindex", 2): "instr({1}, {0})",
+    ("dayofmonth", 1): "CAST(strftime('%d', {0}) AS INTEGER)",
+    ("datediff", 2): "CAST(julianday({0}) - julianday({1}) AS INTEGER)",
+}
+_POSTGRES = {
+    **{(part, 1): f"EXTRACT({part.upper()} FROM {{0}})" for part in _PARTS},
+    ("curdate", 0): "CURRENT_DATE",
+    ("getdate", 0): "now()",
+    ("ifnull", 2): "coalesce({0}, {1})",
+    ("isnull", 2): "coalesce({0}, {1})",
+    ("nvl", 2): "coalesce({0}, {1})",
+    ("iif", 3): "CASE WHEN {0} THEN {1} ELSE {2} END",
+    ("if", 3): "CASE WHEN {0} THEN {1} ELSE {2} END",
+    ("len", 1): "length({0})",
+}
+_OWN = {"sqlite": _SQLITE, "postgres": _POSTGRES}
+_TRUNCATED = {"year": "strftime('%Y-01-01', {0})", "month": "strftime('%Y-%m-01', {0})", "day": "date({0})"}
+
+
+def mend_call(faults: BrokenQuery) -> Fix | None:
+    """``YEAR(born)`` → ``CAST(strftime('%Y', born) AS INTEGER)`` on SQLite, and the like."""
+    if faults.tree is None or faults.lexed is None:
+        return None
+    nodes = list(faults.tree.walk())
+    for place, _ in unknown_functions(faults.lexed, nodes, faults.dialect, faults.catalog.functions):
+        index = next(i for i, token in enumerate(faults.lexed.tokens) if token.start == place)
+        arguments, end = _arguments(faults.lexed, index)
+        old = faults.text[place:end]
+        new = _in_own_words(faults.lexed.tokens[index].text, arguments, old, faults.dialect) if end else None
+        if new is not None:
+            return faults.changed([Edit(place, end, new)], f"{_short(old)} → {_short(new)}")
+    return None
+
+
+def _in_own_words(name: str, arguments: Sequence[str], call: str, dialect: str) -> str | None:
+    key = (name.lower(), len(arguments))
+    template = _EVERYWHERE.get(key) or _OWN.get(dialect, {}).get(key)
+    if template is not None:
+        return template.format(*arguments)
+    if dialect == "sqlite" and (found := _for_sqlite(name.lower(), arguments)) is not None:
+        return found
+    return only({text for text in (generated(call, read, dialect) for read in READ_AS) if text is not None})
+
+
+def _for_sqlite(name: str, arguments: Sequence[str]) -> str | None:
+    """Functions that take a part of a date, and those that take any number of arguments."""
+    if name == "concat" and len(arguments) > 1:
+        return f"({' || '.join(arguments)})"
+    if name == "date_format" and len(arguments) == 2 and re.fullmatch(r"'(?:%[YmdHis]|[^%'])*'", arguments[1]):
+        return f"strftime({arguments[1].replace('%s', '%S').replace('%i', '%M')}, {arguments[0]})"
+    part, value = _part_and_value(name, arguments)
+    if name == "date_trunc":
+        return _TRUNCATED[part].format(value) if part in _TRUNCATED else None
+    return _SQLITE[part, 1].format(value) if part in _PARTS else None
+
+
+def _part_and_value(name: str, arguments: Sequence[str]) -> tuple[str, str]:
+    """``EXTRACT(YEAR FROM x)``, ``date_part('year', x)`` and ``DATEPART(year, x)`` as part and value."""
+    if name == "extract" and len(arguments) == 1:
+        part, _, value = re.sub(r"\s+from\s+", "\0", arguments[0], count=1, flags=re.IGNORECASE).partition("\0")
+        return part.strip().lower(), value.strip()
+    if name in {"date_part", "datepart", "date_trunc"} and len(arguments) == 2:
+        return arguments[0].strip().strip("'").lower(), arguments[1]
+    return "", ""
+
+
+def _arguments(lexed: Lexed, index: int) -> tuple[list[str], int]:
+    """The arguments of a call as written, and where its bracket ends; 0 when it never does."""
+    tokens = lexed.tokens
+    depth, begin, found = 0, tokens[index + 1].end + 1, list[str]()
+    for token in tokens[index + 1 :]:
+        raw = lexed.raw(token)
+        depth += (raw in {"(", "["}) - (raw in {")", "]"})
+        if depth == 0 or (depth == 1 and raw == ","):
+            found.append(lexed.text[begin : token.start].strip())
+            begin = token.end + 1
+        if depth == 0:
+            return [part for part in found if part], token.end + 1
+    return [], 0
+
+
+def _short(text: str) -> str:
+    flat = " ".join(text.split())
+    return flat if len(flat) <= 60 else f"{flat[:59]}…"

@@ -1,0 +1,322 @@
+"""Table, Column, Catalog: the one description of data, and its text.
+
+Everything that has rows and columns is described with these values: a database table, a pandas or polars frame,
+an R ``data.frame``. They hold no connection and no data beyond the few values a privacy level allows, so they can
+be cached, compared, sent to another thread, and printed. Reading them off a live thing is the work of
+``frames``, ``r`` and ``database``.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import TYPE_CHECKING, Literal
+
+from rsql_magic.redaction import says_literal, type_without_labels
+from rsql_magic.sql.facts import facts, one_line
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+Privacy = Literal["names", "stats", "sample"]
+"""How much of the data may leave the kernel: names and types < ranges and frequent categories < some rows."""
+
+Kind = Literal["table", "view", "frame"]
+"""What has rows and columns."""
+
+
+@dataclass(frozen=True, slots=True)
+class Profile:
+    """What is known of a column's values.
+
+    Args:
+        low: Smallest value as text, or None.
+        high: Largest value as text, or None.
+        distinct: Number of distinct values, or None.
+        nulls: Share of missing values, 0 to 1, or None.
+        values: Categories, most frequent first, as text. Only those seen often enough to name nobody.
+        complete: True when ``values`` are all there are.
+        approximate: True when the figures come from a sample.
+    """
+
+    low: str | None = None
+    high: str | None = None
+    distinct: int | None = None
+    nulls: float | None = None
+    values: tuple[str, ...] = ()
+    complete: bool = False
+    approximate: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """One column: its name as stored, its type as its engine writes it, and what is known of it."""
+
+    name: str
+    type: str = ""
+    nullable: bool = True
+    description: str = ""
+    unit: str = ""
+    profile: Profile | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ForeignKey:
+    """Columns that point to another table.
+
+    Args:
+        columns: Columns of this table.
+        table: Qualified name of the other table, as ``Table.full_name`` gives it.
+        referred: The other table's columns, in the same order.
+        inferred: True when names suggest the key and nothing declares it.
+    """
+
+    columns: tuple[str, ...]
+    table: str
+    referred: tuple[str, ...]
+    inferred: bool = False
+
+
+@dataclass(frozen=True)
+class Table:
+    """One table, view or frame.
+
+    Args:
+        name: Name as stored, without its schema.
+        columns: Its columns, in order.
+        schema: Schema, empty for the connection's default schema.
+        database: Attached database or catalog, empty for the connection's own.
+        kind: What it is.
+        rows: Number of rows (an estimate for databases), or None.
+        primary_key: Names of the key columns.
+        foreign_keys: Keys that point to other tables.
+        description: Comment or data-dictionary text.
+    """
+
+    name: str
+    columns: tuple[Column, ...] = ()
+    schema: str = ""
+    database: str = ""
+    kind: Kind = "table"
+    rows: int | None = None
+    primary_key: tuple[str, ...] = ()
+    foreign_keys: tuple[ForeignKey, ...] = ()
+    description: str = ""
+
+    @property
+    def full_name(self) -> str:
+        """The name with schema and database where they are not the default: ``sales.orders``."""
+        return ".".join(part for part in (self.database, self.schema, self.name) if part)
+
+    def column(self, name: str) -> Column | None:
+        """The column of that name, case ignored when no exact match exists."""
+        exact = next((c for c in self.columns if c.name == name), None)
+        return exact or next((c for c in self.columns if c.name.casefold() == name.casefold()), None)
+
+    def with_columns(self, columns: Iterable[Column]) -> Table:
+        """A copy with other columns."""
+        return replace(self, columns=tuple(columns))
+
+
+@dataclass(frozen=True)
+class Catalog:
+    """The tables of one connection.
+
+    Args:
+        tables: All tables and views that may be read.
+        dialect: sqlglot's name of the SQL dialect, such as ``duckdb`` or ``postgres``.
+        problems: What could not be read and why, one sentence each.
+        schema: Name of the default schema, whose tables carry none: ``main``, ``public``.
+        database: Name of the default database or catalog, whose tables carry none.
+        functions: User-defined functions that a query may call, as they are called: ``margin``, ``tools.margin``.
+        late: Tables whose values could not be looked at in time, on a machine or server that is very busy.
+
+    Example:
+        >>> catalog = Catalog((Table("orders", (Column("id", "INTEGER"),)),), "duckdb")
+        >>> catalog["orders"].columns[0].name
+        'id'
+    """
+
+    tables: tuple[Table, ...] = ()
+    dialect: str = ""
+    problems: tuple[str, ...] = ()
+    schema: str = ""
+    database: str = ""
+    functions: tuple[str, ...] = ()
+    late: tuple[str, ...] = ()
+
+    @classmethod
+    def from_ddl(cls, text: str, dialect: str) -> Catalog:
+        """Read the tables of ``CREATE TABLE`` statements; what cannot be parsed is said in ``problems``."""
+        from rsql_magic.sql.ddl_reader import parse_ddl
+
+        return parse_ddl(text, dialect)
+
+    @cached_property
+    def _by_name(self) -> dict[str, Table]:
+        names: dict[str, Table] = {}
+        for table in self.tables:
+            names.setdefault(table.full_name, table)  # before what another table may be called for short
+        for table in self.tables:
+            for name in self._names(table):
+                names.setdefault(name, table)
+        for name, table in list(names.items()):
+            names.setdefault(name.casefold(), table)
+        return names
+
+    def _names(self, table: Table) -> Iterator[str]:
+        """Other ways to write the table's name, with and without the defaults."""
+        schema = table.schema or self.schema
+        if schema:
+            yield f"{schema}.{table.name}"
+            if not table.database and self.database:
+                yield f"{self.database}.{schema}.{table.name}"
+        yield table.name
+
+    def get(self, name: str) -> Table | None:
+        """The table of that name or qualified name, case ignored when no exact match exists, or None."""
+        return self._by_name.get(name) or self._by_name.get(name.casefold())
+
+    def __getitem__(self, name: str) -> Table:
+        table = self.get(name)
+        if table is None:
+            raise KeyError(name)
+        return table
+
+    def __contains__(self, name: object) -> bool:
+        return isinstance(name, str) and self.get(name) is not None
+
+    def __iter__(self) -> Iterator[Table]:
+        return iter(self.tables)
+
+    def __len__(self) -> int:
+        return len(self.tables)
+
+    def __repr__(self) -> str:
+        return f"<Catalog {self.dialect or '?'} tables={len(self.tables)}>"
+
+
+_QUOTES = {
+    "mysql": "``",
+    "bigquery": "``",
+    "clickhouse": "``",
+    "databricks": "``",
+    "doris": "``",
+    "hive": "``",
+    "spark": "``",
+    "spark2": "``",
+    "starrocks": "``",
+    "fabric": "[]",
+    "tsql": "[]",
+}
+
+# Words that some engine refuses as a bare name; quoting one too many is harmless.
+_RESERVED = frozenset(
+    """
+    all alter analyse analyze and any array as asc asymmetric authorization between binary both by case cast check
+    collate collation column concurrently constraint create cross current current_date current_role current_time
+    current_timestamp current_user cube default deferrable delete desc describe distinct do drop else end escape
+    except exists explain fetch for foreign freeze from full function grant group grouping groups having if ignore
+    ilike in index initially inner insert intersect interval into is isnull join key keys lateral leading left like
+    limit localtime localtimestamp lock natural not notnull null of offset on only option or order outer over
+    overlaps partition pivot placing primary procedure qualify range rank read recursive references release rename
+    replace returning right rollup row rows select session_user set show similar some summarize symmetric system
+    table tablesample then to trailing trigger true false union unique unpivot update usage use user using values
+    variadic verbose view when where window with write
+    """.split()  # noqa: SIM905 - words read better as text
+)
+_PLAIN = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\Z")
+_PLAIN_FOLDED = re.compile(r"[a-z_][a-z0-9_]*\Z")
+
+
+def quoted(name: str, dialect: str = "") -> str:
+    """An identifier as it must be written in a statement: quoted where the dialect needs it.
+
+    PostgreSQL folds bare names to lower case, so a name with capitals is quoted there.
+
+    Example:
+        >>> quoted("order date"), quoted("region"), quoted("Region", "postgres"), quoted("user", "mysql")
+        ('"order date"', 'region', '"Region"', '`user`')
+    """
+    plain = _PLAIN_FOLDED if dialect in {"postgres", "redshift"} else _PLAIN
+    if plain.match(name) and name.lower() not in _RESERVED:
+        return name
+    return always_quoted(name, dialect)
+
+
+def always_quoted(name: str, dialect: str = "") -> str:
+    """An identifier in the dialect's quotes, whatever its name."""
+    first, last = tuple(_QUOTES.get(dialect, '""'))
+    return f"{first}{name.replace(last, last * 2)}{last}"
+
+
+def quoted_name(table: Table, dialect: str = "") -> str:
+    """The table's qualified name, ready for a statement."""
+    return ".".join(quoted(part, dialect) for part in (table.database, table.schema, table.name) if part)
+
+
+def ddl(table: Table, level: Privacy = "stats", dialect: str = "") -> str:
+    """A table as the ``CREATE TABLE`` text a model reads, one column a line, with what is known behind it.
+
+    Args:
+        table: The table.
+        level: ``names`` leaves out everything that was read from rows; below ``sample`` labels of enumerations and
+            columns that a query named by values are left out as well.
+        dialect: sqlglot's name of the dialect, for the quotes.
+
+    Example:
+        >>> columns = Column("carrier", "VARCHAR", unit="code"), Column("name", "VARCHAR")
+        >>> print(ddl(Table("airlines", columns, rows=16)))
+        CREATE TABLE airlines ( -- 16 rows
+          carrier VARCHAR, -- [code]
+          name VARCHAR
+        );
+    """
+    alone = table.primary_key[0] if len(table.primary_key) == 1 else ""
+    columns = [c for c in table.columns if level == "sample" or not says_literal(c.name)]
+    lines = [(_column_line(c, level, dialect), _note(c, table.rows, level, alone)) for c in columns]
+    if table.primary_key:
+        lines.append((f"PRIMARY KEY ({_names(table.primary_key, dialect)})", ""))
+    lines += [_key_line(key, dialect) for key in table.foreign_keys]
+    body = "".join(
+        f"  {text}{',' if i < len(lines) else ''}{f' -- {note}' if note else ''}\n"
+        for i, (text, note) in enumerate(lines, start=1)
+    )
+    unsaid = len(table.columns) - len(columns)
+    values = f"+{unsaid:,} column{'s' * (unsaid != 1)} whose names are values" if unsaid else ""
+    head = "; ".join(part for part in (_rows(table, level), one_line(table.description, 200), values) if part)
+    return f"CREATE TABLE {quoted_name(table, dialect)} ({f' -- {head}' if head else ''}\n{body});"
+
+
+def _note(column: Column, rows: int | None, level: Privacy, alone: str) -> str:
+    """The facts behind a column. A range stands without a count of distinct values, as does a key of one column."""
+    profile = column.profile
+    if level == "names" or profile is None:
+        return facts(replace(column, profile=None))
+    if not profile.complete and len(profile.values) > 8:
+        profile = replace(profile, values=profile.values[:8])
+    if profile.low is not None and (profile.approximate or profile.distinct != rows or column.name == alone):
+        profile = replace(profile, distinct=None)
+    return facts(replace(column, profile=profile), rows, missing="NULL")
+
+
+def _column_line(column: Column, level: Privacy, dialect: str) -> str:
+    kind = column.type if level == "sample" else type_without_labels(column.type)
+    return f"{quoted(column.name, dialect)} {one_line(kind, 120)}".rstrip()
+
+
+def _key_line(key: ForeignKey, dialect: str) -> tuple[str, str]:
+    target = ".".join(quoted(part, dialect) for part in key.table.split("."))
+    text = f"FOREIGN KEY ({_names(key.columns, dialect)}) REFERENCES {target} ({_names(key.referred, dialect)})"
+    return text, "inferred" if key.inferred else ""
+
+
+def _names(names: Iterable[str], dialect: str) -> str:
+    return ", ".join(quoted(name, dialect) for name in names)
+
+
+def _rows(table: Table, level: Privacy) -> str:
+    if table.rows is None or level == "names":
+        return ""
+    return f"{table.rows:,} row{'' if table.rows == 1 else 's'}"

@@ -1,0 +1,149 @@
+"""Which functions a query may call, by dialect: lists in ``functions/*.txt``, read when first needed.
+
+A list is an allow-list: a function is refused unless it is known to read its arguments and nothing else. The sections
+``[refused: reason]`` only give the reason; a name that no list holds is refused too. The sections ``[not here: what to
+write]`` name functions of other dialects that people and models write by mistake.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+# Dialects that are others with additions, most like first. What is not here has the common functions only.
+LISTS = {
+    "bigquery": ("bigquery",),
+    "clickhouse": ("clickhouse",),
+    "duckdb": ("duckdb",),
+    "mysql": ("mysql",),
+    "oracle": ("oracle",),
+    "postgres": ("postgres",),
+    "snowflake": ("snowflake",),
+    "spark": ("spark",),
+    "sqlite": ("sqlite",),
+    "trino": ("trino",),
+    "tsql": ("tsql",),
+    "athena": ("trino",),
+    "databricks": ("spark",),
+    "doris": ("mysql",),
+    "fabric": ("tsql",),
+    "hive": ("spark",),
+    "materialize": ("postgres",),
+    "presto": ("trino",),
+    "redshift": ("postgres", "redshift"),
+    "risingwave": ("postgres",),
+    "singlestore": ("mysql",),
+    "spark2": ("spark",),
+    "starrocks": ("mysql",),
+}
+_COMPLETE = frozenset({"duckdb", "mysql", "postgres", "sqlite"})
+"""Dialects whose lists hold everything the engine has, checked against the engine."""
+_TITLES = {
+    "bigquery": "BigQuery",
+    "clickhouse": "ClickHouse",
+    "duckdb": "DuckDB",
+    "mysql": "MySQL",
+    "postgres": "PostgreSQL",
+    "sqlite": "SQLite",
+    "tsql": "SQL Server",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Functions:
+    """What may be called in a dialect.
+
+    Args:
+        allowed: Names that may be called anywhere, lower case.
+        tables: Names that may stand in FROM; None where the dialect lets any function stand there.
+        prefixes: Beginnings of allowed names, such as ``st_``.
+        reasons: Why a name, or a beginning with ``*``, is refused.
+        absent: Functions of other dialects that this one has not, with what to write instead.
+        title: The engine's name as people write it.
+        extensions: Those of the allowed that extensions bring, and beginnings with ``*``.
+        complete: True when the lists hold all the dialect's functions, so that others do not exist.
+    """
+
+    allowed: frozenset[str]
+    tables: frozenset[str] | None
+    prefixes: tuple[str, ...]
+    reasons: dict[str, str]
+    absent: dict[str, str]
+    title: str = ""
+    extensions: frozenset[str] = frozenset()
+    complete: bool = False
+
+    def allows(self, name: str) -> bool:
+        """True when the function, in lower case, may be called."""
+        return name in self.allowed or (name.startswith(self.prefixes) and not self.reason(name))
+
+    def comes_with_extension(self, name: str) -> bool:
+        """True when an extension brings the function, in lower case, and not the engine itself."""
+        starts = tuple(start[:-1] for start in self.extensions if start.endswith("*"))
+        return name in self.extensions or (bool(starts) and name.startswith(starts))
+
+    def exists(self, name: str) -> bool:
+        """True when the dialect has the function, whether it may be called or not."""
+        known = self.allows(name) or bool(self.tables and name in self.tables) or bool(self.reason(name))
+        return known and name not in self.absent
+
+    def reason(self, name: str) -> str:
+        """Why a function is refused, or "" when nothing is known of it."""
+        if name in self.reasons:
+            return self.reasons[name]
+        starts = (name[:end] + "*" for end in range(len(name), 0, -1))
+        return next((self.reasons[start] for start in starts if start in self.reasons), "")
+
+
+@lru_cache(maxsize=64)
+def functions(dialect: str) -> Functions:
+    """The functions of a dialect, by sqlglot's name.
+
+    Example:
+        >>> functions("postgres").allows("lower"), functions("postgres").reason("pg_sleep")
+        (True, 'waits and holds the connection')
+    """
+    allowed: set[str] = set()
+    tables: set[str] = set()
+    reasons: dict[str, str] = {}
+    absent: dict[str, str] = {}
+    extensions: set[str] = set()
+    for section, names in (pair for each in ("common", *LISTS.get(dialect, ())) for pair in _sections(each)):
+        if section.startswith("refused: "):
+            reasons |= dict.fromkeys(names, section.removeprefix("refused: "))
+        elif section.startswith("not here: "):
+            absent |= dict.fromkeys(names, section.removeprefix("not here: "))
+        elif section == "tables made by functions":
+            tables |= set(names)
+        else:
+            extensions |= set(names) if section.startswith("extensions") else set()
+            allowed |= set(names)
+            absent = {name: instead for name, instead in absent.items() if name not in names}
+    return Functions(
+        allowed=frozenset(allowed),
+        tables=frozenset(tables) or None,
+        prefixes=tuple(name[:-1] for name in allowed if name.endswith("*")),
+        reasons=reasons,
+        absent=absent,
+        extensions=frozenset(extensions),
+        title=_TITLES.get(dialect, dialect.capitalize()),
+        complete=dialect in _COMPLETE,
+    )
+
+
+def _sections(name: str) -> Iterator[tuple[str, list[str]]]:
+    """The sections of a list: heading and names."""
+    from importlib.resources import files
+
+    heading, names = "", list[str]()
+    for line in files("rsql_magic.sql.dialects").joinpath(f"functions/{name}.txt").read_text("utf-8").splitlines():
+        if line.startswith("["):
+            yield heading, names
+            heading, names = line[1:-1], []
+        elif not line.startswith("#"):
+            names += line.split()
+    yield heading, names

@@ -1,0 +1,366 @@
+"""Text to tokens to tree, once: the reading of a statement that the guard and the validator share.
+
+`lex` gives the statement's own text without comments and trailing semicolons. Everything later works on that text:
+it is parsed, checked and run, so what was checked is what runs. Comments are where lexers of different engines
+disagree (they nest in PostgreSQL, DuckDB and SQL Server but not in MySQL, SQLite and BigQuery; MySQL runs the inside
+of ``/*! */``), so none reaches an engine.
+
+`parse` gives the tree. Trees are cached and shared: nobody may change one.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+import unicodedata
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from sqlglot import Token, exp
+    from sqlglot.errors import SqlglotError
+
+MAX_CHARACTERS = 200_000
+"""Longest statement read; one of 10,000 listed ids has about 80,000."""
+MAX_TOKENS = 50_000
+MAX_DEPTH = 100
+"""Deepest nesting of brackets. People reach 10; engines and parsers recurse and end at about 1,000."""
+MAX_WAITING = 50
+"""Most words of grammar in a row, such as ``IS NOT DISTINCT FROM``. People reach 10."""
+MAX_TREE_DEPTH = 500
+"""Deepest tree: 500 terms in one sum or chain of AND."""
+
+QUERY_WORDS = frozenset(
+    {"FROM", "PIVOT", "PIVOT_LONGER", "PIVOT_WIDER", "SELECT", "TABLE", "UNPIVOT", "VALUES", "WITH"}
+)
+"""First words of a query; an opening bracket may stand before them. FROM, PIVOT and UNPIVOT begin one in DuckDB."""
+
+_ALIASES = {
+    "postgresql": "postgres",
+    "cockroachdb": "postgres",
+    "mariadb": "mysql",
+    "mssql": "tsql",
+    "sqlserver": "tsql",
+    "awsathena": "athena",
+    "sqlite3": "sqlite",
+}
+_REMEMBERED = 20_000
+"""Statements up to this length are remembered, so that the guard and the validator read each once."""
+_COMMANDS = frozenset({"COMMAND", "EXECUTE", "FETCH", "RENAME", "SHOW"})
+"""First words after which sqlglot takes the rest as one text without reading it; so it is not shown them."""
+_COMMENT_STARTS = ("--", "/*", "#", "//", "{#")
+_BACKSLASH_IN_QUOTES = frozenset({"mysql", "doris", "singlestore", "starrocks"})
+_CONTROL = re.compile(r"[^\t\n\r -~]")
+_QUOTED = re.compile("['\"`\\[$]")
+
+
+class Unreadable(ValueError):
+    """A statement that cannot be read in its dialect.
+
+    Args:
+        reason: Why, in one sentence.
+        piece: The place, as written.
+    """
+
+    def __init__(self, reason: str, piece: str = "") -> None:
+        super().__init__(reason)
+        self.reason = reason
+        self.piece = piece
+
+
+@dataclass(frozen=True, slots=True)
+class Lexed:
+    """A statement's text without comments, and its tokens.
+
+    Args:
+        text: The text: the user's own spelling, comments and trailing semicolons left out.
+        tokens: sqlglot's tokens; ``start`` and ``end`` point into ``text``.
+        comments: The comments that were left out, as written.
+    """
+
+    text: str
+    tokens: tuple[Token, ...]
+    comments: tuple[str, ...] = ()
+
+    def word(self, index: int) -> str:
+        """The token at ``index`` as a bare word in capitals, or "" for anything else, also past the end."""
+        if not 0 <= index < len(self.tokens):
+            return ""
+        token = self.tokens[index]
+        raw = self.text[token.start : token.end + 1]
+        return raw.upper() if raw[:1].isalpha() or raw[:1] == "_" else ""
+
+    def first_word(self) -> str:
+        """The first word behind any opening brackets, in capitals."""
+        index = 0
+        while index < len(self.tokens) and self.raw(self.tokens[index]) == "(":
+            index += 1
+        return self.word(index)
+
+    def raw(self, token: Token) -> str:
+        """A token as written."""
+        return self.text[token.start : token.end + 1]
+
+
+def canonical(dialect: str) -> str:
+    """Sqlglot's name of a dialect, also from SQLAlchemy's or a person's.
+
+    Raises:
+        Unreadable: No such dialect.
+
+    Example:
+        >>> canonical("PostgreSQL"), canonical("mssql"), canonical("duckdb")
+        ('postgres', 'tsql', 'duckdb')
+    """
+    from sqlglot.dialects.dialect import Dialect
+
+    name = _ALIASES.get(dialect.strip().lower(), dialect.strip().lower())
+    if not name or Dialect.get(name) is None:
+        raise Unreadable(f"{dialect!r} is not a SQL dialect known here.")
+    return name
+
+
+def lex(sql: str, dialect: str) -> Lexed:
+    """Read a statement's tokens and leave out its comments and the semicolons around it.
+
+    Args:
+        sql: One statement. More than one is read too: the caller says what is wrong with that.
+        dialect: sqlglot's name of the dialect.
+
+    Raises:
+        Unreadable: Too long, too deep, an open quote or comment, or a character that can hide something.
+
+    Example:
+        >>> lex("SELECT a -- all of it", "duckdb").text
+        'SELECT a'
+    """
+    return (_lexed if len(sql) <= _REMEMBERED else _lex)(sql, dialect)
+
+
+def parse(text: str, dialect: str) -> exp.Expr:
+    """Parse one statement that `lex` has cleaned. The tree is shared: do not change it, and do not write SQL from it.
+
+    What sqlglot does not read is shown to it in a spelling that it reads (``spellings``), so the tree says what is read
+    and called, and not in every mark what stands in the text.
+
+    Raises:
+        Unreadable: It does not parse, or is not exactly one statement.
+    """
+    return (_parsed if len(text) <= _REMEMBERED else _parse)(text, dialect)
+
+
+def _lex(sql: str, dialect: str) -> Lexed:
+    text = _bounded(sql)
+    tokens = _tokens(text, dialect)
+    cleaned, comments = _without_comments(text, tokens, dialect)
+    if cleaned != text:
+        tokens = _tokens(cleaned, dialect)
+    _refuse_hidden(cleaned, tokens)
+    _refuse_depth(tokens)
+    return Lexed(cleaned, tuple(tokens), tuple(comments))
+
+
+def _parse(text: str, dialect: str) -> exp.Expr:
+    from sqlglot.dialects.dialect import Dialect
+    from sqlglot.errors import SqlglotError
+
+    try:
+        with _no_warnings():
+            trees = Dialect.get_or_raise(dialect).parse(_for_the_parser(text, dialect))
+    except SqlglotError as error:
+        raise _unreadable(error) from None
+    except RecursionError:
+        raise Unreadable("This statement is nested too deeply to be read.") from None
+    except Exception:  # noqa: BLE001  sqlglot's builders raise anything on bad SQL: IndexError, TypeError, ValueError, …
+        raise Unreadable("This does not read as SQL of this dialect.") from None
+    if len(trees) != 1 or trees[0] is None:
+        raise Unreadable("This is not exactly one statement.")
+    return trees[0]
+
+
+def _for_the_parser(text: str, dialect: str) -> str:
+    """The text, with what sqlglot does not read in a spelling that it reads; its places are the same."""
+    from rsql_magic.sql.dialects.spellings import may_differ, shown
+
+    if not may_differ(text, dialect):
+        return text
+    lexed = lex(text, dialect)
+    return shown(lexed, dialect) if lexed.text == text else text
+
+
+_lexed = lru_cache(maxsize=256)(_lex)
+_parsed = lru_cache(maxsize=256)(_parse)
+
+
+@contextmanager
+def _no_warnings() -> Iterator[None]:
+    """Keep sqlglot from printing that it did not understand something: whoever asked is told by the result."""
+    logger = logging.getLogger("sqlglot")
+    logger.addFilter(_nothing)
+    try:
+        yield
+    finally:
+        logger.removeFilter(_nothing)
+
+
+def _nothing(_record: logging.LogRecord) -> bool:
+    return False
+
+
+def start(node: exp.Expr) -> int:
+    """Where a node begins in its text; 0 for a node without a place of its own."""
+    return min((part.meta["start"] for part in node.walk() if "start" in part.meta), default=0)
+
+
+def written(node: exp.Expr, text: str, limit: int = 80) -> str:
+    """A node as it stands in the text, or the text's beginning for a node that has no place of its own."""
+    places = [part.meta for part in node.walk() if "start" in part.meta]
+    if not places:
+        return text[:limit]
+    return text[min(place["start"] for place in places) : max(place["end"] for place in places) + 1][:limit]
+
+
+def _bounded(sql: str) -> str:
+    """The text between white space, when its size and characters are fit to be read."""
+    if len(sql) > MAX_CHARACTERS:
+        raise Unreadable(f"This statement is longer than {MAX_CHARACTERS:,} characters.")
+    if "\0" in sql:
+        raise Unreadable("This statement holds a NUL character, where some engines stop reading.")
+    if not sql.isascii() and any("\ud800" <= c <= "\udfff" for c in sql):
+        raise Unreadable("This statement holds half of a character (an unpaired surrogate).")
+    text = sql.strip().removeprefix("\ufeff").strip()
+    if not text:
+        raise Unreadable("There is no SQL here.")
+    return text
+
+
+def _tokens(text: str, dialect: str) -> list[Token]:
+    from sqlglot.dialects.dialect import Dialect
+
+    tokenize = Dialect.get_or_raise(dialect).tokenize
+    try:
+        tokens = tokenize(text)
+        command = next((token for token in tokens[:50] if token.text != ";"), None)
+        if command is not None and command.token_type.name in _COMMANDS:
+            start, end = command.start, command.end + 1
+            tokens = tokenize(text[:start] + "x" * (end - start) + text[end:])
+    except Exception:  # noqa: BLE001  sqlglot raises anything on bad SQL: IndexError, ValueError, …
+        raise Unreadable("A quote or a comment is opened and never closed.", text[-40:]) from None
+    if len(tokens) > MAX_TOKENS:
+        raise Unreadable(f"This statement has more than {MAX_TOKENS:,} words.")
+    return tokens
+
+
+def _without_comments(text: str, tokens: list[Token], dialect: str) -> tuple[str, list[str]]:
+    """The text between its outer semicolons with white space for comments, and the comments."""
+    from sqlglot import TokenType
+
+    kept = list(_inner(tokens))
+    if not kept:
+        raise Unreadable("There is no SQL here.", text[:40])
+    pieces: list[str] = []
+    comments: list[str] = []
+    position = kept[0].start
+    comments += _gap(text[:position].replace(";", " "))[1]
+    for token in kept:
+        if token.token_type is TokenType.HINT:
+            comments.append(text[token.start : token.end + 1])
+            position = token.start
+            continue
+        gap, comment = _gap(text[position : token.start])
+        comments += comment
+        raw = text[token.start : token.end + 1]
+        pieces += (gap, _plain_quotes(raw) if dialect in _BACKSLASH_IN_QUOTES else raw)
+        position = token.end + 1
+    comments += _gap(text[position:].replace(";", " "))[1]
+    return "".join(pieces).strip(), comments
+
+
+def _inner(tokens: list[Token]) -> Iterator[Token]:
+    """The tokens without leading and trailing semicolons."""
+    from sqlglot import TokenType
+
+    first, last = 0, len(tokens)
+    while first < last and tokens[first].token_type is TokenType.SEMICOLON:
+        first += 1
+    while last > first and tokens[last - 1].token_type is TokenType.SEMICOLON:
+        last -= 1
+    yield from tokens[first:last]
+
+
+def _gap(between: str) -> tuple[str, list[str]]:
+    """What may stand between two tokens, and the comments that stood there."""
+    if not between or not between.strip(" \t\r\n"):
+        return between, []
+    comment = between.strip()
+    if comment and not comment.startswith(_COMMENT_STARTS):
+        raise Unreadable("This statement holds a character that SQL does not know.", comment[:20])
+    space = between[between.rfind("\n") :] if "\n" in between else " "
+    return space if not space.strip() else "\n", [comment] if comment else []
+
+
+def _plain_quotes(raw: str) -> str:
+    r"""A MySQL string with its quotes doubled instead of escaped, which every SQL mode reads alike.
+
+    Example:
+        >>> _plain_quotes(r"'it\'s'")
+        "'it''s'"
+    """
+    quote = raw[:1]
+    if quote not in {"'", '"'} or "\\" not in raw:
+        return raw
+    return (
+        raw[0] + re.sub(r"\\(.)", lambda m: quote * 2 if m[1] == quote else m[0], raw[1:-1], flags=re.DOTALL) + raw[-1]
+    )
+
+
+def _refuse_hidden(text: str, tokens: list[Token]) -> None:
+    """Refuse characters outside quotes that a reader cannot see or takes for others."""
+    if text.isascii() and not _CONTROL.search(text):
+        return
+    for token in tokens:
+        raw = text[token.start : token.end + 1]
+        if not _QUOTED.search(raw) and (odd := next((c for c in raw if not _is_plain(c)), "")):
+            name = unicodedata.name(odd, f"U+{ord(odd):04X}")
+            raise Unreadable(
+                f"This statement holds a character that looks like another or is invisible: {name}.", raw[:40]
+            )
+
+
+def _is_plain(character: str) -> bool:
+    if character.isascii():
+        return character.isprintable()
+    return unicodedata.category(character)[0] in "LMN" and unicodedata.normalize("NFKC", character) == character
+
+
+def _refuse_depth(tokens: list[Token]) -> None:
+    """Refuse what a parser would follow too deep: brackets, CASE, and words that each wait for the next.
+
+    sqlglot is compiled, so a recursion without end ("FROM FROM FROM …") would end the whole process.
+    """
+    from sqlglot import TokenType as T
+
+    opening, closing = {T.L_PAREN, T.L_BRACKET, T.L_BRACE, T.CASE}, {T.R_PAREN, T.R_BRACKET, T.R_BRACE, T.END}
+    ending = {T.VAR, T.IDENTIFIER, T.STRING, T.NUMBER, T.COMMA, T.L_PAREN, T.R_PAREN, T.R_BRACKET, T.SEMICOLON}
+    depth = waiting = 0
+    for token in tokens:
+        kind = token.token_type
+        depth += (kind in opening) - (kind in closing)
+        waiting = 0 if kind in ending else waiting + 1
+        if depth > MAX_DEPTH:
+            raise Unreadable(f"This statement has more than {MAX_DEPTH} brackets or CASE inside each other.")
+        if waiting > MAX_WAITING:
+            raise Unreadable(f"This statement has more than {MAX_WAITING} words of grammar in a row.", token.text)
+
+
+def _unreadable(error: SqlglotError) -> Unreadable:
+    """A parser's error as one sentence and the place."""
+    place = getattr(error, "errors", None) or [{}]
+    first = place[0]
+    piece = str(first.get("highlight") or "")
+    where = f" near {piece!r} (line {first['line']}, column {first['col']})" if piece else ""
+    return Unreadable(f"This does not read as SQL of this dialect{where}.", piece)

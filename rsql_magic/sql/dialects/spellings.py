@@ -1,0 +1,363 @@
+"""Harmless spellings that sqlglot does not read, shown to its parser as others of the same length that it reads.
+
+Only the parser sees the substitute: the text that is checked word by word and runs stays as it was written, and every
+place in the tree still points into it. Only words and marks of the grammar are replaced, by a fixed list for each
+dialect. No name, no call, no bracket around an expression and no value ever is, but for values that can only be data (a
+language in ``PARSE(… USING 'en-US')``, a default in ``DEFAULT 0 ON EMPTY``). So whatever a query reads or calls is in
+the tree that the guard walks, and what is not listed here is still refused.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, NamedTuple
+
+from rsql_magic.sql.dialects.words import names
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from rsql_magic.sql.dialects.reading import Lexed
+
+
+class _Substitute(NamedTuple):
+    start: int
+    end: int
+    shown: str = ""
+
+
+_MARKS = frozenset("+-*/<>=~!@#%^&|`?")
+_DISTANCES = names("<#> <+> <~> <%> <->> <->>> <<-> <<<-> <#>#")
+_CONDITIONS = names(
+    """
+    ## %> %>> &&& &<| &/& <% <<= >>= <<| |>> <^ >^ ?# ?-| ?|| @>> <<@ |&> ~= ~== ~<~ ~<=~ ~>~ ~>=~ *< *<= *= *<> *> *>=
+    """
+)
+_OPERATORS = {**dict.fromkeys(_DISTANCES, "<->"), **dict.fromkeys(_CONDITIONS, "&&"), "@": "-"}
+"""Operators of PostgreSQL, pgvector, pg_trgm and PostGIS, and one of the same length that sqlglot knows."""
+
+_TYPES_OF_TEXTS = names("box circle int4range jsonpath line lseg macaddr macaddr8 pg_lsn polygon tsquery tsvector")
+"""Types that stand before a text of PostgreSQL: ``box '((0,0),(1,1))'``."""
+
+
+def shown(lexed: Lexed, dialect: str) -> str:
+    """The text for the parser: the statement's own, or one of the same length that sqlglot reads.
+
+    Args:
+        lexed: The statement.
+        dialect: sqlglot's name of its dialect.
+
+    Example:
+        >>> from rsql_magic.sql.dialects import lex
+        >>> shown(lex("SELECT * FROM t ORDER BY a USING >", "postgres"), "postgres")
+        'SELECT * FROM t ORDER BY a        '
+    """
+    text = lexed.text
+    for substitute in (s for rule in _RULES[dialect] for s in rule(lexed)):
+        width = substitute.end - substitute.start
+        text = text[: substitute.start] + substitute.shown.ljust(width) + text[substitute.end :]
+    return text
+
+
+def may_differ(text: str, dialect: str) -> bool:
+    """Whether a statement holds anything that `shown` may replace: a quick look before a close one."""
+    return dialect in _SIGNS and _SIGNS[dialect].search(text) is not None
+
+
+def _words(lexed: Lexed, first: int, last: int, show: str = "") -> _Substitute:
+    return _Substitute(lexed.tokens[first].start, lexed.tokens[last].end + 1, show)
+
+
+def _raw(lexed: Lexed, index: int) -> str:
+    return lexed.raw(lexed.tokens[index]) if 0 <= index < len(lexed.tokens) else ""
+
+
+def _is_text(lexed: Lexed, index: int) -> bool:
+    return _raw(lexed, index)[:1] == "'"
+
+
+def _touches(lexed: Lexed, index: int) -> bool:
+    """True when nothing stands between a token and the next."""
+    return index + 1 < len(lexed.tokens) and lexed.tokens[index].end + 1 == lexed.tokens[index + 1].start
+
+
+def _behind(lexed: Lexed, index: int, *choices: str) -> int:
+    """The index behind words that may follow each other: each of ``choices`` names one word or its alternatives.
+
+    A choice that begins with ``?`` may be missing. 0 when they do not stand there.
+    """
+    for choice in choices:
+        if lexed.word(index) in choice.removeprefix("?").split("|"):
+            index += 1
+        elif not choice.startswith("?"):
+            return 0
+    return index
+
+
+def _operators(lexed: Lexed) -> Iterator[_Substitute]:
+    """Operators, which in PostgreSQL are as long as their marks go on."""
+    index = 0
+    while index < len(lexed.tokens):
+        last = index
+        if _MARKS.issuperset(_raw(lexed, index)):
+            while _touches(lexed, last) and _MARKS.issuperset(_raw(lexed, last + 1)):
+                last += 1
+            run = lexed.text[lexed.tokens[index].start : lexed.tokens[last].end + 1]
+            if run in _OPERATORS:
+                yield _words(lexed, index, last, _OPERATORS[run])
+        index = last + 1
+
+
+def _order_using(lexed: Lexed) -> Iterator[_Substitute]:
+    """``ORDER BY a USING >``."""
+    for index in range(len(lexed.tokens) - 1):
+        if lexed.word(index) == "USING" and _raw(lexed, index + 1) in {"<", ">", "<=", ">="}:
+            yield _words(lexed, index, index + 1)
+
+
+def _typed_texts(lexed: Lexed) -> Iterator[_Substitute]:
+    """``box '(1,1),(0,0)'``."""
+    for index in range(len(lexed.tokens) - 1):
+        if (
+            lexed.word(index).lower() in _TYPES_OF_TEXTS
+            and _is_text(lexed, index + 1)
+            and _raw(lexed, index - 1) != "."
+        ):
+            yield _words(lexed, index, index)
+
+
+def _json_wrappers(lexed: Lexed) -> Iterator[_Substitute]:
+    """``json_query(a, '$.b' WITH CONDITIONAL WRAPPER OMIT QUOTES)``."""
+    for index in range(len(lexed.tokens)):
+        end = _behind(lexed, index, "WITH|WITHOUT", "?CONDITIONAL|UNCONDITIONAL", "?ARRAY", "WRAPPER") or _behind(
+            lexed, index, "KEEP|OMIT", "QUOTES"
+        )
+        if end:
+            yield _words(lexed, index, end - 1)
+
+
+def _json_defaults(lexed: Lexed) -> Iterator[_Substitute]:
+    """``COLUMNS (a INT PATH '$.a' DEFAULT '0' ON EMPTY NULL ON ERROR)`` and ``EXISTS PATH``, in JSON_TABLE."""
+    if not any(lexed.word(index) == "JSON_TABLE" for index in range(len(lexed.tokens))):
+        return
+    for index in range(len(lexed.tokens)):
+        with_value = _is_text(lexed, index + 1) or _raw(lexed, index + 1).isdigit()
+        begin = index + 2 if lexed.word(index) == "DEFAULT" and with_value else _behind(lexed, index, "NULL|ERROR")
+        end = begin and _behind(lexed, begin, "ON", "EMPTY|ERROR")
+        if end:
+            yield _words(lexed, index, end - 1)
+        elif _behind(lexed, index, "EXISTS", "PATH"):
+            yield _words(lexed, index, index)
+
+
+def _select_modifiers(lexed: Lexed) -> Iterator[_Substitute]:
+    """``SELECT HIGH_PRIORITY DISTINCTROW a``: how to run it, which changes nothing of what is read."""
+    for index in range(len(lexed.tokens) - 1):
+        end = lexed.word(index) == "SELECT" and _behind(
+            lexed,
+            index + 1,
+            "?HIGH_PRIORITY",
+            "?STRAIGHT_JOIN",
+            "?SQL_SMALL_RESULT|SQL_BIG_RESULT",
+            "?SQL_BUFFER_RESULT",
+            "?SQL_NO_CACHE",
+            "?SQL_CALC_FOUND_ROWS",
+            "ALL|DISTINCT|DISTINCTROW",
+        )
+        if end and end > index + 2:
+            yield _words(lexed, index + 1, end - 2)
+
+
+def _odbc_dates(lexed: Lexed) -> Iterator[_Substitute]:
+    """``{d '2024-01-01'}``."""
+    for index in range(len(lexed.tokens) - 3):
+        opens, closes = _raw(lexed, index) == "{", _raw(lexed, index + 3) == "}"
+        if opens and closes and lexed.word(index + 1) in {"D", "T", "TS"} and _is_text(lexed, index + 2):
+            yield _words(lexed, index, index + 1)
+            yield _words(lexed, index + 3, index + 3)
+
+
+def _collation_of_escape(lexed: Lexed) -> Iterator[_Substitute]:
+    r"""``a LIKE 'x\_%' ESCAPE '\' COLLATE NOCASE``."""
+    for index in range(len(lexed.tokens) - 3):
+        escaped = lexed.word(index) == "ESCAPE" and _is_text(lexed, index + 1)
+        if escaped and _behind(lexed, index + 2, "COLLATE", "BINARY|NOCASE|RTRIM"):
+            yield _words(lexed, index + 2, index + 3)
+
+
+def _end_of_pivot(lexed: Lexed) -> Iterator[_Substitute]:
+    """``PIVOT t ON … GROUP BY a ORDER BY a LIMIT 3``, when only names and numbers follow ORDER BY."""
+    if lexed.word(0) != "PIVOT":
+        return
+    for index in range(1, len(lexed.tokens)):
+        rest = range(index + 1, len(lexed.tokens))
+        if lexed.word(index).startswith("ORDER") and all(_is_plain(lexed, place) for place in rest):
+            yield _words(lexed, index, len(lexed.tokens) - 1)
+            return
+
+
+_ORDER_WORDS = names("ALL ASC BY DESC FIRST LAST LIMIT NULLS OFFSET")
+
+
+def _is_plain(lexed: Lexed, index: int) -> bool:
+    """True for a name, a number, a comma or a word of ORDER BY and LIMIT; not for UNION, FROM and the like."""
+    kind, raw = lexed.tokens[index].token_type.name, _raw(lexed, index)
+    return kind in {"COMMA", "IDENTIFIER", "NUMBER", "VAR"} or _ORDER_WORDS.issuperset(raw.upper().split())
+
+
+def _prefixed_texts(*prefixes: str) -> Callable[[Lexed], Iterator[_Substitute]]:
+    """``x'AB'`` of DuckDB and ``rb'x'`` of BigQuery: letters that touch a text."""
+
+    def rule(lexed: Lexed) -> Iterator[_Substitute]:
+        for index in range(len(lexed.tokens) - 1):
+            raw = _raw(lexed, index)
+            if raw.lower() in prefixes and _touches(lexed, index) and _raw(lexed, index + 1)[:1] in "'\"":
+                yield _words(lexed, index, index)
+
+    return rule
+
+
+def _pattern_subsets(lexed: Lexed) -> Iterator[_Substitute]:
+    """``SUBSET u = (a, b)`` of MATCH_RECOGNIZE, which joins names of its pattern under another."""
+    for index in range(len(lexed.tokens) - 5):
+        if lexed.word(index) != "SUBSET" or not lexed.word(index + 1) or _raw(lexed, index + 2) != "=":
+            continue
+        end = _end_of_names(lexed, index + 3)
+        if end:
+            yield _words(lexed, index, end)
+
+
+def _end_of_names(lexed: Lexed, index: int) -> int:
+    """Where a bracket of names closes; 0 when anything else stands in it."""
+    if _raw(lexed, index) != "(":
+        return 0
+    while lexed.word(index + 1) and _raw(lexed, index + 2) == ",":
+        index += 2
+    return index + 2 if lexed.word(index + 1) and _raw(lexed, index + 2) == ")" else 0
+
+
+def _languages(lexed: Lexed) -> Iterator[_Substitute]:
+    """``PARSE('1,5' AS decimal USING 'de-DE')``."""
+    for index in range(1, len(lexed.tokens) - 2):
+        literal = re.fullmatch(r"N?'[A-Za-z-]{2,20}'", _raw(lexed, index + 1))
+        if lexed.word(index) == "USING" and literal and _raw(lexed, index + 2) == ")":
+            yield _words(lexed, index, index + 1)
+
+
+def _money(lexed: Lexed) -> Iterator[_Substitute]:
+    """``$1.50``."""
+    for index in range(len(lexed.tokens)):
+        if re.fullmatch(r"\$\d+", raw := _raw(lexed, index)):
+            yield _words(lexed, index, index, f" {raw[1:]}")
+
+
+def _not_less(lexed: Lexed) -> Iterator[_Substitute]:
+    """``a !< 3`` and ``a !> 3``."""
+    for index in range(len(lexed.tokens) - 1):
+        run = _raw(lexed, index) + _raw(lexed, index + 1)
+        if run in {"!<", "!>"} and _touches(lexed, index):
+            yield _words(lexed, index, index + 1, ">=" if run == "!<" else "<=")
+
+
+def _names_of_joins(lexed: Lexed) -> Iterator[_Substitute]:
+    """``JOIN b USING (id) AS j`` and ``j.id``: a name for the shared columns, which are seen without it too."""
+    given: set[str] = set()
+    for index in range(1, len(lexed.tokens)):
+        closed = _end_of_names(lexed, index) if lexed.word(index - 1) == "USING" else 0
+        if closed and lexed.word(closed + 1) == "AS" and lexed.word(closed + 2):
+            given.add(lexed.word(closed + 2))
+            yield _words(lexed, closed + 1, closed + 2)
+    for index in range(len(lexed.tokens) - 1 if given else 0):
+        is_behind_dot = index > 0 and _raw(lexed, index - 1) == "."
+        if lexed.word(index) in given and _raw(lexed, index + 1) == "." and not is_behind_dot:
+            yield _words(lexed, index, index + 1)
+
+
+def _steps_of_pipes(lexed: Lexed) -> Iterator[_Substitute]:
+    """``|> DROP a, b`` and ``|> RENAME a AS b``, which only name columns; ``|> SET a = f(b)`` as ``|> EXTEND f(b)``."""
+    for index in range(len(lexed.tokens) - 2):
+        if _raw(lexed, index) != "|>":
+            continue
+        if lexed.word(index + 1) == "SET" and lexed.word(index + 2) and _raw(lexed, index + 3) == "=":
+            yield _words(lexed, index + 1, index + 3, "EXTEND")
+        elif lexed.word(index + 1) in {"DROP", "RENAME"} and (end := _end_of_step(lexed, index + 1)):
+            yield _words(lexed, index, end)
+
+
+def _end_of_step(lexed: Lexed, index: int) -> int:
+    """The last of the names, with commas and AS between them, that follow a word until a step or the text ends."""
+    renames = lexed.word(index) == "RENAME"
+    while lexed.word(index + 1):
+        index += 1
+        if renames:
+            index += lexed.word(index + 1) == "AS"
+            index += bool(lexed.word(index + 1))
+        if _raw(lexed, index + 1) != ",":
+            return index if _raw(lexed, index + 1) in {"", "|>", ")"} else 0
+        index += 1
+    return 0
+
+
+def _factorials(lexed: Lexed) -> Iterator[_Substitute]:
+    """``5!``."""
+    for index in range(1, len(lexed.tokens)):
+        before = lexed.tokens[index - 1].token_type.name
+        if _raw(lexed, index) == "!" and before in {"NUMBER", "R_PAREN"} and not _touches(lexed, index):
+            yield _words(lexed, index, index)
+
+
+def _grouped_by_all(lexed: Lexed) -> Iterator[_Substitute]:
+    """``GROUP BY AUTO``, which Trino has for GROUP BY ALL."""
+    for index in range(1, len(lexed.tokens)):
+        if lexed.word(index) == "AUTO" and " ".join(lexed.word(index - 1).split()) == "GROUP BY":
+            yield _words(lexed, index, index, "ALL")
+
+
+_POSTGRES = (_operators, _names_of_joins, _order_using, _typed_texts, _json_wrappers)
+_MYSQL = (_json_defaults, _select_modifiers, _odbc_dates)
+_TSQL = (_languages, _money, _not_less)
+_RULES = {
+    "athena": (_pattern_subsets,),
+    "bigquery": (_prefixed_texts("rb", "br"), _steps_of_pipes),
+    "duckdb": (_end_of_pivot, _prefixed_texts("x"), _factorials),
+    "fabric": _TSQL,
+    "materialize": _POSTGRES,
+    "mysql": _MYSQL,
+    "oracle": (_json_wrappers, _pattern_subsets),
+    "postgres": _POSTGRES,
+    "redshift": _POSTGRES,
+    "risingwave": _POSTGRES,
+    "singlestore": _MYSQL,
+    "snowflake": (_pattern_subsets,),
+    "sqlite": (_collation_of_escape,),
+    "trino": (_pattern_subsets, _grouped_by_all),
+    "tsql": _TSQL,
+}
+
+
+def _sign(*parts: str) -> re.Pattern[str]:
+    return re.compile("|".join(parts), re.IGNORECASE)
+
+
+_SUBSET = _sign(r"\bSUBSET\b")
+_SIGN_OF_POSTGRES = _sign(
+    *(re.escape(run) for run in sorted(_OPERATORS, key=len, reverse=True)),
+    r"\bUSING\s*[<>]",
+    r"\bUSING\s*\([^()]*\)\s*AS\b",
+    r"\bWRAPPER\b",
+    r"\bQUOTES\b",
+    rf"\b(?:{'|'.join(sorted(_TYPES_OF_TEXTS))})\s*'",
+)
+_SIGN_OF_MYSQL = _sign(r"\bJSON_TABLE\b", r"\b(?:HIGH_PRIORITY|STRAIGHT_JOIN|SQL_\w+)\b", r"\{")
+_SIGN_OF_TSQL = _sign(r"\bUSING\b", r"!\s*[<>]", r"\$\d")
+_SIGNS = {
+    **dict.fromkeys(("materialize", "postgres", "redshift", "risingwave"), _SIGN_OF_POSTGRES),
+    **dict.fromkeys(("mysql", "singlestore"), _SIGN_OF_MYSQL),
+    **dict.fromkeys(("fabric", "tsql"), _SIGN_OF_TSQL),
+    **dict.fromkeys(("athena", "snowflake"), _SUBSET),
+    "trino": _sign(r"\bSUBSET\b", r"\bAUTO\b"),
+    "bigquery": _sign(r"\b(?:rb|br)['\"]", r"\|>\s*(?:SET|DROP|RENAME)\b"),
+    "duckdb": _sign(r"^\s*PIVOT\b", r"\bx'", r"[\d)]\s*!(?!=)"),
+    "oracle": _sign(r"\bSUBSET\b", r"\bWRAPPER\b", r"\bQUOTES\b"),
+    "sqlite": _sign(r"\bCOLLATE\b"),
+}

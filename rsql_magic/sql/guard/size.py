@@ -1,0 +1,214 @@
+"""Work without end: rows, lists and texts that a few words ask an engine to make.
+
+Timeouts and memory caps of the engines are the limit that always holds. This refuses what is certain from the text
+alone, because some of it breaks a whole process before a timeout is looked at (``zeroblob(2e9)``), and because a
+message in words is better than a timeout. Sizes are upper bounds from the constants in the query; a size that
+depends on data is let through.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from typing import TYPE_CHECKING
+
+from sqlglot import exp
+
+from rsql_magic.errors import QueryRejected
+from rsql_magic.sql.dialects.reading import written
+from rsql_magic.sql.dialects.words import names
+from rsql_magic.sql.guard.numbers import magnitude, moment, seconds_of, value
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+MAX_ROWS = 10_000_000
+"""Most rows or list elements that one function may make."""
+MAX_TEXT = 1_000_000
+"""Most characters or bytes that one function may make."""
+MAX_TOTAL_TEXT = 100_000_000
+"""Most characters that functions inside each other may make."""
+MAX_FACTORIAL = 10_000
+MAX_DIGITS = 1_000
+"""Most digits of a number that a power of constants comes to; PostgreSQL computes all of them."""
+MAX_CUBE = 10
+"""Most columns of CUBE: it makes two to the power of that many groupings."""
+MAX_WILDCARDS = 12
+"""Most wildcards in one LIKE pattern; each may multiply the time."""
+
+_TEXT_MAKERS = names(
+    "bar bitstring crypt_gen_random lpad random_bytes randomblob randstr repeat replicate rpad space zeroblob"
+)
+_LIST_MAKERS = names(
+    """
+    array_fill array_generate_range array_repeat array_resize generate_array generate_series list_resize
+    normal_rand numbers numbers_mt range repeat_row sequence
+    """
+)
+_MONTH = 30 * 86_400.0
+_FORMATTERS = names("printf format format_string formatmessage sformat")
+_SERIES = (exp.GenerateSeries, exp.GenerateDateArray, exp.GenerateTimestampArray)
+_WIDTH = re.compile(r"\d{5,}")
+
+
+def refuse_too_large(nodes: Iterable[exp.Expr], text: str, dialect: str) -> None:
+    """Refuse functions that make more than a query can need.
+
+    Raises:
+        QueryRejected: Saying how much it would make.
+    """
+    for node in nodes:
+        if isinstance(node, (exp.Like, exp.ILike, exp.Glob)):
+            _pattern(node, text)
+        elif isinstance(node, exp.Cube) and len(node.expressions) > MAX_CUBE:
+            raise _too_much(node, text, 2.0 ** len(node.expressions), f"groupings; {2**MAX_CUBE:,}")
+        elif isinstance(node, (exp.Func, exp.Pow)):
+            _function(node, text, dialect)
+
+
+def made_rows(node: exp.Expr | None, dialect: str = "") -> float | None:
+    """How many rows or elements a function makes, or None when it is not one that makes many.
+
+    Args:
+        node: A function call.
+        dialect: sqlglot's name.
+    """
+    if isinstance(node, _SERIES):
+        return _series(node, dialect)
+    if isinstance(node, exp.Generator):
+        count = node.args.get("rowcount")
+        return magnitude(count) if count is not None else math.inf
+    if isinstance(node, (exp.Unnest, exp.Explode)):
+        made = [made_rows(part, dialect) for part in (node.this, *node.expressions) if isinstance(part, exp.Expr)]
+        return max((m for m in made if m is not None), default=None)
+    if isinstance(node, exp.Repeat) and isinstance(node.parent, exp.Table):
+        return magnitude(node.args.get("times"))
+    return _largest(node) if isinstance(node, exp.Anonymous) and _name(node) in _LIST_MAKERS else None
+
+
+def _largest(node: exp.Func) -> float:
+    """The largest number among a function's arguments; a list of numbers counts as their product."""
+    return max((_product(part) for part in node.expressions), default=0.0)
+
+
+def _product(node: exp.Expr) -> float:
+    """``array_fill(0, ARRAY[1000, 1000])`` makes the product of the list."""
+    if isinstance(node, exp.Array):
+        return math.prod(max(magnitude(part), 1.0) for part in node.expressions)
+    return magnitude(node)
+
+
+def _series(node: exp.Func, dialect: str) -> float:
+    start, end, step = (node.args.get(part) for part in ("start", "end", "step"))
+    if end is None:
+        return math.inf if dialect == "sqlite" else magnitude(start)
+    low, high, by = value(start), value(end), value(step) if step is not None else 1.0
+    if low is None or high is None or by is None:
+        return _moments(start, end, step) or max(magnitude(start), magnitude(end))
+    return abs(high - low) / abs(by) if by else math.inf
+
+
+def _moments(start: exp.Expr | None, end: exp.Expr | None, step: exp.Expr | None) -> float | None:
+    """The steps between two dates; ends such as now() are taken to be a month apart, and their intervals more."""
+    by = seconds_of(step)
+    if by is None:
+        return None
+    low, high = moment(start), moment(end)
+    if low is not None and high is not None:
+        apart = abs(high - low)
+    else:
+        spans = (seconds_of(span) for part in (start, end) if part is not None for span in part.find_all(exp.Interval))
+        apart = _MONTH + sum(span for span in spans if span is not None)
+    return apart / by if by else math.inf
+
+
+def _function(node: exp.Expr, text: str, dialect: str) -> None:
+    rows = made_rows(node, dialect)
+    if rows is not None and rows > MAX_ROWS:
+        raise _too_much(node, text, rows, f"rows or elements; {MAX_ROWS:,}")
+    if isinstance(node, exp.Factorial) and magnitude(node.this) > MAX_FACTORIAL:
+        raise _too_much(node, text, magnitude(node.this), f"factors; {MAX_FACTORIAL:,}")
+    if _digits(node) > MAX_DIGITS:
+        raise _too_much(node, text, _digits(node), f"digits; {MAX_DIGITS:,}")
+    own = max(_own_text(node) or 0.0, _width(node))
+    if own > MAX_TEXT:
+        raise _too_much(node, text, own, f"characters; {MAX_TEXT:,}")
+    if (own or isinstance(node, exp.Replace)) and (total := text_length(node)) > MAX_TOTAL_TEXT:
+        raise _too_much(node, text, total, f"characters; {MAX_TOTAL_TEXT:,}")
+
+
+def _digits(node: exp.Expr) -> float:
+    """How many digits a power comes to; a base that is no constant counts as ten."""
+    if isinstance(node, exp.Exp):
+        return abs(value(node.this) or 0.0) * math.log10(math.e)
+    if not isinstance(node, exp.Pow):
+        return 0.0
+    base = value(node.this)
+    size = abs(math.log10(abs(base))) if base and abs(base) != math.inf else 0.0 if base is not None else 1.0
+    return magnitude(node.expression) * (math.inf if base == math.inf else size)
+
+
+def _own_text(node: exp.Expr) -> float | None:
+    """How many characters, or how many times its argument, a function makes."""
+    if isinstance(node, exp.Repeat):
+        return magnitude(node.args.get("times"))
+    if isinstance(node, exp.Pad):
+        return magnitude(node.expression)
+    if isinstance(node, (exp.Space, exp.Randstr)):
+        return magnitude(node.this)
+    if isinstance(node, exp.Anonymous) and _name(node) in _TEXT_MAKERS:
+        return _largest(node)
+    return None
+
+
+def text_length(node: exp.Expr | None) -> float:
+    """An upper bound of the characters that an expression of constants makes; columns count as one."""
+    if node is None:
+        return 0.0
+    if isinstance(node, exp.Literal):
+        return float(len(node.name))
+    own = _own_text(node)
+    if isinstance(node, exp.Repeat):
+        return text_length(node.this) * (own or 1.0)
+    if isinstance(node, exp.Replace):
+        return text_length(node.this) * max(text_length(node.args.get("replacement")), 1.0)
+    parts = sum(text_length(child) for child in node.iter_expressions())
+    return max(own or 0.0, parts, 1.0)
+
+
+def _width(node: exp.Expr) -> float:
+    """The widest field of ``printf('%1000000000d', 1)`` or ``printf('%.*c', 1000000000, 'x')``."""
+    if not (isinstance(node, exp.Format) or _name(node) in _FORMATTERS):
+        return 0.0
+    parts = [part for part in (node.args.get("this"), *node.expressions) if isinstance(part, exp.Expr)]
+    pattern = parts[0].name if parts and isinstance(parts[0], exp.Literal) else ""
+    widths = [float(width) for width in _WIDTH.findall(pattern)]
+    if "*" in pattern:
+        widths += [magnitude(part) for part in parts[1:]]
+    return max(widths, default=0.0)
+
+
+def _pattern(node: exp.Expr, text: str) -> None:
+    pattern = node.expression.name if isinstance(node.expression, exp.Literal) else ""
+    wildcards = len(re.findall(r"[%*]+", pattern))
+    if wildcards > MAX_WILDCARDS:
+        raise QueryRejected(
+            f"A pattern with {wildcards} wildcards can take forever; {MAX_WILDCARDS} are allowed.",
+            piece=written(node, text),
+            repairable=True,
+        )
+
+
+def _name(node: exp.Expr | None) -> str:
+    return node.name.lower() if isinstance(node, exp.Anonymous) else ""
+
+
+def _too_much(node: exp.Expr, text: str, much: float, allowed: str) -> QueryRejected:
+    name = text[node.meta["start"] : node.meta["end"] + 1] if "start" in node.meta else type(node).__name__.upper()
+    amount = f"{much:,.0f}" if much < 1e15 else "endlessly many"
+    return QueryRejected(
+        f"{name} would make {amount} {allowed} are allowed.",
+        piece=written(node, text),
+        hint="Ask for less, or let the data decide how much.",
+        repairable=True,
+    )

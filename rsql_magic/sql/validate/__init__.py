@@ -1,0 +1,93 @@
+"""Do a query's names exist, and if not, what should stand there?"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from rsql_magic.sql.dialects.reading import Unreadable, canonical, lex, parse, start
+from rsql_magic.sql.validate.engine_errors import truncate_error
+from rsql_magic.sql.validate.problems import Kind, Problem
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from sqlglot import exp
+
+    from rsql_magic.sql.catalog import Catalog
+    from rsql_magic.sql.dialects.reading import Lexed
+    from rsql_magic.sql.validate.joins import JoinNote
+
+__all__ = ["Kind", "Problem", "join_notes", "truncate_error", "validate"]
+
+
+def join_notes(
+    sql: str, dialect: str, catalog: Catalog, count: Callable[[str], int | None] | None = None, question: str = ""
+) -> list[JoinNote]:
+    """Say which joins of a sound query count rows several times or leave rows out; see `validate.joins`."""
+    from rsql_magic.sql.validate.joins import join_notes as notes
+
+    return notes(sql, dialect, catalog, count, question)
+
+
+_OTHER_STATEMENTS = frozenset({"ANALYZE", "DESC", "DESCRIBE", "EXPLAIN", "PRAGMA", "SHOW", "SUMMARIZE"})
+"""Harmless statements that are no queries; the guard knows them."""
+
+
+def validate(sql: str, dialect: str, catalog: Catalog) -> list[Problem]:
+    """Check a query's names against the tables there are.
+
+    Args:
+        sql: One query.
+        dialect: sqlglot's name of the SQL dialect.
+        catalog: The tables there are.
+
+    Returns:
+        What is wrong; empty when nothing was found. Bad SQL does not raise: what does not parse is a problem of kind
+        ``syntax``.
+
+    Example:
+        >>> from rsql_magic.sql import Catalog, Column, Table
+        >>> catalog = Catalog((Table("users", (Column("id"), Column("name"))),), "duckdb")
+        >>> [p.message for p in validate("SELECT nme FROM users", "duckdb", catalog)]
+        ['There is no column nme in users. Did you mean users.name?']
+    """
+    try:
+        dialect = canonical(dialect)
+        lexed = lex(sql, dialect)
+        if lexed.first_word() in _OTHER_STATEMENTS:
+            return []
+        tree = parse(lexed.text, dialect)
+    except Unreadable as error:
+        return [Problem("syntax", error.piece, error.reason)]
+    try:
+        found = [*_of_names(tree, lexed, dialect, catalog), *_of_words(tree, lexed, dialect, catalog)]
+    except RecursionError:
+        return [Problem("syntax", "", "This query is nested too deeply to be checked: split it with WITH … AS (…).")]
+    found.sort(key=lambda placed: placed[0])
+    return list(dict.fromkeys(problem for _, problem in found))
+
+
+def _of_names(tree: exp.Expr, lexed: Lexed, dialect: str, catalog: Catalog) -> Iterator[tuple[int, Problem]]:
+    """Problems with tables, columns and aggregates, with where they stand in the text."""
+    from rsql_magic.sql.validate.aggregates import misused_aggregates
+    from rsql_magic.sql.validate.hints import problem
+    from rsql_magic.sql.validate.resolve import resolve
+
+    if dialect == "bigquery" and any(token.text == "|>" for token in lexed.tokens):
+        return  # the tree of a pipe hides which names its steps still see; the engine's dry run knows
+    resolution = resolve(tree, lexed.text, dialect, catalog)
+    for missing in resolution.missing:
+        yield start(missing.node), problem(missing, catalog, dialect)
+    for node, misuse in misused_aggregates(resolution, lexed.text, dialect):
+        yield start(node), misuse
+
+
+def _of_words(tree: exp.Expr, lexed: Lexed, dialect: str, catalog: Catalog) -> Iterator[tuple[int, Problem]]:
+    """Problems with grammar and functions, with where they stand in the text."""
+    from rsql_magic.sql.validate.functions import unknown_functions
+    from rsql_magic.sql.validate.grammar import refused_grammar
+
+    nodes = list(tree.walk())
+    for node, refused in refused_grammar(tree, nodes, lexed.text, dialect):
+        yield start(node), refused
+    yield from unknown_functions(lexed, nodes, dialect, catalog.functions)

@@ -1,0 +1,90 @@
+"""Grammar that sqlglot lets pass and the engine does not."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from sqlglot import exp
+
+from rsql_magic.sql.catalog import always_quoted
+from rsql_magic.sql.dialects.functions import functions
+from rsql_magic.sql.dialects.reserved import RESERVED
+from rsql_magic.sql.dialects.words import names
+from rsql_magic.sql.validate.problems import Problem
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+_MYSQL = names("mysql")
+_NAMED_SUBQUERIES = names("mysql tsql fabric singlestore")
+"""Where every subquery in FROM needs a name; in PostgreSQL only before version 16."""
+
+
+def refused_grammar(
+    tree: exp.Expr, nodes: Iterable[exp.Expr], text: str, dialect: str
+) -> Iterator[tuple[exp.Expr, Problem]]:
+    """What does not compile although it parses here, with the node it is at.
+
+    Args:
+        tree: The query.
+        nodes: Its nodes.
+        text: What it was parsed from.
+        dialect: sqlglot's name.
+    """
+    if not isinstance(tree, (exp.Query, exp.Values, exp.Pivot)) or isinstance(tree, exp.Table):
+        yield tree, Problem("syntax", text[:40], "This is not a query: begin it with SELECT or WITH.")
+    for node in nodes:
+        if isinstance(node, exp.Select) and not node.expressions and not isinstance(node.parent, exp.Exists):
+            yield node, Problem("syntax", "SELECT", "This SELECT asks for nothing: name the columns after SELECT.")
+        elif isinstance(node, exp.SetOperation):
+            yield from _ordered_side(node, dialect)
+        elif isinstance(node, exp.Subquery) and dialect in _NAMED_SUBQUERIES:
+            yield from _without_name(node)
+        elif isinstance(node, exp.In) and dialect in _MYSQL:
+            yield from _limit_inside_in(node)
+        elif isinstance(node, exp.Identifier) and dialect in RESERVED:
+            yield from _reserved(node, dialect)
+
+
+def _ordered_side(node: exp.SetOperation, dialect: str) -> Iterator[tuple[exp.Expr, Problem]]:
+    """ORDER BY and LIMIT before UNION need brackets around their SELECT.
+
+    SQLite has no such brackets and says so itself; well-known sets of questions and answers hold such queries.
+    """
+    side = node.this
+    if (
+        isinstance(side, exp.Select)
+        and dialect not in {"clickhouse", "sqlite"}
+        and (side.args.get("order") or side.args.get("limit"))
+    ):
+        word = "ORDER BY" if side.args.get("order") else "LIMIT"
+        message = (
+            f"{word} stands before {type(node).__name__.upper()}: put it at the end, or that SELECT in a subquery."
+        )
+        yield node, Problem("syntax", word, message)
+
+
+def _without_name(node: exp.Subquery) -> Iterator[tuple[exp.Expr, Problem]]:
+    in_from = isinstance(node.parent, (exp.From, exp.Join)) and node.arg_key == "this"
+    if in_from and not node.alias and isinstance(node.this, exp.Query):
+        yield node, Problem("syntax", "", "This subquery in FROM needs a name: write (SELECT …) AS t.")
+
+
+def _limit_inside_in(node: exp.In) -> Iterator[tuple[exp.Expr, Problem]]:
+    """MySQL and MariaDB do not take LIMIT in the subquery of IN."""
+    query = node.args.get("query")
+    inner = query.this if isinstance(query, exp.Subquery) else query
+    if isinstance(inner, exp.Select) and inner.args.get("limit"):
+        message = "MySQL takes no LIMIT inside IN (…): join the subquery, or put it in one more SELECT * FROM (…) AS t."
+        yield inner, Problem("syntax", "LIMIT", message)
+
+
+def _reserved(node: exp.Identifier, dialect: str) -> Iterator[tuple[exp.Expr, Problem]]:
+    """A reserved word as the name of a table or a bare column."""
+    is_name = isinstance(node.parent, exp.Table) or (isinstance(node.parent, exp.Column) and not node.parent.table)
+    if is_name and not node.args.get("quoted") and node.name.lower() in RESERVED[dialect] and node.arg_key == "this":
+        if isinstance(node.parent, exp.Table) and node.parent.db:
+            return
+        written = always_quoted(node.name, dialect)
+        message = f"{node.name} is a reserved word of {functions(dialect).title}: as a name write {written}."
+        yield node, Problem("syntax", node.name, message, (written,))

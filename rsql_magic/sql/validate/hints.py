@@ -1,0 +1,209 @@
+"""From a name that stands for nothing to a sentence that helps: where the column is, how to get there, what is near."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+from sqlglot import ErrorLevel, exp
+
+from rsql_magic.sql.catalog import quoted
+from rsql_magic.sql.dialects.functions import functions
+from rsql_magic.sql.validate.known import known
+from rsql_magic.sql.validate.nearest import GOOD, likeness, nearest
+from rsql_magic.sql.validate.problems import Problem
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from rsql_magic.sql.catalog import Catalog, Column, Table
+    from rsql_magic.sql.validate.scopes import Missing, Relation, Scope
+
+_SHOWN_COLUMNS = 20
+_IN_SIGHT = 0.1
+"""What it counts that a column is of a table the query reads already."""
+_NEIGHBOUR = 0.05
+"""What it counts that its table joins one of those by a key."""
+
+
+def problem(missing: Missing, catalog: Catalog, dialect: str) -> Problem:
+    """The problem of one `Missing`."""
+    if missing.kind == "table":
+        return _table(missing, catalog, dialect)
+    if missing.kind == "column":
+        return _column(missing, catalog, dialect)
+    if missing.kind == "qualifier":
+        return _qualifier(missing, catalog)
+    return _ambiguous(missing, dialect) if missing.kind == "ambiguous" else _twice(missing)
+
+
+def _table(missing: Missing, catalog: Catalog, dialect: str) -> Problem:
+    node = missing.node
+    name = ".".join(part.name for part in node.parts) if isinstance(node, exp.Table) else node.name
+    table = catalog.get(name)
+    if table is not None:
+        written = quoted(table.name, dialect)
+        return Problem("table", name, f"The table is called {written}; write it with its quotes.", (written,))
+    near = nearest(name, sorted({t.full_name for t in catalog}), least=0.5)
+    said = f" Did you mean {_or(near)}?" if near else f" There are: {_list(t.full_name for t in catalog)}."
+    hidden = next((f" {problem}" for problem in catalog.problems if _names(problem, node.name)), "")
+    return Problem("table", name, f"There is no table {name}.{hidden}{said}", tuple(near))
+
+
+def _names(problem: str, name: str) -> bool:
+    """True when what could not be read of the catalog is about a table of that name."""
+    return re.search(rf"(?<!\w){re.escape(name)}(?!\w)", problem, re.IGNORECASE) is not None
+
+
+def _column(missing: Missing, catalog: Catalog, dialect: str) -> Problem:
+    name = missing.node.name
+    tables = list(_tables(missing.scope))
+    folded = _otherwise_cased(name, tables, dialect)
+    if folded:
+        return Problem("column", name, f"The column is called {folded}; write it with its quotes.", (folded,))
+    given = missing.scope.aliases.get(name.casefold())
+    if given is not None and name.casefold() not in {c.name.casefold() for c in given.this.find_all(exp.Column)}:
+        return _given_name(missing.node, given, dialect)
+    where = f" in {_and([_called(r) for r in missing.scope.relations])}" if missing.scope.relations else ""
+    said, elsewhere = _elsewhere(name, tables, catalog)
+    near = [column for column in _near(name, tables, catalog) if column not in elsewhere]
+    if near:
+        said += f" Did you mean {_or(near)}?"
+    if not elsewhere and not near:
+        said = "".join(f" {t.full_name} has: {_list(c.name for c in t.columns)}." for t in tables[:3])
+    message = f"There is no column {name}{where}.{said}"
+    return Problem("column", _written(missing.node), message, _best_first(name, elsewhere, near))
+
+
+def _given_name(node: exp.Expr, given: exp.Expr, dialect: str) -> Problem:
+    """A name given by AS, in a clause that does not see it."""
+    inner = str(given.unalias().sql(dialect=dialect, unsupported_level=ErrorLevel.IGNORE))
+    title = functions(dialect).title
+    message = (
+        f"{node.name} is a name given by AS, which {title} does not see here: write {inner[:120]}, or use a subquery."
+    )
+    return Problem("column", node.name, message, (inner,))
+
+
+def _best_first(name: str, elsewhere: list[str], near: list[str]) -> tuple[str, ...]:
+    """The same name in another table, unless a column in sight is nearly the same."""
+    sure = [column for column in near if likeness(name, column.rpartition(".")[2]) >= 0.9]
+    return tuple(dict.fromkeys([*sure, *elsewhere, *near]))
+
+
+def _elsewhere(name: str, tables: list[Table], catalog: Catalog) -> tuple[str, list[str]]:
+    """The other tables that have the column, nearest by keys first."""
+    index = known(catalog)
+    here = [table.full_name for table in tables]
+    found = [(table, column) for table, column in index.having(name) if table.full_name not in here]
+    ways = [(index.path(here, table.full_name), table, column) for table, column in found[:50]]
+    ways.sort(key=lambda way: (not way[0], len(way[0]), way[1].full_name))
+    parts = []
+    for way, table, column in ways[:3]:
+        join = f", joinable by {' and '.join(str(link) for link in way)}" if way else ""
+        parts.append(f"{column.name} is in table {table.full_name}{join}")
+    suggestions = [f"{table.full_name}.{column.name}" for _, table, column in ways[:3]]
+    return (f" {'; '.join(parts)}.", suggestions) if parts else ("", [])
+
+
+def _near(name: str, tables: list[Table], catalog: Catalog) -> list[str]:
+    """Columns that resemble the name, by name or description: of the tables in sight, their neighbours, then others."""
+    index = known(catalog)
+    scored = {f"{t.full_name}.{c.name}": _IN_SIGHT + _likeness(name, t, c) for t in tables for c in t.columns}
+    here = {table.full_name for table in tables}
+    neighbours = {link.other for table in here for link in index.links.get(table, ())}
+    alike: dict[str, float] = {}
+    for full_name, column_name in index.sharing_a_word(name):
+        if full_name not in here:
+            if column_name not in alike:
+                alike[column_name] = likeness(name, column_name)
+            scored[f"{full_name}.{column_name}"] = alike[column_name] + _NEIGHBOUR * (full_name in neighbours)
+    return sorted((c for c in scored if scored[c] >= GOOD), key=lambda c: (-scored[c], c))[:3]
+
+
+def _likeness(name: str, table: Table, column: Column) -> float:
+    """How much a name resembles a column, also as ``student_name`` resembles ``students.name``."""
+    with_table = likeness(name, f"{table.name}_{column.name}")
+    by_description = likeness(name, column.description) if column.description else 0.0
+    return max(likeness(name, column.name), 0.95 * with_table, 0.9 * by_description)
+
+
+def _qualifier(missing: Missing, catalog: Catalog) -> Problem:
+    node = missing.node
+    name = node.args["table"].name
+    every = [r for level in missing.scope.chain() for r in level.relations]
+    renamed = next((r.name for r in every if r.table and r.table.name.casefold() == name.casefold()), None)
+    if renamed is not None:
+        right = f"{renamed}.{node.name}"
+        return Problem("column", _written(node), f"{name} is called {renamed} here: write {right}.", (right,))
+    relations = [r for r in every if r.name]
+    having = [r.name for r in relations if node.name.casefold() in {c.casefold() for c in r.columns}]
+    if having:
+        said, suggestions = f" {node.name} is a column of {_or(having)}.", [f"{r}.{node.name}" for r in having]
+    else:
+        said, suggestions = _elsewhere(node.name, list(_tables(missing.scope)), catalog)
+    if catalog.get(name) is not None:
+        said += f" The table {name} is not in FROM; join it."
+    there = f"; there are {_and([r.name for r in relations])}" if relations else ""
+    return Problem(
+        "column", _written(node), f"{name} is not a table or alias of this query{there}.{said}", tuple(suggestions)
+    )
+
+
+def _ambiguous(missing: Missing, dialect: str) -> Problem:
+    name = missing.node.name
+    choices = [f"{r.name}.{quoted(name, dialect)}" for r in missing.found]
+    return Problem(
+        "ambiguous", name, f"{name} could be a column of several tables: write {_or(choices)}.", tuple(choices)
+    )
+
+
+def _twice(missing: Missing) -> Problem:
+    name = missing.node.alias_or_name
+    return Problem("ambiguous", name, f"{name} stands twice in FROM: give each its own alias.")
+
+
+def _otherwise_cased(name: str, tables: list[Table], dialect: str) -> str:
+    """The column of that name but for its case, where PostgreSQL needs quotes for it."""
+    if dialect != "postgres":
+        return ""
+    columns = (table.column(name) for table in tables)
+    found = next(
+        (column for column in columns if column is not None and column.name.casefold() == name.casefold()), None
+    )
+    return quoted(found.name, dialect) if found is not None else ""
+
+
+def _tables(scope: Scope) -> Iterator[Table]:
+    for level in scope.chain():
+        for relation in level.relations:
+            if relation.table is not None:
+                yield relation.table
+
+
+def _called(relation: Relation) -> str:
+    full = relation.table.full_name if relation.table else relation.name
+    return full if full.casefold() == relation.name.casefold() or not relation.name else f"{full} ({relation.name})"
+
+
+def _written(node: exp.Expr) -> str:
+    return ".".join(part.name for part in node.parts) if isinstance(node, exp.Column) else node.name
+
+
+def _list(names: Iterator[str]) -> str:
+    shown = list(names)
+    more = len(shown) - _SHOWN_COLUMNS
+    return ", ".join(shown[:_SHOWN_COLUMNS]) + (f" and {more} more" if more > 0 else "")
+
+
+def _and(names: list[str]) -> str:
+    return _joined(names, "and")
+
+
+def _or(names: list[str]) -> str:
+    return _joined(names, "or")
+
+
+def _joined(names: list[str], word: str) -> str:
+    named = list(dict.fromkeys(name for name in names if name))
+    return named[0] if len(named) == 1 else f"{', '.join(named[:-1])} {word} {named[-1]}" if named else ""

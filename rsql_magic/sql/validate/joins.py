@@ -1,0 +1,422 @@
+"""Joins that change what is counted: rows that come several times, and rows that are left out.
+
+Both are sound SQL and often what is wanted. What a join leaves out is a note. A sum whose rows come several times, and
+a count of combinations, are seldom meant: the model is told once. Where the database may be asked, it counts, so that
+nothing is said of data in which no row comes twice; what is not counted is said to be estimated.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import defaultdict
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, NamedTuple
+
+from sqlglot import exp
+
+from rsql_magic.sql.dialects.reading import Unreadable, canonical, lex, parse, written
+from rsql_magic.sql.validate.resolve import resolve
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from rsql_magic.sql.catalog import Catalog, Table
+    from rsql_magic.sql.validate.scopes import Relation, Resolution, Scope
+
+    Count = Callable[[str], "int | None"]
+
+_COUNTED = (exp.Sum, exp.Avg, exp.Count)
+"""What comes out differently when rows come several times; the largest and the smallest do not."""
+_MISSING = 0.001
+"""Share of missing keys from which on rows that an inner join leaves out are worth a word."""
+_MOST_ROWS = 2_000_000
+"""Rows of a table that are counted; of larger ones the catalog's figures are said."""
+
+
+class _Link(NamedTuple):
+    """Two relations of one SELECT with the columns that are equal."""
+
+    left: Relation
+    right: Relation
+    pairs: tuple[tuple[str, str], ...]
+    inner: bool
+
+    def sides(self) -> Iterator[tuple[Relation, list[str], Relation, list[str]]]:
+        """Both relations with their columns, seen from either of them."""
+        mine, theirs = [a for a, _ in self.pairs], [b for _, b in self.pairs]
+        yield self.left, mine, self.right, theirs
+        yield self.right, theirs, self.left, mine
+
+
+class JoinNote(NamedTuple):
+    """Something worth saying of a join.
+
+    Args:
+        text: One sentence.
+        is_doubt: Whether it is seldom meant, so that the model is told.
+    """
+
+    text: str
+    is_doubt: bool = False
+
+
+def join_notes(
+    sql: str, dialect: str, catalog: Catalog, count: Count | None = None, question: str = ""
+) -> list[JoinNote]:
+    """What should be known of a query's joins.
+
+    Args:
+        sql: A query without problems.
+        dialect: sqlglot's name of the SQL dialect.
+        catalog: The tables there are, with their keys and, where known, the share of missing values.
+        count: Gives the number that a query in this dialect asks for, None where it cannot; None to count nothing.
+        question: What the query answers.
+
+    Example:
+        >>> from rsql_magic.sql import Catalog
+        >>> shop = Catalog.from_ddl(
+        ...     "CREATE TABLE c (id INT PRIMARY KEY, credit INT); CREATE TABLE o (c_id INT REFERENCES c (id))", "duckdb"
+        ... )
+        >>> join_notes("SELECT sum(c.credit) FROM c JOIN o ON o.c_id = c.id", "duckdb", shop)[0].text
+        'A row of c comes once for each matching row of o, so sum(c.credit) counts it several times.'
+    """
+    try:
+        dialect = canonical(dialect)
+        text = lex(sql, dialect).text
+        resolution = resolve(parse(text, dialect), text, dialect, catalog)
+    except (Unreadable, RecursionError):
+        return []
+    counted = _Counted(dialect, count)
+    notes = [
+        note
+        for select, scope in resolution.selects
+        for note in _Joins(select, scope, resolution, text, counted, question).notes()
+    ]
+    return list(dict.fromkeys(notes))
+
+
+@dataclass
+class _Counted:
+    """What the database counts."""
+
+    dialect: str
+    count: Count | None
+    known: dict[str, int | None] = field(default_factory=dict)
+
+    def number(self, query: exp.Expr) -> int | None:
+        """The number a query asks for, asked once."""
+        if self.count is None:
+            return None
+        sql = query.sql(dialect=self.dialect)
+        if sql not in self.known:
+            self.known[sql] = self.count(sql)
+        return self.known[sql]
+
+    def can(self, *tables: Table) -> bool:
+        """Whether these may be counted."""
+        return self.count is not None and all(t.kind != "view" and (t.rows or _MOST_ROWS) < _MOST_ROWS for t in tables)
+
+    def repeats(self, table: Table, columns: list[str]) -> bool:
+        """Whether several rows of a table have the same of these columns."""
+        if table.primary_key and _folded(table.primary_key) <= _folded(columns):
+            return False
+        names = [exp.column(name, quoted=True) for name in columns]
+        held = [exp.Not(this=exp.Is(this=name.copy(), expression=exp.Null())) for name in names]
+        groups = exp.select(exp.Literal.number(1).as_("one")).from_(_named(table)).where(*held).group_by(*names)
+        twice = groups.having(exp.GT(this=exp.Count(this=exp.Star()), expression=exp.Literal.number(1)))
+        found = self.number(exp.select("COUNT(*)").from_(twice.subquery("q"))) if self.can(table) else None
+        return found > 0 if found is not None else _known_to_repeat(table, columns)
+
+
+def _named(table: Table) -> exp.Table:
+    return exp.table_(table.name, db=table.schema or None, catalog=table.database or None, quoted=True)
+
+
+def _folded(names: list[str] | tuple[str, ...]) -> set[str]:
+    return {name.casefold() for name in names}
+
+
+@dataclass
+class _Joins:
+    """The joins of one SELECT."""
+
+    select: exp.Select
+    scope: Scope
+    resolution: Resolution
+    text: str
+    counted: _Counted
+    question: str
+
+    def notes(self) -> Iterator[JoinNote]:
+        """What is worth saying of them."""
+        links = list(_links(self.select, self.scope, self.resolution))
+        if not links:
+            return
+        yield from self._repeated(links)
+        for link in links:
+            yield from self._left_out(link)
+
+    # Rows that come several times
+
+    def _repeated(self, links: list[_Link]) -> Iterator[JoinNote]:
+        calls = list(_aggregates(self.select))
+        if not calls:
+            return
+        many = self._many(links)
+        repeated = {id(one): self._repeating(one, links, many) for link in links for one, *_ in link.sides()}
+        for call in calls:
+            owners = {id(found[0]): found[0] for found in self._owners(call)}
+            if len(owners) == 1:
+                [one] = owners.values()
+                if (by := repeated.get(id(one))) is not None:
+                    yield from self._counts_several_times(call, one, by)
+            elif isinstance(call, exp.Count) and not owners:
+                yield from self._counts_rows(call, links, repeated)
+
+    def _owners(self, call: exp.Expr) -> list[tuple[Relation, str]]:
+        columns = [self.resolution.columns.get(id(column)) for column in call.find_all(exp.Column)]
+        return [] if None in columns else [found for found in columns if found is not None]
+
+    def _many(self, links: list[_Link]) -> set[tuple[int, int]]:
+        """The steps from one relation to another that find several rows."""
+        return {
+            (id(one), id(other))
+            for link in links
+            for one, _, other, columns in link.sides()
+            if other.table is not None and self.counted.repeats(other.table, columns)
+        }
+
+    def _repeating(self, one: Relation, links: list[_Link], many: set[tuple[int, int]]) -> Relation | None:
+        """The relation of which several rows match a row of another one, directly or by way of others."""
+        seen, todo = {id(one)}, [one]
+        for at in todo:
+            for link in links:
+                for here, _, other, _ in link.sides():
+                    if here is not at or id(other) in seen:
+                        continue
+                    if (id(here), id(other)) in many:
+                        return other
+                    seen.add(id(other))
+                    todo.append(other)
+        return None
+
+    def _counts_several_times(self, call: exp.Expr, one: Relation, by: Relation) -> Iterator[JoinNote]:
+        found = self._come_twice(one)
+        if found == 0:
+            return
+        meant = isinstance(call, exp.Sum) and not self._groups_by_others(one)
+        yield JoinNote(
+            f"A row of {_called(one)} comes once for each matching row of {_called(by)}, "
+            f"so {self._shown(call)} counts it several times.",
+            meant and self.counted.count is not None,
+        )
+
+    def _come_twice(self, one: Relation) -> int | None:
+        """How many rows of the query repeat one of a relation; None where that is not counted."""
+        keys = one.table.primary_key if one.table is not None else ()
+        if len(keys) != 1 or self.select.parent is not None or self.select.args.get("with_"):
+            return None
+        same = self.select.copy()
+        for part in ("group", "having", "order", "limit", "offset", "distinct"):
+            same.set(part, None)
+        key = exp.column(keys[0], one.name, quoted=True)
+        every, once = exp.Count(this=key.copy()), exp.Count(this=exp.Distinct(expressions=[key]))
+        same.set("expressions", [exp.alias_(exp.Sub(this=every, expression=once), "n")])
+        tables = [relation.table for relation in self.scope.relations if relation.table is not None]
+        can = len(tables) == len(self.scope.relations) and self.counted.can(*tables)
+        return self.counted.number(same) if can else None
+
+    def _groups_by_others(self, one: Relation) -> bool:
+        """Whether groups are made of another relation's columns, so that a row may come once in each."""
+        group = self.select.args.get("group")
+        columns = group.find_all(exp.Column) if group is not None else ()
+        owners = (self.resolution.columns.get(id(column)) for column in columns)
+        return any(found is not None and found[0] is not one for found in owners)
+
+    def _counts_rows(
+        self, call: exp.Expr, links: list[_Link], repeated: dict[int, Relation | None]
+    ) -> Iterator[JoinNote]:
+        """A count of rows where all come several times, or where the question asks for those of one relation."""
+        relations = {id(one): one for link in links for one, *_ in link.sides()}
+        if all(repeated.values()):
+            if 0 not in [self._come_twice(one) for one in relations.values()]:
+                names = " and ".join(dict.fromkeys(_called(one) for one in relations.values()))
+                said = f"{self._shown(call)} counts combinations of rows of {names}, each row several times."
+                yield JoinNote(said, self.counted.count is not None)
+            return
+        for key, one in relations.items():
+            by = repeated[key]
+            asked = by is not None and not self.select.args.get("group") and _asks_how_many(self.question, one, by)
+            if by is not None and asked and self._come_twice(one):
+                yield JoinNote(
+                    f"{self._shown(call)} counts a row of {_called(one)} once for each matching row of {_called(by)}; "
+                    "COUNT(DISTINCT …) of its key counts it once.",
+                    is_doubt=True,
+                )
+
+    def _shown(self, call: exp.Expr) -> str:
+        shown = written(call, self.text, 60)
+        return shown + ")" * (shown.count("(") - shown.count(")"))
+
+    # Rows that are left out
+
+    def _left_out(self, link: _Link) -> Iterator[JoinNote]:
+        if not link.inner:
+            return
+        for one, own, other, theirs in link.sides():
+            if one.table is None or other.table is None:
+                continue
+            is_key = bool(one.table.primary_key) and _folded(one.table.primary_key) <= _folded(own)
+            if is_key and one is not self.scope.relations[0]:
+                continue  # of a table that is looked things up in, some rows are never asked for
+            if self.counted.can(one.table, other.table):
+                yield from self._exactly(one, own, other, theirs)
+            else:
+                yield from _estimated(one, own, other, theirs, is_key=is_key)
+
+    def _exactly(self, one: Relation, own: list[str], other: Relation, theirs: list[str]) -> Iterator[JoinNote]:
+        """The rows of a relation that the conditions let through and that match no row of another."""
+        assert one.table is not None and other.table is not None  # noqa: S101, PT018 - the caller looked
+        keys = [exp.column(name, quoted=True).as_(f"k{place}", quoted=True) for place, name in enumerate(theirs)]
+        matches = exp.select(*keys).distinct().from_(_named(other.table)).subquery("q")
+        on = [
+            exp.column(name, "a", quoted=True).eq(exp.column(f"k{place}", "q", quoted=True))
+            for place, name in enumerate(own)
+        ]
+        conditions = list(self._own_conditions(one))
+        rows = exp.select("COUNT(*)").from_(exp.alias_(_named(one.table), "a", table=True)).where(*conditions)
+        none = exp.Is(this=exp.column("k0", "q", quoted=True), expression=exp.Null())
+        total = self.counted.number(rows)
+        lost = (
+            self.counted.number(rows.join(matches, on=exp.and_(*on), join_type="left").where(none)) if total else None
+        )
+        if total and lost and lost > _MISSING * total:
+            which = " that the conditions let through" if conditions else ""
+            yield JoinNote(
+                f"{lost:,} of the {total:,} rows of {_called(one)}{which} ({_share(lost / total)}) have no matching "
+                f"row in {_called(other)}; the join leaves them out."
+            )
+
+    def _own_conditions(self, one: Relation) -> Iterator[exp.Expr]:
+        """The conditions of WHERE that are about one relation alone."""
+        where = self.select.args.get("where")
+        whole = where.this if where is not None else None
+        for part in list(whole.flatten()) if isinstance(whole, exp.And) else [whole] if whole is not None else []:
+            columns = list(part.find_all(exp.Column))
+            found = [self.resolution.columns.get(id(column)) for column in columns]
+            if columns and not part.find(exp.Query) and all(each is not None and each[0] is one for each in found):
+                yield _about(part, "a")
+
+
+def _about(part: exp.Expr, alias: str) -> exp.Expr:
+    """A condition with its columns behind an alias."""
+    copy = part.copy()
+    for column in list(copy.find_all(exp.Column)):
+        column.set("table", exp.to_identifier(alias, quoted=True))
+        column.set("db", None)
+        column.set("catalog", None)
+    return copy
+
+
+def _share(share: float) -> str:
+    return f"{share:.1%}" if share < 0.995 else "all" if share >= 1 else "nearly all"
+
+
+_HOW_MANY = re.compile(
+    r"\b(?:how many|(?:the )?number of|count(?: of)?|wie ?viele|anzahl (?:der|von)|combien d[e']|nombre d[e']|cuántos"
+    r"|cuántas|número de)\s*((?:\w+\W+){0,3}?)(\w+)",
+    re.IGNORECASE,
+)
+
+
+def _asks_how_many(question: str, one: Relation, by: Relation) -> bool:
+    """Whether a question asks how many rows of one relation there are: "how many customers have orders?"."""
+    stem, other = _stem(_called(one)), _stem(_called(by))
+    for found in _HOW_MANY.finditer(question):
+        words = [_stem(word) for word in re.findall(r"\w+", found[1] + found[2])][:2]
+        if stem in words and other not in words:
+            return True
+    return False
+
+
+def _stem(word: str) -> str:
+    word = word.casefold().replace("_", "")
+    return f"{word[:-3]}y" if word.endswith("ies") else word.removesuffix("s")
+
+
+def _estimated(
+    one: Relation, own: list[str], other: Relation, theirs: list[str], *, is_key: bool
+) -> Iterator[JoinNote]:
+    """What the catalog's figures tell of rows that a join leaves out, where they are not counted."""
+    assert one.table is not None and other.table is not None  # noqa: S101, PT018 - the caller looked
+    for name in own:
+        column = one.table.column(name)
+        share = column.profile.nulls if column is not None and column.profile else None
+        if share is not None and share > _MISSING:
+            yield JoinNote(
+                f"About {_share(share)} of the rows of {_called(one)} have no {name} and are left out by the join with "
+                f"{_called(other)}; that is estimated, and others that match no row are not counted."
+            )
+    column = other.table.column(theirs[0])
+    profile = column.profile if column is not None else None
+    if len(own) != 1 or not is_key or not one.table.rows or profile is None or profile.approximate:
+        return
+    if profile.distinct is not None and one.table.rows - profile.distinct > _MISSING * one.table.rows:
+        yield JoinNote(
+            f"No more than {profile.distinct:,} of the {one.table.rows:,} rows of {_called(one)} have a row in "
+            f"{_called(other)}; the join leaves out the others."
+        )
+
+
+def _links(select: exp.Select, scope: Scope, resolution: Resolution) -> Iterator[_Link]:
+    """The joins between tables of the catalog."""
+    pairs: dict[tuple[int, int], list[tuple[str, str]]] = defaultdict(list)
+    relations = {id(relation): relation for relation in scope.relations if relation.table is not None}
+    order = {key: place for place, key in enumerate(relations)}
+    for condition in _conditions(select):
+        for equal in condition.find_all(exp.EQ):
+            one, other = (resolution.columns.get(id(side)) for side in (equal.this, equal.expression))
+            elsewhere = equal.find_ancestor(exp.Select) is not select or equal.find_ancestor(exp.Or, exp.Not)
+            if one is None or other is None or elsewhere:
+                continue
+            (left, mine), (right, theirs) = one, other
+            if left is not right and id(left) in relations and id(right) in relations:
+                flip = order[id(left)] > order[id(right)]
+                key = (id(right), id(left)) if flip else (id(left), id(right))
+                pairs[key].append((theirs, mine) if flip else (mine, theirs))
+    inner = not any(join.args.get("side") for join in select.args.get("joins") or ())
+    for (one_id, other_id), found in pairs.items():
+        yield _Link(relations[one_id], relations[other_id], tuple(found), inner)
+
+
+def _conditions(select: exp.Select) -> Iterator[exp.Expr]:
+    for join in select.args.get("joins") or ():
+        if join.args.get("on") is not None:
+            yield join.args["on"]
+    if select.args.get("where") is not None:
+        yield select.args["where"].this
+
+
+def _called(relation: Relation) -> str:
+    return relation.table.name if relation.table is not None else relation.name
+
+
+def _aggregates(select: exp.Select) -> Iterator[exp.Expr]:
+    """Sums, means and counts of the SELECT itself, DISTINCT ones left out."""
+    for part in select.expressions:
+        for call in part.find_all(*_COUNTED):
+            own = call.find_ancestor(exp.Select) is select and not isinstance(call.parent, exp.Window)
+            if own and call.find(exp.Distinct) is None:
+                yield call
+
+
+def _known_to_repeat(table: Table, columns: list[str]) -> bool:
+    """True when a value of these columns is known to come more than once: they are a key to another table."""
+    wanted = {name.casefold() for name in columns}
+    if table.primary_key and {name.casefold() for name in table.primary_key} <= wanted:
+        return False
+    found = [column for column in table.columns if column.name.casefold() in wanted]
+    distinct = next((c.profile.distinct for c in found if c.profile and c.profile.distinct), None)
+    if len(found) == 1 and distinct is not None and table.rows:
+        return distinct < table.rows
+    return any({name.casefold() for name in key.columns} <= wanted for key in table.foreign_keys)

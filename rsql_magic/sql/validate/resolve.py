@@ -1,0 +1,479 @@
+"""What every table and column name of a query stands for.
+
+`resolve` walks a tree once, from the outside in. Where a name stands for nothing it leaves a `Missing`, with what
+was in sight there; `hints` makes sentences of them.
+"""
+
+from __future__ import annotations
+
+import string
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from sqlglot import exp
+
+from rsql_magic.sql.dialects.system import system_table
+from rsql_magic.sql.dialects.words import names
+from rsql_magic.sql.validate.lookup import find_table, kept, minds_case
+from rsql_magic.sql.validate.scopes import OPEN, Columns, Ctes, Missing, Relation, Resolution, Scope
+from rsql_magic.sql.validate.trees import identifier, is_within, may_be_a_text, names_bound, sides
+from rsql_magic.sql.validate.visibility import (
+    ALIASES_IN_HAVING,
+    ALIASES_IN_SELECT,
+    ALIASES_IN_WHERE,
+    IMPLICIT_RECURSION,
+    KEYWORDS,
+    NO_ALIAS_IN_GROUP,
+    NO_ROWS,
+    NO_STRUCTS,
+    PSEUDO,
+    SIBLINGS_SEEN,
+    UNITS,
+    WHOLE_ALIAS_ONLY,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from rsql_magic.sql.catalog import Catalog, Table
+
+_CLAUSES = (
+    "expressions",
+    "where",
+    "prewhere",
+    "connect",
+    "group",
+    "having",
+    "qualify",
+    "windows",
+    "distinct",
+    "order",
+    "sort",
+    "cluster",
+    "distribute",
+    "limit",
+    "offset",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class _Place:
+    """Where a column stands."""
+
+    scope: Scope
+    ctes: Ctes
+    clause: str
+    bound: frozenset[str]
+
+
+def resolve(tree: exp.Expr, text: str, dialect: str, catalog: Catalog) -> Resolution:
+    """Find what every table and column name of a query stands for.
+
+    Args:
+        tree: The query; it is not changed.
+        text: What it was parsed from.
+        dialect: sqlglot's name.
+        catalog: The tables there are.
+    """
+    walk = _Walk(text, dialect, catalog)
+    walk.query(tree, None, Ctes())
+    return walk.result
+
+
+_SEARCH_TABLES = names("CONTAINSTABLE FREETEXTTABLE")
+"""Functions of SQL Server that take the names of a table and its columns."""
+_PARTS_OF_SHAPES = names("HasM HasZ Lat Long M STSrid STX STY Z")
+"""What a value of SQL Server's geography or geometry has behind a dot."""
+_SEARCHES = names("bm25 highlight snippet")
+"""Functions of SQLite's full-text search, which take the name of the table."""
+_ASCII_ONLY = {"sqlite", "duckdb"}
+_ASCII_FOLD = str.maketrans(string.ascii_uppercase, string.ascii_lowercase)
+
+
+class _Walk:
+    """One walk over one query."""
+
+    def __init__(self, text: str, dialect: str, catalog: Catalog) -> None:
+        self.text = text
+        self.dialect = dialect
+        self.catalog = catalog
+        self.strict = dialect == "postgres" and catalog.dialect in {"", dialect} and minds_case(catalog)
+        self.result = Resolution()
+        self._stored = kept(catalog, f"_stored_{self.strict}", lambda _: dict[int, dict[str, str]]())
+
+    # Names
+
+    def key(self, name: str, quoted: bool = False) -> str:
+        """A name as it is compared. PostgreSQL folds bare names only; elsewhere case is let pass.
+
+        SQLite and DuckDB fold A to Z and nothing else: to SQLite "ünit" beside a column "Ünit" is a string.
+        """
+        if self.strict:
+            return name if quoted else name.lower()
+        return name.translate(_ASCII_FOLD) if self.dialect in _ASCII_ONLY else name.casefold()
+
+    def id(self, node: exp.Expr) -> str:
+        """An identifier as it is compared."""
+        return self.key(node.name, bool(node.args.get("quoted")))
+
+    def output_id(self, projection: exp.Expr) -> str:
+        """The name of a projection as it is compared."""
+        name = projection.args.get("alias") if isinstance(projection, exp.Alias) else projection.this
+        quoted = isinstance(name, exp.Identifier) and bool(name.args.get("quoted"))
+        return self.key(projection.alias_or_name, quoted)
+
+    def stored(self, table: Table) -> dict[str, str]:
+        """A table's columns: name as compared → as stored."""
+        if id(table) not in self._stored:
+            self._stored[id(table)] = {self.key(c.name, quoted=True): c.name for c in table.columns}
+        return self._stored[id(table)]
+
+    # Queries
+
+    def query(self, node: exp.Expr, outer: Scope | None, ctes: Ctes) -> Columns:
+        """Walk a query and give its columns."""
+        ctes = self.with_(node, outer, ctes)
+        if isinstance(node, exp.Select):
+            return self.select(node, outer, ctes)
+        if isinstance(node, exp.SetOperation):
+            return self.set_operation(node, outer, ctes)
+        if isinstance(node, exp.Subquery):
+            return self.parenthesis(node, outer, ctes)
+        scope = Scope(outer=outer)
+        if isinstance(node, exp.Pivot):
+            self.relation(node.this, scope, ctes)
+        else:
+            self.walk(node.expressions, scope, ctes)
+        return OPEN
+
+    def with_(self, node: exp.Expr, outer: Scope | None, ctes: Ctes) -> Ctes:
+        """Walk the definitions of a WITH; each sees the earlier ones, and itself where it may be recursive."""
+        with_ = node.args.get("with_")
+        if with_ is None:
+            return ctes
+        seen = dict(ctes)
+        if self.dialect == "sqlite" or with_.args.get("recursive"):
+            seen |= {self.id(cte.args["alias"].this): OPEN for cte in with_.expressions}
+        for cte in with_.expressions:
+            alias = cte.args["alias"]
+            name = self.id(alias.this)
+            named = Columns({self.id(c): c.name for c in alias.args.get("columns") or ()})
+            sees_itself = name in seen or self.dialect in IMPLICIT_RECURSION
+            inside = seen | {name: named if named.names else OPEN} if sees_itself else seen
+            found = self.query(cte.this, outer, inside)
+            seen[name] = named if named.names else found
+        return seen
+
+    def set_operation(self, node: exp.SetOperation, outer: Scope | None, ctes: Ctes) -> Columns:
+        """Walk all sides; ORDER BY sees the columns that come out."""
+        columns = [self.query(side, outer, ctes) for side in sides(node)]
+        merged = {k: v for c in columns for k, v in c.names.items()}
+        self._around(node, Columns(merged, any(c.open for c in columns)), outer, ctes)
+        return columns[0]
+
+    def parenthesis(self, node: exp.Subquery, outer: Scope | None, ctes: Ctes) -> Columns:
+        """A query in brackets, or tables in brackets."""
+        if isinstance(node.this, exp.Table):
+            self.relation(node, Scope(outer=outer), ctes)
+            return OPEN
+        columns = self.query(node.this, outer, ctes)
+        self._around(node, columns, outer, ctes)
+        return columns
+
+    def _around(self, node: exp.Expr, columns: Columns, outer: Scope | None, ctes: Ctes) -> None:
+        """ORDER BY and LIMIT behind a UNION or a bracket."""
+        scope = Scope([Relation("", "", columns.names, columns.open)], outer)
+        self.walk([node.args.get("order"), node.args.get("limit"), node.args.get("offset")], scope, ctes)
+
+    def select(self, node: exp.Select, outer: Scope | None, ctes: Ctes) -> Columns:
+        """Walk one SELECT: its tables first, then every clause with the names it may use."""
+        scope = Scope(outer=outer)
+        self.sources(node, scope, ctes)
+        scope.aliases = {self.output_id(p): p for p in node.expressions if isinstance(p, exp.Alias)}
+        self.result.selects.append((node, scope))
+        if node.args.get("match"):
+            scope.relations = [Relation("", "", {}, open=True)]
+            return OPEN
+        for clause in _CLAUSES:
+            value = node.args.get(clause)
+            if value:
+                self.walk(value if isinstance(value, list) else [value], scope, ctes, clause)
+        return self.outputs(node, scope)
+
+    def outputs(self, node: exp.Select, scope: Scope) -> Columns:
+        """The columns a SELECT gives. Those without a name get one of the engine's, so they leave it open."""
+        given: dict[str, str] = {}
+        is_open = False
+        for projection in node.expressions:
+            if projection.is_star:
+                found = self.star(projection, scope)
+                given |= found.names
+                is_open = is_open or found.open
+            elif isinstance(projection, (exp.Alias, exp.Column)):
+                given[self.output_id(projection)] = projection.alias_or_name
+            else:
+                is_open = True
+        return Columns(given, is_open)
+
+    def star(self, node: exp.Expr, scope: Scope) -> Columns:
+        """The columns of ``*`` or ``t.*``."""
+        relations = scope.relations
+        star = node.find(exp.Star)
+        if star is None or any(star.args.get(part) for part in ("except_", "replace", "rename")):
+            return OPEN
+        if isinstance(node, exp.Column) and node.args.get("table"):
+            wanted = self.id(node.args["table"])
+            relations = [r for r in relations if r.key == wanted]
+        names = {k: v for r in relations for k, v in r.columns.items()}
+        return Columns(names, not relations or any(r.open for r in relations))
+
+    # FROM
+
+    def sources(self, node: exp.Expr, scope: Scope, ctes: Ctes) -> None:
+        """Put the relations of FROM and JOIN into a scope, in order."""
+        from_ = node.args.get("from_")
+        if from_ is not None:
+            self.relation(from_.this, scope, ctes)
+        self.joins(node, scope, ctes)
+        for lateral in node.args.get("laterals") or ():
+            self.relation(lateral, scope, ctes)
+
+    def joins(self, node: exp.Expr, scope: Scope, ctes: Ctes) -> None:
+        """Relations that are joined, and the conditions. A condition sees the relations so far, in SQLite all."""
+        conditions: list[object] = []
+        for join in node.args.get("joins") or ():
+            before = len(scope.relations)
+            self.relation(join.this, scope, ctes)
+            self.shared(join, scope.relations[:before], scope.relations[before:])
+            conditions += [join.args.get("on"), join.args.get("match_condition")]
+            if self.dialect != "sqlite":
+                self.walk(conditions, scope, ctes, "joins")
+                conditions.clear()
+        self.walk(conditions, scope, ctes, "joins")
+
+    def shared(self, join: exp.Join, earlier: list[Relation], added: list[Relation]) -> None:
+        """Note the columns that USING or NATURAL make one."""
+        named = [identifier(using) for using in join.args.get("using") or ()]
+        for node in named:
+            for side in (earlier, added):
+                if not any(self.id(node) in r.columns or r.open for r in side):
+                    self.result.missing.append(Missing("column", node, Scope(list(side))))
+        together = {self.id(node) for node in named}
+        if str(join.args.get("method") or "").upper() == "NATURAL":
+            together = {name for relation in earlier for name in relation.columns}
+        for relation in added:
+            relation.shared |= together & set(relation.columns)
+
+    def relation(self, node: exp.Expr, scope: Scope, ctes: Ctes) -> None:
+        """Put one thing that stands in FROM into a scope."""
+        alias = node.args.get("alias")
+        if isinstance(node, exp.Subquery) and isinstance(node.this, exp.Table) and alias is None:
+            self.relation(node.this, scope, ctes)
+            self.joins(node, scope, ctes)
+            return
+        made = self.named(self.bare(node, scope, ctes), node)
+        self._named_twice(made, node, scope)
+        scope.relations.append(made)
+        if isinstance(node, exp.Table):
+            self.joins(node, scope, ctes)
+
+    def named(self, relation: Relation, node: exp.Expr) -> Relation:
+        """A relation under its alias, with the column names that the alias gives."""
+        pivots = node.args.get("pivots")
+        alias = (pivots[-1] if pivots else node).args.get("alias")
+        if pivots:
+            relation = Relation(relation.name, relation.key, {}, open=True)
+        if alias is None:
+            return relation
+        renamed = {self.id(identifier(c)): identifier(c).name for c in alias.args.get("columns") or ()}
+        if renamed and isinstance(place := node.args.get("offset"), exp.Identifier):
+            renamed[self.id(place)] = place.name  # the number that WITH ORDINALITY gives
+        if renamed:
+            relation.columns = renamed | dict(list(relation.columns.items())[len(renamed) :])
+            relation.open = relation.open and not isinstance(node, (exp.Table, exp.Unnest, exp.Values))
+        if alias.this is not None:
+            relation.name, relation.key = alias.name, self.id(alias.this)
+        elif renamed:  # BigQuery's UNNEST(…) AS x: a value and, when it is a struct, a relation
+            relation.key, relation.name = next(iter(renamed.items()))
+            relation.open = True
+        return relation
+
+    def bare(self, node: exp.Expr, scope: Scope, ctes: Ctes) -> Relation:
+        """A relation under its own name."""
+        if isinstance(node, exp.Table):
+            return self.table(node, scope, ctes)
+        lateral = isinstance(node, exp.Lateral)
+        inner = node.this if lateral else node
+        if isinstance(inner, exp.Query):
+            around = scope if lateral or self.dialect in SIBLINGS_SEEN else scope.outer
+            columns = self.query(inner, around, ctes)
+            return Relation("", "", columns.names, columns.open)
+        self.walk([part for part in node.iter_expressions() if not isinstance(part, exp.TableAlias)], scope, ctes)
+        return Relation("", "", {}, open=True)
+
+    def table(self, node: exp.Table, scope: Scope, ctes: Ctes) -> Relation:
+        """A named table: of a WITH, of the catalog, or of a function."""
+        if not isinstance(node.this, exp.Identifier):
+            if node.this is None or node.this.name.upper() not in _SEARCH_TABLES:
+                self.walk([node.this, *(node.args.get("rows_from") or ())], scope, ctes)
+            return Relation("", "", {}, open=True)
+        key = self.id(node.this)
+        if not node.args.get("db") and key in ctes:
+            return Relation(node.name, key, ctes[key].names, ctes[key].open)
+        table = self.find(node)
+        if table is None:
+            return Relation(node.name, key, {}, open=True)
+        return Relation(node.name, key, self.stored(table), not table.columns, table)
+
+    def find(self, node: exp.Table) -> Table | None:
+        """The catalog's table of that name; when there is none, a `Missing` unless it is a system table."""
+        parts = tuple(part.name for part in node.parts)
+        table = find_table(self.catalog, parts, self.dialect)
+        if table is not None and not (self.strict and table.name != self.id(node.this)):
+            return table
+        if table is not None or not system_table(parts, self.dialect):
+            self.result.missing.append(Missing("table", node, Scope()))
+        return None
+
+    def _named_twice(self, made: Relation, node: exp.Expr, scope: Scope) -> None:
+        """Two relations of one name. SQLite lets it pass as long as no column is ambiguous."""
+        twice = bool(made.key) and any(r.key == made.key for r in scope.relations)
+        if twice and self.dialect != "sqlite" and not node.args.get("db"):
+            self.result.missing.append(Missing("alias", node, scope))
+
+    # Expressions
+
+    def walk(self, nodes: Iterable[object], scope: Scope, ctes: Ctes, clause: str = "") -> None:
+        """Look up every column below some nodes; queries among them begin a scope of their own.
+
+        ``bound`` are the names that lambdas and list comprehensions around a node define.
+        """
+        stack = [(n, frozenset[str]()) for n in nodes if isinstance(n, exp.Expr)][::-1]
+        while stack:
+            node, bound = stack.pop()
+            if isinstance(node, exp.Query):
+                self.query(node, scope, ctes)
+            elif isinstance(node, exp.Column):
+                self.column(node, _Place(scope, ctes, clause, bound))
+            elif isinstance(node, exp.Table):
+                self.relation(node, Scope(outer=scope), ctes)
+            else:
+                bound |= names_bound(node)
+                stack.extend((child, bound) for child in reversed(list(node.iter_expressions())))
+
+    def column(self, node: exp.Column, place: _Place) -> None:
+        """Look up one column."""
+        if not node.args.get("table"):
+            if not isinstance(node.this, exp.Star):
+                self.unqualified(node, place)
+            return
+        if self.id(node.parts[0]) in place.bound:
+            return
+        found = self.qualifier(node, place.scope)
+        if found and not isinstance(node.this, exp.Star):
+            self.qualified(node, found, place.scope)
+
+    def qualifier(self, node: exp.Column, scope: Scope) -> list[Relation]:
+        """The relations of the name before the dot; a `Missing` when there is none."""
+        wanted = self.id(node.args["table"])
+        for level in scope.chain():
+            found = [r for r in level.relations if r.key == wanted]
+            if found:
+                return found
+        if not self._is_value(node, scope):
+            self.result.missing.append(Missing("qualifier", node, scope))
+        return []
+
+    def _is_value(self, node: exp.Column, scope: Scope) -> bool:
+        """True when the first part may be a column that holds a struct."""
+        if self.dialect in NO_STRUCTS and not (self.dialect == "tsql" and node.name in _PARTS_OF_SHAPES):
+            return False
+        name = self.id(node.parts[0])
+        levels = list(scope.chain())
+        return any(name in level.aliases for level in levels) or any(
+            name in r.columns or r.open or r.key == name for level in levels for r in level.relations
+        )
+
+    def qualified(self, node: exp.Column, found: list[Relation], scope: Scope) -> None:
+        """A column of a named relation."""
+        name = self.id(node.this)
+        having = [r for r in found if name in r.columns]
+        if having:
+            self.result.columns[id(node)] = (having[0], name)
+            if sum(name not in r.shared for r in having) > 1:
+                self.result.missing.append(Missing("ambiguous", node, scope, tuple(having)))
+        elif not any(r.open for r in found) and name not in PSEUDO.get(self.dialect, ()):
+            self.result.missing.append(Missing("column", node, Scope(found, scope.outer)))
+
+    def unqualified(self, node: exp.Column, place: _Place) -> None:
+        """A bare column: of the innermost query that has it."""
+        name = self.id(node.this)
+        for level in place.scope.chain():
+            clause = place.clause if level is place.scope else "outer"
+            found = [r for r in level.relations if name in r.columns]
+            if found:
+                self.result.columns[id(node)] = (found[0], name)
+                self._ambiguous(node, name, level, clause)
+                return
+            if any(r.open for r in level.relations) or self._is_alias(node, name, level, clause):
+                return
+        if not self._means_something_else(node, name, place):
+            self.result.missing.append(Missing("column", node, place.scope))
+
+    def _ambiguous(self, node: exp.Column, name: str, level: Scope, clause: str) -> None:
+        found = tuple(r for r in level.relations if name in r.columns and name not in r.shared)
+        if len(found) < 2:
+            return
+        if clause == "order" and (name in level.aliases or self._is_output(node, name)):
+            return
+        if clause in {"group", "having"} and name in level.aliases and self.dialect not in NO_ALIAS_IN_GROUP:
+            return
+        self.result.missing.append(Missing("ambiguous", node, level, found))
+
+    def _is_output(self, node: exp.Column, name: str) -> bool:
+        select = node.find_ancestor(exp.Select)
+        columns = (p for p in (select.expressions if select else ()) if isinstance(p, exp.Column))
+        return any(self.output_id(p) == name for p in columns)
+
+    def _is_alias(self, node: exp.Column, name: str, level: Scope, clause: str) -> bool:
+        """True when the name is one that AS gives and the clause may use."""
+        if name not in level.aliases:
+            return False
+        whole = isinstance(node.parent, (exp.Ordered, exp.Group)) or self.dialect not in WHOLE_ALIAS_ONLY
+        return {
+            "order": whole,
+            "sort": True,
+            "cluster": True,
+            "distribute": True,
+            "distinct": whole,
+            "group": whole and self.dialect not in NO_ALIAS_IN_GROUP,
+            "having": self.dialect in ALIASES_IN_HAVING,
+            "qualify": True,
+            "where": self.dialect in ALIASES_IN_WHERE,
+            "prewhere": True,
+            "expressions": self.dialect in ALIASES_IN_SELECT and not is_within(node, level.aliases[name]),
+            "windows": self.dialect in ALIASES_IN_SELECT,
+            "outer": self.dialect in ALIASES_IN_SELECT or self.dialect == "sqlite",
+        }.get(clause, False)
+
+    def _means_something_else(self, node: exp.Column, name: str, place: _Place) -> bool:
+        """True for a name that is no column: a text in double quotes, a row, a unit of time, a word of the dialect."""
+        if name in place.bound or name in PSEUDO.get(self.dialect, ()):
+            return True
+        if self.dialect == "sqlite" and self._in_double_quotes(node) and may_be_a_text(node):
+            return True
+        if isinstance(node.parent, exp.In) and node.arg_key == "field" and self.dialect == "sqlite":
+            return name in place.ctes or node.name in self.catalog
+        if not node.this.args.get("quoted") and (
+            name in KEYWORDS or (name in UNITS and isinstance(node.parent, exp.Func))
+        ):
+            return True
+        around = node.parent
+        if self.dialect == "sqlite" and around and (isinstance(around, exp.Match) or around.name.lower() in _SEARCHES):
+            return name in {r.key for level in place.scope.chain() for r in level.relations}
+        is_row = any(r.key == name for level in place.scope.chain() for r in level.relations)
+        return is_row and self.dialect not in NO_ROWS
+
+    def _in_double_quotes(self, node: exp.Column) -> bool:
+        start = node.this.meta.get("start", -1)
+        return start >= 0 and self.text[start] == '"'

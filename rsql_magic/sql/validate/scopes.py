@@ -1,0 +1,94 @@
+"""What is in sight somewhere in a query: relations, the scopes they form, and the names that stand for nothing."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from sqlglot import exp
+
+    from rsql_magic.sql.catalog import Table
+
+
+@dataclass(slots=True)
+class Relation:
+    """Something in FROM: a table, a subquery, a WITH, a function.
+
+    Args:
+        name: Its alias, else its name, as written.
+        key: That name as it is compared.
+        columns: Its columns: name as compared → name as stored.
+        open: True when it may have columns that are not known.
+        table: The catalog's table behind it.
+        shared: Columns that USING or NATURAL made one with an earlier relation's.
+    """
+
+    name: str
+    key: str
+    columns: Mapping[str, str]
+    open: bool = False
+    table: Table | None = None
+    shared: set[str] = field(default_factory=set)
+
+
+@dataclass(slots=True)
+class Scope:
+    """What the parts of one SELECT see."""
+
+    relations: list[Relation] = field(default_factory=list)
+    outer: Scope | None = None
+    aliases: dict[str, exp.Expr] = field(default_factory=dict)
+
+    def chain(self) -> Iterator[Scope]:
+        """This scope and those around it."""
+        at: Scope | None = self
+        while at is not None:
+            yield at
+            at = at.outer
+
+
+@dataclass(frozen=True, slots=True)
+class Missing:
+    """A name that stands for nothing, or for too much.
+
+    Args:
+        kind: ``table``, ``column``, ``qualifier`` (the part before the dot), ``ambiguous`` or ``alias`` (given twice).
+        node: Where it stands.
+        scope: What is in sight there.
+        found: For ``ambiguous``: the relations that have it.
+    """
+
+    kind: str
+    node: exp.Expr
+    scope: Scope
+    found: tuple[Relation, ...] = ()
+
+
+@dataclass(slots=True)
+class Resolution:
+    """What `resolve` found.
+
+    Args:
+        missing: Names that stand for nothing.
+        columns: Column nodes by id, with the relation they belong to.
+        selects: Every SELECT with its scope.
+    """
+
+    missing: list[Missing] = field(default_factory=list)
+    columns: dict[int, tuple[Relation, str]] = field(default_factory=dict)
+    selects: list[tuple[exp.Select, Scope]] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True)
+class Columns:
+    """The columns a query gives: name as compared → as written; open when there may be others."""
+
+    names: Mapping[str, str] = field(default_factory=dict)
+    open: bool = False
+
+
+OPEN = Columns(open=True)
+Ctes = dict[str, Columns]

@@ -1,0 +1,181 @@
+"""Study cells: a summary, flashcards, a quiz or an exam about the notebook, a topic or a help page.
+
+``%%ask --as quiz`` asks for material of a fixed form, checks it against that form and has it corrected once. Code that
+proves an answer is run first; a question whose code does not give the stated answer is not shown.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from rsql_magic import prompts
+from rsql_magic.ask import AnswerWriter, drafts, drawn_from
+from rsql_magic.display import Screen, Showable, Shown, safe_markdown, usage_line
+from rsql_magic.errors import RsqlError
+from rsql_magic.gateway import usage_of
+from rsql_magic.plain_text import printable
+from rsql_magic.study.proving import disproved
+from rsql_magic.study.sheet import FORMS, KINDS, MOST, Kind, Sheet, Unusable, as_markdown, read_sheet
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from rsql_magic.gateway import Message, Reply, Usage
+
+__all__ = ["KINDS", "MOST", "Kind", "Study", "StudyWriter"]
+
+
+@dataclass
+class Study(Showable):
+    """A study sheet, and what it took.
+
+    Args:
+        sheet: The sheet.
+        usage: Tokens, time, what is left.
+        sources: What of the notebook it is about or names: ``frame sales``, ``help stats::lm``.
+        notes: What the reader should know, such as questions that were left out.
+
+    Example:
+        >>> from rsql_magic.study.sheet import Card
+        >>> print(Study(Sheet("flashcards", "Means", (Card("mean", "sum ÷ n"),))))
+        ## Means
+        <BLANKLINE>
+        1. mean
+        <BLANKLINE>
+        ### Answers
+        <BLANKLINE>
+        1. sum ÷ n
+    """
+
+    sheet: Sheet
+    usage: Usage | None = None
+    sources: tuple[str, ...] = ()
+    notes: tuple[str, ...] = field(default=())
+
+    @property
+    def items(self) -> tuple[Any, ...]:
+        """Points, cards, questions or exercises."""
+        return self.sheet.items
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain values."""
+        built: dict[str, Any] = msgspec.to_builtins(self.sheet)
+        return {**built, "sources": list(self.sources), "notes": list(self.notes)}
+
+    def shown(self, *, footer: bool = True, interactive: bool = False) -> Shown:
+        """Markdown: questions first, answers at the end; with a widget beside it only the title and the notes."""
+        text = "\n\n".join(f"*{note}*" for note in self.notes) if interactive else as_markdown(self.sheet, self.notes)
+        text = "\n\n".join(filter(None, [text, drawn_from(self.sources)]))
+        return Shown(safe_markdown(text), text, usage_line(self.usage) if footer and self.usage else "")
+
+    def widget(self) -> Any:
+        """The sheet to flip, choose and score with ipywidgets; None where it is only read."""
+        from rsql_magic.study.widgets import widget_of
+
+        return widget_of(self.sheet)
+
+    def __str__(self) -> str:
+        return printable(as_markdown(self.sheet, self.notes))
+
+    def __repr__(self) -> str:
+        return f"<Study {self.sheet.kind} of {len(self.items)}: {printable(self.sheet.title)}>"
+
+
+class StudyWriter(AnswerWriter):
+    """One study sheet on its way; the arguments are those of `AnswerWriter`, after ``kind`` and ``count``."""
+
+    def __init__(self, kind: Kind, count: int | None, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self._screen = _Words(self._screen)
+        self._kind = kind
+        self._count = count
+
+    def messages(self) -> list[Message]:
+        """What would be sent."""
+        wanted = f"Write exactly {self._count} items." if self._count else f"Write 3 to {min(10, MOST)} items."
+        system = prompts.render("study", form=FORMS[self._kind], count=wanted)
+        asked = f"{self._kind} about: {self._question.text}"
+        user = prompts.render("question", context=self.gathered.text, question=asked)
+        return self._entry.messages(system, user.strip())
+
+    def begin(self) -> None:
+        """Take the turns of earlier runs of its cell out of the conversation."""
+        self._entry.begin()
+
+    def sheet(self) -> Study:
+        """Ask, check against the form, have it corrected once, and run the code in it.
+
+        Raises:
+            RsqlError: The material is of another form also after a correction, or no question survived its proof.
+            GatewayError: The gateway refused or failed.
+        """
+        steps = drafts.write(self.messages(), read=_text_of, check=self._wrong, repair=self._again, retries=1)
+        last = drafts.drive(steps, self._send)[-1]
+        try:
+            sheet = read_sheet(last.draft, self._kind)
+        except Unusable:
+            self._entry.add(self._replies)
+            hint = "Ask again, for fewer items (--count), or take another --model."
+            why = last.problems[0] if "{" in last.draft else f"It says: {' '.join(last.draft.split())[:300]}"
+            raise RsqlError(f"The model gave no usable {self._kind}. {why}", hint=hint) from None
+        study = self._proved(sheet)
+        self._entry.add(self._replies, answer=str(study), sources=study.sources)
+        return study
+
+    def _wrong(self, text: str) -> list[str]:
+        self._screen.status("checking")
+        try:
+            sheet = read_sheet(text, self._kind, self._count)
+        except Unusable as problem:
+            return [str(sentence) for sentence in problem.args]
+        return [f"Item {number}: its code is wrong, {why}." for number, why in _unproved(sheet)]
+
+    def _again(self, _: str, problems: Sequence[str]) -> str:
+        self._screen.restart(f"correcting: {problems[0]}")
+        return prompts.render("study_repair", problems="\n".join(f"- {problem}" for problem in problems))
+
+    def _proved(self, sheet: Sheet) -> Study:
+        """The sheet without items whose code does not give what they say."""
+        wrong = dict(_unproved(sheet))
+        kept = tuple(item for number, item in enumerate(sheet.items, 1) if number not in wrong)
+        if not kept:
+            raise RsqlError(f"No code of this {sheet.kind} gives what it should.", hint="Ask again.")
+        checked = sum(getattr(item, "code", None) is not None for item in kept)
+        notes = (
+            self._entry.note,
+            f"{checked} answer{'s' * (checked != 1)} checked by running code" if checked else "",
+            f"{len(wrong)} left out: the code did not give the stated answer" if wrong else "",
+            f"{len(kept)} of the {self._count} asked for" if self._count and len(kept) != self._count else "",
+        )
+        said = tuple(note for note in notes if note)
+        sheet = msgspec.structs.replace(sheet, items=kept)
+        sources = dict.fromkeys([*self.gathered.pointed, *self.gathered.named_in(as_markdown(sheet))])
+        return Study(sheet, usage_of(self._replies), tuple(sources), said)
+
+
+class _Words(Screen):
+    """Says what is being done, and keeps the JSON to itself."""
+
+    def __init__(self, screen: Screen) -> None:
+        self._screen = screen
+
+    def status(self, word: str) -> None:
+        """Pass the word on."""
+        self._screen.status(word)
+
+    def restart(self, why: str) -> None:
+        """Pass the reason on."""
+        self._screen.status(why)
+
+
+def _text_of(reply: Reply) -> str:
+    return reply.text
+
+
+def _unproved(sheet: Sheet) -> list[tuple[int, str]]:
+    """The numbers of items whose code does not give what they say, and why."""
+    coded = [(number, item.code) for number, item in enumerate(sheet.items, 1) if getattr(item, "code", None)]
+    return [(number, why) for number, code in coded if (why := disproved(code))]

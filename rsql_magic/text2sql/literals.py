@@ -1,0 +1,321 @@
+"""Literals that a query compares a column with: does the column hold them, and if not, what does it hold?
+
+``WHERE country = 'usa'`` over a column that says ``USA`` compiles, runs, and finds nothing; with ``<>`` it finds all. A
+person would look at the values. Here the catalog's profiles are looked at, and where they do not say, the database is
+asked, as far as that is little work. Nothing is said of a literal before the database has confirmed that no row has it:
+collations, padding and casts make more texts equal than Python does.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from difflib import get_close_matches
+from typing import TYPE_CHECKING
+
+from rsql_magic.sql import Unreadable, canonical, lex, parse, value_kind
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Sequence
+
+    from sqlglot import exp
+
+    from rsql_magic.sql import Catalog, Column, Relation, Table
+
+    Run = Callable[[str], Sequence[str]]
+
+_QUOTED = re.compile(r"'[^']*'|\"[^\"]*\"")
+_MOST = 5
+_MOST_ASKED = 6
+"""Most literals of one query that the database is asked for."""
+_MOST_ROWS = 5_000_000
+"""Rows of a table that are searched for a literal: well below a second."""
+_DATE = re.compile(r"\d{4}-\d\d-\d\d")
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """A column that a query compares with a literal: ``origin = 'jfk'``, ``lower(origin) NOT IN ('jfk')``.
+
+    Args:
+        table: The column's table.
+        column: The column.
+        text: The literal.
+        side: What is compared: the column, or a function of it.
+        like: Whether the literal is a pattern.
+        others: Further tables of the query.
+        operator: For numbers and dates, how they are compared.
+    """
+
+    table: Table
+    column: Column
+    text: str
+    side: exp.Expr
+    like: bool = False
+    others: tuple[Table, ...] = ()
+    operator: str = "="
+
+    def __str__(self) -> str:
+        return f"{self.column.name} is never {'like ' if self.like else ''}'{self.text}'"
+
+    def gives(self, value: str) -> str:
+        """What the compared side is where the column holds a value."""
+        from sqlglot import exp
+
+        for node in reversed(list(self.side.walk())):
+            if isinstance(node, exp.Lower | exp.Upper):
+                value = value.lower() if isinstance(node, exp.Lower) else value.upper()
+            elif isinstance(node, exp.Trim):
+                value = value.strip()
+        return value
+
+
+def comparisons(sql: str, dialect: str, catalog: Catalog) -> list[Comparison]:
+    """What a query compares its columns with, wherever that stands in it.
+
+    Args:
+        sql: One query that was checked.
+        dialect: sqlglot's name of its dialect.
+        catalog: The tables there are.
+
+    Example:
+        >>> from rsql_magic.sql import Catalog
+        >>> catalog = Catalog.from_ddl("CREATE TABLE f (origin VARCHAR)", "duckdb")
+        >>> [c.text for c in comparisons("SELECT * FROM f WHERE f.origin NOT IN ('jfk', 'ewr')", "duckdb", catalog)]
+        ['jfk', 'ewr']
+    """
+    from sqlglot import exp
+
+    from rsql_magic.sql import resolve
+
+    try:
+        dialect = canonical(dialect)
+        text = lex(sql, dialect).text
+        tree = parse(text, dialect)
+        resolution = resolve(tree, text, dialect, catalog)
+    except (Unreadable, RecursionError):
+        return []
+    tables = tuple(dict.fromkeys(r.table for _, scope in resolution.selects for r in scope.relations if r.table))
+    found = []
+    for side, literals, like, operator in _pairs(tree, resolution.columns):
+        [node] = side.find_all(exp.Column)
+        relation, name = resolution.columns[id(node)]
+        column = relation.table.column(name) if relation.table else None
+        if relation.table is not None and column is not None:
+            found += [Comparison(relation.table, column, one, side, like, tables, operator) for one in literals]
+    return list({(one.table.full_name, str(one), one.operator, one.side.sql()): one for one in found}.values())
+
+
+_OPERATORS = {"GT": ">", "GTE": ">=", "LT": "<", "LTE": "<="}
+_OPERATORS |= dict.fromkeys(("EQ", "NEQ", "NullSafeEQ", "NullSafeNEQ", "Is"), "=")
+_FLIPPED = {">": "<", ">=": "<=", "<": ">", "<=": ">=", "=": "="}
+
+Columns = dict[int, "tuple[Relation, str]"]
+"""Column nodes by id, as `resolve` gives them."""
+
+
+def _pairs(tree: exp.Expr, columns: Columns) -> Iterator[tuple[exp.Expr, list[str], bool, str]]:
+    """What is compared, with which literals, whether these are patterns, and how."""
+    for node in tree.walk():
+        for one, others, like, operator in _sides(node):
+            if _is_compared(one, columns):
+                literals = [_literal(other, columns) for other in others]
+                yield one, [text for text in literals if text is not None], like, operator
+
+
+def _sides(node: exp.Expr) -> Iterator[tuple[exp.Expr, list[exp.Expr], bool, str]]:
+    """A comparison's sides, read from either of them."""
+    from sqlglot import exp
+
+    if isinstance(node, exp.In):
+        yield node.this, node.expressions, False, "="
+    elif isinstance(node, exp.Like | exp.ILike):
+        yield node.this, [node.expression], True, "like" if isinstance(node, exp.Like) else "ilike"
+    elif isinstance(node, exp.Case) and node.this is not None:
+        yield node.this, [each.this for each in node.args["ifs"]], False, "="
+    elif operator := _OPERATORS.get(type(node).__name__):
+        yield node.this, [node.expression], False, operator
+        yield node.expression, [node.this], False, _FLIPPED[operator]
+
+
+def _literal(node: exp.Expr | None, columns: Columns) -> str | None:
+    """The text of a literal; also of what SQLite takes for a text because it is no name."""
+    from sqlglot import exp
+
+    if isinstance(node, exp.Literal):
+        return str(node.name)
+    if isinstance(node, exp.Neg) and isinstance(node.this, exp.Literal):
+        return f"-{node.this.name}"
+    if isinstance(node, exp.Column) and id(node) not in columns and not node.table and node.this.args.get("quoted"):
+        return str(node.name)
+    return _literal(node.this, columns) if isinstance(node, exp.Paren | exp.Cast) else None
+
+
+def _is_compared(node: exp.Expr | None, columns: Columns) -> bool:
+    """Whether this is a column, or a function of one that changes only how its text is written."""
+    from sqlglot import exp
+
+    while isinstance(node, exp.Lower | exp.Upper | exp.Trim | exp.Paren):
+        node = node.this
+    return isinstance(node, exp.Column) and id(node) in columns
+
+
+def doubts(found: Sequence[Comparison], dialect: str, run: Run) -> list[str]:
+    """Literals that a column never holds, while it holds a near one or another column holds it; one sentence each.
+
+    A text that is like no value of the column is no mistake: nothing is what the question is about.
+
+    Args:
+        found: What the query compares.
+        dialect: The database's.
+        run: Gives the first column of a query's rows as texts; raises nothing, and gives none where it cannot.
+
+    Example:
+        >>> from sqlglot import exp
+        >>> from rsql_magic.context import Column, Profile, Table
+        >>> origin = Column("origin", "VARCHAR", profile=Profile(values=("JFK", "EWR"), complete=True))
+        >>> one = Comparison(Table("f", (origin,), rows=90), origin, "jfk", exp.column("origin"))
+        >>> doubts([one], "duckdb", lambda query: ["0"])
+        ["origin is never 'jfk'. Did you mean 'JFK'?"]
+    """
+    texts = [one for one in found if one.operator in {"=", "like", "ilike"} and value_kind(one.column.type) == "text"]
+    asked = [one for one in texts if one.text.strip(" %_") and not _is_known(one)][:_MOST_ASKED]
+    said = (sentence for one in asked if (sentence := _meant(one, dialect, run)))
+    return list(dict.fromkeys(said))
+
+
+def _is_known(one: Comparison) -> bool:
+    """Whether the profile shows a value that the comparison finds."""
+    values = one.column.profile.values if one.column.profile else ()
+    return any(_matches(one, one.gives(value)) for value in values)
+
+
+def _matches(one: Comparison, value: str, *, fold: bool = False) -> bool:
+    fold = fold or one.operator == "ilike"
+    text, value = (one.text.casefold(), value.casefold()) if fold else (one.text, value)
+    if not one.like:
+        return text == value or (fold and text.strip() == value.strip())
+    pattern = "".join({"%": ".*", "_": "."}.get(letter, re.escape(letter)) for letter in text)
+    return re.fullmatch(pattern, value, re.DOTALL) is not None
+
+
+def _meant(one: Comparison, dialect: str, run: Run) -> str:
+    """The sentence about a literal that no row has, where it is known what was meant; empty otherwise."""
+    are_known = one.column.profile is not None and one.column.profile.complete
+    if not are_known and (one.table.rows is None or one.table.rows > _MOST_ROWS or one.table.kind == "view"):
+        return ""
+    near = _near(one) if are_known else _stored(one, dialect, run)
+    near = [value for value in near if not _matches(one, one.gives(value))]
+    elsewhere = [] if near or one.like else list(_holders(one))
+    if not (near or elsewhere) or list(run(_counted(one, dialect))) != ["0"]:
+        return ""
+    if near:
+        listed = dict.fromkeys(f"'{one.gives(value)}'" for value in near)
+        return f"{one}. Did you mean {' or '.join(list(listed)[:_MOST])}?"
+    return f"{one}, but {' and '.join(elsewhere[:_MOST])} is. Did you mean that?"
+
+
+def _near(one: Comparison) -> list[str]:
+    """The values of a column, all known, that are like a literal."""
+    values = one.column.profile.values if one.column.profile else ()
+    if same := [value for value in values if _matches(one, value, fold=True)]:
+        return same
+    folded = {one.gives(value).strip().casefold(): value for value in values}
+    return [] if one.like else [folded[near] for near in get_close_matches(one.text.strip().casefold(), folded, 2, 0.8)]
+
+
+def _holders(one: Comparison) -> Iterator[str]:
+    """Other text columns of the query's tables that hold a literal, letter by letter."""
+    for table in one.others:
+        for column in table.columns:
+            if column != one.column and column.profile and one.text in column.profile.values:
+                yield column.name if table is one.table else f"{table.name}.{column.name}"
+
+
+def _stored(one: Comparison, dialect: str, run: Run) -> list[str]:
+    """The values of a column, not all known, that differ from a literal in case or in blanks around it only."""
+    from sqlglot import exp
+
+    column, table = _bare(one)
+    text = exp.Literal.string(one.text.strip().lower())
+    lower = exp.Lower(this=column.copy() if one.like else exp.Trim(this=column.copy()))
+    same = exp.Like(this=lower, expression=text) if one.like else lower.eq(text)
+    query = exp.select(column).distinct().from_(table).where(same).order_by(column.copy()).limit(3)
+    return list(run(query.sql(dialect=dialect)))
+
+
+def _counted(one: Comparison, dialect: str) -> str:
+    r"""The query for the number of rows that a comparison finds.
+
+    Example:
+        >>> from sqlglot import exp
+        >>> from rsql_magic.sql import Column, Table
+        >>> _counted(Comparison(Table("f"), Column("o"), "jfk", exp.column("o", "f")), "duckdb")
+        'SELECT COUNT(*) FROM "f" WHERE "o" = \'jfk\''
+    """
+    from sqlglot import exp
+
+    column, table = _bare(one)
+    bare = one.side.transform(lambda node: column.copy() if isinstance(node, exp.Column) else node)
+    text = exp.Literal.string(one.text)
+    kind = {"like": exp.Like, "ilike": exp.ILike}.get(one.operator, exp.EQ)
+    return exp.select("COUNT(*)").from_(table).where(kind(this=bare, expression=text)).sql(dialect=dialect)
+
+
+def _bare(one: Comparison) -> tuple[exp.Column, exp.Table]:
+    from sqlglot import exp
+
+    table = one.table
+    named = exp.table_(table.name, db=table.schema or None, catalog=table.database or None, quoted=True)
+    return exp.column(one.column.name, quoted=True), named
+
+
+def out_of_range(found: Iterable[Comparison]) -> list[str]:
+    """Numbers and dates that a column never reaches, one sentence each: an empty result may be right, and is explained.
+
+    Example:
+        >>> from sqlglot import exp
+        >>> from rsql_magic.context import Column, Profile, Table
+        >>> year = Column("year", "INTEGER", profile=Profile(low="1990", high="2020"))
+        >>> out_of_range([Comparison(Table("f", (year,)), year, "2021", exp.column("year"), operator=">=")])
+        ['year is 1990 to 2020, so it is never >= 2021.']
+    """
+    return list(dict.fromkeys(sentence for one in found if (sentence := _unreached(one))))
+
+
+def _unreached(one: Comparison) -> str:
+    profile, kind = one.column.profile, value_kind(one.column.type)
+    if profile is None or profile.approximate or profile.low is None or profile.high is None:
+        return ""
+    try:
+        ends = [_measure(end, kind) for end in (profile.low, one.text, profile.high)]
+    except ValueError:
+        return ""
+    low, at, high = ends
+    never = {"=": at < low or at > high, ">": at >= high, ">=": at > high, "<": at <= low, "<=": at < low}
+    how = "" if one.operator == "=" else f"{one.operator} "
+    said = f"{one.column.name} is {profile.low} to {profile.high}, so it is never {how}{one.text}."
+    return said if never.get(one.operator) else ""
+
+
+def _measure(text: str, kind: str) -> float:
+    """A number, or a day as one.
+
+    Raises:
+        ValueError: It is neither.
+    """
+    if kind == "number":
+        return float(text)
+    if kind == "time" and (day := _DATE.match(text)) and len(text) == len(day[0]):
+        return float(day[0].replace("-", ""))
+    raise ValueError(text)
+
+
+def without_values(message: str, sql: str) -> str:
+    """A database's complaint without the values it quotes, unless the query itself holds them.
+
+    Example:
+        >>> without_values("Could not convert 'Ada' to INTEGER in 'x'", "SELECT 'x'")
+        "Could not convert '…' to INTEGER in 'x'"
+    """
+    return _QUOTED.sub(lambda match: match[0] if match[0][1:-1] in sql else f"{match[0][0]}…{match[0][0]}", message)

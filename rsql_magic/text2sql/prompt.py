@@ -1,0 +1,257 @@
+"""What the model is told of a question about a database: the tables that matter, the question, and what was wrong.
+
+The first request is made once, by ``SchemaPrompt.linked``, so that a preview is what is sent. A round of repair tells
+the problems with the tables that the draft named and had not seen.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from datetime import datetime
+from difflib import get_close_matches
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+from rsql_magic import prompts
+from rsql_magic.context import asks_of_now
+from rsql_magic.errors import BadInput, UnknownName
+from rsql_magic.sql import Catalog, ddl, fence, validate
+from rsql_magic.text2sql.verified import resembling
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from rsql_magic.databases import Engine
+    from rsql_magic.gateway import Entry, Message
+    from rsql_magic.sql import Table
+    from rsql_magic.text2sql.query_options import QueryOptions
+    from rsql_magic.text2sql.verified import Verified
+
+_NAME = re.compile(r"[^\W\d]\w*(?:\.[^\W\d]\w*)*")
+_MOST_MORE = 5
+"""Tables added to one round of repair."""
+_MOST_VALUES = 10
+
+
+@dataclass(frozen=True, slots=True)
+class Linked:
+    """A request that is ready: the tables that matter, and the messages that tell of them.
+
+    Args:
+        catalog: All tables.
+        tables: Those that matter, best first.
+        messages: What is sent.
+        late: What could not be looked at in time, as a sentence.
+    """
+
+    catalog: Catalog
+    tables: tuple[Table, ...]
+    messages: tuple[Message, ...]
+    late: str = ""
+
+
+class SchemaPrompt:
+    """One question and the part of a database that it is about.
+
+    Args:
+        wish: What is wanted.
+        engine: The database.
+        entry: Its place in the conversation.
+        now: Gives the date and time zone that the prompt names where a question counts from today.
+        examples: Verified questions, of which those that resemble this one are shown to the model.
+        linked: The request, when it was made before; then it is sent as it is.
+    """
+
+    def __init__(
+        self,
+        wish: QueryOptions,
+        engine: Engine,
+        entry: Entry,
+        *,
+        now: Callable[[], datetime] = lambda: datetime.now().astimezone(),
+        examples: Sequence[Verified] = (),
+        linked: Linked | None = None,
+    ) -> None:
+        self.wish = wish
+        self.engine = engine
+        self.entry = entry
+        self._now = now
+        self._examples = examples
+        self._ready = linked
+        self.late = linked.late if linked else ""
+        """What could not be looked at in time, as a sentence."""
+        self.settled = ""
+        """Which of several readings was taken, when nobody could be asked."""
+        self.catalog = linked.catalog if linked else Catalog()
+        self._tables: list[Table] = list(linked.tables) if linked else []
+
+    @property
+    def dialect(self) -> str:
+        """The dialect that the query is wanted in."""
+        return self.wish.dialect or self.engine.dialect
+
+    @cached_property
+    def misspelt(self) -> dict[str, str]:
+        """Words of the question that are names of the catalog, mistyped."""
+        from rsql_magic.sql import misspelt
+
+        return misspelt(self.wish.question, self.catalog)
+
+    @property
+    def _question(self) -> str:
+        """The question as it is read: mistyped names put right."""
+        from rsql_magic.sql import corrected
+
+        return corrected(self.wish.question, self.misspelt)
+
+    @property
+    def linked(self) -> Linked:
+        """What is sent first: the prompt, the history, the tables that matter and the question."""
+        if self._ready is None:
+            messages = tuple(self._link())
+            self._ready = Linked(self.catalog, tuple(self._tables), messages, self.late)
+        return self._ready
+
+    @property
+    def unread(self) -> tuple[str, ...]:
+        """What of the live frames could not be read, one sentence each."""
+        return self.catalog.problems if self.engine.name == "frames" else ()
+
+    def refresh(self) -> bool:
+        """Read the tables anew where they have changed; whether they had."""
+        before, self.catalog = self.catalog, self.engine.catalog(self.wish.level, sure=True)
+        return self.catalog is not before
+
+    def _link(self) -> list[Message]:
+        self.catalog = catalog = self.engine.catalog(self.wish.level, sure=True)
+        if not len(catalog):
+            raise BadInput(
+                f"{self.engine.name} has no tables.",
+                hint="Check its path, as a mistyped one makes an empty database; %%sql_ai frames asks the live frames.",
+            )
+        tables = self._chosen(catalog) if self.wish.tables else self._settled(self._linked(catalog))
+        self._tables = tables if self.wish.level == "names" else self.engine.detail(tables)
+        self.late = _too_late(self.engine.late)
+        user = prompts.render(
+            "sql_question",
+            context="\n\n".join(filter(None, (self.context(), self._shown_examples()))),
+            question=self._question,
+            session=self._session(),
+        )
+        return self.entry.messages(prompts.load("sql"), user)
+
+    def _settled(self, tables: list[Table]) -> list[Table]:
+        """The tables of the best reading, where the question has several and ``--ask`` wants to know.
+
+        Raises:
+            BadInput: Naming the readings, for a person to choose.
+        """
+        from rsql_magic.sql import rivals
+
+        if not (self.wish.ask or self.wish.settle):
+            return tables
+        best, *others = [table.full_name for table in rivals(self._question, self.catalog)][:3] or [""]
+        if not others:
+            return tables
+        if self.wish.ask:
+            raise BadInput(f"This can be asked of {_either(best, *others)}.", hint=f"Say which: --tables {best}.")
+        self.settled = f"This can be asked of {_either(best, *others)}; {best} was taken. Say which with --tables."
+        return [table for table in tables if table.full_name not in others]
+
+    def _chosen(self, catalog: Catalog) -> list[Table]:
+        return [catalog.get(name) or _unknown_table(name, catalog) for name in self.wish.tables]
+
+    def _linked(self, catalog: Catalog) -> list[Table]:
+        from rsql_magic.sql import link
+
+        # A follow-up such as "only for JFK" names nothing by itself; the question before it does.
+        earlier = [turn.question for turn in self.entry.earlier[-2:] if turn.task == "sql_ai"]
+        return link("\n".join([self._question, *reversed(earlier)]), catalog, self.wish.schema_tokens)
+
+    def context(self, tables: Sequence[Table] = ()) -> str:
+        """Tables as the model reads them, fenced; by default the linked ones, with how many there are."""
+        shown = tables or self._tables
+        lines = [*(ddl(table, self.wish.level) for table in shown), *([] if tables else self._stored())]
+        text = fence("schema", self.engine.name, "\n".join(lines))
+        every = len(self.catalog)
+        return text if tables or len(shown) == every else f"{text}\n\n{len(shown)} of {every} tables are shown."
+
+    def _stored(self) -> list[str]:
+        """Phrases of the question that are stored otherwise than it writes them, as comments of the schema."""
+        from rsql_magic.sql import find_values
+
+        if self.wish.level == "names":
+            return []
+        found = find_values(self._question, self.catalog, self._tables)
+        return [f"-- {one}" for one in found if one.value not in self.wish.question][:_MOST_VALUES]
+
+    def _shown_examples(self) -> str:
+        """Verified questions that resemble this one, with their SQL, as far as it still fits the tables."""
+        fitting = (
+            one
+            for one in resembling(self._question, self._examples)
+            if one.dialect in {"", self.dialect} and not validate(one.sql, self.dialect, self.catalog)
+        )
+        text = "\n\n".join(f"{one.question}\n```sql\n{one.sql}\n```" for one in fitting)
+        return fence("verified", "questions that a person has checked", text) if text else ""
+
+    def _session(self) -> str:
+        """What is said of the session; the date where the question counts from it, or each day had its own prompt."""
+        said = {"dialect": self.dialect}
+        if asks_of_now("\n".join([self._question, *(turn.question for turn in self.entry.earlier)])):
+            now = self._now()
+            said |= {"today": now.date().isoformat(), "time_zone": self.engine.time_zone or now.tzname() or "UTC"}
+        elif self.engine.time_zone:
+            said["time_zone"] = self.engine.time_zone
+        return " ".join(f'{name}="{value}"' for name, value in said.items())
+
+    def repair(self, sql: str, problems: Sequence[str]) -> str:
+        """The message that asks for a correction: problems, and the tables that the draft named but had not seen."""
+        named = self._widened(sql, problems)
+        more = self.context(named) if named else ""
+        listed = "\n".join(f"- {problem}" for problem in problems)
+        return prompts.render("repair", sql=sql, problems=listed, context=more, question=self._question)
+
+    def _widened(self, sql: str, problems: Sequence[str]) -> list[Table]:
+        """The tables that a draft and what is wrong with it name, and that it had not seen in full."""
+        from rsql_magic.sql import Index, widen
+
+        index = Index.of(self.catalog)
+        seen = {table.full_name: len(table.columns) for table in self._tables}
+        said = [word for text in problems for word in _NAME.findall(text)]
+        asked = [*_names_in(sql, self.dialect), *(w for w in said if w in self.catalog or index.holders(w))]
+        wider = widen(self._tables, asked, self.catalog)
+        return [table for table in wider if len(table.columns) != seen.get(table.full_name)][:_MOST_MORE]
+
+
+def _names_in(sql: str, dialect: str) -> list[str]:
+    """The tables and columns that a draft names, columns behind the name of their table."""
+    import sqlglot
+    from sqlglot import exp
+
+    try:
+        tree = sqlglot.parse_one(sql, dialect=dialect)
+    except sqlglot.errors.SqlglotError:
+        return _NAME.findall(sql)
+    tables = {table.alias_or_name: table.name for table in tree.find_all(exp.Table)}
+    columns = (f"{tables.get(column.table, column.table)}.{column.name}" for column in tree.find_all(exp.Column))
+    return [*tables.values(), *(name.removeprefix(".") for name in columns)]
+
+
+def _too_late(names: Sequence[str]) -> str:
+    if not names:
+        return ""
+    listed = f"{', '.join(names[:3])}{f' and {len(names) - 3} more' if len(names) > 3 else ''}"
+    return f"There was no time to look at the values of {listed}: asked again, a question may be told more of them."
+
+
+def _either(*names: str) -> str:
+    return f"{', '.join(names[:-1])} or {names[-1]}"
+
+
+def _unknown_table(name: str, catalog: Catalog) -> Table:
+    close = get_close_matches(name, [table.full_name for table in catalog], 1)
+    raise UnknownName(
+        f"There is no table {name!r}.", hint=f"Did you mean {close[0]}?" if close else "%rsql catalog lists them."
+    )

@@ -1,0 +1,261 @@
+"""SQLResult: a checked query, what it gave, and how it looks."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from rsql_magic.display import (
+    Showable,
+    Shown,
+    charts,
+    fenced,
+    folded,
+    safe_markdown,
+    table_html,
+    table_plain,
+    usage_line,
+)
+from rsql_magic.errors import BadInput
+from rsql_magic.gateway import Usage
+from rsql_magic.plain_text import printable
+
+if TYPE_CHECKING:
+    import altair as alt
+    import pandas as pd
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """One round: the draft, what was wrong with it, what the model said; or what rules changed, without the model."""
+
+    sql: str
+    problems: tuple[str, ...] = ()
+    says: str = ""
+    usage: Usage = field(default_factory=Usage)
+    mended: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Timings:
+    """Seconds spent: choosing tables, waiting for the model, checking, running the query, drawing, and in all."""
+
+    link: float = 0.0
+    write: float = 0.0
+    check: float = 0.0
+    sql: float = 0.0
+    chart: float = 0.0
+    total: float = 0.0
+
+
+@dataclass
+class SQLResult(Showable):
+    """A checked query, and what it gave.
+
+    Args:
+        sql: The statement that passed, or the last draft.
+        question: The question.
+        df: The result as a pandas frame; None when the query was not run.
+        drawing: The chart as a Vega-Lite specification with its data, or None.
+        attempts: All drafts, with what was wrong with each.
+        problems: What is wrong with ``sql``; empty when it passed.
+        usage: Tokens, time, what is left.
+        context: The schema as sent.
+        timings: Where the time went.
+        says: What the model said about the query.
+        answer: The question's answer in words, with ``--answer``.
+        plan: The database's plan, with ``--explain``.
+        connection: Name of the connection, safe to show.
+        rows: True number of rows, or None when it is not known.
+        truncated: True when ``df`` holds only the first of them.
+        notes: Facts worth saying, one sentence each.
+    """
+
+    sql: str = ""
+    question: str = ""
+    df: pd.DataFrame | None = None
+    drawing: charts.Spec | None = None
+    attempts: tuple[Attempt, ...] = ()
+    problems: tuple[str, ...] = ()
+    usage: Usage = field(default_factory=Usage)
+    context: str = ""
+    timings: Timings = field(default_factory=Timings)
+    says: str = ""
+    answer: str = ""
+    plan: str = ""
+    connection: str = ""
+    rows: int | None = None
+    truncated: bool = False
+    notes: tuple[str, ...] = ()
+    dialect: str = ""
+    shown_rows: int = 10
+    shown_columns: int = 20
+    footnotes: tuple[str, ...] = ()
+
+    @cached_property
+    def chart(self) -> alt.Chart | None:
+        """The chart as an Altair object, or None."""
+        return charts.as_altair(self.drawing) if self.drawing else None
+
+    @property
+    def count(self) -> str:
+        """How many rows there are, truthfully: ``3 rows``, ``first 1,000 of 336,776 rows``."""
+        if self.df is None:
+            return "not run"
+        here = len(self.df)
+        if not self.truncated:
+            return f"{here:,} row{'' if here == 1 else 's'}"
+        return (
+            f"first {here:,} of {self.rows:,} rows" if self.rows is not None else f"first {here:,} rows; there are more"
+        )
+
+    @property
+    def frame(self) -> pd.DataFrame:
+        """The result as a pandas frame.
+
+        Raises:
+            BadInput: The query was not run.
+        """
+        if self.df is None:
+            raise BadInput("The query was not run, so there is no result.", hint="Leave out --no-run.")
+        return self.df
+
+    def as_(self, kind: str) -> Any:
+        """The result as a frame of another package.
+
+        Args:
+            kind: ``pandas``, ``polars`` or ``arrow``.
+
+        Raises:
+            BadInput: The package is not installed.
+        """
+        if self.df is None or kind == "pandas":
+            return self.df
+        try:
+            import pyarrow as pa  # type: ignore[import-untyped]
+
+            table = pa.Table.from_pandas(self.df, preserve_index=False)
+            if kind == "arrow":
+                return table
+            import polars as pl
+
+            return pl.from_arrow(table)
+        except ImportError as error:
+            raise BadInput(f"--as {kind} needs {error.name}.", hint=f"pip install {error.name}") from None
+
+    def save(self, path: str | Path) -> None:
+        """Write the result to a file; its ending says what: .csv, .parquet, .sql, .png or .svg (the chart).
+
+        Raises:
+            BadInput: There is no such result, the ending is unknown, or the file cannot be written.
+        """
+        place = Path(path).expanduser()
+        write = _WRITERS[saved_as(place)]
+        try:
+            write(self, place)
+        except OSError as error:
+            raise BadInput(
+                f"{place} cannot be written: {error.strerror or error}.", hint="Give another path."
+            ) from None
+
+    def shown(self, *, footer: bool = True) -> Shown:
+        """The finished output: query, rounds of repair, table, what is worth saying, usage."""
+        facts = [safe_markdown(self.answer), safe_markdown(self.says), *map(safe_markdown, self.notes)]
+        rounds = [folded(title, fenced(attempt.sql, "sql")) for title, attempt in self.rounds()]
+        table = (
+            []
+            if self.df is None
+            else [table_html(self.df, rows=self.shown_rows, columns=self.shown_columns), self._below()]
+        )
+        plan = [folded("plan", fenced(self.plan))] if self.plan else []
+        markdown = "\n\n".join(part for part in [*rounds, fenced(self.sql, "sql"), *plan, *table, *facts] if part)
+        took = "" if self.df is None or self.usage.replayed else f"query {self.timings.sql:.2f} s"
+        line = usage_line(self.usage, notes=(*self.footnotes, took))
+        metadata = {"rsql": {"model": self.usage.model, "request_id": self.usage.request_id, "sql": self.sql}}
+        return Shown(markdown, self._plain(), line if footer else "", metadata=metadata)
+
+    def rounds(self) -> list[tuple[str, Attempt]]:
+        """The rounds that are shown: drafts that failed, and those that rules put right, also when it is the last."""
+        numbered = enumerate(self.attempts, 1)
+        last = len(self.attempts)
+        return [(_title(n, attempt), attempt) for n, attempt in numbered if n < last or attempt.mended]
+
+    def _below(self) -> str:
+        shown = min(self.shown_rows, 0 if self.df is None else len(self.df))
+        return f"*{self.count}{f', {shown} shown' if self.df is not None and len(self.df) > shown else ''}*"
+
+    def _plain(self) -> str:
+        repaired = [f"-- {title}" for title, _ in self.rounds()]
+        table = (
+            []
+            if self.df is None
+            else [table_plain(self.df, rows=self.shown_rows, columns=self.shown_columns), self._below().strip("*")]
+        )
+        head = "\n".join([*repaired, self.sql])
+        return "\n\n".join(part for part in [head, self.plan, *table, self.answer, self.says, *self.notes] if part)
+
+    def __str__(self) -> str:
+        return printable(self._plain())
+
+    def __repr__(self) -> str:
+        tries = len(self.attempts)
+        query = " ".join(printable(self.sql).split())[:80]
+        return f"<SQLResult {self.count}, {tries} attempt{'' if tries == 1 else 's'}: {query}>"
+
+
+SAVED_AS = (".csv", ".parquet", ".sql", ".png", ".svg")
+"""Endings of files that a result can be saved as."""
+
+
+def saved_as(path: Path) -> str:
+    """The ending of a file that a result can be saved as.
+
+    Raises:
+        BadInput: It is none of them.
+
+    Example:
+        >>> saved_as(Path("delays.CSV"))
+        '.csv'
+    """
+    ending = path.suffix.lower()
+    if ending not in SAVED_AS:
+        raise BadInput(f"{path} cannot be saved: its ending says nothing.", hint=f"Use one of {', '.join(SAVED_AS)}.")
+    return ending
+
+
+def _save_csv(result: SQLResult, place: Path) -> None:
+    result.frame.to_csv(place, index=False)
+
+
+def _save_parquet(result: SQLResult, place: Path) -> None:
+    try:
+        result.frame.to_parquet(place, index=False)
+    except ImportError:
+        raise BadInput("A Parquet file needs pyarrow.", hint="pip install pyarrow") from None
+
+
+def _save_sql(result: SQLResult, place: Path) -> None:
+    place.write_text(f"-- {' '.join(result.question.split())}\n{result.sql.rstrip(';')};\n", encoding="utf-8")
+
+
+def _save_chart(result: SQLResult, place: Path) -> None:
+    if result.drawing is None:
+        raise BadInput("There is no chart to save.", hint="Ask for one: --plot.")
+    place.write_bytes(charts.picture(result.drawing, place.suffix.lower().lstrip(".")))
+
+
+_WRITERS = {
+    ".csv": _save_csv,
+    ".parquet": _save_parquet,
+    ".sql": _save_sql,
+    ".png": _save_chart,
+    ".svg": _save_chart,
+}
+
+
+def _title(number: int, attempt: Attempt) -> str:
+    said = f"mended without asking: {'; '.join(dict.fromkeys(attempt.mended))}" if attempt.mended else ""
+    wrong = f"draft {number}: {' '.join(attempt.problems)}" if attempt.problems else ""
+    return " — ".join(part for part in (said, wrong) if part)

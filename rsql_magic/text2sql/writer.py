@@ -1,0 +1,418 @@
+"""From a question to checked SQL: ``write_sql`` is a generator without I/O, ``run`` drives it and runs the result.
+
+    linking  → which tables go into the prompt
+    writing  → the model drafts
+    checking → the guard, the names and types, the database's own compiler
+    repairing→ what is wrong goes back, with the schema it calls for
+    running  → within bounds, read-only
+
+A statement that the guard refuses is not repaired when it would do what is not allowed: somebody wanted to change
+something, and the answer is no. A slip (an unknown function, two queries, a typing error) is.
+"""
+
+from __future__ import annotations
+
+import time
+from contextlib import closing, contextmanager
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from rsql_magic import prompts
+from rsql_magic.ask import drafts
+from rsql_magic.display import Screen, fenced
+from rsql_magic.errors import AnswerCut, BadInput, NoQuery, QueryFailed, QueryRejected
+from rsql_magic.gateway import Reply, Usage, restored, usage_of
+from rsql_magic.redaction import redact
+from rsql_magic.sql import Catalog, fence, join_notes, validate
+from rsql_magic.text2sql import literals
+from rsql_magic.text2sql.drafts import write_sql
+from rsql_magic.text2sql.native import Native
+from rsql_magic.text2sql.results import Attempt, SQLResult, Timings
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+    import pandas as pd
+
+    from rsql_magic.databases import Rows
+    from rsql_magic.gateway import Message
+    from rsql_magic.sql import Fix
+    from rsql_magic.text2sql.drafts import Draft
+    from rsql_magic.text2sql.prompt import SchemaPrompt
+
+    Round = drafts.Attempt[Reply, Draft]
+
+_ROWS_TOLD = 20
+
+
+class Writer:
+    """One question on its way to a result: ``run`` takes it through all steps.
+
+    Args:
+        prompt: The question, its database and its conversation, whose next turn the answer becomes.
+        screen: Where progress is shown.
+        clock: Source of time, in seconds.
+        confirm: Asks a person whether to go on; None when there is nobody, and the answer is no.
+    """
+
+    def __init__(
+        self,
+        prompt: SchemaPrompt,
+        *,
+        screen: Screen | None = None,
+        clock: Callable[[], float] = time.monotonic,
+        confirm: Callable[[str], bool] | None = None,
+    ) -> None:
+        self._prompt = prompt
+        self._wish = prompt.wish
+        self._engine = prompt.engine
+        self._entry = prompt.entry
+        self._screen = screen or Screen()
+        self._clock = clock
+        self._confirm = confirm
+        self._replies: list[Reply] = []
+        self._spent: dict[str, float] = {}
+        self._native = Native(prompt.engine, prompt.dialect)
+        self._rows: dict[str, Rows] = {}
+        self._doubted: str = ""
+        self._said: dict[str, list[str]] = {}
+        self._proposed: dict[str, Fix] = {}
+        self._said_of_mending = ""
+
+    @property
+    def _dialect(self) -> str:
+        return self._prompt.dialect
+
+    def run(self) -> SQLResult:
+        """Take the question through all steps.
+
+        Raises:
+            QueryRejected: The draft is not a read-only query.
+            QueryFailed: No draft passed, or the database stopped the query.
+            GatewayError: The gateway refused or failed.
+            Stopped: The user stopped the cell.
+        """
+        started = self._clock()
+        self._refuse_untold_answer()
+        self._screen.status("linking")
+        with self._timed("link"):
+            messages = list(self._prompt.linked.messages)
+        try:
+            steps = write_sql(
+                messages, check=self.check, repair=self.repair, retries=self._wish.retries, mend=self.mend
+            )
+            attempts = drafts.drive(steps, self._send)
+        except (QueryFailed, QueryRejected, AnswerCut, KeyboardInterrupt) as error:
+            self._entry.add(self._replies)
+            if isinstance(error, NoQuery):
+                self._screen.restart("")  # the error says what the model said
+            raise
+        result = self._result(self._best(attempts), attempts, messages)
+        self._entry.add(self._replies, answer=fenced(result.sql, "sql"))
+        if result.problems:
+            raise _no_draft_passed(result)
+        if self._wish.explain:
+            self._explain(result)
+        if self._wish.run:
+            self._take(result, self._best(attempts).draft.chart)
+            if self._wish.answer:
+                self._answer(result)
+        result.usage = usage_of(self._replies)
+        result.timings = Timings(**self._spent, total=self._clock() - started)
+        return result
+
+    @property
+    def _catalog(self) -> Catalog:
+        return self._prompt.catalog
+
+    # Writing.
+
+    def _send(self, messages: list[Message]) -> Reply:
+        self._screen.status("repairing" if self._replies else "writing")
+        reply = Reply()
+        self._replies.append(reply)
+        with self._timed("write"):
+            stream = self._entry.stream(messages, reply, model=self._wish.model, timeout=self._wish.silence)
+            with closing(stream) as events:
+                for event in events:
+                    self._screen.event(event, draft=True)
+        reply.text = restored(reply.text, self._wish.question)
+        return reply
+
+    # Checking.
+
+    def check(self, sql: str) -> list[str]:
+        """What is wrong with a statement, one sentence each.
+
+        Raises:
+            QueryRejected: It would do what is not allowed.
+        """
+        self._screen.status("checking")
+        with self._timed("check"):
+            problems = self._problems(sql)
+            if problems and self._prompt.refresh():  # no draft is blamed for tables that have changed meanwhile
+                return self._problems(sql)
+            return problems
+
+    def _problems(self, sql: str) -> list[str]:
+        statement, problems = self._read(sql)
+        return problems or (self._tried(sql, statement) if self._wish.run else [])
+
+    def _read(self, sql: str) -> tuple[str, list[str]]:
+        """The statement that the guard gives of a draft, and what is wrong with it before anything runs."""
+        from rsql_magic.sql import check
+
+        try:
+            statement = check(sql, self._dialect, self._catalog)
+        except QueryRejected as error:
+            if not error.repairable:
+                raise
+            found = validate(sql, self._dialect, self._catalog)  # says more of a wrong name than the guard does
+            return sql, [problem.message for problem in found if problem.kind != "syntax"] or [str(error)]
+        found = validate(statement, self._dialect, self._catalog)
+        return statement, [problem.message for problem in found] or self._compiled(statement)
+
+    def mend(self, sql: str) -> Fix | None:
+        """A draft that does not compile put right by rules, where what was meant is certain; None otherwise."""
+        from rsql_magic.sql import mend
+
+        with self._timed("check"):
+            found = mend(sql, self._dialect, self._catalog, self._passes)
+        if found is not None and found.restructured:
+            self._proposed[sql] = found
+            if self._may_repair:
+                return None
+            self._said_of_mending = f"No round was left to ask the model: {'; '.join(found.said)} was added by rules."
+        return found
+
+    def _passes(self, sql: str) -> bool:
+        try:
+            return not self._read(sql)[1]
+        except QueryRejected:
+            return False
+
+    def _compiled(self, statement: str) -> list[str]:
+        """What the database says of a statement that the guard let through; nothing of one for another database."""
+        if self._native.is_foreign and not self._wish.run:
+            return []
+        try:
+            return [problem.message for problem in self._engine.check(self._native.of(statement, self._catalog))]
+        except (QueryFailed, QueryRejected) as error:  # such as a join without a condition: no attempt to write
+            return [str(error)]
+
+    @property
+    def _may_repair(self) -> bool:
+        return len(self._replies) <= self._wish.retries
+
+    def _tried(self, sql: str, statement: str) -> list[str]:
+        """Run the query. Problems are what the data had against it, and an empty result that one spelling explains."""
+        self._refuse_costly(statement)
+        self._screen.status("running")
+        started = self._clock()
+        try:
+            native = self._native.of(statement, self._catalog)
+            rows = self._engine.run(native, max_rows=self._wish.max_rows, timeout=self._wish.timeout)
+        except QueryFailed as error:
+            if not self._may_repair or self._clock() - started > 0.9 * self._wish.timeout:
+                raise  # what was stopped once would be stopped again
+            return [literals.without_values(str(error), sql)]
+        self._rows[sql] = rows
+        self._spent["sql"] = self._spent.get("sql", 0.0) + rows.seconds
+        return self._doubts(sql, statement)
+
+    def _refuse_costly(self, statement: str) -> None:
+        """Ask before a query that the database expects to take very long; where nobody is, do not run it.
+
+        Raises:
+            QueryFailed: It may not run.
+        """
+        work = self._expected_work(statement) if self._wish.plan_rows else 0
+        if work <= self._wish.plan_rows:
+            return
+        costs = f"The database expects to handle about {work:,} rows for this query"
+        if self._confirm is None or not self._confirm(f"{costs}."):
+            raise QueryFailed(
+                f"{costs}; {self._wish.plan_rows:,} are allowed without asking.",
+                hint="Ask for less, or raise %config Rsql.plan_rows.",
+                sql=statement,
+            )
+
+    def _expected_work(self, statement: str) -> int:
+        """Rows that the database expects to handle; 0 where it does not say, as for SHOW."""
+        try:
+            return self._engine.plan(self._native.of(statement, self._catalog)).work or 0
+        except QueryFailed:
+            return 0
+
+    def _doubts(self, sql: str, statement: str) -> list[str]:
+        """Why a query that runs may be wrong: told to the model once, and to the person where it insists."""
+        if self._wish.level == "names":
+            self._said[sql] = [note.text for note in join_notes(statement, self._dialect, self._catalog)]
+            return []
+        found = literals.comparisons(statement, self._dialect, self._catalog)
+        said = literals.doubts(found, self._engine.dialect, self._looked_up)
+        notes = join_notes(
+            self._native.of(statement, self._catalog),
+            self._engine.dialect,
+            self._catalog,
+            self._number,
+            self._wish.question,
+        )
+        self._said[sql] = [*(said or literals.out_of_range(found)), *(note.text for note in notes)]
+        said += [note.text for note in notes if note.is_doubt]
+        if self._doubted or not said or not self._may_repair:
+            return []
+        self._doubted = sql
+        return said
+
+    def _number(self, query: str) -> int | None:
+        """What a small query of our own counts; None where the database refuses it or takes long."""
+        found = self._looked_up(query)
+        return int(float(found[0])) if found else None
+
+    def _looked_up(self, query: str) -> list[str]:
+        """The first column of a small query of our own; nothing where the database refuses it or takes long."""
+        try:
+            return [str(value) for value in self._engine.run(query, max_rows=3, timeout=10.0).df.iloc[:, 0]]
+        except (QueryFailed, QueryRejected):
+            return []
+
+    def repair(self, sql: str, problems: Sequence[str]) -> str:
+        """The message that asks for a correction, with what rules would make of the draft's joins."""
+        self._screen.restart(f"repairing: {problems[0]}")
+        proposed = self._proposed.get(sql)
+        if proposed is not None:
+            change = "; ".join(proposed.said)
+            problems = [
+                *problems,
+                f"It compiles with this change: {change}. Make it only if the question asks for that.",
+            ]
+        return self._prompt.repair(sql, problems)
+
+    def _best(self, attempts: Sequence[Round]) -> Round:
+        """The last attempt; when it failed, the one that ran and was only doubted."""
+        ran = (attempt for attempt in attempts if attempt.draft.sql and attempt.draft.sql == self._doubted)
+        doubted = next(ran, None)
+        return replace(doubted, problems=()) if doubted and attempts[-1].problems else attempts[-1]
+
+    def _result(self, last: Round, attempts: Sequence[Round], messages: Sequence[Message]) -> SQLResult:
+        return SQLResult(
+            sql=last.draft.sql,
+            question=self._wish.question,
+            attempts=tuple(_told(attempt) for attempt in attempts),
+            problems=last.problems,
+            usage=usage_of(self._replies),
+            context=messages[-1]["content"],
+            says=last.draft.says,
+            connection=self._engine.name,
+            dialect=self._dialect,
+            notes=tuple(self._remarks(last.draft.others)),
+            shown_rows=self._wish.shown_rows,
+            shown_columns=self._wish.shown_columns,
+        )
+
+    def _remarks(self, others: int) -> Iterator[str]:
+        """What is worth saying of the query before it runs."""
+        from rsql_magic.sql import functions
+
+        for word, meant in self._prompt.misspelt.items():
+            yield f"“{word}” was read as {meant}."
+        if self._prompt.settled:
+            yield self._prompt.settled
+        if self._prompt.late:
+            yield self._prompt.late
+        if self._said_of_mending:
+            yield self._said_of_mending
+        if others:
+            yield f"The answer held {others + 1} queries; the first one is used."
+        if self._native.is_foreign and not self._wish.run:
+            wanted, here = functions(self._dialect).title, functions(self._engine.dialect).title
+            yield f"Checked as {wanted}, against the tables of {self._engine.name}; {here} did not compile it."
+
+    # Running.
+
+    def _take(self, result: SQLResult, options_of: str) -> None:
+        rows = self._rows[result.sql]
+        result.notes = (*result.notes, *([rows.note] if rows.note else []), *self._said.get(result.sql, []))
+        result.df, result.rows, result.truncated = rows.df, rows.total, rows.truncated
+        if self._wish.plot or options_of:
+            with self._timed("chart"):
+                self._chart(result, rows.df, options_of)
+
+    def _chart(self, result: SQLResult, frame: pd.DataFrame, options_of: str) -> None:
+        """Draw; a chart that cannot be drawn is said, for the result is there all the same."""
+        from rsql_magic.display import charts
+
+        kind = None if self._wish.plot in {None, "auto"} else self._wish.plot
+        try:
+            chart = charts.wanted(frame, options_of, kind)  # type: ignore[arg-type]
+            result.drawing, said = charts.draw(chart, frame, result.rows, cut=result.truncated)
+        except BadInput as error:
+            said = str(error)
+        result.notes = (*result.notes, said) if said else result.notes
+
+    def _explain(self, result: SQLResult) -> None:
+        self._screen.status("explaining")
+        result.plan = self._planned(result)
+        question = prompts.render(
+            "explain",
+            context=self._prompt.context(),
+            sql=result.sql,
+            dialect=self._dialect,
+            question=self._wish.question,
+        )
+        reply = self._send([{"role": "system", "content": prompts.load("ask")}, {"role": "user", "content": question}])
+        result.says = reply.text.strip()
+
+    def _planned(self, result: SQLResult) -> str:
+        """The plan; of a query for another database that cannot be run here, nothing, and that is said."""
+        try:
+            plan = self._engine.plan(self._native.of(result.sql, self._catalog))
+        except QueryFailed as error:
+            if self._wish.run or not self._native.is_foreign:
+                raise
+            result.notes = (*result.notes, f"No plan: {error.message}")
+            return ""
+        expected = f"about {plan.rows:,} rows expected" if plan.rows is not None else ""
+        return "\n".join(part for part in (plan.text, expected) if part)
+
+    def _refuse_untold_answer(self) -> None:
+        if self._wish.answer and self._wish.level != "sample":
+            raise BadInput("--answer sends rows of the result to the model.", hint="Allow it with --privacy sample.")
+
+    def _answer(self, result: SQLResult) -> None:
+        """The answer in words, from the first rows of the result."""
+        self._screen.status("answering")
+        rows = result.frame.head(_ROWS_TOLD).to_csv(index=False)
+        question = prompts.render(
+            "answer",
+            context=fence("result", "first rows", redact(rows)[0]),
+            sql=result.sql,
+            count=result.count,
+            question=self._wish.question,
+        )
+        reply = self._send([{"role": "system", "content": prompts.load("ask")}, {"role": "user", "content": question}])
+        result.answer = reply.text.strip()
+
+    @contextmanager
+    def _timed(self, step: str) -> Iterator[None]:
+        started = self._clock()
+        try:
+            yield
+        finally:
+            self._spent[step] = self._spent.get(step, 0.0) + self._clock() - started
+
+
+def _told(attempt: Round) -> Attempt:
+    """A round as a result keeps it; a mended draft cost nothing."""
+    usage = Usage() if attempt.mended else usage_of([attempt.reply])
+    return Attempt(attempt.draft.sql, attempt.problems, attempt.draft.says, usage, attempt.mended)
+
+
+def _no_draft_passed(result: SQLResult) -> QueryFailed:
+    tries = len(result.attempts)
+    return QueryFailed(
+        f"No query passed its checks in {tries} attempt{'' if tries == 1 else 's'}: {' '.join(result.problems)}",
+        hint="Ask in other words, or name the tables with --tables.",
+        sql=result.sql,
+    )

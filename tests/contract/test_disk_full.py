@@ -1,0 +1,162 @@
+"""A full disk: what is under way ends with an error within five seconds, and all goes on when there is room again."""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import time
+from contextlib import asynccontextmanager, contextmanager
+from itertools import count
+
+import httpx
+import pytest
+import sqlalchemy as sa
+from tornado.httpserver import HTTPServer
+from tornado.testing import bind_unused_port
+
+from jupyter_server_ext.app.assembly import build_app
+from jupyter_server_ext.app.serve import web_application
+from jupyter_server_ext.config import KeySettings, Secret, Settings, StorageSettings
+from jupyter_server_ext.ledger import SpoolFile
+from jupyter_server_ext.messages import Caller
+
+pytestmark = pytest.mark.asyncio
+_names = count()
+STREAM = {"messages": [{"role": "user", "content": "Hi"}], "stream": True}
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def disk(request, tmp_path, monkeypatch):
+    """The URL of a ledger, and what makes its disk full for a while."""
+    return sqlite(tmp_path) if request.param == "sqlite" else postgresql(request, monkeypatch)
+
+
+def sqlite(tmp_path):
+    opened = []
+
+    def limit(connection, _record):
+        opened.append(connection)
+
+    @contextmanager
+    def full():
+        def pages(number):
+            for one in opened:
+                one.execute(f"PRAGMA max_page_count={number}").close()
+
+        pages(1)  # as many as there are
+        yield
+        pages(1 << 30)
+
+    sa.event.listen(sa.Engine, "connect", limit)
+    return f"sqlite:///{tmp_path / 'ledger.db'}", full, lambda: sa.event.remove(sa.Engine, "connect", limit)
+
+
+def postgresql(request, monkeypatch):
+    """Its disk and that of the spool."""
+    server, name = request.getfixturevalue("postgresql"), f"full{next(_names)}"
+    engine = sa.create_engine(server.url.replace("postgresql:", "postgresql+psycopg:") + "/postgres")
+    with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as db:
+        db.execute(sa.text(f"CREATE DATABASE {name}"))
+    engine.dispose()
+    url = f"{server.url}/{name}"
+
+    def run(*statements):
+        engine = sa.create_engine(url.replace("postgresql:", "postgresql+psycopg:"))
+        with engine.begin() as db:
+            for statement in statements:
+                db.exec_driver_sql(statement)
+        engine.dispose()
+
+    def no_room(*_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    @contextmanager
+    def full():
+        body = "BEGIN RAISE EXCEPTION 'could not extend file' USING ERRCODE = '53100'; END"
+        run(
+            f"CREATE OR REPLACE FUNCTION full_disk() RETURNS trigger AS $${body}$$ LANGUAGE plpgsql",
+            *(
+                f"CREATE TRIGGER full_{table} BEFORE INSERT ON {table} EXECUTE FUNCTION full_disk()"
+                for table in ("entries", "requests_open")
+            ),
+        )
+        monkeypatch.setattr(SpoolFile, "append", no_room)
+        yield
+        monkeypatch.undo()
+        run(*(f"DROP TRIGGER full_{table} ON {table}" for table in ("entries", "requests_open")))
+
+    return url, full, lambda: None
+
+
+class Slow(httpx.AsyncByteStream):
+    """An answer in two parts; the second one comes when a test says so."""
+
+    def __init__(self, go_on):
+        self._go_on = go_on
+
+    async def __aiter__(self):
+        yield b'data: {"model":"m","choices":[{"index":0,"delta":{"content":"Yes"}}]}\n\n'
+        await self._go_on.wait()
+        yield b'data: {"model":"m","choices":[{"index":0,"delta":{},"finish_reason":"stop"}]}\n\ndata: [DONE]\n\n'
+
+
+@asynccontextmanager
+async def serving(url, tmp_path, go_on):
+    def answer(request):
+        return httpx.Response(200, headers={"content-type": "text/event-stream"}, stream=Slow(go_on))
+
+    key = KeySettings("groq", Secret("k" * 20), base_url="http://provider.example/v1", name="one")
+    storage = StorageSettings(ledger=url, instance="one", spool=str(tmp_path))
+    settings = Settings(default_model="m", keys=(key,), storage=storage)
+    tokens = [(Secret("t"), Caller("a" * 200))]
+    parts = build_app(settings, tokens, "/", transport=httpx.MockTransport(answer))
+    server = HTTPServer(web_application(parts))
+    socket, port = bind_unused_port()
+    server.add_socket(socket)
+    headers = {"Authorization": "Bearer t"}
+    try:
+        async with httpx.AsyncClient(
+            base_url=f"http://127.0.0.1:{port}/", trust_env=False, timeout=20, headers=headers
+        ) as client:
+            yield client
+    finally:
+        server.stop()
+        await parts.close()
+        await server.close_all_connections()
+
+
+async def ask(client):
+    """The status and the text of an answer, and when it ended."""
+    reply = await client.post("v1/chat/completions", json=STREAM)
+    return reply.status_code, reply.text, time.monotonic()
+
+
+async def test_what_is_under_way_ends_soon_and_later_requests_are_served(disk, tmp_path, caplog):
+    url, full, tidy = disk
+    go_on = asyncio.Event()
+    try:
+        async with serving(url, tmp_path, go_on) as client:
+            asking = [asyncio.create_task(ask(client)) for _ in range(40)]
+            await asyncio.sleep(1.0)
+            with full():
+                go_on.set()
+                start = time.monotonic()
+                ends = await asyncio.gather(*asking)
+                assert max(at for _, _, at in ends) - start < 5.0
+                failed = [text for status, text, _ in ends if "ledger_unavailable" in text]
+                assert len(failed) == 40
+                health = (await client.get("health")).json()
+                assert (health["status"], health["checks"]["ledger"]) == ("unavailable", "unavailable")
+                assert (await ask(client))[0] == 503
+            for _ in range(100):
+                if (await client.get("health")).status_code == 200:
+                    break
+                await asyncio.sleep(0.1)
+            assert (await ask(client))[0] == 200
+            kept = (await client.get("stats")).json()
+            assert kept["cache"]["requests"] == 41, "what could not be written then was written later"
+    finally:
+        tidy()
+    said = [record.getMessage() for record in caplog.records if "ledger" in record.getMessage()]
+    assert sum("cannot be written" in words for words in said) == 1
+    assert sum("can be written again" in words for words in said) == 1

@@ -1,0 +1,151 @@
+"""A model's words in cells that are typed, saved and opened again, in a real JupyterLab: nothing runs or is fetched."""
+
+from __future__ import annotations
+
+import json
+import random
+
+import nbformat
+import pytest
+from e2e import panel_lab
+from e2e.test_markdown_pages import AUDIT, SERVER, known
+from markdown_replies import reply
+
+SETUP = """\
+%load_ext rsql_magic
+import pandas as pd
+sales = pd.DataFrame({"region": ["N", "S"], "amount": [1, 2]})
+
+
+def run(cells):
+    for magic, line, question in cells:
+        try:
+            get_ipython().run_cell_magic(magic, line, question)
+        except Exception:
+            get_ipython().showtraceback()
+"""
+SQL = "--retries 0"
+CARDS = 4
+WAYS = {
+    "answer": ("ask", "", "{text}"),
+    "sentence": ("sql_ai", SQL, "```sql\nSELECT region FROM sales\n```\n\n{text}"),
+    "words": ("sql_ai", SQL, "{text}"),
+    "failure": ("sql_ai", SQL, '```sql\nSELECT "{name}" FROM sales\n```'),
+    "table": ("sql_ai", SQL, "```sql\nSELECT '{value}' AS \"{name}\" FROM sales\n```"),
+}
+
+
+def cut(text, seed):
+    """A reply as it comes: in random pieces."""
+    chance, pieces = random.Random(seed), []
+    while text:
+        size = chance.choice((1, 2, 3, 5, 8, 40, 200))
+        pieces.append(text[:size])
+        text = text[size:]
+    return pieces
+
+
+def told(provider, replies, *, each):
+    """Cells that ask, each way one of the replies or all of them; what the provider answers is a hostile reply."""
+    cells, sheets = [], []
+    for number, text in enumerate(replies):
+        for way in WAYS if each else [list(WAYS)[number % len(WAYS)]]:
+            magic, line, form = WAYS[way]
+            flat = text.replace("```", "'''")
+            filled = form.format(text=text, name=flat.replace('"', '""'), value=flat.replace("'", "''"))
+            provider.answers[f"{way}{number}"] = (cut(filled, number), 0.0)
+            cells.append((magic, line, f"{way}{number}"))
+    for kind, item in SHEETS.items():
+        sheet = {"title": replies[0], "items": [item(text) for text in replies[-CARDS:]]}
+        provider.answers[kind] = (cut(json.dumps(sheet), 1), 0.0)
+        sheets.append(("ask", f"--as {kind}", kind))
+    return f"run({cells!r})", f"run({sheets!r})"
+
+
+SHEETS = {
+    "flashcards": lambda text: {"front": text, "back": text},
+    "quiz": lambda text: {"question": text, "choices": [text, f"{text} not"], "answer": 0, "explanation": text},
+    "summary": lambda text: {"heading": text, "text": text},
+}
+
+
+@pytest.fixture(scope="module")
+def town(tmp_path_factory):
+    """A provider, a JupyterLab whose kernels reach it, and a browser."""
+    folder = tmp_path_factory.mktemp("cells")
+    with (
+        panel_lab.provider() as provider,
+        panel_lab.gateway(folder, provider.url) as (gateway, _),
+        panel_lab.jupyterlab(folder, gateway) as lab,
+        panel_lab.chromium() as browser,
+    ):
+        yield provider, folder, lab, browser
+
+
+OPEN = """async (path) => {
+  const { commands, shell } = window.jupyterapp;
+  await commands.execute("docmanager:save");
+  shell.currentWidget.dispose();
+  const widget = await commands.execute("docmanager:open", { path });
+  await widget.revealed;
+  return [...widget.content.model.cells].map((cell) => cell.trusted);
+}"""
+"""Save and close the notebook, and open another; whether its cells are trusted."""
+
+
+def harm(page):
+    """What the notebook as it is drawn lets its words do, and how many outputs it draws."""
+    for cell in page.page.locator(".jp-Notebook .jp-Cell").all():
+        cell.scroll_into_view_if_needed()
+    page.page.wait_for_timeout(500)
+    outputs = "[...document.querySelectorAll('.jp-OutputArea-output')]"
+    found = page.page.evaluate(f"{outputs}.flatMap({AUDIT})")
+    hacked = page.page.evaluate("window.hacked ?? 0")
+    fetched = [url for url in page.asked if url.startswith(SERVER) or not url.startswith(page.own)]
+    return [*found, *(["a script"] * hacked), *fetched], page.page.evaluate(f"{outputs}.length")
+
+
+def nothing_happens(town, replies, name, *, each):
+    provider, folder, lab, browser = town
+    page = panel_lab.Page(browser, lab, folder, name, [SETUP])
+    page.page.set_default_timeout(300_000)  # many answers come in one cell
+    page.asked, page.own = [], (lab, lab.replace("http", "ws"), "data:", "blob:")
+    page.page.on("request", lambda request: page.asked.append(request.url))
+    for cell in told(provider, replies, each=each):
+        page.type_cell(cell)
+    flip(page, CARDS)
+    found, drawn = harm(page)
+    assert found == []
+    assert drawn > len(replies)
+    trusted = page.page.evaluate(OPEN, f"{name}.ipynb")
+    assert all(trusted[:-1])
+    assert harm(page) == ([], drawn)
+    copy = nbformat.read(folder / f"{name}.ipynb", 4)
+    copy.metadata["changed"] = "so that no signature fits"
+    nbformat.write(copy, folder / f"{name}_copy.ipynb")
+    assert not any(page.page.evaluate(OPEN, f"{name}_copy.ipynb")[1:-1])
+    assert harm(page) == ([], drawn)
+    page.close()
+
+
+def flip(page, cards):
+    """Look at both sides of every card."""
+    for _ in range(cards):
+        page.page.get_by_role("button", name="Flip").click()
+        assert page.page.locator(".jupyter-widgets").evaluate_all(f"all => all.flatMap({AUDIT})") == []
+        page.page.get_by_role("button", name="Next").click()
+
+
+def worst():
+    return known()[:12] + [reply(seed, SERVER) for seed in range(20)]
+
+
+def test_hostile_words_do_nothing_in_cells_that_are_typed_and_opened_again(town):
+    nothing_happens(town, worst(), "hostile", each=False)
+
+
+@pytest.mark.sweep
+def test_many_hostile_words_do_nothing_in_cells_that_are_typed_and_opened_again(town):
+    for first in range(0, 150, 50):
+        replies = known() if not first else [reply(seed, SERVER) for seed in range(first, first + 50)]
+        nothing_happens(town, replies, f"hostile{first}", each=True)

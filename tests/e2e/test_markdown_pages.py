@@ -1,0 +1,194 @@
+"""A model's words in real front ends: nothing runs, nothing is fetched, no link leads astray; formulas are drawn."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import nbformat
+import pandas as pd
+import pytest
+from e2e.panel_lab import Page, chromium, jupyterlab
+from markdown_replies import reply
+
+from rsql_magic.ask import Answer
+from rsql_magic.display import listing
+from rsql_magic.errors import NoQuery
+from rsql_magic.study import Study
+from rsql_magic.study.sheet import Card, Sheet
+from rsql_magic.text2sql import SQLResult
+from rsql_magic.text2sql.results import Attempt
+
+CASES = Path(__file__).parents[1] / "rsql_magic" / "markdown_cases" / "attacks.jsonl"
+SERVER = "http://canary.invalid"
+
+# What a page holds that could act; the marks of JupyterLab itself (its heading anchors) are left out.
+AUDIT = """(root) => {
+  const bad = [];
+  for (const node of root.querySelectorAll("*")) {
+    const name = node.nodeName.toLowerCase();
+    if (/^(script|iframe|object|embed|form|style|link|meta|base|video|audio|img|image|use)$/.test(name)
+        && !node.closest("mjx-container")) bad.push(name);
+    if (name === "svg" && !node.closest("mjx-container")) bad.push("svg");
+    for (const { name: key, value } of node.attributes) {
+      if (/^on/i.test(key)) bad.push(`${key}=${value}`);
+      if (/^(href|xlink:href|src|srcdoc|action|formaction|data|background|poster)$/i.test(key)
+          && !/^(https?:|mailto:|#)/i.test(value.trim())) bad.push(`${key}=${value}`);
+      if (key === "style" && /url\\s*\\(/i.test(value)) bad.push(`${key}=${value}`);
+    }
+  }
+  return bad;
+}"""
+RENDER = """async ({ bundles, trusted }) => {
+  const rendermime = window.jupyterapp.shell.currentWidget.content.rendermime;
+  const audit = AUDIT;
+  const found = [];
+  const room = document.createElement("div");
+  room.style.position = "absolute";
+  document.body.append(room);
+  for (const [index, data] of bundles.entries()) {
+    const kind = rendermime.preferredMimeType(data, trusted ? "any" : "ensure");
+    const renderer = rendermime.createRenderer(kind);
+    const model = rendermime.createModel({ data, trusted });
+    room.append(renderer.node);
+    await renderer.renderModel(model);
+    renderer.node.dataset.index = index;
+  }
+  await rendermime.latexTypesetter.typeset(room);
+  await new Promise((resolve) => setTimeout(resolve, 300));
+  for (const node of room.children)
+    for (const bad of audit(node)) found.push([Number(node.dataset.index), bad]);
+  const drawn = room.querySelectorAll("mjx-container").length;
+  room.remove();
+  return { found, drawn, hacked: window.hacked ?? 0 };
+}""".replace("AUDIT", AUDIT)
+
+
+def known():
+    lines = CASES.read_text(encoding="utf-8").splitlines()
+    return [json.loads(line)["markdown"].replace("{{server}}", SERVER) for line in lines]
+
+
+def bundles(text, number):
+    """The words as one of the things that show words."""
+    frame = pd.DataFrame({text[:300]: ["x"], "v": [text]})
+    query = SQLResult("SELECT 1", says=text, notes=(text,), attempts=(Attempt("SELECT", (text,)), Attempt("SELECT 1")))
+    ways = [
+        lambda: Answer(text).shown(),
+        query.shown,
+        lambda: SQLResult(text, df=frame, plan=text).shown(),
+        lambda: Study(Sheet("flashcards", text, (Card(text, text),))).shown(),
+        lambda: listing([(text, text)], ("a", "b")),
+        lambda: Answer(str(NoQuery(text))).shown(),
+        lambda: Answer(text[: len(text) // 2]).shown(),
+    ]
+    return ways[number % len(ways)]().bundle()
+
+
+@pytest.fixture(scope="module")
+def browser():
+    with chromium() as browser:
+        yield browser
+
+
+@pytest.fixture(scope="module")
+def lab(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("pages")
+    with jupyterlab(folder, "http://127.0.0.1:9/") as url:
+        yield folder, url
+
+
+@pytest.fixture(scope="module")
+def page(browser, lab):
+    folder, url = lab
+    page = Page(browser, url, folder, "pages", [])
+    page.asked = []
+    page.page.on("request", lambda request: page.asked.append(request.url))
+    yield page
+    page.close()
+
+
+def harm(page, texts, trusted=True):
+    """What the front end lets texts do, and how many formulas it draws."""
+    shown = [bundles(text, number) for number, text in enumerate(texts)]
+    found, drawn = [], 0
+    for at in range(0, len(shown), 200):
+        told = page.page.evaluate(RENDER, {"bundles": shown[at : at + 200], "trusted": trusted})
+        found += [(texts[at + index], bad) for index, bad in told["found"]]
+        found += [("a script", told["hacked"])] if told["hacked"] else []
+        drawn += told["drawn"]
+    fetched = [
+        url for url in page.asked if not url.startswith((page.lab, page.lab.replace("http", "ws"), "data:", "blob:"))
+    ]
+    return found + [("fetched", url) for url in fetched], drawn
+
+
+@pytest.mark.parametrize("trusted", [True, False])
+def test_known_attacks_do_nothing_in_jupyterlab(page, trusted):
+    texts = [text for text in known() for _ in range(7)]
+    found, drawn = harm(page, texts, trusted)
+    assert found == []
+    assert drawn
+
+
+def test_made_up_replies_do_nothing_in_jupyterlab(page):
+    found, _ = harm(page, [reply(seed, SERVER) for seed in range(300)])
+    assert found == []
+
+
+@pytest.mark.sweep
+@pytest.mark.parametrize("trusted", [True, False])
+def test_many_made_up_replies_do_nothing_in_jupyterlab(page, trusted):
+    found, _ = harm(page, [reply(seed, SERVER) for seed in range(10_000)], trusted)
+    assert found == []
+
+
+def exported(browser, folder, texts):
+    """The same for a page that nbconvert makes, beside what it fetches for a harmless notebook."""
+    from nbconvert import HTMLExporter
+
+    def opened(words, name):
+        outputs = [nbformat.v4.new_output("display_data", bundles(text, at)) for at, text in enumerate(words)]
+        cells = [nbformat.v4.new_code_cell("1", outputs=outputs)]
+        file = folder / f"{name}.html"
+        file.write_text(HTMLExporter().from_notebook_node(nbformat.v4.new_notebook(cells=cells))[0], encoding="utf-8")
+        page, asked = browser.new_page(), []
+        page.on("request", lambda request: asked.append(request.url))
+        page.goto(f"file://{file}", wait_until="domcontentloaded")
+        page.wait_for_timeout(500)
+        told = page.evaluate(f"[...document.querySelectorAll('.jp-OutputArea-output')].flatMap({AUDIT})")
+        hacked = page.evaluate("window.hacked")
+        page.close()
+        return told, hacked, {url for url in asked if not url.startswith("file:")}
+
+    found, hacked, asked = opened(texts, "hostile")
+    _, _, usual = opened(["A harmless reply."], "harmless")
+    return found, hacked, asked - usual
+
+
+def test_attacks_do_nothing_in_an_exported_page(browser, tmp_path):
+    texts = [text for text in known() for _ in range(7)] + [reply(seed, SERVER) for seed in range(200)]
+    assert exported(browser, tmp_path, texts) == ([], None, set())
+
+
+@pytest.mark.sweep
+def test_many_made_up_replies_do_nothing_in_exported_pages(browser, tmp_path):
+    for first in range(0, 10_000, 1_000):
+        texts = [reply(seed, SERVER) for seed in range(first, first + 1_000)]
+        assert exported(browser, tmp_path, texts) == ([], None, set())
+
+
+def test_formulas_are_drawn_without_what_acts(page):
+    text = "So $x^2$, \\(y\\), costs $5 and $6:\n\n$$\na\n= b\n- c\n$$\n\n$\\href{javascript:window.hacked=1}{z}$"
+    told = page.page.evaluate(RENDER, {"bundles": [Answer(text).shown().bundle()], "trusted": True})
+    assert told == {"found": [], "drawn": 4, "hacked": 0}
+
+
+def test_the_same_words_as_written_do_harm(page):
+    told = page.page.evaluate(RENDER, {"bundles": [{"text/markdown": text} for text in known()], "trusted": True})
+    fetched = {url for url in page.asked if url.startswith(SERVER)}
+    page.asked.clear()
+    page.page.evaluate("window.hacked = 0")
+    assert told["hacked"]
+    assert len(told["found"]) > 20
+    assert fetched

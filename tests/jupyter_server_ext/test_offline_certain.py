@@ -1,0 +1,100 @@
+"""The offline model answers only what it has read to the last word: generated questions it must refuse, or heed."""
+
+from __future__ import annotations
+
+import random
+import re
+
+import pytest
+
+from .offline_library import ask, say
+from .test_offline_sql import QUESTIONS
+
+ANSWERED = [line for line in QUESTIONS.strip().splitlines() if not line.startswith(" ") and "```" in say(line)]
+STRANGE = ("purple", "reluctantly", "overdue", "abroad", "logged", "owned", "cancelled", "twice", "nearly")
+
+
+def _with_word(question: str, word: str, chance: random.Random) -> str:
+    words = question.split()
+    place = chance.randrange(1, len(words))
+    return " ".join([*words[:place], word, *words[place:]])
+
+
+def _cases(count: int) -> list[str]:
+    chance = random.Random(15)
+    return [_with_word(chance.choice(ANSWERED), chance.choice(STRANGE), chance) for _ in range(count)]
+
+
+def test_enough_wordings_are_answered():
+    assert len(ANSWERED) > 40
+
+
+@pytest.mark.parametrize("question", _cases(60))
+def test_a_word_that_nothing_reads_is_refused(question):
+    assert "```" not in say(question), ask(question)
+
+
+@pytest.mark.sweep
+def test_no_word_anywhere_goes_unread():
+    answered = [question for question in _cases(3000) if "```" in say(question)]
+    assert not answered
+
+
+@pytest.mark.parametrize(
+    "question",
+    [
+        "How many books have more than 300 pages and less than 100 pages?",
+        "titles of books with price above 30 and price below 10",
+        "titles of books whose genre is Crime and whose genre is Poetry",
+        "names of authors whose birth year is after 1990",
+        "how many female and male members are there",
+        "books with more than 900 pages",
+    ],
+)
+def test_a_query_that_no_row_or_every_row_meets_is_refused(question):
+    assert "```" not in say(question), ask(question)
+
+
+@pytest.mark.parametrize(
+    ("question", "said"),
+    [
+        ("titles of books by Ursula Winter", "do not know where “Ursula Winter” is stored"),
+        ("members from Oslo North", "North” is stored"),
+        ("What are the names of authors and what are their books?", "two questions"),
+        ("Which author wrote the most books?", "“wrote”"),
+        ("the name of each author and their number of books for each", "“each”"),
+    ],
+)
+def test_a_guess_is_refused_with_its_reason(question, said):
+    text = say(question)
+    assert "```" not in text
+    assert said in text
+    assert "I read counts, sums, means" in text
+
+
+NUMBERS = ("How many books have more than {} pages?", "titles of books with a price below {}", "show {} books")
+
+
+@pytest.mark.parametrize("wording", NUMBERS)
+@pytest.mark.parametrize("number", [83, 100, 199, 213, 305])
+def test_no_number_is_lost(wording, number):
+    text = say(wording.format(number))
+    assert "```" not in text or re.search(rf"\b{number}\b", text)
+
+
+WEATHER = """CREATE TABLE weather ( origin TEXT, -- values: 'LGA', 'EWR'
+  year INTEGER, -- 2013..2013
+  month INTEGER, -- 1..12
+  day INTEGER, -- 1..31
+  hour INTEGER, -- 0..23
+  temp REAL -- 10.9..100
+);"""
+
+
+@pytest.mark.parametrize("question", ["hottest day", "which day had the highest temp", "hottest hour"])
+def test_a_part_of_a_date_is_no_date(question):
+    assert "alone does not say which" in say(question, ddl=WEATHER)
+
+
+def test_a_month_of_one_year_is_one():
+    assert "GROUP BY month" in ask("hottest month", ddl=WEATHER)

@@ -1,0 +1,103 @@
+"""A prompt is a function of the data and the question: the same bytes on a busy machine, with any clock, on any day."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import random
+import subprocess
+import sys
+import time
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+SESSION = Path(__file__).parent / "same_bytes_session.py"
+
+
+def digest(seed: int, *, clock: str = "", path: str = "") -> str:
+    """The prompts of a session, made in a process of its own with this seed for hashes and this clock."""
+    environment = {**os.environ, "PYTHONHASHSEED": str(seed), "SESSION_CLOCK": clock}
+    done = subprocess.run(
+        [sys.executable, str(SESSION), path], env=environment, capture_output=True, text=True, check=False, timeout=240
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    return done.stdout
+
+
+@pytest.fixture(scope="module")
+def databases(tmp_path_factory):
+    """The files that the sessions read, made once."""
+    path = tmp_path_factory.mktemp("same")
+    subprocess.run([sys.executable, str(SESSION), str(path), "make"], check=True, timeout=240)
+    return str(path)
+
+
+def busy():
+    """A process that keeps a core busy until it is ended."""
+    return subprocess.Popen([sys.executable, "-c", "while True: sum(range(100000))"])
+
+
+def compare(databases, runs):
+    told = {digest(seed, clock=clock, path=databases) for seed, clock in runs}
+    assert len(told) == 1
+    [text] = told
+    assert text.count("CREATE TABLE") > 8
+    assert "inferred" in text
+    assert "≈" in text
+
+
+def test_the_same_bytes_with_other_hashes_and_a_clock_that_jumps(databases):
+    compare(databases, [(0, ""), (7, "fast")])
+
+
+@pytest.mark.sweep
+@pytest.mark.timeout(1800)
+def test_the_same_bytes_twenty_times_on_a_busy_machine(databases):
+    others = [busy() for _ in range(os.cpu_count() or 2)]
+    try:
+        compare(databases, [(seed, random.Random(seed).choice(["", "fast", "jitter"])) for seed in range(20)])
+    finally:
+        for other in others:
+            other.kill()
+            other.wait()
+
+
+def test_the_date_is_told_only_where_a_question_counts_from_it(assistant, con):
+    from rsql_magic.text2sql import SchemaPrompt
+
+    def prompt(question, day):
+        wish = assistant.wish().__class__(question)
+        engine, _ = assistant.connections.engine(con, {}, question)
+        made = SchemaPrompt(
+            wish, engine, assistant.chat.entry(question), now=lambda: datetime(2026, 3, day, tzinfo=UTC)
+        )
+        return hashlib.sha256(str(made.linked.messages).encode()).hexdigest()
+
+    for question, differs in {
+        "Orders by shop": False,
+        "Orders of May 2024": False,
+        "Orders of the last two weeks": True,
+        "Bestellungen von gestern": True,
+        "Commandes du mois dernier": True,
+        "Pedidos de esta semana": True,
+        "Orders in May": True,
+    }.items():
+        assert (prompt(question, 1) != prompt(question, 2)) is differs, question
+
+
+def test_a_clock_that_runs_out_is_said(assistant, con, gateway):
+    """What only time cut is a note of the result, and stands below what --show-context prints."""
+    con.execute("CREATE TABLE shops (id INTEGER, city VARCHAR)")
+    engine, _ = assistant.connections.engine(con, {}, "")
+    ticks = iter(range(0, 10**6, 100))
+    engine._clock = lambda: float(next(ticks))
+    shown = assistant.sql_preview("How many orders?", con).saying("")
+    assert "There was no time to look at the values of" in shown
+    gateway.replies = ["```sql\nSELECT count(*) AS n FROM orders\n```"]
+    result = assistant.sql_ai("How many orders?", con)
+    assert any("There was no time" in note for note in result.notes)
+    engine._clock = time.monotonic
+    engine.refresh()
+    assert "no time" not in assistant.sql_preview("How many orders?", con).saying("")
