@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import builtins
 import gc
 import os
 import signal
@@ -41,10 +42,14 @@ _LIBRARIES = os.environ.get("LD_LIBRARY_PATH")
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtest_setup():
-    """R puts its libraries, and the system's, before Python's once it runs: programs started later would load those.
+    """What running code leaves in the process is taken out: R's library path, and a builtin ``_``.
+
+    Doctests and consoles leave their last value as a builtin, and a shell of IPython then keeps none of its own.
+    R puts its libraries, and the system's, before Python's once it runs: programs started later would load those.
 
     A hook rather than a fixture, as fixtures of a module start programs before those of a test.
     """
+    vars(builtins).pop("_", None)
     if os.environ.get("LD_LIBRARY_PATH") != _LIBRARIES:
         os.environ.pop("LD_LIBRARY_PATH", None)
         os.environ |= {"LD_LIBRARY_PATH": _LIBRARIES} if _LIBRARIES else {}

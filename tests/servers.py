@@ -9,6 +9,7 @@ The same code runs for root and for anyone else: PostgreSQL and MariaDB refuse t
 
 from __future__ import annotations
 
+import asyncio
 import os
 import pwd
 import random
@@ -18,13 +19,13 @@ import socket
 import subprocess
 import tempfile
 import time
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
 
 PASSWORD = "s3cret-pa55"
 """Password of every test user; no message may contain it."""
@@ -45,6 +46,42 @@ class Server:
     port: int
     folder: Path
     process: subprocess.Popen[bytes]
+
+
+@asynccontextmanager
+async def listening(
+    handler: Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]], limit: int = 2**16
+) -> AsyncIterator[int]:
+    """The port of 127.0.0.1 at which ``handler`` talks to each connection, until the block ends.
+
+    At its end handlers that still run are cancelled and their connections closed: a transport that its event loop
+    outlives would warn in whichever test happens to run when it is collected.
+    """
+    handlers: set[asyncio.Task[None]] = set()
+
+    async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        handlers.add(task)
+        try:
+            await handler(reader, writer)
+            writer.close()
+            await writer.wait_closed()
+        except (asyncio.CancelledError, OSError):
+            pass
+        finally:
+            writer.transport.abort()
+            handlers.discard(task)
+
+    server = await asyncio.start_server(handle, "127.0.0.1", 0, limit=limit)
+    try:
+        yield server.sockets[0].getsockname()[1]
+    finally:
+        server.close()
+        for task in handlers:
+            task.cancel()
+        await asyncio.gather(*handlers, return_exceptions=True)
+        await asyncio.sleep(0)
 
 
 def free_port() -> int:

@@ -21,6 +21,8 @@ from collections import deque
 from dataclasses import dataclass, field
 from typing import Any
 
+from servers import listening
+
 
 class Limit:
     """One limit: ``fixed`` and ``fixed-lazy`` windows, a ``rolling`` window, or a token ``bucket``."""
@@ -221,19 +223,15 @@ class SimulatedProvider:
         return [request for request in self.requests if name in {request.model, request.key}]
 
     async def __aenter__(self) -> SimulatedProvider:
-        self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
-        self._port = self._server.sockets[0].getsockname()[1]
+        self._listening = listening(self._serve)
+        self._port = await self._listening.__aenter__()
         return self
 
-    async def __aexit__(self, *_: object) -> None:
-        self._server.close()
-        for task in asyncio.all_tasks():
-            if getattr(task.get_coro(), "__qualname__", "") == "SimulatedProvider._serve":
-                task.cancel()
-        await asyncio.sleep(0)
+    async def __aexit__(self, *raised: object) -> None:
+        await self._listening.__aexit__(*raised)
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        with contextlib.suppress(ConnectionError, asyncio.IncompleteReadError, asyncio.CancelledError):
+        with contextlib.suppress(ConnectionError, asyncio.IncompleteReadError):
             while True:
                 head = (await reader.readuntil(b"\r\n\r\n")).decode()
                 length = next(
@@ -242,7 +240,6 @@ class SimulatedProvider:
                 body = await reader.readexactly(length)
                 if not await self._answer(head, body, reader, writer):
                     break
-        writer.close()
 
     async def _answer(self, head: str, body: bytes, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
         key = next((line[22:] for line in head.split("\r\n") if line.lower().startswith("authorization: bearer ")), "")

@@ -12,6 +12,7 @@ import httpx
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from servers import listening
 
 from jupyter_server_ext.upstream import ProviderTransport
 from jupyter_server_ext.upstream.connection import _Connection
@@ -34,12 +35,6 @@ class Server:
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.connections += 1
-        try:
-            await self.answer(reader, writer)
-        finally:
-            writer.close()
-
-    async def answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         with contextlib.suppress(asyncio.IncompleteReadError, ConnectionError):
             while True:
                 head = await reader.readuntil(b"\r\n\r\n")
@@ -58,16 +53,10 @@ class Server:
 @contextlib.asynccontextmanager
 async def serving(*replies):
     server = Server(list(replies))
-    listening = await asyncio.start_server(server.serve, "127.0.0.1", 0)
-    server.port = listening.sockets[0].getsockname()[1]
-    transport = ProviderTransport()
-    client = httpx.AsyncClient(transport=transport, base_url=f"http://127.0.0.1:{server.port}", trust_env=False)
-    try:
-        yield server, client
-    finally:
-        await client.aclose()
-        listening.close()
-        await asyncio.sleep(0.01)
+    async with listening(server.serve) as server.port:
+        url = f"http://127.0.0.1:{server.port}"
+        async with httpx.AsyncClient(transport=ProviderTransport(), base_url=url, trust_env=False) as client:
+            yield server, client
 
 
 async def until_none_is_kept(client):
@@ -365,15 +354,12 @@ async def test_a_connection_whose_request_is_not_sent_yet_is_not_kept():
         writer.write(b"HTTP/1.1 413 Large\r\nContent-Length: 2\r\n\r\nno")
         await writer.drain()
         await asyncio.sleep(1)
-        writer.close()
 
-    listening = await asyncio.start_server(refuse, "127.0.0.1", 0, limit=1024)
-    port = listening.sockets[0].getsockname()[1]
-    request = httpx.Request("POST", f"http://127.0.0.1:{port}/", content=b"x" * 20_000_000)
-    reply = await transport.handle_async_request(request)
-    assert (reply.status_code, await reply.aread()) == (413, b"no")
-    assert not any(transport._idle.values())
-    listening.close()
+    async with listening(refuse, limit=1024) as port:
+        request = httpx.Request("POST", f"http://127.0.0.1:{port}/", content=b"x" * 20_000_000)
+        reply = await transport.handle_async_request(request)
+        assert (reply.status_code, await reply.aread()) == (413, b"no")
+        assert not any(transport._idle.values())
 
 
 async def reason_of(url):
@@ -386,20 +372,12 @@ async def reason_of(url):
     return broken(error.value)
 
 
-def answered_plainly(_reader, writer):
-    writer.write(b"no TLS here")
-    writer.close()
-
-
 async def test_why_there_was_no_connection_is_known():
-    def no_tls(_, writer):
+    async def no_tls(_, writer):
         writer.write(b"no TLS here")
-        writer.close()
 
-    listening = await asyncio.start_server(no_tls, "127.0.0.1", 0)
-    port = listening.sockets[0].getsockname()[1]
-    plain = await reason_of(f"https://127.0.0.1:{port}/")
-    listening.close()
+    async with listening(no_tls) as port:
+        plain = await reason_of(f"https://127.0.0.1:{port}/")
     refused = await reason_of(f"http://127.0.0.1:{port}/")
     unknown = await reason_of("http://no-such-name.invalid/")
 

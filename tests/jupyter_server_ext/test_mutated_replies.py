@@ -16,6 +16,7 @@ import time
 
 import pytest
 from mutated_replies import good, mutated
+from servers import listening
 
 from jupyter_server_ext.config import KeySettings, PoolSettings, Secret, Settings
 from jupyter_server_ext.errors import RsqlGatewayError
@@ -186,17 +187,17 @@ class Sender:
             for piece in self.pieces:
                 writer.write(piece)
                 await asyncio.sleep(0)
-        writer.close()
 
 
 async def survive_for_real(served, number, seed):
     """So many replies through the whole gateway, its server and its client's sockets; the statuses that came."""
     sender, rng, statuses = Sender(), random.Random(seed), {}
-    provider = await asyncio.start_server(sender.serve, "127.0.0.1", 0)
-    url = f"http://127.0.0.1:{provider.sockets[0].getsockname()[1]}/v1"
-    keys = (KeySettings("sim", Secret("sk-0123456789abcd"), url, name="k", models=("m",)),)
     pool = PoolSettings(attempts=1, first_byte_timeout_seconds=5, stall_timeout_seconds=5, answer_timeout_seconds=5)
-    async with served(Settings(default_model="m", keys=keys, pool=pool), fake=False) as gateway:
+    async with contextlib.AsyncExitStack() as stack:
+        url = f"http://127.0.0.1:{await stack.enter_async_context(listening(sender.serve))}/v1"
+        keys = (KeySettings("sim", Secret("sk-0123456789abcd"), url, name="k", models=("m",)),)
+        settings = Settings(default_model="m", keys=keys, pool=pool)
+        gateway = await stack.enter_async_context(served(settings, fake=False))
         for at in range(number):
             stream = rng.random() < 0.6
             route = rng.choice(["v1/chat/completions", "chat", "v1/responses"])
@@ -218,7 +219,6 @@ async def survive_for_real(served, number, seed):
                 assert reply.status_code == 200, where
             reply.content.decode()
             statuses[reply.status_code] = statuses.get(reply.status_code, 0) + 1
-    provider.close()
     return statuses
 
 
