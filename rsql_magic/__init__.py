@@ -66,11 +66,11 @@ def ask(
         >>> ask("What is a left join?").text  # doctest: +SKIP
         'A left join keeps every row of the left table …'
     """
-    assistant, scene = _assistant(), _scene(with_ if isinstance(with_, Mapping) else {})
+    assistant, snapshot = _assistant(), _snapshot(with_ if isinstance(with_, Mapping) else {})
     asked = assistant.question(
-        question, scene, names=_names(with_), model=model, lang=lang, privacy=privacy, timeout=timeout
+        question, snapshot, names=_names(with_), model=model, lang=lang, privacy=privacy, timeout=timeout
     )
-    answer = assistant.ask(asked, scene, new=new)
+    answer = assistant.ask(asked, snapshot, new=new)
     if answer.ended_by:
         raise answer.ended_by
     return answer
@@ -123,7 +123,7 @@ def sql_ai(
         plot=plot,
         model=model,
     )
-    return assistant.sql_ai(question, connection, scene=_scene({}), wish=wish)
+    return assistant.sql_ai(question, connection, snapshot=_snapshot({}), wish=wish)
 
 
 def ChatPanel(*, keep: bool = False) -> Panel:  # noqa: N802 - a class, which is imported at its first use
@@ -143,7 +143,7 @@ def ChatPanel(*, keep: bool = False) -> Panel:  # noqa: N802 - a class, which is
         load_ipython_extension(shell)
     magics = loaded(shell)
     if magics is None:
-        return Panel(_assistant(), lambda: _scene({}), keep=keep)
+        return Panel(_assistant(), lambda: _snapshot({}), keep=keep)
     return magics.panel(keep=keep)
 
 
@@ -161,7 +161,7 @@ def _assistant() -> Assistant:
     return magics.assistant if magics else of_process()
 
 
-def _scene(given: Mapping[str, Any]) -> Any:
+def _snapshot(given: Mapping[str, Any]) -> Any:
     """The notebook's variables, or those of the code that called, and the given ones."""
     from rsql_magic.ask import NotebookSnapshot
 

@@ -91,7 +91,7 @@ class Assistant:
     def question(
         self,
         text: str,
-        scene: NotebookSnapshot,
+        snapshot: NotebookSnapshot,
         *,
         names: Sequence[str] = (),
         model: str | None = None,
@@ -107,7 +107,7 @@ class Assistant:
 
         Args:
             text: The question, with any ``{{name}}`` fields.
-            scene: The notebook.
+            snapshot: The notebook.
             names: Names that must be described, whatever they cost.
             model: Model or alias.
             lang: Language of code.
@@ -127,7 +127,7 @@ class Assistant:
             self.reach.learn_policy()
         _refuse_odd_question(lang, privacy, timeout)
         return Question(
-            self.filled(text, scene, privacy),
+            self.filled(text, snapshot, privacy),
             names=tuple(names),
             model=settings.resolve(model),
             lang=lang or settings.lang,
@@ -138,13 +138,13 @@ class Assistant:
             format=format or settings.format,
             about_error=about_error,
             check_code=settings.check_code,
-            hint=unfilled(text, scene.namespace),
+            hint=unfilled(text, snapshot.namespace),
         )
 
     def ask(
         self,
         question: Question,
-        scene: NotebookSnapshot,
+        snapshot: NotebookSnapshot,
         *,
         new: bool = False,
         screen: Screen | None = None,
@@ -156,7 +156,7 @@ class Assistant:
 
         Args:
             question: As ``question`` makes it.
-            scene: The notebook.
+            snapshot: The notebook.
             new: Whether to forget the conversation first.
             screen: Where the answer is shown as it comes.
             chat: The conversation it belongs to; None for the notebook's.
@@ -171,7 +171,7 @@ class Assistant:
         with ending(screen):
             screen.status("reading")
             self.reach.learn_policy()
-            writer = self._answer_writer(question, scene, screen, chat, begin=True, prepared=prepared, door=door)
+            writer = self._answer_writer(question, snapshot, screen, chat, begin=True, prepared=prepared, door=door)
             answer = writer.run()
             answer.notes = (
                 *filter(None, (question.hint,)),
@@ -184,7 +184,7 @@ class Assistant:
     def study(
         self,
         question: Question,
-        scene: NotebookSnapshot,
+        snapshot: NotebookSnapshot,
         kind: Kind,
         *,
         count: int | None = None,
@@ -195,7 +195,7 @@ class Assistant:
 
         Args:
             question: As ``question`` makes it.
-            scene: The notebook.
+            snapshot: The notebook.
             kind: What is wanted.
             count: How many items; None leaves it to the model.
             new: Whether to forget the conversation first.
@@ -208,7 +208,7 @@ class Assistant:
         self._begin(new)
         with ending(screen):
             self.reach.learn_policy()
-            writer = self._study_writer(question, scene, kind, count, screen)
+            writer = self._study_writer(question, snapshot, kind, count, screen)
             writer.begin()
             study = writer.sheet()
             widget = study.widget() if screen.draws and not self.batch else None
@@ -218,14 +218,14 @@ class Assistant:
         return study
 
     def study_preview(
-        self, question: Question, scene: NotebookSnapshot, kind: Kind, count: int | None = None
+        self, question: Question, snapshot: NotebookSnapshot, kind: Kind, count: int | None = None
     ) -> Preview:
         """What ``study`` would send; nobody is asked."""
         self._begin(False)
-        return self._preview(self._study_writer(question, scene, kind, count, Screen()).messages())
+        return self._preview(self._study_writer(question, snapshot, kind, count, Screen()).messages())
 
     def _study_writer(
-        self, question: Question, scene: NotebookSnapshot, kind: Kind, count: int | None, screen: Screen
+        self, question: Question, snapshot: NotebookSnapshot, kind: Kind, count: int | None, screen: Screen
     ) -> StudyWriter:
         from rsql_magic.study import MOST, StudyWriter
 
@@ -233,22 +233,22 @@ class Assistant:
             raise BadInput(f"--count is 1 to {MOST}.", hint="Leave it out to have the model decide.")
         question = replace(question, level=self.reach.most(question.level))
         catalog = self._catalog(question.level)
-        entry = self.chat.entry(question.text, scene.origin, connection=self._asked, level=question.level)
-        return StudyWriter(kind, count, question, scene, entry, catalog=catalog, screen=screen)
+        entry = self.chat.entry(question.text, snapshot.origin, connection=self._asked, level=question.level)
+        return StudyWriter(kind, count, question, snapshot, entry, catalog=catalog, screen=screen)
 
     def preview(
-        self, question: Question, scene: NotebookSnapshot, *, chat: Chat | None = None, r: bool = True
+        self, question: Question, snapshot: NotebookSnapshot, *, chat: Chat | None = None, r: bool = True
     ) -> Preview:
         """What ``ask`` would send, as far as the gateway's policy is known; nobody is asked.
 
         Args:
             question: As ``question`` makes it.
-            scene: The notebook.
+            snapshot: The notebook.
             chat: The conversation it belongs to; None for the notebook's.
             r: Whether R may be looked at, which is possible on the main thread only.
         """
         self._begin(False, chat)
-        writer = self._answer_writer(question, scene, Screen(), chat, r=r)
+        writer = self._answer_writer(question, snapshot, Screen(), chat, r=r)
         messages = writer.messages()
         prepared = Prepared(tuple(messages), writer.gathered)
         note = " ".join(f"{each}." for each in writer.gathered.notes)
@@ -257,14 +257,14 @@ class Assistant:
     def _preview(self, messages: Sequence[Message]) -> Preview:
         return preview_of(self.reach.with_prompt(messages))
 
-    def gather(self, text: str, scene: NotebookSnapshot) -> Context:
+    def gather(self, text: str, snapshot: NotebookSnapshot) -> Context:
         """What a model would be told about the notebook."""
-        return self._answer_writer(Question(text, level=self.settings.privacy), scene, Screen()).gathered
+        return self._answer_writer(Question(text, level=self.settings.privacy), snapshot, Screen()).gathered
 
     def _answer_writer(
         self,
         question: Question,
-        scene: NotebookSnapshot,
+        snapshot: NotebookSnapshot,
         screen: Screen,
         chat: Chat | None = None,
         *,
@@ -275,10 +275,10 @@ class Assistant:
         catalog = self._catalog(question.level)
         talk = self.chat if chat is None else chat
         whole = chat is not None
-        entry = talk.entry(question.text, scene.origin, whole=whole, connection=self._asked, level=question.level)
+        entry = talk.entry(question.text, snapshot.origin, whole=whole, connection=self._asked, level=question.level)
         if begin:
             entry.begin()
-        return AnswerWriter(question, scene, entry, catalog=catalog, screen=screen, **more)
+        return AnswerWriter(question, snapshot, entry, catalog=catalog, screen=screen, **more)
 
     def catalog_in_use(self) -> Catalog | None:
         """The catalog of the connection in use, when one is open and answers."""
@@ -312,7 +312,7 @@ class Assistant:
         """Another conversation over the same gateway."""
         return Chat(lambda: self.reach.client, history_tokens=self.settings.history_tokens, clock=self._clock)
 
-    def filled(self, question: str, scene: NotebookSnapshot, privacy: Privacy | None = None) -> str:
+    def filled(self, question: str, snapshot: NotebookSnapshot, privacy: Privacy | None = None) -> str:
         """The question with its ``{{names}}`` filled in.
 
         Raises:
@@ -322,9 +322,9 @@ class Assistant:
         level = self.reach.most(privacy or self.settings.privacy)
         text = interpolate(
             question.strip(),
-            scene.namespace,
-            describe=lambda value, name: describe(value, name, level, namespace=scene.namespace),
-            error=self._error_text(scene, level) if "{{Err}}" in question else "",
+            snapshot.namespace,
+            describe=lambda value, name: describe(value, name, level, namespace=snapshot.namespace),
+            error=self._error_text(snapshot, level) if "{{Err}}" in question else "",
             limit=self.settings.max_value_chars,
         )
         if not text:
@@ -340,10 +340,10 @@ class Assistant:
                 hint="Shorten it, or pass the data as a frame and name that.",
             )
 
-    def _error_text(self, scene: NotebookSnapshot, level: Privacy) -> str:
+    def _error_text(self, snapshot: NotebookSnapshot, level: Privacy) -> str:
         """The last error, without the data in it unless the level allows data."""
-        known = None if level == "sample" else known_names(scene.namespace, self._catalog(level))
-        return error_text(scene.error, known=known)
+        known = None if level == "sample" else known_names(snapshot.namespace, self._catalog(level))
+        return error_text(snapshot.error, known=known)
 
     # Asking a database.
 
@@ -352,7 +352,7 @@ class Assistant:
         question: str,
         connection: Any = None,
         *,
-        scene: NotebookSnapshot | None = None,
+        snapshot: NotebookSnapshot | None = None,
         wish: QueryOptions | None = None,
         new: bool = False,
         screen: Screen | None = None,
@@ -366,7 +366,7 @@ class Assistant:
         Args:
             question: The question, with any ``{{name}}`` fields.
             connection: A name, a URL, or a connection itself; None for the last one, JupySQL's, or the live frames.
-            scene: The notebook.
+            snapshot: The notebook.
             wish: What is wanted beside the question.
             new: Whether to forget the conversation first.
             screen: Where progress and result are shown.
@@ -383,7 +383,7 @@ class Assistant:
         with ending(screen), self.connections.working():
             self.reach.learn_policy()
             prompt, said = self._prompt(
-                question, connection, scene or NotebookSnapshot(), wish, chat, linked=linked, place=place
+                question, connection, snapshot or NotebookSnapshot(), wish, chat, linked=linked, place=place
             )
             prompt.entry.begin()
             self._asked = prompt.entry.connection
@@ -391,12 +391,12 @@ class Assistant:
             try:
                 result = Writer(prompt, screen=screen, clock=self._clock, confirm=confirm).run()
             except NoQuery as error:
-                error.hint = error.hint or unfilled(question, (scene or NotebookSnapshot()).namespace)
+                error.hint = error.hint or unfilled(question, (snapshot or NotebookSnapshot()).namespace)
                 raise
             self.last_result = result
             hints = (
-                unfilled(question, (scene or NotebookSnapshot()).namespace),
-                _only_in_r(question, prompt, scene or NotebookSnapshot()),
+                unfilled(question, (snapshot or NotebookSnapshot()).namespace),
+                _only_in_r(question, prompt, snapshot or NotebookSnapshot()),
             )
             result.footnotes = tuple(part for part in (prompt.entry.note, said, *hints, *result.footnotes) if part)
             result.notes = (*result.notes, *self._news(prompt.unread))
@@ -410,14 +410,14 @@ class Assistant:
         question: str,
         connection: Any = None,
         *,
-        scene: NotebookSnapshot | None = None,
+        snapshot: NotebookSnapshot | None = None,
         wish: QueryOptions | None = None,
         chat: Chat | None = None,
     ) -> Preview:
         """What ``sql_ai`` would send first; nobody is asked, and the connection in use stays in use."""
         self._begin(False, chat)
         with self.connections.undecided():
-            prompt, _ = self._prompt(question, connection, scene or NotebookSnapshot(), wish, chat)
+            prompt, _ = self._prompt(question, connection, snapshot or NotebookSnapshot(), wish, chat)
             linked = prompt.linked
         return replace(self._preview(linked.messages), linked=linked, note=linked.late)
 
@@ -425,7 +425,7 @@ class Assistant:
         self,
         question: str,
         connection: Any,
-        scene: NotebookSnapshot,
+        snapshot: NotebookSnapshot,
         wish: QueryOptions | None,
         chat: Chat | None,
         *,
@@ -434,13 +434,13 @@ class Assistant:
     ) -> tuple[SchemaPrompt, str]:
         """What is told of a question, and what has to be said of the database that it is asked of."""
         wish = wish or self.wish()
-        wish = replace(wish, question=self.filled(question, scene, wish.level), level=self.reach.most(wish.level))
-        sources = scene.sources(wish.question, wish.tables)
+        wish = replace(wish, question=self.filled(question, snapshot, wish.level), level=self.reach.most(wish.level))
+        sources = snapshot.sources(wish.question, wish.tables)
         engine, said = self.connections.engine("" if connection is None else connection, sources, wish.question)
         talk = self.chat if chat is None else chat
         entry = talk.entry(
             wish.question,
-            scene.origin,
+            snapshot.origin,
             task="sql_ai",
             whole=chat is not None,
             connection=f"{engine.name} {id(engine)}",
@@ -520,9 +520,9 @@ def ending(screen: Screen) -> Iterator[None]:
         raise
 
 
-def _only_in_r(question: str, prompt: SchemaPrompt, scene: NotebookSnapshot) -> str:
+def _only_in_r(question: str, prompt: SchemaPrompt, snapshot: NotebookSnapshot) -> str:
     """What to say of a frame of R that a question names, as queries do not see R's."""
-    known = {*scene.namespace, *(table.name for table in prompt.catalog)}
+    known = {*snapshot.namespace, *(table.name for table in prompt.catalog)}
     named = Mentions(question).mentioned(name for name in r_frames() if name not in known)
     if not named:
         return ""

@@ -136,7 +136,7 @@ class AnswerWriter:
 
     Args:
         question: What is asked.
-        scene: The notebook.
+        snapshot: The notebook.
         entry: Its place in the conversation; the answer becomes a turn there.
         catalog: Tables of the connection in use, when one is open.
         screen: Where the answer is shown as it comes.
@@ -148,7 +148,7 @@ class AnswerWriter:
     def __init__(
         self,
         question: Question,
-        scene: NotebookSnapshot,
+        snapshot: NotebookSnapshot,
         entry: Entry,
         *,
         catalog: Catalog | None = None,
@@ -161,7 +161,7 @@ class AnswerWriter:
         self._prepared = prepared
         self._r = r
         self._door = door or (lambda check: check())
-        self._scene = scene
+        self._snapshot = snapshot
         self._entry = entry
         self._catalog = catalog
         # Half an object is no JSON: it is shown when it is complete.
@@ -178,15 +178,15 @@ class AnswerWriter:
             return Context()
         return gather(
             self._question.text,
-            self._scene.sources(
-                self._question.text, {*self._question.names, *recently(as_cells(self._scene.cells)[-5:])[0]}
+            self._snapshot.sources(
+                self._question.text, {*self._question.names, *recently(as_cells(self._snapshot.cells)[-5:])[0]}
             ),
             names=self._question.names,
             level=self._question.level,
             budget=self._question.budget,
             catalog=self._catalog,
-            cells=self._scene.cells,
-            error=self._scene.error if self._question.about_error else None,
+            cells=self._snapshot.cells,
+            error=self._snapshot.error if self._question.about_error else None,
             r=self._r,
         )
 
@@ -261,7 +261,7 @@ class AnswerWriter:
     def _unknown(self, blocks: Sequence[Block]) -> list[str]:
         """Columns that Python code asks of frames which do not have them; a name is better corrected than run."""
         python = [place for place, block in enumerate(blocks) if block.language == "python"]
-        namespace = self._scene.namespace
+        namespace = self._snapshot.namespace
         codes = [blocks[place].code for place in python]
         unsaid = self.gathered.unsaid
         attributes, polars = frame_attributes(namespace), polars_frames(namespace)

@@ -28,16 +28,16 @@ def ask(assistant: Assistant, options: argparse.Namespace) -> None:
         parts.append(fence("session", "RStudio", session))
     if piped := _piped(assistant.settings.max_question_chars + 1):
         parts.append(fence("object", "standard input", piped))
-    scene, look = NotebookSnapshot(), bool(options.show_context)
+    snapshot, look = NotebookSnapshot(), bool(options.show_context)
     unsure = assistant.reach.unknown_policy() if look else ""
     lang = "r" if in_rstudio else None
     question = assistant.question(
-        "\n\n".join(parts), scene, model=options.model, format=options.format, lang=lang, look=look
+        "\n\n".join(parts), snapshot, model=options.model, format=options.format, lang=lang, look=look
     )
     if look:
-        sys.stdout.write(printable(assistant.preview(question, scene).saying(unsure)) + "\n")
+        sys.stdout.write(printable(assistant.preview(question, snapshot).saying(unsure)) + "\n")
         return
-    answer = assistant.ask(question, scene, screen=screen_for(options.format))
+    answer = assistant.ask(question, snapshot, screen=screen_for(options.format))
     if answer.ended_by:
         raise answer.ended_by
 
@@ -53,7 +53,7 @@ def sql(assistant: Assistant, options: argparse.Namespace) -> None:
     wish = assistant.wish(model=options.model, run=not options.no_run, max_rows=options.max_rows)
     question = " ".join(options.question)
     refuse_no_database(assistant, options.on, "rsql sql --help")
-    assistant.sql_ai(question, options.on, scene=NotebookSnapshot(), wish=wish, screen=TerminalScreen())
+    assistant.sql_ai(question, options.on, snapshot=NotebookSnapshot(), wish=wish, screen=TerminalScreen())
 
 
 def refuse_no_database(assistant: Assistant, target: str, where: str) -> None:

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 def run(
     line: str,
     assistant: Assistant,
-    scene: NotebookSnapshot,
+    snapshot: NotebookSnapshot,
     screen: Screen,
     *,
     show_panel: Callable[[], None] = lambda: None,
@@ -41,7 +41,7 @@ def run(
     Args:
         line: What stands after ``%rsql``.
         assistant: What it is about.
-        scene: The notebook.
+        snapshot: The notebook.
         screen: Where the report is shown.
         show_panel: Shows the chat panel.
         keep: Puts a value into a variable of the notebook.
@@ -57,7 +57,7 @@ def run(
         raise BadInput(f"There is no %rsql {name}.", hint=hint)
     if rest.strip() and not COMMANDS[name][0]:
         raise BadInput(f"%rsql {name} takes nothing more, not {rest.strip()!r}.", hint="%rsql help lists the commands.")
-    command: Callable[[str], None] = getattr(_Commands(assistant, scene, screen, show_panel, keep), name)
+    command: Callable[[str], None] = getattr(_Commands(assistant, snapshot, screen, show_panel, keep), name)
     with ending(screen):
         command(rest.strip())
 
@@ -66,7 +66,7 @@ class _Commands:
     def __init__(
         self,
         assistant: Assistant,
-        scene: NotebookSnapshot,
+        snapshot: NotebookSnapshot,
         screen: Screen,
         show_panel: Callable[[], None],
         keep: Callable[[str, Any], None],
@@ -74,7 +74,7 @@ class _Commands:
         self._show_panel = show_panel
         self._keep = keep
         self._assistant = assistant
-        self._scene = scene
+        self._snapshot = snapshot
         self._screen = screen
 
     def connect(self, rest: str) -> None:
@@ -98,7 +98,7 @@ class _Commands:
             raise
 
     def _token(self, name: str) -> str:
-        token = self._scene.namespace.get(name, os.environ.get(name)) if name else ""
+        token = self._snapshot.namespace.get(name, os.environ.get(name)) if name else ""
         if token is None:
             raise BadInput(f"Neither a variable nor the environment has {name}.", hint="Name what holds the token.")
         return str(token)
@@ -153,11 +153,11 @@ class _Commands:
 
     def context(self, rest: str) -> None:
         unsure = self._assistant.reach.unknown_policy()
-        told = self._assistant.gather(rest, self._scene)
+        told = self._assistant.gather(rest, self._snapshot)
         self._screen.show(reports.context(replace(told, notes=(*told.notes, *filter(None, [unsure])))))
 
     def catalog(self, rest: str) -> None:
-        engine, _ = self._assistant.connections.engine("", self._scene.namespace)
+        engine, _ = self._assistant.connections.engine("", self._snapshot.namespace)
         self._screen.show(reports.catalog(engine.catalog(self._assistant.settings.privacy), rest))
 
     def chat(self, _: str) -> None:

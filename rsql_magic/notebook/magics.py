@@ -116,16 +116,16 @@ class RsqlMagics(Magics):
             return None
         _check_name(options.output or read.target)
         unsure = self._unknown_policy(options)  # first: what {{name}} tells follows it too
-        scene = self._scene(local_ns)
+        snapshot = self._snapshot(local_ns)
         kind = _study_kind(options)
-        question, text = self._asked(read, cell, scene, kind)
+        question, text = self._asked(read, cell, snapshot, kind)
         if options.show_context:
-            _print(self._preview(kind, question, scene, options).saying(unsure))
+            _print(self._preview(kind, question, snapshot, options).saying(unsure))
             return None
         if kind:
-            return self._study(kind, question, scene, options, text)
+            return self._study(kind, question, snapshot, options, text)
         with self.assistant.chat.in_thread(options.thread or ""):
-            answer = self.assistant.ask(question, scene, new=options.new, screen=self._screen(text))
+            answer = self.assistant.ask(question, snapshot, new=options.new, screen=self._screen(text))
         self._keep(options.output or read.target, answer)
         if answer.ended_by:
             raise answer.ended_by
@@ -135,16 +135,16 @@ class RsqlMagics(Magics):
             running.run_code(answer, question.lang, self._shell, self.assistant, self._screen(""))
         return self._shown(answer, text)
 
-    def _asked(self, read: Line, cell: str | None, scene: NotebookSnapshot, kind: Kind | None) -> tuple[Question, str]:
+    def _asked(self, read: Line, cell: str | None, snapshot: NotebookSnapshot, kind: Kind | None) -> tuple[Question, str]:
         """The question as the assistant takes it, and as it was typed; study material may be of the whole notebook."""
         options = read.options
         if kind and not (read.text + (cell or "")).strip():
             text, about_error = "What this notebook does and holds.", False
         else:
-            text, about_error = self._question(read, cell, scene)
+            text, about_error = self._question(read, cell, snapshot)
         question = self.assistant.question(
             spoken(text),
-            scene,
+            snapshot,
             names=getattr(options, "with"),
             model=options.model,
             lang=options.lang,
@@ -161,17 +161,17 @@ class RsqlMagics(Magics):
         """For ``--show-context``: why it is not known what the gateway lets leave, if it is not."""
         return self.assistant.reach.unknown_policy() if options.show_context else ""
 
-    def _preview(self, kind: Kind | None, question: Question, scene: NotebookSnapshot, options: Any) -> Preview:
+    def _preview(self, kind: Kind | None, question: Question, snapshot: NotebookSnapshot, options: Any) -> Preview:
         if kind:
-            return self.assistant.study_preview(question, scene, kind, options.count)
+            return self.assistant.study_preview(question, snapshot, kind, options.count)
         with self.assistant.chat.in_thread(options.thread or ""):
-            return self.assistant.preview(question, scene, chat=self._afresh(options.new))
+            return self.assistant.preview(question, snapshot, chat=self._afresh(options.new))
 
-    def _study(self, kind: Kind, question: Question, scene: NotebookSnapshot, options: Any, text: str) -> Study | None:
+    def _study(self, kind: Kind, question: Question, snapshot: NotebookSnapshot, options: Any, text: str) -> Study | None:
         """Study material about what was asked, or about the notebook."""
         with self.assistant.chat.in_thread(options.thread or ""):
             study = self.assistant.study(
-                question, scene, kind, count=options.count, new=options.new, screen=self._screen(text)
+                question, snapshot, kind, count=options.count, new=options.new, screen=self._screen(text)
             )
         self._keep(options.output, study)
         return self._shown(study, text)
@@ -201,14 +201,14 @@ class RsqlMagics(Magics):
 
         The question stands below the first line. "df << question" keeps the frame, as in JupySQL.
         """
-        scene = self._scene(local_ns)
-        read = read_line(self.sql_ai, line, cell=cell is not None, takes_connection=self._takes(scene, cell))
+        snapshot = self._snapshot(local_ns)
+        read = read_line(self.sql_ai, line, cell=cell is not None, takes_connection=self._takes(snapshot, cell))
         options = read.options
         if options.help:
             _print(help_of(self.sql_ai))
             return None
         _check_name(options.output or read.target)
-        if options.plot and _is_its_value(read.connection, line) and not self._takes(scene, None)(read.connection):
+        if options.plot and _is_its_value(read.connection, line) and not self._takes(snapshot, None)(read.connection):
             raise _no_chart(read.connection)
         _refuse_left_over(read, cell)
         question = joined(read.text, cell, "%%sql_ai")
@@ -218,13 +218,13 @@ class RsqlMagics(Magics):
         wish = self._wish(options)
         if options.show_context:
             unsure, afresh = self._unknown_policy(options), self._afresh(options.new)
-            shown = self.assistant.sql_preview(question, read.connection, scene=scene, wish=wish, chat=afresh)
+            shown = self.assistant.sql_preview(question, read.connection, snapshot=snapshot, wish=wish, chat=afresh)
             _print(shown.saying(unsure))
             return None
         result = self.assistant.sql_ai(
             spoken(question),
             read.connection,
-            scene=scene,
+            snapshot=snapshot,
             wish=wish,
             new=options.new,
             screen=self._screen(question),
@@ -263,7 +263,7 @@ class RsqlMagics(Magics):
         commands.run(
             line,
             self.assistant,
-            self._scene(local_ns),
+            self._snapshot(local_ns),
             self._screen(""),
             show_panel=lambda: self.panel().show(),
             keep=self._keep,
@@ -279,7 +279,7 @@ class RsqlMagics(Magics):
         """
         from rsql_magic.panel import ChatPanel
 
-        return ChatPanel(self.assistant, self.scene, shell=self._shell, keep=keep)
+        return ChatPanel(self.assistant, self.snapshot, shell=self._shell, keep=keep)
 
     @property
     def commands(self) -> tuple[str, ...]:
@@ -345,19 +345,19 @@ class RsqlMagics(Magics):
         except (StdinNotImplementedError, EOFError, OSError):
             return False
 
-    def _takes(self, scene: NotebookSnapshot, cell: str | None) -> Callable[[str], bool]:
+    def _takes(self, snapshot: NotebookSnapshot, cell: str | None) -> Callable[[str], bool]:
         """Below a cell magic's first line is the question, so that a bare word on it can only be a connection."""
         if cell is not None:
             return lambda _: True
-        return lambda word: self.assistant.connections.takes(word, scene.namespace)
+        return lambda word: self.assistant.connections.takes(word, snapshot.namespace)
 
-    def scene(self) -> NotebookSnapshot:
+    def snapshot(self) -> NotebookSnapshot:
         """The notebook as it is now, for what is not a cell, such as the chat panel."""
         from rsql_magic.ask import NotebookSnapshot
 
         return NotebookSnapshot(dict(self._shell.user_ns), self.typed(), last_error())
 
-    def _scene(self, local_ns: Mapping[str, Any] | None) -> NotebookSnapshot:
+    def _snapshot(self, local_ns: Mapping[str, Any] | None) -> NotebookSnapshot:
         from rsql_magic.ask import NotebookSnapshot
 
         namespace, origin = {**self._shell.user_ns, **(local_ns or {})}, self._origin()
@@ -381,11 +381,11 @@ class RsqlMagics(Magics):
         history = self._shell.history_manager
         return list(history.input_hist_raw) if history else []
 
-    def _question(self, read: Line, cell: str | None, scene: NotebookSnapshot) -> tuple[str, bool]:
+    def _question(self, read: Line, cell: str | None, snapshot: NotebookSnapshot) -> tuple[str, bool]:
         """The question, and whether it is about the last error."""
         text = joined(read.text, cell, "%%ask") if cell is not None else read.text
         if text in {"", "fix"} and cell is None:
-            if scene.error is None:
+            if snapshot.error is None:
                 raise BadInput("There is no error of your code to explain.", hint="Write a question: %ask QUESTION.")
             from rsql_magic.ask import ERROR_QUESTIONS
 

@@ -51,7 +51,7 @@ class AnswerTask:
         thread: The conversation.
         exchange: Where it is shown.
         assistant: Who answers.
-        scene: Gives the notebook as it is; asked when the question starts, and again where R is read.
+        snapshot: Gives the notebook as it is; asked when the question starts, and again where R is read.
         main: The way to the main thread.
         push: Tells the views something.
         keep: Keeps a frame for the user and gives its name.
@@ -65,7 +65,7 @@ class AnswerTask:
         exchange: MessagePair,
         *,
         assistant: Assistant,
-        scene: Callable[[], NotebookSnapshot],
+        snapshot: Callable[[], NotebookSnapshot],
         main: MainThread,
         push: Callable[..., None],
         keep: Callable[[Any], str],
@@ -75,8 +75,8 @@ class AnswerTask:
         self._thread = thread
         self.exchange = exchange
         self._assistant = assistant
-        self._look = scene
-        self._scene = scene()
+        self._look = snapshot
+        self._snapshot = snapshot()
         self._main = main
         self._push = push
         self._keep = keep
@@ -177,30 +177,30 @@ class AnswerTask:
     @property
     def _is_bound(self) -> bool:
         """Whether the connection of the question answers the main thread only."""
-        named, _ = connection_and_text(self._order.text, self._assistant, self._scene)
-        return self._assistant.connections.is_bound((self._is_sql and named) or "", self._scene.namespace)
+        named, _ = connection_and_text(self._order.text, self._assistant, self._snapshot)
+        return self._assistant.connections.is_bound((self._is_sql and named) or "", self._snapshot.namespace)
 
     def _build(self, *, lenient: bool, r: bool = True) -> Preview:
-        self._scene = self._look()
-        if self._order.about_error and self._scene.error is None:
+        self._snapshot = self._look()
+        if self._order.about_error and self._snapshot.error is None:
             raise slash.no_error()
         catalog = self._assistant.catalog_in_use()
-        self.mentions = mentions.mentions_in(self._order.text, self._scene, catalog, in_r=_names_of_r if r else None)
+        self.mentions = mentions.mentions_in(self._order.text, self._snapshot, catalog, in_r=_names_of_r if r else None)
         unknown = next((each for each in self.mentions if not each.known), None)
         if unknown is not None and not lenient:
             raise unknown.missing
         chat = self._thread.before(self._replaces)
         if self._is_sql:
             connection, text = self._connection_and_text()
-            return self._assistant.sql_preview(text, connection, scene=self._scene, wish=self._wish, chat=chat)
+            return self._assistant.sql_preview(text, connection, snapshot=self._snapshot, wish=self._wish, chat=chat)
         self._question = self._asked()
-        return self._assistant.preview(self._question, self._scene, chat=chat, r=r)
+        return self._assistant.preview(self._question, self._snapshot, chat=chat, r=r)
 
     def chip(self, mention: mentions.Mention, preview: Preview) -> dict[str, Any]:
         """A mention as a view shows it: what of it is sent, and its tokens."""
         piece = preview.piece(mention.name)
         cell = (
-            mentions.spelled(mention.text, self._scene, [mention]) if mention.kind == "cell" and mention.known else ""
+            mentions.spelled(mention.text, self._snapshot, [mention]) if mention.kind == "cell" and mention.known else ""
         )
         text = piece.text if piece else cell
         return {
@@ -213,7 +213,7 @@ class AnswerTask:
 
     @property
     def _spelled(self) -> str:
-        return mentions.spelled(self._order.text, self._scene, self.mentions)
+        return mentions.spelled(self._order.text, self._snapshot, self.mentions)
 
     # A question about the notebook.
 
@@ -222,7 +222,7 @@ class AnswerTask:
         known = [each for each in self.mentions if each.known]
         return self._assistant.question(
             self._spelled,
-            self._scene,
+            self._snapshot,
             names=mentions.described(known),
             model=self.exchange.options_of or None,
             about_error=self._order.about_error,
@@ -232,7 +232,7 @@ class AnswerTask:
     def _ask(self, preview: Preview, screen: PanelScreen) -> None:
         answer = self._assistant.ask(
             self._question,
-            self._scene,
+            self._snapshot,
             screen=screen,
             chat=self._thread.chat,
             prepared=preview.prepared,
@@ -288,7 +288,7 @@ class AnswerTask:
         result = self._assistant.sql_ai(
             text,
             connection,
-            scene=self._scene,
+            snapshot=self._snapshot,
             wish=self._wish,
             screen=screen,
             chat=self._thread.chat,
@@ -309,7 +309,7 @@ class AnswerTask:
 
     def _connection_and_text(self) -> tuple[str | None, str]:
         """The connection that ``/sql con …`` names, if it names one, and the question."""
-        return connection_and_text(self._spelled, self._assistant, self._scene)
+        return connection_and_text(self._spelled, self._assistant, self._snapshot)
 
     def _take_result(self, result: SQLResult, connection: str) -> None:
         exchange = self.exchange
@@ -322,10 +322,10 @@ class AnswerTask:
         exchange.state = "done"
 
 
-def connection_and_text(text: str, assistant: Assistant, scene: NotebookSnapshot) -> tuple[str | None, str]:
+def connection_and_text(text: str, assistant: Assistant, snapshot: NotebookSnapshot) -> tuple[str | None, str]:
     """The connection that a question names with its first word, if it names one, and the rest of it."""
     first, *rest = text.split(maxsplit=1)
-    named = bool(rest) and assistant.connections.takes(first, scene.namespace)
+    named = bool(rest) and assistant.connections.takes(first, snapshot.namespace)
     return (first, rest[0].strip()) if named else (None, text)
 
 

@@ -47,7 +47,7 @@ class ChatPanel:
 
     Args:
         assistant: What the magics of the notebook share.
-        scene: Gives the notebook as it is now.
+        snapshot: Gives the notebook as it is now.
         shell: The user's shell; None outside IPython.
         keep: Whether the conversation is written into the notebook's file, for nbconvert and for others to read.
 
@@ -57,10 +57,10 @@ class ChatPanel:
     """
 
     def __init__(
-        self, assistant: Assistant, scene: Callable[[], NotebookSnapshot], *, shell: Any = None, keep: bool = False
+        self, assistant: Assistant, snapshot: Callable[[], NotebookSnapshot], *, shell: Any = None, keep: bool = False
     ) -> None:
         self.assistant = assistant
-        self.scene = scene
+        self.snapshot = snapshot
         self._shell = shell
         self._main = MainThread.of(shell)
         self.threads = Conversations(assistant, changed=self._push_heads, heard=self._push_turn)
@@ -244,18 +244,18 @@ class ChatPanel:
 
     def _asking(self, thread: Thread, message: Message) -> AnswerTask:
         """A message as a question."""
-        scene = self.scene()
+        snapshot = self.snapshot()
         # Only R knows its last error, and it is asked when the question is prepared.
-        order = slash.read(message.text, has_error=scene.error is not None or _r_runs())
+        order = slash.read(message.text, has_error=snapshot.error is not None or _r_runs())
         exchange = MessagePair(message.text.strip(), task=order.action, options_of=message.model)
         if order.action == "sql_ai":
-            exchange.topic = connection_and_text(order.text, self.assistant, scene)[1]
+            exchange.topic = connection_and_text(order.text, self.assistant, snapshot)[1]
         return AnswerTask(
             order,
             thread,
             exchange,
             assistant=self.assistant,
-            scene=self.scene,
+            snapshot=self.snapshot,
             main=self._main,
             push=lambda kind, **more: self._progress(thread, exchange, kind, **more),
             keep=lambda frame: results.kept(frame, self._namespace),

@@ -59,17 +59,17 @@ class Mention:
 
 
 def mentions_in(
-    text: str, scene: NotebookSnapshot, catalog: Catalog | None, in_r: Callable[[], Sequence[str]] | None = None
+    text: str, snapshot: NotebookSnapshot, catalog: Catalog | None, in_r: Callable[[], Sequence[str]] | None = None
 ) -> list[Mention]:
     """The mentions of a question, each once, in order.
 
     Args:
         text: The question as typed.
-        scene: The notebook.
+        snapshot: The notebook.
         catalog: Tables of the connection in use.
         in_r: Gives the objects of R, when R is free; None believes that all are there.
     """
-    found = {match[0]: _resolved(match, scene, catalog) for match in _matches(text)}
+    found = {match[0]: _resolved(match, snapshot, catalog) for match in _matches(text)}
     if in_r is not None and any(each.kind == "r" for each in found.values()):
         names = in_r()
         found = {text: _looked_up(each, names) if each.kind == "r" else each for text, each in found.items()}
@@ -102,34 +102,34 @@ def _matches(text: str) -> Iterator[re.Match[str]]:
     return (match for match in _MENTION.finditer(text) if match["name"])
 
 
-def _resolved(match: re.Match[str], scene: NotebookSnapshot, catalog: Catalog | None) -> Mention:
+def _resolved(match: re.Match[str], snapshot: NotebookSnapshot, catalog: Catalog | None) -> Mention:
     text, kind, name = match[0], match["kind"], match["name"]
     if kind == "cell":
-        return Mention(text, "cell", name, name.isdecimal() and bool(_source(scene, int(name)).strip()))
+        return Mention(text, "cell", name, name.isdecimal() and bool(_source(snapshot, int(name)).strip()))
     if kind == "r":
         return Mention(text, "r", name)
-    if kind is None and name in scene.namespace:
-        return Mention(text, "frame" if is_frame(scene.namespace[name]) else "object", name)
+    if kind is None and name in snapshot.namespace:
+        return Mention(text, "frame" if is_frame(snapshot.namespace[name]) else "object", name)
     if catalog is not None and catalog.get(name) is not None:
         return Mention(text, "table", name)
-    near = get_close_matches(name, [*_public(scene.namespace), *(table.name for table in catalog or ())], 1)
+    near = get_close_matches(name, [*_public(snapshot.namespace), *(table.name for table in catalog or ())], 1)
     return Mention(text, "object", name, known=False, like=near[0] if near else "")
 
 
-def _source(scene: NotebookSnapshot, number: int) -> str:
+def _source(snapshot: NotebookSnapshot, number: int) -> str:
     try:
-        return as_typed(str(scene.cells[number]))
+        return as_typed(str(snapshot.cells[number]))
     except IndexError:
         return ""
 
 
-def spelled(text: str, scene: NotebookSnapshot, mentions: Sequence[Mention]) -> str:
+def spelled(text: str, snapshot: NotebookSnapshot, mentions: Sequence[Mention]) -> str:
     """The question as it is sent: mentions by their names, the cells' sources below.
 
     Example:
         >>> from rsql_magic.ask.writer import NotebookSnapshot
-        >>> scene = NotebookSnapshot({}, ["", "x = 1"])
-        >>> print(spelled("Why @cell:1?", scene, mentions_in("Why @cell:1?", scene, None)))
+        >>> snapshot = NotebookSnapshot({}, ["", "x = 1"])
+        >>> print(spelled("Why @cell:1?", snapshot, mentions_in("Why @cell:1?", snapshot, None)))
         Why In[1]?
         <BLANKLINE>
         In[1]:
@@ -140,12 +140,12 @@ def spelled(text: str, scene: NotebookSnapshot, mentions: Sequence[Mention]) -> 
     names = {each.text: f"In[{each.name}]" if each.kind == "cell" else each.name for each in mentions}
     said = _MENTION.sub(lambda match: names.get(match[0], match[0]), text)
     cells = [each for each in mentions if each.kind == "cell"]
-    return "\n\n".join([said, *(f"In[{each.name}]:\n{_shown(scene, int(each.name))}" for each in cells)])
+    return "\n\n".join([said, *(f"In[{each.name}]:\n{_shown(snapshot, int(each.name))}" for each in cells)])
 
 
-def _shown(scene: NotebookSnapshot, number: int) -> str:
+def _shown(snapshot: NotebookSnapshot, number: int) -> str:
     # Doubled braces in a cell are its own, not fields to fill in.
-    return fenced(_source(scene, number)[:_LONGEST_CELL].replace("{{", "{ {"))
+    return fenced(_source(snapshot, number)[:_LONGEST_CELL].replace("{{", "{ {"))
 
 
 def described(mentions: Sequence[Mention]) -> tuple[str, ...]:
@@ -154,23 +154,23 @@ def described(mentions: Sequence[Mention]) -> tuple[str, ...]:
 
 
 def completions(
-    prefix: str, scene: NotebookSnapshot, catalog: Catalog | None, r_names: Sequence[str] = ()
+    prefix: str, snapshot: NotebookSnapshot, catalog: Catalog | None, r_names: Sequence[str] = ()
 ) -> list[dict[str, str]]:
     """What an ``@`` can stand for, best first: frames, tables, R's objects, cells, other variables.
 
     Args:
         prefix: What stands after the ``@``.
-        scene: The notebook.
+        snapshot: The notebook.
         catalog: Tables of the connection in use.
         r_names: Objects of R.
     """
-    space, wanted = scene.namespace, prefix.lower()
+    space, wanted = snapshot.namespace, prefix.lower()
     names = _public(space)
     frames = [name for name in names if is_frame(space[name])]
     others = [name for name in names if name not in frames and _is_data(space[name])]
     cells = [
         (f"cell:{number}", _first_line(source))
-        for number, source in reversed(list(enumerate(map(str, scene.cells))))
+        for number, source in reversed(list(enumerate(map(str, snapshot.cells))))
         if source.strip()
     ]
     offers = [

@@ -104,7 +104,7 @@ class Requests:
     def complete(self, *, prefix: str) -> dict[str, Any]:
         """What an ``@`` can stand for."""
         panel = self._panel
-        return {"items": mentions.completions(prefix, panel.scene(), panel.catalog(), panel.r_names())}
+        return {"items": mentions.completions(prefix, panel.snapshot(), panel.catalog(), panel.r_names())}
 
     # Answers.
 

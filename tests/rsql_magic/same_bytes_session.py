@@ -91,7 +91,7 @@ def prompts() -> str:
 
     assistant = Assistant(client=LLMClient("http://nowhere.invalid/", "t"), environ={}, batch=True)
     assistant.reach.most = lambda level: level
-    scene = NotebookSnapshot(frames(), ["total = sales.amount.sum()", "wide.head()"])
+    snapshot = NotebookSnapshot(frames(), ["total = sales.amount.sum()", "wide.head()"])
     told = []
     for database in (str(folder / "a.duckdb"), str(folder / "b.sqlite"), "frames"):
         for question in (
@@ -99,9 +99,9 @@ def prompts() -> str:
             "How many of each kind and label?",
             "sales by region",
         ):
-            told += [str(assistant.sql_preview(question, database, scene=scene))]
+            told += [str(assistant.sql_preview(question, database, snapshot=snapshot))]
     for question in ("What does sales hold?", "Which clinic has the largest weight?"):
-        told += [str(assistant.preview(assistant.question(question, scene, look=True), scene, r=False))]
+        told += [str(assistant.preview(assistant.question(question, snapshot, look=True), snapshot, r=False))]
     return "\n".join(told)
 
 

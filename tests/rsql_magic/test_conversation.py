@@ -143,19 +143,19 @@ def test_a_result_is_no_source_unless_it_is_named(cells, con, ip):
 def test_in_the_panel_the_shown_conversation_counts(assistant, gateway):
     gateway.replies = ["One.", "Two."]
     for question in ("What is a mean?", "What is a median?"):
-        asked = assistant.question(question, scene())
-        assistant.ask(asked, scene(), chat=assistant.chat)
+        asked = assistant.question(question, snapshot())
+        assistant.ask(asked, snapshot(), chat=assistant.chat)
     assert questions(gateway.requests[-1]["messages"]) == ["What is a mean?"]
 
 
-def scene():
+def snapshot():
     from rsql_magic.ask import NotebookSnapshot
 
     return NotebookSnapshot()
 
 
 def test_the_panel_shows_the_turn_of_a_cell_once(cells, con, assistant):
-    panel = ChatPanel(assistant, scene)
+    panel = ChatPanel(assistant, snapshot)
     cells("a", "%%ask\nWhat is a mean?")
     cells("b", "%%ask\nWhat is a median?")
     cells("a", "%%ask\nWhat is a mode?")
