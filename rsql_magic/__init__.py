@@ -113,7 +113,7 @@ def sql_ai(
         0    EWR  120835
     """
     assistant = _assistant()
-    wish = assistant.wish(
+    options = assistant.query_options(
         run=run,
         dialect=dialect,
         tables=None if tables is None else _names(tables),
@@ -123,7 +123,7 @@ def sql_ai(
         plot=plot,
         model=model,
     )
-    return assistant.sql_ai(question, connection, snapshot=_snapshot({}), wish=wish)
+    return assistant.sql_ai(question, connection, snapshot=_snapshot({}), options=options)
 
 
 def ChatPanel(*, keep: bool = False) -> Panel:  # noqa: N802 - a class, which is imported at its first use

@@ -17,7 +17,6 @@ from rsql_magic.ask import (
     BUSY,
     LANGUAGES,
     AnswerWriter,
-    Door,
     NotebookSnapshot,
     Prepared,
     Preview,
@@ -29,11 +28,11 @@ from rsql_magic.ask import (
 from rsql_magic.config import Rsql
 from rsql_magic.context import Question as Mentions
 from rsql_magic.context import describe, error_text, known_names, r_frames
-from rsql_magic.databases import Connections, Place, elsewhere
+from rsql_magic.databases import Connections, executed_by
 from rsql_magic.display import Screen, charts
 from rsql_magic.errors import BadInput, ConnectionProblem, NoQuery, QueryFailed, RsqlError, Stopped
 from rsql_magic.gateway import INTERRUPTED, LEVELS, Chat, GatewayLocator, is_batch
-from rsql_magic.text2sql import QueryOptions, SchemaPrompt, Writer, options_of, refuse_no_time, verified
+from rsql_magic.text2sql import QueryOptions, SchemaPrompt, Writer, refuse_no_time, verified
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -41,6 +40,7 @@ if TYPE_CHECKING:
 
     from rsql_magic.ask import Answer
     from rsql_magic.context import Context
+    from rsql_magic.databases import MainThreadExecutor
     from rsql_magic.gateway import LLMClient, Message
     from rsql_magic.sql import Catalog, Privacy
     from rsql_magic.study import Kind, Study, StudyWriter
@@ -73,9 +73,9 @@ class Assistant:
         """What ``%%sql_ai`` gave last."""
         self.settings = settings or Rsql()
         self.batch = is_batch(None, environ) if batch is None else batch
-        self.reach = GatewayLocator(self.settings, environ, interactive=not self.batch, client=client)
+        self.locator = GatewayLocator(self.settings, environ, interactive=not self.batch, client=client)
         self.connections = Connections()
-        self.chat = Chat(lambda: self.reach.client, clock=clock)
+        self.chat = Chat(lambda: self.locator.client, clock=clock)
         self._clock = clock
         self._said: set[str] = set()
         self._asked = ""
@@ -83,7 +83,7 @@ class Assistant:
 
     def close(self) -> None:
         """Let go of connections and of the gateway; the embedded one ends."""
-        self.reach.close()
+        self.locator.close()
         self.connections.close()
 
     # Asking about the notebook.
@@ -124,7 +124,7 @@ class Assistant:
         """
         settings = self.settings
         if "{{" in text and not look:
-            self.reach.learn_policy()
+            self.locator.learn_policy()
         _refuse_odd_question(lang, privacy, timeout)
         return Question(
             self.filled(text, snapshot, privacy),
@@ -150,7 +150,7 @@ class Assistant:
         screen: Screen | None = None,
         chat: Chat | None = None,
         prepared: Prepared | None = None,
-        door: Door | None = None,
+        executor: MainThreadExecutor | None = None,
     ) -> Answer:
         """Answer a question about what the notebook holds.
 
@@ -161,7 +161,7 @@ class Assistant:
             screen: Where the answer is shown as it comes.
             chat: The conversation it belongs to; None for the notebook's.
             prepared: The request as ``preview`` made it; then nothing is looked at again.
-            door: Carries out checks of R code, where that cannot be done in this thread.
+            executor: Checks R code, where this thread cannot.
 
         Raises:
             RsqlError: One of its kinds; see ``rsql_magic.errors``. A stopped or cut answer is returned, not raised.
@@ -170,8 +170,10 @@ class Assistant:
         self._begin(new, chat)
         with ending(screen):
             screen.status("reading")
-            self.reach.learn_policy()
-            writer = self._answer_writer(question, snapshot, screen, chat, begin=True, prepared=prepared, door=door)
+            self.locator.learn_policy()
+            writer = self._answer_writer(
+                question, snapshot, screen, chat, begin=True, prepared=prepared, executor=executor
+            )
             answer = writer.run()
             answer.notes = (
                 *filter(None, (question.hint,)),
@@ -207,7 +209,7 @@ class Assistant:
         screen = screen or Screen()
         self._begin(new)
         with ending(screen):
-            self.reach.learn_policy()
+            self.locator.learn_policy()
             writer = self._study_writer(question, snapshot, kind, count, screen)
             writer.begin()
             study = writer.sheet()
@@ -231,7 +233,7 @@ class Assistant:
 
         if count is not None and not 1 <= count <= MOST:
             raise BadInput(f"--count is 1 to {MOST}.", hint="Leave it out to have the model decide.")
-        question = replace(question, level=self.reach.most(question.level))
+        question = replace(question, level=self.locator.most(question.level))
         catalog = self._catalog(question.level)
         entry = self.chat.entry(question.text, snapshot.origin, connection=self._asked, level=question.level)
         return StudyWriter(kind, count, question, snapshot, entry, catalog=catalog, screen=screen)
@@ -255,7 +257,7 @@ class Assistant:
         return replace(self._preview(messages), context=writer.gathered, prepared=prepared, note=note)
 
     def _preview(self, messages: Sequence[Message]) -> Preview:
-        return preview_of(self.reach.with_prompt(messages))
+        return preview_of(self.locator.with_prompt(messages))
 
     def gather(self, text: str, snapshot: NotebookSnapshot) -> Context:
         """What a model would be told about the notebook."""
@@ -271,7 +273,7 @@ class Assistant:
         begin: bool = False,
         **more: Any,
     ) -> AnswerWriter:
-        question = replace(question, level=self.reach.most(question.level))
+        question = replace(question, level=self.locator.most(question.level))
         catalog = self._catalog(question.level)
         talk = self.chat if chat is None else chat
         whole = chat is not None
@@ -282,7 +284,7 @@ class Assistant:
 
     def catalog_in_use(self) -> Catalog | None:
         """The catalog of the connection in use, when one is open and answers."""
-        return self._catalog(self.reach.most(self.settings.privacy))
+        return self._catalog(self.locator.most(self.settings.privacy))
 
     def _catalog(self, level: Privacy) -> Catalog | None:
         """The catalog of the connection in use, when one is open: asking must not open a database.
@@ -310,7 +312,7 @@ class Assistant:
 
     def new_chat(self) -> Chat:
         """Another conversation over the same gateway."""
-        return Chat(lambda: self.reach.client, history_tokens=self.settings.history_tokens, clock=self._clock)
+        return Chat(lambda: self.locator.client, history_tokens=self.settings.history_tokens, clock=self._clock)
 
     def filled(self, question: str, snapshot: NotebookSnapshot, privacy: Privacy | None = None) -> str:
         """The question with its ``{{names}}`` filled in.
@@ -319,7 +321,7 @@ class Assistant:
             BadInput: It is empty or too long, or a name stands for nothing.
         """
         self._refuse_long(question)  # before anything reads it
-        level = self.reach.most(privacy or self.settings.privacy)
+        level = self.locator.most(privacy or self.settings.privacy)
         text = interpolate(
             question.strip(),
             snapshot.namespace,
@@ -353,12 +355,12 @@ class Assistant:
         connection: Any = None,
         *,
         snapshot: NotebookSnapshot | None = None,
-        wish: QueryOptions | None = None,
+        options: QueryOptions | None = None,
         new: bool = False,
         screen: Screen | None = None,
         chat: Chat | None = None,
         linked: Linked | None = None,
-        place: Place | None = None,
+        executor: MainThreadExecutor | None = None,
         confirm: Callable[[str], bool] | None = None,
     ) -> SQLResult:
         """Answer a question by a query: written, checked, repaired, run.
@@ -367,12 +369,12 @@ class Assistant:
             question: The question, with any ``{{name}}`` fields.
             connection: A name, a URL, or a connection itself; None for the last one, JupySQL's, or the live frames.
             snapshot: The notebook.
-            wish: What is wanted beside the question.
+            options: What is wanted beside the question.
             new: Whether to forget the conversation first.
             screen: Where progress and result are shown.
             chat: The conversation it belongs to; None for the notebook's.
             linked: The request as ``sql_preview`` made it; then no tables are looked for again.
-            place: Carries out what the database is asked, where that cannot be done in this thread.
+            executor: Makes the calls of the database, where this thread must not.
             confirm: Asks the person whether to go on with something costly; None when there is nobody.
 
         Raises:
@@ -381,9 +383,9 @@ class Assistant:
         screen = screen or Screen()
         self._begin(new, chat)
         with ending(screen), self.connections.working():
-            self.reach.learn_policy()
+            self.locator.learn_policy()
             prompt, said = self._prompt(
-                question, connection, snapshot or NotebookSnapshot(), wish, chat, linked=linked, place=place
+                question, connection, snapshot or NotebookSnapshot(), options, chat, linked=linked, executor=executor
             )
             prompt.entry.begin()
             self._asked = prompt.entry.connection
@@ -411,13 +413,13 @@ class Assistant:
         connection: Any = None,
         *,
         snapshot: NotebookSnapshot | None = None,
-        wish: QueryOptions | None = None,
+        options: QueryOptions | None = None,
         chat: Chat | None = None,
     ) -> Preview:
         """What ``sql_ai`` would send first; nobody is asked, and the connection in use stays in use."""
         self._begin(False, chat)
         with self.connections.undecided():
-            prompt, _ = self._prompt(question, connection, snapshot or NotebookSnapshot(), wish, chat)
+            prompt, _ = self._prompt(question, connection, snapshot or NotebookSnapshot(), options, chat)
             linked = prompt.linked
         return replace(self._preview(linked.messages), linked=linked, note=linked.late)
 
@@ -426,29 +428,31 @@ class Assistant:
         question: str,
         connection: Any,
         snapshot: NotebookSnapshot,
-        wish: QueryOptions | None,
+        options: QueryOptions | None,
         chat: Chat | None,
         *,
         linked: Linked | None = None,
-        place: Place | None = None,
+        executor: MainThreadExecutor | None = None,
     ) -> tuple[SchemaPrompt, str]:
         """What is told of a question, and what has to be said of the database that it is asked of."""
-        wish = wish or self.wish()
-        wish = replace(wish, question=self.filled(question, snapshot, wish.level), level=self.reach.most(wish.level))
-        sources = snapshot.sources(wish.question, wish.tables)
-        engine, said = self.connections.engine("" if connection is None else connection, sources, wish.question)
+        options = options or self.query_options()
+        options = replace(
+            options, question=self.filled(question, snapshot, options.level), level=self.locator.most(options.level)
+        )
+        sources = snapshot.sources(options.question, options.tables)
+        engine, said = self.connections.engine("" if connection is None else connection, sources, options.question)
         talk = self.chat if chat is None else chat
         entry = talk.entry(
-            wish.question,
+            options.question,
             snapshot.origin,
             task="sql_ai",
             whole=chat is not None,
             connection=f"{engine.name} {id(engine)}",
-            level=wish.level,
+            level=options.level,
         )
         prompt = SchemaPrompt(
-            wish,
-            elsewhere(engine, place) if place else engine,
+            options,
+            executed_by(engine, executor) if executor else engine,
             entry,
             examples=verified.read(verified.paths(self._environ)),
             linked=linked,
@@ -488,9 +492,9 @@ class Assistant:
             verified.Verified(result.question, result.sql, result.dialect), verified.paths(self._environ)[False]
         )
 
-    def wish(self, **given: Any) -> QueryOptions:
-        """The options of a query: what was given, as ``options_of`` takes it, and the settings for the rest."""
-        return options_of(self.settings, batch=self.batch, **given)
+    def query_options(self, **given: Any) -> QueryOptions:
+        """The options of a query: those given, and the settings for the rest; see `QueryOptions.from_settings`."""
+        return QueryOptions.from_settings(self.settings, batch=self.batch, **given)
 
 
 @cache

@@ -30,14 +30,14 @@ if TYPE_CHECKING:
 
 def status(assistant: Assistant) -> Shown:
     """The gateway: where it is, its keys by state, its queue, its models."""
-    told = _told(assistant.reach.gateway, "status")
-    rows = [("gateway", str(assistant.reach.address)), *gateway_figures.status_rows(told)]
+    told = _told(assistant.locator.gateway, "status")
+    rows = [("gateway", str(assistant.locator.address)), *gateway_figures.status_rows(told)]
     return listing(rows, ("what", "state"))
 
 
 def good_until(assistant: Assistant, expires: str) -> str:
     """The last day of a virtual key, which does not outlive the gateway of one kernel."""
-    address, day = assistant.reach.address, expires[:10]
+    address, day = assistant.locator.address, expires[:10]
     return f"this kernel ends, at most until {day}" if address and address.how == "embedded" else day
 
 
@@ -58,7 +58,7 @@ def usage_rows(assistant: Assistant, shown: Chat, every: Sequence[Chat]) -> list
 
 
 def _limit_rows(assistant: Assistant) -> list[tuple[str, str]]:
-    return gateway_figures.usage_rows(_told(assistant.reach.gateway, "stats"))
+    return gateway_figures.usage_rows(_told(assistant.locator.gateway, "stats"))
 
 
 def _taken(chats: Sequence[Chat]) -> str:
@@ -74,17 +74,17 @@ def _taken(chats: Sequence[Chat]) -> str:
 
 def models(assistant: Assistant) -> Shown:
     """The models there are, and the short names for them."""
-    default = assistant.settings.resolve(None) or _told(assistant.reach.gateway, "status").get("default_model")
+    default = assistant.settings.resolve(None) or _told(assistant.locator.gateway, "status").get("default_model")
     short = {name: alias for alias, name in assistant.settings.aliases.items()}
     rows = [
-        (name, short.get(name, ""), "default" if name == default else "") for name in assistant.reach.gateway.models()
+        (name, short.get(name, ""), "default" if name == default else "") for name in assistant.locator.gateway.models()
     ]
     return listing(rows, ("model", "alias", ""))
 
 
 def keys(assistant: Assistant) -> Shown:
     """The caller's virtual API keys, without their texts."""
-    told = _told(assistant.reach.gateway, "keys")
+    told = _told(assistant.locator.gateway, "keys")
     rows = [
         (
             key["name"],
@@ -184,8 +184,8 @@ def doctor(assistant: Assistant, clock: Callable[[], float] = time.perf_counter)
     """Look at everything a question needs: gateway, token, streaming, models, R, versions."""
     found = [_versions()]
     try:
-        gateway = assistant.reach.gateway
-        found += [_reachable(gateway, str(assistant.reach.address), clock), *_serves(gateway, clock)]
+        gateway = assistant.locator.gateway
+        found += [_reachable(gateway, str(assistant.locator.address), clock), *_serves(gateway, clock)]
     except RsqlError as error:
         found.append(Finding("gateway", False, error.message, error.hint or "%rsql connect URL names one."))
     return [*found, *_log(assistant), *_packages(), r_session()]
@@ -193,8 +193,8 @@ def doctor(assistant: Assistant, clock: Callable[[], float] = time.perf_counter)
 
 def _log(assistant: Assistant) -> list[Finding]:
     """What the embedded gateway complained of; another gateway's log is its administrator's."""
-    address = assistant.reach.address
-    words = assistant.reach.embedded.last_words(3) if address and address.how == "embedded" else []
+    address = assistant.locator.address
+    words = assistant.locator.embedded.last_words(3) if address and address.how == "embedded" else []
     return [Finding("its log", None, " / ".join(words))] if words else []
 
 

@@ -12,7 +12,6 @@ from .writer import BUSY as BUSY
 from .writer import ERROR_QUESTIONS as ERROR_QUESTIONS
 from .writer import LANGUAGES as LANGUAGES
 from .writer import AnswerWriter as AnswerWriter
-from .writer import Door as Door
 from .writer import NotebookSnapshot as NotebookSnapshot
 from .writer import Prepared as Prepared
 from .writer import Question as Question

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
 from contextlib import closing
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -20,9 +19,10 @@ from rsql_magic.errors import AnswerCut, BadInput, RsqlError, Stopped
 from rsql_magic.gateway import Origin, Reply, restored, usage_of
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping, Sequence
+    from collections.abc import Callable, Collection, Mapping, Sequence
 
     from rsql_magic.ask.answers import Block
+    from rsql_magic.databases import MainThreadExecutor
     from rsql_magic.gateway import Entry, Message
     from rsql_magic.sql import Catalog, Privacy
 
@@ -127,9 +127,6 @@ class Prepared:
 BUSY = "a cell is running"
 """Why R was not asked, while the main thread has something else to do."""
 
-Door = Callable[[Callable[[], list[str]]], list[str]]
-"""Carries out a check where R can be asked, which is the main thread only; raises TimeoutError while that is busy."""
-
 
 class AnswerWriter:
     """One question on its way to an answer.
@@ -142,7 +139,7 @@ class AnswerWriter:
         screen: Where the answer is shown as it comes.
         prepared: The request, when it was made before; then it is sent as it is.
         r: Whether R may be looked at.
-        door: Carries out checks of R code.
+        executor: Checks R code where this thread cannot; raises TimeoutError while the main thread is busy.
     """
 
     def __init__(
@@ -155,12 +152,12 @@ class AnswerWriter:
         screen: Screen | None = None,
         prepared: Prepared | None = None,
         r: bool = True,
-        door: Door | None = None,
+        executor: MainThreadExecutor | None = None,
     ) -> None:
         self._question = question
         self._prepared = prepared
         self._r = r
-        self._door = door or (lambda check: check())
+        self._executor = executor or (lambda check: check())
         self._snapshot = snapshot
         self._entry = entry
         self._catalog = catalog
@@ -251,11 +248,13 @@ class AnswerWriter:
         if not any(block.language == "r" for block in blocks):
             return []
         try:
-            return self._door(lambda: check_in_r(blocks, self.gathered.unsaid))
+            problems: list[str] = self._executor(lambda: check_in_r(blocks, self.gathered.unsaid))
         except TimeoutError:
             self._unchecked = BUSY
         except BadInput as no_r:
             self._unchecked = no_r.message.rstrip(".")
+        else:
+            return problems
         return []
 
     def _unknown(self, blocks: Sequence[Block]) -> list[str]:

@@ -29,7 +29,7 @@ def ask(assistant: Assistant, options: argparse.Namespace) -> None:
     if piped := _piped(assistant.settings.max_question_chars + 1):
         parts.append(fence("object", "standard input", piped))
     snapshot, look = NotebookSnapshot(), bool(options.show_context)
-    unsure = assistant.reach.unknown_policy() if look else ""
+    unsure = assistant.locator.unknown_policy() if look else ""
     lang = "r" if in_rstudio else None
     question = assistant.question(
         "\n\n".join(parts), snapshot, model=options.model, format=options.format, lang=lang, look=look
@@ -50,10 +50,10 @@ def _piped(most: int) -> str:
 
 def sql(assistant: Assistant, options: argparse.Namespace) -> None:
     """Answer a question by a query over a database."""
-    wish = assistant.wish(model=options.model, run=not options.no_run, max_rows=options.max_rows)
+    query = assistant.query_options(model=options.model, run=not options.no_run, max_rows=options.max_rows)
     question = " ".join(options.question)
     refuse_no_database(assistant, options.on, "rsql sql --help")
-    assistant.sql_ai(question, options.on, snapshot=NotebookSnapshot(), wish=wish, screen=TerminalScreen())
+    assistant.sql_ai(question, options.on, snapshot=NotebookSnapshot(), options=query, screen=TerminalScreen())
 
 
 def refuse_no_database(assistant: Assistant, target: str, where: str) -> None:

@@ -41,7 +41,7 @@ def run(assistant: Assistant, options: argparse.Namespace) -> None:
             told = _look(assistant, first=looks == 0)
             now = datetime.now().astimezone()
             draw = page if live else lambda told, now, _: [line(told, now)]
-            _write(draw(told, now, str(assistant.reach.address or "")), live=live)
+            _write(draw(told, now, str(assistant.locator.address or "")), live=live)
             looks += 1
             if looks == options.times:
                 return
@@ -50,7 +50,7 @@ def run(assistant: Assistant, options: argparse.Namespace) -> None:
 
 def _look(assistant: Assistant, *, first: bool) -> dict[str, Any]:
     try:
-        gateway = assistant.reach.gateway
+        gateway = assistant.locator.gateway
         return {"status": gateway.get("status", timeout=10.0), "stats": gateway.get("stats", timeout=10.0)}
     except GatewayError as error:
         if first:

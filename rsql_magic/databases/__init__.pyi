@@ -8,6 +8,6 @@ from .dictionary import Dictionary as Dictionary
 from .engines import open_engine as open_engine
 from .engines.base import Engine as Engine
 from .engines.base import Rows as Rows
-from .engines.executor import Place as Place
-from .engines.executor import elsewhere as elsewhere
+from .engines.executor import MainThreadExecutor as MainThreadExecutor
+from .engines.executor import executed_by as executed_by
 from .engines.postgresql_names import named as named

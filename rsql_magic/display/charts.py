@@ -1,4 +1,4 @@
-"""Charts: a Vega-Lite specification from rules or from a model's wish, checked, never executed.
+"""Charts: a Vega-Lite specification from rules or from a model's suggestion, checked, never executed.
 
 A model may only say ``{"chart": "bar", "x": "origin", "y": "n", "color": null}``. Anything else in its JSON is ignored,
 names that are not columns are refused, and the data is bound here, so that no text of a model reaches a renderer.
@@ -67,15 +67,15 @@ def read(text: str, frame: pd.DataFrame, kind: Kind | None = None) -> Chart:
         Chart(kind='bar', x='a', y='n', color='')
     """
     try:
-        wish = json.loads(text)
+        suggestion = json.loads(text)
     except ValueError:
-        wish = None
-    if not isinstance(wish, dict):
+        suggestion = None
+    if not isinstance(suggestion, dict):
         raise BadInput("The chart's description is not a JSON object.", hint="Name a type: --plot bar.")
-    asked = kind or wish.get("chart")
+    asked = kind or suggestion.get("chart")
     if asked not in KINDS:
         raise BadInput(f"There is no chart of the kind {asked!r}.", hint=f"There are: {', '.join(KINDS)}.")
-    x, y, color = (_column(wish.get(channel), frame) for channel in ("x", "y", "color"))
+    x, y, color = (_column(suggestion.get(channel), frame) for channel in ("x", "y", "color"))
     if not x:
         raise BadInput("The chart's description names no column for x.", hint="Name a type: --plot bar.")
     return Chart(asked, x, y, color)
@@ -133,22 +133,22 @@ def choose(frame: pd.DataFrame, kind: Kind | None = None) -> Chart:
     return Chart(kind or default, x, y, color)
 
 
-def wanted(frame: pd.DataFrame, wish: str = "", kind: Kind | None = None) -> Chart:
-    """The chart to draw: the model's, where its wish can be drawn, else the one that fits the result.
+def wanted(frame: pd.DataFrame, suggestion: str = "", kind: Kind | None = None) -> Chart:
+    """The chart to draw: the model's, where its suggestion can be drawn, else the one that fits the result.
 
     Args:
         frame: The result.
-        wish: The model's JSON, or empty.
+        suggestion: The model's JSON, or empty.
         kind: The kind the user asked for, or None.
 
     Raises:
         BadInput: There is nothing to draw.
     """
-    if wish and not frame.empty:
+    if suggestion and not frame.empty:
         try:
-            return read(wish, frame, kind)
+            return read(suggestion, frame, kind)
         except BadInput:
-            return choose(frame, kind)  # the wish was the model's, not the user's
+            return choose(frame, kind)  # the suggestion was the model's, not the user's
     return choose(frame, kind)
 
 

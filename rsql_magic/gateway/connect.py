@@ -112,7 +112,7 @@ def _hub_token(address: str, environ: Mapping[str, str]) -> str:
     return environ.get("JUPYTERHUB_API_TOKEN", "") if "/services/" in parts.path and parts.netloc in ours else ""
 
 
-def handed(environ: Mapping[str, str], service: str = "rsql") -> list[Address]:
+def discovered(environ: Mapping[str, str], service: str = "rsql") -> list[Address]:
     """Gateways that the environment offers without naming one, best first: the hub's service, then the server's own."""
     offers = []
     hub, hub_token = environ.get("JUPYTERHUB_PUBLIC_HUB_URL", ""), environ.get("JUPYTERHUB_API_TOKEN", "")

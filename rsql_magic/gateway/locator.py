@@ -107,7 +107,7 @@ class GatewayLocator:
     def _find(self) -> connect.Address:
         if address := connect.named(self._environ, self._settings.gateway_url):
             return address
-        for offer in connect.handed(self._environ, self._settings.hub_service):
+        for offer in connect.discovered(self._environ, self._settings.hub_service):
             if self._answers(offer):
                 return offer
         if not self._settings.embedded:

@@ -86,11 +86,11 @@ class _Commands:
         if url:
             self._use(url, self._token(name.strip()))
         else:
-            found = self._assistant.reach.address
+            found = self._assistant.locator.address
             self._screen.say(f"{found}." if found else "Not connected; the first question finds or starts a gateway.")
 
     def _use(self, url: str, token: str) -> None:
-        reach = self._assistant.reach
+        reach = self._assistant.locator
         try:
             self._screen.say(f"Connected to {reach.use(url, token)}.")
         except GatewayUnreachable as error:
@@ -124,7 +124,7 @@ class _Commands:
         elif word == "revoke" and not more.strip():
             raise BadInput("A key to revoke needs its ID.", hint="%rsql keys lists them.")
         elif word == "revoke":
-            revoked = self._assistant.reach.gateway.delete(f"keys/{quote(more.strip(), safe='')}")
+            revoked = self._assistant.locator.gateway.delete(f"keys/{quote(more.strip(), safe='')}")
             self._screen.say(f"Revoked {revoked['name']} ({revoked['id']}).")
         else:
             raise BadInput(f"%rsql keys does not know {rest}.", hint="%rsql keys new NAME, or %rsql keys revoke ID.")
@@ -143,7 +143,7 @@ class _Commands:
             body["days"] = _number(options["--days"])
         if limits := {limit: _number(options[name]) for name, limit in KEY_LIMITS.items() if name in options}:
             body["limits"] = limits
-        made = self._assistant.reach.gateway.post("keys", body)
+        made = self._assistant.locator.gateway.post("keys", body)
         self._keep(name, made["key"])
         good = reports.good_until(self._assistant, made["expires"])
         self._screen.say(
@@ -152,7 +152,7 @@ class _Commands:
         )
 
     def context(self, rest: str) -> None:
-        unsure = self._assistant.reach.unknown_policy()
+        unsure = self._assistant.locator.unknown_policy()
         told = self._assistant.gather(rest, self._snapshot)
         self._screen.show(reports.context(replace(told, notes=(*told.notes, *filter(None, [unsure])))))
 

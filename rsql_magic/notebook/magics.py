@@ -135,7 +135,9 @@ class RsqlMagics(Magics):
             running.run_code(answer, question.lang, self._shell, self.assistant, self._screen(""))
         return self._shown(answer, text)
 
-    def _asked(self, read: Line, cell: str | None, snapshot: NotebookSnapshot, kind: Kind | None) -> tuple[Question, str]:
+    def _asked(
+        self, read: Line, cell: str | None, snapshot: NotebookSnapshot, kind: Kind | None
+    ) -> tuple[Question, str]:
         """The question as the assistant takes it, and as it was typed; study material may be of the whole notebook."""
         options = read.options
         if kind and not (read.text + (cell or "")).strip():
@@ -159,7 +161,7 @@ class RsqlMagics(Magics):
 
     def _unknown_policy(self, options: Any) -> str:
         """For ``--show-context``: why it is not known what the gateway lets leave, if it is not."""
-        return self.assistant.reach.unknown_policy() if options.show_context else ""
+        return self.assistant.locator.unknown_policy() if options.show_context else ""
 
     def _preview(self, kind: Kind | None, question: Question, snapshot: NotebookSnapshot, options: Any) -> Preview:
         if kind:
@@ -167,7 +169,9 @@ class RsqlMagics(Magics):
         with self.assistant.chat.in_thread(options.thread or ""):
             return self.assistant.preview(question, snapshot, chat=self._afresh(options.new))
 
-    def _study(self, kind: Kind, question: Question, snapshot: NotebookSnapshot, options: Any, text: str) -> Study | None:
+    def _study(
+        self, kind: Kind, question: Question, snapshot: NotebookSnapshot, options: Any, text: str
+    ) -> Study | None:
         """Study material about what was asked, or about the notebook."""
         with self.assistant.chat.in_thread(options.thread or ""):
             study = self.assistant.study(
@@ -215,17 +219,17 @@ class RsqlMagics(Magics):
         files = _savable(options.save)
         if any(file.suffix.lower() in {".png", ".svg"} for file in files):
             options.plot = options.plot or "auto"
-        wish = self._wish(options)
+        query = self._query_options(options)
         if options.show_context:
             unsure, afresh = self._unknown_policy(options), self._afresh(options.new)
-            shown = self.assistant.sql_preview(question, read.connection, snapshot=snapshot, wish=wish, chat=afresh)
+            shown = self.assistant.sql_preview(question, read.connection, snapshot=snapshot, options=query, chat=afresh)
             _print(shown.saying(unsure))
             return None
         result = self.assistant.sql_ai(
             spoken(question),
             read.connection,
             snapshot=snapshot,
-            wish=wish,
+            options=query,
             new=options.new,
             screen=self._screen(question),
             confirm=self._confirm,
@@ -291,10 +295,10 @@ class RsqlMagics(Magics):
     def model_names(self) -> list[str]:
         """Models and aliases; the gateway is asked only when it is in use already."""
         known = list(self.settings.aliases)
-        if self._assistant is None or self._assistant.reach.address is None:
+        if self._assistant is None or self._assistant.locator.address is None:
             return known
         try:
-            return [*known, *self._assistant.reach.gateway.models()]
+            return [*known, *self._assistant.locator.gateway.models()]
         except RsqlError:
             return known
 
@@ -320,8 +324,8 @@ class RsqlMagics(Magics):
         columns = (column.name for table in catalog or () for column in table.columns)
         return [*(table.full_name for table in catalog or ()), *dict.fromkeys(columns)]
 
-    def _wish(self, options: Any) -> Any:
-        return self.assistant.wish(
+    def _query_options(self, options: Any) -> Any:
+        return self.assistant.query_options(
             tables=options.tables,
             model=options.model,
             run=not options.no_run,

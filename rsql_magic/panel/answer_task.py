@@ -120,7 +120,7 @@ class AnswerTask:
 
     def _answer(self, screen: PanelScreen) -> None:
         screen.status("reading")
-        self._assistant.reach.learn_policy()
+        self._assistant.locator.learn_policy()
         preview = self.prepare(waiting=lambda: screen.status("waiting for the running cell: it is read after that"))
         if self._is_sql:
             self._sql(preview, screen)
@@ -192,7 +192,9 @@ class AnswerTask:
         chat = self._thread.before(self._replaces)
         if self._is_sql:
             connection, text = self._connection_and_text()
-            return self._assistant.sql_preview(text, connection, snapshot=self._snapshot, wish=self._wish, chat=chat)
+            return self._assistant.sql_preview(
+                text, connection, snapshot=self._snapshot, options=self._options, chat=chat
+            )
         self._question = self._asked()
         return self._assistant.preview(self._question, self._snapshot, chat=chat, r=r)
 
@@ -200,7 +202,9 @@ class AnswerTask:
         """A mention as a view shows it: what of it is sent, and its tokens."""
         piece = preview.piece(mention.name)
         cell = (
-            mentions.spelled(mention.text, self._snapshot, [mention]) if mention.kind == "cell" and mention.known else ""
+            mentions.spelled(mention.text, self._snapshot, [mention])
+            if mention.kind == "cell" and mention.known
+            else ""
         )
         text = piece.text if piece else cell
         return {
@@ -224,7 +228,7 @@ class AnswerTask:
             self._spelled,
             self._snapshot,
             names=mentions.described(known),
-            model=self.exchange.options_of or None,
+            model=self.exchange.requested_model or None,
             about_error=self._order.about_error,
             look=True,  # before it is sent, the policy is known
         )
@@ -236,7 +240,7 @@ class AnswerTask:
             screen=screen,
             chat=self._thread.chat,
             prepared=preview.prepared,
-            door=self._check,
+            executor=self._check,
         )
         screen.close()
         self._take(answer)
@@ -278,8 +282,8 @@ class AnswerTask:
     # A question to a database.
 
     @property
-    def _wish(self) -> QueryOptions:
-        return self._assistant.wish(model=self.exchange.options_of or None, plot=None)
+    def _options(self) -> QueryOptions:
+        return self._assistant.query_options(model=self.exchange.requested_model or None, plot=None)
 
     def _sql(self, preview: Preview, screen: PanelScreen) -> None:
         self.exchange.task = "sql_ai"
@@ -289,11 +293,11 @@ class AnswerTask:
             text,
             connection,
             snapshot=self._snapshot,
-            wish=self._wish,
+            options=self._options,
             screen=screen,
             chat=self._thread.chat,
             linked=preview.linked,
-            place=self._on_main if self._is_bound else None,
+            executor=self._on_main if self._is_bound else None,
         )
         screen.close()
         self._take_result(result, self._assistant.connections.asked)

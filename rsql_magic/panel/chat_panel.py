@@ -247,7 +247,7 @@ class ChatPanel:
         snapshot = self.snapshot()
         # Only R knows its last error, and it is asked when the question is prepared.
         order = slash.read(message.text, has_error=snapshot.error is not None or _r_runs())
-        exchange = MessagePair(message.text.strip(), task=order.action, options_of=message.model)
+        exchange = MessagePair(message.text.strip(), task=order.action, requested_model=message.model)
         if order.action == "sql_ai":
             exchange.topic = connection_and_text(order.text, self.assistant, snapshot)[1]
         return AnswerTask(
@@ -321,7 +321,7 @@ class ChatPanel:
     def chips(self, thread: Thread, text: str) -> dict[str, Any]:
         """The mentions of a message with what each adds to it, and the tokens of it all."""
         asking = self._draft(thread, Message(thread.id, text))
-        self.assistant.reach.unknown_policy()
+        self.assistant.locator.unknown_policy()
         try:
             preview = asking.prepare(patience=_R_PATIENCE, lenient=True)
         except Busy as busy:
@@ -336,7 +336,7 @@ class ChatPanel:
             BadInput: Nothing would be sent, or a cell is running and what is named can be read after it.
         """
         message = Message(thread.id, text, model, replaces)
-        asking, unsure = self._draft(thread, message), self.assistant.reach.unknown_policy()
+        asking, unsure = self._draft(thread, message), self.assistant.locator.unknown_policy()
         state = self._state(thread)
         preview = asking.prepare(patience=_LOOK_PATIENCE)
         notes = preview.context.notes if preview.context else ()
@@ -402,7 +402,7 @@ class ChatPanel:
         if not exchange.request_id:
             raise BadInput("The gateway gave this answer no number.", hint="Only its own answers can be rated.")
         body = {"request_id": exchange.request_id, "rating": rating}
-        self.assistant.reach.gateway.post("feedback", body | ({"comment": comment} if comment else {}))
+        self.assistant.locator.gateway.post("feedback", body | ({"comment": comment} if comment else {}))
         before, exchange.rating = exchange.rating, rating
         return self._verified(exchange, before)
 
@@ -436,7 +436,7 @@ class ChatPanel:
     def quota(self) -> dict[str, Any]:
         """What is left: the window that has least of it, and the money."""
         try:
-            told = self.assistant.reach.gateway.get("stats", timeout=5.0)
+            told = self.assistant.locator.gateway.get("stats", timeout=5.0)
         except GatewayError:
             return {}
         return {"limits": told.get("limits") or {}, "cost": told.get("cost") or {}} if isinstance(told, dict) else {}

@@ -147,7 +147,7 @@ class Requests:
     def models(self) -> dict[str, Any]:
         """The models there are."""
         settings = self._panel.assistant.settings
-        return {"models": [*settings.aliases, *self._panel.assistant.reach.gateway.models()]}
+        return {"models": [*settings.aliases, *self._panel.assistant.locator.gateway.models()]}
 
     def quota(self) -> dict[str, Any]:
         """What is left of the caller's limits, for the meter."""

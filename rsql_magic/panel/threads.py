@@ -47,7 +47,7 @@ class MessagePair:
         status: What is being done now, such as ``writing``.
         footer: The usage line.
         model: The model that answered.
-        wished: The model that was asked for, empty for the default.
+        requested_model: The model that was asked for, empty for the default.
         request_id: The gateway's id, for the rating.
         rating: ``up``, ``down`` or empty.
         sources: What of the notebook the answer names, as one would type it.
@@ -69,7 +69,7 @@ class MessagePair:
     status: str = ""
     footer: str = ""
     model: str = ""
-    options_of: str = ""
+    requested_model: str = ""
     request_id: str = ""
     rating: str = ""
     sources: tuple[str, ...] = ()
@@ -85,7 +85,7 @@ class MessagePair:
 
     def as_dict(self) -> dict[str, Any]:
         """What a view is told; plain values."""
-        names = ("id", "question", "answer", "state", "task", "by", "status", "footer", "model", "options_of")
+        names = ("id", "question", "answer", "state", "task", "by", "status", "footer", "model", "requested_model")
         more = ("request_id", "rating", "sources", "problems", "notes", "error", "result")
         return {name: getattr(self, name) for name in (*names, *more)}
 

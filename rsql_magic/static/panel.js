@@ -793,8 +793,8 @@ class Exchange {
   }
 
   again(model = "") {
-    const { id, question, wished } = this.told;
-    this.view.send(question, { replaces: id, model: model || wished });
+    const { id, question, requested_model } = this.told;
+    this.view.send(question, { replaces: id, model: model || requested_model });
   }
 
   rate(rating) {

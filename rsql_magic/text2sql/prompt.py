@@ -55,7 +55,7 @@ class SchemaPrompt:
     """One question and the part of a database that it is about.
 
     Args:
-        wish: What is wanted.
+        options: What is wanted.
         engine: The database.
         entry: Its place in the conversation.
         now: Gives the date and time zone that the prompt names where a question counts from today.
@@ -65,7 +65,7 @@ class SchemaPrompt:
 
     def __init__(
         self,
-        wish: QueryOptions,
+        options: QueryOptions,
         engine: Engine,
         entry: Entry,
         *,
@@ -73,7 +73,7 @@ class SchemaPrompt:
         examples: Sequence[Verified] = (),
         linked: Linked | None = None,
     ) -> None:
-        self.wish = wish
+        self.options = options
         self.engine = engine
         self.entry = entry
         self._now = now
@@ -89,21 +89,21 @@ class SchemaPrompt:
     @property
     def dialect(self) -> str:
         """The dialect that the query is wanted in."""
-        return self.wish.dialect or self.engine.dialect
+        return self.options.dialect or self.engine.dialect
 
     @cached_property
     def misspelt(self) -> dict[str, str]:
         """Words of the question that are names of the catalog, mistyped."""
         from rsql_magic.sql import misspelt
 
-        return misspelt(self.wish.question, self.catalog)
+        return misspelt(self.options.question, self.catalog)
 
     @property
     def _question(self) -> str:
         """The question as it is read: mistyped names put right."""
         from rsql_magic.sql import corrected
 
-        return corrected(self.wish.question, self.misspelt)
+        return corrected(self.options.question, self.misspelt)
 
     @property
     def linked(self) -> Linked:
@@ -120,18 +120,18 @@ class SchemaPrompt:
 
     def refresh(self) -> bool:
         """Read the tables anew where they have changed; whether they had."""
-        before, self.catalog = self.catalog, self.engine.catalog(self.wish.level, sure=True)
+        before, self.catalog = self.catalog, self.engine.catalog(self.options.level, sure=True)
         return self.catalog is not before
 
     def _link(self) -> list[Message]:
-        self.catalog = catalog = self.engine.catalog(self.wish.level, sure=True)
+        self.catalog = catalog = self.engine.catalog(self.options.level, sure=True)
         if not len(catalog):
             raise BadInput(
                 f"{self.engine.name} has no tables.",
                 hint="Check its path, as a mistyped one makes an empty database; %%sql_ai frames asks the live frames.",
             )
-        tables = self._chosen(catalog) if self.wish.tables else self._settled(self._linked(catalog))
-        self._tables = tables if self.wish.level == "names" else self.engine.detail(tables)
+        tables = self._chosen(catalog) if self.options.tables else self._settled(self._linked(catalog))
+        self._tables = tables if self.options.level == "names" else self.engine.detail(tables)
         self.late = _too_late(self.engine.late)
         user = prompts.render(
             "sql_question",
@@ -149,30 +149,30 @@ class SchemaPrompt:
         """
         from rsql_magic.sql import rivals
 
-        if not (self.wish.ask or self.wish.settle):
+        if not (self.options.ask or self.options.settle):
             return tables
         best, *others = [table.full_name for table in rivals(self._question, self.catalog)][:3] or [""]
         if not others:
             return tables
-        if self.wish.ask:
+        if self.options.ask:
             raise BadInput(f"This can be asked of {_either(best, *others)}.", hint=f"Say which: --tables {best}.")
         self.settled = f"This can be asked of {_either(best, *others)}; {best} was taken. Say which with --tables."
         return [table for table in tables if table.full_name not in others]
 
     def _chosen(self, catalog: Catalog) -> list[Table]:
-        return [catalog.get(name) or _unknown_table(name, catalog) for name in self.wish.tables]
+        return [catalog.get(name) or _unknown_table(name, catalog) for name in self.options.tables]
 
     def _linked(self, catalog: Catalog) -> list[Table]:
         from rsql_magic.sql import link
 
         # A follow-up such as "only for JFK" names nothing by itself; the question before it does.
         earlier = [turn.question for turn in self.entry.earlier[-2:] if turn.task == "sql_ai"]
-        return link("\n".join([self._question, *reversed(earlier)]), catalog, self.wish.schema_tokens)
+        return link("\n".join([self._question, *reversed(earlier)]), catalog, self.options.schema_tokens)
 
     def context(self, tables: Sequence[Table] = ()) -> str:
         """Tables as the model reads them, fenced; by default the linked ones, with how many there are."""
         shown = tables or self._tables
-        lines = [*(ddl(table, self.wish.level) for table in shown), *([] if tables else self._stored())]
+        lines = [*(ddl(table, self.options.level) for table in shown), *([] if tables else self._stored())]
         text = fence("schema", self.engine.name, "\n".join(lines))
         every = len(self.catalog)
         return text if tables or len(shown) == every else f"{text}\n\n{len(shown)} of {every} tables are shown."
@@ -181,10 +181,10 @@ class SchemaPrompt:
         """Phrases of the question that are stored otherwise than it writes them, as comments of the schema."""
         from rsql_magic.sql import find_values
 
-        if self.wish.level == "names":
+        if self.options.level == "names":
             return []
         found = find_values(self._question, self.catalog, self._tables)
-        return [f"-- {one}" for one in found if one.value not in self.wish.question][:_MOST_VALUES]
+        return [f"-- {one}" for one in found if one.value not in self.options.question][:_MOST_VALUES]
 
     def _shown_examples(self) -> str:
         """Verified questions that resemble this one, with their SQL, as far as it still fits the tables."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -10,8 +10,6 @@ from rsql_magic.display import charts
 from rsql_magic.errors import BadInput
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from rsql_magic.config import Rsql
     from rsql_magic.display import Kind
     from rsql_magic.sql import Privacy
@@ -63,67 +61,48 @@ class QueryOptions:
     shown_rows: int = 10
     shown_columns: int = 20
 
+    @classmethod
+    def from_settings(cls, settings: Rsql, *, batch: bool = False, **given: Any) -> QueryOptions:
+        """The options that were given, and the settings for those that are left open (None).
 
-def options_of(
-    settings: Rsql,
-    *,
-    batch: bool = False,
-    tables: Sequence[str] | None = None,
-    model: str | None = None,
-    run: bool = True,
-    explain: bool = False,
-    answer: bool = False,
-    ask: bool = False,
-    plot: Any = None,
-    max_rows: int | None = None,
-    retries: int | None = None,
-    timeout: float | None = None,
-    dialect: str | None = None,
-    level: Privacy | None = None,
-) -> QueryOptions:
-    """What was given, and the settings for what was left open (None).
+        Args:
+            settings: The settings.
+            batch: Whether nobody is there to be asked back.
+            **given: Fields of this class.
 
-    Args:
-        settings: The settings.
-        batch: Whether nobody is there to be asked back.
-        tables: Names of the only tables to use.
-        model: Model or alias.
-        run: Whether to run the query.
-        explain: Whether to show the plan and explain the query in words.
-        answer: Whether to answer in words from the result.
-        ask: Whether to ask back when the question has several readings.
-        plot: A kind of chart, or ``auto``.
-        max_rows: Most rows brought into the notebook.
-        retries: Rounds of repair.
-        timeout: Most seconds the query may run.
-        dialect: The dialect to write in.
-        level: How much of the data may leave.
+        Raises:
+            BadInput: A number or a name makes no sense.
 
-    Raises:
-        BadInput: A number or a name makes no sense.
-    """
-    _refuse_odd(max_rows, retries, timeout, plot, dialect)
-    return QueryOptions(
-        "",
-        tables=tuple(tables or ()),
-        model=settings.resolve(model),
-        retries=settings.retries if retries is None else retries,
-        run=run,
-        max_rows=settings.max_rows if max_rows is None else max_rows,
-        timeout=settings.query_timeout if timeout is None else timeout,
-        silence=settings.timeout,
-        plot=plot,
-        explain=explain,
-        answer=answer,
-        ask=ask and not batch,
-        settle=ask and batch,
-        plan_rows=settings.plan_rows,
-        dialect=_named(dialect) if dialect else "",
-        level=level or settings.privacy,
-        schema_tokens=settings.schema_tokens,
-        shown_rows=settings.shown_rows,
-        shown_columns=settings.shown_columns,
-    )
+        Example:
+            >>> from rsql_magic.config import Rsql
+            >>> QueryOptions.from_settings(Rsql(), max_rows=5, timeout=None).timeout
+            60.0
+        """
+        chosen = {name: value for name, value in given.items() if value is not None}
+        options = cls("", **{name: getattr(settings, setting) for name, setting in _SETTINGS.items()} | chosen)
+        _refuse_odd(options)
+        return replace(
+            options,
+            tables=tuple(options.tables),
+            model=settings.resolve(options.model),
+            dialect=_named(options.dialect) if options.dialect else "",
+            ask=options.ask and not batch,
+            settle=options.ask and batch,
+        )
+
+
+_SETTINGS = {
+    "retries": "retries",
+    "max_rows": "max_rows",
+    "timeout": "query_timeout",
+    "silence": "timeout",
+    "plan_rows": "plan_rows",
+    "level": "privacy",
+    "schema_tokens": "schema_tokens",
+    "shown_rows": "shown_rows",
+    "shown_columns": "shown_columns",
+}
+"""The settings that stand in for options, by the option."""
 
 
 def refuse_no_time(timeout: float | None) -> None:
@@ -136,19 +115,17 @@ def refuse_no_time(timeout: float | None) -> None:
         raise BadInput("--timeout must be more than 0 seconds.", hint="Leave it out for the configured one.")
 
 
-def _refuse_odd(
-    max_rows: int | None, retries: int | None, timeout: float | None, plot: str | None, dialect: str | None
-) -> None:
+def _refuse_odd(options: QueryOptions) -> None:
     """Refuse numbers and names that make no sense, before anything is asked."""
-    if max_rows is not None and max_rows < 1:
+    if options.max_rows < 1:
         raise BadInput("--max-rows is at least 1.", hint="--no-run writes the query without running it.")
-    if retries is not None and retries < 0:
+    if options.retries < 0:
         raise BadInput("--retries is at least 0.", hint="0 allows no correction.")
-    refuse_no_time(timeout)
-    if plot not in {None, "auto", *charts.KINDS}:
-        raise BadInput(f"There is no chart of the kind {plot!r}.", hint=f"There are: {', '.join(charts.KINDS)}.")
-    if dialect:
-        _named(dialect)
+    refuse_no_time(options.timeout)
+    if options.plot not in {None, "auto", *charts.KINDS}:
+        raise BadInput(
+            f"There is no chart of the kind {options.plot!r}.", hint=f"There are: {', '.join(charts.KINDS)}."
+        )
 
 
 def _named(dialect: str) -> str:

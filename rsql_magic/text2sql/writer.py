@@ -64,7 +64,7 @@ class Writer:
         confirm: Callable[[str], bool] | None = None,
     ) -> None:
         self._prompt = prompt
-        self._wish = prompt.wish
+        self._options = prompt.options
         self._engine = prompt.engine
         self._entry = prompt.entry
         self._screen = screen or Screen()
@@ -99,7 +99,7 @@ class Writer:
             messages = list(self._prompt.linked.messages)
         try:
             steps = write_sql(
-                messages, check=self.check, repair=self.repair, retries=self._wish.retries, mend=self.mend
+                messages, check=self.check, repair=self.repair, retries=self._options.retries, mend=self.mend
             )
             attempts = drafts.drive(steps, self._send)
         except (QueryFailed, QueryRejected, AnswerCut, KeyboardInterrupt) as error:
@@ -111,11 +111,11 @@ class Writer:
         self._entry.add(self._replies, answer=fenced(result.sql, "sql"))
         if result.problems:
             raise _no_draft_passed(result)
-        if self._wish.explain:
+        if self._options.explain:
             self._explain(result)
-        if self._wish.run:
+        if self._options.run:
             self._take(result, self._best(attempts).draft.chart)
-            if self._wish.answer:
+            if self._options.answer:
                 self._answer(result)
         result.usage = usage_of(self._replies)
         result.timings = Timings(**self._spent, total=self._clock() - started)
@@ -132,11 +132,11 @@ class Writer:
         reply = Reply()
         self._replies.append(reply)
         with self._timed("write"):
-            stream = self._entry.stream(messages, reply, model=self._wish.model, timeout=self._wish.silence)
+            stream = self._entry.stream(messages, reply, model=self._options.model, timeout=self._options.silence)
             with closing(stream) as events:
                 for event in events:
                     self._screen.event(event, draft=True)
-        reply.text = restored(reply.text, self._wish.question)
+        reply.text = restored(reply.text, self._options.question)
         return reply
 
     # Checking.
@@ -156,7 +156,7 @@ class Writer:
 
     def _problems(self, sql: str) -> list[str]:
         statement, problems = self._read(sql)
-        return problems or (self._tried(sql, statement) if self._wish.run else [])
+        return problems or (self._tried(sql, statement) if self._options.run else [])
 
     def _read(self, sql: str) -> tuple[str, list[str]]:
         """The statement that the guard gives of a draft, and what is wrong with it before anything runs."""
@@ -193,7 +193,7 @@ class Writer:
 
     def _compiled(self, statement: str) -> list[str]:
         """What the database says of a statement that the guard let through; nothing of one for another database."""
-        if self._native.is_foreign and not self._wish.run:
+        if self._native.is_foreign and not self._options.run:
             return []
         try:
             return [problem.message for problem in self._engine.check(self._native.of(statement, self._catalog))]
@@ -202,7 +202,7 @@ class Writer:
 
     @property
     def _may_repair(self) -> bool:
-        return len(self._replies) <= self._wish.retries
+        return len(self._replies) <= self._options.retries
 
     def _tried(self, sql: str, statement: str) -> list[str]:
         """Run the query. Problems are what the data had against it, and an empty result that one spelling explains."""
@@ -211,9 +211,9 @@ class Writer:
         started = self._clock()
         try:
             native = self._native.of(statement, self._catalog)
-            rows = self._engine.run(native, max_rows=self._wish.max_rows, timeout=self._wish.timeout)
+            rows = self._engine.run(native, max_rows=self._options.max_rows, timeout=self._options.timeout)
         except QueryFailed as error:
-            if not self._may_repair or self._clock() - started > 0.9 * self._wish.timeout:
+            if not self._may_repair or self._clock() - started > 0.9 * self._options.timeout:
                 raise  # what was stopped once would be stopped again
             return [literals.without_values(str(error), sql)]
         self._rows[sql] = rows
@@ -226,13 +226,13 @@ class Writer:
         Raises:
             QueryFailed: It may not run.
         """
-        work = self._expected_work(statement) if self._wish.plan_rows else 0
-        if work <= self._wish.plan_rows:
+        work = self._expected_work(statement) if self._options.plan_rows else 0
+        if work <= self._options.plan_rows:
             return
         costs = f"The database expects to handle about {work:,} rows for this query"
         if self._confirm is None or not self._confirm(f"{costs}."):
             raise QueryFailed(
-                f"{costs}; {self._wish.plan_rows:,} are allowed without asking.",
+                f"{costs}; {self._options.plan_rows:,} are allowed without asking.",
                 hint="Ask for less, or raise %config Rsql.plan_rows.",
                 sql=statement,
             )
@@ -246,7 +246,7 @@ class Writer:
 
     def _doubts(self, sql: str, statement: str) -> list[str]:
         """Why a query that runs may be wrong: told to the model once, and to the person where it insists."""
-        if self._wish.level == "names":
+        if self._options.level == "names":
             self._said[sql] = [note.text for note in join_notes(statement, self._dialect, self._catalog)]
             return []
         found = literals.comparisons(statement, self._dialect, self._catalog)
@@ -256,7 +256,7 @@ class Writer:
             self._engine.dialect,
             self._catalog,
             self._number,
-            self._wish.question,
+            self._options.question,
         )
         self._said[sql] = [*(said or literals.out_of_range(found)), *(note.text for note in notes)]
         said += [note.text for note in notes if note.is_doubt]
@@ -298,7 +298,7 @@ class Writer:
     def _result(self, last: Round, attempts: Sequence[Round], messages: Sequence[Message]) -> SQLResult:
         return SQLResult(
             sql=last.draft.sql,
-            question=self._wish.question,
+            question=self._options.question,
             attempts=tuple(_told(attempt) for attempt in attempts),
             problems=last.problems,
             usage=usage_of(self._replies),
@@ -307,8 +307,8 @@ class Writer:
             connection=self._engine.name,
             dialect=self._dialect,
             notes=tuple(self._remarks(last.draft.others)),
-            shown_rows=self._wish.shown_rows,
-            shown_columns=self._wish.shown_columns,
+            shown_rows=self._options.shown_rows,
+            shown_columns=self._options.shown_columns,
         )
 
     def _remarks(self, others: int) -> Iterator[str]:
@@ -325,27 +325,27 @@ class Writer:
             yield self._said_of_mending
         if others:
             yield f"The answer held {others + 1} queries; the first one is used."
-        if self._native.is_foreign and not self._wish.run:
+        if self._native.is_foreign and not self._options.run:
             wanted, here = functions(self._dialect).title, functions(self._engine.dialect).title
             yield f"Checked as {wanted}, against the tables of {self._engine.name}; {here} did not compile it."
 
     # Running.
 
-    def _take(self, result: SQLResult, options_of: str) -> None:
+    def _take(self, result: SQLResult, suggestion: str) -> None:
         rows = self._rows[result.sql]
         result.notes = (*result.notes, *([rows.note] if rows.note else []), *self._said.get(result.sql, []))
         result.df, result.rows, result.truncated = rows.df, rows.total, rows.truncated
-        if self._wish.plot or options_of:
+        if self._options.plot or suggestion:
             with self._timed("chart"):
-                self._chart(result, rows.df, options_of)
+                self._chart(result, rows.df, suggestion)
 
-    def _chart(self, result: SQLResult, frame: pd.DataFrame, options_of: str) -> None:
+    def _chart(self, result: SQLResult, frame: pd.DataFrame, suggestion: str) -> None:
         """Draw; a chart that cannot be drawn is said, for the result is there all the same."""
         from rsql_magic.display import charts
 
-        kind = None if self._wish.plot in {None, "auto"} else self._wish.plot
+        kind = None if self._options.plot in {None, "auto"} else self._options.plot
         try:
-            chart = charts.wanted(frame, options_of, kind)  # type: ignore[arg-type]
+            chart = charts.wanted(frame, suggestion, kind)  # type: ignore[arg-type]
             result.drawing, said = charts.draw(chart, frame, result.rows, cut=result.truncated)
         except BadInput as error:
             said = str(error)
@@ -359,7 +359,7 @@ class Writer:
             context=self._prompt.context(),
             sql=result.sql,
             dialect=self._dialect,
-            question=self._wish.question,
+            question=self._options.question,
         )
         reply = self._send([{"role": "system", "content": prompts.load("ask")}, {"role": "user", "content": question}])
         result.says = reply.text.strip()
@@ -369,7 +369,7 @@ class Writer:
         try:
             plan = self._engine.plan(self._native.of(result.sql, self._catalog))
         except QueryFailed as error:
-            if self._wish.run or not self._native.is_foreign:
+            if self._options.run or not self._native.is_foreign:
                 raise
             result.notes = (*result.notes, f"No plan: {error.message}")
             return ""
@@ -377,7 +377,7 @@ class Writer:
         return "\n".join(part for part in (plan.text, expected) if part)
 
     def _refuse_untold_answer(self) -> None:
-        if self._wish.answer and self._wish.level != "sample":
+        if self._options.answer and self._options.level != "sample":
             raise BadInput("--answer sends rows of the result to the model.", hint="Allow it with --privacy sample.")
 
     def _answer(self, result: SQLResult) -> None:
@@ -389,7 +389,7 @@ class Writer:
             context=fence("result", "first rows", redact(rows)[0]),
             sql=result.sql,
             count=result.count,
-            question=self._wish.question,
+            question=self._options.question,
         )
         reply = self._send([{"role": "system", "content": prompts.load("ask")}, {"role": "user", "content": question}])
         result.answer = reply.text.strip()

@@ -79,8 +79,8 @@ def asked(statement, connection):
     model = Model(statement)
     client = LLMClient("http://gateway/rsql/", "token", transport=httpx.MockTransport(model))
     try:
-        wish = QueryOptions("What is there?", timeout=5.0, retries=1)
-        result = Assistant(client=client, environ={}).sql_ai(wish.question, connection, wish=wish)
+        options = QueryOptions("What is there?", timeout=5.0, retries=1)
+        result = Assistant(client=client, environ={}).sql_ai(options.question, connection, options=options)
         seen = f"{result.sql} {result.df.to_string() if result.df is not None else ''}"
     except RsqlError as error:
         seen = f"{error} {error.hint}"

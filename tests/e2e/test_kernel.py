@@ -150,7 +150,7 @@ def test_the_kernels_of_the_server_find_its_gateway(jupyter, tmp_path):
 import json
 from rsql_magic.notebook.magics import loaded
 answer = %ask hello
-found = loaded(get_ipython()).assistant.reach.address
+found = loaded(get_ipython()).assistant.locator.address
 open({str(out)!r}, "w").write(json.dumps([found.how, found.url, answer.usage.model]))
 """
     execute_over_websocket(jupyter, started.json()["id"], code, out)
@@ -272,7 +272,7 @@ class Told:
         return {}
 
 
-loaded(get_ipython()).assistant.reach._gateway = Told()
+loaded(get_ipython()).assistant.locator._gateway = Told()
 """
 
 
@@ -304,7 +304,7 @@ class Told:
         return {{}}
 
 
-loaded(get_ipython()).assistant.reach._gateway = Told()
+loaded(get_ipython()).assistant.locator._gateway = Told()
 """
 
 
@@ -347,7 +347,7 @@ def entered():
 
 
 r._call, r._console = noted, entered
-gateway = loaded(get_ipython()).assistant.reach._gateway
+gateway = loaded(get_ipython()).assistant.locator._gateway
 stream, asked = gateway.stream, []
 gateway.stream = lambda messages, **options: (asked.append(messages), stream(messages, **options))[1]
 """
@@ -412,7 +412,7 @@ def test_the_panel_asks_r_on_the_main_thread_alone(kernel):
 
 def child_of(notebook):
     found, _ = notebook.run(
-        "from rsql_magic.notebook.magics import loaded\nprint(loaded(get_ipython()).assistant.reach.embedded.pid)"
+        "from rsql_magic.notebook.magics import loaded\nprint(loaded(get_ipython()).assistant.locator.embedded.pid)"
     )
     return int(found[0]["content"]["text"])
 

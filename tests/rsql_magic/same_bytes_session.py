@@ -90,7 +90,7 @@ def prompts() -> str:
     from rsql_magic.gateway import LLMClient
 
     assistant = Assistant(client=LLMClient("http://nowhere.invalid/", "t"), environ={}, batch=True)
-    assistant.reach.most = lambda level: level
+    assistant.locator.most = lambda level: level
     snapshot = NotebookSnapshot(frames(), ["total = sales.amount.sum()", "wide.head()"])
     told = []
     for database in (str(folder / "a.duckdb"), str(folder / "b.sqlite"), "frames"):

@@ -1,4 +1,4 @@
-"""Charts: rules, a model's wish that is checked, data bound."""
+"""Charts: rules, a model's suggestion that is checked, data bound."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def test_nothing_to_draw():
 
 
 @pytest.mark.parametrize(
-    ("wish", "words"),
+    ("suggestion", "words"),
     [
         ("not json", "not a JSON object"),
         ('["bar"]', "not a JSON object"),
@@ -55,14 +55,14 @@ def test_nothing_to_draw():
         ('{"chart": "bar", "x": "<script>", "y": "n"}', "not a column"),
     ],
 )
-def test_a_wish_that_cannot_be_drawn(wish, words):
+def test_a_suggestion_that_cannot_be_drawn(suggestion, words):
     with pytest.raises(BadInput, match=words):
-        read(wish, ORIGINS)
-    assert wanted(ORIGINS, wish) == Chart("bar", "origin", "n")
+        read(suggestion, ORIGINS)
+    assert wanted(ORIGINS, suggestion) == Chart("bar", "origin", "n")
 
 
-def test_a_wish_is_only_its_four_fields():
-    wish = {
+def test_a_suggestion_is_only_its_four_fields():
+    suggestion = {
         "chart": "pie",
         "x": "ORIGIN",
         "y": "n",
@@ -70,7 +70,7 @@ def test_a_wish_is_only_its_four_fields():
         "transform": [{"calculate": "alert(1)"}],
         "data": {"url": "http://x"},
     }
-    chart = read(json.dumps(wish), ORIGINS)
+    chart = read(json.dumps(suggestion), ORIGINS)
     assert chart == Chart("pie", "origin", "n")
     drawn = draw(chart, ORIGINS)[0]
     assert "alert" not in json.dumps(drawn)

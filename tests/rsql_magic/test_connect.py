@@ -14,7 +14,7 @@ from rsql_magic.assistant import Assistant
 from rsql_magic.config import Rsql
 from rsql_magic.errors import BadInput, GatewayError, GatewayUnreachable
 from rsql_magic.gateway import GatewayLocator, LLMClient
-from rsql_magic.gateway.connect import Address, Embedded, _without_libraries_of_r, base_url, handed, named
+from rsql_magic.gateway.connect import Address, Embedded, _without_libraries_of_r, base_url, discovered, named
 
 HUB = {"JUPYTERHUB_PUBLIC_HUB_URL": "https://hub.example.org/hub/", "JUPYTERHUB_API_TOKEN": "hub-token"}
 SERVER = {"RSQL_SERVER_URL": "http://127.0.0.1:8888/rsql", "RSQL_SERVER_TOKEN": "server-token"}
@@ -61,11 +61,11 @@ def test_what_was_named_comes_first():
 
 
 def test_then_the_hub_then_the_server():
-    assert handed({**SERVER, **HUB}) == [
+    assert discovered({**SERVER, **HUB}) == [
         Address("https://hub.example.org/services/rsql/", "hub-token", "hub"),
         Address("http://127.0.0.1:8888/rsql/", "server-token", "server"),
     ]
-    assert handed({}) == []
+    assert discovered({}) == []
 
 
 def test_the_hubs_token_goes_to_the_hub_only():
@@ -152,13 +152,13 @@ def test_a_forked_worker_does_not_keep_the_child_alive(tmp_path):
 def test_nobody_there_and_none_may_be_started():
     assistant = Assistant(Rsql(embedded=False), environ={})
     with pytest.raises(GatewayUnreachable, match="There is no gateway"):
-        assistant.reach.gateway.models()
+        assistant.locator.gateway.models()
 
 
 def test_an_offer_that_does_not_answer_is_passed_over(tmp_path):
     assistant = Assistant(environ={"RSQL_SERVER_URL": "http://127.0.0.1:9/rsql/", "RSQL_SERVER_TOKEN": "t"})
-    assistant.reach.embedded = child(tmp_path, READY)
-    assert assistant.reach.gateway.url == "http://127.0.0.1:1/rsql/"
+    assistant.locator.embedded = child(tmp_path, READY)
+    assert assistant.locator.gateway.url == "http://127.0.0.1:1/rsql/"
     assistant.close()
 
 
@@ -168,13 +168,13 @@ def test_an_offer_that_cannot_serve_now_is_not_passed_over(monkeypatch):
     monkeypatch.setattr(GatewayLocator, "client_of", lambda _, at: LLMClient(at.url, at.token, transport=off))
     assistant = Assistant(environ={"RSQL_SERVER_URL": "http://127.0.0.1:9/rsql/", "RSQL_SERVER_TOKEN": "t"})
     with pytest.raises(GatewayError, match=r"The configuration is wrong\. The administrator's rsql\.toml needs a look"):
-        assistant.reach.learn_policy()
+        assistant.locator.learn_policy()
 
 
 def test_what_was_named_is_never_passed_over():
     assistant = Assistant(environ={"RSQL_GATEWAY_URL": "http://127.0.0.1:9/rsql/"})
     with pytest.raises(GatewayUnreachable, match=r"No gateway answers at http://127.0.0.1:9/rsql/"):
-        assistant.reach.gateway.models()
+        assistant.locator.gateway.models()
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="sessions are POSIX")

@@ -126,7 +126,7 @@ def test_show_context_without_a_gateway_shows_the_own_level_and_says_so(ip, assi
     def down(path, **_):
         raise GatewayUnreachable("No gateway answers.")
 
-    assistant.reach.gateway.get = down
+    assistant.locator.gateway.get = down
     ip.user_ns["sales"] = pd.DataFrame({"amount": range(10)})
     ip.run(magic)
     out = capsys.readouterr().out
@@ -153,7 +153,7 @@ def test_a_gateway_that_cannot_tell_its_policy_is_told_nothing(ip, assistant, ga
     def broken(path, **_):
         raise GatewayError("The ledger is lost.", status=500)
 
-    assistant.reach.gateway.get = broken
+    assistant.locator.gateway.get = broken
     ip.user_ns["sales"] = pd.DataFrame({"amount": range(10)})
     with pytest.raises(GatewayError, match="The ledger is lost"):
         ip.run("%ask What is in sales?")

@@ -176,13 +176,13 @@ def test_connect_asks_once_and_keeps_what_worked(ip, assistant, gateway, monkeyp
 
         return LLMClient(address.url, address.token, transport=httpx.MockTransport(answer))
 
-    monkeypatch.setattr(assistant.reach, "client_of", client_of)
+    monkeypatch.setattr(assistant.locator, "client_of", client_of)
     ip.user_ns |= {"good": "right", "bad": "wrong"}
     with pytest.raises(NotAllowed):
         ip.run("%rsql connect http://other:8888 --token-from bad")
-    assert assistant.reach.gateway.url == "http://gateway/rsql/"
+    assert assistant.locator.gateway.url == "http://gateway/rsql/"
     ip.run("%rsql connect http://other:8888 --token-from good")
-    assert assistant.reach.gateway.url == "http://other:8888/rsql/"
+    assert assistant.locator.gateway.url == "http://other:8888/rsql/"
     assert capsys.readouterr().out.splitlines()[-1] == "Connected to http://other:8888/rsql/ (named by %rsql connect)."
     assert asked == ["Bearer wrong", "Bearer right"]
 
@@ -388,7 +388,7 @@ def test_a_key_of_a_kernels_own_gateway_ends_with_it(ip, assistant, gateway, cap
     gateway.paths["keys"] = {"id": "ab12", "name": "ci", "expires": "2027-01-01T00:00:00+00:00", "key": "rsql_secret"}
     ip.run("%rsql keys new ci")
     assert "good until 2027-01-01, is" in capsys.readouterr().out
-    assistant.reach.address = Address("http://gateway/rsql/", "t", "embedded")
+    assistant.locator.address = Address("http://gateway/rsql/", "t", "embedded")
     assert good_until(assistant, "2027-01-01T00:00:00+00:00") == "this kernel ends, at most until 2027-01-01"
 
 
@@ -409,6 +409,6 @@ def test_the_help_of_one_command_and_of_the_magic(ip, capsys):
 
 
 def test_a_gateway_that_does_not_answer_is_not_used(ip, assistant):
-    assistant.reach.address = Address("http://gateway/rsql/", "t", "chosen")
+    assistant.locator.address = Address("http://gateway/rsql/", "t", "chosen")
     with pytest.raises(GatewayUnreachable, match=r"Check the URL\. http://gateway/rsql/ .* stays in use"):
         ip.run("%rsql connect http://127.0.0.1:9/rsql/")

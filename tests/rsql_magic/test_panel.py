@@ -219,7 +219,7 @@ def test_a_preview_heeds_the_policy_of_the_gateway_before_anything_was_sent(talk
     question = "How late is @flights?"
     unsure = talk.do("preview", thread=talk.thread, text=question)
     assert "0..8" in unsure["messages"][-1]["content"].replace(" ", "")
-    talk.panel.assistant.reach._policy_known = False
+    talk.panel.assistant.locator._policy_known = False
     gateway.paths["stats"] = {"privacy_floor": "names"}
     shown = talk.do("preview", thread=talk.thread, text=question)
     assert "0..8" not in shown["messages"][-1]["content"].replace(" ", "")
@@ -228,12 +228,12 @@ def test_a_preview_heeds_the_policy_of_the_gateway_before_anything_was_sent(talk
 
 
 def test_a_preview_while_nobody_answers_says_what_is_not_known(talk, gateway):
-    talk.panel.assistant.reach._policy_known = False
+    talk.panel.assistant.locator._policy_known = False
 
     def down(path, **_):
         raise GatewayUnreachable("No gateway answers.")
 
-    talk.panel.assistant.reach.gateway.get = down
+    talk.panel.assistant.locator.gateway.get = down
     shown = talk.do("preview", thread=talk.thread, text="Anything?")
     assert shown["notes"] == ["No gateway answers. Its policy may let less leave."]
     assert shown["seen"] == ""

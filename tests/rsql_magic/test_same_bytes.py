@@ -68,10 +68,10 @@ def test_the_date_is_told_only_where_a_question_counts_from_it(assistant, con):
     from rsql_magic.text2sql import SchemaPrompt
 
     def prompt(question, day):
-        wish = assistant.wish().__class__(question)
+        options = assistant.query_options().__class__(question)
         engine, _ = assistant.connections.engine(con, {}, question)
         made = SchemaPrompt(
-            wish, engine, assistant.chat.entry(question), now=lambda: datetime(2026, 3, day, tzinfo=UTC)
+            options, engine, assistant.chat.entry(question), now=lambda: datetime(2026, 3, day, tzinfo=UTC)
         )
         return hashlib.sha256(str(made.linked.messages).encode()).hexdigest()
 

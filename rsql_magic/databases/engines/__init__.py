@@ -5,14 +5,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from rsql_magic.databases.engines.base import Engine, Rows
-from rsql_magic.databases.engines.executor import Place, elsewhere
+from rsql_magic.databases.engines.executor import MainThreadExecutor, executed_by
 from rsql_magic.databases.engines.plans import Plan
 
 if TYPE_CHECKING:
     from rsql_magic.databases.catalogs.base import Database
     from rsql_magic.databases.engines.base import DatabaseEngine
 
-__all__ = ["Engine", "Place", "Plan", "Rows", "elsewhere", "open_engine"]
+__all__ = ["Engine", "MainThreadExecutor", "Plan", "Rows", "executed_by", "open_engine"]
 
 
 def open_engine(target: object) -> DatabaseEngine:

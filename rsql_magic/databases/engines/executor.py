@@ -8,37 +8,37 @@ from typing import TYPE_CHECKING, Any, cast
 if TYPE_CHECKING:
     from rsql_magic.databases.engines.base import Engine
 
-Place = Callable[[Callable[[], Any]], Any]
-"""Carries out work somewhere, waits for it, and gives back what it gave."""
+MainThreadExecutor = Callable[[Callable[[], Any]], Any]
+"""Runs work in the main thread, waits for it, and returns its result."""
 
 
-class _Elsewhere:
-    """Stands for an engine; whatever is asked of it is asked there."""
+class _Executed:
+    """An engine whose every attribute is read, and every call made, by an executor."""
 
-    def __init__(self, engine: Engine, place: Place) -> None:
+    def __init__(self, engine: Engine, executor: MainThreadExecutor) -> None:
         self._engine = engine
-        self._place = place
+        self._executor = executor
 
     def __getattr__(self, name: str) -> Any:
-        found = self._place(lambda: getattr(self._engine, name))
+        found = self._executor(lambda: getattr(self._engine, name))
         if not callable(found):
             return found
-        return lambda *args, **options: self._place(lambda: found(*args, **options))
+        return lambda *args, **options: self._executor(lambda: found(*args, **options))
 
 
-def elsewhere(engine: Engine, place: Place) -> Engine:
-    """The engine, with each of its calls carried out at a place.
+def executed_by(engine: Engine, executor: MainThreadExecutor) -> Engine:
+    """An engine whose calls an executor makes.
 
     Args:
         engine: An engine.
-        place: Carries out a call.
+        executor: Makes each call.
 
     Example:
         >>> from rsql_magic.databases.engines import open_engine
         >>> import pandas as pd
         >>> calls = []
-        >>> there = elsewhere(open_engine({"t": pd.DataFrame({"a": [1, 2]})}), lambda work: calls.append(1) or work())
+        >>> there = executed_by(open_engine({"t": pd.DataFrame({"a": [1, 2]})}), lambda work: calls.append(1) or work())
         >>> there.run("SELECT sum(a) AS s FROM t").df["s"].tolist(), bool(calls)
         ([3], True)
     """
-    return cast("Engine", _Elsewhere(engine, place))
+    return cast("Engine", _Executed(engine, executor))
