@@ -14,7 +14,7 @@ from simulated_provider import Account, Limit
 
 from jupyter_server_ext.keys import Cost, MemoryWindows
 from jupyter_server_ext.keys.windows.base import Grant, Offer, Refused, Seen, WindowSpec
-from jupyter_server_ext.upstream.openai import duration
+from jupyter_server_ext.upstream.failures import duration
 
 KINDS = ["fixed", "fixed-lazy", "rolling", "bucket"]
 

@@ -12,9 +12,8 @@ import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from jupyter_server_ext.config import load_settings
+from jupyter_server_ext.config import load_settings, with_preset
 from jupyter_server_ext.errors import ConfigError
-from jupyter_server_ext.upstream import with_preset
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence

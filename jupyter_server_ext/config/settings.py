@@ -16,41 +16,6 @@ SCOPES = MappingProxyType(
 )
 """What a token may do. Every route names its scope from this table, and the docs list it."""
 
-KEY_VARIABLES = MappingProxyType(
-    {
-        "groq": "GROQ_API_KEY",
-        "openai": "OPENAI_API_KEY",
-        "openrouter": "OPENROUTER_API_KEY",
-        "huggingface": "HF_TOKEN",
-        "mistral": "MISTRAL_API_KEY",
-        "together": "TOGETHER_API_KEY",
-        "deepseek": "DEEPSEEK_API_KEY",
-        "gemini": "GEMINI_API_KEY",
-        "anthropic": "ANTHROPIC_API_KEY",
-    }
-)
-"""The variable that holds each preset's key; with an S at its end it holds several, separated by commas."""
-
-DEFAULT_MODELS = MappingProxyType(
-    {
-        "groq": "openai/gpt-oss-120b",
-        "openai": "gpt-5.4-mini",
-        "openrouter": "openrouter/auto",
-        "huggingface": "openai/gpt-oss-120b",
-        "mistral": "mistral-small-latest",
-        "together": "openai/gpt-oss-120b",
-        "deepseek": "deepseek-flash",
-        "gemini": "gemini-flash-latest",
-        "anthropic": "claude-haiku-4-5",
-        "offline": "offline",
-    }
-)
-"""What answers when nobody names a model, so that a key alone is enough. Providers retire models: this wants a look
-with every release (November 2026: each provider's page of models)."""
-
-KEYLESS = frozenset({"offline", "ollama", "vllm"})
-"""Presets that need no key."""
-
 
 class Secret:
     """A key or token that never shows itself by accident.

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from jupyter_server_ext.config import settings as s
+from jupyter_server_ext.config.presets import PRESETS
 from jupyter_server_ext.config.toml_lines import line_numbers
 from jupyter_server_ext.config.toml_values import Source, Table
 from jupyter_server_ext.errors import ConfigError
@@ -41,7 +42,7 @@ _SHORTHAND: Mapping[str, tuple[s.Unit, float]] = {
 def load_settings(path: Path | str | None, environment: Mapping[str, str]) -> s.Settings:
     """The gateway's settings.
 
-    Without a file, or with one that lists no ``[[keys]]``, the keys are those of the environment (``KEY_VARIABLES``);
+    Without a file, or with one that lists no ``[[keys]]``, the keys are those of the environment (``PRESETS``);
     with no key there either, the gateway serves the model ``offline``.
 
     Args:
@@ -69,8 +70,8 @@ def keys_of_environment(environment: Mapping[str, str]) -> tuple[s.KeySettings, 
     """One key for each that the presets' variables hold, each name and key once."""
     return tuple(
         s.KeySettings(provider=provider, key=s.Secret(key), name=f"{provider}-{number}")
-        for provider, variable in s.KEY_VARIABLES.items()
-        for number, key in enumerate(_keys_in(environment, variable), start=1)
+        for provider, preset in PRESETS.items()
+        for number, key in enumerate(_keys_in(environment, preset.variable), start=1)
     )
 
 
@@ -78,6 +79,8 @@ _OFFLINE = s.KeySettings(provider="offline", name="offline", models=("offline",)
 
 
 def _keys_in(environment: Mapping[str, str], variable: str) -> Iterator[str]:
+    if not variable:
+        return
     for name in (variable, variable + "S"):
         for key in filter(None, map(str.strip, environment.get(name, "").split(","))):
             if wrong := s.unsendable(key):
@@ -89,15 +92,16 @@ def _keys_in(environment: Mapping[str, str], variable: str) -> Iterator[str]:
 def _refuse_stand_in(settings: s.Settings, path: Path | str | None) -> None:
     """The offline model never answers in the name of another."""
     if settings.default_model not in ("", "offline"):
+        variables = ", ".join(preset.variable for preset in PRESETS.values() if preset.variable)
         raise ConfigError(
             f"{path or 'RSQL_MODEL'}: a default model is named, but there is no key to reach it. "
-            f"List [[keys]] in an rsql.toml, or set one of {', '.join(s.KEY_VARIABLES.values())}."
+            f"List [[keys]] in an rsql.toml, or set one of {variables}."
         )
 
 
 def _first_model(keys: Sequence[s.KeySettings]) -> str:
     """The model of the first key that is known to serve one; empty when none is."""
-    models = ((*key.models, s.DEFAULT_MODELS.get(key.provider, ""))[0] for key in keys)
+    models = ((*key.models, PRESETS[key.provider].default_model if key.provider in PRESETS else "")[0] for key in keys)
     return next(filter(None, models), "")
 
 
@@ -310,9 +314,10 @@ def _key(table: Table) -> s.KeySettings:
     key = s.KeySettings(**{"provider": "", **read}, limits=(*_shorthand(table), *_limits(table)))
     if not key.provider:
         table.refuse("provider", f"{table.title} needs a 'provider': a preset, or any name with 'base_url'.")
-    if key.provider not in {*s.KEY_VARIABLES, *s.KEYLESS} and not key.base_url:
-        presets = ", ".join([*s.KEY_VARIABLES, *sorted(s.KEYLESS)])
-        table.refuse("provider", f"'provider' in {table.title} is no preset ({presets}), so it needs a 'base_url'.")
+    preset = PRESETS.get(key.provider)
+    if preset is None and not key.base_url:
+        known = ", ".join(PRESETS)
+        table.refuse("provider", f"'provider' in {table.title} is no preset ({known}), so it needs a 'base_url'.")
     if key.base_url and not re.match(r"https?://[^/]", key.base_url):
         table.refuse("base_url", f"'base_url' in {table.title} must start with http:// or https://.")
     for name in ("concurrency", *_SHORTHAND):
@@ -320,9 +325,8 @@ def _key(table: Table) -> s.KeySettings:
             table.refuse(name, f"'{name}' in {table.title} is 0, so the key serves nothing. Leave the key out.")
     if key.counts not in typing.get_args(s.Counts):
         table.refuse("counts", f"'counts' in {table.title} must be 'arrival' or 'end'.")
-    if key.provider in s.KEY_VARIABLES and not key.base_url and "key" not in table.values:
-        variable = s.KEY_VARIABLES[key.provider]
-        table.refuse("key", f"{table.title} needs a 'key', for example key = \"${{{variable}}}\".")
+    if preset is not None and preset.variable and not key.base_url and "key" not in table.values:
+        table.refuse("key", f"{table.title} needs a 'key', for example key = \"${{{preset.variable}}}\".")
     return key
 
 

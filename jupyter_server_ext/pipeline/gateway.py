@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import msgspec
 
-from jupyter_server_ext.config import KeySettings, Settings
+from jupyter_server_ext.config import KeySettings, Settings, with_preset
 from jupyter_server_ext.errors import RsqlGatewayError, UnknownModel
 from jupyter_server_ext.keys import KeyPool, KeyQueue, MemoryWindows
 from jupyter_server_ext.limits import MemoryCounters
@@ -23,7 +23,7 @@ from jupyter_server_ext.pipeline.ports import NoLimits, NoPolicy
 from jupyter_server_ext.pipeline.prices import NANODOLLARS
 from jupyter_server_ext.pipeline.request_context import End, RequestContext, UpstreamResult, heard, replayed
 from jupyter_server_ext.pipeline.state import State
-from jupyter_server_ext.upstream import Job, KeyRotatingTransport, with_preset
+from jupyter_server_ext.upstream import Job, KeyRotatingTransport
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, AsyncIterator, Callable

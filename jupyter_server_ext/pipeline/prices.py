@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
+from jupyter_server_ext.config import PRESETS
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -94,7 +96,7 @@ class Prices:
 
 def is_free(provider: str) -> bool:
     """Whether a provider asks for no money, so that nothing about prices need be known."""
-    return provider in {"offline", "ollama"}
+    return provider in PRESETS and PRESETS[provider].free
 
 
 def _per_token(usd_per_million: float) -> int:

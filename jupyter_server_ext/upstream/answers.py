@@ -16,20 +16,19 @@ import msgspec
 
 from jupyter_server_ext.messages import Usage, wants_usage
 
-from .failures import Failure, broken, classify
+from .failures import Failure, broken
 from .log import log
-from .plausible import checked
-from .sse import EventReader, StreamError, Unusable
-from .wire import Reply, Told, read_reply
+from .sse import Completion, EventReader, ReportedUsage, StreamError, Unusable, read_completion
+from .usage import checked
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
 
     from jupyter_server_ext.keys import Lease
 
-    from .expected import Expectation
-    from .provider import Provider
+    from .openai import OpenAIProvider
     from .transport import Job
+    from .usage import Expectation
 
 _CHARACTERS_PER_TOKEN = 4.0
 _LONGEST_BODY = 64_000_000
@@ -53,12 +52,14 @@ class Answer(httpx.AsyncByteStream, ABC):
     Args:
         job: The request.
         lease: The key's lease.
-        expectation: What learns from the usage.
+        provider: The key's provider.
+        expectation: Learns from the usage.
     """
 
-    def __init__(self, job: Job, lease: Lease, expectation: Expectation) -> None:
+    def __init__(self, job: Job, lease: Lease, provider: OpenAIProvider, expectation: Expectation) -> None:
         self._job = job
         self._lease = lease
+        self._provider = provider
         self._expectation = expectation
         self._response: httpx.Response | None = None
         self._closed = False
@@ -69,25 +70,25 @@ class Answer(httpx.AsyncByteStream, ABC):
         return self._response is not None
 
     @property
-    def _tells(self) -> bool:
-        """Whether it can be told what it took; else what was reserved counts."""
+    def _usage_is_known(self) -> bool:
+        """Whether its usage is known at least roughly; else the reservation counts."""
         return self.began
 
     @property
     def headers(self) -> dict[str, str]:
-        """What a client needs to read it."""
-        told = self._response.headers.get("content-type") if self._response is not None else None
-        return {"content-type": told or "application/json"}
+        """Its content type."""
+        kind = self._response.headers.get("content-type") if self._response is not None else None
+        return {"content-type": kind or "application/json"}
 
     @property
     def usage(self) -> Usage:
-        """Tokens so far: what the provider told, if that can be, or an estimate from the length of what came."""
-        return checked(self._told, self._estimate(), self._job.request)[0]
+        """Tokens so far: as reported by the provider if that can be, or an estimate from the length of the text."""
+        return checked(self._reported, self._estimate(), self._job.request)[0]
 
     @property
     @abstractmethod
-    def _told(self) -> Told | None:
-        """What the provider counted."""
+    def _reported(self) -> ReportedUsage | None:
+        """Tokens as the provider counted them."""
 
     @property
     @abstractmethod
@@ -99,24 +100,21 @@ class Answer(httpx.AsyncByteStream, ABC):
         """Tokens of an answer that is not passed on, as far as one can see: none while it has not begun."""
         return Usage()
 
-    async def open(
-        self, transport: httpx.AsyncBaseTransport, request: httpx.Request, provider: Provider
-    ) -> Failure | None:
+    async def open(self, transport: httpx.AsyncBaseTransport, request: httpx.Request) -> Failure | None:
         """Send the request and read up to the first content.
 
         Args:
-            transport: What carries it.
-            request: What is sent.
-            provider: What reads the headers.
+            transport: Carries it.
+            request: The request in the provider's form.
 
         Raises:
             httpx.HTTPError: The connection failed.
         """
         response = self._response = await transport.handle_async_request(request)
-        self._lease.counted(provider.rates(response.headers))
+        self._lease.counted(self._provider.rates(response.headers))
         if response.status_code >= 400:
-            said = self._public(await read_all(response, _LONGEST_ERROR))
-            return provider.failure(response.status_code, response.headers, said)
+            body = self._public(await read_all(response, _LONGEST_ERROR))
+            return self._provider.failure(response.status_code, response.headers, body)
         return await self._begin(response)
 
     async def gather(self) -> Failure | None:
@@ -150,12 +148,12 @@ class Answer(httpx.AsyncByteStream, ABC):
         yield self.ending()
 
     async def aclose(self) -> None:
-        """Close the provider's reply, settle the lease, learn what it took."""
+        """Close the provider's reply, settle the lease, learn from its usage."""
         if not self._closed:
-            usage, faults = checked(self._told, self._estimate(), self._job.request)
+            usage, faults = checked(self._reported, self._estimate(), self._job.request)
             if faults:
                 self._note_implausible(faults)
-            self._lease.settle(usage if self._tells else None)
+            self._lease.settle(usage if self._usage_is_known else None)
             self._expectation.learn(self._job.caller.name, self._job.request, self._lease.model, usage)
             await self._close()
 
@@ -201,9 +199,10 @@ class StreamAnswer(Answer):
     Args:
         job: The request.
         lease: The key's lease.
-        expectation: What learns from the usage.
+        provider: The key's provider.
+        expectation: Learns from the usage.
         patience: Seconds of silence that end it, and seconds without text, whatever else comes.
-        suffer: Is told what broke it when a part has been passed on, and nobody else will hear of it.
+        on_failure: Is called with the failure of a stream that breaks after a part of it was passed on.
     """
 
     _watch: _Watch  # over what comes after the first content
@@ -212,20 +211,22 @@ class StreamAnswer(Answer):
         self,
         job: Job,
         lease: Lease,
+        provider: OpenAIProvider,
         expectation: Expectation,
+        *,
         patience: tuple[float, float],
-        suffer: Callable[[Failure], object],
+        on_failure: Callable[[Failure], object],
     ) -> None:
-        super().__init__(job, lease, expectation)
-        self._suffer = suffer
+        super().__init__(job, lease, provider, expectation)
+        self._on_failure = on_failure
         self._reader = EventReader()
         self._head = b""  # what came before and with the first content
         self._chunks: AsyncIterator[bytes] | None = None
         self._patience = patience
 
     @property
-    def _told(self) -> Told | None:
-        return self._reader.told
+    def _reported(self) -> ReportedUsage | None:
+        return self._reader.reported
 
     @property
     def _characters(self) -> int:
@@ -244,7 +245,7 @@ class StreamAnswer(Answer):
             async for events in self._rest():
                 yield events
         except _Broken as broken:
-            self._suffer(broken.failure)
+            self._on_failure(broken.failure)
             raise broken.failure.as_error() from None
 
     async def gather(self) -> Failure | None:
@@ -293,7 +294,7 @@ class StreamAnswer(Answer):
         if not usage:
             tail = [event for event in tail if event.brings_choice]
         ends = [event.data for event in tail] or [b'{"object":"chat.completion.chunk","choices":[]}']
-        if usage and self._reader.told is None:
+        if usage and self._reader.reported is None:
             ends.append(_usage_event(self.usage))
         if extra:
             ends[-1] = ends[-1][:-1] + b"," + extra + b"}"
@@ -324,7 +325,11 @@ class StreamAnswer(Answer):
         return failure
 
     def _meaning(self, fault: Unusable) -> Failure:
-        return classify(200, self._public(fault.body)) if isinstance(fault, StreamError) else Failure("malformed")
+        return (
+            self._provider.failure(200, {}, self._public(fault.body))
+            if isinstance(fault, StreamError)
+            else Failure("malformed")
+        )
 
     async def _next(self) -> bytes:
         """What arrives next; nothing at the end."""
@@ -338,22 +343,22 @@ class StreamAnswer(Answer):
 class BodyAnswer(Answer):
     """One JSON body."""
 
-    def __init__(self, job: Job, lease: Lease, expectation: Expectation) -> None:
-        super().__init__(job, lease, expectation)
+    def __init__(self, job: Job, lease: Lease, provider: OpenAIProvider, expectation: Expectation) -> None:
+        super().__init__(job, lease, provider, expectation)
         self._body = b""
-        self._reply = Reply()
+        self._completion = Completion()
 
     @property
-    def _told(self) -> Told | None:
-        return self._reply.told()
+    def _reported(self) -> ReportedUsage | None:
+        return self._completion.reported()
 
     @property
     def _characters(self) -> int:
-        return self._reply.characters()
+        return self._completion.characters()
 
     @property
-    def _tells(self) -> bool:
-        """A body that nobody waited for was written all the same, for all that is known."""
+    def _usage_is_known(self) -> bool:
+        """A body that did not arrive may have been written all the same."""
         return bool(self._body)
 
     async def parts(self) -> AsyncIterator[bytes]:
@@ -369,14 +374,14 @@ class BodyAnswer(Answer):
     async def _begin(self, response: httpx.Response) -> Failure | None:
         self._body = (await read_all(response)).removeprefix(_BYTE_ORDER_MARK).strip()
         try:
-            self._reply = read_reply(self._body)
+            self._completion = read_completion(self._body)
             if not self._job.request.embeds:  # others will read all of it
                 msgspec.json.decode(self._body)
         except (msgspec.DecodeError, RecursionError):
             return Failure("malformed")
-        if self._reply.failed():
-            return classify(200, self._public(self._body))
-        return None if self._reply.answers(embeds=self._job.request.embeds) else Failure("malformed")
+        if self._completion.failed():
+            return self._provider.failure(200, {}, self._public(self._body))
+        return None if self._completion.answers(embeds=self._job.request.embeds) else Failure("malformed")
 
 
 class _Watch:

@@ -1,8 +1,13 @@
 """Bytes to and from providers: an httpx transport that speaks HTTP/1.1 over asyncio and does nothing else.
 
-All requests of the gateway pass here, so what it costs bounds what one core can serve; httpx's own transport takes
-thirty times the CPU time per request, bare aiohttp more than twice (``tests/bench/test_gateway_bench.py``). What it
-leaves out is left to others: proxies named in the environment are reached through httpx's own transport.
+All requests of the gateway pass here, so its cost bounds what one core can serve; httpx's own transport takes thirty
+times the CPU time per request, bare aiohttp more than twice (``tests/bench/test_gateway_bench.py``). Proxies named in
+the environment are reached through httpx's own transport.
+
+llhttp (``httptools``), the parser of Node.js, takes replies apart. It is strict where replies are smuggled: a length
+that is no plain number, two of them, one beside chunks, folded headers, bare line ends. What it leaves open is bounded
+here: the bytes of a head, of trailers and of chunk extensions, the number of headers and of interim replies, and how
+far a packed body may grow.
 """
 
 from __future__ import annotations
@@ -10,17 +15,29 @@ from __future__ import annotations
 import asyncio
 import ssl
 import urllib.request
+import zlib
+from collections import deque
+from copy import copy
 from typing import TYPE_CHECKING
 
+import httptools
 import httpx
 
-from .http_reply import Damaged, Reply, unpacking
-
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable
+    from collections.abc import AsyncIterator, Callable, Iterator
 
 _CONNECT_SECONDS = 10.0
 _IDLE_SECONDS = 30.0  # a kept connection is not used after this, as the other side may be closing it
+_MOST_HEAD = 65_536  # bytes that may come without any of a body among them: heads, trailers, chunk extensions
+_MOST_HEADERS = 256
+_MOST_INTERIM = 16
+_MOST_UNREAD = 262_144  # bytes that wait to be read before the other side is slowed down
+_PIECE = 65_536  # of an unpacked body
+_FREE_GROWTH = 1_000_000  # bytes that a packed body may grow to, however small it was; beyond it …
+_MOST_GROWTH = 100  # … so many times its size, which no text reaches
+_PACKED = {b"gzip", b"x-gzip", b"deflate"}
+_NO_BODY = {204, 304}
+
 
 Origin = tuple[str, str, int]
 
@@ -56,15 +73,16 @@ class ProviderTransport(httpx.AsyncBaseTransport):
         proxy = self._proxy_to(origin)
         if proxy is not None:
             return await proxy.handle_async_request(request)
-        body = await _body_of(request)
+        stream = request.stream
+        body = b"".join(stream) if isinstance(stream, httpx.ByteStream) else await request.aread()
         connection = self._kept(origin) or await self._connect(origin)
         try:
             reply = await connection.send(request, body)
         except BaseException:
             connection.abort()
             raise
-        stream = _Body(connection, reply, self._keep)
-        return httpx.Response(reply.status, headers=reply.headers, stream=stream, request=request)
+        answer = _Body(connection, reply, self._idle.setdefault(origin, []))
+        return httpx.Response(reply.status, headers=reply.headers, stream=answer, request=request)
 
     async def aclose(self) -> None:
         """Close the connections that are kept."""
@@ -86,13 +104,12 @@ class ProviderTransport(httpx.AsyncBaseTransport):
             connection.abort()
         return None
 
-    def _keep(self, connection: _Connection) -> None:
-        self._idle.setdefault(connection.origin, []).append(connection)
-
     async def _connect(self, origin: Origin) -> _Connection:
         scheme, host, port = origin
         loop = asyncio.get_running_loop()
-        tls = self._context() if scheme == "https" else None
+        if scheme == "https" and self._tls is None:
+            self._tls = httpx.create_ssl_context()
+        tls = self._tls if scheme == "https" else None
         try:
             async with asyncio.timeout(_CONNECT_SECONDS):
                 _, connection = await loop.create_connection(
@@ -103,11 +120,6 @@ class ProviderTransport(httpx.AsyncBaseTransport):
         except (OSError, ssl.SSLError) as error:
             raise httpx.ConnectError(str(error)) from error
         return connection
-
-    def _context(self) -> ssl.SSLContext:
-        if self._tls is None:
-            self._tls = httpx.create_ssl_context()
-        return self._tls
 
     def _proxy_to(self, origin: Origin) -> httpx.AsyncHTTPTransport | None:
         if origin not in self._by_proxy:
@@ -127,7 +139,7 @@ class _Connection(asyncio.Protocol):
         self.origin = origin
         self._loop = asyncio.get_running_loop()
         self._transport: asyncio.Transport | None = None
-        self._reply: Reply | None = None
+        self._reply: HttpReply | None = None
         self._last_used = self._loop.time()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -140,7 +152,7 @@ class _Connection(asyncio.Protocol):
         still = self._loop.time() < self._last_used + _IDLE_SECONDS
         return still and self._transport is not None and not self._transport.is_closing()
 
-    async def send(self, request: httpx.Request, body: bytes) -> Reply:
+    async def send(self, request: httpx.Request, body: bytes) -> HttpReply:
         """Send a request; its reply, of which status and headers are there.
 
         Raises:
@@ -150,7 +162,7 @@ class _Connection(asyncio.Protocol):
         transport = self._transport
         if transport is None or transport.is_closing():
             raise httpx.ReadError("The connection is closed.")
-        reply = self._reply = Reply(self, request.method)
+        reply = self._reply = HttpReply(self, request.method)
         sent: Callable[[], None] | None = request.extensions.get("sent")
         if sent is not None:
             sent()
@@ -185,11 +197,10 @@ class _Connection(asyncio.Protocol):
             return False
         self._reply = None
         self._last_used = self._loop.time()
-        return reply.keeps_alive and self.is_fresh() and self._has_sent_all()
-
-    def _has_sent_all(self) -> bool:
-        """Not where the reply came early: what is left of the request would go before the next one."""
-        return self._transport is not None and not self._transport.get_write_buffer_size()
+        if not reply.keeps_alive or not self.is_fresh() or self._transport is None:
+            return False
+        # After an early reply, the rest of the request would go before the next one.
+        return not self._transport.get_write_buffer_size()
 
     def abort(self) -> None:
         """Close at once; a read under way ends."""
@@ -211,10 +222,10 @@ class _Connection(asyncio.Protocol):
 class _Body(httpx.AsyncByteStream):
     """A reply's body, as it arrives; its connection is kept afterwards if it can be."""
 
-    def __init__(self, connection: _Connection, reply: Reply, keep: Callable[[_Connection], None]) -> None:
+    def __init__(self, connection: _Connection, reply: HttpReply, idle: list[_Connection]) -> None:
         self._connection: _Connection | None = connection
         self._reply = reply
-        self._keep = keep
+        self._idle = idle
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
         unpack = unpacking(self._reply.headers)
@@ -233,17 +244,249 @@ class _Body(httpx.AsyncByteStream):
         connection, self._connection = self._connection, None
         if connection is not None:
             if connection.finished():
-                self._keep(connection)
+                self._idle.append(connection)
             else:
                 connection.abort()
-
-
-async def _body_of(request: httpx.Request) -> bytes:
-    stream = request.stream
-    return b"".join(stream) if isinstance(stream, httpx.ByteStream) else await request.aread()
 
 
 def _head_of(request: httpx.Request) -> bytes:
     lines = [b"%s: %s\r\n" % header for header in request.headers.raw]
     method, target = request.method.encode(), request.url.raw_path
     return b"%s %s HTTP/1.1\r\n%s\r\n" % (method, target, b"".join(lines))
+
+
+class Damaged(Exception):
+    """What came is no HTTP, or beyond the bounds; the words say which."""
+
+
+class HttpReply:
+    """One reply, its body delimited by its length, in chunks, or by the end of the connection.
+
+    Args:
+        line: The connection that it comes by.
+        method: Of the request.
+
+    Attributes:
+        status: HTTP status; 0 while the head has not come.
+        headers: Names in lower case, and values.
+        complete: Whether all of the body has arrived.
+        keeps_alive: Whether the connection can be used again afterwards.
+        head: Is done when status and headers are there, or never will be.
+        unread: Bytes of the body that wait to be read.
+    """
+
+    def __init__(self, line: _Connection, method: str = "POST") -> None:
+        self.status = 0
+        self.headers: list[tuple[bytes, bytes]] = []
+        self.complete = False
+        self.keeps_alive = False
+        self.head: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self.unread = 0
+        self._line = line
+        self._bodiless = method == "HEAD"
+        self._parser: httptools.HttpResponseParser | None = httptools.HttpResponseParser(self)
+        self._interim = 0
+        self._lasts_until_close = False
+        self._overhead = 0  # bytes since the last of the body
+        self._parts: deque[bytes] = deque()
+        self._waiter: asyncio.Future[None] | None = None
+        self._error: Exception | None = None
+
+    def feed(self, data: bytes) -> None:
+        """Take what arrived.
+
+        Raises:
+            Damaged: It cannot be read on.
+        """
+        parser = self._parser
+        if parser is None:
+            self.keeps_alive = False  # more than the reply
+            return
+        self._overhead += len(data)
+        try:
+            parser.feed_data(data)
+        except (httptools.HttpParserError, httptools.HttpParserUpgrade) as error:
+            self.keeps_alive = False
+            if not self.complete:
+                own = error.__context__  # llhttp's words, or those of a bound of our own
+                raise Damaged(str(own) if isinstance(own, Damaged) else f"The reply is not HTTP: {error}.") from None
+        if self.complete:
+            self._parser = None
+        elif self._overhead > _MOST_HEAD and not self._lasts_until_close:
+            raise Damaged("The reply's head is too long." if not self.status else "The reply's chunks bring nothing.")
+
+    def cut(self, error: Exception | None) -> None:
+        """The connection has ended: without an error the end of a body of unknown length, and the loss of any other."""
+        self._parser = None
+        if self.complete or self._error is not None:
+            return
+        if self._lasts_until_close and error is None:
+            self.on_message_complete()
+            return
+        self._error = error or httpx.ReadError("The provider closed the connection.")
+        if not self.head.done():
+            self.head.set_result(None)
+        self._wake()
+
+    async def begun(self) -> None:
+        """Returns when status and headers are there.
+
+        Raises:
+            httpx.TransportError: They never came.
+        """
+        await self.head
+        if not self.status:
+            self._fail()
+
+    async def read(self) -> bytes:
+        """What has arrived; nothing at the end."""
+        while not self._parts:
+            if self.complete:
+                return b""
+            self._fail()
+            self._waiter = asyncio.get_running_loop().create_future()
+            try:
+                await self._waiter
+            finally:
+                self._waiter = None
+        data = self._parts.popleft() if len(self._parts) == 1 else b"".join(self._parts)
+        self._parts.clear()
+        if self.unread > _MOST_UNREAD:
+            self._line.slow_down(slow=False)
+        self.unread = 0
+        return data
+
+    # What httptools calls ---------------------------------------------------------------------------------------------
+
+    def on_message_begin(self) -> None:
+        """Another reply begins: after an interim one that is as it should be."""
+        if self.complete:
+            raise Damaged("More came than the reply.")
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """One header, or trailer."""
+        if len(self.headers) >= _MOST_HEADERS:
+            raise Damaged("The reply has too many headers.")
+        if not self.status:
+            self.headers.append((name.lower(), value))
+
+    def on_headers_complete(self) -> None:
+        """The head is there."""
+        parser = self._parser
+        assert parser is not None  # noqa: S101 - it is what calls
+        status = parser.get_status_code()
+        if (100 < status < 200 and status != 101) or status == 100:
+            self._interim += 1
+            self.headers.clear()
+            if self._interim > _MOST_INTERIM:
+                raise Damaged("The reply never begins.")
+            return
+        if not 200 <= status < 1000:
+            raise Damaged("The reply's status is none.")
+        self._measure(status)
+        self.status = status
+        self.keeps_alive = (
+            not (self._bodiless or self._lasts_until_close)
+            and parser.get_http_version() == "1.1"
+            and parser.should_keep_alive()
+        )
+        if self._bodiless:
+            self.on_message_complete()
+        if not self.head.done():
+            self.head.set_result(None)
+
+    def on_body(self, data: bytes) -> None:
+        """A piece of the body."""
+        if self.complete:
+            return
+        self._overhead = 0
+        self._parts.append(data)
+        self.unread += len(data)
+        if self.unread > _MOST_UNREAD:
+            self._line.slow_down(slow=True)
+        self._wake()
+
+    def on_message_complete(self) -> None:
+        """All of it has come, or of an interim reply."""
+        if self.status:
+            self.complete = True
+            self._wake()
+
+    def _measure(self, status: int) -> None:
+        """How the body's end is known."""
+        measures = [name for name, _ in self.headers if name in {b"content-length", b"transfer-encoding"}]
+        codings = b",".join(value for name, value in self.headers if name == b"transfer-encoding").strip().lower()
+        if codings not in {b"", b"chunked"}:
+            raise Damaged("The reply's transfer coding is unknown.")
+        self._lasts_until_close = not (measures or self._bodiless or status in _NO_BODY)
+
+    def _fail(self) -> None:
+        if self._error is not None:
+            raise copy(self._error)  # a raised one keeps the frames that keep this reply
+
+    def _wake(self) -> None:
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_result(None)
+
+
+class Unpacking:
+    """Unpacks a body as it comes, in small pieces and within bounds.
+
+    Args:
+        coding: Of the header ``content-encoding``.
+
+    Raises:
+        httpx.DecodingError: The coding is unknown.
+
+    Example:
+        >>> unpacking = Unpacking(b"deflate")
+        >>> b"".join(unpacking.pieces(zlib.compress(b"text")))
+        b'text'
+    """
+
+    def __init__(self, coding: bytes) -> None:
+        if coding not in _PACKED:
+            raise httpx.DecodingError("The reply is packed in a way that is unknown.")
+        self._inflate = zlib.decompressobj(wbits=zlib.MAX_WBITS | 32)  # finds out which of the two it is
+        self._taken = self._given = 0
+
+    def pieces(self, data: bytes) -> Iterator[bytes]:
+        """What so much more of the body brings.
+
+        Raises:
+            httpx.DecodingError: It is damaged, or grows beyond all measure.
+        """
+        self._taken += len(data)
+        while data:
+            try:
+                piece = self._inflate.decompress(data, _PIECE)
+            except zlib.error:
+                raise httpx.DecodingError("The reply is packed in a way that cannot be read.") from None
+            self._given += len(piece)
+            if self._given > max(_FREE_GROWTH, _MOST_GROWTH * self._taken):
+                raise httpx.DecodingError("The reply grows too much when it is unpacked.")
+            data = self._inflate.unconsumed_tail
+            if self._inflate.eof and self._inflate.unused_data:
+                raise httpx.DecodingError("The reply goes on after its end.")
+            if piece:
+                yield piece
+
+    def end(self) -> None:
+        """The body has ended.
+
+        Raises:
+            httpx.DecodingError: What was packed had not.
+        """
+        if self._taken and not self._inflate.eof:
+            raise httpx.DecodingError("The reply breaks off.")
+
+
+def unpacking(headers: list[tuple[bytes, bytes]]) -> Unpacking | None:
+    """What unpacks a body with these headers; None if it is not packed.
+
+    Raises:
+        httpx.DecodingError: It is, in a way that is unknown.
+    """
+    codings = [value.strip().lower() for name, value in headers if name == b"content-encoding"]
+    coding = b",".join(name for name in codings if name not in {b"", b"identity"})
+    return Unpacking(coding) if coding else None

@@ -11,7 +11,7 @@ import re
 import socket
 import ssl
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal, NamedTuple
+from typing import TYPE_CHECKING, Literal, NamedTuple, cast
 
 import httpx
 import msgspec
@@ -25,9 +25,9 @@ from jupyter_server_ext.errors import (
     UpstreamTimeout,
 )
 
-from .durations import duration
-
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from jupyter_server_ext.keys import Unit
 
 Kind = Literal[
@@ -131,8 +131,8 @@ class Failure:
         """Whether the provider may have written an answer: not if it was not asked, or refused at once."""
         return self.sent and (self.status < 400 or self.status in _WAITED)
 
-    def told(self) -> dict[str, object]:
-        """What a line of the log says of it."""
+    def log_fields(self) -> dict[str, object]:
+        """The fields of its line in the log."""
         fields = {"status": self.status, "detail": self.detail, "retry_after": self.retry_after}
         return {name: value for name, value in fields.items() if value}
 
@@ -267,13 +267,16 @@ _PER = {"minute": 60.0, "min": 60.0, "day": 86_400.0, "hour": 3600.0, "second": 
 _UNIT_PER = re.compile(r"\b(requests|tokens)\b.{0,12}?\bper (minute|min|day|hour|second)\b", re.I)
 
 
-def classify(status: int, body: bytes, retry_after: float | None = None) -> Failure:
-    """Name the failure that an error reply tells.
+def classify(
+    status: int, body: bytes, retry_after: float | None = None, codes: Mapping[str, str] | None = None
+) -> Failure:
+    """Name the failure of an error reply.
 
     Args:
         status: HTTP status; 200 for an error inside a stream.
         body: The error's JSON, or whatever came.
         retry_after: Seconds from the reply's headers.
+        codes: Kinds of failures by error codes that only this provider has.
 
     Example:
         >>> classify(429, b'{"error": {"code": "insufficient_quota", "message": "You exceeded your quota"}}').kind
@@ -285,7 +288,7 @@ def classify(status: int, body: bytes, retry_after: float | None = None) -> Fail
     per = _UNIT_PER.search(said.message)
     told = _again_in(said.message, body) if retry_after is None else retry_after
     return Failure(
-        "web_page" if status in _OF_THE_WAY and _is_page(status, body) else _kind_of(status, said),
+        "web_page" if status in _OF_THE_WAY and _is_page(status, body) else _kind_of(status, said, codes or {}),
         status=status,
         message=said.message[:500],
         code=said.code or None,
@@ -342,13 +345,15 @@ class _Said(NamedTuple):
     param: str = ""
 
 
-def _kind_of(status: int, said: _Said) -> Kind:
+def _kind_of(status: int, said: _Said, codes: Mapping[str, str]) -> Kind:
     # Some call it a rate limit when no waiting would help, as the request alone is more than the limit.
     if status == 429 and _LARGER_THAN_A_LIMIT.search(said.message):
         return "context_length"
     if status == 403 and said.code.lower() == "model_not_found":
         return "no_access"
     for name in () if status == 413 else (said.code.lower(), said.type.lower()):
+        if name in codes:
+            return cast("Kind", codes[name])
         if name in _CODES:
             return _CODES[name]
     for kind, statuses, words in _WORDS:
@@ -380,3 +385,24 @@ def _text(value: object) -> str:
     if value is None:
         return ""
     return value if isinstance(value, str) else msgspec.json.encode(value).decode()
+
+
+_NUMBER = re.compile(r"-?[0-9]{1,15}(?:\.[0-9]*)?")
+_WITH_UNIT = re.compile(r"(\d+(?:\.\d+)?)(ms|us|µs|ns|[dhms])")
+_UNIT_SECONDS = {"d": 86_400.0, "h": 3600.0, "m": 60.0, "s": 1.0, "ms": 1e-3, "us": 1e-6, "µs": 1e-6, "ns": 1e-9}
+
+
+def duration(text: str) -> float | None:
+    """Seconds of a length of time such as ``7.66``, ``2m59.56s`` or ``120ms``; None when the text is no length of time.
+
+    Example:
+        >>> duration("2m59.56s"), duration("17"), duration("120ms"), duration("soon")
+        (179.56, 17.0, 0.12, None)
+    """
+    text = text.strip()
+    if _NUMBER.fullmatch(text):
+        return max(0.0, float(text))
+    parts = _WITH_UNIT.findall(text)
+    if not parts or "".join(number + unit for number, unit in parts) != text:
+        return None
+    return round(sum(float(number) * _UNIT_SECONDS[unit] for number, unit in parts), 9)

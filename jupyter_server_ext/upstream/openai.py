@@ -14,12 +14,10 @@ from typing import TYPE_CHECKING, NamedTuple
 import httpx
 import msgspec
 
+from jupyter_server_ext.config import PRESETS, Preset
 from jupyter_server_ext.keys import Rate
 
-from .durations import duration
-from .failures import Failure, classify
-from .presets import PRESETS
-from .provider import Preset
+from .failures import Failure, classify, duration
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -136,7 +134,7 @@ class OpenAIProvider:
         until = self.retry_after(headers)
         if until is None and status == _REFUSED:
             until = self._reset(headers, body)
-        return classify(status, body, until)
+        return classify(status, body, until, self._preset.error_codes)
 
     def _reset(self, headers: Mapping[str, str], body: bytes) -> float | None:
         """Seconds until a limit that has no name of its own is reset, as OpenRouter and Together tell it."""
@@ -190,4 +188,4 @@ def _unix(date: str) -> float | None:
 
 def provider_of(name: str) -> OpenAIProvider:
     """The dialect of a provider by name; one that is not known has no habits."""
-    return OpenAIProvider(PRESETS.get(name, Preset()))
+    return OpenAIProvider(PRESETS.get(name, Preset("")))

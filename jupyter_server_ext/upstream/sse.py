@@ -1,25 +1,183 @@
-r"""Server-sent events as providers send them: passed on as they came, read only for what is counted.
+r"""Replies of providers: the JSON of a completion, whole or in server-sent events, read only for what is counted.
 
 Of each event are read: how much text it brings, whether it ends the answer, the usage, an error. Events pass on as the
 bytes they were. Held back are only those that end the answer, so that the gateway can add its own member to the last.
+Reading is lenient on purpose: providers differ in what they leave out or put in.
 https://html.spec.whatwg.org/multipage/server-sent-events.html#event-stream-interpretation
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from contextlib import suppress
+from typing import Any, NamedTuple
 
 import msgspec
-
-from .wire import read_reply
-
-if TYPE_CHECKING:
-    from .wire import Reply, Told
 
 _LONGEST_EVENT = 8_000_000  # bytes; also of those that are held back
 _LONGEST_STREAM = 64_000_000
 _MOST_DAMAGED = 3
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
+_NULL = msgspec.Raw(b"null")
+_UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
+
+
+def present(raw: msgspec.Raw) -> bool:
+    """Whether a member that is passed by unread is there and not null."""
+    return len(bytes(raw)) > len(b"null")
+
+
+class Delta(msgspec.Struct):
+    """What one event, or the message of a whole answer, brings."""
+
+    content: Any = None
+    reasoning_content: Any = None
+    reasoning: Any = None
+    refusal: Any = None
+    tool_calls: msgspec.Raw = _NULL
+    function_call: msgspec.Raw = _NULL
+    audio: msgspec.Raw = _NULL
+
+    def characters(self) -> int:
+        """Its length; 0 when it brings nothing yet, as an event with only a role does."""
+        total = 0
+        for text in (self.content, self.reasoning_content, self.reasoning, self.refusal):
+            if text:
+                total += len(text) if isinstance(text, str) else len(msgspec.json.encode(text))
+        for raw in (self.tool_calls, self.function_call, self.audio):
+            if raw is not _NULL and present(raw):
+                total += len(bytes(raw))
+        return total
+
+
+class Choice(msgspec.Struct):
+    """One of the answers in a reply."""
+
+    delta: Delta | None = None
+    message: Delta | None = None
+    text: str | None = None
+    finish_reason: Any = None
+
+    def answers(self) -> bool:
+        """Whether it is one of a whole answer."""
+        return self.message is not None or self.text is not None
+
+    def characters(self) -> int:
+        """How much text it brings."""
+        total = len(self.text) if self.text else 0
+        if self.delta is not None:
+            total += self.delta.characters()
+        if self.message is not None:
+            total += self.message.characters()
+        return total
+
+
+class ReportedUsage(NamedTuple):
+    """Tokens as a provider counted them: None where it says nothing, -1 where it says nonsense."""
+
+    prompt: int | None = None
+    completion: int | None = None
+    cached: int | None = None
+
+
+class _Counts(msgspec.Struct):
+    prompt_tokens: Any = None
+    completion_tokens: Any = None
+    prompt_tokens_details: Any = None
+
+
+class _Groq(msgspec.Struct):
+    usage: msgspec.Raw = _NULL
+
+
+_NONSENSE = ReportedUsage(-1, -1, -1)
+_read_counts = msgspec.json.Decoder(_Counts).decode
+_read_groq = msgspec.json.Decoder(_Groq).decode
+
+
+def _read_usage(raw: msgspec.Raw) -> ReportedUsage:
+    try:
+        counts = _read_counts(raw)
+        details = counts.prompt_tokens_details
+        cached = details.get("cached_tokens") if isinstance(details, dict) else None
+        return ReportedUsage(_count(counts.prompt_tokens), _count(counts.completion_tokens), _count(cached))
+    except _UNREADABLE:
+        return _NONSENSE
+
+
+def _count(value: Any) -> int | None:
+    """A number of tokens; some write whole ones as ``12.0``."""
+    if value is None:
+        return None
+    if isinstance(value, float) and value.is_integer():
+        return int(value)
+    return value if isinstance(value, int) and not isinstance(value, bool) else -1
+
+
+class Completion(msgspec.Struct):
+    """One event of a stream, or the body of a whole answer."""
+
+    choices: list[Choice] | None = None
+    data: msgspec.Raw = _NULL  # vectors
+    usage: msgspec.Raw = _NULL
+    x_groq: msgspec.Raw = _NULL
+    error: msgspec.Raw = _NULL
+
+    def reported(self) -> ReportedUsage | None:
+        """The usage, wherever the provider puts it."""
+        if self.usage is not _NULL and present(self.usage):
+            return _read_usage(self.usage)
+        if self.x_groq is not _NULL and present(self.x_groq):
+            with suppress(*_UNREADABLE):
+                usage = _read_groq(self.x_groq).usage
+                return _read_usage(usage) if present(usage) else None
+        return None
+
+    def failed(self) -> bool:
+        """Whether it is an error in place of an answer."""
+        return self.error is not _NULL and present(self.error)
+
+    def answers(self, *, embeds: bool) -> bool:
+        """Whether it holds what was asked for."""
+        if embeds:
+            return present(self.data)
+        return bool(self.choices) and all(choice.answers() for choice in self.choices or ())
+
+    def characters(self) -> int:
+        """How much text it brings."""
+        return sum(choice.characters() for choice in self.choices or ())
+
+    def finishes(self) -> bool:
+        """Whether a choice ends with it."""
+        return any(choice.finish_reason is not None for choice in self.choices or ())
+
+
+_read_object = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
+_read_completion = msgspec.json.Decoder(Completion).decode
+
+
+def read_completion(data: bytes) -> Completion:
+    """Read a JSON object.
+
+    Raises:
+        msgspec.DecodeError: It is none, is no UTF-8, or is nested without end.
+        msgspec.ValidationError: It is one, of another shape.
+    """
+    try:
+        if not data.isascii():
+            data.decode()  # what is passed by unread would be passed on as it is
+        return _read_completion(data)
+    except (UnicodeDecodeError, RecursionError) as error:
+        raise msgspec.DecodeError(type(error).__name__) from None
+    except msgspec.ValidationError:
+        _check_object(data)  # a wrong shape is noticed before a fault behind it
+        raise
+
+
+def _check_object(data: bytes) -> None:
+    try:
+        _read_object(data)
+    except (msgspec.ValidationError, RecursionError):
+        raise msgspec.DecodeError("no object") from None
 
 
 class Unusable(Exception):
@@ -51,7 +209,7 @@ class EventReader:
     r"""Reads one stream as it passes.
 
     Attributes:
-        told: What the provider counted, None until it says.
+        reported: What the provider counted, None until it says.
         characters: Length of the text received so far.
         finished: Whether a choice has ended.
         done: Whether ``[DONE]`` came.
@@ -78,9 +236,9 @@ class EventReader:
         "done",
         "finished",
         "pieces",
+        "reported",
         "size",
         "tail",
-        "told",
     )
 
     def __init__(self) -> None:
@@ -88,7 +246,7 @@ class EventReader:
         self._began = False
         self._after_return = False  # a line feed that comes next belongs to the carriage return before it
         self._held = 0
-        self.told: Told | None = None
+        self.reported: ReportedUsage | None = None
         self.characters = 0
         self.finished = False
         self.done = False
@@ -107,7 +265,7 @@ class EventReader:
         """Whether a damaged event may have brought text; not if the provider counts just the tokens that came."""
         if not self.damaged:
             return False
-        return not self.finished or self.told is None or self.told.completion != self.pieces
+        return not self.finished or self.reported is None or self.reported.completion != self.pieces
 
     def feed(self, data: bytes) -> bytes:
         """Take what arrived; return the whole events that can be passed on now.
@@ -127,7 +285,8 @@ class EventReader:
             return self._wait(data)
         if not self._began:
             self._began = True
-            data, end = _without_mark(data, end)
+            if data.startswith(_BYTE_ORDER_MARK):
+                data, end = data[3:], end - 3
         self._rest += data[end + 2 :]
         events = data[:end].split(b"\n\n")
         passed: list[bytes] = []
@@ -178,7 +337,7 @@ class EventReader:
             self.done = self.done or bool(data)
             return not data  # else it is a comment that keeps the connection alive
         try:
-            reply = read_reply(data)
+            reply = read_completion(data)
         except msgspec.ValidationError:
             return True  # JSON of a shape we do not know: not ours to judge
         except msgspec.DecodeError:
@@ -208,21 +367,16 @@ class EventReader:
         if not self.pieces or self.damaged > _MOST_DAMAGED:
             raise Malformed
 
-    def _count(self, reply: Reply) -> bool:
+    def _count(self, reply: Completion) -> bool:
         """Count what it brings; False when it ends the answer, or tells the usage, and brings nothing else."""
-        told = reply.told()
-        if told is not None:
-            self.told = told
+        reported = reply.reported()
+        if reported is not None:
+            self.reported = reported
         brings = reply.characters()
         self.characters += brings
         self.pieces += brings > 0
         self.finished = self.finished or reply.finishes()
-        return brings > 0 or not (self.finished or (told is not None and not reply.choices))
-
-
-def _without_mark(data: bytes, end: int) -> tuple[bytes, int]:
-    """A stream's beginning without a byte order mark, and the place of its end."""
-    return (data[3:], end - 3) if data.startswith(_BYTE_ORDER_MARK) else (data, end)
+        return brings > 0 or not (self.finished or (reported is not None and not reply.choices))
 
 
 def _joined(events: list[bytes]) -> bytes:

@@ -27,10 +27,10 @@ from jupyter_server_ext.keys import QueuedRequest
 from jupyter_server_ext.messages import Caller, ChatRequest, Usage
 
 from .answers import Answer, BodyAnswer, StreamAnswer, read_all
-from .expected import Expectation
 from .failures import Failure, broken
 from .log import log
 from .openai import provider_of
+from .usage import Expectation
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -95,10 +95,6 @@ class Trace:
     wasted: Usage = _NOTHING
 
 
-def _nobody_asks() -> None:
-    """In place of somebody who wants to know that a try begins."""
-
-
 @dataclass(slots=True)
 class Job:
     """A request on its way to a provider.
@@ -156,43 +152,40 @@ class KeyRotatingTransport(httpx.AsyncBaseTransport):
         answer = await self.answer(self._job_of(request))
         return httpx.Response(200, headers=answer.headers, stream=answer, request=request)
 
-    async def answer(self, job: Job, started: Callable[[], object] = _nobody_asks) -> Answer:
+    async def answer(self, job: Job, started: Callable[[], object] = lambda: None) -> Answer:
         """The answer from the first key and model that give one, up to its first content or wholly, as is asked for.
 
         Args:
             job: The request.
-            started: Is called when it has a key and is about to be sent, at each try.
+            started: Is called at each try, before the request is sent.
 
         Raises:
             RsqlGatewayError: None did; the error says why the last one failed.
         """
-        course = _Course(job, self._settings.attempts)
-        while course.models:
-            model = self._soonest(job, course)
+        plan = RetryPlan(job, self._settings.attempts)
+        while plan.models:
+            model = self._soonest(job, plan)
             try:
-                lease = await self._lease(job, model, course.avoid.get(model, frozenset()))
+                lease = await self._lease(job, model, plan.avoid.get(model, frozenset()))
             except (NoCapacity, UnknownModel) as none:
-                course.no_key(model, none)
+                plan.no_key(model, none)
                 continue
             outcome = await self._attempt(job, lease, started)
             if isinstance(outcome, Answer):
                 return outcome
-            self._suffer(lease, job.request, outcome)
+            self._on_key_failure(lease, job.request, outcome)
             self._note_failure(job.trace, outcome)
             at_address = self._pool.at_address(lease.key.settings.base_url)
-            course.failed(lease, outcome, at_address, self._can_serve(model))
-        raise self._with_wait(job, copy(course.error))  # a raised one keeps the frame that keeps the course
-
-    def _can_serve(self, model: str) -> frozenset[str]:
-        """Keys that may be asked for a model, now or after a rest."""
-        return frozenset(key.id for key in self._pool.all() if key.serves(model) and not (key.paused or key.retired))
-
-    def _with_wait(self, job: Job, error: RsqlGatewayError) -> RsqlGatewayError:
-        """What providers refused for their limits, with the wait until a key is free: it may be another than theirs."""
-        if isinstance(error, NoCapacity) and job.trace.failed:
+            plan.failed(lease, outcome, at_address, self._can_serve(model))
+        error = copy(plan.error)  # a raised one keeps the frame that keeps the plan
+        if isinstance(error, NoCapacity) and job.trace.failed:  # the next free key may be another than the refused one
             wait = self._queue.eta(self._ticket(job, job.request.model))
             error.retry_after = wait if math.isfinite(wait) else error.retry_after
-        return error
+        raise error
+
+    def _can_serve(self, model: str) -> frozenset[str]:
+        """Keys that serve a model, now or after a cool-down."""
+        return frozenset(key.id for key in self._pool.all() if key.serves(model) and not (key.paused or key.retired))
 
     async def lease_now(self, job: Job) -> bool:
         """Whether a key is free for the job at once; then the job has it."""
@@ -232,7 +225,7 @@ class KeyRotatingTransport(httpx.AsyncBaseTransport):
 
     def _check_failed(self, key: Key, failure: Failure, row: dict[str, Any]) -> dict[str, Any]:
         provider = key.settings.provider
-        log.warning("key_check_failed", key=key.id, provider=provider, reason=failure.kind, **failure.told())
+        log.warning("key_check_failed", key=key.id, provider=provider, reason=failure.kind, **failure.log_fields())
         return row | {"ok": False, "reason": failure.kind}
 
     def _ticket(self, job: Job, model: str, avoid: frozenset[str] = frozenset()) -> QueuedRequest:
@@ -273,15 +266,15 @@ class KeyRotatingTransport(httpx.AsyncBaseTransport):
                 job.trace.queue_seconds += self._pool.clock() - start
             job.ticket = None
 
-    def _soonest(self, job: Job, course: _Course) -> str:
+    def _soonest(self, job: Job, plan: RetryPlan) -> str:
         """The first model that can start soon; if none can, the one that can start first."""
-        models = course.models
+        models = plan.models
         if len(models) == 1 or job.lease is not None:
             return models[0]
         waits = []
         for model in models:
-            wait = self._queue.eta(self._ticket(job, model, course.avoid.get(model, frozenset())))
-            is_down = wait > 0 and not course.tried(model) and self._pool.is_failing(model)
+            wait = self._queue.eta(self._ticket(job, model, plan.avoid.get(model, frozenset())))
+            is_down = wait > 0 and not plan.tried(model) and self._pool.is_failing(model)
             if wait <= self._settings.fallback_after_seconds and not is_down:
                 return model
             waits.append((wait, model))
@@ -298,10 +291,10 @@ class KeyRotatingTransport(httpx.AsyncBaseTransport):
         body = provider.body(job.request.body, lease.model, stream=job.request.stream)
         request = provider.request(lease.key, f"/{job.request.route}", body)
         request.extensions["sent"] = lease.sent
-        answer = self._answer_to(job, lease)
+        answer = self._answer_to(job, lease, provider)
         try:
             async with asyncio.timeout(self._patience(job, lease.model)):
-                failure = await answer.open(self._transport_of(lease.key), request, provider)
+                failure = await answer.open(self._transport_of(lease.key), request)
             if failure is None and job.request.whole:
                 async with asyncio.timeout(self._settings.answer_timeout_seconds):
                     failure = await answer.gather()
@@ -322,12 +315,17 @@ class KeyRotatingTransport(httpx.AsyncBaseTransport):
         await answer.abandon(failure)
         return failure
 
-    def _answer_to(self, job: Job, lease: Lease) -> Answer:
-        if job.request.stream:
-            suffer = partial(self._suffer, lease, job.request)
-            patience = self._settings.stall_timeout_seconds, self._settings.answer_timeout_seconds
-            return StreamAnswer(job, lease, self._expectation, patience, suffer)
-        return BodyAnswer(job, lease, self._expectation)
+    def _answer_to(self, job: Job, lease: Lease, provider: OpenAIProvider) -> Answer:
+        if not job.request.stream:
+            return BodyAnswer(job, lease, provider, self._expectation)
+        return StreamAnswer(
+            job,
+            lease,
+            provider,
+            self._expectation,
+            patience=(self._settings.stall_timeout_seconds, self._settings.answer_timeout_seconds),
+            on_failure=partial(self._on_key_failure, lease, job.request),
+        )
 
     def _patience(self, job: Job, model: str) -> float:
         """Seconds that a stream's first content, or a whole body, may take."""
@@ -337,12 +335,22 @@ class KeyRotatingTransport(httpx.AsyncBaseTransport):
             return self._settings.fallback_first_byte_seconds
         return self._settings.first_byte_timeout_seconds
 
-    def _suffer(self, lease: Lease, request: ChatRequest, failure: Failure) -> None:
+    def _on_key_failure(self, lease: Lease, request: ChatRequest, failure: Failure) -> None:
         """What the failure means for the key.
 
         Many providers have no embeddings, and say so in their own ways. That must cost nobody the key: only limits do.
         """
-        self._log_failure(lease, request, failure)
+        if failure.consequence.request != "give up":  # else the caller's own fault
+            log.warning(
+                "key_failed",
+                key=lease.key.id,
+                provider=lease.key.settings.provider,
+                model=lease.model,
+                reason=failure.kind,
+                **failure.log_fields(),
+                seconds=round(lease.seconds(), 3),
+                request_id=request.request_id,
+            )
         what = failure.consequence.key
         if request.embeds and what not in {"limit", "exhausted"}:
             return
@@ -357,23 +365,11 @@ class KeyRotatingTransport(httpx.AsyncBaseTransport):
         elif what == "retire":
             self._retire(lease.key, failure)
 
-    def _log_failure(self, lease: Lease, request: ChatRequest, failure: Failure) -> None:
-        if failure.consequence.request == "give up":  # the caller's own fault
-            return
-        log.warning(
-            "key_failed",
-            key=lease.key.id,
-            provider=lease.key.settings.provider,
-            model=lease.model,
-            reason=failure.kind,
-            **failure.told(),
-            seconds=round(lease.seconds(), 3),
-            request_id=request.request_id,
-        )
-
     def _retire(self, key: Key, failure: Failure) -> None:
         if not key.retired:
-            log.error("key_retired", key=key.id, provider=key.settings.provider, reason=failure.kind, **failure.told())
+            log.error(
+                "key_retired", key=key.id, provider=key.settings.provider, reason=failure.kind, **failure.log_fields()
+            )
             self._pool.retire(key.id, failure.kind, by_hand=False)
 
     def _note_failure(self, trace: Trace, failure: Failure) -> None:
@@ -400,7 +396,7 @@ class KeyRotatingTransport(httpx.AsyncBaseTransport):
         return Job(Caller("client"), chat, self._pool.clock() + self._settings.queue_deadline_seconds)
 
 
-class _Course:
+class RetryPlan:
     """Which models and keys are left to try for one request.
 
     Args:
@@ -411,13 +407,18 @@ class _Course:
     def __init__(self, job: Job, attempts: int) -> None:
         self.models = [job.request.model, *(model for model in job.fallbacks if model != job.request.model)]
         self.avoid: dict[str, frozenset[str]] = {}  # per model: keys at addresses that were silent
-        self.error: RsqlGatewayError = NoCapacity("No key is left for this request.")
+        self._error: RsqlGatewayError | None = None
         self._attempts = attempts
         self._tries: dict[str, int] = {}
         self._billed: dict[str, int] = {}  # of them, those that may be
         self._failed: dict[str, frozenset[str]] = {}  # per model: the keys that have failed
         self._silent: dict[str, frozenset[str]] = {}  # per model: the keys that were silent themselves
         self._job = job
+
+    @property
+    def error(self) -> RsqlGatewayError:
+        """Why nothing is left to try."""
+        return self._error or NoCapacity("No key is left for this request.")
 
     def failed(self, lease: Lease, failure: Failure, at_address: frozenset[str], able: frozenset[str]) -> None:
         """One try has failed.
@@ -426,7 +427,7 @@ class _Course:
         ``able`` to serve the model and has not failed in this request: it may be the one that answers.
         """
         model, what = lease.model, failure.consequence.request
-        self.error = failure.as_error()
+        self._error = failure.as_error()
         self._job.trace.rate_limited |= failure.kind in {"rate_limit", "quota_exhausted"}
         self._tries[model] = self._tries.get(model, 0) + 1
         self._billed[model] = self._billed.get(model, 0) + failure.may_be_billed
@@ -447,7 +448,7 @@ class _Course:
     def no_key(self, model: str, error: RsqlGatewayError) -> None:
         """No key for this model can be had, or none at another address: then other models come first, and then it."""
         if not self._tries:
-            self.error = copy(error)
+            self._error = copy(error)
         self.models.remove(model)
         if self.avoid.get(model, frozenset()) != self._silent.get(model, frozenset()):
             self.avoid[model] = self._silent[model]

@@ -15,9 +15,8 @@ from hypothesis import strategies as st
 from servers import listening
 
 from jupyter_server_ext.upstream import ProviderTransport
-from jupyter_server_ext.upstream.connection import _Connection
+from jupyter_server_ext.upstream.connection import HttpReply, _Connection
 from jupyter_server_ext.upstream.failures import broken
-from jupyter_server_ext.upstream.http_reply import Reply
 
 pytestmark = pytest.mark.asyncio
 
@@ -249,7 +248,7 @@ async def test_however_the_bytes_are_cut_up(body, cuts):
     whole = OK + b"X-Y: z\r\n" + body
     places = sorted({0, len(whole), *(cut for cut in cuts if cut < len(whole))})
     connection = _Connection(("http", "x", 80))
-    connection._reply = reply = Reply(connection, "GET")
+    connection._reply = reply = HttpReply(connection, "GET")
 
     for start, end in itertools.pairwise(places):
         connection.data_received(whole[start:end])
@@ -327,7 +326,7 @@ async def test_a_packed_body_that_breaks_off_is_an_error():
 
 
 async def test_a_reset_is_not_the_end_of_a_body():
-    reply = Reply(_Connection(("http", "x", 80)), "POST")
+    reply = HttpReply(_Connection(("http", "x", 80)), "POST")
     reply.feed(OK + b"\r\nhalf")
     reply.cut(httpx.ReadError("reset"))
 

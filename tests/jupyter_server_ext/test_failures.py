@@ -159,7 +159,7 @@ def test_what_follows_for_the_key(kind):
 
     lease = run(pool.lease("m", cost()))
     failure = Failure(kind, retry_after=7.0 if kind in {"rate_limit", "quota_exhausted"} else None)
-    transport._suffer(lease, ChatRequest("m", {}), failure)
+    transport._on_key_failure(lease, ChatRequest("m", {}), failure)
 
     key = pool.get("k")
     rests = key.opens("m", pool.clock()) - pool.clock()

@@ -11,7 +11,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from jupyter_server_ext import errors
 from jupyter_server_ext.app.command import RSQLGatewayApp
-from jupyter_server_ext.config import Settings, settings
+from jupyter_server_ext.config import PRESETS, Settings, settings
 from jupyter_server_ext.handlers import ROUTES, Metrics
 from jupyter_server_ext.identity import scope_of
 from jupyter_server_ext.pipeline import Gateway
@@ -67,13 +67,17 @@ def test_every_setting_is_there_with_its_default(table, field):
 
 
 @pytest.mark.parametrize(
-    "name", [*settings.KEY_VARIABLES.values(), "RSQL_CONFIG", "RSQL_MODEL", "JUPYTER_TOKEN", "RSQL_SERVER_URL"]
+    "name",
+    [
+        *filter(None, (preset.variable for preset in PRESETS.values())),
+        *("RSQL_CONFIG", "RSQL_MODEL", "JUPYTER_TOKEN", "RSQL_SERVER_URL"),
+    ],
 )
 def test_every_variable_is_there(name):
     assert f"`{name}`" in PAGE
 
 
-@pytest.mark.parametrize("name", [*settings.KEY_VARIABLES, *sorted(settings.KEYLESS)])
+@pytest.mark.parametrize("name", PRESETS)
 def test_every_preset_is_there(name):
     assert f"`{name}`" in row("provider")
 

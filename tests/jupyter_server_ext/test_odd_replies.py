@@ -19,9 +19,8 @@ from jupyter_server_ext.messages import Caller, ChatRequest, Usage
 from jupyter_server_ext.upstream import Job, KeyRotatingTransport
 from jupyter_server_ext.upstream.failures import classify
 from jupyter_server_ext.upstream.log import Log, _as_text_or_json
-from jupyter_server_ext.upstream.plausible import checked
-from jupyter_server_ext.upstream.sse import EventReader, Malformed
-from jupyter_server_ext.upstream.wire import Told, read_reply
+from jupyter_server_ext.upstream.sse import EventReader, Malformed, ReportedUsage, read_completion
+from jupyter_server_ext.upstream.usage import checked
 
 GOOD = {"choices": [{"index": 0, "message": {"role": "assistant", "content": "Hi"}, "finish_reason": "stop"}]}
 STREAM = (
@@ -36,7 +35,7 @@ def whole(usage=None):
 
 
 def told_of(raw):
-    return read_reply(b'{"usage":%s}' % raw).told()
+    return read_completion(b'{"usage":%s}' % raw).reported()
 
 
 class Asking:
@@ -259,13 +258,16 @@ def test_a_usage_that_cannot_be_is_replaced_by_an_estimate(raw):
 @pytest.mark.parametrize(
     ("told", "body"),
     [
-        (Told(20, 10), {}),
-        (Told(20, 10, 20), {}),
-        (Told(15_000, 10), {}),  # search results of the provider's
-        (Told(20, 90_000), {}),  # a reasoning that is not shown
-        (Told(20, 120), {"max_tokens": 100}),
-        (Told(20, 390), {"max_tokens": 100, "n": 4}),
-        (Told(80_000, 10), {"messages": [{"role": "user", "content": [{"type": "image_url", "image_url": {}}]}]}),
+        (ReportedUsage(20, 10), {}),
+        (ReportedUsage(20, 10, 20), {}),
+        (ReportedUsage(15_000, 10), {}),  # search results of the provider's
+        (ReportedUsage(20, 90_000), {}),  # a reasoning that is not shown
+        (ReportedUsage(20, 120), {"max_tokens": 100}),
+        (ReportedUsage(20, 390), {"max_tokens": 100, "n": 4}),
+        (
+            ReportedUsage(80_000, 10),
+            {"messages": [{"role": "user", "content": [{"type": "image_url", "image_url": {}}]}]},
+        ),
     ],
 )
 def test_a_usage_that_can_be_is_believed(told, body):

@@ -7,16 +7,13 @@ import json
 import httpx
 import pytest
 
-from jupyter_server_ext.config import KeySettings, Limit, Secret
+from jupyter_server_ext.config import PRESETS, KeySettings, Limit, Secret, with_preset
 from jupyter_server_ext.errors import ConfigError
 from jupyter_server_ext.keys import Cost, Key, KeyPool, Rate
 from jupyter_server_ext.messages import ChatRequest, Usage
-from jupyter_server_ext.upstream import with_preset
-from jupyter_server_ext.upstream.expected import Expectation, Lengths
 from jupyter_server_ext.upstream.openai import provider_of
-from jupyter_server_ext.upstream.presets import PRESETS
-from jupyter_server_ext.upstream.sse import EventReader, Malformed, StreamError
-from jupyter_server_ext.upstream.wire import Told
+from jupyter_server_ext.upstream.sse import EventReader, Malformed, ReportedUsage, StreamError
+from jupyter_server_ext.upstream.usage import Expectation, Lengths
 
 
 def request(text: str = "x" * 400, **body) -> ChatRequest:
@@ -348,7 +345,7 @@ def test_usage_in_groqs_place():
     reader = EventReader()
     reader.feed(b'data: {"choices":[],"x_groq":{"usage":{"prompt_tokens":5,"completion_tokens":2}}}\n\n')
 
-    assert reader.told == Told(5, 2)
+    assert reader.reported == ReportedUsage(5, 2)
 
 
 def test_usage_that_cannot_be_is_read_as_it_stands():
@@ -356,4 +353,4 @@ def test_usage_that_cannot_be_is_read_as_it_stands():
     counts = b'{"prompt_tokens":-5,"completion_tokens":9e30,"prompt_tokens_details":{"cached_tokens":7}}'
     reader.feed(b'data: {"choices":[],"usage":' + counts.replace(b"9e30", b"9" * 30) + b"}\n\n")
 
-    assert reader.told == Told(-5, int("9" * 30), 7), "nonsense, and seen as such where it is checked"
+    assert reader.reported == ReportedUsage(-5, int("9" * 30), 7), "nonsense, and seen as such where it is checked"

@@ -9,11 +9,11 @@ import httpx
 import pytest
 from virtual_time import run
 
-from jupyter_server_ext.config import KeySettings, PoolSettings, Secret
+from jupyter_server_ext.config import KeySettings, PoolSettings, Secret, with_preset
 from jupyter_server_ext.errors import NoCapacity, UpstreamRefused
 from jupyter_server_ext.keys import Cost, KeyPool, KeyQueue
 from jupyter_server_ext.keys.pool import Busy
-from jupyter_server_ext.upstream import KeyRotatingTransport, with_preset
+from jupyter_server_ext.upstream import KeyRotatingTransport
 from jupyter_server_ext.upstream.openai import provider_of
 from jupyter_server_ext.upstream.sse import EventReader, Malformed, StreamError
 

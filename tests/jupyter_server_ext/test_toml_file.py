@@ -4,12 +4,20 @@ from __future__ import annotations
 
 import pytest
 
-from jupyter_server_ext.config import CallerLimits, KeySettings, Limit, PriceSettings, Secret, Settings, load_settings
-from jupyter_server_ext.config.settings import DEFAULT_MODELS, KEY_VARIABLES, KEYLESS, ModelPrice
+from jupyter_server_ext.config import (
+    PRESETS,
+    CallerLimits,
+    KeySettings,
+    Limit,
+    PriceSettings,
+    Secret,
+    Settings,
+    load_settings,
+)
+from jupyter_server_ext.config.settings import ModelPrice
 from jupyter_server_ext.config.toml_file import read_settings
 from jupyter_server_ext.config.toml_lines import line_numbers
 from jupyter_server_ext.errors import ConfigError
-from jupyter_server_ext.upstream.presets import PRESETS
 
 SAMPLE = """\
 default_model = "llama-3.3-70b"
@@ -238,7 +246,9 @@ def test_keys_come_from_the_environment():
     ]
 
 
-@pytest.mark.parametrize(("provider", "variable"), KEY_VARIABLES.items())
+@pytest.mark.parametrize(
+    ("provider", "variable"), [(name, preset.variable) for name, preset in PRESETS.items() if preset.variable]
+)
 def test_every_preset_has_its_variable(provider, variable):
     (key,) = load_settings(None, {variable: "k"}).keys
 
@@ -284,11 +294,11 @@ def test_a_file_without_keys_takes_those_of_the_environment(tmp_path):
     ("text", "environment", "model"),
     [
         ('[[keys]]\nprovider = "offline"', {}, "offline"),
-        ("", {"GROQ_API_KEY": "g"}, DEFAULT_MODELS["groq"]),
+        ("", {"GROQ_API_KEY": "g"}, PRESETS["groq"].default_model),
         ("", {"GROQ_API_KEY": "g", "RSQL_MODEL": "qwen"}, "qwen"),
         ('default_model = "llama"', {"GROQ_API_KEY": "g", "RSQL_MODEL": "qwen"}, "llama"),
         ('[[keys]]\nprovider = "vllm"\nmodels = ["a", "b"]', {}, "a"),
-        ('[[keys]]\nprovider = "vllm"\n[[keys]]\nprovider = "groq"\nkey = "g"', {}, DEFAULT_MODELS["groq"]),
+        ('[[keys]]\nprovider = "vllm"\n[[keys]]\nprovider = "groq"\nkey = "g"', {}, PRESETS["groq"].default_model),
         ('[[keys]]\nprovider = "vllm"', {}, ""),
     ],
 )
@@ -299,10 +309,9 @@ def test_the_default_model_is_the_one_that_is_named_or_the_first_keys(tmp_path, 
     assert load_settings(file, environment).default_model == model
 
 
-def test_every_preset_is_known_here_and_there():
-    assert {name: preset.environment for name, preset in PRESETS.items() if preset.environment} == KEY_VARIABLES
-    assert PRESETS.keys() == KEY_VARIABLES.keys() | KEYLESS
-    assert KEY_VARIABLES.keys() <= DEFAULT_MODELS.keys()
+def test_a_key_of_a_preset_is_enough_to_be_answered():
+    assert all(preset.default_model for preset in PRESETS.values() if preset.variable)
+    assert {name for name, preset in PRESETS.items() if not preset.variable} == {"offline", "ollama", "vllm"}
 
 
 @pytest.mark.parametrize(("content", "words"), [(None, "cannot be read"), (b"\xff\xfe\x00", "not UTF-8")])

@@ -1,23 +1,64 @@
-"""The providers that are known by name.
+"""The providers that are known by name: one record each, and nothing of them elsewhere.
 
-Limits are those of the free or lowest tier on the day of ``source``; configured limits, and what the headers
-say, go before them.
+Limits are those of the free or lowest tier on the day of ``source``; configured limits, and what the headers say, go
+before them. Providers retire models: the default ones want a look with every release (November 2026: each provider's
+page of models).
 """
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
-from jupyter_server_ext.config import Limit
+from jupyter_server_ext.config.settings import KeySettings, Limit
 from jupyter_server_ext.errors import ConfigError
 
-from .provider import Preset
-
 if TYPE_CHECKING:
-    from jupyter_server_ext.config import KeySettings
+    from collections.abc import Mapping
 
 _MINUTE, _DAY = 60.0, 86_400.0
+
+
+@dataclass(frozen=True, slots=True)
+class Preset:
+    """One provider, so that a key is all that need be configured.
+
+    Args:
+        base_url: Base of its OpenAI-compatible API.
+        variable: Environment variable of its key, with an S at the end of several, separated by commas; empty where no
+            key is needed.
+        default_model: The model of a request that names none, where the provider's key is the first.
+        models: Models that a key serves when none are configured; empty for any.
+        limits: Its free or first tier, used when no limits are configured.
+        request_window: Seconds that its ``x-ratelimit-*-requests`` headers speak of.
+        token_window: Seconds that its ``x-ratelimit-*-tokens`` headers speak of.
+        anthropic_headers: Whether its limits are told in headers named as Anthropic does.
+        bucket: Whether its documentation says that its limits are token buckets.
+        check_url: What tells whether a key is accepted, where its list of models is open to everybody.
+        stream_usage: Whether it takes ``stream_options.include_usage``.
+        error_codes: Failures (``upstream.failures.Kind``) by codes that only this provider has, in lower case.
+        free: Whether it never asks for money.
+        source: Where these facts are from.
+
+    Example:
+        >>> PRESETS["groq"].variable
+        'GROQ_API_KEY'
+    """
+
+    base_url: str
+    variable: str = ""
+    default_model: str = ""
+    models: tuple[str, ...] = ()
+    limits: tuple[Limit, ...] = ()
+    request_window: float | None = None
+    token_window: float | None = None
+    anthropic_headers: bool = False
+    bucket: bool = False
+    check_url: str = ""
+    stream_usage: bool = True
+    error_codes: Mapping[str, str] = field(default_factory=dict)
+    free: bool = False
+    source: str = ""
 
 
 def _per_model(rpm: int = 0, rpd: int = 0, tpm: int = 0, tpd: int = 0, zone: str = "") -> tuple[Limit, ...]:
@@ -33,59 +74,68 @@ def _per_model(rpm: int = 0, rpd: int = 0, tpm: int = 0, tpd: int = 0, zone: str
 PRESETS: dict[str, Preset] = {
     "groq": Preset(
         "https://api.groq.com/openai/v1",
+        variable="GROQ_API_KEY",
+        default_model="openai/gpt-oss-120b",
         limits=_per_model(rpm=30, rpd=1000, tpm=6000),
         request_window=_DAY,
         token_window=_MINUTE,
-        environment="GROQ_API_KEY",
         source="https://console.groq.com/docs/rate-limits",
     ),
     "openai": Preset(
         "https://api.openai.com/v1",
+        variable="OPENAI_API_KEY",
+        default_model="gpt-5.4-mini",
         request_window=_MINUTE,
         token_window=_MINUTE,
-        environment="OPENAI_API_KEY",
         source="https://platform.openai.com/docs/guides/rate-limits",
     ),
     "openrouter": Preset(
         "https://openrouter.ai/api/v1",
+        variable="OPENROUTER_API_KEY",
+        default_model="openrouter/auto",
         limits=(Limit(20, "requests", _MINUTE), Limit(50, "requests", _DAY, "UTC")),
         check_url="https://openrouter.ai/api/v1/key",
-        environment="OPENROUTER_API_KEY",
         source="https://openrouter.ai/docs/api-reference/limits",
     ),
     "huggingface": Preset(
         "https://router.huggingface.co/v1",
+        variable="HF_TOKEN",
+        default_model="openai/gpt-oss-120b",
         check_url="https://huggingface.co/api/whoami-v2",
-        environment="HF_TOKEN",
         source="https://huggingface.co/docs/inference-providers",
     ),
     "mistral": Preset(
         "https://api.mistral.ai/v1",
+        variable="MISTRAL_API_KEY",
+        default_model="mistral-small-latest",
         limits=(Limit(1, "requests", 1.0), Limit(500_000, "tokens", _MINUTE, model="*")),
         stream_usage=False,  # it sends the usage unasked, and knows no stream_options
-        environment="MISTRAL_API_KEY",
         source="https://docs.mistral.ai/deployment/laplateforme/tier/",
     ),
     "together": Preset(
         "https://api.together.xyz/v1",
+        variable="TOGETHER_API_KEY",
+        default_model="openai/gpt-oss-120b",
         limits=(Limit(60, "requests", _MINUTE),),
-        environment="TOGETHER_API_KEY",
         source="https://docs.together.ai/docs/rate-limits",
     ),
     "deepseek": Preset(
         "https://api.deepseek.com/v1",
-        environment="DEEPSEEK_API_KEY",
+        variable="DEEPSEEK_API_KEY",
+        default_model="deepseek-flash",
         source="https://api-docs.deepseek.com/quick_start/rate_limit",
     ),
     "gemini": Preset(
         "https://generativelanguage.googleapis.com/v1beta/openai",
+        variable="GEMINI_API_KEY",
+        default_model="gemini-flash-latest",
         limits=_per_model(rpm=10, rpd=250, tpm=250_000, zone="America/Los_Angeles"),
-        zone="America/Los_Angeles",
-        environment="GEMINI_API_KEY",
         source="https://ai.google.dev/gemini-api/docs/rate-limits",
     ),
     "anthropic": Preset(
         "https://api.anthropic.com/v1",
+        variable="ANTHROPIC_API_KEY",
+        default_model="claude-haiku-4-5",
         limits=(
             Limit(50, "requests", _MINUTE, model="*"),
             Limit(30_000, "input_tokens", _MINUTE, model="*"),
@@ -95,14 +145,15 @@ PRESETS: dict[str, Preset] = {
         token_window=_MINUTE,
         anthropic_headers=True,
         bucket=True,
-        environment="ANTHROPIC_API_KEY",
         source="https://docs.anthropic.com/en/api/rate-limits",
     ),
-    "ollama": Preset("http://127.0.0.1:11434/v1", source="https://github.com/ollama/ollama/blob/main/docs/openai.md"),
+    "offline": Preset("http://offline/v1", default_model="offline", models=("offline",), free=True),
+    "ollama": Preset(
+        "http://127.0.0.1:11434/v1", free=True, source="https://github.com/ollama/ollama/blob/main/docs/openai.md"
+    ),
     "vllm": Preset(
         "http://127.0.0.1:8000/v1", source="https://docs.vllm.ai/en/latest/serving/openai_compatible_server.html"
     ),
-    "offline": Preset("http://offline/v1", models=("offline",)),
 }
 
 

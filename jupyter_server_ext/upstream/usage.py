@@ -1,7 +1,13 @@
-"""How many tokens a request will take: of its prompt from its length, of its answer from those before it.
+"""Tokens of a request: what it is expected to take, and whether what a provider reports can be.
 
-Both are learnt, per model, and the answer's per model and caller. They are reserved before the request is sent, so a
-little too much is right: what is not used is given back when the answer has ended.
+The expectation is reserved before the request is sent: of the prompt from its length, of the answer from those before
+it, both learnt per model, the answer's per model and caller. A little too much is right, as the unused part goes back
+when the answer has ended.
+
+A report is checked against what was sent, what was asked for, and what came. A token is at least a byte, and a prompt
+at least a token. Beyond the prompt that we know a provider may count one of its own, and beyond the text that comes a
+reasoning that it does not show, up to what was asked for or the longest answer of any model. What is outside these
+bounds is replaced, part by part, by our own estimate.
 """
 
 from __future__ import annotations
@@ -13,9 +19,12 @@ from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from jupyter_server_ext.keys import Cost
+from jupyter_server_ext.messages import Usage
 
 if TYPE_CHECKING:
-    from jupyter_server_ext.messages import ChatRequest, Usage
+    from jupyter_server_ext.messages import ChatRequest
+
+    from .sse import ReportedUsage
 
 _UNKNOWN_ANSWER = 1024  # tokens of an answer when nothing like it was seen yet
 _CHARACTERS_PER_TOKEN = 3.0  # of a prompt, likewise; real texts have 3.5 to 4.5 …
@@ -33,6 +42,11 @@ _ENOUGH = 50  # of them, before a caller is taken to differ from the others
 _MOST_CALLERS = 5000
 _CHARACTERS_PER_NUMBER = 4  # of a text given as tokens
 _IMAGE_CHARACTERS = 4000  # what a picture costs, as text
+_MOST_BYTES = 4  # of a character in UTF-8, each of which may be a token
+_HIDDEN_PROMPT = 20_000  # tokens of a provider's own: templates, tools, search results
+_MEDIA = 1_000_000  # tokens of pictures, sound, files and films
+_LONGEST_ANSWER = 262_144  # tokens, of any model
+_SLACK = 64  # tokens beyond what was asked for, such as those that end an answer
 
 
 class Lengths:
@@ -222,3 +236,51 @@ def _part_length(part: Any) -> int:
         return 0
     text = part.get("text")
     return len(text if isinstance(text, str) else "") if part.get("type", "text") == "text" else _IMAGE_CHARACTERS
+
+
+def checked(reported: ReportedUsage | None, estimate: Usage, request: ChatRequest) -> tuple[Usage, tuple[str, ...]]:
+    """The usage to believe, and which of the reported counts could not be.
+
+    Args:
+        reported: What the provider counted.
+        estimate: What we would say; its completion is that of the text that came.
+        request: What was asked.
+    """
+    if reported is None:
+        return estimate, ()
+    prompt, completion, cached = reported
+    faults: list[str] = []
+    if not _can_be_prompt(prompt, request):
+        faults += ["prompt"] * (prompt is not None)
+        prompt = None
+    if request.embeds:
+        completion = 0
+    elif not _can_be_answer(completion, estimate.completion_tokens, request):
+        faults += ["completion"] * (completion is not None)
+        completion = None
+    whole = prompt is not None and completion is not None
+    prompt = estimate.prompt_tokens if prompt is None else prompt
+    completion = estimate.completion_tokens if completion is None else completion
+    if cached is not None and not 0 <= cached <= prompt:
+        faults.append("cached")
+        cached = 0
+    return Usage(prompt, completion, cached or 0, estimated=bool(faults) or not whole), tuple(faults)
+
+
+def _can_be_prompt(tokens: int | None, request: ChatRequest) -> bool:
+    if tokens is None or tokens < 0:
+        return False
+    if 0 < tokens <= _HIDDEN_PROMPT:
+        return True  # as nearly all are, so nothing need be measured
+    length = length_of(request)
+    beyond = tokens - _MOST_BYTES * length - _HIDDEN_PROMPT
+    return (tokens > 0 or not length) and (beyond <= 0 or (beyond <= _MEDIA and may_have_media(request)))
+
+
+def _can_be_answer(tokens: int | None, written: int, request: ChatRequest) -> bool:
+    """``written`` is the estimate, of four characters each: as bytes, sixteen times as many."""
+    if tokens is None or tokens < 0:
+        return False
+    asked = asked_tokens(request)
+    most = asked + _SLACK if asked else _LONGEST_ANSWER * choices(request)
+    return (tokens > 0 or not written) and tokens <= max(most, 4 * _MOST_BYTES * written)
