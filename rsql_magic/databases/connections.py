@@ -21,7 +21,7 @@ from rsql_magic.errors import BadInput, ConnectionProblem, UnknownName
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from rsql_magic.databases.engines.base import Engine
+    from rsql_magic.databases.engines import Engine
 
 FRAMES = "frames"
 """The word that names the live frames as the database."""
@@ -168,13 +168,8 @@ class Connections:
         frames = frames_in(namespace)
         if not frames:
             raise _nothing_to_ask(namespace)
-        from rsql_magic.databases.engines.duckdb import FramesEngine
-
         known = self._open.get(FRAMES)
-        if known is None or not isinstance(known[1], FramesEngine):
-            return self._engine(FRAMES, frames)
-        known[1].renew(frames)
-        return known[1]
+        return known[1] if known and known[1].renew(frames) else self._engine(FRAMES, frames)
 
     def _engine(self, name: str, target: Any) -> Engine:
         from rsql_magic.databases.engines import open_engine

@@ -10,6 +10,8 @@ from .catalog import Profile as Profile
 from .catalog import Table as Table
 from .catalog import always_quoted as always_quoted
 from .catalog import ddl as ddl
+from .counting import count_sql as count_sql
+from .counting import is_query as is_query
 from .dialects.calls import calls as calls
 from .dialects.functions import functions as functions
 from .dialects.reading import Lexed as Lexed

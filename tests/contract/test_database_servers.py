@@ -9,9 +9,8 @@ import servers
 import sqlalchemy as sa
 
 from rsql_magic.context import Catalog
-from rsql_magic.databases import open_engine, read_catalog
-from rsql_magic.databases.catalogs.sqlalchemy import SQLAlchemy
-from rsql_magic.databases.engines.sqlalchemy import SQLAlchemyEngine
+from rsql_magic.databases import Engine, open_engine, read_catalog
+from rsql_magic.databases.sqlalchemy import SQLAlchemy
 from rsql_magic.errors import ConnectionProblem, QueryFailed
 from rsql_magic.sql import ForeignKey
 
@@ -114,8 +113,8 @@ def test_an_engine_of_the_user_is_given_back_as_it_was(depot):
 
 
 def test_a_user_in_autocommit_is_still_read_only(depot, monkeypatch):
-    monkeypatch.setattr("rsql_magic.sql.check", lambda sql, *_: sql)
-    monkeypatch.setattr("rsql_magic.databases.engines.postgresql.PostgreSQLEngine.verify", lambda *_: None)
+    monkeypatch.setattr("rsql_magic.databases.engines.check", lambda sql, *_: sql)
+    monkeypatch.setattr("rsql_magic.databases.postgresql.PostgreSQL.verify", lambda *_: None)
     engine = sa.create_engine(depot.replace("postgresql://", "postgresql+psycopg://"), isolation_level="AUTOCOMMIT")
     for sql in (
         "DELETE FROM parts",
@@ -184,7 +183,7 @@ def test_sqlalchemys_inspector_serves_any_dialect(depot):
         assert catalog["moves"].foreign_keys[0].table in {"parts", "public.parts", "archive.parts"}
         assert catalog["heavy"].kind == "view"
         assert parts.column("kind").profile.values
-        rows = SQLAlchemyEngine(database).run("SELECT id FROM parts ORDER BY id", max_rows=5)
+        rows = Engine(database).run("SELECT id FROM parts ORDER BY id", max_rows=5)
         assert (rows.df["id"].tolist(), rows.total) == ([1, 2, 3, 4, 5], 1000)
 
 
@@ -233,7 +232,7 @@ def test_what_a_login_may_not_read_in_mariadb(store):
 
 
 def test_a_mariadb_session_is_given_back_as_it_was(store, monkeypatch):
-    monkeypatch.setattr("rsql_magic.sql.check", lambda sql, *_: sql)
+    monkeypatch.setattr("rsql_magic.databases.engines.check", lambda sql, *_: sql)
     engine = sa.create_engine(store, pool_size=1, max_overflow=0)
     asked = (
         "SELECT @@session.sql_mode, @@session.sql_select_limit, @@session.max_statement_time, @@session.tx_read_only"

@@ -15,8 +15,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from rsql_magic.context import Catalog
-from rsql_magic.databases import open_engine
-from rsql_magic.databases.engines import base
+from rsql_magic.databases import engines, open_engine
 from rsql_magic.errors import QueryFailed, QueryRejected, Stopped
 from rsql_magic.sql import ddl
 from rsql_magic.sql.catalog import quoted, quoted_name
@@ -24,7 +23,7 @@ from rsql_magic.sql.catalog import quoted, quoted_name
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from rsql_magic.databases.engines.base import DatabaseEngine
+    from rsql_magic.databases import Engine
 
 KINDS = ["duckdb file", "duckdb connection", "frames", "sqlite file", "sqlite connection", "postgresql", "mariadb"]
 ORDERS = 60
@@ -169,7 +168,7 @@ def shop(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
 
 
 @pytest.fixture(scope="module")
-def engine(shop: Shop) -> Iterator[DatabaseEngine]:
+def engine(shop: Shop) -> Iterator[Engine]:
     with closing(open_engine(shop.target)) as opened:
         yield opened
 
@@ -217,7 +216,7 @@ def test_the_names_level_looks_at_no_value(engine):
 
 
 def test_the_catalog_is_kept_until_a_table_changes(shop, engine, monkeypatch):
-    monkeypatch.setattr(base, "SLOW_PROBE", 60.0)  # however busy this machine is
+    monkeypatch.setattr(engines, "SLOW_PROBE", 60.0)  # however busy this machine is
     first = engine.catalog()
     assert engine.catalog() is first
     engine.refresh()
@@ -313,8 +312,8 @@ def test_percent_signs_and_odd_names_are_passed_on(engine):
 @pytest.fixture
 def unguarded(engine, monkeypatch):
     """The engine behind an open door."""
-    monkeypatch.setattr("rsql_magic.sql.check", lambda sql, *_: sql)
-    monkeypatch.setattr(type(engine), "verify", lambda *_: None)
+    monkeypatch.setattr("rsql_magic.databases.engines.check", lambda sql, *_: sql)
+    monkeypatch.setattr(type(engine._database), "verify", lambda *_: None)
     return engine
 
 
@@ -377,7 +376,7 @@ def test_a_result_that_fills_memory_is_cut_and_says_so(unguarded, monkeypatch):
 
 
 def test_a_huge_result_is_not_waited_for(unguarded, monkeypatch):
-    monkeypatch.setattr(base, "COUNT_SECONDS", 0.1)
+    monkeypatch.setattr(engines, "COUNT_SECONDS", 0.1)
     engine = unguarded
     huge = "SELECT a.id FROM orders a, orders b, orders c, orders d, orders e, orders f, orders g, orders h"
     rows = engine.run(huge, max_rows=5, timeout=3)

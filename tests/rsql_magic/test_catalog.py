@@ -9,7 +9,7 @@ import pytest
 
 from rsql_magic.context import Catalog
 from rsql_magic.databases import open_database, read_catalog
-from rsql_magic.databases.catalogs.profiles import Effort, add_profiles
+from rsql_magic.databases.profiles import Effort, add_profiles
 from rsql_magic.sql import Column, ForeignKey, Profile, Table, ddl, infer_keys
 from rsql_magic.sql.catalog import quoted
 

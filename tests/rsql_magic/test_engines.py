@@ -218,7 +218,7 @@ def test_a_file_is_free_between_questions(tmp_path):
 def test_what_we_open_ourselves_is_locked(tmp_path, sql, monkeypatch):
     path = str(tmp_path / "x.duckdb")
     duckdb.connect(path).close()
-    monkeypatch.setattr("rsql_magic.sql.check", lambda sql, *_: sql)
+    monkeypatch.setattr("rsql_magic.databases.engines.check", lambda sql, *_: sql)
     for target in (path, {"f": pd.DataFrame({"a": [1]})}):
         with closing(open_engine(target)) as engine, pytest.raises(QueryFailed):
             engine.run(sql)
@@ -359,7 +359,7 @@ def test_a_sqlite_connection_is_left_as_it_was():
     ],
 )
 def test_sqlite_refuses_without_the_guard(sql, monkeypatch):
-    monkeypatch.setattr("rsql_magic.sql.check", lambda sql, *_: sql)
+    monkeypatch.setattr("rsql_magic.databases.engines.check", lambda sql, *_: sql)
     with closing(sqlite3.connect(":memory:")) as connection, pytest.raises(QueryFailed):
         open_engine(connection).run(sql)
 
@@ -431,8 +431,8 @@ def test_rows_say_how_many_they_are():
 
 
 def test_a_count_that_takes_too_long_is_left_out(ducks, monkeypatch):
-    monkeypatch.setattr("rsql_magic.sql.check", lambda sql, *_: sql)
-    monkeypatch.setattr("rsql_magic.databases.engines.base.COUNT_SECONDS", 0.05)
+    monkeypatch.setattr("rsql_magic.databases.engines.check", lambda sql, *_: sql)
+    monkeypatch.setattr("rsql_magic.databases.engines.COUNT_SECONDS", 0.05)
     rows = open_engine(ducks).run(
         "SELECT random() AS r FROM range(100000000000) WHERE random() < 2", max_rows=3, timeout=5
     )

@@ -91,7 +91,7 @@ def test_duckdb_is_asked_although_the_guard_lets_a_name_through(duck, planted, m
     """The second wall: with an open guard DuckDB's own tree still tells tables from files."""
     _, engine = duck
     engine.catalog()
-    monkeypatch.setattr("rsql_magic.sql.check", lambda sql, *_: sql)
+    monkeypatch.setattr("rsql_magic.databases.engines.check", lambda sql, *_: sql)
     file = planted / "planted" / "canary.csv"
     for sql in [*(s.format(f=file, F=str(file).upper()) for s in SCOPES), f"FROM '{file}'", f"SUMMARIZE '{file}'"]:
         assert not leaks(engine, sql), sql
@@ -102,7 +102,7 @@ def test_duckdb_is_asked_although_the_guard_lets_a_name_through(duck, planted, m
 def test_a_name_is_looked_up_where_duckdb_looks(duck, name, monkeypatch):
     _, engine = duck
     engine.catalog()
-    monkeypatch.setattr("rsql_magic.sql.check", lambda sql, *_: sql)
+    monkeypatch.setattr("rsql_magic.databases.engines.check", lambda sql, *_: sql)
     with pytest.raises(QueryRejected, match="There is no table"):
         engine.run(f"SELECT * FROM {name}")
 
@@ -213,7 +213,7 @@ def test_a_function_in_place_of_sqlites_own_is_not_called(lite, name, count, sql
 def test_sqlite_says_what_is_read(lite, table, monkeypatch):
     with closing(open_engine(lite)) as engine:
         engine.catalog()
-        monkeypatch.setattr("rsql_magic.sql.check", lambda sql, *_: sql)
+        monkeypatch.setattr("rsql_magic.databases.engines.check", lambda sql, *_: sql)
         for sql in (f"SELECT * FROM {table}", f"WITH t AS (SELECT * FROM {table}) SELECT * FROM t"):
             with pytest.raises((QueryRejected, QueryFailed), match=r"no such table|There is no table"):
                 engine.run(sql)

@@ -134,7 +134,7 @@ def through_duckdb(ducks, seeds, monkeypatch):
         except duckdb.Error:
             continue
     with monkeypatch.context() as patch:
-        patch.setattr("rsql_magic.sql.check", lambda sql, *_: sql)
+        patch.setattr("rsql_magic.databases.engines.check", lambda sql, *_: sql)
         for seed in seeds:
             sql = Shape(seed, file if seed % 2 else "dress").statement()
             leaks += [f"open guard: {sql}"] if CANARY in tried(engine, sql) else []

@@ -193,7 +193,7 @@ def test_a_costly_plan_is_asked_about_first(ip, con, gateway, monkeypatch, assis
 
 def test_a_draft_is_not_blamed_for_a_schema_that_changed_a_moment_ago(ip, con, gateway, monkeypatch):
     monkeypatch.setattr(
-        "rsql_magic.databases.engines.base.SLOW_PROBE", -1.0
+        "rsql_magic.databases.engines.SLOW_PROBE", -1.0
     )  # so the database is not asked again for two seconds
     gateway.replies = [sql("SELECT sum(total) AS s FROM orders"), sql("SELECT sum(amount) AS s FROM orders")]
     ip.run("%%sql_ai con\nTotal?")

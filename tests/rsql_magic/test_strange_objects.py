@@ -16,7 +16,7 @@ from rsql_magic.ask import NotebookSnapshot
 from rsql_magic.context import Fences, describe, frame_attributes, frame_columns, gather, known_names, within
 from rsql_magic.context.bounded import TooSlow
 from rsql_magic.databases import Connections
-from rsql_magic.databases.catalogs import frames as tables
+from rsql_magic.databases import frames as tables
 from rsql_magic.databases.connections import frames_in
 from rsql_magic.errors import RsqlError
 from rsql_magic.panel.mentions import completions, mentions_in

@@ -1,4 +1,4 @@
-"""DuckDB: a connection the user has, and a file; data frames are in `frames`.
+"""DuckDB: a connection of the user's, and a file; data frames are in `frames`.
 
 The user's own connection is used itself and not a second one, because temporary tables, registered frames, the search
 path and the time zone live in it. Its configuration is never changed: that could not be undone. Statements run in a
@@ -11,14 +11,19 @@ What we open ourselves is locked: read-only, no files, no network, no extensions
 # ruff: noqa: S608 - statements are put together from quoted names and constants, or are guarded
 from __future__ import annotations
 
+import json
 import re
+import time
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from typing_extensions import override
 
-from rsql_magic.databases.catalogs.base import Database, Picked, Structure, interruptible, stamp
+from rsql_magic.databases.base import Database, Failure, Fetched, Picked, Structure, interruptible, stamp
+from rsql_magic.databases.duckdb_names import own_functions, refuse_unbound
+from rsql_magic.databases.duckdb_rows import EXPLAIN, fetched
+from rsql_magic.databases.plans import Plan, Reply, plan_of_steps
 from rsql_magic.errors import ConnectionProblem
 from rsql_magic.sql import Column, ForeignKey, Table
 
@@ -43,6 +48,9 @@ _BLOCKS, _BLOCK = 25, 2_048
 SAMPLED = _BLOCKS * _BLOCK
 """Rows of a larger table that are looked at."""
 
+_ONE_QUESTION = 0.5
+"""Seconds within which a statement is checked, planned and run."""
+
 _EXPECTED = re.compile(r'"Estimated Cardinality":\s*"?~?(\d+)')
 _STEPS = re.compile(r'"name":\s*"([A-Z_]+)\s*"')
 _PASSING = frozenset({"SEQ_SCAN", "TABLE_SCAN", "FILTER", "PROJECTION", "PANDAS_SCAN", "ARROW_SCAN"})
@@ -59,14 +67,12 @@ class DuckDB(Database):
         self.name = name
         self._connection = connection
         self._reader: Any = None
+        self._functions: frozenset[str] = frozenset()
+        self._functions_until = 0.0
 
     @override
     def connection(self) -> Any:
         return self._connection
-
-    @override
-    def release(self) -> None:
-        pass
 
     @override
     @contextmanager
@@ -98,12 +104,37 @@ class DuckDB(Database):
         return interruptible(lambda: session.execute(sql, parameters or None).fetchall(), self.interrupt)
 
     @override
-    def was_interrupted(self, error: BaseException, /) -> bool:
-        return isinstance(error, RuntimeError) and "interrupted" in str(error).lower()
+    def failure(self, error: BaseException, /) -> Failure:
+        text = str(error)
+        if isinstance(error, RuntimeError) and "interrupted" in text.lower():
+            return "interrupted"
+        return "dead" if "Connection already closed" in text or "database has been invalidated" in text else ""
 
     @override
-    def is_dead(self, error: Exception, /) -> bool:
-        return "Connection already closed" in str(error) or "database has been invalidated" in str(error)
+    def verify(self, session: Any, sql: str, allowed: frozenset[str], /) -> None:
+        query = EXPLAIN.sub("", sql, count=1) if sql[:7].upper() == "EXPLAIN" else sql
+        if query[:6].upper() != "PRAGMA":
+            refuse_unbound(session, query, allowed, self.own_functions(session))
+
+    def own_functions(self, session: Any) -> frozenset[str]:
+        """The user's functions; DuckDB lists all of its own for them, which takes 10 ms or more.
+
+        So one answer serves for checking, planning and running a statement.
+        """
+        if time.monotonic() >= self._functions_until:
+            self._functions = own_functions(session)
+            self._functions_until = time.monotonic() + _ONE_QUESTION
+        return self._functions
+
+    @override
+    def fetch(self, session: Any, sql: str, max_rows: int, memory: int) -> Fetched:
+        return interruptible(lambda: fetched(session, sql, max_rows, memory), self.interrupt)
+
+    explain = "EXPLAIN (FORMAT json) "
+
+    @override
+    def read_plan(self, rows: Reply, /) -> Plan:
+        return plan_of_steps(json.loads(rows[0][-1])[0], _step)
 
     @override
     def time_zone(self) -> str:
@@ -141,7 +172,7 @@ class DuckDB(Database):
         if table.kind == "view":
             return self._of_view(table)
         if table.rows is None:
-            return self.first_rows(table)
+            return super().sample(table)
         if table.rows * width <= EXACT:
             return Picked(name, table.rows * width)
         starts = [block * table.rows // _BLOCKS for block in range(_BLOCKS)]
@@ -155,7 +186,15 @@ class DuckDB(Database):
         work = sum(map(int, _EXPECTED.findall(plan))) * width
         if work <= EXACT:
             return Picked(name, work)
-        return self.first_rows(table) if set(_STEPS.findall(plan)) <= _PASSING else None
+        return super().sample(table) if set(_STEPS.findall(plan)) <= _PASSING else None
+
+
+def _step(node: dict[str, Any]) -> tuple[str, int | None, list[Any]]:
+    """A step of DuckDB's plan: its text, the rows it expects, and the steps before it."""
+    about = node.get("extra_info") or {}
+    rows = about.get("Estimated Cardinality")
+    facts = [str(about[name]) for name in ("Table", "Join Type", "Conditions", "Filters", "Groups") if about.get(name)]
+    return " ".join([node["name"].strip(), *facts]), int(rows) if rows else None, node.get("children") or []
 
 
 @contextmanager
@@ -241,25 +280,6 @@ def locked(connection: Any) -> Any:
     connection.execute("SET enable_progress_bar = false")
     connection.execute("SET lock_configuration = true")
     return connection
-
-
-def unique_names(names: Sequence[str]) -> list[str]:
-    """Names of which none is there twice, capitals ignored as databases do.
-
-    Example:
-        >>> unique_names(["id", "name", "ID", "id"])
-        ['id', 'name', 'ID_2', 'id_3']
-    """
-    taken = {name.casefold() for name in names}
-    seen: set[str] = set()
-    result = []
-    for name in names:
-        free, number = name, 2
-        while free.casefold() in seen or (free != name and free.casefold() in taken):
-            free, number = f"{name}_{number}", number + 1
-        seen.add(free.casefold())
-        result.append(free)
-    return result
 
 
 _OURS = "NOT internal AND database_name <> 'system'"

@@ -1,35 +1,32 @@
-"""What an engine is: it checks and runs guarded SQL, read-only and within bounds.
+"""Run guarded SQL read-only, within bounds, on any database.
 
 A statement meets these in order: the guard (`rsql_magic.sql.guard.check`, called here and nowhere else on the way to a
 database), a read-only transaction with a time limit (`Database.reading`), the database's own word on what the names
-stand for (`verify`), the row cap and the memory cap (`fetch` of each engine). After a result that was cut, the rows are
-counted apart, so that people read ``first 1,000 of 336,776``.
+stand for (`Database.verify`), the row cap and the memory cap (`Database.fetch`). After a result that was cut, the rows
+are counted apart, so that people read ``first 1,000 of 336,776``.
 """
 
 from __future__ import annotations
 
 import time
-from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol
-
-from typing_extensions import override
+from typing import TYPE_CHECKING, Any
 
 from rsql_magic.databases.catalogs import read_catalog
-from rsql_magic.databases.catalogs.profiles import Effort, add_profiles
-from rsql_magic.databases.engines.plans import EXPLAIN, read_plan
+from rsql_magic.databases.opening import open_database
+from rsql_magic.databases.profiles import Effort, add_profiles
 from rsql_magic.errors import QueryFailed, QueryRejected
-from rsql_magic.sql import Unreadable, lex, parse
+from rsql_magic.sql import Problem, check, count_sql, is_query
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Hashable, Sequence
+    from collections.abc import Callable, Hashable, Mapping, Sequence
 
     import pandas as pd
 
-    from rsql_magic.databases.catalogs.base import Database, Structure
+    from rsql_magic.databases.base import Database, Structure
     from rsql_magic.databases.dictionary import Dictionary
-    from rsql_magic.databases.engines.plans import Plan
-    from rsql_magic.sql import Catalog, Lexed, Privacy, Problem, Table
+    from rsql_magic.databases.plans import Plan
+    from rsql_magic.sql import Catalog, Privacy, Table
 
 SLOW_PROBE = 0.05
 """Seconds from which on asking whether the schema has changed is slow: with some thousand tables."""
@@ -70,89 +67,8 @@ class Rows:
         return f"<Rows {self.count} in {self.seconds:.2f} s>"
 
 
-class Engine(Protocol):
-    """One database, as the rest of the package sees it."""
-
-    @property
-    def dialect(self) -> str:
-        """The name sqlglot has for its SQL: ``duckdb``, ``sqlite``, ``postgres``, ``mysql``, …."""
-
-    @property
-    def name(self) -> str:
-        """What it is called in messages: safe to show, never with a password."""
-
-    @property
-    def time_zone(self) -> str:
-        """The time zone of the session, in which the database understands ``now()`` and shows times."""
-
-    dictionary: Dictionary | None
-    """What people wrote about the tables; setting it changes the catalog."""
-
-    late: tuple[str, ...]
-    """Tables whose values `catalog` and `detail` could not look at in time; another time they may be told."""
-
-    def catalog(self, level: Privacy = "stats", *, sure: bool = False) -> Catalog:
-        """The tables, read once and again after the database's schema has changed.
-
-        Args:
-            level: How much of the data may be told.
-            sure: Whether to ask the database for changes also where it was asked a moment ago.
-        """
-
-    def detail(self, tables: Sequence[Table]) -> list[Table]:
-        """The same tables with the profiles that were too much work for `catalog`."""
-
-    def refresh(self) -> None:
-        """Forget the catalog, so that the next call reads it anew."""
-
-    def check(self, sql: str) -> list[Problem]:
-        """What the database says of a statement without running it; empty when it compiles.
-
-        Raises:
-            QueryRejected: The guard refuses it.
-        """
-
-    def plan(self, sql: str) -> Plan:
-        """How the database would run a query, and how many rows it expects; nothing is run.
-
-        Raises:
-            QueryRejected: The guard refuses it.
-            QueryFailed: It does not compile.
-        """
-
-    def run(self, sql: str, *, max_rows: int = 1000, timeout: float = 60.0) -> Rows:
-        """Run one read-only statement.
-
-        Raises:
-            QueryRejected: The guard refuses it.
-            QueryFailed: The database refused, failed, or was stopped by the time limit.
-            Stopped: `interrupt` was called.
-        """
-
-    def interrupt(self) -> None:
-        """Stop what runs, from another thread; harmless when nothing does."""
-
-    def close(self) -> None:
-        """Release what was opened here; a connection the user gave stays open."""
-
-
-@dataclass(frozen=True)
-class Fetched:
-    """Rows as they came from a driver.
-
-    Args:
-        df: At most as many as asked for.
-        more: True when the database has more.
-        note: Why, when it was not the row cap.
-    """
-
-    df: pd.DataFrame
-    more: bool
-    note: str = ""
-
-
-class DatabaseEngine(Engine, ABC):
-    """What all engines share: the guard, the catalog's cache, the count.
+class Engine:
+    """One database, as the rest of the package sees it: catalog, check, plan, run.
 
     Args:
         database: Where it runs.
@@ -172,27 +88,28 @@ class DatabaseEngine(Engine, ABC):
         self._dictionary: Dictionary | None = None
         self._time_zone: str | None = None
         self.late: tuple[str, ...] = ()
+        """Tables whose values `catalog` and `detail` could not look at in time."""
 
     @property
-    @override
     def dialect(self) -> str:
+        """The name sqlglot has for its SQL: ``duckdb``, ``sqlite``, ``postgres``, ``mysql``, …."""
         return self._database.dialect
 
     @property
-    @override
     def name(self) -> str:
+        """What it is called in messages: safe to show, never with a password."""
         return self._database.name
 
     @property
-    @override
     def time_zone(self) -> str:
+        """The time zone of the session, in which the database understands ``now()`` and shows times."""
         if self._time_zone is None:
             self._time_zone = self._database.time_zone()
         return self._time_zone
 
     @property
     def dictionary(self) -> Dictionary | None:
-        """What people wrote about the tables."""
+        """What people wrote about the tables; setting it changes the catalog."""
         return self._dictionary
 
     @dictionary.setter
@@ -200,23 +117,27 @@ class DatabaseEngine(Engine, ABC):
         self._dictionary = dictionary
         self._catalogs = {}
 
-    def verify(self, session: Any, sql: str, /) -> None:
-        """Refuse a guarded statement whose names stand for something else in this very database.
+    def renew(self, frames: Mapping[str, Any]) -> bool:
+        """Have these frames as tables from now on; those that have not changed cost nothing.
 
-        The guard knows names by their text. Here the database is asked, inside the transaction that will run the
-        statement and before it plans anything, since planning may already read a file or run a function. Databases that
-        cannot tell say nothing.
-
-        Raises:
-            QueryRejected: Naming the table or the function.
+        Returns:
+            False for an engine of another database than frames.
         """
+        from rsql_magic.databases.frames import Frames
 
-    @abstractmethod
-    def fetch(self, session: Any, sql: str, max_rows: int) -> Fetched:
-        """Run a guarded statement inside a read-only transaction and take its first rows."""
+        if not isinstance(self._database, Frames):
+            return False
+        self._database.renew(frames)
+        self._time_zone, self._fresh_until = None, 0.0
+        return True
 
-    @override
     def catalog(self, level: Privacy = "stats", *, sure: bool = False) -> Catalog:
+        """The tables, read once and again after the database's schema has changed.
+
+        Args:
+            level: How much of the data may be told.
+            sure: Whether to ask the database for changes also where it was asked a moment ago.
+        """
         if sure:
             self._fresh_until = 0.0
         with self._database as database:
@@ -242,8 +163,8 @@ class DatabaseEngine(Engine, ABC):
         self._fresh_until = started + (FRESH_SECONDS if took > SLOW_PROBE else 0.0)
         return state
 
-    @override
     def detail(self, tables: Sequence[Table]) -> list[Table]:
+        """The same tables with the profiles that were too much work for `catalog`."""
         missing = [t for t in tables if not any(c.profile for c in t.columns)]
         effort = Effort.of(self._database, self._clock)
         with self._database as database:
@@ -254,44 +175,54 @@ class DatabaseEngine(Engine, ABC):
         self.late = tuple(dict.fromkeys([*before, *effort.late]))
         return [profiled.get(t.full_name, t) for t in tables]
 
-    @override
     def refresh(self) -> None:
+        """Forget the catalog, so that the next call reads it anew."""
         self._state, self._structure, self._catalogs = None, None, {}
 
-    @override
     def check(self, sql: str) -> list[Problem]:
-        from rsql_magic.sql import Problem
+        """What the database says of a statement without running it; empty when it compiles.
 
+        Raises:
+            QueryRejected: The guard refuses it.
+        """
         checked = self._guarded(sql)
         try:
-            self.compile(checked)
+            if is_query(checked, self.dialect):
+                self._explained("EXPLAIN ", checked)
         except QueryFailed as error:
             return [Problem("engine", "", str(error))]
         return []
 
-    def compile(self, sql: str) -> None:
-        """Let the database compile a guarded statement without running it.
+    def plan(self, sql: str) -> Plan:
+        """How the database would run a query, and how many rows it expects; nothing is run.
 
         Raises:
-            QueryFailed: It does not compile.
+            QueryRejected: The guard refuses it.
+            QueryFailed: It does not compile, or is no query.
         """
-        if is_query(sql, self.dialect):
-            self._explained("EXPLAIN ", sql)
-
-    def _explained(self, how: str, sql: str) -> list[tuple[Any, ...]]:
-        with self._database.reading(10.0) as session:
-            self.verify(session, sql)
-            return self._database.run(session, how + sql)
-
-    @override
-    def plan(self, sql: str) -> Plan:
         checked = self._guarded(sql)
         if not is_query(checked, self.dialect):
             raise QueryFailed("Only a query has a plan.", hint="Ask for the plan of a SELECT.", sql=checked)
-        return read_plan(self.dialect, self._explained(EXPLAIN.get(self.dialect, "EXPLAIN "), checked))
+        return self._database.read_plan(self._explained(self._database.explain, checked))
 
-    @override
+    def _explained(self, how: str, sql: str) -> list[tuple[Any, ...]]:
+        with self._database.reading(10.0) as session:
+            self._database.verify(session, sql, self._allowed_functions)
+            return self._database.run(session, how + sql)
+
     def run(self, sql: str, *, max_rows: int = 1000, timeout: float = 60.0) -> Rows:
+        """Run one read-only statement.
+
+        Args:
+            sql: The statement.
+            max_rows: Most rows of the result.
+            timeout: Seconds after which it is stopped in the database.
+
+        Raises:
+            QueryRejected: The guard refuses it.
+            QueryFailed: The database refused, failed, or was stopped by the time limit.
+            Stopped: `interrupt` was called.
+        """
         import pandas  # noqa: F401, ICN001 - its first import takes a second, which is not the query's
 
         with self._database as database:
@@ -299,8 +230,8 @@ class DatabaseEngine(Engine, ABC):
             started = self._clock()
             try:
                 with database.reading(timeout) as session:
-                    self.verify(session, checked)
-                    fetched = self.fetch(session, checked, max_rows)
+                    database.verify(session, checked, self._allowed_functions)
+                    fetched = database.fetch(session, checked, max_rows, self.memory_cap)
             except QueryFailed as error:
                 error.sql = checked
                 raise
@@ -320,8 +251,6 @@ class DatabaseEngine(Engine, ABC):
             return None
 
     def _guarded(self, sql: str) -> str:
-        from rsql_magic.sql import check
-
         catalog = self.catalog(self._cheapest_level())
         try:
             return check(sql, self.dialect, catalog)
@@ -338,15 +267,15 @@ class DatabaseEngine(Engine, ABC):
     def _cheapest_level(self) -> Privacy:
         return next(iter(self._catalogs), "names")
 
-    @override
     def interrupt(self) -> None:
+        """Stop what runs, from another thread; harmless when nothing does."""
         self._database.interrupt()
 
-    @override
     def close(self) -> None:
+        """Release what was opened here; a connection the user gave stays open."""
         self._database.close()
 
-    def __enter__(self) -> DatabaseEngine:
+    def __enter__(self) -> Engine:
         """Hold the database open between calls, which spares opening a file again for each."""
         self._database.__enter__()
         return self
@@ -358,62 +287,21 @@ class DatabaseEngine(Engine, ABC):
         return f"<{type(self).__name__} {self.name}>"
 
 
-def is_query(sql: str, dialect: str) -> bool:
-    """Whether a statement is a query, which can stand in a FROM, and not EXPLAIN, SHOW or PRAGMA."""
-    from sqlglot import exp
-
-    try:
-        return isinstance(parse(lex(sql, dialect).text, dialect), exp.Query)
-    except Unreadable:
-        return False
-
-
-def count_sql(sql: str, dialect: str, columns: int) -> str | None:
-    """A statement that counts the rows of another; None when that is no query.
-
-    The other one stands in it as it was written, without a last ORDER BY where that changes nothing. MySQL refuses a
-    subquery that has a column name twice, so there the columns get new names. SQL Server takes no WITH inside, so there
-    the statement is written anew.
+def open_engine(target: object) -> Engine:
+    """The engine for anything a person may call a connection.
 
     Args:
-        sql: The statement, as the guard gave it.
-        dialect: Its dialect.
-        columns: How many columns it gives.
+        target: A DuckDB connection, a ``sqlite3`` connection, a SQLAlchemy engine or connection, a JupySQL connection,
+            a URL, the path of a DuckDB or SQLite file, or data frames by name.
+
+    Raises:
+        ConnectionProblem: There is no such file or server, its package is missing, or it is no database.
+        BadInput: The target is nothing that holds tables.
 
     Example:
-        >>> count_sql("SELECT a, a FROM t ORDER BY b", "sqlite", 2)
-        'SELECT COUNT(*) FROM (SELECT a, a FROM t) q'
-        >>> count_sql("SELECT a, a FROM t LIMIT 9", "mysql", 2)
-        'WITH q(c0, c1) AS (SELECT a, a FROM t LIMIT 9) SELECT COUNT(*) FROM q'
+        >>> import pandas as pd
+        >>> engine = open_engine({"sales": pd.DataFrame({"region": ["N", "S"], "amount": [1, 2]})})
+        >>> engine.run("SELECT sum(amount) AS total FROM sales").df["total"].tolist()
+        [3]
     """
-    from sqlglot import exp
-
-    try:
-        lexed = lex(sql, dialect)
-        tree = parse(lexed.text, dialect)
-    except Unreadable:
-        return None
-    if not isinstance(tree, (exp.Query, exp.Pivot)):
-        return None
-    bounded = any(tree.args.get(part) for part in ("limit", "offset", "distinct"))
-    if dialect in {"tsql", "fabric"} and isinstance(tree, exp.Query):
-        tree = tree.copy()
-        if not bounded:
-            tree.set("order", None)
-        return exp.select("COUNT(*)").from_(tree.subquery("q")).sql(dialect)
-    inner = lexed.text if bounded or not tree.args.get("order") else lexed.text[: _last_order(lexed)].rstrip()
-    if dialect == "mysql":
-        names = ", ".join(f"c{place}" for place in range(columns))
-        return f"WITH q({names}) AS ({inner}) SELECT COUNT(*) FROM q"  # noqa: S608 - a guarded statement
-    return f"SELECT COUNT(*) FROM ({inner}) q"  # noqa: S608 - a guarded statement
-
-
-def _last_order(lexed: Lexed) -> int:
-    """Where the last ORDER BY outside brackets begins; the end of the text when there is none."""
-    depth, place = 0, len(lexed.text)
-    for index, token in enumerate(lexed.tokens):
-        raw = lexed.raw(token)
-        depth += (raw in {"(", "["}) - (raw in {")", "]"})
-        if depth == 0 and lexed.word(index).startswith("ORDER"):
-            place = token.start
-    return place
+    return Engine(open_database(target))

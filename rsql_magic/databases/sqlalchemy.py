@@ -16,9 +16,19 @@ from typing import TYPE_CHECKING, Any
 
 from typing_extensions import override
 
-from rsql_magic.databases.catalogs.base import Database, Structure, driver_message, interruptible, scrub, shorten
+from rsql_magic.databases.base import (
+    Database,
+    Failure,
+    Fetched,
+    Structure,
+    driver_message,
+    interruptible,
+    scrub,
+    shorten,
+)
+from rsql_magic.databases.columns import frame_of, take
 from rsql_magic.errors import BadInput, ConnectionProblem
-from rsql_magic.sql import Column, ForeignKey, Table, always_quoted
+from rsql_magic.sql import Column, ForeignKey, Table, always_quoted, is_query
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
@@ -154,13 +164,13 @@ def open_sqlalchemy(target: Any, *, ours: bool = False) -> Database:
 
 
 def _postgresql() -> type[SQLAlchemy]:
-    from rsql_magic.databases.catalogs.postgresql import PostgreSQL
+    from rsql_magic.databases.postgresql import PostgreSQL
 
     return PostgreSQL
 
 
 def _mysql() -> type[SQLAlchemy]:
-    from rsql_magic.databases.catalogs.mysql import MySQL
+    from rsql_magic.databases.mysql import MySQL
 
     return MySQL
 
@@ -170,7 +180,7 @@ def _native(target: Any, engine: Engine) -> Database:
 
     A DuckDB file is not opened a second time, since a process can have it open in one way only.
     """
-    from rsql_magic.databases.catalogs.targets import open_database
+    from rsql_magic.databases.opening import open_database
 
     path, sqlite = engine.url.database, engine.dialect.name == "sqlite"
     if sqlite and target is engine and path and path != ":memory:" and not path.startswith("file:"):
@@ -205,10 +215,6 @@ class SQLAlchemy(Database):
     @override
     def connection(self) -> Engine:
         return self._engine
-
-    @override
-    def release(self) -> None:
-        pass
 
     @override
     def close(self) -> None:
@@ -314,18 +320,27 @@ class SQLAlchemy(Database):
             result.close()
 
     @override
-    def is_dead(self, error: Exception, /) -> bool:
-        return bool(getattr(error, "connection_invalidated", False))
+    def fetch(self, session: Connection, sql: str, max_rows: int, memory: int) -> Fetched:
+        return interruptible(lambda: self._fetch(session, sql, max_rows, memory), self.interrupt)
+
+    def _fetch(self, session: Connection, sql: str, max_rows: int, memory: int) -> Fetched:
+        with self.stream(session, sql, max_rows + 1, query=is_query(sql, self.dialect)) as (names, fetchmany):
+            rows, note = take(fetchmany, max_rows, memory)
+        return Fetched(frame_of(names, rows[:max_rows]), len(rows) > max_rows or bool(note), note)
+
+    @override
+    def failure(self, error: BaseException, /) -> Failure:
+        return "dead" if getattr(error, "connection_invalidated", False) else ""
 
     @override
     def quoted(self, name: str) -> str:
         return always_quoted(name)
 
     @override
-    def own_sql(self, sql: str) -> str:
+    def bounded_rows(self, sql: str, *, seconds: float) -> list[tuple[Any, ...]]:
         import sqlglot
 
-        return sqlglot.transpile(sql, read="postgres", write=self.dialect or None)[0]
+        return self.rows(sqlglot.transpile(sql, read="postgres", write=self.dialect or None)[0], seconds=seconds)
 
     @override
     def state(self) -> Hashable:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from rsql_magic.errors import BadInput, ConnectionProblem
 
 if TYPE_CHECKING:
-    from rsql_magic.databases.catalogs.base import Database
+    from rsql_magic.databases.base import Database
 
 _ACCEPTED = "Give a DuckDB or SQLite connection or file, a SQLAlchemy engine or URL, or data frames by name."
 
@@ -35,7 +35,7 @@ def open_database(target: object) -> Database:
         >>> open_database(sqlite3.connect(":memory:")).dialect
         'sqlite'
     """
-    from rsql_magic.databases.catalogs.base import Database
+    from rsql_magic.databases.base import Database
 
     if isinstance(target, Database):
         return target
@@ -48,15 +48,15 @@ def open_database(target: object) -> Database:
 
 def _object(target: object) -> Database:
     if isinstance(target, sqlite3.Connection):
-        from rsql_magic.databases.catalogs.sqlite import SQLite
+        from rsql_magic.databases.sqlite import SQLite
 
         return SQLite(target)
     if _is(target, "duckdb", "DuckDBPyConnection"):
-        from rsql_magic.databases.catalogs.duckdb import DuckDB
+        from rsql_magic.databases.duckdb import DuckDB
 
         return DuckDB(target)
     if _is(target, "sqlalchemy", "Engine") or _is(target, "sqlalchemy", "Connection"):
-        from rsql_magic.databases.catalogs.sqlalchemy import open_sqlalchemy
+        from rsql_magic.databases.sqlalchemy import open_sqlalchemy
 
         return open_sqlalchemy(target)
     if (inner := _inside_jupysql(target)) is not None:
@@ -79,7 +79,7 @@ def _inside_jupysql(target: object) -> Any:
 
 
 def _frames(frames: Mapping[Any, Any]) -> Database:
-    from rsql_magic.databases.catalogs.frames import Frames
+    from rsql_magic.databases.frames import Frames
 
     if not frames:
         raise BadInput(
@@ -96,7 +96,7 @@ def _named(text: str) -> Database:
         return _file(text.strip())
     if scheme in {"duckdb", "sqlite"} and "?" not in rest:
         return _file(_path_of(rest))
-    from rsql_magic.databases.catalogs.sqlalchemy import open_url
+    from rsql_magic.databases.sqlalchemy import open_url
 
     return open_url(text.strip())
 
@@ -119,11 +119,11 @@ def _file(path: str) -> Database:
     with place.open("rb") as file:
         start = file.read(16)
     if start.startswith(b"SQLite format 3\0") or (not start and place.suffix in {".db", ".sqlite", ".sqlite3"}):
-        from rsql_magic.databases.catalogs.sqlite import SQLiteFile
+        from rsql_magic.databases.sqlite import SQLiteFile
 
         return SQLiteFile(str(place))
     if start[8:12] == b"DUCK" or not start:
-        from rsql_magic.databases.catalogs.duckdb import DuckDBFile
+        from rsql_magic.databases.duckdb import DuckDBFile
 
         return DuckDBFile(str(place))
     raise ConnectionProblem(f"{place.name} is neither a DuckDB nor a SQLite database.", hint=_hint_for(place))

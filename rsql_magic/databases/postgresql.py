@@ -15,9 +15,11 @@ from typing import TYPE_CHECKING, Any
 
 from typing_extensions import override
 
-from rsql_magic.databases.catalogs.base import Picked, Structure
-from rsql_magic.databases.catalogs.profiles import categories, span
-from rsql_magic.databases.catalogs.sqlalchemy import SQLAlchemy
+from rsql_magic.databases.base import Failure, Picked, Structure
+from rsql_magic.databases.plans import Plan, Reply, plan_of_steps
+from rsql_magic.databases.postgresql_names import refuse_made_by_users
+from rsql_magic.databases.profiles import categories, span
+from rsql_magic.databases.sqlalchemy import SQLAlchemy
 from rsql_magic.errors import QueryFailed
 from rsql_magic.sql import Column, ForeignKey, Profile, Table, value_kind
 
@@ -26,7 +28,7 @@ if TYPE_CHECKING:
 
     from sqlalchemy import Connection
 
-    from rsql_magic.databases.catalogs.sqlalchemy import Stream
+    from rsql_magic.databases.sqlalchemy import Stream
 
 _SLACK = 1.0
 """Seconds that the server's own limit is longer than ours, which gives the clearer message."""
@@ -89,12 +91,23 @@ class PostgreSQL(SQLAlchemy):
             yield [column.name for column in cursor.description], cursor.fetchmany
 
     @override
-    def own_sql(self, sql: str) -> str:
-        return sql
+    def verify(self, session: Connection, sql: str, allowed: frozenset[str], /) -> None:
+        refuse_made_by_users(lambda statement, *parameters: self.run(session, statement, parameters), sql, allowed)
+
+    explain = "EXPLAIN (FORMAT json) "
 
     @override
-    def was_timed_out(self, error: BaseException, /) -> bool:
-        return "statement timeout" in str(error)
+    def read_plan(self, rows: Reply, /) -> Plan:
+        reply = rows[0][0]
+        return plan_of_steps((json.loads(reply) if isinstance(reply, str) else reply)[0]["Plan"], _step)
+
+    @override
+    def bounded_rows(self, sql: str, *, seconds: float) -> list[tuple[Any, ...]]:
+        return self.rows(sql, seconds=seconds)
+
+    @override
+    def failure(self, error: BaseException, /) -> Failure:
+        return "timeout" if "statement timeout" in str(error) else super().failure(error)
 
     @override
     def time_zone(self) -> str:
@@ -118,7 +131,7 @@ class PostgreSQL(SQLAlchemy):
         if table.kind == "view":
             return self._of_view(table)
         if table.rows is None:
-            return self.first_rows(table)
+            return super().sample(table)
         if table.rows <= _LARGE:
             return Picked(name, table.rows * width)
         share = 100 * _LARGE / table.rows
@@ -132,7 +145,7 @@ class PostgreSQL(SQLAlchemy):
         work = sum(map(int, _EXPECTED.findall(plan)))
         if work <= _LARGE * 10:
             return Picked(name, work * width)
-        return self.first_rows(table) if set(_STEPS.findall(plan)) <= _PASSING else None
+        return super().sample(table) if set(_STEPS.findall(plan)) <= _PASSING else None
 
     @override
     def structure(self) -> Structure:
@@ -157,6 +170,15 @@ class PostgreSQL(SQLAlchemy):
                 profile = _profile(columns[place][column], rows[place], facts)
                 found.setdefault(full[place], {})[column] = profile
         return found
+
+
+_FACTS = ("Relation Name", "Index Name", "Hash Cond", "Merge Cond", "Join Filter", "Index Cond", "Filter", "Sort Key")
+
+
+def _step(node: dict[str, Any]) -> tuple[str, int | None, list[Any]]:
+    """A step of PostgreSQL's plan: its text, the rows it expects, and the steps before it."""
+    facts = [str(node[name]) for name in _FACTS if node.get(name)]
+    return " ".join([node["Node Type"], *facts]), int(node["Plan Rows"]), node.get("Plans") or []
 
 
 def _psycopg(session: Connection) -> Any:

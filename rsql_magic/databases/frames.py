@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Any
 from typing_extensions import override
 
 from rsql_magic.context import Fences, named_by_values, positions
-from rsql_magic.databases.catalogs.base import Picked, Structure
-from rsql_magic.databases.catalogs.duckdb import CLOSED, EXACT, SAMPLED, DuckDB, locked
-from rsql_magic.databases.catalogs.tabular import Tabular
+from rsql_magic.databases.base import Picked, Structure
+from rsql_magic.databases.duckdb import CLOSED, EXACT, SAMPLED, DuckDB, locked
+from rsql_magic.databases.tabular import Tabular
 from rsql_magic.errors import BadInput
 from rsql_magic.sql import Column, Table, one_line
 
@@ -148,6 +148,10 @@ class Frames(DuckDB):
         if self._connection is not None:
             self._connection.close()
             self._connection = None
+
+    @override
+    def own_functions(self, session: Any) -> frozenset[str]:
+        return frozenset()  # the database is ours, and locked
 
     @override
     def _inside_transaction(self, connection: Any) -> bool:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, cast
 
 if TYPE_CHECKING:
-    from rsql_magic.databases.engines.base import Engine
+    from rsql_magic.databases.engines import Engine
 
 MainThreadExecutor = Callable[[Callable[[], Any]], Any]
 """Runs work in the main thread, waits for it, and returns its result."""

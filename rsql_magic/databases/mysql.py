@@ -14,8 +14,10 @@ from typing import TYPE_CHECKING, Any
 
 from typing_extensions import override
 
-from rsql_magic.databases.catalogs.base import Picked, Structure
-from rsql_magic.databases.catalogs.sqlalchemy import SQLAlchemy
+from rsql_magic.databases.base import Failure, Picked, Structure
+from rsql_magic.databases.plans import Plan, Reply
+from rsql_magic.databases.sqlalchemy import SQLAlchemy
+from rsql_magic.errors import QueryRejected
 from rsql_magic.sql import Column, ForeignKey, Table, always_quoted, lex
 
 if TYPE_CHECKING:
@@ -23,13 +25,16 @@ if TYPE_CHECKING:
 
     from sqlalchemy import Connection
 
-    from rsql_magic.databases.catalogs.sqlalchemy import Stream
+    from rsql_magic.databases.sqlalchemy import Stream
 
 _SLACK = 1.0
 """Seconds that the server's own limit is longer than ours, which gives the clearer message."""
 
 _LARGE = 20_000
 """Rows of a table that are read in full; of a larger one the first are looked at."""
+
+_TIMED_OUT = frozenset({1969, 3024})
+"""Errors of a statement that took too long, in MariaDB and in MySQL."""
 
 _REREAD = {"ANSI_QUOTES", "NO_BACKSLASH_ESCAPES", "PIPES_AS_CONCAT", "IGNORE_SPACE", "HIGH_NOT_PRECEDENCE"}
 """SQL modes in which a statement would not mean what the guard read."""
@@ -102,14 +107,41 @@ class MySQL(SQLAlchemy):
         return always_quoted(name, "mysql")
 
     @override
-    def own_sql(self, sql: str) -> str:
-        return sql
+    def bounded_rows(self, sql: str, *, seconds: float) -> list[tuple[Any, ...]]:
+        return self.rows(sql, seconds=seconds)
 
     @override
-    def was_timed_out(self, error: BaseException, /) -> bool:
-        """Error 1969 in MariaDB, 3024 in MySQL."""
+    def failure(self, error: BaseException, /) -> Failure:
         arguments: list[Any] = list(getattr(getattr(error, "orig", None), "args", ()))
-        return bool(arguments) and arguments[0] in {1969, 3024}
+        return "timeout" if arguments and arguments[0] in _TIMED_OUT else super().failure(error)
+
+    @override
+    def verify(self, session: Connection, sql: str, allowed: frozenset[str], /) -> None:
+        """Refuse stored functions: ``now ()`` with a blank, or in quotes, calls one of that name, if there is one.
+
+        https://dev.mysql.com/doc/refman/8.4/en/function-resolution.html
+        """
+        lexed = lex(sql, "mysql")
+        words = sorted({token.text.lower() for token in lexed.tokens if token.text.isidentifier()})
+        stored = {str(name) for (name,) in self.run(session, _STORED)}
+        if hidden := sorted({name.lower() for name in stored}.intersection(words) - allowed):
+            raise QueryRejected(
+                f"{hidden[0]} is a stored function of this database, and it may do anything.",
+                piece=hidden[0],
+                hint="Use what the server itself has.",
+                repairable=True,
+            )
+
+    @override
+    def read_plan(self, rows: Reply, /) -> Plan:
+        """One line per table, each read once for every row of those before it."""
+        loops, work, lines = 1, 0, []
+        for row in rows:
+            count = next((int(part) for part in row[-3:] if str(part).isdigit()), 1)
+            loops *= max(count, 1)
+            work += loops
+            lines.append(" ".join(str(part) for part in row if part is not None))
+        return Plan("\n".join(lines), None, work)
 
     @override
     def time_zone(self) -> str:
@@ -122,11 +154,11 @@ class MySQL(SQLAlchemy):
         return tuple(self.rows(_CHANGES))
 
     @override
-    def sample(self, table: Table) -> Picked:
+    def sample(self, table: Table) -> Picked | None:
         """All rows of a small table, else the first, which are those of the smallest keys."""
         if table.kind == "table" and table.rows is not None and table.rows <= _LARGE:
             return Picked(self.full_name(table), table.rows * len(table.columns))
-        return self.first_rows(table)
+        return super().sample(table)
 
     @override
     def structure(self) -> Structure:
@@ -173,6 +205,9 @@ def _limited(sql: str, rows: int) -> str:
     return f"{lexed.text[: token.start]}{min(int(raw), rows)}{lexed.text[token.end + 1 :]}"
 
 
+_STORED = """
+    SELECT routine_name FROM information_schema.routines
+    WHERE routine_type = 'FUNCTION' AND routine_schema = DATABASE()"""
 _SYSTEM = "NOT IN ('information_schema', 'mysql', 'performance_schema', 'sys')"
 _CHANGES = """
     SHOW GLOBAL STATUS WHERE Variable_name IN (

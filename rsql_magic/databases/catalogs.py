@@ -1,29 +1,22 @@
-"""Databases: opened from whatever a person may name, and read into a `Catalog`.
-
-    target ── open_database ──> Database ── read_catalog ──> Catalog
-
-One module per kind of database holds its read-only layers and its catalog queries; `profiles` and `keys` add
-what the catalog of a database does not say; `ddl` reads a catalog from text.
-"""
+"""Read the tables of a database into a `Catalog`, with what its own catalog does not say."""
 
 from __future__ import annotations
 
 import time
+from contextlib import closing
 from typing import TYPE_CHECKING
 
-from rsql_magic.databases.catalogs.base import Database, Structure
-from rsql_magic.databases.catalogs.keys import match_values
-from rsql_magic.databases.catalogs.profiles import Effort, add_profiles
-from rsql_magic.databases.catalogs.targets import open_database
+from rsql_magic.databases.keys import match_values
+from rsql_magic.databases.opening import open_database
+from rsql_magic.databases.profiles import Effort, add_profiles
 from rsql_magic.sql import Catalog, infer_keys
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from rsql_magic.databases.base import Database, Structure
     from rsql_magic.databases.dictionary import Dictionary
     from rsql_magic.sql import Privacy
-
-__all__ = ["Database", "Structure", "open_database", "read_catalog"]
 
 
 def read_catalog(
@@ -60,3 +53,29 @@ def read_catalog(
             tables = match_values(database, tables, structure.unique, effort)
     late = tuple(dict.fromkeys(effort.late))
     return Catalog(tables, database.dialect, structure.problems, structure.schema, structure.database, late=late)
+
+
+class ConnectionCatalog(Catalog):
+    """The tables of a connection, read from the connection itself; published as ``rsql_magic.context.Catalog``.
+
+    Example:
+        >>> import sqlite3
+        >>> with sqlite3.connect(":memory:") as connection:
+        ...     _ = connection.execute("CREATE TABLE t (x INTEGER)")
+        ...     ConnectionCatalog.from_connection(connection)
+        <Catalog sqlite tables=1>
+    """
+
+    @classmethod
+    def from_connection(cls, connection: object, level: Privacy = "stats") -> Catalog:
+        """Read the tables of anything that `open_engine` takes.
+
+        Args:
+            connection: A connection, an engine, a URL, a path, or frames by name.
+            level: How much of the values may be looked at; ``names`` reads no value.
+
+        Raises:
+            ConnectionProblem: It cannot be opened or read.
+        """
+        with closing(open_database(connection)) as database:
+            return read_catalog(database, level)

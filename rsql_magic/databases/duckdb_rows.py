@@ -1,4 +1,4 @@
-"""DuckDB: rows arrive as columns of a frame, in pieces, without a Python object per value.
+"""Rows of DuckDB as columns of a frame, in pieces, without a Python object per value.
 
 DuckDB's own ``.df()`` gives floats for decimals, for 128-bit integers and for integers with a missing value. So a query
 is wrapped in one that writes those differently, and they are put back together here: exact decimals, ``Int64``.
@@ -11,21 +11,15 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from typing_extensions import override
-
-from rsql_magic.databases.catalogs.base import interruptible
-from rsql_magic.databases.catalogs.duckdb import unique_names
-from rsql_magic.databases.engines.base import DatabaseEngine, Fetched, is_query
-from rsql_magic.databases.engines.columns import column_of, decimals, scaled_decimals
-from rsql_magic.databases.engines.duckdb_names import own_functions, refuse_unbound
+from rsql_magic.databases.base import Fetched
+from rsql_magic.databases.columns import column_of, decimals, scaled_decimals, unique_names
 from rsql_magic.errors import QueryFailed
+from rsql_magic.sql import is_query
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     import pandas as pd
-
-    from rsql_magic.databases.catalogs.frames import Frames
 
 _VECTOR = 2048
 """Rows that DuckDB computes at a time."""
@@ -33,72 +27,36 @@ _VECTOR = 2048
 _PIECE = 64 << 20
 """Bytes of one piece of a result, about."""
 
-_ONE_QUESTION = 0.5
-"""Seconds within which a statement is checked, planned and run."""
+EXPLAIN = re.compile(r"EXPLAIN\s*(ANALYZE\b)?\s*(\([^)]*\))?", re.IGNORECASE)
+"""What stands before an explained query."""
 
 
-class DuckDBEngine(DatabaseEngine):
-    """A DuckDB file, a connection, or frames."""
-
-    _own_functions: frozenset[str] = frozenset()
-    _functions_until = 0.0
-
-    @override
-    def verify(self, session: Any, sql: str, /) -> None:
-        query = _EXPLAIN.sub("", sql, count=1) if sql[:7].upper() == "EXPLAIN" else sql
-        if query[:6].upper() != "PRAGMA":
-            refuse_unbound(session, query, self._allowed_functions, self._functions(session))
-
-    def _functions(self, session: Any) -> frozenset[str]:
-        """The user's functions; DuckDB lists all of its own for them, which takes 10 ms or more.
-
-        So one answer serves for checking, planning and running a statement.
-        """
-        if self._clock() >= self._functions_until:
-            self._own_functions = own_functions(session)
-            self._functions_until = self._clock() + _ONE_QUESTION
-        return self._own_functions
-
-    @override
-    def fetch(self, session: Any, sql: str, max_rows: int) -> Fetched:
-        return interruptible(lambda: self._fetch(session, sql, max_rows), self.interrupt)
-
-    def _fetch(self, session: Any, sql: str, max_rows: int) -> Fetched:
-        _refuse_all_but_reading(session, sql)
-        if not is_query(sql, "duckdb"):
-            return _plain(session.execute(sql).df(), max_rows)
-        described = session.execute(f"DESCRIBE {sql}").fetchall()
-        names, types = unique_names([row[0] for row in described]), [row[1] for row in described]
-        places = ", ".join(f"c{place}" for place in range(len(names)))
-        source = f"FROM (\n{sql}\n) AS result({places}) LIMIT {max_rows + 1}"
-        if _FIXED.issuperset(types) and 8 * len(types) * max_rows <= self.memory_cap:
-            return _at_once(session.execute(f"SELECT * {source}").fetchnumpy(), names, max_rows)
-        wires = _wires(session, names, types)
-        session.execute(f"SELECT {', '.join(term for wire in wires for term in wire.terms)} {source}")
-        pieces, note = _pieces(session, self.memory_cap)
-        return _together(wires, pieces, max_rows, note)
-
-
-class FramesEngine(DuckDBEngine):
-    """Data frames.
+def fetched(session: Any, sql: str, max_rows: int, memory: int) -> Fetched:
+    """Run a guarded statement and take its first rows.
 
     Args:
-        database: The frames.
+        session: The connection.
+        sql: The statement.
+        max_rows: Most rows.
+        memory: Most bytes.
+
+    Raises:
+        QueryFailed: DuckDB's own parser finds more in it than a query.
     """
-
-    def __init__(self, database: Frames) -> None:
-        super().__init__(database)
-        self._frames = database
-
-    @override
-    def _functions(self, session: Any) -> frozenset[str]:
-        """None: the database is ours, and locked."""
-        return frozenset()
-
-    def renew(self, frames: Mapping[str, Any]) -> None:
-        """Have these frames as tables from now on; those that have not changed cost nothing."""
-        self._frames.renew(frames)
-        self._time_zone, self._fresh_until = None, 0.0
+    _refuse_all_but_reading(session, sql)
+    if not is_query(sql, "duckdb"):
+        frame = session.execute(sql).df()
+        return Fetched(frame.head(max_rows), len(frame) > max_rows)
+    described = session.execute(f"DESCRIBE {sql}").fetchall()
+    names, types = unique_names([row[0] for row in described]), [row[1] for row in described]
+    places = ", ".join(f"c{place}" for place in range(len(names)))
+    source = f"FROM (\n{sql}\n) AS result({places}) LIMIT {max_rows + 1}"
+    if _FIXED.issuperset(types) and 8 * len(types) * max_rows <= memory:
+        return _at_once(session.execute(f"SELECT * {source}").fetchnumpy(), names, max_rows)
+    wires = _wires(session, names, types)
+    session.execute(f"SELECT {', '.join(term for wire in wires for term in wire.terms)} {source}")
+    pieces, note = _pieces(session, memory)
+    return _together(wires, pieces, max_rows, note)
 
 
 _READING = frozenset({"SELECT", "MULTI"})
@@ -109,7 +67,6 @@ _PRAGMAS = re.compile(
     r"|version|platform|user_agent|storage_info|metadata_info)\s*(\(|\Z)",
     re.IGNORECASE,
 )
-_EXPLAIN = re.compile(r"EXPLAIN\s*(ANALYZE\b)?\s*(\([^)]*\))?", re.IGNORECASE)
 
 
 def _refuse_all_but_reading(session: Any, sql: str) -> None:
@@ -117,7 +74,7 @@ def _refuse_all_but_reading(session: Any, sql: str) -> None:
     sql = sql.strip()
     kind = _kind(session, sql)
     if kind == "EXPLAIN":
-        kind = _kind(session, _EXPLAIN.sub("", sql, count=1))
+        kind = _kind(session, EXPLAIN.sub("", sql, count=1))
     if kind not in _READING and not (kind == "PRAGMA" and _PRAGMAS.match(sql)):
         raise QueryFailed("DuckDB would do more than read.", hint="Ask with a single SELECT.")
 
@@ -129,10 +86,6 @@ def _kind(session: Any, sql: str) -> str:
     except ValueError:
         return ""
     return kinds[0] if len(kinds) == 1 else ""
-
-
-def _plain(frame: pd.DataFrame, max_rows: int) -> Fetched:
-    return Fetched(frame.head(max_rows), len(frame) > max_rows)
 
 
 _INTEGERS = frozenset({"TINYINT", "SMALLINT", "INTEGER", "BIGINT", "UTINYINT", "USMALLINT", "UINTEGER", "UBIGINT"})

@@ -9,8 +9,6 @@ import datetime as dt
 from decimal import Context, Decimal
 from typing import TYPE_CHECKING, Any
 
-from rsql_magic.databases.catalogs.duckdb import unique_names
-
 _CHUNK = 1000
 """Rows fetched at a time."""
 
@@ -36,6 +34,25 @@ def frame_of(names: Sequence[str], rows: Sequence[Sequence[Any]]) -> pd.DataFram
     columns = list(zip(*rows, strict=True)) if rows else [()] * len(names)
     named = zip(unique_names(names), columns, strict=True)
     return pd.DataFrame({name: column_of(values) for name, values in named}, copy=False)
+
+
+def unique_names(names: Sequence[str]) -> list[str]:
+    """Names of which none is there twice, capitals ignored as databases do.
+
+    Example:
+        >>> unique_names(["id", "name", "ID", "id"])
+        ['id', 'name', 'ID_2', 'id_3']
+    """
+    taken = {name.casefold() for name in names}
+    seen: set[str] = set()
+    result = []
+    for name in names:
+        free, number = name, 2
+        while free.casefold() in seen or (free != name and free.casefold() in taken):
+            free, number = f"{name}_{number}", number + 1
+        seen.add(free.casefold())
+        result.append(free)
+    return result
 
 
 def column_of(values: Sequence[Any]) -> Any:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from rsql_magic.context import within
-from rsql_magic.databases.catalogs.duckdb import unique_names
+from rsql_magic.databases.columns import unique_names
 from rsql_magic.errors import BadInput
 
 if TYPE_CHECKING:

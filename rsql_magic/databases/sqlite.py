@@ -3,13 +3,15 @@
 Layers below the guard, in this order: the file is opened with ``mode=ro`` (ours), ``PRAGMA query_only`` (theirs), an
 authorizer that knows nothing but reading, a limit on the length of any value, and a progress handler that ends a
 statement when its time is up. On the user's connection everything is set back afterwards; SQLite cannot say which
-authorizer or progress handler was there before, so one of the user's own must be set again.
+authorizer or progress handler was there before, so one of the user's own must be set again. While a statement is
+compiled, the authorizer is also told every table, behind views too, and every function that it touches (`_Asked`).
 """
 
 # ruff: noqa: S608 - statements are put together from quoted names and constants, or are guarded
 from __future__ import annotations
 
 import random
+import re
 import sqlite3
 from contextlib import contextmanager
 from dataclasses import replace
@@ -21,12 +23,14 @@ from urllib.parse import quote
 
 from typing_extensions import override
 
-from rsql_magic.databases.catalogs.base import Database, Picked, Structure, stamp
-from rsql_magic.errors import ConnectionProblem
-from rsql_magic.sql import Column, ForeignKey, Table
+from rsql_magic.databases.base import Database, Failure, Fetched, Picked, Structure, stamp
+from rsql_magic.databases.columns import frame_of, take
+from rsql_magic.databases.plans import Plan, Reply
+from rsql_magic.errors import ConnectionProblem, QueryRejected
+from rsql_magic.sql import Column, ForeignKey, Table, ascii_lower, functions, is_query, lex, parse, system_table
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Collection, Hashable, Iterator, Mapping, Sequence
 
 LONGEST_VALUE = 64 << 20
 """Bytes of one value; SQLite's own limit of 10^9 lets one expression take the process down."""
@@ -42,6 +46,10 @@ _EXACT = 300_000
 
 _SAMPLED = 2_000
 """Rows of a larger table that are looked at."""
+
+_EXPLAIN = re.compile(r"EXPLAIN\s+(QUERY\s+PLAN\s+)?", re.IGNORECASE)
+_OFTEN_REPLACED = frozenset({"floor"})
+"""Functions that SQLAlchemy replaces in every connection that it opens."""
 
 _READING = frozenset({sqlite3.SQLITE_SELECT, sqlite3.SQLITE_READ, sqlite3.SQLITE_RECURSIVE})
 _FORBIDDEN_FUNCTIONS = frozenset({"load_extension", "readfile", "writefile", "edit", "fts3_tokenizer", "sqlite_dbpage"})
@@ -99,10 +107,6 @@ class SQLite(Database):
         return self._connection
 
     @override
-    def release(self) -> None:
-        pass
-
-    @override
     @contextmanager
     def transaction(self, connection: sqlite3.Connection, seconds: float) -> Iterator[sqlite3.Cursor]:
         cursor = connection.cursor()
@@ -131,12 +135,45 @@ class SQLite(Database):
         return rows
 
     @override
-    def was_interrupted(self, error: BaseException, /) -> bool:
-        return isinstance(error, sqlite3.OperationalError) and str(error) == "interrupted"
+    def failure(self, error: BaseException, /) -> Failure:
+        if isinstance(error, sqlite3.OperationalError) and str(error) == "interrupted":
+            return "interrupted"
+        return "dead" if isinstance(error, sqlite3.ProgrammingError) and "closed database" in str(error) else ""
 
     @override
-    def is_dead(self, error: Exception, /) -> bool:
-        return isinstance(error, sqlite3.ProgrammingError) and "closed database" in str(error)
+    def verify(self, session: Any, sql: str, allowed: frozenset[str], /) -> None:
+        query = _EXPLAIN.sub("", sql, count=1)
+        if not is_query(query, "sqlite"):
+            return
+        asked = _Asked(session, query, allowed)
+        connection = session.connection
+        connection.set_authorizer(asked)
+        try:
+            connection.cursor().execute(f"EXPLAIN {query}").close()
+        except sqlite3.Error:
+            if asked.refusal:
+                raise asked.refusal from None
+        finally:
+            connection.set_authorizer(authorize)
+
+    @override
+    def fetch(self, session: Any, sql: str, max_rows: int, memory: int) -> Fetched:
+        """Step by step as the rows are fetched, so that nothing beyond the cap is computed."""
+        session.execute(sql)
+        rows, note = take(session.fetchmany, max_rows, memory)
+        names = [column[0] for column in session.description or ()]
+        return Fetched(frame_of(names, rows[:max_rows]), len(rows) > max_rows or bool(note), note)
+
+    explain = "EXPLAIN QUERY PLAN "
+
+    @override
+    def read_plan(self, rows: Reply, /) -> Plan:
+        depth = {0: -1}
+        lines = []
+        for number, parent, _, text in rows:
+            depth[number] = depth.get(parent, -1) + 1
+            lines.append("  " * depth[number] + str(text))
+        return Plan("\n".join(lines))
 
     @override
     def time_zone(self) -> str:
@@ -162,7 +199,7 @@ class SQLite(Database):
     def sample(self, table: Table) -> Picked | None:
         """All rows of a small table, else rows by their rowid: the same each time, and in no order."""
         if table.kind == "view" or table.rows is None:
-            return self.first_rows(table)
+            return super().sample(table)
         name, width = self.full_name(table), len(table.columns)
         if table.rows * width <= _EXACT:
             return Picked(name, table.rows * width)
@@ -198,6 +235,60 @@ class SQLite(Database):
             tuple(problem for part in parts for problem in part.problems),
             "main",
         )
+
+
+class _Asked:
+    """An authorizer that also minds which tables and functions they are.
+
+    Args:
+        session: A cursor, to read what tables and functions there are.
+        sql: The query.
+        allowed: Functions of the user's that may be called.
+    """
+
+    def __init__(self, session: Any, sql: str, allowed: Collection[str]) -> None:
+        self.refusal: QueryRejected | None = None
+        listed = session.execute("SELECT name, type FROM pragma_table_list").fetchall()
+        self._tables = {ascii_lower(name) for name, _ in listed}
+        self._views = {ascii_lower(name) for name, kind in listed if kind == "view"} - _defined(sql)
+        self._replaced = _replaced(session) - _OFTEN_REPLACED - set(allowed)
+
+    def __call__(self, action: int, first: str | None, second: str | None, place: str | None, by: str | None) -> int:
+        """Say whether SQLite may compile a step; ``by`` is the view, or the WITH, that asks for it."""
+        if ascii_lower(by or "") in self._views:
+            return sqlite3.SQLITE_OK
+        if action == sqlite3.SQLITE_READ and not self._may_read(ascii_lower(first or "")):
+            return self._refuse(f"There is no table {first} here.", first)
+        if action == sqlite3.SQLITE_FUNCTION and ascii_lower(second or "") in self._replaced:
+            return self._refuse(f"{second} is a function of your own here, and it may do anything.", second)
+        return authorize(action, first, second, place, by)
+
+    def _may_read(self, name: str) -> bool:
+        table_functions = functions("sqlite").tables or frozenset()
+        return (
+            system_table((name,), "sqlite") == "readable"
+            or name in table_functions
+            or (name in self._tables and system_table((name,), "sqlite") != "secret")
+        )
+
+    def _refuse(self, reason: str, name: str | None) -> int:
+        hint = "%rsql catalog lists the tables; SQLite has functions of its own."
+        self.refusal = QueryRejected(reason, piece=name or "", hint=hint, repairable=True)
+        return sqlite3.SQLITE_DENY
+
+
+def _defined(sql: str) -> set[str]:
+    """The names that a WITH in a query defines."""
+    from sqlglot import exp
+
+    return {ascii_lower(cte.alias) for cte in parse(lex(sql, "sqlite").text, "sqlite").find_all(exp.CTE)}
+
+
+def _replaced(session: Any) -> set[str]:
+    """SQLite's own functions that have another of the same name beside them."""
+    listed = session.execute("SELECT name, builtin FROM pragma_function_list").fetchall()  # calls none of them
+    own = {ascii_lower(name) for name, builtin in listed if builtin}
+    return own & {ascii_lower(name) for name, builtin in listed if not builtin}
 
 
 class SQLiteFile(SQLite):

@@ -1,8 +1,8 @@
-"""A database that can be read: borrowed, asked within a time limit, and given back as it was.
+"""What all databases share: connecting, reading within a time limit, and giving everything back as it was.
 
-Every kind of database answers the same few calls (`Database`), so the catalog, the profiles and the engines above do
-not know which one they talk to. `Database.reading` is the only way in, and the place where each kind puts its own
-read-only layers: whatever happens inside is cancelled when the time is up and rolled back at the end.
+A subclass of `Database` holds all that is particular to one database: its connection and read-only layers, its catalog
+queries, its samples, and how it verifies and runs a guarded statement. `Database.reading` is the only way in: whatever
+happens inside is cancelled when the time is up, and rolled back at the end.
 """
 
 # ruff: noqa: S608 - statements are put together from quoted names and constants, or are guarded
@@ -17,12 +17,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
+from rsql_magic.databases.plans import Plan, Reply
 from rsql_magic.errors import ConnectionProblem, QueryFailed, RsqlError, Stopped
 from rsql_magic.sql import always_quoted
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
     from types import TracebackType
+
+    import pandas as pd
 
     from rsql_magic.sql import Profile, Table
 
@@ -31,6 +34,7 @@ SAMPLE = 10_000
 
 Result = TypeVar("Result")
 Reason = Literal["", "timeout", "stopped", "work"]
+Failure = Literal["", "interrupted", "timeout", "dead"]
 
 
 class Late(QueryFailed):
@@ -69,6 +73,21 @@ class Structure:
     problems: tuple[str, ...] = ()
     schema: str = ""
     database: str = ""
+
+
+@dataclass(frozen=True)
+class Fetched:
+    """Rows as they came from a driver.
+
+    Args:
+        df: At most as many as asked for.
+        more: True when the database has more.
+        note: Why, when it was not the row cap.
+    """
+
+    df: pd.DataFrame
+    more: bool
+    note: str = ""
 
 
 class Watch:
@@ -113,17 +132,18 @@ class Watch:
 
 
 class Database(ABC):
-    """One database.
+    """One database; as a context manager it stays open in between, which spares opening a file for every call.
 
     Attributes:
         dialect: sqlglot's name of its SQL.
         name: What it is called in messages; holds no password.
 
-    As a context manager it stays open in between, which spares opening a file again for every call:
-
-        with database:
-            database.structure()
-            database.rows("SELECT 1")
+    Example:
+        >>> from rsql_magic.databases import open_database
+        >>> import sqlite3
+        >>> with open_database(sqlite3.connect(":memory:")) as database:
+        ...     database.rows("SELECT 1")
+        [(1,)]
     """
 
     dialect: str = ""
@@ -132,7 +152,22 @@ class Database(ABC):
     """Passwords that must not appear in a message."""
 
     lent: Any = None
-    """What a pool lent us the connection by; it is given back when this is forgotten."""
+    """What a pool lent the connection by; it is given back when this is forgotten."""
+
+    text_type = "VARCHAR"
+    """What a value is cast to, to be read as text."""
+
+    explain = "EXPLAIN "
+    """What stands before a query to get its plan."""
+
+    values_read = 2_000_000
+    """Values that are read to describe all tables: about a second of work."""
+
+    values_of_a_statement = 10_000
+    """Values whose reading takes as long as to begin with a table."""
+
+    knows_work_of_views = False
+    """Whether it is known before, and bounded, how much work a view is."""
 
     def __init__(self) -> None:
         self._watch: Watch | None = None
@@ -143,9 +178,9 @@ class Database(ABC):
     def connection(self) -> Any:
         """The open connection, opened when it is not."""
 
-    @abstractmethod
     def release(self) -> None:
         """Give up what `connection` opened, so that others can use the file; it opens again when needed."""
+        return
 
     @abstractmethod
     def transaction(self, connection: Any, seconds: float) -> Any:
@@ -158,6 +193,36 @@ class Database(ABC):
     @abstractmethod
     def run(self, session: Any, sql: str, parameters: Sequence[object] = ()) -> list[tuple[Any, ...]]:
         """All rows of one of our own statements, inside `reading`."""
+
+    @abstractmethod
+    def fetch(self, session: Any, sql: str, max_rows: int, memory: int) -> Fetched:
+        """Run a guarded statement inside `reading` and take its first rows.
+
+        Args:
+            session: What `reading` yields.
+            sql: The statement.
+            max_rows: Most rows.
+            memory: Most bytes.
+        """
+
+    def verify(self, session: Any, sql: str, allowed: frozenset[str], /) -> None:  # noqa: B027 - most cannot tell
+        """Refuse a guarded statement whose names stand for something else in this very database.
+
+        The guard knows names by their text. Here the database is asked, inside the transaction that will run the
+        statement and before it plans anything, since planning may already read a file or run a function.
+
+        Args:
+            session: What `reading` yields.
+            sql: The statement.
+            allowed: Functions of the user's that a query may call, in lower case.
+
+        Raises:
+            QueryRejected: Naming the table or the function.
+        """
+
+    def read_plan(self, rows: Reply, /) -> Plan:
+        """A plan from the reply to `explain` and a query."""
+        return Plan("\n".join(" ".join(str(part) for part in row if part is not None) for row in rows))
 
     @abstractmethod
     def state(self) -> Hashable:
@@ -179,21 +244,11 @@ class Database(ABC):
         """Take what was found out about a table's columns; most databases need not remember it."""
         return
 
-    values_read = 2_000_000
-    """Values that are read to describe all tables: about a second of work."""
-
-    values_of_a_statement = 10_000
-    """Values whose reading takes as long as to begin with a table."""
-
-    knows_work_of_views = False
-    """Whether it is known before, and bounded, how much work a view is."""
-
     def sample(self, table: Table) -> Picked | None:
-        """What to profile of a table; the same each time. None where that would be too much work."""
-        return self.first_rows(table)
+        """What to profile of a table, the same each time; None where that would be too much work.
 
-    def first_rows(self, table: Table) -> Picked:
-        """The first rows of a table, in the order in which it is read."""
+        By default the first rows, in the order in which the table is read.
+        """
         source = f"(SELECT * FROM {self.full_name(table)} LIMIT {SAMPLE}) AS picked"
         return Picked(source, SAMPLE * len(table.columns), SAMPLE)
 
@@ -206,20 +261,13 @@ class Database(ABC):
         """
         return self.rows(sql, seconds=seconds)
 
-    text_type = "VARCHAR"
-    """What a value is cast to, to be read as text."""
-
     def quoted(self, name: str) -> str:
-        """A name in quotes, for `own_sql`."""
+        """A name in quotes, for our own statements."""
         return always_quoted(name, self.dialect)
 
     def full_name(self, table: Table) -> str:
         """A table's qualified name, every part in quotes."""
         return ".".join(self.quoted(part) for part in (table.database, table.schema, table.name) if part)
-
-    def own_sql(self, sql: str) -> str:
-        """One of our own statements, written with `quoted`, `text_type` and LIMIT, as this database takes it."""
-        return sql
 
     def time_zone(self) -> str:
         """The session's time zone, or an empty text when it cannot be told."""
@@ -246,8 +294,8 @@ class Database(ABC):
                     yield session
             except RsqlError:
                 raise
-            except BaseException as error:  # noqa: BLE001 - every driver has its own; explain() passes on what is not theirs
-                raise self.explain(error, watch.reason, seconds) from None
+            except BaseException as error:  # noqa: BLE001 - every driver has its own; what is not theirs passes on
+                raise _explained(self, error, watch.reason, seconds) from None
             finally:
                 self._watch = None
 
@@ -262,41 +310,9 @@ class Database(ABC):
         if watch is not None:
             watch.stop("stopped")
 
-    def explain(self, error: BaseException, reason: Reason, seconds: float) -> BaseException:
-        """The error a user sees in place of a driver's."""
-        if isinstance(error, KeyboardInterrupt) or (not reason and self.was_interrupted(error)):
-            return KeyboardInterrupt()
-        if (ended := self._ended(error, reason, seconds)) is not None:
-            return ended
-        if not isinstance(error, Exception) or isinstance(error, (TypeError, AttributeError, AssertionError)):
-            return error
-        if self.is_dead(error):
-            return ConnectionProblem(
-                f"The connection to {self.name} is closed.", hint="Connect again and pass the new one."
-            )
-        message, hint = shorten(scrub(driver_message(error), self.secrets))
-        return QueryFailed(message, hint=hint)
-
-    def _ended(self, error: BaseException, reason: Reason, seconds: float) -> RsqlError | None:
-        """The error for a statement that was ended before it was done."""
-        if reason == "timeout" or self.was_timed_out(error):
-            hint = "Ask for less, or allow more time with --timeout."
-            return Late(f"The query was stopped after {seconds:g} s.", hint=hint)
-        if reason == "work":
-            return QueryFailed("The query was stopped: it is too much work.", hint="Ask for less.")
-        return Stopped("The query was stopped.") if reason == "stopped" else None
-
-    def was_interrupted(self, _error: BaseException, /) -> bool:
-        """Whether a driver's error stands for Ctrl-C."""
-        return False
-
-    def was_timed_out(self, _error: BaseException, /) -> bool:
-        """Whether a database's error says that its own time limit was reached."""
-        return False
-
-    def is_dead(self, _error: Exception, /) -> bool:
-        """Whether an error means that the connection is gone."""
-        return False
+    def failure(self, _error: BaseException, /) -> Failure:
+        """What a driver's error means: Ctrl-C, the database's own time limit, a connection that is gone, or neither."""
+        return ""
 
     def __enter__(self) -> Database:
         self._holding.acquire()
@@ -315,6 +331,31 @@ class Database(ABC):
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.name}>"
+
+
+def _explained(database: Database, error: BaseException, reason: Reason, seconds: float) -> BaseException:
+    """The error a user sees in place of a driver's."""
+    failure = database.failure(error)
+    if isinstance(error, KeyboardInterrupt) or (not reason and failure == "interrupted"):
+        return KeyboardInterrupt()
+    if reason == "timeout" or failure == "timeout":
+        hint = "Ask for less, or allow more time with --timeout."
+        return Late(f"The query was stopped after {seconds:g} s.", hint=hint)
+    if reason:
+        ended = "The query was stopped"
+        return (
+            Stopped(f"{ended}.")
+            if reason == "stopped"
+            else QueryFailed(f"{ended}: it is too much work.", hint="Ask for less.")
+        )
+    if not isinstance(error, Exception) or isinstance(error, (TypeError, AttributeError, AssertionError)):
+        return error
+    if failure == "dead":
+        return ConnectionProblem(
+            f"The connection to {database.name} is closed.", hint="Connect again and pass the new one."
+        )
+    message, hint = shorten(scrub(driver_message(error), database.secrets))
+    return QueryFailed(message, hint=hint)
 
 
 def interruptible(work: Callable[[], Result], stop: Callable[[], None]) -> Result:

@@ -16,15 +16,15 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from rsql_magic.databases.catalogs.base import Late
+from rsql_magic.databases.base import Late
 from rsql_magic.errors import QueryFailed
 from rsql_magic.sql import Column, ForeignKey, Table, near, single_keys, value_kind
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from rsql_magic.databases.catalogs.base import Database
-    from rsql_magic.databases.catalogs.profiles import Effort
+    from rsql_magic.databases.base import Database
+    from rsql_magic.databases.profiles import Effort
 
 
 FEWEST = 3
@@ -94,7 +94,7 @@ def _held(database: Database, table: Table, key: Column, values: set[str], effor
     name, listed = database.quoted(key.name), ", ".join(f"'{value}'" for value in plain)
     try:
         sql = f"SELECT {name} FROM {database.full_name(table)} WHERE {name} IN ({listed})"
-        rows = effort.rows(database, database.own_sql(sql))
+        rows = effort.rows(database, sql)
     except Late:
         effort.late.append(table.full_name)
         return frozenset()

@@ -18,7 +18,7 @@ from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
-from rsql_magic.databases.catalogs.base import Late
+from rsql_magic.databases.base import Late
 from rsql_magic.errors import QueryFailed
 from rsql_magic.redaction import redact, says_personal, says_secret
 from rsql_magic.sql import Column, Profile, Table, value_kind
@@ -26,7 +26,7 @@ from rsql_magic.sql import Column, Profile, Table, value_kind
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from rsql_magic.databases.catalogs.base import Database
+    from rsql_magic.databases.base import Database
 
 SEEN = 5
 """A value is shown only when at least so many rows have it."""
@@ -223,7 +223,7 @@ def _batches(columns: Sequence[Column]) -> list[Sequence[Column]]:
 
 def _counts_sql(database: Database, source: str, columns: Sequence[Column]) -> str:
     asked = ["COUNT(*)", *(term for column in columns for term in _terms(database, column))]
-    return database.own_sql(f"SELECT {', '.join(asked)} FROM {source}")
+    return f"SELECT {', '.join(asked)} FROM {source}"
 
 
 def _terms(database: Database, column: Column) -> list[str]:
@@ -301,13 +301,11 @@ def _has_categories(column: Column, found: Profile) -> bool:
 
 
 def _values_sql(database: Database, source: str, columns: Sequence[Column]) -> str:
-    return database.own_sql(
-        " UNION ALL ".join(
-            f"SELECT * FROM (SELECT {place} AS place, CAST({name} AS {database.text_type}) AS value, COUNT(*) AS seen "
-            f"FROM {source} WHERE {name} IS NOT NULL GROUP BY {name} HAVING COUNT(*) >= {SEEN} "
-            f"ORDER BY seen DESC, value LIMIT {SHOWN}) AS q{place}"
-            for place, name in enumerate(database.quoted(column.name) for column in columns)
-        )
+    return " UNION ALL ".join(
+        f"SELECT * FROM (SELECT {place} AS place, CAST({name} AS {database.text_type}) AS value, COUNT(*) AS seen "
+        f"FROM {source} WHERE {name} IS NOT NULL GROUP BY {name} HAVING COUNT(*) >= {SEEN} "
+        f"ORDER BY seen DESC, value LIMIT {SHOWN}) AS q{place}"
+        for place, name in enumerate(database.quoted(column.name) for column in columns)
     )
 
 
