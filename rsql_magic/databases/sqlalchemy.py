@@ -28,7 +28,7 @@ from rsql_magic.databases.base import (
 )
 from rsql_magic.databases.columns import frame_of, take
 from rsql_magic.errors import BadInput, ConnectionProblem
-from rsql_magic.sql import Column, ForeignKey, Table, always_quoted, is_query
+from rsql_magic.sql import Column, ForeignKey, Table, always_quoted, dialect_of, is_query, known_as
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
@@ -36,20 +36,6 @@ if TYPE_CHECKING:
     from sqlalchemy import URL, Connection, Engine, Inspector
 
     Stream = tuple[Sequence[str], Callable[[int], Sequence[Sequence[Any]]]]
-
-SQLGLOT_NAMES = {
-    "postgresql": "postgres",
-    "cockroachdb": "postgres",
-    "mysql": "mysql",
-    "mariadb": "mysql",
-    "mssql": "tsql",
-    "awsathena": "athena",
-    "clickhousedb": "clickhouse",
-    "teradatasql": "teradata",
-    "sparksql": "spark",
-    "impala": "hive",
-}
-"""Names of SQLAlchemy's dialects where sqlglot's differ."""
 
 _DRIVERS = {
     "postgres": ("postgresql", ("psycopg", "psycopg2", "pg8000")),
@@ -208,7 +194,7 @@ class SQLAlchemy(Database):
         self._ours = ours
         self._running: Any = None
         url = engine.url
-        self.dialect = SQLGLOT_NAMES.get(engine.dialect.name, engine.dialect.name)
+        self.dialect = known_as(engine.dialect.name)
         self.name = _safe_name(url)
         self.secrets = tuple(filter(None, (str(url.password or ""), *_values(url))))
 
@@ -266,7 +252,7 @@ class SQLAlchemy(Database):
             session: A fresh connection.
             seconds: The time limit, for servers that keep one.
         """
-        if statement := _READ_ONLY.get(self.dialect):
+        if statement := dialect_of(self.dialect).read_only:
             session.exec_driver_sql(statement)
         return session
 
@@ -360,16 +346,6 @@ class SQLAlchemy(Database):
             tuple(problem for part in parts for problem in part.problems),
             inspector.default_schema_name or "",
         )
-
-
-_READ_ONLY = {
-    "oracle": "SET TRANSACTION READ ONLY",
-    "trino": "START TRANSACTION READ ONLY",
-    "presto": "START TRANSACTION READ ONLY",
-    "redshift": "SET TRANSACTION READ ONLY",
-    "clickhouse": "SET readonly = 1",
-}
-"""Statements that make a transaction or session read-only, where a dialect has one."""
 
 
 def _safe_name(url: URL) -> str:

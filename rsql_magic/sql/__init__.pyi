@@ -19,6 +19,9 @@ from .dialects.reading import Unreadable as Unreadable
 from .dialects.reading import canonical as canonical
 from .dialects.reading import lex as lex
 from .dialects.reading import parse as parse
+from .dialects.records import SQLDialect as SQLDialect
+from .dialects.records import dialect_of as dialect_of
+from .dialects.records import known_as as known_as
 from .dialects.system import system_table as system_table
 from .dialects.words import ascii_lower as ascii_lower
 from .dialects.words import names as names

@@ -14,6 +14,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Literal
 
 from rsql_magic.redaction import says_literal, type_without_labels
+from rsql_magic.sql.dialects.records import dialect_of
 from rsql_magic.sql.facts import facts, one_line
 
 if TYPE_CHECKING:
@@ -197,20 +198,6 @@ class Catalog:
         return f"<Catalog {self.dialect or '?'} tables={len(self.tables)}>"
 
 
-_QUOTES = {
-    "mysql": "``",
-    "bigquery": "``",
-    "clickhouse": "``",
-    "databricks": "``",
-    "doris": "``",
-    "hive": "``",
-    "spark": "``",
-    "spark2": "``",
-    "starrocks": "``",
-    "fabric": "[]",
-    "tsql": "[]",
-}
-
 # Words that some engine refuses as a bare name; quoting one too many is harmless.
 _RESERVED = frozenset(
     """
@@ -239,7 +226,7 @@ def quoted(name: str, dialect: str = "") -> str:
         >>> quoted("order date"), quoted("region"), quoted("Region", "postgres"), quoted("user", "mysql")
         ('"order date"', 'region', '"Region"', '`user`')
     """
-    plain = _PLAIN_FOLDED if dialect in {"postgres", "redshift"} else _PLAIN
+    plain = _PLAIN_FOLDED if dialect_of(dialect).quotes_capitals else _PLAIN
     if plain.match(name) and name.lower() not in _RESERVED:
         return name
     return always_quoted(name, dialect)
@@ -247,7 +234,7 @@ def quoted(name: str, dialect: str = "") -> str:
 
 def always_quoted(name: str, dialect: str = "") -> str:
     """An identifier in the dialect's quotes, whatever its name."""
-    first, last = tuple(_QUOTES.get(dialect, '""'))
+    first, last = tuple(dialect_of(dialect).quotes)
     return f"{first}{name.replace(last, last * 2)}{last}"
 
 

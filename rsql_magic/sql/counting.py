@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from rsql_magic.sql.dialects.reading import Unreadable, lex, parse
+from rsql_magic.sql.dialects.records import dialect_of
 
 if TYPE_CHECKING:
     from rsql_magic.sql.dialects.reading import Lexed
@@ -47,14 +48,15 @@ def count_sql(sql: str, dialect: str, columns: int) -> str | None:
         return None
     if not isinstance(tree, (exp.Query, exp.Pivot)):
         return None
+    record = dialect_of(dialect)
     bounded = any(tree.args.get(part) for part in ("limit", "offset", "distinct"))
-    if dialect in {"tsql", "fabric"} and isinstance(tree, exp.Query):
+    if not record.with_in_subqueries and isinstance(tree, exp.Query):
         tree = tree.copy()
         if not bounded:
             tree.set("order", None)
         return exp.select("COUNT(*)").from_(tree.subquery("q")).sql(dialect)
     inner = lexed.text if bounded or not tree.args.get("order") else lexed.text[: _last_order(lexed)].rstrip()
-    if dialect == "mysql":
+    if not record.repeated_columns:
         names = ", ".join(f"c{place}" for place in range(columns))
         return f"WITH q({names}) AS ({inner}) SELECT COUNT(*) FROM q"  # noqa: S608 - a guarded statement
     return f"SELECT COUNT(*) FROM ({inner}) q"  # noqa: S608 - a guarded statement

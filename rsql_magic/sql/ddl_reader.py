@@ -14,11 +14,12 @@ from typing import TYPE_CHECKING, Any
 
 from rsql_magic.sql.catalog import Catalog, Column, ForeignKey, Kind, Table
 from rsql_magic.sql.dialects.reading import Unreadable, parse
+from rsql_magic.sql.dialects.records import dialect_of
 from rsql_magic.sql.facts import one_line
 from rsql_magic.sql.inferred_keys import infer_keys
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
 _ABOUT_TABLES = re.compile(r"(CREATE\s+(\w+\s+){0,5}?(TABLE|VIEW)|ALTER\s+TABLE|COMMENT\s+ON)\b", re.IGNORECASE)
 _LEADING_COMMENTS = re.compile(r"\A(?:\s|--[^\n]*(?:\n|\Z)|/\*.*?\*/)+", re.DOTALL)
@@ -29,16 +30,8 @@ _NAME = rf"{_PART}(?:\s*\.\s*{_PART}){{0,2}}"
 _NAMED = re.compile(rf"CREATE\s+.*?\b(TABLE|VIEW)\s+(?:IF\s+NOT\s+EXISTS\s+)?({_NAME})", re.IGNORECASE | re.DOTALL)
 _QUERY = re.compile(r"\bAS\s*\(?\s*((?:SELECT|WITH)\b.*?)\)?\s*(?:WITH\s+(?:NO\s+)?DATA\s*)?\Z", re.I | re.S)
 _PARENTS = re.compile(rf"\b(?:PARTITION\s+OF|LIKE|CLONE|INHERITS\s*\()\s+?({_NAME})|\bINHERITS\s*\(\s*({_NAME})", re.I)
-_SETTINGS = {
-    "mysql": re.compile(r"\b(?:ALGORITHM\s*=\s*\w+|DEFINER\s*=\s*\S+|SQL\s+SECURITY\s+(?:DEFINER|INVOKER))\s", re.I),
-    "tsql": re.compile(r"\b(?:NON)?CLUSTERED\b|(?<=\))\s*WITH\s*\([^()]*\)(?:\s*ON\s+\[?\w+\]?)?", re.IGNORECASE),
-    "oracle": re.compile(r"\s+BYTE(?=\))|\bUSING\s+INDEX\b[^,)]*(?=[,)])|\bENABLE\b", re.IGNORECASE),
-}
-"""How something is stored and who may use it, which sqlglot does not read and nobody asks for."""
 _NO_COLUMNS = frozenset({"INDEX", "KEY", "FULLTEXT", "SPATIAL", "PERIOD", "EXCLUDE", "LIKE", "CONSTRAINT", "CHECK"})
 """First words of lines that are no columns."""
-_FOLDS = {"postgres": str.lower, "redshift": str.lower, "snowflake": str.upper, "oracle": str.upper}
-"""How a dialect stores a name without quotes, where it changes it."""
 
 
 def parse_ddl(text: str, dialect: str) -> Catalog:
@@ -55,8 +48,7 @@ def parse_ddl(text: str, dialect: str) -> Catalog:
     """
     reading = _Reading(dialect)
     text = _SEPARATORS.sub(";", _COPIED.sub(";", text))
-    if dialect in _SETTINGS:
-        text = _SETTINGS[dialect].sub("", text)
+    text = dialect_of(dialect).storage.sub("", text)
     for statement in _statements(text, dialect):
         reading.read(statement)
     return reading.catalog()
@@ -141,7 +133,7 @@ class _Reading:
 
     def __init__(self, dialect: str) -> None:
         self._dialect = dialect
-        self._fold = _FOLDS.get(dialect, str)
+        self._fold: Callable[[str], str] = {"lower": str.lower, "upper": str.upper}.get(dialect_of(dialect).folds, str)
         self._drafts: dict[str, _Draft] = {}
         self._problems: list[str] = []
 

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 
 from rsql_magic.sql.autofix.broken_query import Edit, only
 from rsql_magic.sql.autofix.translating import READ_AS, generated
+from rsql_magic.sql.dialects.records import dialect_of
+from rsql_magic.sql.dialects.words import names
 from rsql_magic.sql.validate.functions import unknown_functions
 
 if TYPE_CHECKING:
@@ -23,34 +25,7 @@ _EVERYWHERE = {
     ("plus", 2): "(({0}) + ({1}))",
 }
 """What models write for arithmetic that a question describes in words."""
-_PARTS = {"year": "%Y", "month": "%m", "day": "%d", "hour": "%H", "minute": "%M", "second": "%S"}
-_SQLITE = {
-    **{(part, 1): f"CAST(strftime('{code}', {{0}}) AS INTEGER)" for part, code in _PARTS.items()},
-    ("now", 0): "datetime('now')",
-    ("getdate", 0): "datetime('now')",
-    ("curdate", 0): "date('now')",
-    ("today", 0): "date('now')",
-    ("left", 2): "substr({0}, 1, {1})",
-    ("right", 2): "substr({0}, -({1}))",
-    ("len", 1): "length({0})",
-    ("char_length", 1): "length({0})",
-    ("isnull", 2): "coalesce({0}, {1})",
-    ("charindex", 2): "instr({1}, {0})",
-    ("dayofmonth", 1): "CAST(strftime('%d', {0}) AS INTEGER)",
-    ("datediff", 2): "CAST(julianday({0}) - julianday({1}) AS INTEGER)",
-}
-_POSTGRES = {
-    **{(part, 1): f"EXTRACT({part.upper()} FROM {{0}})" for part in _PARTS},
-    ("curdate", 0): "CURRENT_DATE",
-    ("getdate", 0): "now()",
-    ("ifnull", 2): "coalesce({0}, {1})",
-    ("isnull", 2): "coalesce({0}, {1})",
-    ("nvl", 2): "coalesce({0}, {1})",
-    ("iif", 3): "CASE WHEN {0} THEN {1} ELSE {2} END",
-    ("if", 3): "CASE WHEN {0} THEN {1} ELSE {2} END",
-    ("len", 1): "length({0})",
-}
-_OWN = {"sqlite": _SQLITE, "postgres": _POSTGRES}
+_PARTS_OF_DATES = names("year month day hour minute second")
 _TRUNCATED = {"year": "strftime('%Y-01-01', {0})", "month": "strftime('%Y-%m-01', {0})", "day": "date({0})"}
 
 
@@ -71,15 +46,15 @@ def mend_call(faults: BrokenQuery) -> Fix | None:
 
 def _in_own_words(name: str, arguments: Sequence[str], call: str, dialect: str) -> str | None:
     key = (name.lower(), len(arguments))
-    template = _EVERYWHERE.get(key) or _OWN.get(dialect, {}).get(key)
+    template = _EVERYWHERE.get(key) or dialect_of(dialect).calls.get(key)
     if template is not None:
         return template.format(*arguments)
-    if dialect == "sqlite" and (found := _for_sqlite(name.lower(), arguments)) is not None:
+    if dialect_of(dialect).strftime and (found := _by_strftime(name.lower(), arguments, dialect)) is not None:
         return found
     return only({text for text in (generated(call, read, dialect) for read in READ_AS) if text is not None})
 
 
-def _for_sqlite(name: str, arguments: Sequence[str]) -> str | None:
+def _by_strftime(name: str, arguments: Sequence[str], dialect: str) -> str | None:
     """Functions that take a part of a date, and those that take any number of arguments."""
     if name == "concat" and len(arguments) > 1:
         return f"({' || '.join(arguments)})"
@@ -88,7 +63,8 @@ def _for_sqlite(name: str, arguments: Sequence[str]) -> str | None:
     part, value = _part_and_value(name, arguments)
     if name == "date_trunc":
         return _TRUNCATED[part].format(value) if part in _TRUNCATED else None
-    return _SQLITE[part, 1].format(value) if part in _PARTS else None
+    template = dialect_of(dialect).calls.get((part, 1))
+    return template.format(value) if template and part in _PARTS_OF_DATES else None
 
 
 def _part_and_value(name: str, arguments: Sequence[str]) -> tuple[str, str]:

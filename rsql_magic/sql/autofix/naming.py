@@ -8,7 +8,7 @@ from sqlglot import exp
 
 from rsql_magic.sql.autofix.broken_query import only
 from rsql_magic.sql.catalog import always_quoted, quoted_name
-from rsql_magic.sql.dialects.words import names
+from rsql_magic.sql.dialects.records import dialect_of
 from rsql_magic.sql.validate.grammar import refused_grammar
 from rsql_magic.sql.validate.known import known
 from rsql_magic.sql.validate.nearest import plain, same_name
@@ -20,11 +20,6 @@ if TYPE_CHECKING:
     from rsql_magic.sql.autofix.broken_query import BrokenQuery, Edit, Fix
     from rsql_magic.sql.catalog import Table
     from rsql_magic.sql.validate.scopes import Missing, Relation, Resolution
-
-_TEXT_IN_DOUBLE_QUOTES = names(
-    "bigquery clickhouse databricks doris hive mysql singlestore spark spark2 sqlite starrocks"
-)
-"""Where a text may stand in double quotes."""
 
 
 def quote_reserved(faults: BrokenQuery) -> Fix | None:
@@ -128,7 +123,7 @@ def _text_meant(node: exp.Column, _: Missing, faults: BrokenQuery) -> Fix | None
     inner = node.this
     compared = isinstance(node.parent, (exp.EQ, exp.NEQ, exp.Like, exp.ILike, exp.In)) and node.arg_key != "this"
     is_name = node.args.get("table") or not inner.args.get("quoted") or known(faults.catalog).having(node.name)
-    if is_name or not compared or not may_be_a_text(node) or faults.dialect in _TEXT_IN_DOUBLE_QUOTES:
+    if is_name or not compared or not may_be_a_text(node) or dialect_of(faults.dialect).text_in_double_quotes:
         return None
     new = exp.Literal.string(node.name).sql(dialect=faults.dialect)
     return faults.changed([faults.replace(inner, new)], f'"{node.name}" → {new}')

@@ -8,11 +8,12 @@ from rsql_magic.sql.autofix.broken_query import Fix, only
 from rsql_magic.sql.dialects.calls import calls
 from rsql_magic.sql.dialects.functions import functions
 from rsql_magic.sql.dialects.reading import Unreadable, lex, parse
+from rsql_magic.sql.dialects.table import DIALECTS
 
 if TYPE_CHECKING:
     from rsql_magic.sql.autofix.broken_query import BrokenQuery
 
-READ_AS = ("mysql", "postgres", "tsql", "duckdb", "snowflake", "bigquery", "oracle", "sqlite")
+READ_AS = tuple(name for name, record in DIALECTS.items() if record.often_confused)
 """Dialects that models mix up."""
 
 
@@ -39,8 +40,8 @@ def generated(text: str, read: str, write: str) -> str | None:
     """A text read in one dialect and written in another; None when it is not of the one, or not possible in the other.
 
     Example:
-        >>> generated("ISNULL(a, 0)", "tsql", "sqlite"), generated("DATE_FORMAT(d, '%Y')", "postgres", "sqlite")
-        ('COALESCE(a, 0)', None)
+        >>> generated("a::int", "postgres", "sqlite"), generated("DATE_FORMAT(d, '%Y')", "postgres", "sqlite")
+        ('CAST(a AS INTEGER)', None)
     """
     import sqlglot
     from sqlglot.errors import SqlglotError

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from rsql_magic.sql.autofix.broken_query import Edit, Fix
 from rsql_magic.sql.catalog import always_quoted, quoted
+from rsql_magic.sql.dialects.records import dialect_of
 from rsql_magic.sql.dialects.words import names
 
 if TYPE_CHECKING:
@@ -28,9 +29,6 @@ _STATEMENT = re.compile(
     re.IGNORECASE | re.VERBOSE,
 )
 _QUOTED = re.compile(r"'(?:[^']|'')*'|\"(?:[^\"]|\"\")*\"|`[^`]*`|\[[^\]\n]*\]")
-_BACKSLASH_IN_TEXT = frozenset(
-    {"bigquery", "clickhouse", "databricks", "doris", "hive", "mysql", "singlestore", "spark"}
-)
 _APOSTROPHE = re.compile(r"(?<=[A-Za-z]{2})'(?=[A-Za-z])")
 _PREFIX = re.compile(r"\b(?:date|time|timestamp|timestamptz|datetime|interval|json|jsonb|like|and|or|in|as)\Z", re.I)
 _AGGREGATES = names("AVG COUNT MAX MIN SUM TOTAL")
@@ -64,7 +62,7 @@ def unescape(faults: BrokenQuery) -> Fix | None:
     r"""``first\_name`` → ``first_name``, and an apostrophe inside a text doubled: ``'Women\'s'`` → ``'Women''s'``."""
     if faults.tree is not None:
         return None
-    if faults.dialect not in _BACKSLASH_IN_TEXT and "\\'" in faults.text:
+    if not dialect_of(faults.dialect).backslash_escapes and "\\'" in faults.text:
         return Fix(faults.text.replace("\\'", "''"), ("\\' → ''",))
     text = _outside_quotes(faults.text, lambda part: re.sub(r"\\([_*])", r"\1", part))
     if text != faults.text:

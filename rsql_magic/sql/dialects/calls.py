@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, NamedTuple
 
+from rsql_magic.sql.dialects.records import dialect_of
 from rsql_magic.sql.dialects.words import names
 
 if TYPE_CHECKING:
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from sqlglot import exp
 
     from rsql_magic.sql.dialects.reading import Lexed
+    from rsql_magic.sql.dialects.records import SQLDialect
 
 _GRAMMAR = names(
     """
@@ -34,11 +36,7 @@ _GRAMMAR = names(
 """Words of the grammar that may stand before a bracket and call nothing."""
 
 _QUANTIFIERS = names("ALL ANY SOME")
-_WITHOUT_QUANTIFIERS = names("clickhouse sqlite")
-"""Where a function may be called ``any``."""
 _COMPARES = re.compile(r"[=<>!~*]+|I?LIKE", re.IGNORECASE)
-_TABLE_CALLS = names("athena presto trino")
-"""Where ``FROM TABLE(sequence(1, 9))`` takes rows from a function, which is a call of its own."""
 
 TYPES = names(
     """
@@ -67,9 +65,6 @@ class Call(NamedTuple):
     in_from: bool
 
 
-_OLD_HINTS = frozenset({"fabric", "tsql"})
-
-
 class _Places(NamedTuple):
     named: set[int]
     in_from: set[int]
@@ -84,7 +79,8 @@ def calls(lexed: Lexed, nodes: Iterable[exp.Expr], dialect: str = "") -> Iterato
         nodes: The nodes of its tree.
         dialect: sqlglot's name.
     """
-    places = _places(nodes, dialect)
+    record = dialect_of(dialect)
+    places = _places(nodes, record)
     tokens = lexed.tokens
     for index in range(len(tokens) - 1):
         if lexed.text[tokens[index + 1].start] != "(":
@@ -92,17 +88,17 @@ def calls(lexed: Lexed, nodes: Iterable[exp.Expr], dialect: str = "") -> Iterato
         token = tokens[index]
         raw = lexed.raw(token)
         bare = raw[0].isalpha() or raw[0] in "_$"
-        if bare and (_is_quantifier(lexed, index, dialect) or (raw.upper() == "TABLE" and dialect in _TABLE_CALLS)):
+        if bare and (_is_quantifier(lexed, index, record) or (raw.upper() == "TABLE" and record.table_calls)):
             continue
         quoted = raw[0] in '"`[' and raw != "["
         if not (quoted or bare) or token.start in places.named or _is_mark(lexed, index):
             continue
-        if bare and _is_grammar(raw, dialect) and token.start not in places.called and not _after_dot(lexed, index):
+        if bare and _is_grammar(raw, record) and token.start not in places.called and not _after_dot(lexed, index):
             continue
         yield Call(token.start, (*_qualifiers(lexed, index), token.text), token.start in places.in_from)
 
 
-def _places(nodes: Iterable[exp.Expr], dialect: str) -> _Places:
+def _places(nodes: Iterable[exp.Expr], dialect: SQLDialect) -> _Places:
     """Where names of tables start, where functions in FROM start, and where any function starts."""
     from sqlglot import exp
 
@@ -114,7 +110,7 @@ def _places(nodes: Iterable[exp.Expr], dialect: str) -> _Places:
             places.named.add(node.this.meta.get("start", -1))
         elif isinstance(node, exp.Table) and isinstance(node.this, exp.Func):
             places.in_from.add(node.this.meta.get("start", -1))
-        elif isinstance(node, exp.Table) and dialect in _OLD_HINTS and node.args.get("hints"):
+        elif isinstance(node, exp.Table) and dialect.table_hints and node.args.get("hints"):
             places.named.add(node.this.meta.get("start", -1))  # FROM t (NOLOCK)
     return places
 
@@ -128,16 +124,16 @@ def _is_mark(lexed: Lexed, index: int) -> bool:
     return inside == "(+)" or (lexed.word(index) == "OPERATOR" and lexed.word(index + 2) == "PG_CATALOG")
 
 
-def _is_quantifier(lexed: Lexed, index: int, dialect: str) -> bool:
+def _is_quantifier(lexed: Lexed, index: int, dialect: SQLDialect) -> bool:
     """True for ``<> ALL ('{a,b}'::text[])``, which sqlglot takes for a function: it stands behind a comparison."""
-    if index == 0 or dialect in _WITHOUT_QUANTIFIERS or lexed.word(index) not in _QUANTIFIERS:
+    if index == 0 or dialect.any_is_function or lexed.word(index) not in _QUANTIFIERS:
         return False
     return _COMPARES.fullmatch(lexed.raw(lexed.tokens[index - 1])) is not None
 
 
-def _is_grammar(raw: str, dialect: str) -> bool:
+def _is_grammar(raw: str, dialect: SQLDialect) -> bool:
     """True for a word of the grammar, and for those that sqlglot reads as one (ORDER BY)."""
-    if dialect in _WITHOUT_QUANTIFIERS and raw.upper() in _QUANTIFIERS - {"ALL"}:
+    if dialect.any_is_function and raw.upper() in _QUANTIFIERS - {"ALL"}:
         return False
     return raw.upper() in _GRAMMAR or len(raw.split()) > 1
 

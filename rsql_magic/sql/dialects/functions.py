@@ -11,46 +11,10 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
+from rsql_magic.sql.dialects.records import dialect_of
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
-
-# Dialects that are others with additions, most like first. What is not here has the common functions only.
-LISTS = {
-    "bigquery": ("bigquery",),
-    "clickhouse": ("clickhouse",),
-    "duckdb": ("duckdb",),
-    "mysql": ("mysql",),
-    "oracle": ("oracle",),
-    "postgres": ("postgres",),
-    "snowflake": ("snowflake",),
-    "spark": ("spark",),
-    "sqlite": ("sqlite",),
-    "trino": ("trino",),
-    "tsql": ("tsql",),
-    "athena": ("trino",),
-    "databricks": ("spark",),
-    "doris": ("mysql",),
-    "fabric": ("tsql",),
-    "hive": ("spark",),
-    "materialize": ("postgres",),
-    "presto": ("trino",),
-    "redshift": ("postgres", "redshift"),
-    "risingwave": ("postgres",),
-    "singlestore": ("mysql",),
-    "spark2": ("spark",),
-    "starrocks": ("mysql",),
-}
-_COMPLETE = frozenset({"duckdb", "mysql", "postgres", "sqlite"})
-"""Dialects whose lists hold everything the engine has, checked against the engine."""
-_TITLES = {
-    "bigquery": "BigQuery",
-    "clickhouse": "ClickHouse",
-    "duckdb": "DuckDB",
-    "mysql": "MySQL",
-    "postgres": "PostgreSQL",
-    "sqlite": "SQLite",
-    "tsql": "SQL Server",
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,12 +71,13 @@ def functions(dialect: str) -> Functions:
         >>> functions("postgres").allows("lower"), functions("postgres").reason("pg_sleep")
         (True, 'waits and holds the connection')
     """
+    record = dialect_of(dialect)
     allowed: set[str] = set()
     tables: set[str] = set()
     reasons: dict[str, str] = {}
     absent: dict[str, str] = {}
     extensions: set[str] = set()
-    for section, names in (pair for each in ("common", *LISTS.get(dialect, ())) for pair in _sections(each)):
+    for section, names in (pair for each in ("common", *record.function_lists) for pair in _sections(each)):
         if section.startswith("refused: "):
             reasons |= dict.fromkeys(names, section.removeprefix("refused: "))
         elif section.startswith("not here: "):
@@ -130,8 +95,8 @@ def functions(dialect: str) -> Functions:
         reasons=reasons,
         absent=absent,
         extensions=frozenset(extensions),
-        title=_TITLES.get(dialect, dialect.capitalize()),
-        complete=dialect in _COMPLETE,
+        title=record.title or dialect.capitalize(),
+        complete=record.functions_complete,
     )
 
 

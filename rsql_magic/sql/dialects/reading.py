@@ -18,6 +18,8 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
+from rsql_magic.sql.dialects.records import dialect_of, known_as
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -39,21 +41,11 @@ QUERY_WORDS = frozenset(
 )
 """First words of a query; an opening bracket may stand before them. FROM, PIVOT and UNPIVOT begin one in DuckDB."""
 
-_ALIASES = {
-    "postgresql": "postgres",
-    "cockroachdb": "postgres",
-    "mariadb": "mysql",
-    "mssql": "tsql",
-    "sqlserver": "tsql",
-    "awsathena": "athena",
-    "sqlite3": "sqlite",
-}
 _REMEMBERED = 20_000
 """Statements up to this length are remembered, so that the guard and the validator read each once."""
 _COMMANDS = frozenset({"COMMAND", "EXECUTE", "FETCH", "RENAME", "SHOW"})
 """First words after which sqlglot takes the rest as one text without reading it; so it is not shown them."""
 _COMMENT_STARTS = ("--", "/*", "#", "//", "{#")
-_BACKSLASH_IN_QUOTES = frozenset({"mysql", "doris", "singlestore", "starrocks"})
 _CONTROL = re.compile(r"[^\t\n\r -~]")
 _QUOTED = re.compile("['\"`\\[$]")
 
@@ -113,12 +105,12 @@ def canonical(dialect: str) -> str:
         Unreadable: No such dialect.
 
     Example:
-        >>> canonical("PostgreSQL"), canonical("mssql"), canonical("duckdb")
-        ('postgres', 'tsql', 'duckdb')
+        >>> canonical("PostgreSQL"), canonical("MariaDB"), canonical("duckdb")
+        ('postgres', 'mysql', 'duckdb')
     """
     from sqlglot.dialects.dialect import Dialect
 
-    name = _ALIASES.get(dialect.strip().lower(), dialect.strip().lower())
+    name = known_as(dialect)
     if not name or Dialect.get(name) is None:
         raise Unreadable(f"{dialect!r} is not a SQL dialect known here.")
     return name
@@ -259,6 +251,7 @@ def _without_comments(text: str, tokens: list[Token], dialect: str) -> tuple[str
     """The text between its outer semicolons with white space for comments, and the comments."""
     from sqlglot import TokenType
 
+    doubles = dialect_of(dialect).doubles_escaped_quotes
     kept = list(_inner(tokens))
     if not kept:
         raise Unreadable("There is no SQL here.", text[:40])
@@ -274,7 +267,7 @@ def _without_comments(text: str, tokens: list[Token], dialect: str) -> tuple[str
         gap, comment = _gap(text[position : token.start])
         comments += comment
         raw = text[token.start : token.end + 1]
-        pieces += (gap, _plain_quotes(raw) if dialect in _BACKSLASH_IN_QUOTES else raw)
+        pieces += (gap, _plain_quotes(raw) if doubles else raw)
         position = token.end + 1
     comments += _gap(text[position:].replace(";", " "))[1]
     return "".join(pieces).strip(), comments

@@ -12,6 +12,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, NamedTuple
 
+from rsql_magic.sql.dialects.records import dialect_of
 from rsql_magic.sql.dialects.words import names
 
 if TYPE_CHECKING:
@@ -48,12 +49,12 @@ def shown(lexed: Lexed, dialect: str) -> str:
         dialect: sqlglot's name of its dialect.
 
     Example:
-        >>> from rsql_magic.sql.dialects import lex
+        >>> from rsql_magic.sql.dialects.reading import lex
         >>> shown(lex("SELECT * FROM t ORDER BY a USING >", "postgres"), "postgres")
         'SELECT * FROM t ORDER BY a        '
     """
     text = lexed.text
-    for substitute in (s for rule in _RULES[dialect] for s in rule(lexed)):
+    for substitute in (s for name in dialect_of(dialect).spellings for s in _RULES[name][0](lexed)):
         width = substitute.end - substitute.start
         text = text[: substitute.start] + substitute.shown.ljust(width) + text[substitute.end :]
     return text
@@ -61,7 +62,7 @@ def shown(lexed: Lexed, dialect: str) -> str:
 
 def may_differ(text: str, dialect: str) -> bool:
     """Whether a statement holds anything that `shown` may replace: a quick look before a close one."""
-    return dialect in _SIGNS and _SIGNS[dialect].search(text) is not None
+    return any(_RULES[name][1].search(text) for name in dialect_of(dialect).spellings)
 
 
 def _words(lexed: Lexed, first: int, last: int, show: str = "") -> _Substitute:
@@ -313,51 +314,29 @@ def _grouped_by_all(lexed: Lexed) -> Iterator[_Substitute]:
             yield _words(lexed, index, index, "ALL")
 
 
-_POSTGRES = (_operators, _names_of_joins, _order_using, _typed_texts, _json_wrappers)
-_MYSQL = (_json_defaults, _select_modifiers, _odbc_dates)
-_TSQL = (_languages, _money, _not_less)
-_RULES = {
-    "athena": (_pattern_subsets,),
-    "bigquery": (_prefixed_texts("rb", "br"), _steps_of_pipes),
-    "duckdb": (_end_of_pivot, _prefixed_texts("x"), _factorials),
-    "fabric": _TSQL,
-    "materialize": _POSTGRES,
-    "mysql": _MYSQL,
-    "oracle": (_json_wrappers, _pattern_subsets),
-    "postgres": _POSTGRES,
-    "redshift": _POSTGRES,
-    "risingwave": _POSTGRES,
-    "singlestore": _MYSQL,
-    "snowflake": (_pattern_subsets,),
-    "sqlite": (_collation_of_escape,),
-    "trino": (_pattern_subsets, _grouped_by_all),
-    "tsql": _TSQL,
-}
-
-
 def _sign(*parts: str) -> re.Pattern[str]:
     return re.compile("|".join(parts), re.IGNORECASE)
 
 
-_SUBSET = _sign(r"\bSUBSET\b")
-_SIGN_OF_POSTGRES = _sign(
-    *(re.escape(run) for run in sorted(_OPERATORS, key=len, reverse=True)),
-    r"\bUSING\s*[<>]",
-    r"\bUSING\s*\([^()]*\)\s*AS\b",
-    r"\bWRAPPER\b",
-    r"\bQUOTES\b",
-    rf"\b(?:{'|'.join(sorted(_TYPES_OF_TEXTS))})\s*'",
-)
-_SIGN_OF_MYSQL = _sign(r"\bJSON_TABLE\b", r"\b(?:HIGH_PRIORITY|STRAIGHT_JOIN|SQL_\w+)\b", r"\{")
-_SIGN_OF_TSQL = _sign(r"\bUSING\b", r"!\s*[<>]", r"\$\d")
-_SIGNS = {
-    **dict.fromkeys(("materialize", "postgres", "redshift", "risingwave"), _SIGN_OF_POSTGRES),
-    **dict.fromkeys(("mysql", "singlestore"), _SIGN_OF_MYSQL),
-    **dict.fromkeys(("fabric", "tsql"), _SIGN_OF_TSQL),
-    **dict.fromkeys(("athena", "snowflake"), _SUBSET),
-    "trino": _sign(r"\bSUBSET\b", r"\bAUTO\b"),
-    "bigquery": _sign(r"\b(?:rb|br)['\"]", r"\|>\s*(?:SET|DROP|RENAME)\b"),
-    "duckdb": _sign(r"^\s*PIVOT\b", r"\bx'", r"[\d)]\s*!(?!=)"),
-    "oracle": _sign(r"\bSUBSET\b", r"\bWRAPPER\b", r"\bQUOTES\b"),
-    "sqlite": _sign(r"\bCOLLATE\b"),
+_RULES: dict[str, tuple[Callable[[Lexed], Iterator[_Substitute]], re.Pattern[str]]] = {
+    "collation of escape": (_collation_of_escape, _sign(r"\bCOLLATE\b")),
+    "end of pivot": (_end_of_pivot, _sign(r"^\s*PIVOT\b")),
+    "factorials": (_factorials, _sign(r"[\d)]\s*!(?!=)")),
+    "grouped by all": (_grouped_by_all, _sign(r"\bAUTO\b")),
+    "hex texts": (_prefixed_texts("x"), _sign(r"\bx'")),
+    "json defaults": (_json_defaults, _sign(r"\bJSON_TABLE\b")),
+    "json wrappers": (_json_wrappers, _sign(r"\bWRAPPER\b", r"\bQUOTES\b")),
+    "languages": (_languages, _sign(r"\bUSING\b")),
+    "money": (_money, _sign(r"\$\d")),
+    "names of joins": (_names_of_joins, _sign(r"\bUSING\s*\([^()]*\)\s*AS\b")),
+    "not less": (_not_less, _sign(r"!\s*[<>]")),
+    "odbc dates": (_odbc_dates, _sign(r"\{")),
+    "operators": (_operators, _sign(*(re.escape(run) for run in sorted(_OPERATORS, key=len, reverse=True)))),
+    "order using": (_order_using, _sign(r"\bUSING\s*[<>]")),
+    "pattern subsets": (_pattern_subsets, _sign(r"\bSUBSET\b")),
+    "raw bytes": (_prefixed_texts("rb", "br"), _sign(r"\b(?:rb|br)['\"]")),
+    "select modifiers": (_select_modifiers, _sign(r"\b(?:HIGH_PRIORITY|STRAIGHT_JOIN|SQL_\w+)\b")),
+    "steps of pipes": (_steps_of_pipes, _sign(r"\|>\s*(?:SET|DROP|RENAME)\b")),
+    "typed texts": (_typed_texts, _sign(rf"\b(?:{'|'.join(sorted(_TYPES_OF_TEXTS))})\s*'")),
 }
+"""By the names that the records of dialects have for them: the rule, and what a text holds that it may change."""

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from rsql_magic.sql.dialects.functions import LISTS, functions
+from rsql_magic.sql.dialects.functions import functions
+from rsql_magic.sql.dialects.table import DIALECTS
 
 
 def functions_table() -> str:
     """How many functions each dialect's list holds, why others are refused, and where the list is, as Markdown."""
     head = "| dialect | may be called | may stand in FROM | refused with a reason | list |\n|---|---|---|---|---|\n"
-    return head + "".join(_row(dialect) for dialect in sorted(LISTS))
+    return head + "".join(_row(dialect) for dialect in _listed())
 
 
 def reasons_table() -> str:
     """Why functions are refused, with a few of them, as Markdown."""
     found: dict[str, list[str]] = {}
-    for dialect in sorted(LISTS):
+    for dialect in _listed():
         for name, reason in functions(dialect).reasons.items():
             if name not in found.setdefault(reason, []):
                 found[reason].append(name)
@@ -22,12 +23,15 @@ def reasons_table() -> str:
     return "| a function is refused because | such as |\n|---|---|\n" + "".join(rows)
 
 
+def _listed() -> list[str]:
+    return sorted(name for name, record in DIALECTS.items() if record.function_lists)
+
+
 def _row(dialect: str) -> str:
     known = functions(dialect)
     in_from = "any of these" if known.tables is None else f"{len(known.tables)}"
-    files = ", ".join(
-        f"[{name}](../rsql_magic/sql/dialects/functions/{name}.txt)" for name in ("common", *LISTS[dialect])
-    )
+    lists = ("common", *DIALECTS[dialect].function_lists)
+    files = ", ".join(f"[{name}](../rsql_magic/sql/dialects/functions/{name}.txt)" for name in lists)
     return f"| {dialect} | {len(known.allowed)} | {in_from} | {len(known.reasons)} | {files} |\n"
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from rsql_magic.errors import QueryRejected
 from rsql_magic.sql.dialects.calls import TYPES, calls
 from rsql_magic.sql.dialects.functions import functions
-from rsql_magic.sql.dialects.words import names
+from rsql_magic.sql.dialects.records import dialect_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -17,29 +17,7 @@ if TYPE_CHECKING:
 
     from rsql_magic.sql.dialects.functions import Functions
     from rsql_magic.sql.dialects.reading import Lexed
-
-_SYSTEM_QUALIFIERS = {
-    "duckdb": {"main", "system", "pg_catalog"},
-    "postgres": {"pg_catalog", "public"},
-    "redshift": {"pg_catalog"},
-    "tsql": {"sys"},
-    "clickhouse": set[str](),
-    "oracle": {"sys"},
-}
-_METHODS = {
-    "duckdb": None,
-    "tsql": names(
-        """
-    value query nodes exist stx sty starea stastext stbuffer stcentroid stcontains stcrosses stdifference
-    stdimension stdisjoint stdistance stendpoint stenvelope stequals stgeomfromtext stgeometrytype
-    stintersection stintersects stisclosed stisempty stisvalid stlength stnumpoints stoverlaps stpointfromtext
-    stpointn stsrid ststartpoint stsymdifference sttouches stunion stwithin tostring getancestor getdescendant
-    getlevel getroot isdescendantof getreparentedvalue makevalid reduce parse point
-    """
-    ),
-}
-"""Where ``x.f(…)`` calls a function of the value x: any in DuckDB, the methods of its types in SQL Server."""
-
+    from rsql_magic.sql.dialects.records import SQLDialect
 
 _SECRET_SETTING = re.compile(r"secret|passw|token|credential|private|_key|key_|jwt", re.IGNORECASE)
 _COMBINATORS = re.compile(r"(if|array|map|state|merge|ordefault|ornull|distinct|resample|foreach|simplestate)$")
@@ -59,14 +37,15 @@ def refuse_unknown_calls(lexed: Lexed, nodes: Iterable[exp.Expr], dialect: str, 
     """
     known = functions(dialect)
     nodes = list(nodes)
-    if dialect == "oracle":
+    record = dialect_of(dialect)
+    if record.calls_without_brackets:
         _refuse_calls_without_brackets(nodes, known)
     own = frozenset(name.casefold() for name in extra)
     for call in calls(lexed, nodes, dialect):
         full, name = ".".join(call.path).lower(), call.path[-1].lower()
         if full in own:
             continue
-        if not _allowed(call.path, known, dialect):
+        if not _allowed(call.path, known, record):
             raise _refused(call.path, known.reason(full) or known.reason(name))
         if name == "last_insert_id" and _has_argument(lexed, call.start):
             raise _refused(call.path, "is not allowed with a value, which it would keep for the session")
@@ -101,25 +80,24 @@ def _refuse_calls_without_brackets(nodes: list[exp.Expr], known: Functions) -> N
                 raise _refused(path, reason)
 
 
-def _allowed(path: tuple[str, ...], known: Functions, dialect: str) -> bool:
+def _allowed(path: tuple[str, ...], known: Functions, dialect: SQLDialect) -> bool:
     *qualifiers, name = (part.lower() for part in path)
     if not name.isascii():
         return False
-    if dialect == "bigquery" and qualifiers[:1] == ["safe"]:
+    if dialect.function_prefix and qualifiers[:1] == [dialect.function_prefix]:
         qualifiers = qualifiers[1:]
-    if dialect == "clickhouse":
+    if dialect.combinators:
         name = _without_combinators(name, known)
     full = ".".join([*qualifiers, name])
     if known.allows(full) or (name.upper() in TYPES and not qualifiers):
         return True
     if not qualifiers:
         return known.tables is not None and name in known.tables
-    if qualifiers == ["public"]:  # where PostgreSQL's own never are
-        return dialect == "postgres" and known.allows(name) and known.comes_with_extension(name)
-    if all(part in _SYSTEM_QUALIFIERS.get(dialect, set()) for part in qualifiers):
+    if qualifiers == ["public"]:  # where the engine's own never are
+        return dialect.extensions_in_public and known.allows(name) and known.comes_with_extension(name)
+    if dialect.function_schemas.issuperset(qualifiers):
         return known.allows(name) or bool(known.tables and name in known.tables)
-    methods = _METHODS.get(dialect, frozenset())
-    return known.allows(name) and (methods is None or name in methods)
+    return known.allows(name) and (dialect.methods is None or name in dialect.methods)
 
 
 def _without_combinators(name: str, known: Functions) -> str:

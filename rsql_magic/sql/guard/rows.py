@@ -7,13 +7,13 @@ of them, tables without one multiply, and only what goes far beyond a large ware
 from __future__ import annotations
 
 import math
-import re
 from typing import TYPE_CHECKING, NamedTuple
 
 from sqlglot import exp
 
 from rsql_magic.errors import QueryRejected
 from rsql_magic.sql.dialects.reading import written
+from rsql_magic.sql.dialects.records import dialect_of
 from rsql_magic.sql.guard.growth import is_exact, refuse_growth
 from rsql_magic.sql.guard.numbers import magnitude
 from rsql_magic.sql.guard.size import MAX_ROWS, made_rows, text_length
@@ -31,10 +31,6 @@ MAX_COLLECTED = 1e9
 """Most characters that ``string_agg`` and the like may put into one value."""
 TABLE_ROWS = 1e4
 """What a table of unknown size counts as: two may be crossed, three may not."""
-_ENDLESS = frozenset({"numbers", "numbers_mt", "zeros", "zeros_mt"})
-"""ClickHouse's tables without an end."""
-_MARIADB_SERIES = re.compile(r"seq_(\d+)_to_(\d+)(?:_step_(\d+))?")
-"""MariaDB's tables of numbers, which exist by being named."""
 _LEAST_ROWS = 1e3
 _WEAK = 1e-2
 """What a condition that is no equality (``a.x < b.x``) is taken to keep."""
@@ -164,9 +160,10 @@ class _Estimate:
         name = node.name.casefold()
         if not node.args.get("db") and name in ctes:
             return ctes[name]
-        if self.dialect == "clickhouse" and node.db.casefold() == "system" and name in _ENDLESS:
+        record = dialect_of(self.dialect)
+        if (node.db.casefold(), name) in record.endless_tables:
             return math.inf
-        if self.dialect == "mysql" and (series := _MARIADB_SERIES.fullmatch(name)):
+        if series := record.series_tables.fullmatch(name):
             return max(float(series[2]) - float(series[1]), 1.0) / max(float(series[3] or 1), 1.0)
         table = self.catalog.get(node.name) if self.catalog is not None else None
         return max(float(table.rows), _LEAST_ROWS) if table is not None and table.rows is not None else TABLE_ROWS

@@ -16,6 +16,7 @@ from sqlglot import exp
 
 from rsql_magic.errors import QueryRejected
 from rsql_magic.sql.dialects.reading import written
+from rsql_magic.sql.dialects.records import dialect_of
 from rsql_magic.sql.dialects.words import names
 from rsql_magic.sql.guard.numbers import magnitude, moment, seconds_of, value
 
@@ -101,7 +102,7 @@ def _product(node: exp.Expr) -> float:
 def _series(node: exp.Func, dialect: str) -> float:
     start, end, step = (node.args.get(part) for part in ("start", "end", "step"))
     if end is None:
-        return math.inf if dialect == "sqlite" else magnitude(start)
+        return math.inf if dialect_of(dialect).endless_series else magnitude(start)
     low, high, by = value(start), value(end), value(step) if step is not None else 1.0
     if low is None or high is None or by is None:
         return _moments(start, end, step) or max(magnitude(start), magnitude(end))

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from rsql_magic.errors import QueryRejected
 from rsql_magic.sql.dialects.reading import written
+from rsql_magic.sql.dialects.records import dialect_of
 from rsql_magic.sql.dialects.system import is_file, system_table
 from rsql_magic.sql.dialects.words import ascii_lower
 from rsql_magic.sql.validate.lookup import find_table
@@ -16,17 +17,6 @@ if TYPE_CHECKING:
     from sqlglot import exp
 
     from rsql_magic.sql.catalog import Catalog
-
-_UPPER = frozenset({"snowflake", "oracle"})
-_LOWER = frozenset({"postgres", "redshift", "materialize", "risingwave", "trino", "presto", "athena"})
-_IMPLICIT_RECURSION = frozenset({"tsql", "fabric", "oracle", "sqlite", "snowflake"})
-"""Where a WITH may read itself without the word RECURSIVE."""
-_SEES_AHEAD = frozenset({"postgres", "mysql", "sqlite", "redshift", "materialize", "risingwave"})
-"""Where a WITH may read one that follows, in all but SQLite with the word RECURSIVE; elsewhere that reads a table."""
-_RECURSES_OFTEN = frozenset({"mysql", "sqlite", "tsql", "fabric"})
-"""Where more than one part of a UNION may read the WITH that it makes."""
-_MINDS_ALL_CASES = frozenset({"duckdb", "sqlite"}) | _LOWER
-"""Where only the letters A to Z are the same in both cases: ``"ſ"`` is no ``"s"`` there, though Unicode says so."""
 
 
 def refuse_unknown_tables(nodes: Iterable[exp.Expr], text: str, dialect: str, catalog: Catalog | None) -> None:
@@ -43,7 +33,7 @@ def refuse_unknown_tables(nodes: Iterable[exp.Expr], text: str, dialect: str, ca
             _name_of_with(node, dialect)
         elif kind == "TableFromRows":
             _rows(node, text)
-        elif kind == "In" and dialect == "sqlite":
+        elif kind == "In" and dialect_of(dialect).tables_after_in:
             _table_after_in(node, text, dialect, catalog)
 
 
@@ -71,7 +61,7 @@ def refuse_unknown_table(parts: tuple[str, ...], dialect: str, catalog: Catalog 
         return
     if is_file(parts, dialect):
         raise QueryRejected(f"{name} would be read as a file.", piece=name, hint="Read it in Python or R first.")
-    if len(parts) > 3 or (dialect == "oracle" and any("@" in part for part in parts)):
+    if len(parts) > 3 or (dialect_of(dialect).links == "@" and any("@" in part for part in parts)):
         raise QueryRejected(f"{name} is a table of another server.", piece=name)
     if catalog is not None:
         raise QueryRejected(
@@ -96,7 +86,7 @@ def _table(node: exp.Expr, text: str, dialect: str, catalog: Catalog | None) -> 
     if inner is None and node.args.get("rows_from"):
         return
     parts = table_parts(node)
-    if dialect in {"tsql", "fabric"} and isinstance(inner, exp.Dot):
+    if dialect_of(dialect).links == "four parts" and isinstance(inner, exp.Dot):
         raise QueryRejected("A name of four parts is a table of another server.", piece=written(node, text))
     if not parts:
         raise QueryRejected("This reads something that is not a table.", piece=written(node, text))
@@ -184,8 +174,10 @@ def _visible(with_: exp.Expr, within: bool, node: exp.Expr, dialect: str) -> lis
         return names
     position = next(i for i, cte in enumerate(with_.expressions) if _is_under(node, cte))
     recursive = bool(with_.args.get("recursive"))
-    ahead = names[position + 1 :] if dialect == "sqlite" or (recursive and dialect in _SEES_AHEAD) else []
-    own = recursive or dialect in _IMPLICIT_RECURSION
+    record = dialect_of(dialect)
+    looks_ahead = record.sees_ahead == "always" or (recursive and record.sees_ahead == "recursive")
+    ahead = names[position + 1 :] if looks_ahead else []
+    own = recursive or record.implicit_recursion
     itself = names[position : position + 1] if own and _recurses(node, with_.expressions[position], dialect) else []
     return names[:position] + itself + ahead
 
@@ -198,7 +190,7 @@ def _recurses(node: exp.Expr, cte: exp.Expr, dialect: str) -> bool:
     while isinstance(union, exp.SetOperation):
         if _is_under(node, union.expression):
             return True
-        union = union.this if dialect in _RECURSES_OFTEN else None
+        union = union.this if dialect_of(dialect).recurses_often else None
     return False
 
 
@@ -216,8 +208,9 @@ def _cte_name(cte: exp.Expr, dialect: str) -> str:
 
 def _folded(name: str, quoted: bool, dialect: str) -> str:
     """A name as the engine compares it, so that "PG_SHADOW" does not stand for pg_shadow."""
-    if quoted and (dialect in _UPPER or dialect in _LOWER):
+    record = dialect_of(dialect)
+    if quoted and record.folds:
         return name
-    if dialect in _MINDS_ALL_CASES:
+    if record.folds_ascii:
         return ascii_lower(name)
-    return name.upper() if dialect in _UPPER else name.casefold()
+    return name.upper() if record.folds == "upper" else name.casefold()

@@ -73,7 +73,7 @@ def _of_names(tree: exp.Expr, lexed: Lexed, dialect: str, catalog: Catalog) -> I
     from rsql_magic.sql.validate.hints import problem
     from rsql_magic.sql.validate.resolve import resolve
 
-    if dialect == "bigquery" and any(token.text == "|>" for token in lexed.tokens):
+    if any(token.text == "|>" for token in lexed.tokens):
         return  # the tree of a pipe hides which names its steps still see; the engine's dry run knows
     resolution = resolve(tree, lexed.text, dialect, catalog)
     for missing in resolution.missing:

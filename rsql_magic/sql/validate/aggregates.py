@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from sqlglot import exp
 
 from rsql_magic.sql.dialects.reading import written
-from rsql_magic.sql.dialects.words import names
+from rsql_magic.sql.dialects.records import dialect_of
 from rsql_magic.sql.validate.problems import Problem
 
 if TYPE_CHECKING:
@@ -19,17 +19,6 @@ if TYPE_CHECKING:
 
     from rsql_magic.sql.validate.scopes import Relation, Resolution, Scope
 
-_STRICT = names(
-    """
-    athena bigquery databricks duckdb fabric materialize oracle postgres presto redshift risingwave snowflake
-    spark trino tsql
-    """
-)
-"""Where a column beside an aggregate must be grouped."""
-_BY_KEY = names("postgres materialize risingwave")
-"""Where grouping a table's primary key groups all its columns."""
-_DISTINCT_ORDER = names("postgres tsql fabric materialize risingwave")
-"""Where SELECT DISTINCT can only be ordered by what it selects."""
 _CERTAIN = (
     exp.Avg,
     exp.Count,
@@ -63,17 +52,17 @@ class _Grouping:
         self.scope = scope
         self.columns = resolution.columns
         self.text = text
-        self.dialect = dialect
+        self.dialect = dialect_of(dialect)
 
     def problems(self) -> Iterator[tuple[exp.Expr, Problem]]:
         misplaced = list(self.in_conditions())
         yield from misplaced
         yield from self.inside_each_other()
-        if self.dialect in _STRICT and not misplaced:
+        if self.dialect.strict_groups and not misplaced:
             yield from self.bare_columns()
-        if self.dialect == "mysql":
+        if self.dialect.strict_having:
             yield from self.bare_in_having()
-        if self.dialect in _DISTINCT_ORDER:
+        if self.dialect.strict_distinct:
             yield from self.order_of_distinct()
 
     def in_conditions(self) -> Iterator[tuple[exp.Expr, Problem]]:
@@ -92,7 +81,7 @@ class _Grouping:
                     )
 
     def inside_each_other(self) -> Iterator[tuple[exp.Expr, Problem]]:
-        if self.dialect == "bigquery":  # has aggregates of several levels
+        if self.dialect.nested_aggregates:
             return
         parts = [*self.select.expressions, self.select.args.get("having"), self.select.args.get("order")]
         for outer in (node for part in parts for node in _own_nodes(part)):
@@ -223,7 +212,7 @@ class _Grouping:
 
     def _depends_on_key(self, relation: Relation, keys: frozenset[object]) -> bool:
         """True when the grouped columns may hold the primary key of the column's table."""
-        if self.dialect not in _BY_KEY or relation.table is None:
+        if not self.dialect.groups_by_key or relation.table is None:
             return False
         grouped = {key[1] for key in keys if isinstance(key, tuple) and len(key) == 2 and key[0] == id(relation)}
         primary = {name.casefold() for name in relation.table.primary_key}
@@ -234,7 +223,7 @@ class _Grouping:
 
     def _is_aggregate(self, node: exp.Expr, *, any_kind: bool = False) -> bool:
         if isinstance(node, (exp.Max, exp.Min)) and node.expressions:  # DuckDB's and Trino's max(a, n): the n greatest
-            return any_kind and self.dialect != "sqlite"  # SQLite's max(a, b) is the greater of two
+            return any_kind and not self.dialect.scalar_max
         return isinstance(node, (exp.AggFunc, exp.Anonymous, exp.Any) if any_kind else _CERTAIN)
 
     def _is_own(self, node: exp.Expr) -> bool:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from rsql_magic.sql.dialects.calls import TYPES, calls
 from rsql_magic.sql.dialects.functions import functions
+from rsql_magic.sql.dialects.records import dialect_of
 from rsql_magic.sql.validate.nearest import nearest
 from rsql_magic.sql.validate.problems import Problem
 
@@ -35,7 +36,7 @@ def unknown_functions(
     mine = {name.casefold() for name in own}
     for call in calls(lexed, nodes, dialect):
         name = call.path[-1].lower()
-        if name == "week" and dialect == "bigquery":  # DATE_TRUNC(a, WEEK(MONDAY)) names a part of a date
+        if name in dialect_of(dialect).parts_like_calls:
             continue
         full = ".".join(call.path).lower()
         if name in known.absent:

@@ -8,16 +8,11 @@ from sqlglot import exp
 
 from rsql_magic.sql.catalog import always_quoted
 from rsql_magic.sql.dialects.functions import functions
-from rsql_magic.sql.dialects.reserved import RESERVED
-from rsql_magic.sql.dialects.words import names
+from rsql_magic.sql.dialects.records import dialect_of
 from rsql_magic.sql.validate.problems import Problem
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
-
-_MYSQL = names("mysql")
-_NAMED_SUBQUERIES = names("mysql tsql fabric singlestore")
-"""Where every subquery in FROM needs a name; in PostgreSQL only before version 16."""
 
 
 def refused_grammar(
@@ -31,6 +26,7 @@ def refused_grammar(
         text: What it was parsed from.
         dialect: sqlglot's name.
     """
+    record = dialect_of(dialect)
     if not isinstance(tree, (exp.Query, exp.Values, exp.Pivot)) or isinstance(tree, exp.Table):
         yield tree, Problem("syntax", text[:40], "This is not a query: begin it with SELECT or WITH.")
     for node in nodes:
@@ -38,11 +34,11 @@ def refused_grammar(
             yield node, Problem("syntax", "SELECT", "This SELECT asks for nothing: name the columns after SELECT.")
         elif isinstance(node, exp.SetOperation):
             yield from _ordered_side(node, dialect)
-        elif isinstance(node, exp.Subquery) and dialect in _NAMED_SUBQUERIES:
+        elif isinstance(node, exp.Subquery) and record.named_subqueries:
             yield from _without_name(node)
-        elif isinstance(node, exp.In) and dialect in _MYSQL:
+        elif isinstance(node, exp.In) and not record.limit_in_in:
             yield from _limit_inside_in(node)
-        elif isinstance(node, exp.Identifier) and dialect in RESERVED:
+        elif isinstance(node, exp.Identifier) and record.reserved:
             yield from _reserved(node, dialect)
 
 
@@ -54,7 +50,7 @@ def _ordered_side(node: exp.SetOperation, dialect: str) -> Iterator[tuple[exp.Ex
     side = node.this
     if (
         isinstance(side, exp.Select)
-        and dialect not in {"clickhouse", "sqlite"}
+        and not dialect_of(dialect).ordered_sides
         and (side.args.get("order") or side.args.get("limit"))
     ):
         word = "ORDER BY" if side.args.get("order") else "LIMIT"
@@ -82,7 +78,12 @@ def _limit_inside_in(node: exp.In) -> Iterator[tuple[exp.Expr, Problem]]:
 def _reserved(node: exp.Identifier, dialect: str) -> Iterator[tuple[exp.Expr, Problem]]:
     """A reserved word as the name of a table or a bare column."""
     is_name = isinstance(node.parent, exp.Table) or (isinstance(node.parent, exp.Column) and not node.parent.table)
-    if is_name and not node.args.get("quoted") and node.name.lower() in RESERVED[dialect] and node.arg_key == "this":
+    if (
+        is_name
+        and not node.args.get("quoted")
+        and node.name.lower() in dialect_of(dialect).reserved
+        and node.arg_key == "this"
+    ):
         if isinstance(node.parent, exp.Table) and node.parent.db:
             return
         written = always_quoted(node.name, dialect)

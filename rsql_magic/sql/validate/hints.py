@@ -9,6 +9,7 @@ from sqlglot import ErrorLevel, exp
 
 from rsql_magic.sql.catalog import quoted
 from rsql_magic.sql.dialects.functions import functions
+from rsql_magic.sql.dialects.records import dialect_of
 from rsql_magic.sql.validate.known import known
 from rsql_magic.sql.validate.nearest import GOOD, likeness, nearest
 from rsql_magic.sql.validate.problems import Problem
@@ -165,7 +166,7 @@ def _twice(missing: Missing) -> Problem:
 
 def _otherwise_cased(name: str, tables: list[Table], dialect: str) -> str:
     """The column of that name but for its case, where PostgreSQL needs quotes for it."""
-    if dialect != "postgres":
+    if not dialect_of(dialect).minds_case:
         return ""
     columns = (table.column(name) for table in tables)
     found = next(

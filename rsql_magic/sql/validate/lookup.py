@@ -4,20 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, TypeVar
 
+from rsql_magic.sql.dialects.records import dialect_of
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from rsql_magic.sql.catalog import Catalog, Table
 
 T = TypeVar("T")
-
-_DEFAULTS = {
-    "duckdb": (["main"], ["memory", "main"]),
-    "postgres": (["public"],),
-    "snowflake": (["public"],),
-    "sqlite": (["main"],),
-    "tsql": (["dbo"],),
-}
 
 
 def find_table(catalog: Catalog, parts: Sequence[str], dialect: str) -> Table | None:
@@ -34,7 +28,7 @@ def find_table(catalog: Catalog, parts: Sequence[str], dialect: str) -> Table | 
     table = catalog.get(".".join(parts))
     if table is None and len(parts) > 1 and not catalog.schema and _is_default(parts[:-1], dialect, catalog):
         table = catalog.get(parts[-1])
-    if table is None and dialect == "bigquery" and parts[-1].endswith("*"):
+    if table is None and parts[-1].endswith("*") and dialect_of(dialect).wildcard_tables:
         return _shard(catalog, parts[-1][:-1])
     return table
 
@@ -66,9 +60,10 @@ def _minds_case(catalog: Catalog) -> bool:
 
 def _is_default(qualifiers: Sequence[str], dialect: str, catalog: Catalog) -> bool:
     """True when the qualifiers can only mean the default schema of a catalog that does not say its name."""
-    if dialect == "bigquery":  # where a table's dataset is always written
+    record = dialect_of(dialect)
+    if record.datasets_always_written:
         return not any(table.schema for table in catalog)
-    return [q.lower() for q in qualifiers] in _DEFAULTS.get(dialect, ())
+    return tuple(q.lower() for q in qualifiers) in record.default_schemas
 
 
 def _shard(catalog: Catalog, prefix: str) -> Table | None:

@@ -12,25 +12,12 @@ from typing import TYPE_CHECKING
 
 from sqlglot import exp
 
+from rsql_magic.sql.dialects.records import dialect_of
 from rsql_magic.sql.dialects.system import system_table
 from rsql_magic.sql.dialects.words import names
 from rsql_magic.sql.validate.lookup import find_table, kept, minds_case
 from rsql_magic.sql.validate.scopes import OPEN, Columns, Ctes, Missing, Relation, Resolution, Scope
 from rsql_magic.sql.validate.trees import identifier, is_within, may_be_a_text, names_bound, sides
-from rsql_magic.sql.validate.visibility import (
-    ALIASES_IN_HAVING,
-    ALIASES_IN_SELECT,
-    ALIASES_IN_WHERE,
-    IMPLICIT_RECURSION,
-    KEYWORDS,
-    NO_ALIAS_IN_GROUP,
-    NO_ROWS,
-    NO_STRUCTS,
-    PSEUDO,
-    SIBLINGS_SEEN,
-    UNITS,
-    WHOLE_ALIAS_ONLY,
-)
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -82,11 +69,21 @@ def resolve(tree: exp.Expr, text: str, dialect: str, catalog: Catalog) -> Resolu
 
 _SEARCH_TABLES = names("CONTAINSTABLE FREETEXTTABLE")
 """Functions of SQL Server that take the names of a table and its columns."""
-_PARTS_OF_SHAPES = names("HasM HasZ Lat Long M STSrid STX STY Z")
-"""What a value of SQL Server's geography or geometry has behind a dot."""
-_SEARCHES = names("bm25 highlight snippet")
-"""Functions of SQLite's full-text search, which take the name of the table."""
-_ASCII_ONLY = {"sqlite", "duckdb"}
+_KEYWORDS = names(
+    """
+    user current_user session_user system_user current_role current_catalog current_schema current_database
+    current_date current_time current_timestamp localtime localtimestamp sysdate systimestamp uid true false null
+    unknown default dual rownum level
+    """
+)
+_UNITS = names(
+    """
+    year years yyyy yy quarter quarters qq month months mm week weeks wk ww isoweek isoyear isodow day days dd d
+    dayofyear doy dy y dayofweek weekday dw dow hour hours hh minute minutes mi n second seconds ss s millisecond
+    milliseconds ms microsecond microseconds mcs us nanosecond ns epoch decade century millennium julian timezone
+    timezone_hour timezone_minute date time iso_week tzoffset
+    """
+)
 _ASCII_FOLD = str.maketrans(string.ascii_uppercase, string.ascii_lowercase)
 
 
@@ -95,9 +92,9 @@ class _Walk:
 
     def __init__(self, text: str, dialect: str, catalog: Catalog) -> None:
         self.text = text
-        self.dialect = dialect
+        self.dialect = dialect_of(dialect)
         self.catalog = catalog
-        self.strict = dialect == "postgres" and catalog.dialect in {"", dialect} and minds_case(catalog)
+        self.strict = self.dialect.minds_case and catalog.dialect in {"", dialect} and minds_case(catalog)
         self.result = Resolution()
         self._stored = kept(catalog, f"_stored_{self.strict}", lambda _: dict[int, dict[str, str]]())
 
@@ -110,7 +107,7 @@ class _Walk:
         """
         if self.strict:
             return name if quoted else name.lower()
-        return name.translate(_ASCII_FOLD) if self.dialect in _ASCII_ONLY else name.casefold()
+        return name.translate(_ASCII_FOLD) if self.dialect.folds_ascii and not self.dialect.folds else name.casefold()
 
     def id(self, node: exp.Expr) -> str:
         """An identifier as it is compared."""
@@ -152,13 +149,13 @@ class _Walk:
         if with_ is None:
             return ctes
         seen = dict(ctes)
-        if self.dialect == "sqlite" or with_.args.get("recursive"):
+        if self.dialect.sees_ahead == "always" or with_.args.get("recursive"):
             seen |= {self.id(cte.args["alias"].this): OPEN for cte in with_.expressions}
         for cte in with_.expressions:
             alias = cte.args["alias"]
             name = self.id(alias.this)
             named = Columns({self.id(c): c.name for c in alias.args.get("columns") or ()})
-            sees_itself = name in seen or self.dialect in IMPLICIT_RECURSION
+            sees_itself = name in seen or self.dialect.implicit_recursion
             inside = seen | {name: named if named.names else OPEN} if sees_itself else seen
             found = self.query(cte.this, outer, inside)
             seen[name] = named if named.names else found
@@ -246,7 +243,7 @@ class _Walk:
             self.relation(join.this, scope, ctes)
             self.shared(join, scope.relations[:before], scope.relations[before:])
             conditions += [join.args.get("on"), join.args.get("match_condition")]
-            if self.dialect != "sqlite":
+            if not self.dialect.conditions_see_all:
                 self.walk(conditions, scope, ctes, "joins")
                 conditions.clear()
         self.walk(conditions, scope, ctes, "joins")
@@ -305,7 +302,7 @@ class _Walk:
         lateral = isinstance(node, exp.Lateral)
         inner = node.this if lateral else node
         if isinstance(inner, exp.Query):
-            around = scope if lateral or self.dialect in SIBLINGS_SEEN else scope.outer
+            around = scope if lateral or self.dialect.siblings_seen else scope.outer
             columns = self.query(inner, around, ctes)
             return Relation("", "", columns.names, columns.open)
         self.walk([part for part in node.iter_expressions() if not isinstance(part, exp.TableAlias)], scope, ctes)
@@ -328,17 +325,17 @@ class _Walk:
     def find(self, node: exp.Table) -> Table | None:
         """The catalog's table of that name; when there is none, a `Missing` unless it is a system table."""
         parts = tuple(part.name for part in node.parts)
-        table = find_table(self.catalog, parts, self.dialect)
+        table = find_table(self.catalog, parts, self.dialect.name)
         if table is not None and not (self.strict and table.name != self.id(node.this)):
             return table
-        if table is not None or not system_table(parts, self.dialect):
+        if table is not None or not system_table(parts, self.dialect.name):
             self.result.missing.append(Missing("table", node, Scope()))
         return None
 
     def _named_twice(self, made: Relation, node: exp.Expr, scope: Scope) -> None:
         """Two relations of one name. SQLite lets it pass as long as no column is ambiguous."""
         twice = bool(made.key) and any(r.key == made.key for r in scope.relations)
-        if twice and self.dialect != "sqlite" and not node.args.get("db"):
+        if twice and not self.dialect.conditions_see_all and not node.args.get("db"):
             self.result.missing.append(Missing("alias", node, scope))
 
     # Expressions
@@ -386,7 +383,7 @@ class _Walk:
 
     def _is_value(self, node: exp.Column, scope: Scope) -> bool:
         """True when the first part may be a column that holds a struct."""
-        if self.dialect in NO_STRUCTS and not (self.dialect == "tsql" and node.name in _PARTS_OF_SHAPES):
+        if not self.dialect.structs and node.name not in self.dialect.parts_of_values:
             return False
         name = self.id(node.parts[0])
         levels = list(scope.chain())
@@ -402,7 +399,7 @@ class _Walk:
             self.result.columns[id(node)] = (having[0], name)
             if sum(name not in r.shared for r in having) > 1:
                 self.result.missing.append(Missing("ambiguous", node, scope, tuple(having)))
-        elif not any(r.open for r in found) and name not in PSEUDO.get(self.dialect, ()):
+        elif not any(r.open for r in found) and name not in self.dialect.hidden_columns:
             self.result.missing.append(Missing("column", node, Scope(found, scope.outer)))
 
     def unqualified(self, node: exp.Column, place: _Place) -> None:
@@ -426,7 +423,7 @@ class _Walk:
             return
         if clause == "order" and (name in level.aliases or self._is_output(node, name)):
             return
-        if clause in {"group", "having"} and name in level.aliases and self.dialect not in NO_ALIAS_IN_GROUP:
+        if clause in {"group", "having"} and name in level.aliases and "group" in self.dialect.aliases_in:
             return
         self.result.missing.append(Missing("ambiguous", node, level, found))
 
@@ -439,40 +436,44 @@ class _Walk:
         """True when the name is one that AS gives and the clause may use."""
         if name not in level.aliases:
             return False
-        whole = isinstance(node.parent, (exp.Ordered, exp.Group)) or self.dialect not in WHOLE_ALIAS_ONLY
+        whole = isinstance(node.parent, (exp.Ordered, exp.Group)) or not self.dialect.whole_alias_only
         return {
             "order": whole,
             "sort": True,
             "cluster": True,
             "distribute": True,
             "distinct": whole,
-            "group": whole and self.dialect not in NO_ALIAS_IN_GROUP,
-            "having": self.dialect in ALIASES_IN_HAVING,
+            "group": whole and "group" in self.dialect.aliases_in,
+            "having": "having" in self.dialect.aliases_in,
             "qualify": True,
-            "where": self.dialect in ALIASES_IN_WHERE,
+            "where": "where" in self.dialect.aliases_in,
             "prewhere": True,
-            "expressions": self.dialect in ALIASES_IN_SELECT and not is_within(node, level.aliases[name]),
-            "windows": self.dialect in ALIASES_IN_SELECT,
-            "outer": self.dialect in ALIASES_IN_SELECT or self.dialect == "sqlite",
+            "expressions": "select" in self.dialect.aliases_in and not is_within(node, level.aliases[name]),
+            "windows": "select" in self.dialect.aliases_in,
+            "outer": not self.dialect.aliases_in.isdisjoint(("select", "outer")),
         }.get(clause, False)
 
     def _means_something_else(self, node: exp.Column, name: str, place: _Place) -> bool:
         """True for a name that is no column: a text in double quotes, a row, a unit of time, a word of the dialect."""
-        if name in place.bound or name in PSEUDO.get(self.dialect, ()):
+        if name in place.bound or name in self.dialect.hidden_columns:
             return True
-        if self.dialect == "sqlite" and self._in_double_quotes(node) and may_be_a_text(node):
+        if self.dialect.names_become_texts and self._in_double_quotes(node) and may_be_a_text(node):
             return True
-        if isinstance(node.parent, exp.In) and node.arg_key == "field" and self.dialect == "sqlite":
+        if isinstance(node.parent, exp.In) and node.arg_key == "field" and self.dialect.tables_after_in:
             return name in place.ctes or node.name in self.catalog
         if not node.this.args.get("quoted") and (
-            name in KEYWORDS or (name in UNITS and isinstance(node.parent, exp.Func))
+            name in _KEYWORDS or (name in _UNITS and isinstance(node.parent, exp.Func))
         ):
             return True
         around = node.parent
-        if self.dialect == "sqlite" and around and (isinstance(around, exp.Match) or around.name.lower() in _SEARCHES):
+        if (
+            (searches := self.dialect.searches)
+            and around
+            and (isinstance(around, exp.Match) or around.name.lower() in searches)
+        ):
             return name in {r.key for level in place.scope.chain() for r in level.relations}
         is_row = any(r.key == name for level in place.scope.chain() for r in level.relations)
-        return is_row and self.dialect not in NO_ROWS
+        return is_row and self.dialect.rows_by_name
 
     def _in_double_quotes(self, node: exp.Column) -> bool:
         start = node.this.meta.get("start", -1)
