@@ -1,4 +1,4 @@
-"""Write the tables of the docs that are made from the code: docs/settings.md and docs/sql-safety.md."""
+"""Write the tables of the docs that are made from the code: docs/magics.md, settings.md and sql-safety.md."""
 
 from __future__ import annotations
 
@@ -6,9 +6,11 @@ import re
 from pathlib import Path
 
 from rsql_magic.config import settings_table
+from rsql_magic.options import ASK, SQL_AI, options_table
 from rsql_magic.sql.dialects.summary import functions_table, reasons_table
 
 SETTINGS = Path(__file__).parent.parent / "docs" / "settings.md"
+MAGICS = SETTINGS.with_name("magics.md")
 SAFETY = SETTINGS.with_name("sql-safety.md")
 _TABLE = re.compile(r"^\| setting \|.*?(?=^(?!\|)|\Z)", re.M | re.S)
 
@@ -26,3 +28,8 @@ if __name__ == "__main__":
     page = between_marks(SAFETY.read_text(encoding="utf-8"), "functions", functions_table())
     SAFETY.write_text(between_marks(page, "reasons", reasons_table()), encoding="utf-8")
     print(SAFETY)
+    page = MAGICS.read_text(encoding="utf-8")
+    for name, options in (("ask", ASK), ("sql_ai", SQL_AI)):
+        page = between_marks(page, f"options of %%{name}", f"{options_table(options)}\n")
+    MAGICS.write_text(page, encoding="utf-8")
+    print(MAGICS)

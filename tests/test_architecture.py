@@ -11,7 +11,7 @@ ROOT = Path(__file__).parent.parent
 
 ARROWS = {
     "rsql_magic": "notebook → cli → panel → reports → assistant → study → text2sql → ask → databases, display → gateway"
-    " → context → sql, prompts → redaction → config, errors → plain_text",
+    " → context → sql, prompts → redaction → config, options, errors → plain_text",
     "jupyter_server_ext": "app → handlers → pipeline → upstream, identity, offline → ledger → keys, limits → redis"
     " → config → messages, errors",
 }

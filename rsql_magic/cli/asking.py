@@ -13,6 +13,7 @@ from rsql_magic.display import TerminalScreen
 from rsql_magic.errors import BadInput
 from rsql_magic.plain_text import printable
 from rsql_magic.sql import fence
+from rsql_magic.text2sql import given
 
 if TYPE_CHECKING:
     import argparse
@@ -37,7 +38,7 @@ def ask(assistant: Assistant, options: argparse.Namespace) -> None:
     if look:
         sys.stdout.write(printable(assistant.preview(question, snapshot).saying(unsure)) + "\n")
         return
-    answer = assistant.ask(question, snapshot, screen=screen_for(options.format))
+    answer = assistant.ask(question, snapshot, screen=screen_for(question.format))
     if answer.ended_by:
         raise answer.ended_by
 
@@ -50,7 +51,7 @@ def _piped(most: int) -> str:
 
 def sql(assistant: Assistant, options: argparse.Namespace) -> None:
     """Answer a question by a query over a database."""
-    query = assistant.query_options(model=options.model, run=not options.no_run, max_rows=options.max_rows)
+    query = assistant.query_options(**{**given(options), "run": not options.no_run})
     question = " ".join(options.question)
     refuse_no_database(assistant, options.on, "rsql sql --help")
     assistant.sql_ai(question, options.on, snapshot=NotebookSnapshot(), options=query, screen=TerminalScreen())

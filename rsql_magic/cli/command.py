@@ -27,6 +27,7 @@ from rsql_magic.assistant import Assistant
 from rsql_magic.cli import asking, monitor, plumbing, running
 from rsql_magic.cli.showing import doctor, report
 from rsql_magic.errors import GatewayUnreachable, LimitReached, QueryRejected, RsqlError, Stopped
+from rsql_magic.options import ASK, SQL_AI
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -117,14 +118,11 @@ def _ledger(words: Sequence[str]) -> int:
 
 def _asking(command: Callable[[str, Run, str], argparse.ArgumentParser]) -> None:
     ask = command("ask", asking.ask, "ask a question; what is piped in goes with it")
-    ask.add_argument("question", nargs="+", help="the question")
-    ask.add_argument("--format", choices=("markdown", "text", "json"), default="markdown", help="how it is printed")
     ask.add_argument("--no-r", action="store_true", help="in RStudio's terminal: say nothing of R and its packages")
-    ask.add_argument("--show-context", action="store_true", help="print what would be sent, and send nothing")
     sql = command("sql", asking.sql, "answer a question by a checked, read-only query")
-    sql.add_argument("question", nargs="+", help="the question")
     sql.add_argument("--on", metavar="DATABASE", required=True, help="a URL, or a DuckDB or SQLite file")
-    sql.add_argument("--no-run", action="store_true", help="print the query without running it")
-    sql.add_argument("--max-rows", type=int, metavar="N", help="most rows printed")
-    for one in (ask, sql):
-        one.add_argument("--model", "-m", help="the model to ask")
+    for one, options in ((ask, ASK), (sql, SQL_AI)):
+        one.add_argument("question", nargs="+", help="the question")
+        for option in options:
+            if option.command:
+                one.add_argument(*option.flags, **option.declared())

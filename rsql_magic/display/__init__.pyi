@@ -1,7 +1,6 @@
 from . import charts as charts
 from . import screens as screens
 from . import table_text as table_text
-from .charts import Kind as Kind
 from .markdown import Growing as Growing
 from .markdown import fenced as fenced
 from .markdown import plain_markdown as plain_markdown

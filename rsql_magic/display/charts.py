@@ -10,16 +10,15 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from importlib.util import find_spec
-from typing import TYPE_CHECKING, Any, Literal, get_args
+from typing import TYPE_CHECKING, Any, Literal
 
 from rsql_magic.errors import BadInput
+from rsql_magic.options import CHARTS
+from rsql_magic.options import ChartKind as Kind
 
 if TYPE_CHECKING:
     import altair as alt
     import pandas as pd
-
-Kind = Literal["bar", "line", "point", "area", "hist", "pie"]
-KINDS: tuple[Kind, ...] = get_args(Kind)
 
 Spec = dict[str, Any]
 """A Vega-Lite specification."""
@@ -73,8 +72,8 @@ def read(text: str, frame: pd.DataFrame, kind: Kind | None = None) -> Chart:
     if not isinstance(suggestion, dict):
         raise BadInput("The chart's description is not a JSON object.", hint="Name a type: --plot bar.")
     asked = kind or suggestion.get("chart")
-    if asked not in KINDS:
-        raise BadInput(f"There is no chart of the kind {asked!r}.", hint=f"There are: {', '.join(KINDS)}.")
+    if asked not in CHARTS:
+        raise BadInput(f"There is no chart of the kind {asked!r}.", hint=f"There are: {', '.join(CHARTS)}.")
     x, y, color = (_column(suggestion.get(channel), frame) for channel in ("x", "y", "color"))
     if not x:
         raise BadInput("The chart's description names no column for x.", hint="Name a type: --plot bar.")

@@ -1,6 +1,6 @@
 """The commands of ``%rsql``: gateway, models, tables, conversation.
 
-Each public method carries out one command of ``command_list.COMMANDS``.
+Each public method carries out one command of ``options.COMMANDS``.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from rsql_magic import reports
 from rsql_magic.assistant import ending
 from rsql_magic.display import safe_markdown
 from rsql_magic.errors import BadInput, GatewayUnreachable
-from rsql_magic.notebook.command_list import COMMANDS, KEY_LIMITS, KEY_OPTIONS, help_text
+from rsql_magic.options import COMMANDS, KEY_LIMITS, KEY_OPTIONS, help_text
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -1,8 +1,7 @@
 """Tab completion on the lines of our magics: options, their values, models, connections, objects.
 
-In the cells of ``%%sql_ai`` and ``%%sql`` it offers tables and columns.
-
-It never finds or starts a gateway: models are asked for only when one is in use already.
+In the cells of ``%%sql_ai`` and ``%%sql`` it offers tables and columns. It never finds or starts a gateway: models are
+asked for only when one is in use already.
 """
 
 from __future__ import annotations
@@ -10,34 +9,98 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any
 
-from rsql_magic.notebook.options import Option, options_of
+from rsql_magic.errors import RsqlError
+from rsql_magic.options import ASK, COMMANDS, SQL_AI, Option
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
     from IPython.core.completer import CompletionContext
     from IPython.core.interactiveshell import InteractiveShell
 
-    from rsql_magic.notebook.magics import RsqlMagics
+    from rsql_magic.assistant import Assistant
+    from rsql_magic.config import Rsql
 
 _LINE = re.compile(r"^\s*(?:[^\W\d]\w*\s*=\s*)?%{1,2}(ask|sql_ai|rsql)\s(.*)$", re.S)
 _IN_CELL = re.compile(r"^\s*%%(sql_ai|sql)\b")
 _NAME = "rsql_options"
+_OPTIONS = {"ask": ASK, "sql_ai": SQL_AI}
 
 
-def install(shell: InteractiveShell, magics: RsqlMagics) -> None:
-    """Complete the lines of our magics in this shell."""
-    from IPython.core.completer import context_matcher
+class Completer:
+    """What Tab offers in one shell.
 
-    @context_matcher(identifier=_NAME)  # type: ignore[untyped-decorator]
-    def rsql_options(context: CompletionContext) -> Any:
-        if _IN_CELL.match(context.full_text) and context.cursor_line > 0:
-            return _result(magics.word_completions(), context.token, suppress=False)
-        found = _LINE.match(context.line_with_cursor[: context.cursor_position])
-        words = [] if found is None else list(_candidates(magics, found[1], found[2], context.token))
-        return _result(words, context.token)
+    Args:
+        shell: The shell.
+        settings: For aliases of models and the privacy level.
+        assistant: Gives the assistant of the magics; None as long as nothing was asked.
+    """
 
-    shell.Completer.custom_matchers.append(rsql_options)
+    def __init__(self, shell: InteractiveShell, settings: Rsql, assistant: Callable[[], Assistant | None]) -> None:
+        self._shell = shell
+        self._settings = settings
+        self._assistant = assistant
+
+    def install(self) -> None:
+        """Complete the lines of our magics in this shell."""
+        from IPython.core.completer import context_matcher
+
+        @context_matcher(identifier=_NAME)  # type: ignore[untyped-decorator]
+        def rsql_options(context: CompletionContext) -> Any:
+            if _IN_CELL.match(context.full_text) and context.cursor_line > 0:
+                return _result(self.schema_words(), context.token, suppress=False)
+            found = _LINE.match(context.line_with_cursor[: context.cursor_position])
+            words = [] if found is None else list(self._candidates(found[1], found[2], context.token))
+            return _result(words, context.token)
+
+        self._shell.Completer.custom_matchers.append(rsql_options)
+
+    def _candidates(self, magic: str, line: str, token: str) -> Iterable[str]:
+        before = line[: len(line) - len(token)].split()
+        if magic == "rsql":
+            return COMMANDS if not before else ()
+        options = _OPTIONS[magic]
+        if token.startswith("-"):
+            flags = (flag for option in options for flag in option.flags)
+            return sorted(flag for flag in flags if len(token) < 2 or flag.startswith("--"))
+        if option := _unfinished(before, options):
+            offers = {"models": self.models, "objects": self.objects, "tables": self.tables}.get(option.offers, list)
+            return option.choices or offers()
+        return self.connections() if magic == "sql_ai" else ()
+
+    def models(self) -> list[str]:
+        """Models and aliases; the gateway is asked only when it is in use already."""
+        aliases, assistant = list(self._settings.aliases), self._assistant()
+        if assistant is None or assistant.locator.address is None:
+            return aliases
+        try:
+            return [*aliases, *assistant.locator.gateway.models()]
+        except RsqlError:
+            return aliases
+
+    def objects(self) -> list[str]:
+        """Variables of the user."""
+        hidden = self._shell.user_ns_hidden
+        return [name for name in self._shell.user_ns if not name.startswith("_") and name not in hidden]
+
+    def connections(self) -> list[str]:
+        """Variables that hold a connection."""
+        from rsql_magic.databases import is_connection
+
+        return [name for name in self.objects() if is_connection(self._shell.user_ns[name])]
+
+    def tables(self) -> list[str]:
+        """Tables of the connection in use."""
+        assistant = self._assistant()
+        engine = assistant.connections.current if assistant else None
+        return [table.full_name for table in engine.catalog(self._settings.privacy)] if engine else []
+
+    def schema_words(self) -> list[str]:
+        """Tables and columns of the connection in use, as they are written in SQL."""
+        assistant = self._assistant()
+        tables = list((assistant.catalog_in_use() if assistant else None) or ())
+        columns = (column.name for table in tables for column in table.columns)
+        return [*(table.full_name for table in tables), *dict.fromkeys(columns)]
 
 
 def remove(shell: InteractiveShell) -> None:
@@ -58,36 +121,10 @@ def _result(words: Iterable[str], token: str, *, suppress: bool = True) -> Any:
     }
 
 
-def _candidates(magics: RsqlMagics, name: str, line: str, token: str) -> Iterator[str]:
-    before = line[: len(line) - len(token)].split()
-    if name == "rsql":
-        yield from magics.commands if not before else ()
-        return
-    options = options_of(getattr(magics, name))
-    if token.startswith("-"):
-        yield from sorted(
-            flag for option in options for flag in option.flags if len(token) < 2 or flag.startswith("--")
-        )
-        return
-    asked = _waiting(before, options)
-    if asked is not None:
-        yield from _values(magics, asked)
-    elif name == "sql_ai":
-        yield from magics.connection_names()
-
-
-def _waiting(before: list[str], options: Sequence[Option]) -> Option | None:
+def _unfinished(before: list[str], options: Sequence[Option]) -> Option | None:
     """The option whose value is being typed."""
     for back, word in enumerate(reversed(before), 1):
         option = next((option for option in options if word in option.flags), None)
         if option is not None:
             return option if back == 1 or option.nargs == "+" else None
     return None
-
-
-def _values(magics: RsqlMagics, option: Option) -> Iterable[str]:
-    flag = option.flags[0]
-    if option.choices:
-        return option.choices
-    sources = {"--model": magics.model_names, "--with": magics.object_names, "--tables": magics.table_names}
-    return sources[flag]() if flag in sources else ()

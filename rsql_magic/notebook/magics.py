@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 import re
-import weakref
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -17,12 +16,12 @@ from traitlets import TraitError
 
 from rsql_magic.config import Rsql
 from rsql_magic.context import joined, silenced, spoken
-from rsql_magic.errors import BadInput, RsqlError
+from rsql_magic.errors import BadInput
 from rsql_magic.gateway import batch
 from rsql_magic.notebook import completion, running, syntax
-from rsql_magic.notebook.command_list import COMMANDS, help_text
-from rsql_magic.notebook.last_error import last_error
-from rsql_magic.notebook.options import Line, Option, help_of, line_and_cell, read_line
+from rsql_magic.notebook.line import Line, help_of, line_and_cell, read_line
+from rsql_magic.notebook.session import Session, check_name
+from rsql_magic.options import ASK, CHARTS, SQL_AI, help_text
 from rsql_magic.plain_text import unlinked
 
 if TYPE_CHECKING:
@@ -33,18 +32,12 @@ if TYPE_CHECKING:
     from rsql_magic.ask import Answer, NotebookSnapshot, Preview, Question
     from rsql_magic.assistant import Assistant
     from rsql_magic.display import Screen, Showable
-    from rsql_magic.gateway import Chat, Origin
+    from rsql_magic.gateway import Chat
     from rsql_magic.panel import ChatPanel
     from rsql_magic.study import Kind, Study
-    from rsql_magic.text2sql import SQLResult
+    from rsql_magic.text2sql import QueryOptions, SQLResult
 
 T = TypeVar("T", bound="Showable")
-
-KINDS = ("bar", "line", "point", "area", "hist", "pie")
-MODEL = Option(("--model", "-m"), "Model or alias; %%rsql models lists them.")
-PRIVACY = Option(("--privacy",), "How much of the data may leave.", choices=("names", "stats", "sample"))
-NEW = Option(("--new",), "Forget the conversation first.", 0)
-SHOW_CONTEXT = Option(("--show-context",), "Print exactly what would be sent and its tokens; send nothing.", 0)
 
 
 @magics_class
@@ -64,8 +57,7 @@ class RsqlMagics(Magics):
         known.remove(self)  # what %config shows is Rsql, with the settings
         known.append(self.settings)
         self._assistant = assistant
-        self._results: dict[str, tuple[Callable[[], Any], Origin, Sequence[str]]] = {}
-        """What ``-o`` kept, by name: the object, the cell's id, and the cell as it was typed."""
+        self.session = Session(shell)
 
     @property
     def assistant(self) -> Assistant:
@@ -84,23 +76,7 @@ class RsqlMagics(Magics):
         if self._assistant is not None:
             self._assistant.close()
 
-    @line_and_cell(
-        MODEL,
-        Option(("--lang",), "Language of code in the answer.", choices=("auto", "r", "python", "sql")),
-        Option(("--with",), "Describe these objects, whatever else is described.", "+", "NAME"),
-        Option(("--no-context",), "Send the question alone.", 0),
-        PRIVACY,
-        Option(("--run",), "Run the one block of code in the answer.", 0),
-        Option(("--insert",), "Put the code of the answer into a new cell below.", 0),
-        Option(("--output", "-o"), "Keep the answer under this name.", metavar="VAR"),
-        NEW,
-        Option(("--as",), "Study material in place of an answer.", choices=("summary", "flashcards", "quiz", "exam")),
-        Option(("--count",), "How many items of study material.", metavar="N", type=int),
-        Option(("--thread",), "Ask in the conversation of this name.", metavar="NAME"),
-        Option(("--format", "-f"), "How the answer is shown.", choices=("markdown", "text", "json")),
-        SHOW_CONTEXT,
-        Option(("--timeout",), "Most seconds without a word from the gateway.", metavar="S", type=float),
-    )
+    @line_and_cell(ASK)
     def ask(
         self, line: str, cell: str | None = None, local_ns: Mapping[str, Any] | None = None
     ) -> Answer | Study | None:
@@ -114,9 +90,9 @@ class RsqlMagics(Magics):
         if options.help:
             _print(help_of(self.ask))
             return None
-        _check_name(options.output or read.target)
+        check_name(options.output or read.target)
         unsure = self._unknown_policy(options)  # first: what {{name}} tells follows it too
-        snapshot = self._snapshot(local_ns)
+        snapshot = self.session.cell_snapshot(local_ns)
         kind = _study_kind(options)
         question, text = self._asked(read, cell, snapshot, kind)
         if options.show_context:
@@ -126,7 +102,7 @@ class RsqlMagics(Magics):
             return self._study(kind, question, snapshot, options, text)
         with self.assistant.chat.in_thread(options.thread or ""):
             answer = self.assistant.ask(question, snapshot, new=options.new, screen=self._screen(text))
-        self._keep(options.output or read.target, answer)
+        self.session.keep(options.output or read.target, answer)
         if answer.ended_by:
             raise answer.ended_by
         if options.insert:
@@ -177,27 +153,11 @@ class RsqlMagics(Magics):
             study = self.assistant.study(
                 question, snapshot, kind, count=options.count, new=options.new, screen=self._screen(text)
             )
-        self._keep(options.output, study)
+        self.session.keep(options.output, study)
         return self._shown(study, text)
 
     @line_and_cell(
-        MODEL,
-        Option(("--output", "-o"), "Keep the frame under this name; with --no-run, the SQL.", metavar="VAR"),
-        Option(("--tables",), "Use only these tables.", "+", "T"),
-        Option(("--no-run",), "Write and check the query, and do not run it.", 0),
-        Option(("--explain",), "Show the plan, and explain the query in words.", 0),
-        Option(("--answer",), "Answer in words too, from the result, in the question's language.", 0),
-        Option(("--ask",), "Ask back when the question can be read in several ways.", 0),
-        Option(("--as",), "What to keep the result as.", choices=("pandas", "polars", "arrow")),
-        Option(("--save",), "Write the result to these files: .csv, .parquet, .sql, .png, .svg.", "+", "FILE"),
-        Option(("--plot",), "Draw the result.", "?", choices=("auto", *KINDS), const="auto"),
-        Option(("--max-rows",), "Most rows brought into the notebook.", metavar="N", type=int),
-        Option(("--retries",), "Most corrections of a failing query.", metavar="N", type=int),
-        Option(("--timeout",), "Most seconds the query may run.", metavar="S", type=float),
-        Option(("--dialect",), "Dialect to write in, when it is not the connection's.", metavar="D"),
-        PRIVACY,
-        NEW,
-        SHOW_CONTEXT,
+        SQL_AI,
         connection="A variable with a connection, an engine or a URL; a URL; a file; 'frames'. Without one: the last.",
     )
     def sql_ai(self, line: str, cell: str | None = None, local_ns: Mapping[str, Any] | None = None) -> SQLResult | None:
@@ -205,13 +165,13 @@ class RsqlMagics(Magics):
 
         The question stands below the first line. "df << question" keeps the frame, as in JupySQL.
         """
-        snapshot = self._snapshot(local_ns)
+        snapshot = self.session.cell_snapshot(local_ns)
         read = read_line(self.sql_ai, line, cell=cell is not None, takes_connection=self._takes(snapshot, cell))
         options = read.options
         if options.help:
             _print(help_of(self.sql_ai))
             return None
-        _check_name(options.output or read.target)
+        check_name(options.output or read.target)
         if options.plot and _is_its_value(read.connection, line) and not self._takes(snapshot, None)(read.connection):
             raise _no_chart(read.connection)
         _refuse_left_over(read, cell)
@@ -235,7 +195,7 @@ class RsqlMagics(Magics):
             confirm=self._confirm,
         )
         kept = result.as_(getattr(options, "as") or "pandas")
-        self._keep(options.output or read.target, result.sql if kept is None else kept)
+        self.session.keep(options.output or read.target, result.sql if kept is None else kept)
         for path in files:
             result.save(path)
         return self._shown(result, question)
@@ -267,10 +227,10 @@ class RsqlMagics(Magics):
         commands.run(
             line,
             self.assistant,
-            self._snapshot(local_ns),
+            self.session.cell_snapshot(local_ns),
             self._screen(""),
             show_panel=lambda: self.panel().show(),
-            keep=self._keep,
+            keep=self.session.keep,
         )
 
     rsql.__doc__ = f"{rsql.__doc__}\n\n{help_text()}"
@@ -283,62 +243,12 @@ class RsqlMagics(Magics):
         """
         from rsql_magic.panel import ChatPanel
 
-        return ChatPanel(self.assistant, self.snapshot, shell=self._shell, keep=keep)
+        return ChatPanel(self.assistant, self.session.snapshot, shell=self._shell, keep=keep)
 
-    @property
-    def commands(self) -> tuple[str, ...]:
-        """What can stand after ``%rsql``."""
-        return tuple(COMMANDS)
+    def _query_options(self, options: Any) -> QueryOptions:
+        from rsql_magic.text2sql import given
 
-    # What completion offers.
-
-    def model_names(self) -> list[str]:
-        """Models and aliases; the gateway is asked only when it is in use already."""
-        known = list(self.settings.aliases)
-        if self._assistant is None or self._assistant.locator.address is None:
-            return known
-        try:
-            return [*known, *self._assistant.locator.gateway.models()]
-        except RsqlError:
-            return known
-
-    def object_names(self) -> list[str]:
-        """Variables of the user."""
-        hidden = self._shell.user_ns_hidden
-        return [name for name in self._shell.user_ns if not name.startswith("_") and name not in hidden]
-
-    def connection_names(self) -> list[str]:
-        """Variables that hold a connection."""
-        from rsql_magic.databases import is_connection
-
-        return [name for name in self.object_names() if is_connection(self._shell.user_ns[name])]
-
-    def table_names(self) -> list[str]:
-        """Tables of the connection in use."""
-        engine = self._assistant.connections.current if self._assistant else None
-        return [table.full_name for table in engine.catalog(self.settings.privacy)] if engine else []
-
-    def word_completions(self) -> list[str]:
-        """Tables and columns of the connection in use, as they can be written in SQL; for cells that hold SQL."""
-        catalog = self._assistant.catalog_in_use() if self._assistant else None
-        columns = (column.name for table in catalog or () for column in table.columns)
-        return [*(table.full_name for table in catalog or ()), *dict.fromkeys(columns)]
-
-    def _query_options(self, options: Any) -> Any:
-        return self.assistant.query_options(
-            tables=options.tables,
-            model=options.model,
-            run=not options.no_run,
-            explain=options.explain,
-            answer=options.answer,
-            ask=options.ask,
-            plot=options.plot,
-            max_rows=options.max_rows,
-            retries=options.retries,
-            timeout=options.timeout,
-            dialect=options.dialect,
-            level=options.privacy,
-        )
+        return self.assistant.query_options(**given(options), run=not options.no_run, level=options.privacy)
 
     def _confirm(self, costs: str) -> bool:
         """Ask the person whether to go on; where nobody can answer, the answer is no."""
@@ -354,36 +264,6 @@ class RsqlMagics(Magics):
         if cell is not None:
             return lambda _: True
         return lambda word: self.assistant.connections.takes(word, snapshot.namespace)
-
-    def snapshot(self) -> NotebookSnapshot:
-        """The notebook as it is now, for what is not a cell, such as the chat panel."""
-        from rsql_magic.ask import NotebookSnapshot
-
-        return NotebookSnapshot(dict(self._shell.user_ns), self.typed(), last_error())
-
-    def _snapshot(self, local_ns: Mapping[str, Any] | None) -> NotebookSnapshot:
-        from rsql_magic.ask import NotebookSnapshot
-
-        namespace, origin = {**self._shell.user_ns, **(local_ns or {})}, self._origin()
-        kept = {name: one for name, one in self._results.items() if name in namespace and namespace[name] is one[0]()}
-        typed = self.typed()
-        own = {
-            name for name, (_, of, cell) in kept.items() if origin.repeats(of) or (not of.cell and cell == typed[-1:])
-        }
-        return NotebookSnapshot(namespace, typed[:-1], last_error(), origin, frozenset(kept), frozenset(own))
-
-    def _origin(self) -> Origin:
-        """The cell that runs, where the front end tells its id, as JupyterLab, Notebook and VS Code do."""
-        from rsql_magic.gateway import Origin
-
-        asked: dict[str, Any] = getattr(self._shell, "get_parent", dict)() or {}
-        cell = (asked.get("metadata") or {}).get("cellId")
-        return Origin(str(cell), str((asked.get("header") or {}).get("msg_id") or "")) if cell else Origin()
-
-    def typed(self) -> list[str]:
-        """The cells of this session as typed, the running one last; ``In`` holds them translated to Python."""
-        history = self._shell.history_manager
-        return list(history.input_hist_raw) if history else []
 
     def _question(self, read: Line, cell: str | None, snapshot: NotebookSnapshot) -> tuple[str, bool]:
         """The question, and whether it is about the last error."""
@@ -411,13 +291,6 @@ class RsqlMagics(Magics):
             return display.BatchScreen()
         return display.NotebookScreen(self.settings.updates_per_second)
 
-    def _keep(self, name: str, value: Any) -> None:
-        if not name:
-            return
-        _check_name(name)
-        self._shell.user_ns[name] = value
-        self._results[name] = (_reference(value), self._origin(), self.typed()[-1:])
-
     def _insert(self, answer: Answer) -> None:
         """Ask the front end for a new cell below; one that cannot, such as nbconvert, leaves the code in the answer."""
         from rsql_magic.panel import as_cell
@@ -425,19 +298,6 @@ class RsqlMagics(Magics):
         if not answer.code:
             raise BadInput("The answer holds no code to insert.", hint="Ask for code, or leave --insert out.")
         self._shell.set_next_input(as_cell(answer.code, answer.blocks[0].language), replace=False)
-
-
-def _reference(value: Any) -> Callable[[], Any]:
-    """A way to a value that does not keep a large one alive."""
-    try:
-        return weakref.ref(value)
-    except TypeError:  # of text and numbers
-        return lambda: value
-
-
-def _check_name(name: str) -> None:
-    if name and not name.isidentifier():
-        raise BadInput(f"{name!r} is not a name for a variable.", hint="Write -o NAME.")
 
 
 def load(shell: InteractiveShell, assistant: Assistant | None = None) -> RsqlMagics:
@@ -454,9 +314,9 @@ def load(shell: InteractiveShell, assistant: Assistant | None = None) -> RsqlMag
     except TraitError as error:
         raise BadInput(f"A setting is wrong. {error}", hint="Look into ipython_config.py and %config Rsql.") from None
     shell.register_magics(magics)
-    completion.install(shell, magics)
+    completion.Completer(shell, magics.settings, lambda: magics._assistant).install()  # noqa: SLF001
     syntax.install(shell)
-    if fresh and (line := next(filter(None, map(syntax.misread, magics.typed()[-1:])), "")):
+    if fresh and (line := next(filter(None, map(syntax.misread, magics.session.typed()[-1:])), "")):
         if shell.extension_manager:
             shell.extension_manager.loaded.add("rsql_magic")  # for IPython an extension that raises is none
         raise _misread(line)
@@ -524,7 +384,7 @@ def _is_its_value(connection: str, line: str) -> bool:
 
 
 def _no_chart(kind: str) -> BadInput:
-    return BadInput(f"There is no chart of the kind {kind!r}.", hint=f"There are: {', '.join(KINDS)}.")
+    return BadInput(f"There is no chart of the kind {kind!r}.", hint=f"There are: {', '.join(CHARTS)}.")
 
 
 def _savable(names: Sequence[str]) -> list[Path]:

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any, Literal
 
-from rsql_magic.display import charts
 from rsql_magic.errors import BadInput
+from rsql_magic.options import CHARTS, ChartKind
 
 if TYPE_CHECKING:
+    from argparse import Namespace
+
     from rsql_magic.config import Rsql
-    from rsql_magic.display import Kind
     from rsql_magic.sql import Privacy
 
 
@@ -49,7 +50,7 @@ class QueryOptions:
     max_rows: int = 1000
     timeout: float = 60.0
     silence: float | None = None
-    plot: Kind | Literal["auto"] | None = None
+    plot: ChartKind | Literal["auto"] | None = None
     explain: bool = False
     answer: bool = False
     ask: bool = False
@@ -105,6 +106,12 @@ _SETTINGS = {
 """The settings that stand in for options, by the option."""
 
 
+def given(options: Namespace) -> dict[str, Any]:
+    """The parsed options of a magic or command that are fields of `QueryOptions`, by their names."""
+    names = {field.name for field in fields(QueryOptions)} - {"question"}
+    return {name: value for name, value in vars(options).items() if name in names}
+
+
 def refuse_no_time(timeout: float | None) -> None:
     """Refuse a time that is none.
 
@@ -122,10 +129,8 @@ def _refuse_odd(options: QueryOptions) -> None:
     if options.retries < 0:
         raise BadInput("--retries is at least 0.", hint="0 allows no correction.")
     refuse_no_time(options.timeout)
-    if options.plot not in {None, "auto", *charts.KINDS}:
-        raise BadInput(
-            f"There is no chart of the kind {options.plot!r}.", hint=f"There are: {', '.join(charts.KINDS)}."
-        )
+    if options.plot not in {None, "auto", *CHARTS}:
+        raise BadInput(f"There is no chart of the kind {options.plot!r}.", hint=f"There are: {', '.join(CHARTS)}.")
 
 
 def _named(dialect: str) -> str:

@@ -12,7 +12,7 @@ from argparse import ArgumentError, Namespace
 from collections.abc import Callable
 from dataclasses import dataclass
 from difflib import get_close_matches
-from typing import TYPE_CHECKING, Any, Literal, TypeVar, cast
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from IPython.core.magic import line_cell_magic, needs_local_scope, no_var_expand
 from IPython.core.magic_arguments import argument, magic_arguments
@@ -22,6 +22,8 @@ from rsql_magic.errors import BadInput
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from rsql_magic.options import Option
+
 F = TypeVar("F", bound=Callable[..., Any])
 
 _WORD = re.compile(r"""\s*("(?:[^"\\]|\\.)*"(?=\s|,|$)|'(?:[^'\\]|\\.)*'(?=\s|,|$)|\S+)""")
@@ -29,48 +31,8 @@ _TARGET = re.compile(r"\s*([^\W\d]\w*)\s*<<(?=\s|$)")
 _NUMBER = re.compile(r"-[\d.]")
 
 
-@dataclass(frozen=True, slots=True)
-class Option:
-    """One option of a magic.
-
-    Args:
-        flags: As typed, the long one first: ``--output``, ``-o``.
-        help: What it does.
-        nargs: How many values: 0, 1, ``?`` or ``+``.
-        metavar: What stands for its value in the documentation.
-        choices: The values there are, or empty for any.
-        type: Turns the typed text into the value.
-        const: The value of a ``?`` option without one.
-    """
-
-    flags: tuple[str, ...]
-    help: str
-    nargs: int | Literal["?", "+"] = 1
-    metavar: str = ""
-    choices: tuple[str, ...] = ()
-    type: Callable[[str], Any] = str
-    const: str | None = None
-
-    @property
-    def name(self) -> str:
-        """Its name among the values: ``output``."""
-        return self.flags[0].strip("-").replace("-", "_")
-
-    def declared(self) -> dict[str, Any]:
-        """The same in ``argparse``'s words."""
-        if self.nargs == 0:
-            return {"action": "store_true", "help": self.help, "dest": self.name}
-        more: dict[str, Any] = {"nargs": self.nargs, "action": "extend", "default": []} if self.nargs == "+" else {}
-        more |= {"nargs": "?", "const": self.const} if self.nargs == "?" else {}
-        more |= {"choices": self.choices} if self.choices else {"metavar": self.metavar or self.name.upper()}
-        return {"help": self.help, "dest": self.name, "type": self.type, **more}
-
-
-HELP = Option(("--help", "-h"), "Print this.", 0)
-
-
-def line_and_cell(*options: Option, connection: str = "") -> Callable[[F], F]:
-    """Make a method a magic of one line or a cell, with these options and ``--help``.
+def line_and_cell(options: tuple[Option, ...], connection: str = "") -> Callable[[F], F]:
+    """Make a method a magic of one line or a cell, with these options.
 
     Its docstring becomes the generated help. IPython's expansion of ``$x`` and ``{x}`` is off, and the variables of a
     function around the cell are passed in.
@@ -79,30 +41,23 @@ def line_and_cell(*options: Option, connection: str = "") -> Callable[[F], F]:
     and fail at the first open bracket. The magics look for the semicolon themselves.
 
     Args:
-        *options: The options, in the order of the help.
+        options: The options, in the order of the help.
         connection: Help for the first bare word, where the magic takes a connection.
     """
-    every = (*options, HELP)
 
     def decorate(method: F) -> F:
         decorated: Any = needs_local_scope(no_var_expand(method))
-        for option in reversed(every):
+        for option in reversed(options):
             decorated = argument(*option.flags, **option.declared())(decorated)  # type: ignore[no-untyped-call]
         asked = "What you ask; in a cell it stands below the first line."
         decorated = argument("question", nargs="*", metavar="QUESTION", help=asked)(decorated)  # type: ignore[no-untyped-call]
         if connection:
             decorated = argument("connection", nargs="?", help=connection)(decorated)  # type: ignore[no-untyped-call]
         decorated = magic_arguments()(decorated)  # type: ignore[no-untyped-call]
-        decorated.options = every
+        decorated.options = options
         return cast("F", line_cell_magic(decorated))
 
     return decorate
-
-
-def options_of(magic: Any) -> tuple[Option, ...]:
-    """The options of a magic."""
-    options: tuple[Option, ...] = magic.options
-    return options
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,7 +102,7 @@ def read_line(magic: Any, line: str, *, cell: bool, takes_connection: Callable[[
 class _Reader:
     def __init__(self, magic: Any, line: str, *, cell: bool, takes_connection: Callable[[str], bool] | None) -> None:
         self._parser = magic.parser
-        self._known = {flag: option for option in options_of(magic) for flag in option.flags}
+        self._known = {flag: option for option in magic.options for flag in option.flags}
         self._line = line
         self._at = 0
         self._cell = cell

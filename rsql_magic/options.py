@@ -1,0 +1,258 @@
+"""Every option of the magics and every ``%rsql`` command, declared once.
+
+Parsing, Tab completion, ``--help``, the ``rsql`` command and the tables of docs/magics.md are made from this file. An
+option that is named like a field of `QueryOptions` reaches a query without further code.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal, get_args
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+ChartKind = Literal["bar", "line", "point", "area", "hist", "pie"]
+CHARTS: tuple[ChartKind, ...] = get_args(ChartKind)
+
+
+@dataclass(frozen=True, slots=True)
+class Option:
+    """One option of a magic.
+
+    Args:
+        flags: As typed, the long one first: ``--output``, ``-o``.
+        help: What it does.
+        nargs: How many values: 0, 1, ``?`` or ``+``.
+        metavar: The value's name in help and documentation.
+        choices: The permitted values, or empty for any.
+        type: Converts the typed text into the value.
+        const: The value of a ``?`` option without one.
+        offers: What Tab completes its value with: ``models``, ``objects`` or ``tables``.
+        more: Markdown after the help in docs/magics.md.
+        command: Whether the ``rsql`` command has it too.
+    """
+
+    flags: tuple[str, ...]
+    help: str
+    nargs: int | Literal["?", "+"] = 1
+    metavar: str = ""
+    choices: tuple[str, ...] = ()
+    type: Callable[[str], Any] = str
+    const: str | None = None
+    offers: str = ""
+    more: str = ""
+    command: bool = False
+
+    @property
+    def name(self) -> str:
+        """Its name among the parsed values: ``output``."""
+        return self.flags[0].strip("-").replace("-", "_")
+
+    def declared(self) -> dict[str, Any]:
+        """The arguments of ``ArgumentParser.add_argument``, without the flags."""
+        if self.nargs == 0:
+            return {"action": "store_true", "help": self.help, "dest": self.name}
+        more: dict[str, Any] = {"nargs": self.nargs, "action": "extend", "default": []} if self.nargs == "+" else {}
+        more |= {"nargs": "?", "const": self.const} if self.nargs == "?" else {}
+        more |= {"choices": self.choices} if self.choices else {"metavar": self.metavar or self.name.upper()}
+        return {"help": self.help, "dest": self.name, "type": self.type, **more}
+
+    def row(self) -> str:
+        """Its row in docs/magics.md."""
+        values = "\\|".join(self.choices) or self.metavar
+        value = {0: "", "?": f" [{values}]", "+": f" {values}…"}.get(self.nargs, f" {values}")
+        short = " …" if self.choices else value
+        flags = [f"`{flag}{short if number else value}`" for number, flag in enumerate(self.flags)]
+        return f"| {', '.join(flags)} | {' '.join(filter(None, [self.help, self.more]))} |"
+
+
+HELP = Option(("--help", "-h"), "Print the options.", 0)
+_MODEL = Option(
+    ("--model", "-m"),
+    "The model or an alias of it.",
+    metavar="NAME",
+    more="`%rsql models` lists them.",
+    offers="models",
+    command=True,
+)
+_PRIVACY = Option(
+    ("--privacy",),
+    "How much of the data may leave: names and types; also ranges and frequent categories; also 5 rows.",
+    choices=("names", "stats", "sample"),
+)
+_NEW = Option(("--new",), "Forget the conversation first.", 0)
+_SHOW_CONTEXT = Option(
+    ("--show-context",), "Print exactly what would be sent and its tokens, and send nothing.", 0, command=True
+)
+
+ASK = (
+    _MODEL,
+    Option(("--lang",), "The language of code in the answer.", choices=("auto", "r", "python", "sql")),
+    Option(("--with",), "Describe these objects in full, whatever else is described.", "+", "NAME", offers="objects"),
+    Option(("--no-context",), "Send the question alone.", 0),
+    _PRIVACY,
+    Option(("--run",), "Run the one block of code in the answer: Python here, R in the R session, SQL read-only.", 0),
+    Option(
+        ("--insert",),
+        "Put the code of the answer into a new cell below.",
+        0,
+        more="See [Inserting code](#inserting-code).",
+    ),
+    Option(
+        ("--output", "-o"),
+        "Keep the answer under this name.",
+        metavar="VAR",
+        more="`answer << question` does the same.",
+    ),
+    _NEW,
+    Option(
+        ("--thread",),
+        "Ask in the conversation of this name, once.",
+        metavar="NAME",
+        more="`%rsql thread NAME` stays there.",
+    ),
+    Option(
+        ("--as",),
+        "Study material in place of an answer.",
+        choices=("summary", "flashcards", "quiz", "exam"),
+        more="See [Study cells](#study-cells).",
+    ),
+    Option(("--count",), "How many items of study material, 1 to 30.", metavar="N", type=int),
+    Option(("--format", "-f"), "How the answer is shown.", choices=("markdown", "text", "json"), command=True),
+    _SHOW_CONTEXT,
+    Option(("--timeout",), "Most seconds without a word from the gateway.", metavar="S", type=float),
+    HELP,
+)
+"""The options of ``%ask`` and ``%%ask``."""
+
+SQL_AI = (
+    _MODEL,
+    Option(
+        ("--output", "-o"),
+        "Keep the frame under this name; with --no-run, the SQL.",
+        metavar="VAR",
+        more="`delays << question` does the same.",
+    ),
+    Option(("--tables",), "Use only these tables.", "+", "T", offers="tables"),
+    Option(("--no-run",), "Write and check the query, and do not run it.", 0, command=True),
+    Option(("--explain",), "Show the database's plan, and explain the query in words.", 0),
+    Option(
+        ("--answer",),
+        "Answer in words too, from the first rows of the result, in the language of the question.",
+        0,
+        more="They are sent to the model, so it needs `--privacy sample`.",
+    ),
+    Option(
+        ("--ask",),
+        "Ask back when the question can be read in several ways.",
+        0,
+        more="When the tables of several schemas answer equally well, such as `hr.employee` and `sales.employee`, and"
+        " the question names no schema, they are named instead of guessed. Without a person the better linked one is"
+        " taken, and a note says so.",
+    ),
+    Option(
+        ("--as",),
+        "What to keep the result as (-o).",
+        choices=("pandas", "polars", "arrow"),
+        more="`result.df` stays pandas.",
+    ),
+    Option(
+        ("--save",),
+        "Write the result to these files: .csv, .parquet, .sql, .png, .svg.",
+        "+",
+        "FILE",
+        more="`.csv` and `.parquet` hold the rows, `.sql` the query, `.png` and `.svg` the chart, which is then drawn"
+        " without `--plot` too.",
+    ),
+    Option(("--plot",), "Draw the result.", "?", choices=("auto", *CHARTS), const="auto"),
+    Option(
+        ("--max-rows",),
+        "Most rows brought into the notebook.",
+        metavar="N",
+        type=int,
+        more="Default: `Rsql.max_rows`. The count under the table is the true one.",
+        command=True,
+    ),
+    Option(
+        ("--retries",),
+        "Most corrections of a failing query.",
+        metavar="N",
+        type=int,
+        more="Default: `Rsql.retries`.",
+    ),
+    Option(
+        ("--timeout",),
+        "Most seconds the query may run.",
+        metavar="S",
+        type=float,
+        more="Default: `Rsql.query_timeout`.",
+    ),
+    Option(
+        ("--dialect",),
+        "Dialect to write in, when it is not the connection's.",
+        metavar="D",
+        more="The query is translated to run. With `--no-run` it is checked in that dialect against the tables, and not"
+        " compiled here.",
+    ),
+    _PRIVACY,
+    _NEW,
+    _SHOW_CONTEXT,
+    HELP,
+)
+"""The options of ``%sql_ai`` and ``%%sql_ai``."""
+
+
+def options_table(options: tuple[Option, ...]) -> str:
+    """Options as a Markdown table, for docs/magics.md.
+
+    Example:
+        >>> print(options_table((Option(("--new",), "Forget the conversation first.", 0),)))
+        | option | what it does |
+        |---|---|
+        | `--new` | Forget the conversation first. |
+    """
+    return "\n".join(["| option | what it does |", "|---|---|", *(option.row() for option in options)])
+
+
+COMMANDS: dict[str, tuple[str, str]] = {
+    "connect": ("[URL [--token-from NAME]]", "Use this gateway; the token is in a variable or in the environment."),
+    "status": ("", "The gateway: where it is, its keys, queue and models."),
+    "usage": ("", "Your limits, tokens and money, and what this notebook used."),
+    "stats": ("", "The same as usage."),
+    "models": ("", "The models there are."),
+    "keys": ("[new NAME [OPTION VALUE …] | revoke ID]", "Your keys for scripts: list, make, revoke."),
+    "context": ("[QUESTION]", "What would be told about the notebook, ranked, with its tokens."),
+    "catalog": ("[PATTERN]", "Tables and columns of the connection in use."),
+    "chat": ("", "The chat panel, below the cell."),
+    "history": ("[--save FILE]", "The conversation so far; with --save as a page of Markdown in a file."),
+    "thread": ("[NAME]", "Go on in the conversation of this name; without one, list those there are."),
+    "reset": ("", "Forget the conversation."),
+    "refresh": ("", "Read the tables of all connections anew."),
+    "transpile": ("[--from DIALECT] --to DIALECT SQL", "Write a query in another dialect, without a model."),
+    "verify": ("[--user]", "Keep the last question and its SQL as checked; questions like it are shown them."),
+    "doctor": ("", "Look at everything a question needs, and say what to do where something is wrong."),
+    "help": ("[COMMAND]", "This; or one command."),
+}
+"""Each command with what it takes and what it does."""
+
+KEY_LIMITS = {"--per-day": "requests_per_day", "--usd-per-day": "usd_per_day", "--usd-per-month": "usd_per_month"}
+"""Options of ``%rsql keys new`` that limit what a key may use."""
+
+KEY_OPTIONS = ("--days", *KEY_LIMITS, "--into")
+"""All options of ``%rsql keys new``, each with a value."""
+
+
+def help_text(name: str = "") -> str:
+    """The help of one command, or a line for each.
+
+    Example:
+        >>> help_text("reset")
+        '%rsql reset  Forget the conversation.'
+    """
+    chosen = [name] if name else list(COMMANDS)
+    width = max(len(f"{each} {COMMANDS[each][0]}".rstrip()) for each in chosen)
+    lines = [f"%rsql {f'{each} {COMMANDS[each][0]}'.rstrip().ljust(width)}  {COMMANDS[each][1]}" for each in chosen]
+    if name == "keys":
+        lines.append(f"new takes these, with a value each: {', '.join(KEY_OPTIONS)}.")
+    return "\n".join(lines)
