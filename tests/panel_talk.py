@@ -7,8 +7,6 @@ import queue
 import threading
 import time
 
-from rsql_magic.panel import requests
-
 
 class Views:
     """What views would be told; in place of the widget."""
@@ -34,10 +32,9 @@ class Talk:
         self.panel = loaded(ip).panel()
         self.panel._widget = self.views = Views()
         self.thread = self.panel.threads.current
-        self._requests = requests.Requests(self.panel)
 
     def do(self, what, **arguments):
-        return requests.answer(self._requests, {"do": what, "n": 1, **arguments})
+        return self.panel.answer({"do": what, "n": 1, **arguments})
 
     def ask(self, text, **more):
         """Ask and wait for the end; the exchange as a view knows it."""

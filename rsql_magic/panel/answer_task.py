@@ -16,9 +16,9 @@ from rsql_magic.context import reads_r
 from rsql_magic.display import usage_line
 from rsql_magic.errors import BadInput, GatewayError, QueryFailed, RsqlError, Stopped
 from rsql_magic.gateway import Stop
-from rsql_magic.panel import mentions, results, slash
-from rsql_magic.panel.conversations import ANSWERS
+from rsql_magic.panel import mentions, outputs, slash
 from rsql_magic.panel.screen import PanelScreen
+from rsql_magic.panel.threads import ANSWERS
 from rsql_magic.sql import count_tokens
 
 if TYPE_CHECKING:
@@ -47,37 +47,37 @@ class AnswerTask:
     """A running question.
 
     Args:
-        order: What is asked.
+        command: What is asked.
         thread: The conversation.
-        exchange: Where it is shown.
+        pair: Where it is shown.
         assistant: Who answers.
         snapshot: Gives the notebook as it is; asked when the question starts, and again where R is read.
-        main: The way to the main thread.
+        main_thread: The way to the main thread.
         push: Tells the views something.
         keep: Keeps a frame for the user and gives its name.
-        replaces: An exchange that goes, with all after it, when this is sent.
+        replaces: An pair that goes, with all after it, when this is sent.
     """
 
     def __init__(
         self,
-        order: SlashCommand,
+        command: SlashCommand,
         thread: Thread,
-        exchange: MessagePair,
+        pair: MessagePair,
         *,
         assistant: Assistant,
         snapshot: Callable[[], NotebookSnapshot],
-        main: MainThread,
+        main_thread: MainThread,
         push: Callable[..., None],
         keep: Callable[[Any], str],
         replaces: MessagePair | None = None,
     ) -> None:
-        self._order = order
+        self._command = command
         self._thread = thread
-        self.exchange = exchange
+        self.pair = pair
         self._assistant = assistant
         self._look = snapshot
         self._snapshot = snapshot()
-        self._main = main
+        self._main_thread = main_thread
         self._push = push
         self._keep = keep
         self._replaces = replaces
@@ -94,29 +94,29 @@ class AnswerTask:
         return worker
 
     def _run(self) -> None:
-        screen = PanelScreen(self.exchange, self._push)
+        screen = PanelScreen(self.pair, self._push)
         try:
             with self.stop.governs():
                 self._answer(screen)
         except Stopped:
-            self.exchange.state = "stopped"
+            self.pair.state = "stopped"
         except RsqlError as error:
             self._failed(error)
         except Exception as error:  # noqa: BLE001 - a thread has nobody above it to tell
             self._failed(RsqlError(f"The panel failed ({type(error).__name__}: {error}).", hint="Try again."))
         finally:
             screen.close()
-            self.exchange.status = ""
+            self.pair.status = ""
             self._push("exchange")
 
     def _failed(self, error: RsqlError) -> None:
         told: dict[str, Any] = {"message": error.message, "hint": error.hint, "kind": type(error).__name__}
         if isinstance(error, GatewayError):
             told |= {"code": error.code, "status": error.status, "retry_after": error.retry_after}
-            self.exchange.request_id = error.request_id
+            self.pair.request_id = error.request_id
         if isinstance(error, QueryFailed) and error.sql:
-            told["sql"], self.exchange.answer = error.sql, ""
-        self.exchange.state, self.exchange.error = "failed", told
+            told["sql"], self.pair.answer = error.sql, ""
+        self.pair.state, self.pair.error = "failed", told
 
     def _answer(self, screen: PanelScreen) -> None:
         screen.status("reading")
@@ -129,7 +129,7 @@ class AnswerTask:
 
     @property
     def _is_sql(self) -> bool:
-        return self._order.action == "sql_ai"
+        return self._command.action == "sql_ai"
 
     # The request: built once, looked at or not, and sent as it is.
 
@@ -153,10 +153,10 @@ class AnswerTask:
 
     def _built(self, patience: float | None, waiting: Callable[[], None], *, lenient: bool) -> Preview:
         needed = self._needs_main_thread
-        if not needed and not self._is_bound and not reads_r(self._order.text):
+        if not needed and not self._is_bound and not reads_r(self._command.text):
             return self._build(lenient=lenient)
         try:
-            return self._main.call(
+            return self._main_thread.call(
                 lambda: self._build(lenient=lenient),
                 patience=patience if needed else _PATIENCE,
                 stopped=lambda: self.stop.asked,
@@ -170,22 +170,24 @@ class AnswerTask:
     @property
     def _needs_main_thread(self) -> bool:
         """Whether the question points to something that only the main thread can read."""
-        text = self._order.text
-        of_r = "@r:" in text or (("{{" in text or self._order.about_error) and reads_r(text))
+        text = self._command.text
+        of_r = "@r:" in text or (("{{" in text or self._command.about_error) and reads_r(text))
         return of_r or (self._is_bound and (self._is_sql or "@" in text))
 
     @property
     def _is_bound(self) -> bool:
         """Whether the connection of the question answers the main thread only."""
-        named, _ = connection_and_text(self._order.text, self._assistant, self._snapshot)
+        named, _ = connection_and_text(self._command.text, self._assistant, self._snapshot)
         return self._assistant.connections.is_bound((self._is_sql and named) or "", self._snapshot.namespace)
 
     def _build(self, *, lenient: bool, r: bool = True) -> Preview:
         self._snapshot = self._look()
-        if self._order.about_error and self._snapshot.error is None:
+        if self._command.about_error and self._snapshot.error is None:
             raise slash.no_error()
         catalog = self._assistant.catalog_in_use()
-        self.mentions = mentions.mentions_in(self._order.text, self._snapshot, catalog, in_r=_names_of_r if r else None)
+        self.mentions = mentions.mentions_in(
+            self._command.text, self._snapshot, catalog, in_r=_names_of_r if r else None
+        )
         unknown = next((each for each in self.mentions if not each.known), None)
         if unknown is not None and not lenient:
             raise unknown.missing
@@ -217,7 +219,7 @@ class AnswerTask:
 
     @property
     def _spelled(self) -> str:
-        return mentions.spelled(self._order.text, self._snapshot, self.mentions)
+        return mentions.spelled(self._command.text, self._snapshot, self.mentions)
 
     # A question about the notebook.
 
@@ -228,8 +230,8 @@ class AnswerTask:
             self._spelled,
             self._snapshot,
             names=mentions.described(known),
-            model=self.exchange.requested_model or None,
-            about_error=self._order.about_error,
+            model=self.pair.requested_model or None,
+            about_error=self._command.about_error,
             look=True,  # before it is sent, the policy is known
         )
 
@@ -245,10 +247,10 @@ class AnswerTask:
         screen.close()
         self._take(answer)
         if answer.unchecked == BUSY:
-            self._main.later(lambda: self._check_late(answer, preview.context))
+            self._main_thread.later(lambda: self._check_late(answer, preview.context))
 
     def _check(self, check: Callable[[], list[str]]) -> list[str]:
-        return self._main.call(check, patience=_CHECK_PATIENCE, stopped=lambda: self.stop.asked)
+        return self._main_thread.call(check, patience=_CHECK_PATIENCE, stopped=lambda: self.stop.asked)
 
     def _check_late(self, answer: Answer, told: Context | None) -> None:
         """Check R code that nobody could check while the answer came; on the main thread."""
@@ -262,31 +264,31 @@ class AnswerTask:
         self._push("exchange")
 
     def _take(self, answer: Answer) -> None:
-        exchange = self.exchange
-        exchange.answer = answer.text
-        exchange.sources = tuple(cited(answer.sources))
-        exchange.footer = usage_line(answer.usage, notes=answer.notes)
-        exchange.model, exchange.request_id = answer.usage.model, answer.usage.request_id
+        pair = self.pair
+        pair.answer = answer.text
+        pair.sources = tuple(cited(answer.sources))
+        pair.footer = usage_line(answer.usage, notes=answer.notes)
+        pair.model, pair.request_id = answer.usage.model, answer.usage.request_id
         self._note(answer, "R code not checked yet: a cell is running" if answer.unchecked == BUSY else "")
-        exchange.state = "done"
+        pair.state = "done"
         if isinstance(answer.ended_by, Stopped):
-            exchange.state = "stopped"
+            pair.state = "stopped"
         elif answer.ended_by is not None:
             self._failed(answer.ended_by)
 
     def _note(self, answer: Answer, about_r: str) -> None:
         """What there is to say of the code in an answer."""
-        self.exchange.problems = answer.problems
-        self.exchange.notes = (about_r,) if about_r else ()
+        self.pair.problems = answer.problems
+        self.pair.notes = (about_r,) if about_r else ()
 
     # A question to a database.
 
     @property
     def _options(self) -> QueryOptions:
-        return self._assistant.query_options(model=self.exchange.requested_model or None, plot=None)
+        return self._assistant.query_options(model=self.pair.requested_model or None, plot=None)
 
     def _sql(self, preview: Preview, screen: PanelScreen) -> None:
-        self.exchange.task = "sql_ai"
+        self.pair.task = "sql_ai"
         connection, text = self._connection_and_text()
 
         result = self._assistant.sql_ai(
@@ -309,21 +311,21 @@ class AnswerTask:
             with self.stop.governs():
                 return work()
 
-        return self._main.call(stoppable, stopped=lambda: self.stop.asked)
+        return self._main_thread.call(stoppable, stopped=lambda: self.stop.asked)
 
     def _connection_and_text(self) -> tuple[str | None, str]:
         """The connection that ``/sql con …`` names, if it names one, and the question."""
         return connection_and_text(self._spelled, self._assistant, self._snapshot)
 
     def _take_result(self, result: SQLResult, connection: str) -> None:
-        exchange = self.exchange
+        pair = self.pair
         variable = "" if result.df is None else self._keep(result.df)
-        exchange.result = results.shown(result, variable, connection)
-        exchange.answer, exchange.notes = result.says, result.notes
-        exchange.footer = usage_line(result.usage, notes=result.footnotes)
-        exchange.model, exchange.request_id = result.usage.model, result.usage.request_id
-        exchange.drawing, exchange.query = result.drawing, result
-        exchange.state = "done"
+        pair.result = outputs.sql_result(result, variable, connection)
+        pair.answer, pair.notes = result.says, result.notes
+        pair.footer = usage_line(result.usage, notes=result.footnotes)
+        pair.model, pair.request_id = result.usage.model, result.usage.request_id
+        pair.drawing, pair.query = result.drawing, result
+        pair.state = "done"
 
 
 def connection_and_text(text: str, assistant: Assistant, snapshot: NotebookSnapshot) -> tuple[str | None, str]:

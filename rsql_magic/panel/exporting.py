@@ -86,16 +86,16 @@ def cells(thread: Thread, connection: str = "") -> list[Cell]:
         thread: The conversation.
         connection: The connection in use, for SQL that does not say where it belongs.
     """
-    return [cell for exchange in thread.exchanges for cell in _cells(exchange, connection)]
+    return [cell for pair in thread.pairs for cell in _cells(pair, connection)]
 
 
-def _cells(exchange: MessagePair, connection: str) -> list[Cell]:
-    made = [_markdown("\n".join(f"> {line}".rstrip() for line in exchange.question.splitlines()))]
-    if exchange.result:
-        connection = str(exchange.result.get("connection") or connection)
-        made.append(_code(as_cell(str(exchange.result["sql"]), "sql", connection)))
-    rest = exchange.answer
-    for block in blocks_of(exchange.answer):
+def _cells(pair: MessagePair, connection: str) -> list[Cell]:
+    made = [_markdown("\n".join(f"> {line}".rstrip() for line in pair.question.splitlines()))]
+    if pair.result:
+        connection = str(pair.result.get("connection") or connection)
+        made.append(_code(as_cell(str(pair.result["sql"]), "sql", connection)))
+    rest = pair.answer
+    for block in blocks_of(pair.answer):
         if block.language not in _RUNNABLE or block.code not in rest:
             continue
         before, _, rest = rest.partition(block.code)

@@ -1,7 +1,7 @@
-"""What a view may ask of a panel: each public method is a request, named as the view names it.
+"""What a view may ask of a panel: each public method of ``Conversing`` and ``Answers`` is a request of that name.
 
-A view is a page in a browser, so that what it sends is looked at here. A method that may take time is in ``SLOW`` and
-runs in a thread.
+A view is a page in a browser, so its messages are checked here. A request that may take time is in ``SLOW`` and runs in
+a thread.
 """
 
 from __future__ import annotations
@@ -9,11 +9,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from rsql_magic.display import safe_markdown
-from rsql_magic.errors import BadInput, RsqlError
-from rsql_magic.panel import exporting, mentions, slash, typesetting
+from rsql_magic.errors import BadInput, GatewayError, RsqlError, UnknownName
+from rsql_magic.panel import exporting, outputs, slash
+from rsql_magic.panel.questions import Message
 
 if TYPE_CHECKING:
     from rsql_magic.panel.chat_panel import ChatPanel
+    from rsql_magic.panel.threads import MessagePair
 
 SLOW = frozenset({"chips", "preview", "complete", "run", "usage", "models", "rate", "save", "quota"})
 """Requests that wait for the gateway, the main thread or a frame."""
@@ -22,8 +24,8 @@ _MOST_PIECES = 200
 _LONGEST_MESSAGE = 400_000
 
 
-class Requests:
-    """The requests of the views of one panel.
+class Conversing:
+    """Requests about conversations and questions.
 
     Args:
         panel: The panel.
@@ -32,17 +34,15 @@ class Requests:
     def __init__(self, panel: ChatPanel) -> None:
         self._panel = panel
 
-    # Conversations.
-
     def hello(self, *, thread: str = "") -> dict[str, Any]:
         """Everything a new view needs."""
         panel = self._panel
-        shown = panel.threads.find(thread or panel.threads.current)
-        panel.threads.current = shown.id
+        current = panel.threads.find(thread or panel.threads.current)
+        panel.threads.current = current.id
         return {
             "threads": panel.threads.heads(),
-            "thread": shown.id,
-            "exchanges": [exchange.as_dict() for exchange in shown.exchanges],
+            "thread": current.id,
+            "exchanges": [pair.as_dict() for pair in current.pairs],
             "commands": [
                 {"label": f"/{name}", "kind": takes, "detail": does} for name, (takes, does) in slash.COMMANDS.items()
             ],
@@ -52,8 +52,8 @@ class Requests:
         }
 
     def others(self, *, thread: str) -> dict[str, Any]:
-        """What was said in the other conversations, for a view to remember until the kernel is gone."""
-        return {"threads": self._panel.threads.said(but=thread)}
+        """The other conversations, for a view to remember until the kernel is gone."""
+        return {"threads": self._panel.threads.pairs(but=thread)}
 
     def new(self) -> dict[str, Any]:
         """A new conversation."""
@@ -64,124 +64,200 @@ class Requests:
         self._panel.threads.rename(self._panel.threads.find(thread), title)
 
     def delete(self, *, thread: str) -> dict[str, Any]:
-        """Forget a conversation; the notebook's own is emptied."""
-        self._panel.delete(self._panel.threads.find(thread))
+        """Forget a conversation and stop its answer; the notebook's own is emptied."""
+        found = self._panel.threads.find(thread)
+        self._panel.questions.stop(found)
+        self._panel.threads.delete(found)
+        if self._panel.keep:
+            self._panel.write_transcript()
         return self.hello()
 
-    def export(self, *, thread: str, form: str = "markdown") -> dict[str, Any]:
-        """A conversation as Markdown, or as cells."""
-        shown = self._panel.threads.find(thread)
-        if form == "cells":
-            return {"cells": self._panel.as_cells(shown)}
-        return {"markdown": safe_markdown(shown.markdown), "name": exporting.file_name(shown)}
+    def restore(self, *, threads: list[dict[str, Any]]) -> dict[str, Any]:
+        """Take over conversations that a view still has from a kernel that is gone."""
+        self._panel.threads.restore(threads)
+        return self.hello()
 
     def keep(self, *, on: bool) -> None:
         """Whether the conversation goes into the notebook's file."""
         self._panel.keep = bool(on)
 
-    # Questions.
-
     def ask(self, *, thread: str, text: str, model: str = "", replaces: str = "", seen: str = "") -> dict[str, Any]:
-        """Send a message; ``replaces`` names an exchange that goes, with all after it, ``seen`` a preview of it."""
+        """Send a message; ``replaces`` names a pair that goes, with all after it, ``seen`` a preview of it."""
         if len(text) > _LONGEST_MESSAGE:
             raise BadInput(
                 f"The message has {len(text):,} characters.", hint="Put the data into a variable and name that."
             )
-        return self._panel.send(self._panel.threads.find(thread), text, model=model, replaces=replaces, seen=seen)
+        message = Message(thread, text, model, replaces)
+        return self._panel.questions.send(self._panel.threads.find(thread), message, seen)
 
     def stop(self, *, thread: str) -> None:
         """Stop the answer."""
-        self._panel.stop(self._panel.threads.find(thread))
+        self._panel.questions.stop(self._panel.threads.find(thread))
 
     def chips(self, *, thread: str, text: str) -> dict[str, Any]:
         """The mentions of a message, each with what it adds, and the tokens of it all."""
-        return self._panel.chips(self._panel.threads.find(thread), text)
+        return self._panel.questions.chips(self._panel.threads.find(thread), Message(thread, text))
 
     def preview(self, *, thread: str, text: str, model: str = "", replaces: str = "") -> dict[str, Any]:
         """Exactly what would be sent; ``seen`` is the name by which ``ask`` sends it as it is."""
-        return self._panel.preview(self._panel.threads.find(thread), text, model=model, replaces=replaces)
+        message = Message(thread, text, model, replaces)
+        return self._panel.questions.preview(self._panel.threads.find(thread), message)
 
     def complete(self, *, prefix: str) -> dict[str, Any]:
         """What an ``@`` can stand for."""
-        panel = self._panel
-        return {"items": mentions.completions(prefix, panel.snapshot(), panel.catalog(), panel.r_names())}
+        return {"items": self._panel.questions.completions(prefix)}
 
-    # Answers.
+    def models(self) -> dict[str, Any]:
+        """The models there are."""
+        assistant = self._panel.assistant
+        return {"models": [*assistant.settings.aliases, *assistant.locator.gateway.models()]}
+
+    def quota(self) -> dict[str, Any]:
+        """What is left of the caller's limits and money, for the meter."""
+        try:
+            stats = self._panel.assistant.locator.gateway.get("stats", timeout=5.0)
+        except GatewayError:
+            return {}
+        return {"limits": stats.get("limits") or {}, "cost": stats.get("cost") or {}} if isinstance(stats, dict) else {}
+
+
+class Answers:
+    """Requests about answers: their code, tables, charts, ratings and exports.
+
+    Args:
+        panel: The panel.
+    """
+
+    def __init__(self, panel: ChatPanel) -> None:
+        self._panel = panel
 
     def run(self, *, code: str, language: str = "", connection: str = "") -> dict[str, Any]:
-        """Run a block of code, as the user said; SQL on the connection it was written for."""
-        return {"outputs": self._panel.run(code, language, connection)}
+        """Run a block of code, as the user said, on the main thread; SQL on the connection it was written for."""
+        panel = self._panel
+        panel.questions.code_runs += 1
+        found = panel.main_thread.call(
+            lambda: outputs.run(
+                code, language.lower(), shell=panel.shell, assistant=panel.assistant, connection=connection
+            ),
+            waiting=lambda: panel.send({"push": "wait", "text": "waiting for the running cell"}),
+        )
+        return {"outputs": found}
 
     def cell(self, *, code: str, language: str = "", connection: str = "") -> dict[str, Any]:
         """A block of code as a cell, after one that loads its magic where that is not known yet."""
-        return {"cells": self._panel.as_cell(code, language, connection)}
+        source = exporting.as_cell(code, language, connection or self._connection)
+        return {"cells": exporting.with_extensions([{"kind": "code", "source": source}], self._has_magic)}
+
+    def export(self, *, thread: str, form: str = "markdown") -> dict[str, Any]:
+        """A conversation as Markdown, or as cells."""
+        found = self._panel.threads.find(thread)
+        if form == "cells":
+            return {"cells": exporting.with_extensions(exporting.cells(found, self._connection), self._has_magic)}
+        return {"markdown": safe_markdown(found.markdown), "name": exporting.file_name(found)}
+
+    @property
+    def _connection(self) -> str:
+        return self._panel.assistant.connections.in_use(self._panel.namespace)
+
+    def _has_magic(self, magic: str) -> bool:
+        shell = self._panel.shell
+        return shell is None or shell.find_cell_magic(magic.lstrip("%")) is not None
 
     def rate(self, *, thread: str, exchange: str, rating: str, comment: str = "") -> dict[str, Any]:
-        """Tell the gateway what the user thinks of an answer; a query that is good is kept as verified."""
-        kept = self._panel.rate(self._exchange(thread, exchange), rating, comment)
-        return {"kept": kept}
+        """Send the gateway the user's rating; ``kept`` is the file that a good query was kept in as verified.
+
+        Raises:
+            BadInput: No such rating, the answer has no number, or the file cannot be written.
+            GatewayError: The gateway refused.
+        """
+        pair, assistant = self._pair(thread, exchange), self._panel.assistant
+        if rating not in {"up", "down"}:
+            raise BadInput("A rating is up or down.")
+        if not pair.request_id:
+            raise BadInput("The gateway gave this answer no number.", hint="Only its own answers can be rated.")
+        body = {"request_id": pair.request_id, "rating": rating}
+        assistant.locator.gateway.post("feedback", body | ({"comment": comment} if comment else {}))
+        before, pair.rating = pair.rating, rating
+        if pair.query is not None and rating == "up":
+            return {"kept": str(assistant.verify(pair.query))}
+        if pair.query is not None and before == "up":
+            assistant.unverify(pair.query)
+        return {"kept": ""}
 
     def save(self, *, thread: str, exchange: str, name: str) -> dict[str, Any]:
-        """Keep a SQL answer's rows under another name too."""
-        return {"variable": self._panel.save(self._exchange(thread, exchange), name)}
+        """Keep a SQL answer's rows under another name too.
+
+        Raises:
+            BadInput: Not a name.
+            UnknownName: The rows are gone.
+        """
+        pair, name, namespace = self._pair(thread, exchange), name.strip(), self._panel.namespace
+        if not name.isidentifier():
+            raise BadInput(f"{name!r} is not a name for a variable.", hint="Use letters, digits and _.")
+        variable = str((pair.result or {}).get("variable") or "")
+        if variable not in namespace:
+            raise UnknownName("The rows are gone.", hint="Ask again to have them back.")
+        namespace[name] = namespace[variable]
+        pair.result = {**(pair.result or {}), "variable": name}
+        return {"variable": name}
 
     def chart(self, *, thread: str, exchange: str, png: bool = False) -> dict[str, Any]:
         """The chart of a SQL answer: as Vega-Lite, or as a picture where a view cannot draw."""
         from rsql_magic.display import charts
 
-        drawing = self._exchange(thread, exchange).drawing
+        drawing = self._pair(thread, exchange).drawing
         if drawing is None:
             return {}
         return {"image": charts.bundle(drawing).get("image/png", "")} if png else {"spec": drawing}
 
     def formulas(self, *, tex: list[list[Any]]) -> dict[str, Any]:
         """Formulas as MathML, in their order; pairs of TeX and whether it is a block."""
-        return {"mathml": [typesetting.mathml(str(text), block=bool(block)) for text, block in tex[:_MOST_PIECES]]}
+        return {"mathml": [outputs.mathml(str(text), block=bool(block)) for text, block in tex[:_MOST_PIECES]]}
 
     def colours(self, *, blocks: list[list[str]]) -> dict[str, Any]:
         """Blocks of code in colours, in their order; pairs of code and language."""
-        return {"pieces": [typesetting.coloured(str(code), str(name)) for code, name in blocks[:_MOST_PIECES]]}
+        return {"pieces": [outputs.coloured(str(code), str(name)) for code, name in blocks[:_MOST_PIECES]]}
 
-    # The gateway.
-
-    def models(self) -> dict[str, Any]:
-        """The models there are."""
-        settings = self._panel.assistant.settings
-        return {"models": [*settings.aliases, *self._panel.assistant.locator.gateway.models()]}
-
-    def quota(self) -> dict[str, Any]:
-        """What is left of the caller's limits, for the meter."""
-        return self._panel.quota()
-
-    def restore(self, *, threads: list[dict[str, Any]]) -> dict[str, Any]:
-        """Take over a conversation that a view still has from a kernel that is gone."""
-        self._panel.threads.restore(threads)
-        return self.hello()
-
-    def _exchange(self, thread: str, exchange: str) -> Any:
-        return self._panel.threads.find(thread).exchange(exchange)
+    def _pair(self, thread: str, pair: str) -> MessagePair:
+        return self._panel.threads.find(thread).pair(pair)
 
 
-def answer(requests: Requests, message: dict[str, Any]) -> dict[str, Any]:
-    """Carry out a request and give back the reply, errors included.
+class Requests:
+    """All requests of one panel by name.
 
     Args:
-        requests: Who answers.
-        message: ``{"do": NAME, "n": ID, …arguments}``.
-
-    Returns:
-        ``{"n": ID, …}``, with ``error`` where it failed.
+        panel: The panel.
     """
-    arguments = {name: value for name, value in message.items() if name not in {"do", "n"}}
-    try:
-        reply = getattr(requests, str(message["do"]))(**arguments) or {}
-    except RsqlError as error:
-        reply = {"error": {"message": error.message, "hint": error.hint, "kind": type(error).__name__}}
-    except TypeError as error:
-        reply = {"error": {"message": f"The panel did not understand its view ({error}).", "hint": "Reload the page."}}
-    return {**reply, "n": message.get("n")}
+
+    def __init__(self, panel: ChatPanel) -> None:
+        self._parts = (Conversing(panel), Answers(panel))
+
+    def answer(self, message: dict[str, Any]) -> dict[str, Any]:
+        """Carry out a request and give back the reply, errors included.
+
+        Args:
+            message: ``{"do": NAME, "n": ID, …arguments}``.
+
+        Returns:
+            ``{"n": ID, …}``, with ``error`` where it failed.
+        """
+        name = str(message["do"])
+        part = next(part for part in self._parts if hasattr(part, name))
+        arguments = {name: value for name, value in message.items() if name not in {"do", "n"}}
+        try:
+            reply = getattr(part, name)(**arguments) or {}
+        except RsqlError as error:
+            reply = {"error": {"message": error.message, "hint": error.hint, "kind": type(error).__name__}}
+        except TypeError as error:
+            message_ = f"The panel did not understand its view ({error})."
+            reply = {"error": {"message": message_, "hint": "Reload the page."}}
+        return {**reply, "n": message.get("n")}
 
 
 def known(name: Any) -> bool:
     """Whether there is such a request."""
-    return isinstance(name, str) and not name.startswith("_") and callable(getattr(Requests, name, None))
+    return (
+        isinstance(name, str)
+        and not name.startswith("_")
+        and any(hasattr(part, name) for part in (Conversing, Answers))
+    )

@@ -68,34 +68,34 @@ class Pen:
 
 
 class PanelScreen(Screen):
-    """The screen of one exchange.
+    """The screen of one pair.
 
     Args:
-        exchange: What is shown.
-        push: Tells the views something, with the exchange's id.
+        pair: What is shown.
+        push: Tells the views something, with the pair's id.
     """
 
-    def __init__(self, exchange: MessagePair, push: Callable[..., None]) -> None:
-        self._exchange = exchange
+    def __init__(self, pair: MessagePair, push: Callable[..., None]) -> None:
+        self._pair = pair
         self._push = push
         self._pen = Pen(self._piece)
 
     def status(self, word: str) -> None:
         """What is being done now."""
-        self._exchange.status = word
+        self._pair.status = word
         self._push("status", status=word)
 
     def event(self, event: Event, *, draft: bool = False) -> None:
         """Show what came from the gateway; a place in the queue is shown as such."""
         if isinstance(event, Waiting):
-            self._exchange.status = f"waiting for a free key: place {event.position}, about {event.eta:.0f} s"
-            self._push("status", status=self._exchange.status, place=event.position, eta=event.eta)
+            self._pair.status = f"waiting for a free key: place {event.position}, about {event.eta:.0f} s"
+            self._push("status", status=self._pair.status, place=event.position, eta=event.eta)
         else:
             super().event(event, draft=draft)
 
     def write(self, text: str) -> None:
         """The next piece of the answer."""
-        if not self._exchange.answer and self._exchange.status:
+        if not self._pair.answer and self._pair.status:
             self.status("")
         self._pen.write(text)
 
@@ -106,7 +106,7 @@ class PanelScreen(Screen):
     def restart(self, why: str) -> None:
         """Another version follows."""
         self._pen.drop()
-        self._exchange.answer = ""
+        self._pair.answer = ""
         self._push("text", at=0, text="")
         self.status(why)
 
@@ -115,6 +115,6 @@ class PanelScreen(Screen):
         self._pen.close()
 
     def _piece(self, text: str) -> None:
-        at = len(self._exchange.answer)
-        self._exchange.answer += text
+        at = len(self._pair.answer)
+        self._pair.answer += text
         self._push("text", at=at, text=text)

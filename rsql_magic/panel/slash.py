@@ -58,10 +58,10 @@ def read(message: str, *, has_error: bool) -> SlashCommand:
     if not text.startswith("/") or text.startswith(("//", "/*")):
         return SlashCommand("ask", text)
     name, *rest = text[1:].split(maxsplit=1) or [""]
-    return _order(name, "".join(rest), has_error=has_error)
+    return _command(name, "".join(rest), has_error=has_error)
 
 
-def _order(name: str, rest: str, *, has_error: bool) -> SlashCommand:
+def _command(name: str, rest: str, *, has_error: bool) -> SlashCommand:
     if name not in COMMANDS:
         near = get_close_matches(name, COMMANDS, 1)
         raise BadInput(

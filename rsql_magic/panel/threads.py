@@ -8,6 +8,7 @@ notebook, which ``%%ask`` and ``%%sql_ai`` share.
 from __future__ import annotations
 
 import re
+import threading
 import uuid
 from copy import copy
 from dataclasses import dataclass, field
@@ -16,13 +17,19 @@ from typing import TYPE_CHECKING, Any, Literal
 from rsql_magic.ask import cited
 from rsql_magic.display import fenced, usage_line
 from rsql_magic.errors import BadInput
-from rsql_magic.gateway import INTERRUPTED
+from rsql_magic.gateway import INTERRUPTED, Turn
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
-    from rsql_magic.gateway import Chat, Turn
+    from rsql_magic.assistant import Assistant
+    from rsql_magic.gateway import Chat
     from rsql_magic.text2sql import SQLResult
+
+SHARED = "Notebook"
+"""Title of the thread that the magics share."""
+ANSWERS = "rsql-panel-answer"
+"""Name of a Python thread that writes an answer of a panel."""
 
 State = Literal["running", "done", "stopped", "failed"]
 
@@ -30,7 +37,7 @@ _LONGEST_TITLE = 48
 
 
 def new_id() -> str:
-    """A name for a thread or an exchange that no other has."""
+    """A name for a thread or a pair that no other has."""
     return uuid.uuid4().hex[:12]
 
 
@@ -138,24 +145,24 @@ class Thread:
         chat: What the model is told of it.
         title: Its name; empty until the first question gives it one.
         shared: Whether the magics talk in it too.
-        exchanges: What was said, oldest first.
+        pairs: What was said, oldest first.
     """
 
     chat: Chat
     title: str = ""
     shared: bool = False
-    exchanges: list[MessagePair] = field(default_factory=list)
+    pairs: list[MessagePair] = field(default_factory=list)
     id: str = field(default_factory=new_id)
 
     def __post_init__(self) -> None:
-        self.exchanges = [*self.exchanges, *map(of_turn, self.chat.turns)]
+        self.pairs = [*self.pairs, *map(of_turn, self.chat.turns)]
 
     @property
     def name(self) -> str:
         """What it is called in a list."""
         if self.title:
             return self.title
-        first = next((each.topic or each.question for each in self.exchanges), "")
+        first = next((each.topic or each.question for each in self.pairs), "")
         line = " ".join(first.split())
         line = re.sub(r"^/\w+ (?=.)", "", line)
         return (line if len(line) <= _LONGEST_TITLE else line[: _LONGEST_TITLE - 1] + "…") or "New conversation"
@@ -163,53 +170,199 @@ class Thread:
     @property
     def running(self) -> MessagePair | None:
         """The question that is being answered."""
-        return next((each for each in self.exchanges if each.state == "running"), None)
+        return next((each for each in self.pairs if each.state == "running"), None)
 
-    def exchange(self, name: str) -> MessagePair:
-        """The exchange of an id.
+    def pair(self, name: str) -> MessagePair:
+        """The pair of an id.
 
         Raises:
             BadInput: There is none.
         """
-        found = next((each for each in self.exchanges if each.id == name), None)
+        found = next((each for each in self.pairs if each.id == name), None)
         if found is None:
             raise BadInput("This answer is gone.", hint="Another view of the panel has removed it.")
         return found
 
     def replaced(self) -> MessagePair | None:
-        """An exchange of a cell that has run again: its turn is gone."""
+        """A pair of a cell that has run again: its turn is gone."""
         told = {id(turn) for turn in self.chat.turns}
-        return next((each for each in self.exchanges if each.turn is not None and id(each.turn) not in told), None)
+        return next((each for each in self.pairs if each.turn is not None and id(each.turn) not in told), None)
 
     def cut(self, start: MessagePair) -> None:
-        """Forget an exchange and all after it; the model is not told of them any more."""
+        """Forget a pair and all after it; the model is not told of them any more."""
         self.chat.turns[:] = self._turns_before(start)
-        del self.exchanges[self.exchanges.index(start) :]
+        del self.pairs[self.pairs.index(start) :]
 
     def before(self, start: MessagePair | None) -> Chat:
-        """What the model is told of the conversation before an exchange; None for all of it."""
-        if start is None or start not in self.exchanges:
+        """What the model is told of the conversation before a pair; None for all of it."""
+        if start is None or start not in self.pairs:
             return self.chat
         chat = copy(self.chat)
         chat.turns = self._turns_before(start)
         return chat
 
     def _turns_before(self, start: MessagePair) -> list[Turn]:
-        place = self.exchanges.index(start)
-        gone = {id(each.turn) for each in self.exchanges[place:] if each.turn is not None}
+        place = self.pairs.index(start)
+        gone = {id(each.turn) for each in self.pairs[place:] if each.turn is not None}
         return [turn for turn in self.chat.turns if id(turn) not in gone]
 
     def clear(self) -> None:
         """Forget everything."""
         self.chat.reset()
-        self.exchanges.clear()
+        self.pairs.clear()
 
     def head(self) -> dict[str, Any]:
         """What a list of threads shows."""
         busy = self.running is not None
-        return {"id": self.id, "title": self.name, "shared": self.shared, "turns": len(self.exchanges), "busy": busy}
+        return {"id": self.id, "title": self.name, "shared": self.shared, "turns": len(self.pairs), "busy": busy}
 
     @property
     def markdown(self) -> str:
         """The whole conversation for an export."""
-        return "\n\n---\n\n".join([f"# {self.name}", *(each.markdown for each in self.exchanges)])
+        return "\n\n---\n\n".join([f"# {self.name}", *(each.markdown for each in self.pairs)])
+
+
+class Conversations:
+    """The threads of a panel, the notebook's first.
+
+    Args:
+        assistant: Makes chats; its own belongs to the first thread.
+        changed: Called when the list has changed.
+        heard: Called with a thread and a pair that a magic has added to it.
+    """
+
+    def __init__(
+        self, assistant: Assistant, *, changed: Callable[[], None], heard: Callable[[Thread, MessagePair], None]
+    ) -> None:
+        self.lock = threading.RLock()
+        """Held while something is changed."""
+        self._assistant = assistant
+        self._changed = changed
+        self._on_turn = heard
+        self._threads = [Thread(assistant.chat, SHARED, shared=True)]
+        self.current = self._threads[0].id
+        """Id of the one that is shown."""
+        assistant.chat.watchers.append(self._heard)
+
+    def close(self) -> None:
+        """Hear no more of the magics."""
+        if self._heard in self._assistant.chat.watchers:
+            self._assistant.chat.watchers.remove(self._heard)
+
+    def __iter__(self) -> Iterator[Thread]:
+        return iter(list(self._threads))
+
+    def __len__(self) -> int:
+        return len(self._threads)
+
+    def heads(self) -> list[dict[str, Any]]:
+        """The threads, as a list shows them."""
+        with self.lock:
+            return [thread.head() for thread in self._threads]
+
+    def _heard(self, turn: Turn) -> None:
+        """Another one talked in the notebook's conversation."""
+        thread = self._threads[0]
+        with self.lock:
+            own = thread.running
+            if own is not None and threading.current_thread().name == ANSWERS:
+                own.turn = turn
+                return
+            pair = of_turn(turn)
+            if (old := thread.replaced()) is None:
+                thread.pairs.append(pair)
+            else:
+                pair.id = old.id
+                thread.pairs[thread.pairs.index(old)] = pair
+        self._on_turn(thread, pair)
+
+    def find(self, name: str) -> Thread:
+        """The thread of an id.
+
+        Raises:
+            BadInput: It is gone.
+        """
+        with self.lock:
+            found = next((thread for thread in self._threads if thread.id == name), None)
+        if found is None:
+            raise BadInput("This conversation is gone.", hint="Choose another, or begin a new one.")
+        return found
+
+    def pairs(self, *, but: str) -> dict[str, list[dict[str, Any]]]:
+        """The pairs of all threads but one, by the threads' ids."""
+        with self.lock:
+            others = [thread for thread in self._threads if thread.id != but]
+        return {thread.id: [each.as_dict() for each in thread.pairs] for thread in others}
+
+    def new(self, title: str = "") -> Thread:
+        """Begin a conversation."""
+        chat = self._assistant.new_chat()
+        thread = Thread(chat, self._free_title(title) if title else "")
+        chat.watchers.append(lambda turn: self._note(thread, turn))
+        with self.lock:
+            self._threads.append(thread)
+        self._changed()
+        return thread
+
+    def _note(self, thread: Thread, turn: Turn) -> None:
+        if (own := thread.running) is not None:
+            own.turn = turn
+
+    def rename(self, thread: Thread, title: str) -> None:
+        """Give a thread a title of its own.
+
+        Raises:
+            BadInput: It is empty, or the thread is the notebook's.
+        """
+        if thread.shared:
+            raise BadInput("The notebook's conversation keeps its name.", hint="Begin a new one with +.")
+        if not title.strip():
+            raise BadInput("A conversation needs a name.")
+        with self.lock:
+            thread.title = self._free_title(" ".join(title.split())[:80], thread)
+        self._changed()
+
+    def _free_title(self, title: str, own: Thread | None = None) -> str:
+        """The title, with a number after it when another thread has it."""
+        taken = {thread.name for thread in self._threads if thread is not own}
+        number = 2
+        free = title
+        while free in taken:
+            free, number = f"{title} ({number})", number + 1
+        return free
+
+    def delete(self, thread: Thread) -> None:
+        """Forget a thread; the notebook's is emptied."""
+        with self.lock:
+            if thread.shared:
+                thread.clear()
+            else:
+                place = self._threads.index(thread)
+                self._threads.remove(thread)
+                if self.current == thread.id:
+                    self.current = self._threads[max(0, place - 1)].id
+        self._changed()
+
+    def restore(self, threads: Sequence[Mapping[str, Any]]) -> None:
+        """Take over conversations from a view whose kernel is gone.
+
+        Args:
+            threads: Threads as ``{"title", "shared", "exchanges": [{"question", "answer", …}]}``.
+        """
+        for each in threads:
+            thread = self._threads[0] if each.get("shared") else self.new(str(each.get("title") or ""))
+            for old in each.get("exchanges") or ():
+                pair = _restored(old)
+                thread.pairs.append(pair)
+                if pair.turn is not None:
+                    thread.chat.turns.append(pair.turn)
+        self._changed()
+
+
+def _restored(old: Mapping[str, Any]) -> MessagePair:
+    """A pair of a kernel that is gone, as plain text; its rows and charts are gone too."""
+    question, answer = str(old.get("question") or ""), str(old.get("answer") or "")
+    pair = MessagePair(question, answer, "stopped" if old.get("state") in {"running", "stopped"} else "done")
+    pair.footer = str(old.get("footer") or "")
+    pair.turn = Turn(question, answer, "chat", interrupted=pair.state == "stopped") if answer else None
+    return pair

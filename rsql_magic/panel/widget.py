@@ -2,18 +2,23 @@
 
 What a widget's traits hold is written into the notebook's file by exporters and, where users wish so, by JupyterLab. So
 the conversation travels in custom messages only.
+
+Its JavaScript is one ES module: the libraries are the unchanged files of their releases (``static/vendor``), each put
+into a function of its own, so that no step has to build anything and no page fetches anything.
 """
 
 from __future__ import annotations
 
+from functools import cache
+from importlib.resources import files
 from typing import TYPE_CHECKING, Any
 
 import anywidget
 
-from rsql_magic.panel import files
-
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+_LIBRARIES = {"marked": "marked.umd.js", "DOMPurify": "purify.min.js"}
 
 
 class PanelWidget(anywidget.AnyWidget):
@@ -25,7 +30,7 @@ class PanelWidget(anywidget.AnyWidget):
     """
 
     def __init__(self, receive: Callable[[dict[str, Any]], None], **options: Any) -> None:
-        self._esm, self._css = files.module(), files.style()
+        self._esm, self._css = module(), style()
         super().__init__(**options)
         # ipykernel 7 sends a view's messages to the thread that wrote to it last: the main thread, which a cell may
         # keep busy. Without this they go to the thread that JupyterLab meant them for.
@@ -38,3 +43,26 @@ class PanelWidget(anywidget.AnyWidget):
         """What shows a view."""
         shown = self._repr_mimebundle_()
         return dict(shown[0]) if shown else {}
+
+
+@cache
+def module() -> str:
+    """The ES module: the libraries, then ``panel.js``."""
+    libraries = [f"const {name} = {_wrapped(_read('vendor', file))};" for name, file in _LIBRARIES.items()]
+    return "\n".join([*libraries, _read("panel.js")])
+
+
+@cache
+def style() -> str:
+    """The style sheet."""
+    return _read("panel.css")
+
+
+def _read(*path: str) -> str:
+    return files("rsql_magic").joinpath("static", *path).read_text(encoding="utf-8")
+
+
+def _wrapped(source: str) -> str:
+    """A CommonJS library as an expression."""
+    head, tail = "const module = { exports: {} }; let exports = module.exports;", "return module.exports;"
+    return f"(() => {{ {head}\n{source}\n{tail} }})()"

@@ -34,10 +34,10 @@ print(x.describe())
 FILLED = f"""\
 %load_ext rsql_magic
 import rsql_magic
-from rsql_magic.panel.threads import Exchange
+from rsql_magic.panel.threads import MessagePair
 panel = rsql_magic.ChatPanel()
 for number in range(500):
-    panel.threads.find(panel.threads.current).exchanges.append(Exchange(f"Question {{number}}", {ANSWER!r}, "done"))
+    panel.threads.find(panel.threads.current).pairs.append(MessagePair(f"Question {{number}}", {ANSWER!r}, "done"))
 """
 MARKS = """() => {
   window.marks = {};

@@ -160,5 +160,5 @@ def test_the_panel_shows_the_turn_of_a_cell_once(cells, con, assistant):
     cells("b", "%%ask\nWhat is a median?")
     cells("a", "%%ask\nWhat is a mode?")
     [thread] = panel.threads
-    assert [each.question for each in thread.exchanges] == ["What is a mode?", "What is a median?"]
+    assert [each.question for each in thread.pairs] == ["What is a mode?", "What is a median?"]
     panel.threads.close()

@@ -18,6 +18,7 @@ from rsql_magic import reports
 from rsql_magic.context import Catalog
 from rsql_magic.errors import BadInput, GatewayUnreachable, NotAllowed, UnknownName
 from rsql_magic.gateway.connect import Address
+from rsql_magic.options import COMMANDS
 from rsql_magic.reports import good_until
 from rsql_magic.sql import Column, Table
 
@@ -137,7 +138,7 @@ def test_doctor_asks_no_model_that_no_key_reaches(ip, gateway, capsys):
 def test_help_lists_every_command(ip, capsys):
     ip.run("%rsql")
     out = capsys.readouterr().out
-    for name in ip.magics_manager.registry["RsqlMagics"].commands:
+    for name in COMMANDS:
         assert f"%rsql {name}" in out
     assert out.count("QUESTION]") == 1
 
@@ -396,7 +397,7 @@ def test_the_help_says_where_the_question_stands(ip, capsys):
     for magic in ("ask", "sql_ai"):
         ip.run(f"%{magic} --help")
         out = capsys.readouterr().out
-        assert out.startswith(f"  %{magic} [--model MODEL]")
+        assert out.startswith(f"  %{magic} [--model NAME]")
         assert "[QUESTION ...]" in out
 
 

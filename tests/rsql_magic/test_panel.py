@@ -11,7 +11,7 @@ import pytest
 from panel_talk import Loop, Talk, in_thread
 
 from rsql_magic.errors import GatewayUnreachable
-from rsql_magic.panel import ChatPanel, files, requests
+from rsql_magic.panel import ChatPanel, requests, widget
 from rsql_magic.panel.main_thread import MainThread
 
 pytestmark = pytest.mark.usefixtures("without_r")
@@ -574,7 +574,7 @@ def test_a_connection_of_sqlite_is_asked_on_the_main_thread(talk, gateway, ip, p
     ip.run(OF_SQLITE[package])
     gateway.replies = ["```sql\nSELECT n FROM t\n```", "One row."]
     loop = Loop()
-    talk.panel._main = MainThread(loop)
+    talk.panel.main_thread = MainThread(loop)
     asked_in = []
     monkeypatch.setattr(
         gateway, "stream", lambda text: asked_in.append(threading.current_thread()) or type(gateway).stream(text)
@@ -593,7 +593,7 @@ def test_a_connection_of_sqlite_is_asked_on_the_main_thread(talk, gateway, ip, p
 
 
 def test_the_files_are_small_and_fetch_nothing():
-    module, style = files.module(), files.style()
+    module, style = widget.module(), widget.style()
     size = sum(len(gzip.compress(text.encode(), 9)) for text in (module, style))
     assert size <= 60_000
     own = module[module.index("The chat panel's view") :] + style

@@ -9,7 +9,7 @@ import pytest
 from e2e import panel_lab
 
 from rsql_magic.display import charts
-from rsql_magic.panel import files
+from rsql_magic.panel import widget
 
 pytestmark = pytest.mark.usefixtures("without_r")
 
@@ -48,7 +48,7 @@ class Host:
               const url = URL.createObjectURL(new Blob([module], { type: "text/javascript" }));
               (await import(url)).default.render({ model, el: document.getElementById("view") });
             }""",
-            [files.module(), files.style()],
+            [widget.module(), widget.style()],
         )
 
     model_id = "plain"

@@ -18,7 +18,7 @@ def talk(ip, assistant):
     r.run_r("cars2 <- data.frame(speed = 1:40, dist = 2:41)")
     talk = Talk(ip, assistant)
     talk.loop = Loop()
-    talk.panel._main = MainThread(talk.loop)
+    talk.panel.main_thread = MainThread(talk.loop)
     yield talk
     talk.panel.close()
     r.run_r("rm(list = ls())")

@@ -1,25 +1,73 @@
-"""Code of an answer, run because the user said so: on the main thread, as a cell is, with its output as plain values.
+"""Outputs as plain values for a view: SQL results, code that the user runs, formulas and coloured code.
 
-Python runs in the user's namespace, R in the R session, SQL through the guard on the connection in use.
+Code runs on the main thread, as a cell does: Python in the user's namespace, R in the R session, SQL through the guard
+on the connection it was written for. Formulas and colours come from the kernel, as a browser would need heavy libraries
+for them; a view shows the text as it was written until it has them.
 """
 
 from __future__ import annotations
 
 from base64 import b64encode
 from contextlib import contextmanager
+from functools import lru_cache
+from itertools import count
 from typing import TYPE_CHECKING, Any
 
+from rsql_magic.display import table_html, table_text
 from rsql_magic.errors import BadInput, RsqlError, Stopped
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping, MutableMapping
+
+    import pandas as pd
 
     from rsql_magic.assistant import Assistant
+    from rsql_magic.text2sql import SQLResult
 
 Output = dict[str, Any]
 """One output: ``{"kind": "text" | "error" | "table" | "image" | "html", …}``."""
 
 _LONGEST = 20_000
+_LONGEST_FORMULA = 4_000
+_LONGEST_CODE = 60_000
+
+
+def sql_result(result: SQLResult, variable: str, connection: str = "") -> dict[str, Any]:
+    """A SQL answer as values: its query, its first rows as text, the variable that holds them, whether it has a chart.
+
+    Args:
+        result: The result.
+        variable: Name of the variable that holds its frame, empty when it was not run.
+        connection: What the notebook calls the connection.
+    """
+    table = {"columns": [], "rows": []} if result.df is None else _table(result)
+    return {
+        "sql": result.sql,
+        "count": result.count,
+        "variable": variable,
+        "connection": connection,
+        "drafts": [{"why": title, "mended": bool(attempt.mended)} for title, attempt in result.rounds()],
+        "chart": result.drawing is not None,
+        **table,
+    }
+
+
+def _table(result: SQLResult) -> dict[str, Any]:
+    frame = result.frame
+    part = frame.iloc[: result.shown_rows, : result.shown_columns]
+    columns = [
+        {"name": str(name), "right": right}
+        for name, right in zip(part.columns, table_text.on_the_right(part), strict=True)
+    ]
+    rows = [["NULL" if text is None else text for text in row] for row in table_text.rows(part)]
+    return {"columns": columns, "rows": rows, "more": max(0, len(frame) - len(part))}
+
+
+def kept(frame: pd.DataFrame, namespace: MutableMapping[str, Any]) -> str:
+    """Keep a frame under the next free name: ``sql_1``, ``sql_2``, …. Nothing of the user's is overwritten."""
+    name = next(name for name in map("sql_{}".format, count(1)) if name not in namespace)
+    namespace[name] = frame
+    return name
 
 
 def run(code: str, language: str, *, shell: Any, assistant: Assistant, connection: str = "") -> list[Output]:
@@ -114,7 +162,53 @@ def _sql(code: str, connection: str, shell: Any, assistant: Assistant) -> list[O
     with assistant.connections.undecided():
         engine, _ = assistant.connections.engine(connection, shell.user_ns)
     rows = engine.run(code, max_rows=settings.max_rows, timeout=settings.query_timeout)
-    from rsql_magic.display import table_html
-
     html = table_html(rows.df, rows=settings.shown_rows, columns=settings.shown_columns)
     return [{"kind": "html", "html": html}, {"kind": "text", "text": rows.count}]
+
+
+@lru_cache(maxsize=512)
+def mathml(tex: str, *, block: bool = False) -> str:
+    r"""A formula as MathML; empty for one that cannot be read, which is then shown as it was written.
+
+    Args:
+        tex: Without its dollars.
+        block: Whether it stands in a line of its own.
+
+    Example:
+        >>> mathml("x")
+        '<math xmlns="http://www.w3.org/1998/Math/MathML" display="inline"><mrow><mi>x</mi></mrow></math>'
+    """
+    from latex2mathml.converter import convert
+
+    if len(tex) > _LONGEST_FORMULA:
+        return ""
+    try:
+        return str(convert(tex, display="block" if block else "inline"))
+    except Exception:  # noqa: BLE001 - its errors have no common class, and a model writes anything
+        return ""
+
+
+def coloured(code: str, language: str) -> list[tuple[str, str]]:
+    """Code as pieces, each with its kind in Pygments' short form: ``k`` keyword, ``s`` string, ``c`` comment, ….
+
+    Args:
+        code: The code.
+        language: Its name; a language that Pygments does not know has one piece.
+
+    Example:
+        >>> coloured("x = 1", "python")
+        [('n', 'x'), ('', ' '), ('o', '='), ('', ' '), ('mi', '1')]
+    """
+    from pygments.lexers import get_lexer_by_name
+    from pygments.token import STANDARD_TYPES
+    from pygments.util import ClassNotFound
+
+    if len(code) > _LONGEST_CODE:
+        return [("", code)]
+    try:
+        lexer = get_lexer_by_name(language, stripnl=False, ensurenl=False)
+    except ClassNotFound:
+        return [("", code)]
+    return [
+        ("" if (kind := STANDARD_TYPES.get(token, "")) == "w" else kind, text) for token, text in lexer.get_tokens(code)
+    ]

@@ -1,0 +1,260 @@
+"""Questions of a panel: taken from a view, previewed, answered in the background, stopped.
+
+A preview holds the request itself. When the question is sent, that request goes out as it is, unless the notebook has
+changed since; then the user is shown what would be sent now.
+"""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from rsql_magic import reports
+from rsql_magic.errors import BadInput, GatewayError
+from rsql_magic.panel import mentions, outputs, slash
+from rsql_magic.panel.answer_task import AnswerTask, Busy, connection_and_text
+from rsql_magic.panel.threads import MessagePair, new_id
+
+if TYPE_CHECKING:
+    from rsql_magic.panel.chat_panel import ChatPanel
+    from rsql_magic.panel.threads import Thread
+    from rsql_magic.sql import Catalog
+
+_TYPING_PATIENCE = 0.3
+"""Seconds to wait for the main thread while somebody types."""
+_PREVIEW_PATIENCE = 1.0
+"""Seconds to wait for it for a preview."""
+_MOST_PREVIEWS = 8
+"""Previews that are kept; a view has one."""
+
+
+class Outdated(BadInput):
+    """The notebook has changed since the preview."""
+
+
+@dataclass(frozen=True)
+class Message:
+    """A message as a view sends it.
+
+    Args:
+        thread: Id of the conversation.
+        text: As typed.
+        model: Model or alias; empty for the configured one.
+        replaces: Id of a pair that goes, with all after it.
+    """
+
+    thread: str
+    text: str
+    model: str = ""
+    replaces: str = ""
+
+
+@dataclass(frozen=True)
+class _Preview:
+    message: Message
+    state: Any
+    task: AnswerTask
+
+
+class Questions:
+    """The questions of one panel.
+
+    Args:
+        panel: The panel.
+    """
+
+    def __init__(self, panel: ChatPanel) -> None:
+        self._panel = panel
+        self._assistant = panel.assistant
+        self._running: dict[str, AnswerTask] = {}
+        self._previews: dict[str, _Preview] = {}
+        self.code_runs = 0
+        """How often code was run, which may have changed what a request would hold."""
+
+    def close(self) -> None:
+        """Stop all running answers."""
+        for task in list(self._running.values()):
+            task.stop()
+
+    def send(self, thread: Thread, message: Message, preview: str = "") -> dict[str, Any]:
+        """Take a message.
+
+        Args:
+            thread: Its conversation.
+            message: The message.
+            preview: Name of a preview of it; its request is sent as it is.
+
+        Returns:
+            The reply to the view: the pair, or that the thread was emptied.
+
+        Raises:
+            BadInput: It is empty, no such command, or another question is being answered.
+            Outdated: The notebook has changed since the preview.
+        """
+        task = self._task(thread, message)
+        with self._panel.threads.lock:
+            if thread.running is not None:
+                raise BadInput("An answer is on its way.", hint="Stop it first, or ask in another conversation.")
+            task = self._previewed(preview, message, self._state(thread)) or task
+            if message.replaces:
+                thread.cut(thread.pair(message.replaces))
+            if task.pair.task == "clear":
+                thread.clear()
+                self._panel.push_heads()
+                return {"cleared": True}
+            thread.pairs.append(task.pair)
+        return {"exchange": self._begin(thread, task)}
+
+    def _begin(self, thread: Thread, task: AnswerTask) -> dict[str, Any]:
+        """Show a question and have it answered."""
+        pair = task.pair
+        if pair.task in {"usage", "help"}:
+            pair.state = "done"
+            pair.answer = slash.help_text() if pair.task == "help" else self._usage(thread)
+        self._panel.push(thread, pair, "exchange")
+        self._panel.push_heads()
+        begun = pair.as_dict()
+        if pair.state == "running":
+            self._running[pair.id] = task
+            task.start()
+        return begun
+
+    def _usage(self, thread: Thread) -> str:
+        try:
+            rows = reports.usage_rows(self._assistant, thread.chat, [each.chat for each in self._panel.threads])
+        except GatewayError as error:
+            return str(error)
+        return "\n".join(["| what | used |", "|---|---|", *(f"| {what} | {used} |" for what, used in rows)])
+
+    def _task(self, thread: Thread, message: Message) -> AnswerTask:
+        """A message as a question that is not asked yet."""
+        panel, snapshot = self._panel, self._panel.snapshot()
+        # Only R knows its last error, and it is asked when the question is prepared.
+        command = slash.read(message.text, has_error=snapshot.error is not None or _r_runs())
+        pair = MessagePair(message.text.strip(), task=command.action, requested_model=message.model)
+        if command.action == "sql_ai":
+            pair.topic = connection_and_text(command.text, self._assistant, snapshot)[1]
+        return AnswerTask(
+            command,
+            thread,
+            pair,
+            assistant=self._assistant,
+            snapshot=panel.snapshot,
+            main_thread=panel.main_thread,
+            push=lambda kind, **more: self._progress(thread, pair, kind, **more),
+            keep=lambda frame: outputs.kept(frame, panel.namespace),
+            replaces=thread.pair(message.replaces) if message.replaces else None,
+        )
+
+    def _progress(self, thread: Thread, pair: MessagePair, kind: str, **more: Any) -> None:
+        """Send all views a change of a question that is being answered."""
+        if pair in thread.pairs:  # else it was removed meanwhile
+            self._panel.push(thread, pair, kind, **more)
+        if kind == "exchange":
+            self._running.pop(pair.id, None)
+            self._panel.push_heads()
+            if self._panel.keep:
+                self._panel.write_transcript()
+
+    def stop(self, thread: Thread) -> None:
+        """Stop the answer of a thread, upstream too; harmless when there is none."""
+        pair = thread.running
+        if pair is not None and (task := self._running.get(pair.id)):
+            task.stop()
+
+    # Context.
+
+    def completions(self, prefix: str) -> list[dict[str, str]]:
+        """What an ``@`` can stand for."""
+        return mentions.completions(prefix, self._panel.snapshot(), self._catalog(), self._r_names())
+
+    def _catalog(self) -> Catalog | None:
+        """Tables of the connection in use; of one that answers only the main thread, when that is free."""
+        if not self._assistant.connections.is_bound("", self._panel.namespace):
+            return self._assistant.catalog_in_use()
+        try:
+            return self._panel.main_thread.call(self._assistant.catalog_in_use, patience=_TYPING_PATIENCE)
+        except TimeoutError:
+            return None
+
+    def _r_names(self) -> list[str]:
+        """Objects of R, when R runs and is free."""
+        if not _r_runs():
+            return []
+        from rsql_magic.context import r
+
+        try:
+            found = self._panel.main_thread.call(r.survey, patience=_TYPING_PATIENCE)
+        except (TimeoutError, r.NoR):
+            return []
+        return [each.name for each in found.objects]
+
+    def chips(self, thread: Thread, message: Message) -> dict[str, Any]:
+        """The mentions of a message with what each adds to it, and the tokens of it all."""
+        task = self._draft(thread, message)
+        self._assistant.locator.unknown_policy()
+        try:
+            preview = task.prepare(patience=_TYPING_PATIENCE, lenient=True)
+        except Busy as busy:
+            names = mentions.names_in(message.text)
+            return {"chips": [mentions.waiting(name, str(busy)) for name in names], "tokens": 0}
+        return {"chips": [task.chip(each, preview) for each in task.mentions], "tokens": preview.tokens}
+
+    def preview(self, thread: Thread, message: Message) -> dict[str, Any]:
+        """Exactly what a message would send, and the name by which ``send`` sends it as it is.
+
+        Raises:
+            UnknownName: A mention names nothing.
+            BadInput: Nothing would be sent, or a cell is running and what is named can be read after it.
+        """
+        task, unsure = self._draft(thread, message), self._assistant.locator.unknown_policy()
+        state = self._state(thread)
+        preview = task.prepare(patience=_PREVIEW_PATIENCE)
+        notes = preview.context.notes if preview.context else ()
+        return {
+            "messages": list(preview.messages),
+            "tokens": preview.tokens,
+            "model": self._assistant.settings.resolve(message.model or None) or "",
+            "notes": [*notes, *([unsure] if unsure else [])],
+            "seen": "" if unsure else self._keep(_Preview(message, state, task)),
+        }
+
+    def _draft(self, thread: Thread, message: Message) -> AnswerTask:
+        task = self._task(thread, message)
+        if task.pair.task not in {"ask", "sql_ai"}:
+            raise BadInput(f"{message.text.split(maxsplit=1)[0]} sends nothing.")
+        return task
+
+    def _state(self, thread: Thread) -> tuple[Any, ...]:
+        """What a request depends on beside its question; equal as long as a request would be the same."""
+        cells = getattr(self._panel.shell, "execution_count", 0)
+        return (cells, self.code_runs, self._assistant.connections.last, tuple(thread.chat.turns))
+
+    def _keep(self, preview: _Preview) -> str:
+        name = new_id()
+        self._previews[name] = preview
+        for old in list(self._previews)[:-_MOST_PREVIEWS]:
+            self._previews.pop(old, None)
+        return name
+
+    def _previewed(self, name: str, message: Message, state: Any) -> AnswerTask | None:
+        """The prepared task of a previewed message, once; None when there is no preview of it.
+
+        Raises:
+            Outdated: What would be sent now may be something else.
+        """
+        preview = self._previews.pop(name, None)
+        if preview is None or preview.message != message:
+            return None
+        if preview.state != state:
+            raise Outdated("The notebook has changed since you looked.", hint="Look at what would be sent now.")
+        return preview.task
+
+
+def _r_runs() -> bool:
+    if "rpy2" not in sys.modules:
+        return False
+    from rsql_magic.context import r
+
+    return r.r_running()
