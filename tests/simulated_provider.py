@@ -227,8 +227,8 @@ class SimulatedProvider:
         self._port = await self._listening.__aenter__()
         return self
 
-    async def __aexit__(self, *raised: object) -> None:
-        await self._listening.__aexit__(*raised)
+    async def __aexit__(self, *_: object) -> None:
+        await self._listening.__aexit__(None, None, None)
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         with contextlib.suppress(ConnectionError, asyncio.IncompleteReadError):
