@@ -90,7 +90,7 @@ def test_a_query_that_takes_too_long_is_ended(con, gateway):  # noqa: F811
     began <- proc.time()[["elapsed"]]
     slow <- "run: SELECT count(*) FROM many a JOIN many b ON a.n <> b.n JOIN many c ON b.n <> c.n"
     said <- tryCatch(sql_ai(slow, con, timeout = 1, retries = 0, quiet = TRUE), error = conditionMessage)
-    cat(proc.time()[["elapsed"]] - began < 10, nrow(DBI::dbReadTable(con, "orders")), said)
+    cat(proc.time()[["elapsed"]] - began < 60, nrow(DBI::dbReadTable(con, "orders")), said)
     """
     out = rscript(con + code, gateway)
     assert out.startswith("TRUE 4 ")
