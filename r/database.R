@@ -12,24 +12,36 @@ dialect_of <- function(con) {
   found[[1]]
 }
 
-# Tables and columns as DDL: names and types, no values.
+# Tables and columns as DDL: names and types, no values. `attr(, "tables")` has them as values.
 schema_of <- function(con, dialect) {
-  text <- if (dialect == "sqlite") sqlite_schema(con) else if (dialect %in% c("postgres", "mysql", "duckdb", "tsql")) {
-    standard_schema(con, dialect)
-  } else {
-    any_schema(con, DBI::dbListTables(con))
-  }
+  columns <- columns_of(con, dialect)
+  text <- if (dialect == "sqlite") sqlite_schema(con, columns) else created(con, columns)
   if (!nzchar(text)) fail("This database has no tables.")
-  text
+  structure(text, tables = as_values(columns))
 }
 
-sqlite_schema <- function(con) {
+# One row for each column: its table and schema, its name and type.
+columns_of <- function(con, dialect) {
+  if (dialect %in% c("postgres", "mysql", "duckdb", "tsql")) return(standard_columns(con, dialect))
+  read <- if (dialect == "sqlite") declared_columns else result_columns
+  do.call(rbind, lapply(DBI::dbListTables(con), function(table) {
+    about <- read(con, table)
+    data.frame(schema = "", table = table, column = about$name, type = about$type)
+  }))
+}
+
+# What was declared; views have no statement that tells it.
+sqlite_schema <- function(con, columns) {
   own <- DBI::dbGetQuery(con, "SELECT sql FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite\\_%' ESCAPE '\\' AND sql IS NOT NULL")
   views <- DBI::dbGetQuery(con, "SELECT name FROM sqlite_master WHERE type = 'view'")$name
-  paste(c(sprintf("%s;", own$sql), any_schema(con, views)), collapse = "\n")
+  paste(c(sprintf("%s;", own$sql), created(con, columns[columns$table %in% views, ])), collapse = "\n")
 }
 
-standard_schema <- function(con, dialect) {
+declared_columns <- function(con, table) {
+  DBI::dbGetQuery(con, paste0("SELECT name, type FROM pragma_table_info(", DBI::dbQuoteString(con, table), ")"))
+}
+
+standard_columns <- function(con, dialect) {
   here <- DBI::dbGetQuery(con, switch(dialect,
     mysql = "SELECT DATABASE() AS s", tsql = "SELECT SCHEMA_NAME() AS s", "SELECT current_schema() AS s"
   ))[[1]]
@@ -38,27 +50,33 @@ standard_schema <- function(con, dialect) {
     "SELECT table_schema, table_name, column_name, data_type FROM information_schema.columns",
     "WHERE table_schema NOT IN (", system, ") ORDER BY table_schema, table_name, ordinal_position"
   ))
-  names(columns) <- tolower(names(columns))
-  table <- paste0(
-    ifelse(columns$table_schema == here, "", paste0(quoted(con, columns$table_schema), ".")),
-    quoted(con, columns$table_name)
-  )
-  created(table, quoted(con, columns$column_name), columns$data_type)
+  names(columns) <- c("schema", "table", "column", "type")
+  columns$schema[columns$schema == here] <- ""
+  columns
 }
 
-any_schema <- function(con, tables) {
-  said <- vapply(tables, function(table) {
-    sent <- DBI::dbSendQuery(con, paste("SELECT * FROM", quoted(con, table), "WHERE 1 = 0"))
-    on.exit(DBI::dbClearResult(sent))
-    about <- DBI::dbColumnInfo(sent)
-    created(quoted(con, table), quoted(con, about$name), about$type)
-  }, "")
-  paste(said, collapse = "\n")
+result_columns <- function(con, table) {
+  sent <- DBI::dbSendQuery(con, paste("SELECT * FROM", quoted(con, table), "WHERE 1 = 0"))
+  on.exit(DBI::dbClearResult(sent))
+  DBI::dbColumnInfo(sent)
 }
 
-created <- function(table, column, type) {
-  lines <- tapply(paste0("  ", column, " ", type), factor(table, unique(table)), paste, collapse = ",\n")
+created <- function(con, columns) {
+  if (!length(columns) || !nrow(columns)) return("")
+  named <- paste0(ifelse(nzchar(columns$schema), paste0(quoted(con, columns$schema), "."), ""), quoted(con, columns$table))
+  rows <- paste0("  ", quoted(con, columns$column), " ", columns$type)
+  lines <- tapply(rows, factor(named, unique(named)), paste, collapse = ",\n")
   paste0("CREATE TABLE ", names(lines), " (\n", lines, "\n);", collapse = "\n")
+}
+
+as_values <- function(columns) {
+  key <- paste(columns$schema, columns$table, sep = "\r")
+  unname(lapply(split(columns, factor(key, unique(key))), function(table) {
+    list(
+      schema = table$schema[1], name = table$table[1],
+      columns = unname(Map(function(name, type) list(name = name, type = type), table$column, table$type))
+    )
+  }))
 }
 
 quoted <- function(con, names) {

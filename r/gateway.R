@@ -104,8 +104,9 @@ said_in <- function(message) {
   if (nzchar(words_of(content))) words_of(content) else words_of(message$refusal)
 }
 
-# Sends messages; `show` gets each piece of the answer. curl is what httr2 stands on.
-stream <- function(messages, model, task, show) {
+# Sends messages; `show` gets each piece of the answer. curl is what httr2 stands on. `values` are what the messages
+# state; they are sent only where the gateway says that its own fixed rules answer.
+stream <- function(messages, model, task, show, values = NULL) {
   at <- gateway()
   reply <- new.env(parent = emptyenv())
   reply$rest <- raw()
@@ -113,6 +114,7 @@ stream <- function(messages, model, task, show) {
   reply$text <- reply$held <- ""
   body <- list(messages = messages, stream = TRUE, stream_options = list(include_usage = TRUE))
   if (length(model)) body$model <- model
+  if (length(values) && answered_offline(model)) body$rsql <- values
   handle <- curl::new_handle()
   curl::handle_setopt(handle, copypostfields = to_json(body), connecttimeout = 10L)
   if (is_local(at$url)) curl::handle_setopt(handle, noproxy = "*")
@@ -130,6 +132,11 @@ stream <- function(messages, model, task, show) {
   if (is.null(reply$done)) fail("The answer was cut off. Ask again.")
   if (!grepl("[[:alnum:]]", spoken(reply$text))) fail(silence(reply))
   reply
+}
+
+answered_offline <- function(model) {
+  announced <- tryCatch(policy()$offline_models, error = function(e) NULL) # not every endpoint tells
+  (if (length(model)) model else "default") %in% unlist(announced)
 }
 
 # Bytes as text: a NUL, which R cannot hold, and what is no UTF-8 are left out.

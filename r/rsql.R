@@ -76,7 +76,9 @@ local({
     messages <- c(list(message_of("system", fill("ask", lang = "Write R."))), state$turns, list(message_of("user", user)))
     if (show_context) return(cat(would_send(messages), "\n", sep = ""))
     started <- proc.time()[["elapsed"]]
-    reply <- stream(messages, model, "ask", if (quiet) silent else printed)
+    values <- told$rsql
+    if (length(values)) values$history <- earlier_turns()
+    reply <- stream(messages, model, "ask", if (quiet) silent else printed, values)
     if (!quiet) cat("\n\n", usage_line(reply, proc.time()[["elapsed"]] - started), "\n", sep = "")
     remember(told$question, reply$text)
     answer <- list(
@@ -95,6 +97,11 @@ local({
   }
 
   message_of <- function(role, content) list(role = role, content = content)
+
+  earlier_turns <- function() {
+    said <- vapply(state$turns, `[[`, "", "content")
+    lapply(2L * seq_len(length(said) %/% 2L), function(n) list(question = said[n - 1L], answer = said[n]))
+  }
 
   # The last turns, questions without their context.
   remember <- function(question, answer) {
@@ -127,7 +134,9 @@ local({
     told <- sql_context(question, schema, dialect)
     # The date only where the question counts from it, so that the same question sends the same words tomorrow.
     session <- sprintf("dialect=\"%s\"", dialect)
+    values <- told$rsql
     if (!isFALSE(told$asks_of_now)) {
+      if (length(values)) values$today <- format(Sys.Date())
       session <- sprintf("%s today=\"%s\" time_zone=\"%s\"", session, format(Sys.Date()), format(Sys.time(), "%Z"))
     }
     fields <- list(context = told$context, question = told$question, session = session)
@@ -135,7 +144,7 @@ local({
     messages <- first
     new_round <- rounds()
     for (attempt in 0:retries) {
-      reply <- stream(messages, model, "sql_ai", silent)
+      reply <- stream(messages, model, "sql_ai", silent, values)
       sql <- block_of(reply$text, "sql")
       if (!nzchar(sql)) fail(substr(gsub("\\s+", " ", trimws(spoken(reply$text))), 1L, 600L))
       if (!has_command()) return(not_run(sql))
@@ -143,7 +152,9 @@ local({
       tried <- try_draft(sql, dialect, schema, rows, if (quiet) silent_round else new_round)
       if (is.null(tried$problems)) return(if (run) tried$value else invisible(tried$value))
       problems <- tried$problems
-      wrong <- paste0("- ", command_or("redact", problems), collapse = "\n")
+      redacted <- command_or("redact", problems)
+      wrong <- paste0("- ", redacted, collapse = "\n")
+      if (length(values)) values[c("task", "sql", "problems")] <- list("repair", tried$sql, as.list(redacted))
       repair <- fill("repair", sql = tried$sql, problems = wrong, context = "", question = told$question)
       messages <- c(first, list(message_of("assistant", reply$text), message_of("user", repair)))
     }
@@ -194,7 +205,9 @@ local({
 
   sql_context <- function(question, schema, dialect) {
     if (has_command()) return(by_command("link", question = question, ddl = schema, dialect = dialect))
-    list(context = fence("schema", "database", schema), question = masked(question))
+    question <- masked(question)
+    values <- list(task = "sql", question = question, dialect = dialect, tables = attr(schema, "tables"))
+    list(context = fence("schema", "database", schema), question = question, rsql = values)
   }
 
   shown_sql <- function(sql, quiet) {

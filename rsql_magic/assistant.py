@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from rsql_magic.ask import Answer
-    from rsql_magic.context import Context
+    from rsql_magic.context import Context, Piece
     from rsql_magic.databases import MainThreadExecutor
     from rsql_magic.gateway import LLMClient, Message
     from rsql_magic.sql import Catalog, Privacy
@@ -102,6 +102,7 @@ class Assistant:
         format: str | None = None,  # noqa: A002 - the option's name
         about_error: bool = False,
         look: bool = False,
+        attached: Sequence[Piece] = (),
     ) -> Question:
         """A question: what was typed, and the settings for what was left open (None).
 
@@ -117,6 +118,7 @@ class Assistant:
             format: How the answer is shown.
             about_error: Whether the last error is what the question is about.
             look: Whether it is only looked at; then it may tell more than a policy that is not known allows.
+            attached: What is handed over with it, such as what was piped in.
 
         Raises:
             BadInput: It is empty or too long, or a name stands for nothing.
@@ -126,8 +128,10 @@ class Assistant:
         if "{{" in text and not look:
             self.locator.learn_policy()
         _refuse_odd_question(lang, privacy, timeout)
+        filled = self.filled(text, snapshot, privacy)
+        self._refuse_long(filled, *(piece.text for piece in attached))
         return Question(
-            self.filled(text, snapshot, privacy),
+            filled,
             names=tuple(names),
             model=settings.resolve(model),
             lang=lang or settings.lang,
@@ -139,6 +143,7 @@ class Assistant:
             about_error=about_error,
             check_code=settings.check_code,
             hint=unfilled(text, snapshot.namespace),
+            attached=tuple(attached),
         )
 
     def ask(
@@ -334,11 +339,11 @@ class Assistant:
         self._refuse_long(text)
         return text
 
-    def _refuse_long(self, question: str) -> None:
-        most = self.settings.max_question_chars
-        if len(question) > most:
+    def _refuse_long(self, *texts: str) -> None:
+        most, length = self.settings.max_question_chars, sum(map(len, texts))
+        if length > most:
             raise BadInput(
-                f"The question has {len(question):,} characters; at most {most:,} are sent.",
+                f"The question has {length:,} characters; at most {most:,} are sent.",
                 hint="Shorten it, or pass the data as a frame and name that.",
             )
 

@@ -36,6 +36,7 @@ class Preset:
         bucket: Whether its documentation says that its limits are token buckets.
         check_url: What tells whether a key is accepted, where its list of models is open to everybody.
         stream_usage: Whether it takes ``stream_options.include_usage``.
+        takes_values: Whether it is sent the member ``rsql``, which says as values what a kernel's messages state.
         error_codes: Failures (``upstream.failures.Kind``) by codes that only this provider has, in lower case.
         free: Whether it never asks for money.
         source: Where these facts are from.
@@ -56,6 +57,7 @@ class Preset:
     bucket: bool = False
     check_url: str = ""
     stream_usage: bool = True
+    takes_values: bool = False
     error_codes: Mapping[str, str] = field(default_factory=dict)
     free: bool = False
     source: str = ""
@@ -147,7 +149,7 @@ PRESETS: dict[str, Preset] = {
         bucket=True,
         source="https://docs.anthropic.com/en/api/rate-limits",
     ),
-    "offline": Preset("http://offline/v1", default_model="offline", models=("offline",), free=True),
+    "offline": Preset("http://offline/v1", default_model="offline", models=("offline",), takes_values=True, free=True),
     "ollama": Preset(
         "http://127.0.0.1:11434/v1", free=True, source="https://github.com/ollama/ollama/blob/main/docs/openai.md"
     ),

@@ -56,6 +56,9 @@ class AnswersRequests(Protocol):
     def complete(self, caller: Caller, request: ChatRequest) -> AsyncIterator[Waiting | bytes]:
         """News of the queue, then whole server-sent events, or one JSON body."""
 
+    def offline_models(self) -> list[str]:
+        """Those that the embedded model answers."""
+
     def models(self) -> list[str]:
         """Names of the models that the keys serve."""
 
@@ -137,6 +140,12 @@ def default_model(parts: AppContext, caller: Caller) -> str:
     if wanted and parts.policy.allows(caller, wanted):
         return wanted
     return next(iter(parts.policy.models(caller, parts.gateway.models())), "")
+
+
+def offline_models(parts: AppContext, caller: Caller) -> list[str]:
+    """The caller's models that the embedded model answers; ``default`` among them where a request may name none."""
+    models = parts.policy.models(caller, parts.gateway.offline_models())
+    return [*models, "default"] if default_model(parts, caller) in models else models
 
 
 def health(parts: AppContext) -> Mapping[str, Any]:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from tornado.web import HTTPError
 
 from jupyter_server_ext.handlers.base import GatewayHandler
-from jupyter_server_ext.handlers.parts import default_model, health
+from jupyter_server_ext.handlers.parts import default_model, health, offline_models
 from jupyter_server_ext.identity import needs_scope, open_to_all
 
 if TYPE_CHECKING:
@@ -73,6 +73,7 @@ class Stats(GatewayHandler):
                 "cache": await self.parts.records.cache_today(asker),
                 "privacy_floor": self.parts.policy.privacy_floor(asker),
                 "system_prompt": self.parts.policy.system_prompt(asker),
+                "offline_models": offline_models(self.parts, asker),
                 **self._of_key(asker),
             }
         )

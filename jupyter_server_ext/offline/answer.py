@@ -1,13 +1,11 @@
-"""The one function of the embedded provider: messages in, text out. No I/O, no state, no clock."""
+"""The one function of the embedded provider: a request in, text out. No I/O, no state, no clock."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
-
-from .prompt import Prompt, read
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from .request import OfflineRequest
 
 WHAT_IT_IS = (
     "I am rsql's offline model: fixed rules, no language model. I write SQL for plain questions about tables that are "
@@ -16,44 +14,39 @@ WHAT_IT_IS = (
 )
 
 
-def answer(messages: Sequence[Mapping[str, Any]]) -> str:
-    """Answer a chat, as a chat model would.
+def answer(request: OfflineRequest | None) -> str:
+    """Answer a request, as a chat model would.
 
     Args:
-        messages: OpenAI's shape, oldest first: ``{"role": …, "content": …}``.
+        request: What is asked; None for a client that sends messages only.
 
     Returns:
-        Markdown. The same messages always give the same text.
+        Markdown. The same request always gives the same text.
 
     Example:
-        >>> "offline model" in answer([{"role": "user", "content": "Write a poem."}])
-        True
+        >>> from jupyter_server_ext.offline.request import read
+        >>> answer(read({"task": "ask", "question": "What is a median?"}))
+        'The median is the middle value: half of the values are smaller, half are larger.'
     """
-    prompt = read(messages)
-    if prompt.task in {"sql", "repair"}:
-        return _sql(prompt)
-    if prompt.task == "ask":
-        return _ask(prompt)
-    if prompt.task == "study":
-        return _study(prompt)
-    return WHAT_IT_IS
+    return _answered(request) or WHAT_IT_IS if request is not None else WHAT_IT_IS
 
 
 # sqlglot and the rules take a tenth of a second to import; a gateway that never serves this model should not pay it.
-def _sql(prompt: Prompt) -> str:
-    from .sql.reply import reply
+def _answered(request: OfflineRequest) -> str:
+    if request.task in {"sql", "repair"}:
+        from .prompt import Prompt
+        from .sql.reply import reply as sql_reply
 
-    return reply(prompt)
+        return sql_reply(Prompt.of(request))
+    if request.task == "explain":
+        from .sql.explain import explain
 
+        return explain(request.sql, request.dialect)
+    if request.task == "study":
+        from .ask.study import study
 
-def _study(prompt: Prompt) -> str:
-    from .ask.study import study
-
-    return study(prompt)
-
-
-def _ask(prompt: Prompt) -> str:
+        return study(request)
     from .ask.reply import reply
     from .ask.results import result_in_words
 
-    return result_in_words(prompt) or reply(prompt) or WHAT_IT_IS
+    return result_in_words(request) if request.task == "result" else reply(request)

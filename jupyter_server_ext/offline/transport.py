@@ -12,14 +12,15 @@ from typing import Any
 import httpx
 
 from .answer import answer
+from .request import Malformed, read
 
 MODEL = "offline"
 """The name of the model."""
 
 _CHARACTERS_PER_TOKEN = 3.7
 _WORDS_PER_CHUNK = 3
-_LONG_PROMPT = 20_000
-"""Characters from which on an answer is worked out in a thread, so that the event loop goes on."""
+_LONG_BODY = 40_000
+"""Bytes from which on an answer is worked out in a thread, so that the event loop goes on."""
 
 _LONGEST_BODY = 1_000_000  # bytes
 
@@ -56,7 +57,13 @@ class OfflineTransport(httpx.AsyncBaseTransport):
         if isinstance(body, httpx.Response):
             return body
         messages = body["messages"]
-        text = await _answered(messages)
+        try:
+            asked = read(body["rsql"]) if "rsql" in body else None
+        except Malformed as wrong:
+            return _error(
+                400, "invalid_request", f"'rsql' has another form than the offline model reads: {wrong}.", "rsql"
+            )
+        text = await asyncio.to_thread(answer, asked) if len(content) > _LONG_BODY else answer(asked)
         usage = _usage(messages, text)
         reply = _Reply(_digest(body), text, usage)
         if not body.get("stream"):
@@ -65,12 +72,6 @@ class OfflineTransport(httpx.AsyncBaseTransport):
         wants_usage = isinstance(options, Mapping) and bool(options.get("include_usage"))
         stream = _Stream(reply.events(with_usage=wants_usage), self._pace)
         return httpx.Response(200, headers={"content-type": "text/event-stream; charset=utf-8"}, stream=stream)
-
-
-async def _answered(messages: Sequence[Mapping[str, Any]]) -> str:
-    if sum(len(str(message.get("content", ""))) for message in messages) > _LONG_PROMPT:
-        return await asyncio.to_thread(answer, messages)
-    return answer(messages)
 
 
 class _Stream(httpx.AsyncByteStream):

@@ -152,6 +152,11 @@ class Gateway:
         default = self._settings.default_model
         return models if not default or default in models else [default, *models]
 
+    def offline_models(self) -> list[str]:
+        """Models that the embedded model answers."""
+        keys = [key.settings for key in self.pool.all() if key.settings.provider == "offline"]
+        return list(dict.fromkeys(model for key in keys for model in key.models))
+
     def status(self) -> dict[str, Any]:
         """Keys by state and those that providers accept no longer, the queue, models, what else health depends on."""
         keys = self.pool.status()

@@ -81,8 +81,10 @@ class OpenAIProvider:
         self._names = _ANTHROPIC_NAMES if preset.anthropic_headers else _OPENAI_NAMES
 
     def body(self, body: Json, model: str, *, stream: bool) -> bytes:
-        """The caller's JSON with this model; a stream is asked to tell its usage."""
+        """The caller's JSON with this model; a stream is asked to tell its usage. Values of a kernel stay here."""
         sent = {name: value for name, value in body.items() if not _SECRET_FIELDS.match(name)}
+        if not self._preset.takes_values:
+            sent.pop("rsql", None)
         sent["model"] = model
         if stream and self._preset.stream_usage:
             options = sent.get("stream_options")

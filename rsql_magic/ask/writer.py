@@ -17,11 +17,13 @@ from rsql_magic.context import Question as Named
 from rsql_magic.display import Screen
 from rsql_magic.errors import AnswerCut, BadInput, RsqlError, Stopped
 from rsql_magic.gateway import Origin, Reply, restored, usage_of
+from rsql_magic.sql import fence
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping, Sequence
 
     from rsql_magic.ask.answers import Block
+    from rsql_magic.context import Piece
     from rsql_magic.databases import MainThreadExecutor
     from rsql_magic.gateway import Entry, Message
     from rsql_magic.sql import Catalog, Privacy
@@ -95,6 +97,7 @@ class Question:
         about_error: Whether the last error is what the question is about.
         check_code: Whether code that does not parse goes back once.
         hint: What to say of names in the question that were not filled in.
+        attached: What was handed over with the question, such as what was piped in.
     """
 
     text: str
@@ -109,6 +112,7 @@ class Question:
     about_error: bool = False
     check_code: bool = True
     hint: str = ""
+    attached: tuple[Piece, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -165,6 +169,7 @@ class AnswerWriter:
         self._screen = screen if screen and question.format != "json" else Screen()
         self._replies: list[Reply] = []
         self._unchecked = ""
+        self._problems: Sequence[str] = ()
 
     @cached_property
     def gathered(self) -> Context:
@@ -192,8 +197,21 @@ class AnswerWriter:
         if self._prepared is not None:
             return list(self._prepared.messages)
         system = prompts.render("ask", lang=LANGUAGES[self._question.lang])
-        user = prompts.render("question", context=self.gathered.text, question=self._question.text)
+        attached = (fence(piece.kind, piece.name, piece.text) for piece in self._question.attached)
+        asked = "\n\n".join([self._question.text, *attached])
+        user = prompts.render("question", context=self.gathered.text, question=asked)
         return self._entry.messages(system, user.strip())
+
+    def as_values(self) -> dict[str, Any]:
+        """What the last message asks and all of them tell, as values, for the model of fixed rules."""
+        told = {
+            "task": "ask",
+            "question": self._question.text,
+            "language": "" if self._question.lang == "auto" else self._question.lang,
+            "history": self._entry.history(),
+            "problems": self._problems,
+        }
+        return Context((*self.gathered.pieces, *self._question.attached)).as_values() | told
 
     def run(self) -> Answer:
         """Ask, check the code in the answer, and have it corrected once.
@@ -227,7 +245,10 @@ class AnswerWriter:
         self._screen.status("asking")
         question = self._question
         try:
-            with closing(self._entry.stream(messages, reply, model=question.model, timeout=question.timeout)) as events:
+            stream = self._entry.stream(
+                messages, reply, model=question.model, timeout=question.timeout, described=self.as_values
+            )
+            with closing(stream) as events:
                 for event in events:
                     self._screen.event(event)
         except KeyboardInterrupt as stop:  # also between two events, while the screen is drawn
@@ -277,6 +298,7 @@ class AnswerWriter:
         return {"python": parse_python, "sql": lambda code: parse_sql(code, dialect)}
 
     def _repair(self, _: str, problems: Sequence[str]) -> str:
+        self._problems = problems
         self._screen.restart(f"correcting: {problems[0]}")
         return prompts.render("code_repair", problems="\n".join(f"- {problem}" for problem in problems))
 

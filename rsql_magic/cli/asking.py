@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING
 from rsql_magic.ask import NotebookSnapshot
 from rsql_magic.cli import rstudio
 from rsql_magic.cli.rendering import screen_for
+from rsql_magic.context import Piece
 from rsql_magic.display import TerminalScreen
 from rsql_magic.errors import BadInput
 from rsql_magic.plain_text import printable
-from rsql_magic.sql import fence
 from rsql_magic.text2sql import given
 
 if TYPE_CHECKING:
@@ -24,16 +24,17 @@ if TYPE_CHECKING:
 def ask(assistant: Assistant, options: argparse.Namespace) -> None:
     """Answer a question, with what was piped in, and with R's packages in a terminal of RStudio."""
     in_rstudio = rstudio.noticed(os.environ) and not options.no_r
-    parts = [" ".join(options.question)]
-    if in_rstudio and (session := rstudio.session(os.environ, parts[0])):
-        parts.append(fence("session", "RStudio", session))
+    text = " ".join(options.question)
+    attached = []
+    if in_rstudio and (session := rstudio.session(os.environ, text)):
+        attached.append(Piece("session", "RStudio", session))
     if piped := _piped(assistant.settings.max_question_chars + 1):
-        parts.append(fence("object", "standard input", piped))
+        attached.append(Piece("object", "standard input", piped))
     snapshot, look = NotebookSnapshot(), bool(options.show_context)
     unsure = assistant.locator.unknown_policy() if look else ""
     lang = "r" if in_rstudio else None
     question = assistant.question(
-        "\n\n".join(parts), snapshot, model=options.model, format=options.format, lang=lang, look=look
+        text, snapshot, model=options.model, format=options.format, lang=lang, look=look, attached=attached
     )
     if look:
         sys.stdout.write(printable(assistant.preview(question, snapshot).saying(unsure)) + "\n")

@@ -128,11 +128,13 @@ class _Query:
 def link(_: Assistant, options: argparse.Namespace) -> None:
     """Choose tables for a question: out ``{"context", "question"}`` as they may leave, and ``asks_of_now``.
 
-    In come ``question``, ``ddl``, ``dialect`` and, if it is not 8,000, ``tokens``.
+    ``rsql`` is the same as values, for the gateway's model of fixed rules. In come ``question``, ``ddl``, ``dialect``
+    and, if it is not 8,000, ``tokens``.
     """
     from rsql_magic.context import asks_of_now
+    from rsql_magic.gateway import described_within
     from rsql_magic.redaction import redact as filtered
-    from rsql_magic.sql import Catalog, ddl
+    from rsql_magic.sql import Catalog, as_stated_in_ddl, ddl
     from rsql_magic.sql import link as linked
 
     del options
@@ -144,17 +146,28 @@ def link(_: Assistant, options: argparse.Namespace) -> None:
     context = fence("schema", "database", "\n".join(ddl(table, "names") for table in tables))
     if len(tables) < len(catalog):
         context += f"\n\n{len(tables)} of {len(catalog)} tables are shown."
-    question = filtered(told["question"])[0]
-    _say({"context": filtered(context)[0], "question": question, "asks_of_now": asks_of_now(question)})
+    context, question = filtered(context)[0], filtered(told["question"])[0]
+    stated = [as_stated_in_ddl(table, "names") for table in tables]
+    values = {"task": "sql", "question": question, "dialect": told["dialect"], "tables": stated}
+    held = "\n".join([context, question, told["dialect"]])
+    _say(
+        {
+            "context": context,
+            "question": question,
+            "asks_of_now": asks_of_now(question),
+            "rsql": described_within(values, held),
+        }
+    )
 
 
 def describe(_: Assistant, options: argparse.Namespace) -> None:
     """Describe an R session that ``r/rsql.R`` has read: out ``{"context", "question"}`` as they may leave.
 
-    In come ``question``, ``level``, ``survey`` and ``details`` (what session.R gave), ``with`` (names that must be
-    described) and ``error``.
+    ``rsql`` is the same as values, for the gateway's model of fixed rules. In come ``question``, ``level``, ``survey``
+    and ``details`` (what session.R gave), ``with`` (names that must be described) and ``error``.
     """
-    from rsql_magic.context import Context, gather, reported
+    from rsql_magic.context import Context, Piece, gather, reported
+    from rsql_magic.gateway import described_within
     from rsql_magic.redaction import redact as filtered
 
     del options
@@ -169,8 +182,10 @@ def describe(_: Assistant, options: argparse.Namespace) -> None:
         r=False,
     )
     pieces = [piece for piece in found.pieces if (piece.kind, piece.name) != ("session", "python")]
-    context = "\n".join([Context(tuple(pieces)).text, fence("session", "R", session.text())]).strip()
-    _say({"context": filtered(context)[0], "question": filtered(told["question"])[0]})
+    gathered = Context((*pieces, Piece("session", "R", session.text())))
+    context, question = filtered(gathered.text.strip())[0], filtered(told["question"])[0]
+    values = {"task": "ask", "question": question, "language": "r", **gathered.as_values()}
+    _say({"context": context, "question": question, "rsql": described_within(values, f"{context}\n{question}")})
 
 
 def redact(_: Assistant, options: argparse.Namespace) -> None:

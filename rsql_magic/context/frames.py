@@ -16,6 +16,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from rsql_magic.context.bounded import Fences
+from rsql_magic.context.gathered import Frame, FrameColumn
 from rsql_magic.context.readers import read, reader_of
 from rsql_magic.context.sampling import positions
 from rsql_magic.context.value_names import SessionValues, by_filling, looked_at, starred
@@ -124,15 +125,30 @@ class _Description:
         found = facts.runs(reader.names, reader.types, {*self.asked, *self.rare})
         self.runs = [run for run in found if len(run.columns) > 1 or run.columns[0] not in self.rare]
         self.written = self._written()
+        self.columns: dict[str, FrameColumn] = {}
+        """What each line that was written states."""
 
     def text(self) -> str:
         must = {n for n, run in enumerate(self.runs) if len(run.columns) == 1 and run.columns[0] in self.asked}
         lines = [functools.partial(self.line, run) for run in self.runs]
         brief = [functools.partial(self.brief, run) for run in self.runs]
         text = facts.fit(self.head(), lines, brief, must, self.detail.budget)
+        self.detail.stated.append(self.frame(text))
         if self.rare:
             text += f"\n(+{_count(len(self.rare), 'column')} whose names are values{self.begun()})"
         return text + self.first_rows() if self.detail.level == "sample" and not self.only_names else text
+
+    def frame(self, text: str) -> Frame:
+        """What the lines of a text state."""
+        columns = tuple(self.columns[line] for line in text.splitlines() if line in self.columns)
+        return Frame(
+            self.reader.label,
+            len(self.reader.names),
+            None if self.detail.level == "names" else self.reader.rows,
+            columns,
+            len(self.reader.names) - sum(column.many for column in columns),
+            bool(self.where),
+        )
 
     def _rare(self) -> set[int]:
         """Columns whose names are values that may not be said, unless they were asked about."""
@@ -163,24 +179,46 @@ class _Description:
         return ", ".join(part for part in parts if part) + lazy + sampled + said
 
     def line(self, run: facts.Run) -> str:
-        if len(run.columns) > 1:
-            return f"- {self.brief(run)}"
-        known = facts.facts(self.column(run.columns[0]), self.reader.rows)
-        return f"- {self.brief(run)}" + (f": {known}" if known else "")
+        brief = self.brief(run)
+        column = self.column(run.columns[0]) if len(run.columns) == 1 else None
+        known = facts.facts(column, self.reader.rows) if column else ""
+        line = f"- {brief}" + (f": {known}" if known else "")
+        if column:
+            self.note(line, run, column)
+        return line
 
     def brief(self, run: facts.Run) -> str:
         first, last = run.columns[0], run.columns[-1]
         kind = facts.one_line(self.reader.types[first], 60)
+        text = f"{self.shown(first)} {kind}"
         if first != last:
-            return f"{self.shown(first)}..{self.shown(last)} {kind} ({len(run.columns):,} columns)"
-        return f"{self.shown(first)} {kind}"
+            text = f"{self.shown(first)}..{self.shown(last)} {kind} ({len(run.columns):,} columns)"
+        self.note(f"- {text}", run, Column(""))
+        return text
+
+    def note(self, line: str, run: facts.Run, column: Column) -> None:
+        """Keep what a line states."""
+        first, last = run.columns[0], run.columns[-1]
+        name = facts.one_line(self.cleaned(first)) if first == last else f"{self.shown(first)}..{self.shown(last)}"
+        stated = facts.as_stated(column)
+        self.columns[line] = FrameColumn(
+            name,
+            facts.one_line(self.reader.types[first], 60),
+            description=stated.description,
+            unit=stated.unit,
+            profile=stated.profile,
+            many=len(run.columns),
+        )
 
     def shown(self, place: int) -> str:
         """A column's name as it is typed, without the secrets in it."""
+        clean = self.cleaned(place)
+        return facts.shown_name(clean) if isinstance(self.reader.names[place], str) else clean
+
+    def cleaned(self, place: int) -> str:
+        """A column's name as text, without the secrets in it."""
         name = self.reader.names[place]
-        text = name if isinstance(name, str) else facts.shown_name(name)
-        clean = self.clean(text[:10_000])
-        return facts.shown_name(clean) if isinstance(name, str) else clean
+        return self.clean((name if isinstance(name, str) else facts.shown_name(name))[:10_000])
 
     def column(self, place: int) -> Column:
         name = str(self.reader.names[place])

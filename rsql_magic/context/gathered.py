@@ -6,9 +6,13 @@ import re
 from collections import Counter
 from dataclasses import dataclass, field
 from itertools import groupby
+from typing import TYPE_CHECKING, Any
 
 from rsql_magic.plain_text import html_text, printable
-from rsql_magic.sql import count_tokens, fence
+from rsql_magic.sql import Column, Table, count_tokens, fence
+
+if TYPE_CHECKING:
+    from rsql_magic.context.joins import JoinHint
 
 # What the user points to stands in a fence of its own, so that an answer can cite it.
 _POINTED = frozenset({"asked for", "mentioned"})
@@ -17,6 +21,47 @@ _NO_SOURCE = frozenset({"error", "session"})
 # Names of these are seldom words of a sentence; a variable called ``name`` counts in code only.
 _NAMED_IN_PROSE = frozenset({"frame", "schema"})
 _CODE = re.compile(r"(`{3,}|~{3,})(.*?)(?:\1|\Z)|(`+)(.+?)\3", re.S)
+
+
+@dataclass(frozen=True, slots=True)
+class FrameColumn(Column):
+    """A column as a frame's text states it; one that stands for several alike says for how many."""
+
+    many: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """What the text of a frame states, as values.
+
+    Args:
+        label: What it is: ``pandas DataFrame``, ``R tibble``.
+        width: Number of all columns.
+        rows: Number of rows; None where the text does not state it.
+        columns: The columns that have a line.
+        hidden: How many columns have none.
+        sampled: Whether figures come from a sample.
+    """
+
+    label: str
+    width: int
+    rows: int | None = None
+    columns: tuple[FrameColumn, ...] = ()
+    hidden: int = 0
+    sampled: bool = False
+
+
+@dataclass(slots=True)
+class Noted:
+    """What comes to light while a text is written.
+
+    Args:
+        redacted: How many secrets and identifiers of each kind were replaced.
+        values: What the text states, as values, where it states more than a sentence.
+    """
+
+    redacted: Counter[str] = field(default_factory=Counter)
+    values: Frame | Table | tuple[JoinHint, ...] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +75,7 @@ class Piece:
         tokens: What the text costs, with its fence where it has one of its own.
         reason: Why it is there, or why it was left out.
         redactions: How many secrets and identifiers of each kind were replaced in it.
+        values: What the text states, as values; None where the text is all.
     """
 
     kind: str
@@ -38,6 +84,7 @@ class Piece:
     tokens: int = 0
     reason: str = ""
     redactions: Counter[str] = field(default_factory=Counter)
+    values: Frame | Table | tuple[JoinHint, ...] | None = None
 
     @property
     def shown(self) -> bool:
@@ -48,6 +95,15 @@ class Piece:
     def is_line(self) -> bool:
         """Whether it shares a fence with its neighbours, because a fence would cost more than what it says."""
         return self.kind in {"object", "r"} and "\n" not in self.text and self.reason not in _POINTED
+
+
+def _object(piece: Piece) -> dict[str, Any]:
+    """A frame with what is stated of it, or another object with its text."""
+    import msgspec
+
+    if isinstance(piece.values, Frame):
+        return {"kind": piece.kind, "name": piece.name, **msgspec.to_builtins(piece.values)}
+    return {"kind": piece.kind, "name": piece.name, "label": piece.text.removeprefix(f"{piece.name}: ")}
 
 
 def _label(piece: Piece) -> str:
@@ -96,6 +152,20 @@ class Context:
         """Exactly what is sent: each piece in a fence of its own, objects of one line together in one."""
         groups = groupby((piece for piece in self.pieces if piece.shown), key=_fence_of)
         return "\n".join(fence(kind, name, "\n".join(piece.text for piece in group)) for (kind, name), group in groups)
+
+    def as_values(self) -> dict[str, Any]:
+        """What `text` states, as values: what the model of fixed rules is sent beside the text."""
+        shown = [piece for piece in self.pieces if piece.shown]
+        texts = {kind: [piece.text for piece in shown if piece.kind == kind] for kind in ("error", "cell", "session")}
+        return {
+            "tables": [piece.values for piece in shown if isinstance(piece.values, Table)],
+            "objects": [_object(piece) for piece in shown if piece.kind not in {*texts, "schema", "help"}],
+            "joins": [join for piece in shown if isinstance(piece.values, tuple) for join in piece.values],
+            "help": [{"name": piece.name, "text": piece.text} for piece in shown if piece.kind == "help"],
+            "error": "\n".join(texts["error"]),
+            "cells": texts["cell"],
+            "session": texts["session"],
+        }
 
     @property
     def tokens(self) -> int:

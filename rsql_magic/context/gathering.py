@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from rsql_magic.context.bounded import Fences, why, within
 from rsql_magic.context.cells import Cell, as_cells
 from rsql_magic.context.failures import error_text
-from rsql_magic.context.gathered import Context, Piece
+from rsql_magic.context.gathered import Context, Noted, Piece
 from rsql_magic.context.joins import join_hints
 from rsql_magic.context.ranking import Candidate, Rank, Ranking, session_values, speakable_columns
 from rsql_magic.context.rside import RSide, held
@@ -28,6 +28,7 @@ from rsql_magic.sql import count_tokens, cut, fence, one_line, unique_columns
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
+    from rsql_magic.context.gathered import Frame
     from rsql_magic.context.value_names import SessionValues
     from rsql_magic.databases import Dictionary
     from rsql_magic.sql import Catalog, Privacy, Table
@@ -47,7 +48,7 @@ _LATE = "no time left"
 _CELLS = 3
 """Most recent cells that are shown."""
 
-Text = tuple["Callable[[Counter[str]], str]", ...]
+Text = tuple["Callable[[Noted], str]", ...]
 
 
 def read_object(obj: Any, name: str, detail: Detail, seconds: float) -> str:
@@ -142,7 +143,7 @@ class Gathering:
             _Offer(
                 "session", "python", "the session", texts=tuple(partial(self._session, pieces, n) for n in (12, 4, 1))
             ),
-            _Offer("session", "joins", "shared keys", texts=(lambda _: self._joins(pieces),)),
+            _Offer("session", "joins", "shared keys", texts=(partial(self._joins, pieces),)),
         ]
         left = max(left, 0) + self._reserved
         shown = []
@@ -235,21 +236,24 @@ class Gathering:
         details = [full, brief] if tokens > _BRIEF else [brief]
         return replace(offer, texts=tuple(partial(self._described, each, detail) for detail in details))
 
-    def _described(self, each: Candidate, detail: Detail, found: Counter[str]) -> str:
-        text = self._read(each, replace(detail, redacted=found))
+    def _described(self, each: Candidate, detail: Detail, noted: Noted) -> str:
+        stated: list[Frame] = []
+        text = self._read(each, replace(detail, redacted=noted.redacted, stated=stated))
+        noted.values = stated[-1] if stated else None
         # A frame may cost more than its budget, because of columns that were asked about; nothing else may.
-        return text if isinstance(each.source, TabularSource) else cut(clean(text, found), detail.budget)
+        return text if isinstance(each.source, TabularSource) else cut(clean(text, noted.redacted), detail.budget)
 
     def _read(self, each: Candidate, detail: Detail) -> str:
         """An object's description; of one that failed, its class."""
         text = self._fences.ask(each.name, lambda: str(source_of(each.obj).describe(each.obj, each.name, detail)), "")
         return text or unread(each.obj, each.name, self._fences.failed.get(each.name, "it says nothing"))
 
-    def _page(self, page: str, _found: Counter[str]) -> str:
+    def _page(self, page: str, _noted: Noted) -> str:
         return cut(page, self.per_object)
 
-    def _cell(self, cell: Cell, found: Counter[str]) -> str:
-        return replace(cell, source=clean(cell.source, found), error=clean(cell.error, found)).text(self._known)
+    def _cell(self, cell: Cell, noted: Noted) -> str:
+        source, error = clean(cell.source, noted.redacted), clean(cell.error, noted.redacted)
+        return replace(cell, source=source, error=error).text(self._known)
 
     @cached_property
     def _values(self) -> SessionValues:
@@ -301,24 +305,26 @@ class Gathering:
             text = f"tables ({self.catalog.dialect}): {_listed(others, 100)}"
             yield _Offer("schema", self.catalog.dialect, "the connection", texts=(lambda _: text,))
 
-    def _ddl(self, table: Table, level: Privacy, _found: Counter[str]) -> str:
-        from rsql_magic.sql import ddl
+    def _ddl(self, table: Table, level: Privacy, noted: Noted) -> str:
+        from rsql_magic.sql import as_stated_in_ddl, ddl
 
         written = self.dictionary.describe(table) if self.dictionary else table
+        noted.values = as_stated_in_ddl(written, level)
         return ddl(written, level, self.catalog.dialect if self.catalog else "")
 
     # The end
 
-    def _joins(self, pieces: Sequence[Piece]) -> str:
+    def _joins(self, pieces: Sequence[Piece], noted: Noted) -> str:
         """How the frames that are shown can be joined."""
         shown = {piece.name: piece.text for piece in pieces if piece.shown and piece.kind in {"frame", "r"}}
         columns = {
             each.name: sorted(speakable_columns(each, self._values)) for each in self._candidates if each.name in shown
         }
         hints = join_hints(columns, {name: unique_columns(text) for name, text in shown.items()})
-        return "shared keys: " + "; ".join(hints) if hints else ""
+        noted.values = tuple(hints)
+        return "shared keys: " + "; ".join(map(str, hints)) if hints else ""
 
-    def _session(self, pieces: Sequence[Piece], most: int, _found: Counter[str]) -> str:
+    def _session(self, pieces: Sequence[Piece], most: int, _noted: Noted) -> str:
         """Python's version, the packages that the user imported, and what else there is."""
         modules = [(name, obj) for name, obj in self.namespace.items() if issubclass(type(obj), types.ModuleType)]
         imported = [_module(name, module) for name, module in sorted(modules) if not name.startswith("_")]
@@ -331,12 +337,13 @@ class Gathering:
         return "; ".join(part for part in parts if part)
 
 
-def _piece(offer: _Offer, write: Callable[[Counter[str]], str], *, fenced: bool = False) -> Piece:
+def _piece(offer: _Offer, write: Callable[[Noted], str], *, fenced: bool = False) -> Piece:
     """A piece with its text filtered, and its price; a line that follows a line has its fence already."""
-    found: Counter[str] = Counter()
-    text, in_text = redact(write(found))
+    noted = Noted()
+    text, in_text = redact(write(noted))
     name, in_name = redact(offer.name)
-    piece = Piece(offer.kind, name, text, reason=offer.reason, redactions=found + in_text + in_name)
+    found = noted.redacted + in_text + in_name
+    piece = Piece(offer.kind, name, text, reason=offer.reason, redactions=found, values=noted.values)
     price = text if piece.is_line and fenced else fence(offer.kind, name, text)
     return replace(piece, tokens=count_tokens(price) + 1)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from itertools import combinations
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -16,9 +16,21 @@ _OWN = frozenset({"id", "index", "key", "number", "code", "row", "rowid"})
 _MOST_COLUMNS = 500
 
 
+class JoinHint(NamedTuple):
+    """A column of a frame that may point to a column of another."""
+
+    frame: str
+    column: str
+    other: str
+    referred: str
+
+    def __str__(self) -> str:
+        return f"{self.frame}.{self.column} = {self.other}.{self.referred}"
+
+
 def join_hints(
     columns: Mapping[str, Sequence[str]], unique: Mapping[str, AbstractSet[str]], most: int = 6
-) -> list[str]:
+) -> list[JoinHint]:
     """How frames can be joined.
 
     Two frames share a key when a column of the same name looks like a key in both or is unique in one of them, or when
@@ -30,10 +42,11 @@ def join_hints(
         most: Most hints to give.
 
     Example:
-        >>> join_hints({"flights": ["carrier", "dep"], "airlines": ["carrier", "name"]}, {"airlines": {"carrier"}})
-        ['flights.carrier = airlines.carrier']
+        >>> found = join_hints({"flights": ["carrier"], "airlines": ["carrier", "name"]}, {"airlines": {"carrier"}})
+        >>> print(*found)
+        flights.carrier = airlines.carrier
     """
-    found: list[str] = []
+    found: list[JoinHint] = []
     narrow = {frame: names for frame, names in columns.items() if len(names) <= _MOST_COLUMNS}
     for (one, ones), (two, twos) in combinations(narrow.items(), 2):
         known = {*unique.get(one, ()), *unique.get(two, ())}
@@ -43,11 +56,11 @@ def join_hints(
     return found[:most]
 
 
-def _written(one: str, two: str, name: str, unique: Mapping[str, AbstractSet[str]]) -> str:
-    """The equation, with the side on the right where the column is unique."""
+def _written(one: str, two: str, name: str, unique: Mapping[str, AbstractSet[str]]) -> JoinHint:
+    """The hint that points to the side where the column is unique."""
     if name in unique.get(one, ()) and name not in unique.get(two, ()):
         one, two = two, one
-    return f"{one}.{name} = {two}.{name}"
+    return JoinHint(one, name, two, name)
 
 
 def _is_key(name: str) -> bool:
@@ -55,9 +68,9 @@ def _is_key(name: str) -> bool:
     return _KEY.search(name) is not None
 
 
-def _by_name(parent: str, columns: Sequence[str], child: str, unique: AbstractSet[str] | tuple[()]) -> list[str]:
+def _by_name(parent: str, columns: Sequence[str], child: str, unique: AbstractSet[str] | tuple[()]) -> list[JoinHint]:
     """``orders.customer_id = customers.id``."""
     if "id" not in unique:
         return []
     wanted = {f"{stem}{joint}id" for stem in (parent.lower(), parent.lower().removesuffix("s")) for joint in ("_", "")}
-    return [f"{child}.{column} = {parent}.id" for column in columns if column.lower() in wanted]
+    return [JoinHint(child, column, parent, "id") for column in columns if column.lower() in wanted]

@@ -23,6 +23,7 @@ from rsql_magic.errors import BadInput
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from rsql_magic.context.gathered import Frame
     from rsql_magic.context.value_names import SessionValues
     from rsql_magic.databases import Dictionary
     from rsql_magic.sql import Privacy, Table
@@ -61,6 +62,8 @@ class Detail:
     values: SessionValues | None = field(default=None, repr=False)
     redacted: Counter[str] = field(default_factory=Counter, repr=False)
     """Where a source counts what it replaced itself, before it cut a text."""
+    stated: list[Frame] = field(default_factory=list, repr=False)
+    """Where a source of frames adds what its text states, as values."""
 
     def __post_init__(self) -> None:
         if self.level not in LEVELS:  # a misspelt level must not mean all

@@ -8,9 +8,11 @@ from .chat import Origin as Origin
 from .chat import Reply as Reply
 from .chat import Turn as Turn
 from .chat import Usage as Usage
+from .chat import described_within as described_within
 from .chat import filtered as filtered
 from .chat import restored as restored
 from .chat import usage_of as usage_of
+from .client import Described as Described
 from .client import LLMClient as LLMClient
 from .client import Message as Message
 from .events import Event as Event

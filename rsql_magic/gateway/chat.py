@@ -20,9 +20,9 @@ from rsql_magic.redaction import redact
 from rsql_magic.sql import count_tokens
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Iterator, Sequence
+    from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 
-    from rsql_magic.gateway.client import Client, Message
+    from rsql_magic.gateway.client import Client, Described, Message
     from rsql_magic.gateway.events import Event
     from rsql_magic.sql import Privacy
 
@@ -37,6 +37,10 @@ _LONGEST = 200_000
 _TAIL, _PIECE, _TIMES = 4_000, 200, 8
 """Characters at the end of an answer that are searched for repetition, those compared, and fewest repetitions."""
 _THINKS, _THOUGHT = "<think>", "</think>"
+_QUOTES = re.compile(r"""['"`\[\]\\\s]+""")
+_WITHHELD = "[withheld]"
+_FORM = frozenset({"task", "language", "sheet", "kind"})
+"""Values of these are words of the form and tell nothing."""
 _QUOTED = 60
 """Most characters of an earlier question in a footer."""
 
@@ -102,6 +106,40 @@ def filtered(messages: Sequence[Message]) -> tuple[list[Message], Counter[str]]:
             found += count
         sent.append(message)
     return sent, found
+
+
+def described_within(values: Mapping[str, Any], prompt: str) -> dict[str, Any]:
+    """Values as they may leave beside a prompt: redacted, and without a text that the prompt does not hold.
+
+    Args:
+        values: Texts, numbers, and mappings, lists and dataclasses of these.
+        prompt: All messages as they are sent.
+
+    Example:
+        >>> described_within({"tables": ["sales", "wages"]}, "CREATE TABLE sales ()")
+        {'tables': ['sales', '[withheld]']}
+    """
+    import msgspec
+
+    held = _unquoted(prompt)
+
+    def allowed(value: Any) -> Any:
+        if isinstance(value, dict):
+            return {name: each if name in _FORM else allowed(each) for name, each in value.items()}
+        if isinstance(value, list | tuple):
+            return [allowed(each) for each in value]
+        if isinstance(value, str):
+            text = redact(value)[0]
+            return text if _unquoted(text) in held else _WITHHELD
+        return value
+
+    found: dict[str, Any] = allowed(msgspec.to_builtins(values))
+    return found
+
+
+def _unquoted(text: str) -> str:
+    """A text without quotes and blanks: a name or value may stand in quotes that double its own, and on one line."""
+    return _QUOTES.sub("", text)
 
 
 def spoken(text: str) -> str:
@@ -391,6 +429,7 @@ class Chat:
         model: str | None = None,
         task: Task = "ask",
         timeout: float | None = None,
+        described: Described | None = None,
     ) -> Generator[Event, None, None]:
         """Send messages and yield events; ``reply`` grows as they come and holds what arrived when this raises.
 
@@ -400,6 +439,7 @@ class Chat:
             model: Model, or None for the gateway's default.
             task: What it is for.
             timeout: Most seconds without a byte.
+            described: What the messages state, as values; asked for where fixed rules answer.
 
         Raises:
             Stopped: The user interrupted; the request is closed.
@@ -410,6 +450,9 @@ class Chat:
         reply.started = reply.ended = self._clock()
         try:
             more: dict[str, Any] = {"max_tokens": self.answer_tokens} if self.answer_tokens else {}
+            if described is not None:
+                prompt = "\n".join(message["content"] for message in sent)
+                more["described"] = lambda: described_within(described(), prompt)
             if self.answer_seconds:
                 more["heard"] = lambda line: self._refuse_slow(reply, line.startswith("data:"))
             with closing(self._client().stream(sent, model=model, task=task, timeout=timeout, **more)) as events:
@@ -610,10 +653,21 @@ class Entry:
         self.chat.forget(self.own)
 
     def stream(
-        self, messages: Sequence[Message], reply: Reply, *, model: str | None = None, timeout: float | None = None
+        self,
+        messages: Sequence[Message],
+        reply: Reply,
+        *,
+        model: str | None = None,
+        timeout: float | None = None,
+        described: Described | None = None,
     ) -> Generator[Event, None, None]:
         """Send messages for this question, as `Chat.stream` does."""
-        return self.chat.stream(messages, reply, model=model, task=self.task, timeout=timeout)
+        return self.chat.stream(messages, reply, model=model, task=self.task, timeout=timeout, described=described)
+
+    def history(self) -> list[dict[str, str]]:
+        """The earlier turns that `messages` holds, as questions and answers."""
+        told = [message["content"] for message in self.chat.history(self.earlier)]
+        return [{"question": told[n], "answer": told[n + 1]} for n in range(0, len(told), 2)]
 
     def add(self, replies: Sequence[Reply], *, answer: str | None = None, sources: tuple[str, ...] = ()) -> None:
         """Remember the question and the answer to keep, by default the last reply's text; as they may leave."""

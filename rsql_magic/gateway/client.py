@@ -12,7 +12,7 @@ import math
 import time
 from contextlib import contextmanager, suppress
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 from urllib.parse import urlsplit
 
 from rsql_magic.errors import GatewayError, GatewayUnreachable
@@ -28,6 +28,9 @@ if TYPE_CHECKING:
 
 Message = dict[str, str]
 """One message as the wire has it: ``{"role": …, "content": …}``."""
+
+Described: TypeAlias = "Callable[[], Mapping[str, Any]]"
+"""Makes the member ``rsql``: what the messages state, as values, for the gateway's model of fixed rules."""
 
 _LOOPBACK = {"127.0.0.1", "localhost", "::1"}
 _OF_PROXIES = (502, 503)
@@ -48,6 +51,7 @@ class Client(Protocol):
         task: str = "ask",
         timeout: float | None = None,
         heard: Callable[[str], None] | None = None,
+        described: Described | None = None,
         **params: Any,
     ) -> Generator[Event, None, None]:
         """Send messages and yield what comes back."""
@@ -88,6 +92,8 @@ class LLMClient:
         self._transport = transport
         self._pause = pause
         self._lost_after = math.inf  # seconds without a byte of a stream; known from the first one
+        self.offline_models: frozenset[str] = frozenset()
+        """Models that the gateway announces to be answered by its fixed rules; ``default`` where no model is named."""
 
     def __repr__(self) -> str:
         return f"<LLMClient {self.url}>"
@@ -132,6 +138,7 @@ class LLMClient:
         task: str = "ask",
         timeout: float | None = None,
         heard: Callable[[str], None] | None = None,
+        described: Described | None = None,
         **params: Any,
     ) -> Generator[Event, None, None]:
         """Send messages and yield what comes back: any ``Waiting``, then ``Text``, then one ``Done``.
@@ -144,6 +151,7 @@ class LLMClient:
             task: What the request is for: ``ask``, ``sql_ai``, ``chat``.
             timeout: Most seconds without a byte, when it differs from the client's.
             heard: Called with each line of a stream, also of those that are no event; what it raises ends the request.
+            described: What the messages state, as values; sent only where fixed rules answer, and nowhere else.
             **params: Other fields of the body, such as ``temperature``.
 
         Raises:
@@ -153,6 +161,8 @@ class LLMClient:
         body: dict[str, Any] = {"messages": list(messages), "stream": True, "stream_options": {"include_usage": True}}
         body |= {"model": model} if model else {}
         body |= params
+        if described is not None and (model or "default") in self.offline_models:
+            body["rsql"] = described()
         headers = {"Content-Type": "application/json", "X-RSQL-Task": task if self._interactive else "batch"}
         request = self._http.build_request("POST", "v1/chat/completions", content=_encoded(body), headers=headers)
         if timeout is not None:
@@ -315,6 +325,7 @@ class ReplayingClient:
         task: str = "ask",
         timeout: float | None = None,
         heard: Callable[[str], None] | None = None,
+        described: Described | None = None,
         **params: Any,
     ) -> Generator[Event, None, None]:
         """As ``LLMClient.stream``; a replayed answer comes as one ``Text``."""
@@ -324,7 +335,8 @@ class ReplayingClient:
             told = {**known["done"].get("rsql", {}), "cached": True, "replayed": True}
             yield Done(**{**known["done"], "rsql": told})
             return
-        yield from self._recorded(key, messages, model=model, task=task, timeout=timeout, heard=heard, **params)
+        options = {"model": model, "task": task, "timeout": timeout, "heard": heard, "described": described}
+        yield from self._recorded(key, messages, **options, **params)
 
     def _recorded(self, key: str, messages: Sequence[Message], **options: Any) -> Generator[Event, None, None]:
         if self._client is None:

@@ -43,7 +43,7 @@ def usage_rows(told: Told) -> list[Row]:
         >>> usage_rows({"caller": "ada", "limits": {"day": {"current": 3, "limit": 200}}, "cost": {"today": 0.5}})
         [('you', 'ada'), ('requests this day', '3 of 200'), ('money today', '$0.50')]
     """
-    rest = dict(told)
+    rest = {name: value for name, value in told.items() if name != "offline_models"}
     caller, tenant = rest.pop("caller", ""), rest.pop("tenant", "")
     rows = [
         ("you", f"{caller} in {tenant}" if tenant else caller),

@@ -136,7 +136,9 @@ class GatewayLocator:
         return [{**first, "content": f"{self._prompt}\n\n{first['content']}"}, *messages[1:]]
 
     def learn_policy(self) -> None:
-        """Ask the gateway once how much data its policy lets leave, and what it adds to requests; no data is sent.
+        """Ask the gateway once how much data its policy lets leave, what it adds to requests, and what answers them.
+
+        No data is sent.
 
         Raises:
             GatewayError: There is no gateway, or it fails.
@@ -154,6 +156,8 @@ class GatewayLocator:
         told = told if isinstance(told, dict) else {}
         floor, prompt = told.get("privacy_floor"), told.get("system_prompt")
         self._floor, self._prompt = (floor if floor in LEVELS else None), (prompt if isinstance(prompt, str) else "")
+        offline = told.get("offline_models")
+        self.gateway.offline_models = frozenset(map(str, offline if isinstance(offline, list) else ()))
         self._policy_known = True
 
     def unknown_policy(self) -> str:

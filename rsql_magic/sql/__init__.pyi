@@ -9,6 +9,7 @@ from .catalog import Privacy as Privacy
 from .catalog import Profile as Profile
 from .catalog import Table as Table
 from .catalog import always_quoted as always_quoted
+from .catalog import as_stated_in_ddl as as_stated_in_ddl
 from .catalog import ddl as ddl
 from .counting import count_sql as count_sql
 from .counting import is_query as is_query
@@ -25,6 +26,7 @@ from .dialects.records import known_as as known_as
 from .dialects.system import system_table as system_table
 from .dialects.words import ascii_lower as ascii_lower
 from .dialects.words import names as names
+from .facts import as_stated as as_stated
 from .facts import one_line as one_line
 from .facts import unique_columns as unique_columns
 from .fencing import fence as fence

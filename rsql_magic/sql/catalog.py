@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Literal
 
 from rsql_magic.redaction import says_literal, type_without_labels
 from rsql_magic.sql.dialects.records import dialect_of
-from rsql_magic.sql.facts import facts, one_line
+from rsql_magic.sql.facts import as_stated, facts, one_line
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -260,9 +260,8 @@ def ddl(table: Table, level: Privacy = "stats", dialect: str = "") -> str:
           name VARCHAR
         );
     """
-    alone = table.primary_key[0] if len(table.primary_key) == 1 else ""
-    columns = [c for c in table.columns if level == "sample" or not says_literal(c.name)]
-    lines = [(_column_line(c, level, dialect), _note(c, table.rows, level, alone)) for c in columns]
+    columns = _named(table.columns, level)
+    lines = [(_column_line(c, level, dialect), facts(_noted(c, table, level), table.rows, "NULL")) for c in columns]
     if table.primary_key:
         lines.append((f"PRIMARY KEY ({_names(table.primary_key, dialect)})", ""))
     lines += [_key_line(key, dialect) for key in table.foreign_keys]
@@ -276,21 +275,53 @@ def ddl(table: Table, level: Privacy = "stats", dialect: str = "") -> str:
     return f"CREATE TABLE {quoted_name(table, dialect)} ({f' -- {head}' if head else ''}\n{body});"
 
 
-def _note(column: Column, rows: int | None, level: Privacy, alone: str) -> str:
-    """The facts behind a column. A range stands without a count of distinct values, as does a key of one column."""
+def as_stated_in_ddl(table: Table, level: Privacy = "stats") -> Table:
+    """A table with no more in it than ``ddl`` states at a privacy level, as a value.
+
+    Args:
+        table: The table.
+        level: As for ``ddl``.
+
+    Example:
+        >>> seen = Column("fare", "DOUBLE", profile=Profile("2.5", "99"))
+        >>> as_stated_in_ddl(Table("trips", (seen,), rows=7), "names") == Table("trips", (Column("fare", "DOUBLE"),))
+        True
+    """
+    columns = (
+        replace(as_stated(_noted(column, table, level)), type=_type(column, level))
+        for column in _named(table.columns, level)
+    )
+    return replace(
+        table,
+        columns=tuple(columns),
+        kind="table",
+        rows=None if level == "names" else table.rows,
+        description=one_line(table.description, 200),
+    )
+
+
+def _named(columns: Iterable[Column], level: Privacy) -> list[Column]:
+    """The columns whose names may be stated; a query may have named others by values."""
+    return [column for column in columns if level == "sample" or not says_literal(column.name)]
+
+
+def _noted(column: Column, table: Table, level: Privacy) -> Column:
+    """A column with the facts to state. A range stands without a count of distinct values, as does a key of one."""
     profile = column.profile
     if level == "names" or profile is None:
-        return facts(replace(column, profile=None))
+        return replace(column, profile=None)
     if not profile.complete and len(profile.values) > 8:
         profile = replace(profile, values=profile.values[:8])
-    if profile.low is not None and (profile.approximate or profile.distinct != rows or column.name == alone):
-        profile = replace(profile, distinct=None)
-    return facts(replace(column, profile=profile), rows, missing="NULL")
+    counted = profile.approximate or profile.distinct != table.rows or table.primary_key == (column.name,)
+    return replace(column, profile=replace(profile, distinct=None) if profile.low is not None and counted else profile)
 
 
 def _column_line(column: Column, level: Privacy, dialect: str) -> str:
-    kind = column.type if level == "sample" else type_without_labels(column.type)
-    return f"{quoted(column.name, dialect)} {one_line(kind, 120)}".rstrip()
+    return f"{quoted(column.name, dialect)} {_type(column, level)}".rstrip()
+
+
+def _type(column: Column, level: Privacy) -> str:
+    return one_line(column.type if level == "sample" else type_without_labels(column.type), 120)
 
 
 def _key_line(key: ForeignKey, dialect: str) -> tuple[str, str]:

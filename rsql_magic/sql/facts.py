@@ -11,7 +11,7 @@ sales: pandas DataFrame, 1,000,000 rows × 8 columns (≈ from 10,000 rows)
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from rsql_magic.redaction import redact
@@ -29,6 +29,7 @@ _PLAIN_NAME = re.compile(r"[^\W\d](?:[\w.$%-]*[\w$%])?|[._]\w[\w.]*")
 _NUMBER = re.compile(r"[0-9]+")
 _LONGEST_NAME = 80
 _LONGEST_VALUE = 40
+_LONGEST_TEXT = 200
 
 
 def facts(column: Column, rows: int | None = None, missing: str = "NA") -> str:
@@ -49,8 +50,34 @@ def facts(column: Column, rows: int | None = None, missing: str = "NA") -> str:
     """
     known = _profile_facts(column.profile, rows, missing) if column.profile else []
     unit = f"[{one_line(column.unit)}]" if column.unit else ""
-    description = one_line(redact(column.description)[0], 200)  # first without secrets, then cut
+    description = one_line(redact(column.description)[0], _LONGEST_TEXT)  # first without secrets, then cut
     return "; ".join(part for part in [*known, unit, description] if part)
+
+
+def as_stated(column: Column) -> Column:
+    """A column with no more in it than ``facts`` states: cut texts, shares in whole percent.
+
+    Example:
+        >>> from rsql_magic.sql.catalog import Column, Profile
+        >>> as_stated(Column("delay", profile=Profile("0", "9", nulls=0.0342))).profile.nulls
+        0.03
+    """
+    profile = column.profile
+    if profile is not None:
+        profile = replace(
+            profile,
+            values=tuple(one_line(value, _LONGEST_VALUE) for value in profile.values),
+            distinct=None if profile.complete else profile.distinct,
+            nulls=_stated_share(profile.nulls) if profile.nulls else profile.nulls,
+        )
+    description = one_line(redact(column.description)[0], _LONGEST_TEXT)
+    return replace(column, nullable=True, unit=one_line(column.unit), description=description, profile=profile)
+
+
+def _stated_share(part: float) -> float:
+    """The share that `share` states; one that stands for less than a percent is a thousandth."""
+    percent = round(part * 100)
+    return 0.99 if percent == 100 and part < 1 else percent / 100 or 0.001
 
 
 def _profile_facts(profile: Profile, rows: int | None, missing: str) -> list[str]:

@@ -101,6 +101,10 @@ class StudyWriter(AnswerWriter):
         user = prompts.render("question", context=self.gathered.text, question=asked)
         return self._entry.messages(system, user.strip())
 
+    def as_values(self) -> dict[str, Any]:
+        """What the last message asks and all of them tell, as values, for the model of fixed rules."""
+        return super().as_values() | {"task": "study", "sheet": self._kind, "count": self._count}
+
     def begin(self) -> None:
         """Take the turns of earlier runs of its cell out of the conversation."""
         self._entry.begin()
@@ -134,6 +138,7 @@ class StudyWriter(AnswerWriter):
         return [f"Item {number}: its code is wrong, {why}." for number, why in _unproved(sheet)]
 
     def _again(self, _: str, problems: Sequence[str]) -> str:
+        self._problems = problems
         self._screen.restart(f"correcting: {problems[0]}")
         return prompts.render("study_repair", problems="\n".join(f"- {problem}" for problem in problems))
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from difflib import get_close_matches
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from rsql_magic import prompts
 from rsql_magic.context import asks_of_now
@@ -83,6 +83,8 @@ class SchemaPrompt:
         """What could not be looked at in time, as a sentence."""
         self.settled = ""
         """Which of several readings was taken, when nobody could be asked."""
+        self._failed: tuple[str, tuple[str, ...], list[Table]] = ("", (), [])
+        """The draft to repair, what is wrong with it, and the tables that it named and had not seen."""
         self.catalog = linked.catalog if linked else Catalog()
         self._tables: list[Table] = list(linked.tables) if linked else []
 
@@ -198,20 +200,42 @@ class SchemaPrompt:
 
     def _session(self) -> str:
         """What is said of the session; the date where the question counts from it, or each day had its own prompt."""
-        said = {"dialect": self.dialect}
-        if asks_of_now("\n".join([self._question, *(turn.question for turn in self.entry.earlier)])):
-            now = self._now()
-            said |= {"today": now.date().isoformat(), "time_zone": self.engine.time_zone or now.tzname() or "UTC"}
-        elif self.engine.time_zone:
-            said["time_zone"] = self.engine.time_zone
+        said = {"dialect": self.dialect} | self._today
         return " ".join(f'{name}="{value}"' for name, value in said.items())
+
+    @cached_property
+    def _today(self) -> dict[str, str]:
+        zone = self.engine.time_zone
+        if not asks_of_now("\n".join([self._question, *(turn.question for turn in self.entry.earlier)])):
+            return {"time_zone": zone} if zone else {}
+        now = self._now()
+        return {"today": now.date().isoformat(), "time_zone": zone or now.tzname() or "UTC"}
 
     def repair(self, sql: str, problems: Sequence[str]) -> str:
         """The message that asks for a correction: problems, and the tables that the draft named but had not seen."""
         named = self._widened(sql, problems)
+        self._failed = sql, tuple(problems), named
         more = self.context(named) if named else ""
         listed = "\n".join(f"- {problem}" for problem in problems)
         return prompts.render("repair", sql=sql, problems=listed, context=more, question=self._question)
+
+    def as_values(self) -> dict[str, Any]:
+        """What the last message asks and all of them tell, as values, for the model of fixed rules."""
+        from rsql_magic.sql import as_stated_in_ddl
+
+        sql, problems, more = self._failed
+        tables = {table.full_name: table for table in (*self._tables, *more)}
+        return {
+            "task": "repair" if sql else "sql",
+            "question": self._question,
+            "dialect": self.dialect,
+            "tables": [as_stated_in_ddl(table, self.options.level) for table in tables.values()],
+            "source": self.engine.name,
+            "history": self.entry.history(),
+            "sql": sql,
+            "problems": problems,
+            "today": self._today.get("today", ""),
+        }
 
     def _widened(self, sql: str, problems: Sequence[str]) -> list[Table]:
         """The tables that a draft and what is wrong with it name, and that it had not seen in full."""

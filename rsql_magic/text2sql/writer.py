@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from rsql_magic.databases import Rows
-    from rsql_magic.gateway import Message
+    from rsql_magic.gateway import Described, Message
     from rsql_magic.sql import Fix
     from rsql_magic.text2sql.drafts import Draft
     from rsql_magic.text2sql.prompt import SchemaPrompt
@@ -127,12 +127,18 @@ class Writer:
 
     # Writing.
 
-    def _send(self, messages: list[Message]) -> Reply:
+    def _send(self, messages: list[Message], described: Described | None = None) -> Reply:
         self._screen.status("repairing" if self._replies else "writing")
         reply = Reply()
         self._replies.append(reply)
         with self._timed("write"):
-            stream = self._entry.stream(messages, reply, model=self._options.model, timeout=self._options.silence)
+            stream = self._entry.stream(
+                messages,
+                reply,
+                model=self._options.model,
+                timeout=self._options.silence,
+                described=described or self._prompt.as_values,
+            )
             with closing(stream) as events:
                 for event in events:
                     self._screen.event(event, draft=True)
@@ -361,8 +367,8 @@ class Writer:
             dialect=self._dialect,
             question=self._options.question,
         )
-        reply = self._send([{"role": "system", "content": prompts.load("ask")}, {"role": "user", "content": question}])
-        result.says = reply.text.strip()
+        told = {"task": "explain", "question": self._options.question, "sql": result.sql, "dialect": self._dialect}
+        result.says = self._told(question, told)
 
     def _planned(self, result: SQLResult) -> str:
         """The plan; of a query for another database that cannot be run here, nothing, and that is said."""
@@ -383,16 +389,21 @@ class Writer:
     def _answer(self, result: SQLResult) -> None:
         """The answer in words, from the first rows of the result."""
         self._screen.status("answering")
-        rows = result.frame.head(_ROWS_TOLD).to_csv(index=False)
+        rows = redact(result.frame.head(_ROWS_TOLD).to_csv(index=False))[0]
         question = prompts.render(
             "answer",
-            context=fence("result", "first rows", redact(rows)[0]),
+            context=fence("result", "first rows", rows),
             sql=result.sql,
             count=result.count,
             question=self._options.question,
         )
-        reply = self._send([{"role": "system", "content": prompts.load("ask")}, {"role": "user", "content": question}])
-        result.answer = reply.text.strip()
+        told = {"task": "result", "question": self._options.question, "rows": rows, "returned": result.count}
+        result.answer = self._told(question, told)
+
+    def _told(self, question: str, values: dict[str, str]) -> str:
+        """What the model says in words."""
+        messages = [{"role": "system", "content": prompts.load("ask")}, {"role": "user", "content": question}]
+        return self._send(messages, lambda: values).text.strip()
 
     @contextmanager
     def _timed(self, step: str) -> Iterator[None]:

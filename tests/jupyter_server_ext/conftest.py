@@ -72,6 +72,9 @@ class FakeGateway:
     def models(self):
         return ["llama", "gpt"]
 
+    def offline_models(self):
+        return []
+
     def status(self):
         queue = {"length": 3, "expected_wait_seconds": 1.5}
         return {"keys": self.keys, "queue": queue, "models": self.models(), "pool": [{"key": "groq-1"}]}

@@ -1,11 +1,11 @@
-"""A small library in SQLite, its prompt text, and ways to ask the offline model about it."""
+"""A small library in SQLite, its tables as the kernel tells of them, and ways to ask the offline model about it."""
 
 from __future__ import annotations
 
 import re
 import sqlite3
 
-from jupyter_server_ext.offline.answer import answer
+from .described import asked, catalog_of
 
 DDL = """
 CREATE TABLE authors ( -- 4 rows
@@ -79,9 +79,6 @@ INSERT INTO loans VALUES
 """
 
 
-_RULES = "You write SQL for a data analyst. Answer with exactly one read-only query in one ```sql block."
-
-
 def connect() -> sqlite3.Connection:
     """The library in memory."""
     plain = re.sub(r"--[^\n]*", "", DDL)
@@ -90,19 +87,25 @@ def connect() -> sqlite3.Connection:
     return connection
 
 
-def prompt(question: str, *, dialect: str = "sqlite", ddl: str = DDL, today: str = "2024-05-06") -> str:
-    """The user message of a first question, as the kernel side writes it."""
-    return (
-        f'<data kind="schema" name="library" id="0a1b2c3d">\n{ddl.strip()}\n</data 0a1b2c3d>\n\n'
-        f'<session dialect="{dialect}" today="{today}" time_zone="UTC">\n\nQuestion: {question}'
-    )
-
-
-def say(question: str, *, history: tuple[str, ...] = (), **options: str) -> str:
+def say(
+    question: str,
+    *,
+    history: tuple[str, ...] = (),
+    dialect: str = "sqlite",
+    ddl: str = DDL,
+    today: str = "2024-05-06",
+    **more: str | list[str],
+) -> str:
     """The model's answer to a question; ``history`` is earlier ones and their answers in turn."""
-    turns = [{"role": ("user", "assistant")[place % 2], "content": text} for place, text in enumerate(history)]
-    last = {"role": "user", "content": prompt(question, **options)}
-    return answer([{"role": "system", "content": _RULES}, *turns, last])
+    return asked(
+        task="repair" if "sql" in more else "sql",
+        question=question,
+        dialect=dialect,
+        today=today,
+        tables=catalog_of(ddl, dialect).tables,
+        history=[{"question": one, "answer": two} for one, two in zip(history[::2], history[1::2], strict=True)],
+        **more,
+    )
 
 
 def sql_in(text: str) -> str:

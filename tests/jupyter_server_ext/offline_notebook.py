@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from jupyter_server_ext.offline.answer import answer
+from .described import Context, asked, context, frame, objects
 
 SALES = """
 sales: pandas DataFrame, 1,200 rows × 6 columns
@@ -40,33 +40,25 @@ birds: polars DataFrame, 50 rows × 3 columns
 """
 
 
-def block(kind: str, name: str, text: str) -> str:
-    """A piece of data between its fences."""
-    return f'<data kind="{kind}" name="{name}" id="00c0ffee">\n{text.strip()}\n</data 00c0ffee>'
+PYTHON = context(frame(SALES), frame(SHOPS))
+R = context(frame(TREES, "r"), *objects(OBJECTS))
+POLARS = context(frame(PLOTS))
 
 
-PYTHON = "\n".join([block("frame", "sales", SALES), block("frame", "shops", SHOPS)])
-R = "\n".join([block("r", "trees", TREES), block("r", "session", OBJECTS)])
-POLARS = block("frame", "birds", PLOTS)
-
-
-def ask(question: str, context: str = PYTHON, *, language: str = "", before: tuple[str, ...] = ()) -> str:
+def ask(question: str, told: Context = PYTHON, *, language: str = "", before: tuple[str, ...] = ()) -> str:
     """The offline model's answer to an ``%%ask`` question.
 
     Args:
         question: The user's words.
-        context: The pieces of data.
+        told: What the session holds.
         language: The language that was asked for.
         before: Earlier questions and answers in turn.
     """
-    wish = f"\n\nWrite {language}." if language else ""
-    system = f"You answer questions of a data analyst about the objects of a notebook.{wish}"
-    turns = [{"role": ("user", "assistant")[place % 2], "content": text} for place, text in enumerate(before)]
-    last = {"role": "user", "content": f"{context}\n\nQuestion: {question}"}
-    return answer([{"role": "system", "content": system}, *turns, last])
+    history = [{"question": one, "answer": two} for one, two in zip(before[::2], before[1::2], strict=True)]
+    return asked(task="ask", question=question, language=language.lower(), history=history, **told.as_values())
 
 
-def code(question: str, context: str = PYTHON, **options) -> str:
+def code(question: str, told: Context = PYTHON, **options) -> str:
     """The code in an answer; empty when there is none."""
-    found = re.search(r"```\w+\n(.*?)\n```", ask(question, context, **options), re.DOTALL)
+    found = re.search(r"```\w+\n(.*?)\n```", ask(question, told, **options), re.DOTALL)
     return found[1] if found else ""

@@ -5,7 +5,8 @@ from __future__ import annotations
 import pandas as pd
 import pytest
 
-from .offline_notebook import ask, block, code
+from .described import context, frame
+from .offline_notebook import ask, code
 
 COLUMNS = """
 - price {number}: 1..9; 12% NA
@@ -14,15 +15,14 @@ COLUMNS = """
 - a {number}: 0.5..9
 - grp {text}: values: 'u', 'v'
 """
-PANDAS = block(
-    "frame",
-    "df",
-    "df: pandas DataFrame, 8 rows × 5 columns" + COLUMNS.format(number="float64", text="str", whole="int64"),
+PANDAS = context(
+    frame("df: pandas DataFrame, 8 rows × 5 columns" + COLUMNS.format(number="float64", text="str", whole="int64"))
 )
-R = block(
-    "r",
-    "df",
-    "df: R data.frame, 8 rows × 5 columns" + COLUMNS.format(number="numeric", text="character", whole="integer"),
+R = context(
+    frame(
+        "df: R data.frame, 8 rows × 5 columns" + COLUMNS.format(number="numeric", text="character", whole="integer"),
+        "r",
+    )
 )
 FRAME = pd.DataFrame(
     {
@@ -128,9 +128,9 @@ def test_what_is_not_there_is_said_to_be_unknown():
 
 
 def test_marks_of_rounded_figures_are_kept():
-    rounded = block("frame", "t", "t: pandas DataFrame, 9 rows × 1 column\n- x float64: 0..≈14.5; ≈8 distinct")
+    rounded = context(frame("t: pandas DataFrame, 9 rows × 1 column\n- x float64: 0..≈14.5; 8 distinct"))
     said = ask("Describe t", rounded)
-    assert "from 0 to ≈14.5; ≈8 different values" in said
+    assert "from 0 to ≈14.5; 8 different values" in said
     assert "Figures marked ≈ are rounded." in said
     assert "≈" not in ask("Describe df", PANDAS)
 
@@ -139,8 +139,8 @@ def test_marks_of_rounded_figures_are_kept():
 def test_a_month_in_words_filters_the_dates_of_a_frame(library):
     kinds = {"pandas": ("datetime64[ns]", "int64"), "polars": ("datetime[μs]", "i64")}[library]
     text = f"df: {library} DataFrame, 120 rows × 2 columns\n- made {kinds[0]}: 2024-01-01..2024-04-29\n"
-    frame = block("frame", "df", text + f"- amount {kinds[1]}: 0..119")
-    *before, last = code("total amount of df in March 2024", frame).split("\n")
+    told = context(frame(text + f"- amount {kinds[1]}: 0..119"))
+    *before, last = code("total amount of df in March 2024", told).split("\n")
     names = {"df": _dated(library)}
     exec("\n".join(before), names)
     value = eval(last, names)

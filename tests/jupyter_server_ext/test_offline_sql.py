@@ -9,9 +9,8 @@ import pytest
 import sqlglot
 from sqlglot import exp
 
-from jupyter_server_ext.offline.answer import answer
-
 from . import offline_library as library
+from .described import asked, catalog_of
 from .offline_library import ask, conversation, say
 
 # A question, and under it a query that answers it; without one the question may be declined.
@@ -360,17 +359,7 @@ def _repair(failed, problem, question):
 
 
 def _repaired(failed, problem, question):
-    text = (
-        f"This query does not work:\n\n```sql\n{failed}\n```\n\n- {problem}\n\n\n\n"
-        f"Write the corrected query, in one ```sql block. The question is still: {question}"
-    )
-    messages = [
-        {"role": "system", "content": "You write SQL for a data analyst."},
-        {"role": "user", "content": library.prompt(question)},
-        {"role": "assistant", "content": f"```sql\n{failed}\n```"},
-        {"role": "user", "content": text},
-    ]
-    return library.answer(messages)
+    return say(question, sql=failed, problems=[problem])
 
 
 def test_a_name_in_backticks_is_taken_at_the_users_word_and_then_corrected(rows):
@@ -484,31 +473,19 @@ def test_data_cannot_give_orders():
     ],
 )
 def test_a_result_is_said_in_words(rows, count, words):
-    asked = (
-        f"The query above gave the result above ({count}). Answer this question in one to three sentences: how many?"
-    )
-    message = f'<data kind="result" name="first rows" id="0a1b2c3d">\n{rows}</data 0a1b2c3d>\n\n{asked}'
-    system = {"role": "system", "content": "You help a data analyst inside a Jupyter notebook."}
-
-    assert answer([system, {"role": "user", "content": message}]) == words
+    assert asked(task="result", question="how many?", rows=rows, returned=count) == words
 
 
-@pytest.mark.parametrize("session", ['<session dialect="duckdb">', '<session dialect="klingon">', ""])
-def test_a_query_over_live_frames_is_explained_whatever_the_schema_is_called(session):
-    message = (
-        '<data kind="schema" name="frames" id="1a2b3c4d">\nCREATE TABLE df (city TEXT)\n</data 1a2b3c4d>\n\n'
-        f"```sql\nSELECT city FROM df\n```\n\n{session}\n\n"
-        "Question: Explain in at most five short sentences what this query does and how it answers: cities"
-    )
-    assert answer([{"role": "user", "content": message}]) == "It reads `df`. It shows `city`."
+@pytest.mark.parametrize("dialect", ["duckdb", ""])
+def test_a_query_is_explained(dialect):
+    sql = "SELECT city FROM df"
+    assert asked(task="explain", question="cities", sql=sql, dialect=dialect) == "It reads `df`. It shows `city`."
 
 
 def _over_frames(question, *tables):
     ddl = "\n".join(f"CREATE TABLE {table};" for table in tables)
-    data = f'<data kind="schema" name="frames" id="1a2b3c4d">\n{ddl}\n</data 1a2b3c4d>'
-    message = f'{data}\n\n<session dialect="duckdb">\n\nQuestion: {question}'
-    system = {"role": "system", "content": "You write SQL for a data analyst."}
-    return " ".join(answer([system, {"role": "user", "content": message}]).strip("`sql\n").split())
+    text = asked(task="sql", question=question, dialect="duckdb", tables=catalog_of(ddl).tables, source="frames")
+    return " ".join(text.strip("`sql\n").split())
 
 
 @pytest.mark.parametrize(

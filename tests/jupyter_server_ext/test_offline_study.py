@@ -7,23 +7,16 @@ import shutil
 import pandas as pd
 import pytest
 
-from jupyter_server_ext.offline.answer import answer
-from rsql_magic import prompts
 from rsql_magic.context import gather
-from rsql_magic.sql import fence
 from rsql_magic.study.proving import disproved
 from rsql_magic.study.sheet import FORMS, read_sheet
 
+from . import described
 
-def asked(kind, topic, namespace=None, count=0, told=""):
-    wanted = f"Write exactly {count} items." if count else "Write 3 to 10 items."
-    told = told or gather(topic, namespace or {}, r=False).text
-    return answer(
-        [
-            {"role": "system", "content": prompts.render("study", form=FORMS[kind], count=wanted)},
-            {"role": "user", "content": prompts.render("question", context=told, question=f"{kind} about: {topic}")},
-        ]
-    )
+
+def asked(kind, topic, namespace=None, count=None, told=None):
+    told = told or gather(topic, namespace or {}, r=False)
+    return described.asked(task="study", question=topic, sheet=kind, count=count, **told.as_values())
 
 
 SALES = pd.DataFrame({"id": range(100), "region": ["N", "S"] * 50, "amount": [1.5, None, 2.0, 4.0] * 25})
@@ -87,9 +80,8 @@ model, x, qr: logicals. If ‘TRUE’ the corresponding components of the fit ar
 
 
 def test_a_help_page_is_asked_about_by_its_arguments():
-    cards = read_sheet(
-        asked("flashcards", "stats::lm", count=3, told=fence("help", "stats::lm", LM)), "flashcards"
-    ).items
+    told = described.context(described.page("stats::lm", LM))
+    cards = read_sheet(asked("flashcards", "stats::lm", count=3, told=told), "flashcards").items
     assert [card.front for card in cards] == [
         "What does `formula` do in lm()?",
         "What does `weights` do in lm()?",
@@ -97,7 +89,7 @@ def test_a_help_page_is_asked_about_by_its_arguments():
     ]
     assert cards[1].back == "an optional vector of weights to be used in the fitting process"
     assert cards[2].back == "a function which indicates what should happen when the data contain ‘NA’s"
-    items = read_sheet(asked("quiz", "stats::lm", count=4, told=fence("help", "stats::lm", LM)), "quiz").items
+    items = read_sheet(asked("quiz", "stats::lm", count=4, told=told), "quiz").items
     assert items[3].question == "What are `model`, `x`, `qr` in lm()?"
     assert items[1].choices[items[1].answer].startswith("an optional vector of weights")
     assert len({*items[1].choices}) == 4

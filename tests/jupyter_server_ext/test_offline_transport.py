@@ -8,7 +8,7 @@ import httpx
 import pytest
 
 from jupyter_server_ext.offline import OfflineTransport
-from jupyter_server_ext.offline.answer import answer
+from jupyter_server_ext.offline.answer import WHAT_IT_IS
 from jupyter_server_ext.offline.transport import MODEL
 
 HELLO = {"model": MODEL, "messages": [{"role": "user", "content": "Write a poem about rivers."}]}
@@ -33,7 +33,7 @@ async def test_a_completion_has_text_and_usage():
     body = response.json()
     text = body["choices"][0]["message"]["content"]
     assert response.status_code == 200
-    assert text == answer(HELLO["messages"])
+    assert text == WHAT_IT_IS
     assert body["choices"][0]["finish_reason"] == "stop"
     assert body["usage"]["completion_tokens"] == round(len(text) / 3.7)
     assert body["usage"]["total_tokens"] == body["usage"]["prompt_tokens"] + body["usage"]["completion_tokens"]
@@ -46,7 +46,7 @@ async def test_a_stream_carries_the_same_text_in_pieces():
     *chunks, done = _events(response)
     deltas = [json.loads(chunk)["choices"][0]["delta"] for chunk in chunks]
     assert done == "[DONE]"
-    assert "".join(delta.get("content", "") for delta in deltas) == answer(HELLO["messages"])
+    assert "".join(delta.get("content", "") for delta in deltas) == WHAT_IT_IS
     assert len(deltas) > 5
     assert response.headers["content-type"].startswith("text/event-stream")
     assert json.loads(chunks[-1])["choices"][0]["finish_reason"] == "stop"
@@ -88,6 +88,10 @@ async def test_models_are_listed():
         ({"model": MODEL, "messages": []}, 400, "messages"),
         ({"model": MODEL, "messages": ["hello"]}, 400, "messages"),
         ({"model": "gpt-9", "messages": HELLO["messages"]}, 404, "model"),
+        ({**HELLO, "rsql": "how many?"}, 400, "rsql"),
+        ({**HELLO, "rsql": {"task": "cook", "question": "how many?"}}, 400, "rsql"),
+        ({**HELLO, "rsql": {"task": "sql", "question": "how many?", "more": 1}}, 400, "rsql"),
+        ({**HELLO, "rsql": {"task": "sql", "question": "how many?", "tables": [{"name": 3}]}}, 400, "rsql"),
     ],
 )
 @pytest.mark.asyncio

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from ..prompt import schema_of
 from ..sql.insisted import likeness
 from ..sql.linking import link
 from ..words import tokens
@@ -11,21 +12,22 @@ from ..words import tokens
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from ..frames import Frame, FrameColumn
-    from .scene import Scene
+    from ..request import Described, FrameColumn
+    from .notebook import Notebook
 
 
-def columns_in(scene: Scene, frame: Frame, text: str) -> list[FrameColumn]:
+def columns_in(notebook: Notebook, frame: Described, text: str) -> list[FrameColumn]:
     """The columns of a frame that a text names, in the order of the text."""
-    schema = scene.as_schema([frame])
+    schema = schema_of(notebook.catalog([frame]))
     named = [mention.columns[0][0].name for mention in link(tokens(text), schema) if mention.columns]
     found = [frame.get(name) for name in dict.fromkeys(named)]
     return [column for column in found if column is not None]
 
 
-def names_part(scene: Scene, frame: Frame, text: str) -> bool:
+def names_part(notebook: Notebook, frame: Described, text: str) -> bool:
     """Whether a text speaks of a column or a value of a frame, and so not of all of it."""
-    return any(mention.columns or mention.values for mention in link(tokens(text), scene.as_schema([frame])))
+    schema = schema_of(notebook.catalog([frame]))
+    return any(mention.columns or mention.values for mention in link(tokens(text), schema))
 
 
 def nearest(name: str, known: Iterable[str], *, least: float = 0.5) -> str | None:

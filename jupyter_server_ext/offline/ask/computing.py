@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
+from ..prompt import schema_of
 from ..sql.layout import laid_out
 from ..sql.query import NotUnderstood
 from ..sql.question import write
@@ -14,40 +15,40 @@ from .polars_code import polars
 from .tree import steps_of
 
 if TYPE_CHECKING:
-    from ..frames import Frame
+    from ..request import Described
     from ..sql.question import Written
-    from .scene import Language, Scene
+    from .notebook import Language, Notebook
 
 
-def computed(scene: Scene, question: str) -> tuple[Language, str, str]:
+def computed(notebook: Notebook, question: str) -> tuple[Language, str, str]:
     """Language, code and notes for a question that asks for rows or figures of the frames.
 
     Raises:
         NotUnderstood: The question is not about the frames, or not clear.
     """
-    frames = _frames(scene)
+    frames = _frames(notebook)
     if not frames:
         raise NotUnderstood("I see no data frame")
-    written = write(_bare(question), scene.as_schema(frames), "duckdb", scene.prompt.today)
+    written = write(_bare(question), schema_of(notebook.catalog(frames)), "duckdb", notebook.request.day)
     if written.draft.chart:
         raise NotUnderstood("A chart is asked for")
-    language = scene.language_for(_used(written, frames))
+    language = notebook.language_for(_used(written, frames))
     notes = " ".join(note for note in written.notes[:2])
     if language == "sql":
         return "sql", laid_out(written.query, "duckdb"), notes
-    return language, _code(scene, written, language, frames), notes
+    return language, _code(notebook, written, language, frames), notes
 
 
-def _frames(scene: Scene) -> list[Frame]:
+def _frames(notebook: Notebook) -> list[Described]:
     """The frames a question may be about: those it names, else those of the language asked for."""
-    named = [item for item in scene.named if item.is_frame]
+    named = [item for item in notebook.named if item.is_frame]
     if named:
         return named
-    asked = scene.asked
-    return [frame for frame in scene.frames if asked in {None, "sql"} or frame.is_r == (asked == "r")]
+    asked = notebook.asked
+    return [frame for frame in notebook.frames if asked in {None, "sql"} or frame.is_r == (asked == "r")]
 
 
-def _used(written: Written, frames: list[Frame]) -> Frame | None:
+def _used(written: Written, frames: list[Described]) -> Described | None:
     source = written.query.args["from_"].this.name
     return next((frame for frame in frames if frame.name == source), None)
 
@@ -74,12 +75,12 @@ def _bare(question: str) -> str:
     return _TAIL.sub("", _LEAD.sub("", question.strip()))
 
 
-def _code(scene: Scene, written: Written, language: Language, frames: list[Frame]) -> str:
+def _code(notebook: Notebook, written: Written, language: Language, frames: list[Described]) -> str:
     steps = steps_of(written.query)
     if language == "python":
         frame = _used(written, frames)
-        return polars(steps) if frame is not None and frame.language == "polars" else pandas(steps)
-    if scene.uses("dplyr") or scene.uses("tidyverse"):
+        return polars(steps) if frame is not None and frame.is_polars else pandas(steps)
+    if notebook.uses("dplyr") or notebook.uses("tidyverse"):
         return r_code.dplyr(steps)
     try:
         return r_code.base(steps)

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 from .r_code import r_name
 
 if TYPE_CHECKING:
-    from ..frames import Frame
-    from .scene import Language, Scene
+    from ..request import Described
+    from .notebook import Language, Notebook
 
 _LEAD = re.compile(
     r"^\W*(?:please\s+)?(?:(?:can|could) you\s+)?(?:(?:what(?:'s| is| are)|compute|calculate|evaluate|run|show(?: me)?|"
@@ -46,23 +46,23 @@ _VERBS: tuple[tuple[re.Pattern[str], str], ...] = tuple(
 )
 
 
-def expression_code(scene: Scene, text: str) -> tuple[Language, str]:
+def expression_code(notebook: Notebook, text: str) -> tuple[Language, str]:
     """Language and code for an expression over frames that the question spells out; an empty text for any other."""
     bare = _LEAD.sub("", text.strip()).strip(" \t\n?.!`")
-    if code := _written(scene, bare):
+    if code := _written(notebook, bare):
         return code
-    return _arithmetic(scene, _LEAD.sub("", text.strip()).rstrip(" ?.!"))
+    return _arithmetic(notebook, _LEAD.sub("", text.strip()).rstrip(" ?.!"))
 
 
-def _written(scene: Scene, text: str) -> tuple[Language, str] | None:
-    if _is_python(scene, text):
+def _written(notebook: Notebook, text: str) -> tuple[Language, str] | None:
+    if _is_python(notebook, text):
         return "python", text
-    return ("r", text) if _is_r(scene, text) else None
+    return ("r", text) if _is_r(notebook, text) else None
 
 
-def _is_python(scene: Scene, text: str) -> bool:
+def _is_python(notebook: Notebook, text: str) -> bool:
     """Whether a text is a Python expression that computes something from the frames."""
-    frames = {frame.name: frame for frame in scene.frames if not frame.is_r}
+    frames = {frame.name: frame for frame in notebook.frames if not frame.is_r}
     try:
         tree = ast.parse(text, mode="eval").body
     except (SyntaxError, ValueError, RecursionError):
@@ -83,20 +83,20 @@ def _is_python(scene: Scene, text: str) -> bool:
 _ATTRIBUTES = frozenset({"shape", "size", "columns", "index", "dtypes", "T", "loc", "iloc", "at", "iat", "values"})
 
 
-def _columns(frame: Frame) -> set[str]:
+def _columns(frame: Described) -> set[str]:
     return {column.name for column in frame.columns}
 
 
-def _is_r(scene: Scene, text: str) -> bool:
+def _is_r(notebook: Notebook, text: str) -> bool:
     """Whether a text is an R expression with a column of a frame in it: ``mean(df$price)``."""
     if _WORDS.search(text) or not _R_CODE.fullmatch(text):
         return False
     asked = re.findall(r"([\w.]+)\$(\w[\w.]*)", text)
-    known = {frame.name: _columns(frame) for frame in scene.frames if frame.is_r}
+    known = {frame.name: _columns(frame) for frame in notebook.frames if frame.is_r}
     return bool(asked) and all(column in known.get(name, ()) for name, column in asked)
 
 
-def _arithmetic(scene: Scene, text: str) -> tuple[Language, str]:
+def _arithmetic(notebook: Notebook, text: str) -> tuple[Language, str]:
     """``price + tax``, ``divide price by qty``, with the name of a new column or without."""
     if found := _SUM.match(text):
         terms = re.split(rf"({_SIGN})", found["terms"], flags=re.IGNORECASE)
@@ -104,21 +104,21 @@ def _arithmetic(scene: Scene, text: str) -> tuple[Language, str]:
     else:
         found, code = next(((match, code) for verb, code in _VERBS if (match := verb.match(text))), (None, ""))
         pieces = code.format(a=found["a"], b=found["b"]).split() if found else []
-    frame = scene.subject
+    frame = notebook.subject
     if not found or frame is None:
         return "python", ""
     columns = [_column(frame, piece) if place % 2 == 0 else piece for place, piece in enumerate(pieces)]
-    language = scene.language_for(frame)
+    language = notebook.language_for(frame)
     if not all(columns) or language == "sql" or _strange(frame, found["frame"]):
         return "python", ""
     return language, _assigned(frame, language, " ".join(columns), (found["new"] or "").strip("`"))
 
 
-def _strange(frame: Frame, name: str | None) -> bool:
+def _strange(frame: Described, name: str | None) -> bool:
     return name is not None and name.strip("`") != frame.name
 
 
-def _column(frame: Frame, word: str) -> str:
+def _column(frame: Described, word: str) -> str:
     """A column as code, by its name alone or with its frame's; empty when the frame has no such column."""
     name = word.strip("`")
     for sign in (".", "$"):
@@ -129,11 +129,11 @@ def _column(frame: Frame, word: str) -> str:
     return f"{r_name(frame.name)}${r_name(known)}" if frame.is_r else f"{frame.name}[{known!r}]"
 
 
-def _assigned(frame: Frame, language: Language, code: str, new: str) -> str:
+def _assigned(frame: Described, language: Language, code: str, new: str) -> str:
     if not new or new == frame.name:
         return code
     if language == "r":
         return f"{r_name(frame.name)}${r_name(new)} <- {code}"
-    if frame.language == "polars":
+    if frame.is_polars:
         return f"{frame.name} = {frame.name}.with_columns({new}={code})"
     return f"{frame.name}[{new!r}] = {code}"

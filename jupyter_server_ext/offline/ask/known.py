@@ -12,8 +12,8 @@ from .columns import columns_in, names_part
 from .describe import describe, facts_of, listed, missing, size
 
 if TYPE_CHECKING:
-    from ..frames import Frame
-    from .scene import Scene
+    from ..request import Described
+    from .notebook import Notebook
 
 _ROWS = re.compile(
     r"\bhow (?:many rows|many observations|many records|big|large|long)\b|\bnumber of rows\b|\b(?:shape|size|"
@@ -59,13 +59,13 @@ _CODE = re.compile(
 )
 
 
-def known_answer(scene: Scene, text: str) -> str:
+def known_answer(notebook: Notebook, text: str) -> str:
     """The answer from the description, or an empty text."""
     if _CODE.search(text):
         return ""
-    about = [item for item in scene.named if re.search(rf"(?<![\w.$]){re.escape(item.name)}(?!\w)", text)]
-    frame = next((item for item in about if item.is_frame), None) or (scene.subject if not about else None)
-    if frame is not None and (said := _facts(scene, frame, text)):
+    about = [item for item in notebook.named if re.search(rf"(?<![\w.$]){re.escape(item.name)}(?!\w)", text)]
+    frame = next((item for item in about if item.is_frame), None) or (notebook.subject if not about else None)
+    if frame is not None and (said := _facts(notebook, frame, text)):
         return said
     if _FIGURE.match(text):
         return ""  # "what is the median age in patients" is to be computed
@@ -76,7 +76,7 @@ def known_answer(scene: Scene, text: str) -> str:
     return ""
 
 
-def _is_bare(text: str, about: list[Frame]) -> bool:
+def _is_bare(text: str, about: list[Described]) -> bool:
     """Whether the text is nothing but names."""
     rest = text
     for item in about:
@@ -84,8 +84,8 @@ def _is_bare(text: str, about: list[Frame]) -> bool:
     return not re.sub(r"[\W_]|\band\b", "", rest)
 
 
-def _facts(scene: Scene, frame: Frame, text: str) -> str:
-    said = [say(scene, frame, text) for pattern, say in _SAYING if pattern.search(text) and _ASKS.search(text)]
+def _facts(notebook: Notebook, frame: Described, text: str) -> str:
+    said = [say(notebook, frame, text) for pattern, say in _SAYING if pattern.search(text) and _ASKS.search(text)]
     asks_more = _WHAT.match(text) and re.search(
         rf"(?:describe|summar\w+|overview of|about)\W+(?:the )?{re.escape(frame.name)}", text, re.IGNORECASE
     )
@@ -93,25 +93,25 @@ def _facts(scene: Scene, frame: Frame, text: str) -> str:
     return "\n\n".join(dict.fromkeys(parts))
 
 
-def _say_rows(scene: Scene, frame: Frame, text: str) -> str:
-    if names_part(scene, frame, text):
+def _say_rows(notebook: Notebook, frame: Described, text: str) -> str:
+    if names_part(notebook, frame, text):
         return ""  # "how many rows have a price over 5" is no question about all of them
     return f"`{frame.name}` has {size(frame)}."
 
 
-def _say_columns(_scene: Scene, frame: Frame, text: str) -> str:
+def _say_columns(_scene: Notebook, frame: Described, text: str) -> str:
     if _MISSING.search(text) or _KEY.search(text):
         return ""
     names = listed([f"`{column.name}` ({column.type})" for column in frame.columns[:30]])
     rest = frame.hidden + max(len(frame.columns) - 30, 0)
-    return f"`{frame.name}` has {frame.n_columns:,} columns: {names}{f', and {rest:,} more' if rest else ''}."
+    return f"`{frame.name}` has {frame.width:,} columns: {names}{f', and {rest:,} more' if rest else ''}."
 
 
 _COUNTED = re.compile(r"\b(?:how many|number of|count)\b", re.IGNORECASE)
 
 
-def _say_missing(scene: Scene, frame: Frame, text: str) -> str:
-    if _COUNTED.search(text) and columns_in(scene, frame, text):
+def _say_missing(notebook: Notebook, frame: Described, text: str) -> str:
+    if _COUNTED.search(text) and columns_in(notebook, frame, text):
         return ""  # a number is asked for, and only a share is known
     said = missing(frame)
     sampled = " in the sample I was told of" if frame.sampled else ""
@@ -119,21 +119,21 @@ def _say_missing(scene: Scene, frame: Frame, text: str) -> str:
     return (said or f"No column of `{frame.name}` has missing values{sampled}.") + hidden
 
 
-def _say_types(scene: Scene, frame: Frame, text: str) -> str:
-    columns = columns_in(scene, frame, text) or list(frame.columns[:30])
+def _say_types(notebook: Notebook, frame: Described, text: str) -> str:
+    columns = columns_in(notebook, frame, text) or list(frame.columns[:30])
     return f"In `{frame.name}`: {listed([f'`{c.name}` is {c.type}' for c in columns])}."
 
 
-def _say_key(_scene: Scene, frame: Frame, _text: str) -> str:
-    unique = [f"`{column.name}`" for column in frame.columns if column.facts.unique]
+def _say_key(_scene: Notebook, frame: Described, _text: str) -> str:
+    unique = [f"`{column.name}`" for column in frame.columns if frame.is_unique(column)]
     if not unique:
         return f"No single column of `{frame.name}` is known to identify its rows."
     return f"{listed(unique)} {'identifies' if len(unique) == 1 else 'each identify'} the rows of `{frame.name}`."
 
 
-def _say_range(scene: Scene, frame: Frame, text: str) -> str:
-    columns = columns_in(scene, frame, text)
-    said = [f"`{column.name}`: {facts_of(column)}." for column in columns if facts_of(column)]
+def _say_range(notebook: Notebook, frame: Described, text: str) -> str:
+    columns = columns_in(notebook, frame, text)
+    said = [f"`{column.name}`: {text}." for column in columns if (text := facts_of(frame, column))]
     return " ".join(said)
 
 

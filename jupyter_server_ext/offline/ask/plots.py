@@ -10,8 +10,8 @@ from .columns import columns_in
 from .r_code import r_name
 
 if TYPE_CHECKING:
-    from ..frames import Frame, FrameColumn
-    from .scene import Language, Scene
+    from ..request import Described, FrameColumn
+    from .notebook import Language, Notebook
 
 _PLOT = re.compile(
     r"\b(?:plot|plots|chart|graph|draw|visuali[sz]e|histogram|hist|distribution|ggplot2?|scatter\w*|box ?plots?|"
@@ -37,18 +37,18 @@ class Plot:
     mean: bool = False
 
 
-def plot_code(scene: Scene, text: str) -> tuple[Language, str]:
+def plot_code(notebook: Notebook, text: str) -> tuple[Language, str]:
     """Language and code of a plot; an empty text when none is asked for or the columns are not clear."""
-    frame = scene.subject
+    frame = notebook.subject
     if frame is None or not _PLOT.search(text):
         return "python", ""
-    language = scene.language_for(frame)
-    plot = _plot(columns_in(scene, frame, text), text)
+    language = notebook.language_for(frame)
+    plot = _plot(columns_in(notebook, frame, text), text)
     if plot is None or language == "sql":
         return language, ""
     if language == "r":
-        return "r", _ggplot(frame, plot) if scene.uses("ggplot2") or scene.uses("ggplot") else _base(frame, plot)
-    if scene.uses("altair"):
+        return "r", _ggplot(frame, plot) if notebook.uses("ggplot2") or notebook.uses("ggplot") else _base(frame, plot)
+    if notebook.uses("altair"):
         return "python", _altair(frame, plot)
     return "python", _pandas(frame, plot)
 
@@ -83,7 +83,7 @@ _SAYS_BAR = re.compile(r"\bbar\w*\b", re.IGNORECASE)
 
 def _is_measured(column: FrameColumn) -> bool:
     """Whether a column has too many values to be drawn as bars, one for each."""
-    return column.is_number and (column.facts.distinct or 100) > 50
+    return column.is_number and (column.known.distinct or 100) > 50
 
 
 def _y_first(text: str) -> bool:
@@ -97,7 +97,7 @@ def _y_first(text: str) -> bool:
 # --- R ---
 
 
-def _base(frame: Frame, plot: Plot) -> str:
+def _base(frame: Described, plot: Plot) -> str:
     data = r_name(frame.name)
     x = r_name(plot.x.name)
     if plot.kind == "hist":
@@ -117,7 +117,7 @@ def _base(frame: Frame, plot: Plot) -> str:
     return f"plot({y} ~ {x}, data = {data}{', type = ' + chr(34) + 'l' + chr(34) if plot.kind == 'line' else ''})"
 
 
-def _ggplot(frame: Frame, plot: Plot) -> str:
+def _ggplot(frame: Described, plot: Plot) -> str:
     x, y = r_name(plot.x.name), r_name(plot.y.name) if plot.y else ""
     layers = {
         "hist": "geom_histogram(bins = 30)",
@@ -135,8 +135,8 @@ def _ggplot(frame: Frame, plot: Plot) -> str:
 # --- Python ---
 
 
-def _pandas(frame: Frame, plot: Plot) -> str:
-    data = f"{frame.name}.to_pandas()" if frame.language == "polars" else frame.name
+def _pandas(frame: Described, plot: Plot) -> str:
+    data = f"{frame.name}.to_pandas()" if frame.is_polars else frame.name
     x = plot.x.name
     if plot.kind == "hist":
         return f"{data}[{x!r}].plot.hist(bins=30, title={x!r})"
@@ -152,7 +152,7 @@ def _pandas(frame: Frame, plot: Plot) -> str:
     return f"{data}.plot.scatter(x={x!r}, y={y!r}, alpha=0.3)"
 
 
-def _altair(frame: Frame, plot: Plot) -> str:
+def _altair(frame: Described, plot: Plot) -> str:
     marks = {"hist": "mark_bar", "bar": "mark_bar", "box": "mark_boxplot", "point": "mark_point", "line": "mark_line"}
     x = repr(plot.x.name)
     if plot.kind == "hist":

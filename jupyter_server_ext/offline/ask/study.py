@@ -13,16 +13,13 @@ from typing import TYPE_CHECKING, Any
 
 from .glossary import terms_in
 from .help_pages import arguments_of
-from .scene import Scene
+from .notebook import Notebook
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from ..frames import Frame, FrameColumn
-    from ..prompt import Prompt
+    from ..request import Described, FrameColumn, OfflineRequest
 
-_ASKED = re.compile(r"^(summary|flashcards|quiz|exam) about: ", re.IGNORECASE)
-_COUNT = re.compile(r"Write exactly (\d+) items")
 _NOTHING = (
     "I am rsql's offline model and know nothing certain about this. I make study material about data frames that "
     "are described to me, help pages of R and common terms of statistics, R, Python and SQL; name one of them."
@@ -72,17 +69,13 @@ _PROGRAMS: dict[str, tuple[Fact, ...]] = {
 }  # fmt: skip
 
 
-def study(prompt: Prompt) -> str:
+def study(request: OfflineRequest) -> str:
     """The material as a block of JSON, or plain words where nothing is known."""
-    asked = _ASKED.match(prompt.question)
-    kind = asked[1].lower() if asked else "quiz"
-    topic = prompt.question[asked.end() :] if asked else prompt.question
-    scene = Scene.of(prompt, topic)
-    count = _COUNT.search(prompt.system)
-    most = int(count[1]) if count else 8
-    pages = [fact for block in prompt.of_kind("help") for fact in _of_page(block.name, block.text)]
-    facts = [*pages, *_of_terms(topic), *(fact for frame in _meant(scene) for fact in _of_frame(frame))]
-    items = [item for fact in facts if (item := _ITEMS[kind](fact))][:most]
+    topic = request.question
+    pages = [fact for page in request.help for fact in _of_page(page.name, page.text)]
+    frames = _meant(Notebook(request, topic))
+    facts = [*pages, *_of_terms(topic), *(fact for frame in frames for fact in _of_frame(frame))]
+    items = [item for fact in facts if (item := _ITEMS[request.sheet](fact))][: request.count or 8]
     if not items:
         return _NOTHING
     return f"```json\n{json.dumps({'title': _title(topic), 'items': items}, ensure_ascii=False, indent=1)}\n```"
@@ -91,13 +84,13 @@ def study(prompt: Prompt) -> str:
 _ALL = re.compile(r"\b(?:notebook|session|my data|the data|all frames)\b", re.IGNORECASE)
 
 
-def _meant(scene: Scene) -> list[Frame]:
+def _meant(notebook: Notebook) -> list[Described]:
     """The frames that the topic names, itself or by a column; all of them where it is about the notebook."""
-    words = set(re.findall(r"\w+", scene.question.lower()))
+    words = set(re.findall(r"\w+", notebook.question.lower()))
     return [
         frame
-        for frame in scene.frames
-        if _ALL.search(scene.question)
+        for frame in notebook.frames
+        if _ALL.search(notebook.question)
         or frame.name.lower() in words
         or any(column.name.lower() in words for column in frame.columns)
     ]
@@ -132,47 +125,43 @@ def _unnamed(meaning: str, term: str) -> str:
     return re.sub(re.escape(term), "…", meaning, flags=re.IGNORECASE)
 
 
-def _of_frame(frame: Frame) -> Iterator[Fact]:
+def _of_frame(frame: Described) -> Iterator[Fact]:
     """What a description says of a frame and its columns."""
     said = f"The description of {frame.name} says so."
-    if frame.rows is not None and frame.n_columns is not None:
-        rows, columns = f"{frame.rows:,}", f"{frame.n_columns:,}"
+    if frame.rows is not None and frame.width is not None:
+        rows, columns = f"{frame.rows:,}", f"{frame.width:,}"
         yield Fact(
             f"How many rows does {frame.name} have?", rows, (f"{frame.rows * 2:,}", f"{frame.rows + 10:,}"), said
         )
         yield Fact(
             f"How many columns does {frame.name} have?",
             columns,
-            (f"{frame.n_columns + 1:,}", f"{frame.n_columns * 2:,}"),
+            (f"{frame.width + 1:,}", f"{frame.width * 2:,}"),
             said,
         )
-    unique = [column.name for column in frame.columns if column.facts.unique]
-    repeated = tuple(column.name for column in frame.columns if not column.facts.unique)
+    unique = [column.name for column in frame.columns if frame.is_unique(column)]
+    repeated = tuple(column.name for column in frame.columns if not frame.is_unique(column))
     if len(unique) == 1 and repeated:
         yield Fact(f"Which column of {frame.name} is different in every row?", unique[0], repeated[:3], said)
     for column in frame.columns:
         yield from _of_column(frame, column, said)
 
 
-def _of_column(frame: Frame, column: FrameColumn, said: str) -> Iterator[Fact]:
+def _of_column(frame: Described, column: FrameColumn, said: str) -> Iterator[Fact]:
     if column.many > 1:
         return
     kinds = tuple(dict.fromkeys(other.type for other in frame.columns if other.type != column.type))
     if kinds:
         yield Fact(f"What type does the column {column.name} of {frame.name} have?", column.type, kinds[:3], said)
-    facts = column.facts
-    if facts.high and "high" not in facts.about:
-        yield Fact(
-            f"What is the largest value of {column.name} in {frame.name}?",
-            facts.high,
-            (facts.low,) if facts.low != facts.high else (),
-            said,
-        )
-    if facts.values and facts.complete:
-        values = ", ".join(facts.values)
-        names = tuple(other.name for other in frame.columns if other.name not in facts.values)
+    known, (low, high) = column.known, column.ends or ("", "")
+    if high and not high.startswith("≈"):
+        others = (low.removeprefix("≈"),) if low != high else ()
+        yield Fact(f"What is the largest value of {column.name} in {frame.name}?", high, others, said)
+    if known.values and known.complete:
+        values = ", ".join(known.values)
+        names = tuple(other.name for other in frame.columns if other.name not in known.values)
         yield Fact(f"Which values does {column.name} of {frame.name} have?", values, (), said)
-        yield Fact(f"Which of these is a value of {column.name} in {frame.name}?", facts.values[0], names[:3], said)
+        yield Fact(f"Which of these is a value of {column.name} in {frame.name}?", known.values[0], names[:3], said)
 
 
 def _summary(fact: Fact) -> dict[str, Any]:

@@ -12,8 +12,8 @@ from .r_code import r_name
 from .r_code import string as r_string
 
 if TYPE_CHECKING:
-    from ..frames import Frame, FrameColumn
-    from .scene import Language, Scene
+    from ..request import Described, FrameColumn
+    from .notebook import Language, Notebook
 
 
 @dataclass(frozen=True)
@@ -21,7 +21,7 @@ class Wish:
     """What a task needs to know.
 
     Args:
-        scene: The notebook.
+        notebook: The notebook.
         frame: The frame it is about.
         columns: Columns the question names, in order.
         text: The question.
@@ -29,8 +29,8 @@ class Wish:
         match: How the question matched.
     """
 
-    scene: Scene
-    frame: Frame
+    notebook: Notebook
+    frame: Described
     columns: tuple[FrameColumn, ...]
     text: str
     language: Language
@@ -44,7 +44,7 @@ class Wish:
     @property
     def polars(self) -> bool:
         """Whether it is a polars frame."""
-        return self.frame.language == "polars"
+        return self.frame.is_polars
 
     def col(self, place: int) -> str:
         """A named column as code: ``"name"`` in Python, ``name`` in R."""
@@ -69,20 +69,20 @@ def _task(*patterns: str) -> Callable[[Task], Task]:
     return register
 
 
-def task_code(scene: Scene, text: str) -> tuple[Language, str]:
+def task_code(notebook: Notebook, text: str) -> tuple[Language, str]:
     """Language and code for a wish; an empty text when it is none of these."""
-    frame = scene.subject
+    frame = notebook.subject
     for pattern, task in _TASKS:
         match = pattern.search(text)
         if match is None:
             continue
         if frame is None:
             continue
-        language = scene.language_for(frame)
+        language = notebook.language_for(frame)
         if language == "sql":
             continue
         rest = text[: match.start()] + " " + text[match.start() :]
-        wish = Wish(scene, frame, tuple(columns_in(scene, frame, rest)), text, language, match)
+        wish = Wish(notebook, frame, tuple(columns_in(notebook, frame, rest)), text, language, match)
         if code := task(wish):
             return language, code
     return "python", ""
@@ -188,7 +188,7 @@ def correlation(wish: Wish) -> str:
 def linear_model(wish: Wish) -> str:
     """“linear model of mpg on wt and hp”: the first column named is the outcome."""
     said = re.sub(r"\b(?:linear|regression|a|the|lm)? ?(?:model|regression)\b", " ", wish.text, flags=re.IGNORECASE)
-    columns = columns_in(wish.scene, wish.frame, said)  # "linear model" names no column ``model``
+    columns = columns_in(wish.notebook, wish.frame, said)  # "linear model" names no column ``model``
     if len(columns) < 2:
         return ""
     outcome, predictors = _formula(columns, wish.text)
@@ -222,7 +222,7 @@ def t_test(wish: Wish) -> str:
         return ""
     if wish.language == "r":
         return f"t.test({r_name(number.name)} ~ {r_name(group.name)}, data = {wish.df})"
-    values = group.facts.values
+    values = group.known.values
     if len(values) < 2 or wish.polars:
         return ""
     samples = [
@@ -323,7 +323,7 @@ def drop_columns(wish: Wish) -> str:
 @_task(r"\bpivot\w*\b|\bcross[- ]?tab\w*\b|\bcontingency table\b")
 def pivot(wish: Wish) -> str:
     """“pivot temp by origin and month”: means of a number in a table of two categories."""
-    number = next((c for c in wish.numbers if c.facts.distinct is None or c.facts.distinct > 50), None)
+    number = next((c for c in wish.numbers if c.known.distinct is None or c.known.distinct > 50), None)
     keys = [column for column in wish.columns if column is not number][:2]
     if len(keys) < 2 or wish.polars:
         return ""

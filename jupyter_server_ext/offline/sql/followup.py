@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from datetime import date
 
-    from ..prompt import Turn
+    from ..request import Turn
     from .reading import Reading
     from .schema import Schema
 

@@ -83,7 +83,7 @@ def key(trouble: Trouble, match: re.Match[str]) -> Advice | None:
 def _in_frame(trouble: Trouble) -> str:
     frames = [
         frame.name
-        for frame in trouble.scene.frames
+        for frame in trouble.notebook.frames
         if re.search(rf"(?<!\w){re.escape(frame.name)}(?!\w)", trouble.source)
     ]
     return f" in `{frames[0]}`" if len(frames) == 1 else ""

@@ -55,7 +55,7 @@ PACKAGES = {function: package for package, functions in reversed(_FUNCTIONS.item
 def not_found(trouble: Trouble, match: re.Match[str]) -> Advice:
     """A variable or column R cannot find."""
     name = match["name"]
-    holders = [frame for frame in trouble.scene.frames if frame.is_r and frame.get(name)]
+    holders = [frame for frame in trouble.notebook.frames if frame.is_r and frame.get(name)]
     if holders:
         frame = holders[0].name
         return Advice(
@@ -64,16 +64,17 @@ def not_found(trouble: Trouble, match: re.Match[str]) -> Advice:
             trouble.corrected(name, f"{frame}${r_name(name)}"),
             "r",
         )
-    known = [item.name for item in trouble.scene.objects if item.is_r]
+    known = [item.name for item in trouble.notebook.objects if item.is_r]
     assigned = [other for other in trouble.names if other not in known]
     found = nearest(name, [*known, *assigned], least=0.6)
     what = f"R has no object `{name}`."
     if found:
         return Advice(what, f"Did you mean `{found}`?", trouble.corrected(name, found), "r")
-    column = nearest(name, [c.name for frame in trouble.scene.frames if frame.is_r for c in frame.columns], least=0.6)
+    columns = [column.name for frame in trouble.notebook.frames if frame.is_r for column in frame.columns]
+    column = nearest(name, columns, least=0.6)
     if column:
         return Advice(what, f"The nearest column is `{column}`.", trouble.corrected(name, column), "r")
-    python = next((item for item in trouble.scene.objects if not item.is_r and item.name == name), None)
+    python = next((item for item in trouble.notebook.objects if not item.is_r and item.name == name), None)
     if python is not None:
         return Advice(what, f"`{name}` is a variable of Python. Hand it to R with `%%R -i {name}`.")
     return Advice(
@@ -113,7 +114,7 @@ def no_function(_trouble: Trouble, match: re.Match[str]) -> Advice:
 def columns(trouble: Trouble, match: re.Match[str]) -> Advice:
     """A column that the frame lacks."""
     name = next((value for value in match.groupdict().values() if value), "")
-    frames = [frame for frame in trouble.scene.frames if frame.is_r]
+    frames = [frame for frame in trouble.notebook.frames if frame.is_r]
     known = [column.name for frame in frames for column in frame.columns]
     found = nearest(name, known) if name else None
     what = (

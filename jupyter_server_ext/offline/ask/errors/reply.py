@@ -11,7 +11,7 @@ from .sql import SQL
 from .trouble import Advice, Trouble
 
 if TYPE_CHECKING:
-    from ..scene import Scene
+    from ..notebook import Notebook
     from .trouble import Explanations
 
 _EXCEPTION = re.compile(
@@ -37,11 +37,14 @@ _ABOUT = re.compile(
 )
 
 
-def is_about_error(scene: Scene) -> bool:
+def is_about_error(notebook: Notebook) -> bool:
     """Whether a question is about an error: it says so, or it is one."""
-    question = scene.question
-    quoted = _EXCEPTION.search(question) or _INLINE.search(question) or _R_ERROR.search(question)
-    return bool(quoted) or (bool(scene.error) and _ABOUT.search(question) is not None)
+    asks = bool(notebook.request.error) and _ABOUT.search(notebook.question) is not None
+    return asks or _quotes_error(notebook.question)
+
+
+def _quotes_error(question: str) -> bool:
+    return any(pattern.search(question) for pattern in (_EXCEPTION, _INLINE, _R_ERROR))
 
 
 def is_known_message(text: str) -> bool:
@@ -49,11 +52,11 @@ def is_known_message(text: str) -> bool:
     return any(pattern.search(text) for pattern, _ in [*SQL, *R])
 
 
-def explain_error(scene: Scene) -> str:
+def explain_error(notebook: Notebook) -> str:
     """What happened, why, and what to do; for an error nobody knows, that and the message itself."""
-    quoted = _EXCEPTION.search(scene.question) or _INLINE.search(scene.question) or _R_ERROR.search(scene.question)
-    text = scene.question if quoted or not scene.error else scene.error
-    for trouble, explanations in _readings(scene, text):
+    question, error = notebook.question, notebook.request.error
+    text = question if _quotes_error(question) or not error else error
+    for trouble, explanations in _readings(notebook, text):
         advice = explanations.advice(trouble)
         if advice is not None:
             return _written(advice)
@@ -64,13 +67,13 @@ def explain_error(scene: Scene) -> str:
     )
 
 
-def _readings(scene: Scene, text: str) -> list[tuple[Trouble, Explanations]]:
+def _readings(notebook: Notebook, text: str) -> list[tuple[Trouble, Explanations]]:
     """The error as each language would read it, the likeliest first."""
     found = list(_EXCEPTION.finditer(text)) or list(_INLINE.finditer(text))
-    python = Trouble(scene, found[0]["kind"], (found[0]["message"] or "").strip(), text) if found else None
-    plain = Trouble(scene, "", text, text)
+    python = Trouble(notebook, found[0]["kind"], (found[0]["message"] or "").strip(), text) if found else None
+    plain = Trouble(notebook, "", text, text)
     r_error = _R_ERROR.search(text)
-    in_r = Trouble(scene, "", r_error["message"] if r_error else text, text)
+    in_r = Trouble(notebook, "", r_error["message"] if r_error else text, text)
     readings: list[tuple[Trouble, Explanations]] = []
     if _SQL_HINTS.search(text):
         readings.append((plain, SQL))

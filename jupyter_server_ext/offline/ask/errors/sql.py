@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import re
+from typing import TYPE_CHECKING
 
-from ...sql import schema as tables
+from ...prompt import schema_of
 from ..columns import nearest
 from .trouble import Advice, Explanations, Trouble
+
+if TYPE_CHECKING:
+    from ...sql.schema import Schema
 
 SQL = Explanations()
 
 
-def _schema(trouble: Trouble) -> tables.Schema:
-    found = tables.read(block.text for block in trouble.scene.prompt.of_kind("schema"))
-    return found if found.tables else trouble.scene.as_schema(trouble.scene.frames)
+def _schema(trouble: Trouble) -> Schema:
+    notebook = trouble.notebook
+    return schema_of(notebook.request.catalog if notebook.request.tables else notebook.catalog(notebook.frames))
 
 
 @SQL.on(

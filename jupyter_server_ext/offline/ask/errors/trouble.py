@@ -9,7 +9,8 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from ..scene import Scene
+    from ...request import Described
+    from ..notebook import Notebook
 
 
 @dataclass(frozen=True)
@@ -34,13 +35,13 @@ class Trouble:
     """An error with the notebook around it.
 
     Args:
-        scene: The notebook.
+        notebook: The notebook.
         kind: Name of the exception, empty for R and SQL.
         message: The message without it.
         text: All that is known of the error.
     """
 
-    scene: Scene
+    notebook: Notebook
     kind: str
     message: str
     text: str
@@ -56,27 +57,30 @@ class Trouble:
     @property
     def source(self) -> str:
         """The cell that failed, else its failing line."""
-        return next((cell for cell in reversed(self.scene.cells) if not self.line or self.line in cell), self.line)
+        cells = reversed(self.notebook.request.cells)
+        return next((cell for cell in cells if not self.line or self.line in cell), self.line)
 
     @cached_property
     def columns(self) -> list[str]:
         """Names of the columns of the Python frames that the failing code mentions, else of all of them."""
-        frames = [frame for frame in self.scene.frames if not frame.is_r]
+        return [column.name for frame in self._frames for column in frame.columns]
+
+    @cached_property
+    def _frames(self) -> list[Described]:
+        frames = [frame for frame in self.notebook.frames if not frame.is_r]
         mentioned = [frame for frame in frames if re.search(rf"(?<!\w){re.escape(frame.name)}(?!\w)", self.source)]
-        return [column.name for frame in mentioned or frames for column in frame.columns]
+        return mentioned or frames
 
     @cached_property
     def names(self) -> list[str]:
         """Names of the objects there are, and of those that cells assign."""
-        assigned = re.findall(r"^\s*([A-Za-z.][\w.]*)\s*(?:=(?!=)|<-)", "\n".join(self.scene.cells), re.MULTILINE)
-        return list(dict.fromkeys([*(item.name for item in self.scene.objects), *assigned]))
+        code = "\n".join(self.notebook.request.cells)
+        assigned = re.findall(r"^\s*([A-Za-z.][\w.]*)\s*(?:=(?!=)|<-)", code, re.MULTILINE)
+        return list(dict.fromkeys([*(item.name for item in self.notebook.objects), *assigned]))
 
     def filled(self, code: str) -> str:
         """Code with the frame and the column it is about; empty when they are not known."""
-        mentioned = [
-            f for f in self.scene.frames if not f.is_r and re.search(rf"(?<!\w){re.escape(f.name)}(?!\w)", self.source)
-        ]
-        frames = mentioned or [frame for frame in self.scene.frames if not frame.is_r]
+        frames = self._frames
         if "{df}" not in code:
             return code
         if len(frames) != 1:
