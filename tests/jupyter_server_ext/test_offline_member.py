@@ -1,0 +1,67 @@
+"""The member ``rsql`` on its way through the gateway: to the offline model, in the cache's key, and nowhere else."""
+
+from __future__ import annotations
+
+import json
+from contextlib import aclosing
+
+import httpx
+import pytest
+
+from jupyter_server_ext.config import KeySettings, Secret, Settings
+from jupyter_server_ext.handlers.requests import chat_request
+from jupyter_server_ext.messages import Caller, ChatRequest
+from jupyter_server_ext.pipeline import Gateway
+from jupyter_server_ext.pipeline.cache import cache_key
+
+ASKED = {"task": "ask", "question": "What is a median?"}
+BODY = {"messages": [{"role": "user", "content": "Question: What is a median?"}], "rsql": ASKED}
+
+
+async def _answered(gateway: Gateway, model: str, body=BODY) -> dict:
+    request = chat_request({**body, "model": model}, {}, default_model="", request_id="r1")
+    async with aclosing(gateway.complete(Caller("ada"), request)) as pieces:
+        return json.loads(b"".join([piece async for piece in pieces]))
+
+
+@pytest.mark.asyncio
+async def test_the_offline_model_gets_it():
+    gateway = Gateway(Settings())
+    reply = await _answered(gateway, "offline")
+    assert "middle value" in reply["choices"][0]["message"]["content"]
+    await gateway.close()
+
+
+@pytest.mark.asyncio
+async def test_without_it_the_offline_model_says_what_it_is():
+    gateway = Gateway(Settings())
+    reply = await _answered(gateway, "offline", {"messages": BODY["messages"]})
+    assert reply["choices"][0]["message"]["content"].startswith("I am rsql's offline model")
+    await gateway.close()
+
+
+@pytest.mark.parametrize("provider", ["groq", "openai", "ollama", "ours"])
+@pytest.mark.asyncio
+async def test_no_provider_gets_it(provider):
+    seen = []
+
+    def reply(request):
+        seen.append(json.loads(request.content))
+        message = {"role": "assistant", "content": "So."}
+        return httpx.Response(200, json={"choices": [{"message": message, "finish_reason": "stop"}]})
+
+    key = KeySettings(provider, key=Secret("k"), base_url="http://provider/v1", models=("m",))
+    gateway = Gateway(Settings(keys=(key, KeySettings("offline"))), transport=httpx.MockTransport(reply))
+    await _answered(gateway, "m")
+    assert [body["messages"] for body in seen] == [BODY["messages"]]
+    assert "rsql" not in seen[0]
+    assert gateway.offline_models() == ["offline"]
+    await gateway.close()
+
+
+def test_it_tells_requests_apart():
+    keys = {
+        cache_key(ChatRequest("offline", {"messages": BODY["messages"], **more}), "")
+        for more in ({}, {"rsql": ASKED}, {"rsql": {**ASKED, "question": "What is a mean?"}})
+    }
+    assert len(keys) == 3
