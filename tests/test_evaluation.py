@@ -1,0 +1,284 @@
+"""The set of questions that the repository carries, and the tool that asks them."""
+
+from __future__ import annotations
+
+import doctest
+import json
+import os
+import re
+import subprocess
+import sys
+import threading
+from collections import Counter
+from contextlib import ExitStack, contextmanager
+from decimal import Decimal
+from functools import cache
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import pytest
+import servers
+import sqlglot
+from sqlglot import exp
+
+from evaluation import results
+from evaluation.__main__ import OWN
+from evaluation.databases import opened
+from evaluation.questions import read
+from evaluation.results import same
+from rsql_magic.sql import check
+
+QUESTIONS = read(OWN / "questions.jsonl")
+SCRIPTS = sorted((OWN / "databases").iterdir())
+
+
+@pytest.fixture(scope="module")
+def server():
+    """The URL of a PostgreSQL server, started when it is first asked for."""
+    with ExitStack() as stack:
+        yield cache(lambda: stack.enter_context(servers.postgresql()).url)
+
+
+@pytest.fixture(scope="module")
+def databases(server):
+    """The databases of the set, by name."""
+    names = sorted({question.database for question in QUESTIONS})
+    with ExitStack() as stack:
+        yield {name: stack.enter_context(opened(OWN / "databases", name, server)) for name in names}
+
+
+def test_questions_are_spread_over_databases_and_hardness():
+    assert Counter(question.database for question in QUESTIONS) == {"hospital": 50, "fieldstudy": 50, "library": 50}
+    assert Counter(question.hardness for question in QUESTIONS) == {"easy": 50, "medium": 60, "hard": 40}
+    assert len({question.text for question in QUESTIONS}) == len({question.gold for question in QUESTIONS}) == 150
+
+
+@pytest.mark.parametrize("script", SCRIPTS, ids=lambda script: script.name)
+def test_both_ways_of_asking_are_given_the_same_remarks(script):
+    """The plain prompt has the CREATE statements as written; rsql reads the comments of the database."""
+    text = script.read_text(encoding="utf-8")
+    remarks = re.findall(r"^  (\w+) .*?,? -- (.*)$", text, re.MULTILINE)
+    comments = re.findall(r"^COMMENT ON COLUMN \w+\.(\w+) IS '(.*)';$", text, re.MULTILINE)
+    assert len(remarks) > 10
+    if not script.name.endswith(".sqlite.sql"):
+        assert [(column, comment.replace("''", "'")) for column, comment in comments] == remarks
+
+
+@pytest.mark.parametrize("script", SCRIPTS, ids=lambda script: script.name)
+def test_data_are_the_same_on_every_run(script):
+    assert not re.search(r"random|\bnow\b|current_|today", script.read_text(encoding="utf-8"), re.IGNORECASE)
+
+
+@pytest.mark.parametrize("name", ["hospital", "fieldstudy", "library"])
+def test_databases_are_of_a_size_that_an_analyst_meets(databases, name):
+    tables = re.findall(r"CREATE TABLE (\w+)", databases[name].ddl)
+    sizes = {table: databases[name].rows(f"SELECT count(*) FROM {table}")[0][0] for table in tables}
+    assert 6 <= len(tables) <= 9
+    assert 5_000 < sum(sizes.values()) < 12_000
+    assert min(sizes.values()) >= 8
+
+
+@pytest.mark.parametrize("question", QUESTIONS, ids=lambda question: f"{question.database}-{question.number}")
+def test_gold_tells_answers_apart(databases, question):
+    database = databases[question.database]
+    rows = database.rows(question.gold)
+    assert rows
+    assert any(value not in (None, 0, 1) for row in rows for value in row)
+    assert same(database.rows(question.gold), rows, ordered=question.ordered)
+    check(question.gold, database.dialect)  # or rsql could never give it
+
+
+@pytest.mark.parametrize(
+    "question", [question for question in QUESTIONS if "ORDER BY" in question.gold], ids=lambda question: question.text
+)
+def test_gold_has_one_order_where_order_counts(databases, question):
+    """Also that of the first row that a LIMIT leaves out."""
+    database = databases[question.database]
+    dialect = database.dialect.replace("postgresql", "postgres")
+    tree = sqlglot.parse_one(question.gold, dialect=dialect)
+    order = tree.args.get("order")
+    assert question.ordered == bool(order)
+    if order:
+        if limit := tree.args.get("limit"):
+            tree = tree.limit(int(limit.expression.name) + 1)
+        names, keys = tree.named_selects, [key.this for key in order.expressions]
+        missing = [key for key in keys if key.name not in names]
+        rows = database.rows(tree.select(*(exp.alias_(key, "key") for key in missing)).sql(dialect))
+        at = [names.index(key.name) if key.name in names else len(names) + missing.index(key) for key in keys]
+        found = [tuple(row[column] for column in at) for row in rows]
+        assert len(set(found)) == len(found)
+
+
+def test_examples_of_the_comparison():
+    done = doctest.testmod(results)
+    assert (done.failed, done.attempted > 2) == (0, True)
+
+
+@pytest.mark.parametrize(
+    ("found", "gold", "ordered", "equal"),
+    [
+        ([(1, "a"), (2, "b")], [("b", 2), ("a", 1)], False, True),
+        ([(1, "a"), (2, "b")], [("b", 2), ("a", 1)], True, False),
+        ([(1,), (1,), (2,)], [(1,), (2,), (2,)], False, False),
+        ([(1, 2), (2, 1)], [(1, 1), (2, 2)], False, False),
+        ([(Decimal("2.50"),)], [(2.5,)], True, True),
+        ([(float("nan"),)], [(None,)], True, True),
+        ([(0.1 + 0.2,)], [(0.3,)], True, True),
+        ([(33.3,)], [(33.333,)], True, False),
+        ([], [(0,)], False, False),
+        ([(1, 2)], [(1,)], False, False),
+    ],
+)
+def test_same_rows(found, gold, ordered, equal):
+    assert same(found, gold, ordered=ordered) is equal
+
+
+class Model(ThreadingHTTPServer):
+    """An OpenAI-compatible server on 127.0.0.1 that answers each question with replies that a test wrote down.
+
+    The first is given to the question, the next to each request that shows an answer which did not pass.
+    """
+
+    daemon_threads = True
+
+    def __init__(self, replies):
+        super().__init__(("127.0.0.1", 0), Endpoint)
+        self.replies = replies
+        self.asked = 0
+
+    @classmethod
+    @contextmanager
+    def with_replies(cls, replies):
+        model = cls(replies)
+        thread = threading.Thread(target=model.serve_forever, args=(0.05,))
+        thread.start()
+        try:
+            yield model
+        finally:
+            model.shutdown()
+            model.server_close()
+            thread.join()
+
+    def reply(self, messages):
+        self.asked += 1
+        told = "\n".join(message["content"] for message in messages if message["role"] == "user")
+        replies = next(replies for question, replies in self.replies.items() if question in told)
+        before = sum(message["role"] == "assistant" for message in messages)
+        return replies[min(before, len(replies) - 1)]
+
+
+class Endpoint(BaseHTTPRequestHandler):
+    def do_GET(self):
+        self.send("application/json", json.dumps({"data": [{"id": "scripted"}]}))
+
+    def do_POST(self):
+        body = json.loads(self.rfile.read(int(self.headers["content-length"])))
+        reply, usage = self.server.reply(body["messages"]), {"prompt_tokens": 90, "completion_tokens": 20}
+        if body.get("stream"):
+            chunks = [{"choices": [{"delta": {"content": reply}}]}]
+            chunks += [{"choices": [{"delta": {}, "finish_reason": "stop"}]}, {"choices": [], "usage": usage}]
+            lines = [*map(json.dumps, chunks), "[DONE]"]
+            self.send("text/event-stream", "".join(f"data: {line}\n\n" for line in lines))
+        else:
+            choice = {"message": {"role": "assistant", "content": reply}, "finish_reason": "stop"}
+            self.send("application/json", json.dumps({"choices": [choice], "usage": usage}))
+
+    def send(self, kind, text):
+        self.send_response(200)
+        self.send_header("content-type", kind)
+        self.send_header("content-length", str(len(text.encode())))
+        self.end_headers()
+        self.wfile.write(text.encode())
+
+    def log_message(self, *args):
+        pass
+
+
+def evaluate(model, folder, questions=OWN, **environment):
+    """What ``make eval`` prints, and its records."""
+    url = f"http://127.0.0.1:{model.server_port}"
+    command = [sys.executable, "-m", "evaluation", "--url", url, "--model", "scripted"]
+    done = subprocess.run(
+        [*command, "--set", str(questions), "--to", str(folder)],
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=Path(__file__).parents[1],
+        env=os.environ | environment,
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    lines = (folder / f"{questions.name}-scripted" / "results.jsonl").read_text(encoding="utf-8").splitlines()
+    return done.stdout, [json.loads(line) for line in lines]
+
+
+def sql(query):
+    return f"```sql\n{query}\n```"
+
+
+def ends(records):
+    return {record["question"]["text"]: (record["plain"]["ended"], record["ours"]["ended"]) for record in records}
+
+
+SMALL = {
+    "How many books are there?": "SELECT count(*) FROM books",
+    "How many pages has the longest book?": "SELECT max(pages) FROM books",
+    "How many books have no pages?": "SELECT count(*) FROM books WHERE pages IS NULL",
+    "Who wrote Emma?": "SELECT author FROM books WHERE title = 'Emma'",
+}
+REPLIES = {
+    "How many books are there?": [sql("SELECT count(*) AS n FROM books")],
+    "How many pages has the longest book?": [sql("SELECT min(title) FROM books")],
+    "How many books have no pages?": [
+        sql("SELECT count(*) FROM books WHERE sheets IS NULL AND papers = 0"),
+        sql("SELECT count(*) FROM books WHERE pages IS NULL"),
+    ],
+    "Who wrote Emma?": ["The table does not say that."],
+}
+
+
+@pytest.fixture(scope="module")
+def two_runs(tmp_path_factory):
+    """What two runs over a small set print and record, and how often the model was asked by the end of each."""
+    folder = tmp_path_factory.mktemp("evaluation")
+    questions = folder / "small"
+    (questions / "databases").mkdir(parents=True)
+    (questions / "databases" / "shelf.sqlite.sql").write_text(
+        "CREATE TABLE books (title TEXT PRIMARY KEY, author TEXT, pages INTEGER);\n"
+        "INSERT INTO books VALUES ('Emma', 'Jane Austen', 474), ('Persuasion', 'Jane Austen', NULL);\n"
+    )
+    lines = [{"database": "shelf", "question": text, "gold": gold} for text, gold in SMALL.items()]
+    (questions / "questions.jsonl").write_text("".join(f"{json.dumps(line)}\n" for line in lines))
+    with Model.with_replies(REPLIES) as model:
+        return [(*evaluate(model, folder / "to", questions), model.asked) for _ in range(2)]
+
+
+def test_right_wrong_repaired_and_refused_answers_are_told_apart(two_runs):
+    printed, records, _ = two_runs[0]
+    assert ends(records) == {
+        "How many books are there?": ("right", "right"),
+        "How many pages has the longest book?": ("wrong", "wrong"),
+        "How many books have no pages?": ("fails", "right"),
+        "Who wrote Emma?": ("refused", "refused"),
+    }
+    repaired = records[2]["ours"]
+    assert (repaired["first"], repaired["rounds"], repaired["prompt_tokens"]) == ("fails", 2, 180)
+    assert "sheets" in repaired["first_sql"]
+    assert "rsql alone is right 1 times, the plain prompt alone 0 times (McNemar p = 1.000)" in printed
+    assert "1 drafts were repaired, of which 1 ended right." in printed
+    page = Path(printed.rsplit("\n\n", 1)[1].split(" shows ")[0]).read_text(encoding="utf-8")
+    assert page.index("<h2>Won</h2>") < page.index("<h2>Both wrong</h2>") < page.index("<h2>Both right</h2>")
+
+
+def test_a_second_run_asks_the_model_nothing_again(two_runs):
+    (_, records, asked), (_, again, asked_by_then) = two_runs
+    assert asked == asked_by_then == sum(record[way]["rounds"] for record in records for way in ("plain", "ours"))
+    assert ends(again) == ends(records)
+
+
+@pytest.mark.sweep
+def test_a_model_that_knows_every_answer_is_right(tmp_path, server):
+    """rsql refuses none of the golds and spoils none. Their beginnings are looked for, as it puts slips right."""
+    with Model.with_replies({question.text[:40]: [sql(question.gold)] for question in QUESTIONS}) as model:
+        _, records = evaluate(model, tmp_path, EVAL_POSTGRESQL=server())
+    assert {text: end for text, end in ends(records).items() if end != ("right", "right")} == {}
+    assert len(records) == 150
