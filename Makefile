@@ -2,7 +2,8 @@
 .DEFAULT_GOAL := help
 python := .venv/bin/python
 usual := "not bench and not programs and not distributions and not sweep"
-.PHONY: help setup setup-check setup-test demo lab test test-all check bench eval bench-hub programs distributions ha screenshots docs lock
+unit := tests/rsql_magic tests/jupyter_server_ext tests/test_*.py
+.PHONY: help setup setup-check setup-test demo lab quick test test-all coverage check bench eval bench-hub programs distributions ha screenshots docs lock release
 
 help: ## what there is
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -22,12 +23,21 @@ demo: setup ## run notebooks/demo.ipynb against a real server and gateway, and w
 lab: setup ## JupyterLab with the gateway on and the demo notebook open
 	cd notebooks && ../.venv/bin/jupyter lab $(if $(filter 0,$(shell id -u)),--allow-root) demo.ipynb
 
+quick: setup-check ## the tests that start no program: no server, browser, kernel or R; a minute
+	$(python) -m pytest -q -n 2 --dist loadfile -m quick $(unit) tests/contract
+
 test: setup-test check ## every test: unit, contract, end to end
 	$(python) -m pytest -n 2 --dist loadfile -m $(usual) tests/rsql_magic tests/jupyter_server_ext tests/test_*.py
 	$(python) -m pytest -m $(usual) tests/contract tests/clients tests/e2e tests/hub tests/ha
 
 test-all: setup-test check ## make test, and the full sweeps of generated cases that it samples
 	$(python) -m pytest --timeout 0 -m "not bench and not programs and not distributions"
+
+coverage: setup-test ## the lines of both packages that make test runs, programs that it starts included: at least 95 %
+	rm -rf build/coverage
+	$(python) -m coverage run -m pytest -q -n 2 --dist loadfile -m $(usual) tests
+	$(python) -m coverage combine -q
+	$(python) -m coverage report --fail-under=95
 
 check: setup-check ## lint, types, architecture
 	.venv/bin/ruff check .
@@ -58,6 +68,9 @@ screenshots: setup-test ## the pictures in docs/images, taken in a real JupyterL
 
 docs: setup-check ## regenerate the tables in docs/ from the code
 	$(python) scripts/docs.py
+
+release: setup-check ## dist/: sdist and wheel of this version, checked, and tried out in an environment of their own
+	@$(python) scripts/release.py
 
 lock: ## resolve the newest versions into requirements.lock
 	uv pip compile pyproject.toml --universal --generate-hashes --no-emit-index-url --all-extras --group dev \

@@ -42,6 +42,7 @@ if [ "$purpose" = test ]; then
   compgen -G '/usr/lib/postgresql/*/bin/postgres' >/dev/null || missing+=(postgresql)
 fi
 
+without_r() { [ "${RSQL_TEST_REQUIRE_R:-}" != 1 ] && ! printf '%s\n' "${missing[@]}" | grep -qvE '^(r-|libtirpc-|gcc$|python.*-dev$)'; }
 if [ ${#missing[@]} -gt 0 ]; then
   install="apt-get install -y --no-install-recommends ${missing[*]}"
   if [ "$(id -u)" = 0 ] && have apt-get; then
@@ -51,10 +52,10 @@ if [ ${#missing[@]} -gt 0 ]; then
     policy=/usr/sbin/policy-rc.d
     [ -e $policy ] || { printf '#!/bin/sh\nexit 101\n' >$policy && chmod +x $policy && trap 'rm -f '$policy EXIT; }
     apt-get update -qq && $install -qq >/dev/null
-  elif [ "$purpose" = test ]; then
+  elif [ "$purpose" = test ] && ! without_r; then
     say "The tests need ${missing[*]}. Install them and run again:"; say "  sudo $install"; exit 1
   else
-    say "R or its headers are missing; going on without R. To have the R parts too, run this and then make demo again:"
+    say "R or its headers are missing; going on without R. To have the R parts too, run this and then make $purpose again:"
     say "  sudo $install"
   fi
   python=$(find_python || true)

@@ -32,5 +32,18 @@ def test_the_readme_is_short_and_shows_the_two_commands():
 
 def test_every_make_target_is_explained():
     makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
-    wanted = {"setup", "demo", "lab", "test", "check", "bench", "bench-hub", "screenshots", "docs"}
+    wanted = {
+        "setup",
+        "demo",
+        "lab",
+        "quick",
+        "test",
+        "coverage",
+        "check",
+        "release",
+        "bench",
+        "bench-hub",
+        "screenshots",
+        "docs",
+    }
     assert wanted <= set(re.findall(r"^([a-z-]+):.*## \S", makefile, re.M))
