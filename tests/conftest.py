@@ -5,13 +5,65 @@ from __future__ import annotations
 import builtins
 import gc
 import os
+import shutil
 import signal
 import sys
 import warnings
+from pathlib import Path
 
 import pytest
 
+_SERVERS = {"postgresql", "mariadb", "redis", "redis_cluster"}
+_ELSEWHERE = {"bench", "distributions", "programs", "sweep"}
+_R_IS_REQUIRED = os.environ.get("RSQL_TEST_REQUIRE_R") == "1"
+_started: list[str] = []
+
 _FOREIGN = ("RSQL_", "JUPYTER", "JPY_", "IPYTHONDIR", "PAPERMILL")
+
+
+@pytest.fixture(scope="session")
+def programs():
+    """For tests and fixtures that start programs of any kind: servers, kernels, browsers, Python. Others cannot."""
+
+
+@pytest.fixture(scope="session")
+def real_r(programs):
+    """For tests and fixtures that start R: skipped where there is none, or failed with ``RSQL_TEST_REQUIRE_R=1``."""
+    from rsql_magic.context.r import r_problem
+
+    if shutil.which("Rscript") is None or r_problem():
+        (pytest.fail if _R_IS_REQUIRED else pytest.skip)(r_problem() or "Rscript is not installed.")
+
+
+def _starts_programs(item):
+    """Whether it asks for them by a fixture, or by the name of a server among its parameters."""
+    parameters = item.callspec.params.values() if hasattr(item, "callspec") else ()
+    named = {getattr(value, "__name__", str(value)) for value in parameters}
+    return "programs" in item.fixturenames or bool(_SERVERS & named)
+
+
+def pytest_collection_modifyitems(items):
+    """``-m quick`` takes what neither starts a program nor belongs to another command of the Makefile."""
+    for item in items:
+        if not _starts_programs(item) and not _ELSEWHERE & {mark.name for mark in item.iter_markers()}:
+            item.add_marker("quick")
+
+
+def _note_a_program(event, arguments):
+    if event in {"subprocess.Popen", "os.system", "os.posix_spawn"} and Path(str(arguments[0])).name != "R":
+        _started.append(arguments[0])
+
+
+sys.addaudithook(_note_a_program)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_call(item):
+    """A quick test that started a program fails. To look where R is, as rpy2 does by asking ``R RHOME``, is none."""
+    result = yield
+    if _started and item.get_closest_marker("quick"):
+        pytest.fail(f"It started {_started[0]}, so it has to ask for the fixture `programs` or `real_r`.")
+    return result
 
 
 @pytest.fixture(autouse=True, scope="session")
@@ -49,6 +101,7 @@ def pytest_runtest_setup():
 
     A hook rather than a fixture, as fixtures of a module start programs before those of a test.
     """
+    _started.clear()
     vars(builtins).pop("_", None)
     if os.environ.get("LD_LIBRARY_PATH") != _LIBRARIES:
         os.environ.pop("LD_LIBRARY_PATH", None)

@@ -39,7 +39,7 @@ def test_every_exit_code_is_there(code):
     assert f"| {code} | " in COMMAND
 
 
-def test_the_examples_in_r_run():
+def test_the_examples_in_r_run(real_r):
     code = "\n".join(re.findall(r"^```r\n(.*?)^```", R, re.M | re.S))
     path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
     clean = {name: value for name, value in os.environ.items() if not name.startswith("RSQL_")}

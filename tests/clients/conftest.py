@@ -33,6 +33,11 @@ requests_per_minute = 2
 """
 
 
+@pytest.fixture(autouse=True, scope="session")
+def _programs(programs):
+    """Every test here starts some."""
+
+
 @pytest.fixture(scope="session")
 def upstream():
     """The provider; ``seen`` holds paths and bodies."""

@@ -62,6 +62,6 @@ def test_sh_finds_address_and_token_and_asks(gateway, environment):
     assert out.split()[-2:] == [f"{gateway}v1", "ada-token"]
 
 
-def test_r(environment):
+def test_r(real_r, environment):
     (code,) = [code for language, code in BLOCKS if language == "r"]
     assert run(["Rscript", "--vanilla", "-e", code], environment) == "1 messages| came. \n"

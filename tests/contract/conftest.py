@@ -14,28 +14,28 @@ import servers
 
 
 @pytest.fixture(scope="session")
-def postgresql():
+def postgresql(programs):
     """A PostgreSQL server."""
     with servers.postgresql() as server:
         yield server
 
 
 @pytest.fixture(scope="session")
-def mariadb():
+def mariadb(programs):
     """A MariaDB server."""
     with servers.mariadb() as server:
         yield server
 
 
 @pytest.fixture(scope="session")
-def redis():
+def redis(programs):
     """A Redis server."""
     with servers.redis() as server:
         yield server
 
 
 @pytest.fixture(scope="session")
-def redis_cluster():
+def redis_cluster(programs):
     """One server of a Redis Cluster of three; its URL names all. No call in all tests may have asked for two slots."""
     with servers.redis_cluster() as nodes:
         yield nodes[0]

@@ -147,7 +147,7 @@ def test_a_chain_whose_start_moves_while_it_is_read_is_whole(store, url):
     other.close()
 
 
-def test_another_process_verifies_and_exports_while_entries_are_written(store, url, tmp_path):
+def test_another_process_verifies_and_exports_while_entries_are_written(programs, store, url, tmp_path):
     written, stop = [], threading.Event()
 
     def write():
@@ -228,7 +228,7 @@ def test_a_ledger_that_cannot_be_reached_says_so_without_its_password(postgresql
     assert "s3cret" not in str(refused.value)
 
 
-def test_two_processes_that_start_together_make_the_tables_once(url):
+def test_two_processes_that_start_together_make_the_tables_once(programs, url):
     code = f"from jupyter_server_ext.ledger.sql import opened\nwith opened({url!r}, instance='x') as s: print(len(s))"
     started = [subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE) for _ in range(2)]
     assert [process.communicate(timeout=60)[0] for process in started] == [b"0\n"] * 2

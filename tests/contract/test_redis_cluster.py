@@ -18,6 +18,8 @@ from jupyter_server_ext.pipeline import AnswerCache
 from jupyter_server_ext.pipeline.cache import Cached
 from jupyter_server_ext.redis import RedisCoordinator
 
+pytestmark = pytest.mark.usefixtures("programs")
+
 _prefixes = count()
 
 

@@ -21,6 +21,8 @@ from jupyter_server_ext.limits.counters import Part
 from jupyter_server_ext.limits.shared_counters import StateUnavailable
 from jupyter_server_ext.redis import RedisCoordinator
 
+pytestmark = pytest.mark.usefixtures("programs")
+
 MINUTE = Counter("caller:ada/requests/minute", 20, 60.0)
 PLACES = Counter("caller:ada/concurrent", 4)
 DAY = Counter("caller:ada/usd/2026-11-21", 100, 172_800.0, 3600.0)
@@ -33,8 +35,8 @@ _prefixes = count()
 class Gateway:
     """The counting of one gateway."""
 
-    def __init__(self, url, **options):
-        self.link = RedisCoordinator(url, lease=LEASE, expected=2)
+    def __init__(self, url, timeout=0.05, **options):
+        self.link = RedisCoordinator(url, timeout=timeout, lease=LEASE, expected=2)
         self.meters = RedisCounters(self.link, **options)
         self.windows = RedisWindows(self.link, 0.05)
         self.longest = 0.0

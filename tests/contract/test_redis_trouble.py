@@ -20,14 +20,16 @@ from slow_proxy import proxied
 
 from jupyter_server_ext.limits import Counter
 
+pytestmark = pytest.mark.usefixtures("programs")
+
 LIMIT = 60
 MINUTE = Counter("caller:ada/requests/minute", LIMIT, 60.0)
 _prefixes = count()
 
 
 @asynccontextmanager
-async def gateways(url):
-    made = [Gateway(url) for _ in range(2)]
+async def gateways(url, **options):
+    made = [Gateway(url, **options) for _ in range(2)]
     try:
         for one in made:
             await one.link.start()
@@ -230,16 +232,11 @@ def over_tls(files):
 
 
 async def share(url):
-    """Losses of two gateways that take all there is together; again where a busy machine made Redis late."""
-    losses = []
-    for attempt in range(3):
-        async with gateways(f"{url}{'&' if '?' in url else '?'}prefix=share{attempt}") as made:
-            passed = await asyncio.gather(*(made[number % 2].ask(MINUTE) for number in range(80)))
-            losses = [one.link.losses for one in made]
-        if not any(losses):
-            assert sum(passed) == LIMIT
-            break
-    return losses
+    """Losses of two gateways that take all there is together, with time enough for a busy machine."""
+    async with gateways(f"{url}{'&' if '?' in url else '?'}prefix=share", timeout=5.0) as made:
+        passed = await asyncio.gather(*(made[number % 2].ask(MINUTE) for number in range(80)))
+        assert sum(passed) == LIMIT
+        return [one.link.losses for one in made]
 
 
 def test_over_tls(files):

@@ -20,6 +20,11 @@ from servers import free_port
 TOKEN = "a-token-for-tests-only"
 
 
+@pytest.fixture(autouse=True, scope="session")
+def _programs(programs):
+    """Every test here starts some."""
+
+
 class Provider(BaseHTTPRequestHandler):
     """An OpenAI-compatible provider that says ``word`` every 50 ms, for five minutes, and notices when one hangs up."""
 

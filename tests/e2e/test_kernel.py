@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import html
 import json
-import shutil
 import time
 from base64 import b64decode
 from pathlib import Path
@@ -308,7 +307,7 @@ loaded(get_ipython()).assistant.locator._gateway = Told()
 """
 
 
-@pytest.mark.skipif(shutil.which("R") is None, reason="needs R")
+@pytest.mark.usefixtures("real_r")
 def test_run_shows_what_r_prints_and_every_plot(kernel):
     notebook = kernel()
     notebook.run("%load_ext rsql_magic")
@@ -385,7 +384,7 @@ class View:
                 return told
 
 
-@pytest.mark.skipif(shutil.which("R") is None, reason="needs R")
+@pytest.mark.usefixtures("real_r")
 def test_the_panel_asks_r_on_the_main_thread_alone(kernel):
     notebook = kernel()
     block = "trips <- subset(trips, dist > 10)\nplot(trips$dist)\nnrow(trips)"

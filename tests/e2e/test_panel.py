@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import shutil
 from pathlib import Path
 
 import httpx
@@ -177,7 +176,6 @@ def sent(provider):
     return "\n\n".join(f"[{message['role']}]\n{message['content']}" for message in provider.asked[-1]["messages"])
 
 
-@pytest.mark.skipif(not shutil.which("R"), reason="no R")
 def test_r_is_previewed_sent_and_checked_alike(beside_r, provider):
     """With objects and an error of R, in a kernel that is free and in one that is not."""
     page = beside_r
@@ -243,25 +241,33 @@ def test_the_keyboard_alone_is_enough(chat):
     turns = chat.turns.count()
     chat.box.focus()
     page.keyboard.type("/he")
+    chat.panel.locator(".rsql-list li").first.wait_for()
     press("Tab", "Enter")
     wait_until(lambda: chat.turns.count() == turns + 1, 5)
     page.keyboard.type("a question")
     press("Tab", "Tab", "Enter")
     sheet(chat).locator("pre").wait_for()
+    inside = "document.activeElement.closest('[role=dialog]')"
+    page.wait_for_function(inside)
     places = []
     for _ in range(8):
         press("Tab")
-        places.append(page.evaluate("Boolean(document.activeElement.closest('[role=dialog]'))"))
+        places.append(page.evaluate(f"Boolean({inside})"))
     assert all(places)
     press("Escape")
-    assert focused() == "Show exactly what would be sent"
+    wait_until(lambda: focused() == "Show exactly what would be sent", 5, focused)
+    menu = chat.panel.get_by_role("menu")
     chat.panel.get_by_label("Conversations").focus()
-    press("Enter", "ArrowDown", "ArrowUp", "ArrowUp")
-    assert focused() == "New conversation"
+    press("Enter")
+    menu.wait_for()
+    press("ArrowDown", "ArrowUp", "ArrowUp")
+    wait_until(lambda: focused() == "New conversation", 5, focused)
     press("Escape")
-    assert focused().startswith("Conversations: ")
-    press("Enter", "Tab")
-    assert chat.panel.get_by_role("menu").count() == 0
+    wait_until(lambda: focused().startswith("Conversations: "), 5, focused)
+    press("Enter")
+    menu.wait_for()
+    press("Tab")
+    menu.wait_for(state="detached")
     chat.box.focus()
     press("Enter")
     wait_until(lambda: chat.turns.count() == turns + 2, 10)
@@ -421,7 +427,7 @@ def other(browser, lab, folder):
 
 
 @pytest.fixture(scope="module")
-def beside_r(browser, lab, folder):
+def beside_r(real_r, browser, lab, folder):
     """A notebook whose kernel runs R."""
     page = panel_lab.Page(browser, lab, folder, "beside_r", [f"{SETUP}%load_ext rpy2.ipython", PANEL])
     yield page

@@ -25,6 +25,7 @@ ORDERS = """
 con <- DBI::dbConnect(RSQLite::SQLite(), ":memory:")
 DBI::dbWriteTable(con, "orders", data.frame(id = 1:4, region = c("N", "S", "N", "W"), amount = c(1, 2, 3, 40)))
 """
+pytestmark = pytest.mark.usefixtures("real_r")
 BIN = Path(sys.executable).parent
 
 

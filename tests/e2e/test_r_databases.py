@@ -7,6 +7,8 @@ import servers
 import sqlalchemy as sa
 from e2e.test_r import gateway, rscript  # noqa: F401 - a fixture
 
+pytestmark = pytest.mark.usefixtures("real_r")
+
 FILL = """
 invisible(DBI::dbWriteTable(
   con, "orders", data.frame(id = 1:4, region = c("N", "S", "N", "W"), amount = c(1, 2, 3, 40)), row.names = FALSE

@@ -13,6 +13,8 @@ import pytest
 from e2e.test_r import ORDERS, rscript
 from odd_replies import QUERIES, replies
 
+pytestmark = pytest.mark.usefixtures("real_r")
+
 REPLIES = replies() | QUERIES
 NAMES = sorted(REPLIES)
 OF_R = r"object '|subscript|\$ operator|non-character|invalid|unused argument|lexical error|argument is|embedded nul"

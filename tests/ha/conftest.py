@@ -14,6 +14,11 @@ from simulated_provider import SimulatedProvider
 CLASS = tuple(f"user{number}" for number in range(20))
 
 
+@pytest.fixture(autouse=True, scope="session")
+def _programs(programs):
+    """Every test here starts some."""
+
+
 @pytest.fixture(scope="module")
 def redis():
     """A Redis server that has a replica, and the URL that asks a Sentinel who is master."""

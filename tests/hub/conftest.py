@@ -39,6 +39,11 @@ GROUPS = {
 }
 
 
+@pytest.fixture(autouse=True, scope="session")
+def _programs(programs):
+    """Every test here starts some."""
+
+
 @pytest.fixture(scope="session")
 def provider():
     """The simulated provider, in a thread of its own: 12 words, one each 100 ms."""

@@ -49,7 +49,7 @@ def stop(process, number=signal.SIGTERM) -> tuple[str, str]:
 
 
 @pytest.fixture(scope="module")
-def alone(tmp_path_factory):
+def alone(programs, tmp_path_factory):
     """One gateway on its own, with a file."""
     file = tmp_path_factory.mktemp("config") / "rsql.toml"
     file.write_text('[[keys]]\nprovider = "offline"\n[[api_keys]]\nname = "ada"\nkey = "${ADA_KEY}"\n')
@@ -76,7 +76,7 @@ def test_the_servers_token_and_those_of_the_file_open_it(alone, token):
     assert reply.json()["rsql"]["key"] == "offline"
 
 
-def test_options_may_stand_in_a_file_of_jupyters(tmp_path, monkeypatch):
+def test_options_may_stand_in_a_file_of_jupyters(programs, tmp_path, monkeypatch):
     monkeypatch.setenv("JUPYTER_CONFIG_DIR", str(tmp_path))
     (tmp_path / "jupyter_rsql_config.py").write_text('c.RSQLGatewayApp.url_prefix = "elsewhere"\n')
     process = start("--port", "0")
@@ -122,7 +122,7 @@ def refused(monkeypatch, capsys, *arguments, token="server-token") -> str:
     return said.err
 
 
-def test_the_help_names_every_option_in_short_words():
+def test_the_help_names_every_option_in_short_words(programs):
     shown = subprocess.run([*COMMAND, "--help"], capture_output=True, text=True, check=True).stdout
     own = set(RSQLGatewayApp.class_trait_names(config=True)) - set(JupyterApp.class_trait_names(config=True))
     for name in own:
@@ -218,7 +218,7 @@ time.sleep(60)
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
-def test_an_embedded_gateway_ends_with_its_kernel_even_when_that_is_killed():
+def test_an_embedded_gateway_ends_with_its_kernel_even_when_that_is_killed(programs):
     environment = {**os.environ, "JUPYTER_TOKEN": "kernel-token"}
     kernel = subprocess.Popen([sys.executable, "-c", KERNEL], env=environment, stdout=subprocess.PIPE, text=True)
     pid, *_, url = kernel.stdout.readline().split()
@@ -233,7 +233,7 @@ def test_an_embedded_gateway_ends_with_its_kernel_even_when_that_is_killed():
         httpx.get(url)
 
 
-def test_an_embedded_gateway_ends_with_the_process_it_was_told_of():
+def test_an_embedded_gateway_ends_with_the_process_it_was_told_of(programs):
     with subprocess.Popen(["sleep", "60"]) as other:
         process = start("--embedded", f"--parent-pid={other.pid}", stdin=subprocess.PIPE)
         ready_url(process)
@@ -242,7 +242,7 @@ def test_an_embedded_gateway_ends_with_the_process_it_was_told_of():
         process.communicate()
 
 
-def test_an_embedded_gateway_is_not_for_other_machines(tmp_path):
+def test_an_embedded_gateway_is_not_for_other_machines(programs, tmp_path):
     process = start("--embedded", "--ip", "0.0.0.0", "--port", "1", stdin=subprocess.PIPE)
 
     assert ready_url(process).startswith("http://127.0.0.1:")

@@ -67,7 +67,7 @@ def open_many(port, number, begin=b""):
     return held
 
 
-def test_more_connections_than_files_leave_health_and_little_log(tmp_path):
+def test_more_connections_than_files_leave_health_and_little_log(programs, tmp_path):
     with gateway(tmp_path) as port:
         assert asked(port).status_code == 200
         held = open_many(port, 2 * FILES, b"GET /rsql/health HTTP/1.1\r\nHost: x\r\nX-Slow: a")

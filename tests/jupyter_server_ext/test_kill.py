@@ -109,7 +109,7 @@ def check(ledger, seen):
 
 
 @pytest.mark.asyncio
-async def test_kill_minus_nine_again_and_again(tmp_path):
+async def test_kill_minus_nine_again_and_again(programs, tmp_path):
     ledger, seen, chance = f"sqlite:///{tmp_path / 'ledger.db'}", Seen(), random.Random(4)
     async with SimulatedProvider(first_token=0.02, pace=0.004, words=8) as provider:
         config = tmp_path / "rsql.toml"

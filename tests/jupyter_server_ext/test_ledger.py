@@ -265,7 +265,7 @@ asyncio.run(main())
 """
 
 
-def test_kill_minus_nine_loses_no_entry_whose_end_was_seen(url):
+def test_kill_minus_nine_loses_no_entry_whose_end_was_seen(programs, url):
     seen, first = [], 0
     for _ in range(4):
         process = subprocess.Popen([sys.executable, "-c", KILLED, url, str(first)], stdout=subprocess.PIPE, text=True)

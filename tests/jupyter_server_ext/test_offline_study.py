@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
-
 import pandas as pd
 import pytest
 
@@ -44,7 +42,7 @@ def test_programs_give_what_they_say():
     assert [disproved(code) for code in coded] == [""] * 5
 
 
-@pytest.mark.skipif(not shutil.which("Rscript"), reason="needs R")
+@pytest.mark.usefixtures("real_r")
 def test_programs_in_r_give_what_they_say():
     coded = [item.code for item in read_sheet(asked("quiz", "NA and factors", count=10), "quiz").items if item.code]
     assert [code.language for code in coded] == ["r", "r"]

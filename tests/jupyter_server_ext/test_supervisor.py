@@ -32,7 +32,7 @@ def supervisor(tmp_path, rsql):
         process.communicate(timeout=20)
 
 
-def test_a_wrong_configuration_ends_it_with_one_line(tmp_path):
+def test_a_wrong_configuration_ends_it_with_one_line(programs, tmp_path):
     with supervisor(tmp_path, "[[keys]]\nprovder = 'groq'\n") as (process, _):
         assert process.wait(20) == 1
         words = process.stderr.read()
@@ -41,7 +41,7 @@ def test_a_wrong_configuration_ends_it_with_one_line(tmp_path):
     assert "line 2" in words
 
 
-def test_it_listens_before_and_after_the_gateway_does(tmp_path):
+def test_it_listens_before_and_after_the_gateway_does(programs, tmp_path):
     with supervisor(tmp_path, "[[keys]]\nprovider = 'offline'\n[storage]\nledger = 'memory://'\n") as (process, url):
         deadline = time.monotonic() + 20
         while True:
@@ -57,7 +57,7 @@ def test_it_listens_before_and_after_the_gateway_does(tmp_path):
         assert process.wait(20) == 0
 
 
-def test_it_needs_to_know_where(tmp_path):
+def test_it_needs_to_know_where(programs, tmp_path):
     done = subprocess.run(
         [sys.executable, "-m", "jupyter_server_ext.app.supervisor"],
         env={**os.environ, "JUPYTERHUB_SERVICE_URL": ""},

@@ -223,7 +223,7 @@ def notebook(folder, *cells):
     return path
 
 
-def test_a_notebook_runs_without_a_person(rsql, tmp_path):
+def test_a_notebook_runs_without_a_person(programs, rsql, tmp_path):
     path = notebook(tmp_path, "import os; print(os.environ['RSQL_BATCH'])", "6 * 7")
     code, out, _ = rsql("run", str(path), "-o", str(tmp_path / "done.ipynb"))
     assert (code, out) == (0, f"{tmp_path}/done.ipynb: 2 cells ran\n")
@@ -231,7 +231,7 @@ def test_a_notebook_runs_without_a_person(rsql, tmp_path):
     assert '"42"' not in path.read_text()
 
 
-def test_a_kernel_that_runs_a_notebook_has_nothing_to_warn_of(tmp_path):
+def test_a_kernel_that_runs_a_notebook_has_nothing_to_warn_of(programs, tmp_path):
     program = "import sys; from rsql_magic.cli import main; sys.exit(main(sys.argv[1:]))"
     words = [sys.executable, "-c", program, "run", str(notebook(tmp_path, "1"))]
     ran = subprocess.run(words, capture_output=True, text=True, check=True)
@@ -326,7 +326,7 @@ def test_outside_rstudio_or_on_demand_it_does_not(rsql, gateway, rstudio_termina
     assert "RStudio" not in gateway.sent
 
 
-def test_a_broken_r_is_no_hindrance(tmp_path):
+def test_a_broken_r_is_no_hindrance(programs, tmp_path):
     assert rstudio.session({"PATH": str(tmp_path)}, "hello") == ""
     broken = tmp_path / "Rscript"
     broken.write_text("#!/bin/sh\nexit 1\n")

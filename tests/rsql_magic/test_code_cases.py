@@ -77,7 +77,7 @@ def test_python_is_claimed_to_be_wrong_where_it_is(library, kind, code):
 
 
 @pytest.fixture
-def workspace():
+def workspace(real_r):
     """R with two tables and no packages attached."""
     import rpy2.rinterface as ri
 

@@ -171,10 +171,8 @@ def test_a_question_on_a_frame_leaves_the_named_connection_in_use(ip, con, gatew
 
 
 @pytest.fixture
-def penguins():
+def penguins(real_r):
     """A frame in a real R session."""
-    if rside.r_problem():
-        pytest.skip("R is not here")
     import rpy2.rinterface as ri
 
     rside.survey()

@@ -370,7 +370,7 @@ def test_tokens_of_other_scripts_are_counted_high():
 # Nothing heavy is loaded
 
 
-def test_describing_plain_objects_imports_no_library():
+def test_describing_plain_objects_imports_no_library(programs):
     code = (
         "import sys; from rsql_magic.context import gather, describe; gather('x', {'x': 1, 'y': [1]});"
         "heavy = {'pandas', 'numpy', 'narwhals', 'polars', 'pyarrow', 'duckdb', 'sqlglot', 'yaml', 'rpy2'};"
@@ -379,7 +379,7 @@ def test_describing_plain_objects_imports_no_library():
     subprocess.run([sys.executable, "-c", code], check=True)
 
 
-def test_a_polars_user_pays_for_no_pandas():
+def test_a_polars_user_pays_for_no_pandas(programs):
     code = (
         "import sys, polars as pl; from rsql_magic.context import describe;"
         "assert 'a Int64' in describe(pl.DataFrame({'a': [1, 2]}), 'f'); assert 'pandas' not in sys.modules"

@@ -1,4 +1,4 @@
-"""What a real R session says, and what it keeps to itself. R is needed: its absence fails here, loudly."""
+"""What a real R session says, and what it keeps to itself."""
 
 from __future__ import annotations
 
@@ -15,16 +15,11 @@ import pytest
 from rsql_magic.context import describe, gather
 from rsql_magic.context import r as rside
 
-needed = rside.r_problem()
-if needed:
-    pytest.fail(
-        f"{needed} These tests need R: apt install r-base-core r-base-dev libtirpc-dev; pip install 'rsql-jupyter[r]'",
-        pytrace=False,
-    )
+pytestmark = pytest.mark.usefixtures("real_r")
 
 
 @pytest.fixture
-def r():
+def r(real_r):
     """Evaluate R code in an empty workspace."""
     import rpy2.rinterface as ri
 

@@ -41,7 +41,7 @@ CARRIERS = {
 
 
 @pytest.fixture
-def r():
+def r(real_r):
     """Evaluate R code in an empty workspace."""
     import rpy2.rinterface as ri
 

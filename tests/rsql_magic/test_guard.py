@@ -346,7 +346,7 @@ def test_function_lists_do_not_contradict_themselves(dialect):
     assert all(name == name.lower() for name in known.allowed | exact)
 
 
-def test_sqlglot_is_not_imported_before_it_is_needed():
+def test_sqlglot_is_not_imported_before_it_is_needed(programs):
     import subprocess
     import sys
 

@@ -437,10 +437,9 @@ def test_an_answer_cites_what_it_names_of_what_was_told(ip, gateway, capsys):
     assert "from" not in ip.run("%%ask\nhello").shown().plain
 
 
-def test_an_answer_cites_the_help_page_it_uses(ip, gateway):
-    r = pytest.importorskip("rsql_magic.context.r")
-    if r.r_problem():
-        pytest.skip("no R")
+def test_an_answer_cites_the_help_page_it_uses(real_r, ip, gateway):
+    from rsql_magic.context import r
+
     r.run_r("1")
     gateway.replies = ["Fit it:\n```r\nlm(mpg ~ cyl, mtcars)\n```"]
     answer = ip.run("%%ask\nhow does stats::lm work?")
@@ -448,10 +447,9 @@ def test_an_answer_cites_the_help_page_it_uses(ip, gateway):
     assert answer.shown().markdown.endswith("from `?stats::lm`")
 
 
-def test_a_column_of_r_that_is_not_there_is_named(ip, gateway):
-    r = pytest.importorskip("rsql_magic.context.r")
-    if r.r_problem():
-        pytest.skip("no R")
+def test_a_column_of_r_that_is_not_there_is_named(real_r, ip, gateway):
+    from rsql_magic.context import r
+
     r.run_r("sales <- data.frame(region = 'N', amount = 1)")
     gateway.replies = ["```r\nsales |> subset(regoin == 'N')\n```"] * 2
     answer = ip.run("%%ask --lang r\nregions?")

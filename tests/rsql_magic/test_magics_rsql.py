@@ -290,7 +290,7 @@ def test_a_setting_that_makes_no_sense_is_refused(ip):
         ip.magics_manager.registry["RsqlMagics"].settings.privacy = "all"
 
 
-def test_loading_imports_nothing_heavy_and_opens_no_socket():
+def test_loading_imports_nothing_heavy_and_opens_no_socket(programs):
     code = """
     import socket, sys
     from IPython.core.interactiveshell import InteractiveShell

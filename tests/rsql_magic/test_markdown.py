@@ -31,16 +31,16 @@ def found(texts):
     ]
 
 
-def test_known_attacks_do_nothing():
+def test_known_attacks_do_nothing(programs):
     assert found(ATTACKS) == []
 
 
-def test_made_up_replies_do_nothing():
+def test_made_up_replies_do_nothing(programs):
     assert found([reply(seed) for seed in range(300)]) == []
 
 
 @pytest.mark.sweep
-def test_many_made_up_replies_do_nothing():
+def test_many_made_up_replies_do_nothing(programs):
     assert found([reply(seed) for seed in range(10_000)]) == []
 
 

@@ -8,13 +8,13 @@ from panel_talk import Loop, Talk, in_thread
 from rsql_magic.context import r
 from rsql_magic.panel.main_thread import MainThread
 
-pytestmark = pytest.mark.skipif(bool(r.r_problem()), reason="no R")
+pytestmark = pytest.mark.usefixtures("real_r")
 
 BUSY = "a cell is running: what only its thread can read, such as R's objects, is left out"
 
 
 @pytest.fixture
-def talk(ip, assistant):
+def talk(real_r, ip, assistant):
     r.run_r("cars2 <- data.frame(speed = 1:40, dist = 2:41)")
     talk = Talk(ip, assistant)
     talk.loop = Loop()

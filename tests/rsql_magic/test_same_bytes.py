@@ -27,7 +27,7 @@ def digest(seed: int, *, clock: str = "", path: str = "") -> str:
 
 
 @pytest.fixture(scope="module")
-def databases(tmp_path_factory):
+def databases(programs, tmp_path_factory):
     """The files that the sessions read, made once."""
     path = tmp_path_factory.mktemp("same")
     subprocess.run([sys.executable, str(SESSION), str(path), "make"], check=True, timeout=240)

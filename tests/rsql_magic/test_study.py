@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 
 import pandas as pd
 import pytest
@@ -84,7 +83,7 @@ def test_sql_that_does_more_than_read_is_not_run():
     assert "read_csv" in disproved(Code("sql", "SELECT * FROM read_csv('/etc/passwd')", ""))
 
 
-@pytest.mark.skipif(shutil.which("Rscript") is None, reason="no R")
+@pytest.mark.usefixtures("real_r")
 @pytest.mark.parametrize(
     ("source", "said"),
     [
