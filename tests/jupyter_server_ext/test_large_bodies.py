@@ -58,7 +58,7 @@ def bodies(seed=0):
 
 
 @pytest.fixture
-def reader():
+def reader(programs):
     made = reading.BodyReader()
     yield made
     made.close()

@@ -35,7 +35,7 @@ def test_the_answers_of_a_quiz_are_the_facts():
     assert right["What is the largest value of amount in sales?"] == "4"
 
 
-def test_programs_give_what_they_say():
+def test_programs_give_what_they_say(programs):
     topic = "mean, median, NULL, left joins and group by"
     coded = [item.code for item in read_sheet(asked("quiz", topic, count=10), "quiz").items if item.code]
     assert len(coded) == 5

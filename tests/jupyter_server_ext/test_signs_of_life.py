@@ -127,7 +127,7 @@ async def test_what_is_under_way_at_the_end_is_told(served, before):
 @pytest.mark.usefixtures("quick")
 @pytest.mark.parametrize("how", [signal.SIGSTOP, signal.SIGKILL])
 @pytest.mark.parametrize("before", [[], [WORD]], ids=["before the first word", "after it"])
-async def test_the_kernel_notices_that_a_proxy_is_gone(served, before, how):
+async def test_the_kernel_notices_that_a_proxy_is_gone(programs, served, before, how):
     async with served() as gateway:
         gateway.gateway.events = [*before, asyncio.Event()]
         with proxied(int(gateway.url.split(":")[2].split("/")[0])) as (port, proxy):

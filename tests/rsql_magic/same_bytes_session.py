@@ -99,9 +99,9 @@ def prompts() -> str:
             "How many of each kind and label?",
             "sales by region",
         ):
-            told += [str(assistant.sql_preview(question, database, snapshot=snapshot))]
+            told += [assistant.sql_preview(question, database, snapshot=snapshot).saying("")]
     for question in ("What does sales hold?", "Which clinic has the largest weight?"):
-        told += [str(assistant.preview(assistant.question(question, snapshot, look=True), snapshot, r=False))]
+        told += [assistant.preview(assistant.question(question, snapshot, look=True), snapshot, r=False).saying("")]
     return "\n".join(told)
 
 

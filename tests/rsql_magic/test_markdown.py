@@ -44,7 +44,7 @@ def test_many_made_up_replies_do_nothing(programs):
     assert found([reply(seed) for seed in range(10_000)]) == []
 
 
-def test_no_prefix_of_an_answer_does_anything():
+def test_no_prefix_of_an_answer_does_anything(programs):
     chance = random.Random(1)
     whole = [reply(seed) for seed in range(60)]
     assert found([text[: chance.randint(0, len(text))] for text in whole for _ in range(5)]) == []
@@ -66,7 +66,7 @@ ONLY_DEFINED = "CommonMark 0.31.2 207"
 
 
 @pytest.mark.parametrize("reader", READERS)
-def test_ordinary_markdown_looks_the_same(reader):
+def test_ordinary_markdown_looks_the_same(programs, reader):
     ordinary = [
         case for case in EXAMPLES if not MARKUP.search(case["markdown"]) and not UNKNOWN_WORD.search(case["markdown"])
     ]

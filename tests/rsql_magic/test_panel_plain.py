@@ -84,7 +84,7 @@ class Host:
 
 
 @pytest.fixture(scope="module")
-def browser():
+def browser(programs):
     with panel_lab.chromium() as browser:
         yield browser
 

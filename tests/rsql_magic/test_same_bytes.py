@@ -10,6 +10,7 @@ import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
+from difflib import unified_diff
 from pathlib import Path
 
 import pytest
@@ -38,8 +39,8 @@ def databases(programs, tmp_path_factory):
 def compare(databases, runs, at_once=1):
     with ThreadPoolExecutor(at_once) as pool:
         told = set(pool.map(lambda run: digest(run[0], clock=run[1], path=databases), runs))
-    assert len(told) == 1
-    [text] = told
+    text, *others = told
+    assert [[*unified_diff(text.splitlines(), other.splitlines(), n=0, lineterm="")][:9] for other in others] == []
     assert text.count("CREATE TABLE") > 8
     assert "inferred" in text
     assert "≈" in text
@@ -52,9 +53,9 @@ def test_the_same_bytes_with_other_hashes_and_a_clock_that_jumps(databases):
 @pytest.mark.sweep
 @pytest.mark.timeout(1800)
 def test_the_same_bytes_twenty_times_on_a_busy_machine(databases):
-    """Two sessions a core at a time keep each other waiting."""
+    """One session more than there are cores at a time: they keep each other waiting."""
     runs = [(seed, random.Random(seed).choice(["", "fast", "jitter"])) for seed in range(20)]
-    compare(databases, runs, at_once=2 * (os.cpu_count() or 2))
+    compare(databases, runs, at_once=1 + (os.cpu_count() or 2))
 
 
 def test_the_date_is_told_only_where_a_question_counts_from_it(assistant, con):

@@ -54,7 +54,7 @@ def test_what_is_not_of_the_form_is_refused_with_the_reason(reply, said):
         ("sql", "SELECT avg(x) FROM (VALUES (1), (2), (3)) AS t(x)", "2.0"),
     ],
 )
-def test_code_that_gives_its_answer_proves_it(language, source, output):
+def test_code_that_gives_its_answer_proves_it(programs, language, source, output):
     assert disproved(Code(language, source, output)) == ""
     assert "and not 'other'" in disproved(Code(language, source, "other"))
 
@@ -101,7 +101,7 @@ def test_r_proves_and_is_bounded_too(source, said):
     assert bool(said) == bool(found)
 
 
-def test_a_quiz_is_asked_for_checked_and_shown(ip, gateway, capsys):
+def test_a_quiz_is_asked_for_checked_and_shown(programs, ip, gateway, capsys):
     ip.user_ns["sales"] = pd.DataFrame({"region": ["N", "S"] * 5})
     gateway.replies = [quiz(question(code="sum([1, 2, 3]) / 3 == 2 and 2"))]
     made = ip.run("%%ask --as quiz --count 1 --output made\nmeans of sales")
@@ -120,7 +120,7 @@ def test_a_quiz_is_asked_for_checked_and_shown(ip, gateway, capsys):
     assert "\n\nfrom `sales`" in out
 
 
-def test_what_cannot_be_used_is_corrected_once(ip, gateway):
+def test_what_cannot_be_used_is_corrected_once(programs, ip, gateway):
     gateway.replies = ["sorry", quiz(question())]
     assert len(ip.run("%%ask --as quiz\nmeans").items) == 1
     assert "not of the form" in gateway.sent
@@ -129,7 +129,7 @@ def test_what_cannot_be_used_is_corrected_once(ip, gateway):
         ip.run("%%ask --as quiz\nmeans")
 
 
-def test_a_question_whose_code_gives_something_else_is_not_shown(ip, gateway):
+def test_a_question_whose_code_gives_something_else_is_not_shown(programs, ip, gateway):
     wrong = question(code="3", text="Wrong?")
     gateway.replies = [quiz(wrong, question()), quiz(wrong, question())]
     made = ip.run("%%ask --as quiz --count 2\nmeans")
