@@ -66,6 +66,7 @@ class Structure:
         problems: What could not be read, one sentence each.
         schema: Default schema.
         database: Default database or catalog.
+        definitions: The queries of its views by full name, where they may be read.
     """
 
     tables: tuple[Table, ...]
@@ -73,6 +74,7 @@ class Structure:
     problems: tuple[str, ...] = ()
     schema: str = ""
     database: str = ""
+    definitions: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -233,7 +235,7 @@ class Database(ABC):
         """Tables, columns, comments and keys, read with a fixed number of catalog queries."""
 
     def values(self) -> frozenset[str]:
-        """Names of columns that are values, as those of a pivot table are; tables of a database are as declared."""
+        """Names of columns that are values wherever they stand: of frames, which know more than a database does."""
         return frozenset()
 
     def statistics(self, _tables: Sequence[Table], /) -> Mapping[str, dict[str, Profile]]:

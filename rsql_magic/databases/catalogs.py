@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import time
 from contextlib import closing
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from rsql_magic.databases.keys import match_values
 from rsql_magic.databases.opening import open_database
 from rsql_magic.databases.profiles import Effort, add_profiles
+from rsql_magic.databases.value_columns import value_columns
 from rsql_magic.sql import Catalog, infer_keys
 
 if TYPE_CHECKING:
@@ -16,7 +18,7 @@ if TYPE_CHECKING:
 
     from rsql_magic.databases.base import Database, Structure
     from rsql_magic.databases.dictionary import Dictionary
-    from rsql_magic.sql import Privacy
+    from rsql_magic.sql import Privacy, Table
 
 
 def read_catalog(
@@ -31,7 +33,7 @@ def read_catalog(
 
     Args:
         database: What to read.
-        level: At ``names`` no value is looked at; otherwise columns are profiled.
+        level: At ``names`` no value is read, only which cells are filled; otherwise columns are profiled.
         structure: Its tables, when they were read before.
         dictionary: What people wrote about its tables.
         clock: Seconds that only go up, for a safety limit; how much is read follows from the tables alone.
@@ -45,14 +47,23 @@ def read_catalog(
         structure = structure or database.structure()
         tables = tuple(map(dictionary.describe, structure.tables)) if dictionary else structure.tables
         if level == "names":
-            values = database.values()
-            plain = [table.with_columns(c for c in table.columns if c.name not in values) for table in tables]
+            everywhere, found = database.values(), value_columns(database, structure, effort)
+            plain = [_without(table, everywhere, found.get(table.full_name, frozenset())) for table in tables]
             tables = infer_keys([table for table in plain if table.columns], structure.unique)
         else:
             tables = infer_keys(add_profiles(database, tables, effort, views=False), structure.unique)
             tables = match_values(database, tables, structure.unique, effort)
     late = tuple(dict.fromkeys(effort.late))
     return Catalog(tables, database.dialect, structure.problems, structure.schema, structure.database, late=late)
+
+
+def _without(table: Table, everywhere: frozenset[str], its_own: frozenset[str]) -> Table:
+    """A table without the columns whose names are values; how many of its own these are stands in its description."""
+    kept = table.with_columns(c for c in table.columns if c.name not in everywhere | its_own)
+    if not its_own:
+        return kept
+    note = f"+{len(its_own):,} column{'s' * (len(its_own) > 1)} whose names are values"
+    return replace(kept, description="; ".join(filter(None, (table.description, note))))
 
 
 class ConnectionCatalog(Catalog):

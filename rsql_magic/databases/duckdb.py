@@ -152,7 +152,9 @@ class DuckDB(Database):
             columns = self.run(session, _COLUMNS)
             constraints = self.run(session, _CONSTRAINTS)
             indexes = self.run(session, _UNIQUE_INDEXES)
-        return _Assembly(str(database), str(schema), self.kind).build(tables, columns, constraints, indexes)
+            views = self.run(session, _VIEWS)
+        assembly = _Assembly(str(database), str(schema), self.kind)
+        return assembly.build(tables, columns, constraints, indexes, views)
 
     def kind(self, view: bool) -> Kind:
         """What a name stands for."""
@@ -305,6 +307,7 @@ _CONSTRAINTS = """
         constraint_type, constraint_column_names, referenced_table, referenced_column_names
     FROM duckdb_constraints() WHERE constraint_type IN ('PRIMARY KEY', 'UNIQUE', 'FOREIGN KEY')
     ORDER BY 1, 2, 3, constraint_index"""
+_VIEWS = f"SELECT database_name, schema_name, view_name, sql FROM duckdb_views() WHERE {_OURS}"
 _UNIQUE_INDEXES = "SELECT database_name, schema_name, table_name, expressions FROM duckdb_indexes() WHERE is_unique"
 
 
@@ -320,14 +323,16 @@ class _Assembly:
     def __init__(self, database: str, schema: str, kind: Callable[[bool], Kind]) -> None:
         self.database, self.schema, self.kind = database, schema, kind
 
-    def build(self, tables: Rows, columns: Rows, constraints: Rows, indexes: Rows) -> Structure:
-        """Rows of `_TABLES`, `_COLUMNS`, `_CONSTRAINTS` and `_UNIQUE_INDEXES` as tables."""
+    def build(self, tables: Rows, columns: Rows, constraints: Rows, indexes: Rows, views: Rows) -> Structure:
+        """Rows of `_TABLES`, `_COLUMNS`, `_CONSTRAINTS`, `_UNIQUE_INDEXES` and `_VIEWS` as tables."""
         of_table: dict[Key, list[Column]] = {}
         for *key, name, type_, nullable, comment in columns:
             of_table.setdefault((key[0], key[1], key[2]), []).append(Column(name, type_, bool(nullable), comment or ""))
         keys = self._keys(constraints)
         made = [self._table(row, of_table, keys.get(row[:3], [])) for row in tables]
-        return Structure(tuple(made), self._unique(constraints, indexes), (), self.schema, self.database)
+        definitions = {self._full(*place): sql or "" for *place, sql in views}
+        unique = self._unique(constraints, indexes)
+        return Structure(tuple(made), unique, (), self.schema, self.database, definitions)
 
     def _table(self, row: tuple[Any, ...], columns: Mapping[Key, list[Column]], keys: list[tuple[Any, ...]]) -> Table:
         database, schema, name, view, rows, comment = row

@@ -16,7 +16,7 @@ from rsql_magic.databases.catalogs import read_catalog
 from rsql_magic.databases.opening import open_database
 from rsql_magic.databases.profiles import Effort, add_profiles
 from rsql_magic.errors import QueryFailed, QueryRejected
-from rsql_magic.sql import Problem, check, count_sql, is_query
+from rsql_magic.sql import Catalog, Problem, check, count_sql, is_query
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable, Mapping, Sequence
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from rsql_magic.databases.base import Database, Structure
     from rsql_magic.databases.dictionary import Dictionary
     from rsql_magic.databases.plans import Plan
-    from rsql_magic.sql import Catalog, Privacy, Table
+    from rsql_magic.sql import Privacy, Table
 
 SLOW_PROBE = 0.05
 """Seconds from which on asking whether the schema has changed is slow: with some thousand tables."""
@@ -85,6 +85,7 @@ class Engine:
         self._fresh_until = 0.0
         self._structure: Structure | None = None
         self._catalogs: dict[Privacy, Catalog] = {}
+        self._bare = Catalog()
         self._dictionary: Dictionary | None = None
         self._time_zone: str | None = None
         self.late: tuple[str, ...] = ()
@@ -141,17 +142,33 @@ class Engine:
         if sure:
             self._fresh_until = 0.0
         with self._database as database:
-            state = self._probed()
-            if state != self._state:
-                self._structure, self._catalogs = None, {}
+            structure = self._current_structure()
             if level not in self._catalogs:
-                self._structure = self._structure or database.structure()
                 self._catalogs[level] = read_catalog(
-                    database, level, structure=self._structure, dictionary=self._dictionary, clock=self._clock
+                    database, level, structure=structure, dictionary=self._dictionary, clock=self._clock
                 )
-                self._state = state
         self.late = self._catalogs[level].late
         return self._catalogs[level]
+
+    def _current_structure(self) -> Structure:
+        """The tables as the database has them now; catalogs of what they were are forgotten."""
+        state = self._probed()
+        if state != self._state or self._structure is None:
+            self._catalogs = {}
+            self._structure = self._database.structure()
+            self._bare = Catalog(
+                self._structure.tables, self.dialect, schema=self._structure.schema, database=self._structure.database
+            )
+            self._state = state
+        return self._structure
+
+    def _tables(self, *, sure: bool = False) -> Catalog:
+        """All that the guard needs: a catalog that was read, else the tables alone."""
+        if sure:
+            self._fresh_until = 0.0
+        with self._database:
+            self._current_structure()
+        return next(iter(self._catalogs.values()), self._bare)
 
     def _probed(self) -> Hashable:
         """The state of the database's schema; where it takes long to tell, one answer serves for a while."""
@@ -251,21 +268,18 @@ class Engine:
             return None
 
     def _guarded(self, sql: str) -> str:
-        catalog = self.catalog(self._cheapest_level())
+        catalog = self._tables()
         try:
             return check(sql, self.dialect, catalog)
         except QueryRejected:
-            if self.catalog(self._cheapest_level(), sure=True) is catalog:
+            if self._tables(sure=True) is catalog:
                 raise
-        return check(sql, self.dialect, self.catalog(self._cheapest_level()))  # a table that came a moment ago
+        return check(sql, self.dialect, self._tables())  # a table that came a moment ago
 
     @property
     def _allowed_functions(self) -> frozenset[str]:
         """Functions of the user's that a query may call, as the catalog names them."""
         return frozenset(name.casefold() for catalog in self._catalogs.values() for name in catalog.functions)
-
-    def _cheapest_level(self) -> Privacy:
-        return next(iter(self._catalogs), "names")
 
     def interrupt(self) -> None:
         """Stop what runs, from another thread; harmless when nothing does."""

@@ -166,7 +166,8 @@ class MySQL(SQLAlchemy):
             own = self.run(session, "SELECT DATABASE()")[0][0] or ""
             tables, columns = self.run(session, _TABLES), self.run(session, _COLUMNS)
             keys, foreign = self.run(session, _UNIQUE), self.run(session, _FOREIGN_KEYS)
-        return _Assembly(own, columns, keys, foreign).build(tables)
+            views = self.run(session, _VIEWS)
+        return _Assembly(own, columns, keys, foreign).build(tables, views)
 
 
 def _time_limit(session: Connection) -> str:
@@ -223,6 +224,7 @@ _COLUMNS = f"""
         PRIVILEGES LIKE '%select%'
     FROM information_schema.COLUMNS WHERE TABLE_SCHEMA {_SYSTEM}
     ORDER BY TABLE_SCHEMA, TABLE_NAME, ORDINAL_POSITION"""
+_VIEWS = f"SELECT TABLE_SCHEMA, TABLE_NAME, VIEW_DEFINITION FROM information_schema.VIEWS WHERE TABLE_SCHEMA {_SYSTEM}"
 _UNIQUE = f"""
     SELECT TABLE_SCHEMA, TABLE_NAME, INDEX_NAME, COLUMN_NAME
     FROM information_schema.STATISTICS WHERE NOT NON_UNIQUE AND TABLE_SCHEMA {_SYSTEM}
@@ -255,7 +257,7 @@ class _Assembly:
         self._keys = _by_constraint(keys)
         self._foreign = _by_constraint(foreign)
 
-    def build(self, tables: Rows) -> Structure:
+    def build(self, tables: Rows, views: Rows) -> Structure:
         """Tables with their keys; what may not be read is left out, and said."""
         hidden = [self._full(row[0], row[1]) for row in tables if (row[0], row[1]) not in self._columns]
         problems = [f"Left out, since they may not be read or are broken: {', '.join(hidden[:5])}."] if hidden else []
@@ -264,7 +266,8 @@ class _Assembly:
             self._full(*table): [tuple(row[0] for row in rows) for name, rows in found.items() if name != "PRIMARY"]
             for table, found in self._keys.items()
         }
-        return Structure(tuple(made), unique, tuple(problems), self._own)
+        definitions = {self._full(schema, name): _text(sql) for schema, name, sql in views}
+        return Structure(tuple(made), unique, tuple(problems), self._own, definitions=definitions)
 
     def _table(self, row: tuple[Any, ...]) -> Table:
         schema, name, view, rows, comment = row

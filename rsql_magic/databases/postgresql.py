@@ -155,7 +155,8 @@ class PostgreSQL(SQLAlchemy):
             columns = self.run(session, _COLUMNS)
             constraints = self.run(session, _CONSTRAINTS)
             indexes = self.run(session, _UNIQUE_INDEXES)
-        return _Assembly(schema or "", tables, columns).build(constraints, indexes, database)
+            views = self.run(session, _VIEWS)
+        return _Assembly(schema or "", tables, columns).build(constraints, indexes, views, database)
 
     @override
     def statistics(self, tables: Sequence[Table], /) -> Mapping[str, dict[str, Profile]]:
@@ -221,6 +222,9 @@ _CONSTRAINTS = """
 _UNIQUE_INDEXES = """
     SELECT indrelid, indkey::int2[] FROM pg_catalog.pg_index
     WHERE indisunique AND NOT indisprimary AND indisvalid AND indpred IS NULL AND indexprs IS NULL"""
+_VIEWS = f"""
+    SELECT c.oid, pg_get_viewdef(c.oid) FROM pg_catalog.pg_class c
+    JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace WHERE c.relkind IN ('v', 'm') AND {_USERS}"""
 _WRITTEN = """
     SELECT CASE WHEN pg_is_in_recovery() THEN pg_last_wal_replay_lsn() ELSE pg_current_wal_insert_lsn() END::text,
         current_user, current_schema()"""
@@ -256,7 +260,11 @@ class _Assembly:
             self._columns.setdefault(oid, {})[number] = Column(name, type_name, not not_null, comment or "")
 
     def build(
-        self, constraints: Sequence[tuple[Any, ...]], indexes: Sequence[tuple[Any, ...]], database: str
+        self,
+        constraints: Sequence[tuple[Any, ...]],
+        indexes: Sequence[tuple[Any, ...]],
+        views: Sequence[tuple[Any, ...]],
+        database: str,
     ) -> Structure:
         """Tables with their keys; what may not be read is left out, and said."""
         self._names = {oid: (schema, name) for oid, schema, name, *_ in self._tables}
@@ -268,7 +276,8 @@ class _Assembly:
         for oid, numbers in indexes:
             if oid in self._names and (names := self._numbered(oid, numbers)):
                 unique.setdefault(self._full(oid), []).append(names)
-        return Structure(tuple(made), unique, tuple(self._problems()), self._schema, database)
+        definitions = {self._full(oid): sql for oid, sql in views if oid in self._names}
+        return Structure(tuple(made), unique, tuple(self._problems()), self._schema, database, definitions)
 
     def _table(self, row: tuple[Any, ...], keys: Sequence[tuple[Any, ...]]) -> Table:
         oid, schema, name, view, comment, rows, *_ = row

@@ -234,6 +234,7 @@ class SQLite(Database):
             {name: sets for part in parts for name, sets in part.unique.items()},
             tuple(problem for part in parts for problem in part.problems),
             "main",
+            definitions={name: sql for part in parts for name, sql in part.definitions.items()},
         )
 
 
@@ -374,6 +375,7 @@ def _literal(text: str) -> str:
 _NAMES = """
     SELECT name, type FROM pragma_table_list
     WHERE schema = {schema} AND type IN ('table', 'view', 'virtual') ORDER BY name"""
+_VIEWS = "SELECT name, sql FROM {place}.sqlite_master WHERE type = 'view'"
 _COLUMNS = """
     SELECT t.name, c.name, c.type, c."notnull", c.pk FROM pragma_table_list t, pragma_table_xinfo(t.name, {schema}) c
     WHERE t.schema = {schema} AND t.type IN ('table', 'virtual') AND c.hidden <> 1 ORDER BY t.name, c.cid"""
@@ -413,7 +415,9 @@ class _Reader:
             self._full(name): [tuple(c for _, c in index) for index in _runs(rows)]
             for name, rows in _grouped(self._ask(_UNIQUE)).items()
         }
-        return Structure(tuple(_with_referred(tables)), unique, tuple(self.problems))
+        views = self._database.run(self._session, _VIEWS.format(place=_quoted(self._schema)))
+        definitions = {self._full(name): sql for name, sql in views}
+        return Structure(tuple(_with_referred(tables)), unique, tuple(self.problems), definitions=definitions)
 
     def _ask(self, sql: str, **names: str) -> list[Row]:
         return self._database.run(self._session, sql.format(schema=_literal(self._schema), **names))
