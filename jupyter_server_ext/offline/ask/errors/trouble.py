@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import re
+import tomllib
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -130,39 +132,55 @@ def _filled(text: str, groups: dict[str, str | None]) -> str:
 Explainer = Callable[[Trouble, re.Match[str]], Advice | None]
 
 
-class Explanations(list[tuple[re.Pattern[str], Explainer]]):
-    """Patterns of messages and what to say about them, tried in order."""
+@cache
+def _messages() -> dict[str, list[dict[str, str]]]:
+    return tomllib.loads(Path(__file__).with_name("messages.toml").read_text(encoding="utf-8"))
+
+
+class Explanations:
+    """Patterns of messages and what to say about them, tried in order; those in fixed words last.
+
+    Args:
+        language: ``python``, ``r`` or ``sql``.
+    """
+
+    def __init__(self, language: str) -> None:
+        self._language = language
+        self._explainers: list[tuple[re.Pattern[str], Explainer]] = []
 
     def on(self, *patterns: str) -> Callable[[Explainer], Explainer]:
         """Register a function for messages; used as a decorator."""
 
         def register(function: Explainer) -> Explainer:
-            self.extend((re.compile(pattern, re.IGNORECASE | re.DOTALL), function) for pattern in patterns)
+            self._explainers += [(_compiled(pattern), function) for pattern in patterns]
             return function
 
         return register
 
-    def say(self, pattern: str, what: str, fix: str, code: str = "", language: str = "python") -> None:
-        """Register fixed words.
+    @cached_property
+    def _rules(self) -> list[tuple[re.Pattern[str], Explainer]]:
+        fixed = [(_compiled(each["says"]), self._fixed(each)) for each in _messages()[self._language]]
+        return [*self._explainers, *fixed]
 
-        Args:
-            pattern: What the message says; its groups fill ``{name}`` in the words.
-            what: What went wrong.
-            fix: What to do.
-            code: Code with ``{df}`` and ``{column}`` for the frame and column it is about; left out when not known.
-            language: Language of the code.
-        """
-
+    def _fixed(self, words: dict[str, str]) -> Explainer:
         def explain(trouble: Trouble, match: re.Match[str]) -> Advice:
-            groups = match.groupdict()
-            return Advice(_filled(what, groups), _filled(fix, groups), trouble.filled(_filled(code, groups)), language)
+            what, fix, code = (_filled(words.get(name, ""), match.groupdict()) for name in ("what", "fix", "code"))
+            return Advice(what, fix, trouble.filled(code), "r" if self._language == "r" else "python")
 
-        self.on(pattern)(explain)
+        return explain
+
+    def knows(self, text: str) -> bool:
+        """Whether a text is a message with an explanation."""
+        return any(pattern.search(text) for pattern, _ in self._rules)
 
     def advice(self, trouble: Trouble) -> Advice | None:
         """The first advice that fits, or None."""
-        for pattern, explain in self:
+        for pattern, explain in self._rules:
             match = pattern.search(f"{trouble.kind}: {trouble.message}" if trouble.kind else trouble.message)
             if match and (found := explain(trouble, match)):
                 return found
         return None
+
+
+def _compiled(pattern: str) -> re.Pattern[str]:
+    return re.compile(pattern, re.IGNORECASE | re.DOTALL)
