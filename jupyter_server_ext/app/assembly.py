@@ -96,10 +96,10 @@ def build_app(
     own = ((key.key, Caller(key.name, key.tenant, frozenset(key.scopes))) for key in settings.api_keys)
     state = open_state(settings)
     policy, limits = Policy(settings), Limits(settings, meters=state.meters)
-    records = build_records(settings, state.meters, tenants_change=hub is not None)
-    access = _access(hub, settings, _tellers(policy, limits, records)) if hub else None
+    accounting = build_accounting(settings, state.meters, tenants_change=hub is not None)
+    access = _access(hub, settings, _tellers(policy, limits, accounting)) if hub else None
     owner_of = access.identity.owner if access else None
-    keys = VirtualKeys(records.ledger, settings.virtual_keys, owner_of, max_age=settings.hub.cache_max_age)
+    keys = VirtualKeys(accounting.ledger, settings.virtual_keys, owner_of, max_age=settings.hub.cache_max_age)
     cache = AnswerCache(
         cache_bytes(settings.storage.cache),
         settings.cache.ttl_seconds,
@@ -107,10 +107,12 @@ def build_app(
         behind=open_answers(settings.storage.cache),
     )
     gateway = Gateway(
-        settings, limits=limits, policy=policy, records=records, cache=cache, transport=transport, state=state
+        settings, limits=limits, policy=policy, accounting=accounting, cache=cache, transport=transport, state=state
     )
     groups = KnownGroups(settings, keys.tenants, access.api.has_group if access else None)
-    decisions = LimitDecisions(settings, records.ledger, partial(_limit, gateway.pool, limits, records), groups=groups)
+    decisions = LimitDecisions(
+        settings, accounting.ledger, partial(_limit, gateway.pool, limits, accounting), groups=groups
+    )
     decisions.recall()
     if state.link is None:
         _restore(gateway.pool, limits, decisions)
@@ -123,7 +125,7 @@ def build_app(
         virtual_keys=keys,
         policy=policy,
         limits=limits,
-        records=records,
+        accounting=accounting,
         decisions=decisions,
         conversations=Conversations(),
         ratings=Ratings(),
@@ -141,12 +143,12 @@ def _body_budget(server: ServerSettings) -> BodyBudget:
     return BodyBudget(int(1e6 * per_caller), int(1e6 * max(server.sending_mb, 2 * server.max_body_mb)))
 
 
-def _limit(pool: KeyPool, limits: Limits, records: Accounting, settings: Settings) -> None:
+def _limit(pool: KeyPool, limits: Limits, accounting: Accounting, settings: Settings) -> None:
     """Put other limits in force, everywhere they are kept."""
     limits.configure(settings)
     pool.allow_at_once(settings.everyone.concurrency)
-    if records.budgets is not None:
-        records.budgets.configure(settings)
+    if accounting.budgets is not None:
+        accounting.budgets.configure(settings)
 
 
 def _restore(pool: KeyPool, limits: Limits, decisions: LimitDecisions) -> None:
@@ -166,14 +168,14 @@ def _access(place: HubPlace, settings: Settings, learn: Callable[[TenantSettings
     return HubAccess(place, settings, learn)
 
 
-def _tellers(policy: Policy, limits: Limits, records: Accounting) -> Callable[[TenantSettings], None]:
+def _tellers(policy: Policy, limits: Limits, accounting: Accounting) -> Callable[[TenantSettings], None]:
     """Tells a tenant's rules to everything that keeps them."""
 
     def tell(tenant: TenantSettings) -> None:
         policy.learn(tenant)
         limits.learn(tenant)
-        if records.budgets is not None:
-            records.budgets.learn(tenant)
+        if accounting.budgets is not None:
+            accounting.budgets.learn(tenant)
 
     return tell
 
@@ -217,7 +219,7 @@ def with_ledger(settings: Settings, folder: Path) -> Settings:
     return replace(settings, storage=replace(settings.storage, ledger=url))
 
 
-def build_records(settings: Settings, meters: Counters | None = None, *, tenants_change: bool = False) -> Accounting:
+def build_accounting(settings: Settings, meters: Counters | None = None, *, tenants_change: bool = False) -> Accounting:
     """Ledger, prices and budgets as configured; what the ledger says was spent this month is spent.
 
     Args:

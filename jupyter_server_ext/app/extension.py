@@ -67,7 +67,7 @@ class RSQLGatewayApp(GatewayOptions, ExtensionApp):
             os.environ[_URL] = url + self.base_below(serverapp.base_url).removeprefix("/")
             os.environ[_TOKEN] = self._kernel_token.reveal()
         if self.parts is not None:
-            prices, settings = self.parts.records.prices, self.parts.settings
+            prices, settings = self.parts.accounting.prices, self.parts.settings
             asyncio.get_running_loop().run_in_executor(None, warm_prices, prices, settings)
 
     async def stop_extension(self) -> None:

@@ -112,7 +112,7 @@ async def serve(parts: AppContext, listening: Listening, ready: Callable[[str], 
     server.add_sockets(sockets)
     signalled = _on_signals(listening.signals)
     watching = _take_keys_when_told(parts, listening)
-    warm_prices(parts.records.prices, parts.settings)
+    warm_prices(parts.accounting.prices, parts.settings)
     await parts.gateway.start()
     following = asyncio.create_task(parts.decisions.follow(), name="rsql-decisions")
     ready(listening.url(sockets[0].getsockname()[1], parts.base))

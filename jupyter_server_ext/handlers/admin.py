@@ -85,7 +85,7 @@ class Export(GatewayHandler):
         since, until = (_day_argument(self, name) for name in ("since", "until"))
         with tempfile.TemporaryDirectory(prefix="rsql-export-") as folder:
             path = Path(folder) / f"entries.{form}"
-            ledger = self.parts.records.ledger
+            ledger = self.parts.accounting.ledger
             await ledger.ask(lambda store: export(store.rows(since=since, until=until or "9999"), path, form))
             self.set_header("Content-Type", "text/csv; charset=utf-8" if form == "csv" else _PARQUET)
             self.set_header("Content-Disposition", f'attachment; filename="rsql-entries.{form}"')
@@ -103,7 +103,7 @@ class VerifyLedger(GatewayHandler):
     @needs_scope("admin")
     async def post(self) -> None:
         """Check the chains of the ledger, and the anchor where there is one: what was changed, removed or put in."""
-        problems = await self.parts.records.ledger.verify()
+        problems = await self.parts.accounting.ledger.verify()
         self.reply({"status": "ok" if not problems else "broken", "problems": problems})
 
 
@@ -113,10 +113,10 @@ class OneRequest(GatewayHandler):
     @needs_scope("admin")
     async def get(self, request_id: str) -> None:
         """The entries of one request, with its prompt where the tenant's policy keeps it."""
-        found = await self.parts.records.ledger.ask(lambda store: store.find(request_id))
+        found = await self.parts.accounting.ledger.ask(lambda store: store.find(request_id))
         if not found:
             raise BadRequest("There is no entry of this id.", param="id", code="unknown_request", status=404)
-        self.reply({"entries": [_shown(entry) | self.parts.records.prompt(entry) for entry in found]})
+        self.reply({"entries": [_shown(entry) | self.parts.accounting.prompt(entry) for entry in found]})
 
 
 class Keys(GatewayHandler):
@@ -163,7 +163,7 @@ class Usage(GatewayHandler):
 
         ``since`` is the first day, as ``2026-11-21``; today when it is not given.
         """
-        self.reply({"usage": await self.parts.records.usage(_day_argument(self, "since"))})
+        self.reply({"usage": await self.parts.accounting.usage(_day_argument(self, "since"))})
 
 
 class Errors(GatewayHandler):
@@ -178,7 +178,7 @@ class Errors(GatewayHandler):
         limit = self.get_query_argument("limit", "100")
         if not (limit.isdecimal() and len(limit) < 10 and 1 <= int(limit) <= _MOST_ERRORS):
             raise BadRequest(f"'limit' must be a number from 1 to {_MOST_ERRORS:,}.", param="limit")
-        failed = await self.parts.records.ledger.ask(lambda store: store.read(limit=int(limit), failed=True))
+        failed = await self.parts.accounting.ledger.ask(lambda store: store.read(limit=int(limit), failed=True))
         self.reply({"errors": [_shown(entry) for entry in failed]})
 
 
@@ -192,9 +192,9 @@ class OneUser(GatewayHandler):
         ``complete`` is false when Redis is away, which still counts by the name: then it is to be repeated.
         """
         parts, now = self.parts, time.time()
-        keys = await parts.records.ledger.ask(lambda store: store.api_keys.all(name))
+        keys = await parts.accounting.ledger.ask(lambda store: store.api_keys.all(name))
         await parts.decisions.forget(name, self.asker.name)
-        gone = await parts.records.ledger.ask(lambda store: store.forget(name, now))
+        gone = await parts.accounting.ledger.ask(lambda store: store.forget(name, now))
         for keeper in (parts.auth, parts.conversations, parts.ratings):
             keeper.forget(name)
         complete = await parts.limits.forget(name, [key.id for key in keys])

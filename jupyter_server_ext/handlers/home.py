@@ -86,7 +86,7 @@ class Home(GatewayHandler):
         self.caller = caller
         await self.parts.limits.refresh(caller)
         own = await self.parts.virtual_keys.of(caller.name)
-        cost = await self.parts.records.cost_today(caller, {key.provider for key in self.parts.settings.keys})
+        cost = await self.parts.accounting.cost_today(caller, {key.provider for key in self.parts.settings.keys})
         token = self.parts.hub.browsers.page_token(self) if self.parts.hub else ""
         self.show(
             f"<h1>rsql gateway</h1>{_service(health(self.parts), self.parts.gateway.status())}"

@@ -89,7 +89,7 @@ class AppContext:
         virtual_keys: Keys that callers make for their scripts.
         policy: What tenants may do.
         limits: What callers have left.
-        records: The ledger, prices and budgets.
+        accounting: The ledger, prices and budgets.
         decisions: Limits that administrators decide at run time.
         conversations: Turns of ``POST chat``.
         ratings: What people said of answers.
@@ -108,7 +108,7 @@ class AppContext:
     virtual_keys: VirtualKeys
     policy: Policy
     limits: Limits
-    records: Accounting
+    accounting: Accounting
     decisions: LimitDecisions
     conversations: Conversations
     ratings: Ratings

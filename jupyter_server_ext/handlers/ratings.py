@@ -64,7 +64,7 @@ class Feedback(GatewayHandler):
             comment=without_controls(optional_text(body, "comment"))[:_LONGEST_COMMENT],
             at=time.time(),
         )
-        if not is_name(rating.request_id) or not await self.parts.records.knows(rating.request_id, self.asker):
+        if not is_name(rating.request_id) or not await self.parts.accounting.knows(rating.request_id, self.asker):
             raise BadRequest(
                 "There is no request of yours with this id. It is in the header x-request-id of an answer.",
                 param="request_id",

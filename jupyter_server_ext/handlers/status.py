@@ -63,14 +63,14 @@ class Stats(GatewayHandler):
         """Your own use: requests and tokens per period with what is left, requests under way, money."""
         asker = self.asker
         await self.parts.limits.refresh(asker)
-        cost = await self.parts.records.cost_today(asker, {key.provider for key in self.parts.settings.keys})
+        cost = await self.parts.accounting.cost_today(asker, {key.provider for key in self.parts.settings.keys})
         self.reply(
             {
                 "caller": asker.name,
                 "tenant": asker.tenant,
                 **self.parts.limits.stats(asker),
                 "cost": cost,
-                "cache": await self.parts.records.cache_today(asker),
+                "cache": await self.parts.accounting.cache_today(asker),
                 "privacy_floor": self.parts.policy.privacy_floor(asker),
                 "system_prompt": self.parts.policy.system_prompt(asker),
                 "offline_models": offline_models(self.parts, asker),
@@ -82,7 +82,7 @@ class Stats(GatewayHandler):
         """Limits that the virtual key has of its own, where one asks."""
         if not asker.key:
             return {}
-        left = self.parts.limits.stats_of_key(asker) | self.parts.records.spent_by_key(asker)
+        left = self.parts.limits.stats_of_key(asker) | self.parts.accounting.spent_by_key(asker)
         return {"key": {"id": asker.key, "limits": left}}
 
 

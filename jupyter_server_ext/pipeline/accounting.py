@@ -1,6 +1,6 @@
-"""What is written down and paid for one request: its ledger entry and the money held for it.
+"""The accounting of requests: their ledger entries and the money held for them, and what both add up to.
 
-A record is opened before anything else happens to a request and closed, durably, before the caller sees the end of the
+An entry is opened before anything else happens to a request and written, durably, before the caller sees the end of the
 answer; a request that is refused, broken off or left has its entry, too.
 """
 
@@ -13,128 +13,37 @@ from contextlib import AbstractAsyncContextManager, nullcontext, suppress
 from typing import TYPE_CHECKING, Any
 
 import msgspec
-from msgspec.structs import replace
 
 from jupyter_server_ext.errors import LedgerUnavailable
 from jupyter_server_ext.ledger import Ledger
 from jupyter_server_ext.messages import Entry, Usage
-from jupyter_server_ext.pipeline.budgets import Hold
-from jupyter_server_ext.pipeline.prices import NANODOLLARS, Prices
+from jupyter_server_ext.pipeline.money import NANODOLLARS, PERIODS, Hold, Prices
 
 if TYPE_CHECKING:
-    import asyncio
     from collections.abc import Callable, Collection, Iterable
 
     from jupyter_server_ext.ledger import LedgerStore, PromptVault
     from jupyter_server_ext.messages import Caller, ChatRequest
-    from jupyter_server_ext.pipeline.budgets import Budgets, Period, Spent
+    from jupyter_server_ext.pipeline.money import Budgets
 
 
 _RECENT = 10_000  # requests of which it is known who asked, without a look at the ledger
 
 
-class RequestAccounting:
-    """The entry of one request while it is under way.
-
-    Args:
-        ledger: Where it goes.
-        entry: What is known at the start.
-        clock: Seconds, monotonic.
-        vault: Encrypts prompts; None keeps none.
-    """
-
-    def __init__(
-        self, ledger: Ledger, entry: Entry, clock: Callable[[], float], vault: PromptVault | None = None
-    ) -> None:
-        self._ledger = ledger
-        self._vault = vault
-        self._entry = entry
-        self._clock = clock
-        self._start = clock()
-        self._first_token: float | None = None
-        self._asked: ChatRequest | None = None
-        self._begun: asyncio.Future[None] | None = None
-        self.closed = False
-
-    def keep_prompt(self, request: ChatRequest) -> None:
-        """Have the text of the request in the entry, encrypted."""
-        self._asked = request
-
-    def begin(self, number: int, usage: Usage, cost: int, key: str, model: str) -> None:
-        """A try is on its way, with so much reserved: what a crash leaves behind counts as this.
-
-        Args:
-            number: Which try it is, from 1.
-            usage: Tokens reserved.
-            cost: Nano-dollars held.
-            key: Public id of the key it is sent with.
-            model: The model it is sent to.
-        """
-        if self._ledger.keeps:
-            now = self._entry.at + self._clock() - self._start
-            known = {"attempt": number, "usage": usage, "cost_nanodollars": cost, "key": key, "model": model}
-            self._begun = self._ledger.begin(replace(self._entry, at=now, **known))
-
-    async def begun(self) -> None:
-        """Return when what ``begin`` noted is on disk: nothing of an answer is seen that would be forgotten."""
-        if self._begun is not None:
-            begun, self._begun = self._begun, None
-            await begun
-
-    def tried(self, number: int, seconds: float, **known: Any) -> None:
-        """A try has just failed, and another follows; it has an entry of its own, and nobody waits for it.
-
-        Args:
-            number: Which try it was, from 1.
-            seconds: How long it took.
-            **known: Fields of ``Entry``: status, error, key, model.
-        """
-        if self._ledger.keeps:
-            times = {"at": self._entry.at + self._clock() - self._start - seconds, "duration_seconds": seconds}
-            tried = replace(self._entry, attempt=number, attempts=0, upstream_seconds=seconds, **(times | known))
-            self._ledger.note(tried)
-
-    def token(self) -> None:
-        """A part of the answer goes out; the first one's time is kept."""
-        if self._first_token is None:
-            self._first_token = self._clock() - self._start
-
-    async def close(self, **known: Any) -> None:
-        """Write down how it ended, durably; a second time changes nothing.
-
-        Args:
-            **known: Fields of ``Entry``: status, error, usage, cost_nanodollars, key, model, attempts, …
-        """
-        if self.closed:
-            return
-        self.closed = True
-        if self._ledger.keeps:
-            duration = self._clock() - self._start
-            times = {"first_token_seconds": self._first_token, "duration_seconds": duration}
-            await self._ledger.finish(replace(self._entry, **(times | {"prompt": self._sealed()} | known)))
-
-    def _sealed(self) -> bytes | None:
-        if self._asked is None or self._vault is None:
-            return None
-        return self._vault.seal(msgspec.json.encode(self._asked.body.get("messages")))
-
-
 class Accounting:
-    """Opens records and holds money.
+    """Opens entries and holds money.
 
     Args:
         ledger: Where entries go; by default nothing is kept.
         prices: What usage costs.
         budgets: What callers may spend; None holds nothing.
         vault: Encrypts the prompts that are kept; None keeps none.
-        clock: Seconds, monotonic.
         wall_clock: Unix time.
 
     Example:
         >>> from jupyter_server_ext.messages import Caller, ChatRequest
-        >>> record = Accounting().open(Caller("ada"), ChatRequest("m", {"messages": []}))
-        >>> record.closed
-        False
+        >>> Accounting().open(Caller("ada"), ChatRequest("m", {"messages": []})).caller
+        'ada'
     """
 
     def __init__(
@@ -144,14 +53,12 @@ class Accounting:
         prices: Prices | None = None,
         budgets: Budgets | None = None,
         vault: PromptVault | None = None,
-        clock: Callable[[], float] = time.monotonic,
         wall_clock: Callable[[], float] = time.time,
     ) -> None:
         self.ledger = ledger or Ledger(None)
         self.budgets = budgets
         self.vault = vault
         self.prices = prices or Prices()
-        self._clock = clock
         self._wall_clock = wall_clock
         self._recent: OrderedDict[str, str] = OrderedDict()  # callers by request
 
@@ -162,8 +69,8 @@ class Accounting:
         found = await self.ledger.ask(lambda store: store.find(request_id))
         return any(entry.caller == caller.name for entry in found)
 
-    def open(self, caller: Caller, request: ChatRequest) -> RequestAccounting:
-        """Open the entry of a request.
+    def open(self, caller: Caller, request: ChatRequest) -> Entry:
+        """Open the entry of a request; ``RequestContext`` writes it.
 
         Raises:
             LedgerUnavailable: Entries cannot be written, so nothing new is begun.
@@ -182,7 +89,7 @@ class Accounting:
         self._recent[request.request_id] = caller.name
         if len(self._recent) > _RECENT:
             self._recent.popitem(last=False)
-        return RequestAccounting(self.ledger, entry, self._clock, self.vault)
+        return entry
 
     def hold(
         self, caller: Caller, model: str, providers: Iterable[str], usage: Usage
@@ -214,28 +121,24 @@ class Accounting:
             caller: Whose money.
             providers: Those that there are keys for.
         """
-        if self.budgets is not None and (spent := await self._spent(self.budgets, caller)).limit is not None:
-            return {"today": _usd(spent.amount), "limit": _usd(spent.limit), "remaining": _usd(spent.remaining)}
+        if self.budgets is not None:
+            await self.budgets.refresh(caller)
+            spent = self.budgets.spent(caller, "day")
+            if spent.limit is not None:
+                return {"today": _usd(spent.amount), "limit": _usd(spent.limit), "remaining": _usd(spent.remaining)}
         today: float | None = None
         with suppress(LedgerUnavailable):
             today = await self.ledger.ask(lambda store: self._spent_today(store, caller.name, providers))
         return {"today": today, "limit": None, "remaining": None}
 
-    async def _spent(self, budgets: Budgets, caller: Caller) -> Spent:
-        await budgets.refresh(caller)
-        return budgets.spent(caller, "day")
-
     def spent_by_key(self, caller: Caller) -> dict[str, dict[str, float | None]]:
         """Budgets of the virtual key that was used, as known since ``cost_today``; empty when it has none."""
-        told: dict[str, dict[str, float | None]] = {}
-        if self.budgets is None:
-            return told
-        periods: tuple[Period, ...] = ("day", "month")
-        for period in periods:
-            if (spent := self.budgets.spent_by_key(caller, period)) is not None:
+        budgets: dict[str, dict[str, float | None]] = {}
+        for period in PERIODS if self.budgets is not None else ():
+            if self.budgets is not None and (spent := self.budgets.spent_by_key(caller, period)) is not None:
                 now, limit, left = map(_usd, (spent.amount, spent.limit, spent.remaining))
-                told[f"usd_per_{period}"] = {"current": now, "limit": limit, "remaining": left}
-        return told
+                budgets[f"usd_per_{period}"] = {"current": now, "limit": limit, "remaining": left}
+        return budgets
 
     async def cache_today(self, caller: Caller) -> dict[str, float | None]:
         """The caller's requests today, how many were answered from the cache, and the US dollars that saved.
@@ -269,6 +172,10 @@ class Accounting:
             | {"cost_usd": _usd(total["cost_nanodollars"]), "saved_usd": _usd(total["saved_nanodollars"])}
             for total in sums
         ]
+
+    def seal(self, request: ChatRequest) -> bytes | None:
+        """The messages of a request, encrypted; None where there are no keys for that."""
+        return None if self.vault is None else self.vault.seal(msgspec.json.encode(request.body.get("messages")))
 
     def prompt(self, entry: Entry) -> dict[str, Any]:
         """The messages of a request, where they were kept and can be read."""

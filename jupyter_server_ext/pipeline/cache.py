@@ -14,13 +14,12 @@ import math
 from collections import OrderedDict
 from contextlib import aclosing
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, NamedTuple, Protocol, TypeVar
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable
 
     from jupyter_server_ext.messages import CacheResult, ChatRequest
-    from jupyter_server_ext.pipeline.answer_store import AnswerStore
 
 # Fields that say how the answer travels or who asked, not what it is.
 _NOT_THE_ANSWER = {"stream", "stream_options", "user", "metadata", "store", "service_tier", "safety_identifier"}
@@ -74,6 +73,19 @@ class Cached(NamedTuple):
         """What ``pack`` made."""
         cost, _, body = packed.partition(b"\n")
         return cls(body, int(cost))
+
+
+class AnswerStore(Protocol):
+    """Cached answers that several gateways share, behind each one's own memory."""
+
+    async def get(self, key: str) -> tuple[bytes, float] | None:
+        """The answer and for how many seconds it is still good; None when there is none, or it cannot be told soon."""
+
+    async def put(self, key: str, answer: bytes, seconds: float) -> None:
+        """Keep an answer for so many seconds; never raises for a store that is away."""
+
+    async def close(self) -> None:
+        """Give everything back."""
 
 
 class AnswerCache:

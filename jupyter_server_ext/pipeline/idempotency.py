@@ -13,13 +13,12 @@ import asyncio
 import hashlib
 import time
 from collections import OrderedDict
-from contextlib import asynccontextmanager, nullcontext
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal, Protocol
 
 from jupyter_server_ext.errors import BadRequest, LedgerUnavailable, RsqlGatewayError
 from jupyter_server_ext.ledger import AnswerVault
-from jupyter_server_ext.pipeline.locks import DistributedLock, NoLocks
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
@@ -27,7 +26,6 @@ if TYPE_CHECKING:
 
     from jupyter_server_ext.ledger import Ledger
     from jupyter_server_ext.messages import ChatRequest
-    from jupyter_server_ext.pipeline.locks import DistributedLocks
 
 HEADER = "Idempotency-Key"
 _A_DAY = 86_400.0
@@ -42,11 +40,34 @@ class RepeatUnknown(RsqlGatewayError):
     code = "repeat_unknown"
 
 
-@dataclass(eq=False)
-class Turn:
-    """One request's turn with its key: ``kept`` is the answer given before, as JSON, or None for the first time."""
+@dataclass(slots=True)
+class DistributedLock:
+    """A name that is claimed.
 
-    kept: bytes | None = None
+    Attributes:
+        known: What the gateways know of it: ``new``, ``answered``, ``other`` for something else by that name; or
+            ``unknown``, as nobody can be asked.
+        is_answered: To be set when the answer is kept.
+    """
+
+    known: Literal["new", "answered", "other", "unknown"] = "unknown"
+    is_answered: bool = False
+
+
+class DistributedLocks(Protocol):
+    """Claims of all gateways."""
+
+    def hold(self, name: str, mark: str) -> AbstractAsyncContextManager[DistributedLock]:
+        """Wait for a name and have it; ``mark`` tells two requests of one name apart."""
+
+
+class NoLocks:
+    """Claims of a gateway that knows of no other."""
+
+    @asynccontextmanager
+    async def hold(self, name: str, mark: str) -> AsyncIterator[DistributedLock]:  # noqa: ARG002
+        """See ``DistributedLocks.hold``."""
+        yield DistributedLock()
 
 
 @dataclass(eq=False)
@@ -88,24 +109,21 @@ class IdempotencyStore:
         self._memory: OrderedDict[str, tuple[float, bytes]] = OrderedDict()
         self._bytes = 0
 
-    def turn(self, caller: str, request: ChatRequest) -> AbstractAsyncContextManager[Turn]:
-        """Wait for an earlier request with the same key, and find what it was answered.
+    @asynccontextmanager
+    async def turn(self, caller: str, request: ChatRequest) -> AsyncIterator[bytes | None]:
+        """Wait for an earlier request with the same key, and find its answer as JSON; None for the first of its key.
 
         Raises:
             BadRequest: The key was used for another request.
             RepeatUnknown: The ledger cannot be read, and nobody else knows that this is not a repeat.
         """
-        return self._turn(caller, request) if request.repeat_key else nullcontext(Turn())
-
-    @asynccontextmanager
-    async def _turn(self, caller: str, request: ChatRequest) -> AsyncIterator[Turn]:
         name = _name(caller, request.repeat_key)
         place = self._places.setdefault(name, _Place(request.fingerprint))
         _refuse_another(place.fingerprint, request)
         place.people += 1
         try:
             async with place.turn, self._claims.hold(name, request.fingerprint) as place.claim:
-                yield Turn(await self._find(name, caller, request, place.claim))
+                yield await self._find(name, caller, request, place.claim)
         finally:
             place.people -= 1
             if not place.people:

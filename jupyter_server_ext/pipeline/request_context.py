@@ -1,10 +1,13 @@
-"""One request while it is answered, what its entry will say, and the end of its answer as one caller gets it."""
+"""One request on its way: its outcome, its entry in the ledger, and the end of its answer as one caller gets it."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+from msgspec.structs import replace
 
 from jupyter_server_ext.errors import RsqlGatewayError, UpstreamFailed
 from jupyter_server_ext.messages import Usage, wants_usage
@@ -12,86 +15,223 @@ from jupyter_server_ext.pipeline.cache import Cached
 from jupyter_server_ext.pipeline.replay import as_body, as_events, with_member
 
 if TYPE_CHECKING:
+    import asyncio
     from collections.abc import Callable, Iterator
 
-    from jupyter_server_ext.messages import CacheResult, ChatRequest
-    from jupyter_server_ext.pipeline.accounting import RequestAccounting
+    from jupyter_server_ext.messages import CacheResult, ChatRequest, Entry
+    from jupyter_server_ext.pipeline.accounting import Accounting
+    from jupyter_server_ext.pipeline.money import Hold
     from jupyter_server_ext.upstream import Answer, Job, KeyRotatingTransport
 
 
-@dataclass(slots=True)
 class RequestContext:
-    """One request while it is answered, and what its entry will say.
+    """One request while it is answered.
 
     Args:
         job: Its way to a provider.
-        record: Its entry.
-        start: When it came, in the gateway's clock.
-        billed: What a provider was asked for in its name; None while nothing is known.
+        entry: What the ledger knows of it at the start.
+        accounting: Where the entry goes, and what usage costs.
+        clock: Seconds, monotonic.
+
+    Attributes:
+        answer: The provider's answer, once it has begun.
+        billed: Usage at providers in its name; None while it is not known.
         cost: What that costs, in nano-dollars.
-        wasted: What tries cost that broke off, and were followed by others, in nano-dollars.
-        airborne: Whether a provider is being asked in its name.
-        has_told: Whether the caller has seen a part of the answer.
+        wasted: What failed tries cost that were followed by others, in nano-dollars.
+        in_flight: Whether a provider is being asked in its name.
+        has_begun: Whether the caller has got a part of the answer.
         has_left: Whether the caller is served or gone.
     """
 
-    job: Job
-    record: RequestAccounting
-    start: float
-    status: int = 499  # unless it ends in another way
-    error: str = "caller_left"
-    cache: CacheResult = ""
-    saved: int = 0
-    billed: Usage | None = None
-    cost: int = 0
-    wasted: int = 0
-    airborne: bool = False
-    has_told: bool = False
-    has_left: bool = False
+    def __init__(self, job: Job, entry: Entry, accounting: Accounting, clock: Callable[[], float]) -> None:
+        self.job = job
+        self.answer: Answer | None = None
+        self.status, self.error = 499, "caller_left"  # unless it ends in another way
+        self.cache: CacheResult = ""
+        self.saved = 0
+        self.billed: Usage | None = None
+        self.cost = self.wasted = 0
+        self.in_flight = self.has_begun = self.has_left = False
+        self._entry = entry
+        self._accounting = accounting
+        self._clock = clock
+        self._start = clock()
+        self._first_token: float | None = None
+        self._begun: asyncio.Future[None] | None = None
+        self._is_written = False
+        self._keeps_prompt = False
 
     @property
     def request(self) -> ChatRequest:
-        """What is asked, as the policy has it."""
+        """The request, as the policy has it."""
         return self.job.request
 
     def failed(self, error: RsqlGatewayError) -> None:
-        """It ends with an error."""
+        """Note that it ends with an error."""
         self.status, self.error = error.status, error.code
 
-    async def told(self) -> None:
-        """A part goes out, as soon as it would not be forgotten."""
-        self.record.token()
-        if not self.has_told:
-            await self.record.begun()
-            self.has_told = True
+    def keep_prompt(self) -> None:
+        """Have the text of the request in the entry, encrypted."""
+        self._keeps_prompt = True
+
+    def begin(self, number: int, usage: Usage, cost: int) -> None:
+        """Note in the ledger that a try is on its way, with its reservations: after a crash these count.
+
+        Args:
+            number: Which try it is, from 1.
+            usage: Tokens reserved.
+            cost: Nano-dollars held.
+        """
+        if self._accounting.ledger.keeps:
+            trace = self.job.trace
+            known = {"usage": usage, "cost_nanodollars": cost, "key": trace.key}
+            model = trace.model or self.request.model
+            entry = replace(self._entry, at=self._now(), attempt=number, model=model, **known)
+            self._begun = self._accounting.ledger.begin(entry)
+
+    def begin_attempt(self, hold: Hold, expected: Usage) -> None:
+        """Begin the entry of the next try, and complete that of the failed one before it."""
+        trace = self.job.trace
+        for failed in trace.failed[-1:]:
+            cost = self._accounting.cost(failed.usage, failed.model, failed.provider)
+            self.wasted += cost
+            if self._accounting.ledger.keeps:
+                seconds = {"upstream_seconds": failed.seconds, "duration_seconds": failed.seconds}
+                entry = replace(
+                    self._entry,
+                    at=self._now() - failed.seconds,
+                    attempt=failed.number,
+                    attempts=0,
+                    status=failed.status,
+                    error=failed.reason,
+                    key=failed.key,
+                    model=failed.model,
+                    usage=failed.usage,
+                    cost_nanodollars=cost,
+                    **seconds,
+                )
+                self._accounting.ledger.note(entry)
+        self.begin(trace.attempts, expected, hold.amount)
+
+    async def pass_on(self) -> None:
+        """Note that a part of the answer goes out; the first one waits until the begun entry is on disk."""
+        self.first_token()
+        if not self.has_begun:
+            if self._begun is not None:
+                begun, self._begun = self._begun, None
+                await begun
+            self.has_begun = True
+
+    def first_token(self) -> None:
+        """Keep the time of the answer's first part."""
+        if self._first_token is None:
+            self._first_token = self._clock() - self._start
+
+    def bill(self) -> None:
+        """Note the true usage: of the answer, or of one that was written in vain for a caller who left."""
+        trace = self.job.trace
+        usage = trace.wasted if self.answer is None else self.answer.usage
+        if self.answer is not None or usage.total_tokens:
+            self.billed, self.cost = usage, self._accounting.cost(usage, trace.model, trace.provider)
 
     def used(self, upstream: KeyRotatingTransport) -> Usage | None:
         """What counts against the caller's limits; None when nothing was answered."""
-        if self.airborne:  # others listen on, and what it takes is not known yet
-            return upstream.expected(self.job) if self.has_told else None
+        if self.in_flight:  # others listen on, and its usage is not known yet
+            return upstream.expected(self.job) if self.has_begun else None
         if self.billed is not None:
             return self.billed
-        return Usage() if self.has_told or self.status == 200 else None
+        return Usage() if self.has_begun or self.status == 200 else None
+
+    async def write(self) -> None:
+        """Write the entry, durably; a second time changes nothing."""
+        if self._is_written:
+            return
+        self._is_written = True
+        if not self._accounting.ledger.keeps:
+            return
+        trace, now = self.job.trace, self._clock()
+        known: dict[str, Any] = {} if self.billed is None else {"usage": self.billed, "cost_nanodollars": self.cost}
+        entry = replace(
+            self._entry,
+            status=self.status,
+            error=self.error,
+            cache=self.cache,
+            saved_nanodollars=self.saved,
+            key=trace.key,
+            model=trace.model or self.request.model,
+            attempts=trace.attempts,
+            attempt=max(1, trace.attempts),
+            queue_seconds=trace.queue_seconds,
+            upstream_seconds=now - trace.upstream_start if trace.attempts else 0.0,
+            first_token_seconds=self._first_token,
+            duration_seconds=now - self._start,
+            prompt=self._accounting.seal(self.request) if self._keeps_prompt else None,
+            **known,
+        )
+        await self._accounting.ledger.finish(entry)
+
+    def metadata(self) -> dict[str, Any]:
+        """The member ``rsql`` of the last event, or of the body."""
+        trace, now = self.job.trace, self._clock()
+        cached = self.cache in {"hit", "shared", "repeat"}
+        return {
+            "request_id": self.request.request_id,
+            "duration_seconds": round(now - self._start, 4),
+            "queue_seconds": round(trace.queue_seconds, 4),
+            "upstream_seconds": round(now - trace.upstream_start, 4) if trace.attempts else 0.0,
+            "attempts": trace.attempts,
+            "key": trace.key,
+            "model": trace.model or self.request.model,
+            "cached": cached,
+            "cost_usd": 0.0 if cached else self._accounting.dollars(self.cost, trace.model, trace.provider),
+            "rate_limited": trace.rate_limited,
+        } | ({"repeated": True} if self.cache == "repeat" else {})
+
+    def error_event(self, error: RsqlGatewayError) -> bytes:
+        """The event that ends a stream which fails after its beginning."""
+        return b"data: " + msgspec.json.encode(error.as_json(self.request.request_id)) + b"\n\n"
+
+    def _now(self) -> float:
+        return self._entry.at + self._clock() - self._start
 
 
 @dataclass(frozen=True, slots=True)
 class UpstreamResult:
-    """A provider's answer has come to its end; ``said`` is what came before, kept if somebody may need it."""
+    """The end of a provider's answer; ``parts`` are those before, kept if they may be needed."""
 
-    visit: RequestContext
+    context: RequestContext
     answer: Answer
-    said: list[bytes]
+    parts: list[bytes]
 
     @property
     def body(self) -> bytes | None:
         """The whole answer as JSON; None when it cannot be put together."""
-        if not self.visit.request.stream:
+        if not self.context.request.stream:
             return self.answer.ending()
-        return as_body(b"".join([*self.said, self.answer.ending(usage=True)]))
+        return as_body(b"".join([*self.parts, self.answer.ending(usage=True)]))
+
+    def end_for(self, request: ChatRequest, result: CacheResult, *, streamed: bool) -> Iterator[bytes | AnswerEnd]:
+        """The end for one listener; the whole answer for one who wants another form than it came in.
+
+        Args:
+            request: What the listener asks.
+            result: What the cache had to do with it.
+            streamed: Whether the listener has got parts before.
+        """
+        saved = self.context.cost if result == "shared" else 0
+        if request.stream == self.context.request.stream:
+            last = partial(self.answer.ending, usage=wants_usage(request))
+            yield AnswerEnd(last, lambda: self.body, result, saved)
+            return
+        body = self.body
+        if body is None:
+            raise UpstreamFailed("The answer to an identical request cannot be given in this form. Ask again.")
+        if not streamed:
+            yield from replayed(request, Cached(body, saved), result)
 
 
 @dataclass(frozen=True, slots=True)
-class End:
+class AnswerEnd:
     """The end of an answer as one caller gets it.
 
     Args:
@@ -107,32 +247,12 @@ class End:
     saved: int = 0
 
 
-def replayed(request: ChatRequest, answer: Cached, result: CacheResult) -> Iterator[bytes | End]:
+def replayed(request: ChatRequest, answer: Cached, result: CacheResult) -> Iterator[bytes | AnswerEnd]:
     """An answer that was given before, in the form that is asked for now."""
     body = answer.body
-    if request.stream:
-        yield as_events(body, b"", usage=wants_usage(request))[0]
-        last = partial(_last_events, body, usage=wants_usage(request))
-    else:
-        last = partial(with_member, body)
-    yield End(last, lambda: body, result, answer.cost)
-
-
-def heard(
-    request: ChatRequest, landed: UpstreamResult, result: CacheResult, *, streamed: bool
-) -> Iterator[bytes | End]:
-    """The end of a provider's answer for one listener; all of it for one who wants another form than it came in."""
-    saved = landed.visit.cost if result == "shared" else 0
-    if request.stream == landed.visit.request.stream:
-        last = partial(landed.answer.ending, usage=wants_usage(request))
-        yield End(last, lambda: landed.body, result, saved)
+    if not request.stream:
+        yield AnswerEnd(partial(with_member, body), lambda: body, result, answer.cost)
         return
-    body = landed.body
-    if body is None:
-        raise UpstreamFailed("The answer to an identical request cannot be given in this form. Ask again.")
-    if not streamed:
-        yield from replayed(request, Cached(body, saved), result)
-
-
-def _last_events(body: bytes, extra: bytes, *, usage: bool) -> bytes:
-    return as_events(body, extra, usage=usage)[1]
+    usage = wants_usage(request)
+    yield as_events(body, b"", usage=usage)[0]
+    yield AnswerEnd(lambda extra: as_events(body, extra, usage=usage)[1], lambda: body, result, answer.cost)

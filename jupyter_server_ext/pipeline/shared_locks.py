@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager, suppress
 from math import inf
 from typing import TYPE_CHECKING, Any, Literal
 
-from jupyter_server_ext.pipeline.locks import DistributedLock
+from jupyter_server_ext.pipeline.idempotency import DistributedLock
 from jupyter_server_ext.redis import Call, Lost
 
 if TYPE_CHECKING:

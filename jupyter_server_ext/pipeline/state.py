@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
     from jupyter_server_ext.keys import Windows
     from jupyter_server_ext.limits import Counters
-    from jupyter_server_ext.pipeline.locks import DistributedLocks
+    from jupyter_server_ext.pipeline.idempotency import DistributedLocks
     from jupyter_server_ext.redis import RedisCoordinator
 
 

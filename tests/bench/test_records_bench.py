@@ -229,7 +229,7 @@ async def test_memory_over_200_000_requests(tmp_path):
         settings,
         # An exact window remembers each request of its length, at most as many as its limit: here those of a minute.
         limits=Limits(Settings(caller=CallerLimits(requests_per_minute=10**9))),
-        records=Accounting(budgets=Budgets(settings, clock=time.time)),
+        accounting=Accounting(budgets=Budgets(settings, clock=time.time)),
         cache=AnswerCache(5_000_000, 3600.0, clock=time.monotonic),
         transport=Answering(),
     )

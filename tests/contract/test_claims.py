@@ -12,7 +12,7 @@ from slow_proxy import proxied
 
 from jupyter_server_ext.limits import RedisCounters
 from jupyter_server_ext.pipeline import RedisLocks
-from jupyter_server_ext.pipeline.locks import NoLocks
+from jupyter_server_ext.pipeline.idempotency import NoLocks
 from jupyter_server_ext.redis import RedisCoordinator
 
 LEASE = 1.0

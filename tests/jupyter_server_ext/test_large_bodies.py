@@ -219,7 +219,7 @@ async def test_large_bodies_keep_nobody_waiting(served, kind):
     settings = Settings(default_model="m", keys=(key,), server=ServerSettings(sending_per_caller_mb=100))
     body = large(kind)
     async with served(settings, fake=False, transport=httpx.MockTransport(answered)) as gateway:
-        gateway.parts.records.prices.warm()
+        gateway.parts.accounting.prices.warm()
         await gateway.parts.reader.read(b'{"messages":[{"role":"user","content":"%b"}]}' % (b"x" * 200_000), as_sent)
         best = math.inf
         for _ in range(ATTEMPTS):

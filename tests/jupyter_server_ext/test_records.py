@@ -14,7 +14,7 @@ import pytest
 from paid_provider import COST, END, KEYS, PRICES, STREAM, body, event, whole
 
 from jupyter_server_ext.app import main
-from jupyter_server_ext.app.assembly import build_records
+from jupyter_server_ext.app.assembly import build_accounting
 from jupyter_server_ext.config import (
     CallerLimits,
     KeySettings,
@@ -178,7 +178,7 @@ async def test_a_ledger_that_cannot_be_written_refuses_new_work_and_loses_nothin
         raise OSError("No space left on device")
 
     async with paying() as gateway:
-        gateway.parts.records.ledger._retry_seconds = 0.02
+        gateway.parts.accounting.ledger._retry_seconds = 0.02
         assert (await gateway.get("health")).json()["checks"]["ledger"] == "ok"
         with monkeypatch.context() as broken:
             broken.setattr(SqlLedgerStore, "finish", fails)
@@ -276,7 +276,7 @@ async def test_without_a_ledger_its_routes_say_so_and_money_is_not_known(served)
 @pytest.mark.parametrize("url", ["sqlite://", "sqlite:///:memory:"])
 def test_a_ledger_in_memory_is_no_ledger(url):
     with pytest.raises(ConfigError, match="path of a file"):
-        build_records(Settings(storage=StorageSettings(ledger=url)))
+        build_accounting(Settings(storage=StorageSettings(ledger=url)))
 
 
 # The command
@@ -386,7 +386,7 @@ async def test_prompts_are_kept_encrypted_where_the_policy_says_so(paying, url, 
 
 def test_a_key_that_is_none_does_not_start():
     with pytest.raises(ConfigError, match=r"Fernet\.generate_key"):
-        build_records(Settings(storage=StorageSettings(prompt_keys=(Secret("short"),))))
+        build_accounting(Settings(storage=StorageSettings(prompt_keys=(Secret("short"),))))
 
 
 @pytest.mark.asyncio
@@ -395,7 +395,7 @@ async def test_a_full_disk_refuses_new_work_and_loses_nothing(paying, url):
     import sqlalchemy as sa
 
     async with paying() as gateway:
-        ledger = gateway.parts.records.ledger
+        ledger = gateway.parts.accounting.ledger
         ledger._retry_seconds = 0.02
         engine = ledger._store._engine
         question = body(seed=1)
@@ -434,7 +434,7 @@ async def test_what_is_old_is_deleted_on_schedule(paying, url):
     async with paying() as gateway:
         await gateway.ask()
         await gateway.ask(headers={"Idempotency-Key": "k"})
-        later = Ledger(gateway.parts.records.ledger._store, keep_days=1, clock=lambda: time.time() + 86_401)
+        later = Ledger(gateway.parts.accounting.ledger._store, keep_days=1, clock=lambda: time.time() + 86_401)
         assert await later.tidy() == 2
         assert await later.tidy() == 0
     assert read(url) == {}

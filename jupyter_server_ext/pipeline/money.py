@@ -1,8 +1,12 @@
-"""Money per virtual key, caller, tenant and everyone, per calendar day and month: hold before, settle after.
+"""Money: the price of usage, and budgets per virtual key, caller, tenant and everyone, per calendar day and month.
+
+Prices come from the administrator's table first, then from ``genai-prices``, then the configured worst case. They are
+per million tokens, in US dollars, as providers publish them; one US dollar per million tokens is 1,000 nano-dollars per
+token. Amounts are integer nano-dollars (1 USD = 1,000,000,000), so sums are exact.
 
 A hold takes the worst a request can cost from every budget that concerns it, or from none; settling puts the true cost
 in its place. So what is spent exceeds a budget by no more than the error of the estimates under way. Days and months
-begin at midnight of the configured zone, also when the clocks change. Amounts are integer nano-dollars.
+begin at midnight of the configured zone, also when the clocks change.
 """
 
 from __future__ import annotations
@@ -11,14 +15,14 @@ import math
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import lru_cache
 from typing import TYPE_CHECKING, Literal, NamedTuple
 from zoneinfo import ZoneInfo
 
-from jupyter_server_ext.config import CallerLimits
+from jupyter_server_ext.config import PRESETS, CallerLimits
 from jupyter_server_ext.errors import LimitExceeded
 from jupyter_server_ext.limits import Counter, Demand, MemoryCounters, Shortfall, merged
-from jupyter_server_ext.messages import Caller
-from jupyter_server_ext.pipeline.prices import NANODOLLARS
+from jupyter_server_ext.messages import Caller, Usage
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Mapping
@@ -26,8 +30,117 @@ if TYPE_CHECKING:
     from jupyter_server_ext.config import Settings, TenantSettings
     from jupyter_server_ext.limits import Counters
 
+NANODOLLARS = 1_000_000_000
+"""Nano-dollars in a US dollar."""
+
+
+@dataclass(frozen=True, slots=True)
+class Price:
+    """US dollars per million tokens of one model.
+
+    Args:
+        input: Tokens read.
+        output: Tokens written.
+        cached_input: Tokens read from the provider's cache; as ``input`` when None.
+
+    Example:
+        >>> from jupyter_server_ext.messages import Usage
+        >>> Price(input=0.5, output=1.5).of(Usage(prompt_tokens=1000, completion_tokens=100))
+        650000
+    """
+
+    input: float
+    output: float
+    cached_input: float | None = None
+
+    def of(self, usage: Usage) -> int:
+        """What this usage costs, in nano-dollars, rounded up."""
+        cached = self.input if self.cached_input is None else self.cached_input
+        fresh = usage.prompt_tokens - usage.cached_tokens
+        # In thousandths of a nano-dollar a token, so that the product is whole before it is rounded.
+        amount = (
+            fresh * _per_token(self.input)
+            + usage.cached_tokens * _per_token(cached)
+            + usage.completion_tokens * _per_token(self.output)
+        )
+        return -(-amount // 1000)
+
+
+FREE = Price(0.0, 0.0)
+
+
+class Prices:
+    """The price of every model.
+
+    Args:
+        table: The administrator's prices by model name, with or without ``provider/`` in front.
+        worst: What a model of unknown price costs. Unknown is never free: a budget must hold for it, too.
+
+    Example:
+        >>> prices = Prices({"house-model": Price(1.0, 2.0)})
+        >>> prices.price("house-model", "vllm").output
+        2.0
+    """
+
+    def __init__(self, table: Mapping[str, Price] | None = None, *, worst: Price | None = None) -> None:
+        self._table = dict(table or {})
+        self._worst = worst or Price(30.0, 120.0)
+        self._published = lru_cache(maxsize=4096)(_published)
+
+    def price(self, model: str, provider: str) -> Price:
+        """The price of a model at a provider."""
+        if is_free(provider):
+            return FREE
+        own = self._table.get(f"{provider}/{model}") or self._table.get(model)
+        return own or self._published(model, provider) or self._worst
+
+    def cost(self, usage: Usage, model: str, provider: str) -> int:
+        """What this usage costs, in nano-dollars."""
+        return self.price(model, provider).of(usage)
+
+    def warm(self) -> None:
+        """Load the published prices, which takes half a second: for a thread, once requests are answered."""
+        self._published("gpt-4o", "openai")
+
+    def known(self, model: str, provider: str) -> bool:
+        """Whether the price is a real one and not the worst case."""
+        return self.price(model, provider) is not self._worst
+
+
+def is_free(provider: str) -> bool:
+    """Whether a provider asks for no money, so that nothing about prices need be known."""
+    return provider in PRESETS and PRESETS[provider].free
+
+
+def _per_token(usd_per_million: float) -> int:
+    """Thousandths of a nano-dollar per token."""
+    return round(usd_per_million * 1_000_000)
+
+
+def _published(model: str, provider: str) -> Price | None:
+    """What ``genai-prices`` says; its data come with the package, so nothing is fetched.
+
+    The import takes half a second; see ``Prices.warm``.
+    """
+    from genai_prices import Usage as PublishedUsage
+    from genai_prices import calc_price
+
+    million = 1_000_000
+
+    def priced(usage: PublishedUsage) -> float:
+        return float(calc_price(usage, model_ref=model, provider_id=provider or None).total_price)
+
+    try:
+        reading = priced(PublishedUsage(input_tokens=million))
+        cached = priced(PublishedUsage(input_tokens=million, cache_read_tokens=million))
+        writing = priced(PublishedUsage(input_tokens=0, output_tokens=million))
+    except (LookupError, ValueError):
+        return None
+    return Price(reading, writing, cached)
+
+
 Period = Literal["day", "month"]
-_KINDS: tuple[Period, ...] = ("day", "month")
+PERIODS: tuple[Period, ...] = ("day", "month")
 _KEPT_SECONDS: dict[Period, float] = {"day": 2 * 86_400.0, "month": 33 * 86_400.0}  # beyond the end of the period
 _MOST_CALLERS = 10_000  # whose meters are remembered
 _GRAIN_SECONDS = 3_600.0  # a sum needs no finer memory
@@ -75,7 +188,7 @@ class Budgets:
 
     Example:
         >>> import asyncio
-        >>> from jupyter_server_ext.messages import Caller
+        >>> from jupyter_server_ext.messages import Caller, Usage
         >>> from jupyter_server_ext.config.settings import CallerLimits, Settings
         >>> budgets = Budgets(Settings(caller=CallerLimits(usd_per_day=1.0)), clock=lambda: 0.0)
         >>> async def ask():
@@ -167,7 +280,7 @@ class Budgets:
         meters = self._places.get(place)
         if meters is None:
             now = self._now()
-            meters = [_meter(owner, kind, _name(kind, now)) for owner in self._owners(caller) for kind in _KINDS]
+            meters = [_meter(owner, kind, _name(kind, now)) for owner in self._owners(caller) for kind in PERIODS]
             self._places[place] = meters
         return meters
 
@@ -175,7 +288,7 @@ class Budgets:
         """Bring what ``spent`` says of a caller up to date, where others count as well."""
         now = self._now()
         owners = self._owners(caller)[: 2 if caller.limits else 1]
-        await self._meters.read([_meter(owner, kind, _name(kind, now)) for owner in owners for kind in _KINDS])
+        await self._meters.read([_meter(owner, kind, _name(kind, now)) for owner in owners for kind in PERIODS])
 
     def spent(self, caller: Caller, period: Period) -> Spent:
         """What the caller has spent in the current day or month, holds included."""
