@@ -1,4 +1,4 @@
-"""Putting the gateway together: the one place where its parts are built, for a server of its own and for Jupyter's."""
+"""Putting the gateway together: the one place where its app are built, for a server of its own and for Jupyter's."""
 
 from __future__ import annotations
 

@@ -36,7 +36,7 @@ class RSQLGatewayApp(GatewayOptions, ExtensionApp):
     name = "rsql"
     load_other_extensions = True
 
-    parts: AppContext | None = None
+    app: AppContext | None = None
     _kernel_token: Secret
 
     def initialize_handlers(self) -> None:
@@ -53,12 +53,12 @@ class RSQLGatewayApp(GatewayOptions, ExtensionApp):
             tokens.append((Secret(token), person))
         try:
             settings = with_ledger(load_settings(self.gateway_config, os.environ), default_folder())
-            self.parts = build_app(settings, tokens, base, ServerIdentity(server, person))
+            self.app = build_app(settings, tokens, base, ServerIdentity(server, person))
         except ConfigError as error:
             self.log.error("The rsql gateway is off. %s", error.message)  # noqa: TRY400  (it is the administrator's)
             self.handlers.append((self.base_below("/") + ".*", GatewayOff))
         else:
-            self.handlers.extend(rules(self.parts, self.base_below("/")))
+            self.handlers.extend(rules(self.app, self.base_below("/")))
 
     async def _start_jupyter_server_extension(self, serverapp: ServerApp) -> None:
         """Once the port is known: hand kernels and terminals the address, and a token that can only ask."""
@@ -66,8 +66,8 @@ class RSQLGatewayApp(GatewayOptions, ExtensionApp):
         if url:
             os.environ[_URL] = url + self.base_below(serverapp.base_url).removeprefix("/")
             os.environ[_TOKEN] = self._kernel_token.reveal()
-        if self.parts is not None:
-            prices, settings = self.parts.accounting.prices, self.parts.settings
+        if self.app is not None:
+            prices, settings = self.app.accounting.prices, self.app.settings
             asyncio.get_running_loop().run_in_executor(None, warm_prices, prices, settings)
 
     async def stop_extension(self) -> None:
@@ -75,8 +75,8 @@ class RSQLGatewayApp(GatewayOptions, ExtensionApp):
         if os.environ.get(_TOKEN) == self._kernel_token.reveal():
             os.environ.pop(_URL, None)
             os.environ.pop(_TOKEN, None)
-        if self.parts is not None:
-            await self.parts.close()
+        if self.app is not None:
+            await self.app.close()
 
 
 class GatewayOff(RequestHandler):

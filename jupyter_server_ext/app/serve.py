@@ -18,14 +18,14 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tornado.log import access_log, app_log, gen_log
+from tornado.log import app_log, gen_log
 from tornado.netutil import bind_sockets
-from tornado.web import Application, RequestHandler
+from tornado.web import Application
 
 from jupyter_server_ext.app.assembly import warm_prices
 from jupyter_server_ext.app.supervisor import LISTEN_VARIABLE
 from jupyter_server_ext.errors import ConfigError
-from jupyter_server_ext.handlers import BoundedServer, FewWords, NoRoute, most_connections, patient, rules
+from jupyter_server_ext.handlers import BoundedServer, FewWords, NoRoute, log_request, most_connections, patient, rules
 
 if TYPE_CHECKING:
     import ssl
@@ -75,21 +75,21 @@ class Listening:
         return f"{'https' if self.tls else 'http'}://{f'[{host}]' if ':' in host else host}:{port}{base}"
 
 
-def web_application(parts: AppContext) -> Application:
+def web_application(app: AppContext) -> Application:
     """The gateway as a tornado application of its own."""
     return Application(
-        rules(parts, parts.base),
+        rules(app, app.base),
         default_handler_class=NoRoute,
-        default_handler_args={"parts": parts, "route": "other"},
-        log_function=_log,
+        default_handler_args={"app": app, "route": "other"},
+        log_function=log_request,
     )
 
 
-async def serve(parts: AppContext, listening: Listening, ready: Callable[[str], None]) -> None:
+async def serve(app: AppContext, listening: Listening, ready: Callable[[str], None]) -> None:
     """Serve until a signal comes, or ``listening.until`` returns; then let what is under way end.
 
     Args:
-        parts: The gateway.
+        app: The gateway.
         listening: Where and how long.
         ready: Is told the URL as soon as requests are answered.
 
@@ -98,7 +98,7 @@ async def serve(parts: AppContext, listening: Listening, ready: Callable[[str], 
     """
     _raise_open_files()
     _collect_rarely()
-    application = web_application(parts)
+    application = web_application(app)
     server = BoundedServer(
         application,
         ssl_options=listening.tls,
@@ -106,24 +106,24 @@ async def serve(parts: AppContext, listening: Listening, ready: Callable[[str], 
         idle_connection_timeout=_IDLE_SECONDS,
     )
     most = most_connections()
-    server.bound(most, 0 if listening.trust_headers or parts.hub is not None else most // 2)
+    server.bound(most, 0 if listening.trust_headers or app.hub is not None else most // 2)
     _say_little()
     sockets = patient(_sockets(listening))
     server.add_sockets(sockets)
     signalled = _on_signals(listening.signals)
-    watching = _take_keys_when_told(parts, listening)
-    warm_prices(parts.accounting.prices, parts.settings)
-    await parts.gateway.start()
-    following = asyncio.create_task(parts.decisions.follow(), name="rsql-decisions")
-    ready(listening.url(sockets[0].getsockname()[1], parts.base))
+    watching = _take_keys_when_told(app, listening)
+    warm_prices(app.accounting.prices, app.settings)
+    await app.gateway.start()
+    following = asyncio.create_task(app.decisions.follow(), name="rsql-decisions")
+    ready(listening.url(sockets[0].getsockname()[1], app.base))
     await _first(signalled.wait(), *([listening.until()] if listening.until else []))
     watching.cancel()
     following.cancel()
     server.stop()
     application.settings["leaving"] = True
     signalled.clear()
-    await _first(_quiet(parts.metrics, listening.quiet_seconds), signalled.wait(), seconds=listening.drain_seconds)
-    await parts.close()
+    await _first(_quiet(app.metrics, listening.quiet_seconds), signalled.wait(), seconds=listening.drain_seconds)
+    await app.close()
     await server.close_all_connections()
 
 
@@ -165,11 +165,11 @@ def _on_signals(numbers: Iterable[int]) -> asyncio.Event:
     return signalled
 
 
-def _take_keys_when_told(parts: AppContext, listening: Listening) -> asyncio.Task[None]:
+def _take_keys_when_told(app: AppContext, listening: Listening) -> asyncio.Task[None]:
     """Have the configuration's keys again at SIGHUP and when its file changes; the task that looks for that."""
     if listening.reread is None:
         return asyncio.create_task(asyncio.sleep(0))
-    take = partial(_take_keys, parts, listening.reread)
+    take = partial(_take_keys, app, listening.reread)
     _on_hangup(take)
     return asyncio.create_task(_on_change(listening.watched, take) if listening.watched else asyncio.sleep(0))
 
@@ -201,14 +201,14 @@ def _on_hangup(act: Callable[[], None]) -> None:
         asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, act)
 
 
-def _take_keys(parts: AppContext, reread: Callable[[], Settings]) -> None:
+def _take_keys(app: AppContext, reread: Callable[[], Settings]) -> None:
     """Have the keys of the configuration as it is now; a wrong one changes nothing."""
     try:
-        parts.gateway.reload(reread())
+        app.gateway.reload(reread())
     except ConfigError as error:
         app_log.error("The keys stay as they were: %s", error.message)
     else:
-        states = parts.gateway.status().get("keys", {}).items()
+        states = app.gateway.status().get("keys", {}).items()
         now = ", ".join(f"{count} {state}" for state, count in states if count) or "none"
         app_log.warning("The keys were read again (%s). Other settings, if they changed, wait for a restart.", now)
 
@@ -248,10 +248,3 @@ def _collect_rarely() -> None:
     gc.collect()
     gc.freeze()
     gc.set_threshold(*_COLLECT_AFTER)
-
-
-def _log(handler: RequestHandler) -> None:
-    """One line for each request at level debug: the path without its query, which may hold what it should not."""
-    milliseconds = 1000.0 * handler.request.request_time()
-    request = handler.request
-    access_log.debug("%d %s %s %.1f ms", handler.get_status(), request.method, request.path, milliseconds)

@@ -31,7 +31,7 @@ class HealthCheck(GatewayHandler):
     @needs_scope("admin")
     async def post(self) -> None:
         """Try every key with the cheapest call, and tell what came of it."""
-        self.reply({"keys": await self.parts.gateway.check_keys()})
+        self.reply({"keys": await self.app.gateway.check_keys()})
 
 
 class ResetDailyLimits(GatewayHandler):
@@ -40,8 +40,8 @@ class ResetDailyLimits(GatewayHandler):
     @needs_scope("admin")
     async def post(self) -> None:
         """Forget what has counted against limits per day, of everybody."""
-        accounts = await self.parts.limits.reset_daily()
-        await self.parts.decisions.remember_reset(self.asker.name)
+        accounts = await self.app.limits.reset_daily()
+        await self.app.decisions.remember_reset(self.asker.name)
         self.reply({"status": "reset", "accounts": accounts})
 
 
@@ -51,7 +51,7 @@ class LimitsInForce(GatewayHandler):
     @needs_scope("admin")
     def get(self) -> None:
         """All limits in force, what of them was decided at run time, and whether that outlasts a restart."""
-        self.reply(self.parts.decisions.shown())
+        self.reply(self.app.decisions.shown())
 
     @needs_scope("admin")
     async def patch(self) -> None:
@@ -61,16 +61,16 @@ class LimitsInForce(GatewayHandler):
         in ``callers`` and ``tenants`` that of all.
         """
         if told := json_object(self.body):
-            await self.parts.decisions.change(told, self.asker.name)
-        self.reply(self.parts.decisions.shown())
+            await self.app.decisions.change(told, self.asker.name)
+        self.reply(self.app.decisions.shown())
 
     put = post = patch
 
     @needs_scope("admin")
     async def delete(self) -> None:
         """Have the limits of the rsql.toml again."""
-        await self.parts.decisions.change({}, self.asker.name)
-        self.reply(self.parts.decisions.shown())
+        await self.app.decisions.change({}, self.asker.name)
+        self.reply(self.app.decisions.shown())
 
 
 class Export(GatewayHandler):
@@ -85,7 +85,7 @@ class Export(GatewayHandler):
         since, until = (_day_argument(self, name) for name in ("since", "until"))
         with tempfile.TemporaryDirectory(prefix="rsql-export-") as folder:
             path = Path(folder) / f"entries.{form}"
-            ledger = self.parts.accounting.ledger
+            ledger = self.app.accounting.ledger
             await ledger.ask(lambda store: export(store.rows(since=since, until=until or "9999"), path, form))
             self.set_header("Content-Type", "text/csv; charset=utf-8" if form == "csv" else _PARQUET)
             self.set_header("Content-Disposition", f'attachment; filename="rsql-entries.{form}"')
@@ -103,7 +103,7 @@ class VerifyLedger(GatewayHandler):
     @needs_scope("admin")
     async def post(self) -> None:
         """Check the chains of the ledger, and the anchor where there is one: what was changed, removed or put in."""
-        problems = await self.parts.accounting.ledger.verify()
+        problems = await self.app.accounting.ledger.verify()
         self.reply({"status": "ok" if not problems else "broken", "problems": problems})
 
 
@@ -113,10 +113,10 @@ class OneRequest(GatewayHandler):
     @needs_scope("admin")
     async def get(self, request_id: str) -> None:
         """The entries of one request, with its prompt where the tenant's policy keeps it."""
-        found = await self.parts.accounting.ledger.ask(lambda store: store.find(request_id))
+        found = await self.app.accounting.ledger.ask(lambda store: store.find(request_id))
         if not found:
             raise BadRequest("There is no entry of this id.", param="id", code="unknown_request", status=404)
-        self.reply({"entries": [_shown(entry) | self.parts.accounting.prompt(entry) for entry in found]})
+        self.reply({"entries": [_shown(entry) | self.app.accounting.prompt(entry) for entry in found]})
 
 
 class Keys(GatewayHandler):
@@ -125,7 +125,7 @@ class Keys(GatewayHandler):
     @needs_scope("admin")
     def get(self) -> None:
         """Every key by its public id: state, limits as configured and as learnt, what is used."""
-        status = self.parts.gateway.status()
+        status = self.app.gateway.status()
         self.reply({"states": status.get("keys", {}), "keys": status.get("pool", [])})
 
 
@@ -135,7 +135,7 @@ class OneKey(GatewayHandler):
     @needs_scope("admin")
     def post(self, key: str, action: str) -> None:
         """``pause`` a key (what is under way goes on), ``resume`` it, or ``retire`` it until it is resumed."""
-        pool = self.parts.gateway.pool
+        pool = self.app.gateway.pool
         if action == "pause":
             pool.pause(key)
         elif action == "resume":
@@ -151,7 +151,7 @@ class FeedbackList(GatewayHandler):
     @needs_scope("admin")
     def get(self) -> None:
         """The latest ratings and comments."""
-        self.reply({"feedback": [asdict(rating) for rating in self.parts.ratings.latest()]})
+        self.reply({"feedback": [asdict(rating) for rating in self.app.ratings.latest()]})
 
 
 class Usage(GatewayHandler):
@@ -163,7 +163,7 @@ class Usage(GatewayHandler):
 
         ``since`` is the first day, as ``2026-11-21``; today when it is not given.
         """
-        self.reply({"usage": await self.parts.accounting.usage(_day_argument(self, "since"))})
+        self.reply({"usage": await self.app.accounting.usage(_day_argument(self, "since"))})
 
 
 class Errors(GatewayHandler):
@@ -178,7 +178,7 @@ class Errors(GatewayHandler):
         limit = self.get_query_argument("limit", "100")
         if not (limit.isdecimal() and len(limit) < 10 and 1 <= int(limit) <= _MOST_ERRORS):
             raise BadRequest(f"'limit' must be a number from 1 to {_MOST_ERRORS:,}.", param="limit")
-        failed = await self.parts.accounting.ledger.ask(lambda store: store.read(limit=int(limit), failed=True))
+        failed = await self.app.accounting.ledger.ask(lambda store: store.read(limit=int(limit), failed=True))
         self.reply({"errors": [_shown(entry) for entry in failed]})
 
 
@@ -191,13 +191,13 @@ class OneUser(GatewayHandler):
 
         ``complete`` is false when Redis is away, which still counts by the name: then it is to be repeated.
         """
-        parts, now = self.parts, time.time()
-        keys = await parts.accounting.ledger.ask(lambda store: store.api_keys.all(name))
-        await parts.decisions.forget(name, self.asker.name)
-        gone = await parts.accounting.ledger.ask(lambda store: store.forget(name, now))
-        for keeper in (parts.auth, parts.conversations, parts.ratings):
+        app, now = self.app, time.time()
+        keys = await app.accounting.ledger.ask(lambda store: store.api_keys.all(name))
+        await app.decisions.forget(name, self.asker.name)
+        gone = await app.accounting.ledger.ask(lambda store: store.forget(name, now))
+        for keeper in (app.auth, app.conversations, app.ratings):
             keeper.forget(name)
-        complete = await parts.limits.forget(name, [key.id for key in keys])
+        complete = await app.limits.forget(name, [key.id for key in keys])
         self.reply({"user": name, "entries": gone, "complete": complete})
 
 

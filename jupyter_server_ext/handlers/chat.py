@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from jupyter_server_ext.errors import BadRequest
-from jupyter_server_ext.handlers.base import RelayHandler
+from jupyter_server_ext.handlers.completions import RelayHandler
 from jupyter_server_ext.handlers.requests import (
     optional_text,
     optional_truth,
@@ -21,7 +21,7 @@ from jupyter_server_ext.identity import needs_scope
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from jupyter_server_ext.handlers.reading import Read
+    from jupyter_server_ext.handlers.requests import Read
 
 
 class PlainChat(RelayHandler):
@@ -36,8 +36,8 @@ class PlainChat(RelayHandler):
         read = await self.read_body(asked_of)
         body = read.sent
         repeatable = f"{self.asker.name}\0{key}" if (key := repeat_key(self.request.headers)) else ""
-        session = session_of(optional_text(body, "session_id")) or self.parts.conversations.new_id(repeatable)
-        earlier = self.parts.conversations.of(self.asker.name, session)
+        session = session_of(optional_text(body, "session_id")) or self.app.conversations.new_id(repeatable)
+        earlier = self.app.conversations.of(self.asker.name, session)
         request = self.chat_request(_with_earlier(read, earlier), sent=body)
         self.set_header("X-RSQL-Session", session)
         said: list[str] = []
@@ -46,7 +46,7 @@ class PlainChat(RelayHandler):
         )
         question = body.get("message")  # too long to be remembered, if it was too long to be read here
         if (answer := "".join(said)) and isinstance(question, str):
-            self.parts.conversations.add(self.asker.name, session, question, answer)
+            self.app.conversations.add(self.asker.name, session, question, answer)
 
 
 def asked_of(body: dict[str, Any]) -> dict[str, Any]:

@@ -1,14 +1,188 @@
-"""OpenAI's routes: any client that speaks its protocol works with these."""
+"""OpenAI's routes, and how answers pass to clients: any client that speaks OpenAI's protocol works with these."""
 
 from __future__ import annotations
 
-from jupyter_server_ext.errors import UnknownModel
-from jupyter_server_ext.handlers.base import GatewayHandler, RelayHandler
-from jupyter_server_ext.handlers.requests import as_sent, embeddings_request
+import asyncio
+from contextlib import aclosing
+from typing import TYPE_CHECKING, cast
+
+import msgspec
+from tornado.iostream import StreamClosedError
+
+from jupyter_server_ext.errors import RsqlGatewayError, UnknownModel
+from jupyter_server_ext.handlers import requests
+from jupyter_server_ext.handlers.base import GatewayHandler, ends_early, gateway_ends, plain_error
 from jupyter_server_ext.identity import needs_scope
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator, AsyncIterator, Callable
+
+    from jupyter_server_ext.handlers.reading import Shape
+    from jupyter_server_ext.handlers.requests import Read
+    from jupyter_server_ext.messages import ChatRequest, Waiting
 
 OFFLINE = "offline"
 """The model of fixed rules, which only writes."""
+
+HEARTBEAT_SECONDS = 10.0
+"""Silence in a stream after which a comment is due, by which clients tell a slow model from a lost connection."""
+
+_STALLED_CLIENT_SECONDS = 120.0  # a client that reads nothing for so long has gone
+
+
+class Heartbeat:
+    """Beats while nothing else is sent: one timer for a stream rather than one for each event.
+
+    Args:
+        beat: Is called each time.
+    """
+
+    def __init__(self, beat: Callable[[], None]) -> None:
+        self._beat = beat
+        self._loop = asyncio.get_running_loop()
+        self._last = self._loop.time()
+        self._timer = self._loop.call_later(HEARTBEAT_SECONDS, self._look)
+
+    def sent(self) -> None:
+        """Note that something was sent."""
+        self._last = self._loop.time()
+
+    def stop(self) -> None:
+        """Beat no more."""
+        self._timer.cancel()
+
+    def _look(self) -> None:
+        left = self._last + HEARTBEAT_SECONDS - self._loop.time()
+        if left <= 0:
+            self._beat()
+            self.sent()
+            left = HEARTBEAT_SECONDS
+        self._timer = self._loop.call_later(left, self._look)
+
+
+class RelayHandler(GatewayHandler):
+    """A handler that passes on what ``Gateway.complete`` yields."""
+
+    @property
+    def most_bytes(self) -> int:
+        """The largest body that is read, as configured."""
+        return self.app.max_body_bytes
+
+    async def read_body(self, shape: Shape) -> Read:
+        """What was sent; large bodies are read in another process.
+
+        Args:
+            shape: Makes a body in OpenAI's form of it; a function of a module.
+
+        Raises:
+            BadRequest: It is not JSON, or a field is wrong.
+        """
+        body = self.body
+        self.incoming.chunks.clear()
+        try:
+            if len(body) > requests.LARGE:
+                return await self.app.reader.read(body, shape)
+            sent = requests.json_object(body)
+            return requests.Read(sent, shape(sent))
+        finally:
+            self.incoming.give_back()
+
+    def chat_request(self, read: Read, sent: object = None) -> ChatRequest:
+        """The request that a body in OpenAI's form makes.
+
+        Args:
+            read: The messages and what belongs to them.
+            sent: The client's own body, where it has another form.
+        """
+        headers = self.request.headers
+        fingerprint = ""
+        if "Idempotency-Key" in headers:
+            fingerprint = read.fingerprint or requests.fingerprint_of(sent or read.asked)
+        return requests.chat_request(
+            read.asked,
+            headers,
+            default_model=self.default_model(),
+            request_id=self.request_id,
+            fingerprint=fingerprint,
+            weighed=read.weighed,
+        )
+
+    async def relay(
+        self, request: ChatRequest, replied: Callable[[bytes], bytes] = bytes, turned: Callable[[bytes], bytes] = bytes
+    ) -> None:
+        """Answer a request, as a stream or a body, as long as the client is there.
+
+        Args:
+            request: What is asked.
+            replied: Turns the body of an answer that is no stream into the reply.
+            turned: Turns whole events of a stream into those to send.
+        """
+        answering = cast("AsyncGenerator[Waiting | bytes]", self.app.gateway.complete(self.asker, request))
+        async with aclosing(answering) as events:
+            if request.stream:
+                await self._stream(events, turned)
+            else:
+                body = b"".join([event async for event in events if isinstance(event, bytes)])
+                self.finish(replied(body))
+
+    async def _stream(self, events: AsyncIterator[Waiting | bytes], turned: Callable[[bytes], bytes]) -> None:
+        heartbeat = Heartbeat(self._beat)
+        try:
+            async for event in events:
+                self._begin_events()
+                heartbeat.sent()
+                await self._send(turned(event) if isinstance(event, bytes) else _queued(event))
+        except StreamClosedError:
+            raise
+        except (Exception, asyncio.CancelledError) as error:  # the status has gone out, so only an event can tell
+            if not self._headers_written or not await self._send_error(error, turned):
+                raise
+        finally:
+            heartbeat.stop()
+        self.finish()
+
+    async def _send_error(self, error: BaseException, turned: Callable[[bytes], bytes]) -> bool:
+        """End a stream with an error; not where the client has left."""
+        if isinstance(error, asyncio.CancelledError):
+            task = asyncio.current_task()
+            if task is None or self.client_left() or not ends_early(error):
+                return False
+            task.uncancel()
+            error = gateway_ends()
+        else:
+            self.log_exception(type(error), error, error.__traceback__)
+        public = error if isinstance(error, RsqlGatewayError) else plain_error(500)
+        await self._send(turned(b"data: " + msgspec.json.encode(public.as_json(self.request_id)) + b"\n\n"))
+        return True
+
+    def _beat(self) -> None:
+        """Say that this gateway is still there, so that a client notices when what is between them is not."""
+        if not (self._finished or self.client_left() or self.connection.stream.writing()):
+            self._begin_events()
+            self.write(b": heartbeat\n\n")
+            self.flush()
+
+    def _begin_events(self) -> None:
+        if self._headers_written:
+            return
+        self.set_header("Content-Type", "text/event-stream")
+        self.set_header("X-RSQL-Heartbeat", f"{HEARTBEAT_SECONDS:g}")
+        self.set_header("X-Accel-Buffering", "no")  # nginx: pass on each event as it comes
+        self.set_limit_headers()
+        self.connection.stream.set_nodelay(True)  # or each event may wait 40 ms
+
+    async def _send(self, event: bytes) -> None:
+        self.write(event)
+        sent = self.flush()
+        stream = self.connection.stream
+        if not stream.writing():
+            return
+        try:  # the client is slower than the model: wait for it, but not for ever
+            async with asyncio.timeout(_STALLED_CLIENT_SECONDS):
+                await sent
+        except TimeoutError:
+            stream.close()
+            raise StreamClosedError from None
 
 
 class Completions(RelayHandler):
@@ -17,7 +191,7 @@ class Completions(RelayHandler):
     @needs_scope("chat")
     async def post(self) -> None:
         """Answer messages, as a stream of events or whole. Unknown fields pass through to the provider."""
-        request = self.chat_request(await self.read_body(as_sent))
+        request = self.chat_request(await self.read_body(requests.as_sent))
         await self.while_connected(lambda: self.relay(request))
 
 
@@ -27,7 +201,7 @@ class ModelList(GatewayHandler):
     @needs_scope("chat")
     def get(self) -> None:
         """Models that the caller may use."""
-        models = self.parts.policy.models(self.asker, self.parts.gateway.models())
+        models = self.app.policy.models(self.asker, self.app.gateway.models())
         self.reply({"object": "list", "data": [_model(name) for name in models]})
 
 
@@ -37,7 +211,7 @@ class OneModel(GatewayHandler):
     @needs_scope("chat")
     def get(self, name: str) -> None:
         """One model, if the caller may use it."""
-        if name not in self.parts.policy.models(self.asker, self.parts.gateway.models()):
+        if name not in self.app.policy.models(self.asker, self.app.gateway.models()):
             raise UnknownModel("There is no model of this name for you. GET v1/models lists yours.", param="model")
         self.reply(_model(name))
 
@@ -48,8 +222,10 @@ class Embeddings(RelayHandler):
     @needs_scope("chat")
     async def post(self) -> None:
         """Vectors for texts, from providers that have them. ``model`` names the provider's model for that."""
-        read = await self.read_body(as_sent)
-        request = embeddings_request(read.asked, self.request.headers, request_id=self.request_id, weighed=read.weighed)
+        read = await self.read_body(requests.as_sent)
+        request = requests.embeddings_request(
+            read.asked, self.request.headers, request_id=self.request_id, weighed=read.weighed
+        )
         if request.model == OFFLINE:
             raise UnknownModel("The model 'offline' has no embeddings. Name one that a provider serves.", param="model")
         await self.while_connected(lambda: self.relay(request))
@@ -70,3 +246,10 @@ class Unsupported(GatewayHandler):
 
 def _model(name: str) -> dict[str, object]:
     return {"id": name, "object": "model", "created": 0, "owned_by": "rsql"}
+
+
+def _queued(waiting: Waiting) -> bytes:
+    """A comment: every client ignores it, and ours shows it."""
+    if waiting.position == 0:
+        return b": answering\n\n"
+    return b": queued position=%d eta=%.1f\n\n" % (waiting.position, waiting.eta)

@@ -109,11 +109,6 @@ class BoundedServer(HTTPServer):
                 del self._addresses[source]
 
 
-def is_spare(stream: object) -> bool:
-    """Whether a connection is one of those that are served ``health`` only."""
-    return getattr(stream, "is_spare", False)
-
-
 def _is_here(source: str) -> bool:
     """Whether an address is this machine's own, where a proxy may stand that nobody has told of."""
     try:

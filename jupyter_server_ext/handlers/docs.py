@@ -7,8 +7,8 @@ import re
 from html import escape
 from typing import TYPE_CHECKING, Any
 
+from jupyter_server_ext.handlers.app_context import installed_version
 from jupyter_server_ext.handlers.base import GatewayHandler
-from jupyter_server_ext.handlers.parts import installed_version
 from jupyter_server_ext.identity import needs_scope, scope_of
 
 if TYPE_CHECKING:
@@ -163,7 +163,7 @@ class OpenApi(GatewayHandler):
     @needs_scope("chat")
     def get(self) -> None:
         """This gateway's routes as an OpenAPI document."""
-        self.reply(openapi(self.parts.routes))
+        self.reply(openapi(self.app.routes))
 
 
 class Docs(GatewayHandler):
@@ -173,4 +173,4 @@ class Docs(GatewayHandler):
     def get(self) -> None:
         """This gateway's routes as a page."""
         self.set_header("Content-Type", "text/html; charset=utf-8")
-        self.finish(page(self.parts.routes))
+        self.finish(page(self.app.routes))

@@ -9,8 +9,8 @@ from urllib.parse import parse_qs
 from jupyter_server_ext.config import CallerLimits
 from jupyter_server_ext.errors import BadRequest, NotAuthenticated, NotPermitted
 from jupyter_server_ext.handlers import keys
+from jupyter_server_ext.handlers.app_context import health
 from jupyter_server_ext.handlers.base import GatewayHandler
-from jupyter_server_ext.handlers.parts import health
 from jupyter_server_ext.identity import open_to_all
 from jupyter_server_ext.limits import check_limits
 
@@ -29,10 +29,10 @@ class Home(GatewayHandler):
     @open_to_all
     async def get(self) -> None:
         """Whether the gateway can answer; in a browser that is logged in to the hub, your own use and keys, too."""
-        told = health(self.parts)
+        told = health(self.app)
         if "text/html" not in self.request.headers.get("Accept", ""):
             self.reply(told, status=503 if told["status"] == "unavailable" else 200)
-        elif self.parts.hub is None:
+        elif self.app.hub is None:
             self.show(_status_for_all(told["status"], told["version"]))
         else:
             await self._show_own()
@@ -41,16 +41,16 @@ class Home(GatewayHandler):
     async def post(self) -> None:
         """Make or revoke a virtual API key, from the form of the page."""
         form = {name: values[-1] for name, values in parse_qs(self.body.decode("utf-8", "replace")).items()}
-        if self.parts.hub is None or not self.parts.hub.browsers.may_change(self, form.get("_xsrf", "")):
+        if self.app.hub is None or not self.app.hub.browsers.may_change(self, form.get("_xsrf", "")):
             raise NotPermitted("This form was not sent from the gateway's page. Open the page again.")
         self.request.headers["X-XSRFToken"] = form["_xsrf"]  # where scripts of pages put it
         caller = await self._session()
         if caller is None:
             raise NotAuthenticated("The login has ended. Open the page again.")
         if "revoke" in form:
-            key = await self.parts.virtual_keys.revoke(form["revoke"], caller.name)
-            self.parts.auth.forget(key.owner)
-            self.redirect(self.parts.base, status=303)
+            key = await self.app.virtual_keys.revoke(form["revoke"], caller.name)
+            self.app.auth.forget(key.owner)
+            self.redirect(self.app.base, status=303)
         else:
             await self._make(caller, form)
 
@@ -65,11 +65,11 @@ class Home(GatewayHandler):
         except ValueError:
             raise BadRequest("Days, requests and dollars must be numbers.", param="days") from None
         limits = CallerLimits(**check_limits("limits", given))
-        key, text = await self.parts.virtual_keys.make(caller, form.get("name", ""), days=days, limits=limits)
+        key, text = await self.app.virtual_keys.make(caller, form.get("name", ""), days=days, limits=limits)
         self.show(
             f"<h1>Your new key</h1><p>{escape(key.name)}, good until {keys.told(key)['expires'][:10]}. "
             f"It is shown this once:</p><p><code>{escape(text.reveal())}</code></p>"
-            f'<p><a href="{escape(self.parts.base)}">Back</a></p>'
+            f'<p><a href="{escape(self.app.base)}">Back</a></p>'
         )
 
     async def _show_own(self) -> None:
@@ -80,23 +80,23 @@ class Home(GatewayHandler):
             self.show(f"<h1>rsql gateway</h1><p>{escape(error.message)}</p>", status=403)
             return
         if caller is None:
-            assert self.parts.hub is not None  # noqa: S101 - or this page is not shown
-            self.redirect(self.parts.hub.browsers.begin(self, self.parts.base))
+            assert self.app.hub is not None  # noqa: S101 - or this page is not shown
+            self.redirect(self.app.hub.browsers.begin(self, self.app.base))
             return
         self.caller = caller
-        await self.parts.limits.refresh(caller)
-        own = await self.parts.virtual_keys.of(caller.name)
-        cost = await self.parts.accounting.cost_today(caller, {key.provider for key in self.parts.settings.keys})
-        token = self.parts.hub.browsers.page_token(self) if self.parts.hub else ""
+        await self.app.limits.refresh(caller)
+        own = await self.app.virtual_keys.of(caller.name)
+        cost = await self.app.accounting.cost_today(caller, {key.provider for key in self.app.settings.keys})
+        token = self.app.hub.browsers.page_token(self) if self.app.hub else ""
         self.show(
-            f"<h1>rsql gateway</h1>{_service(health(self.parts), self.parts.gateway.status())}"
-            f"{_use(caller, self.parts.limits.stats(caller), cost)}{_keys([keys.told(key) for key in own], token)}"
+            f"<h1>rsql gateway</h1>{_service(health(self.app), self.app.gateway.status())}"
+            f"{_use(caller, self.app.limits.stats(caller), cost)}{_keys([keys.told(key) for key in own], token)}"
         )
 
     async def _session(self) -> Caller | None:
         """Who is logged in in this browser."""
         try:
-            return await self.parts.auth.caller(self, "chat")
+            return await self.app.auth.caller(self, "chat")
         except NotAuthenticated:
             return None
 
@@ -115,7 +115,7 @@ class Returned(GatewayHandler):
     @open_to_all
     async def get(self) -> None:
         """The hub sends browsers here after the login; begins a session and goes on to the page."""
-        hub = self.parts.hub
+        hub = self.app.hub
         began = hub.browsers.returned(self, self.get_query_argument("state", "")) if hub else None
         if hub is None or began is None:
             raise NotPermitted("This login was not begun here, or too long ago. Open the page again.")

@@ -28,13 +28,13 @@ class OwnKeys(GatewayHandler):
     @needs_scope("chat")
     async def get(self) -> None:
         """Your virtual API keys, without their texts."""
-        self.reply({"keys": [told(key) for key in await self.parts.virtual_keys.of(person(self).name)]})
+        self.reply({"keys": [told(key) for key in await self.app.virtual_keys.of(person(self).name)]})
 
     @needs_scope("chat")
     async def post(self) -> None:
         """Make a virtual API key for a script: it stands for you, and is shown this once."""
         body = requests.json_object(self.body)
-        made = await self.parts.virtual_keys.make(
+        made = await self.app.virtual_keys.make(
             person(self), requests.required_text(body, "name"), days=days_of(body), limits=limits_of(body)
         )
         self.reply(shown_once(*made), status=201)
@@ -55,13 +55,13 @@ class AllKeys(GatewayHandler):
     @needs_scope("admin")
     async def get(self) -> None:
         """Everybody's virtual API keys, without their texts."""
-        self.reply({"keys": [told(key) for key in await self.parts.virtual_keys.of(None)]})
+        self.reply({"keys": [told(key) for key in await self.app.virtual_keys.of(None)]})
 
     @needs_scope("admin")
     async def post(self) -> None:
         """Make a virtual API key for somebody, who need not be known otherwise, with the rules of ``tenant``."""
         body = requests.json_object(self.body)
-        made = await self.parts.virtual_keys.make_for(
+        made = await self.app.virtual_keys.make_for(
             requests.required_text(body, "owner"),
             requests.required_text(body, "name"),
             tenant=_tenant_of(body),
@@ -97,8 +97,8 @@ async def revoked(handler: GatewayHandler, key_id: str, owner: str | None) -> Ap
     Raises:
         NoSuchKey: There is none, or it is somebody else's.
     """
-    key = await handler.parts.virtual_keys.revoke(key_id, owner)
-    handler.parts.auth.forget(key.owner)
+    key = await handler.app.virtual_keys.revoke(key_id, owner)
+    handler.app.auth.forget(key.owner)
     return key
 
 

@@ -64,15 +64,15 @@ class Feedback(GatewayHandler):
             comment=without_controls(optional_text(body, "comment"))[:_LONGEST_COMMENT],
             at=time.time(),
         )
-        if not is_name(rating.request_id) or not await self.parts.accounting.knows(rating.request_id, self.asker):
+        if not is_name(rating.request_id) or not await self.app.accounting.knows(rating.request_id, self.asker):
             raise BadRequest(
                 "There is no request of yours with this id. It is in the header x-request-id of an answer.",
                 param="request_id",
                 code="unknown_request",
                 status=404,
             )
-        self.parts.ratings.add(rating)
-        self.parts.metrics.rated(rating.rating)
+        self.app.ratings.add(rating)
+        self.app.metrics.rated(rating.rating)
         self.reply({"status": "thanks", "request_id": rating.request_id, "rating": rating.rating})
 
 

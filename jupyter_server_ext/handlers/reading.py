@@ -16,12 +16,13 @@ import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple, cast
+from typing import TYPE_CHECKING, Any, BinaryIO, cast
 
 import msgspec
 
 from jupyter_server_ext.errors import BadRequest, RsqlGatewayError, TooLarge
 from jupyter_server_ext.handlers import requests
+from jupyter_server_ext.handlers.requests import Read
 from jupyter_server_ext.messages import Weighed
 
 if TYPE_CHECKING:
@@ -30,30 +31,11 @@ if TYPE_CHECKING:
     Fields = dict[str, Any]
     Shape = Callable[[Fields], Fields]
 
-LARGE = 128 * 1024
-"""Bytes from which on a body is read elsewhere; up to it that takes a millisecond or two."""
-
 _INLINE = 16 * 1024  # bytes of JSON up to which a field comes back as a value
 _MOST_MEMORY = 3 << 30  # of the process; 10 MB of brackets are no more than 1 GB of lists
 _SPENT = 400 << 20  # beyond it the process ends after its answer, so that the memory is given back
 _FRAME = struct.Struct("!QQ")
 _START = "from jupyter_server_ext.handlers.reading import main; main()"
-
-
-class Read(NamedTuple):
-    """A body that was read.
-
-    Args:
-        sent: What the client sent; of a large body only what is not part of the question.
-        asked: The same as a body in OpenAI's form of chat completions, or of embeddings.
-        weighed: What is known of a large one, whose large fields are ``msgspec.Raw``; None for others.
-        fingerprint: Hash of a large one.
-    """
-
-    sent: dict[str, Any]
-    asked: dict[str, Any]
-    weighed: Weighed | None = None
-    fingerprint: str = ""
 
 
 class _Reply(msgspec.Struct):
@@ -68,7 +50,7 @@ class _Reply(msgspec.Struct):
 
 
 class BodyReader:
-    """Reads bodies; large ones one after the other in a process that starts with the first and ends with ``close``."""
+    """Reads large bodies, one after the other, in a process that starts with the first and ends with ``close``."""
 
     def __init__(self) -> None:
         self._thread: ThreadPoolExecutor | None = None
@@ -85,9 +67,6 @@ class BodyReader:
             BadRequest: It is not JSON, or a field is wrong.
             TooLarge: Its values need more memory than there is.
         """
-        if len(body) <= LARGE:
-            sent = requests.json_object(body)
-            return Read(sent, shape(sent))
         if self._thread is None:
             self._thread = ThreadPoolExecutor(1, thread_name_prefix="rsql-bodies")
         return await asyncio.get_running_loop().run_in_executor(self._thread, self._ask, body, shape)

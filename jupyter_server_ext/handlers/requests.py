@@ -1,19 +1,24 @@
-"""From the bytes of a body to a ``ChatRequest``, or a refusal that names the field."""
+"""Requests: their bodies while they come in, and the ``ChatRequest`` they make, or a refusal that names the field."""
 
 from __future__ import annotations
 
 import hashlib
 import math
 import re
-from typing import TYPE_CHECKING, Any, Literal, get_args
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, get_args
 
 import msgspec
 
-from jupyter_server_ext.errors import BadRequest
+from jupyter_server_ext.errors import BadRequest, LimitExceeded, NoCapacity, TooLarge
 from jupyter_server_ext.messages import ChatRequest, Task, Weighed, is_name
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+    from jupyter_server_ext.messages import Caller
+
+LARGE = 128 * 1024
+"""Bytes from which on a body is read in another process; up to it that takes a millisecond or two."""
 
 CacheWish = Literal["", "use", "bypass", "never"]
 
@@ -23,8 +28,152 @@ _REPEAT_KEY = re.compile(r"[ -~]{1,255}")
 _TASKS = frozenset(get_args(Task))
 _MOST_TOKENS = 2**31 - 1
 _MOST_CHOICES = 128  # as OpenAI allows
+_RETRY_SECONDS = 1.0
+_BODY_SECONDS = 120.0  # that a body may take to come
+_FIRST_SECONDS = 20.0  # that the smallest may take
+_SLOWEST = 100_000.0  # bytes a second of larger ones
 _TRUTHS = {"1": True, "true": True, "0": False, "false": False}
 _AMOUNTS = {"max_tokens": _MOST_TOKENS, "max_completion_tokens": _MOST_TOKENS, "n": _MOST_CHOICES}
+
+
+class Read(NamedTuple):
+    """A body that was read.
+
+    Args:
+        sent: What the client sent; of a large body only what is not part of the question.
+        asked: The same as a body in OpenAI's form of chat completions, or of embeddings.
+        weighed: What is known of a large one, whose large fields are ``msgspec.Raw``; None for others.
+        fingerprint: Hash of a large one.
+    """
+
+    sent: dict[str, Any]
+    asked: dict[str, Any]
+    weighed: Weighed | None = None
+    fingerprint: str = ""
+
+
+class BodyBudget:
+    """Bytes of bodies that have not been read to their end, as announced, or as they came where nothing was.
+
+    One body may take half of what is free: however many callers send large ones, there is room for a small one.
+
+    Args:
+        per_caller: The most of one caller.
+        in_all: The most of all together.
+
+    Example:
+        >>> budget = BodyBudget(10, 100)
+        >>> budget.take("ada", 8)
+        >>> budget.take("ada", 4)
+        Traceback (most recent call last):
+            ...
+        jupyter_server_ext.errors.LimitExceeded: Bodies that you are sending ...
+    """
+
+    def __init__(self, per_caller: int, in_all: int) -> None:
+        self._per_caller = per_caller
+        self._in_all = in_all
+        self._held: dict[str, int] = {}
+        self.held = 0
+        """Bytes of all together."""
+
+    def take(self, caller: str, amount: int) -> None:
+        """Count bytes that are going to come.
+
+        Raises:
+            LimitExceeded: The caller is sending too much at once.
+            NoCapacity: All together are.
+        """
+        own = self._held.get(caller, 0) + amount
+        if own > self._per_caller:
+            raise LimitExceeded(
+                f"Bodies that you are sending at the same time may have {self._per_caller / 1e6:g} MB together. "
+                "Wait until some are answered.",
+                code="too_many_bodies",
+                retry_after=_RETRY_SECONDS,
+            )
+        if 2 * amount > self._in_all - self.held:
+            raise NoCapacity("The gateway is receiving as much as it can hold. Try again.", retry_after=_RETRY_SECONDS)
+        self._held[caller] = own
+        self.held += amount
+
+    def give_back(self, caller: str, amount: int) -> None:
+        """Count bytes no longer, as they were read or will not come."""
+        self.held -= amount
+        self._held[caller] -= amount
+        if not self._held[caller]:
+            del self._held[caller]
+
+
+class IncomingBody:
+    """The body of one request while it comes in, counted in the budget before it is kept.
+
+    Args:
+        budget: Bodies of all requests.
+        headers: Of the request.
+        most: The largest that is taken, in bytes.
+    """
+
+    def __init__(self, budget: BodyBudget, headers: Mapping[str, str], most: int) -> None:
+        self._budget = budget
+        self._most = most
+        self._sender = ""
+        self._held = 0
+        self.chunks: list[bytes] = []
+        self.received = 0
+        length = headers.get("Content-Length", "0")
+        self._length = int(length[:20]) if length.isdecimal() else 0  # as announced
+        self.follows = length != "0" or "Transfer-Encoding" in headers
+        """Whether there is a body at all."""
+
+    @property
+    def seconds(self) -> float:
+        """How long it may take: by its length, or as long as the largest where none is announced."""
+        return min(_BODY_SECONDS, _FIRST_SECONDS + (self._length or self._most) / _SLOWEST)
+
+    def announce(self, caller: Caller | None) -> None:
+        """Count the announced length, in the caller's name.
+
+        Raises:
+            TooLarge: It is above the largest.
+            LimitExceeded: The caller is sending too much.
+            NoCapacity: All are.
+        """
+        self._sender = caller.name if caller is not None else ""
+        if self._length > self._most:
+            raise self._too_large()
+        self._hold(self._length)
+
+    def add(self, chunk: bytes) -> None:
+        """Keep a piece.
+
+        Raises:
+            TooLarge: As ``announce``, like the others.
+        """
+        self.received += len(chunk)
+        if self.received > self._most:
+            raise self._too_large()
+        self._hold(self.received - self._held)
+        self.chunks.append(chunk)
+
+    def give_back(self) -> None:
+        """Count it no longer: it was read, or is not wanted."""
+        if self._held:
+            self._budget.give_back(self._sender, self._held)
+            self._held = 0
+
+    def drop(self) -> None:
+        """Forget it."""
+        self.chunks.clear()
+        self.give_back()
+
+    def _hold(self, amount: int) -> None:
+        if amount > 0:
+            self._budget.take(self._sender, amount)
+            self._held += amount
+
+    def _too_large(self) -> TooLarge:
+        return TooLarge(f"The body is larger than {self._most / 1e6:g} MB. Send less.")
 
 
 def json_object(body: bytes) -> dict[str, Any]:

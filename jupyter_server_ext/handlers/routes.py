@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 from jupyter_server_ext.handlers import admin, chat, completions, docs, home, keys, ratings, responses, status
 
 if TYPE_CHECKING:
+    from jupyter_server_ext.handlers.app_context import AppContext
     from jupyter_server_ext.handlers.base import GatewayHandler
-    from jupyter_server_ext.handlers.parts import AppContext
 
 _PARAMETER = re.compile(r"\{(\w+)(?::([^}]+))?\}")
 
@@ -84,15 +84,13 @@ ROUTES = (
 """All routes; docs and openapi.json are made from this."""
 
 
-def rules(parts: AppContext, base: str) -> list[tuple[str, type[GatewayHandler], dict[str, Any]]]:
+def rules(app: AppContext, base: str) -> list[tuple[str, type[GatewayHandler], dict[str, Any]]]:
     """What tornado takes: patterns, handlers and their arguments.
 
     Args:
-        parts: What the handlers use.
+        app: Everything that handlers use.
         base: The path of the gateway, with a slash at both ends.
     """
-    found = [
-        (re.escape(base) + route.regex, route.handler, {"parts": parts, "route": route.path}) for route in parts.routes
-    ]
+    found = [(re.escape(base) + route.regex, route.handler, {"app": app, "route": route.path}) for route in app.routes]
     elsewhere = re.escape(base.rstrip("/")) + "(?:/.*)?"
-    return [*found, (elsewhere, status.NoRoute, {"parts": parts, "route": "other"})]
+    return [*found, (elsewhere, status.NoRoute, {"app": app, "route": "other"})]

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 from tornado.web import HTTPError
 
+from jupyter_server_ext.handlers.app_context import health
 from jupyter_server_ext.handlers.base import GatewayHandler
-from jupyter_server_ext.handlers.parts import default_model, health, offline_models
 from jupyter_server_ext.identity import needs_scope, open_to_all
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ class Health(GatewayHandler):
     @open_to_all
     def get(self) -> None:
         """Whether the gateway can answer: 200, or 503 when no key can serve any more or it is about to end."""
-        told = health(self.parts)
+        told = health(self.app)
         if self.settings.get("leaving"):
             told = {**told, "status": "ending"}
         self.reply(told, status=503 if told["status"] in {"unavailable", "ending"} else 200)
@@ -34,8 +34,8 @@ class NoRoute(GatewayHandler):
     @open_to_all
     def get(self) -> None:
         """There is nothing here; the base without its slash leads to the base."""
-        if self.request.path + "/" == self.parts.base:
-            self.redirect(self.parts.base, status=308)
+        if self.request.path + "/" == self.app.base:
+            self.redirect(self.app.base, status=308)
         else:
             raise HTTPError(404)
 
@@ -48,10 +48,10 @@ class Status(GatewayHandler):
     @needs_scope("chat")
     def get(self) -> None:
         """Keys by state, the queue, models, and the least that your group lets out of a kernel."""
-        told = {name: value for name, value in self.parts.gateway.status().items() if name != "pool"}
-        told["models"] = self.parts.policy.models(self.asker, told.get("models", []))
-        told["default_model"] = default_model(self.parts, self.asker)
-        told["privacy_floor"] = self.parts.policy.privacy_floor(self.asker)
+        told = {name: value for name, value in self.app.gateway.status().items() if name != "pool"}
+        told["models"] = self.app.policy.models(self.asker, told.get("models", []))
+        told["default_model"] = self.default_model()
+        told["privacy_floor"] = self.app.policy.privacy_floor(self.asker)
         self.reply(told)
 
 
@@ -62,27 +62,32 @@ class Stats(GatewayHandler):
     async def get(self) -> None:
         """Your own use: requests and tokens per period with what is left, requests under way, money."""
         asker = self.asker
-        await self.parts.limits.refresh(asker)
-        cost = await self.parts.accounting.cost_today(asker, {key.provider for key in self.parts.settings.keys})
+        await self.app.limits.refresh(asker)
+        cost = await self.app.accounting.cost_today(asker, {key.provider for key in self.app.settings.keys})
         self.reply(
             {
                 "caller": asker.name,
                 "tenant": asker.tenant,
-                **self.parts.limits.stats(asker),
+                **self.app.limits.stats(asker),
                 "cost": cost,
-                "cache": await self.parts.accounting.cache_today(asker),
-                "privacy_floor": self.parts.policy.privacy_floor(asker),
-                "system_prompt": self.parts.policy.system_prompt(asker),
-                "offline_models": offline_models(self.parts, asker),
+                "cache": await self.app.accounting.cache_today(asker),
+                "privacy_floor": self.app.policy.privacy_floor(asker),
+                "system_prompt": self.app.policy.system_prompt(asker),
+                "offline_models": self._offline_models(asker),
                 **self._of_key(asker),
             }
         )
+
+    def _offline_models(self, asker: Caller) -> list[str]:
+        """The caller's models that the embedded model answers; ``default`` where a request may name none."""
+        models = self.app.policy.models(asker, self.app.gateway.offline_models())
+        return [*models, "default"] if self.default_model() in models else models
 
     def _of_key(self, asker: Caller) -> dict[str, Any]:
         """Limits that the virtual key has of its own, where one asks."""
         if not asker.key:
             return {}
-        left = self.parts.limits.stats_of_key(asker) | self.parts.accounting.spent_by_key(asker)
+        left = self.app.limits.stats_of_key(asker) | self.app.accounting.spent_by_key(asker)
         return {"key": {"id": asker.key, "limits": left}}
 
 
@@ -93,4 +98,4 @@ class PrometheusMetrics(GatewayHandler):
     def get(self) -> None:
         """Figures for Prometheus, in its text format."""
         self.set_header("Content-Type", "text/plain; version=0.0.4; charset=utf-8")
-        self.finish(self.parts.metrics.text())
+        self.finish(self.app.metrics.text())

@@ -109,8 +109,8 @@ async def serving(url, tmp_path, go_on):
     storage = StorageSettings(ledger=url, instance="one", spool=str(tmp_path))
     settings = Settings(default_model="m", keys=(key,), storage=storage)
     tokens = [(Secret("t"), Caller("a" * 200))]
-    parts = build_app(settings, tokens, "/", transport=httpx.MockTransport(answer))
-    server = HTTPServer(web_application(parts))
+    app = build_app(settings, tokens, "/", transport=httpx.MockTransport(answer))
+    server = HTTPServer(web_application(app))
     socket, port = bind_unused_port()
     server.add_socket(socket)
     headers = {"Authorization": "Bearer t"}
@@ -121,7 +121,7 @@ async def serving(url, tmp_path, go_on):
             yield client
     finally:
         server.stop()
-        await parts.close()
+        await app.close()
         await server.close_all_connections()
 
 

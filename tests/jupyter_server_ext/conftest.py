@@ -95,7 +95,7 @@ class Served:
 
     client: httpx.AsyncClient
     gateway: FakeGateway
-    parts: object
+    app: object
     url: str
 
     async def ask(self, body=None, token="ada-token", path="v1/chat/completions", **options):
@@ -115,22 +115,22 @@ def served():
     @asynccontextmanager
     async def serving(settings=None, *, fake=True, base="/rsql/", transport=None):
         settings = dataclasses.replace(settings or Settings(default_model="llama"), api_keys=KEYS)
-        parts = build_app(settings, [(Secret("owner-token"), OWNER)], base, transport=transport)
+        app = build_app(settings, [(Secret("owner-token"), OWNER)], base, transport=transport)
         gateway = FakeGateway()
-        gateway.limits = parts.limits
-        real = parts.gateway
+        gateway.limits = app.limits
+        real = app.gateway
         if fake:
-            parts = dataclasses.replace(parts, gateway=gateway, metrics=Metrics(gateway.status))
-        server = HTTPServer(web_application(parts))
+            app = dataclasses.replace(app, gateway=gateway, metrics=Metrics(gateway.status))
+        server = HTTPServer(web_application(app))
         socket, port = bind_unused_port()
         server.add_socket(socket)
         url = f"http://127.0.0.1:{port}{base}"
         try:
             async with httpx.AsyncClient(base_url=url, trust_env=False, timeout=10) as client:
-                yield Served(client, gateway, parts, url)
+                yield Served(client, gateway, app, url)
         finally:
             server.stop()
-            parts.reader.close()
+            app.reader.close()
             await real.close()
             await server.close_all_connections()
 

@@ -258,7 +258,7 @@ async def test_what_is_under_way_is_answered_before_the_end(served):
         answer, end, url = asyncio.Event(), asyncio.Event(), asyncio.get_running_loop().create_future()
         gateway.gateway.events = [answer, b"{}"]
         listening = Listening(port=0, until=end.wait, signals=(), drain_seconds=5)
-        serving = asyncio.ensure_future(serve(replace(gateway.parts, base="/rsql/"), listening, url.set_result))
+        serving = asyncio.ensure_future(serve(replace(gateway.app, base="/rsql/"), listening, url.set_result))
         async with httpx.AsyncClient() as client:
             ask = client.post(
                 f"{await url}v1/chat/completions", json=ASK, headers={"Authorization": "Bearer ada-token"}
@@ -282,7 +282,7 @@ async def test_a_second_signal_does_not_wait(served):
         gateway.gateway.events = [asyncio.Event()]
         url = asyncio.get_running_loop().create_future()
         listening = Listening(port=0, signals=(signal.SIGUSR1,), drain_seconds=60)
-        serving = asyncio.ensure_future(serve(gateway.parts, listening, url.set_result))
+        serving = asyncio.ensure_future(serve(gateway.app, listening, url.set_result))
         async with httpx.AsyncClient() as client:
             ask = client.post(
                 f"{await url}v1/chat/completions", json=ASK, headers={"Authorization": "Bearer ada-token"}

@@ -198,7 +198,7 @@ async def test_a_body_that_never_ends_is_answered_and_cut_off(served, monkeypatc
         reply = await reading
         assert reply.startswith(b"HTTP/1.1 413")
         assert b"X-Ratelimit-Remaining-Requests" in reply
-        await asyncio.wait_for(gateway.parts.metrics.idle(), 2)  # though the client would go on
+        await asyncio.wait_for(gateway.app.metrics.idle(), 2)  # though the client would go on
         writer.close()
         assert (await gateway.ask()).status_code == 200
 

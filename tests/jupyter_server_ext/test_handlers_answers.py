@@ -162,10 +162,10 @@ async def test_a_client_that_leaves_ends_the_work_at_once(served, stream, first)
         while not gateway.gateway.asked:
             await asyncio.sleep(0.01)
         await asyncio.sleep(0.02)
-        assert gateway.parts.metrics.under_way == 1
+        assert gateway.app.metrics.under_way == 1
         asking.cancel()
         await asyncio.wait_for(gateway.gateway.ended.wait(), 2)
-        await asyncio.wait_for(gateway.parts.metrics.idle(), 2)
+        await asyncio.wait_for(gateway.app.metrics.idle(), 2)
         stats = (await gateway.get("stats")).json()
 
     assert stats["concurrency"]["current"] == 0
@@ -189,10 +189,10 @@ async def test_a_client_that_leaves_in_the_middle_of_its_body_leaves_nothing_beh
             b"POST /rsql/chat HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer ada-token\r\nContent-Length: 500\r\n\r\n{"
         )
         await writer.drain()
-        while not gateway.parts.metrics.under_way:
+        while not gateway.app.metrics.under_way:
             await asyncio.sleep(0.01)
         writer.close()
-        await asyncio.wait_for(gateway.parts.metrics.idle(), 2)
+        await asyncio.wait_for(gateway.app.metrics.idle(), 2)
 
 
 async def test_a_slow_reader_slows_its_stream_and_nobody_else(served):
@@ -256,7 +256,7 @@ async def test_chat_streams_and_remembers(served):
             b'data: {"choices":[],"usage":{}}\n\ndata: [DONE]\n\n',
         ]
         reply = await gateway.ask({"message": "Hi", "session_id": "s1", "stream": True}, path="chat")
-        kept = gateway.parts.conversations.of("ada", "s1")
+        kept = gateway.app.conversations.of("ada", "s1")
 
     assert reply.text.count("data:") == 5
     assert kept[1]["content"] == "Hello"

@@ -88,7 +88,7 @@ async def test_metrics_count_requests_and_name_nobody(served):
 @pytest.mark.parametrize(("rating", "kept"), [("up", 5), ("down", 1), (3, 3), (0, None), (True, None), ("good", None)])
 async def test_answers_are_rated(served, rating, kept):
     async with served() as gateway:
-        gateway.parts.accounting.open(Caller("ada"), ChatRequest("m", {"messages": []}, request_id="req-1"))
+        gateway.app.accounting.open(Caller("ada"), ChatRequest("m", {"messages": []}, request_id="req-1"))
         reply = await gateway.ask({"request_id": "req-1", "rating": rating, "comment": "Right."}, path="feedback")
         listed = (await gateway.get("admin/api/feedback", token="owner-token")).json()["feedback"]
 
@@ -99,7 +99,7 @@ async def test_answers_are_rated(served, rating, kept):
 @pytest.mark.parametrize(("name", "token"), [("req-2", "ada-token"), ("req-1", "bob-token")])
 async def test_only_what_one_has_asked_can_be_rated(served, name, token):
     async with served() as gateway:
-        gateway.parts.accounting.open(Caller("ada"), ChatRequest("m", {"messages": []}, request_id="req-1"))
+        gateway.app.accounting.open(Caller("ada"), ChatRequest("m", {"messages": []}, request_id="req-1"))
         reply = await gateway.ask({"request_id": name, "rating": "up"}, token=token, path="feedback")
         listed = (await gateway.get("admin/api/feedback", token="owner-token")).json()["feedback"]
 

@@ -159,8 +159,8 @@ async def test_unfinished_bodies_of_one_caller_take_little_memory(served):
         assert len(statuses) >= 55
         for writer in writers:
             writer.close()
-        await asyncio.wait_for(gateway.parts.metrics.idle(), 5)
-        assert gateway.parts.bodies.held == 0
+        await asyncio.wait_for(gateway.app.metrics.idle(), 5)
+        assert gateway.app.bodies.held == 0
         assert (await gateway.ask()).status_code == 200
 
 
@@ -174,7 +174,7 @@ async def test_a_body_that_comes_too_slowly_is_told_so(served, monkeypatch):
         assert reply.startswith(b"HTTP/1.1 408")
         assert b"body_too_slow" in reply
         writer.close()
-        assert gateway.parts.bodies.held == 0
+        assert gateway.app.bodies.held == 0
 
 
 def large(kind):
@@ -219,8 +219,8 @@ async def test_large_bodies_keep_nobody_waiting(served, kind):
     settings = Settings(default_model="m", keys=(key,), server=ServerSettings(sending_per_caller_mb=100))
     body = large(kind)
     async with served(settings, fake=False, transport=httpx.MockTransport(answered)) as gateway:
-        gateway.parts.accounting.prices.warm()
-        await gateway.parts.reader.read(b'{"messages":[{"role":"user","content":"%b"}]}' % (b"x" * 200_000), as_sent)
+        gateway.app.accounting.prices.warm()
+        await gateway.app.reader.read(b'{"messages":[{"role":"user","content":"%b"}]}' % (b"x" * 200_000), as_sent)
         best = math.inf
         for _ in range(ATTEMPTS):
             asking = asyncio.gather(*(gateway.ask(body, timeout=120) for _ in range(3)))

@@ -80,7 +80,7 @@ async def once(served, way: Way) -> int:
 async def kept(gateway) -> Counter[str]:
     """The gateway's own objects by type, when nothing is under way."""
     async with asyncio.timeout(5.0):
-        await gateway.parts.metrics.idle()
+        await gateway.app.metrics.idle()
     await asyncio.sleep(0.05)
     return Counter(
         type(one).__qualname__
@@ -117,8 +117,8 @@ async def test_a_request_leaves_nothing_in_memory(way, served, tmp_path):
 
             async def many() -> None:
                 for _ in range(MANY):
-                    for one in gateway.parts.gateway.pool.all():
-                        gateway.parts.gateway.pool.resume(one.id)
+                    for one in gateway.app.gateway.pool.all():
+                        gateway.app.gateway.pool.resume(one.id)
                     provider.next("m", way.fault)
                     statuses.add(await once(gateway, way))
 

@@ -209,7 +209,7 @@ async def survive_for_real(served, number, seed):
             }
             whole = {"X-RSQL-Whole": "true"} if rng.random() < 0.3 else {}
             reply = await gateway.ask(asked[route] | {"stream": stream}, path=route, headers=whole)
-            gateway.parts.gateway.pool.resume("k")
+            gateway.app.gateway.pool.resume("k")
             where = (at, seed, route, stream, sender.pieces)
             assert (
                 reply.status_code in {200, 400, 404, 413, 422, 429, 502, 503, 504} or 400 <= reply.status_code < 500

@@ -178,7 +178,7 @@ async def test_a_ledger_that_cannot_be_written_refuses_new_work_and_loses_nothin
         raise OSError("No space left on device")
 
     async with paying() as gateway:
-        gateway.parts.accounting.ledger._retry_seconds = 0.02
+        gateway.app.accounting.ledger._retry_seconds = 0.02
         assert (await gateway.get("health")).json()["checks"]["ledger"] == "ok"
         with monkeypatch.context() as broken:
             broken.setattr(SqlLedgerStore, "finish", fails)
@@ -395,7 +395,7 @@ async def test_a_full_disk_refuses_new_work_and_loses_nothing(paying, url):
     import sqlalchemy as sa
 
     async with paying() as gateway:
-        ledger = gateway.parts.accounting.ledger
+        ledger = gateway.app.accounting.ledger
         ledger._retry_seconds = 0.02
         engine = ledger._store._engine
         question = body(seed=1)
@@ -434,7 +434,7 @@ async def test_what_is_old_is_deleted_on_schedule(paying, url):
     async with paying() as gateway:
         await gateway.ask()
         await gateway.ask(headers={"Idempotency-Key": "k"})
-        later = Ledger(gateway.parts.accounting.ledger._store, keep_days=1, clock=lambda: time.time() + 86_401)
+        later = Ledger(gateway.app.accounting.ledger._store, keep_days=1, clock=lambda: time.time() + 86_401)
         assert await later.tidy() == 2
         assert await later.tidy() == 0
     assert read(url) == {}

@@ -225,7 +225,7 @@ async def test_a_class_of_thirty_is_one_call_thirty_answers_thirty_entries(shari
     provider.go_on.clear()
     async with sharing(provider, everyone=CallerLimits(concurrency=5)) as gateway:
         asking = [asyncio.create_task(gateway.ask(body(stream=stream))) for _ in range(30)]
-        await until(lambda: gateway.parts.limits.stats(ADA)["concurrency"]["current"] == 30)
+        await until(lambda: gateway.app.limits.stats(ADA)["concurrency"]["current"] == 30)
         provider.go_on.set()
         replies = await asyncio.gather(*asking)
         assert {told(reply) for reply in replies} == {"Hello there."}
@@ -248,7 +248,7 @@ async def test_both_forms_share_a_call(sharing):
     provider.go_on.clear()
     async with sharing(provider) as gateway:
         asking = [asyncio.create_task(gateway.ask(body(stream=n % 2 == 0))) for n in range(6)]
-        await until(lambda: gateway.parts.limits.stats(ADA)["concurrency"]["current"] == 6)
+        await until(lambda: gateway.app.limits.stats(ADA)["concurrency"]["current"] == 6)
         provider.go_on.set()
         assert {told(reply) for reply in await asyncio.gather(*asking)} == {"Hello there."}
         assert len(provider.asked) == 1
@@ -266,9 +266,9 @@ async def test_when_the_leader_leaves_the_others_are_answered_and_the_call_is_pa
         pieces = reply.aiter_bytes()  # closes the reply when it is forgotten
         await anext(pieces)
         other = asyncio.create_task(gateway.ask(body(stream=True)))
-        await until(lambda: gateway.parts.limits.stats(ADA)["concurrency"]["current"] == 2)
+        await until(lambda: gateway.app.limits.stats(ADA)["concurrency"]["current"] == 2)
         await reply.aclose()
-        await until(lambda: gateway.parts.limits.stats(ADA)["concurrency"]["current"] == 1)
+        await until(lambda: gateway.app.limits.stats(ADA)["concurrency"]["current"] == 1)
         provider.go_on.set()
         assert told(await other) == "Hello there."
         assert (len(provider.asked), provider.left) == (1, 0)
@@ -285,13 +285,13 @@ async def test_when_all_leave_the_provider_is_left_too(sharing, url):
     provider.go_on.clear()
     async with sharing(provider) as gateway:
         asking = [asyncio.create_task(gateway.ask(body(stream=True))) for _ in range(3)]
-        await until(lambda: gateway.parts.limits.stats(ADA)["concurrency"]["current"] == 3)
+        await until(lambda: gateway.app.limits.stats(ADA)["concurrency"]["current"] == 3)
         await until(lambda: provider.asked)
         for task in asking:
             task.cancel()
         await asyncio.gather(*asking, return_exceptions=True)
         await until(lambda: provider.left == 1)
-        await until(lambda: gateway.parts.limits.stats(ADA)["concurrency"]["current"] == 0)
+        await until(lambda: gateway.app.limits.stats(ADA)["concurrency"]["current"] == 0)
     assert [entry.status for entry in entries(url)] == [499] * 3
 
 
@@ -303,7 +303,7 @@ async def test_when_the_leader_is_refused_the_others_are_not(sharing, url):
     provider.go_on.clear()
     async with sharing(provider) as gateway:
         asking = [asyncio.create_task(gateway.ask()) for _ in range(5)]
-        await until(lambda: gateway.parts.limits.stats(ADA)["concurrency"]["current"] == 4)
+        await until(lambda: gateway.app.limits.stats(ADA)["concurrency"]["current"] == 4)
         provider.go_on.set()
         replies = await asyncio.gather(*asking)
         assert sorted(reply.status_code for reply in replies) == [200] * 4 + [400]

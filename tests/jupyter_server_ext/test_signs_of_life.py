@@ -113,7 +113,7 @@ async def test_what_is_under_way_at_the_end_is_told(served, before):
         streaming = asyncio.create_task(lines_of(gateway))
         whole = asyncio.create_task(gateway.ask())
         await asyncio.sleep(0.3)
-        await asyncio.wait_for(gateway.parts.close(), 3)
+        await asyncio.wait_for(gateway.app.close(), 3)
         (reply, lines), refused = await streaming, await whole
 
     assert refused.status_code == 503
@@ -170,7 +170,7 @@ async def test_a_slow_model_is_waited_for(served):
 async def test_health_tells_of_keys_that_are_lost(served):
     settings = Settings(keys=tuple(KeySettings("sim", base_url="http://127.0.0.1:9/v1", name=name) for name in "abc"))
     async with served(settings, fake=False) as gateway:
-        pool = gateway.parts.gateway.pool
+        pool = gateway.app.gateway.pool
         assert "keys_lost" not in (await gateway.get("health")).json()
         pool.retire("a", "credential", by_hand=False)
         pool.retire("b", "too old")

@@ -25,9 +25,9 @@ async def url(monkeypatch):
     monkeypatch.setattr(base, "_BODY_SECONDS", 0.3)
     ready: asyncio.Future[str] = asyncio.get_running_loop().create_future()
     end = asyncio.Event()
-    parts = build_app(Settings(storage=StorageSettings(ledger="memory://")), [(Secret("t"), Caller("ada"))], "/rsql/")
+    app = build_app(Settings(storage=StorageSettings(ledger="memory://")), [(Secret("t"), Caller("ada"))], "/rsql/")
     listening = Listening(port=0, drain_seconds=0.0, until=end.wait, signals=())
-    server = asyncio.create_task(serve(parts, listening, ready.set_result))
+    server = asyncio.create_task(serve(app, listening, ready.set_result))
     yield httpx.URL(await asyncio.wait_for(ready, 10))
     end.set()
     await server

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import time
 
-from jupyter_server_ext.handlers.base import RelayHandler
+from jupyter_server_ext.handlers.completions import RelayHandler
 from jupyter_server_ext.handlers.responses.answered import Frame, response_of
 from jupyter_server_ext.handlers.responses.asked import chat_body
 from jupyter_server_ext.handlers.responses.events import EventTranslator

@@ -8,35 +8,21 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Mapping
+    from collections.abc import Mapping
 
     from jupyter_server_ext.config import Settings
-    from jupyter_server_ext.handlers.bodies import BodyBudget
     from jupyter_server_ext.handlers.conversations import Conversations
     from jupyter_server_ext.handlers.ratings import Ratings
     from jupyter_server_ext.handlers.reading import BodyReader
+    from jupyter_server_ext.handlers.requests import BodyBudget
     from jupyter_server_ext.handlers.routes import Route
     from jupyter_server_ext.handlers.telemetry import Metrics
     from jupyter_server_ext.identity import Authenticator, HubAccess, Policy, VirtualKeys
     from jupyter_server_ext.limits import LimitDecisions, Limits
-    from jupyter_server_ext.messages import Caller, ChatRequest, Waiting
-    from jupyter_server_ext.pipeline import Accounting
+    from jupyter_server_ext.pipeline import Accounting, Gateway
 
 
 _LAST_WORDS_SECONDS = 2.0  # that answers may take to end when the gateway does
-
-
-class KeepsKeys(Protocol):
-    """The part of ``key_pool.KeyPool`` that handlers use."""
-
-    def pause(self, key: str) -> None:
-        """Start nothing new with this key."""
-
-    def resume(self, key: str) -> None:
-        """Use it again."""
-
-    def retire(self, key: str, reason: str) -> None:
-        """Do not use it until it is resumed."""
 
 
 class Ends(Protocol):
@@ -44,38 +30,6 @@ class Ends(Protocol):
 
     def end_early(self) -> asyncio.Task[Any] | None:
         """End it with an error; the task that does."""
-
-
-class AnswersRequests(Protocol):
-    """The part of ``gateway.Gateway`` that handlers use."""
-
-    @property
-    def pool(self) -> KeepsKeys:
-        """The keys."""
-
-    def complete(self, caller: Caller, request: ChatRequest) -> AsyncIterator[Waiting | bytes]:
-        """News of the queue, then whole server-sent events, or one JSON body."""
-
-    def offline_models(self) -> list[str]:
-        """Those that the embedded model answers."""
-
-    def models(self) -> list[str]:
-        """Names of the models that the keys serve."""
-
-    def status(self) -> dict[str, Any]:
-        """Keys by state, queue, models."""
-
-    async def check_keys(self) -> Any:
-        """Try every key with the cheapest call."""
-
-    def reload(self, settings: Settings) -> None:
-        """Have the keys of another configuration from now on."""
-
-    async def start(self) -> None:
-        """Open what is not open yet."""
-
-    async def close(self) -> None:
-        """End what is open."""
 
 
 @dataclass(frozen=True)
@@ -103,7 +57,7 @@ class AppContext:
     """
 
     settings: Settings
-    gateway: AnswersRequests
+    gateway: Gateway
     auth: Authenticator
     virtual_keys: VirtualKeys
     policy: Policy
@@ -134,23 +88,9 @@ class AppContext:
         return int(self.settings.server.max_body_mb * 1_000_000)
 
 
-def default_model(parts: AppContext, caller: Caller) -> str:
-    """The configured model, if the caller may use it; else the first of the caller's; empty when there is none."""
-    wanted = parts.settings.default_model
-    if wanted and parts.policy.allows(caller, wanted):
-        return wanted
-    return next(iter(parts.policy.models(caller, parts.gateway.models())), "")
-
-
-def offline_models(parts: AppContext, caller: Caller) -> list[str]:
-    """The caller's models that the embedded model answers; ``default`` among them where a request may name none."""
-    models = parts.policy.models(caller, parts.gateway.offline_models())
-    return [*models, "default"] if default_model(parts, caller) in models else models
-
-
-def health(parts: AppContext) -> Mapping[str, Any]:
+def health(app: AppContext) -> Mapping[str, Any]:
     """What everybody may know: whether the gateway can answer, and its version."""
-    status = parts.gateway.status()
+    status = app.gateway.status()
     lost = status.get("keys_lost", 0)
     checks = {"keys": _keys(status.get("keys", {}), lost)}
     checks |= status.get("checks", {})
