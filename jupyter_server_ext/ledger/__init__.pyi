@@ -5,7 +5,7 @@ from .api_keys import ApiKeyStore as ApiKeyStore
 from .api_keys import MemoryApiKeys as MemoryApiKeys
 from .exports import FORMATS as FORMATS
 from .exports import export as export
-from .instances import Instance as Instance
+from .files import Instance as Instance
 from .ledger import Ledger as Ledger
 from .spool import SpooledLedgerStore as SpooledLedgerStore
 from .spool import SpoolFile as SpoolFile

@@ -14,7 +14,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, NamedTuple
 
 from jupyter_server_ext.errors import ConfigError
-from jupyter_server_ext.ledger.private import open_private
+from jupyter_server_ext.ledger.files import open_private
 
 if TYPE_CHECKING:
     from pathlib import Path

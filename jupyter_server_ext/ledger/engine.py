@@ -7,12 +7,12 @@ import sqlite3
 import time
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import sqlalchemy as sa
 
 from jupyter_server_ext.errors import CannotOpen, ConfigError
-from jupyter_server_ext.ledger.private import open_private
+from jupyter_server_ext.ledger.files import open_private
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -88,23 +88,6 @@ def at_start(engine: sa.Engine) -> Iterator[None]:
         safe = named.render_as_string(hide_password=True)
         msg = f"The ledger {safe} cannot be opened ({_reason(error)}). Check its path, permissions and server."
         raise CannotOpen(msg) from None
-
-
-@contextmanager
-def hasty(db: sa.Connection) -> Iterator[None]:
-    """A transaction whose end does not wait for the disk, where that is SQLite's to decide.
-
-    What it writes survives ``kill -9`` at once, and a power cut as soon as any other transaction has ended.
-    """
-    connection: Any = db.connection.driver_connection if db.dialect.name == "sqlite" else None
-    if connection is not None:
-        connection.execute("PRAGMA synchronous=NORMAL").close()
-    try:
-        with db.begin():
-            yield
-    finally:
-        if connection is not None:
-            connection.execute("PRAGMA synchronous=FULL").close()
 
 
 def _keep_private(path: str | None) -> None:

@@ -21,8 +21,7 @@ from tornado.log import app_log
 
 from jupyter_server_ext.errors import ConfigError
 from jupyter_server_ext.ledger.apart import is_of_a_row, stand_in
-from jupyter_server_ext.ledger.forgotten import Forgotten
-from jupyter_server_ext.ledger.private import open_private
+from jupyter_server_ext.ledger.files import lock, open_private
 from jupyter_server_ext.ledger.sql import SqlLedgerStore
 from jupyter_server_ext.ledger.store import RowsRefused
 from jupyter_server_ext.messages import Entry, as_name
@@ -33,6 +32,7 @@ if TYPE_CHECKING:
 
     from jupyter_server_ext.ledger.anchor import Head
     from jupyter_server_ext.ledger.api_keys import SqlApiKeys
+    from jupyter_server_ext.ledger.rows import Forgotten
 
 T = TypeVar("T")
 U = TypeVar("U", bound="Entry | KeptAnswer")
@@ -98,7 +98,9 @@ class SpoolFile:
             raise ConfigError(
                 f"The spool {path} cannot be written ({error.strerror}). Name another folder by 'spool' in [storage]."
             ) from None
-        if not _lock(file):
+        try:
+            lock(file)
+        except OSError:
             os.close(file)
             return None
         return cls(file)
@@ -363,7 +365,7 @@ class SpooledLedgerStore(SqlLedgerStore):
 
     def _forgotten(self, since: float) -> Forgotten:
         with self._engine.connect() as db:
-            return Forgotten.since(db, since)
+            return self.forgotten_since(db, since)
 
 
 class _Soon:
@@ -431,16 +433,3 @@ _answer = msgspec.json.Decoder(KeptAnswer)
 def _chunks(entries: list[Entry]) -> Iterator[list[Entry]]:
     for start in range(0, len(entries), _CHUNK):
         yield entries[start : start + _CHUNK]
-
-
-def _lock(file: int) -> bool:
-    """Whether nobody else has the file; where there are no locks, nobody is asked."""
-    try:
-        import fcntl
-    except ImportError:  # Windows
-        return True
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        return False
-    return True

@@ -177,11 +177,15 @@ class KeyRotatingTransport(httpx.AsyncBaseTransport):
             self._note_failure(job.trace, outcome)
             at_address = self._pool.at_address(lease.key.settings.base_url)
             plan.failed(lease, outcome, at_address, self._can_serve(model))
-        error = copy(plan.error)  # a raised one keeps the frame that keeps the plan
+        raise self._last_error(job, plan)
+
+    def _last_error(self, job: Job, plan: RetryPlan) -> RsqlGatewayError:
+        """Why no try gave an answer; a copy, as a raised error keeps the frame that keeps the plan."""
+        error = copy(plan.error)
         if isinstance(error, NoCapacity) and job.trace.failed:  # the next free key may be another than the refused one
             wait = self._queue.eta(self._ticket(job, job.request.model))
             error.retry_after = wait if math.isfinite(wait) else error.retry_after
-        raise error
+        return error
 
     def _can_serve(self, model: str) -> frozenset[str]:
         """Keys that serve a model, now or after a cool-down."""

@@ -1,0 +1,208 @@
+"""What the ledger's tables say: sums, entries, what was used and spent, and whether the hash chains are whole."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+from zoneinfo import ZoneInfo
+
+import sqlalchemy as sa
+
+from jupyter_server_ext.ledger.anchor import Head
+from jupyter_server_ext.ledger.api_keys import SqlApiKeys
+from jupyter_server_ext.ledger.rows import GENESIS, entry_of, problems_of
+from jupyter_server_ext.ledger.schema import chains, decisions, entries, kept_answers, totals
+from jupyter_server_ext.ledger.store import Used
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from jupyter_server_ext.messages import Entry
+
+_EXPORTED = tuple(c for c in entries.columns if c.name not in {"prompt", "content_hash", "chain_hash"})
+_UNKNOWN_SECONDS = 60.0  # that an answer may go on at a provider after a crash
+_tokens = entries.c.prompt_tokens + entries.c.completion_tokens
+# As ``Entry.counts``.
+_counts = sa.and_(
+    entries.c.cache != "repeat",
+    sa.or_(entries.c.attempts > 0, entries.c.status.in_((0, 200))),
+    sa.or_(
+        entries.c.status.in_((0, 200)),
+        _tokens > 0,
+        sa.and_(entries.c.status.between(400, 499), entries.c.status.not_in((404, 429, 499))),
+    ),
+)
+_USED = (
+    sa.case((entries.c.key != "", 1), else_=0).label("requests"),
+    entries.c.prompt_tokens,
+    entries.c.completion_tokens,
+    sa.case((_counts, 1), else_=0).label("counted"),
+    sa.case((_counts, _tokens), else_=0).label("counted_tokens"),
+)
+
+
+class SqlLedgerReader:
+    """Reads the ledger's tables; see ``LedgerStore`` for its methods.
+
+    Args:
+        engine: The database.
+        instance: Name of this gateway, whose chain ``head`` is the end of.
+        zone: Time zone whose midnight begins a day.
+    """
+
+    def __init__(self, engine: sa.Engine, instance: str, zone: str = "UTC") -> None:
+        self._engine = engine
+        self._instance = instance
+        self._zone = ZoneInfo(zone)
+
+    def day(self, at: float) -> str:
+        """The calendar day of a Unix time in the ledger's zone, ``2026-11-21``."""
+        return datetime.fromtimestamp(at, self._zone).date().isoformat()
+
+    def totals(self, *, since: str, until: str = "9999", caller: str | None = None) -> list[dict[str, Any]]:
+        """Sums per day, caller, tenant, model and task, for the days ``since`` to ``until`` (inclusive)."""
+        query = sa.select(totals).where(totals.c.day >= since, totals.c.day <= until)
+        if caller is not None:
+            query = query.where(totals.c.caller == caller)
+        with self._engine.connect() as db:
+            return [dict(row) for row in db.execute(query.order_by(totals.c.day)).mappings()]
+
+    def read(
+        self, *, since: float = 0.0, caller: str | None = None, limit: int | None = None, failed: bool = False
+    ) -> list[Entry]:
+        """Entries begun at or after ``since``, newest first; with ``failed`` only those that did not end well."""
+        query = sa.select(entries).where(entries.c.at >= since, sa.not_(entries.c.forgotten))
+        if caller is not None:
+            query = query.where(entries.c.caller == caller)
+        if failed:
+            query = query.where(sa.or_(entries.c.status >= 400, entries.c.status == 0))
+        with self._engine.connect() as db:
+            newest = query.order_by(entries.c.at.desc()).limit(limit)
+            return [entry_of(row) for row in db.execute(newest).mappings()]
+
+    def find(self, request_id: str) -> list[Entry]:
+        """The entries of one request: its attempts in order."""
+        query = sa.select(entries).where(entries.c.request_id == request_id, sa.not_(entries.c.forgotten))
+        with self._engine.connect() as db:
+            return [entry_of(row) for row in db.execute(query.order_by(entries.c.attempt)).mappings()]
+
+    def used(self, since: float, *, exact: float) -> Iterator[Used]:
+        """What was used by what began from a Unix time on, oldest first; before ``exact`` it is summed by the minute.
+
+        What is older than an hour before that is summed by ten minutes. It counts from the end of the answer, when some
+        providers count its tokens; what a crash left behind had no end that anybody knows, and is given a minute.
+        """
+        lasted = sa.case((entries.c.status == 0, _UNKNOWN_SECONDS), else_=entries.c.duration_seconds)
+        ended = entries.c.at + lasted
+        by = (entries.c.caller, entries.c.tenant, entries.c.key, entries.c.model)
+        key = entries.c.api_key
+        hour = max(since, exact - 3_600.0)
+
+        def summed(start: float, end: float, seconds: int) -> sa.Select[Any]:
+            sums = (sa.func.sum(c).label(c.name) for c in _USED)
+            within = sa.select(sa.func.max(ended).label("at"), *by, *sums, key).where(
+                entries.c.at >= start, entries.c.at < end
+            )
+            return within.group_by(sa.func.floor(entries.c.at / seconds), *by, key)
+
+        new = sa.select(ended.label("at"), *by, *_USED, key).where(entries.c.at >= max(since, exact))
+        with self._engine.connect() as db:
+            for query in (summed(since, hour, 600), summed(hour, exact, 60), new):
+                for row in db.execution_options(yield_per=1000).execute(query.order_by("at")):
+                    yield Used._make([*row[:5], *map(int, row[5:-1]), row[-1]])
+
+    def spent_by_keys(self, since: str) -> dict[str, dict[str, int]]:
+        """Nano-dollars by virtual API key and by day, from a day on."""
+        own = (entries.c.api_key != "", entries.c.day >= since)
+        query = sa.select(entries.c.api_key, entries.c.day, sa.func.sum(entries.c.cost_nanodollars)).where(*own)
+        spent: dict[str, dict[str, int]] = {}
+        with self._engine.connect() as db:
+            for key, day, amount in db.execute(query.group_by(entries.c.api_key, entries.c.day)):
+                spent.setdefault(key, {})[day] = int(amount)
+        return spent
+
+    def rows(self, *, since: str = "", until: str = "9999") -> Iterator[dict[str, Any]]:
+        """All entries of these days as plain values without prompts, oldest first, a few at a time."""
+        query = sa.select(*_EXPORTED).where(entries.c.day >= since, entries.c.day <= until)
+        with self._engine.connect() as db:
+            ordered = query.order_by(entries.c.at, entries.c.instance, entries.c.number)
+            for row in db.execution_options(yield_per=1000).execute(ordered).mappings():
+                yield dict(row)
+
+    def __len__(self) -> int:
+        with self._engine.connect() as db:
+            return db.execute(sa.select(sa.func.count()).select_from(entries)).scalar_one()
+
+    def head(self) -> Head:
+        """The end of this gateway's chain, as it is on disk."""
+        with self._engine.connect() as db:
+            newest = sa.select(entries.c.number, entries.c.chain_hash).where(entries.c.instance == self._instance)
+            row = db.execute(newest.order_by(entries.c.number.desc()).limit(1)).first()
+            return Head(self._instance, *(row or self._start_of_chain(db)))
+
+    def verify(self, heads: Iterable[Head] = ()) -> list[str]:
+        """Check every chain; return what is wrong, one sentence each, empty when all is well.
+
+        Args:
+            heads: Ends of chains as they were written down elsewhere; the entries up to them must be there.
+        """
+        problems: list[str] = []
+        with self._snapshot() as db:
+            problems += [wrong for head in dict.fromkeys(heads) if (wrong := self._missing(db, head))]
+            starts = {row.instance: (row.first_number, row.first_hash) for row in db.execute(sa.select(chains))}
+            ordered = sa.select(entries).order_by(entries.c.instance, entries.c.number)
+            instance, number, chain = "", 0, GENESIS
+            for mapping in db.execution_options(yield_per=1000).execute(ordered).mappings():
+                row = dict(mapping)
+                if row["instance"] != instance:
+                    instance = row["instance"]
+                    first, chain = starts.get(instance, (1, GENESIS))
+                    number = first - 1
+                number += 1
+                problems += problems_of(row, number, chain)
+                number, chain = row["number"], row["chain_hash"]
+        return problems
+
+    def _missing(self, db: sa.Connection, head: Head) -> str:
+        """What is wrong with a chain that once ended there; empty for nothing."""
+        own = sa.select(entries.c.chain_hash).where(entries.c.instance == head.instance)
+        found = db.execute(own.where(entries.c.number == head.number)).scalar()
+        start = db.execute(sa.select(chains.c.first_number).where(chains.c.instance == head.instance)).scalar()
+        if found == head.chain_hash or head.number == 0 or (start is not None and head.number < start):
+            return ""
+        if found is not None:
+            return f"{head.instance} #{head.number}: it is another entry than was written down elsewhere."
+        last = db.execute(sa.select(sa.func.max(entries.c.number)).where(entries.c.instance == head.instance)).scalar()
+        return f"{head.instance}: the newest entries are missing, {(last or 0) + 1} to {head.number} at least."
+
+    @contextmanager
+    def _snapshot(self) -> Iterator[sa.Connection]:
+        """All tables as they are at one moment, while others go on writing."""
+        with self._engine.connect() as db:
+            if db.dialect.name == "sqlite":
+                db.exec_driver_sql("BEGIN")
+            else:
+                db.execution_options(isolation_level="REPEATABLE READ")
+            yield db
+
+    def kept_answer(self, name: str, now: float) -> bytes | None:
+        """The answer kept by this name, if its time is not over."""
+        query = sa.select(kept_answers.c.answer).where(kept_answers.c.name == name, kept_answers.c.until > now)
+        with self._engine.connect() as db:
+            return db.execute(query).scalar()
+
+    def decided(self, name: str) -> str:
+        """What an administrator changed; empty for nothing."""
+        with self._engine.connect() as db:
+            return db.execute(sa.select(decisions.c.value).where(decisions.c.name == name)).scalar() or ""
+
+    @property
+    def api_keys(self) -> SqlApiKeys:
+        """Virtual API keys, in the same database."""
+        return SqlApiKeys(self._engine)
+
+    def _start_of_chain(self, db: sa.Connection) -> tuple[int, str]:
+        """Number and hash before the oldest entry of this gateway."""
+        start = db.execute(sa.select(chains).where(chains.c.instance == self._instance)).first()
+        return (start.first_number - 1, start.first_hash) if start else (0, GENESIS)

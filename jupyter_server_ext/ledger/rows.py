@@ -1,0 +1,166 @@
+"""An entry as a row of the ledger: its columns, its place in the hash chain, its share of the totals, its namelessness.
+
+The hash chain of an instance's entries is ``chain_hash = sha256(previous chain_hash + content_hash)``. Forgetting a
+caller blanks an entry's content but keeps its hash, so the chain stays whole; retention moves its start forward.
+
+Forgotten callers are known by a hash. An entry may arrive long after its request, from the spool of a gateway whose
+database was away or at the end of an answer in flight; it then arrives without the name.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from operator import itemgetter
+from typing import TYPE_CHECKING, Any
+
+from msgspec.structs import replace
+
+from jupyter_server_ext.ledger.schema import entries
+from jupyter_server_ext.messages import Entry, Usage
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+GENESIS = "0" * 64
+"""What the first entry of an instance is linked to."""
+
+# Hashed where they say something, as older entries have none of them.
+_LATER = {"cache": "", "saved_nanodollars": 0, "api_key": ""}
+_NOT_HASHED = {"forgotten", "content_hash", "chain_hash", "prompt", *_LATER}  # a prompt can be dropped; its hash stays
+_hashed = itemgetter(*(column.name for column in entries.columns if column.name not in _NOT_HASHED))
+_encode = json.JSONEncoder(separators=(",", ":")).encode
+
+NAMELESS: dict[str, Any] = {
+    **dict.fromkeys(("caller", "tenant", "prompt_hash", "api_key"), ""),
+    "prompt": None,
+    "forgotten": True,
+}
+"""What the entry of a forgotten caller says in place of what it said."""
+
+_UNNAMED = {name: value for name, value in NAMELESS.items() if name != "forgotten"}
+
+TOTAL_KEYS = ("day", "caller", "tenant", "model", "task")
+"""What a total is kept for."""
+
+TOTAL_SUMS = (
+    *("requests", "errors", "cache_hits"),
+    *("prompt_tokens", "completion_tokens", "cached_tokens", "cost_nanodollars", "saved_nanodollars"),
+)
+"""What it sums."""
+
+
+def request_row(entry: Entry) -> dict[str, Any]:
+    """The columns of a request that begins."""
+    return {
+        "request_id": entry.request_id,
+        "attempt": entry.attempt,
+        "at": float(entry.at),  # the hash is over what the database gives back
+        "caller": entry.caller,
+        "tenant": entry.tenant,
+        "task": entry.task,
+        "model": entry.model,
+        "key": entry.key,
+        "prompt_tokens": entry.usage.prompt_tokens,
+        "completion_tokens": entry.usage.completion_tokens,
+        "cached_tokens": entry.usage.cached_tokens,
+        "estimated": entry.usage.estimated,
+        "cost_nanodollars": entry.cost_nanodollars,
+        "prompt_hash": entry.prompt_hash,
+        "api_key": entry.api_key,
+    }
+
+
+def entry_row(entry: Entry, instance: str, number: int, day: str) -> dict[str, Any]:
+    """The columns of an entry, the ``number``-th of an instance, with its content's hash."""
+    row = {"instance": instance, "number": number} | request_row(entry)
+    row |= {
+        "status": entry.status,
+        "error": entry.error,
+        "attempts": entry.attempts,
+        "queue_seconds": entry.queue_seconds,
+        "upstream_seconds": entry.upstream_seconds,
+        "first_token_seconds": entry.first_token_seconds,
+        "duration_seconds": entry.duration_seconds,
+        "cached": entry.cached,
+        "cache": entry.cache,
+        "saved_nanodollars": entry.saved_nanodollars,
+        "prompt": entry.prompt,
+        "day": day,
+    }
+    return row | {"content_hash": content_hash(row), "forgotten": False}
+
+
+_USAGE = ("prompt_tokens", "completion_tokens", "cached_tokens", "estimated")
+_ENTRY = {name for name in Entry.__struct_fields__ if name != "usage"}
+
+
+def entry_of(row: Any, **changes: Any) -> Entry:
+    """The entry of a row."""
+    values = {name: row[name] for name in _ENTRY if name in row}
+    return Entry(**(values | changes), usage=Usage(**{name: row[name] for name in _USAGE}))
+
+
+def amounts(row: dict[str, Any]) -> dict[str, int]:
+    """What one entry adds to its totals; a request counts once, however many attempts it took."""
+    last = row["attempts"] > 0 or not row["key"] or row["status"] == 0
+    return {
+        "requests": int(last),
+        "errors": int(last and not 200 <= row["status"] < 300),
+        "cache_hits": int(row["cached"]),
+        **{name: row[name] for name in TOTAL_SUMS[3:]},
+    }
+
+
+def content_hash(row: dict[str, Any]) -> str:
+    """The hash over what an entry says, with its number and the instance it is of."""
+    later = {name: row[name] for name, none in _LATER.items() if row[name] != none}
+    return hashlib.sha256(_encode([*_hashed(row), later] if later else _hashed(row)).encode()).hexdigest()
+
+
+def link(chain: str, content: str) -> str:
+    """The chain's hash after an entry with this content hash."""
+    return hashlib.sha256((chain + content).encode()).hexdigest()
+
+
+def problems_of(row: dict[str, Any], number: int, chain: str) -> list[str]:
+    """What is wrong with an entry that should be the ``number``-th, after a chain with this hash; one sentence each."""
+    where = f"{row['instance']} #{row['number']}"
+    problems = []
+    if row["number"] != number:
+        problems.append(f"{where}: entries {number} to {row['number'] - 1} are missing.")
+    elif row["chain_hash"] != link(chain, row["content_hash"]):
+        problems.append(f"{where}: the chain is broken here; an entry was changed, removed or put in.")
+    if not row["forgotten"] and content_hash(row) != row["content_hash"]:
+        problems.append(f"{where}: the entry was changed after it was written.")
+    return problems
+
+
+class Forgotten:
+    """Callers, each with the Unix time up to which everything of it is forgotten.
+
+    Args:
+        until: That time by the caller's hash.
+
+    Example:
+        >>> forgotten = Forgotten({hash_of("ada"): 50.0})
+        >>> ("ada", 50.0) in forgotten, ("ada", 50.1) in forgotten, ("bob", 1.0) in forgotten
+        (True, False, False)
+    """
+
+    def __init__(self, until: Mapping[str, float]) -> None:
+        self._until = until
+
+    def __contains__(self, begun: tuple[str, float]) -> bool:
+        """Whether what a caller began at a Unix time is forgotten."""
+        caller, at = begun
+        return bool(self._until) and at <= self._until.get(hash_of(caller), -1.0)
+
+    def unnamed(self, entry: Entry) -> Entry:
+        """The entry, without names if its caller is forgotten."""
+        return replace(entry, **_UNNAMED) if (entry.caller, entry.at) in self else entry
+
+
+def hash_of(caller: str) -> str:
+    """By what a forgotten caller is known. It hides the name from readers, not from who guesses it."""
+    return hashlib.sha256(f"rsql forgotten\0{caller}".encode()).hexdigest()
