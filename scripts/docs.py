@@ -1,16 +1,18 @@
-"""Write the tables of the docs that are made from the code: docs/magics.md, settings.md and sql-safety.md."""
+"""Write the tables of the docs that are made from the code: magics.md, settings.md, sql-safety.md, gateway.md."""
 
 from __future__ import annotations
 
 import re
 from pathlib import Path
 
+from jupyter_server_ext.config import presets_table
 from rsql_magic.config import settings_table
 from rsql_magic.options import ASK, SQL_AI, options_table
 from rsql_magic.sql.dialects.summary import functions_table, reasons_table
 
 SETTINGS = Path(__file__).parent.parent / "docs" / "settings.md"
 MAGICS = SETTINGS.with_name("magics.md")
+GATEWAY = SETTINGS.with_name("gateway.md")
 SAFETY = SETTINGS.with_name("sql-safety.md")
 _TABLE = re.compile(r"^\| setting \|.*?(?=^(?!\|)|\Z)", re.M | re.S)
 
@@ -33,3 +35,6 @@ if __name__ == "__main__":
         page = between_marks(page, f"options of %%{name}", f"{options_table(options)}\n")
     MAGICS.write_text(page, encoding="utf-8")
     print(MAGICS)
+    page = between_marks(GATEWAY.read_text(encoding="utf-8"), "providers", presets_table())
+    GATEWAY.write_text(page, encoding="utf-8")
+    print(GATEWAY)

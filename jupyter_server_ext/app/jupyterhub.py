@@ -131,7 +131,10 @@ def _command(command: Sequence[str], config: str) -> list[str]:
 
 def _environment(own: Mapping[str, str]) -> dict[str, str]:
     """Providers' keys of the hub's environment, which the hub keeps from its services and users."""
-    kept = {key: value for key, value in os.environ.items() if key.endswith(_KEPT) or key == "HF_TOKEN"}
+    from jupyter_server_ext.config import PRESETS
+
+    known = {preset.variable for preset in PRESETS.values()}
+    kept = {key: value for key, value in os.environ.items() if key.endswith(_KEPT) or key in known}
     return {**kept, **own}
 
 

@@ -1,5 +1,6 @@
 from .presets import PRESETS as PRESETS
 from .presets import Preset as Preset
+from .presets import presets_table as presets_table
 from .presets import with_preset as with_preset
 from .settings import MOST as MOST
 from .settings import MOST_WHOLE as MOST_WHOLE

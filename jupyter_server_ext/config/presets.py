@@ -181,3 +181,21 @@ def with_preset(key: KeySettings) -> KeySettings:
         limits=own_limits,
         bucket=bucket,
     )
+
+
+def presets_table() -> str:
+    """The providers that are known by name, as a table of docs/gateway.md.
+
+    Example:
+        >>> presets_table().splitlines()[2]
+        '| `groq` | `GROQ_API_KEY` | `openai/gpt-oss-120b` | https://console.groq.com/docs/rate-limits |'
+    """
+    rows = [
+        " | ".join(f"`{word}`" if word else "none" for word in (name, preset.variable, preset.default_model))
+        for name, preset in PRESETS.items()
+    ]
+    sources = [preset.source or "part of the gateway" for preset in PRESETS.values()]
+    lines = [f"| {row} | {source} |" for row, source in zip(rows, sources, strict=True)]
+    return "\n".join(
+        ["| provider | variable of its key | default model | limits and protocol |", "|---|---|---|---|", *lines, ""]
+    )

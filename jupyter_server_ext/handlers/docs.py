@@ -18,61 +18,6 @@ if TYPE_CHECKING:
 
 _METHODS = ("get", "post", "delete")
 _TEXT = {"type": "string"}
-_MESSAGES = {
-    "type": "array",
-    "minItems": 1,
-    "items": {"type": "object", "required": ["role"], "properties": {"role": _TEXT, "content": {}}},
-}
-_NEW_KEY: dict[str, Any] = {
-    "name": _TEXT,
-    "days": {"type": "number"},
-    "limits": {"type": "object", "additionalProperties": {"type": "integer", "minimum": 0}},
-}
-_BODIES: dict[str, dict[str, Any]] = {
-    "v1/chat/completions": {
-        "required": ["messages"],
-        "properties": {"messages": _MESSAGES, "model": _TEXT, "stream": {"type": "boolean"}},
-        "additionalProperties": True,
-    },
-    "v1/responses": {
-        "required": ["input"],
-        "properties": {
-            "input": {"type": ["string", "array"]},
-            "instructions": _TEXT,
-            "model": _TEXT,
-            "stream": {"type": "boolean"},
-        },
-        "additionalProperties": True,
-    },
-    "v1/embeddings": {
-        "required": ["input", "model"],
-        "properties": {"input": {"type": ["string", "array"]}, "model": _TEXT},
-        "additionalProperties": True,
-    },
-    "chat": {
-        "required": ["message"],
-        "properties": {
-            "message": _TEXT,
-            "context": {"type": ["string", "object", "array"]},
-            "session_id": _TEXT,
-            "model": _TEXT,
-            "stream": {"type": "boolean"},
-        },
-    },
-    "keys": {"required": ["name"], "properties": _NEW_KEY},
-    "admin/api/api-keys": {
-        "required": ["owner", "name"],
-        "properties": {"owner": _TEXT, "tenant": _TEXT, **_NEW_KEY},
-    },
-    "feedback": {
-        "required": ["request_id", "rating"],
-        "properties": {
-            "request_id": _TEXT,
-            "rating": {"oneOf": [{"enum": ["up", "down"]}, {"type": "integer", "minimum": 1, "maximum": 5}]},
-            "comment": _TEXT,
-        },
-    },
-}
 
 
 def operations(routes: tuple[Route, ...]) -> Iterator[tuple[Route, str, str, str]]:
@@ -93,10 +38,10 @@ def openapi(routes: tuple[Route, ...]) -> dict[str, Any]:
         operation: dict[str, Any] = {"summary": summary, "description": more, "responses": _responses()}
         operation["security"] = [{"token": [scope]}] if scope else []
         operation["parameters"] = [{"name": n, "in": "path", "required": True, "schema": _TEXT} for n in route.names]
-        if schema := _BODIES.get(route.path):
+        if route.body:
             operation["requestBody"] = {
                 "required": True,
-                "content": {"application/json": {"schema": {"type": "object", **schema}}},
+                "content": {"application/json": {"schema": {"type": "object", **route.body}}},
             }
         paths.setdefault(f"/{route.path}", {})[method.lower()] = operation
     return {

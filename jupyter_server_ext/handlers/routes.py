@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 from jupyter_server_ext.handlers import admin, chat, completions, docs, home, keys, ratings, responses, status
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from jupyter_server_ext.handlers.app_context import AppContext
     from jupyter_server_ext.handlers.base import GatewayHandler
 
@@ -21,11 +23,13 @@ class Route:
 
     Args:
         pattern: Its path below the gateway's base. ``{name}`` is a part that varies, ``{name:regex}`` one of this form.
-        handler: What answers it.
+        handler: Answers it.
+        body: JSON schema of the body that it takes, for openapi.json; None for no body, or one that may be empty.
     """
 
     pattern: str
     handler: type[GatewayHandler]
+    body: Mapping[str, Any] | None = None
 
     @property
     def path(self) -> str:
@@ -47,21 +51,74 @@ class Route:
         return "".join([*parts, re.escape(self.pattern[at:])])
 
 
+_TEXT = {"type": "string"}
+_TEXT_OR_LIST = {"type": ["string", "array"]}
+_MESSAGES = {
+    "type": "array",
+    "minItems": 1,
+    "items": {"type": "object", "required": ["role"], "properties": {"role": _TEXT, "content": {}}},
+}
+_COMPLETION = {
+    "required": ["messages"],
+    "properties": {"messages": _MESSAGES, "model": _TEXT, "stream": {"type": "boolean"}},
+    "additionalProperties": True,
+}
+_RESPONSE = {
+    "required": ["input"],
+    "properties": {
+        "input": _TEXT_OR_LIST,
+        "instructions": _TEXT,
+        "model": _TEXT,
+        "stream": {"type": "boolean"},
+    },
+    "additionalProperties": True,
+}
+_EMBEDDINGS = {
+    "required": ["input", "model"],
+    "properties": {"input": _TEXT_OR_LIST, "model": _TEXT},
+    "additionalProperties": True,
+}
+_CHAT = {
+    "required": ["message"],
+    "properties": {
+        "message": _TEXT,
+        "context": {"type": ["string", "object", "array"]},
+        "session_id": _TEXT,
+        "model": _TEXT,
+        "stream": {"type": "boolean"},
+    },
+}
+_NEW_KEY: dict[str, Any] = {
+    "name": _TEXT,
+    "days": {"type": "number"},
+    "limits": {"type": "object", "additionalProperties": {"type": "integer", "minimum": 0}},
+}
+_OWN_KEY = {"required": ["name"], "properties": _NEW_KEY}
+_KEY_OF_ANYBODY = {"required": ["owner", "name"], "properties": {"owner": _TEXT, "tenant": _TEXT, **_NEW_KEY}}
+_RATING = {
+    "required": ["request_id", "rating"],
+    "properties": {
+        "request_id": _TEXT,
+        "rating": {"oneOf": [{"enum": ["up", "down"]}, {"type": "integer", "minimum": 1, "maximum": 5}]},
+        "comment": _TEXT,
+    },
+}
+
 ROUTES = (
     Route("", home.Home),
     Route("health", status.Health),
-    Route("v1/chat/completions", completions.Completions),
+    Route("v1/chat/completions", completions.Completions, _COMPLETION),
     Route("v1/models", completions.ModelList),
     Route("v1/models/{model}", completions.OneModel),
-    Route("v1/responses", responses.Responses),
-    Route("v1/embeddings", completions.Embeddings),
+    Route("v1/responses", responses.Responses, _RESPONSE),
+    Route("v1/embeddings", completions.Embeddings, _EMBEDDINGS),
     Route("v1/{other:completions}", completions.Unsupported),
-    Route("chat", chat.PlainChat),
+    Route("chat", chat.PlainChat, _CHAT),
     Route("status", status.Status),
     Route("stats", status.Stats),
-    Route("feedback", ratings.Feedback),
+    Route("feedback", ratings.Feedback, _RATING),
     Route("metrics", status.PrometheusMetrics),
-    Route("keys", keys.OwnKeys),
+    Route("keys", keys.OwnKeys, _OWN_KEY),
     Route("keys/{id:[^/]+}", keys.OwnKey),
     Route("oauth_callback", home.Returned),
     Route("openapi.json", docs.OpenApi),
@@ -70,7 +127,7 @@ ROUTES = (
     Route("admin/reset-daily-limits", admin.ResetDailyLimits),
     Route("admin/api/keys", admin.Keys),
     Route("admin/api/keys/{key:[^/]+}/{action:pause|resume|retire}", admin.OneKey),
-    Route("admin/api/api-keys", keys.AllKeys),
+    Route("admin/api/api-keys", keys.AllKeys, _KEY_OF_ANYBODY),
     Route("admin/api/api-keys/{id:[^/]+}", keys.OneKeyOfAll),
     Route("admin/api/limits", admin.LimitsInForce),
     Route("admin/api/export", admin.Export),
