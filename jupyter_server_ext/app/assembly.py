@@ -264,11 +264,11 @@ def warm_prices(prices: Prices, settings: Settings) -> None:
 
 def without_effect(settings: Settings) -> list[str]:
     """What is configured and not there yet; an administrator should not rely on it."""
-    told = []
+    warnings = []
     stored = settings.storage
     if limits_money(settings) and keeps_nothing(stored.ledger) and stored.state.startswith("memory:"):
-        told.append("usd_per_day and usd_per_month are forgotten at a restart: name a 'ledger' in [storage].")
-    return told
+        warnings.append("usd_per_day and usd_per_month are forgotten at a restart: name a 'ledger' in [storage].")
+    return warnings
 
 
 def owner(environment: Mapping[str, str]) -> Caller:

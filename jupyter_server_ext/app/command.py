@@ -51,8 +51,8 @@ class _Parser(KVArgParseConfigLoader.parser_class):  # type: ignore[misc,valid-t
     """Says what is wrong in one line; argparse's usage would be traitlets' names."""
 
     def error(self, message: str) -> NoReturn:
-        said = message.removeprefix("argument ").replace("--RSQLGatewayApp.", "--").replace("_", "-")
-        raise ConfigError(f"{said}. See jupyter rsql --help.")
+        text = message.removeprefix("argument ").replace("--RSQLGatewayApp.", "--").replace("_", "-")
+        raise ConfigError(f"{text}. See jupyter rsql --help.")
 
 
 class _StrictLoader(KVArgParseConfigLoader):
@@ -181,14 +181,14 @@ class RSQLGatewayApp(GatewayOptions, JupyterApp):
         yield "--help-all", "Every setting there is, in the form that Jupyter's configuration files use."
 
     def start(self) -> None:
-        """Serve until told to stop.
+        """Serve until stopped.
 
         Raises:
             ConfigError: The configuration is wrong, or nobody could ask.
         """
         super().start()
         settings = load_settings(self.gateway_config, os.environ)
-        if not self.embedded:  # the gateway of one kernel keeps records where it is told to
+        if not self.embedded:  # the gateway of one kernel keeps records where it is configured
             settings = with_ledger(settings, default_folder())
         place = HubPlace.of(os.environ) if self.hub else None
         token = environment_token()
@@ -238,18 +238,18 @@ _OUT_OF_RANGE = re.compile(
 )
 
 
-def _plainly(said: str) -> str:
+def _plainly(text: str) -> str:
     """What traitlets says of a wrong value, in plain words.
 
     Example:
         >>> _plainly("The 'port' trait of a RSQLGatewayApp instance expected an int, not the str 'abc'.")
         "'port' must be a whole number, not 'abc'."
     """
-    if kind := _WRONG_KIND.fullmatch(said):
+    if kind := _WRONG_KIND.fullmatch(text):
         return f"'{kind[1]}' must be {_KINDS.get(kind[2], kind[2])}, not {kind[3]}."
-    if number := _OUT_OF_RANGE.fullmatch(said):
+    if number := _OUT_OF_RANGE.fullmatch(text):
         return f"'{number[1]}' must be {'at least' if number[2] == 'less' else 'at most'} {number[3]}, not {number[4]}."
-    return said
+    return text
 
 
 def _say_ready(url: str) -> None:

@@ -91,7 +91,7 @@ async def serve(app: AppContext, listening: Listening, ready: Callable[[str], No
     Args:
         app: The gateway.
         listening: Where and how long.
-        ready: Is told the URL as soon as requests are answered.
+        ready: Is called with the URL as soon as requests are answered.
 
     Raises:
         ConfigError: The address cannot be used.

@@ -35,7 +35,7 @@ _BIND_SECONDS = 30.0
 
 
 class Supervisor:
-    """Runs a command behind a listening socket until told to stop.
+    """Runs a command behind a listening socket until it is stopped.
 
     Args:
         command: Starts the gateway.

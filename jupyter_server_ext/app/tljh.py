@@ -35,9 +35,9 @@ def tljh_custom_jupyterhub_config(c: Any) -> None:
 @hookimpl
 def tljh_extra_user_pip_packages() -> list[str]:
     """Give users the magics: of the same wheel, folder or repository that the hub's side was installed from."""
-    told = json.loads(distribution(_PACKAGE).read_text("direct_url.json") or "{}")
-    if not told:
+    source = json.loads(distribution(_PACKAGE).read_text("direct_url.json") or "{}")
+    if not source:
         return [_PACKAGE]
-    repository = told.get("vcs_info")
-    url = f"{repository['vcs']}+{told['url']}@{repository['commit_id']}" if repository else told["url"]
+    repository = source.get("vcs_info")
+    url = f"{repository['vcs']}+{source['url']}@{repository['commit_id']}" if repository else source["url"]
     return [f"{_PACKAGE} @ {url}"]

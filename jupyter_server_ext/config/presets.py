@@ -32,7 +32,7 @@ class Preset:
         limits: Its free or first tier, used when no limits are configured.
         request_window: Seconds that its ``x-ratelimit-*-requests`` headers speak of.
         token_window: Seconds that its ``x-ratelimit-*-tokens`` headers speak of.
-        anthropic_headers: Whether its limits are told in headers named as Anthropic does.
+        anthropic_headers: Whether its limits stand in headers named as Anthropic does.
         bucket: Whether its documentation says that its limits are token buckets.
         check_url: What tells whether a key is accepted, where its list of models is open to everybody.
         stream_usage: Whether it takes ``stream_options.include_usage``.

@@ -78,8 +78,8 @@ class Table:
             if name not in known:
                 near = difflib.get_close_matches(name, known, n=1)
                 hint = f"did you mean '{near[0]}'?" if near else f"expected one of: {', '.join(known)}."
-                shown = f" '{name}'" if len(name) <= _LONGEST_NAME else ""
-                self.refuse(name, f"unknown name{shown} in {self.title}; {hint}")
+                quoted = f" '{name}'" if len(name) <= _LONGEST_NAME else ""
+                self.refuse(name, f"unknown name{quoted} in {self.title}; {hint}")
 
     def read(self, name: str, wanted: Any) -> Any:
         """The value of ``name`` as the type ``wanted`` of a settings field."""

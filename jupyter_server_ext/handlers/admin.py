@@ -60,8 +60,8 @@ class LimitsInForce(GatewayHandler):
         Also ``tenant``, ``everyone`` and ``tenants``. What is not named stays; 0 allows nothing; null is no limit, and
         in ``callers`` and ``tenants`` that of all.
         """
-        if told := json_object(self.body):
-            await self.app.decisions.change(told, self.asker.name)
+        if wanted := json_object(self.body):
+            await self.app.decisions.change(wanted, self.asker.name)
         self.reply(self.app.decisions.shown())
 
     put = post = patch
@@ -116,7 +116,7 @@ class OneRequest(GatewayHandler):
         found = await self.app.accounting.ledger.ask(lambda store: store.find(request_id))
         if not found:
             raise BadRequest("There is no entry of this id.", param="id", code="unknown_request", status=404)
-        self.reply({"entries": [_shown(entry) | self.app.accounting.prompt(entry) for entry in found]})
+        self.reply({"entries": [_public_fields(entry) | self.app.accounting.prompt(entry) for entry in found]})
 
 
 class Keys(GatewayHandler):
@@ -179,7 +179,7 @@ class Errors(GatewayHandler):
         if not (limit.isdecimal() and len(limit) < 10 and 1 <= int(limit) <= _MOST_ERRORS):
             raise BadRequest(f"'limit' must be a number from 1 to {_MOST_ERRORS:,}.", param="limit")
         failed = await self.app.accounting.ledger.ask(lambda store: store.read(limit=int(limit), failed=True))
-        self.reply({"errors": [_shown(entry) for entry in failed]})
+        self.reply({"errors": [_public_fields(entry) for entry in failed]})
 
 
 class OneUser(GatewayHandler):
@@ -201,7 +201,7 @@ class OneUser(GatewayHandler):
         self.reply({"user": name, "entries": gone, "complete": complete})
 
 
-def _shown(entry: Entry) -> dict[str, Any]:
+def _public_fields(entry: Entry) -> dict[str, Any]:
     return {name: value for name, value in msgspec.to_builtins(entry).items() if name != "prompt"}
 
 

@@ -46,7 +46,7 @@ class AppContext:
         accounting: The ledger, prices and budgets.
         decisions: Limits that administrators decide at run time.
         conversations: Turns of ``POST chat``.
-        ratings: What people said of answers.
+        ratings: What people think of answers.
         metrics: Figures for Prometheus.
         routes: What is served, for the docs.
         base: The path they are below, with a slash at both ends.
@@ -95,8 +95,8 @@ def health(app: AppContext) -> Mapping[str, Any]:
     checks = {"keys": _keys(status.get("keys", {}), lost)}
     checks |= status.get("checks", {})
     worst = next((word for word in ("unavailable", "degraded") if word in checks.values()), "ok")
-    told = {"status": worst, "version": installed_version(), "checks": checks}
-    return told | {"keys_lost": lost} if lost else told
+    state = {"status": worst, "version": installed_version(), "checks": checks}
+    return state | {"keys_lost": lost} if lost else state
 
 
 def _keys(states: Mapping[str, int], lost: int) -> str:

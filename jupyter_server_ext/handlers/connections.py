@@ -110,7 +110,7 @@ class BoundedServer(HTTPServer):
 
 
 def _is_here(source: str) -> bool:
-    """Whether an address is this machine's own, where a proxy may stand that nobody has told of."""
+    """Whether an address is this machine's own, where a proxy may stand that no setting names."""
     try:
         return ip_address(source.partition("%")[0]).is_loopback
     except ValueError:  # a Unix socket
@@ -130,7 +130,7 @@ class Seldom:
             self._last[words] = (last, left_out + 1)
             return
         self._last[words] = (time.monotonic(), 0)
-        app_log.warning(f"rsql: {words} (%d more since it was said last).", *values, left_out)
+        app_log.warning(f"rsql: {words} (%d more since the last line).", *values, left_out)
 
 
 class FewWords(logging.Filter):

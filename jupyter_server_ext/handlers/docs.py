@@ -33,8 +33,8 @@ def operations(routes: tuple[Route, ...]) -> Iterator[tuple[Route, str, str, str
 def openapi(routes: tuple[Route, ...]) -> dict[str, Any]:
     """The routes as an OpenAPI 3.1 document: https://spec.openapis.org/oas/v3.1.0."""
     paths: dict[str, dict[str, Any]] = {}
-    for route, method, scope, told in operations(routes):
-        summary, _, more = told.partition("\n\n")
+    for route, method, scope, doc in operations(routes):
+        summary, _, more = doc.partition("\n\n")
         operation: dict[str, Any] = {"summary": summary, "description": more, "responses": _responses()}
         operation["security"] = [{"token": [scope]}] if scope else []
         operation["parameters"] = [{"name": n, "in": "path", "required": True, "schema": _TEXT} for n in route.names]
@@ -59,8 +59,8 @@ def page(routes: tuple[Route, ...]) -> str:
     """The routes as a page for people; it loads nothing from elsewhere."""
     rows = "".join(
         f"<tr><td><code>{method}</code><td><code>{escape(route.path) or '/'}</code><td>{scope or 'no token'}"
-        f"<td>{_in_html(told)}</tr>"
-        for route, method, scope, told in operations(routes)
+        f"<td>{_in_html(doc)}</tr>"
+        for route, method, scope, doc in operations(routes)
     )
     return (
         '<!doctype html><html lang="en"><meta charset="utf-8"><title>rsql gateway: routes</title>'
@@ -73,9 +73,9 @@ def page(routes: tuple[Route, ...]) -> str:
     )
 
 
-def _in_html(told: str) -> str:
+def _in_html(doc: str) -> str:
     """A docstring: its paragraphs, and what stands in backticks as code."""
-    coded = re.sub(r"(`{1,2})(.+?)\1", r"<code>\2</code>", escape(told), flags=re.S)
+    coded = re.sub(r"(`{1,2})(.+?)\1", r"<code>\2</code>", escape(doc), flags=re.S)
     return "".join(f"<p>{paragraph}</p>" for paragraph in coded.split("\n\n"))
 
 

@@ -29,11 +29,11 @@ class Home(GatewayHandler):
     @open_to_all
     async def get(self) -> None:
         """Whether the gateway can answer; in a browser that is logged in to the hub, your own use and keys, too."""
-        told = health(self.app)
+        state = health(self.app)
         if "text/html" not in self.request.headers.get("Accept", ""):
-            self.reply(told, status=503 if told["status"] == "unavailable" else 200)
+            self.reply(state, status=503 if state["status"] == "unavailable" else 200)
         elif self.app.hub is None:
-            self.show(_status_for_all(told["status"], told["version"]))
+            self.show(_status_for_all(state["status"], state["version"]))
         else:
             await self._show_own()
 
@@ -67,7 +67,7 @@ class Home(GatewayHandler):
         limits = CallerLimits(**check_limits("limits", given))
         key, text = await self.app.virtual_keys.make(caller, form.get("name", ""), days=days, limits=limits)
         self.show(
-            f"<h1>Your new key</h1><p>{escape(key.name)}, good until {keys.told(key)['expires'][:10]}. "
+            f"<h1>Your new key</h1><p>{escape(key.name)}, good until {keys.public_fields(key)['expires'][:10]}. "
             f"It is shown this once:</p><p><code>{escape(text.reveal())}</code></p>"
             f'<p><a href="{escape(self.app.base)}">Back</a></p>'
         )
@@ -85,12 +85,12 @@ class Home(GatewayHandler):
             return
         self.caller = caller
         await self.app.limits.refresh(caller)
-        own = await self.app.virtual_keys.of(caller.name)
+        own = [keys.public_fields(key) for key in await self.app.virtual_keys.of(caller.name)]
         cost = await self.app.accounting.cost_today(caller, {key.provider for key in self.app.settings.keys})
         token = self.app.hub.browsers.page_token(self) if self.app.hub else ""
         self.show(
             f"<h1>rsql gateway</h1>{_service(health(self.app), self.app.gateway.status())}"
-            f"{_use(caller, self.app.limits.stats(caller), cost)}{_keys([keys.told(key) for key in own], token)}"
+            f"{_use(caller, self.app.limits.stats(caller), cost)}{_keys(own, token)}"
         )
 
     async def _session(self) -> Caller | None:
@@ -147,13 +147,13 @@ def _status_for_all(status: str, version: str) -> str:
     )
 
 
-def _service(told: Any, status: dict[str, Any]) -> str:
+def _service(state: Any, status: dict[str, Any]) -> str:
     states = ", ".join(f"{count} {state}" for state, count in status.get("keys", {}).items() if count)
     queue = status.get("queue", {})
     wait = queue.get("expected_wait_seconds")
     expected = f", {wait:.0f} s to wait" if wait else ""
     rows = [
-        ("status", f"{told['status']} (version {told['version']})"),
+        ("status", f"{state['status']} (version {state['version']})"),
         ("keys", states or "none"),
         ("queue", f"{queue.get('length', 0)} waiting{expected}"),
     ]

@@ -28,7 +28,7 @@ class OwnKeys(GatewayHandler):
     @needs_scope("chat")
     async def get(self) -> None:
         """Your virtual API keys, without their texts."""
-        self.reply({"keys": [told(key) for key in await self.app.virtual_keys.of(person(self).name)]})
+        self.reply({"keys": [public_fields(key) for key in await self.app.virtual_keys.of(person(self).name)]})
 
     @needs_scope("chat")
     async def post(self) -> None:
@@ -46,7 +46,7 @@ class OwnKey(GatewayHandler):
     @needs_scope("chat")
     async def delete(self, key_id: str) -> None:
         """Revoke one of your virtual API keys."""
-        self.reply(told(await revoked(self, key_id, person(self).name)))
+        self.reply(public_fields(await revoked(self, key_id, person(self).name)))
 
 
 class AllKeys(GatewayHandler):
@@ -55,7 +55,7 @@ class AllKeys(GatewayHandler):
     @needs_scope("admin")
     async def get(self) -> None:
         """Everybody's virtual API keys, without their texts."""
-        self.reply({"keys": [told(key) for key in await self.app.virtual_keys.of(None)]})
+        self.reply({"keys": [public_fields(key) for key in await self.app.virtual_keys.of(None)]})
 
     @needs_scope("admin")
     async def post(self) -> None:
@@ -77,7 +77,7 @@ class OneKeyOfAll(GatewayHandler):
     @needs_scope("admin")
     async def delete(self, key_id: str) -> None:
         """Revoke anybody's virtual API key."""
-        self.reply(told(await revoked(self, key_id, None)))
+        self.reply(public_fields(await revoked(self, key_id, None)))
 
 
 def person(handler: GatewayHandler) -> Caller:
@@ -102,8 +102,8 @@ async def revoked(handler: GatewayHandler, key_id: str, owner: str | None) -> Ap
     return key
 
 
-def told(key: ApiKey) -> dict[str, Any]:
-    """What may be told of a key."""
+def public_fields(key: ApiKey) -> dict[str, Any]:
+    """The fields of a key that may be shown."""
     limits = {name: value for name, value in dataclasses.asdict(key.limits).items() if value is not None}
     return {
         "id": key.id,
@@ -117,7 +117,7 @@ def told(key: ApiKey) -> dict[str, Any]:
 
 def shown_once(key: ApiKey, text: Secret) -> dict[str, Any]:
     """What its maker sees of a new key."""
-    return {**told(key), "key": text.reveal()}
+    return {**public_fields(key), "key": text.reveal()}
 
 
 def _tenant_of(body: Mapping[str, Any]) -> str:

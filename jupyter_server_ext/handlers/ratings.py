@@ -1,4 +1,4 @@
-"""What people said of answers: ``POST feedback``."""
+"""Ratings of answers: ``POST feedback``."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ class Ratings:
         self._latest.append(rating)
 
     def forget(self, caller: str) -> None:
-        """Drop what a caller said."""
+        """Drop a caller's ratings."""
         self._latest = deque((one for one in self._latest if one.caller != caller), maxlen=self._latest.maxlen)
 
     def latest(self) -> list[Rating]:

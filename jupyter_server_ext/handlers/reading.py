@@ -173,11 +173,11 @@ def _answer(shape: str, body: bytes) -> tuple[bytes, bytes]:
     try:
         reply, texts = _taken_apart(body, getattr(importlib.import_module(module), name))
     except RsqlGatewayError as error:
-        told = {"message": error.message, "param": error.param, "code": error.code, "status": error.status}
-        reply, texts = _Reply(error=told), b""
+        refusal = {"message": error.message, "param": error.param, "code": error.code, "status": error.status}
+        reply, texts = _Reply(error=refusal), b""
     except (MemoryError, RecursionError):
-        told = {"message": "The body holds too many values. Send less in one request.", "status": TooLarge.status}
-        reply, texts = _Reply(error=told), b""
+        refusal = {"message": "The body holds too many values. Send less in one request.", "status": TooLarge.status}
+        reply, texts = _Reply(error=refusal), b""
     return msgspec.json.encode(reply), texts
 
 

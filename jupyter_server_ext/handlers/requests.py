@@ -288,11 +288,11 @@ def cache_wish(header: str) -> tuple[CacheWish, float]:
         >>> cache_wish("max-age=600"), cache_wish("no-cache"), cache_wish("")
         (('use', 600.0), ('bypass', inf), ('', inf))
     """
-    said = [word.strip().lower() for word in header.split(",")]
-    ages = [int(word[8:24]) for word in said if word.startswith("max-age=") and word[8:].isdecimal()]
-    if "no-store" in said:
+    directives = [word.strip().lower() for word in header.split(",")]
+    ages = [int(word[8:24]) for word in directives if word.startswith("max-age=") and word[8:].isdecimal()]
+    if "no-store" in directives:
         return "never", math.inf
-    if "no-cache" in said or 0 in ages:
+    if "no-cache" in directives or 0 in ages:
         return "bypass", math.inf
     return ("use", float(min(ages))) if ages else ("", math.inf)
 
@@ -316,8 +316,8 @@ def fingerprint_of(body: object) -> str:
 
 def task_of(headers: Mapping[str, str]) -> Task:
     """What the client says the request is for; ``other`` for clients that know nothing of it."""
-    told = headers.get("X-RSQL-Task", "").lower()
-    return told if told in _TASKS else "other"  # type: ignore[return-value]  # checked against the literal's values
+    task = headers.get("X-RSQL-Task", "").lower()
+    return task if task in _TASKS else "other"  # type: ignore[return-value]  # checked against the literal's values
 
 
 def wants_whole(headers: Mapping[str, str], task: Task) -> bool:
@@ -326,12 +326,12 @@ def wants_whole(headers: Mapping[str, str], task: Task) -> bool:
     Raises:
         BadRequest: ``X-RSQL-Whole`` says neither.
     """
-    told = headers.get("X-RSQL-Whole", "").lower()
-    if not told:
+    wish = headers.get("X-RSQL-Whole", "").lower()
+    if not wish:
         return task == "batch"
-    if told not in _TRUTHS:
+    if wish not in _TRUTHS:
         raise BadRequest("'X-RSQL-Whole' must be true or false.", param="X-RSQL-Whole")
-    return _TRUTHS[told]
+    return _TRUTHS[wish]
 
 
 def session_of(text: str) -> str:
@@ -368,7 +368,7 @@ def check_amount(body: Mapping[str, Any], name: str) -> None:
         BadRequest: It is there, and no whole number in its bounds.
     """
     value, most = body.get(name), _AMOUNTS.get(name, _MOST_TOKENS)
-    least = int(name == "n")  # no tokens at all are the provider's to refuse, and reckoned as if nothing was said
+    least = int(name == "n")  # no tokens at all are the provider's to refuse, and counted as if absent
     if value is not None and not (type(value) is int and least <= value <= most):
         raise BadRequest(f"'{name}' must be a whole number from {least} to {most:,}.", param=name)
 

@@ -20,10 +20,10 @@ class Health(GatewayHandler):
     @open_to_all
     def get(self) -> None:
         """Whether the gateway can answer: 200, or 503 when no key can serve any more or it is about to end."""
-        told = health(self.app)
+        state = health(self.app)
         if self.settings.get("leaving"):
-            told = {**told, "status": "ending"}
-        self.reply(told, status=503 if told["status"] in {"unavailable", "ending"} else 200)
+            state = {**state, "status": "ending"}
+        self.reply(state, status=503 if state["status"] in {"unavailable", "ending"} else 200)
 
     head = get
 
@@ -48,11 +48,11 @@ class Status(GatewayHandler):
     @needs_scope("chat")
     def get(self) -> None:
         """Keys by state, the queue, models, and the least that your group lets out of a kernel."""
-        told = {name: value for name, value in self.app.gateway.status().items() if name != "pool"}
-        told["models"] = self.app.policy.models(self.asker, told.get("models", []))
-        told["default_model"] = self.default_model()
-        told["privacy_floor"] = self.app.policy.privacy_floor(self.asker)
-        self.reply(told)
+        state = {name: value for name, value in self.app.gateway.status().items() if name != "pool"}
+        state["models"] = self.app.policy.models(self.asker, state.get("models", []))
+        state["default_model"] = self.default_model()
+        state["privacy_floor"] = self.app.policy.privacy_floor(self.asker)
+        self.reply(state)
 
 
 class Stats(GatewayHandler):

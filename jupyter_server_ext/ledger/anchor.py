@@ -43,8 +43,8 @@ def line_of(head: Head, at: float, key: str = "") -> str:
         'rsql-head 1970-01-01T00:00:00+00:00 2 ab - g 1'
     """
     when = datetime.fromtimestamp(at, UTC).isoformat(timespec="seconds")
-    said = f"{when} {head.number} {head.chain_hash}"
-    return f"{_MARK} {said} {_signature(said, head.instance, key)} {head.instance}"
+    text = f"{when} {head.number} {head.chain_hash}"
+    return f"{_MARK} {text} {_signature(text, head.instance, key)} {head.instance}"
 
 
 def heads_in(text: str, key: str = "") -> tuple[list[Head], list[str]]:
@@ -56,8 +56,8 @@ def heads_in(text: str, key: str = "") -> tuple[list[Head], list[str]]:
     """
     heads, problems = [], []
     for number, line in enumerate(text.splitlines(), start=1):
-        _, found, said = line.partition(f"{_MARK} ")
-        parts = said.split(" ", 4)
+        _, found, text = line.partition(f"{_MARK} ")
+        parts = text.split(" ", 4)
         if not found or len(parts) < 5 or not parts[1].isdecimal():
             continue
         when, last, chain_hash, signature, instance = parts
@@ -92,5 +92,5 @@ def read_anchor(path: Path, key: str = "") -> tuple[list[Head], list[str]]:
         raise ConfigError(f"The anchor {path} cannot be read ({error.strerror}).") from None
 
 
-def _signature(said: str, instance: str, key: str) -> str:
-    return hmac.new(key.encode(), f"{said} {instance}".encode(), hashlib.sha256).hexdigest() if key else "-"
+def _signature(text: str, instance: str, key: str) -> str:
+    return hmac.new(key.encode(), f"{text} {instance}".encode(), hashlib.sha256).hexdigest() if key else "-"

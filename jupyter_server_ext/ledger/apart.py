@@ -1,4 +1,4 @@
-"""A group of entries of which the database refuses some: these are found and told, and all others are written."""
+"""A group of entries of which the database refuses some: these are found and named, and all others are written."""
 
 from __future__ import annotations
 

@@ -341,7 +341,7 @@ def _entries(group: list[_Waiting]) -> list[Entry]:
 
 
 def _not_recordable(entry: Entry, refused: Mapping[tuple[str, int], str]) -> NotRecordable | None:
-    """What somebody is told whose entry was refused, and the log."""
+    """The error of a request whose entry was refused; the log names the reason."""
     reason = refused.get((entry.request_id, entry.attempt)) if refused else None
     if reason is None:
         return None

@@ -36,7 +36,7 @@ NAMELESS: dict[str, Any] = {
     "prompt": None,
     "forgotten": True,
 }
-"""What the entry of a forgotten caller says in place of what it said."""
+"""The columns of a forgotten caller's entry."""
 
 _UNNAMED = {name: value for name, value in NAMELESS.items() if name != "forgotten"}
 

@@ -318,14 +318,14 @@ class SpooledLedgerStore(SqlLedgerStore):
 
     def _deliver(self) -> None:
         """Try until everything has arrived."""
-        done, told = 0, ""
+        done, reason = 0, ""
         while self.is_away:
             try:
                 done = self._deliver_from(done)
             except Exception as error:  # noqa: BLE001 - whatever it is: what is in the file must arrive
-                before, told = told, type(error).__name__
-                if told != before and not isinstance(error, _AWAY):
-                    app_log.error("rsql: the spool cannot be delivered to the ledger (%s).", told)
+                before, reason = reason, type(error).__name__
+                if reason != before and not isinstance(error, _AWAY):
+                    app_log.error("rsql: the spool cannot be delivered to the ledger (%s).", reason)
                 self._is_silent = True
                 if self._closing.wait(self._retry_seconds):
                     return
@@ -344,9 +344,9 @@ class SpooledLedgerStore(SqlLedgerStore):
             else:
                 begun[thing.request_id, thing.attempt] = thing
         for some in _chunks([entry for name, entry in begun.items() if name not in ended]):
-            _told(super().begin, list(map(self._forgotten(min(entry.at for entry in some)).unnamed, some)))
+            _deliver_entries(super().begin, list(map(self._forgotten(min(entry.at for entry in some)).unnamed, some)))
         for some in _chunks(list(ended.values())):
-            _told(super().finish, some)
+            _deliver_entries(super().finish, some)
         with self._turn:
             if self._spool.clear_up_to(end):
                 self.is_away = False
@@ -385,8 +385,8 @@ class _Soon:
         return lambda *args, **options: self._soon(partial(method, *args, **options))
 
 
-def _told(write: Callable[[Sequence[Entry]], object], entries: Sequence[Entry]) -> None:
-    """Write what was answered long ago; an entry that the database cannot keep as it is is told in the log."""
+def _deliver_entries(write: Callable[[Sequence[Entry]], object], entries: Sequence[Entry]) -> None:
+    """Write what was answered long ago; the log names entries that the database cannot keep as they are."""
     try:
         write(entries)
     except RowsRefused as error:

@@ -101,7 +101,7 @@ class SqlLedgerStore(SqlLedgerReader):
     # Writing
 
     def begin(self, begun: Sequence[Entry]) -> None:
-        """Remember that these requests are under way, with what they hold; of one told twice the latter counts.
+        """Remember that these requests are under way, with what they hold; a second delivery replaces the first.
 
         Nobody waits for the disk here, which those would feel whose answers end meanwhile: no end of these was seen.
 
@@ -449,7 +449,7 @@ without the setting a group of eight takes 6.9 rather than 2.3 ms once there are
 """
 
 _PUT_OPEN = Prepared(_put_open)
-"""Remember a request under way; of one told twice the latter counts. Rows: those of ``requests_open``."""
+"""Remember a request under way; a second one of a request replaces the first. Rows: those of ``requests_open``."""
 
 _DROP_OPEN = Prepared(
     lambda _: sa.delete(requests_open).where(

@@ -79,7 +79,7 @@ class AnswerStore(Protocol):
     """Cached answers that several gateways share, behind each one's own memory."""
 
     async def get(self, key: str) -> tuple[bytes, float] | None:
-        """The answer and for how many seconds it is still good; None when there is none, or it cannot be told soon."""
+        """The answer and for how many seconds it is still good; None for none, or while the store does not answer."""
 
     async def put(self, key: str, answer: bytes, seconds: float) -> None:
         """Keep an answer for so many seconds; never raises for a store that is away."""
@@ -271,14 +271,14 @@ class SingleFlight(Generic[T]):
             own = flight is None
             if flight is None:
                 flight = self._take_off(key, start, alone=failures >= 2)
-            heard = False
+            received = False
             async with aclosing(self._listen(key, flight)) as pieces:
                 async for piece in pieces:
-                    heard = heard or not self._is_news(piece)
+                    received = received or not self._is_news(piece)
                     yield piece
             if flight.failure is None:
                 return
-            if own or heard:
+            if own or received:
                 raise flight.failure
             failures += 1
 

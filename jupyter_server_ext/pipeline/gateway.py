@@ -99,7 +99,7 @@ class Gateway:
             at_once=settings.everyone.concurrency,
         )
         self._state.on_change(self.pool.made_room)
-        self._idempotency = IdempotencyStore(self.accounting.ledger, self._state.claims)
+        self._idempotency = IdempotencyStore(self.accounting.ledger, self._state.locks)
         self.queue = KeyQueue(self.pool, settings.pool)
         self.upstream = KeyRotatingTransport(self.queue, settings.pool, self._transports.of)
 
@@ -239,8 +239,8 @@ class Gateway:
         try:
             await asyncio.wait({sending}, timeout=_PATIENCE)
             while not sending.done():
-                if job.ticket is not None and job.ticket.got is not None:
-                    yield self.queue.news(job.ticket)
+                if job.queued is not None and job.queued.got is not None:
+                    yield self.queue.news(job.queued)
                 elif job.request.whole and job.trace.attempts:
                     yield Waiting(0, 0.0)
                 await asyncio.wait({sending}, timeout=_NEWS_SECONDS)
@@ -290,12 +290,12 @@ class Gateway:
     # Between them ----------------------------------------------------------------------------------------------------
 
     def _cache_use(self, context: RequestContext) -> Literal["", "use", "bypass"]:
-        """What the cache has to do with a request, by the tenant's policy and the caller's wish."""
-        wish, allowed = context.request.cache, self._policy.caches(context.job.caller)
-        if not (wish or allowed) or wish == "never" or allowed is False or not self.cache.keeps:
+        """What the cache has to do with a request, by the tenant's policy and the caller's header."""
+        asked, allowed = context.request.cache, self._policy.caches(context.job.caller)
+        if not (asked or allowed) or asked == "never" or allowed is False or not self.cache.keeps:
             return ""
-        if wish:
-            return "use" if wish == "use" else "bypass" if allowed else ""
+        if asked:
+            return "use" if asked == "use" else "bypass" if allowed else ""
         return "use"
 
     async def _call(self, context: RequestContext, key: str = "") -> AsyncGenerator[Waiting | bytes | UpstreamResult]:

@@ -29,12 +29,12 @@ if TYPE_CHECKING:
 
 HEADER = "Idempotency-Key"
 _A_DAY = 86_400.0
-_RETRY = 5.0  # seconds until a repeat may be told from a new request again
+_RETRY = 5.0  # seconds until a repeat can be told apart again
 _DIGEST = 32  # bytes of a fingerprint before the answer
 
 
 class RepeatUnknown(RsqlGatewayError):
-    """Whether the request was answered before cannot be told now; it might be paid for twice."""
+    """Whether the request was answered before is not known now; it might be paid for twice."""
 
     status = 503
     code = "repeat_unknown"
@@ -77,7 +77,7 @@ class _Place:
     fingerprint: str
     turn: asyncio.Lock = field(default_factory=asyncio.Lock)
     people: int = 0
-    claim: DistributedLock = field(default_factory=DistributedLock)
+    lock: DistributedLock = field(default_factory=DistributedLock)
 
 
 class IdempotencyStore:
@@ -85,7 +85,7 @@ class IdempotencyStore:
 
     Args:
         ledger: Keeps them through restarts; where there is none, or it fails, they are kept in memory.
-        claims: What other gateways answer; by default there are none.
+        locks: What other gateways answer; by default there are none.
         clock: Unix time.
         seconds: How long an answer is kept.
         max_bytes: The most that is kept in memory.
@@ -94,14 +94,14 @@ class IdempotencyStore:
     def __init__(
         self,
         ledger: Ledger,
-        claims: DistributedLocks | None = None,
+        locks: DistributedLocks | None = None,
         *,
         clock: Callable[[], float] = time.time,
         seconds: float = _A_DAY,
         max_bytes: int = 32_000_000,
     ) -> None:
         self._ledger = ledger
-        self._claims = claims or NoLocks()
+        self._locks = locks or NoLocks()
         self._clock = clock
         self._seconds = seconds
         self._max_bytes = max_bytes
@@ -122,8 +122,8 @@ class IdempotencyStore:
         _refuse_another(place.fingerprint, request)
         place.people += 1
         try:
-            async with place.turn, self._claims.hold(name, request.fingerprint) as place.claim:
-                yield await self._find(name, caller, request, place.claim)
+            async with place.turn, self._locks.hold(name, request.fingerprint) as place.lock:
+                yield await self._find(name, caller, request, place.lock)
         finally:
             place.people -= 1
             if not place.people:
@@ -137,7 +137,7 @@ class IdempotencyStore:
         if not await self._keep_on_disk(name, caller, request.repeat_key, packed, until):
             self._keep_in_memory(name, until, packed)
         if name in self._places:
-            self._places[name].claim.is_answered = True
+            self._places[name].lock.is_answered = True
 
     async def _keep_on_disk(self, name: str, caller: str, key: str, packed: bytes, until: float) -> bool:
         if not self._ledger.keeps:
@@ -149,16 +149,16 @@ class IdempotencyStore:
             return False
         return True
 
-    async def _find(self, name: str, caller: str, request: ChatRequest, claim: DistributedLock) -> bytes | None:
-        if claim.known == "other":
+    async def _find(self, name: str, caller: str, request: ChatRequest, lock: DistributedLock) -> bytes | None:
+        if lock.known == "other":
             raise _another_request()
-        packed = await self._read(name, caller, request, claim)
+        packed = await self._read(name, caller, request, lock)
         if packed is None:
             return None
         _refuse_another(packed[:_DIGEST].hex(), request)
         return packed[_DIGEST:]
 
-    async def _read(self, name: str, caller: str, request: ChatRequest, claim: DistributedLock) -> bytes | None:
+    async def _read(self, name: str, caller: str, request: ChatRequest, lock: DistributedLock) -> bytes | None:
         now = self._clock()
         until, packed = self._memory.get(name, (0.0, b""))
         if until > now:
@@ -168,7 +168,7 @@ class IdempotencyStore:
         try:
             sealed = await self._ledger.ask(lambda store: store.kept_answer(name, now))
         except LedgerUnavailable:
-            if claim.known == "new":
+            if lock.known == "new":
                 return None
             raise RepeatUnknown(
                 f"Whether a request with this {HEADER} was answered before cannot be told, as the ledger is away. "

@@ -55,9 +55,9 @@ def as_events(body: bytes, extra: bytes, *, usage: bool) -> tuple[bytes, bytes]:
     chunks = as_stream(msgspec.json.decode(body))
     if not usage and chunks and chunks[-1].get("usage"):
         chunks.pop()
-    said = [msgspec.json.encode(chunk) for chunk in chunks[:-1]]
+    begun = [msgspec.json.encode(chunk) for chunk in chunks[:-1]]
     last = msgspec.json.encode(chunks[-1] if chunks else {"object": "chat.completion.chunk", "choices": []})
-    return _events(said), _events([with_member(last, extra), b"[DONE]"])
+    return _events(begun), _events([with_member(last, extra), b"[DONE]"])
 
 
 def with_member(body: bytes, extra: bytes) -> bytes:

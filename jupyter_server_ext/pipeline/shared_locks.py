@@ -41,25 +41,25 @@ class RedisLocks:
     async def hold(self, name: str, mark: str) -> AsyncIterator[DistributedLock]:
         """See ``DistributedLocks.hold``."""
         key = f"{self._link.prefix}r:{name}"
-        claim = DistributedLock()
+        lock = DistributedLock()
         with suppress(Lost):
-            claim = await self._claimed(key, mark)
+            lock = await self._claimed(key, mark)
         try:
-            yield claim
+            yield lock
         finally:
-            if claim.known in {"new", "unknown"}:
-                self._end(key, mark, claim)
+            if lock.known in {"new", "unknown"}:
+                self._end(key, mark, lock)
 
     async def _claimed(self, key: str, mark: str) -> DistributedLock:
-        def undo(said: str) -> None:
-            if said == "new":
+        def undo(state: str) -> None:
+            if state == "new":
                 self._end(key, mark, DistributedLock())
 
         while True:
             args = (self._link.instance, mark, _LONGEST)
-            said = await self._link.call(Call("claim", [self._link.live_key, key], args), _known, undo)
-            if said != "busy":
-                return DistributedLock(said)
+            state = await self._link.call(Call("claim", [self._link.live_key, key], args), _known, undo)
+            if state != "busy":
+                return DistributedLock(state)
             heard = self._waiting.setdefault(key, asyncio.Event())
             try:
                 async with asyncio.timeout(_PATIENCE):
@@ -69,9 +69,9 @@ class RedisLocks:
             finally:
                 self._waiting.pop(key, None)
 
-    def _end(self, key: str, mark: str, claim: DistributedLock) -> None:
+    def _end(self, key: str, mark: str, lock: DistributedLock) -> None:
         """Let others have the name, or know that it was answered."""
-        milliseconds = self._milliseconds if claim.is_answered else 0
+        milliseconds = self._milliseconds if lock.is_answered else 0
         args = (self._link.instance, self._link.channel, mark, milliseconds)
         self._ended[key] = Call("settle", [self._link.live_key, key], args)
         self._link.changed()
@@ -101,5 +101,5 @@ class RedisLocks:
 
 
 def _known(reply: Any) -> Literal["new", "answered", "other", "busy"]:
-    said: Literal["new", "answered", "other", "busy"] = reply.decode()
-    return said
+    state: Literal["new", "answered", "other", "busy"] = reply.decode()
+    return state

@@ -22,13 +22,13 @@ class State:
         meters: Limits and budgets.
         windows: What providers allow.
         link: The way to Redis, where it is kept there.
-        claims: Which gateway answers what was sent to several; None where there is one.
+        locks: Which gateway answers what was sent to several; None where there is one.
     """
 
     meters: Counters
     windows: Windows
     link: RedisCoordinator | None = None
-    claims: DistributedLocks | None = None
+    locks: DistributedLocks | None = None
 
     def checks(self) -> dict[str, str]:
         """How it is, for health; nothing where it is kept in memory."""

@@ -62,7 +62,7 @@ class Consequence(NamedTuple):
         request: ``again``: with any key that can. ``elsewhere``: at another address, then another model, then
             the same address. ``other model``: only a fallback can help. ``give up``: nothing can.
         error: What the caller gets when nothing else helps.
-        words: What the caller is told then.
+        words: Its message.
     """
 
     key: ForKey
@@ -103,9 +103,9 @@ class Failure:
         message: Its words, shortened.
         code: Its code.
         param: The field it names.
-        retry_after: Seconds until the provider allows a repeat, if it said.
-        unit: For a rate limit: of requests or tokens, if it said.
-        seconds: For a rate limit: per how many seconds, if it said.
+        retry_after: Seconds until the provider allows a repeat, where it says so.
+        unit: For a rate limit: of requests or tokens, where it says so.
+        seconds: For a rate limit: per how many seconds, where it says so.
         sent: Whether the request was sent at all.
         detail: What happened in particular, for the log: nothing of the caller's, and no secret.
     """
@@ -137,7 +137,7 @@ class Failure:
         return {name: value for name, value in fields.items() if value}
 
     def as_error(self) -> RsqlGatewayError:
-        """What the caller is told: of its own faults all that the provider said, of the provider's only what helps."""
+        """The caller's error: of its own faults all words of the provider, of the provider's only what helps."""
         row = self.consequence
         if row.error is not UpstreamRefused:
             status = 429 if row.error is NoCapacity else None
@@ -260,9 +260,7 @@ _OF_THE_WAY = {401, 403, 404, 407}  # where an API's own words would cost a key,
 _CODE = re.compile(r"[\w.:-]{1,64}", re.ASCII)  # what can be no secret, nor a text of the caller's
 
 _AGAIN_IN = re.compile(r"(?:try again in|retrydelay\W+) ?((?:\d+(?:\.\d+)?(?:ms|[dhms]))+)", re.I)
-_LONGEST_WAIT = (
-    86_400.0  # no limit is longer than a day; what is told beyond is a mistake, and would cost a key for good
-)
+_LONGEST_WAIT = 86_400.0  # no limit is longer than a day; what is beyond is a mistake, and would cost a key for good
 _PER = {"minute": 60.0, "min": 60.0, "day": 86_400.0, "hour": 3600.0, "second": 1.0}
 _UNIT_PER = re.compile(r"\b(requests|tokens)\b.{0,12}?\bper (minute|min|day|hour|second)\b", re.I)
 
@@ -282,21 +280,21 @@ def classify(
         >>> classify(429, b'{"error": {"code": "insufficient_quota", "message": "You exceeded your quota"}}').kind
         'quota_exhausted'
     """
-    said = _read(body)
+    error = _read(body)
     if status == 200:
-        status = int(said.code) if re.fullmatch("[0-9]{3}", said.code) else 500
-    per = _UNIT_PER.search(said.message)
-    told = _again_in(said.message, body) if retry_after is None else retry_after
+        status = int(error.code) if re.fullmatch("[0-9]{3}", error.code) else 500
+    per = _UNIT_PER.search(error.message)
+    wait = _again_in(error.message, body) if retry_after is None else retry_after
     return Failure(
-        "web_page" if status in _OF_THE_WAY and _is_page(status, body) else _kind_of(status, said, codes or {}),
+        "web_page" if status in _OF_THE_WAY and _is_page(status, body) else _kind_of(status, error, codes or {}),
         status=status,
-        message=said.message[:500],
-        code=said.code or None,
-        param=said.param or None,
-        retry_after=min(told, _LONGEST_WAIT) if told else None,
+        message=error.message[:500],
+        code=error.code or None,
+        param=error.param or None,
+        retry_after=min(wait, _LONGEST_WAIT) if wait else None,
         unit="tokens" if per and per[1].lower() == "tokens" else "requests" if per else None,
         seconds=_PER[per[2].lower()] if per else None,
-        detail=f"code {said.code}" if _CODE.fullmatch(said.code) else "",
+        detail=f"code {error.code}" if _CODE.fullmatch(error.code) else "",
     )
 
 
@@ -338,45 +336,45 @@ def _again_in(message: str, body: bytes) -> float | None:
     return duration(found[1]) if found else None
 
 
-class _Said(NamedTuple):
+class _ErrorFields(NamedTuple):
     message: str = ""
     code: str = ""
     type: str = ""
     param: str = ""
 
 
-def _kind_of(status: int, said: _Said, codes: Mapping[str, str]) -> Kind:
+def _kind_of(status: int, error: _ErrorFields, codes: Mapping[str, str]) -> Kind:
     # Some call it a rate limit when no waiting would help, as the request alone is more than the limit.
-    if status == 429 and _LARGER_THAN_A_LIMIT.search(said.message):
+    if status == 429 and _LARGER_THAN_A_LIMIT.search(error.message):
         return "context_length"
-    if status == 403 and said.code.lower() == "model_not_found":
+    if status == 403 and error.code.lower() == "model_not_found":
         return "no_access"
-    for name in () if status == 413 else (said.code.lower(), said.type.lower()):
+    for name in () if status == 413 else (error.code.lower(), error.type.lower()):
         if name in codes:
             return cast("Kind", codes[name])
         if name in _CODES:
             return _CODES[name]
     for kind, statuses, words in _WORDS:
-        if status in statuses and words.search(said.message):
+        if status in statuses and words.search(error.message):
             return kind
     return _STATUSES.get(status) or ("caller_fault" if 400 <= status < 500 else "overloaded")
 
 
-def _read(body: bytes) -> _Said:
+def _read(body: bytes) -> _ErrorFields:
     """An error in any of the shapes that providers use."""
     try:
-        told = msgspec.json.decode(body)
+        reply = msgspec.json.decode(body)
     except (ValueError, RecursionError):
-        return _Said("" if _PAGE.match(body) else body[:200].decode("utf-8", "replace").strip())
-    if isinstance(told, list) and told:
-        told = told[0]  # Gemini's
-    if not isinstance(told, dict):
-        return _Said(_text(told))
-    error = told.get("error")
-    inner = error if isinstance(error, dict) else told
+        return _ErrorFields("" if _PAGE.match(body) else body[:200].decode("utf-8", "replace").strip())
+    if isinstance(reply, list) and reply:
+        reply = reply[0]  # Gemini's
+    if not isinstance(reply, dict):
+        return _ErrorFields(_text(reply))
+    error = reply.get("error")
+    inner = error if isinstance(error, dict) else reply
     message = error if isinstance(error, str) else inner.get("message") or inner.get("detail")
     code = inner.get("code") if inner.get("code") is not None else inner.get("status")
-    return _Said(
+    return _ErrorFields(
         _text(message), _text(code), _text(inner.get("type") or inner.get("status")), _text(inner.get("param"))
     )
 

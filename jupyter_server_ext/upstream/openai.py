@@ -145,13 +145,13 @@ class OpenAIProvider:
         found = _RESET.search(body[:_MOST_READ])
         return self._seconds(found[1].decode(), headers) if found else None
 
-    def _seconds(self, told: str | None, headers: Mapping[str, str]) -> float | None:
-        """Seconds from now until what is told as a length of time or an instant."""
-        if told is None:
+    def _seconds(self, value: str | None, headers: Mapping[str, str]) -> float | None:
+        """Seconds from now until a length of time is over, or an instant reached."""
+        if value is None:
             return None
-        seconds = duration(told)
+        seconds = duration(value)
         if seconds is None:
-            return self._until(_unix(told), headers)
+            return self._until(_unix(value), headers)
         if seconds >= _FIRST_DATE:
             return self._until(seconds / 1000 if seconds >= _FIRST_IN_MILLISECONDS else seconds, headers)
         return seconds
@@ -167,7 +167,7 @@ class OpenAIProvider:
         return Rate(names.unit, int(most), int(left), duration(reset), rounding, window)
 
     def _until(self, instant: float | None, headers: Mapping[str, str]) -> float | None:
-        """Seconds to an instant, by the clock of who says it where that is told: this machine's may be wrong."""
+        """Seconds to an instant, by the provider's clock where it has one: this machine's may be wrong."""
         if instant is None:
             return None
         said_at = _unix(headers.get("date", ""))

@@ -114,7 +114,7 @@ class Job:
     weight: float = 1.0
     fallbacks: tuple[str, ...] = ()
     trace: Trace = field(default_factory=Trace)
-    ticket: QueuedRequest | None = None  # while it waits
+    queued: QueuedRequest | None = None  # while it waits
     lease: Lease | None = None  # if a key was free at once
     costs: dict[str, tuple[int, Cost]] = field(default_factory=dict)  # by model: lessons, and what it will likely take
 
@@ -183,7 +183,7 @@ class KeyRotatingTransport(httpx.AsyncBaseTransport):
         """Why no try gave an answer; a copy, as a raised error keeps the frame that keeps the plan."""
         error = copy(plan.error)
         if isinstance(error, NoCapacity) and job.trace.failed:  # the next free key may be another than the refused one
-            wait = self._queue.eta(self._ticket(job, job.request.model))
+            wait = self._queue.eta(self._queued_request(job, job.request.model))
             error.retry_after = wait if math.isfinite(wait) else error.retry_after
         return error
 
@@ -194,7 +194,7 @@ class KeyRotatingTransport(httpx.AsyncBaseTransport):
     async def lease_now(self, job: Job) -> bool:
         """Whether a key is free for the job at once; then the job has it."""
         try:
-            job.lease = await self._queue.lease_now(self._ticket(job, job.request.model))
+            job.lease = await self._queue.lease_now(self._queued_request(job, job.request.model))
         except NoCapacity:
             return False
         return job.lease is not None
@@ -232,7 +232,7 @@ class KeyRotatingTransport(httpx.AsyncBaseTransport):
         log.warning("key_check_failed", key=key.id, provider=provider, reason=failure.kind, **failure.log_fields())
         return row | {"ok": False, "reason": failure.kind}
 
-    def _ticket(self, job: Job, model: str, avoid: frozenset[str] = frozenset()) -> QueuedRequest:
+    def _queued_request(self, job: Job, model: str, avoid: frozenset[str] = frozenset()) -> QueuedRequest:
         cost = self._cost(job, model)
         return QueuedRequest(
             job.caller,
@@ -259,16 +259,16 @@ class KeyRotatingTransport(httpx.AsyncBaseTransport):
             lease, job.lease = job.lease, None
             return lease
         start = self._pool.clock()
-        job.ticket = self._ticket(job, model, avoid)
+        job.queued = self._queued_request(job, model, avoid)
         weighed = job.request.weighed
-        job.ticket.size = len(msgspec.json.encode(job.request.body)) if weighed is None else weighed.size
+        job.queued.size = len(msgspec.json.encode(job.request.body)) if weighed is None else weighed.size
         try:
-            return await self._queue.lease(job.ticket)
+            return await self._queue.lease(job.queued)
         finally:
-            if job.ticket.got is not None:
+            if job.queued.got is not None:
                 job.trace.rate_limited = True
                 job.trace.queue_seconds += self._pool.clock() - start
-            job.ticket = None
+            job.queued = None
 
     def _soonest(self, job: Job, plan: RetryPlan) -> str:
         """The first model that can start soon; if none can, the one that can start first."""
@@ -277,7 +277,7 @@ class KeyRotatingTransport(httpx.AsyncBaseTransport):
             return models[0]
         waits = []
         for model in models:
-            wait = self._queue.eta(self._ticket(job, model, plan.avoid.get(model, frozenset())))
+            wait = self._queue.eta(self._queued_request(job, model, plan.avoid.get(model, frozenset())))
             is_down = wait > 0 and not plan.tried(model) and self._pool.is_failing(model)
             if wait <= self._settings.fallback_after_seconds and not is_down:
                 return model

@@ -66,29 +66,29 @@ class Frame:
         """The id of the output's part at a place."""
         return f"{prefix}_{self.request_id}_{at}"
 
-    def ended(self, output: Sequence[Item], finish: str | None, told: Mapping[str, Any]) -> dict[str, Any]:
+    def ended(self, output: Sequence[Item], finish: str | None, completion: Mapping[str, Any]) -> dict[str, Any]:
         """The response when the answer has ended.
 
         Args:
             output: Its parts.
             finish: The completion's ``finish_reason``.
-            told: What else the completion says: ``model``, ``usage``, ``rsql``.
+            completion: Its other members: ``model``, ``usage``, ``rsql``.
         """
         reason = _UNFINISHED.get(finish or "")
         known: dict[str, Any] = {"incomplete_details": {"reason": reason}} if reason else {}
-        known |= {"model": told["model"]} if told.get("model") else {}
-        known |= {"rsql": told["rsql"]} if told.get("rsql") else {}
+        known |= {"model": completion["model"]} if completion.get("model") else {}
+        known |= {"rsql": completion["rsql"]} if completion.get("rsql") else {}
         return self.response(
-            "incomplete" if reason else "completed", output, usage=_usage(told.get("usage") or {}), **known
+            "incomplete" if reason else "completed", output, usage=_usage(completion.get("usage") or {}), **known
         )
 
 
 def response_of(reply: bytes, frame: Frame) -> bytes:
     """The response that a whole completion makes."""
-    told = msgspec.json.decode(reply)
-    choice = (told.get("choices") or [{}])[0]
+    completion = msgspec.json.decode(reply)
+    choice = (completion.get("choices") or [{}])[0]
     return msgspec.json.encode(
-        frame.ended(_items(choice.get("message") or {}, frame), choice.get("finish_reason"), told)
+        frame.ended(_items(choice.get("message") or {}, frame), choice.get("finish_reason"), completion)
     )
 
 
@@ -139,10 +139,10 @@ def called(
     }
 
 
-def _usage(told: Mapping[str, Any]) -> dict[str, Any]:
-    read, written = told.get("prompt_tokens") or 0, told.get("completion_tokens") or 0
-    cached = (told.get("prompt_tokens_details") or {}).get("cached_tokens") or 0
-    thought = (told.get("completion_tokens_details") or {}).get("reasoning_tokens") or 0
+def _usage(usage: Mapping[str, Any]) -> dict[str, Any]:
+    read, written = usage.get("prompt_tokens") or 0, usage.get("completion_tokens") or 0
+    cached = (usage.get("prompt_tokens_details") or {}).get("cached_tokens") or 0
+    thought = (usage.get("completion_tokens_details") or {}).get("reasoning_tokens") or 0
     return {
         "input_tokens": read,
         "input_tokens_details": {"cached_tokens": cached, "cache_write_tokens": 0},

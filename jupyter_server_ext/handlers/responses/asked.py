@@ -168,9 +168,9 @@ def _tool(tool: Any, place: str) -> dict[str, Any]:
 
 def _text(body: Mapping[str, Any]) -> dict[str, Any]:
     """The form of the answer."""
-    told = _object(body, "text")
-    wanted = told.get("format") or {}
-    asked = {"verbosity": told["verbosity"]} if told.get("verbosity") else {}
+    text = _object(body, "text")
+    wanted = text.get("format") or {}
+    asked = {"verbosity": text["verbosity"]} if text.get("verbosity") else {}
     if wanted.get("type") == "json_schema":
         names = ("name", "description", "schema", "strict")
         schema = {name: wanted[name] for name in names if wanted.get(name) is not None}

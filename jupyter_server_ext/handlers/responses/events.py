@@ -61,7 +61,7 @@ class EventTranslator:
         self._open: _Part | None = None
         self._done: list[Item] = []
         self._finish: str | None = None
-        self._told: dict[str, Any] = {}
+        self._members: dict[str, Any] = {}
 
     def feed(self, events: bytes) -> bytes:
         """The events to send in place of whole events of a chat completion; comments stay as they are."""
@@ -73,19 +73,19 @@ class EventTranslator:
             yield event + b"\n\n"
             return
         if data == b"[DONE]":
-            told: Iterator[Event] = self._end()
+            events: Iterator[Event] = self._end()
         else:
             try:
-                told = self._chunk(msgspec.json.decode(data))
+                events = self._chunk(msgspec.json.decode(data))
             except msgspec.DecodeError:  # what a provider garbled has no counterpart
                 return
-        for kind, members in told:
+        for kind, members in events:
             yield self._written(kind, members)
 
     def _written(self, kind: str, members: Mapping[str, Any]) -> bytes:
-        told = msgspec.json.encode({"type": kind, "sequence_number": self._number, **members})
+        data = msgspec.json.encode({"type": kind, "sequence_number": self._number, **members})
         self._number += 1
-        return b"event: " + kind.encode() + b"\ndata: " + told + b"\n\n"
+        return b"event: " + kind.encode() + b"\ndata: " + data + b"\n\n"
 
     def _chunk(self, chunk: Mapping[str, Any]) -> Iterator[Event]:
         if not self._begun:
@@ -95,7 +95,7 @@ class EventTranslator:
         if error := chunk.get("error"):
             yield from self._failed(error)
             return
-        self._told |= {name: chunk[name] for name in ("model", "usage", "rsql") if chunk.get(name)}
+        self._members |= {name: chunk[name] for name in ("model", "usage", "rsql") if chunk.get(name)}
         choice = (chunk.get("choices") or [{}])[0]
         self._finish = choice.get("finish_reason") or self._finish
         yield from self._delta(choice.get("delta") or {})
@@ -139,13 +139,13 @@ class EventTranslator:
         if self._open is None and not self._done:
             yield from self._grow(("msg", 0), "")
         yield from self._close()
-        ended = self._frame.ended(self._done, self._finish, self._told)
+        ended = self._frame.ended(self._done, self._finish, self._members)
         yield f"response.{ended['status']}", {"response": ended}
 
     def _failed(self, error: Mapping[str, Any]) -> Iterator[Event]:
-        said = {"code": error.get("code") or "server_error", "message": error.get("message") or ""}
+        failure = {"code": error.get("code") or "server_error", "message": error.get("message") or ""}
         output = [*self._done, *([self._open.item] if self._open else [])]
-        yield "response.failed", {"response": self._frame.response("failed", output, error=said)}
+        yield "response.failed", {"response": self._frame.response("failed", output, error=failure)}
 
 
 class _Growing(ABC):
