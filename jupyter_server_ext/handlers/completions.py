@@ -82,8 +82,7 @@ class RelayHandler(GatewayHandler):
         try:
             if len(body) > requests.LARGE:
                 return await self.app.reader.read(body, shape)
-            sent = requests.json_object(body)
-            return requests.Read(sent, shape(sent))
+            return requests.read(body, shape)
         finally:
             self.incoming.give_back()
 

@@ -13,7 +13,7 @@ from jupyter_server_ext.errors import BadRequest, LimitExceeded, NoCapacity, Too
 from jupyter_server_ext.messages import ChatRequest, Task, Weighed, is_name
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from jupyter_server_ext.messages import Caller
 
@@ -50,6 +50,20 @@ class Read(NamedTuple):
     asked: dict[str, Any]
     weighed: Weighed | None = None
     fingerprint: str = ""
+
+
+def read(body: bytes, shape: Callable[[dict[str, Any]], dict[str, Any]]) -> Read:
+    """The fields of a body that is not large.
+
+    Args:
+        body: JSON.
+        shape: Makes the body in OpenAI's form from it.
+
+    Raises:
+        BadRequest: It is not JSON, or a field is wrong.
+    """
+    sent = json_object(body)
+    return Read(sent, shape(sent))
 
 
 class BodyBudget:

@@ -11,7 +11,7 @@ import pytest
 
 from jupyter_server_ext.config import CallerLimits, Settings, TenantSettings
 from jupyter_server_ext.errors import UpstreamFailed
-from jupyter_server_ext.handlers import base
+from jupyter_server_ext.handlers import requests
 from jupyter_server_ext.messages import Waiting
 
 pytestmark = pytest.mark.asyncio
@@ -173,7 +173,7 @@ async def test_a_client_that_leaves_ends_the_work_at_once(served, stream, first)
 
 
 async def test_an_answer_may_take_longer_than_a_body_may(served, monkeypatch):
-    monkeypatch.setattr(base, "_BODY_SECONDS", 0.05)
+    monkeypatch.setattr(requests, "_BODY_SECONDS", 0.05)
     async with served() as gateway:
         gateway.gateway.events.insert(0, come := asyncio.Event())
         asyncio.get_running_loop().call_later(0.2, come.set)

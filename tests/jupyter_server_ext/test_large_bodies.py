@@ -64,15 +64,13 @@ def reader(programs):
     made.close()
 
 
-async def test_a_large_body_is_read_as_a_small_one_would_be(reader, monkeypatch):
+async def test_a_large_body_is_read_as_a_small_one_would_be(reader):
     policy = Policy(Settings(tenants=(TenantSettings("lab", system_prompt="Say please. é"),)))
     for shape, body in bodies():
         text = json.dumps(body).encode()
         far = await reader.read(text, shape)
         assert far.weighed is not None
-        monkeypatch.setattr(reading, "LARGE", 1 << 40)
-        near = await reader.read(text, shape)
-        monkeypatch.undo()
+        near = requests.read(text, shape)
         assert msgspec.json.decode(msgspec.json.encode(far.asked)) == near.asked
         assert far.fingerprint == requests.fingerprint_of(body)
         route = "embeddings" if "input" in near.asked else "chat/completions"
@@ -165,7 +163,7 @@ async def test_unfinished_bodies_of_one_caller_take_little_memory(served):
 
 
 async def test_a_body_that_comes_too_slowly_is_told_so(served, monkeypatch):
-    monkeypatch.setattr(base, "_FIRST_SECONDS", 0.2)
+    monkeypatch.setattr(requests, "_FIRST_SECONDS", 0.2)
     monkeypatch.setattr(base, "_PATIENCE_SECONDS", 0.2)
     async with served() as gateway:
         reader, writer = await asyncio.open_connection("127.0.0.1", httpx.URL(gateway.url).port)

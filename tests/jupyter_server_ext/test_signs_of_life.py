@@ -47,8 +47,7 @@ asyncio.run(main())
 @pytest.fixture
 def quick(monkeypatch):
     """A heartbeat every 0.2 s."""
-    for module in ("heart", "base"):
-        monkeypatch.setattr(f"jupyter_server_ext.handlers.{module}.HEARTBEAT_SECONDS", 0.2)
+    monkeypatch.setattr("jupyter_server_ext.handlers.completions.HEARTBEAT_SECONDS", 0.2)
 
 
 @contextlib.contextmanager

@@ -12,7 +12,7 @@ from jupyter_server_ext.app import serve as serving
 from jupyter_server_ext.app.assembly import build_app
 from jupyter_server_ext.app.serve import Listening, serve
 from jupyter_server_ext.config import Secret, Settings, StorageSettings
-from jupyter_server_ext.handlers import base
+from jupyter_server_ext.handlers import requests
 from jupyter_server_ext.messages import Caller
 
 pytestmark = pytest.mark.asyncio
@@ -22,7 +22,7 @@ pytestmark = pytest.mark.asyncio
 async def url(monkeypatch):
     """A gateway that has less patience than it usually has."""
     monkeypatch.setattr(serving, "_IDLE_SECONDS", 0.3)
-    monkeypatch.setattr(base, "_BODY_SECONDS", 0.3)
+    monkeypatch.setattr(requests, "_BODY_SECONDS", 0.3)
     ready: asyncio.Future[str] = asyncio.get_running_loop().create_future()
     end = asyncio.Event()
     app = build_app(Settings(storage=StorageSettings(ledger="memory://")), [(Secret("t"), Caller("ada"))], "/rsql/")
