@@ -33,7 +33,7 @@ SCRIPTS = sorted((OWN / "databases").iterdir())
 
 
 @pytest.fixture(scope="module")
-def server():
+def server(programs):
     """The URL of a PostgreSQL server, started when it is first asked for."""
     with ExitStack() as stack:
         yield cache(lambda: stack.enter_context(servers.postgresql()).url)
@@ -237,7 +237,7 @@ REPLIES = {
 
 
 @pytest.fixture(scope="module")
-def two_runs(tmp_path_factory):
+def two_runs(programs, tmp_path_factory):
     """What two runs over a small set print and record, and how often the model was asked by the end of each."""
     folder = tmp_path_factory.mktemp("evaluation")
     questions = folder / "small"
