@@ -1,4 +1,4 @@
-"""A JupyterLab with a gateway over a provider that answers as its question says, and notebooks opened in Chromium."""
+"""JupyterLab and Notebook 7 with a gateway over a provider that answers as its question says, and Chromium."""
 
 from __future__ import annotations
 
@@ -117,7 +117,7 @@ def gateway(folder, provider_url, requests=100_000, port=0):
 
 @contextmanager
 def jupyterlab(folder, gateway_url):
-    """A JupyterLab whose kernels use the gateway; gives its URL."""
+    """A JupyterLab, and at ``/notebooks`` a Notebook 7, whose kernels use the gateway; gives its URL."""
     port = free_port()
     log = (folder / "lab.log").open("w")
     environment = {
@@ -136,8 +136,8 @@ def jupyterlab(folder, gateway_url):
         [
             *(sys.executable, "-m", "jupyterlab", "--no-browser", "--allow-root", "--ip=127.0.0.1", f"--port={port}"),
             *("--ServerApp.port_retries=0", f"--ServerApp.root_dir={folder}"),
-            "--LabApp.expose_app_in_browser=True",
-            "--ServerApp.jpserver_extensions={'jupyterlab': True, 'jupyter_server_ext': False}",
+            *("--LabApp.expose_app_in_browser=True", "--JupyterNotebookApp.expose_app_in_browser=True"),
+            "--ServerApp.jpserver_extensions={'jupyterlab': True, 'notebook': True, 'jupyter_server_ext': False}",
         ],
         env=environment,
         stdout=log,
@@ -168,11 +168,20 @@ def chromium():
         browser.close()
 
 
+FRONT_ENDS = {"jupyterlab": "lab/workspaces/{name}/tree/{name}.ipynb?reset&", "notebook": "notebooks/{name}.ipynb?"}
+CONNECTED = """() => {
+  const kernel = window.jupyterapp?.shell.currentWidget?.sessionContext?.session?.kernel;
+  return kernel?.connectionStatus === "connected" && kernel.status === "idle";
+}"""
+
+
 class Page:
     """A notebook in a browser, with a panel in its last cell that was run."""
 
-    def __init__(self, browser, lab, folder, name, cells, *, prepare=lambda context: None, **options):
-        self.name, self.folder, self.lab = name, folder, lab
+    def __init__(
+        self, browser, lab, folder, name, cells, *, front_end="jupyterlab", prepare=lambda context: None, **options
+    ):
+        self.name, self.folder, self.lab, self.front_end = name, folder, lab, front_end
         notebook = nbformat.v4.new_notebook(
             cells=[nbformat.v4.new_code_cell(text) for text in cells], metadata={"kernelspec": KERNEL}
         )
@@ -184,12 +193,16 @@ class Page:
         self.page.set_default_timeout(15_000)
         self.errors = []
         self.page.on("pageerror", lambda error: self.errors.append(str(error)))
-        self.page.goto(f"{lab}lab/workspaces/{name}/tree/{name}.ipynb?token={TOKEN}&reset")
-        self.page.get_by_text("| Idle").wait_for(timeout=60_000)
+        self.open(name)
         self.ran = 0
         self.page.locator(".jp-Notebook .jp-Cell").first.click()
         for _ in cells:
             self.run_cell()
+
+    def open(self, name):
+        """Open a notebook of the folder in place of the one that is open."""
+        self.page.goto(f"{self.lab}{FRONT_ENDS[self.front_end].format(name=name)}token={TOKEN}")
+        self.page.wait_for_function(CONNECTED, timeout=60_000)
 
     def run_cell(self):
         """Run the cell that is chosen, and wait for its number."""

@@ -1,4 +1,4 @@
-"""A model's words in cells that are typed, saved and opened again, in a real JupyterLab: nothing runs or is fetched."""
+"""A model's words in cells, typed, saved and opened again in JupyterLab and Notebook 7: nothing runs or is fetched."""
 
 from __future__ import annotations
 
@@ -82,15 +82,8 @@ def town(tmp_path_factory):
         yield provider, folder, lab, browser
 
 
-OPEN = """async (path) => {
-  const { commands, shell } = window.jupyterapp;
-  await commands.execute("docmanager:save");
-  shell.currentWidget.dispose();
-  const widget = await commands.execute("docmanager:open", { path });
-  await widget.revealed;
-  return [...widget.content.model.cells].map((cell) => cell.trusted);
-}"""
-"""Save and close the notebook, and open another; whether its cells are trusted."""
+SAVE = "window.jupyterapp.commands.execute('docmanager:save')"
+TRUSTED = "[...window.jupyterapp.shell.currentWidget.content.model.cells].map((cell) => cell.trusted)"
 
 
 def harm(page):
@@ -105,9 +98,9 @@ def harm(page):
     return [*found, *(["a script"] * hacked), *fetched], page.page.evaluate(f"{outputs}.length")
 
 
-def nothing_happens(town, replies, name, *, each):
+def nothing_happens(town, front_end, replies, name, *, each):
     provider, folder, lab, browser = town
-    page = panel_lab.Page(browser, lab, folder, name, [SETUP])
+    page = panel_lab.Page(browser, lab, folder, name, [SETUP], front_end=front_end)
     page.page.set_default_timeout(300_000)  # many answers come in one cell
     page.asked, page.own = [], (lab, lab.replace("http", "ws"), "data:", "blob:")
     page.page.on("request", lambda request: page.asked.append(request.url))
@@ -117,13 +110,15 @@ def nothing_happens(town, replies, name, *, each):
     found, drawn = harm(page)
     assert found == []
     assert drawn > len(replies)
-    trusted = page.page.evaluate(OPEN, f"{name}.ipynb")
-    assert all(trusted[:-1])
+    page.page.evaluate(SAVE)
+    page.open(name)
+    assert all(page.page.evaluate(TRUSTED)[:-1])
     assert harm(page) == ([], drawn)
     copy = nbformat.read(folder / f"{name}.ipynb", 4)
     copy.metadata["changed"] = "so that no signature fits"
     nbformat.write(copy, folder / f"{name}_copy.ipynb")
-    assert not any(page.page.evaluate(OPEN, f"{name}_copy.ipynb")[1:-1])
+    page.open(f"{name}_copy")
+    assert not any(page.page.evaluate(TRUSTED)[1:-1])
     assert harm(page) == ([], drawn)
     page.close()
 
@@ -140,12 +135,14 @@ def worst():
     return known()[:12] + [reply(seed, SERVER) for seed in range(20)]
 
 
-def test_hostile_words_do_nothing_in_cells_that_are_typed_and_opened_again(town):
-    nothing_happens(town, worst(), "hostile", each=False)
+@pytest.mark.parametrize("front_end", panel_lab.FRONT_ENDS)
+def test_hostile_words_do_nothing_in_cells_that_are_typed_and_opened_again(town, front_end):
+    nothing_happens(town, front_end, worst(), f"hostile_{front_end}", each=False)
 
 
 @pytest.mark.sweep
-def test_many_hostile_words_do_nothing_in_cells_that_are_typed_and_opened_again(town):
+@pytest.mark.parametrize("front_end", panel_lab.FRONT_ENDS)
+def test_many_hostile_words_do_nothing_in_cells_that_are_typed_and_opened_again(town, front_end):
     for first in range(0, 150, 50):
         replies = known() if not first else [reply(seed, SERVER) for seed in range(first, first + 50)]
-        nothing_happens(town, replies, f"hostile{first}", each=True)
+        nothing_happens(town, front_end, replies, f"hostile_{front_end}{first}", each=True)

@@ -8,7 +8,7 @@ from pathlib import Path
 import nbformat
 import pandas as pd
 import pytest
-from e2e.panel_lab import Page, chromium, jupyterlab
+from e2e.panel_lab import FRONT_ENDS, Page, chromium, jupyterlab
 from markdown_replies import reply
 
 from rsql_magic.ask import Answer
@@ -98,10 +98,10 @@ def lab(tmp_path_factory):
         yield folder, url
 
 
-@pytest.fixture(scope="module")
-def page(browser, lab):
+@pytest.fixture(scope="module", params=FRONT_ENDS)
+def page(request, browser, lab):
     folder, url = lab
-    page = Page(browser, url, folder, "pages", [])
+    page = Page(browser, url, folder, f"pages_{request.param}", [], front_end=request.param)
     page.asked = []
     page.page.on("request", lambda request: page.asked.append(request.url))
     yield page
@@ -124,21 +124,21 @@ def harm(page, texts, trusted=True):
 
 
 @pytest.mark.parametrize("trusted", [True, False])
-def test_known_attacks_do_nothing_in_jupyterlab(page, trusted):
+def test_known_attacks_do_nothing(page, trusted):
     texts = [text for text in known() for _ in range(7)]
     found, drawn = harm(page, texts, trusted)
     assert found == []
     assert drawn
 
 
-def test_made_up_replies_do_nothing_in_jupyterlab(page):
+def test_made_up_replies_do_nothing(page):
     found, _ = harm(page, [reply(seed, SERVER) for seed in range(300)])
     assert found == []
 
 
 @pytest.mark.sweep
 @pytest.mark.parametrize("trusted", [True, False])
-def test_many_made_up_replies_do_nothing_in_jupyterlab(page, trusted):
+def test_many_made_up_replies_do_nothing(page, trusted):
     found, _ = harm(page, [reply(seed, SERVER) for seed in range(10_000)], trusted)
     assert found == []
 
