@@ -2,8 +2,12 @@
 .DEFAULT_GOAL := help
 python := .venv/bin/python
 usual := "not bench and not programs and not distributions and not sweep"
+parallel := -n 2 --dist loadfile
 unit := tests/rsql_magic tests/jupyter_server_ext tests/test_*.py
 .PHONY: help setup setup-check setup-test demo lab quick test test-all coverage check bench eval bench-hub programs distributions ha screenshots docs lock release
+
+# Every program that the tests start would compile all that it imports anew: three times the time.
+unexport PYTHONDONTWRITEBYTECODE
 
 help: ## what there is
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -24,18 +28,19 @@ lab: setup ## JupyterLab with the gateway on and the demo notebook open
 	cd notebooks && ../.venv/bin/jupyter lab $(if $(filter 0,$(shell id -u)),--allow-root) demo.ipynb
 
 quick: setup-check ## the tests that start no program: no server, browser, kernel or R; a minute
-	$(python) -m pytest -q -n 2 --dist loadfile -m quick $(unit) tests/contract
+	$(python) -m pytest -q $(parallel) -m quick $(unit) tests/contract
 
 test: setup-test check ## every test: unit, contract, end to end
-	$(python) -m pytest -n 2 --dist loadfile -m $(usual) tests/rsql_magic tests/jupyter_server_ext tests/test_*.py
-	$(python) -m pytest -m $(usual) tests/contract tests/clients tests/e2e tests/hub tests/ha
+	$(python) -m pytest $(parallel) -m $(usual) $(unit)
+	$(python) -m pytest $(parallel) -m $(usual) tests/contract tests/clients tests/e2e tests/hub
+	$(python) -m pytest -m $(usual) tests/ha
 
 test-all: setup-test check ## make test, and the full sweeps of generated cases that it samples
 	$(python) -m pytest --timeout 0 -m "not bench and not programs and not distributions"
 
 coverage: setup-test ## the lines of both packages that make test runs, programs that it starts included: at least 95 %
 	rm -rf build/coverage
-	$(python) -m coverage run -m pytest -q -n 2 --dist loadfile -m $(usual) tests
+	$(python) -m coverage run -m pytest -q $(parallel) -m $(usual) tests
 	$(python) -m coverage combine -q
 	$(python) -m coverage report --fail-under=95
 

@@ -49,6 +49,17 @@ def pytest_collection_modifyitems(items):
             item.add_marker("quick")
 
 
+def pytest_xdist_make_scheduler(config, log):
+    """With ``--dist loadfile`` the tests of a file stay together, and those of tests/hub, which share a hub."""
+    from xdist.scheduler import LoadFileScheduling
+
+    class ByServer(LoadFileScheduling):
+        def _split_scope(self, nodeid):
+            return "tests/hub" if nodeid.startswith("tests/hub/") else super()._split_scope(nodeid)
+
+    return ByServer(config, log) if config.getoption("dist") == "loadfile" else None
+
+
 def _note_a_program(event, arguments):
     if event in {"subprocess.Popen", "os.system", "os.posix_spawn"} and Path(str(arguments[0])).name != "R":
         _started.append(arguments[0])
