@@ -11,6 +11,7 @@ import time
 from collections import Counter
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
+from functools import cache
 from typing import TYPE_CHECKING, Any, Literal
 
 from rsql_magic.context import LEVELS, follows
@@ -123,18 +124,28 @@ def described_within(values: Mapping[str, Any], prompt: str) -> dict[str, Any]:
 
     held = _unquoted(prompt)
 
+    @cache
+    def text_of(text: str) -> str:
+        if _unquoted(text) in held:  # which is redacted already
+            return text
+        redacted = redact(text)[0]
+        return redacted if _unquoted(redacted) in held else _WITHHELD
+
     def allowed(value: Any) -> Any:
         if isinstance(value, dict):
-            return {name: each if name in _FORM else allowed(each) for name, each in value.items()}
+            stated = {name: each if name in _FORM else allowed(each) for name, each in value.items()}
+            return {name: each for name, each in stated.items() if _says(each) and name != "nullable"}
         if isinstance(value, list | tuple):
             return [allowed(each) for each in value]
-        if isinstance(value, str):
-            text = redact(value)[0]
-            return text if _unquoted(text) in held else _WITHHELD
-        return value
+        return text_of(value) if isinstance(value, str) else value
 
     found: dict[str, Any] = allowed(msgspec.to_builtins(values))
     return found
+
+
+def _says(value: Any) -> bool:
+    """Whether a value is more than none, which need not be sent: 900 columns lack ten times what they have."""
+    return value is not None and value is not False and value not in ("", [], {})
 
 
 def _unquoted(text: str) -> str:
