@@ -10,7 +10,7 @@ import pytest
 ROOT = Path(__file__).parent.parent
 
 ARROWS = {
-    "rsql_magic": "notebook → cli → panel → reports → assistant → study → text2sql → ask → databases, display → gateway"
+    "rsql_magic": "notebook → cli → panel → reports → assistant → study → ask, text2sql → databases, display → gateway"
     " → context → sql, prompts → redaction → config, options, errors → plain_text",
     "jupyter_server_ext": "app → handlers → pipeline → upstream, identity, offline → ledger → keys, limits → redis"
     " → config → messages, errors",

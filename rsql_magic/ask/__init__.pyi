@@ -1,7 +1,4 @@
-from . import drafts as drafts
 from .answers import Answer as Answer
-from .answers import Block as Block
-from .answers import blocks_of as blocks_of
 from .answers import cited as cited
 from .answers import drawn_from as drawn_from
 from .interpolate import interpolate as interpolate

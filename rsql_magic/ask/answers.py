@@ -1,67 +1,23 @@
-"""Answer: what ``%%ask`` gives back, the code in it, and whether that code parses.
+"""Answer: the result of ``%%ask``, and whether the code in it parses.
 
-Python is parsed by ``ast``, R by R itself when it is there, SQL by sqlglot. An answer whose code does not parse goes
-back to the model once, with the parser's words.
+Python is parsed by ``ast``, R by R itself where it is installed, SQL by sqlglot. An answer whose code does not parse
+goes back to the model once, with the parser's message.
 """
 
 from __future__ import annotations
 
 import ast
-import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from rsql_magic.display import Showable, Shown, as_json, safe_markdown, usage_line
-from rsql_magic.gateway import INTERRUPTED, Usage
+from rsql_magic.gateway import INTERRUPTED, Block, Usage, blocks_of
 from rsql_magic.plain_text import printable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from rsql_magic.errors import RsqlError
-
-_BLOCK = re.compile(
-    r"^(?P<indent>[ \t]*)(?P<fence>`{3,}|~{3,})[ \t]*(?P<lang>[^\s`{]*|\{[^}\n]*\})[^\n]*\n"
-    r"(?P<code>.*?)(?P<end>^[ \t]*(?P=fence)[`~]*[ \t]*$|\Z)",
-    re.M | re.S,
-)
-_MAGIC_OF_R = re.compile(r"\s*%%R\b")
-_LANGUAGES = {"py": "python", "python3": "python", "ipython": "python", "{r}": "r", "rscript": "r", "postgresql": "sql"}
-
-
-@dataclass(frozen=True, slots=True)
-class Block:
-    """One fenced block of code.
-
-    Args:
-        language: ``python``, ``r``, ``sql``, ``json``, …, in lower case; empty when the fence does not say.
-        code: Without the fence.
-        closed: False when the text ended inside it.
-    """
-
-    language: str
-    code: str
-    closed: bool = True
-
-
-def blocks_of(text: str) -> tuple[Block, ...]:
-    r"""The fenced blocks of a Markdown text, in order.
-
-    Example:
-        >>> blocks_of("So:\n```py\n1 + 1\n```")
-        (Block(language='python', code='1 + 1', closed=True),)
-    """
-    return tuple(_block(match) for match in _BLOCK.finditer(text))
-
-
-def _block(match: re.Match[str]) -> Block:
-    language = match["lang"].lower()
-    indent = match["indent"]
-    lines = [line.removeprefix(indent) for line in match["code"].splitlines()]
-    language = _LANGUAGES.get(language, language)
-    if language == "r" and lines and _MAGIC_OF_R.match(lines[0]):  # the magic is the notebook's, not R's
-        lines = lines[1:]
-    return Block(language, "\n".join(lines).rstrip(), bool(match["end"]))
 
 
 def parse_python(code: str) -> str:

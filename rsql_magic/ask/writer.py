@@ -9,23 +9,21 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from rsql_magic import prompts
-from rsql_magic.ask import drafts
-from rsql_magic.ask.answers import Answer, blocks_of, check_blocks, parse_python, parse_sql
+from rsql_magic.ask.answers import Answer, check_blocks, parse_python, parse_sql
 from rsql_magic.ask.columns_used.reading import Unknown, unknown_in_python
 from rsql_magic.context import Context, as_cells, frame_attributes, frame_columns, gather, polars_frames, recently
 from rsql_magic.context import Question as Named
 from rsql_magic.display import Screen
 from rsql_magic.errors import AnswerCut, BadInput, RsqlError, Stopped
-from rsql_magic.gateway import Origin, Reply, restored, usage_of
+from rsql_magic.gateway import Origin, Reply, blocks_of, drafts, restored, usage_of
 from rsql_magic.sql import fence
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping, Sequence
 
-    from rsql_magic.ask.answers import Block
     from rsql_magic.context import Piece
     from rsql_magic.databases import MainThreadExecutor
-    from rsql_magic.gateway import Entry, Message
+    from rsql_magic.gateway import Block, Entry, Message
     from rsql_magic.sql import Catalog, Privacy
 
 LANGUAGES = {

@@ -1,4 +1,5 @@
 from . import batch as batch
+from . import drafts as drafts
 from . import figures as figures
 from .batch import is_batch as is_batch
 from .chat import INTERRUPTED as INTERRUPTED
@@ -15,6 +16,8 @@ from .chat import usage_of as usage_of
 from .client import Described as Described
 from .client import LLMClient as LLMClient
 from .client import Message as Message
+from .drafts import Block as Block
+from .drafts import blocks_of as blocks_of
 from .events import Event as Event
 from .events import Text as Text
 from .events import Waiting as Waiting

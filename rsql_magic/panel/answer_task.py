@@ -11,11 +11,11 @@ import threading
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from rsql_magic.ask import BUSY, blocks_of, check_in_r, cited
+from rsql_magic.ask import BUSY, check_in_r, cited
 from rsql_magic.context import reads_r
 from rsql_magic.display import usage_line
 from rsql_magic.errors import BadInput, GatewayError, QueryFailed, RsqlError, Stopped
-from rsql_magic.gateway import Stop
+from rsql_magic.gateway import Stop, blocks_of
 from rsql_magic.panel import mentions, outputs, slash
 from rsql_magic.panel.screen import PanelScreen
 from rsql_magic.panel.threads import ANSWERS

@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from rsql_magic.ask import blocks_of
 from rsql_magic.databases import FRAMES
 from rsql_magic.display import safe_markdown
+from rsql_magic.gateway import blocks_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable

@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from rsql_magic import prompts
-from rsql_magic.ask import AnswerWriter, drafts, drawn_from
+from rsql_magic.ask import AnswerWriter, drawn_from
 from rsql_magic.display import Screen, Showable, Shown, safe_markdown, usage_line
 from rsql_magic.errors import RsqlError
-from rsql_magic.gateway import usage_of
+from rsql_magic.gateway import drafts, usage_of
 from rsql_magic.plain_text import printable
 from rsql_magic.study.proving import disproved
 from rsql_magic.study.sheet import FORMS, KINDS, MOST, Kind, Sheet, Unusable, as_markdown, read_sheet

@@ -7,8 +7,8 @@ import re
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from rsql_magic.ask import Block, blocks_of, drafts
 from rsql_magic.errors import NoQuery
+from rsql_magic.gateway import Block, blocks_of, drafts
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Sequence
@@ -124,7 +124,7 @@ def write_sql(
     repair: Callable[[str, Sequence[str]], str],
     retries: int = 3,
     mend: Callable[[str], Fix | None] = lambda _: None,
-) -> Generator[list[Message], Reply, list[drafts.Attempt[Reply, Draft]]]:
+) -> Generator[list[Message], Reply, list[drafts.Round[Draft]]]:
     """Ask for a query, check it, and ask for a correction with the facts a person would give.
 
     Args:
@@ -138,7 +138,7 @@ def write_sql(
         Messages to send; it is sent the ``Reply``.
 
     Returns:
-        All attempts, the last of which passed if it has no problems.
+        All rounds, the last of which passed if it has no problems.
 
     Raises:
         NoQuery: A reply without a query.

@@ -18,10 +18,9 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from rsql_magic import prompts
-from rsql_magic.ask import drafts
 from rsql_magic.display import Screen, fenced
 from rsql_magic.errors import AnswerCut, BadInput, NoQuery, QueryFailed, QueryRejected
-from rsql_magic.gateway import Reply, Usage, restored, usage_of
+from rsql_magic.gateway import Reply, Usage, drafts, restored, usage_of
 from rsql_magic.redaction import redact
 from rsql_magic.sql import Catalog, fence, join_notes, validate
 from rsql_magic.text2sql import literals
@@ -40,7 +39,7 @@ if TYPE_CHECKING:
     from rsql_magic.text2sql.drafts import Draft
     from rsql_magic.text2sql.prompt import SchemaPrompt
 
-    Round = drafts.Attempt[Reply, Draft]
+    Round = drafts.Round[Draft]
 
 _ROWS_TOLD = 20
 

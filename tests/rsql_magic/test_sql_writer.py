@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from rsql_magic.ask import drafts
 from rsql_magic.errors import QueryFailed, QueryRejected
-from rsql_magic.gateway import Reply
+from rsql_magic.gateway import Reply, drafts
 from rsql_magic.gateway.events import Done
 from rsql_magic.text2sql.drafts import read_draft, write_sql
 

@@ -1,0 +1,147 @@
+"""Drafts: the code blocks of a reply, and write, check, repair as a generator without I/O.
+
+``write`` yields messages to send, is sent the reply, and goes on until a draft passes or the rounds are used up.
+``drive`` runs it with a function that sends; an event loop can do the same with ``asend`` in the same seven lines.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Generic, TypeVar
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Generator, Sequence
+
+    from rsql_magic.gateway.chat import Reply
+    from rsql_magic.gateway.client import Message
+
+
+_BLOCK = re.compile(
+    r"^(?P<indent>[ \t]*)(?P<fence>`{3,}|~{3,})[ \t]*(?P<lang>[^\s`{]*|\{[^}\n]*\})[^\n]*\n"
+    r"(?P<code>.*?)(?P<end>^[ \t]*(?P=fence)[`~]*[ \t]*$|\Z)",
+    re.M | re.S,
+)
+_MAGIC_OF_R = re.compile(r"\s*%%R\b")
+_LANGUAGES = {"py": "python", "python3": "python", "ipython": "python", "{r}": "r", "rscript": "r", "postgresql": "sql"}
+
+D = TypeVar("D")
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Block:
+    """One fenced block of code.
+
+    Args:
+        language: ``python``, ``r``, ``sql``, ``json``, …, in lower case; empty when the fence does not say.
+        code: Without the fence.
+        closed: False when the text ended inside it.
+    """
+
+    language: str
+    code: str
+    closed: bool = True
+
+
+def blocks_of(text: str) -> tuple[Block, ...]:
+    r"""The fenced blocks of a Markdown text, in order.
+
+    Example:
+        >>> blocks_of("So:\n```py\n1 + 1\n```")
+        (Block(language='python', code='1 + 1', closed=True),)
+    """
+    return tuple(_block(match) for match in _BLOCK.finditer(text))
+
+
+def _block(match: re.Match[str]) -> Block:
+    language = match["lang"].lower()
+    indent = match["indent"]
+    lines = [line.removeprefix(indent) for line in match["code"].splitlines()]
+    language = _LANGUAGES.get(language, language)
+    if language == "r" and lines and _MAGIC_OF_R.match(lines[0]):  # the magic is the notebook's, not R's
+        lines = lines[1:]
+    return Block(language, "\n".join(lines).rstrip(), bool(match["end"]))
+
+
+@dataclass(frozen=True, slots=True)
+class Round(Generic[D]):
+    """One round: the messages sent, the reply, the draft read from it, and the draft's problems.
+
+    ``mended`` lists the changes to the draft before it, when this one was made from it by rules, without the model.
+    """
+
+    messages: tuple[Message, ...]
+    reply: Reply
+    draft: D
+    problems: tuple[str, ...] = ()
+    mended: tuple[str, ...] = ()
+
+
+def write(
+    messages: Sequence[Message],
+    *,
+    read: Callable[[Reply], D],
+    check: Callable[[D], Sequence[str]],
+    repair: Callable[[D, Sequence[str]], str],
+    retries: int,
+    mend: Callable[[D], tuple[D, tuple[str, ...]] | None] | None = None,
+) -> Generator[list[Message], Reply, list[Round[D]]]:
+    """Ask, read the draft, check it, and ask again with its problems, at most ``retries`` times.
+
+    A round of repair sends the first messages, the last draft and its problems; earlier drafts would only cost tokens.
+
+    Args:
+        messages: System, history and question.
+        read: Reads the draft in a reply. May raise: then there is nothing to repair.
+        check: The problems of a draft, one sentence each; empty when it passes. May raise to refuse it.
+        repair: The message that asks for a correction.
+        retries: Rounds of repair.
+        mend: Fixes a draft that failed by rules, and lists the changes; None when it cannot.
+
+    Yields:
+        Messages to send.
+
+    Returns:
+        All rounds; the last one passed when it has no problems.
+
+    Example:
+        >>> from types import SimpleNamespace as Said
+        >>> ask = {"role": "user", "content": "a number"}
+        >>> steps = write([ask], read=lambda r: r.text, check=lambda d: [] if d.isdigit() else ["not one"],
+        ...               repair=lambda d, problems: f"{d} is {problems[0]}", retries=1)
+        >>> replies = iter([Said(text="x"), Said(text="7")])
+        >>> [each.draft for each in drive(steps, lambda messages: next(replies))]
+        ['x', '7']
+    """
+    rounds: list[Round[D]] = []
+    sent = list(messages)
+    for left in range(retries, -1, -1):
+        reply = yield sent
+        draft = read(reply)
+        problems = tuple(check(draft))
+        rounds.append(Round(tuple(sent), reply, draft, problems))
+        better = mend(draft) if problems and mend else None
+        if better is not None:
+            draft, changes = better
+            problems = tuple(check(draft))
+            rounds.append(Round(tuple(sent), reply, draft, problems, changes))
+        if not problems or not left:
+            break
+        sent = [
+            *messages,
+            {"role": "assistant", "content": reply.text},
+            {"role": "user", "content": repair(draft, problems)},
+        ]
+    return rounds
+
+
+def drive(steps: Generator[list[Message], Reply, T], send: Callable[[list[Message]], Reply]) -> T:
+    """Run a generator of messages with a function that sends them."""
+    try:
+        messages = next(steps)
+        while True:
+            messages = steps.send(send(messages))
+    except StopIteration as end:
+        result: T = end.value
+        return result
