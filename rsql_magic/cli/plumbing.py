@@ -5,19 +5,18 @@ from __future__ import annotations
 import json
 import sys
 from contextlib import closing, contextmanager, suppress
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rsql_magic.errors import BadInput, QueryFailed, QueryRejected
+from rsql_magic.errors import BadInput
 from rsql_magic.sql import fence
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
 
     from rsql_magic.assistant import Assistant
-    from rsql_magic.sql import Catalog, Fix
+    from rsql_magic.sql import Catalog, Problem
 
 _MOST_CHARACTERS = 20_000_000
 
@@ -42,87 +41,57 @@ def check(_: Assistant, options: argparse.Namespace) -> None:
         QueryRejected: It does what is not allowed.
     """
     from rsql_magic.sql import Catalog
+    from rsql_magic.text2sql import DraftCheck
 
     del options
     told = _json("sql", "dialect")
-    query = _Query(told["dialect"], Catalog.from_ddl(told.get("ddl") or "", told["dialect"]))
-    statement, problems = query.read(told["sql"])
-    problems = problems or [text for text in [str(told.get("refused") or "")] if text]
-    mended = query.mended(told["sql"]) if problems and told.get("mend") else None
-    if mended is not None:
-        _say({"sql": query.read(mended.sql)[0], "mended": mended.said, "wrong": problems})
+    dialect, sql = told["dialect"], told["sql"]
+    catalog = Catalog.from_ddl(told.get("ddl") or "", dialect)
+    with _compiler(dialect, catalog) as compiled:
+        statement, problems = DraftCheck(dialect, lambda: catalog, _function_fields(dialect, catalog)).read(sql)
+        problems = problems or [text for text in [str(told.get("refused") or "")] if text]
+        checks = DraftCheck(dialect, lambda: catalog, compiled)
+        fix = checks.autofix(sql) if problems and told.get("mend") else None
+        if fix is not None:
+            _say({"sql": checks.read(fix.sql)[0], "mended": fix.said, "wrong": problems})
+        else:
+            _say({"problems": problems} if problems else {"sql": statement})
+
+
+@contextmanager
+def _compiler(dialect: str, catalog: Catalog) -> Iterator[Callable[[str], Sequence[Problem]]]:
+    """The problems of a statement over empty tables like these; none in a dialect whose database is not at hand."""
+    import sqlite3
+
+    from rsql_magic.databases import open_engine
+    from rsql_magic.sql import ddl
+
+    fields = _function_fields(dialect, catalog)
+    if dialect != "sqlite":
+        yield fields
         return
-    _say({"problems": problems} if problems else {"sql": statement})
+    with closing(sqlite3.connect(":memory:")) as empty:
+        with suppress(sqlite3.Error):  # a type or a name that only the real database takes
+            empty.executescript("\n".join(ddl(table, "names", "sqlite") for table in catalog))
+        with open_engine(empty) as engine:
+            yield lambda statement: [*fields(statement), *engine.check(statement)]
 
 
-@dataclass(frozen=True)
-class _Query:
-    """What a query is checked against.
+def _function_fields(dialect: str, catalog: Catalog) -> Callable[[str], list[Problem]]:
+    """Problems of PostgreSQL's fields that may call a function: ``(t).total``. No server is at hand to be asked."""
+    from rsql_magic.databases import named
+    from rsql_magic.sql import Problem
 
-    Args:
-        dialect: sqlglot's name of its dialect.
-        catalog: The tables there are; empty when nobody told.
-    """
+    columns = {column.name for table in catalog for column in table.columns} | {"key", "value"}
 
-    dialect: str
-    catalog: Catalog
+    def problems(statement: str) -> list[Problem]:
+        found = named(statement) if dialect == "postgres" else None
+        return [
+            Problem("column", part, f"There is no column {part}, and a function of that name would be called.")
+            for part in sorted(found.parts - columns if found else ())
+        ]
 
-    def read(self, sql: str) -> tuple[str, list[str]]:
-        """The statement that the guard gives of a draft, and what is wrong with it."""
-        from rsql_magic.sql import check as guard
-        from rsql_magic.sql import validate
-
-        try:
-            statement = guard(sql, self.dialect)
-            problems = [problem.message for problem in validate(statement, self.dialect, self.catalog)]
-            problems += self._untold(statement)
-            guard(statement, self.dialect, self.catalog if len(self.catalog) and not problems else None)
-        except QueryRejected as error:
-            if not error.repairable:
-                raise
-            return sql, [str(error)]
-        return statement, problems
-
-    def _untold(self, statement: str) -> list[str]:
-        """Fields that may be functions of what is before them: ``(t).total``. No PostgreSQL is at hand to be asked."""
-        from rsql_magic.databases import named
-
-        found = named(statement) if self.dialect == "postgres" else None
-        columns = {column.name for table in self.catalog for column in table.columns} | {"key", "value"}
-        parts = sorted(found.parts - columns) if found else []
-        return [f"There is no column {part}, and a function of that name would be called." for part in parts]
-
-    def mended(self, sql: str) -> Fix | None:
-        """The draft put right by the rules of ``%%sql_ai``; None where what was meant is not certain."""
-        from rsql_magic.sql import mend
-
-        with self._compiler() as compiles:
-
-            def passes(text: str) -> bool:
-                try:
-                    statement, problems = self.read(text)
-                    return text != sql and not problems and compiles(statement)
-                except (QueryFailed, QueryRejected):
-                    return False
-
-            return mend(sql, self.dialect, self.catalog, passes)
-
-    @contextmanager
-    def _compiler(self) -> Iterator[Callable[[str], bool]]:
-        """Whether a statement compiles over empty tables like these; of a dialect that is not at hand, it may."""
-        import sqlite3
-
-        from rsql_magic.databases import open_engine
-        from rsql_magic.sql import ddl
-
-        if self.dialect != "sqlite":
-            yield lambda _: True
-            return
-        with closing(sqlite3.connect(":memory:")) as empty:
-            with suppress(sqlite3.Error):  # a type or a name that only the real database takes
-                empty.executescript("\n".join(ddl(table, "names", "sqlite") for table in self.catalog))
-            with open_engine(empty) as engine:
-                yield lambda statement: not engine.check(statement)
+    return problems
 
 
 def link(_: Assistant, options: argparse.Namespace) -> None:

@@ -1,4 +1,5 @@
 from . import verified as verified
+from .drafts import DraftCheck as DraftCheck
 from .prompt import Linked as Linked
 from .prompt import SchemaPrompt as SchemaPrompt
 from .query_options import QueryOptions as QueryOptions

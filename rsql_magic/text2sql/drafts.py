@@ -1,4 +1,7 @@
-"""Drafts of SQL: read from what a model replied, and written anew until one passes. Nothing here talks to anybody."""
+"""Drafts of SQL: read from a model's reply, checked, corrected by rules, translated, and written anew until one passes.
+
+`DraftCheck` is the one pipeline of checks for magics, panel, command and R.
+"""
 
 from __future__ import annotations
 
@@ -7,14 +10,15 @@ import re
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from rsql_magic.errors import NoQuery
+from rsql_magic.errors import NoQuery, QueryFailed, QueryRejected
 from rsql_magic.gateway import Block, blocks_of, drafts
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Sequence
 
+    from rsql_magic.databases import Engine
     from rsql_magic.gateway import Message, Reply
-    from rsql_magic.sql import Fix
+    from rsql_magic.sql import Catalog, Fix, Problem
 
 _SELECT = re.compile(
     r"""
@@ -162,3 +166,125 @@ def write_sql(
         retries=retries,
         mend=mended,
     )
+
+
+class DraftCheck:
+    """The checks of a draft before it runs: the guard, names and types, the database's compiler; and the autofix.
+
+    Args:
+        dialect: sqlglot's name of the draft's dialect.
+        catalog: Gives the tables there are; an empty catalog checks no names.
+        compile: The problems that a database's compiler finds in a statement.
+
+    Example:
+        >>> from rsql_magic.sql import Catalog
+        >>> catalog = Catalog.from_ddl("CREATE TABLE flights (origin VARCHAR)", "duckdb")
+        >>> check = DraftCheck("duckdb", lambda: catalog)
+        >>> check.read("SELECT origin FROM flights")
+        ('SELECT origin FROM flights', [])
+        >>> check.autofix("SELECT orign FROM flights").sql
+        'SELECT origin FROM flights'
+    """
+
+    def __init__(
+        self,
+        dialect: str,
+        catalog: Callable[[], Catalog],
+        compile: Callable[[str], Sequence[Problem]] = lambda _: (),  # noqa: A002
+    ) -> None:
+        self._dialect = dialect
+        self._catalog = catalog
+        self._compile = compile
+
+    def read(self, sql: str) -> tuple[str, list[str]]:
+        """The statement that the guard makes of a draft, and the draft's problems, one sentence each.
+
+        Raises:
+            QueryRejected: The draft would do what is not allowed.
+        """
+        from rsql_magic.sql import check, validate
+
+        catalog = self._catalog()
+        try:
+            statement = check(sql, self._dialect, catalog if len(catalog) else None)
+        except QueryRejected as error:
+            if not error.repairable:
+                raise
+            found = validate(sql, self._dialect, catalog)  # says more of a wrong name than the guard does
+            return sql, [problem.message for problem in found if problem.kind != "syntax"] or [str(error)]
+        problems = validate(statement, self._dialect, catalog) or self._compiled(statement)
+        return statement, [problem.message for problem in problems]
+
+    def _compiled(self, statement: str) -> Sequence[Problem]:
+        from rsql_magic.sql import Problem
+
+        try:
+            return self._compile(statement)
+        except (QueryFailed, QueryRejected) as error:  # such as a join without a condition: no attempt to write
+            return [Problem("syntax", "", str(error))]
+
+    def autofix(self, sql: str) -> Fix | None:
+        """A draft corrected by rules until it passes, where its meaning is certain; None otherwise."""
+        from rsql_magic.sql import mend
+
+        return mend(sql, self._dialect, self._catalog(), lambda text: text != sql and self._passes(text))
+
+    def _passes(self, sql: str) -> bool:
+        try:
+            return not self.read(sql)[1]
+        except QueryRejected:
+            return False
+
+
+class Native:
+    """Translates statements into the dialect of an engine, each once.
+
+    Args:
+        engine: The engine that runs them.
+        dialect: sqlglot's name of the dialect that they are written in.
+    """
+
+    def __init__(self, engine: Engine, dialect: str) -> None:
+        self._engine = engine
+        self._dialect = dialect
+        self._made: dict[str, str] = {}
+
+    @property
+    def is_foreign(self) -> bool:
+        """Whether the dialect is another than the engine's."""
+        return self._dialect != self._engine.dialect
+
+    def of(self, sql: str, catalog: Catalog) -> str:
+        """The statement in the engine's own dialect.
+
+        Args:
+            sql: The statement.
+            catalog: The tables it may name.
+
+        Raises:
+            QueryFailed: It asks for what the engine does not have.
+        """
+        if not self.is_foreign:
+            return sql
+        if sql not in self._made:
+            self._made[sql] = self._translated(sql, catalog)
+        return self._made[sql]
+
+    def _translated(self, sql: str, catalog: Catalog) -> str:
+        """A statement of another dialect in the engine's; slips of the translation are corrected as in a draft."""
+        import sqlglot
+
+        from rsql_magic.sql import functions
+
+        here = self._engine.dialect
+        try:
+            made = sqlglot.transpile(
+                sql, read=self._dialect, write=here, unsupported_level=sqlglot.ErrorLevel.RAISE, comments=False
+            )[0]
+        except sqlglot.errors.SqlglotError as error:
+            raise QueryFailed(
+                f"This cannot be run in {functions(here).title}: {str(error).splitlines()[0]}",
+                hint="Write it in another way, or use --no-run.",
+            ) from None
+        better = DraftCheck(here, lambda: catalog, self._engine.check).autofix(made)
+        return better.sql if better else made

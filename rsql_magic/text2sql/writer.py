@@ -22,10 +22,9 @@ from rsql_magic.display import Screen, fenced
 from rsql_magic.errors import AnswerCut, BadInput, NoQuery, QueryFailed, QueryRejected
 from rsql_magic.gateway import Reply, Usage, drafts, restored, usage_of
 from rsql_magic.redaction import redact
-from rsql_magic.sql import Catalog, fence, join_notes, validate
+from rsql_magic.sql import Catalog, fence, join_notes
 from rsql_magic.text2sql import literals
-from rsql_magic.text2sql.drafts import write_sql
-from rsql_magic.text2sql.native import Native
+from rsql_magic.text2sql.drafts import DraftCheck, Native, write_sql
 from rsql_magic.text2sql.results import Attempt, SQLResult, Timings
 
 if TYPE_CHECKING:
@@ -35,7 +34,7 @@ if TYPE_CHECKING:
 
     from rsql_magic.databases import Rows
     from rsql_magic.gateway import Described, Message
-    from rsql_magic.sql import Fix
+    from rsql_magic.sql import Fix, Problem
     from rsql_magic.text2sql.drafts import Draft
     from rsql_magic.text2sql.prompt import SchemaPrompt
 
@@ -72,6 +71,7 @@ class Writer:
         self._replies: list[Reply] = []
         self._spent: dict[str, float] = {}
         self._native = Native(prompt.engine, prompt.dialect)
+        self._checks = DraftCheck(prompt.dialect, lambda: prompt.catalog, self._compiled)
         self._rows: dict[str, Rows] = {}
         self._doubted: str = ""
         self._said: dict[str, list[str]] = {}
@@ -160,29 +160,13 @@ class Writer:
             return problems
 
     def _problems(self, sql: str) -> list[str]:
-        statement, problems = self._read(sql)
+        statement, problems = self._checks.read(sql)
         return problems or (self._tried(sql, statement) if self._options.run else [])
 
-    def _read(self, sql: str) -> tuple[str, list[str]]:
-        """The statement that the guard gives of a draft, and what is wrong with it before anything runs."""
-        from rsql_magic.sql import check
-
-        try:
-            statement = check(sql, self._dialect, self._catalog)
-        except QueryRejected as error:
-            if not error.repairable:
-                raise
-            found = validate(sql, self._dialect, self._catalog)  # says more of a wrong name than the guard does
-            return sql, [problem.message for problem in found if problem.kind != "syntax"] or [str(error)]
-        found = validate(statement, self._dialect, self._catalog)
-        return statement, [problem.message for problem in found] or self._compiled(statement)
-
     def mend(self, sql: str) -> Fix | None:
-        """A draft that does not compile put right by rules, where what was meant is certain; None otherwise."""
-        from rsql_magic.sql import mend
-
+        """A draft that does not compile corrected by rules, where its meaning is certain; None otherwise."""
         with self._timed("check"):
-            found = mend(sql, self._dialect, self._catalog, self._passes)
+            found = self._checks.autofix(sql)
         if found is not None and found.restructured:
             self._proposed[sql] = found
             if self._may_repair:
@@ -190,20 +174,11 @@ class Writer:
             self._said_of_mending = f"No round was left to ask the model: {'; '.join(found.said)} was added by rules."
         return found
 
-    def _passes(self, sql: str) -> bool:
-        try:
-            return not self._read(sql)[1]
-        except QueryRejected:
-            return False
-
-    def _compiled(self, statement: str) -> list[str]:
-        """What the database says of a statement that the guard let through; nothing of one for another database."""
+    def _compiled(self, statement: str) -> Sequence[Problem]:
+        """What the database's compiler finds; nothing in a statement for another database that does not run here."""
         if self._native.is_foreign and not self._options.run:
-            return []
-        try:
-            return [problem.message for problem in self._engine.check(self._native.of(statement, self._catalog))]
-        except (QueryFailed, QueryRejected) as error:  # such as a join without a condition: no attempt to write
-            return [str(error)]
+            return ()
+        return self._engine.check(self._native.of(statement, self._catalog))
 
     @property
     def _may_repair(self) -> bool:
