@@ -4,23 +4,23 @@ from __future__ import annotations
 
 from collections import Counter
 from contextlib import closing
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from rsql_magic import prompts
 from rsql_magic.ask.answers import Answer, check_blocks, parse_python, parse_sql
-from rsql_magic.ask.columns_used.reading import Unknown, unknown_in_python
+from rsql_magic.ask.columns_used import Unknown, unknown_in_python
 from rsql_magic.context import Context, as_cells, frame_attributes, frame_columns, gather, polars_frames, recently
-from rsql_magic.context import Question as Named
 from rsql_magic.display import Screen
 from rsql_magic.errors import AnswerCut, BadInput, RsqlError, Stopped
-from rsql_magic.gateway import Origin, Reply, blocks_of, drafts, restored, usage_of
+from rsql_magic.gateway import Reply, blocks_of, drafts, restored, usage_of
 from rsql_magic.sql import fence
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Mapping, Sequence
+    from collections.abc import Callable, Sequence
 
+    from rsql_magic.ask.snapshot import NotebookSnapshot
     from rsql_magic.context import Piece
     from rsql_magic.databases import MainThreadExecutor
     from rsql_magic.gateway import Block, Entry, Message
@@ -40,42 +40,6 @@ ERROR_QUESTIONS = {
     "fix": "Fix the last error: write the whole corrected cell, in one block of code.",
 }
 """What is asked about the last error: to explain it, or to fix it."""
-
-
-@dataclass(frozen=True)
-class NotebookSnapshot:
-    """The notebook as a question finds it.
-
-    Args:
-        namespace: Variables by name, the user's and those of the function around the cell.
-        cells: Sources of the cells run so far, oldest first.
-        error: The last error, an exception or text; None when there was none.
-        origin: The cell that asks.
-        results: Variables that hold what a question gave (``-o``).
-        own: Those of them that an earlier run of this cell gave.
-    """
-
-    namespace: Mapping[str, Any] = field(default_factory=dict)
-    cells: Sequence[Any] = ()
-    error: BaseException | str | None = None
-    origin: Origin = field(default_factory=Origin)
-    results: frozenset[str] = frozenset()
-    own: frozenset[str] = frozenset()
-
-    def sources(self, question: str, names: Collection[str] = ()) -> Mapping[str, Any]:
-        """The variables that a question may be answered from; a result is none unless it is named.
-
-        A cell that runs again does not read what it gave the first time, whatever words its question has.
-
-        Args:
-            question: The user's words.
-            names: What is asked for by name, by an option or in recent cells.
-        """
-        asked = Named(question)
-        unnamed = {
-            name for name in self.results if name not in names and (name in self.own or not asked.mentions(name))
-        }
-        return {name: value for name, value in self.namespace.items() if name not in unnamed}
 
 
 @dataclass(frozen=True)

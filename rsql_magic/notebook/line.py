@@ -1,8 +1,11 @@
-"""Read the line of a magic: options first, then text that is kept letter by letter.
+"""The line of a magic: read into options and text, also where IPython would read it otherwise.
 
 IPython's own ``parse_argstring`` cuts the whole line into words by a shell's rules, which breaks on ``it's``. Here only
 the options are cut into words; from the first word that is neither an option nor an option's value, the line is text.
-The options are declared with ``@argument``, so that ``%%ask?`` and ``--help`` show them.
+
+A question may end in a question mark: IPython reads ``%ask what is sales?`` as a request for help on ``sales``. Here
+such a line is a question; ``%ask?`` stays help. And an empty ``%%ask`` reaches the magic, which gives the right advice;
+IPython would advise ``%ask``, which does something else.
 """
 
 from __future__ import annotations
@@ -14,13 +17,16 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
+from IPython.core.inputtransformer2 import TokenTransformBase, assemble_continued_line, find_end_of_continued_line
 from IPython.core.magic import line_cell_magic, needs_local_scope, no_var_expand
 from IPython.core.magic_arguments import argument, magic_arguments
 
 from rsql_magic.errors import BadInput
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
+
+    from IPython.core.interactiveshell import InteractiveShell
 
     from rsql_magic.options import Option
 
@@ -229,3 +235,75 @@ def _unknown(flag: str, known: dict[str, Option]) -> BadInput:
     close = get_close_matches(flag, known, 1)
     hint = f"Did you mean {close[0]}?" if close else "--help lists the options."
     return BadInput(f"There is no option {flag}.", hint=f"{hint} Put -- before text that starts with a dash.")
+
+
+_CALL = re.compile(
+    r"(?P<before>\s*(?:[^\W\d]\w*\s*=\s*)?)%(?P<name>ask|sql_ai|rsql(?=\s+context\s))\s+(?P<text>.*\?)\s*$", re.S
+)
+
+
+class QuestionMark(TokenTransformBase):
+    """``%ask …?`` and ``x = %ask …?`` become a call of the magic, before IPython looks for a question mark."""
+
+    priority = 1
+
+    @classmethod
+    def find(cls, tokens_by_line: Sequence[Sequence[Any]]) -> QuestionMark | None:
+        """The first such line that is not inside a string; tokens are grouped by logical lines."""
+        for tokens in tokens_by_line:
+            start = next((token for token in tokens if token.string.strip()), None)
+            if start is not None and _CALL.match(start.line[start.start[1] :].split("\n", 1)[0]):
+                return cls(start.start)
+        return None
+
+    def transform(self, lines: list[str]) -> list[str]:
+        """The lines with that one replaced."""
+        end = find_end_of_continued_line(lines, self.start_line)
+        line = assemble_continued_line(lines, (self.start_line, self.start_col), end)
+        call = _CALL.sub(_as_call, line)
+        indent = lines[self.start_line][: self.start_col]
+        return [*lines[: self.start_line], f"{indent}{call}\n", *lines[end + 1 :]]
+
+
+def _as_call(found: re.Match[str]) -> str:
+    return f"{found['before']}get_ipython().run_line_magic({found['name']!r}, {found['text']!r})"
+
+
+_LATER = re.compile(r"^%%(?:ask|sql_ai)\b", re.M)
+
+
+def misread(cell: str) -> str:
+    r"""What IPython has read wrong in a cell that was transformed before the magics were there; empty for nothing.
+
+    Example:
+        >>> misread("%load_ext rsql_magic\n%sql_ai how many rows?")
+        '%sql_ai how many rows?'
+        >>> misread("%load_ext rsql_magic\n%ask?")
+        ''
+    """
+    lines = cell.splitlines()[1:]
+    later = (line for line in lines if _CALL.match(line) or _LATER.match(line))
+    return next((line.strip() for line in later), "")
+
+
+_EMPTY = re.compile(r"%%(?:ask|sql_ai)\b[^\n]*\n?$")
+
+
+def with_body(lines: list[str]) -> list[str]:
+    """A cell of our magics that has no body, with an empty line below; any other as it is."""
+    cell = "".join(lines)
+    return [cell.rstrip("\n") + "\n", "\n"] if _EMPTY.match(cell) and not cell.rstrip().endswith("?") else lines
+
+
+def install_syntax(shell: InteractiveShell) -> None:
+    """Read lines of this shell as questions where they are."""
+    shell.input_transformer_manager.token_transformers.insert(0, QuestionMark)
+    shell.input_transformers_cleanup.append(with_body)
+
+
+def remove_syntax(shell: InteractiveShell) -> None:
+    """Read them as IPython does."""
+    transformers = shell.input_transformer_manager.token_transformers
+    transformers[:] = [transformer for transformer in transformers if transformer.__name__ != QuestionMark.__name__]
+    cleanups = shell.input_transformers_cleanup
+    cleanups[:] = [each for each in cleanups if getattr(each, "__name__", "") != with_body.__name__]

@@ -18,8 +18,8 @@ from rsql_magic.config import Rsql
 from rsql_magic.context import joined, silenced, spoken
 from rsql_magic.errors import BadInput
 from rsql_magic.gateway import batch
-from rsql_magic.notebook import completion, running, syntax
-from rsql_magic.notebook.line import Line, help_of, line_and_cell, read_line
+from rsql_magic.notebook import completion, running
+from rsql_magic.notebook.line import Line, help_of, install_syntax, line_and_cell, misread, read_line, remove_syntax
 from rsql_magic.notebook.session import Session, check_name
 from rsql_magic.options import ASK, CHARTS, SQL_AI, help_text
 from rsql_magic.plain_text import unlinked
@@ -315,15 +315,15 @@ def load(shell: InteractiveShell, assistant: Assistant | None = None) -> RsqlMag
         raise BadInput(f"A setting is wrong. {error}", hint="Look into ipython_config.py and %config Rsql.") from None
     shell.register_magics(magics)
     completion.Completer(shell, magics.settings, lambda: magics._assistant).install()  # noqa: SLF001
-    syntax.install(shell)
-    if fresh and (line := next(filter(None, map(syntax.misread, magics.session.typed()[-1:])), "")):
+    install_syntax(shell)
+    if fresh and (line := next(filter(None, map(misread, magics.session.typed()[-1:])), "")):
         if shell.extension_manager:
             shell.extension_manager.loaded.add("rsql_magic")  # for IPython an extension that raises is none
-        raise _misread(line)
+        raise _read_too_early(line)
     return magics
 
 
-def _misread(line: str) -> BadInput:
+def _read_too_early(line: str) -> BadInput:
     """For the cell that loads the magics: IPython, which did not know them yet, has read its questions wrong."""
     return BadInput(
         f"rsql_magic is loaded now, but IPython had read {line!r} before it was.",
@@ -347,7 +347,7 @@ def unload(shell: InteractiveShell) -> None:
         for name in names:
             shell.magics_manager.magics[kind].pop(name, None)
     completion.remove(shell)
-    syntax.remove(shell)
+    remove_syntax(shell)
     magics.close()
 
 

@@ -127,7 +127,7 @@ def spelled(text: str, snapshot: NotebookSnapshot, mentions: Sequence[Mention]) 
     """The question as it is sent: mentions by their names, the cells' sources below.
 
     Example:
-        >>> from rsql_magic.ask.writer import NotebookSnapshot
+        >>> from rsql_magic.ask import NotebookSnapshot
         >>> snapshot = NotebookSnapshot({}, ["", "x = 1"])
         >>> print(spelled("Why @cell:1?", snapshot, mentions_in("Why @cell:1?", snapshot, None)))
         Why In[1]?

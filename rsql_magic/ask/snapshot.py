@@ -1,22 +1,25 @@
-"""``{{name}}`` in a question becomes the value of that name. Nothing else does.
+"""The notebook that a question sees, and the values of its variables in the question.
 
-One pass: what a value brings is never looked at again. A name is a name, never code. All other braces are text, also
-``{name}`` and, so that R's tidy evaluation can be asked about, ``{{ name }}`` with spaces. ``{{In[3]}}`` is the source
-of a cell, ``{{Out[5]}}`` its result, ``{{Err}}`` the last error.
+``{{name}}`` becomes the value of that name, in one pass: a field within a value is text. A name is
+a name, never code. All other braces are text, also ``{name}`` and, so that R's tidy evaluation can be asked about,
+``{{ name }}`` with spaces. ``{{In[3]}}`` is a cell, ``{{Out[5]}}`` its result and ``{{Err}}`` the last error.
 """
 
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass, field
 from difflib import get_close_matches
 from types import BuiltinFunctionType, ModuleType
 from typing import TYPE_CHECKING, Any
 
+from rsql_magic.context import Question as Mentions
 from rsql_magic.errors import BadInput, UnknownName
+from rsql_magic.gateway import Origin
 from rsql_magic.redaction import says_secret
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Collection, Mapping, Sequence
 
 _FIELD = re.compile(r"\{\{(?:(In|Out)\[(\d+)\]|([^\W\d]\w*))\}\}")
 _CODE = re.compile(
@@ -30,6 +33,42 @@ _MEANT = re.compile(
 )
 _IPYTHON = frozenset({"In", "Out", "exit", "quit", "get_ipython", "open", "display"})
 _PLAIN = (str, int, float, complex, bool, type(None))
+
+
+@dataclass(frozen=True)
+class NotebookSnapshot:
+    """The notebook as a question finds it.
+
+    Args:
+        namespace: Variables by name, the user's and those of the function around the cell.
+        cells: Sources of the cells run so far, oldest first.
+        error: The last error, an exception or text; None when there was none.
+        origin: The cell that asks.
+        results: Variables that hold what a question gave (``-o``).
+        own: Those of them that an earlier run of this cell gave.
+    """
+
+    namespace: Mapping[str, Any] = field(default_factory=dict)
+    cells: Sequence[Any] = ()
+    error: BaseException | str | None = None
+    origin: Origin = field(default_factory=Origin)
+    results: frozenset[str] = frozenset()
+    own: frozenset[str] = frozenset()
+
+    def sources(self, question: str, names: Collection[str] = ()) -> Mapping[str, Any]:
+        """The variables that a question may be answered from; a result is none unless it is named.
+
+        A cell that runs again does not read what it gave the first time, whatever words its question has.
+
+        Args:
+            question: The user's words.
+            names: What is asked for by name, by an option or in recent cells.
+        """
+        asked = Mentions(question)
+        unnamed = {
+            name for name in self.results if name not in names and (name in self.own or not asked.mentions(name))
+        }
+        return {name: value for name, value in self.namespace.items() if name not in unnamed}
 
 
 def interpolate(
