@@ -6,7 +6,7 @@ from collections import Counter
 from contextlib import closing
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from rsql_magic import prompts
 from rsql_magic.ask.answers import Answer, check_blocks, parse_python, parse_sql
