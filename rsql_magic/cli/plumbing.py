@@ -51,7 +51,7 @@ def check(_: Assistant, options: argparse.Namespace) -> None:
         statement, problems = DraftCheck(dialect, lambda: catalog, _function_fields(dialect, catalog)).read(sql)
         problems = problems or [text for text in [str(told.get("refused") or "")] if text]
         checks = DraftCheck(dialect, lambda: catalog, compiled)
-        fix = checks.autofix(sql) if problems and told.get("mend") else None
+        fix = checks.autofix(sql, refused=True) if problems and told.get("mend") else None
         if fix is not None:
             _say({"sql": checks.read(fix.sql)[0], "mended": fix.said, "wrong": problems})
         else:

@@ -223,11 +223,19 @@ class DraftCheck:
         except (QueryFailed, QueryRejected) as error:  # such as a join without a condition: no attempt to write
             return [Problem("syntax", "", str(error))]
 
-    def autofix(self, sql: str) -> Fix | None:
-        """A draft corrected by rules until it passes, where its meaning is certain; None otherwise."""
+    def autofix(self, sql: str, *, refused: bool = False) -> Fix | None:
+        """A draft corrected by rules until it passes, where its meaning is certain; None otherwise.
+
+        Args:
+            sql: The draft.
+            refused: Whether the database refused it, also if it passes here; a draft that passes stays as it is.
+        """
         from rsql_magic.sql import mend
 
-        return mend(sql, self._dialect, self._catalog(), lambda text: text != sql and self._passes(text))
+        def passes(text: str) -> bool:
+            return not (refused and text == sql) and self._passes(text)
+
+        return mend(sql, self._dialect, self._catalog(), passes)
 
     def _passes(self, sql: str) -> bool:
         try:
