@@ -22,10 +22,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from rsql_magic.errors import BadInput
+from rsql_magic.errors import BadInput, GatewayUnreachable
+from rsql_magic.gateway.events import Done, Text
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Generator, Mapping, Sequence
+
+    from rsql_magic.gateway.client import Described, LLMClient, Message
+    from rsql_magic.gateway.events import Event
 
 Mode = Literal["auto", "replay", "record"]
 
@@ -144,3 +148,49 @@ class ReplayFile:
             raise BadInput(
                 f"RSQL_REPLAY: {self.path} cannot be written: {error.strerror}.", hint="Name another file."
             ) from None
+
+
+class ReplayingClient:
+    """A client that knows earlier answers from a file (``RSQL_REPLAY``) and asks only for the others."""
+
+    def __init__(self, client: LLMClient | None, file: ReplayFile) -> None:
+        self._client = client
+        self._file = file
+
+    def stream(
+        self,
+        messages: Sequence[Message],
+        *,
+        model: str | None = None,
+        task: str = "ask",
+        timeout: float | None = None,
+        heard: Callable[[str], None] | None = None,
+        described: Described | None = None,
+        **params: Any,
+    ) -> Generator[Event, None, None]:
+        """As ``LLMClient.stream``; a replayed answer comes as one ``Text``."""
+        key = key_of(messages, model, **params)
+        if known := self._file.get(key):
+            yield Text(known["text"])
+            told = {**known["done"].get("rsql", {}), "cached": True, "replayed": True}
+            yield Done(**{**known["done"], "rsql": told})
+            return
+        options = {"model": model, "task": task, "timeout": timeout, "heard": heard, "described": described}
+        yield from self._recorded(key, messages, **options, **params)
+
+    def _recorded(self, key: str, messages: Sequence[Message], **options: Any) -> Generator[Event, None, None]:
+        if self._client is None:
+            raise GatewayUnreachable("There is no gateway to ask.", hint="%rsql connect names one.")
+        pieces = []
+        for event in self._client.stream(messages, **options):
+            if isinstance(event, Text):
+                pieces.append(event.text)
+            elif isinstance(event, Done):
+                told = {
+                    "usage": event.usage,
+                    "rsql": event.rsql,
+                    "finish_reason": event.finish_reason,
+                    "model": event.model,
+                }
+                self._file.put(key, "".join(pieces), told)
+            yield event

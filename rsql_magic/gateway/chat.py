@@ -6,22 +6,20 @@ arrived stays, marked ``[interrupted]``. It knows nothing of data frames or data
 
 from __future__ import annotations
 
-import re
 import time
-from collections import Counter
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
-from functools import cache
 from typing import TYPE_CHECKING, Any, Literal
 
 from rsql_magic.context import LEVELS, follows
 from rsql_magic.errors import AnswerCut, Stopped
-from rsql_magic.gateway.events import Done, Text
+from rsql_magic.gateway.client import described_within, filtered
+from rsql_magic.gateway.events import Reply, Usage, spoken, usage_of
 from rsql_magic.redaction import redact
 from rsql_magic.sql import count_tokens
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Generator, Iterator, Sequence
 
     from rsql_magic.gateway.client import Client, Described, Message
     from rsql_magic.gateway.events import Event
@@ -33,246 +31,8 @@ INTERRUPTED = "[interrupted]"
 MAIN = "main"
 """The thread that every chat begins in."""
 
-_LONGEST = 200_000
-"""Most characters of an answer; the longest of models have half of that."""
-_TAIL, _PIECE, _TIMES = 4_000, 200, 8
-"""Characters at the end of an answer that are searched for repetition, those compared, and fewest repetitions."""
-_THINKS, _THOUGHT = "<think>", "</think>"
-_QUOTES = re.compile(r"""['"`\[\]\\\s]+""")
-_WITHHELD = "[withheld]"
-_FORM = frozenset({"task", "language", "sheet", "kind"})
-"""Values of these are words of the form and tell nothing."""
 _QUOTED = 60
 """Most characters of an earlier question in a footer."""
-
-
-@dataclass(slots=True)
-class Reply:
-    """An answer as it grows.
-
-    Args:
-        messages: What was sent.
-        started: When, by the chat's clock, in seconds.
-        text: What was said so far, without a model's thinking.
-        raw: All that came.
-    """
-
-    messages: tuple[Message, ...] = ()
-    started: float = 0.0
-    text: str = ""
-    raw: str = ""
-    done: Done | None = None
-    first_word: float | None = None
-    ended: float = 0.0
-    interrupted: bool = False
-    began: float | None = None
-    checked: int = 0
-    redacted: Counter[str] = field(default_factory=Counter)
-
-    @property
-    def seconds(self) -> float:
-        """From sending to the last word."""
-        return max(0.0, self.ended - self.started)
-
-    @property
-    def silence(self) -> str:
-        """Why there is no text, in a sentence; empty where there is some."""
-        if re.search(r"[^\W_]", self.text) or self.interrupted or self.done is None:
-            return ""
-        if self.done.finish_reason == "tool_calls":
-            return "The model asked for a tool instead of answering, and there is none."
-        if self.done.finish_reason == "content_filter":
-            return "The provider's filter kept the answer back."
-        if _THINKS in self.raw or self.cut:
-            return "The model thought, and ended before it answered."
-        return "The model answered with nothing."
-
-    @property
-    def cut(self) -> bool:
-        """Whether the model ran out of tokens before it was done."""
-        return self.done is not None and self.done.finish_reason == "length"
-
-
-def filtered(messages: Sequence[Message]) -> tuple[list[Message], Counter[str]]:
-    """Messages as they may leave: secrets and personal identifiers replaced, and counted.
-
-    Every message passes here, whatever it was made from. The system prompt is ours and stays as it is.
-    """
-    found: Counter[str] = Counter()
-    sent = []
-    for message in messages:
-        if message["role"] != "system":
-            text, count = redact(message["content"])
-            message = {**message, "content": text}  # noqa: PLW2901
-            found += count
-        sent.append(message)
-    return sent, found
-
-
-def described_within(values: Mapping[str, Any], prompt: str) -> dict[str, Any]:
-    """Values as they may leave beside a prompt: redacted, and without a text that the prompt does not hold.
-
-    Args:
-        values: Texts, numbers, and mappings, lists and dataclasses of these.
-        prompt: All messages as they are sent.
-
-    Example:
-        >>> described_within({"tables": ["sales", "wages"]}, "CREATE TABLE sales ()")
-        {'tables': ['sales', '[withheld]']}
-    """
-    import msgspec
-
-    held = _unquoted(prompt)
-
-    @cache
-    def text_of(text: str) -> str:
-        if _unquoted(text) in held:  # which is redacted already
-            return text
-        redacted = redact(text)[0]
-        return redacted if _unquoted(redacted) in held else _WITHHELD
-
-    def allowed(value: Any) -> Any:
-        if isinstance(value, dict):
-            stated = {name: each if name in _FORM else allowed(each) for name, each in value.items()}
-            return {name: each for name, each in stated.items() if _says(each) and name != "nullable"}
-        if isinstance(value, list | tuple):
-            return [allowed(each) for each in value]
-        return text_of(value) if isinstance(value, str) else value
-
-    found: dict[str, Any] = allowed(msgspec.to_builtins(values))
-    return found
-
-
-def _says(value: Any) -> bool:
-    """Whether a value is more than none, which need not be sent: 900 columns lack ten times what they have."""
-    return value is not None and value is not False and value not in ("", [], {})
-
-
-def _unquoted(text: str) -> str:
-    """A text without quotes and blanks: a name or value may stand in quotes that double its own, and on one line."""
-    return _QUOTES.sub("", text)
-
-
-def spoken(text: str) -> str:
-    r"""An answer without the thinking that some models write before it, in ``<think>`` tags; also of a part of one.
-
-    Example:
-        >>> spoken("<think>2 + 2 …</think>\n\n4"), spoken("<think>2 +"), spoken("<thi"), spoken("<b>")
-        ('4', '', '', '<b>')
-    """
-    start = text.lstrip()
-    if not start.startswith(_THINKS):
-        return "" if start and _THINKS.startswith(start) else text
-    return start.partition(_THOUGHT)[2].lstrip()
-
-
-def restored(answer: str, question: str) -> str:
-    """An answer in which the placeholders of a question stand for what the user wrote again.
-
-    What was replaced never left, and yet a query for ``ada@example.org`` finds her. A placeholder that stands for
-    several values stays: which is which is not known.
-
-    Args:
-        answer: The answer, made from the redacted question.
-        question: The question as the user wrote it.
-
-    Example:
-        >>> restored("WHERE mail = '[email]'", "orders of ada@example.org")
-        "WHERE mail = 'ada@example.org'"
-    """
-    sent, found = redact(question)
-    if not found:
-        return answer
-    names = "|".join(re.escape(name) for name in found)
-    texts = re.split(rf"\[({names})\]", sent)
-    pattern = "".join(re.escape(text) if place % 2 == 0 else "(.+?)" for place, text in enumerate(texts))
-    values = re.fullmatch(pattern, question, re.S)
-    places = texts[1::2]
-    for name, value in zip(places, values.groups() if values else (), strict=False):
-        if places.count(name) == 1:
-            answer = answer.replace(f"[{name}]", value)
-    return answer
-
-
-def repeats(text: str) -> bool:
-    r"""Whether the end of a text is one piece again and again, as when a model cannot stop.
-
-    Example:
-        >>> repeats("So it is. " + "la la " * 1000), repeats("x = 1\n" * 10)
-        (True, False)
-    """
-    tail = text[-_TAIL:]
-    end = tail[-_PIECE:]
-    period = len(tail) - _PIECE - tail.rfind(end, 0, -1)
-    return len(tail) == _TAIL and period * _TIMES <= _TAIL and tail[period:] == tail[:-period]
-
-
-def _stopped(message: str, hint: str, reply: Reply) -> AnswerCut:
-    error = AnswerCut(message, hint=hint)
-    error.partial = reply.raw
-    return error
-
-
-@dataclass(frozen=True, slots=True)
-class Usage:
-    """What answers took, in all.
-
-    Args:
-        prompt_tokens: Tokens read.
-        completion_tokens: Tokens written.
-        requests: Requests sent; repairs are requests too.
-        seconds: From the first request to the last word.
-        queue_seconds: Part of it spent waiting for a free key.
-        cached: True when all of it came from a cache.
-        replayed: True when all of it came from a file of answers; then no time is told, for it has none.
-        cost_usd: Money, when the gateway has prices.
-        model: The model that answered last.
-        request_id: The last request's id.
-        limits: What is left of the caller's limits, by short name.
-    """
-
-    prompt_tokens: int = 0
-    completion_tokens: int = 0
-    requests: int = 0
-    seconds: float = 0.0
-    queue_seconds: float = 0.0
-    cached: bool = False
-    replayed: bool = False
-    cost_usd: float | None = None
-    model: str = ""
-    request_id: str = ""
-    limits: tuple[tuple[str, str], ...] = ()
-
-    @property
-    def total_tokens(self) -> int:
-        """Read and written together."""
-        return self.prompt_tokens + self.completion_tokens
-
-
-def usage_of(replies: Sequence[Reply]) -> Usage:
-    """The usage of some answers together, such as a draft and its repairs.
-
-    Example:
-        >>> usage_of([]).total_tokens
-        0
-    """
-    done = [reply.done for reply in replies if reply.done]
-    costs = [event.rsql["cost_usd"] for event in done if event.rsql.get("cost_usd") is not None]
-    last = done[-1] if done else Done()
-    replayed = bool(done) and all(event.rsql.get("replayed") for event in done)
-    return Usage(
-        prompt_tokens=sum(int(event.usage.get("prompt_tokens") or 0) for event in done),
-        completion_tokens=sum(int(event.usage.get("completion_tokens") or 0) for event in done),
-        requests=len(replies),
-        seconds=0.0 if replayed else sum(reply.seconds for reply in replies),
-        queue_seconds=0.0 if replayed else sum(float(event.rsql.get("queue_seconds") or 0) for event in done),
-        cached=bool(done) and all(event.rsql.get("cached") for event in done),
-        replayed=replayed,
-        cost_usd=sum(costs) if costs else None,
-        model=last.model,
-        request_id=str(last.rsql.get("request_id") or ""),
-        limits=tuple(sorted(last.limits.items())),
-    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -458,6 +218,7 @@ class Chat:
         """
         sent, reply.redacted = filtered(messages)
         reply.messages = tuple(sent)
+        reply.clock = self._clock
         reply.started = reply.ended = self._clock()
         try:
             more: dict[str, Any] = {"max_tokens": self.answer_tokens} if self.answer_tokens else {}
@@ -465,12 +226,12 @@ class Chat:
                 prompt = "\n".join(message["content"] for message in sent)
                 more["described"] = lambda: described_within(described(), prompt)
             if self.answer_seconds:
-                more["heard"] = lambda line: self._refuse_slow(reply, line.startswith("data:"))
+                reply.most_seconds = self.answer_seconds
+                more["heard"] = reply.hear
             with closing(self._client().stream(sent, model=model, task=task, timeout=timeout, **more)) as events:
                 for event in events:
-                    if (shown := self._noted(event, reply)) is not None:
+                    if (shown := reply.add(event)) is not None:
                         yield shown
-                    self._refuse_endless(reply)
         except KeyboardInterrupt:
             reply.interrupted = True
             raise Stopped("Stopped; what had arrived is kept.") from None
@@ -480,54 +241,6 @@ class Chat:
             raise
         finally:
             reply.ended = self._clock()
-
-    def _noted(self, event: Event, reply: Reply) -> Event | None:
-        """The event as it is shown; None while a model thinks aloud."""
-        if isinstance(event, Done):
-            reply.done = event
-        if not isinstance(event, Text):
-            return event
-        reply.raw += event.text
-        before = len(reply.text)
-        # Once there are words the thinking is over; to look for it again would take longer with every piece.
-        answering = reply.first_word is not None and reply.text.strip()
-        reply.text = reply.text + event.text if answering else spoken(reply.raw)
-        if len(reply.text) <= before:
-            return None
-        reply.first_word = reply.first_word if reply.first_word is not None else self._clock()
-        return Text(reply.text[before:])
-
-    def _refuse_slow(self, reply: Reply, speaks: bool) -> None:
-        """End an answer that takes too long, also where comments or thoughts are all that still comes of it.
-
-        Args:
-            reply: What has come so far.
-            speaks: Whether what came now is more than a comment; with the first such the answer begins.
-
-        Raises:
-            AnswerCut: It takes too long; what had come is kept.
-        """
-        if reply.began is None:
-            reply.began = self._clock() if speaks else None
-        elif self._clock() - reply.began > self.answer_seconds:
-            took = f"The answer took longer than {self.answer_seconds:g} s and was stopped."
-            raise _stopped(took, "Raise %config Rsql.answer_timeout, or ask for less.", reply)
-
-    def _refuse_endless(self, reply: Reply) -> None:
-        """End an answer that is too long, or says the same again and again.
-
-        Raises:
-            AnswerCut: It is one of these; what had come is kept.
-        """
-        if reply.done is not None or not reply.raw:
-            return
-        hint = "Ask again, or another --model."
-        if len(reply.raw) > _LONGEST:
-            raise _stopped(f"The answer was stopped after {_LONGEST:,} characters.", hint, reply)
-        if len(reply.raw) >= reply.checked + _TAIL:
-            reply.checked = len(reply.raw)
-            if repeats(reply.raw):
-                raise _stopped("The answer said the same again and again, and was stopped.", hint, reply)
 
     def take(self, turn: Turn, instead_of: Sequence[Turn] = ()) -> None:
         """Remember a turn at its place, in place of those that it replaces."""

@@ -8,23 +8,28 @@ connection and with it the request at the provider.
 from __future__ import annotations
 
 import json
-import math
+import re
+import socket
+import threading
 import time
+from collections import Counter
 from contextlib import contextmanager, suppress
-from functools import cached_property
+from contextvars import ContextVar
+from functools import cache, cached_property
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 from urllib.parse import urlsplit
 
-from rsql_magic.errors import GatewayError, GatewayUnreachable
-from rsql_magic.gateway import stopping
-from rsql_magic.gateway.batch import ReplayFile, key_of
-from rsql_magic.gateway.events import Done, Event, Text, events_of
+from rsql_magic.errors import GatewayUnreachable
+from rsql_magic.gateway.events import Silence, read_events
 from rsql_magic.gateway.refusals import error_of, not_a_gateway
+from rsql_magic.redaction import redact
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 
     import httpx
+
+    from rsql_magic.gateway.events import Event
 
 Message = dict[str, str]
 """One message as the wire has it: ``{"role": …, "content": …}``."""
@@ -34,9 +39,6 @@ Described: TypeAlias = "Callable[[], Mapping[str, Any]]"
 
 _LOOPBACK = {"127.0.0.1", "localhost", "::1"}
 _OF_PROXIES = (502, 503)
-_QUEUED = ": queued"  # the comment that tells the place in the queue; others only keep the connection open
-_BEATS = "X-RSQL-Heartbeat"  # says how often a gateway sends such a comment: every so many seconds
-_MISSED = 3  # of them in a row, and the connection is lost
 _RESTART_PAUSES = (0.5, 1.0, 2.0)  # seconds; a gateway starts within one
 
 
@@ -91,7 +93,7 @@ class LLMClient:
         self._timeout = timeout
         self._transport = transport
         self._pause = pause
-        self._lost_after = math.inf  # seconds without a byte of a stream; known from the first one
+        self._silence = Silence(self.url)
         self.offline_models: frozenset[str] = frozenset()
         """Models that the gateway announces to be answered by its fixed rules; ``default`` where no model is named."""
 
@@ -168,75 +170,15 @@ class LLMClient:
         if timeout is not None:
             request.extensions["timeout"] = dict.fromkeys(("connect", "read", "write", "pool"), timeout)
         patience = self._timeout if timeout is None else timeout
-        self._expect_beats(request)
-        stop = stopping.current()
-        try:
-            with self._sent(request) as response:
-                self._note_beats(response)
-                self._expect_beats(request)
-                for event in events_of(response, lambda lines: self._heard(lines, patience, heard)):
-                    _heed(stop)
-                    yield event
-        except GatewayError:
-            _heed(stop)
-            raise
-
-    def _note_beats(self, response: httpx.Response) -> None:
-        with suppress(KeyError, ValueError):
-            self._lost_after = _MISSED * float(response.headers[_BEATS])
-
-    def _expect_beats(self, request: httpx.Request) -> None:
-        """Take a longer silence than a gateway with heartbeats ever keeps for the loss of the connection."""
-        timeouts = request.extensions["timeout"]
-        timeouts["read"] = min(timeouts["read"], self._lost_after)
-
-    def _heard(
-        self, lines: Iterable[str], patience: float, heard: Callable[[str], None] | None = None
-    ) -> Iterator[str]:
-        """The lines of a stream.
-
-        Args:
-            lines: As they come.
-            patience: Most seconds without data or a place in the queue; other lines only keep a connection open.
-            heard: Called with each.
-
-        Raises:
-            GatewayUnreachable: There were only those, or none for so long that the connection must be lost.
-        """
-        import httpx
-
-        last = time.monotonic()
-        try:
-            for line in lines:
-                if line.startswith(("data:", _QUEUED)):
-                    last = time.monotonic()
-                elif time.monotonic() - last > patience:
-                    raise self._silent(patience)
-                if heard is not None:
-                    heard(line)
-                yield line
-        except httpx.ReadTimeout as error:
-            if patience <= self._lost_after:
-                raise
-            raise self._lost() from error
-
-    def _silent(self, seconds: float) -> GatewayUnreachable:
-        return GatewayUnreachable(
-            f"{self.url} said nothing for {seconds:g} s.", hint="Raise --timeout, or see %rsql status."
-        )
-
-    def _lost(self) -> GatewayUnreachable:
-        return GatewayUnreachable(
-            f"The connection to {self.url} was lost: no sign of life for {self._lost_after:g} s.",
-            hint="Run the cell again.",
-        )
+        self._silence.expect(request)
+        return read_events(self._sent(request), request, self._silence, patience=patience, heard=heard, stop=current())
 
     @contextmanager
     def _sent(self, request: httpx.Request) -> Iterator[httpx.Response]:
         """The response, closed whatever happens, with httpx's errors and refusals turned into ours."""
         import httpx
 
-        stop = stopping.current()
+        stop = current()
         if stop is not None:
             request.extensions["trace"] = stop.trace
         try:
@@ -250,7 +192,7 @@ class LLMClient:
                 response.close()
         except httpx.TimeoutException as error:
             seconds = (request.extensions.get("timeout") or {}).get("read") or self._timeout
-            raise (self._lost() if seconds == self._lost_after else self._silent(seconds)) from error
+            raise self._silence.too_long(seconds) from error
         except (httpx.TransportError, httpx.InvalidURL) as error:
             raise GatewayUnreachable(
                 f"No gateway answers at {self.url} ({type(error).__name__}).", hint="%rsql doctor finds out why."
@@ -264,7 +206,8 @@ class LLMClient:
                 return response
             response.close()
             self._pause(pause)
-            _heed(stopping.current())
+            if (stop := current()) is not None and stop.asked:
+                raise KeyboardInterrupt
         return http.send(request, stream=True)
 
     def get(self, path: str, *, timeout: float | None = None) -> Any:
@@ -304,53 +247,164 @@ def _encoded(body: Mapping[str, Any]) -> bytes:
     return json.dumps(body, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "replace")
 
 
-def _heed(stop: stopping.Stop | None) -> None:
-    """What Ctrl-C raises, where another thread wants this one to stop."""
-    if stop is not None and stop.asked:
-        raise KeyboardInterrupt
+# Stopping from another thread.
+
+_current: ContextVar[Stop | None] = ContextVar("rsql_stop", default=None)
 
 
-class ReplayingClient:
-    """A client that knows earlier answers from a file (``RSQL_REPLAY``) and asks only for the others."""
+class Stop:
+    """Stops the requests of a thread from another thread: Ctrl-C reaches the main thread only.
 
-    def __init__(self, client: LLMClient | None, file: ReplayFile) -> None:
-        self._client = client
-        self._file = file
+    A thread that waits for a gateway waits in the system's ``recv``. Shutting its socket down ends that at once, and
+    with the connection the request at the provider.
 
-    def stream(
-        self,
-        messages: Sequence[Message],
-        *,
-        model: str | None = None,
-        task: str = "ask",
-        timeout: float | None = None,
-        heard: Callable[[str], None] | None = None,
-        described: Described | None = None,
-        **params: Any,
-    ) -> Generator[Event, None, None]:
-        """As ``LLMClient.stream``; a replayed answer comes as one ``Text``."""
-        key = key_of(messages, model, **params)
-        if known := self._file.get(key):
-            yield Text(known["text"])
-            told = {**known["done"].get("rsql", {}), "cached": True, "replayed": True}
-            yield Done(**{**known["done"], "rsql": told})
-            return
-        options = {"model": model, "task": task, "timeout": timeout, "heard": heard, "described": described}
-        yield from self._recorded(key, messages, **options, **params)
+    Example:
+        >>> stop = Stop()
+        >>> with stop.governs():
+        ...     stop()
+        ...     current().asked
+        True
+    """
 
-    def _recorded(self, key: str, messages: Sequence[Message], **options: Any) -> Generator[Event, None, None]:
-        if self._client is None:
-            raise GatewayUnreachable("There is no gateway to ask.", hint="%rsql connect names one.")
-        pieces = []
-        for event in self._client.stream(messages, **options):
-            if isinstance(event, Text):
-                pieces.append(event.text)
-            elif isinstance(event, Done):
-                told = {
-                    "usage": event.usage,
-                    "rsql": event.rsql,
-                    "finish_reason": event.finish_reason,
-                    "model": event.model,
-                }
-                self._file.put(key, "".join(pieces), told)
-            yield event
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._ends: list[Callable[[], None]] = []
+        self.asked = False
+        """Whether the user wants it to stop."""
+
+    def __call__(self) -> None:
+        """Stop now; harmless when nothing is under way."""
+        with self._lock:
+            self.asked = True
+            ends, self._ends = self._ends, []
+        for end in ends:
+            end()
+
+    @contextmanager
+    def governs(self) -> Iterator[None]:
+        """Stop the requests of this thread until the end of the block."""
+        token = _current.set(self)
+        try:
+            yield
+        finally:
+            _current.reset(token)
+
+    def ends(self, end: Callable[[], None]) -> None:
+        """Have something called when it is time to stop; at once when it is already."""
+        with self._lock:
+            if not self.asked:
+                self._ends.append(end)
+                return
+        end()
+
+    def trace(self, event: str, info: Mapping[str, Any]) -> None:
+        """Note the socket of a new connection; for httpx's request extension ``trace``."""
+        if event.endswith((".connect_tcp.complete", ".start_tls.complete")):
+            self.ends(lambda: _shut(info["return_value"].get_extra_info("socket")))
+
+
+def current() -> Stop | None:
+    """What stops the thread that asks, or None where Ctrl-C does."""
+    return _current.get()
+
+
+def _shut(sock: socket.socket | None) -> None:
+    if sock is not None:
+        with suppress(OSError):  # it is closed already
+            sock.shutdown(socket.SHUT_RDWR)
+
+
+# Messages as they may leave.
+
+_QUOTES = re.compile(r"""['"`\[\]\\\s]+""")
+_WITHHELD = "[withheld]"
+_FORM = frozenset({"task", "language", "sheet", "kind"})
+"""Values of these are words of the form and tell nothing."""
+
+
+def filtered(messages: Sequence[Message]) -> tuple[list[Message], Counter[str]]:
+    """Messages as they may leave: secrets and personal identifiers replaced, and counted.
+
+    Every message passes here, whatever it was made from. The system prompt is ours and stays as it is.
+    """
+    found: Counter[str] = Counter()
+    sent = []
+    for message in messages:
+        if message["role"] != "system":
+            text, count = redact(message["content"])
+            message = {**message, "content": text}  # noqa: PLW2901
+            found += count
+        sent.append(message)
+    return sent, found
+
+
+def described_within(values: Mapping[str, Any], prompt: str) -> dict[str, Any]:
+    """Values as they may leave beside a prompt: redacted, and without a text that the prompt does not hold.
+
+    Args:
+        values: Texts, numbers, and mappings, lists and dataclasses of these.
+        prompt: All messages as they are sent.
+
+    Example:
+        >>> described_within({"tables": ["sales", "wages"]}, "CREATE TABLE sales ()")
+        {'tables': ['sales', '[withheld]']}
+    """
+    import msgspec
+
+    held = _unquoted(prompt)
+
+    @cache
+    def text_of(text: str) -> str:
+        if _unquoted(text) in held:  # which is redacted already
+            return text
+        redacted = redact(text)[0]
+        return redacted if _unquoted(redacted) in held else _WITHHELD
+
+    def allowed(value: Any) -> Any:
+        if isinstance(value, dict):
+            stated = {name: each if name in _FORM else allowed(each) for name, each in value.items()}
+            return {name: each for name, each in stated.items() if _says(each) and name != "nullable"}
+        if isinstance(value, list | tuple):
+            return [allowed(each) for each in value]
+        return text_of(value) if isinstance(value, str) else value
+
+    found: dict[str, Any] = allowed(msgspec.to_builtins(values))
+    return found
+
+
+def _says(value: Any) -> bool:
+    """Whether a value is more than none, which need not be sent: 900 columns lack ten times what they have."""
+    return value is not None and value is not False and value not in ("", [], {})
+
+
+def _unquoted(text: str) -> str:
+    """A text without quotes and blanks: a name or value may stand in quotes that double its own, and on one line."""
+    return _QUOTES.sub("", text)
+
+
+def restored(answer: str, question: str) -> str:
+    """An answer in which the placeholders of a question stand for what the user wrote again.
+
+    What was replaced never left, and yet a query for ``ada@example.org`` finds her. A placeholder that stands for
+    several values stays: which is which is not known.
+
+    Args:
+        answer: The answer, made from the redacted question.
+        question: The question as the user wrote it.
+
+    Example:
+        >>> restored("WHERE mail = '[email]'", "orders of ada@example.org")
+        "WHERE mail = 'ada@example.org'"
+    """
+    sent, found = redact(question)
+    if not found:
+        return answer
+    names = "|".join(re.escape(name) for name in found)
+    texts = re.split(rf"\[({names})\]", sent)
+    pattern = "".join(re.escape(text) if place % 2 == 0 else "(.+?)" for place, text in enumerate(texts))
+    values = re.fullmatch(pattern, question, re.S)
+    places = texts[1::2]
+    for name, value in zip(places, values.groups() if values else (), strict=False):
+        if places.count(name) == 1:
+            answer = answer.replace(f"[{name}]", value)
+    return answer

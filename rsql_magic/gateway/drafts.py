@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Generic, TypeVar
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Sequence
 
-    from rsql_magic.gateway.chat import Reply
     from rsql_magic.gateway.client import Message
+    from rsql_magic.gateway.events import Reply
 
 
 _BLOCK = re.compile(

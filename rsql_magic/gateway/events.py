@@ -1,21 +1,38 @@
-"""What a reply is read as: ``Waiting``, ``Text`` and ``Done``, from a stream of server-sent events or a whole body."""
+"""The reply of a gateway: events (``Waiting``, ``Text``, ``Done``), the answer as it grows, and what it took.
+
+Events are read from a stream of server-sent events or from a whole body, with a watch on silence and on stopping.
+"""
 
 from __future__ import annotations
 
 import json
+import math
 import re
+import time
+from collections import Counter
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from rsql_magic.errors import AnswerCut, GatewayError
+from rsql_magic.errors import AnswerCut, GatewayError, GatewayUnreachable
 from rsql_magic.gateway.refusals import error_of, not_a_gateway
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Iterable, Mapping
+    from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
+    from contextlib import AbstractContextManager
 
     import httpx
 
+    from rsql_magic.gateway.client import Message, Stop
+
 _QUEUED = re.compile(r"queued position=(\d+) eta=([\d.]+)")
+_BEATS = "X-RSQL-Heartbeat"  # says how often a gateway sends a comment: every so many seconds
+_MISSED = 3  # of them in a row, and the connection is lost
+_LONGEST = 200_000
+"""Most characters of an answer; the longest of models have half of that."""
+_TAIL, _PIECE, _TIMES = 4_000, 200, 8
+"""Characters at the end of an answer that are searched for repetition, those compared, and fewest repetitions."""
+_THINKS, _THOUGHT = "<think>", "</think>"
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +70,286 @@ class Done:
 
 
 Event = Waiting | Text | Done
+
+
+@dataclass(slots=True)
+class Reply:
+    """An answer as it grows.
+
+    Args:
+        messages: What was sent.
+        started: When, by the chat's clock, in seconds.
+        text: What was said so far, without a model's thinking.
+        raw: All that came.
+    """
+
+    messages: tuple[Message, ...] = ()
+    started: float = 0.0
+    text: str = ""
+    raw: str = ""
+    done: Done | None = None
+    first_word: float | None = None
+    ended: float = 0.0
+    interrupted: bool = False
+    began: float | None = None
+    checked: int = 0
+    redacted: Counter[str] = field(default_factory=Counter)
+    clock: Callable[[], float] = time.monotonic
+    most_seconds: float = math.inf
+
+    def add(self, event: Event) -> Event | None:
+        """Take an event; the event as it is shown, or None while a model thinks aloud.
+
+        Raises:
+            AnswerCut: The answer is too long, or says the same again and again; what had come is kept.
+        """
+        if isinstance(event, Done):
+            self.done = event
+        if not isinstance(event, Text):
+            return event
+        self.raw += event.text
+        before = len(self.text)
+        # Once there are words the thinking is over; to look for it again would take longer with every piece.
+        answering = self.first_word is not None and self.text.strip()
+        self.text = self.text + event.text if answering else spoken(self.raw)
+        self._refuse_endless()
+        if len(self.text) <= before:
+            return None
+        self.first_word = self.first_word if self.first_word is not None else self.clock()
+        return Text(self.text[before:])
+
+    def hear(self, line: str) -> None:
+        """Take a line of the stream, also one of comments or thoughts; the first one of data begins the answer.
+
+        Raises:
+            AnswerCut: The answer takes longer than ``most_seconds``; what had come is kept.
+        """
+        if self.began is None:
+            self.began = self.clock() if line.startswith("data:") else None
+        elif self.clock() - self.began > self.most_seconds:
+            took = f"The answer took longer than {self.most_seconds:g} s and was stopped."
+            raise _stopped(took, "Raise %config Rsql.answer_timeout, or ask for less.", self)
+
+    def _refuse_endless(self) -> None:
+        hint = "Ask again, or another --model."
+        if len(self.raw) > _LONGEST:
+            raise _stopped(f"The answer was stopped after {_LONGEST:,} characters.", hint, self)
+        if len(self.raw) >= self.checked + _TAIL:
+            self.checked = len(self.raw)
+            if repeats(self.raw):
+                raise _stopped("The answer said the same again and again, and was stopped.", hint, self)
+
+    @property
+    def seconds(self) -> float:
+        """From sending to the last word."""
+        return max(0.0, self.ended - self.started)
+
+    @property
+    def silence(self) -> str:
+        """Why there is no text, in a sentence; empty where there is some."""
+        if re.search(r"[^\W_]", self.text) or self.interrupted or self.done is None:
+            return ""
+        if self.done.finish_reason == "tool_calls":
+            return "The model asked for a tool instead of answering, and there is none."
+        if self.done.finish_reason == "content_filter":
+            return "The provider's filter kept the answer back."
+        if _THINKS in self.raw or self.cut:
+            return "The model thought, and ended before it answered."
+        return "The model answered with nothing."
+
+    @property
+    def cut(self) -> bool:
+        """Whether the model ran out of tokens before it was done."""
+        return self.done is not None and self.done.finish_reason == "length"
+
+
+def spoken(text: str) -> str:
+    r"""An answer without the thinking that some models write before it, in ``<think>`` tags; also of a part of one.
+
+    Example:
+        >>> spoken("<think>2 + 2 …</think>\n\n4"), spoken("<think>2 +"), spoken("<thi"), spoken("<b>")
+        ('4', '', '', '<b>')
+    """
+    start = text.lstrip()
+    if not start.startswith(_THINKS):
+        return "" if start and _THINKS.startswith(start) else text
+    return start.partition(_THOUGHT)[2].lstrip()
+
+
+def repeats(text: str) -> bool:
+    r"""Whether the end of a text is one piece again and again, as when a model cannot stop.
+
+    Example:
+        >>> repeats("So it is. " + "la la " * 1000), repeats("x = 1\n" * 10)
+        (True, False)
+    """
+    tail = text[-_TAIL:]
+    end = tail[-_PIECE:]
+    period = len(tail) - _PIECE - tail.rfind(end, 0, -1)
+    return len(tail) == _TAIL and period * _TIMES <= _TAIL and tail[period:] == tail[:-period]
+
+
+def _stopped(message: str, hint: str, reply: Reply) -> AnswerCut:
+    error = AnswerCut(message, hint=hint)
+    error.partial = reply.raw
+    return error
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """What answers took, in all.
+
+    Args:
+        prompt_tokens: Tokens read.
+        completion_tokens: Tokens written.
+        requests: Requests sent; repairs are requests too.
+        seconds: From the first request to the last word.
+        queue_seconds: Part of it spent waiting for a free key.
+        cached: True when all of it came from a cache.
+        replayed: True when all of it came from a file of answers; then no time is told, for it has none.
+        cost_usd: Money, when the gateway has prices.
+        model: The model that answered last.
+        request_id: The last request's id.
+        limits: What is left of the caller's limits, by short name.
+    """
+
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+    requests: int = 0
+    seconds: float = 0.0
+    queue_seconds: float = 0.0
+    cached: bool = False
+    replayed: bool = False
+    cost_usd: float | None = None
+    model: str = ""
+    request_id: str = ""
+    limits: tuple[tuple[str, str], ...] = ()
+
+    @property
+    def total_tokens(self) -> int:
+        """Read and written together."""
+        return self.prompt_tokens + self.completion_tokens
+
+
+def usage_of(replies: Sequence[Reply]) -> Usage:
+    """The usage of some answers together, such as a draft and its repairs.
+
+    Example:
+        >>> usage_of([]).total_tokens
+        0
+    """
+    done = [reply.done for reply in replies if reply.done]
+    costs = [event.rsql["cost_usd"] for event in done if event.rsql.get("cost_usd") is not None]
+    last = done[-1] if done else Done()
+    replayed = bool(done) and all(event.rsql.get("replayed") for event in done)
+    return Usage(
+        prompt_tokens=sum(int(event.usage.get("prompt_tokens") or 0) for event in done),
+        completion_tokens=sum(int(event.usage.get("completion_tokens") or 0) for event in done),
+        requests=len(replies),
+        seconds=0.0 if replayed else sum(reply.seconds for reply in replies),
+        queue_seconds=0.0 if replayed else sum(float(event.rsql.get("queue_seconds") or 0) for event in done),
+        cached=bool(done) and all(event.rsql.get("cached") for event in done),
+        replayed=replayed,
+        cost_usd=sum(costs) if costs else None,
+        model=last.model,
+        request_id=str(last.rsql.get("request_id") or ""),
+        limits=tuple(sorted(last.limits.items())),
+    )
+
+
+@dataclass
+class Silence:
+    """How long a gateway may be silent before its connection counts as lost.
+
+    Args:
+        url: Base URL, for messages.
+        lost_after: Seconds without a byte of a stream; known from the first one.
+    """
+
+    url: str
+    lost_after: float = math.inf
+
+    def expect(self, request: httpx.Request, response: httpx.Response | None = None) -> None:
+        """Take a longer silence than a gateway with heartbeats ever keeps for the loss of the connection."""
+        with suppress(KeyError, ValueError):
+            self.lost_after = _MISSED * float(response.headers[_BEATS]) if response is not None else self.lost_after
+        timeouts = request.extensions["timeout"]
+        timeouts["read"] = min(timeouts["read"], self.lost_after)
+
+    def lines(self, lines: Iterable[str], patience: float, heard: Callable[[str], None] | None) -> Iterator[str]:
+        """The lines of a stream.
+
+        Args:
+            lines: As they come.
+            patience: Most seconds without data or a place in the queue; other lines only keep a connection open.
+            heard: Called with each.
+
+        Raises:
+            GatewayUnreachable: There were only those, or none for so long that the connection must be lost.
+        """
+        import httpx
+
+        last = time.monotonic()
+        try:
+            for line in lines:
+                if line.startswith(("data:", ": queued")):
+                    last = time.monotonic()
+                elif time.monotonic() - last > patience:
+                    raise self.too_long(patience)
+                if heard is not None:
+                    heard(line)
+                yield line
+        except httpx.ReadTimeout as error:
+            if patience <= self.lost_after:
+                raise
+            raise self.too_long(self.lost_after) from error
+
+    def too_long(self, seconds: float) -> GatewayUnreachable:
+        """The error for a silence of so many seconds."""
+        if seconds == self.lost_after:
+            return GatewayUnreachable(
+                f"The connection to {self.url} was lost: no sign of life for {seconds:g} s.", hint="Run the cell again."
+            )
+        return GatewayUnreachable(
+            f"{self.url} said nothing for {seconds:g} s.", hint="Raise --timeout, or see %rsql status."
+        )
+
+
+def read_events(
+    sent: AbstractContextManager[httpx.Response],
+    request: httpx.Request,
+    silence: Silence,
+    *,
+    patience: float,
+    heard: Callable[[str], None] | None,
+    stop: Stop | None,
+) -> Generator[Event, None, None]:
+    """Send a request and yield the events of its reply.
+
+    Args:
+        sent: Sends the request and gives the response.
+        request: The request.
+        silence: Of this gateway.
+        patience: Most seconds without data.
+        heard: Called with each line.
+        stop: Stops this thread; None where Ctrl-C does.
+
+    Raises:
+        KeyboardInterrupt: It was stopped.
+        AnswerCut: The answer ended before it was complete.
+        GatewayError: The gateway refused or failed.
+    """
+    try:
+        with sent as response:
+            silence.expect(request, response)
+            for event in events_of(response, lambda lines: silence.lines(lines, patience, heard)):
+                if stop is not None and stop.asked:
+                    raise KeyboardInterrupt
+                yield event
+    except GatewayError:
+        if stop is not None and stop.asked:
+            raise KeyboardInterrupt from None
+        raise
 
 
 def events_of(

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 from rsql_magic.errors import GatewayError, GatewayUnreachable
 from rsql_magic.gateway import connect
-from rsql_magic.gateway.batch import ReplayFile
-from rsql_magic.gateway.client import LLMClient, ReplayingClient
+from rsql_magic.gateway.batch import ReplayFile, ReplayingClient
+from rsql_magic.gateway.client import LLMClient
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

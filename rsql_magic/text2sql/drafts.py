@@ -59,7 +59,7 @@ def read_draft(reply: Reply) -> Draft:
         NoQuery: The reply holds none; the error carries the model's sentences.
 
     Example:
-        >>> from rsql_magic.gateway.chat import Reply
+        >>> from rsql_magic.gateway.events import Reply
         >>> read_draft(Reply(text="```sql\nSELECT 1\n```\nOne.")).sql
         'SELECT 1'
     """

@@ -10,8 +10,7 @@ import pytest
 from rsql_magic.display import usage_line
 from rsql_magic.errors import BadInput
 from rsql_magic.gateway import Reply, Text, is_batch, usage_of
-from rsql_magic.gateway.batch import ReplayFile, key_of
-from rsql_magic.gateway.client import ReplayingClient
+from rsql_magic.gateway.batch import ReplayFile, ReplayingClient, key_of
 from rsql_magic.gateway.events import Done
 
 ASK = [{"role": "user", "content": 'today="2026-01-01" how many?'}]

@@ -13,7 +13,7 @@ import pytest
 from odd_replies import COUNT, ODD, QUERIES, TEXTS, streamed, whole
 
 from rsql_magic.errors import AnswerCut, GatewayUnreachable, RsqlError
-from rsql_magic.gateway.chat import repeats, spoken
+from rsql_magic.gateway.events import repeats, spoken
 
 CELLS = [
     "%%ask\nhow many orders?",
