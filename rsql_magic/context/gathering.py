@@ -20,7 +20,7 @@ from rsql_magic.context.failures import error_text
 from rsql_magic.context.gathered import Context, Noted, Piece
 from rsql_magic.context.joins import join_hints
 from rsql_magic.context.ranking import Candidate, Rank, Ranking, session_values, speakable_columns
-from rsql_magic.context.rside import RSide, held
+from rsql_magic.context.rside import RSide, held, is_late
 from rsql_magic.context.sources import Detail, TabularSource, source_of
 from rsql_magic.redaction import clean, redact
 from rsql_magic.sql import count_tokens, cut, fence, one_line, unique_columns
@@ -119,6 +119,7 @@ class Gathering:
         redactions = sum((piece.redactions for piece in pieces), Counter[str]())
         unsaid = frozenset() if self.level == "sample" else self._values.names
         late = [piece.name for piece in pieces if piece.reason == _LATE]
+        late += [redact(one_line(each.name))[0] for each in self._candidates if is_late(each.obj)]
         notes = (*self._r.notes, *self._left_out(), *([f"no time was left to read {_listed(late, 3)}"] if late else []))
         return Context(tuple(pieces), redactions, notes, self.budget, unsaid)
 

@@ -31,8 +31,8 @@ UNIT, GROUP = "\x1f", "\x1d"
 """What R puts between fields, and between the parts of one."""
 _RECORD = "\x1e"
 _MOST_OBJECTS = 500
-_PATIENCE = 5.0
-"""Seconds that R may take where nothing else is said."""
+_PATIENCE = 30.0
+"""Seconds that R may take: a safety limit far above what it needs, as how much it looks at is bounded in session.R."""
 
 
 class NoR(BadInput):
@@ -216,6 +216,7 @@ class RObject:
         types: Their classes; of a vector its own.
         description: Its ``label`` attribute.
         said: What `look_at` found: summaries by column, or a line of text.
+        is_late: Whether there was no time to look at it.
     """
 
     name: str
@@ -225,6 +226,7 @@ class RObject:
     types: tuple[str, ...] = ()
     description: str = ""
     said: tuple[str, ...] | None = None
+    is_late: bool = False
 
     @property
     def is_table(self) -> bool:
@@ -253,7 +255,7 @@ class RSession:
         return f"R {self.version} on {self.platform}; locale {self.locale}{attached}"
 
 
-def survey(seconds: float = 1.0) -> RSession:
+def survey(seconds: float = _PATIENCE) -> RSession:
     """R's version, packages and objects, in one call that looks at no values.
 
     Raises:
@@ -301,16 +303,21 @@ def _surveyed(line: str) -> RObject:
 
 
 def look_at(
-    objects: Sequence[RObject], places: Sequence[Sequence[int]], *, values: bool, rows: int = 0, seconds: float = 1.0
+    objects: Sequence[RObject],
+    places: Sequence[Sequence[int]],
+    *,
+    values: bool,
+    rows: int = 0,
+    seconds: float = _PATIENCE,
 ) -> list[RObject]:
-    """The objects with what R says about them, in one call.
+    """The objects with what R says about them, in one call that looks at a bounded number of cells.
 
     Args:
         objects: What to look at.
         places: Which columns of each, counted from 0.
         values: Whether the values of single numbers may be said.
         rows: How many first rows to bring along.
-        seconds: How long R may take; objects that were not reached stay as they are.
+        seconds: How long R may take; objects that were not reached are late.
 
     Raises:
         NoR: R cannot be asked.
@@ -320,7 +327,7 @@ def look_at(
     for answer in _ask("details", [each.name for each in objects], wanted, seconds, values, rows, seconds=seconds):
         name, *said = answer.split(_RECORD)
         found[name] = tuple(said)
-    return [replace(each, said=found.get(each.name)) for each in objects]
+    return [replace(each, said=found.get(each.name), is_late=each.name not in found) for each in objects]
 
 
 def listed(text: str) -> tuple[str, ...]:
@@ -328,7 +335,7 @@ def listed(text: str) -> tuple[str, ...]:
     return tuple(text.split(GROUP)) if text else ()
 
 
-def held(wanted: Sequence[str], seconds: float = 5.0) -> dict[str, list[Held]]:
+def held(wanted: Sequence[str], seconds: float = _PATIENCE) -> dict[str, list[Held]]:
     """Which texts the tables of the workspace hold, and in how many rows.
 
     Args:
@@ -336,7 +343,7 @@ def held(wanted: Sequence[str], seconds: float = 5.0) -> dict[str, list[Held]]:
         seconds: How long R may take.
 
     Returns:
-        The folded texts that were found, with where; `UNREACHED` among them where there was no time for some table.
+        The folded texts that were found, with where; `UNREACHED` among them where some table was too much work.
 
     Raises:
         NoR: R cannot be asked.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from rsql_magic.context import r
@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     from rsql_magic.context.ranking import Candidate
     from rsql_magic.context.value_names import Held
 
-_SECONDS = 10.0
-"""How long R may take to say what there is, and again to look at what was chosen."""
+_SURVEY = 10.0
+"""Seconds that R may take to name its objects, which takes it milliseconds."""
 _UNPOINTED = 10
 """Most objects that are looked at although nothing points to them."""
 _PAGES = 2
@@ -65,7 +65,7 @@ class RSide:
         pages = [page for package, function in named[:_PAGES] if (page := r.help_text(function, package))]
         if not started and not r.r_running():
             return cls()
-        session = r.survey(_SECONDS)
+        session = r.survey(_SURVEY)
         text = r.last_error() if is_rs(error) else ""
         return cls(session.text(), tuple((each.name, each) for each in session.objects), tuple(pages), text)
 
@@ -89,9 +89,9 @@ class RSide:
             return list(ranked)
         places = [_places(each, values=values) for each in chosen]
         try:
-            found = r.look_at([each.obj for each in chosen], places, values=values, rows=rows, seconds=_SECONDS)
+            found = r.look_at([each.obj for each in chosen], places, values=values, rows=rows)
         except r.NoR:
-            return list(ranked)
+            found = [replace(each.obj, is_late=True) for each in chosen]
         seen = {id(each): obj for each, obj in zip(chosen, found, strict=True)}
         return [each.holding(seen[id(each)]) if id(each) in seen else each for each in ranked]
 
@@ -118,6 +118,11 @@ def is_rs(value: Any) -> bool:
 def _is_unread(obj: Any) -> bool:
     """Whether an object is one of our R's that was not looked at yet; those of another R come with what they say."""
     return type(obj) is r.RObject and obj.is_readable and obj.said is None
+
+
+def is_late(obj: Any) -> bool:
+    """Whether an object is R's and there was no time to look at it."""
+    return type(obj) is r.RObject and obj.is_late
 
 
 def held(wanted: Sequence[str]) -> dict[str, list[Held]]:

@@ -2,14 +2,23 @@
 #
 # Everything is returned as character vectors of records: fields are separated by US (\x1f), lists within a field by
 # GS (\x1d). `survey()` is cheap and names everything; `details()` looks at the objects that were chosen. Values that
-# are looked at go no further than this process: rsql_magic/context decides what may leave. An object that takes too
-# long is interrupted from outside (rstop.py) and left out; the others go on while there is time.
+# are looked at go no further than this process: rsql_magic/context decides what may leave.
+#
+# How much is looked at follows from the objects alone (CELLS, TEXTS), so that the same session gives the same answer on
+# a busy machine. Seconds are a safety limit far above: an object that hangs is interrupted from outside (rstop.py) and
+# left out, and the others go on while there is time.
 
 US <- "\x1f"
 GS <- "\x1d"
 SAMPLE <- 10000L
 LABELS <- 1000L
 MOST_COLUMNS <- 20000L
+# Cells that are looked at to describe objects, and rows whose texts are searched: a few seconds of work each.
+CELLS <- 5e6
+TEXTS <- 2e7
+FEW_TEXTS <- 2e6
+# What beginning with a column costs, in rows.
+A_COLUMN <- 1000
 SECRET <- "(?i)pass|pwd|secret|token|key|\\bpin|cvv|otp"
 
 record <- function(...) paste(plain(c(...)), collapse = US)
@@ -110,10 +119,17 @@ type <- function(x) {
 
 # `places[[i]]` are the columns of object i that are looked at, counted from 1.
 details <- function(names, places, seconds, values, rows) {
+  left <- CELLS
+  affordable <- function(x, at) {
+    spent <- cumsum(vapply(at, function(i) cost(if (is_table(x)) .subset2(x, i) else x), 0))
+    at <- at[spent <= left]
+    left <<- left - max(0, spent[seq_along(at)])
+    at
+  }
   each <- function(name, at) {
     x <- get(name, envir = globalenv())
     if (is_table(x) || is_column(x)) {
-      columns <- vapply(at, function(i) column(if (is_table(x)) .subset2(x, i) else x, i, rows), "")
+      columns <- vapply(affordable(x, at), function(i) column(if (is_table(x)) .subset2(x, i) else x, i, rows), "")
       paste(c(clean(name), columns, record("labels", listed(labels(x)))), collapse = "\x1e")
     } else {
       paste(clean(name), substr(clean(said(x, values)), 1L, 2000L), sep = "\x1e")
@@ -127,6 +143,9 @@ details <- function(names, places, seconds, values, rows) {
   }
   found
 }
+
+# What looking at a column costs, in cells; a long one is sampled, and passed through once where it may be a key.
+cost <- function(x) A_COLUMN + min(length(x), SAMPLE) + if (is.numeric(x)) length(x) / 100 else 0
 
 # The names of the first rows or values: one that says that its value is a secret keeps the value here.
 labels <- function(x) {
@@ -217,31 +236,32 @@ counted <- function(part, family) {
 # ---- texts that are looked for, because a column may be named by them (value_names.py) ----
 
 # `wanted` is folded. Returns records of the text, the table, the column (of row names, none) and the number of rows.
-held <- function(wanted, seconds) {
+held <- function(wanted, seconds, work = TEXTS) {
   end <- now() + seconds
   found <- character()
   for (name in ls(globalenv())) {
-    if (now() > end) return(c(found, UNREACHED))
     if (bindingIsActive(as.name(name), globalenv())) next
     x <- get(name, envir = globalenv())
-    if (is_table(x)) found <- c(found, or_else(held_by(x, name, wanted, end), character()))
+    if (!is_table(x)) next
+    texts <- or_else(texts_in(x), list())
+    for (column in names(texts)) {
+      work <- work - A_COLUMN - length(texts[[column]])
+      if (work < 0 || now() > end) return(c(found, UNREACHED))
+      found <- c(found, or_else(counted_of(texts[[column]], name, sub("^[.]", "", column), wanted), character()))
+    }
   }
   found
 }
 
-# What stands among the findings where there was no time for all of them.
+# What stands among the findings where not all tables were reached.
 UNREACHED <- paste("", "", "", "0", sep = US)
 
-held_by <- function(x, table, wanted, end) {
+# The columns of text by their names behind a dot, and the names of rows under a dot alone.
+texts_in <- function(x) {
   texts <- Filter(function(i) is.character(.subset2(x, i)) || is.factor(.subset2(x, i)), seq_along(x))
-  found <- character()
-  for (i in texts) {
-    if (now() >= end) return(c(found, UNREACHED))
-    found <- c(found, counted_of(.subset2(x, i), table, names(x)[i], wanted))
-  }
+  found <- stats::setNames(lapply(texts, function(i) .subset2(x, i)), paste0(rep(".", length(texts)), names(x)[texts]))
   rows <- attr(x, "row.names")
-  if (is.character(rows)) found <- c(found, counted_of(rows, table, "", wanted))
-  found
+  if (is.character(rows)) c(found, list(. = rows)) else found
 }
 
 counted_of <- function(x, table, column, wanted) {
@@ -333,8 +353,8 @@ matrix_said <- function(x) {
 is_rare_flag <- function(x) (is.numeric(x) || is.logical(x)) && all(x %in% c(0:1, NA)) && sum(x, na.rm = TRUE) < 5
 
 # Which of these names are values of a text column, or row names, of a table in the workspace.
-are_held <- function(names, seconds = 0.3) {
-  found <- held(unique(folded(names)), seconds)
+are_held <- function(names, seconds = 10) {
+  found <- held(unique(folded(names)), seconds, FEW_TEXTS)
   UNREACHED %in% found | folded(names) %in% sub(paste0(US, ".*"), "", found)
 }
 

@@ -469,6 +469,41 @@ def test_what_stop_says_comes_without_values(r):
     assert "Grete" not in text
 
 
+def test_how_much_r_looks_at_follows_from_the_objects_alone(r):
+    """A table beyond the bound is described as far as the bound goes, the same on a busy machine and an idle one."""
+    r("set.seed(1); wide <- as.data.frame(matrix(round(runif(4e6), 3), 2000, 2000))")
+    r("long <- data.frame(n = seq_len(3e6))")
+    r("texts <- data.frame(who = rep(c('Ann Person', letters), 1e5))")
+
+    def told():
+        text = gather("columns of wide and long?", {}, budget=200_000).text
+        return text, rside._ask("details", ["wide"], [",".join(map(str, range(1, 2001)))], 1e9, True, 0)
+
+    idle = told()
+    assert "long: R data.frame, 3,000,000 rows × 1 column (≈ from 10,000 rows)\n- n integer: " in idle[0]
+    assert 1500 < idle[1][0].count("\x1e") < 2000  # the bound was reached
+    load = [subprocess.Popen([sys.executable, "-c", "while True: sum(range(100000))"]) for _ in range(3)]
+    try:
+        assert told() == idle
+    finally:
+        for process in load:
+            process.kill()
+            process.wait()
+
+
+def test_texts_are_searched_as_far_as_the_work_goes(r):
+    r("visits <- data.frame(who = c('Ann Person', 'Bob Person'), n = 1:2); zoo <- data.frame(who = 'Cid Person')")
+    found = rside._ask("held", ["ann_person", "cid_person"], 1e9, 1500.0)
+    assert [line.split("\x1f")[0] for line in found] == ["ann_person", ""]
+
+
+def test_what_only_time_cut_is_said(r, monkeypatch):
+    r("x <- data.frame(a = 1:3)")
+    ask = rside._ask
+    monkeypatch.setattr(rside, "_ask", lambda name, *args, **how: [] if name == "details" else ask(name, *args, **how))
+    assert "no time was left to read x" in gather("what is in x?", {}).notes
+
+
 def test_tables_that_there_was_no_time_for_are_said_to_be_unreached(r):
     r("visits <- data.frame(who = c('Ann Person', 'Bob Person'))")
     (found,) = rside.held(["Ann Person"])["ann_person"]
