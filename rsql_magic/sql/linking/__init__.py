@@ -7,25 +7,6 @@ keys, its island of keys and its schema as well (spreading activation; Collins a
 How tables are chosen, with figures: docs/linking.md.
 """
 
-from __future__ import annotations
+import lazy_loader
 
-from rsql_magic.sql.linking.choosing import link, rivals, widen
-from rsql_magic.sql.linking.fitting import Shown, shown
-from rsql_magic.sql.linking.index import Index
-from rsql_magic.sql.linking.slips import corrected, misspelt
-from rsql_magic.sql.linking.values import StoredValue, find_values
-from rsql_magic.sql.linking.weights import Weights
-
-__all__ = [
-    "Index",
-    "Shown",
-    "StoredValue",
-    "Weights",
-    "corrected",
-    "find_values",
-    "link",
-    "misspelt",
-    "rivals",
-    "shown",
-    "widen",
-]
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

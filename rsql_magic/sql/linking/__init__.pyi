@@ -1,0 +1,11 @@
+from .choosing import link as link
+from .choosing import rivals as rivals
+from .choosing import widen as widen
+from .fitting import Shown as Shown
+from .fitting import shown as shown
+from .index import Index as Index
+from .slips import corrected as corrected
+from .slips import misspelt as misspelt
+from .values import StoredValue as StoredValue
+from .values import find_values as find_values
+from .weights import Weights as Weights
