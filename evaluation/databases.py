@@ -7,6 +7,7 @@ import threading
 import time
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import duckdb
@@ -69,13 +70,7 @@ def _sqlite_file(file: Path) -> Iterator[Database]:
         connection.text_factory = lambda text: text.decode(errors="replace")
         made = connection.execute("SELECT sql FROM sqlite_master WHERE type = 'table' AND sql IS NOT NULL")
         ddl = ";\n".join(sql for (sql,) in made)
-
-        def rows(sql: str) -> Rows:
-            end = time.monotonic() + _MOST_SECONDS
-            connection.set_progress_handler(lambda: time.monotonic() > end, 10_000)
-            return connection.execute(sql).fetchall()
-
-        yield Database("sqlite", str(file), ddl, rows)
+        yield Database("sqlite", str(file), ddl, partial(_sqlite_rows, connection))
 
 
 @contextmanager
@@ -84,7 +79,16 @@ def _sqlite(script: Path) -> Iterator[Database]:
     with closing(sqlite3.connect(":memory:", check_same_thread=False)) as connection:
         connection.executescript(text)
         connection.execute("PRAGMA query_only = ON")
-        yield Database("sqlite", connection, _created(text), lambda sql: connection.execute(sql).fetchall())
+        yield Database("sqlite", connection, _created(text), partial(_sqlite_rows, connection))
+
+
+def _sqlite_rows(connection: sqlite3.Connection, sql: str) -> Rows:
+    end = time.monotonic() + _MOST_SECONDS
+    connection.set_progress_handler(lambda: time.monotonic() > end, 10_000)
+    try:
+        return connection.execute(sql).fetchall()
+    finally:
+        connection.set_progress_handler(None, 0)
 
 
 @contextmanager
@@ -95,6 +99,8 @@ def _duckdb(script: Path) -> Iterator[Database]:
         connection.execute("SET enable_external_access = false")  # a model's query may name any file
 
         def rows(sql: str) -> Rows:
+            if len(connection.extract_statements(sql)) != 1:
+                raise ValueError("only one statement is run")
             cursor = connection.cursor()
             timer = threading.Timer(_MOST_SECONDS, cursor.interrupt)
             timer.start()
@@ -122,8 +128,12 @@ def _postgresql(script: Path, server: str) -> Iterator[Database]:
             connection.exec_driver_sql(text)
             connection.exec_driver_sql("ANALYZE")
 
+        # What is prepared is one statement: none may end the read-only transaction.
+        reader = sqlalchemy.create_engine(url.set(database=name), connect_args={"prepare_threshold": 0})
+        stack.callback(reader.dispose)
+
         def rows(sql: str) -> Rows:
-            with engine.connect() as connection:
+            with reader.connect() as connection:
                 connection.exec_driver_sql(f"SET statement_timeout = {round(_MOST_SECONDS * 1000)}")
                 connection.exec_driver_sql("SET TRANSACTION READ ONLY")
                 return [tuple(row) for row in connection.exec_driver_sql(sql.replace("%", "%%"))]

@@ -21,7 +21,8 @@ if TYPE_CHECKING:
     from evaluation.replies import Replies, Reply
 
 _BLOCK = re.compile(r"```(?:sql)?\s*(.*?)```", re.DOTALL | re.IGNORECASE)
-_LAST_ORDER = re.compile(r"\border\s+by\b(?![^(]*\))", re.IGNORECASE)
+_INNERMOST = re.compile(r"\([^()]*\)")
+_ORDER = re.compile(r"\border\s+by\b", re.IGNORECASE)
 _PLAIN = "You write SQL for {dialect}. Answer with exactly one query in one ```sql block and nothing else."
 _MOST_ROWS = 100_000
 
@@ -47,7 +48,10 @@ class Question:
     @property
     def ordered(self) -> bool:
         """Whether the order of rows counts."""
-        return bool(_LAST_ORDER.search(self.gold))
+        top, within = self.gold, ""
+        while top != within:
+            top, within = _INNERMOST.sub("", top), top
+        return bool(_ORDER.search(top))
 
 
 @dataclass
@@ -173,9 +177,8 @@ def judged(sql: str, question: Question, database: Database) -> tuple[str, str]:
     """How a query ends beside the gold one: right, wrong or fails, and the error."""
     if not sql:
         return "refused", "no query"
-    gold = database.rows(question.gold)
     try:
-        found = database.rows(sql)
+        gold, found = database.rows(question.gold), database.rows(sql)
     except Exception as error:  # noqa: BLE001 - of any driver
         return "fails", str(error).split("\n", 1)[0]
     return ("right" if same(found, gold, ordered=question.ordered) else "wrong"), ""

@@ -21,10 +21,11 @@ import servers
 import sqlglot
 from sqlglot import exp
 
+import evaluation.databases
 from evaluation import results
 from evaluation.__main__ import OWN
 from evaluation.databases import opened
-from evaluation.questions import read
+from evaluation.questions import Question, read
 from evaluation.results import same
 from rsql_magic.sql import check
 
@@ -133,6 +134,41 @@ def test_same_rows(found, gold, ordered, equal):
     assert same(found, gold, ordered=ordered) is equal
 
 
+@pytest.mark.parametrize(
+    ("gold", "ordered"),
+    [
+        ("SELECT a FROM t ORDER BY count(*)", True),
+        ("SELECT a FROM t order  by (a)", True),
+        ("SELECT rank() OVER (PARTITION BY a ORDER BY count(*) DESC) FROM t", False),
+        ("SELECT a FROM t WHERE a = (SELECT a FROM t GROUP BY a ORDER BY count(*) DESC LIMIT 1)", False),
+        ("SELECT percentile_cont(0.5) WITHIN GROUP (ORDER BY abs(a)) FROM t", False),
+        ("WITH s AS (SELECT a FROM t ORDER BY abs(a) LIMIT 3) SELECT a FROM s", False),
+    ],
+)
+def test_an_order_within_brackets_is_none_of_the_rows(gold, ordered):
+    assert Question(0, "", "", gold, "").ordered is ordered
+
+
+@pytest.mark.parametrize("name", ["hospital", "fieldstudy", "library"])
+@pytest.mark.parametrize("change", ["DELETE FROM {}", "COMMIT; DROP TABLE {}"])
+def test_no_draft_changes_the_data(databases, name, change):
+    database = databases[name]
+    table = re.findall(r"CREATE TABLE (\w+)", database.ddl)[-1]
+    before = database.rows(f"SELECT count(*) FROM {table}")
+    with pytest.raises(Exception, match=r"statement|read-only|multiple commands"):
+        database.rows(f"SELECT 1; {change.format(table)}")
+    assert database.rows(f"SELECT count(*) FROM {table}") == before
+
+
+@pytest.mark.parametrize("name", ["hospital", "fieldstudy", "library"])
+def test_endless_drafts_end(databases, name, monkeypatch):
+    monkeypatch.setattr(evaluation.databases, "_MOST_SECONDS", 0.2)
+    endless = "WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 0 FROM n) SELECT count(*) FROM n"
+    with pytest.raises(Exception, match=r"(?i)interrupt|timeout"):
+        databases[name].rows(endless)
+    assert databases[name].rows("SELECT 1") == [(1,)]
+
+
 class Model(ThreadingHTTPServer):
     """An OpenAI-compatible server on 127.0.0.1 that answers each question with replies that a test wrote down.
 
@@ -195,18 +231,19 @@ class Endpoint(BaseHTTPRequestHandler):
 
 
 def evaluate(model, folder, questions=OWN, **environment):
-    """What ``make eval`` prints, and its records."""
+    """What ``make eval`` prints, errors included, and its records."""
     url = f"http://127.0.0.1:{model.server_port}"
     command = [sys.executable, "-m", "evaluation", "--url", url, "--model", "scripted"]
     done = subprocess.run(
         [*command, "--set", str(questions), "--to", str(folder)],
-        capture_output=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
         text=True,
         check=False,
         cwd=Path(__file__).parents[1],
         env=os.environ | environment,
     )
-    assert done.returncode == 0, done.stderr[-3000:]
+    assert done.returncode == 0, done.stdout[-3000:]
     lines = (folder / f"{questions.name}-scripted" / "results.jsonl").read_text(encoding="utf-8").splitlines()
     return done.stdout, [json.loads(line) for line in lines]
 
@@ -246,7 +283,8 @@ def two_runs(programs, tmp_path_factory):
         "CREATE TABLE books (title TEXT PRIMARY KEY, author TEXT, pages INTEGER);\n"
         "INSERT INTO books VALUES ('Emma', 'Jane Austen', 474), ('Persuasion', 'Jane Austen', NULL);\n"
     )
-    lines = [{"database": "shelf", "question": text, "gold": gold} for text, gold in SMALL.items()]
+    asked = SMALL | {"How many sheets are there?": "SELECT sum(sheets) FROM books"}
+    lines = [{"database": "shelf", "question": text, "gold": gold} for text, gold in asked.items()]
     (questions / "questions.jsonl").write_text("".join(f"{json.dumps(line)}\n" for line in lines))
     with Model.with_replies(REPLIES) as model:
         return [(*evaluate(model, folder / "to", questions), model.asked) for _ in range(2)]
@@ -260,6 +298,7 @@ def test_right_wrong_repaired_and_refused_answers_are_told_apart(two_runs):
         "How many books have no pages?": ("fails", "right"),
         "Who wrote Emma?": ("refused", "refused"),
     }
+    assert "4 shelf: left out, as the gold query is no answer: no such column: sheets" in printed
     repaired = records[2]["ours"]
     assert (repaired["first"], repaired["rounds"], repaired["prompt_tokens"]) == ("fails", 2, 180)
     assert "sheets" in repaired["first_sql"]
