@@ -1,11 +1,12 @@
-"""Code for common wishes that are no query: missing values, correlation, models, plots, joins, reading files."""
+"""Code for common wishes that are no query: missing values, correlation, models, reshaping, types, files."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from functools import cached_property
+from typing import TYPE_CHECKING, NamedTuple
 
 from .columns import columns_in
 from .r_code import r_name
@@ -25,7 +26,7 @@ class Wish:
         frame: The frame it is about.
         columns: Columns the question names, in order.
         text: The question.
-        language: Language of the code.
+        in_r: Whether the code is R's.
         match: How the question matched.
     """
 
@@ -33,152 +34,155 @@ class Wish:
     frame: Described
     columns: tuple[FrameColumn, ...]
     text: str
-    language: Language
+    in_r: bool
     match: re.Match[str]
 
     @property
     def df(self) -> str:
         """The frame's name as code."""
-        return r_name(self.frame.name) if self.language == "r" else self.frame.name
-
-    @property
-    def polars(self) -> bool:
-        """Whether it is a polars frame."""
-        return self.frame.is_polars
-
-    def col(self, place: int) -> str:
-        """A named column as code: ``"name"`` in Python, ``name`` in R."""
-        column = self.columns[place].name
-        return r_name(column) if self.language == "r" else repr(column)
+        return self.name(self.frame.name) if self.in_r else self.frame.name
 
     @property
     def numbers(self) -> list[FrameColumn]:
         """Named columns that hold numbers."""
         return [column for column in self.columns if column.is_number]
 
+    def name(self, text: str) -> str:
+        """A column as code: ``"name"`` in Python, ``name`` in R."""
+        return r_name(text) if self.in_r else repr(text)
 
-Task = Callable[[Wish], str]
-_TASKS: list[tuple[re.Pattern[str], Task]] = []
+    def quoted(self, text: str) -> str:
+        """A text as code."""
+        return r_string(text) if self.in_r else repr(text)
+
+    @cached_property
+    def fields(self) -> dict[str, str]:
+        """What templates may hold; a column only where the question names it."""
+        names = [column.name for column in self.columns]
+        number, path = re.search(r"\b\d+\b", self.text), re.search(r"[\w./-]+\.csv\b", self.text)
+        found = {
+            "df": self.df,
+            "n": "5",
+            "number": number[0] if number else "10",
+            "file": self.quoted(path[0] if path else f"{self.frame.name}.csv"),
+        }
+        found |= zip(("a", "b"), map(self.name, names), strict=False)
+        found |= zip(("x", "y"), (self.name(column.name) for column in self.numbers), strict=False)
+        if names:
+            found["old"] = self.quoted(names[0])
+            found["names"] = f"c({', '.join(map(r_string, names))})" if self.in_r else repr(names)
+            found["present"] = " & ".join(f"!is.na({r_name(name)})" for name in names)
+        if len(names) == 1:
+            found["only"] = self.name(names[0])
+        return found | {name: value for name, value in self.match.groupdict().items() if value}
 
 
-def _task(*patterns: str) -> Callable[[Task], Task]:
-    def register(function: Task) -> Task:
+class Code(NamedTuple):
+    """Templates of one wish. One that is empty has no plain counterpart; polars' are pandas' where None."""
+
+    r: str
+    pandas: str
+    polars: str | None = None
+
+
+Writer = Callable[[Wish], str]
+_TASKS: list[tuple[re.Pattern[str], Writer]] = []
+
+
+def _task(*patterns: str) -> Callable[[Writer], Writer]:
+    def register(function: Writer) -> Writer:
         _TASKS.extend((re.compile(pattern, re.IGNORECASE), function) for pattern in patterns)
         return function
 
     return register
 
 
+def _wish(pattern: str, *codes: Code) -> None:
+    """A wish and its code; of several the first that names no column beyond those of the question."""
+
+    @_task(pattern)
+    def written(wish: Wish) -> str:
+        for code in codes:
+            python = code.polars if wish.frame.is_polars and code.polars is not None else code.pandas
+            try:
+                return (code.r if wish.in_r else python).format_map(wish.fields)
+            except KeyError:
+                continue
+        return ""
+
+
 def task_code(notebook: Notebook, text: str) -> tuple[Language, str]:
     """Language and code for a wish; an empty text when it is none of these."""
     frame = notebook.subject
-    for pattern, task in _TASKS:
+    language = notebook.language_for(frame)
+    for pattern, write in _TASKS if frame is not None and language != "sql" else ():
         match = pattern.search(text)
-        if match is None:
-            continue
-        if frame is None:
-            continue
-        language = notebook.language_for(frame)
-        if language == "sql":
+        if match is None or frame is None:
             continue
         rest = text[: match.start()] + " " + text[match.start() :]
-        wish = Wish(notebook, frame, tuple(columns_in(notebook, frame, rest)), text, language, match)
-        if code := task(wish):
+        if code := write(Wish(notebook, frame, tuple(columns_in(notebook, frame, rest)), text, language == "r", match)):
             return language, code
     return "python", ""
 
 
-# --- missing values ---
+_GAPS = r"\b(?:missing|na|nas|nan|nans|null|nulls)\b"
+_PL = "import polars as pl\n\n"
+_PD = "import pandas as pd\n\n"
 
-
-@_task(
-    r"\b(?:drop|remove|delete|omit|exclude|without|filter out)\b.*\b(?:missing|na|nas|nan|nans|null|nulls|incomplete)\b"
+_wish(  # "drop rows with missing values"
+    r"\b(?:drop|remove|delete|omit|exclude|without|filter out)\b.*"
+    r"\b(?:missing|na|nas|nan|nans|null|nulls|incomplete)\b",
+    Code(
+        "{df}_complete <- subset({df}, {present})",
+        "{df}_complete = {df}.dropna(subset={names})",
+        "{df}_complete = {df}.drop_nulls({names})",
+    ),
+    Code("{df}_complete <- na.omit({df})", "{df}_complete = {df}.dropna()", "{df}_complete = {df}.drop_nulls()"),
 )
-def drop_missing(wish: Wish) -> str:
-    """“drop rows with missing values”."""
-    columns = wish.columns
-    if wish.language == "r":
-        if not columns:
-            return f"{wish.df}_complete <- na.omit({wish.df})"
-        kept = " & ".join(f"!is.na({r_name(c.name)})" for c in columns)
-        return f"{wish.df}_complete <- subset({wish.df}, {kept})"
-    names = [column.name for column in columns]
-    if wish.polars:
-        return (
-            f"{wish.df}_complete = {wish.df}.drop_nulls({names!r})"
-            if names
-            else f"{wish.df}_complete = {wish.df}.drop_nulls()"
-        )
-    return (
-        f"{wish.df}_complete = {wish.df}.dropna(subset={names!r})"
-        if names
-        else f"{wish.df}_complete = {wish.df}.dropna()"
-    )
-
-
-@_task(
-    r"\b(?:fill|replace|impute)\b.*\b(?:missing|na|nas|nan|nans|null|nulls)\b(?:.*\bwith (?P<with>0|zero|the mean|"
-    r"mean|the median|median)\b)?"
+_wish(  # "fill missing temp with the mean"
+    rf"\b(?:fill|replace|impute)\b.*{_GAPS}.*\bwith (?:the )?(?P<how>mean|median)\b",
+    Code(
+        "{df}${a}[is.na({df}${a})] <- {how}({df}${a}, na.rm = TRUE)",
+        "{df}[{a}] = {df}[{a}].fillna({df}[{a}].{how}())",
+        _PL + "{df} = {df}.with_columns(pl.col({a}).fill_null(pl.col({a}).{how}()))",
+    ),
 )
-def fill_missing(wish: Wish) -> str:
-    """“fill missing temp with the mean”."""
-    if not wish.columns:
-        return ""
-    how = (wish.match["with"] or "").replace("the ", "")
-    if wish.language == "r":
-        place = f"{wish.df}${wish.col(0)}"
-        value = f"{how}({place}, na.rm = TRUE)" if how in {"mean", "median"} else "0"
-        return f"{place}[is.na({place})] <- {value}"
-    place = f"{wish.df}[{wish.col(0)}]"
-    if wish.polars:
-        value = f"pl.col({wish.col(0)}).{how}()" if how in {"mean", "median"} else "0"
-        return f"import polars as pl\n\n{wish.df} = {wish.df}.with_columns(pl.col({wish.col(0)}).fill_null({value}))"
-    value = f"{place}.{how}()" if how in {"mean", "median"} else "0"
-    return f"{place} = {place}.fillna({value})"
-
-
-@_task(r"\b(?:missing|na|nas|nan|nans|null|nulls)\b")
-def count_missing(wish: Wish) -> str:
-    """“how do I count missing values”."""
-    if wish.language == "r":
-        return f"sum(is.na({wish.df}${wish.col(0)}))" if wish.columns else f"colSums(is.na({wish.df}))"
-    if wish.polars:
-        return f"{wish.df}.null_count()"
-    return f"{wish.df}[{wish.col(0)}].isna().sum()" if wish.columns else f"{wish.df}.isna().sum()"
-
-
-@_task(r"\bduplicate[sd]?\b")
-def duplicates(wish: Wish) -> str:
-    """“remove duplicate rows”, “are there duplicates”."""
-    removes = re.search(r"\b(?:drop|remove|delete|without|unique)\b", wish.text, re.IGNORECASE)
-    names = [column.name for column in wish.columns]
-    if wish.language == "r":
-        inside = f"{wish.df}[c({', '.join(map(r_string, names))})]" if names else wish.df
-        return f"{wish.df}[!duplicated({inside}), ]" if removes else f"sum(duplicated({inside}))"
-    if wish.polars:
-        return f"{wish.df}.unique()" if removes else f"{wish.df}.is_duplicated().sum()"
-    subset = f"subset={names!r}" if names else ""
-    return f"{wish.df}.drop_duplicates({subset})" if removes else f"{wish.df}.duplicated({subset}).sum()"
-
-
-# --- statistics ---
-
-
-@_task(r"\bcorrelat\w*|\bcorr?\b")
-def correlation(wish: Wish) -> str:
-    """“correlation between temp and humid”."""
-    if len(wish.numbers) >= 2:
-        one, two = (column.name for column in wish.numbers[:2])
-        if wish.language == "r":
-            return f'cor({wish.df}${r_name(one)}, {wish.df}${r_name(two)}, use = "complete.obs")'
-        if wish.polars:
-            return f"import polars as pl\n\n{wish.df}.select(pl.corr({one!r}, {two!r}))"
-        return f"{wish.df}[{one!r}].corr({wish.df}[{two!r}])"
-    if wish.language == "r":
-        return f'cor({wish.df}[sapply({wish.df}, is.numeric)], use = "pairwise.complete.obs")'
-    if wish.polars:
-        return f"import polars.selectors as cs\n\n{wish.df}.select(cs.numeric()).corr()"
-    return f"{wish.df}.corr(numeric_only=True)"
+_wish(
+    rf"\b(?:fill|replace|impute)\b.*{_GAPS}",
+    Code(
+        "{df}${a}[is.na({df}${a})] <- 0",
+        "{df}[{a}] = {df}[{a}].fillna(0)",
+        _PL + "{df} = {df}.with_columns(pl.col({a}).fill_null(0))",
+    ),
+)
+_wish(  # "how do I count missing values"
+    _GAPS,
+    Code("sum(is.na({df}${a}))", "{df}[{a}].isna().sum()", "{df}.null_count()"),
+    Code("colSums(is.na({df}))", "{df}.isna().sum()", "{df}.null_count()"),
+)
+_wish(  # "remove duplicate rows"
+    r"\A(?=(?s:.*)\b(?:drop|remove|delete|without|unique)\b)(?s:.*?)\bduplicate[sd]?\b",
+    Code("{df}[!duplicated({df}[{names}]), ]", "{df}.drop_duplicates(subset={names})", "{df}.unique()"),
+    Code("{df}[!duplicated({df}), ]", "{df}.drop_duplicates()", "{df}.unique()"),
+)
+_wish(  # "are there duplicates"
+    r"\bduplicate[sd]?\b",
+    Code("sum(duplicated({df}[{names}]))", "{df}.duplicated(subset={names}).sum()", "{df}.is_duplicated().sum()"),
+    Code("sum(duplicated({df}))", "{df}.duplicated().sum()", "{df}.is_duplicated().sum()"),
+)
+_wish(  # "correlation between temp and humid"
+    r"\bcorrelat\w*|\bcorr?\b",
+    Code(
+        'cor({df}${x}, {df}${y}, use = "complete.obs")',
+        "{df}[{x}].corr({df}[{y}])",
+        _PL + "{df}.select(pl.corr({x}, {y}))",
+    ),
+    Code(
+        'cor({df}[sapply({df}, is.numeric)], use = "pairwise.complete.obs")',
+        "{df}.corr(numeric_only=True)",
+        "import polars.selectors as cs\n\n{df}.select(cs.numeric()).corr()",
+    ),
+)
 
 
 @_task(
@@ -186,31 +190,23 @@ def correlation(wish: Wish) -> str:
     r"predict\w*)?"
 )
 def linear_model(wish: Wish) -> str:
-    """“linear model of mpg on wt and hp”: the first column named is the outcome."""
+    """“linear model of mpg on wt and hp”: the first column named is the outcome; of an effect it is the last."""
     said = re.sub(r"\b(?:linear|regression|a|the|lm)? ?(?:model|regression)\b", " ", wish.text, flags=re.IGNORECASE)
-    columns = columns_in(wish.notebook, wish.frame, said)  # "linear model" names no column ``model``
-    if len(columns) < 2:
+    names = [column.name for column in columns_in(wish.notebook, wish.frame, said)]  # "model" names no column here
+    if len(names) < 2:
         return ""
-    outcome, predictors = _formula(columns, wish.text)
-    if wish.language == "r":
-        right = " + ".join(r_name(column.name) for column in predictors)
-        return f"fit <- lm({r_name(outcome.name)} ~ {right}, data = {wish.df})\nsummary(fit)"
-    right = " + ".join(_patsy(column.name) for column in predictors)
-    return (
-        "import statsmodels.formula.api as smf\n\n"
-        f"fit = smf.ols({f'{_patsy(outcome.name)} ~ {right}'!r}, data={wish.df}).fit()\nfit.summary()"
-    )
+    is_effect = re.search(r"\b(?:effect|influence|impact) of\b", wish.text, re.IGNORECASE)
+    outcome, *predictors = [names[-1], *names[:-1]] if is_effect else names
+    if wish.in_r:
+        right = " + ".join(map(r_name, predictors))
+        return f"fit <- lm({r_name(outcome)} ~ {right}, data = {wish.df})\nsummary(fit)"
+    formula = f"{_patsy(outcome)} ~ {' + '.join(map(_patsy, predictors))}"
+    fit = f"fit = smf.ols({formula!r}, data={wish.df}).fit()\nfit.summary()"
+    return f"import statsmodels.formula.api as smf\n\n{fit}"
 
 
 def _patsy(column: str) -> str:
     return column if column.isidentifier() else f"Q({column!r})"
-
-
-def _formula(columns: list[FrameColumn], text: str) -> tuple[FrameColumn, list[FrameColumn]]:
-    """Outcome and predictors: "predict y from x" and "y on x" name the outcome first, "effect of x on y" last."""
-    if re.search(r"\b(?:effect|influence|impact) of\b", text, re.IGNORECASE):
-        return columns[-1], columns[:-1]
-    return columns[0], columns[1:]
 
 
 @_task(r"\bt[- ]?test\b|\bdiffer(?:s|ence)?\b.*\bsignifican\w*|\bcompare the means?\b")
@@ -220,77 +216,53 @@ def t_test(wish: Wish) -> str:
     group = next((column for column in wish.columns if column is not number), None)
     if number is None or group is None:
         return ""
-    if wish.language == "r":
+    if wish.in_r:
         return f"t.test({r_name(number.name)} ~ {r_name(group.name)}, data = {wish.df})"
     values = group.known.values
-    if len(values) < 2 or wish.polars:
+    if len(values) < 2 or wish.frame.is_polars:
         return ""
-    samples = [
+    one, two = (
         f"{wish.df}.loc[{wish.df}[{group.name!r}] == {value!r}, {number.name!r}].dropna()" for value in values[:2]
-    ]
-    return f"from scipy import stats\n\nstats.ttest_ind({samples[0]},\n                {samples[1]}, equal_var=False)"
+    )
+    return f"from scipy import stats\n\nstats.ttest_ind({one},\n                {two}, equal_var=False)"
 
 
-@_task(r"\b(?:quantiles?|quartiles?|percentiles?)\b")
-def quantiles(wish: Wish) -> str:
-    """“quartiles of temp”."""
-    if not wish.numbers:
-        return ""
-    column = wish.numbers[0].name
-    if wish.language == "r":
-        return f"quantile({wish.df}${r_name(column)}, na.rm = TRUE)"
-    if wish.polars:
-        return f"[{wish.df}[{column!r}].quantile(q) for q in (0.25, 0.5, 0.75)]"
-    return f"{wish.df}[{column!r}].quantile([0.25, 0.5, 0.75])"
-
-
-@_task(r"\b(?:summary|descriptive) statistics\b|\bsummar(?:y|ise|ize)\b")
-def summary(wish: Wish) -> str:
-    """“summary statistics of temp”."""
-    if wish.language == "r":
-        return f"summary({wish.df}${wish.col(0)})" if wish.columns else f"summary({wish.df})"
-    return f"{wish.df}[{wish.col(0)}].describe()" if wish.columns else f"{wish.df}.describe()"
-
-
-@_task(r"\b(?P<what>shares?|proportions?|percentages?|percent)\b.*\b(?:each|every|per|by)\b")
-def portions(wish: Wish) -> str:
-    """“share of each city”: of all rows."""
-    if len(wish.columns) != 1 or wish.polars:
-        return ""
-    percent = wish.match["what"].lower().startswith("percent")
-    if wish.language == "r":
-        return f"{'100 * ' if percent else ''}prop.table(table({wish.df}${wish.col(0)}))"
-    return f"{wish.df}[{wish.col(0)}].value_counts(normalize=True){' * 100' if percent else ''}"
-
-
-@_task(r"\b(?:frequenc(?:y|ies)|value counts?|counts? of each|tabulate|frequency table|how often)\b")
-def frequencies(wish: Wish) -> str:
-    """“frequency table of origin”."""
-    if not wish.columns:
-        return ""
-    if wish.language == "r":
-        return f"table({', '.join(f'{wish.df}${r_name(c.name)}' for c in wish.columns[:2])})"
-    return f"{wish.df}[{wish.col(0)}].value_counts()"
-
-
-# --- looking and reshaping ---
-
-
-@_task(r"\b(?:first|top|head|show)\b\s*(?:the\s+)?(?:first\s+)?(?P<n>\d+)?\s*(?:rows|lines|observations)\b|\bhead of\b")
-def head(wish: Wish) -> str:
-    """“first 10 rows”."""
-    count = wish.match.groupdict().get("n") or "5"
-    return f"head({wish.df}, {count})" if wish.language == "r" else f"{wish.df}.head({count})"
-
-
-@_task(r"\b(?:random|sample|any \d+)\b")
-def sample(wish: Wish) -> str:
-    """“sample 100 rows”, “5 random rows”."""
-    number = re.search(r"\b\d+\b", wish.text)
-    count = number[0] if number else "10"
-    if wish.language == "r":
-        return f"{wish.df}[sample(nrow({wish.df}), {count}), ]"
-    return f"{wish.df}.sample({count}, random_state=1)" if not wish.polars else f"{wish.df}.sample({count}, seed=1)"
+_wish(  # "quartiles of temp"
+    r"\b(?:quantiles?|quartiles?|percentiles?)\b",
+    Code(
+        "quantile({df}${x}, na.rm = TRUE)",
+        "{df}[{x}].quantile([0.25, 0.5, 0.75])",
+        "[{df}[{x}].quantile(q) for q in (0.25, 0.5, 0.75)]",
+    ),
+)
+_wish(  # "summary statistics of temp"
+    r"\b(?:summary|descriptive) statistics\b|\bsummar(?:y|ise|ize)\b",
+    Code("summary({df}${a})", "{df}[{a}].describe()"),
+    Code("summary({df})", "{df}.describe()"),
+)
+_wish(  # "percentage of each city", of all rows
+    r"\b(?:percentages?|percent)\b.*\b(?:each|every|per|by)\b",
+    Code("100 * prop.table(table({df}${only}))", "{df}[{only}].value_counts(normalize=True) * 100", ""),
+)
+_wish(
+    r"\b(?:shares?|proportions?)\b.*\b(?:each|every|per|by)\b",
+    Code("prop.table(table({df}${only}))", "{df}[{only}].value_counts(normalize=True)", ""),
+)
+_wish(  # "frequency table of origin"
+    r"\b(?:frequenc(?:y|ies)|value counts?|counts? of each|tabulate|frequency table|how often)\b",
+    Code("table({df}${a}, {df}${b})", "{df}[{a}].value_counts()"),
+    Code("table({df}${a})", "{df}[{a}].value_counts()"),
+)
+_wish(  # "first 10 rows"
+    r"\b(?:first|top|head|show)\b\s*(?:the\s+)?(?:first\s+)?(?P<n>\d+)?\s*(?:rows|lines|observations)\b|\bhead of\b",
+    Code("head({df}, {n})", "{df}.head({n})"),
+)
+_wish(  # "sample 100 rows", "5 random rows"
+    r"\b(?:random|sample|any \d+)\b",
+    Code(
+        "{df}[sample(nrow({df}), {number}), ]", "{df}.sample({number}, random_state=1)", "{df}.sample({number}, seed=1)"
+    ),
+)
 
 
 @_task(r"\brename\b.*?\b(?:to|as|into)\s+[`'\"]?(?P<new>\w+)")
@@ -298,124 +270,65 @@ def rename(wish: Wish) -> str:
     """“rename temp to temperature”."""
     if not wish.columns:
         return ""
-    old, new = wish.columns[0].name, wish.match["new"]
-    if wish.language == "r":
-        return f"names({wish.df})[names({wish.df}) == {r_string(old)}] <- {r_string(new)}"
-    mapping = f"{{{old!r}: {new!r}}}"
-    return (
-        f"{wish.df} = {wish.df}.rename({mapping})"
-        if wish.polars
-        else f"{wish.df} = {wish.df}.rename(columns={mapping})"
-    )
+    old, new = wish.quoted(wish.columns[0].name), wish.quoted(wish.match["new"])
+    if wish.in_r:
+        return f"names({wish.df})[names({wish.df}) == {old}] <- {new}"
+    return f"{wish.df} = {wish.df}.rename({'' if wish.frame.is_polars else 'columns='}{{{old}: {new}}})"
 
 
-@_task(r"\b(?:drop|remove|delete) (?:the )?(?:columns?|variables?)\b")
-def drop_columns(wish: Wish) -> str:
-    """“drop the column precip”."""
-    names = [column.name for column in wish.columns]
-    if not names:
-        return ""
-    if wish.language == "r":
-        return f"{wish.df}[c({', '.join(map(r_string, names))})] <- NULL"
-    return f"{wish.df} = {wish.df}.drop({names!r})" if wish.polars else f"{wish.df} = {wish.df}.drop(columns={names!r})"
+_wish(  # "drop the column precip"
+    r"\b(?:drop|remove|delete) (?:the )?(?:columns?|variables?)\b",
+    Code("{df}[{names}] <- NULL", "{df} = {df}.drop(columns={names})", "{df} = {df}.drop({names})"),
+)
 
 
 @_task(r"\bpivot\w*\b|\bcross[- ]?tab\w*\b|\bcontingency table\b")
 def pivot(wish: Wish) -> str:
     """“pivot temp by origin and month”: means of a number in a table of two categories."""
     number = next((c for c in wish.numbers if c.known.distinct is None or c.known.distinct > 50), None)
-    keys = [column for column in wish.columns if column is not number][:2]
-    if len(keys) < 2 or wish.polars:
+    keys = [column.name for column in wish.columns if column is not number][:2]
+    if len(keys) < 2 or wish.frame.is_polars:
         return ""
-    one, two = (key.name for key in keys)
-    if wish.language == "r":
-        table = ", ".join(f"{wish.df}${r_name(key)}" for key in (one, two))
-        return (
-            f"table({table})"
-            if number is None
-            else f"tapply({wish.df}${r_name(number.name)}, list({table}), mean, na.rm = TRUE)"
-        )
+    one, two = map(wish.name, keys)
+    if wish.in_r:
+        table = f"{wish.df}${one}, {wish.df}${two}"
+        mean = f"tapply({wish.df}${r_name(number.name)}, list({table}), mean, na.rm = TRUE)" if number else ""
+        return mean or f"table({table})"
     if number is None:
-        return f"import pandas as pd\n\npd.crosstab({wish.df}[{one!r}], {wish.df}[{two!r}])"
-    return f'{wish.df}.pivot_table(index={one!r}, columns={two!r}, values={number.name!r}, aggfunc="mean")'
+        return f"{_PD}pd.crosstab({wish.df}[{one}], {wish.df}[{two}])"
+    return f'{wish.df}.pivot_table(index={one}, columns={two}, values={number.name!r}, aggfunc="mean")'
 
 
-# --- types and files ---
-
-_TO = (
-    r"(?P<to>numeric|numbers?|float|integers?|int|strings?|text|characters?|factors?|categor(?:y|ies|ical)|dates?|"
-    r"datetimes?|timestamps?)"
+_TYPES = (
+    (r"numeric|numbers?|float", "as.numeric", "", "pl.Float64"),
+    (r"integers?|int", "as.integer", "Int64", "pl.Int64"),
+    (r"strings?|text|characters?", "as.character", "string", "pl.String"),
+    (r"factors?|categor(?:y|ies|ical)", "factor", "category", "pl.Categorical"),
 )
-
-
-@_task(
-    rf"\b(?:convert|change|turn|cast|coerce|parse|make)\b.*?\b(?:to|into|as|a)\s+(?:an?\s+)?{_TO}\b",
-    r"\bparse\b.*?\b(?P<to>dates?|datetimes?|timestamps?)\b",
+_ASKS_TYPE = r"\b(?:convert|change|turn|cast|coerce|parse|make)\b.*?\b(?:to|into|as|a)\s+(?:an?\s+)?"
+for _words, _r, _pandas, _polars in _TYPES:  # "convert month to a factor"
+    _cast = f'{{df}}[{{a}}] = {{df}}[{{a}}].astype("{_pandas}")'
+    _wish(
+        rf"{_ASKS_TYPE}(?:{_words})\b",
+        Code(
+            f"{{df}}${{a}} <- {_r}({{df}}${{a}})",
+            _cast if _pandas else _PD + '{df}[{a}] = pd.to_numeric({df}[{a}], errors="coerce")',
+            _PL + f"{{df}} = {{df}}.with_columns(pl.col({{a}}).cast({_polars}))",
+        ),
+    )
+for _words, _r, _polars in (
+    (r"dates?", "as.Date", "to_date"),
+    (r"datetimes?|timestamps?", "as.POSIXct", "to_datetime"),
+):
+    _wish(  # "parse the dates in time_hour"
+        rf"{_ASKS_TYPE}(?:{_words})\b|\bparse\b.*?\b(?:{_words})\b",
+        Code(
+            f"{{df}}${{a}} <- {_r}({{df}}${{a}})",
+            _PD + '{df}[{a}] = pd.to_datetime({df}[{a}], errors="coerce")',
+            _PL + f"{{df}} = {{df}}.with_columns(pl.col({{a}}).str.{_polars}())",
+        ),
+    )
+_wish(  # "save weather to csv"
+    r"\b(?:save|write|export)\b.*?\b(?:to|as|into)\s+(?:an?\s+)?(?:csv|file)\b|\b(?:save|write|export)\b.*\.csv\b",
+    Code("write.csv({df}, {file}, row.names = FALSE)", "{df}.to_csv({file}, index=False)", "{df}.write_csv({file})"),
 )
-def convert(wish: Wish) -> str:
-    """“convert month to a factor”, “parse the dates in time_hour”."""
-    if not wish.columns:
-        return ""
-    to = wish.match["to"].lower().rstrip("s")
-    place = f"{wish.df}${wish.col(0)}" if wish.language == "r" else f"{wish.df}[{wish.col(0)}]"
-    if wish.polars:
-        return _convert_polars(wish, to)
-    return _convert_r(place, to) if wish.language == "r" else _convert_pandas(place, to)
-
-
-def _convert_r(place: str, to: str) -> str:
-    functions = {
-        "numeric": "as.numeric",
-        "number": "as.numeric",
-        "float": "as.numeric",
-        "integer": "as.integer",
-        "int": "as.integer",
-        "string": "as.character",
-        "text": "as.character",
-        "character": "as.character",
-        "factor": "factor",
-        "date": "as.Date",
-        "datetime": "as.POSIXct",
-        "timestamp": "as.POSIXct",
-    }
-    return f"{place} <- {functions.get(to, 'factor')}({place})"
-
-
-def _convert_pandas(place: str, to: str) -> str:
-    if to in {"date", "datetime", "timestamp"}:
-        return f'import pandas as pd\n\n{place} = pd.to_datetime({place}, errors="coerce")'
-    if to in {"numeric", "number", "float"}:
-        return f'import pandas as pd\n\n{place} = pd.to_numeric({place}, errors="coerce")'
-    kinds = {"integer": "Int64", "int": "Int64", "string": "string", "text": "string", "character": "string"}
-    return f'{place} = {place}.astype("{kinds.get(to, "category")}")'
-
-
-def _convert_polars(wish: Wish, to: str) -> str:
-    column = f"pl.col({wish.col(0)})"
-    kinds = {
-        "integer": "pl.Int64",
-        "int": "pl.Int64",
-        "numeric": "pl.Float64",
-        "number": "pl.Float64",
-        "float": "pl.Float64",
-        "string": "pl.String",
-        "text": "pl.String",
-        "character": "pl.String",
-    }
-    times = {
-        "date": f"{column}.str.to_date()",
-        "datetime": f"{column}.str.to_datetime()",
-        "timestamp": f"{column}.str.to_datetime()",
-    }
-    changed = times.get(to) or f"{column}.cast({kinds.get(to, 'pl.Categorical')})"
-    return f"import polars as pl\n\n{wish.df} = {wish.df}.with_columns({changed})"
-
-
-@_task(r"\b(?:save|write|export)\b.*?\b(?:to|as|into)\s+(?:an?\s+)?(?:csv|file)\b|\b(?:save|write|export)\b.*\.csv\b")
-def save(wish: Wish) -> str:
-    """“save weather to csv”."""
-    path = re.search(r"[\w./-]+\.csv\b", wish.text)
-    file = path[0] if path else f"{wish.frame.name}.csv"
-    if wish.language == "r":
-        return f"write.csv({wish.df}, {r_string(file)}, row.names = FALSE)"
-    return f"{wish.df}.write_csv({file!r})" if wish.polars else f"{wish.df}.to_csv({file!r}, index=False)"
