@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from .python_code import METHODS, PythonConditions, join_keys, kept_groups
+from .conditions import Grammar
+from .python_code import METHODS, join_keys, kept_groups, literal
 
 if TYPE_CHECKING:
     from .tree import Measure, Steps
@@ -12,23 +13,32 @@ if TYPE_CHECKING:
 _PARTS = {"week": "isocalendar().week", "weekday": "day_name()"}
 
 
-class _Pandas(PythonConditions):
+def _grammar(frame: str) -> Grammar:
     """Conditions on the columns of one frame."""
 
-    missing_call, among_call, between_call = "isna", "isin", "between"
-    starts, ends = "startswith", "endswith"
-    inside, outside = "case=False, regex=False, na=False", ", na=False"
+    def column(name: str) -> str:
+        return f"{frame}[{name!r}]"
 
-    def __init__(self, frame: str) -> None:
-        self._frame = frame
-
-    def column(self, name: str) -> str:
-        return f"{self._frame}[{name!r}]"
-
-    def part(self, column: str, part: str) -> str:
+    def part(name: str, part: str) -> str:
         if part == "weekday":
-            return f"(({self.column(column)}.dt.dayofweek + 1) % 7)"
-        return f"{self.column(column)}.dt.{_PARTS.get(part, part)}"
+            return f"(({column(name)}.dt.dayofweek + 1) % 7)"
+        return f"{column(name)}.dt.{_PARTS.get(part, part)}"
+
+    return Grammar(
+        column,
+        part,
+        literal,
+        repr,
+        overall=lambda function, column: f"{column}.{METHODS[function]}()",
+        operand="({})".format,
+        negated="~({part})",
+        missing="{c}.isna()",
+        among="{c}.isin([{values}])",
+        between="{c}.between({low}, {high})",
+        starts="{c}.str.startswith({text}, na=False)",
+        ends="{c}.str.endswith({text}, na=False)",
+        contains="{c}.str.contains({text}, case=False, regex=False, na=False)",
+    )
 
 
 def pandas(steps: Steps) -> str:
@@ -48,7 +58,7 @@ def pandas(steps: Steps) -> str:
         lines.append(f"data = {source}.assign({made})")
         source = "data"
     if steps.where is not None:
-        rows = f"{source}[{_Pandas(source).write(steps.where)}]"
+        rows = f"{source}[{_grammar(source).write(steps.where)}]"
         if steps.only_filters:
             return "\n".join([*lines, _headed(rows, steps)])
         lines.append(f"rows = {rows}")
@@ -110,7 +120,7 @@ def _aggregation(measure: Measure, steps: Steps) -> str:
 
 def _indicator(measure: Measure, source: str) -> str:
     """One where the condition of a share holds; a hundred for a percentage."""
-    condition = _Pandas(source).write(measure.condition) if measure.condition is not None else "True"
+    condition = _grammar(source).write(measure.condition) if measure.condition is not None else "True"
     return f"({condition}) * 100" if measure.function == "percentage" else f"({condition})"
 
 

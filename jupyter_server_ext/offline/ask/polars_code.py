@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from ..sql.periods import day
-from .python_code import METHODS, PythonConditions, join_keys, kept_groups
+from .conditions import Grammar
+from .python_code import METHODS, join_keys, kept_groups, literal
 
 if TYPE_CHECKING:
     from sqlglot import exp
@@ -15,26 +16,33 @@ if TYPE_CHECKING:
 _METHODS = {**METHODS, "nunique": "n_unique"}
 
 
-class _Polars(PythonConditions):
-    """Conditions as expressions."""
+def _literal(node: exp.Expr) -> str:
+    """A constant; polars compares a date with no text."""
+    if node.is_string and (one := day(node.name)):
+        return f"pl.date({one.start.year}, {one.start.month}, {one.start.day})"
+    return literal(node)
 
-    methods = _METHODS
-    missing_call, among_call, between_call = "is_null", "is_in", "is_between"
-    starts, ends = "starts_with", "ends_with"
-    inside = "literal=True"
 
-    def column(self, name: str) -> str:
-        return f"pl.col({name!r})"
+def _part(name: str, part: str) -> str:
+    number = f"pl.col({name!r}).dt.{part}()"
+    return f"({number} % 7)" if part == "weekday" else number
 
-    def literal(self, node: exp.Expr) -> str:
-        """A constant; polars compares a date with no text."""
-        if node.is_string and (one := day(node.name)):
-            return f"pl.date({one.start.year}, {one.start.month}, {one.start.day})"
-        return super().literal(node)
 
-    def part(self, column: str, part: str) -> str:
-        number = f"{self.column(column)}.dt.{part}()"
-        return f"({number} % 7)" if part == "weekday" else number
+_POLARS = Grammar(
+    "pl.col({!r})".format,
+    _part,
+    _literal,
+    repr,
+    overall=lambda function, column: f"{column}.{_METHODS[function]}()",
+    operand="({})".format,
+    negated="~({part})",
+    missing="{c}.is_null()",
+    among="{c}.is_in([{values}])",
+    between="{c}.is_between({low}, {high})",
+    starts="{c}.str.starts_with({text})",
+    ends="{c}.str.ends_with({text})",
+    contains="{c}.str.contains({text}, literal=True)",
+)
 
 
 def polars(steps: Steps) -> str:
@@ -48,7 +56,7 @@ def polars(steps: Steps) -> str:
         made = ", ".join(f"pl.col({p.column!r}).dt.{p.part}().alias({p.name!r})" for p in steps.parts)
         code += f".with_columns({made})"
     if steps.where is not None:
-        code += f".filter({_Polars().write(steps.where)})"
+        code += f".filter({_POLARS.write(steps.where)})"
     code += _shown(steps)
     if steps.order:
         names = [name for name, _ in steps.order]
@@ -85,5 +93,5 @@ def _measure(measure: Measure) -> str:
         return f"pl.len().alias({measure.name!r})"
     if measure.condition is not None:
         scale = " * 100" if measure.function == "percentage" else ""
-        return f"(({_Polars().write(measure.condition)}).mean(){scale}).alias({measure.name!r})"
+        return f"(({_POLARS.write(measure.condition)}).mean(){scale}).alias({measure.name!r})"
     return f"pl.col({measure.column!r}).{_METHODS[measure.function]}().alias({measure.name!r})"

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from sqlglot import exp
 
 from ..sql.query import NotUnderstood
-from .conditions import Conditions, sign_of
+from .conditions import Grammar, sign_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -70,50 +70,6 @@ def literal(node: exp.Expr) -> str:
     return node.sql()
 
 
-class _R(Conditions):
-    """Conditions in the names of a frame's columns, as ``subset`` and ``filter`` take them."""
-
-    def column(self, name: str) -> str:
-        return r_name(name)
-
-    def part(self, column: str, part: str) -> str:
-        return _part(self.column(column), part)
-
-    def literal(self, node: exp.Expr) -> str:
-        return literal(node)
-
-    def joined(self, parts: list[str], every: bool) -> str:
-        return (" & " if every else " | ").join(
-            f"({part})" if " | " in part or " & " in part else part for part in parts
-        )
-
-    def negated(self, part: str) -> str:
-        return f"!({part})"
-
-    def missing(self, column: str) -> str:
-        return f"is.na({column})"
-
-    def among(self, column: str, values: list[str]) -> str:
-        return f"{column} %in% c({', '.join(values)})"
-
-    def between(self, column: str, low: str, high: str) -> str:
-        return f"{column} >= {low} & {column} <= {high}"
-
-    def like(self, column: str, pattern: str) -> str:
-        text = string(pattern.strip("%"))
-        if pattern.startswith("%") and pattern.endswith("%"):
-            return f"grepl({text}, {column}, fixed = TRUE)"
-        return f"{'endsWith' if pattern.startswith('%') else 'startsWith'}({column}, {text})"
-
-    def overall(self, function: str, column: str) -> str:
-        return _call(function, column)
-
-
-def condition(node: exp.Expr) -> str:
-    """A condition in the names of a frame's columns."""
-    return _R().write(node)
-
-
 _FORMATS = {"year": "%Y", "month": "%m", "day": "%d", "hour": "%H", "week": "%V", "weekday": "%w"}
 
 
@@ -136,6 +92,24 @@ def _call(function: str, column: str) -> str:
     return f"sum(!is.na({column}))" if function == "filled" else f"{_FUNCTIONS[function]}({column}, na.rm = TRUE)"
 
 
+_R = Grammar(
+    r_name,
+    lambda name, part: _part(r_name(name), part),
+    literal,
+    string,
+    overall=_call,
+    operand=lambda part: f"({part})" if " | " in part or " & " in part else part,
+    negated="!({part})",
+    missing="is.na({c})",
+    among="{c} %in% c({values})",
+    between="{c} >= {low} & {c} <= {high}",
+    starts="startsWith({c}, {text})",
+    ends="endsWith({c}, {text})",
+    contains="grepl({text}, {c}, fixed = TRUE)",
+)
+"""Conditions in the names of a frame's columns, as ``subset`` and ``filter`` take them."""
+
+
 def base(steps: Steps) -> str:
     """Base R code that does the steps and shows the result.
 
@@ -156,7 +130,7 @@ def base(steps: Steps) -> str:
         lines.append(f"data <- transform({data}, {', '.join(_made(part) for part in steps.parts)})")
         data = "data"
     if steps.where is not None:
-        subset = f"subset({data}, {condition(steps.where)})"
+        subset = f"subset({data}, {_R.write(steps.where)})"
         if not steps.measures and not steps.group:
             return "\n".join([*lines, _shown(steps, subset, lines)])
         lines.append(f"rows <- {subset}")
@@ -200,7 +174,7 @@ def _base_value(measure: Measure, data: str) -> str:
         return f"nrow({data})"
     if measure.condition is not None:
         scale = "100 * " if measure.function == "percentage" else ""
-        return f"{scale}with({data}, mean({condition(measure.condition)}, na.rm = TRUE))"
+        return f"{scale}with({data}, mean({_R.write(measure.condition)}, na.rm = TRUE))"
     column = f"{data}${r_name(measure.column)}"
     return f"length(unique({column}))" if measure.function == "nunique" else _call(measure.function, column)
 
@@ -229,7 +203,7 @@ def _base_summary(steps: Steps, data: str, keys: str, measure: Measure) -> str:
         return f"as.data.frame(table({columns}), responseName = {string(measure.name)})"
     if measure.condition is not None:
         scale = "100 * " if measure.function == "percentage" else ""
-        inside = f"transform({data}, {r_name(measure.name)} = {scale}({condition(measure.condition)}))"
+        inside = f"transform({data}, {r_name(measure.name)} = {scale}({_R.write(measure.condition)}))"
         return f"aggregate({r_name(measure.name)} ~ {keys}, data = {inside}, FUN = mean)"
     if measure.function == "nunique":
         return f"aggregate({r_name(measure.column)} ~ {keys}, data = {data}, FUN = function(x) length(unique(x)))"
@@ -258,7 +232,7 @@ def _dplyr_rows(steps: Steps) -> Iterator[str]:
     if steps.parts:
         yield f"mutate({', '.join(_made(part) for part in steps.parts)})"
     if steps.where is not None:
-        yield f"filter({condition(steps.where)})"
+        yield f"filter({_R.write(steps.where)})"
 
 
 def _dplyr_result(steps: Steps) -> Iterator[str]:
@@ -286,7 +260,7 @@ def _dplyr_measure(measure: Measure) -> str:
         return "n()"
     if measure.condition is not None:
         return (
-            f"{'100 * ' if measure.function == 'percentage' else ''}mean({condition(measure.condition)}, na.rm = TRUE)"
+            f"{'100 * ' if measure.function == 'percentage' else ''}mean({_R.write(measure.condition)}, na.rm = TRUE)"
         )
     if measure.function == "nunique":
         return f"n_distinct({r_name(measure.column)})"
