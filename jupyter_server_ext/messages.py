@@ -69,6 +69,49 @@ def without_controls(text: str) -> str:
     return _UNPRINTABLE.sub(lambda found: found[0] if found[0] in "\n\t" else "", text)
 
 
+class Secret:
+    """A key or token that never shows itself by accident.
+
+    Example:
+        >>> Secret("sk-123456789")
+        <Secret>
+    """
+
+    __slots__ = ("_value",)
+
+    def __init__(self, value: str) -> None:
+        self._value = value
+
+    def reveal(self) -> str:
+        """The text itself, for the one place that sends or compares it."""
+        return self._value
+
+    def __repr__(self) -> str:
+        return "<Secret>"
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Secret) and self._value == other._value
+
+    def __hash__(self) -> int:
+        return hash(self._value)
+
+
+_VISIBLE = re.compile(r"[!-~]+")
+
+
+def unsendable(secret: str) -> str:
+    """Why a key or token cannot be sent in a header, and what to do; empty when it can.
+
+    Example:
+        >>> unsendable("gsk-abc"), unsendable("one two")
+        ('', 'holds a blank, so it cannot be sent. Is it two, or a line copied with more than it?')
+    """
+    if _VISIBLE.fullmatch(secret):
+        return ""
+    what = "a line end" if "\n" in secret or "\r" in secret else "a blank" if " " in secret else "an odd character"
+    return f"holds {what}, so it cannot be sent. Is it two, or a line copied with more than it?"
+
+
 @dataclass(frozen=True, slots=True)
 class Caller:
     """Who asks.

@@ -25,7 +25,7 @@ _MARGIN = 5.0  # a window is held a little longer than its minute, and answers t
 
 
 @dataclass(frozen=True)
-class Demand:
+class ClassDemand:
     """What a class wants.
 
     Args:
@@ -47,7 +47,7 @@ class Demand:
 
 
 @dataclass(frozen=True)
-class Rate:
+class ServedRate:
     """Requests that something allows in a length of time, and the limit that decides; infinite without one."""
 
     requests: float = math.inf
@@ -57,7 +57,7 @@ class Rate:
         return "unlimited" if math.isinf(self.requests) else f"{self.requests:,.1f} by {self.reason}"
 
 
-def group_rate(keys: Iterable[KeySettings], model: str, demand: Demand, seconds: float) -> Rate:
+def group_rate(keys: Iterable[KeySettings], model: str, demand: ClassDemand, seconds: float) -> ServedRate:
     """Requests for a model that one quota group allows in ``seconds``.
 
     Args:
@@ -69,15 +69,15 @@ def group_rate(keys: Iterable[KeySettings], model: str, demand: Demand, seconds:
     Example:
         >>> from jupyter_server_ext.config.settings import KeySettings, Limit
         >>> key = KeySettings("x", limits=(Limit(30, "requests", 60), Limit(6000, "tokens", 60)))
-        >>> print(group_rate([key], "m", Demand(prompt=1500, answer=250), 60))
+        >>> print(group_rate([key], "m", ClassDemand(prompt=1500, answer=250), 60))
         3.4 by 6,000 tokens per minute
     """
     limits = (limit for key in keys for limit in key.limits if limit.model in {"", "*", model})
-    rates = (Rate(_allowed(limit, demand) * max(1.0, seconds / limit.seconds), _words(limit)) for limit in limits)
-    return min(rates, key=lambda rate: rate.requests, default=Rate())
+    rates = (ServedRate(_allowed(limit, demand) * max(1.0, seconds / limit.seconds), _words(limit)) for limit in limits)
+    return min(rates, key=lambda rate: rate.requests, default=ServedRate())
 
 
-def _allowed(limit: Limit, demand: Demand) -> float:
+def _allowed(limit: Limit, demand: ClassDemand) -> float:
     """Requests in one window of a limit."""
     each = {"requests": 1, "input_tokens": demand.prompt, "output_tokens": demand.answer}.get(limit.unit, demand.tokens)
     return limit.amount / max(1, each)
@@ -88,7 +88,7 @@ def _words(limit: Limit) -> str:
     return f"{limit.amount:,} {limit.unit.replace('_', ' ')} per {span}"
 
 
-def report(settings: Settings, demand: Demand) -> list[str]:
+def report(settings: Settings, demand: ClassDemand) -> list[str]:
     """The arithmetic for a configuration, as lines to print.
 
     Args:
@@ -121,7 +121,7 @@ def report(settings: Settings, demand: Demand) -> list[str]:
     ]
 
 
-def _verdict(demand: Demand, a_minute: float, a_day: float) -> list[str]:
+def _verdict(demand: ClassDemand, a_minute: float, a_day: float) -> list[str]:
     wanted = demand.users * demand.requests
     if math.isinf(a_minute):
         return [f"a day: {wanted:,} requests wanted. Nothing limits them but the machines that answer."]
@@ -131,7 +131,7 @@ def _verdict(demand: Demand, a_minute: float, a_day: float) -> list[str]:
     ]
 
 
-def _burst(patience: float, demand: Demand, groups: Sequence[float]) -> list[str]:
+def _burst(patience: float, demand: ClassDemand, groups: Sequence[float]) -> list[str]:
     """What happens when everybody asks at once: each minute starts whole requests, group by group.
 
     Args:
@@ -162,7 +162,7 @@ def main(words: Sequence[str]) -> None:
     Raises:
         ConfigError: The configuration is wrong.
     """
-    demand = Demand()
+    demand = ClassDemand()
     parser = argparse.ArgumentParser("jupyter rsql sizing", description="How many people the configured keys serve.")
     parser.add_argument("--gateway-config", help="the rsql.toml; RSQL_CONFIG without it")
     parser.add_argument("--users", type=int, default=demand.users, help="people")
@@ -171,5 +171,7 @@ def main(words: Sequence[str]) -> None:
     parser.add_argument("--answer", type=int, default=demand.answer, help="tokens written per request")
     options = parser.parse_args(words)
     settings = load_settings(options.gateway_config, os.environ)
-    wanted = Demand(*(max(1, number) for number in (options.users, options.requests, options.prompt, options.answer)))
+    wanted = ClassDemand(
+        *(max(1, number) for number in (options.users, options.requests, options.prompt, options.answer))
+    )
     print("\n".join(report(settings, wanted)))  # noqa: T201

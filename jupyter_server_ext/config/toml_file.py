@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 from jupyter_server_ext.config import settings as s
 from jupyter_server_ext.config.presets import PRESETS
 from jupyter_server_ext.config.toml_lines import line_numbers
-from jupyter_server_ext.config.toml_values import Source, Table
+from jupyter_server_ext.config.toml_values import Source, TomlTable
 from jupyter_server_ext.errors import ConfigError
 from jupyter_server_ext.messages import is_name
 
@@ -131,7 +131,7 @@ def read_settings(text: str, environment: Mapping[str, str], name: str = "rsql.t
     except tomllib.TOMLDecodeError as error:
         raise ConfigError(_syntax_error(name, str(error), text)) from None
     source = Source(name, line_numbers(text), environment)
-    return _settings(Table(source, (), "the file", _with_profile(source, values)))
+    return _settings(TomlTable(source, (), "the file", _with_profile(source, values)))
 
 
 def _with_profile(source: Source, values: dict[str, Any]) -> dict[str, Any]:
@@ -161,7 +161,7 @@ def _syntax_error(name: str, message: str, text: str) -> str:
     return f"{name}, line {line}: not TOML: {_AT_LINE.sub('', message)}."
 
 
-def _settings(file: Table) -> s.Settings:
+def _settings(file: TomlTable) -> s.Settings:
     file.only(
         [
             *("default_model", "keys", "pool", "limits", "api_keys", "tenants", "fallbacks"),
@@ -196,7 +196,7 @@ def _settings(file: Table) -> s.Settings:
     return settings
 
 
-def _virtual_keys(table: Table) -> s.VirtualKeySettings:
+def _virtual_keys(table: TomlTable) -> s.VirtualKeySettings:
     keys = s.VirtualKeySettings(**table.fields(s.VirtualKeySettings))
     if keys.default_days <= keys.most_days:
         return keys
@@ -207,7 +207,7 @@ def _virtual_keys(table: Table) -> s.VirtualKeySettings:
     return dataclasses.replace(keys, default_days=keys.most_days)
 
 
-def _check_tenants(api_keys: Sequence[Table], tenants: Sequence[str]) -> None:
+def _check_tenants(api_keys: Sequence[TomlTable], tenants: Sequence[str]) -> None:
     """A key may name a tenant without rules of its own; one that is nearly a tenant's name would miss its rules."""
     for table in api_keys:
         name = str(table.values.get("tenant", ""))
@@ -216,7 +216,7 @@ def _check_tenants(api_keys: Sequence[Table], tenants: Sequence[str]) -> None:
             table.refuse("tenant", f"there is no [tenants.{name}]; did you mean '{near[0]}'?")
 
 
-def _storage(table: Table) -> s.StorageSettings:
+def _storage(table: TomlTable) -> s.StorageSettings:
     storage = s.StorageSettings(**_positive(table, s.StorageSettings, "instances"))
     for name in ("state", "cache", "ledger"):
         if wrong := s.wrong_url(name, getattr(storage, name)):
@@ -228,7 +228,7 @@ def _storage(table: Table) -> s.StorageSettings:
     return storage
 
 
-def _check_cache(table: Table, url: str) -> None:
+def _check_cache(table: TomlTable, url: str) -> None:
     try:
         s.cache_bytes(url)
     except ValueError:
@@ -237,13 +237,13 @@ def _check_cache(table: Table, url: str) -> None:
         )
 
 
-def _prices(table: Table) -> s.PriceSettings:
+def _prices(table: TomlTable) -> s.PriceSettings:
     models = table.table("models")
     own = tuple((name, _price(models.table(name))) for name in models.values)
     return s.PriceSettings(**table.fields(s.PriceSettings, also=["models"]), models=own)
 
 
-def _price(table: Table) -> s.ModelPrice:
+def _price(table: TomlTable) -> s.ModelPrice:
     read = table.fields(s.ModelPrice)
     for name in ("input", "output"):
         if name not in read:
@@ -251,7 +251,7 @@ def _price(table: Table) -> s.ModelPrice:
     return s.ModelPrice(**read)
 
 
-def _positive(table: Table, values: type[Any], *names: str) -> dict[str, Any]:
+def _positive(table: TomlTable, values: type[Any], *names: str) -> dict[str, Any]:
     read = table.fields(values)
     for name in names:
         if read.get(name) == 0:
@@ -259,14 +259,14 @@ def _positive(table: Table, values: type[Any], *names: str) -> dict[str, Any]:
     return read
 
 
-def _check_default_model(file: Table, settings: s.Settings) -> None:
+def _check_default_model(file: TomlTable, settings: s.Settings) -> None:
     served = {model for key in settings.keys for model in key.models}
     known = bool(settings.keys) and all(key.models for key in settings.keys)
     if known and settings.default_model and settings.default_model not in served:
         file.refuse("default_model", f"no key serves 'default_model'; the keys list: {', '.join(sorted(served))}.")
 
 
-def _keys(tables: Sequence[Table]) -> tuple[s.KeySettings, ...]:
+def _keys(tables: Sequence[TomlTable]) -> tuple[s.KeySettings, ...]:
     taken = {str(table.values["name"]) for table in tables if "name" in table.values}
     keys: list[s.KeySettings] = []
     for table in tables:
@@ -280,7 +280,7 @@ def _keys(tables: Sequence[Table]) -> tuple[s.KeySettings, ...]:
     return tuple(keys)
 
 
-def _refuse_other_limits(table: Table, key: s.KeySettings, before: Sequence[s.KeySettings]) -> None:
+def _refuse_other_limits(table: TomlTable, key: s.KeySettings, before: Sequence[s.KeySettings]) -> None:
     """The keys of a quota group share their limits, and one limit cannot have two amounts."""
     members = [other for other in before if key.quota_group and other.quota_group == key.quota_group]
     known = {_window(limit): limit.amount for other in members for limit in other.limits}
@@ -304,12 +304,12 @@ def _free_name(key: s.KeySettings, taken: set[str]) -> str:
     return next(name for number in range(1, len(taken) + 2) if (name := f"{key.provider}-{number}") not in taken)
 
 
-def _refuse_repeated(table: Table, name: str, repeated: bool) -> None:
+def _refuse_repeated(table: TomlTable, name: str, repeated: bool) -> None:
     if repeated:
         table.refuse(name, f"another {table.title} has the same '{name}'.")
 
 
-def _key(table: Table) -> s.KeySettings:
+def _key(table: TomlTable) -> s.KeySettings:
     read = table.fields(s.KeySettings, also=[*_SHORTHAND, "limits"])
     key = s.KeySettings(**{"provider": "", **read}, limits=(*_shorthand(table), *_limits(table)))
     if not key.provider:
@@ -330,18 +330,18 @@ def _key(table: Table) -> s.KeySettings:
     return key
 
 
-def _shorthand(table: Table) -> Iterator[s.Limit]:
+def _shorthand(table: TomlTable) -> Iterator[s.Limit]:
     for name, (unit, seconds) in _SHORTHAND.items():
         if name in table.values:
             yield s.Limit(table.read(name, int), unit, seconds)
 
 
-def _limits(table: Table) -> Iterator[s.Limit]:
+def _limits(table: TomlTable) -> Iterator[s.Limit]:
     for limit in table.tables("limits"):
         yield _limit(dataclasses.replace(limit, title=f"'limits' of {table.title}"))
 
 
-def _limit(table: Table) -> s.Limit:
+def _limit(table: TomlTable) -> s.Limit:
     units = typing.get_args(s.Unit)
     table.only([*units, "seconds", "zone", "model"])
     given = [unit for unit in units if unit in table.values]
@@ -354,7 +354,7 @@ def _limit(table: Table) -> s.Limit:
     return s.Limit(table.read(given[0], int), given[0], table.read("seconds", float), zone=zone, model=model)
 
 
-def _known_zone(table: Table, name: str, zone: str) -> None:
+def _known_zone(table: TomlTable, name: str, zone: str) -> None:
     if zone not in ("", "UTC"):
         from zoneinfo import ZoneInfo  # a file rarely names one
 
@@ -364,7 +364,7 @@ def _known_zone(table: Table, name: str, zone: str) -> None:
             table.refuse(name, f"'{name}' of {table.title} must be a time zone such as 'UTC' or 'America/Los_Angeles'.")
 
 
-def _api_keys(tables: Sequence[Table]) -> tuple[s.ApiKeySettings, ...]:
+def _api_keys(tables: Sequence[TomlTable]) -> tuple[s.ApiKeySettings, ...]:
     keys: list[s.ApiKeySettings] = []
     for table in tables:
         read = table.fields(s.ApiKeySettings)
@@ -381,7 +381,7 @@ def _api_keys(tables: Sequence[Table]) -> tuple[s.ApiKeySettings, ...]:
     return tuple(keys)
 
 
-def _refuse_anothers(table: Table, key: s.Secret) -> None:
+def _refuse_anothers(table: TomlTable, key: s.Secret) -> None:
     """Who has the server's own token administers it, and who has a provider's key needs no gateway."""
     for variable in _SERVER_TOKENS:
         if key.reveal() == table.source.environment.get(variable, "").strip():
@@ -389,14 +389,14 @@ def _refuse_anothers(table: Table, key: s.Secret) -> None:
             table.refuse("key", words)
 
 
-def _refuse_providers(tables: Sequence[Table], settings: s.Settings) -> None:
+def _refuse_providers(tables: Sequence[TomlTable], settings: s.Settings) -> None:
     keys = {key.key for key in settings.keys}
     for table, one in zip(tables, settings.api_keys, strict=True):
         if one.key in keys:
             table.refuse("key", f"'key' in {table.title} is a provider's key. Callers need one that you make up.")
 
 
-def _tenants(tables: Table) -> tuple[s.TenantSettings, ...]:
+def _tenants(tables: TomlTable) -> tuple[s.TenantSettings, ...]:
     for name in tables.values:
         if not name or not is_name(name) or name != name.strip():
             tables.refuse(
@@ -405,7 +405,7 @@ def _tenants(tables: Table) -> tuple[s.TenantSettings, ...]:
     return tuple(_tenant(tables.table(name), name) for name in tables.values)
 
 
-def _tenant(table: Table, name: str) -> s.TenantSettings:
+def _tenant(table: TomlTable, name: str) -> s.TenantSettings:
     read = table.fields(s.TenantSettings, also=["limits"], without=["name"])
     if read.get("weight") == 0:
         table.refuse("weight", f"'weight' in {table.title} must be more than 0.")
@@ -430,10 +430,10 @@ def read_tenant(name: str, values: object, where: str) -> s.TenantSettings:
     source = Source(where, {}, {})
     if not isinstance(values, dict):
         source.refuse((), "it must be a table.")
-    return _tenant(Table(source, (), "the table", values), name)
+    return _tenant(TomlTable(source, (), "the table", values), name)
 
 
-def _fallbacks(table: Table) -> tuple[tuple[str, tuple[str, ...]], ...]:
+def _fallbacks(table: TomlTable) -> tuple[tuple[str, tuple[str, ...]], ...]:
     for model in table.values:
         if model in table.read(model, tuple[str, ...]):
             table.refuse(model, f"'{model}' in {table.title} falls back to itself. Name another model.")

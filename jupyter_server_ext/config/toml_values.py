@@ -59,7 +59,7 @@ class Source:
 
 
 @dataclass(frozen=True)
-class Table:
+class TomlTable:
     """One table of the file, and where it stands."""
 
     source: Source
@@ -91,19 +91,19 @@ class Table:
         self.only([*types, *also])
         return {name: self.read(name, types[name]) for name in self.values if name in types}
 
-    def table(self, name: str) -> Table:
+    def table(self, name: str) -> TomlTable:
         """The table of this name, empty when the file has none."""
         value = self.values.get(name, {})
         if not isinstance(value, dict):
             self.refuse(name, f"'{name}' must be a table: [{'.'.join(map(str, (*self.place, name)))}].")
-        return Table(self.source, (*self.place, name), f"[{'.'.join(map(str, (*self.place, name)))}]", value)
+        return TomlTable(self.source, (*self.place, name), f"[{'.'.join(map(str, (*self.place, name)))}]", value)
 
-    def tables(self, name: str) -> list[Table]:
+    def tables(self, name: str) -> list[TomlTable]:
         """The ``[[name]]`` tables, in the order of the file."""
         value = self.values.get(name, [])
         if not isinstance(value, list) or not all(isinstance(item, dict) for item in value):
             self.refuse(name, f"'{name}' must be a list of tables: [[{name}]].")
-        return [Table(self.source, (*self.place, name, at), f"[[{name}]]", item) for at, item in enumerate(value)]
+        return [TomlTable(self.source, (*self.place, name, at), f"[[{name}]]", item) for at, item in enumerate(value)]
 
 
 _KINDS: Mapping[type, str] = {
@@ -116,31 +116,31 @@ _KINDS: Mapping[type, str] = {
 }
 
 
-def _expected(table: Table, name: str, wanted: str, value: object) -> NoReturn:
+def _expected(table: TomlTable, name: str, wanted: str, value: object) -> NoReturn:
     table.refuse(name, f"'{name}' in {table.title} must be {wanted}, not {_KINDS.get(type(value), 'a date')}.")
 
 
-def _text(table: Table, name: str, value: object) -> str:
+def _text(table: TomlTable, name: str, value: object) -> str:
     if not isinstance(value, str):
         _expected(table, name, "text in quotes", value)
     text = table.source.expand((*table.place, name), value)
     return _name(table, name, text) if name in _NAMES else text
 
 
-def _secret(table: Table, name: str, value: object) -> s.Secret:
+def _secret(table: TomlTable, name: str, value: object) -> s.Secret:
     text = _text(table, name, value).strip()
     if not text:
         table.refuse(name, f"'{name}' in {table.title} is empty.")
     return _sendable(table, name, text)
 
 
-def _sendable(table: Table, name: str, text: str) -> s.Secret:
+def _sendable(table: TomlTable, name: str, text: str) -> s.Secret:
     if wrong := s.unsendable(text):
         table.refuse(name, f"'{name}' in {table.title} {wrong}")
     return s.Secret(text)
 
 
-def _name(table: Table, name: str, text: str) -> str:
+def _name(table: TomlTable, name: str, text: str) -> str:
     if not is_name(text):
         table.refuse(name, f"'{name}' in {table.title} may have 255 characters, and no control characters.")
     if text != text.strip():
@@ -148,13 +148,13 @@ def _name(table: Table, name: str, text: str) -> str:
     return text
 
 
-def _truth(table: Table, name: str, value: object) -> bool:
+def _truth(table: TomlTable, name: str, value: object) -> bool:
     if not isinstance(value, bool):
         _expected(table, name, "true or false", value)
     return value
 
 
-def _whole(table: Table, name: str, value: object) -> int:
+def _whole(table: TomlTable, name: str, value: object) -> int:
     if not isinstance(value, int) or isinstance(value, bool):
         _expected(table, name, "a whole number", value)
     if value < 0:
@@ -164,7 +164,7 @@ def _whole(table: Table, name: str, value: object) -> int:
     return value
 
 
-def _number(table: Table, name: str, value: object) -> float:
+def _number(table: TomlTable, name: str, value: object) -> float:
     if not isinstance(value, int | float) or isinstance(value, bool):
         _expected(table, name, "a number", value)
     if not (value >= 0 and math.isfinite(value)):
@@ -174,19 +174,19 @@ def _number(table: Table, name: str, value: object) -> float:
     return float(value)
 
 
-def _texts(table: Table, name: str, value: object) -> tuple[str, ...]:
+def _texts(table: TomlTable, name: str, value: object) -> tuple[str, ...]:
     if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
         _expected(table, name, 'a list of texts: ["…"]', value)
     return tuple(_text(table, name, item) for item in value)
 
 
-def _secrets(table: Table, name: str, value: object) -> tuple[s.Secret, ...]:
+def _secrets(table: TomlTable, name: str, value: object) -> tuple[s.Secret, ...]:
     """Each text may hold several, separated by commas, so that one variable can."""
     listed = [part.strip() for text in _texts(table, name, value) for part in text.split(",")]
     return tuple(_sendable(table, name, part) for part in listed if part)
 
 
-_READERS: Mapping[Any, Callable[[Table, str, object], Any]] = {
+_READERS: Mapping[Any, Callable[[TomlTable, str, object], Any]] = {
     str: _text,
     s.Secret: _secret,
     bool: _truth,

@@ -154,7 +154,7 @@ class FeedbackList(GatewayHandler):
         self.reply({"feedback": [asdict(rating) for rating in self.app.ratings.latest()]})
 
 
-class Usage(GatewayHandler):
+class UsageSums(GatewayHandler):
     """``GET admin/api/usage``."""
 
     @needs_scope("admin")

@@ -82,11 +82,6 @@ class AppContext:
         self.reader.close()
         await self.gateway.close()
 
-    @property
-    def max_body_bytes(self) -> int:
-        """The largest body that is read."""
-        return int(self.settings.server.max_body_mb * 1_000_000)
-
 
 def health(app: AppContext) -> Mapping[str, Any]:
     """What everybody may know: whether the gateway can answer, and its version."""

@@ -170,9 +170,14 @@ class GatewayHandler(JsonHandler):
         self.incoming.announce(self.caller)
 
     @property
+    def largest_body(self) -> int:
+        """The largest body that any route reads, in bytes, as configured."""
+        return int(self.app.settings.server.max_body_mb * 1_000_000)
+
+    @property
     def most_bytes(self) -> int:
         """The largest body that is read; those of most routes are small."""
-        return min(_SMALL_BODY, self.app.max_body_bytes)
+        return min(_SMALL_BODY, self.largest_body)
 
     def _give_up(self) -> None:
         """The body did not come in time."""

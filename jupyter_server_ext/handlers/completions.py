@@ -66,7 +66,7 @@ class RelayHandler(GatewayHandler):
     @property
     def most_bytes(self) -> int:
         """The largest body that is read, as configured."""
-        return self.app.max_body_bytes
+        return self.largest_body
 
     async def read_body(self, shape: Shape) -> Read:
         """What was sent; large bodies are read in another process.

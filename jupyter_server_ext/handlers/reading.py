@@ -38,7 +38,7 @@ _FRAME = struct.Struct("!QQ")
 _START = "from jupyter_server_ext.handlers.reading import main; main()"
 
 
-class _Reply(msgspec.Struct):
+class _ReadBody(msgspec.Struct):
     """What the process says of a body: an error, or the fields and the lengths of what follows as text."""
 
     error: dict[str, Any] | None = None
@@ -115,7 +115,7 @@ def _asked(process: subprocess.Popen[bytes], body: bytes, shape: Shape) -> Read:
     name = f"{shape.__module__}:{shape.__qualname__}".encode()
     _write(into, name, body)
     head, texts = _read(out)
-    reply = msgspec.json.decode(head, type=_Reply)
+    reply = msgspec.json.decode(head, type=_ReadBody)
     if reply.error is not None:
         raise (TooLarge if reply.error["status"] == TooLarge.status else BadRequest)(**reply.error)
     at = 0
@@ -174,19 +174,19 @@ def _answer(shape: str, body: bytes) -> tuple[bytes, bytes]:
         reply, texts = _taken_apart(body, getattr(importlib.import_module(module), name))
     except RsqlGatewayError as error:
         refusal = {"message": error.message, "param": error.param, "code": error.code, "status": error.status}
-        reply, texts = _Reply(error=refusal), b""
+        reply, texts = _ReadBody(error=refusal), b""
     except (MemoryError, RecursionError):
         refusal = {"message": "The body holds too many values. Send less in one request.", "status": TooLarge.status}
-        reply, texts = _Reply(error=refusal), b""
+        reply, texts = _ReadBody(error=refusal), b""
     return msgspec.json.encode(reply), texts
 
 
-def _taken_apart(body: bytes, shape: Shape) -> tuple[_Reply, bytes]:
+def _taken_apart(body: bytes, shape: Shape) -> tuple[_ReadBody, bytes]:
     sent = requests.json_object(body)
     asked = shape(sent)
     if "messages" in asked:
         requests.check_messages(asked["messages"])
-    reply = _Reply(weighed=_weighed(asked), fingerprint=requests.fingerprint_of(sent))
+    reply = _ReadBody(weighed=_weighed(asked), fingerprint=requests.fingerprint_of(sent))
     texts: list[bytes] = []
     unasked = {name: value for name, value in sent.items() if name not in {"messages", "input", "message", "context"}}
     for part, fields in (("sent", {} if asked is sent else unasked), ("asked", asked)):

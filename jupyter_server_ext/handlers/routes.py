@@ -134,7 +134,7 @@ ROUTES = (
     Route("admin/api/ledger/verify", admin.VerifyLedger),
     Route("admin/api/requests/{id:[^/]+}", admin.OneRequest),
     Route("admin/api/feedback", admin.FeedbackList),
-    Route("admin/api/usage", admin.Usage),
+    Route("admin/api/usage", admin.UsageSums),
     Route("admin/api/errors", admin.Errors),
     Route("admin/api/users/{name}", admin.OneUser),
 )

@@ -47,7 +47,7 @@ class NotRecordable(RsqlGatewayError):
 
 
 @dataclass(eq=False, slots=True)
-class _Waiting:
+class _PendingEntry:
     """An entry that is to be written, and who waits for that, since when."""
 
     entry: Entry
@@ -101,8 +101,8 @@ class Ledger:
         self._tidying: asyncio.Task[None] | None = None
         self._retry_seconds = retry_seconds
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="rsql-ledger")
-        self._begun: deque[_Waiting] = deque()
-        self._ended: deque[_Waiting] = deque()
+        self._begun: deque[_PendingEntry] = deque()
+        self._ended: deque[_PendingEntry] = deque()
         self._wake = asyncio.Event()
         self._writer: asyncio.Task[None] | None = None
         self._closing = False
@@ -173,9 +173,9 @@ class Ledger:
         if self._store is not None:
             self._put(self._ended, entry)
 
-    def _put(self, queue: deque[_Waiting], entry: Entry) -> _Waiting:
+    def _put(self, queue: deque[_PendingEntry], entry: Entry) -> _PendingEntry:
         loop = asyncio.get_running_loop()
-        waiting = _Waiting(entry, loop.create_future(), loop.time())
+        waiting = _PendingEntry(entry, loop.create_future(), loop.time())
         queue.append(waiting)
         self._wake_writer()
         return waiting
@@ -302,7 +302,9 @@ class Ledger:
                     if self._closing:
                         return
                     continue
-                self._succeeded()
+                if self.failure:
+                    app_log.warning("rsql: the ledger can be written again.")
+                    self.failure = ""
                 for queue, group in ((self._begun, begun), (self._ended, ended)):
                     for waiting in group:
                         queue.popleft()
@@ -320,11 +322,6 @@ class Ledger:
                 if waiting.entry.status == 200:  # which the caller does not see
                     waiting.entry = replace(waiting.entry, status=LedgerUnavailable.status, error="ledger_unavailable")
 
-    def _succeeded(self) -> None:
-        if self.failure:
-            app_log.warning("rsql: the ledger can be written again.")
-        self.failure = ""
-
     def _commit(self, begun: list[Entry], ended: list[Entry]) -> None:
         if self._store is None:
             return
@@ -336,7 +333,7 @@ class Ledger:
             self._store.begin(still_open)
 
 
-def _entries(group: list[_Waiting]) -> list[Entry]:
+def _entries(group: list[_PendingEntry]) -> list[Entry]:
     return [waiting.entry for waiting in group]
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from contextlib import contextmanager
-from datetime import datetime
 from typing import TYPE_CHECKING, Any
 from zoneinfo import ZoneInfo
 
@@ -11,7 +10,7 @@ import sqlalchemy as sa
 
 from jupyter_server_ext.ledger.anchor import Head
 from jupyter_server_ext.ledger.api_keys import SqlApiKeys
-from jupyter_server_ext.ledger.rows import GENESIS, entry_of, problems_of
+from jupyter_server_ext.ledger.rows import GENESIS, day_of, entry_of, problems_of
 from jupyter_server_ext.ledger.schema import chains, decisions, entries, kept_answers, totals
 from jupyter_server_ext.ledger.store import Used
 
@@ -58,7 +57,7 @@ class SqlLedgerReader:
 
     def day(self, at: float) -> str:
         """The calendar day of a Unix time in the ledger's zone, ``2026-11-21``."""
-        return datetime.fromtimestamp(at, self._zone).date().isoformat()
+        return day_of(at, self._zone)
 
     def totals(self, *, since: str, until: str = "9999", caller: str | None = None) -> list[dict[str, Any]]:
         """Sums per day, caller, tenant, model and task, for the days ``since`` to ``until`` (inclusive)."""

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from datetime import datetime
 from operator import itemgetter
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +22,7 @@ from jupyter_server_ext.messages import Entry, Usage
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from zoneinfo import ZoneInfo
 
 GENESIS = "0" * 64
 """What the first entry of an instance is linked to."""
@@ -50,6 +52,11 @@ TOTAL_SUMS = (
 """What it sums."""
 
 
+def day_of(at: float, zone: ZoneInfo) -> str:
+    """The calendar day of a Unix time, ``2026-11-21``."""
+    return datetime.fromtimestamp(at, zone).date().isoformat()
+
+
 def request_row(entry: Entry) -> dict[str, Any]:
     """The columns of a request that begins."""
     return {
@@ -71,7 +78,7 @@ def request_row(entry: Entry) -> dict[str, Any]:
     }
 
 
-def entry_row(entry: Entry, instance: str, number: int, day: str) -> dict[str, Any]:
+def entry_row(entry: Entry, instance: str, number: int, zone: ZoneInfo) -> dict[str, Any]:
     """The columns of an entry, the ``number``-th of an instance, with its content's hash."""
     row = {"instance": instance, "number": number} | request_row(entry)
     row |= {
@@ -86,7 +93,7 @@ def entry_row(entry: Entry, instance: str, number: int, day: str) -> dict[str, A
         "cache": entry.cache,
         "saved_nanodollars": entry.saved_nanodollars,
         "prompt": entry.prompt,
-        "day": day,
+        "day": day_of(entry.at, zone),
     }
     return row | {"content_hash": content_hash(row), "forgotten": False}
 
@@ -136,14 +143,14 @@ def problems_of(row: dict[str, Any], number: int, chain: str) -> list[str]:
     return problems
 
 
-class Forgotten:
+class ForgottenCallers:
     """Callers, each with the Unix time up to which everything of it is forgotten.
 
     Args:
         until: That time by the caller's hash.
 
     Example:
-        >>> forgotten = Forgotten({hash_of("ada"): 50.0})
+        >>> forgotten = ForgottenCallers({hash_of("ada"): 50.0})
         >>> ("ada", 50.0) in forgotten, ("ada", 50.1) in forgotten, ("bob", 1.0) in forgotten
         (True, False, False)
     """

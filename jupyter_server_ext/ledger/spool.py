@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
     from jupyter_server_ext.ledger.anchor import Head
     from jupyter_server_ext.ledger.api_keys import SqlApiKeys
-    from jupyter_server_ext.ledger.rows import Forgotten
+    from jupyter_server_ext.ledger.rows import ForgottenCallers
 
 T = TypeVar("T")
 U = TypeVar("U", bound="Entry | KeptAnswer")
@@ -55,7 +55,7 @@ class KeptAnswer(msgspec.Struct, frozen=True):
     until: float
 
 
-class Line(NamedTuple):
+class SpoolLine(NamedTuple):
     """One line: what is to be done with a thing, and where the line stands."""
 
     kind: Kind
@@ -127,7 +127,7 @@ class SpoolFile:
             raise
         return start
 
-    def read(self, start: int, end: int | None = None) -> Iterator[Line]:
+    def read(self, start: int, end: int | None = None) -> Iterator[SpoolLine]:
         """What stands between two places."""
         with os.fdopen(os.dup(self._file), "rb") as file:
             file.seek(start)
@@ -363,7 +363,7 @@ class SpooledLedgerStore(SqlLedgerStore):
                 raise
             app_log.error("rsql: an answer for repeats cannot be kept (%s) and is dropped.", type(error).__name__)
 
-    def _forgotten(self, since: float) -> Forgotten:
+    def _forgotten(self, since: float) -> ForgottenCallers:
         with self._engine.connect() as db:
             return self.forgotten_since(db, since)
 
@@ -415,11 +415,11 @@ def _line(kind: Kind, thing: Entry | KeptAnswer) -> bytes:
         return msgspec.json.encode((kind, kept)) + b"\n"
 
 
-def _decoded(line: bytes, at: int) -> Line | None:
+def _decoded(line: bytes, at: int) -> SpoolLine | None:
     """What a line says; None, and a word in the log, for one that a failing disk or somebody else has changed."""
     try:
         kind, raw = _pair.decode(line)
-        return Line(kind, (_answer if kind == "keep" else _entry).decode(raw), at)
+        return SpoolLine(kind, (_answer if kind == "keep" else _entry).decode(raw), at)
     except (msgspec.DecodeError, UnicodeDecodeError):
         app_log.error("rsql: the line at byte %d of the spool cannot be read and is left out.", at)
         return None

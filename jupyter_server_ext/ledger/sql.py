@@ -14,11 +14,11 @@ from __future__ import annotations
 import sqlite3
 import threading
 import time
-from contextlib import contextmanager, nullcontext
+from contextlib import closing, contextmanager, nullcontext
 from functools import lru_cache
 from itertools import takewhile
 from operator import itemgetter
-from typing import TYPE_CHECKING, Any, Protocol, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import sqlalchemy as sa
 
@@ -30,7 +30,7 @@ from jupyter_server_ext.ledger.rows import (
     NAMELESS,
     TOTAL_KEYS,
     TOTAL_SUMS,
-    Forgotten,
+    ForgottenCallers,
     amounts,
     entry_of,
     entry_row,
@@ -168,13 +168,13 @@ class SqlLedgerStore(SqlLedgerReader):
                 self._add_to_totals(db, rows)
         return len(rows)
 
-    def _linked(self, db: sa.Connection, new: Sequence[Entry], forgotten: Forgotten) -> list[dict[str, Any]]:
+    def _linked(self, db: sa.Connection, new: Sequence[Entry], forgotten: ForgottenCallers) -> list[dict[str, Any]]:
         """Rows for these entries at the end of the chain; of who was forgotten only the totals learn the group."""
         newest = _LAST_LINK.run(db, [{"instance": self._instance}]).fetchone()
         last, chain = newest or self._start_of_chain(db)
         rows = []
         for number, entry in enumerate(new, last + 1):
-            row = entry_row(entry, self._instance, number, self.day(entry.at))
+            row = entry_row(entry, self._instance, number, self._zone)
             chain = link(chain, row["content_hash"])
             late = {"caller": "", "forgotten": True} if (entry.caller, entry.at) in forgotten else {}
             rows.append(row | late | {"chain_hash": chain})
@@ -221,9 +221,9 @@ class SqlLedgerStore(SqlLedgerReader):
         _ADD_TO_TOTALS.run(db, sums)
 
     @staticmethod
-    def forgotten_since(db: sa.Connection, at: float) -> Forgotten:
+    def forgotten_since(db: sa.Connection, at: float) -> ForgottenCallers:
         """Those who were forgotten at or after a Unix time: nobody else matters to entries begun since."""
-        return Forgotten(dict(_FORGOTTEN_SINCE.run(db, [{"since": at}]).fetchall()))
+        return ForgottenCallers(dict(_FORGOTTEN_SINCE.run(db, [{"since": at}]).fetchall()))
 
     # Forgetting
 
@@ -331,11 +331,8 @@ class SqlLedgerStore(SqlLedgerReader):
 @contextmanager
 def opened(url: str, *, instance: str, zone: str = "UTC") -> Iterator[SqlLedgerStore]:
     """A store for one command, closed at its end."""
-    store = SqlLedgerStore(url, instance=instance, zone=zone)
-    try:
+    with closing(SqlLedgerStore(url, instance=instance, zone=zone)) as store:
         yield store
-    finally:
-        store.close()
 
 
 @contextmanager
@@ -358,33 +355,18 @@ def deferred_fsync(db: sa.Connection) -> Iterator[None]:
 # Statements -----------------------------------------------------------------------------------------------------------
 
 
-class Found(Protocol):
-    """What a statement found, rows of values in the order of its columns."""
-
-    def fetchone(self) -> Any:
-        """The next row; None when there is none."""
-
-    def fetchall(self) -> Any:
-        """All rows."""
-
-
 class Prepared:
     """A statement without results or with few, run for rows of plain values.
 
     Args:
         make: The statement for a dialect's name.
-
-    Example:
-        ::
-
-            _PUT_OPEN.run(db, [{"instance": "a", "request_id": "r1", …}])
     """
 
     def __init__(self, make: Callable[[str], sa.ClauseElement]) -> None:
         self._make = make
         self._compiled: dict[str, tuple[str, Callable[[Row], Any]]] = {}
 
-    def run(self, db: sa.Connection, rows: Sequence[Row]) -> Found:
+    def run(self, db: sa.Connection, rows: Sequence[Row]) -> Any:
         """Run it for each of these rows, at one go.
 
         Args:

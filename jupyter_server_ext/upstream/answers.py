@@ -205,7 +205,7 @@ class StreamAnswer(Answer):
         on_failure: Is called with the failure of a stream that breaks after a part of it was passed on.
     """
 
-    _watch: _Watch  # over what comes after the first content
+    _watch: _StallTimer  # over what comes after the first content
 
     def __init__(
         self,
@@ -303,7 +303,7 @@ class StreamAnswer(Answer):
     async def _begin(self, response: httpx.Response) -> Failure | None:
         """Read up to the first content; what comes before it is passed on with it, or never."""
         reader = self._reader
-        self._watch = _Watch(response, *self._patience)
+        self._watch = _StallTimer(response, *self._patience)
         self._chunks = aiter(_stream_of(response))
         try:
             while not (reader.characters or reader.complete):
@@ -321,7 +321,7 @@ class StreamAnswer(Answer):
     def _interruption(self, error: httpx.HTTPError) -> Failure:
         failure = broken(error)
         if failure.kind == "connection":
-            return Failure("silence") if self._watch.barked else Failure("cut", detail=failure.detail)
+            return Failure("silence") if self._watch.ended else Failure("cut", detail=failure.detail)
         return failure
 
     def _meaning(self, fault: Unusable) -> Failure:
@@ -384,7 +384,7 @@ class BodyAnswer(Answer):
         return None if self._completion.answers(embeds=self._job.request.embeds) else Failure("malformed")
 
 
-class _Watch:
+class _StallTimer:
     """Ends a stream that is silent, or brings no text, for too long: one timer rather than one for each event.
 
     Time in which nobody reads does not count. The read under way ends; settling is for whoever reads.
@@ -403,7 +403,7 @@ class _Watch:
         self._waited = 0.0  # in reads since the last text
         self._timer: asyncio.TimerHandle | None = None
         self._ending: asyncio.Future[None] | None = None
-        self.barked = False
+        self.ended = False
 
     def __enter__(self) -> None:
         loop = asyncio.get_running_loop()
@@ -420,7 +420,7 @@ class _Watch:
         self._waited = 0.0
 
     def stop(self) -> None:
-        """Watch no more."""
+        """End the timer."""
         if self._timer is not None:
             self._timer.cancel()
 
@@ -431,7 +431,7 @@ class _Watch:
         if left > 0:
             self._timer = loop.call_later(min(left, self._silence), self._look)
         else:
-            self.barked = True
+            self.ended = True
             self._ending = asyncio.ensure_future(_close_stream(self._response))
 
 

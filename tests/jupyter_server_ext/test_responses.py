@@ -7,7 +7,7 @@ import json
 import pytest
 
 from jupyter_server_ext.errors import BadRequest, UpstreamFailed
-from jupyter_server_ext.handlers.responses.answered import Frame, response_of
+from jupyter_server_ext.handlers.responses.answered import ResponseFrame, response_of
 from jupyter_server_ext.handlers.responses.asked import chat_body
 from jupyter_server_ext.handlers.responses.events import EventTranslator
 from jupyter_server_ext.messages import Waiting
@@ -25,7 +25,7 @@ def ending(finish="stop", **more):
 
 
 def events_of(*pieces, **body):
-    translate = EventTranslator(Frame("r1", "m", body, 7))
+    translate = EventTranslator(ResponseFrame("r1", "m", body, 7))
     sent = b"".join(translate.feed(piece) for piece in pieces).decode()
     return [json.loads(line[6:]) for line in sent.splitlines() if line.startswith("data: ")]
 
@@ -145,7 +145,7 @@ def test_a_whole_answer():
     message = {"content": "Hi.", "reasoning_content": "Hm.", "tool_calls": [{"id": "c1", "function": {"name": "f"}}]}
     reply = {"model": "m2", "choices": [{"message": message, "finish_reason": "length"}], "rsql": {"attempts": 1}}
     usage = {"prompt_tokens": 5, "completion_tokens": 3, "completion_tokens_details": {"reasoning_tokens": 1}}
-    told = json.loads(response_of(json.dumps(reply | {"usage": usage}).encode(), Frame("r1", "m", {}, 7)))
+    told = json.loads(response_of(json.dumps(reply | {"usage": usage}).encode(), ResponseFrame("r1", "m", {}, 7)))
     assert [item["type"] for item in told["output"]] == ["reasoning", "message", "function_call"]
     assert (told["status"], told["incomplete_details"]) == ("incomplete", {"reason": "max_output_tokens"})
     assert (told["model"], told["rsql"], told["usage"]["total_tokens"]) == ("m2", {"attempts": 1}, 8)
@@ -194,7 +194,7 @@ def test_a_failure_in_the_middle_keeps_what_came():
 
 
 def test_comments_pass():
-    assert EventTranslator(Frame("r", "m", {}, 0)).feed(b": queued position=1 eta=2.0\n\n") == (
+    assert EventTranslator(ResponseFrame("r", "m", {}, 0)).feed(b": queued position=1 eta=2.0\n\n") == (
         b": queued position=1 eta=2.0\n\n"
     )
 

@@ -13,7 +13,7 @@ import pytest
 from simulated_provider import Account
 from virtual_time import run
 
-from jupyter_server_ext.app.sizing import Demand, group_rate, main, report
+from jupyter_server_ext.app.sizing import ClassDemand, group_rate, main, report
 from jupyter_server_ext.config import KeySettings, Limit, PoolSettings, Secret, Settings
 from jupyter_server_ext.errors import ConfigError, NoCapacity
 from jupyter_server_ext.messages import Caller, ChatRequest
@@ -34,11 +34,11 @@ def keys(*groups):
 @pytest.mark.parametrize(
     ("demand", "seconds", "requests", "reason"),
     [
-        (Demand(prompt=1500, answer=500), 60, 3, "6,000 tokens per minute"),
-        (Demand(prompt=50, answer=10), 60, 30, "30 requests per minute"),
-        (Demand(prompt=50, answer=10), 86_400, 1000, "1,000 requests per day"),
-        (Demand(prompt=5000, answer=1000), 86_400, 1000, "1,000 requests per day"),
-        (Demand(prompt=10_000, answer=2000), 86_400, 720, "6,000 tokens per minute"),
+        (ClassDemand(prompt=1500, answer=500), 60, 3, "6,000 tokens per minute"),
+        (ClassDemand(prompt=50, answer=10), 60, 30, "30 requests per minute"),
+        (ClassDemand(prompt=50, answer=10), 86_400, 1000, "1,000 requests per day"),
+        (ClassDemand(prompt=5000, answer=1000), 86_400, 1000, "1,000 requests per day"),
+        (ClassDemand(prompt=10_000, answer=2000), 86_400, 720, "6,000 tokens per minute"),
     ],
 )
 def test_the_tightest_limit_decides(demand, seconds, requests, reason):
@@ -47,7 +47,7 @@ def test_the_tightest_limit_decides(demand, seconds, requests, reason):
 
 
 def test_keys_of_one_group_share_and_groups_add_up():
-    demand = Demand(users=10, requests=20, prompt=1500, answer=500)
+    demand = ClassDemand(users=10, requests=20, prompt=1500, answer=500)
     one = report(Settings(default_model="m", keys=keys("a", "a")), demand)
     two = report(Settings(default_model="m", keys=keys("a", "b")), demand)
     assert "a day: 200 requests wanted, 1,000 allowed: enough for 50 users" in one
@@ -59,30 +59,30 @@ def test_keys_of_one_group_share_and_groups_add_up():
 
 def test_a_key_is_called_by_its_name():
     named = KeySettings("groq", Secret("k"), name="one", limits=TIER)
-    lines = report(Settings(default_model="m", keys=(named, *keys(""))), Demand())
+    lines = report(Settings(default_model="m", keys=(named, *keys(""))), ClassDemand())
     assert [line.split(":")[0] for line in lines if line.startswith("key ")] == ["key one", "key 2"]
 
 
 def test_whole_requests_start_and_parts_of_one_do_not():
-    odd = Demand(users=75, prompt=1500, answer=250)  # 3.4 a minute in each of five groups: 17.1, but 15 at once
+    odd = ClassDemand(users=75, prompt=1500, answer=250)  # 3.4 a minute in each of five groups: 17.1, but 15 at once
     lines = report(Settings(default_model="m", keys=keys(*"abcde")), odd)
     assert "a minute: 17.1 requests: in 90 minutes 20.6 for each user" in lines
     assert "everyone at once: 15 start, the last one after 4 min" in lines
-    huge = report(Settings(default_model="m", keys=keys("a")), Demand(prompt=7000))
+    huge = report(Settings(default_model="m", keys=keys("a")), ClassDemand(prompt=7000))
     assert "none can start at once" in huge[-1]
 
 
 def test_a_day_of_tokens_binds_its_own_model_only():
-    demand = Demand(prompt=1500, answer=500)
+    demand = ClassDemand(prompt=1500, answer=500)
     assert group_rate(keys("a"), "other", demand, 86_400).requests == 100
     assert group_rate(keys("a"), "m", demand, 86_400).requests == 1000
 
 
 def test_without_limits_nothing_is_claimed():
     local = KeySettings("local", base_url="http://127.0.0.1:8000/v1", models=("m",))
-    assert "Nothing limits them" in report(Settings(keys=(local,)), Demand())[-1]
+    assert "Nothing limits them" in report(Settings(keys=(local,)), ClassDemand())[-1]
     with pytest.raises(ConfigError):
-        report(Settings(), Demand())
+        report(Settings(), ClassDemand())
 
 
 def test_the_command_reads_the_configuration(tmp_path, capsys):
@@ -142,7 +142,9 @@ def class_of_75(patience, kind, before):
 
 @pytest.mark.parametrize("kind", ["rolling", "bucket", "fixed"])
 def test_the_advised_patience_is_enough_in_a_run_of_the_gateway(kind):
-    advised = int(report(Settings(default_model="m", keys=keys(*"abcde")), Demand())[-1].split(". ")[-1].split()[0])
+    advised = int(
+        report(Settings(default_model="m", keys=keys(*"abcde")), ClassDemand())[-1].split(". ")[-1].split()[0]
+    )
     for before in (0, 30):  # just after a start, and when it knows how long answers are
         waits, refused = class_of_75(advised, kind, before)
         assert (len(waits), refused) == (75, 0)
@@ -150,7 +152,7 @@ def test_the_advised_patience_is_enough_in_a_run_of_the_gateway(kind):
 
 
 def test_as_many_as_foretold_are_answered_by_the_usual_patience():
-    lines = report(Settings(default_model="m", keys=keys(*"abcde")), Demand())
+    lines = report(Settings(default_model="m", keys=keys(*"abcde")), ClassDemand())
     assert "30 of 75 are answered" in lines[-1]
     waits, refused = class_of_75(PoolSettings().queue_deadline_seconds, "rolling", before=30)
     assert (len(waits), refused) == (30, 0)
@@ -159,7 +161,7 @@ def test_as_many_as_foretold_are_answered_by_the_usual_patience():
 def test_the_guide_shows_what_the_command_says():
     page = (Path(__file__).parents[2] / "docs" / "administration.md").read_text(encoding="utf-8")
     groq = tuple(KeySettings("groq", Secret(f"k{n}"), quota_group=f"g{n}") for n in range(5))
-    lines = report(Settings(default_model="openai/gpt-oss-120b", keys=groq), Demand())
+    lines = report(Settings(default_model="openai/gpt-oss-120b", keys=groq), ClassDemand())
     shown = page.split("    …\n")[1].split("\n\n")[0].splitlines()
     assert [line.strip() for line in shown] == lines[-4:]
     assert "3.4 by 6,000 tokens per minute; a day 1,000.0 by 1,000 requests per day" in lines[2]

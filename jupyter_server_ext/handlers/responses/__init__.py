@@ -10,7 +10,7 @@ from __future__ import annotations
 import time
 
 from jupyter_server_ext.handlers.completions import RelayHandler
-from jupyter_server_ext.handlers.responses.answered import Frame, response_of
+from jupyter_server_ext.handlers.responses.answered import ResponseFrame, response_of
 from jupyter_server_ext.handlers.responses.asked import chat_body
 from jupyter_server_ext.handlers.responses.events import EventTranslator
 from jupyter_server_ext.identity import needs_scope
@@ -24,6 +24,6 @@ class Responses(RelayHandler):
         """Answer as OpenAI's Responses API does, as a stream of its events or whole. Functions are the only tools."""
         read = await self.read_body(chat_body)
         request = self.chat_request(read)
-        frame = Frame(self.request_id, request.model, read.sent, int(time.time()))
+        frame = ResponseFrame(self.request_id, request.model, read.sent, int(time.time()))
         translate = EventTranslator(frame)
         await self.while_connected(lambda: self.relay(request, lambda reply: response_of(reply, frame), translate.feed))

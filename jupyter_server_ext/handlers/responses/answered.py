@@ -17,7 +17,7 @@ _UNFINISHED = {"length": "max_output_tokens", "content_filter": "content_filter"
 
 
 @dataclass(frozen=True)
-class Frame:
+class ResponseFrame:
     """What every form of one response has in common.
 
     Args:
@@ -83,7 +83,7 @@ class Frame:
         )
 
 
-def response_of(reply: bytes, frame: Frame) -> bytes:
+def response_of(reply: bytes, frame: ResponseFrame) -> bytes:
     """The response that a whole completion makes."""
     completion = msgspec.json.decode(reply)
     choice = (completion.get("choices") or [{}])[0]
@@ -92,7 +92,7 @@ def response_of(reply: bytes, frame: Frame) -> bytes:
     )
 
 
-def _items(message: Mapping[str, Any], frame: Frame) -> list[Item]:
+def _items(message: Mapping[str, Any], frame: ResponseFrame) -> list[Item]:
     items: list[Item] = []
     if thought := message.get("reasoning_content") or message.get("reasoning"):
         items.append(reasoning(frame.item_id("rs", 0), str(thought)))

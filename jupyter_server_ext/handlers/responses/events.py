@@ -15,7 +15,7 @@ from jupyter_server_ext.handlers.responses.answered import called, reasoning, sp
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from jupyter_server_ext.handlers.responses.answered import Frame, Item
+    from jupyter_server_ext.handlers.responses.answered import Item, ResponseFrame
 
 Event = tuple[str, dict[str, Any]]
 """An event's type and its members."""
@@ -47,14 +47,14 @@ class EventTranslator:
         frame: What the response's states have in common.
 
     Example:
-        >>> from jupyter_server_ext.handlers.responses.answered import Frame
-        >>> translate = EventTranslator(Frame("req-1", "m", {}, 0))
+        >>> from jupyter_server_ext.handlers.responses.answered import ResponseFrame
+        >>> translate = EventTranslator(ResponseFrame("req-1", "m", {}, 0))
         >>> said = translate.feed(b'data: {"choices":[{"delta":{"content":"Hi"}}]}\n\n').decode()
         >>> [line[7:] for line in said.splitlines() if line.startswith("event:")][-1]
         'response.output_text.delta'
     """
 
-    def __init__(self, frame: Frame) -> None:
+    def __init__(self, frame: ResponseFrame) -> None:
         self._frame = frame
         self._number = 0
         self._begun = False
