@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 from pathlib import Path
 
 import pytest
@@ -13,7 +14,7 @@ ARROWS = {
     "rsql_magic": "notebook → cli → panel → reports → assistant → study → ask, text2sql → databases, display → gateway"
     " → context → sql, prompts → redaction → config, options, errors → plain_text",
     "jupyter_server_ext": "app → handlers → pipeline → upstream, identity, offline → ledger → keys, limits → redis"
-    " → config → messages, errors",
+    " → config → messages, errors, http_client",
 }
 """Highest first. A room or module imports only what stands behind a later arrow."""
 
@@ -116,6 +117,13 @@ def test_the_packages_meet_over_http_but_for_one_import():
         if stem.split(".")[0] in {*ARROWS} - {package}
     }
     assert crossing == {("offline", "rsql_magic.sql")}
+
+
+def test_only_one_module_of_the_gateway_imports_the_http_client_library():
+    gateway = ROOT / "jupyter_server_ext"
+    text = {path: path.read_text(encoding="utf-8") for path in gateway.rglob("*.py")}
+    users = {path for path, code in text.items() if re.search(r"^\s*(import|from) httpx", code, re.M)}
+    assert users == {gateway / "http_client.py"}
 
 
 def test_only_one_module_imports_rpy2():

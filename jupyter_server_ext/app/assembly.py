@@ -29,9 +29,8 @@ from jupyter_server_ext.pipeline import Accounting, AnswerCache, Budgets, Gatewa
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
-    import httpx
-
     from jupyter_server_ext.config import HubSettings, PriceSettings, Secret, ServerSettings, Settings, TenantSettings
+    from jupyter_server_ext.http_client import httpx
     from jupyter_server_ext.identity import HubAccess, HubPlace, Identity
     from jupyter_server_ext.keys import KeyPool
     from jupyter_server_ext.ledger import LedgerStore

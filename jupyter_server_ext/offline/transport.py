@@ -9,7 +9,7 @@ import re
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from typing import Any
 
-import httpx
+from jupyter_server_ext.http_client import httpx
 
 from .answer import answer
 from .request import Malformed, read

@@ -28,8 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, AsyncIterator, Callable
     from contextlib import AbstractAsyncContextManager
 
-    import httpx
-
+    from jupyter_server_ext.http_client import httpx
     from jupyter_server_ext.keys import Key
     from jupyter_server_ext.messages import CacheResult, Caller, ChatRequest
     from jupyter_server_ext.pipeline.money import Hold

@@ -11,9 +11,9 @@ import math
 from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING
 
-import httpx
 import msgspec
 
+from jupyter_server_ext.http_client import httpx
 from jupyter_server_ext.messages import Usage, wants_usage
 
 from .failures import Failure, broken

@@ -21,7 +21,8 @@ from copy import copy
 from typing import TYPE_CHECKING
 
 import httptools
-import httpx
+
+from jupyter_server_ext.http_client import httpx
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterator

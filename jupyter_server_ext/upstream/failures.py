@@ -13,7 +13,6 @@ import ssl
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, NamedTuple, cast
 
-import httpx
 import msgspec
 
 from jupyter_server_ext.errors import (
@@ -24,6 +23,7 @@ from jupyter_server_ext.errors import (
     UpstreamRefused,
     UpstreamTimeout,
 )
+from jupyter_server_ext.http_client import httpx
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -11,10 +11,10 @@ import time
 from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, NamedTuple
 
-import httpx
 import msgspec
 
 from jupyter_server_ext.config import PRESETS, Preset
+from jupyter_server_ext.http_client import httpx
 from jupyter_server_ext.keys import Rate
 
 from .failures import Failure, classify, duration

@@ -19,10 +19,10 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-import httpx
 import msgspec
 
 from jupyter_server_ext.errors import BadRequest, NoCapacity, RsqlGatewayError, UnknownModel
+from jupyter_server_ext.http_client import httpx
 from jupyter_server_ext.keys import QueuedRequest
 from jupyter_server_ext.messages import Caller, ChatRequest, Usage
 

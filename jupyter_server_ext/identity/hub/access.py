@@ -13,9 +13,8 @@ from jupyter_server_ext.identity.hub.identity import HubIdentity
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    import httpx
-
     from jupyter_server_ext.config import Settings, TenantSettings
+    from jupyter_server_ext.http_client import httpx
     from jupyter_server_ext.identity.hub.place import HubPlace
 
 

@@ -5,8 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
-import httpx
-
+from jupyter_server_ext.http_client import httpx
 from jupyter_server_ext.identity.auth import IdentityUnavailable
 
 if TYPE_CHECKING:
