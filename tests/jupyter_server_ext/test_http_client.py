@@ -39,7 +39,7 @@ asyncio.run(main())
 
 
 @pytest.mark.parametrize("library", ["httpx", "httpx2"])
-def test_either_library_serves(library, programs):  # noqa: ARG001  (it starts a program)
+def test_either_library_serves(library, programs):
     pytest.importorskip(library)
     command = [sys.executable, "-W", "ignore", "-c", ASK, library]
     ran = subprocess.run(command, check=False, cwd=TESTS, capture_output=True, text=True, timeout=60)
