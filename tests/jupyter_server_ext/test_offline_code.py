@@ -5,6 +5,8 @@ from __future__ import annotations
 import pandas as pd
 import pytest
 
+from rsql_magic.context import gather
+
 from .described import context, frame
 from .offline_notebook import ask, code
 
@@ -125,6 +127,21 @@ def test_an_expression_with_unknown_names_does_not(question):
 
 def test_what_is_not_there_is_said_to_be_unknown():
     assert ask("describe nosuch", PANDAS).startswith("I was told of nothing called `nosuch`.")
+
+
+@pytest.mark.parametrize("level", ["names", "stats"])
+def test_what_the_privacy_level_keeps_back_is_not_taken_for_none(level):
+    told = gather("df", {"df": FRAME.assign(price=[1.0] * 7 + [None])}, level=level, r=False)
+    said = {
+        question: ask(question, told) for question in ("Describe df", "How many rows has df?", "what is missing in df")
+    }
+    if level == "stats":
+        assert "8 rows and 5 columns" in said["How many rows has df?"]
+        assert "`price` (12%)" in said["what is missing in df"]
+    else:
+        assert said["How many rows has df?"] == "`df` has 5 columns. I was not told how many rows."
+        assert said["what is missing in df"] == "I was not told whether values of `df` are missing."
+        assert "`df` is a pandas DataFrame with 5 columns." in said["Describe df"]
 
 
 def test_marks_of_rounded_figures_are_kept():

@@ -44,8 +44,9 @@ def _a(noun: str) -> str:
 
 
 def size(frame: Described) -> str:
-    """``26,115 rows and 8 columns``."""
-    return f"{_count(frame.rows or 0, 'row')} and {_count(frame.width or 0, 'column')}"
+    """``26,115 rows and 8 columns``; of a frame whose rows are not told, ``8 columns``."""
+    rows = f"{_count(frame.rows, 'row')} and " if frame.rows is not None else ""
+    return rows + _count(frame.width or 0, "column")
 
 
 def _count(number: int, noun: str) -> str:

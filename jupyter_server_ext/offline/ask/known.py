@@ -96,7 +96,8 @@ def _facts(notebook: Notebook, frame: Described, text: str) -> str:
 def _say_rows(notebook: Notebook, frame: Described, text: str) -> str:
     if names_part(notebook, frame, text):
         return ""  # "how many rows have a price over 5" is no question about all of them
-    return f"`{frame.name}` has {size(frame)}."
+    untold = " I was not told how many rows." if frame.rows is None else ""
+    return f"`{frame.name}` has {size(frame)}.{untold}"
 
 
 def _say_columns(_scene: Notebook, frame: Described, text: str) -> str:
@@ -113,10 +114,13 @@ _COUNTED = re.compile(r"\b(?:how many|number of|count)\b", re.IGNORECASE)
 def _say_missing(notebook: Notebook, frame: Described, text: str) -> str:
     if _COUNTED.search(text) and columns_in(notebook, frame, text):
         return ""  # a number is asked for, and only a share is known
-    said = missing(frame)
+    told = sum(column.many for column in frame.columns if column.profile is not None)
+    if not told:
+        return f"I was not told whether values of `{frame.name}` are missing."
     sampled = " in the sample I was told of" if frame.sampled else ""
-    hidden = f" I was not told of {frame.hidden:,} of its columns." if frame.hidden else ""
-    return (said or f"No column of `{frame.name}` has missing values{sampled}.") + hidden
+    rest = (frame.width or told) - told
+    untold = f" I was not told of {rest:,} of its columns." if rest else ""
+    return (missing(frame) or f"No column of `{frame.name}` has missing values{sampled}.") + untold
 
 
 def _say_types(notebook: Notebook, frame: Described, text: str) -> str:

@@ -5,58 +5,9 @@ from __future__ import annotations
 import re
 
 from ..columns import nearest
-from .trouble import Advice, Explanations, Trouble
+from .trouble import Advice, Explanations, Trouble, known_names
 
 PYTHON = Explanations("python")
-
-_MODULES = {
-    "pd": "import pandas as pd",
-    "np": "import numpy as np",
-    "plt": "import matplotlib.pyplot as plt",
-    "sns": "import seaborn as sns",
-    "pl": "import polars as pl",
-    "alt": "import altair as alt",
-    "os": "import os",
-    "re": "import re",
-    "json": "import json",
-    "math": "import math",
-    "datetime": "from datetime import datetime",
-    "Path": "from pathlib import Path",
-    "sm": "import statsmodels.api as sm",
-    "smf": "import statsmodels.formula.api as smf",
-    "stats": "from scipy import stats",
-    "duckdb": "import duckdb",
-    "pandas": "import pandas",
-    "numpy": "import numpy",
-    "random": "import random",
-    "time": "import time",
-    "sys": "import sys",
-    "Counter": "from collections import Counter",
-    "defaultdict": "from collections import defaultdict",
-    "px": "import plotly.express as px",
-    "ro": "import rpy2.robjects as ro",
-}
-_PACKAGES = {
-    "sklearn": "scikit-learn",
-    "cv2": "opencv-python",
-    "PIL": "pillow",
-    "yaml": "pyyaml",
-    "bs4": "beautifulsoup4",
-    "dateutil": "python-dateutil",
-    "skimage": "scikit-image",
-    "psycopg2": "psycopg2-binary",
-}
-_RENAMED = {
-    "append": "`append` was removed in pandas 2: use `pd.concat([a, b])`.",
-    "iteritems": "`iteritems` was removed in pandas 2: use `items()`.",
-    "ix": "`ix` was removed: use `.loc` for labels and `.iloc` for positions.",
-    "as_matrix": "`as_matrix` was removed: use `to_numpy()`.",
-    "sort": "Use `sort_values()` or `sort_index()`.",
-    "group_by": "pandas writes it `groupby`.",
-    "select": 'pandas selects columns by `df[["a", "b"]]`.',
-    "with_columns": "That is polars; pandas has `assign(…)`.",
-    "filter_rows": "pandas filters rows by `df[condition]`.",
-}
 
 
 @PYTHON.on(r"(?:KeyError|ColumnNotFoundError): (?:\W*)(?P<names>\[[^\]]+\]|'[^']*'|\"[^\"]*\"|[\w .-]+)(?P<rest>.*)")
@@ -93,8 +44,8 @@ def _in_frame(trouble: Trouble) -> str:
 def undefined(trouble: Trouble, match: re.Match[str]) -> Advice:
     """A name nobody defined."""
     name = match["name"]
-    if name in _MODULES:
-        return Advice(f"`{name}` is not imported in this session.", "Import it first:", _MODULES[name])
+    if statement := known_names("modules").get(name):
+        return Advice(f"`{name}` is not imported in this session.", "Import it first:", statement)
     found = nearest(name, trouble.names, least=0.6)
     what = f"There is no variable `{name}` in this session."
     if found:
@@ -106,8 +57,8 @@ def undefined(trouble: Trouble, match: re.Match[str]) -> Advice:
 def frame_attribute(trouble: Trouble, match: re.Match[str]) -> Advice:
     """A column or method that a frame lacks."""
     name = match["name"]
-    if name in _RENAMED:
-        return Advice(f"A pandas frame has no `{name}`.", _RENAMED[name])
+    if instead := known_names("renamed").get(name):
+        return Advice(f"A pandas frame has no `{name}`.", instead)
     found = nearest(name, trouble.columns, least=0.6)
     what = f"The frame has neither a method nor a column `{name}`."
     if found is None:
@@ -126,7 +77,7 @@ def _attribute(trouble: Trouble, old: str, new: str) -> str:
 def module(_trouble: Trouble, match: re.Match[str]) -> Advice:
     """A package that is not installed."""
     name = match["name"].partition(".")[0]
-    package = _PACKAGES.get(name, name)
+    package = known_names("packages").get(name, name)
     return Advice(
         f"The package `{package}` is not installed for this kernel.",
         "Install it from a cell, then run the import again (restart the kernel when an older version was loaded): "

@@ -6,49 +6,18 @@ from typing import TYPE_CHECKING
 
 from ..columns import nearest
 from ..r_code import r_name
-from .trouble import Advice, Explanations, Trouble
+from .trouble import Advice, Explanations, Trouble, known_names
 
 if TYPE_CHECKING:
     import re
 
 R = Explanations("r")
 
-_FUNCTIONS = {
-    "dplyr": "%>% mutate filter select arrange summarise summarize group_by left_join inner_join full_join "
-    "right_join anti_join semi_join n n_distinct case_when bind_rows bind_cols rename transmute distinct slice pull "
-    "count tally across if_else coalesce slice_head glimpse",
-    "ggplot2": "ggplot aes geom_point geom_line geom_col geom_bar geom_histogram geom_boxplot geom_smooth "
-    "facet_wrap facet_grid labs theme theme_minimal ggsave scale_x_log10 ggtitle",
-    "tidyr": "pivot_longer pivot_wider drop_na replace_na separate unite gather spread nest unnest crossing",
-    "readr": "read_csv read_tsv read_delim write_csv parse_number parse_date",
-    "readxl": "read_excel read_xlsx read_xls",
-    "stringr": "str_detect str_replace str_replace_all str_extract str_split str_sub str_trim str_to_lower "
-    "str_to_upper str_length str_c",
-    "lubridate": "ymd mdy dmy ymd_hms year month day hour wday floor_date interval today now",
-    "purrr": "map map_dbl map_chr map_df map2 pmap walk reduce keep discard",
-    "tibble": "tibble tribble as_tibble rownames_to_column",
-    "forcats": "fct_reorder fct_relevel fct_lump fct_infreq fct_recode",
-    "data.table": "fread fwrite data.table setDT as.data.table setkey dcast melt",
-    "janitor": "clean_names tabyl",
-    "broom": "tidy glance augment",
-    "reshape2": "acast",
-    "magrittr": "%<>% %$%",
-    "here": "here",
-    "DBI": "dbConnect dbGetQuery dbListTables dbReadTable dbWriteTable dbDisconnect",
-    "duckdb": "duckdb",
-    "caret": "train trainControl createDataPartition confusionMatrix",
-    "lme4": "lmer glmer",
-    "MASS": "stepAIC lda qda",
-    "survival": "Surv survfit coxph",
-    "jsonlite": "fromJSON toJSON",
-    "arrow": "read_parquet write_parquet open_dataset",
-    "patchwork": "plot_annotation plot_layout",
-    "car": "vif Anova leveneTest",
-    "psych": "describe describeBy alpha",
-    "zoo": "rollmean na.locf as.yearmon",
-}  # fmt: skip
-PACKAGES = {function: package for package, functions in reversed(_FUNCTIONS.items()) for function in functions.split()}
-"""The package that a function comes from."""
+
+def packages() -> dict[str, str]:
+    """The package that a function comes from; the first that has it."""
+    found = reversed(known_names("functions").items())
+    return {function: package for package, functions in found for function in functions.split()}
 
 
 @R.on(r"object '(?P<name>[^']+)' not found")
@@ -88,16 +57,16 @@ def not_found(trouble: Trouble, match: re.Match[str]) -> Advice:
 def no_function(_trouble: Trouble, match: re.Match[str]) -> Advice:
     """A function whose package is not attached."""
     name = match["name"]
-    if name in PACKAGES:
-        package = PACKAGES[name]
+    known = packages()
+    if package := known.get(name):
         return Advice(
             f"`{name}` is a function of the package {package}, which is not attached.",
             f'Attach it first; `install.packages("{package}")` installs it where it is missing.',
             f"library({package})",
             "r",
         )
-    found = nearest(name, PACKAGES, least=0.85)
-    hint = f" Did you mean `{found}` ({PACKAGES[found]})?" if found else ""
+    found = nearest(name, known, least=0.85)
+    hint = f" Did you mean `{found}` ({known[found]})?" if found else ""
     return Advice(
         f"R knows no function `{name}`.{hint}",
         "Check the spelling, and attach the package it comes from with `library(…)`; `??name` searches the "

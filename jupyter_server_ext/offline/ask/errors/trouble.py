@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache, cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from ...request import Described
@@ -133,8 +133,13 @@ Explainer = Callable[[Trouble, re.Match[str]], Advice | None]
 
 
 @cache
-def _messages() -> dict[str, list[dict[str, str]]]:
+def _words() -> dict[str, Any]:
     return tomllib.loads(Path(__file__).with_name("messages.toml").read_text(encoding="utf-8"))
+
+
+def known_names(table: str) -> dict[str, str]:
+    """The names of a table of ``messages.toml``, such as ``modules``."""
+    return dict(_words()[table])
 
 
 class Explanations:
@@ -159,7 +164,7 @@ class Explanations:
 
     @cached_property
     def _rules(self) -> list[tuple[re.Pattern[str], Explainer]]:
-        fixed = [(_compiled(each["says"]), self._fixed(each)) for each in _messages()[self._language]]
+        fixed = [(_compiled(each["says"]), self._fixed(each)) for each in _words()[self._language]]
         return [*self._explainers, *fixed]
 
     def _fixed(self, words: dict[str, str]) -> Explainer:
