@@ -253,7 +253,7 @@ def _package(obj: Any) -> str:
 
 
 def _is_frame(obj: Any) -> bool:
-    return place_of(type(obj))[1] in {"DataFrame", "LazyFrame", "GeoDataFrame"}
+    return type.__getattribute__(type(obj), "__name__") in {"DataFrame", "LazyFrame", "GeoDataFrame"}
 
 
 def _names_of(catalog: Catalog | None) -> list[str]:

@@ -159,7 +159,7 @@ def _parts(node: dict[str, Any], scope: frozenset[str]) -> Iterator[tuple[Any, f
     for entry in (node.get("cte_map") or {}).get("map") or ():
         yield entry["value"], scope
         scope |= {ascii_lower(entry["key"])}
-    own = {ascii_lower(node.get("cte_name") or "")}
+    own = {ascii_lower(name)} if (name := node.get("cte_name")) else frozenset[str]()
     sees_itself = {"RECURSIVE_CTE_NODE": "right", "CTE_NODE": "child"}.get(str(node.get("type")), "")
     for name, part in node.items():
         if name != "cte_map" and isinstance(part, (dict, list)):

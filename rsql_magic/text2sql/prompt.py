@@ -75,6 +75,8 @@ class SchemaPrompt:
     ) -> None:
         self.options = options
         self.engine = engine
+        self.dialect = options.dialect or engine.dialect
+        """The dialect that the query is wanted in."""
         self.entry = entry
         self._now = now
         self._examples = examples
@@ -88,11 +90,6 @@ class SchemaPrompt:
         self.catalog = linked.catalog if linked else Catalog()
         self._tables: list[Table] = list(linked.tables) if linked else []
 
-    @property
-    def dialect(self) -> str:
-        """The dialect that the query is wanted in."""
-        return self.options.dialect or self.engine.dialect
-
     @cached_property
     def misspelt(self) -> dict[str, str]:
         """Words of the question that are names of the catalog, mistyped."""
@@ -100,7 +97,7 @@ class SchemaPrompt:
 
         return misspelt(self.options.question, self.catalog)
 
-    @property
+    @cached_property
     def _question(self) -> str:
         """The question as it is read: mistyped names put right."""
         from rsql_magic.sql import corrected

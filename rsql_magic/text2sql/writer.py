@@ -22,7 +22,7 @@ from rsql_magic.display import Screen, fenced
 from rsql_magic.errors import AnswerCut, BadInput, NoQuery, QueryFailed, QueryRejected
 from rsql_magic.gateway import Reply, Usage, drafts, restored, usage_of
 from rsql_magic.redaction import redact
-from rsql_magic.sql import Catalog, fence, join_notes
+from rsql_magic.sql import fence, join_notes
 from rsql_magic.text2sql import literals
 from rsql_magic.text2sql.drafts import DraftCheck, Native, write_sql
 from rsql_magic.text2sql.results import Attempt, SQLResult, Timings
@@ -64,6 +64,7 @@ class Writer:
         self._prompt = prompt
         self._options = prompt.options
         self._engine = prompt.engine
+        self._dialect = prompt.dialect
         self._entry = prompt.entry
         self._screen = screen or Screen()
         self._clock = clock
@@ -77,10 +78,6 @@ class Writer:
         self._said: dict[str, list[str]] = {}
         self._proposed: dict[str, Fix] = {}
         self._said_of_mending = ""
-
-    @property
-    def _dialect(self) -> str:
-        return self._prompt.dialect
 
     def run(self) -> SQLResult:
         """Take the question through all steps.
@@ -119,10 +116,6 @@ class Writer:
         result.usage = usage_of(self._replies)
         result.timings = Timings(**self._spent, total=self._clock() - started)
         return result
-
-    @property
-    def _catalog(self) -> Catalog:
-        return self._prompt.catalog
 
     # Writing.
 
@@ -178,7 +171,7 @@ class Writer:
         """What the database's compiler finds; nothing in a statement for another database that does not run here."""
         if self._native.is_foreign and not self._options.run:
             return ()
-        return self._engine.check(self._native.of(statement, self._catalog))
+        return self._engine.check(self._native.of(statement, self._prompt.catalog))
 
     @property
     def _may_repair(self) -> bool:
@@ -190,7 +183,7 @@ class Writer:
         self._screen.status("running")
         started = self._clock()
         try:
-            native = self._native.of(statement, self._catalog)
+            native = self._native.of(statement, self._prompt.catalog)
             rows = self._engine.run(native, max_rows=self._options.max_rows, timeout=self._options.timeout)
         except QueryFailed as error:
             if not self._may_repair or self._clock() - started > 0.9 * self._options.timeout:
@@ -220,21 +213,21 @@ class Writer:
     def _expected_work(self, statement: str) -> int:
         """Rows that the database expects to handle; 0 where it does not say, as for SHOW."""
         try:
-            return self._engine.plan(self._native.of(statement, self._catalog)).work or 0
+            return self._engine.plan(self._native.of(statement, self._prompt.catalog)).work or 0
         except QueryFailed:
             return 0
 
     def _doubts(self, sql: str, statement: str) -> list[str]:
         """Why a query that runs may be wrong: told to the model once, and to the person where it insists."""
         if self._options.level == "names":
-            self._said[sql] = [note.text for note in join_notes(statement, self._dialect, self._catalog)]
+            self._said[sql] = [note.text for note in join_notes(statement, self._dialect, self._prompt.catalog)]
             return []
-        found = literals.comparisons(statement, self._dialect, self._catalog)
+        found = literals.comparisons(statement, self._dialect, self._prompt.catalog)
         said = literals.doubts(found, self._engine.dialect, self._looked_up)
         notes = join_notes(
-            self._native.of(statement, self._catalog),
+            self._native.of(statement, self._prompt.catalog),
             self._engine.dialect,
-            self._catalog,
+            self._prompt.catalog,
             self._number,
             self._options.question,
         )
@@ -347,7 +340,7 @@ class Writer:
     def _planned(self, result: SQLResult) -> str:
         """The plan; of a query for another database that cannot be run here, nothing, and that is said."""
         try:
-            plan = self._engine.plan(self._native.of(result.sql, self._catalog))
+            plan = self._engine.plan(self._native.of(result.sql, self._prompt.catalog))
         except QueryFailed as error:
             if self._options.run or not self._native.is_foreign:
                 raise
