@@ -30,8 +30,8 @@ if TYPE_CHECKING:
 
 def status(assistant: Assistant) -> Shown:
     """The gateway: where it is, its keys by state, its queue, its models."""
-    told = _told(assistant.locator.gateway, "status")
-    rows = [("gateway", str(assistant.locator.address)), *gateway_figures.status_rows(told)]
+    report = _report(assistant.locator.gateway, "status")
+    rows = [("gateway", str(assistant.locator.address)), *gateway_figures.status_rows(report)]
     return listing(rows, ("what", "state"))
 
 
@@ -58,7 +58,7 @@ def usage_rows(assistant: Assistant, shown: Chat, every: Sequence[Chat]) -> list
 
 
 def _limit_rows(assistant: Assistant) -> list[tuple[str, str]]:
-    return gateway_figures.usage_rows(_told(assistant.locator.gateway, "stats"))
+    return gateway_figures.usage_rows(_report(assistant.locator.gateway, "stats"))
 
 
 def _taken(chats: Sequence[Chat]) -> str:
@@ -74,7 +74,7 @@ def _taken(chats: Sequence[Chat]) -> str:
 
 def models(assistant: Assistant) -> Shown:
     """The models there are, and the short names for them."""
-    default = assistant.settings.resolve(None) or _told(assistant.locator.gateway, "status").get("default_model")
+    default = assistant.settings.resolve(None) or _report(assistant.locator.gateway, "status").get("default_model")
     short = {name: alias for alias, name in assistant.settings.aliases.items()}
     rows = [
         (name, short.get(name, ""), "default" if name == default else "") for name in assistant.locator.gateway.models()
@@ -84,7 +84,7 @@ def models(assistant: Assistant) -> Shown:
 
 def keys(assistant: Assistant) -> Shown:
     """The caller's virtual API keys, without their texts."""
-    told = _told(assistant.locator.gateway, "keys")
+    report = _report(assistant.locator.gateway, "keys")
     rows = [
         (
             key["name"],
@@ -92,9 +92,11 @@ def keys(assistant: Assistant) -> Shown:
             good_until(assistant, key["expires"]),
             ", ".join(f"{n} {v:,}" for n, v in key["limits"].items()),
         )
-        for key in told.get("keys", [])
+        for key in report.get("keys", [])
     ]
-    return listing(rows, ("key", "id", "until", "limits")) if rows else Shown("", told.get("note", "You have no keys."))
+    return (
+        listing(rows, ("key", "id", "until", "limits")) if rows else Shown("", report.get("note", "You have no keys."))
+    )
 
 
 def context(gathered: Context) -> Shown:
@@ -152,15 +154,15 @@ def transpile(sql: str, read: str, write: str) -> str:
         raise BadInput(f"{said}.", hint=f"It was read as {read}; --from names another dialect.") from None
 
 
-def _told(gateway: LLMClient, path: str) -> dict[str, Any]:
+def _report(gateway: LLMClient, path: str) -> dict[str, Any]:
     """A report of the gateway; an endpoint that is no gateway of ours has none."""
     try:
-        told = gateway.get(path, timeout=10.0)
+        report = gateway.get(path, timeout=10.0)
     except GatewayError as error:
         if error.status == 404:
             return {"note": "This endpoint is not an rsql gateway; it keeps no such figures."}
         raise
-    return told if isinstance(told, dict) else {"note": str(told)}
+    return report if isinstance(report, dict) else {"note": str(report)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -218,13 +220,13 @@ _MODULE = {"rsql-jupyter": "rsql_magic", "ipython": "IPython"}
 def _reachable(gateway: LLMClient, address: str, clock: Callable[[], float]) -> Finding:
     started = clock()
     try:
-        told = gateway.get("health", timeout=5.0)
+        report = gateway.get("health", timeout=5.0)
     except GatewayError as error:
         if error.status == 404:
             return Finding("gateway", None, f"{address} answers, and is not an rsql gateway", "")
         return Finding("gateway", False, f"{address}: {error.message}", error.hint or _SEE_KEYS)
-    version = told.get("version", "?") if isinstance(told, dict) else "?"
-    state = told.get("status", "?") if isinstance(told, dict) else "?"
+    version = report.get("version", "?") if isinstance(report, dict) else "?"
+    state = report.get("status", "?") if isinstance(report, dict) else "?"
     well = state in {"ok", "healthy"}
     found = f"{address}, version {version}, {state}, {1000 * (clock() - started):.0f} ms"
     return Finding("gateway", well, found, "" if well else _SEE_KEYS)
@@ -255,7 +257,7 @@ _NOT_TRIED = Finding("stream", False, "not tried, as no key is ready", _SEE_KEYS
 def _has_ready_key(gateway: LLMClient) -> bool:
     """Whether an answer can come at once; an endpoint that does not tell may have one."""
     try:
-        keys = _told(gateway, "status").get("keys")
+        keys = _report(gateway, "status").get("keys")
     except GatewayError:
         return True
     return not isinstance(keys, dict) or bool(keys.get("ready", True))

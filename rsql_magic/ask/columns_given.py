@@ -235,8 +235,8 @@ def joined(call: ast.Call, left: ast.expr | None, known_by: Known, right: int) -
     if both[0] is None or both[1] is None:
         return None
     twice = both[0] & both[1]
-    told = texts(word(call, "indicator")) or ["_merge"]
-    return both[0] | both[1] | {f"{name}{mark}" for name in twice for mark in marks} | set(told)
+    indicators = texts(word(call, "indicator")) or ["_merge"]
+    return both[0] | both[1] | {f"{name}{mark}" for name in twice for mark in marks} | set(indicators)
 
 
 # Groups and counts

@@ -166,14 +166,14 @@ class AnswerWriter:
 
     def as_values(self) -> dict[str, Any]:
         """What the last message asks and all of them tell, as values, for the model of fixed rules."""
-        told = {
+        values = {
             "task": "ask",
             "question": self._question.text,
             "language": "" if self._question.lang == "auto" else self._question.lang,
             "history": self._entry.history(),
             "problems": self._problems,
         }
-        return Context((*self.gathered.pieces, *self._question.attached)).as_values() | told
+        return Context((*self.gathered.pieces, *self._question.attached)).as_values() | values
 
     def run(self) -> Answer:
         """Ask, check the code in the answer, and have it corrected once.

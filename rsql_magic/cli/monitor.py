@@ -38,10 +38,10 @@ def run(assistant: Assistant, options: argparse.Namespace) -> None:
     looks = 0
     with _screen() as live:
         while True:
-            told = _look(assistant, first=looks == 0)
+            look = _look(assistant, first=looks == 0)
             now = datetime.now().astimezone()
-            draw = page if live else lambda told, now, _: [line(told, now)]
-            _write(draw(told, now, str(assistant.locator.address or "")), live=live)
+            draw = page if live else lambda look, now, _: [line(look, now)]
+            _write(draw(look, now, str(assistant.locator.address or "")), live=live)
             looks += 1
             if looks == options.times:
                 return
@@ -77,18 +77,18 @@ def _write(lines: list[str], *, live: bool) -> None:
     sys.stdout.flush()
 
 
-def page(told: Mapping[str, Any], now: datetime, where: str) -> list[str]:
+def page(look: Mapping[str, Any], now: datetime, where: str) -> list[str]:
     """The lines of a whole page.
 
     Args:
-        told: ``status`` and ``stats`` as the gateway tells them, or ``error``.
+        look: ``status`` and ``stats`` as the gateway tells them, or ``error``.
         now: The time to show.
         where: The gateway's address.
     """
     head = [f"rsql · {where} · {now:%H:%M:%S} · Ctrl-C ends", ""]
-    if "error" in told:
-        return [*head, told["error"], "Looking again …"]
-    status, stats = told["status"], told["stats"]
+    if "error" in look:
+        return [*head, look["error"], "Looking again …"]
+    status, stats = look["status"], look["stats"]
     keys = status.get("keys") or {}
     return [
         *head,
@@ -121,13 +121,13 @@ def bar(part: float, whole: float) -> str:
     return "█" * filled + "░" * (_BAR - filled)
 
 
-def line(told: Mapping[str, Any], now: datetime) -> str:
+def line(look: Mapping[str, Any], now: datetime) -> str:
     """One look as one line."""
     stamp = now.isoformat(timespec="seconds")
-    if "error" in told:
-        return f"{stamp} error={told['error']!r}"
-    keys, queue = told["status"].get("keys") or {}, told["status"].get("queue") or {}
+    if "error" in look:
+        return f"{stamp} error={look['error']!r}"
+    keys, queue = look["status"].get("keys") or {}, look["status"].get("queue") or {}
     parts = [f"{state}={count}" for state, count in keys.items()]
-    minute = (told["stats"].get("limits") or {}).get("minute") or {}
+    minute = (look["stats"].get("limits") or {}).get("minute") or {}
     parts += [f"queue={queue.get('length', 0)}", f"requests_this_minute={minute.get('current', 0)}"]
     return " ".join([stamp, *parts])

@@ -44,14 +44,14 @@ def check(_: Assistant, options: argparse.Namespace) -> None:
     from rsql_magic.text2sql import DraftCheck
 
     del options
-    told = _json("sql", "dialect")
-    dialect, sql = told["dialect"], told["sql"]
-    catalog = Catalog.from_ddl(told.get("ddl") or "", dialect)
+    request = _json("sql", "dialect")
+    dialect, sql = request["dialect"], request["sql"]
+    catalog = Catalog.from_ddl(request.get("ddl") or "", dialect)
     with _compiler(dialect, catalog) as compiled:
         statement, problems = DraftCheck(dialect, lambda: catalog, _function_fields(dialect, catalog)).read(sql)
-        problems = problems or [text for text in [str(told.get("refused") or "")] if text]
+        problems = problems or [text for text in [str(request.get("refused") or "")] if text]
         checks = DraftCheck(dialect, lambda: catalog, compiled)
-        fix = checks.autofix(sql, refused=True) if problems and told.get("mend") else None
+        fix = checks.autofix(sql, refused=True) if problems and request.get("mend") else None
         if fix is not None:
             _say({"sql": checks.read(fix.sql)[0], "mended": fix.said, "wrong": problems})
         else:
@@ -107,18 +107,18 @@ def link(_: Assistant, options: argparse.Namespace) -> None:
     from rsql_magic.sql import link as linked
 
     del options
-    told = _json("question", "ddl", "dialect")
-    catalog = Catalog.from_ddl(told["ddl"], told["dialect"])
+    request = _json("question", "ddl", "dialect")
+    catalog = Catalog.from_ddl(request["ddl"], request["dialect"])
     if not len(catalog):
         raise BadInput("The DDL describes no table.", hint="It needs CREATE TABLE statements.")
-    tables = linked(told["question"], catalog, int(told.get("tokens") or 8000))
+    tables = linked(request["question"], catalog, int(request.get("tokens") or 8000))
     context = fence("schema", "database", "\n".join(ddl(table, "names") for table in tables))
     if len(tables) < len(catalog):
         context += f"\n\n{len(tables)} of {len(catalog)} tables are shown."
-    context, question = filtered(context)[0], filtered(told["question"])[0]
+    context, question = filtered(context)[0], filtered(request["question"])[0]
     stated = [as_stated_in_ddl(table, "names") for table in tables]
-    values = {"task": "sql", "question": question, "dialect": told["dialect"], "tables": stated}
-    held = "\n".join([context, question, told["dialect"]])
+    values = {"task": "sql", "question": question, "dialect": request["dialect"], "tables": stated}
+    held = "\n".join([context, question, request["dialect"]])
     _say(
         {
             "context": context,
@@ -140,19 +140,19 @@ def describe(_: Assistant, options: argparse.Namespace) -> None:
     from rsql_magic.redaction import redact as filtered
 
     del options
-    told = _json("question", "level")
-    session = reported(told.get("survey") or [], told.get("details") or [])
+    request = _json("question", "level")
+    session = reported(request.get("survey") or [], request.get("details") or [])
     found = gather(
-        told["question"],
+        request["question"],
         {each.name: each for each in session.objects},
-        names=told.get("with") or (),
-        level=told["level"],
-        error=told.get("error") or None,
+        names=request.get("with") or (),
+        level=request["level"],
+        error=request.get("error") or None,
         r=False,
     )
     pieces = [piece for piece in found.pieces if (piece.kind, piece.name) != ("session", "python")]
     gathered = Context((*pieces, Piece("session", "R", session.text())))
-    context, question = filtered(gathered.text.strip())[0], filtered(told["question"])[0]
+    context, question = filtered(gathered.text.strip())[0], filtered(request["question"])[0]
     values = {"task": "ask", "question": question, "language": "r", **gathered.as_values()}
     _say({"context": context, "question": question, "rsql": described_within(values, f"{context}\n{question}")})
 
@@ -167,13 +167,13 @@ def redact(_: Assistant, options: argparse.Namespace) -> None:
 
 def _json(*needed: str) -> dict[str, Any]:
     try:
-        told = json.loads(sys.stdin.read(_MOST_CHARACTERS))
+        request = json.loads(sys.stdin.read(_MOST_CHARACTERS))
     except ValueError:
         raise BadInput("Standard input is not JSON.", hint="See docs/r.md.") from None
-    missing = [name for name in needed if not isinstance(told, dict) or not isinstance(told.get(name), str)]
+    missing = [name for name in needed if not isinstance(request, dict) or not isinstance(request.get(name), str)]
     if missing:
         raise BadInput(f"Standard input lacks {', '.join(missing)}.", hint="See docs/r.md.")
-    return dict(told)
+    return dict(request)
 
 
 def _say(value: Any) -> None:

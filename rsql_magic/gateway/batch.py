@@ -44,9 +44,9 @@ def is_batch(shell: Any, environ: Mapping[str, str]) -> bool:
         shell: The IPython shell, or None outside IPython.
         environ: The environment; ``RSQL_BATCH`` wins over everything else.
     """
-    told = environ.get("RSQL_BATCH", "").strip().lower()
-    if told:
-        return told not in {"0", "false", "no", "off"}
+    value = environ.get("RSQL_BATCH", "").strip().lower()
+    if value:
+        return value not in {"0", "false", "no", "off"}
     kernel = getattr(shell, "kernel", None)
     return kernel is not None and not getattr(kernel, "_allow_stdin", True)
 
@@ -84,16 +84,16 @@ class ReplayFile:
         Raises:
             BadInput: The file is not there or not readable, or what stands before it is not known.
         """
-        told = environ.get("RSQL_REPLAY", "").strip()
-        if not told:
+        value = environ.get("RSQL_REPLAY", "").strip()
+        if not value:
             return None
-        head, colon, rest = told.partition(":")
+        head, colon, rest = value.partition(":")
         if colon and re.fullmatch(r"[a-z]{2,}", head) and head not in {"replay", "record"}:
             raise BadInput(
                 f"RSQL_REPLAY begins with {head}:, which is none.", hint="It is record: or replay:, or neither."
             )
         mode: Mode = "replay" if head == "replay" else "record" if head == "record" else "auto"
-        return cls(Path(told if mode == "auto" else rest), mode).opened()
+        return cls(Path(value if mode == "auto" else rest), mode).opened()
 
     def opened(self) -> ReplayFile:
         """The same file, read (or begun anew when recording)."""
@@ -172,8 +172,8 @@ class ReplayingClient:
         key = key_of(messages, model, **params)
         if known := self._file.get(key):
             yield Text(known["text"])
-            told = {**known["done"].get("rsql", {}), "cached": True, "replayed": True}
-            yield Done(**{**known["done"], "rsql": told})
+            value = {**known["done"].get("rsql", {}), "cached": True, "replayed": True}
+            yield Done(**{**known["done"], "rsql": value})
             return
         options = {"model": model, "task": task, "timeout": timeout, "heard": heard, "described": described}
         yield from self._recorded(key, messages, **options, **params)
@@ -186,11 +186,11 @@ class ReplayingClient:
             if isinstance(event, Text):
                 pieces.append(event.text)
             elif isinstance(event, Done):
-                told = {
+                value = {
                     "usage": event.usage,
                     "rsql": event.rsql,
                     "finish_reason": event.finish_reason,
                     "model": event.model,
                 }
-                self._file.put(key, "".join(pieces), told)
+                self._file.put(key, "".join(pieces), value)
             yield event

@@ -159,11 +159,11 @@ class Chat:
         place = self._place(origin, own)
         gone = set(map(id, own))
         before = [turn for turn in self.turns if id(turn) not in gone and turn.place <= place]
-        told = before if whole or self.is_named else _chain(before) if follows(question) else []
-        here = [turn for turn in told if turn.connection in {"", connection} or not connection]
+        candidates = before if whole or self.is_named else _chain(before) if follows(question) else []
+        here = [turn for turn in candidates if turn.connection in {"", connection} or not connection]
         fits = [turn for turn in here if LEVELS.index(turn.level) <= LEVELS.index(level)]
-        lost = "of another connection" if len(here) < len(told) else "at a laxer level of privacy"
-        lost = lost if len(fits) < len(told) else ""
+        lost = "of another connection" if len(here) < len(candidates) else "at a laxer level of privacy"
+        lost = lost if len(fits) < len(candidates) else ""
         return Entry(self, question, tuple(fits), origin, task, place, tuple(own), connection, level, lost)
 
     def _is_typed_again(self, question: str, origin: Origin, task: Task) -> bool:
@@ -390,8 +390,8 @@ class Entry:
 
     def history(self) -> list[dict[str, str]]:
         """The earlier turns that `messages` holds, as questions and answers."""
-        told = [message["content"] for message in self.chat.history(self.earlier)]
-        return [{"question": told[n], "answer": told[n + 1]} for n in range(0, len(told), 2)]
+        candidates = [message["content"] for message in self.chat.history(self.earlier)]
+        return [{"question": candidates[n], "answer": candidates[n + 1]} for n in range(0, len(candidates), 2)]
 
     def add(self, replies: Sequence[Reply], *, answer: str | None = None, sources: tuple[str, ...] = ()) -> None:
         """Remember the question and the answer to keep, by default the last reply's text; as they may leave."""

@@ -399,7 +399,7 @@ def parse_sse(
     """
     import httpx
 
-    told: dict[str, Any] = {"usage": {}, "rsql": {}, "finish_reason": "", "model": ""}
+    fields: dict[str, Any] = {"usage": {}, "rsql": {}, "finish_reason": "", "model": ""}
     partial: list[str] = []
     try:
         for line in lines:
@@ -407,9 +407,11 @@ def parse_sse(
                 yield Waiting(int(waiting[1]), float(waiting[2]))
             data = line[5:].strip() if line.startswith("data:") else ""
             if data == "[DONE]":
-                yield Done(**{**told, "rsql": {"request_id": request_id, **told["rsql"]}, "limits": dict(limits or {})})
+                yield Done(
+                    **{**fields, "rsql": {"request_id": request_id, **fields["rsql"]}, "limits": dict(limits or {})}
+                )
                 return
-            if data and (text := _read_chunk(_record(json.loads(data)), told)):
+            if data and (text := _read_chunk(_record(json.loads(data)), fields)):
                 partial.append(text)
                 yield Text(text)
     except GatewayError as error:
@@ -423,15 +425,15 @@ def parse_sse(
     raise _cut("".join(partial), "", request_id)
 
 
-def _read_chunk(chunk: dict[str, Any], told: dict[str, Any]) -> str:
+def _read_chunk(chunk: dict[str, Any], fields: dict[str, Any]) -> str:
     """Note what one chunk tells and give back its text."""
     if chunk.get("error"):
         raise error_of(0, json.dumps(chunk), {}, "")
-    told["model"] = _words(chunk.get("model")) or told["model"]
-    told["usage"] = _counts(chunk.get("usage")) or told["usage"]
-    told["rsql"] = _record(chunk.get("rsql")) or told["rsql"]
+    fields["model"] = _words(chunk.get("model")) or fields["model"]
+    fields["usage"] = _counts(chunk.get("usage")) or fields["usage"]
+    fields["rsql"] = _record(chunk.get("rsql")) or fields["rsql"]
     choice = _first(chunk.get("choices"))
-    told["finish_reason"] = _words(choice.get("finish_reason")) or told["finish_reason"]
+    fields["finish_reason"] = _words(choice.get("finish_reason")) or fields["finish_reason"]
     return _said(_record(choice.get("delta")))
 
 

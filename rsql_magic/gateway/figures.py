@@ -9,21 +9,21 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-Told = Mapping[str, Any]
+Report = Mapping[str, Any]
 """A report as the gateway gives it."""
 
 Row = tuple[str, str]
 """What a row is about, and what there is to say."""
 
 
-def status_rows(told: Told) -> list[Row]:
+def status_rows(report: Report) -> list[Row]:
     """Rows for what ``GET status`` tells.
 
     Example:
         >>> status_rows({"keys": {"ready": 2, "cooling": 0}, "queue": {"length": 0}, "models": ["qwen"]})
         [('keys', '2 ready'), ('queue', 'nobody waits'), ('models', 'qwen')]
     """
-    rest = dict(told)
+    rest = dict(report)
     rows = [
         ("keys", in_words(rest.pop("keys", None))),
         ("queue", queue(rest.pop("queue", None))),
@@ -36,14 +36,14 @@ def status_rows(told: Told) -> list[Row]:
     return [row for row in rows if row[1]]
 
 
-def usage_rows(told: Told) -> list[Row]:
+def usage_rows(report: Report) -> list[Row]:
     """Rows for what ``GET stats`` tells.
 
     Example:
         >>> usage_rows({"caller": "ada", "limits": {"day": {"current": 3, "limit": 200}}, "cost": {"today": 0.5}})
         [('you', 'ada'), ('requests this day', '3 of 200'), ('money today', '$0.50')]
     """
-    rest = {name: value for name, value in told.items() if name != "offline_models"}
+    rest = {name: value for name, value in report.items() if name != "offline_models"}
     caller, tenant = rest.pop("caller", ""), rest.pop("tenant", "")
     rows = [
         ("you", f"{caller} in {tenant}" if tenant else caller),
@@ -58,7 +58,7 @@ def usage_rows(told: Told) -> list[Row]:
     return [row for row in rows if row[1]]
 
 
-def in_words(states: Told | None) -> str:
+def in_words(states: Report | None) -> str:
     """Keys by state.
 
     Example:
@@ -70,21 +70,21 @@ def in_words(states: Told | None) -> str:
     return ", ".join(f"{count:,} {state}" for state, count in states.items() if count) or "none"
 
 
-def queue(told: Told | None) -> str:
+def queue(report: Report | None) -> str:
     """Who waits, and how long it takes now.
 
     Example:
         >>> queue({"length": 3, "expected_wait_seconds": 12.4})
         '3 waiting, about 12 s'
     """
-    if told is None:
+    if report is None:
         return ""
-    length, wait = told.get("length") or 0, told.get("expected_wait_seconds")
+    length, wait = report.get("length") or 0, report.get("expected_wait_seconds")
     waiting = f"{length:,} waiting" if length else "nobody waits"
     return f"{waiting}, about {wait:.0f} s" if wait and wait >= 0.5 else waiting
 
 
-def of(limit: Told) -> str:
+def of(limit: Report) -> str:
     """How much of a limit is used; empty where nothing is counted and nothing limited.
 
     Example:
@@ -97,7 +97,7 @@ def of(limit: Told) -> str:
     return _number(used or 0) + ("" if most is None else f" of {_number(most)}")
 
 
-def money(cost: Told) -> str:
+def money(cost: Report) -> str:
     """What was spent today, in US dollars; empty where that is not known.
 
     Example:
@@ -121,20 +121,20 @@ def _models(names: list[str] | None, default: str) -> str:
     return ", ".join(marked) or "none"
 
 
-def _cache(told: Told) -> str:
-    hits = (told.get("hit") or 0) + (told.get("shared") or 0)
-    asked = hits + (told.get("miss") or 0)
-    if not asked and not told.get("answers"):
+def _cache(report: Report) -> str:
+    hits = (report.get("hit") or 0) + (report.get("shared") or 0)
+    asked = hits + (report.get("miss") or 0)
+    if not asked and not report.get("answers"):
         return ""
-    saved = f", {_dollars(told['saved_usd'])} saved" if told.get("saved_usd") else ""
-    return f"{told.get('answers') or 0:,} answers, {hits:,} of {asked:,} requests had theirs from it{saved}"
+    saved = f", {_dollars(report['saved_usd'])} saved" if report.get("saved_usd") else ""
+    return f"{report.get('answers') or 0:,} answers, {hits:,} of {asked:,} requests had theirs from it{saved}"
 
 
-def _saved(told: Told) -> str:
-    if not told.get("hits"):
+def _saved(report: Report) -> str:
+    if not report.get("hits"):
         return ""
-    saved = f", {_dollars(told['saved_usd'])} saved" if told.get("saved_usd") else ""
-    return f"{told['hits']:,} of {told.get('requests') or 0:,} requests{saved}"
+    saved = f", {_dollars(report['saved_usd'])} saved" if report.get("saved_usd") else ""
+    return f"{report['hits']:,} of {report.get('requests') or 0:,} requests{saved}"
 
 
 def _policy(rest: dict[str, Any]) -> Iterator[Row]:
@@ -143,9 +143,9 @@ def _policy(rest: dict[str, Any]) -> Iterator[Row]:
     yield "your group's instructions", str(rest.pop("system_prompt", "") or "")
 
 
-def _rows(told: Told, above: str = "") -> Iterator[Row]:
+def _rows(report: Report, above: str = "") -> Iterator[Row]:
     """A nested report as rows, such as ``key limits``."""
-    for name, value in told.items():
+    for name, value in report.items():
         label = f"{above} {name}".strip().replace("_", " ")
         if isinstance(value, dict) and "limit" in value:
             yield label, money(value) if "today" in value else of(value)

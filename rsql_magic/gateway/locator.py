@@ -146,17 +146,17 @@ class GatewayLocator:
         if self._policy_known or self._only_replays:
             return
         try:
-            told = self.gateway.get("stats", timeout=5.0)
+            policy = self.gateway.get("stats", timeout=5.0)
         except GatewayUnreachable:
             raise
         except GatewayError as error:
             if error.status >= 500:  # it may have a policy that it cannot tell now
                 raise
-            told = None  # another kind of endpoint
-        told = told if isinstance(told, dict) else {}
-        floor, prompt = told.get("privacy_floor"), told.get("system_prompt")
+            policy = None  # another kind of endpoint
+        policy = policy if isinstance(policy, dict) else {}
+        floor, prompt = policy.get("privacy_floor"), policy.get("system_prompt")
         self._floor, self._prompt = (floor if floor in LEVELS else None), (prompt if isinstance(prompt, str) else "")
-        offline = told.get("offline_models")
+        offline = policy.get("offline_models")
         self.gateway.offline_models = frozenset(map(str, offline if isinstance(offline, list) else ()))
         self._policy_known = True
 

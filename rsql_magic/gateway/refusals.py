@@ -54,16 +54,16 @@ def error_of(status: int, body: str, headers: Mapping[str, str], url: str) -> Ga
         >>> type(error_of(401, "", {}, "http://localhost/rsql/")).__name__
         'NotAllowed'
     """
-    told = _told(body)
-    code = str(told.get("code") or "")
+    error = _error_object(body)
+    code = str(error.get("code") or "")
     kind = _class_of(status, code)
-    retry_after = _seconds(told.get("retry_after", headers.get("retry-after")))
-    message = str(told.get("message") or "").strip() or _plain_words(status, url)
+    retry_after = _seconds(error.get("retry_after", headers.get("retry-after")))
+    message = str(error.get("message") or "").strip() or _plain_words(status, url)
     if retry_after is not None and "retry" not in message.lower() and "again in" not in message.lower():
         message = f"{message.removesuffix('Try again later.').rstrip(' .')}. Try again in {_span(retry_after)}."
     for route, magic in _ROUTES.items():
         message = message.replace(route, magic)
-    request_id = str(told.get("request_id") or headers.get("x-request-id", ""))
+    request_id = str(error.get("request_id") or headers.get("x-request-id", ""))
     if status >= 500 and request_id:
         message = f"{message.rstrip('.')} (request {request_id})"
     hint = HINTS.get(code) or HINTS.get({401: "invalid_token", 403: "not_permitted"}.get(status, ""), "")
@@ -87,7 +87,7 @@ def _words(text: str) -> list[str]:
     return re.findall(r"[%\w]+", text)
 
 
-def _told(body: str) -> dict[str, Any]:
+def _error_object(body: str) -> dict[str, Any]:
     """The ``error`` object of a body in OpenAI's shape, or the ``detail`` that some endpoints give in its place."""
     try:
         parsed = json.loads(body)

@@ -153,8 +153,8 @@ class _Commands:
 
     def context(self, rest: str) -> None:
         unsure = self._assistant.locator.unknown_policy()
-        told = self._assistant.gather(rest, self._snapshot)
-        self._screen.show(reports.context(replace(told, notes=(*told.notes, *filter(None, [unsure])))))
+        gathered = self._assistant.gather(rest, self._snapshot)
+        self._screen.show(reports.context(replace(gathered, notes=(*gathered.notes, *filter(None, [unsure])))))
 
     def catalog(self, rest: str) -> None:
         engine, _ = self._assistant.connections.engine("", self._snapshot.namespace)

@@ -110,13 +110,13 @@ class AnswerTask:
             self._push("exchange")
 
     def _failed(self, error: RsqlError) -> None:
-        told: dict[str, Any] = {"message": error.message, "hint": error.hint, "kind": type(error).__name__}
+        trouble: dict[str, Any] = {"message": error.message, "hint": error.hint, "kind": type(error).__name__}
         if isinstance(error, GatewayError):
-            told |= {"code": error.code, "status": error.status, "retry_after": error.retry_after}
+            trouble |= {"code": error.code, "status": error.status, "retry_after": error.retry_after}
             self.pair.request_id = error.request_id
         if isinstance(error, QueryFailed) and error.sql:
-            told["sql"], self.pair.answer = error.sql, ""
-        self.pair.state, self.pair.error = "failed", told
+            trouble["sql"], self.pair.answer = error.sql, ""
+        self.pair.state, self.pair.error = "failed", trouble
 
     def _answer(self, screen: PanelScreen) -> None:
         screen.status("reading")
@@ -252,10 +252,10 @@ class AnswerTask:
     def _check(self, check: Callable[[], list[str]]) -> list[str]:
         return self._main_thread.call(check, patience=_CHECK_PATIENCE, stopped=lambda: self.stop.asked)
 
-    def _check_late(self, answer: Answer, told: Context | None) -> None:
+    def _check_late(self, answer: Answer, context: Context | None) -> None:
         """Check R code that nobody could check while the answer came; on the main thread."""
         try:
-            unsaid = told.unsaid if told else frozenset[str]()
+            unsaid = context.unsaid if context else frozenset[str]()
             wrong, said = check_in_r(blocks_of(answer.text), unsaid), "R code checked"
         except BadInput as no_r:
             wrong, said = [], f"R code not checked: {no_r.message}"

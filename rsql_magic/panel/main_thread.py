@@ -64,14 +64,14 @@ class MainThread:
             return work()
         begun, done = threading.Event(), Future[T]()
         self._loop.add_callback(_carry_out, work, begun, done)
-        told, spent = False, 0.0
+        announced, spent = False, 0.0
         while not begun.wait(0.05):
             spent += 0.05
             gave_up = stopped()
             if (gave_up or (patience is not None and spent >= patience)) and done.cancel():
                 raise Stopped("Stopped.") if gave_up else TimeoutError
-            if not told and spent >= 0.2:
-                told = True
+            if not announced and spent >= 0.2:
+                announced = True
                 waiting()
         return done.result()
 

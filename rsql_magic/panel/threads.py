@@ -185,8 +185,8 @@ class Thread:
 
     def replaced(self) -> MessagePair | None:
         """A pair of a cell that has run again: its turn is gone."""
-        told = {id(turn) for turn in self.chat.turns}
-        return next((each for each in self.pairs if each.turn is not None and id(each.turn) not in told), None)
+        remembered = {id(turn) for turn in self.chat.turns}
+        return next((each for each in self.pairs if each.turn is not None and id(each.turn) not in remembered), None)
 
     def cut(self, start: MessagePair) -> None:
         """Forget a pair and all after it; the model is not told of them any more."""

@@ -98,10 +98,10 @@ def _in_json(text: str, blocks: Sequence[Block]) -> str:
     """A query that stands in an object of JSON, where that is all there is: ``{"sql": "SELECT 1"}``."""
     for candidate in (text, *(block.code for block in blocks if block.language in {"", "json"})):
         try:
-            told = json.loads(candidate)
+            value = json.loads(candidate)
         except (ValueError, RecursionError):
             continue
-        found = (told.get(name) for name in ("sql", "query", "SQL", "statement")) if isinstance(told, dict) else ()
+        found = (value.get(name) for name in ("sql", "query", "SQL", "statement")) if isinstance(value, dict) else ()
         for query in found:
             if isinstance(query, str) and query.strip():
                 return query.strip()

@@ -85,11 +85,11 @@ def _lines(path: Path) -> list[str]:
 
 def _line(text: str) -> Verified | None:
     try:
-        told = json.loads(text)
+        entry = json.loads(text)
     except ValueError:
         return None
-    known = isinstance(told, dict) and isinstance(told.get("question"), str) and isinstance(told.get("sql"), str)
-    return Verified(told["question"], told["sql"], str(told.get("dialect") or "")) if known else None
+    known = isinstance(entry, dict) and isinstance(entry.get("question"), str) and isinstance(entry.get("sql"), str)
+    return Verified(entry["question"], entry["sql"], str(entry.get("dialect") or "")) if known else None
 
 
 def resembling(question: str, known: Iterable[Verified], most: int = 3) -> list[Verified]:

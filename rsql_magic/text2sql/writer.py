@@ -272,7 +272,7 @@ class Writer:
         return SQLResult(
             sql=last.draft.sql,
             question=self._options.question,
-            attempts=tuple(_told(attempt) for attempt in attempts),
+            attempts=tuple(_attempt(attempt) for attempt in attempts),
             problems=last.problems,
             usage=usage_of(self._replies),
             context=messages[-1]["content"],
@@ -334,8 +334,8 @@ class Writer:
             dialect=self._dialect,
             question=self._options.question,
         )
-        told = {"task": "explain", "question": self._options.question, "sql": result.sql, "dialect": self._dialect}
-        result.says = self._told(question, told)
+        values = {"task": "explain", "question": self._options.question, "sql": result.sql, "dialect": self._dialect}
+        result.says = self._words(question, values)
 
     def _planned(self, result: SQLResult) -> str:
         """The plan; of a query for another database that cannot be run here, nothing, and that is said."""
@@ -364,10 +364,10 @@ class Writer:
             count=result.count,
             question=self._options.question,
         )
-        told = {"task": "result", "question": self._options.question, "rows": rows, "returned": result.count}
-        result.answer = self._told(question, told)
+        values = {"task": "result", "question": self._options.question, "rows": rows, "returned": result.count}
+        result.answer = self._words(question, values)
 
-    def _told(self, question: str, values: dict[str, str]) -> str:
+    def _words(self, question: str, values: dict[str, str]) -> str:
         """What the model says in words."""
         messages = [{"role": "system", "content": prompts.load("ask")}, {"role": "user", "content": question}]
         return self._send(messages, lambda: values).text.strip()
@@ -381,7 +381,7 @@ class Writer:
             self._spent[step] = self._spent.get(step, 0.0) + self._clock() - started
 
 
-def _told(attempt: Round) -> Attempt:
+def _attempt(attempt: Round) -> Attempt:
     """A round as a result keeps it; a mended draft cost nothing."""
     usage = Usage() if attempt.mended else usage_of([attempt.reply])
     return Attempt(attempt.draft.sql, attempt.problems, attempt.draft.says, usage, attempt.mended)
