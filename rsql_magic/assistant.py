@@ -77,7 +77,7 @@ class Assistant:
         self.connections = Connections()
         self.chat = Chat(lambda: self.locator.client, clock=clock)
         self._clock = clock
-        self._said: set[str] = set()
+        self._notes_shown: set[str] = set()
         self._asked = ""
         """The database that was asked last, as turns name it."""
 
@@ -265,7 +265,7 @@ class Assistant:
         return preview_of(self.locator.with_prompt(messages))
 
     def gather(self, text: str, snapshot: NotebookSnapshot) -> Context:
-        """What a model would be told about the notebook."""
+        """The context of a question about the notebook."""
         return self._answer_writer(Question(text, level=self.settings.privacy), snapshot, Screen()).gathered
 
     def _answer_writer(
@@ -303,9 +303,9 @@ class Assistant:
             return None
 
     def _news(self, notes: Sequence[str]) -> list[str]:
-        """What the user should know and was not told yet, such as that R cannot be read."""
-        news = [note for note in notes if note not in self._said]
-        self._said.update(news)
+        """Notes that were not shown yet, such as that R cannot be read."""
+        news = [note for note in notes if note not in self._notes_shown]
+        self._notes_shown.update(news)
         return news
 
     def _begin(self, new: bool, chat: Chat | None = None) -> None:
@@ -389,7 +389,7 @@ class Assistant:
         self._begin(new, chat)
         with ending(screen), self.connections.working():
             self.locator.learn_policy()
-            prompt, said = self._prompt(
+            prompt, choice = self._prompt(
                 question, connection, snapshot or NotebookSnapshot(), options, chat, linked=linked, executor=executor
             )
             prompt.entry.begin()
@@ -405,7 +405,7 @@ class Assistant:
                 unfilled(question, (snapshot or NotebookSnapshot()).namespace),
                 _only_in_r(question, prompt, snapshot or NotebookSnapshot()),
             )
-            result.footnotes = tuple(part for part in (prompt.entry.note, said, *hints, *result.footnotes) if part)
+            result.footnotes = tuple(part for part in (prompt.entry.note, choice, *hints, *result.footnotes) if part)
             result.notes = (*result.notes, *self._news(prompt.unread))
             screen.show(result.shown(footer=self.settings.usage_line))
             if result.drawing:
@@ -439,13 +439,13 @@ class Assistant:
         linked: Linked | None = None,
         executor: MainThreadExecutor | None = None,
     ) -> tuple[SchemaPrompt, str]:
-        """What is told of a question, and what has to be said of the database that it is asked of."""
+        """The prompt of a question, and a note on the choice of its database."""
         options = options or self.query_options()
         options = replace(
             options, question=self.filled(question, snapshot, options.level), level=self.locator.most(options.level)
         )
         sources = snapshot.sources(options.question, options.tables)
-        engine, said = self.connections.engine("" if connection is None else connection, sources, options.question)
+        engine, choice = self.connections.engine("" if connection is None else connection, sources, options.question)
         talk = self.chat if chat is None else chat
         entry = talk.entry(
             options.question,
@@ -462,7 +462,7 @@ class Assistant:
             examples=verified.read(verified.paths(self._environ)),
             linked=linked,
         )
-        return prompt, said
+        return prompt, choice
 
     def verify(self, result: SQLResult | None = None, *, user: bool = False) -> Path:
         """Keep a question and its SQL as verified, so that questions like it are shown them.

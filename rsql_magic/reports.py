@@ -103,9 +103,11 @@ def context(gathered: Context) -> Shown:
     """What would be told about the notebook, ranked."""
     plain = str(gathered)
     head, *rest = plain.splitlines()
-    said = rest[len(gathered.rows()) + 1 :]
+    sentences = rest[len(gathered.rows()) + 1 :]
     table = listing(gathered.rows(), ("kind", "name", "tokens", "why"))
-    return Shown("\n\n".join([f"*{plain_markdown(head[1:-1])}*", table.markdown, *map(plain_markdown, said)]), plain)
+    return Shown(
+        "\n\n".join([f"*{plain_markdown(head[1:-1])}*", table.markdown, *map(plain_markdown, sentences)]), plain
+    )
 
 
 def catalog(tables: Catalog, pattern: str = "") -> Shown:
@@ -124,9 +126,9 @@ def catalog(tables: Catalog, pattern: str = "") -> Shown:
 
 def _with_problems(shown: Shown, problems: Sequence[str]) -> Shown:
     """A report with what could not be read, one sentence each."""
-    said = [f"⚠ {problem}" for problem in problems]
-    markdown = "".join(f"<p>{html_text(line)}</p>" for line in said)
-    return replace(shown, markdown=shown.markdown + markdown, plain="\n".join([shown.plain, *said]))
+    sentences = [f"⚠ {problem}" for problem in problems]
+    markdown = "".join(f"<p>{html_text(line)}</p>" for line in sentences)
+    return replace(shown, markdown=shown.markdown + markdown, plain="\n".join([shown.plain, *sentences]))
 
 
 def transpile(sql: str, read: str, write: str) -> str:
@@ -150,8 +152,8 @@ def transpile(sql: str, read: str, write: str) -> str:
     try:
         return ";\n".join(sqlglot.transpile(sql, read=read.lower(), write=write.lower(), pretty=True))
     except (SqlglotError, ValueError) as error:
-        said = str(error).splitlines()[0].rstrip(".")
-        raise BadInput(f"{said}.", hint=f"It was read as {read}; --from names another dialect.") from None
+        reason = str(error).splitlines()[0].rstrip(".")
+        raise BadInput(f"{reason}.", hint=f"It was read as {read}; --from names another dialect.") from None
 
 
 def _report(gateway: LLMClient, path: str) -> dict[str, Any]:

@@ -62,12 +62,12 @@ def check_blocks(blocks: Sequence[Block], parsers: Mapping[str, Callable[[str], 
         >>> check_blocks(blocks_of("```python\nx = (\n```"), {"python": parse_python})
         ["The python block 1 does not parse: '(' was never closed (line 1)."]
     """
-    said = []
+    sentences = []
     for number, block in enumerate(blocks, 1):
         parser = parsers.get(block.language)
         if parser and (wrong := parser(block.code)):
-            said.append(f"The {block.language} block {number} does not parse: {wrong.rstrip('.')}.")
-    return said
+            sentences.append(f"The {block.language} block {number} does not parse: {wrong.rstrip('.')}.")
+    return sentences
 
 
 def cited(sources: Sequence[str]) -> list[str]:
@@ -180,8 +180,8 @@ class Answer(Showable):
         line = usage_line(self.usage, notes=self.notes) if footer else ""
         if self.format == "json":
             return Shown("", as_json(self.as_dict()), data={"application/json": self.as_dict()}, metadata=metadata)
-        said = (self._complete(), drawn_from(self.sources), *(f"⚠ {problem}" for problem in self.problems))
-        parts = [part for part in said if part]
+        sentences = (self._complete(), drawn_from(self.sources), *(f"⚠ {problem}" for problem in self.problems))
+        parts = [part for part in sentences if part]
         text = "\n\n".join(parts)
         if self.format == "text":
             return Shown("", text, line, metadata=metadata)

@@ -183,10 +183,10 @@ def _longer(call: ast.Call, _: frozenset[str], __: Known) -> Columns:
     new = [word(call, "var_name", "variable_name"), word(call, "value_name")]
     if kept is None or len(call.args) > 1 or (call.args and method(call) == "melt"):
         return None
-    said = [
+    written = [
         texts(node) if node is not None else [usual] for node, usual in zip(new, ["variable", "value"], strict=True)
     ]
-    return _union([frozenset(kept), *(None if each is None else frozenset(each) for each in said)])
+    return _union([frozenset(kept), *(None if each is None else frozenset(each) for each in written)])
 
 
 def _numbered(call: ast.Call, known: frozenset[str], _: Known) -> Columns:
@@ -228,10 +228,10 @@ def joined(call: ast.Call, left: ast.expr | None, known_by: Known, right: int) -
     both = [known_by.columns(left), known_by.columns(other_of(call, right))]
     marks = ["_x", "_y", "_right"]
     for node in (word(call, "suffixes"), word(call, "suffix"), word(call, "lsuffix"), word(call, "rsuffix")):
-        said = texts(node) if node is not None else []
-        if said is None:
+        written = texts(node) if node is not None else []
+        if written is None:
             return None
-        marks += said
+        marks += written
     if both[0] is None or both[1] is None:
         return None
     twice = both[0] & both[1]
@@ -269,8 +269,8 @@ def _of_groups(call: ast.Call, known_by: Known) -> Columns:
         return None
     own = _per_group(inner, known, chosen)
     name = word(call, "name") if reset else None
-    said = frozenset(texts(name) or ()) if name is not None else frozenset[str]()
-    return _union([own, keys, said, _INDEX if reset else frozenset()])
+    written = frozenset(texts(name) or ()) if name is not None else frozenset[str]()
+    return _union([own, keys, written, _INDEX if reset else frozenset()])
 
 
 def _per_group(call: ast.Call, known: frozenset[str], chosen: list[str] | None) -> Columns:
@@ -278,8 +278,8 @@ def _per_group(call: ast.Call, known: frozenset[str], chosen: list[str] | None) 
     if name in {"agg", "aggregate"}:
         return _aggregated(call, chosen)
     if name in {"size", "len", "count"} and (name != "count" or chosen is None):
-        said = names_in([*call.args[:1], *(each.value for each in call.keywords if each.arg == "name")])
-        counts = None if said is None else frozenset(said or {"size", "len", "count"})
+        written = names_in([*call.args[:1], *(each.value for each in call.keywords if each.arg == "name")])
+        counts = None if written is None else frozenset(written or {"size", "len", "count"})
         return counts if counts is None or name != "count" else known | counts
     if name in _PER_GROUP:
         return known if chosen is None else frozenset(chosen)
@@ -290,8 +290,8 @@ def _aggregated(call: ast.Call, chosen: list[str] | None) -> Columns:
     """Named aggregates, a list of functions for one column, or one function for each of some columns."""
     first = call.args[0] if len(call.args) == 1 else None
     if isinstance(first, ast.Dict):
-        said = pairs(first)
-        return None if said is None else frozenset(said)
+        written = pairs(first)
+        return None if written is None else frozenset(written)
     if chosen is not None and first is not None:
         made = texts(first)
         single = isinstance(first, ast.Constant)
@@ -319,8 +319,8 @@ def _of_counts(call: ast.Call, known_by: Known) -> Columns:
     if method(call) != "reset_index" or not isinstance(inner, ast.Call):
         return None
     counted, name = _counted(inner, known_by), word(call, "name")
-    said = [] if name is None else texts(name)
-    return None if counted is None or said is None else counted | set(said)
+    written = [] if name is None else texts(name)
+    return None if counted is None or written is None else counted | set(written)
 
 
 def _counted(call: ast.Call, known_by: Known) -> Columns:
@@ -328,11 +328,11 @@ def _counted(call: ast.Call, known_by: Known) -> Columns:
     column = holder(call)
     if method(call) != "value_counts" or not isinstance(column, ast.Subscript | ast.Attribute):
         return None
-    name, said = word(call, "name"), [column.attr] if isinstance(column, ast.Attribute) else texts(column.slice)
+    name, written = word(call, "name"), [column.attr] if isinstance(column, ast.Attribute) else texts(column.slice)
     new = [] if name is None else texts(name)
-    if said is None or new is None or known_by.columns(column.value) is None:
+    if written is None or new is None or known_by.columns(column.value) is None:
         return None
-    return frozenset({*said, *new, "index", "count", "proportion"})
+    return frozenset({*written, *new, "index", "count", "proportion"})
 
 
 # Expressions of polars

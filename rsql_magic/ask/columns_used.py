@@ -293,8 +293,8 @@ class _Code:
     def want(self, frame: ast.expr, known: frozenset[str], names: Iterable[str]) -> None:
         for name in names:
             if name not in known:
-                said = root(frame) or "the frame"
-                self.found.setdefault((said, name), Unknown(said, name, tuple(sorted(known - self.unsaid))))
+                frame_name = root(frame) or "the frame"
+                self.found.setdefault((frame_name, name), Unknown(frame_name, name, tuple(sorted(known - self.unsaid))))
 
     # What an expression gives
 
@@ -444,10 +444,10 @@ def _asked_of_plot(call: ast.Call) -> list[str]:
 def _in_formula(call: ast.Call) -> list[str]:
     """``smf.ols("y ~ x", data=df)``."""
     formula = word(call, "formula") or (call.args[0] if call.args else None)
-    said = texts(formula) if isinstance(formula, ast.Constant) else None
-    if not said or "~" not in said[0]:
+    text = texts(formula) if isinstance(formula, ast.Constant) else None
+    if not text or "~" not in text[0]:
         return []
-    bare = re.sub(r"Q\((['\"]).*?\1\)|(['\"]).*?\2", "", said[0])
+    bare = re.sub(r"Q\((['\"]).*?\1\)|(['\"]).*?\2", "", text[0])
     return [name for name in _IN_FORMULA.findall(bare) if name not in {"C", "I", "np"}]
 
 

@@ -68,8 +68,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     except (KeyboardInterrupt, RsqlError) as error:
         code = next(code for kind, code in EXIT_CODES if isinstance(error, kind))
         if code != 130:
-            said = _MAGIC.sub(r"rsql \1", str(error))  # the same command, where there are no magics
-            sys.stderr.write(f"{type(error).__name__}: {said}\n")
+            message = _MAGIC.sub(r"rsql \1", str(error))  # the same command, where there are no magics
+            sys.stderr.write(f"{type(error).__name__}: {message}\n")
         return code
     finally:
         assistant.close()

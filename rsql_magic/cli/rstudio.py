@@ -53,18 +53,18 @@ def session(environ: Mapping[str, str], question: str, folder: Path | None = Non
         folder: Where the scripts are; by default the working directory.
     """
     command = _rscript(environ)
-    said = _asked(command) if command else []
-    if len(said) < 2:
+    lines = _asked(command) if command else []
+    if len(lines) < 2:
         return ""
-    installed = dict(line.split(" ", 1) for line in said[2:] if " " in line)
+    installed = dict(line.split(" ", 1) for line in lines[2:] if " " in line)
     used = [name for name in _used(folder or Path.cwd()) if name in installed]
     named = [name for name in installed if re.search(rf"(?<![\w.]){re.escape(name)}(?![\w.])", question)]
     rest = sorted(set(installed) - set(used) - set(named))
     return "\n".join(
         line
         for line in (
-            f"A terminal of RStudio. R {said[0]}",
-            f"attached in a new session: {', '.join(said[1].split())}",
+            f"A terminal of RStudio. R {lines[0]}",
+            f"attached in a new session: {', '.join(lines[1].split())}",
             _line("named in the question", [f"{name} {installed[name]}" for name in named]),
             _line("used by the scripts in this folder", [f"{name} {installed[name]}" for name in used]),
             _line("also installed", rest),

@@ -95,8 +95,8 @@ def _notebook(path: Path, output: Path) -> None:
     try:
         client.execute()
     except CellExecutionError as error:
-        said = f"{error.ename}: {error.evalue}".strip().rstrip(".")
-        raise CodeFailed(f"{path.name} failed: {said}.", hint=f"{output} shows where.") from None
+        reason = f"{error.ename}: {error.evalue}".strip().rstrip(".")
+        raise CodeFailed(f"{path.name} failed: {reason}.", hint=f"{output} shows where.") from None
     except DeadKernelError:
         raise CodeFailed(f"{path.name} failed: its kernel died.", hint="It may have run out of memory.") from None
     finally:

@@ -247,16 +247,16 @@ def draw(chart: Chart, frame: pd.DataFrame, total: int | None = None, *, cut: bo
         total: How many rows there are in all; None where that is not known.
         cut: Whether there are more than in ``frame``. A chart of some of the rows says so itself.
     """
-    rows, said, title = frame.head(MOST_ROWS), "", {}
+    rows, note, title = frame.head(MOST_ROWS), "", {}
     if cut or len(frame) > MOST_ROWS:
         every = len(frame) if not cut else total
         of = f"of {every:,} rows" if every is not None else "rows; there are more"
-        said = f"The chart shows the first {len(rows):,} {of}."
+        note = f"The chart shows the first {len(rows):,} {of}."
         title = {"title": {"text": f"First {len(rows):,} {of}", **_SMALL}}
     elif chart.kind in {"bar", "pie"} and frame[chart.x].nunique() > _MOST_BARS:
-        said = f"{chart.x} has {frame[chart.x].nunique():,} values; a LIMIT makes the chart easier to read."
+        note = f"{chart.x} has {frame[chart.x].nunique():,} values; a LIMIT makes the chart easier to read."
     drawn = {"$schema": _SCHEMA, "config": _LOOKS, **title, **spec(chart, frame)}
-    return {**drawn, "data": {"values": _records(rows, chart)}}, said
+    return {**drawn, "data": {"values": _records(rows, chart)}}, note
 
 
 def as_altair(drawn: Spec) -> alt.Chart:

@@ -434,8 +434,8 @@ class _Words:
             return
         if self._written[-1].endswith("!"):  # or it would be an image
             self._written[-1] = f"{self._written[-1][:-1]}&#33;"
-        said = f' "{entities(" ".join(title.split()))}"' if title.strip() else ""
-        self._add(f"[{words.strip() or _escaped(address, apart=True)}]({address}{said})")
+        tooltip = f' "{entities(" ".join(title.split()))}"' if title.strip() else ""
+        self._add(f"[{words.strip() or _escaped(address, apart=True)}]({address}{tooltip})")
 
 
 _PAIRS = {
@@ -448,14 +448,14 @@ _PAIRS = {
 def _described(image: Token) -> str:
     """What an image's author wrote of it."""
     parts: list[Any] = list(image.children or [])
-    said = ""
+    description = ""
     while parts:
         one = parts.pop(0)
         if one.type == "image":
             parts[:0] = one.children or []
         else:
-            said += " " if one.type.endswith("break") else one.content
-    return " ".join(said.split())
+            description += " " if one.type.endswith("break") else one.content
+    return " ".join(description.split())
 
 
 def _address(url: str) -> str:

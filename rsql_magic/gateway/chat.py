@@ -396,10 +396,10 @@ class Entry:
     def add(self, replies: Sequence[Reply], *, answer: str | None = None, sources: tuple[str, ...] = ()) -> None:
         """Remember the question and the answer to keep, by default the last reply's text; as they may leave."""
         last = replies[-1] if replies else Reply()
-        said = last.text if answer is None else answer
+        kept = last.text if answer is None else answer
         turn = Turn(
             redact(self.question)[0],
-            redact(said)[0],
+            redact(kept)[0],
             self.task,
             usage_of(replies),
             last.interrupted,

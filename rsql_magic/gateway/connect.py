@@ -195,15 +195,15 @@ class Embedded:
 
     def _ready(self, out: IO[bytes]) -> str:
         deadline = self.clock() + self.timeout
-        said = b""
+        output = b""
         with selectors.DefaultSelector() as waiting:
             waiting.register(out, selectors.EVENT_READ)
             while (left := deadline - self.clock()) > 0:
                 if not waiting.select(left):
                     continue
                 piece = os.read(out.fileno(), 4096)
-                said += piece
-                if ready := _READY.search(said.decode("utf-8", "replace")):
+                output += piece
+                if ready := _READY.search(output.decode("utf-8", "replace")):
                     return ready[1].rstrip("/") + "/"
                 if not piece:
                     break

@@ -434,7 +434,7 @@ def _read_chunk(chunk: dict[str, Any], fields: dict[str, Any]) -> str:
     fields["rsql"] = _record(chunk.get("rsql")) or fields["rsql"]
     choice = _first(chunk.get("choices"))
     fields["finish_reason"] = _words(choice.get("finish_reason")) or fields["finish_reason"]
-    return _said(_record(choice.get("delta")))
+    return _content(_record(choice.get("delta")))
 
 
 # What endpoints send in place of what the protocol has: anything that is not understood counts as not said.
@@ -458,7 +458,7 @@ def _counts(usage: Any) -> dict[str, Any]:
     return {name: value for name, value in _record(usage).items() if name not in numbers or type(value) in {int, float}}
 
 
-def _said(message: dict[str, Any]) -> str:
+def _content(message: dict[str, Any]) -> str:
     """The text of a message or a piece of one, also in parts; a refusal where that is all."""
     content = message.get("content")
     if isinstance(content, list):
@@ -474,7 +474,7 @@ def _whole(response: httpx.Response, limits: Mapping[str, str]) -> Generator[Eve
         message = choice["message"]
     except (ValueError, KeyError, IndexError, TypeError, RecursionError):
         raise not_a_gateway(str(response.request.url), response.status_code) from None
-    yield Text(_said(_record(message)))
+    yield Text(_content(_record(message)))
     rsql = {"request_id": response.headers.get("x-request-id", ""), **_record(body.get("rsql"))}
     yield Done(_counts(body.get("usage")), rsql, _words(choice.get("finish_reason")), _words(body.get("model")), limits)
 

@@ -201,21 +201,21 @@ _NUMERIC = re.compile(r"argument (?P<option>\S+): invalid (?P<kind>int|float) va
 _CHOICE = re.compile(r"argument (?P<option>\S+): invalid choice: '?(?P<value>.*?)'? \(choose from (?P<choices>.*)\)")
 
 
-def _plainly(said: str) -> BadInput:
+def _plainly(message: str) -> BadInput:
     """What argparse says of a wrong value, in plain words.
 
     Example:
         >>> print(_plainly("argument --as: invalid choice: 'quizz' (choose from 'quiz', 'exam')"))
         There is no --as 'quizz'. Did you mean quiz?
     """
-    if number := _NUMERIC.fullmatch(said):
+    if number := _NUMERIC.fullmatch(message):
         kind = "a whole number" if number["kind"] == "int" else "a number"
         return BadInput(
             f"{number['option'].split('/')[0]} takes {kind}, not {number['value']!r}.", hint="--help lists the options."
         )
-    wrong = _CHOICE.fullmatch(said)
+    wrong = _CHOICE.fullmatch(message)
     if wrong is None:
-        return BadInput(f"{said}.", hint="--help lists the options.")
+        return BadInput(f"{message}.", hint="--help lists the options.")
     choices = [choice.strip("'") for choice in wrong["choices"].split(", ")]
     close = get_close_matches(wrong["value"], choices, 1)
     *others, last = choices

@@ -256,11 +256,11 @@ class AnswerTask:
         """Check R code that nobody could check while the answer came; on the main thread."""
         try:
             unsaid = context.unsaid if context else frozenset[str]()
-            wrong, said = check_in_r(blocks_of(answer.text), unsaid), "R code checked"
+            wrong, note = check_in_r(blocks_of(answer.text), unsaid), "R code checked"
         except BadInput as no_r:
-            wrong, said = [], f"R code not checked: {no_r.message}"
+            wrong, note = [], f"R code not checked: {no_r.message}"
         answer.problems, answer.unchecked = (*answer.problems, *wrong), ""
-        self._note(answer, said)
+        self._note(answer, note)
         self._push("exchange")
 
     def _take(self, answer: Answer) -> None:

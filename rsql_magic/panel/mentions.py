@@ -138,9 +138,9 @@ def spelled(text: str, snapshot: NotebookSnapshot, mentions: Sequence[Mention]) 
         ```
     """
     names = {each.text: f"In[{each.name}]" if each.kind == "cell" else each.name for each in mentions}
-    said = _MENTION.sub(lambda match: names.get(match[0], match[0]), text)
+    question = _MENTION.sub(lambda match: names.get(match[0], match[0]), text)
     cells = [each for each in mentions if each.kind == "cell"]
-    return "\n\n".join([said, *(f"In[{each.name}]:\n{_shown(snapshot, int(each.name))}" for each in cells)])
+    return "\n\n".join([question, *(f"In[{each.name}]:\n{_shown(snapshot, int(each.name))}" for each in cells)])
 
 
 def _shown(snapshot: NotebookSnapshot, number: int) -> str:

@@ -107,14 +107,14 @@ def _python(code: str, shell: Any) -> list[Output]:
 
     with capture_output() as captured, _results(shell) as results:
         done = shell.run_cell(code, store_history=True)
-    said = [_text("text", captured.stdout), _text("text", captured.stderr)]
+    printed = [_text("text", captured.stdout), _text("text", captured.stderr)]
     shown = [_shown(output.data) for output in captured.outputs] + [_shown(result["data"]) for result in results]
     error = done.error_before_exec or done.error_in_exec
     if error is not None:
         # IPython has printed the traceback; a panel has room for the last line of it.
-        said = [] if not captured.outputs and said[0] and "Traceback" in str(said[0]["text"]) else said
+        printed = [] if not captured.outputs and printed[0] and "Traceback" in str(printed[0]["text"]) else printed
         shown.append({"kind": "error", "text": f"{type(error).__name__}: {error}"})
-    return [each for each in (*said, *shown) if each]
+    return [each for each in (*printed, *shown) if each]
 
 
 @contextmanager

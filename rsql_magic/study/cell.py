@@ -155,10 +155,10 @@ class StudyWriter(AnswerWriter):
             f"{len(wrong)} left out: the code did not give the stated answer" if wrong else "",
             f"{len(kept)} of the {self._count} asked for" if self._count and len(kept) != self._count else "",
         )
-        said = tuple(note for note in notes if note)
+        shown_notes = tuple(note for note in notes if note)
         sheet = msgspec.structs.replace(sheet, items=kept)
         sources = dict.fromkeys([*self.gathered.pointed, *self.gathered.named_in(as_markdown(sheet))])
-        return Study(sheet, usage_of(self._replies), tuple(sources), said)
+        return Study(sheet, usage_of(self._replies), tuple(sources), shown_notes)
 
 
 class _Words(Screen):

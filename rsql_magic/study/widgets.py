@@ -123,8 +123,8 @@ class Quiz:
         for question, chosen, verdict in zip(self._questions, self.choices, self.verdicts, strict=True):
             is_right = chosen.value == question.answer
             right += is_right
-            said = "✓" if is_right else f"✗ {letter(question.answer)}) {question.choices[question.answer]}"
-            verdict.value = _shown(f"{said}: {question.explanation}")
+            result = "✓" if is_right else f"✗ {letter(question.answer)}) {question.choices[question.answer]}"
+            verdict.value = _shown(f"{result}: {question.explanation}")
         self.score.value = f"{right} of {len(self._questions)} right"
 
 

@@ -180,8 +180,8 @@ def doubts(found: Sequence[Comparison], dialect: str, run: Run) -> list[str]:
     """
     texts = [one for one in found if one.operator in {"=", "like", "ilike"} and value_kind(one.column.type) == "text"]
     asked = [one for one in texts if one.text.strip(" %_") and not _is_known(one)][:_MOST_ASKED]
-    said = (sentence for one in asked if (sentence := _meant(one, dialect, run)))
-    return list(dict.fromkeys(said))
+    sentences = (sentence for one in asked if (sentence := _meant(one, dialect, run)))
+    return list(dict.fromkeys(sentences))
 
 
 def _is_known(one: Comparison) -> bool:
@@ -294,8 +294,8 @@ def _unreached(one: Comparison) -> str:
     low, at, high = ends
     never = {"=": at < low or at > high, ">": at >= high, ">=": at > high, "<": at <= low, "<=": at < low}
     how = "" if one.operator == "=" else f"{one.operator} "
-    said = f"{one.column.name} is {profile.low} to {profile.high}, so it is never {how}{one.text}."
-    return said if never.get(one.operator) else ""
+    sentence = f"{one.column.name} is {profile.low} to {profile.high}, so it is never {how}{one.text}."
+    return sentence if never.get(one.operator) else ""
 
 
 def _measure(text: str, kind: str) -> float:

@@ -196,9 +196,9 @@ class SchemaPrompt:
         return fence("verified", "questions that a person has checked", text) if text else ""
 
     def _session(self) -> str:
-        """What is said of the session; the date where the question counts from it, or each day had its own prompt."""
-        said = {"dialect": self.dialect} | self._today
-        return " ".join(f'{name}="{value}"' for name, value in said.items())
+        """The attributes of the session; the date where the question counts from it, or each day had its own prompt."""
+        attributes = {"dialect": self.dialect} | self._today
+        return " ".join(f'{name}="{value}"' for name, value in attributes.items())
 
     @cached_property
     def _today(self) -> dict[str, str]:
@@ -240,8 +240,8 @@ class SchemaPrompt:
 
         index = Index.of(self.catalog)
         seen = {table.full_name: len(table.columns) for table in self._tables}
-        said = [word for text in problems for word in _NAME.findall(text)]
-        asked = [*_names_in(sql, self.dialect), *(w for w in said if w in self.catalog or index.holders(w))]
+        words = [word for text in problems for word in _NAME.findall(text)]
+        asked = [*_names_in(sql, self.dialect), *(w for w in words if w in self.catalog or index.holders(w))]
         wider = widen(self._tables, asked, self.catalog)
         return [table for table in wider if len(table.columns) != seen.get(table.full_name)][:_MOST_MORE]
 

@@ -256,6 +256,6 @@ _WRITERS = {
 
 
 def _title(number: int, attempt: Attempt) -> str:
-    said = f"mended without asking: {'; '.join(dict.fromkeys(attempt.mended))}" if attempt.mended else ""
+    changes = f"mended without asking: {'; '.join(dict.fromkeys(attempt.mended))}" if attempt.mended else ""
     wrong = f"draft {number}: {' '.join(attempt.problems)}" if attempt.problems else ""
-    return " — ".join(part for part in (said, wrong) if part)
+    return " — ".join(part for part in (changes, wrong) if part)

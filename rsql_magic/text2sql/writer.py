@@ -75,9 +75,9 @@ class Writer:
         self._checks = DraftCheck(prompt.dialect, lambda: prompt.catalog, self._compiled)
         self._rows: dict[str, Rows] = {}
         self._doubted: str = ""
-        self._said: dict[str, list[str]] = {}
+        self._notes: dict[str, list[str]] = {}
         self._proposed: dict[str, Fix] = {}
-        self._said_of_mending = ""
+        self._autofix_note = ""
 
     def run(self) -> SQLResult:
         """Take the question through all steps.
@@ -164,7 +164,7 @@ class Writer:
             self._proposed[sql] = found
             if self._may_repair:
                 return None
-            self._said_of_mending = f"No round was left to ask the model: {'; '.join(found.said)} was added by rules."
+            self._autofix_note = f"No round was left to ask the model: {'; '.join(found.said)} was added by rules."
         return found
 
     def _compiled(self, statement: str) -> Sequence[Problem]:
@@ -218,12 +218,12 @@ class Writer:
             return 0
 
     def _doubts(self, sql: str, statement: str) -> list[str]:
-        """Why a query that runs may be wrong: told to the model once, and to the person where it insists."""
+        """Why a query that runs may be wrong: a message to the model once, and a note where it insists."""
         if self._options.level == "names":
-            self._said[sql] = [note.text for note in join_notes(statement, self._dialect, self._prompt.catalog)]
+            self._notes[sql] = [note.text for note in join_notes(statement, self._dialect, self._prompt.catalog)]
             return []
         found = literals.comparisons(statement, self._dialect, self._prompt.catalog)
-        said = literals.doubts(found, self._engine.dialect, self._looked_up)
+        doubts = literals.doubts(found, self._engine.dialect, self._looked_up)
         notes = join_notes(
             self._native.of(statement, self._prompt.catalog),
             self._engine.dialect,
@@ -231,12 +231,12 @@ class Writer:
             self._number,
             self._options.question,
         )
-        self._said[sql] = [*(said or literals.out_of_range(found)), *(note.text for note in notes)]
-        said += [note.text for note in notes if note.is_doubt]
-        if self._doubted or not said or not self._may_repair:
+        self._notes[sql] = [*(doubts or literals.out_of_range(found)), *(note.text for note in notes)]
+        doubts += [note.text for note in notes if note.is_doubt]
+        if self._doubted or not doubts or not self._may_repair:
             return []
         self._doubted = sql
-        return said
+        return doubts
 
     def _number(self, query: str) -> int | None:
         """What a small query of our own counts; None where the database refuses it or takes long."""
@@ -294,8 +294,8 @@ class Writer:
             yield self._prompt.settled
         if self._prompt.late:
             yield self._prompt.late
-        if self._said_of_mending:
-            yield self._said_of_mending
+        if self._autofix_note:
+            yield self._autofix_note
         if others:
             yield f"The answer held {others + 1} queries; the first one is used."
         if self._native.is_foreign and not self._options.run:
@@ -306,23 +306,23 @@ class Writer:
 
     def _take(self, result: SQLResult, suggestion: str) -> None:
         rows = self._rows[result.sql]
-        result.notes = (*result.notes, *([rows.note] if rows.note else []), *self._said.get(result.sql, []))
+        result.notes = (*result.notes, *([rows.note] if rows.note else []), *self._notes.get(result.sql, []))
         result.df, result.rows, result.truncated = rows.df, rows.total, rows.truncated
         if self._options.plot or suggestion:
             with self._timed("chart"):
                 self._chart(result, rows.df, suggestion)
 
     def _chart(self, result: SQLResult, frame: pd.DataFrame, suggestion: str) -> None:
-        """Draw; a chart that cannot be drawn is said, for the result is there all the same."""
+        """Draw; a chart that cannot be drawn becomes a note, for the result is there all the same."""
         from rsql_magic.display import charts
 
         kind = None if self._options.plot in {None, "auto"} else self._options.plot
         try:
             chart = charts.wanted(frame, suggestion, kind)  # type: ignore[arg-type]
-            result.drawing, said = charts.draw(chart, frame, result.rows, cut=result.truncated)
+            result.drawing, note = charts.draw(chart, frame, result.rows, cut=result.truncated)
         except BadInput as error:
-            said = str(error)
-        result.notes = (*result.notes, said) if said else result.notes
+            note = str(error)
+        result.notes = (*result.notes, note) if note else result.notes
 
     def _explain(self, result: SQLResult) -> None:
         self._screen.status("explaining")
@@ -338,7 +338,7 @@ class Writer:
         result.says = self._words(question, values)
 
     def _planned(self, result: SQLResult) -> str:
-        """The plan; of a query for another database that cannot be run here, nothing, and that is said."""
+        """The plan; of a query for another database that cannot be run here, nothing, with a note."""
         try:
             plan = self._engine.plan(self._native.of(result.sql, self._prompt.catalog))
         except QueryFailed as error:
