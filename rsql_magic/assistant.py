@@ -21,13 +21,12 @@ from rsql_magic.ask import (
     Prepared,
     Preview,
     Question,
-    interpolate,
+    filled,
     preview_of,
     unfilled,
 )
 from rsql_magic.config import Rsql
-from rsql_magic.context import Question as Mentions
-from rsql_magic.context import describe, error_text, known_names, r_frames
+from rsql_magic.context import Mentions, r_frames
 from rsql_magic.databases import Connections, executed_by
 from rsql_magic.display import Screen, charts
 from rsql_magic.errors import BadInput, ConnectionProblem, NoQuery, QueryFailed, RsqlError, Stopped
@@ -86,8 +85,6 @@ class Assistant:
         self.locator.close()
         self.connections.close()
 
-    # Asking about the notebook.
-
     def question(
         self,
         text: str,
@@ -128,10 +125,8 @@ class Assistant:
         if "{{" in text and not look:
             self.locator.learn_policy()
         _refuse_odd_question(lang, privacy, timeout)
-        filled = self.filled(text, snapshot, privacy)
-        self._refuse_long(filled, *(piece.text for piece in attached))
         return Question(
-            filled,
+            self._filled(text, snapshot, privacy, attached),
             names=tuple(names),
             model=settings.resolve(model),
             lang=lang or settings.lang,
@@ -203,13 +198,10 @@ class Assistant:
         Args:
             question: As ``question`` makes it.
             snapshot: The notebook.
-            kind: What is wanted.
+            kind: The kind of material.
             count: How many items; None leaves it to the model.
             new: Whether to forget the conversation first.
             screen: Where it is shown.
-
-        Raises:
-            RsqlError: One of its kinds; see ``rsql_magic.errors``.
         """
         screen = screen or Screen()
         self._begin(new)
@@ -319,40 +311,19 @@ class Assistant:
         """Another conversation over the same gateway."""
         return Chat(lambda: self.locator.client, history_tokens=self.settings.history_tokens, clock=self._clock)
 
-    def filled(self, question: str, snapshot: NotebookSnapshot, privacy: Privacy | None = None) -> str:
-        """The question with its ``{{names}}`` filled in.
-
-        Raises:
-            BadInput: It is empty or too long, or a name stands for nothing.
-        """
-        self._refuse_long(question)  # before anything reads it
-        level = self.locator.most(privacy or self.settings.privacy)
-        text = interpolate(
-            question.strip(),
-            snapshot.namespace,
-            describe=lambda value, name: describe(value, name, level, namespace=snapshot.namespace),
-            error=self._error_text(snapshot, level) if "{{Err}}" in question else "",
-            limit=self.settings.max_value_chars,
+    def _filled(
+        self, text: str, snapshot: NotebookSnapshot, level: Privacy | None, attached: Sequence[Piece] = ()
+    ) -> str:
+        """The question with its ``{{names}}`` filled in; see `filled`."""
+        level = self.locator.most(level or self.settings.privacy)
+        return filled(
+            text,
+            snapshot,
+            self.settings,
+            level,
+            catalog=lambda: self._catalog(level),
+            attached=[one.text for one in attached],
         )
-        if not text:
-            raise BadInput("There is no question.", hint="Write it below the first line.")
-        self._refuse_long(text)
-        return text
-
-    def _refuse_long(self, *texts: str) -> None:
-        most, length = self.settings.max_question_chars, sum(map(len, texts))
-        if length > most:
-            raise BadInput(
-                f"The question has {length:,} characters; at most {most:,} are sent.",
-                hint="Shorten it, or pass the data as a frame and name that.",
-            )
-
-    def _error_text(self, snapshot: NotebookSnapshot, level: Privacy) -> str:
-        """The last error, without the data in it unless the level allows data."""
-        known = None if level == "sample" else known_names(snapshot.namespace, self._catalog(level))
-        return error_text(snapshot.error, known=known)
-
-    # Asking a database.
 
     def sql_ai(
         self,
@@ -385,12 +356,13 @@ class Assistant:
         Raises:
             RsqlError: One of its kinds; see ``rsql_magic.errors``.
         """
-        screen = screen or Screen()
+        screen, snapshot = screen or Screen(), snapshot or NotebookSnapshot()
+        hint = unfilled(question, snapshot.namespace)
         self._begin(new, chat)
         with ending(screen), self.connections.working():
             self.locator.learn_policy()
             prompt, choice = self._prompt(
-                question, connection, snapshot or NotebookSnapshot(), options, chat, linked=linked, executor=executor
+                question, connection, snapshot, options, chat, linked=linked, executor=executor
             )
             prompt.entry.begin()
             self._asked = prompt.entry.connection
@@ -398,13 +370,10 @@ class Assistant:
             try:
                 result = Writer(prompt, screen=screen, clock=self._clock, confirm=confirm).run()
             except NoQuery as error:
-                error.hint = error.hint or unfilled(question, (snapshot or NotebookSnapshot()).namespace)
+                error.hint = error.hint or hint
                 raise
             self.last_result = result
-            hints = (
-                unfilled(question, (snapshot or NotebookSnapshot()).namespace),
-                _only_in_r(question, prompt, snapshot or NotebookSnapshot()),
-            )
+            hints = (hint, _only_in_r(question, prompt, snapshot))
             result.footnotes = tuple(part for part in (prompt.entry.note, choice, *hints, *result.footnotes) if part)
             result.notes = (*result.notes, *self._news(prompt.unread))
             screen.show(result.shown(footer=self.settings.usage_line))
@@ -442,7 +411,7 @@ class Assistant:
         """The prompt of a question, and a note on the choice of its database."""
         options = options or self.query_options()
         options = replace(
-            options, question=self.filled(question, snapshot, options.level), level=self.locator.most(options.level)
+            options, question=self._filled(question, snapshot, options.level), level=self.locator.most(options.level)
         )
         sources = snapshot.sources(options.question, options.tables)
         engine, choice = self.connections.engine("" if connection is None else connection, sources, options.question)

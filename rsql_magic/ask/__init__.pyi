@@ -4,6 +4,7 @@ from .answers import drawn_from as drawn_from
 from .preview import Preview as Preview
 from .preview import preview_of as preview_of
 from .snapshot import NotebookSnapshot as NotebookSnapshot
+from .snapshot import filled as filled
 from .snapshot import interpolate as interpolate
 from .snapshot import unfilled as unfilled
 from .writer import BUSY as BUSY

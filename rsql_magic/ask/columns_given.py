@@ -23,7 +23,7 @@ Columns = frozenset[str] | None
 """The columns of what an expression gives; None when that is not known."""
 
 
-class Known(Protocol):
+class KnownFrames(Protocol):
     """Who knows what names hold."""
 
     def columns(self, node: ast.expr | None) -> Columns:
@@ -123,7 +123,7 @@ def is_column(func: ast.AST) -> bool:
 # What methods give.
 
 
-def given(call: ast.Call, known_by: Known) -> Columns:
+def given(call: ast.Call, known_by: KnownFrames) -> Columns:
     """The columns of what a method gives."""
     if method(call) == "merge" and root(call) in {"pd", "pandas"}:
         return joined(call, call.args[0] if call.args else word(call, "left"), known_by, right=1)
@@ -131,7 +131,7 @@ def given(call: ast.Call, known_by: Known) -> Columns:
     return of_counts or _of_groups(call, known_by) or _of_counts(call, known_by) or _of_frame(call, known_by)
 
 
-def _of_frame(call: ast.Call, known_by: Known) -> Columns:
+def _of_frame(call: ast.Call, known_by: KnownFrames) -> Columns:
     """The columns of what a method of a frame gives."""
     name, known = method(call), known_by.columns(holder(call))
     if known is None:
@@ -142,7 +142,7 @@ def _of_frame(call: ast.Call, known_by: Known) -> Columns:
     return make(call, known, known_by) if make else None
 
 
-def _widened(call: ast.Call, known: frozenset[str], _: Known) -> Columns:
+def _widened(call: ast.Call, known: frozenset[str], _: KnownFrames) -> Columns:
     """``assign(a=…)`` and ``with_columns(….alias("a"))``; None where a name cannot be read."""
     names = {each.arg for each in call.keywords}
     parts = [part for part in ast.walk(call) if part is not call.func]
@@ -159,13 +159,13 @@ def _is_alias(call: ast.Call) -> bool:
     return method(call) == "alias" and bool(call.args)
 
 
-def _renamed(call: ast.Call, known: frozenset[str], known_by: Known) -> Columns:
+def _renamed(call: ast.Call, known: frozenset[str], known_by: KnownFrames) -> Columns:
     by_place = known_by.is_polars(call) or word(call, "axis") is not None
     new = pairs(word(call, "columns") or (call.args[0] if by_place and call.args else None))
     return None if new is None else (known - new.keys()) | set(new.values())
 
 
-def _dropped(call: ast.Call, known: frozenset[str], known_by: Known) -> Columns:
+def _dropped(call: ast.Call, known: frozenset[str], known_by: KnownFrames) -> Columns:
     by_place = known_by.is_polars(call) or word(call, "axis") is not None
     if not by_place and word(call, "columns") is None:
         return known  # rows
@@ -173,11 +173,11 @@ def _dropped(call: ast.Call, known: frozenset[str], known_by: Known) -> Columns:
     return None if gone is None else known - set(gone)
 
 
-def _selected(call: ast.Call, _: frozenset[str], __: Known) -> Columns:
+def _selected(call: ast.Call, _: frozenset[str], __: KnownFrames) -> Columns:
     return _union([*map(outputs, call.args), *(_one(each.arg) for each in call.keywords)])
 
 
-def _longer(call: ast.Call, _: frozenset[str], __: Known) -> Columns:
+def _longer(call: ast.Call, _: frozenset[str], __: KnownFrames) -> Columns:
     """``melt`` and ``unpivot``."""
     kept = names_in(each for each in [word(call, "id_vars", "index")] if each is not None)
     new = [word(call, "var_name", "variable_name"), word(call, "value_name")]
@@ -189,7 +189,7 @@ def _longer(call: ast.Call, _: frozenset[str], __: Known) -> Columns:
     return _union([frozenset(kept), *(None if each is None else frozenset(each) for each in written)])
 
 
-def _numbered(call: ast.Call, known: frozenset[str], _: Known) -> Columns:
+def _numbered(call: ast.Call, known: frozenset[str], _: KnownFrames) -> Columns:
     """``reset_index`` brings the index, ``with_row_index`` a number of each row."""
     if call.args and method(call) == "with_row_index":
         return _union([known, *map(_named, call.args[:1])])
@@ -199,11 +199,11 @@ def _numbered(call: ast.Call, known: frozenset[str], _: Known) -> Columns:
     return None if word(call, "names", "level", "name") is not None or call.args else known | _INDEX
 
 
-def _with_other(call: ast.Call, _: frozenset[str], known_by: Known) -> Columns:
+def _with_other(call: ast.Call, _: frozenset[str], known_by: KnownFrames) -> Columns:
     return joined(call, holder(call), known_by, right=0)
 
 
-_MADE: dict[str, Callable[[ast.Call, frozenset[str], Known], Columns]] = {
+_MADE: dict[str, Callable[[ast.Call, frozenset[str], KnownFrames], Columns]] = {
     "assign": _widened,
     "with_columns": _widened,
     "rename": _renamed,
@@ -223,7 +223,7 @@ def other_of(call: ast.Call, right: int) -> ast.expr | None:
     return call.args[right] if len(call.args) > right else word(call, "right", "other")
 
 
-def joined(call: ast.Call, left: ast.expr | None, known_by: Known, right: int) -> Columns:
+def joined(call: ast.Call, left: ast.expr | None, known_by: KnownFrames, right: int) -> Columns:
     """The columns of both sides, also with what is put behind names that both have."""
     both = [known_by.columns(left), known_by.columns(other_of(call, right))]
     marks = ["_x", "_y", "_right"]
@@ -249,7 +249,7 @@ def groups(node: ast.expr | None) -> ast.Call | None:
     return node if isinstance(node, ast.Call) and method(node) in {"groupby", "group_by"} else None
 
 
-def _of_groups(call: ast.Call, known_by: Known) -> Columns:
+def _of_groups(call: ast.Call, known_by: KnownFrames) -> Columns:
     """The columns of ``df.groupby("a").agg(…)`` and of ``df.groupby("a")["b"].sum().reset_index()``."""
     reset = method(call) == "reset_index"
     inner = holder(call) if reset else call
@@ -313,7 +313,7 @@ def _keeps_keys(grouping: ast.Call) -> bool:
     return isinstance(kept, ast.Constant) and kept.value is False
 
 
-def _of_counts(call: ast.Call, known_by: Known) -> Columns:
+def _of_counts(call: ast.Call, known_by: KnownFrames) -> Columns:
     """``df["a"].value_counts().reset_index()``."""
     inner = holder(call)
     if method(call) != "reset_index" or not isinstance(inner, ast.Call):
@@ -323,7 +323,7 @@ def _of_counts(call: ast.Call, known_by: Known) -> Columns:
     return None if counted is None or written is None else counted | set(written)
 
 
-def _counted(call: ast.Call, known_by: Known) -> Columns:
+def _counted(call: ast.Call, known_by: KnownFrames) -> Columns:
     """``df["a"].value_counts()`` as a frame, which it is in polars."""
     column = holder(call)
     if method(call) != "value_counts" or not isinstance(column, ast.Subscript | ast.Attribute):

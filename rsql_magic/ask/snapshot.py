@@ -13,13 +13,16 @@ from difflib import get_close_matches
 from types import BuiltinFunctionType, ModuleType
 from typing import TYPE_CHECKING, Any
 
-from rsql_magic.context import Question as Mentions
+from rsql_magic.context import Mentions, describe, error_text, known_names
 from rsql_magic.errors import BadInput, UnknownName
 from rsql_magic.gateway import Origin
 from rsql_magic.redaction import says_secret
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping, Sequence
+
+    from rsql_magic.config import Rsql
+    from rsql_magic.sql import Catalog, Privacy
 
 _FIELD = re.compile(r"\{\{(?:(In|Out)\[(\d+)\]|([^\W\d]\w*))\}\}")
 _CODE = re.compile(
@@ -109,6 +112,54 @@ def interpolate(
         return filled
 
     return _FIELD.sub(fill, text)
+
+
+def filled(
+    question: str,
+    snapshot: NotebookSnapshot,
+    settings: Rsql,
+    level: Privacy,
+    *,
+    catalog: Callable[[], Catalog | None],
+    attached: Sequence[str] = (),
+) -> str:
+    """The question with its ``{{names}}`` filled in.
+
+    Args:
+        question: The question as typed.
+        snapshot: The notebook.
+        settings: For the longest question and value.
+        level: The privacy level.
+        catalog: Gives the tables of the connection in use, whose names an error may hold.
+        attached: Further texts that are sent with the question.
+
+    Raises:
+        BadInput: It is empty or too long, or a name stands for nothing.
+    """
+    _refuse_long(settings.max_question_chars, question)  # before anything reads it
+    namespace, error = snapshot.namespace, ""
+    if "{{Err}}" in question:
+        known = None if level == "sample" else known_names(namespace, catalog())
+        error = error_text(snapshot.error, known=known)
+    text = interpolate(
+        question.strip(),
+        namespace,
+        describe=lambda value, name: describe(value, name, level, namespace=namespace),
+        error=error,
+        limit=settings.max_value_chars,
+    )
+    if not text:
+        raise BadInput("There is no question.", hint="Write it below the first line.")
+    _refuse_long(settings.max_question_chars, text, *attached)
+    return text
+
+
+def _refuse_long(most: int, *texts: str) -> None:
+    if (length := sum(map(len, texts))) > most:
+        raise BadInput(
+            f"The question has {length:,} characters; at most {most:,} are sent.",
+            hint="Shorten it, or pass the data as a frame and name that.",
+        )
 
 
 def unfilled(text: str, namespace: Mapping[str, Any]) -> str:

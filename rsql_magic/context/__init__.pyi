@@ -15,7 +15,7 @@ from .failures import error_text as error_text
 from .frames import named_by_values as named_by_values
 from .gathered import Context as Context
 from .gathered import Piece as Piece
-from .mentions import Question as Question
+from .mentions import Mentions as Mentions
 from .published import Catalog as Catalog
 from .published import Column as Column
 from .published import ForeignKey as ForeignKey

@@ -22,7 +22,7 @@ _LONGEST = 5
 
 
 @dataclass(frozen=True)
-class Question:
+class Mentions:
     """A question's text, ready to be asked for names."""
 
     text: str
@@ -46,7 +46,7 @@ class Question:
         """Whether the question names it.
 
         Example:
-            >>> question = Question("Plot the Unit Price by region")
+            >>> question = Mentions("Plot the Unit Price by region")
             >>> [name for name in ("unit_price", "region", "t", "price.unit") if question.mentions(name)]
             ['unit_price', 'region']
         """

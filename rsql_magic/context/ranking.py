@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from rsql_magic.context.bounded import Fences
 from rsql_magic.context.cells import Cell, recently
-from rsql_magic.context.mentions import Question
+from rsql_magic.context.mentions import Mentions
 from rsql_magic.context.reader import place_of
 from rsql_magic.context.sources import Source, TabularSource, source_of
 from rsql_magic.context.value_names import SessionValues
@@ -98,9 +98,9 @@ class Ranking:
     fences: Fences = field(default_factory=Fences)
 
     @cached_property
-    def asked(self) -> Question:
+    def asked(self) -> Mentions:
         """The question, ready to be searched."""
-        return Question(self.question)
+        return Mentions(self.question)
 
     @cached_property
     def _used_and_assigned(self) -> tuple[frozenset[str], dict[str, int]]:

@@ -23,7 +23,7 @@ _END = b"\x00"
 
 
 @dataclass
-class Stop:
+class Interruption:
     """Whether the user asked R to stop."""
 
     by_user: bool = False
@@ -34,7 +34,7 @@ class Stop:
 
 
 @contextmanager
-def stoppable(rlib: Any, seconds: float | None = None) -> Iterator[Stop]:
+def stoppable(rlib: Any, seconds: float | None = None) -> Iterator[Interruption]:
     """Let SIGINT, and the end of some time, stop what R does. For the main thread.
 
     Args:
@@ -44,7 +44,7 @@ def stoppable(rlib: Any, seconds: float | None = None) -> Iterator[Stop]:
     Yields:
         Says afterwards whether the user interrupted.
     """
-    stop = Stop()
+    stop = Interruption()
     if not hasattr(signal, "pthread_kill"):  # Windows: R ends by itself
         yield stop
         return
@@ -71,7 +71,7 @@ def stoppable(rlib: Any, seconds: float | None = None) -> Iterator[Stop]:
         rlib.R_interrupts_pending = 0
 
 
-def _watch(rlib: Any, stop: Stop, reading: int, seconds: float | None, main: int) -> None:
+def _watch(rlib: Any, stop: Interruption, reading: int, seconds: float | None, main: int) -> None:
     """Wait for a signal, the time or the end of the call, whichever comes first."""
     while True:
         ready, _, _ = select.select([reading], [], [], seconds)

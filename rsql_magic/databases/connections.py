@@ -15,7 +15,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
-from rsql_magic.context import Fences, Question, follows, place_of, r_frames
+from rsql_magic.context import Fences, Mentions, follows, place_of, r_frames
 from rsql_magic.errors import BadInput, ConnectionProblem, UnknownName
 
 if TYPE_CHECKING:
@@ -129,7 +129,7 @@ class Connections:
             engine = self._named(name, namespace)
             self.last, self._aside = name, False
             return engine, ""
-        if mentioned := Question(question).mentioned(frames_in(namespace)):
+        if mentioned := Mentions(question).mentioned(frames_in(namespace)):
             return self._frames(namespace), self._turned_aside(mentioned[0])
         self._aside = self._aside and follows(question) and bool(frames_in(namespace))
         return (self._frames(namespace), "on the frames, as before") if self._aside else self._chosen(namespace)

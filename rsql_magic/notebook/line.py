@@ -102,10 +102,10 @@ def read_line(magic: Any, line: str, *, cell: bool, takes_connection: Callable[[
     Raises:
         BadInput: An unknown option, a missing value, or one that is not among its choices.
     """
-    return _Reader(magic, line, cell=cell, takes_connection=takes_connection).read()
+    return _LineReader(magic, line, cell=cell, takes_connection=takes_connection).read()
 
 
-class _Reader:
+class _LineReader:
     def __init__(self, magic: Any, line: str, *, cell: bool, takes_connection: Callable[[str], bool] | None) -> None:
         self._parser = magic.parser
         self._known = {flag: option for option in magic.options for flag in option.flags}

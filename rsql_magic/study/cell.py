@@ -89,7 +89,7 @@ class StudyWriter(AnswerWriter):
 
     def __init__(self, kind: Kind, count: int | None, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
-        self._screen = _Words(self._screen)
+        self._screen = _StatusScreen(self._screen)
         self._kind = kind
         self._count = count
 
@@ -161,7 +161,7 @@ class StudyWriter(AnswerWriter):
         return Study(sheet, usage_of(self._replies), tuple(sources), shown_notes)
 
 
-class _Words(Screen):
+class _StatusScreen(Screen):
     """Says what is being done, and keeps the JSON to itself."""
 
     def __init__(self, screen: Screen) -> None:

@@ -89,7 +89,8 @@ class Writer:
             Stopped: The user stopped the cell.
         """
         started = self._clock()
-        self._refuse_untold_answer()
+        if self._options.answer and self._options.level != "sample":
+            raise BadInput("--answer sends rows of the result to the model.", hint="Allow it with --privacy sample.")
         self._screen.status("linking")
         with self._timed("link"):
             messages = list(self._prompt.linked.messages)
@@ -348,10 +349,6 @@ class Writer:
             return ""
         expected = f"about {plan.rows:,} rows expected" if plan.rows is not None else ""
         return "\n".join(part for part in (plan.text, expected) if part)
-
-    def _refuse_untold_answer(self) -> None:
-        if self._options.answer and self._options.level != "sample":
-            raise BadInput("--answer sends rows of the result to the model.", hint="Allow it with --privacy sample.")
 
     def _answer(self, result: SQLResult) -> None:
         """The answer in words, from the first rows of the result."""

@@ -13,8 +13,8 @@ import pytest
 from rsql_magic.context import (
     Catalog,
     Context,
+    Mentions,
     Piece,
-    Question,
     as_cells,
     count_tokens,
     describe,
@@ -55,7 +55,7 @@ def names(context, *kinds):
     ],
 )
 def test_a_name_is_mentioned(question, name):
-    assert Question(question).mentions(name)
+    assert Mentions(question).mentions(name)
 
 
 @pytest.mark.parametrize(
@@ -63,7 +63,7 @@ def test_a_name_is_mentioned(question, name):
     [("plot the pdf", "t"), ("plot the pdf", "df"), ("prices2", "price"), ("unit and price", "unit_price"), ("x", "")],
 )
 def test_a_name_inside_a_word_is_not_mentioned(question, name):
-    assert not Question(question).mentions(name)
+    assert not Mentions(question).mentions(name)
 
 
 # Order and budget
