@@ -165,10 +165,6 @@ def _refuse_long(most: int, *texts: str) -> None:
 def unfilled(text: str, namespace: Mapping[str, Any]) -> str:
     """What to say of ``{name}`` and ``$name`` in a question where ``name`` is a variable; empty for nothing.
 
-    Args:
-        text: The question as typed.
-        namespace: Variables by name.
-
     Example:
         >>> unfilled("Customers from {city}?", {"city": "Oslo"})
         '{city} was sent as it stands: did you mean {{city}}?'

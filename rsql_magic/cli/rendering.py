@@ -25,12 +25,7 @@ _CODE = re.compile(r'<pre><code(?: class="language-([\w+#-]+)")?>(.*)</code></pr
 
 
 class RenderedScreen(TerminalScreen):
-    """A terminal that shows bold words as bold, and code in colours.
-
-    Args:
-        out: Where the answer goes.
-        err: Where the status goes.
-    """
+    """A terminal that shows bold words as bold, and code in colours."""
 
     def __init__(self, *, out: IO[str] | None = None, err: IO[str] | None = None) -> None:
         super().__init__(out=out, err=err)

@@ -88,6 +88,8 @@ class Engine:
         self._bare = Catalog()
         self._dictionary: Dictionary | None = None
         self._time_zone: str | None = None
+        self._proof: tuple[Catalog | None, str, str] = (None, "", "")
+        """The catalog, query and statement of the guard's last proof."""
         self.late: tuple[str, ...] = ()
         """Tables whose values `catalog` and `detail` could not look at in time."""
 
@@ -268,13 +270,20 @@ class Engine:
             return None
 
     def _guarded(self, sql: str) -> str:
+        """The statement that the guard makes of a query; the last proof holds as long as the catalog is the same."""
         catalog = self._tables()
+        proven_by, query, statement = self._proof
+        if proven_by is catalog and sql in {query, statement}:
+            return statement
         try:
-            return check(sql, self.dialect, catalog)
+            statement = check(sql, self.dialect, catalog)
         except QueryRejected:
             if self._tables(sure=True) is catalog:
                 raise
-        return check(sql, self.dialect, self._tables())  # a table that came a moment ago
+            catalog = self._tables()  # a table that came a moment ago
+            statement = check(sql, self.dialect, catalog)
+        self._proof = catalog, sql, statement
+        return statement
 
     @property
     def _allowed_functions(self) -> frozenset[str]:

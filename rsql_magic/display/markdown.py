@@ -366,11 +366,7 @@ _SIDES = (("left", ":--"), ("right", "--:"), ("center", ":-:"))
 
 
 class _Words:
-    """The words of one paragraph.
-
-    Args:
-        tokens: Those of the parser.
-    """
+    """The words of one paragraph."""
 
     def __init__(self, tokens: list[Token]) -> None:
         self._tokens = tokens

@@ -50,9 +50,6 @@ _SIGNS = (("<", r"\lt "), (">", r"\gt "), ("`", "'"), ('"', "''"), ("~", r"\ "),
 def tamed(formula: str) -> str:
     r"""A formula on one line, without commands that act on the page, and without what Markdown could read in it.
 
-    Args:
-        formula: Without its delimiters.
-
     Returns:
         The formula; empty for one whose braces do not match, which is no formula.
 

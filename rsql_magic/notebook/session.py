@@ -23,11 +23,7 @@ _JUPYSQL_QUERY_ERRORS = frozenset({"RuntimeError", "TableNotFoundError"})
 
 
 class Session:
-    """One shell's session.
-
-    Args:
-        shell: The shell.
-    """
+    """One shell's session."""
 
     def __init__(self, shell: InteractiveShell) -> None:
         self._shell = shell

@@ -58,11 +58,7 @@ class _Preview:
 
 
 class Questions:
-    """The questions of one panel.
-
-    Args:
-        panel: The panel.
-    """
+    """The questions of one panel."""
 
     def __init__(self, panel: ChatPanel) -> None:
         self._panel = panel

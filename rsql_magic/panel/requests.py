@@ -25,11 +25,7 @@ _LONGEST_MESSAGE = 400_000
 
 
 class Conversing:
-    """Requests about conversations and questions.
-
-    Args:
-        panel: The panel.
-    """
+    """Requests about conversations and questions."""
 
     def __init__(self, panel: ChatPanel) -> None:
         self._panel = panel
@@ -122,11 +118,7 @@ class Conversing:
 
 
 class Answers:
-    """Requests about answers: their code, tables, charts, ratings and exports.
-
-    Args:
-        panel: The panel.
-    """
+    """Requests about answers: their code, tables, charts, ratings and exports."""
 
     def __init__(self, panel: ChatPanel) -> None:
         self._panel = panel
@@ -223,11 +215,7 @@ class Answers:
 
 
 class Requests:
-    """All requests of one panel by name.
-
-    Args:
-        panel: The panel.
-    """
+    """All requests of one panel by name."""
 
     def __init__(self, panel: ChatPanel) -> None:
         self._parts = (Conversing(panel), Answers(panel))

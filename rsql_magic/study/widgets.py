@@ -44,11 +44,7 @@ def _title(sheet: Sheet) -> Any:
 
 
 class Cards:
-    """Flashcards: flip, next, back, and which ones are known.
-
-    Args:
-        sheet: The cards.
-    """
+    """Flashcards: flip, next, back, and which ones are known."""
 
     def __init__(self, sheet: Sheet) -> None:
         import ipywidgets
@@ -89,11 +85,7 @@ class Cards:
 
 
 class Quiz:
-    """Questions with choices, and a score.
-
-    Args:
-        sheet: The questions.
-    """
+    """Questions with choices, and a score."""
 
     def __init__(self, sheet: Sheet) -> None:
         import ipywidgets
