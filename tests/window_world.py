@@ -13,7 +13,7 @@ import pytest
 from simulated_provider import Account, Limit
 
 from jupyter_server_ext.keys import Cost, MemoryWindows
-from jupyter_server_ext.keys.windows.base import Grant, Offer, Refused, Seen, WindowSpec
+from jupyter_server_ext.keys.windows.base import Grant, Observation, Offer, Refused, WindowSpec
 from jupyter_server_ext.upstream.failures import duration
 
 KINDS = ["fixed", "fixed-lazy", "rolling", "bucket"]
@@ -139,7 +139,7 @@ class World:
 
     def refused(self, now: float, grant: Grant, wait: float) -> None:
         self.windows.settle(grant, Cost(), now)
-        self.windows.contradicted(grant, grant.windows[0].id, now)
+        self.windows.on_refusal(grant, grant.windows[0].id, now)
         self.pauses.append((now, now + wait))
 
     def end(self, now: float, grant: Grant, completion: int) -> None:
@@ -170,7 +170,7 @@ def seen(told: dict[str, str]) -> Any:
     for what, name in (("requests", "rpm"), ("tokens", "tpm")):
         if limit := told.get(f"x-ratelimit-limit-{what}"):
             left, reset = told[f"x-ratelimit-remaining-{what}"], duration(told[f"x-ratelimit-reset-{what}"])
-            yield Seen(name, int(limit), int(left), reset)
+            yield Observation(name, int(limit), int(left), reset)
 
 
 @dataclass

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from itertools import chain
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, get_args
 
-from jupyter_server_ext.keys.windows.base import Offer, Seen, WindowSpec
+from jupyter_server_ext.keys.windows.base import Observation, Offer, WindowSpec
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -186,7 +186,7 @@ def _may_be(spec: WindowSpec, rate: Rate) -> bool:
     return spec.assumed or rate.limit <= spec.amount
 
 
-def window_of(grant: Grant, rate: Rate) -> Seen | None:
+def window_of(grant: Grant, rate: Rate) -> Observation | None:
     """The window a header speaks of: the one of this amount, else of this length, else the only one of this unit.
 
     One that allows more than was configured, nobody knows in what time, may well be of a day: it tells nothing.
@@ -199,4 +199,4 @@ def window_of(grant: Grant, rate: Rate) -> Seen | None:
     )
     if not fits:
         return None
-    return Seen(fits[0].id, rate.limit, rate.remaining, rate.reset, rate.rounding)
+    return Observation(fits[0].id, rate.limit, rate.remaining, rate.reset, rate.rounding)

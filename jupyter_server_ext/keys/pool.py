@@ -355,7 +355,7 @@ class KeyPool:
         self.rest(lease, seconds, "rate_limit", group=True)
         window = self._suspect(lease.grant, unit, per, now)
         if window is not None:
-            self.windows.contradicted(lease.grant, window, now)
+            self.windows.on_refusal(lease.grant, window, now)
 
     def _suspect(self, grant: Grant, unit: Unit | None, per: float | None, now: float) -> str | None:
         """The window whose limit is lower than believed: the one named, else the fullest if it is half full."""

@@ -116,11 +116,11 @@ class Division:
 
     def used(self, caller: str, now: float | None = None) -> float:
         """What a caller has used of the last window, in usual requests; without ``now`` perhaps some more."""
-        takers, used = self._shares.windows.takers, 0.0
+        window, used = self._shares.windows.window, 0.0
         for needs in self._short:
             most = 0.0
             for spec, need in needs:
-                if (taken := takers(spec, now).get(caller)) and taken > most * need:
+                if (taken := window(spec).used_by(caller, now)) > most * need:
                     most = taken / need
             used += most
         return used
@@ -164,7 +164,7 @@ class Division:
             self._frees = defaultdict(list)
             for way in self.ways:
                 for spec, need in islice(way.short, 1):
-                    for name, seconds, amount in self._shares.windows.frees(spec, now):
+                    for name, seconds, amount in self._shares.windows.window(spec).frees(now):
                         self._frees[name].append((seconds, amount / need))
         left = self.share(caller, weight) + _OVER - self.used(caller, now)
         return WindowProjection(math.inf, left, self.span, sorted(self._frees.get(caller, ())))
@@ -204,10 +204,10 @@ class Division:
         """Usual requests for which there is room, at each of these moments."""
         rooms = [0.0] * len(moments)
         for way in ways:
-            outlooks = [(self._shares.windows.outlook(spec, now), need) for spec, need in way.needs]
+            projections = [(self._shares.windows.window(spec).project(now), need) for spec, need in way.needs]
             for step, at in enumerate(moments):
                 if at >= way.opens:
-                    rooms[step] += max(0.0, min((one.room(at) / need for one, need in outlooks), default=math.inf))
+                    rooms[step] += max(0.0, min((one.room(at) / need for one, need in projections), default=math.inf))
         return rooms
 
 

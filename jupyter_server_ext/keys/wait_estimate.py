@@ -55,7 +55,7 @@ class Candidate:
             if left < -EPSILON:
                 self.soonest = limit.opens(amount, at)
                 return -1.0
-            if left < limit.claimed and limit.delays(amount, at):
+            if left < limit.reserved and limit.delays(amount, at):
                 return -1.0
             least = min(least, left / limit.limit)
         return least
@@ -64,8 +64,8 @@ class Candidate:
         """When it can be used, after those who claim what they wait for."""
         start = self.soonest = max(at, self.soonest, *(limit.opens(amount, at) for limit, amount in self.needs))
         for limit, amount in self.needs:
-            if limit.claimed and amount <= limit.limit:
-                start = max(start, limit.opens(min(limit.limit, amount + limit.claimed), at))
+            if limit.reserved and amount <= limit.limit:
+                start = max(start, limit.opens(min(limit.limit, amount + limit.reserved), at))
         return start
 
     def take(self, at: float) -> None:
@@ -76,7 +76,7 @@ class Candidate:
     def claim(self, by: float) -> None:
         """Keep what is needed from those whose turns come later."""
         for limit, amount in self.needs:
-            limit.claim(amount, by)
+            limit.reserve(amount, by)
 
 
 def _first(ways: Iterable[Candidate], at: float) -> tuple[float, Candidate | None]:
@@ -169,7 +169,7 @@ class WaitEstimate:
     def _go(self, at: float) -> float:
         """Let all start who can at this moment, as their turns come; the next moment."""
         for limit in self._limits.values():
-            limit.have_no_claims()
+            limit.clear_reservations()
         soonest = math.inf
         lanes = [lane for lane in self._lanes if lane or lane is self._own]
         while lanes and not self._is_over:
@@ -206,7 +206,7 @@ class WaitEstimate:
         if way is None:
             self._leave(lane, head, at)
             return at
-        if not any(limit.claimed for limit, _ in way.needs):
+        if not any(limit.reserved for limit, _ in way.needs):
             lane.hold_turn(head)
         way.claim(start)
         for ticket in lane.others_than(head):
@@ -321,5 +321,5 @@ class WaitEstimate:
     def _limit(self, spec: WindowSpec) -> WindowProjection:
         known = self._limits.get(spec.id)
         if known is None:
-            known = self._limits[spec.id] = self._pool.windows.outlook(spec, self._now)
+            known = self._limits[spec.id] = self._pool.windows.window(spec).project(self._now)
         return known

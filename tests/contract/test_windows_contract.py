@@ -12,7 +12,7 @@ from itertools import count
 import pytest
 
 from jupyter_server_ext.keys import Cost, MemoryWindows
-from jupyter_server_ext.keys.windows.base import Grant, Offer, Refused, Seen, WindowSpec
+from jupyter_server_ext.keys.windows.base import Grant, Observation, Offer, Refused, WindowSpec
 
 REQUESTS = WindowSpec("org//requests/0.4", "requests", 3, 0.4)
 TOKENS = WindowSpec("org//tokens/60", "tokens", 1000, 60.0)
@@ -156,10 +156,10 @@ async def test_headers_that_tell_of_a_sibling_tell_nothing_new(opened):
         for _ in range(4):
             await serve(there, offer)
         grant = await serve(here, offer)
-        here.observe(grant, [Seen(minute.id, 10, 5)], now())
+        here.observe(grant, [Observation(minute.id, 10, 5)], now())
         assert here.report([minute], now())[minute.id].others == 0
         grant = await serve(here, offer)
-        here.observe(grant, [Seen(minute.id, 10, 1)], now())  # somebody else has taken three
+        here.observe(grant, [Observation(minute.id, 10, 1)], now())  # somebody else has taken three
         assert here.report([minute], now())[minute.id].others == 3
         await told(here)
         assert await serve(there, offer) is not None

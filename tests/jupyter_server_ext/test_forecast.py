@@ -221,14 +221,14 @@ def test_what_is_promised_to_the_next_is_not_taken_by_newcomers_of_another_model
     assert run(main) is not None, "whoever leaves gives its promise back"
 
 
-def test_an_outlook_keeps_what_is_claimed():
-    outlook = WindowProjection(10, left=4, seconds=60.0, frees=[(30.0, 6)])
-    outlook.claim(8, 30.0)
+def test_a_projection_keeps_what_is_reserved():
+    projection = WindowProjection(10, left=4, seconds=60.0, frees=[(30.0, 6)])
+    projection.reserve(8, 30.0)
 
-    assert not outlook.delays(2, 0.0)
-    assert outlook.delays(3, 0.0)
-    outlook.have_no_claims()
-    assert not outlook.delays(3, 0.0)
+    assert not projection.delays(2, 0.0)
+    assert projection.delays(3, 0.0)
+    projection.clear_reservations()
+    assert not projection.delays(3, 0.0)
 
 
 @pytest.mark.parametrize("own", [True, False], ids=["of a key", "of everyone"])

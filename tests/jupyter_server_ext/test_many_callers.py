@@ -200,13 +200,13 @@ def test_a_burst_of_seventy_five_is_over_as_soon_as_it_can_be(kind, keys, rpm, t
 def given_back(town: Town) -> bool:
     """Whether nobody waits, nothing is under way, and no place and no reservation is kept."""
     windows = town.keys.windows._windows.values()
-    gauges = [window for window in windows if window.spec.unit == "concurrent"]
+    semaphores = [window for window in windows if window.spec.unit == "concurrent"]
     counts = [window for window in windows if window.spec.unit != "concurrent"]
     return (
         town.under_way == 0
-        and all(gauge.room(math.inf) == gauge.limit for gauge in gauges)
-        and not any(window._unsent or window._under_way or window._open for window in counts)
-        and all(window._spread.saved() == 0 for window in counts)
+        and all(semaphore.room(math.inf) == semaphore.limit for semaphore in semaphores)
+        and not any(window._log.unsent or window._log.in_flight or window._log.open for window in counts)
+        and all(window._log.variance.saved() == 0 for window in counts)
     )
 
 

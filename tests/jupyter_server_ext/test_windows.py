@@ -12,10 +12,10 @@ from hypothesis import strategies as st
 from window_world import KINDS, OtherClock, Stalling, World, allowance, finish
 
 from jupyter_server_ext.keys import Cost, MemoryWindows
-from jupyter_server_ext.keys.windows.base import Grant, Offer, Refused, Seen, WindowSpec
-from jupyter_server_ext.keys.windows.entry import Entry
+from jupyter_server_ext.keys.windows.base import Grant, Observation, Offer, Refused, WindowSpec
 from jupyter_server_ext.keys.windows.lower_bound import RemainingLowerBound
-from jupyter_server_ext.keys.windows.window import Window
+from jupyter_server_ext.keys.windows.usage import WindowEntry
+from jupyter_server_ext.keys.windows.window import TimeWindow
 
 
 @pytest.mark.parametrize("headers", [True, False], ids=["headers", "no headers"])
@@ -183,12 +183,11 @@ def test_a_bucket_that_no_header_tells_of_is_used_as_it_refills(late):
 def test_the_floor_of_a_bucket_is_the_least_that_it_can_have(requests, limit, rate, after):
     """Over all moments at which each request may have been counted: its first, its last, and now for what is open."""
     now = 20.0 + after
-    floor = RemainingLowerBound(limit, rate)
-    floor.fill()
+    floor = RemainingLowerBound(limit, rate, full=True)
     spans = sorted((sent, sent + long) for sent, long in requests)
-    entries = [Entry(1, 0, 0, sent, 0) for sent, _ in spans]
+    entries = [WindowEntry(1, 0, 0, sent, 0) for sent, _ in spans]
     for entry in entries:
-        floor.take(entry)
+        floor.reserve(entry)
     for (_, end), entry in sorted(zip(spans, entries, strict=True), key=lambda pair: pair[0][1]):
         if end <= now:
             floor.count(entry, end)
@@ -214,11 +213,10 @@ def test_the_floor_of_a_bucket_is_the_least_that_it_can_have(requests, limit, ra
 )
 def test_what_was_reserved_in_vain_is_given_back_only_where_the_bucket_had_room_for_it(requests, limit, rate):
     """Reserved when taken, counted by a moment, known at the end: a bucket that was full meanwhile gained nothing."""
-    floor = RemainingLowerBound(limit, rate)
-    floor.fill()
+    floor = RemainingLowerBound(limit, rate, full=True)
     events: list[Any] = []
     for number, (sent, travel, length, reserved, took) in enumerate(requests):
-        entry = Entry(reserved, 0, 0, sent, 0)
+        entry = WindowEntry(reserved, 0, 0, sent, 0)
         entry.counted = sent + travel
         events.append((sent, number, floor.take, entry))
         events.append((sent + travel, number, floor.count, entry, sent + travel))
@@ -241,20 +239,20 @@ def level_of_bucket(limit: int, rate: float, moments: Any, now: float, amounts: 
     return min(limit, level + rate * (now - before))
 
 
-def window(amount: int = 3, unit: str = "requests", **options: Any) -> Window:
-    return Window(WindowSpec("w", unit, amount, 60.0, **options), jitter=0.25)
+def window(amount: int = 3, unit: str = "requests", **options: Any) -> TimeWindow:
+    return TimeWindow(WindowSpec("w", unit, amount, 60.0, **options), jitter=0.25)
 
 
 def test_a_request_is_held_until_a_window_after_it_was_surely_counted():
     one = window(1)
-    entry = one.take(Cost(), 0.0)
+    entry = one.reserve(Cost(), 0.0)
     one.sent(entry, 1.0)  # a connection had to be made first
 
     assert one.room(62.84) == 0, "five times the margin, as answers may be prompt here"
     assert one.room(62.86) == 1, "and a hundredth of the window, as the provider's clock may be slow"
 
     soon = window(1)
-    entry = soon.take(Cost(), 0.0)
+    entry = soon.reserve(Cost(), 0.0)
     soon.sent(entry, 0.0)
     soon.counted(entry, 0.1)
 
@@ -265,10 +263,10 @@ def test_a_request_is_held_until_a_window_after_it_was_surely_counted():
 def test_an_answer_is_not_waited_for_where_answers_take_long():
     slow = window(300)
     for second in range(100):
-        entry = slow.take(Cost(), float(second))
+        entry = slow.reserve(Cost(), float(second))
         slow.sent(entry, float(second))
         slow.counted(entry, second + 5.0)
-    last = slow.take(Cost(), 200.0)
+    last = slow.reserve(Cost(), 200.0)
     slow.sent(last, 200.0)
 
     assert slow.room(260.84) == 299
@@ -278,8 +276,8 @@ def test_an_answer_is_not_waited_for_where_answers_take_long():
 def test_a_refusal_that_late_travellers_explain_widens_the_margin_and_costs_no_window():
     late = refused_for_answers_that_came_late(prompt=0.6)
 
-    assert (late.limit, late.others, late.report(62.0).counts) == (3, 0, "")
-    again = late.take(Cost(), 70.0)
+    assert (late.limit, late.report(62.0).others, late.report(62.0).counts) == (3, 0, "")
+    again = late.reserve(Cost(), 70.0)
     late.sent(again, 70.0)
     assert late.room(122.6 + 1e-6) == 2, "the refused one has gone"
     assert late.room(133.05) == 2
@@ -289,8 +287,8 @@ def test_a_refusal_that_late_travellers_explain_widens_the_margin_and_costs_no_w
 def test_where_answers_take_long_such_a_refusal_has_requests_count_at_their_ends_for_a_while():
     late = refused_for_answers_that_came_late(prompt=0.0)
 
-    assert (late.limit, late.others, late.report(62.0).counts) == (3, 0, "end")
-    again = late.take(Cost(), 70.0)
+    assert (late.limit, late.report(62.0).others, late.report(62.0).counts) == (3, 0, "end")
+    again = late.reserve(Cost(), 70.0)
     late.sent(again, 70.0)
     late.counted(again, 75.0)
     late.settle(again, Cost(), 90.0)
@@ -298,23 +296,23 @@ def test_where_answers_take_long_such_a_refusal_has_requests_count_at_their_ends
     assert late.report(700.0).counts == "", "and then it is tried again"
 
 
-def refused_for_answers_that_came_late(prompt: float) -> Window:
+def refused_for_answers_that_came_late(prompt: float) -> TimeWindow:
     """Three that were answered after 2 s, and one refused as soon as they were thought to have gone."""
     late = window(3)
     late._margin._prompt = prompt  # share of answers that come at once
     for second in (0.0, 0.01, 0.02):
-        entry = late.take(Cost(), second)
+        entry = late.reserve(Cost(), second)
         late.sent(entry, second)
         late._advance(50.0)
         late.counted(entry, 2.0)
         late.settle(entry, Cost(), 2.0)
     late._margin._prompt = prompt
-    refused = late.take(Cost(), 61.9)
+    refused = late.reserve(Cost(), 61.9)
     late.sent(refused, 61.9)
     late.counted(refused, 62.0)
-    late.observe(refused, Seen("w", 3, 0, 1.0), 62.0)
+    late.observe(refused, Observation("w", 3, 0, 1.0), 62.0)
     late.settle(refused, Cost(), 62.0)
-    late.contradicted(refused, 62.0)
+    late.on_refusal(refused, 62.0)
     return late
 
 
@@ -322,12 +320,12 @@ def refused_for_answers_that_came_late(prompt: float) -> Window:
 def test_a_day_ends_by_the_clock_of_the_provider(ahead):
     """Requests from noon to the next evening: none counts for a day of the provider's that has no room."""
     day = 86_400.0
-    one = Window(WindowSpec("w", "requests", 5, day), 0.25, lambda now: (now // day + 1) * day)
+    one = TimeWindow(WindowSpec("w", "requests", 5, day), 0.25, lambda now: (now // day + 1) * day)
     counted: dict[float, int] = {}
     for now in range(43_200, 172_000):
         if abs(now % day - day / 2) < 3 or now % day > day - 30 or now % day < 30:
             while one.room(float(now)):
-                entry = one.take(Cost(), float(now))
+                entry = one.reserve(Cost(), float(now))
                 one.sent(entry, float(now))
                 one.counted(entry, now + 0.1)
                 theirs = (now + ahead) // day
@@ -338,7 +336,7 @@ def test_a_day_ends_by_the_clock_of_the_provider(ahead):
 
 def test_what_was_never_sent_takes_nothing():
     one = window(1)
-    one.cancel(one.take(Cost(), 0.0))
+    one.cancel(one.reserve(Cost(), 0.0))
 
     assert one.room(0.0) == 1
 
@@ -346,7 +344,7 @@ def test_what_was_never_sent_takes_nothing():
 def test_tokens_are_corrected_where_they_were_taken():
     tokens = window(100, "tokens")
     tokens.charging.kind = "admission"
-    entry = tokens.take(Cost(20, 60), 0.0)
+    entry = tokens.reserve(Cost(20, 60), 0.0)
     tokens.sent(entry, 0.0)
     tokens.settle(entry, Cost(20, 10), 5.0)
 
@@ -357,7 +355,7 @@ def test_tokens_are_corrected_where_they_were_taken():
 
 def test_tokens_above_the_reservation_are_taken_too():
     tokens = window(100, "tokens")
-    entry = tokens.take(Cost(20, 10), 0.0)
+    entry = tokens.reserve(Cost(20, 10), 0.0)
     tokens.settle(entry, Cost(20, 60), 5.0)
 
     assert tokens.room(6.0) == 20
@@ -365,39 +363,39 @@ def test_tokens_above_the_reservation_are_taken_too():
 
 def test_others_using_the_same_quota_are_noticed_and_forgotten():
     shared = window(30)
-    entry = shared.take(Cost(), 0.0)
+    entry = shared.reserve(Cost(), 0.0)
     shared.counted(entry, 0.1)
-    shared.observe(entry, Seen("w", 30, 9, 60.0), 0.1)
+    shared.observe(entry, Observation("w", 30, 9, 60.0), 0.1)
 
-    assert (shared.used, shared.others) == (21, 20)
+    assert (shared.used, shared.report(0.1).others) == (21, 20)
     assert shared.room(1.0) == 9
-    assert (shared.room(61.0), shared.others) == (30, 0)
+    assert (shared.room(61.0), shared.report(61.0).others) == (30, 0)
 
 
 def test_a_lower_limit_in_the_headers_is_believed_and_a_higher_one_is_not():
     configured = window(30)
-    entry = configured.take(Cost(), 0.0)
+    entry = configured.reserve(Cost(), 0.0)
     configured.counted(entry, 0.1)
-    configured.observe(entry, Seen("w", 10, 9, 60.0), 0.1)
+    configured.observe(entry, Observation("w", 10, 9, 60.0), 0.1)
     assert configured.limit == 10
 
-    configured.observe(entry, Seen("w", 100, 99, 60.0), 0.1)
+    configured.observe(entry, Observation("w", 100, 99, 60.0), 0.1)
     assert configured.limit == 30
 
 
 def test_an_assumed_limit_gives_way_to_what_headers_say():
     preset = window(30, assumed=True)
-    entry = preset.take(Cost(), 0.0)
+    entry = preset.reserve(Cost(), 0.0)
     preset.counted(entry, 0.1)
-    preset.observe(entry, Seen("w", 1000, 999, 0.06), 0.1)
+    preset.observe(entry, Observation("w", 1000, 999, 0.06), 0.1)
 
     assert preset.limit == 1000
 
 
 def test_a_refusal_against_our_count_lowers_the_limit_until_it_is_disproved():
     wrong = window(30)
-    entries = [wrong.take(Cost(), 0.0) for _ in range(21)]
-    wrong.contradicted(entries[-1], 1.0)
+    entries = [wrong.reserve(Cost(), 0.0) for _ in range(21)]
+    wrong.on_refusal(entries[-1], 1.0)
     assert wrong.limit == 20
 
     assert wrong.room(60.9) == 0
@@ -413,8 +411,8 @@ def test_a_refusal_against_our_count_lowers_the_limit_until_it_is_disproved():
 def test_a_second_refusal_is_remembered_for_longer():
     wrong = window(30)
     for now, again in ((0.0, 60.0), (100.0, 220.0), (300.0, 540.0)):
-        entries = [wrong.take(Cost(), now) for _ in range(21)]
-        wrong.contradicted(entries[-1], now)
+        entries = [wrong.reserve(Cost(), now) for _ in range(21)]
+        wrong.on_refusal(entries[-1], now)
         lowered = wrong.limit
         wrong.room(again - 0.1)
         assert wrong.limit == lowered
@@ -536,12 +534,12 @@ def test_a_limit_without_headers_is_taken_for_a_bucket_beside_one_until_that_fai
     grants = [finish(windows.take([offer], Cost(100), 0.0)) for _ in range(60)]
     for n, grant in enumerate(grants, 1):
         windows.counted(grant, 0.01)
-        windows.observe(grant, [Seen("t", 6000, 6000 - 100 * n, float(n))], 0.01)
+        windows.observe(grant, [Observation("t", 6000, 6000 - 100 * n, float(n))], 0.01)
 
     assert isinstance(finish(windows.take([offer], Cost(50), 0.5)), Refused)
     grant = finish(windows.take([offer], Cost(50), 1.1))  # one request a second comes back
     assert isinstance(grant, Grant)
-    windows.contradicted(grant, "r", 1.2)
+    windows.on_refusal(grant, "r", 1.2)
     assert isinstance(finish(windows.take([offer], Cost(50), 10.0)), Refused)
 
 
@@ -555,17 +553,17 @@ def test_what_was_used_before_a_restart_counts():
     assert windows.report([spec], 12.0)["r"].used == 1
 
 
-def test_an_outlook_foretells_what_happens():
+def test_a_projection_predicts_what_happens():
     world = World("rolling", {"rpm": 5}, headers=False, travel=(0.1, 0.1), latency=(0.1, 0.1))
     spec = world.offer.windows[0]
     for second in (0.0, 10.0, 20.0, 30.0, 40.0):
         grant = finish(world.windows.take([world.offer], Cost(), second))
         world.windows.sent(grant, second)
 
-    outlook, starts = world.windows.outlook(spec, 50.0), [0.0]
+    projection, starts = world.windows.window(spec).project(50.0), [0.0]
     for _ in range(7):
-        starts.append(outlook.opens(1, starts[-1]))
-        outlook.take(1, starts[-1])
+        starts.append(projection.opens(1, starts[-1]))
+        projection.take(1, starts[-1])
 
     assert starts[1:] == pytest.approx([13.1, 23.1, 33.1, 43.1, 53.1, 73.7, 83.7])
     assert world.windows.report([spec], 50.0)["rpm"].wait == pytest.approx(13.1)

@@ -1,24 +1,25 @@
-"""The contracts of what the gateway keeps, in its own verbs: windows of keys, the ledger, cached answers.
+"""The contract of rate windows and its values.
 
-``memory.py`` and ``sql.py`` are the implementations for one machine.
-
-A *window* counts one limit: so many requests or tokens in so many seconds, for one key or for all keys of a quota
-group. A request takes from every window of a key at once, or from none; what it took is a ``Grant``, which is settled
-when the answer has ended. Time is always an argument, in the seconds of a monotonic clock.
+A *rate window* counts one limit: so many requests or tokens in so many seconds, or so many at once, for one key or for
+all keys of a quota group. A request reserves its part of every window of a key at once, or of none; what it has
+reserved is a ``Grant``, which is settled when the answer has ended. Time is always an argument, in the seconds of a
+monotonic clock.
 """
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, NamedTuple, Protocol
 
-from jupyter_server_ext.keys.windows.variance import EXACT, Above
+from jupyter_server_ext.keys.windows.usage import EXACT, Excess
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
     from jupyter_server_ext.config import Counts
     from jupyter_server_ext.keys.windows.projection import WindowProjection
+    from jupyter_server_ext.keys.windows.usage import WindowEntry
 
 
 Unit = Literal["requests", "tokens", "input_tokens", "output_tokens", "concurrent"]
@@ -51,18 +52,18 @@ class Cost(NamedTuple):
             return self.prompt
         return self.completion if unit == "output_tokens" else 1
 
-    def part(self, unit: Unit, limit: int) -> tuple[int, Above]:
-        """What is taken of a window with this limit, and how far that is above the average.
+    def part(self, unit: Unit, limit: int) -> tuple[int, Excess]:
+        """What is reserved of a window with this limit, and how far that is above the average.
 
-        An answer of which nobody knows the length is expected to fit the window, or it could never be asked for.
+        An answer of unknown length is expected to fit the window, or it could never be asked for.
         """
         amount = self.of(unit)
         if unit not in {"tokens", "output_tokens"}:
             return amount, EXACT
         excess = amount - limit
         if excess <= 0 or self.asked or excess >= self.completion:
-            return amount, Above(self.spread, self.swing)
-        return limit, Above(max(0, self.spread - excess), self.swing)
+            return amount, Excess(self.spread, self.swing)
+        return limit, Excess(max(0, self.spread - excess), self.swing)
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,12 +72,12 @@ class WindowSpec:
 
     Args:
         id: Unique name, ``group/model/unit/seconds``; windows with the same id share their count.
-        unit: What is counted; ``concurrent`` counts what is under way and has no seconds.
+        unit: What is counted; ``concurrent`` counts what is in flight and has no seconds.
         amount: How much of it is allowed.
         seconds: The length of the window.
         zone: Time zone whose midnight ends the window, for a limit of a calendar day.
         model: The model it is for, empty for all models together.
-        assumed: Whether nobody configured it, so that what headers say goes before it.
+        assumed: Whether it is a preset's rather than configured, so that headers go before it.
         bucket: Whether it is known to be a token bucket.
         counts: When the provider counts a request, where that is known.
     """
@@ -104,8 +105,8 @@ class Offer(NamedTuple):
     windows: tuple[WindowSpec, ...]
 
 
-class Seen(NamedTuple):
-    """What a provider's headers told about one window: its limit, what is left, seconds until it is full again.
+class Observation(NamedTuple):
+    """One window in a provider's headers: its limit, what is left, seconds until it is full again.
 
     ``rounding`` is how far ``reset`` may be off because the provider rounds it.
     """
@@ -118,7 +119,7 @@ class Seen(NamedTuple):
 
 
 class Reservation(NamedTuple):
-    """What a request whose turn has come is waiting for; others may take only what does not delay it.
+    """What the request at the head of a queue needs and cannot have yet; others may take only what doesn't delay it.
 
     Args:
         needs: How much of which window, by its id.
@@ -138,7 +139,7 @@ class Refused(NamedTuple):
 
 @dataclass(slots=True)
 class Grant:
-    """What was taken from a key's windows for one request; ``entries``, one per window, are the implementation's."""
+    """What one request has reserved of a key's windows; ``entries``, one per window, are the implementation's."""
 
     key: str
     cost: Cost
@@ -153,59 +154,140 @@ class WindowReport(NamedTuple):
     Args:
         used: What counts now.
         others: Of that, what others were seen to use.
-        limit: What is believed to be allowed.
+        limit: The effective limit.
         wait: Seconds until there is room for one.
-        told: Whether headers tell of it.
+        observed: Whether headers show it.
         bucket: Whether it is taken for a token bucket.
-        counts: What is believed of when the provider counts, in words; empty where nothing has told yet.
+        counts: When the provider is believed to count, in words; empty where that is not learnt yet.
     """
 
     used: int
     others: int
     limit: int
     wait: float
-    told: bool = False
+    observed: bool = False
     bucket: bool = False
     counts: str = ""
 
 
+class RateWindow(ABC):
+    """One limit of one quota group: what fits it when, what is reserved of it, and how it will be.
+
+    ``TimeWindow`` counts so many in so many seconds and learns how the provider does; ``Semaphore`` counts so many at
+    once, and has nothing to learn: what it need not do is done here, by nothing.
+
+    Attributes:
+        spec: The configured limit.
+        limit: The effective limit, which refusals and headers may have lowered.
+        siblings: What other gateways use.
+        is_bucket: Whether it is taken for a token bucket.
+    """
+
+    spec: WindowSpec
+    limit: int
+    siblings: int = 0
+    is_bucket: bool = False
+
+    @property
+    @abstractmethod
+    def used(self) -> int:
+        """What counts, but for what other gateways use; perhaps some more than at this moment."""
+
+    @abstractmethod
+    def room(self, now: float, excess: Excess = EXACT) -> float:
+        """How much can be taken now, if so far above the average; lets go what has expired."""
+
+    @abstractmethod
+    def wait(self, amount: int, now: float, excess: Excess = EXACT) -> float:
+        """Seconds until an amount can be taken; infinite when it is more than the limit ever allows."""
+
+    @abstractmethod
+    def reserve(self, cost: Cost, now: float, caller: str = "") -> WindowEntry:
+        """Take a request's part for a caller; ``room`` has shown that there is enough."""
+
+    @abstractmethod
+    def settle(self, entry: WindowEntry, cost: Cost, now: float) -> None:
+        """End an entry at its final cost."""
+
+    @abstractmethod
+    def cancel(self, entry: WindowEntry) -> None:
+        """Give back an entry that was never sent."""
+
+    @abstractmethod
+    def project(self, now: float) -> WindowProjection:
+        """How the window will be, if what is in flight ends as expected."""
+
+    @abstractmethod
+    def report(self, now: float) -> WindowReport:
+        """The state of the window, for the status page."""
+
+    @abstractmethod
+    def reconfigure(self, spec: WindowSpec, now: float) -> None:
+        """Have another limit from now on, or know more of it."""
+
+    def used_by(self, caller: str, now: float | None = None) -> int:  # noqa: ARG002
+        """What a caller uses, as far as this process knows; without ``now`` perhaps some more."""
+        return 0
+
+    def frees(self, now: float) -> Iterable[tuple[str, float, int]]:  # noqa: ARG002
+        """The caller, the seconds and the amount of everything that will be given back, in the order of time."""
+        return ()
+
+    def sent(self, entry: WindowEntry, now: float) -> None:  # noqa: B027
+        """Note that an entry is on its way."""
+
+    def counted(self, entry: WindowEntry, now: float) -> None:  # noqa: B027
+        """Note that the provider has counted an entry by now."""
+
+    def observe(self, entry: WindowEntry, seen: Observation, now: float) -> None:  # noqa: B027
+        """Learn from the headers of the answer to an entry that has been counted."""
+
+    def resemble(self, other: RateWindow, now: float) -> None:  # noqa: B027
+        """Be a bucket like another window of the same key, unless headers show otherwise."""
+
+    def on_refusal(self, entry: WindowEntry, now: float) -> None:  # noqa: B027
+        """Learn from the provider's refusal of an entry for which there was room."""
+
+    def restore(self, amount: int, at: float, now: float) -> None:  # noqa: B027
+        """Count what was used at ``at``, before this window was made; calls come in the order of time."""
+
+
 class Windows(Protocol):
-    """The counts of all windows of all keys."""
+    """The rate windows of all keys."""
 
     async def take(
-        self, offers: Sequence[Offer], cost: Cost, now: float, claims: Sequence[Reservation] = (), taker: str = ""
+        self,
+        offers: Sequence[Offer],
+        cost: Cost,
+        now: float,
+        reservations: Sequence[Reservation] = (),
+        caller: str = "",
     ) -> Grant | Refused:
-        """Take ``cost`` for a caller from all windows of one key: of those with room, the one with most headroom.
+        """Reserve ``cost`` for a caller in all windows of one key: of those with room, the one with most headroom.
 
-        That is in its tightest window; among equals, in all of them together. No claim is delayed.
+        That is in its tightest window; among equals, in all of them together. No reservation is delayed.
         """
 
     def sent(self, grant: Grant, now: float) -> None:
-        """The request is on its way. Without this, it counts from when it is answered."""
+        """Note that the request is on its way. Without this, it counts from when it is answered."""
 
     def counted(self, grant: Grant, now: float) -> None:
-        """The provider has answered, so it has counted this request by ``now``."""
+        """Note that the provider has answered, so it has counted this request by ``now``."""
 
     def settle(self, grant: Grant, cost: Cost | None, now: float) -> None:
-        """The request is over and has cost this; None means it was never sent."""
+        """End the request at its final cost; None means it was never sent."""
 
-    def observe(self, grant: Grant, seen: Sequence[Seen], now: float) -> None:
-        """Correct the counts by what the headers of the answer to ``grant`` said; it has been ``counted``."""
+    def observe(self, grant: Grant, seen: Sequence[Observation], now: float) -> None:
+        """Correct the counts by the headers of the answer to ``grant``, which has been ``counted``."""
 
-    def contradicted(self, grant: Grant, window: str, now: float) -> None:
-        """The provider refused ``grant`` although ``window`` had room: believe less of it, until that is disproved."""
+    def on_refusal(self, grant: Grant, window: str, now: float) -> None:
+        """Lower the effective limit of ``window``, which had room for a refused grant, until that is disproved."""
 
     def restore(self, window: WindowSpec, amount: int, at: float, now: float) -> None:
         """Count what was used at ``at`` before this process started; calls come in the order of time."""
 
-    def outlook(self, window: WindowSpec, now: float) -> WindowProjection:
-        """How this window will be, if what is under way ends as expected."""
-
-    def takers(self, window: WindowSpec, now: float | None = None) -> Mapping[str, int]:
-        """What each caller uses of this window, as far as this process knows; without ``now`` perhaps some more."""
-
-    def frees(self, window: WindowSpec, now: float) -> Iterable[tuple[str, float, int]]:
-        """Of which caller how much is given back in how many seconds."""
-
     def report(self, windows: Sequence[WindowSpec], now: float) -> Mapping[str, WindowReport]:
         """The state of these windows, by id."""
+
+    def window(self, spec: WindowSpec) -> RateWindow:
+        """The window of one limit."""

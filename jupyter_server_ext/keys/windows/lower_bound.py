@@ -1,9 +1,9 @@
-"""At least so much is left of a window, by what headers told, or because it is known to be a bucket.
+"""A lower bound of what is left of a window: from headers, or because the window is known to be a bucket.
 
-What is under way is taken off, as nobody knows whether it is counted yet. A bucket gains at its rate and holds no more
-than its limit, and here each request empties it as late as it may have: when it had surely been counted. That is the
-tightest bound there is. For a bucket's level is the least of ``limit + rate · (now - x) - what was counted since x``,
-over all ``x`` in the past; and the later a request is counted, the more of these it is in.
+Requests in flight are taken off, as they may be counted already. A bucket gains at its rate and holds no more than its
+limit, and here each request empties it as late as it may have: when it had surely been counted. That is the tightest
+bound there is: a bucket's level is the least of ``limit + rate · (now - x) - what was counted since x``, over all ``x``
+in the past, and the later a request is counted, the more of these it is in.
 """
 
 from __future__ import annotations
@@ -11,77 +11,71 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
-from jupyter_server_ext.keys.windows.variance import EXACT, ReservationVariance
+from jupyter_server_ext.keys.windows.usage import EXACT, ReservationVariance
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from jupyter_server_ext.keys.windows.variance import Above
-
-    from .entry import Entry
+    from jupyter_server_ext.keys.windows.usage import Excess, WindowEntry
 
 
 class RemainingLowerBound:
     """What is left at least.
 
-    Attributes:
+    Args:
         limit: The most that a bucket holds.
-        rate: What it gains a second; 0 where it is no bucket.
+        rate: What a bucket gains a second; 0 where it is none.
+        full: Whether it is a bucket of which nothing was taken yet.
 
     Example:
-        >>> from jupyter_server_ext.keys.windows.entry import Entry
-        >>> floor = RemainingLowerBound(30, 0.5)
-        >>> floor.fill()
-        >>> entry = Entry(1, 0, 0, 0.0, 1)
-        >>> floor.take(entry)
-        >>> floor.left(10.0)  # it may be counted only now
+        >>> from jupyter_server_ext.keys.windows.usage import WindowEntry
+        >>> bound = RemainingLowerBound(30, 0.5, full=True)
+        >>> entry = WindowEntry(1, 0, 0, 0.0, 1)
+        >>> bound.reserve(entry)
+        >>> bound.left(10.0)  # it may be counted only now
         29.0
-        >>> floor.count(entry, 10.0)
-        >>> floor.left(11.0), floor.left(20.0)
+        >>> bound.count(entry, 10.0)
+        >>> bound.left(11.0), bound.left(20.0)
         (29.5, 30.0)
     """
 
-    def __init__(self, limit: int, rate: float = 0.0) -> None:
+    def __init__(self, limit: int, rate: float = 0.0, *, full: bool = False) -> None:
         self.limit = limit
         self.rate = rate
-        self._level = 0.0
+        self._level = float(limit if full else 0)
         self._at = 0.0
-        self._under_way = 0  # taken, and perhaps not counted yet
-        self._spread = ReservationVariance()  # of what is not settled and was taken off
+        self._in_flight = 0  # taken off, and perhaps not counted yet
+        self._variance = ReservationVariance()  # of what is not settled and was taken off
         self._number = 1
-        self._peaks: dict[Entry, float] = {}  # of what was counted and is not settled: the highest level since
+        self._peaks: dict[WindowEntry, float] = {}  # of what was counted and is not settled: the highest level since
         self._since = -math.inf  # what was counted by then is in the header that it is from …
-        self._by: Entry | None = None  # … and so is the request that it answered
+        self._by: WindowEntry | None = None  # … and so is the request that it answered
 
-    def left(self, now: float, above: Above = EXACT) -> float:
-        """How much is left at least, if so far ``above`` the average."""
-        return self._level_at(now) - self._under_way + self._spread.saved(above)
-
-    def fill(self) -> None:
-        """It is a bucket of which nothing was taken yet."""
-        self._level = float(self.limit)
+    def left(self, now: float, excess: Excess = EXACT) -> float:
+        """How much is left at least, if so far above the average."""
+        return self._level_at(now) - self._in_flight + self._variance.saved(excess)
 
     def set(
         self,
         left: float,
-        missed: Iterable[Entry],
+        missed: Iterable[WindowEntry],
         now: float,
         *,
-        by: Entry | None = None,
+        by: WindowEntry | None = None,
         since: float = -math.inf,
     ) -> None:
-        """At least so much is left.
+        """Begin anew with so much that is left at least.
 
         Args:
             left: How much.
-            missed: What has been taken off for what may not be included.
+            missed: What may not be included, and has been taken off.
             now: The time.
-            by: The request whose answer told.
+            by: The request whose answer had the header.
             since: What was counted before is included, whatever it turns out to be.
         """
-        self._level, self._at = left + self._under_way, now
+        self._level, self._at = left + self._in_flight, now
         self._number += 1
-        self._spread = ReservationVariance()
+        self._variance = ReservationVariance()
         self._since, self._by = since, by
         self._peaks = {}
         for entry in missed:
@@ -89,51 +83,51 @@ class RemainingLowerBound:
                 self._add(entry)
                 self._peaks[entry] = self._level
 
-    def is_from(self, entry: Entry) -> bool:
-        """Whether it is from the header of the answer to ``entry``."""
+    def is_from(self, entry: WindowEntry) -> bool:
+        """Whether it is from the header of the answer to this entry."""
         return entry is self._by
 
-    def take(self, entry: Entry) -> None:
-        """``entry`` may be counted from now on."""
-        self._under_way += entry.amount
+    def reserve(self, entry: WindowEntry) -> None:
+        """Take off an entry, which may be counted from now on."""
+        self._in_flight += entry.amount
         self._add(entry)
 
-    def count(self, entry: Entry, at: float) -> None:
-        """``entry`` was counted by ``at``."""
-        self._under_way -= entry.amount
+    def count(self, entry: WindowEntry, at: float) -> None:
+        """Empty a bucket by an entry that was counted by ``at``."""
+        self._in_flight -= entry.amount
         self.lower(entry.amount, at)
         if entry.amount > 1:
             self._peaks[entry] = self._level
 
-    def uncount(self, entry: Entry) -> None:
-        """``entry`` may be counted only later; the floor is to be set anew."""
-        self._under_way += entry.amount
+    def uncount(self, entry: WindowEntry) -> None:
+        """An entry may be counted only later; the bound is to be set anew."""
+        self._in_flight += entry.amount
 
-    def cancel(self, entry: Entry) -> None:
-        """``entry`` will never be counted."""
-        self._under_way -= entry.amount
+    def cancel(self, entry: WindowEntry) -> None:
+        """Give back an entry that will never be counted."""
+        self._in_flight -= entry.amount
         self.settle(entry)
 
-    def settle(self, entry: Entry) -> None:
-        """How much ``entry`` takes is known."""
-        if entry.floor == self._number:
-            entry.floor = 0
-            self._spread.drop(entry.above)
+    def settle(self, entry: WindowEntry) -> None:
+        """The amount of an entry is known."""
+        if entry.bound == self._number:
+            entry.bound = 0
+            self._variance.drop(entry.excess)
 
     def lower(self, amount: float, at: float) -> None:
-        """So much was counted at ``at``."""
+        """Empty a bucket by so much, counted at ``at``."""
         level = self._level_at(at)
         for entry, peak in self._peaks.items() if self.rate else ():
             self._peaks[entry] = max(peak, level)
         self._level, self._at = level - amount, max(self._at, at)
 
-    def change(self, entry: Entry, more: int, now: float) -> None:
-        """``entry`` took so much more than when it was counted; what the header included has told already."""
+    def change(self, entry: WindowEntry, more: int, now: float) -> None:
+        """Correct an entry by so much more, unless the header that the bound is from had included it."""
         if entry.counted >= self._since and entry is not self._by:
             self.correct(entry, more, now)
 
-    def correct(self, entry: Entry, more: int, now: float) -> None:
-        """``entry`` took so much more than when it was counted.
+    def correct(self, entry: WindowEntry, more: int, now: float) -> None:
+        """Correct an entry by so much more than it was counted with.
 
         Where it took less, the bucket was fuller since then, and may have been full: only that is given back which it
         had room for all the time.
@@ -151,6 +145,6 @@ class RemainingLowerBound:
     def _level_at(self, now: float) -> float:
         return min(self.limit, self._level + max(0.0, now - self._at) * self.rate) if self.rate else self._level
 
-    def _add(self, entry: Entry) -> None:
-        entry.floor = self._number
-        self._spread.add(entry.above)
+    def _add(self, entry: WindowEntry) -> None:
+        entry.bound = self._number
+        self._variance.add(entry.excess)

@@ -1,4 +1,4 @@
-"""All windows kept in this process's memory; see ``window.py`` for how one counts."""
+"""All rate windows in this process's memory; see ``window.py`` for how one counts."""
 
 from __future__ import annotations
 
@@ -8,25 +8,30 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, cast
 from zoneinfo import ZoneInfo
 
+from jupyter_server_ext.keys.windows.base import Grant, Refused
 from jupyter_server_ext.keys.windows.projection import SURELY_OVER
-from jupyter_server_ext.keys.windows.semaphore import Gauge
-from jupyter_server_ext.keys.windows.variance import EXACT
-
-from .base import Cost, Grant, Offer, Refused, Reservation, Seen, WindowReport, WindowSpec
-from .window import Window
+from jupyter_server_ext.keys.windows.semaphore import Semaphore
+from jupyter_server_ext.keys.windows.usage import EXACT
+from jupyter_server_ext.keys.windows.window import TimeWindow
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
-    from jupyter_server_ext.keys.windows.projection import WindowProjection
-    from jupyter_server_ext.keys.windows.variance import Above
-
-    from .entry import Entry
+    from jupyter_server_ext.keys.windows.base import (
+        Cost,
+        Observation,
+        Offer,
+        RateWindow,
+        Reservation,
+        WindowReport,
+        WindowSpec,
+    )
+    from jupyter_server_ext.keys.windows.usage import Excess, WindowEntry
 
 _LEAST_JITTER = 0.04
 _FREE_JITTER = 0.5
-_LEAST_WAIT = 1e-6  # seconds; where there is no room, that is what is said
-_STEP = 0.5  # seconds by which this machine's clock is set before a day is reckoned anew
+_LEAST_WAIT = 1e-6  # seconds; where there is no room, the wait is never 0
+_STEP = 0.5  # seconds by which this machine's clock is set before midnight is computed anew
 _MOST_WINDOWS = 5000  # beyond it those that count nothing are forgotten
 
 
@@ -40,6 +45,9 @@ class MemoryWindows:
         wall: Unix time, for the same.
     """
 
+    are_shared = False
+    """Whether other gateways take from the same windows."""
+
     def __init__(
         self,
         jitter: float = 0.25,
@@ -50,111 +58,71 @@ class MemoryWindows:
         self._jitter = jitter
         self._clock = clock
         self._wall = wall
-        self._windows: dict[str, Window | Gauge] = {}
+        self._windows: dict[str, RateWindow] = {}
 
     async def take(
-        self, offers: Sequence[Offer], cost: Cost, now: float, claims: Sequence[Reservation] = (), taker: str = ""
+        self,
+        offers: Sequence[Offer],
+        cost: Cost,
+        now: float,
+        reservations: Sequence[Reservation] = (),
+        caller: str = "",
     ) -> Grant | Refused:
-        """See ``Windows.take``. Nothing in here waits, so nobody comes in between."""
+        """See ``Windows.take``. It never yields to the event loop, so nothing comes in between."""
         best: Offer | None = None
         most, soonest = (-1.0, 0.0), Refused(math.inf)
         for offer in offers:
-            headroom, wait = self._fits(offer, cost, now, claims)
+            headroom, wait = self._fits(offer, cost, now, reservations)
             if wait > 0:
                 soonest = min(soonest, Refused(wait, offer.key))
             elif headroom > most:
                 best, most = offer, headroom
-        if best is None:
-            return soonest
-        return self._grant(best, cost, now, taker)
-
-    def _grant(self, offer: Offer, cost: Cost, now: float, taker: str) -> Grant:
-        windows = [self._window(spec) for spec in offer.windows]
-        entries = [(window, window.take(cost, now, taker)) for window in windows]
-        return Grant(offer.key, cost, now, offer.windows, entries)
-
-    def _room(self, window: Window | Gauge, now: float, above: Above = EXACT) -> float:
-        """How much can be taken of one window."""
-        return window.room(now, above)
+        return soonest if best is None else self._grant(best, cost, now, caller)
 
     def sent(self, grant: Grant, now: float) -> None:
         """See ``Windows.sent``."""
-        for window, entry in _parts(grant):
+        for window, entry in _entries(grant):
             window.sent(entry, now)
 
     def counted(self, grant: Grant, now: float) -> None:
         """See ``Windows.counted``."""
-        for window, entry in _parts(grant):
+        for window, entry in _entries(grant):
             window.counted(entry, now)
 
     def settle(self, grant: Grant, cost: Cost | None, now: float) -> None:
         """See ``Windows.settle``."""
-        for window, entry in _parts(grant):
+        for window, entry in _entries(grant):
             if cost is None:
                 window.cancel(entry)
             else:
                 window.settle(entry, cost, now)
 
-    def observe(self, grant: Grant, seen: Sequence[Seen], now: float) -> None:
+    def observe(self, grant: Grant, seen: Sequence[Observation], now: float) -> None:
         """See ``Windows.observe``."""
-        parts = _parts(grant)
-        for window, entry in parts:
-            told = next((told for told in seen if told.window == window.spec.id), None)
-            if told is not None:
-                window.observe(entry, told, now)
-                if window.is_bucket and isinstance(window, Window):
-                    for other, _ in parts:
-                        other.like(window, now)
+        entries = _entries(grant)
+        by_window = {one.window: one for one in reversed(seen)}
+        for window, entry in entries:
+            if (observation := by_window.get(window.spec.id)) is not None:
+                window.observe(entry, observation, now)
+                for other, _ in entries:
+                    other.resemble(window, now)
 
-    def contradicted(self, grant: Grant, window: str, now: float) -> None:
-        """See ``Windows.contradicted``."""
-        for part, entry in _parts(grant):
-            if part.spec.id == window:
-                part.contradicted(entry, now)
+    def on_refusal(self, grant: Grant, window: str, now: float) -> None:
+        """See ``Windows.on_refusal``."""
+        for refused, entry in _entries(grant):
+            if refused.spec.id == window:
+                refused.on_refusal(entry, now)
 
     def restore(self, window: WindowSpec, amount: int, at: float, now: float) -> None:
         """See ``Windows.restore``."""
-        self._window(window).restore(amount, at, now)
-
-    def outlook(self, window: WindowSpec, now: float) -> WindowProjection:
-        """See ``Windows.outlook``."""
-        return self._window(window).outlook(now)
-
-    def takers(self, window: WindowSpec, now: float | None = None) -> Mapping[str, int]:
-        """See ``Windows.takers``."""
-        counted = self._window(window)
-        if now is not None:
-            counted.room(now)  # lets go what is over
-        return counted.takers
-
-    def frees(self, window: WindowSpec, now: float) -> Iterable[tuple[str, float, int]]:
-        """See ``Windows.frees``."""
-        return self._window(window).frees(now)
+        self.window(window).restore(amount, at, now)
 
     def report(self, windows: Sequence[WindowSpec], now: float) -> Mapping[str, WindowReport]:
-        """See ``Windows.report``."""
-        return {spec.id: self._window(spec).report(now) for spec in windows}
+        """The state of these windows, by id."""
+        return {spec.id: self.window(spec).report(now) for spec in windows}
 
-    def _fits(
-        self, offer: Offer, cost: Cost, now: float, claims: Sequence[Reservation] = ()
-    ) -> tuple[tuple[float, float], float]:
-        """Headroom after taking ``cost``, in the tightest window and in all, and the wait until it can be taken."""
-        tightest, together, wait = math.inf, 0.0, 0.0
-        for spec in offer.windows:
-            window = self._window(spec)
-            amount, above = cost.part(spec.unit, window.limit)
-            left = self._room(window, now, above) - amount
-            claimed = sum(claim.needs.get(spec.id, 0) for claim in claims)
-            if left < 0 or (left < claimed and _delays(window, amount, claims, now)):
-                after_others = max(amount, min(window.limit, amount + claimed))
-                wait = max(wait, _LEAST_WAIT, window.wait(after_others, now, above))
-            else:
-                headroom = left / window.limit
-                tightest = min(tightest, headroom)
-                together += headroom
-        return (tightest, together), wait
-
-    def _window(self, spec: WindowSpec) -> Window | Gauge:
+    def window(self, spec: WindowSpec) -> RateWindow:
+        """See ``Windows.window``."""
         window = self._windows.get(spec.id)
         if window is None or (window.spec is not spec and window.spec != spec):
             if len(self._windows) >= _MOST_WINDOWS:
@@ -162,18 +130,46 @@ class MemoryWindows:
             window = self._windows[spec.id] = self._make(spec, window)
         return window
 
-    def _make(self, spec: WindowSpec, before: Window | Gauge | None) -> Window | Gauge:
+    def _grant(self, offer: Offer, cost: Cost, now: float, caller: str) -> Grant:
+        windows = [self.window(spec) for spec in offer.windows]
+        entries = [(window, window.reserve(cost, now, caller)) for window in windows]
+        return Grant(offer.key, cost, now, offer.windows, entries)
+
+    def _room(self, window: RateWindow, now: float, excess: Excess = EXACT) -> float:
+        """How much can be taken of one window."""
+        return window.room(now, excess)
+
+    def _fits(
+        self, offer: Offer, cost: Cost, now: float, reservations: Sequence[Reservation] = ()
+    ) -> tuple[tuple[float, float], float]:
+        """Headroom after taking ``cost``, in the tightest window and in all, and the wait until it can be taken."""
+        tightest, together, wait = math.inf, 0.0, 0.0
+        for spec in offer.windows:
+            window = self.window(spec)
+            amount, excess = cost.part(spec.unit, window.limit)
+            left = self._room(window, now, excess) - amount
+            reserved = sum(one.needs.get(spec.id, 0) for one in reservations)
+            if left < 0 or (left < reserved and _delays(window, amount, reservations, now)):
+                after_others = max(amount, min(window.limit, amount + reserved))
+                wait = max(wait, _LEAST_WAIT, window.wait(after_others, now, excess))
+            else:
+                headroom = left / window.limit
+                tightest = min(tightest, headroom)
+                together += headroom
+        return (tightest, together), wait
+
+    def _make(self, spec: WindowSpec, before: RateWindow | None) -> RateWindow:
         if before is not None:
             before.reconfigure(spec, self._clock())
             return before
         if spec.unit == "concurrent":
-            return Gauge(spec, 0.0 if spec.is_own else max(self._jitter, _LEAST_JITTER))
+            return Semaphore(spec, 0.0 if spec.is_own else max(self._jitter, _LEAST_JITTER))
         jitter = max(self._jitter, _LEAST_JITTER, min(_FREE_JITTER, 0.01 * spec.seconds))
-        return Window(spec, jitter, self._midnight_of(spec.zone) if spec.zone else None)
+        return TimeWindow(spec, jitter, self._midnight_of(spec.zone) if spec.zone else None, shared=self.are_shared)
 
     def _midnight_of(self, zone: str) -> Callable[[float], float]:
         tz = ZoneInfo(zone)
-        day, end = -math.inf, -math.inf  # the day that was asked for last …
+        day, end = -math.inf, -math.inf  # the day that was computed last …
         known = 0.0  # … when Unix time was so far ahead
 
         def midnight(after: float) -> float:
@@ -188,16 +184,15 @@ class MemoryWindows:
         return midnight
 
 
-def _delays(window: Window | Gauge, amount: int, claims: Sequence[Reservation], now: float) -> bool:
-    """Whether somebody whose turn it is would wait longer for this window if so much were taken of it now."""
-    for claim in claims:
-        if window.spec.id in claim.needs and claim.by < now + SURELY_OVER * window.spec.seconds:
-            amount += claim.needs[window.spec.id]
-            if window.wait(amount, now) > claim.by - now:
+def _delays(window: RateWindow, amount: int, reservations: Sequence[Reservation], now: float) -> bool:
+    """Whether the head of a queue would wait longer for this window if so much were taken of it now."""
+    for one in reservations:
+        if window.spec.id in one.needs and one.by < now + SURELY_OVER * window.spec.seconds:
+            amount += one.needs[window.spec.id]
+            if window.wait(amount, now) > one.by - now:
                 return True
     return False
 
 
-def _parts(grant: Grant) -> list[tuple[Window | Gauge, Entry]]:
-    """What a grant has taken of each window."""
-    return cast("list[tuple[Window | Gauge, Entry]]", grant.entries)
+def _entries(grant: Grant) -> list[tuple[RateWindow, WindowEntry]]:
+    return cast("list[tuple[RateWindow, WindowEntry]]", grant.entries)

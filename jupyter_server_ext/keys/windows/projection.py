@@ -29,16 +29,16 @@ class WindowProjection:
         full: … up to this.
 
     Attributes:
-        claimed: What those need together whose turns have come.
+        reserved: What those need together whose turns have come.
 
     Example:
-        >>> outlook = WindowProjection(2, left=1, seconds=60.0, frees=[(10.0, 1)])
-        >>> outlook.take(1, 0.0)
-        >>> [outlook.opens(amount, 0.0) for amount in (1, 2, 3)]
+        >>> projection = WindowProjection(2, left=1, seconds=60.0, frees=[(10.0, 1)])
+        >>> projection.take(1, 0.0)
+        >>> [projection.opens(amount, 0.0) for amount in (1, 2, 3)]
         [10.0, 60.0, inf]
     """
 
-    __slots__ = ("_at", "_claims", "_floor", "_frees", "_full", "_left", "_rate", "_seconds", "claimed", "limit")
+    __slots__ = ("_at", "_floor", "_frees", "_full", "_left", "_rate", "_reservations", "_seconds", "limit", "reserved")
 
     def __init__(  # noqa: PLR0917
         self,
@@ -51,8 +51,8 @@ class WindowProjection:
         full: float = math.inf,
     ) -> None:
         self.limit = limit
-        self.claimed = 0.0
-        self._claims: list[tuple[float, float]] = []
+        self.reserved = 0.0
+        self._reservations: list[tuple[float, float]] = []
         self._left, self._seconds = left, seconds
         self._frees = deque(frees)
         self._floor, self._rate, self._full = floor, rate, full
@@ -88,21 +88,21 @@ class WindowProjection:
                 break
         return min(by_log, at + (amount - self._floor) / self._rate) if self._rate else by_log
 
-    def claim(self, amount: float, by: float) -> None:
+    def reserve(self, amount: float, by: float) -> None:
         """Keep so much for somebody whose turn has come, and who can have it by then."""
-        self.claimed += amount
-        self._claims.append((self.claimed, by))
+        self.reserved += amount
+        self._reservations.append((self.reserved, by))
 
-    def have_no_claims(self) -> None:
+    def clear_reservations(self) -> None:
         """Forget whose turn it was."""
-        if self.claimed:
-            self.claimed = 0.0
-            self._claims.clear()
+        if self.reserved:
+            self.reserved = 0.0
+            self._reservations.clear()
 
     def delays(self, amount: float, at: float) -> bool:
         """Whether somebody whose turn has come would wait longer if so much were taken."""
         again = at + SURELY_OVER * self._seconds
-        return any(self.opens(needs + amount, at) > by for needs, by in self._claims if by < again)
+        return any(self.opens(needs + amount, at) > by for needs, by in self._reservations if by < again)
 
     def take(self, amount: float, at: float) -> None:
         """Take so much."""

@@ -1,11 +1,11 @@
-"""Windows of keys that many gateways share by way of Redis.
+"""Rate windows that many gateways share by way of Redis.
 
-Each gateway counts its own requests as ``window.py`` does: only it knows when they were sent, answered and settled. In
-Redis stands how much each uses of each window at this moment, and one Lua call takes from a key's windows if all of
-these together leave room. What a gateway lets go it says at once. What a dead one used counts for the length of the
+Each gateway counts its own requests as ``window.py`` does: only it knows when they were sent, answered and settled.
+Redis holds how much each uses of each window at this moment, and one Lua call takes from a key's windows if all of
+these together leave room. What a gateway lets go it reports at once. What a dead one used counts for the length of the
 window after its last sign of life.
 
-While Redis is lost each has its share of what was left, reckoned as in ``shared_meters.py``.
+While Redis is lost each gateway has its share of what was left, as in ``limits/shared_counters.py``.
 """
 
 from __future__ import annotations
@@ -15,20 +15,16 @@ import time
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from jupyter_server_ext.keys.windows.variance import EXACT
+from jupyter_server_ext.keys.windows.base import Refused
+from jupyter_server_ext.keys.windows.memory import MemoryWindows
+from jupyter_server_ext.keys.windows.usage import EXACT
 from jupyter_server_ext.redis import MICROSECONDS, Call, Lost, RedisCoordinator, packed
-
-from .base import Refused
-from .memory import MemoryWindows
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
-    from jupyter_server_ext.keys.windows.semaphore import Gauge
-    from jupyter_server_ext.keys.windows.variance import Above
-
-    from .base import Cost, Grant, Offer, Reservation, WindowSpec
-    from .window import Window
+    from jupyter_server_ext.keys.windows.base import Cost, Grant, Offer, RateWindow, Reservation, WindowSpec
+    from jupyter_server_ext.keys.windows.usage import Excess
 
 _PATIENCE = 60.0  # seconds after which places that others had when Redis was lost are dealt out anew
 _TICK = 0.05  # seconds between two looks at what is over
@@ -47,6 +43,8 @@ class RedisWindows(MemoryWindows):
         jitter: As in ``MemoryWindows``.
         clock: As in ``MemoryWindows``.
     """
+
+    are_shared = True
 
     def __init__(
         self, link: RedisCoordinator, jitter: float = 0.25, *, clock: Callable[[], float] = time.monotonic
@@ -68,21 +66,26 @@ class RedisWindows(MemoryWindows):
         return _TICK if self._said else math.inf
 
     async def take(
-        self, offers: Sequence[Offer], cost: Cost, now: float, claims: Sequence[Reservation] = (), taker: str = ""
+        self,
+        offers: Sequence[Offer],
+        cost: Cost,
+        now: float,
+        reservations: Sequence[Reservation] = (),
+        caller: str = "",
     ) -> Grant | Refused:
         """See ``Windows.take``: one call, and alone when Redis does not answer it."""
         if not any(offer.windows for offer in offers):
-            return await super().take(offers, cost, now, claims, taker)
-        fitting, soonest = self._in_order(offers, cost, now, claims)
+            return await super().take(offers, cost, now, reservations, caller)
+        fitting, soonest = self._in_order(offers, cost, now, reservations)
         if not fitting:
             return soonest
         try:
             asked = fitting[:_MOST_OFFERS]  # others come next, when it is known that there is no room in these
             call = self._call(asked, cost)
-            digest = partial(self._digest, call, asked, offers, cost, claims, taker)
+            digest = partial(self._digest, call, asked, offers, cost, reservations, caller)
             return await self._link.call(call, digest, self._undo)
         except Lost:
-            got = await super().take(offers, cost, self._clock(), claims, taker)
+            got = await super().take(offers, cost, self._clock(), reservations, caller)
             return got._replace(wait=max(got.wait, _RETRY)) if isinstance(got, Refused) else got
 
     def settle(self, grant: Grant, cost: Cost | None, now: float) -> None:
@@ -102,7 +105,7 @@ class RedisWindows(MemoryWindows):
         self._lost_at = self._clock()
         self._count_restored(only_if=True)
         for name, spec in self._names.items():
-            self._share(name, self._window(spec))
+            self._share(name, self.window(spec))
 
     def everything(self) -> list[Call]:
         """See ``Participant.everything``."""
@@ -135,13 +138,13 @@ class RedisWindows(MemoryWindows):
     # How it is kept
 
     def _in_order(
-        self, offers: Sequence[Offer], cost: Cost, now: float, claims: Sequence[Reservation]
+        self, offers: Sequence[Offer], cost: Cost, now: float, reservations: Sequence[Reservation]
     ) -> tuple[list[Offer], Refused]:
         """Keys that have room as far as is known, the one with most first, and when the others will."""
         fitting: list[tuple[tuple[float, float], int, Offer]] = []
         soonest = Refused(math.inf)
         for place, offer in enumerate(offers):
-            headroom, wait = self._fits(offer, cost, now, claims)
+            headroom, wait = self._fits(offer, cost, now, reservations)
             if wait > 0:
                 soonest = min(soonest, Refused(wait, offer.key))
             else:
@@ -155,7 +158,7 @@ class RedisWindows(MemoryWindows):
         for offer in offers:
             for spec in offer.windows:
                 place = places.setdefault(self._name(spec), len(places) + 2)
-                limit = self._window(spec).limit
+                limit = self.window(spec).limit
                 rows += [place, limit, cost.part(spec.unit, limit)[0], _span(spec)]
         sizes = [len(offer.windows) for offer in offers]
         args = (self._link.instance, self._link.channel, packed([len(offers), *sizes, *rows]))
@@ -167,8 +170,8 @@ class RedisWindows(MemoryWindows):
         asked: Sequence[Offer],
         offers: Sequence[Offer],
         cost: Cost,
-        claims: Sequence[Reservation],
-        taker: str,
+        reservations: Sequence[Reservation],
+        caller: str,
         reply: Any,
     ) -> Grant | Refused:
         """What the reply means; remembered before anything else is asked."""
@@ -176,13 +179,13 @@ class RedisWindows(MemoryWindows):
         self._learn(seen)
         now = self._clock()
         if not reply[1]:
-            fitting, soonest = self._in_order(offers, cost, now, claims)
+            fitting, soonest = self._in_order(offers, cost, now, reservations)
             return Refused(_LEAST_RETRY, fitting[0].key) if fitting else soonest
         offer = asked[reply[1] - 1]
         for spec in offer.windows:
             name = self._name(spec)
-            self._said[name] = self._said.get(name, 0) + cost.part(spec.unit, self._window(spec).limit)[0]
-        return self._grant(offer, cost, now, taker)
+            self._said[name] = self._said.get(name, 0) + cost.part(spec.unit, self.window(spec).limit)[0]
+        return self._grant(offer, cost, now, caller)
 
     def _undo(self, got: Grant | Refused) -> None:
         """Whoever asked has gone meanwhile."""
@@ -208,7 +211,7 @@ class RedisWindows(MemoryWindows):
         less = False
         for name, amount in used:
             if name in self._names:
-                window = self._window(self._names[name])
+                window = self.window(self._names[name])
                 less |= amount < window.siblings
                 window.siblings = amount
             elif len(self._heard) < _MOST_NAMES:
@@ -216,7 +219,7 @@ class RedisWindows(MemoryWindows):
         return less
 
     def _now(self, spec: WindowSpec, now: float) -> int:
-        window = self._window(spec)
+        window = self.window(spec)
         window.room(now)  # lets go what is over
         return max(0, window.used)
 
@@ -227,13 +230,12 @@ class RedisWindows(MemoryWindows):
         self._names[name] = spec
         return name
 
-    def _grant(self, offer: Offer, cost: Cost, now: float, taker: str) -> Grant:
+    def _grant(self, offer: Offer, cost: Cost, now: float, caller: str) -> Grant:
         self._touched.update(self._name(spec) for spec in offer.windows)
-        return super()._grant(offer, cost, now, taker)
+        return super()._grant(offer, cost, now, caller)
 
-    def _make(self, spec: WindowSpec, before: Window | Gauge | None) -> Window | Gauge:
+    def _make(self, spec: WindowSpec, before: RateWindow | None) -> RateWindow:
         window = super()._make(spec, before)
-        window.share()
         name = self._name(spec)
         window.siblings = self._heard.pop(name, window.siblings)
         return window
@@ -245,13 +247,13 @@ class RedisWindows(MemoryWindows):
 
     # Deciding alone
 
-    def _room(self, window: Window | Gauge, now: float, above: Above = EXACT) -> float:
-        room = super()._room(window, now, above)
+    def _room(self, window: RateWindow, now: float, excess: Excess = EXACT) -> float:
+        room = super()._room(window, now, excess)
         if self._link.state == "ok":
             return room
         return self._share(f"{self._link.prefix}k:{window.spec.id}", window) - window.used
 
-    def _share(self, name: str, window: Window | Gauge) -> float:
+    def _share(self, name: str, window: RateWindow) -> float:
         """What this gateway alone may use of a window."""
         number, instances = self._link.losses, self._link.instances
         share = window.limit / instances

@@ -1,4 +1,4 @@
-"""What providers give away by their headers: whether a limit is a bucket, and when requests and their tokens count."""
+"""When a provider counts requests and their tokens, as its headers show."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ if TYPE_CHECKING:
 
     from jupyter_server_ext.config import Counts
 
-    from .base import Seen, Unit
-    from .entry import Entry
+    from .base import Unit
+    from .usage import WindowEntry
 
 _BLIND = 8  # requests after which a provider without headers is taken not to send any
 _OPENING = 40  # requests after a pause from which it is learnt when tokens are counted …
@@ -24,7 +24,7 @@ _TRAVEL = 0.25  # seconds by which the end of an answer may be counted before we
 _ARRIVED = 1.0  # seconds after which a request has surely reached the provider
 
 Charges = Literal["unknown", "admission", "end", "asked", "late"]
-IN_WORDS: Mapping[Charges, str] = {
+_IN_WORDS: Mapping[Charges, str] = {
     "unknown": "",
     "admission": "arrival",
     "end": "prompt at arrival, answer at its end",
@@ -33,41 +33,8 @@ IN_WORDS: Mapping[Charges, str] = {
 }
 
 
-class BucketSign:
-    """Tells a token bucket by its headers: the time to full is ``used · W / limit`` over a range of ``used``.
-
-    Args:
-        seconds: The length of the window.
-    """
-
-    def __init__(self, seconds: float) -> None:
-        self._seconds = seconds
-        self._low = self._high = 0
-        self._fits = 0
-        self._sure = False
-        self.is_possible = True  # by the last reply that told
-
-    def look(self, seen: Seen) -> bool:
-        """Take in one reply's headers; whether it is surely a bucket."""
-        used = seen.limit - seen.remaining
-        if seen.reset is None or used <= 0 or seen.limit <= 0:
-            return self._sure
-        unit = self._seconds / seen.limit
-        self.is_possible = abs(seen.reset - used * unit) <= unit + seen.rounding
-        if not self.is_possible:
-            self._fits, self._sure = 0, False
-            return False
-        self._low = min(self._low, used) if self._fits else used
-        self._high = max(self._high, used) if self._fits else used
-        self._fits += 1
-        # Another kind of window fits by accident only within a unit or two of one value.
-        if self._fits >= 3 and self._high - self._low >= 4 + 2 * seen.rounding / unit:
-            self._sure = True
-        return self._sure
-
-
-class Reading(NamedTuple):
-    """What headers said is used.
+class _UseReading(NamedTuple):
+    """The use that headers show.
 
     Args:
         entry: The request whose answer had them.
@@ -76,27 +43,27 @@ class Reading(NamedTuple):
         refill: How much a bucket regains a second, if it may be one.
     """
 
-    entry: Entry
+    entry: WindowEntry
     at: float
     used: int
     refill: float
 
 
-class _Opened(NamedTuple):
-    """One of the first requests after a pause; its cost may be the most that it may be, until that is known."""
+class _Opening(NamedTuple):
+    """One of the first requests after a pause; until its cost is known, the most that it may be."""
 
-    entry: Entry
+    entry: WindowEntry
     cost: Cost
     end: float
     is_known: bool
 
 
-def _said_at_once(reading: Reading) -> tuple[float, float]:
+def _made_at_arrival(reading: _UseReading) -> tuple[float, float]:
     """When headers were made, at the soonest and the latest, by a provider that makes them as a request arrives."""
     return reading.entry.taken, min(reading.at, reading.entry.sent + _ARRIVED)
 
 
-def _said_at_last(reading: Reading) -> tuple[float, float]:
+def _made_at_answer(reading: _UseReading) -> tuple[float, float]:
     """Likewise, as it is answered."""
     return max(reading.entry.taken, reading.at - _TRAVEL), reading.at
 
@@ -104,35 +71,37 @@ def _said_at_last(reading: Reading) -> tuple[float, float]:
 class Charging:
     """Learns when a provider counts what a request takes, from the first requests after a pause.
 
-    After a pause nothing is used, and nothing expires for a while. So what headers then say is used lies between what
-    was surely counted by that time and what may have been. Each way of counting has its own bounds, if headers are made
-    as a request arrives, and if they are made as it is answered; the way that is left when the others were out of
-    theirs is the provider's. All may be counted at ``admission``, as nearly all
-    providers do; or ``late``, at the end; of tokens also the prompt at admission and the answer at its ``end``, or as
-    many as were ``asked`` for at admission.
+    After a pause nothing is used, and nothing expires for a while. So the use in headers lies between what was surely
+    counted by that time and what may have been. Each way of counting has its own bounds, if headers are made as a
+    request arrives, and if they are made as it is answered; the way that is left when the others were out of theirs is
+    the provider's. All may be counted at ``admission``, as nearly all providers do; or ``late``, at the end; of tokens
+    also the prompt at admission and the answer at its ``end``, or as many as were ``asked`` for at admission.
 
     Args:
         unit: What is counted.
         seconds: The length of the window.
-        told: When a request counts, where that is configured.
+        configured: When a request counts, where that is configured.
+
+    Attributes:
+        kind: The way of counting.
+        is_suspected: Whether a refusal has it that requests are counted late.
     """
 
-    def __init__(self, unit: Unit, seconds: float, told: Counts = "") -> None:
+    def __init__(self, unit: Unit, seconds: float, configured: Counts = "") -> None:
         self._unit = unit
         self._listening = _LISTENING * seconds
-        self._opening: dict[
-            Entry, tuple[Cost, float] | None
-        ] = {}  # the first requests; their costs, and when they ended
-        self._readings: list[Reading] = []
+        # The first requests; their costs, and when they ended.
+        self._opening: dict[WindowEntry, tuple[Cost, float] | None] = {}
+        self._readings: list[_UseReading] = []
         self._settled = 0
         self._sees_headers = False
-        self.configure(told)
+        self.configure(configured)
 
-    def configure(self, told: Counts) -> None:
-        """It is known when a request counts, or not."""
-        self._told: Charges = {"": "unknown", "arrival": "admission", "end": "late"}[told]  # type: ignore[assignment]
-        self.kind = self._told
-        self.is_suspected = False  # whether a refusal has it that requests are counted late
+    def configure(self, counts: Counts) -> None:
+        """Have requests count at this moment; empty is to be learnt."""
+        known: dict[Counts, Charges] = {"": "unknown", "arrival": "admission", "end": "late"}
+        self.kind = self._configured = known[counts]
+        self.is_suspected = False
         self._gives_back = False  # whether what was asked for surely does not count, whichever of the others does
 
     @property
@@ -154,19 +123,24 @@ class Charging:
             return not self._gives_back and (self._sees_headers or self._settled < _BLIND)
         return self.kind == "asked"
 
-    def keeps_all(self, entry: Entry) -> bool:
+    def keeps_all(self, entry: WindowEntry) -> bool:
         """Whether all that ``entry`` asked for has to be taken as used."""
         return entry.asked > 0 and self.may_keep
 
-    def opened(self, entry: Entry) -> None:
-        """A request was taken: the first after a pause, or one of the next, or a later one."""
+    @property
+    def in_words(self) -> str:
+        """When requests count, for people; empty where it is unknown."""
+        return _IN_WORDS["late" if self.is_late else self.kind]
+
+    def reserved(self, entry: WindowEntry) -> None:
+        """A request was reserved: the first after a pause, or one of the next, or a later one."""
         if entry.used == entry.amount:
             self._opening, self._readings = {entry: None}, []
         elif 0 < len(self._opening) < _OPENING and entry.taken < self._start + self._listening:
             self._opening[entry] = None
 
-    def seen(self, entry: Entry, used: int, refill: float, now: float) -> None:
-        """The headers of the answer to ``entry`` say that so much is used; a bucket may be refilled at ``refill``."""
+    def observe(self, entry: WindowEntry, used: int, refill: float, now: float) -> None:
+        """Learn that by the headers of the answer to ``entry`` so much is used; a bucket may be refilled at a rate."""
         self._sees_headers = True
         since = now - self._start
         if entry not in self._opening or len(self._opening) >= _OPENING or since >= self._listening:
@@ -174,9 +148,9 @@ class Charging:
         if len(self._readings) > _SURE and used * 2 < max(reading.used for reading in self._readings):
             self._opening = {}  # a window has ended
         else:
-            self._readings.append(Reading(entry, now, used, refill))
+            self._readings.append(_UseReading(entry, now, used, refill))
 
-    def settled(self, entry: Entry, cost: Cost, now: float) -> None:
+    def settled(self, entry: WindowEntry, cost: Cost, now: float) -> None:
         """A request is over."""
         self._settled += 1
         if entry not in self._opening:
@@ -186,24 +160,16 @@ class Charging:
         if self.kind != "unknown" or (len(self._opening) >= _OPENING and all(self._opening.values())):
             self._opening, self._readings = {}, []
 
-    def cancelled(self, entry: Entry) -> None:
+    def cancelled(self, entry: WindowEntry) -> None:
         """A request was never sent."""
         self._opening.pop(entry, None)
 
-    def contradicted(self, entry: Entry) -> bool:
+    def explains(self, entry: WindowEntry) -> bool:
         """Whether a refusal is explained by a provider that gives nothing back, which is believed from now on."""
         explained = self.kind == "unknown" and entry.asked > 0 and self._unit == "tokens"
         if explained:
             self.kind = "asked"
         return explained
-
-    def suspect_lateness(self) -> None:
-        """A refusal is explained by requests that were counted when they ended."""
-        self.is_suspected = True
-
-    def trust(self) -> None:
-        """There was no such refusal for long: believe again what was believed before."""
-        self.is_suspected = False
 
     @property
     def _start(self) -> float:
@@ -213,7 +179,7 @@ class Charging:
         """Find the one way of counting that fits."""
         are_over = all(self._opening.values())
         readings = [reading for reading in self._readings if are_over or reading.at + _TRAVEL <= now]
-        if self._told != "unknown" or len(readings) < (_ENOUGH if len(self._opening) > 1 else 1):
+        if self._configured != "unknown" or len(readings) < (_ENOUGH if len(self._opening) > 1 else 1):
             return
         costs = [self._opened(entry, end) for entry, end in self._opening.items()]
         kinds: list[Charges] = ["admission", "late"]
@@ -225,21 +191,21 @@ class Charging:
             kind
             for kind in kinds
             if any(
-                all(self._fits(kind, reading, said, costs) for reading in readings)
-                for said in (_said_at_once, _said_at_last)
+                all(self._fits(kind, reading, made, costs) for reading in readings)
+                for made in (_made_at_arrival, _made_at_answer)
             )
         ]
         if len(fits) == 1:
             self.kind = fits[0]
         self._gives_back |= "asked" in kinds and "asked" not in fits and bool(fits)
 
-    def _opened(self, entry: Entry, end: tuple[Cost, float] | None) -> _Opened:
+    def _opened(self, entry: WindowEntry, end: tuple[Cost, float] | None) -> _Opening:
         """What is known of a request: its cost, or the most that it may cost."""
         is_known = self._unit == "requests" or (end is not None and end[0].known)
         cost = end[0] if end is not None and is_known else Cost(entry.prompt, entry.amount - entry.prompt)
-        return _Opened(entry, cost, end[1] if end is not None else math.inf, is_known)
+        return _Opening(entry, cost, end[1] if end is not None else math.inf, is_known)
 
-    def _parts(self, kind: Charges, entry: Entry, cost: Cost) -> tuple[int, int]:
+    def _parts(self, kind: Charges, entry: WindowEntry, cost: Cost) -> tuple[int, int]:
         """What a request takes at its admission and at its end."""
         whole = cost.of(self._unit)
         if kind == "late":
@@ -251,12 +217,12 @@ class Charging:
     def _fits(
         self,
         kind: Charges,
-        reading: Reading,
-        said: Callable[[Reading], tuple[float, float]],
-        opened: Iterable[_Opened],
+        reading: _UseReading,
+        made: Callable[[_UseReading], tuple[float, float]],
+        opened: Iterable[_Opening],
     ) -> bool:
         """Whether a reading is within the bounds of one way of counting."""
-        soonest, latest = said(reading)
+        soonest, latest = made(reading)
         surely: list[tuple[float, int]] = []  # what was counted by then, and when at the earliest
         most = 0.0
         for entry, cost, end, is_known in opened:
