@@ -145,7 +145,7 @@ def _body_budget(server: ServerSettings) -> BodyBudget:
 def _limit(pool: KeyPool, limits: Limits, accounting: Accounting, settings: Settings) -> None:
     """Put other limits in force, everywhere they are kept."""
     limits.configure(settings)
-    pool.allow_at_once(settings.everyone.concurrency)
+    pool.keys.limit_concurrency(settings.everyone.concurrency)
     if accounting.budgets is not None:
         accounting.budgets.configure(settings)
 
@@ -153,7 +153,7 @@ def _limit(pool: KeyPool, limits: Limits, accounting: Accounting, settings: Sett
 def _restore(pool: KeyPool, limits: Limits, decisions: LimitDecisions) -> None:
     """Count what the ledger remembers: what was used before a restart, or a crash, is used."""
     unix = time.time()
-    longest = max(_A_DAY, pool.longest_window()) + _LONGEST_ANSWER
+    longest = max(_A_DAY, pool.keys.longest_window()) + _LONGEST_ANSWER
     used = decisions.ledger.used(unix - longest, exact=unix - _EXACT_SECONDS)
     pool.restore(used, unix)
     keys = {key.id: key.limits for key in decisions.ledger.api_keys()}

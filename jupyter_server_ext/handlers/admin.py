@@ -135,13 +135,13 @@ class OneKey(GatewayHandler):
     @needs_scope("admin")
     def post(self, key: str, action: str) -> None:
         """``pause`` a key (what is under way goes on), ``resume`` it, or ``retire`` it until it is resumed."""
-        pool = self.app.gateway.pool
+        keys = self.app.gateway.pool.keys
         if action == "pause":
-            pool.pause(key)
+            keys.pause(key)
         elif action == "resume":
-            pool.resume(key)
+            keys.resume(key)
         else:
-            pool.retire(key, "retired by an administrator")
+            keys.retire(key, "retired by an administrator")
         self.reply({"key": key, "action": action})
 
 

@@ -1,4 +1,4 @@
-"""One key: its public id, its health per model, the windows its requests take from, and what its headers tell."""
+"""One key: its public id, a circuit breaker per model, the windows its requests take from, and its headers' limits."""
 
 from __future__ import annotations
 
@@ -14,11 +14,12 @@ if TYPE_CHECKING:
 
     from jupyter_server_ext.config import KeySettings, Limit
     from jupyter_server_ext.keys.pool import Lease
-    from jupyter_server_ext.keys.windows.base import Grant, Unit, WindowReport
+    from jupyter_server_ext.keys.windows.base import Grant, Unit, WindowReport, Windows
 
-_FIRST_REST = 0.5  # seconds that a key rests after its first failure; doubled with each further one
-_LONGEST_REST = 15.0
-_LONGEST_DOUBT = 2.0  # seconds at least, after several failures, whatever a provider names
+_FIRST_COOL_DOWN = 0.5  # seconds after a key's first failure; doubled with each further one
+_LONGEST_COOL_DOWN = 15.0
+_LEAST_AFTER_SEVERAL = 2.0  # seconds after several failures, whatever a provider names
+_LONG_WINDOW = 600.0  # a key whose window of this length or more is full is exhausted rather than busy
 _MOST_MODELS = 200  # whose offers a key remembers
 
 State = Literal["ready", "cooling", "exhausted", "paused", "retired"]
@@ -26,13 +27,13 @@ STATES: tuple[State, ...] = get_args(State)
 
 
 class Rate(NamedTuple):
-    """One limit as a provider's headers tell it.
+    """One limit in a provider's headers.
 
     Args:
         unit: What is limited.
         limit: How much.
         remaining: What is left of it.
-        reset: Seconds until it is full again, if told.
+        reset: Seconds until it is full again, where they name it.
         rounding: How far ``reset`` may be off.
         seconds: The length of the window where the provider's documentation says so.
     """
@@ -47,23 +48,23 @@ class Rate(NamedTuple):
 
 @dataclass(slots=True)
 class CircuitBreaker:
-    """Whether one key serves one model: it rests until ``until``, then lets one request through to try."""
+    """Whether one key serves one model: it cools down until ``until``, then one half-open probe decides."""
 
     until: float = -math.inf
     failures: int = 0
     since: float = -math.inf  # when it failed last
     reason: str = ""
-    trial: Lease | None = None
+    probe: Lease | None = None
 
-    def opens(self) -> float:
-        """When the next request may start: one whose trial takes long keeps the others waiting only for so long."""
-        if self.failures and self.trial is not None:
-            return max(self.until, self.trial.at + _LONGEST_REST)
+    def available_at(self) -> float:
+        """When the next request may start: a probe that takes long keeps the others waiting only for so long."""
+        if self.failures and self.probe is not None:
+            return max(self.until, self.probe.at + _LONGEST_COOL_DOWN)
         return self.until
 
     @property
     def is_limited(self) -> bool:
-        """Whether it rests for a limit: only time ends that."""
+        """Whether it cools down for a limit: only time ends that."""
         return self.reason in {"rate_limit", "quota_exhausted"}
 
     @property
@@ -71,24 +72,24 @@ class CircuitBreaker:
         """Whether it has failed more than once, for no limit."""
         return self.failures > 1 and not self.is_limited
 
-    def rest(self, started: float, now: float, seconds: float | None, reason: str) -> None:
-        """Rest for so long, or for twice as long as after the last failure.
+    def cool_down(self, started: float, now: float, seconds: float | None, reason: str) -> None:
+        """Open for so long, or for twice as long as after the last failure.
 
-        Requests that were under way together fail together; only the first of them counts.
+        Requests that were in flight together fail together; only the first of them counts.
         """
         if started > self.since:
             self.failures += 1
             self.since = now
             self.reason = reason
-            own = min(_LONGEST_REST, _FIRST_REST * 2 ** min(self.failures - 1, 10))
+            own = min(_LONGEST_COOL_DOWN, _FIRST_COOL_DOWN * 2 ** min(self.failures - 1, 10))
             # A time that a provider named is believed once; where it keeps naming too short ones, not for ever.
-            least = min(own / 2, _LONGEST_DOUBT) if self.failures > 1 else 0.0
+            least = min(own / 2, _LEAST_AFTER_SEVERAL) if self.failures > 1 else 0.0
             seconds = own if seconds is None else max(seconds, least)
         if seconds is not None:
             self.until = max(self.until, now + seconds)
 
-    def recover(self, started: float) -> None:
-        """A request that started after the last failure was answered."""
+    def close(self, started: float) -> None:
+        """Close after the answer to a request that started after the last failure."""
         if started > self.since:
             self.until, self.failures, self.reason = -math.inf, 0, ""
 
@@ -105,11 +106,11 @@ class Key:
 
     settings: KeySettings
     id: str
-    shared: tuple[WindowSpec, ...] = ()  # windows of all keys together
+    shared: tuple[WindowSpec, ...] = ()
     paused: bool = False
     retired: str = ""  # why
     retired_by_hand: bool = False
-    health: dict[str, CircuitBreaker] = field(default_factory=dict)
+    circuits: dict[str, CircuitBreaker] = field(default_factory=dict)  # by model
     without: dict[str, float] = field(default_factory=dict)  # models it has no access to, and until when that holds
     offers: dict[str, Offer] = field(default_factory=dict)
 
@@ -118,14 +119,27 @@ class Key:
         """The keys that share this one's limits."""
         return self.settings.quota_group or self.id
 
+    @property
+    def identity(self) -> tuple[object, ...]:
+        """What makes a key of a new configuration the same as this one."""
+        return identity(self.settings)
+
     def serves(self, model: str) -> bool:
         """Whether it is meant for this model."""
         return not self.settings.models or model in self.settings.models
 
-    def opens(self, model: str, now: float) -> float:
+    def bar(self, model: str, now: float) -> str:
+        """What keeps it from being used for a model, in words; empty for nothing but a cool-down."""
+        if self.retired:
+            return _RETIRED.get(self.retired, "retired")
+        if self.paused:
+            return "paused"
+        return "without this model" if self.without.get(model, now) > now else ""
+
+    def available_at(self, model: str, now: float) -> float:
         """When it may next be tried for this model."""
-        health = self.health.get(model)
-        return now if health is None else health.opens()
+        circuit = self.circuits.get(model)
+        return now if circuit is None else circuit.available_at()
 
     def offer(self, model: str) -> Offer:
         """The windows a request for ``model`` takes from."""
@@ -136,7 +150,39 @@ class Key:
             offer = self.offers[model] = Offer(self.id, (*self._windows(model), *self.shared))
         return offer
 
-    def windows(self) -> dict[str, WindowSpec]:
+    def state(self, windows: Windows, now: float) -> tuple[State, float]:
+        """Whether it can be used, and when it can again."""
+        if self.retired:
+            return "retired", math.inf
+        if self.paused:
+            return "paused", math.inf
+        until = max((circuit.until for circuit in self.circuits.values()), default=-math.inf)
+        if until > now:
+            return "cooling", until
+        long = [spec for spec in self._all_windows().values() if spec.seconds >= _LONG_WINDOW]
+        full = max((now + row.wait for row in windows.report(long, now).values()), default=now)
+        return ("exhausted", full) if full > now else ("ready", now)
+
+    def status(self, windows: Windows, now: float) -> dict[str, Any]:
+        """Its row of the status page; no key text."""
+        specs, (state, until) = self._all_windows(), self.state(windows, now)
+        reports = windows.report(list(specs.values()), now)
+        row: dict[str, Any] = {
+            "key": self.id,
+            "provider": self.settings.provider,
+            "quota_group": self.settings.quota_group or None,
+            "state": state,
+            "limits": [_limit_row(specs[name], report) for name, report in reports.items()],
+        }
+        if state in {"cooling", "exhausted"}:
+            row["ready_in"] = round(max(0.0, until - now), 3)
+        if reason := self.retired or next((one.reason for one in self.circuits.values() if one.until > now), ""):
+            row["reason"] = reason
+        if without := [model for model, until_then in self.without.items() if until_then > now]:
+            row["without"] = without
+        return row
+
+    def _all_windows(self) -> dict[str, WindowSpec]:
         """The windows of all models that it is configured or was used for, by id."""
         for model in self.settings.models:
             self.offer(model)
@@ -166,7 +212,15 @@ class Key:
         )
 
 
-def limit_row(spec: WindowSpec, report: WindowReport) -> dict[str, Any]:
+_RETIRED = {"credential": "not accepted by the provider"}
+
+
+def identity(settings: KeySettings) -> tuple[object, ...]:
+    """What makes a key of a new configuration the same as one that is there."""
+    return settings.provider, settings.base_url, settings.key, settings.name, settings.models
+
+
+def _limit_row(spec: WindowSpec, report: WindowReport) -> dict[str, Any]:
     """One window for the status page."""
     row: dict[str, Any] = {"unit": spec.unit, "seconds": spec.seconds, "used": report.used, "limit": report.limit}
     if spec.model:
@@ -182,20 +236,17 @@ def limit_row(spec: WindowSpec, report: WindowReport) -> dict[str, Any]:
     return row
 
 
-def _may_be(spec: WindowSpec, rate: Rate) -> bool:
-    return spec.assumed or rate.limit <= spec.amount
-
-
 def window_of(grant: Grant, rate: Rate) -> Observation | None:
-    """The window a header speaks of: the one of this amount, else of this length, else the only one of this unit.
+    """The window of a header's limit: the one of this amount, else of this length, else the only one of this unit.
 
-    One that allows more than was configured, nobody knows in what time, may well be of a day: it tells nothing.
+    A limit of unknown length that allows more than the configured one may well be of a day, and is ignored.
     """
     same = [spec for spec in grant.windows if spec.unit == rate.unit]
+    is_only = len(same) == 1 and rate.seconds is None
     fits = (
         [spec for spec in same if spec.amount == rate.limit]
         or [spec for spec in same if spec.seconds == rate.seconds]
-        or [spec for spec in same if len(same) == 1 and rate.seconds is None and _may_be(spec, rate)]
+        or [spec for spec in same if is_only and (spec.assumed or rate.limit <= spec.amount)]
     )
     if not fits:
         return None

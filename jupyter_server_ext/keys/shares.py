@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
     from jupyter_server_ext.keys.windows.base import Cost, Offer, Windows, WindowSpec
 
-    Ways = Callable[[str], list[tuple[float, Offer]]]
+    Candidates = Callable[[str], list[tuple[float, Offer]]]
 
 _LONGEST = 120.0  # seconds; of longer windows nobody knows who will ask
 _OVER = 2.0  # usual requests beyond its share that a caller may start all the same, as a share is no whole number
@@ -46,8 +46,8 @@ _AGAIN = 1.0  # seconds after which a look is taken again at the latest, as othe
 _MOST_MODELS = 200
 
 
-class _Way(NamedTuple):
-    """One way to be served: a key, or all keys of a quota group.
+class _SharedCandidate(NamedTuple):
+    """One candidate to be served: a key, or all keys of a quota group.
 
     Args:
         key: The first of these keys.
@@ -95,11 +95,11 @@ class Division:
 
     def __init__(self, shares: Shares, model: str, now: float) -> None:
         self._shares, self.model, self.at = shares, model, now
-        self.ways = list(shares.ways(model))
-        self._short = [tuple(way.short) for way in self.ways]
-        self.span = max((spec.seconds for way in self.ways for spec, _ in way.short), default=0.0)
-        self.capacity = self.span * sum(way.capacity for way in self.ways)
-        self.windows = {spec.id for way in self.ways for spec, _ in way.needs}
+        self.candidates = list(shares.candidates(model))
+        self._short = [tuple(candidate.short) for candidate in self.candidates]
+        self.span = max((spec.seconds for candidate in self.candidates for spec, _ in candidate.short), default=0.0)
+        self.capacity = self.span * sum(candidate.capacity for candidate in self.candidates)
+        self.windows = {spec.id for candidate in self.candidates for spec, _ in candidate.needs}
         self.neighbours = [other for other in shares.models(now) if other == model or self._meets(other)]
         self._weights: dict[str, float] = {}
         for other in self.neighbours:
@@ -112,7 +112,9 @@ class Division:
 
     def _meets(self, model: str) -> bool:
         """Whether another model takes from any window of this one."""
-        return any(spec.id in self.windows for way in self._shares.ways(model) for spec, _ in way.needs)
+        return any(
+            spec.id in self.windows for candidate in self._shares.candidates(model) for spec, _ in candidate.needs
+        )
 
     def used(self, caller: str, now: float | None = None) -> float:
         """What a caller has used of the last window, in usual requests; without ``now`` perhaps some more."""
@@ -143,8 +145,8 @@ class Division:
 
     def size(self, usual: Cost) -> float:
         """What a request takes, in usual ones."""
-        way = self.ways[0]
-        return max((usual.part(spec.unit, spec.amount)[0] / need for spec, need in way.needs), default=1.0)
+        candidate = self.candidates[0]
+        return max((usual.part(spec.unit, spec.amount)[0] / need for spec, need in candidate.needs), default=1.0)
 
     def expected(self, now: float) -> _Expected:
         """What is expected of callers below their shares; of those who wait for more than that, turns take care."""
@@ -162,8 +164,8 @@ class Division:
         """What a caller has left of its share, in usual requests, as it will be."""
         if self._frees is None:
             self._frees = defaultdict(list)
-            for way in self.ways:
-                for spec, need in islice(way.short, 1):
+            for candidate in self.candidates:
+                for spec, need in islice(candidate.short, 1):
                     for name, seconds, amount in self._shares.windows.window(spec).frees(now):
                         self._frees[name].append((seconds, amount / need))
         left = self.share(caller, weight) + _OVER - self.used(caller, now)
@@ -186,11 +188,11 @@ class Division:
         moments = [self.span * step / _STEPS for step in range(_STEPS + 1)]
         spare = [math.inf] * len(moments)
         for some in sets:
-            ways = {way.key: way for one in reversed(some) for way in one.ways}
+            candidates = {candidate.key: candidate for one in reversed(some) for candidate in one.candidates}
             waiting = sum(expected[one.model].waiting for one in some)
             rate = sum(expected[one.model].rate for one in some)
             variance = sum(expected[one.model].variance for one in some)
-            rooms = self._rooms(ways.values(), moments, now)
+            rooms = self._rooms(candidates.values(), moments, now)
             for step, at in enumerate(moments):
                 time = max(0.0, at - _PATIENCE)
                 kept = waiting + rate * time + _SWING * math.sqrt(variance * time)
@@ -200,13 +202,13 @@ class Division:
         gains = [(moments[step], spare[step] - spare[step - 1]) for step in range(1, len(spare))]
         return WindowProjection(math.inf, spare[0], self.span, gains)
 
-    def _rooms(self, ways: Iterable[_Way], moments: Sequence[float], now: float) -> list[float]:
+    def _rooms(self, candidates: Iterable[_SharedCandidate], moments: Sequence[float], now: float) -> list[float]:
         """Usual requests for which there is room, at each of these moments."""
         rooms = [0.0] * len(moments)
-        for way in ways:
-            projections = [(self._shares.windows.window(spec).project(now), need) for spec, need in way.needs]
+        for candidate in candidates:
+            projections = [(self._shares.windows.window(spec).project(now), need) for spec, need in candidate.needs]
             for step, at in enumerate(moments):
-                if at >= way.opens:
+                if at >= candidate.opens:
                     rooms[step] += max(0.0, min((one.room(at) / need for one, need in projections), default=math.inf))
         return rooms
 
@@ -219,7 +221,7 @@ class Shares:
         offers: The keys for a model: seconds until each may be used, and its windows.
     """
 
-    def __init__(self, windows: Windows, offers: Ways) -> None:
+    def __init__(self, windows: Windows, offers: Candidates) -> None:
         self.windows = windows
         self.habits: dict[str, Habits] = {}  # by model
         self._offers = offers
@@ -271,7 +273,7 @@ class Shares:
         if division.keeps and division.is_over(caller, weight, now):
             division.spare.take(division.size(usual), now - division.at)
 
-    def ways(self, model: str) -> Iterable[_Way]:
+    def candidates(self, model: str) -> Iterable[_SharedCandidate]:
         """How a usual request for a model may be served."""
         usual = self.habits[model].usual if model in self.habits else None
         seen = set()
@@ -280,4 +282,4 @@ class Shares:
             if specs not in seen:
                 seen.add(specs)
                 needs = tuple((s, max(1, usual.part(s.unit, s.amount)[0]) if usual else 1) for s in specs)
-                yield _Way(offer.key, opens, needs)
+                yield _SharedCandidate(offer.key, opens, needs)

@@ -1,7 +1,7 @@
-"""When requests will start: the turns of all who wait, played ahead on the limits as they will be.
+"""When requests will start: the turns of all that wait, simulated on the projections of all windows.
 
-What is foretold is when each that waits starts, and when a request would that comes now, for each number of those in
-its lane that may be served before it. Turns are given as ``queue`` gives them, over all lanes that share a limit.
+The estimate says when each waiting request starts, and when a request would that comes now, for each number of requests
+in its queue that may be served before it. Turns are given as ``queue`` gives them, over all queues that share a limit.
 """
 
 from __future__ import annotations
@@ -18,12 +18,13 @@ from jupyter_server_ext.keys.windows.projection import EPSILON, SURELY_OVER, Win
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
+    from jupyter_server_ext.keys.model_queue import ModelQueue
     from jupyter_server_ext.keys.pool import KeyPool
-    from jupyter_server_ext.keys.round_robin import ModelQueue, QueuedRequest
+    from jupyter_server_ext.keys.round_robin import QueuedRequest
     from jupyter_server_ext.keys.shares import Shares
     from jupyter_server_ext.keys.windows.base import WindowSpec
 
-_GRACE = 1.0  # seconds by which a start may be foretold too late …
+_GRACE = 1.0  # seconds by which a start may be predicted too late …
 _GRACE_OF_TOKENS = 0.1  # … and the share of the wait, where it depends on the lengths of answers
 _LEAST_STEP = 1e-6  # seconds; what is about to be free is free
 _SOONEST = attrgetter("soonest")
@@ -31,18 +32,18 @@ _PLACE = attrgetter("place")
 
 
 class Candidate:
-    """One way to be served: a key.
+    """A key that may serve a request.
 
     Args:
-        opens: Seconds until it may be used at all.
+        available: Seconds until it may be used at all.
         needs: What is taken of which limits.
     """
 
     __slots__ = ("needs", "soonest")
 
-    def __init__(self, opens: float, needs: Sequence[tuple[WindowProjection, float]]) -> None:
+    def __init__(self, available: float, needs: Sequence[tuple[WindowProjection, float]]) -> None:
         self.needs = needs
-        self.soonest = opens
+        self.soonest = available
         """It can't be used before, as what is taken meanwhile only makes it later."""
 
     def headroom(self, at: float) -> float:
@@ -61,7 +62,7 @@ class Candidate:
         return least
 
     def start(self, at: float) -> float:
-        """When it can be used, after those who claim what they wait for."""
+        """When it can be used, after the heads that have reserved it."""
         start = self.soonest = max(at, self.soonest, *(limit.opens(amount, at) for limit, amount in self.needs))
         for limit, amount in self.needs:
             if limit.reserved and amount <= limit.limit:
@@ -73,20 +74,20 @@ class Candidate:
         for limit, amount in self.needs:
             limit.take(amount, at)
 
-    def claim(self, by: float) -> None:
-        """Keep what is needed from those whose turns come later."""
+    def reserve(self, by: float) -> None:
+        """Keep what is needed for a head that can start by then."""
         for limit, amount in self.needs:
             limit.reserve(amount, by)
 
 
-def _first(ways: Iterable[Candidate], at: float) -> tuple[float, Candidate | None]:
+def _first(candidates: Iterable[Candidate], at: float) -> tuple[float, Candidate | None]:
     """When the first of these can be used, and which that is."""
     first, start = None, math.inf
-    for way in sorted(ways, key=_SOONEST):
-        if way.soonest >= start:
+    for candidate in sorted(candidates, key=_SOONEST):
+        if candidate.soonest >= start:
             break
-        if (known := way.start(at)) < start:
-            first, start = way, known
+        if (known := candidate.start(at)) < start:
+            first, start = candidate, known
     return start, first
 
 
@@ -101,9 +102,9 @@ class _Hold(NamedTuple):
 
     Args:
         credit: What its caller has left of its share.
-        spare: What there is for those beyond their shares.
+        spare: What there is for callers beyond their shares.
         size: What it takes of either.
-        until: When nobody knows any more who will ask.
+        until: How far ahead callers' habits tell anything.
     """
 
     credit: WindowProjection
@@ -112,37 +113,37 @@ class _Hold(NamedTuple):
     until: float = -math.inf
 
 
-_NONE = _Hold(WindowProjection(math.inf, math.inf, 0.0), WindowProjection(math.inf, math.inf, 0.0), 0.0)
+_NO_HOLD = _Hold(WindowProjection(math.inf, math.inf, 0.0), WindowProjection(math.inf, math.inf, 0.0), 0.0)
 
 
 class WaitEstimate:
-    """What will be, if nobody else comes.
+    """When requests start, if nothing else comes.
 
     Args:
         pool: The keys.
-        shares: What is kept for those who have lately asked.
-        lanes: All who wait.
-        lane: Where a newcomer would wait: one of ``lanes``, or an empty one.
-        newcomer: Whose start is foretold …
-        places: … for so many places in its lane.
+        shares: What is kept for callers that have lately asked.
+        queues: All requests that wait.
+        queue: Where a newcomer would wait: one of ``queues``, or an empty one.
+        newcomer: The request whose start is predicted …
+        places: … for so many places in its queue.
 
     Attributes:
-        starts: Seconds until the newcomer starts, by how many of its lane are served before it; infinite for never.
-        course: Seconds until each that waits starts.
-        late: Those that wait and won't start before their deadlines, as others with earlier turns have come.
+        starts: Seconds until the newcomer starts, by how many of its queue are served before it; infinite for never.
+        starts_of: Seconds until each waiting request starts.
+        late: Waiting requests that won't start before their deadlines, as others with earlier turns have come.
     """
 
     def __init__(  # noqa: PLR0917
         self,
         pool: KeyPool,
         shares: Shares,
-        lanes: Iterable[ModelQueue],
-        lane: ModelQueue,
+        queues: Iterable[ModelQueue],
+        queue: ModelQueue,
         newcomer: QueuedRequest,
         places: int,
     ) -> None:
         self.starts: list[float] = []
-        self.course: dict[QueuedRequest, float] = {}
+        self.starts_of: dict[QueuedRequest, float] = {}
         self.late: list[QueuedRequest] = []
         self._pool = pool
         self._now = pool.clock()
@@ -152,12 +153,12 @@ class WaitEstimate:
         self._shares = shares
         self._spares: dict[str, WindowProjection] = {}  # by model
         self._newcomer, self._places = newcomer, places
-        self._next_one = replace(newcomer, usual=lane.usual(newcomer), deadline=math.inf)
-        self._own = lane.copy(newcomer)
-        self._lanes = [self._own, *(other.copy() for other in lanes if other is not lane)]
+        self._next_one = replace(newcomer, usual=queue.usual(newcomer), deadline=math.inf)
+        self._own = queue.copy(newcomer)
+        self._queues = [self._own, *(other.copy() for other in queues if other is not queue)]
         self._holds: dict[QueuedRequest, _Hold] = {}
         self._credits: dict[tuple[str, str], WindowProjection] = {}  # of shares, by caller and model
-        self._gone = 0  # of its own lane: those who have started, or have left
+        self._gone = 0  # requests of its own queue that have started or left
         at = 0.0
         while at < math.inf and not self._is_over:
             at = self._go(at)
@@ -167,154 +168,154 @@ class WaitEstimate:
         return len(self.starts) >= self._places or math.inf in self.starts[-1:]
 
     def _go(self, at: float) -> float:
-        """Let all start who can at this moment, as their turns come; the next moment."""
+        """Start all requests that can at this moment, as their turns come; the next moment."""
         for limit in self._limits.values():
             limit.clear_reservations()
         soonest = math.inf
-        lanes = [lane for lane in self._lanes if lane or lane is self._own]
-        while lanes and not self._is_over:
+        queues = [queue for queue in self._queues if queue or queue is self._own]
+        while queues and not self._is_over:
             if not self._own:
                 self._own.push(replace(self._next_one))
-            lane = min(lanes, key=_PLACE) if len(lanes) > 1 else lanes[0]
-            start = self._turn_of(lane, at, is_first=math.isinf(soonest))
+            queue = min(queues, key=_PLACE) if len(queues) > 1 else queues[0]
+            start = self._serve_head(queue, at, is_first=math.isinf(soonest))
             if start > at:
                 soonest = min(soonest, start)
-                lanes.remove(lane)
-            elif not lane and lane is not self._own:
-                lanes.remove(lane)
+                queues.remove(queue)
+            elif not queue and queue is not self._own:
+                queues.remove(queue)
         return max(soonest, at + _LEAST_STEP)
 
-    def _turn_of(self, lane: ModelQueue, at: float, *, is_first: bool) -> float:
-        """Let the head of a lane start, or leave if it never can; else let it wait, until the time that is returned."""
-        head = lane.head()
+    def _serve_head(self, queue: ModelQueue, at: float, *, is_first: bool) -> float:
+        """Start the head of a queue, or drop it if it never can; else the time at which it may be tried again."""
+        head = queue.head()
         soonest = math.inf
-        for head in lane.heads():
-            if (opens := self._spared(head, at)) <= at:
+        for head in queue.heads():
+            if (opens := self._available_at(head, at)) <= at:
                 break
             soonest = min(soonest, opens)
         else:
-            return self._hold(lane, soonest, at)
+            return self._hold(queue, soonest, at)
         if self._is_late(head, at):
             self.late.append(head)
-            self._leave(lane, head, at)
+            self._leave(queue, head, at)
             return at
-        if self._serve(lane, head, at):
+        if self._serve(queue, head, at):
             return at
-        start, way = _first(self._ways(head), at)
-        if lane is self._own:
-            self._look(head, start, at, is_first=is_first)
-        if way is None:
-            self._leave(lane, head, at)
+        start, candidate = _first(self._candidates(head), at)
+        if queue is self._own:
+            self._predict(head, start, at, is_first=is_first)
+        if candidate is None:
+            self._leave(queue, head, at)
             return at
-        if not any(limit.reserved for limit, _ in way.needs):
-            lane.hold_turn(head)
-        way.claim(start)
-        for ticket in lane.others_than(head):
-            self._serve(lane, ticket, at)
-        if lane is self._own:
-            self._pass_by(head, at)
+        if not any(limit.reserved for limit, _ in candidate.needs):
+            queue.hold_head(head)
+        candidate.reserve(start)
+        for request in queue.backfill_candidates(head):
+            self._serve(queue, request, at)
+        if queue is self._own:
+            self._backfill(head, at)
         return start
 
-    def _spared(self, ticket: QueuedRequest, at: float) -> float:
-        """When it need leave nothing to others: below its caller's share, or where enough is spare."""
-        hold = self._holds.get(ticket) or self._hold_of(ticket)
+    def _available_at(self, request: QueuedRequest, at: float) -> float:
+        """When a request need leave nothing to others: below its caller's share, or where enough is spare."""
+        hold = self._holds.get(request) or self._hold_of(request)
         if at >= hold.until or hold.credit.room(at) > EPSILON:
             return at
         return min(hold.until, hold.credit.opens(4 * EPSILON, at), hold.spare.opens(hold.size, at))
 
-    def _hold(self, lane: ModelQueue, opens: float, at: float) -> float:
-        """All that wait in a lane leave what there is to others."""
-        if lane is self._own and len(self.starts) == self._gone:
-            start, _ = _first(self._ways(self._newcomer), max(at, self._spared(self._newcomer, at)))
+    def _hold(self, queue: ModelQueue, opens: float, at: float) -> float:
+        """Predict the start of a newcomer where all that wait in a queue leave what there is to others."""
+        if queue is self._own and len(self.starts) == self._gone:
+            start, _ = _first(self._candidates(self._newcomer), max(at, self._available_at(self._newcomer, at)))
             if start <= at or math.isinf(start):
                 self.starts.append(start)
         return opens
 
-    def _is_late(self, ticket: QueuedRequest, at: float) -> bool:
-        grace = _GRACE + (_GRACE_OF_TOKENS * at if self._pool.counts_tokens(ticket.model) else 0.0)
-        return self._now + at > ticket.deadline + grace
+    def _is_late(self, request: QueuedRequest, at: float) -> bool:
+        grace = _GRACE + (_GRACE_OF_TOKENS * at if self._pool.counts_tokens(request.model) else 0.0)
+        return self._now + at > request.deadline + grace
 
-    def _leave(self, lane: ModelQueue, head: QueuedRequest, at: float) -> None:
-        """Let the head of a lane leave it."""
-        lane.remove(head)
-        self._count(lane, at)
+    def _leave(self, queue: ModelQueue, head: QueuedRequest, at: float) -> None:
+        """Drop the head of a queue."""
+        queue.remove(head)
+        self._count(queue, at)
 
-    def _serve(self, lane: ModelQueue, ticket: QueuedRequest, at: float) -> bool:
-        """Let a request start if it can; whether it does."""
+    def _serve(self, queue: ModelQueue, request: QueuedRequest, at: float) -> bool:
+        """Start a request if it can; whether it does."""
         best, most = None, 0.0
-        for way in self._ways(ticket):
-            if (headroom := way.headroom(at)) >= most:
-                best, most = way, headroom
+        for candidate in self._candidates(request):
+            if (headroom := candidate.headroom(at)) >= most:
+                best, most = candidate, headroom
         if best is None:
             return False
-        if lane is self._own and len(self.starts) == self._gone and self._fits(self._newcomer, at):
+        if queue is self._own and len(self.starts) == self._gone and self._fits(self._newcomer, at):
             self.starts.append(at)
         best.take(at)
-        hold = self._holds.get(ticket, _NONE)
-        if hold is not _NONE:
+        hold = self._holds.get(request, _NO_HOLD)
+        if hold is not _NO_HOLD:
             if hold.credit.room(at) <= EPSILON:
                 hold.spare.take(hold.size, at)
             hold.credit.take(hold.size, at)
-        lane.serve(ticket)
-        self.course[ticket] = at
-        self._count(lane, at)
+        queue.serve(request)
+        self.starts_of[request] = at
+        self._count(queue, at)
         return True
 
-    def _count(self, lane: ModelQueue, at: float) -> None:
-        """One of a lane is gone; a newcomer that had its turn before it and still waits will start as it can."""
-        if lane is self._own:
+    def _count(self, queue: ModelQueue, at: float) -> None:
+        """Count a request that has left a queue; a newcomer that had its turn before it will start as it can."""
+        if queue is self._own:
             self._gone += 1
             if len(self.starts) < self._gone:
-                self.starts.append(_first(self._ways(self._newcomer), at)[0])
+                self.starts.append(_first(self._candidates(self._newcomer), at)[0])
 
-    def _look(self, head: QueuedRequest, start: float, at: float, *, is_first: bool) -> None:
-        """Foretell the start of a newcomer that would be the head, as that has to wait."""
+    def _predict(self, head: QueuedRequest, start: float, at: float, *, is_first: bool) -> None:
+        """Predict the start of a newcomer that would be the head, as that has to wait."""
         if len(self.starts) == self._gone:
-            ways = self._ways(self._newcomer)
-            own = start if ways is self._ways(head) else _first(ways, at)[0]
+            candidates = self._candidates(self._newcomer)
+            own = start if candidates is self._candidates(head) else _first(candidates, at)[0]
             if is_first or own <= at or math.isinf(own):
                 self.starts.append(own)
 
-    def _pass_by(self, head: QueuedRequest, at: float) -> None:
-        """A newcomer that takes less than the head may start before it."""
-        if self._own.may_pass(self._newcomer, head) and self._fits(self._newcomer, at):
+    def _backfill(self, head: QueuedRequest, at: float) -> None:
+        """Predict the start of a newcomer that may start before the head, as it takes less."""
+        if self._own.can_backfill(self._newcomer, head) and self._fits(self._newcomer, at):
             soon = min(self._gone + self._own.callers, self._gone + LOOK_AHEAD, self._places)
             self.starts += [at] * (soon - len(self.starts))
 
-    def _fits(self, ticket: QueuedRequest, at: float) -> bool:
-        return any(way.headroom(at) >= 0 for way in self._ways(ticket))
+    def _fits(self, request: QueuedRequest, at: float) -> bool:
+        return any(candidate.headroom(at) >= 0 for candidate in self._candidates(request))
 
-    def _ways(self, ticket: QueuedRequest) -> Sequence[Candidate]:
-        """How a request can be served, if it takes what is usual."""
-        ways = self._of_each.get(ticket)
-        if ways is None:
-            ways = self._of_each[ticket] = self._made(ticket)
-        return ways
+    def _candidates(self, request: QueuedRequest) -> Sequence[Candidate]:
+        """The candidates for a request, if it takes what is usual."""
+        candidates = self._of_each.get(request)
+        if candidates is None:
+            candidates = self._of_each[request] = self._made(request)
+        return candidates
 
-    def _hold_of(self, ticket: QueuedRequest) -> _Hold:
-        """What keeps a request from starting once its caller has had its share; remembered."""
-        division = self._shares.division(ticket.model, self._now)
-        hold = _NONE
-        if division.is_shared(ticket.caller.name):
-            if ticket.model not in self._spares:
-                self._spares[ticket.model] = division.spare.later(self._now - division.at)
+    def _hold_of(self, request: QueuedRequest) -> _Hold:
+        """What a request has to leave to others once its caller has had its share; remembered."""
+        division = self._shares.division(request.model, self._now)
+        hold = _NO_HOLD
+        if division.is_shared(request.caller.name):
+            if request.model not in self._spares:
+                self._spares[request.model] = division.spare.later(self._now - division.at)
             if division.keeps:
-                name = ticket.caller.name, ticket.model
+                name = request.caller.name, request.model
                 if name not in self._credits:
-                    self._credits[name] = division.credit(name[0], ticket.weight, self._now)
-                spare, size = self._spares[ticket.model], division.size(ticket.usual)
+                    self._credits[name] = division.credit(name[0], request.weight, self._now)
+                spare, size = self._spares[request.model], division.size(request.usual)
                 hold = _Hold(self._credits[name], spare, size, SURELY_OVER * division.span)
-        self._holds[ticket] = hold
+        self._holds[request] = hold
         return hold
 
-    def _made(self, ticket: QueuedRequest) -> Sequence[Candidate]:
-        cost = Cost(_rough(ticket.usual.prompt), _rough(ticket.usual.completion))
-        name = ticket.model, cost, ticket.avoid
+    def _made(self, request: QueuedRequest) -> Sequence[Candidate]:
+        cost = Cost(_rough(request.usual.prompt), _rough(request.usual.completion))
+        name = request.model, cost, request.avoid
         known = self._known.get(name)
         if known is None:
             known = self._known[name] = [
                 Candidate(opens, [(self._limit(spec), cost.part(spec.unit, spec.amount)[0]) for spec in offer.windows])
-                for opens, offer in self._pool.ways(ticket.model, ticket.avoid)
+                for opens, offer in self._pool.candidates(request.model, request.avoid)
             ]
         return known
 

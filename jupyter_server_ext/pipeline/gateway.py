@@ -97,7 +97,7 @@ class Gateway:
             clock=clock,
             at_once=settings.everyone.concurrency,
         )
-        self._state.on_change(self.pool.made_room)
+        self._state.on_change(self.pool.changed)
         self._idempotency = IdempotencyStore(self.accounting.ledger, self._state.locks)
         self.queue = KeyQueue(self.pool, settings.pool)
         self.upstream = KeyRotatingTransport(self.queue, settings.pool, self._transports.of)
@@ -177,13 +177,13 @@ class Gateway:
         caller, asked = context.job.caller, context.request.model
         with contextlib.suppress(UnknownModel):
             admitted = self._policy.apply(caller, context.request)
-            if self.pool.serves(admitted.model):
+            if self.pool.keys.serves(admitted.model):
                 context.job.request = admitted
                 if self._policy.keeps_prompts(caller):
                     context.keep_prompt()
                 return
         named = self._policy.named(caller)
-        own = [name for name in named or self.models() if self.pool.serves(name)]
+        own = [name for name in named or self.models() if self.pool.keys.serves(name)]
         words = f"There is no model '{asked}' for you. There are: {', '.join(own)}."
         if named and not own:
             words = f"Your group may use {', '.join(named)}, and none of that is served here. Tell your administrator."
@@ -220,7 +220,7 @@ class Gateway:
         return self._listen(context, self._flights.share(flight, lambda: self._call(context, key)), "shared")
 
     def _hold(self, context: RequestContext) -> AbstractAsyncContextManager[Hold]:
-        providers = {key.settings.provider for key in self.pool.all()}
+        providers = {key.settings.provider for key in self.pool.keys}
         job = context.job
         return self.accounting.hold(job.caller, job.request.model, providers, self.upstream.expected(job))
 
@@ -238,7 +238,7 @@ class Gateway:
         try:
             await asyncio.wait({sending}, timeout=_PATIENCE)
             while not sending.done():
-                if job.queued is not None and job.queued.got is not None:
+                if job.queued is not None and job.queued.granted is not None:
                     yield self.queue.news(job.queued)
                 elif job.request.whole and job.trace.attempts:
                     yield Waiting(0, 0.0)
@@ -334,13 +334,13 @@ class Gateway:
 
     def models(self) -> list[str]:
         """Models that can be asked for."""
-        models = self.pool.models()
+        models = self.pool.keys.models()
         default = self._settings.default_model
         return models if not default or default in models else [default, *models]
 
     def offline_models(self) -> list[str]:
         """Models that the embedded model answers."""
-        keys = [key.settings for key in self.pool.all() if key.settings.provider == "offline"]
+        keys = [key.settings for key in self.pool.keys if key.settings.provider == "offline"]
         return list(dict.fromkeys(model for key in keys for model in key.models))
 
     def status(self) -> dict[str, Any]:
@@ -349,7 +349,7 @@ class Gateway:
         expected_wait = self.queue.expected_wait(self._settings.default_model or next(iter(models), ""))
         return {
             "keys": keys["by_state"],
-            "keys_lost": sum(bool(key.retired) and not key.retired_by_hand for key in self.pool.all()),
+            "keys_lost": sum(bool(key.retired) and not key.retired_by_hand for key in self.pool.keys),
             "queue": {"length": len(self.queue), "expected_wait_seconds": expected_wait},
             "models": models,
             "checks": self.accounting.checks() | self._state.checks(),
@@ -359,12 +359,12 @@ class Gateway:
 
     async def check_keys(self) -> list[dict[str, Any]]:
         """Try each key with the cheapest call there is."""
-        return await asyncio.gather(*(self.upstream.check(key) for key in self.pool.all()))
+        return await asyncio.gather(*(self.upstream.check(key) for key in self.pool.keys))
 
     def reload(self, settings: Settings) -> None:
         """Have the keys of another configuration from now on; requests under way and waiting go on."""
         self._settings = settings
-        self.pool.configure([with_preset(key) for key in settings.keys or (KeySettings("offline"),)])
+        self.pool.keys.configure([with_preset(key) for key in settings.keys or (KeySettings("offline"),)])
 
     async def start(self) -> None:
         """Reach the other gateways before the first request; it would do so itself, and wait for it."""
@@ -389,7 +389,7 @@ class Gateway:
     async def _check_for_ever(self, seconds: float) -> None:
         while True:
             await asyncio.sleep(seconds)
-            await asyncio.gather(*(self.upstream.check(key) for key in self.pool.unwell()))
+            await asyncio.gather(*(self.upstream.check(key) for key in self.pool.keys.unhealthy()))
 
 
 class _Transports:

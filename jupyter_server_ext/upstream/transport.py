@@ -175,7 +175,7 @@ class KeyRotatingTransport(httpx.AsyncBaseTransport):
                 return outcome
             self._on_key_failure(lease, job.request, outcome)
             self._note_failure(job.trace, outcome)
-            at_address = self._pool.at_address(lease.key.settings.base_url)
+            at_address = self._pool.keys.at_address(lease.key.settings.base_url)
             plan.failed(lease, outcome, at_address, self._can_serve(model))
         raise self._last_error(job, plan)
 
@@ -189,7 +189,7 @@ class KeyRotatingTransport(httpx.AsyncBaseTransport):
 
     def _can_serve(self, model: str) -> frozenset[str]:
         """Keys that serve a model, now or after a cool-down."""
-        return frozenset(key.id for key in self._pool.all() if key.serves(model) and not (key.paused or key.retired))
+        return frozenset(key.id for key in self._pool.keys if key.serves(model) and not (key.paused or key.retired))
 
     async def lease_now(self, job: Job) -> bool:
         """Whether a key is free for the job at once; then the job has it."""
@@ -224,7 +224,7 @@ class KeyRotatingTransport(httpx.AsyncBaseTransport):
             return self._check_failed(key, failure, row)
         if key.retired:
             log.warning("key_back", key=key.id, provider=key.settings.provider)
-        self._pool.revive(key.id)
+        self._pool.keys.close(key.id)
         return row
 
     def _check_failed(self, key: Key, failure: Failure, row: dict[str, Any]) -> dict[str, Any]:
@@ -265,7 +265,7 @@ class KeyRotatingTransport(httpx.AsyncBaseTransport):
         try:
             return await self._queue.lease(job.queued)
         finally:
-            if job.queued.got is not None:
+            if job.queued.granted is not None:
                 job.trace.rate_limited = True
                 job.trace.queue_seconds += self._pool.clock() - start
             job.queued = None
@@ -359,11 +359,11 @@ class KeyRotatingTransport(httpx.AsyncBaseTransport):
         if request.embeds and what not in {"limit", "exhausted"}:
             return
         if what == "rest":
-            self._pool.rest(lease, failure.retry_after, failure.kind)
+            self._pool.cool_down(lease, failure.retry_after, failure.kind)
         elif what == "limit":
-            self._pool.limited(lease, failure.retry_after, failure.unit, failure.seconds)
+            self._pool.on_rate_limit(lease, failure.retry_after, failure.unit, failure.seconds)
         elif what == "exhausted":
-            self._pool.rest(lease, failure.retry_after or _AN_HOUR, failure.kind, group=True)
+            self._pool.cool_down(lease, failure.retry_after or _AN_HOUR, failure.kind, group=True)
         elif what == "not this model":
             self._pool.refuse_model(lease, _AN_HOUR)
         elif what == "retire":
@@ -374,7 +374,7 @@ class KeyRotatingTransport(httpx.AsyncBaseTransport):
             log.error(
                 "key_retired", key=key.id, provider=key.settings.provider, reason=failure.kind, **failure.log_fields()
             )
-            self._pool.retire(key.id, failure.kind, by_hand=False)
+            self._pool.keys.retire(key.id, failure.kind, by_hand=False)
 
     def _note_failure(self, trace: Trace, failure: Failure) -> None:
         status = failure.status if failure.status >= 400 else failure.as_error().status

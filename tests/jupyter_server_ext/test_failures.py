@@ -161,12 +161,12 @@ def test_what_follows_for_the_key(kind):
     failure = Failure(kind, retry_after=7.0 if kind in {"rate_limit", "quota_exhausted"} else None)
     transport._on_key_failure(lease, ChatRequest("m", {}), failure)
 
-    key = pool.get("k")
-    rests = key.opens("m", pool.clock()) - pool.clock()
+    key = pool.keys.get("k")
+    rests = key.available_at("m", pool.clock()) - pool.clock()
     effect = TABLE[kind].key
     assert bool(key.retired) == (effect == "retire")
     assert ("m" in key.without) == (effect == "not this model")
-    assert key.opens("other", pool.clock()) <= pool.clock(), "other models of the key go on"
+    assert key.available_at("other", pool.clock()) <= pool.clock(), "other models of the key go on"
     if effect == "rest":
         assert 0.4 < rests <= 0.5
     elif effect in {"limit", "exhausted"}:

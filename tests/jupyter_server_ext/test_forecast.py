@@ -1,4 +1,4 @@
-"""What is foretold to those who wait, beside what happens; and that nobody waits for ever for a large request."""
+"""What is predicted to those who wait, beside what happens; and that nobody waits for ever for a large request."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class Wish:
     weight: float = 1.0
     interactive: bool = True
 
-    def ticket(self, deadline: float = math.inf) -> QueuedRequest:
+    def queued(self, deadline: float = math.inf) -> QueuedRequest:
         cost = Cost(self.tokens // 2, self.tokens - self.tokens // 2)
         return QueuedRequest(
             Caller(self.caller), self.model, cost, cost, deadline, weight=self.weight, interactive=self.interactive
@@ -75,31 +75,31 @@ def foretold_and_real(keys: list[KeySettings], wishes: list[Wish]) -> list[tuple
 
     async def main(loop):
         queue = queue_of(loop, *keys)
-        foretold: dict[QueuedRequest, float] = {}
+        predicted: dict[QueuedRequest, float] = {}
         seen = []
 
-        async def one(ticket):
-            lease = await queue.lease(ticket)
-            if ticket in foretold:
-                seen.append((ticket is last, foretold[ticket], loop.time()))
+        async def one(queued):
+            lease = await queue.lease(queued)
+            if queued in predicted:
+                seen.append((queued is last, predicted[queued], loop.time()))
             lease.sent()
             await asyncio.sleep(0.05)
             lease.counted()
-            lease.settle(Usage(ticket.cost.prompt, ticket.cost.completion))
+            lease.settle(Usage(queued.cost.prompt, queued.cost.completion))
 
         last, tasks = None, []
-        tickets = [wish.ticket() for wish in wishes if queue.pool.serves(wish.model)]
-        for ticket in tickets[:-1]:
-            tasks.append(asyncio.ensure_future(one(ticket)))
+        requests = [wish.queued() for wish in wishes if queue.pool.keys.serves(wish.model)]
+        for queued in requests[:-1]:
+            tasks.append(asyncio.ensure_future(one(queued)))
             await asyncio.sleep(0.01)
         await asyncio.sleep(0.5)
-        for last in tickets[-1:]:
-            foretold[last] = loop.time() + queue.eta(last)
+        for last in requests[-1:]:
+            predicted[last] = loop.time() + queue.eta(last)
             tasks.append(asyncio.ensure_future(one(last)))
         await asyncio.sleep(10.0)
-        for ticket in tickets:
-            if ticket.got is not None and not ticket.got.done() and ticket is not last:
-                foretold[ticket] = loop.time() + queue.news(ticket).eta
+        for queued in requests:
+            if queued.granted is not None and not queued.granted.done() and queued is not last:
+                predicted[queued] = loop.time() + queue.news(queued).eta
         await asyncio.gather(*tasks)
         await queue.close()
         return seen
@@ -111,8 +111,8 @@ def foretold_and_real(keys: list[KeySettings], wishes: list[Wish]) -> list[tuple
 def test_who_waits_is_told_when_it_will_start(tokens, most_right):
     """Also where models share a quota, keys share a group, and tenants have weights."""
     seen = [row for seed in range(40) for row in foretold_and_real(*some_mix(seed, tokens=tokens))]
-    waiting = [abs(foretold - real) for is_last, foretold, real in seen if not is_last]
-    newcomers = [foretold - real for is_last, foretold, real in seen if is_last]
+    waiting = [abs(predicted - real) for is_last, predicted, real in seen if not is_last]
+    newcomers = [predicted - real for is_last, predicted, real in seen if is_last]
 
     assert len(waiting) > 300
     assert sum(error < 2.0 for error in waiting) >= most_right * len(waiting)
@@ -126,9 +126,9 @@ def test_who_comes_too_late_is_refused_at_once_where_models_share_a_quota():
         started, refused = [], []
 
         async def one(wish):
-            ticket = wish.ticket(loop.time() + 90.0)
+            queued = wish.queued(loop.time() + 90.0)
             try:
-                lease = await queue.lease(ticket)
+                lease = await queue.lease(queued)
             except NoCapacity as no:
                 refused.append((loop.time(), no.retry_after))
             else:
@@ -161,16 +161,16 @@ def waits_of_large_ones(
 
         async def one(wish, caller, patience):
             start = loop.time()
-            ticket = Wish(wish.model, caller, wish.tokens, 1.0, wish.interactive).ticket(start + patience)
+            queued = Wish(wish.model, caller, wish.tokens, 1.0, wish.interactive).queued(start + patience)
             try:
-                lease = await queue.lease(ticket)
+                lease = await queue.lease(queued)
             except NoCapacity:
                 return
             taken.append(wish.tokens)
             lease.sent()
             await asyncio.sleep(0.1)
             lease.counted()
-            lease.settle(Usage(ticket.cost.prompt, ticket.cost.completion))
+            lease.settle(Usage(queued.cost.prompt, queued.cost.completion))
             if wish is large:
                 waits.append(loop.time() - start)
 
@@ -205,18 +205,18 @@ def test_no_large_request_is_overtaken_for_ever(model, interactive, group):
     assert taken >= 0.93 * 15 * 1000 * (1 if group else 2)
 
 
-def test_what_is_promised_to_the_next_is_not_taken_by_newcomers_of_another_model():
+def test_what_is_reserved_for_the_next_is_not_taken_by_newcomers_of_another_model():
     async def main(loop):
         queue = queue_of(loop, key(1, Limit(1000, "tokens", 60.0)))
-        (await queue.lease(Wish("m", "x", 700).ticket())).settle(Usage(700))
-        large = asyncio.ensure_future(queue.lease(Wish("m", "ada", 800).ticket()))
+        (await queue.lease(Wish("m", "x", 700).queued())).settle(Usage(700))
+        large = asyncio.ensure_future(queue.lease(Wish("m", "ada", 800).queued()))
         await asyncio.sleep(1.0)
-        assert isinstance(await queue.lease_now(Wish("other", "bob", 150).ticket()), object)
-        assert await queue.lease_now(Wish("other", "bob", 150).ticket()) is None
+        assert isinstance(await queue.lease_now(Wish("other", "bob", 150).queued()), object)
+        assert await queue.lease_now(Wish("other", "bob", 150).queued()) is None
         large.cancel()
         await asyncio.sleep(0)
         await asyncio.sleep(0)
-        return await queue.lease_now(Wish("other", "bob", 150).ticket())
+        return await queue.lease_now(Wish("other", "bob", 150).queued())
 
     assert run(main) is not None, "whoever leaves gives its promise back"
 
@@ -244,13 +244,13 @@ def test_who_waits_for_a_place_is_told_how_long(own, places):
         told: list[tuple[float, float, float]] = []
 
         async def one(number):
-            ticket = Wish("m", f"c{number}", 10).ticket()
-            task = asyncio.ensure_future(queue.lease(ticket))
+            queued = Wish("m", f"c{number}", 10).queued()
+            task = asyncio.ensure_future(queue.lease(queued))
             seen = []
             while not task.done():
                 await asyncio.wait({task}, timeout=3.0)
                 if not task.done():
-                    seen.append((loop.time(), queue.news(ticket).eta))
+                    seen.append((loop.time(), queue.news(queued).eta))
             told.extend((at, eta, loop.time() - at) for at, eta in seen)
             await asyncio.sleep(20.0)
             task.result().settle(Usage(5, 5))

@@ -413,7 +413,7 @@ async def test_a_flapping_model_is_left_alone_while_it_is_down_and_comes_back():
             assert (await ask(gateway)).rsql["model"] == "small"
         down = len(provider.of("m"))
         del provider.always["m"]
-        gateway.pool.get("sim-1").health["m"].until = 0.0  # the rest is over
+        gateway.pool.keys.get("sim-1").circuits["m"].until = 0.0  # the rest is over
         told = await ask(gateway)
 
     assert down <= 8, "not three tries for each request"
@@ -471,13 +471,13 @@ async def test_a_request_larger_than_any_key_allows_is_told_so():
 
 async def test_keys_can_be_added_paused_and_retired_while_running():
     async with SimulatedProvider() as provider, running(key(provider, "k1")) as gateway:
-        gateway.pool.add(key(provider, "k2"))
-        gateway.pool.pause("sim-1")
+        gateway.pool.keys.add(key(provider, "k2"))
+        gateway.pool.keys.pause("sim-1")
         for _ in range(3):
             await ask(gateway)
         assert not provider.of("k1")
-        gateway.pool.resume("sim-1")
-        gateway.pool.retire("sim-2", "by hand")
+        gateway.pool.keys.resume("sim-1")
+        gateway.pool.keys.retire("sim-2", "by hand")
         await ask(gateway)
 
         assert provider.requests[-1].key == "k1"
@@ -490,7 +490,7 @@ async def test_a_request_that_waits_is_served_by_a_key_that_is_added():
         await ask(gateway)
         waiting = asyncio.create_task(ask(gateway))
         await asyncio.sleep(0.05)
-        gateway.pool.add(key(provider, "k2"))
+        gateway.pool.keys.add(key(provider, "k2"))
 
         assert (await waiting).rsql["key"] == "sim-2"
 
@@ -573,7 +573,7 @@ async def test_a_key_that_is_well_again_is_found_by_itself():
     pool = replace(QUICK, check_seconds=0.05)
     async with SimulatedProvider() as provider, running(key(provider, "k1"), key(provider, "k2"), pool=pool) as gateway:
         provider.next("k1", Fault("status", 401))
-        gateway.pool.retire("sim-2", "by hand")
+        gateway.pool.keys.retire("sim-2", "by hand")
         with pytest.raises(UpstreamFailed):
             await ask(gateway)
         await asyncio.sleep(0.15)

@@ -117,8 +117,8 @@ async def test_a_request_leaves_nothing_in_memory(way, served, tmp_path):
 
             async def many() -> None:
                 for _ in range(MANY):
-                    for one in gateway.app.gateway.pool.all():
-                        gateway.app.gateway.pool.resume(one.id)
+                    for one in gateway.app.gateway.pool.keys:
+                        gateway.app.gateway.pool.keys.resume(one.id)
                     provider.next("m", way.fault)
                     statuses.add(await once(gateway, way))
 

@@ -101,7 +101,7 @@ class Provider:
         except RsqlGatewayError as error:
             return checked_error(error)
         finally:
-            self.pool.resume("k")
+            self.pool.keys.resume("k")
         try:
             parts = [part async for part in answer.parts()]
             return checked_answer(b"".join(parts), answer.ending(b'"rsql":{}'), stream=stream)
@@ -112,7 +112,7 @@ class Provider:
             assert 0 < answer.usage.prompt_tokens <= 30_000
             assert 0 <= answer.usage.completion_tokens <= 300_000
             assert 0 <= answer.usage.cached_tokens <= answer.usage.prompt_tokens
-            self.pool.resume("k")
+            self.pool.keys.resume("k")
 
 
 def checked_error(error):
@@ -209,7 +209,7 @@ async def survive_for_real(served, number, seed):
             }
             whole = {"X-RSQL-Whole": "true"} if rng.random() < 0.3 else {}
             reply = await gateway.ask(asked[route] | {"stream": stream}, path=route, headers=whole)
-            gateway.app.gateway.pool.resume("k")
+            gateway.app.gateway.pool.keys.resume("k")
             where = (at, seed, route, stream, sender.pieces)
             assert (
                 reply.status_code in {200, 400, 404, 413, 422, 429, 502, 503, 504} or 400 <= reply.status_code < 500

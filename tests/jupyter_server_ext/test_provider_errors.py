@@ -193,9 +193,9 @@ def test_after_a_check_one_request_tries_a_key_that_had_failed():
     async def leased(loop):
         pool = KeyPool(keys("a"), clock=loop.time)
         failed = await pool.lease("m", Cost())
-        pool.rest(failed, None, "overloaded")
+        pool.cool_down(failed, None, "overloaded")
         failed.settle(None)
-        pool.revive("a")
+        pool.keys.close("a")
         return pool, await pool.lease("m", Cost()), await pool.lease("m", Cost())
 
     pool, first, second = run(leased)

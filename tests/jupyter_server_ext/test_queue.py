@@ -16,14 +16,15 @@ from virtual_time import run
 from jupyter_server_ext.config import KeySettings, Limit, PoolSettings, Secret
 from jupyter_server_ext.errors import NoCapacity, UnknownModel
 from jupyter_server_ext.keys import Cost, KeyPool, KeyQueue, Lease, MemoryWindows, QueuedRequest
-from jupyter_server_ext.keys.round_robin import DeficitRoundRobin, ModelQueue
+from jupyter_server_ext.keys.model_queue import ModelQueue
+from jupyter_server_ext.keys.round_robin import DeficitRoundRobin
 from jupyter_server_ext.messages import Caller, Usage
 
 SIZES = (("large", 950), ("small", 100))
 SETTINGS = PoolSettings(queue_deadline_seconds=600.0, queue_length=1000)
 
 
-def ticket(name: str = "ada", **options) -> QueuedRequest:
+def queued(name: str = "ada", **options) -> QueuedRequest:
     return QueuedRequest(Caller(name), "m", options.pop("cost", Cost()), **options)
 
 
@@ -48,7 +49,7 @@ def names(turns: DeficitRoundRobin | ModelQueue) -> list[str]:
 def test_callers_take_turns_however_much_they_ask():
     turns = DeficitRoundRobin()
     for name in ["greedy"] * 5 + ["ada", "ada", "bob"]:
-        turns.push(ticket(name))
+        turns.push(queued(name))
 
     assert names(turns) == ["greedy", "ada", "bob", "greedy", "ada", "greedy", "greedy", "greedy"]
 
@@ -56,11 +57,11 @@ def test_callers_take_turns_however_much_they_ask():
 def test_who_was_served_in_a_round_and_comes_back_waits_for_the_next():
     turns = DeficitRoundRobin()
     for name in ("ada", "bob", "eve"):
-        turns.push(ticket(name))
+        turns.push(queued(name))
     turns.serve(turns.head())
     turns.serve(turns.head())
     for name in ("bob", "ada", "new"):
-        turns.push(ticket(name))
+        turns.push(queued(name))
 
     assert names(turns) == ["eve", "new", "bob", "ada"]
 
@@ -75,10 +76,10 @@ def test_the_number_ahead_is_the_number_served_before(events, newcomer, weights)
     turns = DeficitRoundRobin()
     for name, is_push in events:
         if is_push:
-            turns.push(ticket(name, weight=weights[name]))
+            turns.push(queued(name, weight=weights[name]))
         elif turns:
             turns.serve(turns.head())
-    last = ticket(newcomer, weight=weights[newcomer])
+    last = queued(newcomer, weight=weights[newcomer])
     ahead = turns.ahead_of(newcomer, last.weight)
     turns.push(last)
 
@@ -88,10 +89,10 @@ def test_the_number_ahead_is_the_number_served_before(events, newcomer, weights)
 def test_who_comes_again_is_next():
     turns = DeficitRoundRobin()
     for name in ("ada", "bob", "eve"):
-        turns.push(ticket(name))
+        turns.push(queued(name))
     turns.serve(turns.head())
-    turns.push(ticket("eve", again=True))
-    turns.push(ticket("ada", again=True))
+    turns.push(queued("eve", again=True))
+    turns.push(queued("ada", again=True))
 
     assert names(turns) == ["ada", "eve", "bob", "eve"]
 
@@ -99,9 +100,9 @@ def test_who_comes_again_is_next():
 def test_weights_are_shares():
     turns = DeficitRoundRobin()
     for _ in range(60):
-        turns.push(ticket("double", weight=2.0))
-        turns.push(ticket("single", weight=1.0))
-        turns.push(ticket("half", weight=0.5))
+        turns.push(queued("double", weight=2.0))
+        turns.push(queued("single", weight=1.0))
+        turns.push(queued("half", weight=0.5))
 
     served = Counter(names(turns)[:70])
 
@@ -110,26 +111,26 @@ def test_weights_are_shares():
 
 @settings(max_examples=60, deadline=None)
 @given(st.lists(st.tuples(st.sampled_from("abcd"), st.sampled_from([0.0, 0.3, 1.0, 2.5])), max_size=40))
-def test_the_order_that_is_foretold_is_the_order_of_serving(tickets):
-    weights = dict(tickets)
+def test_the_order_that_is_predicted_is_the_order_of_serving(requests):
+    weights = dict(requests)
     turns = DeficitRoundRobin()
-    for name, _ in tickets:
-        turns.push(ticket(name, weight=weights[name]))
+    for name, _ in requests:
+        turns.push(queued(name, weight=weights[name]))
 
-    foretold = [t.caller.name for t in turns.order()]
+    predicted = [t.caller.name for t in turns.order()]
 
-    assert foretold == names(turns)
-    assert Counter(foretold) == Counter(name for name, _ in tickets)
+    assert predicted == names(turns)
+    assert Counter(predicted) == Counter(name for name, _ in requests)
 
 
 def test_people_go_before_batch_work_which_does_not_starve():
-    lane = ModelQueue()
+    model_queue = ModelQueue()
     for _ in range(20):
         for name, interactive in (("ada", True), ("job", False)):
-            one = ticket(name, interactive=interactive)
-            lane.push(one)
+            one = queued(name, interactive=interactive)
+            model_queue.push(one)
 
-    order = names(lane)
+    order = names(model_queue)
 
     assert order[:16].count("job") == 2
     assert order[7] == "job"
@@ -138,7 +139,7 @@ def test_people_go_before_batch_work_which_does_not_starve():
 
 def test_a_request_that_leaves_is_passed_over():
     turns = DeficitRoundRobin()
-    first, second = ticket("ada"), ticket("bob")
+    first, second = queued("ada"), queued("bob")
     turns.push(first)
     turns.push(second)
     turns.remove(first)
@@ -154,7 +155,7 @@ def test_a_free_key_is_given_at_once_and_a_full_one_at_the_moment_it_is_free():
         started = []
 
         async def one(n):
-            lease = await queue.lease(ticket(f"c{n}", deadline=600.0))
+            lease = await queue.lease(queued(f"c{n}", deadline=600.0))
             started.append(loop.time())
             lease.sent()
             await asyncio.sleep(0.1)
@@ -181,7 +182,7 @@ def test_seventy_five_callers_at_twice_the_quota_for_ten_minutes():
         async def one(name):
             start = loop.time()
             try:
-                lease = await queue.lease(ticket(name, deadline=start + 60.0))
+                lease = await queue.lease(queued(name, deadline=start + 60.0))
             except NoCapacity:
                 refused.append((name, start, loop.time() - start))
                 return
@@ -220,7 +221,7 @@ def test_an_expected_wait_is_true():
         waits = []
 
         async def one(n):
-            mine = ticket(f"c{n}", deadline=600.0)
+            mine = queued(f"c{n}", deadline=600.0)
             expected, start = queue.eta(mine), loop.time()
             lease = await queue.lease(mine)
             waits.append((expected, loop.time() - start))
@@ -237,11 +238,11 @@ def test_an_expected_wait_is_true():
 def test_a_deadline_that_cannot_be_met_is_refused_at_once_with_the_true_time():
     async def main(loop):
         queue = KeyQueue(pool_of(loop, key(rpm=1)), SETTINGS)
-        (await queue.lease(ticket())).settle(Usage())
+        (await queue.lease(queued())).settle(Usage())
         with pytest.raises(NoCapacity) as refused:
-            await queue.lease(ticket("bob", deadline=loop.time() + 30.0))
+            await queue.lease(queued("bob", deadline=loop.time() + 30.0))
         assert loop.time() == 0.0
-        lease = await queue.lease(ticket("bob", deadline=600.0))
+        lease = await queue.lease(queued("bob", deadline=600.0))
         return refused.value.retry_after, loop.time(), lease
 
     retry_after, when, _ = run(main)
@@ -252,12 +253,12 @@ def test_a_deadline_that_cannot_be_met_is_refused_at_once_with_the_true_time():
 def test_who_waits_past_the_deadline_is_refused_and_leaves():
     async def main(loop):
         queue = KeyQueue(pool_of(loop, key(concurrency=1, limits=())), SETTINGS)
-        held = await queue.lease(ticket())
+        held = await queue.lease(queued())
         with pytest.raises(NoCapacity):
-            await queue.lease(ticket("bob", deadline=5.0))
+            await queue.lease(queued("bob", deadline=5.0))
         assert (loop.time(), len(queue)) == (5.0, 0)
         held.settle(Usage())
-        return await queue.lease(ticket("bob"))
+        return await queue.lease(queued("bob"))
 
     assert isinstance(run(main), Lease)
 
@@ -265,8 +266,8 @@ def test_who_waits_past_the_deadline_is_refused_and_leaves():
 def test_a_place_given_back_wakes_the_next_without_polling():
     async def main(loop):
         queue = KeyQueue(pool_of(loop, key(concurrency=1, limits=())), SETTINGS)
-        held = await queue.lease(ticket())
-        waiting = asyncio.ensure_future(queue.lease(ticket("bob")))
+        held = await queue.lease(queued())
+        waiting = asyncio.ensure_future(queue.lease(queued("bob")))
         await asyncio.sleep(0.3)
         held.settle(Usage())
         await waiting
@@ -283,7 +284,7 @@ def test_everyone_together_has_so_many_places_and_waits_for_them_in_turns():
 
         async def one(name):
             nonlocal under_way, most
-            lease = await queue.lease(ticket(name, deadline=600.0))
+            lease = await queue.lease(queued(name, deadline=600.0))
             order.append(name)
             under_way += 1
             most = max(most, under_way)
@@ -301,14 +302,14 @@ def test_everyone_together_has_so_many_places_and_waits_for_them_in_turns():
     assert seconds == pytest.approx(8.0)
 
 
-def test_a_wait_for_a_place_among_everyone_is_foretold():
+def test_a_wait_for_a_place_among_everyone_is_predicted():
     async def main(loop):
         queue = KeyQueue(pool_of(loop, key(limits=()), key(2, limits=()), at_once=2), SETTINGS)
-        held = [await queue.lease(ticket()) for _ in range(2)]
+        held = [await queue.lease(queued()) for _ in range(2)]
         with pytest.raises(NoCapacity) as refused:
-            await queue.lease(ticket("bob", deadline=loop.time() + 0.1))
+            await queue.lease(queued("bob", deadline=loop.time() + 0.1))
         held[0].settle(Usage())
-        return refused.value.retry_after, await queue.lease(ticket("bob"))
+        return refused.value.retry_after, await queue.lease(queued("bob"))
 
     retry_after, lease = run(main)
 
@@ -322,13 +323,13 @@ def test_many_who_wait_cost_no_more_each_than_few():
 
     async def main(loop):
         pool = pool_of(loop, *(key(n) for n in range(3)))
-        foretell = pool.ways
-        pool.ways = lambda *args: looked.append(1) or foretell(*args)
+        candidates = pool.candidates
+        pool.candidates = lambda *args: looked.append(1) or candidates(*args)
         queue = KeyQueue(pool, replace(SETTINGS, queue_deadline_seconds=1e6, queue_length=5000))
         tasks = []
         for n in range(2000):
             costs = Cost(20 + n % 13, 50)
-            tasks.append(asyncio.ensure_future(queue.lease(ticket(f"c{n % 75}", cost=costs, usual=costs))))
+            tasks.append(asyncio.ensure_future(queue.lease(queued(f"c{n % 75}", cost=costs, usual=costs))))
             await asyncio.sleep(0.001)
         for task in tasks:
             task.cancel()
@@ -343,9 +344,9 @@ def test_many_who_wait_cost_no_more_each_than_few():
 def test_who_leaves_gives_everything_back():
     async def main(loop):
         queue = KeyQueue(pool_of(loop, key(rpm=1)), SETTINGS)
-        (await queue.lease(ticket())).settle(Usage())
-        gone = asyncio.ensure_future(queue.lease(ticket("gone", deadline=600.0)))
-        stays = asyncio.ensure_future(queue.lease(ticket("stays", deadline=600.0)))
+        (await queue.lease(queued())).settle(Usage())
+        gone = asyncio.ensure_future(queue.lease(queued("gone", deadline=600.0)))
+        stays = asyncio.ensure_future(queue.lease(queued("stays", deadline=600.0)))
         await asyncio.sleep(30.0)
         gone.cancel()
         await stays
@@ -358,8 +359,8 @@ def test_who_leaves_gives_everything_back():
 def test_a_lease_that_comes_as_the_caller_leaves_goes_to_the_next():
     async def main(loop):
         queue = KeyQueue(pool_of(loop, key(concurrency=1, limits=())), SETTINGS)
-        held = await queue.lease(ticket())
-        first, second = (asyncio.ensure_future(queue.lease(ticket(name))) for name in ("ada", "bob"))
+        held = await queue.lease(queued())
+        first, second = (asyncio.ensure_future(queue.lease(queued(name))) for name in ("ada", "bob"))
         await asyncio.sleep(0.1)
         held.settle(Usage())
         for _ in range(3):  # the lease is given, and the caller leaves before it wakes
@@ -377,14 +378,14 @@ def test_a_lease_that_comes_as_the_caller_leaves_goes_to_the_next():
 def test_a_full_queue_refuses_the_newest_of_whoever_has_most():
     async def main(loop):
         queue = KeyQueue(pool_of(loop, key(rpm=1)), replace(SETTINGS, queue_length=4))
-        (await queue.lease(ticket())).settle(Usage())
-        greedy = [asyncio.ensure_future(queue.lease(ticket("greedy", deadline=900.0))) for _ in range(4)]
+        (await queue.lease(queued())).settle(Usage())
+        greedy = [asyncio.ensure_future(queue.lease(queued("greedy", deadline=900.0))) for _ in range(4)]
         await asyncio.sleep(0.01)
-        modest = asyncio.ensure_future(queue.lease(ticket("modest", deadline=900.0)))
+        modest = asyncio.ensure_future(queue.lease(queued("modest", deadline=900.0)))
         await asyncio.sleep(0.01)
         refused = [task for task in greedy if task.done()]
         with pytest.raises(NoCapacity) as too_many:
-            await queue.lease(ticket("greedy", deadline=900.0))
+            await queue.lease(queued("greedy", deadline=900.0))
         for task in (*greedy, modest):
             task.cancel()
         return refused[0].exception(), modest.cancelled() or not modest.done(), too_many.value
@@ -399,11 +400,11 @@ def test_a_full_queue_refuses_the_newest_of_whoever_has_most():
 def test_bodies_that_wait_are_bounded_in_bytes():
     async def main(loop):
         queue = KeyQueue(pool_of(loop, key(rpm=1)), replace(SETTINGS, queue_megabytes=1.0))
-        (await queue.lease(ticket())).settle(Usage())
-        waiting = asyncio.ensure_future(queue.lease(ticket("ada", deadline=900.0, size=900_000)))
+        (await queue.lease(queued())).settle(Usage())
+        waiting = asyncio.ensure_future(queue.lease(queued("ada", deadline=900.0, size=900_000)))
         await asyncio.sleep(0.01)
         with pytest.raises(NoCapacity, match="Too many"):
-            await queue.lease(ticket("bob", deadline=900.0, size=200_000))
+            await queue.lease(queued("bob", deadline=900.0, size=200_000))
         waiting.cancel()
 
     run(main)
@@ -414,14 +415,14 @@ def test_a_small_request_uses_what_a_large_one_cannot_without_delaying_it():
         limits = (Limit(1000, "tokens", 60.0),)
         queue = KeyQueue(pool_of(loop, key(1, limits=limits), key(2, limits=limits)), SETTINGS)
         for _ in range(2):
-            lease = await queue.lease(ticket("x", cost=Cost(700)))
+            lease = await queue.lease(queued("x", cost=Cost(700)))
             lease.sent()
             lease.settle(Usage(700))
             await asyncio.sleep(1.0)
         started = {}
 
         async def one(name, tokens):
-            lease = await queue.lease(ticket(name, deadline=600.0, cost=Cost(tokens)))
+            lease = await queue.lease(queued(name, deadline=600.0, cost=Cost(tokens)))
             started[name] = loop.time()
             lease.settle(Usage(tokens))
 
@@ -440,8 +441,8 @@ def test_a_small_request_behind_a_large_one_waits_for_the_only_key():
 
     async def main(loop):
         queue = KeyQueue(pool_of(loop, key(limits=(Limit(1000, "tokens", 60.0),))), SETTINGS)
-        (await queue.lease(ticket("x", cost=Cost(700)))).settle(Usage(700))
-        waiting = [asyncio.ensure_future(queue.lease(ticket(n, deadline=600.0, cost=Cost(c)))) for n, c in SIZES]
+        (await queue.lease(queued("x", cost=Cost(700)))).settle(Usage(700))
+        waiting = [asyncio.ensure_future(queue.lease(queued(n, deadline=600.0, cost=Cost(c)))) for n, c in SIZES]
         await asyncio.sleep(1.0)
         assert not any(one.done() for one in waiting)
         return [(await one).settle(Usage(0)) for one in waiting]
@@ -454,8 +455,8 @@ def test_unknown_models_are_refused_and_hopeless_ones_too():
         pool = pool_of(loop, key(models=("a",)))
         queue = KeyQueue(pool, SETTINGS)
         with pytest.raises(UnknownModel):
-            await queue.lease(ticket())
-        pool.retire("sim-1", "credential")
+            await queue.lease(queued())
+        pool.keys.retire("sim-1", "credential")
         with pytest.raises(NoCapacity, match=r"no key can be used \(1 not accepted by the provider\)"):
             await queue.lease(QueuedRequest(Caller("ada"), "a", Cost()))
 
@@ -465,11 +466,11 @@ def test_unknown_models_are_refused_and_hopeless_ones_too():
 def test_news_tell_place_and_wait():
     async def main(loop):
         queue = KeyQueue(pool_of(loop, key(rpm=1)), SETTINGS)
-        (await queue.lease(ticket())).settle(Usage())
-        tickets = [ticket(f"c{n}", deadline=600.0) for n in range(3)]
-        tasks = [asyncio.ensure_future(queue.lease(t)) for t in tickets]
+        (await queue.lease(queued())).settle(Usage())
+        requests = [queued(f"c{n}", deadline=600.0) for n in range(3)]
+        tasks = [asyncio.ensure_future(queue.lease(t)) for t in requests]
         await asyncio.sleep(10.0)
-        news = [queue.news(t) for t in tickets]
+        news = [queue.news(t) for t in requests]
         expected = queue.expected_wait("m")
         for task in tasks:
             task.cancel()

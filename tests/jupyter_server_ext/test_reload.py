@@ -75,21 +75,21 @@ SECRETS = ("gsk-hunter2hunter2", "gsk-0123456789abcd", "none", "sk-zzzzzzzzzzzzz
 
 def shown(gateway):
     """All that the gateway says of its keys."""
-    return f"{gateway.status()} {[key.id for key in gateway.pool.all()]} {gateway.pool.all()[0].settings!r}"
+    return f"{gateway.status()} {[key.id for key in gateway.pool.keys]} {next(iter(gateway.pool.keys)).settings!r}"
 
 
 def test_a_public_id_says_nothing_of_the_key_and_is_that_of_its_place():
     named = [replace(key, name=f"own-{n}") for n, key in enumerate(settings(*SECRETS).keys)]
     for keys in (settings(*SECRETS).keys, tuple(named)):
         one, other = (Gateway(Settings(keys=keys)) for _ in range(2))
-        ids = [key.id for key in one.pool.all()]
-        assert ids == [key.id for key in other.pool.all()]
+        ids = [key.id for key in one.pool.keys]
+        assert ids == [key.id for key in other.pool.keys]
         for secret in SECRETS:
             assert not any(secret[at : at + 4] in shown(one) for at in range(len(secret) - 3) if secret != "none")
         changed = tuple(replace(key, key=Secret(f"other{n}")) for n, key in enumerate(keys))
-        assert [key.id for key in Gateway(Settings(keys=changed)).pool.all()] == ids, "no hash either"
+        assert [key.id for key in Gateway(Settings(keys=changed)).pool.keys] == ids, "no hash either"
     reordered = Gateway(Settings(keys=tuple(named[::-1])))
-    assert {key.id: key.settings.key for key in reordered.pool.all()} == {key.name: key.key for key in named}
+    assert {key.id: key.settings.key for key in reordered.pool.keys} == {key.name: key.key for key in named}
 
 
 def test_entries_of_older_versions_count_for_their_key():

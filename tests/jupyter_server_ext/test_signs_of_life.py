@@ -171,8 +171,8 @@ async def test_health_tells_of_keys_that_are_lost(served):
     async with served(settings, fake=False) as gateway:
         pool = gateway.app.gateway.pool
         assert "keys_lost" not in (await gateway.get("health")).json()
-        pool.retire("a", "credential", by_hand=False)
-        pool.retire("b", "too old")
+        pool.keys.retire("a", "credential", by_hand=False)
+        pool.keys.retire("b", "too old")
         told = (await gateway.get("health")).json()
         status = (await gateway.get("status")).json()
 

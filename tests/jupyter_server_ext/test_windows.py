@@ -218,7 +218,7 @@ def test_what_was_reserved_in_vain_is_given_back_only_where_the_bucket_had_room_
     for number, (sent, travel, length, reserved, took) in enumerate(requests):
         entry = WindowEntry(reserved, 0, 0, sent, 0)
         entry.counted = sent + travel
-        events.append((sent, number, floor.take, entry))
+        events.append((sent, number, floor.reserve, entry))
         events.append((sent + travel, number, floor.count, entry, sent + travel))
         over = sent + travel + length
         events.append((over, number, floor.change, entry, took - reserved, over))

@@ -1,0 +1,233 @@
+"""The queue of each model, and which of them is served next."""
+
+from __future__ import annotations
+
+from collections import Counter, OrderedDict
+from itertools import chain
+from typing import TYPE_CHECKING
+
+from jupyter_server_ext.keys.round_robin import LEAST_WEIGHT, DeficitRoundRobin
+from jupyter_server_ext.keys.windows.base import Cost
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from jupyter_server_ext.keys.round_robin import QueuedRequest
+
+_BATCH_TURN = 8  # every so many turns go to batch work, when some waits
+_MOST_IDLE = 200  # models without waiting requests, whose turns are remembered
+
+
+class ModelQueue:
+    """The requests that wait for one model: people first, batch work every eighth turn so that it never starves.
+
+    Queues take turns too, where models share a quota: each by the weight of all that wait in it (S. J. Golestani, "A
+    self-clocked fair queueing scheme for broadband applications", 1994).
+
+    Args:
+        turns: How many turns each of its callers would have had by now, as in the other queues.
+    """
+
+    def __init__(self, turns: float = 0.0) -> None:
+        self.people = DeficitRoundRobin()
+        self.batch = DeficitRoundRobin()
+        self.turns = turns
+        self._turn = 0
+        self._held: QueuedRequest | None = None
+        self._count = self._prompt = self._completion = 0  # of all that wait
+
+    def __len__(self) -> int:
+        return self._count
+
+    def __bool__(self) -> bool:
+        return bool(self.people) or bool(self.batch)
+
+    @property
+    def callers(self) -> int:
+        """How many callers wait."""
+        return self.people.callers + self.batch.callers
+
+    @property
+    def place(self) -> tuple[bool, float]:
+        """The queue where this is least is served next: first those that hold their heads, then by their next turns."""
+        is_held = self._held is not None and self._held is self.head()
+        return not is_held, self.next_turn
+
+    @property
+    def next_turn(self) -> float:
+        """When it is served next, in turns of one caller."""
+        return self.turns + 1.0 / max(LEAST_WEIGHT, self.people.weight + self.batch.weight)
+
+    def hold_head(self, head: QueuedRequest) -> None:
+        """Keep the turn for a head that can't start yet: queues that others join don't come before it any more."""
+        self._held = head
+
+    def flows(self, request: QueuedRequest) -> DeficitRoundRobin:
+        """The flows that a request of this kind is in."""
+        return self.people if request.interactive else self.batch
+
+    def push(self, request: QueuedRequest) -> None:
+        """Put a request behind the others of its caller."""
+        self.flows(request).push(request)
+        self._tally(request, 1)
+
+    def remove(self, request: QueuedRequest) -> None:
+        """Take out a request that no longer waits; twice is harmless."""
+        if self.flows(request).remove(request):
+            self._tally(request, -1)
+
+    def usual(self, also: QueuedRequest | None = None) -> Cost:
+        """What a request that waits is likely to take, on average; with one that may join."""
+        more = also.usual if also is not None else Cost()
+        count = max(1, self._count + (also is not None))
+        return Cost((self._prompt + more.prompt) // count, (self._completion + more.completion) // count)
+
+    def _tally(self, request: QueuedRequest, sign: int) -> None:
+        self._count += sign
+        self._prompt += sign * request.usual.prompt
+        self._completion += sign * request.usual.completion
+
+    def ahead_of(self, request: QueuedRequest) -> int:
+        """How many requests will be served before this new one, if nobody else comes."""
+        ahead = 0 if request.again else self.flows(request).ahead_of(request.caller.name, request.weight)
+        people_first = _BATCH_TURN - 1 - self._turn % _BATCH_TURN
+        if request.interactive:
+            return ahead + min(len(self.batch), 1 + (ahead - people_first) // (_BATCH_TURN - 1))
+        return ahead + min(len(self.people), people_first + ahead * (_BATCH_TURN - 1))
+
+    def _next(self) -> DeficitRoundRobin:
+        return self.batch if self.batch and (self._is_batch_turn or not self.people) else self.people
+
+    @property
+    def _is_batch_turn(self) -> bool:
+        return self._turn % _BATCH_TURN == _BATCH_TURN - 1
+
+    def head(self) -> QueuedRequest:
+        """The request whose turn it is."""
+        return self._next().head()
+
+    def heads(self) -> Iterator[QueuedRequest]:
+        """The first requests of all callers, in the order of their turns."""
+        first = self._next()
+        return chain(first.heads(), (self.people if first is self.batch else self.batch).heads())
+
+    def serve(self, request: QueuedRequest) -> None:
+        """Take out a request that is served."""
+        self.turns = self.next_turn
+        if request is self._held:
+            self._held = None
+        keeps_turn = request.interactive and self._is_batch_turn and bool(self.batch)
+        self.flows(request).serve(request)
+        self._tally(request, -1)
+        self._turn += not keeps_turn
+
+    def record_immediate_start(self, request: QueuedRequest) -> None:
+        """Count the turn of a request that did not have to wait."""
+        self.push(request)
+        self.serve(request)
+
+    def backfill_candidates(self, head: QueuedRequest) -> list[QueuedRequest]:
+        """Requests of the next turns that may find a key where the head finds none."""
+        rest = self.people if head.interactive is False else self.batch
+        return [
+            request
+            for request in (*self.flows(head).next_heads(1), *rest.next_heads(0))
+            if self.can_backfill(request, head)
+        ]
+
+    def can_backfill(self, request: QueuedRequest, head: QueuedRequest) -> bool:
+        """Whether a request may find a key where the head finds none."""
+        one, other = request.cost, head.cost
+        return one.prompt < other.prompt or one.completion < other.completion or request.avoid != head.avoid
+
+    def copy(self, newcomer: QueuedRequest | None = None) -> ModelQueue:
+        """The same queue, to be simulated; a newcomer's weight counts in it from the beginning."""
+        queue = ModelQueue(self.turns)
+        queue.people, queue.batch = self.people.copy(), self.batch.copy()
+        queue._turn, queue._held = self._turn, self._held
+        queue._count, queue._prompt, queue._completion = self._count, self._prompt, self._completion
+        if newcomer is not None:
+            queue.flows(newcomer).expect(newcomer)
+        return queue
+
+    def order(self) -> Iterator[QueuedRequest]:
+        """All requests in the order of their turns, if nobody else comes."""
+        people, batch, turn = self.people.order(), self.batch.order(), self._turn
+        while True:
+            first, second = (batch, people) if turn % _BATCH_TURN == _BATCH_TURN - 1 else (people, batch)
+            request = next(first, None) or next(second, None)
+            if request is None:
+                return
+            yield request
+            turn += 1
+
+
+class ModelQueues:
+    """The queues of all models.
+
+    Attributes:
+        waiting: Those in which requests wait, by model.
+        size: Bytes of all bodies that wait.
+        joined: How many requests have waited so far, by model.
+    """
+
+    def __init__(self) -> None:
+        self.waiting: dict[str, ModelQueue] = {}
+        self.size = 0
+        self.joined: Counter[str] = Counter()
+        self._length = 0
+        self._idle: OrderedDict[str, ModelQueue] = OrderedDict()  # without requests; their turns are remembered
+
+    def __len__(self) -> int:
+        return self._length
+
+    def of(self, model: str) -> ModelQueue:
+        """The queue of a model; one that was empty comes last to its turn."""
+        queue = self.waiting.get(model)
+        if queue is None:
+            queue = self._idle.pop(model) if model in self._idle else ModelQueue()
+            self._idle[model] = queue
+            queue.turns = min((other.turns for other in self.waiting.values()), default=0.0)
+            if len(self._idle) > _MOST_IDLE:
+                self._idle.popitem(last=False)
+        return queue
+
+    def join(self, request: QueuedRequest) -> ModelQueue:
+        """Put a request into its queue, which is returned."""
+        queue = self.waiting[request.model] = self.of(request.model)
+        self._idle.pop(request.model, None)
+        queue.push(request)
+        self.joined[request.model] += 1
+        self._length += 1
+        self.size += request.size
+        request.position = len(queue)
+        return queue
+
+    def leave(self, request: QueuedRequest) -> bool:
+        """Forget a request that waits no more; whether its queue is empty now."""
+        self._length -= 1
+        self.size -= request.size
+        queue = self.waiting.get(request.model)
+        if queue is None:
+            return False
+        queue.remove(request)
+        if not queue:
+            self._idle[request.model] = self.waiting.pop(request.model)
+            del self.joined[request.model]
+        return not queue
+
+    def ahead_of(self, request: QueuedRequest) -> int:
+        """How many requests of its model are served before a new one, if nothing else comes."""
+        queue = self.waiting.get(request.model)
+        return queue.ahead_of(request) if queue else 0
+
+    def joined_others(self, model: str) -> int:
+        """How many requests have come for other models."""
+        return self.joined.total() - self.joined[model]
+
+    def newest_of_longest(self, caller: str) -> QueuedRequest | None:
+        """The newest request of the caller with most waiting, if those are more than another of ``caller`` makes."""
+        flows = [one for queue in self.waiting.values() for one in (queue.people, queue.batch)]
+        longest = max(flows, key=lambda one: one.longest()[1], default=DeficitRoundRobin())
+        name, length = longest.longest()
+        return longest.last_of(name) if length > 1 + sum(one.waiting(caller) for one in flows) else None
