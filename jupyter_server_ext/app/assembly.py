@@ -22,7 +22,7 @@ from jupyter_server_ext.errors import CannotOpen, ConfigError
 from jupyter_server_ext.handlers import ROUTES, AppContext, BodyBudget, BodyReader, Conversations, Metrics, Ratings
 from jupyter_server_ext.identity import Authenticator, BadTokens, KeyIdentity, Policy, VirtualKeys, behind_proxy
 from jupyter_server_ext.ledger import Ledger, PromptVault
-from jupyter_server_ext.limits import KnownGroups, LimitDecisions, Limits
+from jupyter_server_ext.limits import KnownGroups, LimitOverrides, Limits
 from jupyter_server_ext.messages import Caller, as_name
 from jupyter_server_ext.pipeline import Accounting, AnswerCache, Budgets, Gateway, Price, Prices, is_free, limits_money
 
@@ -94,8 +94,8 @@ def build_app(
         app_log.warning("rsql: %s", words)
     own = ((key.key, Caller(key.name, key.tenant, frozenset(key.scopes))) for key in settings.api_keys)
     state = open_state(settings)
-    policy, limits = Policy(settings), Limits(settings, meters=state.meters)
-    accounting = build_accounting(settings, state.meters, tenants_change=hub is not None)
+    policy, limits = Policy(settings), Limits(settings, counters=state.counters)
+    accounting = build_accounting(settings, state.counters, tenants_change=hub is not None)
     access = _access(hub, settings, _tellers(policy, limits, accounting)) if hub else None
     owner_of = access.identity.owner if access else None
     keys = VirtualKeys(accounting.ledger, settings.virtual_keys, owner_of, max_age=settings.hub.cache_max_age)
@@ -109,7 +109,7 @@ def build_app(
         settings, limits=limits, policy=policy, accounting=accounting, cache=cache, transport=transport, state=state
     )
     groups = KnownGroups(settings, keys.tenants, access.api.has_group if access else None)
-    decisions = LimitDecisions(
+    decisions = LimitOverrides(
         settings, accounting.ledger, partial(_limit, gateway.pool, limits, accounting), groups=groups
     )
     decisions.recall()
@@ -150,7 +150,7 @@ def _limit(pool: KeyPool, limits: Limits, accounting: Accounting, settings: Sett
         accounting.budgets.configure(settings)
 
 
-def _restore(pool: KeyPool, limits: Limits, decisions: LimitDecisions) -> None:
+def _restore(pool: KeyPool, limits: Limits, decisions: LimitOverrides) -> None:
     """Count what the ledger remembers: what was used before a restart, or a crash, is used."""
     unix = time.time()
     longest = max(_A_DAY, pool.keys.longest_window()) + _LONGEST_ANSWER
@@ -218,12 +218,14 @@ def with_ledger(settings: Settings, folder: Path) -> Settings:
     return replace(settings, storage=replace(settings.storage, ledger=url))
 
 
-def build_accounting(settings: Settings, meters: Counters | None = None, *, tenants_change: bool = False) -> Accounting:
+def build_accounting(
+    settings: Settings, counters: Counters | None = None, *, tenants_change: bool = False
+) -> Accounting:
     """Ledger, prices and budgets as configured; what the ledger says was spent this month is spent.
 
     Args:
         settings: As read.
-        meters: Where money is counted; this process's memory by default.
+        counters: Where money is counted; this process's memory by default.
         tenants_change: Money may come to be limited while it runs.
 
     Raises:
@@ -235,7 +237,7 @@ def build_accounting(settings: Settings, meters: Counters | None = None, *, tena
     ledger = Ledger(store, keep_days=stored.retention_days, anchor=stored.anchor, anchor_key=stored.anchor_key)
     budgets = None
     if store is not None or tenants_change or limits_money(settings):  # an administrator may limit money any time
-        budgets = Budgets(settings, clock=time.time, zone=stored.time_zone, meters=meters)
+        budgets = Budgets(settings, clock=time.time, zone=stored.time_zone, counters=counters)
         by_keys = store.spent_by_keys(budgets.month) if store is not None else {}
         budgets.restore(_spent(store, budgets.month), by_keys)
     return Accounting(ledger, prices=_prices(settings.prices), budgets=budgets, vault=vault)

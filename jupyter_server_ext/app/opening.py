@@ -39,8 +39,8 @@ def open_state(settings: Settings) -> State:
     from jupyter_server_ext.redis import RedisCoordinator
 
     link = RedisCoordinator(url, expected=settings.storage.instances)
-    meters = RedisCounters(link, fail_closed=settings.storage.without_state == "refuse")
-    return State(meters, RedisWindows(link, jitter), link, RedisLocks(link))
+    counters = RedisCounters(link, fail_closed=settings.storage.without_state == "refuse")
+    return State(counters, RedisWindows(link, jitter), link, RedisLocks(link))
 
 
 def open_answers(url: str) -> AnswerStore | None:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from jupyter_server_ext.handlers.routes import Route
     from jupyter_server_ext.handlers.telemetry import Metrics
     from jupyter_server_ext.identity import Authenticator, HubAccess, Policy, VirtualKeys
-    from jupyter_server_ext.limits import LimitDecisions, Limits
+    from jupyter_server_ext.limits import LimitOverrides, Limits
     from jupyter_server_ext.pipeline import Accounting, Gateway
 
 
@@ -63,7 +63,7 @@ class AppContext:
     policy: Policy
     limits: Limits
     accounting: Accounting
-    decisions: LimitDecisions
+    decisions: LimitOverrides
     conversations: Conversations
     ratings: Ratings
     metrics: Metrics

@@ -6,6 +6,5 @@ from .queue import KeyQueue as KeyQueue
 from .round_robin import QueuedRequest as QueuedRequest
 from .windows.base import Cost as Cost
 from .windows.base import Unit as Unit
-from .windows.base import Windows as Windows
 from .windows.memory import MemoryWindows as MemoryWindows
 from .windows.shared import RedisWindows as RedisWindows

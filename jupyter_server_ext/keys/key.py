@@ -14,7 +14,8 @@ if TYPE_CHECKING:
 
     from jupyter_server_ext.config import KeySettings, Limit
     from jupyter_server_ext.keys.pool import Lease
-    from jupyter_server_ext.keys.windows.base import Grant, Unit, WindowReport, Windows
+    from jupyter_server_ext.keys.windows.base import Grant, Unit, WindowReport
+    from jupyter_server_ext.keys.windows.memory import MemoryWindows
 
 _FIRST_COOL_DOWN = 0.5  # seconds after a key's first failure; doubled with each further one
 _LONGEST_COOL_DOWN = 15.0
@@ -150,7 +151,7 @@ class Key:
             offer = self.offers[model] = Offer(self.id, (*self._windows(model), *self.shared))
         return offer
 
-    def state(self, windows: Windows, now: float) -> tuple[State, float]:
+    def state(self, windows: MemoryWindows, now: float) -> tuple[State, float]:
         """Whether it can be used, and when it can again."""
         if self.retired:
             return "retired", math.inf
@@ -163,7 +164,7 @@ class Key:
         full = max((now + row.wait for row in windows.report(long, now).values()), default=now)
         return ("exhausted", full) if full > now else ("ready", now)
 
-    def status(self, windows: Windows, now: float) -> dict[str, Any]:
+    def status(self, windows: MemoryWindows, now: float) -> dict[str, Any]:
         """Its row of the status page; no key text."""
         specs, (state, until) = self._all_windows(), self.state(windows, now)
         reports = windows.report(list(specs.values()), now)

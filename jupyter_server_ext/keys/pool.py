@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
     from jupyter_server_ext.config import KeySettings
-    from jupyter_server_ext.keys.windows.base import Unit, Windows
+    from jupyter_server_ext.keys.windows.base import Unit
     from jupyter_server_ext.ledger import Used
     from jupyter_server_ext.messages import Usage
 
@@ -101,12 +101,12 @@ class KeyPool:
         self,
         keys: Iterable[KeySettings],
         *,
-        windows: Windows | None = None,
+        windows: MemoryWindows | None = None,
         clock: Callable[[], float] = time.monotonic,
         at_once: int | None = None,
     ) -> None:
         self.clock = clock
-        self.windows: Windows = windows or MemoryWindows(clock=clock)
+        self.windows: MemoryWindows = windows or MemoryWindows(clock=clock)
         self.on_change: list[Callable[[], None]] = []  # called when a request that waits may start
         self.keys = Keyring(clock, self.changed, at_once=at_once)
         self._leased = 0

@@ -137,8 +137,11 @@ class KeyQueue:
         left = request.deadline - self.pool.clock()
         self._asks(request)
         request.eta = self.eta(request)
-        if request.eta > left and self._is_surely_late(request, left):
-            raise self._too_long(request, left)
+        if request.eta > left:
+            # Where limits are shared, one less may be served before it.
+            is_sure = len(self._queues.waiting) == 1 and not self.pool.counts_tokens(request.model)
+            if is_sure or self._schedules.wait(request, max(0, self._queues.ahead_of(request) - 1)) > left:
+                raise self._too_long(request, left)
         self._make_room(request)
         granted = request.granted = asyncio.get_running_loop().create_future()
         self._join(request)
@@ -151,12 +154,6 @@ class KeyQueue:
         finally:
             self._leave(request, lease)
         return lease
-
-    def _is_surely_late(self, request: QueuedRequest, left: float) -> bool:
-        """Whether it would be late even if one less were served before it, as it may where limits are shared."""
-        if len(self._queues.waiting) == 1 and not self.pool.counts_tokens(request.model):
-            return True
-        return self._schedules.wait(request, max(0, self._queues.ahead_of(request) - 1)) > left
 
     def _join(self, request: QueuedRequest) -> None:
         queue = self._queues.join(request)
@@ -198,15 +195,6 @@ class KeyQueue:
         if request.granted is not None and not request.granted.done():
             request.granted.set_exception(error)
 
-    def _refuse_late(self) -> None:
-        """Refuse requests that would wait in vain; those after them are served the sooner."""
-        late = self._schedules.take_late()
-        for request in late:
-            if request.granted is not None and not request.granted.done():
-                self._refuse(request, self._too_long(request, request.deadline - self.pool.clock()))
-        if late:
-            self._schedules.clear()
-
     def _something_changed(self) -> None:
         if len(self._queues):
             self._wake.set()
@@ -220,7 +208,12 @@ class KeyQueue:
 
     async def _serve_queues(self) -> float:
         """Serve queues in turns, as models may share a quota, as far as keys are free; the seconds until one is."""
-        self._refuse_late()
+        late = self._schedules.take_late()  # those after them are served the sooner
+        for request in late:
+            if request.granted is not None and not request.granted.done():
+                self._refuse(request, self._too_long(request, request.deadline - self.pool.clock()))
+        if late:
+            self._schedules.clear()
         wait = math.inf
         reservations: dict[QueuedRequest, Reservation] = {}
         queues = list(self._queues.waiting.values())

@@ -31,7 +31,8 @@ from .habits import Habits
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
 
-    from jupyter_server_ext.keys.windows.base import Cost, Offer, Windows, WindowSpec
+    from jupyter_server_ext.keys.windows.base import Cost, Offer, WindowSpec
+    from jupyter_server_ext.keys.windows.memory import MemoryWindows
 
     Candidates = Callable[[str], list[tuple[float, Offer]]]
 
@@ -221,7 +222,7 @@ class Shares:
         offers: The keys for a model: seconds until each may be used, and its windows.
     """
 
-    def __init__(self, windows: Windows, offers: Candidates) -> None:
+    def __init__(self, windows: MemoryWindows, offers: Candidates) -> None:
         self.windows = windows
         self.habits: dict[str, Habits] = {}  # by model
         self._offers = offers

@@ -7,6 +7,6 @@ from .counters import Shortfall as Shortfall
 from .limits import Limits as Limits
 from .limits import merged as merged
 from .overrides import KnownGroups as KnownGroups
-from .overrides import LimitDecisions as LimitDecisions
+from .overrides import LimitOverrides as LimitOverrides
 from .overrides import check_limits as check_limits
 from .shared_counters import RedisCounters as RedisCounters

@@ -1,8 +1,8 @@
-"""What callers, tenants and everyone have used of their limits and budgets: the contract, and its keeping in memory.
+"""What callers, tenants and everyone have used of their limits and budgets: the contract, and counting in memory.
 
-A *meter* counts one limit of one of them: so much in so many seconds, or so much at once. A request takes from all
-meters that concern it or from none, and what it took can be changed while it counts. ``redis.py`` keeps the same meters
-for many gateways.
+A *counter* counts one limit of one of them: so much in so many seconds, or so much at once. A request is charged to all
+counters that concern it or to none, and a charge can be corrected while it counts. ``shared_counters.py`` keeps the
+same counters for many gateways.
 """
 
 from __future__ import annotations
@@ -10,24 +10,25 @@ from __future__ import annotations
 import math
 import time
 from collections import deque
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-_GRAINS = 120  # parts of a window without a limit, which is kept for show
-_MOST_METERS = 20_000  # beyond it, those that count nothing are forgotten
+_GRAINS = 120  # parts of a window without a limit, which is counted for show
+_MOST_COUNTERS = 20_000  # beyond it, those that count nothing are forgotten
 _GONE = -math.inf
 
 
 class Counter(NamedTuple):
-    """One limit of one account.
+    """One limit of one scope.
 
     Args:
-        id: Unique name, ``account/unit/period`` such as ``caller:ada/requests/minute``.
+        id: Unique name, ``scope/unit/period`` such as ``caller:ada/requests/minute``.
         limit: The most that may count; None only counts.
-        seconds: How long what is taken counts; 0 counts until it is given back, such as what is under way.
-        grain: Seconds within which what is taken may be kept as one.
+        seconds: How long a charge counts; 0 counts until it is given back, such as what is in flight.
+        grain: Seconds within which charges may be kept as one.
     """
 
     id: str
@@ -36,91 +37,83 @@ class Counter(NamedTuple):
     grain: float = 0.0
 
 
-def account_of(meter: str) -> str:
-    """Whose meter of a window it is, by its id.
+def scope_of(counter: str) -> str:
+    """The scope of a windowed counter, by the counter's id.
 
     Example:
-        >>> account_of("caller:ada/requests/minute")
+        >>> scope_of("caller:ada/requests/minute")
         'caller:ada'
     """
-    return meter.rsplit("/", 2)[0]
+    return counter.rsplit("/", 2)[0]
 
 
 class Demand(NamedTuple):
-    """What a request needs of one meter."""
+    """What a request needs of one counter."""
 
-    meter: Counter
+    counter: Counter
     amount: int
 
 
 class Shortfall(NamedTuple):
-    """A meter without room, and the seconds until it has: infinite for never, 0 where nobody can know."""
+    """A counter without room, and the seconds until it has: infinite for never, 0 where that cannot be known."""
 
-    meter: Counter
+    counter: Counter
     wait: float
 
 
 class Use(NamedTuple):
-    """What counts on a meter now, and the seconds until nothing does any more."""
+    """What counts now, and the seconds until nothing does any more."""
 
     used: int
     full_again: float
 
 
-class Part:
-    """What a request holds of one meter.
+@dataclass(slots=True, eq=False)
+class Charge:
+    """What a request has taken of one counter; ``place`` is where it stands, the implementation's."""
 
-    Attributes:
-        meter: The meter.
-        amount: How much.
-        place: Where it stands; the implementation's.
-    """
-
-    __slots__ = ("amount", "meter", "place")
-
-    def __init__(self, meter: Counter, amount: int, place: Any) -> None:
-        self.meter = meter
-        self.amount = amount
-        self.place = place
+    counter: Counter
+    amount: int
+    place: Any
 
 
 class Counters(Protocol):
-    """All meters. Only ``take``, ``read`` and ``clear`` may wait for another machine, and never for long."""
+    """All counters. Only ``take``, ``read`` and ``clear`` may wait for another machine, and never for long."""
 
     @property
     def health(self) -> str:
         """``ok``, or ``degraded`` while what others use is not known."""
 
-    async def take(self, wants: Sequence[Demand]) -> list[Part] | list[Shortfall]:
-        """Take all that is wanted, or nothing and tell of every meter that has no room."""
+    async def take(self, demands: Sequence[Demand]) -> list[Charge] | list[Shortfall]:
+        """Charge all demands, or nothing and return every counter that has no room."""
 
-    def add(self, meter: Counter, amount: int = 1) -> Part:
-        """Take without asking whether there is room."""
+    def add(self, counter: Counter, amount: int = 1) -> Charge:
+        """Charge an amount, whether or not there is room."""
 
-    def change(self, part: Part, amount: int) -> None:
-        """What was taken is really so much; 0 gives it back. What no longer counts stays out."""
+    def change(self, charge: Charge, amount: int) -> None:
+        """Correct a charge; 0 gives it back. What no longer counts stays out."""
 
-    def use(self, meter: Counter) -> Use:
+    def use(self, counter: Counter) -> Use:
         """What is known to count now, without waiting."""
 
-    async def read(self, meters: Sequence[Counter]) -> None:
-        """Bring what ``use`` says up to date."""
+    async def read(self, counters: Sequence[Counter]) -> None:
+        """Bring ``use`` up to date."""
 
     async def clear(self, period: str) -> int:
-        """Forget what counts on all meters whose id ends so; how many accounts had something to forget."""
+        """Forget what counts on all counters whose id ends so; how many scopes had something to forget."""
 
-    async def forget(self, account: str) -> bool:
-        """Forget an account with its name, but what is under way; False where another machine is away that knows it."""
+    async def forget(self, scope: str) -> bool:
+        """Forget a scope with its name, but for what is in flight; False where Redis, which knows it, is away."""
 
-    def restore(self, meter: Counter, amount: int, age: float = 0.0) -> None:
+    def restore(self, counter: Counter, amount: int, age: float = 0.0) -> None:
         """Count what was used ``age`` seconds ago, before this process started; calls come in the order of time."""
 
     async def close(self) -> None:
         """Give everything back."""
 
 
-class Share:
-    """A part taken from a window, which can be corrected while it counts."""
+class Slice:
+    """What was taken of a window at one time, which can be corrected while it counts."""
 
     __slots__ = ("amount", "at")
 
@@ -135,7 +128,7 @@ class RollingWindow:
     Args:
         seconds: Length. What is taken at ``t`` counts until just before ``t + seconds``.
         limit: The most at any moment. None only counts, to 1/120 of the window.
-        grain: Seconds within which what is taken is kept as one.
+        grain: Seconds within which amounts are kept as one.
 
     Example:
         >>> window = RollingWindow(60.0, 2)
@@ -144,20 +137,20 @@ class RollingWindow:
         (40.0, 0.0)
     """
 
-    __slots__ = ("_grain", "_shares", "_used", "limit", "seconds")
+    __slots__ = ("_grain", "_slices", "_used", "limit", "seconds")
 
     def __init__(self, seconds: float, limit: int | None, grain: float = 0.0) -> None:
         self.seconds = seconds
         self.limit = limit
         self._grain = grain if limit is not None else seconds / _GRAINS
-        self._shares: deque[Share] = deque()
+        self._slices: deque[Slice] = deque()
         self._used = 0
 
     def used(self, now: float) -> int:
         """How much counts at ``now``."""
-        shares = self._shares
-        while shares and shares[0].at + self.seconds <= now:
-            self._used -= shares.popleft().amount
+        slices = self._slices
+        while slices and slices[0].at + self.seconds <= now:
+            self._used -= slices.popleft().amount
         return self._used
 
     def wait(self, now: float, amount: int) -> float:
@@ -167,48 +160,48 @@ class RollingWindow:
         excess = self.used(now) + amount - self.limit
         if excess <= 0:
             return 0.0
-        for share in self._shares:
-            excess -= share.amount
+        for one in self._slices:
+            excess -= one.amount
             if excess <= 0:
-                return share.at + self.seconds - now
+                return one.at + self.seconds - now
         return math.inf
 
     def full_again(self, now: float) -> float:
         """Seconds until nothing counts any more."""
-        return self._shares[-1].at + self.seconds - now if self.used(now) else 0.0
+        return self._slices[-1].at + self.seconds - now if self.used(now) else 0.0
 
-    def take(self, now: float, amount: int) -> Share:
+    def take(self, now: float, amount: int) -> Slice:
         """Count ``amount`` from now on."""
         self._used += amount
-        last = self._shares[-1] if self._shares else None
+        last = self._slices[-1] if self._slices else None
         if last is not None and now - last.at < self._grain:
             last.amount += amount
             return last
-        share = Share(now, amount)
-        self._shares.append(share)
-        return share
+        taken = Slice(now, amount)
+        self._slices.append(taken)
+        return taken
 
-    def correct(self, now: float, share: Share, difference: int) -> None:
-        """Add ``difference`` to a share, at that share's time: what has left the window stays out."""
+    def correct(self, now: float, taken: Slice, difference: int) -> None:
+        """Add ``difference`` to a slice, at its time: what has left the window stays out."""
         self.used(now)
-        if share.at + self.seconds > now:
-            share.amount += difference
+        if taken.at + self.seconds > now:
+            taken.amount += difference
             self._used += difference
-            if not share.amount and not self._grain:
-                share.at = _GONE
-        while self._shares and self._shares[-1].at == _GONE:  # a storm of refusals leaves nothing behind
-            self._shares.pop()
+            if not taken.amount and not self._grain:
+                taken.at = _GONE
+        while self._slices and self._slices[-1].at == _GONE:  # a storm of refusals leaves nothing behind
+            self._slices.pop()
 
     def clear(self) -> None:
         """Forget all, and what open requests would still correct."""
-        for share in self._shares:
-            share.at = _GONE
-        self._shares.clear()
+        for one in self._slices:
+            one.at = _GONE
+        self._slices.clear()
         self._used = 0
 
 
-class Gauge:
-    """What is taken and not given back."""
+class InFlight:
+    """What is taken and not given back, with the methods of a window."""
 
     __slots__ = ("_used", "limit")
 
@@ -220,39 +213,39 @@ class Gauge:
         """How much counts."""
         return self._used
 
-    def wait(self, now: float, amount: int) -> float:
-        """0.0 when ``amount`` fits, infinity when it never does; otherwise nobody knows, which is infinity, too."""
-        return 0.0 if self.limit is None or self.used(now) + amount <= self.limit else math.inf
+    def wait(self, now: float, amount: int) -> float:  # noqa: ARG002
+        """0.0 when ``amount`` fits; otherwise infinity, as that cannot be known."""
+        return 0.0 if self.limit is None or self._used + amount <= self.limit else math.inf
 
     def full_again(self, now: float) -> float:  # noqa: ARG002
-        """Nobody knows."""
+        """0.0, as that cannot be known."""
         return 0.0
 
-    def take(self, now: float, amount: int) -> Share:
+    def take(self, now: float, amount: int) -> Slice:
         """Count ``amount`` until it is given back."""
         self._used += amount
-        return Share(now, amount)
+        return Slice(now, amount)
 
-    def correct(self, now: float, share: Share, difference: int) -> None:  # noqa: ARG002
+    def correct(self, now: float, taken: Slice, difference: int) -> None:  # noqa: ARG002
         """Count so much more."""
-        share.amount += difference
+        taken.amount += difference
         self._used += difference
 
     def clear(self) -> None:
-        """Nothing: what is under way stays under way."""
+        """Do nothing: what is in flight stays in flight."""
 
 
 class MemoryCounters:
-    """The meters of one process. Nothing in here waits, so nobody comes in between.
+    """The counters of one process. No method yields to the event loop, so nothing comes in between.
 
     Args:
         clock: Seconds, never going back.
 
     Example:
         >>> import asyncio
-        >>> meters, minute = MemoryCounters(clock=lambda: 0.0), Counter("caller:ada/requests/minute", 1, 60.0)
-        >>> [part] = asyncio.run(meters.take([Demand(minute, 1)]))
-        >>> asyncio.run(meters.take([Demand(minute, 1)]))[0].wait
+        >>> counters, minute = MemoryCounters(clock=lambda: 0.0), Counter("caller:ada/requests/minute", 1, 60.0)
+        >>> [charge] = asyncio.run(counters.take([Demand(minute, 1)]))
+        >>> asyncio.run(counters.take([Demand(minute, 1)]))[0].wait
         60.0
     """
 
@@ -260,80 +253,83 @@ class MemoryCounters:
 
     def __init__(self, *, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
-        self._counts: dict[str, RollingWindow | Gauge] = {}
-        self._most = _MOST_METERS
+        self._counts: dict[str, RollingWindow | InFlight] = {}
+        self._most = _MOST_COUNTERS
 
     def __len__(self) -> int:
         return len(self._counts)
 
-    async def take(self, wants: Sequence[Demand]) -> list[Part] | list[Shortfall]:
+    async def take(self, demands: Sequence[Demand]) -> list[Charge] | list[Shortfall]:
         """See ``Counters.take``."""
         now = self._clock()
-        counts = [self._count(want.meter) for want in wants]
-        shorts = [
-            Shortfall(want.meter, wait if want.meter.seconds or not want.meter.limit else 0.0)
-            for want, count in zip(wants, counts, strict=True)
-            if (wait := count.wait(now, want.amount))
+        counts = [self._count(counter) for counter, _ in demands]
+        shortfalls = [
+            Shortfall(counter, wait if counter.seconds or not counter.limit else 0.0)
+            for (counter, amount), count in zip(demands, counts, strict=True)
+            if (wait := count.wait(now, amount))
         ]
-        return shorts or [
-            Part(want.meter, want.amount, (count, count.take(now, want.amount)))
-            for want, count in zip(wants, counts, strict=True)
+        return shortfalls or [
+            Charge(counter, amount, (count, count.take(now, amount)))
+            for (counter, amount), count in zip(demands, counts, strict=True)
         ]
 
-    def add(self, meter: Counter, amount: int = 1) -> Part:
+    def add(self, counter: Counter, amount: int = 1) -> Charge:
         """See ``Counters.add``."""
-        count = self._count(meter)
-        return Part(meter, amount, (count, count.take(self._clock(), amount)))
+        count = self._count(counter)
+        return Charge(counter, amount, (count, count.take(self._clock(), amount)))
 
-    def change(self, part: Part, amount: int) -> None:
+    def change(self, charge: Charge, amount: int) -> None:
         """See ``Counters.change``."""
-        if difference := amount - part.amount:
-            part.amount = amount
-            count, share = part.place
-            count.correct(self._clock(), share, difference)
+        if difference := amount - charge.amount:
+            charge.amount = amount
+            count, taken = charge.place
+            count.correct(self._clock(), taken, difference)
 
-    def use(self, meter: Counter) -> Use:
+    def use(self, counter: Counter) -> Use:
         """See ``Counters.use``."""
-        now, count = self._clock(), self._counts.get(meter.id)
+        now, count = self._clock(), self._counts.get(counter.id)
         return Use(count.used(now), count.full_again(now)) if count is not None else Use(0, 0.0)
 
-    async def read(self, meters: Sequence[Counter]) -> None:
-        """Nothing: ``use`` knows all."""
+    async def read(self, counters: Sequence[Counter]) -> None:
+        """Do nothing: ``use`` knows all."""
 
     async def clear(self, period: str) -> int:
         """See ``Counters.clear``."""
-        now, accounts = self._clock(), set()
+        now, scopes = self._clock(), set()
         for name, count in self._counts.items():
             if name.endswith(f"/{period}") and count.used(now):
-                accounts.add(account_of(name))
+                scopes.add(scope_of(name))
                 count.clear()
-        return len(accounts)
+        return len(scopes)
 
-    async def forget(self, account: str) -> bool:
+    async def forget(self, scope: str) -> bool:
         """See ``Counters.forget``."""
         for name, count in list(self._counts.items()):
-            if account_of(name) == account and isinstance(count, RollingWindow):
+            if scope_of(name) == scope and isinstance(count, RollingWindow):
                 del self._counts[name]
         return True
 
-    def restore(self, meter: Counter, amount: int, age: float = 0.0) -> None:
+    def restore(self, counter: Counter, amount: int, age: float = 0.0) -> None:
         """See ``Counters.restore``."""
-        self._count(meter).take(self._clock() - age, amount)
+        self._count(counter).take(self._clock() - age, amount)
 
     async def close(self) -> None:
-        """Nothing is open."""
+        """Do nothing: nothing is open."""
 
-    def _count(self, meter: Counter) -> RollingWindow | Gauge:
-        count = self._counts.get(meter.id)
+    def _count(self, counter: Counter) -> RollingWindow | InFlight:
+        count = self._counts.get(counter.id)
         if count is None:
             if len(self._counts) >= self._most:
                 self._forget_idle()
-            count = RollingWindow(meter.seconds, meter.limit, meter.grain) if meter.seconds else Gauge(meter.limit)
-            self._counts[meter.id] = count
-        count.limit = meter.limit
+            windowed = counter.seconds > 0
+            count = (
+                RollingWindow(counter.seconds, counter.limit, counter.grain) if windowed else InFlight(counter.limit)
+            )
+            self._counts[counter.id] = count
+        count.limit = counter.limit
         return count
 
     def _forget_idle(self) -> None:
         now = self._clock()
         self._counts = {name: count for name, count in self._counts.items() if count.used(now)}
-        self._most = max(_MOST_METERS, 2 * len(self._counts))
+        self._most = max(_MOST_COUNTERS, 2 * len(self._counts))

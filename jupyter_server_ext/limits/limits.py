@@ -1,8 +1,8 @@
-"""How much each caller, each tenant, and everyone together may use: requests, tokens, and requests under way.
+"""How much each caller, each tenant, and everyone together may use: requests, tokens, and requests in flight.
 
 Windows are rolling and exact: at no moment do the last 60 (3,600; 86,400) seconds hold more than the limit. A request
-takes from all meters that concern it or from none. What counts is kept in ``storage``, for this process or for all
-gateways that share one Redis. Money is in ``budgets``; for a place among all under way requests wait in ``queue``.
+is charged to all counters that concern it or to none. They count in this process, or for all gateways that share one
+Redis. Money is in ``pipeline/budgets``; for a slot among all in flight requests wait in ``keys/queue``.
 """
 
 from __future__ import annotations
@@ -10,13 +10,13 @@ from __future__ import annotations
 import math
 import time
 from dataclasses import fields, replace
-from operator import itemgetter
-from typing import TYPE_CHECKING, Any, NamedTuple
+from operator import attrgetter, itemgetter
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import msgspec
 
 from jupyter_server_ext.errors import LimitExceeded, UpstreamRefused
-from jupyter_server_ext.limits.counters import Counter, Demand, MemoryCounters, Part, Shortfall
+from jupyter_server_ext.limits.counters import Charge, Counter, Demand, MemoryCounters, Shortfall
 from jupyter_server_ext.messages import Caller, Usage
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from jupyter_server_ext.messages import ChatRequest
 
 NO_LIMIT = 2_147_483_647
-"""What the headers say where there is no limit: clients read a whole number there."""
+"""The value of headers where there is no limit: clients read a whole number there."""
 
 _SECONDS = {"minute": 60.0, "hour": 3_600.0, "day": 86_400.0}
 _WINDOWS: tuple[tuple[Unit, str], ...] = (
@@ -41,7 +41,15 @@ _WINDOWS: tuple[tuple[Unit, str], ...] = (
 )
 _UNITS: tuple[Unit, ...] = ("requests", "tokens")
 _TOKENS = "/tokens/"
-_MOST_CALLERS = 10_000  # whose meters are remembered; what they count is kept elsewhere
+_MOST_CALLERS = 10_000  # whose scopes are remembered; their counts are with the counters
+
+ScopeKind = Literal["key", "caller", "tenant", "everyone"]
+_TITLES: Mapping[ScopeKind, str] = {
+    "key": "This key's limit",
+    "caller": "Your limit",
+    "tenant": "Your group's limit",
+    "everyone": "The limit for everyone together",
+}
 
 
 class Need(NamedTuple):
@@ -67,132 +75,130 @@ class _Left(NamedTuple):
 _UNLIMITED = _Left(NO_LIMIT, NO_LIMIT, 0.0)
 
 
-class _Account:
-    """The meters of one caller, one tenant, or everyone; of a ``shown`` one without a limit too."""
+class LimitScope:
+    """The counters of one virtual key, one caller, one tenant, or everyone.
 
-    def __init__(self, name: str, title: str, limits: CallerLimits, *, shown: bool = False) -> None:
-        self.title = title
-        self.places = Counter(f"{name}/concurrent", limits.concurrency)
-        self.typical_seconds = 1.0
-        self.meters: dict[tuple[Unit, str], Counter] = {}
+    Args:
+        kind: Which of them.
+        name: The name of the key, caller or tenant.
+        limits: Its limits. A caller's use is counted without limits too, as it is shown.
+    """
+
+    def __init__(self, kind: ScopeKind, name: str, limits: CallerLimits) -> None:
+        self.kind = kind
+        scope = kind if kind == "everyone" else f"{kind}:{name}"
+        self.slots = Counter(f"{scope}/concurrent", limits.concurrency)
+        self.counters: dict[tuple[Unit, str], Counter] = {}
         self.limited: dict[Unit, list[tuple[Counter, int]]] = {unit: [] for unit in _UNITS}
         for unit, period in _WINDOWS:
             limit = getattr(limits, f"{unit}_per_{period}")
-            if limit is not None or shown:
-                meter = self.meters[unit, period] = Counter(f"{name}/{unit}/{period}", limit, _SECONDS[period])
+            if limit is not None or kind == "caller":
+                counter = self.counters[unit, period] = Counter(f"{scope}/{unit}/{period}", limit, _SECONDS[period])
                 if limit is not None:
-                    self.limited[unit].append((meter, limit))
-        requests = [meter for (unit, _), meter in self.meters.items() if unit == "requests"]
-        self._tokens = [meter for (unit, _), meter in self.meters.items() if unit == "tokens"]
-        self._always = [Demand(meter, 1) for meter in (self.places, *requests)]
+                    self.limited[unit].append((counter, limit))
+        self._typical_seconds = 1.0  # that a request takes
+        requests = [counter for (unit, _), counter in self.counters.items() if unit == "requests"]
+        self._tokens = [counter for (unit, _), counter in self.counters.items() if unit == "tokens"]
+        self._always = [Demand(counter, 1) for counter in (self.slots, *requests)]
 
     def too_long(self, need: Need) -> Iterator[_Refusal]:
         """Why the request can never start."""
-        for (unit, period), meter in self.meters.items():
-            if unit == "tokens" and meter.limit is not None and need.prompt > meter.limit:
-                limit = f"{self.title} of {meter.limit:,} {unit} per {period}"
-                yield _Refusal(
-                    math.inf, f"This question has about {need.prompt:,} tokens. {limit} is less; shorten it."
-                )
+        for (unit, period), counter in self.counters.items():
+            if unit == "tokens" and counter.limit is not None and need.prompt > counter.limit:
+                limit = f"{_TITLES[self.kind]} of {counter.limit:,} {unit} per {period}"
+                sentence = f"This question has about {need.prompt:,} tokens. {limit} is less; shorten it."
+                yield _Refusal(math.inf, sentence)
 
-    def wants(self, need: Need) -> list[Demand]:
+    def demands(self, need: Need) -> list[Demand]:
         """What the request needs."""
-        return [*self._always, *(Demand(meter, _tokens(need, meter)) for meter in self._tokens)]
+        return [*self._always, *(Demand(counter, _tokens(need, counter)) for counter in self._tokens)]
 
     def refusal(self, short: Shortfall) -> _Refusal | None:
-        """What is said of a meter without room; None when it is another account's."""
-        limit = short.meter.limit or 0
-        if short.meter == self.places:
-            wait = self.typical_seconds / limit if limit else math.inf
-            return _Refusal(wait, f"{self.title} of {limit:,} requests at once is reached.")
-        for (unit, period), meter in self.meters.items():
-            if meter == short.meter:
-                return _Refusal(short.wait, f"{self.title} of {limit:,} {unit} per {period} is reached.")
+        """The sentence for a counter without room; None when it is another scope's."""
+        limit = short.counter.limit or 0
+        if short.counter == self.slots:
+            wait = self._typical_seconds / limit if limit else math.inf
+            return _Refusal(wait, f"{_TITLES[self.kind]} of {limit:,} requests at once is reached.")
+        for (unit, period), counter in self.counters.items():
+            if counter == short.counter:
+                return _Refusal(short.wait, f"{_TITLES[self.kind]} of {limit:,} {unit} per {period} is reached.")
         return None
 
     def all(self) -> list[Counter]:
-        """All its meters."""
-        return [self.places, *self.meters.values()]
+        """All its counters."""
+        return [self.slots, *self.counters.values()]
 
-    def left(self, seconds: float) -> None:
-        """A request is over, after so many seconds."""
-        self.typical_seconds += 0.1 * (seconds - self.typical_seconds)
+    def ended(self, seconds: float) -> None:
+        """Learn from a request that took so many seconds."""
+        self._typical_seconds += 0.1 * (seconds - self._typical_seconds)
 
 
-def _tokens(need: Need, meter: Counter) -> int:
+def _tokens(need: Need, counter: Counter) -> int:
     """What to take: of an estimate never more than an empty window holds, or it could never pass."""
-    if meter.limit == 0:
+    if counter.limit == 0:
         return 1
     tokens = need.prompt + need.completion
-    return tokens if meter.limit is None else min(tokens, meter.limit)
+    return tokens if counter.limit is None else min(tokens, counter.limit)
 
 
-class Taken:
-    """What one request holds of its limits; ``Limits.take`` makes it."""
+class LimitCharges:
+    """What one request has taken of its limits; ``Limits.take`` makes it."""
 
     def __init__(
-        self, accounts: Sequence[_Account], meters: Counters, clock: Callable[[], float], need: Callable[[], Need]
+        self, scopes: Sequence[LimitScope], counters: Counters, clock: Callable[[], float], need: Callable[[], Need]
     ) -> None:
-        self._accounts = accounts
-        self._meters = meters
+        self._scopes = scopes
+        self._counters = counters
         self._clock = clock
         self._need = need
-        self._parts: list[Part] = []
-        self._places: dict[str, Part] = {}  # where it is under way
+        self._charges: list[Charge] = []
+        self._slots: dict[str, Charge] = {}  # by counter
         self._start = 0.0
-        self._settled = False
+        self._is_settled = False
 
-    async def __aenter__(self) -> Taken:
+    async def __aenter__(self) -> LimitCharges:
         """Take all of it or nothing.
 
         Raises:
             LimitExceeded: With the time at which a repeat will pass.
         """
         self._start = self._clock()
-        limiting = [account for account in self._accounts if account.limited["tokens"]]
+        limiting = [scope for scope in self._scopes if scope.limited["tokens"]]
         need = self._need() if limiting else Need()
-        refusals = [refusal for account in limiting for refusal in account.too_long(need)]
+        refusals = [refusal for scope in limiting for refusal in scope.too_long(need)]
         if not refusals:
-            refusals = self._keep(
-                await self._meters.take([want for account in self._accounts for want in account.wants(need)])
-            )
+            for got in await self._counters.take([one for scope in self._scopes for one in scope.demands(need)]):
+                if isinstance(got, Shortfall):
+                    refusals += filter(None, [scope.refusal(got) for scope in self._scopes])
+                elif got.counter.seconds:
+                    self._charges.append(got)
+                else:
+                    self._slots[got.counter.id] = got
         if refusals:
             raise _exceeded(refusals)
         return self
 
-    def _keep(self, got: list[Part] | list[Shortfall]) -> list[_Refusal]:
-        """Remember what was taken; say why where nothing was."""
-        refusals: list[_Refusal] = []
-        for one in got:
-            if isinstance(one, Shortfall):
-                refusals += filter(None, [account.refusal(one) for account in self._accounts])
-            elif one.meter.seconds:
-                self._parts.append(one)
-            else:
-                self._places[one.meter.id] = one
-        return refusals
-
     def settle(self, usage: Usage) -> None:
-        """The request was answered, wholly or in part: it counts, with the tokens it has really used."""
-        for part in self._parts:
-            if _TOKENS in part.meter.id:
-                self._meters.change(part, usage.total_tokens)
-        self._settled = True
+        """Let the request count, with the tokens it has really used, as it was answered wholly or in part."""
+        for charge in self._charges:
+            if _TOKENS in charge.counter.id:
+                self._counters.change(charge, usage.total_tokens)
+        self._is_settled = True
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Give back the place under way; and all else, unless the request counts."""
+        """Give back the slot; and all else, unless the request counts."""
         seconds = self._clock() - self._start
-        for account in self._accounts:
-            if place := self._places.pop(account.places.id, None):
-                account.left(seconds)
-                self._meters.change(place, 0)
-        if isinstance(error, UpstreamRefused) and not self._settled:  # it went out, and the fault was the caller's
+        for scope in self._scopes:
+            if slot := self._slots.pop(scope.slots.id, None):
+                scope.ended(seconds)
+                self._counters.change(slot, 0)
+        if isinstance(error, UpstreamRefused) and not self._is_settled:  # it went out, and the fault was the caller's
             self.settle(Usage())
-        if not self._settled:
-            for part in self._parts:
-                self._meters.change(part, 0)
+        if not self._is_settled:
+            for charge in self._charges:
+                self._counters.change(charge, 0)
 
 
 class Limits:
@@ -200,7 +206,7 @@ class Limits:
 
     Args:
         settings: The ``caller``, ``tenant`` and ``everyone`` limits, and those that single tenants have of their own.
-        meters: Where use is counted; this process's memory by default.
+        counters: Where use is counted; this process's memory by default.
         clock: Seconds, never going back.
 
     Example:
@@ -212,43 +218,52 @@ class Limits:
     """
 
     def __init__(
-        self, settings: Settings, *, meters: Counters | None = None, clock: Callable[[], float] = time.monotonic
+        self, settings: Settings, *, counters: Counters | None = None, clock: Callable[[], float] = time.monotonic
     ) -> None:
         self._clock = clock
-        self.meters: Counters = MemoryCounters(clock=clock) if meters is None else meters
+        self.counters: Counters = MemoryCounters(clock=clock) if counters is None else counters
         self._of_tenants: dict[str, CallerLimits] = {}
-        self._tenants: dict[str, _Account] = {}
-        self._callers: dict[str, _Account] = {}
+        self._tenants: dict[str, LimitScope] = {}
+        self._callers: dict[str, LimitScope] = {}
         self.configure(settings)
+
+    def configure(self, settings: Settings) -> None:
+        """Have other limits from now on; what was used still counts."""
+        self._settings = settings
+        self._of_tenants |= {tenant.name: merged(settings.tenant, tenant.limits) for tenant in settings.tenants}
+        self._of_callers = {name: merged(settings.caller, own) for name, own in settings.callers}
+        self._everyone = LimitScope("everyone", "", _but_waiting(settings.everyone))
+        self._tenants.clear()
+        self._callers.clear()
 
     def learn(self, tenant: TenantSettings) -> None:
         """Have these limits for a tenant from now on."""
         self._of_tenants[tenant.name] = merged(self._settings.tenant, tenant.limits)
-        self._tenants.pop(tenant.name, None)  # what was counted is with the meters
+        self._tenants.pop(tenant.name, None)
 
-    def take(self, caller: Caller, request: ChatRequest, need: Need | None = None) -> Taken:
+    def take(self, caller: Caller, request: ChatRequest, need: Need | None = None) -> LimitCharges:
         """What one request takes, as an async context manager.
 
-        Entering takes a request, its expected tokens and a place among those under way, from the caller, the
-        tenant and everyone at once; or it raises ``LimitExceeded`` and takes nothing. Leaving gives the place back, and
-        all else too unless ``settle`` was called: what the gateway could not answer costs its caller nothing.
+        Entering takes a request, its expected tokens and a concurrency slot, from the caller, the tenant and everyone
+        at once; or it raises ``LimitExceeded`` and takes nothing. Leaving gives the slot back, and all else too unless
+        ``settle`` was called: what the gateway could not answer costs its caller nothing.
 
         Args:
-            caller: Who asks.
+            caller: Whose request it is.
             request: What is asked.
-            need: Its tokens, where somebody knows better than ``estimated``.
+            need: Its tokens, where a better estimate than ``estimated`` is known.
         """
-        return Taken(self._accounts(caller), self.meters, self._clock, lambda: need or estimated(request))
+        return LimitCharges(self._scopes(caller), self.counters, self._clock, lambda: need or estimated(request))
 
     async def refresh(self, caller: Caller) -> None:
-        """Bring what ``headers`` and ``stats`` say of a caller up to date, where others count as well."""
-        await self.meters.read([meter for account in self._accounts(caller) for meter in account.all()])
+        """Bring ``headers`` and ``stats`` of a caller up to date, where other gateways count as well."""
+        await self.counters.read([counter for scope in self._scopes(caller) for counter in scope.all()])
 
     def headers(self, caller: Caller) -> dict[str, str]:
         """The ``x-ratelimit-*`` headers: of each unit, the window that has least left."""
-        accounts, headers = self._accounts(caller), {}
+        scopes, headers = self._scopes(caller), {}
         for unit in _UNITS:
-            lefts = [self._left(*limited) for account in accounts for limited in account.limited[unit]]
+            lefts = [self._left(*limited) for scope in scopes for limited in scope.limited[unit]]
             left = min(lefts, key=itemgetter(0), default=_UNLIMITED)
             headers[f"x-ratelimit-limit-{unit}"] = str(left.limit)
             headers[f"x-ratelimit-remaining-{unit}"] = str(left.remaining)
@@ -257,32 +272,19 @@ class Limits:
 
     def stats(self, caller: Caller) -> dict[str, Any]:
         """The caller's own use: ``limits`` (of requests) and ``tokens`` per period, and ``concurrency``."""
-        account = self._of_caller(caller)
-        shown: dict[str, dict[str, Any]] = {"requests": {}, "tokens": {}}
-        for (unit, period), meter in account.meters.items():
-            shown[unit][period] = self._figures(meter)
-        return {
-            "limits": shown["requests"],
-            "tokens": shown["tokens"],
-            "concurrency": self._figures(account.places),
-        }
+        scope = self._of_caller(caller)
+        figures: dict[str, dict[str, Any]] = {"requests": {}, "tokens": {}}
+        for (unit, period), counter in scope.counters.items():
+            figures[unit][period] = self._figures(counter)
+        return {"limits": figures["requests"], "tokens": figures["tokens"], "concurrency": self._figures(scope.slots)}
 
     def stats_of_key(self, caller: Caller) -> dict[str, Any]:
         """What the virtual key that was used has left of limits of its own; empty without any."""
         return {
-            f"{unit}_per_{period}": self._figures(meter)
-            for account in self._of_key(caller)
-            for (unit, period), meter in account.meters.items()
+            f"{unit}_per_{period}": self._figures(counter)
+            for scope in self._of_key(caller)
+            for (unit, period), counter in scope.counters.items()
         }
-
-    def configure(self, settings: Settings) -> None:
-        """Have other limits from now on; what was used still counts."""
-        self._settings = settings
-        self._of_tenants |= {tenant.name: merged(settings.tenant, tenant.limits) for tenant in settings.tenants}
-        self._of_callers = {name: merged(settings.caller, own) for name, own in settings.callers}
-        self._everyone = _Account("everyone", "The limit for everyone together", _but_waiting(settings.everyone))
-        self._tenants.clear()
-        self._callers.clear()
 
     def restore(
         self,
@@ -305,55 +307,54 @@ class Limits:
                 continue
             age = max(0.0, unix - row.at)
             caller = Caller(row.caller, row.tenant, key=row.api_key, limits=(keys or {}).get(row.api_key))
-            for account in self._accounts(caller):
-                if account.title == "Your limit" and not row.caller:
-                    continue  # somebody who was forgotten
-                for (unit, period), meter in account.meters.items():
-                    if age < meter.seconds and not (period == "day" and row.at < day_from):
+            for scope in self._scopes(caller):
+                if scope.kind == "caller" and not row.caller:
+                    continue  # a caller that was forgotten
+                for (unit, period), counter in scope.counters.items():
+                    if age < counter.seconds and not (period == "day" and row.at < day_from):
                         amount = row.counted if unit == "requests" else row.counted_tokens
-                        self.meters.restore(meter, amount, age)
+                        self.counters.restore(counter, amount, age)
 
     async def reset_daily(self) -> int:
-        """Forget what counts against limits per day; how many accounts had something to forget."""
-        return await self.meters.clear("day")
+        """Forget what counts against limits per day; how many scopes had something to forget."""
+        return await self.counters.clear("day")
 
     async def forget(self, caller: str, keys: Iterable[str] = ()) -> bool:
         """Forget a caller and its virtual keys, money included; False where Redis, which knows them, is away."""
         self._callers.pop(caller, None)
-        accounts = [f"caller:{caller}", *(f"key:{key}" for key in keys)]
-        return all([await self.meters.forget(account) for account in accounts])
+        scopes = [f"caller:{caller}", *(f"key:{key}" for key in keys)]
+        return all([await self.counters.forget(scope) for scope in scopes])
 
-    def _left(self, meter: Counter, limit: int) -> _Left:
-        use = self.meters.use(meter)
+    def _left(self, counter: Counter, limit: int) -> _Left:
+        use = self.counters.use(counter)
         return _Left(max(0, limit - use.used), limit, use.full_again)
 
-    def _figures(self, meter: Counter) -> dict[str, int | None]:
-        used, limit = self.meters.use(meter).used, meter.limit
+    def _figures(self, counter: Counter) -> dict[str, int | None]:
+        used, limit = self.counters.use(counter).used, counter.limit
         return {"current": used, "limit": limit, "remaining": None if limit is None else max(0, limit - used)}
 
-    def _accounts(self, caller: Caller) -> list[_Account]:
+    def _scopes(self, caller: Caller) -> list[LimitScope]:
         tenant = [self._of_tenant(caller.tenant)] if caller.tenant else []
         return [*self._of_key(caller), self._of_caller(caller), *tenant, self._everyone]
 
-    def _of_key(self, caller: Caller) -> list[_Account]:
-        return [_Account(f"key:{caller.key}", "This key's limit", caller.limits)] if caller.limits else []
+    def _of_key(self, caller: Caller) -> list[LimitScope]:
+        return [LimitScope("key", caller.key, caller.limits)] if caller.limits else []
 
-    def _of_caller(self, caller: Caller) -> _Account:
-        account = self._callers.get(caller.name)
-        if account is None:
+    def _of_caller(self, caller: Caller) -> LimitScope:
+        scope = self._callers.get(caller.name)
+        if scope is None:
             if len(self._callers) >= _MOST_CALLERS:
                 del self._callers[next(iter(self._callers))]
             limits = self._of_callers.get(caller.name, self._settings.caller)
-            account = _Account(f"caller:{caller.name}", "Your limit", limits, shown=True)
-            self._callers[caller.name] = account
-        return account
+            scope = self._callers[caller.name] = LimitScope("caller", caller.name, limits)
+        return scope
 
-    def _of_tenant(self, name: str) -> _Account:
-        account = self._tenants.get(name)
-        if account is None:
+    def _of_tenant(self, name: str) -> LimitScope:
+        scope = self._tenants.get(name)
+        if scope is None:
             limits = self._of_tenants.get(name, self._settings.tenant)
-            account = self._tenants[name] = _Account(f"tenant:{name}", "Your group's limit", limits)
-        return account
+            scope = self._tenants[name] = LimitScope("tenant", name, limits)
+        return scope
 
 
 def estimated(request: ChatRequest) -> Need:
@@ -367,7 +368,7 @@ def estimated(request: ChatRequest) -> Need:
 
 
 def merged(base: CallerLimits, own: CallerLimits) -> CallerLimits:
-    """The limits ``base``, with what ``own`` says in its place."""
+    """The limits ``base``, with the values of ``own`` in their place."""
     given = {field.name: value for field in fields(own) if (value := getattr(own, field.name)) is not None}
     return replace(base, **given)
 
@@ -406,7 +407,7 @@ def in_words(seconds: float) -> str:
 
 def _exceeded(refusals: Sequence[_Refusal]) -> LimitExceeded:
     """The refusal that lasts longest: before its end nothing else matters."""
-    worst = max(refusals, key=lambda refusal: refusal.wait)
+    worst = max(refusals, key=attrgetter("wait"))
     if math.isinf(worst.wait):
         return LimitExceeded(worst.sentence)
     return LimitExceeded(f"{worst.sentence} Try again in {in_words(worst.wait)}.", retry_after=worst.wait)

@@ -75,7 +75,7 @@ class KnownGroups:
             raise BadRequest(words, param=f"tenants.{name[:40]}", code="unknown_group")
 
 
-class LimitDecisions:
+class LimitOverrides:
     """The limits in force: those of the rsql.toml with what was decided since.
 
     Args:

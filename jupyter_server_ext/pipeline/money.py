@@ -142,7 +142,7 @@ def _published(model: str, provider: str) -> Price | None:
 Period = Literal["day", "month"]
 PERIODS: tuple[Period, ...] = ("day", "month")
 _KEPT_SECONDS: dict[Period, float] = {"day": 2 * 86_400.0, "month": 33 * 86_400.0}  # beyond the end of the period
-_MOST_CALLERS = 10_000  # whose meters are remembered
+_MOST_CALLERS = 10_000  # whose counters are remembered
 _GRAIN_SECONDS = 3_600.0  # a sum needs no finer memory
 
 
@@ -183,7 +183,7 @@ class Budgets:
     Args:
         settings: Limits per caller, tenant and everyone.
         zone: Time zone of the calendar.
-        meters: Where money is counted; this process's memory by default.
+        counters: Where money is counted; this process's memory by default.
         clock: Unix time in seconds.
 
     Example:
@@ -200,13 +200,13 @@ class Budgets:
     """
 
     def __init__(
-        self, settings: Settings, *, clock: Callable[[], float], zone: str = "UTC", meters: Counters | None = None
+        self, settings: Settings, *, clock: Callable[[], float], zone: str = "UTC", counters: Counters | None = None
     ) -> None:
         self._clock = clock
         self._zone = ZoneInfo(zone)
-        self._meters: Counters = MemoryCounters(clock=clock) if meters is None else meters
+        self._counters: Counters = MemoryCounters(clock=clock) if counters is None else counters
         self._tenants: dict[str, CallerLimits] = {}
-        self._places: dict[tuple[str, str, str], list[Counter]] = {}  # the meters of callers seen today
+        self._places: dict[tuple[str, str, str], list[Counter]] = {}  # the counters of callers seen today
         self._day_ends = -math.inf
         self.configure(settings)
 
@@ -248,8 +248,8 @@ class Budgets:
         today = f"{self._now():%Y-%m-%d}"
         for day, amount in days.items():
             if day == today:
-                self._meters.restore(_meter(owner, "day", day), amount)
-            self._meters.restore(_meter(owner, "month", day[:7]), amount)
+                self._counters.restore(_counter(owner, "day", day), amount)
+            self._counters.restore(_counter(owner, "month", day[:7]), amount)
 
     @asynccontextmanager
     async def hold(self, caller: Caller, estimate: int) -> AsyncIterator[Hold]:
@@ -258,37 +258,37 @@ class Budgets:
         Raises:
             LimitExceeded: A budget has less left than that.
         """
-        parts = []
-        for got in await self._meters.take([Demand(meter, estimate) for meter in self._of(caller)]):
+        charges = []
+        for got in await self._counters.take([Demand(counter, estimate) for counter in self._of(caller)]):
             if isinstance(got, Shortfall):
-                raise _refusal(got.meter, self._spent(got.meter), estimate, self._now())
-            parts.append(got)
+                raise _refusal(got.counter, self._spent(got.counter), estimate, self._now())
+            charges.append(got)
         hold = Hold(estimate)
         try:
             yield hold
         finally:
             # In the period in which it was held: a request over midnight belongs to the day it began.
-            for part in parts:
-                self._meters.change(part, hold.cost or 0)
+            for charge in charges:
+                self._counters.change(charge, hold.cost or 0)
 
     def _of(self, caller: Caller) -> list[Counter]:
-        """All meters that concern a caller today; finding them anew costs more than counting."""
+        """All counters that concern a caller today; finding them anew costs more than counting."""
         if self._clock() >= self._day_ends or len(self._places) > _MOST_CALLERS:
             self._places.clear()
             self._day_ends = _midnight_after(self._now()).timestamp()
         place = (caller.key, caller.name, caller.tenant)
-        meters = self._places.get(place)
-        if meters is None:
+        counters = self._places.get(place)
+        if counters is None:
             now = self._now()
-            meters = [_meter(owner, kind, _name(kind, now)) for owner in self._owners(caller) for kind in PERIODS]
-            self._places[place] = meters
-        return meters
+            counters = [_counter(owner, kind, _name(kind, now)) for owner in self._owners(caller) for kind in PERIODS]
+            self._places[place] = counters
+        return counters
 
     async def refresh(self, caller: Caller) -> None:
         """Bring what ``spent`` says of a caller up to date, where others count as well."""
         now = self._now()
         owners = self._owners(caller)[: 2 if caller.limits else 1]
-        await self._meters.read([_meter(owner, kind, _name(kind, now)) for owner in owners for kind in PERIODS])
+        await self._counters.read([_counter(owner, kind, _name(kind, now)) for owner in owners for kind in PERIODS])
 
     def spent(self, caller: Caller, period: Period) -> Spent:
         """What the caller has spent in the current day or month, holds included."""
@@ -297,17 +297,17 @@ class Budgets:
     def spent_by_key(self, caller: Caller, period: Period) -> Spent | None:
         """What the virtual key that was used has spent, holds included; None when it has no budget of its own."""
         limits = caller.limits or CallerLimits()
-        meter = _meter((f"key:{caller.key}", limits), period, _name(period, self._now()))
-        return None if meter.limit is None else self._spent(meter)
+        counter = _counter((f"key:{caller.key}", limits), period, _name(period, self._now()))
+        return None if counter.limit is None else self._spent(counter)
 
-    def _spent(self, meter: Counter) -> Spent:
-        return Spent(self._meters.use(meter).used, meter.limit)
+    def _spent(self, counter: Counter) -> Spent:
+        return Spent(self._counters.use(counter).used, counter.limit)
 
     def _now(self) -> datetime:
         return datetime.fromtimestamp(self._clock(), self._zone)
 
     def _own(self, caller: Caller, period: Period) -> Counter:
-        return _meter(self._caller(caller), period, _name(period, self._now()))
+        return _counter(self._caller(caller), period, _name(period, self._now()))
 
     def _owners(self, caller: Caller) -> list[_Owner]:
         """Whose money a request of this caller costs."""
@@ -321,10 +321,10 @@ class Budgets:
 
 
 _Owner = tuple[str, CallerLimits]
-"""Whose budget it is, as its meters are named, and what may be spent."""
+"""Whose budget it is, as its counters are named, and what may be spent."""
 
 
-def _meter(owner: _Owner, kind: Period, period: str) -> Counter:
+def _counter(owner: _Owner, kind: Period, period: str) -> Counter:
     name, limits = owner
     usd = limits.usd_per_day if kind == "day" else limits.usd_per_month
     limit = None if usd is None else round(usd * NANODOLLARS)
@@ -339,13 +339,13 @@ def _name(kind: Period, now: datetime) -> str:
 _WHOSE = {"key": "This key's", "caller": "Your", "tenant": "Your group's", "everyone": "The gateway's"}
 
 
-def _refusal(meter: Counter, spent: Spent, estimate: int, now: datetime) -> LimitExceeded:
-    owner, _, period = meter.id.rpartition("/usd/")
+def _refusal(counter: Counter, spent: Spent, estimate: int, now: datetime) -> LimitExceeded:
+    owner, _, period = counter.id.rpartition("/usd/")
     daily = len(period) == len("2026-11-21")
     until = _midnight_after(now) if daily else _first_of_next_month(now)
     whose = _WHOSE[owner.partition(":")[0]]
     when = "tomorrow" if daily else "next month"
-    limit = meter.limit or 0
+    limit = counter.limit or 0
     budget = f"{whose} budget of {_dollars(limit)} for this {'day' if daily else 'month'}"
     if limit and estimate > limit:
         words = (

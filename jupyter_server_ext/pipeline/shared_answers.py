@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from tornado.log import app_log
 
-from jupyter_server_ext.redis import failures, place_of, spread_client_of
+from jupyter_server_ext.redis import address_of, failures, spread_client_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
@@ -28,7 +28,7 @@ class RedisAnswers:
     """
 
     def __init__(self, url: str) -> None:
-        place = place_of(url, also=("max_mb",))
+        place = address_of(url, also=("max_mb",))
         self._client = spread_client_of(place)
         self._prefix = place.prefix
         self._away_until = 0.0

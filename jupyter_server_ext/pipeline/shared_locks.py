@@ -23,24 +23,24 @@ class RedisLocks:
     """Claims of all gateways on one Redis.
 
     Args:
-        link: The way to it.
+        redis: The way to it.
         seconds: How long it is remembered that a name was answered.
     """
 
     tick = inf
     """See ``Participant.tick``."""
 
-    def __init__(self, link: RedisCoordinator, *, seconds: float = 86_400.0) -> None:
-        self._link = link
+    def __init__(self, redis: RedisCoordinator, *, seconds: float = 86_400.0) -> None:
+        self._redis = redis
         self._milliseconds = int(seconds * 1000)
         self._ended: dict[str, Call] = {}  # that Redis has not been told of
         self._waiting: dict[str, asyncio.Event] = {}
-        link.join(self)
+        redis.join(self)
 
     @asynccontextmanager
     async def hold(self, name: str, mark: str) -> AsyncIterator[DistributedLock]:
         """See ``DistributedLocks.hold``."""
-        key = f"{self._link.prefix}r:{name}"
+        key = f"{self._redis.prefix}r:{name}"
         lock = DistributedLock()
         with suppress(Lost):
             lock = await self._claimed(key, mark)
@@ -56,8 +56,8 @@ class RedisLocks:
                 self._end(key, mark, DistributedLock())
 
         while True:
-            args = (self._link.instance, mark, _LONGEST)
-            state = await self._link.call(Call("claim", [self._link.live_key, key], args), _known, undo)
+            args = (self._redis.instance, mark, _LONGEST)
+            state = await self._redis.call(Call("claim", [self._redis.live_key, key], args), _known, undo)
             if state != "busy":
                 return DistributedLock(state)
             heard = self._waiting.setdefault(key, asyncio.Event())
@@ -72,30 +72,30 @@ class RedisLocks:
     def _end(self, key: str, mark: str, lock: DistributedLock) -> None:
         """Let others have the name, or know that it was answered."""
         milliseconds = self._milliseconds if lock.is_answered else 0
-        args = (self._link.instance, self._link.channel, mark, milliseconds)
-        self._ended[key] = Call("settle", [self._link.live_key, key], args)
-        self._link.changed()
+        args = (self._redis.instance, self._redis.channel, mark, milliseconds)
+        self._ended[key] = Call("settle", [self._redis.live_key, key], args)
+        self._redis.changed()
 
-    # What the link asks and tells
+    # As a participant
 
-    def lost(self) -> None:
-        """See ``Participant.lost``."""
+    def on_loss(self) -> None:
+        """See ``Participant.on_loss``."""
 
-    def everything(self) -> list[Call]:
-        """See ``Participant.everything``."""
+    def snapshot(self) -> list[Call]:
+        """See ``Participant.snapshot``."""
         return list(self._ended.values())
 
     def changes(self) -> list[Call]:
         """See ``Participant.changes``."""
         return list(self._ended.values())
 
-    def told(self, call: Call, reply: Any) -> None:  # noqa: ARG002
-        """See ``Participant.told``."""
+    def on_reply(self, call: Call, reply: Any) -> None:  # noqa: ARG002
+        """See ``Participant.on_reply``."""
         if self._ended.get(call.keys[1]) is call:
             del self._ended[call.keys[1]]
 
-    def heard(self, kind: str, news: Any) -> None:
-        """See ``Participant.heard``."""
+    def on_news(self, kind: str, news: Any) -> None:
+        """See ``Participant.on_news``."""
         if kind == "settled" and (heard := self._waiting.pop(news, None)):
             heard.set()
 

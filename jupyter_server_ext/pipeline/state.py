@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from jupyter_server_ext.keys import Windows
+    from jupyter_server_ext.keys import MemoryWindows
     from jupyter_server_ext.limits import Counters
     from jupyter_server_ext.pipeline.idempotency import DistributedLocks
     from jupyter_server_ext.redis import RedisCoordinator
@@ -16,17 +16,17 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class State:
-    """What counts: of callers, tenants and everyone (``meters``), and of keys (``windows``).
+    """What counts: of callers, tenants and everyone (``counters``), and of keys (``windows``).
 
     Args:
-        meters: Limits and budgets.
+        counters: Limits and budgets.
         windows: What providers allow.
         link: The way to Redis, where it is kept there.
         locks: Which gateway answers what was sent to several; None where there is one.
     """
 
-    meters: Counters
-    windows: Windows
+    counters: Counters
+    windows: MemoryWindows
     link: RedisCoordinator | None = None
     locks: DistributedLocks | None = None
 
@@ -46,4 +46,4 @@ class State:
 
     async def close(self) -> None:
         """Give everything back."""
-        await self.meters.close()
+        await self.counters.close()

@@ -1,5 +1,5 @@
+from .client import address_of as address_of
 from .client import failures as failures
-from .client import place_of as place_of
 from .client import spread_client_of as spread_client_of
 from .coordinator import MICROSECONDS as MICROSECONDS
 from .coordinator import Lost as Lost

@@ -1,8 +1,8 @@
-"""The one server of a Redis Cluster that serves what is counted.
+"""The one server of a Redis Cluster that owns the slot of all counters.
 
-All keys of the meters are in one slot (``{prefix}:…``), as one script takes from many of them. So a Cluster is to the
-link what a master behind Sentinels is: one server, which may be another one tomorrow. Each new connection asks the
-Cluster who serves the slot; the link makes a new one whenever something goes wrong, such as ``MOVED``.
+All keys of the counters are in one slot (``{prefix}:…``), as one script takes from many of them. So a Cluster is to the
+coordinator what a master behind Sentinels is: one server, which may be another one tomorrow. Each new connection asks
+the Cluster for the slot's owner; the coordinator makes a new one after any failure, such as ``MOVED``.
 """
 
 from __future__ import annotations
@@ -18,17 +18,17 @@ from redis.exceptions import RedisError
 from jupyter_server_ext.redis.client import CONNECT_SECONDS
 
 if TYPE_CHECKING:
-    from jupyter_server_ext.redis.client import Place
+    from jupyter_server_ext.redis.client import RedisAddress
 
 _PORT = 6379
 
 
 class SlotOwner:
-    """Finds who serves a slot.
+    """Finds the server of a slot.
 
     Args:
         slot: Its number.
-        addresses: Some servers of the Cluster; the others are learnt from them.
+        addresses: Some servers of the Cluster; they name the others.
         kind: What a connection is made by.
         options: How a connection is made.
     """
@@ -42,10 +42,10 @@ class SlotOwner:
         self._options = options | {"socket_timeout": CONNECT_SECONDS}
 
     async def find(self) -> tuple[str, int]:
-        """Its address, as the first server says that answers.
+        """Its address, by the first server that answers.
 
         Raises:
-            NotConnected: None of them answers, or the slot is nobody's.
+            NotConnected: None of them answers, or no server owns the slot.
         """
         for address in list(self._addresses):
             try:
@@ -59,7 +59,7 @@ class SlotOwner:
                     found = [_address(node, address) for node in (master, *others)]
                     self._addresses += [one for one in found if one not in self._addresses]
                     return found[0]
-        raise NotConnected("no server of the Cluster tells who serves the slot")
+        raise NotConnected("no server of the Cluster names the owner of the slot")
 
     async def _ask(self, address: tuple[str, int]) -> list[Any]:
         connection = self._kind(host=address[0], port=address[1], **self._options)
@@ -73,20 +73,20 @@ class SlotOwner:
 
 
 def _address(node: Any, asked: tuple[str, int]) -> tuple[str, int]:
-    """A server as another one names it: one that does not know its own name is where it was asked."""
+    """A server as another one names it; one without a name is at the address that was asked."""
     host = node[0].decode() if isinstance(node[0], bytes) else node[0]
     return host or asked[0], int(node[1])
 
 
 class SlotConnection(Connection):
-    """A connection to whoever serves the slot when it is made."""
+    """A connection to the server that owns the slot when it is made."""
 
     def __init__(self, *, owner: SlotOwner, **options: Any) -> None:
         self._owner = owner
         super().__init__(**options)
 
     async def connect_check_health(self, check_health: bool = True, retry_socket_connect: bool = True) -> None:
-        """Ask the way, then connect."""
+        """Find the owner, then connect."""
         if not self.is_connected:
             self.host, self.port = await self._owner.find()
         await super().connect_check_health(check_health, retry_socket_connect)
@@ -96,11 +96,11 @@ class SlotSSLConnection(SlotConnection, SSLConnection):
     """The same over TLS."""
 
 
-def client_of_slot(place: Place, options: dict[str, Any]) -> Redis:
-    """A client for the slot of ``place``'s keys."""
-    given = {**place.options, **place.login(), **options}
-    asking, speaking = (SSLConnection, SlotSSLConnection) if place.is_secure else (Connection, SlotConnection)
-    slot = key_slot(f"{{{place.prefix}}}".encode())
-    owner = SlotOwner(slot, place.addresses(_PORT), asking, given)
+def client_of_slot(address: RedisAddress, options: dict[str, Any]) -> Redis:
+    """A client for the slot of ``address``'s keys."""
+    given = {**address.options, **address.login(), **options}
+    asking, speaking = (SSLConnection, SlotSSLConnection) if address.is_secure else (Connection, SlotConnection)
+    slot = key_slot(f"{{{address.prefix}}}".encode())
+    owner = SlotOwner(slot, address.addresses(_PORT), asking, given)
     asking(**given)  # complains of options that it does not know
     return Redis.from_pool(ConnectionPool(connection_class=speaking, owner=owner, **given))

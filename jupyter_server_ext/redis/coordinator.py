@@ -1,11 +1,11 @@
 """The way to Redis: one connection for decisions, one for news from the other gateways, and what happens without.
 
-Every decision is one Lua script (``lua/``), in the server's time. What is asked within one turn of the event loop
-travels together. No request waits for Redis for more than 50 ms: when an answer is late, the link is lost, whoever
-waits decides alone (``Lost``), and a task tries again until it is back. Then
+Every decision is one Lua script (``lua/``), in the server's time. Calls of one turn of the event loop travel together.
+No request waits for Redis for more than 50 ms: when a reply is late, Redis is lost, callers decide alone (``Lost``),
+and a task tries again until it is back. Then
 
 1. *replace*: what this gateway has taken meanwhile takes the place of what Redis knows of it, as often as it likes;
-2. *wait*: as long as others may still decide alone, that is until each has been heard of, or was silent for a lease;
+2. *wait*: as long as others may still decide alone, that is until each has sent news, or was silent for a lease;
 3. *go on* together.
 
 So a gateway that comes back first does not hand out what another has handed out alone.
@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeVar
 import msgspec
 from tornado.log import app_log
 
-from jupyter_server_ext.redis.client import CONNECT_SECONDS, client_of, failures, place_of
+from jupyter_server_ext.redis.client import CONNECT_SECONDS, address_of, client_of, failures
 from jupyter_server_ext.redis.script_connection import Call, ScriptConnection
 
 if TYPE_CHECKING:
@@ -39,7 +39,7 @@ _SILENT_LEASES = 5  # after which a silent gateway has no share any more
 _MOST_AT_ONCE = 256
 
 T = TypeVar("T")
-_FORGOTTEN = "forgotten"  # the news that Redis has forgotten something
+_FORGOTTEN = "forgotten"  # the kind of news that Redis has forgotten something
 
 State = Literal["starting", "ok", "returning", "lost"]
 
@@ -48,53 +48,53 @@ class Lost(Exception):
     """Redis does not answer: decide alone."""
 
 
-class Forgotten(EOFError):
-    """Redis answers, and no longer knows what it was told: it was emptied, or has evicted something."""
+class StateForgotten(EOFError):
+    """Redis answers, and no longer knows what was reported to it: it was emptied, or has evicted something."""
 
 
 class Participant(Protocol):
-    """What is kept in Redis by way of one link."""
+    """A part of the gateway whose counts are kept in Redis by way of one coordinator."""
 
     @property
     def tick(self) -> float:
-        """Seconds after which its changes are asked for, though it has not told of any."""
+        """Seconds after which its changes are asked for, though it has announced none."""
 
-    def lost(self) -> None:
-        """From now on, decide alone."""
+    def on_loss(self) -> None:
+        """Decide alone from now on."""
 
-    def everything(self) -> list[Call]:
-        """What replaces all that Redis knows of this gateway."""
+    def snapshot(self) -> list[Call]:
+        """The calls that replace all that Redis knows of this gateway."""
 
     def changes(self) -> list[Call]:
-        """What has changed since it was asked last."""
+        """The calls that report what has changed since the last of these, or of a snapshot."""
 
-    def told(self, call: Call, reply: Any) -> None:
-        """The reply to one of these calls."""
+    def on_reply(self, call: Call, reply: Any) -> None:
+        """Take the reply to one of these calls."""
 
-    def heard(self, kind: str, news: Any) -> None:
-        """What another gateway says."""
+    def on_news(self, kind: str, news: Any) -> None:
+        """Take the news of another gateway."""
 
 
 @dataclass(eq=False)
-class _Waiting:
-    """Somebody waits for an answer; ``since`` when, in the loop's time."""
+class _PendingCall:
+    """A call whose reply is awaited, ``since`` when, in the loop's time."""
 
     call: Call
     since: float
-    digest: Callable[[Any], Any]
+    read: Callable[[Any], Any]
     undo: Callable[[Any], None]
-    answer: asyncio.Future[Any] = field(default_factory=lambda: asyncio.get_running_loop().create_future())
+    result: asyncio.Future[Any] = field(default_factory=lambda: asyncio.get_running_loop().create_future())
 
 
 class RedisCoordinator:
-    """This gateway's link to one Redis.
+    """This gateway's way to one Redis.
 
     Args:
         url: ``redis://…``, ``rediss://…``, ``unix://…``, ``redis+sentinel://host:port,host:port/name?db=0`` or
             ``redis+cluster://host:port,host:port``; with ``prefix=`` in its query every key begins so.
-        timeout: The longest that anybody waits for an answer, in seconds.
-        expected: How many gateways share it, as long as Redis has not told.
-        lease: Seconds after which a silent gateway is taken for dead, and what was under way with it for over.
+        timeout: The longest that a reply is waited for, in seconds.
+        expected: How many gateways share it, until Redis knows.
+        lease: Seconds after which a silent gateway is taken for dead, and its requests in flight for over.
         clock: Seconds, never going back.
 
     Raises:
@@ -110,10 +110,10 @@ class RedisCoordinator:
         lease: float = 5.0,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        place = place_of(url)
-        self._client = client_of(place)
-        self._wire = ScriptConnection(self._client)
-        self.prefix = f"{{{place.prefix}}}:"
+        address = address_of(url)
+        self._client = client_of(address)
+        self._connection = ScriptConnection(self._client)
+        self.prefix = f"{{{address.prefix}}}:"
         self.channel = f"{self.prefix}news"
         self.live_key = f"{self.prefix}live"
         self.instance = secrets.token_hex(6)
@@ -134,21 +134,21 @@ class RedisCoordinator:
         self.on_change: list[Callable[[], None]] = []
         self._clock = clock
         self._ahead = time.time() - clock()  # of the server's time before our clock
-        self._members: list[Participant] = []
-        self._queue: list[_Waiting] = []
+        self._participants: list[Participant] = []
+        self._queue: list[_PendingCall] = []
         self._wake = asyncio.Event()
         self._settled = asyncio.Event()  # whether the first attempt has succeeded or failed
         self._others: dict[str, float] = {}  # the end of each other's lease
         self._known: set[str] = set()  # those that lived when Redis was lost
-        self._asked: list[_Waiting] = []  # that have been sent
+        self._sent: list[_PendingCall] = []
         self._task: asyncio.Task[None] | None = None
         self._is_sending = False
         self._life = b""  # the name that the data have since they were begun
-        self._has_forgotten: Literal["", "seen", "heard"] = ""
+        self._has_forgotten: Literal["", "seen", "subscribed"] = ""
 
-    def join(self, member: Participant) -> None:
-        """Keep a member's counts."""
-        self._members.append(member)
+    def join(self, participant: Participant) -> None:
+        """Keep a participant's counts."""
+        self._participants.append(participant)
 
     @property
     def health(self) -> str:
@@ -159,13 +159,13 @@ class RedisCoordinator:
         """The server's time in µs, as far as is known."""
         return int((self._clock() + self._ahead) * MICROSECONDS)
 
-    async def call(self, call: Call, digest: Callable[[Any], T], undo: Callable[[T], None] = lambda _: None) -> T:
-        """The answer of a script.
+    async def call(self, call: Call, read: Callable[[Any], T], undo: Callable[[T], None] = lambda _: None) -> T:
+        """The result of a script.
 
         Args:
-            call: The script.
-            digest: What its reply means; called before anything else is sent.
-            undo: Called with that when whoever asked has gone meanwhile.
+            call: The script and its arguments.
+            read: Reads its reply; called before anything else is sent.
+            undo: Called with the result when its caller has gone meanwhile.
 
         Raises:
             Lost: Redis is not there, or has not answered in time.
@@ -174,19 +174,20 @@ class RedisCoordinator:
             await self.start()
         if self.health != "ok":
             raise Lost
-        waiting = _Waiting(call, self._clock() if self._is_sending else math.inf, digest, undo)
-        self._queue.append(waiting)
+        pending = _PendingCall(call, self._clock() if self._is_sending else math.inf, read, undo)
+        self._queue.append(pending)
         self._wake.set()
+        result = pending.result
         try:
-            answer: T = await waiting.answer
+            got: T = await result
         except asyncio.CancelledError:
-            if waiting.answer.done() and not waiting.answer.cancelled() and not waiting.answer.exception():
-                undo(waiting.answer.result())
+            if result.done() and not result.cancelled() and not result.exception():
+                undo(result.result())
             raise
-        return answer
+        return got
 
     async def start(self) -> None:
-        """Open the link, if it is not open; waits for the first attempt at most as long as for an answer."""
+        """Connect, if that was not begun; waits for the first attempt at most as long as for a reply."""
         if self._task is None:
             self._task = asyncio.get_running_loop().create_task(self._run(), name="rsql-redis")
         if self.state == "starting":
@@ -195,29 +196,29 @@ class RedisCoordinator:
                     await self._settled.wait()
 
     def changed(self) -> None:
-        """There are changes to be told, with what goes out next."""
+        """Announce changes to be reported, with what goes out next."""
         self._wake.set()
 
     def has_forgotten(self) -> None:
-        """Redis does not know what it has been told: it is to be told again, by all."""
+        """Announce that Redis does not know what was reported to it: all gateways are to report again."""
         self._has_forgotten = "seen"
         self._wake.set()
 
     async def publish(self, kind: str, news: Any) -> None:
-        """Tell the other gateways."""
+        """Send news to the other gateways."""
         with contextlib.suppress(*failures()):  # the loss is noticed by the next decision
             async with asyncio.timeout(CONNECT_SECONDS):
                 await self._client.publish(self.channel, msgspec.msgpack.encode([self.instance, kind, news]))
 
     async def delete(self, pattern: str, is_meant: Callable[[str], bool]) -> set[str] | None:
-        """Delete the windows whose hashes match, and tell which had something to forget; None without Redis."""
+        """Delete the windows whose hashes match; which had something to forget, None without Redis."""
         had = set()
         try:
             async for name in self._client.scan_iter(match=pattern, count=1000):
                 if name.endswith(b":t") or not is_meant(_text(name)):
                     continue
                 if (used := await self._client.hget(name, "u")) is None:
-                    continue  # what is under way; it is gone with that
+                    continue  # what is in flight, and goes with that
                 if int(used):
                     had.add(_text(name))
                 await self._client.delete(name, name + b":t")
@@ -226,18 +227,18 @@ class RedisCoordinator:
         return had
 
     async def close(self) -> None:
-        """Tell what is left, say goodbye, and close."""
+        """Report the last changes, leave, and close."""
         if self._task is not None:
             self._task.cancel()
             await asyncio.gather(self._task, return_exceptions=True)
         if self.state == "ok":
             with contextlib.suppress(*failures()):
-                calls = [call for member in self._members for call in member.changes()]
-                goodbye = Call("leave", [self.live_key], [self.instance])
-                await self._wire.open()
-                await self._wire.answers([*calls, goodbye], CONNECT_SECONDS, lambda: None)
-        self._tell_of_loss()
-        await self._wire.drop()
+                calls = [call for one in self._participants for call in one.changes()]
+                leave = Call("leave", [self.live_key], [self.instance])
+                await self._connection.open()
+                await self._connection.replies([*calls, leave], CONNECT_SECONDS, lambda: None)
+        self._fail_pending()
+        await self._connection.drop()
         await self._client.aclose()
 
     async def _run(self) -> None:
@@ -255,7 +256,7 @@ class RedisCoordinator:
                     await self.publish(_FORGOTTEN, "")
                 self._has_forgotten = ""
                 if not isinstance(error, TimeoutError):
-                    await self._wire.drop()
+                    await self._connection.drop()
             finally:
                 if listening is not None:
                     listening.cancel()
@@ -265,21 +266,21 @@ class RedisCoordinator:
             await asyncio.sleep(self._beat_seconds / 2)
 
     async def _open(self, news: PubSub) -> None:
-        """Be able to ask and to hear; from then on no news is missed."""
+        """Connect and subscribe; from then on no news is missed."""
         async with asyncio.timeout(CONNECT_SECONDS):
-            await self._wire.open()
+            await self._connection.open()
             await news.subscribe(self.channel)
             await news.get_message(timeout=CONNECT_SECONDS)  # that it is subscribed
-        await self._beat(0)  # it is not yet back: others wait until it has told all
+        await self._beat(0)  # it is not yet back: others wait until it has reported all
 
     async def _return(self) -> None:
-        """Tell all, and wait until the others have."""
+        """Report all, and wait until the others have."""
         first = self.state == "starting"
         if not first:
             self.state = "returning"
-        for member in self._members:
-            member.changes()  # are part of everything
-            await self._tell(member, member.everything())
+        for participant in self._participants:
+            participant.changes()  # are part of the snapshot
+            await self._report(participant, participant.snapshot())
         await self._beat()
         back = self.now()
         known = self._known | set(self._others)
@@ -287,31 +288,31 @@ class RedisCoordinator:
             if all(self._others.get(name, 0.0) > back + self._lease for name in known):
                 break
             await asyncio.sleep(self._beat_seconds / 4)
-            for member in self._members:
-                await self._tell(member, member.changes())
+            for participant in self._participants:
+                await self._report(participant, participant.changes())
             await self._beat()
             known |= set(self._others)
-        for member in () if first else self._members:  # what the others told after this one did
-            member.changes()
-            await self._tell(member, member.everything())
+        for participant in () if first else self._participants:  # what the others reported after this one did
+            participant.changes()
+            await self._report(participant, participant.snapshot())
         if not first:
             app_log.warning("rsql: Redis is back; limits are shared again.")
         self.state = "ok"
         self._known = set()
         self._settled.set()
-        self.tell_change()
+        self.notify()
 
     async def _serve(self, listening: asyncio.Task[None]) -> None:
-        """Send what waits, until Redis is lost."""
+        """Send what is queued, until Redis is lost."""
         beat = self._clock() + self._beat_seconds
         while not listening.done():
-            await self._woken(min(beat - self._clock(), *(member.tick for member in self._members)))
+            await self._woken(min(beat - self._clock(), *(one.tick for one in self._participants)))
             if self._clock() >= beat:
                 await self._beat()
                 beat = self._clock() + self._beat_seconds
             await self._send()
             if self._has_forgotten:
-                raise Forgotten
+                raise StateForgotten
         listening.result()
 
     async def _woken(self, seconds: float) -> None:
@@ -323,44 +324,44 @@ class RedisCoordinator:
         self._wake.clear()
 
     async def _send(self) -> None:
-        """One batch: first what has changed, then what is asked."""
-        told = [(member, call) for member in self._members for call in member.changes()]
-        asked, self._queue = self._queue[:_MOST_AT_ONCE], self._queue[_MOST_AT_ONCE:]
+        """One batch: first what has changed, then the calls."""
+        changes = [(participant, call) for participant in self._participants for call in participant.changes()]
+        calls, self._queue = self._queue[:_MOST_AT_ONCE], self._queue[_MOST_AT_ONCE:]
         if self._queue:
             self._wake.set()
-        if not told and not asked:
+        if not changes and not calls:
             return
-        self._asked = asked
-        left = self.timeout - max((self._clock() - one.since for one in asked if one.since < math.inf), default=0.0)
-        replies = await self._answers([*(call for _, call in told), *(one.call for one in asked)], max(0.01, left))
-        self._asked = []
-        for (member, call), reply in zip(told, replies, strict=False):
-            member.told(call, reply)
-        for one, reply in zip(asked, replies[len(told) :], strict=True):
-            meant = one.digest(reply)
-            if one.answer.done():
-                one.undo(meant)
+        self._sent = calls
+        left = self.timeout - max((self._clock() - one.since for one in calls if one.since < math.inf), default=0.0)
+        replies = await self._replies([*(call for _, call in changes), *(one.call for one in calls)], max(0.01, left))
+        self._sent = []
+        for (participant, call), reply in zip(changes, replies, strict=False):
+            participant.on_reply(call, reply)
+        for one, reply in zip(calls, replies[len(changes) :], strict=True):
+            result = one.read(reply)
+            if one.result.done():
+                one.undo(result)
             else:
-                one.answer.set_result(meant)
+                one.result.set_result(result)
 
-    async def _tell(self, member: Participant, calls: list[Call]) -> None:
+    async def _report(self, participant: Participant, calls: list[Call]) -> None:
         for start in range(0, len(calls), _MOST_AT_ONCE):
             some = calls[start : start + _MOST_AT_ONCE]
-            for call, reply in zip(some, await self._answers(some, CONNECT_SECONDS), strict=True):
-                member.told(call, reply)
+            for call, reply in zip(some, await self._replies(some, CONNECT_SECONDS), strict=True):
+                participant.on_reply(call, reply)
 
     async def _beat(self, lease: int | None = None) -> None:
-        """Say that this gateway lives; with a lease of 0 only hear who else does."""
+        """Renew this gateway's lease, and read the others'; with a lease of 0 only the latter."""
         new_life = secrets.token_hex(8)
         args = (self.instance, self._lease if lease is None else lease, new_life, self.channel)
         asked = self._clock()
-        [reply] = await self._answers([Call("beat", [self.live_key, f"{self.prefix}birth"], args)], self.timeout)
+        [reply] = await self._replies([Call("beat", [self.live_key, f"{self.prefix}birth"], args)], self.timeout)
         answered = self._clock()
         self._ahead = reply[0] / MICROSECONDS - (asked + answered) / 2
         self.is_new |= reply[1] == new_life.encode()
         before, self._life = self._life, reply[1]
         if self.state == "ok" and before != reply[1]:
-            raise Forgotten
+            raise StateForgotten
         leases = {name.decode(): float(end) for name, end in zip(reply[2::2], reply[3::2], strict=True)}
         leases.pop(self.instance, None)
         self._others = {name: end for name, end in leases.items() if end > reply[0]}
@@ -369,62 +370,57 @@ class RedisCoordinator:
         if self.state != "ok":  # an empty Redis knows of nobody yet, and the others go on with their shares
             self.instances = max(self.instances, 1 + len(self._known))
 
-    async def _answers(self, calls: Sequence[Call], seconds: float) -> list[Any]:
-        """The answers to calls that travel together; when they are late, Redis is lost at once."""
+    async def _replies(self, calls: Sequence[Call], seconds: float) -> list[Any]:
+        """The replies to calls that travel together; when they are late, Redis is lost at once."""
         self._is_sending = True
         try:
-            return await self._wire.answers(calls, seconds, self._late)
+            return await self._connection.replies(calls, seconds, lambda: self._lose(TimeoutError()))
         finally:
             self._is_sending = False
 
-    def _late(self) -> None:
-        self._lose(TimeoutError())
-
     async def _listen(self, news: PubSub) -> None:
-        """Hear what the others take, so that little is unknown when Redis is lost."""
+        """Take the news of what the others use, so that little is unknown when Redis is lost."""
         async for message in news.listen():
             if message["type"] == "message":
-                self._hear(message["data"])
+                self._on_message(message["data"])
 
-    def _hear(self, message: bytes) -> None:
-        sender, kind, told = msgspec.msgpack.decode(message, strict=False)
-        if (name := _text(sender)) != self.instance:  # everybody hears itself, too
-            self._meet(name)
-            if _text(kind) == _FORGOTTEN and self.state == "ok":
-                self._has_forgotten = self._has_forgotten or "heard"
-                self._wake.set()
-            for member in self._members:
-                member.heard(_text(kind), told)
-
-    def _meet(self, name: str) -> None:
-        """Another gateway has been heard of."""
+    def _on_message(self, message: bytes) -> None:
+        sender, kind, news = msgspec.msgpack.decode(message, strict=False)
+        name, kind = _text(sender), _text(kind)
+        if name == self.instance:  # its own news come back, too
+            return
         if name not in self._others:
             self._others[name] = self.now() + self._lease
             self.instances = max(self.instances, 1 + len(self._others))
+        if kind == _FORGOTTEN and self.state == "ok":
+            self._has_forgotten = self._has_forgotten or "subscribed"
+            self._wake.set()
+        for participant in self._participants:
+            participant.on_news(kind, news)
 
     def _lose(self, error: BaseException) -> None:
-        """Whoever waits decides alone from now on."""
+        """Let this gateway decide alone from now on."""
         if self.state in {"ok", "starting"}:
             self.lost_at = self.now()
             self.losses += 1
             self._known |= set(self._others)
             app_log.warning("rsql: Redis is lost (%s); limits go on at 1/%d.", type(error).__name__, self.instances)
-            for member in self._members:
-                member.lost()
+            for participant in self._participants:
+                participant.on_loss()
         self.state = "lost"
         self.reason = type(error).__name__
-        self._tell_of_loss()
-        self.tell_change()
+        self._fail_pending()
+        self.notify()
 
-    def _tell_of_loss(self) -> None:
-        """Nobody who waits will get an answer."""
-        waiting, self._asked, self._queue = [*self._asked, *self._queue], [], []
-        for one in waiting:
-            if not one.answer.done():
-                one.answer.set_exception(Lost())
+    def _fail_pending(self) -> None:
+        """End all calls that wait for a reply."""
+        pending, self._sent, self._queue = [*self._sent, *self._queue], [], []
+        for one in pending:
+            if not one.result.done():
+                one.result.set_exception(Lost())
 
-    def tell_change(self) -> None:
-        """There may be room where there was none."""
+    def notify(self) -> None:
+        """Announce that there may be room where there was none."""
         for tell in self.on_change:
             tell()
 

@@ -1,8 +1,8 @@
-"""One connection to Redis over which scripts are called, many in one go, and what is done when answers are late.
+"""One connection to Redis over which scripts are called, many in one go, with late replies announced in time.
 
-It speaks through redis-py's connection itself: its pipelines take three times as long as all the rest of a call. An
-answer that is late is told of in time and still read: so the connection stays usable, and nothing that is sent
-afterwards overtakes what was sent before.
+It uses redis-py's connection itself: redis-py's pipelines take three times as long as all the rest of a call
+(docs/decisions/0015-redis-scripts.md). A late reply is announced in time and still read: so the connection stays
+usable, and nothing that is sent afterwards overtakes what was sent before.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _SLICES = 5  # of a wait: while this gateway's own event loop is busy, no time p
 
 
 class Call(NamedTuple):
-    """One script with what it is given."""
+    """One script and its arguments."""
 
     script: str
     keys: Sequence[str]
@@ -51,7 +51,7 @@ class ScriptConnection:
         replies = await self._exchange([("SCRIPT", "LOAD", text) for text in texts.values()])
         self._hashes = {name: reply.decode() for name, reply in zip(texts, _good(replies), strict=True)}
 
-    async def answers(self, calls: Sequence[Call], seconds: float, late: Callable[[], None]) -> list[Any]:
+    async def replies(self, calls: Sequence[Call], seconds: float, late: Callable[[], None]) -> list[Any]:
         """The replies to calls that travel together.
 
         Args:
@@ -63,15 +63,15 @@ class ScriptConnection:
             TimeoutError: They came too late, or not at all.
             RedisError: One of the calls failed, or there is no connection.
         """
-        watch = _Watch(seconds, late)
+        alarm = _LateAlarm(seconds, late)
         try:
             async with asyncio.timeout(seconds + CONNECT_SECONDS):
                 replies = await self._exchange([self._command(call) for call in calls])
                 if any(_is_unknown(reply) for reply in replies):
                     replies = await self._again(calls, replies)
         finally:
-            watch.stop()
-        if watch.is_over:
+            alarm.stop()
+        if alarm.is_over:
             raise TimeoutError
         return _good(replies)
 
@@ -83,7 +83,7 @@ class ScriptConnection:
             await self._client.connection_pool.release(connection)
 
     async def _again(self, calls: Sequence[Call], replies: list[Any]) -> list[Any]:
-        """Calls of scripts that Redis has been made to forget; they have done nothing yet."""
+        """Repeat the calls of scripts that Redis has forgotten; they have done nothing yet."""
         await self.open()
         places = [place for place, reply in enumerate(replies) if _is_unknown(reply)]
         again = await self._exchange([self._command(calls[place]) for place in places])
@@ -113,8 +113,8 @@ class ScriptConnection:
         return replies
 
 
-class _Watch:
-    """Tells when ``seconds`` are over in which the event loop was free."""
+class _LateAlarm:
+    """Calls back when ``seconds`` are over in which the event loop was free."""
 
     __slots__ = ("_alarm", "_left", "_seconds", "_tell", "is_over")
 

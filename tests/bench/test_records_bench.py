@@ -50,7 +50,7 @@ def entry(number: int, **known: object) -> Entry:
 
 @pytest.mark.asyncio
 async def test_all_checks_of_one_request():
-    """Limits of caller, tenant and everyone and money, taken and settled: 21 meters."""
+    """Limits of caller, tenant and everyone and money, taken and settled: 21 counters."""
     settings = Settings(caller=ALL, tenant=ALL, everyone=ALL)
     limits, budgets = Limits(settings), Budgets(settings, clock=time.time)
     request, need = ChatRequest("m", ASK), Need(100, 50)

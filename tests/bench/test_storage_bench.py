@@ -68,8 +68,8 @@ async def one_request(limits, budgets):
 
 def test_all_limits_of_a_request_in_memory(record_property):
     async def scenario(settings):
-        meters = MemoryCounters()
-        limits, budgets = Limits(settings, meters=meters), Budgets(settings, clock=time.time, meters=meters)
+        counters = MemoryCounters()
+        limits, budgets = Limits(settings, counters=counters), Budgets(settings, clock=time.time, counters=counters)
         return await took(lambda _: one_request(limits, budgets), times=5000)
 
     for name, chosen in {"usual": USUAL, "all there are": SETTINGS}.items():
@@ -81,9 +81,9 @@ def test_all_limits_of_a_request_in_memory(record_property):
 def test_each_phase_is_one_round_trip_to_redis(record_property):
     async def scenario(url):
         link = RedisCoordinator(url, timeout=1.0)
-        meters, windows = RedisCounters(link), RedisWindows(link)
-        limits, full = Limits(USUAL, meters=meters), Limits(SETTINGS, meters=meters)
-        budgets = Budgets(SETTINGS, clock=time.time, meters=meters)
+        counters, windows = RedisCounters(link), RedisWindows(link)
+        limits, full = Limits(USUAL, counters=counters), Limits(SETTINGS, counters=counters)
+        budgets = Budgets(SETTINGS, clock=time.time, counters=counters)
         await link.start()
         nothing = await link._client.script_load("return 1")
 

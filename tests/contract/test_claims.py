@@ -109,8 +109,8 @@ def test_who_leaves_while_asking_has_nothing(url):
 def test_what_a_killed_gateway_had_under_way_is_free_after_its_lease(url):
     async def scenario():
         async with gateways(url) as (killed, there), killed.hold("a", "mark"):
-            killed._link._task.cancel()
-            killed._link.state = "lost"  # it says nothing any more, not even goodbye
+            killed._redis._task.cancel()
+            killed._redis.state = "lost"  # it says nothing any more, not even goodbye
             async with there.hold("a", "mark") as claim:
                 assert claim.known == "new"
 
@@ -127,7 +127,7 @@ def test_without_redis_nobody_knows_and_afterwards_all_do(redis):
                     assert claim.known == "unknown"
                     claim.is_answered = True
                 proxy.mend()
-                while {claims._link.health for claims in (here, there)} != {"ok"}:
+                while {claims._redis.health for claims in (here, there)} != {"ok"}:
                     await asyncio.sleep(0.01)
                 async with there.hold("a", "mark") as claim:
                     assert claim.known == "answered"

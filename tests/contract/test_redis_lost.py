@@ -17,7 +17,7 @@ from slow_proxy import proxied
 from jupyter_server_ext.keys import Cost, RedisWindows
 from jupyter_server_ext.keys.windows.base import Grant, Offer, WindowSpec
 from jupyter_server_ext.limits import Counter, Demand, RedisCounters, Shortfall
-from jupyter_server_ext.limits.counters import Part
+from jupyter_server_ext.limits.counters import Charge
 from jupyter_server_ext.limits.shared_counters import StateUnavailable
 from jupyter_server_ext.redis import RedisCoordinator
 
@@ -37,16 +37,16 @@ class Gateway:
 
     def __init__(self, url, timeout=0.05, **options):
         self.link = RedisCoordinator(url, timeout=timeout, lease=LEASE, expected=2)
-        self.meters = RedisCounters(self.link, **options)
+        self.counters = RedisCounters(self.link, **options)
         self.windows = RedisWindows(self.link, 0.05)
         self.longest = 0.0
         self.taken = []
 
-    async def ask(self, *meters):
+    async def ask(self, *counters):
         start = time.monotonic()
-        got = await self.meters.take([Demand(meter, 1) for meter in meters or (MINUTE,)])
+        got = await self.counters.take([Demand(counter, 1) for counter in counters or (MINUTE,)])
         self.longest = max(self.longest, time.monotonic() - start)
-        passed = isinstance(got[0], Part)
+        passed = isinstance(got[0], Charge)
         self.taken += got * passed
         return passed
 
@@ -74,11 +74,11 @@ async def until(true, seconds=10.0):
         await asyncio.sleep(0.01)
 
 
-async def all_that_pass(made, *meters):
+async def all_that_pass(made, *counters):
     """Ask in turns until everybody is refused."""
     passed = 0
-    while any([await one.ask(*meters) for one in made]):
-        passed = sum(len(one.taken) for one in made) // max(1, len(meters))
+    while any([await one.ask(*counters) for one in made]):
+        passed = sum(len(one.taken) for one in made) // max(1, len(counters))
     return passed
 
 
@@ -94,12 +94,12 @@ def test_a_slow_redis_blocks_nobody_for_long_and_limits_hold(redis):
             proxy.delay = 1.0
             assert await all_that_pass(made) in {20, 21, 22}
             assert max(one.longest for one in made) < 0.05 + BUSY
-            assert {one.meters.health for one in made} == {"degraded"}
+            assert {one.counters.health for one in made} == {"degraded"}
             proxy.mend()
             await whole(made)
             assert not await made[0].ask()
-            await made[1].meters.read([MINUTE])
-            assert made[1].meters.use(MINUTE).used == sum(len(one.taken) for one in made)
+            await made[1].counters.read([MINUTE])
+            assert made[1].counters.use(MINUTE).used == sum(len(one.taken) for one in made)
 
     asyncio.run(scenario())
 
@@ -131,7 +131,7 @@ def test_a_redis_that_does_not_answer_is_left_and_found_again(redis):
             await whole(made)
             for one in made:
                 for part in one.taken:
-                    one.meters.change(part, 0)
+                    one.counters.change(part, 0)
                 one.taken.clear()
             await asyncio.sleep(0.1)
             assert await all_that_pass(made, PLACES) == 4
@@ -146,7 +146,7 @@ def test_a_full_redis_is_as_none(redis):
                 admin.config_set("maxmemory", "1")
                 try:
                     assert await all_that_pass(made) in {20, 21, 22}
-                    assert {one.meters.health for one in made} == {"degraded"}
+                    assert {one.counters.health for one in made} == {"degraded"}
                 finally:
                     admin.config_set("maxmemory", "0")
                 await whole(made)
@@ -171,8 +171,8 @@ def test_killed_under_load_and_back_empty_nothing_is_overrun_or_lost():
                     await whole(made)
                     await asyncio.gather(*(made[number % 2].ask(MINUTE, DAY) for number in range(20)))
                     assert sum(len(one.taken) for one in made) // 2 == max(passed, 20)
-                    await made[0].meters.read([MINUTE, DAY])
-                    assert {made[0].meters.use(meter).used for meter in (MINUTE, DAY)} == {max(passed, 20)}
+                    await made[0].counters.read([MINUTE, DAY])
+                    assert {made[0].counters.use(counter).used for counter in (MINUTE, DAY)} == {max(passed, 20)}
 
     asyncio.run(scenario())
 
@@ -224,7 +224,7 @@ def test_windows_that_an_older_gateway_has_written_end_in_time(redis):
         async with gateways(redis.port, 1) as [one]:
             assert [await one.ask(soon) for _ in range(3)] == [True, True, False]
             with redis_py.Redis(port=redis.port, password=servers.PASSWORD) as admin:
-                assert admin.hdel(one.meters._name(soon), "f", "x") == 2
+                assert admin.hdel(f"{one.counters._start}{soon.id}", "f", "x") == 2
             await asyncio.sleep(0.31)
             assert [await one.ask(soon) for _ in range(3)] == [True, True, False]
 
@@ -280,7 +280,7 @@ def test_a_gateway_that_starts_without_redis_takes_its_expected_part():
         one = Gateway(f"redis://127.0.0.1:{servers.free_port()}/0")
         assert await all_that_pass([one]) == 10
         assert one.longest < 0.05 + BUSY
-        [short] = await one.meters.take([Demand(MINUTE, 1)])
+        [short] = await one.counters.take([Demand(MINUTE, 1)])
         assert isinstance(short, Shortfall)
         assert short.wait <= 60
         await one.link.close()

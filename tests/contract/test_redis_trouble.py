@@ -153,8 +153,8 @@ def test_nobody_waits_no_limit_is_overrun_and_all_is_well_again(server, kind):
                 assert LIMIT - 5 <= passed <= LIMIT + 2  # what was under way may have been taken and not told of
                 while await made[passed % 2].ask(MINUTE):
                     passed += 1
-                await made[1].meters.read([MINUTE])
-                assert made[1].meters.use(MINUTE).used == passed == sum(len(one.taken) for one in made)
+                await made[1].counters.read([MINUTE])
+                assert made[1].counters.use(MINUTE).used == passed == sum(len(one.taken) for one in made)
                 assert LIMIT <= passed <= LIMIT + 2
                 trouble.admin.close()
 
@@ -182,7 +182,7 @@ def test_data_that_vanish_while_connected_are_told_anew(server, how):
             trouble = Trouble(server, None)
             for number in range(40):
                 assert await made[number % 2].ask(MINUTE)
-            name = made[0].meters._name(MINUTE)
+            name = f"{made[0].counters._start}{MINUTE.id}"
             trouble.admin.flushdb() if how == "flushed" else trouble.admin.delete(name, f"{name}:t")
             for _ in range(100):
                 await asyncio.gather(*(one.ask(MINUTE) for one in made))

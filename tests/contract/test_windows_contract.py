@@ -68,7 +68,7 @@ async def serve(windows, *offers, cost=COST, used=None, keep=False):
 
 async def told(windows):
     """What was let go has reached the others."""
-    await asyncio.sleep(0.1 if hasattr(windows, "_link") else 0)
+    await asyncio.sleep(0.1 if hasattr(windows, "_redis") else 0)
 
 
 @pytest.mark.asyncio

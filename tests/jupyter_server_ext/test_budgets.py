@@ -159,8 +159,8 @@ async def test_months_that_are_over_are_dropped():
         hold.settle(1)
     assert budgets.spent(ADA, "month").amount == 1
     now[0] += 33 * 86_400
-    budgets._meters._forget_idle()
-    assert [meter for meter in budgets._meters._counts if "2026-10" in meter] == []
+    budgets._counters._forget_idle()
+    assert [counter for counter in budgets._counters._counts if "2026-10" in counter] == []
 
 
 @pytest.mark.asyncio

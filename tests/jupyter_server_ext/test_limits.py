@@ -296,8 +296,8 @@ def test_a_storm_of_refusals_leaves_nothing_behind():
                 await taken.__aexit__(NoCapacity, NoCapacity(""), None)
 
     run(scenario())
-    window = limits.meters._counts["caller:ada/requests/day"]
-    assert len(window._shares) == 0
+    window = limits.counters._counts["caller:ada/requests/day"]
+    assert len(window._slices) == 0
 
 
 def test_what_a_tenant_has_of_its_own_comes_first():

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from jupyter_server_ext.keys.windows.usage import EXACT, Excess
 
@@ -250,44 +250,3 @@ class RateWindow(ABC):
 
     def restore(self, amount: int, at: float, now: float) -> None:  # noqa: B027
         """Count what was used at ``at``, before this window was made; calls come in the order of time."""
-
-
-class Windows(Protocol):
-    """The rate windows of all keys."""
-
-    async def take(
-        self,
-        offers: Sequence[Offer],
-        cost: Cost,
-        now: float,
-        reservations: Sequence[Reservation] = (),
-        caller: str = "",
-    ) -> Grant | Refused:
-        """Reserve ``cost`` for a caller in all windows of one key: of those with room, the one with most headroom.
-
-        That is in its tightest window; among equals, in all of them together. No reservation is delayed.
-        """
-
-    def sent(self, grant: Grant, now: float) -> None:
-        """Note that the request is on its way. Without this, it counts from when it is answered."""
-
-    def counted(self, grant: Grant, now: float) -> None:
-        """Note that the provider has answered, so it has counted this request by ``now``."""
-
-    def settle(self, grant: Grant, cost: Cost | None, now: float) -> None:
-        """End the request at its final cost; None means it was never sent."""
-
-    def observe(self, grant: Grant, seen: Sequence[Observation], now: float) -> None:
-        """Correct the counts by the headers of the answer to ``grant``, which has been ``counted``."""
-
-    def on_refusal(self, grant: Grant, window: str, now: float) -> None:
-        """Lower the effective limit of ``window``, which had room for a refused grant, until that is disproved."""
-
-    def restore(self, window: WindowSpec, amount: int, at: float, now: float) -> None:
-        """Count what was used at ``at`` before this process started; calls come in the order of time."""
-
-    def report(self, windows: Sequence[WindowSpec], now: float) -> Mapping[str, WindowReport]:
-        """The state of these windows, by id."""
-
-    def window(self, spec: WindowSpec) -> RateWindow:
-        """The window of one limit."""

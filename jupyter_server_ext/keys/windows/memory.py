@@ -68,7 +68,10 @@ class MemoryWindows:
         reservations: Sequence[Reservation] = (),
         caller: str = "",
     ) -> Grant | Refused:
-        """See ``Windows.take``. It never yields to the event loop, so nothing comes in between."""
+        """Reserve ``cost`` for a caller in all windows of one key: of those with room, the one with most headroom.
+
+        That is in its tightest window; among equals, in all of them together. No reservation is delayed.
+        """
         best: Offer | None = None
         most, soonest = (-1.0, 0.0), Refused(math.inf)
         for offer in offers:
@@ -80,17 +83,17 @@ class MemoryWindows:
         return soonest if best is None else self._grant(best, cost, now, caller)
 
     def sent(self, grant: Grant, now: float) -> None:
-        """See ``Windows.sent``."""
+        """Note that the request is on its way. Without this, it counts from when it is answered."""
         for window, entry in _entries(grant):
             window.sent(entry, now)
 
     def counted(self, grant: Grant, now: float) -> None:
-        """See ``Windows.counted``."""
+        """Note that the provider has answered, so it has counted this request by ``now``."""
         for window, entry in _entries(grant):
             window.counted(entry, now)
 
     def settle(self, grant: Grant, cost: Cost | None, now: float) -> None:
-        """See ``Windows.settle``."""
+        """End the request at its final cost; None means it was never sent."""
         for window, entry in _entries(grant):
             if cost is None:
                 window.cancel(entry)
@@ -98,7 +101,7 @@ class MemoryWindows:
                 window.settle(entry, cost, now)
 
     def observe(self, grant: Grant, seen: Sequence[Observation], now: float) -> None:
-        """See ``Windows.observe``."""
+        """Correct the counts by the headers of the answer to ``grant``, which has been ``counted``."""
         entries = _entries(grant)
         by_window = {one.window: one for one in reversed(seen)}
         for window, entry in entries:
@@ -108,13 +111,13 @@ class MemoryWindows:
                     other.resemble(window, now)
 
     def on_refusal(self, grant: Grant, window: str, now: float) -> None:
-        """See ``Windows.on_refusal``."""
+        """Lower the effective limit of ``window``, which had room for a refused grant, until that is disproved."""
         for refused, entry in _entries(grant):
             if refused.spec.id == window:
                 refused.on_refusal(entry, now)
 
     def restore(self, window: WindowSpec, amount: int, at: float, now: float) -> None:
-        """See ``Windows.restore``."""
+        """Count what was used at ``at`` before this process started; calls come in the order of time."""
         self.window(window).restore(amount, at, now)
 
     def report(self, windows: Sequence[WindowSpec], now: float) -> Mapping[str, WindowReport]:
@@ -122,7 +125,7 @@ class MemoryWindows:
         return {spec.id: self.window(spec).report(now) for spec in windows}
 
     def window(self, spec: WindowSpec) -> RateWindow:
-        """See ``Windows.window``."""
+        """The window of one limit."""
         window = self._windows.get(spec.id)
         if window is None or (window.spec is not spec and window.spec != spec):
             if len(self._windows) >= _MOST_WINDOWS:

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from jupyter_server_ext.keys.windows.base import Cost, Grant, Offer, RateWindow, Reservation, WindowSpec
     from jupyter_server_ext.keys.windows.usage import Excess
 
-_PATIENCE = 60.0  # seconds after which places that others had when Redis was lost are dealt out anew
+_PATIENCE = 60.0  # seconds after which slots that others had when Redis was lost are dealt out anew
 _TICK = 0.05  # seconds between two looks at what is over
 _RETRY = 0.1  # seconds until a key is tried again that has no room left of its share
 _LEAST_RETRY = 0.01  # seconds until a key is tried again that another gateway was quicker to take
@@ -39,7 +39,7 @@ class RedisWindows(MemoryWindows):
     """The windows of all gateways on one Redis.
 
     Args:
-        link: The way to it.
+        redis: The way to it.
         jitter: As in ``MemoryWindows``.
         clock: As in ``MemoryWindows``.
     """
@@ -47,23 +47,23 @@ class RedisWindows(MemoryWindows):
     are_shared = True
 
     def __init__(
-        self, link: RedisCoordinator, jitter: float = 0.25, *, clock: Callable[[], float] = time.monotonic
+        self, redis: RedisCoordinator, jitter: float = 0.25, *, clock: Callable[[], float] = time.monotonic
     ) -> None:
         super().__init__(jitter, clock=clock)
-        self._link = link
-        self._said: dict[str, int] = {}  # what Redis knows of this gateway, by the name of the hash
+        self._redis = redis
+        self._reported: dict[str, int] = {}  # to Redis, by the name of the hash
         self._names: dict[str, WindowSpec] = {}
-        self._heard: dict[str, int] = {}  # what others use of windows that this gateway has not used, by name
-        self._touched: set[str] = set()  # windows taken from, or settled, since Redis was told
+        self._of_others: dict[str, int] = {}  # use of windows that this gateway has not used, by name
+        self._touched: set[str] = set()  # windows taken from, or settled, since the last report
         self._restored: list[tuple[WindowSpec, int, float]] = []
         self._shares: dict[str, tuple[int, float]] = {}  # number of the loss, and what may be used in it
         self._lost_at = 0.0
-        link.join(self)
+        redis.join(self)
 
     @property
     def tick(self) -> float:
         """See ``Participant.tick``."""
-        return _TICK if self._said else math.inf
+        return _TICK if self._reported else math.inf
 
     async def take(
         self,
@@ -73,67 +73,67 @@ class RedisWindows(MemoryWindows):
         reservations: Sequence[Reservation] = (),
         caller: str = "",
     ) -> Grant | Refused:
-        """See ``Windows.take``: one call, and alone when Redis does not answer it."""
+        """See ``MemoryWindows.take``: one call, and alone when Redis does not answer it."""
         if not any(offer.windows for offer in offers):
             return await super().take(offers, cost, now, reservations, caller)
         fitting, soonest = self._in_order(offers, cost, now, reservations)
         if not fitting:
             return soonest
         try:
-            asked = fitting[:_MOST_OFFERS]  # others come next, when it is known that there is no room in these
+            asked = fitting[:_MOST_OFFERS]  # the others come next, if these have no room
             call = self._call(asked, cost)
-            digest = partial(self._digest, call, asked, offers, cost, reservations, caller)
-            return await self._link.call(call, digest, self._undo)
+            read = partial(self._read_take, call, asked, offers, cost, reservations, caller)
+            return await self._redis.call(call, read, self._undo)
         except Lost:
             got = await super().take(offers, cost, self._clock(), reservations, caller)
             return got._replace(wait=max(got.wait, _RETRY)) if isinstance(got, Refused) else got
 
     def settle(self, grant: Grant, cost: Cost | None, now: float) -> None:
-        """See ``Windows.settle``."""
+        """See ``MemoryWindows.settle``."""
         super().settle(grant, cost, now)
         self._touched.update(self._name(spec) for spec in grant.windows)
-        self._link.changed()
+        self._redis.changed()
 
     def restore(self, window: WindowSpec, amount: int, at: float, now: float) -> None:  # noqa: ARG002
-        """See ``Windows.restore``: counted where Redis knows nothing yet; else it knows."""
+        """See ``MemoryWindows.restore``: counted where Redis knows nothing yet; else it knows."""
         self._restored.append((window, amount, at))
 
-    # What the link asks and tells
+    # As a participant
 
-    def lost(self) -> None:
-        """See ``Participant.lost``."""
+    def on_loss(self) -> None:
+        """See ``Participant.on_loss``."""
         self._lost_at = self._clock()
         self._count_restored(only_if=True)
         for name, spec in self._names.items():
             self._share(name, self.window(spec))
 
-    def everything(self) -> list[Call]:
-        """See ``Participant.everything``."""
-        self._count_restored(only_if=self._link.is_new)
+    def snapshot(self) -> list[Call]:
+        """See ``Participant.snapshot``."""
+        self._count_restored(only_if=self._redis.is_new)
         now = self._clock()
-        return self._say({name: self._now(spec, now) for name, spec in self._names.items()})
+        return self._report({name: self._used(spec, now) for name, spec in self._names.items()})
 
     def changes(self) -> list[Call]:
         """See ``Participant.changes``."""
         now, changed = self._clock(), {}
         touched, self._touched = self._touched, set()
-        for name in touched.union(self._said):
-            if (used := self._now(self._names[name], now)) != self._said.get(name, 0):
+        for name in touched.union(self._reported):
+            if (used := self._used(self._names[name], now)) != self._reported.get(name, 0):
                 changed[name] = used
-        return self._say(changed)
+        return self._report(changed)
 
-    def told(self, call: Call, reply: Any) -> None:
-        """See ``Participant.told``."""
+    def on_reply(self, call: Call, reply: Any) -> None:
+        """See ``Participant.on_reply``."""
         self._learn(zip(call.keys[1:], reply[1:], strict=True))
 
-    def heard(self, kind: str, news: Any) -> None:
-        """See ``Participant.heard``."""
-        if kind != "leased" or self._link.state == "lost":
+    def on_news(self, kind: str, news: Any) -> None:
+        """See ``Participant.on_news``."""
+        if kind != "leased" or self._redis.state == "lost":
             return
         names = [name.decode() if isinstance(name, bytes) else name for name in news[::2]]
-        known = [(name, int(used) - self._said.get(name, 0)) for name, used in zip(names, news[1::2], strict=True)]
+        known = [(name, int(used) - self._reported.get(name, 0)) for name, used in zip(names, news[1::2], strict=True)]
         if self._learn((name, max(0, others)) for name, others in known):
-            self._link.tell_change()
+            self._redis.notify()
 
     # How it is kept
 
@@ -161,10 +161,10 @@ class RedisWindows(MemoryWindows):
                 limit = self.window(spec).limit
                 rows += [place, limit, cost.part(spec.unit, limit)[0], _span(spec)]
         sizes = [len(offer.windows) for offer in offers]
-        args = (self._link.instance, self._link.channel, packed([len(offers), *sizes, *rows]))
-        return Call("lease", [self._link.live_key, *places], args)
+        args = (self._redis.instance, self._redis.channel, packed([len(offers), *sizes, *rows]))
+        return Call("lease", [self._redis.live_key, *places], args)
 
-    def _digest(  # noqa: PLR0917 - what was asked, and the reply
+    def _read_take(  # noqa: PLR0917 - the call and its reply
         self,
         call: Call,
         asked: Sequence[Offer],
@@ -174,7 +174,7 @@ class RedisWindows(MemoryWindows):
         caller: str,
         reply: Any,
     ) -> Grant | Refused:
-        """What the reply means; remembered before anything else is asked."""
+        """The grant or refusal by the reply to a lease; remembered before anything else is asked."""
         seen = [(name, others) for name, others in zip(call.keys[1:], reply[2:], strict=True) if others >= 0]
         self._learn(seen)
         now = self._clock()
@@ -184,49 +184,49 @@ class RedisWindows(MemoryWindows):
         offer = asked[reply[1] - 1]
         for spec in offer.windows:
             name = self._name(spec)
-            self._said[name] = self._said.get(name, 0) + cost.part(spec.unit, self.window(spec).limit)[0]
+            self._reported[name] = self._reported.get(name, 0) + cost.part(spec.unit, self.window(spec).limit)[0]
         return self._grant(offer, cost, now, caller)
 
     def _undo(self, got: Grant | Refused) -> None:
-        """Whoever asked has gone meanwhile."""
+        """Give back what was taken for a caller that has gone meanwhile."""
         if not isinstance(got, Refused):
             self.settle(got, None, self._clock())
 
-    def _say(self, amounts: Mapping[str, int]) -> list[Call]:
+    def _report(self, amounts: Mapping[str, int]) -> list[Call]:
         calls = []
         names = list(amounts)
         for start in range(0, len(names), _CHUNK):
             some = names[start : start + _CHUNK]
-            args: list[str | int] = [self._link.instance, self._link.channel]
+            args: list[str | int] = [self._redis.instance, self._redis.channel]
             for name in some:
                 args += [_span(self._names[name]), amounts[name]]
-                self._said[name] = amounts[name]
+                self._reported[name] = amounts[name]
                 if not amounts[name]:
-                    del self._said[name]
-            calls.append(Call("hold", [self._link.live_key, *some], args))
+                    del self._reported[name]
+            calls.append(Call("hold", [self._redis.live_key, *some], args))
         return calls
 
     def _learn(self, used: Iterable[tuple[str, int]]) -> bool:
-        """The others use so much; whether that is less of anything than before."""
+        """Take what the others use; whether that is less of anything than before."""
         less = False
         for name, amount in used:
             if name in self._names:
                 window = self.window(self._names[name])
                 less |= amount < window.siblings
                 window.siblings = amount
-            elif len(self._heard) < _MOST_NAMES:
-                self._heard[name] = amount
+            elif len(self._of_others) < _MOST_NAMES:
+                self._of_others[name] = amount
         return less
 
-    def _now(self, spec: WindowSpec, now: float) -> int:
+    def _used(self, spec: WindowSpec, now: float) -> int:
         window = self.window(spec)
         window.room(now)  # lets go what is over
         return max(0, window.used)
 
     def _name(self, spec: WindowSpec) -> str:
-        name = f"{self._link.prefix}k:{spec.id}"
+        name = f"{self._redis.prefix}k:{spec.id}"
         if name not in self._names and len(self._names) >= _MOST_NAMES:
-            self._names = {name: self._names[name] for name in self._touched.union(self._said)}
+            self._names = {name: self._names[name] for name in self._touched.union(self._reported)}
         self._names[name] = spec
         return name
 
@@ -237,7 +237,7 @@ class RedisWindows(MemoryWindows):
     def _make(self, spec: WindowSpec, before: RateWindow | None) -> RateWindow:
         window = super()._make(spec, before)
         name = self._name(spec)
-        window.siblings = self._heard.pop(name, window.siblings)
+        window.siblings = self._of_others.pop(name, window.siblings)
         return window
 
     def _count_restored(self, *, only_if: bool) -> None:
@@ -249,19 +249,19 @@ class RedisWindows(MemoryWindows):
 
     def _room(self, window: RateWindow, now: float, excess: Excess = EXACT) -> float:
         room = super()._room(window, now, excess)
-        if self._link.state == "ok":
+        if self._redis.state == "ok":
             return room
-        return self._share(f"{self._link.prefix}k:{window.spec.id}", window) - window.used
+        return self._share(f"{self._redis.prefix}k:{window.spec.id}", window) - window.used
 
     def _share(self, name: str, window: RateWindow) -> float:
         """What this gateway alone may use of a window."""
-        number, instances = self._link.losses, self._link.instances
+        number, instances = self._redis.losses, self._redis.instances
         share = window.limit / instances
         over = self._lost_at + (window.spec.seconds + 1.0 if window.spec.seconds else _PATIENCE)
         if self._clock() < over:
             if self._shares.get(name, (0, 0.0))[0] != number:
                 left = max(0, window.limit - window.used - window.siblings)
-                # Who has used more than its share takes no more, and then there is one less to share what is left.
+                # A gateway beyond its share takes no more, and then there is one less to share what is left.
                 self._shares[name] = number, min(share, window.used + left / max(1, instances - 1))
             share = self._shares[name][1]
         return math.ceil(share) if window.spec.unit in {"requests", "concurrent"} else math.floor(share)

@@ -1,7 +1,7 @@
 -- Correct what one instance has taken, without asking whether there is room.
 -- KEYS: live; then a hash and an order for each change
 -- ARGV: instance, channel; then for each change: span in µs, slot, difference (of a gauge: the amount itself)
--- Returns the time and what is used of each meter.
+-- Returns the time and what is used of each counter.
 local instance, channel, live = ARGV[1], ARGV[2], KEYS[1]
 local news, counts = {}, {}
 for i = 1, (#KEYS - 1) / 2 do

@@ -1,9 +1,9 @@
--- Put before every script: the server's time in microseconds, who is alive, and how meters count.
+-- Put before every script: the server's time in microseconds, who is alive, and how counters count.
 --
 -- A window is a hash and a sorted set. The hash holds amounts by 'slot:instance', a slot being the end of the stretch of
 -- time in which they were taken, their sum in 'u', the first slot in 'f', and when the hash expires in 'x'; the set holds
 -- the members by slot, so that those that are over are found at once. A gauge is a hash of amounts by instance, of which
--- those of the living count. Calls of Redis are what a script's time goes into: two or three for each meter.
+-- those of the living count. Calls of Redis are what a script's time goes into: two or three for each counter.
 -- Numbers are given to Redis as they are: it writes all digits of those below 1e17, where Lua's '..' writes fourteen.
 local call = redis.call
 local time = call('TIME')

@@ -1,5 +1,5 @@
--- What is used of meters.
--- KEYS: live; then a hash and an order for each meter
+-- What is used of counters.
+-- KEYS: live; then a hash and an order for each counter
 -- ARGV: span in µs of each
 -- Returns the time; then what is used of each, and the slot taken last.
 local told = {now}

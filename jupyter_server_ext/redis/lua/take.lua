@@ -1,6 +1,6 @@
--- Take from all meters, or from none.
--- KEYS: live; then a hash and an order for each meter
--- ARGV: instance, channel, and packed for each meter: limit (-1 is none), amount, span, grain in µs
+-- Take from all counters, or from none.
+-- KEYS: live; then a hash and an order for each counter
+-- ARGV: instance, channel, and packed for each counter: limit (-1 is none), amount, span, grain in µs
 -- Returns 1, the time, what is used of each; or 0, the time, and place, used and wait of each without room.
 local instance, channel, live, asked = ARGV[1], ARGV[2], KEYS[1], cmsgpack.unpack(ARGV[3])
 
@@ -26,8 +26,8 @@ local function member_of(grain)
 end
 
 local short, counts, mine, firsts, ends = {}, {}, {}, {}, {}
-local meters = (#KEYS - 1) / 2
-for i = 1, meters do
+local counters = (#KEYS - 1) / 2
+for i = 1, counters do
   local hash, order, at = KEYS[2 * i], KEYS[2 * i + 1], 4 * i - 3
   local limit, amount, span, grain = asked[at], asked[at + 1], asked[at + 2], asked[at + 3]
   if span > 0 then
@@ -44,7 +44,7 @@ end
 if #short > 0 then return {0, now, unpack(short)} end
 
 local news = {}
-for i = 1, meters do
+for i = 1, counters do
   local hash, order, at = KEYS[2 * i], KEYS[2 * i + 1], 4 * i - 3
   local amount, span, grain = asked[at + 1], asked[at + 2], asked[at + 3]
   if amount ~= 0 then

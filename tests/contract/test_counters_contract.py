@@ -1,4 +1,4 @@
-"""One contract for the meters of limits and budgets, in memory, in Redis and in a Redis Cluster."""
+"""One contract for the counters of limits and budgets, in memory, in Redis and in a Redis Cluster."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import pytest
 from jupyter_server_ext.config import CallerLimits, Settings
 from jupyter_server_ext.errors import LimitExceeded
 from jupyter_server_ext.limits import Counter, Demand, Limits, MemoryCounters, Shortfall
-from jupyter_server_ext.limits.counters import Part
+from jupyter_server_ext.limits.counters import Charge
 from jupyter_server_ext.limits.limits import Need
 from jupyter_server_ext.messages import Caller, ChatRequest, Usage
 from jupyter_server_ext.pipeline import Budgets
@@ -30,13 +30,13 @@ _prefixes = count()
 
 @pytest.fixture(params=["memory", "redis", "redis_cluster"])
 def opened(request):
-    """``async with opened() as meters``; a second time in one test opens another gateway's meters of the same data."""
+    """``async with opened() as counters``; a second time in one test, another gateway's of the same data."""
     if request.param == "memory":
-        meters = MemoryCounters()
+        counters = MemoryCounters()
 
         @asynccontextmanager
         async def opening(**_options):
-            yield meters
+            yield counters
 
         return opening
     from jupyter_server_ext.limits import RedisCounters
@@ -46,141 +46,141 @@ def opened(request):
 
     @asynccontextmanager
     async def opening_redis(**options):
-        meters = RedisCounters(RedisCoordinator(url, timeout=5.0), **options)  # the machine of the tests may be busy
+        counters = RedisCounters(RedisCoordinator(url, timeout=5.0), **options)  # the machine of the tests may be busy
         try:
-            yield meters
+            yield counters
         finally:
-            await meters.close()
+            await counters.close()
 
     return opening_redis
 
 
-async def take(meters, *wants):
-    return await meters.take(
+async def take(counters, *wants):
+    return await counters.take(
         [Demand(*want) if isinstance(want, tuple) and not isinstance(want, Counter) else want for want in wants]
     )
 
 
-async def told(meters):
+async def told(counters):
     """What was changed has reached the others."""
-    await asyncio.sleep(0.05 if hasattr(meters, "_link") else 0)
+    await asyncio.sleep(0.05 if hasattr(counters, "_redis") else 0)
 
 
-def used(meters, *which):
-    return [meters.use(meter).used for meter in which]
+def used(counters, *which):
+    return [counters.use(counter).used for counter in which]
 
 
 @pytest.mark.asyncio
 async def test_all_is_taken_or_nothing(opened):
-    async with opened() as meters:
-        parts = await take(meters, (MINUTE, 3), (TOKENS, 40))
+    async with opened() as counters:
+        parts = await take(counters, (MINUTE, 3), (TOKENS, 40))
         assert [part.amount for part in parts] == [3, 40]
-        [short] = await take(meters, (TOKENS, 40), (MINUTE, 1))
+        [short] = await take(counters, (TOKENS, 40), (MINUTE, 1))
         assert isinstance(short, Shortfall)
-        assert short.meter == MINUTE
+        assert short.counter == MINUTE
         assert 59 < short.wait <= 60
-        assert used(meters, MINUTE, TOKENS) == [3, 40]
+        assert used(counters, MINUTE, TOKENS) == [3, 40]
 
 
 @pytest.mark.asyncio
 async def test_the_wait_is_that_for_as_many_as_are_lacking(opened):
     many = Counter("caller:ada/tokens/hour", 40, 3600.0)
-    async with opened() as meters:
-        taken = [moment((await take(meters, (many, 1)))[0]) for _ in range(40)]
+    async with opened() as counters:
+        taken = [moment((await take(counters, (many, 1)))[0]) for _ in range(40)]
         for lacking in (1, 17, 40):
-            [short] = await take(meters, (many, lacking))
+            [short] = await take(counters, (many, lacking))
             now = taken[lacking - 1] + 3600.0 - short.wait  # as the first so many have left by then
             assert taken[-1] - 0.1 <= now <= taken[-1] + 5.0
-        assert (await take(meters, (many, 41)))[0].wait == math.inf
+        assert (await take(counters, (many, 41)))[0].wait == math.inf
 
 
 @pytest.mark.asyncio
 async def test_every_meter_without_room_is_told(opened):
-    async with opened() as meters:
-        await take(meters, (MINUTE, 3), (TOKENS, 100), (PLACES, 2))
-        shorts = await take(meters, (MINUTE, 1), (TOKENS, 1), (PLACES, 1), (SHOWN, 1))
-        assert [short.meter for short in shorts] == [MINUTE, TOKENS, PLACES]
+    async with opened() as counters:
+        await take(counters, (MINUTE, 3), (TOKENS, 100), (PLACES, 2))
+        shorts = await take(counters, (MINUTE, 1), (TOKENS, 1), (PLACES, 1), (SHOWN, 1))
+        assert [short.counter for short in shorts] == [MINUTE, TOKENS, PLACES]
         assert shorts[2].wait == 0  # nobody knows
 
 
 @pytest.mark.asyncio
 async def test_what_counts_leaves_after_its_time_and_not_before(opened):
-    async with opened() as meters:
-        await take(meters, (SOON, 1))
+    async with opened() as counters:
+        await take(counters, (SOON, 1))
         await asyncio.sleep(0.1)
-        await take(meters, (SOON, 1))
-        [short] = await take(meters, (SOON, 1))
+        await take(counters, (SOON, 1))
+        [short] = await take(counters, (SOON, 1))
         assert 0.05 < short.wait <= 0.1
         await asyncio.sleep(short.wait + 0.001)
-        [part] = await take(meters, (SOON, 1))
-        assert isinstance(part, Part)
-        assert isinstance((await take(meters, (SOON, 1)))[0], Shortfall)
+        [part] = await take(counters, (SOON, 1))
+        assert isinstance(part, Charge)
+        assert isinstance((await take(counters, (SOON, 1)))[0], Shortfall)
 
 
 @pytest.mark.asyncio
 async def test_a_correction_counts_at_once_and_stays_where_it_was(opened):
-    async with opened() as meters:
-        [part] = await take(meters, (TOKENS, 90))
-        meters.change(part, 20)
-        await told(meters)
-        [more] = await take(meters, (TOKENS, 80))
-        assert isinstance(more, Part)
-        meters.change(more, 90)  # more than was thought
-        await told(meters)
-        assert used(meters, TOKENS) == [110]
-        assert (await take(meters, (TOKENS, 1)))[0].wait <= 60
+    async with opened() as counters:
+        [part] = await take(counters, (TOKENS, 90))
+        counters.change(part, 20)
+        await told(counters)
+        [more] = await take(counters, (TOKENS, 80))
+        assert isinstance(more, Charge)
+        counters.change(more, 90)  # more than was thought
+        await told(counters)
+        assert used(counters, TOKENS) == [110]
+        assert (await take(counters, (TOKENS, 1)))[0].wait <= 60
 
 
 @pytest.mark.asyncio
 async def test_what_is_given_back_is_free(opened):
-    async with opened() as meters:
-        parts = await take(meters, (MINUTE, 3), (PLACES, 2))
+    async with opened() as counters:
+        parts = await take(counters, (MINUTE, 3), (PLACES, 2))
         for part in parts:
-            meters.change(part, 0)
-            meters.change(part, 0)
-        await told(meters)
-        assert used(meters, MINUTE, PLACES) == [0, 0]
-        assert isinstance((await take(meters, (MINUTE, 3), (PLACES, 2)))[0], Part)
+            counters.change(part, 0)
+            counters.change(part, 0)
+        await told(counters)
+        assert used(counters, MINUTE, PLACES) == [0, 0]
+        assert isinstance((await take(counters, (MINUTE, 3), (PLACES, 2)))[0], Charge)
 
 
 @pytest.mark.asyncio
 async def test_a_correction_after_its_time_changes_nothing(opened):
-    async with opened() as meters:
-        [part] = await take(meters, (SOON, 1))
+    async with opened() as counters:
+        [part] = await take(counters, (SOON, 1))
         await asyncio.sleep(0.21)
-        meters.change(part, 100)
-        await told(meters)
-        assert used(meters, SOON) == [0]
-        assert isinstance((await take(meters, (SOON, 2)))[0], Part)
+        counters.change(part, 100)
+        await told(counters)
+        assert used(counters, SOON) == [0]
+        assert isinstance((await take(counters, (SOON, 2)))[0], Charge)
 
 
 @pytest.mark.asyncio
 async def test_nothing_is_allowed_by_zero_and_all_without_a_limit(opened):
-    async with opened() as meters:
-        [short] = await take(meters, (MINUTE._replace(limit=0), 1))
+    async with opened() as counters:
+        [short] = await take(counters, (MINUTE._replace(limit=0), 1))
         assert short.wait == math.inf
         for _ in range(20):
-            assert isinstance((await take(meters, (SHOWN, 1), (PLACES._replace(limit=None), 1)))[0], Part)
-        assert used(meters, SHOWN) == [20]
+            assert isinstance((await take(counters, (SHOWN, 1), (PLACES._replace(limit=None), 1)))[0], Charge)
+        assert used(counters, SHOWN) == [20]
 
 
 @pytest.mark.asyncio
 async def test_a_limit_that_is_changed_holds_at_once(opened):
-    async with opened() as meters:
-        await take(meters, (MINUTE, 3))
-        assert isinstance((await take(meters, (MINUTE._replace(limit=4), 1)))[0], Part)
-        assert isinstance((await take(meters, (MINUTE._replace(limit=4), 1)))[0], Shortfall)
+    async with opened() as counters:
+        await take(counters, (MINUTE, 3))
+        assert isinstance((await take(counters, (MINUTE._replace(limit=4), 1)))[0], Charge)
+        assert isinstance((await take(counters, (MINUTE._replace(limit=4), 1)))[0], Shortfall)
 
 
 @pytest.mark.asyncio
 async def test_a_period_is_forgotten_for_all_accounts(opened):
-    async with opened() as meters:
-        open_parts = await take(meters, (SHOWN, 5), (MINUTE, 1), (Counter("everyone/tokens/day", 9, 86_400.0), 9))
-        assert await meters.clear("day") == 2
-        meters.change(open_parts[0], 2)
-        await told(meters)
-        assert used(meters, SHOWN, MINUTE) == [0, 1]
-        assert await meters.clear("day") == 0
+    async with opened() as counters:
+        open_parts = await take(counters, (SHOWN, 5), (MINUTE, 1), (Counter("everyone/tokens/day", 9, 86_400.0), 9))
+        assert await counters.clear("day") == 2
+        counters.change(open_parts[0], 2)
+        await told(counters)
+        assert used(counters, SHOWN, MINUTE) == [0, 1]
+        assert await counters.clear("day") == 0
 
 
 @pytest.mark.asyncio
@@ -200,16 +200,16 @@ async def test_an_account_is_forgotten_with_its_name(opened):
         assert await here.forget(f"caller:{name}")
         here.change(parts[0], 5)
         await told(here)
-        for meters in (here, there):
-            await meters.read([own, seen, places, money, other, MINUTE])
-            assert used(meters, own, seen, money, other, places, MINUTE) == [0, 0, 0, 1, 1, 2]
-            assert meters.health == "ok"
+        for counters in (here, there):
+            await counters.read([own, seen, places, money, other, MINUTE])
+            assert used(counters, own, seen, money, other, places, MINUTE) == [0, 0, 0, 1, 1, 2]
+            assert counters.health == "ok"
         here.change(parts[2], 0)
         await told(here)
         if here is not there:
-            start = f"{here._link.prefix}m:"
-            kept = {name.decode() async for name in here._link._client.scan_iter(f"{start}*")}
-            assert kept == {f"{start}{meter.id}{end}" for meter in (MINUTE, other) for end in ("", ":t")}
+            start = f"{here._redis.prefix}m:"
+            kept = {name.decode() async for name in here._redis._client.scan_iter(f"{start}*")}
+            assert kept == {f"{start}{counter.id}{end}" for counter in (MINUTE, other) for end in ("", ":t")}
 
 
 @pytest.mark.asyncio
@@ -224,19 +224,21 @@ async def test_two_gateways_share_what_they_take_and_read(opened):
         for part in parts:
             here.change(part, 0)
         await told(here)
-        assert isinstance((await take(there, (MINUTE, 2), (PLACES, 1)))[0], Part)
+        assert isinstance((await take(there, (MINUTE, 2), (PLACES, 1)))[0], Charge)
 
 
 @pytest.mark.asyncio
 async def test_two_hundred_at_once_pass_exactly_as_many_as_the_limit(opened):
     async with opened() as here, opened() as there:
         for limit in (10, 60, 150):
-            meter = Counter(f"caller:{limit}/requests/minute", limit, 60.0)
+            counter = Counter(f"caller:{limit}/requests/minute", limit, 60.0)
             wide = Counter(f"caller:{limit}/requests/day", limit + 1, 86_400.0)
-            got = await asyncio.gather(*(take(random.choice([here, there]), (meter, 1), (wide, 1)) for _ in range(200)))
-            assert sum(isinstance(one[0], Part) for one in got) == limit
-            await here.read([meter, wide])
-            assert used(here, meter, wide) == [limit, limit]
+            got = await asyncio.gather(
+                *(take(random.choice([here, there]), (counter, 1), (wide, 1)) for _ in range(200))
+            )
+            assert sum(isinstance(one[0], Charge) for one in got) == limit
+            await here.read([counter, wide])
+            assert used(here, counter, wide) == [limit, limit]
 
 
 def moment(part):
@@ -247,12 +249,12 @@ def moment(part):
 @pytest.mark.asyncio
 async def test_minute_after_minute_each_limit_is_used_and_never_overrun(opened):
     spans = {10: 0.1, 25: 0.4, 50: 1.6}  # as 10 a minute, 60 an hour and 500 a day, of which each binds at times
-    meters = [Counter(f"caller:ada/requests/{limit}", limit, seconds) for limit, seconds in spans.items()]
+    counters = [Counter(f"caller:ada/requests/{limit}", limit, seconds) for limit, seconds in spans.items()]
     async with opened() as here, opened() as there:
         taken, end = [], asyncio.get_running_loop().time() + 2.5
         while asyncio.get_running_loop().time() < end:
-            asked = (take(random.choice([here, there]), *((meter, 1) for meter in meters)) for _ in range(20))
-            taken += [moment(one[0]) for one in await asyncio.gather(*asked) if isinstance(one[0], Part)]
+            asked = (take(random.choice([here, there]), *((counter, 1) for counter in counters)) for _ in range(20))
+            taken += [moment(one[0]) for one in await asyncio.gather(*asked) if isinstance(one[0], Charge)]
             await asyncio.sleep(0.02)
         taken.sort()
         for limit, seconds in spans.items():
@@ -262,23 +264,23 @@ async def test_minute_after_minute_each_limit_is_used_and_never_overrun(opened):
 
 @pytest.mark.asyncio
 async def test_who_leaves_while_asking_takes_nothing(opened):
-    async with opened() as meters:
-        asking = [asyncio.ensure_future(take(meters, (MINUTE, 1), (PLACES, 1))) for _ in range(2)]
+    async with opened() as counters:
+        asking = [asyncio.ensure_future(take(counters, (MINUTE, 1), (PLACES, 1))) for _ in range(2)]
         await asyncio.sleep(0)
         for one in asking:
             one.cancel()
         done = await asyncio.gather(*asking, return_exceptions=True)
-        await told(meters)
-        await meters.read([MINUTE, PLACES])
+        await told(counters)
+        await counters.read([MINUTE, PLACES])
         kept = sum(isinstance(one, list) for one in done)
-        assert used(meters, MINUTE, PLACES) == [kept, kept]
+        assert used(counters, MINUTE, PLACES) == [kept, kept]
 
 
 @pytest.mark.asyncio
 async def test_limits_are_the_same_over_two_gateways(opened):
     own = CallerLimits(requests_per_minute=4, tokens_per_day=1000, concurrency=3)
     async with opened() as first, opened() as second:
-        here, there = (Limits(Settings(caller=own), meters=meters) for meters in (first, second))
+        here, there = (Limits(Settings(caller=own), counters=counters) for counters in (first, second))
         async with here.take(ADA, REQUEST, Need(10, 10)) as one, there.take(ADA, REQUEST, Need(10, 10)) as two:
             two.settle(Usage(5, 5))
             one.settle(Usage(100, 100))
@@ -299,7 +301,7 @@ async def test_limits_are_the_same_over_two_gateways(opened):
 async def test_a_budget_of_a_dollar_over_two_gateways_pays_for_twenty_of_a_hundred(opened):
     settings = Settings(caller=CallerLimits(usd_per_day=1.0))
     async with opened() as first, opened() as second, AsyncExitStack() as under_way:
-        budgets = [Budgets(settings, clock=lambda: 1_795_000_000.0, meters=meters) for meters in (first, second)]
+        budgets = [Budgets(settings, clock=lambda: 1_795_000_000.0, counters=counters) for counters in (first, second)]
         passed = 0
 
         async def ask(number):
@@ -319,25 +321,25 @@ async def test_a_budget_of_a_dollar_over_two_gateways_pays_for_twenty_of_a_hundr
 async def test_what_the_ledger_remembers_counts_once_however_many_start(opened):
     settings = Settings(caller=CallerLimits(usd_per_day=1.0))
     async with opened() as first, opened() as second:
-        for meters in {id(first): first, id(second): second}.values():
-            budgets = Budgets(settings, clock=lambda: 1_795_000_000.0, meters=meters)
+        for counters in {id(first): first, id(second): second}.values():
+            budgets = Budgets(settings, clock=lambda: 1_795_000_000.0, counters=counters)
             budgets.restore({("ada", ""): {"2026-11-18": 7}})
             assert budgets.month[:8] + "18" == "2026-11-18"
             async with budgets.hold(ADA, 1) as hold:
                 hold.settle(1)
-            await told(meters)
+            await told(counters)
         await budgets.refresh(ADA)
         assert budgets.spent(ADA, "day").amount == 7 + (1 if first is second else 2)
 
 
 @pytest.mark.asyncio
 async def test_what_was_used_before_counts_until_its_time_is_over(opened):
-    async with opened() as meters:
-        meters.restore(SOON._replace(seconds=0.5), 1, age=0.4)
-        meters.restore(SOON._replace(seconds=0.5), 1, age=0.2)
-        meters.restore(TOKENS, 40, age=30.0)
-        [short] = await take(meters, (SOON._replace(seconds=0.5), 1))
+    async with opened() as counters:
+        counters.restore(SOON._replace(seconds=0.5), 1, age=0.4)
+        counters.restore(SOON._replace(seconds=0.5), 1, age=0.2)
+        counters.restore(TOKENS, 40, age=30.0)
+        [short] = await take(counters, (SOON._replace(seconds=0.5), 1))
         assert 0 < short.wait <= 0.1
         await asyncio.sleep(short.wait + 0.01)
-        assert isinstance((await take(meters, (SOON._replace(seconds=0.5), 1), (TOKENS, 60)))[0], Part)
-        assert 0 < (await take(meters, (TOKENS, 1)))[0].wait <= 30
+        assert isinstance((await take(counters, (SOON._replace(seconds=0.5), 1), (TOKENS, 60)))[0], Charge)
+        assert 0 < (await take(counters, (TOKENS, 1)))[0].wait <= 30
