@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 from contextlib import asynccontextmanager
+from types import SimpleNamespace
 
 import httpx
 import msgspec
@@ -27,7 +28,7 @@ KEYS = (
 )
 
 
-class FakePool:
+class FakeKeyring:
     def __init__(self):
         self.done = []
 
@@ -51,7 +52,7 @@ class FakeGateway:
         self.asked = []
         self.ended = asyncio.Event()
         self.limits = None
-        self.pool = FakePool()
+        self.pool = SimpleNamespace(keys=FakeKeyring())
         self.keys = {"ready": 2, "cooling": 1, "exhausted": 0, "retired": 0}
 
     async def complete(self, caller, request):

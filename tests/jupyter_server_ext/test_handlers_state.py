@@ -139,7 +139,7 @@ async def test_administrators_see_and_stop_keys(served):
         listed = await gateway.get("admin/api/keys", token="owner-token")
         for action in ("pause", "resume", "retire"):
             await gateway.ask({}, path=f"admin/api/keys/groq-1/{action}", token="owner-token")
-        done = gateway.gateway.pool.done
+        done = gateway.gateway.pool.keys.done
 
     assert listed.json()["keys"] == [{"key": "groq-1"}]
     assert done == [("pause", "groq-1"), ("resume", "groq-1"), ("retire", "groq-1", "retired by an administrator")]
