@@ -109,12 +109,12 @@ def build_app(
         settings, limits=limits, policy=policy, accounting=accounting, cache=cache, transport=transport, state=state
     )
     groups = KnownGroups(settings, keys.tenants, access.api.has_group if access else None)
-    decisions = LimitOverrides(
+    overrides = LimitOverrides(
         settings, accounting.ledger, partial(_limit, gateway.pool, limits, accounting), groups=groups
     )
-    decisions.recall()
+    overrides.recall()
     if state.link is None:
-        _restore(gateway.pool, limits, decisions)
+        _restore(gateway.pool, limits, overrides)
     return AppContext(
         settings=settings,
         gateway=gateway,
@@ -125,7 +125,7 @@ def build_app(
         policy=policy,
         limits=limits,
         accounting=accounting,
-        decisions=decisions,
+        overrides=overrides,
         conversations=Conversations(),
         ratings=Ratings(),
         metrics=Metrics(gateway.status),
@@ -150,14 +150,14 @@ def _limit(pool: KeyPool, limits: Limits, accounting: Accounting, settings: Sett
         accounting.budgets.configure(settings)
 
 
-def _restore(pool: KeyPool, limits: Limits, decisions: LimitOverrides) -> None:
+def _restore(pool: KeyPool, limits: Limits, overrides: LimitOverrides) -> None:
     """Count what the ledger remembers: what was used before a restart, or a crash, is used."""
     unix = time.time()
     longest = max(_A_DAY, pool.keys.longest_window()) + _LONGEST_ANSWER
-    used = decisions.ledger.used(unix - longest, exact=unix - _EXACT_SECONDS)
+    used = overrides.ledger.used(unix - longest, exact=unix - _EXACT_SECONDS)
     pool.restore(used, unix)
-    keys = {key.id: key.limits for key in decisions.ledger.api_keys()}
-    limits.restore(used, unix, day_from=decisions.reset_at(), keys=keys)
+    keys = {key.id: key.limits for key in overrides.ledger.api_keys()}
+    limits.restore(used, unix, day_from=overrides.reset_at(), keys=keys)
 
 
 def _access(place: HubPlace, settings: Settings, learn: Callable[[TenantSettings], None]) -> HubAccess:

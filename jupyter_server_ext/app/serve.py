@@ -114,7 +114,7 @@ async def serve(app: AppContext, listening: Listening, ready: Callable[[str], No
     watching = _take_keys_when_told(app, listening)
     warm_prices(app.accounting.prices, app.settings)
     await app.gateway.start()
-    following = asyncio.create_task(app.decisions.follow(), name="rsql-decisions")
+    following = asyncio.create_task(app.overrides.follow(), name="rsql-overrides")
     ready(listening.url(sockets[0].getsockname()[1], app.base))
     await _first(signalled.wait(), *([listening.until()] if listening.until else []))
     watching.cancel()

@@ -41,7 +41,7 @@ class ResetDailyLimits(GatewayHandler):
     async def post(self) -> None:
         """Forget what has counted against limits per day, of everybody."""
         accounts = await self.app.limits.reset_daily()
-        await self.app.decisions.remember_reset(self.asker.name)
+        await self.app.overrides.remember_reset(self.asker.name)
         self.reply({"status": "reset", "accounts": accounts})
 
 
@@ -51,7 +51,7 @@ class LimitsInForce(GatewayHandler):
     @needs_scope("admin")
     def get(self) -> None:
         """All limits in force, what of them was decided at run time, and whether that outlasts a restart."""
-        self.reply(self.app.decisions.shown())
+        self.reply(self.app.overrides.report())
 
     @needs_scope("admin")
     async def patch(self) -> None:
@@ -61,16 +61,16 @@ class LimitsInForce(GatewayHandler):
         in ``callers`` and ``tenants`` that of all.
         """
         if wanted := json_object(self.body):
-            await self.app.decisions.change(wanted, self.asker.name)
-        self.reply(self.app.decisions.shown())
+            await self.app.overrides.change(wanted, self.asker.name)
+        self.reply(self.app.overrides.report())
 
     put = post = patch
 
     @needs_scope("admin")
     async def delete(self) -> None:
         """Have the limits of the rsql.toml again."""
-        await self.app.decisions.change({}, self.asker.name)
-        self.reply(self.app.decisions.shown())
+        await self.app.overrides.change({}, self.asker.name)
+        self.reply(self.app.overrides.report())
 
 
 class Export(GatewayHandler):
@@ -193,7 +193,7 @@ class OneUser(GatewayHandler):
         """
         app, now = self.app, time.time()
         keys = await app.accounting.ledger.ask(lambda store: store.api_keys.all(name))
-        await app.decisions.forget(name, self.asker.name)
+        await app.overrides.forget(name, self.asker.name)
         gone = await app.accounting.ledger.ask(lambda store: store.forget(name, now))
         for keeper in (app.auth, app.conversations, app.ratings):
             keeper.forget(name)

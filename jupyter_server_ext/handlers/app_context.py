@@ -44,7 +44,7 @@ class AppContext:
         policy: What tenants may do.
         limits: What callers have left.
         accounting: The ledger, prices and budgets.
-        decisions: Limits that administrators decide at run time.
+        overrides: Limits that administrators override at run time.
         conversations: Turns of ``POST chat``.
         ratings: What people think of answers.
         metrics: Figures for Prometheus.
@@ -63,7 +63,7 @@ class AppContext:
     policy: Policy
     limits: Limits
     accounting: Accounting
-    decisions: LimitOverrides
+    overrides: LimitOverrides
     conversations: Conversations
     ratings: Ratings
     metrics: Metrics

@@ -1,7 +1,7 @@
-"""What administrators decide while the gateway runs: limits of callers, tenants and everyone.
+"""Limits of callers, tenants and everyone that administrators override while the gateway runs.
 
-A decision is remembered by the ledger and goes before the rsql.toml, also after a restart, until it is taken back.
-Other gateways of the same ledger follow it within a few seconds.
+The ledger keeps an override, which goes before rsql.toml also after a restart, until it is taken back. Other gateways
+of the same ledger follow it within a few seconds.
 """
 
 from __future__ import annotations
@@ -30,20 +30,20 @@ _GENERAL = ("caller", "tenant", "everyone")
 _NAMED = ("tenants", "callers")
 _WHOLE = {field.name for field in fields(CallerLimits) if not field.name.startswith("usd_")}
 _LIMITS = tuple(field.name for field in fields(CallerLimits))
-_FOLLOW_SECONDS = 2.0  # between two looks at what was decided elsewhere
+_FOLLOW_SECONDS = 2.0  # between two looks at what other gateways have overridden
 _SHOWN = 30  # groups in a message
 _MOST_NAMES = 1_000  # callers and tenants with limits of their own
 
-Changes = dict[str, Any]
+Overrides = dict[str, Any]
 
 
 class KnownGroups:
-    """The groups that somebody can be in.
+    """The groups that callers can be in.
 
     Args:
         settings: Those with rules, and those of ``api_keys``.
-        of_keys: Tells those of virtual keys.
-        at_hub: Tells whether the hub has a group; None where there is no hub.
+        of_keys: Returns those of virtual keys.
+        at_hub: Returns whether the hub has a group; None where there is no hub.
     """
 
     def __init__(
@@ -58,7 +58,7 @@ class KnownGroups:
         self._at_hub = at_hub
 
     async def check(self, names: Iterable[str]) -> None:
-        """See whether there are groups of these names.
+        """Check that there are groups of these names.
 
         Raises:
             BadRequest: One is unknown; the message names those that are known.
@@ -76,13 +76,13 @@ class KnownGroups:
 
 
 class LimitOverrides:
-    """The limits in force: those of the rsql.toml with what was decided since.
+    """The effective limits: those of rsql.toml with what was overridden since.
 
     Args:
         settings: As read.
-        ledger: Remembers decisions; without a store they last as long as the process.
-        apply: Is given the settings whenever they change.
-        groups: Which there are; None believes every name.
+        ledger: Keeps overrides; without a store they last as long as the process.
+        apply: Called with the effective settings whenever they change.
+        groups: The groups that there are; None believes every name.
         clock: Unix time.
     """
 
@@ -100,24 +100,24 @@ class LimitOverrides:
         self.ledger = ledger
         self._apply = apply
         self._clock = clock
-        self._changes: Changes = {}
+        self._overrides: Overrides = {}
         self.settings = settings
-        """The settings in force."""
+        """The effective settings."""
 
     @property
     def lasts(self) -> bool:
-        """Whether decisions outlast the process."""
+        """Whether overrides outlast the process."""
         return self.ledger.keeps
 
     def recall(self) -> None:
-        """Put in force what was decided before this process started; before serving, as it blocks."""
+        """Apply the overrides of earlier processes; before serving, as it blocks."""
         self._take_over(self.ledger.decided(_NAME))
 
     async def follow(self, seconds: float = _FOLLOW_SECONDS) -> None:
-        """Put in force what is decided at other gateways, for ever."""
+        """Apply the overrides of other gateways, for ever."""
         while self.ledger.keeps:
             await asyncio.sleep(seconds)
-            with suppress(LedgerUnavailable):  # health tells
+            with suppress(LedgerUnavailable):  # health shows it
                 await self._catch_up()
 
     async def remember_reset(self, caller: str) -> None:
@@ -130,72 +130,72 @@ class LimitOverrides:
         """When limits per day were reset last, in Unix time; before serving, as it blocks."""
         return float(self.ledger.decided(_RESET) or 0.0)
 
-    def shown(self) -> dict[str, Any]:
-        """All limits in force, and what of them was decided."""
+    def report(self) -> dict[str, Any]:
+        """All effective limits, and what of them is overridden."""
         limits: dict[str, Any] = {name: asdict(getattr(self.settings, name)) for name in _GENERAL}
         limits["tenants"] = {tenant.name: asdict(tenant.limits) for tenant in self.settings.tenants}
         limits["callers"] = {name: asdict(own) for name, own in self.settings.callers}
-        return {"limits": limits, "decided": self._changes, "lasts": self.lasts}
+        return {"limits": limits, "decided": self._overrides, "lasts": self.lasts}
 
-    async def change(self, told: Mapping[str, Any], caller: str) -> None:
-        """Change the limits that are named; the others stay. An empty object takes all decisions back.
+    async def change(self, changes: Mapping[str, Any], caller: str) -> None:
+        """Change the limits that are named; the others stay. An empty object takes all overrides back.
 
         Args:
-            told: Such as ``{"caller": {"requests_per_minute": 5}, "callers": {"ada": {"usd_per_day": 2}}}``. None is
+            changes: Such as ``{"caller": {"requests_per_minute": 5}, "callers": {"ada": {"usd_per_day": 2}}}``. None is
                 no limit, 0 allows nothing.
-            caller: Who decides.
+            caller: The administrator.
 
         Raises:
             BadRequest: A name or value is wrong, or a group unknown; nothing is changed then.
-            LedgerUnavailable: It cannot be remembered; nothing is changed then.
+            LedgerUnavailable: It cannot be kept; nothing is changed then.
             IdentityUnavailable: The hub cannot tell whether there is a group; nothing is changed then.
         """
-        _check(told)
+        _check(changes)
         if self._groups is not None:
-            await self._groups.check(set(told.get("tenants", ())) - set(self._changes.get("tenants", ())))
+            await self._groups.check(set(changes.get("tenants", ())) - set(self._overrides.get("tenants", ())))
         if self.ledger.keeps:
             await self._catch_up()
-        changes = _merged(self._changes, told) if told else {}
-        _check_size(changes)
-        await self._decide(changes, caller)
+        overrides = _merged(self._overrides, changes) if changes else {}
+        _check_size(overrides)
+        await self._keep(overrides, caller)
 
     async def forget(self, name: str, caller: str) -> None:
-        """Take back what was decided for one caller, so that nothing names it.
+        """Take back the overrides for one caller, so that nothing names it.
 
         Args:
-            name: Whom it was decided for.
-            caller: Who decides.
+            name: The caller.
+            caller: The administrator.
 
         Raises:
-            LedgerUnavailable: It cannot be remembered; nothing is changed then.
+            LedgerUnavailable: It cannot be kept; nothing is changed then.
         """
         if self.ledger.keeps:
             await self._catch_up()
-        callers = self._changes.get("callers", {})
+        callers = self._overrides.get("callers", {})
         if name in callers:
             others = {other: own for other, own in callers.items() if other != name}
-            rest = {scope: own for scope, own in self._changes.items() if scope != "callers"}
-            await self._decide(rest | ({"callers": others} if others else {}), caller)
+            rest = {scope: own for scope, own in self._overrides.items() if scope != "callers"}
+            await self._keep(rest | ({"callers": others} if others else {}), caller)
 
-    async def _decide(self, changes: Changes, caller: str) -> None:
+    async def _keep(self, overrides: Overrides, caller: str) -> None:
         if self.ledger.keeps:
-            text, now = json.dumps(changes) if changes else "", self._clock()
+            text, now = json.dumps(overrides) if overrides else "", self._clock()
             await self.ledger.write(lambda store: store.decide(_NAME, text, caller, now))
-        self._changes = changes
-        self._put_in_force()
+        self._overrides = overrides
+        self._apply_overrides()
 
     async def _catch_up(self) -> None:
-        """Take over what another gateway has written."""
+        """Apply what another gateway has written."""
         self._take_over(await self.ledger.ask(lambda store: store.decided(_NAME)))
 
-    def _take_over(self, told: str) -> None:
-        changes = json.loads(told) if told else {}
-        if changes != self._changes:
-            self._changes = changes
-            self._put_in_force()
+    def _take_over(self, kept: str) -> None:
+        overrides = json.loads(kept) if kept else {}
+        if overrides != self._overrides:
+            self._overrides = overrides
+            self._apply_overrides()
 
-    def _put_in_force(self) -> None:
-        self.settings = with_changes(self._file, self._changes)
+    def _apply_overrides(self) -> None:
+        self.settings = with_changes(self._file, self._overrides)
         self._apply(self.settings)
 
 
@@ -216,7 +216,7 @@ def with_changes(settings: Settings, changes: Mapping[str, Any]) -> Settings:
     return replace(settings, **general, tenants=tuple(tenants.values()), callers=callers)
 
 
-def _merged(old: Mapping[str, Any], new: Mapping[str, Any]) -> Changes:
+def _merged(old: Mapping[str, Any], new: Mapping[str, Any]) -> Overrides:
     """Both, the new one where they differ; objects are merged."""
     changes = dict(old)
     for name, value in new.items():
@@ -225,8 +225,8 @@ def _merged(old: Mapping[str, Any], new: Mapping[str, Any]) -> Changes:
     return changes
 
 
-def _check(told: Mapping[str, Any]) -> None:
-    for scope, value in told.items():
+def _check(changes: Mapping[str, Any]) -> None:
+    for scope, value in changes.items():
         if scope in _GENERAL:
             check_limits(scope, value)
         elif scope in _NAMED:
@@ -240,10 +240,10 @@ def _check(told: Mapping[str, Any]) -> None:
 
 
 def check_limits(place: str, value: object) -> Mapping[str, Any]:
-    """Limits as somebody sends them: whole numbers, dollars, or None for no limit.
+    """Limits as administrators send them: whole numbers, dollars, or None for no limit.
 
     Args:
-        place: What they are called there.
+        place: Their name in the body.
         value: What was sent.
 
     Raises:
