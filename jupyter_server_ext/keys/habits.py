@@ -2,6 +2,9 @@
 
 The rate of a caller is the number of its requests over the time in which it could have made them: while it waits, it
 makes none. Both fade with that time, so a caller that waited for a minute is as well known as before.
+
+A caller that has asked for several at once may be about to do so again, or may never come back. So much is expected of
+it for a while: once use is spread over a window, that keeps nothing idle.
 """
 
 from __future__ import annotations
@@ -17,8 +20,10 @@ if TYPE_CHECKING:
 
 _MEMORY = 60.0  # seconds of a caller's own time, after which what it did counts for a third; less sees bursts, no habit
 _SILENT = 4.0  # of a caller's usual pauses between occasions, after which it is taken to have left …
-_GONE = 75.0  # … and seconds after which anybody is
+_GONE = 75.0  # … and seconds after which any caller is …
+_SEVERAL_GONE = 40.0  # … or one that asked for several at once, and never again
 _AT_ONCE = 1.0  # seconds between requests that are of one occasion
+_ONE = 1.5  # requests on one occasion, beyond which these are several
 _FEW = 64  # callers that are kept without a look whether they have left
 _LEARN = 0.1
 
@@ -32,15 +37,14 @@ class Habit:
     waiting: int = 0
     _asked: float = 0.0
     _occasions: float = 0.0
-    _is_batch: bool = False  # it has asked for several at once, and has not come back yet
-    _comes_back: bool = False
+    _comes_back: bool = False  # whether it has asked on more than one occasion
     _free: float = 0.0  # seconds in which it could ask
     _pause: float = math.inf
     _last: float = 0.0  # when it asked
     _seen: float = 0.0  # when it asked or was served
 
     def ask(self, now: float) -> None:
-        """It asks."""
+        """Count a request."""
         self._pass(now)
         if not self._asked:
             self._occasions = 1.0
@@ -48,7 +52,6 @@ class Habit:
             self._comes_back = True
             self._pause = self._free / self._occasions
             self._occasions += 1.0
-        self._is_batch = self._asked > 0 and not self._comes_back
         self._asked += 1.0
         self._last = self._seen = now
 
@@ -59,10 +62,12 @@ class Habit:
         self._seen = now
 
     def rate(self, now: float) -> float:
-        """Requests a second that are to be expected; infinite where only one is known and it is just over."""
-        if self._is_batch or self.is_gone(now):
+        """Requests a second that are to be expected; infinite where only one occasion is known and it is just over."""
+        if self.is_gone(now):
             return 0.0
         self._pass(now)
+        if not self._comes_back and self.at_once > _ONE and now - self._seen >= _SEVERAL_GONE:
+            return 0.0
         return self._asked / self._free if self._free else math.inf
 
     @property

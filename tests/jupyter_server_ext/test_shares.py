@@ -8,6 +8,7 @@ pause after each answer. What is wanted from the second minute on: the modest wa
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import pytest
 from greedy_town import GreedyTown, Group, percentile
@@ -106,6 +107,13 @@ CASES = {
     "they come late": (keys, {}, [greedy(), modest(start=300.0)], 0.95),
     "they leave": (keys, {}, [greedy(), modest(stop=300.0)], 0.98),
     "nobody comes twice": (keys, {}, [greedy(), Group("modest", 6, 1, (5.0, 7.0), once=True)], 0.98),
+    "nobody comes twice, with five": (
+        keys,
+        {},
+        [greedy(), Group("modest", 4, 1, (8.0, 16.0), once=True, together=5)],
+        0.98,
+    ),
+    "five at once, late": (keys, {}, [greedy(), modest(3, (20.0, 40.0), start=150.0, together=5)], 0.98),
 }
 
 
@@ -121,8 +129,7 @@ def test_all_kinds_of_neighbours(case, headers, kind):
     assert town.refused == 0
     for group in groups:
         if group.name != "greedy" and not group.start:
-            known = 60.0 if group.together == 1 else 180.0  # those who ask for several first have to come back
-            assert is_served_soon(town, group.name, known)
+            assert is_served_soon(town, group.name)
     assert town.sent_of_permitted() >= least
 
 
@@ -160,14 +167,35 @@ def test_a_caller_who_waits_is_known_as_well_as_before():
     assert before == pytest.approx(1 / 7, rel=0.2)
 
 
-def test_who_asks_for_several_at_once_is_not_expected_before_it_comes_back():
+def test_who_asks_for_several_at_once_is_expected_again_for_a_while():
     habits = Habits()
     for _ in range(5):
         habits.ask("ada", 1.0, Cost(), 0.0)
     habits.wait("ada", 5, 0.0)
-    assert not habits.of(1.0)["ada"].rate(1.0)
-    habits.ask("ada", 1.0, Cost(), 9.0)
-    assert habits.of(9.0)["ada"].rate(9.0) > 0
+    assert habits.of(30.0)["ada"].rate(30.0) > 0
+    habits.wait("ada", -5, 30.0)
+    assert habits.of(69.0)["ada"].rate(69.0) > 0, "its answers came late"
+    assert not habits.of(71.0)["ada"].rate(71.0)
+    habits.ask("ada", 1.0, Cost(), 72.0)
+    assert habits.of(72.0)["ada"].rate(72.0) > 0
+
+
+@pytest.mark.parametrize("kind", ["rolling"])
+def test_a_second_occasion_of_several_requests_is_served_soon(kind):
+    """From the second on, none waits until the next window: that of the first is not known before."""
+    town = GreedyTown(keys(kind)).live([greedy(), modest(6, (15.0, 25.0), together=3)], 6)
+    later = [one.waited for name in {one.caller for one in town.by_group["modest"]} for one in asked_by(town, name)[3:]]
+
+    assert town.refused == 0
+    assert percentile(sorted(later), 95) <= 10.0
+    assert max(later) <= 15.0
+    assert town.sent_of_permitted(120.0, 300.0) >= 0.98
+
+
+def asked_by(town: GreedyTown, caller: str) -> list[Any]:
+    """The requests of a modest caller, but for those at the end."""
+    own = sorted((one for one in town.by_group["modest"] if one.caller == caller), key=lambda one: one.at)
+    return [one for one in own if one.at < town.seconds - town.deadline]
 
 
 def test_who_asks_for_several_at_once_is_remembered_until_it_comes_back_and_between_its_occasions():
