@@ -139,13 +139,13 @@ class Refused(NamedTuple):
 
 @dataclass(slots=True)
 class Grant:
-    """What one request has reserved of a key's windows; ``entries``, one per window, are the implementation's."""
+    """What one request has reserved of a key's windows, with its entry in each."""
 
     key: str
     cost: Cost
     at: float
     windows: tuple[WindowSpec, ...]
-    entries: Sequence[object]
+    entries: Sequence[tuple[RateWindow, WindowEntry]]
 
 
 class WindowReport(NamedTuple):

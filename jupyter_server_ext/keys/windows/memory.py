@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import time
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo
 
 from jupyter_server_ext.keys.windows.base import Grant, Refused
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
         WindowReport,
         WindowSpec,
     )
-    from jupyter_server_ext.keys.windows.usage import Excess, WindowEntry
+    from jupyter_server_ext.keys.windows.usage import Excess
 
 _LEAST_JITTER = 0.04
 _FREE_JITTER = 0.5
@@ -84,17 +84,17 @@ class MemoryWindows:
 
     def sent(self, grant: Grant, now: float) -> None:
         """Note that the request is on its way. Without this, it counts from when it is answered."""
-        for window, entry in _entries(grant):
+        for window, entry in grant.entries:
             window.sent(entry, now)
 
     def counted(self, grant: Grant, now: float) -> None:
         """Note that the provider has answered, so it has counted this request by ``now``."""
-        for window, entry in _entries(grant):
+        for window, entry in grant.entries:
             window.counted(entry, now)
 
     def settle(self, grant: Grant, cost: Cost | None, now: float) -> None:
         """End the request at its final cost; None means it was never sent."""
-        for window, entry in _entries(grant):
+        for window, entry in grant.entries:
             if cost is None:
                 window.cancel(entry)
             else:
@@ -102,17 +102,16 @@ class MemoryWindows:
 
     def observe(self, grant: Grant, seen: Sequence[Observation], now: float) -> None:
         """Correct the counts by the headers of the answer to ``grant``, which has been ``counted``."""
-        entries = _entries(grant)
         by_window = {one.window: one for one in reversed(seen)}
-        for window, entry in entries:
+        for window, entry in grant.entries:
             if (observation := by_window.get(window.spec.id)) is not None:
                 window.observe(entry, observation, now)
-                for other, _ in entries:
+                for other, _ in grant.entries:
                     other.resemble(window, now)
 
     def on_refusal(self, grant: Grant, window: str, now: float) -> None:
         """Lower the effective limit of ``window``, which had room for a refused grant, until that is disproved."""
-        for refused, entry in _entries(grant):
+        for refused, entry in grant.entries:
             if refused.spec.id == window:
                 refused.on_refusal(entry, now)
 
@@ -195,7 +194,3 @@ def _delays(window: RateWindow, amount: int, reservations: Sequence[Reservation]
             if window.wait(amount, now) > one.by - now:
                 return True
     return False
-
-
-def _entries(grant: Grant) -> list[tuple[RateWindow, WindowEntry]]:
-    return cast("list[tuple[RateWindow, WindowEntry]]", grant.entries)

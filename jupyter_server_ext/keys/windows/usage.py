@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter, deque
+from dataclasses import dataclass
 from itertools import chain
 from typing import TYPE_CHECKING, NamedTuple, Self
 
@@ -71,61 +72,38 @@ class ReservationVariance:
         return max(0.0, self._sum + more.spread - math.sqrt(self._squares + more.swing * more.swing))
 
 
+@dataclass(slots=True, eq=False)
 class WindowEntry:
     """One request's part in one window, from its reservation until the window lets it go.
 
-    Attributes:
+    Args:
         amount: What it takes.
         prompt: The part of ``amount`` that any provider counts at admission.
         asked: The ``max_tokens`` it was sent with.
         taken: When it was reserved.
-        sent: When it was on its way; infinite until then.
-        counted: When the provider had surely counted it, if it did not travel for too long; infinite until then.
-        answered: When an answer proved that; infinite until then.
-        expires: When the window lets it go; infinite until it is counted.
         used: How much was used when it was reserved, itself included.
-        settled: Whether it is over.
         excess: How far ``amount`` is above the average.
-        bound: The number of the lower bound that it is not included in.
         caller: Whose request it is; empty where that is unknown.
     """
 
-    __slots__ = (
-        "amount",
-        "answered",
-        "asked",
-        "bound",
-        "caller",
-        "counted",
-        "excess",
-        "expires",
-        "prompt",
-        "sent",
-        "settled",
-        "taken",
-        "used",
-    )
-
-    def __init__(  # noqa: PLR0917
-        self, amount: int, prompt: int, asked: int, now: float, used: int, excess: Excess = EXACT, caller: str = ""
-    ) -> None:
-        self.amount = amount
-        self.prompt = prompt
-        self.asked = asked
-        self.taken = now
-        self.sent = self.counted = self.answered = self.expires = math.inf
-        self.used = used
-        self.settled = False
-        self.excess = excess
-        self.bound = 0
-        self.caller = caller
+    amount: int
+    prompt: int
+    asked: int
+    taken: float
+    used: int
+    excess: Excess = EXACT
+    caller: str = ""
+    sent: float = math.inf  # when it was on its way
+    counted: float = math.inf  # when the provider had surely counted it, if it did not travel for too long …
+    answered: float = math.inf  # … and when an answer proved that
+    expires: float = math.inf  # when the window lets it go
+    settled: bool = False
+    bound: int = 0  # the number of the lower bound that it is not included in
 
     @classmethod
     def over(cls, amount: int, taken: float, answered: float, caller: str = "") -> Self:
         """The entry of something that has ended."""
-        entry = cls(amount, 0, 0, taken, 0, caller=caller)
-        entry.settled, entry.answered = True, answered
-        return entry
+        return cls(amount, 0, 0, taken, 0, caller=caller, answered=answered, settled=True)
 
     @property
     def likely(self) -> int:
