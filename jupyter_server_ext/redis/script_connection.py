@@ -1,7 +1,7 @@
 """One connection to Redis over which scripts are called, many in one go, with late replies announced in time.
 
 It uses redis-py's connection itself: redis-py's pipelines take three times as long as all the rest of a call
-(docs/decisions/0015-redis-scripts.md). A late reply is announced in time and still read: so the connection stays
+(docs/decisions/0019-redis-scripts.md). A late reply is announced in time and still read: so the connection stays
 usable, and nothing that is sent afterwards overtakes what was sent before.
 """
 
