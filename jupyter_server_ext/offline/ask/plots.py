@@ -47,10 +47,10 @@ def plot_code(notebook: Notebook, text: str) -> tuple[Language, str]:
     if plot is None or language == "sql":
         return language, ""
     if language == "r":
-        return "r", _ggplot(frame, plot) if notebook.uses("ggplot2") or notebook.uses("ggplot") else _base(frame, plot)
-    if notebook.uses("altair"):
-        return "python", _altair(frame, plot)
-    return "python", _pandas(frame, plot)
+        library = "ggplot2" if notebook.uses("ggplot2") or notebook.uses("ggplot") else "base"
+    else:
+        library = "altair" if notebook.uses("altair") else "pandas"
+    return language, _drawn(library, frame, plot)
 
 
 def _plot(columns: list[FrameColumn], text: str) -> Plot | None:
@@ -94,72 +94,68 @@ def _y_first(text: str) -> bool:
     )
 
 
-# --- R ---
+_MEANS_IN_R = "tapply({df}${y}, {df}${x}, mean, na.rm = TRUE)"
+_CODE = {
+    "base": {
+        "hist": 'hist({df}${x}, main = "{name}", xlab = "{name}")',
+        "counts": "barplot(table({df}${x}))",
+        "box": "boxplot({df}${x})",
+        "boxes": "boxplot({y} ~ {x}, data = {df})",
+        "means": f"barplot({_MEANS_IN_R})",
+        "line of means": f'means <- {_MEANS_IN_R}\nplot(as.numeric(names(means)), means, type = "b")',
+        "line": 'plot({y} ~ {x}, data = {df}, type = "l")',
+        "point": "plot({y} ~ {x}, data = {df})",
+    },
+    "ggplot2": {
+        "hist": "ggplot({df}, aes(x = {x})) +\n  geom_histogram(bins = 30)",
+        "counts": "ggplot({df}, aes(x = {x})) +\n  geom_bar()",
+        "box": "ggplot({df}, aes(y = {x})) +\n  geom_boxplot()",
+        "boxes": "ggplot({df}, aes(x = factor({x}), y = {y})) +\n  geom_boxplot()",
+        "means": 'ggplot({df}, aes(x = {x}, y = {y})) +\n  stat_summary(fun = mean, geom = "col")',
+        "line of means": 'ggplot({df}, aes(x = {x}, y = {y})) +\n  stat_summary(fun = mean, geom = "line")',
+        "line": "ggplot({df}, aes(x = {x}, y = {y})) +\n  geom_line()",
+        "point": "ggplot({df}, aes(x = {x}, y = {y})) +\n  geom_point(alpha = 0.3)",
+    },
+    "pandas": {
+        "hist": "{df}[{x}].plot.hist(bins=30, title={x})",
+        "counts": "{df}[{x}].value_counts().plot.bar()",
+        "box": "{df}[{x}].plot.box()",
+        "boxes": "{df}.boxplot(column={y}, by={x})",
+        "means": "{df}.groupby({x})[{y}].mean().plot.bar()",
+        "line of means": "{df}.groupby({x})[{y}].mean().plot.line()",
+        "line": "{df}.sort_values({x}).plot.line(x={x}, y={y})",
+        "point": "{df}.plot.scatter(x={x}, y={y}, alpha=0.3)",
+    },
+    "altair": {
+        "hist": "alt.Chart({df}).mark_bar().encode(x=alt.X({x}, bin=True), y='count()')",
+        "counts": "alt.Chart({df}).mark_bar().encode(x={x}, y='count()')",
+        "box": "alt.Chart({df}).mark_boxplot().encode(y={x})",
+        "boxes": "alt.Chart({df}).mark_boxplot().encode(x={x}, y={y})",
+        "means": "alt.Chart({df}).mark_bar().encode(x={x}, y={mean})",
+        "line of means": "alt.Chart({df}).mark_line().encode(x={x}, y={mean})",
+        "line": "alt.Chart({df}).mark_line().encode(x={x}, y={y})",
+        "point": "alt.Chart({df}).mark_point().encode(x={x}, y={y})",
+    },
+}
+"""How each library draws each shape."""
+_LOADED = {"ggplot2": "library(ggplot2)\n\n", "altair": "import altair as alt\n\n"}
 
 
-def _base(frame: Described, plot: Plot) -> str:
-    data = r_name(frame.name)
-    x = r_name(plot.x.name)
-    if plot.kind == "hist":
-        return f'hist({data}${x}, main = "{plot.x.name}", xlab = "{plot.x.name}")'
+def _shape(plot: Plot) -> str:
     if plot.y is None:
-        return f"boxplot({data}${x})" if plot.kind == "box" else f"barplot(table({data}${x}))"
-    y = r_name(plot.y.name)
-    if plot.kind == "box":
-        return f"boxplot({y} ~ {x}, data = {data})"
+        return plot.kind if plot.kind in {"hist", "box"} else "counts"
     if plot.mean:
-        call = f"tapply({data}${y}, {data}${x}, mean, na.rm = TRUE)"
-        return (
-            f'means <- {call}\nplot(as.numeric(names(means)), means, type = "b")'
-            if plot.kind == "line" and plot.x.is_number
-            else f"barplot({call})"
-        )
-    return f"plot({y} ~ {x}, data = {data}{', type = ' + chr(34) + 'l' + chr(34) if plot.kind == 'line' else ''})"
+        return "line of means" if plot.kind == "line" else "means"
+    return "boxes" if plot.kind == "box" else plot.kind
 
 
-def _ggplot(frame: Described, plot: Plot) -> str:
-    x, y = r_name(plot.x.name), r_name(plot.y.name) if plot.y else ""
-    layers = {
-        "hist": "geom_histogram(bins = 30)",
-        "box": "geom_boxplot()",
-        "point": "geom_point(alpha = 0.3)",
-        "line": 'stat_summary(fun = mean, geom = "line")' if plot.mean else "geom_line()",
-        "bar": 'stat_summary(fun = mean, geom = "col")' if plot.y else "geom_bar()",
-    }
-    axes = f"x = {x}, y = {y}" if y else (f"y = {x}" if plot.kind == "box" else f"x = {x}")
-    if plot.kind == "box" and y:
-        axes = f"x = factor({x}), y = {y}"
-    return f"library(ggplot2)\n\nggplot({r_name(frame.name)}, aes({axes})) +\n  {layers[plot.kind]}"
-
-
-# --- Python ---
-
-
-def _pandas(frame: Described, plot: Plot) -> str:
-    data = f"{frame.name}.to_pandas()" if frame.is_polars else frame.name
-    x = plot.x.name
-    if plot.kind == "hist":
-        return f"{data}[{x!r}].plot.hist(bins=30, title={x!r})"
-    if plot.y is None:
-        return f"{data}[{x!r}].plot.box()" if plot.kind == "box" else f"{data}[{x!r}].value_counts().plot.bar()"
-    y = plot.y.name
-    if plot.kind == "box":
-        return f"{data}.boxplot(column={y!r}, by={x!r})"
-    if plot.mean:
-        return f"{data}.groupby({x!r})[{y!r}].mean().plot.{'line' if plot.kind == 'line' else 'bar'}()"
-    if plot.kind == "line":
-        return f"{data}.sort_values({x!r}).plot.line(x={x!r}, y={y!r})"
-    return f"{data}.plot.scatter(x={x!r}, y={y!r}, alpha=0.3)"
-
-
-def _altair(frame: Described, plot: Plot) -> str:
-    marks = {"hist": "mark_bar", "bar": "mark_bar", "box": "mark_boxplot", "point": "mark_point", "line": "mark_line"}
-    x = repr(plot.x.name)
-    if plot.kind == "hist":
-        axes = f"x=alt.X({x}, bin=True), y='count()'"
-    elif plot.y is None:
-        axes = f"y={x}" if plot.kind == "box" else f"x={x}, y='count()'"
-    else:
-        y = f"mean({plot.y.name})" if plot.mean else plot.y.name
-        axes = f"x={x}, y={y!r}"
-    return f"import altair as alt\n\nalt.Chart({frame.name}).{marks[plot.kind]}().encode({axes})"
+def _drawn(library: str, frame: Described, plot: Plot) -> str:
+    shape = _shape(plot)
+    if library == "base" and shape == "line of means" and not plot.x.is_number:
+        shape = "means"
+    y = plot.y.name if plot.y else ""
+    name = r_name if library in {"base", "ggplot2"} else repr
+    df = r_name(frame.name) if name is r_name else frame.name
+    df = f"{df}.to_pandas()" if library == "pandas" and frame.is_polars else df
+    fields = {"df": df, "x": name(plot.x.name), "y": name(y), "name": plot.x.name, "mean": repr(f"mean({y})")}
+    return _LOADED.get(library, "") + _CODE[library][shape].format_map(fields)
