@@ -22,7 +22,7 @@ _FRAME = re.compile(r"data\.?frame|lazyframe|tibble|data\.table|arrow|\btable\b"
 _SQL = re.compile(r"```sql[^\n]*\n(.*?)```", re.DOTALL | re.IGNORECASE)
 
 
-class Malformed(ValueError):
+class MalformedRequest(ValueError):
     """The member has another form; the message says where."""
 
 
@@ -141,7 +141,7 @@ class Page(msgspec.Struct, frozen=True):
     text: str
 
 
-class Join(NamedTuple):
+class SharedKey(NamedTuple):
     """A column of a frame that may point to a column of another."""
 
     frame: str
@@ -183,7 +183,7 @@ class OfflineRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     tables: tuple[Table, ...] = ()
     source: str = ""
     objects: tuple[Described, ...] = ()
-    joins: tuple[Join, ...] = ()
+    joins: tuple[SharedKey, ...] = ()
     help: tuple[Page, ...] = ()
     error: str = ""
     cells: tuple[str, ...] = ()
@@ -215,15 +215,15 @@ def read(member: Any) -> OfflineRequest:
     """The request that a member ``rsql`` makes.
 
     Raises:
-        Malformed: It has another form.
+        MalformedRequest: It has another form.
 
     Example:
         >>> read({"task": "sql", "question": "How many?", "tables": [{"name": 3}]})
         Traceback (most recent call last):
             ...
-        jupyter_server_ext.offline.request.Malformed: Expected `str`, got `int` - at `$.tables[0].name`
+        jupyter_server_ext.offline.request.MalformedRequest: Expected `str`, got `int` - at `$.tables[0].name`
     """
     try:
         return msgspec.convert(member, OfflineRequest)
     except msgspec.ValidationError as wrong:
-        raise Malformed(str(wrong)) from None
+        raise MalformedRequest(str(wrong)) from None

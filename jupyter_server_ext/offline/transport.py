@@ -12,7 +12,7 @@ from typing import Any
 from jupyter_server_ext.http_client import httpx
 
 from .answer import answer
-from .request import Malformed, read
+from .request import MalformedRequest, read
 
 MODEL = "offline"
 """The name of the model."""
@@ -59,7 +59,7 @@ class OfflineTransport(httpx.AsyncBaseTransport):
         messages = body["messages"]
         try:
             asked = read(body["rsql"]) if "rsql" in body else None
-        except Malformed as wrong:
+        except MalformedRequest as wrong:
             return _error(
                 400, "invalid_request", f"'rsql' has another form than the offline model reads: {wrong}.", "rsql"
             )
