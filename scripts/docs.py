@@ -8,7 +8,7 @@ from pathlib import Path
 from jupyter_server_ext.config import presets_table
 from rsql_magic.config import settings_table
 from rsql_magic.options import ASK, SQL_AI, options_table
-from rsql_magic.sql.dialects.summary import functions_table, reasons_table
+from rsql_magic.sql.dialects.functions import functions_table, reasons_table
 
 SETTINGS = Path(__file__).parent.parent / "docs" / "settings.md"
 MAGICS = SETTINGS.with_name("magics.md")

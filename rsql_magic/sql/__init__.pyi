@@ -11,6 +11,7 @@ from .catalog import Table as Table
 from .catalog import always_quoted as always_quoted
 from .catalog import as_stated_in_ddl as as_stated_in_ddl
 from .catalog import ddl as ddl
+from .catalog import value_kind as value_kind
 from .counting import count_sql as count_sql
 from .counting import is_query as is_query
 from .dialects.calls import calls as calls
@@ -21,15 +22,14 @@ from .dialects.reading import canonical as canonical
 from .dialects.reading import lex as lex
 from .dialects.reading import parse as parse
 from .dialects.records import SQLDialect as SQLDialect
+from .dialects.records import ascii_lower as ascii_lower
 from .dialects.records import dialect_of as dialect_of
 from .dialects.records import known_as as known_as
+from .dialects.records import names as names
 from .dialects.system import system_table as system_table
-from .dialects.words import ascii_lower as ascii_lower
-from .dialects.words import names as names
 from .facts import as_stated as as_stated
 from .facts import one_line as one_line
 from .facts import unique_columns as unique_columns
-from .fencing import fence as fence
 from .guard import check as check
 from .guard.statements import plan as plan
 from .guard.tables import in_scope as in_scope
@@ -37,7 +37,6 @@ from .guard.tables import table_parts as table_parts
 from .inferred_keys import infer_keys as infer_keys
 from .inferred_keys import near as near
 from .inferred_keys import single_keys as single_keys
-from .kinds import value_kind as value_kind
 from .linking.choosing import link as link
 from .linking.choosing import rivals as rivals
 from .linking.choosing import widen as widen
@@ -48,6 +47,7 @@ from .linking.values import find_values as find_values
 from .linking.words import stems as stems
 from .tokens import count_tokens as count_tokens
 from .tokens import cut as cut
+from .tokens import fence as fence
 from .validate import join_notes as join_notes
 from .validate import validate as validate
 from .validate.problems import Problem as Problem

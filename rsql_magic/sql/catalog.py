@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import TYPE_CHECKING, Literal
 
 from rsql_magic.redaction import says_literal, type_without_labels
@@ -19,6 +19,7 @@ from rsql_magic.sql.facts import as_stated, facts, one_line
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
+
 
 Privacy = Literal["names", "stats", "sample"]
 """How much of the data may leave the kernel: names and types < ranges and frequent categories < some rows."""
@@ -338,3 +339,37 @@ def _rows(table: Table, level: Privacy) -> str:
     if table.rows is None or level == "names":
         return ""
     return f"{table.rows:,} row{'' if table.rows == 1 else 's'}"
+
+
+ValueKind = Literal["number", "time", "text", "bool", "other"]
+
+_WORDS: dict[ValueKind, str] = {
+    "number": """
+        bigint bignum bigserial byteint dec decfloat decimal double fixed float hugeint int integer mediumint money
+        number numeric real serial signed smallint smallmoney smallserial tinyint ubigint uhugeint uint uinteger
+        unsigned
+        usmallint utinyint varint binary_double binary_float""",
+    "time": """
+        date datetime datetimeoffset smalldatetime time timestamp timestamp_ntz timestampltz timestamptz timetz
+        year""",
+    "text": """
+        bpchar char character citext clob enum longtext longvarchar mediumtext name national native nchar nclob ntext
+        nvarchar set str string text tinytext varchar varying""",
+    "bool": "bool boolean logical",
+}
+_KINDS = {word: kind for kind, words in _WORDS.items() for word in words.split()}
+_WORD = re.compile(r"\s*([a-z_]*[a-z])")
+
+
+@lru_cache(maxsize=4096)
+def value_kind(type_name: str) -> ValueKind:
+    """What a type holds: numbers, points in time, text, truth values, or something else.
+
+    Example:
+        >>> [value_kind(t) for t in ("DECIMAL(10,2)", "timestamp with time zone", "ENUM('a', 'b')", "INTEGER[]")]
+        ['number', 'time', 'text', 'other']
+    """
+    word = _WORD.match(type_name.lower())
+    if word is None or type_name.endswith("]"):
+        return "other"
+    return _KINDS.get(word[1].removesuffix("_s"), "other")

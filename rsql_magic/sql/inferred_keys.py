@@ -11,8 +11,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from rsql_magic.sql.catalog import Column, ForeignKey, Table
-from rsql_magic.sql.kinds import value_kind
+from rsql_magic.sql.catalog import Column, ForeignKey, Table, value_kind
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence

@@ -1,4 +1,4 @@
-"""How many tokens a text costs, without a tokenizer to download.
+"""Texts for prompts: how many tokens they cost, without a tokenizer to download; and the fence around data.
 
 Providers count with byte-pair encodings of 100,000 to 200,000 entries (cl100k, o200k, Llama 3, Qwen). They all split
 text in the same way first: words with the blank before them, up to three digits at a time, runs of punctuation, runs
@@ -15,6 +15,7 @@ two encodings on many kinds of text. The splitting follows the one that OpenAI p
 from __future__ import annotations
 
 import re
+from hashlib import sha256
 from itertools import pairwise
 from math import ceil
 from typing import TYPE_CHECKING
@@ -151,3 +152,31 @@ def _part(line: str, tokens: int) -> str:
     while words and count_tokens(" ".join(words)) > tokens:
         words = words[: len(words) * 4 // 5]
     return " ".join(words)
+
+
+def fence(kind: str, name: str, text: str) -> str:
+    """Put text from data inside a fence that it cannot close.
+
+    Args:
+        kind: ``schema``, ``frame``, ``r``, ``session``, ``cell``, ``error``, ``object``, ``help``, ``example`` or
+            ``result``.
+        name: What the text describes, such as a variable's name.
+        text: The text itself.
+
+    Returns:
+        The text between ``<data …>`` and ``</data id>``, each on a line of its own.
+
+    Example:
+        >>> print(fence("frame", "sales", "sales: pandas DataFrame, 2 rows × 1 column"))
+        <data kind="frame" name="sales" id="120651de">
+        sales: pandas DataFrame, 2 rows × 1 column
+        </data 120651de>
+    """
+    mark = sha256(f"{kind}{name}{text}".encode("utf-8", "surrogatepass")).hexdigest()[:8]
+    return f'<data kind="{_attribute(kind)}" name="{_attribute(name)}" id="{mark}">\n{text}\n</data {mark}>'
+
+
+def _attribute(text: str) -> str:
+    """Text that stays inside its quotes and on its line."""
+    line = " ".join(text.split())[:80]
+    return line.replace("&", "&amp;").replace('"', "&quot;").replace("<", "&lt;").replace(">", "&gt;")

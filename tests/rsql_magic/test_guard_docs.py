@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from rsql_magic.sql.dialects import reading
+from rsql_magic.sql.dialects.functions import functions_table, reasons_table
 from rsql_magic.sql.dialects.reading import QUERY_WORDS
-from rsql_magic.sql.dialects.summary import functions_table, reasons_table
 from rsql_magic.sql.guard import rows, size, statements
 
 PAGE = (Path(__file__).parents[2] / "docs" / "sql-safety.md").read_text(encoding="utf-8")

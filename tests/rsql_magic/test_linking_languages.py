@@ -6,7 +6,7 @@ import pytest
 
 from rsql_magic.context import Catalog
 from rsql_magic.sql import link
-from rsql_magic.sql.linking.languages import language_of, languages_of, translated
+from rsql_magic.sql.linking.lexicon import language_of, languages_of, translated
 
 SHOP = Catalog.from_ddl(
     """

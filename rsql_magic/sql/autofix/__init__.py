@@ -14,10 +14,9 @@ from typing import TYPE_CHECKING
 
 from rsql_magic.sql.autofix.aliases import expand_alias, filter_groups
 from rsql_magic.sql.autofix.broken_query import BrokenQuery, Fix
-from rsql_magic.sql.autofix.calling import mend_call
+from rsql_magic.sql.autofix.calling import mend_call, translate
 from rsql_magic.sql.autofix.joining import add_from, join_neighbour
 from rsql_magic.sql.autofix.naming import mend_column, mend_table, quote_reserved, settle_ambiguous
-from rsql_magic.sql.autofix.translating import translate
 from rsql_magic.sql.autofix.wrapping import filter_aggregate, quote_spaced_names, unescape, unwrap
 
 if TYPE_CHECKING:

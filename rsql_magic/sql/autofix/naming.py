@@ -12,7 +12,7 @@ from rsql_magic.sql.dialects.records import dialect_of
 from rsql_magic.sql.validate.grammar import refused_grammar
 from rsql_magic.sql.validate.known import known
 from rsql_magic.sql.validate.nearest import plain, same_name
-from rsql_magic.sql.validate.trees import may_be_a_text
+from rsql_magic.sql.validate.scopes import may_be_a_text
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING
 
 from rsql_magic.sql.autofix.broken_query import Edit, Fix
 from rsql_magic.sql.catalog import always_quoted, quoted
-from rsql_magic.sql.dialects.records import dialect_of
-from rsql_magic.sql.dialects.words import names
+from rsql_magic.sql.dialects.records import dialect_of, names
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

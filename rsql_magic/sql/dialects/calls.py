@@ -10,8 +10,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, NamedTuple
 
-from rsql_magic.sql.dialects.records import dialect_of
-from rsql_magic.sql.dialects.words import names
+from rsql_magic.sql.dialects.records import dialect_of, names
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator

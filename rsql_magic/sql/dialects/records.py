@@ -9,10 +9,12 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, field
 from functools import lru_cache
+from string import ascii_lowercase, ascii_uppercase
 from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
 
 _NOTHING = re.compile(r"(?!)")
 """Matches no text."""
@@ -222,3 +224,26 @@ def known_as(name: str) -> str:
 
     name = name.strip().lower()
     return next((each.name for each in DIALECTS.values() if name in each.aliases), name)
+
+
+_LOWER = str.maketrans(ascii_uppercase, ascii_lowercase)
+
+
+def ascii_lower(text: str) -> str:
+    """A text with A to Z in lower case and all else as it is, which is how most engines compare names.
+
+    Example:
+        >>> ascii_lower("ÄSſK")
+        'Äsſk'
+    """
+    return text.translate(_LOWER)
+
+
+def names(text: str) -> frozenset[str]:
+    """The words of a text.
+
+    Example:
+        >>> sorted(names("users orders"))
+        ['orders', 'users']
+    """
+    return frozenset(text.split())

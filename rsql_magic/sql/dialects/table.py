@@ -5,8 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import replace
 
-from rsql_magic.sql.dialects.records import SQLDialect
-from rsql_magic.sql.dialects.words import names
+from rsql_magic.sql.dialects.records import SQLDialect, names
 
 # Words that need quotes as a name. Each was tried on the engine (SQLite 3.40, DuckDB 2.0, PostgreSQL 15, MariaDB
 # 10.11): bare, it is a syntax error both after FROM and after SELECT.

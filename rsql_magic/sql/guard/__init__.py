@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from rsql_magic.errors import QueryRejected
 from rsql_magic.sql.dialects.reading import Unreadable, canonical, lex, parse
-from rsql_magic.sql.dialects.words import names
+from rsql_magic.sql.dialects.records import names
 from rsql_magic.sql.guard.calls import refuse_unknown_calls
 from rsql_magic.sql.guard.nodes import refuse_special_functions, refuse_unknown_nodes
 from rsql_magic.sql.guard.statements import is_slip, plan, refuse_second_statement, refuse_writing_words

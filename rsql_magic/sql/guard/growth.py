@@ -14,7 +14,7 @@ from sqlglot import exp
 
 from rsql_magic.errors import QueryRejected
 from rsql_magic.sql.dialects.reading import written
-from rsql_magic.sql.dialects.words import names
+from rsql_magic.sql.dialects.records import names
 from rsql_magic.sql.guard.size import made_rows
 
 if TYPE_CHECKING:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from rsql_magic.errors import QueryRejected
 from rsql_magic.sql.dialects.reading import MAX_TREE_DEPTH, written
-from rsql_magic.sql.dialects.words import names
+from rsql_magic.sql.dialects.records import names
 
 if TYPE_CHECKING:
     from sqlglot import exp

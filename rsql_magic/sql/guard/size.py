@@ -16,8 +16,7 @@ from sqlglot import exp
 
 from rsql_magic.errors import QueryRejected
 from rsql_magic.sql.dialects.reading import written
-from rsql_magic.sql.dialects.records import dialect_of
-from rsql_magic.sql.dialects.words import names
+from rsql_magic.sql.dialects.records import dialect_of, names
 from rsql_magic.sql.guard.numbers import magnitude, moment, seconds_of, value
 
 if TYPE_CHECKING:

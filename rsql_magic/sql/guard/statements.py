@@ -10,8 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from rsql_magic.errors import QueryRejected
 from rsql_magic.sql.dialects.reading import QUERY_WORDS
-from rsql_magic.sql.dialects.records import dialect_of
-from rsql_magic.sql.dialects.words import names
+from rsql_magic.sql.dialects.records import dialect_of, names
 
 if TYPE_CHECKING:
     from rsql_magic.sql.dialects.reading import Lexed

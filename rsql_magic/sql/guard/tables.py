@@ -6,10 +6,9 @@ from typing import TYPE_CHECKING
 
 from rsql_magic.errors import QueryRejected
 from rsql_magic.sql.dialects.reading import written
-from rsql_magic.sql.dialects.records import dialect_of
+from rsql_magic.sql.dialects.records import ascii_lower, dialect_of
 from rsql_magic.sql.dialects.system import is_file, system_table
-from rsql_magic.sql.dialects.words import ascii_lower
-from rsql_magic.sql.validate.lookup import find_table
+from rsql_magic.sql.validate.known import find_table
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

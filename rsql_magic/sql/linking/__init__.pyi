@@ -4,8 +4,8 @@ from .choosing import widen as widen
 from .fitting import Shown as Shown
 from .fitting import shown as shown
 from .index import Index as Index
+from .postings import Weights as Weights
 from .slips import corrected as corrected
 from .slips import misspelt as misspelt
 from .values import StoredValue as StoredValue
 from .values import find_values as find_values
-from .weights import Weights as Weights

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from rsql_magic.sql.linking.fitting import fit, with_some
 from rsql_magic.sql.linking.index import Index
-from rsql_magic.sql.linking.schemas import named_schemas
+from rsql_magic.sql.linking.words import named_schemas
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence

@@ -8,17 +8,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from rsql_magic.sql.linking.copies import copies
-from rsql_magic.sql.linking.families import families
+from rsql_magic.sql.linking.families import copies, families
 from rsql_magic.sql.linking.fitting import WIDE, estimate, tokens, trimmed
 from rsql_magic.sql.linking.joins import Joins
-from rsql_magic.sql.linking.lexicon import Lexicon
-from rsql_magic.sql.linking.naming import Naming
-from rsql_magic.sql.linking.postings import Postings, value_places
+from rsql_magic.sql.linking.lexicon import Lexicon, Naming
+from rsql_magic.sql.linking.postings import Postings, Weights, value_places
 from rsql_magic.sql.linking.questions import Concept, Question
-from rsql_magic.sql.linking.schemas import small_names
-from rsql_magic.sql.linking.weights import Weights
-from rsql_magic.sql.linking.words import stems
+from rsql_magic.sql.linking.words import small_names, stems
 
 if TYPE_CHECKING:
     from collections.abc import Container, Iterator, Sequence

@@ -14,9 +14,9 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from rsql_magic.sql.catalog import Table
-    from rsql_magic.sql.linking.copies import Copy
+    from rsql_magic.sql.linking.families import Copy
     from rsql_magic.sql.linking.keys import Key
-    from rsql_magic.sql.linking.naming import Naming
+    from rsql_magic.sql.linking.lexicon import Naming
 
     Floats = NDArray[np.float64]
     Ints = NDArray[np.int64]

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Container, Iterator, Mapping, Sequence
 
     from rsql_magic.sql.catalog import Column, Table
-    from rsql_magic.sql.linking.naming import Naming
+    from rsql_magic.sql.linking.lexicon import Naming
 
     Key = tuple[int, int]
     """The table that points, and the one it points to."""

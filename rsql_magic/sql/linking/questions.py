@@ -6,14 +6,13 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from rsql_magic.sql.linking.languages import language_of, small_words, translated
-from rsql_magic.sql.linking.thesaurus import LONGEST_PHRASE, thesaurus
+from rsql_magic.sql.linking.lexicon import LONGEST_PHRASE, language_of, small_words, thesaurus, translated
 from rsql_magic.sql.linking.words import STOP_WORDS, WORD, spaced, stem
 
 if TYPE_CHECKING:
     from collections.abc import Container, Iterator, Mapping, Sequence
 
-    from rsql_magic.sql.linking.weights import Weights
+    from rsql_magic.sql.linking.postings import Weights
 
 _QUOTES = "\"'‘“«`"
 _SEAM = "\x1f"

@@ -5,8 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from rsql_magic.sql.dialects.reading import Unreadable, canonical, lex, parse, start
-from rsql_magic.sql.validate.engine_errors import truncate_error
-from rsql_magic.sql.validate.problems import Kind, Problem
+from rsql_magic.sql.validate.problems import Kind, Problem, truncate_error
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -84,8 +83,7 @@ def _of_names(tree: exp.Expr, lexed: Lexed, dialect: str, catalog: Catalog) -> I
 
 def _of_words(tree: exp.Expr, lexed: Lexed, dialect: str, catalog: Catalog) -> Iterator[tuple[int, Problem]]:
     """Problems with grammar and functions, with where they stand in the text."""
-    from rsql_magic.sql.validate.functions import unknown_functions
-    from rsql_magic.sql.validate.grammar import refused_grammar
+    from rsql_magic.sql.validate.grammar import refused_grammar, unknown_functions
 
     nodes = list(tree.walk())
     for node, refused in refused_grammar(tree, nodes, lexed.text, dialect):

@@ -12,12 +12,23 @@ from typing import TYPE_CHECKING
 
 from sqlglot import exp
 
-from rsql_magic.sql.dialects.records import dialect_of
+from rsql_magic.sql.dialects.records import dialect_of, names
 from rsql_magic.sql.dialects.system import system_table
-from rsql_magic.sql.dialects.words import names
-from rsql_magic.sql.validate.lookup import find_table, kept, minds_case
-from rsql_magic.sql.validate.scopes import OPEN, Columns, Ctes, Missing, Relation, Resolution, Scope
-from rsql_magic.sql.validate.trees import identifier, is_within, may_be_a_text, names_bound, sides
+from rsql_magic.sql.validate.known import find_table, kept, minds_case
+from rsql_magic.sql.validate.scopes import (
+    OPEN,
+    Columns,
+    Ctes,
+    Missing,
+    Relation,
+    Resolution,
+    Scope,
+    identifier,
+    is_within,
+    may_be_a_text,
+    names_bound,
+    sides,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
