@@ -175,7 +175,7 @@ def test_instants_of_resets_are_read_and_no_key_rests_for_more_than_a_day(header
     ],
 )
 def test_a_check_asks_what_only_a_good_key_is_told(name, url, header):
-    key = KeyPool([with_preset(KeySettings(name, Secret(SECRET)))]).all()[0]
+    [key] = KeyPool([with_preset(KeySettings(name, Secret(SECRET)))]).keys
     request = provider_of(name).check(key)
 
     assert (request.method, str(request.url)) == ("GET", url)
@@ -184,7 +184,7 @@ def test_a_check_asks_what_only_a_good_key_is_told(name, url, header):
 
 
 def test_a_check_at_another_address_lists_the_models():
-    key = KeyPool([with_preset(KeySettings("anthropic", Secret(SECRET), "http://127.0.0.1/v1"))]).all()[0]
+    [key] = KeyPool([with_preset(KeySettings("anthropic", Secret(SECRET), "http://127.0.0.1/v1"))]).keys
 
     assert str(provider_of("anthropic").check(key).url) == "http://127.0.0.1/v1/models"
 
