@@ -1,9 +1,9 @@
-"""Who asks: a token becomes a ``Caller``.
+"""Authentication: a token becomes a ``Caller``.
 
 Tokens come in the header ``Authorization: Bearer …`` (or ``token …``), never in the URL, where logs and histories keep
-them. Those that are known beforehand are looked up by a keyed hash. Others are put to an ``Identity``, such as the
+them. Those that are known beforehand are looked up by a keyed hash. Others go to an ``Identity``, such as the
 JupyterHub or the Jupyter Server this runs in, and its answer is remembered for a while; for longer when the identity
-does not answer, so that a hub's restart stops nobody who is known.
+does not answer, so that a hub's restart stops no known caller.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ _AT_ONCE = 20  # unknown tokens that an identity is asked about at the same time
 
 
 class IdentityUnavailable(RsqlGatewayError):
-    """Who knows the callers does not answer, and this caller is not known from before."""
+    """The identity provider does not answer, and this caller is not known from before."""
 
     status = 503
     code = "identity_unavailable"
@@ -63,12 +63,12 @@ def needs_scope(scope: str) -> Callable[[Method], Method]:
 
 
 def open_to_all(method: Method) -> Method:
-    """Marks a handler's method that needs no token, and so tells nobody's secrets."""
+    """Marks a handler's method that needs no token, and so must give away nothing of any caller."""
     return _marked(method, "")
 
 
 def scope_of(method: object) -> str | None:
-    """The scope that a handler's method needs, empty for none, None when nobody has said."""
+    """The scope that a handler's method needs, empty for none, None where it is not marked."""
     return getattr(method, _SCOPE, None)
 
 
@@ -93,24 +93,24 @@ def token_of(handler: RequestHandler) -> str:
 
 
 def behind_proxy(handler: RequestHandler) -> str:
-    """Where a request comes from, as the hub's proxy says: it puts the client's address last, whatever came before."""
+    """The address of a client behind the hub's proxy, which puts it last, whatever came before."""
     forwarded = handler.request.headers.get("X-Forwarded-For", "")
     return forwarded.rpartition(",")[2].strip() or str(handler.request.remote_ip)
 
 
 class Identity(Protocol):
-    """Somebody else who knows callers."""
+    """An identity provider."""
 
     def caller_of(self, handler: RequestHandler) -> Coroutine[Any, Any, Caller | None]:
-        """Who sent this request, by its token or its cookies, or None.
+        """The caller of a request, by its token or its cookies, or None.
 
         Raises:
-            IdentityUnavailable: That cannot be told now.
+            IdentityUnavailable: It does not answer now.
         """
 
 
 class BadTokens:
-    """Bounds how often an identity is asked about tokens that nobody knows.
+    """Bounds how often an identity is asked about unknown tokens.
 
     Args:
         per_address: Unknown tokens per minute from one address.
@@ -167,11 +167,11 @@ _UNKNOWN = _Known(None, -math.inf, -math.inf)
 
 
 class Authenticator:
-    """Tells who sent a request.
+    """Finds the callers of requests.
 
     Args:
         known: Tokens known beforehand, with their callers.
-        identity: Who is asked about other tokens, and about requests without one.
+        identity: Knows other tokens, and requests without one.
         max_age: Seconds that an answer of ``identity`` about a token is remembered: what is revoked there ends here at
             most so much later.
         bad_age: The same for tokens that it does not know.
@@ -197,7 +197,7 @@ class Authenticator:
         most: int = 10_000,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        # Nobody outside can compute these hashes, so how long a look-up takes tells nothing about a token.
+        # Only this process can compute these hashes, so the time of a look-up gives nothing of a token away.
         self._hash_key = secrets.token_bytes(32)
         self._known = {digest: (digest, caller) for secret, caller in known for digest in [self._hash(secret.reveal())]}
         self._identity = identity
@@ -214,12 +214,12 @@ class Authenticator:
         self._few = asyncio.Semaphore(_AT_ONCE)
 
     async def caller(self, handler: RequestHandler, scope: str) -> Caller:
-        """Who sent the request, if that is somebody with the scope.
+        """The caller of a request, if it has the scope.
 
         Raises:
-            NotAuthenticated: No token, or one that nobody knows.
+            NotAuthenticated: No token, or an unknown one.
             NotPermitted: The caller lacks the scope, or has a name that no record can hold.
-            IdentityUnavailable: Nobody can tell now.
+            IdentityUnavailable: The identity does not answer now.
             LimitExceeded: Too many tokens from there were bad.
         """
         caller = await self._find(handler)

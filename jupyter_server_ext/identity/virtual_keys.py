@@ -1,7 +1,7 @@
 """Virtual API keys, for scripts and CI: made by callers for themselves, within their own limits, or by administrators.
 
-A key is shown once, when it is made. It stands for its owner: what it uses counts as the owner's, and limits of its own
-come on top. It begins with ``rsql_``, so nothing else is asked about it.
+The text of a key is in one reply, when it is made. It stands for its owner: what it uses counts as the owner's, and
+limits of its own come on top. It begins with ``rsql_``, so nothing else is asked about it.
 """
 
 from __future__ import annotations
@@ -52,9 +52,9 @@ class VirtualKeys:
     Args:
         ledger: Whose database holds them; without one they are kept until the end of the process.
         settings: How many and how long.
-        owner: Tells who has a name, or with a mark whoever has that mark, where a hub knows it: None when the hub has
-            no such user any more.
-        max_age: Seconds that it is good what ``owner`` told about whose keys a caller sees.
+        owner: Returns the owner of a name, or of a mark, where a hub knows it: None when the hub has no such user any
+            more.
+        max_age: Seconds for which a caller's owner is remembered.
         clock: Unix time.
     """
 
@@ -81,7 +81,7 @@ class VirtualKeys:
         """A new key of a caller; its text is in the reply and nowhere else.
 
         Args:
-            owner: Who asks for it.
+            owner: The caller.
             name: What to call it.
             days: Until it expires; the configured number when None.
             limits: Limits of its own.
@@ -117,14 +117,14 @@ class VirtualKeys:
         return await self._keep(replace(self._draft(owner, name, days, limits), tenant=tenant))
 
     async def of(self, owner: str | None) -> list[ApiKey]:
-        """The keys of a caller that are still good, or everybody's."""
+        """The valid keys of a caller, or of all callers."""
         now = self._clock()
         if owner is not None:
             await self._follow(owner)
         return [key for key in await self._read(lambda store: store.all(owner)) if key.expires > now]
 
     async def tenants(self) -> set[str]:
-        """The groups of keys that administrators made for somebody."""
+        """The groups of keys that administrators made for others."""
         return {key.tenant for key in await self._read(lambda store: store.all(None)) if key.tenant}
 
     async def revoke(self, key_id: str, owner: str | None) -> ApiKey:
@@ -135,7 +135,7 @@ class VirtualKeys:
             owner: Whose it must be; None for an administrator.
 
         Raises:
-            NoSuchKey: There is none, or it is somebody else's.
+            NoSuchKey: There is none, or it is another caller's.
         """
         if owner is not None:
             await self._follow(owner)
@@ -146,10 +146,10 @@ class VirtualKeys:
         return found
 
     async def caller_by(self, text: str) -> Caller | None:
-        """Whom a key stands for now, None when it is unknown, revoked or expired, or its owner has gone.
+        """The caller that a key stands for now; None when it is unknown, revoked or expired, or its owner has gone.
 
         Raises:
-            IdentityUnavailable: That cannot be told now.
+            IdentityUnavailable: The keys, or the hub, cannot be read now.
         """
         digest = _digest(text)
         try:
@@ -166,7 +166,7 @@ class VirtualKeys:
         return Caller(owner.name, owner.tenant, key.scopes & owner.scopes, key=key.id, limits=key.limits)
 
     async def _owner_of(self, key: ApiKey) -> Caller | None:
-        """Who the owner is now, whose new name is remembered; None when there is no such user any more."""
+        """The owner as it is now, whose new name is kept; None when there is no such user any more."""
         found = await self._owner(key.owner, key.mark) if self._owner is not None else None
         if found is None:
             return None
@@ -175,7 +175,7 @@ class VirtualKeys:
         return found.caller
 
     async def _follow(self, owner: str) -> None:
-        """Find keys that a caller made by an earlier name, and leave those that somebody else made by this one."""
+        """Find keys that a caller made by an earlier name, and leave those that another made by this one."""
         if self._owner is None or ":" in owner or self._clock() < self._followed.get(owner, 0.0):
             return
         with suppress(IdentityUnavailable):  # while the hub is away they are whose they were
@@ -221,11 +221,11 @@ class VirtualKeys:
 
 
 class KeyIdentity:
-    """Callers by their virtual keys; others are put to somebody else.
+    """Callers by their virtual keys, and others by another identity.
 
     Args:
         keys: The keys.
-        others: Who knows other callers, if anybody.
+        others: Knows other callers.
     """
 
     def __init__(self, keys: VirtualKeys, others: Identity | None = None) -> None:
@@ -233,7 +233,7 @@ class KeyIdentity:
         self._others = others
 
     async def caller_of(self, handler: RequestHandler) -> Caller | None:
-        """Who sent this request."""
+        """See ``Identity.caller_of``."""
         token = token_of(handler)
         if token.startswith(PREFIX):
             return await self._keys.caller_by(token)

@@ -88,7 +88,7 @@ class ModelQueue:
         self._completion += sign * request.usual.completion
 
     def ahead_of(self, request: QueuedRequest) -> int:
-        """How many requests will be served before this new one, if nobody else comes."""
+        """How many requests will be served before this new one, if nothing else comes."""
         ahead = 0 if request.again else self.flows(request).ahead_of(request.caller.name, request.weight)
         people_first = _BATCH_TURN - 1 - self._turn % _BATCH_TURN
         if request.interactive:
@@ -151,7 +151,7 @@ class ModelQueue:
         return queue
 
     def order(self) -> Iterator[QueuedRequest]:
-        """All requests in the order of their turns, if nobody else comes."""
+        """All requests in the order of their turns, if nothing else comes."""
         people, batch, turn = self.people.order(), self.batch.order(), self._turn
         while True:
             first, second = (batch, people) if turn % _BATCH_TURN == _BATCH_TURN - 1 else (people, batch)

@@ -123,7 +123,7 @@ class DeficitRoundRobin:
         return len(self._order)
 
     def push(self, request: QueuedRequest) -> None:
-        """Put a request behind the others of its caller, or before everybody if it comes again."""
+        """Put a request behind the others of its caller, or before all if it comes again."""
         name = request.caller.name
         if name not in self._waiting:
             self._waiting[name] = deque()
@@ -204,7 +204,7 @@ class DeficitRoundRobin:
         return len(self._waiting.get(name, ()))
 
     def ahead_of(self, name: str, weight: float) -> int:
-        """How many requests will be served before a new one of this caller, if nobody else comes."""
+        """How many requests will be served before a new one of this caller, if nothing else comes."""
         own = self.waiting(name)
         flow = self._flows[name] if own else self._entry(name, weight)
         last = _after(flow, weight, own).round
@@ -213,7 +213,7 @@ class DeficitRoundRobin:
         )
 
     def order(self) -> Iterator[QueuedRequest]:
-        """All requests in the order of their turns, if nobody else comes."""
+        """All requests in the order of their turns, if nothing else comes."""
         flows = self.copy()
         while flows:
             request = flows.head()

@@ -1,7 +1,7 @@
 """Each caller's share over the last window, and what of a quota is kept for those who have lately asked.
 
 Turns are fair among those who wait. A caller with many requests is alone in the queue when the others pause: it would
-take the whole window at once, and whoever asks next waits until that is over. So:
+take the whole window at once, and the next to ask waits until that is over. So:
 
 - A caller that has used less than an equal share of the last window, by the weight of its tenant, starts as soon as
   there is room.
@@ -10,7 +10,7 @@ take the whole window at once, and whoever asks next waits until that is over. S
   then of those below their shares, but for a few seconds that they may wait.
 
 Where requests are spread evenly over a window, what is given back covers what is expected: then nothing is kept idle,
-and whoever asks takes what is given back next. After a burst nothing is given back for a while, so enough is kept; it
+and the next to ask takes what is given back. After a burst nothing is given back for a while, so enough is kept; it
 shrinks as the end of the window comes near, and as those for whom it is kept fall silent.
 
 Where models share windows, it has to hold for the requests for each of these models and for all of them together (as
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 
     Candidates = Callable[[str], list[tuple[float, Offer]]]
 
-_LONGEST = 120.0  # seconds; of longer windows nobody knows who will ask
+_LONGEST = 120.0  # seconds; of longer windows it is not known who will ask
 _OVER = 2.0  # usual requests beyond its share that a caller may start all the same, as a share is no whole number
 _SWING = 0.5  # of the root of how many are expected, by which they may be more
 _STEPS = 24  # moments of a window at which there has to be room
@@ -107,7 +107,7 @@ class Division:
             self._weights |= {name: habit.weight for name, habit in shares.habits[other].of(now).items()}
         self._weight = sum(self._weights.values())
         self.until = now + _FRESH + _FRESH_PER_CALLER * len(self._weights)
-        self.keeps = False  # whether anything is kept for anybody
+        self.keeps = False  # whether anything is kept for any caller
         self._spare: WindowProjection | None = None
         self._frees: dict[str, list[tuple[float, float]]] | None = None
 
@@ -142,7 +142,9 @@ class Division:
         if not self.is_shared(caller):
             return False
         most = self.share(caller, weight) + _OVER - EPSILON
-        return self.used(caller) >= most and self.used(caller, now) >= most  # the first costs little, and mostly tells
+        return (
+            self.used(caller) >= most and self.used(caller, now) >= most
+        )  # the first costs little, and mostly decides
 
     def size(self, usual: Cost) -> float:
         """What a request takes, in usual ones."""

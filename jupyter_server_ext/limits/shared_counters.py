@@ -122,7 +122,7 @@ class SharedCount:
         return max(0.0, (last + self.span - now) / MICROSECONDS)
 
     def changes(self) -> list[tuple[int, int]]:
-        """What Redis is to be told: differences by slot, or the sum of what is in flight; once."""
+        """What is to be reported to Redis: differences by slot, or the sum of what is in flight; once."""
         changes = list(self.pending.items()) if self.span else [(0, self.own)]
         self.pending = {}
         return changes

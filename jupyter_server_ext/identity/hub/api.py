@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import quote
 
 from jupyter_server_ext.http_client import httpx
@@ -13,6 +13,8 @@ if TYPE_CHECKING:
 
     from jupyter_server_ext.config import Secret
     from jupyter_server_ext.identity.hub.place import HubPlace
+
+T = TypeVar("T")
 
 _SECONDS = 10.0
 _MOST_CONNECTIONS = 20
@@ -36,6 +38,10 @@ class HubApi:
             trust_env=False,  # the hub is a neighbour, and its tokens go through no proxy
             verify=place.api_url.startswith("https:"),  # certificates take 30 ms to load
         )
+
+    @property
+    def _own_token(self) -> dict[str, str]:
+        return {"Authorization": f"token {self._place.token.reveal()}"}
 
     async def owner(self, token: str) -> Mapping[str, Any] | None:
         """The user or service whose token this is, as the hub describes it; None when it knows no such token.
@@ -67,17 +73,8 @@ class HubApi:
 
     async def _users(self, offset: int) -> list[Mapping[str, Any]]:
         """A page of all users, in the order in which the hub got to know them."""
-        url = f"users?sort=id&limit={_PAGE}&offset={offset}"
-        reply = await self._send("GET", url, headers={"Authorization": f"token {self._place.token.reveal()}"})
-        if reply.status_code in {401, 403, 404}:
-            return []
-        try:
-            told = reply.json() if reply.is_success else None
-        except ValueError:
-            told = None
-        if not isinstance(told, list):
-            raise _unavailable()
-        return told
+        reply = await self._send("GET", f"users?sort=id&limit={_PAGE}&offset={offset}", headers=self._own_token)
+        return [] if reply.status_code in {401, 403, 404} else _json(reply, list)
 
     async def properties(self, group: str) -> Mapping[str, Any]:
         """The properties of a group; empty when there are none, or the service may not see them.
@@ -85,8 +82,8 @@ class HubApi:
         Raises:
             IdentityUnavailable: The hub does not answer.
         """
-        told = await self._get(f"groups/{quote(group, safe='')}", self._place.token.reveal(), absent=(403, 404))
-        properties = (told or {}).get("properties")
+        model = await self._get(f"groups/{quote(group, safe='')}", self._place.token.reveal(), absent=(403, 404))
+        properties = (model or {}).get("properties")
         return properties if isinstance(properties, dict) else {}
 
     async def has_group(self, name: str) -> bool:
@@ -95,8 +92,7 @@ class HubApi:
         Raises:
             IdentityUnavailable: The hub does not answer.
         """
-        headers = {"Authorization": f"token {self._place.token.reveal()}"}
-        reply = await self._send("GET", f"groups/{quote(name, safe='')}", headers=headers)
+        reply = await self._send("GET", f"groups/{quote(name, safe='')}", headers=self._own_token)
         if not reply.is_success and reply.status_code not in {403, 404}:
             raise _unavailable()
         return reply.status_code != 404
@@ -118,7 +114,7 @@ class HubApi:
         reply = await self._send("POST", "oauth2/token", data=form)
         if 400 <= reply.status_code < 500:
             return None
-        token = _object(reply).get("access_token")
+        token = _json(reply, dict).get("access_token")
         return token if isinstance(token, str) else None
 
     async def close(self) -> None:
@@ -127,7 +123,7 @@ class HubApi:
 
     async def _get(self, path: str, token: str, absent: tuple[int, ...] = (401, 403)) -> Mapping[str, Any] | None:
         reply = await self._send("GET", path, headers={"Authorization": f"token {token}"})
-        return None if reply.status_code in absent else _object(reply)
+        return None if reply.status_code in absent else _json(reply, dict)
 
     async def _send(self, method: str, path: str, **options: Any) -> httpx.Response:
         try:
@@ -136,15 +132,15 @@ class HubApi:
             raise _unavailable() from error
 
 
-def _object(reply: httpx.Response) -> Mapping[str, Any]:
-    """The JSON object of a reply that should have one."""
+def _json(reply: httpx.Response, kind: type[T]) -> T:
+    """The JSON object or list of a reply that should have one."""
     try:
-        told = reply.json() if reply.is_success else None
+        value = reply.json() if reply.is_success else None
     except ValueError:
-        told = None
-    if not isinstance(told, dict):
+        value = None
+    if not isinstance(value, kind):
         raise _unavailable()
-    return told
+    return value
 
 
 def _unavailable() -> IdentityUnavailable:

@@ -64,8 +64,8 @@ class Browsers:
             path: Where to come back to, below this service.
         """
         verifier, state = secrets.token_urlsafe(48), secrets.token_urlsafe(16)
-        told = json.dumps({"verifier": verifier, "path": path})
-        self._put(handler, f"{self._cookie}-{state}", told, _LOGIN_DAYS)
+        login = json.dumps({"verifier": verifier, "path": path})
+        self._put(handler, f"{self._cookie}-{state}", login, _LOGIN_DAYS)
         challenge = base64.urlsafe_b64encode(hashlib.sha256(verifier.encode()).digest()).decode().rstrip("=")
         query = {
             "client_id": self._place.client_id,
@@ -80,11 +80,11 @@ class Browsers:
     def returned(self, handler: RequestHandler, state: str) -> tuple[Secret, str] | None:
         """The verifier and path of a login that comes back, once; None when this browser began none."""
         name = f"{self._cookie}-{state}"
-        told = self._get(handler, name, _LOGIN_DAYS) if state.replace("-", "").replace("_", "").isalnum() else ""
-        if not told:
+        kept = self._get(handler, name, _LOGIN_DAYS) if state.replace("-", "").replace("_", "").isalnum() else ""
+        if not kept:
             return None
         handler.clear_cookie(name, path=self._place.prefix)
-        login: dict[str, Any] = json.loads(told)
+        login: dict[str, Any] = json.loads(kept)
         return Secret(login["verifier"]), self._below(str(login["path"]))
 
     def remember(self, handler: RequestHandler, token: str) -> None:
@@ -104,7 +104,7 @@ class Browsers:
         return self._get(handler, self._cookie, _SESSION_DAYS)
 
     def _opens_page(self, handler: RequestHandler) -> bool:
-        """Whether the browser shows the reply as a page; other pages' scripts cannot say so."""
+        """Whether the browser shows the reply as a page; other pages' scripts cannot claim that."""
         headers = handler.request.headers
         return handler.request.method in {"GET", "HEAD"} and headers.get("Sec-Fetch-Dest", "document") == "document"
 

@@ -35,7 +35,7 @@ class Groups:
     Args:
         api: Asks the hub for properties.
         settings: ``tenants``, ``[limits.tenant]`` and ``[hub]``.
-        learn: Is told the rules of a tenant whenever they are new or have changed.
+        learn: Called with the rules of a tenant whenever they are new or have changed.
         clock: Seconds, never going back.
     """
 
@@ -86,25 +86,25 @@ class Groups:
             return rules
         known = self._configured.get(name) if until == -math.inf else rules
         fresh = self._read(name, properties.get(PROPERTY), known)
-        if fresh != known:  # what was decided at run time about a group stays as long as the hub says nothing new
+        if fresh != known:  # overrides of a group stay as long as its properties do
             self._learn(fresh or TenantSettings(name))
         self._rules[name] = (self._clock() + self._max_age, fresh)
         return fresh
 
-    def _read(self, name: str, told: Any, known: TenantSettings | None) -> TenantSettings | None:
+    def _read(self, name: str, rules: Any, known: TenantSettings | None) -> TenantSettings | None:
         """The rules of a group; a mistake in its properties leaves them as they were."""
         configured = self._configured.get(name)
-        if told is None:
+        if rules is None:
             return configured
         try:
-            return overlaid(configured or TenantSettings(name), told)
+            return overlaid(configured or TenantSettings(name), rules)
         except ConfigError as error:
             app_log.error("rsql: the rules of a group stay as they were. %s", error.message)
             return known or configured
 
 
-def overlaid(base: TenantSettings, told: Mapping[str, Any]) -> TenantSettings:
-    """A tenant's rules, with what a group's property says in their place.
+def overlaid(base: TenantSettings, rules: Mapping[str, Any]) -> TenantSettings:
+    """A tenant's rules, with those of a group's property in their place.
 
     Raises:
         ConfigError: The property is not in the form of ``[tenants.NAME]``.
@@ -114,8 +114,8 @@ def overlaid(base: TenantSettings, told: Mapping[str, Any]) -> TenantSettings:
         ... # doctest: +ELLIPSIS
         TenantSettings(name='lab', weight=2.0, models=('small',), ...)
     """
-    own = read_tenant(base.name, told, where=f"property '{PROPERTY}' of the group '{base.name}'")
-    given = {name: getattr(own, name) for name in told if name != "limits"}
+    own = read_tenant(base.name, rules, where=f"property '{PROPERTY}' of the group '{base.name}'")
+    given = {name: getattr(own, name) for name in rules if name != "limits"}
     return dataclasses.replace(base, **given, limits=merged(base.limits, own.limits))
 
 

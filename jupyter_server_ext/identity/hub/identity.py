@@ -1,21 +1,23 @@
-"""Callers that the hub knows: its users, their servers, its services."""
+"""Callers that the hub knows: its users, their servers, its services; and what handlers need of the hub."""
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING, Any
 
 from jupyter_server_ext.identity.auth import token_of
+from jupyter_server_ext.identity.hub.api import HubApi
+from jupyter_server_ext.identity.hub.browsers import Browsers
+from jupyter_server_ext.identity.hub.groups import Groups
 from jupyter_server_ext.messages import Caller, Owner
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from tornado.web import RequestHandler
 
-    from jupyter_server_ext.config import HubSettings
-    from jupyter_server_ext.identity.hub.api import HubApi
-    from jupyter_server_ext.identity.hub.browsers import Browsers
-    from jupyter_server_ext.identity.hub.groups import Groups
+    from jupyter_server_ext.config import HubSettings, Settings, TenantSettings
+    from jupyter_server_ext.http_client import httpx
     from jupyter_server_ext.identity.hub.place import HubPlace
 
 _LONGEST_TOKEN = 512
@@ -23,16 +25,16 @@ _SERVERS = "access:servers!server="  # what the hub puts into the scopes of a se
 
 
 class HubIdentity:
-    """Asks the hub who somebody is.
+    """Finds callers by asking the hub.
 
     A user is a caller of the user's name, from whichever of the user's servers; a service is ``service:NAME``, so that
-    it is nobody's namesake. The user's group is the tenant.
+    it has no namesake. The user's group is the tenant.
 
     Args:
         place: Where the hub is.
         api: Asks it.
-        groups: Which of a user's groups counts.
-        settings: Who is an administrator.
+        groups: Chooses the group that counts for a user.
+        settings: Which users are administrators.
         browsers: Knows the sessions of browsers.
     """
 
@@ -44,7 +46,7 @@ class HubIdentity:
         self._browsers = browsers
 
     async def caller_of(self, handler: RequestHandler) -> Caller | None:
-        """Whose token the request has, or whose browser it comes from.
+        """The caller of a request, by its token or its browser's session.
 
         Raises:
             IdentityUnavailable: The hub does not answer.
@@ -55,7 +57,7 @@ class HubIdentity:
         return await self.caller_by(session, browser=True) if session else None
 
     async def caller_by(self, token: str, *, browser: bool = False) -> Caller | None:
-        """Whose token this is.
+        """The caller of a token.
 
         Args:
             token: As it came.
@@ -70,10 +72,10 @@ class HubIdentity:
         return None if model is None else await self._caller(model, browser=browser)
 
     async def owner(self, name: str, mark: str = "") -> Owner | None:
-        """The user of this name, or with a mark whoever has that; None when the hub has no such user any more.
+        """The user of this name, or of a mark; None when the hub has no such user any more.
 
-        Who may not use the gateway has no scopes. A mark is the moment at which the hub first saw the user, which stays
-        when the name changes. Without a right to list users nobody is found by another name.
+        A user that may not use the gateway has no scopes. A mark is the moment at which the hub first saw the user,
+        which stays when the name changes. Without a right to list users none is found by another name.
 
         Raises:
             IdentityUnavailable: The hub does not answer.
@@ -88,7 +90,7 @@ class HubIdentity:
         return Owner(Caller(str(model["name"]), await self._groups.tenant(_names(model)), scopes), _mark(model))
 
     def _is_let_in(self, model: Mapping[str, Any]) -> bool:
-        """Whether a user may use the gateway, as far as it is told who may."""
+        """Whether a user may use the gateway, where it is configured which may."""
         members = self._place.members
         return (
             not members
@@ -120,6 +122,33 @@ class HubIdentity:
         person = bool(model.get("admin")) or not self._settings.admin_groups.isdisjoint(_names(model))
         of_server = any(scope.startswith(_SERVERS) for scope in held)
         return person and (browser or not of_server or self._settings.admin_servers)
+
+
+class HubAccess:
+    """What handlers need of the hub.
+
+    Args:
+        place: Where the hub is.
+        settings: As read.
+        learn: Called with the rules of a tenant whenever they are new or have changed.
+        transport: What carries requests to the hub, in place of real connections; for tests.
+        clock: Seconds, never going back.
+    """
+
+    def __init__(
+        self,
+        place: HubPlace,
+        settings: Settings,
+        learn: Callable[[TenantSettings], None] = lambda _: None,
+        transport: httpx.AsyncBaseTransport | None = None,
+        *,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.place = place
+        self.api = HubApi(place, transport)
+        self.browsers = Browsers(place)
+        groups = Groups(self.api, settings, learn, clock=clock)
+        self.identity = HubIdentity(place, self.api, groups, settings.hub, self.browsers)
 
 
 def _mark(model: Mapping[str, Any]) -> str:

@@ -1,4 +1,4 @@
-"""What the hub tells a service in its environment, and what an administrator tells one that the hub does not start.
+"""The environment of a service of the hub, or of one that the hub does not start.
 
 https://jupyterhub.readthedocs.io/en/stable/reference/services.html lists the variables.
 """
@@ -31,8 +31,8 @@ class HubPlace:
         client_id: The service's name in OAuth.
         callback: Path that OAuth comes back to.
         access_scopes: Hub scopes of which a caller needs one.
-        service_url: Where the hub expects the service to listen; empty when it does not say.
-        members: Who may use the gateway, as ``group:NAME`` and ``user:NAME``; empty for whoever has the scope. Tokens
+        service_url: Where the hub expects the service to listen; empty where it names nothing.
+        members: Who may use the gateway, as ``group:NAME`` and ``user:NAME``; empty for all with the scope. Tokens
             bring their scopes with them; the owner of a virtual key is looked up here.
     """
 
@@ -82,7 +82,7 @@ class HubPlace:
 
     @property
     def listens(self) -> tuple[str, int] | None:
-        """Address and port that the hub's proxy sends requests to, or None when the hub does not say."""
+        """Address and port that the hub's proxy sends requests to, or None where it names none."""
         parts = urlsplit(self.service_url)
         return (parts.hostname, parts.port) if parts.hostname and parts.port else None
 
@@ -99,9 +99,9 @@ def _folder(path: str) -> str:
 def _list(environment: Mapping[str, str], name: str) -> frozenset[str]:
     """A variable that holds a JSON list, as the hub writes scopes."""
     try:
-        told = json.loads(environment.get(name) or "[]")
+        names = json.loads(environment.get(name) or "[]")
     except ValueError:
-        told = None
-    if not isinstance(told, list):
+        names = None
+    if not isinstance(names, list):
         raise ConfigError(f'{name} must be a JSON list, such as ["…"].')
-    return frozenset(map(str, told))
+    return frozenset(map(str, names))

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 _CALM = 10  # windows without a refusal, after which what it taught is tried again without
 _LONGEST = 86_400.0  # seconds that anything learnt is kept
-_OFTEN_BELIED = 4  # refusals of what headers had said was left, after which they are not believed
+_OFTEN_BELIED = 4  # refusals of what was left by headers, after which they are not believed
 _PATIENCE = 5  # times the margin, that an answer is waited for where answers often come within it …
 _OFTEN_PROMPT = 0.25  # … which this share of them is
 _LEARNING = 0.03
@@ -76,7 +76,7 @@ class EffectiveLimit:
 
 
 class HeaderReliability:
-    """Whether headers are believed that say more is left than our own count: some are of another limit, or wrong.
+    """Whether headers are believed that leave more than our own count: some are of another limit, or wrong.
 
     Args:
         window: Length of the limit's window in seconds.
@@ -100,7 +100,7 @@ class HeaderReliability:
         return now >= self._believed_from
 
     def belied(self, now: float) -> None:
-        """Learn from a refusal of what headers had said was left."""
+        """Learn from a refusal of what was left by headers."""
         if not self.are_believed(now):
             return
         if now - self._belied_at > self._calm + self._least:
@@ -192,7 +192,7 @@ class BucketDetector:
 
     Args:
         seconds: The length of the window.
-        configured: Whether it is configured to be a bucket, which holds until a header or a refusal says otherwise.
+        configured: Whether it is configured to be a bucket, which holds until a header or a refusal shows otherwise.
     """
 
     def __init__(self, seconds: float, *, configured: bool = False) -> None:

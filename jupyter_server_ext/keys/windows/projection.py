@@ -24,7 +24,7 @@ class WindowProjection:
         left: How much is left.
         seconds: How long what is taken stays taken.
         frees: When how much is given back, in the order of time.
-        floor: How much is left at least, whatever ``left`` says.
+        floor: How much is left at least, whatever ``left`` is.
         rate: What the floor gains in a second …
         full: … up to this.
 
@@ -89,7 +89,7 @@ class WindowProjection:
         return min(by_log, at + (amount - self._floor) / self._rate) if self._rate else by_log
 
     def reserve(self, amount: float, by: float) -> None:
-        """Keep so much for somebody whose turn has come, and who can have it by then."""
+        """Keep so much for the head of a queue, which can have it by then."""
         self.reserved += amount
         self._reservations.append((self.reserved, by))
 
@@ -100,7 +100,7 @@ class WindowProjection:
             self._reservations.clear()
 
     def delays(self, amount: float, at: float) -> bool:
-        """Whether somebody whose turn has come would wait longer if so much were taken."""
+        """Whether the head of a queue would wait longer if so much were taken."""
         again = at + SURELY_OVER * self._seconds
         return any(self.opens(needs + amount, at) > by for needs, by in self._reservations if by < again)
 

@@ -84,7 +84,7 @@ class TimeWindow(RateWindow):
         spec: The limit.
         jitter: Seconds that a request may travel until the provider has counted it.
         midnight: For a calendar day: the next reset after a moment, both in the seconds of the caller's clock.
-        shared: Whether other gateways take from the same limit, so that headers tell less.
+        shared: Whether other gateways take from the same limit, so that headers show less.
 
     Attributes:
         charging: When the provider counts a request, as far as is learnt.
