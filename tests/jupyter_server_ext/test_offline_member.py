@@ -65,3 +65,22 @@ def test_it_tells_requests_apart():
         for more in ({}, {"rsql": ASKED}, {"rsql": {**ASKED, "question": "What is a mean?"}})
     }
     assert len(keys) == 3
+
+
+@pytest.mark.asyncio
+async def test_the_gateway_announces_what_the_offline_model_answers(served):
+    async with served(Settings(), fake=False) as gateway:
+        assert (await gateway.get("stats")).json()["offline_models"] == ["offline", "default"]
+    key = KeySettings("groq", key=Secret("k"), models=("m",))
+    async with served(Settings(keys=(key, KeySettings("offline")), default_model="m"), fake=False) as gateway:
+        assert (await gateway.get("stats")).json()["offline_models"] == ["offline"]
+
+
+@pytest.mark.asyncio
+async def test_a_malformed_member_is_refused_with_its_place(served):
+    async with served(Settings(), fake=False) as gateway:
+        wrong = {**BODY, "rsql": {**ASKED, "tables": [{"name": "t", "columns": [{"name": 3}]}]}}
+        reply = await gateway.ask(wrong)
+    assert reply.status_code == 400
+    assert "'rsql'" in reply.json()["error"]["message"]
+    assert "$.tables[0].columns[0].name" in reply.json()["error"]["message"]

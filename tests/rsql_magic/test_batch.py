@@ -53,6 +53,15 @@ def test_an_answer_is_asked_for_once(client, gateway, tmp_path):
     assert len(gateway.requests) == 1
 
 
+def test_a_recording_is_known_by_its_prompt_whether_or_not_values_went_with_it(client, gateway, tmp_path):
+    gateway.replies = ["42"]
+    client.offline_models = frozenset({"llama"})
+    recording = ReplayingClient(client, opened(tmp_path / "a.jsonl"))
+    list(recording.stream(ASK, model="llama", described=lambda: {"task": "ask", "question": "x"}))
+    assert gateway.requests[0]["rsql"] == {"task": "ask", "question": "x"}
+    assert answers(ReplayingClient(None, opened(f"replay:{tmp_path}/a.jsonl")))[0] == "42 "
+
+
 def test_a_replayed_answer_tells_no_time_so_that_two_replays_look_the_same(client, gateway, tmp_path):
     gateway.replies = ["42"]
     answers(ReplayingClient(client, opened(tmp_path / "a.jsonl")))
