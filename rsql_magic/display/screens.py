@@ -306,7 +306,7 @@ def usage_line(usage: Usage, *, notes: Iterable[str] = ()) -> str:
         notes: Further facts, such as ``2 values redacted``.
 
     Example:
-        >>> from rsql_magic.gateway.events import Usage
+        >>> from rsql_magic.gateway.chat import Usage
         >>> usage_line(Usage(1204, 88, 1, 1.24, model="llama"))
         'llama · 1,204 + 88 tokens · 1.2 s'
     """

@@ -7,14 +7,13 @@ arrived stays, marked ``[interrupted]``. It knows nothing of data frames or data
 from __future__ import annotations
 
 import time
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
 from rsql_magic.context import LEVELS, follows
-from rsql_magic.errors import AnswerCut, Stopped
 from rsql_magic.gateway.client import described_within, filtered
-from rsql_magic.gateway.events import Reply, Usage, spoken, usage_of
+from rsql_magic.gateway.events import Done, Reply
 from rsql_magic.redaction import redact
 from rsql_magic.sql import count_tokens
 
@@ -33,6 +32,68 @@ MAIN = "main"
 
 _QUOTED = 60
 """Most characters of an earlier question in a footer."""
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """What answers took, in all.
+
+    Args:
+        prompt_tokens: Tokens read.
+        completion_tokens: Tokens written.
+        requests: Requests sent; repairs are requests too.
+        seconds: From the first request to the last word.
+        queue_seconds: Part of it spent waiting for a free key.
+        cached: True when all of it came from a cache.
+        replayed: True when all of it came from a file of answers; then no time is told, for it has none.
+        cost_usd: Money, when the gateway has prices.
+        model: The model that answered last.
+        request_id: The last request's id.
+        limits: What is left of the caller's limits, by short name.
+    """
+
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+    requests: int = 0
+    seconds: float = 0.0
+    queue_seconds: float = 0.0
+    cached: bool = False
+    replayed: bool = False
+    cost_usd: float | None = None
+    model: str = ""
+    request_id: str = ""
+    limits: tuple[tuple[str, str], ...] = ()
+
+    @property
+    def total_tokens(self) -> int:
+        """Read and written together."""
+        return self.prompt_tokens + self.completion_tokens
+
+
+def usage_of(replies: Sequence[Reply]) -> Usage:
+    """The usage of some answers together, such as a draft and its repairs.
+
+    Example:
+        >>> usage_of([]).total_tokens
+        0
+    """
+    done = [reply.done for reply in replies if reply.done]
+    costs = [event.rsql["cost_usd"] for event in done if event.rsql.get("cost_usd") is not None]
+    last = done[-1] if done else Done()
+    replayed = bool(done) and all(event.rsql.get("replayed") for event in done)
+    return Usage(
+        prompt_tokens=sum(int(event.usage.get("prompt_tokens") or 0) for event in done),
+        completion_tokens=sum(int(event.usage.get("completion_tokens") or 0) for event in done),
+        requests=len(replies),
+        seconds=0.0 if replayed else sum(reply.seconds for reply in replies),
+        queue_seconds=0.0 if replayed else sum(float(event.rsql.get("queue_seconds") or 0) for event in done),
+        cached=bool(done) and all(event.rsql.get("cached") for event in done),
+        replayed=replayed,
+        cost_usd=sum(costs) if costs else None,
+        model=last.model,
+        request_id=str(last.rsql.get("request_id") or ""),
+        limits=tuple(sorted(last.limits.items())),
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -217,30 +278,14 @@ class Chat:
             GatewayError: The gateway refused or failed.
         """
         sent, reply.redacted = filtered(messages)
-        reply.messages = tuple(sent)
-        reply.clock = self._clock
-        reply.started = reply.ended = self._clock()
-        try:
-            more: dict[str, Any] = {"max_tokens": self.answer_tokens} if self.answer_tokens else {}
-            if described is not None:
-                prompt = "\n".join(message["content"] for message in sent)
-                more["described"] = lambda: described_within(described(), prompt)
-            if self.answer_seconds:
-                reply.most_seconds = self.answer_seconds
-                more["heard"] = reply.hear
-            with closing(self._client().stream(sent, model=model, task=task, timeout=timeout, **more)) as events:
-                for event in events:
-                    if (shown := reply.add(event)) is not None:
-                        yield shown
-        except KeyboardInterrupt:
-            reply.interrupted = True
-            raise Stopped("Stopped; what had arrived is kept.") from None
-        except AnswerCut as error:
-            reply.interrupted = True
-            reply.text = reply.text or spoken(error.partial)
-            raise
-        finally:
-            reply.ended = self._clock()
+        reply.messages, reply.clock = tuple(sent), self._clock
+        more: dict[str, Any] = {"max_tokens": self.answer_tokens} if self.answer_tokens else {}
+        if described is not None:
+            prompt = "\n".join(message["content"] for message in sent)
+            more["described"] = lambda: described_within(described(), prompt)
+        if self.answer_seconds:
+            reply.most_seconds, more["heard"] = self.answer_seconds, reply.hear
+        return reply.read(lambda: self._client().stream(sent, model=model, task=task, timeout=timeout, **more))
 
     def take(self, turn: Turn, instead_of: Sequence[Turn] = ()) -> None:
         """Remember a turn at its place, in place of those that it replaces."""
@@ -376,17 +421,9 @@ class Entry:
         """Take the turns of earlier runs of its cell out."""
         self.chat.forget(self.own)
 
-    def stream(
-        self,
-        messages: Sequence[Message],
-        reply: Reply,
-        *,
-        model: str | None = None,
-        timeout: float | None = None,
-        described: Described | None = None,
-    ) -> Generator[Event, None, None]:
+    def stream(self, messages: Sequence[Message], reply: Reply, **options: Any) -> Generator[Event, None, None]:
         """Send messages for this question, as `Chat.stream` does."""
-        return self.chat.stream(messages, reply, model=model, task=self.task, timeout=timeout, described=described)
+        return self.chat.stream(messages, reply, task=self.task, **options)
 
     def history(self) -> list[dict[str, str]]:
         """The earlier turns that `messages` holds, as questions and answers."""

@@ -10,15 +10,15 @@ import math
 import re
 import time
 from collections import Counter
-from contextlib import suppress
+from contextlib import closing, suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from rsql_magic.errors import AnswerCut, GatewayError, GatewayUnreachable
+from rsql_magic.errors import AnswerCut, GatewayError, GatewayUnreachable, Stopped
 from rsql_magic.gateway.refusals import error_of, not_a_gateway
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
     from contextlib import AbstractContextManager
 
     import httpx
@@ -96,6 +96,29 @@ class Reply:
     redacted: Counter[str] = field(default_factory=Counter)
     clock: Callable[[], float] = time.monotonic
     most_seconds: float = math.inf
+
+    def read(self, stream: Callable[[], Generator[Event, None, None]]) -> Generator[Event, None, None]:
+        """Take the events of a stream and yield them as they are shown.
+
+        Raises:
+            Stopped: The user interrupted; the request is closed.
+            GatewayError: The gateway refused or failed.
+        """
+        self.started = self.ended = self.clock()
+        try:
+            with closing(stream()) as events:
+                for event in events:
+                    if (shown := self.add(event)) is not None:
+                        yield shown
+        except KeyboardInterrupt:
+            self.interrupted = True
+            raise Stopped("Stopped; what had arrived is kept.") from None
+        except AnswerCut as error:
+            self.interrupted = True
+            self.text = self.text or spoken(error.partial)
+            raise
+        finally:
+            self.ended = self.clock()
 
     def add(self, event: Event) -> Event | None:
         """Take an event; the event as it is shown, or None while a model thinks aloud.
@@ -193,68 +216,6 @@ def _stopped(message: str, hint: str, reply: Reply) -> AnswerCut:
     error = AnswerCut(message, hint=hint)
     error.partial = reply.raw
     return error
-
-
-@dataclass(frozen=True, slots=True)
-class Usage:
-    """What answers took, in all.
-
-    Args:
-        prompt_tokens: Tokens read.
-        completion_tokens: Tokens written.
-        requests: Requests sent; repairs are requests too.
-        seconds: From the first request to the last word.
-        queue_seconds: Part of it spent waiting for a free key.
-        cached: True when all of it came from a cache.
-        replayed: True when all of it came from a file of answers; then no time is told, for it has none.
-        cost_usd: Money, when the gateway has prices.
-        model: The model that answered last.
-        request_id: The last request's id.
-        limits: What is left of the caller's limits, by short name.
-    """
-
-    prompt_tokens: int = 0
-    completion_tokens: int = 0
-    requests: int = 0
-    seconds: float = 0.0
-    queue_seconds: float = 0.0
-    cached: bool = False
-    replayed: bool = False
-    cost_usd: float | None = None
-    model: str = ""
-    request_id: str = ""
-    limits: tuple[tuple[str, str], ...] = ()
-
-    @property
-    def total_tokens(self) -> int:
-        """Read and written together."""
-        return self.prompt_tokens + self.completion_tokens
-
-
-def usage_of(replies: Sequence[Reply]) -> Usage:
-    """The usage of some answers together, such as a draft and its repairs.
-
-    Example:
-        >>> usage_of([]).total_tokens
-        0
-    """
-    done = [reply.done for reply in replies if reply.done]
-    costs = [event.rsql["cost_usd"] for event in done if event.rsql.get("cost_usd") is not None]
-    last = done[-1] if done else Done()
-    replayed = bool(done) and all(event.rsql.get("replayed") for event in done)
-    return Usage(
-        prompt_tokens=sum(int(event.usage.get("prompt_tokens") or 0) for event in done),
-        completion_tokens=sum(int(event.usage.get("completion_tokens") or 0) for event in done),
-        requests=len(replies),
-        seconds=0.0 if replayed else sum(reply.seconds for reply in replies),
-        queue_seconds=0.0 if replayed else sum(float(event.rsql.get("queue_seconds") or 0) for event in done),
-        cached=bool(done) and all(event.rsql.get("cached") for event in done),
-        replayed=replayed,
-        cost_usd=sum(costs) if costs else None,
-        model=last.model,
-        request_id=str(last.rsql.get("request_id") or ""),
-        limits=tuple(sorted(last.limits.items())),
-    )
 
 
 @dataclass
