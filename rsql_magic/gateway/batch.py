@@ -15,7 +15,6 @@ the old answer no longer fits, and ``replay:`` says so.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import re
 from dataclasses import dataclass, field
@@ -23,7 +22,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from rsql_magic.errors import BadInput, GatewayUnreachable
-from rsql_magic.gateway.events import Done, Text
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Mapping, Sequence
@@ -60,6 +58,8 @@ def key_of(messages: Sequence[Mapping[str, Any]], model: str | None, **params: A
         ... )
         True
     """
+    import hashlib
+
     text = json.dumps([list(map(dict, messages)), model, params], sort_keys=True, ensure_ascii=False, default=str)
     return hashlib.sha256(_TODAY.sub("", text.replace('\\"', '"')).encode("utf-8", "surrogatepass")).hexdigest()
 
@@ -169,6 +169,8 @@ class ReplayingClient:
         **params: Any,
     ) -> Generator[Event, None, None]:
         """As ``LLMClient.stream``; a replayed answer comes as one ``Text``."""
+        from rsql_magic.gateway.events import Done, Text
+
         key = key_of(messages, model, **params)
         if known := self._file.get(key):
             yield Text(known["text"])
@@ -179,6 +181,8 @@ class ReplayingClient:
         yield from self._recorded(key, messages, **options, **params)
 
     def _recorded(self, key: str, messages: Sequence[Message], **options: Any) -> Generator[Event, None, None]:
+        from rsql_magic.gateway.events import Done, Text
+
         if self._client is None:
             raise GatewayUnreachable("There is no gateway to ask.", hint="%rsql connect names one.")
         pieces = []
