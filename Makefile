@@ -27,7 +27,7 @@ demo: setup ## run notebooks/demo.ipynb against a real server and gateway, and w
 lab: setup ## JupyterLab with the gateway on and the demo notebook open
 	cd notebooks && ../.venv/bin/jupyter lab $(if $(filter 0,$(shell id -u)),--allow-root) demo.ipynb
 
-quick: setup-check ## the tests that start no program: no server, browser, kernel or R; a minute
+quick: setup-check ## the tests without programs (servers, browsers, kernels, R), simulations and generated cases
 	$(python) -m pytest -q $(parallel) -m quick $(unit) tests/contract
 
 test: setup-test check ## every test: unit, contract, end to end

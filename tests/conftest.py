@@ -35,6 +35,11 @@ def real_r(programs):
         (pytest.fail if _R_IS_REQUIRED else pytest.skip)(r_problem() or "Rscript is not installed.")
 
 
+@pytest.fixture(scope="session")
+def simulation():
+    """For tests that play minutes of a gateway in virtual time, or many sessions, and so take seconds of real work."""
+
+
 def _starts_programs(item):
     """Whether it asks for them by a fixture, or by the name of a server among its parameters."""
     parameters = item.callspec.params.values() if hasattr(item, "callspec") else ()
@@ -43,9 +48,10 @@ def _starts_programs(item):
 
 
 def pytest_collection_modifyitems(items):
-    """``-m quick`` takes what neither starts a program nor belongs to another command of the Makefile."""
+    """``-m quick`` takes what starts no program, plays no simulation, and draws no generated cases."""
     for item in items:
-        if not _starts_programs(item) and not _ELSEWHERE & {mark.name for mark in item.iter_markers()}:
+        long = "simulation" in item.fixturenames or hasattr(item.obj, "hypothesis")
+        if not (long or _starts_programs(item) or _ELSEWHERE & {mark.name for mark in item.iter_markers()}):
             item.add_marker("quick")
 
 

@@ -16,6 +16,8 @@ from jupyter_server_ext.keys import Cost, KeyPool, KeyQueue, MemoryWindows, Queu
 from jupyter_server_ext.keys.windows.projection import WindowProjection
 from jupyter_server_ext.messages import Caller, Usage
 
+pytestmark = pytest.mark.usefixtures("simulation")
+
 PATIENT = PoolSettings(queue_deadline_seconds=1e6, queue_length=100_000)
 
 

@@ -19,6 +19,8 @@ from simulated_provider import Account
 
 from jupyter_server_ext.ledger import Used
 
+pytestmark = pytest.mark.usefixtures("simulation")
+
 KINDS = ["fixed", "fixed-lazy", "rolling", "bucket"]
 
 

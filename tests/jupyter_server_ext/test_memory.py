@@ -19,7 +19,7 @@ from simulated_provider import Fault, SimulatedProvider
 
 from jupyter_server_ext.config.settings import CallerLimits, Settings, StorageSettings
 
-pytestmark = pytest.mark.asyncio
+pytestmark = [pytest.mark.asyncio, pytest.mark.usefixtures("simulation")]
 
 MANY = 12
 MESSAGES = [{"role": "user", "content": "How many flights left JFK?"}]

@@ -26,6 +26,8 @@ from jupyter_server_ext.pipeline.replay import as_body, as_events
 from jupyter_server_ext.upstream import Job, KeyRotatingTransport, ProviderTransport
 from jupyter_server_ext.upstream.connection import _Connection
 
+pytestmark = pytest.mark.usefixtures("simulation")
+
 SWEEP = int(os.environ.get("RSQL_SWEEP_REPLIES", "1_000_000"))
 MESSAGES = [{"role": "user", "content": "How many flights left JFK?"}]
 LONGEST = 2.0  # seconds, on a busy machine

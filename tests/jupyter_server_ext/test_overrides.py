@@ -287,7 +287,7 @@ async def test_the_ledger_as_a_file(gateway, form, tmp_path):
     ],
 )
 @pytest.mark.asyncio
-async def test_of_two_hundred_at_once_exactly_the_limit_passes(gateway, url, limit, passed):
+async def test_of_two_hundred_at_once_exactly_the_limit_passes(simulation, gateway, url, limit, passed):
     async with gateway(caller=limit) as running:
         replies = await asyncio.gather(*(running.ask() for _ in range(200)))
         assert [reply.status_code for reply in replies].count(200) == passed

@@ -170,7 +170,7 @@ def test_a_free_key_is_given_at_once_and_a_full_one_at_the_moment_it_is_free():
     assert run(main) == pytest.approx([0.0, 0.0, 60.7, 60.7, 121.4], abs=0.001)
 
 
-def test_seventy_five_callers_at_twice_the_quota_for_ten_minutes():
+def test_seventy_five_callers_at_twice_the_quota_for_ten_minutes(simulation):
     """What the pool promises, in virtual time: all of the quota, fairly, nobody refused who could have been served."""
 
     async def main(loop):

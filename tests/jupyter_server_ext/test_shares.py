@@ -22,6 +22,8 @@ from jupyter_server_ext.keys.shares import Shares
 from jupyter_server_ext.keys.windows.base import Offer, WindowSpec
 from rsql_magic.config import Rsql
 
+pytestmark = pytest.mark.usefixtures("simulation")
+
 KINDS = ["fixed", "rolling", "bucket"]
 MINUTES = 13.5
 

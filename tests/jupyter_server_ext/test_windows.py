@@ -17,6 +17,8 @@ from jupyter_server_ext.keys.windows.lower_bound import RemainingLowerBound
 from jupyter_server_ext.keys.windows.usage import WindowEntry
 from jupyter_server_ext.keys.windows.window import TimeWindow
 
+pytestmark = pytest.mark.usefixtures("simulation")
+
 
 @pytest.mark.parametrize("headers", [True, False], ids=["headers", "no headers"])
 @pytest.mark.parametrize("kind", KINDS)

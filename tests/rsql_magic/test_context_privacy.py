@@ -17,6 +17,8 @@ from rsql_magic.context import describe, gather
 from rsql_magic.redaction import identifiers, redact, says_personal, says_secret
 from rsql_magic.redaction.filter import DETECTORS
 
+pytestmark = pytest.mark.usefixtures("simulation")
+
 ALNUM = string.ascii_letters + string.digits
 WORD = st.text(string.ascii_lowercase, min_size=2, max_size=10)
 

@@ -209,7 +209,7 @@ def test_odd_names_in_a_database(ip, gateway):
     shop.close()
 
 
-def test_a_table_of_two_thousand_columns(ip, gateway):
+def test_a_table_of_two_thousand_columns(simulation, ip, gateway):
     wide = ip.user_ns["wide"] = duckdb.connect()
     wide.execute(f"CREATE TABLE readings AS SELECT {', '.join(f'{i} AS sensor_{i}' for i in range(2000))}")
     gateway.replies = [sql("SELECT max(sensor_1234) AS top FROM readings")]

@@ -8,6 +8,8 @@ import httpx
 import pytest
 from planted import CELLS, assert_nothing_planted, seeded
 
+pytestmark = pytest.mark.usefixtures("simulation")
+
 REPLIES = 40
 
 
