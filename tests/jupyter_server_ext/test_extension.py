@@ -12,6 +12,8 @@ from tornado.httpclient import HTTPClientError
 from jupyter_server_ext import _jupyter_server_extension_points
 from jupyter_server_ext.app.extension import server_url
 
+pytestmark = pytest.mark.usefixtures("programs")
+
 pytest_plugins = ["pytest_jupyter.jupyter_server"]
 
 ASK = json.dumps({"messages": [{"role": "user", "content": "Question: What can you do?"}]})

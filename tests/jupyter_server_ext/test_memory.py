@@ -128,5 +128,5 @@ async def test_a_request_leaves_nothing_in_memory(way, served, tmp_path):
                 await many()
                 more = await kept(gateway) - before
     assert way.status in statuses
-    del more["Share"]  # a window's part of time; it has 120 of them at most
+    del more["Slice"]  # a window's part of time; it has 120 of them at most
     assert not {name: count for name, count in more.items() if count >= MANY // 2}

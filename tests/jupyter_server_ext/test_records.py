@@ -326,7 +326,7 @@ def test_the_command_says_what_is_wrong(monkeypatch, capsys, words, code, told):
 
 
 @pytest.mark.asyncio
-async def test_the_command_exports_a_ledger_and_the_rsql_command_does_the_same(paying, url, tmp_path, capfd):
+async def test_the_command_exports_a_ledger_and_the_rsql_command_does_the_same(programs, paying, url, tmp_path, capfd):
     from rsql_magic.cli import main as rsql
 
     async with paying() as gateway:

@@ -197,7 +197,7 @@ def test_a_terminal_shows_below_the_words_what_they_cite_and_what_is_wrong(ip, g
     assert "from `sales`\n\n⚠ The python block 1 does not parse" in below
 
 
-def test_a_block_of_r_may_begin_with_the_magic_of_r(ip, gateway):
+def test_a_block_of_r_may_begin_with_the_magic_of_r(programs, ip, gateway):
     gateway.replies = ["```r\n%%R -i df\nmean(df$v)\n```"]
     assert ip.run("%%ask\nmean of v").code == "mean(df$v)"
 
