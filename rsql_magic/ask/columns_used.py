@@ -66,7 +66,7 @@ def unknown_in_python(
     codes: Iterable[str],
     frames: Mapping[str, Sequence[str]],
     attributes: frozenset[str] = frozenset(),
-    unsaid: frozenset[str] = frozenset(),
+    suppressed: frozenset[str] = frozenset(),
     polars: frozenset[str] = frozenset(),
 ) -> list[list[Unknown]]:
     """Columns that Python code asks of frames which do not have them.
@@ -76,7 +76,7 @@ def unknown_in_python(
         frames: The columns of each pandas or polars frame of the session.
         attributes: What such frames, their groups and their columns answer to, beside columns. Without it columns
             that are asked for as attributes (``sales.regoin``) are not looked at.
-        unsaid: Columns that a message must not list, because their names are values.
+        suppressed: Columns that a message must not list, because their names are values.
         polars: Which of the frames are of polars, where a column is no attribute and names are not taken from an index.
 
     Returns:
@@ -86,7 +86,7 @@ def unknown_in_python(
         >>> str(unknown_in_python(["sales['regoin'].mean()"], {"sales": ["region", "amount"]})[0][0])
         "sales has no column 'regoin'. Did you mean 'region'?"
     """
-    reader = _Code({name: frozenset(columns) for name, columns in frames.items()}, attributes, unsaid, polars)
+    reader = _Code({name: frozenset(columns) for name, columns in frames.items()}, attributes, suppressed, polars)
     return [reader.read(code) for code in codes]
 
 
@@ -100,13 +100,13 @@ class _Code:
         self,
         frames: dict[str, frozenset[str]],
         attributes: frozenset[str],
-        unsaid: frozenset[str],
+        suppressed: frozenset[str],
         polars: frozenset[str],
     ) -> None:
         self.frames: dict[str, Columns] = dict(frames)
         self.polars = set(polars)
         self.attributes = attributes
-        self.unsaid = unsaid
+        self.suppressed = suppressed
         self.extended = False
         self.found: dict[tuple[str, str], Unknown] = {}
 
@@ -294,7 +294,9 @@ class _Code:
         for name in names:
             if name not in known:
                 frame_name = root(frame) or "the frame"
-                self.found.setdefault((frame_name, name), Unknown(frame_name, name, tuple(sorted(known - self.unsaid))))
+                self.found.setdefault(
+                    (frame_name, name), Unknown(frame_name, name, tuple(sorted(known - self.suppressed)))
+                )
 
     # What an expression gives
 

@@ -231,7 +231,7 @@ class AnswerWriter:
         if not any(block.language == "r" for block in blocks):
             return []
         try:
-            problems: list[str] = self._executor(lambda: check_in_r(blocks, self.gathered.unsaid))
+            problems: list[str] = self._executor(lambda: check_in_r(blocks, self.gathered.suppressed))
         except TimeoutError:
             self._unchecked = BUSY
         except BadInput as no_r:
@@ -245,9 +245,9 @@ class AnswerWriter:
         python = [place for place, block in enumerate(blocks) if block.language == "python"]
         namespace = self._snapshot.namespace
         codes = [blocks[place].code for place in python]
-        unsaid = self.gathered.unsaid
+        suppressed = self.gathered.suppressed
         attributes, polars = frame_attributes(namespace), polars_frames(namespace)
-        found = unknown_in_python(codes, frame_columns(namespace), attributes, unsaid, polars) if codes else []
+        found = unknown_in_python(codes, frame_columns(namespace), attributes, suppressed, polars) if codes else []
         return [
             f"The python block {place + 1} is wrong: {each}"
             for place, unknown in zip(python, found, strict=True)
@@ -289,12 +289,12 @@ def _text(reply: Reply) -> str:
     return reply.text
 
 
-def check_in_r(blocks: Sequence[Block], unsaid: frozenset[str] = frozenset()) -> list[str]:
+def check_in_r(blocks: Sequence[Block], suppressed: frozenset[str] = frozenset()) -> list[str]:
     """What is wrong with the R code among blocks, one sentence each: it does not parse, or asks for unknown columns.
 
     Args:
         blocks: The answer's blocks, in any language.
-        unsaid: Names of columns that a message must not say, because they are values.
+        suppressed: Names of columns that a message must not say, because they are values.
 
     Raises:
         BadInput: R cannot be asked, as on any but the main thread.
@@ -303,17 +303,17 @@ def check_in_r(blocks: Sequence[Block], unsaid: frozenset[str] = frozenset()) ->
 
     places = [place for place, block in enumerate(blocks) if block.language == "r"]
     wrong = check_blocks(blocks, {"r": lambda code: r.parse_r(code) or ""})
-    unknown = _unknown_in_r([blocks[place].code for place in places], unsaid) if not wrong else []
+    unknown = _unknown_in_r([blocks[place].code for place in places], suppressed) if not wrong else []
     return wrong or [f"The r block {places[piece] + 1} is wrong: {each}" for piece, each in unknown]
 
 
-def _unknown_in_r(codes: list[str], unsaid: frozenset[str]) -> list[tuple[int, Unknown]]:
+def _unknown_in_r(codes: list[str], suppressed: frozenset[str]) -> list[tuple[int, Unknown]]:
     """Columns of R's tables that are not there, by the piece of code."""
     from rsql_magic.context import r
 
     tables = {each.name: each.columns for each in r.survey().objects if each.columns and each.is_table}
     found = r.unknown_columns(codes, tables) if tables else []
     return [
-        (piece, Unknown(table, column, [name for name in columns if name not in unsaid]))
+        (piece, Unknown(table, column, [name for name in columns if name not in suppressed]))
         for piece, table, column, columns in found
     ]

@@ -53,7 +53,7 @@ def check(_: Assistant, options: argparse.Namespace) -> None:
         checks = DraftCheck(dialect, lambda: catalog, compiled)
         fix = checks.autofix(sql, refused=True) if problems and request.get("mend") else None
         if fix is not None:
-            _say({"sql": checks.read(fix.sql)[0], "mended": fix.said, "wrong": problems})
+            _say({"sql": checks.read(fix.sql)[0], "mended": fix.changes, "wrong": problems})
         else:
             _say({"problems": problems} if problems else {"sql": statement})
 

@@ -3,7 +3,7 @@
 Nothing here asks IPython: the caller passes the history in. A cell is its number and source; names used and names
 assigned are read off the source, so that what the user works with now ranks before what was loaded this morning.
 
-Below the level ``sample`` code is shown without the data in it (``withheld``).
+Below the level ``sample`` code is shown without the data in it (``suppressed``).
 """
 
 from __future__ import annotations

@@ -55,7 +55,7 @@ class FrameSource:
         """The column names that can be typed."""
         return [name for name in read(obj).names if isinstance(name, str)]
 
-    def withheld(self, obj: Any) -> set[str]:
+    def suppressed(self, obj: Any) -> set[str]:
         """Columns that are named by values, as those of a pivot table are: no text may be shown for being one."""
         reader = read(obj)
         return {str(reader.names[place]) for place in by_filling(reader, at_least=5, all_of_them=bool(reader.named_by))}

@@ -138,14 +138,14 @@ class Context:
         redactions: How many secrets and identifiers of each kind were replaced.
         notes: What the user should know, one sentence each, such as that R cannot be read and why.
         budget: Tokens that were allowed.
-        unsaid: Names of columns that are values which may not be said.
+        suppressed: Names of columns that are values which may not be said.
     """
 
     pieces: tuple[Piece, ...] = ()
     redactions: Counter[str] = field(default_factory=Counter)
     notes: tuple[str, ...] = ()
     budget: int = 0
-    unsaid: frozenset[str] = field(default=frozenset(), repr=False)
+    suppressed: frozenset[str] = field(default=frozenset(), repr=False)
 
     @property
     def text(self) -> str:

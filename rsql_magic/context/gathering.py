@@ -117,11 +117,11 @@ class Gathering:
             pieces.append(piece)
         pieces += self._closing(pieces, left)
         redactions = sum((piece.redactions for piece in pieces), Counter[str]())
-        unsaid = frozenset() if self.level == "sample" else self._values.names
+        suppressed = frozenset() if self.level == "sample" else self._values.names
         late = [piece.name for piece in pieces if piece.reason == _LATE]
         late += [redact(one_line(each.name))[0] for each in self._candidates if is_late(each.obj)]
         notes = (*self._r.notes, *self._left_out(), *([f"no time was left to read {_listed(late, 3)}"] if late else []))
-        return Context(tuple(pieces), redactions, notes, self.budget, unsaid)
+        return Context(tuple(pieces), redactions, notes, self.budget, suppressed)
 
     def _left_out(self) -> Iterator[str]:
         """One sentence for each object that failed."""

@@ -346,9 +346,9 @@ def _formula(model: Any, detail: Detail) -> str:
 
 
 def _formula_without_data(formula: str, detail: Detail) -> str:
-    unsaid = detail.values.names if detail.values else frozenset()
+    suppressed = detail.values.names if detail.values else frozenset()
     plain = message_without_data(formula, frozenset())
-    return re.sub(r"[^\W\d]\w*", lambda word: "…" if word[0] in unsaid else word[0], plain)
+    return re.sub(r"[^\W\d]\w*", lambda word: "…" if word[0] in suppressed else word[0], plain)
 
 
 def _some(names: list[str], most: int = 20) -> str:

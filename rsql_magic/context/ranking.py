@@ -162,11 +162,11 @@ def column_names(candidate: Candidate, fences: Fences | None = None) -> Sequence
 
 def speakable_columns(candidate: Candidate, values: SessionValues) -> set[str]:
     """The same without those that are values, as in a pivot table: code may be shown with these names only."""
-    withheld = getattr(candidate.source, "withheld", None)
+    suppressed = getattr(candidate.source, "suppressed", None)
     names = set(column_names(candidate, values.fences)) - (values.names - candidate.columns)
-    if not withheld or not names:
+    if not suppressed or not names:
         return names
-    return names - values.fences.ask(candidate.name, lambda: set(withheld(candidate.obj)), names)
+    return names - values.fences.ask(candidate.name, lambda: set(suppressed(candidate.obj)), names)
 
 
 def session_values(

@@ -92,7 +92,7 @@ def by_filling(reader: Reader, at_least: int, *, all_of_them: bool = False) -> s
         return found | (places if all_of_them or says_personal(reader.named_by) else reader.rare_names(at_least))
     for prefix, group in alike(reader):
         marks = {place: reader.marks(place) for place in _samples(group)}
-        found |= _Group(prefix, group, marks, reader.rows, at_least, all_of_them).withheld()
+        found |= _Group(prefix, group, marks, reader.rows, at_least, all_of_them).suppressed()
     return found | (_pivoted_texts(reader) if all_of_them else set())
 
 
@@ -223,7 +223,7 @@ class _Group:
     at_least: int
     all_of_them: bool
 
-    def withheld(self) -> set[int]:
+    def suppressed(self) -> set[int]:
         known = {place: marks for place, marks in self.marks.items() if marks is not None}
         if self.all_of_them and len(self.places) <= MANY:
             return self._named() | _one_a_row({place: (marks.filled, marks.size) for place, marks in known.items()})

@@ -255,8 +255,8 @@ class AnswerTask:
     def _check_late(self, answer: Answer, context: Context | None) -> None:
         """Check R code that nobody could check while the answer came; on the main thread."""
         try:
-            unsaid = context.unsaid if context else frozenset[str]()
-            wrong, note = check_in_r(blocks_of(answer.text), unsaid), "R code checked"
+            suppressed = context.suppressed if context else frozenset[str]()
+            wrong, note = check_in_r(blocks_of(answer.text), suppressed), "R code checked"
         except BadInput as no_r:
             wrong, note = [], f"R code not checked: {no_r.message}"
         answer.problems, answer.unchecked = (*answer.problems, *wrong), ""

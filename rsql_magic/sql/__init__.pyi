@@ -1,5 +1,5 @@
 from . import facts as facts
-from .autofix import mend as mend
+from .autofix import fix_query as fix_query
 from .autofix.broken_query import Fix as Fix
 from .catalog import Catalog as Catalog
 from .catalog import Column as Column

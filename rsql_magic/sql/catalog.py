@@ -270,8 +270,8 @@ def ddl(table: Table, level: Privacy = "stats", dialect: str = "") -> str:
         f"  {text}{',' if i < len(lines) else ''}{f' -- {note}' if note else ''}\n"
         for i, (text, note) in enumerate(lines, start=1)
     )
-    unsaid = len(table.columns) - len(columns)
-    values = f"+{unsaid:,} column{'s' * (unsaid != 1)} whose names are values" if unsaid else ""
+    suppressed = len(table.columns) - len(columns)
+    values = f"+{suppressed:,} column{'s' * (suppressed != 1)} whose names are values" if suppressed else ""
     head = "; ".join(part for part in (_rows(table, level), one_line(table.description, 200), values) if part)
     return f"CREATE TABLE {quoted_name(table, dialect)} ({f' -- {head}' if head else ''}\n{body});"
 

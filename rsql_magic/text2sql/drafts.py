@@ -156,7 +156,7 @@ def write_sql(
 
     def mended(draft: Draft) -> tuple[Draft, tuple[str, ...]] | None:
         found = None if draft.cut else mend(draft.sql)
-        return (replace(draft, sql=found.sql), found.said) if found else None
+        return (replace(draft, sql=found.sql), found.changes) if found else None
 
     return drafts.write(
         messages,
@@ -230,12 +230,12 @@ class DraftCheck:
             sql: The draft.
             refused: Whether the database refused it, also if it passes here; a draft that passes stays as it is.
         """
-        from rsql_magic.sql import mend
+        from rsql_magic.sql import fix_query
 
         def passes(text: str) -> bool:
             return not (refused and text == sql) and self._passes(text)
 
-        return mend(sql, self._dialect, self._catalog(), passes)
+        return fix_query(sql, self._dialect, self._catalog(), passes)
 
     def _passes(self, sql: str) -> bool:
         try:

@@ -165,7 +165,7 @@ class Writer:
             self._proposed[sql] = found
             if self._may_repair:
                 return None
-            self._autofix_note = f"No round was left to ask the model: {'; '.join(found.said)} was added by rules."
+            self._autofix_note = f"No round was left to ask the model: {'; '.join(found.changes)} was added by rules."
         return found
 
     def _compiled(self, statement: str) -> Sequence[Problem]:
@@ -256,7 +256,7 @@ class Writer:
         self._screen.restart(f"repairing: {problems[0]}")
         proposed = self._proposed.get(sql)
         if proposed is not None:
-            change = "; ".join(proposed.said)
+            change = "; ".join(proposed.changes)
             problems = [
                 *problems,
                 f"It compiles with this change: {change}. Make it only if the question asks for that.",

@@ -11,7 +11,7 @@ from sqlglot import tokens
 from sqlglot.dialects.dialect import Dialect
 
 from rsql_magic.errors import QueryRejected
-from rsql_magic.sql import Catalog, check, count_sql, ddl, dialect_of, known_as, link, mend, validate
+from rsql_magic.sql import Catalog, check, count_sql, ddl, dialect_of, fix_query, known_as, link, validate
 from rsql_magic.sql.dialects.functions import functions
 from rsql_magic.sql.dialects.records import SQLDialect
 from rsql_magic.sql.dialects.spellings import _RULES
@@ -76,7 +76,7 @@ def test_a_record_makes_a_dialect(madeup, shop):
     [problem] = validate("SELECT nosuch(town) FROM customers", "madeup", shop)
     assert problem.message.startswith("There is no function nosuch in MadeUp.")
     assert "[select] INT" in ddl(Catalog.from_ddl("CREATE TABLE t ([select] INT)", "madeup")["t"], "names", "madeup")
-    fixed = mend("SELECT len(town) FROM customers", "madeup", shop, lambda sql: not validate(sql, "madeup", shop))
+    fixed = fix_query("SELECT len(town) FROM customers", "madeup", shop, lambda sql: not validate(sql, "madeup", shop))
     assert fixed is not None
     assert fixed.sql == "SELECT length(town) FROM customers"
     assert count_sql("SELECT town, town FROM customers", "madeup", 2).startswith("WITH q(c0, c1) AS (")

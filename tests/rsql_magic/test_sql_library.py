@@ -62,7 +62,7 @@ def test_what_its_import_brings(programs):
     """In a process of its own: the guard, validation and autofix without numpy, everything without a driver."""
     code = f"""
 import sys
-from rsql_magic.sql import Catalog, check, ddl, mend, validate
+from rsql_magic.sql import Catalog, check, ddl, fix_query, validate
 shop = Catalog.from_ddl("CREATE TABLE t (id INT, name TEXT)", "sqlite")
 check("SELECT name FROM t", "sqlite", shop), validate("SELECT nme FROM t", "sqlite", shop), ddl(shop["t"])
 found = [name for name in {NEVER + NOT_BEFORE_LINKING} if name in sys.modules]

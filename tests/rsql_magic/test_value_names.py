@@ -162,9 +162,9 @@ def test_flags_and_numbers_of_their_own_name_are_said(columns):
 
 def test_a_message_about_a_wrong_column_lists_no_values(visits):
     frames = {"spread": pd.get_dummies(visits[["diagnosis", "age"]])}
-    unsaid = gather("", frames, r=False).unsaid
-    found = unknown_in_python(["spread['diagnosis_kur']", "spread['x']"], frame_columns(frames), unsaid=unsaid)
-    assert unsaid == {"diagnosis_kuru"}
+    suppressed = gather("", frames, r=False).suppressed
+    found = unknown_in_python(["spread['diagnosis_kur']", "spread['x']"], frame_columns(frames), suppressed=suppressed)
+    assert suppressed == {"diagnosis_kuru"}
     assert "kuru" not in " ".join(str(each) for piece in found for each in piece)
 
 

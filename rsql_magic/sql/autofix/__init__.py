@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING
 
 from rsql_magic.sql.autofix.aliases import expand_alias, filter_groups
 from rsql_magic.sql.autofix.broken_query import BrokenQuery, Fix
-from rsql_magic.sql.autofix.calling import mend_call, translate
+from rsql_magic.sql.autofix.calling import fix_call, translate
 from rsql_magic.sql.autofix.joining import add_from, join_neighbour
-from rsql_magic.sql.autofix.naming import mend_column, mend_table, quote_reserved, settle_ambiguous
+from rsql_magic.sql.autofix.naming import fix_column, fix_table, quote_reserved, settle_ambiguous
 from rsql_magic.sql.autofix.wrapping import filter_aggregate, quote_spaced_names, unescape, unwrap
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from rsql_magic.sql.catalog import Catalog
 
-__all__ = ["Fix", "mend"]
+__all__ = ["Fix", "fix_query"]
 
 RULES: tuple[Callable[[BrokenQuery], Fix | None], ...] = (
     unwrap,
@@ -32,14 +32,14 @@ RULES: tuple[Callable[[BrokenQuery], Fix | None], ...] = (
     quote_reserved,
     quote_spaced_names,
     filter_aggregate,
-    mend_table,
+    fix_table,
     filter_groups,
     expand_alias,
-    mend_column,
+    fix_column,
     join_neighbour,
     add_from,
     settle_ambiguous,
-    mend_call,
+    fix_call,
     translate,
 )
 """Tried in order: what keeps a draft from being read comes first, and what writes it anew comes last."""
@@ -48,10 +48,10 @@ STRUCTURE = frozenset({join_neighbour, add_from})
 """Rules that change the tables or joins, and so what is asked: what they make is a proposal."""
 
 _MOST_STEPS = 20
-"""Slips mended in one draft; more of them mean that it was written for other tables."""
+"""Slips corrected in one draft; more of them mean that it was written for other tables."""
 
 
-def mend(sql: str, dialect: str, catalog: Catalog, passes: Callable[[str], bool]) -> Fix | None:
+def fix_query(sql: str, dialect: str, catalog: Catalog, passes: Callable[[str], bool]) -> Fix | None:
     """Put a draft right, when every slip in it can mean one thing only.
 
     Args:
@@ -61,7 +61,7 @@ def mend(sql: str, dialect: str, catalog: Catalog, passes: Callable[[str], bool]
         passes: Whether a statement passes the guard, the names and the compiler. It is asked, never told.
 
     Returns:
-        The mended statement and what was changed; None for a draft that passes, and for one that stays in doubt.
+        The corrected statement and what was changed; None for a draft that passes, and for one that stays in doubt.
 
     Example:
         >>> from rsql_magic.sql import Catalog
@@ -69,26 +69,26 @@ def mend(sql: str, dialect: str, catalog: Catalog, passes: Callable[[str], bool]
         >>> from rsql_magic.sql.validate import validate
         >>> passes = lambda sql: not validate(sql, "sqlite", catalog)
         >>> draft = "SELECT o.name FROM users u JOIN orders o ON u.id = o.id"
-        >>> mend(draft, "sqlite", catalog, passes).said
+        >>> fix_query(draft, "sqlite", catalog, passes).changes
         ('o.name → u.name',)
     """
     if passes(sql):
         return None
-    text, said, seen, restructured = sql, tuple[str, ...](), {sql}, False
+    text, changes, seen, restructured = sql, tuple[str, ...](), {sql}, False
     for _ in range(_MOST_STEPS):
         step = _step(BrokenQuery.of(text, dialect, catalog), seen)
         if step is None:
             return None
-        text, said, restructured = step.sql, (*said, *step.said), restructured or step.restructured
+        text, changes, restructured = step.sql, (*changes, *step.changes), restructured or step.restructured
         seen.add(text)
         if passes(text):
-            return Fix(text, said, restructured)
+            return Fix(text, changes, restructured)
     return None
 
 
-def _step(faults: BrokenQuery, seen: set[str]) -> Fix | None:
+def _step(broken: BrokenQuery, seen: set[str]) -> Fix | None:
     """What the first rule makes of a draft that finds a slip of its kind."""
-    made = ((rule, rule(faults)) for rule in RULES)
+    made = ((rule, rule(broken)) for rule in RULES)
     found = ((rule, one) for rule, one in made if one is not None and one.sql not in seen)
     rule, one = next(found, (None, None))
     return one._replace(restructured=rule in STRUCTURE) if one is not None else None

@@ -27,12 +27,12 @@ class Fix(NamedTuple):
 
     Args:
         sql: The statement.
-        said: What was changed.
+        changes: What was changed.
         restructured: Whether its tables or joins are others: that changes what is asked, so it is only proposed.
     """
 
     sql: str
-    said: tuple[str, ...] = ()
+    changes: tuple[str, ...] = ()
     restructured: bool = False
 
 

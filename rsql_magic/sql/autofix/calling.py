@@ -32,18 +32,18 @@ _PARTS_OF_DATES = names("year month day hour minute second")
 _TRUNCATED = {"year": "strftime('%Y-01-01', {0})", "month": "strftime('%Y-%m-01', {0})", "day": "date({0})"}
 
 
-def mend_call(faults: BrokenQuery) -> Fix | None:
+def fix_call(broken: BrokenQuery) -> Fix | None:
     """``YEAR(born)`` → ``CAST(strftime('%Y', born) AS INTEGER)`` on SQLite, and the like."""
-    if faults.tree is None or faults.lexed is None:
+    if broken.tree is None or broken.lexed is None:
         return None
-    nodes = list(faults.tree.walk())
-    for place, _ in unknown_functions(faults.lexed, nodes, faults.dialect, faults.catalog.functions):
-        index = next(i for i, token in enumerate(faults.lexed.tokens) if token.start == place)
-        arguments, end = _arguments(faults.lexed, index)
-        old = faults.text[place:end]
-        new = _in_own_words(faults.lexed.tokens[index].text, arguments, old, faults.dialect) if end else None
+    nodes = list(broken.tree.walk())
+    for place, _ in unknown_functions(broken.lexed, nodes, broken.dialect, broken.catalog.functions):
+        index = next(i for i, token in enumerate(broken.lexed.tokens) if token.start == place)
+        arguments, end = _arguments(broken.lexed, index)
+        old = broken.text[place:end]
+        new = _in_own_words(broken.lexed.tokens[index].text, arguments, old, broken.dialect) if end else None
         if new is not None:
-            return faults.changed([Edit(place, end, new)], f"{_short(old)} → {_short(new)}")
+            return broken.changed([Edit(place, end, new)], f"{_short(old)} → {_short(new)}")
     return None
 
 
@@ -104,12 +104,12 @@ READ_AS = tuple(name for name, record in DIALECTS.items() if record.often_confus
 """Dialects that models mix up."""
 
 
-def translate(faults: BrokenQuery) -> Fix | None:
+def translate(broken: BrokenQuery) -> Fix | None:
     """``a::int`` → ``CAST(a AS INTEGER)``, ``TOP 3`` → ``LIMIT 3``: read in its own dialect, else in the only other."""
-    own = generated(faults.text, faults.dialect, faults.dialect)
-    if own is not None and _same_words(own, faults.text):
+    own = generated(broken.text, broken.dialect, broken.dialect)
+    if own is not None and _same_words(own, broken.text):
         own = None
-    others = (generated(faults.text, read, faults.dialect) for read in READ_AS if read != faults.dialect)
+    others = (generated(broken.text, read, broken.dialect) for read in READ_AS if read != broken.dialect)
     text = own or only({one for one in others if one is not None})
     return Fix(text, ("written in another dialect → written anew",)) if text else None
 

@@ -22,69 +22,69 @@ if TYPE_CHECKING:
     from rsql_magic.sql.validate.scopes import Missing, Relation, Resolution
 
 
-def quote_reserved(faults: BrokenQuery) -> Fix | None:
+def quote_reserved(broken: BrokenQuery) -> Fix | None:
     """``JOIN order`` → ``JOIN "order"``."""
-    if faults.tree is None:
+    if broken.tree is None:
         return None
-    nodes = list(faults.tree.walk())
-    for node, problem in refused_grammar(faults.tree, nodes, faults.text, faults.dialect):
+    nodes = list(broken.tree.walk())
+    for node, problem in refused_grammar(broken.tree, nodes, broken.text, broken.dialect):
         if isinstance(node, exp.Identifier) and problem.suggestions:
             same = [n for n in nodes if isinstance(n, exp.Identifier) and n.name == node.name and not n.args["quoted"]]
-            edits = [faults.replace(one, always_quoted(one.name, faults.dialect)) for one in same]
-            return faults.changed(edits, f"{problem.name} → {problem.suggestions[0]}")
+            edits = [broken.replace(one, always_quoted(one.name, broken.dialect)) for one in same]
+            return broken.changed(edits, f"{problem.name} → {problem.suggestions[0]}")
     return None
 
 
-def mend_table(faults: BrokenQuery) -> Fix | None:
+def fix_table(broken: BrokenQuery) -> Fix | None:
     """``FROM singers`` → ``FROM singer``, where one table only has nearly that name."""
-    for missing in faults.missing("table"):
+    for missing in broken.missing("table"):
         node = missing.node
-        table = only(_tables_like(node.name, faults))
+        table = only(_tables_like(node.name, broken))
         if table is not None and isinstance(node, exp.Table):
-            return faults.changed(_renamed(node, table, faults), f"{node.name} → {table.full_name}")
+            return broken.changed(_renamed(node, table, broken), f"{node.name} → {table.full_name}")
     return None
 
 
-def _tables_like(name: str, faults: BrokenQuery) -> list[Table]:
-    same = [table for table in faults.catalog if plain(table.name) == plain(name)]
-    return same or [table for table in faults.catalog if same_name(name, table.name)]
+def _tables_like(name: str, broken: BrokenQuery) -> list[Table]:
+    same = [table for table in broken.catalog if plain(table.name) == plain(name)]
+    return same or [table for table in broken.catalog if same_name(name, table.name)]
 
 
-def _renamed(node: exp.Table, table: Table, faults: BrokenQuery) -> Iterator[Edit | None]:
+def _renamed(node: exp.Table, table: Table, broken: BrokenQuery) -> Iterator[Edit | None]:
     """The changes of a table's name, also where its columns are behind it."""
     parts = list(node.parts)
-    new = quoted_name(table, faults.dialect)
-    first, last = faults.replace(parts[0], new), faults.replace(parts[-1], new)
+    new = quoted_name(table, broken.dialect)
+    first, last = broken.replace(parts[0], new), broken.replace(parts[-1], new)
     yield first._replace(end=last.end) if first and last else None
-    if node.args.get("alias") or faults.tree is None:
+    if node.args.get("alias") or broken.tree is None:
         return
-    for column in faults.tree.find_all(exp.Column):
+    for column in broken.tree.find_all(exp.Column):
         if column.table.casefold() == node.name.casefold():
-            yield faults.replace(column.args["table"], faults.written(table.name))
+            yield broken.replace(column.args["table"], broken.written(table.name))
 
 
-def mend_column(faults: BrokenQuery) -> Fix | None:
+def fix_column(broken: BrokenQuery) -> Fix | None:
     """One column that stands for nothing, by the first rule that knows what was meant."""
-    made = (rule(node, missing, faults) for node, missing in faults.columns("column", "qualifier") for rule in _RULES)
+    made = (rule(node, missing, broken) for node, missing in broken.columns("column", "qualifier") for rule in _RULES)
     return next((one for one in made if one is not None), None)
 
 
-def _otherwise_written(node: exp.Column, missing: Missing, faults: BrokenQuery) -> Fix | None:
+def _otherwise_written(node: exp.Column, missing: Missing, broken: BrokenQuery) -> Fix | None:
     """``f.SchoolName`` → ``f."School Name"``: the same letters."""
-    return _called(node, missing, faults, lambda name, column, _: plain(name) == plain(column))
+    return _called(node, missing, broken, lambda name, column, _: plain(name) == plain(column))
 
 
-def _behind_another(node: exp.Column, missing: Missing, faults: BrokenQuery) -> Fix | None:
+def _behind_another(node: exp.Column, missing: Missing, broken: BrokenQuery) -> Fix | None:
     """``T1.name`` → ``T2.name``, where only T2 of this query has the column."""
-    _, scope = faults.select(node)
+    _, scope = broken.select(node)
     if not node.args.get("table") or scope is None:
         return None
     named = [r for r in scope.relations if missing.kind == "qualifier" and _is_of(r, node.table)]
     relation = only(named) or only(r for r in scope.relations if _has(r, node.name))
-    if relation is None or not relation.name or (not named and _is_doubtful(node, missing, relation, faults)):
+    if relation is None or not relation.name or (not named and _is_doubtful(node, missing, relation, broken)):
         return None
-    new = faults.written(relation.name)
-    return faults.changed([faults.replace(node.args["table"], new)], f"{shown(node)} → {new}.{node.name}")
+    new = broken.written(relation.name)
+    return broken.changed([broken.replace(node.args["table"], new)], f"{shown(node)} → {new}.{node.name}")
 
 
 def _is_of(relation: Relation, name: str) -> bool:
@@ -96,13 +96,13 @@ def _has(relation: Relation, name: str) -> bool:
     return name.casefold() in {column.casefold() for column in relation.columns}
 
 
-def _is_doubtful(node: exp.Column, missing: Missing, relation: Relation, faults: BrokenQuery) -> bool:
+def _is_doubtful(node: exp.Column, missing: Missing, relation: Relation, broken: BrokenQuery) -> bool:
     """Whether a column of another relation may not be what was meant.
 
     The name before the dot may be a table that was forgotten, its own table may have nearly the name, and a condition
     ``a.id = b.id`` would no longer link two tables.
     """
-    forgotten = missing.kind == "qualifier" and faults.catalog.get(node.table) is not None
+    forgotten = missing.kind == "qualifier" and broken.catalog.get(node.table) is not None
     mistyped = any(same_name(node.name, c, _table_of(r)) for r in missing.scope.relations for c in r.columns.values())
     return forgotten or (missing.kind == "column" and mistyped) or _has_name(relation, _other_side(node))
 
@@ -118,28 +118,28 @@ def _has_name(relation: Relation, name: str) -> bool:
     return relation.name.casefold() == name.casefold()
 
 
-def _text_meant(node: exp.Column, _: Missing, faults: BrokenQuery) -> Fix | None:
+def _text_meant(node: exp.Column, _: Missing, broken: BrokenQuery) -> Fix | None:
     """``name = "Ada"`` → ``name = 'Ada'`` where double quotes are for names, and no column is called Ada."""
     inner = node.this
     compared = isinstance(node.parent, (exp.EQ, exp.NEQ, exp.Like, exp.ILike, exp.In)) and node.arg_key != "this"
-    is_name = node.args.get("table") or not inner.args.get("quoted") or known(faults.catalog).having(node.name)
-    if is_name or not compared or not may_be_a_text(node) or dialect_of(faults.dialect).text_in_double_quotes:
+    is_name = node.args.get("table") or not inner.args.get("quoted") or known(broken.catalog).having(node.name)
+    if is_name or not compared or not may_be_a_text(node) or dialect_of(broken.dialect).text_in_double_quotes:
         return None
-    new = exp.Literal.string(node.name).sql(dialect=faults.dialect)
-    return faults.changed([faults.replace(inner, new)], f'"{node.name}" → {new}')
+    new = exp.Literal.string(node.name).sql(dialect=broken.dialect)
+    return broken.changed([broken.replace(inner, new)], f'"{node.name}" → {new}')
 
 
-def _mistyped(node: exp.Column, missing: Missing, faults: BrokenQuery) -> Fix | None:
+def _mistyped(node: exp.Column, missing: Missing, broken: BrokenQuery) -> Fix | None:
     """``posts.CreationDate`` → ``posts.CreaionDate`` where no table that is read or linked has the name as written."""
-    scope = faults.select(node)[1]
-    if scope is None or any(_has(r, node.name) or _leads_to(r, node.name, faults) for r in scope.relations):
+    scope = broken.select(node)[1]
+    if scope is None or any(_has(r, node.name) or _leads_to(r, node.name, broken) for r in scope.relations):
         return None
-    return _called(node, missing, faults, same_name)
+    return _called(node, missing, broken, same_name)
 
 
-def _leads_to(relation: Relation, name: str, faults: BrokenQuery) -> bool:
+def _leads_to(relation: Relation, name: str, broken: BrokenQuery) -> bool:
     """Whether a table that shares a key with this one has the column, and may have been forgotten."""
-    index = known(faults.catalog)
+    index = known(broken.catalog)
     others = index.links.get(relation.table.full_name, ()) if relation.table else ()
     return any(index.tables[link.other].column(name) for link in others)
 
@@ -148,7 +148,7 @@ _RULES = (_otherwise_written, _behind_another, _text_meant, _mistyped)
 
 
 def _called(
-    node: exp.Column, missing: Missing, faults: BrokenQuery, same: Callable[[str, str, str], bool]
+    node: exp.Column, missing: Missing, broken: BrokenQuery, same: Callable[[str, str, str], bool]
 ) -> Fix | None:
     """The change to the one column in sight that is the same by some measure: of name, column and table."""
     if missing.kind != "column":
@@ -160,24 +160,24 @@ def _called(
         return None
     relation, column = found
     alone = node.args.get("table") or len(relations) == 1 or not relation.name
-    new = faults.written(column) if alone else f"{faults.written(relation.name)}.{faults.written(column)}"
-    return faults.changed([faults.replace(node.this, new)], f"{shown(node)} → {new}")
+    new = broken.written(column) if alone else f"{broken.written(relation.name)}.{broken.written(column)}"
+    return broken.changed([broken.replace(node.this, new)], f"{shown(node)} → {new}")
 
 
 def _table_of(relation: Relation) -> str:
     return relation.table.name if relation.table else relation.name
 
 
-def settle_ambiguous(faults: BrokenQuery) -> Fix | None:
+def settle_ambiguous(broken: BrokenQuery) -> Fix | None:
     """``SELECT id FROM a JOIN b ON a.id = b.id`` → ``SELECT a.id``: the two are equal, so it does not matter which."""
-    for node, missing in faults.columns("ambiguous"):
-        select, scope = faults.select(node)
+    for node, missing in broken.columns("ambiguous"):
+        select, scope = broken.select(node)
         if node.args.get("table") or select is None or scope is None:
             continue
         found = [relation for relation in scope.relations if any(relation is one for one in missing.found)]
-        if faults.resolution and found and _are_equal(found, node.name, select, faults.resolution):
-            new = f"{faults.written(found[0].name)}.{faults.written(_stored(found[0], node.name))}"
-            return faults.changed([faults.replace(node.this, new)], f"{node.name} → {new}")
+        if broken.resolution and found and _are_equal(found, node.name, select, broken.resolution):
+            new = f"{broken.written(found[0].name)}.{broken.written(_stored(found[0], node.name))}"
+            return broken.changed([broken.replace(node.this, new)], f"{node.name} → {new}")
     return None
 
 

@@ -33,14 +33,14 @@ _PREFIX = re.compile(r"\b(?:date|time|timestamp|timestamptz|datetime|interval|js
 _AGGREGATES = names("AVG COUNT MAX MIN SUM TOTAL")
 
 
-def unwrap(faults: BrokenQuery) -> Fix | None:
+def unwrap(broken: BrokenQuery) -> Fix | None:
     """A query without the fence, the end mark or the sentences around it."""
-    if faults.tree is not None:
+    if broken.tree is not None:
         return None
-    text = _OPENING.sub("", faults.text)
+    text = _OPENING.sub("", broken.text)
     end = _end_of_query(text)
     kept = text[:end].strip()
-    if not kept or kept == faults.text.strip() or _holds_statement(text[end:]):
+    if not kept or kept == broken.text.strip() or _holds_statement(text[end:]):
         return None
     return Fix(kept, ("words around the query left out",))
 
@@ -57,17 +57,17 @@ def _holds_statement(text: str) -> bool:
     return any(_STATEMENT.match(part) for part in text.split(";"))
 
 
-def unescape(faults: BrokenQuery) -> Fix | None:
+def unescape(broken: BrokenQuery) -> Fix | None:
     r"""``first\_name`` → ``first_name``, and an apostrophe inside a text doubled: ``'Women\'s'`` → ``'Women''s'``."""
-    if faults.tree is not None:
+    if broken.tree is not None:
         return None
-    if not dialect_of(faults.dialect).backslash_escapes and "\\'" in faults.text:
-        return Fix(faults.text.replace("\\'", "''"), ("\\' → ''",))
-    text = _outside_quotes(faults.text, lambda part: re.sub(r"\\([_*])", r"\1", part))
-    if text != faults.text:
+    if not dialect_of(broken.dialect).backslash_escapes and "\\'" in broken.text:
+        return Fix(broken.text.replace("\\'", "''"), ("\\' → ''",))
+    text = _outside_quotes(broken.text, lambda part: re.sub(r"\\([_*])", r"\1", part))
+    if text != broken.text:
         return Fix(text, ("\\_ → _",))
-    text = _APOSTROPHE.sub(_doubled, faults.text)
-    return Fix(text, ("' inside a text → ''",)) if text != faults.text else None
+    text = _APOSTROPHE.sub(_doubled, broken.text)
+    return Fix(text, ("' inside a text → ''",)) if text != broken.text else None
 
 
 def _doubled(match: re.Match[str]) -> str:
@@ -84,23 +84,23 @@ def _outside_quotes(text: str, change: Callable[[str], str]) -> str:
     return "".join([*pieces, change(text[place:])])
 
 
-def quote_spaced_names(faults: BrokenQuery) -> Fix | None:
+def quote_spaced_names(broken: BrokenQuery) -> Fix | None:
     """``f.County Name`` → ``f."County Name"``, ``T-CHO`` → ``"T-CHO"``: names of this query's tables, as stored."""
-    if faults.tree is not None and not next(faults.missing("column", "qualifier"), None):
+    if broken.tree is not None and not next(broken.missing("column", "qualifier"), None):
         return None
-    text = _masked(faults.text)
-    name = next((name for name in _names_to_quote(faults) if _standing(name).search(text)), None)
+    text = _masked(broken.text)
+    name = next((name for name in _names_to_quote(broken) if _standing(name).search(text)), None)
     if name is None:
         return None
-    new = always_quoted(name, faults.dialect)
-    return faults.changed([Edit(*m.span(), new) for m in _standing(name).finditer(text)], f"{name} → {new}")
+    new = always_quoted(name, broken.dialect)
+    return broken.changed([Edit(*m.span(), new) for m in _standing(name).finditer(text)], f"{name} → {new}")
 
 
-def _names_to_quote(faults: BrokenQuery) -> list[str]:
+def _names_to_quote(broken: BrokenQuery) -> list[str]:
     """Columns that must be quoted, of the tables that the draft names, longest first."""
-    tables = [t for t in faults.catalog if re.search(rf"(?<!\w){re.escape(t.name)}(?!\w)", faults.text, re.IGNORECASE)]
+    tables = [t for t in broken.catalog if re.search(rf"(?<!\w){re.escape(t.name)}(?!\w)", broken.text, re.IGNORECASE)]
     found = {c.name for table in tables for c in table.columns if re.search(r"\W", c.name) and len(c.name) > 2}
-    return sorted((name for name in found if quoted(name, faults.dialect) != name), key=lambda n: (-len(n), n))
+    return sorted((name for name in found if quoted(name, broken.dialect) != name), key=lambda n: (-len(n), n))
 
 
 def _standing(name: str) -> re.Pattern[str]:
@@ -113,11 +113,11 @@ def _masked(text: str) -> str:
     return _QUOTED.sub(lambda match: "\0" * len(match[0]), text)
 
 
-def filter_aggregate(faults: BrokenQuery) -> Fix | None:
+def filter_aggregate(broken: BrokenQuery) -> Fix | None:
     """``COUNT(id WHERE a = 1)`` and ``(COUNT(id) WHERE a = 1)`` → ``COUNT(id) FILTER (WHERE a = 1)``."""
-    if faults.tree is not None or faults.lexed is None:
+    if broken.tree is not None or broken.lexed is None:
         return None
-    lexed = faults.lexed
+    lexed = broken.lexed
     for opened, where, closed in _wheres_in_brackets(lexed):
         condition = lexed.text[lexed.tokens[where].start : lexed.tokens[closed].start]
         if lexed.word(opened - 1) in _AGGREGATES:
@@ -128,7 +128,7 @@ def filter_aggregate(faults: BrokenQuery) -> Fix | None:
             edit = Edit(lexed.tokens[where - 1].end + 1, lexed.tokens[closed].end + 1, new)
         else:
             continue
-        return faults.changed([edit], "WHERE behind an aggregate → FILTER (WHERE …)")
+        return broken.changed([edit], "WHERE behind an aggregate → FILTER (WHERE …)")
     return None
 
 

@@ -148,8 +148,8 @@ class Index:
         """Tables of the same name in other schemas, around which the question finds all that it finds around this."""
         others = [i for i, name in enumerate(self.naming.names) if name == self.naming.names[place]]
         others = [i for i in others if self.naming.groups[i] != self.naming.groups[place] and i not in self._copies]
-        telling = [c for c in self._concepts(question) if c.value or c.weight > self.weights.extreme]
-        best, _ = self._joins.best(self.found(telling))
+        distinctive = [c for c in self._concepts(question) if c.value or c.weight > self.weights.extreme]
+        best, _ = self._joins.best(self.found(distinctive))
         return [i for i in others if bool((best[:, i] >= _AS_WELL * best[:, place]).all())]
 
     def found(self, concepts: Sequence[Concept]) -> Floats:
@@ -187,7 +187,7 @@ class Index:
                 yield word, self.weights.alike * share
 
     def _rarity(self, where: Ints) -> float:
-        """How telling a word is that these tables hold (the idf of BM25, Robertson and Zaragoza 2009); no copies."""
+        """How rare a word is that these tables hold (the idf of BM25, Robertson and Zaragoza 2009); no copies."""
         tables, of_tables = max(int(self._originals[where].sum()), 1), int(self._originals.sum())
         return float(np.log(1 + (of_tables - tables + 0.5) / (tables + 0.5)))
 

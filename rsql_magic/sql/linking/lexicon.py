@@ -178,7 +178,7 @@ class Thesaurus:
     Args:
         near: For a phrase, those that may stand for it and how surely.
         short: For a short form, the long phrases it may mean.
-        words: All its words as they are written, for telling words from other letters.
+        words: All its words as they are written, to tell words from other letters.
         stems: The stems of these.
     """
 
@@ -282,13 +282,13 @@ def _prefixes(words: dict[int, Words], depth: int = 0) -> Iterator[tuple[int, in
             begin[name[depth]].append(place)
     for word, places in begin.items():
         if len(places) >= _FEWEST_TABLES and len(places) >= len(words) * (
-            _NEARLY_ALL if depth or _telling(word) else _SHARE
+            _NEARLY_ALL if depth or _is_distinctive(word) else _SHARE
         ):
             yield from ((place, depth + 1) for place in places)
             yield from _prefixes({place: words[place] for place in places}, depth + 1)
 
 
-def _telling(word: str) -> bool:
+def _is_distinctive(word: str) -> bool:
     return len(word) > 2 and (word in thesaurus().words or word.removesuffix("s") in thesaurus().words)
 
 
@@ -349,11 +349,11 @@ def _weight(word: str, language: str) -> int:
 
 def languages_of(words: Iterable[str]) -> tuple[str, ...]:
     """The languages that the words of a schema are in, besides English."""
-    telling = {
+    distinctive = {
         word for word in words if len(word) >= _SHORTEST_ROOT and word.isalpha() and word not in thesaurus().words
     }
-    counts = {language: sum(bool(translated(word, language)) for word in telling) for language in LANGUAGES}
-    least = max(_SPOKEN_FROM, _SPOKEN_SHARE * len(telling))
+    counts = {language: sum(bool(translated(word, language)) for word in distinctive) for language in LANGUAGES}
+    least = max(_SPOKEN_FROM, _SPOKEN_SHARE * len(distinctive))
     return tuple(language for language in LANGUAGES if counts[language] >= least)
 
 

@@ -87,7 +87,7 @@ class Question:
         self.named = {i for i, m in enumerate(found) if (i and m.group()[0].isupper()) or _quoted(text, m.start())}
 
     def concepts(self, values: Container[str], weights: Weights) -> list[Concept]:
-        """The phrases and words of the question, most telling first.
+        """The phrases and words of the question, the rarest first.
 
         Args:
             values: Stored values, as stems joined by spaces.

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from rsql_magic.context import Catalog
 from rsql_magic.databases import open_engine
 from rsql_magic.errors import QueryRejected
-from rsql_magic.sql import check, mend, validate
+from rsql_magic.sql import check, fix_query, validate
 from rsql_magic.sql.autofix.wrapping import unwrap
 
 SCHOOL = """
@@ -50,7 +50,7 @@ def passing(engine, dialect="sqlite"):
 
 
 def mended(engine, sql):
-    return mend(sql, engine.dialect, engine.catalog(), passing(engine))
+    return fix_query(sql, engine.dialect, engine.catalog(), passing(engine))
 
 
 RIGHT = {
@@ -221,7 +221,7 @@ def test_a_slip_of_one_meaning_is_mended(school, slip):
     draft, right, said = RIGHT[slip]
     made = mended(school, draft)
     assert made is not None
-    assert (made.sql, said in made.said) == (right, True)
+    assert (made.sql, said in made.changes) == (right, True)
 
 
 def test_several_slips_are_mended_one_after_the_other(school):
@@ -229,7 +229,7 @@ def test_several_slips_are_mended_one_after_the_other(school):
         school, "SELECT students.ful_name, YEAR(students.born) FROM students WHERE country = 'IT';\nThis is it."
     )
     assert made is not None
-    assert len(made.said) == 5
+    assert len(made.changes) == 5
     assert passing(school)(made.sql)
 
 
@@ -287,7 +287,7 @@ def test_the_rules_know_the_dialect(dialect, draft, right):
             return False
         return not validate(statement, dialect, catalog)
 
-    made = mend(draft, dialect, catalog, passes)
+    made = fix_query(draft, dialect, catalog, passes)
     assert (made.sql if made else None) == right
 
 
@@ -301,7 +301,7 @@ WRITES = ["DELETE FROM student", "DROP TABLE exam", "; UPDATE exam SET points = 
 def test_what_passes_is_never_touched_and_what_comes_out_passes(school, text):
     asked = []
     passes = passing(school)
-    made = mend(text, "sqlite", school.catalog(), lambda sql: asked.append(sql) or passes(sql))
+    made = fix_query(text, "sqlite", school.catalog(), lambda sql: asked.append(sql) or passes(sql))
     assert asked[0] == text
     if passes(text):
         assert made is None
@@ -315,7 +315,7 @@ def test_what_passes_is_never_touched_and_what_comes_out_passes(school, text):
 def test_no_write_is_mended_into_a_query(school, slip, write, before):
     text = f"{write}; {RIGHT[slip][0]}" if before else f"{RIGHT[slip][0]}; {write}"
     made = mended(school, text)
-    assert made is None or "left out" not in " ".join(made.said) or write == "INTO x"  # INTO alone is no statement
+    assert made is None or "left out" not in " ".join(made.changes) or write == "INTO x"  # INTO alone is no statement
 
 
 def test_words_are_left_out_only_where_they_are_no_statement(school):
