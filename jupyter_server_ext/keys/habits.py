@@ -130,7 +130,7 @@ class Habits:
             habit.wait(more, now)
 
     def of(self, now: float) -> Mapping[str, Habit]:
-        """Those who have lately asked."""
+        """The callers that have lately asked."""
         self._callers = {name: habit for name, habit in self._callers.items() if not habit.is_gone(now)}
         return self._callers
 

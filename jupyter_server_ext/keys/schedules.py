@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 _FRESH_SECONDS = 0.25  # positions and expected waits are computed anew at most so often, …
 _FRESH_PER_PLACE = 0.002  # … and where many wait, so much later for each
 _LIKE = 1.3  # costs that differ by this factor have the same schedule
-_FEW = 0.05  # of those who wait, who may have come for other models since
-_MORE_PLACES = 16  # than those who wait
+_FEW = 0.05  # of the requests that wait: so many may have come for other models since
+_MORE_PLACES = 16  # than requests wait
 
 _Kind = tuple[frozenset[str], int, bool]
 

@@ -1,17 +1,17 @@
-"""Each caller's share over the last window, and what of a quota is kept for those who have lately asked.
+"""Each caller's share over the last window, and what of a quota is kept for callers that have lately asked.
 
-Turns are fair among those who wait. A caller with many requests is alone in the queue when the others pause: it would
-take the whole window at once, and the next to ask waits until that is over. So:
+Turns are fair among the callers that wait. A caller with many requests is alone in the queue when the others pause: it
+would take the whole window at once, and the next to ask waits until that is over. So:
 
 - A caller that has used less than an equal share of the last window, by the weight of its tenant, starts as soon as
   there is room.
 - A caller that has used more starts only where that leaves room for the others: at every moment up to the end of the
   window, what is left then, with all that will have been given back, has to cover the requests that are expected by
-  then of those below their shares, but for a few seconds that they may wait.
+  then of callers below their shares, but for a second that they may wait.
 
 Where requests are spread evenly over a window, what is given back covers what is expected: then nothing is kept idle,
 and the next to ask takes what is given back. After a burst nothing is given back for a while, so enough is kept; it
-shrinks as the end of the window comes near, and as those for whom it is kept fall silent.
+shrinks as the end of the window comes near, and as the callers for which it is kept fall silent.
 
 Where models share windows, it has to hold for the requests for each of these models and for all of them together (as
 in P. Hall, "On representatives of subsets", 1935, of which these are the sets that matter).
@@ -37,27 +37,27 @@ if TYPE_CHECKING:
     Candidates = Callable[[str], list[tuple[float, Offer]]]
 
 _LONGEST = 120.0  # seconds; of longer windows it is not known who will ask
-_OVER = 2.0  # usual requests beyond its share that a caller may start all the same, as a share is no whole number
+_OVER = 2.0  # usual requests beyond its share that a caller may start, as a share is no whole number
 _SWING = 0.5  # of the root of how many are expected, by which they may be more
 _STEPS = 24  # moments of a window at which there has to be room
-_PATIENCE = 1.0  # seconds that those for whom room is kept may wait
+_PATIENCE = 1.0  # seconds that callers for which room is kept may wait
 _FRESH = 0.25  # seconds for which what is kept is known …
 _FRESH_PER_CALLER = 0.002  # … and where many ask, so much longer for each
 _AGAIN = 1.0  # seconds after which a look is taken again at the latest, as others may have left
 _MOST_MODELS = 200
 
 
-class _SharedCandidate(NamedTuple):
-    """One candidate to be served: a key, or all keys of a quota group.
+class _SharedKey(NamedTuple):
+    """A key, or all keys of a quota group, as usual requests take from it.
 
     Args:
         key: The first of these keys.
-        opens: Seconds until it may be used.
+        available: Seconds until it may be used.
         needs: What a usual request takes of which window.
     """
 
     key: str
-    opens: float
+    available: float
     needs: tuple[tuple[WindowSpec, int], ...]
 
     @property
@@ -152,7 +152,7 @@ class Division:
         return max((usual.part(spec.unit, spec.amount)[0] / need for spec, need in candidate.needs), default=1.0)
 
     def expected(self, now: float) -> _Expected:
-        """What is expected of callers below their shares; of those who wait for more than that, turns take care."""
+        """What is expected of callers below their shares; turns take care of requests beyond that."""
         waiting, rate, variance = 0, 0.0, 0.0
         for name, habit in self._shares.habits[self.model].of(now).items():
             share = self.share(name, habit.weight)
@@ -205,13 +205,13 @@ class Division:
         gains = [(moments[step], spare[step] - spare[step - 1]) for step in range(1, len(spare))]
         return WindowProjection(math.inf, spare[0], self.span, gains)
 
-    def _rooms(self, candidates: Iterable[_SharedCandidate], moments: Sequence[float], now: float) -> list[float]:
+    def _rooms(self, candidates: Iterable[_SharedKey], moments: Sequence[float], now: float) -> list[float]:
         """Usual requests for which there is room, at each of these moments."""
         rooms = [0.0] * len(moments)
         for candidate in candidates:
             projections = [(self._shares.windows.window(spec).project(now), need) for spec, need in candidate.needs]
             for step, at in enumerate(moments):
-                if at >= candidate.opens:
+                if at >= candidate.available:
                     rooms[step] += max(0.0, min((one.room(at) / need for one, need in projections), default=math.inf))
         return rooms
 
@@ -276,13 +276,13 @@ class Shares:
         if division.keeps and division.is_over(caller, weight, now):
             division.spare.take(division.size(usual), now - division.at)
 
-    def candidates(self, model: str) -> Iterable[_SharedCandidate]:
+    def candidates(self, model: str) -> Iterable[_SharedKey]:
         """How a usual request for a model may be served."""
         usual = self.habits[model].usual if model in self.habits else None
         seen = set()
-        for opens, offer in self._offers(model):
+        for available, offer in self._offers(model):
             specs = tuple(spec for spec in offer.windows if spec.unit != "concurrent")
             if specs not in seen:
                 seen.add(specs)
                 needs = tuple((s, max(1, usual.part(s.unit, s.amount)[0]) if usual else 1) for s in specs)
-                yield _SharedCandidate(offer.key, opens, needs)
+                yield _SharedKey(offer.key, available, needs)

@@ -29,7 +29,7 @@ _GENEROUS = (
 )
 
 
-class Groups:
+class HubGroups:
     """The rules of groups: those of ``rsql.toml``, over which the hub's properties go.
 
     Args:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from jupyter_server_ext.identity.auth import token_of
 from jupyter_server_ext.identity.hub.api import HubApi
 from jupyter_server_ext.identity.hub.browsers import Browsers
-from jupyter_server_ext.identity.hub.groups import Groups
+from jupyter_server_ext.identity.hub.groups import HubGroups
 from jupyter_server_ext.messages import Caller, Owner
 
 if TYPE_CHECKING:
@@ -38,7 +38,9 @@ class HubIdentity:
         browsers: Knows the sessions of browsers.
     """
 
-    def __init__(self, place: HubPlace, api: HubApi, groups: Groups, settings: HubSettings, browsers: Browsers) -> None:
+    def __init__(
+        self, place: HubPlace, api: HubApi, groups: HubGroups, settings: HubSettings, browsers: Browsers
+    ) -> None:
         self._place = place
         self._api = api
         self._groups = groups
@@ -147,7 +149,7 @@ class HubAccess:
         self.place = place
         self.api = HubApi(place, transport)
         self.browsers = Browsers(place)
-        groups = Groups(self.api, settings, learn, clock=clock)
+        groups = HubGroups(self.api, settings, learn, clock=clock)
         self.identity = HubIdentity(place, self.api, groups, settings.hub, self.browsers)
 
 
