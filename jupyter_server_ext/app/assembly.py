@@ -29,11 +29,11 @@ from jupyter_server_ext.pipeline import Accounting, AnswerCache, Budgets, Gatewa
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
-    from jupyter_server_ext.config import HubSettings, PriceSettings, Secret, ServerSettings, Settings, TenantSettings
+    from jupyter_server_ext.config import HubSettings, Secret, Settings, TenantSettings
     from jupyter_server_ext.http_client import httpx
     from jupyter_server_ext.identity import HubAccess, HubPlace, Identity
     from jupyter_server_ext.keys import KeyPool
-    from jupyter_server_ext.ledger import LedgerStore
+    from jupyter_server_ext.ledger import SqlLedgerStore
     from jupyter_server_ext.limits import Counters
 
 _A_DAY = 86_400.0
@@ -96,7 +96,11 @@ def build_app(
     state = open_state(settings)
     policy, limits = Policy(settings), Limits(settings, counters=state.counters)
     accounting = build_accounting(settings, state.counters, tenants_change=hub is not None)
-    access = _access(hub, settings, _tellers(policy, limits, accounting)) if hub else None
+    access = None
+    if hub:  # loading the hub's side takes a moment
+        from jupyter_server_ext.identity import HubAccess
+
+        access = HubAccess(hub, settings, _tellers(policy, limits, accounting))
     owner_of = access.identity.owner if access else None
     keys = VirtualKeys(accounting.ledger, settings.virtual_keys, owner_of, max_age=settings.hub.cache_max_age)
     cache = AnswerCache(
@@ -115,6 +119,8 @@ def build_app(
     overrides.recall()
     if state.link is None:
         _restore(gateway.pool, limits, overrides)
+    server = settings.server
+    per_caller = max(server.sending_per_caller_mb, server.max_body_mb)
     return AppContext(
         settings=settings,
         gateway=gateway,
@@ -131,15 +137,10 @@ def build_app(
         metrics=Metrics(gateway.status),
         routes=ROUTES,
         base=base,
-        bodies=_body_budget(settings.server),
+        bodies=BodyBudget(int(1e6 * per_caller), int(1e6 * max(server.sending_mb, 2 * server.max_body_mb))),
         reader=BodyReader(),
         hub=access,
     )
-
-
-def _body_budget(server: ServerSettings) -> BodyBudget:
-    per_caller = max(server.sending_per_caller_mb, server.max_body_mb)
-    return BodyBudget(int(1e6 * per_caller), int(1e6 * max(server.sending_mb, 2 * server.max_body_mb)))
 
 
 def _limit(pool: KeyPool, limits: Limits, accounting: Accounting, settings: Settings) -> None:
@@ -158,13 +159,6 @@ def _restore(pool: KeyPool, limits: Limits, overrides: LimitOverrides) -> None:
     pool.restore(used, unix)
     keys = {key.id: key.limits for key in overrides.ledger.api_keys()}
     limits.restore(used, unix, day_from=overrides.reset_at(), keys=keys)
-
-
-def _access(place: HubPlace, settings: Settings, learn: Callable[[TenantSettings], None]) -> HubAccess:
-    """The hub's side of the gateway; loading it takes a moment, so only where there is one."""
-    from jupyter_server_ext.identity import HubAccess
-
-    return HubAccess(place, settings, learn)
 
 
 def _tellers(policy: Policy, limits: Limits, accounting: Accounting) -> Callable[[TenantSettings], None]:
@@ -240,21 +234,18 @@ def build_accounting(
         budgets = Budgets(settings, clock=time.time, zone=stored.time_zone, counters=counters)
         by_keys = store.spent_by_keys(budgets.month) if store is not None else {}
         budgets.restore(_spent(store, budgets.month), by_keys)
-    return Accounting(ledger, prices=_prices(settings.prices), budgets=budgets, vault=vault)
+    own = {name: Price(price.input, price.output, price.cached_input) for name, price in settings.prices.models}
+    prices = Prices(own, worst=Price(settings.prices.worst_input, settings.prices.worst_output))
+    return Accounting(ledger, prices=prices, budgets=budgets, vault=vault)
 
 
-def _spent(store: LedgerStore | None, since: str) -> dict[tuple[str, str], dict[str, int]]:
+def _spent(store: SqlLedgerStore | None, since: str) -> dict[tuple[str, str], dict[str, int]]:
     """Nano-dollars by caller and tenant, and by day."""
     spent: dict[tuple[str, str], dict[str, int]] = {}
     for total in store.totals(since=since) if store is not None else ():
         days = spent.setdefault((total["caller"], total["tenant"]), {})
         days[total["day"]] = days.get(total["day"], 0) + total["cost_nanodollars"]
     return spent
-
-
-def _prices(settings: PriceSettings) -> Prices:
-    own = {name: Price(price.input, price.output, price.cached_input) for name, price in settings.models}
-    return Prices(own, worst=Price(settings.worst_input, settings.worst_output))
 
 
 def warm_prices(prices: Prices, settings: Settings) -> None:

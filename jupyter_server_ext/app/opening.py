@@ -16,7 +16,7 @@ from jupyter_server_ext.pipeline import State
 
 if TYPE_CHECKING:
     from jupyter_server_ext.config import Settings, StorageSettings
-    from jupyter_server_ext.ledger import LedgerStore
+    from jupyter_server_ext.ledger import SqlLedgerStore
     from jupyter_server_ext.pipeline import AnswerStore
 
 
@@ -63,7 +63,7 @@ def keeps_nothing(url: str) -> bool:
     return not url or url.startswith("memory:")
 
 
-def open_ledger(storage: StorageSettings) -> LedgerStore | None:
+def open_ledger(storage: StorageSettings) -> SqlLedgerStore | None:
     """Where entries are kept; None keeps none. Loading SQLAlchemy doubles the start, so only where there is a ledger.
 
     Raises:
@@ -83,7 +83,7 @@ def open_ledger(storage: StorageSettings) -> LedgerStore | None:
     return SqlLedgerStore(storage.ledger, instance=name, zone=storage.time_zone, held=held)
 
 
-def _open_postgresql(storage: StorageSettings) -> LedgerStore:
+def _open_postgresql(storage: StorageSettings) -> SqlLedgerStore:
     """A ledger that may be away. Whoever has the spool of a name has the name, among the gateways of this machine."""
     from jupyter_server_ext.ledger import SpooledLedgerStore, SpoolFile
 

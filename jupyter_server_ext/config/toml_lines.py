@@ -65,9 +65,6 @@ class _Reader:
         self._at = min(self._at + 1, len(self._tokens) - 1)
         return token
 
-    def _mark(self, place: Place) -> None:
-        self.lines.setdefault(place, self._tokens[self._at][1])
-
     def document(self) -> None:
         table: Place = ()
         while self._here:
@@ -131,7 +128,7 @@ class _Reader:
             if self._here in ("\n", ","):
                 self._next()
                 continue
-            self._mark((*place, number))
+            self.lines.setdefault((*place, number), self._tokens[self._at][1])
             self._value((*place, number))
             self._skip_to(",", "]")
             number += 1

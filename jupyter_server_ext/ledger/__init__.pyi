@@ -7,11 +7,10 @@ from .exports import FORMATS as FORMATS
 from .exports import export as export
 from .files import Instance as Instance
 from .ledger import Ledger as Ledger
+from .rows import Used as Used
 from .spool import SpooledLedgerStore as SpooledLedgerStore
 from .spool import SpoolFile as SpoolFile
 from .sql import SqlLedgerStore as SqlLedgerStore
 from .sql import opened as opened
-from .store import LedgerStore as LedgerStore
-from .store import Used as Used
 from .vault import AnswerVault as AnswerVault
 from .vault import PromptVault as PromptVault

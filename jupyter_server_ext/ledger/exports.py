@@ -56,7 +56,7 @@ def export(rows: Iterable[dict[str, Any]], path: Path, form: str) -> int:
     Only the owner may read the file.
 
     Args:
-        rows: As ``LedgerStore.rows`` gives them.
+        rows: As ``SqlLedgerStore.rows`` gives them.
         path: The file.
         form: ``csv`` or ``parquet``.
 

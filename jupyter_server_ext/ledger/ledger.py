@@ -20,7 +20,7 @@ from tornado.log import app_log
 
 from jupyter_server_ext.errors import LedgerUnavailable, RsqlGatewayError
 from jupyter_server_ext.ledger.anchor import add_line, line_of, read_anchor
-from jupyter_server_ext.ledger.store import RowsRefused
+from jupyter_server_ext.ledger.rows import RowsRefused
 from jupyter_server_ext.messages import as_name
 
 if TYPE_CHECKING:
@@ -29,7 +29,8 @@ if TYPE_CHECKING:
     from jupyter_server_ext.config import Secret
     from jupyter_server_ext.ledger.anchor import Head
     from jupyter_server_ext.ledger.api_keys import ApiKey
-    from jupyter_server_ext.ledger.store import LedgerStore, Used
+    from jupyter_server_ext.ledger.rows import Used
+    from jupyter_server_ext.ledger.sql import SqlLedgerStore
     from jupyter_server_ext.messages import Entry
 
 T = TypeVar("T")
@@ -84,7 +85,7 @@ class Ledger:
 
     def __init__(
         self,
-        store: LedgerStore | None,
+        store: SqlLedgerStore | None,
         *,
         retry_seconds: float = 1.0,
         keep_days: int = 0,
@@ -192,7 +193,7 @@ class Ledger:
         if self._store is not None:
             await self._put(self._ended, entry).done
 
-    async def ask(self, question: Callable[[LedgerStore], T], thread: ThreadPoolExecutor | None = None) -> T:
+    async def ask(self, question: Callable[[SqlLedgerStore], T], thread: ThreadPoolExecutor | None = None) -> T:
         """What the store says, asked in a thread.
 
         Args:
@@ -210,7 +211,7 @@ class Ledger:
         except Exception as error:  # any failure of any driver, whose words may name hosts and paths
             raise LedgerUnavailable("The ledger cannot be read at the moment. Try again later.") from error
 
-    async def write(self, what: Callable[[LedgerStore], T]) -> T:
+    async def write(self, what: Callable[[SqlLedgerStore], T]) -> T:
         """Write something else than entries, in the writer's thread; returns when it is on disk.
 
         Args:
@@ -253,7 +254,7 @@ class Ledger:
         with suppress(LedgerUnavailable):
             await self.ask(self._write_head)
 
-    def _write_head(self, store: LedgerStore) -> None:
+    def _write_head(self, store: SqlLedgerStore) -> None:
         head = store.head()
         if head.number and self._anchored != head.chain_hash:
             line = line_of(head, self._clock(), self._anchor_key)

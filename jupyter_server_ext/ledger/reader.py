@@ -10,9 +10,8 @@ import sqlalchemy as sa
 
 from jupyter_server_ext.ledger.anchor import Head
 from jupyter_server_ext.ledger.api_keys import SqlApiKeys
-from jupyter_server_ext.ledger.rows import GENESIS, day_of, entry_of, problems_of
+from jupyter_server_ext.ledger.rows import GENESIS, Used, day_of, entry_of, problems_of
 from jupyter_server_ext.ledger.schema import chains, decisions, entries, kept_answers, totals
-from jupyter_server_ext.ledger.store import Used
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -42,7 +41,7 @@ _USED = (
 
 
 class SqlLedgerReader:
-    """Reads the ledger's tables; see ``LedgerStore`` for its methods.
+    """Reads the ledger's tables. Methods block.
 
     Args:
         engine: The database.

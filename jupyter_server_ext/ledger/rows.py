@@ -13,7 +13,7 @@ import hashlib
 import json
 from datetime import datetime
 from operator import itemgetter
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from msgspec.structs import replace
 
@@ -50,6 +50,48 @@ TOTAL_SUMS = (
     *("prompt_tokens", "completion_tokens", "cached_tokens", "cost_nanodollars", "saved_nanodollars"),
 )
 """What it sums."""
+
+
+class RowsRefused(Exception):
+    """Some entries of a group cannot be kept as they are. All others are written, and of these what can be kept.
+
+    Args:
+        rows: The reason for each, by request id and attempt.
+    """
+
+    def __init__(self, rows: Mapping[tuple[str, int], str]) -> None:
+        super().__init__(f"{len(rows)} entries refused")
+        self.rows = rows
+
+
+class Used(NamedTuple):
+    """What entries of one caller, model and key used at about one time.
+
+    Args:
+        at: Unix time of the end, by when a provider had surely counted it; of several entries the latest.
+        caller: Who asked.
+        tenant: The caller's group.
+        key: Public id of the key that was used; empty when no provider was asked.
+        model: The model.
+        requests: How many requests went to the key.
+        prompt_tokens: Tokens read by the provider.
+        completion_tokens: Tokens written.
+        counted: How many requests count against the caller's limits.
+        counted_tokens: How many tokens do.
+        api_key: Public id of the virtual API key that asked; empty for none.
+    """
+
+    at: float
+    caller: str
+    tenant: str
+    key: str
+    model: str
+    requests: int
+    prompt_tokens: int
+    completion_tokens: int
+    counted: int
+    counted_tokens: int
+    api_key: str = ""
 
 
 def day_of(at: float, zone: ZoneInfo) -> str:

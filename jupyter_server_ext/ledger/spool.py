@@ -22,8 +22,8 @@ from tornado.log import app_log
 from jupyter_server_ext.errors import ConfigError
 from jupyter_server_ext.ledger.apart import is_of_a_row, stand_in
 from jupyter_server_ext.ledger.files import lock, open_private
+from jupyter_server_ext.ledger.rows import RowsRefused
 from jupyter_server_ext.ledger.sql import SqlLedgerStore
-from jupyter_server_ext.ledger.store import RowsRefused
 from jupyter_server_ext.messages import Entry, as_name
 
 if TYPE_CHECKING:
@@ -47,7 +47,7 @@ _AWAY = (
 
 
 class KeptAnswer(msgspec.Struct, frozen=True):
-    """An answer for repeats, as ``LedgerStore.keep_answer`` is given it."""
+    """An answer for repeats, as ``SqlLedgerStore.keep_answer`` is given it."""
 
     name: str
     caller: str
@@ -197,11 +197,11 @@ class SpooledLedgerStore(SqlLedgerStore):
             self._go_away(silent=False)
 
     def begin(self, begun: Sequence[Entry]) -> None:
-        """See ``LedgerStore.begin``."""
+        """See ``SqlLedgerStore.begin``."""
         self._write("begin", super().begin, begun)
 
     def finish(self, ended: Sequence[Entry], begun: Sequence[Entry] = ()) -> int:
-        """See ``LedgerStore.finish``."""
+        """See ``SqlLedgerStore.finish``."""
         refused: dict[tuple[str, int], str] = {}
         written: int | None = 0
         try:
@@ -218,11 +218,11 @@ class SpooledLedgerStore(SqlLedgerStore):
         return len(ended) if written is None else written
 
     def keep_answer(self, name: str, caller: str, answer: bytes, until: float) -> None:
-        """See ``LedgerStore.keep_answer``."""
+        """See ``SqlLedgerStore.keep_answer``."""
         self._write("keep", self._keep_all, [KeptAnswer(name, caller, answer, until)])
 
     def kept_answer(self, name: str, now: float) -> bytes | None:
-        """See ``LedgerStore.kept_answer``; of answers that are under way to the database this gateway's own are known.
+        """See ``SqlLedgerStore.kept_answer``; its own undelivered answers are known.
 
         Raises:
             TimeoutError: The database is away.
@@ -235,32 +235,32 @@ class SpooledLedgerStore(SqlLedgerStore):
         return self._soon(partial(super().kept_answer, name, now))
 
     def totals(self, **asked: Any) -> list[dict[str, Any]]:
-        """See ``LedgerStore.totals``; like all that follow it raises TimeoutError while the database is away."""
+        """See ``SqlLedgerStore.totals``; like all that follow it raises TimeoutError while the database is away."""
         return self._soon(partial(super().totals, **asked))
 
     def read(self, **asked: Any) -> list[Entry]:
-        """See ``LedgerStore.read``."""
+        """See ``SqlLedgerStore.read``."""
         return self._soon(partial(super().read, **asked))
 
     def find(self, request_id: str) -> list[Entry]:
-        """See ``LedgerStore.find``."""
+        """See ``SqlLedgerStore.find``."""
         return self._soon(partial(super().find, request_id))
 
     def head(self) -> Head:
-        """See ``LedgerStore.head``."""
+        """See ``SqlLedgerStore.head``."""
         return self._soon(super().head)
 
     def decided(self, name: str) -> str:
-        """See ``LedgerStore.decided``."""
+        """See ``SqlLedgerStore.decided``."""
         return self._soon(partial(super().decided, name))
 
     def decide(self, name: str, value: str, caller: str, at: float) -> None:
-        """See ``LedgerStore.decide``."""
+        """See ``SqlLedgerStore.decide``."""
         self._soon(partial(super().decide, name, value, caller, at))
 
     @property
     def api_keys(self) -> SqlApiKeys:
-        """See ``LedgerStore.api_keys``."""
+        """See ``SqlLedgerStore.api_keys``."""
         return cast("SqlApiKeys", _Soon(super().api_keys, self._soon))
 
     def _soon(self, question: Callable[[], T]) -> T:
@@ -268,7 +268,7 @@ class SpooledLedgerStore(SqlLedgerStore):
         if self._is_silent:
             raise TimeoutError
         try:
-            return self._in_time(_answer_to, question)
+            return self._in_time(lambda ask: ask(), question)
         except _AWAY:
             with self._turn:
                 self._go_away()
@@ -392,10 +392,6 @@ def _deliver_entries(write: Callable[[Sequence[Entry]], object], entries: Sequen
     except RowsRefused as error:
         for (request_id, _), reason in error.rows.items():
             app_log.error("rsql: the ledger cannot keep all of the entry of %s (%s).", as_name(request_id), reason)
-
-
-def _answer_to(question: Callable[[], T]) -> T:
-    return question()
 
 
 def _carry_out(done: Future[T], do: Callable[[V], T], what: V) -> None:

@@ -82,7 +82,7 @@ class SqlLedgerStore(SqlLedgerReader):
     """
 
     is_away = False
-    """See ``LedgerStore.is_away``."""
+    """Whether entries go to this machine's disk for now, to be delivered later."""
 
     def __init__(self, url: str, *, instance: str, zone: str = "UTC", held: Instance | None = None) -> None:
         super().__init__(open_engine(url), instance, zone)

@@ -22,7 +22,7 @@ from jupyter_server_ext.pipeline.money import NANODOLLARS, PERIODS, Hold, Prices
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable
 
-    from jupyter_server_ext.ledger import LedgerStore, PromptVault
+    from jupyter_server_ext.ledger import PromptVault, SqlLedgerStore
     from jupyter_server_ext.messages import Caller, ChatRequest
     from jupyter_server_ext.pipeline.money import Budgets
 
@@ -154,7 +154,7 @@ class Accounting:
             return {"requests": requests, "hits": hits, "hit_rate": rate, "saved_usd": _usd(saved)}
         return dict.fromkeys(("requests", "hits", "hit_rate", "saved_usd"))
 
-    def _today(self, store: LedgerStore) -> str:
+    def _today(self, store: SqlLedgerStore) -> str:
         return store.day(self._wall_clock())
 
     async def usage(self, since: str = "") -> list[dict[str, Any]]:
@@ -186,7 +186,7 @@ class Accounting:
         """How the ledger is, for health; nothing where none is kept."""
         return {"ledger": self.ledger.health} if self.ledger.keeps else {}
 
-    def _spent_today(self, store: LedgerStore, caller: str, providers: Collection[str]) -> float | None:
+    def _spent_today(self, store: SqlLedgerStore, caller: str, providers: Collection[str]) -> float | None:
         sums = store.totals(since=self._today(store), caller=caller)
         paid = [total for total in sums if total["cost_nanodollars"]]
         if any(not any(self.prices.known(total["model"], name) for name in providers) for total in paid):

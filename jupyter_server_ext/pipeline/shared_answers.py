@@ -44,7 +44,7 @@ class RedisAnswers:
     async def put(self, key: str, answer: bytes, seconds: float) -> None:
         """See ``AnswerStore.put``."""
         if len(answer) <= _MOST_BYTES and seconds > 0:
-            await self._ask(partial(self._keep, self._name(key), answer, max(1, int(seconds * 1000))))
+            await self._ask(partial(self._client.set, self._name(key), answer, px=max(1, int(seconds * 1000))))
 
     async def close(self) -> None:
         """Give the connections back."""
@@ -60,9 +60,6 @@ class RedisAnswers:
             pipe.pttl(name)
             answer, left = await pipe.execute()
         return answer, left
-
-    async def _keep(self, name: str, answer: bytes, milliseconds: int) -> None:
-        await self._client.set(name, answer, px=milliseconds)
 
     def _name(self, key: str) -> str:
         return f"{self._prefix}:answer:{key}"

@@ -167,7 +167,9 @@ class _Connection(asyncio.Protocol):
         sent: Callable[[], None] | None = request.extensions.get("sent")
         if sent is not None:
             sent()
-        transport.write(_head_of(request) + body)
+        lines = b"".join([b"%s: %s\r\n" % header for header in request.headers.raw])
+        start = request.method.encode(), request.url.raw_path
+        transport.write(b"%s %s HTTP/1.1\r\n%s\r\n%s" % (*start, lines, body))
         await reply.begun()
         return reply
 
@@ -248,12 +250,6 @@ class _Body(httpx.AsyncByteStream):
                 self._idle.append(connection)
             else:
                 connection.abort()
-
-
-def _head_of(request: httpx.Request) -> bytes:
-    lines = [b"%s: %s\r\n" % header for header in request.headers.raw]
-    method, target = request.method.encode(), request.url.raw_path
-    return b"%s %s HTTP/1.1\r\n%s\r\n" % (method, target, b"".join(lines))
 
 
 class Damaged(Exception):
