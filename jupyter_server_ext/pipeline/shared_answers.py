@@ -11,7 +11,7 @@ from tornado.log import app_log
 from jupyter_server_ext.redis import address_of, failures, spread_client_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine
+    from collections.abc import Awaitable, Callable
 
 _PATIENCE = 0.05  # seconds that a request waits for an answer from here
 _REST = 1.0  # seconds for which nobody asks after it was away
@@ -32,7 +32,7 @@ class RedisAnswers:
         self._client = spread_client_of(place)
         self._prefix = place.prefix
         self._away_until = 0.0
-        self._under_way: set[asyncio.Task[Any]] = set()
+        self._under_way: set[asyncio.Future[Any]] = set()
 
     async def get(self, key: str) -> tuple[bytes, float] | None:
         """See ``AnswerStore.get``."""
@@ -64,7 +64,7 @@ class RedisAnswers:
     def _name(self, key: str) -> str:
         return f"{self._prefix}:answer:{key}"
 
-    async def _ask(self, question: Callable[[], Coroutine[Any, Any, Any]]) -> Any:
+    async def _ask(self, question: Callable[[], Awaitable[Any]]) -> Any:
         """What Redis says; None when it is away, and then nobody asks for a while.
 
         What comes too late is still received, as a connection that is broken off is never made.
@@ -72,7 +72,7 @@ class RedisAnswers:
         now = asyncio.get_running_loop().time()
         if now < self._away_until:
             return None
-        asking = asyncio.create_task(question())
+        asking = asyncio.ensure_future(question())
         self._under_way.add(asking)
         asking.add_done_callback(self._received)
         await asyncio.wait({asking}, timeout=_PATIENCE)
@@ -81,7 +81,7 @@ class RedisAnswers:
             return None
         return asking.result()
 
-    def _received(self, asking: asyncio.Task[Any]) -> None:
+    def _received(self, asking: asyncio.Future[Any]) -> None:
         self._under_way.discard(asking)
         error = None if asking.cancelled() else asking.exception()
         if error is not None and not isinstance(error, failures()):
