@@ -178,9 +178,7 @@ class Gateway:
         with contextlib.suppress(UnknownModel):
             admitted = self._policy.apply(caller, context.request)
             if self.pool.keys.serves(admitted.model):
-                context.job.request = admitted
-                if self._policy.keeps_prompts(caller):
-                    context.keep_prompt()
+                context.admit(admitted, keep_prompt=self._policy.keeps_prompts(caller))
                 return
         named = self._policy.named(caller)
         own = [name for name in named or self.models() if self.pool.keys.serves(name)]

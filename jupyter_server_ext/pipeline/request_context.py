@@ -34,6 +34,7 @@ class RequestContext:
         clock: Seconds, monotonic.
 
     Attributes:
+        request: The request, as the policy has it.
         answer: The provider's answer, once it has begun.
         billed: Usage at providers in its name; None while it is not known.
         cost: What that costs, in nano-dollars.
@@ -45,6 +46,7 @@ class RequestContext:
 
     def __init__(self, job: Job, entry: Entry, accounting: Accounting, clock: Callable[[], float]) -> None:
         self.job = job
+        self.request = job.request
         self.answer: Answer | None = None
         self.status, self.error = 499, "caller_left"  # unless it ends in another way
         self.cache: CacheResult = ""
@@ -54,6 +56,7 @@ class RequestContext:
         self.in_flight = self.has_begun = self.has_left = False
         self._entry = entry
         self._accounting = accounting
+        self._ledger = accounting.ledger if accounting.ledger.keeps else None
         self._clock = clock
         self._start = clock()
         self._first_token: float | None = None
@@ -61,18 +64,19 @@ class RequestContext:
         self._is_written = False
         self._keeps_prompt = False
 
-    @property
-    def request(self) -> ChatRequest:
-        """The request, as the policy has it."""
-        return self.job.request
+    def admit(self, request: ChatRequest, *, keep_prompt: bool) -> None:
+        """Go on with the request as the policy has it.
+
+        Args:
+            request: The request.
+            keep_prompt: Whether its text is in the entry, encrypted.
+        """
+        self.request = self.job.request = request
+        self._keeps_prompt = keep_prompt
 
     def failed(self, error: RsqlGatewayError) -> None:
         """Note that it ends with an error."""
         self.status, self.error = error.status, error.code
-
-    def keep_prompt(self) -> None:
-        """Have the text of the request in the entry, encrypted."""
-        self._keeps_prompt = True
 
     def begin(self, number: int, usage: Usage, cost: int) -> None:
         """Note in the ledger that a try is on its way, with its reservations: after a crash these count.
@@ -82,12 +86,12 @@ class RequestContext:
             usage: Tokens reserved.
             cost: Nano-dollars held.
         """
-        if self._accounting.ledger.keeps:
+        if self._ledger is not None:
             trace = self.job.trace
             known = {"usage": usage, "cost_nanodollars": cost, "key": trace.key}
             model = trace.model or self.request.model
             entry = replace(self._entry, at=self._now(), attempt=number, model=model, **known)
-            self._begun = self._accounting.ledger.begin(entry)
+            self._begun = self._ledger.begin(entry)
 
     def begin_attempt(self, hold: Hold, expected: Usage) -> None:
         """Begin the entry of the next try, and complete that of the failed one before it."""
@@ -95,7 +99,7 @@ class RequestContext:
         for failed in trace.failed[-1:]:
             cost = self._accounting.cost(failed.usage, failed.model, failed.provider)
             self.wasted += cost
-            if self._accounting.ledger.keeps:
+            if self._ledger is not None:
                 seconds = {"upstream_seconds": failed.seconds, "duration_seconds": failed.seconds}
                 entry = replace(
                     self._entry,
@@ -110,7 +114,7 @@ class RequestContext:
                     cost_nanodollars=cost,
                     **seconds,
                 )
-                self._accounting.ledger.note(entry)
+                self._ledger.note(entry)
         self.begin(trace.attempts, expected, hold.amount)
 
     async def pass_on(self) -> None:
@@ -147,7 +151,7 @@ class RequestContext:
         if self._is_written:
             return
         self._is_written = True
-        if not self._accounting.ledger.keeps:
+        if self._ledger is None:
             return
         trace, now = self.job.trace, self._clock()
         known: dict[str, Any] = {} if self.billed is None else {"usage": self.billed, "cost_nanodollars": self.cost}
@@ -168,7 +172,7 @@ class RequestContext:
             prompt=self._accounting.seal(self.request) if self._keeps_prompt else None,
             **known,
         )
-        await self._accounting.ledger.finish(entry)
+        await self._ledger.finish(entry)
 
     def metadata(self) -> dict[str, Any]:
         """The member ``rsql`` of the last event, or of the body."""
