@@ -24,17 +24,17 @@ command <- function(what, input) {
   files <- tempfile(c("rsql-in-", "rsql-err-"))
   on.exit(unlink(files))
   writeLines(enc2utf8(input), files[1], useBytes = TRUE)
-  said <- suppressWarnings(system2(
+  output <- suppressWarnings(system2(
     program("rsql"), what, stdin = files[1], stdout = TRUE, stderr = files[2],
     env = c("PYTHONUTF8=1", "PYTHONWARNINGS=ignore", libraries())
   ))
-  if (!is.null(attr(said, "status"))) {
+  if (!is.null(attr(output, "status"))) {
     why <- utils::tail(readLines(files[2], warn = FALSE, encoding = "UTF-8"), 1)
     fail(if (length(why)) why else paste("rsql", what, "failed."))
   }
-  said <- paste(said, collapse = "\n")
-  Encoding(said) <- "UTF-8"
-  said
+  output <- paste(output, collapse = "\n")
+  Encoding(output) <- "UTF-8"
+  output
 }
 
 to_json <- function(value) enc2utf8(as.character(jsonlite::toJSON(value, auto_unbox = TRUE, null = "null")))

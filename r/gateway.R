@@ -37,14 +37,14 @@ start_gateway <- function() {
   line <- sprintf("exec env %s %s --embedded --parent-pid=%d > %s 2>&1", libraries(), shQuote(starter), Sys.getpid(), shQuote(log))
   state$pipe <- pipe(line, "w")
   end <- proc.time()[["elapsed"]] + 20
-  said <- character()
-  while (proc.time()[["elapsed"]] < end && !any(grepl("Error", said))) {
-    said <- if (file.exists(log)) readLines(log, warn = FALSE) else character()
-    ready <- grep("ready at http", said, value = TRUE)
+  output <- character()
+  while (proc.time()[["elapsed"]] < end && !any(grepl("Error", output))) {
+    output <- if (file.exists(log)) readLines(log, warn = FALSE) else character()
+    ready <- grep("ready at http", output, value = TRUE)
     if (length(ready)) return(address(sub(".*ready at ", "", ready[1]), token))
     Sys.sleep(0.05)
   }
-  fail("The gateway did not start: ", paste(utils::tail(said, 1), collapse = ""))
+  fail("The gateway did not start: ", paste(utils::tail(output, 1), collapse = ""))
 }
 
 http <- function(gateway, path, seconds = 10) {
@@ -66,7 +66,7 @@ answers <- function(gateway) {
   )
 }
 
-told_by <- function(path) {
+report_at <- function(path) {
   at <- gateway()
   reply <- tryCatch(httr2::req_perform(http(at, path)), error = function(e) unreachable(at))
   if (httr2::resp_status(reply) >= 400) refused(httr2::resp_status(reply), httr2::resp_body_string(reply))
@@ -88,14 +88,14 @@ refused <- function(status, body) {
   )
 }
 
-# What endpoints send in place of what the protocol has: anything that is not understood counts as not said.
+# What endpoints send in place of what the protocol has: anything that is not understood counts as absent.
 record_of <- function(value) if (is.list(value) && !is.null(names(value))) value else list()
 first_of <- function(value) record_of(if (is.list(value) && is.null(names(value)) && length(value)) value[[1]])
 words_of <- function(value) if (is.character(value) && length(value) == 1L && !is.na(value)) value else ""
 number_of <- function(value) if (is.numeric(value) && length(value) == 1L && is.finite(value)) value
 
 # The text of a message or of a piece of one, also in parts; a refusal where that is all.
-said_in <- function(message) {
+content_of <- function(message) {
   content <- message$content
   if (is.list(content) && is.null(names(content))) {
     parts <- vapply(content, function(part) if (is.character(part)) words_of(part) else words_of(record_of(part)$text), "")
@@ -172,7 +172,7 @@ take <- function(reply, piece, show) {
 read_whole <- function(reply, body, show) {
   choice <- first_of(record_of(tryCatch(from_json(body), error = function(e) NULL))$choices)
   if (is.null(choice$message)) fail("This is no gateway: what it sent is no completion. Look with: rsql doctor")
-  read_chunk(reply, record_of(from_json(body)), said_in(record_of(choice$message)), show)
+  read_chunk(reply, record_of(from_json(body)), content_of(record_of(choice$message)), show)
   reply$done <- TRUE
 }
 
@@ -186,7 +186,7 @@ read_event <- function(reply, line, show) {
   }
   chunk <- record_of(tryCatch(from_json(data), error = function(e) cut_off()))
   if (is.list(chunk$error) && length(chunk$error)) cut_off(words_of(record_of(chunk$error)$message))
-  read_chunk(reply, chunk, said_in(record_of(first_of(chunk$choices)$delta)), show)
+  read_chunk(reply, chunk, content_of(record_of(first_of(chunk$choices)$delta)), show)
 }
 
 # An error that passes through curl as it is.
@@ -230,8 +230,8 @@ with_commas <- function(number) format(number, big.mark = ",", trim = TRUE)
 
 rsql_status <- function() {
   need("httr2", "jsonlite")
-  status <- told_by("status")
-  stats <- told_by("stats")
+  status <- report_at("status")
+  stats <- report_at("stats")
   cat("gateway  ", gateway()$url, "\n", sep = "")
   cat("you      ", stats$caller, if (nzchar(stats$tenant %||% "")) paste(" in", stats$tenant), "\n", sep = "")
   keys <- Filter(function(count) count > 0, status$keys)

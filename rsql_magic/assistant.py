@@ -81,7 +81,7 @@ class Assistant:
         """The database that was asked last, as turns name it."""
 
     def close(self) -> None:
-        """Let go of connections and of the gateway; the embedded one ends."""
+        """Close connections and the client; the embedded gateway ends."""
         self.locator.close()
         self.connections.close()
 
@@ -238,13 +238,9 @@ class Assistant:
     def preview(
         self, question: Question, snapshot: NotebookSnapshot, *, chat: Chat | None = None, r: bool = True
     ) -> Preview:
-        """What ``ask`` would send, as far as the gateway's policy is known; nobody is asked.
+        """What ``ask`` would send, as far as the gateway's policy is known; no model is asked.
 
-        Args:
-            question: As ``question`` makes it.
-            snapshot: The notebook.
-            chat: The conversation it belongs to; None for the notebook's.
-            r: Whether R may be looked at, which is possible on the main thread only.
+        Args: those of ``ask``, and ``r``: whether R may be looked at, which is possible on the main thread only.
         """
         self._begin(False, chat)
         writer = self._answer_writer(question, snapshot, Screen(), chat, r=r)
@@ -284,10 +280,7 @@ class Assistant:
         return self._catalog(self.locator.most(self.settings.privacy))
 
     def _catalog(self, level: Privacy) -> Catalog | None:
-        """The catalog of the connection in use, when one is open: asking must not open a database.
-
-        One that no longer answers must not keep people from asking about something else; ``%rsql catalog`` says why.
-        """
+        """The catalog of an open connection; None where it no longer answers, which must not stop other questions."""
         engine = self.connections.current
         try:
             return engine.catalog(level) if engine else None
@@ -434,14 +427,11 @@ class Assistant:
         return prompt, choice
 
     def verify(self, result: SQLResult | None = None, *, user: bool = False) -> Path:
-        """Keep a question and its SQL as verified, so that questions like it are shown them.
+        """Keep a question and its SQL as verified, so that questions like it are shown them; gives the file's path.
 
         Args:
-            result: What was looked at; None for the last result of ``%%sql_ai``.
+            result: The result; None for the last one of ``%%sql_ai``.
             user: Whether to keep it for the user instead of beside the notebook.
-
-        Returns:
-            The file it is kept in.
 
         Raises:
             BadInput: There is no result, or the file cannot be written.
@@ -454,17 +444,13 @@ class Assistant:
         return path
 
     def unverify(self, result: SQLResult) -> None:
-        """Take a question and its SQL, kept beside the notebook, back: they turned out to be wrong.
-
-        Args:
-            result: What was kept.
+        """Forget a verified question and its SQL beside the notebook: they turned out to be wrong.
 
         Raises:
             BadInput: The file cannot be written.
         """
-        verified.drop(
-            verified.Verified(result.question, result.sql, result.dialect), verified.paths(self._environ)[False]
-        )
+        one = verified.Verified(result.question, result.sql, result.dialect)
+        verified.drop(one, verified.paths(self._environ)[False])
 
     def query_options(self, **given: Any) -> QueryOptions:
         """The options of a query: those given, and the settings for the rest; see `QueryOptions.from_settings`."""

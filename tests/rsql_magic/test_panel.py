@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import re
 import threading
 
 import httpx
@@ -13,6 +14,7 @@ from panel_talk import Loop, Talk, in_thread
 from rsql_magic.errors import GatewayUnreachable
 from rsql_magic.panel import ChatPanel, requests, widget
 from rsql_magic.panel.main_thread import MainThread
+from rsql_magic.panel.threads import MessagePair
 
 pytestmark = pytest.mark.usefixtures("without_r")
 
@@ -601,6 +603,15 @@ def test_the_files_are_small_and_fetch_nothing():
     assert "https://" not in own
     assert "@import" not in style
     assert "url(" not in style
+
+
+def test_a_view_reads_only_what_an_exchange_holds():
+    """A field of a question that its view reads by another name would be missing in silence."""
+    held = {*MessagePair("").as_dict(), "place", "eta"}
+    taken = re.findall(r"const \{ ([^}]+) \} = this\.told;", widget.module())
+    named = {name.split(":")[0].strip() for names in taken for name in names.split(",")}
+    assert {"requested_model", "result", "error"} <= named <= held
+    assert set(re.findall(r"this\.told\.(\w+)", widget.module())) <= held
 
 
 def test_the_state_of_the_widget_holds_nothing_that_was_said(talk, gateway):
