@@ -47,15 +47,15 @@ def check(_: Assistant, options: argparse.Namespace) -> None:
     request = _json("sql", "dialect")
     dialect, sql = request["dialect"], request["sql"]
     catalog = Catalog.from_ddl(request.get("ddl") or "", dialect)
-    with _compiler(dialect, catalog) as compiled:
-        statement, problems = DraftCheck(dialect, lambda: catalog, _function_fields(dialect, catalog)).read(sql)
-        problems = problems or [text for text in [str(request.get("refused") or "")] if text]
-        checks = DraftCheck(dialect, lambda: catalog, compiled)
-        fix = checks.autofix(sql, refused=True) if problems and request.get("mend") else None
-        if fix is not None:
-            _say({"sql": checks.read(fix.sql)[0], "mended": fix.changes, "wrong": problems})
-        else:
-            _say({"problems": problems} if problems else {"sql": statement})
+    statement, problems = DraftCheck(dialect, lambda: catalog, _function_fields(dialect, catalog)).read(sql)
+    problems = problems or [text for text in [str(request.get("refused") or "")] if text]
+    if problems and request.get("mend"):
+        with _compiler(dialect, catalog) as compiled:
+            checks = DraftCheck(dialect, lambda: catalog, compiled)
+            if fix := checks.autofix(sql, refused=True):
+                _say({"sql": checks.read(fix.sql)[0], "mended": fix.changes, "wrong": problems})
+                return
+    _say({"problems": problems} if problems else {"sql": statement})
 
 
 @contextmanager
@@ -79,12 +79,12 @@ def _compiler(dialect: str, catalog: Catalog) -> Iterator[Callable[[str], Sequen
 
 def _function_fields(dialect: str, catalog: Catalog) -> Callable[[str], list[Problem]]:
     """Problems of PostgreSQL's fields that may call a function: ``(t).total``. No server is at hand to be asked."""
-    from rsql_magic.databases import named
-    from rsql_magic.sql import Problem
-
     columns = {column.name for table in catalog for column in table.columns} | {"key", "value"}
 
     def problems(statement: str) -> list[Problem]:
+        from rsql_magic.databases import named
+        from rsql_magic.sql import Problem
+
         found = named(statement) if dialect == "postgres" else None
         return [
             Problem("column", part, f"There is no column {part}, and a function of that name would be called.")
