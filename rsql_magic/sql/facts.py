@@ -68,7 +68,7 @@ def as_stated(column: Column) -> Column:
             profile,
             values=tuple(one_line(value, _LONGEST_VALUE) for value in profile.values),
             distinct=None if profile.complete else profile.distinct,
-            nulls=_stated_share(profile.nulls) if profile.nulls else profile.nulls,
+            nulls=_stated_share(profile.nulls) if profile.nulls else None,
         )
     description = one_line(redact(column.description)[0], _LONGEST_TEXT)
     return replace(column, nullable=True, unit=one_line(column.unit), description=description, profile=profile)

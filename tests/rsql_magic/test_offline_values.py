@@ -12,6 +12,7 @@ from jupyter_server_ext.offline.request import read
 from rsql_magic.ask import NotebookSnapshot
 from rsql_magic.errors import RsqlError
 from rsql_magic.sql import Catalog, Column, ForeignKey, Profile, Table, as_stated_in_ddl, ddl
+from rsql_magic.sql.facts import share
 
 LEVELS = ("names", "stats", "sample")
 FORM = {"task", "language", "sheet", "kind"}
@@ -89,6 +90,18 @@ def assert_told(requests, tasks):
         texts = [leaf for leaf in leaves(request["rsql"]) if isinstance(leaf, str)]
         assert [text for text in texts if plain(text) not in prompt] == []
         assert "[withheld]" not in texts
+        assert_figures_told(request["rsql"], prompt)
+
+
+def assert_figures_told(member, prompt):
+    """The prompt states each count and share."""
+    for table in [*member.get("tables", ()), *member.get("objects", ())]:
+        rows = table.get("rows")
+        assert rows is None or f"{rows:,}row" in prompt
+        for profile in [column["profile"] for column in table.get("columns", ()) if column.get("profile")]:
+            distinct, nulls = profile.get("distinct"), profile.get("nulls")
+            assert distinct is None or f"{distinct:,}distinct" in prompt or (distinct == rows and "unique" in prompt)
+            assert nulls is None or share(nulls) in prompt
 
 
 @pytest.mark.parametrize("level", LEVELS)
