@@ -238,7 +238,7 @@ class _Code:
         elif name in _PLOTS and isinstance(frame, ast.Attribute) and frame.attr == "plot":
             of = self.columns(frame.value)
             if of is not None:
-                self.want(frame.value, of, _asked_of_plot(node))
+                self.want(frame.value, of, _at(node, ("x", "y")))
         self.join(node, name)
         self.function(node, known if known is not None else grouped)
         self.of_data(node)
@@ -436,11 +436,6 @@ def _asked_of_other(call: ast.Call) -> list[str]:
 def _asked_of_chart(call: ast.Call) -> list[str]:
     """``px.bar(df, x="a")``."""
     return _at(call, _AESTHETICS)
-
-
-def _asked_of_plot(call: ast.Call) -> list[str]:
-    """``df.plot.bar(x="a")``."""
-    return _at(call, ("x", "y"))
 
 
 def _in_formula(call: ast.Call) -> list[str]:

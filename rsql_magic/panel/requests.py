@@ -237,8 +237,8 @@ class Requests:
         except RsqlError as error:
             reply = {"error": {"message": error.message, "hint": error.hint, "kind": type(error).__name__}}
         except TypeError as error:
-            message_ = f"The panel did not understand its view ({error})."
-            reply = {"error": {"message": message_, "hint": "Reload the page."}}
+            reason = f"The panel did not understand its view ({error})."
+            reply = {"error": {"message": reason, "hint": "Reload the page."}}
         return {**reply, "n": message.get("n")}
 
 
