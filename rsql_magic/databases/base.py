@@ -24,6 +24,7 @@ from rsql_magic.sql import always_quoted
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
     from types import TracebackType
+    from typing import Self
 
     import pandas as pd
 
@@ -133,19 +134,12 @@ class Watch:
             self._timer = None  # the timer holds this watch: a ring that would keep the connection alive
 
 
-class Database(ABC):
-    """One database; as a context manager it stays open in between, which spares opening a file for every call.
+class Borrowed(ABC):
+    """A connection that is borrowed: opened or lent, read within a time limit, and given back as it was.
 
     Attributes:
         dialect: sqlglot's name of its SQL.
         name: What it is called in messages; holds no password.
-
-    Example:
-        >>> from rsql_magic.databases import open_database
-        >>> import sqlite3
-        >>> with open_database(sqlite3.connect(":memory:")) as database:
-        ...     database.rows("SELECT 1")
-        [(1,)]
     """
 
     dialect: str = ""
@@ -155,21 +149,6 @@ class Database(ABC):
 
     lent: Any = None
     """What a pool lent the connection by; it is given back when this is forgotten."""
-
-    text_type = "VARCHAR"
-    """What a value is cast to, to be read as text."""
-
-    explain = "EXPLAIN "
-    """What stands before a query to get its plan."""
-
-    values_read = 2_000_000
-    """Values that are read to describe all tables: about a second of work."""
-
-    values_of_a_statement = 10_000
-    """Values whose reading takes as long as to begin with a table."""
-
-    knows_work_of_views = False
-    """Whether it is known before, and bounded, how much work a view is."""
 
     def __init__(self) -> None:
         self._watch: Watch | None = None
@@ -196,6 +175,96 @@ class Database(ABC):
     def run(self, session: Any, sql: str, parameters: Sequence[object] = ()) -> list[tuple[Any, ...]]:
         """All rows of one of our own statements, inside `reading`."""
 
+    def close(self) -> None:
+        """Release everything that is ours; a connection the user gave stays open."""
+        self.release()
+
+    @contextmanager
+    def reading(self, seconds: float) -> Iterator[Any]:
+        """A read-only transaction that is cancelled after so many seconds, and always rolled back.
+
+        Raises:
+            ConnectionProblem: The connection is dead.
+            QueryFailed: The database refused or failed, or the time was up.
+            Stopped: `interrupt` was called.
+            KeyboardInterrupt: The user stopped the cell; the statement is cancelled first.
+        """
+        with self, Watch(self.cancel, seconds) as watch:
+            self._watch = watch
+            try:
+                with self.transaction(self.connection(), seconds) as session:
+                    yield session
+            except RsqlError:
+                raise
+            except BaseException as error:  # noqa: BLE001 - every driver has its own; what is not theirs passes on
+                raise _explained(self, error, watch.reason, seconds) from None
+            finally:
+                self._watch = None
+
+    def rows(self, sql: str, parameters: Sequence[object] = (), *, seconds: float = 30.0) -> list[tuple[Any, ...]]:
+        """All rows of one of our own statements, such as a catalog query."""
+        with self.reading(seconds) as session:
+            return self.run(session, sql, parameters)
+
+    def interrupt(self) -> None:
+        """Stop what is running, from any thread; nothing happens when nothing is."""
+        watch = self._watch
+        if watch is not None:
+            watch.stop("stopped")
+
+    def failure(self, _error: BaseException, /) -> Failure:
+        """What a driver's error means: Ctrl-C, the database's own time limit, a connection that is gone, or neither."""
+        return ""
+
+    def __enter__(self) -> Self:
+        self._holding.acquire()
+        self._held += 1
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        try:
+            self._held -= 1
+            if not self._held:
+                self.release()
+        finally:
+            self._holding.release()
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {self.name}>"
+
+
+class Database(Borrowed):
+    """One database; as a context manager it stays open in between, which spares opening a file for every call.
+
+    Attributes:
+        dialect: sqlglot's name of its SQL.
+        name: What it is called in messages; holds no password.
+
+    Example:
+        >>> from rsql_magic.databases import open_database
+        >>> import sqlite3
+        >>> with open_database(sqlite3.connect(":memory:")) as database:
+        ...     database.rows("SELECT 1")
+        [(1,)]
+    """
+
+    text_type = "VARCHAR"
+    """What a value is cast to, to be read as text."""
+
+    explain = "EXPLAIN "
+    """What stands before a query to get its plan."""
+
+    values_read = 2_000_000
+    """Values that are read to describe all tables: about a second of work."""
+
+    values_of_a_statement = 10_000
+    """Values whose reading takes as long as to begin with a table."""
+
+    knows_work_of_views = False
+    """Whether it is known before, and bounded, how much work a view is."""
+
     @abstractmethod
     def fetch(self, session: Any, sql: str, max_rows: int, memory: int) -> Fetched:
         """Run a guarded statement inside `reading` and take its first rows.
@@ -207,7 +276,7 @@ class Database(ABC):
             memory: Most bytes.
         """
 
-    def verify(self, session: Any, sql: str, allowed: frozenset[str], /) -> None:  # noqa: B027 - most cannot tell
+    def verify(self, session: Any, sql: str, allowed: frozenset[str], /) -> None:
         """Refuse a guarded statement whose names stand for something else in this very database.
 
         The guard knows names by their text. Here the database is asked, inside the transaction that will run the
@@ -275,67 +344,8 @@ class Database(ABC):
         """The session's time zone, or an empty text when it cannot be told."""
         return ""
 
-    def close(self) -> None:
-        """Release everything that is ours; a connection the user gave stays open."""
-        self.release()
 
-    @contextmanager
-    def reading(self, seconds: float) -> Iterator[Any]:
-        """A read-only transaction that is cancelled after so many seconds, and always rolled back.
-
-        Raises:
-            ConnectionProblem: The connection is dead.
-            QueryFailed: The database refused or failed, or the time was up.
-            Stopped: `interrupt` was called.
-            KeyboardInterrupt: The user stopped the cell; the statement is cancelled first.
-        """
-        with self, Watch(self.cancel, seconds) as watch:
-            self._watch = watch
-            try:
-                with self.transaction(self.connection(), seconds) as session:
-                    yield session
-            except RsqlError:
-                raise
-            except BaseException as error:  # noqa: BLE001 - every driver has its own; what is not theirs passes on
-                raise _explained(self, error, watch.reason, seconds) from None
-            finally:
-                self._watch = None
-
-    def rows(self, sql: str, parameters: Sequence[object] = (), *, seconds: float = 30.0) -> list[tuple[Any, ...]]:
-        """All rows of one of our own statements, such as a catalog query."""
-        with self.reading(seconds) as session:
-            return self.run(session, sql, parameters)
-
-    def interrupt(self) -> None:
-        """Stop what is running, from any thread; nothing happens when nothing is."""
-        watch = self._watch
-        if watch is not None:
-            watch.stop("stopped")
-
-    def failure(self, _error: BaseException, /) -> Failure:
-        """What a driver's error means: Ctrl-C, the database's own time limit, a connection that is gone, or neither."""
-        return ""
-
-    def __enter__(self) -> Database:
-        self._holding.acquire()
-        self._held += 1
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        try:
-            self._held -= 1
-            if not self._held:
-                self.release()
-        finally:
-            self._holding.release()
-
-    def __repr__(self) -> str:
-        return f"<{type(self).__name__} {self.name}>"
-
-
-def _explained(database: Database, error: BaseException, reason: Reason, seconds: float) -> BaseException:
+def _explained(database: Borrowed, error: BaseException, reason: Reason, seconds: float) -> BaseException:
     """The error a user sees in place of a driver's."""
     failure = database.failure(error)
     if isinstance(error, KeyboardInterrupt) or (not reason and failure == "interrupted"):

@@ -153,7 +153,7 @@ class DuckDB(Database):
             constraints = self.run(session, _CONSTRAINTS)
             indexes = self.run(session, _UNIQUE_INDEXES)
             views = self.run(session, _VIEWS)
-        assembly = _Assembly(str(database), str(schema), self.kind)
+        assembly = _DuckDBTables(str(database), str(schema), self.kind)
         return assembly.build(tables, columns, constraints, indexes, views)
 
     def kind(self, view: bool) -> Kind:
@@ -311,7 +311,7 @@ _VIEWS = f"SELECT database_name, schema_name, view_name, sql FROM duckdb_views()
 _UNIQUE_INDEXES = "SELECT database_name, schema_name, table_name, expressions FROM duckdb_indexes() WHERE is_unique"
 
 
-class _Assembly:
+class _DuckDBTables:
     """Puts the rows of the catalog functions together.
 
     Args:

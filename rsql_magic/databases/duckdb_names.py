@@ -21,7 +21,7 @@ Path = tuple[str, ...]
 """A name in lower case, after the names that qualify it."""
 
 
-class Named(NamedTuple):
+class NamesIn(NamedTuple):
     """What a statement names.
 
     Args:
@@ -90,7 +90,7 @@ def own_functions(session: Any) -> frozenset[str]:
     return frozenset(ascii_lower(name) for (name,) in rows)
 
 
-def _hijacked(named: Named, own: frozenset[str]) -> set[str]:
+def _hijacked(named: NamesIn, own: frozenset[str]) -> set[str]:
     hidden = set() if named.operators else {name for name in own if not name.isidentifier()}
     return (named.functions & own) | hidden
 
@@ -127,7 +127,7 @@ _NAMES = """
 _PLACE = "SELECT current_database(), current_setting('search_path'), current_schemas(true)"
 
 
-def _named(session: Any, sql: str) -> Named:
+def _named(session: Any, sql: str) -> NamesIn:
     """What DuckDB's parser finds in a query; what sqlglot finds where DuckDB's tree cannot be had, as of a PIVOT."""
     try:
         tree = json.loads(session.execute("SELECT json_serialize_sql(?::VARCHAR)", [sql]).fetchone()[0])
@@ -140,9 +140,9 @@ def _named(session: Any, sql: str) -> Named:
     raise QueryFailed(str(tree.get("error_message") or "DuckDB cannot read this."), hint="Check the syntax.", sql=sql)
 
 
-def _walked(statements: Any) -> Named:
+def _walked(statements: Any) -> NamesIn:
     """The names in DuckDB's own tree."""
-    found = Named(set(), set())
+    found = NamesIn(set(), set())
     stack: list[tuple[Any, frozenset[str]]] = [(statements, frozenset())]
     while stack:
         node, scope = stack.pop()
@@ -166,7 +166,7 @@ def _parts(node: dict[str, Any], scope: frozenset[str]) -> Iterator[tuple[Any, f
             yield part, scope | own if name == sees_itself else scope
 
 
-def _take(node: dict[str, Any], scope: frozenset[str], found: Named) -> None:
+def _take(node: dict[str, Any], scope: frozenset[str], found: NamesIn) -> None:
     if name := node.get("function_name"):
         found.functions.add(ascii_lower(name))
     if node.get("type") == "BASE_TABLE":
@@ -180,7 +180,7 @@ def _path(node: dict[str, Any]) -> list[str]:
     return written or [part for name in ("catalog_name", "schema_name", "table_name") if (part := node.get(name))]
 
 
-def _read(sql: str) -> Named:
+def _read(sql: str) -> NamesIn:
     """The names that sqlglot finds, where DuckDB's tree cannot be had."""
     from sqlglot import exp
 
@@ -191,4 +191,4 @@ def _read(sql: str) -> Named:
     named = [(node, table_parts(node)) for node in tree.find_all(exp.Table) if isinstance(node.this, exp.Identifier)]
     tables = {tuple(map(ascii_lower, p)) for n, p in named if not (len(p) == 1 and in_scope(n, p[0], True, "duckdb"))}
     functions = {ascii_lower(call.path[-1]) for call in calls(lexed, list(tree.walk()), "duckdb")}
-    return Named(tables, functions, operators=False)
+    return NamesIn(tables, functions, operators=False)

@@ -167,7 +167,7 @@ class MySQL(SQLAlchemy):
             tables, columns = self.run(session, _TABLES), self.run(session, _COLUMNS)
             keys, foreign = self.run(session, _UNIQUE), self.run(session, _FOREIGN_KEYS)
             views = self.run(session, _VIEWS)
-        return _Assembly(own, columns, keys, foreign).build(tables, views)
+        return _MySQLTables(own, columns, keys, foreign).build(tables, views)
 
 
 def _time_limit(session: Connection) -> str:
@@ -237,7 +237,7 @@ _FOREIGN_KEYS = f"""
     ORDER BY TABLE_SCHEMA, TABLE_NAME, CONSTRAINT_NAME, ORDINAL_POSITION"""
 
 
-class _Assembly:
+class _MySQLTables:
     """Puts the rows of the information schema together.
 
     Args:

@@ -156,7 +156,7 @@ class PostgreSQL(SQLAlchemy):
             constraints = self.run(session, _CONSTRAINTS)
             indexes = self.run(session, _UNIQUE_INDEXES)
             views = self.run(session, _VIEWS)
-        return _Assembly(schema or "", tables, columns).build(constraints, indexes, views, database)
+        return _PostgreSQLTables(schema or "", tables, columns).build(constraints, indexes, views, database)
 
     @override
     def statistics(self, tables: Sequence[Table], /) -> Mapping[str, dict[str, Profile]]:
@@ -243,7 +243,7 @@ _STATISTICS = """
     FROM pg_catalog.pg_stats s WHERE s.tablename = ANY (%s)"""
 
 
-class _Assembly:
+class _PostgreSQLTables:
     """Puts the rows of the catalog queries together.
 
     Args:
