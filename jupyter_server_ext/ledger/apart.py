@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import sqlalchemy as sa
 from msgspec.structs import replace
 
-from jupyter_server_ext.ledger.rows import RowsRefused
+from jupyter_server_ext.ledger.ledger import RowsRefused
 from jupyter_server_ext.messages import Entry, Usage, as_name
 
 if TYPE_CHECKING:

@@ -20,7 +20,6 @@ from tornado.log import app_log
 
 from jupyter_server_ext.errors import LedgerUnavailable, RsqlGatewayError
 from jupyter_server_ext.ledger.anchor import add_line, line_of, read_anchor
-from jupyter_server_ext.ledger.rows import RowsRefused
 from jupyter_server_ext.messages import as_name
 
 if TYPE_CHECKING:
@@ -38,6 +37,18 @@ T = TypeVar("T")
 _A_DAY = 86_400.0
 _TIDY_SECONDS = 3_600.0
 _PATIENCE_SECONDS = 2.5  # of who waits for an entry to be written while nothing can be
+
+
+class RowsRefused(Exception):
+    """Some entries of a group cannot be kept as they are. All others are written, and of these what can be kept.
+
+    Args:
+        rows: The reason for each, by request id and attempt.
+    """
+
+    def __init__(self, rows: Mapping[tuple[str, int], str]) -> None:
+        super().__init__(f"{len(rows)} entries refused")
+        self.rows = rows
 
 
 class NotRecordable(RsqlGatewayError):

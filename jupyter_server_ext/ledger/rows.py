@@ -52,18 +52,6 @@ TOTAL_SUMS = (
 """What it sums."""
 
 
-class RowsRefused(Exception):
-    """Some entries of a group cannot be kept as they are. All others are written, and of these what can be kept.
-
-    Args:
-        rows: The reason for each, by request id and attempt.
-    """
-
-    def __init__(self, rows: Mapping[tuple[str, int], str]) -> None:
-        super().__init__(f"{len(rows)} entries refused")
-        self.rows = rows
-
-
 class Used(NamedTuple):
     """What entries of one caller, model and key used at about one time.
 

@@ -22,7 +22,7 @@ from tornado.log import app_log
 from jupyter_server_ext.errors import ConfigError
 from jupyter_server_ext.ledger.apart import is_of_a_row, stand_in
 from jupyter_server_ext.ledger.files import lock, open_private
-from jupyter_server_ext.ledger.rows import RowsRefused
+from jupyter_server_ext.ledger.ledger import RowsRefused
 from jupyter_server_ext.ledger.sql import SqlLedgerStore
 from jupyter_server_ext.messages import Entry, as_name
 

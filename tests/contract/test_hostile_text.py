@@ -22,8 +22,7 @@ from jupyter_server_ext.app.assembly import build_app
 from jupyter_server_ext.app.serve import web_application
 from jupyter_server_ext.config import KeySettings, Secret, Settings, StorageSettings
 from jupyter_server_ext.ledger import Ledger, SpooledLedgerStore, SpoolFile, SqlLedgerStore
-from jupyter_server_ext.ledger.ledger import NotRecordable
-from jupyter_server_ext.ledger.rows import RowsRefused
+from jupyter_server_ext.ledger.ledger import NotRecordable, RowsRefused
 from jupyter_server_ext.messages import Caller, Usage, is_name
 
 STORES = ("memory", "sqlite", "postgresql", "redis")

@@ -332,3 +332,9 @@ def test_the_owner_is_the_hubs_user_or_the_systems():
 )
 def test_the_address_that_is_told_can_be_opened(ip, url):
     assert Listening(ip).url(80, "/rsql/") == url
+
+
+def test_a_start_loads_no_library_that_may_not_be_needed(programs):
+    code = "import sys, jupyter_server_ext.app.command; print(*sys.modules)"
+    loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60).stdout
+    assert not {"sqlalchemy", "cryptography", "redis", "sqlglot", "structlog", "genai_prices"} & {*loaded.split()}

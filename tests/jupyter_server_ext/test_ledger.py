@@ -20,7 +20,7 @@ from jupyter_server_ext.config import Secret
 from jupyter_server_ext.errors import ConfigError, LedgerUnavailable
 from jupyter_server_ext.ledger import Head, Ledger, SpoolFile, SqlLedgerStore, export
 from jupyter_server_ext.ledger.anchor import add_line, line_of
-from jupyter_server_ext.ledger.rows import RowsRefused
+from jupyter_server_ext.ledger.ledger import RowsRefused
 from jupyter_server_ext.messages import Usage
 
 
@@ -248,7 +248,7 @@ KILLED = """
 import asyncio, sys
 from jupyter_server_ext.ledger import Ledger
 from jupyter_server_ext.messages import Entry
-from jupyter_server_ext.ledger.rows import RowsRefused
+from jupyter_server_ext.ledger.ledger import RowsRefused
 from jupyter_server_ext.ledger.sql import SqlLedgerStore
 
 async def main():
