@@ -16,6 +16,13 @@ MODULES = [
 ]
 
 
-@pytest.mark.parametrize("name", MODULES)
+OF_R = "rsql_magic.context.r"
+
+
+@pytest.mark.parametrize("name", [name for name in MODULES if name != OF_R])
 def test_examples(name):
     assert doctest.testmod(import_module(name), optionflags=doctest.ELLIPSIS).failed == 0
+
+
+def test_examples_of_r(real_r):
+    test_examples(OF_R)
