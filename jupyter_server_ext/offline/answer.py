@@ -34,12 +34,11 @@ def answer(request: OfflineRequest | None) -> str:
 # sqlglot and the rules take a tenth of a second to import; a gateway that never serves this model should not pay it.
 def _answered(request: OfflineRequest) -> str:
     if request.task in {"sql", "repair"}:
-        from .prompt import Prompt
-        from .sql.reply import reply as sql_reply
+        from .sql import reply as sql_reply
 
-        return sql_reply(Prompt.of(request))
+        return sql_reply(request)
     if request.task == "explain":
-        from .sql.explain import explain
+        from .sql import explain
 
         return explain(request.sql, request.dialect)
     if request.task == "study":

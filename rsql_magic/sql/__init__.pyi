@@ -11,6 +11,7 @@ from .catalog import Table as Table
 from .catalog import always_quoted as always_quoted
 from .catalog import as_stated_in_ddl as as_stated_in_ddl
 from .catalog import ddl as ddl
+from .catalog import quoted as quoted
 from .catalog import value_kind as value_kind
 from .counting import count_sql as count_sql
 from .counting import is_query as is_query
@@ -41,6 +42,9 @@ from .linking.choosing import link as link
 from .linking.choosing import rivals as rivals
 from .linking.choosing import widen as widen
 from .linking.index import Index as Index
+from .linking.lexicon import Lexicon as Lexicon
+from .linking.lexicon import thesaurus as thesaurus
+from .linking.postings import Weights as Weights
 from .linking.slips import corrected as corrected
 from .linking.slips import misspelt as misspelt
 from .linking.values import find_values as find_values

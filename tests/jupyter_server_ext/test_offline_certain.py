@@ -60,9 +60,9 @@ def test_a_query_that_no_row_or_every_row_meets_is_refused(question):
     [
         ("titles of books by Ursula Winter", "do not know where “Ursula Winter” is stored"),
         ("members from Oslo North", "North” is stored"),
-        ("What are the names of authors and what are their books?", "two questions"),
+        ("What are the names of authors and what are their books?", "“what are their books ?”"),
         ("Which author wrote the most books?", "“wrote”"),
-        ("the name of each author and their number of books for each", "“each”"),
+        ("the name of each author and their number of books for each", "“their number of books for each”"),
     ],
 )
 def test_a_guess_is_refused_with_its_reason(question, said):
@@ -91,10 +91,12 @@ WEATHER = """CREATE TABLE weather ( origin TEXT, -- values: 'LGA', 'EWR'
 );"""
 
 
-@pytest.mark.parametrize("question", ["hottest day", "which day had the highest temp", "hottest hour"])
-def test_a_part_of_a_date_is_no_date(question):
-    assert "alone does not say which" in say(question, ddl=WEATHER)
+def test_a_part_of_a_date_is_no_date():
+    assert "alone does not say which" in say("which day had the highest temp", ddl=WEATHER)
 
 
-def test_a_month_of_one_year_is_one():
-    assert "GROUP BY month" in ask("hottest month", ddl=WEATHER)
+@pytest.mark.parametrize("question", ["hottest day", "hottest hour", "hottest month"])
+def test_a_rank_of_what_is_no_thing_is_refused(question):
+    text = say(question, ddl=WEATHER)
+    assert "```" not in text
+    assert f"“{question.split()[1]}”" in text

@@ -32,7 +32,9 @@ def written(question):
 
 
 def test_a_job_title_is_no_name_of_a_person():
-    assert written("oldest employee") == "SELECT first_name, last_name FROM employees ORDER BY birth_date ASC LIMIT 1"
+    assert written("oldest employee") == (
+        "SELECT first_name, last_name FROM employees WHERE birth_date = ( SELECT MIN(birth_date) FROM employees )"
+    )
 
 
 def test_the_verb_says_which_date():
@@ -49,7 +51,7 @@ def test_a_name_that_no_column_is_known_to_hold_is_not_placed_by_guess():
     [
         ("Which artist sold the most tracks?", "“sold”"),
         ("how many tracks were bought", "“bought”"),
-        ("Which employees report to Nancy Edwards?", "I did not understand"),
+        ("Which employees report to Nancy Edwards?", "do not know where “Nancy Edwards”"),
     ],
 )
 def test_what_the_query_would_leave_out_is_refused(question, said):
@@ -81,7 +83,7 @@ def test_what_may_be_added_up_for_a_rank_is_refused():
     CREATE TABLE flights ( id INTEGER, tailnum TEXT, dep_delay INTEGER,
       FOREIGN KEY (tailnum) REFERENCES planes (tailnum) );
     """
-    assert "whether dep_delay is to be added up" in say("Which plane has the most delay?", ddl=ddl)
+    assert "I see no “delay” in planes" in say("Which plane has the most delay?", ddl=ddl)
     assert "“flown”" in say("how many seats were flown", ddl=ddl)
 
 
@@ -100,10 +102,10 @@ CREATE TABLE plants ( id INTEGER, name TEXT, country TEXT, reactor_type TEXT, ca
 @pytest.mark.parametrize(
     ("question", "ddl", "said"),
     [
-        ("busiest station", BIKES, "by what the station are to be ranked"),
+        ("busiest station", BIKES, "“busiest”"),
         ("how many trips in March 2014", BIKES, "trip.start_date is text"),
-        ("how many reactors per country", PLANTS, "says of what kind"),
-        ("capacity of France", PLANTS, "do not know where “France” is stored"),
+        ("how many reactors per country", PLANTS, "I did not understand"),
+        ("capacity of France", PLANTS, "do not know that plants.capacity holds “France”"),
     ],
 )
 def test_what_can_only_be_guessed_is_refused(question, ddl, said):
@@ -112,9 +114,10 @@ def test_what_can_only_be_guessed_is_refused(question, ddl, said):
     assert said in text
 
 
-def test_how_many_of_a_column_that_counts_are_added_up_for_each_kind():
-    sql = " ".join(ask("how many docks are there per city", ddl=BIKES).split())
-    assert sql == "SELECT city, SUM(dock_count) AS sum_dock_count FROM station GROUP BY city"
+def test_how_many_of_a_column_that_counts_is_refused():
+    text = say("how many docks are there per city", ddl=BIKES)
+    assert "```" not in text
+    assert "“docks”" in text
 
 
 def test_a_part_of_a_thing_does_not_name_it():
@@ -137,8 +140,8 @@ CREATE TABLE airlines ( carrier TEXT, name TEXT, PRIMARY KEY (carrier) );
 @pytest.mark.parametrize(
     ("question", "said"),
     [
-        ("which hour has the most delays", "counted or added up for each hour"),
-        ("which month has the worst delays", "least or the most"),
+        ("which hour has the most delays", "whether dep_delay is to be counted or added up"),
+        ("which month has the worst delays", "“worst”"),
     ],
 )
 def test_what_is_bad_and_what_is_many_is_asked(question, said):

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
+from difflib import SequenceMatcher
 from typing import TYPE_CHECKING
 
-from ..prompt import schema_of
-from ..sql.insisted import likeness
-from ..sql.linking import link
-from ..words import tokens
+from ..sql import columns_named, values_named
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -18,16 +16,14 @@ if TYPE_CHECKING:
 
 def columns_in(notebook: Notebook, frame: Described, text: str) -> list[FrameColumn]:
     """The columns of a frame that a text names, in the order of the text."""
-    schema = schema_of(notebook.catalog([frame]))
-    named = [mention.columns[0][0].name for mention in link(tokens(text), schema) if mention.columns]
-    found = [frame.get(name) for name in dict.fromkeys(named)]
+    found = [frame.get(name) for name in columns_named(text, notebook.catalog([frame]))]
     return [column for column in found if column is not None]
 
 
 def names_part(notebook: Notebook, frame: Described, text: str) -> bool:
     """Whether a text speaks of a column or a value of a frame, and so not of all of it."""
-    schema = schema_of(notebook.catalog([frame]))
-    return any(mention.columns or mention.values for mention in link(tokens(text), schema))
+    catalog = notebook.catalog([frame])
+    return bool(columns_named(text, catalog)) or values_named(text, catalog)
 
 
 def nearest(name: str, known: Iterable[str], *, least: float = 0.5) -> str | None:
@@ -41,8 +37,13 @@ def nearest(name: str, known: Iterable[str], *, least: float = 0.5) -> str | Non
     parts = [other for other in candidates if len(name) >= 3 and _is_part(name, other)]
     if parts:
         return min(parts, key=len)
-    best = max(candidates, key=lambda other: likeness(name, other), default=None)
-    return best if best is not None and likeness(name, best) >= least else None
+    best = max(candidates, key=lambda other: _likeness(name, other), default=None)
+    return best if best is not None and _likeness(name, best) >= least else None
+
+
+def _likeness(one: str, two: str) -> float:
+    """How much two names look alike, 0 to 1, case and underscores ignored."""
+    return SequenceMatcher(None, one.lower().replace("_", ""), two.lower().replace("_", "")).ratio()
 
 
 def _is_part(name: str, other: str) -> bool:

@@ -5,10 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from ..prompt import schema_of
-from ..sql.layout import laid_out
-from ..sql.query import NotUnderstood
-from ..sql.question import write
+from ..sql import NotUnderstood, laid_out, write
 from . import r_code
 from .pandas_code import pandas
 from .polars_code import polars
@@ -16,7 +13,7 @@ from .tree import steps_of
 
 if TYPE_CHECKING:
     from ..request import Described
-    from ..sql.question import Written
+    from ..sql import Written
     from .notebook import Language, Notebook
 
 
@@ -29,8 +26,8 @@ def computed(notebook: Notebook, question: str) -> tuple[Language, str, str]:
     frames = _frames(notebook)
     if not frames:
         raise NotUnderstood("I see no data frame")
-    written = write(_bare(question), schema_of(notebook.catalog(frames)), "duckdb", notebook.request.day)
-    if written.draft.chart:
+    written = write(_bare(question), notebook.catalog(frames), "duckdb", notebook.request.day)
+    if written.chart:
         raise NotUnderstood("A chart is asked for")
     language = notebook.language_for(_used(written, frames))
     notes = " ".join(note for note in written.notes[:2])

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from sqlglot import exp
 
-from ..sql.query import NotUnderstood
+from ..sql import NotUnderstood
 from .tree import column_of, measure_of, part_of
 
 if TYPE_CHECKING:

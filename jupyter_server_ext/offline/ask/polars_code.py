@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ..sql.periods import day
+from ..sql import day
 from .conditions import Grammar
 from .python_code import METHODS, join_keys, kept_groups, literal
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from sqlglot import exp
 
-from ..sql.query import NotUnderstood
+from ..sql import NotUnderstood
 from .conditions import Grammar, sign_of
 
 if TYPE_CHECKING:

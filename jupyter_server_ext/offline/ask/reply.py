@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from jupyter_server_ext.offline.ask.errors.reply import explain_error, is_about_error, is_known_message
 
 from ..languages import only_english
-from ..sql.query import NotUnderstood
+from ..sql import NotUnderstood
 from .computing import computed
 from .expressions import expression_code
 from .files import joining_code, reading_code

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from sqlglot import exp
 
-from ..sql.query import NotUnderstood
+from ..sql import NotUnderstood
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -1,208 +1,344 @@
-"""From a draft to SQL: a tree of sqlglot, printed in the session's dialect."""
+"""From a draft to a query: names become columns, tables are joined, figures computed, ties kept."""
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from sqlglot import exp
-from sqlglot.dialects.dialect import Dialect
 
-from ..words import stem, word_set
+from .draft import Doubtful, Draft, Item, NotUnderstood, Order
+from .expressions import Expressions
 from .filters import Filters
-from .groups import Groups
-from .query import Draft, Item, NotUnderstood, Order
-from .scope import Scope
+from .scope import Scope, unqualified, without_idle_joins
+from .times import date_of, holds_dates
 
 if TYPE_CHECKING:
-    from .joins import Step
-    from .resolve import Resolver
-
-_TIMES = word_set("year quarter month week day hour minute weekday date")
+    from .draft import Condition
+    from .joins import Joins, Step
+    from .schema import Field, Names
 
 
 class Builder:
-    """Builds one query.
+    """One draft as a query.
 
     Args:
-        resolver: What the mentions mean.
-        draft: What is asked.
+        draft: What is asked for.
+        names: The words of the catalog.
+        joins: How its tables join.
         dialect: sqlglot's name of the dialect.
     """
 
-    def __init__(self, resolver: Resolver, draft: Draft, dialect: str) -> None:
-        self.resolver = resolver
-        self.draft = draft
-        self.scope = Scope(resolver, draft, dialect)
-        self.filters = Filters(self.scope)
-        self.expressions = self.filters.expressions
-        self._grouping = Groups(self.scope, self.expressions)
+    def __init__(self, draft: Draft, names: Names, joins: Joins, dialect: str) -> None:
+        self.draft = draft = _settled(draft)
+        self.scope = Scope(draft, names, joins, dialect)
+        self.filters = Filters(self.scope, self._item, self._lacking)
+        self.expressions = Expressions(self.scope, self.filters.all, lambda: date_of(self.scope, self.scope.subject))
+        self._names, self._joins, self._dialect = names, joins, dialect
+
+    def _item(self, item: Item) -> exp.Expr:
+        return self.expressions.of(item)
+
+    @property
+    def cost(self) -> int:
+        """How far the query goes beyond what the words say."""
+        return self.draft.cost + self.scope.resolver.cost
 
     def build(self) -> exp.Select:
         """The query.
 
         Raises:
-            NotUnderstood: Something cannot be joined or chosen.
+            NotUnderstood: A name, a value or a join is not clear, or rows would repeat.
         """
-        self.settle()
-        if self.draft.having and not self.draft.group and self._is_one_count():
-            return self._count_of_groups()
-        self._grouping.imply()
-        selected = list({e.sql(): e for item in self.draft.select for e in self.expressions.shown(item)}.values())
-        self._check_one_thing(selected)
-        if self.draft.everything or not selected:
-            selected = [exp.Star()]
-        groups = self._grouping.terms()
-        self._check_no_return()
-        absent = self._absent()
-        where = self.filters.conditions(self.draft.where)
-        having = self.filters.conditions(self.draft.having)
-        orders = [self._ordered(order, selected) for order in self.draft.order] or self._by_time(selected)
-        query = exp.select(*selected)
-        query = self._from(query)
-        for condition in [where, *absent]:
-            query = query.where(condition) if condition is not None else query
-        query = query.group_by(*groups) if groups else query
+        shown = [term for item in self._items() for term in self.expressions.shown(item)]
+        groups = [term for item in self.draft.group for term in self.group_terms(item)]
+        where, having = self.filters.all(self.draft.where), self.filters.all(self.draft.having)
+        order = [self._ordered(one, shown) for one in self.draft.order]
+        steps = self._joins.tree(self.scope.subject, {**self.scope.used, **dict.fromkeys(self.draft.things)})
+        self._check(steps, shown)
+        if self.draft.everything or self._is_nameless(shown):
+            shown = [exp.Star()] if not steps else self._all_columns()
+        query = self.scope.select(shown, self.scope.subject, steps)
+        query = query.where(where) if where is not None else query
+        if groups or having is not None:
+            query = query.group_by(*self._grouped(groups, shown))
         query = query.having(having) if having is not None else query
-        query = query.order_by(*orders) if orders else query
-        query = query.order_by(exp.Rand()) if self.draft.random else query
-        query = query.limit(self.draft.limit) if self.draft.limit else query
-        return self._distinct(query, selected, groups)
+        once = self.draft.distinct and not (len(self.draft.shown) == 1 and self._is_unique(shown[0]))
+        query = query.distinct() if once else query
+        return unqualified(without_idle_joins(self._ranked(query, order), self._names))
 
-    def _check_one_thing(self, selected: list[exp.Expr]) -> None:
-        """Refuse what would be neither rows nor figures.
+    # --- what is shown ------------------------------------------------------------------------------------------------
 
-        Raises:
-            NotUnderstood: Whole rows and columns of them, or a figure of the first rows alone.
-        """
-        if len(selected) > 1 and any(isinstance(shown, exp.Star) for shown in selected):
-            raise NotUnderstood("I do not see whether rows or columns are to be shown")
-        figures = bool(selected) and all(shown.find(exp.AggFunc) for shown in selected)
-        if figures and self.draft.limit and not self.draft.group and len(self.scope.schema.tables) == 1:
-            raise NotUnderstood("I do not compute figures of the first rows alone")
+    def _items(self) -> tuple[Item, ...]:
+        """What is shown: groups first, where the question only says what they are counted by."""
+        shown = self.draft.shown
+        if not shown and self.draft.group:
+            shown = (Item(function="count"),)
+        if self.draft.having and not self.draft.group and not shown:
+            shown = (Item(table=self.scope.subject),)
+        missing = [item for item in self.draft.group if not self._says(shown, item)]
+        return (*missing, *shown)
 
-    def _check_no_return(self) -> None:
-        """Refuse what leads from a table to itself: "employees who report to Ada", with her name in the same table.
+    def _says(self, shown: tuple[Item, ...], group: Item) -> bool:
+        """Whether what is shown tells the groups apart: the group itself, or anything of its table."""
+        if group in shown:
+            return True
+        if group.table:
+            key = self._names.key(group.table)
+            fields = [self.scope.field(item.name) for item in shown if item.name and not item.computed]
+            return any(field.table == group.table or self._points_to(field, key) for field in fields)
+        wanted = self.scope.field(group.name) if group.name else None
+        return any(item.name and not item.computed and self.scope.field(item.name) == wanted for item in shown)
 
-        Raises:
-            NotUnderstood: A key to its own table stands beside a condition on a name there.
-        """
-        own = {(key.table, key.columns) for key in self.resolver.graph.keys if key.table == key.other}
-        items = [*self.draft.select, *(c.item for c in self.draft.where if c.item)]
-        columns = [column for item in items if (column := self.expressions.column_of(item))]
-        named = [c for c in self.draft.where if c.item is None and c.mention is not None]
-        back = next((c for c in columns if (c.table, (c.name,)) in own), None)
-        if back is not None and named:
-            raise NotUnderstood(f"I do not follow {back.table}.{back.name} back to its own table")
+    def _is_unique(self, term: exp.Expr) -> bool:
+        fields = self._names.fields.get(self.scope.subject, ())
+        return isinstance(term, exp.Column) and any(f.unique and f.name == term.name for f in fields)
 
-    def _absent(self) -> list[exp.Expr]:
-        """What things must have none of; conditions on what they lack go with it: "no orders in March 2024"."""
-        absent = []
-        for subject, other in self.draft.without:
-            about = [condition for condition in self.draft.where if self.filters.is_about(condition, other)]
-            self.draft.where = [condition for condition in self.draft.where if condition not in about]
-            absent.append(self.filters.without(subject, other, about))
-        return absent
+    def _points_to(self, field: Field, key: Field | None) -> bool:
+        """Whether a column holds the key of another table."""
+        steps = self._joins.from_table(field.table)
+        return key is not None and any(s.table == key.table and s.pairs == ((field.name, key.name),) for s in steps)
 
-    def _is_one_count(self) -> bool:
-        """Whether only the number of things is asked for, of which something is compared: "cities with 3 airports"."""
-        select = self.draft.select
-        return len(select) == 1 and select[0].aggregate == "count" and select[0].mention is not None
+    def _is_nameless(self, shown: list[exp.Expr]) -> bool:
+        """Whether all that is shown is things that nothing names: then they are shown whole."""
+        things = self.draft.shown == (Item(table=self.scope.subject),)
+        return (
+            things
+            and bool(shown)
+            and not (self._names.called(self.scope.subject) or self.draft.group or self.draft.having)
+        )
 
-    def _count_of_groups(self) -> exp.Select:
-        """Count the groups that remain: ``SELECT COUNT(*) FROM (SELECT … GROUP BY … HAVING …)``."""
-        counted = self.draft.select[0]
-        inner = replace(self.draft, select=[Item(counted.mention)], group=[Item(counted.mention)], order=[], limit=None)
-        inner.tables = [n for n in self.draft.tables if n != counted.mention or self.resolver.is_table(n)]
-        groups = Builder(self.resolver, inner, self.scope.dialect).build()
-        name = f"n_{self.expressions.noun(counted.mention or 0)}"
-        return exp.select(exp.alias_(exp.Count(this=exp.Star()), name)).from_(groups.subquery("groups"))
+    def _all_columns(self) -> list[exp.Expr]:
+        return [exp.Column(this=exp.Star(), table=self.scope.identifier(self.scope.subject.rpartition(".")[2]))]
 
-    def settle(self) -> None:
-        """Choose the columns of everything the draft speaks of."""
-        draft = self.draft
-        items = [*draft.select, *draft.group, *(order.item for order in draft.order)]
-        shared = [condition for item in items for condition in item.share]
-        for condition in [*draft.where, *draft.having, *shared]:
-            items += [condition.item] if condition.item else []
-            items += [operand for operand in condition.operands if isinstance(operand, Item)]
-        self.resolver.settle(items, [*draft.where, *draft.having, *shared])
+    # --- groups -------------------------------------------------------------------------------------------------------
 
-    def _from(self, query: exp.Select) -> exp.Select:
-        needed = self.scope.needed()
-        if not needed:
-            raise NotUnderstood("I do not see which table the question is about")
-        query = query.from_(self.scope.table(needed[0]))
-        for step in self.resolver.graph.joins(needed[0], needed):
-            query = query.join(self.scope.table(step.table), on=self.scope.join_condition(step))
-            self._refuse_rivals(step)
-        return query
+    def group_terms(self, item: Item) -> list[exp.Expr]:
+        """What a group is made by: a column, or a thing's key and name."""
+        if not item.table:
+            return [self.expressions.of(item)]
+        key = self._names.key(item.table)
+        fields = dict.fromkeys([*([key] if key else []), *self.expressions.called(item.table)])
+        return [self.scope.column(field) for field in fields]
 
-    def _refuse_rivals(self, step: Step) -> None:
-        rivals = self.resolver.graph.rivals(step)
-        if rivals:
-            names = " or by ".join(key.columns[0] for key in (step.key, *rivals))
-            raise NotUnderstood(f"{step.key.table} may be joined to {step.key.other} by {names}")
-
-    def _by_time(self, selected: list[exp.Expr]) -> list[exp.Expr]:
-        """Groups by month, day or hour come in the order of time, whether that is asked or not."""
-        shown = [
-            item for item in self.draft.group if item.mention is not None and not self.resolver.is_table(item.mention)
-        ]
-        if not any(item.part or _TIMES & set(self.resolver.column(item.mention or 0).words) for item in shown):
-            return []
-        plain = [e for e in selected if not e.find(exp.AggFunc)]
-        return [exp.Ordered(this=exp.column(e.alias) if e.alias else e.copy(), nulls_first=False) for e in plain]
-
-    def _ordered(self, order: Order, selected: list[exp.Expr]) -> exp.Expr:
-        if order.item.mention is None and not order.item.aggregate:
-            if isinstance(selected[0], exp.Star) or (len(selected) > 1 and order.letters):
-                raise NotUnderstood("I do not see what to order by")
-            figures = [shown for shown in selected if shown.find(exp.AggFunc) and not order.letters]
-            expression: exp.Expr = (figures or selected)[0].unalias().copy()
-        else:
-            expression = self.expressions.expression(order.item)
-        for shown in selected:
-            if isinstance(shown, exp.Alias) and shown.this == expression:
-                expression = exp.column(shown.alias)
-        return exp.Ordered(this=expression, desc=order.descending, nulls_first=self._nulls_first(order))
-
-    def _nulls_first(self, order: Order) -> bool:
-        """Missing values come last where they would be taken for the lowest or highest; else as the dialect has it."""
-        item = order.item
-        known = item.mention is not None and not self.resolver.is_table(item.mention)
-        gaps = known and bool(self.resolver.column(item.mention or 0).facts.missing)
-        small = Dialect.get_or_raise(self.scope.dialect or None).NULL_ORDERING == "nulls_are_small"
-        return small and not order.descending and not (gaps and self.draft.limit)
-
-    def _distinct(self, query: exp.Select, selected: list[exp.Expr], groups: list[exp.Expr]) -> exp.Select:
-        if groups or any(e.find(exp.AggFunc) for e in selected) or isinstance(selected[0], exp.Star):
-            return query
-        if self.draft.distinct or self._repeats(query):
-            return query.distinct()
-        return query
-
-    def _repeats(self, query: exp.Select) -> bool:
-        """Whether rows would repeat for no reason: a thing joined to many others, or a list of categories."""
-        shown = {column.table for item in self.draft.select if (column := self.expressions.column_of(item)) is not None}
-        if len(shown) != 1 or self.draft.order or self.draft.limit:
-            return False
-        table = next(iter(shown))
-        if query.args.get("joins"):
-            return any(step.to_many for step in self.resolver.graph.joins(table, self.scope.needed()))
-        return len(self.draft.select) == 1 and self._is_category(self.draft.select[0])
-
-    def _is_category(self, item: Item) -> bool:
-        """Whether a column is asked for by itself and its values repeat: "all majors", not "majors of students"."""
-        if (
-            item.mention is None
-            or item.part
-            or self.resolver.is_table(item.mention)
-            or item.mention in self.resolver.reading.owners
+    def _grouped(self, groups: list[exp.Expr], shown: list[exp.Expr]) -> list[exp.Expr]:
+        """The groups, and the plain columns shown beside figures; the things themselves where only HAVING counts."""
+        if not groups:
+            groups = self.group_terms(Item(table=self.scope.subject))
+        plain = [term.copy() for term in map(_unaliased, shown) if not term.find(exp.AggFunc)]
+        tables = {column.table for term in groups for column in term.find_all(exp.Column)}
+        named = any(item.table for item in self.draft.group)
+        if self.draft.group and any(
+            term not in groups and not (named and term.table in tables)
+            for term in plain
+            if isinstance(term, exp.Column)
         ):
-            return False
-        column = self.resolver.column(item.mention)
-        mention = self.resolver.reading.mentions[item.mention]
-        plural = mention.text != "" and stem(mention.text.split()[-1]) != mention.text.split()[-1].lower()
-        named = self.scope.schema[column.table].display == column
-        return plural and not named and not column.key and not column.facts.unique and (column.is_text or column.is_id)
+            raise NotUnderstood("I do not see which of the values of a group to show")
+        return list(dict.fromkeys([*groups, *plain]))
+
+    # --- order --------------------------------------------------------------------------------------------------------
+
+    def _ordered(self, order: Order, shown: list[exp.Expr]) -> exp.Expr:
+        if order.item == Item():
+            target = self._first_measure(shown)
+        else:
+            target = self.expressions.of(order.item)
+            alias = next((term.alias for term in shown if isinstance(term, exp.Alias) and _orders(term, target)), "")
+            target = exp.column(alias) if alias else target
+        return exp.Ordered(this=target.copy(), desc=order.descending, nulls_first=not order.descending)
+
+    def _first_measure(self, shown: list[exp.Expr]) -> exp.Expr:
+        """What “in descending order” is about: the figure shown, else the only column."""
+        figures = [term for term in shown if term.find(exp.AggFunc)]
+        chosen = figures or shown
+        if len(chosen) != 1:
+            raise NotUnderstood("I do not see what to order by")
+        return exp.column(chosen[0].alias) if chosen[0].alias else chosen[0]
+
+    def _ranked(self, query: exp.Select, order: list[exp.Expr]) -> exp.Select:
+        """The query in order; of “the most expensive” all that tie for the first place."""
+        draft = self.draft
+        if draft.random:
+            return query.order_by(exp.Rand()).limit(draft.limit)
+        first = draft.order[0].item if draft.extreme and len(draft.order) == 1 else None
+        if first is not None and first.name is not None and not first.computed and not query.args.get("group"):
+            return self._with_ties(query, draft.order[0])
+        if draft.extreme and query.args.get("joins") and order and order[0].find(exp.Count, exp.Column):
+            raise Doubtful("I do not rank by counts over several tables, as several may come first")
+        query = query.order_by(*order) if order else query
+        return query.limit(draft.limit) if draft.limit else query
+
+    def _with_ties(self, query: exp.Select, order: Order) -> exp.Select:
+        if order.item.name is None:
+            raise NotUnderstood("I do not see what to order by")
+        field = self.scope.field(order.item.name)
+        if field.is_text and not holds_dates(field):
+            raise NotUnderstood(f"{field.table}.{field.name} holds no figures to rank by")
+        column = self.scope.column(field)
+        if order.most and not self.draft.things:
+            raise Doubtful(f"I do not see whether {field.name} is to be counted or added up for each of these")
+        if _must_tie(field, self._names.catalog[field.table].rows):
+            raise Doubtful(
+                f"Several may share the first place, as {field.table}.{field.name} has fewer values than rows"
+            )
+        if field.unique:
+            return query.order_by(
+                exp.Ordered(this=column, desc=order.descending, nulls_first=not order.descending)
+            ).limit(1)
+        bound = (exp.Max if order.descending else exp.Min)(this=column.copy())
+        owner = order.item.name.owner
+        inner = query.copy()
+        if owner and owner != self.scope.subject:
+            if query.args.get("where"):
+                raise Doubtful(f"I do not see among which {owner} the first is wanted")
+            inner = self.scope.select([], field.table, ())
+        inner.set("expressions", [bound])
+        inner.set("distinct", None)
+        return query.where(exp.EQ(this=column, expression=inner.subquery()))
+
+    # --- checks -------------------------------------------------------------------------------------------------------
+
+    def _check(self, steps: tuple[Step, ...], shown: list[exp.Expr]) -> None:
+        """Refuse to go through a table that the question does not name, and rows that a join repeats."""
+        named = {*self.scope.used, *self.draft.things}
+        ways = {step.origin for step in steps}
+        for table in self.draft.things:
+            if table not in self.scope.used and table not in ways:
+                raise Doubtful(f"I do not see what {table} is to say here")
+        for step in steps:
+            if step.table not in named and not self._joins.only_links(step.table):
+                raise NotUnderstood(f"I should have to go through {step.table}, which the question does not name")
+        many = {step.table for step in steps if step.to_many}
+        if not many or self.draft.distinct:
+            return None
+        figures = [term for term in shown if term.find(exp.AggFunc)]
+        if self.draft.group or self.draft.having:
+            return self._check_figures(figures, steps)
+        if figures:
+            return self._count_once(figures)
+        tables = {column.table for term in shown for column in term.find_all(exp.Column)}
+        if not all(self._reaches(step, steps, tables) for step in steps if step.to_many):
+            raise Doubtful("Rows would come several times, and I do not see whether each is wanted once")
+        return None
+
+    def _reaches(self, step: Step, steps: tuple[Step, ...], tables: set[str]) -> bool:
+        """Whether something is shown of the table that a join repeats rows for, or of one behind it."""
+        if step.table.rpartition(".")[2] in tables:
+            return True
+        return any(self._reaches(other, steps, tables) for other in steps if other.origin == step.table)
+
+    def _count_once(self, figures: list[exp.Expr]) -> None:
+        """Count each thing once where a join repeats it; other figures would be wrong."""
+        for term in figures:
+            count = _unaliased(term)
+            key = self._names.key(self.scope.subject)
+            if not (isinstance(count, exp.Count) and isinstance(count.this, exp.Star) and key):
+                raise Doubtful("A join would count some rows several times in this figure")
+            count.set("this", exp.Distinct(expressions=[self.scope.column(key)]))
+
+    def _check_figures(self, figures: list[exp.Expr], steps: tuple[Step, ...]) -> None:
+        branches = [step for step in steps if step.to_many]
+        sums = [term for term in figures if not isinstance(_unaliased(term), exp.Count)]
+        far = {step.table.rpartition(".")[2] for step in branches}
+        for term in sums:
+            if not {column.table for column in term.find_all(exp.Column)} <= far:
+                raise Doubtful("A join would count some rows several times in this figure")
+        if len(branches) > 1 and len({step.origin for step in branches}) < len(branches):
+            raise Doubtful("A join would count some rows several times")
+
+    # --- without ------------------------------------------------------------------------------------------------------
+
+    def _lacking(self, condition: Condition) -> exp.Expr:
+        """``key NOT IN (SELECT key FROM other WHERE …)``, by the key that joins the two."""
+        other = condition.lacks or Draft()
+        owner = condition.owner or self.scope.subject
+        steps = self._joins.path(owner, other.things[0])
+        if len(steps) > 2 or (len(steps) == 2 and not self._joins.only_links(steps[0].table)):
+            raise NotUnderstood(f"I see no key that joins {owner} and {other.things[0]}")
+        if not steps or not steps[0].to_many or len(steps[0].pairs) != 1:
+            raise NotUnderstood(f"{owner} has no key that {other.things[0]} points to")
+        first = steps[0]
+        inside = Builder(replace(other, things=(first.table, *other.things)), self._names, self._joins, self._dialect)
+        mine, theirs = first.pairs[0]
+        own, their = self._names.field(owner, mine), self._names.field(first.table, theirs)
+        if own is None or their is None:
+            raise NotUnderstood(f"The key of {first.table} names a column that is not there")
+        inner = inside.rows(inside.scope.column(their))
+        among = exp.In(this=self.scope.column(own), query=inner.subquery())
+        return among if condition.negated else exp.Not(this=among)
+
+    def rows(self, column: exp.Column) -> exp.Select:
+        """The values of one column in the rows that the draft's conditions keep, none missing."""
+        where = self.filters.all(self.draft.where)
+        self.scope.used.update(dict.fromkeys(self.draft.things))
+        steps = self._joins.tree(self.scope.subject, self.scope.used)
+        query = self.scope.select([column], self.scope.subject, steps)
+        query = query.where(exp.Not(this=exp.Is(this=column.copy(), expression=exp.Null())))
+        return query.where(where) if where is not None else query
+
+
+def _settled(draft: Draft) -> Draft:
+    """A draft whose groups are told: rows are counted by what is shown beside the figure, or for each thing.
+
+    Raises:
+        NotUnderstood: A figure of all rows is to be cut, or groups have no figure.
+    """
+    if len({one.item for one in draft.order}) > 1 and any(one.item == Item() for one in draft.order):
+        raise NotUnderstood("I do not see what to order by")
+    draft = replace(draft, order=tuple({one.item: one for one in reversed(draft.order)}.values())[::-1])
+    return replace(draft, group=()) if draft.everything else _grouped(_once(draft))
+
+
+def _once(draft: Draft) -> Draft:
+    """Figures are shown once anyway, and the values of a column by itself are wanted once each."""
+    plain = [item for item in draft.shown if not item.computed]
+    if draft.shown and not plain:
+        return replace(draft, distinct=False)
+    alone = len(plain) == len(draft.shown) == 1 and plain[0].name is not None
+    return replace(draft, distinct=draft.distinct or (alone and not (draft.things or draft.order or draft.where)))
+
+
+def _grouped(draft: Draft) -> Draft:
+    computed = [*(o.item for o in draft.order if o.item.computed), *(c.item for c in draft.having if c.item)]
+    figures = [item for item in draft.shown if item.computed]
+    plain = tuple(item for item in draft.shown if not item.computed)
+    if draft.limit and figures and not plain and not draft.group:
+        raise NotUnderstood("I compute no figures of the first rows")
+    if draft.group and draft.shown and not figures and not computed:
+        tables = {item.table for item in draft.group}
+        if "" in tables or not tables <= set(draft.things or tables):
+            raise NotUnderstood("I do not see what to compute for each group")
+        return replace(draft, group=(), things=draft.things or tuple(tables))
+    if draft.group:
+        return replace(draft, group=tuple(dict.fromkeys(draft.group)))
+    counted = {item.table for item in [*computed, *figures] if item.function == "count"} - {""}
+    if (computed and not counted - {draft.things[0] if draft.things else ""}) or (figures and plain):
+        return replace(draft, group=tuple(item for item in plain if item.name))
+    return draft
+
+
+def _must_tie(field: Field, rows: int | None) -> bool:
+    """Whether a column of whole numbers has fewer values than there are rows, so that some rows must share one."""
+    profile = field.profile
+    ends = [profile.low, profile.high] if profile else []
+    if (
+        rows is None
+        or not all(end and re.fullmatch(r"-?\d+", end) for end in ends)
+        or not ends
+        or "int" not in field.type.lower()
+    ):
+        return False
+    return int(str(ends[1])) - int(str(ends[0])) + 1 < rows
+
+
+def _unaliased(term: exp.Expr) -> exp.Expr:
+    return term.unalias()
+
+
+def _orders(shown: exp.Alias, target: exp.Expr) -> bool:
+    """Whether a figure that is shown is what to order by: the same, or one of the column named."""
+    if shown.this == target:
+        return True
+    columns = list(shown.this.find_all(exp.Column))
+    return isinstance(target, exp.Column) and len(columns) == 1 and columns[0] == target

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 import re
+from dataclasses import replace
 
 from sqlglot import exp
 
-from ..words import word_set
+from .draft import Draft, Item
 
 _KINDS = {
     "bar": "bar",
@@ -41,7 +42,7 @@ _ASKED = tuple(
         r"these))?",
     )
 )
-_TIMES = word_set("year month day hour date week quarter minute weekday time")
+_TIMES = frozenset({"year", "month", "day", "hour", "date", "week", "quarter", "minute", "weekday", "time"})
 
 
 def take_chart(question: str) -> tuple[str, str]:
@@ -59,6 +60,17 @@ def take_chart(question: str) -> tuple[str, str]:
             rest = f"{question[: match.start()]} {question[match.end() :]}"
             return " ".join(rest.split()).strip(" ,"), _KINDS.get((match["kind"] or "").lower(), "auto")
     return question, ""
+
+
+def count_kinds(draft: Draft) -> Draft:
+    """A draft for a chart: of one column that only names kinds each is counted, as in "pie chart of cities"."""
+    shown = draft.shown[0] if len(draft.shown) == 1 else None
+    fields = [c.field for c in shown.name.candidates] if shown and shown.name and not shown.computed else []
+    if not fields or draft.group:
+        return draft
+    if not all(field.is_text for field in fields):
+        return replace(draft, things=draft.things or tuple(dict.fromkeys(field.table for field in fields)))
+    return replace(draft, shown=(draft.shown[0], Item(function="count")), group=draft.shown, distinct=False)
 
 
 def chart_block(query: exp.Query, kind: str) -> str:

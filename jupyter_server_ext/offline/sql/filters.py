@@ -1,4 +1,4 @@
-"""Conditions of a draft as SQL, those on rows, on groups, and those that something is absent."""
+"""Conditions of a draft as conditions of SQL, each value on a column that may hold it."""
 
 from __future__ import annotations
 
@@ -7,17 +7,16 @@ from typing import TYPE_CHECKING
 
 from sqlglot import exp
 
-from .constants import check_comparable, literal, stretch
-from .expressions import Expressions
-from .periods import until
-from .query import Condition, Draft, Item, NotUnderstood, Value
-from .scope import Scope
+from .draft import Condition, Item, NotUnderstood, Value
+from .times import in_period, part_column
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Callable, Sequence
 
-    from .periods import Period
-    from .schema import Column
+    from .schema import Field
+    from .scope import Scope
+
+_COMPARING = {"=": exp.EQ, "<": exp.LT, "<=": exp.LTE, ">": exp.GT, ">=": exp.GTE}
 
 
 class Filters:
@@ -25,152 +24,151 @@ class Filters:
 
     Args:
         scope: The names and tables of the query.
+        item: Writes an item.
+        lacking: Writes "without any …", which is a query of its own.
     """
 
-    def __init__(self, scope: Scope) -> None:
-        self.scope = scope
-        self.expressions = Expressions(scope, self.conditions)
+    def __init__(
+        self,
+        scope: Scope,
+        item: Callable[[Item], exp.Expr],
+        lacking: Callable[[Condition], exp.Expr],
+    ) -> None:
+        self._scope, self._item, self._lacking = scope, item, lacking
 
-    def conditions(self, conditions: Iterable[Condition]) -> exp.Expr | None:
-        """The conditions joined from left to right; "or" binds the neighbours it stands between."""
-        groups: list[list[exp.Expr]] = []
-        conditions = list(conditions)
-        if len(conditions) > 1 and conditions[0].joined == "or":
-            conditions = self._in_turn(conditions)
-        for condition in conditions:
-            expression = self._condition(condition)
-            if condition.joined == "or" and groups:
-                groups[-1].append(expression)
-            else:
-                groups.append([expression])
-        if not groups:
-            return None
-        return exp.and_(*(exp.or_(*group) if len(group) > 1 else group[0] for group in groups))
-
-    def _in_turn(self, conditions: list[Condition]) -> list[Condition]:
-        """Two conditions that were read the other way round: "price is missing or x > 7".
+    def all(self, conditions: Sequence[Condition]) -> exp.Expr | None:
+        """All conditions, or None where there are none.
 
         Raises:
-            NotUnderstood: There are more, and nothing says which of them the "or" joins.
+            NotUnderstood: A value has no place.
         """
-        if len(conditions) > 2:
-            raise NotUnderstood("I do not see which conditions “or” joins")
-        return [conditions[1], conditions[0]]
+        written = [self._one(condition) for condition in conditions]
+        return exp.and_(*written) if written else None
 
-    def _condition(self, condition: Condition) -> exp.Expr:
+    def _one(self, condition: Condition) -> exp.Expr:
+        if condition.either:
+            return exp.or_(*(self._one(one) for one in condition.either))
+        if condition.lacks is not None:
+            return self._lacking(condition)
+        if condition.period is not None:
+            return in_period(self._scope, condition)
+        written = self._compared(condition)
+        return _not(written) if condition.negated else written
+
+    def _compared(self, condition: Condition) -> exp.Expr:
         if condition.item is None:
-            return self._bare(condition)
-        if (spans := self._spans(condition)) is not None:
-            return self._in_time(*spans, condition.operator)
-        left = self.expressions.expression(condition.item)
-        own = self.expressions.column_of(condition.item)
-        right = [self._operand(operand, own, condition) for operand in condition.operands]
-        check_comparable(condition, own)
-        if own is not None and own.is_measured and not own.is_number and condition.operator not in {"=", "!="}:
-            left = self.expressions.as_number(left)
-        return self._compare(left, condition.operator, right)
+            return self._held(self._scope.resolver.holder(condition), condition)
+        if condition.item == Item():
+            return self._called(condition)
+        if condition.item.part:
+            return self._held(self._part(condition), condition)
+        if condition.item.computed:
+            return _COMPARING[condition.operator](
+                this=self._item(condition.item), expression=exp.Literal.number(_figure(condition.values[0]))
+            )
+        if condition.item.name is None:
+            raise NotUnderstood("I do not see what is compared")
+        return self._held(self._scope.field(condition.item.name), condition)
 
-    def _spans(self, condition: Condition) -> tuple[exp.Expr, list[Period]] | None:
-        """The date column of a condition about days, months or years, and these as half-open stretches of days."""
-        item = condition.item
-        if item is None or item.aggregate or item.mention is None or item.pair or not condition.operands:
-            return None
-        if item.part not in {"", "year"} or self.scope.resolver.is_table(item.mention):
-            return None
-        column = self.scope.resolver.column(item.mention)
-        spans = [stretch(operand, column, item.part) for operand in condition.operands]
-        return (self.scope.column(column), [span for span in spans if span]) if all(spans) else None
+    def _part(self, condition: Condition) -> Field:
+        """The column for a month without its year."""
+        owner, part = condition.owner or self._scope.subject, condition.item.part if condition.item else ""
+        field = part_column(self._scope, owner, part)
+        if field is None:
+            raise NotUnderstood(f"I do not see of which year the {part} is meant")
+        return field
 
-    def _in_time(self, left: exp.Expr, spans: list[Period], operator: str) -> exp.Expr:
-        """Bounds of a date, the later one not included, so that an index serves and no time of a day is lost."""
-        first, last = (exp.Literal.string(day.isoformat()) for day in (spans[0].start, spans[-1].end))
-        if operator in {">", ">="}:
-            return exp.GTE(this=left, expression=last if operator == ">" else first)
-        if operator in {"<", "<="}:
-            return exp.LT(this=left, expression=first if operator == "<" else last)
-        if operator.endswith("between"):
-            spans = [until(spans[0], spans[-1])]
-        inside = exp.or_(*(self._within(left, span) for span in spans))
-        return exp.Not(this=exp.paren(inside)) if operator.startswith(("not", "!")) else inside
-
-    def _within(self, left: exp.Expr, span: Period) -> exp.Expr:
-        first, last = (exp.Literal.string(day.isoformat()) for day in (span.start, span.end))
-        return exp.and_(exp.GTE(this=left.copy(), expression=first), exp.LT(this=left.copy(), expression=last))
-
-    def _bare(self, condition: Condition) -> exp.Expr:
-        """A condition that only names a value: the column is found by it."""
-        names = self.scope.resolver.person_named(condition)
-        if names:
-            parts = [exp.EQ(this=self.scope.column(c), expression=exp.Literal.string(text)) for c, text in names]
-            return exp.and_(*parts)
-        column, values = self.scope.resolver.value_column(condition)
-        return self._compare(
-            self.scope.column(column), condition.operator, [literal(value, column) for value in values]
+    def _called(self, condition: Condition) -> exp.Expr:
+        """“named Ada Berg”: by the one column that the things are called by, or by first and last name."""
+        table = condition.owner or self._scope.subject
+        called = self._scope.names.called(table)
+        words = condition.values[0].text.split()
+        if len(called) == 2 and len(words) == 2:
+            parts = zip(called, words, strict=True)
+            return exp.and_(*(exp.EQ(this=self._scope.column(f), expression=exp.Literal.string(w)) for f, w in parts))
+        known = len(called) == 1 and (
+            condition.operator == "like" or called[0].unique or called[0] in dict(condition.values[0].stored)
         )
+        if not known:
+            raise NotUnderstood(f"I do not know where “{condition.values[0].text}” is stored")
+        return self._held(called[0], condition)
 
-    def _operand(self, operand: Value | Item, column: Column | None, condition: Condition) -> exp.Expr:
-        if isinstance(operand, Value):
-            return literal(operand, column)
-        expression = self.expressions.expression(operand)
-        if not condition.overall:
-            return expression
-        source = self.expressions.column_of(replace(operand, aggregate=""))
-        if source is None:
+    def _held(self, field: Field, condition: Condition) -> exp.Expr:
+        """A condition on a column."""
+        column = self._scope.column(field)
+        if condition.operator == "null":
+            return exp.Is(this=column, expression=exp.Null())
+        if condition.operator == "true":
+            return self._truth(field, column)
+        values = [self._constant(field, value, condition.operator) for value in condition.values]
+        if condition.operator == "between":
+            return exp.Between(this=column, low=values[0], high=values[1])
+        if condition.operator == "in":
+            return exp.In(this=column, expressions=values)
+        if condition.operator == "like":
+            kind = exp.ILike if self._scope.dialect in {"duckdb", "postgres", "snowflake", "redshift"} else exp.Like
+            return kind(this=column, expression=values[0])
+        return _COMPARING[condition.operator](this=column, expression=values[0])
+
+    def _truth(self, field: Field, column: exp.Column) -> exp.Expr:
+        if field.is_truth:
+            return column
+        yes = next((value for value in field.values if value.lower() in {"yes", "true", "y"}), None)
+        if yes is None:
+            raise NotUnderstood(f"I do not know that {field.table}.{field.name} says yes or no")
+        return exp.EQ(this=column, expression=exp.Literal.string(yes))
+
+    def _constant(self, field: Field, value: Value, operator: str) -> exp.Expr:
+        """A value as it is compared with a column.
+
+        Raises:
+            NotUnderstood: The column cannot hold it.
+        """
+        if value.item is not None:
+            return self._other(field, value.item)
+        if operator == "like":
+            if not field.is_text:
+                raise NotUnderstood(f"{field.table}.{field.name} holds no text")
+            return exp.Literal.string(value.text)
+        if value.number is not None:
+            return self._number(field, value, operator)
+        if stored := dict(value.stored).get(field):
+            return exp.Literal.string(stored)
+        spelled = next((one for one in field.values if one.casefold() == value.text.casefold()), None)
+        if spelled:
+            return exp.Literal.string(spelled)
+        if field.is_number or field.is_truth or field.complete or (value.stored and not value.quoted):
+            raise NotUnderstood(f"I do not know that {field.table}.{field.name} holds “{value.text}”")
+        return exp.Literal.string(value.text)
+
+    def _number(self, field: Field, value: Value, operator: str) -> exp.Expr:
+        if field.is_number:
+            return exp.Literal.number(_figure(value))
+        if operator in {"=", "in"} and field.is_text and not field.complete:
+            return exp.Literal.string(value.text)
+        if operator in {"=", "in"} and value.text in field.values:
+            return exp.Literal.string(value.text)
+        raise NotUnderstood(f"{field.table}.{field.name} holds no numbers to compare with {value.text}")
+
+    def _other(self, field: Field, item: Item) -> exp.Expr:
+        """Another column, or a figure over all rows: ``(SELECT AVG(price) FROM books)``."""
+        if item.name is None:
             raise NotUnderstood("I do not see what to compare with")
-        return exp.select(expression).from_(self.scope.table(source.table)).subquery()
+        other = self._scope.field(item.name if item.name.owner else replace(item.name, owner=field.table))
+        if not item.function:
+            return self._scope.column(other)
+        figure = {"avg": exp.Avg, "max": exp.Max, "min": exp.Min}[item.function](this=self._scope.column(other))
+        return exp.select(figure).from_(self._scope.table(other.table)).subquery()
 
-    def _compare(self, left: exp.Expr, operator: str, right: list[exp.Expr]) -> exp.Expr:
-        if operator in {"null", "not null"}:
-            missing = exp.Is(this=left, expression=exp.Null())
-            return missing if operator == "null" else exp.Not(this=missing)
-        if operator in {"between", "not between"}:
-            inside = exp.Between(this=left, low=right[0], high=right[1])
-            return inside if operator == "between" else exp.Not(this=inside)
-        if operator in {"in", "not in"}:
-            found = exp.In(this=left, expressions=right)
-            return found if operator == "in" else exp.Not(this=found)
-        if operator in {"like", "not like"}:
-            kind = exp.ILike if self.scope.dialect in {"duckdb", "postgres", "snowflake", "redshift"} else exp.Like
-            found_like = kind(this=left, expression=right[0])
-            return found_like if operator == "like" else exp.Not(this=found_like)
-        kinds = {"=": exp.EQ, "!=": exp.NEQ, "<": exp.LT, "<=": exp.LTE, ">": exp.GT, ">=": exp.GTE}
-        return kinds[operator](this=left, expression=right[0])
 
-    def is_about(self, condition: Condition, other: int) -> bool:
-        """Whether a condition is on a column of the table that a mention stands for."""
-        absent = self.scope.resolver.table(other).name
-        if condition.item is None:
-            named = self.scope.resolver.person_named(condition)
-            return (named[0][0] if named else self.scope.resolver.value_column(condition)[0]).table == absent
-        number = condition.item.mention
-        if number is None or self.scope.resolver.is_table(number):
-            return False
-        return self.scope.resolver.column(number).table == absent
+def _figure(value: Value) -> str:
+    if value.number is None:
+        raise NotUnderstood(f"“{value.text}” is no number")
+    return f"{value.number:.15g}"
 
-    def without(self, subject: int | None, other: int, conditions: Sequence[Condition] = ()) -> exp.Expr:
-        """``key NOT IN (SELECT key FROM other WHERE conditions)``, through the key that joins the two."""
-        own = self.scope.resolver.table(subject) if subject is not None else self.scope.resolver.subject
-        if own is None:
-            raise NotUnderstood("I do not see what should have none")
-        absent = self.scope.resolver.table(other)
-        steps = self.scope.resolver.graph.path([own.name], absent.name)
-        if not steps:
-            raise NotUnderstood(f"I see no key that joins {own.name} and {absent.name}")
-        first = steps[0].key
-        mine, theirs = (first.columns, first.referred) if first.table == own.name else (first.referred, first.columns)
-        inner = Scope(self.scope.resolver, Draft(), self.scope.dialect)
-        column = self._stored(steps[0].table, theirs[0])
-        outer = self._stored(own.name, mine[0])
-        query = exp.select(inner.column(column)).from_(self.scope.table(steps[0].table))
-        for step in steps[1:]:
-            query = query.join(self.scope.table(step.table), on=inner.join_condition(step))
-        query = query.where(exp.Not(this=exp.Is(this=inner.column(column), expression=exp.Null())))
-        if (limits := Filters(inner).conditions(conditions)) is not None:
-            query = query.where(limits)
-        return exp.Not(this=exp.In(this=self.scope.column(outer), query=query.subquery()))
 
-    def _stored(self, table: str, name: str) -> Column:
-        column = self.scope.schema.column(table, name)
-        if column is None:
-            raise NotUnderstood(f"The key of {table} names a column {name} that is not there")
-        return column
+def _not(condition: exp.Expr) -> exp.Expr:
+    """The opposite, as people write it."""
+    if isinstance(condition, exp.EQ):
+        return exp.NEQ(this=condition.this, expression=condition.expression)
+    return exp.Not(this=condition)

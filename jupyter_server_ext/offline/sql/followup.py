@@ -1,8 +1,7 @@
 """Follow-ups: "only for JFK", "and by month?", "top 5", "as a chart" change the query of the turn before.
 
-The fragment is read by the same rules as a question. What it says is grafted onto the tree of the earlier query,
-whoever wrote that: conditions on a column that is already filtered take the place of the old ones, groups and
-measures are added, and tables are joined where they are missing.
+What the fragment says is grafted onto the tree of the earlier query, whoever wrote that: conditions on a column that
+is already filtered take the place of the old ones, groups are added, and tables are joined where they are missing.
 """
 
 from __future__ import annotations
@@ -15,78 +14,114 @@ import sqlglot
 from sqlglot import exp
 from sqlglot.errors import SqlglotError
 
-from ..prompt import code_blocks
-from ..words import tokens, word_set
 from .build import Builder
-from .certain import Certainty
+from .certain import check
 from .charts import take_chart
-from .joins import Graph
-from .linking import Mention
-from .query import Draft, Item, NotUnderstood, Order
-from .question import Written, check_understood, read
-from .reading import Rules
-from .resolve import Resolver
-from .rules.selecting import select
-from .scope import unqualify
+from .draft import Condition, Draft, Item, NotUnderstood
+from .joins import Joins
+from .question import Written, read
+from .schema import Names
+from .scope import unqualified
+from .vocabulary import GRAMMAR
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from datetime import date
 
-    from ..request import Turn
-    from .reading import Reading
-    from .schema import Schema
+    from rsql_magic.sql import Catalog
 
-_STRONG = re.compile(
-    r"^\W*(?:and|but|only|just|now|also|then|same|again|what about|how about|instead|ok|okay|the same|as a|as an|as|"
-    r"plot (?:it|them|that|this)"
-    r"|chart (?:it|them|that|this)|show (?:it|them|that|this)|draw (?:it|them|that|this)|make (?:it|them|that|this)|"
-    r"sort (?:it|them)|order (?:it|them)"
-    r"|limit (?:it|them)|exclude|excluding|without|except|add|include|group (?:it|them)|split (?:it|them)|break "
-    r"(?:it|them))\b",
+    from .draft import Order, Value
+
+rule = GRAMMAR.rule
+_BEGINS = re.compile(
+    r"^\W*(?:and|but|only|just|now|also|then|same|again|what about|how about|instead|ok|okay|the same|as an?|as|"
+    r"(?:plot|chart|show|draw|make|sort|order|limit|group|split) (?:it|them|that|this)|exclude|excluding|without|"
+    r"except|add|include|top \d+$|sort|order)\b|\b(?:instead|as well|too|again)\W*$",
     re.IGNORECASE,
 )
-_COMPLETE = re.compile(
-    r"^\W*(?:what|which|who|whose|where|when|how|list|show|find|give|count|average|mean|total|sum|number|tell|"
-    r"display|get|return|"
-    r"compute|calculate|select|maximum|minimum|max|min|highest|lowest|are|is|do|does|did|in which|in what|for which|"
-    r"of|median|std|variance|correlation|corr|cor|(?:share|percentage|proportion) of|unique|distinct|everything|rows|"
-    r"all rows|(?:\d+ )?random|histogram|scatter|value counts|range of|null|missing|plot (?!it|them|that|this|as)\w+|"
-    r"(?!(?:(?:sort|order|group|rank)(?:ed|ing)?|split|broken|desc(?:ending)?|asc(?:ending)?|then|by|for|in|from|not)\b)"
-    r"\w+(?:,? (?:and )?\w+)? "
-    r"(?:by|where|per))\b",
+_WHOLE = re.compile(
+    r"^\W*(?:what|which|who|whose|where|when|how|list|show|find|give|count|average|mean|total|sum|number|tell|display|"
+    r"get|return|compute|calculate|select|max|maximum|min|minimum|median|are|is|do|does|did|unique|distinct|rows|all|"
+    r"\d+ random|value counts|plot (?!it|them|that|this|as)\w+|(?!(?:sort|order|group|rank|split|by|for|in|from|not)\b)"
+    r"\w+(?:,? (?:and )?\w+)? (?:by|where|per|of))\b",
     re.IGNORECASE,
 )
-_FILLERS = word_set(
-    "only just now also too again instead same them it that this those please what how about but ok okay make "
-    "change show do"
+_BOUNDS = (exp.GTE, exp.LT)
+
+# --- what may be said -------------------------------------------------------------------------------------------------
+
+
+@rule(
+    "lead",
+    "and|but|only|just|now|also|then|ok|okay|same|instead",
+    "what|how about",
+    "show|add|include|make|change (it|them|me)",
 )
-
-_CHANGED = re.compile(r"\b(?:instead|as well|too|again)\W*$", re.IGNORECASE)
-
-FRAGMENTS = Rules()
-
-
-@FRAGMENTS(
-    "(only )?(the )?(top|first|best|limit to|limit) {N:n}( rows| results| ones)?$",
-    "(only )?(the )?(?P<low>bottom|last|worst) {N:n}( ones)?$",
+@rule(
+    "lead",
+    "(only) those|these|that|them|it|this",
+    "{lead_word} {lead}",
+    "sort|order|group|split|limit|break (it|them|that|this|down|up)",
 )
-def first_rows(reading: Reading, match: re.Match[str]) -> str | None:
-    """“top 5”."""
-    reading.draft.limit = int(reading.mention(match["n"]).number or 1)
+def lead() -> str:
+    """“and”, “only”, “what about”."""
     return ""
 
 
-def earlier_query(turns: Sequence[Turn], dialect: str) -> exp.Select | None:
-    """The last query of the conversation, if it can be read and is one SELECT."""
-    for turn in reversed(turns):
-        for code in code_blocks(turn.answer, "sql"):
-            try:
-                query = sqlglot.parse_one(code, read=dialect or None)
-            except SqlglotError:
-                continue
-            if isinstance(query, exp.Select):
-                return query
+@rule("lead_word", "and|but|only|just|now|also|then|ok|okay|same|show")
+def lead_word() -> str:
+    """The first of several such words."""
+    return ""
+
+
+@rule("tail", "too|again|instead|please|only|?|.", "as well", "instead ?", "? .")
+def tail() -> str:
+    """What may follow a fragment."""
+    return ""
+
+
+@rule("change", "({lead}) {part:fragment} ({tail})", "({lead}) to {part:fragment} ({tail})")
+def change(part: Draft) -> Draft:
+    """A change of the query before."""
+    return part
+
+
+@rule("fragment", "{part:after}", "{part:told}")
+def said(part: Draft) -> Draft:
+    """What is said of a thing says as well what changes."""
+    return part
+
+
+@rule("fragment", "(the) top|first|limit|best (to) {limit:number} (rows|results|ones)")
+def first_rows(limit: Value) -> Draft:
+    """“top 5”."""
+    return Draft(limit=int(limit.number or 1))
+
+
+@rule("fragment", "sort|order|rank|sorted|ordered (it|them|this|that) {order:order_by}")
+def reordered(order: Draft) -> Draft:
+    """“sort by name”."""
+    return order
+
+
+@rule("fragment", "without|excluding|exclude|except (for) {values:value_list}")
+def excluded(values: tuple[Value, ...]) -> Draft:
+    """“without JFK”."""
+    return Draft(where=(Condition(None, "=" if len(values) == 1 else "in", values, negated=True),))
+
+
+# --- the query before -------------------------------------------------------------------------------------------------
+
+
+def earlier_query(queries: Sequence[str], dialect: str) -> exp.Select | None:
+    """The last query of a conversation that can be read and is one SELECT; the oldest comes first."""
+    for sql in reversed(queries):
+        try:
+            query = sqlglot.parse_one(sql, read=dialect or None)
+        except SqlglotError:
+            continue
+        if isinstance(query, exp.Select):
+            return query
     return None
 
 
@@ -97,228 +132,179 @@ def is_follow_up(question: str) -> bool:
         >>> is_follow_up("only for JFK"), is_follow_up("by month"), is_follow_up("How many flights are there?")
         (True, True, False)
     """
-    return bool(_STRONG.match(question) or _CHANGED.search(question)) or not _COMPLETE.match(question)
+    return _BEGINS.search(question) is not None or not _WHOLE.match(question)
 
 
-def follow(question: str, query: exp.Select, schema: Schema, dialect: str, today: date | None = None) -> Written:
+def follow(question: str, query: exp.Select, catalog: Catalog, dialect: str, today: date | None = None) -> Written:
     """The earlier query, changed as the question says.
 
     Raises:
         NotUnderstood: The change is not clear.
     """
-    return _FollowUp(question, query.copy(), schema, dialect, today).write()
-
-
-class _FollowUp:
-    def __init__(
-        self, question: str, query: exp.Select, schema: Schema, dialect: str, today: date | None = None
-    ) -> None:
-        self._question = question
-        self._query = query
-        self._schema = schema
-        self._aliases = {table.name.lower(): table.alias_or_name for table in query.find_all(exp.Table)}
-        self._instead = bool(re.search(r"\binstead\b|\brather\b", question, re.IGNORECASE))
-        bare, chart = take_chart(question)
-        said = tokens(bare)
-        names = [name for name in self._names() if schema.get(name)]
-        context = [Mention(0, 0, name, tables=((schema[name], 1.0),)) for name in names]
-        self._reading = read(said, schema, context=context, first=FRAGMENTS, today=today)
-        select(self._reading)
-        self._reading.draft.chart = chart
-        graph = Graph(schema, {token.stem for token in said})
-        self._resolver = Resolver(self._reading, graph, near=[schema[name].name for name in names])
-        self._builder = Builder(self._resolver, replace(self._reading.draft, tables=[]), dialect)
-
-    def _names(self) -> list[str]:
-        return [table.name for table in self._query.find_all(exp.Table)]
-
-    def write(self) -> Written:
-        """Graft each part of the fragment onto the query."""
-        if not any(self._schema.get(name) for name in self._names()):
-            raise NotUnderstood("The query before was asked of other tables")
-        check_understood(self._reading, also=_FILLERS)
-        draft = self._reading.draft
-        if not (
-            draft.where
-            or draft.group
-            or draft.order
-            or draft.limit
-            or draft.select
-            or draft.having
-            or draft.chart
-            or draft.without
-        ):
+    tables = [table.full_name for node in query.find_all(exp.Table) if (table := catalog.get(node.name))]
+    if not tables:
+        raise NotUnderstood("The query before was asked of other tables")
+    bare, chart = take_chart(question)
+    if not re.search(r"\w", re.sub(r"^\W*(?:and|now|then|please|the same|same|it|them|that|this)\b", "", bare)):
+        if not chart:
             raise NotUnderstood("I do not see what to change in the query before")
+        return Written(query, (), chart)
+    instead = re.search(r"\binstead\b", question, re.IGNORECASE) is not None
+    doubts, changed = list[NotUnderstood](), dict[str, tuple[int, Written]]()
+    for draft in read(bare, catalog, today, "change"):
+        try:
+            graft = _Graft(query.copy(), draft, tables, catalog, dialect, instead=instead)
+            written = graft.written(chart)
+            changed.setdefault(written.query.sql(), (graft.cost, written))
+        except NotUnderstood as doubt:
+            doubts.append(doubt)
+    if not changed:
+        raise doubts[0]
+    least = min(cost for cost, _ in changed.values())
+    best = [written for cost, written in changed.values() if cost == least]
+    if len(best) > 1:
+        raise NotUnderstood("This can change the query before in several ways")
+    return best[0]
+
+
+class _Graft:
+    """One reading of a change, put into a query."""
+
+    def __init__(
+        self, query: exp.Select, draft: Draft, tables: list[str], catalog: Catalog, dialect: str, *, instead: bool
+    ) -> None:
+        self._query, self._draft, self._tables, self._instead = query, draft, tables, instead
+        self._names, self._joins = Names.of(catalog), Joins(catalog)
+        things = tuple(dict.fromkeys([*tables, *draft.things]))
+        self._builder = Builder(replace(draft, things=things, group=(), order=()), self._names, self._joins, dialect)
+
+    @property
+    def cost(self) -> int:
+        """How far the change goes beyond what the words say."""
+        return self._builder.cost
+
+    def written(self, chart: str) -> Written:
+        """The query with the change in it."""
+        aliases = {node.name: node.alias_or_name for node in self._query.find_all(exp.Table)}
         self._qualify()
-        self._builder.settle()
-        self._filter(draft)
-        self._group(draft)
-        self._show(draft)
-        self._having(draft)
-        self._sort(draft)
+        self._filter()
+        self._group()
+        self._sort()
         self._join()
-        self._rename()
-        Certainty(self._question, self._reading, self._reading.text, self._resolver, self._query).check_change()
-        return Written(unqualify(self._query), draft, self._resolver, tuple(dict.fromkeys(draft.notes)))
+        check(self._query, self._names)
+        for column in self._query.find_all(exp.Column):
+            if column.table in aliases and aliases[column.table] != column.table:
+                column.set("table", exp.to_identifier(aliases[column.table]))
+        return Written(unqualified(self._query), tuple(self._builder.scope.notes), chart)
 
     def _qualify(self) -> None:
         """Put the table before each bare column, so that tables can be joined."""
-        if len(self._names()) != 1 or not (table := self._schema.get(self._names()[0])):
+        if len(self._tables) == 1:
+            for column in self._query.find_all(exp.Column):
+                if not column.table and self._names.field(self._tables[0], column.name):
+                    column.set("table", exp.to_identifier(self._tables[0].rpartition(".")[2]))
+
+    def _filter(self) -> None:
+        fresh = self._builder.filters.all(self._draft.where)
+        if fresh is None:
             return
-        for column in self._query.find_all(exp.Column):
-            if not column.table and table.get(column.name):
-                column.set("table", exp.to_identifier(table.name.rpartition(".")[2]))
+        old = self._query.args.get("where")
+        terms = list(old.this.flatten()) if old and isinstance(old.this, exp.And) else [old.this] if old else []
+        new = list(fresh.flatten()) if isinstance(fresh, exp.And) else [fresh]
+        kept = [term for term in terms if not any(_replaces(one, term) for one in new)]
+        self._query.set("where", exp.Where(this=exp.and_(*kept, fresh)))
 
-    def _filter(self, draft: Draft) -> None:
-        condition = self._builder.filters.conditions(draft.where)
-        if condition is not None:
-            self._drop_old_times(condition)
-        for fresh in condition.flatten() if isinstance(condition, exp.And) else [condition]:
-            if fresh is not None:
-                self._drop_rivals(fresh)
-        if condition is not None:
-            self._query.where(condition, copy=False)
-        for pair in draft.without:
-            self._query.where(self._builder.filters.without(*pair), copy=False)
-
-    def _drop_old_times(self, condition: exp.Expr) -> None:
-        """A new stretch of time takes the place of the old one: both of its ends, and parts of the date."""
-        bounds = {kind for kind in _ENDS for end in condition.find_all(kind) if _is_day(end.expression)}
-        where = self._query.args.get("where")
-        if len(bounds) < len(_ENDS) or where is None:
-            return
-        dates = {c.name.lower() for kind in _ENDS for end in condition.find_all(kind) for c in end.find_all(exp.Column)}
-        old = list(where.this.flatten()) if isinstance(where.this, exp.And) else [where.this]
-        kept = [term for term in old if not ({c.name.lower() for c in term.find_all(exp.Column)} <= dates)]
-        self._query.set("where", exp.Where(this=exp.and_(*kept)) if kept else None)
-
-    def _drop_rivals(self, fresh: exp.Expr) -> None:
-        """A new value for a column takes the place of the old one: "what about LGA?"."""
-        where = self._query.args.get("where")
-        column = fresh.find(exp.Column)
-        if where is None or column is None or not isinstance(fresh, exp.EQ | exp.In):
-            return
-        old = list(where.this.flatten()) if isinstance(where.this, exp.And) else [where.this]
-        kept = [
-            term for term in old if not (isinstance(term, exp.EQ | exp.In) and _same(term.find(exp.Column), column))
-        ]
-        self._query.set("where", exp.Where(this=exp.and_(*kept)) if kept else None)
-
-    def _group(self, draft: Draft) -> None:
-        terms = [term for item in draft.group for term in self._builder.expressions.shown(item)]
+    def _group(self) -> None:
+        terms = [term for item in self._draft.group for term in self._builder.expressions.shown(item)]
         if not terms:
             return
-        if not self._aggregated():
+        if not any(e.find(exp.AggFunc) for e in self._query.expressions):
             raise NotUnderstood("The query before computes nothing that could be grouped")
         if self._instead:
             old = self._query.args.get("group")
             gone = {term.sql() for term in old.expressions} if old else set()
             self._query.set("expressions", [e for e in self._query.expressions if e.unalias().sql() not in gone])
             self._query.set("group", None)
-        place = sum(not e.find(exp.AggFunc) for e in self._query.expressions)
         shown = self._query.expressions
+        place = sum(not e.find(exp.AggFunc) for e in shown)
         self._query.set("expressions", [*shown[:place], *terms, *shown[place:]])
         self._query.group_by(*(term.unalias() for term in terms), copy=False)
         self._forget_lost_order()
 
     def _forget_lost_order(self) -> None:
-        """An ordering by what is no longer shown goes with it."""
+        """An order by what is no longer shown goes with it."""
         order = self._query.args.get("order")
-        shown = {e.alias_or_name for e in self._query.expressions} | {
-            e.unalias().sql() for e in self._query.expressions
-        }
+        shown = {name for e in self._query.expressions for name in (e.alias_or_name, e.unalias().sql())}
         if order and not all(t.this.sql() in shown or t.this.find(exp.AggFunc) for t in order.expressions):
             self._query.set("order", None)
 
-    def _aggregated(self) -> bool:
-        return any(e.find(exp.AggFunc) for e in self._query.expressions)
-
-    def _show(self, draft: Draft) -> None:
-        present = {e.unalias().sql() for e in self._query.expressions}
-        for item in draft.select:
-            for term in self._builder.expressions.shown(item):
-                if term.unalias().sql() in present:
-                    continue
-                if item.aggregate and self._instead:
-                    self._query.set("expressions", [e for e in self._query.expressions if not e.find(exp.AggFunc)])
-                self._query.select(term, copy=False)
-                if not item.aggregate and self._aggregated():
-                    self._query.group_by(term.unalias(), copy=False)
-
-    def _having(self, draft: Draft) -> None:
-        having = self._builder.filters.conditions(draft.having)
-        if having is not None:
-            self._query.having(having, copy=False)
-
-    def _sort(self, draft: Draft) -> None:
-        terms = [self._ordered(order) for order in draft.order]
+    def _sort(self) -> None:
+        terms = [self._ordered(order) for order in self._draft.order]
         if terms:
             self._query.set("order", exp.Order(expressions=terms))
-        if draft.limit:
-            measure = self._measure()
-            if measure is not None and not terms and not self._is_ranked():
-                self._query.set(
-                    "order", exp.Order(expressions=[exp.Ordered(this=measure, desc=True, nulls_first=False)])
-                )
-            self._query.limit(draft.limit, copy=False)
+        if not self._draft.limit:
+            return
+        measure = self._measure()
+        if measure is not None and not terms and not self._is_ranked():
+            ranked = exp.Ordered(this=measure, desc=True, nulls_first=False)
+            self._query.set("order", exp.Order(expressions=[ranked]))
+        self._query.limit(self._draft.limit, copy=False)
 
     def _is_ranked(self) -> bool:
-        """Whether the rows are ordered by what is computed, and not by a name or a month."""
+        """Whether the rows are ordered by a figure, and not by a name or a month."""
         order = self._query.args.get("order")
-        measures = {e.alias for e in self._query.expressions if e.find(exp.AggFunc)}
-        terms = order.expressions if order else []
-        return any(term.find(exp.AggFunc) or term.this.name in measures for term in terms)
+        figures = {e.alias for e in self._query.expressions if e.find(exp.AggFunc)}
+        return any(term.find(exp.AggFunc) or term.this.name in figures for term in (order.expressions if order else ()))
 
     def _ordered(self, order: Order) -> exp.Expr:
-        down = order.descending
         if order.item == Item():
             old = self._query.args.get("order")
             target = old.expressions[0].this if old else self._measure() or self._query.expressions[0].unalias()
+        elif (shown := self._shown(order.item)) is not None:
+            target = shown
         else:
-            target = self._builder.expressions.expression(order.item)
-            named = [e for e in self._query.expressions if isinstance(e, exp.Alias) and self._speaks_of(e, target)]
+            target = self._builder.expressions.of(order.item)
+            named = [e for e in self._query.expressions if isinstance(e, exp.Alias) and _speaks_of(e, target)]
             target = exp.column(named[0].alias) if named else target
-        return exp.Ordered(this=target.copy(), desc=down, nulls_first=not down)
+        return exp.Ordered(this=target.copy(), desc=order.descending, nulls_first=not order.descending)
 
-    def _speaks_of(self, shown: exp.Alias, target: exp.Expr) -> bool:
-        """Whether a shown expression is the wanted one, or an aggregate of the wanted column."""
-        column = shown.this.find(exp.Column)
-        return shown.this == target or (isinstance(target, exp.Column) and _same(column, target))
+    def _shown(self, item: Item) -> exp.Expr | None:
+        """The one plain column that the query shows and the item names."""
+        called = {c.field.name.lower() for c in item.name.candidates} if item.name and not item.computed else set()
+        found = [e for e in self._query.expressions if isinstance(e, exp.Column) and e.name.lower() in called]
+        return found[0] if len(found) == 1 else None
 
     def _measure(self) -> exp.Expr | None:
-        measures = [e for e in self._query.expressions if e.find(exp.AggFunc)]
-        if not measures:
-            return None
-        return exp.column(measures[0].alias) if measures[0].alias else measures[0]
+        """The first figure that the query shows."""
+        figures = [e for e in self._query.expressions if e.find(exp.AggFunc)]
+        return (exp.column(figures[0].alias) if figures[0].alias else figures[0]) if figures else None
 
     def _join(self) -> None:
-        """Join the tables that the new parts need."""
-        present = [self._schema[name].name for name in self._names() if self._schema.get(name)]
-        for name in self._builder.scope.used:
-            if name not in present:
-                for step in self._resolver.graph.joins(present[0], [*present, name])[len(present) - 1 :]:
-                    if step.table not in present:
-                        self._query.join(
-                            self._builder.scope.table(step.table),
-                            on=self._builder.scope.join_condition(step),
-                            copy=False,
-                        )
-                        present.append(step.table)
-
-    def _rename(self) -> None:
-        """Say tables as the query calls them."""
-        for column in self._query.find_all(exp.Column):
-            alias = self._aliases.get(column.table.lower())
-            if alias and alias != column.table:
-                column.set("table", exp.to_identifier(alias))
+        """Join the tables that the change needs."""
+        present = set(self._tables)
+        for name in [*self._builder.scope.used, *self._draft.things]:
+            for step in self._joins.path(self._tables[0], name) if name not in present else ():
+                if step.table not in present:
+                    on = exp.and_(*self._builder.scope.equalities(step))
+                    self._query.join(self._builder.scope.table(step.table), on=on, copy=False)
+                    present.add(step.table)
 
 
-_ENDS = (exp.GTE, exp.LT)
+def _replaces(new: exp.Expr, old: exp.Expr) -> bool:
+    """Whether a new condition takes the place of an old one: another value, or another time, of the same column."""
+    columns = [{c.name.lower() for c in one.find_all(exp.Column)} for one in (new, old)]
+    if columns[0] != columns[1]:
+        return False
+    values = all(isinstance(one, exp.EQ | exp.In) for one in (new, old))
+    days = all(
+        isinstance(one, _BOUNDS) and re.fullmatch(r"\d{4}-\d{2}-\d{2}", one.expression.name) for one in (new, old)
+    )
+    return values or days
 
 
-def _is_day(node: exp.Expr) -> bool:
-    return node.is_string and re.fullmatch(r"\d{4}-\d{2}-\d{2}", node.name) is not None
-
-
-def _same(one: exp.Column | None, two: exp.Column) -> bool:
-    return one is not None and one.name.lower() == two.name.lower()
+def _speaks_of(shown: exp.Alias, target: exp.Expr) -> bool:
+    """Whether a figure that is shown is the wanted one, or one of the wanted column."""
+    column = shown.this.find(exp.Column)
+    return shown.this == target or (
+        isinstance(target, exp.Column) and column is not None and column.name == target.name
+    )

@@ -8,8 +8,6 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from ..words import word_set
-
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
@@ -81,7 +79,7 @@ _DESCRIBE = re.compile(
     r"schema|tell me (?:more )?about|overview(?: of)?|columns?|column names|variables|fields|shape|is in|does)\b",
     re.IGNORECASE,
 )
-_FILLING = word_set("of in about for the a are is there does do have has this that data dataset table frame")
+_FILLING = frozenset("of in about for the a are is there does do have has this that data dataset table frame".split())  # noqa: SIM905
 
 
 def wants_description(question: str, names: Iterable[str]) -> bool:

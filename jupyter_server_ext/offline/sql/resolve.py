@@ -1,289 +1,175 @@
-"""Decide which column each mention means, by its fit, the tables spoken of beside it, and the joins it would need."""
+"""Which column each name of a draft means, given the tables that the question speaks of."""
 
 from __future__ import annotations
 
-from functools import cached_property
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from ..words import stem
-from .lexicon import likeness
-from .naming import column_words, expanded
-from .query import Condition, Item, NotUnderstood, Value
+from .draft import Draft, Item, Name, NotUnderstood
+from .schema import EXACT, PARTIAL, Candidate, Field
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterator
 
-    from .joins import Graph
-    from .linking import Mention
-    from .reading import Reading
-    from .schema import Column, Schema, Table
-
-
-def _only_links(table: Table) -> bool:
-    """Whether a table only ties others together."""
-    linked = {name for key in table.keys for name in key.columns}
-    return bool(linked) and all(column.name in linked or column.name in table.primary for column in table.columns)
+    from .draft import Condition
+    from .joins import Joins
+    from .schema import Names
 
 
+@dataclass
 class Resolver:
-    """The tables and columns a reading means.
+    """The columns that the names of one draft mean.
 
     Args:
-        reading: The question, read.
-        graph: The keys between the tables.
-        near: Names of tables that take part already.
+        draft: What is asked for.
+        names: The words of the catalog.
+        joins: How its tables join.
     """
 
-    def __init__(self, reading: Reading, graph: Graph, near: Iterable[str] = ()) -> None:
-        self.reading = reading
-        self.graph = graph
-        self.schema: Schema = reading.schema
-        self._tables: dict[int, Table] = {}
-        self._columns: dict[int, Column] = {}
-        self._near = dict.fromkeys(near) | self._mentioned_tables()
+    draft: Draft
+    names: Names
+    joins: Joins
+    subject: str = ""
+    cost: int = 0
+    _fields: dict[Name, Field] = field(default_factory=dict)
 
-    # --- tables ---
+    def __post_init__(self) -> None:
+        self.subject = self.draft.things[0] if self.draft.things else self._implied()
+        self.named = tuple(dict.fromkeys([self.subject, *self.draft.things, *self._group_tables()]))
 
-    def _mentioned_tables(self) -> dict[str, None]:
-        """Names of the tables the question speaks of, those that fit no other mention better."""
-        near: dict[str, None] = {}
-        numbers = [
-            *self.reading.draft.tables,
-            *(n for pair in self.reading.draft.without for n in pair if n is not None),
-        ]
-        for number in dict.fromkeys(numbers):
-            near[self.table(number).name] = None
-        for owner in self.reading.owners.values():
-            near[self.table(owner).name] = None
-        return near
+    def _group_tables(self) -> Iterator[str]:
+        return (item.table for item in self.draft.group if item.table)
 
-    def table(self, number: int) -> Table:
-        """The table a mention means: the best fit, and among equals the one with the most keys to what is near."""
-        if number not in self._tables:
-            candidates = self.reading.mentions[number].tables
-            best = candidates[0][1]
-            equals = [table for table, fit in candidates if fit >= best - 0.02]
-            chosen = [table for other, table in self._tables.items() if other != number]
-            linked = {key.other for key in self.graph.keys if key.table == candidates[0][0].name}
-            meant = next((table for table, _ in candidates[1:] if table.name in linked), None)
-            if _only_links(candidates[0][0]) and meant is not None:
-                equals = [meant]  # "amenities" are those of dorm_amenity, not the rows of has_amenity
-            for table in equals:
-                if table in chosen:
-                    break
-            else:
-                table = min(equals, key=lambda t: (_only_links(t), len(t.words), -(t.rows or 0)))
-            self._tables[number] = table
-        return self._tables[number]
+    # --- the table that a question without one is about ---------------------------------------------------------------
 
-    @property
-    def near(self) -> list[str]:
-        """Names of the tables known to take part so far."""
-        return [*self._near]
-
-    def _near_tables(self) -> list[Table]:
-        """The tables known to take part; one that the user insists on may not be there."""
-        return [table for name in self._near if (table := self.schema.get(name))]
-
-    def is_table(self, number: int) -> bool:
-        """Whether a mention stands for a table's things rather than for a column."""
-        mention = self.reading.mentions[number]
-        if not mention.tables:
-            return False
-        if not mention.columns:
-            return True
-        table_fit, column_fit = mention.tables[0][1], mention.columns[0][1]
-        if column_fit > table_fit + 0.05 or self._names_kinds(mention):
-            return False
-        table = mention.tables[0][0]
-        others = [name for name in self._near if name != table.name]
-        display = table.display
-        if display and any(self._points_to(c, table, display) for c, fit in mention.columns if fit >= 0.95):
-            return True
-        # "department" may be a table and a column of employees: the column saves the join.
-        return not any(column.table in others and fit >= 0.95 for column, fit in mention.columns)
-
-    def _points_to(self, column: Column, table: Table, display: Column) -> bool:
-        """Whether a column is a key to a table, and not to its name: then the name says more than the key."""
-        return any(
-            key.table == column.table
-            and key.columns == (column.name,)
-            and key.other == table.name
-            and key.referred != (display.name,)
-            for key in self.graph.keys
-        )
-
-    def _names_kinds(self, mention: Mention) -> bool:
-        """Whether a table's own name is also one of its columns, with repeats: ``allergy_type.allergytype``."""
-        table, fit = mention.tables[0]
-        if not table.words or table.words[-1] not in {"type", "types", "category", "categories", "kind", "status"}:
-            return False
-        same = [c for c, score in mention.columns if c.table == table.name and score >= fit - 0.02 and c.is_text]
-        return any(not (c.key or c.facts.unique) for c in same)
-
-    # --- columns ---
-
-    @property
-    def chosen(self) -> dict[int, Column]:
-        """The columns decided on so far, by mention."""
-        return self._columns
-
-    @property
-    def named(self) -> list[Table]:
-        """The tables that mentions stand for, as far as decided."""
-        return [*self._tables.values()]
-
-    def column(self, number: int, *, numeric: bool = False) -> Column:
-        """The column a mention means.
-
-        Args:
-            number: The mention.
-            numeric: A number is needed, as for an average.
+    def _implied(self) -> str:
+        """The one table that has all that the question names.
 
         Raises:
-            NotUnderstood: No candidate fits, or two fit equally well.
+            NotUnderstood: No table has it all, or several have.
         """
-        if number not in self._columns:
-            self._columns[number] = self._choose(number, numeric=numeric)
-            self._near.setdefault(self._columns[number].table, None)
-        return self._columns[number]
+        tables = list(self.names.fields)
+        grouped = list(self._group_tables())
+        wanted = list(_names_in(self.draft))
+        stored = [value.stored for c in _conditions_in(self.draft) if c.item is None for value in c.values]
+        if grouped and not (wanted or stored):
+            return grouped[0]
+        scores = {table: self._fit(table, wanted, stored) for table in tables}
+        fitting = [table for table, score in scores.items() if score is not None]
+        if len(tables) == 1:
+            return tables[0]
+        if not fitting or not (wanted or stored):
+            raise NotUnderstood("I do not see which table is meant")
+        best = min(score for score in scores.values() if score is not None)
+        found = [table for table in fitting if scores[table] == best]
+        if len(found) > 1:
+            raise NotUnderstood(f"“{(wanted[0].text if wanted else 'this')}” may be of {' or '.join(found[:4])}")
+        return found[0]
 
-    def _choose(self, number: int, *, numeric: bool) -> Column:
-        mention = self.reading.mentions[number]
-        owner = self.reading.owners.get(number)
-        owners = [t.name for t, _ in self.reading.mentions[owner].tables] if owner is not None else []
-        scored = [
-            (self._score(column, fit, owners, numeric=numeric) + self._literal(column, mention), column)
-            for column, fit in mention.columns
-        ]
-        if not scored:
-            raise NotUnderstood(f"I know no column for “{mention.text}”")
-        scored.sort(key=lambda item: -item[0])
-        best = scored[0][0]
-        rivals = [column for score, column in scored[1:] if score > best - 0.01 and not self.same(column, scored[0][1])]
-        if rivals:
-            self._refuse_rivals(mention, scored[0][1], rivals)
-        return scored[0][1]
+    def _fit(self, table: str, wanted: list[Name], stored: list[tuple[tuple[Field, str], ...]]) -> int | None:
+        """How doubtful the names are within a table, None where one of them is not there."""
+        doubts = [min((c.doubt for c in name.candidates if c.field.table == table), default=None) for name in wanted]
+        held = all(any(one.table == table for one, _ in holders) for holders in stored if holders)
+        return sum(d for d in doubts if d) if held and None not in doubts else None
 
-    def _literal(self, column: Column, mention: Mention) -> float:
-        """A name with the very word that was said comes before one with a synonym: "amount" is no quantity then."""
-        return 0.35 * (stem(mention.text) in {stem(word) for word in column.words})
+    # --- columns ------------------------------------------------------------------------------------------------------
 
-    def _score(self, column: Column, fit: float, owners: Iterable[str], *, numeric: bool) -> float:
-        score = fit
-        if column.table in owners:
-            score += 0.6
-        if column.table in self._near:
-            score += 0.4
-        elif self._near:
-            score -= 0.05 * min(self.graph.distance(self._near, column.table), 20)
-        if column.table not in self._near and not self._says_table(column.table):
-            score -= 0.3
-        if numeric and not (column.is_number or column.is_measured):
-            score -= 0.5
-        if column.name.lower().endswith(("name", "title")):
-            score += 0.02
-        score += 0.15 * self._said_elsewhere(column, fit)
-        score += 0.02 * (column.key and len(self.schema[column.table].primary) == 1)
-        score += 0.03 * any(key.table == column.table and column.name in key.columns for key in self.graph.keys)
-        return score
-
-    def _says_table(self, name: str) -> bool:
-        """Whether the question says a word of the table's name."""
-        words = expanded(self.schema[name].words)
-        return any(likeness(token, word) >= 0.8 for token in self.graph.said for word in words)
-
-    def _said_elsewhere(self, column: Column, fit: float) -> float:
-        """The share of the name's words that the question says, wherever, when the stretch itself says only some."""
-        words, _ = column_words(column.words, ())
-        said = sum(any(likeness(token, word) >= 0.8 for token in self.graph.said) for word in words)
-        return said / len(words) if words and fit < 0.95 else 1.0
-
-    def same(self, one: Column, two: Column) -> bool:
-        """Whether two columns are the two ends of a key, so that either will do."""
-        ends = {(one.table, one.name), (two.table, two.name)}
-        for key in self.graph.keys:
-            for own, other in zip(key.columns, key.referred, strict=False):
-                if {(key.table, own), (key.other, other)} == ends:
-                    return True
-        return False
-
-    def _refuse_rivals(self, mention: Mention, chosen: Column, rivals: list[Column]) -> None:
-        names = " or ".join(f"{c.table}.{c.name}" for c in (chosen, *rivals[:3]))
-        raise NotUnderstood(f"“{mention.text}” may mean {names}")
-
-    def settle(self, items: Iterable[Item], conditions: Iterable[Condition]) -> None:
-        """Choose all columns, the surest first, so that they help to choose the others."""
-        numeric = {i.mention for i in items if i.aggregate in {"avg", "sum"}}
-        wanted = [i.mention for i in items if i.mention is not None and not self.is_table(i.mention)]
-        for number in sorted(dict.fromkeys(wanted), key=self._doubt):
-            self.column(number, numeric=number in numeric)
-        for condition in conditions:
-            if condition.item is None and condition.mention is not None and not self.person_named(condition):
-                self.value_column(condition)
-
-    def _doubt(self, number: int) -> tuple[bool, int]:
-        mention = self.reading.mentions[number]
-        close = (
-            [column for column, fit in mention.columns if fit >= mention.columns[0][1] - 0.05]
-            if mention.columns
-            else []
-        )
-        return number not in self.reading.owners, len(close)
-
-    # --- values ---
-
-    def value_column(self, condition: Condition) -> tuple[Column, tuple[Value, ...]]:
-        """The column a bare value belongs to, and the values as stored.
+    def field(self, name: Name) -> Field:
+        """The column that a name means.
 
         Raises:
-            NotUnderstood: No known column holds it.
+            NotUnderstood: None fits, or several fit as well.
         """
-        number = condition.mention
-        if number is None:
-            raise NotUnderstood("I do not see which column a value belongs to")
-        mention = self.reading.mentions[number]
-        if not mention.values:
-            raise NotUnderstood(f"I do not know where “{mention.text}” is stored")
-        if number not in self._columns:
-            self._columns[number] = max(
-                (column for column, _ in mention.values), key=lambda c: self._score(c, 1.0, (), numeric=False)
-            )
-            self._check_near(mention, self._columns[number])
-            self._near.setdefault(self._columns[number].table, None)
-        return self._columns[number], tuple(value for value in condition.operands if isinstance(value, Value))
+        if name not in self._fields:
+            self._fields[name] = self._found(name)
+        return self._fields[name]
 
-    def person_named(self, condition: Condition) -> list[tuple[Column, str]]:
-        """First and last name for "Linda Smith", when the people spoken of have a column for each."""
-        mention = self.reading.mentions[condition.mention] if condition.mention is not None else None
-        if (
-            mention is None
-            or condition.lead != "called"
-            or mention.values
-            or condition.operator != "="
-            or len(mention.text.split()) != 2
-        ):
-            return []
-        spoken = self._near_tables()
-        beside = [self.schema[key.other] for key in self.graph.keys if key.table in self._near]
-        people = [table.person for table in [*spoken, *beside] if table.person]
-        if not people or not mention.text[0].isupper():
-            return []
-        self._near.setdefault(people[0][0].table, None)
-        return list(zip(people[0], mention.text.split(), strict=True))
+    def _found(self, name: Name) -> Field:
+        owner = name.owner or self.subject
+        self.cost += name.cost
+        for tables in self._circles(owner):
+            found = [c for c in name.candidates if c.field.table in tables]
+            if found:
+                return self._best(name, found)
+        return self._elsewhere(name, owner)
 
-    def _check_near(self, mention: Mention, column: Column) -> None:
-        """A common word is a value only of tables close by: "music genres" does not mean a playlist called Music.
+    def _circles(self, owner: str) -> Iterator[set[str]]:
+        """Where to look for a column: its table, then the tables named whose things each row has one of."""
+        yield {owner}
+        yield {name for name in self.named if self._is_of(owner, name)}
+
+    def _is_of(self, owner: str, name: str) -> bool:
+        """Whether each thing of one table has but one of another."""
+        try:
+            return not any(step.to_many for step in self.joins.path(owner, name))
+        except NotUnderstood:
+            return False
+
+    def _best(self, name: Name, found: list[Candidate]) -> Field:
+        least = min(c.doubt for c in found)
+        best = [c.field for c in found if c.doubt == least]
+        if len(best) > 1:
+            listed = " or ".join(f"{f.table}.{f.name}" for f in best[:4])
+            raise NotUnderstood(f"“{name.text}” may mean {listed}")
+        others = [c for c in name.candidates if c.doubt < least and c.field.table in self.named]
+        if others:
+            either = " or ".join(f"{f.table}.{f.name}" for f in (best[0], others[0].field))
+            raise NotUnderstood(f"“{name.text}” may mean {either}")
+        self.cost += 2 * (least == PARTIAL)
+        return best[0]
+
+    def _elsewhere(self, name: Name, owner: str) -> Field:
+        """A column of the one table next to the owner that has it, where no other table does."""
+        if not self.draft.things:
+            raise NotUnderstood(f"I see no “{name.text}” in {owner}")
+        beside = {step.table for step in self.joins.from_table(owner) if not step.to_many}
+        found = [c for c in name.candidates if c.doubt == EXACT]
+        if len(found) != 1 or found[0].field.table not in beside:
+            raise NotUnderstood(f"I see no “{name.text}” in {owner}")
+        self.cost += 2
+        return found[0].field
+
+    def holder(self, condition: Condition) -> Field:
+        """The column that holds the values of a condition which names none.
 
         Raises:
-            NotUnderstood: The value is stored too far away.
+            NotUnderstood: None is known to, or several are.
         """
-        plain = mention.text.islower()
-        if plain and self._near and self.graph.distance(self._near, column.table) > 1:
-            raise NotUnderstood(f"I did not understand “{mention.text}”")
+        owner = condition.owner or self.subject
+        values = condition.values
+        holders = [one for one, _ in values[0].stored if all(one in dict(value.stored) for value in values)]
+        text = values[0].text
+        for tables in self._circles(owner):
+            if found := [one for one in holders if one.table in tables]:
+                if len(found) > 1:
+                    listed = " or ".join(f"{f.table}.{f.name}" for f in found[:4])
+                    raise NotUnderstood(f"“{text}” may be a value of {listed}")
+                return found[0]
+        beside = {step.table for step in self.joins.from_table(owner) if not step.to_many}
+        if len(holders) != 1 or holders[0].table not in beside:
+            raise NotUnderstood(f"I do not know where “{text}” is stored")
+        self.cost += 2
+        return holders[0]
 
-    @cached_property
-    def subject(self) -> Table | None:
-        """The table the question is about: the first one it speaks of."""
-        name = next(iter(self._near), None)
-        return self.schema.get(name) if name else None
+
+def _names_in(draft: Draft) -> Iterator[Name]:
+    """The columns that a draft names."""
+    items = [*draft.shown, *draft.group, *(order.item for order in draft.order)]
+    for condition in _conditions_in(draft):
+        items += [condition.item] if condition.item else []
+        items += [value.item for value in condition.values if value.item]
+    yield from (name for item in items for name in _names_of(item))
+
+
+def _names_of(item: Item) -> Iterator[Name]:
+    if item.name:
+        yield item.name
+    for side in item.sides:
+        yield from _names_of(side)
+    for condition in item.conditions:
+        yield from _names_of(condition.item) if condition.item else ()
+
+
+def _conditions_in(draft: Draft) -> Iterator[Condition]:
+    for condition in (*draft.where, *draft.having):
+        yield from condition.either or (condition,)

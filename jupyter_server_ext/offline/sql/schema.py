@@ -1,389 +1,334 @@
-"""Read the tables out of a prompt's DDL, with the facts in its comments.
-
-The text follows the contract of the kernel side's ``ddl()``; plain ``CREATE TABLE`` statements without comments are
-read as well, so any prompt with a schema in it will do.
-"""
+"""The names and values of a catalog, by the words that a question may say for them."""
 
 from __future__ import annotations
 
-import re
-from dataclasses import dataclass, field, replace
-from functools import cached_property
+from dataclasses import dataclass
+from functools import cache, cached_property
+from itertools import product
 from typing import TYPE_CHECKING
 
-from .. import facts as fact_text
-from ..facts import Facts
-from ..words import name_words, stem, word_set
+from rsql_magic.sql import Lexicon, Weights, stems, thesaurus, value_kind
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterator, Sequence
 
-_CREATE = re.compile(
-    r"CREATE\s+(?:OR\s+REPLACE\s+)?(?:TEMP(?:ORARY)?\s+)?(?:TABLE|VIEW)\s+(?:IF\s+NOT\s+EXISTS\s+)?", re.IGNORECASE
-)
-_IDENTIFIER = re.compile(r'"(?:[^"]|"")+"|`(?:[^`]|``)+`|\[[^\]\n]+\]|[^\W\d][\w$]*')
-_CONSTRAINT = re.compile(
-    r"(?:CONSTRAINT\s+\S+\s+)?(PRIMARY\s+KEY|FOREIGN\s+KEY|UNIQUE(?=\s*\()|CHECK(?=\s*\()|(?:KEY|INDEX)\s+\S+\s*\()",
-    re.IGNORECASE,
-)
-_REFERENCES = re.compile(r"\bREFERENCES\b", re.IGNORECASE)
-_PRIMARY = re.compile(r"\bPRIMARY\s+KEY\b", re.IGNORECASE)
-_TYPE_END = re.compile(
-    r"\b(?:PRIMARY|NOT|NULL|DEFAULT|REFERENCES|UNIQUE|CHECK|COLLATE|GENERATED|AUTOINCREMENT|COMMENT|CONSTRAINT)\b",
-    re.IGNORECASE,
-)
-_ROWS = re.compile(r"^≈?\s*([\d,]+) rows?$")
+    from rsql_magic.sql import Catalog, Profile, Table
 
-_NUMBER_TYPES = (
-    "int", "num", "dec", "real", "doub", "float", "serial", "money", "long", "short", "byte", "hugeint", "bit",
-)  # fmt: skip
-_TIME_TYPES = ("date", "time", "year")
+EXACT, GENERAL, PARTIAL = 0, 1, 2
+"""How much of a name was said: all of it, all but a unit or a general ending, a part of it."""
+
+_GENERAL = frozenset(map(" ".join, map(stems, "name code number no num value description desc type text info".split())))  # noqa: SIM905
+_UNITS = frozenset(
+    stem
+    for word in """
+    in of f c g gb mb kb km kg cm mm ft mph usd dollar euro billion million thousand percent pct inch feet foot meter
+    metre mile second hour minute
+    """.split()  # noqa: SIM905
+    for stem in stems(word)
+)
+_NAME = stems("name")[0]
+_FORM = 0.9
+"""How surely a word stands for another that is a form of it: sold, sale."""
+_ID_WORDS = frozenset("id ids code key no uuid guid number num rowid pk fk".split())  # noqa: SIM905
+_TABLE_ENDINGS = frozenset("tabl data list info ref tbl record".split())  # noqa: SIM905
+_INNER = frozenset("of in for on at".split())  # noqa: SIM905
+_FIRST = frozenset({"fname", "firstname", "forename", "givenname"})
+_LAST = frozenset({"lname", "lastname", "surname", "familyname"})
+_WHOLE_WORDS = {
+    **dict.fromkeys(_FIRST, ("first", "name")),
+    **dict.fromkeys(_LAST, ("last", "name")),
+    "dob": ("birth", "date"),
+    "birthdate": ("birth", "date"),
+    "birthday": ("birth", "date"),
+}
+_SUFFIXES = ("id", "name", "code", "type", "no", "num", "number", "date", "title", "key")
+_MOST_PHRASES, LONGEST = 24, 6
 
 
 @dataclass(frozen=True, slots=True)
-class Column:
-    """A column: where it is, its type as written, and its facts."""
+class Field:
+    """A column of a table: the table's full name, the column's own, its type and what is known of its values."""
 
     table: str
     name: str
     type: str = ""
-    facts: Facts = field(default_factory=Facts)
+    profile: Profile | None = None
+    unique: bool = False
     key: bool = False
 
     @property
-    def words(self) -> tuple[str, ...]:
-        """The lower-case words of the name."""
-        return name_words(self.name)
-
-    @property
     def is_number(self) -> bool:
-        """True when the type is numeric."""
-        kind = self.type.lower()
-        return any(mark in kind for mark in _NUMBER_TYPES) and not any(m in kind for m in ("interval", "point"))
+        """Whether its type holds numbers."""
+        return value_kind(self.type) == "number"
 
     @property
     def is_time(self) -> bool:
-        """True for dates and timestamps."""
-        kind = self.type.lower()
-        return any(kind.startswith(mark) for mark in _TIME_TYPES) and kind != "year"
-
-    @property
-    def is_moment(self) -> bool:
-        """True for dates with a time of the day."""
-        return self.type.lower().startswith(("timestamp", "datetime", "smalldatetime"))
-
-    @property
-    def is_text(self) -> bool:
-        """True for everything that is neither a number nor a time nor a truth value."""
-        return not (self.is_number or self.is_time or self.is_truth)
+        """Whether its type holds dates or times."""
+        return value_kind(self.type) == "time" and self.type.lower() != "year"
 
     @property
     def is_truth(self) -> bool:
-        """True for a type that only knows true and false."""
-        return self.type.lower().startswith(("bool", "logical"))
+        """Whether its type knows only true and false."""
+        return value_kind(self.type) == "bool"
 
     @property
-    def is_measured(self) -> bool:
-        """True for numbers, and for text that by its name and its known values holds numbers, as SQLite allows."""
-        if self.is_number:
-            return not self.is_id
-        known = [*self.facts.values, self.facts.low, self.facts.high]
-        numeric = all(_FIGURE.fullmatch(value) for value in known if value)
-        return self.is_text and bool(_MEASURES & {stem(word) for word in self.words}) and numeric
-
-    @property
-    def measures(self) -> bool:
-        """True when the name says that something other than time is measured: "price", "salary"."""
-        return bool((_MEASURES - {"year", "day", "hour"}) & {stem(word) for word in self.words})
+    def is_text(self) -> bool:
+        """Whether it holds anything else."""
+        return not (self.is_number or self.is_time or self.is_truth)
 
     @property
     def is_id(self) -> bool:
-        """True when the name says that the column identifies something and measures nothing."""
-        return bool(self.words) and (self.words[-1] in _ID_WORDS or self.key)
+        """Whether its name says that it identifies something and measures nothing."""
+        return (
+            self.key or words_of(self.name)[-1:] in {(word,) for word in _ID_WORDS} or self.name.lower().endswith("id")
+        )
 
+    @property
+    def values(self) -> tuple[str, ...]:
+        """The values that are known."""
+        return self.profile.values if self.profile else ()
 
-_FIGURE = re.compile(r"[-+$€£]?[\d.,]+\s*%?")
-_MEASURES = word_set(
-    """
-    speed price amount size duration salary capacity age weight height profit sale gross cost score point memory
-    population area length distance rate percent quantity total day hour budget revenue temperature elevation income
-    share votes depth width volume year
-    """
-)
-
-
-_ID_WORDS = frozenset({"id", "ids", "code", "key", "no", "uuid", "guid", "number", "num", "rowid", "pk", "fk"})
+    @property
+    def complete(self) -> bool:
+        """Whether all its values are known."""
+        return bool(self.profile and self.profile.complete and self.profile.values)
 
 
 @dataclass(frozen=True, slots=True)
-class Key:
-    """Columns of one table that point to columns of another; ``guessed`` when only their names say so."""
+class Candidate:
+    """What a phrase may name: a column, and how much of its name is said (`EXACT`, `GENERAL`, `PARTIAL`).
 
-    table: str
-    columns: tuple[str, ...]
-    other: str
-    referred: tuple[str, ...]
-    guessed: bool = False
+    ``owned`` is true where the phrase says the table as well: "student name" for ``student.name``.
+    """
 
-
-@dataclass(frozen=True)
-class Table:
-    """A table with its columns and what is said of it."""
-
-    name: str
-    columns: tuple[Column, ...]
-    primary: tuple[str, ...] = ()
-    keys: tuple[Key, ...] = ()
-    rows: int | None = None
-    text: str = ""
-
-    @property
-    def words(self) -> tuple[str, ...]:
-        """The lower-case words of the unqualified name."""
-        return name_words(self.name.rpartition(".")[2])
-
-    def get(self, name: str) -> Column | None:
-        """The column of that name, case ignored when no exact match exists."""
-        exact = next((c for c in self.columns if c.name == name), None)
-        return exact or next((c for c in self.columns if c.name.lower() == name.lower()), None)
-
-    @cached_property
-    def person(self) -> tuple[Column, ...]:
-        """First and last name, for people who have no column with the whole name."""
-        return () if self.display is not None else self._whole_name
-
-    @cached_property
-    def _whole_name(self) -> tuple[Column, ...]:
-        parts = [_person_column(self, part) for part in ("first", "last")]
-        return tuple(part for part in parts if part) if all(parts) else ()
-
-    @cached_property
-    def display(self) -> Column | None:
-        """The column a person would call the thing by: ``name``, ``title``, ``airline_name``; None without one."""
-        best = min(
-            (c for c in self.columns if _name_rank(self, c) < 9), key=lambda c: _name_rank(self, c), default=None
-        )
-        titled = best is not None and best.words[-1] == "title"
-        return None if titled and self._whole_name else best  # Ada Berg is no "Sales Manager"
+    field: Field
+    doubt: int
+    owned: bool = False
 
 
-_FIRST_LAST = {
-    "first": {"fname", "firstname", "forename", "givenname"},
-    "last": {"lname", "lastname", "surname", "familyname"},
-}
+@cache
+def words_of(name: str) -> tuple[str, ...]:
+    """The stems of a name, compounds such as ``lname`` taken apart: they hold no blanks."""
+    found: list[str] = []
+    for stem in stems(name):
+        found += [one for word in _WHOLE_WORDS[stem] for one in stems(word)] if stem in _WHOLE_WORDS else [stem]
+    return tuple(_joined_initial(found))
 
 
-def _person_column(table: Table, part: str) -> Column | None:
-    """The column for a first or a last name."""
-    for column in table.columns:
-        joined = "".join(column.words)
-        own = "".join(table.words)
-        short = joined.removeprefix(own).removeprefix(stem(own)) or joined
-        if column.is_text and (
-            short in _FIRST_LAST[part]
-            or joined in _FIRST_LAST[part]
-            or column.words[-2:] == (part, "name")
-            or column.words[-1] in _FIRST_LAST[part]
-        ):
-            return column
-    return None
+def _joined_initial(words: list[str]) -> list[str]:
+    """``l_name`` as last name, and ``f name`` as first name."""
+    if len(words) >= 2 and words[-1] == stems("name")[0] and words[-2] in {"l", "f"}:
+        return [*words[:-2], {"l": "last", "f": "first"}[words[-2]], words[-1]]
+    return words
 
 
-def _name_rank(table: Table, column: Column) -> int:
-    """How much a column looks like the name of the table's things; 0 is best, 9 is not at all."""
-    own = {stem(word) for word in table.words}
-    words = [stem(word) for word in column.words]
-    if not column.is_text or not words:
-        return 9
-    ranks = (
-        words in (["name"], ["title"]),
-        words[-1] in {"name", "title"} and all(word in own for word in words[:-1]),
-        words == [stem(w) for w in table.words] or (len(words) == 1 and words[0] in own),
-        words[-1] == "name"
-        and not {"last", "middle", "user", "nick", "file", "first", "l", "f", "m", "start", "end", "from", "to"}
-        & set(words),
-        len(words) == 1 and words[0].endswith("name") and words[0] not in {"fname", "lname", "username"},
-    )
-    return ranks.index(True) if True in ranks else 9
+class Names:
+    """The words for everything in a catalog.
 
+    Args:
+        catalog: The tables.
+    """
 
-@dataclass(frozen=True)
-class Schema:
-    """All tables of a prompt."""
+    def __init__(self, catalog: Catalog) -> None:
+        self.catalog = catalog
+        names = [name for t in catalog for name in (t.name, *(c.name for c in t.columns))]
+        self._lexicon = Lexicon(names, Weights())
+        self._prefixes = _common_prefixes(catalog)
+        self._spelled: dict[str, tuple[tuple[str, ...], ...]] = {}
+        self.fields = {table.full_name: tuple(_fields(table)) for table in catalog}
+        self.columns: dict[tuple[str, ...], list[Candidate]] = {}
+        self.tables: dict[tuple[str, ...], list[str]] = {}
+        for table in catalog:
+            self._add_table(table)
+        self.heads = self._heads()
 
-    tables: tuple[Table, ...]
-
-    @cached_property
-    def _by_name(self) -> dict[str, Table]:
-        names: dict[str, Table] = {}
-        for table in self.tables:
-            names.setdefault(table.name.lower(), table)
-            names.setdefault(table.name.rpartition(".")[2].lower(), table)
+    @classmethod
+    def of(cls, catalog: Catalog) -> Names:
+        """The names of a catalog, kept with it."""
+        memo = vars(catalog)
+        if "_offline_names" not in memo:
+            memo["_offline_names"] = cls(catalog)
+        names: Names = memo["_offline_names"]
         return names
 
-    def get(self, name: str) -> Table | None:
-        """The table of that name, with or without its schema, case ignored."""
-        return self._by_name.get(name.lower())
+    def _add_table(self, table: Table) -> None:
+        own = self._own_words(table)
+        for phrase in self._phrases(own):
+            _add(self.tables, phrase, table.full_name)
+        for field in self.fields[table.full_name]:
+            self._add_column(field, own)
 
-    def __getitem__(self, name: str) -> Table:
-        table = self.get(name)
-        if table is None:
-            raise KeyError(name)
-        return table
+    def _heads(self) -> dict[tuple[str, ...], str]:
+        """Tables by the last word of their names, where only one ends so: "transactions"."""
+        found: dict[tuple[str, ...], list[str]] = {}
+        for table in self.catalog:
+            own = self._own_words(table)
+            for phrase in self._phrases(own[-1:]) if len(own) > 1 else ():
+                _add(found, phrase, table.full_name)
+        words = [word for table in self.catalog for word in self._own_words(table)]
+        exact = {phrase for phrase, some in self.columns.items() if any(one.doubt == EXACT for one in some)}
+        return {p: names[0] for p, names in found.items() if words.count(p[0]) == 1 and p not in exact}
 
-    def column(self, table: str, name: str) -> Column | None:
-        """The column of that table, or None."""
-        found = self.get(table)
-        return found.get(name) if found else None
+    def _own_words(self, table: Table) -> tuple[str, ...]:
+        """The words of a table's name without what nobody says: a common prefix, "table", "data"."""
+        words = words_of(table.name)
+        kept = [w for place, w in enumerate(words) if not (place == 0 and w in self._prefixes)]
+        kept = [word for word in kept if word not in _TABLE_ENDINGS] or kept
+        return tuple(kept) or words
 
-    def columns(self) -> Iterator[Column]:
-        """All columns of all tables."""
-        for table in self.tables:
-            yield from table.columns
+    def _add_column(self, field: Field, table: tuple[str, ...]) -> None:
+        words = tuple(word for word in words_of(field.name) if word not in _INNER) or words_of(field.name)
+        bare = _without_table(words, table) or words
+        for spelled in dict.fromkeys((words, bare)):
+            for phrase in self._phrases(spelled):
+                _offer(self.columns, phrase, Candidate(field, EXACT))
+        for phrase in self._phrases((*table, *bare)):
+            _offer(self.columns, phrase, Candidate(field, EXACT, owned=True))
+        if self.called(field.table) == (field,):
+            _offer(self.columns, (_NAME,), Candidate(field, GENERAL))
+        for form in self.forms(bare[0]) if len(bare) == 1 else ():
+            _offer(self.columns, (form,), Candidate(field, GENERAL))
+        for doubt, shorter in dict.fromkeys((*_shorter(bare), *_shorter(words))):
+            for phrase in self._phrases(shorter):
+                _offer(self.columns, phrase, Candidate(field, doubt))
 
-    def having(self, name: str) -> list[Table]:
-        """The tables that have a column of that name."""
-        return [table for table in self.tables if table.get(name)]
+    def _phrases(self, words: tuple[str, ...]) -> Iterator[tuple[str, ...]]:
+        """The ways to say some words, each as sorted stems."""
+        options = [self._options(word) for word in words]
+        for place, chosen in enumerate(product(*options)):
+            if place >= _MOST_PHRASES:
+                return
+            yield tuple(sorted(stem for option in chosen for stem in option))
 
+    def _options(self, word: str) -> tuple[tuple[str, ...], ...]:
+        """A word itself, the long words it is short for, and its parts where it is a compound."""
+        if word not in self._spelled:
+            self._spelled[word] = tuple(dict.fromkeys(self._spellings(word)))
+        return self._spelled[word]
 
-def read(texts: Iterable[str]) -> Schema:
-    r"""The schema in one or more texts of DDL.
+    def _spellings(self, word: str) -> Iterator[tuple[str, ...]]:
+        yield (word,)
+        for phrase in thesaurus().short.get(word, ()):
+            yield tuple(w for w in phrase.split() if w not in _INNER)
+        if parts := self._lexicon.parts(word):
+            yield tuple(stem for part in parts for stem in stems(part))
 
-    Example:
-        >>> read(["CREATE TABLE t (a INTEGER, -- 1..9\n b VARCHAR);"])["t"].get("a").facts.high
-        '9'
-    """
-    tables: dict[str, Table] = {}
-    for text in texts:
-        for table in _tables(text):
-            tables.setdefault(table.name.lower(), table)
-    return Schema(tuple(tables.values()))
+    @cached_property
+    def values(self) -> dict[str, list[tuple[tuple[str, ...], Field, str]]]:
+        """The stored values by the first of their stems."""
+        found: dict[str, list[tuple[tuple[str, ...], Field, str]]] = {}
+        for fields in self.fields.values():
+            for field in fields:
+                for value in field.values:
+                    if words := stems(value):
+                        found.setdefault(words[0], []).append((words, field, value))
+        return found
 
+    def forms(self, word: str) -> set[str]:
+        """A stem and its other forms: born and birth."""
+        return {word, *(other for other, sure in thesaurus().near.get(word, {}).items() if sure >= _FORM)}
 
-def _tables(text: str) -> Iterator[Table]:
-    for match in _CREATE.finditer(text):
-        name, position = _qualified_name(text, match.end())
-        opening = text.find("(", position)
-        if name and opening >= 0 and not text[position:opening].strip():
-            yield _table(name, list(_items(text, opening + 1)))
+    def field(self, table: str, name: str) -> Field | None:
+        """The column of that name, case ignored, or None."""
+        return next((f for f in self.fields.get(table, ()) if f.name.casefold() == name.casefold()), None)
 
+    def key(self, table: str) -> Field | None:
+        """The one column that tells a table's rows apart, or None."""
+        primary = self.catalog[table].primary_key
+        if len(primary) == 1:
+            return self.field(table, primary[0])
+        unique = [field for field in self.fields[table] if field.unique and not primary]
+        return next((field for field in unique if field.is_id), None) or next(iter(unique), None)
 
-def _qualified_name(text: str, position: int) -> tuple[str, int]:
-    parts = []
-    while match := _IDENTIFIER.match(text, position):
-        parts.append(_unquote(match[0]))
-        position = match.end()
-        if text[position : position + 1] != ".":
-            break
-        position += 1
-    return ".".join(parts), position
-
-
-def _unquote(identifier: str) -> str:
-    if identifier[0] in '"`':
-        quote = identifier[0]
-        return identifier[1:-1].replace(quote * 2, quote)
-    return identifier[1:-1] if identifier[0] == "[" else identifier
-
-
-_PIECE = re.compile(
-    r"""(?P<quoted>"(?:[^"]|"")*"|`[^`]*`|\[[^\]\n]*\]|'(?:[^']|'')*')|(?P<comment>--[^\n]*)|(?P<mark>[(),])|[^"`\['(),-]+|.""",
-    re.DOTALL,
-)
-
-
-def _items(text: str, position: int) -> Iterator[tuple[str, str]]:
-    """The items between a table's parentheses, each with its comment; the table's own comment comes first, as ("", …).
-
-    A comment belongs to the item before it on its line, whether it stands before or after the comma.
-    """
-    items: list[list[str]] = []
-    current, comment, depth, fresh = "", "", 0, True
-    for match in _PIECE.finditer(text, position):
-        piece = match[0]
-        if match["comment"]:
-            note = piece[2:].strip()
-            if current.strip():
-                comment = f"{comment}; {note}" if comment else note
-            elif items and not fresh:
-                items[-1][1] = f"{items[-1][1]}; {note}" if items[-1][1] else note
-            elif not items:
-                items.append(["", note])
-            continue
-        if match["mark"] and depth == 0 and piece in ",)":
-            items.append([current.strip(), comment])
-            current, comment, fresh = "", "", False
-            if piece == ")":
-                break
-            continue
-        depth += {"(": 1, ")": -1}.get(piece, 0) if match["mark"] else 0
-        fresh = fresh or ("\n" in piece and not current.strip())
-        current += piece
-    else:
-        items.append([current.strip(), comment])
-    yield from ((item, note) for item, note in items if item or note)
-
-
-def _table(name: str, items: list[tuple[str, str]]) -> Table:
-    columns: list[Column] = []
-    primary: tuple[str, ...] = ()
-    keys: list[Key] = []
-    rows, text = None, ""
-    for item, note in items:
-        constraint = _CONSTRAINT.match(item)
-        if not item:
-            rows, text = _table_facts(note)
-        elif constraint and constraint[1].upper().startswith("PRIMARY"):
-            primary = _names_in_parentheses(item)
-        elif constraint:
-            keys += _foreign_key(name, item, note)
-        elif column := _column(name, item, note):
-            columns.append(column)
-            keys += _inline_key(name, column.name, item)
-            primary = primary or ((column.name,) if _PRIMARY.search(item) else ())
-    marked = tuple(replace(c, key=c.name in primary) for c in columns)
-    return Table(name, marked, primary, tuple(keys), rows, text)
+    def called(self, table: str) -> tuple[Field, ...]:
+        """The columns a person calls a table's things by: ``name``, ``title``, first and last name; none without."""
+        own = self._own_words(self.catalog[table])
+        texts = [f for f in self.fields[table] if f.is_text]
+        short = {f: _without_table(words_of(f.name), own) or words_of(f.name) for f in texts}
+        name, title = stems("name")[0], stems("title")[0]
+        person = [next((f for f in texts if short[f][-2:] == (part, name)), None) for part in ("first", "last")]
+        whole = tuple(f for f in person if f)
+        for wanted in ((name,), own, (title,)):
+            found = [f for f in texts if short[f] == wanted or (wanted == own and words_of(f.name) == own)]
+            if found and not (wanted == (title,) and len(whole) == 2):
+                return (found[0],)
+        return whole if len(whole) == 2 else ()
 
 
-def _table_facts(note: str) -> tuple[int | None, str]:
-    rows, texts = None, []
-    for part in fact_text.split(note):
-        match = _ROWS.match(part)
-        if match:
-            rows = int(match[1].replace(",", ""))
-        else:
-            texts.append(part)
-    return rows, "; ".join(texts)
+def _fields(table: Table) -> Iterator[Field]:
+    keyed = {name for key in table.foreign_keys for name in key.columns} | set(table.primary_key)
+    for column in table.columns:
+        profile = column.profile
+        all_differ = bool(profile and table.rows and profile.distinct == table.rows and not profile.approximate)
+        alone = table.primary_key == (column.name,)
+        yield Field(
+            table.full_name,
+            column.name,
+            column.type,
+            profile,
+            alone or (all_differ and not (profile and profile.nulls)),
+            column.name in keyed,
+        )
 
 
-def _column(table: str, item: str, note: str) -> Column | None:
-    match = _IDENTIFIER.match(item)
-    if match is None:
-        return None
-    rest = item[match.end() :].strip()
-    end = _TYPE_END.search(rest)
-    return Column(table, _unquote(match[0]), (rest[: end.start()] if end else rest).strip(), fact_text.parse(note))
+def _without_table(words: tuple[str, ...], table: tuple[str, ...]) -> tuple[str, ...]:
+    """A column's words without those that only repeat the table: ``stu_lname`` of students, ``EmployeeName``."""
+    if len(words) < 2:
+        return tuple(stems(_suffix(words[0], table))) or words
+    rest = tuple(word for word in words if word not in table)
+    if rest != words:
+        return rest
+    return words[1:] if _shortens(words[0], table) else words
 
 
-def _names_in_parentheses(text: str) -> tuple[str, ...]:
-    opening = text.find("(")
-    closing = text.find(")", opening)
-    return tuple(_unquote(name) for name in _IDENTIFIER.findall(text[opening + 1 : closing])) if opening >= 0 else ()
+def _suffix(word: str, table: tuple[str, ...]) -> str:
+    """What follows letters for the table within one word: ``id`` of ``eid`` of employees."""
+    for suffix in _SUFFIXES:
+        for ending in {suffix, "".join(stems(suffix))}:
+            prefix = word.removesuffix(ending)
+            if prefix not in {word, ""} and _shortens(prefix, table):
+                return suffix
+    return ""
 
 
-def _foreign_key(table: str, item: str, note: str) -> list[Key]:
-    match = _REFERENCES.search(item)
-    if match is None:
-        return []
-    other, position = _qualified_name(item, match.end() + len(item[match.end() :]) - len(item[match.end() :].lstrip()))
-    columns = _names_in_parentheses(item[: match.start()])
-    return [Key(table, columns, other, _names_in_parentheses(item[position:]) or columns, "inferred" in note)]
+def _shortens(prefix: str, table: tuple[str, ...]) -> bool:
+    """Whether a few letters stand for a table's name: its start, or its initials."""
+    starts = len(prefix) <= 4 and any(word.startswith(prefix) and word != prefix for word in table)
+    return starts or (len(table) > 1 and prefix == "".join(word[0] for word in table))
 
 
-def _inline_key(table: str, column: str, item: str) -> list[Key]:
-    match = _REFERENCES.search(item)
-    if match is None:
-        return []
-    rest = item[match.end() :].lstrip()
-    other, position = _qualified_name(rest, 0)
-    return [Key(table, (column,), other, _names_in_parentheses(rest[position:]) or (column,))]
+def _shorter(words: tuple[str, ...]) -> Iterator[tuple[int, tuple[str, ...]]]:
+    """Shorter ways to say a column's words: without a unit or general ending, or only its end."""
+    kept = words
+    while len(kept) > 1 and kept[-1] in _UNITS:
+        kept = kept[:-1]
+        yield GENERAL, kept
+    if len(kept) > 1 and kept[-1] in _GENERAL:
+        yield GENERAL, kept[:-1]
+    yield from ((PARTIAL, kept[start:]) for start in range(1, len(kept)))
+
+
+def _common_prefixes(catalog: Catalog) -> frozenset[str]:
+    """What most tables begin with although it is no word, such as ``mdl``: nobody says it."""
+    first = [words[0] for table in catalog if len(words := words_of(table.name)) > 1]
+    return frozenset(word for word in set(first) if len(word) <= 4 and 3 <= first.count(word) >= len(catalog) * 2 / 3)
+
+
+def _add(index: dict[tuple[str, ...], list[str]], phrase: tuple[str, ...], name: str) -> None:
+    if name not in index.setdefault(phrase, []):
+        index[phrase].append(name)
+
+
+def _offer(index: dict[tuple[str, ...], list[Candidate]], phrase: tuple[str, ...], one: Candidate) -> None:
+    """Add a candidate, or leave the better one of the same column."""
+    known = index.setdefault(phrase, [])
+    same = next((place for place, other in enumerate(known) if other.field == one.field), None)
+    if same is None:
+        known.append(one)
+    elif (one.doubt, one.owned) < (known[same].doubt, known[same].owned):
+        known[same] = one
+
+
+def phrase_of(words: Sequence[str]) -> tuple[str, ...]:
+    """Words of a question as an index has them: their stems, small words left out, sorted."""
+    return tuple(sorted(stem for word in words if word.lower() not in _INNER for stem in words_of(word)))

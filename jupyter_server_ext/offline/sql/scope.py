@@ -1,4 +1,4 @@
-"""One query's names and tables: how a name is written in the dialect, and which tables take part so far."""
+"""One query while it is written: its tables, and its names as the dialect writes them."""
 
 from __future__ import annotations
 
@@ -7,91 +7,111 @@ from typing import TYPE_CHECKING
 
 from sqlglot import exp
 
-from ..words import word_set
+from rsql_magic.sql import quoted
+
+from .resolve import Resolver
 
 if TYPE_CHECKING:
-    from .joins import Step
-    from .query import Draft
-    from .resolve import Resolver
-    from .schema import Column
-
-_SIMPLE = re.compile(r"[A-Za-z_]\w*")
-_SIMPLE_LOWER = re.compile(r"[a-z_]\w*")
-_RESERVED = word_set(
-    """
-    all and any as asc between by case cast check column constraint create cross current default delete desc
-    distinct drop else end except exists false for foreign from full grant group having in inner insert
-    intersect into is join key left like limit match natural not null offset on or order outer primary
-    references right select set some table then to true union unique update user using values when where window
-    with
-    """
-)
-_FOLDING_DIALECTS = {"postgres", "snowflake", "oracle", "redshift"}
+    from .draft import Draft, Name
+    from .joins import Joins, Step
+    from .schema import Field, Names
 
 
 class Scope:
-    """The names and tables of one query.
+    """The tables and names of one query.
 
     Args:
-        resolver: What the mentions mean.
-        draft: What is asked.
+        draft: What is asked for.
+        names: The words of the catalog.
+        joins: How its tables join.
         dialect: sqlglot's name of the dialect.
     """
 
-    def __init__(self, resolver: Resolver, draft: Draft, dialect: str) -> None:
-        self.resolver = resolver
-        self.draft = draft
-        self.dialect = dialect
-        self.schema = resolver.schema
-        self.used: dict[str, None] = {}
+    def __init__(self, draft: Draft, names: Names, joins: Joins, dialect: str) -> None:
+        self.resolver = Resolver(draft, names, joins)
+        self.names, self.joins, self.dialect = names, joins, dialect
+        self.subject = self.resolver.subject
+        self.used: dict[str, None] = {self.subject: None}
+        self.notes = list(draft.notes)
+
+    def field(self, name: Name) -> Field:
+        """The column that a name means; its table takes part."""
+        found = self.resolver.field(name)
+        self.used.setdefault(found.table)
+        return found
+
+    def column(self, field: Field) -> exp.Column:
+        """A column, behind its table's name."""
+        self.used.setdefault(field.table)
+        return exp.Column(this=self.identifier(field.name), table=self.identifier(field.table.rpartition(".")[2]))
 
     def identifier(self, name: str) -> exp.Identifier:
-        """An identifier, quoted when the dialect needs it."""
-        simple = _SIMPLE_LOWER if self.dialect in _FOLDING_DIALECTS else _SIMPLE
-        return exp.to_identifier(name, quoted=not simple.fullmatch(name) or name.lower() in _RESERVED)
-
-    def column(self, column: Column) -> exp.Column:
-        """A column, with its table's name."""
-        self.used.setdefault(column.table, None)
-        return exp.Column(this=self.identifier(column.name), table=self.identifier(column.table.rpartition(".")[2]))
+        """An identifier, quoted where the dialect needs it."""
+        return exp.to_identifier(name, quoted=quoted(name, self.dialect) != name)
 
     def table(self, name: str) -> exp.Table:
         """A table, with its schema where it has one."""
         parts = [self.identifier(part) for part in name.split(".")]
         return exp.Table(**dict(zip(("this", "db", "catalog"), reversed(parts), strict=False)))
 
-    def needed(self) -> list[str]:
-        """Tables that take part: those whose columns are used and those spoken of."""
-        excluded = {self.resolver.table(other).name for _, other in self.draft.without}
-        spoken = [self.resolver.table(number).name for number in self.draft.tables if self.resolver.is_table(number)]
-        found = [name for name in dict.fromkeys([*self.used, *spoken]) if name not in excluded or name in self.used]
-        only = [table.name for table in self.schema.tables] if len(self.schema.tables) == 1 else []
-        return found or (only if self.draft.select or self.draft.limit else [])
+    def select(self, shown: list[exp.Expr], start: str, steps: tuple[Step, ...]) -> exp.Select:
+        """``SELECT shown FROM start JOIN …``."""
+        query = exp.select(*shown).from_(self.table(start))
+        for step in steps:
+            query = query.join(self.table(step.table), on=exp.and_(*self.equalities(step)))
+        return query
 
-    def join_condition(self, step: Step) -> exp.Expr:
-        """The condition of one join."""
-        key = step.key
-        pairs = zip(key.columns, key.referred, strict=False)
-        return exp.and_(
-            *(
-                exp.EQ(this=self._plain(key.table, own), expression=self._plain(key.other, other))
-                for own, other in pairs
+    def equalities(self, step: Step) -> list[exp.Expr]:
+        """The conditions of one join."""
+        own, other = (self.identifier(name.rpartition(".")[2]) for name in (step.origin, step.table))
+        return [
+            exp.EQ(
+                this=exp.Column(this=self.identifier(here), table=own.copy()),
+                expression=exp.Column(this=self.identifier(there), table=other.copy()),
             )
-        )
-
-    def _plain(self, table: str, name: str) -> exp.Column:
-        return exp.Column(this=self.identifier(name), table=self.identifier(table.rpartition(".")[2]))
+            for here, there in step.pairs
+        ]
 
 
-def unqualify(query: exp.Select) -> exp.Select:
-    """Take the table names off columns where each query has one table: shorter, and as a person would write it."""
-    for select in list(query.find_all(exp.Select)):
-        if select.args.get("joins") or len(list(select.find_ancestor(exp.Select) or [])) < 0:
-            continue
-        table = select.find(exp.Table)
-        if table is None:
+def unqualified(query: exp.Select) -> exp.Select:
+    """The query without table names before columns wherever a SELECT reads one table, as a person would write it."""
+    for select in query.find_all(exp.Select):
+        source = select.args.get("from_")
+        if select.args.get("joins") or source is None or not isinstance(source.this, exp.Table):
             continue
         for column in select.find_all(exp.Column):
-            if column.find_ancestor(exp.Select) is select and column.table.lower() == table.name.lower():
+            if column.find_ancestor(exp.Select) is select and column.table == source.this.name:
                 column.set("table", None)
     return query
+
+
+def without_idle_joins(query: exp.Select, names: Names) -> exp.Select:
+    """The query without a table that is joined for its key alone, which the other table holds as well."""
+    joins = query.args.get("joins") or []
+    source = query.args["from_"].this
+    if len(joins) != 1 or query.find(exp.Subquery) or not isinstance(joins[0].args.get("on"), exp.EQ):
+        return query
+    one, other = joins[0].args["on"].this, joins[0].args["on"].expression
+    for idle, kept in ((one, other), (other, one)):
+        used = [c for c in query.find_all(exp.Column) if c.table == idle.table and c.find_ancestor(exp.Join) is None]
+        holder = next((t for t in names.fields if t.rpartition(".")[2] == kept.table), "")
+        field = names.field(holder, kept.name)
+        points = field is not None and any(
+            (kept.name,) == key.columns and key.table.rpartition(".")[2] == idle.table
+            for key in names.catalog[holder].foreign_keys
+        )
+        sure = points and not (field and field.profile and field.profile.nulls)
+        star = query.find(exp.Star) is not None and not any(t.find(exp.Count) for t in query.expressions)
+        if sure and used and not star and all(column.name == idle.name for column in used):
+            for column in used:
+                column.replace(kept.copy())
+            tables = [source, joins[0].this]
+            query.set("from_", exp.From(this=next(t for t in tables if t.name == kept.table)))
+            query.set("joins", [])
+            return query
+    return query
+
+
+def noun(name: str) -> str:
+    """What a table or column is called in the name of a computed column."""
+    return re.sub(r"\W+", "_", name.rpartition(".")[2]).strip("_").lower() or "value"

@@ -5,19 +5,18 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from ...prompt import schema_of
 from ..columns import nearest
 from .trouble import Advice, Explanations, Trouble
 
 if TYPE_CHECKING:
-    from ...sql.schema import Schema
+    from rsql_magic.sql import Catalog
 
 SQL = Explanations("sql")
 
 
-def _schema(trouble: Trouble) -> Schema:
+def _catalog(trouble: Trouble) -> Catalog:
     notebook = trouble.notebook
-    return schema_of(notebook.request.catalog if notebook.request.tables else notebook.catalog(notebook.frames))
+    return notebook.request.catalog if notebook.request.tables else notebook.catalog(notebook.frames)
 
 
 @SQL.on(
@@ -30,15 +29,15 @@ def _schema(trouble: Trouble) -> Schema:
 def no_column(trouble: Trouble, match: re.Match[str]) -> Advice:
     """A column that no table of the query has."""
     name = match["name"].rpartition(".")[2]
-    columns = list(_schema(trouble).columns())
-    same = [f"`{column.table}.{column.name}`" for column in columns if column.name.lower() == name.lower()]
+    columns = [(table.name, column.name) for table in _catalog(trouble) for column in table.columns]
+    same = [f"`{table}.{column}`" for table, column in columns if column.lower() == name.lower()]
     what = f"The query's tables have no column `{name}`."
     if same:
         return Advice(what, f"The column is in another table ({', '.join(same[:3])}): join it.")
-    found = nearest(name, [column.name for column in columns])
+    found = nearest(name, [column for _, column in columns])
     offered = re.search(r"Candidate bindings: (.+)", trouble.text)
     if found:
-        holder = next(column.table for column in columns if column.name == found)
+        holder = next(table for table, column in columns if column == found)
         return Advice(
             what, f"The nearest name is `{found}` in `{holder}`. A text value needs single quotes, not double ones."
         )
@@ -55,7 +54,7 @@ def no_column(trouble: Trouble, match: re.Match[str]) -> Advice:
 def no_table(trouble: Trouble, match: re.Match[str]) -> Advice:
     """A table that is not there."""
     name = match["name"].rpartition(".")[2]
-    known = [table.name for table in _schema(trouble).tables]
+    known = [table.name for table in _catalog(trouble)]
     found = nearest(name, known)
     listed = ", ".join(f"`{table}`" for table in known[:10])
     hint = f"Did you mean `{found}`?" if found else "Check the spelling, the schema and which database is connected."

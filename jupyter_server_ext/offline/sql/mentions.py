@@ -1,0 +1,362 @@
+"""What stands at a place of a question: a name of the catalog, a stored value, a number, a text."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from difflib import SequenceMatcher
+from typing import TYPE_CHECKING
+
+from rsql_magic.sql import stems
+
+from .draft import Name, NotUnderstood, Value
+from .schema import EXACT, LONGEST, PARTIAL, Candidate, Field, Names, phrase_of, words_of
+from .vocabulary import COMPARATIVES, MEASURING, MONTHS, SUPERLATIVES
+from .words import tokens
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from datetime import date
+
+    from rsql_magic.sql import Catalog
+
+    from .grammar import Found
+    from .words import Token
+
+_SEXES = {"M": ("male", "man", "boy"), "F": ("female", "woman", "girl"), "MALE": ("man",), "FEMALE": ("woman",)}
+_ROWS = frozenset("row rows record records entry entries observation observations item items case cases".split())  # noqa: SIM905
+_DATA = _ROWS | {"everything", "data", "dataset", "table", "dataframe", "frame"}
+_SMALL = frozenset(
+    """
+    of to by in for and or is at on with from all has have are be that this as there it its they them their who what
+    which how many more most less least than not no yes true false other none any each both total average high low
+    first last new where whose i me us do does did was were count number word letter string substring contain
+    """.split()  # noqa: SIM905
+)
+"""Words that are never meant as a name or a value by themselves, unless a column is called so."""
+_COUNTS = frozenset(stem for word in "number num no nbr count".split() for stem in stems(word))  # noqa: SIM905
+_ORDINALS = {"first": 1, "1st": 1, "second": 2, "2nd": 2, "third": 3, "3rd": 3, "fourth": 4, "4th": 4, "last": 4}
+_UNITS = ("day", "week", "month", "quarter", "year")
+_PARTS = {
+    **{said: unit for unit in (*_UNITS, "hour") for said in (unit, f"{unit}s", f"{unit}ly")},
+    "daily": "day",
+    "annual": "year",
+    "weekday": "weekday",
+    "weekdays": "weekday",
+    "date": "date",
+}
+_MOMENT = frozenset(stem for word in "date time timestamp datetime day at on year".split() for stem in stems(word))  # noqa: SIM905
+_JOINING = frozenset("of de la le van von der & for to a an the".split())  # noqa: SIM905
+_NOT_PROPER = frozenset(
+    """
+    i sql id ids null please and or not in of january february march april may june july august september october
+    november december jan feb mar apr jun jul aug sep sept oct nov dec q1 q2 q3 q4 what which who how list show find
+    count give tell display return
+    """.split()  # noqa: SIM905
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Degree:
+    """The columns that an adjective or verb measures, and whether more of it means a larger value."""
+
+    name: Name
+    high: bool = True
+
+
+class Mentions:
+    """The names, values and numbers of one question.
+
+    Args:
+        tokens: The question.
+        names: The words of the catalog.
+        today: The day it is asked, for "last month".
+    """
+
+    def __init__(self, tokens: Sequence[Token], names: Names, today: date | None = None) -> None:
+        self._tokens, self._names, self._today = tokens, names, today
+
+    @property
+    def terminals(self) -> Mapping[str, Callable[[int], Iterator[Found]]]:
+        """What finds each kind at a place, for a parser."""
+        return {
+            "column": self.columns,
+            "table": self.tables,
+            "stored": self.stored,
+            "number": self.numbers,
+            "text": self.texts,
+            "proper": self.propers,
+            "word": self.words,
+            "comparative": lambda at: self._degrees(at, COMPARATIVES),
+            "superlative": lambda at: self._degrees(at, SUPERLATIVES),
+            "measuring": lambda at: self._degrees(at, MEASURING),
+            "happening": self.happenings,
+            "month": lambda at: self._meaning(at, MONTHS),
+            "ordinal": lambda at: self._meaning(at, _ORDINALS),
+            "q": lambda at: self._meaning(at, {f"q{n}": n for n in range(1, 5)}),
+            "unit": lambda at: self._meaning(at, {unit: unit for unit in _UNITS}),
+            "units": lambda at: self._meaning(at, {s: unit for unit in _UNITS for s in (unit, f"{unit}s")}),
+            "part": lambda at: self._meaning(at, _PARTS),
+            "year": self.years,
+            "today": self._day,
+            "lone": self._lone,
+        }
+
+    def known(self) -> set[int]:
+        """The places of all words that some name or value covers."""
+        found = set[int]()
+        for at in range(len(self._tokens)):
+            for name, finds in self.terminals.items():
+                for end, _ in finds(at) if name not in {"today", "word", "lone"} else ():
+                    found.update(range(at, end))
+        return found
+
+    def columns(self, at: int) -> Iterator[Found]:
+        """Phrases that name a column; a name in backticks or with an underscore also where no column is called so."""
+        token = self._tokens[at] if at < len(self._tokens) else None
+        if token is not None and (token.kind == "name" or (token.kind == "word" and "_" in token.text)):
+            yield from self._written_out(token, at)
+        counted = self._counts(at)
+        for end, words in self._spans(at):
+            found = self._names.columns.get(phrase_of(words), ())
+            if counted:
+                found = [one for one in found if _counts_things(one.field)]
+            if found:
+                yield end, Name(" ".join(words), tuple(found))
+        if counted and self._tokens[at].lower != "how":
+            yield from self._counted_columns(at + 2)
+
+    def _written_out(self, token: Token, at: int) -> Iterator[Found]:
+        """A name as it is stored, or one that is not there and taken at the user's word."""
+        fields = [f for some in self._names.fields.values() for f in some if f.name.casefold() == token.lower]
+        known = token.text in self._names.catalog or (
+            token.kind == "word" and phrase_of([token.text]) in self._names.columns
+        )
+        if token.kind == "name" and fields:
+            yield at + 1, Name(token.text, tuple(Candidate(field, EXACT) for field in fields))
+        elif not known:
+            every = [field for some in self._names.fields.values() for field in some]
+            near = max(every, key=lambda f: SequenceMatcher(None, f.name.lower(), token.lower).ratio(), default=None)
+            if near is not None:
+                insisted = Field(near.table, token.text, near.type)
+                yield at + 1, Name(token.text, (Candidate(insisted, EXACT),))
+
+    def _counts(self, at: int) -> bool:
+        """Whether "number of" or "how many" stands here, which names a column only where that counts things itself."""
+        said = [token.lower for token in self._tokens[at : at + 2]]
+        return said in (["number", "of"], ["count", "of"], ["how", "many"], ["numbers", "of"])
+
+    def _counted_columns(self, at: int) -> Iterator[Found]:
+        """“number of floors” where ``floors`` is a number: what the column says, unless a table has these things."""
+        for end, words in self._spans(at):
+            found = self._names.columns.get(phrase_of(words), ())
+            counting = tuple(
+                c for c in found if "int" in c.field.type.lower() and not c.field.is_id and c.doubt == EXACT
+            )
+            if counting and phrase_of(words) not in self._names.tables:
+                yield end, Name(" ".join(words), counting, cost=1)
+
+    def tables(self, at: int) -> Iterator[Found]:
+        """Phrases that name a table, "records" behind it included; "rows" where there is only one table."""
+        for end, words in self._spans(at):
+            phrase = phrase_of(words)
+            head = self._names.heads.get(phrase)
+            for name in self._names.tables.get(phrase, [head] if head else ()):
+                yield end, name
+                if end < len(self._tokens) and self._tokens[end].lower in _ROWS:
+                    yield end + 1, name
+        token = self._tokens[at] if at < len(self._tokens) else None
+        if token is not None and token.kind == "name" and (table := self._names.catalog.get(token.text)):
+            yield at + 1, table.full_name
+        only = list(self._names.fields)
+        if len(only) == 1 and at < len(self._tokens) and self._names_rows(self._tokens[at], only[0]):
+            yield at + 1, only[0]
+
+    def _names_rows(self, token: Token, table: str) -> bool:
+        """Whether a word stands for the rows of the one table: "records"; "orders" with ``order_id`` as its key."""
+        key = self._names.key(table)
+        thing = words_of(key.name)[:-1] if key is not None and key.is_id else ()
+        plural = token.lower.endswith("s") and (words_of(token.text) == thing or table.lower().endswith(token.lower))
+        return token.lower in _DATA or (token.kind == "word" and plural)
+
+    def _spans(self, at: int) -> Iterator[tuple[int, list[str]]]:
+        """Phrases from a place on, that neither begin nor end with a small word."""
+        for end in range(at + 1, min(at + LONGEST, len(self._tokens)) + 1):
+            last = self._tokens[end - 1]
+            if last.kind in {"mark", "name"} or (last.kind == "number" and end == at + 1):
+                return
+            words = [token.text for token in self._tokens[at:end]]
+            if phrase_of(words[:1]) and phrase_of(words[-1:]):
+                yield end, words
+
+    def stored(self, at: int) -> Iterator[Found]:
+        """Phrases that are stored values, the longest only."""
+        if at >= len(self._tokens):
+            return
+        token = self._tokens[at]
+        found: dict[int, dict[Field, str]] = {}
+        for words, field, value in self._names.values.get((stems(token.text) or ("",))[0], ()):
+            end = self._end_of(at, words)
+            if end and self._is_worth(at, end, value):
+                found.setdefault(end, {}).setdefault(field, value)
+        for field, value in self._sexes(token.lower):
+            found.setdefault(at + 1, {}).setdefault(field, value)
+        if found:
+            end = max(found)
+            text = " ".join(token.text for token in self._tokens[at:end])
+            yield end, Value(text, stored=tuple(found[end].items()), quoted=token.kind == "text")
+
+    def _end_of(self, at: int, words: tuple[str, ...]) -> int:
+        """The place after a value's words where these stand at a place, else 0."""
+        if self._tokens[at].kind in {"text", "name"}:
+            return at + 1 if stems(self._tokens[at].text) == words else 0
+        said: tuple[str, ...] = ()
+        for end in range(at + 1, len(self._tokens) + 1):
+            said += stems(self._tokens[end - 1].text)
+            if len(said) >= len(words):
+                return end if said == words else 0
+        return 0
+
+    def _is_worth(self, at: int, end: int, value: str) -> bool:
+        """Whether words are likely to mean a stored value: not "no" for 'No', nor a name in small type."""
+        token = self._tokens[at]
+        if token.kind in {"text", "name"} or end > at + 1:
+            return True
+        if token.kind == "number" or (len(value) <= 2 and token.text != value):
+            return False
+        phrase = phrase_of([token.text])
+        named = [c for c in self._names.columns.get(phrase, ()) if c.doubt == EXACT] or phrase in self._names.tables
+        return token.lower not in _SMALL and not (token.text.islower() and named)
+
+    def _sexes(self, word: str) -> Iterator[tuple[Field, str]]:
+        for fields in self._names.fields.values():
+            for field in fields:
+                if {"sex", "gender"} & set(stems(field.name)):
+                    singular = {"men": "man", "women": "woman"}.get(word, word.removesuffix("s"))
+                    yield from ((field, v) for v in field.values if singular in _SEXES.get(v.upper(), ()))
+
+    def numbers(self, at: int) -> Iterator[Found]:
+        """A number."""
+        token = self._tokens[at] if at < len(self._tokens) else None
+        if token is not None and token.number is not None:
+            yield at + 1, Value(token.text, token.number)
+
+    def texts(self, at: int) -> Iterator[Found]:
+        """A text in quotes, or a date."""
+        token = self._tokens[at] if at < len(self._tokens) else None
+        if token is not None and token.kind == "text":
+            yield at + 1, Value(token.text, quoted=True)
+
+    def propers(self, at: int) -> Iterator[Found]:
+        """Words with capital letters that no stored value explains: "Ada Berg", "Bank of Peru"."""
+        if not self._is_proper(at):
+            return
+        end = at + 1
+        while end < len(self._tokens):
+            if self._is_proper(end):
+                end += 1
+            elif self._tokens[end].lower in _JOINING and self._is_proper(end + 1):
+                end += 2
+            else:
+                break
+        yield end, Value(" ".join(token.text for token in self._tokens[at:end]))
+
+    def _is_proper(self, at: int) -> bool:
+        token = self._tokens[at] if at < len(self._tokens) else None
+        capital = token is not None and token.capital and token.lower not in _NOT_PROPER
+        return capital and (at > 0 or (token is not None and token.text.isupper() and len(token.text) > 1))
+
+    def words(self, at: int) -> Iterator[Found]:
+        """Any word, as a value in small letters: "whose name contains night"."""
+        token = self._tokens[at] if at < len(self._tokens) else None
+        if token is not None and token.kind == "word" and token.lower not in _SMALL:
+            yield at + 1, Value(token.text)
+
+    def _meaning(self, at: int, meanings: Mapping[str, object]) -> Iterator[Found]:
+        """A word that stands in a table of meanings."""
+        if at < len(self._tokens) and (found := meanings.get(self._tokens[at].lower)) is not None:
+            yield at + 1, found
+
+    def years(self, at: int) -> Iterator[Found]:
+        """A number between 1000 and 2999, as a year."""
+        number = self._tokens[at].number if at < len(self._tokens) else None
+        if number is not None and number in range(1000, 3000):
+            yield at + 1, int(number)
+
+    def _lone(self, at: int) -> Iterator[Found]:
+        """Nothing, where there is one table only: then it need not be named."""
+        if len(self._names.fields) == 1:
+            yield at, ""
+
+    def _day(self, at: int) -> Iterator[Found]:
+        """The day it is, which takes no word."""
+        if self._today is None:
+            raise NotUnderstood("I do not know what day it is")
+        yield at, self._today
+
+    def happenings(self, at: int) -> Iterator[Found]:
+        """A participle with the dates that say when it was: "shipped" of ``shipped_date``, "hired" of ``hire_date``."""
+        if at >= len(self._tokens) or self._tokens[at].kind != "word":
+            return
+        said = words_of(self._tokens[at].text)
+        forms = {(form,) for form in self._names.forms(said[0])} if len(said) == 1 else set()
+        fields = [field for some in self._names.fields.values() for field in some]
+        dated = [f for f in fields if tuple(w for w in words_of(f.name) if w not in _MOMENT) in forms and not f.is_id]
+        if dated:
+            yield at + 1, Name(self._tokens[at].text, tuple(Candidate(field, EXACT) for field in dated))
+
+    def _degrees(self, at: int, meanings: Mapping[str, tuple[str, bool]]) -> Iterator[Found]:
+        """An adjective or verb with the columns that it may measure: per table those of the first noun that fits."""
+        for end in range(at + 1, min(at + 2, len(self._tokens)) + 1):
+            text = " ".join(token.lower for token in self._tokens[at:end])
+            nouns, high = meanings.get(text, ("", True))
+            for upside in (True, False):
+                found = tuple(self._measured([n.lstrip("-") for n in nouns.split() if n.startswith("-") != upside]))
+                if found:
+                    yield end, Degree(Name(text, found, cost=int(not upside)), high == upside)
+
+    def _measured(self, nouns: Sequence[str]) -> Iterator[Candidate]:
+        for fields in self._names.fields.values():
+            for noun in (stem for word in nouns for stem in stems(word)):
+                found = [field for field in fields if noun in words_of(field.name) and not field.is_id]
+                whole = [field for field in found if words_of(field.name) == (noun,)]
+                yield from (Candidate(field, EXACT if field in whole else PARTIAL) for field in found)
+                if found:
+                    break
+
+
+def _counts_things(field: Field) -> bool:
+    """Whether a column says how many there are: ``num_of_shops``."""
+    words = words_of(field.name)
+    return len(words) > 1 and words[0] in _COUNTS
+
+
+def columns_named(text: str, catalog: Catalog) -> list[str]:
+    """The names of the columns that a text names, in its order, each once: of each place the longest phrase.
+
+    Example:
+        >>> from rsql_magic.sql import Catalog
+        >>> columns_named("mean price by city", Catalog.from_ddl("CREATE TABLE df (price REAL, city TEXT)", "duckdb"))
+        ['price', 'city']
+    """
+    return list(dict.fromkeys(name for name, _ in _named(text, catalog) if name))
+
+
+def values_named(text: str, catalog: Catalog) -> bool:
+    """Whether a text has a stored value in it."""
+    return any(not name for name, _ in _named(text, catalog))
+
+
+def _named(text: str, catalog: Catalog) -> Iterator[tuple[str, int]]:
+    """The columns and, as empty texts, the values of a text, with where each ends."""
+    said = tokens(text)
+    mentions, at = Mentions(said, Names.of(catalog)), 0
+    while at < len(said):
+        named = [(end, _likeliest(name)) for end, name in mentions.columns(at) if name.candidates[0].field.table]
+        found = max([*named, *((end, "") for end, _ in mentions.stored(at))], default=(at + 1, None))
+        if found[1] is not None:
+            yield found[1], found[0]
+        at = found[0]
+
+
+def _likeliest(name: Name) -> str:
+    return min(name.candidates, key=lambda candidate: candidate.doubt).field.name

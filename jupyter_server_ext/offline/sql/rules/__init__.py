@@ -1,1 +1,0 @@
-"""The rules by subject, in the order in which they see a question."""

@@ -1,0 +1,381 @@
+"""Times in words, “in March 2024”, “since last month”, and the one date column that each can be about."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+from sqlglot import exp
+
+from rsql_magic.sql import stems
+
+from .draft import Condition, Draft, Item, NotUnderstood, Operator, Value
+from .periods import Period, before, current, day, month_up_to, months, past, quarter, until, years
+from .vocabulary import GRAMMAR
+
+if TYPE_CHECKING:
+    from datetime import date
+
+    from .draft import Name
+    from .schema import Field
+    from .scope import Scope
+
+rule = GRAMMAR.rule
+_ISO = re.compile(r"\d{4}-\d{2}-\d{2}")
+_BOOKKEEPING = frozenset(
+    stem
+    for w in ["updated", "modified", "changed", "deleted", "loaded", "inserted", "synced", "birth", "born"]
+    for stem in stems(w)
+)
+_MOMENT = frozenset(
+    stem for word in ["date", "time", "timestamp", "datetime", "day", "at", "on"] for stem in stems(word)
+)
+
+# --- stretches of time ------------------------------------------------------------------------------------------------
+
+
+@rule("period", "(month of) {month:month} (of|in|,) (year) {year:year}")
+def month_of_year(month: int, year: int) -> Period:
+    """“March 2024”."""
+    return months(year, month)
+
+
+@rule("period", "(year) {year:year}", "whole|entire year {year:year}")
+def whole_year(year: int) -> Period:
+    """“2024”."""
+    return years(year)
+
+
+@rule(
+    "period",
+    "{number:ordinal} quarter (of|in) (year) {year:year}",
+    "{number:q} (of|in|,) {year:year}",
+    "{year:year} {number:q}",
+)
+def quarter_of_year(number: int, year: int) -> Period | None:
+    """“Q1 2024”."""
+    return quarter(year, number) if 1 <= number <= 4 else None
+
+
+@rule("period", "{number:ordinal} half (of|in) (year) {year:year}")
+def half_of_year(number: int, year: int) -> Period | None:
+    """“the first half of 2024”."""
+    return months(year, 6 * number - 5, 6) if number in {1, 2} else None
+
+
+@rule("period", "{value:text}")
+def one_day(value: Value) -> Period | None:
+    """“March 5, 2024”."""
+    return day(value.text)
+
+
+@rule("relative", "today {today:today}")
+def this_day(today: date) -> tuple[str, Period]:
+    """“today”."""
+    return "today", current("day", today)
+
+
+@rule("relative", "yesterday {today:today}")
+def day_before(today: date) -> tuple[str, Period]:
+    """“yesterday”."""
+    return "yesterday", before("day", today)
+
+
+@rule("relative", "this|current {unit:unit} {today:today}")
+def this_unit(unit: str, today: date) -> tuple[str, Period]:
+    """“this year”."""
+    return f"this {unit}", current(unit, today)
+
+
+@rule("relative", "last|previous|past {unit:unit} {today:today}")
+def unit_before(unit: str, today: date) -> tuple[str, Period]:
+    """“last month”."""
+    return f"last {unit}", before(unit, today)
+
+
+@rule("relative", "last|past|previous {count:number} {unit:units} {today:today}")
+def units_before(count: Value, unit: str, today: date) -> tuple[str, Period] | None:
+    """“the last 30 days”."""
+    whole = int(count.number or 0)
+    if whole != count.number or not 1 <= whole <= 1000:
+        return None
+    return f"last {whole} {unit}s", past(whole, unit, today)
+
+
+@rule("relative", "last|previous|past {month:month} {today:today}")
+def month_before(month: int, today: date) -> tuple[str, Period]:
+    """“last March”."""
+    period = month_up_to(month, today)
+    return f"last {period.start:%B}".lower(), period
+
+
+_TO = "to|until|till|through|[up to]"
+
+
+@rule(
+    "span",
+    "between|from {one:period} and|to|until|till|through {other:period}",
+    "{one:period} to|until|through {other:period}",
+)
+def from_to(one: Period, other: Period) -> Period | None:
+    """“between March 2023 and May 2024”."""
+    return until(one, other) if one.start < other.end else None
+
+
+@rule(
+    "span",
+    "between|from {month:month} and|to|until|through {other:period}",
+    "{month:month} to|until|through {other:period}",
+)
+def months_to(month: int, other: Period) -> Period | None:
+    """“between March and May 2024”: the year belongs to both."""
+    if other != months(other.start.year, other.start.month):
+        return None
+    return until(months(other.start.year - (month > other.start.month), month), other)
+
+
+# --- times that conditions are about ----------------------------------------------------------------------------------
+
+
+def _timed(period: Period, sign: Operator = "=", event: Name | None = None, note: str = "") -> Draft:
+    item = Item(event) if event else None
+    return Draft(where=(Condition(item, sign, period=period),), notes=(note,) if note else ())
+
+
+_IN = "in|during|for|of|on|from|within|over|at|throughout|dated|all"
+
+
+@rule(
+    "when",
+    f"({{event:event}}) ({_IN}) {{period:period}}",
+    "({event:event}) {period:span}",
+    "({event:event}) in|during {period:span}",
+)
+def in_time(period: Period, event: Name | None = None) -> Draft:
+    """“(shipped) in March 2024”."""
+    return _timed(period, "=", event)
+
+
+@rule("when", f"({{event:event}}) ({_IN}) {{said:relative}}")
+def in_relative_time(said: tuple[str, Period], event: Name | None = None) -> Draft:
+    """“last month”, which is told as the month that it is taken for."""
+    return _timed(said[1], "=", event, f"I took “{said[0]}” as {said[1].words}.")
+
+
+@rule("when", "({event:event}) {sign:side} {period:period}", "({event:event}) {sign:side} {said:relative}")
+def on_a_side(
+    sign: Operator, period: Period | None = None, event: Name | None = None, said: tuple[str, Period] | None = None
+) -> Draft:
+    """“since April 2024”."""
+    if said:
+        return _timed(said[1], sign, event, f"I took “{said[0]}” as {said[1].words}.")
+    return _timed(period, sign, event) if period else Draft()
+
+
+@rule(
+    "when",
+    f"({{event:event}}) ({_IN}) {{one:period}} (,) and|or ({_IN}) {{other:period}}",
+    f"({{event:event}}) ({_IN}) {{one:month_like}} and|or {{other:period}}",
+)
+def in_either(one: Period | int, other: Period, event: Name | None = None) -> Draft | None:
+    """“in March and April 2024”: in either of them."""
+    if isinstance(one, int):
+        if other != months(other.start.year, other.start.month):
+            return None
+        one = months(other.start.year, one)
+    item = Item(event) if event else None
+    both = Condition(either=(Condition(item, period=one), Condition(item, period=other)))
+    return Draft(where=(both,), notes=(f"I took {one.words} and {other.words} together.",))
+
+
+@rule("month_like", "{month:month}")
+def month_like(month: int) -> int:
+    """A month without its year."""
+    return month
+
+
+@rule("when", "({event:event}) in|during|of (month of) {month:month}")
+def in_month(month: int, event: Name | None = None) -> Draft | None:
+    """“in December”: of a column for the month."""
+    if event is not None:
+        return None
+    return Draft(where=(Condition(Item(part="month"), "=", (Value(str(month), float(month)),)),), cost=2)
+
+
+@rule("side", "since", "starting|beginning (from|in)", "from on", "on or after")
+def since() -> Operator:
+    """“since”."""
+    return ">="
+
+
+@rule("side", "after", "later than")
+def after() -> Operator:
+    """“after”."""
+    return ">"
+
+
+@rule("side", "before", "earlier than", "prior to")
+def earlier() -> Operator:
+    """“before”."""
+    return "<"
+
+
+@rule("side", "until", "up to", "on or before")
+def up_to() -> Operator:
+    """“until”."""
+    return "<="
+
+
+@rule(
+    "event",
+    "(that|which|who) (was|were|is|are|has|have|been|had) {name:happening}",
+    "whose {name:column} (was|were|is|are)",
+    "with {name:column}",
+    "{name:column} (was|were|is|are)",
+)
+def event(name: Name) -> Name:
+    """What was at that time: “shipped”, “whose hire date is”."""
+    return name
+
+
+@rule("modifier", "{when:when}", "(that|which|who) (was|were|is|are|has|have|been) {placed} {when:when}")
+def timed(when: Draft) -> Draft:
+    """A time as a modifier."""
+    return when
+
+
+@rule("placed", "made|held|happened|occurred|recorded|placed|taken|took|there")
+def placed() -> str:
+    """A verb that says no more than that something was."""
+    return ""
+
+
+# --- which column -----------------------------------------------------------------------------------------------------
+
+
+def date_of(scope: Scope, table: str, period: str = "") -> Field:
+    """The one date column of a table that a time can be about; a choice among several is noted.
+
+    Raises:
+        NotUnderstood: There is none, or nothing says which of several.
+    """
+    for tables in (
+        [table],
+        list(scope.resolver.named),
+        [step.table for step in scope.joins.from_table(table) if not step.to_many],
+    ):
+        found = [field for name in tables for field in scope.names.fields[name] if holds_dates(field)]
+        if found:
+            return _chosen(scope, found)
+    raise NotUnderstood(
+        f"I see no column with dates in {table} that {f'“{period}”' if period else 'a time'} could be about"
+    )
+
+
+def holds_dates(field: Field) -> bool:
+    """Whether a column holds dates, as its type, its known values or, failing both, its name says."""
+    if field.is_time:
+        return not field.type.lower().startswith("time") or field.type.lower().startswith("timestamp")
+    known = (field.profile and field.profile.low) or next(iter(field.values), "")
+    if known:
+        return field.is_text and _ISO.match(known) is not None
+    return field.is_text and bool({"dat", "datetim", "timestamp"} & set(stems(field.name)))
+
+
+def _chosen(scope: Scope, found: list[Field]) -> Field:
+    plain = [field for field in found if not _BOOKKEEPING & set(stems(field.name))]
+    own = [field for field in plain if set(stems(field.table)) & set(stems(field.name))]
+    bare = [field for field in plain if set(stems(field.name)) <= _MOMENT]
+    for some in (found, plain, own, bare):
+        if len(some) == 1:
+            if len(found) > 1:
+                rest = ", ".join(field.name for field in found if field != some[0])
+                scope.notes.append(f"I took the time as {some[0].name}; {rest} would fit too.")
+            return some[0]
+    raise NotUnderstood(f"I do not see which date is meant: {', '.join(f'{f.table}.{f.name}' for f in found[:4])}")
+
+
+def in_period(scope: Scope, condition: Condition) -> exp.Expr:
+    """A time as bounds of the one column that it can be about; whole months also of ``year`` and ``month`` columns.
+
+    Raises:
+        NotUnderstood: No column can be meant, or several.
+    """
+    period, sign = condition.period, condition.operator
+    if period is None:
+        raise NotUnderstood("I do not see which time is meant")
+    owner = condition.owner or scope.subject
+    if condition.item is not None and condition.item.name is not None:
+        return _bounded(scope, scope.field(condition.item.name), period, sign)
+    parts = {part: part_column(scope, owner, part) for part in ("year", "month")}
+    year, month = parts["year"], parts["month"]
+    if year is not None and (written := _by_parts(scope, year, month, period, sign)) is not None:
+        return written
+    return _bounded(scope, date_of(scope, owner, period.words), period, sign)
+
+
+def part_column(scope: Scope, table: str, part: str) -> Field | None:
+    """The numeric column of a table that is called like a part of a date."""
+    return next((f for f in scope.names.fields[table] if f.is_number and stems(f.name) == stems(part)), None)
+
+
+def _by_parts(scope: Scope, year: Field, month: Field | None, period: Period, sign: Operator) -> exp.Expr | None:
+    """A time put as a year and as months of it; None where it cannot be."""
+    first, last = period.start, period.last
+    if sign == "=" and period == until(years(first.year), years(last.year)):
+        return _bounded(scope, year, period, sign)
+    if first.year != last.year or not period.whole_months:
+        return None
+    if period == years(first.year):
+        return _compared(scope, year, sign, first.year)
+    if month is None:
+        return None
+    if sign != "=":
+        only = year.profile is not None and year.profile.low == year.profile.high == str(first.year)
+        return _compared(scope, month, sign, first.month if sign in {"<", ">="} else last.month) if only else None
+    within = exp.Between(
+        this=scope.column(month), low=exp.Literal.number(first.month), high=exp.Literal.number(last.month)
+    )
+    months_of_year = _compared(scope, month, "=", first.month) if first.month == last.month else within
+    return exp.and_(_compared(scope, year, "=", first.year), months_of_year)
+
+
+def _compared(scope: Scope, field: Field, sign: Operator, number: int) -> exp.Expr:
+    kinds = {"=": exp.EQ, "<": exp.LT, "<=": exp.LTE, ">": exp.GT, ">=": exp.GTE}
+    return kinds[sign](this=scope.column(field), expression=exp.Literal.number(number))
+
+
+def _bounded(scope: Scope, field: Field, period: Period, sign: Operator) -> exp.Expr:
+    """A date between two days, the later one not included; a year stored as a number is compared as one."""
+    if field.is_number and period == years(period.start.year):
+        return _compared(scope, field, sign, period.start.year)
+    if field.is_number and period == until(years(period.start.year), years(period.last.year)):
+        return exp.Between(
+            this=scope.column(field),
+            low=exp.Literal.number(period.start.year),
+            high=exp.Literal.number(period.last.year),
+        )
+    _check_format(field)
+    column = scope.column(field)
+    start, end = (exp.Literal.string(one.isoformat()) for one in (period.start, period.end))
+    bounds: dict[str, list[exp.Expr]] = {
+        ">=": [exp.GTE(this=column, expression=start)],
+        ">": [exp.GTE(this=column, expression=end)],
+        "<": [exp.LT(this=column, expression=start)],
+        "<=": [exp.LT(this=column, expression=end)],
+        "=": [exp.GTE(this=column, expression=start), exp.LT(this=column.copy(), expression=end)],
+    }
+    return exp.and_(*bounds[sign])
+
+
+def _check_format(field: Field) -> None:
+    """Refuse dates that are written otherwise than 2024-03-05, as they do not sort like days.
+
+    Raises:
+        NotUnderstood: The column's known values are no ISO dates, or it is text of which none is known.
+    """
+    known = [value for value in (field.profile and field.profile.low, *field.values) if value]
+    if any(not _ISO.match(value.lstrip("≈")) for value in known) or (field.is_text and not known):
+        raise NotUnderstood(f"{field.table}.{field.name} is text, and I do not know that it is written as 2024-03-05")
+    if not (field.is_time or field.is_text):
+        raise NotUnderstood(f"{field.table}.{field.name} holds no dates")

@@ -1,0 +1,186 @@
+"""A question as tokens: words with their stems, numbers, quoted text and names in backticks."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Literal
+
+from rsql_magic.sql import stems
+
+Kind = Literal["word", "number", "text", "name", "mark"]
+
+_NUMBERS = dict(
+    zip(
+        [
+            "zero",
+            "two",
+            "three",
+            "four",
+            "five",
+            "six",
+            "seven",
+            "eight",
+            "nine",
+            "ten",
+            "eleven",
+            "twelve",
+            "thirteen",
+            "fourteen",
+            "fifteen",
+            "sixteen",
+            "seventeen",
+            "eighteen",
+            "nineteen",
+            "twenty",
+            "thirty",
+            "forty",
+            "fifty",
+            "sixty",
+            "seventy",
+            "eighty",
+            "ninety",
+        ],
+        [0, *range(2, 21), *range(30, 100, 10)],
+        strict=True,
+    )
+)
+_SCALES = {"hundred": 100, "thousand": 10**3, "million": 10**6, "millions": 10**6, "billion": 10**9, "billions": 10**9}
+_SHORT_SCALES = {"k": 10**3, "m": 10**6}
+_BEFORE_ONE = frozenset({"than", "least", "most", "exactly", "only", "over", "above", "just", "equals"})
+"""After these words "one" is a number; elsewhere a pronoun."""
+_BEFORE_SCALE = frozenset({"a", "than", "over", "above"})
+_ARTICLES = frozenset({"the", "a", "an"})
+_REWRITTEN = (
+    (re.compile(r"\bcan['’]t\b", re.IGNORECASE), "can not"),
+    (re.compile(r"\bwon['’]t\b", re.IGNORECASE), "will not"),
+    (re.compile(r"n['’]t\b", re.IGNORECASE), " not"),
+    (re.compile(r"\b(what|who|where|when|how|that|there|here|it)['’]s\b", re.IGNORECASE), r"\1 is"),
+    (re.compile(r"\b(i|we|you|they)['’](?:ve|d|ll|re|m)\b", re.IGNORECASE), r"\1"),
+    (re.compile(r"\bb(irth)day(s?)\b", re.IGNORECASE), r"b\1 date\2"),
+)
+_POSSESSIVE = re.compile(r"(?<![\w'])(?P<quoted>'[^'\n]{1,200}'(?!\w))|(?<=\w)['’]s\b|(?<=s)['’](?=\s)")
+"""Of "'books' in students' rooms" only the second apostrophe is a possessive."""
+
+_MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
+_MONTH = rf"(?:{'|'.join(_MONTHS)})[a-z]*\.?"
+_WRITTEN_DATE = re.compile(
+    rf"\b(?:(?P<day1>\d{{1,2}})(?:st|nd|rd|th)?\s+(?:of\s+)?(?P<month1>{_MONTH})|"
+    rf"(?P<month2>{_MONTH})\s+(?P<day2>\d{{1,2}})(?:st|nd|rd|th)?),?\s+(?P<year>\d{{4}})\b",
+    re.IGNORECASE,
+)
+_TOKEN = re.compile(
+    r"""
+      `(?P<name>[^`\n]{1,120})`
+    | "(?P<text1>[^"\n]{1,200})" | “(?P<text2>[^”\n]{1,200})” | ‘(?P<text3>[^’\n]{1,200})’
+    | (?<![\w'])'(?P<text4>[^'\n]{1,200}(?:'\w[^'\n]{0,100})?)'(?!\w)
+    | (?P<date>\d{4}-\d{2}-\d{2}(?:[T ]\d{2}:\d{2}(?::\d{2})?)?|\d{1,2}/\d{1,2}/\d{2,4})
+    | (?P<number>(?<![\w.])[$€£]?-?(?:\d{1,3}(?:,\d{3})+|\d+)(?:\.\d+)?(?![\w]))
+    | (?P<word>[^\W_][\w]*(?:[-.&/](?=[^\W_])\w+)*)
+    | (?P<sign><=|>=|<>|!=|==)
+    | (?P<mark>[^\w\s])
+    """,
+    re.VERBOSE,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Token:
+    """One token of a question.
+
+    Args:
+        text: As written, without quotes.
+        kind: ``word``, ``number``, quoted ``text``, ``name`` in backticks, or a punctuation ``mark``.
+        number: The number that it is, or None.
+    """
+
+    text: str
+    kind: Kind
+    number: float | None = None
+
+    @property
+    def lower(self) -> str:
+        """The text in lower case."""
+        return self.text.lower()
+
+    @property
+    def stem(self) -> str:
+        """The stems of the text, joined by spaces."""
+        return " ".join(stems(self.text)) or self.lower
+
+    @property
+    def capital(self) -> bool:
+        """Whether it is a word with a capital first letter."""
+        return self.kind == "word" and self.text[0].isupper()
+
+
+def tokens(text: str) -> tuple[Token, ...]:
+    """The tokens of a question: contractions and possessives undone, number words read, articles left out.
+
+    Example:
+        >>> [token.text for token in tokens("What's the top three?")]
+        ['What', 'is', 'top', 'three', '?']
+    """
+    text = _WRITTEN_DATE.sub(_iso_date, text)
+    for pattern, replacement in _REWRITTEN:
+        text = pattern.sub(replacement, text)
+    text = _POSSESSIVE.sub(lambda match: match["quoted"] or "", text)
+    found = _with_scales([token for match in _TOKEN.finditer(text) if (token := _token(match))])
+    return tuple(
+        token for place, token in enumerate(found) if token.text not in "()[]{}" and not _is_article(found, place)
+    )
+
+
+def _is_article(found: list[Token], place: int) -> bool:
+    """Whether a token is an article; an "A" beside a comparison is a letter."""
+    token = found[place]
+    after = found[place + 1] if place + 1 < len(found) else None
+    if token.kind != "word" or token.lower not in _ARTICLES or after is None:
+        return False
+    named = {"greater", "less", "higher", "lower", "where", "by", "is", "and", "of", "grouped", "total", "in"}
+    letter = token.lower == "a" and (after.kind == "mark" or (after.lower in named and place + 1 < len(found)))
+    inside_name = place > 1 and found[place - 1].capital and after.capital
+    return not (letter or inside_name or (token.text == "A" and place > 0))
+
+
+def _iso_date(match: re.Match[str]) -> str:
+    """“June 21, 2002” as 2002-06-21."""
+    month = _MONTHS.index((match["month1"] or match["month2"])[:3].lower()) + 1
+    return f"{match['year']}-{month:02}-{int(match['day1'] or match['day2']):02}"
+
+
+def _token(match: re.Match[str]) -> Token | None:
+    kind = match.lastgroup or "mark"
+    text = match[kind]
+    if kind == "number":
+        return Token(text, "number", float(text.lstrip("$€£").replace(",", "")))
+    if kind.startswith("text") or kind == "date":
+        return Token(text.strip(), "text") if text.strip() else None
+    if kind == "word":
+        return _word(text)
+    return Token(text, "name" if kind == "name" else "mark")
+
+
+def _word(text: str) -> Token:
+    short = re.fullmatch(r"(\d+(?:\.\d+)?)([km])", text, re.IGNORECASE)
+    if short:
+        return Token(text, "number", float(short[1]) * _SHORT_SCALES[short[2].lower()])
+    number = _NUMBERS.get(text.lower())
+    return Token(text, "word") if number is None else Token(text, "number", float(number))
+
+
+def _with_scales(found: list[Token]) -> list[Token]:
+    """Put "five million" and a bare "hundred" into one token each, and read "one" where it is a number."""
+    joined: list[Token] = []
+    for token in found:
+        last = joined[-1] if joined else None
+        scale = _SCALES.get(token.lower) if token.kind == "word" else None
+        if scale and last is not None and last.number is not None:
+            joined[-1] = Token(f"{last.text} {token.text}", "number", last.number * scale)
+        elif scale and last is not None and last.lower in _BEFORE_SCALE:
+            joined.append(Token(token.text, "number", float(scale)))
+        elif token.lower == "one" and last is not None and last.lower in _BEFORE_ONE:
+            joined.append(Token(token.text, "number", 1.0))
+        else:
+            joined.append(token)
+    return joined
