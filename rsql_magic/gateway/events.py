@@ -110,6 +110,7 @@ class Reply:
                 for event in events:
                     if (shown := self.add(event)) is not None:
                         yield shown
+                    self._refuse_endless()  # what has come is shown first
         except KeyboardInterrupt:
             self.interrupted = True
             raise Stopped("Stopped; what had arrived is kept.") from None
@@ -121,11 +122,7 @@ class Reply:
             self.ended = self.clock()
 
     def add(self, event: Event) -> Event | None:
-        """Take an event; the event as it is shown, or None while a model thinks aloud.
-
-        Raises:
-            AnswerCut: The answer is too long, or says the same again and again; what had come is kept.
-        """
+        """Take an event; the event as it is shown, or None while a model thinks aloud."""
         if isinstance(event, Done):
             self.done = event
         if not isinstance(event, Text):
@@ -135,7 +132,6 @@ class Reply:
         # Once there are words the thinking is over; to look for it again would take longer with every piece.
         answering = self.first_word is not None and self.text.strip()
         self.text = self.text + event.text if answering else spoken(self.raw)
-        self._refuse_endless()
         if len(self.text) <= before:
             return None
         self.first_word = self.first_word if self.first_word is not None else self.clock()
@@ -154,6 +150,8 @@ class Reply:
             raise _stopped(took, "Raise %config Rsql.answer_timeout, or ask for less.", self)
 
     def _refuse_endless(self) -> None:
+        if self.done is not None or not self.raw:
+            return
         hint = "Ask again, or another --model."
         if len(self.raw) > _LONGEST:
             raise _stopped(f"The answer was stopped after {_LONGEST:,} characters.", hint, self)
