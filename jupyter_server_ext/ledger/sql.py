@@ -76,6 +76,7 @@ class SqlLedgerStore(SqlLedgerReader):
         ConfigError: The database cannot be opened, or a newer version has written it.
 
     Example:
+        >>> from jupyter_server_ext.messages import Entry
         >>> store = SqlLedgerStore("sqlite://", instance="test")
         >>> store.finish([Entry("r1", at=0.0, caller="ada")])
         1

@@ -238,7 +238,7 @@ def test_a_kernel_that_runs_a_notebook_has_nothing_to_warn_of(programs, tmp_path
     assert ran.stderr == ""
 
 
-def test_a_cell_that_fails_is_one_line_and_what_was_shown_is_kept(rsql, tmp_path):
+def test_a_cell_that_fails_is_one_line_and_what_was_shown_is_kept(rsql, tmp_path, programs):
     path = notebook(tmp_path, "print('so far')", "1 / 0", "print('never')")
     code, _, err = rsql("run", str(path))
     assert (code, err) == (1, f"CodeFailed: n.ipynb failed: ZeroDivisionError: division by zero. {path} shows where.\n")
@@ -304,7 +304,7 @@ def rstudio_terminal(monkeypatch, tmp_path):
     (tmp_path / "analysis.R").write_text("library(DBI)\nx <- jsonlite::toJSON(1)\nlibrary(notinstalled)\n")
 
 
-def test_in_rstudios_terminal_r_goes_along(rsql, gateway, rstudio_terminal):
+def test_in_rstudios_terminal_r_goes_along(rsql, gateway, rstudio_terminal, real_r):
     gateway.replies = ["Use httr2."]
     assert rsql("ask", "How do I use httr2 here?")[0] == 0
     assert '<data kind="session" name="RStudio"' in gateway.sent
