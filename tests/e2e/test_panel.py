@@ -535,14 +535,14 @@ def test_bad_input(chat, provider):
     turn = chat.ask(long)
     assert chat.turns.count() == before + 1
     assert "at most" in turn.locator(".rsql-trouble").inner_text()
-    paragraph = "A paragraph of some words. " * 40
-    provider.answers["megabyte"] = (f"{paragraph}\n\n" * 925 + "the end", 0.0)
+    paragraphs = [" ".join(f"Word {at * 100 + word} of many." for word in range(60)) for at in range(800)]
+    provider.answers["megabyte"] = ("\n\n".join(paragraphs), 0.0)
     provider.answers["broken"] = ("**bold *it\n\n```text\nx = (\n\n| a |\n|--", 0.0)
     broken = chat.ask("broken")
     broken.locator("pre code").filter(has_text="| a |").wait_for()
     huge = chat.ask("megabyte")
-    huge.locator("p", has_text="the end").wait_for(state="attached", timeout=60_000)
-    assert huge.evaluate("node => node.querySelector('.rsql-said').textContent.length") > 990_000
+    huge.locator(".rsql-trouble", has_text="stopped after 200,000 characters").wait_for(timeout=60_000)
+    assert huge.evaluate("node => node.querySelector('.rsql-said').textContent.length") > 190_000
     assert chat.errors == []
 
 
