@@ -125,6 +125,7 @@ class _Description:
         found = facts.runs(reader.names, reader.types, {*self.asked, *self.rare})
         self.runs = [run for run in found if len(run.columns) > 1 or run.columns[0] not in self.rare]
         self.written = self._written()
+        self.names: dict[int, str] = {}
         self.columns: dict[str, FrameColumn] = {}
         """What each line that was written states."""
 
@@ -216,9 +217,11 @@ class _Description:
         return facts.shown_name(clean) if isinstance(self.reader.names[place], str) else clean
 
     def cleaned(self, place: int) -> str:
-        """A column's name as text, without the secrets in it."""
-        name = self.reader.names[place]
-        return self.clean((name if isinstance(name, str) else facts.shown_name(name))[:10_000])
+        """A column's name as text, without the secrets in it, each of which is counted once."""
+        if place not in self.names:
+            name = self.reader.names[place]
+            self.names[place] = self.clean((name if isinstance(name, str) else facts.shown_name(name))[:10_000])
+        return self.names[place]
 
     def column(self, place: int) -> Column:
         name = str(self.reader.names[place])

@@ -109,7 +109,7 @@ def foretold_and_real(keys: list[KeySettings], wishes: list[Wish]) -> list[tuple
     return run(main)
 
 
-@pytest.mark.parametrize(("tokens", "most_right"), [(False, 0.98), (True, 0.9)], ids=["requests", "tokens"])
+@pytest.mark.parametrize(("tokens", "most_right"), [(False, 0.97), (True, 0.9)], ids=["requests", "tokens"])
 def test_who_waits_is_told_when_it_will_start(tokens, most_right):
     """Also where models share a quota, keys share a group, and tenants have weights."""
     seen = [row for seed in range(40) for row in foretold_and_real(*some_mix(seed, tokens=tokens))]

@@ -744,10 +744,16 @@ def each_of(group: Draft) -> Draft:
     "grouped by {group:group_of}",
     "group by {group:group_of}",
 )
-@rule("modifier", "for|across|of (all) different|distinct {group:group_of}", "with respect to each {group:group_of}")
+@rule("modifier", "with respect to each {group:group_of}")
 def grouped(group: Draft) -> Draft:
     """“for each genre”."""
     return group
+
+
+@rule("modifier", "for|across|of (all) different|distinct {group:group_of}")
+def grouped_once(group: Draft) -> Draft:
+    """“of different genres”: a figure for each, or else each once."""
+    return group + Draft(distinct=True)
 
 
 @rule("modifier", "by {group:group_of}")

@@ -56,6 +56,7 @@ class Builder:
         where, having = self.filters.all(self.draft.where), self.filters.all(self.draft.having)
         order = [self._ordered(one, shown) for one in self.draft.order]
         steps = self._joins.tree(self.scope.subject, {**self.scope.used, **dict.fromkeys(self.draft.things)})
+        self._check_texts(where, shown)
         self._check(steps, shown)
         if self.draft.everything or self._is_nameless(shown):
             shown = [exp.Star()] if not steps else self._all_columns()
@@ -199,6 +200,15 @@ class Builder:
 
     # --- checks -------------------------------------------------------------------------------------------------------
 
+    def _check_texts(self, where: exp.Expr | None, shown: list[exp.Expr]) -> None:
+        """“Languages that contain …” looks for a text in what is shown, and not in what the things are called by."""
+        unplaced = any(condition.operator == "like" and condition.item == Item() for condition in self.draft.where)
+        if where is None or not unplaced or not any(item.name for item in self.draft.shown):
+            return
+        columns = {column.name for term in shown for column in term.find_all(exp.Column)}
+        if not {term.this.name for term in where.find_all(exp.Like, exp.ILike)} <= columns:
+            raise Doubtful("I do not see in which column to look for the text")
+
     def _check(self, steps: tuple[Step, ...], shown: list[exp.Expr]) -> None:
         """Refuse to go through a table that the question does not name, and rows that a join repeats."""
         named = {*self.scope.used, *self.draft.things}
@@ -311,7 +321,7 @@ def _grouped(draft: Draft) -> Draft:
             raise NotUnderstood("I do not see what to compute for each group")
         return replace(draft, group=(), things=draft.things or tuple(tables))
     if draft.group:
-        return replace(draft, group=tuple(dict.fromkeys(draft.group)))
+        return replace(draft, group=tuple(dict.fromkeys(draft.group)), distinct=False)
     counted = {item.table for item in [*computed, *figures] if item.function == "count"} - {""}
     if (computed and not counted - {draft.things[0] if draft.things else ""}) or (figures and plain):
         return replace(draft, group=tuple(item for item in plain if item.name))

@@ -104,6 +104,8 @@ class Filters:
         if condition.operator == "between":
             return exp.Between(this=column, low=values[0], high=values[1])
         if condition.operator == "in":
+            if len({value.name for value in values}) < len(values):
+                raise NotUnderstood(f"A value of {field.table}.{field.name} is named twice")
             return exp.In(this=column, expressions=values)
         if condition.operator == "like":
             kind = exp.ILike if self._scope.dialect in {"duckdb", "postgres", "snowflake", "redshift"} else exp.Like
