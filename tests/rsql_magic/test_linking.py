@@ -396,3 +396,12 @@ def test_mistyped_names_are_known_when_one_only_can_be_meant(question, read):
     CREATE TABLE customers (id INT, city TEXT)
     """
     assert misspelt(question, Catalog.from_ddl(ddl, "duckdb")) == read
+
+
+@pytest.mark.parametrize(
+    ("one", "many"),
+    [("recapture", "recaptures"), ("specie", "species"), ("branch", "branches"), ("country", "countries")],
+)
+def test_the_singular_of_a_name_is_no_slip(one, many):
+    catalog = Catalog.from_ddl(f"CREATE TABLE {many} (id INT)", "duckdb")
+    assert [misspelt(f"how many {word} are there?", catalog) for word in (one, many)] == [{}, {}]

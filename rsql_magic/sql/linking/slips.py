@@ -48,9 +48,10 @@ def misspelt(question: str, catalog: Catalog) -> dict[str, str]:
 
 
 def _is_slip(word: str, name: str) -> bool:
-    """Whether a word is a name mistyped; where one letter of few differs, as in black and block, it is its own word."""
+    """Whether a word is a name mistyped; its singular is not, nor where one letter of few differs (black and block)."""
     is_another = len(word) == len(name) < _LONG and sorted(word) != sorted(name)
-    return mistyped(word, name) and not is_another
+    is_singular = name in {f"{word}s", f"{word}es"} or stem(word) == stem(name)
+    return mistyped(word, name) and not is_another and not is_singular
 
 
 def corrected(question: str, words: Mapping[str, str]) -> str:
