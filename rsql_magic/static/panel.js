@@ -1018,7 +1018,8 @@ class Composer {
     this.seen = null;
     this.replaces = "";
     this.banner.hidden = true;
-    if (this.text === text) this.text = "";
+    // What was typed while it was on its way stays.
+    if (this.text.startsWith(text)) this.text = this.text.slice(text.length);
     this.past = -1;
   }
 

@@ -243,8 +243,9 @@ def test_the_keyboard_alone_is_enough(chat):
     page.keyboard.type("/he")
     chat.panel.locator(".rsql-list li").first.wait_for()
     press("Tab", "Enter")
-    wait_until(lambda: chat.turns.count() == turns + 1, 5)
-    page.keyboard.type("a question")
+    page.keyboard.type("a question")  # while the command is on its way
+    wait_until(lambda: chat.box.input_value() == "a question", 15, chat.box.input_value)
+    assert chat.turns.count() == turns + 1
     press("Tab", "Tab", "Enter")
     sheet(chat).locator("pre").wait_for()
     inside = "document.activeElement.closest('[role=dialog]')"
