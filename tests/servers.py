@@ -111,6 +111,21 @@ def postgresql() -> Iterator[Server]:
 
 
 @contextmanager
+def owner(url: str) -> Iterator[Callable[[str], Any]]:
+    """Runs statements as the owner of a PostgreSQL database, for whoever has its URL."""
+    import sqlalchemy as sa
+
+    engine = sa.create_engine(
+        url.replace("postgresql://", "postgresql+psycopg://"),
+        isolation_level="AUTOCOMMIT",
+        execution_options={"no_parameters": True},
+    )
+    with engine.connect() as connection:
+        yield connection.exec_driver_sql
+    engine.dispose()
+
+
+@contextmanager
 def mariadb() -> Iterator[Server]:
     """A MariaDB server with the superuser ``admin``."""
     install = _program("mariadb-install-db", "mariadb-server")

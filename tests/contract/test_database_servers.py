@@ -2,30 +2,18 @@
 
 from __future__ import annotations
 
-from contextlib import closing, contextmanager
+from contextlib import closing
 
 import pytest
 import servers
 import sqlalchemy as sa
+from servers import owner
 
 from rsql_magic.context import Catalog
 from rsql_magic.databases import Engine, open_engine, read_catalog
 from rsql_magic.databases.sqlalchemy import SQLAlchemy
 from rsql_magic.errors import ConnectionProblem, QueryFailed
 from rsql_magic.sql import ForeignKey
-
-
-@contextmanager
-def owner(url):
-    """Run statements as the owner of a database."""
-    engine = sa.create_engine(
-        url.replace("postgresql://", "postgresql+psycopg://"),
-        isolation_level="AUTOCOMMIT",
-        execution_options={"no_parameters": True},
-    )
-    with engine.connect() as connection:
-        yield connection.exec_driver_sql
-    engine.dispose()
 
 
 @pytest.fixture(scope="module")

@@ -5,10 +5,11 @@ What is planted reads a table that the statement does not name, and raises a not
 
 from __future__ import annotations
 
-from contextlib import closing, contextmanager
+from contextlib import closing
 
 import pytest
 import sqlalchemy as sa
+from servers import owner
 
 from rsql_magic.databases import open_engine
 from rsql_magic.errors import QueryFailed, QueryRejected
@@ -53,24 +54,12 @@ PLANTED = [
 ]
 
 
-@contextmanager
-def _owner(url):
-    engine = sa.create_engine(
-        url.replace("postgresql://", "postgresql+psycopg://"),
-        isolation_level="AUTOCOMMIT",
-        execution_options={"no_parameters": True},
-    )
-    with engine.connect() as connection:
-        yield connection.exec_driver_sql
-    engine.dispose()
-
-
 @pytest.fixture(scope="module")
 def url(postgresql):
-    with _owner(f"{postgresql.url}/postgres") as execute:
+    with owner(f"{postgresql.url}/postgres") as execute:
         execute("CREATE DATABASE planted")
     url = f"{postgresql.url}/planted"
-    with _owner(url) as execute:
+    with owner(url) as execute:
         execute("CREATE SCHEMA s")
         for statement in PLANTED:
             execute(statement.replace("{}", "%"))
@@ -147,14 +136,14 @@ def test_no_function_of_a_user_runs(engine, url, sql):
             seen = f"{error} {error.hint}"
         assert "ran: " not in seen
         assert CANARY not in seen
-    with _owner(url) as execute:
+    with owner(url) as execute:
         assert execute("SELECT is_called FROM counter").scalar() is False
 
 
 def test_most_attacks_are_real(url):
     """Without the two walls the planted functions run: the attacks above are no typing errors."""
     ran = []
-    with _owner(url) as execute:
+    with owner(url) as execute:
         for sql in ATTACKS:
             try:
                 execute(sql)

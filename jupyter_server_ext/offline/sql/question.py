@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from . import asking, conditions, short, times  # noqa: F401 - they add their rules to the grammar
+from . import asking, conditions, items, ranking, short, times  # noqa: F401 - they add their rules to the grammar
 from .build import Builder
 from .certain import check
 from .charts import count_kinds, take_chart
