@@ -28,7 +28,7 @@ async def parent_gone(pid: int = 0, stdin: int = 0) -> None:
     loop = asyncio.get_running_loop()
     try:
         loop.add_reader(stdin, _read_on, stdin, gone.set)
-    except (OSError, ValueError, NotImplementedError):
+    except (OSError, ValueError, NotImplementedError):  # a file, a closed one, or Windows' event loop
         if not pid:
             return
     if pid:

@@ -370,7 +370,7 @@ def _schemas(inspector: Inspector) -> list[str | None]:
     """The default schema (None) first, then the others; the server's own are left out."""
     try:
         names = inspector.get_schema_names()
-    except NotImplementedError:
+    except NotImplementedError:  # a dialect whose database has no schemas
         names = []
     default = inspector.default_schema_name
     others = [name for name in names if name != default and name.lower() not in _SYSTEM_SCHEMAS]
@@ -428,7 +428,7 @@ class _Inspected:
         for listing in (self._inspector.get_view_names, self._inspector.get_materialized_view_names):
             try:
                 yield from listing(self._schema)
-            except NotImplementedError:
+            except NotImplementedError:  # a dialect without this kind of view
                 continue
 
     def _full(self, name: str) -> str:
