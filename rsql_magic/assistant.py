@@ -49,12 +49,8 @@ if TYPE_CHECKING:
 class Assistant:
     """The shared part of one notebook.
 
-    Args:
-        settings: The settings; read at each use, so that ``%config Rsql`` works at once.
-        environ: The environment.
-        batch: Whether nobody watches; None finds out from the environment alone.
-        client: A client to use in place of looking for a gateway.
-        clock: Source of time, in seconds.
+    Settings are read at each use, so that ``%config Rsql`` works at once. ``batch`` is whether nobody watches, and None
+    finds that out from the environment alone.
     """
 
     def __init__(
@@ -101,21 +97,10 @@ class Assistant:
         look: bool = False,
         attached: Sequence[Piece] = (),
     ) -> Question:
-        """A question: what was typed, and the settings for what was left open (None).
+        """A question: what was typed, with any ``{{name}}`` fields, and the settings for what was left open (None).
 
-        Args:
-            text: The question, with any ``{{name}}`` fields.
-            snapshot: The notebook.
-            names: Names that must be described, whatever they cost.
-            model: Model or alias.
-            lang: Language of code.
-            privacy: How much of the data may leave.
-            context: Whether to describe the notebook at all.
-            timeout: Most seconds without a word from the gateway.
-            format: How the answer is shown.
-            about_error: Whether the last error is what the question is about.
-            look: Whether it is only looked at; then it may tell more than a policy that is not known allows.
-            attached: What is handed over with it, such as what was piped in.
+        ``names`` must be described, whatever they cost; ``attached`` is handed over with the question, such as what was
+        piped in. A question that is only looked at (``look``) may tell more than a policy that is not known allows.
 
         Raises:
             BadInput: It is empty or too long, or a name stands for nothing.
@@ -154,14 +139,8 @@ class Assistant:
     ) -> Answer:
         """Answer a question about what the notebook holds.
 
-        Args:
-            question: As ``question`` makes it.
-            snapshot: The notebook.
-            new: Whether to forget the conversation first.
-            screen: Where the answer is shown as it comes.
-            chat: The conversation it belongs to; None for the notebook's.
-            prepared: The request as ``preview`` made it; then nothing is looked at again.
-            executor: Checks R code, where this thread cannot.
+        ``chat`` is the notebook's where it is None. A request that ``preview`` ``prepared`` is sent as it is.
+        ``executor`` checks R code, where this thread cannot. A stopped or cut answer is returned, not raised.
 
         Raises:
             RsqlError: One of its kinds; see ``rsql_magic.errors``. A stopped or cut answer is returned, not raised.
@@ -195,13 +174,7 @@ class Assistant:
     ) -> Study:
         """A summary, flashcards, a quiz or an exam about what a question names, or about the notebook.
 
-        Args:
-            question: As ``question`` makes it.
-            snapshot: The notebook.
-            kind: The kind of material.
-            count: How many items; None leaves it to the model.
-            new: Whether to forget the conversation first.
-            screen: Where it is shown.
+        The model decides how many items there are where ``count`` is None.
         """
         screen = screen or Screen()
         self._begin(new)
@@ -240,7 +213,7 @@ class Assistant:
     ) -> Preview:
         """What ``ask`` would send, as far as the gateway's policy is known; no model is asked.
 
-        Args: those of ``ask``, and ``r``: whether R may be looked at, which is possible on the main thread only.
+        Only the main thread may look at R (``r``).
         """
         self._begin(False, chat)
         writer = self._answer_writer(question, snapshot, Screen(), chat, r=r)
@@ -334,17 +307,9 @@ class Assistant:
     ) -> SQLResult:
         """Answer a question by a query: written, checked, repaired, run.
 
-        Args:
-            question: The question, with any ``{{name}}`` fields.
-            connection: A name, a URL, or a connection itself; None for the last one, JupySQL's, or the live frames.
-            snapshot: The notebook.
-            options: What is wanted beside the question.
-            new: Whether to forget the conversation first.
-            screen: Where progress and result are shown.
-            chat: The conversation it belongs to; None for the notebook's.
-            linked: The request as ``sql_preview`` made it; then no tables are looked for again.
-            executor: Makes the calls of the database, where this thread must not.
-            confirm: Asks the person whether to go on with something costly; None when there is nobody.
+        The connection is a name, a URL, or a connection itself; None for the last one, JupySQL's, or the live frames.
+        A request that ``sql_preview`` ``linked`` is sent as it is. ``executor`` makes the calls of the database, where
+        this thread must not; ``confirm`` asks the person whether to go on with something costly.
 
         Raises:
             RsqlError: One of its kinds; see ``rsql_magic.errors``.
@@ -429,12 +394,7 @@ class Assistant:
     def verify(self, result: SQLResult | None = None, *, user: bool = False) -> Path:
         """Keep a question and its SQL as verified, so that questions like it are shown them; gives the file's path.
 
-        Args:
-            result: The result; None for the last one of ``%%sql_ai``.
-            user: Whether to keep it for the user instead of beside the notebook.
-
-        Raises:
-            BadInput: There is no result, or the file cannot be written.
+        It is the last result of ``%%sql_ai`` where none is given, and kept beside the notebook or for the ``user``.
         """
         result = result or self.last_result
         if result is None:
@@ -444,11 +404,7 @@ class Assistant:
         return path
 
     def unverify(self, result: SQLResult) -> None:
-        """Forget a verified question and its SQL beside the notebook: they turned out to be wrong.
-
-        Raises:
-            BadInput: The file cannot be written.
-        """
+        """Forget a verified question and its SQL beside the notebook: they turned out to be wrong."""
         one = verified.Verified(result.question, result.sql, result.dialect)
         verified.drop(one, verified.paths(self._environ)[False])
 

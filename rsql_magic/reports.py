@@ -169,14 +169,7 @@ def _report(gateway: LLMClient, path: str) -> dict[str, Any]:
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One thing the doctor looked at.
-
-    Args:
-        what: What was looked at.
-        well: Whether it is as it should be; None when that does not matter.
-        found: What was found.
-        fix: What to do.
-    """
+    """One thing the doctor looked at; ``well`` is None when it does not matter, ``fix`` is what to do."""
 
     what: str
     well: bool | None

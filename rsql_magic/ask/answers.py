@@ -54,10 +54,6 @@ def parse_sql(code: str, dialect: str = "") -> str:
 def check_blocks(blocks: Sequence[Block], parsers: Mapping[str, Callable[[str], str]]) -> list[str]:
     r"""What is wrong with the code of an answer, one sentence for each block that does not parse.
 
-    Args:
-        blocks: The answer's blocks.
-        parsers: A parser for each language that can be checked here.
-
     Example:
         >>> check_blocks(blocks_of("```python\nx = (\n```"), {"python": parse_python})
         ["The python block 1 does not parse: '(' was never closed (line 1)."]
@@ -71,10 +67,7 @@ def check_blocks(blocks: Sequence[Block], parsers: Mapping[str, Callable[[str], 
 
 
 def cited(sources: Sequence[str]) -> list[str]:
-    """What an answer was drawn from, as one would type it.
-
-    Args:
-        sources: As `Answer.sources` has them.
+    """What an answer was drawn from (`Answer.sources`), as one would type it.
 
     Example:
         >>> cited(["frame sales", "help stats::lm"])
@@ -100,33 +93,21 @@ class Answer(Showable):
 
     ``print(answer)`` gives the text; a notebook shows it as Markdown.
 
-    Args:
-        text: The answer, as the model wrote it.
-        question: The question, with its ``{{names}}`` filled in.
-        usage: Tokens, time, what is left.
-        context: What was told about the data and the session, as sent.
-        sources: What of that the answer names: ``frame sales``, ``help stats::lm``.
-        problems: What is still wrong with the code in it.
-        unchecked: Why R code in it was not checked; empty when all code was.
-        notes: What the usage line says beside the usage.
-        format: How it is shown: ``markdown``, ``text`` or ``json``.
-        ended_by: What ended it early: the user, or a cut connection.
-
     Example:
         >>> Answer("Use ```mean()```.", usage=Usage(12, 5, 1, 0.4, model="offline"))
         <Answer offline · 12 + 5 tokens · 0.4 s>
     """
 
     text: str
-    question: str = ""
+    question: str = ""  # with its ``{{names}}`` filled in
     usage: Usage = field(default_factory=Usage)
-    context: str = ""
-    sources: tuple[str, ...] = ()
-    problems: tuple[str, ...] = ()
-    unchecked: str = ""
-    notes: tuple[str, ...] = ()
-    format: str = "markdown"
-    ended_by: RsqlError | None = None
+    context: str = ""  # the data and the session as they were described to the model
+    sources: tuple[str, ...] = ()  # what of that the answer names: ``frame sales``, ``help stats::lm``
+    problems: tuple[str, ...] = ()  # what is still wrong with the code in it
+    unchecked: str = ""  # why R code in it was not checked
+    notes: tuple[str, ...] = ()  # what the usage line says beside the usage
+    format: str = "markdown"  # ``markdown``, ``text`` or ``json``
+    ended_by: RsqlError | None = None  # the user's stop, or a cut connection
 
     @property
     def interrupted(self) -> bool:

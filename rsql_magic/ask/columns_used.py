@@ -40,18 +40,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Unknown:
-    """A column that is not there.
-
-    Args:
-        frame: The frame's name in the code.
-        column: The column asked for.
-        columns: What the frame has.
-        is_attribute: Whether the column is there, but is no attribute: ``sales.region`` in polars.
-    """
+    """A column that is not there, or that is there but is no attribute, as ``sales.region`` in polars."""
 
     frame: str
     column: str
-    columns: Sequence[str] = field(repr=False)
+    columns: Sequence[str] = field(repr=False)  # what the frame has
     is_attribute: bool = False
 
     def __str__(self) -> str:
@@ -69,18 +62,11 @@ def unknown_in_python(
     suppressed: frozenset[str] = frozenset(),
     polars: frozenset[str] = frozenset(),
 ) -> list[list[Unknown]]:
-    """Columns that Python code asks of frames which do not have them.
+    """Columns that Python code asks of frames which do not have them, for each piece of code once each.
 
-    Args:
-        codes: Pieces of code that are run one after the other.
-        frames: The columns of each pandas or polars frame of the session.
-        attributes: What such frames, their groups and their columns answer to, beside columns. Without it columns
-            that are asked for as attributes (``sales.regoin``) are not looked at.
-        suppressed: Columns that a message must not list, because their names are values.
-        polars: Which of the frames are of polars, where a column is no attribute and names are not taken from an index.
-
-    Returns:
-        For each piece what it asks for in vain, once each. Code that does not parse asks for nothing.
+    ``attributes`` is what frames, their groups and columns answer to beside columns; without it columns asked for as
+    attributes (``sales.regoin``) are not looked at. ``suppressed`` columns are not listed, as their names are values.
+    Code that does not parse asks for nothing.
 
     Example:
         >>> str(unknown_in_python(["sales['regoin'].mean()"], {"sales": ["region", "amount"]})[0][0])

@@ -19,23 +19,14 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Preview:
-    """What would be sent, and its size.
+    """What would be sent, and its size."""
 
-    Args:
-        messages: The messages, letter by letter, with what the gateway's policy adds.
-        tokens: Their estimated tokens.
-        context: What they tell of the notebook, piece by piece.
-        prepared: What ``ask`` takes to send exactly these.
-        linked: What ``sql_ai`` takes to send exactly these.
-        note: What could not be looked at.
-    """
-
-    messages: tuple[Message, ...]
-    tokens: int
-    context: Context | None = None
-    prepared: Prepared | None = field(default=None, repr=False)
-    linked: Linked | None = field(default=None, repr=False)
-    note: str = ""
+    messages: tuple[Message, ...]  # letter by letter, with what the gateway's policy adds
+    tokens: int  # estimated
+    context: Context | None = None  # what they tell of the notebook, piece by piece
+    prepared: Prepared | None = field(default=None, repr=False)  # for ``ask``, to send exactly these
+    linked: Linked | None = field(default=None, repr=False)  # for ``sql_ai``, to send exactly these
+    note: str = ""  # what could not be looked at
 
     def piece(self, name: str) -> Piece | None:
         """What they tell of one thing; None when they do not."""

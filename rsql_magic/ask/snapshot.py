@@ -40,32 +40,19 @@ _PLAIN = (str, int, float, complex, bool, type(None))
 
 @dataclass(frozen=True)
 class NotebookSnapshot:
-    """The notebook as a question finds it.
+    """The notebook as a question finds it."""
 
-    Args:
-        namespace: Variables by name, the user's and those of the function around the cell.
-        cells: Sources of the cells run so far, oldest first.
-        error: The last error, an exception or text; None when there was none.
-        origin: The cell that asks.
-        results: Variables that hold what a question gave (``-o``).
-        own: Those of them that an earlier run of this cell gave.
-    """
-
-    namespace: Mapping[str, Any] = field(default_factory=dict)
-    cells: Sequence[Any] = ()
+    namespace: Mapping[str, Any] = field(default_factory=dict)  # with those of the function around the cell
+    cells: Sequence[Any] = ()  # sources of the cells run so far, oldest first
     error: BaseException | str | None = None
     origin: Origin = field(default_factory=Origin)
-    results: frozenset[str] = frozenset()
-    own: frozenset[str] = frozenset()
+    results: frozenset[str] = frozenset()  # variables that hold what a question gave (``-o``)
+    own: frozenset[str] = frozenset()  # those of them that an earlier run of this cell gave
 
     def sources(self, question: str, names: Collection[str] = ()) -> Mapping[str, Any]:
-        """The variables that a question may be answered from; a result is none unless it is named.
+        """The variables that a question may be answered from; a result (``-o``) is none unless it is named.
 
         A cell that runs again does not read what it gave the first time, whatever words its question has.
-
-        Args:
-            question: The user's words.
-            names: What is asked for by name, by an option or in recent cells.
         """
         asked = Mentions(question)
         unnamed = {
@@ -84,12 +71,8 @@ def interpolate(
 ) -> str:
     """The text with its ``{{name}}`` fields filled in.
 
-    Args:
-        text: The question as typed.
-        namespace: Variables by name; ``In`` and ``Out`` are looked up there too.
-        describe: Text for anything that is neither text nor a number, such as a data frame.
-        error: Text of the last error, for ``{{Err}}``.
-        limit: Longest text one field may bring, in characters.
+    ``describe`` gives the text of anything that is neither text nor a number, such as a data frame; ``error`` is that
+    of ``{{Err}}``, and ``limit`` the most characters that one field may bring.
 
     Raises:
         UnknownName: A field names nothing.
@@ -123,15 +106,7 @@ def filled(
     catalog: Callable[[], Catalog | None],
     attached: Sequence[str] = (),
 ) -> str:
-    """The question with its ``{{names}}`` filled in.
-
-    Args:
-        question: The question as typed.
-        snapshot: The notebook.
-        settings: For the longest question and value.
-        level: The privacy level.
-        catalog: Gives the tables of the connection in use, whose names an error may hold.
-        attached: Further texts that are sent with the question.
+    """The question with its ``{{names}}`` filled in; ``catalog`` gives the tables whose names an error may hold.
 
     Raises:
         BadInput: It is empty or too long, or a name stands for nothing.

@@ -44,47 +44,26 @@ ERROR_QUESTIONS = {
 
 @dataclass(frozen=True)
 class Question:
-    """What is asked of the notebook.
+    """What is asked of the notebook."""
 
-    Args:
-        text: The question, with its ``{{names}}`` filled in.
-        names: Names that must be described, whatever they cost.
-        model: Model, or None for the gateway's default.
-        lang: Language of code in the answer.
-        level: How much of the data may leave.
-        context: Whether to describe the notebook at all.
-        budget: Most tokens spent on describing it.
-        timeout: Most seconds without a word from the gateway.
-        format: How the answer is shown.
-        about_error: Whether the last error is what the question is about.
-        check_code: Whether code that does not parse goes back once.
-        hint: What to say of names in the question that were not filled in.
-        attached: What was handed over with the question, such as what was piped in.
-    """
-
-    text: str
-    names: tuple[str, ...] = ()
-    model: str | None = None
-    lang: str = "auto"
+    text: str  # with its ``{{names}}`` filled in
+    names: tuple[str, ...] = ()  # to be described, whatever they cost
+    model: str | None = None  # None for the gateway's default
+    lang: str = "auto"  # of code in the answer
     level: Privacy = "stats"
-    context: bool = True
-    budget: int = 1500
-    timeout: float | None = None
+    context: bool = True  # whether to describe the notebook at all
+    budget: int = 1500  # most tokens spent on describing it
+    timeout: float | None = None  # most seconds without a word from the gateway
     format: str = "markdown"
-    about_error: bool = False
-    check_code: bool = True
-    hint: str = ""
-    attached: tuple[Piece, ...] = ()
+    about_error: bool = False  # whether the last error goes with it
+    check_code: bool = True  # whether code that does not parse goes back once
+    hint: str = ""  # on names in the question that were not filled in
+    attached: tuple[Piece, ...] = ()  # handed over with it, such as what was piped in
 
 
 @dataclass(frozen=True)
 class Prepared:
-    """A request that is ready, to be looked at before it is sent.
-
-    Args:
-        messages: Its messages, as `AnswerWriter.messages` made them.
-        context: What they tell of the notebook.
-    """
+    """A request that is ready, to be looked at before it is sent: its messages, and what they tell of the notebook."""
 
     messages: tuple[Message, ...]
     context: Context
@@ -95,17 +74,10 @@ BUSY = "a cell is running"
 
 
 class AnswerWriter:
-    """One question on its way to an answer.
+    """One question on its way to an answer, which becomes a turn at its entry.
 
-    Args:
-        question: What is asked.
-        snapshot: The notebook.
-        entry: Its place in the conversation; the answer becomes a turn there.
-        catalog: Tables of the connection in use, when one is open.
-        screen: Where the answer is shown as it comes.
-        prepared: The request, when it was made before; then it is sent as it is.
-        r: Whether R may be looked at.
-        executor: Checks R code where this thread cannot; raises TimeoutError while the main thread is busy.
+    A request that was ``prepared`` before is sent as it is. ``executor`` checks R code where this thread cannot; it
+    raises TimeoutError while the main thread is busy.
     """
 
     def __init__(
@@ -178,8 +150,7 @@ class AnswerWriter:
     def run(self) -> Answer:
         """Ask, check the code in the answer, and have it corrected once.
 
-        Returns:
-            The answer. One that the user stopped, or that was cut, holds what arrived; ``ended_by`` says so.
+        An answer that the user stopped, or that was cut, holds what arrived; ``ended_by`` says so.
 
         Raises:
             GatewayError: The gateway refused or failed before the first word.
@@ -292,9 +263,7 @@ def _text(reply: Reply) -> str:
 def check_in_r(blocks: Sequence[Block], suppressed: frozenset[str] = frozenset()) -> list[str]:
     """What is wrong with the R code among blocks, one sentence each: it does not parse, or asks for unknown columns.
 
-    Args:
-        blocks: The answer's blocks, in any language.
-        suppressed: Names of columns that a message must not say, because they are values.
+    ``suppressed`` columns are not named, because their names are values.
 
     Raises:
         BadInput: R cannot be asked, as on any but the main thread.

@@ -59,10 +59,6 @@ def sql(assistant: Assistant, options: argparse.Namespace) -> None:
 
 
 def refuse_no_database(assistant: Assistant, target: str, where: str) -> None:
-    """Refuse what is no database.
-
-    Raises:
-        BadInput: It is neither a URL nor a file.
-    """
+    """Refuse what is neither the URL of a database nor its file."""
     if not assistant.connections.takes(target, {}):
         raise BadInput(f"{target!r} is neither a URL nor a DuckDB or SQLite file that exists.", hint=f"{where}.")

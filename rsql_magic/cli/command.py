@@ -49,11 +49,7 @@ _MAGIC = re.compile(r"%rsql (status|stats|usage|models|doctor)\b")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command; gives its exit code.
-
-    Args:
-        argv: Arguments, by default those of the process.
-    """
+    """Run the command with these arguments, by default the process's; gives its exit code."""
     words = list(sys.argv[1:] if argv is None else argv)
     if words[:1] == ["ledger"]:
         return _ledger(words[1:])

@@ -30,11 +30,7 @@ def options(parser: argparse.ArgumentParser) -> None:
 
 
 def run(assistant: Assistant, options: argparse.Namespace) -> None:
-    """Look again and again. A gateway that is away for a while is said, and looked for again.
-
-    Raises:
-        GatewayError: There was none at the first look.
-    """
+    """Look again and again. A gateway that is away after the first look is said, and looked for again."""
     looks = 0
     with _screen() as live:
         while True:
@@ -78,13 +74,7 @@ def _write(lines: list[str], *, live: bool) -> None:
 
 
 def page(look: Mapping[str, Any], now: datetime, where: str) -> list[str]:
-    """The lines of a whole page.
-
-    Args:
-        look: ``status`` and ``stats`` as the gateway tells them, or ``error``.
-        now: The time to show.
-        where: The gateway's address.
-    """
+    """The lines of a whole page, from ``status`` and ``stats`` as the gateway tells them, or ``error``."""
     head = [f"rsql · {where} · {now:%H:%M:%S} · Ctrl-C ends", ""]
     if "error" in look:
         return [*head, look["error"], "Looking again …"]

@@ -119,11 +119,7 @@ def rendered(markdown: str) -> Blocks:
 
 
 class Blocks:
-    """Blocks of Markdown with one empty line between them: rich leaves more around code, lists and tables.
-
-    Args:
-        blocks: They are drawn one by one.
-    """
+    """Blocks of Markdown with one empty line between them: rich leaves more around code, lists and tables."""
 
     def __init__(self, blocks: list[Markdown]) -> None:
         self._blocks = blocks

@@ -28,13 +28,7 @@ def options(parser: argparse.ArgumentParser) -> None:
 
 
 def run(assistant: Assistant, options: argparse.Namespace) -> None:
-    """Run the file.
-
-    Raises:
-        BadInput: It is neither, or is not there.
-        CodeFailed: A cell of the notebook failed.
-        QueryRejected: The guard refuses the query.
-    """
+    """Run the file: a notebook or a query."""
     if options.file.endswith(".ipynb"):
         _notebook(_existing(options.file), Path(options.output or options.file))
     elif options.file == "-" or options.file.endswith(".sql"):

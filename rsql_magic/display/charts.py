@@ -50,12 +50,7 @@ class Chart:
 
 
 def read(text: str, frame: pd.DataFrame, kind: Kind | None = None) -> Chart:
-    """The chart that a model's JSON asks for.
-
-    Args:
-        text: The JSON.
-        frame: The result whose columns it may name.
-        kind: The kind the user asked for, which wins.
+    """The chart that a model's JSON asks for; the kind that the user asked for wins.
 
     Raises:
         BadInput: Not JSON, no such kind, or no such column.
@@ -99,10 +94,6 @@ def choose(frame: pd.DataFrame, kind: Kind | None = None) -> Chart:
     A time and a number make a line, a category and a number make bars, two numbers make points, one number a
     histogram. A second category with few values becomes the colour.
 
-    Args:
-        frame: The result.
-        kind: The kind the user asked for, or None.
-
     Raises:
         BadInput: There is nothing to draw.
 
@@ -134,11 +125,6 @@ def choose(frame: pd.DataFrame, kind: Kind | None = None) -> Chart:
 
 def wanted(frame: pd.DataFrame, suggestion: str = "", kind: Kind | None = None) -> Chart:
     """The chart to draw: the model's, where its suggestion can be drawn, else the one that fits the result.
-
-    Args:
-        frame: The result.
-        suggestion: The model's JSON, or empty.
-        kind: The kind the user asked for, or None.
 
     Raises:
         BadInput: There is nothing to draw.
@@ -241,11 +227,8 @@ def _field(name: str) -> str:
 def draw(chart: Chart, frame: pd.DataFrame, total: int | None = None, *, cut: bool = False) -> tuple[Spec, str]:
     """The specification with its data bound, and what has to be said about it.
 
-    Args:
-        chart: What to draw.
-        frame: The result; at most ``MOST_ROWS`` of its rows are drawn.
-        total: How many rows there are in all; None where that is not known.
-        cut: Whether there are more than in ``frame``. A chart of some of the rows says so itself.
+    At most ``MOST_ROWS`` rows are drawn, of ``total`` where that is known; ``cut`` when there are more than in
+    ``frame``. A chart of some of the rows says so itself.
     """
     rows, note, title = frame.head(MOST_ROWS), "", {}
     if cut or len(frame) > MOST_ROWS:
@@ -295,12 +278,7 @@ def _plain(value: Any) -> Any:
 
 
 def bundle(drawn: Spec, *, png: bool = True) -> dict[str, Any]:
-    """Representations of a chart: Vega-Lite for notebooks, and a PNG for pages and exports.
-
-    Args:
-        drawn: The specification with its data.
-        png: Whether a PNG is wanted; it is made where ``vl-convert-python`` is installed.
-    """
+    """Representations of a chart: Vega-Lite for notebooks, and a PNG where ``vl-convert-python`` is installed."""
     plain = f"<{drawn['mark']['type']} chart of {len(drawn['data']['values']):,} rows>"
     shown = {_VEGALITE_5: drawn, "text/plain": plain}
     if not png or find_spec("vl_convert") is None:
@@ -311,15 +289,7 @@ def bundle(drawn: Spec, *, png: bool = True) -> dict[str, Any]:
 
 
 def picture(drawn: Spec, kind: str) -> bytes:
-    """A chart as a picture.
-
-    Args:
-        drawn: The specification with its data.
-        kind: ``png`` or ``svg``.
-
-    Raises:
-        BadInput: ``vl-convert-python`` is not installed.
-    """
+    """A chart as a picture of the kind ``png`` or ``svg``; it needs ``vl-convert-python``."""
     if find_spec("vl_convert") is None:
         raise BadInput("A picture needs vl-convert-python.", hint="pip install 'rsql-jupyter[png]'")
     import vl_convert

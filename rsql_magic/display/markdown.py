@@ -225,12 +225,9 @@ def _block_formula(state: StateBlock, first: int, last: int, silent: bool) -> bo
 
 
 def _blocks(tokens: Iterator[Token], inside: str, *, tight: bool = False) -> str:
-    """The blocks up to the end of what holds them.
+    """The blocks up to the end of what holds them: ``inside`` has a ``q`` for each quotation, an ``l`` for each list.
 
-    Args:
-        tokens: Those of the parser, read up to that end.
-        inside: What they stand in: ``q`` for each quotation, ``l`` for each list.
-        tight: Whether no empty line stands between them.
+    ``tight`` blocks have no empty line between them.
     """
     written, before, lists = "", "", 0
     for token in tokens:

@@ -39,21 +39,13 @@ _UNLIMITED = 2**31 - 1  # how the gateway writes that there is no limit
 
 @dataclass(frozen=True)
 class Shown:
-    """One finished output.
+    """One finished output."""
 
-    Args:
-        markdown: For front ends that render it, safe to show; empty when only text is wanted.
-        plain: For terminals and files.
-        footer: The usage line, without markup.
-        data: Further representations by MIME type.
-        metadata: For programs that read the notebook.
-    """
-
-    markdown: str = ""
-    plain: str = ""
-    footer: str = ""
-    data: Mapping[str, Any] = field(default_factory=dict)
-    metadata: Mapping[str, Any] = field(default_factory=dict)
+    markdown: str = ""  # safe to show; empty when only text is wanted
+    plain: str = ""  # for terminals and files
+    footer: str = ""  # the usage line, without markup
+    data: Mapping[str, Any] = field(default_factory=dict)  # further representations by MIME type
+    metadata: Mapping[str, Any] = field(default_factory=dict)  # for programs that read the notebook
 
     def bundle(self) -> Bundle:
         """All representations."""
@@ -147,12 +139,7 @@ class BatchScreen(Screen):
 
 
 class NotebookScreen(BatchScreen):
-    """One output, redrawn in place.
-
-    Args:
-        rate: Most updates a second.
-        clock: Source of time, in seconds.
-    """
+    """One output, redrawn in place, at most ``rate`` times a second."""
 
     def __init__(self, rate: float = 10.0, clock: Callable[[], float] = time.monotonic) -> None:
         self._pause = self._least = 1.0 / rate
@@ -214,13 +201,7 @@ class NotebookScreen(BatchScreen):
 
 
 class TerminalScreen(Screen):
-    """Words as they come, on a terminal or a pipe.
-
-    Args:
-        footer: Whether to print the usage line.
-        out: Where the answer goes.
-        err: Where the status goes, when it is a terminal.
-    """
+    """Words as they come on ``out``, a terminal or a pipe; the status goes to ``err``, when it is a terminal."""
 
     def __init__(self, *, footer: bool = True, out: IO[str] | None = None, err: IO[str] | None = None) -> None:
         self._footer = footer
@@ -299,11 +280,7 @@ def folded(title: str, body: str) -> str:
 
 
 def usage_line(usage: Usage, *, notes: Iterable[str] = ()) -> str:
-    """The line under an answer: what is known, and nothing that is not.
-
-    Args:
-        usage: What the answer took.
-        notes: Further facts, such as ``2 values redacted``.
+    """The line under an answer: what is known, and nothing that is not; notes such as ``2 values redacted`` stand last.
 
     Example:
         >>> from rsql_magic.gateway.chat import Usage

@@ -46,9 +46,6 @@ def texts(column: pd.Series[Any]) -> list[str | None]:
     of the largest allow, two at least, and no more than any of them needs. Where that would hide a small one, each is
     shown by itself.
 
-    Args:
-        column: A few values of one column; shape ``(rows,)``.
-
     Example:
         >>> import pandas as pd
         >>> texts(pd.Series([21.92066, 15.557, None]))

@@ -50,8 +50,7 @@ _SIGNS = (("<", r"\lt "), (">", r"\gt "), ("`", "'"), ('"', "''"), ("~", r"\ "),
 def tamed(formula: str) -> str:
     r"""A formula on one line, without commands that act on the page, and without what Markdown could read in it.
 
-    Returns:
-        The formula; empty for one whose braces do not match, which is no formula.
+    It is empty for one whose braces do not match, which is no formula.
 
     Example:
         >>> tamed(r"\href{javascript:alert(1)}{\frac{a}{b}} < c")

@@ -36,12 +36,7 @@ _TODAY = re.compile(r' ?today="[^"]*"(?: time_zone="[^"]*")?')
 
 
 def is_batch(shell: Any, environ: Mapping[str, str]) -> bool:
-    """Whether this cell runs without a person.
-
-    Args:
-        shell: The IPython shell, or None outside IPython.
-        environ: The environment; ``RSQL_BATCH`` wins over everything else.
-    """
+    """Whether this cell runs without a person; ``RSQL_BATCH`` wins over what the shell's kernel says."""
     value = environ.get("RSQL_BATCH", "").strip().lower()
     if value:
         return value not in {"0", "false", "no", "off"}
@@ -66,12 +61,7 @@ def key_of(messages: Sequence[Mapping[str, Any]], model: str | None, **params: A
 
 @dataclass
 class ReplayFile:
-    """A file of answers, one JSON object a line: ``{"key", "text", "done"}``.
-
-    Args:
-        path: Where it is; it need not exist, except to replay.
-        mode: See this module's docstring.
-    """
+    """A file of answers, one JSON object a line: ``{"key", "text", "done"}``; for the modes see this module."""
 
     path: Path
     mode: Mode = "auto"
@@ -79,11 +69,7 @@ class ReplayFile:
 
     @classmethod
     def from_environ(cls, environ: Mapping[str, str]) -> ReplayFile | None:
-        """The file that ``RSQL_REPLAY`` names, or None.
-
-        Raises:
-            BadInput: The file is not there or not readable, or what stands before it is not known.
-        """
+        """The file that ``RSQL_REPLAY`` names, or None."""
         value = environ.get("RSQL_REPLAY", "").strip()
         if not value:
             return None
@@ -121,11 +107,7 @@ class ReplayFile:
         return answers
 
     def get(self, key: str) -> dict[str, Any] | None:
-        """The answer kept under the key, or None when it is to be asked for.
-
-        Raises:
-            BadInput: Only replaying, and the file does not know the key.
-        """
+        """The answer kept under the key, or None when it is to be asked for; ``replay:`` refuses an unknown key."""
         answer = self._answers.get(key)
         if answer is None and self.mode == "replay":
             raise BadInput(

@@ -36,33 +36,19 @@ _QUOTED = 60
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """What answers took, in all.
-
-    Args:
-        prompt_tokens: Tokens read.
-        completion_tokens: Tokens written.
-        requests: Requests sent; repairs are requests too.
-        seconds: From the first request to the last word.
-        queue_seconds: Part of it spent waiting for a free key.
-        cached: True when all of it came from a cache.
-        replayed: True when all of it came from a file of answers; then no time is told, for it has none.
-        cost_usd: Money, when the gateway has prices.
-        model: The model that answered last.
-        request_id: The last request's id.
-        limits: What is left of the caller's limits, by short name.
-    """
+    """What answers took, in all."""
 
     prompt_tokens: int = 0
     completion_tokens: int = 0
-    requests: int = 0
-    seconds: float = 0.0
-    queue_seconds: float = 0.0
-    cached: bool = False
-    replayed: bool = False
-    cost_usd: float | None = None
-    model: str = ""
-    request_id: str = ""
-    limits: tuple[tuple[str, str], ...] = ()
+    requests: int = 0  # repairs are requests too
+    seconds: float = 0.0  # from the first request to the last word
+    queue_seconds: float = 0.0  # part of it spent waiting for a free key
+    cached: bool = False  # all of it came from a cache
+    replayed: bool = False  # all of it came from a file of answers, which has no time
+    cost_usd: float | None = None  # when the gateway has prices
+    model: str = ""  # that answered last
+    request_id: str = ""  # the last one's
+    limits: tuple[tuple[str, str], ...] = ()  # what is left of the caller's, by short name
 
     @property
     def total_tokens(self) -> int:
@@ -98,12 +84,7 @@ def usage_of(replies: Sequence[Reply]) -> Usage:
 
 @dataclass(frozen=True, slots=True)
 class Origin:
-    """Where a question stands.
-
-    Args:
-        cell: The id of its cell; empty where the front end tells none.
-        run: The id of this run of the cell.
-    """
+    """Where a question stands: the id of its cell, empty where the front end tells none, and of this run of it."""
 
     cell: str = ""
     run: str = ""
@@ -115,32 +96,18 @@ class Origin:
 
 @dataclass(frozen=True, slots=True)
 class Turn:
-    """One question and its answer, as the next question's history shows it: without the data that went with it.
-
-    Args:
-        question: As it was asked.
-        answer: What is kept of the answer.
-        task: What it was for.
-        usage: What it took.
-        interrupted: Whether the user stopped it.
-        sources: What the answer names of the notebook.
-        origin: The cell it stands in.
-        place: Its place in the conversation; a cell keeps its place when it runs again.
-        follows: Whether it was built upon the turn before it.
-        connection: The database it was asked of; empty for none.
-        level: The privacy level that it was asked at.
-    """
+    """One question and its answer, as the next question's history shows it: without the data that went with it."""
 
     question: str
-    answer: str
+    answer: str  # what is kept of it
     task: Task = "ask"
     usage: Usage = field(default_factory=Usage)
-    interrupted: bool = False
-    sources: tuple[str, ...] = ()
+    interrupted: bool = False  # by the user
+    sources: tuple[str, ...] = ()  # what the answer names of the notebook
     origin: Origin = Origin()
-    place: int = 0
-    follows: bool = False
-    connection: str = ""
+    place: int = 0  # in the conversation; a cell keeps its place when it runs again
+    follows: bool = False  # whether it was built upon the turn before it
+    connection: str = ""  # the database it was asked of; empty for none
     level: Privacy = "stats"
 
     def __str__(self) -> str:
@@ -150,10 +117,8 @@ class Turn:
 class Chat:
     """The conversation of one notebook.
 
-    Args:
-        client: Gives the client to ask; called for each request, so that a chat survives ``%rsql connect``.
-        history_tokens: Most tokens of earlier turns sent with a question; the newest are kept.
-        clock: Source of time, in seconds.
+    ``client`` is called for each request, so that a chat survives ``%rsql connect``. The newest turns within
+    ``history_tokens`` go with a question.
 
     Example:
         >>> from rsql_magic.gateway.events import Done, Text
@@ -198,14 +163,9 @@ class Chat:
     ) -> Entry:
         """The place of a question in this conversation, and the turns that it builds upon.
 
-        Args:
-            question: The question.
-            origin: The cell it stands in; a cell that runs again has the place that it had.
-            task: What it is for.
-            whole: Whether all turns count, as in a conversation that is shown; otherwise the question stands alone
-                unless its words say that it follows.
-            connection: The database that it is asked of; turns about others are not told.
-            level: The privacy level; turns that were asked at a laxer one are not told.
+        ``whole`` counts all turns, as in a conversation that is shown; otherwise the question stands alone unless its
+        words say that it follows. Turns about other connections, or asked at a laxer privacy level, are left out. A
+        cell that runs again has the place that it had.
 
         Example:
             >>> chat = Chat(lambda: None)
@@ -264,14 +224,6 @@ class Chat:
         described: Described | None = None,
     ) -> Generator[Event, None, None]:
         """Send messages and yield events; ``reply`` grows as they come and holds what arrived when this raises.
-
-        Args:
-            messages: As ``messages`` gives them.
-            reply: An empty reply to fill.
-            model: Model, or None for the gateway's default.
-            task: What it is for.
-            timeout: Most seconds without a byte.
-            described: What the messages state, as values; asked for where fixed rules answer.
 
         Raises:
             Stopped: The user interrupted; the request is closed.
@@ -374,31 +326,18 @@ def _chain(turns: Sequence[Turn]) -> list[Turn]:
 
 @dataclass(frozen=True)
 class Entry:
-    """A question at its place in a conversation.
-
-    Args:
-        chat: The conversation.
-        question: The question.
-        earlier: The turns that it builds upon, oldest first; empty where it stands alone.
-        origin: The cell it stands in.
-        task: What it is for.
-        place: The place of its turn.
-        own: Turns of earlier runs of its cell, which its turn replaces.
-        connection: The database that it is asked of.
-        level: The privacy level.
-        lost: How the turns were asked that are left out; empty where none are.
-    """
+    """A question at its place in a conversation."""
 
     chat: Chat
     question: str
-    earlier: tuple[Turn, ...] = ()
+    earlier: tuple[Turn, ...] = ()  # the turns that it builds upon, oldest first
     origin: Origin = Origin()
     task: Task = "ask"
     place: int = 0
-    own: tuple[Turn, ...] = ()
+    own: tuple[Turn, ...] = ()  # turns of earlier runs of its cell, which its turn replaces
     connection: str = ""
     level: Privacy = "stats"
-    lost: str = ""
+    lost: str = ""  # how the turns were asked that are left out
 
     @property
     def note(self) -> str:

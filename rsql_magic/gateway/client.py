@@ -63,13 +63,7 @@ class Client(Protocol):
 class LLMClient:
     """A gateway, or any OpenAI-compatible endpoint, as one object.
 
-    Args:
-        url: Base URL; ``v1/chat/completions`` is below it.
-        token: Sent as ``Authorization: Bearer``; may be empty.
-        interactive: False for batch work, which waits behind people.
-        timeout: Most seconds without a byte.
-        transport: An httpx transport, for tests.
-        pause: Waits so many seconds.
+    ``timeout`` is the most seconds without a byte; work that is not ``interactive`` waits behind people.
 
     Example:
         >>> client = LLMClient("http://127.0.0.1:8899/rsql/", "secret")
@@ -147,15 +141,6 @@ class LLMClient:
 
         Closing the iterator, also by an exception in the consumer, closes the connection.
 
-        Args:
-            messages: System, history and question.
-            model: Model, or None for the gateway's default.
-            task: What the request is for: ``ask``, ``sql_ai``, ``chat``.
-            timeout: Most seconds without a byte, when it differs from the client's.
-            heard: Called with each line of a stream, also of those that are no event; what it raises ends the request.
-            described: What the messages state, as values; sent only where fixed rules answer, and nowhere else.
-            **params: Other fields of the body, such as ``temperature``.
-
         Raises:
             GatewayError: The gateway refused, failed, or cannot be reached.
             AnswerCut: The answer ended before it was complete.
@@ -211,11 +196,7 @@ class LLMClient:
         return http.send(request, stream=True)
 
     def get(self, path: str, *, timeout: float | None = None) -> Any:
-        """The JSON at a path below the base URL, such as ``status`` or ``v1/models``.
-
-        Raises:
-            GatewayError: As ``stream`` does.
-        """
+        """The JSON at a path below the base URL, such as ``status`` or ``v1/models``."""
         return self._json("GET", path, timeout=timeout)
 
     def post(self, path: str, body: Mapping[str, Any]) -> Any:
@@ -341,9 +322,7 @@ def filtered(messages: Sequence[Message]) -> tuple[list[Message], Counter[str]]:
 def described_within(values: Mapping[str, Any], prompt: str) -> dict[str, Any]:
     """Values as they may leave beside a prompt: redacted, and without a text that the prompt does not hold.
 
-    Args:
-        values: Texts, numbers, and mappings, lists and dataclasses of these.
-        prompt: All messages as they are sent.
+    They are texts, numbers, and mappings, lists and dataclasses of these; the prompt is all messages as they are sent.
 
     Example:
         >>> described_within({"tables": ["sales", "wages"]}, "CREATE TABLE sales ()")
@@ -387,10 +366,6 @@ def restored(answer: str, question: str) -> str:
 
     What was replaced never left, and yet a query for ``ada@example.org`` finds her. A placeholder that stands for
     several values stays: which is which is not known.
-
-    Args:
-        answer: The answer, made from the redacted question.
-        question: The question as the user wrote it.
 
     Example:
         >>> restored("WHERE mail = '[email]'", "orders of ada@example.org")

@@ -43,13 +43,7 @@ _READY = re.compile(r"ready at (http://\S+)")
 
 @dataclass(frozen=True, slots=True)
 class Address:
-    """Where a gateway is and what opens it.
-
-    Args:
-        url: Base URL, with a slash at its end.
-        token: The bearer token; never printed.
-        how: Which of the four ways found it.
-    """
+    """Where a gateway is, with a slash at its end, the bearer token that opens it, and which way found it."""
 
     url: str
     token: str = field(default="", repr=False)
@@ -62,10 +56,7 @@ class Address:
 def base_url(text: str) -> str:
     """The base URL of what a person typed: with a slash at its end and ``v1`` and what follows left out.
 
-    A server without a path gets ``rsql/``: a Jupyter Server with the gateway on.
-
-    Raises:
-        BadInput: Not an http or https URL, or one that holds a password.
+    A server without a path gets ``rsql/``: a Jupyter Server with the gateway on. A URL holds no password.
 
     Example:
         >>> base_url("http://localhost:8888"), base_url("http://localhost:11434/v1")
@@ -84,16 +75,7 @@ def base_url(text: str) -> str:
 
 
 def named(environ: Mapping[str, str], url: str = "", token: str = "") -> Address | None:
-    """The gateway that the user or the environment names, or None.
-
-    Args:
-        environ: The environment.
-        url: From ``%rsql connect`` or the settings; wins over the environment.
-        token: Its token; when empty, ``RSQL_GATEWAY_TOKEN``.
-
-    Raises:
-        BadInput: The URL is not one.
-    """
+    """The gateway that the settings (``url``) or else the environment name, or None."""
     chosen = url or environ.get("RSQL_GATEWAY_URL", "").strip()
     if not chosen:
         return None
@@ -125,14 +107,7 @@ def discovered(environ: Mapping[str, str], service: str = "rsql") -> list[Addres
 
 @dataclass
 class Embedded:
-    """The gateway that this process starts for itself, once.
-
-    Args:
-        command: Arguments after ``python -m jupyter_server_ext``.
-        environ: Environment for the child, beside its token.
-        timeout: Most seconds until it is ready.
-        clock: Source of time.
-    """
+    """The gateway that this process starts for itself, once; ``environ`` is the child's, beside its token."""
 
     environ: Mapping[str, str] = field(default_factory=lambda: os.environ)
     timeout: float = 20.0
@@ -153,11 +128,7 @@ class Embedded:
         return self._process.pid if self._process is not None and self.running else None
 
     def address(self) -> Address:
-        """Where it is; started when it is not running.
-
-        Raises:
-            GatewayUnreachable: It did not start in time; the message holds its last words.
-        """
+        """Where it is; started when it is not running. An error holds the child's last words."""
         if not self.running or self._address is None:
             self._address = self._start()
         return self._address

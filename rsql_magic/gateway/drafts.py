@@ -31,17 +31,11 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class Block:
-    """One fenced block of code.
-
-    Args:
-        language: ``python``, ``r``, ``sql``, ``json``, …, in lower case; empty when the fence does not say.
-        code: Without the fence.
-        closed: False when the text ended inside it.
-    """
+    """One fenced block of code; its language in lower case, empty when the fence does not say."""
 
     language: str
     code: str
-    closed: bool = True
+    closed: bool = True  # False when the text ended inside it
 
 
 def blocks_of(text: str) -> tuple[Block, ...]:
@@ -87,23 +81,11 @@ def write(
     retries: int,
     mend: Callable[[D], tuple[D, tuple[str, ...]] | None] | None = None,
 ) -> Generator[list[Message], Reply, list[Round[D]]]:
-    """Ask, read the draft, check it, and ask again with its problems, at most ``retries`` times.
+    """Ask, read the draft, check it, and ask again with its problems, at most ``retries`` times; gives all rounds.
 
-    A round of repair sends the first messages, the last draft and its problems; earlier drafts would only cost tokens.
-
-    Args:
-        messages: System, history and question.
-        read: Reads the draft in a reply. May raise: then there is nothing to repair.
-        check: The problems of a draft, one sentence each; empty when it passes. May raise to refuse it.
-        repair: The message that asks for a correction.
-        retries: Rounds of repair.
-        mend: Fixes a draft that failed by rules, and lists the changes; None when it cannot.
-
-    Yields:
-        Messages to send.
-
-    Returns:
-        All rounds; the last one passed when it has no problems.
+    The last round passed when it has no problems. A round of repair sends the first messages, the last draft and its
+    problems; earlier drafts would only cost tokens. ``read`` and ``check`` may raise: then there is nothing to repair.
+    ``mend`` fixes a draft that failed by rules, and lists the changes; None when it cannot.
 
     Example:
         >>> from types import SimpleNamespace as Said

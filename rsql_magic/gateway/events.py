@@ -52,21 +52,13 @@ class Text:
 
 @dataclass(frozen=True, slots=True)
 class Done:
-    """The answer is complete.
-
-    Args:
-        usage: Tokens, as the wire has them: ``prompt_tokens``, ``completion_tokens``, ….
-        rsql: What the gateway adds: ``request_id``, ``queue_seconds``, ``cached``, ``cost_usd``, ….
-        finish_reason: ``stop``, or ``length`` when the model ran out of tokens.
-        model: The model that answered.
-        limits: What is left of the caller's limits, from the ``x-ratelimit-*`` headers, by their short names.
-    """
+    """The answer is complete."""
 
     usage: Mapping[str, Any] = field(default_factory=dict)
-    rsql: Mapping[str, Any] = field(default_factory=dict)
-    finish_reason: str = ""
+    rsql: Mapping[str, Any] = field(default_factory=dict)  # what the gateway adds: ``request_id``, …
+    finish_reason: str = ""  # ``stop``, or ``length`` when the model ran out of tokens
     model: str = ""
-    limits: Mapping[str, str] = field(default_factory=dict)
+    limits: Mapping[str, str] = field(default_factory=dict)  # from the ``x-ratelimit-*`` headers, by their short names
 
 
 Event = Waiting | Text | Done
@@ -98,12 +90,7 @@ class Reply:
     most_seconds: float = math.inf
 
     def read(self, stream: Callable[[], Generator[Event, None, None]]) -> Generator[Event, None, None]:
-        """Take the events of a stream and yield them as they are shown.
-
-        Raises:
-            Stopped: The user interrupted; the request is closed.
-            GatewayError: The gateway refused or failed.
-        """
+        """Take the events of a stream and yield them as they are shown."""
         self.started = self.ended = self.clock()
         try:
             with closing(stream()) as events:
@@ -140,8 +127,7 @@ class Reply:
     def hear(self, line: str) -> None:
         """Take a line of the stream, also one of comments or thoughts; the first one of data begins the answer.
 
-        Raises:
-            AnswerCut: The answer takes longer than ``most_seconds``; what had come is kept.
+        An answer that takes longer than ``most_seconds`` is cut; what had come is kept.
         """
         if self.began is None:
             self.began = self.clock() if line.startswith("data:") else None
@@ -218,15 +204,10 @@ def _stopped(message: str, hint: str, reply: Reply) -> AnswerCut:
 
 @dataclass
 class Silence:
-    """How long a gateway may be silent before its connection counts as lost.
-
-    Args:
-        url: Base URL, for messages.
-        lost_after: Seconds without a byte of a stream; known from the first one.
-    """
+    """How long a gateway may be silent before its connection counts as lost; known from its first stream."""
 
     url: str
-    lost_after: float = math.inf
+    lost_after: float = math.inf  # seconds
 
     def expect(self, request: httpx.Request, response: httpx.Response | None = None) -> None:
         """Take a longer silence than a gateway with heartbeats ever keeps for the loss of the connection."""
@@ -236,15 +217,9 @@ class Silence:
         timeouts["read"] = min(timeouts["read"], self.lost_after)
 
     def lines(self, lines: Iterable[str], patience: float, heard: Callable[[str], None] | None) -> Iterator[str]:
-        """The lines of a stream.
+        """The lines of a stream; ``heard`` is called with each.
 
-        Args:
-            lines: As they come.
-            patience: Most seconds without data or a place in the queue; other lines only keep a connection open.
-            heard: Called with each.
-
-        Raises:
-            GatewayUnreachable: There were only those, or none for so long that the connection must be lost.
+        ``patience`` bounds the seconds without data or a place in the queue; other lines only keep a connection open.
         """
         import httpx
 
@@ -283,15 +258,7 @@ def read_events(
     heard: Callable[[str], None] | None,
     stop: Stop | None,
 ) -> Generator[Event, None, None]:
-    """Send a request and yield the events of its reply.
-
-    Args:
-        sent: Sends the request and gives the response.
-        request: The request.
-        silence: Of this gateway.
-        patience: Most seconds without data.
-        heard: Called with each line.
-        stop: Stops this thread; None where Ctrl-C does.
+    """Send a request and yield the events of its reply; ``heard`` is called with each line, ``stop`` stops this thread.
 
     Raises:
         KeyboardInterrupt: It was stopped.
@@ -314,16 +281,7 @@ def read_events(
 def events_of(
     response: httpx.Response, heard: Callable[[Iterable[str]], Iterable[str]] = iter
 ) -> Generator[Event, None, None]:
-    """Events of a reply, streamed or in one piece.
-
-    Args:
-        response: The reply.
-        heard: Passes its lines on, and raises where there are none for too long.
-
-    Raises:
-        AnswerCut: It ended before it was complete.
-        GatewayError: It is no completion.
-    """
+    """Events of a reply, streamed or in one piece; ``heard`` passes its lines on, and watches the time between them."""
     limits = {
         name.removeprefix("x-ratelimit-"): value
         for name, value in response.headers.items()
@@ -341,12 +299,7 @@ def events_of(
 def parse_sse(
     lines: Iterable[str], *, request_id: str = "", limits: Mapping[str, str] | None = None
 ) -> Generator[Event, None, None]:
-    """Events of a completion stream.
-
-    Args:
-        lines: The lines of the body; comments, blank lines and fields other than ``data`` are allowed.
-        request_id: The request's id from the headers, when the stream does not say.
-        limits: What the headers say is left.
+    """Events of a completion stream; comments, blank lines and fields other than ``data`` are allowed in it.
 
     Raises:
         AnswerCut: The stream ended without ``[DONE]``, or with an error event after its first word.

@@ -23,14 +23,7 @@ LEVELS: tuple[Privacy, ...] = ("names", "stats", "sample")
 
 
 class GatewayLocator:
-    """The way to the gateway.
-
-    Args:
-        settings: The settings; read at each use.
-        environ: The environment.
-        interactive: Whether a person waits; batch work waits behind people.
-        client: A client to use in place of looking for a gateway.
-    """
+    """The way to the gateway; settings are read at each use, and a ``client`` stands in place of looking for one."""
 
     def __init__(
         self, settings: Rsql, environ: Mapping[str, str], *, interactive: bool = True, client: LLMClient | None = None
@@ -67,11 +60,7 @@ class GatewayLocator:
 
     @property
     def gateway(self) -> LLMClient:
-        """The gateway's client; found, or started, at first use and when the embedded one has died.
-
-        Raises:
-            GatewayUnreachable: There is none, and none may be started.
-        """
+        """The gateway's client; found, or started, at first use and when the embedded one has died."""
         died = self.address is not None and self.address.how == "embedded" and not self.embedded.running
         if self._gateway is None or died:
             return self._use(self._find())
@@ -80,13 +69,7 @@ class GatewayLocator:
     def use(self, url: str, token: str = "") -> connect.Address:
         """Use the gateway at a URL from now on; it is asked once whether it is there and takes the token.
 
-        Args:
-            url: Base URL, as a person types it.
-            token: Its token; when empty, ``RSQL_GATEWAY_TOKEN``.
-
-        Raises:
-            BadInput: Not a URL.
-            GatewayError: Nothing answers there, or the token is refused. What was used before stays in use.
+        What was used before stays in use where that fails. The token is ``RSQL_GATEWAY_TOKEN`` when empty.
         """
         address = connect.Address(connect.base_url(url), token or self._environ.get("RSQL_GATEWAY_TOKEN", ""))
         with closing(self.client_of(address)) as client:
@@ -139,9 +122,6 @@ class GatewayLocator:
         """Ask the gateway once how much data its policy lets leave, what it adds to requests, and what answers them.
 
         No data is sent.
-
-        Raises:
-            GatewayError: There is no gateway, or it fails.
         """
         if self._policy_known or self._only_replays:
             return

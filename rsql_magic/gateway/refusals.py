@@ -42,13 +42,9 @@ def not_a_gateway(url: str, status: int) -> GatewayError:
 
 
 def error_of(status: int, body: str, headers: Mapping[str, str], url: str) -> GatewayError:
-    """The error that a refusal stands for.
+    """The error that a refusal stands for; status 0 is an error event inside a stream.
 
-    Args:
-        status: HTTP status, 0 for an error event inside a stream.
-        body: The body; OpenAI's shape is understood, anything else is not shown.
-        headers: For ``Retry-After`` and ``x-request-id``.
-        url: Base URL, named when the reply is not a gateway's.
+    OpenAI's shape of a body is understood, anything else is not shown. ``headers`` tell ``Retry-After`` and the id.
 
     Example:
         >>> type(error_of(401, "", {}, "http://localhost/rsql/")).__name__

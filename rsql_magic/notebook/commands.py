@@ -36,19 +36,7 @@ def run(
     show_panel: Callable[[], None] = lambda: None,
     keep: Callable[[str, Any], None] = lambda _name, _value: None,
 ) -> None:
-    """Run the command on a line.
-
-    Args:
-        line: What stands after ``%rsql``.
-        assistant: What it is about.
-        snapshot: The notebook.
-        screen: Where the report is shown.
-        show_panel: Shows the chat panel.
-        keep: Puts a value into a variable of the notebook.
-
-    Raises:
-        BadInput: No such command.
-    """
+    """Run the command that stands after ``%rsql``; ``keep`` puts a value into a variable of the notebook."""
     name, _, rest = line.strip().partition(" ")
     name = "help" if name in {"", "--help", "-h"} else name
     if name not in COMMANDS:
@@ -232,11 +220,7 @@ def _number(text: str) -> float:
 
 
 def _saved(chat: Chat, path: str) -> Path:
-    """Write a conversation into a file of its own.
-
-    Raises:
-        BadInput: The file is something else, or cannot be written.
-    """
+    """Write a conversation into a file of its own; another file is not written over."""
     file = Path(path.strip("'\"")).expanduser()
     try:
         if file.exists() and not file.read_bytes().startswith(b"# Conversation"):

@@ -28,13 +28,7 @@ _OPTIONS = {"ask": ASK, "sql_ai": SQL_AI}
 
 
 class Completer:
-    """What Tab offers in one shell.
-
-    Args:
-        shell: The shell.
-        settings: For aliases of models and the privacy level.
-        assistant: Gives the assistant of the magics; None as long as nothing was asked.
-    """
+    """What Tab offers in one shell; ``assistant`` gives None as long as nothing was asked."""
 
     def __init__(self, shell: InteractiveShell, settings: Rsql, assistant: Callable[[], Assistant | None]) -> None:
         self._shell = shell

@@ -38,17 +38,13 @@ _NUMBER = re.compile(r"-[\d.]")
 
 
 def line_and_cell(options: tuple[Option, ...], connection: str = "") -> Callable[[F], F]:
-    """Make a method a magic of one line or a cell, with these options.
+    """Make a method a magic of one line or a cell with these options; ``connection`` is the help of its first word.
 
     Its docstring becomes the generated help. IPython's expansion of ``$x`` and ``{x}`` is off, and the variables of a
     function around the cell are passed in.
 
     ``@output_can_be_silenced`` is left out on purpose: IPython would read the question as Python to find the semicolon,
     and fail at the first open bracket. The magics look for the semicolon themselves.
-
-    Args:
-        options: The options, in the order of the help.
-        connection: Help for the first bare word, where the magic takes a connection.
     """
 
     def decorate(method: F) -> F:
@@ -68,14 +64,7 @@ def line_and_cell(options: tuple[Option, ...], connection: str = "") -> Callable
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """A line that was read.
-
-    Args:
-        options: Values of the options, by their long names.
-        text: The rest of the line.
-        target: The name before ``<<``, or empty.
-        connection: The first bare word, where the magic takes a connection.
-    """
+    """A line that was read: options by their long names, the name before ``<<``, a connection, and the rest as text."""
 
     options: Namespace
     text: str = ""
@@ -90,17 +79,10 @@ def help_of(magic: Any) -> str:
 
 
 def read_line(magic: Any, line: str, *, cell: bool, takes_connection: Callable[[str], bool] | None = None) -> Line:
-    """Read the line of a magic.
+    """Read what stands after a magic's name; ``takes_connection`` tells whether a first bare word is a connection.
 
-    Args:
-        magic: The magic function, with its declared options.
-        line: What stands after its name.
-        cell: Whether a cell follows. In a cell magic an option such as ``--with`` takes all words up to the next
-            option; in a line magic it takes one, or several joined by commas.
-        takes_connection: Whether a first bare word is a connection; None where the magic takes none.
-
-    Raises:
-        BadInput: An unknown option, a missing value, or one that is not among its choices.
+    Before a cell an option such as ``--with`` takes all words up to the next option; on a line of its own it takes one,
+    or several joined by commas.
     """
     return _LineReader(magic, line, cell=cell, takes_connection=takes_connection).read()
 

@@ -42,12 +42,7 @@ T = TypeVar("T", bound="Showable")
 
 @magics_class
 class RsqlMagics(Magics):
-    """The magics of one shell.
-
-    Args:
-        shell: The shell they are registered in.
-        assistant: Their assistant; made at first use, so that loading the extension costs nothing.
-    """
+    """The magics of one shell; the assistant is made at first use, so that loading the extension costs nothing."""
 
     def __init__(self, shell: InteractiveShell, assistant: Assistant | None = None) -> None:
         super().__init__(shell)
@@ -236,11 +231,7 @@ class RsqlMagics(Magics):
     rsql.__doc__ = f"{rsql.__doc__}\n\n{help_text()}"
 
     def panel(self, *, keep: bool = False) -> ChatPanel:
-        """A chat panel over what the magics share.
-
-        Args:
-            keep: Whether its conversation is written into the notebook's file.
-        """
+        """A chat panel over what the magics share; ``keep`` writes its conversation into the notebook's file."""
         from rsql_magic.panel import ChatPanel
 
         return ChatPanel(self.assistant, self.session.snapshot, shell=self._shell, keep=keep)
@@ -301,12 +292,7 @@ class RsqlMagics(Magics):
 
 
 def load(shell: InteractiveShell, assistant: Assistant | None = None) -> RsqlMagics:
-    """Register the magics in a shell, in place of those that were there.
-
-    Args:
-        shell: The shell.
-        assistant: What they share, or None to make it at first use.
-    """
+    """Register the magics in a shell, in place of those that were there; the assistant is made at first use."""
     fresh = loaded(shell) is None
     unload(shell)
     try:

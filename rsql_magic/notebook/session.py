@@ -37,11 +37,7 @@ class Session:
         return NotebookSnapshot(dict(self._shell.user_ns), self.typed(), last_error())
 
     def cell_snapshot(self, local_ns: Mapping[str, Any] | None) -> NotebookSnapshot:
-        """The notebook as the running cell finds it.
-
-        Args:
-            local_ns: Variables of the function around the magic, if there is one.
-        """
+        """The notebook as the running cell finds it; ``local_ns`` holds variables of a function around the magic."""
         from rsql_magic.ask import NotebookSnapshot
 
         namespace, origin = {**self._shell.user_ns, **(local_ns or {})}, self._origin()
@@ -74,11 +70,7 @@ class Session:
 
 
 def check_name(name: str) -> None:
-    """Refuse a name that no variable can have; an empty one passes.
-
-    Raises:
-        BadInput: It is no identifier.
-    """
+    """Refuse a name that no variable can have; an empty one passes."""
     if name and not name.isidentifier():
         raise BadInput(f"{name!r} is not a name for a variable.", hint="Write -o NAME.")
 

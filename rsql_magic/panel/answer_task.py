@@ -55,7 +55,7 @@ class AnswerTask:
         main_thread: The way to the main thread.
         push: Tells the views something.
         keep: Keeps a frame for the user and gives its name.
-        replaces: An pair that goes, with all after it, when this is sent.
+        replaces: A pair that goes, with all after it, when this is sent.
     """
 
     def __init__(
@@ -138,10 +138,8 @@ class AnswerTask:
     ) -> Preview:
         """Build the request; nobody is asked.
 
-        Args:
-            patience: Most seconds to wait for the main thread where the question needs it; None waits for it.
-            waiting: Called when that takes a while.
-            lenient: Whether to leave out mentions that name nothing.
+        ``patience`` bounds the seconds to wait for the main thread where the question needs it, ``waiting`` is called
+        when that takes a while, and ``lenient`` leaves out mentions that name nothing.
 
         Raises:
             UnknownName: A mention names nothing.

@@ -33,11 +33,7 @@ _ABSENT = "The chat panel; run the cell to open it. %rsql history prints what wa
 class ChatPanel:
     """A chat about the notebook.
 
-    Args:
-        assistant: What the magics of the notebook share.
-        snapshot: Gives the notebook as it is now.
-        shell: The user's shell; None outside IPython.
-        keep: Whether the conversation is written into the notebook's file, for nbconvert and for others to read.
+    ``keep`` writes the conversation into the notebook's file, for nbconvert and for others to read.
 
     Example:
         >>> from rsql_magic import ChatPanel  # doctest: +SKIP
@@ -84,11 +80,7 @@ class ChatPanel:
         self._transcript.display(self._kept, raw=True)
 
     def open(self, **options: Any) -> None:
-        """Make the widget that views belong to, without showing one.
-
-        Args:
-            **options: Those of the widget, such as ``model_id``.
-        """
+        """Make the widget that views belong to, without showing one; options are the widget's, such as ``model_id``."""
         if self._widget is None:
             from rsql_magic.panel.widget import PanelWidget
 

@@ -32,11 +32,8 @@ def file_name(thread: Thread) -> str:
 def as_cell(code: str, language: str, connection: str = "") -> str:
     r"""The code as a cell of a Python notebook.
 
-    Args:
-        code: The code.
-        language: ``python``, ``r``, ``sql`` or another.
-        connection: The connection that SQL is for: a variable, a URL or a file; ``frames`` for the live frames, which
-            DuckDB finds by their names.
+    ``connection`` is what SQL is for: a variable, a URL or a file; ``frames`` for the live frames, which DuckDB finds
+    by their names.
 
     Example:
         >>> as_cell("SELECT 1", "sql", "con")
@@ -67,12 +64,7 @@ def _named(connection: str) -> str:
 
 
 def with_extensions(cells: Iterable[Cell], known: Callable[[str], bool]) -> list[Cell]:
-    """Cells, with one before them that loads what their magics need.
-
-    Args:
-        cells: The cells.
-        known: Whether the shell knows a cell magic, such as ``%%sql``.
-    """
+    """Cells, with one before them that loads what their magics need where the shell does not know them."""
     cells = list(cells)
     used = {cell["source"].split(maxsplit=1)[0] for cell in cells if cell["kind"] == "code" and cell["source"].strip()}
     missing = [f"%load_ext {name}" for magic, name in _EXTENSIONS.items() if magic in used and not known(magic)]
@@ -80,12 +72,7 @@ def with_extensions(cells: Iterable[Cell], known: Callable[[str], bool]) -> list
 
 
 def cells(thread: Thread, connection: str = "") -> list[Cell]:
-    """A conversation as cells: words as Markdown, code as code.
-
-    Args:
-        thread: The conversation.
-        connection: The connection in use, for SQL that does not say where it belongs.
-    """
+    """A conversation as cells: words as Markdown, code as code; ``connection`` is for SQL that names none."""
     return [cell for pair in thread.pairs for cell in _cells(pair, connection)]
 
 

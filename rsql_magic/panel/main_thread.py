@@ -21,11 +21,7 @@ T = TypeVar("T")
 
 
 class MainThread:
-    """The way to the main thread.
-
-    Args:
-        loop: The event loop of the main thread, as tornado has it; None where there is none, as in a plain script.
-    """
+    """The way to the main thread, by its event loop as tornado has it; None as in a plain script, which has none."""
 
     def __init__(self, loop: Any = None) -> None:
         self._loop = loop
@@ -48,13 +44,10 @@ class MainThread:
         stopped: Callable[[], bool] = lambda: False,
         waiting: Callable[[], None] = lambda: None,
     ) -> T:
-        """Do something on the main thread, and wait for it.
+        """Do something on the main thread, where Ctrl-C interrupts it, and wait for it.
 
-        Args:
-            work: What to do; Ctrl-C interrupts it.
-            patience: Most seconds to wait for its start.
-            stopped: Whether the user gave up; asked now and then.
-            waiting: Called once when it does not start at once.
+        ``patience`` bounds the seconds until it starts, ``stopped`` is asked now and then whether the user gave up, and
+        ``waiting`` is called once when it does not start at once.
 
         Raises:
             TimeoutError: It did not start in time, and will not.

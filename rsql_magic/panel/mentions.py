@@ -34,14 +34,9 @@ _MOST = 40
 
 @dataclass(frozen=True)
 class Mention:
-    """One ``@mention``.
+    """One ``@mention`` as typed, what it names, and the nearest name (``like``) for one that is not known.
 
-    Args:
-        text: As typed, such as ``@r:mtcars``.
-        kind: What it names.
-        name: The name alone.
-        known: Whether there is such a thing; of R's objects only R knows.
-        like: The nearest name there is, for one that is not.
+    Of R's objects only R knows whether they are there.
     """
 
     text: str
@@ -61,14 +56,7 @@ class Mention:
 def mentions_in(
     text: str, snapshot: NotebookSnapshot, catalog: Catalog | None, in_r: Callable[[], Sequence[str]] | None = None
 ) -> list[Mention]:
-    """The mentions of a question, each once, in order.
-
-    Args:
-        text: The question as typed.
-        snapshot: The notebook.
-        catalog: Tables of the connection in use.
-        in_r: Gives the objects of R, when R is free; None believes that all are there.
-    """
+    """The mentions of a question, each once, in order; without ``in_r`` all of R's objects are taken to be there."""
     found = {match[0]: _resolved(match, snapshot, catalog) for match in _matches(text)}
     if in_r is not None and any(each.kind == "r" for each in found.values()):
         names = in_r()
@@ -156,14 +144,7 @@ def described(mentions: Sequence[Mention]) -> tuple[str, ...]:
 def completions(
     prefix: str, snapshot: NotebookSnapshot, catalog: Catalog | None, r_names: Sequence[str] = ()
 ) -> list[dict[str, str]]:
-    """What an ``@`` can stand for, best first: frames, tables, R's objects, cells, other variables.
-
-    Args:
-        prefix: What stands after the ``@``.
-        snapshot: The notebook.
-        catalog: Tables of the connection in use.
-        r_names: Objects of R.
-    """
+    """What an ``@`` can stand for, best first: frames, tables, R's objects, cells, other variables."""
     space, wanted = snapshot.namespace, prefix.lower()
     names = _public(space)
     frames = [name for name in names if is_frame(space[name])]

@@ -33,13 +33,7 @@ _LONGEST_CODE = 60_000
 
 
 def sql_result(result: SQLResult, variable: str, connection: str = "") -> dict[str, Any]:
-    """A SQL answer as values: its query, its first rows as text, the variable that holds them, whether it has a chart.
-
-    Args:
-        result: The result.
-        variable: Name of the variable that holds its frame, empty when it was not run.
-        connection: What the notebook calls the connection.
-    """
+    """A SQL answer as values: its query, first rows as text, the variable that holds them, whether it has a chart."""
     table = {"columns": [], "rows": []} if result.df is None else _table(result)
     return {
         "sql": result.sql,
@@ -168,11 +162,7 @@ def _sql(code: str, connection: str, shell: Any, assistant: Assistant) -> list[O
 
 @lru_cache(maxsize=512)
 def mathml(tex: str, *, block: bool = False) -> str:
-    r"""A formula as MathML; empty for one that cannot be read, which is then shown as it was written.
-
-    Args:
-        tex: Without its dollars.
-        block: Whether it stands in a line of its own.
+    r"""A formula, without its dollars, as MathML; empty for one that cannot be read, which is shown as it was written.
 
     Example:
         >>> mathml("x")
@@ -191,9 +181,7 @@ def mathml(tex: str, *, block: bool = False) -> str:
 def coloured(code: str, language: str) -> list[tuple[str, str]]:
     """Code as pieces, each with its kind in Pygments' short form: ``k`` keyword, ``s`` string, ``c`` comment, ….
 
-    Args:
-        code: The code.
-        language: Its name; a language that Pygments does not know has one piece.
+    A language that Pygments does not know has one piece.
 
     Example:
         >>> coloured("x = 1", "python")

@@ -35,14 +35,7 @@ class Outdated(BadInput):
 
 @dataclass(frozen=True)
 class Message:
-    """A message as a view sends it.
-
-    Args:
-        thread: Id of the conversation.
-        text: As typed.
-        model: Model or alias; empty for the configured one.
-        replaces: Id of a pair that goes, with all after it.
-    """
+    """A message as a view sends it; ``replaces`` is the id of a pair that goes, with all after it."""
 
     thread: str
     text: str
@@ -74,15 +67,9 @@ class Questions:
             task.stop()
 
     def send(self, thread: Thread, message: Message, preview: str = "") -> dict[str, Any]:
-        """Take a message.
+        """Take a message and give the reply to the view: the pair, or that the thread was emptied.
 
-        Args:
-            thread: Its conversation.
-            message: The message.
-            preview: Name of a preview of it; its request is sent as it is.
-
-        Returns:
-            The reply to the view: the pair, or that the thread was emptied.
+        The request of a ``preview`` that is named is sent as it is.
 
         Raises:
             BadInput: It is empty, no such command, or another question is being answered.
@@ -198,12 +185,7 @@ class Questions:
         return {"chips": [task.chip(each, preview) for each in task.mentions], "tokens": preview.tokens}
 
     def preview(self, thread: Thread, message: Message) -> dict[str, Any]:
-        """Exactly what a message would send, and the name by which ``send`` sends it as it is.
-
-        Raises:
-            UnknownName: A mention names nothing.
-            BadInput: Nothing would be sent, or a cell is running and what is named can be read after it.
-        """
+        """Exactly what a message would send, and the name by which ``send`` sends it as it is."""
         task, unsure = self._draft(thread, message), self._assistant.locator.unknown_policy()
         state = self._state(thread)
         preview = task.prepare(patience=_PREVIEW_PATIENCE)
@@ -235,11 +217,7 @@ class Questions:
         return name
 
     def _previewed(self, name: str, message: Message, state: Any) -> AnswerTask | None:
-        """The prepared task of a previewed message, once; None when there is no preview of it.
-
-        Raises:
-            Outdated: What would be sent now may be something else.
-        """
+        """The prepared task of a previewed message, once; None when there is no preview of it."""
         preview = self._previews.pop(name, None)
         if preview is None or preview.message != message:
             return None

@@ -156,12 +156,7 @@ class Answers:
         return shell is None or shell.find_cell_magic(magic.lstrip("%")) is not None
 
     def rate(self, *, thread: str, exchange: str, rating: str, comment: str = "") -> dict[str, Any]:
-        """Send the gateway the user's rating; ``kept`` is the file that a good query was kept in as verified.
-
-        Raises:
-            BadInput: No such rating, the answer has no number, or the file cannot be written.
-            GatewayError: The gateway refused.
-        """
+        """Send the gateway the user's rating; ``kept`` is the file that a good query was kept in as verified."""
         pair, assistant = self._pair(thread, exchange), self._panel.assistant
         if rating not in {"up", "down"}:
             raise BadInput("A rating is up or down.")
@@ -177,12 +172,7 @@ class Answers:
         return {"kept": ""}
 
     def save(self, *, thread: str, exchange: str, name: str) -> dict[str, Any]:
-        """Keep a SQL answer's rows under another name too.
-
-        Raises:
-            BadInput: Not a name.
-            UnknownName: The rows are gone.
-        """
+        """Keep a SQL answer's rows under another name too."""
         pair, name, namespace = self._pair(thread, exchange), name.strip(), self._panel.namespace
         if not name.isidentifier():
             raise BadInput(f"{name!r} is not a name for a variable.", hint="Use letters, digits and _.")
@@ -221,14 +211,7 @@ class Requests:
         self._parts = (Conversing(panel), Answers(panel))
 
     def answer(self, message: dict[str, Any]) -> dict[str, Any]:
-        """Carry out a request and give back the reply, errors included.
-
-        Args:
-            message: ``{"do": NAME, "n": ID, …arguments}``.
-
-        Returns:
-            ``{"n": ID, …}``, with ``error`` where it failed.
-        """
+        """Carry out ``{"do": NAME, "n": ID, …arguments}``; the reply has ``n`` and, where it failed, ``error``."""
         name = str(message["do"])
         part = next(part for part in self._parts if hasattr(part, name))
         arguments = {name: value for name, value in message.items() if name not in {"do", "n"}}

@@ -19,12 +19,7 @@ PAUSE = 0.03
 
 
 class Pen:
-    """Collects text and passes it on in pieces, from a thread of its own: nothing waits in it when the model pauses.
-
-    Args:
-        send: Takes each piece.
-        pause: Least seconds between two pieces.
-    """
+    """Collects text and passes it on in pieces, from a thread of its own: nothing waits in it when the model pauses."""
 
     def __init__(self, send: Callable[[str], None], pause: float = PAUSE) -> None:
         self._send = send
@@ -68,12 +63,7 @@ class Pen:
 
 
 class PanelScreen(Screen):
-    """The screen of one pair.
-
-    Args:
-        pair: What is shown.
-        push: Tells the views something, with the pair's id.
-    """
+    """The screen of one pair."""
 
     def __init__(self, pair: MessagePair, push: Callable[..., None]) -> None:
         self._pair = pair

@@ -25,13 +25,7 @@ Action = Literal["ask", "sql_ai", "usage", "clear", "help"]
 
 @dataclass(frozen=True)
 class SlashCommand:
-    """What a message asks for.
-
-    Args:
-        action: What is to be done.
-        text: The question that is sent.
-        about_error: Whether the last error goes with it.
-    """
+    """What a message asks for: what is to be done, and the question that is sent, perhaps with the last error."""
 
     action: Action
     text: str = ""
@@ -39,14 +33,7 @@ class SlashCommand:
 
 
 def read(message: str, *, has_error: bool) -> SlashCommand:
-    """What a message asks for.
-
-    Args:
-        message: As typed.
-        has_error: Whether there is, or may be, a last error to explain or fix.
-
-    Raises:
-        BadInput: No such command, or it lacks what it is about.
+    """What a message asks for; ``has_error`` tells whether there is, or may be, a last error to explain or fix.
 
     Example:
         >>> read("/sql flights per day", has_error=False)

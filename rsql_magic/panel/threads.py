@@ -43,51 +43,28 @@ def new_id() -> str:
 
 @dataclass(eq=False)
 class MessagePair:
-    """A question and its answer, as a panel shows them.
+    """A question and its answer, as a panel shows them."""
 
-    Args:
-        question: As it was typed, with its ``@mentions``.
-        answer: Markdown, as far as it has come.
-        state: Where it stands.
-        task: ``ask``, ``sql_ai``, or the name of a command whose report this is, such as ``help``.
-        by: ``panel``, or ``cell`` when a magic asked.
-        status: What is being done now, such as ``writing``.
-        footer: The usage line.
-        model: The model that answered.
-        requested_model: The model that was asked for, empty for the default.
-        request_id: The gateway's id, for the rating.
-        rating: ``up``, ``down`` or empty.
-        sources: What of the notebook the answer names, as one would type it.
-        problems: What is wrong with the code in it, one sentence each.
-        notes: Facts worth saying, one sentence each.
-        error: What went wrong: ``message``, ``hint``, ``code``, and ``retry_after`` in seconds where it is known.
-        result: A SQL answer's query, table and variable; see ``panel.results``.
-        turn: What the model will be told of it.
-        drawing: The chart of a SQL answer, as a Vega-Lite specification.
-        query: A SQL answer as the assistant gave it, to keep it as verified.
-        topic: The question without a connection before it; empty where there is none.
-    """
-
-    question: str
-    answer: str = ""
+    question: str  # as typed, with its ``@mentions``
+    answer: str = ""  # Markdown, as far as it has come
     state: State = "running"
-    task: str = "ask"
-    by: Literal["panel", "cell"] = "panel"
-    status: str = ""
+    task: str = "ask"  # ``ask``, ``sql_ai``, or a command whose report this is, such as ``help``
+    by: Literal["panel", "cell"] = "panel"  # a cell's magics talk in the notebook's thread too
+    status: str = ""  # such as ``writing``
     footer: str = ""
     model: str = ""
-    requested_model: str = ""
+    requested_model: str = ""  # empty for the default
     request_id: str = ""
     rating: str = ""
-    sources: tuple[str, ...] = ()
-    problems: tuple[str, ...] = ()
+    sources: tuple[str, ...] = ()  # as one would type them
+    problems: tuple[str, ...] = ()  # of the code in it, one sentence each
     notes: tuple[str, ...] = ()
-    error: Mapping[str, Any] | None = None
-    result: Mapping[str, Any] | None = None
-    turn: Turn | None = field(default=None, repr=False)
-    drawing: Any = field(default=None, repr=False)
-    query: SQLResult | None = field(default=None, repr=False)
-    topic: str = ""
+    error: Mapping[str, Any] | None = None  # ``message``, ``hint``, ``code``, and ``retry_after`` in seconds
+    result: Mapping[str, Any] | None = None  # see `outputs.sql_result`
+    turn: Turn | None = field(default=None, repr=False)  # as the model will read it
+    drawing: Any = field(default=None, repr=False)  # a Vega-Lite specification
+    query: SQLResult | None = field(default=None, repr=False)  # to keep it as verified
+    topic: str = ""  # the question without a connection before it
     id: str = field(default_factory=new_id)
 
     def as_dict(self) -> dict[str, Any]:
@@ -139,14 +116,7 @@ def of_turn(turn: Turn) -> MessagePair:
 
 @dataclass
 class Thread:
-    """One conversation of a panel.
-
-    Args:
-        chat: What the model is told of it.
-        title: Its name; empty until the first question gives it one.
-        shared: Whether the magics talk in it too.
-        pairs: What was said, oldest first.
-    """
+    """One conversation of a panel; the title is empty until the first question gives it one."""
 
     chat: Chat
     title: str = ""
@@ -173,11 +143,7 @@ class Thread:
         return next((each for each in self.pairs if each.state == "running"), None)
 
     def pair(self, name: str) -> MessagePair:
-        """The pair of an id.
-
-        Raises:
-            BadInput: There is none.
-        """
+        """The pair of an id."""
         found = next((each for each in self.pairs if each.id == name), None)
         if found is None:
             raise BadInput("This answer is gone.", hint="Another view of the panel has removed it.")
@@ -223,13 +189,7 @@ class Thread:
 
 
 class Conversations:
-    """The threads of a panel, the notebook's first.
-
-    Args:
-        assistant: Makes chats; its own belongs to the first thread.
-        changed: Called when the list has changed.
-        heard: Called with a thread and a pair that a magic has added to it.
-    """
+    """The threads of a panel, the notebook's first; ``heard`` takes a thread and a pair that a magic has added."""
 
     def __init__(
         self, assistant: Assistant, *, changed: Callable[[], None], heard: Callable[[Thread, MessagePair], None]
@@ -277,11 +237,7 @@ class Conversations:
         self._on_turn(thread, pair)
 
     def find(self, name: str) -> Thread:
-        """The thread of an id.
-
-        Raises:
-            BadInput: It is gone.
-        """
+        """The thread of an id."""
         with self.lock:
             found = next((thread for thread in self._threads if thread.id == name), None)
         if found is None:
@@ -309,11 +265,7 @@ class Conversations:
             own.turn = turn
 
     def rename(self, thread: Thread, title: str) -> None:
-        """Give a thread a title of its own.
-
-        Raises:
-            BadInput: It is empty, or the thread is the notebook's.
-        """
+        """Give a thread a title of its own; the notebook's keeps its name."""
         if thread.shared:
             raise BadInput("The notebook's conversation keeps its name.", hint="Begin a new one with +.")
         if not title.strip():
@@ -344,11 +296,7 @@ class Conversations:
         self._changed()
 
     def restore(self, threads: Sequence[Mapping[str, Any]]) -> None:
-        """Take over conversations from a view whose kernel is gone.
-
-        Args:
-            threads: Threads as ``{"title", "shared", "exchanges": [{"question", "answer", …}]}``.
-        """
+        """Take over conversations from a view whose kernel is gone: ``{"title", "shared", "exchanges": [pair, …]}``."""
         for each in threads:
             thread = self._threads[0] if each.get("shared") else self.new(str(each.get("title") or ""))
             for old in each.get("exchanges") or ():

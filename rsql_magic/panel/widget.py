@@ -22,12 +22,7 @@ _LIBRARIES = {"marked": "marked.umd.js", "DOMPurify": "purify.min.js"}
 
 
 class PanelWidget(anywidget.AnyWidget):
-    """The widget of a panel.
-
-    Args:
-        receive: Takes each message of a view.
-        **options: Those of a widget, such as ``model_id``.
-    """
+    """The widget of a panel; ``receive`` takes each message of a view."""
 
     def __init__(self, receive: Callable[[dict[str, Any]], None], **options: Any) -> None:
         self._esm, self._css = module(), style()

@@ -19,11 +19,7 @@ def load(name: str) -> str:
 
 
 def render(name: str, **fields: str) -> str:
-    """The prompt ``name`` with its fields filled in.
-
-    Args:
-        name: File name without ``.md``.
-        **fields: A text for each ``{{field}}`` of the file.
+    """The prompt ``NAME.md`` with a text for each of its ``{{field}}``.
 
     Raises:
         KeyError: A field of the file was not given.

@@ -27,13 +27,9 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Detector:
-    """One kind of text that does not leave.
+    """One kind of text that does not leave: ``email`` becomes ``[email]``.
 
-    Args:
-        name: What stands in its place, in brackets: ``email`` becomes ``[email]``.
-        finds: What it finds, for the documentation.
-        pattern: Where to look. A group named ``secret`` limits what is replaced.
-        accept: Whether a candidate is one, such as a check of its digits.
+    A group of the pattern named ``secret`` limits what is replaced; ``accept`` checks a candidate, such as its digits.
     """
 
     name: str
@@ -352,13 +348,9 @@ DETECTORS: tuple[Detector, ...] = (
 
 
 def redact(text: str) -> tuple[str, Counter[str]]:
-    """Replace secrets and personal identifiers by placeholders.
+    """Replace secrets and personal identifiers by placeholders such as ``[email]``, and count each kind.
 
-    Args:
-        text: Anything that is about to leave.
-
-    Returns:
-        The text with placeholders such as ``[email]``, and how many of each were put in. A second run changes nothing.
+    A second run changes nothing.
 
     Example:
         >>> redact("write to ada@example.org")

@@ -54,11 +54,7 @@ _NUMBERS = re.compile(r"(?:(?<![\w.])-?[0-9][\w.+]*\s*,\s*){5,}-?[0-9][\w.+]*")
 
 
 def without_data(source: str, known: AbstractSet[str]) -> str:
-    """Code without what may be data.
-
-    Args:
-        source: Python, R or SQL, with or without magics.
-        known: Texts that are names.
+    """Code (Python, R or SQL, with or without magics) without what may be data; ``known`` texts are names, and stay.
 
     Example:
         >>> without_data('df[df["name"] == "Ann"].agg("mean")  # not Bob', {"name"})
@@ -141,14 +137,10 @@ _BARE = re.compile(
 
 
 def message_without_data(message: str, known: AbstractSet[str]) -> str:
-    """What went wrong, without the values that the message quotes.
+    """What went wrong, without the values that the message of Python, R or a database quotes.
 
-    A quoted text stays when it is a name of the session or close to one (a slip), a type, or a name of code where the
-    message says so (``name 'x' is not defined``).
-
-    Args:
-        message: Of Python, R or a database.
-        known: Texts that are names.
+    A quoted text stays when it is a name of the session (``known``) or close to one (a slip), a type, or a name of code
+    where the message says so (``name 'x' is not defined``).
 
     Example:
         >>> [message_without_data(f"KeyError: '{key}'", {"region"}) for key in ("regoin", "Grete")]
@@ -171,11 +163,7 @@ def words_in(code: str) -> frozenset[str]:
 
 
 def words_of_code(message: str, words: AbstractSet[str]) -> str:
-    """A message that code put together, without the words that the code does not have: they are values.
-
-    Args:
-        message: What ``raise ValueError(f"no patient {name}")`` said.
-        words: The words of that line.
+    """A message that code put together, without the words that the code's line does not have: they are values.
 
     Example:
         >>> words_of_code("no patient Grete Hermann", words_in('raise ValueError(f"no patient {name}")'))

@@ -30,13 +30,7 @@ __all__ = ["KINDS", "MOST", "Kind", "Study", "StudyWriter"]
 
 @dataclass
 class Study(Showable):
-    """A study sheet, and what it took.
-
-    Args:
-        sheet: The sheet.
-        usage: Tokens, time, what is left.
-        sources: What of the notebook it is about or names: ``frame sales``, ``help stats::lm``.
-        notes: What the reader should know, such as questions that were left out.
+    """A study sheet, and what it took; ``notes`` are what the reader should know, such as questions that were left out.
 
     Example:
         >>> from rsql_magic.study.sheet import Card
@@ -110,12 +104,7 @@ class StudyWriter(AnswerWriter):
         self._entry.begin()
 
     def sheet(self) -> Study:
-        """Ask, check against the form, have it corrected once, and run the code in it.
-
-        Raises:
-            RsqlError: The material is of another form also after a correction, or no question survived its proof.
-            GatewayError: The gateway refused or failed.
-        """
+        """Ask, check against the form, have it corrected once, and run the code in it."""
         steps = drafts.write(self.messages(), read=_text_of, check=self._wrong, repair=self._again, retries=1)
         last = drafts.drive(steps, self._send)[-1]
         try:

@@ -51,11 +51,7 @@ _PLAIN = frozenset(
 
 
 def disproved(code: Code, sql: Callable[[str], str] | None = None) -> str:
-    """Why a program does not prove its answer; empty when it does.
-
-    Args:
-        code: The program and what it should print.
-        sql: Runs a query and gives its result as text; None for an empty DuckDB.
+    """Why a program does not prove its answer; empty when it does. ``sql`` runs a query in place of an empty DuckDB.
 
     Example:
         >>> from rsql_magic.study.sheet import Code

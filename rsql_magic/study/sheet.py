@@ -62,13 +62,7 @@ ITEMS: dict[Kind, type[Any]] = {"summary": Point, "flashcards": Card, "quiz": Ch
 
 
 class Sheet(msgspec.Struct, frozen=True):
-    """One study sheet.
-
-    Args:
-        kind: What it is.
-        title: What it is about.
-        items: Points, cards, questions or exercises.
-    """
+    """One study sheet: points, cards, questions or exercises."""
 
     kind: Kind
     title: str
@@ -83,12 +77,7 @@ _BLOCK = re.compile(r"```(?:json)?[ \t]*\n(.*?)\n?[ \t]*```", re.DOTALL)
 
 
 def read_sheet(text: str, kind: Kind, count: int | None = None) -> Sheet:
-    r"""The sheet in a model's reply.
-
-    Args:
-        text: The reply: a block of JSON, or JSON alone.
-        kind: What was asked for.
-        count: How many items were asked for; None leaves it open.
+    r"""The sheet in a model's reply, a block of JSON or JSON alone; ``count`` is how many items were asked for.
 
     Raises:
         Unusable: It is not what was asked for.
