@@ -17,10 +17,10 @@ from rsql_magic.ask import (
     BUSY,
     LANGUAGES,
     AnswerWriter,
+    NotebookQuestion,
     NotebookSnapshot,
     Prepared,
     Preview,
-    Question,
     filled,
     preview_of,
     unfilled,
@@ -96,7 +96,7 @@ class Assistant:
         about_error: bool = False,
         look: bool = False,
         attached: Sequence[Piece] = (),
-    ) -> Question:
+    ) -> NotebookQuestion:
         """A question: what was typed, with any ``{{name}}`` fields, and the settings for what was left open (None).
 
         ``names`` must be described, whatever they cost; ``attached`` is handed over with the question, such as what was
@@ -110,7 +110,7 @@ class Assistant:
         if "{{" in text and not look:
             self.locator.learn_policy()
         _refuse_odd_question(lang, privacy, timeout)
-        return Question(
+        return NotebookQuestion(
             self._filled(text, snapshot, privacy, attached),
             names=tuple(names),
             model=settings.resolve(model),
@@ -128,7 +128,7 @@ class Assistant:
 
     def ask(
         self,
-        question: Question,
+        question: NotebookQuestion,
         snapshot: NotebookSnapshot,
         *,
         new: bool = False,
@@ -164,7 +164,7 @@ class Assistant:
 
     def study(
         self,
-        question: Question,
+        question: NotebookQuestion,
         snapshot: NotebookSnapshot,
         kind: Kind,
         *,
@@ -190,14 +190,14 @@ class Assistant:
         return study
 
     def study_preview(
-        self, question: Question, snapshot: NotebookSnapshot, kind: Kind, count: int | None = None
+        self, question: NotebookQuestion, snapshot: NotebookSnapshot, kind: Kind, count: int | None = None
     ) -> Preview:
         """What ``study`` would send; nobody is asked."""
         self._begin(False)
         return self._preview(self._study_writer(question, snapshot, kind, count, Screen()).messages())
 
     def _study_writer(
-        self, question: Question, snapshot: NotebookSnapshot, kind: Kind, count: int | None, screen: Screen
+        self, question: NotebookQuestion, snapshot: NotebookSnapshot, kind: Kind, count: int | None, screen: Screen
     ) -> StudyWriter:
         from rsql_magic.study import MOST, StudyWriter
 
@@ -209,7 +209,7 @@ class Assistant:
         return StudyWriter(kind, count, question, snapshot, entry, catalog=catalog, screen=screen)
 
     def preview(
-        self, question: Question, snapshot: NotebookSnapshot, *, chat: Chat | None = None, r: bool = True
+        self, question: NotebookQuestion, snapshot: NotebookSnapshot, *, chat: Chat | None = None, r: bool = True
     ) -> Preview:
         """What ``ask`` would send, as far as the gateway's policy is known; no model is asked.
 
@@ -227,11 +227,11 @@ class Assistant:
 
     def gather(self, text: str, snapshot: NotebookSnapshot) -> Context:
         """The context of a question about the notebook."""
-        return self._answer_writer(Question(text, level=self.settings.privacy), snapshot, Screen()).gathered
+        return self._answer_writer(NotebookQuestion(text, level=self.settings.privacy), snapshot, Screen()).gathered
 
     def _answer_writer(
         self,
-        question: Question,
+        question: NotebookQuestion,
         snapshot: NotebookSnapshot,
         screen: Screen,
         chat: Chat | None = None,

@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from fnmatch import fnmatch
 from typing import TYPE_CHECKING, Any
 
-from rsql_magic.display import Shown, listing, plain_markdown
+from rsql_magic.display import CellOutput, listing, plain_markdown
 from rsql_magic.errors import BadInput, GatewayError, RsqlError
 from rsql_magic.gateway import Text
 from rsql_magic.gateway import figures as gateway_figures
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from rsql_magic.sql import Catalog
 
 
-def status(assistant: Assistant) -> Shown:
+def status(assistant: Assistant) -> CellOutput:
     """The gateway: where it is, its keys by state, its queue, its models."""
     report = _report(assistant.locator.gateway, "status")
     rows = [("gateway", str(assistant.locator.address)), *gateway_figures.status_rows(report)]
@@ -41,12 +41,12 @@ def good_until(assistant: Assistant, expires: str) -> str:
     return f"this kernel ends, at most until {day}" if address and address.how == "embedded" else day
 
 
-def usage(assistant: Assistant) -> Shown:
+def usage(assistant: Assistant) -> CellOutput:
     """The caller's limits, tokens and money, as the gateway counts them; then this notebook's own conversation."""
     return listing([*_limit_rows(assistant), ("this notebook", _taken([assistant.chat]))], ("what", "used"))
 
 
-def limits(assistant: Assistant) -> Shown:
+def limits(assistant: Assistant) -> CellOutput:
     """``usage`` where there is no conversation, as in a terminal."""
     return listing(_limit_rows(assistant), ("what", "used"))
 
@@ -72,7 +72,7 @@ def _taken(chats: Sequence[Chat]) -> str:
     return f"{count:,} question{'' if count == 1 else 's'}, {prompt:,} + {completion:,} tokens{cost}"
 
 
-def models(assistant: Assistant) -> Shown:
+def models(assistant: Assistant) -> CellOutput:
     """The models there are, and the short names for them."""
     default = assistant.settings.resolve(None) or _report(assistant.locator.gateway, "status").get("default_model")
     short = {name: alias for alias, name in assistant.settings.aliases.items()}
@@ -82,7 +82,7 @@ def models(assistant: Assistant) -> Shown:
     return listing(rows, ("model", "alias", ""))
 
 
-def keys(assistant: Assistant) -> Shown:
+def keys(assistant: Assistant) -> CellOutput:
     """The caller's virtual API keys, without their texts."""
     report = _report(assistant.locator.gateway, "keys")
     rows = [
@@ -95,22 +95,24 @@ def keys(assistant: Assistant) -> Shown:
         for key in report.get("keys", [])
     ]
     return (
-        listing(rows, ("key", "id", "until", "limits")) if rows else Shown("", report.get("note", "You have no keys."))
+        listing(rows, ("key", "id", "until", "limits"))
+        if rows
+        else CellOutput("", report.get("note", "You have no keys."))
     )
 
 
-def context(gathered: Context) -> Shown:
+def context(gathered: Context) -> CellOutput:
     """What would be told about the notebook, ranked."""
     plain = str(gathered)
     head, *rest = plain.splitlines()
     sentences = rest[len(gathered.rows()) + 1 :]
     table = listing(gathered.rows(), ("kind", "name", "tokens", "why"))
-    return Shown(
+    return CellOutput(
         "\n\n".join([f"*{plain_markdown(head[1:-1])}*", table.markdown, *map(plain_markdown, sentences)]), plain
     )
 
 
-def catalog(tables: Catalog, pattern: str = "") -> Shown:
+def catalog(tables: Catalog, pattern: str = "") -> CellOutput:
     """Tables and columns whose names hold the pattern (``*``, ``%``, ``?`` stand for any), and what cannot be read."""
     pattern = pattern.replace("%", "*")
     wanted = f"*{pattern.lower()}*" if pattern and not set(pattern) & set("*?[") else pattern.lower() or "*"
@@ -120,11 +122,11 @@ def catalog(tables: Catalog, pattern: str = "") -> Shown:
         if fnmatch(table.full_name.lower(), wanted) or any(fnmatch(name.lower(), wanted) for name in columns):
             rows.append((table.full_name, "" if table.rows is None else f"{table.rows:,}", ", ".join(columns)))
     if not rows and pattern:
-        return Shown("", f"No table or column is called {pattern}.")
+        return CellOutput("", f"No table or column is called {pattern}.")
     return _with_problems(listing(rows, ("table", "rows", "columns")), tables.problems)
 
 
-def _with_problems(shown: Shown, problems: Sequence[str]) -> Shown:
+def _with_problems(shown: CellOutput, problems: Sequence[str]) -> CellOutput:
     """A report with what could not be read, one sentence each."""
     sentences = [f"⚠ {problem}" for problem in problems]
     markdown = "".join(f"<p>{html_text(line)}</p>" for line in sentences)
@@ -306,7 +308,7 @@ def r_session() -> Finding:
     return Finding("R", True, f"R {session.version} and rpy2 work together")
 
 
-def examined(findings: Sequence[Finding]) -> Shown:
+def examined(findings: Sequence[Finding]) -> CellOutput:
     """The doctor's findings as a table."""
     signs = {True: "✓", False: "✗", None: "–"}
     return listing([(signs[f.well], f.what, f.found, f.fix) for f in findings], ("ok", "what", "found", "to do"))

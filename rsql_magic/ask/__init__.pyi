@@ -11,6 +11,6 @@ from .writer import BUSY as BUSY
 from .writer import ERROR_QUESTIONS as ERROR_QUESTIONS
 from .writer import LANGUAGES as LANGUAGES
 from .writer import AnswerWriter as AnswerWriter
+from .writer import NotebookQuestion as NotebookQuestion
 from .writer import Prepared as Prepared
-from .writer import Question as Question
 from .writer import check_in_r as check_in_r

@@ -10,7 +10,7 @@ import ast
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from rsql_magic.display import Showable, Shown, as_json, safe_markdown, usage_line
+from rsql_magic.display import CellOutput, Showable, as_json, safe_markdown, usage_line
 from rsql_magic.gateway import INTERRUPTED, Block, Usage, blocks_of
 from rsql_magic.plain_text import printable
 
@@ -153,21 +153,21 @@ class Answer(Showable):
             "interrupted": self.interrupted,
         }
 
-    def shown(self, *, footer: bool = True) -> Shown:
+    def shown(self, *, footer: bool = True) -> CellOutput:
         """The finished output of the cell."""
         metadata = {
             "rsql": {"model": self.usage.model, "request_id": self.request_id, "tokens": self.usage.total_tokens}
         }
         line = usage_line(self.usage, notes=self.notes) if footer else ""
         if self.format == "json":
-            return Shown("", as_json(self.as_dict()), data={"application/json": self.as_dict()}, metadata=metadata)
+            return CellOutput("", as_json(self.as_dict()), data={"application/json": self.as_dict()}, metadata=metadata)
         sentences = (self._complete(), drawn_from(self.sources), *(f"⚠ {problem}" for problem in self.problems))
         parts = [part for part in sentences if part]
         text = "\n\n".join(parts)
         if self.format == "text":
-            return Shown("", text, line, metadata=metadata)
+            return CellOutput("", text, line, metadata=metadata)
         markdown = "\n\n".join(map(safe_markdown, parts))  # each by itself: the answer may end within its code
-        return Shown(markdown, text, line, metadata=metadata)
+        return CellOutput(markdown, text, line, metadata=metadata)
 
     def _complete(self) -> str:
         return f"{self.text.rstrip()} {INTERRUPTED}".lstrip() if self.interrupted else self.text.rstrip()

@@ -43,7 +43,7 @@ ERROR_QUESTIONS = {
 
 
 @dataclass(frozen=True)
-class Question:
+class NotebookQuestion:
     """What is asked of the notebook."""
 
     text: str  # with its ``{{names}}`` filled in
@@ -82,7 +82,7 @@ class AnswerWriter:
 
     def __init__(
         self,
-        question: Question,
+        question: NotebookQuestion,
         snapshot: NotebookSnapshot,
         entry: Entry,
         *,

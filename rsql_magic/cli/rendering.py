@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from rich.markdown import Markdown
     from rich.segment import Segment
 
-    from rsql_magic.display import Shown
+    from rsql_magic.display import CellOutput
 
 _PAUSE = 0.1  # seconds between two drawings
 _CODE = re.compile(r'<pre><code(?: class="language-([\w+#-]+)")?>(.*)</code></pre>\s*', re.S)
@@ -55,7 +55,7 @@ class RenderedScreen(TerminalScreen):
         self._finish()
         super().end(note)
 
-    def show(self, shown: Shown) -> None:
+    def show(self, shown: CellOutput) -> None:
         """Draw what has not been drawn yet; the usage line stands last."""
         self._finish()
         plain = printable(shown.plain).strip()

@@ -13,10 +13,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from rsql_magic.assistant import Assistant
-    from rsql_magic.display import Shown
+    from rsql_magic.display import CellOutput
 
 
-def report(made: Callable[[Assistant], Shown]) -> Callable[[Assistant, argparse.Namespace], None]:
+def report(made: Callable[[Assistant], CellOutput]) -> Callable[[Assistant, argparse.Namespace], None]:
     """A command that shows a report."""
     return lambda assistant, _: TerminalScreen().show(made(assistant))
 

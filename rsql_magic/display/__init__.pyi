@@ -5,9 +5,9 @@ from .markdown import Growing as Growing
 from .markdown import fenced as fenced
 from .markdown import plain_markdown as plain_markdown
 from .markdown import safe_markdown as safe_markdown
+from .screens import CellOutput as CellOutput
 from .screens import Screen as Screen
 from .screens import Showable as Showable
-from .screens import Shown as Shown
 from .screens import TerminalScreen as TerminalScreen
 from .screens import as_json as as_json
 from .screens import folded as folded

@@ -38,7 +38,7 @@ _UNLIMITED = 2**31 - 1  # how the gateway writes that there is no limit
 
 
 @dataclass(frozen=True)
-class Shown:
+class CellOutput:
     """One finished output."""
 
     markdown: str = ""  # safe to show; empty when only text is wanted
@@ -67,7 +67,7 @@ class Showable(ABC):
     next_display: Literal["full", "brief", "none"] = "full"
 
     @abstractmethod
-    def shown(self) -> Shown:
+    def shown(self) -> CellOutput:
         """The finished output."""
 
     def _ipython_display_(self) -> None:
@@ -103,7 +103,7 @@ class Screen:
     def end(self, note: str = "") -> None:
         """Nothing follows: take the status away, and leave what was written, with a note such as ``[interrupted]``."""
 
-    def show(self, shown: Shown) -> None:
+    def show(self, shown: CellOutput) -> None:
         """The finished output, in place of everything before it."""
 
     def also(self, bundle: Bundle) -> None:
@@ -125,7 +125,7 @@ class BatchScreen(Screen):
 
     draws = True
 
-    def show(self, shown: Shown) -> None:
+    def show(self, shown: CellOutput) -> None:
         """Publish the output."""
         _publish(shown.bundle(), shown.metadata)
 
@@ -178,7 +178,7 @@ class NotebookScreen(BatchScreen):
             text = "\n\n".join(part for part in (self._text, note) if part)
             self._put({"text/markdown": safe_markdown(text), "text/plain": unlinked(text)}, {})
 
-    def show(self, shown: Shown) -> None:
+    def show(self, shown: CellOutput) -> None:
         """The last drawing."""
         self._put(shown.bundle(), shown.metadata)
 
@@ -238,7 +238,7 @@ class TerminalScreen(Screen):
         if self._written or note:
             self._out.write(f" {note}\n" if note else "\n")
 
-    def show(self, shown: Shown) -> None:
+    def show(self, shown: CellOutput) -> None:
         """Print what has not been printed yet."""
         self._wipe()
         shown = shown if self._footer else replace(shown, footer="")
@@ -247,7 +247,7 @@ class TerminalScreen(Screen):
         self._out.write(f"{start}{rest}\n" if rest else start)
         self._out.flush()
 
-    def _unwritten(self, shown: Shown) -> str:
+    def _unwritten(self, shown: CellOutput) -> str:
         """What stands below the words that were printed as they came: what they cite, what is wrong with them."""
         whole, written = shown.bundle()["text/plain"], self._written.strip()
         return whole.removeprefix(written).lstrip() if whole.startswith(written) else shown.footer
@@ -346,7 +346,7 @@ def _sanitised(html: str) -> str:
 _TAGS = {"table", "thead", "tbody", "tr", "th", "td", "i", "p", "span"}
 
 
-def listing(rows: Sequence[Sequence[str]], header: Sequence[str]) -> Shown:
+def listing(rows: Sequence[Sequence[str]], header: Sequence[str]) -> CellOutput:
     """A small table of text, such as models or keys, as Markdown and as plain text."""
     lines = [header, *rows]
     widths = [max(len(line[i]) for line in lines) for i in range(len(header))]
@@ -356,7 +356,7 @@ def listing(rows: Sequence[Sequence[str]], header: Sequence[str]) -> Shown:
     cells = ["".join(f"<td>{html_text(cell)}</td>" for cell in row) for row in rows]
     head = "".join(f"<th>{html_text(name)}</th>" for name in header)
     body = "".join(f"<tr>{row}</tr>" for row in cells)
-    return Shown(_sanitised(f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"), plain)
+    return CellOutput(_sanitised(f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"), plain)
 
 
 def as_json(value: Any) -> str:

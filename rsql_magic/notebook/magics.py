@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
     from IPython.core.interactiveshell import InteractiveShell
 
-    from rsql_magic.ask import Answer, NotebookSnapshot, Preview, Question
+    from rsql_magic.ask import Answer, NotebookQuestion, NotebookSnapshot, Preview
     from rsql_magic.assistant import Assistant
     from rsql_magic.display import Screen, Showable
     from rsql_magic.gateway import Chat
@@ -108,7 +108,7 @@ class RsqlMagics(Magics):
 
     def _asked(
         self, read: Line, cell: str | None, snapshot: NotebookSnapshot, kind: Kind | None
-    ) -> tuple[Question, str]:
+    ) -> tuple[NotebookQuestion, str]:
         """The question as the assistant takes it, and as it was typed; study material may be of the whole notebook."""
         options = read.options
         if kind and not (read.text + (cell or "")).strip():
@@ -134,14 +134,16 @@ class RsqlMagics(Magics):
         """For ``--show-context``: why it is not known what the gateway lets leave, if it is not."""
         return self.assistant.locator.unknown_policy() if options.show_context else ""
 
-    def _preview(self, kind: Kind | None, question: Question, snapshot: NotebookSnapshot, options: Any) -> Preview:
+    def _preview(
+        self, kind: Kind | None, question: NotebookQuestion, snapshot: NotebookSnapshot, options: Any
+    ) -> Preview:
         if kind:
             return self.assistant.study_preview(question, snapshot, kind, options.count)
         with self.assistant.chat.in_thread(options.thread or ""):
             return self.assistant.preview(question, snapshot, chat=self._afresh(options.new))
 
     def _study(
-        self, kind: Kind, question: Question, snapshot: NotebookSnapshot, options: Any, text: str
+        self, kind: Kind, question: NotebookQuestion, snapshot: NotebookSnapshot, options: Any, text: str
     ) -> Study | None:
         """Study material about what was asked, or about the notebook."""
         with self.assistant.chat.in_thread(options.thread or ""):

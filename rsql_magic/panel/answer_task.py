@@ -24,7 +24,7 @@ from rsql_magic.sql import count_tokens
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from rsql_magic.ask import Answer, NotebookSnapshot, Preview, Question
+    from rsql_magic.ask import Answer, NotebookQuestion, NotebookSnapshot, Preview
     from rsql_magic.assistant import Assistant
     from rsql_magic.context import Context
     from rsql_magic.panel.main_thread import MainThread
@@ -221,7 +221,7 @@ class AnswerTask:
 
     # A question about the notebook.
 
-    def _asked(self) -> Question:
+    def _asked(self) -> NotebookQuestion:
         """The question as the assistant takes it."""
         known = [each for each in self.mentions if each.known]
         return self._assistant.question(

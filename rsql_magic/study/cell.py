@@ -13,7 +13,7 @@ import msgspec
 
 from rsql_magic import prompts
 from rsql_magic.ask import AnswerWriter, drawn_from
-from rsql_magic.display import Screen, Showable, Shown, safe_markdown, usage_line
+from rsql_magic.display import CellOutput, Screen, Showable, safe_markdown, usage_line
 from rsql_magic.errors import RsqlError
 from rsql_magic.gateway import drafts, usage_of
 from rsql_magic.plain_text import printable
@@ -59,11 +59,11 @@ class Study(Showable):
         built: dict[str, Any] = msgspec.to_builtins(self.sheet)
         return {**built, "sources": list(self.sources), "notes": list(self.notes)}
 
-    def shown(self, *, footer: bool = True, interactive: bool = False) -> Shown:
+    def shown(self, *, footer: bool = True, interactive: bool = False) -> CellOutput:
         """Markdown: questions first, answers at the end; with a widget beside it only the title and the notes."""
         text = "\n\n".join(f"*{note}*" for note in self.notes) if interactive else as_markdown(self.sheet, self.notes)
         text = "\n\n".join(filter(None, [text, drawn_from(self.sources)]))
-        return Shown(safe_markdown(text), text, usage_line(self.usage) if footer and self.usage else "")
+        return CellOutput(safe_markdown(text), text, usage_line(self.usage) if footer and self.usage else "")
 
     def widget(self) -> Any:
         """The sheet to flip, choose and score with ipywidgets; None where it is only read."""

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rsql_magic.display import (
+    CellOutput,
     Showable,
-    Shown,
     charts,
     fenced,
     folded,
@@ -160,7 +160,7 @@ class SQLResult(Showable):
                 f"{place} cannot be written: {error.strerror or error}.", hint="Give another path."
             ) from None
 
-    def shown(self, *, footer: bool = True) -> Shown:
+    def shown(self, *, footer: bool = True) -> CellOutput:
         """The finished output: query, rounds of repair, table, what is worth saying, usage."""
         facts = [safe_markdown(self.answer), safe_markdown(self.says), *map(safe_markdown, self.notes)]
         rounds = [folded(title, fenced(attempt.sql, "sql")) for title, attempt in self.rounds()]
@@ -174,7 +174,7 @@ class SQLResult(Showable):
         took = "" if self.df is None or self.usage.replayed else f"query {self.timings.sql:.2f} s"
         line = usage_line(self.usage, notes=(*self.footnotes, took))
         metadata = {"rsql": {"model": self.usage.model, "request_id": self.usage.request_id, "sql": self.sql}}
-        return Shown(markdown, self._plain(), line if footer else "", metadata=metadata)
+        return CellOutput(markdown, self._plain(), line if footer else "", metadata=metadata)
 
     def rounds(self) -> list[tuple[str, Attempt]]:
         """The rounds that are shown: drafts that failed, and those that rules put right, also when it is the last."""

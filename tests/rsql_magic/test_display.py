@@ -10,8 +10,8 @@ import pytest
 
 from rsql_magic.ask import Answer
 from rsql_magic.display import (
+    CellOutput,
     Screen,
-    Shown,
     TerminalScreen,
     fenced,
     folded,
@@ -52,7 +52,7 @@ def test_a_notebook_is_redrawn_at_most_ten_times_a_second(published):
     for _ in range(1000):  # one second of words
         clock.now += 0.001
         screen.event(Text("w "))
-    screen.show(Shown("the end"))
+    screen.show(CellOutput("the end"))
     assert 10 <= len(published) <= 13
     assert [update for _, update in published] == [False] + [True] * (len(published) - 1)
     assert published[-1] == ("the end", True)
@@ -93,7 +93,7 @@ def test_a_batch_run_has_one_output(published):
     screen.write("a")
     screen.draft("b")
     screen.restart("c")
-    screen.show(Shown("the end", "the end", "usage"))
+    screen.show(CellOutput("the end", "the end", "usage"))
     assert published == [("the end\n\n<sub>usage</sub>", False)]
 
 
@@ -101,7 +101,7 @@ def test_nobody_sees_nothing(published, capsys):
     screen = Screen()
     for call in (screen.status, screen.write, screen.draft, screen.restart, screen.say):
         call("x")
-    screen.show(Shown("x"))
+    screen.show(CellOutput("x"))
     screen.also({"text/plain": "x"})
     assert published == []
     assert capsys.readouterr().out == ""
@@ -114,7 +114,7 @@ def test_a_terminal_prints_words_as_they_come():
     screen.write("Hel")
     assert out.getvalue() == "Hel"
     screen.write("lo")
-    screen.show(Shown("Hello", "Hello", "llama · 1 s"))
+    screen.show(CellOutput("Hello", "Hello", "llama · 1 s"))
     assert out.getvalue() == "Hello\nllama · 1 s\n"
     assert err.getvalue() == ""
 
@@ -127,7 +127,7 @@ def test_a_terminal_wipes_its_status():
     out, err = io.StringIO(), Tty()
     screen = TerminalScreen(out=out, err=err)
     screen.status("linking")
-    screen.show(Shown("*x*", "x"))
+    screen.show(CellOutput("*x*", "x"))
     assert err.getvalue() == "\r\x1b[Klinking …\r\x1b[K"
     assert out.getvalue() == "x\n"
 
@@ -214,8 +214,8 @@ def test_what_stands_below_an_answer_is_not_part_of_its_unfinished_code():
 
 
 def test_the_usage_line_beside_a_widget_looks_like_any_other():
-    assert Shown(footer="1 s").bundle() == {"text/plain": "1 s", "text/markdown": "<sub>1 s</sub>"}
-    assert "text/markdown" not in Shown(plain="x", footer="1 s").bundle()
+    assert CellOutput(footer="1 s").bundle() == {"text/plain": "1 s", "text/markdown": "<sub>1 s</sub>"}
+    assert "text/markdown" not in CellOutput(plain="x", footer="1 s").bundle()
 
 
 @pytest.mark.parametrize("before", ["", "9", "-", ".", "+", "sql" + "+" * 40, "é", "https", "data:"])
