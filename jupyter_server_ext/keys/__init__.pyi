@@ -1,9 +1,9 @@
 from .key import Key as Key
 from .key import Rate as Rate
+from .model_queue import QueuedRequest as QueuedRequest
 from .pool import KeyPool as KeyPool
 from .pool import Lease as Lease
 from .queue import KeyQueue as KeyQueue
-from .round_robin import QueuedRequest as QueuedRequest
 from .windows.base import Cost as Cost
 from .windows.base import Unit as Unit
 from .windows.memory import MemoryWindows as MemoryWindows

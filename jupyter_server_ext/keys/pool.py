@@ -13,8 +13,7 @@ from operator import itemgetter
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from jupyter_server_ext.errors import UnknownModel
-from jupyter_server_ext.keys.key import STATES, CircuitBreaker, Key, Rate, window_of
-from jupyter_server_ext.keys.keyring import Keyring
+from jupyter_server_ext.keys.key import STATES, CircuitBreaker, Key, Keyring, Rate, window_of
 from jupyter_server_ext.keys.windows.base import Cost, Grant, Offer, Refused, Reservation, WindowSpec
 from jupyter_server_ext.keys.windows.memory import MemoryWindows
 

@@ -1,6 +1,6 @@
 """Waiting for a key, fairly.
 
-There is one queue per model, in which callers take turns (``round_robin``). A single task sleeps until the moment the
+There is one queue per model, in which callers take turns (``model_queue``). A single task sleeps until the moment the
 pool named, or until something was given back, and wakes the request that can start. Nothing polls.
 """
 
@@ -15,15 +15,14 @@ from typing import TYPE_CHECKING
 from jupyter_server_ext.errors import NoCapacity
 from jupyter_server_ext.keys.model_queue import ModelQueues
 from jupyter_server_ext.keys.pool import Busy, KeyPool, Lease
-from jupyter_server_ext.keys.schedules import Schedules
 from jupyter_server_ext.keys.shares import Shares
+from jupyter_server_ext.keys.wait_estimate import Schedules
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from jupyter_server_ext.config import PoolSettings
-    from jupyter_server_ext.keys.model_queue import ModelQueue
-    from jupyter_server_ext.keys.round_robin import QueuedRequest
+    from jupyter_server_ext.keys.model_queue import ModelQueue, QueuedRequest
     from jupyter_server_ext.keys.windows.base import Reservation
     from jupyter_server_ext.messages import Waiting
 

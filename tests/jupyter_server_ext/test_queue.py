@@ -16,8 +16,7 @@ from virtual_time import run
 from jupyter_server_ext.config import KeySettings, Limit, PoolSettings, Secret
 from jupyter_server_ext.errors import NoCapacity, UnknownModel
 from jupyter_server_ext.keys import Cost, KeyPool, KeyQueue, Lease, MemoryWindows, QueuedRequest
-from jupyter_server_ext.keys.model_queue import ModelQueue
-from jupyter_server_ext.keys.round_robin import DeficitRoundRobin
+from jupyter_server_ext.keys.model_queue import DeficitRoundRobin, ModelQueue
 from jupyter_server_ext.messages import Caller, Usage
 
 SIZES = (("large", 950), ("small", 100))

@@ -1,13 +1,20 @@
-"""What is learnt of a provider from its headers and refusals: limits, their reliability, delays, token buckets."""
+"""What is learnt of a provider: limits, whether headers are reliable, delays, token buckets, when requests count."""
 
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal, NamedTuple
+
+from .base import Cost
 
 if TYPE_CHECKING:
-    from .base import Observation, WindowSpec
-    from .charging import Charging
+    from collections.abc import Callable, Iterable, Mapping
+
+    from jupyter_server_ext.config import Counts
+
+    from .base import Observation, Unit, WindowSpec
+    from .usage import WindowEntry
+
 
 _CALM = 10  # windows without a refusal, after which what it taught is tried again without
 _LONGEST = 86_400.0  # seconds that anything learnt is kept
@@ -120,7 +127,7 @@ class TravelMargin:
         window: Length of the limit's window in seconds.
 
     Example:
-        >>> from jupyter_server_ext.keys.windows.charging import Charging
+        >>> from jupyter_server_ext.keys.windows.learnt import Charging
         >>> margin, charging = TravelMargin(0.25, 60.0), Charging("requests", 60.0)
         >>> margin.explains(0.0, 1.0, charging), margin.seconds
         (True, 0.5)
@@ -225,3 +232,239 @@ class BucketDetector:
         if self._fits >= 3 and self._high - self._low >= 4 + 2 * seen.rounding / unit:
             self._is_sure = True
         return self._is_sure
+
+
+_BLIND = 8  # requests after which a provider without headers is taken not to send any
+_OPENING = 40  # requests after a pause from which it is learnt when tokens are counted …
+_ENOUGH = 3  # … and how many of them it takes, unless the first was alone
+_SURE = 10  # readings after which half as much is used no longer because answers came in another order
+_LISTENING = 0.9  # of the window: nothing expires meanwhile
+_TRAVEL = 0.25  # seconds by which the end of an answer may be counted before we see it
+_ARRIVED = 1.0  # seconds after which a request has surely reached the provider
+
+Charges = Literal["unknown", "admission", "end", "asked", "late"]
+_IN_WORDS: Mapping[Charges, str] = {
+    "unknown": "",
+    "admission": "arrival",
+    "end": "prompt at arrival, answer at its end",
+    "asked": "max_tokens at arrival",
+    "late": "end",
+}
+
+
+class _UseReading(NamedTuple):
+    """The use that headers show.
+
+    Args:
+        entry: The request whose answer had them.
+        at: When they came.
+        used: How much is used.
+        refill: How much a bucket regains a second, if it may be one.
+    """
+
+    entry: WindowEntry
+    at: float
+    used: int
+    refill: float
+
+
+class _Opening(NamedTuple):
+    """One of the first requests after a pause; until its cost is known, the most that it may be."""
+
+    entry: WindowEntry
+    cost: Cost
+    end: float
+    is_known: bool
+
+
+def _made_at_arrival(reading: _UseReading) -> tuple[float, float]:
+    """When headers were made, at the soonest and the latest, by a provider that makes them as a request arrives."""
+    return reading.entry.taken, min(reading.at, reading.entry.sent + _ARRIVED)
+
+
+def _made_at_answer(reading: _UseReading) -> tuple[float, float]:
+    """Likewise, as it is answered."""
+    return max(reading.entry.taken, reading.at - _TRAVEL), reading.at
+
+
+class Charging:
+    """Learns when a provider counts what a request takes, from the first requests after a pause.
+
+    After a pause nothing is used, and nothing expires for a while. So the use in headers lies between what was surely
+    counted by that time and what may have been. Each way of counting has its own bounds, if headers are made as a
+    request arrives, and if they are made as it is answered; the way that is left when the others were out of theirs is
+    the provider's. All may be counted at ``admission``, as nearly all providers do; or ``late``, at the end; of tokens
+    also the prompt at admission and the answer at its ``end``, or as many as were ``asked`` for at admission.
+
+    Args:
+        unit: What is counted.
+        seconds: The length of the window.
+        configured: When a request counts, where that is configured.
+
+    Attributes:
+        kind: The way of counting.
+        is_suspected: Whether a refusal has it that requests are counted late.
+    """
+
+    def __init__(self, unit: Unit, seconds: float, configured: Counts = "") -> None:
+        self._unit = unit
+        self._listening = _LISTENING * seconds
+        # The first requests; their costs, and when they ended.
+        self._opening: dict[WindowEntry, tuple[Cost, float] | None] = {}
+        self._readings: list[_UseReading] = []
+        self._settled = 0
+        self._sees_headers = False
+        self.configure(configured)
+
+    def configure(self, counts: Counts) -> None:
+        """Have requests count at this moment; empty is to be learnt."""
+        known: dict[Counts, Charges] = {"": "unknown", "arrival": "admission", "end": "late"}
+        self.kind = self._configured = known[counts]
+        self.is_suspected = False
+        self._gives_back = False  # whether what was asked for surely does not count, whichever of the others does
+
+    @property
+    def is_late(self) -> bool:
+        """Whether a request counts only when it ends."""
+        return self.is_suspected or self.kind == "late"
+
+    @property
+    def at_once(self) -> bool:
+        """Whether all of a request is counted at one moment, as far as is known."""
+        return self.kind in {"admission", "asked"} or self.is_late or self._unit != "tokens"
+
+    @property
+    def may_keep(self) -> bool:
+        """Whether the provider keeps what was asked for, or may."""
+        if self._unit != "tokens":
+            return False
+        if self.kind == "unknown":
+            return not self._gives_back and (self._sees_headers or self._settled < _BLIND)
+        return self.kind == "asked"
+
+    def keeps_all(self, entry: WindowEntry) -> bool:
+        """Whether all that ``entry`` asked for has to be taken as used."""
+        return entry.asked > 0 and self.may_keep
+
+    @property
+    def in_words(self) -> str:
+        """When requests count, for people; empty where it is unknown."""
+        return _IN_WORDS["late" if self.is_late else self.kind]
+
+    def reserved(self, entry: WindowEntry) -> None:
+        """A request was reserved: the first after a pause, or one of the next, or a later one."""
+        if entry.used == entry.amount:
+            self._opening, self._readings = {entry: None}, []
+        elif 0 < len(self._opening) < _OPENING and entry.taken < self._start + self._listening:
+            self._opening[entry] = None
+
+    def observe(self, entry: WindowEntry, used: int, refill: float, now: float) -> None:
+        """Learn that by the headers of the answer to ``entry`` so much is used; a bucket may be refilled at a rate."""
+        self._sees_headers = True
+        since = now - self._start
+        if entry not in self._opening or len(self._opening) >= _OPENING or since >= self._listening:
+            return  # of later requests it is not known what they used
+        if len(self._readings) > _SURE and used * 2 < max(reading.used for reading in self._readings):
+            self._opening = {}  # a window has ended
+        else:
+            self._readings.append(_UseReading(entry, now, used, refill))
+
+    def settled(self, entry: WindowEntry, cost: Cost, now: float) -> None:
+        """A request is over."""
+        self._settled += 1
+        if entry not in self._opening:
+            return
+        self._opening[entry] = cost, now
+        self._judge(now)
+        if self.kind != "unknown" or (len(self._opening) >= _OPENING and all(self._opening.values())):
+            self._opening, self._readings = {}, []
+
+    def cancelled(self, entry: WindowEntry) -> None:
+        """A request was never sent."""
+        self._opening.pop(entry, None)
+
+    def explains(self, entry: WindowEntry) -> bool:
+        """Whether a refusal is explained by a provider that gives nothing back, which is believed from now on."""
+        explained = self.kind == "unknown" and entry.asked > 0 and self._unit == "tokens"
+        if explained:
+            self.kind = "asked"
+        return explained
+
+    @property
+    def _start(self) -> float:
+        return next(iter(self._opening)).taken if self._opening else 0.0
+
+    def _judge(self, now: float) -> None:
+        """Find the one way of counting that fits."""
+        are_over = all(self._opening.values())
+        readings = [reading for reading in self._readings if are_over or reading.at + _TRAVEL <= now]
+        if self._configured != "unknown" or len(readings) < (_ENOUGH if len(self._opening) > 1 else 1):
+            return
+        costs = [self._opened(entry, end) for entry, end in self._opening.items()]
+        kinds: list[Charges] = ["admission", "late"]
+        if self._unit == "tokens":
+            kinds += ["end", "asked"]
+            if all(one.entry.asked <= (one.cost.completion if one.is_known else 0) for one in costs):
+                kinds.remove("asked")  # it is the same
+        fits = [
+            kind
+            for kind in kinds
+            if any(
+                all(self._fits(kind, reading, made, costs) for reading in readings)
+                for made in (_made_at_arrival, _made_at_answer)
+            )
+        ]
+        if len(fits) == 1:
+            self.kind = fits[0]
+        self._gives_back |= "asked" in kinds and "asked" not in fits and bool(fits)
+
+    def _opened(self, entry: WindowEntry, end: tuple[Cost, float] | None) -> _Opening:
+        """What is known of a request: its cost, or the most that it may cost."""
+        is_known = self._unit == "requests" or (end is not None and end[0].known)
+        cost = end[0] if end is not None and is_known else Cost(entry.prompt, entry.amount - entry.prompt)
+        return _Opening(entry, cost, end[1] if end is not None else math.inf, is_known)
+
+    def _parts(self, kind: Charges, entry: WindowEntry, cost: Cost) -> tuple[int, int]:
+        """What a request takes at its admission and at its end."""
+        whole = cost.of(self._unit)
+        if kind == "late":
+            return 0, whole
+        if kind == "end":
+            return cost.prompt, cost.completion
+        return (cost.prompt + max(cost.completion, entry.asked) if kind == "asked" else whole), 0
+
+    def _fits(
+        self,
+        kind: Charges,
+        reading: _UseReading,
+        made: Callable[[_UseReading], tuple[float, float]],
+        opened: Iterable[_Opening],
+    ) -> bool:
+        """Whether a reading is within the bounds of one way of counting."""
+        soonest, latest = made(reading)
+        surely: list[tuple[float, int]] = []  # what was counted by then, and when at the earliest
+        most = 0.0
+        for entry, cost, end, is_known in opened:
+            early, late = self._parts(kind, entry, cost)
+            has_arrived = entry is reading.entry or min(entry.answered, entry.sent + _ARRIVED) <= soonest
+            if is_known and has_arrived:
+                surely.append((entry.taken, early))
+            if entry.taken <= latest:
+                most += early
+            if is_known and end <= soonest:
+                surely.append((end - _TRAVEL, late))
+            if end <= latest + _TRAVEL:
+                most += late
+        least = _lacking(surely, reading.refill, latest)
+        if self._unit == "requests":
+            return least <= reading.used <= most + 1
+        return 0.95 * least <= reading.used <= 1.05 * most
+
+
+def _lacking(taken: list[tuple[float, int]], rate: float, now: float) -> float:
+    """What a bucket lacks from which so much was taken at these times; with a rate of 0 the sum."""
+    lacking, before = 0.0, 0.0
+    for at, amount in sorted(taken):
+        lacking = max(0.0, lacking - rate * (at - before)) + amount
+        before = at
+    return lacking - rate * (now - before)

@@ -57,8 +57,13 @@ from itertools import chain
 from typing import TYPE_CHECKING
 
 from jupyter_server_ext.keys.windows.base import RateWindow, WindowReport
-from jupyter_server_ext.keys.windows.charging import Charging
-from jupyter_server_ext.keys.windows.learnt import BucketDetector, EffectiveLimit, HeaderReliability, TravelMargin
+from jupyter_server_ext.keys.windows.learnt import (
+    BucketDetector,
+    Charging,
+    EffectiveLimit,
+    HeaderReliability,
+    TravelMargin,
+)
 from jupyter_server_ext.keys.windows.lower_bound import RemainingLowerBound
 from jupyter_server_ext.keys.windows.projection import WindowProjection
 from jupyter_server_ext.keys.windows.usage import EXACT, OTHERS, ReservationVariance, UsageLog, WindowEntry
