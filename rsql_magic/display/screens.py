@@ -283,7 +283,7 @@ def usage_line(usage: Usage, *, notes: Iterable[str] = ()) -> str:
     """The line under an answer: what is known, and nothing that is not; notes such as ``2 values redacted`` stand last.
 
     Example:
-        >>> from rsql_magic.gateway.chat import Usage
+        >>> from rsql_magic.gateway import Usage
         >>> usage_line(Usage(1204, 88, 1, 1.24, model="llama"))
         'llama · 1,204 + 88 tokens · 1.2 s'
     """

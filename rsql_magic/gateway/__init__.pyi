@@ -7,8 +7,6 @@ from .chat import Chat as Chat
 from .chat import Entry as Entry
 from .chat import Origin as Origin
 from .chat import Turn as Turn
-from .chat import Usage as Usage
-from .chat import usage_of as usage_of
 from .client import Described as Described
 from .client import LLMClient as LLMClient
 from .client import Message as Message
@@ -21,6 +19,8 @@ from .drafts import blocks_of as blocks_of
 from .events import Event as Event
 from .events import Reply as Reply
 from .events import Text as Text
+from .events import Usage as Usage
 from .events import Waiting as Waiting
+from .events import usage_of as usage_of
 from .locator import LEVELS as LEVELS
 from .locator import GatewayLocator as GatewayLocator

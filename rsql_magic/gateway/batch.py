@@ -22,11 +22,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from rsql_magic.errors import BadInput, GatewayUnreachable
+from rsql_magic.gateway.client import body_fields
+from rsql_magic.gateway.events import Done, Text
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Mapping, Sequence
+    from collections.abc import Generator, Mapping, Sequence
+    from typing import Unpack
 
-    from rsql_magic.gateway.client import Described, LLMClient, Message
+    from rsql_magic.gateway.client import LLMClient, Message, StreamOptions
     from rsql_magic.gateway.events import Event
 
 Mode = Literal["auto", "replay", "record"]
@@ -139,32 +142,14 @@ class ReplayingClient:
         self._client = client
         self._file = file
 
-    def stream(
-        self,
-        messages: Sequence[Message],
-        *,
-        model: str | None = None,
-        task: str = "ask",
-        timeout: float | None = None,
-        heard: Callable[[str], None] | None = None,
-        described: Described | None = None,
-        **params: Any,
-    ) -> Generator[Event, None, None]:
+    def stream(self, messages: Sequence[Message], **options: Unpack[StreamOptions]) -> Generator[Event, None, None]:
         """As ``LLMClient.stream``; a replayed answer comes as one ``Text``."""
-        from rsql_magic.gateway.events import Done, Text
-
-        key = key_of(messages, model, **params)
+        key = key_of(messages, options.get("model"), **body_fields(options))
         if known := self._file.get(key):
             yield Text(known["text"])
             value = {**known["done"].get("rsql", {}), "cached": True, "replayed": True}
             yield Done(**{**known["done"], "rsql": value})
             return
-        options = {"model": model, "task": task, "timeout": timeout, "heard": heard, "described": described}
-        yield from self._recorded(key, messages, **options, **params)
-
-    def _recorded(self, key: str, messages: Sequence[Message], **options: Any) -> Generator[Event, None, None]:
-        from rsql_magic.gateway.events import Done, Text
-
         if self._client is None:
             raise GatewayUnreachable("There is no gateway to ask.", hint="%rsql connect names one.")
         pieces = []
@@ -172,11 +157,6 @@ class ReplayingClient:
             if isinstance(event, Text):
                 pieces.append(event.text)
             elif isinstance(event, Done):
-                value = {
-                    "usage": event.usage,
-                    "rsql": event.rsql,
-                    "finish_reason": event.finish_reason,
-                    "model": event.model,
-                }
-                self._file.put(key, "".join(pieces), value)
+                kept = ("usage", "rsql", "finish_reason", "model")
+                self._file.put(key, "".join(pieces), {name: getattr(event, name) for name in kept})
             yield event

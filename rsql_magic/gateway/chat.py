@@ -9,18 +9,20 @@ from __future__ import annotations
 import time
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 from rsql_magic.context import LEVELS, follows
 from rsql_magic.gateway.client import described_within, filtered
-from rsql_magic.gateway.events import Done, Reply
+from rsql_magic.gateway.events import Reply, Usage, usage_of
 from rsql_magic.redaction import redact
 from rsql_magic.sql import count_tokens
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterator, Sequence
+    from typing import Unpack
 
-    from rsql_magic.gateway.client import Client, Described, Message
+    from rsql_magic.gateway.batch import ReplayingClient
+    from rsql_magic.gateway.client import LLMClient, Message, StreamOptions
     from rsql_magic.gateway.events import Event
     from rsql_magic.sql import Privacy
 
@@ -32,54 +34,6 @@ MAIN = "main"
 
 _QUOTED = 60
 """Most characters of an earlier question in a footer."""
-
-
-@dataclass(frozen=True, slots=True)
-class Usage:
-    """What answers took, in all."""
-
-    prompt_tokens: int = 0
-    completion_tokens: int = 0
-    requests: int = 0  # repairs are requests too
-    seconds: float = 0.0  # from the first request to the last word
-    queue_seconds: float = 0.0  # part of it spent waiting for a free key
-    cached: bool = False  # all of it came from a cache
-    replayed: bool = False  # all of it came from a file of answers, which has no time
-    cost_usd: float | None = None  # when the gateway has prices
-    model: str = ""  # that answered last
-    request_id: str = ""  # the last one's
-    limits: tuple[tuple[str, str], ...] = ()  # what is left of the caller's, by short name
-
-    @property
-    def total_tokens(self) -> int:
-        """Read and written together."""
-        return self.prompt_tokens + self.completion_tokens
-
-
-def usage_of(replies: Sequence[Reply]) -> Usage:
-    """The usage of some answers together, such as a draft and its repairs.
-
-    Example:
-        >>> usage_of([]).total_tokens
-        0
-    """
-    done = [reply.done for reply in replies if reply.done]
-    costs = [event.rsql["cost_usd"] for event in done if event.rsql.get("cost_usd") is not None]
-    last = done[-1] if done else Done()
-    replayed = bool(done) and all(event.rsql.get("replayed") for event in done)
-    return Usage(
-        prompt_tokens=sum(int(event.usage.get("prompt_tokens") or 0) for event in done),
-        completion_tokens=sum(int(event.usage.get("completion_tokens") or 0) for event in done),
-        requests=len(replies),
-        seconds=0.0 if replayed else sum(reply.seconds for reply in replies),
-        queue_seconds=0.0 if replayed else sum(float(event.rsql.get("queue_seconds") or 0) for event in done),
-        cached=bool(done) and all(event.rsql.get("cached") for event in done),
-        replayed=replayed,
-        cost_usd=sum(costs) if costs else None,
-        model=last.model,
-        request_id=str(last.rsql.get("request_id") or ""),
-        limits=tuple(sorted(last.limits.items())),
-    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,7 +89,11 @@ class Chat:
     """
 
     def __init__(
-        self, client: Callable[[], Client], *, history_tokens: int = 1000, clock: Callable[[], float] = time.monotonic
+        self,
+        client: Callable[[], LLMClient | ReplayingClient],
+        *,
+        history_tokens: int = 1000,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._client = client
         self.history_tokens = history_tokens
@@ -214,14 +172,7 @@ class Chat:
         return kept
 
     def stream(
-        self,
-        messages: Sequence[Message],
-        reply: Reply,
-        *,
-        model: str | None = None,
-        task: Task = "ask",
-        timeout: float | None = None,
-        described: Described | None = None,
+        self, messages: Sequence[Message], reply: Reply, **options: Unpack[StreamOptions]
     ) -> Generator[Event, None, None]:
         """Send messages and yield events; ``reply`` grows as they come and holds what arrived when this raises.
 
@@ -231,13 +182,14 @@ class Chat:
         """
         sent, reply.redacted = filtered(messages)
         reply.messages, reply.clock = tuple(sent), self._clock
-        more: dict[str, Any] = {"max_tokens": self.answer_tokens} if self.answer_tokens else {}
-        if described is not None:
+        if self.answer_tokens:
+            options["max_tokens"] = self.answer_tokens
+        if (described := options.get("described")) is not None:
             prompt = "\n".join(message["content"] for message in sent)
-            more["described"] = lambda: described_within(described(), prompt)
+            options["described"] = lambda: described_within(described(), prompt)
         if self.answer_seconds:
-            reply.most_seconds, more["heard"] = self.answer_seconds, reply.hear
-        return reply.read(lambda: self._client().stream(sent, model=model, task=task, timeout=timeout, **more))
+            reply.most_seconds, options["heard"] = self.answer_seconds, reply.hear
+        return reply.read(lambda: self._client().stream(sent, **options))
 
     def take(self, turn: Turn, instead_of: Sequence[Turn] = ()) -> None:
         """Remember a turn at its place, in place of those that it replaces."""
@@ -360,9 +312,12 @@ class Entry:
         """Take the turns of earlier runs of its cell out."""
         self.chat.forget(self.own)
 
-    def stream(self, messages: Sequence[Message], reply: Reply, **options: Any) -> Generator[Event, None, None]:
+    def stream(
+        self, messages: Sequence[Message], reply: Reply, **options: Unpack[StreamOptions]
+    ) -> Generator[Event, None, None]:
         """Send messages for this question, as `Chat.stream` does."""
-        return self.chat.stream(messages, reply, task=self.task, **options)
+        options["task"] = self.task
+        return self.chat.stream(messages, reply, **options)
 
     def history(self) -> list[dict[str, str]]:
         """The earlier turns that `messages` holds, as questions and answers."""

@@ -16,7 +16,7 @@ from collections import Counter
 from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from functools import cache, cached_property
-from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias, TypedDict
 from urllib.parse import urlsplit
 
 from rsql_magic.errors import GatewayUnreachable
@@ -26,6 +26,7 @@ from rsql_magic.redaction import redact
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+    from typing import Unpack
 
     import httpx
 
@@ -42,22 +43,22 @@ _OF_PROXIES = (502, 503)
 _RESTART_PAUSES = (0.5, 1.0, 2.0)  # seconds; a gateway starts within one
 
 
-class Client(Protocol):
-    """Anything that answers messages with events; ``LLMClient`` and ``ReplayingClient`` do."""
+class StreamOptions(TypedDict, total=False):
+    """Options of a request for a stream; those of the last group are fields of its body."""
 
-    def stream(
-        self,
-        messages: Sequence[Message],
-        *,
-        model: str | None = None,
-        task: str = "ask",
-        timeout: float | None = None,
-        heard: Callable[[str], None] | None = None,
-        described: Described | None = None,
-        **params: Any,
-    ) -> Generator[Event, None, None]:
-        """Send messages and yield what comes back."""
-        ...
+    model: str | None  # None for the gateway's default
+    task: str  # what the request is for: ``ask``, ``sql_ai``, ``chat``
+    timeout: float | None  # most seconds without a byte, when it differs from the client's
+    heard: Callable[[str], None]  # called with each line, also of those that are no event; may raise
+    described: Described  # what the messages state, as values; sent only where fixed rules answer
+
+    max_tokens: int
+    temperature: float
+
+
+def body_fields(options: StreamOptions) -> dict[str, Any]:
+    """The options that are fields of the body as they are."""
+    return {name: value for name, value in options.items() if name in {"max_tokens", "temperature"}}
 
 
 class LLMClient:
@@ -126,17 +127,7 @@ class LLMClient:
             if (client := self.__dict__.pop(name, None)) is not None:
                 client.close()
 
-    def stream(
-        self,
-        messages: Sequence[Message],
-        *,
-        model: str | None = None,
-        task: str = "ask",
-        timeout: float | None = None,
-        heard: Callable[[str], None] | None = None,
-        described: Described | None = None,
-        **params: Any,
-    ) -> Generator[Event, None, None]:
+    def stream(self, messages: Sequence[Message], **options: Unpack[StreamOptions]) -> Generator[Event, None, None]:
         """Send messages and yield what comes back: any ``Waiting``, then ``Text``, then one ``Done``.
 
         Closing the iterator, also by an exception in the consumer, closes the connection.
@@ -146,17 +137,24 @@ class LLMClient:
             AnswerCut: The answer ended before it was complete.
         """
         body: dict[str, Any] = {"messages": list(messages), "stream": True, "stream_options": {"include_usage": True}}
-        body |= {"model": model} if model else {}
-        body |= params
-        if described is not None and (model or "default") in self.offline_models:
+        body |= {"model": model} if (model := options.get("model")) else {}
+        body |= body_fields(options)
+        if (described := options.get("described")) is not None and (model or "default") in self.offline_models:
             body["rsql"] = described()
-        headers = {"Content-Type": "application/json", "X-RSQL-Task": task if self._interactive else "batch"}
+        task = options.get("task", "ask") if self._interactive else "batch"
+        headers = {"Content-Type": "application/json", "X-RSQL-Task": task}
         request = self._http.build_request("POST", "v1/chat/completions", content=_encoded(body), headers=headers)
-        if timeout is not None:
-            request.extensions["timeout"] = dict.fromkeys(("connect", "read", "write", "pool"), timeout)
-        patience = self._timeout if timeout is None else timeout
+        patience = self._bound(request, options.get("timeout"))
         self._silence.expect(request)
-        return read_events(self._sent(request), request, self._silence, patience=patience, heard=heard, stop=current())
+        heard, stop = options.get("heard"), current()
+        return read_events(self._sent(request), request, self._silence, patience=patience, heard=heard, stop=stop)
+
+    def _bound(self, request: httpx.Request, timeout: float | None) -> float:
+        """Give a request a timeout of its own; the one that holds."""
+        if timeout is None:
+            return self._timeout
+        request.extensions["timeout"] = dict.fromkeys(("connect", "read", "write", "pool"), timeout)
+        return timeout
 
     @contextmanager
     def _sent(self, request: httpx.Request) -> Iterator[httpx.Response]:
@@ -209,8 +207,7 @@ class LLMClient:
 
     def _json(self, method: str, path: str, *, body: Any = None, timeout: float | None = None) -> Any:
         request = self._http.build_request(method, path, json=body)
-        if timeout is not None:
-            request.extensions["timeout"] = dict.fromkeys(("connect", "read", "write", "pool"), timeout)
+        self._bound(request, timeout)
         with self._sent(request) as response:
             response.read()
             try:

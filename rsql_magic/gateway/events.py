@@ -18,7 +18,7 @@ from rsql_magic.errors import AnswerCut, GatewayError, GatewayUnreachable, Stopp
 from rsql_magic.gateway.refusals import error_of, not_a_gateway
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
+    from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
     from contextlib import AbstractContextManager
 
     import httpx
@@ -170,6 +170,54 @@ class Reply:
         return self.done is not None and self.done.finish_reason == "length"
 
 
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """What answers took, in all."""
+
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+    requests: int = 0  # repairs are requests too
+    seconds: float = 0.0  # from the first request to the last word
+    queue_seconds: float = 0.0  # part of it spent waiting for a free key
+    cached: bool = False  # all of it came from a cache
+    replayed: bool = False  # all of it came from a file of answers, which has no time
+    cost_usd: float | None = None  # when the gateway has prices
+    model: str = ""  # that answered last
+    request_id: str = ""  # the last one's
+    limits: tuple[tuple[str, str], ...] = ()  # what is left of the caller's, by short name
+
+    @property
+    def total_tokens(self) -> int:
+        """Read and written together."""
+        return self.prompt_tokens + self.completion_tokens
+
+
+def usage_of(replies: Sequence[Reply]) -> Usage:
+    """The usage of some answers together, such as a draft and its repairs.
+
+    Example:
+        >>> usage_of([]).total_tokens
+        0
+    """
+    done = [reply.done for reply in replies if reply.done]
+    costs = [event.rsql["cost_usd"] for event in done if event.rsql.get("cost_usd") is not None]
+    last = done[-1] if done else Done()
+    replayed = bool(done) and all(event.rsql.get("replayed") for event in done)
+    return Usage(
+        prompt_tokens=sum(int(event.usage.get("prompt_tokens") or 0) for event in done),
+        completion_tokens=sum(int(event.usage.get("completion_tokens") or 0) for event in done),
+        requests=len(replies),
+        seconds=0.0 if replayed else sum(reply.seconds for reply in replies),
+        queue_seconds=0.0 if replayed else sum(float(event.rsql.get("queue_seconds") or 0) for event in done),
+        cached=bool(done) and all(event.rsql.get("cached") for event in done),
+        replayed=replayed,
+        cost_usd=sum(costs) if costs else None,
+        model=last.model,
+        request_id=str(last.rsql.get("request_id") or ""),
+        limits=tuple(sorted(last.limits.items())),
+    )
+
+
 def spoken(text: str) -> str:
     r"""An answer without the thinking that some models write before it, in ``<think>`` tags; also of a part of one.
 
@@ -268,7 +316,7 @@ def read_events(
     try:
         with sent as response:
             silence.expect(request, response)
-            for event in events_of(response, lambda lines: silence.lines(lines, patience, heard)):
+            for event in _events_of(response, lambda lines: silence.lines(lines, patience, heard)):
                 if stop is not None and stop.asked:
                     raise KeyboardInterrupt
                 yield event
@@ -278,22 +326,17 @@ def read_events(
         raise
 
 
-def events_of(
-    response: httpx.Response, heard: Callable[[Iterable[str]], Iterable[str]] = iter
+def _events_of(
+    response: httpx.Response, watched: Callable[[Iterable[str]], Iterable[str]]
 ) -> Generator[Event, None, None]:
-    """Events of a reply, streamed or in one piece; ``heard`` passes its lines on, and watches the time between them."""
-    limits = {
-        name.removeprefix("x-ratelimit-"): value
-        for name, value in response.headers.items()
-        if name.startswith("x-ratelimit-")
-    }
+    """Events of a reply, streamed or in one piece."""
+    left = "x-ratelimit-"
+    limits = {name.removeprefix(left): value for name, value in response.headers.items() if name.startswith(left)}
     if "event-stream" not in response.headers.get("content-type", ""):
         response.read()
-        yield from _whole(response, limits)
-        return
-    yield from parse_sse(
-        heard(response.iter_lines()), request_id=response.headers.get("x-request-id", ""), limits=limits
-    )
+        return _whole(response, limits)
+    request_id = response.headers.get("x-request-id", "")
+    return parse_sse(watched(response.iter_lines()), request_id=request_id, limits=limits)
 
 
 def parse_sse(

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from rsql_magic.config import Rsql
-    from rsql_magic.gateway.client import Client, Message
+    from rsql_magic.gateway.client import Message
     from rsql_magic.sql import Privacy
 
 LEVELS: tuple[Privacy, ...] = ("names", "stats", "sample")
@@ -52,7 +52,7 @@ class GatewayLocator:
         return self._replay is not None and self._replay.mode == "replay"
 
     @property
-    def client(self) -> Client:
+    def client(self) -> LLMClient | ReplayingClient:
         """The client to ask: the gateway's, behind the file of ``RSQL_REPLAY`` where there is one."""
         if self._replay is None:
             return self.gateway

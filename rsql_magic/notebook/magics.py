@@ -17,7 +17,6 @@ from traitlets import TraitError
 from rsql_magic.config import Rsql
 from rsql_magic.context import joined, silenced, spoken
 from rsql_magic.errors import BadInput
-from rsql_magic.gateway import batch
 from rsql_magic.notebook import completion, running
 from rsql_magic.notebook.line import Line, help_of, install_syntax, line_and_cell, misread, read_line, remove_syntax
 from rsql_magic.notebook.session import Session, check_name
@@ -59,8 +58,9 @@ class RsqlMagics(Magics):
         """What the magics, the panel and the functions of this notebook share."""
         if self._assistant is None:
             from rsql_magic.assistant import Assistant
+            from rsql_magic.gateway import is_batch
 
-            self._assistant = Assistant(self.settings, batch=batch.is_batch(self._shell, os.environ))
+            self._assistant = Assistant(self.settings, batch=is_batch(self._shell, os.environ))
         return self._assistant
 
     def close(self) -> None:
