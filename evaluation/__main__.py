@@ -47,7 +47,7 @@ def main() -> None:
     token = os.environ[options.token_from] if options.token_from else ""
     records = []
     with replies.served() as proxy, ExitStack() as stack:
-        os.environ |= {"RSQL_GATEWAY_URL": proxy, "RSQL_GATEWAY_TOKEN": token}
+        os.environ |= {"RSQL_GATEWAY_URL": f"{proxy}v1", "RSQL_GATEWAY_TOKEN": token}
         for record in _asked(questions, options.set, replies, model=options.model, token=token, server=_server(stack)):
             records.append(record)
             print(_line(record), flush=True)

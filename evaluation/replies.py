@@ -105,12 +105,12 @@ class Replies:
         class Handler(BaseHTTPRequestHandler):
             def do_POST(self) -> None:
                 body = json.loads(self.rfile.read(int(self.headers["content-length"])))
-                reply = replies.complete(self.path, body, self._headers())
+                reply = replies.complete(self.path[1:], body, self._headers())
                 kind = "text/event-stream" if body.get("stream") else "application/json"
                 self._send(reply.status, kind, reply.text.encode())
 
             def do_GET(self) -> None:
-                response = replies.get(self.path, self._headers())
+                response = replies.get(self.path[1:], self._headers())
                 self._send(response.status_code, response.headers.get("content-type", ""), response.content)
 
             def _headers(self) -> dict[str, str]:
