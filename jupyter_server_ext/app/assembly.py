@@ -55,9 +55,6 @@ class GatewayOptions(Configurable):
         Example:
             >>> GatewayOptions(url_prefix="rsql").base_below("/user/ada/")
             '/user/ada/rsql/'
-
-        Raises:
-            ConfigError: The prefix cannot stand in a URL as it is.
         """
         if not re.fullmatch(r"[\w.~/-]*", self.url_prefix, re.ASCII):
             raise ConfigError(f"'url_prefix' may hold letters, digits and . _ ~ - /, not {self.url_prefix!r}.")
@@ -82,9 +79,6 @@ def build_app(
         identity: Who knows other tokens.
         transport: What carries requests to providers, in place of real connections; for tests.
         hub: The JupyterHub that knows other tokens, in place of ``identity``.
-
-    Raises:
-        ConfigError: The settings cannot work.
     """
     tokens = list(tokens)
     for key in settings.api_keys:  # what the file's reader could not know, such as a token of a file
@@ -272,11 +266,7 @@ def owner(environment: Mapping[str, str]) -> Caller:
 
 
 def environment_token() -> str:
-    """The server's token, from JUPYTER_TOKEN or the file that JUPYTER_TOKEN_FILE names; empty when there is none.
-
-    Raises:
-        ConfigError: The file cannot be read, or the token cannot be sent.
-    """
+    """The server's token, from JUPYTER_TOKEN or the file that JUPYTER_TOKEN_FILE names; empty when there is none."""
     if token := os.environ.get("JUPYTER_TOKEN", "").strip():
         return _sendable("JUPYTER_TOKEN", token)
     if not (name := os.environ.get("JUPYTER_TOKEN_FILE", "")):

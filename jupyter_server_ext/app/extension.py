@@ -124,18 +124,13 @@ def _local_host(ip: str) -> str:
 
 
 class ServerIdentity:
-    """Callers that the Jupyter Server knows: by its cookies, and by other tokens where its provider has any.
-
-    Args:
-        server: The Jupyter Server.
-        person: Whose server it is.
-    """
+    """Callers that the Jupyter Server knows: by its cookies, and by other tokens where its provider has any."""
 
     _SAFE: ClassVar[frozenset[str]] = frozenset({"GET", "HEAD"})
 
     def __init__(self, server: ServerApp, person: Caller) -> None:
-        self._server = server
-        self._person = person
+        self._server = server  # the Jupyter Server
+        self._person = person  # whose server it is
 
     async def caller_of(self, handler: RequestHandler) -> Caller | None:
         """Who the Jupyter Server says it is."""

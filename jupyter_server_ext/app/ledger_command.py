@@ -19,9 +19,6 @@ if TYPE_CHECKING:
 def run(words: Sequence[str]) -> int:
     """Do what the words say; gives the exit code: 1 when the ledger was tampered with, 2 for a wrong command line.
 
-    Args:
-        words: What follows ``ledger`` on the command line.
-
     Raises:
         ConfigError: There is no such ledger, or a file cannot be written.
     """
@@ -66,9 +63,6 @@ def verify_ledger(url: str, anchor: Path | None = None, key_variable: str = "") 
         url: The ledger.
         anchor: File with ends of its chains, written by gateways.
         key_variable: Environment variable with what its lines are signed with; empty looks at no signature.
-
-    Raises:
-        ConfigError: There is no ledger, no anchor, or no such variable.
     """
     if key_variable and key_variable not in os.environ:
         raise ConfigError(f"The environment variable {key_variable} is not set.")

@@ -21,11 +21,7 @@ if TYPE_CHECKING:
 
 
 def open_state(settings: Settings) -> State:
-    """Where limits are counted.
-
-    Raises:
-        ConfigError: The URL is not usable.
-    """
+    """Where limits are counted."""
     url, jitter = settings.storage.state, settings.pool.jitter_ms / 1000
     if url.startswith("memory:"):
         return State(MemoryCounters(), MemoryWindows(jitter))
@@ -44,11 +40,7 @@ def open_state(settings: Settings) -> State:
 
 
 def open_answers(url: str) -> AnswerStore | None:
-    """Answers that are shared behind each gateway's memory; None where they are not.
-
-    Raises:
-        ConfigError: The URL is not usable.
-    """
+    """Answers that are shared behind each gateway's memory; None where they are not."""
     if url.startswith("memory:"):
         return None
     if not url.startswith(REDIS_URLS):
@@ -64,11 +56,7 @@ def keeps_nothing(url: str) -> bool:
 
 
 def open_ledger(storage: StorageSettings) -> SqlLedgerStore | None:
-    """Where entries are kept; None keeps none. Loading SQLAlchemy doubles the start, so only where there is a ledger.
-
-    Raises:
-        ConfigError: It cannot be opened.
-    """
+    """Where entries are kept; None keeps none. Loading SQLAlchemy doubles the start, so only for a ledger."""
     if keeps_nothing(storage.ledger):
         return None
     if storage.ledger in {"sqlite://", "sqlite:///", "sqlite:///:memory:"}:
@@ -97,12 +85,7 @@ def _open_postgresql(storage: StorageSettings) -> SqlLedgerStore:
 
 
 def check_ledger(url: str) -> None:
-    """Make sure that a ledger can be kept there.
-
-    Raises:
-        CannotOpen: It cannot.
-        ConfigError: A newer version has written it.
-    """
+    """Make sure that a ledger can be kept there."""
     from jupyter_server_ext.ledger import opened
 
     with opened(url, instance="check"):

@@ -45,29 +45,21 @@ class Listening:
     """Where to serve, and until when.
 
     Args:
-        ip: Address; empty for all.
-        port: Port, 0 for any free one.
-        tls: For https.
-        trust_headers: Whether ``X-Forwarded-For`` and the like come from a proxy of ours.
-        drain_seconds: How long to wait at the end for what is under way.
         quiet_seconds: For so long nothing may come at the end, before connections are closed; for those behind a proxy,
             which would find one closed that it is about to use.
-        until: Returns when it is time to end; beside SIGTERM and SIGINT.
         reread: Reads the configuration again, of which the keys are taken: at SIGHUP, and when ``watched`` changes.
-        watched: Path of the file with the configuration; empty where there is none.
-        signals: Signals that end it.
     """
 
-    ip: str = "127.0.0.1"
-    port: int = 8899
-    tls: ssl.SSLContext | None = None
-    trust_headers: bool = False
-    drain_seconds: float = 10.0
+    ip: str = "127.0.0.1"  # address; empty for all
+    port: int = 8899  # port, 0 for any free one
+    tls: ssl.SSLContext | None = None  # for https
+    trust_headers: bool = False  # whether ``X-Forwarded-For`` and the like come from a proxy of ours
+    drain_seconds: float = 10.0  # how long to wait at the end for what is under way
     quiet_seconds: float = 0.0
-    until: Callable[[], Awaitable[None]] | None = None
+    until: Callable[[], Awaitable[None]] | None = None  # returns when it is time to end; beside SIGTERM and SIGINT
     reread: Callable[[], Settings] | None = None
-    watched: str = ""
-    signals: tuple[int, ...] = field(default=(signal.SIGTERM, signal.SIGINT))
+    watched: str = ""  # path of the file with the configuration; empty where there is none
+    signals: tuple[int, ...] = field(default=(signal.SIGTERM, signal.SIGINT))  # signals that end it
 
     def url(self, port: int, base: str) -> str:
         """What a client on this machine opens."""
@@ -88,13 +80,7 @@ def web_application(app: AppContext) -> Application:
 async def serve(app: AppContext, listening: Listening, ready: Callable[[str], None]) -> None:
     """Serve until a signal comes, or ``listening.until`` returns; then let what is under way end.
 
-    Args:
-        app: The gateway.
-        listening: Where and how long.
-        ready: Is called with the URL as soon as requests are answered.
-
-    Raises:
-        ConfigError: The address cannot be used.
+    ``ready`` is called with the URL as soon as requests are answered.
     """
     _raise_open_files()
     _collect_rarely()
@@ -138,11 +124,7 @@ async def _quiet(metrics: Metrics, seconds: float) -> None:
 
 
 def _sockets(listening: Listening) -> list[socket.socket]:
-    """What is listened to: the port that a supervisor holds and hands on, or one of our own.
-
-    Raises:
-        ConfigError: The address cannot be used.
-    """
+    """What is listened to: the port that a supervisor holds and hands on, or one of our own."""
     if kept := os.environ.pop(LISTEN_VARIABLE, ""):
         handed = socket.socket(fileno=int(kept))
         handed.setblocking(False)

@@ -26,19 +26,12 @@ _MARGIN = 5.0  # a window is held a little longer than its minute, and answers t
 
 @dataclass(frozen=True)
 class ClassDemand:
-    """What a class wants.
+    """What a class wants."""
 
-    Args:
-        users: How many people.
-        requests: Requests of each a day.
-        prompt: Tokens read per request.
-        answer: Tokens written per request.
-    """
-
-    users: int = 75
-    requests: int = 25
-    prompt: int = 1500
-    answer: int = 250
+    users: int = 75  # how many people
+    requests: int = 25  # requests of each a day
+    prompt: int = 1500  # tokens read per request
+    answer: int = 250  # tokens written per request
 
     @property
     def tokens(self) -> int:
@@ -59,12 +52,6 @@ class ServedRate:
 
 def group_rate(keys: Iterable[KeySettings], model: str, demand: ClassDemand, seconds: float) -> ServedRate:
     """Requests for a model that one quota group allows in ``seconds``.
-
-    Args:
-        keys: The keys of the group, with what their presets know filled in. They share their limits.
-        model: The model.
-        demand: What a request takes.
-        seconds: The length of time.
 
     Example:
         >>> from jupyter_server_ext.config.settings import KeySettings, Limit
@@ -89,15 +76,7 @@ def _words(limit: Limit) -> str:
 
 
 def report(settings: Settings, demand: ClassDemand) -> list[str]:
-    """The arithmetic for a configuration, as lines to print.
-
-    Args:
-        settings: Keys, default model, and how long a request may wait.
-        demand: What a class wants.
-
-    Raises:
-        ConfigError: There are no keys, or no model.
-    """
+    """The arithmetic for a configuration, as lines to print."""
     keys = [with_preset(key) for key in settings.keys]
     model = settings.default_model or next((key.models[0] for key in keys if key.models), "")
     if not keys or not model:
@@ -132,13 +111,7 @@ def _verdict(demand: ClassDemand, a_minute: float, a_day: float) -> list[str]:
 
 
 def _burst(patience: float, demand: ClassDemand, groups: Sequence[float]) -> list[str]:
-    """What happens when everybody asks at once: each minute starts whole requests, group by group.
-
-    Args:
-        patience: Seconds that a request may wait.
-        demand: What a class wants.
-        groups: Requests that each quota group allows in a minute.
-    """
+    """What happens when everybody asks at once: each minute starts whole requests, group by group."""
     if any(math.isinf(rate) for rate in groups):
         return []
     at_once = sum(math.floor(rate) for rate in groups)

@@ -35,18 +35,12 @@ _BIND_SECONDS = 30.0
 
 
 class Supervisor:
-    """Runs a command behind a listening socket until it is stopped.
-
-    Args:
-        command: Starts the gateway.
-        listening: The socket.
-        api_url: The hub's REST API.
-    """
+    """Runs a command behind a listening socket until it is stopped."""
 
     def __init__(self, command: Sequence[str], listening: socket.socket, api_url: str) -> None:
-        self._command = list(command)
-        self._listening = listening
-        self._api_url = api_url
+        self._command = list(command)  # starts the gateway
+        self._listening = listening  # the socket
+        self._api_url = api_url  # the hub's REST API
         self._parent = os.getppid()
         self._ending = False
         self._child: subprocess.Popen[bytes] | None = None

@@ -116,12 +116,7 @@ def _read(path: Path, environment: Mapping[str, str]) -> s.Settings:
 
 
 def read_settings(text: str, environment: Mapping[str, str], name: str = "rsql.toml") -> s.Settings:
-    """The settings that the text of an ``rsql.toml`` describes.
-
-    Args:
-        text: TOML.
-        environment: Where ``${NAME}`` is looked up.
-        name: How messages call the file.
+    """The settings that the text of an ``rsql.toml`` describes; messages call the file ``name``.
 
     Raises:
         ConfigError: With file, line and what was expected.

@@ -31,9 +31,6 @@ _TOKEN = re.compile(
 def line_numbers(text: str) -> Mapping[Place, int]:
     r"""The line, counted from 1, of each table, key and item of an array.
 
-    Args:
-        text: Valid TOML.
-
     Example:
         >>> line_numbers('[[keys]]\nname = "a"\n[[keys]]\nname = "b"')[("keys", 1, "name")]
         4

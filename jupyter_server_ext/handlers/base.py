@@ -62,11 +62,7 @@ class JsonHandler(RequestHandler):
         """No reply is worth hashing."""
 
     def decode_argument(self, value: bytes, name: str | None = None) -> str:
-        """A part of the path or the query as text.
-
-        Raises:
-            BadRequest: It holds what no name has.
-        """
+        """A part of the path or the query as text."""
         text = super().decode_argument(value, name)
         if not is_name(text if name is None else text[:255]):
             raise BadRequest("The address holds a part that is too long, or control characters.", param=name)
@@ -251,11 +247,7 @@ class GatewayHandler(JsonHandler):
 
     @property
     def asker(self) -> Caller:
-        """Who asks, on a route that needs a scope.
-
-        Raises:
-            NotAuthenticated: On another route.
-        """
+        """Who asks, on a route that needs a scope."""
         if self.caller is None:
             raise NotAuthenticated("This route does not know who asks.")
         return self.caller

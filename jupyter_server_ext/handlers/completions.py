@@ -31,14 +31,10 @@ _STALLED_CLIENT_SECONDS = 120.0  # a client that reads nothing for so long has g
 
 
 class Heartbeat:
-    """Beats while nothing else is sent: one timer for a stream rather than one for each event.
-
-    Args:
-        beat: Is called each time.
-    """
+    """Beats while nothing else is sent: one timer for a stream rather than one for each event."""
 
     def __init__(self, beat: Callable[[], None]) -> None:
-        self._beat = beat
+        self._beat = beat  # is called each time
         self._loop = asyncio.get_running_loop()
         self._last = self._loop.time()
         self._timer = self._loop.call_later(HEARTBEAT_SECONDS, self._look)
@@ -69,14 +65,7 @@ class RelayHandler(GatewayHandler):
         return self.largest_body
 
     async def read_body(self, shape: Shape) -> Read:
-        """What was sent; large bodies are read in another process.
-
-        Args:
-            shape: Makes a body in OpenAI's form of it; a function of a module.
-
-        Raises:
-            BadRequest: It is not JSON, or a field is wrong.
-        """
+        """What was sent; large bodies are read in another process, so ``shape`` is a function of a module."""
         body = self.body
         self.incoming.chunks.clear()
         try:

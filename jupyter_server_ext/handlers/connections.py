@@ -164,11 +164,7 @@ class PatientSocket(socket.socket):
     _reserve: int | None = None
 
     def accept(self) -> tuple[socket.socket, Any]:
-        """A new connection.
-
-        Raises:
-            BlockingIOError: There is none, or none that could be kept.
-        """
+        """A new connection."""
         if self._reserve is None:
             self._reserve = os.open(os.devnull, os.O_RDONLY)
         try:

@@ -81,22 +81,14 @@ class OneKeyOfAll(GatewayHandler):
 
 
 def person(handler: GatewayHandler) -> Caller:
-    """Who asks, if that is not a key itself: a key that got into wrong hands makes, shows and ends no others.
-
-    Raises:
-        NotPermitted: It is.
-    """
+    """Who asks, if that is not a key itself: a key that got into wrong hands makes, shows and ends no others."""
     if handler.asker.key:
         raise NotPermitted("A virtual key looks after no keys. Use a token of your own.")
     return handler.asker
 
 
 async def revoked(handler: GatewayHandler, key_id: str, owner: str | None) -> ApiKey:
-    """End a key, here at once and elsewhere when what is remembered of it grows old.
-
-    Raises:
-        NoSuchKey: There is none, or it is somebody else's.
-    """
+    """End a key, here at once and elsewhere when what is remembered of it grows old."""
     key = await handler.app.virtual_keys.revoke(key_id, owner)
     handler.app.auth.forget(key.owner)
     return key
@@ -128,11 +120,7 @@ def _tenant_of(body: Mapping[str, Any]) -> str:
 
 
 def days_of(body: Mapping[str, Any]) -> float | None:
-    """How long a key is asked to last.
-
-    Raises:
-        BadRequest: It is no number.
-    """
+    """How long a key is asked to last."""
     days = body.get("days")
     if days is not None and (isinstance(days, bool) or not isinstance(days, int | float)):
         raise BadRequest("'days' must be a number.", param="days")
@@ -140,11 +128,7 @@ def days_of(body: Mapping[str, Any]) -> float | None:
 
 
 def limits_of(body: Mapping[str, Any]) -> CallerLimits:
-    """The limits that a key is asked to have.
-
-    Raises:
-        BadRequest: There is no such limit, or it is no number of 0 or more.
-    """
+    """The limits that a key is asked to have."""
     given = body.get("limits")
     return CallerLimits(**check_limits("limits", {} if given is None else given))
 

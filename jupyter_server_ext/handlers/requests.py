@@ -40,28 +40,17 @@ class Read(NamedTuple):
     """A body that was read.
 
     Args:
-        sent: What the client sent; of a large body only what is not part of the question.
-        asked: The same as a body in OpenAI's form of chat completions, or of embeddings.
         weighed: What is known of a large one, whose large fields are ``msgspec.Raw``; None for others.
-        fingerprint: Hash of a large one.
     """
 
-    sent: dict[str, Any]
-    asked: dict[str, Any]
+    sent: dict[str, Any]  # what the client sent; of a large body only what is not part of the question
+    asked: dict[str, Any]  # the same as a body in OpenAI's form of chat completions, or of embeddings
     weighed: Weighed | None = None
-    fingerprint: str = ""
+    fingerprint: str = ""  # hash of a large one
 
 
 def read(body: bytes, shape: Callable[[dict[str, Any]], dict[str, Any]]) -> Read:
-    """The fields of a body that is not large.
-
-    Args:
-        body: JSON.
-        shape: Makes the body in OpenAI's form from it.
-
-    Raises:
-        BadRequest: It is not JSON, or a field is wrong.
-    """
+    """The fields of a body that is not large, with its form in OpenAI's terms by ``shape``."""
     sent = json_object(body)
     return Read(sent, shape(sent))
 
@@ -123,14 +112,12 @@ class IncomingBody:
     """The body of one request while it comes in, counted in the budget before it is kept.
 
     Args:
-        budget: Bodies of all requests.
         headers: Of the request.
-        most: The largest that is taken, in bytes.
     """
 
     def __init__(self, budget: BodyBudget, headers: Mapping[str, str], most: int) -> None:
-        self._budget = budget
-        self._most = most
+        self._budget = budget  # bodies of all requests
+        self._most = most  # the largest that is taken, in bytes
         self._sender = ""
         self._held = 0
         self.chunks: list[bytes] = []
@@ -146,13 +133,7 @@ class IncomingBody:
         return min(_BODY_SECONDS, _FIRST_SECONDS + (self._length or self._most) / _SLOWEST)
 
     def announce(self, caller: Caller | None) -> None:
-        """Count the announced length, in the caller's name.
-
-        Raises:
-            TooLarge: It is above the largest.
-            LimitExceeded: The caller is sending too much.
-            NoCapacity: All are.
-        """
+        """Count the announced length, in the caller's name."""
         self._sender = caller.name if caller is not None else ""
         if self._length > self._most:
             raise self._too_large()
@@ -191,11 +172,7 @@ class IncomingBody:
 
 
 def json_object(body: bytes) -> dict[str, Any]:
-    """The JSON object in a body, without fields named like ``api_key``: keys of providers are not taken from clients.
-
-    Raises:
-        BadRequest: Not JSON, or not an object.
-    """
+    """The JSON object in a body, without fields named like ``api_key``: clients bring no keys of providers."""
     try:
         value = msgspec.json.decode(body)
     except (ValueError, RecursionError) as error:  # malformed, not UTF-8, or nested too deeply
@@ -225,9 +202,6 @@ def chat_request(
         request_id: The gateway's id of it.
         fingerprint: What tells it from another with the same Idempotency-Key.
         weighed: What is known of a large one; its messages were checked before.
-
-    Raises:
-        BadRequest: A field is missing or of the wrong type; ``param`` names it.
     """
     if weighed is None:
         check_messages(body.get("messages"))
@@ -265,17 +239,7 @@ def as_sent(body: dict[str, Any]) -> dict[str, Any]:
 def embeddings_request(
     body: Mapping[str, Any], headers: Mapping[str, str], *, request_id: str, weighed: Weighed | None = None
 ) -> ChatRequest:
-    """The request for vectors that a body in OpenAI's form makes.
-
-    Args:
-        body: The JSON object.
-        headers: ``X-RSQL-Task`` is read.
-        request_id: The gateway's id of it.
-        weighed: What is known of a large one.
-
-    Raises:
-        BadRequest: A field is missing or of the wrong type; ``param`` names it.
-    """
+    """The request for vectors that a body in OpenAI's form makes."""
     given = body.get("input")
     if not isinstance(given, str | list | msgspec.Raw) or not given:
         raise BadRequest("'input' is missing: a text, or a list of texts.", param="input")
@@ -312,11 +276,7 @@ def cache_wish(header: str) -> tuple[CacheWish, float]:
 
 
 def repeat_key(headers: Mapping[str, str]) -> str:
-    """The Idempotency-Key, empty when there is none.
-
-    Raises:
-        BadRequest: It is too long or holds odd characters.
-    """
+    """The Idempotency-Key, empty when there is none."""
     key = headers.get("Idempotency-Key", "")
     if key and not _REPEAT_KEY.fullmatch(key):
         raise BadRequest("'Idempotency-Key' may have up to 255 visible characters.", param="Idempotency-Key")
@@ -335,11 +295,7 @@ def task_of(headers: Mapping[str, str]) -> Task:
 
 
 def wants_whole(headers: Mapping[str, str], task: Task) -> bool:
-    """Whether a stream is to come only when all of it is there; for batch work, as nobody watches, unless it says no.
-
-    Raises:
-        BadRequest: ``X-RSQL-Whole`` says neither.
-    """
+    """Whether a stream comes only when all of it is there; for batch work, as nobody watches, unless it says no."""
     wish = headers.get("X-RSQL-Whole", "").lower()
     if not wish:
         return task == "batch"
@@ -349,22 +305,14 @@ def wants_whole(headers: Mapping[str, str], task: Task) -> bool:
 
 
 def session_of(text: str) -> str:
-    """The name of a conversation, empty when it is none.
-
-    Raises:
-        BadRequest: It is too long or holds odd characters.
-    """
+    """The name of a conversation, empty when it is none."""
     if text and not _SESSION.fullmatch(text):
         raise BadRequest("'session_id' may have up to 128 letters, digits and . _ : @ + -", param="session_id")
     return text
 
 
 def check_messages(messages: object) -> None:
-    """Refuses what no provider would take as messages.
-
-    Raises:
-        BadRequest: The field and place that is wrong.
-    """
+    """Refuses what no provider would take as messages."""
     if messages is None:
         raise BadRequest('\'messages\' is missing: a list like [{"role": "user", "content": "…"}].', param="messages")
     if not isinstance(messages, list):
@@ -376,11 +324,7 @@ def check_messages(messages: object) -> None:
 
 
 def check_amount(body: Mapping[str, Any], name: str) -> None:
-    """Refuses an amount by which nobody could reckon what a request takes of a limit.
-
-    Raises:
-        BadRequest: It is there, and no whole number in its bounds.
-    """
+    """Refuses an amount by which nobody could reckon what a request takes of a limit."""
     value, most = body.get(name), _AMOUNTS.get(name, _MOST_TOKENS)
     least = int(name == "n")  # no tokens at all are the provider's to refuse, and counted as if absent
     if value is not None and not (type(value) is int and least <= value <= most):
@@ -427,11 +371,7 @@ def optional_truth(body: Mapping[str, Any], name: str) -> bool:
 
 
 def required_text(body: Mapping[str, Any], name: str) -> str:
-    """A field that must be there, as text.
-
-    Raises:
-        BadRequest: It is missing, empty, or something else.
-    """
+    """A field that must be there, as text."""
     text = optional_text(body, name)
     if not text.strip():
         raise BadRequest(f"'{name}' is missing or empty.", param=name)

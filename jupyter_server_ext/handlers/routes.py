@@ -23,12 +23,11 @@ class Route:
 
     Args:
         pattern: Its path below the gateway's base. ``{name}`` is a part that varies, ``{name:regex}`` one of this form.
-        handler: Answers it.
         body: JSON schema of the body that it takes, for openapi.json; None for no body, or one that may be empty.
     """
 
     pattern: str
-    handler: type[GatewayHandler]
+    handler: type[GatewayHandler]  # answers it
     body: Mapping[str, Any] | None = None
 
     @property

@@ -260,16 +260,14 @@ class Keyring:
     """All keys of a pool by their public ids: which there are, which are paused or retired, which are for a model.
 
     Args:
-        clock: Seconds, never going back.
-        on_change: Called when a request may start that could not before.
         at_once: Requests in flight with all keys together; None is unlimited.
     """
 
     def __init__(
         self, clock: Callable[[], float], on_change: Callable[[], None], *, at_once: int | None = None
     ) -> None:
-        self._clock = clock
-        self._changed = on_change
+        self._clock = clock  # seconds, never going back
+        self._changed = on_change  # called when a request may start that could not before
         self._shared = _in_flight(at_once)
         self._keys: dict[str, Key] = {}
 
@@ -281,11 +279,7 @@ class Keyring:
         return self._keys.get(key)
 
     def get(self, key: str) -> Key:
-        """The key with this public id.
-
-        Raises:
-            BadRequest: There is none.
-        """
+        """The key with this public id."""
         found = self._keys.get(key)
         if found is None:
             raise BadRequest(f"There is no key '{key}'.", param="key", status=404)

@@ -29,15 +29,12 @@ class ModelQueue:
 
     Queues take turns too, where models share a quota: each by the weight of all that wait in it (S. J. Golestani, "A
     self-clocked fair queueing scheme for broadband applications", 1994).
-
-    Args:
-        turns: How many turns each of its callers would have had by now, as in the other queues.
     """
 
     def __init__(self, turns: float = 0.0) -> None:
         self.people = DeficitRoundRobin()
         self.batch = DeficitRoundRobin()
-        self.turns = turns
+        self.turns = turns  # how many turns each of its callers would have had by now, as in the other queues
         self._turn = 0
         self._held: QueuedRequest | None = None
         self._count = self._prompt = self._completion = 0  # of all that wait
@@ -169,18 +166,12 @@ class ModelQueue:
 
 
 class ModelQueues:
-    """The queues of all models.
-
-    Attributes:
-        waiting: Those in which requests wait, by model.
-        size: Bytes of all bodies that wait.
-        joined: How many requests have waited so far, by model.
-    """
+    """The queues of all models."""
 
     def __init__(self) -> None:
-        self.waiting: dict[str, ModelQueue] = {}
-        self.size = 0
-        self.joined: Counter[str] = Counter()
+        self.waiting: dict[str, ModelQueue] = {}  # those in which requests wait, by model
+        self.size = 0  # bytes of all bodies that wait
+        self.joined: Counter[str] = Counter()  # how many requests have waited so far, by model
         self._length = 0
         self._idle: OrderedDict[str, ModelQueue] = OrderedDict()  # without requests; their turns are remembered
 

@@ -27,19 +27,12 @@ if TYPE_CHECKING:
 
 
 class Busy(NamedTuple):
-    """No key can start now.
+    """No key can start now."""
 
-    Args:
-        wait: Seconds until one can; infinite when waiting does not help.
-        reason: Why not now, for people.
-        key: The key that will be first.
-        too_large: Whether the request is more than any key allows at all.
-    """
-
-    wait: float
-    reason: str
-    key: str = ""
-    too_large: bool = False
+    wait: float  # seconds until one can; infinite when waiting does not help
+    reason: str  # why not now, for people
+    key: str = ""  # the key that will be first
+    too_large: bool = False  # whether the request is more than any key allows at all
 
 
 class Lease:

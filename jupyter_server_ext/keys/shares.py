@@ -50,17 +50,11 @@ _MOST_MODELS = 200
 
 
 class _SharedKey(NamedTuple):
-    """A key, or all keys of a quota group, as usual requests take from it.
+    """A key, or all keys of a quota group, as usual requests take from it."""
 
-    Args:
-        key: The first of these keys.
-        available: Seconds until it may be used.
-        needs: What a usual request takes of which window.
-    """
-
-    key: str
-    available: float
-    needs: tuple[tuple[WindowSpec, int], ...]
+    key: str  # the first of these keys
+    available: float  # seconds until it may be used
+    needs: tuple[tuple[WindowSpec, int], ...]  # what a usual request takes of which window
 
     @property
     def short(self) -> Iterator[tuple[WindowSpec, int]]:
@@ -74,17 +68,11 @@ class _SharedKey(NamedTuple):
 
 
 class _Expected(NamedTuple):
-    """Requests for one model, of callers below their shares.
+    """Requests for one model, of callers below their shares."""
 
-    Args:
-        waiting: How many wait.
-        rate: How many come in a second.
-        variance: Of how many come in a second: the more come at once, the larger.
-    """
-
-    waiting: int = 0
-    rate: float = 0.0
-    variance: float = 0.0
+    waiting: int = 0  # how many wait
+    rate: float = 0.0  # how many come in a second
+    variance: float = 0.0  # of how many come in a second: the more come at once, the larger
 
 
 class Division:
@@ -92,7 +80,6 @@ class Division:
 
     Args:
         shares: All habits, and the windows.
-        model: The model.
         now: The moment.
     """
 
@@ -219,17 +206,12 @@ class Division:
 
 
 class Shares:
-    """The shares of all callers.
-
-    Args:
-        windows: Where use is counted.
-        offers: The keys for a model: seconds until each may be used, and its windows.
-    """
+    """The shares of all callers."""
 
     def __init__(self, windows: MemoryWindows, offers: Candidates) -> None:
-        self.windows = windows
+        self.windows = windows  # where use is counted
         self.habits: dict[str, Habits] = {}  # by model
-        self._offers = offers
+        self._offers = offers  # the keys for a model: seconds until each may be used, and its windows
         self._divisions: dict[str, Division] = {}
 
     def asks(self, caller: str, model: str, weight: float, usual: Cost, now: float) -> None:

@@ -33,18 +33,13 @@ _PLACE = attrgetter("place")
 
 
 class Candidate:
-    """A key that may serve a request.
-
-    Args:
-        available: Seconds until it may be used at all.
-        needs: What is taken of which limits.
-    """
+    """A key that may serve a request."""
 
     __slots__ = ("needs", "soonest")
 
     def __init__(self, available: float, needs: Sequence[tuple[WindowProjection, float]]) -> None:
-        self.needs = needs
-        self.soonest = available
+        self.needs = needs  # what is taken of which limits
+        self.soonest = available  # seconds until it may be used at all
         """It can't be used before, as what is taken meanwhile only makes it later."""
 
     def headroom(self, at: float) -> float:
@@ -99,19 +94,12 @@ def _rough(tokens: int) -> int:
 
 
 class _Hold(NamedTuple):
-    """What a request has to leave to others.
+    """What a request has to leave to others."""
 
-    Args:
-        credit: What its caller has left of its share.
-        spare: What there is for callers beyond their shares.
-        size: What it takes of either.
-        until: How far ahead callers' habits tell anything.
-    """
-
-    credit: WindowProjection
-    spare: WindowProjection
-    size: float
-    until: float = -math.inf
+    credit: WindowProjection  # what its caller has left of its share
+    spare: WindowProjection  # what there is for callers beyond their shares
+    size: float  # what it takes of either
+    until: float = -math.inf  # how far ahead callers' habits tell anything
 
 
 _NO_HOLD = _Hold(WindowProjection(math.inf, math.inf, 0.0), WindowProjection(math.inf, math.inf, 0.0), 0.0)
@@ -120,17 +108,8 @@ _NO_HOLD = _Hold(WindowProjection(math.inf, math.inf, 0.0), WindowProjection(mat
 class WaitEstimate:
     """When requests start, if nothing else comes.
 
-    Args:
-        pool: The keys.
-        shares: What is kept for callers that have lately asked.
-        queues: All requests that wait.
-        queue: Where a newcomer would wait: one of ``queues``, or an empty one.
-        newcomer: The request whose start is predicted …
-        places: … for so many places in its queue.
-
     Attributes:
         starts: Seconds until the newcomer starts, by how many of its queue are served before it; infinite for never.
-        starts_of: Seconds until each waiting request starts.
         late: Waiting requests that won't start before their deadlines, as others with earlier turns have come.
     """
 
@@ -139,19 +118,19 @@ class WaitEstimate:
         pool: KeyPool,
         shares: Shares,
         queues: Iterable[ModelQueue],
-        queue: ModelQueue,
-        newcomer: QueuedRequest,
-        places: int,
+        queue: ModelQueue,  # where a newcomer would wait: one of ``queues``, or an empty one
+        newcomer: QueuedRequest,  # the request whose start is predicted …
+        places: int,  # … for so many places in its queue
     ) -> None:
         self.starts: list[float] = []
-        self.starts_of: dict[QueuedRequest, float] = {}
+        self.starts_of: dict[QueuedRequest, float] = {}  # seconds until each waiting request starts
         self.late: list[QueuedRequest] = []
-        self._pool = pool
+        self._pool = pool  # the keys
         self._now = pool.clock()
         self._limits: dict[str, WindowProjection] = {}
         self._known: dict[tuple[str, Cost, frozenset[str]], Sequence[Candidate]] = {}
         self._of_each: dict[QueuedRequest, Sequence[Candidate]] = {}
-        self._shares = shares
+        self._shares = shares  # what is kept for callers that have lately asked
         self._spares: dict[str, WindowProjection] = {}  # by model
         self._newcomer, self._places = newcomer, places
         self._next_one = replace(newcomer, usual=queue.usual(newcomer), deadline=math.inf)
@@ -364,20 +343,13 @@ class Schedule:
 
 
 class Schedules:
-    """Wait estimates of all queues, each kept for a moment: one for every request would cost more, the more wait.
-
-    Args:
-        pool: The keys.
-        shares: What is kept for callers that have lately asked.
-        queues: All requests that wait.
-        on_late: Called when requests are found to wait in vain.
-    """
+    """Wait estimates of all queues, each kept for a moment: one for every request would cost more, the more wait."""
 
     def __init__(self, pool: KeyPool, shares: Shares, queues: ModelQueues, on_late: Callable[[], None]) -> None:
-        self._on_late = on_late
-        self._pool = pool
-        self._shares = shares
-        self._queues = queues
+        self._on_late = on_late  # called when requests are found to wait in vain
+        self._pool = pool  # the keys
+        self._shares = shares  # what is kept for callers that have lately asked
+        self._queues = queues  # all requests that wait
         self._known: dict[str, dict[_Kind, Schedule]] = {}  # by model
         self._numbered: dict[str, float] = {}  # when the places of a model's queue were written down
         self._late: list[QueuedRequest] = []

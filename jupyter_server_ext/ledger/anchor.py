@@ -33,11 +33,6 @@ class Head(NamedTuple):
 def line_of(head: Head, at: float, key: str = "") -> str:
     """What is written down of a head.
 
-    Args:
-        head: The end of a chain.
-        at: Unix time.
-        key: Signs it; empty for no signature.
-
     Example:
         >>> line_of(Head("g 1", 2, "ab"), 0.0)
         'rsql-head 1970-01-01T00:00:00+00:00 2 ab - g 1'
@@ -69,11 +64,7 @@ def heads_in(text: str, key: str = "") -> tuple[list[Head], list[str]]:
 
 
 def add_line(path: Path, line: str) -> None:
-    """Add a line to a file, which is made for its owner only.
-
-    Raises:
-        OSError: It cannot be written.
-    """
+    """Add a line to a file, which is made for its owner only."""
     with os.fdopen(open_private(path, os.O_WRONLY | os.O_APPEND), "a", encoding="utf-8") as file:
         file.write(line + "\n")
         file.flush()

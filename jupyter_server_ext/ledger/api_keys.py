@@ -91,14 +91,10 @@ class MemoryApiKeys:
 
 
 class SqlApiKeys:
-    """Virtual API keys in the ledger's database.
-
-    Args:
-        engine: The database.
-    """
+    """Virtual API keys in the ledger's database."""
 
     def __init__(self, engine: sa.Engine) -> None:
-        self._engine = engine
+        self._engine = engine  # the database
 
     def add(self, key: ApiKey) -> None:
         """See ``ApiKeyStore.add``."""

@@ -27,11 +27,7 @@ _BUSY_SECONDS = 5.0
 
 
 def open_engine(url: str) -> sa.Engine:
-    """The engine of ``sqlite:///path`` or ``postgresql://…``; it connects when it is first used.
-
-    Raises:
-        ConfigError: The URL cannot be read, or is for a database that is not known.
-    """
+    """The engine of ``sqlite:///path`` or ``postgresql://…``; it connects when it is first used."""
     try:
         parsed = sa.make_url(url)
         if parsed.drivername in {"postgresql", "postgres"}:
@@ -49,11 +45,7 @@ def open_engine(url: str) -> sa.Engine:
 
 
 def migrate(engine: sa.Engine) -> None:
-    """Bring the tables to this version; two gateways that start together take turns.
-
-    Raises:
-        ConfigError: A newer version has written them.
-    """
+    """Bring the tables to this version; two gateways that start together take turns."""
     with engine.begin() as db:
         if db.dialect.name == "postgresql":
             db.execute(sa.text("SELECT pg_advisory_xact_lock(:n)"), {"n": _MIGRATION_LOCK})
@@ -76,11 +68,7 @@ def migrate(engine: sa.Engine) -> None:
 
 @contextmanager
 def at_start(engine: sa.Engine) -> Iterator[None]:
-    """What fails now is the administrator's to repair.
-
-    Raises:
-        CannotOpen: In place of whatever the database says.
-    """
+    """What fails now is the administrator's to repair."""
     try:
         yield
     except sa.exc.SQLAlchemyError as error:

@@ -26,13 +26,6 @@ _MOST = 1_000
 def open_private(path: Path, flags: int = os.O_RDWR) -> int:
     """The descriptor of a file, which is made for its owner only when it is missing; of one that is not, the log tells.
 
-    Args:
-        path: The file.
-        flags: As of ``os.open``, besides that it may be made.
-
-    Raises:
-        OSError: It cannot be opened.
-
     Example:
         >>> import pathlib, tempfile
         >>> path = pathlib.Path(tempfile.mkdtemp()) / "a"
@@ -48,9 +41,6 @@ def open_private(path: Path, flags: int = os.O_RDWR) -> int:
 
 def lock(file: int) -> None:
     """Lock a file until it is closed.
-
-    Args:
-        file: Its descriptor.
 
     Raises:
         OSError: Another process has it, or there are no locks here.

@@ -40,15 +40,11 @@ _PATIENCE_SECONDS = 2.5  # of who waits for an entry to be written while nothing
 
 
 class RowsRefused(Exception):
-    """Some entries of a group cannot be kept as they are. All others are written, and of these what can be kept.
-
-    Args:
-        rows: The reason for each, by request id and attempt.
-    """
+    """Some entries of a group cannot be kept as they are. All others are written, and of these what can be kept."""
 
     def __init__(self, rows: Mapping[tuple[str, int], str]) -> None:
         super().__init__(f"{len(rows)} entries refused")
-        self.rows = rows
+        self.rows = rows  # the reason for each, by request id and attempt
 
 
 class NotRecordable(RsqlGatewayError):

@@ -41,18 +41,12 @@ _USED = (
 
 
 class SqlLedgerReader:
-    """Reads the ledger's tables. Methods block.
-
-    Args:
-        engine: The database.
-        instance: Name of this gateway, whose chain ``head`` is the end of.
-        zone: Time zone whose midnight begins a day.
-    """
+    """Reads the ledger's tables. Methods block."""
 
     def __init__(self, engine: sa.Engine, instance: str, zone: str = "UTC") -> None:
-        self._engine = engine
-        self._instance = instance
-        self._zone = ZoneInfo(zone)
+        self._engine = engine  # the database
+        self._instance = instance  # name of this gateway, whose chain ``head`` is the end of
+        self._zone = ZoneInfo(zone)  # time zone whose midnight begins a day
 
     def day(self, at: float) -> str:
         """The calendar day of a Unix time in the ledger's zone, ``2026-11-21``."""

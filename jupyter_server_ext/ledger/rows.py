@@ -176,9 +176,6 @@ def problems_of(row: dict[str, Any], number: int, chain: str) -> list[str]:
 class ForgottenCallers:
     """Callers, each with the Unix time up to which everything of it is forgotten.
 
-    Args:
-        until: That time by the caller's hash.
-
     Example:
         >>> forgotten = ForgottenCallers({hash_of("ada"): 50.0})
         >>> ("ada", 50.0) in forgotten, ("ada", 50.1) in forgotten, ("bob", 1.0) in forgotten
@@ -186,7 +183,7 @@ class ForgottenCallers:
     """
 
     def __init__(self, until: Mapping[str, float]) -> None:
-        self._until = until
+        self._until = until  # that time by the caller's hash
 
     def __contains__(self, begun: tuple[str, float]) -> bool:
         """Whether what a caller began at a Unix time is forgotten."""

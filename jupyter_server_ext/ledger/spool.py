@@ -369,16 +369,11 @@ class SpooledLedgerStore(SqlLedgerStore):
 
 
 class _Soon:
-    """Methods of something, each of which answers at once or raises.
-
-    Args:
-        of: Whose methods.
-        soon: Calls one of them.
-    """
+    """Methods of something, each of which answers at once or raises."""
 
     def __init__(self, of: object, soon: Callable[[Callable[[], Any]], Any]) -> None:
-        self._of = of
-        self._soon = soon
+        self._of = of  # whose methods
+        self._soon = soon  # calls one of them
 
     def __getattr__(self, name: str) -> Callable[..., Any]:
         method = getattr(self._of, name)

@@ -357,26 +357,14 @@ def deferred_fsync(db: sa.Connection) -> Iterator[None]:
 
 
 class Prepared:
-    """A statement without results or with few, run for rows of plain values.
-
-    Args:
-        make: The statement for a dialect's name.
-    """
+    """A statement without results or with few, run for rows of plain values."""
 
     def __init__(self, make: Callable[[str], sa.ClauseElement]) -> None:
-        self._make = make
+        self._make = make  # the statement for a dialect's name
         self._compiled: dict[str, tuple[str, Callable[[Row], Any]]] = {}
 
     def run(self, db: sa.Connection, rows: Sequence[Row]) -> Any:
-        """Run it for each of these rows, at one go.
-
-        Args:
-            db: The connection, in a transaction.
-            rows: At least one; each has a value for every parameter of the statement, and may have more.
-
-        Raises:
-            sqlalchemy.exc.DBAPIError: The database refused, or is away.
-        """
+        """Run it for each of these rows, at one go."""
         text, values = self._compiled.get(db.dialect.name) or self._compile(db.dialect)
         given = values(rows[0]) if len(rows) == 1 else [values(row) for row in rows]
         if db.dialect.name != "sqlite":

@@ -79,13 +79,12 @@ class LimitScope:
     """The counters of one virtual key, one caller, one tenant, or everyone.
 
     Args:
-        kind: Which of them.
         name: The name of the key, caller or tenant.
         limits: Its limits. A caller's use is counted without limits too, as it is shown.
     """
 
     def __init__(self, kind: ScopeKind, name: str, limits: CallerLimits) -> None:
-        self.kind = kind
+        self.kind = kind  # which of them
         scope = kind if kind == "everyone" else f"{kind}:{name}"
         self.slots = Counter(f"{scope}/concurrent", limits.concurrency)
         self.counters: dict[tuple[Unit, str], Counter] = {}

@@ -50,22 +50,15 @@ class StateUnavailable(RsqlGatewayError):
 
 
 class SharedCount:
-    """What this gateway knows of one counter: its own part to the last, and the others' as of some time.
-
-    Args:
-        span: The length of the window in µs; 0 counts what is in flight.
-
-    Attributes:
-        pending: Differences that Redis does not know, by slot.
-    """
+    """What this gateway knows of one counter: its own part to the last, and the others' as of some time."""
 
     __slots__ = ("_loss", "others", "others_at", "own", "pending", "slots", "span")
 
     def __init__(self, span: int) -> None:
-        self.span = span
+        self.span = span  # the length of the window in µs; 0 counts what is in flight
         self.slots: dict[int, int] = {}  # own amounts, oldest first
         self.own = 0
-        self.pending: dict[int, int] = {}
+        self.pending: dict[int, int] = {}  # differences that Redis does not know, by slot
         self.others = 0
         self.others_at = 0
         self._loss = (0, 0.0)  # its number, and what this gateway may have until all is dealt out anew

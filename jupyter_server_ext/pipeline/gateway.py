@@ -391,14 +391,10 @@ class Gateway:
 
 
 class _Transports:
-    """Carry requests: to providers, and to the offline model.
-
-    Args:
-        network: In place of real connections to providers.
-    """
+    """Carry requests: to providers, and to the offline model."""
 
     def __init__(self, network: httpx.AsyncBaseTransport | None) -> None:
-        self._network = network
+        self._network = network  # in place of real connections to providers
         self._offline: httpx.AsyncBaseTransport | None = None
 
     def network(self) -> httpx.AsyncBaseTransport:

@@ -47,11 +47,10 @@ class DistributedLock:
     Attributes:
         known: What the gateways know of it: ``new``, ``answered``, ``other`` for something else by that name; or
             ``unknown``, as nobody can be asked.
-        is_answered: To be set when the answer is kept.
     """
 
     known: Literal["new", "answered", "other", "unknown"] = "unknown"
-    is_answered: bool = False
+    is_answered: bool = False  # to be set when the answer is kept
 
 
 class DistributedLocks(Protocol):
@@ -81,15 +80,7 @@ class _Place:
 
 
 class IdempotencyStore:
-    """Answers by Idempotency-Key.
-
-    Args:
-        ledger: Keeps them through restarts; where there is none, or it fails, they are kept in memory.
-        locks: What other gateways answer; by default there are none.
-        clock: Unix time.
-        seconds: How long an answer is kept.
-        max_bytes: The most that is kept in memory.
-    """
+    """Answers by Idempotency-Key."""
 
     def __init__(
         self,
@@ -100,11 +91,11 @@ class IdempotencyStore:
         seconds: float = _A_DAY,
         max_bytes: int = 32_000_000,
     ) -> None:
-        self._ledger = ledger
-        self._locks = locks or NoLocks()
-        self._clock = clock
-        self._seconds = seconds
-        self._max_bytes = max_bytes
+        self._ledger = ledger  # keeps them through restarts; where there is none, or it fails, they are kept in memory
+        self._locks = locks or NoLocks()  # what other gateways answer; by default there are none
+        self._clock = clock  # Unix time
+        self._seconds = seconds  # how long an answer is kept
+        self._max_bytes = max_bytes  # the most that is kept in memory
         self._places: dict[str, _Place] = {}
         self._memory: OrderedDict[str, tuple[float, bytes]] = OrderedDict()
         self._bytes = 0

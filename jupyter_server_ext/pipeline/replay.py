@@ -24,13 +24,9 @@ class _Texts(list[str]):
 
 
 def as_stream(body: Json) -> list[dict[str, Any]]:
-    """A whole answer as the chunks of a stream: role, content (and tool calls), end, usage.
+    """A whole ``chat.completion`` as the chunks of a stream: role, content (and tool calls), end, usage.
 
-    Args:
-        body: A ``chat.completion`` object.
-
-    Returns:
-        ``chat.completion.chunk`` objects, in order; those that end choices and tell the usage come last.
+    Those that end choices and tell the usage come last.
     """
     head = {name: body[name] for name in _HEAD if name in body} | {"object": "chat.completion.chunk"}
     begins, ends = [], []

@@ -27,37 +27,26 @@ if TYPE_CHECKING:
 class RequestContext:
     """One request while it is answered.
 
-    Args:
-        job: Its way to a provider.
-        entry: What the ledger knows of it at the start.
-        accounting: Where the entry goes, and what usage costs.
-        clock: Seconds, monotonic.
-
     Attributes:
-        request: The request, as the policy has it.
-        answer: The provider's answer, once it has begun.
-        billed: Usage at providers in its name; None while it is not known.
-        cost: What that costs, in nano-dollars.
         wasted: What failed tries cost that were followed by others, in nano-dollars.
-        in_flight: Whether a provider is being asked in its name.
         has_begun: Whether the caller has got a part of the answer.
         has_left: Whether the caller is served or gone.
     """
 
     def __init__(self, job: Job, entry: Entry, accounting: Accounting, clock: Callable[[], float]) -> None:
-        self.job = job
-        self.request = job.request
-        self.answer: Answer | None = None
+        self.job = job  # its way to a provider
+        self.request = job.request  # the request, as the policy has it
+        self.answer: Answer | None = None  # the provider's answer, once it has begun
         self.status, self.error = 499, "caller_left"  # unless it ends in another way
         self.cache: CacheResult = ""
         self.saved = 0
-        self.billed: Usage | None = None
-        self.cost = self.wasted = 0
-        self.in_flight = self.has_begun = self.has_left = False
-        self._entry = entry
-        self._accounting = accounting
+        self.billed: Usage | None = None  # usage at providers in its name; None while it is not known
+        self.cost = self.wasted = 0  # what that costs, in nano-dollars
+        self.in_flight = self.has_begun = self.has_left = False  # whether a provider is being asked in its name
+        self._entry = entry  # what the ledger knows of it at the start
+        self._accounting = accounting  # where the entry goes, and what usage costs
         self._ledger = accounting.ledger if accounting.ledger.keeps else None
-        self._clock = clock
+        self._clock = clock  # seconds, monotonic
         self._start = clock()
         self._first_token: float | None = None
         self._begun: asyncio.Future[None] | None = None
@@ -65,12 +54,7 @@ class RequestContext:
         self._keeps_prompt = False
 
     def admit(self, request: ChatRequest, *, keep_prompt: bool) -> None:
-        """Go on with the request as the policy has it.
-
-        Args:
-            request: The request.
-            keep_prompt: Whether its text is in the entry, encrypted.
-        """
+        """Go on with the request as the policy has it; ``keep_prompt`` puts its text into the entry, encrypted."""
         self.request = self.job.request = request
         self._keeps_prompt = keep_prompt
 
@@ -79,13 +63,7 @@ class RequestContext:
         self.status, self.error = error.status, error.code
 
     def begin(self, number: int, usage: Usage, cost: int) -> None:
-        """Note in the ledger that a try is on its way, with its reservations: after a crash these count.
-
-        Args:
-            number: Which try it is, from 1.
-            usage: Tokens reserved.
-            cost: Nano-dollars held.
-        """
+        """Note in the ledger that a try is on its way, with its reservations: after a crash these count."""
         if self._ledger is not None:
             trace = self.job.trace
             known = {"usage": usage, "cost_nanodollars": cost, "key": trace.key}
@@ -215,13 +193,7 @@ class UpstreamResult:
         return as_body(b"".join([*self.parts, self.answer.ending(usage=True)]))
 
     def end_for(self, request: ChatRequest, result: CacheResult, *, streamed: bool) -> Iterator[bytes | AnswerEnd]:
-        """The end for one listener; the whole answer for one who wants another form than it came in.
-
-        Args:
-            request: What the listener asks.
-            result: What the cache had to do with it.
-            streamed: Whether the listener has got parts before.
-        """
+        """The end for one listener; the whole answer for one who wants another form than it came in."""
         saved = self.context.cost if result == "shared" else 0
         if request.stream == self.context.request.stream:
             last = partial(self.answer.ending, usage=wants_usage(request))
@@ -236,19 +208,12 @@ class UpstreamResult:
 
 @dataclass(frozen=True, slots=True)
 class AnswerEnd:
-    """The end of an answer as one caller gets it.
+    """The end of an answer as one caller gets it."""
 
-    Args:
-        last: Makes the last part, with JSON members added.
-        body: Makes the whole answer as JSON.
-        cache: What the cache had to do with it.
-        saved: What it would have cost, in nano-dollars.
-    """
-
-    last: Callable[[bytes], bytes]
-    body: Callable[[], bytes | None]
-    cache: CacheResult = ""
-    saved: int = 0
+    last: Callable[[bytes], bytes]  # makes the last part, with JSON members added
+    body: Callable[[], bytes | None]  # makes the whole answer as JSON
+    cache: CacheResult = ""  # what the cache had to do with it
+    saved: int = 0  # what it would have cost, in nano-dollars
 
 
 def replayed(request: ChatRequest, answer: Cached, result: CacheResult) -> Iterator[bytes | AnswerEnd]:

@@ -19,15 +19,10 @@ _PORT = 6379
 
 
 class RedisAddress(NamedTuple):
-    """A URL without what is not for redis-py.
+    """A URL without what is not for redis-py."""
 
-    Args:
-        parts: Its parts; the query holds redis-py's options only.
-        prefix: What every key begins with.
-    """
-
-    parts: SplitResult
-    prefix: str
+    parts: SplitResult  # its parts; the query holds redis-py's options only
+    prefix: str  # what every key begins with
 
     @property
     def options(self) -> dict[str, str]:
@@ -79,9 +74,6 @@ def client_of(address: RedisAddress, *, seconds: float | None = None) -> Redis:
     """A client that sends nothing twice, and waits for so many seconds, or for as long as its user does.
 
     In a Cluster all keys with the prefix of ``address`` in braces are in one slot: the client is of the slot's owner.
-
-    Raises:
-        ConfigError: The URL is not usable, or redis-py is missing.
     """
     try:
         from redis import asyncio as redis

@@ -24,29 +24,18 @@ _PORT = 6379
 
 
 class SlotOwner:
-    """Finds the server of a slot.
-
-    Args:
-        slot: Its number.
-        addresses: Some servers of the Cluster; they name the others.
-        kind: What a connection is made by.
-        options: How a connection is made.
-    """
+    """Finds the server of a slot."""
 
     def __init__(
         self, slot: int, addresses: list[tuple[str, int]], kind: type[Connection], options: dict[str, Any]
     ) -> None:
-        self._slot = slot
-        self._addresses = addresses
-        self._kind = kind
-        self._options = options | {"socket_timeout": CONNECT_SECONDS}
+        self._slot = slot  # its number
+        self._addresses = addresses  # some servers of the Cluster; they name the others
+        self._kind = kind  # what a connection is made by
+        self._options = options | {"socket_timeout": CONNECT_SECONDS}  # how a connection is made
 
     async def find(self) -> tuple[str, int]:
-        """Its address, by the first server that answers.
-
-        Raises:
-            NotConnected: None of them answers, or no server owns the slot.
-        """
+        """Its address, by the first server that answers."""
         for address in list(self._addresses):
             try:
                 rows = await self._ask(address)

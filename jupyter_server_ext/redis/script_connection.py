@@ -32,14 +32,10 @@ class Call(NamedTuple):
 
 
 class ScriptConnection:
-    """A connection of its own, made when it is needed, and made anew after a failure.
-
-    Args:
-        client: Whose connections it uses.
-    """
+    """A connection of its own, made when it is needed, and made anew after a failure."""
 
     def __init__(self, client: Redis) -> None:
-        self._client = client
+        self._client = client  # whose connections it uses
         self._connection: AbstractConnection | None = None
         self._hashes: dict[str, str] = {}
 

@@ -197,11 +197,6 @@ class StreamAnswer(Answer):
     """A stream of events.
 
     Args:
-        job: The request.
-        lease: The key's lease.
-        provider: The key's provider.
-        expectation: Learns from the usage.
-        patience: Seconds of silence that end it, and seconds without text, whatever else comes.
         on_failure: Is called with the failure of a stream that breaks after a part of it was passed on.
     """
 
@@ -209,10 +204,10 @@ class StreamAnswer(Answer):
 
     def __init__(
         self,
-        job: Job,
-        lease: Lease,
-        provider: OpenAIProvider,
-        expectation: Expectation,
+        job: Job,  # the request
+        lease: Lease,  # the key's lease
+        provider: OpenAIProvider,  # the key's provider
+        expectation: Expectation,  # learns from the usage
         *,
         patience: tuple[float, float],
         on_failure: Callable[[Failure], object],
@@ -222,7 +217,7 @@ class StreamAnswer(Answer):
         self._reader = EventReader()
         self._head = b""  # what came before and with the first content
         self._chunks: AsyncIterator[bytes] | None = None
-        self._patience = patience
+        self._patience = patience  # seconds of silence that end it, and seconds without text, whatever else comes
 
     @property
     def _reported(self) -> ReportedUsage | None:
@@ -388,17 +383,12 @@ class _StallTimer:
     """Ends a stream that is silent, or brings no text, for too long: one timer rather than one for each event.
 
     Time in which nobody reads does not count. The read under way ends; settling is for whoever reads.
-
-    Args:
-        response: Whose stream it is.
-        silence: Seconds without a byte.
-        fruitless: Seconds without text.
     """
 
     def __init__(self, response: httpx.Response, silence: float, fruitless: float) -> None:
-        self._response = response
-        self._silence = silence
-        self._fruitless = fruitless
+        self._response = response  # whose stream it is
+        self._silence = silence  # seconds without a byte
+        self._fruitless = fruitless  # seconds without text
         self._since = math.inf  # when the read under way began
         self._waited = 0.0  # in reads since the last text
         self._timer: asyncio.TimerHandle | None = None
@@ -457,10 +447,6 @@ def _stream_of(response: httpx.Response) -> httpx.AsyncByteStream:
 
 async def read_all(response: httpx.Response, most: int = _LONGEST_BODY) -> bytes:
     """The whole body, unless it is absurdly long.
-
-    Args:
-        response: What came.
-        most: How many bytes are not.
 
     Raises:
         httpx.RemoteProtocolError: It is.

@@ -260,26 +260,20 @@ class HttpReply:
     """One reply, its body delimited by its length, in chunks, or by the end of the connection.
 
     Args:
-        line: The connection that it comes by.
         method: Of the request.
 
     Attributes:
-        status: HTTP status; 0 while the head has not come.
-        headers: Names in lower case, and values.
-        complete: Whether all of the body has arrived.
-        keeps_alive: Whether the connection can be used again afterwards.
         head: Is done when status and headers are there, or never will be.
-        unread: Bytes of the body that wait to be read.
     """
 
     def __init__(self, line: _Connection, method: str = "POST") -> None:
-        self.status = 0
-        self.headers: list[tuple[bytes, bytes]] = []
-        self.complete = False
-        self.keeps_alive = False
+        self.status = 0  # HTTP status; 0 while the head has not come
+        self.headers: list[tuple[bytes, bytes]] = []  # names in lower case, and values
+        self.complete = False  # whether all of the body has arrived
+        self.keeps_alive = False  # whether the connection can be used again afterwards
         self.head: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self.unread = 0
-        self._line = line
+        self.unread = 0  # bytes of the body that wait to be read
+        self._line = line  # the connection that it comes by
         self._bodiless = method == "HEAD"
         self._parser: httptools.HttpResponseParser | None = httptools.HttpResponseParser(self)
         self._interim = 0
@@ -290,11 +284,7 @@ class HttpReply:
         self._error: Exception | None = None
 
     def feed(self, data: bytes) -> None:
-        """Take what arrived.
-
-        Raises:
-            Damaged: It cannot be read on.
-        """
+        """Take what arrived."""
         parser = self._parser
         if parser is None:
             self.keeps_alive = False  # more than the reply
@@ -448,11 +438,7 @@ class Unpacking:
         self._taken = self._given = 0
 
     def pieces(self, data: bytes) -> Iterator[bytes]:
-        """What so much more of the body brings.
-
-        Raises:
-            httpx.DecodingError: It is damaged, or grows beyond all measure.
-        """
+        """What so much more of the body brings."""
         self._taken += len(data)
         while data:
             try:
@@ -469,21 +455,13 @@ class Unpacking:
                 yield piece
 
     def end(self) -> None:
-        """The body has ended.
-
-        Raises:
-            httpx.DecodingError: What was packed had not.
-        """
+        """The body has ended."""
         if self._taken and not self._inflate.eof:
             raise httpx.DecodingError("The reply breaks off.")
 
 
 def unpacking(headers: list[tuple[bytes, bytes]]) -> Unpacking | None:
-    """What unpacks a body with these headers; None if it is not packed.
-
-    Raises:
-        httpx.DecodingError: It is, in a way that is unknown.
-    """
+    """What unpacks a body with these headers; None if it is not packed."""
     codings = [value.strip().lower() for name, value in headers if name == b"content-encoding"]
     coding = b",".join(name for name in codings if name not in {b"", b"identity"})
     return Unpacking(coding) if coding else None

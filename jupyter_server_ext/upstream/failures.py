@@ -61,14 +61,12 @@ class Consequence(NamedTuple):
             was named. ``not this model``: for an hour. ``retire``: until somebody resumes it or a check succeeds.
         request: ``again``: with any key that can. ``elsewhere``: at another address, then another model, then
             the same address. ``other model``: only a fallback can help. ``give up``: nothing can.
-        error: What the caller gets when nothing else helps.
-        words: Its message.
     """
 
     key: ForKey
     request: ForRequest
-    error: type[RsqlGatewayError]
-    words: str
+    error: type[RsqlGatewayError]  # what the caller gets when nothing else helps
+    words: str  # its message
 
 
 TABLE: dict[Kind, Consequence] = {
@@ -95,31 +93,18 @@ _WAITED = {408, 499, 504, 524}
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """One thing that went wrong.
+    """One thing that went wrong."""
 
-    Args:
-        kind: Row of the table.
-        status: The provider's HTTP status; 0 where there was none.
-        message: Its words, shortened.
-        code: Its code.
-        param: The field it names.
-        retry_after: Seconds until the provider allows a repeat, where it says so.
-        unit: For a rate limit: of requests or tokens, where it says so.
-        seconds: For a rate limit: per how many seconds, where it says so.
-        sent: Whether the request was sent at all.
-        detail: What happened in particular, for the log: nothing of the caller's, and no secret.
-    """
-
-    kind: Kind
-    status: int = 0
-    message: str = ""
+    kind: Kind  # row of the table
+    status: int = 0  # the provider's HTTP status; 0 where there was none
+    message: str = ""  # its words, shortened
     code: str | None = None
-    param: str | None = None
-    retry_after: float | None = None
-    unit: Unit | None = None
-    seconds: float | None = None
-    sent: bool = True
-    detail: str = ""
+    param: str | None = None  # the field it names
+    retry_after: float | None = None  # seconds until the provider allows a repeat, where it says so
+    unit: Unit | None = None  # for a rate limit: of requests or tokens, where it says so
+    seconds: float | None = None  # for a rate limit: per how many seconds, where it says so
+    sent: bool = True  # whether the request was sent at all
+    detail: str = ""  # what happened in particular, for the log: nothing of the caller's, and no secret
 
     @property
     def consequence(self) -> Consequence:
@@ -269,12 +254,6 @@ def classify(
     status: int, body: bytes, retry_after: float | None = None, codes: Mapping[str, str] | None = None
 ) -> Failure:
     """Name the failure of an error reply.
-
-    Args:
-        status: HTTP status; 200 for an error inside a stream.
-        body: The error's JSON, or whatever came.
-        retry_after: Seconds from the reply's headers.
-        codes: Kinds of failures by error codes that only this provider has.
 
     Example:
         >>> classify(429, b'{"error": {"code": "insufficient_quota", "message": "You exceeded your quota"}}').kind

@@ -32,15 +32,12 @@ _OF_ONE = {"request_id", "seconds"}  # fields in which two lines differ that say
 class Log:
     """Writes lines, and those that say the same once a minute, with the number of those left out.
 
-    Args:
-        clock: Seconds, never going back.
-
     Example:
         >>> Log().warning("key_failed", key="groq-1", reason="overloaded", status=500)
     """
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
-        self._clock = clock
+        self._clock = clock  # seconds, never going back
         self._known: OrderedDict[Hashable, tuple[float, int]] = OrderedDict()  # since when, and how many were left out
 
     def warning(self, event: str, **fields: Any) -> None:

@@ -67,16 +67,11 @@ _ANTHROPIC_NAMES = tuple(
 
 
 class OpenAIProvider:
-    """The dialect, with the habits of one provider.
-
-    Args:
-        preset: What is known of it.
-        wall: Unix time, to read dates in headers.
-    """
+    """The dialect, with the habits of one provider."""
 
     def __init__(self, preset: Preset, wall: Callable[[], float] = time.time) -> None:
-        self._preset = preset
-        self._wall = wall
+        self._preset = preset  # what is known of it
+        self._wall = wall  # Unix time, to read dates in headers
         self._urls: dict[tuple[str, str], httpx.URL] = {}
         self._names = _ANTHROPIC_NAMES if preset.anthropic_headers else _OPENAI_NAMES
 

@@ -208,16 +208,6 @@ class Held(NamedTuple):
 class EventReader:
     r"""Reads one stream as it passes.
 
-    Attributes:
-        reported: What the provider counted, None until it says.
-        characters: Length of the text received so far.
-        finished: Whether a choice has ended.
-        done: Whether ``[DONE]`` came.
-        tail: The data of the events held back, in order.
-        pieces: Events that brought text.
-        damaged: Events after the first piece that could not be read, and were left out.
-        size: Bytes that came.
-
     Example:
         >>> reader = EventReader()
         >>> reader.feed(b'data: {"choices":[{"index":0,"delta":{"content":"Hi"}}]}\n\n')
@@ -246,14 +236,14 @@ class EventReader:
         self._began = False
         self._after_return = False  # a line feed that comes next belongs to the carriage return before it
         self._held = 0
-        self.reported: ReportedUsage | None = None
-        self.characters = 0
-        self.finished = False
-        self.done = False
-        self.tail: list[Held] = []
-        self.pieces = 0
-        self.damaged = 0
-        self.size = 0
+        self.reported: ReportedUsage | None = None  # what the provider counted, None until it says
+        self.characters = 0  # length of the text received so far
+        self.finished = False  # whether a choice has ended
+        self.done = False  # whether ``[DONE]`` came
+        self.tail: list[Held] = []  # the data of the events held back, in order
+        self.pieces = 0  # events that brought text
+        self.damaged = 0  # events after the first piece that could not be read, and were left out
+        self.size = 0  # bytes that came
 
     @property
     def complete(self) -> bool:

@@ -45,27 +45,16 @@ _NOTHING = Usage()
 
 
 class FailedTry(NamedTuple):
-    """A try that failed and was followed by another.
+    """A try that failed and was followed by another."""
 
-    Args:
-        number: Which it was, from 1.
-        key: Public id of its key.
-        provider: That key's provider.
-        model: Its model.
-        status: The provider's status, or the one that stands for what happened.
-        reason: What kind of failure it was.
-        seconds: How long it took.
-        usage: What it had written all the same.
-    """
-
-    number: int
-    key: str
-    provider: str
+    number: int  # which it was, from 1
+    key: str  # public id of its key
+    provider: str  # that key's provider
     model: str
-    status: int
-    reason: str
-    seconds: float
-    usage: Usage
+    status: int  # the provider's status, or the one that stands for what happened
+    reason: str  # what kind of failure it was
+    seconds: float  # how long it took
+    usage: Usage  # what it had written all the same
 
 
 @dataclass(slots=True)
@@ -73,25 +62,17 @@ class Trace:
     """What happened to a request on its way, for the reply and the ledger.
 
     Args:
-        key: Public id of the key that was tried last.
-        provider: That key's provider.
-        model: The model that was tried last.
-        attempts: How many tries there were.
-        queue_seconds: How long it waited for keys.
-        upstream_start: When the last try began, in the pool's clock.
-        rate_limited: Whether it waited for a limit, or a provider refused it for one.
-        failed: The tries that failed.
         wasted: What the last try had written when it failed or the caller left, before anything was passed on.
     """
 
-    key: str = ""
-    provider: str = ""
-    model: str = ""
-    attempts: int = 0
-    queue_seconds: float = 0.0
-    upstream_start: float = 0.0
-    rate_limited: bool = False
-    failed: list[FailedTry] = field(default_factory=list)
+    key: str = ""  # public id of the key that was tried last
+    provider: str = ""  # that key's provider
+    model: str = ""  # the model that was tried last
+    attempts: int = 0  # how many tries there were
+    queue_seconds: float = 0.0  # how long it waited for keys
+    upstream_start: float = 0.0  # when the last try began, in the pool's clock
+    rate_limited: bool = False  # whether it waited for a limit, or a provider refused it for one
+    failed: list[FailedTry] = field(default_factory=list)  # the tries that failed
     wasted: Usage = _NOTHING
 
 
@@ -401,23 +382,18 @@ class KeyRotatingTransport(httpx.AsyncBaseTransport):
 
 
 class RetryPlan:
-    """Which models and keys are left to try for one request.
-
-    Args:
-        job: The request.
-        attempts: Tries per model that may be billed.
-    """
+    """Which models and keys are left to try for one request."""
 
     def __init__(self, job: Job, attempts: int) -> None:
         self.models = [job.request.model, *(model for model in job.fallbacks if model != job.request.model)]
         self.avoid: dict[str, frozenset[str]] = {}  # per model: keys at addresses that were silent
         self._error: RsqlGatewayError | None = None
-        self._attempts = attempts
+        self._attempts = attempts  # tries per model that may be billed
         self._tries: dict[str, int] = {}
         self._billed: dict[str, int] = {}  # of them, those that may be
         self._failed: dict[str, frozenset[str]] = {}  # per model: the keys that have failed
         self._silent: dict[str, frozenset[str]] = {}  # per model: the keys that were silent themselves
-        self._job = job
+        self._job = job  # the request
 
     @property
     def error(self) -> RsqlGatewayError:

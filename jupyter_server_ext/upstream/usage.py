@@ -241,10 +241,7 @@ def _part_length(part: Any) -> int:
 def checked(reported: ReportedUsage | None, estimate: Usage, request: ChatRequest) -> tuple[Usage, tuple[str, ...]]:
     """The usage to believe, and which of the reported counts could not be.
 
-    Args:
-        reported: What the provider counted.
-        estimate: What we would say; its completion is that of the text that came.
-        request: What was asked.
+    The completion of ``estimate`` is that of the text that came.
     """
     if reported is None:
         return estimate, ()

@@ -18,19 +18,12 @@ _UNFINISHED = {"length": "max_output_tokens", "content_filter": "content_filter"
 
 @dataclass(frozen=True)
 class ResponseFrame:
-    """What every form of one response has in common.
+    """What every form of one response has in common."""
 
-    Args:
-        request_id: The gateway's id of the request.
-        model: The model asked.
-        body: The request, whose settings a response repeats.
-        created: Unix time.
-    """
-
-    request_id: str
-    model: str
-    body: Mapping[str, Any]
-    created: int
+    request_id: str  # the gateway's id of the request
+    model: str  # the model asked
+    body: Mapping[str, Any]  # the request, whose settings a response repeats
+    created: int  # Unix time
 
     def response(self, status: str, output: Sequence[Item] = (), **known: Any) -> dict[str, Any]:
         """The response in one of its states: ``in_progress``, ``completed``, ``incomplete``, ``failed``."""
@@ -67,13 +60,7 @@ class ResponseFrame:
         return f"{prefix}_{self.request_id}_{at}"
 
     def ended(self, output: Sequence[Item], finish: str | None, completion: Mapping[str, Any]) -> dict[str, Any]:
-        """The response when the answer has ended.
-
-        Args:
-            output: Its parts.
-            finish: The completion's ``finish_reason``.
-            completion: Its other members: ``model``, ``usage``, ``rsql``.
-        """
+        """The response when the answer has ended."""
         reason = _UNFINISHED.get(finish or "")
         known: dict[str, Any] = {"incomplete_details": {"reason": reason}} if reason else {}
         known |= {"model": completion["model"]} if completion.get("model") else {}

@@ -28,9 +28,6 @@ def chat_body(body: Mapping[str, Any]) -> dict[str, Any]:
     Args:
         body: The JSON object of a Responses request.
 
-    Raises:
-        BadRequest: A field that has no counterpart, or of the wrong type; ``param`` names it.
-
     Example:
         >>> chat_body({"model": "m", "instructions": "Be brief.", "input": "Hi"})["messages"]
         [{'role': 'system', 'content': 'Be brief.'}, {'role': 'user', 'content': 'Hi'}]

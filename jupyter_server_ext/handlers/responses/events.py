@@ -43,9 +43,6 @@ class _Part(Protocol):
 class EventTranslator:
     r"""Translates the events of one answer.
 
-    Args:
-        frame: What the response's states have in common.
-
     Example:
         >>> from jupyter_server_ext.handlers.responses.answered import ResponseFrame
         >>> translate = EventTranslator(ResponseFrame("req-1", "m", {}, 0))
@@ -55,7 +52,7 @@ class EventTranslator:
     """
 
     def __init__(self, frame: ResponseFrame) -> None:
-        self._frame = frame
+        self._frame = frame  # what the response's states have in common
         self._number = 0
         self._begun = False
         self._open: _Part | None = None

@@ -22,15 +22,14 @@ _PAGE = 200  # what the hub gives at most
 
 
 class HubApi:
-    """Asks the hub.
+    """Asks the hub. Where it does not answer, each question raises ``IdentityUnavailable``.
 
     Args:
-        place: Where the hub is.
         transport: What carries requests, in place of real connections; for tests.
     """
 
     def __init__(self, place: HubPlace, transport: httpx.AsyncBaseTransport | None = None) -> None:
-        self._place = place
+        self._place = place  # where the hub is
         self._http = httpx.AsyncClient(
             transport=transport,
             timeout=_SECONDS,
@@ -44,27 +43,15 @@ class HubApi:
         return {"Authorization": f"token {self._place.token.reveal()}"}
 
     async def owner(self, token: str) -> Mapping[str, Any] | None:
-        """The user or service whose token this is, as the hub describes it; None when it knows no such token.
-
-        Raises:
-            IdentityUnavailable: The hub does not answer.
-        """
+        """The user or service whose token this is, as the hub describes it; None when it knows no such token."""
         return await self._get("user", token)
 
     async def user(self, name: str) -> Mapping[str, Any] | None:
-        """A user by name, or None when there is none.
-
-        Raises:
-            IdentityUnavailable: The hub does not answer.
-        """
+        """A user by name, or None when there is none."""
         return await self._get(f"users/{quote(name, safe='')}", self._place.token.reveal(), absent=(404,))
 
     async def users_made_at(self, created: str) -> list[Mapping[str, Any]]:
-        """The users whom the hub first saw at this moment, as it writes it; none where the service may not list users.
-
-        Raises:
-            IdentityUnavailable: The hub does not answer.
-        """
+        """The users whom the hub first saw at this moment, as it writes it; none if the service may not list users."""
         found, offset = [], 0
         while page := await self._users(offset):
             found += [user for user in page if user.get("created") == created]
@@ -77,32 +64,20 @@ class HubApi:
         return [] if reply.status_code in {401, 403, 404} else _json(reply, list)
 
     async def properties(self, group: str) -> Mapping[str, Any]:
-        """The properties of a group; empty when there are none, or the service may not see them.
-
-        Raises:
-            IdentityUnavailable: The hub does not answer.
-        """
+        """The properties of a group; empty when there are none, or the service may not see them."""
         model = await self._get(f"groups/{quote(group, safe='')}", self._place.token.reveal(), absent=(403, 404))
         properties = (model or {}).get("properties")
         return properties if isinstance(properties, dict) else {}
 
     async def has_group(self, name: str) -> bool:
-        """Whether the hub has a group of this name; yes where the service may not see groups.
-
-        Raises:
-            IdentityUnavailable: The hub does not answer.
-        """
+        """Whether the hub has a group of this name; yes where the service may not see groups."""
         reply = await self._send("GET", f"groups/{quote(name, safe='')}", headers=self._own_token)
         if not reply.is_success and reply.status_code not in {403, 404}:
             raise _unavailable()
         return reply.status_code != 404
 
     async def token_for(self, code: str, verifier: Secret) -> str | None:
-        """The access token for the code of a browser's login, or None when the hub refuses the code.
-
-        Raises:
-            IdentityUnavailable: The hub does not answer.
-        """
+        """The access token for the code of a browser's login, or None when the hub refuses the code."""
         form = {
             "client_id": self._place.client_id,
             "client_secret": self._place.token.reveal(),

@@ -30,14 +30,10 @@ _LOGIN_DAYS = 600 / 86_400
 
 
 class Browsers:
-    """Sends browsers to the hub and takes them back.
-
-    Args:
-        place: Where the hub is.
-    """
+    """Sends browsers to the hub and takes them back."""
 
     def __init__(self, place: HubPlace) -> None:
-        self._place = place
+        self._place = place  # where the hub is
         self._secret = hashlib.sha256(b"rsql cookies " + place.token.reveal().encode()).hexdigest()
         self._cookie = f"rsql-session-{place.name}"
 
@@ -57,12 +53,7 @@ class Browsers:
         return bool(expected) and hmac.compare_digest(expected, page_token)
 
     def begin(self, handler: RequestHandler, path: str) -> str:
-        """Begin a login; where to send the browser.
-
-        Args:
-            handler: Gets a cookie that remembers the login.
-            path: Where to come back to, below this service.
-        """
+        """Begin a login that comes back to ``path``, which a cookie remembers; where to send the browser."""
         verifier, state = secrets.token_urlsafe(48), secrets.token_urlsafe(16)
         login = json.dumps({"verifier": verifier, "path": path})
         self._put(handler, f"{self._cookie}-{state}", login, _LOGIN_DAYS)

@@ -30,39 +30,29 @@ _GENEROUS = (
 
 
 class HubGroups:
-    """The rules of groups: those of ``rsql.toml``, over which the hub's properties go.
-
-    Args:
-        api: Asks the hub for properties.
-        settings: ``tenants``, ``[limits.tenant]`` and ``[hub]``.
-        learn: Called with the rules of a tenant whenever they are new or have changed.
-        clock: Seconds, never going back.
-    """
+    """The rules of groups: those of ``rsql.toml``, over which the hub's properties go."""
 
     def __init__(
         self,
         api: HubApi,
-        settings: Settings,
+        settings: Settings,  # ``tenants``, ``[limits.tenant]`` and ``[hub]``
         learn: Callable[[TenantSettings], None] = lambda _: None,
         *,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._api = api
+        self._api = api  # asks the hub for properties
         self._configured = {tenant.name: tenant for tenant in settings.tenants}
         self._default = settings.tenant
         self._order = settings.hub.groups
         self._max_age = settings.hub.cache_max_age
-        self._learn = learn
-        self._clock = clock
+        self._learn = learn  # called with the rules of a tenant whenever they are new or have changed
+        self._clock = clock  # seconds, never going back
         self._rules: dict[str, tuple[float, TenantSettings | None]] = {}
 
     async def tenant(self, names: Sequence[str]) -> str:
         """The group that counts for a member of these: the first of the configured order, else the most generous.
 
         A group without rules counts only where no other does. Empty for a member of none.
-
-        Raises:
-            IdentityUnavailable: The hub does not answer, and the properties of a group were never seen.
         """
         ruled = [rules for name in names if (rules := await self._of(name)) is not None]
         if not ruled:

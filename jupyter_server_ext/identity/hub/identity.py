@@ -29,45 +29,26 @@ class HubIdentity:
 
     A user is a caller of the user's name, from whichever of the user's servers; a service is ``service:NAME``, so that
     it has no namesake. The user's group is the tenant.
-
-    Args:
-        place: Where the hub is.
-        api: Asks it.
-        groups: Chooses the group that counts for a user.
-        settings: Which users are administrators.
-        browsers: Knows the sessions of browsers.
     """
 
     def __init__(
         self, place: HubPlace, api: HubApi, groups: HubGroups, settings: HubSettings, browsers: Browsers
     ) -> None:
-        self._place = place
-        self._api = api
-        self._groups = groups
-        self._settings = settings
-        self._browsers = browsers
+        self._place = place  # where the hub is
+        self._api = api  # asks it
+        self._groups = groups  # chooses the group that counts for a user
+        self._settings = settings  # which users are administrators
+        self._browsers = browsers  # knows the sessions of browsers
 
     async def caller_of(self, handler: RequestHandler) -> Caller | None:
-        """The caller of a request, by its token or its browser's session.
-
-        Raises:
-            IdentityUnavailable: The hub does not answer.
-        """
+        """The caller of a request, by its token or its browser's session."""
         if token := token_of(handler):
             return await self.caller_by(token)
         session = self._browsers.session_of(handler)
         return await self.caller_by(session, browser=True) if session else None
 
     async def caller_by(self, token: str, *, browser: bool = False) -> Caller | None:
-        """The caller of a token.
-
-        Args:
-            token: As it came.
-            browser: The token is that of a browser's login to this gateway.
-
-        Raises:
-            IdentityUnavailable: The hub does not answer.
-        """
+        """The caller of a token; ``browser`` where it is that of a browser's login to this gateway."""
         if not (token.isascii() and token.isprintable() and len(token) <= _LONGEST_TOKEN):
             return None
         model = await self._api.owner(token)
@@ -78,9 +59,6 @@ class HubIdentity:
 
         A user that may not use the gateway has no scopes. A mark is the moment at which the hub first saw the user,
         which stays when the name changes. Without a right to list users none is found by another name.
-
-        Raises:
-            IdentityUnavailable: The hub does not answer.
         """
         model = await self._api.user(name)
         if model is None or (mark and _mark(model) not in {"", mark}):

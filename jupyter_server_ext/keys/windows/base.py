@@ -68,29 +68,17 @@ class Cost(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class WindowSpec:
-    """One limit of one quota group.
+    """One limit of one quota group."""
 
-    Args:
-        id: Unique name, ``group/model/unit/seconds``; windows with the same id share their count.
-        unit: What is counted; ``concurrent`` counts what is in flight and has no seconds.
-        amount: How much of it is allowed.
-        seconds: The length of the window.
-        zone: Time zone whose midnight ends the window, for a limit of a calendar day.
-        model: The model it is for, empty for all models together.
-        assumed: Whether it is a preset's rather than configured, so that headers go before it.
-        bucket: Whether it is known to be a token bucket.
-        counts: When the provider counts a request, where that is known.
-    """
-
-    id: str
-    unit: Unit
-    amount: int
-    seconds: float = 0.0
-    zone: str = ""
-    model: str = ""
-    assumed: bool = False
-    bucket: bool = False
-    counts: Counts = ""
+    id: str  # unique name, ``group/model/unit/seconds``; windows with the same id share their count
+    unit: Unit  # what is counted; ``concurrent`` counts what is in flight and has no seconds
+    amount: int  # how much of it is allowed
+    seconds: float = 0.0  # the length of the window
+    zone: str = ""  # time zone whose midnight ends the window, for a limit of a calendar day
+    model: str = ""  # the model it is for, empty for all models together
+    assumed: bool = False  # whether it is a preset's rather than configured, so that headers go before it
+    bucket: bool = False  # whether it is known to be a token bucket
+    counts: Counts = ""  # when the provider counts a request, where that is known
 
     @property
     def is_own(self) -> bool:
@@ -119,15 +107,10 @@ class Observation(NamedTuple):
 
 
 class Reservation(NamedTuple):
-    """What the request at the head of a queue needs and cannot have yet; others may take only what doesn't delay it.
+    """What the request at the head of a queue needs and cannot have yet; others may take only what doesn't delay it."""
 
-    Args:
-        needs: How much of which window, by its id.
-        by: When it can have that.
-    """
-
-    needs: Mapping[str, int]
-    by: float
+    needs: Mapping[str, int]  # how much of which window, by its id
+    by: float  # when it can have that
 
 
 class Refused(NamedTuple):
@@ -149,25 +132,15 @@ class Grant:
 
 
 class WindowReport(NamedTuple):
-    """One window for the status page.
+    """One window for the status page."""
 
-    Args:
-        used: What counts now.
-        others: Of that, what others were seen to use.
-        limit: The effective limit.
-        wait: Seconds until there is room for one.
-        observed: Whether headers show it.
-        bucket: Whether it is taken for a token bucket.
-        counts: When the provider is believed to count, in words; empty where that is not learnt yet.
-    """
-
-    used: int
-    others: int
-    limit: int
-    wait: float
-    observed: bool = False
-    bucket: bool = False
-    counts: str = ""
+    used: int  # what counts now
+    others: int  # of that, what others were seen to use
+    limit: int  # the effective limit
+    wait: float  # seconds until there is room for one
+    observed: bool = False  # whether headers show it
+    bucket: bool = False  # whether it is taken for a token bucket
+    counts: str = ""  # when the provider is believed to count, in words; empty where that is not learnt yet
 
 
 class RateWindow(ABC):
@@ -175,18 +148,12 @@ class RateWindow(ABC):
 
     ``TimeWindow`` counts so many in so many seconds and learns how the provider does; ``Semaphore`` counts so many at
     once, and has nothing to learn: what it need not do is done here, by nothing.
-
-    Attributes:
-        spec: The configured limit.
-        limit: The effective limit, which refusals and headers may have lowered.
-        siblings: What other gateways use.
-        is_bucket: Whether it is taken for a token bucket.
     """
 
-    spec: WindowSpec
-    limit: int
-    siblings: int = 0
-    is_bucket: bool = False
+    spec: WindowSpec  # the configured limit
+    limit: int  # the effective limit, which refusals and headers may have lowered
+    siblings: int = 0  # what other gateways use
+    is_bucket: bool = False  # whether it is taken for a token bucket
 
     @property
     @abstractmethod

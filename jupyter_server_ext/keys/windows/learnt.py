@@ -28,9 +28,6 @@ _WIDEST = 4  # times the margin, that refusals can make it
 class EffectiveLimit:
     """The least of the configured limit, the one in headers, and what refusals leave; headers go before a preset's.
 
-    Args:
-        spec: The configured limit.
-
     Example:
         >>> from jupyter_server_ext.keys.windows.base import WindowSpec
         >>> effective = EffectiveLimit(WindowSpec("k", "requests", 30, 60.0))
@@ -44,7 +41,7 @@ class EffectiveLimit:
     """
 
     def __init__(self, spec: WindowSpec) -> None:
-        self.spec = spec
+        self.spec = spec  # the configured limit
         self._observed = 0  # in headers, last
         self._left = math.inf  # after a refusal that our count does not explain
         self._patience = spec.seconds
@@ -123,7 +120,6 @@ class TravelMargin:
     """Seconds that a request may travel: as configured, and wider for a while after a refusal that this explains.
 
     Args:
-        seconds: As configured.
         window: Length of the limit's window in seconds.
 
     Example:
@@ -136,7 +132,7 @@ class TravelMargin:
     """
 
     def __init__(self, seconds: float, window: float) -> None:
-        self.seconds = self._least = seconds
+        self.seconds = self._least = seconds  # as configured
         self._prompt = 0.6  # share of answers that came within it
         self._calm = _CALM * window
         self._calm_at = math.inf
@@ -161,11 +157,6 @@ class TravelMargin:
 
         Where answers are prompt, a network that stalls is allowed for, by a wider margin. Where they take long, perhaps
         the provider counts a request when it ends. Requests that were refused together do so once.
-
-        Args:
-            taken: When the refused request was reserved.
-            now: The time.
-            charging: When requests are taken to count; the later count is allowed for there.
         """
         is_stall = self._is_prompt or charging.is_late
         if is_stall and self.seconds >= _WIDEST * self._least:
@@ -198,12 +189,11 @@ class BucketDetector:
     """Tells a token bucket by its headers: the time to full is ``used · W / limit`` over a range of ``used``.
 
     Args:
-        seconds: The length of the window.
         configured: Whether it is configured to be a bucket, which holds until a header or a refusal shows otherwise.
     """
 
     def __init__(self, seconds: float, *, configured: bool = False) -> None:
-        self._seconds = seconds
+        self._seconds = seconds  # the length of the window
         self._low = self._high = 0
         self._fits = 0
         self._is_sure = False
@@ -253,19 +243,12 @@ _IN_WORDS: Mapping[Charges, str] = {
 
 
 class _UseReading(NamedTuple):
-    """The use that headers show.
+    """The use that headers show."""
 
-    Args:
-        entry: The request whose answer had them.
-        at: When they came.
-        used: How much is used.
-        refill: How much a bucket regains a second, if it may be one.
-    """
-
-    entry: WindowEntry
-    at: float
-    used: int
-    refill: float
+    entry: WindowEntry  # the request whose answer had them
+    at: float  # when they came
+    used: int  # how much is used
+    refill: float  # how much a bucket regains a second, if it may be one
 
 
 class _Opening(NamedTuple):
@@ -297,7 +280,6 @@ class Charging:
     also the prompt at admission and the answer at its ``end``, or as many as were ``asked`` for at admission.
 
     Args:
-        unit: What is counted.
         seconds: The length of the window.
         configured: When a request counts, where that is configured.
 
@@ -307,7 +289,7 @@ class Charging:
     """
 
     def __init__(self, unit: Unit, seconds: float, configured: Counts = "") -> None:
-        self._unit = unit
+        self._unit = unit  # what is counted
         self._listening = _LISTENING * seconds
         # The first requests; their costs, and when they ended.
         self._opening: dict[WindowEntry, tuple[Cost, float] | None] = {}

@@ -23,8 +23,6 @@ class RemainingLowerBound:
     """What is left at least.
 
     Args:
-        limit: The most that a bucket holds.
-        rate: What a bucket gains a second; 0 where it is none.
         full: Whether it is a bucket of which nothing was taken yet.
 
     Example:
@@ -40,8 +38,8 @@ class RemainingLowerBound:
     """
 
     def __init__(self, limit: int, rate: float = 0.0, *, full: bool = False) -> None:
-        self.limit = limit
-        self.rate = rate
+        self.limit = limit  # the most that a bucket holds
+        self.rate = rate  # what a bucket gains a second; 0 where it is none
         self._level = float(limit if full else 0)
         self._at = 0.0
         self._in_flight = 0  # taken off, and perhaps not counted yet

@@ -205,16 +205,12 @@ class Semaphore(RateWindow):
 
     A slot is free again when its answer has ended. Where the connection was closed before that end, the provider
     notices it later.
-
-    Args:
-        spec: The limit.
-        jitter: Seconds in which a closed connection is noticed; 0 for slots that are our own.
     """
 
     def __init__(self, spec: WindowSpec, jitter: float = 0.0) -> None:
-        self.spec = spec
+        self.spec = spec  # the limit
         self.limit = spec.amount
-        self._jitter = jitter
+        self._jitter = jitter  # seconds in which a closed connection is noticed; 0 for slots that are our own
         self._used = 0
         self._closing: deque[float] = deque()  # until when slots are kept whose connections were closed
         self._taken: dict[WindowEntry, None] = {}  # the first was taken first

@@ -19,18 +19,6 @@ EPSILON = 1e-9
 class WindowProjection:
     """One limit from now on. All times are seconds from now, and questions come in the order of time.
 
-    Args:
-        limit: How much it allows at most.
-        left: How much is left.
-        seconds: How long what is taken stays taken.
-        frees: When how much is given back, in the order of time.
-        floor: How much is left at least, whatever ``left`` is.
-        rate: What the floor gains in a second …
-        full: … up to this.
-
-    Attributes:
-        reserved: What those need together whose turns have come.
-
     Example:
         >>> projection = WindowProjection(2, left=1, seconds=60.0, frees=[(10.0, 1)])
         >>> projection.take(1, 0.0)
@@ -43,18 +31,18 @@ class WindowProjection:
     def __init__(  # noqa: PLR0917
         self,
         limit: float,
-        left: float,
-        seconds: float,
+        left: float,  # how much is left
+        seconds: float,  # how long what is taken stays taken
         frees: Iterable[tuple[float, float]] = (),
-        floor: float = -math.inf,
-        rate: float = 0.0,
-        full: float = math.inf,
+        floor: float = -math.inf,  # how much is left at least, whatever ``left`` is
+        rate: float = 0.0,  # what the floor gains in a second …
+        full: float = math.inf,  # … up to this
     ) -> None:
-        self.limit = limit
-        self.reserved = 0.0
+        self.limit = limit  # how much it allows at most
+        self.reserved = 0.0  # what those need together whose turns have come
         self._reservations: list[tuple[float, float]] = []
         self._left, self._seconds = left, seconds
-        self._frees = deque(frees)
+        self._frees = deque(frees)  # when how much is given back, in the order of time
         self._floor, self._rate, self._full = floor, rate, full
         self._at = 0.0
 

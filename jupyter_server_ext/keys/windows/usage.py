@@ -19,15 +19,10 @@ OTHERS = -math.inf
 
 
 class Excess(NamedTuple):
-    """How far one reservation is above the average of what it is for.
+    """How far one reservation is above the average of what it is for."""
 
-    Args:
-        spread: The part of it that is.
-        swing: Its share in what several need together, squared; at least ``spread``.
-    """
-
-    spread: int
-    swing: int
+    spread: int  # the part of it that is
+    swing: int  # its share in what several need together, squared; at least ``spread``
 
 
 EXACT = Excess(0, 0)
@@ -74,25 +69,15 @@ class ReservationVariance:
 
 @dataclass(slots=True, eq=False)
 class WindowEntry:
-    """One request's part in one window, from its reservation until the window lets it go.
+    """One request's part in one window, from its reservation until the window lets it go."""
 
-    Args:
-        amount: What it takes.
-        prompt: The part of ``amount`` that any provider counts at admission.
-        asked: The ``max_tokens`` it was sent with.
-        taken: When it was reserved.
-        used: How much was used when it was reserved, itself included.
-        excess: How far ``amount`` is above the average.
-        caller: Whose request it is; empty where that is unknown.
-    """
-
-    amount: int
-    prompt: int
-    asked: int
-    taken: float
-    used: int
-    excess: Excess = EXACT
-    caller: str = ""
+    amount: int  # what it takes
+    prompt: int  # the part of ``amount`` that any provider counts at admission
+    asked: int  # the ``max_tokens`` it was sent with
+    taken: float  # when it was reserved
+    used: int  # how much was used when it was reserved, itself included
+    excess: Excess = EXACT  # how far ``amount`` is above the average
+    caller: str = ""  # whose request it is; empty where that is unknown
     sent: float = math.inf  # when it was on its way
     counted: float = math.inf  # when the provider had surely counted it, if it did not travel for too long …
     answered: float = math.inf  # … and when an answer proved that
@@ -117,32 +102,18 @@ class WindowEntry:
 
 
 class UsageLog:
-    """All entries of one window, in the order in which they are let go.
-
-    Args:
-        end: When the window ends of what is counted at a moment.
-        margin: How long a request may travel.
-
-    Attributes:
-        used: What counts, in all.
-        others: Of that, what others were seen to use.
-        by_caller: Of that, what each caller uses.
-        variance: Of what counts and is not settled.
-        unsent: Reserved and not sent.
-        in_flight: Sent and not known to be counted; the first was sent first.
-        open: Counted and not settled.
-    """
+    """All entries of one window, in the order in which they are let go."""
 
     def __init__(self, end: Callable[[float], float], margin: TravelMargin) -> None:
-        self.end = end
-        self._margin = margin
-        self.used = 0
-        self.others = 0
-        self.by_caller: Counter[str] = Counter()
-        self.variance = ReservationVariance()
-        self.unsent: dict[WindowEntry, None] = {}
-        self.in_flight: dict[WindowEntry, None] = {}
-        self.open: dict[WindowEntry, None] = {}
+        self.end = end  # when the window ends of what is counted at a moment
+        self._margin = margin  # how long a request may travel
+        self.used = 0  # what counts, in all
+        self.others = 0  # of that, what others were seen to use
+        self.by_caller: Counter[str] = Counter()  # of that, what each caller uses
+        self.variance = ReservationVariance()  # of what counts and is not settled
+        self.unsent: dict[WindowEntry, None] = {}  # reserved and not sent
+        self.in_flight: dict[WindowEntry, None] = {}  # sent and not known to be counted; the first was sent first
+        self.open: dict[WindowEntry, None] = {}  # counted and not settled
         self._counted: deque[WindowEntry] = deque()  # the first expires first
         self._unconfirmed: deque[WindowEntry] = deque()  # expired, if their answers proved nothing later
 

@@ -86,10 +86,7 @@ class TimeWindow(RateWindow):
     """The count of one limit of so many in so many seconds.
 
     Args:
-        spec: The limit.
-        jitter: Seconds that a request may travel until the provider has counted it.
         midnight: For a calendar day: the next reset after a moment, both in the seconds of the caller's clock.
-        shared: Whether other gateways take from the same limit, so that headers show less.
 
     Attributes:
         charging: When the provider counts a request, as far as is learnt.
@@ -107,15 +104,15 @@ class TimeWindow(RateWindow):
     def __init__(
         self,
         spec: WindowSpec,
-        jitter: float,
+        jitter: float,  # seconds that a request may travel until the provider has counted it
         midnight: Callable[[float], float] | None = None,
         *,
         shared: bool = False,
     ) -> None:
-        self.spec = spec
+        self.spec = spec  # the limit
         self.limit = spec.amount
         self.is_bucket = spec.bucket and not shared
-        self._is_shared = shared
+        self._is_shared = shared  # whether other gateways take from the same limit, so that headers show less
         self._length = spec.seconds + min(_SLOW * spec.seconds, _LONGEST_SLOW)
         self._margin = TravelMargin(jitter, spec.seconds)
         end = _end_of_day(midnight) if midnight else lambda counted: counted + self._length
