@@ -25,9 +25,6 @@ CacheResult = Literal["", "hit", "miss", "shared", "bypass", "repeat"]
 """What the cache did for a request: it was not asked (empty), had the answer, had none, gave a part in an identical
 request under way, was passed by on demand; or an earlier answer was repeated for the same Idempotency-Key."""
 
-Route = Literal["chat/completions", "embeddings"]
-"""What of a provider's API a request is for."""
-
 Json = Mapping[str, Any]
 
 _LONGEST_NAME = 255  # characters, as the ledger's columns have it
@@ -196,7 +193,7 @@ class ChatRequest:
         request_id: The gateway's id of this request.
         session_id: The caller's conversation, where it names one.
         interactive: False for batch work, which waits behind people.
-        route: What of the provider's API it is for.
+        embeds: Whether vectors are asked for rather than words: nothing is written then, and there are no messages.
         cache: What the caller wants of the cache: nothing said, an answer of at most ``max_age`` seconds, a new one
             (``bypass``), or that nothing is kept.
         max_age: The oldest cached answer that will do, in seconds.
@@ -213,7 +210,7 @@ class ChatRequest:
     request_id: str = ""
     session_id: str = ""
     interactive: bool = True
-    route: Route = "chat/completions"
+    embeds: bool = False
     cache: Literal["", "use", "bypass", "never"] = ""
     max_age: float = math.inf
     repeat_key: str = ""
@@ -222,9 +219,9 @@ class ChatRequest:
     weighed: Weighed | None = None
 
     @property
-    def embeds(self) -> bool:
-        """Whether vectors are asked for rather than words: nothing is written then, and there are no messages."""
-        return self.route == "embeddings"
+    def route(self) -> str:
+        """What of a provider's API it is for."""
+        return "embeddings" if self.embeds else "chat/completions"
 
 
 @dataclass(frozen=True, slots=True)

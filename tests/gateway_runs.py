@@ -9,7 +9,8 @@ from typing import Any
 
 from simulated_provider import WORDS, SimulatedProvider
 
-from jupyter_server_ext.config import KeySettings, PoolSettings, Secret, Settings
+from jupyter_server_ext.config import KeySettings, PoolSettings, Secret, Settings, TenantSettings
+from jupyter_server_ext.identity import Policy
 from jupyter_server_ext.messages import Caller, ChatRequest, Usage, Waiting
 from jupyter_server_ext.pipeline import Gateway
 
@@ -57,29 +58,15 @@ class Settled:
         self.usages.append(usage)
 
 
-class Falls:
-    """A policy with fallbacks."""
+class Falls(Policy):
+    """A policy by which some models answer in place of any other."""
 
     def __init__(self, *models: str) -> None:
-        self.models = models
-
-    def apply(self, caller, request):
-        return request
-
-    def weight(self, caller):
-        return 1.0
+        super().__init__(Settings(tenants=(TenantSettings("", fallbacks=True),)))
+        self._others = models
 
     def fallbacks(self, caller, model):
-        return self.models
-
-    def named(self, caller):
-        return ()
-
-    def caches(self, caller):
-        return None
-
-    def keeps_prompts(self, caller):
-        return False
+        return self._others
 
 
 def key(provider: SimulatedProvider, name: str = "k1", **options: Any) -> KeySettings:

@@ -114,6 +114,7 @@ class GatewayHandler(JsonHandler):
     """
 
     caller: Caller | None
+    takes_large_bodies = False  # as those are that a model is asked with
 
     def __init_subclass__(cls, **options: Any) -> None:
         super().__init_subclass__(**options)
@@ -127,6 +128,9 @@ class GatewayHandler(JsonHandler):
         self.app = app
         self.route = route
         self.caller = None
+        self.connection = cast("HTTP1Connection", self.request.connection)
+        largest = int(app.settings.server.max_body_mb * 1_000_000)
+        self.most_bytes = largest if self.takes_large_bodies else min(_SMALL_BODY, largest)
         self.incoming = IncomingBody(app.bodies, self.request.headers, self.most_bytes)
         self._started = time.monotonic()
         self._counted = False
@@ -136,7 +140,7 @@ class GatewayHandler(JsonHandler):
 
     async def prepare(self) -> None:
         """Before the body is read: is there such a method, who asks, is the body small enough."""
-        self.app.metrics.begun()
+        self.app.metrics.under_way += 1
         self._counted = True
         self.connection.set_max_body_size(_NO_BOUND)  # it is bounded here, with a reply
         try:
@@ -164,16 +168,6 @@ class GatewayHandler(JsonHandler):
         if scope:
             self.caller = await self.app.auth.caller(self, scope)
         self.incoming.announce(self.caller)
-
-    @property
-    def largest_body(self) -> int:
-        """The largest body that any route reads, in bytes, as configured."""
-        return int(self.app.settings.server.max_body_mb * 1_000_000)
-
-    @property
-    def most_bytes(self) -> int:
-        """The largest body that is read; those of most routes are small."""
-        return min(_SMALL_BODY, self.largest_body)
 
     def _give_up(self) -> None:
         """The body did not come in time."""
@@ -236,11 +230,6 @@ class GatewayHandler(JsonHandler):
             self._answer_in_the_middle()
 
     @property
-    def connection(self) -> HTTP1Connection:
-        """The client's connection."""
-        return cast("HTTP1Connection", self.request.connection)
-
-    @property
     def body(self) -> bytes:
         """The whole body."""
         return b"".join(self.incoming.chunks)
@@ -255,9 +244,8 @@ class GatewayHandler(JsonHandler):
     def default_model(self) -> str:
         """The configured model, if the caller may use it; else the first of the caller's; empty for none."""
         wanted = self.app.settings.default_model
-        if wanted and self.app.policy.allows(self.asker, wanted):
-            return wanted
-        return next(iter(self.app.policy.models(self.asker, self.app.gateway.models())), "")
+        served = [wanted] if wanted else []
+        return next(iter(self.app.policy.models(self.asker, [*served, *self.app.gateway.models()])), "")
 
     def finish(self, chunk: str | bytes | dict[str, Any] | None = None) -> Awaitable[None]:  # type: ignore[override]
         """Send the end of the reply, with the caller's limits in its headers."""

@@ -59,10 +59,7 @@ class Heartbeat:
 class RelayHandler(GatewayHandler):
     """A handler that passes on what ``Gateway.complete`` yields."""
 
-    @property
-    def most_bytes(self) -> int:
-        """The largest body that is read, as configured."""
-        return self.largest_body
+    takes_large_bodies = True
 
     async def read_body(self, shape: Shape) -> Read:
         """What was sent; large bodies are read in another process, so ``shape`` is a function of a module."""
@@ -89,7 +86,7 @@ class RelayHandler(GatewayHandler):
         return requests.chat_request(
             read.asked,
             headers,
-            default_model=self.default_model(),
+            default_model=self.default_model,
             request_id=self.request_id,
             fingerprint=fingerprint,
             weighed=read.weighed,

@@ -187,7 +187,7 @@ def chat_request(
     body: Mapping[str, Any],
     headers: Mapping[str, str],
     *,
-    default_model: str,
+    default_model: Callable[[], str],
     request_id: str,
     fingerprint: str = "",
     weighed: Weighed | None = None,
@@ -198,7 +198,7 @@ def chat_request(
         body: The JSON object.
         headers: ``X-RSQL-Task``, ``X-RSQL-Session``, ``X-RSQL-Whole``, ``Cache-Control`` and ``Idempotency-Key``
             are read.
-        default_model: For a body without a model, or with the model ``default``.
+        default_model: Names the model for a body without one, or with the model ``default``.
         request_id: The gateway's id of it.
         fingerprint: What tells it from another with the same Idempotency-Key.
         weighed: What is known of a large one; its messages were checked before.
@@ -209,7 +209,7 @@ def chat_request(
         check_amount(body, name)
     _optional(body, "stream_options", dict)
     model = _model_name(body)
-    model = default_model if model in ("", "default") else model
+    model = default_model() if model in ("", "default") else model
     if not model:
         raise BadRequest("'model' is missing, and there is no default for you. See v1/models.", param="model")
     task: Task = task_of(headers)
@@ -248,7 +248,7 @@ def embeddings_request(
     task: Task = task_of(headers)
     interactive = task != "batch"
     return ChatRequest(
-        model, body, task=task, request_id=request_id, interactive=interactive, route="embeddings", weighed=weighed
+        model, body, task=task, request_id=request_id, interactive=interactive, embeds=True, weighed=weighed
     )
 
 

@@ -51,7 +51,7 @@ class Status(GatewayHandler):
         state = {name: value for name, value in self.app.gateway.status().items() if name != "pool"}
         state["models"] = self.app.policy.models(self.asker, state.get("models", []))
         state["default_model"] = self.default_model()
-        state["privacy_floor"] = self.app.policy.privacy_floor(self.asker)
+        state["privacy_floor"] = self.app.policy.of(self.asker).privacy_floor
         self.reply(state)
 
 
@@ -61,7 +61,7 @@ class Stats(GatewayHandler):
     @needs_scope("chat")
     async def get(self) -> None:
         """Your own use: requests and tokens per period with what is left, requests under way, money."""
-        asker = self.asker
+        asker, rules = self.asker, self.app.policy.of(self.asker)
         await self.app.limits.refresh(asker)
         cost = await self.app.accounting.cost_today(asker, {key.provider for key in self.app.settings.keys})
         self.reply(
@@ -71,8 +71,8 @@ class Stats(GatewayHandler):
                 **self.app.limits.stats(asker),
                 "cost": cost,
                 "cache": await self.app.accounting.cache_today(asker),
-                "privacy_floor": self.app.policy.privacy_floor(asker),
-                "system_prompt": self.app.policy.system_prompt(asker),
+                "privacy_floor": rules.privacy_floor,
+                "system_prompt": rules.system_prompt,
                 "offline_models": self._offline_models(asker),
                 **self._of_key(asker),
             }

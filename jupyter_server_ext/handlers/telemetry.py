@@ -44,17 +44,13 @@ class Metrics:
         self._counted: dict[tuple[str, int], tuple[Counter, Histogram]] = {}
         under_way = Gauge("rsql_requests_under_way", "Requests not yet answered.", registry=self._registry)
         under_way.set_function(lambda: self.under_way)
-        self.under_way = 0
+        self.under_way = 0  # requests that have come and are not answered
         self.ended_so_far = 0
         self._idle: asyncio.Future[None] | None = None
         self._feedback = Counter(
             "rsql_feedback", "Answers that people rated, by rating.", ["rating"], registry=self._registry
         )
         self._registry.register(_Status(status))
-
-    def begun(self) -> None:
-        """A request has arrived."""
-        self.under_way += 1
 
     def ended(self, route: str, status: int, seconds: float) -> None:
         """A request was answered."""

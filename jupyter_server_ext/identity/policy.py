@@ -33,14 +33,15 @@ class Policy:
         >>> from jupyter_server_ext.messages import Caller
         >>> from jupyter_server_ext.config.settings import Settings
         >>> policy = Policy(Settings(tenants=(TenantSettings("stats101", weight=2.0),)))
-        >>> policy.weight(Caller("ada", tenant="stats101")), policy.weight(Caller("bob"))
+        >>> policy.of(Caller("ada", tenant="stats101")).weight, policy.of(Caller("bob")).weight
         (2.0, 1.0)
     """
 
     def __init__(self, settings: Settings) -> None:
         self._tenants = {tenant.name: tenant for tenant in settings.tenants}
         self._fallbacks = dict(settings.fallbacks)
-        self._cache = settings.cache.enabled
+        self.caches = settings.cache.enabled or None
+        """Whether answers are given again to tenants that say nothing of it: yes, or None for where a request asks."""
 
     def learn(self, tenant: TenantSettings) -> None:
         """Have these rules for a tenant from now on."""
@@ -52,8 +53,8 @@ class Policy:
         Raises:
             UnknownModel: The tenant may not use the model. It reads as if there were no such model.
         """
-        tenant = self._of(caller)
-        if not self.allows(caller, request.model):
+        tenant = self.of(caller)
+        if tenant.models and request.model not in tenant.models:
             raise UnknownModel(f"There is no model '{request.model}' for you.", param="model")
         if not tenant.system_prompt or request.embeds:
             return request
@@ -62,46 +63,17 @@ class Policy:
         messages = _with_system_prompt(request.body.get("messages", ()), tenant.system_prompt)
         return dataclasses.replace(request, body={**request.body, "messages": messages})
 
-    def allows(self, caller: Caller, model: str) -> bool:
-        """Whether the caller's tenant may use the model."""
-        models = self._of(caller).models
-        return not models or model in models
-
     def models(self, caller: Caller, models: Iterable[str]) -> list[str]:
         """Those of ``models`` that the caller may use."""
-        return [model for model in models if self.allows(caller, model)]
-
-    def named(self, caller: Caller) -> tuple[str, ...]:
-        """The models that the caller's tenant names; empty where it may use all."""
-        return self._of(caller).models
-
-    def weight(self, caller: Caller) -> float:
-        """The caller's share in the queue, 1.0 for most."""
-        return self._of(caller).weight
+        own = self.of(caller).models
+        return [model for model in models if not own or model in own]
 
     def fallbacks(self, caller: Caller, model: str) -> tuple[str, ...]:
         """Models that may answer in place of ``model``, best first; empty unless the tenant agreed to that."""
-        if not self._of(caller).fallbacks:
-            return ()
-        return tuple(other for other in self._fallbacks.get(model, ()) if self.allows(caller, other))
+        return tuple(self.models(caller, self._fallbacks.get(model, ()))) if self.of(caller).fallbacks else ()
 
-    def caches(self, caller: Caller) -> bool | None:
-        """Whether answers are given again: yes, never, or None for only where a request asks for it."""
-        return self._of(caller).cache if self._of(caller).cache is not None else (self._cache or None)
-
-    def keeps_prompts(self, caller: Caller) -> bool:
-        """Whether the text of requests is kept in the ledger, encrypted."""
-        return self._of(caller).keep_prompts
-
-    def privacy_floor(self, caller: Caller) -> str:
-        """The most that may leave a kernel of this caller: ``names``, ``stats``, ``sample``, or empty for no rule."""
-        return self._of(caller).privacy_floor
-
-    def system_prompt(self, caller: Caller) -> str:
-        """What stands before all that this caller sends; empty for nothing."""
-        return self._of(caller).system_prompt
-
-    def _of(self, caller: Caller) -> TenantSettings:
+    def of(self, caller: Caller) -> TenantSettings:
+        """The rules of the caller's tenant."""
         return self._tenants.get(caller.tenant, _NO_RULES)
 
 

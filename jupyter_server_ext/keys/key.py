@@ -370,6 +370,11 @@ class Keyring:
         """Seconds for which a request can count; 0 where nothing is limited."""
         return max((limit.seconds for key in self for limit in key.settings.limits), default=0.0)
 
+    @property
+    def providers(self) -> set[str]:
+        """Providers that there are keys of."""
+        return {key.settings.provider for key in self._keys.values()}
+
     def at_address(self, base_url: str) -> frozenset[str]:
         """Public ids of the keys of one address."""
         return frozenset(key.id for key in self if key.settings.base_url == base_url)

@@ -101,6 +101,7 @@ class Ledger:
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._store = store
+        self.keeps = store is not None
         self._keep_days = keep_days
         self._anchor = Path(anchor) if anchor else None
         self._anchor_key = anchor_key.reveal() if anchor_key else ""
@@ -118,11 +119,6 @@ class Ledger:
         """Why the last write failed; empty when it did not."""
         self.left_open = store.close_unfinished() if store is not None else 0
         """How many requests an earlier life had not ended."""
-
-    @property
-    def keeps(self) -> bool:
-        """Whether there is a store at all."""
-        return self._store is not None
 
     @property
     def healthy(self) -> bool:

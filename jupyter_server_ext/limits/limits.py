@@ -179,9 +179,10 @@ class LimitCharges:
 
     def settle(self, usage: Usage) -> None:
         """Let the request count, with the tokens it has really used, as it was answered wholly or in part."""
+        tokens = usage.total_tokens
         for charge in self._charges:
             if _TOKENS in charge.counter.id:
-                self._counters.change(charge, usage.total_tokens)
+                self._counters.change(charge, tokens)
         self._is_settled = True
 
     async def __aexit__(
@@ -190,14 +191,12 @@ class LimitCharges:
         """Give back the slot; and all else, unless the request counts."""
         seconds = self._clock() - self._start
         for scope in self._scopes:
-            if slot := self._slots.pop(scope.slots.id, None):
+            if scope.slots.id in self._slots:
                 scope.ended(seconds)
-                self._counters.change(slot, 0)
         if isinstance(error, UpstreamRefused) and not self._is_settled:  # it went out, and the fault was the caller's
             self.settle(Usage())
-        if not self._is_settled:
-            for charge in self._charges:
-                self._counters.change(charge, 0)
+        for charge in (*self._slots.values(), *(() if self._is_settled else self._charges)):
+            self._counters.change(charge, 0)
 
 
 class Limits:

@@ -146,14 +146,15 @@ class Gateway:
     @asynccontextmanager
     async def _record(self, caller: Caller, request: ChatRequest) -> AsyncIterator[RequestContext]:
         self._start_checks()
+        rules = self._policy.of(caller)
         job = Job(
             caller,
             request,
             deadline=self._clock() + self._settings.pool.queue_deadline_seconds,
-            weight=self._policy.weight(caller),
-            fallbacks=self._policy.fallbacks(caller, request.model),
+            weight=rules.weight,
+            fallbacks=self._policy.fallbacks(caller, request.model) if rules.fallbacks else (),
         )
-        context = RequestContext(job, self.accounting.open(caller, request), self.accounting, self._clock)
+        context = RequestContext(job, rules, self.accounting.open(caller, request), self.accounting, self._clock)
         try:
             yield context
         except RsqlGatewayError as error:
@@ -178,9 +179,9 @@ class Gateway:
         with contextlib.suppress(UnknownModel):
             admitted = self._policy.apply(caller, context.request)
             if self.pool.keys.serves(admitted.model):
-                context.admit(admitted, keep_prompt=self._policy.keeps_prompts(caller))
+                context.admit(admitted, keep_prompt=context.rules.keep_prompts)
                 return
-        named = self._policy.named(caller)
+        named = context.rules.models
         own = [name for name in named or self.models() if self.pool.keys.serves(name)]
         words = f"There is no model '{asked}' for you. There are: {', '.join(own)}."
         if named and not own:
@@ -218,8 +219,7 @@ class Gateway:
         return self._listen(context, self._flights.share(flight, lambda: self._call(context, key)), "shared")
 
     def _hold(self, context: RequestContext) -> AbstractAsyncContextManager[Hold]:
-        providers = {key.settings.provider for key in self.pool.keys}
-        job = context.job
+        job, providers = context.job, self.pool.keys.providers
         return self.accounting.hold(job.caller, job.request.model, providers, self.upstream.expected(job))
 
     async def _send(self, context: RequestContext, hold: Hold) -> AsyncGenerator[Waiting]:
@@ -246,20 +246,13 @@ class Gateway:
             raise
         context.answer = sending.result()
 
-    async def _pass_on(self, context: RequestContext, key: str) -> AsyncGenerator[bytes | UpstreamResult]:
-        """Yields parts, then the result, which is kept for those who may ask the same."""
-        answer, request, parts = context.answer, context.request, []
-        assert answer is not None  # noqa: S101 - it was sent
-        async for part in answer.parts():
-            if key or request.repeat_key:
+    async def _pass_on(self, context: RequestContext, parts: list[bytes] | None) -> AsyncGenerator[bytes]:
+        """Yields parts, which are kept in ``parts`` too, unless that is None."""
+        assert context.answer is not None  # noqa: S101 - it was sent
+        async for part in context.answer.parts():
+            if parts is not None:
                 parts.append(part)
             yield part
-        context.bill()
-        result = UpstreamResult(context, answer, parts)
-        if key and context.job.trace.model == request.model and (body := result.body):
-            await self.cache.keep(key, Cached(body, context.cost))
-        context.in_flight = False
-        yield result
 
     @asynccontextmanager
     async def _settle(self, context: RequestContext, hold: Hold) -> AsyncIterator[None]:
@@ -288,7 +281,8 @@ class Gateway:
 
     def _cache_use(self, context: RequestContext) -> Literal["", "use", "bypass"]:
         """What the cache has to do with a request, by the tenant's policy and the caller's header."""
-        asked, allowed = context.request.cache, self._policy.caches(context.job.caller)
+        asked, own = context.request.cache, context.rules.cache
+        allowed = self._policy.caches if own is None else own
         if not (asked or allowed) or asked == "never" or allowed is False or not self.cache.keeps:
             return ""
         if asked:
@@ -299,14 +293,20 @@ class Gateway:
         """Steps 6 to 9: the answer of a provider, for whoever listens; ``key`` is the cache's, empty for none."""
         context.in_flight = True
         context.job.deadline = self._clock() + self._settings.pool.queue_deadline_seconds
+        parts: list[bytes] = []  # kept only for those who may ask the same
         try:
             async with self._hold(context) as hold, self._settle(context, hold):
                 async with aclosing(self._send(context, hold)) as waiting:
                     async for news in waiting:
                         yield news
-                async with aclosing(self._pass_on(context, key)) as pieces:
-                    async for piece in pieces:
-                        yield piece
+                async with aclosing(self._pass_on(context, parts if key or context.request.repeat_key else None)) as on:
+                    async for part in on:
+                        yield part
+            result = UpstreamResult(context, parts)
+            if key and context.job.trace.model == context.request.model and (body := result.body):
+                await self.cache.keep(key, Cached(body, context.cost))
+            context.in_flight = False
+            yield result
         finally:
             context.in_flight = False
             if context.has_left:

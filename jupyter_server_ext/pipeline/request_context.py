@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     import asyncio
     from collections.abc import Callable, Iterator
 
+    from jupyter_server_ext.config import TenantSettings
     from jupyter_server_ext.messages import CacheResult, ChatRequest, Entry
     from jupyter_server_ext.pipeline.accounting import Accounting
     from jupyter_server_ext.pipeline.money import Hold
@@ -33,7 +34,10 @@ class RequestContext:
         has_left: Whether the caller is served or gone.
     """
 
-    def __init__(self, job: Job, entry: Entry, accounting: Accounting, clock: Callable[[], float]) -> None:
+    def __init__(
+        self, job: Job, rules: TenantSettings, entry: Entry, accounting: Accounting, clock: Callable[[], float]
+    ) -> None:
+        self.rules = rules  # of the caller's tenant
         self.job = job  # its way to a provider
         self.request = job.request  # the request, as the policy has it
         self.answer: Answer | None = None  # the provider's answer, once it has begun
@@ -182,8 +186,13 @@ class UpstreamResult:
     """The end of a provider's answer; ``parts`` are those before, kept if they may be needed."""
 
     context: RequestContext
-    answer: Answer
     parts: list[bytes]
+
+    @property
+    def answer(self) -> Answer:
+        """The provider's answer, which has ended."""
+        assert self.context.answer is not None  # noqa: S101 - it was passed on
+        return self.context.answer
 
     @property
     def body(self) -> bytes | None:

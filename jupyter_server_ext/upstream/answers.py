@@ -63,6 +63,7 @@ class Answer(httpx.AsyncByteStream, ABC):
         self._expectation = expectation
         self._response: httpx.Response | None = None
         self._closed = False
+        self._settled: Usage | None = None  # what it was closed with
 
     @property
     def began(self) -> bool:
@@ -83,7 +84,7 @@ class Answer(httpx.AsyncByteStream, ABC):
     @property
     def usage(self) -> Usage:
         """Tokens so far: as reported by the provider if that can be, or an estimate from the length of the text."""
-        return checked(self._reported, self._estimate(), self._job.request)[0]
+        return self._settled or checked(self._reported, self._estimate(), self._job.request)[0]
 
     @property
     @abstractmethod
@@ -155,6 +156,7 @@ class Answer(httpx.AsyncByteStream, ABC):
                 self._note_implausible(faults)
             self._lease.settle(usage if self._usage_is_known else None)
             self._expectation.learn(self._job.caller.name, self._job.request, self._lease.model, usage)
+            self._settled = usage
             await self._close()
 
     async def abandon(self, failure: Failure) -> None:

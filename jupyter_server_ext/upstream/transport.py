@@ -229,7 +229,7 @@ class KeyRotatingTransport(httpx.AsyncBaseTransport):
         )
 
     def _cost(self, job: Job, model: str) -> Cost:
-        lessons = self._expectation.lessons(model)
+        lessons = self._expectation.lessons[model]
         known = job.costs.get(model)
         if known is None or known[0] != lessons:
             known = job.costs[model] = lessons, self._expectation.cost(job.caller.name, job.request, model)

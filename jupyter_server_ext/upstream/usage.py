@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import math
 from bisect import bisect_left, insort
-from collections import OrderedDict, deque
+from collections import Counter, OrderedDict, deque
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
@@ -112,7 +112,7 @@ class Expectation:
 
     def __init__(self) -> None:
         self._answers: OrderedDict[tuple[str, str], Lengths] = OrderedDict()
-        self._lessons: dict[str, int] = {}
+        self.lessons: Counter[str] = Counter()  # answers learnt from, by model: what is expected changes with each
         self._rates: dict[str, dict[int, float]] = {}  # tokens per character, per model and size of prompt
 
     def cost(self, caller: str, request: ChatRequest, model: str) -> Cost:
@@ -136,15 +136,11 @@ class Expectation:
         prompt = cost.prompt if model in self._rates else int(cost.prompt * _CHARACTERS_PER_TOKEN / _MOST_CHARACTERS)
         return Cost(prompt, min(cost.completion, seen.mean if seen is not None else 0))
 
-    def lessons(self, model: str) -> int:
-        """How often something was learnt about a model."""
-        return self._lessons.get(model, 0)
-
     def learn(self, caller: str, request: ChatRequest, model: str, usage: Usage) -> None:
         """An answer of ``model`` has ended."""
         if usage.estimated or request.embeds:
             return
-        self._lessons[model] = self.lessons(model) + 1
+        self.lessons[model] += 1
         length = math.ceil(usage.completion_tokens / choices(request))
         for key in ((model, caller), (model, "")):
             self._answers.setdefault(key, Lengths()).add(length)
@@ -173,7 +169,7 @@ class Expectation:
             seen = prompt_tokens / length
             if len(self._rates) >= _MOST_CALLERS and model not in self._rates:
                 self._rates.clear()
-                self._lessons.clear()
+                self.lessons.clear()
             rates = self._rates.setdefault(model, {})
             known = rates.get(length.bit_length(), seen)
             rates[length.bit_length()] = max(seen, known + _FORGETTING * (seen - known))

@@ -73,8 +73,8 @@ async def test_a_large_body_is_read_as_a_small_one_would_be(reader):
         near = requests.read(text, shape)
         assert msgspec.json.decode(msgspec.json.encode(far.asked)) == near.asked
         assert far.fingerprint == requests.fingerprint_of(body)
-        route = "embeddings" if "input" in near.asked else "chat/completions"
-        one, other = (ChatRequest("m", read.asked, route=route, weighed=read.weighed) for read in (far, near))
+        embeds = "input" in near.asked
+        one, other = (ChatRequest("m", read.asked, embeds=embeds, weighed=read.weighed) for read in (far, near))
         assert far.weighed.characters == characters(near.asked)
         assert far.weighed.size == len(msgspec.json.encode(near.asked))
         assert _prompt_hash(one) == _prompt_hash(other)

@@ -74,5 +74,5 @@ def test_other_models_answer_only_where_the_tenant_agreed():
 def test_weight_and_privacy_floor_are_the_tenants():
     rules = policy(weight=2.5, privacy_floor="names")
 
-    assert (rules.weight(ADA), rules.privacy_floor(ADA)) == (2.5, "names")
-    assert (rules.weight(BOB), rules.privacy_floor(BOB)) == (1.0, "")
+    assert (rules.of(ADA).weight, rules.of(ADA).privacy_floor) == (2.5, "names")
+    assert (rules.of(BOB).weight, rules.of(BOB).privacy_floor) == (1.0, "")

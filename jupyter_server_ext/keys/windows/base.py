@@ -1,4 +1,4 @@
-"""The contract of rate windows and its values.
+"""The values of rate windows.
 
 A *rate window* counts one limit: so many requests or tokens in so many seconds, or so many at once, for one key or for
 all keys of a quota group. A request reserves its part of every window of a key at once, or of none; what it has
@@ -8,18 +8,20 @@ monotonic clock.
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal, NamedTuple
+from typing import TYPE_CHECKING, Literal, NamedTuple, TypeAlias
 
 from jupyter_server_ext.keys.windows.usage import EXACT, Excess
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
     from jupyter_server_ext.config import Counts
-    from jupyter_server_ext.keys.windows.projection import WindowProjection
+    from jupyter_server_ext.keys.windows.memory import Semaphore
     from jupyter_server_ext.keys.windows.usage import WindowEntry
+    from jupyter_server_ext.keys.windows.window import TimeWindow
+
+    RateWindow: TypeAlias = TimeWindow | Semaphore
 
 
 Unit = Literal["requests", "tokens", "input_tokens", "output_tokens", "concurrent"]
@@ -141,79 +143,3 @@ class WindowReport(NamedTuple):
     observed: bool = False  # whether headers show it
     bucket: bool = False  # whether it is taken for a token bucket
     counts: str = ""  # when the provider is believed to count, in words; empty where that is not learnt yet
-
-
-class RateWindow(ABC):
-    """One limit of one quota group: what fits it when, what is reserved of it, and how it will be.
-
-    ``TimeWindow`` counts so many in so many seconds and learns how the provider does; ``Semaphore`` counts so many at
-    once, and has nothing to learn: what it need not do is done here, by nothing.
-    """
-
-    spec: WindowSpec  # the configured limit
-    limit: int  # the effective limit, which refusals and headers may have lowered
-    siblings: int = 0  # what other gateways use
-    is_bucket: bool = False  # whether it is taken for a token bucket
-
-    @property
-    @abstractmethod
-    def used(self) -> int:
-        """What counts, but for what other gateways use; perhaps some more than at this moment."""
-
-    @abstractmethod
-    def room(self, now: float, excess: Excess = EXACT) -> float:
-        """How much can be taken now, if so far above the average; lets go what has expired."""
-
-    @abstractmethod
-    def wait(self, amount: int, now: float, excess: Excess = EXACT) -> float:
-        """Seconds until an amount can be taken; infinite when it is more than the limit ever allows."""
-
-    @abstractmethod
-    def reserve(self, cost: Cost, now: float, caller: str = "") -> WindowEntry:
-        """Take a request's part for a caller; ``room`` has shown that there is enough."""
-
-    @abstractmethod
-    def settle(self, entry: WindowEntry, cost: Cost, now: float) -> None:
-        """End an entry at its final cost."""
-
-    @abstractmethod
-    def cancel(self, entry: WindowEntry) -> None:
-        """Give back an entry that was never sent."""
-
-    @abstractmethod
-    def project(self, now: float) -> WindowProjection:
-        """How the window will be, if what is in flight ends as expected."""
-
-    @abstractmethod
-    def report(self, now: float) -> WindowReport:
-        """The state of the window, for the status page."""
-
-    @abstractmethod
-    def reconfigure(self, spec: WindowSpec, now: float) -> None:
-        """Have another limit from now on, or know more of it."""
-
-    def used_by(self, caller: str, now: float | None = None) -> int:  # noqa: ARG002
-        """What a caller uses, as far as this process knows; without ``now`` perhaps some more."""
-        return 0
-
-    def frees(self, now: float) -> Iterable[tuple[str, float, int]]:  # noqa: ARG002
-        """The caller, the seconds and the amount of everything that will be given back, in the order of time."""
-        return ()
-
-    def sent(self, entry: WindowEntry, now: float) -> None:  # noqa: B027
-        """Note that an entry is on its way."""
-
-    def counted(self, entry: WindowEntry, now: float) -> None:  # noqa: B027
-        """Note that the provider has counted an entry by now."""
-
-    def observe(self, entry: WindowEntry, seen: Observation, now: float) -> None:  # noqa: B027
-        """Learn from the headers of the answer to an entry that has been counted."""
-
-    def resemble(self, other: RateWindow, now: float) -> None:  # noqa: B027
-        """Be a bucket like another window of the same key, unless headers show otherwise."""
-
-    def on_refusal(self, entry: WindowEntry, now: float) -> None:  # noqa: B027
-        """Learn from the provider's refusal of an entry for which there was room."""
-
-    def restore(self, amount: int, at: float, now: float) -> None:  # noqa: B027
-        """Count what was used at ``at``, before this window was made; calls come in the order of time."""

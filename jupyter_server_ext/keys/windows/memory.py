@@ -9,18 +9,19 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo
 
-from jupyter_server_ext.keys.windows.base import Grant, RateWindow, Refused, WindowReport
+from jupyter_server_ext.keys.windows.base import Grant, Refused, WindowReport
 from jupyter_server_ext.keys.windows.projection import SURELY_OVER, WindowProjection
 from jupyter_server_ext.keys.windows.usage import EXACT, WindowEntry
 from jupyter_server_ext.keys.windows.window import TimeWindow
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from jupyter_server_ext.keys.windows.base import (
         Cost,
         Observation,
         Offer,
+        RateWindow,
         Reservation,
         WindowSpec,
     )
@@ -200,15 +201,17 @@ _LONGER = 0.3  # of the time that a slot has been taken for too long, until it i
 _SOON = 0.05  # of what answers take, that is estimated at least
 
 
-class Semaphore(RateWindow):
+class Semaphore:
     """The concurrency slots of one limit.
 
     A slot is free again when its answer has ended. Where the connection was closed before that end, the provider
-    notices it later.
+    notices it later. It has the methods of ``TimeWindow``; those by which a window learns do nothing.
     """
 
     def __init__(self, spec: WindowSpec, jitter: float = 0.0) -> None:
         self.spec = spec  # the limit
+        self.siblings = 0
+        self.is_bucket = False
         self.limit = spec.amount
         self._jitter = jitter  # seconds in which a closed connection is noticed; 0 for slots that are our own
         self._used = 0
@@ -219,7 +222,7 @@ class Semaphore(RateWindow):
 
     @property
     def used(self) -> int:
-        """See ``RateWindow.used``."""
+        """See ``TimeWindow.used``."""
         return self._used
 
     def room(self, now: float, excess: Excess = EXACT) -> float:  # noqa: ARG002 - a slot is a slot
@@ -269,12 +272,12 @@ class Semaphore(RateWindow):
         self._taken.pop(entry, None)
 
     def report(self, now: float) -> WindowReport:
-        """See ``RateWindow.report``."""
+        """See ``TimeWindow.report``."""
         wait = self.wait(1, now)
         return WindowReport(self._used + self.siblings, 0, self.limit, wait)
 
     def reconfigure(self, spec: WindowSpec, now: float) -> None:  # noqa: ARG002
-        """See ``RateWindow.reconfigure``."""
+        """See ``TimeWindow.reconfigure``."""
         self.spec = spec
         self.limit = spec.amount
 
@@ -285,3 +288,25 @@ class Semaphore(RateWindow):
         ends = [*self._ends(now), *(pace * (slot + 1) for slot in range(self.siblings))]
         frees = [(at, 1.0) for at in sorted(ends)]
         return WindowProjection(self.limit, self.limit - self._used - self.siblings, self._mean_seconds, frees)
+
+    def sent(self, entry: WindowEntry, now: float) -> None:
+        """Do nothing: a slot is taken from its reservation on, and no header tells of it."""
+
+    counted = on_refusal = sent
+
+    def observe(self, entry: WindowEntry, seen: Observation, now: float) -> None:
+        """Do nothing, as ``sent``."""
+
+    def resemble(self, other: RateWindow, now: float) -> None:
+        """Do nothing, as ``sent``."""
+
+    def restore(self, amount: int, at: float, now: float) -> None:
+        """Do nothing: what was in flight before this process is over."""
+
+    def used_by(self, caller: str, now: float | None = None) -> int:  # noqa: ARG002
+        """0: slots have no shares."""
+        return 0
+
+    def frees(self, now: float) -> Iterable[tuple[str, float, int]]:  # noqa: ARG002
+        """Nothing, as ``used_by``."""
+        return ()

@@ -56,7 +56,7 @@ import math
 from itertools import chain
 from typing import TYPE_CHECKING
 
-from jupyter_server_ext.keys.windows.base import RateWindow, WindowReport
+from jupyter_server_ext.keys.windows.base import WindowReport
 from jupyter_server_ext.keys.windows.learnt import (
     BucketDetector,
     Charging,
@@ -71,7 +71,7 @@ from jupyter_server_ext.keys.windows.usage import EXACT, OTHERS, ReservationVari
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from jupyter_server_ext.keys.windows.base import Cost, Observation, WindowSpec
+    from jupyter_server_ext.keys.windows.base import Cost, Observation, RateWindow, WindowSpec
     from jupyter_server_ext.keys.windows.usage import Excess
 
 SKEW = 15.0
@@ -82,7 +82,7 @@ _LONGEST_SLOW = 6.0  # … but no window for more seconds than these
 _CAUTION = 0.5  # more of what an answer may exceed the average by, in a bucket: what stays in it is not lost
 
 
-class TimeWindow(RateWindow):
+class TimeWindow:
     """The count of one limit of so many in so many seconds.
 
     Args:
@@ -109,8 +109,9 @@ class TimeWindow(RateWindow):
         *,
         shared: bool = False,
     ) -> None:
-        self.spec = spec  # the limit
-        self.limit = spec.amount
+        self.spec = spec  # as configured
+        self.siblings = 0  # what other gateways use
+        self.limit = spec.amount  # the effective limit, which refusals and headers may have lowered
         self.is_bucket = spec.bucket and not shared
         self._is_shared = shared  # whether other gateways take from the same limit, so that headers show less
         self._length = spec.seconds + min(_SLOW * spec.seconds, _LONGEST_SLOW)
@@ -129,11 +130,11 @@ class TimeWindow(RateWindow):
 
     @property
     def used(self) -> int:
-        """See ``RateWindow.used``."""
+        """What counts, but for what other gateways use; perhaps some more than at this moment."""
         return self._log.used
 
     def room(self, now: float, excess: Excess = EXACT) -> float:
-        """See ``RateWindow.room``."""
+        """How much can be taken now, if so far above the average; lets go what has expired."""
         self._advance(now)
         by_log: float = self.limit - self._log.used - self.siblings
         if self._is_shared:  # no header includes what the siblings have sent since
@@ -145,7 +146,7 @@ class TimeWindow(RateWindow):
         return min(self.limit, bound) if bound > by_log else by_log
 
     def wait(self, amount: int, now: float, excess: Excess = EXACT) -> float:
-        """See ``RateWindow.wait``."""
+        """Seconds until an amount can be taken; infinite when it is more than the limit ever allows."""
         if amount > self.limit:
             return math.inf
         lacking = amount - self.room(now, excess)
@@ -155,7 +156,7 @@ class TimeWindow(RateWindow):
         return min(by_log, lacking / self._bound.rate) if self.is_bucket else by_log
 
     def reserve(self, cost: Cost, now: float, caller: str = "") -> WindowEntry:
-        """See ``RateWindow.reserve``."""
+        """Take a request's part for a caller; ``room`` has shown that there is enough."""
         amount, excess = cost.part(self.spec.unit, self.limit)
         used = self._log.used + amount
         entry = WindowEntry(amount, min(amount, cost.prompt), cost.asked, now, used, excess, caller)
@@ -165,14 +166,14 @@ class TimeWindow(RateWindow):
         return entry
 
     def sent(self, entry: WindowEntry, now: float) -> None:
-        """See ``RateWindow.sent``."""
+        """Note that an entry is on its way."""
         if entry in self._log.unsent:
             del self._log.unsent[entry]
             entry.sent = now
             self._log.in_flight[entry] = None
 
     def counted(self, entry: WindowEntry, now: float) -> None:
-        """See ``RateWindow.counted``."""
+        """Note that the provider has counted an entry by now."""
         self._advance(now)
         entry.answered = min(entry.answered, now)
         self._margin.answered(now - entry.sent)
@@ -180,7 +181,7 @@ class TimeWindow(RateWindow):
             self._bound.count(entry, now)
 
     def settle(self, entry: WindowEntry, cost: Cost, now: float) -> None:
-        """See ``RateWindow.settle``: the change is made where the entry stands."""
+        """End an entry at its final cost; the change is made where the entry stands."""
         self.counted(entry, now)
         if entry.settled:
             return
@@ -202,7 +203,7 @@ class TimeWindow(RateWindow):
         self._follow_charging(now)
 
     def cancel(self, entry: WindowEntry) -> None:
-        """See ``RateWindow.cancel``."""
+        """Give back an entry that was never sent."""
         if self._log.leave(entry):
             self._log.use(entry, -entry.amount)
             self._log.variance.drop(entry.excess)
@@ -211,7 +212,7 @@ class TimeWindow(RateWindow):
             entry.settled = True
 
     def observe(self, entry: WindowEntry, seen: Observation, now: float) -> None:
-        """See ``RateWindow.observe``."""
+        """Learn from the headers of the answer to an entry that has been counted."""
         self._effective.observe(seen.limit)
         self._is_observed = True
         are_believed = self._headers.are_believed(now)
@@ -236,13 +237,13 @@ class TimeWindow(RateWindow):
         self._follow_charging(now)
 
     def resemble(self, other: RateWindow, now: float) -> None:
-        """See ``RateWindow.resemble``: by the log, so much is left of a bucket at least."""
+        """Be a bucket like another window of the same key, unless headers show otherwise."""
         is_open = not self.is_bucket and not self._is_observed and not self._detector.is_refuted
         if is_open and other.is_bucket:
             self._take_for_bucket(now)
 
     def on_refusal(self, entry: WindowEntry, now: float) -> None:
-        """See ``RateWindow.on_refusal``.
+        """Learn from the provider's refusal of an entry for which there was room.
 
         Perhaps requests before the entry had travelled for longer than the margin, or are counted when they end: that
         is allowed for. Otherwise a lower limit holds, until that is disproved, unless headers show that it is full.
@@ -264,7 +265,7 @@ class TimeWindow(RateWindow):
         self._set_limit()
 
     def restore(self, amount: int, at: float, now: float) -> None:
-        """See ``RateWindow.restore``."""
+        """Count what was used at ``at``, before this window was made; calls come in the order of time."""
         self._advance(now)
         counted = at + self._margin.seconds
         if self._log.end(counted) > now:
@@ -272,7 +273,7 @@ class TimeWindow(RateWindow):
             self._bound.lower(amount, counted)
 
     def reconfigure(self, spec: WindowSpec, now: float) -> None:
-        """See ``RateWindow.reconfigure``."""
+        """Have another limit from now on, or know more of it."""
         before, self.spec = self.spec, spec
         self._effective.spec = spec
         self._detector.is_configured = spec.bucket
@@ -285,7 +286,7 @@ class TimeWindow(RateWindow):
             self._follow_charging(now)
 
     def project(self, now: float) -> WindowProjection:
-        """See ``RateWindow.project``."""
+        """How the window will be, if what is in flight ends as expected."""
         left = self.room(now)
         frees: list[tuple[float, float]] = [(seconds, amount) for _, seconds, amount in self._log.frees(now)]
         if self.siblings:  # is over at some time of a window
@@ -296,17 +297,17 @@ class TimeWindow(RateWindow):
         return WindowProjection(self.limit, by_log, self._length, frees, left, self._bound.rate, self.limit)
 
     def used_by(self, caller: str, now: float | None = None) -> int:
-        """See ``RateWindow.used_by``."""
+        """What a caller uses, as far as this process knows; without ``now`` perhaps some more."""
         if now is not None:
             self._advance(now)
         return self._log.by_caller.get(caller, 0)
 
     def frees(self, now: float) -> Iterator[tuple[str, float, int]]:
-        """See ``RateWindow.frees``."""
+        """The caller, the seconds and the amount of everything that will be given back, in the order of time."""
         return (free for free in self._log.frees(now) if free[0])
 
     def report(self, now: float) -> WindowReport:
-        """See ``RateWindow.report``."""
+        """The state of the window, for the status page."""
         wait, used = self.wait(1, now), self._counts_now(now)
         learnt = self._is_observed, self.is_bucket, self.charging.in_words
         return WindowReport(used, self._log.others, self.limit, wait, *learnt)
