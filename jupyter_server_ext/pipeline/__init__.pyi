@@ -1,4 +1,3 @@
-from .accounting import Accounting as Accounting
 from .cache import AnswerCache as AnswerCache
 from .cache import AnswerStore as AnswerStore
 from .gateway import Gateway as Gateway
@@ -8,6 +7,7 @@ from .money import Price as Price
 from .money import Prices as Prices
 from .money import is_free as is_free
 from .money import limits_money as limits_money
-from .shared_answers import RedisAnswers as RedisAnswers
-from .shared_locks import RedisLocks as RedisLocks
+from .request_context import Accounting as Accounting
+from .shared import RedisAnswers as RedisAnswers
+from .shared import RedisLocks as RedisLocks
 from .state import State as State

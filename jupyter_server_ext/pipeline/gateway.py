@@ -16,11 +16,10 @@ from jupyter_server_ext.identity import Policy
 from jupyter_server_ext.keys import KeyPool, KeyQueue, MemoryWindows
 from jupyter_server_ext.limits import Limits, MemoryCounters
 from jupyter_server_ext.messages import Usage, Waiting
-from jupyter_server_ext.pipeline.accounting import Accounting
 from jupyter_server_ext.pipeline.cache import AnswerCache, Cached, SingleFlight, cache_key
 from jupyter_server_ext.pipeline.idempotency import IdempotencyStore
 from jupyter_server_ext.pipeline.money import NANODOLLARS
-from jupyter_server_ext.pipeline.request_context import AnswerEnd, RequestContext, UpstreamResult, replayed
+from jupyter_server_ext.pipeline.request_context import Accounting, AnswerEnd, RequestContext, UpstreamResult, replayed
 from jupyter_server_ext.pipeline.state import State
 from jupyter_server_ext.upstream import Job, KeyRotatingTransport
 

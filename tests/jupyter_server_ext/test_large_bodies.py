@@ -21,7 +21,7 @@ from jupyter_server_ext.handlers.requests import as_sent
 from jupyter_server_ext.handlers.responses.asked import chat_body
 from jupyter_server_ext.identity import Policy
 from jupyter_server_ext.messages import Caller, ChatRequest
-from jupyter_server_ext.pipeline.accounting import _prompt_hash
+from jupyter_server_ext.pipeline.request_context import _prompt_hash
 from jupyter_server_ext.upstream import characters
 
 pytestmark = pytest.mark.asyncio
