@@ -111,49 +111,30 @@ def unsendable(secret: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """Who asks.
+    """Who asks."""
 
-    Args:
-        name: Unique name: the hub user, the server's user, or the name of a virtual API key.
-        tenant: The group whose policy and quotas apply; empty when there is none.
-        scopes: What the caller may do: ``chat``, ``admin``.
-        key: Public id of the virtual API key that was used, if any.
-        limits: Limits of that key, on top of the caller's.
-    """
-
-    name: str
-    tenant: str = ""
-    scopes: frozenset[str] = frozenset({"chat"})
-    key: str = ""
-    limits: CallerLimits | None = None
+    name: str  # unique name: the hub user, the server's user, or the name of a virtual API key
+    tenant: str = ""  # the group whose policy and quotas apply; empty when there is none
+    scopes: frozenset[str] = frozenset({"chat"})  # what the caller may do: ``chat``, ``admin``
+    key: str = ""  # public id of the virtual API key that was used, if any
+    limits: CallerLimits | None = None  # limits of that key, on top of the caller's
 
 
 class Owner(NamedTuple):
-    """Whom a virtual key stands for, as the hub knows that now.
+    """Whom a virtual key stands for, as the hub knows that now."""
 
-    Args:
-        caller: The user, by the name of now.
-        mark: What tells this user from others of the same name, before and after; empty where the hub does not say.
-    """
-
-    caller: Caller
+    caller: Caller  # the user, by the name of now
+    # What tells this user from others of the same name, before and after; empty where the hub does not say.
     mark: str = ""
 
 
 class Usage(Struct, frozen=True):
-    """Tokens of one request, as the provider counted them.
+    """Tokens of one request, as the provider counted them."""
 
-    Args:
-        prompt_tokens: Tokens read, cached ones included.
-        completion_tokens: Tokens written.
-        cached_tokens: Part of ``prompt_tokens`` that the provider had cached.
-        estimated: True when the provider said nothing and these are our own estimate.
-    """
-
-    prompt_tokens: int = 0
-    completion_tokens: int = 0
-    cached_tokens: int = 0
-    estimated: bool = False
+    prompt_tokens: int = 0  # tokens read, cached ones included
+    completion_tokens: int = 0  # tokens written
+    cached_tokens: int = 0  # part of ``prompt_tokens`` that the provider had cached
+    estimated: bool = False  # true when the provider said nothing and these are our own estimate
 
     @property
     def total_tokens(self) -> int:
@@ -162,60 +143,39 @@ class Usage(Struct, frozen=True):
 
 
 class Weighed(Struct, frozen=True):
-    """What is known of a body so large that nobody should go through it again.
+    """What is known of a body so large that nobody should go through it again."""
 
-    Args:
-        characters: Length of all that is read, as ``upstream.expected`` counts it.
-        letters: Length of the messages, or of what is embedded, as JSON.
-        size: Bytes of the body as JSON.
-        prompt_hash: Hash of the messages, or of what is embedded.
-        system: Where the first message ends in the JSON of all, if it is the system's and text; else 0.
-        last: Bytes of the last message.
-    """
-
-    characters: int = 0
-    letters: int = 0
-    size: int = 0
-    prompt_hash: str = ""
-    system: int = 0
-    last: int = 0
+    characters: int = 0  # length of all that is read, as ``upstream.expected`` counts it
+    letters: int = 0  # length of the messages, or of what is embedded, as JSON
+    size: int = 0  # bytes of the body as JSON
+    prompt_hash: str = ""  # hash of the messages, or of what is embedded
+    system: int = 0  # where the first message ends in the JSON of all, if it is the system's and text; else 0
+    last: int = 0  # bytes of the last message
 
 
 @dataclass(frozen=True, slots=True)
 class ChatRequest:
-    """One completion request, as the caller sent it.
+    """One completion request, as the caller sent it."""
 
-    Args:
-        model: The model asked for, already resolved from the default.
-        body: The JSON object as received; unknown fields are passed on. Not to be changed.
-        stream: Whether the caller wants server-sent events.
-        task: What the request is for.
-        request_id: The gateway's id of this request.
-        session_id: The caller's conversation, where it names one.
-        interactive: False for batch work, which waits behind people.
-        embeds: Whether vectors are asked for rather than words: nothing is written then, and there are no messages.
-        cache: What the caller wants of the cache: nothing said, an answer of at most ``max_age`` seconds, a new one
-            (``bypass``), or that nothing is kept.
-        max_age: The oldest cached answer that will do, in seconds.
-        repeat_key: The Idempotency-Key, by which a repeat is given the same answer; empty for none.
-        fingerprint: Hash of the body as the caller sent it, to tell a repeat from another request.
-        whole: Whether a stream is passed on only when all of it is there; one that breaks is then asked for again.
-        weighed: What is known of a large body, whose large fields are JSON texts (``msgspec.Raw``); None for others.
-    """
-
-    model: str
+    model: str  # the model asked for, already resolved from the default
+    # The JSON object as received; unknown fields are passed on. Not to be changed.
     body: Json
-    stream: bool = False
-    task: Task = "other"
-    request_id: str = ""
-    session_id: str = ""
-    interactive: bool = True
+    stream: bool = False  # whether the caller wants server-sent events
+    task: Task = "other"  # what the request is for
+    request_id: str = ""  # the gateway's id of this request
+    session_id: str = ""  # the caller's conversation, where it names one
+    interactive: bool = True  # false for batch work, which waits behind people
+    # Whether vectors are asked for rather than words: nothing is written then, and there are no messages.
     embeds: bool = False
+    # What the caller wants of the cache: nothing said, an answer of at most ``max_age`` seconds, a new one
+    # (``bypass``), or that nothing is kept.
     cache: Literal["", "use", "bypass", "never"] = ""
-    max_age: float = math.inf
-    repeat_key: str = ""
-    fingerprint: str = ""
+    max_age: float = math.inf  # the oldest cached answer that will do, in seconds
+    repeat_key: str = ""  # the Idempotency-Key, by which a repeat is given the same answer; empty for none
+    fingerprint: str = ""  # hash of the body as the caller sent it, to tell a repeat from another request
+    # Whether a stream is passed on only when all of it is there; one that breaks is then asked for again.
     whole: bool = False
+    # What is known of a large body, whose large fields are JSON texts (``msgspec.Raw``); None for others.
     weighed: Weighed | None = None
 
     @property

@@ -42,21 +42,18 @@ _COLLECT_AFTER = (5_000, 20, 100)  # objects; collections of the young; of the m
 
 @dataclass(frozen=True)
 class Listening:
-    """Where to serve, and until when.
-
-    Args:
-        quiet_seconds: For so long nothing may come at the end, before connections are closed; for those behind a proxy,
-            which would find one closed that it is about to use.
-        reread: Reads the configuration again, of which the keys are taken: at SIGHUP, and when ``watched`` changes.
-    """
+    """Where to serve, and until when."""
 
     ip: str = "127.0.0.1"  # address; empty for all
     port: int = 8899  # port, 0 for any free one
     tls: ssl.SSLContext | None = None  # for https
     trust_headers: bool = False  # whether ``X-Forwarded-For`` and the like come from a proxy of ours
     drain_seconds: float = 10.0  # how long to wait at the end for what is under way
+    # For so long nothing may come at the end, before connections are closed; for those behind a proxy, which
+    # would find one closed that it is about to use.
     quiet_seconds: float = 0.0
     until: Callable[[], Awaitable[None]] | None = None  # returns when it is time to end; beside SIGTERM and SIGINT
+    # Reads the configuration again, of which the keys are taken: at SIGHUP, and when ``watched`` changes.
     reread: Callable[[], Settings] | None = None
     watched: str = ""  # path of the file with the configuration; empty where there is none
     signals: tuple[int, ...] = field(default=(signal.SIGTERM, signal.SIGINT))  # signals that end it

@@ -23,44 +23,30 @@ _MINUTE, _DAY = 60.0, 86_400.0
 class Preset:
     """One provider, so that a key is all that need be configured.
 
-    Args:
-        base_url: Base of its OpenAI-compatible API.
-        variable: Environment variable of its key, with an S at the end of several, separated by commas; empty where no
-            key is needed.
-        default_model: The model of a request that names none, where the provider's key is the first.
-        models: Models that a key serves when none are configured; empty for any.
-        limits: Its free or first tier, used when no limits are configured.
-        request_window: Seconds that its ``x-ratelimit-*-requests`` headers speak of.
-        token_window: Seconds that its ``x-ratelimit-*-tokens`` headers speak of.
-        anthropic_headers: Whether its limits stand in headers named as Anthropic does.
-        bucket: Whether its documentation says that its limits are token buckets.
-        check_url: What tells whether a key is accepted, where its list of models is open to everybody.
-        stream_usage: Whether it takes ``stream_options.include_usage``.
-        takes_values: Whether it is sent the member ``rsql``, which says as values what a kernel's messages state.
-        error_codes: Failures (``upstream.failures.Kind``) by codes that only this provider has, in lower case.
-        free: Whether it never asks for money.
-        source: Where these facts are from.
-
     Example:
         >>> PRESETS["groq"].variable
         'GROQ_API_KEY'
     """
 
-    base_url: str
+    base_url: str  # base of its OpenAI-compatible API
+    # Environment variable of its key, with an S at the end of several, separated by commas; empty where no key is
+    # needed.
     variable: str = ""
-    default_model: str = ""
-    models: tuple[str, ...] = ()
-    limits: tuple[Limit, ...] = ()
-    request_window: float | None = None
-    token_window: float | None = None
-    anthropic_headers: bool = False
-    bucket: bool = False
-    check_url: str = ""
-    stream_usage: bool = True
+    default_model: str = ""  # the model of a request that names none, where the provider's key is the first
+    models: tuple[str, ...] = ()  # models that a key serves when none are configured; empty for any
+    limits: tuple[Limit, ...] = ()  # its free or first tier, used when no limits are configured
+    request_window: float | None = None  # seconds that its ``x-ratelimit-*-requests`` headers speak of
+    token_window: float | None = None  # seconds that its ``x-ratelimit-*-tokens`` headers speak of
+    anthropic_headers: bool = False  # whether its limits stand in headers named as Anthropic does
+    bucket: bool = False  # whether its documentation says that its limits are token buckets
+    check_url: str = ""  # what tells whether a key is accepted, where its list of models is open to everybody
+    stream_usage: bool = True  # whether it takes ``stream_options.include_usage``
+    # Whether it is sent the member ``rsql``, which says as values what a kernel's messages state.
     takes_values: bool = False
+    # Failures (``upstream.failures.Kind``) by codes that only this provider has, in lower case.
     error_codes: Mapping[str, str] = field(default_factory=dict)
-    free: bool = False
-    source: str = ""
+    free: bool = False  # whether it never asks for money
+    source: str = ""  # where these facts are from
 
 
 def _per_model(rpm: int = 0, rpd: int = 0, tpm: int = 0, tpd: int = 0, zone: str = "") -> tuple[Limit, ...]:

@@ -42,62 +42,38 @@ class Limit:
 
 @dataclass(frozen=True, slots=True)
 class KeySettings:
-    """One key of one provider.
+    """One key of one provider."""
 
-    Args:
-        provider: Name of a preset, or any name when ``base_url`` is given.
-        key: The secret; empty for providers that need none.
-        base_url: Base of the OpenAI-compatible API, ending before ``/chat/completions``.
-        name: Public id; made from provider and number when not given.
-        quota_group: Keys with the same group share their limits; each key is its own group when empty.
-        models: Models it serves; empty for the preset's, or any.
-        limits: What the provider allows per key (or per quota group).
-        concurrency: Requests under way at once, or None.
-        bucket: Whether its limits are token buckets; None for what its preset and its headers say.
-        counts: When it counts a request, ``arrival`` or ``end``; empty for what its headers and refusals say.
-    """
-
-    provider: str
-    key: Secret = field(default_factory=lambda: Secret(""))
-    base_url: str = ""
-    name: str = ""
-    quota_group: str = ""
-    models: tuple[str, ...] = ()
-    limits: tuple[Limit, ...] = ()
-    concurrency: int | None = None
-    bucket: bool | None = None
+    provider: str  # name of a preset, or any name when ``base_url`` is given
+    key: Secret = field(default_factory=lambda: Secret(""))  # the secret; empty for providers that need none
+    base_url: str = ""  # base of the OpenAI-compatible API, ending before ``/chat/completions``
+    name: str = ""  # public id; made from provider and number when not given
+    quota_group: str = ""  # keys with the same group share their limits; each key is its own group when empty
+    models: tuple[str, ...] = ()  # models it serves; empty for the preset's, or any
+    limits: tuple[Limit, ...] = ()  # what the provider allows per key (or per quota group)
+    concurrency: int | None = None  # requests under way at once, or None
+    bucket: bool | None = None  # whether its limits are token buckets; None for what its preset and its headers say
+    # When it counts a request, ``arrival`` or ``end``; empty for what its headers and refusals say.
     counts: Counts = ""
 
 
 @dataclass(frozen=True, slots=True)
 class PoolSettings:
-    """How keys are used and requests wait.
+    """How keys are used and requests wait."""
 
-    Args:
-        jitter_ms: Safety margin of every window: how long a request may take until the provider has counted it.
-        queue_deadline_seconds: The longest a request waits for a key; a minute window gives back after 61.1 s.
-        queue_length: Requests that may wait; beyond it the caller with most of them waiting is refused.
-        queue_megabytes: Size of their bodies together.
-        attempts: Tries per model that may be billed, before giving up or falling back.
-        first_byte_timeout_seconds: Silence after which a stream that has not begun is tried elsewhere.
-        stall_timeout_seconds: Silence after which a stream that has begun is ended.
-        answer_timeout_seconds: The longest an answer that is not a stream may take.
-        fallback_after_seconds: With a fallback allowed: the longest wait for the model that was asked for.
-        fallback_first_byte_seconds: With a fallback allowed: in place of ``first_byte_timeout_seconds``.
-        check_seconds: Every so often retired and cooled keys are tried with the cheapest call; 0 is never.
-    """
-
+    # Safety margin of every window: how long a request may take until the provider has counted it.
     jitter_ms: float = 250.0
+    # The longest a request waits for a key; a minute window gives back after 61.1 s.
     queue_deadline_seconds: float = 75.0
-    queue_length: int = 2000
-    queue_megabytes: float = 64.0
-    attempts: int = 3
-    first_byte_timeout_seconds: float = 30.0
-    stall_timeout_seconds: float = 30.0
-    answer_timeout_seconds: float = 180.0
-    fallback_after_seconds: float = 3.0
-    fallback_first_byte_seconds: float = 12.0
-    check_seconds: float = 0.0
+    queue_length: int = 2000  # requests that may wait; beyond it the caller with most of them waiting is refused
+    queue_megabytes: float = 64.0  # size of their bodies together
+    attempts: int = 3  # tries per model that may be billed, before giving up or falling back
+    first_byte_timeout_seconds: float = 30.0  # silence after which a stream that has not begun is tried elsewhere
+    stall_timeout_seconds: float = 30.0  # silence after which a stream that has begun is ended
+    answer_timeout_seconds: float = 180.0  # the longest an answer that is not a stream may take
+    fallback_after_seconds: float = 3.0  # with a fallback allowed: the longest wait for the model that was asked for
+    fallback_first_byte_seconds: float = 12.0  # with a fallback allowed: in place of ``first_byte_timeout_seconds``
+    check_seconds: float = 0.0  # every so often retired and cooled keys are tried with the cheapest call; 0 is never
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,39 +121,29 @@ class TenantSettings:
 
 @dataclass(frozen=True, slots=True)
 class StorageSettings:
-    """Where numbers and records are kept, each by URL.
+    """Where numbers and records are kept, each by URL."""
 
-    Args:
-        state: What counts against limits and budgets: ``memory://``, ``redis://…``, ``redis+sentinel://…`` or
-            ``redis+cluster://…``.
-        ledger: Records of requests: ``sqlite:///path`` or ``postgresql://…``; ``memory://`` keeps none. Empty for a
-            file in Jupyter's data folder, and none for the gateway of one kernel.
-        cache: Answers.
-        instance: This gateway's name in the ledger, its own among all that share it; the host's when empty.
-        time_zone: Whose midnight begins a day of the ledger and of budgets.
-        retention_days: Entries are deleted when they are older; 0 keeps them.
-        prompt_keys: What prompts are encrypted with where a policy keeps them: the first encrypts, all decrypt.
-        instances: How many gateways share ``state``, for a start without it; it tells otherwise.
-        spool: Folder of the file that keeps records while PostgreSQL is away; that of the start when empty.
-        anchor: File in which gateways write down how long their chains of entries are; outside the ledger, at best on
-            another machine. It is in the log, too.
-        anchor_key: What these lines are signed with.
-        without_state: While ``state`` is lost: ``share`` goes on with this gateway's part of the limits, ``refuse``
-            answers nothing.
-    """
-
+    # What counts against limits and budgets: ``memory://``, ``redis://…``, ``redis+sentinel://…`` or
+    # ``redis+cluster://…``.
     state: str = "memory://"
+    # Records of requests: ``sqlite:///path`` or ``postgresql://…``; ``memory://`` keeps none. Empty for a file in
+    # Jupyter's data folder, and none for the gateway of one kernel.
     ledger: str = ""
-    cache: str = "memory://?max_mb=256"
-    instance: str = ""
-    time_zone: str = "UTC"
-    retention_days: int = 0
+    cache: str = "memory://?max_mb=256"  # answers
+    instance: str = ""  # this gateway's name in the ledger, its own among all that share it; the host's when empty
+    time_zone: str = "UTC"  # whose midnight begins a day of the ledger and of budgets
+    retention_days: int = 0  # entries are deleted when they are older; 0 keeps them
+    # What prompts are encrypted with where a policy keeps them: the first encrypts, all decrypt.
     prompt_keys: tuple[Secret, ...] = ()
-    instances: int = 1
-    spool: str = ""
+    instances: int = 1  # how many gateways share ``state``, for a start without it; it tells otherwise
+    spool: str = ""  # folder of the file that keeps records while PostgreSQL is away; that of the start when empty
+    # While ``state`` is lost: ``share`` goes on with this gateway's part of the limits, ``refuse`` answers
+    # nothing.
     without_state: str = "share"
+    # File in which gateways write down how long their chains of entries are; outside the ledger, at best on
+    # another machine. It is in the log, too.
     anchor: str = ""
-    anchor_key: Secret = field(default_factory=lambda: Secret(""))
+    anchor_key: Secret = field(default_factory=lambda: Secret(""))  # what these lines are signed with
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,17 +157,11 @@ class ModelPrice:
 
 @dataclass(frozen=True, slots=True)
 class PriceSettings:
-    """Prices that differ from the published ones, and the price of a model that nobody knows.
+    """Prices that differ from the published ones, and the price of a model that nobody knows."""
 
-    Args:
-        worst_input: US dollars per million tokens read, for a model of unknown price.
-        worst_output: The same for tokens written.
-        models: Prices by model, with or without ``provider/`` in front.
-    """
-
-    worst_input: float = 30.0
-    worst_output: float = 120.0
-    models: tuple[tuple[str, ModelPrice], ...] = ()
+    worst_input: float = 30.0  # US dollars per million tokens read, for a model of unknown price
+    worst_output: float = 120.0  # the same for tokens written
+    models: tuple[tuple[str, ModelPrice], ...] = ()  # prices by model, with or without ``provider/`` in front
 
 
 @dataclass(frozen=True, slots=True)
@@ -214,55 +174,36 @@ class CacheSettings:
 
 @dataclass(frozen=True, slots=True)
 class VirtualKeySettings:
-    """What callers may make for themselves.
+    """What callers may make for themselves."""
 
-    Args:
-        most_per_caller: Keys of one caller that are good at the same time.
-        default_days: Days until a key expires, where nobody says.
-        most_days: The longest.
-    """
-
-    most_per_caller: int = 10
-    default_days: float = 90.0
-    most_days: float = 366.0
+    most_per_caller: int = 10  # keys of one caller that are good at the same time
+    default_days: float = 90.0  # days until a key expires, where nobody says
+    most_days: float = 366.0  # the longest
 
 
 @dataclass(frozen=True, slots=True)
 class HubSettings:
-    """How callers of a JupyterHub are known.
+    """How callers of a JupyterHub are known."""
 
-    Args:
-        cache_max_age: Seconds that the hub's answer about a token, a user's groups or a group's properties is good.
-        bad_token_seconds: The same for tokens that the hub does not know.
-        bad_tokens_per_minute: Unknown tokens from one address that are put to the hub; from everywhere, ten times that.
-        outage_seconds: How long callers that are known go on while the hub does not answer.
-        groups: Groups in the order in which they count for a user who is in several; without it the most generous.
-        admin_groups: Groups of the hub whose members administer the gateway.
-        admin_servers: Whether administrators are that in their notebooks, too.
-    """
-
+    # Seconds that the hub's answer about a token, a user's groups or a group's properties is good.
     cache_max_age: float = 60.0
-    bad_token_seconds: float = 10.0
+    bad_token_seconds: float = 10.0  # the same for tokens that the hub does not know
+    # Unknown tokens from one address that are put to the hub; from everywhere, ten times that.
     bad_tokens_per_minute: int = 60
-    outage_seconds: float = 3600.0
+    outage_seconds: float = 3600.0  # how long callers that are known go on while the hub does not answer
+    # Groups in the order in which they count for a user who is in several; without it the most generous.
     groups: tuple[str, ...] = ()
-    admin_groups: frozenset[str] = frozenset()
-    admin_servers: bool = False
+    admin_groups: frozenset[str] = frozenset()  # groups of the hub whose members administer the gateway
+    admin_servers: bool = False  # whether administrators are that in their notebooks, too
 
 
 @dataclass(frozen=True, slots=True)
 class ServerSettings:
-    """What the HTTP side bears, in megabytes.
+    """What the HTTP side bears, in megabytes."""
 
-    Args:
-        max_body_mb: The largest body.
-        sending_mb: Bodies that are being received, of all callers; room for two of the largest at least.
-        sending_per_caller_mb: The same of one caller; room for one of the largest at least.
-    """
-
-    max_body_mb: float = 10.0
-    sending_mb: float = 256.0
-    sending_per_caller_mb: float = 40.0
+    max_body_mb: float = 10.0  # the largest body
+    sending_mb: float = 256.0  # bodies that are being received, of all callers; room for two of the largest at least
+    sending_per_caller_mb: float = 40.0  # the same of one caller; room for one of the largest at least
 
 
 @dataclass(frozen=True, slots=True)

@@ -34,44 +34,25 @@ class Ends(Protocol):
 
 @dataclass(frozen=True)
 class AppContext:
-    """Everything a handler may use.
+    """Everything a handler may use."""
 
-    Args:
-        settings: As read.
-        gateway: Answers requests.
-        auth: Tells who asks.
-        virtual_keys: Keys that callers make for their scripts.
-        policy: What tenants may do.
-        limits: What callers have left.
-        accounting: The ledger, prices and budgets.
-        overrides: Limits that administrators override at run time.
-        conversations: Turns of ``POST chat``.
-        ratings: What people think of answers.
-        metrics: Figures for Prometheus.
-        routes: What is served, for the docs.
-        base: The path they are below, with a slash at both ends.
-        bodies: How much is held of bodies that come in.
-        reader: Reads them.
-        hub: The JupyterHub whose service this is, if any.
-        under_way: What is being answered, to be ended with a word when the gateway ends.
-    """
-
-    settings: Settings
-    gateway: Gateway
-    auth: Authenticator
-    virtual_keys: VirtualKeys
-    policy: Policy
-    limits: Limits
-    accounting: Accounting
-    overrides: LimitOverrides
-    conversations: Conversations
-    ratings: Ratings
-    metrics: Metrics
-    routes: tuple[Route, ...]
-    base: str
-    bodies: BodyBudget
-    reader: BodyReader
-    hub: HubAccess | None = None
+    settings: Settings  # as read
+    gateway: Gateway  # answers requests
+    auth: Authenticator  # tells who asks
+    virtual_keys: VirtualKeys  # keys that callers make for their scripts
+    policy: Policy  # what tenants may do
+    limits: Limits  # what callers have left
+    accounting: Accounting  # the ledger, prices and budgets
+    overrides: LimitOverrides  # limits that administrators override at run time
+    conversations: Conversations  # turns of ``POST chat``
+    ratings: Ratings  # what people think of answers
+    metrics: Metrics  # figures for Prometheus
+    routes: tuple[Route, ...]  # what is served, for the docs
+    base: str  # the path they are below, with a slash at both ends
+    bodies: BodyBudget  # how much is held of bodies that come in
+    reader: BodyReader  # reads them
+    hub: HubAccess | None = None  # the JupyterHub whose service this is, if any
+    # What is being answered, to be ended with a word when the gateway ends.
     under_way: set[Ends] = field(default_factory=set)
 
     async def close(self) -> None:

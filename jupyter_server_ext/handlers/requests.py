@@ -37,14 +37,11 @@ _AMOUNTS = {"max_tokens": _MOST_TOKENS, "max_completion_tokens": _MOST_TOKENS, "
 
 
 class Read(NamedTuple):
-    """A body that was read.
-
-    Args:
-        weighed: What is known of a large one, whose large fields are ``msgspec.Raw``; None for others.
-    """
+    """A body that was read."""
 
     sent: dict[str, Any]  # what the client sent; of a large body only what is not part of the question
     asked: dict[str, Any]  # the same as a body in OpenAI's form of chat completions, or of embeddings
+    # What is known of a large one, whose large fields are ``msgspec.Raw``; None for others.
     weighed: Weighed | None = None
     fingerprint: str = ""  # hash of a large one
 

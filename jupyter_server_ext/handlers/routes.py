@@ -19,15 +19,12 @@ _PARAMETER = re.compile(r"\{(\w+)(?::([^}]+))?\}")
 
 @dataclass(frozen=True)
 class Route:
-    """One route.
+    """One route."""
 
-    Args:
-        pattern: Its path below the gateway's base. ``{name}`` is a part that varies, ``{name:regex}`` one of this form.
-        body: JSON schema of the body that it takes, for openapi.json; None for no body, or one that may be empty.
-    """
-
+    # Its path below the gateway's base. ``{name}`` is a part that varies, ``{name:regex}`` one of this form.
     pattern: str
     handler: type[GatewayHandler]  # answers it
+    # JSON schema of the body that it takes, for openapi.json; None for no body, or one that may be empty.
     body: Mapping[str, Any] | None = None
 
     @property

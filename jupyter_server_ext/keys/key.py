@@ -30,23 +30,14 @@ STATES: tuple[State, ...] = get_args(State)
 
 
 class Rate(NamedTuple):
-    """One limit in a provider's headers.
+    """One limit in a provider's headers."""
 
-    Args:
-        unit: What is limited.
-        limit: How much.
-        remaining: What is left of it.
-        reset: Seconds until it is full again, where they name it.
-        rounding: How far ``reset`` may be off.
-        seconds: The length of the window where the provider's documentation says so.
-    """
-
-    unit: Unit
-    limit: int
-    remaining: int
-    reset: float | None = None
-    rounding: float = 0.01
-    seconds: float | None = None
+    unit: Unit  # what is limited
+    limit: int  # how much
+    remaining: int  # what is left of it
+    reset: float | None = None  # seconds until it is full again, where they name it
+    rounding: float = 0.01  # how far ``reset`` may be off
+    seconds: float | None = None  # the length of the window where the provider's documentation says so
 
 
 @dataclass(slots=True)
@@ -99,17 +90,11 @@ class CircuitBreaker:
 
 @dataclass(slots=True)
 class Key:
-    """One key and its state.
+    """One key and its state."""
 
-    Args:
-        settings: What was configured, presets filled in.
-        id: The public id, the only form in which the key appears anywhere.
-        shared: Windows that a request takes from whatever the key.
-    """
-
-    settings: KeySettings
-    id: str
-    shared: tuple[WindowSpec, ...] = ()
+    settings: KeySettings  # what was configured, presets filled in
+    id: str  # the public id, the only form in which the key appears anywhere
+    shared: tuple[WindowSpec, ...] = ()  # windows that a request takes from whatever the key
     paused: bool = False
     retired: str = ""  # why
     retired_by_hand: bool = False
@@ -257,14 +242,15 @@ def window_of(grant: Grant, rate: Rate) -> Observation | None:
 
 
 class Keyring:
-    """All keys of a pool by their public ids: which there are, which are paused or retired, which are for a model.
-
-    Args:
-        at_once: Requests in flight with all keys together; None is unlimited.
-    """
+    """All keys of a pool by their public ids: which there are, which are paused or retired, which are for a model."""
 
     def __init__(
-        self, clock: Callable[[], float], on_change: Callable[[], None], *, at_once: int | None = None
+        # Requests in flight with all keys together; None is unlimited.
+        self,
+        clock: Callable[[], float],
+        on_change: Callable[[], None],
+        *,
+        at_once: int | None = None,
     ) -> None:
         self._clock = clock  # seconds, never going back
         self._changed = on_change  # called when a request may start that could not before

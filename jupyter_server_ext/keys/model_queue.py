@@ -240,36 +240,26 @@ class QueuedRequest:
     """One request that waits for a key.
 
     Args:
-        caller: Whose request it is.
-        model: The model it waits for.
-        cost: What it reserves of a key.
         usual: What it is likely to take in the end, from which waits are predicted.
-        deadline: When waiting has lost its point, in the pool's clock.
-        weight: The share of its tenant.
-        interactive: Whether a person waits for it.
-        size: Bytes of its body.
-        avoid: Keys that it is not to be given.
-        again: Whether a provider has failed it: it has had its turn in vain, so it comes before the others.
-        estimate: Returns ``cost`` anew, from what was learnt while the request waited.
-        reserved: The key that is reserved for it at the head of its queue, and when it can start, in the pool's clock.
-        granted: Its lease, when it has one.
     """
 
-    caller: Caller
-    model: str
-    cost: Cost
+    caller: Caller  # whose request it is
+    model: str  # the model it waits for
+    cost: Cost  # what it reserves of a key
     usual: Cost = Cost()  # noqa: RUF009 - a value
-    deadline: float = math.inf
-    weight: float = 1.0
-    interactive: bool = True
-    size: int = 0
-    avoid: frozenset[str] = frozenset()
-    again: bool = False
+    deadline: float = math.inf  # when waiting has lost its point, in the pool's clock
+    weight: float = 1.0  # the share of its tenant
+    interactive: bool = True  # whether a person waits for it
+    size: int = 0  # bytes of its body
+    avoid: frozenset[str] = frozenset()  # keys that it is not to be given
+    again: bool = False  # whether a provider has failed it: it has had its turn in vain, so it comes before the others
+    # Returns ``cost`` anew, from what was learnt while the request waited.
     estimate: Callable[[], Cost] | None = field(default=None, repr=False)
+    # The key that is reserved for it at the head of its queue, and when it can start, in the pool's clock.
     reserved: tuple[str, float] = ("", math.inf)
     position: int = 0
     eta: float = 0.0
-    granted: asyncio.Future[Lease] | None = field(default=None, repr=False)
+    granted: asyncio.Future[Lease] | None = field(default=None, repr=False)  # its lease, when it has one
 
 
 class Flow(NamedTuple):

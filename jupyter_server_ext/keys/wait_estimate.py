@@ -106,12 +106,7 @@ _NO_HOLD = _Hold(WindowProjection(math.inf, math.inf, 0.0), WindowProjection(mat
 
 
 class WaitEstimate:
-    """When requests start, if nothing else comes.
-
-    Attributes:
-        starts: Seconds until the newcomer starts, by how many of its queue are served before it; infinite for never.
-        late: Waiting requests that won't start before their deadlines, as others with earlier turns have come.
-    """
+    """When requests start, if nothing else comes."""
 
     def __init__(  # noqa: PLR0917
         self,
@@ -122,8 +117,11 @@ class WaitEstimate:
         newcomer: QueuedRequest,  # the request whose start is predicted …
         places: int,  # … for so many places in its queue
     ) -> None:
+        # Seconds until the newcomer starts, by how many of its queue are served before it; infinite for
+        # never.
         self.starts: list[float] = []
         self.starts_of: dict[QueuedRequest, float] = {}  # seconds until each waiting request starts
+        # Waiting requests that won't start before their deadlines, as others with earlier turns have come.
         self.late: list[QueuedRequest] = []
         self._pool = pool  # the keys
         self._now = pool.clock()

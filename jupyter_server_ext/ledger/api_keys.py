@@ -16,30 +16,19 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class ApiKey:
-    """One virtual API key.
+    """One virtual API key."""
 
-    Args:
-        id: Public id; names it in lists and for its revocation.
-        digest: SHA-256 of the key, in hex. A key has 256 random bits, so no salt is needed.
-        owner: The caller it stands for.
-        name: What its owner calls it.
-        made: Unix time.
-        expires: Unix time from which on it opens nothing.
-        tenant: The group whose rules apply; None for whichever the owner is in when it is used.
-        scopes: What it may do.
-        limits: Limits of its own, within the owner's.
-        mark: What tells its owner from others who had the name before, or have it now; empty where nobody knows.
-    """
-
-    id: str
+    id: str  # public id; names it in lists and for its revocation
+    # SHA-256 of the key, in hex. A key has 256 random bits, so no salt is needed.
     digest: str
-    owner: str
-    name: str
-    made: float
-    expires: float
-    tenant: str | None = ""
-    scopes: frozenset[str] = frozenset({"chat"})
-    limits: CallerLimits = field(default_factory=CallerLimits)
+    owner: str  # the caller it stands for
+    name: str  # what its owner calls it
+    made: float  # unix time
+    expires: float  # unix time from which on it opens nothing
+    tenant: str | None = ""  # the group whose rules apply; None for whichever the owner is in when it is used
+    scopes: frozenset[str] = frozenset({"chat"})  # what it may do
+    limits: CallerLimits = field(default_factory=CallerLimits)  # limits of its own, within the owner's
+    # What tells its owner from others who had the name before, or have it now; empty where nobody knows.
     mark: str = ""
 
 

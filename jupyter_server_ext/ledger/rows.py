@@ -53,33 +53,19 @@ TOTAL_SUMS = (
 
 
 class Used(NamedTuple):
-    """What entries of one caller, model and key used at about one time.
+    """What entries of one caller, model and key used at about one time."""
 
-    Args:
-        at: Unix time of the end, by when a provider had surely counted it; of several entries the latest.
-        caller: Who asked.
-        tenant: The caller's group.
-        key: Public id of the key that was used; empty when no provider was asked.
-        model: The model.
-        requests: How many requests went to the key.
-        prompt_tokens: Tokens read by the provider.
-        completion_tokens: Tokens written.
-        counted: How many requests count against the caller's limits.
-        counted_tokens: How many tokens do.
-        api_key: Public id of the virtual API key that asked; empty for none.
-    """
-
-    at: float
-    caller: str
-    tenant: str
-    key: str
+    at: float  # unix time of the end, by when a provider had surely counted it; of several entries the latest
+    caller: str  # who asked
+    tenant: str  # the caller's group
+    key: str  # public id of the key that was used; empty when no provider was asked
     model: str
-    requests: int
-    prompt_tokens: int
-    completion_tokens: int
-    counted: int
-    counted_tokens: int
-    api_key: str = ""
+    requests: int  # how many requests went to the key
+    prompt_tokens: int  # tokens read by the provider
+    completion_tokens: int  # tokens written
+    counted: int  # how many requests count against the caller's limits
+    counted_tokens: int  # how many tokens do
+    api_key: str = ""  # public id of the virtual API key that asked; empty for none
 
 
 def day_of(at: float, zone: ZoneInfo) -> str:

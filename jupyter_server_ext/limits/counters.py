@@ -22,19 +22,12 @@ _GONE = -math.inf
 
 
 class Counter(NamedTuple):
-    """One limit of one scope.
+    """One limit of one scope."""
 
-    Args:
-        id: Unique name, ``scope/unit/period`` such as ``caller:ada/requests/minute``.
-        limit: The most that may count; None only counts.
-        seconds: How long a charge counts; 0 counts until it is given back, such as what is in flight.
-        grain: Seconds within which charges may be kept as one.
-    """
-
-    id: str
-    limit: int | None
-    seconds: float = 0.0
-    grain: float = 0.0
+    id: str  # unique name, ``scope/unit/period`` such as ``caller:ada/requests/minute``
+    limit: int | None  # the most that may count; None only counts
+    seconds: float = 0.0  # how long a charge counts; 0 counts until it is given back, such as what is in flight
+    grain: float = 0.0  # seconds within which charges may be kept as one
 
 
 def scope_of(counter: str) -> str:

@@ -232,9 +232,6 @@ class SingleFlight(Generic[T]):
     When it fails, a listener who has received nothing yet joins or starts another, and after a second failure asks on
     its own: one caller's bad luck is not the class's.
 
-    Args:
-        is_news: Tells pieces that only say how things stand: who comes later is not given those of before.
-
     Example:
         A stream for each of thirty callers, one call upstream::
 
@@ -243,6 +240,7 @@ class SingleFlight(Generic[T]):
     """
 
     def __init__(self, is_news: Callable[[T], bool] = lambda _: False) -> None:
+        # Tells pieces that only say how things stand: who comes later is not given those of before.
         self._is_news = is_news
         self._flights: dict[str, _Flight[T]] = {}
 

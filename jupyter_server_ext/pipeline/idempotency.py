@@ -42,13 +42,10 @@ class RepeatUnknown(RsqlGatewayError):
 
 @dataclass(slots=True)
 class DistributedLock:
-    """A name that is claimed.
+    """A name that is claimed."""
 
-    Attributes:
-        known: What the gateways know of it: ``new``, ``answered``, ``other`` for something else by that name; or
-            ``unknown``, as nobody can be asked.
-    """
-
+    # What the gateways know of it: ``new``, ``answered``, ``other`` for something else by that name; or
+    # ``unknown``, as nobody can be asked.
     known: Literal["new", "answered", "other", "unknown"] = "unknown"
     is_answered: bool = False  # to be set when the answer is kept
 

@@ -38,20 +38,15 @@ NANODOLLARS = 1_000_000_000
 class Price:
     """US dollars per million tokens of one model.
 
-    Args:
-        input: Tokens read.
-        output: Tokens written.
-        cached_input: Tokens read from the provider's cache; as ``input`` when None.
-
     Example:
         >>> from jupyter_server_ext.messages import Usage
         >>> Price(input=0.5, output=1.5).of(Usage(prompt_tokens=1000, completion_tokens=100))
         650000
     """
 
-    input: float
-    output: float
-    cached_input: float | None = None
+    input: float  # tokens read
+    output: float  # tokens written
+    cached_input: float | None = None  # tokens read from the provider's cache; as ``input`` when None
 
     def of(self, usage: Usage) -> int:
         """What this usage costs, in nano-dollars, rounded up."""

@@ -16,19 +16,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class State:
-    """What counts: of callers, tenants and everyone (``counters``), and of keys (``windows``).
+    """What counts: of callers, tenants and everyone (``counters``), and of keys (``windows``)."""
 
-    Args:
-        counters: Limits and budgets.
-        windows: What providers allow.
-        link: The way to Redis, where it is kept there.
-        locks: Which gateway answers what was sent to several; None where there is one.
-    """
-
-    counters: Counters
-    windows: MemoryWindows
-    link: RedisCoordinator | None = None
-    locks: DistributedLocks | None = None
+    counters: Counters  # limits and budgets
+    windows: MemoryWindows  # what providers allow
+    link: RedisCoordinator | None = None  # the way to Redis, where it is kept there
+    locks: DistributedLocks | None = None  # which gateway answers what was sent to several; None where there is one
 
     def checks(self) -> dict[str, str]:
         """How it is, for health; nothing where it is kept in memory."""

@@ -196,11 +196,7 @@ class Answer(httpx.AsyncByteStream, ABC):
 
 
 class StreamAnswer(Answer):
-    """A stream of events.
-
-    Args:
-        on_failure: Is called with the failure of a stream that breaks after a part of it was passed on.
-    """
+    """A stream of events."""
 
     _watch: _StallTimer  # over what comes after the first content
 
@@ -215,6 +211,7 @@ class StreamAnswer(Answer):
         on_failure: Callable[[Failure], object],
     ) -> None:
         super().__init__(job, lease, provider, expectation)
+        # Is called with the failure of a stream that breaks after a part of it was passed on.
         self._on_failure = on_failure
         self._reader = EventReader()
         self._head = b""  # what came before and with the first content

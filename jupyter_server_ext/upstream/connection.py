@@ -261,9 +261,6 @@ class HttpReply:
 
     Args:
         method: Of the request.
-
-    Attributes:
-        head: Is done when status and headers are there, or never will be.
     """
 
     def __init__(self, line: _Connection, method: str = "POST") -> None:
@@ -271,6 +268,7 @@ class HttpReply:
         self.headers: list[tuple[bytes, bytes]] = []  # names in lower case, and values
         self.complete = False  # whether all of the body has arrived
         self.keeps_alive = False  # whether the connection can be used again afterwards
+        # Is done when status and headers are there, or never will be.
         self.head: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self.unread = 0  # bytes of the body that wait to be read
         self._line = line  # the connection that it comes by

@@ -53,17 +53,14 @@ ForRequest = Literal["again", "elsewhere", "other model", "give up"]
 
 
 class Consequence(NamedTuple):
-    """One row of the table.
+    """One row of the table."""
 
-    Args:
-        key: ``rest``: a little, longer each time, then one request tries it. ``limit``: until the instant that the
-            provider named, for the quota group; its believed limit falls. ``exhausted``: the same, an hour where none
-            was named. ``not this model``: for an hour. ``retire``: until somebody resumes it or a check succeeds.
-        request: ``again``: with any key that can. ``elsewhere``: at another address, then another model, then
-            the same address. ``other model``: only a fallback can help. ``give up``: nothing can.
-    """
-
+    # ``rest``: a little, longer each time, then one request tries it. ``limit``: until the instant that the
+    # provider named, for the quota group; its believed limit falls. ``exhausted``: the same, an hour where none
+    # was named. ``not this model``: for an hour. ``retire``: until somebody resumes it or a check succeeds.
     key: ForKey
+    # ``again``: with any key that can. ``elsewhere``: at another address, then another model, then the same
+    # address. ``other model``: only a fallback can help. ``give up``: nothing can.
     request: ForRequest
     error: type[RsqlGatewayError]  # what the caller gets when nothing else helps
     words: str  # its message

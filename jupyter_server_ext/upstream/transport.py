@@ -59,11 +59,7 @@ class FailedTry(NamedTuple):
 
 @dataclass(slots=True)
 class Trace:
-    """What happened to a request on its way, for the reply and the ledger.
-
-    Args:
-        wasted: What the last try had written when it failed or the caller left, before anything was passed on.
-    """
+    """What happened to a request on its way, for the reply and the ledger."""
 
     key: str = ""  # public id of the key that was tried last
     provider: str = ""  # that key's provider
@@ -73,28 +69,20 @@ class Trace:
     upstream_start: float = 0.0  # when the last try began, in the pool's clock
     rate_limited: bool = False  # whether it waited for a limit, or a provider refused it for one
     failed: list[FailedTry] = field(default_factory=list)  # the tries that failed
+    # What the last try had written when it failed or the caller left, before anything was passed on.
     wasted: Usage = _NOTHING
 
 
 @dataclass(slots=True)
 class Job:
-    """A request on its way to a provider.
+    """A request on its way to a provider."""
 
-    Args:
-        caller: Who asks.
-        request: What is asked.
-        deadline: Until when it may wait for a key, in the pool's clock.
-        weight: The share of its tenant in the queue.
-        fallbacks: Models that may answer in its place, best first.
-        trace: What happened to it.
-    """
-
-    caller: Caller
-    request: ChatRequest
-    deadline: float
-    weight: float = 1.0
-    fallbacks: tuple[str, ...] = ()
-    trace: Trace = field(default_factory=Trace)
+    caller: Caller  # who asks
+    request: ChatRequest  # what is asked
+    deadline: float  # until when it may wait for a key, in the pool's clock
+    weight: float = 1.0  # the share of its tenant in the queue
+    fallbacks: tuple[str, ...] = ()  # models that may answer in its place, best first
+    trace: Trace = field(default_factory=Trace)  # what happened to it
     queued: QueuedRequest | None = None  # while it waits
     lease: Lease | None = None  # if a key was free at once
     costs: dict[str, tuple[int, Cost]] = field(default_factory=dict)  # by model: lessons, and what it will likely take

@@ -19,33 +19,20 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class HubPlace:
-    """Where the hub is and what the gateway is called there.
+    """Where the hub is and what the gateway is called there."""
 
-    Args:
-        api_url: The hub's REST API, without a slash at its end.
-        token: The service's own token.
-        name: The service's name.
-        prefix: Path of the service, with a slash at both ends.
-        base_url: Path of the hub and everything below it, with a slash at both ends.
-        host: ``https://hub.example.org`` where hub and services are on different hosts; usually empty.
-        client_id: The service's name in OAuth.
-        callback: Path that OAuth comes back to.
-        access_scopes: Hub scopes of which a caller needs one.
-        service_url: Where the hub expects the service to listen; empty where it names nothing.
-        members: Who may use the gateway, as ``group:NAME`` and ``user:NAME``; empty for all with the scope. Tokens
-            bring their scopes with them; the owner of a virtual key is looked up here.
-    """
-
-    api_url: str
-    token: Secret
-    name: str = "rsql"
-    prefix: str = "/services/rsql/"
-    base_url: str = "/"
-    host: str = ""
-    client_id: str = ""
-    callback: str = ""
-    access_scopes: frozenset[str] = field(default_factory=frozenset)
-    service_url: str = ""
+    api_url: str  # the hub's REST API, without a slash at its end
+    token: Secret  # the service's own token
+    name: str = "rsql"  # the service's name
+    prefix: str = "/services/rsql/"  # path of the service, with a slash at both ends
+    base_url: str = "/"  # path of the hub and everything below it, with a slash at both ends
+    host: str = ""  # ``https://hub.example.org`` where hub and services are on different hosts; usually empty
+    client_id: str = ""  # the service's name in OAuth
+    callback: str = ""  # path that OAuth comes back to
+    access_scopes: frozenset[str] = field(default_factory=frozenset)  # hub scopes of which a caller needs one
+    service_url: str = ""  # where the hub expects the service to listen; empty where it names nothing
+    # Who may use the gateway, as ``group:NAME`` and ``user:NAME``; empty for all with the scope. Tokens bring
+    # their scopes with them; the owner of a virtual key is looked up here.
     members: frozenset[str] = field(default_factory=frozenset)
 
     @classmethod

@@ -28,23 +28,14 @@ Unit = Literal["requests", "tokens", "input_tokens", "output_tokens", "concurren
 
 
 class Cost(NamedTuple):
-    """What one request takes, besides itself.
+    """What one request takes, besides itself."""
 
-    Args:
-        prompt: Tokens it sends.
-        completion: Tokens it gets, or is expected to get.
-        asked: The ``max_tokens`` it is sent with, 0 without.
-        known: Whether the provider has counted these tokens, rather than we.
-        spread: The part of ``completion`` that is above what such answers take on average.
-        swing: How far above that one of several may be; at least ``spread``.
-    """
-
-    prompt: int = 0
-    completion: int = 0
-    asked: int = 0
-    known: bool = False
-    spread: int = 0
-    swing: int = 0
+    prompt: int = 0  # tokens it sends
+    completion: int = 0  # tokens it gets, or is expected to get
+    asked: int = 0  # the ``max_tokens`` it is sent with, 0 without
+    known: bool = False  # whether the provider has counted these tokens, rather than we
+    spread: int = 0  # the part of ``completion`` that is above what such answers take on average
+    swing: int = 0  # how far above that one of several may be; at least ``spread``
 
     def of(self, unit: Unit) -> int:
         """The amount this cost has in ``unit``."""

@@ -186,17 +186,14 @@ class TravelMargin:
 
 
 class BucketDetector:
-    """Tells a token bucket by its headers: the time to full is ``used · W / limit`` over a range of ``used``.
-
-    Args:
-        configured: Whether it is configured to be a bucket, which holds until a header or a refusal shows otherwise.
-    """
+    """Tells a token bucket by its headers: the time to full is ``used · W / limit`` over a range of ``used``."""
 
     def __init__(self, seconds: float, *, configured: bool = False) -> None:
         self._seconds = seconds  # the length of the window
         self._low = self._high = 0
         self._fits = 0
         self._is_sure = False
+        # Whether it is configured to be a bucket, which holds until a header or a refusal shows otherwise.
         self.is_configured = configured
         self.is_refuted = False  # whether taking it for one has failed
         self.is_possible = True  # by the last headers

@@ -85,12 +85,6 @@ _CAUTION = 0.5  # more of what an answer may exceed the average by, in a bucket:
 class TimeWindow:
     """The count of one limit of so many in so many seconds.
 
-    Args:
-        midnight: For a calendar day: the next reset after a moment, both in the seconds of the caller's clock.
-
-    Attributes:
-        charging: When the provider counts a request, as far as is learnt.
-
     Example:
         >>> from jupyter_server_ext.keys.windows.base import Cost, WindowSpec
         >>> window = TimeWindow(WindowSpec("k", "requests", 2, 60.0), jitter=0.25)
@@ -105,6 +99,7 @@ class TimeWindow:
         self,
         spec: WindowSpec,
         jitter: float,  # seconds that a request may travel until the provider has counted it
+        # For a calendar day: the next reset after a moment, both in the seconds of the caller's clock.
         midnight: Callable[[float], float] | None = None,
         *,
         shared: bool = False,
@@ -123,6 +118,7 @@ class TimeWindow:
         self._detector = BucketDetector(spec.seconds, configured=spec.bucket)
         self._headers = HeaderReliability(spec.seconds)
         self._is_observed = False  # whether headers ever showed it
+        # When the provider counts a request, as far as is learnt.
         self.charging = Charging(spec.unit, spec.seconds, spec.counts)
         self._counts_at_end = self.charging.is_late  # whether a request is taken as counted only at its end
         self._kept: list[tuple[WindowEntry, Cost]] = []  # at ``max_tokens``, which the provider may keep
