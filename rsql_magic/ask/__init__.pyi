@@ -1,8 +1,6 @@
 from .answers import Answer as Answer
 from .answers import cited as cited
 from .answers import drawn_from as drawn_from
-from .preview import Preview as Preview
-from .preview import preview_of as preview_of
 from .snapshot import NotebookSnapshot as NotebookSnapshot
 from .snapshot import filled as filled
 from .snapshot import interpolate as interpolate
@@ -13,4 +11,6 @@ from .writer import LANGUAGES as LANGUAGES
 from .writer import AnswerWriter as AnswerWriter
 from .writer import NotebookQuestion as NotebookQuestion
 from .writer import Prepared as Prepared
+from .writer import Preview as Preview
 from .writer import check_in_r as check_in_r
+from .writer import preview_of as preview_of

@@ -9,7 +9,8 @@ means that less is claimed.
 from __future__ import annotations
 
 import ast
-from typing import TYPE_CHECKING, Protocol
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -21,16 +22,6 @@ AGGREGATES = frozenset("col sum mean max min median std var first last n_unique 
 
 Columns = frozenset[str] | None
 """The columns of what an expression gives; None when that is not known."""
-
-
-class KnownFrames(Protocol):
-    """Who knows what names hold."""
-
-    def columns(self, node: ast.expr | None) -> Columns:
-        """The columns of the frame that an expression gives; None when it gives none, or it is not certain."""
-
-    def is_polars(self, node: ast.expr | None) -> bool:
-        """Whether an expression starts with a frame of polars."""
 
 
 # Methods that give a frame of the same columns.
@@ -120,10 +111,54 @@ def is_column(func: ast.AST) -> bool:
     return isinstance(func, ast.Name) and func.id == "col"
 
 
+@dataclass
+class KnownFrames:
+    """The frames that names hold, and what expressions give of them."""
+
+    held: dict[str, Columns]
+    polars: set[str] = field(default_factory=set)  # names that hold something of polars
+
+    def is_polars(self, node: ast.expr | None) -> bool:
+        """Whether an expression starts with a frame of polars."""
+        return root(node) in self.polars
+
+    def columns(self, node: ast.expr | None) -> Columns:
+        """The columns of the frame that an expression gives; None when it gives none, or it is not certain."""
+        if isinstance(node, ast.Name):
+            return self.held.get(node.id)
+        if isinstance(node, ast.Subscript):
+            return self._part(node)
+        return _given(node, self) if isinstance(node, ast.Call) else None
+
+    def _part(self, node: ast.Subscript) -> Columns:
+        """``df[["a", "b"]]`` has these, ``df[mask]`` and ``df[1:3]`` have all; ``df["a"]`` is no frame."""
+        if isinstance(node.value, ast.Attribute) and node.value.attr in {"loc", "iloc"}:
+            if isinstance(node.slice, ast.Tuple | ast.Constant | ast.Name):
+                return None  # columns, or one row
+            return self.columns(node.value.value)
+        known = self.columns(node.value)
+        if known is None or isinstance(node.slice, ast.Constant | ast.Name | ast.Tuple):
+            return None
+        if isinstance(node.slice, ast.List):
+            names = texts(node.slice)
+            return None if names is None else frozenset(names)
+        return known if isinstance(node.slice, ast.Compare | ast.BinOp | ast.UnaryOp | ast.Slice | ast.Call) else None
+
+    def grouped(self, node: ast.expr) -> Columns:
+        """The columns of the frame that was grouped: ``df.groupby("a")``."""
+        grouping = groups(node) if isinstance(node, ast.Call) else None
+        return self.columns(holder(grouping)) if grouping is not None else None
+
+    def forget(self, name: str) -> None:
+        """The columns of this frame are not certain any more."""
+        if name in self.held:
+            self.held[name] = None
+
+
 # What methods give.
 
 
-def given(call: ast.Call, known_by: KnownFrames) -> Columns:
+def _given(call: ast.Call, known_by: KnownFrames) -> Columns:
     """The columns of what a method gives."""
     if method(call) == "merge" and root(call) in {"pd", "pandas"}:
         return joined(call, call.args[0] if call.args else word(call, "left"), known_by, right=1)
@@ -173,10 +208,6 @@ def _dropped(call: ast.Call, known: frozenset[str], known_by: KnownFrames) -> Co
     return None if gone is None else known - set(gone)
 
 
-def _selected(call: ast.Call, _: frozenset[str], __: KnownFrames) -> Columns:
-    return _union([*map(outputs, call.args), *(_one(each.arg) for each in call.keywords)])
-
-
 def _longer(call: ast.Call, _: frozenset[str], __: KnownFrames) -> Columns:
     """``melt`` and ``unpivot``."""
     kept = names_in(each for each in [word(call, "id_vars", "index")] if each is not None)
@@ -208,7 +239,7 @@ _MADE: dict[str, Callable[[ast.Call, frozenset[str], KnownFrames], Columns]] = {
     "with_columns": _widened,
     "rename": _renamed,
     "drop": _dropped,
-    "select": _selected,
+    "select": lambda call, _, __: _of_expressions(call),
     "melt": _longer,
     "unpivot": _longer,
     "reset_index": _numbered,
@@ -265,7 +296,8 @@ def _of_groups(call: ast.Call, known_by: KnownFrames) -> Columns:
     if isinstance(on, ast.Subscript) and chosen is None:
         return None
     is_series = isinstance(on, ast.Subscript) and isinstance(on.slice, ast.Constant)
-    if is_series and not reset and not _keeps_keys(grouping):
+    keeps_keys = word(grouping, "as_index")
+    if is_series and not reset and not (isinstance(keeps_keys, ast.Constant) and keeps_keys.value is False):
         return None
     own = _per_group(inner, known, chosen)
     name = word(call, "name") if reset else None
@@ -296,6 +328,11 @@ def _aggregated(call: ast.Call, chosen: list[str] | None) -> Columns:
         made = texts(first)
         single = isinstance(first, ast.Constant)
         return None if made is None or (len(chosen) > 1 and not single) else frozenset(chosen if single else made)
+    return _of_expressions(call)
+
+
+def _of_expressions(call: ast.Call) -> Columns:
+    """``select(pl.col("a"), b=…)`` and ``agg(…)``."""
     return _union([*map(outputs, call.args), *(_one(each.arg) for each in call.keywords)])
 
 
@@ -306,11 +343,6 @@ def _keys(grouping: ast.Call) -> Columns:
         return None if not found else frozenset(found)
     named = [_one(each.arg) for each in grouping.keywords if each.arg not in {"by", "maintain_order"}]
     return _union([*map(outputs, given_keys), *named])
-
-
-def _keeps_keys(grouping: ast.Call) -> bool:
-    kept = word(grouping, "as_index")
-    return isinstance(kept, ast.Constant) and kept.value is False
 
 
 def _of_counts(call: ast.Call, known_by: KnownFrames) -> Columns:

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING
 
 from rsql_magic.ask.columns_given import (
     POLARS,
-    given,
+    KnownFrames,
     groups,
     holder,
     is_column,
@@ -89,8 +89,7 @@ class _Code:
         suppressed: frozenset[str],
         polars: frozenset[str],
     ) -> None:
-        self.frames: dict[str, Columns] = dict(frames)
-        self.polars = set(polars)
+        self.known = KnownFrames(dict(frames), set(polars))
         self.attributes = attributes
         self.suppressed = suppressed
         self.extended = False
@@ -104,7 +103,7 @@ class _Code:
         except (SyntaxError, ValueError, RecursionError, MemoryError):
             return []
         for name in _bound_elsewhere(tree):
-            self.frames.pop(name, None)
+            self.known.held.pop(name, None)
         self.extended = self.extended or _may_extend(tree)
         self.found = {}
         for statement in tree.body:
@@ -115,7 +114,7 @@ class _Code:
         """Look at what a statement reads, then at what it writes; blocks one statement after the other."""
         if isinstance(node, ast.Assign | ast.AnnAssign | ast.AugAssign):
             targets = node.targets if isinstance(node, ast.Assign) else [node.target]
-            made = self.columns(node.value) if node.value else None
+            made = self.known.columns(node.value) if node.value else None
             self.uses(node.value)
             for target in targets:
                 self.assign(target, made)
@@ -131,20 +130,21 @@ class _Code:
             self.changed(node.value)
         if isinstance(node, ast.Delete):
             for target in node.targets:
-                self.forget(root(target))
+                self.known.forget(root(target))
 
     def remember(self, target: ast.expr, value: ast.expr | None) -> None:
         """Whether a name holds something of polars from now on."""
         if isinstance(target, ast.Name):
-            (self.polars.add if self.is_polars(value) else self.polars.discard)(target.id)
+            polars = self.known.polars
+            (polars.add if self.known.is_polars(value) else polars.discard)(target.id)
 
     def assign(self, target: ast.expr, made: Columns) -> None:
         if isinstance(target, ast.Name):
-            self.frames[target.id] = made
+            self.known.held[target.id] = made
         elif isinstance(target, ast.Subscript):
             self.add(target)
         elif isinstance(target, ast.Attribute):  # df.columns = …
-            self.forget(root(target))
+            self.known.forget(root(target))
         else:
             for part in getattr(target, "elts", ()):
                 self.assign(part, None)
@@ -153,9 +153,9 @@ class _Code:
         """``df["new"] = …`` and ``df.loc[:, "new"] = …`` make columns."""
         index = target.slice.elts[-1] if isinstance(target.slice, ast.Tuple) else target.slice
         name, made = root(target), texts(index)
-        known = self.frames.get(name)
+        known = self.known.held.get(name)
         if known is not None:
-            self.frames[name] = known | set(made) if made is not None else None
+            self.known.held[name] = known | set(made) if made is not None else None
 
     def changed(self, node: ast.expr) -> None:
         """``df.insert(0, "new", …)``, ``df.rename(…, inplace=True)``, ``df.pop("x")`` change the frame itself."""
@@ -163,11 +163,7 @@ class _Code:
             return
         inplace = any(word.arg == "inplace" for word in node.keywords)
         if inplace or node.func.attr in {"insert", "pop", "insert_column", "eval", "update", "replace_column"}:
-            self.forget(root(node.func))
-
-    def forget(self, name: str) -> None:
-        if name in self.frames:
-            self.frames[name] = None
+            self.known.forget(root(node.func))
 
     # What is asked for
 
@@ -185,11 +181,11 @@ class _Code:
 
     def attribute(self, node: ast.Attribute) -> None:
         """``df.regoin``; where an import may have taught frames new attributes only what is close to a column."""
-        grouped = self.grouped(node.value)
-        known = grouped if grouped is not None else self.columns(node.value)
+        grouped = self.known.grouped(node.value)
+        known = grouped if grouped is not None else self.known.columns(node.value)
         if not self.attributes or known is None or node.attr in self.attributes or node.attr.startswith("_"):
             return
-        if self.is_polars(node.value) and node.attr in known:
+        if self.known.is_polars(node.value) and node.attr in known:
             frame = root(node.value)
             self.found.setdefault((frame, node.attr), Unknown(frame, node.attr, (), is_attribute=True))
         if not self.extended or get_close_matches(node.attr, known, 1, 0.75):
@@ -206,8 +202,8 @@ class _Code:
             if not isinstance(frame.slice, ast.Constant):
                 return
             frame = frame.value.value  # df.iloc[0]["a"] is a row's cell
-        grouped = self.grouped(frame)
-        known = grouped if grouped is not None else self.columns(frame)
+        grouped = self.known.grouped(frame)
+        known = grouped if grouped is not None else self.known.columns(frame)
         if known is not None and isinstance(node.ctx, ast.Load) and not isinstance(index, ast.Tuple):
             self.want(frame, known, texts(index) or [])
 
@@ -216,13 +212,13 @@ class _Code:
             self.of_data(node)
             return
         frame, name = node.func.value, node.func.attr
-        known, grouped = self.columns(frame), self.grouped(frame)
+        known, grouped = self.known.columns(frame), self.known.grouped(frame)
         if known is not None:
-            self.want(frame, known, _asked_of_frame(node, known, in_polars=self.is_polars(frame)))
+            self.want(frame, known, _asked_of_frame(node, known, in_polars=self.known.is_polars(frame)))
         elif grouped is not None and name in {"agg", "aggregate"}:
             self.want(frame, grouped, _asked_of_groups(node))
         elif name in _PLOTS and isinstance(frame, ast.Attribute) and frame.attr == "plot":
-            of = self.columns(frame.value)
+            of = self.known.columns(frame.value)
             if of is not None:
                 self.want(frame.value, of, _at(node, ("x", "y")))
         self.join(node, name)
@@ -233,13 +229,13 @@ class _Code:
         """What a join asks of both sides; ``df.join`` of pandas looks into the index on the right."""
         is_pandas_merge = name == "merge" and root(node.func) in {"pd", "pandas"}
         other = other_of(node, 1 if is_pandas_merge else 0)
-        known = self.columns(other)
+        known = self.known.columns(other)
         if name not in {"merge", "join"} or other is None:
             return
-        if known is not None and (name == "merge" or self.is_polars(other)):
-            self.want(other, known, _asked_of_other(node))
+        if known is not None and (name == "merge" or self.known.is_polars(other)):
+            self.want(other, known, texts(word(node, "right_on")) or texts(word(node, "on")) or [])
         left = node.args[0] if is_pandas_merge and node.args else None
-        of_left = self.columns(left)
+        of_left = self.known.columns(left)
         if left is not None and of_left is not None:
             self.want(left, of_left, texts(word(node, "left_on", "on")) or [])
 
@@ -258,22 +254,22 @@ class _Code:
     @contextmanager
     def holding(self, name: str, known: Columns) -> Iterator[None]:
         """While a function's argument holds a frame."""
-        before = self.frames.get(name)
-        self.frames[name] = known
+        held = self.known.held
+        before, held[name] = held.get(name), known
         try:
             yield
         finally:
-            self.frames[name] = before
+            held[name] = before
 
     def of_data(self, node: ast.Call) -> None:
         """``sns.barplot(data=df, x="a")``, ``px.bar(df, x="a")``, ``smf.ols("y ~ x", data=df)``."""
         is_chart = root(node.func) in _CHARTS
         data = word(node, "data", "data_frame") or (node.args[0] if is_chart and node.args else None)
-        known = self.columns(data)
+        known = self.known.columns(data)
         if data is None or known is None:
             return
         if is_chart:
-            self.want(data, known, _asked_of_chart(node))
+            self.want(data, known, _at(node, _AESTHETICS))
         self.want(data, known, _in_formula(node))
 
     def want(self, frame: ast.expr, known: frozenset[str], names: Iterable[str]) -> None:
@@ -283,41 +279,6 @@ class _Code:
                 self.found.setdefault(
                     (frame_name, name), Unknown(frame_name, name, tuple(sorted(known - self.suppressed)))
                 )
-
-    # What an expression gives
-
-    def is_polars(self, node: ast.expr | None) -> bool:
-        """Whether an expression starts with a frame of polars."""
-        return root(node) in self.polars
-
-    def columns(self, node: ast.expr | None) -> Columns:
-        """The columns of the frame that an expression gives; None when it gives none, or it is not certain."""
-        if isinstance(node, ast.Name):
-            return self.frames.get(node.id)
-        if isinstance(node, ast.Subscript):
-            return self.part(node)
-        return given(node, self) if isinstance(node, ast.Call) else None
-
-    def part(self, node: ast.Subscript) -> Columns:
-        """``df[["a", "b"]]`` has these, ``df[mask]`` and ``df[1:3]`` have all; ``df["a"]`` is no frame."""
-        if isinstance(node.value, ast.Attribute) and node.value.attr in {"loc", "iloc"}:
-            if isinstance(node.slice, ast.Tuple | ast.Constant | ast.Name):
-                return None  # columns, or one row
-            return self.columns(node.value.value)
-        known = self.columns(node.value)
-        if known is None or isinstance(node.slice, ast.Constant | ast.Name | ast.Tuple):
-            return None
-        if isinstance(node.slice, ast.List):
-            names = texts(node.slice)
-            return None if names is None else frozenset(names)
-        return known if isinstance(node.slice, ast.Compare | ast.BinOp | ast.UnaryOp | ast.Slice | ast.Call) else None
-
-    def grouped(self, node: ast.expr) -> Columns:
-        """The columns of the frame that was grouped: ``df.groupby("a")``."""
-        if not isinstance(node, ast.Call):
-            return None
-        grouping = groups(node)
-        return self.columns(holder(grouping)) if grouping is not None else None
 
 
 def _may_extend(tree: ast.AST) -> bool:
@@ -401,7 +362,8 @@ def _asked_of_frame(call: ast.Call, known: frozenset[str], *, in_polars: bool) -
         yield from _dropped(call, in_polars=in_polars)
     if name == "astype" and call.args and isinstance(call.args[0], ast.Dict):
         yield from (text for key in call.args[0].keys for text in texts(key) or ())
-    yield from (text for part in call.args if method(part) == "Grouper" for text in texts(_word_of(part, "key")) or ())
+    groupers = [part for part in call.args if isinstance(part, ast.Call) and method(part) == "Grouper"]
+    yield from (text for part in groupers for text in texts(word(part, "key")) or ())
 
 
 def _asked_of_groups(call: ast.Call) -> Iterator[str]:
@@ -411,17 +373,6 @@ def _asked_of_groups(call: ast.Call) -> Iterator[str]:
     named = [value.elts[0] for value in values if isinstance(value, ast.Tuple) and len(value.elts) == 2]
     yield from (text for value in [*keys, *named] for text in texts(value) or ())
     yield from _in_expressions([*call.args, *values])
-
-
-def _asked_of_other(call: ast.Call) -> list[str]:
-    """The columns that a join asks of the frame on the right."""
-    found = texts(word(call, "right_on")) or texts(word(call, "on"))
-    return found or []
-
-
-def _asked_of_chart(call: ast.Call) -> list[str]:
-    """``px.bar(df, x="a")``."""
-    return _at(call, _AESTHETICS)
 
 
 def _in_formula(call: ast.Call) -> list[str]:
@@ -446,10 +397,6 @@ def _in_expressions(nodes: Iterable[ast.AST]) -> Iterator[str]:
         elif isinstance(node, ast.Attribute) and is_column(node.value) and ast.unparse(node.value).endswith("col"):
             yield node.attr
         yield from _in_expressions(child for child in ast.iter_child_nodes(node) if isinstance(child, ast.expr))
-
-
-def _word_of(node: ast.AST, name: str) -> ast.expr | None:
-    return word(node, name) if isinstance(node, ast.Call) else None
 
 
 def _at(call: ast.Call, where: tuple[str, ...]) -> list[str]:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections import Counter
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
+from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
 from rsql_magic import prompts
@@ -14,8 +15,8 @@ from rsql_magic.ask.columns_used import Unknown, unknown_in_python
 from rsql_magic.context import Context, as_cells, frame_attributes, frame_columns, gather, polars_frames, recently
 from rsql_magic.display import Screen
 from rsql_magic.errors import AnswerCut, BadInput, RsqlError, Stopped
-from rsql_magic.gateway import Reply, blocks_of, drafts, restored, usage_of
-from rsql_magic.sql import fence
+from rsql_magic.gateway import Reply, blocks_of, drafts, filtered, restored, usage_of
+from rsql_magic.sql import count_tokens, fence
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from rsql_magic.databases import MainThreadExecutor
     from rsql_magic.gateway import Block, Entry, Message
     from rsql_magic.sql import Catalog, Privacy
+    from rsql_magic.text2sql import Linked
 
 LANGUAGES = {
     "auto": "Use the language of the user's own code when it can be seen, else Python for frames and R for R objects.",
@@ -67,6 +69,37 @@ class Prepared:
 
     messages: tuple[Message, ...]
     context: Context
+
+
+@dataclass(frozen=True)
+class Preview:
+    """What would be sent, and its size."""
+
+    messages: tuple[Message, ...]  # letter by letter, with what the gateway's policy adds
+    tokens: int  # estimated
+    context: Context | None = None  # what they tell of the notebook, piece by piece
+    prepared: Prepared | None = field(default=None, repr=False)  # for ``ask``, to send exactly these
+    linked: Linked | None = field(default=None, repr=False)  # for ``sql_ai``, to send exactly these
+    note: str = ""  # what could not be looked at
+
+    def piece(self, name: str) -> Piece | None:
+        """What they tell of one thing; None when they do not."""
+        pieces = self.context.pieces if self.context else ()
+        return next((piece for piece in pieces if piece.name == name and piece.shown), None)
+
+    def saying(self, unsure: str) -> str:
+        """It all, and why it may not be exactly what would be sent, if so."""
+        return "\n".join(filter(None, [str(self), self.note, unsure]))
+
+    def __str__(self) -> str:
+        parts = [f"[{message['role']}]\n{message['content']}" for message in self.messages]
+        return "\n\n".join([*parts, f"≈ {self.tokens:,} tokens. Nothing was sent."])
+
+
+def preview_of(messages: Sequence[Message]) -> Preview:
+    """Messages as they leave: without secrets and personal identifiers."""
+    sent, _ = filtered(messages)
+    return Preview(tuple(sent), sum(count_tokens(message["content"]) for message in sent))
 
 
 BUSY = "a cell is running"
@@ -157,7 +190,7 @@ class AnswerWriter:
         """
         steps = drafts.write(
             self.messages(),
-            read=_text,
+            read=attrgetter("text"),
             check=self._check,
             repair=self._repair,
             retries=1 if self._question.check_code else 0,
@@ -254,10 +287,6 @@ class AnswerWriter:
             format=self._question.format,
             ended_by=ended_by,
         )
-
-
-def _text(reply: Reply) -> str:
-    return reply.text
 
 
 def check_in_r(blocks: Sequence[Block], suppressed: frozenset[str] = frozenset()) -> list[str]:

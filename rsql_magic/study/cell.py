@@ -7,6 +7,7 @@ proves an answer is run first; a question whose code does not give the stated an
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -23,7 +24,7 @@ from rsql_magic.study.sheet import FORMS, KINDS, MOST, Kind, Sheet, Unusable, as
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from rsql_magic.gateway import Message, Reply, Usage
+    from rsql_magic.gateway import Message, Usage
 
 __all__ = ["KINDS", "MOST", "Kind", "Study", "StudyWriter"]
 
@@ -105,7 +106,7 @@ class StudyWriter(AnswerWriter):
 
     def sheet(self) -> Study:
         """Ask, check against the form, have it corrected once, and run the code in it."""
-        steps = drafts.write(self.messages(), read=_text_of, check=self._wrong, repair=self._again, retries=1)
+        steps = drafts.write(self.messages(), read=attrgetter("text"), check=self._wrong, repair=self._again, retries=1)
         last = drafts.drive(steps, self._send)[-1]
         try:
             sheet = read_sheet(last.draft, self._kind)
@@ -163,10 +164,6 @@ class _StatusScreen(Screen):
     def restart(self, why: str) -> None:
         """Pass the reason on."""
         self._screen.status(why)
-
-
-def _text_of(reply: Reply) -> str:
-    return reply.text
 
 
 def _unproved(sheet: Sheet) -> list[tuple[int, str]]:
