@@ -1,6 +1,3 @@
-from .answers import Answer as Answer
-from .answers import cited as cited
-from .answers import drawn_from as drawn_from
 from .snapshot import NotebookSnapshot as NotebookSnapshot
 from .snapshot import filled as filled
 from .snapshot import interpolate as interpolate
@@ -8,9 +5,12 @@ from .snapshot import unfilled as unfilled
 from .writer import BUSY as BUSY
 from .writer import ERROR_QUESTIONS as ERROR_QUESTIONS
 from .writer import LANGUAGES as LANGUAGES
+from .writer import Answer as Answer
 from .writer import AnswerWriter as AnswerWriter
 from .writer import NotebookQuestion as NotebookQuestion
 from .writer import Prepared as Prepared
 from .writer import Preview as Preview
 from .writer import check_in_r as check_in_r
+from .writer import cited as cited
+from .writer import drawn_from as drawn_from
 from .writer import preview_of as preview_of

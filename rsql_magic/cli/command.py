@@ -23,14 +23,21 @@ from importlib.metadata import version
 from typing import TYPE_CHECKING
 
 from rsql_magic import reports
+from rsql_magic.ask import NotebookSnapshot
 from rsql_magic.assistant import Assistant
-from rsql_magic.cli import asking, monitor, plumbing, running
-from rsql_magic.cli.showing import doctor, report
-from rsql_magic.errors import GatewayUnreachable, LimitReached, QueryRejected, RsqlError, Stopped
+from rsql_magic.cli import monitor, plumbing, rstudio, running
+from rsql_magic.cli.rendering import screen_for
+from rsql_magic.context import Piece
+from rsql_magic.display import TerminalScreen
+from rsql_magic.errors import BadInput, GatewayUnreachable, LimitReached, QueryRejected, RsqlError, Stopped
 from rsql_magic.options import ASK, SQL_AI
+from rsql_magic.plain_text import printable
+from rsql_magic.text2sql import given
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+
+    from rsql_magic.display import CellOutput
 
     Run = Callable[[Assistant, argparse.Namespace], None]
 
@@ -90,11 +97,11 @@ def _parser() -> argparse.ArgumentParser:
 
     _asking(command)
     running.options(command("run", running.run, "run a notebook, or a query from a file, without a person"))
-    command("status", report(reports.status), "the gateway: where it is, its keys, queue and models")
+    command("status", _report(reports.status), "the gateway: where it is, its keys, queue and models")
     for name in ("stats", "usage"):
-        command(name, report(reports.limits), "your limits, tokens and money")
-    command("models", report(reports.models), "the models there are")
-    command("doctor", doctor, "look at everything a question needs")
+        command(name, _report(reports.limits), "your limits, tokens and money")
+    command("models", _report(reports.models), "the models there are")
+    command("doctor", _doctor, "look at everything a question needs")
     monitor.options(command("monitor", monitor.run, "the gateway and your limits, live, until Ctrl-C"))
     ledger = commands.add_parser("ledger", help="verify or export the records of a gateway on this machine")
     ledger.set_defaults(run=lambda *_: _ledger([]))  # after --gateway, which is none of its options
@@ -113,12 +120,67 @@ def _ledger(words: Sequence[str]) -> int:
 
 
 def _asking(command: Callable[[str, Run, str], argparse.ArgumentParser]) -> None:
-    ask = command("ask", asking.ask, "ask a question; what is piped in goes with it")
+    ask = command("ask", _ask, "ask a question; what is piped in goes with it")
     ask.add_argument("--no-r", action="store_true", help="in RStudio's terminal: say nothing of R and its packages")
-    sql = command("sql", asking.sql, "answer a question by a checked, read-only query")
+    sql = command("sql", _sql, "answer a question by a checked, read-only query")
     sql.add_argument("--on", metavar="DATABASE", required=True, help="a URL, or a DuckDB or SQLite file")
     for one, options in ((ask, ASK), (sql, SQL_AI)):
         one.add_argument("question", nargs="+", help="the question")
         for option in options:
             if option.command:
                 one.add_argument(*option.flags, **option.declared())
+
+
+def _ask(assistant: Assistant, options: argparse.Namespace) -> None:
+    """Answer a question, with what was piped in, and with R's packages in a terminal of RStudio."""
+    in_rstudio = rstudio.noticed(os.environ) and not options.no_r
+    text = " ".join(options.question)
+    attached = []
+    if in_rstudio and (session := rstudio.session(os.environ, text)):
+        attached.append(Piece("session", "RStudio", session))
+    if piped := _piped(assistant.settings.max_question_chars + 1):
+        attached.append(Piece("object", "standard input", piped))
+    snapshot, look = NotebookSnapshot(), bool(options.show_context)
+    unsure = assistant.locator.unknown_policy() if look else ""
+    lang = "r" if in_rstudio else None
+    question = assistant.question(
+        text, snapshot, model=options.model, format=options.format, lang=lang, look=look, attached=attached
+    )
+    if look:
+        sys.stdout.write(printable(assistant.preview(question, snapshot).saying(unsure)) + "\n")
+        return
+    answer = assistant.ask(question, snapshot, screen=screen_for(question.format))
+    if answer.ended_by:
+        raise answer.ended_by
+
+
+def _piped(most: int) -> str:
+    """What was piped in, as far as a question may be long; nothing at a keyboard."""
+    text = "" if sys.stdin is None or sys.stdin.isatty() else sys.stdin.read(most)
+    return text if text.strip() else ""
+
+
+def _sql(assistant: Assistant, options: argparse.Namespace) -> None:
+    """Answer a question by a query over a database."""
+    query = assistant.query_options(**{**given(options), "run": not options.no_run})
+    question = " ".join(options.question)
+    running.refuse_no_database(assistant, options.on, "rsql sql --help")
+    assistant.sql_ai(question, options.on, snapshot=NotebookSnapshot(), options=query, screen=TerminalScreen())
+
+
+def _report(made: Callable[[Assistant], CellOutput]) -> Callable[[Assistant, argparse.Namespace], None]:
+    """A command that shows a report."""
+    return lambda assistant, _: TerminalScreen().show(made(assistant))
+
+
+def _doctor(assistant: Assistant, _: argparse.Namespace) -> None:
+    """Look at everything a question needs.
+
+    Raises:
+        BadInput: Something is not as it should be.
+    """
+    findings = reports.doctor(assistant)
+    TerminalScreen().show(reports.examined(findings))
+    wrong = [finding.what for finding in findings if finding.well is False]
+    if wrong:
+        raise BadInput(f"Not as it should be: {', '.join(wrong)}.", hint="See 'to do' above.")

@@ -7,7 +7,6 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from rsql_magic.cli.asking import refuse_no_database
 from rsql_magic.display import table_plain
 from rsql_magic.errors import BadInput, CodeFailed
 
@@ -35,6 +34,12 @@ def run(assistant: Assistant, options: argparse.Namespace) -> None:
         _query(assistant, options)
     else:
         raise BadInput(f"{options.file!r} is neither a notebook nor a query.", hint="Its name ends in .ipynb or .sql.")
+
+
+def refuse_no_database(assistant: Assistant, target: str, where: str) -> None:
+    """Refuse what is neither the URL of a database nor its file."""
+    if not assistant.connections.takes(target, {}):
+        raise BadInput(f"{target!r} is neither a URL nor a DuckDB or SQLite file that exists.", hint=f"{where}.")
 
 
 def _existing(name: str) -> Path:
