@@ -24,13 +24,13 @@ from rsql_magic.sql import count_tokens
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from rsql_magic.ask import Answer, NotebookQuestion, NotebookSnapshot, Preview
+    from rsql_magic.ask import Answer, NotebookSnapshot, Preview
     from rsql_magic.assistant import Assistant
     from rsql_magic.context import Context
-    from rsql_magic.panel.main_thread import MainThread
+    from rsql_magic.panel.chat_panel import ChatPanel
     from rsql_magic.panel.slash import SlashCommand
     from rsql_magic.panel.threads import MessagePair, Thread
-    from rsql_magic.text2sql import QueryOptions, SQLResult
+    from rsql_magic.text2sql import QueryOptions
 
 _PATIENCE = 0.3
 """Seconds to wait for the main thread when R's objects would be good to have, but nobody asked for them."""
@@ -47,40 +47,30 @@ class AnswerTask:
     """A running question.
 
     Args:
-        command: What is asked.
+        panel: The panel it is asked in.
         thread: The conversation.
         pair: Where it is shown.
-        assistant: Who answers.
-        snapshot: Gives the notebook as it is; asked when the question starts, and again where R is read.
-        main_thread: The way to the main thread.
-        push: Tells the views something.
-        keep: Keeps a frame for the user and gives its name.
+        command: What is asked.
+        push: Sends the views a change of the pair.
         replaces: A pair that goes, with all after it, when this is sent.
     """
 
     def __init__(
         self,
-        command: SlashCommand,
+        panel: ChatPanel,
         thread: Thread,
         pair: MessagePair,
+        command: SlashCommand,
         *,
-        assistant: Assistant,
-        snapshot: Callable[[], NotebookSnapshot],
-        main_thread: MainThread,
         push: Callable[..., None],
-        keep: Callable[[Any], str],
         replaces: MessagePair | None = None,
     ) -> None:
-        self._command = command
-        self._thread = thread
+        self._panel, self._assistant, self._thread = panel, panel.assistant, thread
         self.pair = pair
-        self._assistant = assistant
-        self._look = snapshot
-        self._snapshot = snapshot()
-        self._main_thread = main_thread
+        self._command = command
         self._push = push
-        self._keep = keep
         self._replaces = replaces
+        self._snapshot = panel.snapshot()
         self._preview: Preview | None = None
         self.mentions: list[mentions.Mention] = []
         """What the question names; known once it is prepared."""
@@ -154,7 +144,7 @@ class AnswerTask:
         if not needed and not self._is_bound and not reads_r(self._command.text):
             return self._build(lenient=lenient)
         try:
-            return self._main_thread.call(
+            return self._panel.main_thread.call(
                 lambda: self._build(lenient=lenient),
                 patience=patience if needed else _PATIENCE,
                 stopped=lambda: self.stop.asked,
@@ -179,7 +169,7 @@ class AnswerTask:
         return self._assistant.connections.is_bound((self._is_sql and named) or "", self._snapshot.namespace)
 
     def _build(self, *, lenient: bool, r: bool = True) -> Preview:
-        self._snapshot = self._look()
+        self._snapshot = self._panel.snapshot()  # anew: the question may have waited for a cell
         if self._command.about_error and self._snapshot.error is None:
             raise slash.no_error()
         catalog = self._assistant.catalog_in_use()
@@ -191,11 +181,18 @@ class AnswerTask:
             raise unknown.missing
         chat = self._thread.before(self._replaces)
         if self._is_sql:
-            connection, text = self._connection_and_text()
+            connection, text = connection_and_text(self._spelled, self._assistant, self._snapshot)
             return self._assistant.sql_preview(
                 text, connection, snapshot=self._snapshot, options=self._options, chat=chat
             )
-        self._question = self._asked()
+        self._question = self._assistant.question(
+            self._spelled,
+            self._snapshot,
+            names=mentions.described([each for each in self.mentions if each.known]),
+            model=self.pair.requested_model or None,
+            about_error=self._command.about_error,
+            look=True,  # before it is sent, the policy is known
+        )
         return self._assistant.preview(self._question, self._snapshot, chat=chat, r=r)
 
     def chip(self, mention: mentions.Mention, preview: Preview) -> dict[str, Any]:
@@ -221,18 +218,6 @@ class AnswerTask:
 
     # A question about the notebook.
 
-    def _asked(self) -> NotebookQuestion:
-        """The question as the assistant takes it."""
-        known = [each for each in self.mentions if each.known]
-        return self._assistant.question(
-            self._spelled,
-            self._snapshot,
-            names=mentions.described(known),
-            model=self.pair.requested_model or None,
-            about_error=self._command.about_error,
-            look=True,  # before it is sent, the policy is known
-        )
-
     def _ask(self, preview: Preview, screen: PanelScreen) -> None:
         answer = self._assistant.ask(
             self._question,
@@ -245,10 +230,10 @@ class AnswerTask:
         screen.close()
         self._take(answer)
         if answer.unchecked == BUSY:
-            self._main_thread.later(lambda: self._check_late(answer, preview.context))
+            self._panel.main_thread.later(lambda: self._check_late(answer, preview.context))
 
     def _check(self, check: Callable[[], list[str]]) -> list[str]:
-        return self._main_thread.call(check, patience=_CHECK_PATIENCE, stopped=lambda: self.stop.asked)
+        return self._panel.main_thread.call(check, patience=_CHECK_PATIENCE, stopped=lambda: self.stop.asked)
 
     def _check_late(self, answer: Answer, context: Context | None) -> None:
         """Check R code that nobody could check while the answer came; on the main thread."""
@@ -287,8 +272,7 @@ class AnswerTask:
 
     def _sql(self, preview: Preview, screen: PanelScreen) -> None:
         self.pair.task = "sql_ai"
-        connection, text = self._connection_and_text()
-
+        connection, text = connection_and_text(self._spelled, self._assistant, self._snapshot)
         result = self._assistant.sql_ai(
             text,
             connection,
@@ -300,7 +284,14 @@ class AnswerTask:
             executor=self._on_main if self._is_bound else None,
         )
         screen.close()
-        self._take_result(result, self._assistant.connections.asked)
+        pair = self.pair
+        variable = "" if result.df is None else outputs.kept(result.df, self._panel.namespace)
+        pair.result = outputs.sql_result(result, variable, self._assistant.connections.asked)
+        pair.answer, pair.notes = result.says, result.notes
+        pair.footer = usage_line(result.usage, notes=result.footnotes)
+        pair.model, pair.request_id = result.usage.model, result.usage.request_id
+        pair.drawing, pair.query = result.drawing, result
+        pair.state = "done"
 
     def _on_main(self, work: Callable[[], Any]) -> Any:
         """What only the main thread may do; the model is waited for in this one."""
@@ -309,21 +300,7 @@ class AnswerTask:
             with self.stop.governs():
                 return work()
 
-        return self._main_thread.call(stoppable, stopped=lambda: self.stop.asked)
-
-    def _connection_and_text(self) -> tuple[str | None, str]:
-        """The connection that ``/sql con …`` names, if it names one, and the question."""
-        return connection_and_text(self._spelled, self._assistant, self._snapshot)
-
-    def _take_result(self, result: SQLResult, connection: str) -> None:
-        pair = self.pair
-        variable = "" if result.df is None else self._keep(result.df)
-        pair.result = outputs.sql_result(result, variable, connection)
-        pair.answer, pair.notes = result.says, result.notes
-        pair.footer = usage_line(result.usage, notes=result.footnotes)
-        pair.model, pair.request_id = result.usage.model, result.usage.request_id
-        pair.drawing, pair.query = result.drawing, result
-        pair.state = "done"
+        return self._panel.main_thread.call(stoppable, stopped=lambda: self.stop.asked)
 
 
 def connection_and_text(text: str, assistant: Assistant, snapshot: NotebookSnapshot) -> tuple[str | None, str]:

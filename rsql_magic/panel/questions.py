@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from rsql_magic import reports
 from rsql_magic.errors import BadInput, GatewayError
-from rsql_magic.panel import mentions, outputs, slash
+from rsql_magic.panel import mentions, slash
 from rsql_magic.panel.answer_task import AnswerTask, Busy, connection_and_text
 from rsql_magic.panel.threads import MessagePair, new_id
 
@@ -119,14 +119,11 @@ class Questions:
         if command.action == "sql_ai":
             pair.topic = connection_and_text(command.text, self._assistant, snapshot)[1]
         return AnswerTask(
-            command,
+            panel,
             thread,
             pair,
-            assistant=self._assistant,
-            snapshot=panel.snapshot,
-            main_thread=panel.main_thread,
+            command,
             push=lambda kind, **more: self._progress(thread, pair, kind, **more),
-            keep=lambda frame: outputs.kept(frame, panel.namespace),
             replaces=thread.pair(message.replaces) if message.replaces else None,
         )
 
