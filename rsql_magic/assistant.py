@@ -110,8 +110,9 @@ class Assistant:
         if "{{" in text and not look:
             self.locator.learn_policy()
         _refuse_odd_question(lang, privacy, timeout)
+        asked, hint = self._filled(text, snapshot, privacy, attached), unfilled(text, snapshot.namespace)
         return NotebookQuestion(
-            self._filled(text, snapshot, privacy, attached),
+            asked,
             names=tuple(names),
             model=settings.resolve(model),
             lang=lang or settings.lang,
@@ -122,7 +123,7 @@ class Assistant:
             format=format or settings.format,
             about_error=about_error,
             check_code=settings.check_code,
-            hint=unfilled(text, snapshot.namespace),
+            hint=hint,
             attached=tuple(attached),
         )
 

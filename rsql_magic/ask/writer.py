@@ -442,19 +442,21 @@ class AnswerWriter:
         return prompts.render("code_repair", problems="\n".join(f"- {problem}" for problem in problems))
 
     def _answer(self, problems: tuple[str, ...], ended_by: RsqlError | None) -> Answer:
+        last, usage = self._replies[-1], usage_of(self._replies)
+        cut, silence = last.cut, last.silence
         redacted = sum((self._replies[0].redacted + Counter(self.gathered.redactions)).values())
         notes = (
             self._entry.note,
             f"{redacted} value{'' if redacted == 1 else 's'} redacted" if redacted else "",
-            "ended at the longest answer the model may give" if self._replies[-1].cut else "",
+            "ended at the longest answer the model may give" if cut else "",
         )
         return Answer(
-            self._replies[-1].text,
+            last.text,
             question=self._question.text,
-            usage=usage_of(self._replies),
+            usage=usage,
             context=self.gathered.text,
-            sources=self.gathered.named_in(self._replies[-1].text),
-            problems=(*problems, *filter(None, [self._replies[-1].silence])),
+            sources=self.gathered.named_in(last.text),
+            problems=(*problems, *([silence] if silence else [])),
             unchecked=self._unchecked,
             notes=tuple(filter(None, notes)),
             format=self._question.format,

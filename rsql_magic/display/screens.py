@@ -220,8 +220,8 @@ class TerminalScreen(Screen):
 
     def write(self, text: str) -> None:
         """Print the piece."""
-        text, self._held = printable_so_far(self._held + text)
         self._wipe()
+        text, self._held = printable_so_far(self._held + text)
         self._written += text
         self._out.write(text)
         self._out.flush()
@@ -287,9 +287,10 @@ def usage_line(usage: Usage, *, notes: Iterable[str] = ()) -> str:
         >>> usage_line(Usage(1204, 88, 1, 1.24, model="llama"))
         'llama · 1,204 + 88 tokens · 1.2 s'
     """
+    tokens = f"{usage.prompt_tokens:,} + {usage.completion_tokens:,} tokens"
     parts = [
         usage.model,
-        f"{usage.prompt_tokens:,} + {usage.completion_tokens:,} tokens" if usage.total_tokens else "",
+        tokens if usage.prompt_tokens or usage.completion_tokens else "",
         f"{usage.seconds:.1f} s" if usage.requests and not usage.replayed else "",
         f"waited {usage.queue_seconds:.1f} s" if usage.queue_seconds >= 0.1 else "",
         f"{usage.requests} requests" if usage.requests > 1 else "",

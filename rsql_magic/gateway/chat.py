@@ -138,12 +138,13 @@ class Chat:
         place = self._place(origin, own)
         gone = set(map(id, own))
         before = [turn for turn in self.turns if id(turn) not in gone and turn.place <= place]
-        candidates = before if whole or self.is_named else _chain(before) if follows(question) else []
+        following = follows(question)
+        candidates = before if whole or self.is_named else _chain(before) if following else []
         here = [turn for turn in candidates if turn.connection in {"", connection} or not connection]
         fits = [turn for turn in here if LEVELS.index(turn.level) <= LEVELS.index(level)]
         lost = "of another connection" if len(here) < len(candidates) else "at a laxer level of privacy"
         lost = lost if len(fits) < len(candidates) else ""
-        return Entry(self, question, tuple(fits), origin, task, place, tuple(own), connection, level, lost)
+        return Entry(self, question, tuple(fits), origin, task, place, tuple(own), connection, level, lost, following)
 
     def _is_typed_again(self, question: str, origin: Origin, task: Task) -> bool:
         """Whether the same question was asked just before, where cells have no ids."""
@@ -290,6 +291,7 @@ class Entry:
     connection: str = ""
     level: Privacy = "stats"
     lost: str = ""  # how the turns were asked that are left out
+    follows: bool = False  # whether its words say so
 
     @property
     def note(self) -> str:
@@ -301,7 +303,7 @@ class Entry:
             return f"building on “{line if len(line) <= _QUOTED else line[: _QUOTED - 1].rstrip() + '…'}”"
         if self.lost:
             return f"what was asked {self.lost} is not told"
-        return "nothing was asked before that this could follow" if follows(self.question) else ""
+        return "nothing was asked before that this could follow" if self.follows else ""
 
     def messages(self, system: str, user: str) -> list[Message]:
         """System, as much of the earlier turns as fits, and the question."""

@@ -145,8 +145,8 @@ class LLMClient:
         headers = {"Content-Type": "application/json", "X-RSQL-Task": task}
         request = self._http.build_request("POST", "v1/chat/completions", content=_encoded(body), headers=headers)
         patience = self._bound(request, options.get("timeout"))
-        self._silence.expect(request)
         heard, stop = options.get("heard"), current()
+        self._silence.expect(request)
         return read_events(self._sent(request), request, self._silence, patience=patience, heard=heard, stop=stop)
 
     def _bound(self, request: httpx.Request, timeout: float | None) -> float:

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from rsql_magic.gateway import Chat
     from rsql_magic.panel import ChatPanel
     from rsql_magic.study import Kind, Study
-    from rsql_magic.text2sql import QueryOptions, SQLResult
+    from rsql_magic.text2sql import SQLResult
 
 T = TypeVar("T", bound="Showable")
 
@@ -86,37 +86,39 @@ class RsqlMagics(Magics):
             _print(help_of(self.ask))
             return None
         check_name(options.output or read.target)
-        unsure = self._unknown_policy(options)  # first: what {{name}} tells follows it too
+        # first: what {{name}} tells follows the policy too
+        unsure = self.assistant.locator.unknown_policy() if options.show_context else ""
         snapshot = self.session.cell_snapshot(local_ns)
         kind = _study_kind(options)
-        question, text = self._asked(read, cell, snapshot, kind)
+        question, silent = self._asked(read, cell, snapshot, kind)
         if options.show_context:
             _print(self._preview(kind, question, snapshot, options).saying(unsure))
             return None
         if kind:
-            return self._study(kind, question, snapshot, options, text)
+            return self._study(kind, question, snapshot, options, silent=silent)
         with self.assistant.chat.in_thread(options.thread or ""):
-            answer = self.assistant.ask(question, snapshot, new=options.new, screen=self._screen(text))
+            answer = self.assistant.ask(question, snapshot, new=options.new, screen=self._screen(silent=silent))
         self.session.keep(options.output or read.target, answer)
         if answer.ended_by:
             raise answer.ended_by
         if options.insert:
             self._insert(answer)
         if options.run:
-            running.run_code(answer, question.lang, self._shell, self.assistant, self._screen(""))
-        return self._shown(answer, text)
+            running.run_code(answer, question.lang, self._shell, self.assistant, self._screen())
+        return self._shown(answer, silent=silent)
 
     def _asked(
         self, read: Line, cell: str | None, snapshot: NotebookSnapshot, kind: Kind | None
-    ) -> tuple[NotebookQuestion, str]:
-        """The question as the assistant takes it, and as it was typed; study material may be of the whole notebook."""
+    ) -> tuple[NotebookQuestion, bool]:
+        """The question, and whether its answer is not shown; study material may be of the whole notebook."""
         options = read.options
         if kind and not (read.text + (cell or "")).strip():
             text, about_error = "What this notebook does and holds.", False
         else:
             text, about_error = self._question(read, cell, snapshot)
+        asked, silent = spoken(text), silenced(text)
         question = self.assistant.question(
-            spoken(text),
+            asked,
             snapshot,
             names=getattr(options, "with"),
             model=options.model,
@@ -128,11 +130,7 @@ class RsqlMagics(Magics):
             about_error=about_error,
             look=options.show_context,
         )
-        return question, text
-
-    def _unknown_policy(self, options: Any) -> str:
-        """For ``--show-context``: why it is not known what the gateway lets leave, if it is not."""
-        return self.assistant.locator.unknown_policy() if options.show_context else ""
+        return question, silent
 
     def _preview(
         self, kind: Kind | None, question: NotebookQuestion, snapshot: NotebookSnapshot, options: Any
@@ -143,15 +141,15 @@ class RsqlMagics(Magics):
             return self.assistant.preview(question, snapshot, chat=self._afresh(options.new))
 
     def _study(
-        self, kind: Kind, question: NotebookQuestion, snapshot: NotebookSnapshot, options: Any, text: str
+        self, kind: Kind, question: NotebookQuestion, snapshot: NotebookSnapshot, options: Any, *, silent: bool
     ) -> Study | None:
         """Study material about what was asked, or about the notebook."""
         with self.assistant.chat.in_thread(options.thread or ""):
             study = self.assistant.study(
-                question, snapshot, kind, count=options.count, new=options.new, screen=self._screen(text)
+                question, snapshot, kind, count=options.count, new=options.new, screen=self._screen(silent=silent)
             )
         self.session.keep(options.output, study)
-        return self._shown(study, text)
+        return self._shown(study, silent=silent)
 
     @line_and_cell(
         SQL_AI,
@@ -162,6 +160,8 @@ class RsqlMagics(Magics):
 
         The question stands below the first line. "df << question" keeps the frame, as in JupySQL.
         """
+        from rsql_magic.text2sql import given
+
         snapshot = self.session.cell_snapshot(local_ns)
         read = read_line(self.sql_ai, line, cell=cell is not None, takes_connection=self._takes(snapshot, cell))
         options = read.options
@@ -176,43 +176,43 @@ class RsqlMagics(Magics):
         files = _savable(options.save)
         if any(file.suffix.lower() in {".png", ".svg"} for file in files):
             options.plot = options.plot or "auto"
-        query = self._query_options(options)
+        asked, silent = spoken(question), silenced(question)
+        query = self.assistant.query_options(**given(options), run=not options.no_run, level=options.privacy)
         if options.show_context:
-            unsure, afresh = self._unknown_policy(options), self._afresh(options.new)
+            unsure, afresh = self.assistant.locator.unknown_policy(), self._afresh(options.new)
             shown = self.assistant.sql_preview(question, read.connection, snapshot=snapshot, options=query, chat=afresh)
             _print(shown.saying(unsure))
             return None
         result = self.assistant.sql_ai(
-            spoken(question),
+            asked,
             read.connection,
             snapshot=snapshot,
             options=query,
             new=options.new,
-            screen=self._screen(question),
+            screen=self._screen(silent=silent),
             confirm=self._confirm,
         )
         kept = result.as_(getattr(options, "as") or "pandas")
         self.session.keep(options.output or read.target, result.sql if kept is None else kept)
         for path in files:
             result.save(path)
-        return self._shown(result, question)
+        return self._shown(result, silent=silent)
 
-    def _shown(self, result: T, question: str) -> T | None:
-        """The result, whose display is the cell's output already; nothing for a cell that ends in a semicolon."""
-        if silenced(question):
+    def _shown(self, result: T, *, silent: bool) -> T | None:
+        """The result, whose display is the cell's output already; nothing for a cell that ends in a semicolon.
+
+        What ``x = %ask …`` kept without a display is shown by the next cell that says ``x``.
+        """
+        if silent:
             return None
         result.next_display = "brief" if getattr(self._shell, "kernel", None) is None else "none"
-        self._show_again_later(result)
-        return result
-
-    def _show_again_later(self, result: Showable) -> None:
-        """What ``x = %ask …`` kept without a display is shown by the next cell that says ``x``."""
 
         def after_cell(*_: Any) -> None:
             self._shell.events.unregister("post_run_cell", after_cell)
             result.next_display = "full"
 
         self._shell.events.register("post_run_cell", after_cell)
+        return result
 
     @no_var_expand
     @needs_local_scope
@@ -225,7 +225,7 @@ class RsqlMagics(Magics):
             line,
             self.assistant,
             self.session.cell_snapshot(local_ns),
-            self._screen(""),
+            self._screen(),
             show_panel=lambda: self.panel().show(),
             keep=self.session.keep,
         )
@@ -237,11 +237,6 @@ class RsqlMagics(Magics):
         from rsql_magic.panel import ChatPanel
 
         return ChatPanel(self.assistant, self.session.snapshot, shell=self._shell, keep=keep)
-
-    def _query_options(self, options: Any) -> QueryOptions:
-        from rsql_magic.text2sql import given
-
-        return self.assistant.query_options(**given(options), run=not options.no_run, level=options.privacy)
 
     def _confirm(self, costs: str) -> bool:
         """Ask the person whether to go on; where nobody can answer, the answer is no."""
@@ -273,10 +268,10 @@ class RsqlMagics(Magics):
         """The conversation to show a preview of; the notebook's own is left as it is."""
         return self.assistant.new_chat() if new else None
 
-    def _screen(self, question: str) -> Screen:
+    def _screen(self, *, silent: bool = False) -> Screen:
         from rsql_magic.display import screens as display
 
-        if silenced(question):
+        if silent:
             return display.Screen()
         if getattr(self._shell, "kernel", None) is None:
             return display.TerminalScreen(footer=False)
@@ -307,16 +302,12 @@ def load(shell: InteractiveShell, assistant: Assistant | None = None) -> RsqlMag
     if fresh and (line := next(filter(None, map(misread, magics.session.typed()[-1:])), "")):
         if shell.extension_manager:
             shell.extension_manager.loaded.add("rsql_magic")  # for IPython an extension that raises is none
-        raise _read_too_early(line)
+        # IPython, which did not know the magics yet, has read the questions of this cell wrong.
+        raise BadInput(
+            f"rsql_magic is loaded now, but IPython had read {line!r} before it was.",
+            hint="Run the question in a cell of its own.",
+        )
     return magics
-
-
-def _read_too_early(line: str) -> BadInput:
-    """For the cell that loads the magics: IPython, which did not know them yet, has read its questions wrong."""
-    return BadInput(
-        f"rsql_magic is loaded now, but IPython had read {line!r} before it was.",
-        hint="Run the question in a cell of its own.",
-    )
 
 
 def loaded(shell: InteractiveShell | None) -> RsqlMagics | None:
