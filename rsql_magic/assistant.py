@@ -26,11 +26,11 @@ from rsql_magic.ask import (
     unfilled,
 )
 from rsql_magic.config import Rsql
-from rsql_magic.context import Mentions, r_frames
+from rsql_magic.context import LEVELS, Mentions, r_frames
 from rsql_magic.databases import Connections, executed_by
 from rsql_magic.display import Screen, charts
 from rsql_magic.errors import BadInput, ConnectionProblem, NoQuery, QueryFailed, RsqlError, Stopped
-from rsql_magic.gateway import INTERRUPTED, LEVELS, Chat, GatewayLocator, is_batch
+from rsql_magic.gateway import INTERRUPTED, Chat, GatewayLocator, is_batch
 from rsql_magic.text2sql import QueryOptions, SchemaPrompt, Writer, refuse_no_time, verified
 
 if TYPE_CHECKING:

@@ -18,78 +18,64 @@ if TYPE_CHECKING:
 class Rsql(Configurable):
     """Settings of ``%%ask``, ``%%sql_ai`` and the chat panel."""
 
-    model = Unicode("", help="Model to ask; empty for the gateway's default. --model wins.").tag(config=True)
+    model = Unicode("", help="Model to ask; empty for the gateway's default. --model wins.")
     aliases = Dict(
         key_trait=Unicode(),
         value_trait=Unicode(),
         help='Short names for models, as in {"fast": "llama-3.1-8b-instant"}.',
-    ).tag(config=True)
+    )
     lang = CaselessStrEnum(
-        ["auto", "r", "python", "sql"],
-        "auto",
-        help="Language of code in answers; auto leaves it to the question.",
-    ).tag(config=True)
+        ["auto", "r", "python", "sql"], "auto", help="Language of code in answers; auto leaves it to the question."
+    )
     privacy = CaselessStrEnum(
         ["names", "stats", "sample"],
         "stats",
         help="What may leave. names: names and types; stats: also ranges and frequent categories; sample: also 5 rows.",
-    ).tag(config=True)
-    format = CaselessStrEnum(
-        ["markdown", "text", "json"],
-        "markdown",
-        help="How an answer of %%ask is shown.",
-    ).tag(config=True)
-
-    context_tokens = Integer(1500, min=0, help="Most tokens spent on describing the notebook to the model.").tag(
-        config=True
     )
+    format = CaselessStrEnum(["markdown", "text", "json"], "markdown", help="How an answer of %%ask is shown.")
+
+    context_tokens = Integer(1500, min=0, help="Most tokens spent on describing the notebook to the model.")
     schema_tokens = Integer(
         8000,
         min=100,
         help="Most tokens spent on tables by %%sql_ai; a larger schema is narrowed to the tables that matter.",
-    ).tag(config=True)
-    history_tokens = Integer(1000, min=0, help="Most tokens spent on earlier turns of the chat.").tag(config=True)
+    )
+    history_tokens = Integer(1000, min=0, help="Most tokens spent on earlier turns of the chat.")
     max_question_chars = Integer(
         100_000, min=1, help="Longest question in characters, after {{names}} are filled in; a longer one is refused."
-    ).tag(config=True)
-    max_value_chars = Integer(20_000, min=1, help="Longest text that one {{name}} may bring into a question.").tag(
-        config=True
     )
+    max_value_chars = Integer(20_000, min=1, help="Longest text that one {{name}} may bring into a question.")
 
-    retries = Integer(3, min=0, help="How many times %%sql_ai may send a failing query back to be corrected.").tag(
-        config=True
-    )
-    max_rows = Integer(1000, min=1, help="Most rows a query of %%sql_ai brings into the notebook.").tag(config=True)
-    shown_rows = Integer(10, min=1, help="Rows of a result shown below the cell.").tag(config=True)
-    shown_columns = Integer(20, min=1, help="Columns of a result shown below the cell.").tag(config=True)
-    query_timeout = Float(60.0, min=0.001, help="Most seconds a query may run.").tag(config=True)
+    retries = Integer(3, min=0, help="How many times %%sql_ai may send a failing query back to be corrected.")
+    max_rows = Integer(1000, min=1, help="Most rows a query of %%sql_ai brings into the notebook.")
+    shown_rows = Integer(10, min=1, help="Rows of a result shown below the cell.")
+    shown_columns = Integer(20, min=1, help="Columns of a result shown below the cell.")
+    query_timeout = Float(60.0, min=0.001, help="Most seconds a query may run.")
     plan_rows = Integer(
         10_000_000_000,
         min=0,
         help="Rows that a query's plan may expect to handle; beyond, a person is asked first. 0: any number.",
-    ).tag(config=True)
-    timeout = Float(
-        120.0, min=0.001, help="Most seconds without a word from the gateway before a request is given up."
-    ).tag(config=True)
+    )
+    timeout = Float(120.0, min=0.001, help="Most seconds without a word from the gateway before a request is given up.")
 
     answer_tokens = Integer(
         0, min=0, help="Most tokens an answer may have, sent as max_tokens; 0 leaves it to the gateway and the model."
-    ).tag(config=True)
+    )
     answer_timeout = Float(
         600.0,
         min=0.0,
         help="Most seconds an answer may take from its first event to its last; what had come is kept. 0: any time.",
-    ).tag(config=True)
-    updates_per_second = Float(10.0, min=0.1, max=10.0, help="How often a streamed answer is redrawn.").tag(config=True)
-    usage_line = Bool(True, help="Show model, tokens, time and what is left under each answer.").tag(config=True)
-    check_code = Bool(True, help="Parse code in answers, and send code that does not parse back once.").tag(config=True)
+    )
+    updates_per_second = Float(10.0, min=0.1, max=10.0, help="How often a streamed answer is redrawn.")
+    usage_line = Bool(True, help="Show model, tokens, time and what is left under each answer.")
+    check_code = Bool(True, help="Parse code in answers, and send code that does not parse back once.")
 
     gateway_url = Unicode(
         "", help="Base URL of the gateway, ending in /rsql/. Empty: look for one (docs/magics.md, %rsql connect)."
-    ).tag(config=True)
-    hub_service = Unicode("rsql", help="Name of the gateway's service on a JupyterHub.").tag(config=True)
-    embedded = Bool(True, help="Start a gateway of our own, on loopback, when no other is found.").tag(config=True)
-    start_timeout = Float(20.0, min=0.1, help="Most seconds the embedded gateway may take to start.").tag(config=True)
+    )
+    hub_service = Unicode("rsql", help="Name of the gateway's service on a JupyterHub.")
+    embedded = Bool(True, help="Start a gateway of our own, on loopback, when no other is found.")
+    start_timeout = Float(20.0, min=0.1, help="Most seconds the embedded gateway may take to start.")
 
     def resolve(self, model: str | None) -> str | None:
         """The model to ask for: the one given, else the configured one, aliases replaced. None: the gateway's default.
@@ -100,6 +86,10 @@ class Rsql(Configurable):
         """
         name = model or self.model
         return self.aliases.get(name, name) or None
+
+
+for _setting in Rsql.class_own_traits().values():
+    _setting.tag(config=True)  # so that %config and configuration files know it
 
 
 def settings_table() -> str:

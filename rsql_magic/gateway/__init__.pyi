@@ -22,5 +22,4 @@ from .events import Text as Text
 from .events import Usage as Usage
 from .events import Waiting as Waiting
 from .events import usage_of as usage_of
-from .locator import LEVELS as LEVELS
 from .locator import GatewayLocator as GatewayLocator

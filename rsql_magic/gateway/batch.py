@@ -135,28 +135,28 @@ class ReplayFile:
             ) from None
 
 
+@dataclass
 class ReplayingClient:
     """A client that knows earlier answers from a file (``RSQL_REPLAY``) and asks only for the others."""
 
-    def __init__(self, client: LLMClient | None, file: ReplayFile) -> None:
-        self._client = client
-        self._file = file
+    client: LLMClient | None
+    file: ReplayFile
 
     def stream(self, messages: Sequence[Message], **options: Unpack[StreamOptions]) -> Generator[Event, None, None]:
         """As ``LLMClient.stream``; a replayed answer comes as one ``Text``."""
         key = key_of(messages, options.get("model"), **body_fields(options))
-        if known := self._file.get(key):
+        if known := self.file.get(key):
             yield Text(known["text"])
             value = {**known["done"].get("rsql", {}), "cached": True, "replayed": True}
             yield Done(**{**known["done"], "rsql": value})
             return
-        if self._client is None:
+        if self.client is None:
             raise GatewayUnreachable("There is no gateway to ask.", hint="%rsql connect names one.")
         pieces = []
-        for event in self._client.stream(messages, **options):
+        for event in self.client.stream(messages, **options):
             if isinstance(event, Text):
                 pieces.append(event.text)
             elif isinstance(event, Done):
                 kept = ("usage", "rsql", "finish_reason", "model")
-                self._file.put(key, "".join(pieces), {name: getattr(event, name) for name in kept})
+                self.file.put(key, "".join(pieces), {name: getattr(event, name) for name in kept})
             yield event

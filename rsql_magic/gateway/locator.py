@@ -1,4 +1,4 @@
-"""Reach: the way to the gateway. It finds or starts one at first use, keeps its client, and knows its policy."""
+"""The way to the gateway. It finds or starts one at first use, keeps its client, and knows its policy."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from contextlib import closing
 from functools import cached_property
 from typing import TYPE_CHECKING
 
+from rsql_magic.context import LEVELS
 from rsql_magic.errors import GatewayError, GatewayUnreachable
 from rsql_magic.gateway import connect
 from rsql_magic.gateway.batch import ReplayFile, ReplayingClient
@@ -17,9 +18,6 @@ if TYPE_CHECKING:
     from rsql_magic.config import Rsql
     from rsql_magic.gateway.client import Message
     from rsql_magic.sql import Privacy
-
-LEVELS: tuple[Privacy, ...] = ("names", "stats", "sample")
-"""Privacy levels, the one that tells least first."""
 
 
 class GatewayLocator:

@@ -1,12 +1,12 @@
 """The commands of ``%rsql``: gateway, models, tables, conversation.
 
-Each public method carries out one command of ``options.COMMANDS``.
+A method ``_NAME`` carries out each command of ``options.COMMANDS``.
 """
 
 from __future__ import annotations
 
 import os
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -27,93 +27,80 @@ if TYPE_CHECKING:
     from rsql_magic.gateway import Chat
 
 
-def run(
-    line: str,
-    assistant: Assistant,
-    snapshot: NotebookSnapshot,
-    screen: Screen,
-    *,
-    show_panel: Callable[[], None] = lambda: None,
-    keep: Callable[[str, Any], None] = lambda _name, _value: None,
-) -> None:
-    """Run the command that stands after ``%rsql``; ``keep`` puts a value into a variable of the notebook."""
-    name, _, rest = line.strip().partition(" ")
-    name = "help" if name in {"", "--help", "-h"} else name
-    if name not in COMMANDS:
-        close = " or ".join(f"%rsql {known}" for known in get_close_matches(name, COMMANDS, 2))
-        hint = f"Did you mean {close}?" if close else "%rsql help lists the commands."
-        raise BadInput(f"There is no %rsql {name}.", hint=hint)
-    if rest.strip() and not COMMANDS[name][0]:
-        raise BadInput(f"%rsql {name} takes nothing more, not {rest.strip()!r}.", hint="%rsql help lists the commands.")
-    command: Callable[[str], None] = getattr(_Commands(assistant, snapshot, screen, show_panel, keep), name)
-    with ending(screen):
-        command(rest.strip())
+@dataclass
+class Commands:
+    """The commands of one line; ``keep`` puts a value into a variable of the notebook."""
 
+    assistant: Assistant
+    snapshot: NotebookSnapshot
+    screen: Screen
+    show_panel: Callable[[], None]
+    keep: Callable[[str, Any], None]
 
-class _Commands:
-    def __init__(
-        self,
-        assistant: Assistant,
-        snapshot: NotebookSnapshot,
-        screen: Screen,
-        show_panel: Callable[[], None],
-        keep: Callable[[str, Any], None],
-    ) -> None:
-        self._show_panel = show_panel
-        self._keep = keep
-        self._assistant = assistant
-        self._snapshot = snapshot
-        self._screen = screen
+    def run(self, line: str) -> None:
+        """Run the command that stands after ``%rsql``."""
+        name, _, rest = line.strip().partition(" ")
+        name = "help" if name in {"", "--help", "-h"} else name
+        if name not in COMMANDS:
+            close = " or ".join(f"%rsql {known}" for known in get_close_matches(name, COMMANDS, 2))
+            hint = f"Did you mean {close}?" if close else "%rsql help lists the commands."
+            raise BadInput(f"There is no %rsql {name}.", hint=hint)
+        if rest.strip() and not COMMANDS[name][0]:
+            hint = "%rsql help lists the commands."
+            raise BadInput(f"%rsql {name} takes nothing more, not {rest.strip()!r}.", hint=hint)
+        command: Callable[[str], None] = getattr(self, f"_{name}")
+        with ending(self.screen):
+            command(rest.strip())
 
-    def connect(self, rest: str) -> None:
+    def _connect(self, rest: str) -> None:
         url, _, more = rest.partition(" ")
         flag, _, name = more.strip().partition(" ")
         if flag and (flag != "--token-from" or not name.strip()):
             wrong = "--token-from needs a NAME" if flag == "--token-from" else f"%rsql connect does not know {flag}"
             raise BadInput(f"{wrong}.", hint="%rsql connect URL --token-from NAME.")
         if url:
-            self._use(url, self._token(name.strip()))
+            self._connect_to(url, self._token_in(name.strip()))
         else:
-            found = self._assistant.locator.address
-            self._screen.say(f"{found}." if found else "Not connected; the first question finds or starts a gateway.")
+            found = self.assistant.locator.address
+            self.screen.say(f"{found}." if found else "Not connected; the first question finds or starts a gateway.")
 
-    def _use(self, url: str, token: str) -> None:
-        reach = self._assistant.locator
+    def _connect_to(self, url: str, token: str) -> None:
+        reach = self.assistant.locator
         try:
-            self._screen.say(f"Connected to {reach.use(url, token)}.")
+            self.screen.say(f"Connected to {reach.use(url, token)}.")
         except GatewayUnreachable as error:
             error.hint = "Check the URL." + (f" {reach.address} stays in use." if reach.address else "")
             raise
 
-    def _token(self, name: str) -> str:
-        token = self._snapshot.namespace.get(name, os.environ.get(name)) if name else ""
+    def _token_in(self, name: str) -> str:
+        token = self.snapshot.namespace.get(name, os.environ.get(name)) if name else ""
         if token is None:
             raise BadInput(f"Neither a variable nor the environment has {name}.", hint="Name what holds the token.")
         return str(token)
 
-    def status(self, _: str) -> None:
-        self._screen.show(reports.status(self._assistant))
+    def _status(self, _: str) -> None:
+        self.screen.show(reports.status(self.assistant))
 
-    def usage(self, _: str) -> None:
-        self._screen.show(reports.usage(self._assistant))
+    def _usage(self, _: str) -> None:
+        self.screen.show(reports.usage(self.assistant))
 
-    def stats(self, _: str) -> None:
-        self.usage(_)
+    def _stats(self, _: str) -> None:
+        self._usage(_)
 
-    def models(self, _: str) -> None:
-        self._screen.show(reports.models(self._assistant))
+    def _models(self, _: str) -> None:
+        self.screen.show(reports.models(self.assistant))
 
-    def keys(self, rest: str) -> None:
+    def _keys(self, rest: str) -> None:
         word, _, more = rest.partition(" ")
         if not word:
-            self._screen.show(reports.keys(self._assistant))
+            self.screen.show(reports.keys(self.assistant))
         elif word == "new":
             self._make_key(more.split())
         elif word == "revoke" and not more.strip():
             raise BadInput("A key to revoke needs its ID.", hint="%rsql keys lists them.")
         elif word == "revoke":
-            revoked = self._assistant.locator.gateway.delete(f"keys/{quote(more.strip(), safe='')}")
-            self._screen.say(f"Revoked {revoked['name']} ({revoked['id']}).")
+            revoked = self.assistant.locator.gateway.delete(f"keys/{quote(more.strip(), safe='')}")
+            self.screen.say(f"Revoked {revoked['name']} ({revoked['id']}).")
         else:
             raise BadInput(f"%rsql keys does not know {rest}.", hint="%rsql keys new NAME, or %rsql keys revoke ID.")
 
@@ -131,76 +118,76 @@ class _Commands:
             body["days"] = _number(options["--days"])
         if limits := {limit: _number(options[name]) for name, limit in KEY_LIMITS.items() if name in options}:
             body["limits"] = limits
-        made = self._assistant.locator.gateway.post("keys", body)
-        self._keep(name, made["key"])
-        good = reports.good_until(self._assistant, made["expires"])
-        self._screen.say(
+        made = self.assistant.locator.gateway.post("keys", body)
+        self.keep(name, made["key"])
+        good = reports.good_until(self.assistant, made["expires"])
+        self.screen.say(
             f"{made['name']} ({made['id']}), good until {good}, is in the variable {name}. "
             "It is not given again, and not shown, as the notebook would keep it."
         )
 
-    def context(self, rest: str) -> None:
-        unsure = self._assistant.locator.unknown_policy()
-        gathered = self._assistant.gather(rest, self._snapshot)
-        self._screen.show(reports.context(replace(gathered, notes=(*gathered.notes, *filter(None, [unsure])))))
+    def _context(self, rest: str) -> None:
+        unsure = self.assistant.locator.unknown_policy()
+        gathered = self.assistant.gather(rest, self.snapshot)
+        self.screen.show(reports.context(replace(gathered, notes=(*gathered.notes, *filter(None, [unsure])))))
 
-    def catalog(self, rest: str) -> None:
-        engine, _ = self._assistant.connections.engine("", self._snapshot.namespace)
-        self._screen.show(reports.catalog(engine.catalog(self._assistant.settings.privacy), rest))
+    def _catalog(self, rest: str) -> None:
+        engine, _ = self.assistant.connections.engine("", self.snapshot.namespace)
+        self.screen.show(reports.catalog(engine.catalog(self.assistant.settings.privacy), rest))
 
-    def chat(self, _: str) -> None:
-        self._show_panel()
+    def _chat(self, _: str) -> None:
+        self.show_panel()
 
-    def history(self, rest: str) -> None:
+    def _history(self, rest: str) -> None:
         flag, _, path = rest.partition(" ")
         if flag and (flag != "--save" or not path.strip()):
             wrong = "--save needs a FILE" if flag == "--save" else f"%rsql history does not know {rest}"
             raise BadInput(f"{wrong}.", hint="%rsql history --save FILE.")
         if not flag:
-            self._screen.say(str(self._assistant.chat) if len(self._assistant.chat) else "Nothing was asked yet.")
+            self.screen.say(str(self.assistant.chat) if len(self.assistant.chat) else "Nothing was asked yet.")
             return
-        self._screen.say(f"Saved in {_saved(self._assistant.chat, path.strip())}.")
+        self.screen.say(f"Saved in {_saved(self.assistant.chat, path.strip())}.")
 
-    def thread(self, rest: str) -> None:
-        chat = self._assistant.chat
+    def _thread(self, rest: str) -> None:
+        chat = self.assistant.chat
         if rest:
             chat.switch(rest)
-        self._screen.say(
+        self.screen.say(
             "\n".join(
                 f"{'*' if name == chat.thread else ' '} {name}: {turns} turn{'' if turns == 1 else 's'}"
                 for name, turns in chat.threads.items()
             )
         )
 
-    def reset(self, _: str) -> None:
-        turns = len(self._assistant.chat)
-        self._assistant.chat.reset()
-        self._screen.say(f"Forgot {turns} turn{'' if turns == 1 else 's'}.")
+    def _reset(self, _: str) -> None:
+        turns = len(self.assistant.chat)
+        self.assistant.chat.reset()
+        self.screen.say(f"Forgot {turns} turn{'' if turns == 1 else 's'}.")
 
-    def refresh(self, _: str) -> None:
-        self._assistant.connections.refresh()
-        self._screen.say("Tables are read anew at the next question.")
+    def _refresh(self, _: str) -> None:
+        self.assistant.connections.refresh()
+        self.screen.say("Tables are read anew at the next question.")
 
-    def transpile(self, rest: str) -> None:
+    def _transpile(self, rest: str) -> None:
         given, sql = _flags(rest, ("--from", "--to"))
         if "--to" not in given or not sql:
             raise BadInput("A dialect and a query are needed.", hint="%rsql transpile --to snowflake SELECT …")
-        engine = self._assistant.connections.current
+        engine = self.assistant.connections.current
         read = given.get("--from") or (engine.dialect if engine else "duckdb")
-        self._screen.say(reports.transpile(sql, read, given["--to"]))
+        self.screen.say(reports.transpile(sql, read, given["--to"]))
 
-    def verify(self, rest: str) -> None:
+    def _verify(self, rest: str) -> None:
         if rest not in {"", "--user"}:
             raise BadInput(f"%rsql verify does not know {rest}.", hint="%rsql verify, or %rsql verify --user.")
-        self._screen.say(f"Kept in {self._assistant.verify(user=rest == '--user')}.")
+        self.screen.say(f"Kept in {self.assistant.verify(user=rest == '--user')}.")
 
-    def doctor(self, _: str) -> None:
-        self._screen.show(reports.examined(reports.doctor(self._assistant)))
+    def _doctor(self, _: str) -> None:
+        self.screen.show(reports.examined(reports.doctor(self.assistant)))
 
-    def help(self, name: str) -> None:
+    def _help(self, name: str) -> None:
         if name and name not in COMMANDS:
             raise BadInput(f"There is no %rsql {name}.", hint="%rsql help lists the commands.")
-        self._screen.say(help_text(name))
+        self.screen.say(help_text(name))
 
 
 def _flags(rest: str, known: tuple[str, ...]) -> tuple[dict[str, str], str]:

@@ -7,6 +7,7 @@ asked for only when one is in use already.
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from rsql_magic.errors import RsqlError
@@ -27,13 +28,13 @@ _NAME = "rsql_options"
 _OPTIONS = {"ask": ASK, "sql_ai": SQL_AI}
 
 
+@dataclass
 class Completer:
-    """What Tab offers in one shell; ``assistant`` gives None as long as nothing was asked."""
+    """What Tab offers in one shell."""
 
-    def __init__(self, shell: InteractiveShell, settings: Rsql, assistant: Callable[[], Assistant | None]) -> None:
-        self._shell = shell
-        self._settings = settings
-        self._assistant = assistant
+    shell: InteractiveShell
+    settings: Rsql
+    assistant: Callable[[], Assistant | None]  # None as long as nothing was asked
 
     def install(self) -> None:
         """Complete the lines of our magics in this shell."""
@@ -47,7 +48,7 @@ class Completer:
             words = [] if found is None else list(self._candidates(found[1], found[2], context.token))
             return _result(words, context.token)
 
-        self._shell.Completer.custom_matchers.append(rsql_options)
+        self.shell.Completer.custom_matchers.append(rsql_options)
 
     def _candidates(self, magic: str, line: str, token: str) -> Iterable[str]:
         before = line[: len(line) - len(token)].split()
@@ -64,7 +65,7 @@ class Completer:
 
     def models(self) -> list[str]:
         """Models and aliases; the gateway is asked only when it is in use already."""
-        aliases, assistant = list(self._settings.aliases), self._assistant()
+        aliases, assistant = list(self.settings.aliases), self.assistant()
         if assistant is None or assistant.locator.address is None:
             return aliases
         try:
@@ -74,24 +75,24 @@ class Completer:
 
     def objects(self) -> list[str]:
         """Variables of the user."""
-        hidden = self._shell.user_ns_hidden
-        return [name for name in self._shell.user_ns if not name.startswith("_") and name not in hidden]
+        hidden = self.shell.user_ns_hidden
+        return [name for name in self.shell.user_ns if not name.startswith("_") and name not in hidden]
 
     def connections(self) -> list[str]:
         """Variables that hold a connection."""
         from rsql_magic.databases import is_connection
 
-        return [name for name in self.objects() if is_connection(self._shell.user_ns[name])]
+        return [name for name in self.objects() if is_connection(self.shell.user_ns[name])]
 
     def tables(self) -> list[str]:
         """Tables of the connection in use."""
-        assistant = self._assistant()
+        assistant = self.assistant()
         engine = assistant.connections.current if assistant else None
-        return [table.full_name for table in engine.catalog(self._settings.privacy)] if engine else []
+        return [table.full_name for table in engine.catalog(self.settings.privacy)] if engine else []
 
     def schema_words(self) -> list[str]:
         """Tables and columns of the connection in use, as they are written in SQL."""
-        assistant = self._assistant()
+        assistant = self.assistant()
         tables = list((assistant.catalog_in_use() if assistant else None) or ())
         columns = (column.name for table in tables for column in table.columns)
         return [*(table.full_name for table in tables), *dict.fromkeys(columns)]

@@ -219,16 +219,10 @@ class RsqlMagics(Magics):
     @line_magic
     def rsql(self, line: str, local_ns: Mapping[str, Any] | None = None) -> None:
         """Look after the gateway, the models and the conversation."""
-        from rsql_magic.notebook import commands
+        from rsql_magic.notebook.commands import Commands
 
-        commands.run(
-            line,
-            self.assistant,
-            self.session.cell_snapshot(local_ns),
-            self._screen(),
-            show_panel=lambda: self.panel().show(),
-            keep=self.session.keep,
-        )
+        snapshot, screen = self.session.cell_snapshot(local_ns), self._screen()
+        Commands(self.assistant, snapshot, screen, lambda: self.panel().show(), self.session.keep).run(line)
 
     rsql.__doc__ = f"{rsql.__doc__}\n\n{help_text()}"
 
