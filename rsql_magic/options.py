@@ -175,11 +175,7 @@ SQL_AI = (
         command=True,
     ),
     Option(
-        ("--retries",),
-        "Most corrections of a failing query.",
-        metavar="N",
-        type=int,
-        more="Default: `Rsql.retries`.",
+        ("--retries",), "Most corrections of a failing query.", metavar="N", type=int, more="Default: `Rsql.retries`."
     ),
     Option(
         ("--timeout",),

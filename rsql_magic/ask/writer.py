@@ -19,16 +19,7 @@ from rsql_magic.ask.columns_used import Unknown, unknown_in_python
 from rsql_magic.context import Context, as_cells, frame_attributes, frame_columns, gather, polars_frames, recently
 from rsql_magic.display import CellOutput, Screen, Showable, as_json, safe_markdown, usage_line
 from rsql_magic.errors import AnswerCut, BadInput, RsqlError, Stopped
-from rsql_magic.gateway import (
-    INTERRUPTED,
-    Reply,
-    Usage,
-    blocks_of,
-    drafts,
-    filtered,
-    restored,
-    usage_of,
-)
+from rsql_magic.gateway import INTERRUPTED, Reply, Usage, blocks_of, drafts, filtered, restored, usage_of
 from rsql_magic.plain_text import printable
 from rsql_magic.sql import count_tokens, fence
 

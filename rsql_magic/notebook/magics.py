@@ -346,8 +346,7 @@ def _refuse_left_over(read: Line, cell: str | None) -> None:
     if read.options.plot and len(read.text.split()) == 1:
         raise _no_chart(read.text)
     raise BadInput(
-        f"{read.text!r} is left over on the first line.",
-        hint="The question stands below it; --tables names tables.",
+        f"{read.text!r} is left over on the first line.", hint="The question stands below it; --tables names tables."
     )
 
 

@@ -126,7 +126,7 @@ def says_personal(name: str) -> bool:
 _LITERAL = re.compile(
     r"""(?<!\w)(?:'[^']*'|"[^"]*")(?!\w)|\(\s*"?[^\W\d][\w. "]*\s*(?:[=<>]|!=|~~|\b(?i:in|like|between)\b)"""
     r"""|\A[^\W\d][\w. "`]*(?:[<>=!]=?|<>) ?-?\d[\d.]*\Z"""  # MariaDB writes no parentheses around a comparison
-    r"""|\A[^\W\d_a-z][^\W\d_]+(?:[ '’-][^\W\d_]+)*, [^\W\d_a-z][\w.'’ -]*\Z""",
+    r"""|\A[^\W\d_a-z][^\W\d_]+(?:[ '’-][^\W\d_]+)*, [^\W\d_a-z][\w.'’ -]*\Z"""
 )
 
 
