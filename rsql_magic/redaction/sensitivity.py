@@ -9,8 +9,11 @@ lists of words and of pairs of words that stand next to each other.
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 from itertools import pairwise
 
+# A name costs 5 to 8 µs, and each column of a session is asked about several times in a question.
+_remembered = lru_cache(maxsize=20_000)
 _PARTS = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[^\W\d_A-Z]+|[0-9]+")
 
 _SECRET_WORDS = frozenset(
@@ -74,6 +77,7 @@ _PEOPLE = frozenset(
 )
 
 
+@_remembered
 def says_secret(name: str) -> bool:
     """Whether a name says that what it holds is a secret.
 
@@ -97,6 +101,7 @@ _NAMES_OF_SETTINGS = frozenset(
 )
 
 
+@_remembered
 def names_settings(column: str) -> bool:
     """Whether a column is called as one that holds the names of settings, whose values stand beside it.
 
@@ -108,6 +113,7 @@ def names_settings(column: str) -> bool:
     return bool(words) and (words[-1] in _NAMES_OF_SETTINGS or "_".join(words) in _NAMES_OF_SETTINGS)
 
 
+@_remembered
 def says_personal(name: str) -> bool:
     """Whether a column's name says that its values are about single people.
 
@@ -130,6 +136,7 @@ _LITERAL = re.compile(
 )
 
 
+@_remembered
 def says_literal(name: str) -> bool:
     """Whether a column is named by what a query says, so by values: ``SELECT 'Ann'``, ``sum(CASE WHEN (x = 5) …)``.
 
