@@ -82,17 +82,20 @@ def test_no_number_is_lost(wording, number):
     assert "```" not in text or re.search(rf"\b{number}\b", text)
 
 
-WEATHER = """CREATE TABLE weather ( origin TEXT, -- values: 'LGA', 'EWR'
+WEATHER = """CREATE TABLE weather ( -- 9 rows
+  origin TEXT, -- values: 'LGA', 'EWR'
   year INTEGER, -- 2013..2013
   month INTEGER, -- 1..12
   day INTEGER, -- 1..31
   hour INTEGER, -- 0..23
-  temp REAL -- 10.9..100
+  temp REAL, -- 10.9..100; unique
+  wind REAL -- 0..9
 );"""
 
 
 def test_a_part_of_a_date_is_no_date():
     assert "alone does not say which" in say("which day had the highest temp", ddl=WEATHER)
+    assert "Several may share the first place" in say("which day had the highest wind", ddl=WEATHER)
 
 
 @pytest.mark.parametrize("question", ["hottest day", "hottest hour", "hottest month"])

@@ -92,10 +92,6 @@ List the titles of books sorted by price in descending order.
     SELECT title FROM books ORDER BY price DESC
 What are the names of authors in alphabetical order?
     SELECT name FROM authors ORDER BY name
-What is the title of the most expensive book?
-    SELECT title FROM books ORDER BY price DESC LIMIT 1
-Who is the oldest member?
-    SELECT first_name, last_name FROM members ORDER BY age DESC LIMIT 1
 What are the titles of the 3 longest books?
 What are the titles of the 3 cheapest books?
     SELECT title FROM books ORDER BY price LIMIT 3
@@ -103,14 +99,10 @@ What is the most common genre?
     SELECT genre FROM books GROUP BY genre ORDER BY COUNT(*) DESC LIMIT 1
 show 2 books
     SELECT title FROM books LIMIT 2
-What are the titles of books by authors from Norway?
-    SELECT title FROM books JOIN authors USING (author_id) WHERE country = 'Norway'
 How many books did each author write?
 Which author has the most books?
 What is the average age of members who borrowed crime books?
 How many loans are there for each author?
-What is the average price of books by authors from Peru?
-    SELECT AVG(price) FROM books JOIN authors USING (author_id) WHERE country = 'Peru'
 Which authors have at least 3 books?
     SELECT name FROM authors JOIN books USING (author_id) GROUP BY authors.author_id HAVING COUNT(*) >= 3
 Which books have no loans?
@@ -146,6 +138,24 @@ def test_the_query_gives_the_rows_that_were_asked_for(question, gold, rows):
 
     ordered = "ORDER BY" in gold
     assert _comparable(rows(sql), ordered) == _comparable(rows(gold), ordered), sql
+
+
+@pytest.mark.parametrize(
+    ("question", "reason"),
+    [
+        ("What is the title of the most expensive book?", "share the first place, as values of books.price may repeat"),
+        ("Who is the oldest member?", "share the first place, as values of members.age may repeat"),
+        ("What are the titles of books by authors from Norway?", "condition on rows that a join brings together"),
+        ("What is the average price of books by authors from Peru?", "condition on rows that a join brings together"),
+        ("What is the name of the author with the highest price?", "I see no “price” in authors"),
+        ("What are the last names of members older than 20?", "Values of last_name repeat"),
+    ],
+)
+def test_what_may_be_wrong_is_declined_with_its_reason(question, reason):
+    text = say(question)
+
+    assert "```sql" not in text
+    assert reason in text
 
 
 @pytest.mark.parametrize("question", [q for q, sql in _questions() if not sql])

@@ -187,7 +187,7 @@ average of a by b
     SELECT b, AVG(a) FROM df GROUP BY b
 sum a grouped by b
     SELECT b, SUM(a) FROM df GROUP BY b
-which b has the highest a
+which b has the highest i
     SELECT 'v'
 total a
     SELECT SUM(a) FROM df
@@ -246,6 +246,7 @@ REFUSED = [
     ("patients", "patients over 60", "“60”"),
     ("prices", "average price without missing values", "“missing values”"),
     ("letters", "a list of x", "“of x”"),
+    ("letters", "which b has the highest a", "share the first place, as values of df.a may repeat"),
     ("sales", "not returned", "“returned”"),
     ("sales", "share of returned orders", "“returned orders”"),
     ("sales", "latest order", "“order”"),

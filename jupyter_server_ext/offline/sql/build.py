@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -12,7 +11,7 @@ from .draft import Doubtful, Draft, Item, NotUnderstood, Order
 from .expressions import Expressions
 from .filters import Filters
 from .scope import Scope, unqualified, without_idle_joins
-from .times import date_of, holds_dates
+from .times import date_of
 
 if TYPE_CHECKING:
     from .draft import Condition
@@ -57,7 +56,10 @@ class Builder:
         order = [self._ordered(one, shown) for one in self.draft.order]
         steps = self._joins.tree(self.scope.subject, {**self.scope.used, **dict.fromkeys(self.draft.things)})
         self._check_texts(where, shown)
+        self._check_repeated(shown, groups, having)
         self._check(steps, shown)
+        if steps and where is not None and not (groups or having is not None):
+            raise Doubtful("I do not put a condition on rows that a join brings together")
         if self.draft.everything or self._is_nameless(shown):
             shown = [exp.Star()] if not steps else self._all_columns()
         query = self.scope.select(shown, self.scope.subject, steps)
@@ -162,41 +164,20 @@ class Builder:
         draft = self.draft
         if draft.random:
             return query.order_by(exp.Rand()).limit(draft.limit)
+        if draft.extreme and order and query.args.get("joins"):
+            raise Doubtful("I do not rank over several tables, as several may come first")
         first = draft.order[0].item if draft.extreme and len(draft.order) == 1 else None
         if first is not None and first.name is not None and not first.computed and not query.args.get("group"):
-            return self._with_ties(query, draft.order[0])
-        if draft.extreme and query.args.get("joins") and order and order[0].find(exp.Count, exp.Column):
-            raise Doubtful("I do not rank by counts over several tables, as several may come first")
+            self._check_first(draft.order[0], self.scope.field(first.name))
         query = query.order_by(*order) if order else query
         return query.limit(draft.limit) if draft.limit else query
 
-    def _with_ties(self, query: exp.Select, order: Order) -> exp.Select:
-        if order.item.name is None:
-            raise NotUnderstood("I do not see what to order by")
-        field = self.scope.field(order.item.name)
-        if field.is_text and not holds_dates(field):
-            raise NotUnderstood(f"{field.table}.{field.name} holds no figures to rank by")
-        column = self.scope.column(field)
+    def _check_first(self, order: Order, field: Field) -> None:
+        """Refuse a rank by a column whose values may repeat: several rows may come first."""
         if order.most and not self.draft.things:
             raise Doubtful(f"I do not see whether {field.name} is to be counted or added up for each of these")
-        if _must_tie(field, self._names.catalog[field.table].rows):
-            raise Doubtful(
-                f"Several may share the first place, as {field.table}.{field.name} has fewer values than rows"
-            )
-        if field.unique:
-            return query.order_by(
-                exp.Ordered(this=column, desc=order.descending, nulls_first=not order.descending)
-            ).limit(1)
-        bound = (exp.Max if order.descending else exp.Min)(this=column.copy())
-        owner = order.item.name.owner
-        inner = query.copy()
-        if owner and owner != self.scope.subject:
-            if query.args.get("where"):
-                raise Doubtful(f"I do not see among which {owner} the first is wanted")
-            inner = self.scope.select([], field.table, ())
-        inner.set("expressions", [bound])
-        inner.set("distinct", None)
-        return query.where(exp.EQ(this=column, expression=inner.subquery()))
+        if not field.unique:
+            raise Doubtful(f"Several may share the first place, as values of {field.table}.{field.name} may repeat")
 
     # --- checks -------------------------------------------------------------------------------------------------------
 
@@ -208,6 +189,17 @@ class Builder:
         columns = {column.name for term in shown for column in term.find_all(exp.Column)}
         if not {term.this.name for term in where.find_all(exp.Like, exp.ILike)} <= columns:
             raise Doubtful("I do not see in which column to look for the text")
+
+    def _check_repeated(self, shown: list[exp.Expr], groups: list[exp.Expr], having: exp.Expr | None) -> None:
+        """Refuse columns whose values all repeat: equal rows may be wanted once."""
+        columns = [(term.table, term.name) for term in shown if isinstance(term, exp.Column)]
+        if self.draft.distinct or self.draft.everything or groups or having or len(columns) < len(shown):
+            return
+        tables = {name.rpartition(".")[2]: name for name in self.scope.used}
+        fields = [self._names.field(tables[table], name) for table, name in columns]
+        if fields and all(field and self._names.repeats(field) for field in fields):
+            named = " and ".join(dict.fromkeys(name for _, name in columns))
+            raise Doubtful(f"Values of {named} repeat, and I do not see whether equal ones are wanted once")
 
     def _check(self, steps: tuple[Step, ...], shown: list[exp.Expr]) -> None:
         """Refuse to go through a table that the question does not name, and rows that a join repeats."""
@@ -326,20 +318,6 @@ def _grouped(draft: Draft) -> Draft:
     if (computed and not counted - {draft.things[0] if draft.things else ""}) or (figures and plain):
         return replace(draft, group=tuple(item for item in plain if item.name))
     return draft
-
-
-def _must_tie(field: Field, rows: int | None) -> bool:
-    """Whether a column of whole numbers has fewer values than there are rows, so that some rows must share one."""
-    profile = field.profile
-    ends = [profile.low, profile.high] if profile else []
-    if (
-        rows is None
-        or not all(end and re.fullmatch(r"-?\d+", end) for end in ends)
-        or not ends
-        or "int" not in field.type.lower()
-    ):
-        return False
-    return int(str(ends[1])) - int(str(ends[0])) + 1 < rows
 
 
 def _unaliased(term: exp.Expr) -> exp.Expr:

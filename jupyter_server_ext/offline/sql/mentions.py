@@ -122,8 +122,6 @@ class Mentions:
                 found = [one for one in found if _counts_things(one.field)]
             if found:
                 yield end, Name(" ".join(words), tuple(found))
-        if counted and self._tokens[at].lower != "how":
-            yield from self._counted_columns(at + 2)
 
     def _written_out(self, token: Token, at: int) -> Iterator[Found]:
         """A name as it is stored, or one that is not there and taken at the user's word."""
@@ -144,16 +142,6 @@ class Mentions:
         """Whether "number of" or "how many" stands here, which names a column only where that counts things itself."""
         said = [token.lower for token in self._tokens[at : at + 2]]
         return said in (["number", "of"], ["count", "of"], ["how", "many"], ["numbers", "of"])
-
-    def _counted_columns(self, at: int) -> Iterator[Found]:
-        """“number of floors” where ``floors`` is a number: what the column says, unless a table has these things."""
-        for end, words in self._spans(at):
-            found = self._names.columns.get(phrase_of(words), ())
-            counting = tuple(
-                c for c in found if "int" in c.field.type.lower() and not c.field.is_id and c.doubt == EXACT
-            )
-            if counting and phrase_of(words) not in self._names.tables:
-                yield end, Name(" ".join(words), counting, cost=1)
 
     def tables(self, at: int) -> Iterator[Found]:
         """Phrases that name a table, "records" behind it included; "rows" where there is only one table."""

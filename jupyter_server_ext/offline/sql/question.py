@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from .draft import Draft
     from .words import Token
 
-_MOST_READINGS, _MOST_DOUBT = 400, 3
+_MOST_READINGS = 400
 
 
 @dataclass(frozen=True)
@@ -110,9 +110,6 @@ def built(readings: Sequence[Draft], catalog: Catalog, dialect: str) -> Written:
             check(query, names)
         except NotUnderstood as doubt:
             (refused if isinstance(doubt, Doubtful) else doubts).append((draft.cost, doubt))
-            continue
-        if builder.cost > _MOST_DOUBT:
-            doubts.append((builder.cost, NotUnderstood("I should have to guess at several names")))
             continue
         text = _without_order(query)
         if text not in queries or builder.cost < queries[text][0]:

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from .draft import Draft, Item, Name, NotUnderstood
-from .schema import EXACT, PARTIAL, Candidate, Field
+from .schema import PARTIAL, Candidate, Field
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -91,7 +91,7 @@ class Resolver:
             found = [c for c in name.candidates if c.field.table in tables]
             if found:
                 return self._best(name, found)
-        return self._elsewhere(name, owner)
+        raise NotUnderstood(f"I see no “{name.text}” in {owner}")
 
     def _circles(self, owner: str) -> Iterator[set[str]]:
         """Where to look for a column: its table, then the tables named whose things each row has one of."""
@@ -111,23 +111,11 @@ class Resolver:
         if len(best) > 1:
             listed = " or ".join(f"{f.table}.{f.name}" for f in best[:4])
             raise NotUnderstood(f"“{name.text}” may mean {listed}")
-        others = [c for c in name.candidates if c.doubt < least and c.field.table in self.named]
-        if others:
-            either = " or ".join(f"{f.table}.{f.name}" for f in (best[0], others[0].field))
+        others = [c.field for c in name.candidates if c.doubt < least and c.field.table in self.named]
+        if others or least == PARTIAL:
+            either = " or ".join(f"{f.table}.{f.name}" for f in (best[0], *others[:1]))
             raise NotUnderstood(f"“{name.text}” may mean {either}")
-        self.cost += 2 * (least == PARTIAL)
         return best[0]
-
-    def _elsewhere(self, name: Name, owner: str) -> Field:
-        """A column of the one table next to the owner that has it, where no other table does."""
-        if not self.draft.things:
-            raise NotUnderstood(f"I see no “{name.text}” in {owner}")
-        beside = {step.table for step in self.joins.from_table(owner) if not step.to_many}
-        found = [c for c in name.candidates if c.doubt == EXACT]
-        if len(found) != 1 or found[0].field.table not in beside:
-            raise NotUnderstood(f"I see no “{name.text}” in {owner}")
-        self.cost += 2
-        return found[0].field
 
     def holder(self, condition: Condition) -> Field:
         """The column that holds the values of a condition which names none.
@@ -145,11 +133,7 @@ class Resolver:
                     listed = " or ".join(f"{f.table}.{f.name}" for f in found[:4])
                     raise NotUnderstood(f"“{text}” may be a value of {listed}")
                 return found[0]
-        beside = {step.table for step in self.joins.from_table(owner) if not step.to_many}
-        if len(holders) != 1 or holders[0].table not in beside:
-            raise NotUnderstood(f"I do not know where “{text}” is stored")
-        self.cost += 2
-        return holders[0]
+        raise NotUnderstood(f"I do not know where “{text}” is stored")
 
 
 def _names_in(draft: Draft) -> Iterator[Name]:

@@ -232,6 +232,11 @@ class Names:
         """The column of that name, case ignored, or None."""
         return next((f for f in self.fields.get(table, ()) if f.name.casefold() == name.casefold()), None)
 
+    def repeats(self, field: Field) -> bool:
+        """Whether some value of a column is known to come several times."""
+        distinct, rows = field.profile.distinct if field.profile else None, self.catalog[field.table].rows
+        return distinct is not None and rows is not None and distinct < rows
+
     def key(self, table: str) -> Field | None:
         """The one column that tells a table's rows apart, or None."""
         primary = self.catalog[table].primary_key
