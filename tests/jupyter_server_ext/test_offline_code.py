@@ -51,12 +51,6 @@ def _plain(value):
 @pytest.mark.parametrize(
     ("question", "meant"),
     [
-        ("What is df.price.mean()?", lambda d: d.price.mean()),
-        ("df['price'].max() - df.price.min()", lambda d: d.price.max() - d.price.min()),
-        ("price + a", lambda d: d.price + d.a),
-        ("what is x plus a in df?", lambda d: d.x + d.a),
-        ("divide a by x", lambda d: d.a / d.x),
-        ("subtract x from a", lambda d: d.a - d.x),
         ("mean price by city", lambda d: d.groupby("city", as_index=False).price.mean()),
         ("price by city", lambda d: d.groupby("city", as_index=False).price.mean()),
         ("mean a by grp", lambda d: d.groupby("grp", as_index=False).a.mean()),
@@ -70,9 +64,7 @@ def _plain(value):
         ("count of price by city", lambda d: d.groupby("city", as_index=False).price.count()),
         ("variance of price", lambda d: d.price.var()),
         ("first 5 rows", lambda d: d.head(5)),
-        ("5 random rows", lambda d: d.sample(5, random_state=1)),
         ("rows per city", lambda d: d.groupby("city").size().reset_index()),
-        ("share of each city", lambda d: d.city.value_counts(normalize=True)),
         ("what is the median price in df?", lambda d: d.price.median()),
         ("What is the largest a in df?", lambda d: d.a.max()),
         ("corr x a", lambda d: d.x.corr(d.a)),
@@ -96,10 +88,8 @@ def test_pandas_code_computes_what_was_meant(question, meant):
         ),
         ("how many missing in price", "rows <- subset(df, is.na(price))\nnrow(rows)"),
         ("price not between 1 and 2", "subset(df, price < 1 | price > 2)"),
-        ("5 random rows", "df[sample(nrow(df), 5), ]"),
         ("plot a by grp", "barplot(tapply(df$a, df$grp, mean, na.rm = TRUE))"),
         ("plot price by a", "plot(price ~ a, data = df)"),
-        ("linear model of price on a", "fit <- lm(price ~ a, data = df)\nsummary(fit)"),
     ],
 )
 def test_r_code_says_what_was_meant(question, text):
@@ -107,22 +97,48 @@ def test_r_code_says_what_was_meant(question, text):
 
 
 @pytest.mark.parametrize(
-    ("question", "data", "expected"),
+    ("question", "data", "reason"),
     [
-        ("add price and a of df as a new column total", PANDAS, "df['total'] = df['price'] + df['a']"),
-        ("price * x as sales", PANDAS, "df['sales'] = df['price'] * df['x']"),
-        ("add price and a as total", R, "df$total <- df$price + df$a"),
-        ("what is mean(df$price)?", R, "mean(df$price)"),
-        ("price plus a", R, "df$price + df$a"),
+        ("What is df.price.mean()?", PANDAS, "did not understand “df.price.mean”"),
+        ("df['price'].max() - df.price.min()", PANDAS, "did not understand"),
+        ("os.system('ls')", PANDAS, "did not understand"),
+        ("what is mean(df$price)?", R, "did not understand"),
+        ("price + nothing", PANDAS, "did not understand “nothing”"),
+        ("divide a by x", PANDAS, "did not understand “divide”"),
+        ("add price and a of df as a new column total", PANDAS, "did not understand"),
+        ("price * x as sales", R, "did not understand “sales”"),
+        ("price + a", PANDAS, "can only write this as SQL"),
+        ("5 random rows", PANDAS, "can only write this as SQL"),
+        ("share of each city", R, "can only write this as SQL"),
+        ("linear model of price on a", R, "did not understand “linear, model”"),
+        ("read sales.csv", PANDAS, "did not understand"),
+        ("boxplot of price by city", PANDAS, "did not understand “boxplot”"),
+        ("mean price by city with dplyr", R, "did not understand “dplyr”"),
     ],
 )
-def test_an_expression_becomes_code(question, data, expected):
-    assert code(question, data) == expected
+def test_what_has_no_plain_code_is_declined_with_its_reason(question, data, reason):
+    text = ask(question, data)
+    assert "```" not in text
+    assert reason in text.replace("”, “", ", ")
 
 
-@pytest.mark.parametrize("question", ["df.pirce.mean()", "price + nothing", "os.system('ls')", "mean(df$pirce)"])
-def test_an_expression_with_unknown_names_does_not(question):
-    assert "did not understand" in ask(question, PANDAS if "$" not in question else R)
+@pytest.mark.parametrize(
+    ("question", "text"),
+    [
+        ("mean price and median a by city, highest mean price first", ""),
+        ("drop rows with missing values", "df_complete = df.dropna()"),
+        ("drop rows with missing price", "df_complete = df.dropna(subset=['price'])"),
+        ("summary statistics of price", "df['price'].describe()"),
+        ("frequency table of city", "df['city'].value_counts()"),
+        ("histogram of price", "df['price'].plot.hist(bins=30, title='price')"),
+        ("bar chart of city", "df['city'].value_counts().plot.bar()"),
+        ("plot mean price by city", "df.groupby('city')['price'].mean().plot.bar()"),
+        ("line chart of price over x", "df.sort_values('x').plot.line(x='x', y='price')"),
+        ("scatter plot of price against a", "df.plot.scatter(x='a', y='price', alpha=0.3)"),
+    ],
+)
+def test_wishes_beyond_queries(question, text):
+    assert code(question, PANDAS) == text
 
 
 def test_what_is_not_there_is_said_to_be_unknown():
@@ -161,7 +177,7 @@ def test_a_month_in_words_filters_the_dates_of_a_frame(library):
     names = {"df": _dated(library)}
     exec("\n".join(before), names)
     value = eval(last, names)
-    assert (value.item() if library == "polars" else value) == sum(range(60, 91))
+    assert value == sum(range(60, 91))
 
 
 def _dated(library):

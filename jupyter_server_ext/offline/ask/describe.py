@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from .r_code import r_name
+from .libraries import r_name
 
 if TYPE_CHECKING:
     from ..request import Described, FrameColumn

@@ -1,4 +1,4 @@
-"""Short answers to "what is …" for common words of statistics, R, Python and SQL."""
+"""Short answers to "what is …" for common words of statistics, R, Python and SQL (``glossary.toml``)."""
 
 from __future__ import annotations
 
@@ -10,13 +10,8 @@ from pathlib import Path
 _ASK = re.compile(
     r"^\W*(?:what(?:'s| is| are| does)|explain|define|meaning of|what do you mean by|tell me what)\s+(?:is\s+|"
     r"are\s+|the\s+term\s+)?(?:an?\s+|the\s+)?"
-    r"(?P<term>.+?)(?:\s+(?:do|does|mean|means|function|clause|in r|in sql|in pandas|in dplyr|in statistics|in "
-    r"python))*\s*(?:\(\))?\W*$",
-    re.IGNORECASE,
-)
-_DIFFERENCE = re.compile(
-    r"^\W*(?:what(?:'s| is)|explain)\s+the\s+difference\s+between\s+(?:an?\s+|"
-    r"the\s+)?(?P<one>.+?)\s+and\s+(?:an?\s+|the\s+)?(?P<two>.+?)(?:\s+in\s+(?:r|sql|pandas|python))?\W*$",
+    r"(?P<term>.+?)(?:\s+(?:do|does|mean|means|function|clause|in r|in sql|in pandas|in statistics|in python))*"
+    r"\s*(?:\(\))?\W*$",
     re.IGNORECASE,
 )
 
@@ -33,12 +28,9 @@ def explain_term(question: str) -> str:
         >>> explain_term("What is a left join?").startswith("A left join keeps every row")
         True
     """
-    both = _DIFFERENCE.match(question)
-    if both:
-        found = [_look_up(both[name]) for name in ("one", "two")]
-        return "\n\n".join(found) if all(found) else ""
     match = _ASK.match(question)
-    return _look_up(match["term"]) if match else ""
+    plain = match["term"].strip(" `'\"().?").lower() if match else ""
+    return next((meaning for names, meaning in _terms().items() if re.fullmatch(names, plain)), "")
 
 
 def terms_in(text: str) -> list[tuple[str, str]]:
@@ -48,18 +40,9 @@ def terms_in(text: str) -> list[tuple[str, str]]:
         >>> [term for term, _ in terms_in("medians and left joins")]
         ['join', 'left join', 'median']
     """
-    folded = text.lower()
-    found = []
-    for names, meaning in _terms().items():
-        said = any(re.search(rf"(?<!\w){name}s?(?!\w)", folded) for name in names.split("|") if name != "\\")
-        if not text or said:
-            found.append((names.split("|")[0], meaning))
-    return found
-
-
-def _look_up(term: str) -> str:
-    plain = term.strip(" `'\"().?").lower()
-    for names, text in _terms().items():
-        if re.fullmatch(names, plain):
-            return text
-    return ""
+    return [
+        (names.split("|")[0], meaning)
+        for names, meaning in _terms().items()
+        if not text
+        or any(re.search(rf"(?<!\w){name}s?(?!\w)", text.lower()) for name in names.split("|") if name != "\\")
+    ]

@@ -8,31 +8,16 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from .columns import columns_in, names_part
 from .describe import describe, facts_of, listed, missing, size
+from .notebook import named_at
 
 if TYPE_CHECKING:
     from ..request import Described
     from .notebook import Notebook
 
-_ROWS = re.compile(
-    r"\bhow (?:many rows|many observations|many records|big|large|long)\b|\bnumber of rows\b|\b(?:shape|size|"
-    r"dimensions?) of\b",
-    re.IGNORECASE,
-)
-_COLUMNS = re.compile(
-    r"\b(?:how many|number of|which|what|list(?: the| all)?(?: the)?|names of(?: the)?) (?:columns|variables|fields)\b",
-    re.IGNORECASE,
-)
 _MISSING = re.compile(r"\b(?:missing|NAs?|NaNs?|nulls?|incomplete)\b(?: values?| data)?", re.IGNORECASE)
-_TYPES = re.compile(r"\b(?:types?|dtypes?|classes) of\b|\bwhat (?:type|dtype|class)\b|\bdata types?\b", re.IGNORECASE)
 _KEY = re.compile(
     r"\b(?:unique|primary) key\b|\bidentif(?:y|ies) (?:a|each|the) rows?\b|\bwhich columns? (?:is|are) unique\b",
-    re.IGNORECASE,
-)
-_RANGE = re.compile(
-    r"\b(?:range|values|levels|categories) of\b|\bwhat values\b|\bwhich values\b|\bhow many (?:different|distinct|"
-    r"unique)\b",
     re.IGNORECASE,
 )
 _ASKS = re.compile(
@@ -57,50 +42,46 @@ _CODE = re.compile(
     r"\b(?:per|for each|in each|grouped|where|whose|greater|less|more|above|below) ",
     re.IGNORECASE,
 )
+_COUNTED = re.compile(r"\b(?:how many|number of|count)\b", re.IGNORECASE)
+_OF_DATA = re.compile(r"\b(?:data|frame|table|dataset)\b", re.IGNORECASE)
 
 
 def known_answer(notebook: Notebook, text: str) -> str:
     """The answer from the description, or an empty text."""
     if _CODE.search(text):
         return ""
-    about = [item for item in notebook.named if re.search(rf"(?<![\w.$]){re.escape(item.name)}(?!\w)", text)]
+    about = [item for item in notebook.named if named_at(item, text) >= 0]
     frame = next((item for item in about if item.is_frame), None) or (notebook.subject if not about else None)
-    if frame is not None and (said := _facts(notebook, frame, text)):
-        return said
+    if frame is not None and (facts := _facts(notebook, frame, text)):
+        return facts
     if _FIGURE.match(text):
         return ""  # "what is the median age in patients" is to be computed
-    if about and (_WHAT.match(text) or _is_bare(text, about)):
+    if about and (_WHAT.match(text) or not re.sub(r"[\W_]|\band\b", "", _without(text, about))):
         return "\n\n".join(describe(item) for item in about[:3])
-    if frame is not None and _WHAT.match(text) and re.search(r"\b(?:data|frame|table|dataset)\b", text, re.IGNORECASE):
-        return describe(frame)
-    return ""
+    return describe(frame) if frame is not None and _WHAT.match(text) and _OF_DATA.search(text) else ""
 
 
-def _is_bare(text: str, about: list[Described]) -> bool:
-    """Whether the text is nothing but names."""
-    rest = text
+def _without(text: str, about: list[Described]) -> str:
     for item in about:
-        rest = rest.replace(item.name, "")
-    return not re.sub(r"[\W_]|\band\b", "", rest)
+        text = text.replace(item.name, "")
+    return text
 
 
 def _facts(notebook: Notebook, frame: Described, text: str) -> str:
-    said = [say(notebook, frame, text) for pattern, say in _SAYING if pattern.search(text) and _ASKS.search(text)]
-    asks_more = _WHAT.match(text) and re.search(
-        rf"(?:describe|summar\w+|overview of|about)\W+(?:the )?{re.escape(frame.name)}", text, re.IGNORECASE
-    )
-    parts = [*([describe(frame)] if asks_more else []), *(part for part in said if part)]
-    return "\n\n".join(dict.fromkeys(parts))
+    found = [say(notebook, frame, text) for pattern, say in _FACTS if pattern.search(text) and _ASKS.search(text)]
+    whole = rf"(?:describe|summar\w+|overview of|about)\W+(?:the )?{re.escape(frame.name)}"
+    described = [describe(frame)] if _WHAT.match(text) and re.search(whole, text, re.IGNORECASE) else []
+    return "\n\n".join(dict.fromkeys([*described, *filter(None, found)]))
 
 
-def _say_rows(notebook: Notebook, frame: Described, text: str) -> str:
-    if names_part(notebook, frame, text):
+def _rows(notebook: Notebook, frame: Described, text: str) -> str:
+    if notebook.names_part(frame, text):
         return ""  # "how many rows have a price over 5" is no question about all of them
     untold = " I was not told how many rows." if frame.rows is None else ""
     return f"`{frame.name}` has {size(frame)}.{untold}"
 
 
-def _say_columns(_scene: Notebook, frame: Described, text: str) -> str:
+def _columns(_notebook: Notebook, frame: Described, text: str) -> str:
     if _MISSING.search(text) or _KEY.search(text):
         return ""
     names = listed([f"`{column.name}` ({column.type})" for column in frame.columns[:30]])
@@ -108,11 +89,8 @@ def _say_columns(_scene: Notebook, frame: Described, text: str) -> str:
     return f"`{frame.name}` has {frame.width:,} columns: {names}{f', and {rest:,} more' if rest else ''}."
 
 
-_COUNTED = re.compile(r"\b(?:how many|number of|count)\b", re.IGNORECASE)
-
-
-def _say_missing(notebook: Notebook, frame: Described, text: str) -> str:
-    if _COUNTED.search(text) and columns_in(notebook, frame, text):
+def _missing(notebook: Notebook, frame: Described, text: str) -> str:
+    if _COUNTED.search(text) and notebook.columns_in(frame, text):
         return ""  # a number is asked for, and only a share is known
     told = sum(column.many for column in frame.columns if column.profile is not None)
     if not told:
@@ -123,29 +101,43 @@ def _say_missing(notebook: Notebook, frame: Described, text: str) -> str:
     return (missing(frame) or f"No column of `{frame.name}` has missing values{sampled}.") + untold
 
 
-def _say_types(notebook: Notebook, frame: Described, text: str) -> str:
-    columns = columns_in(notebook, frame, text) or list(frame.columns[:30])
+def _types(notebook: Notebook, frame: Described, text: str) -> str:
+    columns = notebook.columns_in(frame, text) or list(frame.columns[:30])
     return f"In `{frame.name}`: {listed([f'`{c.name}` is {c.type}' for c in columns])}."
 
 
-def _say_key(_scene: Notebook, frame: Described, _text: str) -> str:
+def _key(_notebook: Notebook, frame: Described, _text: str) -> str:
     unique = [f"`{column.name}`" for column in frame.columns if frame.is_unique(column)]
     if not unique:
         return f"No single column of `{frame.name}` is known to identify its rows."
     return f"{listed(unique)} {'identifies' if len(unique) == 1 else 'each identify'} the rows of `{frame.name}`."
 
 
-def _say_range(notebook: Notebook, frame: Described, text: str) -> str:
-    columns = columns_in(notebook, frame, text)
-    said = [f"`{column.name}`: {text}." for column in columns if (text := facts_of(frame, column))]
-    return " ".join(said)
+def _range(notebook: Notebook, frame: Described, text: str) -> str:
+    columns = notebook.columns_in(frame, text)
+    return " ".join(f"`{column.name}`: {facts}." for column in columns if (facts := facts_of(frame, column)))
 
 
-_SAYING = (
-    (_ROWS, _say_rows),
-    (_COLUMNS, _say_columns),
-    (_MISSING, _say_missing),
-    (_TYPES, _say_types),
-    (_KEY, _say_key),
-    (_RANGE, _say_range),
+_FACTS = tuple(
+    (re.compile(pattern, re.IGNORECASE), say)
+    for pattern, say in (
+        (
+            r"\bhow (?:many rows|many observations|many records|big|large|long)\b|\bnumber of rows\b|"
+            r"\b(?:shape|size|dimensions?) of\b",
+            _rows,
+        ),
+        (
+            r"\b(?:how many|number of|which|what|list(?: the| all)?(?: the)?|names of(?: the)?) "
+            r"(?:columns|variables|fields)\b",
+            _columns,
+        ),
+        (_MISSING.pattern, _missing),
+        (r"\b(?:types?|dtypes?|classes) of\b|\bwhat (?:type|dtype|class)\b|\bdata types?\b", _types),
+        (_KEY.pattern, _key),
+        (
+            r"\b(?:range|values|levels|categories) of\b|\bwhat values\b|\bwhich values\b|"
+            r"\bhow many (?:different|distinct|unique)\b",
+            _range,
+        ),
+    )
 )

@@ -4,24 +4,25 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from difflib import SequenceMatcher
 from functools import cached_property
 from typing import TYPE_CHECKING, Literal
 
-from rsql_magic.sql import Catalog, Column, ForeignKey, Table
+from rsql_magic.sql import Catalog, Column, Table
 
-from .columns import columns_in
+from ..sql import columns_named, values_named
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from ..request import Described, FrameColumn, OfflineRequest
 
 Language = Literal["python", "r", "sql"]
 
 _ASKED: dict[Language, re.Pattern[str]] = {
-    "r": re.compile(r"\b(?:in|using|with|base) R\b|\bR code\b|\bdplyr\b|\btidyverse\b|\bggplot2?\b|\bdata\.table\b"),
+    "r": re.compile(r"\b(?:in|using|with|base) R\b|\bR code\b|\bggplot2?\b"),
     "sql": re.compile(r"\b(?:in|using|with|as) sql\b|\bsql query\b|\bsql code\b", re.IGNORECASE),
-    "python": re.compile(
-        r"\b(?:in|using|with) (?:python|pandas|polars|numpy)\b|\bpandas\b|\bpython code\b", re.IGNORECASE
-    ),
+    "python": re.compile(r"\b(?:in|using|with) (?:python|pandas|polars)\b|\bpandas\b|\bpython code\b", re.IGNORECASE),
 }
 
 
@@ -50,24 +51,17 @@ class Notebook:
     @cached_property
     def named(self) -> list[Described]:
         """The objects the question names, in the order of the question."""
-        places = {item: self._place(item) for item in self.objects}
-        return sorted((item for item in self.objects if places[item] >= 0), key=lambda item: places[item])
-
-    def _place(self, item: Described) -> int:
-        match = re.search(rf"(?<![\w.$]){re.escape(item.name)}(?![\w(])", self.question)
-        return match.start() if match and not (len(item.name) == 1 and item.name in "aI") else -1
+        places = {item: named_at(item, self.question) for item in self.objects if item.name not in {"a", "I"}}
+        return sorted((item for item in places if places[item] >= 0), key=places.__getitem__)
 
     @cached_property
     def subject(self) -> Described | None:
         """The frame the question is about: the one it names, else the only one there is or that has the columns."""
-        named = next((item for item in self.named if item.is_frame and self._fits(item)), None)
-        fitting = [frame for frame in self.frames if self._fits(frame)]
+        fitting = [frame for frame in self.frames if self.asked in {None, "sql"} or (self.asked == "r") == frame.is_r]
+        named = next((item for item in self.named if item in fitting), None)
         if len(fitting) > 1 and named is None:
-            fitting = [frame for frame in fitting if columns_in(self, frame, self.question)]
+            fitting = [frame for frame in fitting if self.columns_in(frame, self.question)]
         return named or (fitting[0] if len(fitting) == 1 else None)
-
-    def _fits(self, frame: Described) -> bool:
-        return self.asked in {None, "sql"} or (self.asked == "r") == frame.is_r
 
     @cached_property
     def asked(self) -> Language | None:
@@ -78,15 +72,7 @@ class Notebook:
 
     def language_for(self, frame: Described | None) -> Language:
         """The language of code about a frame."""
-        if self.asked:
-            return self.asked
-        if frame is not None:
-            return "r" if frame.is_r else "python"
-        in_r, in_python = r"^%%?R\b|<-|library\(", r"^(?:import|from) |\bprint\(|^def "
-        return "r" if self._has(in_r) and not self._has(in_python) else "python"
-
-    def _has(self, pattern: str) -> bool:
-        return any(re.search(pattern, cell, re.MULTILINE) for cell in self.request.cells)
+        return self.asked or ("r" if frame is not None and frame.is_r else "python")
 
     def uses(self, package: str) -> bool:
         """Whether a package is attached, imported, used in a cell, or named by the question."""
@@ -95,20 +81,32 @@ class Notebook:
 
     def catalog(self, frames: list[Described]) -> Catalog:
         """Frames as tables, so that questions about them are read by the rules for questions about tables."""
-        return Catalog(tuple(self._table(frame) for frame in frames), "duckdb")
+        return Catalog(tuple(_table(frame) for frame in frames), "duckdb")
 
-    def _table(self, frame: Described) -> Table:
-        columns = (
-            Column(column.name, _type(column), description=column.description, unit=column.unit, profile=column.profile)
-            for column in frame.columns
-            if column.many == 1
-        )
-        keys = (
-            ForeignKey((join.column,), join.other, (join.referred,), inferred=True)
-            for join in self.request.joins
-            if join.frame == frame.name
-        )
-        return Table(frame.name, tuple(columns), kind="frame", rows=frame.rows, foreign_keys=tuple(keys))
+    def columns_in(self, frame: Described, text: str) -> list[FrameColumn]:
+        """The columns of a frame that a text names, in the order of the text."""
+        found = [frame.get(name) for name in columns_named(text, self.catalog([frame]))]
+        return [column for column in found if column is not None]
+
+    def names_part(self, frame: Described, text: str) -> bool:
+        """Whether a text speaks of a column or a value of a frame, and so not of all of it."""
+        catalog = self.catalog([frame])
+        return bool(columns_named(text, catalog)) or values_named(text, catalog)
+
+
+def named_at(item: Described, text: str) -> int:
+    """Where a text names an object, and not a part of it as in ``df.price``; -1 where it does not."""
+    match = re.search(rf"(?<![\w.$]){re.escape(item.name)}(?!\w|\(|\[|[.$]\w)", text)
+    return match.start() if match else -1
+
+
+def _table(frame: Described) -> Table:
+    columns = (
+        Column(column.name, _type(column), description=column.description, unit=column.unit, profile=column.profile)
+        for column in frame.columns
+        if column.many == 1
+    )
+    return Table(frame.name, tuple(columns), kind="frame", rows=frame.rows)
 
 
 def _type(column: FrameColumn) -> str:
@@ -117,3 +115,27 @@ def _type(column: FrameColumn) -> str:
     if column.is_time:
         return "TIMESTAMP"
     return "VARCHAR" if column.is_text else "BOOLEAN"
+
+
+def nearest(name: str, known: Iterable[str], *, least: float = 0.5) -> str | None:
+    """The known name that looks most like a name, or that it starts or ends; None when none is near.
+
+    Example:
+        >>> nearest("wind", ["temp", "wind_speed"]), nearest("tmep", ["temp", "humid"]), nearest("x", ["temp"])
+        ('wind_speed', 'temp', None)
+    """
+    candidates = list(dict.fromkeys(known))
+    parts = [other for other in candidates if len(name) >= 3 and _is_part(name.lower(), other.lower())]
+    if parts:
+        return min(parts, key=len)
+    likeness = {other: SequenceMatcher(None, _folded(name), _folded(other)).ratio() for other in candidates}
+    best = max(candidates, key=likeness.__getitem__, default=None)
+    return best if best is not None and likeness[best] >= least else None
+
+
+def _folded(name: str) -> str:
+    return name.lower().replace("_", "")
+
+
+def _is_part(one: str, two: str) -> bool:
+    return one != two and (two.startswith(one) or two.endswith(one) or (len(two) >= 3 and one.startswith(two)))
