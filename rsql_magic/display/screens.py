@@ -10,7 +10,6 @@ HTML is made of escaped text and sanitised, and a terminal gets text without esc
 from __future__ import annotations
 
 import json
-import re
 import sys
 import time
 import uuid
@@ -18,15 +17,12 @@ from abc import ABC, abstractmethod
 from dataclasses import dataclass, field, replace
 from typing import IO, TYPE_CHECKING, Any, Literal
 
-from rsql_magic.display import table_text
 from rsql_magic.display.markdown import Growing, plain_markdown, safe_markdown
 from rsql_magic.gateway import Text, Waiting
 from rsql_magic.plain_text import html_text, printable, printable_so_far, unlinked
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
-
-    import pandas as pd
+    from collections.abc import Callable, Iterable, Mapping
 
     from rsql_magic.gateway import Event, Usage
 
@@ -306,58 +302,6 @@ def _left(limits: Mapping[str, str]) -> str:
     left, limit = limits.get("remaining-requests", ""), limits.get("limit-requests", "")
     limited = left.isdecimal() and limit.isdecimal() and int(limit) < _UNLIMITED
     return f"{int(left):,} of {int(limit):,} requests left" if limited else ""
-
-
-def table_html(frame: pd.DataFrame, *, rows: int, columns: int) -> str:
-    """The top of a frame as an HTML table, all of it escaped, on one line so that Markdown leaves it alone.
-
-    Numbers stand on the right, so that their digits line up.
-    """
-    part = frame.iloc[:rows, :columns]
-    more = frame.shape[1] > columns
-    sides = [' style="text-align:right"' if right else "" for right in table_text.on_the_right(part)]
-
-    def line(tag: str, texts: Iterable[str]) -> str:
-        cells = "".join(f"<{tag}{side}>{text}</{tag}>" for side, text in zip(sides, texts, strict=True))
-        return f"<tr>{cells}{f'<{tag}>…</{tag}>' if more else ''}</tr>"
-
-    head = line("th", (html_text(str(name)) for name in part.columns))
-    body = "".join(line("td", map(_cell, row)) for row in table_text.rows(part))
-    return _sanitised(f"<table><thead>{head}</thead><tbody>{body}</tbody></table>")
-
-
-def table_plain(frame: pd.DataFrame, *, rows: int, columns: int) -> str:
-    """The top of a frame as text."""
-    return printable(frame.head(rows).to_string(index=False, max_cols=columns, na_rep="NULL", max_colwidth=60))
-
-
-def _cell(text: str | None) -> str:
-    return "<i>NULL</i>" if text is None else html_text(text)
-
-
-def _sanitised(html: str) -> str:
-    """HTML with nothing in it but tables and small text, whatever it was made of; on one line for Markdown."""
-    import nh3
-
-    styled: dict[str, set[str]] = {"td": {"style"}, "th": {"style"}}
-    clean = nh3.clean(html, tags=_TAGS, attributes=styled, filter_style_properties={"text-align"}, link_rel=None)
-    return re.sub(r"[$\\`@]", lambda sign: f"&#{ord(sign[0])};", clean).replace("\n", " ")
-
-
-_TAGS = {"table", "thead", "tbody", "tr", "th", "td", "i", "p", "span"}
-
-
-def listing(rows: Sequence[Sequence[str]], header: Sequence[str]) -> CellOutput:
-    """A small table of text, such as models or keys, as Markdown and as plain text."""
-    lines = [header, *rows]
-    widths = [max(len(line[i]) for line in lines) for i in range(len(header))]
-    plain = "\n".join(
-        "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip() for line in lines
-    )
-    cells = ["".join(f"<td>{html_text(cell)}</td>" for cell in row) for row in rows]
-    head = "".join(f"<th>{html_text(name)}</th>" for name in header)
-    body = "".join(f"<tr>{row}</tr>" for row in cells)
-    return CellOutput(_sanitised(f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"), plain)
 
 
 def as_json(value: Any) -> str:

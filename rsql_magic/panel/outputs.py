@@ -13,7 +13,7 @@ from functools import lru_cache
 from itertools import count
 from typing import TYPE_CHECKING, Any
 
-from rsql_magic.display import table_html, table_text
+from rsql_magic.display import table_html, tables
 from rsql_magic.errors import BadInput, RsqlError, Stopped
 
 if TYPE_CHECKING:
@@ -50,10 +50,9 @@ def _table(result: SQLResult) -> dict[str, Any]:
     frame = result.frame
     part = frame.iloc[: result.shown_rows, : result.shown_columns]
     columns = [
-        {"name": str(name), "right": right}
-        for name, right in zip(part.columns, table_text.on_the_right(part), strict=True)
+        {"name": str(name), "right": right} for name, right in zip(part.columns, tables.on_the_right(part), strict=True)
     ]
-    rows = [["NULL" if text is None else text for text in row] for row in table_text.rows(part)]
+    rows = [["NULL" if text is None else text for text in row] for row in tables.texts_by_row(part)]
     return {"columns": columns, "rows": rows, "more": max(0, len(frame) - len(part))}
 
 

@@ -1,10 +1,16 @@
-"""The values of a table as short texts, for every place that shows one; and texts without what a terminal obeys."""
+"""Tables: values as short texts, the top of a frame as HTML and as text, and small tables of words."""
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Any
 
+from rsql_magic.display.screens import CellOutput
+from rsql_magic.plain_text import html_text, printable
+
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     import pandas as pd
 
 LONGEST = 200
@@ -15,12 +21,12 @@ _CENTS = 2  # decimals that are shown of larger numbers, too
 _MOST_FIXED = 1e15  # beyond, a float has no decimals of its own
 
 
-def rows(frame: pd.DataFrame) -> list[tuple[str | None, ...]]:
+def texts_by_row(frame: pd.DataFrame) -> list[tuple[str | None, ...]]:
     """The rows of a small frame, as ``texts`` shows its columns.
 
     Example:
         >>> import pandas as pd
-        >>> rows(pd.DataFrame({"a": ["x", None], "b": [1.5, 2.25]}))
+        >>> texts_by_row(pd.DataFrame({"a": ["x", None], "b": [1.5, 2.25]}))
         [('x', '1.50'), (None, '2.25')]
     """
     return list(zip(*(texts(frame.iloc[:, number]) for number in range(frame.shape[1])), strict=True))
@@ -85,3 +91,51 @@ def _decimals(floats: list[float]) -> int | None:
     if min(sizes) < 10.0 ** (1 - most):  # fewer than two digits of it would be seen
         return None
     return min(most, max(len(f"{size:.{most}f}".rstrip("0").partition(".")[2]) for size in sizes))
+
+
+def table_html(frame: pd.DataFrame, *, rows: int, columns: int) -> str:
+    """The top of a frame as an HTML table, all of it escaped, on one line so that Markdown leaves it alone.
+
+    Numbers stand on the right, so that their digits line up.
+    """
+    part = frame.iloc[:rows, :columns]
+    more = "…" if frame.shape[1] > columns else ""
+    right = on_the_right(part)
+    head = [html_text(str(name)) for name in part.columns]
+    body = [["<i>NULL</i>" if text is None else html_text(text) for text in row] for row in texts_by_row(part)]
+    return _table(head, body, [' style="text-align:right"' if each else "" for each in right], more)
+
+
+def _table(head: list[str], body: list[list[str]], sides: list[str], more: str = "") -> str:
+    """An HTML table of escaped cells, a style for each column; ``more`` ends each row where columns are left out."""
+    import nh3
+
+    def line(tag: str, cells: list[str]) -> str:
+        written = "".join(f"<{tag}{side}>{text}</{tag}>" for side, text in zip(sides, cells, strict=True))
+        return f"<tr>{written}{f'<{tag}>{more}</{tag}>' if more else ''}</tr>"
+
+    lines = "".join(line("td", row) for row in body)
+    html = f"<table><thead>{line('th', head)}</thead><tbody>{lines}</tbody></table>"
+    styled: dict[str, set[str]] = {"td": {"style"}, "th": {"style"}}
+    # Whatever the cells were made of, nothing but a table and small text is left, on one line for Markdown.
+    clean = nh3.clean(html, tags=_TAGS, attributes=styled, filter_style_properties={"text-align"}, link_rel=None)
+    return re.sub(r"[$\\`@]", lambda sign: f"&#{ord(sign[0])};", clean).replace("\n", " ")
+
+
+_TAGS = {"table", "thead", "tbody", "tr", "th", "td", "i", "p", "span"}
+
+
+def table_plain(frame: pd.DataFrame, *, rows: int, columns: int) -> str:
+    """The top of a frame as text."""
+    return printable(frame.head(rows).to_string(index=False, max_cols=columns, na_rep="NULL", max_colwidth=60))
+
+
+def listing(rows: Sequence[Sequence[str]], header: Sequence[str]) -> CellOutput:
+    """A small table of text, such as models or keys, as Markdown and as plain text."""
+    lines = [header, *rows]
+    widths = [max(len(line[i]) for line in lines) for i in range(len(header))]
+    plain = "\n".join(
+        "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip() for line in lines
+    )
+    head, *body = [list(map(html_text, line)) for line in lines]
+    return CellOutput(_table(head, body, [""] * len(header)), plain)
