@@ -138,13 +138,10 @@ class Assistant:
         prepared: Prepared | None = None,
         executor: MainThreadExecutor | None = None,
     ) -> Answer:
-        """Answer a question about what the notebook holds.
+        """Answer a question about what the notebook holds; a stopped or cut answer is returned, not raised.
 
         ``chat`` is the notebook's where it is None. A request that ``preview`` ``prepared`` is sent as it is.
-        ``executor`` checks R code, where this thread cannot. A stopped or cut answer is returned, not raised.
-
-        Raises:
-            RsqlError: One of its kinds; see ``rsql_magic.errors``. A stopped or cut answer is returned, not raised.
+        ``executor`` checks R code, where this thread cannot.
         """
         screen = screen or Screen()
         self._begin(new, chat)

@@ -27,11 +27,7 @@ from rsql_magic.plain_text import unlinked
 
 
 class RsqlError(Exception):
-    """The base of all our errors.
-
-    Args:
-        message: What went wrong, in one sentence.
-        hint: What to do next, in one sentence.
+    """The base of all our errors: what went wrong, and what to do next, in one sentence each.
 
     Example:
         >>> print(RsqlError("Nothing was asked.", hint="Write a question below %%ask."))
@@ -67,13 +63,8 @@ class UnknownName(BadInput, NameError):
 class GatewayError(RsqlError):
     """The gateway refused the request or failed.
 
-    Args:
-        message: What went wrong.
-        hint: What to do next.
-        status: HTTP status, 0 when there was no reply.
-        code: The machine-readable code of the reply, such as ``rate_limit_exceeded``.
-        request_id: The gateway's id of the request, for the administrator.
-        retry_after: Seconds until a repeat can succeed, when known.
+    ``status`` is 0 when there was no reply, ``code`` is machine-readable, such as ``rate_limit_exceeded``, and
+    ``retry_after`` is in seconds.
     """
 
     def __init__(
@@ -116,14 +107,10 @@ class AnswerCut(GatewayError):
 
 
 class QueryRejected(RsqlError):
-    """A statement that the guard does not let through.
+    """A statement that the guard does not let through; ``piece`` is the offending part of it, as written.
 
-    Args:
-        reason: Why, in one sentence.
-        piece: The offending piece of the statement, as written.
-        hint: What to do next.
-        repairable: True for a slip that may be corrected and tried again (a table or function that does not exist, a
-            join without a condition, a typing error); False where the statement would do what is not allowed.
+    A slip that may be corrected and tried again (a table or function that does not exist, a join without a condition, a
+    typing error) is ``repairable``; a statement that would do what is not allowed is not.
     """
 
     def __init__(self, reason: str, *, piece: str = "", hint: str = "", repairable: bool = False) -> None:
@@ -134,10 +121,7 @@ class QueryRejected(RsqlError):
 
 
 class QueryFailed(RsqlError):
-    """No draft of a query passed its checks, or the database stopped the query.
-
-    ``sql`` is the last draft.
-    """
+    """No draft of a query passed its checks, or the database stopped the query; ``sql`` is the last draft."""
 
     def __init__(self, message: str, *, hint: str = "", sql: str = "") -> None:
         super().__init__(message, hint=hint)

@@ -18,31 +18,18 @@ CHARTS: tuple[ChartKind, ...] = get_args(ChartKind)
 
 @dataclass(frozen=True, slots=True)
 class Option:
-    """One option of a magic.
+    """One option of a magic."""
 
-    Args:
-        flags: As typed, the long one first: ``--output``, ``-o``.
-        help: What it does.
-        nargs: How many values: 0, 1, ``?`` or ``+``.
-        metavar: The value's name in help and documentation.
-        choices: The permitted values, or empty for any.
-        type: Converts the typed text into the value.
-        const: The value of a ``?`` option without one.
-        offers: What Tab completes its value with: ``models``, ``objects`` or ``tables``.
-        more: Markdown after the help in docs/magics.md.
-        command: Whether the ``rsql`` command has it too.
-    """
-
-    flags: tuple[str, ...]
+    flags: tuple[str, ...]  # as typed, the long one first
     help: str
     nargs: int | Literal["?", "+"] = 1
-    metavar: str = ""
-    choices: tuple[str, ...] = ()
+    metavar: str = ""  # the value's name in help and documentation
+    choices: tuple[str, ...] = ()  # empty for any value
     type: Callable[[str], Any] = str
-    const: str | None = None
-    offers: str = ""
-    more: str = ""
-    command: bool = False
+    const: str | None = None  # the value of a ``?`` option without one
+    offers: str = ""  # what Tab completes its value with: ``models``, ``objects`` or ``tables``
+    more: str = ""  # Markdown after the help in docs/magics.md
+    command: bool = False  # whether the ``rsql`` command has it too
 
     @property
     def name(self) -> str:

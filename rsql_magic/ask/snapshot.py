@@ -106,11 +106,7 @@ def filled(
     catalog: Callable[[], Catalog | None],
     attached: Sequence[str] = (),
 ) -> str:
-    """The question with its ``{{names}}`` filled in; ``catalog`` gives the tables whose names an error may hold.
-
-    Raises:
-        BadInput: It is empty or too long, or a name stands for nothing.
-    """
+    """The question with its ``{{names}}`` filled in; ``catalog`` gives the tables whose names an error may hold."""
     _refuse_long(settings.max_question_chars, question)  # before anything reads it
     namespace, error = snapshot.namespace, ""
     if "{{Err}}" in question:

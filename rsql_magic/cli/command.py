@@ -174,11 +174,7 @@ def _report(made: Callable[[Assistant], CellOutput]) -> Callable[[Assistant, arg
 
 
 def _doctor(assistant: Assistant, _: argparse.Namespace) -> None:
-    """Look at everything a question needs.
-
-    Raises:
-        BadInput: Something is not as it should be.
-    """
+    """Look at everything a question needs; what is not as it should be makes the command fail."""
     findings = reports.doctor(assistant)
     TerminalScreen().show(reports.examined(findings))
     wrong = [finding.what for finding in findings if finding.well is False]

@@ -38,10 +38,7 @@ _SCHEMA = "https://vega.github.io/schema/vega-lite/v5.json"
 
 @dataclass(frozen=True, slots=True)
 class Chart:
-    """What to draw: a kind and the columns for its channels.
-
-    ``y`` is empty for a histogram of ``x`` and for counting rows by ``x``.
-    """
+    """What to draw; ``y`` is empty for a histogram of ``x`` and for counting rows by ``x``."""
 
     kind: Kind
     x: str
@@ -124,11 +121,7 @@ def choose(frame: pd.DataFrame, kind: Kind | None = None) -> Chart:
 
 
 def wanted(frame: pd.DataFrame, suggestion: str = "", kind: Kind | None = None) -> Chart:
-    """The chart to draw: the model's, where its suggestion can be drawn, else the one that fits the result.
-
-    Raises:
-        BadInput: There is nothing to draw.
-    """
+    """The chart to draw: the model's, where its suggestion can be drawn, else the one that fits the result."""
     if suggestion and not frame.empty:
         try:
             return read(suggestion, frame, kind)

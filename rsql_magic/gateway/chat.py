@@ -175,12 +175,7 @@ class Chat:
     def stream(
         self, messages: Sequence[Message], reply: Reply, **options: Unpack[StreamOptions]
     ) -> Generator[Event, None, None]:
-        """Send messages and yield events; ``reply`` grows as they come and holds what arrived when this raises.
-
-        Raises:
-            Stopped: The user interrupted; the request is closed.
-            GatewayError: The gateway refused or failed.
-        """
+        """Send messages and yield events; ``reply`` grows as they come and holds what arrived when this raises."""
         sent, reply.redacted = filtered(messages)
         reply.messages, reply.clock = tuple(sent), self._clock
         if self.answer_tokens:

@@ -66,25 +66,18 @@ Event = Waiting | Text | Done
 
 @dataclass(slots=True)
 class Reply:
-    """An answer as it grows.
-
-    Args:
-        messages: What was sent.
-        started: When, by the chat's clock, in seconds.
-        text: What was said so far, without a model's thinking.
-        raw: All that came.
-    """
+    """An answer as it grows."""
 
     messages: tuple[Message, ...] = ()
-    started: float = 0.0
-    text: str = ""
-    raw: str = ""
+    started: float = 0.0  # by the chat's clock, in seconds
+    text: str = ""  # without a model's thinking
+    raw: str = ""  # all that came
     done: Done | None = None
     first_word: float | None = None
     ended: float = 0.0
     interrupted: bool = False
-    began: float | None = None
-    checked: int = 0
+    began: float | None = None  # when its first data came
+    checked: int = 0  # characters searched for repetition so far
     redacted: Counter[str] = field(default_factory=Counter)
     clock: Callable[[], float] = time.monotonic
     most_seconds: float = math.inf
@@ -125,10 +118,7 @@ class Reply:
         return Text(self.text[before:])
 
     def hear(self, line: str) -> None:
-        """Take a line of the stream, also one of comments or thoughts; the first one of data begins the answer.
-
-        An answer that takes longer than ``most_seconds`` is cut; what had come is kept.
-        """
+        """Take a line, also of comments or thoughts; ``most_seconds`` after the first data the answer is cut."""
         if self.began is None:
             self.began = self.clock() if line.startswith("data:") else None
         elif self.clock() - self.began > self.most_seconds:
@@ -306,13 +296,7 @@ def read_events(
     heard: Callable[[str], None] | None,
     stop: Stop | None,
 ) -> Generator[Event, None, None]:
-    """Send a request and yield the events of its reply; ``heard`` is called with each line, ``stop`` stops this thread.
-
-    Raises:
-        KeyboardInterrupt: It was stopped.
-        AnswerCut: The answer ended before it was complete.
-        GatewayError: The gateway refused or failed.
-    """
+    """Send a request and yield the events of its reply; ``heard`` takes each line, ``stop`` stops this thread."""
     try:
         with sent as response:
             silence.expect(request, response)

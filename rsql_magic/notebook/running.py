@@ -16,19 +16,7 @@ if TYPE_CHECKING:
 
 
 def run_code(answer: Answer, lang: str, shell: InteractiveShell, assistant: Assistant, screen: Screen) -> None:
-    """Run the one block of code of an answer.
-
-    Args:
-        answer: The answer.
-        lang: The language that was asked for, or ``auto`` for any.
-        shell: Where Python runs.
-        assistant: Whose connection SQL runs in.
-        screen: Where R's output is shown.
-
-    Raises:
-        BadInput: There is no block, or there are several.
-        CodeFailed: The code cannot run, or failed.
-    """
+    """Run the one block of code of an answer that is in the language asked for, or in any for ``auto``."""
     languages = {"python", "r", "sql"} if lang == "auto" else {lang}
     blocks = [block for block in answer.blocks if block.language in languages]
     if len(blocks) != 1:

@@ -44,16 +44,7 @@ class Busy(BadInput):
 
 
 class AnswerTask:
-    """A running question.
-
-    Args:
-        panel: The panel it is asked in.
-        thread: The conversation.
-        pair: Where it is shown.
-        command: What is asked.
-        push: Sends the views a change of the pair.
-        replaces: A pair that goes, with all after it, when this is sent.
-    """
+    """A running question; ``push`` sends the views a change, ``replaces`` is a pair that goes when this is sent."""
 
     def __init__(
         self,

@@ -64,20 +64,9 @@ def kept(frame: pd.DataFrame, namespace: MutableMapping[str, Any]) -> str:
 
 
 def run(code: str, language: str, *, shell: Any, assistant: Assistant, connection: str = "") -> list[Output]:
-    """Run code; call it on the main thread.
+    """Run code on the main thread: what it printed and showed, an error last; code without a language counts as Python.
 
-    Args:
-        code: The code.
-        language: ``python``, ``r`` or ``sql``; code without one counts as Python.
-        shell: The user's shell.
-        assistant: Knows the connection in use.
-        connection: The connection that SQL was written for; empty for the one in use.
-
-    Returns:
-        What it printed and showed, an error last.
-
-    Raises:
-        BadInput: The language cannot be run.
+    ``connection`` is the one that SQL was written for; empty for the one in use.
     """
     ways: Mapping[str, Callable[[], list[Output]]] = {
         "python": lambda: _python(code, shell),
