@@ -4,8 +4,8 @@ from .sensitivity import names_settings as names_settings
 from .sensitivity import says_literal as says_literal
 from .sensitivity import says_personal as says_personal
 from .sensitivity import says_secret as says_secret
+from .sensitivity import type_without_labels as type_without_labels
 from .suppressed import message_without_data as message_without_data
-from .suppressed import type_without_labels as type_without_labels
 from .suppressed import without_data as without_data
 from .suppressed import words_in as words_in
 from .suppressed import words_of_code as words_of_code

@@ -1,4 +1,4 @@
-"""Names that tell what they hold: a secret, or data about single people.
+"""Names and types that tell what they hold: a secret, data about single people, values.
 
 A name is split into its words (``dbPassword``, ``db_password`` and ``db.password`` are the same two), and compared with
 lists of words and of pairs of words that stand next to each other.
@@ -145,6 +145,19 @@ def says_literal(name: str) -> bool:
         ["'Ann'", '(age > 42)', 'Smith, Ann']
     """
     return _LITERAL.search(name[:1_000]) is not None
+
+
+_LABELS = re.compile(r"""(?i)\b(enum(?:8|16)?|set)\((?:[^()'"]|'(?:[^'\\]|''|\\.)*'|"(?:[^"]|"")*")*\)""")
+
+
+def type_without_labels(kind: str) -> str:
+    """A column's type without the labels of an enumeration, which are values.
+
+    Example:
+        >>> type_without_labels("STRUCT(x ENUM('flu', 'kuru'))[]")
+        'STRUCT(x ENUM(…))[]'
+    """
+    return _LABELS.sub(r"\1(…)", kind)
 
 
 def _words(name: str) -> list[str]:

@@ -97,19 +97,6 @@ def _numbers_out(text: str) -> str:
     return _LONG_NUMBER.sub("…", _NUMBERS.sub("…", text))
 
 
-_LABELS = re.compile(r"""(?i)\b(enum(?:8|16)?|set)\((?:[^()'"]|'(?:[^'\\]|''|\\.)*'|"(?:[^"]|"")*")*\)""")
-
-
-def type_without_labels(kind: str) -> str:
-    """A column's type without the labels of an enumeration, which are values.
-
-    Example:
-        >>> type_without_labels("STRUCT(x ENUM('flu', 'kuru'))[]")
-        'STRUCT(x ENUM(…))[]'
-    """
-    return _LABELS.sub(r"\1(…)", kind)
-
-
 # What messages say
 
 _QUOTED = re.compile(
