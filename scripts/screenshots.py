@@ -66,7 +66,7 @@ def main() -> int:
             sync_playwright() as playwright,
         ):
             browser = playwright.chromium.launch(executable_path=chromium)
-            page = browser.new_page(viewport={"width": 1100, "height": 1600}, device_scale_factor=1.5)
+            page = browser.new_page(viewport={"width": 1200, "height": 1600}, device_scale_factor=1.5)
             page.goto(f"{url}lab/tree/pictures.ipynb?token={token}&reset")
             _run_all(page)
             for number, name in enumerate(CELLS, start=1):
@@ -86,7 +86,7 @@ def _panel(page: Page) -> None:
     box = panel.get_by_label("Message", exact=True)
     panel.get_by_label("New conversation").first.click()
     panel.evaluate("node => { node.style.height = '1190px'; }")
-    box.fill("/sql con average arrival delay by airline, highest first. Draw a bar chart.")
+    box.fill("/sql con average arrival delay by airline, highest first, as a bar chart")
     box.press("Enter")
     panel.locator(".rsql-chart canvas").wait_for()
     _shot(panel, "panel_answer")
