@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from IPython.core.interactiveshell import InteractiveShell
 
-    from rsql_magic.ask import Answer
+    from rsql_magic.answers import Answer
     from rsql_magic.assistant import Assistant
     from rsql_magic.panel import ChatPanel as Panel
     from rsql_magic.sql import Privacy
@@ -163,7 +163,7 @@ def _assistant() -> Assistant:
 
 def _snapshot(given: Mapping[str, Any]) -> Any:
     """The notebook's variables, or those of the code that called, and the given ones."""
-    from rsql_magic.ask import NotebookSnapshot
+    from rsql_magic.answers import NotebookSnapshot
 
     shell = _shell()
     caller = sys._getframe(2)  # noqa: SLF001 - the documented way to see who called

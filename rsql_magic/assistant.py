@@ -13,7 +13,7 @@ from dataclasses import replace
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
-from rsql_magic.ask import (
+from rsql_magic.answers import (
     BUSY,
     LANGUAGES,
     AnswerWriter,
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
     from pathlib import Path
 
-    from rsql_magic.ask import Answer
+    from rsql_magic.answers import Answer
     from rsql_magic.context import Context, Piece
     from rsql_magic.databases import MainThreadExecutor
     from rsql_magic.gateway import LLMClient, Message

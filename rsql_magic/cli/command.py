@@ -23,7 +23,7 @@ from importlib.metadata import version
 from typing import TYPE_CHECKING
 
 from rsql_magic import reports
-from rsql_magic.ask import NotebookSnapshot
+from rsql_magic.answers import NotebookSnapshot
 from rsql_magic.assistant import Assistant
 from rsql_magic.cli import monitor, plumbing, rstudio, running
 from rsql_magic.cli.rendering import screen_for

@@ -1,6 +1,6 @@
 # Columns that R code asks of tables which do not have them, found without running it.
 #
-# Reads the code as a tree and follows what names hold, as rsql_magic/ask/columns_used does for Python. What is not certain
+# Reads the code as a tree and follows what names hold, as rsql_magic/answers/columns_used does for Python. What is not certain
 # is not claimed. The columns of a grouped table carry the names of its groups as an attribute.
 
 # Each piece of `codes` may use what those before it make. Returns records of piece, table, column and the table's columns.

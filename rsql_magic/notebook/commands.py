@@ -21,7 +21,7 @@ from rsql_magic.options import COMMANDS, KEY_LIMITS, KEY_OPTIONS, help_text
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from rsql_magic.ask import NotebookSnapshot
+    from rsql_magic.answers import NotebookSnapshot
     from rsql_magic.assistant import Assistant
     from rsql_magic.display import Screen
     from rsql_magic.gateway import Chat

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     from IPython.core.interactiveshell import InteractiveShell
 
-    from rsql_magic.ask import Answer, NotebookQuestion, NotebookSnapshot, Preview
+    from rsql_magic.answers import Answer, NotebookQuestion, NotebookSnapshot, Preview
     from rsql_magic.assistant import Assistant
     from rsql_magic.display import Screen, Showable
     from rsql_magic.gateway import Chat
@@ -253,7 +253,7 @@ class RsqlMagics(Magics):
         if text in {"", "fix"} and cell is None:
             if snapshot.error is None:
                 raise BadInput("There is no error of your code to explain.", hint="Write a question: %ask QUESTION.")
-            from rsql_magic.ask import ERROR_QUESTIONS
+            from rsql_magic.answers import ERROR_QUESTIONS
 
             return ERROR_QUESTIONS[text], True
         return text, False

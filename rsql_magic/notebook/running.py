@@ -10,7 +10,7 @@ from rsql_magic.errors import BadInput, CodeFailed
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
 
-    from rsql_magic.ask import Answer
+    from rsql_magic.answers import Answer
     from rsql_magic.assistant import Assistant
     from rsql_magic.display import Screen
 

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from IPython.core.interactiveshell import InteractiveShell
 
-    from rsql_magic.ask import NotebookSnapshot
+    from rsql_magic.answers import NotebookSnapshot
     from rsql_magic.gateway import Origin
 
 _JUPYSQL_QUERY_ERRORS = frozenset({"RuntimeError", "TableNotFoundError"})
@@ -32,13 +32,13 @@ class Session:
 
     def snapshot(self) -> NotebookSnapshot:
         """The notebook as it is now, for what is not a cell, such as the chat panel."""
-        from rsql_magic.ask import NotebookSnapshot
+        from rsql_magic.answers import NotebookSnapshot
 
         return NotebookSnapshot(dict(self._shell.user_ns), self.typed(), last_error())
 
     def cell_snapshot(self, local_ns: Mapping[str, Any] | None) -> NotebookSnapshot:
         """The notebook as the running cell finds it; ``local_ns`` holds variables of a function around the magic."""
-        from rsql_magic.ask import NotebookSnapshot
+        from rsql_magic.answers import NotebookSnapshot
 
         namespace, origin = {**self._shell.user_ns, **(local_ns or {})}, self._origin()
         kept = {name: one for name, one in self._results.items() if name in namespace and namespace[name] is one[0]()}

@@ -11,7 +11,7 @@ import threading
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from rsql_magic.ask import BUSY, check_in_r, cited
+from rsql_magic.answers import BUSY, check_in_r, cited
 from rsql_magic.context import reads_r
 from rsql_magic.display import usage_line
 from rsql_magic.errors import BadInput, GatewayError, QueryFailed, RsqlError, Stopped
@@ -24,7 +24,7 @@ from rsql_magic.sql import count_tokens
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from rsql_magic.ask import Answer, NotebookSnapshot, Preview
+    from rsql_magic.answers import Answer, NotebookSnapshot, Preview
     from rsql_magic.assistant import Assistant
     from rsql_magic.context import Context
     from rsql_magic.panel.chat_panel import ChatPanel

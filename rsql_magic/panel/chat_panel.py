@@ -22,7 +22,7 @@ from rsql_magic.plain_text import printable
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from rsql_magic.ask import NotebookSnapshot
+    from rsql_magic.answers import NotebookSnapshot
     from rsql_magic.assistant import Assistant
     from rsql_magic.panel.threads import MessagePair, Thread
 

@@ -19,7 +19,7 @@ from rsql_magic.errors import UnknownName
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
-    from rsql_magic.ask import NotebookSnapshot
+    from rsql_magic.answers import NotebookSnapshot
     from rsql_magic.sql import Catalog
 
 Kind = Literal["frame", "object", "table", "r", "cell"]
@@ -115,7 +115,7 @@ def spelled(text: str, snapshot: NotebookSnapshot, mentions: Sequence[Mention]) 
     """The question as it is sent: mentions by their names, the cells' sources below.
 
     Example:
-        >>> from rsql_magic.ask import NotebookSnapshot
+        >>> from rsql_magic.answers import NotebookSnapshot
         >>> snapshot = NotebookSnapshot({}, ["", "x = 1"])
         >>> print(spelled("Why @cell:1?", snapshot, mentions_in("Why @cell:1?", snapshot, None)))
         Why In[1]?

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import Literal, cast
 
-from rsql_magic.ask import ERROR_QUESTIONS
+from rsql_magic.answers import ERROR_QUESTIONS
 from rsql_magic.errors import BadInput
 
 COMMANDS = {

@@ -14,7 +14,7 @@ from copy import copy
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
-from rsql_magic.ask import cited
+from rsql_magic.answers import cited
 from rsql_magic.display import fenced, usage_line
 from rsql_magic.errors import BadInput
 from rsql_magic.gateway import INTERRUPTED, Turn

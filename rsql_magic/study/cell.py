@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from rsql_magic import prompts
-from rsql_magic.ask import AnswerWriter, drawn_from
+from rsql_magic.answers import AnswerWriter, drawn_from
 from rsql_magic.display import CellOutput, Screen, Showable, safe_markdown, usage_line
 from rsql_magic.errors import RsqlError
 from rsql_magic.gateway import drafts, usage_of

@@ -11,7 +11,7 @@ import pytest
 from e2e.panel_lab import FRONT_ENDS, Page, chromium, jupyterlab
 from markdown_replies import reply
 
-from rsql_magic.ask import Answer
+from rsql_magic.answers import Answer
 from rsql_magic.display import listing
 from rsql_magic.errors import NoQuery
 from rsql_magic.study import Study

@@ -85,7 +85,7 @@ def frames() -> dict[str, object]:
 
 def prompts() -> str:
     """What is sent of each question to each database, and of one about the frames."""
-    from rsql_magic.ask import NotebookSnapshot
+    from rsql_magic.answers import NotebookSnapshot
     from rsql_magic.assistant import Assistant
     from rsql_magic.gateway import LLMClient
 

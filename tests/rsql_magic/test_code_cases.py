@@ -13,7 +13,7 @@ import polars as pl
 import polars.selectors as cs
 import pytest
 
-from rsql_magic.ask.columns_used import unknown_in_python
+from rsql_magic.answers.columns_used import unknown_in_python
 from rsql_magic.context import frame_attributes, frame_columns, polars_frames
 from rsql_magic.context import r as rside
 

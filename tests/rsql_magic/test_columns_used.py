@@ -5,7 +5,7 @@ from __future__ import annotations
 import pandas as pd
 import pytest
 
-from rsql_magic.ask.columns_used import unknown_in_python
+from rsql_magic.answers.columns_used import unknown_in_python
 from rsql_magic.context import frame_attributes
 
 FRAMES = {"sales": ["region", "amount", "unit price", "day"], "stores": ["id", "city"]}

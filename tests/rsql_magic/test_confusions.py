@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 from written_sql import sql
 
-from rsql_magic.ask import unfilled
+from rsql_magic.answers import unfilled
 from rsql_magic.context import r as rside
 from rsql_magic.errors import BadInput, ConnectionProblem, NoQuery
 

@@ -149,7 +149,7 @@ def test_in_the_panel_the_shown_conversation_counts(assistant, gateway):
 
 
 def snapshot():
-    from rsql_magic.ask import NotebookSnapshot
+    from rsql_magic.answers import NotebookSnapshot
 
     return NotebookSnapshot()
 

@@ -8,7 +8,7 @@ import re
 import pandas as pd
 import pytest
 
-from rsql_magic.ask import Answer
+from rsql_magic.answers import Answer
 from rsql_magic.display import (
     CellOutput,
     Screen,

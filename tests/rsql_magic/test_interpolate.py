@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from rsql_magic.ask import interpolate
+from rsql_magic.answers import interpolate
 from rsql_magic.errors import BadInput, UnknownName
 
 CELLS = {"In": ["", "x = 1", "x + 1"], "Out": {2: 2}}

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import subprocess
 import sys
 import textwrap
+from pathlib import Path
 
 import httpx
 import pandas as pd
@@ -303,6 +305,15 @@ def test_loading_imports_nothing_heavy_and_opens_no_socket(programs):
     """
     done = subprocess.run([sys.executable, "-c", textwrap.dedent(code)], capture_output=True, text=True, check=True)
     assert (done.stdout, done.stderr) == ("[]\n", "")
+
+
+def test_no_room_hides_a_public_name():
+    import rsql_magic
+
+    for path in Path(rsql_magic.__file__).parent.iterdir():
+        if path.name[0] not in "._" and (path.suffix == ".py" or (path / "__init__.py").is_file()):
+            importlib.import_module(f"rsql_magic.{path.stem}")  # which binds its name in the package
+    assert all(callable(getattr(rsql_magic, name)) for name in rsql_magic.__all__)
 
 
 def test_from_python(shell, assistant, gateway, monkeypatch):

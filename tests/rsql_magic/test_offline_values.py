@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 from jupyter_server_ext.offline.request import read
-from rsql_magic.ask import NotebookSnapshot
+from rsql_magic.answers import NotebookSnapshot
 from rsql_magic.errors import RsqlError
 from rsql_magic.sql import Catalog, Column, ForeignKey, Profile, Table, as_stated_in_ddl, ddl
 from rsql_magic.sql.facts import share

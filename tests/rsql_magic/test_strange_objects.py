@@ -12,7 +12,7 @@ import pandas as pd
 import pytest
 from strange import SECRET, SLOW, STRANGE
 
-from rsql_magic.ask import NotebookSnapshot
+from rsql_magic.answers import NotebookSnapshot
 from rsql_magic.context import Fences, describe, frame_attributes, frame_columns, gather, known_names, within
 from rsql_magic.context.bounded import TooSlow
 from rsql_magic.databases import Connections

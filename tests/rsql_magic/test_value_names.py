@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rsql_magic.ask.columns_used import unknown_in_python
+from rsql_magic.answers.columns_used import unknown_in_python
 from rsql_magic.context import describe, frame_columns, gather
 from rsql_magic.context.readers import read
 from rsql_magic.context.value_names import UNREACHED, SessionValues, by_filling, fold, parts_of, prefix_of, starred

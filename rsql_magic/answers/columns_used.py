@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 from difflib import get_close_matches
 from typing import TYPE_CHECKING
 
-from rsql_magic.ask.columns_given import (
+from rsql_magic.answers.columns_given import (
     POLARS,
     KnownFrames,
     groups,
@@ -35,7 +35,7 @@ from rsql_magic.ask.columns_given import (
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-    from rsql_magic.ask.columns_given import Columns
+    from rsql_magic.answers.columns_given import Columns
 
 
 @dataclass(frozen=True, slots=True)

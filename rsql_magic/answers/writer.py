@@ -15,7 +15,7 @@ from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
 from rsql_magic import prompts
-from rsql_magic.ask.columns_used import Unknown, unknown_in_python
+from rsql_magic.answers.columns_used import Unknown, unknown_in_python
 from rsql_magic.context import Context, as_cells, frame_attributes, frame_columns, gather, polars_frames, recently
 from rsql_magic.display import CellOutput, Screen, Showable, as_json, safe_markdown, usage_line
 from rsql_magic.errors import AnswerCut, BadInput, RsqlError, Stopped
@@ -26,7 +26,7 @@ from rsql_magic.sql import count_tokens, fence
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    from rsql_magic.ask.snapshot import NotebookSnapshot
+    from rsql_magic.answers.snapshot import NotebookSnapshot
     from rsql_magic.context import Piece
     from rsql_magic.databases import MainThreadExecutor
     from rsql_magic.gateway import Block, Entry, Message
