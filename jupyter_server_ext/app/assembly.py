@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import getpass
 import os
+import platform
 import re
 import time
 from contextlib import suppress
@@ -16,25 +17,37 @@ from tornado.log import app_log
 from traitlets import Unicode
 from traitlets.config import Configurable
 
-from jupyter_server_ext.app.opening import check_ledger, keeps_nothing, open_answers, open_ledger, open_state
-from jupyter_server_ext.config import SCOPES, cache_bytes, unsendable
+from jupyter_server_ext.config import REDIS_URLS, SCOPES, cache_bytes, unsendable
 from jupyter_server_ext.errors import CannotOpen, ConfigError
 from jupyter_server_ext.handlers import ROUTES, AppContext, BodyBudget, BodyReader, Conversations, Metrics, Ratings
 from jupyter_server_ext.identity import Authenticator, BadTokens, KeyIdentity, Policy, VirtualKeys, behind_proxy
-from jupyter_server_ext.ledger import Ledger, PromptVault
-from jupyter_server_ext.limits import KnownGroups, LimitOverrides, Limits
+from jupyter_server_ext.keys import MemoryWindows
+from jupyter_server_ext.ledger import Instance, Ledger, PromptVault
+from jupyter_server_ext.limits import KnownGroups, LimitOverrides, Limits, MemoryCounters
 from jupyter_server_ext.messages import Caller, as_name
-from jupyter_server_ext.pipeline import Accounting, AnswerCache, Budgets, Gateway, Price, Prices, is_free, limits_money
+from jupyter_server_ext.pipeline import (
+    Accounting,
+    AnswerCache,
+    Budgets,
+    Gateway,
+    Price,
+    Prices,
+    State,
+    is_free,
+    limits_money,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
-    from jupyter_server_ext.config import HubSettings, Secret, Settings, TenantSettings
+    from jupyter_server_ext.config import HubSettings, Secret, Settings, StorageSettings, TenantSettings
     from jupyter_server_ext.http_client import httpx
     from jupyter_server_ext.identity import HubAccess, HubPlace, Identity
     from jupyter_server_ext.keys import KeyPool
     from jupyter_server_ext.ledger import SqlLedgerStore
     from jupyter_server_ext.limits import Counters
+    from jupyter_server_ext.pipeline import AnswerStore
+
 
 _A_DAY = 86_400.0
 _LONGEST_ANSWER = 600.0  # seconds before a window, within which what counts in it may have begun
@@ -282,3 +295,75 @@ def _sendable(source: str, token: str) -> str:
     if token and (wrong := unsendable(token)):
         raise ConfigError(f"The token of {source} {wrong}")
     return token
+
+
+def open_state(settings: Settings) -> State:
+    """Where limits are counted."""
+    url, jitter = settings.storage.state, settings.pool.jitter_ms / 1000
+    if url.startswith("memory:"):
+        return State(MemoryCounters(), MemoryWindows(jitter))
+    if not url.startswith(REDIS_URLS):
+        raise ConfigError(
+            "'state' in [storage] must be memory://, redis://host:6379/0, redis+sentinel://host:26379/name or redis+cluster://host:6379."
+        )
+    from jupyter_server_ext.keys import RedisWindows
+    from jupyter_server_ext.limits import RedisCounters
+    from jupyter_server_ext.pipeline import RedisLocks
+    from jupyter_server_ext.redis import RedisCoordinator
+
+    link = RedisCoordinator(url, expected=settings.storage.instances)
+    counters = RedisCounters(link, fail_closed=settings.storage.without_state == "refuse")
+    return State(counters, RedisWindows(link, jitter), link, RedisLocks(link))
+
+
+def open_answers(url: str) -> AnswerStore | None:
+    """Answers that are shared behind each gateway's memory; None where they are not."""
+    if url.startswith("memory:"):
+        return None
+    if not url.startswith(REDIS_URLS):
+        raise ConfigError("'cache' in [storage] must be memory:// or redis://host:6379/1, with ?max_mb=256 or not.")
+    from jupyter_server_ext.pipeline import RedisAnswers
+
+    return RedisAnswers(url)
+
+
+def keeps_nothing(url: str) -> bool:
+    """Whether a ledger's URL stands for no ledger at all."""
+    return not url or url.startswith("memory:")
+
+
+def open_ledger(storage: StorageSettings) -> SqlLedgerStore | None:
+    """Where entries are kept; None keeps none. Loading SQLAlchemy doubles the start, so only for a ledger."""
+    if keeps_nothing(storage.ledger):
+        return None
+    if storage.ledger in {"sqlite://", "sqlite:///", "sqlite:///:memory:"}:
+        raise ConfigError("'ledger' in [storage] needs the path of a file: sqlite:///rsql.db. memory:// keeps nothing.")
+    if storage.ledger.startswith(("postgresql", "postgres:")):
+        return _open_postgresql(storage)
+    from jupyter_server_ext.ledger import SqlLedgerStore
+
+    folder = Path(storage.ledger.removeprefix("sqlite:///")).absolute().parent
+    held = None if storage.instance else Instance(folder)
+    name = storage.instance if held is None else held.name
+    return SqlLedgerStore(storage.ledger, instance=name, zone=storage.time_zone, held=held)
+
+
+def _open_postgresql(storage: StorageSettings) -> SqlLedgerStore:
+    """A ledger that may be away. Whoever has the spool of a name has the name, among the gateways of this machine."""
+    from jupyter_server_ext.ledger import SpooledLedgerStore, SpoolFile
+
+    host = platform.node() or "gateway"
+    names = [storage.instance] if storage.instance else [host, *(f"{host}-{number}" for number in range(2, 100))]
+    for name in names:
+        path = Path(storage.spool) / f"rsql-{re.sub('[^A-Za-z0-9._-]', '_', name)}.spool"
+        if (file := SpoolFile.open(path)) is not None:
+            return SpooledLedgerStore(storage.ledger, instance=name, zone=storage.time_zone, spool=file)
+    raise ConfigError(f"Another gateway has the spool {path}. Give each its own 'instance' in [storage].")
+
+
+def check_ledger(url: str) -> None:
+    """Make sure that a ledger can be kept there."""
+    from jupyter_server_ext.ledger import opened
+
+    with opened(url, instance="check"):
+        pass

@@ -30,8 +30,7 @@ from jupyter_server_ext.app.assembly import (
     owner,
     with_ledger,
 )
-from jupyter_server_ext.app.lifetime import parent_gone
-from jupyter_server_ext.app.serve import Listening, serve
+from jupyter_server_ext.app.serve import Listening, parent_gone, serve
 from jupyter_server_ext.config import Secret, load_settings
 from jupyter_server_ext.errors import ConfigError
 from jupyter_server_ext.handlers import installed_version

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from jupyter_server_ext.config import Settings
     from jupyter_server_ext.handlers import AppContext, Metrics
 
+
 _IDLE_SECONDS = 120.0
 _MOST_OPEN_FILES = 65_536
 _LOOK_SECONDS = 1.0  # between two looks at the configuration's file
@@ -227,3 +228,71 @@ def _collect_rarely() -> None:
     gc.collect()
     gc.freeze()
     gc.set_threshold(*_COLLECT_AFTER)
+
+
+_POLL_SECONDS = 0.5
+
+
+async def parent_gone(pid: int = 0, stdin: int = 0) -> None:
+    """Return when ``stdin`` has ended, or the process ``pid`` has.
+
+    Args:
+        pid: Process to watch; 0 for none.
+        stdin: File descriptor of a pipe whose other end only the parent holds. One that cannot be waited for, such as
+            a file's, is no sign of life.
+    """
+    gone = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    try:
+        loop.add_reader(stdin, _read_on, stdin, gone.set)
+    except (OSError, ValueError, NotImplementedError):  # a file, a closed one, or Windows' event loop
+        if not pid:
+            return
+    if pid:
+        await asyncio.wait(
+            [asyncio.ensure_future(gone.wait()), asyncio.ensure_future(_ended(pid))],
+            return_when=asyncio.FIRST_COMPLETED,
+        )
+    else:
+        await gone.wait()
+
+
+def _read_on(descriptor: int, ended: Callable[[], object]) -> None:
+    """Read what came, and say so when nothing more can."""
+    try:
+        data = os.read(descriptor, 4096)
+    except OSError:
+        data = b""
+    if not data:
+        asyncio.get_running_loop().remove_reader(descriptor)
+        ended()
+
+
+async def _ended(pid: int) -> None:
+    """Return when the process has ended."""
+    try:
+        descriptor = os.pidfd_open(pid)
+    except ProcessLookupError:
+        return
+    except (AttributeError, OSError):  # not Linux, or an old one
+        await _poll(pid)
+        return
+    ended = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    loop.add_reader(descriptor, ended.set)
+    try:
+        await ended.wait()
+    finally:
+        loop.remove_reader(descriptor)
+        os.close(descriptor)
+
+
+async def _poll(pid: int) -> None:
+    while True:
+        try:
+            os.kill(pid, 0)
+        except ProcessLookupError:
+            return
+        except PermissionError:
+            pass
+        await asyncio.sleep(_POLL_SECONDS)

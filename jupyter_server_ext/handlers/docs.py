@@ -35,7 +35,7 @@ def openapi(routes: tuple[Route, ...]) -> dict[str, Any]:
     paths: dict[str, dict[str, Any]] = {}
     for route, method, scope, doc in operations(routes):
         summary, _, more = doc.partition("\n\n")
-        operation: dict[str, Any] = {"summary": summary, "description": more, "responses": _responses()}
+        operation: dict[str, Any] = {"summary": summary, "description": more, "responses": _RESPONSES}
         operation["security"] = [{"token": [scope]}] if scope else []
         operation["parameters"] = [{"name": n, "in": "path", "required": True, "schema": _TEXT} for n in route.names]
         if route.body:
@@ -97,9 +97,13 @@ _ERROR = {
 }
 
 
-def _responses() -> dict[str, Any]:
-    error = {"application/json": {"schema": {"$ref": "#/components/schemas/Error"}}}
-    return {"200": {"description": "The answer."}, "default": {"description": "An error.", "content": error}}
+_RESPONSES = {
+    "200": {"description": "The answer."},
+    "default": {
+        "description": "An error.",
+        "content": {"application/json": {"schema": {"$ref": "#/components/schemas/Error"}}},
+    },
+}
 
 
 class OpenApi(GatewayHandler):

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     from jupyter_server_ext.config import VirtualKeySettings
     from jupyter_server_ext.identity.auth import Identity
-    from jupyter_server_ext.ledger import ApiKeyStore, Ledger
+    from jupyter_server_ext.ledger import Ledger, SqlApiKeys
     from jupyter_server_ext.messages import Owner
 
 T = TypeVar("T")
@@ -209,12 +209,12 @@ class VirtualKeys:
         await self._write(lambda store: store.add(key))
         return key, Secret(text)
 
-    async def _read(self, question: Callable[[ApiKeyStore], T]) -> T:
+    async def _read(self, question: Callable[[MemoryApiKeys | SqlApiKeys], T]) -> T:
         if not self._ledger.keeps:
             return question(self._memory)
         return await self._ledger.ask(lambda store: question(store.api_keys))
 
-    async def _write(self, change: Callable[[ApiKeyStore], T]) -> T:
+    async def _write(self, change: Callable[[MemoryApiKeys | SqlApiKeys], T]) -> T:
         if not self._ledger.keeps:
             return change(self._memory)
         return await self._ledger.write(lambda store: change(store.api_keys))

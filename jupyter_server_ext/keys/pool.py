@@ -54,7 +54,10 @@ class Lease:
 
     def counted(self, rates: Iterable[Rate] = ()) -> None:
         """The provider has begun to answer; ``rates`` are the limits in its headers."""
-        self._pool.counted(self, rates)
+        windows, now = self._pool.windows, self._pool.clock()
+        windows.counted(self.grant, now)
+        if seen := [one for rate in rates if (one := window_of(self.grant, rate))]:
+            windows.observe(self.grant, seen, now)
 
     def seconds(self) -> float:
         """How long it has been held."""
@@ -62,16 +65,22 @@ class Lease:
 
     def settle(self, usage: Usage | None) -> None:
         """The request is over; without a usage, what was reserved is taken as used."""
-        if self._open:
-            self._open = False
-            known = usage and Cost(usage.prompt_tokens, usage.completion_tokens, known=not usage.estimated)
-            self._pool.give_back(self, known or self.grant.cost)
+        known = usage and Cost(usage.prompt_tokens, usage.completion_tokens, known=not usage.estimated)
+        self._give_back(known or self.grant.cost)
 
     def unused(self) -> None:
         """The request was never sent."""
-        if self._open:
-            self._open = False
-            self._pool.give_back(self, None)
+        self._give_back(None)
+
+    def _give_back(self, cost: Cost | None) -> None:
+        if not self._open:
+            return
+        self._open = False
+        self._pool.windows.settle(self.grant, cost, self._pool.clock())
+        circuit = self.key.circuits.get(self.model)
+        if circuit is not None and circuit.probe is self:
+            circuit.probe = None
+        self._pool.changed()
 
 
 class KeyPool:
@@ -182,21 +191,6 @@ class KeyPool:
         """Whether every key that could serve ``model`` has failed again and again, for no limit."""
         now, keys = self.clock(), self.keys.usable(model)
         return all(key.available_at(model, now) > now and key.circuits[model].is_failing for key in keys)
-
-    def counted(self, lease: Lease, rates: Iterable[Rate]) -> None:
-        """See ``Lease.counted``."""
-        now = self.clock()
-        self.windows.counted(lease.grant, now)
-        if seen := [one for rate in rates if (one := window_of(lease.grant, rate))]:
-            self.windows.observe(lease.grant, seen, now)
-
-    def give_back(self, lease: Lease, cost: Cost | None) -> None:
-        """See ``Lease.settle`` and ``Lease.unused``."""
-        self.windows.settle(lease.grant, cost, self.clock())
-        circuit = lease.key.circuits.get(lease.model)
-        if circuit is not None and circuit.probe is lease:
-            circuit.probe = None
-        self.changed()
 
     def answered(self, lease: Lease) -> None:
         """Close the circuit of a key that has given content."""

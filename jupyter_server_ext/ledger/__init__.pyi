@@ -1,8 +1,8 @@
 from .anchor import Head as Head
 from .anchor import read_anchor as read_anchor
 from .api_keys import ApiKey as ApiKey
-from .api_keys import ApiKeyStore as ApiKeyStore
 from .api_keys import MemoryApiKeys as MemoryApiKeys
+from .api_keys import SqlApiKeys as SqlApiKeys
 from .exports import FORMATS as FORMATS
 from .exports import export as export
 from .files import Instance as Instance

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
@@ -32,25 +32,6 @@ class ApiKey:
     mark: str = ""
 
 
-class ApiKeyStore(Protocol):
-    """Where virtual API keys are kept. Methods block."""
-
-    def add(self, key: ApiKey) -> None:
-        """Keep a new key."""
-
-    def find(self, digest: str) -> ApiKey | None:
-        """The key with this hash."""
-
-    def all(self, owner: str | None = None) -> list[ApiKey]:
-        """All keys, or an owner's, oldest first."""
-
-    def remove(self, key_id: str) -> bool:
-        """Forget a key; whether there was one."""
-
-    def rename(self, key_id: str, owner: str) -> None:
-        """Its owner has another name now."""
-
-
 class MemoryApiKeys:
     """Virtual API keys until the end of the process."""
 
@@ -58,70 +39,62 @@ class MemoryApiKeys:
         self._keys: dict[str, ApiKey] = {}
 
     def add(self, key: ApiKey) -> None:
-        """See ``ApiKeyStore.add``."""
+        """Keep a new key."""
         self._keys[key.id] = key
 
     def find(self, digest: str) -> ApiKey | None:
-        """See ``ApiKeyStore.find``."""
+        """The key with this hash."""
         return next((key for key in self._keys.values() if key.digest == digest), None)
 
     def all(self, owner: str | None = None) -> list[ApiKey]:
-        """See ``ApiKeyStore.all``."""
+        """All keys, or an owner's, oldest first."""
         return [key for key in self._keys.values() if owner in (None, key.owner)]
 
     def remove(self, key_id: str) -> bool:
-        """See ``ApiKeyStore.remove``."""
+        """Forget a key; whether there was one."""
         return self._keys.pop(key_id, None) is not None
 
     def rename(self, key_id: str, owner: str) -> None:
-        """See ``ApiKeyStore.rename``."""
+        """Note the new name of its owner."""
         if key := self._keys.get(key_id):
             self._keys[key_id] = replace(key, owner=owner)
 
 
 class SqlApiKeys:
-    """Virtual API keys in the ledger's database."""
+    """Virtual API keys in the ledger's database, with the methods of ``MemoryApiKeys``. They block."""
 
     def __init__(self, engine: sa.Engine) -> None:
-        self._engine = engine  # the database
+        from jupyter_server_ext.ledger.schema import api_keys
+
+        self._engine, self._table = engine, api_keys
 
     def add(self, key: ApiKey) -> None:
-        """See ``ApiKeyStore.add``."""
-        from jupyter_server_ext.ledger.schema import api_keys
-
+        """See ``MemoryApiKeys.add``."""
         with self._engine.begin() as db:
-            db.execute(api_keys.insert(), _row(key))
+            db.execute(self._table.insert(), _row(key))
 
     def find(self, digest: str) -> ApiKey | None:
-        """See ``ApiKeyStore.find``."""
-        from jupyter_server_ext.ledger.schema import api_keys
-
+        """See ``MemoryApiKeys.find``."""
         with self._engine.connect() as db:
-            row = db.execute(api_keys.select().where(api_keys.c.digest == digest)).mappings().first()
+            row = db.execute(self._table.select().where(self._table.c.digest == digest)).mappings().first()
         return None if row is None else _key(dict(row))
 
     def all(self, owner: str | None = None) -> list[ApiKey]:
-        """See ``ApiKeyStore.all``."""
-        from jupyter_server_ext.ledger.schema import api_keys
-
-        query = api_keys.select().order_by(api_keys.c.made)
+        """See ``MemoryApiKeys.all``."""
+        query = self._table.select().order_by(self._table.c.made)
         with self._engine.connect() as db:
-            rows = db.execute(query if owner is None else query.where(api_keys.c.owner == owner)).mappings().all()
+            rows = db.execute(query if owner is None else query.where(self._table.c.owner == owner)).mappings().all()
         return [_key(dict(row)) for row in rows]
 
     def remove(self, key_id: str) -> bool:
-        """See ``ApiKeyStore.remove``."""
-        from jupyter_server_ext.ledger.schema import api_keys
-
+        """See ``MemoryApiKeys.remove``."""
         with self._engine.begin() as db:
-            return db.execute(api_keys.delete().where(api_keys.c.id == key_id)).rowcount > 0
+            return db.execute(self._table.delete().where(self._table.c.id == key_id)).rowcount > 0
 
     def rename(self, key_id: str, owner: str) -> None:
-        """See ``ApiKeyStore.rename``."""
-        from jupyter_server_ext.ledger.schema import api_keys
-
+        """See ``MemoryApiKeys.rename``."""
         with self._engine.begin() as db:
-            db.execute(api_keys.update().where(api_keys.c.id == key_id).values(owner=owner))
+            db.execute(self._table.update().where(self._table.c.id == key_id).values(owner=owner))
 
 
 def _row(key: ApiKey) -> dict[str, Any]:

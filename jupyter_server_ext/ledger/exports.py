@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import csv
 import tempfile
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,38 +17,16 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
 FORMATS = ("csv", "parquet")
-_TYPES = {
-    "instance": "VARCHAR",
-    "number": "BIGINT",
-    "request_id": "VARCHAR",
-    "attempt": "INTEGER",
-    "at": "DOUBLE",
-    "caller": "VARCHAR",
-    "tenant": "VARCHAR",
-    "task": "VARCHAR",
-    "model": "VARCHAR",
-    "key": "VARCHAR",
-    "prompt_tokens": "BIGINT",
-    "completion_tokens": "BIGINT",
-    "cached_tokens": "BIGINT",
-    "estimated": "BOOLEAN",
-    "cost_nanodollars": "BIGINT",
-    "prompt_hash": "VARCHAR",
-    "status": "INTEGER",
-    "error": "VARCHAR",
-    "attempts": "INTEGER",
-    "queue_seconds": "DOUBLE",
-    "upstream_seconds": "DOUBLE",
-    "first_token_seconds": "DOUBLE",
-    "duration_seconds": "DOUBLE",
-    "cached": "BOOLEAN",
-    "day": "VARCHAR",
-    "forgotten": "BOOLEAN",
-    "cache": "VARCHAR",
-    "saved_nanodollars": "BIGINT",
-    "api_key": "VARCHAR",
-}
-"""The columns of an export, with their types in Parquet."""
+_KINDS = {"String": "VARCHAR", "Integer": "INTEGER", "BigInteger": "BIGINT", "Float": "DOUBLE", "Boolean": "BOOLEAN"}
+
+
+@cache
+def _types() -> dict[str, str]:
+    """The columns of an export, with their types in Parquet; the virtual key came last into the ledger."""
+    from jupyter_server_ext.ledger.reader import EXPORTED
+
+    types = {column.name: _KINDS[type(column.type).__name__] for column in EXPORTED}
+    return types | {"api_key": types.pop("api_key")}
 
 
 def export(rows: Iterable[dict[str, Any]], path: Path, form: str) -> int:
@@ -81,7 +60,7 @@ def export(rows: Iterable[dict[str, Any]], path: Path, form: str) -> int:
 def _write_csv(rows: Iterable[dict[str, Any]], path: Path) -> int:
     count = 0
     with path.open("w", encoding="utf-8", newline="") as file:
-        writer = csv.DictWriter(file, _TYPES, lineterminator="\n")
+        writer = csv.DictWriter(file, _types(), lineterminator="\n")
         writer.writeheader()
         for count, row in enumerate(rows, start=1):  # noqa: B007 - the last number is wanted
             writer.writerow(row)
@@ -93,10 +72,10 @@ def _as_parquet(table: Path) -> Path:
     import duckdb
 
     parquet = table.with_suffix(".parquet")
-    columns = ", ".join(f"'{name}': '{kind}'" for name, kind in _TYPES.items())
+    columns = ", ".join(f"'{name}': '{kind}'" for name, kind in _types().items())
     # No value of anybody is part of these words: paths are our own, and names stand above.
     texts = ", ".join(
-        f'coalesce("{name}", \'\') AS "{name}"' if kind == "VARCHAR" else f'"{name}"' for name, kind in _TYPES.items()
+        f'coalesce("{name}", \'\') AS "{name}"' if kind == "VARCHAR" else f'"{name}"' for name, kind in _types().items()
     )
     read = f"read_csv('{table}', header=true, auto_detect=false, quote='\"', columns={{{columns}}})"
     query = f"SELECT {texts} FROM {read}"  # noqa: S608

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from jupyter_server_ext.messages import Entry
 
-_EXPORTED = tuple(c for c in entries.columns if c.name not in {"prompt", "content_hash", "chain_hash"})
+EXPORTED = tuple(c for c in entries.columns if c.name not in {"prompt", "content_hash", "chain_hash"})
 _UNKNOWN_SECONDS = 60.0  # that an answer may go on at a provider after a crash
 _tokens = entries.c.prompt_tokens + entries.c.completion_tokens
 # As ``Entry.counts``.
@@ -116,7 +116,7 @@ class SqlLedgerReader:
 
     def rows(self, *, since: str = "", until: str = "9999") -> Iterator[dict[str, Any]]:
         """All entries of these days as plain values without prompts, oldest first, a few at a time."""
-        query = sa.select(*_EXPORTED).where(entries.c.day >= since, entries.c.day <= until)
+        query = sa.select(*EXPORTED).where(entries.c.day >= since, entries.c.day <= until)
         with self._engine.connect() as db:
             ordered = query.order_by(entries.c.at, entries.c.instance, entries.c.number)
             for row in db.execution_options(yield_per=1000).execute(ordered).mappings():

@@ -12,7 +12,7 @@ from __future__ import annotations
 import hashlib
 import json
 from datetime import datetime
-from operator import itemgetter
+from operator import attrgetter, itemgetter
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from msgspec.structs import replace
@@ -73,48 +73,32 @@ def day_of(at: float, zone: ZoneInfo) -> str:
     return datetime.fromtimestamp(at, zone).date().isoformat()
 
 
+_USAGE = ("prompt_tokens", "completion_tokens", "cached_tokens", "estimated")
+_BEGUN = (
+    *("request_id", "attempt", "caller", "tenant", "task", "model", "key"),
+    *("cost_nanodollars", "prompt_hash", "api_key"),
+)
+_ENDED = (
+    *("status", "error", "attempts", "queue_seconds", "upstream_seconds", "first_token_seconds", "duration_seconds"),
+    *("cached", "cache", "saved_nanodollars", "prompt"),
+)
+_begun = attrgetter(*_BEGUN, *(f"usage.{name}" for name in _USAGE))
+_ended = attrgetter(*_ENDED)
+
+
 def request_row(entry: Entry) -> dict[str, Any]:
     """The columns of a request that begins."""
-    return {
-        "request_id": entry.request_id,
-        "attempt": entry.attempt,
-        "at": float(entry.at),  # the hash is over what the database gives back
-        "caller": entry.caller,
-        "tenant": entry.tenant,
-        "task": entry.task,
-        "model": entry.model,
-        "key": entry.key,
-        "prompt_tokens": entry.usage.prompt_tokens,
-        "completion_tokens": entry.usage.completion_tokens,
-        "cached_tokens": entry.usage.cached_tokens,
-        "estimated": entry.usage.estimated,
-        "cost_nanodollars": entry.cost_nanodollars,
-        "prompt_hash": entry.prompt_hash,
-        "api_key": entry.api_key,
-    }
+    row = dict(zip((*_BEGUN, *_USAGE), _begun(entry), strict=True))
+    return row | {"at": float(entry.at)}  # the hash is over what the database gives back
 
 
 def entry_row(entry: Entry, instance: str, number: int, zone: ZoneInfo) -> dict[str, Any]:
     """The columns of an entry, the ``number``-th of an instance, with its content's hash."""
-    row = {"instance": instance, "number": number} | request_row(entry)
-    row |= {
-        "status": entry.status,
-        "error": entry.error,
-        "attempts": entry.attempts,
-        "queue_seconds": entry.queue_seconds,
-        "upstream_seconds": entry.upstream_seconds,
-        "first_token_seconds": entry.first_token_seconds,
-        "duration_seconds": entry.duration_seconds,
-        "cached": entry.cached,
-        "cache": entry.cache,
-        "saved_nanodollars": entry.saved_nanodollars,
-        "prompt": entry.prompt,
-        "day": day_of(entry.at, zone),
-    }
+    row = {"instance": instance, "number": number, "day": day_of(entry.at, zone)} | request_row(entry)
+    row |= dict(zip(_ENDED, _ended(entry), strict=True))
     return row | {"content_hash": content_hash(row), "forgotten": False}
 
 
-_USAGE = ("prompt_tokens", "completion_tokens", "cached_tokens", "estimated")
 _ENTRY = {name for name in Entry.__struct_fields__ if name != "usage"}
 
 

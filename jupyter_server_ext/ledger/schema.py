@@ -8,154 +8,143 @@ by a hash whose entries are not to be named, however late they arrive.
 
 from __future__ import annotations
 
-from sqlalchemy import (
-    BigInteger,
-    Boolean,
-    Column,
-    Float,
-    Index,
-    Integer,
-    LargeBinary,
-    MetaData,
-    PrimaryKeyConstraint,
-    String,
-    Table,
-    Text,
-    UniqueConstraint,
-    text,
-)
+import sqlalchemy as sa
 
-metadata = MetaData()
+metadata = sa.MetaData()
 
 
-def _request_columns() -> list[Column[object]]:
+def _request_columns() -> list[sa.Column[object]]:
     """What is known of a request when it begins."""
     return [
-        Column("request_id", String(64), nullable=False),
-        Column("attempt", Integer, nullable=False),
-        Column("at", Float, nullable=False),
-        Column("caller", String(255), nullable=False),
-        Column("tenant", String(255), nullable=False),
-        Column("task", String(16), nullable=False),
-        Column("model", String(255), nullable=False),
-        Column("key", String(255), nullable=False),
-        Column("prompt_tokens", BigInteger, nullable=False),
-        Column("completion_tokens", BigInteger, nullable=False),
-        Column("cached_tokens", BigInteger, nullable=False),
-        Column("estimated", Boolean, nullable=False),
-        Column("cost_nanodollars", BigInteger, nullable=False),
-        Column("prompt_hash", String(64), nullable=False),
-        Column("api_key", String(16), nullable=False, server_default=""),
+        sa.Column("request_id", sa.String(64), nullable=False),
+        sa.Column("attempt", sa.Integer, nullable=False),
+        sa.Column("at", sa.Float, nullable=False),
+        sa.Column("caller", sa.String(255), nullable=False),
+        sa.Column("tenant", sa.String(255), nullable=False),
+        sa.Column("task", sa.String(16), nullable=False),
+        sa.Column("model", sa.String(255), nullable=False),
+        sa.Column("key", sa.String(255), nullable=False),
+        sa.Column("prompt_tokens", sa.BigInteger, nullable=False),
+        sa.Column("completion_tokens", sa.BigInteger, nullable=False),
+        sa.Column("cached_tokens", sa.BigInteger, nullable=False),
+        sa.Column("estimated", sa.Boolean, nullable=False),
+        sa.Column("cost_nanodollars", sa.BigInteger, nullable=False),
+        sa.Column("prompt_hash", sa.String(64), nullable=False),
+        sa.Column("api_key", sa.String(16), nullable=False, server_default=""),
     ]
 
 
-requests_open = Table(
+requests_open = sa.Table(
     "requests_open",
     metadata,
-    Column("instance", String(255), nullable=False),
+    sa.Column("instance", sa.String(255), nullable=False),
     *_request_columns(),
-    PrimaryKeyConstraint("request_id", "attempt"),
-    Index("requests_open_instance", "instance"),
+    sa.PrimaryKeyConstraint("request_id", "attempt"),
+    sa.Index("requests_open_instance", "instance"),
 )
 
-entries = Table(
+entries = sa.Table(
     "entries",
     metadata,
-    Column("instance", String(255), nullable=False),
-    Column("number", BigInteger, nullable=False),
+    sa.Column("instance", sa.String(255), nullable=False),
+    sa.Column("number", sa.BigInteger, nullable=False),
     *_request_columns(),
-    Column("status", Integer, nullable=False),
-    Column("error", String(64), nullable=False),
-    Column("attempts", Integer, nullable=False),
-    Column("queue_seconds", Float, nullable=False),
-    Column("upstream_seconds", Float, nullable=False),
-    Column("first_token_seconds", Float),
-    Column("duration_seconds", Float, nullable=False),
-    Column("cached", Boolean, nullable=False),
-    Column("day", String(10), nullable=False),
-    Column("forgotten", Boolean, nullable=False),
-    Column("cache", String(8), nullable=False, server_default=""),
-    Column("saved_nanodollars", BigInteger, nullable=False, server_default="0"),
-    Column("prompt", LargeBinary),
-    Column("content_hash", String(64), nullable=False),
-    Column("chain_hash", String(64), nullable=False),
-    PrimaryKeyConstraint("instance", "number"),
-    UniqueConstraint("request_id", "attempt", name="entries_once"),
-    Index("entries_caller_at", "caller", "at"),
-    Index("entries_at", "at"),
-    Index(
-        "entries_api_key", "api_key", "day", sqlite_where=text("api_key <> ''"), postgresql_where=text("api_key <> ''")
+    sa.Column("status", sa.Integer, nullable=False),
+    sa.Column("error", sa.String(64), nullable=False),
+    sa.Column("attempts", sa.Integer, nullable=False),
+    sa.Column("queue_seconds", sa.Float, nullable=False),
+    sa.Column("upstream_seconds", sa.Float, nullable=False),
+    sa.Column("first_token_seconds", sa.Float),
+    sa.Column("duration_seconds", sa.Float, nullable=False),
+    sa.Column("cached", sa.Boolean, nullable=False),
+    sa.Column("day", sa.String(10), nullable=False),
+    sa.Column("forgotten", sa.Boolean, nullable=False),
+    sa.Column("cache", sa.String(8), nullable=False, server_default=""),
+    sa.Column("saved_nanodollars", sa.BigInteger, nullable=False, server_default="0"),
+    sa.Column("prompt", sa.LargeBinary),
+    sa.Column("content_hash", sa.String(64), nullable=False),
+    sa.Column("chain_hash", sa.String(64), nullable=False),
+    sa.PrimaryKeyConstraint("instance", "number"),
+    sa.UniqueConstraint("request_id", "attempt", name="entries_once"),
+    sa.Index("entries_caller_at", "caller", "at"),
+    sa.Index("entries_at", "at"),
+    sa.Index(
+        "entries_api_key",
+        "api_key",
+        "day",
+        sqlite_where=sa.text("api_key <> ''"),
+        postgresql_where=sa.text("api_key <> ''"),
     ),
 )
 
-totals = Table(
+totals = sa.Table(
     "totals",
     metadata,
-    Column("day", String(10), nullable=False),
-    Column("caller", String(255), nullable=False),
-    Column("tenant", String(255), nullable=False),
-    Column("model", String(255), nullable=False),
-    Column("task", String(16), nullable=False),
-    Column("requests", BigInteger, nullable=False),
-    Column("errors", BigInteger, nullable=False),
-    Column("cache_hits", BigInteger, nullable=False),
-    Column("prompt_tokens", BigInteger, nullable=False),
-    Column("completion_tokens", BigInteger, nullable=False),
-    Column("cached_tokens", BigInteger, nullable=False),
-    Column("cost_nanodollars", BigInteger, nullable=False),
-    Column("saved_nanodollars", BigInteger, nullable=False, server_default="0"),
-    PrimaryKeyConstraint("day", "caller", "tenant", "model", "task"),
+    sa.Column("day", sa.String(10), nullable=False),
+    sa.Column("caller", sa.String(255), nullable=False),
+    sa.Column("tenant", sa.String(255), nullable=False),
+    sa.Column("model", sa.String(255), nullable=False),
+    sa.Column("task", sa.String(16), nullable=False),
+    sa.Column("requests", sa.BigInteger, nullable=False),
+    sa.Column("errors", sa.BigInteger, nullable=False),
+    sa.Column("cache_hits", sa.BigInteger, nullable=False),
+    sa.Column("prompt_tokens", sa.BigInteger, nullable=False),
+    sa.Column("completion_tokens", sa.BigInteger, nullable=False),
+    sa.Column("cached_tokens", sa.BigInteger, nullable=False),
+    sa.Column("cost_nanodollars", sa.BigInteger, nullable=False),
+    sa.Column("saved_nanodollars", sa.BigInteger, nullable=False, server_default="0"),
+    sa.PrimaryKeyConstraint("day", "caller", "tenant", "model", "task"),
 )
 
-chains = Table(
+chains = sa.Table(
     "chains",
     metadata,
-    Column("instance", String(255), primary_key=True),
-    Column("first_number", BigInteger, nullable=False),
-    Column("first_hash", String(64), nullable=False),
+    sa.Column("instance", sa.String(255), primary_key=True),
+    sa.Column("first_number", sa.BigInteger, nullable=False),
+    sa.Column("first_hash", sa.String(64), nullable=False),
 )
 """Where each instance's hash chain starts now: retention moves the start forward, and verification begins there."""
 
-kept_answers = Table(
+kept_answers = sa.Table(
     "kept_answers",
     metadata,
-    Column("name", String(64), primary_key=True),
-    Column("caller", String(255), nullable=False),
-    Column("until", Float, nullable=False),
-    Column("answer", LargeBinary, nullable=False),
-    Index("kept_answers_until", "until"),
-    Index("kept_answers_caller", "caller"),
+    sa.Column("name", sa.String(64), primary_key=True),
+    sa.Column("caller", sa.String(255), nullable=False),
+    sa.Column("until", sa.Float, nullable=False),
+    sa.Column("answer", sa.LargeBinary, nullable=False),
+    sa.Index("kept_answers_until", "until"),
+    sa.Index("kept_answers_caller", "caller"),
 )
 
-decisions = Table(
+decisions = sa.Table(
     "decisions",
     metadata,
-    Column("name", String(64), primary_key=True),
-    Column("value", Text, nullable=False),
-    Column("at", Float, nullable=False),
-    Column("caller", String(255), nullable=False),
+    sa.Column("name", sa.String(64), primary_key=True),
+    sa.Column("value", sa.Text, nullable=False),
+    sa.Column("at", sa.Float, nullable=False),
+    sa.Column("caller", sa.String(255), nullable=False),
 )
 
-forgotten = Table(
+forgotten = sa.Table(
     "forgotten",
     metadata,
-    Column("caller_hash", String(64), primary_key=True),
-    Column("at", Float, nullable=False),
-    Index("forgotten_at", "at"),
+    sa.Column("caller_hash", sa.String(64), primary_key=True),
+    sa.Column("at", sa.Float, nullable=False),
+    sa.Index("forgotten_at", "at"),
 )
 
-api_keys = Table(
+api_keys = sa.Table(
     "api_keys",
     metadata,
-    Column("id", String(16), primary_key=True),
-    Column("digest", String(64), nullable=False, unique=True),
-    Column("owner", String(255), nullable=False),
-    Column("name", String(64), nullable=False),
-    Column("made", Float, nullable=False),
-    Column("expires", Float, nullable=False),
-    Column("tenant", String(255)),
-    Column("scopes", String(64), nullable=False),
-    Column("limits", Text, nullable=False),
-    Column("mark", String(64), nullable=False, server_default=""),
-    Index("api_keys_owner", "owner"),
+    sa.Column("id", sa.String(16), primary_key=True),
+    sa.Column("digest", sa.String(64), nullable=False, unique=True),
+    sa.Column("owner", sa.String(255), nullable=False),
+    sa.Column("name", sa.String(64), nullable=False),
+    sa.Column("made", sa.Float, nullable=False),
+    sa.Column("expires", sa.Float, nullable=False),
+    sa.Column("tenant", sa.String(255)),
+    sa.Column("scopes", sa.String(64), nullable=False),
+    sa.Column("limits", sa.Text, nullable=False),
+    sa.Column("mark", sa.String(64), nullable=False, server_default=""),
+    sa.Index("api_keys_owner", "owner"),
 )

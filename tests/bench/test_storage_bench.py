@@ -11,7 +11,7 @@ import pytest
 import servers
 import sqlalchemy as sa
 
-from jupyter_server_ext.app.opening import open_ledger
+from jupyter_server_ext.app.assembly import open_ledger
 from jupyter_server_ext.config import CallerLimits, Settings, TenantSettings
 from jupyter_server_ext.keys import Cost, RedisWindows
 from jupyter_server_ext.keys.windows.base import Offer, WindowSpec

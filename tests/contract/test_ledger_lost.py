@@ -13,7 +13,7 @@ import sqlalchemy as sa
 from ledger_entries import entry
 from slow_proxy import proxied_in_thread
 
-from jupyter_server_ext.app.opening import open_ledger
+from jupyter_server_ext.app.assembly import open_ledger
 from jupyter_server_ext.config import StorageSettings
 from jupyter_server_ext.errors import ConfigError
 from jupyter_server_ext.ledger import Ledger, SpooledLedgerStore, SpoolFile, SqlLedgerStore

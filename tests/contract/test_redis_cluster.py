@@ -12,7 +12,7 @@ import servers
 from contract.test_redis_lost import Gateway, all_that_pass, until, whole
 from redis.crc import key_slot
 
-from jupyter_server_ext.app.opening import open_answers
+from jupyter_server_ext.app.assembly import open_answers
 from jupyter_server_ext.errors import ConfigError
 from jupyter_server_ext.pipeline import AnswerCache
 from jupyter_server_ext.pipeline.cache import Cached

@@ -9,7 +9,7 @@ from itertools import count
 import servers
 from slow_proxy import proxied
 
-from jupyter_server_ext.app.opening import open_answers
+from jupyter_server_ext.app.assembly import open_answers
 from jupyter_server_ext.pipeline import AnswerCache
 from jupyter_server_ext.pipeline.cache import Cached
 

@@ -19,9 +19,8 @@ import pytest
 from jupyter_core.application import JupyterApp
 
 from jupyter_server_ext.app import main
-from jupyter_server_ext.app.assembly import GatewayOptions, owner, without_effect
+from jupyter_server_ext.app.assembly import GatewayOptions, open_state, owner, without_effect
 from jupyter_server_ext.app.command import RSQLGatewayApp
-from jupyter_server_ext.app.opening import open_state
 from jupyter_server_ext.app.serve import Listening, serve
 from jupyter_server_ext.config import Settings
 from jupyter_server_ext.config.toml_file import read_settings

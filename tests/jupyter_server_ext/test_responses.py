@@ -7,9 +7,8 @@ import json
 import pytest
 
 from jupyter_server_ext.errors import BadRequest, UpstreamFailed
-from jupyter_server_ext.handlers.responses.answered import ResponseFrame, response_of
+from jupyter_server_ext.handlers.responses.answered import EventTranslator, ResponseFrame, response_of
 from jupyter_server_ext.handlers.responses.asked import chat_body
-from jupyter_server_ext.handlers.responses.events import EventTranslator
 from jupyter_server_ext.messages import Waiting
 
 CALL = {"type": "function_call", "call_id": "c1", "name": "weather", "arguments": '{"city":"Oslo"}'}

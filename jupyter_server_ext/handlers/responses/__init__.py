@@ -10,9 +10,8 @@ from __future__ import annotations
 import time
 
 from jupyter_server_ext.handlers.completions import RelayHandler
-from jupyter_server_ext.handlers.responses.answered import ResponseFrame, response_of
+from jupyter_server_ext.handlers.responses.answered import EventTranslator, ResponseFrame, response_of
 from jupyter_server_ext.handlers.responses.asked import chat_body
-from jupyter_server_ext.handlers.responses.events import EventTranslator
 from jupyter_server_ext.identity import needs_scope
 
 

@@ -321,10 +321,6 @@ class Charging:
             return not self._gives_back and (self._sees_headers or self._settled < _BLIND)
         return self.kind == "asked"
 
-    def keeps_all(self, entry: WindowEntry) -> bool:
-        """Whether all that ``entry`` asked for has to be taken as used."""
-        return entry.asked > 0 and self.may_keep
-
     @property
     def in_words(self) -> str:
         """When requests count, for people; empty where it is unknown."""

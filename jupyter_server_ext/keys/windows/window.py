@@ -111,8 +111,10 @@ class TimeWindow:
         self._is_shared = shared  # whether other gateways take from the same limit, so that headers show less
         self._length = spec.seconds + min(_SLOW * spec.seconds, _LONGEST_SLOW)
         self._margin = TravelMargin(jitter, spec.seconds)
-        end = _end_of_day(midnight) if midnight else lambda counted: counted + self._length
-        self._log = UsageLog(end, self._margin)
+        if midnight is None:
+            self._log = UsageLog(lambda counted: counted + self._length, self._margin)
+        else:
+            self._log = UsageLog(lambda counted: midnight(counted + SKEW) + SKEW, self._margin)
         self._bound = RemainingLowerBound(self.limit, full=spec.bucket)
         self._effective = EffectiveLimit(spec)
         self._detector = BucketDetector(spec.seconds, configured=spec.bucket)
@@ -189,7 +191,7 @@ class TimeWindow:
         self._log.settle(entry)
         self._bound.settle(entry)
         self.charging.settled(entry, cost, now)
-        if self.charging.keeps_all(entry):
+        if entry.asked > 0 and self.charging.may_keep:
             self._change(entry, cost.prompt + max(cost.completion, entry.asked), now)
             self._kept.append((entry, cost))
         elif self.charging.at_once:
@@ -371,7 +373,3 @@ class TimeWindow:
     def _set_limit(self) -> None:
         self.limit = self._bound.limit = self._effective.limit
         self._bound.rate = self.limit / self.spec.seconds * (1 - _SLOW) if self.is_bucket else 0.0
-
-
-def _end_of_day(midnight: Callable[[float], float]) -> Callable[[float], float]:
-    return lambda counted: midnight(counted + SKEW) + SKEW
