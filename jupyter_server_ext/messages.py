@@ -178,11 +178,6 @@ class ChatRequest:
     # What is known of a large body, whose large fields are JSON texts (``msgspec.Raw``); None for others.
     weighed: Weighed | None = None
 
-    @property
-    def route(self) -> str:
-        """What of a provider's API it is for."""
-        return "embeddings" if self.embeds else "chat/completions"
-
 
 @dataclass(frozen=True, slots=True)
 class Waiting:

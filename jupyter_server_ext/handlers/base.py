@@ -36,7 +36,6 @@ _NO_BOUND = 1 << 62
 _SMALL_BODY = 256_000  # bytes; of routes that do not ask a model
 _PATIENCE_SECONDS = 1.0  # with the body of a request that is refused anyway
 _PATIENCE_BYTES = 32_000_000
-_CLIENT_LEFT = 499
 
 
 class JsonHandler(RequestHandler):
@@ -282,46 +281,9 @@ class GatewayHandler(JsonHandler):
             self._counted = False
             self.app.metrics.ended(self.route or "/", self.get_status(), time.monotonic() - self._started)
 
-    async def while_connected(self, work: Callable[[], Awaitable[None]]) -> None:
-        """Run ``work`` in this task, and cancel it when the client leaves."""
-        task = self._work = asyncio.current_task()
-        self.app.under_way.add(self)
-        try:
-            await work()
-        except (asyncio.CancelledError, StreamClosedError) as error:
-            if task is None or not (self.client_left() or ends_early(error)):
-                raise
-            if isinstance(error, asyncio.CancelledError):
-                task.uncancel()
-            if not self.client_left():
-                raise gateway_ends() from None
-            if not self._headers_written:
-                self.set_status(_CLIENT_LEFT, "Client Closed Request")
-            if not self._finished:
-                self.finish()
-        finally:
-            self._work = None
-            self.app.under_way.discard(self)
-
-    def end_early(self) -> asyncio.Task[Any] | None:
-        """End what is under way with an error, as the gateway ends; the task that does."""
-        if self._work is not None:
-            self._work.cancel(gateway_ends())
-        return self._work
-
     def client_left(self) -> bool:
         """Whether the client's connection is closed."""
         return self.connection.stream.closed()
-
-
-def ends_early(error: BaseException) -> bool:
-    """Whether an error is the end of the gateway, as ``end_early`` tells it."""
-    return isinstance(error, asyncio.CancelledError) and bool(error.args)
-
-
-def gateway_ends() -> NoCapacity:
-    """The error of an answer that the gateway could not wait for at its own end."""
-    return NoCapacity("The gateway is being restarted, and could not wait for this answer. Ask again.", retry_after=1.0)
 
 
 def log_request(handler: RequestHandler) -> None:

@@ -43,7 +43,7 @@ class PlainChat(RelayHandler):
         self.set_header("X-RSQL-Session", session)
         texts: list[str] = []
         plain, listen = partial(_plain, session, texts), partial(_listen, texts)
-        await self.while_connected(lambda: self.relay(request, plain, listen))
+        await self.relay(request, plain, listen)
         question = body.get("message")  # too long to be remembered, if it was too long to be read here
         if (answer := "".join(texts)) and isinstance(question, str):
             self.app.conversations.add(self.asker.name, session, question, answer)

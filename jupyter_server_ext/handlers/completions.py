@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import aclosing
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import msgspec
 from tornado.iostream import StreamClosedError
 
-from jupyter_server_ext.errors import RsqlGatewayError, UnknownModel
+from jupyter_server_ext.errors import NoCapacity, RsqlGatewayError, UnknownModel
 from jupyter_server_ext.handlers import requests
-from jupyter_server_ext.handlers.base import GatewayHandler, ends_early, gateway_ends, plain_error
+from jupyter_server_ext.handlers.base import GatewayHandler, plain_error
 from jupyter_server_ext.identity import needs_scope
 
 if TYPE_CHECKING:
@@ -28,6 +28,7 @@ HEARTBEAT_SECONDS = 10.0
 """Silence in a stream after which a comment is due, by which clients tell a slow model from a lost connection."""
 
 _STALLED_CLIENT_SECONDS = 120.0  # a client that reads nothing for so long has gone
+_CLIENT_LEFT = 499
 
 
 class Heartbeat:
@@ -95,20 +96,43 @@ class RelayHandler(GatewayHandler):
     async def relay(
         self, request: ChatRequest, replied: Callable[[bytes], bytes] = bytes, turned: Callable[[bytes], bytes] = bytes
     ) -> None:
-        """Answer a request, as a stream or a body, as long as the client is there.
+        """Answer a request, as a stream or a body; the work is cancelled when the client leaves.
 
         Args:
             request: What is asked.
             replied: Turns the body of an answer that is no stream into the reply.
             turned: Turns whole events of a stream into those to send.
         """
+        task = self._work = asyncio.current_task()
+        self.app.under_way.add(self)
         answering = cast("AsyncGenerator[Waiting | bytes]", self.app.gateway.complete(self.asker, request))
-        async with aclosing(answering) as events:
-            if request.stream:
-                await self._stream(events, turned)
-            else:
-                body = b"".join([event async for event in events if isinstance(event, bytes)])
-                self.finish(replied(body))
+        try:
+            async with aclosing(answering) as events:
+                if request.stream:
+                    await self._stream(events, turned)
+                else:
+                    body = b"".join([event async for event in events if isinstance(event, bytes)])
+                    self.finish(replied(body))
+        except (asyncio.CancelledError, StreamClosedError) as error:
+            if task is None or not (self.client_left() or _ends_early(error)):
+                raise
+            if isinstance(error, asyncio.CancelledError):
+                task.uncancel()
+            if not self.client_left():
+                raise _gateway_ends() from None
+            if not self._headers_written:
+                self.set_status(_CLIENT_LEFT, "Client Closed Request")
+            if not self._finished:
+                self.finish()
+        finally:
+            self._work = None
+            self.app.under_way.discard(self)
+
+    def end_early(self) -> asyncio.Task[Any] | None:
+        """End what is under way with an error, as the gateway ends; the task that does."""
+        if self._work is not None:
+            self._work.cancel(_gateway_ends())
+        return self._work
 
     async def _stream(self, events: AsyncIterator[Waiting | bytes], turned: Callable[[bytes], bytes]) -> None:
         heartbeat = Heartbeat(self._beat)
@@ -130,10 +154,10 @@ class RelayHandler(GatewayHandler):
         """End a stream with an error; not where the client has left."""
         if isinstance(error, asyncio.CancelledError):
             task = asyncio.current_task()
-            if task is None or self.client_left() or not ends_early(error):
+            if task is None or self.client_left() or not _ends_early(error):
                 return False
             task.uncancel()
-            error = gateway_ends()
+            error = _gateway_ends()
         else:
             self.log_exception(type(error), error, error.__traceback__)
         public = error if isinstance(error, RsqlGatewayError) else plain_error(500)
@@ -176,8 +200,7 @@ class Completions(RelayHandler):
     @needs_scope("chat")
     async def post(self) -> None:
         """Answer messages, as a stream of events or whole. Unknown fields pass through to the provider."""
-        request = self.chat_request(await self.read_body(requests.as_sent))
-        await self.while_connected(lambda: self.relay(request))
+        await self.relay(self.chat_request(await self.read_body(requests.as_sent)))
 
 
 class ModelList(GatewayHandler):
@@ -213,7 +236,7 @@ class Embeddings(RelayHandler):
         )
         if request.model == OFFLINE:
             raise UnknownModel("The model 'offline' has no embeddings. Name one that a provider serves.", param="model")
-        await self.while_connected(lambda: self.relay(request))
+        await self.relay(request)
 
 
 class Unsupported(GatewayHandler):
@@ -231,6 +254,16 @@ class Unsupported(GatewayHandler):
 
 def _model(name: str) -> dict[str, object]:
     return {"id": name, "object": "model", "created": 0, "owned_by": "rsql"}
+
+
+def _ends_early(error: BaseException) -> bool:
+    """Whether an error is the end of the gateway, as ``end_early`` tells it."""
+    return isinstance(error, asyncio.CancelledError) and bool(error.args)
+
+
+def _gateway_ends() -> NoCapacity:
+    """The error of an answer that the gateway could not wait for at its own end."""
+    return NoCapacity("The gateway is being restarted, and could not wait for this answer. Ask again.", retry_after=1.0)
 
 
 def _queued(waiting: Waiting) -> bytes:

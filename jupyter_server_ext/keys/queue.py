@@ -195,7 +195,7 @@ class KeyQueue:
             request.granted.set_exception(error)
 
     def _something_changed(self) -> None:
-        if len(self._queues):
+        if self._queues.waiting:
             self._wake.set()
 
     async def _serve_forever(self) -> None:

@@ -153,7 +153,7 @@ class LimitCharges:
         self._charges: list[Charge] = []
         self._slots: dict[str, Charge] = {}  # by counter
         self._start = 0.0
-        self._is_settled = False
+        self._used: int | None = None  # tokens, of a request that counts
 
     async def __aenter__(self) -> LimitCharges:
         """Take all of it or nothing.
@@ -179,11 +179,7 @@ class LimitCharges:
 
     def settle(self, usage: Usage) -> None:
         """Let the request count, with the tokens it has really used, as it was answered wholly or in part."""
-        tokens = usage.total_tokens
-        for charge in self._charges:
-            if _TOKENS in charge.counter.id:
-                self._counters.change(charge, tokens)
-        self._is_settled = True
+        self._used = usage.prompt_tokens + usage.completion_tokens
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -193,10 +189,15 @@ class LimitCharges:
         for scope in self._scopes:
             if scope.slots.id in self._slots:
                 scope.ended(seconds)
-        if isinstance(error, UpstreamRefused) and not self._is_settled:  # it went out, and the fault was the caller's
-            self.settle(Usage())
-        for charge in (*self._slots.values(), *(() if self._is_settled else self._charges)):
+        if isinstance(error, UpstreamRefused) and self._used is None:  # it went out, and the fault was the caller's
+            self._used = 0
+        for charge in self._slots.values():
             self._counters.change(charge, 0)
+        for charge in self._charges:
+            if self._used is None:
+                self._counters.change(charge, 0)
+            elif _TOKENS in charge.counter.id:
+                self._counters.change(charge, self._used)
 
 
 class Limits:

@@ -38,7 +38,7 @@ def cache_key(request: ChatRequest, tenant: str) -> str:
     """
     shaping = {name: value for name, value in request.body.items() if name not in _NOT_THE_ANSWER}
     text = json.dumps(
-        [tenant, request.route, request.model, shaping],
+        [tenant, "embeddings" if request.embeds else "chat/completions", request.model, shaping],
         sort_keys=True,
         separators=(",", ":"),
         ensure_ascii=False,

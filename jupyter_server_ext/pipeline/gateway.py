@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import time
 from contextlib import aclosing, asynccontextmanager, nullcontext
+from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
 
 import msgspec
@@ -193,7 +194,7 @@ class Gateway:
             try:
                 yield
             finally:
-                if (used := context.used(self.upstream)) is not None:
+                if (used := context.used()) is not None:
                     taken.settle(used)
 
     async def _look_up(self, context: RequestContext, earlier: bytes | None) -> AsyncGenerator[Piece]:
@@ -219,15 +220,12 @@ class Gateway:
 
     def _hold(self, context: RequestContext) -> AbstractAsyncContextManager[Hold]:
         job, providers = context.job, self.pool.keys.providers
-        return self.accounting.hold(job.caller, job.request.model, providers, self.upstream.expected(job))
+        context.expected = self.upstream.expected(job)
+        return self.accounting.hold(job.caller, job.request.model, providers, context.expected)
 
     async def _send(self, context: RequestContext, hold: Hold) -> AsyncGenerator[Waiting]:
         """Yields news until the answer is there."""
-        job = context.job
-
-        def started() -> None:
-            context.begin_attempt(hold, self.upstream.expected(job))
-
+        job, started = context.job, partial(context.begin_attempt, hold)
         if not job.request.stream or (not job.request.whole and await self.upstream.lease_now(job)):
             context.answer = await self.upstream.answer(job, started)
             return

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from jupyter_server_ext.ledger import PromptVault, SqlLedgerStore
     from jupyter_server_ext.messages import CacheResult, Caller, ChatRequest
     from jupyter_server_ext.pipeline.money import Budgets
-    from jupyter_server_ext.upstream import Answer, Job, KeyRotatingTransport
+    from jupyter_server_ext.upstream import Answer, Job
 
 
 class RequestContext:
@@ -54,6 +54,7 @@ class RequestContext:
         self.status, self.error = 499, "caller_left"  # unless it ends in another way
         self.cache: CacheResult = ""
         self.saved = 0
+        self.expected = Usage()  # what it will likely take; a provider is asked with so much reserved
         self.billed: Usage | None = None  # usage at providers in its name; None while it is not known
         self.cost = self.wasted = 0  # what that costs, in nano-dollars
         self.in_flight = self.has_begun = self.has_left = False  # whether a provider is being asked in its name
@@ -85,7 +86,7 @@ class RequestContext:
             entry = replace(self._entry, at=self._now(), attempt=number, model=model, **known)
             self._begun = self._ledger.begin(entry)
 
-    def begin_attempt(self, hold: Hold, expected: Usage) -> None:
+    def begin_attempt(self, hold: Hold) -> None:
         """Begin the entry of the next try, and complete that of the failed one before it."""
         trace = self.job.trace
         for failed in trace.failed[-1:]:
@@ -107,7 +108,7 @@ class RequestContext:
                     **seconds,
                 )
                 self._ledger.note(entry)
-        self.begin(trace.attempts, expected, hold.amount)
+        self.begin(trace.attempts, self.expected, hold.amount)
 
     async def pass_on(self) -> None:
         """Note that a part of the answer goes out; the first one waits until the begun entry is on disk."""
@@ -130,10 +131,10 @@ class RequestContext:
         if self.answer is not None or usage.total_tokens:
             self.billed, self.cost = usage, self._accounting.prices.cost(usage, trace.model, trace.provider)
 
-    def used(self, upstream: KeyRotatingTransport) -> Usage | None:
+    def used(self) -> Usage | None:
         """What counts against the caller's limits; None when nothing was answered."""
         if self.in_flight:  # others listen on, and its usage is not known yet
-            return upstream.expected(self.job) if self.has_begun else None
+            return self.expected if self.has_begun else None
         if self.billed is not None:
             return self.billed
         return Usage() if self.has_begun or self.status == 200 else None

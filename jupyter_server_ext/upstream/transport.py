@@ -262,7 +262,7 @@ class KeyRotatingTransport(httpx.AsyncBaseTransport):
         started()
         provider = self._provider(lease.key)
         body = provider.body(job.request.body, lease.model, stream=job.request.stream)
-        request = provider.request(lease.key, f"/{job.request.route}", body)
+        request = provider.request(lease.key, "/embeddings" if job.request.embeds else "/chat/completions", body)
         request.extensions["sent"] = lease.sent
         answer = self._answer_to(job, lease, provider)
         try:

@@ -25,4 +25,4 @@ class Responses(RelayHandler):
         request = self.chat_request(read)
         frame = ResponseFrame(self.request_id, request.model, read.sent, int(time.time()))
         translate = EventTranslator(frame)
-        await self.while_connected(lambda: self.relay(request, lambda reply: response_of(reply, frame), translate.feed))
+        await self.relay(request, lambda reply: response_of(reply, frame), translate.feed)
