@@ -124,9 +124,11 @@ def build_app(
         settings, accounting.ledger, partial(_limit, gateway.pool, limits, accounting), groups=groups
     )
     overrides.recall()
+    # With Redis the other gateways, or Redis itself, know what was used.
     if state.link is None:
         _restore(gateway.pool, limits, overrides)
     server = settings.server
+    # One body of the largest size must always fit, whatever else is configured.
     per_caller = max(server.sending_per_caller_mb, server.max_body_mb)
     return AppContext(
         settings=settings,
@@ -353,6 +355,7 @@ def _open_postgresql(storage: StorageSettings) -> SqlLedgerStore:
     from jupyter_server_ext.ledger import SpooledLedgerStore, SpoolFile
 
     host = platform.node() or "gateway"
+    # A hundred gateways on one machine are a mistake, not a configuration.
     names = [storage.instance] if storage.instance else [host, *(f"{host}-{number}" for number in range(2, 100))]
     for name in names:
         path = Path(storage.spool) / f"rsql-{re.sub('[^A-Za-z0-9._-]', '_', name)}.spool"

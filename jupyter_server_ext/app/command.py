@@ -136,6 +136,7 @@ class RSQLGatewayApp(GatewayOptions, JupyterApp):
         if self.extra_args:
             raise ConfigError(f"'{self.extra_args[0]}' is not an option. See jupyter rsql --help.")
         tornado = logging.getLogger("tornado")
+        # Tornado logs for itself; its lines are to look like, and go where, the application's go.
         tornado.parent = self.log
         tornado.setLevel(cast("int", self.log_level))  # or a line is made of every request, for a handler that drops it
         if os.environ.get(FORMAT_VARIABLE) == "json":

@@ -45,6 +45,7 @@ class RSQLGatewayApp(GatewayOptions, ExtensionApp):
         if not self.url_prefix.strip("/"):
             self.log.error("RSQLGatewayApp.url_prefix must not be empty in a Jupyter Server; 'rsql' is used.")
             self.url_prefix = "rsql"
+        # A kernel gets a token of its own that can only ask: notebooks run what others wrote.
         self._kernel_token = Secret(secrets.token_urlsafe(32))
         person = owner(os.environ)
         base = self.base_below(server.base_url)
@@ -72,6 +73,7 @@ class RSQLGatewayApp(GatewayOptions, ExtensionApp):
 
     async def stop_extension(self) -> None:
         """Close connections to providers, and take back what kernels were handed."""
+        # Another server in this process may have handed out its own since.
         if os.environ.get(_TOKEN) == self._kernel_token.reveal():
             os.environ.pop(_URL, None)
             os.environ.pop(_TOKEN, None)

@@ -96,14 +96,7 @@ def configure(
 
 
 def _service(
-    name: str,
-    url: str,
-    *,
-    command: Sequence[str],
-    api_token: str,
-    environment: Mapping[str, str],
-    cwd: str,
-    user: str,
+    name: str, url: str, *, command: Sequence[str], api_token: str, environment: Mapping[str, str], cwd: str, user: str
 ) -> dict[str, Any]:
     service: dict[str, Any] = {
         "name": name,

@@ -35,8 +35,8 @@ if TYPE_CHECKING:
     from jupyter_server_ext.handlers import AppContext, Metrics
 
 
-_IDLE_SECONDS = 120.0
-_MOST_OPEN_FILES = 65_536
+_IDLE_SECONDS = 120.0  # a kept connection of a client, between two requests
+_MOST_OPEN_FILES = 65_536  # a client and a provider for each of tens of thousands of streams
 _LOOK_SECONDS = 1.0  # between two looks at the configuration's file
 _COLLECT_AFTER = (5_000, 20, 100)  # objects; collections of the young; of the middle-aged
 
@@ -84,18 +84,17 @@ async def serve(app: AppContext, listening: Listening, ready: Callable[[str], No
     _collect_rarely()
     application = web_application(app)
     server = BoundedServer(
-        application,
-        ssl_options=listening.tls,
-        xheaders=listening.trust_headers,
-        idle_connection_timeout=_IDLE_SECONDS,
+        application, ssl_options=listening.tls, xheaders=listening.trust_headers, idle_connection_timeout=_IDLE_SECONDS
     )
     most = most_connections()
+    # Behind a proxy all clients come from its address.
     server.bound(most, 0 if listening.trust_headers or app.hub is not None else most // 2)
     _say_little()
     sockets = patient(_sockets(listening))
     server.add_sockets(sockets)
     signalled = _on_signals(listening.signals)
     watching = _take_keys_when_told(app, listening)
+    # Before the first request: it would wait half a second.
     warm_prices(app.accounting.prices, app.settings)
     await app.gateway.start()
     following = asyncio.create_task(app.overrides.follow(), name="rsql-overrides")
@@ -105,6 +104,7 @@ async def serve(app: AppContext, listening: Listening, ready: Callable[[str], No
     following.cancel()
     server.stop()
     application.settings["leaving"] = True
+    # A second signal ends the drain.
     signalled.clear()
     await _first(_quiet(app.metrics, listening.quiet_seconds), signalled.wait(), seconds=listening.drain_seconds)
     await app.close()
@@ -125,6 +125,7 @@ def _sockets(listening: Listening) -> list[socket.socket]:
     """What is listened to: the port that a supervisor holds and hands on, or one of our own."""
     if kept := os.environ.pop(LISTEN_VARIABLE, ""):
         handed = socket.socket(fileno=int(kept))
+        # The supervisor keeps it open between two gateways, so no connection is refused meanwhile.
         handed.setblocking(False)
         return [handed]
     try:
@@ -230,7 +231,7 @@ def _collect_rarely() -> None:
     gc.set_threshold(*_COLLECT_AFTER)
 
 
-_POLL_SECONDS = 0.5
+_POLL_SECONDS = 0.5  # between two looks at a parent, where the system cannot tell of its end
 
 
 async def parent_gone(pid: int = 0, stdin: int = 0) -> None:

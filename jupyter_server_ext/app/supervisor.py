@@ -27,11 +27,11 @@ if TYPE_CHECKING:
 LISTEN_VARIABLE = "RSQL_LISTEN_FD"
 """What tells the gateway which open socket is its port."""
 
-_LOOK_SECONDS = 2.0
-_SHORT_LIFE = 5.0
-_MOST_FAILURES = 3
-_PAUSE = 2.0
-_BIND_SECONDS = 30.0
+_LOOK_SECONDS = 2.0  # between two looks whether the hub that started this is still there
+_SHORT_LIFE = 5.0  # seconds; a gateway that ends sooner with an error has failed to start
+_MOST_FAILURES = 3  # in a row, of one that has run before
+_PAUSE = 2.0  # seconds before the next start
+_BIND_SECONDS = 30.0  # for which the port of a gateway that is leaving is waited for
 
 
 class Supervisor:
@@ -50,6 +50,7 @@ class Supervisor:
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: self._end())
         signal.signal(signal.SIGHUP, lambda *_: self._pass_on(signal.SIGHUP))
+        # The restart of the gateway alone: it drains and ends, and the next one takes the same socket.
         signal.signal(signal.SIGUSR1, lambda *_: self._pass_on(signal.SIGTERM))
         lived, failures = False, 0
         while True:
@@ -70,6 +71,7 @@ class Supervisor:
         while True:
             with contextlib.suppress(subprocess.TimeoutExpired):
                 return self._child.wait(_LOOK_SECONDS)
+            # The hub that started this is gone, and another one answers, which starts a gateway of its own.
             if os.getppid() != self._parent and self._hub_answers():
                 self._end()
 

@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     from jupyter_server_ext.messages import Entry
 
 _PARQUET = "application/vnd.apache.parquet"
-_CHUNK = 256 * 1024
-_MOST_ERRORS = 1000
+_CHUNK = 256 * 1024  # bytes of a file between two looks at who else waits
+_MOST_ERRORS = 1000  # entries in one reply
 
 
 class HealthCheck(GatewayHandler):

@@ -32,10 +32,10 @@ if TYPE_CHECKING:
     from jupyter_server_ext.handlers.app_context import AppContext
     from jupyter_server_ext.messages import Caller
 
-_NO_BOUND = 1 << 62
+_NO_BOUND = 1 << 62  # of tornado, which would close the connection without a reply
 _SMALL_BODY = 256_000  # bytes; of routes that do not ask a model
 _PATIENCE_SECONDS = 1.0  # with the body of a request that is refused anyway
-_PATIENCE_BYTES = 32_000_000
+_PATIENCE_BYTES = 32_000_000  # likewise; who sends more is answered in the middle
 
 
 class JsonHandler(RequestHandler):
@@ -86,6 +86,7 @@ class JsonHandler(RequestHandler):
 
     def _opens_page(self) -> bool:
         headers = self.request.headers
+        # A program that accepts anything must see the error, not the page of a login.
         html = self.request.method == "GET" and "text/html" in headers.get("Accept", "")
         return html and "Authorization" not in headers and "token" not in self.request.query_arguments
 
@@ -100,6 +101,7 @@ class JsonHandler(RequestHandler):
 
     def log_exception(self, typ: Any, value: BaseException | None, tb: Any) -> None:  # noqa: ARG002  (tornado's)
         """Only what is a fault of ours; without the URL, which may hold what somebody should not have put there."""
+        # These have told the client what is wrong; a line each would let clients fill the log.
         if not isinstance(value, RsqlGatewayError | HTTPError | StreamClosedError):
             app_log.error("%s %s failed (%s)", self.request.method, self.route, self.request_id, exc_info=value)
 
@@ -140,6 +142,7 @@ class GatewayHandler(JsonHandler):
     async def prepare(self) -> None:
         """Before the body is read: is there such a method, who asks, is the body small enough."""
         self.app.metrics.under_way += 1
+        # From here on ``ended`` is called once, however the request ends.
         self._counted = True
         self.connection.set_max_body_size(_NO_BOUND)  # it is bounded here, with a reply
         try:
@@ -200,6 +203,7 @@ class GatewayHandler(JsonHandler):
         body = self.error_reply(self.refusal)
         self.set_limit_headers()
         self.set_header("Connection", "close")
+        # With a length the client knows that the answer is whole, though the connection closes.
         self.set_header("Content-Length", len(body))
         self.write(body)
         self.flush()
@@ -254,6 +258,7 @@ class GatewayHandler(JsonHandler):
 
     def set_limit_headers(self) -> None:
         """Put what the caller has left into the headers, and whether this gateway has a next request left."""
+        # Clients with a kept connection find the next gateway by a new one.
         if self.settings.get("leaving"):
             self.set_header("Connection", "close")
         if self.caller is not None:

@@ -10,13 +10,7 @@ import msgspec
 
 from jupyter_server_ext.errors import BadRequest
 from jupyter_server_ext.handlers.completions import RelayHandler
-from jupyter_server_ext.handlers.requests import (
-    optional_text,
-    optional_truth,
-    repeat_key,
-    required_text,
-    session_of,
-)
+from jupyter_server_ext.handlers.requests import optional_text, optional_truth, repeat_key, required_text, session_of
 from jupyter_server_ext.identity import needs_scope
 
 if TYPE_CHECKING:
@@ -36,6 +30,7 @@ class PlainChat(RelayHandler):
         """
         read = await self.read_body(asked_of)
         body = read.sent
+        # A repeat with the same Idempotency-Key continues the same conversation.
         repeatable = f"{self.asker.name}\0{key}" if (key := repeat_key(self.request.headers)) else ""
         session = session_of(optional_text(body, "session_id")) or self.app.conversations.new_id(repeatable)
         earlier = self.app.conversations.of(self.asker.name, session)
@@ -72,6 +67,7 @@ def _with_earlier(read: Read, earlier: list[dict[str, str]]) -> Read:
         return read
     if weighed is None or not isinstance(messages, msgspec.Raw):
         return read._replace(asked=read.asked | {"messages": [*messages[:-1], *earlier, messages[-1]]})
+    # The messages of a large body are JSON text, which is cut before its last message.
     text, turns = bytes(messages), msgspec.json.encode(earlier)[1:-1]
     question = len(text) - 1 - weighed.last
     more = sum(len(turn["content"]) for turn in earlier)

@@ -28,7 +28,7 @@ HEARTBEAT_SECONDS = 10.0
 """Silence in a stream after which a comment is due, by which clients tell a slow model from a lost connection."""
 
 _STALLED_CLIENT_SECONDS = 120.0  # a client that reads nothing for so long has gone
-_CLIENT_LEFT = 499
+_CLIENT_LEFT = 499  # as nginx has it in its logs; no client sees it
 
 
 class Heartbeat:
@@ -65,6 +65,7 @@ class RelayHandler(GatewayHandler):
     async def read_body(self, shape: Shape) -> Read:
         """What was sent; large bodies are read in another process, so ``shape`` is a function of a module."""
         body = self.body
+        # The parts and the whole would both be held while the body is read.
         self.incoming.chunks.clear()
         try:
             if len(body) > requests.LARGE:
@@ -166,6 +167,7 @@ class RelayHandler(GatewayHandler):
 
     def _beat(self) -> None:
         """Say that this gateway is still there, so that a client notices when what is between them is not."""
+        # A client that reads nothing has no use for another comment, and its buffer would grow.
         if not (self._finished or self.client_left() or self.connection.stream.writing()):
             self._begin_events()
             self.write(b": heartbeat\n\n")
@@ -190,6 +192,7 @@ class RelayHandler(GatewayHandler):
             async with asyncio.timeout(_STALLED_CLIENT_SECONDS):
                 await sent
         except TimeoutError:
+            # Its task ends as if the client had closed the connection.
             stream.close()
             raise StreamClosedError from None
 

@@ -27,11 +27,11 @@ if TYPE_CHECKING:
     from tornado.http1connection import HTTP1ServerConnection
     from tornado.iostream import IOStream
 
-_SPARE = 32
+_SPARE = 32  # connections beyond the most, for ``health`` and refusals
 _SPARE_SECONDS = 5.0  # that a spare connection stays open
-_TELL_SECONDS = 60.0
+_TELL_SECONDS = 60.0  # between two lines that say the same
 _FULL = {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM}
-_MOST = 60_000
+_MOST = 60_000  # where nothing limits what may be open
 
 
 def most_connections() -> int:
@@ -41,6 +41,7 @@ def most_connections() -> int:
         >>> 16 <= most_connections() <= 60_000
         True
     """
+    # What most systems allow by default.
     limit = 1024
     with suppress(ImportError, ValueError, OSError):
         import resource  # not on Windows
@@ -94,6 +95,7 @@ class BoundedServer(HTTPServer):
             oldest, timer = self._spare.popitem(last=False)
             timer.cancel()
             cast("IOStream", oldest).close()
+        # The handler of any route but ``health`` refuses what comes over it.
         stream.is_spare = True  # type: ignore[attr-defined]
         self._spare[stream] = asyncio.get_running_loop().call_later(_SPARE_SECONDS, stream.close)
 

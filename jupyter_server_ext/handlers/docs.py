@@ -16,13 +16,14 @@ if TYPE_CHECKING:
 
     from jupyter_server_ext.handlers.routes import Route
 
-_METHODS = ("get", "post", "delete")
+_METHODS = ("get", "post", "delete")  # of routes; the others are aliases of these
 _TEXT = {"type": "string"}
 
 
 def operations(routes: tuple[Route, ...]) -> Iterator[tuple[Route, str, str, str]]:
     """Each method of each route: route, method, scope (empty for none), what it does."""
     for route in routes:
+        # Of several names for one method, such as put and patch, one is shown.
         for name in _METHODS:
             method = getattr(route.handler, name)
             scope = scope_of(method)

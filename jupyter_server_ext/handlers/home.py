@@ -84,6 +84,7 @@ class Home(GatewayHandler):
             self.redirect(self.app.hub.browsers.begin(self, self.app.base))
             return
         self.caller = caller
+        # Other gateways on the same Redis have counted since.
         await self.app.limits.refresh(caller)
         own = [keys.public_fields(key) for key in await self.app.virtual_keys.of(caller.name)]
         cost = await self.app.accounting.cost_today(caller, {key.provider for key in self.app.settings.keys})

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 _WORDS = {"up": 5, "down": 1}
-_LONGEST_COMMENT = 4_000
+_LONGEST_COMMENT = 4_000  # characters
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +64,7 @@ class Feedback(GatewayHandler):
             comment=without_controls(optional_text(body, "comment"))[:_LONGEST_COMMENT],
             at=time.time(),
         )
+        # Only one's own answers: an id is in no list, but may be seen on a screen.
         if not is_name(rating.request_id) or not await self.app.accounting.knows(rating.request_id, self.asker):
             raise BadRequest(
                 "There is no request of yours with this id. It is in the header x-request-id of an answer.",

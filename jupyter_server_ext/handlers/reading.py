@@ -68,6 +68,7 @@ class BodyReader:
             TooLarge: Its values need more memory than there is.
         """
         if self._thread is None:
+            # One at a time: several bodies of 10 MB of brackets would need gigabytes together.
             self._thread = ThreadPoolExecutor(1, thread_name_prefix="rsql-bodies")
         return await asyncio.get_running_loop().run_in_executor(self._thread, self._ask, body, shape)
 
@@ -92,12 +93,14 @@ class BodyReader:
             except (OSError, EOFError):
                 self._end()
                 if last:
+                    # Twice means that it is this body that ends the process.
                     raise TooLarge("The body cannot be read. Send less in one request.") from None
         raise AssertionError
 
 
 def _started() -> subprocess.Popen[bytes]:
     """The process; it ends when this one does, as its standard input does."""
+    # Nothing that could hold a key is in its environment.
     names = ("PATH", "PYTHONPATH", "HOME", "LANG", "SYSTEMROOT", "VIRTUAL_ENV")
     environment = {name: os.environ[name] for name in names if name in os.environ}
     return subprocess.Popen(  # noqa: S603 - words of our own

@@ -26,9 +26,9 @@ _KEY_FIELD = re.compile(r"api[-_]?key", re.IGNORECASE)
 _SESSION = re.compile(r"[\w.:@+-]{1,128}")
 _REPEAT_KEY = re.compile(r"[ -~]{1,255}")
 _TASKS = frozenset(get_args(Task))
-_MOST_TOKENS = 2**31 - 1
+_MOST_TOKENS = 2**31 - 1  # what no counter overflows at, here or at a provider
 _MOST_CHOICES = 128  # as OpenAI allows
-_RETRY_SECONDS = 1.0
+_RETRY_SECONDS = 1.0  # bodies come and go fast
 _BODY_SECONDS = 120.0  # that a body may take to come
 _FIRST_SECONDS = 20.0  # that the smallest may take
 _SLOWEST = 100_000.0  # bytes a second of larger ones
@@ -92,6 +92,7 @@ class BodyBudget:
                 code="too_many_bodies",
                 retry_after=_RETRY_SECONDS,
             )
+        # Half of what is free: a large body never keeps the small ones out.
         if 2 * amount > self._in_all - self.held:
             raise NoCapacity("The gateway is receiving as much as it can hold. Try again.", retry_after=_RETRY_SECONDS)
         self._held[caller] = own
@@ -145,6 +146,7 @@ class IncomingBody:
         self.received += len(chunk)
         if self.received > self._most:
             raise self._too_large()
+        # Bodies without an announced length count as they come.
         self._hold(self.received - self._held)
         self.chunks.append(chunk)
 
@@ -177,6 +179,7 @@ def json_object(body: bytes) -> dict[str, Any]:
         raise BadRequest(f"The body is not JSON: {reason}.", code="invalid_json") from None
     if not isinstance(value, dict):
         raise BadRequest("The body must be a JSON object, like {…}.", code="invalid_json")
+    # A key in a body would reach logs and caches, and be used for one caller only.
     return {name: value for name, value in value.items() if not _KEY_FIELD.match(name)}
 
 

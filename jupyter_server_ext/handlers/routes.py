@@ -61,12 +61,7 @@ _COMPLETION = {
 }
 _RESPONSE = {
     "required": ["input"],
-    "properties": {
-        "input": _TEXT_OR_LIST,
-        "instructions": _TEXT,
-        "model": _TEXT,
-        "stream": {"type": "boolean"},
-    },
+    "properties": {"input": _TEXT_OR_LIST, "instructions": _TEXT, "model": _TEXT, "stream": {"type": "boolean"}},
     "additionalProperties": True,
 }
 _EMBEDDINGS = {

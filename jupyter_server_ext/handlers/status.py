@@ -37,6 +37,7 @@ class NoRoute(GatewayHandler):
         if self.request.path + "/" == self.app.base:
             self.redirect(self.app.base, status=308)
         else:
+            # Not one of ours: tornado's own error gets the plain sentence of ``plain_error``.
             raise HTTPError(404)
 
     head = post = put = patch = delete = options = get

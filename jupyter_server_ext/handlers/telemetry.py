@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
     from prometheus_client.core import Metric
 
+# From a cached answer to a long one behind a queue.
 _SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0)
 
 
@@ -56,6 +57,7 @@ class Metrics:
         """A request was answered."""
         self.under_way -= 1
         self.ended_so_far += 1
+        # The end of the gateway waits for this.
         if self._idle is not None and not self.under_way and not self._idle.done():
             self._idle.set_result(None)
         counted = self._counted.get((route, status))

@@ -38,7 +38,7 @@ _AUTHORIZATION = re.compile(r"(?:bearer|token)[ ]+(\S+)[ ]*", re.IGNORECASE)
 _SCOPE = "rsql_scope"
 _AGAIN_SECONDS = 5.0  # how soon an identity that does not answer is asked again about a token that is known
 _PATIENCE_SECONDS = 1.0  # with an identity that is slow, when the caller is known from before
-_MOST_ADDRESSES = 10_000
+_MOST_ADDRESSES = 10_000  # whose bad tokens are counted; a flood from many must not fill the memory
 _AT_ONCE = 20  # unknown tokens that an identity is asked about at the same time
 
 
@@ -243,6 +243,7 @@ class Authenticator:
             del self._remembered[digest]
 
     async def _find(self, handler: RequestHandler) -> Caller | None:
+        # Even a right one: it would stand in logs and histories.
         if "token" in handler.request.query_arguments:
             raise NotAuthenticated("Send the token in the header 'Authorization: Bearer …', not in the URL.")
         if token := token_of(handler):
@@ -267,6 +268,7 @@ class Authenticator:
             return remembered.caller
         if remembered.caller is not None and self._clock() < remembered.good_until:
             return await self._ask_again(digest, remembered, handler)
+        # A caller that leaves must not cancel the question that others wait for.
         return await asyncio.shield(self._ask(digest, handler, first=True))
 
     async def _ask_again(self, digest: bytes, remembered: _Known, handler: RequestHandler) -> Caller | None:
@@ -294,6 +296,7 @@ class Authenticator:
         if self._bad_tokens is None:
             return await self._put(handler)
         address = self._address(handler)
+        # Checked within: those that wait here have been counted by then.
         async with self._few:
             self._bad_tokens.check(address)
             caller = await self._put(handler)

@@ -35,7 +35,7 @@ T = TypeVar("T")
 
 PREFIX = "rsql_"
 _DAY = 86_400.0
-_MOST_CALLERS = 10_000
+_MOST_CALLERS = 10_000  # whose owners are remembered
 _NAME = re.compile(r"[\w.@+-][\w .@+-]{0,63}")
 
 
@@ -163,6 +163,7 @@ class VirtualKeys:
         owner = await self._owner_of(key)
         if owner is None:
             return None
+        # What its owner has lost, the key has lost.
         return Caller(owner.name, owner.tenant, key.scopes & owner.scopes, key=key.id, limits=key.limits)
 
     async def _owner_of(self, key: ApiKey) -> Caller | None:

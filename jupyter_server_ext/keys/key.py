@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 _FIRST_COOL_DOWN = 0.5  # seconds after a key's first failure; doubled with each further one
-_LONGEST_COOL_DOWN = 15.0
+_LONGEST_COOL_DOWN = 15.0  # seconds, so that a provider that is back is soon noticed
 _LEAST_AFTER_SEVERAL = 2.0  # seconds after several failures, whatever a provider names
 _LONG_WINDOW = 600.0  # a key whose window of this length or more is full is exhausted rather than busy
 _MOST_MODELS = 200  # whose offers a key remembers

@@ -231,7 +231,7 @@ class ModelQueues:
 
 
 LOOK_AHEAD = 8  # callers whose smaller requests may use what the head cannot
-LEAST_WEIGHT = 0.01
+LEAST_WEIGHT = 0.01  # of a tenant, so that 0 starves nobody
 _FEW_FLOWS = 64  # of callers that have gone, kept without a look whether their rounds are over
 
 

@@ -46,7 +46,7 @@ _PATIENCE = 1.0  # seconds that callers for which room is kept may wait
 _FRESH = 0.25  # seconds for which what is kept is known …
 _FRESH_PER_CALLER = 0.002  # … and where many ask, so much longer for each
 _AGAIN = 1.0  # seconds after which a look is taken again at the latest, as others may have left
-_MOST_MODELS = 200
+_MOST_MODELS = 200  # with habits or divisions remembered, as callers name models freely
 
 
 class _SharedKey(NamedTuple):
@@ -279,7 +279,7 @@ _SEVERAL_GONE = 40.0  # … or one that asked for several at once, and never aga
 _AT_ONCE = 1.0  # seconds between requests that are of one occasion
 _ONE = 1.5  # requests on one occasion, beyond which these are several
 _FEW = 64  # callers that are kept without a look whether they have left
-_LEARN = 0.1
+_LEARN = 0.1  # of a request, in what one usually takes
 
 
 @dataclass(slots=True)

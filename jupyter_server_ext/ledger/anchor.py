@@ -68,6 +68,7 @@ def add_line(path: Path, line: str) -> None:
     with os.fdopen(open_private(path, os.O_WRONLY | os.O_APPEND), "a", encoding="utf-8") as file:
         file.write(line + "\n")
         file.flush()
+        # It is evidence only if it is on disk before anybody can delete an entry.
         os.fsync(file.fileno())
 
 

@@ -18,7 +18,7 @@ _OUTAGE = (
     *(TimeoutError, OSError),
 )
 _OF_A_ROW = ("22", "23", "54")  # PostgreSQL's classes: data, constraints, and what is too long or too many
-_MOST = 1_000_000_000_000_000
+_MOST = 1_000_000_000_000_000  # of tokens or nano-dollars, so that sums of thousands fit a column, too
 _SHORT = {"request_id": 64, "error": 64, "prompt_hash": 64, "task": 16, "api_key": 16, "cache": 8}
 _NAMES = ("caller", "tenant", "model", "key", *_SHORT)
 

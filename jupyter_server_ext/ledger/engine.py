@@ -34,6 +34,7 @@ def open_engine(url: str) -> sa.Engine:
             parsed = parsed.set(drivername="postgresql+psycopg")
         if parsed.drivername.startswith("postgresql"):
             parsed = parsed.set(query=_PATIENT | dict(parsed.query))
+        # A server may have closed an idle connection; SQLite's file cannot.
         engine = sa.create_engine(parsed, pool_pre_ping=parsed.drivername.startswith("postgresql"))
     except (sa.exc.ArgumentError, ModuleNotFoundError, sa.exc.NoSuchModuleError) as error:
         msg = f"The ledger's URL is not usable ({_reason(error)}). Use sqlite:///path or postgresql://…"
@@ -49,6 +50,7 @@ def migrate(engine: sa.Engine) -> None:
     with engine.begin() as db:
         if db.dialect.name == "postgresql":
             db.execute(sa.text("SELECT pg_advisory_xact_lock(:n)"), {"n": _MIGRATION_LOCK})
+        # A current ledger is only read here, and starts need not take turns.
         elif _version(db) != _HEAD:
             db.exec_driver_sql("BEGIN IMMEDIATE")
         version = _version(db)

@@ -79,6 +79,7 @@ def _as_parquet(table: Path) -> Path:
     )
     read = f"read_csv('{table}', header=true, auto_detect=false, quote='\"', columns={{{columns}}})"
     query = f"SELECT {texts} FROM {read}"  # noqa: S608
+    # The gateway goes on answering beside it.
     with duckdb.connect(config={"threads": 1}) as db:
         db.execute(f"COPY ({query}) TO '{parquet}' (FORMAT parquet, COMPRESSION zstd)")
     return parquet

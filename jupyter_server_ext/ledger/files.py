@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 _OTHERS = stat.S_IRWXG | stat.S_IRWXO
-_MOST = 1_000
+_MOST = 1_000  # gateways on one machine
 
 
 def open_private(path: Path, flags: int = os.O_RDWR) -> int:
@@ -73,6 +73,7 @@ class Instance:
         for number in range(1, _MOST):
             name = f"{host}-{number}"
             with suppress(OSError):
+                # Appending changes nothing in a file that another gateway holds.
                 file = (folder / f".{name}.lock").open("ab")
                 try:
                     lock(file.fileno())

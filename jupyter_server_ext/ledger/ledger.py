@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 _A_DAY = 86_400.0
-_TIDY_SECONDS = 3_600.0
+_TIDY_SECONDS = 3_600.0  # between two deletions of what is old
 _PATIENCE_SECONDS = 2.5  # of who waits for an entry to be written while nothing can be
 
 
@@ -109,6 +109,7 @@ class Ledger:
         self._clock = clock
         self._tidying: asyncio.Task[None] | None = None
         self._retry_seconds = retry_seconds
+        # One writer: entries of a chain follow each other, and a group commits while the next gathers.
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="rsql-ledger")
         self._begun: deque[_PendingEntry] = deque()
         self._ended: deque[_PendingEntry] = deque()
@@ -208,6 +209,7 @@ class Ledger:
         """
         if self._store is None:
             msg = "This gateway keeps no ledger. Its administrator sets 'ledger' in [storage]."
+            # Not a failure: nothing was ever to be kept.
             raise LedgerUnavailable(msg, status=404, code="no_ledger")
         try:
             return await asyncio.get_running_loop().run_in_executor(thread, question, self._store)
@@ -268,6 +270,7 @@ class Ledger:
                 except OSError as error:
                     app_log.error("rsql: the anchor cannot be written (%s).", error.strerror)
                     return
+            # An anchor that could not be written is tried again with the next head.
             self._anchored = head.chain_hash
 
     async def verify(self) -> list[str]:
@@ -311,6 +314,7 @@ class Ledger:
                     self.failure = ""
                 for queue, group in ((self._begun, begun), (self._ended, ended)):
                     for waiting in group:
+                        # Only now: a failed group stays at the head of its queue, in order.
                         queue.popleft()
                         waiting.end(_not_recordable(waiting.entry, refused))
 
@@ -329,6 +333,7 @@ class Ledger:
     def _commit(self, begun: list[Entry], ended: list[Entry]) -> None:
         if self._store is None:
             return
+        # What began and ended within one group is written once, as ended.
         over = {(entry.request_id, entry.attempt) for entry in ended}
         still_open = [entry for entry in begun if (entry.request_id, entry.attempt) not in over]
         if ended:

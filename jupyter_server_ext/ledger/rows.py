@@ -110,6 +110,7 @@ def entry_of(row: Any, **changes: Any) -> Entry:
 
 def amounts(row: dict[str, Any]) -> dict[str, int]:
     """What one entry adds to its totals; a request counts once, however many attempts it took."""
+    # Entries of attempts that were followed by others have 0 attempts.
     last = row["attempts"] > 0 or not row["key"] or row["status"] == 0
     return {
         "requests": int(last),

@@ -120,9 +120,11 @@ class SpoolFile:
         start = self.size
         try:
             while lines:
+                # A write may take only a part; each goes to the end as it then is.
                 lines = lines[os.pwrite(self._file, lines, self.size) :]
             os.fsync(self._file)
         except OSError:
+            # Half a group must not stand there: it would be delivered, and then written again.
             os.ftruncate(self._file, start)
             raise
         return start
@@ -280,10 +282,12 @@ class SpooledLedgerStore(SqlLedgerStore):
 
     def close(self) -> None:
         """Deliver what can be delivered at once; the rest stays in the file."""
+        # The courier ends its pause at once.
         self._closing.set()
         if self._courier is not None:
             self._courier.join(2 * self._patience)
         super().close()
+        # A courier that hangs still reads the file; the process's end closes it.
         if self._courier is None or not self._courier.is_alive():
             self._spool.close()
 

@@ -160,6 +160,7 @@ class SqlLedgerStore(SqlLedgerReader):
         if not ended:
             return 0
         with self._connection() as db, db.begin():
+            # First, as what follows reads what no other process may change any more.
             self._take_turn(db, ended)
             self._begin(db, begun)
             new = self._not_yet_there(db, ended)
@@ -286,6 +287,7 @@ class SqlLedgerStore(SqlLedgerReader):
             if run:
                 db.execute(sa.delete(entries).where(own, entries.c.number <= run[-1].number))
                 start = {"instance": instance, "first_number": run[-1].number + 1, "first_hash": run[-1].chain_hash}
+                # Verification begins where the deleted run ended.
                 statement = _insert_into(db.dialect.name, chains)
                 moved = {name: statement.excluded[name] for name in ("first_number", "first_hash")}
                 db.execute(statement.on_conflict_do_update(index_elements=["instance"], set_=moved), start)
@@ -366,6 +368,7 @@ class Prepared:
     def run(self, db: sa.Connection, rows: Sequence[Row]) -> Any:
         """Run it for each of these rows, at one go."""
         text, values = self._compiled.get(db.dialect.name) or self._compile(db.dialect)
+        # A lone row, the usual case, needs no list.
         given = values(rows[0]) if len(rows) == 1 else [values(row) for row in rows]
         if db.dialect.name != "sqlite":
             return db.exec_driver_sql(text, given)
@@ -373,6 +376,7 @@ class Prepared:
         try:
             return cursor.execute(text, given) if len(rows) == 1 else cursor.executemany(text, given)
         except sqlite3.Error as error:
+            # As if SQLAlchemy had run it, so that callers know one family of errors.
             raise sa.exc.DBAPIError.instance(text, None, error, sqlite3.Error) from error
 
     def _compile(self, dialect: sa.Dialect) -> tuple[str, Callable[[Row], Any]]:

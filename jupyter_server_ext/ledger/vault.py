@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from jupyter_server_ext.config import Secret
 
-_NONCE = 12
+_NONCE = 12  # bytes, as AES-GCM has it
 
 
 class PromptVault:
@@ -71,6 +71,7 @@ class AnswerVault:
         """The text, unreadable without the key."""
         from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
+        # Random, as one key may seal the answer of a request again after a crash.
         nonce = os.urandom(_NONCE)
         return nonce + AESGCM(self._key).encrypt(nonce, text, None)
 

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 _GRAINS = 120  # parts of a window without a limit, which is counted for show
 _MOST_COUNTERS = 20_000  # beyond it, those that count nothing are forgotten
-_GONE = -math.inf
+_GONE = -math.inf  # when a slice was taken that counts no more
 
 
 class Counter(NamedTuple):
@@ -167,6 +167,7 @@ class RollingWindow:
         """Count ``amount`` from now on."""
         self._used += amount
         last = self._slices[-1] if self._slices else None
+        # Coarse slices bound the memory of a window that thousands use.
         if last is not None and now - last.at < self._grain:
             last.amount += amount
             return last
@@ -273,6 +274,7 @@ class MemoryCounters:
 
     def change(self, charge: Charge, amount: int) -> None:
         """See ``Counters.change``."""
+        # Most charges are settled as they were taken.
         if difference := amount - charge.amount:
             charge.amount = amount
             count, taken = charge.place
@@ -319,6 +321,7 @@ class MemoryCounters:
                 RollingWindow(counter.seconds, counter.limit, counter.grain) if windowed else InFlight(counter.limit)
             )
             self._counts[counter.id] = count
+        # Limits may have been changed since the counter was made.
         count.limit = counter.limit
         return count
 

@@ -91,6 +91,7 @@ class LimitScope:
         self.limited: dict[Unit, list[tuple[Counter, int]]] = {unit: [] for unit in _UNITS}
         for unit, period in _WINDOWS:
             limit = getattr(limits, f"{unit}_per_{period}")
+            # A caller's use is shown without limits, too.
             if limit is not None or kind == "caller":
                 counter = self.counters[unit, period] = Counter(f"{scope}/{unit}/{period}", limit, _SECONDS[period])
                 if limit is not None:
@@ -129,6 +130,7 @@ class LimitScope:
 
     def ended(self, seconds: float) -> None:
         """Learn from a request that took so many seconds."""
+        # A mean of the last ten or so.
         self._typical_seconds += 0.1 * (seconds - self._typical_seconds)
 
 
@@ -162,6 +164,7 @@ class LimitCharges:
             LimitExceeded: With the time at which a repeat will pass.
         """
         self._start = self._clock()
+        # Reading a long question costs more than the limits: only where one is of tokens.
         limiting = [scope for scope in self._scopes if scope.limited["tokens"]]
         need = self._need() if limiting else Need()
         refusals = [refusal for scope in limiting for refusal in scope.too_long(need)]

@@ -156,6 +156,7 @@ class LimitOverrides:
         if self.ledger.keeps:
             await self._catch_up()
         overrides = _merged(self._overrides, changes) if changes else {}
+        # After the merge: many small changes add up.
         _check_size(overrides)
         await self._keep(overrides, caller)
 

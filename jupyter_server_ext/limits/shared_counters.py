@@ -31,7 +31,7 @@ _PARTS_SHOWN = 120  # … and of one without a limit
 _PATIENCE = 60 * MICROSECONDS  # for which what others had in flight when Redis was lost is taken to be so still
 _LONGEST_SHARED_ANEW = 86_400 * MICROSECONDS  # sums over longer times are not dealt out anew
 _NEWS_SECONDS = 0.05  # after which news has reached all gateways
-_MOST_COUNTS = 20_000
+_MOST_COUNTS = 20_000  # beyond it, those that count nothing are forgotten
 _CHUNK = 100  # counters in one call
 
 
@@ -100,6 +100,7 @@ class SharedCount:
     def learn(self, used: int, now: int) -> bool:
         """Take Redis' sum of what all use; whether Redis still knows of all that this gateway has reported."""
         own = self.advance(now)
+        # Redis sums what all have reported: less than our own part means that it has lost some.
         if self.span and used < own - sum(self.pending.values()):
             return False
         self.others, self.others_at = max(0, used - own), now
@@ -232,6 +233,7 @@ class RedisCounters:
         """See ``Counters.clear``."""
         now = self._redis.now()
         names = {name for name, count in self._counts.items() if name.endswith(f"/{period}") and count.used(now)}
+        # Twice: see ``_wipe``.
         for _ in range(2):
             names |= await self._wipe("clear", period, f"*/{period}") or set()
         return len({scope_of(name) for name in names})
@@ -315,6 +317,7 @@ class RedisCounters:
         if is_meant := _IS_MEANT.get(kind):
             for name, count in list(self._counts.items()):
                 if count.span and is_meant(name.removeprefix(self._start), news):
+                    # What was not reported yet is forgotten with it.
                     self._dirty.pop(name, None)
                     del self._counts[name]
         elif kind == "used" and self._redis.state != "lost":

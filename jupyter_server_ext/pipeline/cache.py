@@ -107,12 +107,7 @@ class AnswerCache:
     _OVERHEAD = 200  # bytes of an entry beyond its body: the key, the tuple, two slots of the dict
 
     def __init__(
-        self,
-        max_bytes: int,
-        ttl_seconds: float,
-        *,
-        clock: Callable[[], float],
-        behind: AnswerStore | None = None,
+        self, max_bytes: int, ttl_seconds: float, *, clock: Callable[[], float], behind: AnswerStore | None = None
     ) -> None:
         self._max_bytes = max_bytes
         self._ttl_seconds = ttl_seconds
@@ -272,6 +267,7 @@ class SingleFlight(Generic[T]):
             received = False
             async with aclosing(self._listen(key, flight)) as pieces:
                 async for piece in pieces:
+                    # News bind a listener to nothing: it may still join another flight.
                     received = received or not self._is_news(piece)
                     yield piece
             if flight.failure is None:
@@ -327,4 +323,5 @@ class SingleFlight(Generic[T]):
         if self._flights.get(key) is flight:
             del self._flights[key]  # at once: nobody may board a flight that is being called off
         flight.task.cancel()
+        # Until its key is given back: who asks next must find room.
         await asyncio.wait({flight.task})

@@ -165,6 +165,7 @@ class Gateway:
                 context.failed(cancelled.args[0])
             raise
         finally:
+            # Listeners of a shared answer may go on; the last of them writes the entry.
             context.has_left = True
             if not context.in_flight:  # else it is written when the last listener has left
                 await context.write()
@@ -215,6 +216,7 @@ class Gateway:
             return _again(request, found, "hit")
         flight = f"{key} whole" if request.whole else key  # a live one may break
         if self._flights.is_under_way(flight):
+            # Of one that joins a flight nothing is reserved: the first pays.
             context.begin(1, Usage(), 0)
         return self._listen(context, self._flights.share(flight, lambda: self._call(context, key)), "shared")
 
@@ -231,6 +233,7 @@ class Gateway:
             return
         sending = asyncio.create_task(self.upstream.answer(job, started))
         try:
+            # An answer that comes soon needs no news before it.
             await asyncio.wait({sending}, timeout=_PATIENCE)
             while not sending.done():
                 if job.queued is not None and job.queued.granted is not None:

@@ -106,6 +106,7 @@ class IdempotencyStore:
             RepeatUnknown: The ledger cannot be read, and nobody else knows that this is not a repeat.
         """
         name = _name(caller, request.repeat_key)
+        # Repeats wait here, in this process, before other gateways are asked.
         place = self._places.setdefault(name, _Place(request.fingerprint))
         _refuse_another(place.fingerprint, request)
         place.people += 1
@@ -120,6 +121,7 @@ class IdempotencyStore:
     async def keep(self, caller: str, request: ChatRequest, body: bytes) -> None:
         """Keep an answer for a day; on disk when this returns, where there is a ledger that can be written."""
         name = _name(caller, request.repeat_key)
+        # The fingerprint tells a repeat from another request that took the same key.
         packed = bytes.fromhex(request.fingerprint) + body
         until = self._clock() + self._seconds
         if not await self._keep_on_disk(name, caller, request.repeat_key, packed, until):

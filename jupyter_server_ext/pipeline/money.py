@@ -223,9 +223,7 @@ class Budgets:
         self._places.clear()
 
     def restore(
-        self,
-        spent: Mapping[tuple[str, str], Mapping[str, int]],
-        by_keys: Mapping[str, Mapping[str, int]] | None = None,
+        self, spent: Mapping[tuple[str, str], Mapping[str, int]], by_keys: Mapping[str, Mapping[str, int]] | None = None
     ) -> None:
         """Take over what the ledger remembers.
 
@@ -268,6 +266,7 @@ class Budgets:
 
     def _of(self, caller: Caller) -> list[Counter]:
         """All counters that concern a caller today; finding them anew costs more than counting."""
+        # Counters are named by day and month: at midnight all are other ones.
         if self._clock() >= self._day_ends or len(self._places) > _MOST_CALLERS:
             self._places.clear()
             self._day_ends = _midnight_after(self._now()).timestamp()

@@ -78,6 +78,7 @@ def as_body(events: bytes) -> bytes | None:
             for choice in chunk.get("choices") or ():
                 _add_choice(choices, choice)
         ordered = [_joined(choices[index]) for index in sorted(choices)]
+    # Providers send anything; what cannot be put together is not kept.
     except (msgspec.DecodeError, TypeError, AttributeError, KeyError, ValueError, RecursionError):
         return None
     if not choices:

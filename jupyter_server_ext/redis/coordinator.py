@@ -36,7 +36,7 @@ MICROSECONDS = 1_000_000
 
 _BEATS = 10  # signs of life in the length of a lease
 _SILENT_LEASES = 5  # after which a silent gateway has no share any more
-_MOST_AT_ONCE = 256
+_MOST_AT_ONCE = 256  # calls that travel together
 
 T = TypeVar("T")
 _FORGOTTEN = "forgotten"  # the kind of news that Redis has forgotten something

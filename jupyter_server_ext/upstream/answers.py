@@ -30,9 +30,9 @@ if TYPE_CHECKING:
     from .transport import Job
     from .usage import Expectation
 
-_CHARACTERS_PER_TOKEN = 4.0
-_LONGEST_BODY = 64_000_000
-_LONGEST_ERROR = 1_000_000
+_CHARACTERS_PER_TOKEN = 4.0  # of an answer whose usage nobody tells
+_LONGEST_BODY = 64_000_000  # bytes
+_LONGEST_ERROR = 1_000_000  # bytes; more is somebody's page
 _LONGEST_OPENING = 1_000_000  # bytes of a stream before its first content
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 _SHORTEST_SECRET = 8  # what is shorter, such as the "none" of local servers, is no secret, and may be any word

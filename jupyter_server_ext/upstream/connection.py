@@ -27,11 +27,11 @@ from jupyter_server_ext.http_client import httpx
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterator
 
-_CONNECT_SECONDS = 10.0
+_CONNECT_SECONDS = 10.0  # a provider that does not take a connection by then will not soon
 _IDLE_SECONDS = 30.0  # a kept connection is not used after this, as the other side may be closing it
 _MOST_HEAD = 65_536  # bytes that may come without any of a body among them: heads, trailers, chunk extensions
-_MOST_HEADERS = 256
-_MOST_INTERIM = 16
+_MOST_HEADERS = 256  # far more than any provider sends
+_MOST_INTERIM = 16  # replies such as 103, before the one that counts
 _MOST_UNREAD = 262_144  # bytes that wait to be read before the other side is slowed down
 _PIECE = 65_536  # of an unpacked body
 _FREE_GROWTH = 1_000_000  # bytes that a packed body may grow to, however small it was; beyond it …

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 FORMAT_VARIABLE = "RSQL_LOG_FORMAT"
 _AGAIN_AFTER = 60.0  # seconds in which a line that says the same is only counted
-_MOST_KNOWN = 1000
+_MOST_KNOWN = 1000  # different lines that are remembered
 _OF_ONE = {"request_id", "seconds"}  # fields in which two lines differ that say the same
 
 

@@ -37,7 +37,7 @@ _RESET = re.compile(
 )  # OpenRouter puts its headers into the body
 _FIRST_DATE, _FIRST_IN_MILLISECONDS = 1e9, 1e12  # larger numbers are no lengths of time but Unix time
 _MOST_READ = 4000  # characters of an error
-_REFUSED = 429
+_REFUSED = 429  # the only status at which a reset without a limit of its own says when to come back
 _SECRET_FIELDS = re.compile(r"api[_-]?key", re.IGNORECASE)
 
 

@@ -14,8 +14,8 @@ from typing import Any, NamedTuple
 import msgspec
 
 _LONGEST_EVENT = 8_000_000  # bytes; also of those that are held back
-_LONGEST_STREAM = 64_000_000
-_MOST_DAMAGED = 3
+_LONGEST_STREAM = 64_000_000  # bytes; the longest answers have a few million
+_MOST_DAMAGED = 3  # events without which a stream is still passed on
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 _NULL = msgspec.Raw(b"null")
 _UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)

@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 
     from .openai import OpenAIProvider
 
-_AN_HOUR = 3600.0
+_AN_HOUR = 3600.0  # for which an exhausted key, or a model without access, is left alone
 _NOTHING = Usage()
 
 

@@ -27,19 +27,18 @@ if TYPE_CHECKING:
     from .sse import ReportedUsage
 
 _UNKNOWN_ANSWER = 1024  # tokens of an answer when nothing like it was seen yet
-_CHARACTERS_PER_TOKEN = 3.0  # of a prompt, likewise; real texts have 3.5 to 4.5 …
-_MOST_CHARACTERS = (
-    4.0  # … so that waits are foretold by this: whoever is refused for nothing comes back later than need be
-)
+_CHARACTERS_PER_TOKEN = 3.0  # of a prompt, likewise; real texts have 3.5 to 4.5
+# Waits are predicted by this: a caller who is refused for nothing comes back later than need be.
+_MOST_CHARACTERS = 4.0
 _SPARE = 3  # tokens that a prompt has whatever its length, where nothing is known
-_HAIR = 1e-9
-_FORGETTING = 0.05
+_HAIR = 1e-9  # of rounding, so that a product that is whole is not rounded up
+_FORGETTING = 0.05  # of the distance to a lower rate, by which one answer moves it
 _MARGIN = 1.5  # over the longest answer of late, at most
 _REMEMBERED = 200  # answers per model and caller
 _FEW = 20  # of them, before their spread says anything
 _SIGMAS = 4.0  # standard deviations by which several answers together hardly ever exceed their means
 _ENOUGH = 50  # of them, before a caller is taken to differ from the others
-_MOST_CALLERS = 5000
+_MOST_CALLERS = 5000  # with lengths of their own; the one silent for longest goes first
 _CHARACTERS_PER_NUMBER = 4  # of a text given as tokens
 _IMAGE_CHARACTERS = 4000  # what a picture costs, as text
 _MOST_BYTES = 4  # of a character in UTF-8, each of which may be a token

@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-_SECONDS = 10.0
-_MOST_CONNECTIONS = 20
+_SECONDS = 10.0  # for one reply
+_MOST_CONNECTIONS = 20  # a class that logs in at once must not exhaust the hub
 _PAGE = 200  # what the hub gives at most
 
 

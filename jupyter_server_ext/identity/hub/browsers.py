@@ -25,8 +25,8 @@ if TYPE_CHECKING:
 
     from jupyter_server_ext.identity.hub.place import HubPlace
 
-_SESSION_DAYS = 1.0
-_LOGIN_DAYS = 600 / 86_400
+_SESSION_DAYS = 1.0  # after it the browser is sent to the hub again, which lets it in without a question
+_LOGIN_DAYS = 600 / 86_400  # ten minutes, for a password or two
 
 
 class Browsers:

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from jupyter_server_ext.identity.hub.place import HubPlace
 
 
-_LONGEST_TOKEN = 512
+_LONGEST_TOKEN = 512  # characters; the hub is not asked about more
 _SERVERS = "access:servers!server="  # what the hub puts into the scopes of a server's own token
 
 

@@ -21,7 +21,7 @@ _LONGEST = 86_400.0  # seconds that anything learnt is kept
 _OFTEN_BELIED = 4  # refusals of what was left by headers, after which they are not believed
 _PATIENCE = 5  # times the margin, that an answer is waited for where answers often come within it …
 _OFTEN_PROMPT = 0.25  # … which this share of them is
-_LEARNING = 0.03
+_LEARNING = 0.03  # of one answer, in the share of those within the margin
 _WIDEST = 4  # times the margin, that refusals can make it
 
 

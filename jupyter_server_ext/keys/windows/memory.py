@@ -17,19 +17,12 @@ from jupyter_server_ext.keys.windows.window import TimeWindow
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
-    from jupyter_server_ext.keys.windows.base import (
-        Cost,
-        Observation,
-        Offer,
-        RateWindow,
-        Reservation,
-        WindowSpec,
-    )
+    from jupyter_server_ext.keys.windows.base import Cost, Observation, Offer, RateWindow, Reservation, WindowSpec
     from jupyter_server_ext.keys.windows.usage import Excess
 
 
-_LEAST_JITTER = 0.04
-_FREE_JITTER = 0.5
+_LEAST_JITTER = 0.04  # seconds that a busy machine needs without any network
+_FREE_JITTER = 0.5  # seconds that cost a long window nothing worth naming
 _LEAST_WAIT = 1e-6  # seconds; where there is no room, the wait is never 0
 _STEP = 0.5  # seconds by which this machine's clock is set before midnight is computed anew
 _MOST_WINDOWS = 5000  # beyond it those that count nothing are forgotten

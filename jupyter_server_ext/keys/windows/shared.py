@@ -31,8 +31,8 @@ _TICK = 0.05  # seconds between two looks at what is over
 _RETRY = 0.1  # seconds until a key is tried again that has no room left of its share
 _LEAST_RETRY = 0.01  # seconds until a key is tried again that another gateway was quicker to take
 _MOST_OFFERS = 8  # keys in one call
-_CHUNK = 200
-_MOST_NAMES = 10_000
+_CHUNK = 200  # windows in one report
+_MOST_NAMES = 10_000  # of windows, beyond which those without use are forgotten
 
 
 class RedisWindows(MemoryWindows):
