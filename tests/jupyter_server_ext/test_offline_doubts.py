@@ -63,17 +63,11 @@ def test_ordered_by_is_no_dealing():
     assert written("List every album ordered by album title") == "SELECT title FROM albums ORDER BY title ASC"
 
 
-@pytest.mark.parametrize(
-    ("question", "figure", "group"),
-    [
-        ("total of invoices by billing country in 2022", "SUM(total)", "GROUP BY billing_country"),
-        ("unit price by genre", "AVG(tracks.unit_price)", "GROUP BY genres."),
-    ],
-)
-def test_a_figure_by_kinds_is_computed_for_each_and_owned_up_to(question, figure, group):
-    assert figure in written(question)
-    assert group in written(question)
-    assert "I took the" in say(question, ddl=MUSIC)
+@pytest.mark.parametrize("question", ["total of invoices by billing country in 2022", "unit price by genre"])
+def test_a_figure_that_is_not_named_is_not_chosen(question):
+    text = say(question, ddl=MUSIC)
+    assert "```" not in text
+    assert "what to compute for each group" in text or "I see no “unit price” in genres" in text
 
 
 def test_what_may_be_added_up_for_a_rank_is_refused():
@@ -82,7 +76,7 @@ def test_what_may_be_added_up_for_a_rank_is_refused():
     CREATE TABLE flights ( id INTEGER, tailnum TEXT, dep_delay INTEGER,
       FOREIGN KEY (tailnum) REFERENCES planes (tailnum) );
     """
-    assert "I see no “delay” in planes" in say("Which plane has the most delay?", ddl=ddl)
+    assert "“delay ?”" in say("Which plane has the most delay?", ddl=ddl)
     assert "“flown”" in say("how many seats were flown", ddl=ddl)
 
 
@@ -139,8 +133,8 @@ CREATE TABLE airlines ( carrier TEXT, name TEXT, PRIMARY KEY (carrier) );
 @pytest.mark.parametrize(
     ("question", "said"),
     [
-        ("which hour has the most dep delays", "whether dep_delay is to be counted or added up"),
-        ("which hour has the most delays", "“delays” may mean flights.dep_delay"),
+        ("which hour has the most dep delays", "“dep delays”"),
+        ("which hour has the most delays", "“delays”"),
         ("which month has the worst delays", "“worst”"),
     ],
 )

@@ -82,17 +82,11 @@ how many clicks in Q1 2024
     SELECT 4
 how many clicks in the second quarter of 2024
     SELECT 3
-how many clicks in the first half of 2024
-    SELECT 7
 how many clicks between March and May 2024
     SELECT 5
 how many clicks between March 2024 and May 2024
     SELECT 5
 how many clicks between 2023 and 2024
-    SELECT 8
-how many clicks in March and April 2024
-    SELECT 4
-how many clicks in 2023 or 2024
     SELECT 8
 how many clicks since April 2024
     SELECT 3
@@ -106,8 +100,6 @@ how many clicks between 2024-03-05 and 2024-03-31
     SELECT 3
 clicks per page in March 2024
     SELECT page, COUNT(*) FROM clicks WHERE id IN (3, 4, 5) GROUP BY page
-how many clicks last March
-    SELECT 3
 how many clicks last month
     SELECT 1
 how many clicks this year
@@ -180,6 +172,10 @@ def test_bounds_are_half_open():
         ("how many visits in 2024", "visits.started, visits.ended"),
         ("how many rents in March 2024", "no column with dates in rents"),
         ("how many rents in 2013", "2013"),
+        ("how many clicks last March", "“March”"),
+        ("how many clicks in the first half of 2024", "“half”"),
+        ("how many clicks in 2023 or 2024", "“or 2024”"),
+        ("how many clicks in March and April 2024", "of which year the month is meant"),
         ("how many orders were cancelled in March 2024", "cancelled"),
         ("how many orders were not shipped in March 2024", "not"),
     ],
@@ -193,11 +189,9 @@ def test_what_may_mean_two_dates_or_none_is_refused(question, said):
 @pytest.mark.parametrize(
     ("question", "said"),
     [
-        ("how many clicks last March", "“last march” as March 2024"),
         ("how many clicks last month", "“last month” as April 2024"),
         ("how many clicks in the last 30 days", "2024-04-07 to 2024-05-06"),
         ("how many orders in March 2024", "order_date; shipped_date"),
-        ("how many clicks in March and April 2024", "March 2024 and April 2024 together"),
     ],
 )
 def test_what_was_chosen_is_said(question, said):
@@ -225,7 +219,6 @@ def test_a_follow_up_takes_the_place_of_the_time(shop):
         (periods.before("month", date(2024, 1, 15)), "2023-12-01", "2023-12-31"),
         (periods.before("quarter", date(2024, 2, 1)), "2023-10-01", "2023-12-31"),
         (periods.before("week", date(2024, 5, 6)), "2024-04-29", "2024-05-05"),
-        (periods.month_up_to(5, date(2024, 5, 6)), "2023-05-01", "2023-05-31"),
         (periods.past(1, "month", date(2024, 3, 30)), "2024-02-29", "2024-03-30"),
         (periods.past(7, "day", date(2024, 3, 7)), "2024-03-01", "2024-03-07"),
         (periods.current("quarter", date(2024, 12, 31)), "2024-10-01", "2024-12-31"),

@@ -33,7 +33,7 @@ class Builder:
         self.draft = draft = _settled(draft)
         self.scope = Scope(draft, names, joins, dialect)
         self.filters = Filters(self.scope, self._item, self._lacking)
-        self.expressions = Expressions(self.scope, self.filters.all, lambda: date_of(self.scope, self.scope.subject))
+        self.expressions = Expressions(self.scope, lambda: date_of(self.scope, self.scope.subject))
         self._names, self._joins, self._dialect = names, joins, dialect
 
     def _item(self, item: Item) -> exp.Expr:
@@ -55,7 +55,6 @@ class Builder:
         where, having = self.filters.all(self.draft.where), self.filters.all(self.draft.having)
         order = [self._ordered(one, shown) for one in self.draft.order]
         steps = self._joins.tree(self.scope.subject, {**self.scope.used, **dict.fromkeys(self.draft.things)})
-        self._check_texts(where, shown)
         self._check_repeated(shown, groups, having)
         self._check(steps, shown)
         if steps and where is not None and not (groups or having is not None):
@@ -162,33 +161,17 @@ class Builder:
     def _ranked(self, query: exp.Select, order: list[exp.Expr]) -> exp.Select:
         """The query in order; of “the most expensive” all that tie for the first place."""
         draft = self.draft
-        if draft.random:
-            return query.order_by(exp.Rand()).limit(draft.limit)
         if draft.extreme and order and query.args.get("joins"):
             raise Doubtful("I do not rank over several tables, as several may come first")
         first = draft.order[0].item if draft.extreme and len(draft.order) == 1 else None
         if first is not None and first.name is not None and not first.computed and not query.args.get("group"):
-            self._check_first(draft.order[0], self.scope.field(first.name))
+            field = self.scope.field(first.name)
+            if not field.unique:
+                raise Doubtful(f"Several may share the first place, as values of {field.table}.{field.name} may repeat")
         query = query.order_by(*order) if order else query
         return query.limit(draft.limit) if draft.limit else query
 
-    def _check_first(self, order: Order, field: Field) -> None:
-        """Refuse a rank by a column whose values may repeat: several rows may come first."""
-        if order.most and not self.draft.things:
-            raise Doubtful(f"I do not see whether {field.name} is to be counted or added up for each of these")
-        if not field.unique:
-            raise Doubtful(f"Several may share the first place, as values of {field.table}.{field.name} may repeat")
-
     # --- checks -------------------------------------------------------------------------------------------------------
-
-    def _check_texts(self, where: exp.Expr | None, shown: list[exp.Expr]) -> None:
-        """“Languages that contain …” looks for a text in what is shown, and not in what the things are called by."""
-        unplaced = any(condition.operator == "like" and condition.item == Item() for condition in self.draft.where)
-        if where is None or not unplaced or not any(item.name for item in self.draft.shown):
-            return
-        columns = {column.name for term in shown for column in term.find_all(exp.Column)}
-        if not {term.this.name for term in where.find_all(exp.Like, exp.ILike)} <= columns:
-            raise Doubtful("I do not see in which column to look for the text")
 
     def _check_repeated(self, shown: list[exp.Expr], groups: list[exp.Expr], having: exp.Expr | None) -> None:
         """Refuse columns whose values all repeat: equal rows may be wanted once."""

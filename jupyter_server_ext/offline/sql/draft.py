@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
     from .periods import Period
     from .schema import Candidate, Field
 
-Function = Literal["", "count", "sum", "avg", "min", "max", "median", "stddev", "variance", "corr", "share"]
+Function = Literal["", "count", "sum", "avg", "min", "max", "median", "stddev", "variance"]
 Operator = Literal["=", "!=", "<", "<=", ">", ">=", "between", "in", "like", "null", "true"]
 
 
@@ -48,10 +48,6 @@ class Item:
         function: What is computed.
         distinct: Whether equal values count once.
         part: The part of a date that is meant: ``year``, ``month``, …
-        sides: Two items whose difference, sum, product, quotient (``sign``) or correlation is meant.
-        sign: How the sides are put together.
-        conditions: Of a share: which rows are counted.
-        percent: Of a share: whether it is a percentage.
     """
 
     name: Name | None = None
@@ -59,15 +55,11 @@ class Item:
     function: Function = ""
     distinct: bool = False
     part: str = ""
-    sides: tuple[Item, ...] = ()
-    sign: str = ""
-    conditions: tuple[Condition, ...] = ()
-    percent: bool = False
 
     @property
     def computed(self) -> bool:
         """Whether it is a figure of several rows."""
-        return bool(self.function) or any(side.computed for side in self.sides)
+        return bool(self.function)
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,11 +108,10 @@ class Condition:
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """A term to order by; ``most`` where the question says "most", which may also mean how often or how much in all."""
+    """A term to order by."""
 
     item: Item
     descending: bool = False
-    most: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,7 +129,6 @@ class Draft:
         extreme: Whether only the rows that come first are wanted, all that tie included.
         distinct: Whether equal rows are shown once.
         everything: Whether all columns are shown.
-        random: Whether any rows will do.
         cost: How far the reading goes beyond what the words say; the lowest is taken.
         notes: Sentences that say which choice was made.
     """
@@ -153,7 +143,6 @@ class Draft:
     extreme: bool = False
     distinct: bool = False
     everything: bool = False
-    random: bool = False
     cost: int = 0
     notes: tuple[str, ...] = ()
 
@@ -161,21 +150,9 @@ class Draft:
         """Both parts together."""
         if other is None:
             return self
-        return Draft(
-            self.shown + other.shown,
-            self.things + other.things,
-            self.where + other.where,
-            self.group + other.group,
-            self.having + other.having,
-            self.order + other.order,
-            self.limit or other.limit,
-            self.extreme or other.extreme,
-            self.distinct or other.distinct,
-            self.everything or other.everything,
-            self.random or other.random,
-            self.cost + other.cost,
-            self.notes + other.notes,
-        )
+        pairs = ((one.name, getattr(self, one.name), getattr(other, one.name)) for one in fields(self))
+        # Tuples and costs add up; of a limit and of what is true or false, either part may say it.
+        return Draft(**{n: a + b if isinstance(a, tuple) or n == "cost" else a or b for n, a, b in pairs})
 
     def of(self, table: str) -> Draft:
         """The same, with all that has no owner said of a table."""
@@ -190,8 +167,7 @@ class Draft:
 def of_table(item: Item, table: str) -> Item:
     """An item whose column is one of a table, unless another table is named for it."""
     name = replace(item.name, owner=item.name.owner or table) if item.name else None
-    sides = tuple(of_table(side, table) for side in item.sides)
-    return replace(item, name=name, sides=sides)
+    return replace(item, name=name)
 
 
 def owned(condition: Condition, table: str) -> Condition:

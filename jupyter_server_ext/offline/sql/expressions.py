@@ -10,9 +10,9 @@ from .draft import NotUnderstood
 from .scope import noun
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable
 
-    from .draft import Condition, Item
+    from .draft import Item
     from .schema import Field
     from .scope import Scope
 
@@ -25,9 +25,7 @@ _FUNCTIONS: dict[str, type[exp.AggFunc]] = {
     "stddev": exp.Stddev,
     "variance": exp.Variance,
 }
-_RARE = {"median": "median", "stddev": "standard deviation", "variance": "variance", "corr": "correlation"}
-_SIGNS = {"+": exp.Add, "-": exp.Sub, "*": exp.Mul, "/": exp.Div}
-_SIGN_NAMES = {"+": "plus", "-": "minus", "*": "times", "/": "per"}
+_RARE = {"median": "median", "stddev": "standard deviation", "variance": "variance"}
 _CODES = {"year": "%Y", "month": "%m", "day": "%d", "hour": "%H", "weekday": "%w", "week": "%W"}
 
 
@@ -36,17 +34,11 @@ class Expressions:
 
     Args:
         scope: The names and tables of the query.
-        conditions: Writes the conditions of a share.
         date: Finds the date of a part that names no column.
     """
 
-    def __init__(
-        self,
-        scope: Scope,
-        conditions: Callable[[Sequence[Condition]], exp.Expr | None],
-        date: Callable[[], Field],
-    ) -> None:
-        self._scope, self._conditions, self._date = scope, conditions, date
+    def __init__(self, scope: Scope, date: Callable[[], Field]) -> None:
+        self._scope, self._date = scope, date
 
     def of(self, item: Item) -> exp.Expr:
         """An item as SQL.
@@ -56,10 +48,6 @@ class Expressions:
         """
         if item.function in _RARE and self._scope.dialect in {"sqlite", "mysql"}:
             raise NotUnderstood(f"This dialect has no function for a {_RARE[item.function]}")
-        if item.sides:
-            return self._pair(item)
-        if item.function == "share":
-            return self._share(item)
         if item.function == "count":
             return self._count(item)
         if item.name is None:
@@ -89,23 +77,6 @@ class Expressions:
         if key is None:
             raise NotUnderstood(f"I do not know what the rows of {table} are called by")
         return key
-
-    def _pair(self, item: Item) -> exp.Expr:
-        one, other = (self.of(side) for side in item.sides)
-        if item.function == "corr":
-            return exp.Corr(this=one, expression=other)
-        if item.sign == "/":
-            one = exp.Mul(this=one, expression=exp.Literal.number("1.0"))
-        return _SIGNS[item.sign](this=one, expression=other)
-
-    def _share(self, item: Item) -> exp.Expr:
-        """The share of the rows that meet conditions, or of a group among all rows."""
-        whole = exp.Literal.number("100.0" if item.percent else "1.0")
-        if not item.conditions:
-            every = exp.Window(this=exp.Sum(this=exp.Count(this=exp.Star())))
-            return exp.Div(this=exp.Mul(this=exp.Count(this=exp.Star()), expression=whole), expression=every)
-        met = exp.If(this=self._conditions(item.conditions), true=whole)
-        return exp.Avg(this=exp.Case(ifs=[met], default=exp.Literal.number("0")))
 
     def _count(self, item: Item) -> exp.Expr:
         if item.name is None:
@@ -147,17 +118,8 @@ class Expressions:
 
     def alias(self, item: Item) -> str:
         """The name of a computed column; empty for a plain one."""
-        if item.sides and item.sign:
-            return f"{self._side(item.sides[0])}_{_SIGN_NAMES[item.sign]}_{self._side(item.sides[1])}"
-        if item.sides:
-            return "_".join([item.function, *map(self._side, item.sides)])
-        if item.function == "share":
-            return "percentage" if item.percent else "share"
         if not item.function:
             return item.part
         prefix = "n" if item.function == "count" else item.function
         said = noun(self._scope.field(item.name).name) if item.name else noun(item.table) if item.table else ""
         return f"{prefix}_{said}" if said else prefix
-
-    def _side(self, item: Item) -> str:
-        return self.alias(item) or (noun(self._scope.field(item.name).name) if item.name else "")

@@ -17,12 +17,11 @@ from sqlglot.errors import SqlglotError
 from .build import Builder
 from .certain import check
 from .charts import take_chart
-from .draft import Condition, Draft, Item, NotUnderstood
+from .draft import Draft, Item, NotUnderstood
 from .joins import Joins
 from .question import Written, read
 from .schema import Names
 from .scope import unqualified
-from .vocabulary import GRAMMAR
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -30,9 +29,8 @@ if TYPE_CHECKING:
 
     from rsql_magic.sql import Catalog
 
-    from .draft import Order, Value
+    from .draft import Order
 
-rule = GRAMMAR.rule
 _BEGINS = re.compile(
     r"^\W*(?:and|but|only|just|now|also|then|same|again|what about|how about|instead|ok|okay|the same|as an?|as|"
     r"(?:plot|chart|show|draw|make|sort|order|limit|group|split) (?:it|them|that|this)|exclude|excluding|without|"
@@ -47,68 +45,6 @@ _WHOLE = re.compile(
     re.IGNORECASE,
 )
 _BOUNDS = (exp.GTE, exp.LT)
-
-# --- what may be said -------------------------------------------------------------------------------------------------
-
-
-@rule(
-    "lead",
-    "and|but|only|just|now|also|then|ok|okay|same|instead",
-    "what|how about",
-    "show|add|include|make|change (it|them|me)",
-)
-@rule(
-    "lead",
-    "(only) those|these|that|them|it|this",
-    "{lead_word} {lead}",
-    "sort|order|group|split|limit|break (it|them|that|this|down|up)",
-)
-def lead() -> str:
-    """“and”, “only”, “what about”."""
-    return ""
-
-
-@rule("lead_word", "and|but|only|just|now|also|then|ok|okay|same|show")
-def lead_word() -> str:
-    """The first of several such words."""
-    return ""
-
-
-@rule("tail", "too|again|instead|please|only|?|.", "as well", "instead ?", "? .")
-def tail() -> str:
-    """What may follow a fragment."""
-    return ""
-
-
-@rule("change", "({lead}) {part:fragment} ({tail})", "({lead}) to {part:fragment} ({tail})")
-def change(part: Draft) -> Draft:
-    """A change of the query before."""
-    return part
-
-
-@rule("fragment", "{part:after}", "{part:told}")
-def said(part: Draft) -> Draft:
-    """What is said of a thing says as well what changes."""
-    return part
-
-
-@rule("fragment", "(the) top|first|limit|best (to) {limit:number} (rows|results|ones)")
-def first_rows(limit: Value) -> Draft:
-    """“top 5”."""
-    return Draft(limit=int(limit.number or 1))
-
-
-@rule("fragment", "sort|order|rank|sorted|ordered (it|them|this|that) {order:order_by}")
-def reordered(order: Draft) -> Draft:
-    """“sort by name”."""
-    return order
-
-
-@rule("fragment", "without|excluding|exclude|except (for) {values:value_list}")
-def excluded(values: tuple[Value, ...]) -> Draft:
-    """“without JFK”."""
-    return Draft(where=(Condition(None, "=" if len(values) == 1 else "in", values, negated=True),))
-
 
 # --- the query before -------------------------------------------------------------------------------------------------
 

@@ -1,117 +1,135 @@
-"""A grammar of questions: rules over words, names and values that yield every reading, not only the first.
-
-A rule is a pattern and a function that makes a value of what the pattern found. Patterns are written as text:
-
-    show|list            one of these words
-    (all)                may be missing
-    [by | in order of]   one of these sequences
-    {column}             what a rule or a terminal of that name finds
-    {one:column}         the same, and its value is handed to the function as ``one``
-
-Rules must not begin with themselves.
-"""
+"""A grammar of questions (``grammar.txt``) and a parser that yields every reading, not only the first."""
 
 from __future__ import annotations
 
+import json
+import operator
 import re
-from dataclasses import dataclass, field
-from functools import cache, cached_property
-from typing import TYPE_CHECKING, Any, TypeVar
+from dataclasses import dataclass
+from functools import cache, cached_property, partial, reduce
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from .words import Token
 
-F = TypeVar("F", bound="Callable[..., Any]")
 Found = tuple[int, Any]
 """Where a reading ends, and its value."""
+Named = tuple[tuple[str, Any], ...]
 _PIECE = re.compile(r"\{(?:(\w+):)?(\w+)\}|([()\[\]])|(?<=\s)(\|)(?=\s)|([^\s()\[\]{}]+)")
 
 
-@dataclass(frozen=True, slots=True)
-class _Words:
+class _OneOf(NamedTuple):
+    """One of several words."""
+
     words: frozenset[str]
 
 
-@dataclass(frozen=True, slots=True)
-class _Call:
+class _Part(NamedTuple):
+    """What a rule or a terminal finds, and the argument that gets its value; an empty name for none."""
+
     name: str
     rule: str
 
 
-@dataclass(frozen=True, slots=True)
-class _Either:
+class _Either(NamedTuple):
+    """One of several sequences."""
+
     sequences: tuple[tuple[Any, ...], ...]
 
 
 @cache
 def _compiled(pattern: str) -> tuple[Any, ...]:
-    """A pattern as a sequence of words, calls and alternatives."""
-    pieces = list(_PIECE.finditer(pattern))
-    sequence, end = _sequence(pieces, 0, "")
-    if end != len(pieces):
-        msg = f"A bracket of this pattern closes nothing: {pattern}"
-        raise ValueError(msg)
-    return sequence.sequences[0]
+    """A pattern as a sequence of words, parts and alternatives.
+
+    Raises:
+        ValueError: A bracket is not closed, or closes nothing.
+    """
+    try:
+        return _alternatives(_PIECE.finditer(pattern), "").sequences[0]
+    except LookupError:
+        msg = f"The brackets of this pattern do not fit: {pattern}"
+        raise ValueError(msg) from None
 
 
-def _sequence(pieces: Sequence[re.Match[str]], place: int, closing: str) -> tuple[_Either, int]:
-    """The alternatives up to a closing bracket, and the place after it."""
-    alternatives: list[list[Any]] = [[]]
-    while place < len(pieces):
-        name, rule, bracket, bar, word = pieces[place].groups()
-        place += 1
+def _alternatives(pieces: Iterator[re.Match[str]], closing: str) -> _Either:
+    """The alternatives up to a closing bracket, or to the end."""
+    found: list[list[Any]] = [[]]
+    for piece in pieces:
+        name, rule, bracket, bar, word = piece.groups()
         if bracket and bracket == closing:
-            break
+            return _Either(tuple(map(tuple, found)))
         if bracket:
-            inner, place = _sequence(pieces, place, {"(": ")", "[": "]"}[bracket])
-            alternatives[-1].append(_Either((*inner.sequences, ())) if bracket == "(" else inner)
+            inner = _alternatives(pieces, {"(": ")", "[": "]"}[bracket])
+            found[-1].append(_Either((*inner.sequences, ())) if bracket == "(" else inner)
         elif bar:
-            alternatives.append([])
+            found.append([])
         else:
-            alternatives[-1].append(_Words(frozenset(word.split("|"))) if word else _Call(name or "", rule))
-    return _Either(tuple(map(tuple, alternatives))), place
+            found[-1].append(_OneOf(frozenset(word.split("|"))) if word else _Part(name or "", rule))
+    if closing:
+        raise LookupError(closing)
+    return _Either(tuple(map(tuple, found)))
 
 
 def _words_in(sequence: tuple[Any, ...]) -> Iterator[str]:
     for element in sequence:
-        if isinstance(element, _Words):
+        if isinstance(element, _OneOf):
             yield from element.words
         elif isinstance(element, _Either):
             for one in element.sequences:
                 yield from _words_in(one)
 
 
-@dataclass
+def _meaning(text: str, functions: Mapping[str, Callable[..., Any]]) -> Callable[..., Any]:
+    """What makes a value of the values that a pattern found: a constant, a function, or their sum."""
+    if not text:
+        return lambda **values: reduce(operator.add, values.values())
+    if text[0] == '"' or text in {"true", "false"}:
+        constant = json.loads(text)
+        return lambda: constant
+    name, *fixed = text.split()
+    return partial(
+        functions[name], **{key: json.loads(value) for key, _, value in (one.partition("=") for one in fixed)}
+    )
+
+
+@dataclass(frozen=True)
 class Grammar:
-    """Rules by name.
+    r"""Rules by name: patterns, and what makes a value of what each found.
 
     Example:
         >>> from jupyter_server_ext.offline.sql.words import tokens
-        >>> grammar = Grammar()
-        >>> @grammar.rule("count", "how many {column:column}")
-        ... def count(column): return f"COUNT({column})"
+        >>> grammar = Grammar.read("count: of\n    how many {column:column}", {"of": "COUNT({column})".format})
         >>> def column(at): yield at + 1, "x"
         >>> list(Parser(grammar, tokens("how many cars"), {"column": column}).whole("count"))
         ['COUNT(x)']
     """
 
-    rules: dict[str, list[tuple[tuple[Any, ...], Callable[..., Any]]]] = field(default_factory=dict)
+    rules: Mapping[str, Sequence[tuple[tuple[Any, ...], Callable[..., Any]]]]
+
+    @classmethod
+    def read(cls, text: str, functions: Mapping[str, Callable[..., Any]]) -> Grammar:
+        """The rules of a text; its first lines say how they are written.
+
+        Args:
+            text: ``rule: meaning``, and below it the patterns of the rule.
+            functions: The functions that meanings name.
+        """
+        rules: dict[str, list[tuple[tuple[Any, ...], Callable[..., Any]]]] = {}
+        name, make = "", _meaning("", functions)
+        for line in text.splitlines():
+            if line.startswith(" "):
+                rules.setdefault(name, []).append((_compiled(line.strip()), make))
+            elif line and not line.startswith("#"):
+                name, _, meaning = line.partition(":")
+                make = _meaning(meaning.strip(), functions)
+        return cls(rules)
 
     @cached_property
     def words(self) -> frozenset[str]:
         """All words that stand in some rule."""
         return frozenset(word for rules in self.rules.values() for pattern, _ in rules for word in _words_in(pattern))
-
-    def rule(self, name: str, *patterns: str) -> Callable[[F], F]:
-        """Add a rule; its function may return None, which is no reading."""
-
-        def register(make: F) -> F:
-            self.rules.setdefault(name, []).extend((_compiled(pattern), make) for pattern in patterns)
-            return make
-
-        return register
 
 
 class Parser:
@@ -152,21 +170,20 @@ class Parser:
                 if value is not None:
                     yield end, value
 
-    def _match(self, sequence: tuple[Any, ...], at: int) -> Iterator[tuple[int, tuple[tuple[str, Any], ...]]]:
+    def _match(self, sequence: tuple[Any, ...], at: int) -> Iterator[tuple[int, Named]]:
         if not sequence:
             yield at, ()
             return
-        first, rest = sequence[0], sequence[1:]
-        for middle, some in self._one(first, at):
-            for end, more in self._match(rest, middle):
+        for middle, some in self._one(sequence[0], at):
+            for end, more in self._match(sequence[1:], middle):
                 yield end, (*some, *more)
 
-    def _one(self, element: Any, at: int) -> Iterator[tuple[int, tuple[tuple[str, Any], ...]]]:
-        if isinstance(element, _Words):
+    def _one(self, element: Any, at: int) -> Iterator[tuple[int, Named]]:
+        if isinstance(element, _OneOf):
             if at < len(self._tokens) and self._tokens[at].lower in element.words:
                 self.furthest = max(self.furthest, at + 1)
                 yield at + 1, ()
-        elif isinstance(element, _Call):
+        elif isinstance(element, _Part):
             for end, value in self._read(element.rule, at):
                 yield end, ((element.name, value),) if element.name else ()
         else:

@@ -10,7 +10,7 @@ from rsql_magic.sql import stems
 
 from .draft import Name, NotUnderstood, Value
 from .schema import EXACT, LONGEST, PARTIAL, Candidate, Field, Names, phrase_of, words_of
-from .vocabulary import COMPARATIVES, MEASURING, MONTHS, SUPERLATIVES
+from .vocabulary import COMPARATIVES, MEASURING, MONTHS, ORDINALS, SUPERLATIVES
 from .words import tokens
 
 if TYPE_CHECKING:
@@ -34,7 +34,6 @@ _SMALL = frozenset(
 )
 """Words that are never meant as a name or a value by themselves, unless a column is called so."""
 _COUNTS = frozenset(stem for word in "number num no nbr count".split() for stem in stems(word))  # noqa: SIM905
-_ORDINALS = {"first": 1, "1st": 1, "second": 2, "2nd": 2, "third": 3, "3rd": 3, "fourth": 4, "4th": 4, "last": 4}
 _UNITS = ("day", "week", "month", "quarter", "year")
 _PARTS = {
     **{said: unit for unit in (*_UNITS, "hour") for said in (unit, f"{unit}s", f"{unit}ly")},
@@ -91,7 +90,7 @@ class Mentions:
             "measuring": lambda at: self._degrees(at, MEASURING),
             "happening": self.happenings,
             "month": lambda at: self._meaning(at, MONTHS),
-            "ordinal": lambda at: self._meaning(at, _ORDINALS),
+            "ordinal": lambda at: self._meaning(at, ORDINALS),
             "q": lambda at: self._meaning(at, {f"q{n}": n for n in range(1, 5)}),
             "unit": lambda at: self._meaning(at, {unit: unit for unit in _UNITS}),
             "units": lambda at: self._meaning(at, {s: unit for unit in _UNITS for s in (unit, f"{unit}s")}),

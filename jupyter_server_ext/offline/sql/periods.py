@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date, timedelta
 
 _ISO = re.compile(r"\d{4}-\d{2}-\d{2}")
-_YEARS = range(1000, 3000)
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,11 +15,13 @@ class Period:
 
     Example:
         >>> months(2024, 3), months(2024, 3).words
-        (Period(start=datetime.date(2024, 3, 1), end=datetime.date(2024, 4, 1)), 'March 2024')
+        (Period(start=datetime.date(2024, 3, 1), end=datetime.date(2024, 4, 1), said=''), 'March 2024')
     """
 
     start: date
     end: date
+    said: str = field(default="", compare=False)
+    """The words that it was taken for, where it depends on the day of the question."""
 
     @property
     def whole_months(self) -> bool:
@@ -76,20 +77,9 @@ def day(text: str) -> Period | None:
     return Period(one, one + timedelta(days=1))
 
 
-def year(number: float | None) -> Period | None:
-    """The year that a number between 1000 and 2999 is; None for any other."""
-    return years(int(number)) if number is not None and number in _YEARS else None
-
-
 def until(one: Period, other: Period) -> Period:
     """From the first day of one to the last of another."""
     return Period(one.start, other.end)
-
-
-def month_up_to(month: int, today: date) -> Period:
-    """The last month of that number that is over."""
-    this_year = months(today.year, month)
-    return this_year if this_year.end <= today else months(today.year - 1, month)
 
 
 def current(unit: str, today: date) -> Period:

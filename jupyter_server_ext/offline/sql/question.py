@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
-from . import asking, conditions, items, ranking, short, times  # noqa: F401 - they add their rules to the grammar
+from . import conditions, phrases, times
 from .build import Builder
 from .certain import check
 from .charts import count_kinds, take_chart
 from .draft import Doubtful, NotUnderstood
-from .grammar import Parser
+from .grammar import Grammar, Parser
 from .joins import Joins
 from .mentions import Mentions
 from .schema import Names
-from .vocabulary import GRAMMAR
 from .words import tokens
 
 if TYPE_CHECKING:
@@ -29,6 +29,10 @@ if TYPE_CHECKING:
     from .words import Token
 
 _MOST_READINGS = 400
+GRAMMAR = Grammar.read(
+    Path(__file__).with_name("grammar.txt").read_text(encoding="utf-8"),
+    {name: function for module in (phrases, conditions, times) for name, function in vars(module).items()},
+)
 
 
 @dataclass(frozen=True)

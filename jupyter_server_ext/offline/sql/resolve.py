@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from .draft import Draft, Item, Name, NotUnderstood
+from .draft import Draft, Name, NotUnderstood
 from .schema import PARTIAL, Candidate, Field
 
 if TYPE_CHECKING:
@@ -142,16 +142,7 @@ def _names_in(draft: Draft) -> Iterator[Name]:
     for condition in _conditions_in(draft):
         items += [condition.item] if condition.item else []
         items += [value.item for value in condition.values if value.item]
-    yield from (name for item in items for name in _names_of(item))
-
-
-def _names_of(item: Item) -> Iterator[Name]:
-    if item.name:
-        yield item.name
-    for side in item.sides:
-        yield from _names_of(side)
-    for condition in item.conditions:
-        yield from _names_of(condition.item) if condition.item else ()
+    yield from (item.name for item in items if item.name)
 
 
 def _conditions_in(draft: Draft) -> Iterator[Condition]:

@@ -3,24 +3,23 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from sqlglot import exp
 
 from rsql_magic.sql import stems
 
-from .draft import Condition, Draft, Item, NotUnderstood, Operator, Value
-from .periods import Period, before, current, day, month_up_to, months, past, quarter, until, years
-from .vocabulary import GRAMMAR
+from .draft import Condition, Draft, Item, NotUnderstood, Value
+from .periods import Period, before, current, day, months, past, quarter, until, years
 
 if TYPE_CHECKING:
     from datetime import date
 
-    from .draft import Name
+    from .draft import Name, Operator
     from .schema import Field
     from .scope import Scope
 
-rule = GRAMMAR.rule
 _ISO = re.compile(r"\d{4}-\d{2}-\d{2}")
 _BOOKKEEPING = frozenset(
     stem
@@ -31,102 +30,47 @@ _MOMENT = frozenset(
     stem for word in ["date", "time", "timestamp", "datetime", "day", "at", "on"] for stem in stems(word)
 )
 
-# --- stretches of time ------------------------------------------------------------------------------------------------
+# --- what the phrases of times mean (grammar.txt) ---------------------------------------------------------------------
 
 
-@rule("period", "(month of) {month:month} (of|in|,) (year) {year:year}")
 def month_of_year(month: int, year: int) -> Period:
     """“March 2024”."""
     return months(year, month)
 
 
-@rule("period", "(year) {year:year}", "whole|entire year {year:year}")
-def whole_year(year: int) -> Period:
-    """“2024”."""
-    return years(year)
-
-
-@rule(
-    "period",
-    "{number:ordinal} quarter (of|in) (year) {year:year}",
-    "{number:q} (of|in|,) {year:year}",
-    "{year:year} {number:q}",
-)
 def quarter_of_year(number: int, year: int) -> Period | None:
     """“Q1 2024”."""
     return quarter(year, number) if 1 <= number <= 4 else None
 
 
-@rule("period", "{number:ordinal} half (of|in) (year) {year:year}")
-def half_of_year(number: int, year: int) -> Period | None:
-    """“the first half of 2024”."""
-    return months(year, 6 * number - 5, 6) if number in {1, 2} else None
-
-
-@rule("period", "{value:text}")
 def one_day(value: Value) -> Period | None:
     """“March 5, 2024”."""
     return day(value.text)
 
 
-@rule("relative", "today {today:today}")
-def this_day(today: date) -> tuple[str, Period]:
-    """“today”."""
-    return "today", current("day", today)
-
-
-@rule("relative", "yesterday {today:today}")
-def day_before(today: date) -> tuple[str, Period]:
-    """“yesterday”."""
-    return "yesterday", before("day", today)
-
-
-@rule("relative", "this|current {unit:unit} {today:today}")
-def this_unit(unit: str, today: date) -> tuple[str, Period]:
+def this_unit(unit: str, today: date) -> Period:
     """“this year”."""
-    return f"this {unit}", current(unit, today)
+    return replace(current(unit, today), said="today" if unit == "day" else f"this {unit}")
 
 
-@rule("relative", "last|previous|past {unit:unit} {today:today}")
-def unit_before(unit: str, today: date) -> tuple[str, Period]:
+def unit_before(unit: str, today: date) -> Period:
     """“last month”."""
-    return f"last {unit}", before(unit, today)
+    return replace(before(unit, today), said="yesterday" if unit == "day" else f"last {unit}")
 
 
-@rule("relative", "last|past|previous {count:number} {unit:units} {today:today}")
-def units_before(count: Value, unit: str, today: date) -> tuple[str, Period] | None:
+def units_before(count: Value, unit: str, today: date) -> Period | None:
     """“the last 30 days”."""
     whole = int(count.number or 0)
     if whole != count.number or not 1 <= whole <= 1000:
         return None
-    return f"last {whole} {unit}s", past(whole, unit, today)
+    return replace(past(whole, unit, today), said=f"last {whole} {unit}s")
 
 
-@rule("relative", "last|previous|past {month:month} {today:today}")
-def month_before(month: int, today: date) -> tuple[str, Period]:
-    """“last March”."""
-    period = month_up_to(month, today)
-    return f"last {period.start:%B}".lower(), period
-
-
-_TO = "to|until|till|through|[up to]"
-
-
-@rule(
-    "span",
-    "between|from {one:period} and|to|until|till|through {other:period}",
-    "{one:period} to|until|through {other:period}",
-)
 def from_to(one: Period, other: Period) -> Period | None:
     """“between March 2023 and May 2024”."""
     return until(one, other) if one.start < other.end else None
 
 
-@rule(
-    "span",
-    "between|from {month:month} and|to|until|through {other:period}",
-    "{month:month} to|until|through {other:period}",
-)
 def months_to(month: int, other: Period) -> Period | None:
     """“between March and May 2024”: the year belongs to both."""
     if other != months(other.start.year, other.start.month):
@@ -134,120 +78,15 @@ def months_to(month: int, other: Period) -> Period | None:
     return until(months(other.start.year - (month > other.start.month), month), other)
 
 
-# --- times that conditions are about ----------------------------------------------------------------------------------
+def in_time(period: Period, sign: Operator = "=", event: Name | None = None) -> Draft:
+    """“(shipped) in March 2024”, “since last month”, which is told as the month that it is taken for."""
+    notes = (f"I took “{period.said}” as {period.words}.",) if period.said else ()
+    return Draft(where=(Condition(Item(event) if event else None, sign, period=period),), notes=notes)
 
 
-def _timed(period: Period, sign: Operator = "=", event: Name | None = None, note: str = "") -> Draft:
-    item = Item(event) if event else None
-    return Draft(where=(Condition(item, sign, period=period),), notes=(note,) if note else ())
-
-
-_IN = "in|during|for|of|on|from|within|over|at|throughout|dated|all"
-
-
-@rule(
-    "when",
-    f"({{event:event}}) ({_IN}) {{period:period}}",
-    "({event:event}) {period:span}",
-    "({event:event}) in|during {period:span}",
-)
-def in_time(period: Period, event: Name | None = None) -> Draft:
-    """“(shipped) in March 2024”."""
-    return _timed(period, "=", event)
-
-
-@rule("when", f"({{event:event}}) ({_IN}) {{said:relative}}")
-def in_relative_time(said: tuple[str, Period], event: Name | None = None) -> Draft:
-    """“last month”, which is told as the month that it is taken for."""
-    return _timed(said[1], "=", event, f"I took “{said[0]}” as {said[1].words}.")
-
-
-@rule("when", "({event:event}) {sign:side} {period:period}", "({event:event}) {sign:side} {said:relative}")
-def on_a_side(
-    sign: Operator, period: Period | None = None, event: Name | None = None, said: tuple[str, Period] | None = None
-) -> Draft:
-    """“since April 2024”."""
-    if said:
-        return _timed(said[1], sign, event, f"I took “{said[0]}” as {said[1].words}.")
-    return _timed(period, sign, event) if period else Draft()
-
-
-@rule(
-    "when",
-    f"({{event:event}}) ({_IN}) {{one:period}} (,) and|or ({_IN}) {{other:period}}",
-    f"({{event:event}}) ({_IN}) {{one:month_like}} and|or {{other:period}}",
-)
-def in_either(one: Period | int, other: Period, event: Name | None = None) -> Draft | None:
-    """“in March and April 2024”: in either of them."""
-    if isinstance(one, int):
-        if other != months(other.start.year, other.start.month):
-            return None
-        one = months(other.start.year, one)
-    item = Item(event) if event else None
-    both = Condition(either=(Condition(item, period=one), Condition(item, period=other)))
-    return Draft(where=(both,), notes=(f"I took {one.words} and {other.words} together.",))
-
-
-@rule("month_like", "{month:month}")
-def month_like(month: int) -> int:
-    """A month without its year."""
-    return month
-
-
-@rule("when", "({event:event}) in|during|of (month of) {month:month}")
-def in_month(month: int, event: Name | None = None) -> Draft | None:
+def in_month(month: int) -> Draft:
     """“in December”: of a column for the month."""
-    if event is not None:
-        return None
     return Draft(where=(Condition(Item(part="month"), "=", (Value(str(month), float(month)),)),), cost=2)
-
-
-@rule("side", "since", "starting|beginning (from|in)", "from on", "on or after")
-def since() -> Operator:
-    """“since”."""
-    return ">="
-
-
-@rule("side", "after", "later than")
-def after() -> Operator:
-    """“after”."""
-    return ">"
-
-
-@rule("side", "before", "earlier than", "prior to")
-def earlier() -> Operator:
-    """“before”."""
-    return "<"
-
-
-@rule("side", "until", "up to", "on or before")
-def up_to() -> Operator:
-    """“until”."""
-    return "<="
-
-
-@rule(
-    "event",
-    "(that|which|who) (was|were|is|are|has|have|been|had) {name:happening}",
-    "whose {name:column} (was|were|is|are)",
-    "with {name:column}",
-    "{name:column} (was|were|is|are)",
-)
-def event(name: Name) -> Name:
-    """What was at that time: “shipped”, “whose hire date is”."""
-    return name
-
-
-@rule("modifier", "{when:when}", "(that|which|who) (was|were|is|are|has|have|been) {placed} {when:when}")
-def timed(when: Draft) -> Draft:
-    """A time as a modifier."""
-    return when
-
-
-@rule("placed", "made|held|happened|occurred|recorded|placed|taken|took|there")
-def placed() -> str:
-    """A verb that says no more than that something was."""
-    return ""
 
 
 # --- which column -----------------------------------------------------------------------------------------------------

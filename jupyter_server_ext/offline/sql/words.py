@@ -8,43 +8,10 @@ from typing import Literal
 
 from rsql_magic.sql import stems
 
+from .vocabulary import NUMBERS
+
 Kind = Literal["word", "number", "text", "name", "mark"]
 
-_NUMBERS = dict(
-    zip(
-        [
-            "zero",
-            "two",
-            "three",
-            "four",
-            "five",
-            "six",
-            "seven",
-            "eight",
-            "nine",
-            "ten",
-            "eleven",
-            "twelve",
-            "thirteen",
-            "fourteen",
-            "fifteen",
-            "sixteen",
-            "seventeen",
-            "eighteen",
-            "nineteen",
-            "twenty",
-            "thirty",
-            "forty",
-            "fifty",
-            "sixty",
-            "seventy",
-            "eighty",
-            "ninety",
-        ],
-        [0, *range(2, 21), *range(30, 100, 10)],
-        strict=True,
-    )
-)
 _SCALES = {"hundred": 100, "thousand": 10**3, "million": 10**6, "millions": 10**6, "billion": 10**9, "billions": 10**9}
 _SHORT_SCALES = {"k": 10**3, "m": 10**6}
 _BEFORE_ONE = frozenset({"than", "least", "most", "exactly", "only", "over", "above", "just", "equals"})
@@ -165,7 +132,7 @@ def _word(text: str) -> Token:
     short = re.fullmatch(r"(\d+(?:\.\d+)?)([km])", text, re.IGNORECASE)
     if short:
         return Token(text, "number", float(short[1]) * _SHORT_SCALES[short[2].lower()])
-    number = _NUMBERS.get(text.lower())
+    number = NUMBERS.get(text.lower())
     return Token(text, "word") if number is None else Token(text, "number", float(number))
 
 

@@ -1,0 +1,47 @@
+"""The grammar of questions is whole: each rule is there and used, each function has a rule that names it."""
+
+from __future__ import annotations
+
+import inspect
+import re
+from pathlib import Path
+
+import pytest
+
+from jupyter_server_ext.offline.sql import conditions, phrases, question, times
+from jupyter_server_ext.offline.sql.grammar import Grammar
+from jupyter_server_ext.offline.sql.mentions import Mentions
+from rsql_magic.sql import Catalog
+
+TEXT = Path(inspect.getfile(question)).with_name("grammar.txt").read_text(encoding="utf-8")
+RULES = re.sub(r"(?m)^#.*\n", "", TEXT)
+READ_FIRST = {"question", "change"}
+
+
+def test_every_rule_that_a_pattern_names_is_there_and_used():
+    names = Mentions((), question.Names.of(Catalog((), "duckdb"))).terminals.keys() | question.GRAMMAR.rules.keys()
+    asked = set(re.findall(r"\{(?:\w+:)?(\w+)\}", RULES))
+
+    assert asked <= names
+    assert question.GRAMMAR.rules.keys() - asked == READ_FIRST
+
+
+@pytest.mark.parametrize("module", [conditions, phrases, times])
+def test_every_function_of_a_meaning_is_named_by_a_rule(module):
+    named = set(re.findall(r"(?m)^\w+: (\w+)", RULES))
+    defined = {n for n, f in vars(module).items() if inspect.isfunction(f) and f.__module__ == module.__name__}
+    source = "".join(inspect.getsource(one) for one in (conditions, phrases, times, *_users()))
+
+    assert not {n for n in defined - named if not n.startswith("_") and len(re.findall(rf"\b{n}\b", source)) < 2}
+
+
+def _users():
+    from jupyter_server_ext.offline.sql import build, filters
+
+    return build, filters
+
+
+@pytest.mark.parametrize("pattern", ["how many)", "how (many", "how [many)"])
+def test_brackets_that_do_not_fit_are_no_pattern(pattern):
+    with pytest.raises(ValueError, match="brackets of this pattern"):
+        Grammar.read(f"count: of\n    {pattern}", {"of": str})
