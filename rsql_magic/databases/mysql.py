@@ -195,12 +195,12 @@ def _limited(sql: str, rows: int) -> str:
     """A query whose own LIMIT is not above the rows looked at; ``sql_select_limit`` yields to a LIMIT."""
     lexed = lex(sql, "mysql")
     depth, place = 0, -1
-    for index, token in enumerate(lexed.tokens):
-        depth += (lexed.raw(token) == "(") - (lexed.raw(token) == ")")
+    for index, raw in enumerate(lexed.raws):
+        depth += (raw == "(") - (raw == ")")
         if depth == 0 and lexed.word(index) == "LIMIT":
             place = index + 1
-    number = place + 2 if place + 2 < len(lexed.tokens) and lexed.raw(lexed.tokens[place + 1]) == "," else place
-    if place < 0 or number >= len(lexed.tokens) or not (raw := lexed.raw(lexed.tokens[number])).isdigit():
+    number = place + 2 if lexed.raw(place + 1) == "," else place
+    if place < 0 or not (raw := lexed.raw(number)).isdigit():
         return sql
     token = lexed.tokens[number]
     return f"{lexed.text[: token.start]}{min(int(raw), rows)}{lexed.text[token.end + 1 :]}"

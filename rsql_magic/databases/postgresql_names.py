@@ -13,7 +13,7 @@ import re
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from rsql_magic.errors import QueryRejected
-from rsql_magic.sql import ascii_lower, calls, functions, lex, names, parse, plan
+from rsql_magic.sql import ascii_lower, calls, functions, lex, names, parse, statement_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -89,7 +89,7 @@ def named(sql: str) -> Named | None:
         >>> found.parts, found.fields, found.calls, sorted(found.types)
         ({'a'}, {'b'}, {('lower', 1)}, ['a', 'from', 'level', 'lower', 'select'])
     """
-    query = plan(lex(sql, "postgres"), "postgres").query
+    query = statement_of(lex(sql, "postgres"), "postgres").query
     if not query:
         return None
     lexed = lex(query, "postgres")
@@ -105,8 +105,8 @@ def named(sql: str) -> Named | None:
 
 def _take(lexed: Lexed, words: Sequence[str], index: int, found: Named) -> None:
     word = words[index]
-    behind = _raw(lexed, index + 1)
-    if _raw(lexed, index - 1) == "." and behind != "(":
+    behind = lexed.raw(index + 1)
+    if lexed.raw(index - 1) == "." and behind != "(":
         (found.fields if _follows_names(lexed, words, index) else found.parts).add(word)
     if _may_be_type(lexed, words, index):
         found.types.add(word)
@@ -114,7 +114,7 @@ def _take(lexed: Lexed, words: Sequence[str], index: int, found: Named) -> None:
 
 def _follows_names(lexed: Lexed, words: Sequence[str], index: int) -> bool:
     """Whether what is before the dots is the name of a table: ``s.t.a``, but not ``(x).a`` or ``x[1].a``."""
-    while _raw(lexed, index - 1) == ".":
+    while lexed.raw(index - 1) == ".":
         index -= 2
         if index < 0 or not words[index]:
             return False
@@ -123,12 +123,12 @@ def _follows_names(lexed: Lexed, words: Sequence[str], index: int) -> bool:
 
 def _may_be_type(lexed: Lexed, words: Sequence[str], index: int) -> bool:
     """Whether a type may stand there: behind ``::``, AS or another name, and before a text or a bracket."""
-    behind = _raw(lexed, index + 1)
+    behind = lexed.raw(index + 1)
     if behind == "(" or _is_text(behind):
         return True
-    while _raw(lexed, index - 1) == ".":
+    while lexed.raw(index - 1) == ".":
         index -= 2
-    before = _raw(lexed, index - 1)
+    before = lexed.raw(index - 1)
     return before == "::" or bool(index > 0 and words[index - 1] and before.upper() not in _NO_TYPE_AFTER)
 
 
@@ -143,13 +143,13 @@ def _calls(lexed: Lexed, tree: exp.Expr) -> set[tuple[str, int | None]]:
 
 def _arguments(lexed: Lexed, index: int) -> int | None:
     """The number of arguments behind a name; None where ORDER BY or VARIADIC adds to them."""
-    while _raw(lexed, index) != "(":
+    while lexed.raw(index) != "(":
         index += 1
-    if _raw(lexed, index + 1) == ")":
+    if lexed.raw(index + 1) == ")":
         return 0 if lexed.word(index + 2) != "WITHIN" else None
     depth, count = 0, 1
     for at in range(index, len(lexed.tokens)):
-        raw = _raw(lexed, at)
+        raw = lexed.raw(at)
         depth += (raw in {"(", "["}) - (raw in {")", "]"})
         count += depth == 1 and raw == ","
         if depth == 1 and lexed.word(at) == "VARIADIC":
@@ -164,17 +164,17 @@ def _operators(lexed: Lexed) -> set[str]:
     bare = "".join(raw if not _is_text(raw) and raw[0] != '"' else " " for raw in _pieces(lexed))
     runs = set(_OPERATOR.findall(bare))
     signs = {run[start:end] for run in runs for start in range(len(run)) for end in range(start + 1, len(run) + 1)}
-    spoken = {sign for token in lexed.tokens for sign in _OPERATORS_OF_WORDS.get(lexed.raw(token).upper(), "").split()}
+    spoken = {sign for raw in lexed.raws for sign in _OPERATORS_OF_WORDS.get(raw.upper(), "").split()}
     return signs | spoken | ({"<>"} if "!=" in signs else set())
 
 
 def _pieces(lexed: Lexed) -> Iterator[str]:
     """The tokens with the blanks between them."""
     end = 0
-    for token in lexed.tokens:
+    for token, raw in zip(lexed.tokens, lexed.raws, strict=True):
         if token.start > end:
             yield " "
-        yield lexed.raw(token) or " "
+        yield raw or " "
         end = token.end + 1
 
 
@@ -191,7 +191,7 @@ def _places_of_tables(tree: exp.Expr) -> set[int]:
 
 def _word(lexed: Lexed, index: int) -> str:
     """A name as PostgreSQL compares it, or nothing."""
-    raw = lexed.raw(lexed.tokens[index])
+    raw = lexed.raw(index)
     if raw[:1] == '"':
         return _cut(raw[1:-1].replace('""', '"'))
     return _cut(ascii_lower(raw)) if raw[:1].isalpha() or raw[:1] == "_" else ""
@@ -199,10 +199,6 @@ def _word(lexed: Lexed, index: int) -> str:
 
 def _cut(name: str) -> str:
     return name if len(name) <= LONGEST // 4 else name.encode()[:LONGEST].decode("utf-8", "ignore")
-
-
-def _raw(lexed: Lexed, index: int) -> str:
-    return lexed.raw(lexed.tokens[index]) if 0 <= index < len(lexed.tokens) else ""
 
 
 def _is_text(raw: str) -> bool:

@@ -11,15 +11,17 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, TypeVar
 
 from rsql_magic.redaction import says_literal, type_without_labels
 from rsql_magic.sql.dialects.records import dialect_of
 from rsql_magic.sql.facts import as_stated, facts, one_line
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
+
+T = TypeVar("T")
 
 Privacy = Literal["names", "stats", "sample"]
 """How much of the data may leave the kernel: names and types < ranges and frequent categories < some rows."""
@@ -179,6 +181,14 @@ class Catalog:
     def get(self, name: str) -> Table | None:
         """The table of that name or qualified name, case ignored when no exact match exists, or None."""
         return self._by_name.get(name) or self._by_name.get(name.casefold())
+
+    def kept(self, name: str, make: Callable[[Catalog], T]) -> T:
+        """Something computed from the catalog once and kept with it: a catalog never changes."""
+        memo = self.__dict__
+        if name not in memo:
+            memo[name] = make(self)
+        found: T = memo[name]
+        return found
 
     def __getitem__(self, name: str) -> Table:
         table = self.get(name)

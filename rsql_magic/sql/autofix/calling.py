@@ -6,8 +6,7 @@ import re
 from typing import TYPE_CHECKING
 
 from rsql_magic.sql.autofix.broken_query import Edit, Fix, only
-from rsql_magic.sql.dialects.calls import calls
-from rsql_magic.sql.dialects.functions import functions
+from rsql_magic.sql.dialects.functions import calls, functions
 from rsql_magic.sql.dialects.reading import Unreadable, lex, parse
 from rsql_magic.sql.dialects.records import dialect_of, names
 from rsql_magic.sql.dialects.table import DIALECTS
@@ -84,8 +83,7 @@ def _arguments(lexed: Lexed, index: int) -> tuple[list[str], int]:
     """The arguments of a call as written, and where its bracket ends; 0 when it never does."""
     tokens = lexed.tokens
     depth, begin, found = 0, tokens[index + 1].end + 1, list[str]()
-    for token in tokens[index + 1 :]:
-        raw = lexed.raw(token)
+    for token, raw in zip(tokens[index + 1 :], lexed.raws[index + 1 :], strict=True):
         depth += (raw in {"(", "["}) - (raw in {")", "]"})
         if depth == 0 or (depth == 1 and raw == ","):
             found.append(lexed.text[begin : token.start].strip())

@@ -105,7 +105,7 @@ def _told_apart(table: Table, select: exp.Select, scope: Scope, broken: BrokenQu
 def add_from(broken: BrokenQuery) -> Fix | None:
     """``SELECT SUM(amount)`` → ``SELECT SUM(amount) FROM loan``, where one table only has all the columns."""
     for select, scope in broken.resolution.selects if broken.resolution else ():
-        if scope.relations or select.args.get("from_") is not None or scope.outer is not None:
+        if scope.relations or select.args.get("from_") is not None or scope.outer:
             continue
         wanted = {m.node.name for m in broken.missing("column") if broken.select(m.node)[0] is select}
         table = only(t for t in broken.catalog if wanted and all(t.column(name) for name in wanted))

@@ -123,7 +123,7 @@ def filter_aggregate(broken: BrokenQuery) -> Fix | None:
         if lexed.word(opened - 1) in _AGGREGATES:
             new = f") FILTER ({condition})"
             edit = Edit(lexed.tokens[where - 1].end + 1, lexed.tokens[closed].end + 1, new)
-        elif lexed.word(opened + 1) in _AGGREGATES and lexed.raw(lexed.tokens[where - 1]) == ")":
+        elif lexed.word(opened + 1) in _AGGREGATES and lexed.raw(where - 1) == ")":
             new = f" FILTER ({condition}))"
             edit = Edit(lexed.tokens[where - 1].end + 1, lexed.tokens[closed].end + 1, new)
         else:
@@ -136,7 +136,7 @@ def _wheres_in_brackets(lexed: Lexed) -> Iterator[tuple[int, int, int]]:
     """Brackets that hold a WHERE and no SELECT: where they open, where WHERE stands, where they close."""
     opened: list[int] = []
     wheres: dict[int, int] = {}
-    for index, raw in enumerate(map(lexed.raw, lexed.tokens)):
+    for index, raw in enumerate(lexed.raws):
         if raw == "(":
             opened.append(index)
         elif raw == ")" and opened:

@@ -71,31 +71,30 @@ class Lexed:
     Args:
         text: The text: the user's own spelling, comments and trailing semicolons left out.
         tokens: sqlglot's tokens; ``start`` and ``end`` point into ``text``.
+        raws: The tokens as written.
         comments: The comments that were left out, as written.
     """
 
     text: str
     tokens: tuple[Token, ...]
+    raws: tuple[str, ...]
     comments: tuple[str, ...] = ()
 
     def word(self, index: int) -> str:
         """The token at ``index`` as a bare word in capitals, or "" for anything else, also past the end."""
-        if not 0 <= index < len(self.tokens):
-            return ""
-        token = self.tokens[index]
-        raw = self.text[token.start : token.end + 1]
+        raw = self.raw(index)
         return raw.upper() if raw[:1].isalpha() or raw[:1] == "_" else ""
 
     def first_word(self) -> str:
         """The first word behind any opening brackets, in capitals."""
         index = 0
-        while index < len(self.tokens) and self.raw(self.tokens[index]) == "(":
+        while self.raw(index) == "(":
             index += 1
         return self.word(index)
 
-    def raw(self, token: Token) -> str:
-        """A token as written."""
-        return self.text[token.start : token.end + 1]
+    def raw(self, index: int) -> str:
+        """The token at ``index`` as written, or "" past either end."""
+        return self.raws[index] if 0 <= index < len(self.raws) else ""
 
 
 def canonical(dialect: str) -> str:
@@ -153,7 +152,8 @@ def _lex(sql: str, dialect: str) -> Lexed:
         tokens = _tokens(cleaned, dialect)
     _refuse_hidden(cleaned, tokens)
     _refuse_depth(tokens)
-    return Lexed(cleaned, tuple(tokens), tuple(comments))
+    raws = tuple(cleaned[token.start : token.end + 1] for token in tokens)
+    return Lexed(cleaned, tuple(tokens), raws, tuple(comments))
 
 
 def _parse(text: str, dialect: str) -> exp.Expr:
@@ -357,3 +357,64 @@ def _unreadable(error: SqlglotError) -> Unreadable:
     piece = str(first.get("highlight") or "")
     where = f" near {piece!r} (line {first['line']}, column {first['col']})" if piece else ""
     return Unreadable(f"This does not read as SQL of this dialect{where}.", piece)
+
+
+def is_query(sql: str, dialect: str) -> bool:
+    """Whether a statement is a query, which can stand in a FROM, and not EXPLAIN, SHOW or PRAGMA."""
+    from sqlglot import exp
+
+    try:
+        return isinstance(parse(lex(sql, dialect).text, dialect), exp.Query)
+    except Unreadable:
+        return False
+
+
+def count_sql(sql: str, dialect: str, columns: int) -> str | None:
+    """A statement that counts the rows of another; None when that is no query.
+
+    The other one stands in it as it was written, without a last ORDER BY where that changes nothing. MySQL refuses a
+    subquery that has a column name twice, so there the columns get new names. SQL Server takes no WITH inside, so there
+    the statement is written anew.
+
+    Args:
+        sql: The statement, as the guard gave it.
+        dialect: Its dialect.
+        columns: How many columns it gives.
+
+    Example:
+        >>> count_sql("SELECT a, a FROM t ORDER BY b", "sqlite", 2)
+        'SELECT COUNT(*) FROM (SELECT a, a FROM t) q'
+        >>> count_sql("SELECT a, a FROM t LIMIT 9", "mysql", 2)
+        'WITH q(c0, c1) AS (SELECT a, a FROM t LIMIT 9) SELECT COUNT(*) FROM q'
+    """
+    from sqlglot import exp
+
+    try:
+        lexed = lex(sql, dialect)
+        tree = parse(lexed.text, dialect)
+    except Unreadable:
+        return None
+    if not isinstance(tree, (exp.Query, exp.Pivot)):
+        return None
+    record = dialect_of(dialect)
+    bounded = any(tree.args.get(part) for part in ("limit", "offset", "distinct"))
+    if not record.with_in_subqueries and isinstance(tree, exp.Query):
+        tree = tree.copy()
+        if not bounded:
+            tree.set("order", None)
+        return exp.select("COUNT(*)").from_(tree.subquery("q")).sql(dialect)
+    inner = lexed.text if bounded or not tree.args.get("order") else lexed.text[: _last_order(lexed)].rstrip()
+    if not record.repeated_columns:
+        names = ", ".join(f"c{place}" for place in range(columns))
+        return f"WITH q({names}) AS ({inner}) SELECT COUNT(*) FROM q"  # noqa: S608 - a guarded statement
+    return f"SELECT COUNT(*) FROM ({inner}) q"  # noqa: S608 - a guarded statement
+
+
+def _last_order(lexed: Lexed) -> int:
+    """Where the last ORDER BY outside brackets begins; the end of the text when there is none."""
+    depth, place = 0, len(lexed.text)
+    for index, raw in enumerate(lexed.raws):
+        depth += (raw in {"(", "["}) - (raw in {")", "]"})
+        if depth == 0 and lexed.word(index).startswith("ORDER"):
+            place = lexed.tokens[index].start
+    return place

@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING, Literal
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-
 _NOTHING = re.compile(r"(?!)")
 """Matches no text."""
 

@@ -68,12 +68,8 @@ def _words(lexed: Lexed, first: int, last: int, show: str = "") -> _Substitute:
     return _Substitute(lexed.tokens[first].start, lexed.tokens[last].end + 1, show)
 
 
-def _raw(lexed: Lexed, index: int) -> str:
-    return lexed.raw(lexed.tokens[index]) if 0 <= index < len(lexed.tokens) else ""
-
-
 def _is_text(lexed: Lexed, index: int) -> bool:
-    return _raw(lexed, index)[:1] == "'"
+    return lexed.raw(index)[:1] == "'"
 
 
 def _touches(lexed: Lexed, index: int) -> bool:
@@ -99,8 +95,8 @@ def _operators(lexed: Lexed) -> Iterator[_Substitute]:
     index = 0
     while index < len(lexed.tokens):
         last = index
-        if _MARKS.issuperset(_raw(lexed, index)):
-            while _touches(lexed, last) and _MARKS.issuperset(_raw(lexed, last + 1)):
+        if _MARKS.issuperset(lexed.raw(index)):
+            while _touches(lexed, last) and _MARKS.issuperset(lexed.raw(last + 1)):
                 last += 1
             run = lexed.text[lexed.tokens[index].start : lexed.tokens[last].end + 1]
             if run in _OPERATORS:
@@ -111,18 +107,14 @@ def _operators(lexed: Lexed) -> Iterator[_Substitute]:
 def _order_using(lexed: Lexed) -> Iterator[_Substitute]:
     """``ORDER BY a USING >``."""
     for index in range(len(lexed.tokens) - 1):
-        if lexed.word(index) == "USING" and _raw(lexed, index + 1) in {"<", ">", "<=", ">="}:
+        if lexed.word(index) == "USING" and lexed.raw(index + 1) in {"<", ">", "<=", ">="}:
             yield _words(lexed, index, index + 1)
 
 
 def _typed_texts(lexed: Lexed) -> Iterator[_Substitute]:
     """``box '(1,1),(0,0)'``."""
     for index in range(len(lexed.tokens) - 1):
-        if (
-            lexed.word(index).lower() in _TYPES_OF_TEXTS
-            and _is_text(lexed, index + 1)
-            and _raw(lexed, index - 1) != "."
-        ):
+        if lexed.word(index).lower() in _TYPES_OF_TEXTS and _is_text(lexed, index + 1) and lexed.raw(index - 1) != ".":
             yield _words(lexed, index, index)
 
 
@@ -141,7 +133,7 @@ def _json_defaults(lexed: Lexed) -> Iterator[_Substitute]:
     if not any(lexed.word(index) == "JSON_TABLE" for index in range(len(lexed.tokens))):
         return
     for index in range(len(lexed.tokens)):
-        with_value = _is_text(lexed, index + 1) or _raw(lexed, index + 1).isdigit()
+        with_value = _is_text(lexed, index + 1) or lexed.raw(index + 1).isdigit()
         begin = index + 2 if lexed.word(index) == "DEFAULT" and with_value else _behind(lexed, index, "NULL|ERROR")
         end = begin and _behind(lexed, begin, "ON", "EMPTY|ERROR")
         if end:
@@ -171,7 +163,7 @@ def _select_modifiers(lexed: Lexed) -> Iterator[_Substitute]:
 def _odbc_dates(lexed: Lexed) -> Iterator[_Substitute]:
     """``{d '2024-01-01'}``."""
     for index in range(len(lexed.tokens) - 3):
-        opens, closes = _raw(lexed, index) == "{", _raw(lexed, index + 3) == "}"
+        opens, closes = lexed.raw(index) == "{", lexed.raw(index + 3) == "}"
         if opens and closes and lexed.word(index + 1) in {"D", "T", "TS"} and _is_text(lexed, index + 2):
             yield _words(lexed, index, index + 1)
             yield _words(lexed, index + 3, index + 3)
@@ -201,7 +193,7 @@ _ORDER_WORDS = names("ALL ASC BY DESC FIRST LAST LIMIT NULLS OFFSET")
 
 def _is_plain(lexed: Lexed, index: int) -> bool:
     """True for a name, a number, a comma or a word of ORDER BY and LIMIT; not for UNION, FROM and the like."""
-    kind, raw = lexed.tokens[index].token_type.name, _raw(lexed, index)
+    kind, raw = lexed.tokens[index].token_type.name, lexed.raw(index)
     return kind in {"COMMA", "IDENTIFIER", "NUMBER", "VAR"} or _ORDER_WORDS.issuperset(raw.upper().split())
 
 
@@ -210,8 +202,8 @@ def _prefixed_texts(*prefixes: str) -> Callable[[Lexed], Iterator[_Substitute]]:
 
     def rule(lexed: Lexed) -> Iterator[_Substitute]:
         for index in range(len(lexed.tokens) - 1):
-            raw = _raw(lexed, index)
-            if raw.lower() in prefixes and _touches(lexed, index) and _raw(lexed, index + 1)[:1] in "'\"":
+            raw = lexed.raw(index)
+            if raw.lower() in prefixes and _touches(lexed, index) and lexed.raw(index + 1)[:1] in "'\"":
                 yield _words(lexed, index, index)
 
     return rule
@@ -220,7 +212,7 @@ def _prefixed_texts(*prefixes: str) -> Callable[[Lexed], Iterator[_Substitute]]:
 def _pattern_subsets(lexed: Lexed) -> Iterator[_Substitute]:
     """``SUBSET u = (a, b)`` of MATCH_RECOGNIZE, which joins names of its pattern under another."""
     for index in range(len(lexed.tokens) - 5):
-        if lexed.word(index) != "SUBSET" or not lexed.word(index + 1) or _raw(lexed, index + 2) != "=":
+        if lexed.word(index) != "SUBSET" or not lexed.word(index + 1) or lexed.raw(index + 2) != "=":
             continue
         end = _end_of_names(lexed, index + 3)
         if end:
@@ -229,32 +221,32 @@ def _pattern_subsets(lexed: Lexed) -> Iterator[_Substitute]:
 
 def _end_of_names(lexed: Lexed, index: int) -> int:
     """Where a bracket of names closes; 0 when anything else stands in it."""
-    if _raw(lexed, index) != "(":
+    if lexed.raw(index) != "(":
         return 0
-    while lexed.word(index + 1) and _raw(lexed, index + 2) == ",":
+    while lexed.word(index + 1) and lexed.raw(index + 2) == ",":
         index += 2
-    return index + 2 if lexed.word(index + 1) and _raw(lexed, index + 2) == ")" else 0
+    return index + 2 if lexed.word(index + 1) and lexed.raw(index + 2) == ")" else 0
 
 
 def _languages(lexed: Lexed) -> Iterator[_Substitute]:
     """``PARSE('1,5' AS decimal USING 'de-DE')``."""
     for index in range(1, len(lexed.tokens) - 2):
-        literal = re.fullmatch(r"N?'[A-Za-z-]{2,20}'", _raw(lexed, index + 1))
-        if lexed.word(index) == "USING" and literal and _raw(lexed, index + 2) == ")":
+        literal = re.fullmatch(r"N?'[A-Za-z-]{2,20}'", lexed.raw(index + 1))
+        if lexed.word(index) == "USING" and literal and lexed.raw(index + 2) == ")":
             yield _words(lexed, index, index + 1)
 
 
 def _money(lexed: Lexed) -> Iterator[_Substitute]:
     """``$1.50``."""
     for index in range(len(lexed.tokens)):
-        if re.fullmatch(r"\$\d+", raw := _raw(lexed, index)):
+        if re.fullmatch(r"\$\d+", raw := lexed.raw(index)):
             yield _words(lexed, index, index, f" {raw[1:]}")
 
 
 def _not_less(lexed: Lexed) -> Iterator[_Substitute]:
     """``a !< 3`` and ``a !> 3``."""
     for index in range(len(lexed.tokens) - 1):
-        run = _raw(lexed, index) + _raw(lexed, index + 1)
+        run = lexed.raw(index) + lexed.raw(index + 1)
         if run in {"!<", "!>"} and _touches(lexed, index):
             yield _words(lexed, index, index + 1, ">=" if run == "!<" else "<=")
 
@@ -268,17 +260,17 @@ def _names_of_joins(lexed: Lexed) -> Iterator[_Substitute]:
             given.add(lexed.word(closed + 2))
             yield _words(lexed, closed + 1, closed + 2)
     for index in range(len(lexed.tokens) - 1 if given else 0):
-        is_behind_dot = index > 0 and _raw(lexed, index - 1) == "."
-        if lexed.word(index) in given and _raw(lexed, index + 1) == "." and not is_behind_dot:
+        is_behind_dot = index > 0 and lexed.raw(index - 1) == "."
+        if lexed.word(index) in given and lexed.raw(index + 1) == "." and not is_behind_dot:
             yield _words(lexed, index, index + 1)
 
 
 def _steps_of_pipes(lexed: Lexed) -> Iterator[_Substitute]:
     """``|> DROP a, b`` and ``|> RENAME a AS b``, which only name columns; ``|> SET a = f(b)`` as ``|> EXTEND f(b)``."""
     for index in range(len(lexed.tokens) - 2):
-        if _raw(lexed, index) != "|>":
+        if lexed.raw(index) != "|>":
             continue
-        if lexed.word(index + 1) == "SET" and lexed.word(index + 2) and _raw(lexed, index + 3) == "=":
+        if lexed.word(index + 1) == "SET" and lexed.word(index + 2) and lexed.raw(index + 3) == "=":
             yield _words(lexed, index + 1, index + 3, "EXTEND")
         elif lexed.word(index + 1) in {"DROP", "RENAME"} and (end := _end_of_step(lexed, index + 1)):
             yield _words(lexed, index, end)
@@ -292,8 +284,8 @@ def _end_of_step(lexed: Lexed, index: int) -> int:
         if renames:
             index += lexed.word(index + 1) == "AS"
             index += bool(lexed.word(index + 1))
-        if _raw(lexed, index + 1) != ",":
-            return index if _raw(lexed, index + 1) in {"", "|>", ")"} else 0
+        if lexed.raw(index + 1) != ",":
+            return index if lexed.raw(index + 1) in {"", "|>", ")"} else 0
         index += 1
     return 0
 
@@ -302,7 +294,7 @@ def _factorials(lexed: Lexed) -> Iterator[_Substitute]:
     """``5!``."""
     for index in range(1, len(lexed.tokens)):
         before = lexed.tokens[index - 1].token_type.name
-        if _raw(lexed, index) == "!" and before in {"NUMBER", "R_PAREN"} and not _touches(lexed, index):
+        if lexed.raw(index) == "!" and before in {"NUMBER", "R_PAREN"} and not _touches(lexed, index):
             yield _words(lexed, index, index)
 
 

@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING
 from rsql_magic.errors import QueryRejected
 from rsql_magic.sql.dialects.reading import written
 from rsql_magic.sql.dialects.records import ascii_lower, dialect_of
-from rsql_magic.sql.dialects.system import is_file, system_table
-from rsql_magic.sql.validate.known import find_table
+from rsql_magic.sql.dialects.tables import find_table, is_file, system_table
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -81,7 +80,7 @@ def _table(node: exp.Expr, text: str, dialect: str, catalog: Catalog | None) -> 
 
     inner = node.this
     if isinstance(inner, exp.Func) and not isinstance(inner, exp.DynamicIdentifier):
-        return  # calls.py knows it by name
+        return  # nodes.py knows it by name
     if inner is None and node.args.get("rows_from"):
         return
     parts = table_parts(node)

@@ -1,11 +1,11 @@
+from .choosing import StoredValue as StoredValue
+from .choosing import corrected as corrected
+from .choosing import find_values as find_values
 from .choosing import link as link
+from .choosing import misspelt as misspelt
 from .choosing import rivals as rivals
 from .choosing import widen as widen
 from .fitting import Shown as Shown
 from .fitting import shown as shown
 from .index import Index as Index
-from .postings import Weights as Weights
-from .slips import corrected as corrected
-from .slips import misspelt as misspelt
-from .values import StoredValue as StoredValue
-from .values import find_values as find_values
+from .index import Weights as Weights

@@ -1,16 +1,20 @@
-"""link() and widen(): from a ranking to the tables that are shown."""
+"""From a question to the tables that are shown, the values that it names, and the words that it misspells."""
 
 from __future__ import annotations
 
+import re
+from collections import defaultdict
+from dataclasses import dataclass
 from itertools import islice
 from typing import TYPE_CHECKING
 
 from rsql_magic.sql.linking.fitting import fit, with_some
 from rsql_magic.sql.linking.index import Index
-from rsql_magic.sql.linking.words import named_schemas
+from rsql_magic.sql.linking.questions import Question
+from rsql_magic.sql.linking.words import STOP_WORDS, mistyped, named_schemas, slips, split, stem
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from rsql_magic.sql.catalog import Catalog, Table
 
@@ -121,3 +125,124 @@ def _meant(name: str, index: Index, catalog: Catalog, seen: set[str]) -> Iterato
         yield from islice(index.ranked(name), _PER_NAME)
     elif seen.isdisjoint(table.full_name for table in holders):
         yield from holders[:_PER_NAME]
+
+
+_SHORTEST, _LONG = 5, 7
+
+
+def misspelt(question: str, catalog: Catalog) -> dict[str, str]:
+    """Words of a question that are most likely names of the schema, mistyped, with the word of the name that is meant.
+
+    A word that a table, a column, a stored value or the thesaurus has is never touched, nor is one in quotes or with a
+    capital, which may be a value; nor one that resembles two names.
+
+    Args:
+        question: The question in plain words.
+        catalog: The tables.
+
+    Example:
+        >>> from rsql_magic.sql import Catalog
+        >>> shop = Catalog.from_ddl("CREATE TABLE customers (id INT, region TEXT)", "duckdb")
+        >>> misspelt("how many custmers per regoin?", shop)
+        {'custmers': 'customers', 'regoin': 'region'}
+    """
+    index, asked = Index.of(catalog), Question(question)
+    names = catalog.kept("_linking_letters", _words_of_names)
+    values = {word for phrase, _ in asked.value_phrases(index.values) for word in split(phrase)}
+    found = {}
+    for place, word in enumerate(asked.words):
+        unknown = len(word) >= _SHORTEST and place not in asked.named and word not in values
+        if unknown and word not in STOP_WORDS and not index.knows(word):
+            meant = [name for name in names.get(word[0], ()) if _is_slip(word, name)]
+            if len({stem(name) for name in meant}) == 1:
+                found[word] = min(meant, key=lambda name: (slips(word, name), len(name)))
+    return found
+
+
+def _is_slip(word: str, name: str) -> bool:
+    """Whether a word is a name mistyped; its singular is not, nor where one letter of few differs (black and block)."""
+    is_another = len(word) == len(name) < _LONG and sorted(word) != sorted(name)
+    is_singular = name in {f"{word}s", f"{word}es"} or stem(word) == stem(name)
+    return mistyped(word, name) and not is_another and not is_singular
+
+
+def corrected(question: str, words: Mapping[str, str]) -> str:
+    """A question with its mistyped words put right.
+
+    Example:
+        >>> corrected("How many custmers?", {"custmers": "customers"})
+        'How many customers?'
+    """
+    for word, meant in words.items():
+        question = re.sub(rf"(?<!\w){re.escape(word)}(?!\w)", meant, question, flags=re.IGNORECASE)
+    return question
+
+
+def _words_of_names(catalog: Catalog) -> Mapping[str, list[str]]:
+    """The words of all names by their first letter, each also in the plural."""
+    words = {word for t in catalog for name in (t.name, *(c.name for c in t.columns)) for word in split(name)}
+    letters: dict[str, list[str]] = defaultdict(list)
+    for word in sorted(word for word in words if len(word) >= _SHORTEST - 1):
+        letters[word[0]] += [word] if word.endswith("s") else [word, f"{word}s"]
+    return letters
+
+
+@dataclass(frozen=True)
+class StoredValue:
+    """A phrase of the question that a column holds.
+
+    Args:
+        phrase: As the question has it.
+        table: Qualified name of the table.
+        column: The column.
+        value: As it is stored.
+
+    Example:
+        >>> print(StoredValue("france", "country", "name", "France"))
+        'france' is stored as 'France' in country.name
+    """
+
+    phrase: str
+    table: str
+    column: str
+    value: str
+
+    def __str__(self) -> str:
+        return f"'{self.phrase}' is stored as '{self.value}' in {self.table}.{self.column}"
+
+
+def find_values(question: str, catalog: Catalog, tables: Iterable[Table] | None = None) -> list[StoredValue]:
+    """The phrases of the question that equal a stored value but for case and punctuation.
+
+    Only values that the catalog's profiles hold are looked at, which the privacy level has chosen.
+
+    Args:
+        question: The question in plain words.
+        catalog: The tables.
+        tables: Those to look into, such as the linked ones; all by default.
+
+    Returns:
+        The longest phrases first, each with every column that holds it.
+    """
+    among = None if tables is None else {table.full_name for table in tables}
+    return list(dict.fromkeys(_found(question, Index.of(catalog), among)))
+
+
+def _found(question: str, index: Index, among: set[str] | None) -> Iterator[StoredValue]:
+    for phrase, stemmed in index.value_phrases(question):
+        for table in index.tables_with_value(stemmed):
+            if among is None or table.full_name in among:
+                yield from _in_columns(phrase, table)
+
+
+def _in_columns(phrase: str, table: Table) -> Iterator[StoredValue]:
+    """The columns that hold the phrase; other endings ("cats" for "cat") are not the same value."""
+    wanted = _plain(phrase)
+    for column in table.columns:
+        for value in column.profile.values if column.profile else ():
+            if _plain(value) == wanted:
+                yield StoredValue(phrase, table.full_name, column.name, value)
+
+
+def _plain(text: str) -> str:
+    return "".join(character for character in text.casefold() if character.isalnum())

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from rsql_magic.sql.catalog import Table
-    from rsql_magic.sql.linking.postings import Weights
+    from rsql_magic.sql.linking.index import Weights
 
     Words = tuple[str, ...]
 

@@ -12,7 +12,7 @@ from rsql_magic.sql.linking.words import STOP_WORDS, WORD, spaced, stem
 if TYPE_CHECKING:
     from collections.abc import Container, Iterator, Mapping, Sequence
 
-    from rsql_magic.sql.linking.postings import Weights
+    from rsql_magic.sql.linking.index import Weights
 
 _QUOTES = "\"'‘“«`"
 _SEAM = "\x1f"

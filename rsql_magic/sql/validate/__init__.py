@@ -68,7 +68,7 @@ def validate(sql: str, dialect: str, catalog: Catalog) -> list[Problem]:
 
 def _of_names(tree: exp.Expr, lexed: Lexed, dialect: str, catalog: Catalog) -> Iterator[tuple[int, Problem]]:
     """Problems with tables, columns and aggregates, with where they stand in the text."""
-    from rsql_magic.sql.validate.aggregates import misused_aggregates
+    from rsql_magic.sql.validate.grammar import misused_aggregates
     from rsql_magic.sql.validate.hints import problem
     from rsql_magic.sql.validate.resolve import resolve
 

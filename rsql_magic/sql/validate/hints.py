@@ -132,7 +132,7 @@ def _likeness(name: str, table: Table, column: Column) -> float:
 def _qualifier(missing: Missing, catalog: Catalog) -> Problem:
     node = missing.node
     name = node.args["table"].name
-    every = [r for level in missing.scope.chain() for r in level.relations]
+    every = [r for level in (missing.scope, *missing.scope.outer) for r in level.relations]
     renamed = next((r.name for r in every if r.table and r.table.name.casefold() == name.casefold()), None)
     if renamed is not None:
         right = f"{renamed}.{node.name}"
@@ -176,7 +176,7 @@ def _otherwise_cased(name: str, tables: list[Table], dialect: str) -> str:
 
 
 def _tables(scope: Scope) -> Iterator[Table]:
-    for level in scope.chain():
+    for level in (scope, *scope.outer):
         for relation in level.relations:
             if relation.table is not None:
                 yield relation.table

@@ -1,8 +1,4 @@
-"""What every table and column name of a query stands for.
-
-`resolve` walks a tree once, from the outside in. Where a name stands for nothing it leaves a `Missing`, with what
-was in sight there; `hints` makes sentences of them.
-"""
+"""What every table and column name of a query stands for; one that stands for nothing is a `Missing` for `hints`."""
 
 from __future__ import annotations
 
@@ -13,8 +9,7 @@ from typing import TYPE_CHECKING
 from sqlglot import exp
 
 from rsql_magic.sql.dialects.records import dialect_of, names
-from rsql_magic.sql.dialects.system import system_table
-from rsql_magic.sql.validate.known import find_table, kept, minds_case
+from rsql_magic.sql.dialects.tables import find_table, system_table
 from rsql_magic.sql.validate.scopes import (
     OPEN,
     Columns,
@@ -26,7 +21,6 @@ from rsql_magic.sql.validate.scopes import (
     identifier,
     is_within,
     may_be_a_text,
-    names_bound,
     sides,
 )
 
@@ -34,29 +28,21 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from rsql_magic.sql.catalog import Catalog, Table
+    from rsql_magic.sql.dialects.records import SQLDialect
 
-_CLAUSES = (
-    "expressions",
-    "where",
-    "prewhere",
-    "connect",
-    "group",
-    "having",
-    "qualify",
-    "windows",
-    "distinct",
-    "order",
-    "sort",
-    "cluster",
-    "distribute",
-    "limit",
-    "offset",
+    Outer = tuple[Scope, ...]
+
+_CLAUSES = tuple(
+    """
+    expressions where prewhere connect group having qualify windows distinct order sort cluster distribute limit offset
+    """.split()  # noqa: SIM905 - words read better as text
 )
+"""The parts of a SELECT in the order in which their names are looked up."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Place:
-    """Where a column stands."""
+    """Where a column stands; ``bound`` are the names that lambdas and comprehensions around it define."""
 
     scope: Scope
     ctes: Ctes
@@ -65,16 +51,9 @@ class _Place:
 
 
 def resolve(tree: exp.Expr, text: str, dialect: str, catalog: Catalog) -> Resolution:
-    """Find what every table and column name of a query stands for.
-
-    Args:
-        tree: The query; it is not changed.
-        text: What it was parsed from.
-        dialect: sqlglot's name.
-        catalog: The tables there are.
-    """
+    """Find what every table and column name of a query stands for; ``text`` is what ``tree`` was parsed from."""
     walk = _Walk(text, dialect, catalog)
-    walk.query(tree, None, Ctes())
+    walk.query(tree, (), Ctes())
     return walk.result
 
 
@@ -95,21 +74,20 @@ _UNITS = names(
     timezone_hour timezone_minute date time iso_week tzoffset
     """
 )
-_ASCII_FOLD = str.maketrans(string.ascii_uppercase, string.ascii_lowercase)
+_ASCII_FOLD = str.maketrans(
+    string.ascii_uppercase, string.ascii_lowercase
+)  # a call less for each name than ascii_lower
 
 
-class _Walk:
-    """One walk over one query."""
+class _Names:
+    """How the names of one query are compared."""
 
-    def __init__(self, text: str, dialect: str, catalog: Catalog) -> None:
-        self.text = text
-        self.dialect = dialect_of(dialect)
-        self.catalog = catalog
-        self.strict = self.dialect.minds_case and catalog.dialect in {"", dialect} and minds_case(catalog)
-        self.result = Resolution()
-        self._stored = kept(catalog, f"_stored_{self.strict}", lambda _: dict[int, dict[str, str]]())
-
-    # Names
+    def __init__(self, dialect: SQLDialect, catalog: Catalog) -> None:
+        self.dialect = dialect
+        self.strict = (
+            dialect.minds_case and catalog.dialect in {"", dialect.name} and catalog.kept("_case", _minds_case)
+        )
+        self._stored = catalog.kept(f"_stored_{self.strict}", lambda _: dict[int, dict[str, str]]())
 
     def key(self, name: str, quoted: bool = False) -> str:
         """A name as it is compared. PostgreSQL folds bare names only; elsewhere case is let pass.
@@ -136,9 +114,28 @@ class _Walk:
             self._stored[id(table)] = {self.key(c.name, quoted=True): c.name for c in table.columns}
         return self._stored[id(table)]
 
-    # Queries
 
-    def query(self, node: exp.Expr, outer: Scope | None, ctes: Ctes) -> Columns:
+def _minds_case(catalog: Catalog) -> bool:
+    """Whether the catalog's names are surely spelled as PostgreSQL stores them, so that case may be minded.
+
+    A catalog read from a server knows its default schema; one made by hand may only have kept its author's capitals.
+    """
+    return bool(catalog.schema) or all(
+        name == name.lower() for table in catalog for name in (table.name, *(c.name for c in table.columns))
+    )
+
+
+class _Walk:
+    """One walk over one query: its scopes, and what stands in them."""
+
+    def __init__(self, text: str, dialect: str, catalog: Catalog) -> None:
+        self.catalog = catalog
+        self.result = Resolution()
+        self.names = _Names(dialect_of(dialect), catalog)
+        self.dialect = self.names.dialect
+        self.columns = _Columns(self.names, text, catalog, self.result)
+
+    def query(self, node: exp.Expr, outer: Outer, ctes: Ctes) -> Columns:
         """Walk a query and give its columns."""
         ctes = self.with_(node, outer, ctes)
         if isinstance(node, exp.Select):
@@ -154,32 +151,32 @@ class _Walk:
             self.walk(node.expressions, scope, ctes)
         return OPEN
 
-    def with_(self, node: exp.Expr, outer: Scope | None, ctes: Ctes) -> Ctes:
+    def with_(self, node: exp.Expr, outer: Outer, ctes: Ctes) -> Ctes:
         """Walk the definitions of a WITH; each sees the earlier ones, and itself where it may be recursive."""
         with_ = node.args.get("with_")
         if with_ is None:
             return ctes
         seen = dict(ctes)
         if self.dialect.sees_ahead == "always" or with_.args.get("recursive"):
-            seen |= {self.id(cte.args["alias"].this): OPEN for cte in with_.expressions}
+            seen |= {self.names.id(cte.args["alias"].this): OPEN for cte in with_.expressions}
         for cte in with_.expressions:
             alias = cte.args["alias"]
-            name = self.id(alias.this)
-            named = Columns({self.id(c): c.name for c in alias.args.get("columns") or ()})
+            name = self.names.id(alias.this)
+            named = Columns({self.names.id(c): c.name for c in alias.args.get("columns") or ()})
             sees_itself = name in seen or self.dialect.implicit_recursion
             inside = seen | {name: named if named.names else OPEN} if sees_itself else seen
             found = self.query(cte.this, outer, inside)
             seen[name] = named if named.names else found
         return seen
 
-    def set_operation(self, node: exp.SetOperation, outer: Scope | None, ctes: Ctes) -> Columns:
+    def set_operation(self, node: exp.SetOperation, outer: Outer, ctes: Ctes) -> Columns:
         """Walk all sides; ORDER BY sees the columns that come out."""
         columns = [self.query(side, outer, ctes) for side in sides(node)]
         merged = {k: v for c in columns for k, v in c.names.items()}
         self._around(node, Columns(merged, any(c.open for c in columns)), outer, ctes)
         return columns[0]
 
-    def parenthesis(self, node: exp.Subquery, outer: Scope | None, ctes: Ctes) -> Columns:
+    def parenthesis(self, node: exp.Subquery, outer: Outer, ctes: Ctes) -> Columns:
         """A query in brackets, or tables in brackets."""
         if isinstance(node.this, exp.Table):
             self.relation(node, Scope(outer=outer), ctes)
@@ -188,16 +185,16 @@ class _Walk:
         self._around(node, columns, outer, ctes)
         return columns
 
-    def _around(self, node: exp.Expr, columns: Columns, outer: Scope | None, ctes: Ctes) -> None:
+    def _around(self, node: exp.Expr, columns: Columns, outer: Outer, ctes: Ctes) -> None:
         """ORDER BY and LIMIT behind a UNION or a bracket."""
         scope = Scope([Relation("", "", columns.names, columns.open)], outer)
         self.walk([node.args.get("order"), node.args.get("limit"), node.args.get("offset")], scope, ctes)
 
-    def select(self, node: exp.Select, outer: Scope | None, ctes: Ctes) -> Columns:
+    def select(self, node: exp.Select, outer: Outer, ctes: Ctes) -> Columns:
         """Walk one SELECT: its tables first, then every clause with the names it may use."""
         scope = Scope(outer=outer)
         self.sources(node, scope, ctes)
-        scope.aliases = {self.output_id(p): p for p in node.expressions if isinstance(p, exp.Alias)}
+        scope.aliases = {self.names.output_id(p): p for p in node.expressions if isinstance(p, exp.Alias)}
         self.result.selects.append((node, scope))
         if node.args.get("match"):
             scope.relations = [Relation("", "", {}, open=True)]
@@ -218,7 +215,7 @@ class _Walk:
                 given |= found.names
                 is_open = is_open or found.open
             elif isinstance(projection, (exp.Alias, exp.Column)):
-                given[self.output_id(projection)] = projection.alias_or_name
+                given[self.names.output_id(projection)] = projection.alias_or_name
             else:
                 is_open = True
         return Columns(given, is_open)
@@ -230,12 +227,10 @@ class _Walk:
         if star is None or any(star.args.get(part) for part in ("except_", "replace", "rename")):
             return OPEN
         if isinstance(node, exp.Column) and node.args.get("table"):
-            wanted = self.id(node.args["table"])
+            wanted = self.names.id(node.args["table"])
             relations = [r for r in relations if r.key == wanted]
         names = {k: v for r in relations for k, v in r.columns.items()}
         return Columns(names, not relations or any(r.open for r in relations))
-
-    # FROM
 
     def sources(self, node: exp.Expr, scope: Scope, ctes: Ctes) -> None:
         """Put the relations of FROM and JOIN into a scope, in order."""
@@ -264,9 +259,9 @@ class _Walk:
         named = [identifier(using) for using in join.args.get("using") or ()]
         for node in named:
             for side in (earlier, added):
-                if not any(self.id(node) in r.columns or r.open for r in side):
+                if not any(self.names.id(node) in r.columns or r.open for r in side):
                     self.result.missing.append(Missing("column", node, Scope(list(side))))
-        together = {self.id(node) for node in named}
+        together = {self.names.id(node) for node in named}
         if str(join.args.get("method") or "").upper() == "NATURAL":
             together = {name for relation in earlier for name in relation.columns}
         for relation in added:
@@ -293,14 +288,14 @@ class _Walk:
             relation = Relation(relation.name, relation.key, {}, open=True)
         if alias is None:
             return relation
-        renamed = {self.id(identifier(c)): identifier(c).name for c in alias.args.get("columns") or ()}
+        renamed = {self.names.id(identifier(c)): identifier(c).name for c in alias.args.get("columns") or ()}
         if renamed and isinstance(place := node.args.get("offset"), exp.Identifier):
-            renamed[self.id(place)] = place.name  # the number that WITH ORDINALITY gives
+            renamed[self.names.id(place)] = place.name  # the number that WITH ORDINALITY gives
         if renamed:
             relation.columns = renamed | dict(list(relation.columns.items())[len(renamed) :])
             relation.open = relation.open and not isinstance(node, (exp.Table, exp.Unnest, exp.Values))
         if alias.this is not None:
-            relation.name, relation.key = alias.name, self.id(alias.this)
+            relation.name, relation.key = alias.name, self.names.id(alias.this)
         elif renamed:  # BigQuery's UNNEST(…) AS x: a value and, when it is a struct, a relation
             relation.key, relation.name = next(iter(renamed.items()))
             relation.open = True
@@ -313,7 +308,7 @@ class _Walk:
         lateral = isinstance(node, exp.Lateral)
         inner = node.this if lateral else node
         if isinstance(inner, exp.Query):
-            around = scope if lateral or self.dialect.siblings_seen else scope.outer
+            around = _inside(scope) if lateral or self.dialect.siblings_seen else scope.outer
             columns = self.query(inner, around, ctes)
             return Relation("", "", columns.names, columns.open)
         self.walk([part for part in node.iter_expressions() if not isinstance(part, exp.TableAlias)], scope, ctes)
@@ -325,19 +320,19 @@ class _Walk:
             if node.this is None or node.this.name.upper() not in _SEARCH_TABLES:
                 self.walk([node.this, *(node.args.get("rows_from") or ())], scope, ctes)
             return Relation("", "", {}, open=True)
-        key = self.id(node.this)
+        key = self.names.id(node.this)
         if not node.args.get("db") and key in ctes:
             return Relation(node.name, key, ctes[key].names, ctes[key].open)
         table = self.find(node)
         if table is None:
             return Relation(node.name, key, {}, open=True)
-        return Relation(node.name, key, self.stored(table), not table.columns, table)
+        return Relation(node.name, key, self.names.stored(table), not table.columns, table)
 
     def find(self, node: exp.Table) -> Table | None:
         """The catalog's table of that name; when there is none, a `Missing` unless it is a system table."""
         parts = tuple(part.name for part in node.parts)
         table = find_table(self.catalog, parts, self.dialect.name)
-        if table is not None and not (self.strict and table.name != self.id(node.this)):
+        if table is not None and not (self.names.strict and table.name != self.names.id(node.this)):
             return table
         if table is not None or not system_table(parts, self.dialect.name):
             self.result.missing.append(Missing("table", node, Scope()))
@@ -349,33 +344,51 @@ class _Walk:
         if twice and not self.dialect.conditions_see_all and not node.args.get("db"):
             self.result.missing.append(Missing("alias", node, scope))
 
-    # Expressions
-
     def walk(self, nodes: Iterable[object], scope: Scope, ctes: Ctes, clause: str = "") -> None:
-        """Look up every column below some nodes; queries among them begin a scope of their own.
-
-        ``bound`` are the names that lambdas and list comprehensions around a node define.
-        """
+        """Look up every column below some nodes; queries among them begin a scope of their own."""
         stack = [(n, frozenset[str]()) for n in nodes if isinstance(n, exp.Expr)][::-1]
         while stack:
             node, bound = stack.pop()
             if isinstance(node, exp.Query):
-                self.query(node, scope, ctes)
+                self.query(node, _inside(scope), ctes)
             elif isinstance(node, exp.Column):
-                self.column(node, _Place(scope, ctes, clause, bound))
+                self.columns.look_up(node, _Place(scope, ctes, clause, bound))
             elif isinstance(node, exp.Table):
-                self.relation(node, Scope(outer=scope), ctes)
+                self.relation(node, Scope(outer=_inside(scope)), ctes)
             else:
-                bound |= names_bound(node)
+                bound |= _names_bound(node)
                 stack.extend((child, bound) for child in reversed(list(node.iter_expressions())))
 
-    def column(self, node: exp.Column, place: _Place) -> None:
+
+def _inside(scope: Scope) -> Outer:
+    """A scope and those around it, as what stands inside it sees them."""
+    return scope, *scope.outer
+
+
+def _names_bound(node: exp.Expr) -> frozenset[str]:
+    """The names that a lambda or a list comprehension defines."""
+    if isinstance(node, exp.Lambda):
+        return frozenset(part.name.casefold() for part in node.expressions)
+    if isinstance(node, exp.Comprehension):
+        made = (node.args.get("expression"), node.args.get("position"))
+        return frozenset(part.name.casefold() for part in made if isinstance(part, exp.Expr))
+    return frozenset()
+
+
+class _Columns:
+    """Finds the columns of one query in the scopes that see them."""
+
+    def __init__(self, names: _Names, text: str, catalog: Catalog, result: Resolution) -> None:
+        self.names = names
+        self._dialect, self._text, self._catalog, self._result = names.dialect, text, catalog, result
+
+    def look_up(self, node: exp.Column, place: _Place) -> None:
         """Look up one column."""
         if not node.args.get("table"):
             if not isinstance(node.this, exp.Star):
                 self.unqualified(node, place)
             return
-        if self.id(node.parts[0]) in place.bound:
+        if self.names.id(node.parts[0]) in place.bound:
             return
         found = self.qualifier(node, place.scope)
         if found and not isinstance(node.this, exp.Star):
@@ -383,50 +396,50 @@ class _Walk:
 
     def qualifier(self, node: exp.Column, scope: Scope) -> list[Relation]:
         """The relations of the name before the dot; a `Missing` when there is none."""
-        wanted = self.id(node.args["table"])
-        for level in scope.chain():
+        wanted = self.names.id(node.args["table"])
+        for level in _inside(scope):
             found = [r for r in level.relations if r.key == wanted]
             if found:
                 return found
         if not self._is_value(node, scope):
-            self.result.missing.append(Missing("qualifier", node, scope))
+            self._result.missing.append(Missing("qualifier", node, scope))
         return []
 
     def _is_value(self, node: exp.Column, scope: Scope) -> bool:
         """True when the first part may be a column that holds a struct."""
-        if not self.dialect.structs and node.name not in self.dialect.parts_of_values:
+        if not self._dialect.structs and node.name not in self._dialect.parts_of_values:
             return False
-        name = self.id(node.parts[0])
-        levels = list(scope.chain())
+        name = self.names.id(node.parts[0])
+        levels = _inside(scope)
         return any(name in level.aliases for level in levels) or any(
             name in r.columns or r.open or r.key == name for level in levels for r in level.relations
         )
 
     def qualified(self, node: exp.Column, found: list[Relation], scope: Scope) -> None:
         """A column of a named relation."""
-        name = self.id(node.this)
+        name = self.names.id(node.this)
         having = [r for r in found if name in r.columns]
         if having:
-            self.result.columns[id(node)] = (having[0], name)
+            self._result.columns[id(node)] = (having[0], name)
             if sum(name not in r.shared for r in having) > 1:
-                self.result.missing.append(Missing("ambiguous", node, scope, tuple(having)))
-        elif not any(r.open for r in found) and name not in self.dialect.hidden_columns:
-            self.result.missing.append(Missing("column", node, Scope(found, scope.outer)))
+                self._result.missing.append(Missing("ambiguous", node, scope, tuple(having)))
+        elif not any(r.open for r in found) and name not in self._dialect.hidden_columns:
+            self._result.missing.append(Missing("column", node, Scope(found, scope.outer)))
 
     def unqualified(self, node: exp.Column, place: _Place) -> None:
         """A bare column: of the innermost query that has it."""
-        name = self.id(node.this)
-        for level in place.scope.chain():
+        name = self.names.id(node.this)
+        for level in _inside(place.scope):
             clause = place.clause if level is place.scope else "outer"
             found = [r for r in level.relations if name in r.columns]
             if found:
-                self.result.columns[id(node)] = (found[0], name)
+                self._result.columns[id(node)] = (found[0], name)
                 self._ambiguous(node, name, level, clause)
                 return
             if any(r.open for r in level.relations) or self._is_alias(node, name, level, clause):
                 return
         if not self._means_something_else(node, name, place):
-            self.result.missing.append(Missing("column", node, place.scope))
+            self._result.missing.append(Missing("column", node, place.scope))
 
     def _ambiguous(self, node: exp.Column, name: str, level: Scope, clause: str) -> None:
         found = tuple(r for r in level.relations if name in r.columns and name not in r.shared)
@@ -434,58 +447,55 @@ class _Walk:
             return
         if clause == "order" and (name in level.aliases or self._is_output(node, name)):
             return
-        if clause in {"group", "having"} and name in level.aliases and "group" in self.dialect.aliases_in:
+        if clause in {"group", "having"} and name in level.aliases and "group" in self._dialect.aliases_in:
             return
-        self.result.missing.append(Missing("ambiguous", node, level, found))
+        self._result.missing.append(Missing("ambiguous", node, level, found))
 
     def _is_output(self, node: exp.Column, name: str) -> bool:
         select = node.find_ancestor(exp.Select)
         columns = (p for p in (select.expressions if select else ()) if isinstance(p, exp.Column))
-        return any(self.output_id(p) == name for p in columns)
+        return any(self.names.output_id(p) == name for p in columns)
 
     def _is_alias(self, node: exp.Column, name: str, level: Scope, clause: str) -> bool:
         """True when the name is one that AS gives and the clause may use."""
         if name not in level.aliases:
             return False
-        whole = isinstance(node.parent, (exp.Ordered, exp.Group)) or not self.dialect.whole_alias_only
+        whole = isinstance(node.parent, (exp.Ordered, exp.Group)) or not self._dialect.whole_alias_only
         return {
             "order": whole,
             "sort": True,
             "cluster": True,
             "distribute": True,
             "distinct": whole,
-            "group": whole and "group" in self.dialect.aliases_in,
-            "having": "having" in self.dialect.aliases_in,
+            "group": whole and "group" in self._dialect.aliases_in,
+            "having": "having" in self._dialect.aliases_in,
             "qualify": True,
-            "where": "where" in self.dialect.aliases_in,
+            "where": "where" in self._dialect.aliases_in,
             "prewhere": True,
-            "expressions": "select" in self.dialect.aliases_in and not is_within(node, level.aliases[name]),
-            "windows": "select" in self.dialect.aliases_in,
-            "outer": not self.dialect.aliases_in.isdisjoint(("select", "outer")),
+            "expressions": "select" in self._dialect.aliases_in and not is_within(node, level.aliases[name]),
+            "windows": "select" in self._dialect.aliases_in,
+            "outer": not self._dialect.aliases_in.isdisjoint(("select", "outer")),
         }.get(clause, False)
 
     def _means_something_else(self, node: exp.Column, name: str, place: _Place) -> bool:
         """True for a name that is no column: a text in double quotes, a row, a unit of time, a word of the dialect."""
-        if name in place.bound or name in self.dialect.hidden_columns:
+        if name in place.bound or name in self._dialect.hidden_columns:
             return True
-        if self.dialect.names_become_texts and self._in_double_quotes(node) and may_be_a_text(node):
+        at = node.this.meta.get("start", -1)
+        if self._dialect.names_become_texts and self._text[at : at + 1] == '"' and may_be_a_text(node):
             return True
-        if isinstance(node.parent, exp.In) and node.arg_key == "field" and self.dialect.tables_after_in:
-            return name in place.ctes or node.name in self.catalog
+        if isinstance(node.parent, exp.In) and node.arg_key == "field" and self._dialect.tables_after_in:
+            return name in place.ctes or node.name in self._catalog
         if not node.this.args.get("quoted") and (
             name in _KEYWORDS or (name in _UNITS and isinstance(node.parent, exp.Func))
         ):
             return True
         around = node.parent
         if (
-            (searches := self.dialect.searches)
+            (searches := self._dialect.searches)
             and around
             and (isinstance(around, exp.Match) or around.name.lower() in searches)
         ):
-            return name in {r.key for level in place.scope.chain() for r in level.relations}
-        is_row = any(r.key == name for level in place.scope.chain() for r in level.relations)
-        return is_row and self.dialect.rows_by_name
-
-    def _in_double_quotes(self, node: exp.Column) -> bool:
-        start = node.this.meta.get("start", -1)
-        return start >= 0 and self.text[start] == '"'
+            return name in {r.key for level in _inside(place.scope) for r in level.relations}
+        is_row = any(r.key == name for level in _inside(place.scope) for r in level.relations)
+        return is_row and self._dialect.rows_by_name

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from sqlglot import exp
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Mapping
 
     from rsql_magic.sql.catalog import Table
 
@@ -36,18 +36,17 @@ class Relation:
 
 @dataclass(slots=True)
 class Scope:
-    """What the parts of one SELECT see."""
+    """What the parts of one SELECT see.
+
+    Args:
+        relations: What stands in its FROM.
+        outer: The scopes around it, from the inside out.
+        aliases: The names that AS gives, as compared, with their definitions.
+    """
 
     relations: list[Relation] = field(default_factory=list)
-    outer: Scope | None = None
+    outer: tuple[Scope, ...] = ()
     aliases: dict[str, exp.Expr] = field(default_factory=dict)
-
-    def chain(self) -> Iterator[Scope]:
-        """This scope and those around it."""
-        at: Scope | None = self
-        while at is not None:
-            yield at
-            at = at.outer
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,13 +127,3 @@ def is_within(node: exp.Expr, outer: exp.Expr) -> bool:
     while at is not None and at is not outer:
         at = at.parent
     return at is outer
-
-
-def names_bound(node: exp.Expr) -> frozenset[str]:
-    """The names that a lambda or a list comprehension defines."""
-    if isinstance(node, exp.Lambda):
-        return frozenset(part.name.casefold() for part in node.expressions)
-    if isinstance(node, exp.Comprehension):
-        made = (node.args.get("expression"), node.args.get("position"))
-        return frozenset(part.name.casefold() for part in made if isinstance(part, exp.Expr))
-    return frozenset()
