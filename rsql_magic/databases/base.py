@@ -11,24 +11,66 @@ from __future__ import annotations
 import re
 import threading
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeVar
 
-from rsql_magic.databases.plans import Plan, Reply
 from rsql_magic.errors import ConnectionProblem, QueryFailed, RsqlError, Stopped
 from rsql_magic.sql import always_quoted
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Hashable, Iterator, Mapping
     from types import TracebackType
     from typing import Self
 
     import pandas as pd
 
     from rsql_magic.sql import Profile, Table
+
+Reply = Sequence[Sequence[Any]]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A query's plan, estimated and not run.
+
+    Args:
+        text: The steps, one a line, each indented below the one it feeds.
+        rows: Rows the result is expected to have, or None.
+        work: Rows that all steps together are expected to handle, or None. Large numbers warn of a slow query.
+    """
+
+    text: str
+    rows: int | None = None
+    work: int | None = None
+
+    def __str__(self) -> str:
+        return self.text
+
+
+class Step(NamedTuple):
+    """A step of a plan: its text, the rows that it is expected to give, and the steps that it takes its rows from."""
+
+    text: str
+    rows: int | None
+    before: tuple[Step, ...]
+
+
+def plan_of_steps(last: Step) -> Plan:
+    """A plan from its last step."""
+    steps = list(_indented(last, 0))
+    estimates = [rows for _, rows in steps if rows is not None]
+    return Plan("\n".join(text for text, _ in steps), estimates[0] if estimates else None, sum(estimates))
+
+
+def _indented(step: Step, depth: int) -> Iterator[tuple[str, int | None]]:
+    yield "  " * depth + (step.text if step.rows is None else f"{step.text} (≈{step.rows:,} rows)"), step.rows
+    for other in step.before:
+        yield from _indented(other, depth + 1)
+
 
 SAMPLE = 10_000
 """Rows of a table or view whose size is not known that a profile looks at."""
@@ -171,9 +213,13 @@ class Borrowed(ABC):
     def cancel(self) -> None:
         """Stop the running statement; called from another thread."""
 
-    @abstractmethod
     def run(self, session: Any, sql: str, parameters: Sequence[object] = ()) -> list[tuple[Any, ...]]:
         """All rows of one of our own statements, inside `reading`."""
+        return interruptible(lambda: self.run_here(session, sql, parameters), self.interrupt)
+
+    @abstractmethod
+    def run_here(self, session: Any, sql: str, parameters: Sequence[object]) -> list[tuple[Any, ...]]:
+        """`run`, in this thread."""
 
     def close(self) -> None:
         """Release everything that is ours; a connection the user gave stays open."""
@@ -265,16 +311,13 @@ class Database(Borrowed):
     knows_work_of_views = False
     """Whether it is known before, and bounded, how much work a view is."""
 
-    @abstractmethod
     def fetch(self, session: Any, sql: str, max_rows: int, memory: int) -> Fetched:
-        """Run a guarded statement inside `reading` and take its first rows.
+        """Run a guarded statement inside `reading` and take its first rows: so many, and so many bytes at most."""
+        return interruptible(lambda: self.fetch_here(session, sql, max_rows, memory), self.interrupt)
 
-        Args:
-            session: What `reading` yields.
-            sql: The statement.
-            max_rows: Most rows.
-            memory: Most bytes.
-        """
+    @abstractmethod
+    def fetch_here(self, session: Any, sql: str, max_rows: int, memory: int) -> Fetched:
+        """`fetch`, in this thread."""
 
     def verify(self, session: Any, sql: str, allowed: frozenset[str], /) -> None:
         """Refuse a guarded statement whose names stand for something else in this very database.

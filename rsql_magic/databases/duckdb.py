@@ -20,10 +20,19 @@ from typing import TYPE_CHECKING, Any
 
 from typing_extensions import override
 
-from rsql_magic.databases.base import Database, Failure, Fetched, Picked, Structure, interruptible, stamp
-from rsql_magic.databases.duckdb_names import own_functions, refuse_unbound
-from rsql_magic.databases.duckdb_rows import EXPLAIN, fetched
-from rsql_magic.databases.plans import Plan, Reply, plan_of_steps
+from rsql_magic.databases.base import (
+    Database,
+    Failure,
+    Fetched,
+    Picked,
+    Plan,
+    Reply,
+    Step,
+    Structure,
+    plan_of_steps,
+    stamp,
+)
+from rsql_magic.databases.duckdb_statements import EXPLAIN, fetched, own_functions, refuse_unbound
 from rsql_magic.errors import ConnectionProblem
 from rsql_magic.sql import Column, ForeignKey, Table
 
@@ -100,8 +109,9 @@ class DuckDB(Database):
             self._reader.interrupt()
 
     @override
-    def run(self, session: Any, sql: str, parameters: Sequence[object] = ()) -> list[tuple[Any, ...]]:
-        return interruptible(lambda: session.execute(sql, parameters or None).fetchall(), self.interrupt)
+    def run_here(self, session: Any, sql: str, parameters: Sequence[object]) -> list[tuple[Any, ...]]:
+        rows: list[tuple[Any, ...]] = session.execute(sql, parameters or None).fetchall()
+        return rows
 
     @override
     def failure(self, error: BaseException, /) -> Failure:
@@ -127,14 +137,14 @@ class DuckDB(Database):
         return self._functions
 
     @override
-    def fetch(self, session: Any, sql: str, max_rows: int, memory: int) -> Fetched:
-        return interruptible(lambda: fetched(session, sql, max_rows, memory), self.interrupt)
+    def fetch_here(self, session: Any, sql: str, max_rows: int, memory: int) -> Fetched:
+        return fetched(session, sql, max_rows, memory)
 
     explain = "EXPLAIN (FORMAT json) "
 
     @override
     def read_plan(self, rows: Reply, /) -> Plan:
-        return plan_of_steps(json.loads(rows[0][-1])[0], _step)
+        return plan_of_steps(_step(json.loads(rows[0][-1])[0]))
 
     @override
     def time_zone(self) -> str:
@@ -191,12 +201,13 @@ class DuckDB(Database):
         return super().sample(table) if set(_STEPS.findall(plan)) <= _PASSING else None
 
 
-def _step(node: dict[str, Any]) -> tuple[str, int | None, list[Any]]:
-    """A step of DuckDB's plan: its text, the rows it expects, and the steps before it."""
+def _step(node: dict[str, Any]) -> Step:
+    """A step of DuckDB's plan."""
     about = node.get("extra_info") or {}
     rows = about.get("Estimated Cardinality")
     facts = [str(about[name]) for name in ("Table", "Join Type", "Conditions", "Filters", "Groups") if about.get(name)]
-    return " ".join([node["name"].strip(), *facts]), int(rows) if rows else None, node.get("children") or []
+    before = tuple(map(_step, node.get("children") or ()))
+    return Step(" ".join([node["name"].strip(), *facts]), int(rows) if rows else None, before)
 
 
 @contextmanager

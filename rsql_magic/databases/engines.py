@@ -9,8 +9,9 @@ are counted apart, so that people read ``first 1,000 of 336,776``.
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from rsql_magic.databases.catalogs import read_catalog
 from rsql_magic.databases.opening import open_database
@@ -19,13 +20,12 @@ from rsql_magic.errors import QueryFailed, QueryRejected
 from rsql_magic.sql import Catalog, Problem, check, count_sql, is_query
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Hashable, Mapping, Sequence
+    from collections.abc import Hashable, Mapping, Sequence
 
     import pandas as pd
 
-    from rsql_magic.databases.base import Database, Structure
+    from rsql_magic.databases.base import Database, Plan, Reply, Structure
     from rsql_magic.databases.dictionary import Dictionary
-    from rsql_magic.databases.plans import Plan
     from rsql_magic.sql import Privacy, Table
 
 SLOW_PROBE = 0.05
@@ -73,12 +73,17 @@ class Engine:
     Args:
         database: Where it runs.
         clock: Seconds that only go up.
+
+    Attributes:
+        dialect: The name sqlglot has for its SQL: ``duckdb``, ``sqlite``, ``postgres``, ``mysql``, ….
+        name: What it is called in messages: safe to show, never with a password.
     """
 
     memory_cap = 2 << 30
     """Bytes of one result in the kernel's memory; a larger one is cut, and that is said."""
 
     def __init__(self, database: Database, clock: Callable[[], float] = time.monotonic) -> None:
+        self.dialect, self.name = database.dialect, database.name
         self._database = database
         self._clock = clock
         self._state: Hashable = None
@@ -90,18 +95,10 @@ class Engine:
         self._time_zone: str | None = None
         self._proof: tuple[Catalog | None, str, str] = (None, "", "")
         """The catalog, query and statement of the guard's last proof."""
+        self._reply: tuple[Catalog | None, str, Reply] = (None, "", ())
+        """The catalog, the statement and the database's reply of the last question for a plan."""
         self.late: tuple[str, ...] = ()
         """Tables whose values `catalog` and `detail` could not look at in time."""
-
-    @property
-    def dialect(self) -> str:
-        """The name sqlglot has for its SQL: ``duckdb``, ``sqlite``, ``postgres``, ``mysql``, …."""
-        return self._database.dialect
-
-    @property
-    def name(self) -> str:
-        """What it is called in messages: safe to show, never with a password."""
-        return self._database.name
 
     @property
     def time_zone(self) -> str:
@@ -207,7 +204,7 @@ class Engine:
         checked = self._guarded(sql)
         try:
             if is_query(checked, self.dialect):
-                self._explained("EXPLAIN ", checked)
+                self._explained(checked)
         except QueryFailed as error:
             return [Problem("engine", "", str(error))]
         return []
@@ -222,12 +219,17 @@ class Engine:
         checked = self._guarded(sql)
         if not is_query(checked, self.dialect):
             raise QueryFailed("Only a query has a plan.", hint="Ask for the plan of a SELECT.", sql=checked)
-        return self._database.read_plan(self._explained(self._database.explain, checked))
+        return self._database.read_plan(self._explained(checked))
 
-    def _explained(self, how: str, sql: str) -> list[tuple[Any, ...]]:
-        with self._database.reading(10.0) as session:
-            self._database.verify(session, sql, self._allowed_functions)
-            return self._database.run(session, how + sql)
+    def _explained(self, sql: str) -> Reply:
+        """The database's plan; one reply serves for checking a statement and for showing its plan."""
+        catalog, statement, reply = self._reply
+        if catalog is not self._proof[0] or statement != sql:
+            with self._database.reading(10.0) as session:
+                self._database.verify(session, sql, self._allowed_functions)
+                reply = self._database.run(session, self._database.explain + sql)
+            self._reply = self._proof[0], sql, reply
+        return reply
 
     def run(self, sql: str, *, max_rows: int = 1000, timeout: float = 60.0) -> Rows:
         """Run one read-only statement.
@@ -328,3 +330,39 @@ def open_engine(target: object) -> Engine:
         [3]
     """
     return Engine(open_database(target))
+
+
+MainThreadExecutor = Callable[[Callable[[], Any]], Any]
+"""Runs work in the main thread, waits for it, and returns its result."""
+
+
+class _Executed:
+    """An engine whose every attribute is read, and every call made, by an executor."""
+
+    def __init__(self, engine: Engine, executor: MainThreadExecutor) -> None:
+        self._engine = engine
+        self._executor = executor
+
+    def __getattr__(self, name: str) -> Any:
+        found = self._executor(lambda: getattr(self._engine, name))
+        if not callable(found):
+            return found
+        return lambda *args, **options: self._executor(lambda: found(*args, **options))
+
+
+def executed_by(engine: Engine, executor: MainThreadExecutor) -> Engine:
+    """An engine whose calls an executor makes.
+
+    Args:
+        engine: An engine.
+        executor: Makes each call.
+
+    Example:
+        >>> from rsql_magic.databases.engines import open_engine
+        >>> import pandas as pd
+        >>> calls = []
+        >>> there = executed_by(open_engine({"t": pd.DataFrame({"a": [1, 2]})}), lambda work: calls.append(1) or work())
+        >>> there.run("SELECT sum(a) AS s FROM t").df["s"].tolist(), bool(calls)
+        ([3], True)
+    """
+    return cast("Engine", _Executed(engine, executor))

@@ -14,8 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from typing_extensions import override
 
-from rsql_magic.databases.base import Failure, Picked, Structure
-from rsql_magic.databases.plans import Plan, Reply
+from rsql_magic.databases.base import Failure, Picked, Plan, Reply, Structure
 from rsql_magic.databases.sqlalchemy import SQLAlchemy
 from rsql_magic.errors import QueryRejected
 from rsql_magic.sql import Column, ForeignKey, Table, always_quoted, lex

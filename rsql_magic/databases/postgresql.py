@@ -15,8 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from typing_extensions import override
 
-from rsql_magic.databases.base import Failure, Picked, Structure
-from rsql_magic.databases.plans import Plan, Reply, plan_of_steps
+from rsql_magic.databases.base import Failure, Picked, Plan, Reply, Step, Structure, plan_of_steps
 from rsql_magic.databases.postgresql_names import refuse_made_by_users
 from rsql_magic.databases.profiles import categories, span
 from rsql_magic.databases.sqlalchemy import SQLAlchemy
@@ -99,7 +98,7 @@ class PostgreSQL(SQLAlchemy):
     @override
     def read_plan(self, rows: Reply, /) -> Plan:
         reply = rows[0][0]
-        return plan_of_steps((json.loads(reply) if isinstance(reply, str) else reply)[0]["Plan"], _step)
+        return plan_of_steps(_step((json.loads(reply) if isinstance(reply, str) else reply)[0]["Plan"]))
 
     @override
     def bounded_rows(self, sql: str, *, seconds: float) -> list[tuple[Any, ...]]:
@@ -176,10 +175,11 @@ class PostgreSQL(SQLAlchemy):
 _FACTS = ("Relation Name", "Index Name", "Hash Cond", "Merge Cond", "Join Filter", "Index Cond", "Filter", "Sort Key")
 
 
-def _step(node: dict[str, Any]) -> tuple[str, int | None, list[Any]]:
-    """A step of PostgreSQL's plan: its text, the rows it expects, and the steps before it."""
+def _step(node: dict[str, Any]) -> Step:
+    """A step of PostgreSQL's plan."""
     facts = [str(node[name]) for name in _FACTS if node.get(name)]
-    return " ".join([node["Node Type"], *facts]), int(node["Plan Rows"]), node.get("Plans") or []
+    before = tuple(map(_step, node.get("Plans") or ()))
+    return Step(" ".join([node["Node Type"], *facts]), int(node["Plan Rows"]), before)
 
 
 def _psycopg(session: Connection) -> Any:

@@ -22,7 +22,6 @@ from rsql_magic.databases.base import (
     Fetched,
     Structure,
     driver_message,
-    interruptible,
     scrub,
     shorten,
 )
@@ -278,11 +277,7 @@ class SQLAlchemy(Database):
             stop()
 
     @override
-    def run(self, session: Connection, sql: str, parameters: Sequence[object] = ()) -> list[tuple[Any, ...]]:
-        return interruptible(lambda: self.run_here(session, sql, parameters), self.interrupt)
-
     def run_here(self, session: Connection, sql: str, parameters: Sequence[object]) -> list[tuple[Any, ...]]:
-        """`run`, in this thread."""
         plain = session.execution_options(no_parameters=not parameters)
         return [tuple(row) for row in plain.exec_driver_sql(sql, tuple(parameters) or None)]
 
@@ -306,10 +301,7 @@ class SQLAlchemy(Database):
             result.close()
 
     @override
-    def fetch(self, session: Connection, sql: str, max_rows: int, memory: int) -> Fetched:
-        return interruptible(lambda: self._fetch(session, sql, max_rows, memory), self.interrupt)
-
-    def _fetch(self, session: Connection, sql: str, max_rows: int, memory: int) -> Fetched:
+    def fetch_here(self, session: Connection, sql: str, max_rows: int, memory: int) -> Fetched:
         with self.stream(session, sql, max_rows + 1, query=is_query(sql, self.dialect)) as (names, fetchmany):
             rows, note = take(fetchmany, max_rows, memory)
         return Fetched(frame_of(names, rows[:max_rows]), len(rows) > max_rows or bool(note), note)

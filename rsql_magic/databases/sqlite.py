@@ -23,9 +23,8 @@ from urllib.parse import quote
 
 from typing_extensions import override
 
-from rsql_magic.databases.base import Database, Failure, Fetched, Picked, Structure, stamp
+from rsql_magic.databases.base import Database, Failure, Fetched, Picked, Plan, Reply, Structure, stamp
 from rsql_magic.databases.columns import frame_of, take
-from rsql_magic.databases.plans import Plan, Reply
 from rsql_magic.errors import ConnectionProblem, QueryRejected
 from rsql_magic.sql import Column, ForeignKey, Table, ascii_lower, functions, is_query, lex, parse, system_table
 
@@ -131,6 +130,11 @@ class SQLite(Database):
 
     @override
     def run(self, session: Any, sql: str, parameters: Sequence[object] = ()) -> list[tuple[Any, ...]]:
+        """In this thread, which a connection of SQLite's may be bound to; the progress handler sees to Ctrl-C."""
+        return self.run_here(session, sql, parameters)
+
+    @override
+    def run_here(self, session: Any, sql: str, parameters: Sequence[object]) -> list[tuple[Any, ...]]:
         rows: list[tuple[Any, ...]] = session.execute(sql, parameters).fetchall()
         return rows
 
@@ -158,6 +162,10 @@ class SQLite(Database):
 
     @override
     def fetch(self, session: Any, sql: str, max_rows: int, memory: int) -> Fetched:
+        return self.fetch_here(session, sql, max_rows, memory)
+
+    @override
+    def fetch_here(self, session: Any, sql: str, max_rows: int, memory: int) -> Fetched:
         """Step by step as the rows are fetched, so that nothing beyond the cap is computed."""
         session.execute(sql)
         rows, note = take(session.fetchmany, max_rows, memory)

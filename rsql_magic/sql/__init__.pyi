@@ -22,6 +22,7 @@ from .dialects.reading import count_sql as count_sql
 from .dialects.reading import is_query as is_query
 from .dialects.reading import lex as lex
 from .dialects.reading import parse as parse
+from .dialects.records import ASCII_LOWER as ASCII_LOWER
 from .dialects.records import SQLDialect as SQLDialect
 from .dialects.records import ascii_lower as ascii_lower
 from .dialects.records import dialect_of as dialect_of

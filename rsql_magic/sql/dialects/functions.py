@@ -258,7 +258,7 @@ def _is_mark(lexed: Lexed, index: int) -> bool:
 
     An operator of another schema is somebody's function.
     """
-    return lexed.raws[index + 1 : index + 4] == ("(", "+", ")") or (
+    return "".join(lexed.raws[index + 1 : index + 4]) == "(+)" or (
         lexed.word(index) == "OPERATOR" and lexed.word(index + 2) == "PG_CATALOG"
     )
 

@@ -97,6 +97,7 @@ class Lexed:
         return self.raws[index] if 0 <= index < len(self.raws) else ""
 
 
+@lru_cache(maxsize=64)
 def canonical(dialect: str) -> str:
     """Sqlglot's name of a dialect, also from SQLAlchemy's or a person's.
 

@@ -225,7 +225,8 @@ def known_as(name: str) -> str:
     return next((each.name for each in DIALECTS.values() if name in each.aliases), name)
 
 
-_LOWER = str.maketrans(ascii_uppercase, ascii_lowercase)
+ASCII_LOWER = str.maketrans(ascii_uppercase, ascii_lowercase)
+"""For ``str.translate``: A to Z in lower case and all else as it is."""
 
 
 def ascii_lower(text: str) -> str:
@@ -235,7 +236,7 @@ def ascii_lower(text: str) -> str:
         >>> ascii_lower("ÄSſK")
         'Äsſk'
     """
-    return text.translate(_LOWER)
+    return text.translate(ASCII_LOWER)
 
 
 def names(text: str) -> frozenset[str]:

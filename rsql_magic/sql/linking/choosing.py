@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from rsql_magic.sql.linking.fitting import fit, with_some
 from rsql_magic.sql.linking.index import Index
-from rsql_magic.sql.linking.questions import Question
+from rsql_magic.sql.linking.questions import question_of
 from rsql_magic.sql.linking.words import STOP_WORDS, mistyped, named_schemas, slips, split, stem
 
 if TYPE_CHECKING:
@@ -146,7 +146,7 @@ def misspelt(question: str, catalog: Catalog) -> dict[str, str]:
         >>> misspelt("how many custmers per regoin?", shop)
         {'custmers': 'customers', 'regoin': 'region'}
     """
-    index, asked = Index.of(catalog), Question(question)
+    index, asked = Index.of(catalog), question_of(question)
     names = catalog.kept("_linking_letters", _words_of_names)
     values = {word for phrase, _ in asked.value_phrases(index.values) for word in split(phrase)}
     found = {}

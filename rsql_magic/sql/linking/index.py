@@ -14,7 +14,7 @@ from rsql_magic.sql.linking.families import copies, families
 from rsql_magic.sql.linking.fitting import WIDE, estimate, tokens, trimmed
 from rsql_magic.sql.linking.joins import Joins
 from rsql_magic.sql.linking.lexicon import Lexicon, Naming, shortens, skeleton
-from rsql_magic.sql.linking.questions import Concept, Question
+from rsql_magic.sql.linking.questions import Concept, question_of
 from rsql_magic.sql.linking.words import small_names, stems
 
 if TYPE_CHECKING:
@@ -107,7 +107,7 @@ class Index:
     def rank(self, question: str) -> list[int]:
         """Positions in ``tables``, best first; tables that the question calls by their very names before all others."""
         scores = self.scores(question)
-        named = [place for name in Question(question).mentions for place in self._names.get(name, ())]
+        named = [place for name in question_of(question).mentions for place in self._names.get(name, ())]
         scores[named] += scores.max(initial=0) + 1
         return [int(i) for i in np.lexsort((-self._joins.hubs, -scores))]
 
@@ -123,7 +123,7 @@ class Index:
 
     def scores(self, question: str) -> Floats:
         """How much each table matters: by its own words, by those its neighbours and its cluster cover."""
-        w, asked = self.weights, Question(question)
+        w, asked = self.weights, question_of(question)
         found = self.found(self._concepts(question))
         near = w.neighbour * self._joins.spread(found, w.maybe, w.damp)
         local = np.maximum(found, near)
@@ -140,7 +140,7 @@ class Index:
         """What the question asks about, a schema named like a small word (``us``) included."""
         schemas = small_names(question, set(self.naming.groups))
         named = [Concept({" ".join(stems(name)): 1.0}) for name in sorted(schemas)]
-        return [*Question(question).concepts(self._values, self.weights), *named]
+        return [*question_of(question).concepts(self._values, self.weights), *named]
 
     def namesakes(self, question: str, place: int) -> list[int]:
         """Tables of the same name in other schemas, around which the question finds all that it finds around this."""
@@ -203,7 +203,7 @@ class Index:
 
     def value_phrases(self, question: str) -> list[tuple[str, str]]:
         """Phrases of the question that look like stored values, the longest first, and their stems."""
-        return Question(question).value_phrases(self._values)
+        return question_of(question).value_phrases(self._values)
 
     def tables_with_value(self, stemmed: str) -> list[Table]:
         """The tables that hold a value with these stems."""
@@ -213,7 +213,7 @@ class Index:
         """The table without the less relevant of more than fifty columns."""
         if len(table.columns) <= WIDE:
             return table
-        concepts = Question(question).concepts(self._values, self.weights)
+        concepts = question_of(question).concepts(self._values, self.weights)
         asked = {word for concept in concepts for option in concept.options for word in option.split()}
         by_value = any(concept.value for concept in concepts)
         hits = (by_value or not asked.isdisjoint(self._words(column)) for column in table.columns)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from rsql_magic.sql.linking.lexicon import LONGEST_PHRASE, language_of, small_words, thesaurus, translated
@@ -154,6 +155,10 @@ class Question:
             meanings = translated(word, self._language) if self._language != "en" else ()
             for group in meanings or ((),):
                 yield Concept(_options((root, *(stem(one) for one in group if one not in STOP_WORDS))), weight)
+
+
+question_of = lru_cache(maxsize=64)(Question)
+"""The `Question` of a text: one question is read by ranking, values and slips alike."""
 
 
 def _options(roots: Sequence[str]) -> dict[str, float]:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import string
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from sqlglot import exp
 
-from rsql_magic.sql.dialects.records import dialect_of, names
+from rsql_magic.sql.dialects.records import ASCII_LOWER, dialect_of, names
 from rsql_magic.sql.dialects.tables import find_table, system_table
 from rsql_magic.sql.validate.scopes import (
     OPEN,
@@ -74,20 +73,15 @@ _UNITS = names(
     timezone_hour timezone_minute date time iso_week tzoffset
     """
 )
-_ASCII_FOLD = str.maketrans(
-    string.ascii_uppercase, string.ascii_lowercase
-)  # a call less for each name than ascii_lower
 
 
 class _Names:
-    """How the names of one query are compared."""
+    """How the names of queries to one catalog are compared; kept with it."""
 
     def __init__(self, dialect: SQLDialect, catalog: Catalog) -> None:
         self.dialect = dialect
-        self.strict = (
-            dialect.minds_case and catalog.dialect in {"", dialect.name} and catalog.kept("_case", _minds_case)
-        )
-        self._stored = catalog.kept(f"_stored_{self.strict}", lambda _: dict[int, dict[str, str]]())
+        self.strict = dialect.minds_case and catalog.dialect in {"", dialect.name} and _minds_case(catalog)
+        self._stored: dict[int, dict[str, str]] = {}
 
     def key(self, name: str, quoted: bool = False) -> str:
         """A name as it is compared. PostgreSQL folds bare names only; elsewhere case is let pass.
@@ -96,7 +90,7 @@ class _Names:
         """
         if self.strict:
             return name if quoted else name.lower()
-        return name.translate(_ASCII_FOLD) if self.dialect.folds_ascii and not self.dialect.folds else name.casefold()
+        return name.translate(ASCII_LOWER) if self.dialect.folds_ascii and not self.dialect.folds else name.casefold()
 
     def id(self, node: exp.Expr) -> str:
         """An identifier as it is compared."""
@@ -131,7 +125,7 @@ class _Walk:
     def __init__(self, text: str, dialect: str, catalog: Catalog) -> None:
         self.catalog = catalog
         self.result = Resolution()
-        self.names = _Names(dialect_of(dialect), catalog)
+        self.names = catalog.kept(f"_names_{dialect}", lambda catalog: _Names(dialect_of(dialect), catalog))
         self.dialect = self.names.dialect
         self.columns = _Columns(self.names, text, catalog, self.result)
 
