@@ -95,8 +95,8 @@ class Engine:
         self._time_zone: str | None = None
         self._proof: tuple[Catalog | None, str, str] = (None, "", "")
         """The catalog, query and statement of the guard's last proof."""
-        self._reply: tuple[Catalog | None, str, Reply] = (None, "", ())
-        """The catalog, the statement and the database's reply of the last question for a plan."""
+        self._reply: tuple[str, Reply] = ("", ())
+        """The statement that was checked last, and the database's plan for it."""
         self.late: tuple[str, ...] = ()
         """Tables whose values `catalog` and `detail` could not look at in time."""
 
@@ -204,7 +204,7 @@ class Engine:
         checked = self._guarded(sql)
         try:
             if is_query(checked, self.dialect):
-                self._explained(checked)
+                self._reply = checked, self._explained(checked)
         except QueryFailed as error:
             return [Problem("engine", "", str(error))]
         return []
@@ -219,17 +219,15 @@ class Engine:
         checked = self._guarded(sql)
         if not is_query(checked, self.dialect):
             raise QueryFailed("Only a query has a plan.", hint="Ask for the plan of a SELECT.", sql=checked)
-        return self._database.read_plan(self._explained(checked))
+        statement, reply = self._reply
+        self._reply = "", ()  # figures of data: they serve for the plan that is asked for beside a check
+        return self._database.read_plan(reply if statement == checked else self._explained(checked))
 
     def _explained(self, sql: str) -> Reply:
-        """The database's plan; one reply serves for checking a statement and for showing its plan."""
-        catalog, statement, reply = self._reply
-        if catalog is not self._proof[0] or statement != sql:
-            with self._database.reading(10.0) as session:
-                self._database.verify(session, sql, self._allowed_functions)
-                reply = self._database.run(session, self._database.explain + sql)
-            self._reply = self._proof[0], sql, reply
-        return reply
+        """The database's plan for a guarded statement."""
+        with self._database.reading(10.0) as session:
+            self._database.verify(session, sql, self._allowed_functions)
+            return self._database.run(session, self._database.explain + sql)
 
     def run(self, sql: str, *, max_rows: int = 1000, timeout: float = 60.0) -> Rows:
         """Run one read-only statement.
