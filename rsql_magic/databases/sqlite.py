@@ -26,10 +26,23 @@ from typing_extensions import override
 from rsql_magic.databases.base import Database, Failure, Fetched, Picked, Plan, Reply, Structure, stamp
 from rsql_magic.databases.columns import frame_of, take
 from rsql_magic.errors import ConnectionProblem, QueryRejected
-from rsql_magic.sql import Column, ForeignKey, Table, ascii_lower, functions, is_query, lex, parse, system_table
+from rsql_magic.sql import (
+    Column,
+    ForeignKey,
+    Table,
+    ascii_lower,
+    functions,
+    is_query,
+    lex,
+    parse,
+    remarks,
+    system_table,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Hashable, Iterator, Mapping, Sequence
+
+    from rsql_magic.sql import Remarks
 
 LONGEST_VALUE = 64 << 20
 """Bytes of one value; SQLite's own limit of 10^9 lets one expression take the process down."""
@@ -383,7 +396,7 @@ def _literal(text: str) -> str:
 _NAMES = """
     SELECT name, type FROM pragma_table_list
     WHERE schema = {schema} AND type IN ('table', 'view', 'virtual') ORDER BY name"""
-_VIEWS = "SELECT name, sql FROM {place}.sqlite_master WHERE type = 'view'"
+_DEFINITIONS = "SELECT type, name, sql FROM {place}.sqlite_master WHERE type IN ('table', 'view')"
 _COLUMNS = """
     SELECT t.name, c.name, c.type, c."notnull", c.pk FROM pragma_table_list t, pragma_table_xinfo(t.name, {schema}) c
     WHERE t.schema = {schema} AND t.type IN ('table', 'virtual') AND c.hidden <> 1 ORDER BY t.name, c.cid"""
@@ -418,13 +431,17 @@ class _Reader:
         columns = self._columns(kinds)
         keys = _grouped(self._ask(_FOREIGN_KEYS))
         counts = self._row_counts([name for name, kind in kinds.items() if kind == "table"])
-        tables = [self._table(name, kinds[name], rows, keys, counts.get(name)) for name, rows in columns.items()]
+        created = self._database.run(self._session, _DEFINITIONS.format(place=_quoted(self._schema)))
+        said = {name: remarks(sql) for kind, name, sql in created if kind == "table" and sql}
+        tables = [
+            _described(self._table(name, kinds[name], rows, keys, counts.get(name)), said.get(name))
+            for name, rows in columns.items()
+        ]
         unique = {
             self._full(name): [tuple(c for _, c in index) for index in _runs(rows)]
             for name, rows in _grouped(self._ask(_UNIQUE)).items()
         }
-        views = self._database.run(self._session, _VIEWS.format(place=_quoted(self._schema)))
-        definitions = {self._full(name): sql for name, sql in views}
+        definitions = {self._full(name): sql for kind, name, sql in created if kind == "view"}
         return Structure(tuple(_with_referred(tables)), unique, tuple(self.problems), definitions=definitions)
 
     def _ask(self, sql: str, **names: str) -> list[Row]:
@@ -479,6 +496,14 @@ class _Reader:
         except sqlite3.OperationalError:
             return {}  # never analyzed
         return {table: int(stat.split()[0]) for table, stat in rows if stat}
+
+
+def _described(table: Table, said: Remarks | None) -> Table:
+    """A table with the remarks in its definition, which are the only comments that SQLite has."""
+    if said is None:
+        return table
+    columns = (replace(column, description=said.columns.get(column.name.lower(), "")) for column in table.columns)
+    return replace(table, columns=tuple(columns), description=said.table)
 
 
 def _grouped(rows: Sequence[Row]) -> dict[str, list[Row]]:

@@ -50,6 +50,8 @@ from .linking.index import Weights as Weights
 from .linking.lexicon import Lexicon as Lexicon
 from .linking.lexicon import thesaurus as thesaurus
 from .linking.words import stems as stems
+from .remarks import Remarks as Remarks
+from .remarks import remarks as remarks
 from .tokens import count_tokens as count_tokens
 from .tokens import cut as cut
 from .tokens import fence as fence

@@ -161,6 +161,56 @@ def test_a_count_of_rows_is_doubted_where_the_question_asks_for_the_other_table(
     assert doubted(shop, f"{sql} WHERE o.id IN (300, 301)", "How many customers have these orders?") == []
 
 
+SAME_CITY = "FROM customers a JOIN customers b ON a.city = b.city"
+
+
+@pytest.mark.parametrize(
+    "sql",
+    [
+        f"SELECT count(*) AS n {SAME_CITY} AND a.id < b.id",
+        f"SELECT count(*) AS n {SAME_CITY} WHERE b.id > a.id",
+        f"SELECT count(*) AS n {SAME_CITY} AND a.id >= b.id",
+        f"SELECT count(a.id) AS n {SAME_CITY} AND lower(a.label) < lower(b.label)",
+        f"SELECT a.city, count(*) AS n {SAME_CITY} AND a.id < b.id GROUP BY a.city",
+        "SELECT count(*) AS n FROM customers a, customers b WHERE a.city = b.city AND a.credit = 10 AND a.id < b.id",
+        f"SELECT count(*) AS n {SAME_CITY} AND a.id < b.id JOIN cities c ON c.name = a.city",
+    ],
+)
+def test_a_count_of_pairs_is_not_doubted(pairs, sql):
+    assert doubted(pairs, sql, "How many pairs of customers live in the same city?") == []
+
+
+@pytest.mark.parametrize(
+    "sql",
+    [
+        f"SELECT count(*) AS n {SAME_CITY}",  # each customer with itself, and each pair twice
+        f"SELECT count(*) AS n {SAME_CITY} AND a.id <> b.id",  # each pair twice
+        f"SELECT count(*) AS n {SAME_CITY} AND a.credit < b.credit",  # a customer for each who has more
+        f"SELECT count(*) AS n {SAME_CITY} AND (a.id < b.id OR a.credit > 5)",
+        f"SELECT sum(a.credit) AS n {SAME_CITY} AND a.id < b.id",  # a customer's credit for each of its pairs
+        f"SELECT count(*) AS n {SAME_CITY} AND a.id < b.id JOIN orders o ON o.customer_id = a.id",
+    ],
+)
+def test_a_count_of_more_than_pairs_is_doubted(pairs, sql):
+    assert len(doubted(pairs, sql)) == 1
+
+
+@pytest.fixture(params=["duckdb", "sqlite"])
+def pairs(request):
+    """Customers of a few cities, who have several orders each."""
+    connection = duckdb.connect() if request.param == "duckdb" else sqlite3.connect(":memory:", check_same_thread=False)
+    connection.execute("CREATE TABLE cities (name VARCHAR PRIMARY KEY)")
+    connection.execute("CREATE TABLE customers (id INTEGER PRIMARY KEY, label VARCHAR, city VARCHAR, credit INTEGER)")
+    connection.execute("CREATE TABLE orders (id INTEGER PRIMARY KEY, customer_id INTEGER)")
+    connection.executemany("INSERT INTO cities VALUES (?)", [(f"City {n}",) for n in range(5)])
+    rows = [(n, f"Customer {n}", f"City {n % 5}", n) for n in range(40)]
+    connection.executemany("INSERT INTO customers VALUES (?, ?, ?, ?)", rows)
+    connection.executemany("INSERT INTO orders VALUES (?, ?)", [(n, n % 40) for n in range(120)])
+    with open_engine(connection) as engine:
+        yield engine
+    connection.close()
+
+
 def test_a_fan_out_is_told_to_the_model_once_and_then_to_the_person(ip, con, gateway):
     con.execute("CREATE TABLE shops AS SELECT i AS id, 100 AS rent FROM range(3) t(i)")
     con.execute("ALTER TABLE shops ADD PRIMARY KEY (id)")

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from sqlglot import exp
 
+from rsql_magic.sql.catalog import value_kind
 from rsql_magic.sql.dialects.reading import Unreadable, canonical, lex, parse, written
 from rsql_magic.sql.validate.resolve import resolve
 
@@ -162,9 +163,15 @@ class _Joins:
         calls = list(_aggregates(self.select))
         if not calls:
             return
-        many = self._many(links)
-        repeated = {id(one): self._repeating(one, links, many) for link in links for one, *_ in link.sides()}
+        many, pairs = self._many(links), self._pairs()
         for call in calls:
+            # A sum over pairs counts a row for each of its pairs; a count of pairs is what was asked for.
+            meant = pairs if isinstance(call, exp.Count) else set()
+            relations = [one for link in links for one, *_ in link.sides()]
+            repeated = {
+                id(one): self._repeating(one, links, many - {step for step in meant if step[0] == id(one)})
+                for one in relations
+            }
             owners = {id(found[0]): found[0] for found in self._owners(call)}
             if len(owners) == 1:
                 [one] = owners.values()
@@ -185,6 +192,21 @@ class _Joins:
             for one, _, other, columns in link.sides()
             if other.table is not None and self.counted.repeats(other.table, columns)
         }
+
+    def _pairs(self) -> set[tuple[int, int]]:
+        """Rows of one table that a condition puts in order, as ``a.id < b.id`` does: each pair of them comes once.
+
+        The order has to be by a key or a text: ``a.salary < b.salary`` asks for rows that have a larger one beside
+        them, and ``a.id <> b.id`` gives each pair twice.
+        """
+        found: set[tuple[int, int]] = set()
+        for condition in _conditions(self.select):
+            for order in condition.find_all(exp.LT, exp.LTE, exp.GT, exp.GTE):
+                mine, theirs = self._owners(order.this), self._owners(order.expression)
+                if _is_of(order, self.select) and mine and theirs and _tells_apart(mine, theirs):
+                    one, other = id(mine[0][0]), id(theirs[0][0])
+                    found |= {(one, other), (other, one)}
+        return found
 
     def _repeating(self, one: Relation, links: list[_Link], many: set[tuple[int, int]]) -> Relation | None:
         """The relation of which several rows match a row of another one, directly or by way of others."""
@@ -376,8 +398,7 @@ def _links(select: exp.Select, scope: Scope, resolution: Resolution) -> Iterator
     for condition in _conditions(select):
         for equal in condition.find_all(exp.EQ):
             one, other = (resolution.columns.get(id(side)) for side in (equal.this, equal.expression))
-            elsewhere = equal.find_ancestor(exp.Select) is not select or equal.find_ancestor(exp.Or, exp.Not)
-            if one is None or other is None or elsewhere:
+            if one is None or other is None or not _is_of(equal, select):
                 continue
             (left, mine), (right, theirs) = one, other
             if left is not right and id(left) in relations and id(right) in relations:
@@ -395,6 +416,22 @@ def _conditions(select: exp.Select) -> Iterator[exp.Expr]:
             yield join.args["on"]
     if select.args.get("where") is not None:
         yield select.args["where"].this
+
+
+def _is_of(condition: exp.Expr, select: exp.Select) -> bool:
+    """Whether a condition holds for all rows of a SELECT, and for no subquery's."""
+    return condition.find_ancestor(exp.Select) is select and not condition.find_ancestor(exp.Or, exp.Not)
+
+
+def _tells_apart(mine: list[tuple[Relation, str]], theirs: list[tuple[Relation, str]]) -> bool:
+    """Whether two sides are the same columns of two relations of one table, and a key or texts."""
+    (one, _), (other, _) = mine[0], theirs[0]
+    table, names = one.table, [name for _, name in mine]
+    sides = all(found is one for found, _ in mine) and all(found is other for found, _ in theirs)
+    if not sides or one is other or table is None or table is not other.table or names != [n for _, n in theirs]:
+        return False
+    columns = [column for name in names if (column := table.column(name)) is not None]
+    return _folded(names) <= _folded(table.primary_key) or all(value_kind(c.type) == "text" for c in columns)
 
 
 def _called(relation: Relation) -> str:
