@@ -7,6 +7,7 @@ import gc
 import os
 import shutil
 import signal
+import subprocess
 import sys
 import warnings
 from pathlib import Path
@@ -14,11 +15,14 @@ from pathlib import Path
 import pytest
 
 _SERVERS = {"postgresql", "mariadb", "redis", "redis_cluster"}
-_ELSEWHERE = {"bench", "distributions", "programs", "sweep"}
+_NOT_QUICK = {"bench", "distributions", "programs", "slow", "sweep"}
 _R_IS_REQUIRED = os.environ.get("RSQL_TEST_REQUIRE_R") == "1"
 _started: list[str] = []
 
 _FOREIGN = ("RSQL_", "JUPYTER", "JPY_", "IPYTHONDIR", "PAPERMILL")
+
+# jsonschema, which reads notebooks and Jupyter's events, does without it: its import builds 38 grammars, for 1.5 s.
+sys.modules["rfc3987_syntax"] = None
 
 
 @pytest.fixture(scope="session")
@@ -47,12 +51,33 @@ def _starts_programs(item):
     return "programs" in item.fixturenames or bool(_SERVERS & named)
 
 
+def _collect_garbage():
+    """What survives (modules, caches, the tests themselves) is not looked at again, which would take .4 s a file."""
+    gc.collect()
+    gc.freeze()
+
+
+def pytest_ignore_collect(collection_path, config):
+    """A file of slow tests is not even imported for ``-m quick``."""
+    if config.getoption("markexpr") == "quick" and collection_path.suffix == ".py":
+        return "pytestmark = pytest.mark.slow" in collection_path.read_text(encoding="utf-8") or None
+    return None
+
+
 def pytest_collection_modifyitems(items):
-    """``-m quick`` takes what starts no program, plays no simulation, and draws no generated cases."""
+    """``-m quick`` takes what starts no program, plays no simulation, draws no generated cases and is not ``slow``."""
     for item in items:
         long = "simulation" in item.fixturenames or hasattr(item.obj, "hypothesis")
-        if not (long or _starts_programs(item) or _ELSEWHERE & {mark.name for mark in item.iter_markers()}):
+        if not (long or _starts_programs(item) or _NOT_QUICK & {mark.name for mark in item.iter_markers()}):
             item.add_marker("quick")
+
+
+def pytest_collection_finish():
+    _collect_garbage()
+
+
+def pytest_unconfigure():
+    gc.unfreeze()
 
 
 def pytest_xdist_make_scheduler(config, log):
@@ -66,20 +91,25 @@ def pytest_xdist_make_scheduler(config, log):
     return ByServer(config, log) if config.getoption("dist") == "loadfile" else None
 
 
-def _note_a_program(event, arguments):
-    if event in {"subprocess.Popen", "os.system", "os.posix_spawn"} and Path(str(arguments[0])).name != "R":
-        _started.append(arguments[0])
+def pytest_configure(config):
+    """With ``-m quick`` each program that is started is noted."""
+    if config.getoption("markexpr") != "quick":
+        return
+    start = subprocess.Popen.__init__
 
+    def noted(process, args, *rest, **options):
+        _started.append(args if isinstance(args, str) else args[0])
+        start(process, args, *rest, **options)
 
-sys.addaudithook(_note_a_program)
+    subprocess.Popen.__init__ = noted
 
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_call(item):
     """With ``-m quick`` a test that started a program fails. To ask ``R RHOME``, as rpy2 does to find R, is none."""
     result = yield
-    if _started and item.config.getoption("markexpr") == "quick":
-        pytest.fail(f"It started {_started[0]}, so it has to ask for the fixture `programs` or `real_r`.")
+    if started := [program for program in _started if Path(program).name != "R"]:
+        pytest.fail(f"It started {started[0]}, so it has to ask for the fixture `programs` or `real_r`.")
     return result
 
 
@@ -135,7 +165,7 @@ def _no_socket_left_in_a_cycle():
     yield
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ResourceWarning)
-        gc.collect()
+        _collect_garbage()
 
 
 @pytest.fixture(autouse=True)

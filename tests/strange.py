@@ -28,7 +28,6 @@ import numpy as np
 import pandas as pd
 import polars as pl
 import pyarrow as pa
-import xarray as xr
 
 SECRET = "Grete Hermann"
 """What a misbehaving object says in its errors; it may not be repeated."""
@@ -454,9 +453,16 @@ def _frames():
     yield "pa_reader", lambda: pa.table({"a": [1]}).to_reader()
     yield "relation", lambda: duckdb.connect().sql("SELECT 1 AS a")
     yield "relation_of_closed", _closed_relation
-    yield "xarray", lambda: xr.DataArray(np.zeros((2, 3)), dims=("x", "y"))
-    yield "dataset", lambda: xr.Dataset({"t": (("x",), [1, 2])})
-    yield "dataset_odd", lambda: xr.Dataset({("a", 1): ((("d", 1),), [1, 2])})
+    yield "xarray", lambda: _xarray().DataArray(np.zeros((2, 3)), dims=("x", "y"))
+    yield "dataset", lambda: _xarray().Dataset({"t": (("x",), [1, 2])})
+    yield "dataset_odd", lambda: _xarray().Dataset({("a", 1): ((("d", 1),), [1, 2])})
+
+
+def _xarray():
+    """Its import takes half a second, which collecting the tests need not pay."""
+    import xarray
+
+    return xarray
 
 
 def _with_attrs(frame):

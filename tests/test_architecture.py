@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import re
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -33,6 +34,7 @@ def _modules(package: str) -> list[Path]:
     return sorted((ROOT / package).rglob("*.py"))
 
 
+@cache
 def _imports(path: Path) -> list[tuple[str, str]]:
     """The modules that a file imports from, each with the name it takes; without those for type checking."""
     package = list(path.relative_to(ROOT).parts[:-1])

@@ -12,7 +12,6 @@ import sys
 from contextlib import closing
 from datetime import UTC, datetime
 
-import nbformat
 import pytest
 from rich.console import Console
 
@@ -218,6 +217,8 @@ def test_a_query_from_a_file_meets_the_guard(rsql, tmp_path, monkeypatch):
 
 
 def notebook(folder, *cells):
+    import nbformat
+
     path = folder / "n.ipynb"
     path.write_text(nbformat.writes(nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(c) for c in cells])))
     return path

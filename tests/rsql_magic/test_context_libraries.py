@@ -24,6 +24,8 @@ from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
 from rsql_magic.context import describe, gather
 
+pytestmark = pytest.mark.slow
+
 SALES = pd.DataFrame(
     {"region": list("NSEW") * 25, "amount": [n * 1.5 for n in range(100)], "units": range(100), "sold": [0, 1] * 50}
 )
