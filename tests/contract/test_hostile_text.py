@@ -123,7 +123,7 @@ def test_what_cannot_be_delivered_keeps_nothing_else_in_the_spool(request, tmp_p
 
 
 @pytest.mark.asyncio
-async def test_who_brings_such_an_entry_fails_alone(tmp_path, request, caplog):
+async def test_who_brings_such_an_entry_fails_alone(postgresql, tmp_path, request, caplog):
     for kind in ("sqlite", "postgresql"):
         ledger = Ledger(SqlLedgerStore(ledger_of(kind, request, tmp_path), instance="one"))
         bad = [entry(n, model="\ud800") if n == 7 else entry(n) for n in range(20)]
@@ -260,7 +260,7 @@ async def test_all_hostile_texts_leave_the_next_request_served(kind, request, tm
         print(kind, await ask_all(client, hostile(3, 60)))
 
 
-def test_names_that_are_let_in_fit_into_every_index(request, tmp_path):
+def test_names_that_are_let_in_fit_into_every_index(postgresql, request, tmp_path):
     """The longest there are, at once, of letters that PostgreSQL cannot compress."""
     draw = random.Random(4)
     letters = [chr(code) for code in range(0x4E00, 0x9FFF)]

@@ -212,7 +212,7 @@ async def longest_stall(work):
 
 
 @pytest.mark.parametrize("kind", ["messages", "parts", "brackets", "text"])
-async def test_large_bodies_keep_nobody_waiting(served, kind):
+async def test_large_bodies_keep_nobody_waiting(programs, served, kind):
     key = KeySettings("groq", Secret("k" * 20), base_url="http://provider.example/v1", models=("m",), name="one")
     settings = Settings(default_model="m", keys=(key,), server=ServerSettings(sending_per_caller_mb=100))
     body = large(kind)

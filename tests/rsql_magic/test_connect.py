@@ -80,11 +80,16 @@ def test_a_token_is_never_printed():
     assert "own-token" not in f"{address} {address!r}"
 
 
-def child(tmp_path, code):
-    """A stand-in for the gateway: its own Python file, run as the child."""
-    path = tmp_path / "child.py"
-    path.write_text(textwrap.dedent(code))
-    return Embedded(os.environ, timeout=10.0, command=(str(path),))
+@pytest.fixture
+def child(programs, tmp_path):
+    """Makes a stand-in for the gateway: its own Python file, run as the child."""
+
+    def child(code):
+        path = tmp_path / "child.py"
+        path.write_text(textwrap.dedent(code))
+        return Embedded(os.environ, timeout=10.0, command=(str(path),))
+
+    return child
 
 
 READY = """
@@ -96,8 +101,8 @@ READY = """
 """
 
 
-def test_the_child_tells_where_it_is_and_is_started_once(tmp_path):
-    embedded = child(tmp_path, READY)
+def test_the_child_tells_where_it_is_and_is_started_once(child):
+    embedded = child(READY)
     first = embedded.address()
     assert (first.url, first.how) == ("http://127.0.0.1:1/rsql/", "embedded")
     assert embedded.address() is first
@@ -108,8 +113,8 @@ def test_the_child_tells_where_it_is_and_is_started_once(tmp_path):
     embedded.close()
 
 
-def test_a_child_that_died_is_started_again(tmp_path):
-    embedded = child(tmp_path, READY)
+def test_a_child_that_died_is_started_again(child):
+    embedded = child(READY)
     first = embedded.address()
     os.kill(embedded.pid, 9)
     while embedded.running:
@@ -118,23 +123,23 @@ def test_a_child_that_died_is_started_again(tmp_path):
     embedded.close()
 
 
-def test_a_child_that_fails_says_why(tmp_path):
-    embedded = child(tmp_path, "import sys; print('rsql.toml, line 3: no such key', file=sys.stderr); sys.exit(1)")
+def test_a_child_that_fails_says_why(child):
+    embedded = child("import sys; print('rsql.toml, line 3: no such key', file=sys.stderr); sys.exit(1)")
     with pytest.raises(GatewayUnreachable, match=r"ended at once: rsql.toml, line 3: no such key"):
         embedded.address()
     assert not embedded.running
 
 
-def test_a_child_that_hangs_is_given_up(tmp_path):
-    embedded = child(tmp_path, "import time; time.sleep(60)")
+def test_a_child_that_hangs_is_given_up(child):
+    embedded = child("import time; time.sleep(60)")
     embedded.timeout = 0.2
     with pytest.raises(GatewayUnreachable, match=r"not ready within 0.2 s"):
         embedded.address()
     assert not embedded.running
 
 
-def test_a_forked_worker_does_not_keep_the_child_alive(tmp_path):
-    embedded = child(tmp_path, READY)
+def test_a_forked_worker_does_not_keep_the_child_alive(child):
+    embedded = child(READY)
     embedded.address()
     pid = os.fork()
     if pid == 0:  # the worker, holding a copy of every open file
@@ -155,9 +160,9 @@ def test_nobody_there_and_none_may_be_started():
         assistant.locator.gateway.models()
 
 
-def test_an_offer_that_does_not_answer_is_passed_over(tmp_path):
+def test_an_offer_that_does_not_answer_is_passed_over(child):
     assistant = Assistant(environ={"RSQL_SERVER_URL": "http://127.0.0.1:9/rsql/", "RSQL_SERVER_TOKEN": "t"})
-    assistant.locator.embedded = child(tmp_path, READY)
+    assistant.locator.embedded = child(READY)
     assert assistant.locator.gateway.url == "http://127.0.0.1:1/rsql/"
     assistant.close()
 
@@ -178,14 +183,14 @@ def test_what_was_named_is_never_passed_over():
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="sessions are POSIX")
-def test_an_interrupt_of_the_kernel_does_not_reach_the_child(tmp_path):
-    embedded = child(tmp_path, READY)
+def test_an_interrupt_of_the_kernel_does_not_reach_the_child(child):
+    embedded = child(READY)
     embedded.address()
     assert os.getsid(embedded.pid) == embedded.pid
     embedded.close()
 
 
-def test_a_file_beside_the_notebook_is_none_of_the_childs_modules(tmp_path, monkeypatch):
+def test_a_file_beside_the_notebook_is_none_of_the_childs_modules(programs, tmp_path, monkeypatch):
     (tmp_path / "tornado.py").write_text("raise SystemExit('the wrong tornado')")
     monkeypatch.chdir(tmp_path)
     child = Embedded(os.environ, timeout=20.0)

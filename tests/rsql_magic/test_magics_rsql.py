@@ -118,7 +118,7 @@ def test_transpile_needs_no_model(ip, gateway, capsys):
             ip.run(f"%rsql transpile {line}")
 
 
-def test_doctor_looks_at_everything(ip, gateway, capsys):
+def test_doctor_looks_at_everything(programs, ip, gateway, capsys):
     gateway.paths["health"] = {"status": "ok", "version": "0.1.0"}
     gateway.replies = ["1 2 3"]
     ip.run("%rsql doctor")
@@ -128,7 +128,7 @@ def test_doctor_looks_at_everything(ip, gateway, capsys):
     assert "✗" not in out
 
 
-def test_doctor_asks_no_model_that_no_key_reaches(ip, gateway, capsys):
+def test_doctor_asks_no_model_that_no_key_reaches(programs, ip, gateway, capsys):
     gateway.paths |= {"health": {"status": "degraded"}, "status": {"keys": {"ready": 0, "cooling": 1}}}
     ip.run("%rsql doctor")
     out = capsys.readouterr().out

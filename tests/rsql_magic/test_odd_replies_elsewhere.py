@@ -16,6 +16,11 @@ REPLIES = sorted(replies())
 QUESTIONS = ["Why?", "/sql how many orders?", "/quiz orders"]
 COMMANDS = [["ask", "why?"], ["ask", "why?", "--format", "json"], ["sql", "how many orders?"]]
 PICKED = random.Random(23)
+FOR_THE_PANEL = PICKED.sample(REPLIES, 6)
+FOR_THE_COMMAND = [
+    pytest.param(name, marks=pytest.mark.slow if name == "r" else ())  # R itself reads the code
+    for name in ("an empty block", *PICKED.sample(REPLIES, 6))
+]
 pytestmark = pytest.mark.usefixtures("without_r")
 
 
@@ -70,13 +75,13 @@ def assert_the_command_ends_well(rsql, gateway, name, command):
 
 
 @pytest.mark.parametrize("question", QUESTIONS)
-@pytest.mark.parametrize("name", PICKED.sample(REPLIES, 6))
+@pytest.mark.parametrize("name", FOR_THE_PANEL)
 def test_the_panel_ends_in_an_answer_or_a_sentence(talk, gateway, name, question):
     assert_the_panel_ends_well(talk, gateway, name, question)
 
 
 @pytest.mark.parametrize("command", COMMANDS, ids=" ".join)
-@pytest.mark.parametrize("name", ["an empty block", *PICKED.sample(REPLIES, 6)])
+@pytest.mark.parametrize("name", FOR_THE_COMMAND)
 def test_the_command_does_too(rsql, gateway, name, command):
     assert_the_command_ends_well(rsql, gateway, name, command)
 
