@@ -85,6 +85,26 @@ def test_a_groups_limit_holds(hub, tokens):
     assert hub.complete(tokens["ada"]).status_code == 200
 
 
+def test_limits_are_for_groups_that_the_hub_has(hub, tokens):
+    """A user may be named before the first login; a group is the hub's or configured."""
+
+    def change(limits):
+        return hub.ask("admin/api/limits", tokens["boss"], "PATCH", json=limits)
+
+    refused = change({"callers": {"ada": {"requests_per_day": 1}}, "tenants": {"lba": {"requests_per_day": 1}}})
+    error = refused.json()["error"]
+    assert (refused.status_code, error["code"], error["param"]) == (400, "unknown_group", "tenants.lba")
+    assert "The hub has none of this name, either." in error["message"]
+    assert hub.ask("admin/api/limits", tokens["boss"]).json()["decided"] == {}
+    try:
+        wanted = {"callers": {"gus": {"requests_per_day": 1}}, "tenants": {"lab": {"requests_per_day": 10_000}}}
+        assert change(wanted).json()["decided"] == wanted
+        assert hub.ask("stats", tokens["ada"]).json()["limits"]["day"]["limit"] != 1
+    finally:
+        hub.ask("admin/api/limits", tokens["boss"], "DELETE")
+    assert hub.ask("admin/api/limits", tokens["boss"]).json()["decided"] == {}
+
+
 def test_nobody_sees_what_another_has_used(hub, tokens):
     fay = hub.token("fay", scopes=["access:services!service=rsql"])
     hub.complete(tokens["ada"])
