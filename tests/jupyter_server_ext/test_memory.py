@@ -11,17 +11,23 @@ import contextlib
 import dataclasses
 import gc
 import json
+import os
 from collections import Counter
+from pathlib import Path
 
+import httpx
 import pytest
 from gateway_runs import IMPATIENT, key
 from simulated_provider import Fault, SimulatedProvider
 
+from jupyter_server_ext.config import KeySettings, Secret
 from jupyter_server_ext.config.settings import CallerLimits, Settings, StorageSettings
 
 pytestmark = [pytest.mark.asyncio, pytest.mark.usefixtures("simulation")]
 
 MANY = 12
+SWEEP = int(os.environ.get("RSQL_SWEEP_REQUESTS", "100_000"))
+MOST_GROWTH = 12_000_000  # bytes: the noise of an allocator; 128 bytes a request would be as much
 MESSAGES = [{"role": "user", "content": "How many flights left JFK?"}]
 CHAT = "v1/chat/completions"
 BODY, STREAM = {"messages": MESSAGES}, {"messages": MESSAGES, "stream": True}
@@ -130,3 +136,55 @@ async def test_a_request_leaves_nothing_in_memory(way, served, tmp_path):
     assert way.status in statuses
     del more["Slice"]  # a window's part of time; it has 120 of them at most
     assert not {name: count for name, count in more.items() if count >= MANY // 2}
+
+
+def answered(request: httpx.Request) -> httpx.Response:
+    """A provider's answer, as whole or as a stream; every tenth is an error."""
+    body = json.loads(request.content)
+    if "fail" in str(body["messages"][-1]["content"]):
+        return httpx.Response(400, json={"error": {"message": "No.", "code": "bad"}})
+    usage = {"prompt_tokens": 3, "completion_tokens": 1, "total_tokens": 4}
+    if not body.get("stream"):
+        message = {"role": "assistant", "content": "Yes."}
+        choices = [{"index": 0, "message": message, "finish_reason": "stop"}]
+        return httpx.Response(200, json={"model": "m", "usage": usage, "choices": choices})
+    choices = [{"index": 0, "delta": {"content": "Yes."}, "finish_reason": "stop"}]
+    chunk = json.dumps({"model": "m", "usage": usage, "choices": choices})
+    return httpx.Response(
+        200, headers={"content-type": "text/event-stream"}, content=f"data: {chunk}\n\ndata: [DONE]\n\n".encode()
+    )
+
+
+def resident() -> int:
+    """The process's resident memory, in bytes."""
+    return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+
+
+@pytest.mark.sweep
+@pytest.mark.timeout(7200)
+async def test_memory_stays_flat_over_very_many_requests(served, url, monkeypatch):
+    """Bodies, streams, repeats, refusals and strangers in turn, each caller with words of its own."""
+    monkeypatch.setattr("jupyter_server_ext.upstream.log.Log._is_due", lambda *_: False)
+    settings = Settings(
+        keys=(KeySettings("groq", Secret("k" * 20), base_url="http://provider.example/v1", models=("m",), name="k1"),),
+        default_model="m",
+        caller=CallerLimits(requests_per_minute=None, requests_per_day=None, tokens_per_day=None),
+        storage=StorageSettings(ledger=url),
+    )
+    async with served(settings, fake=False, transport=httpx.MockTransport(answered)) as gateway:
+
+        async def some(start: int, number: int) -> None:
+            for at in range(start, start + number):
+                said = [{"role": "user", "content": f"How many flights left gate {at}?{' fail' * (at % 10 == 3)}"}]
+                headers = {"Idempotency-Key": f"k{at // 2}"} if at % 10 in {6, 7} else {}
+                token = "stranger" if at % 10 == 5 else "ada-token"
+                await gateway.ask({"messages": said, "stream": at % 2 == 0}, token, headers=headers)
+                gateway.app.gateway.pool.keys.resume("k1")
+
+        figures = []
+        for part in range(10):
+            await asyncio.gather(*(some((4 * part + task) * SWEEP // 40, SWEEP // 40) for task in range(4)))
+            gc.collect()
+            figures.append(resident())
+    print(f"{SWEEP:,} requests; MB after each tenth: {[round(figure / 1e6, 1) for figure in figures]}")
+    assert figures[-1] - figures[1] < MOST_GROWTH
