@@ -14,6 +14,30 @@ if TYPE_CHECKING:
 
 ChartKind = Literal["bar", "line", "point", "area", "hist", "pie"]
 CHARTS: tuple[ChartKind, ...] = get_args(ChartKind)
+COMMANDS: dict[str, tuple[str, str]] = {
+    "connect": ("[URL [--token-from NAME]]", "Use this gateway; the token is in a variable or in the environment."),
+    "status": ("", "The gateway: where it is, its keys, queue and models."),
+    "usage": ("", "Your limits, tokens and money, and what this notebook used."),
+    "stats": ("", "The same as usage."),
+    "models": ("", "The models there are."),
+    "keys": ("[new NAME [OPTION VALUE …] | revoke ID]", "Your keys for scripts: list, make, revoke."),
+    "context": ("[QUESTION]", "What would be told about the notebook, ranked, with its tokens."),
+    "catalog": ("[PATTERN]", "Tables and columns of the connection in use."),
+    "chat": ("", "The chat panel, below the cell."),
+    "history": ("[--save FILE]", "The conversation so far; with --save as a page of Markdown in a file."),
+    "thread": ("[NAME]", "Go on in the conversation of this name; without one, list those there are."),
+    "reset": ("", "Forget the conversation."),
+    "refresh": ("", "Read the tables of all connections anew."),
+    "transpile": ("[--from DIALECT] --to DIALECT SQL", "Write a query in another dialect, without a model."),
+    "verify": ("[--user]", "Keep the last question and its SQL as checked; questions like it are shown them."),
+    "doctor": ("", "Look at everything a question needs, and say what to do where something is wrong."),
+    "help": ("[COMMAND]", "This; or one command."),
+}
+"""Each command with what it takes and what it does."""
+KEY_LIMITS = {"--per-day": "requests_per_day", "--usd-per-day": "usd_per_day", "--usd-per-month": "usd_per_month"}
+"""Options of ``%rsql keys new`` that limit what a key may use."""
+KEY_OPTIONS = ("--days", *KEY_LIMITS, "--into")
+"""All options of ``%rsql keys new``, each with a value."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -196,34 +220,6 @@ def options_table(options: tuple[Option, ...]) -> str:
         | `--new` | Forget the conversation first. |
     """
     return "\n".join(["| option | what it does |", "|---|---|", *(option.row() for option in options)])
-
-
-COMMANDS: dict[str, tuple[str, str]] = {
-    "connect": ("[URL [--token-from NAME]]", "Use this gateway; the token is in a variable or in the environment."),
-    "status": ("", "The gateway: where it is, its keys, queue and models."),
-    "usage": ("", "Your limits, tokens and money, and what this notebook used."),
-    "stats": ("", "The same as usage."),
-    "models": ("", "The models there are."),
-    "keys": ("[new NAME [OPTION VALUE …] | revoke ID]", "Your keys for scripts: list, make, revoke."),
-    "context": ("[QUESTION]", "What would be told about the notebook, ranked, with its tokens."),
-    "catalog": ("[PATTERN]", "Tables and columns of the connection in use."),
-    "chat": ("", "The chat panel, below the cell."),
-    "history": ("[--save FILE]", "The conversation so far; with --save as a page of Markdown in a file."),
-    "thread": ("[NAME]", "Go on in the conversation of this name; without one, list those there are."),
-    "reset": ("", "Forget the conversation."),
-    "refresh": ("", "Read the tables of all connections anew."),
-    "transpile": ("[--from DIALECT] --to DIALECT SQL", "Write a query in another dialect, without a model."),
-    "verify": ("[--user]", "Keep the last question and its SQL as checked; questions like it are shown them."),
-    "doctor": ("", "Look at everything a question needs, and say what to do where something is wrong."),
-    "help": ("[COMMAND]", "This; or one command."),
-}
-"""Each command with what it takes and what it does."""
-
-KEY_LIMITS = {"--per-day": "requests_per_day", "--usd-per-day": "usd_per_day", "--usd-per-month": "usd_per_month"}
-"""Options of ``%rsql keys new`` that limit what a key may use."""
-
-KEY_OPTIONS = ("--days", *KEY_LIMITS, "--into")
-"""All options of ``%rsql keys new``, each with a value."""
 
 
 def help_text(name: str = "") -> str:

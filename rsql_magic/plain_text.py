@@ -9,12 +9,17 @@ _SEQUENCE = re.compile(
     r"|(?:\x1b[\]PX^_]|[\x90\x98\x9d-\x9f])[^\x07\x1b\x9c\n]*(?:\x07|\x1b\\|\x9c)?"  # OSC: links, the clipboard
     r"|\x1b[ -/]*[0-~]?"
 )
-
-
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
-
-
 _SURROGATE = re.compile(r"[\ud800-\udfff]")
+_WEB = r"https?|s3|gs|[\w+]{0,12}(?:sql|duckdb|mariadb|oracle|redis|snowflake|bigquery|trino)[\w+]{0,12}"
+_ADDRESS = re.compile(rf"(?<![a-z0-9+.-])(?!(?:{_WEB}):)[a-z0-9+.-]+:(?=//)|data(?=:\S)", re.I)
+_UNFINISHED = re.compile(
+    r"(?:\x1b\[|\x9b)[0-?]*[ -/]*\Z"
+    r"|(?:\x1b[\]PX^_]|[\x90\x98\x9d-\x9f])[^\x07\x1b\x9c\n]{0,4000}\x1b?\Z"
+    r"|\x1b[ -/]*\Z|\r\Z"
+)
+_READ = re.compile(r"[\t\n!\"#$&*<>@\[\\\]^_`{|}~]|:(?=[^\s\d])|/(?=/)|(?i:(?<=www)\.)")
+_NAMED = {"<": "&lt;", ">": "&gt;", "&": "&amp;"}
 
 
 def printable(text: str) -> str:
@@ -44,12 +49,6 @@ def unlinked(text: str) -> str:
     return _ADDRESS.sub("\\g<0>\N{WORD JOINER}", printable(text))
 
 
-_WEB = r"https?|s3|gs|[\w+]{0,12}(?:sql|duckdb|mariadb|oracle|redis|snowflake|bigquery|trino)[\w+]{0,12}"
-
-
-_ADDRESS = re.compile(rf"(?<![a-z0-9+.-])(?!(?:{_WEB}):)[a-z0-9+.-]+:(?=//)|data(?=:\S)", re.I)
-
-
 def printable_so_far(text: str) -> tuple[str, str]:
     r"""The same for text that comes in pieces: what can be shown, and an unfinished sequence to put before the next.
 
@@ -61,13 +60,6 @@ def printable_so_far(text: str) -> tuple[str, str]:
     return (printable(text[: held.start()]), held[0]) if held else (printable(text), "")
 
 
-_UNFINISHED = re.compile(
-    r"(?:\x1b\[|\x9b)[0-?]*[ -/]*\Z"
-    r"|(?:\x1b[\]PX^_]|[\x90\x98\x9d-\x9f])[^\x07\x1b\x9c\n]{0,4000}\x1b?\Z"
-    r"|\x1b[ -/]*\Z|\r\Z"
-)
-
-
 def _kept(control: re.Match[str]) -> str:
     return "\n" if control[0] in "\r\u2028\u2029" else ""
 
@@ -75,12 +67,6 @@ def _kept(control: re.Match[str]) -> str:
 def entities(text: str) -> str:
     """Text within HTML within Markdown: no sign that either of them, or a typesetter of formulas, could read."""
     return _READ.sub(lambda sign: _NAMED.get(sign[0]) or f"&#{ord(sign[0])};", text)
-
-
-_READ = re.compile(r"[\t\n!\"#$&*<>@\[\\\]^_`{|}~]|:(?=[^\s\d])|/(?=/)|(?i:(?<=www)\.)")
-
-
-_NAMED = {"<": "&lt;", ">": "&gt;", "&": "&amp;"}
 
 
 def html_text(text: str) -> str:

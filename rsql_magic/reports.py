@@ -27,6 +27,9 @@ if TYPE_CHECKING:
     from rsql_magic.gateway import Chat, LLMClient
     from rsql_magic.sql import Catalog
 
+_MODULE = {"rsql-jupyter": "rsql_magic", "ipython": "IPython"}
+_SEE_KEYS = "%rsql status shows its keys; check their text and base_url."
+
 
 def status(assistant: Assistant) -> CellOutput:
     """The gateway: where it is, its keys by state, its queue, its models."""
@@ -211,9 +214,6 @@ def _versions() -> Finding:
     )
 
 
-_MODULE = {"rsql-jupyter": "rsql_magic", "ipython": "IPython"}
-
-
 def _reachable(gateway: LLMClient, address: str, clock: Callable[[], float]) -> Finding:
     started = clock()
     try:
@@ -227,9 +227,6 @@ def _reachable(gateway: LLMClient, address: str, clock: Callable[[], float]) -> 
     well = state in {"ok", "healthy"}
     found = f"{address}, version {version}, {state}, {1000 * (clock() - started):.0f} ms"
     return Finding("gateway", well, found, "" if well else _SEE_KEYS)
-
-
-_SEE_KEYS = "%rsql status shows its keys; check their text and base_url."
 
 
 def _serves(gateway: LLMClient, clock: Callable[[], float]) -> list[Finding]:

@@ -40,6 +40,7 @@ _INDEX = frozenset({"index", "level_0", "level_1", "level_2"})
 
 
 # Small questions about syntax trees.
+_OWN_NAMES = frozenset({"name", "struct", "unnest", "exclude", "prefix", "suffix"})
 
 
 def root(node: ast.AST | None) -> str:
@@ -185,9 +186,6 @@ def _widened(call: ast.Call, known: frozenset[str], _: KnownFrames) -> Columns:
         return None
     aliases = [texts(part.args[0]) for part in parts if isinstance(part, ast.Call) and _is_alias(part)]
     return known | {name for name in names if name} | {text for each in aliases for text in each or ()}
-
-
-_OWN_NAMES = frozenset({"name", "struct", "unnest", "exclude", "prefix", "suffix"})
 
 
 def _is_alias(call: ast.Call) -> bool:

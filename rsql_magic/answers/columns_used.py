@@ -37,6 +37,46 @@ if TYPE_CHECKING:
 
     from rsql_magic.answers.columns_given import Columns
 
+_PLAIN = frozenset("pandas polars numpy matplotlib seaborn plotly scipy statsmodels sklearn duckdb IPython".split())
+# Methods that take columns, by the names of those parameters; "0" is the first positional one, "*" all of them.
+_TAKES: dict[str, tuple[str, ...]] = {
+    "groupby": ("0", "by"),
+    "group_by": ("*", "by"),
+    "group_by_dynamic": ("0", "index_column"),
+    "rolling": ("on", "index_column"),
+    "resample": ("on",),
+    "sort_values": ("0", "by"),
+    "sort": ("*", "by"),
+    "set_index": ("0", "keys"),
+    "drop": ("columns",),
+    "drop_duplicates": ("0", "subset"),
+    "dropna": ("subset",),
+    "drop_nulls": ("0", "subset"),
+    "unique": ("0", "subset"),
+    "nlargest": ("1", "columns"),
+    "nsmallest": ("1", "columns"),
+    "top_k": ("by",),
+    "bottom_k": ("by",),
+    "explode": ("0", "column", "columns"),
+    "pivot": ("on", "index", "columns", "values"),
+    "pivot_table": ("values", "index", "columns"),
+    "melt": ("id_vars", "value_vars"),
+    "unpivot": ("0", "on", "index"),
+    "select": ("*",),
+    "plot": ("x", "y"),
+    "partition_by": ("*",),
+    "get_column": ("0",),
+    "merge": ("on", "left_on"),
+    "join": ("on", "left_on"),
+    "value_counts": ("0", "subset"),
+    "describe": (),
+}
+_PLOTS = frozenset("bar barh line scatter area hist box kde pie hexbin density".split())
+_CHARTS = frozenset("sns seaborn px plt express".split())
+_AESTHETICS = ("x", "y", "hue", "color", "col", "row", "size", "style", "facet_col", "facet_row", "symbol", "names")
+_IN_FORMULA = re.compile(r"(?<![\w.])([A-Za-z_]\w*)(?![\w.]*\(|\.)")
+_FILTERS = frozenset("items like regex axis".split())
+
 
 @dataclass(frozen=True, slots=True)
 class Unknown:
@@ -74,9 +114,6 @@ def unknown_in_python(
     """
     reader = _Code({name: frozenset(columns) for name, columns in frames.items()}, attributes, suppressed, polars)
     return [reader.read(code) for code in codes]
-
-
-_PLAIN = frozenset("pandas polars numpy matplotlib seaborn plotly scipy statsmodels sklearn duckdb IPython".split())
 
 
 class _Code:
@@ -307,46 +344,6 @@ def _bound_elsewhere(tree: ast.AST) -> Iterator[str]:
             yield node.target.id
         elif isinstance(node, ast.Global | ast.Nonlocal):
             yield from node.names
-
-
-# Methods that take columns, by the names of those parameters; "0" is the first positional one, "*" all of them.
-_TAKES: dict[str, tuple[str, ...]] = {
-    "groupby": ("0", "by"),
-    "group_by": ("*", "by"),
-    "group_by_dynamic": ("0", "index_column"),
-    "rolling": ("on", "index_column"),
-    "resample": ("on",),
-    "sort_values": ("0", "by"),
-    "sort": ("*", "by"),
-    "set_index": ("0", "keys"),
-    "drop": ("columns",),
-    "drop_duplicates": ("0", "subset"),
-    "dropna": ("subset",),
-    "drop_nulls": ("0", "subset"),
-    "unique": ("0", "subset"),
-    "nlargest": ("1", "columns"),
-    "nsmallest": ("1", "columns"),
-    "top_k": ("by",),
-    "bottom_k": ("by",),
-    "explode": ("0", "column", "columns"),
-    "pivot": ("on", "index", "columns", "values"),
-    "pivot_table": ("values", "index", "columns"),
-    "melt": ("id_vars", "value_vars"),
-    "unpivot": ("0", "on", "index"),
-    "select": ("*",),
-    "plot": ("x", "y"),
-    "partition_by": ("*",),
-    "get_column": ("0",),
-    "merge": ("on", "left_on"),
-    "join": ("on", "left_on"),
-    "value_counts": ("0", "subset"),
-    "describe": (),
-}
-_PLOTS = frozenset("bar barh line scatter area hist box kde pie hexbin density".split())
-_CHARTS = frozenset("sns seaborn px plt express".split())
-_AESTHETICS = ("x", "y", "hue", "color", "col", "row", "size", "style", "facet_col", "facet_row", "symbol", "names")
-_IN_FORMULA = re.compile(r"(?<![\w.])([A-Za-z_]\w*)(?![\w.]*\(|\.)")
-_FILTERS = frozenset("items like regex axis".split())
 
 
 def _asked_of_frame(call: ast.Call, known: frozenset[str], *, in_polars: bool) -> Iterator[str]:

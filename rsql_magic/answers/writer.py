@@ -47,6 +47,8 @@ ERROR_QUESTIONS = {
     "fix": "Fix the last error: write the whole corrected cell, in one block of code.",
 }
 """What is asked about the last error: to explain it, or to fix it."""
+BUSY = "a cell is running"
+"""Why R was not asked, while the main thread has something else to do."""
 
 
 @dataclass(frozen=True)
@@ -264,10 +266,6 @@ class Answer(Showable):
 
     def __repr__(self) -> str:
         return f"<Answer {usage_line(self.usage) or 'empty'}>"
-
-
-BUSY = "a cell is running"
-"""Why R was not asked, while the main thread has something else to do."""
 
 
 class AnswerWriter:

@@ -57,6 +57,22 @@ _FORMULA_BLOCK = re.compile(
     r"\s*(?:\$\$(?P<dollars>[^$]+)\$\$|\\\[(?P<brackets>.+?)\\\]|\\begin\{(?P<name>[a-z]+\*?)\}.+?\\end\{(?P=name)\})\s*",
     re.S,
 )
+_REST_OF_ADDRESS = re.compile(r"[\w-]+(?:\.[\w-]+)+(?:[/?#][\w/.,:;?#=&%+~()@-]*[\w/=&%+-])?")
+_OPEN_ENDED = {
+    "paragraph_open",
+    "bullet_list_open",
+    "ordered_list_open",
+    "blockquote_open",
+    "table_open",
+    "formula_block",
+}
+"""Blocks that a paragraph in the next line would continue."""
+_SIDES = (("left", ":--"), ("right", "--:"), ("center", ":-:"))
+_PAIRS = {
+    **dict.fromkeys(("em_open", "em_close"), ("*", "em")),
+    **dict.fromkeys(("strong_open", "strong_close"), ("**", "strong")),
+    **dict.fromkeys(("s_open", "s_close"), ("~~", "del")),
+}
 
 
 def safe_markdown(text: str) -> str:
@@ -179,9 +195,6 @@ def _www(_: Any, text: str, pos: int) -> int:
     return len(address) + (closing if closing > 0 and text.startswith(")" * closing, pos + len(address)) else 0)
 
 
-_REST_OF_ADDRESS = re.compile(r"[\w-]+(?:\.[\w-]+)+(?:[/?#][\w/.,:;?#=&%+~()@-]*[\w/=&%+-])?")
-
-
 def _with_scheme(_: Any, match: Any) -> None:
     match.url = f"http://{match.url}"
 
@@ -241,17 +254,6 @@ def _blocks(tokens: Iterator[Token], inside: str, *, tight: bool = False) -> str
             written += (gap if written else "") + block
             before = token.type
     return written
-
-
-_OPEN_ENDED = {
-    "paragraph_open",
-    "bullet_list_open",
-    "ordered_list_open",
-    "blockquote_open",
-    "table_open",
-    "formula_block",
-}
-"""Blocks that a paragraph in the next line would continue."""
 
 
 def _needs_air(block: str, inside: str) -> bool:
@@ -356,9 +358,6 @@ def _table(tokens: Iterator[Token]) -> str:
     return "\n".join([head, f"| {' | '.join(sides)} |", *body])
 
 
-_SIDES = (("left", ":--"), ("right", "--:"), ("center", ":-:"))
-
-
 # Writing words.
 
 
@@ -429,13 +428,6 @@ class _Words:
             self._written[-1] = f"{self._written[-1][:-1]}&#33;"
         tooltip = f' "{entities(" ".join(title.split()))}"' if title.strip() else ""
         self._add(f"[{words.strip() or _escaped(address, apart=True)}]({address}{tooltip})")
-
-
-_PAIRS = {
-    **dict.fromkeys(("em_open", "em_close"), ("*", "em")),
-    **dict.fromkeys(("strong_open", "strong_close"), ("**", "strong")),
-    **dict.fromkeys(("s_open", "s_close"), ("~~", "del")),
-}
 
 
 def _described(image: Token) -> str:

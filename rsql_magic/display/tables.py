@@ -19,6 +19,7 @@ LONGEST = 200
 _DIGITS = 6  # that a column's largest number is shown with
 _CENTS = 2  # decimals that are shown of larger numbers, too
 _MOST_FIXED = 1e15  # beyond, a float has no decimals of its own
+_TAGS = {"table", "thead", "tbody", "tr", "th", "td", "i", "p", "span"}
 
 
 def texts_by_row(frame: pd.DataFrame) -> list[tuple[str | None, ...]]:
@@ -120,9 +121,6 @@ def _table(head: list[str], body: list[list[str]], sides: list[str], more: str =
     # Whatever the cells were made of, nothing but a table and small text is left, on one line for Markdown.
     clean = nh3.clean(html, tags=_TAGS, attributes=styled, filter_style_properties={"text-align"}, link_rel=None)
     return re.sub(r"[$\\`@]", lambda sign: f"&#{ord(sign[0])};", clean).replace("\n", " ")
-
-
-_TAGS = {"table", "thead", "tbody", "tr", "th", "td", "i", "p", "span"}
 
 
 def table_plain(frame: pd.DataFrame, *, rows: int, columns: int) -> str:

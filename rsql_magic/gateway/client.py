@@ -41,6 +41,10 @@ Described: TypeAlias = "Callable[[], Mapping[str, Any]]"
 _LOOPBACK = {"127.0.0.1", "localhost", "::1"}
 _OF_PROXIES = (502, 503)
 _RESTART_PAUSES = (0.5, 1.0, 2.0)  # seconds; a gateway starts within one
+_QUOTES = re.compile(r"""['"`\[\]\\\s]+""")
+_WITHHELD = "[withheld]"
+_FORM = frozenset({"task", "language", "sheet", "kind"})
+"""Values of these are words of the form and tell nothing."""
 
 
 class StreamOptions(TypedDict, total=False):
@@ -293,11 +297,6 @@ def _shut(sock: socket.socket | None) -> None:
 
 
 # Messages as they may leave.
-
-_QUOTES = re.compile(r"""['"`\[\]\\\s]+""")
-_WITHHELD = "[withheld]"
-_FORM = frozenset({"task", "language", "sheet", "kind"})
-"""Values of these are words of the form and tell nothing."""
 
 
 def filtered(messages: Sequence[Message]) -> tuple[list[Message], Counter[str]]:

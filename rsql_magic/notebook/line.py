@@ -35,6 +35,13 @@ F = TypeVar("F", bound=Callable[..., Any])
 _WORD = re.compile(r"""\s*("(?:[^"\\]|\\.)*"(?=\s|,|$)|'(?:[^'\\]|\\.)*'(?=\s|,|$)|\S+)""")
 _TARGET = re.compile(r"\s*([^\W\d]\w*)\s*<<(?=\s|$)")
 _NUMBER = re.compile(r"-[\d.]")
+_NUMERIC = re.compile(r"argument (?P<option>\S+): invalid (?P<kind>int|float) value: '?(?P<value>.*?)'?")
+_CHOICE = re.compile(r"argument (?P<option>\S+): invalid choice: '?(?P<value>.*?)'? \(choose from (?P<choices>.*)\)")
+_CALL = re.compile(
+    r"(?P<before>\s*(?:[^\W\d]\w*\s*=\s*)?)%(?P<name>ask|sql_ai|rsql(?=\s+context\s))\s+(?P<text>.*\?)\s*$", re.S
+)
+_LATER = re.compile(r"^%%(?:ask|sql_ai)\b", re.M)
+_EMPTY = re.compile(r"%%(?:ask|sql_ai)\b[^\n]*\n?$")
 
 
 def line_and_cell(options: tuple[Option, ...], connection: str = "") -> Callable[[F], F]:
@@ -179,10 +186,6 @@ class _LineReader:
         return parsed
 
 
-_NUMERIC = re.compile(r"argument (?P<option>\S+): invalid (?P<kind>int|float) value: '?(?P<value>.*?)'?")
-_CHOICE = re.compile(r"argument (?P<option>\S+): invalid choice: '?(?P<value>.*?)'? \(choose from (?P<choices>.*)\)")
-
-
 def _plainly(message: str) -> BadInput:
     """What argparse says of a wrong value, in plain words.
 
@@ -219,11 +222,6 @@ def _unknown(flag: str, known: dict[str, Option]) -> BadInput:
     return BadInput(f"There is no option {flag}.", hint=f"{hint} Put -- before text that starts with a dash.")
 
 
-_CALL = re.compile(
-    r"(?P<before>\s*(?:[^\W\d]\w*\s*=\s*)?)%(?P<name>ask|sql_ai|rsql(?=\s+context\s))\s+(?P<text>.*\?)\s*$", re.S
-)
-
-
 class QuestionMark(TokenTransformBase):
     """``%ask …?`` and ``x = %ask …?`` become a call of the magic, before IPython looks for a question mark."""
 
@@ -251,9 +249,6 @@ def _as_call(found: re.Match[str]) -> str:
     return f"{found['before']}get_ipython().run_line_magic({found['name']!r}, {found['text']!r})"
 
 
-_LATER = re.compile(r"^%%(?:ask|sql_ai)\b", re.M)
-
-
 def misread(cell: str) -> str:
     r"""What IPython has read wrong in a cell that was transformed before the magics were there; empty for nothing.
 
@@ -266,9 +261,6 @@ def misread(cell: str) -> str:
     lines = cell.splitlines()[1:]
     later = (line for line in lines if _CALL.match(line) or _LATER.match(line))
     return next((line.strip() for line in later), "")
-
-
-_EMPTY = re.compile(r"%%(?:ask|sql_ai)\b[^\n]*\n?$")
 
 
 def with_body(lines: list[str]) -> list[str]:

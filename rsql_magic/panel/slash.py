@@ -21,6 +21,14 @@ COMMANDS = {
 """Each command, what it takes, and what it does."""
 
 Action = Literal["ask", "sql_ai", "usage", "clear", "help"]
+QUIZ = (
+    "Quiz me on {topic}: ask one short question that can be answered from what the notebook holds, without the answer. "
+    "When I have answered, say what is right and what is not, and why."
+)
+KEYS = (
+    "**Enter** sends, **Shift+Enter** begins a new line, **Esc** stops, **↑** in an empty box brings back what you "
+    "wrote. `@` names what must be described: `@flights`, `@r:mtcars`, `@cell:5`."
+)
 
 
 @dataclass(frozen=True)
@@ -67,12 +75,6 @@ def _command(name: str, rest: str, *, has_error: bool) -> SlashCommand:
     return SlashCommand(cast("Action", name))
 
 
-QUIZ = (
-    "Quiz me on {topic}: ask one short question that can be answered from what the notebook holds, without the answer. "
-    "When I have answered, say what is right and what is not, and why."
-)
-
-
 def _about_error(kind: str, rest: str, *, has_error: bool) -> SlashCommand:
     if not has_error:
         raise no_error()
@@ -88,9 +90,3 @@ def help_text() -> str:
     """The commands as Markdown."""
     rows = [f"| `/{name}{f' {takes}' if takes else ''}` | {does} |" for name, (takes, does) in COMMANDS.items()]
     return "\n".join(["| command | |", "|---|---|", *rows, "", KEYS])
-
-
-KEYS = (
-    "**Enter** sends, **Shift+Enter** begins a new line, **Esc** stops, **↑** in an empty box brings back what you "
-    "wrote. `@` names what must be described: `@flights`, `@r:mtcars`, `@cell:5`."
-)

@@ -24,6 +24,54 @@ from rsql_magic.redaction.sensitivity import says_secret
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+_PLACEHOLDER = re.compile(r"\[[a-z ]+\]|\[[a-z ]*\Z|(?:…|\.{3})\W*\Z")
+_NAME_OR_NUMBER = re.compile(r"[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)+|[+-]?[0-9][0-9_.,]{0,7}|(?:None|TRUE|FALSE|NA)")
+_CLASSES = (str.islower, str.isupper, str.isdigit)
+_HEX = re.compile(r"(?<![0-9a-zA-Z])(?:SK|AC)?(?=[0-9a-f]*[a-f])(?=[0-9a-f]*[0-9])[0-9a-f]{32,}(?![0-9a-zA-Z])")
+_RUN = re.compile(r"[A-Za-z0-9]+")
+_ADDRESS_PART = re.compile(r"[0-9a-fA-F]{1,4}\W?")  # of an IPv6 address
+# What follows an @ in R (`seurat@meta.data`) and is no domain.
+_SLOTS = frozenset({"data", "frame", "matrix", "counts", "features", "assays", "cells", "names", "list", "table"})
+# Prefixes with which services mark their keys, each followed by what the rest looks like.
+_KEY_FORMS = (
+    r"sk-[A-Za-z0-9_-]{8,}",
+    r"(?:sk|rk|pk)_(?:live|test)_[A-Za-z0-9]{8,}",
+    r"(?:gsk|csk|xai|nvapi|pplx|tgp_v1|r8|hf|whsec|lsv2_[ps]t|gh[oprsu]|github_pat|npm|dop_v1|doo_v1|shpat|shpss|dapi"
+    r"|secret|dckr_pat|sbp|vercel|sntry[su]|pat|lin_api|key|tok)"
+    r"[-_][A-Za-z0-9_-]{16,}",
+    r"(?:gl(?:pat|ptt|rt|soat|dt)|pypi|sq0atp|sq0csp)-[A-Za-z0-9_-]{16,}",
+    r"xox[abeoprs]-[A-Za-z0-9-]{8,}",
+    r"AIza[A-Za-z0-9_-]{30,}",
+    r"ya29\.[A-Za-z0-9_-]{16,}",
+    r"(?:A3T[A-Z0-9]|AKIA|ASIA|ABIA|ACCA|AGPA|AIDA|AROA|ANPA)[A-Z0-9]{16}",
+    r"SG\.[A-Za-z0-9_-]{16,}\.[A-Za-z0-9_-]{16,}",
+    r"ATATT3[A-Za-z0-9_=-]{16,}",
+    r"EAAC[A-Za-z0-9]{24,}",
+    r"[0-9]{8,10}:AA[A-Za-z0-9_-]{30,}",
+    r"AGE-SECRET-KEY-1[A-Z0-9]{20,}",
+    r"(?<=hooks\.slack\.com/services/)[A-Z0-9]+/[A-Z0-9]+/[A-Za-z0-9]{8,}",
+    r"(?<=/api/webhooks/)[0-9]{8,}/[\w-]{16,}",
+)
+# What a variable, option or field with a secret is called; a word of it begins after a sign or with a capital.
+_CALLED = (
+    r"(?:(?<![A-Za-z0-9])|(?<=\\[nrt])|(?-i:(?<=[a-z0-9])(?=[A-Z])))"  # a line may begin behind a written \n
+    r"(?:[a-z0-9]{0,20}(?:password|passwd|passphrase|passwort|kennwort|secret|token|apikey|sess(?:ion)?[_-]?id)"
+    r"|pass(?:word|wd|phrase|code)s|passcode|pwd|pw|secrets|secret[_-]?key|api[_-]?keys?"
+    r"|access[_-]?keys?(?:[_-]?id)?|(?:private|account|shared|session|encryption|signing|master|auth|bearer)[_-]?keys?"
+    r"|credentials?|authorization|bearer|client[_-]?secret|connection[_-]?string|sas|sig|signature|otp|pin[_-]?code)"
+)
+# The same as a whole cell, element or option: ``AWS_SECRET_ACCESS_KEY``, ``db.password``.
+_NAME = rf"[\w.-]{{0,40}}?{_CALLED}(?:[_.-][A-Za-z0-9]{{1,20}}){{0,2}}"
+_QUOTES = r"['\"\\]{0,4}"
+"""Around a name or a value, also where the text stands in another."""
+_VALUE = r"(?P<secret>[^\s'\"&;,()\[\]{}<>]{4,200})(?![\w.]*[(\[])"
+_WORDS_OF_HEADERS = frozenset(
+    """
+    value values role roles name names email user username type types description id url host port created updated
+    status none null true false required optional string text varchar char int integer bytes str
+    """.split()
+)
+
 
 @dataclass(frozen=True, slots=True)
 class Detector:
@@ -50,16 +98,6 @@ class Detector:
             return f"{match[0][:start]}[{self.name}]{match[0][end:]}"
 
         return self.pattern.sub(placeholder, text)
-
-
-_PLACEHOLDER = re.compile(r"\[[a-z ]+\]|\[[a-z ]*\Z|(?:…|\.{3})\W*\Z")
-_NAME_OR_NUMBER = re.compile(r"[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)+|[+-]?[0-9][0-9_.,]{0,7}|(?:None|TRUE|FALSE|NA)")
-_CLASSES = (str.islower, str.isupper, str.isdigit)
-_HEX = re.compile(r"(?<![0-9a-zA-Z])(?:SK|AC)?(?=[0-9a-f]*[a-f])(?=[0-9a-f]*[0-9])[0-9a-f]{32,}(?![0-9a-zA-Z])")
-_RUN = re.compile(r"[A-Za-z0-9]+")
-_ADDRESS_PART = re.compile(r"[0-9a-fA-F]{1,4}\W?")  # of an IPv6 address
-# What follows an @ in R (`seurat@meta.data`) and is no domain.
-_SLOTS = frozenset({"data", "frame", "matrix", "counts", "features", "assays", "cells", "names", "list", "table"})
 
 
 def _has_digit(text: str) -> bool:
@@ -99,48 +137,6 @@ def _looks_random(text: str) -> bool:
     kinds = [next((n for n, test in enumerate(_CLASSES) if test(char)), 3) for char in body]
     changes = sum(one != two for one, two in pairwise(kinds))
     return 2 in kinds and (changes >= 0.3 * len(body) or bool(_HEX.search(text)))
-
-
-# Prefixes with which services mark their keys, each followed by what the rest looks like.
-_KEY_FORMS = (
-    r"sk-[A-Za-z0-9_-]{8,}",
-    r"(?:sk|rk|pk)_(?:live|test)_[A-Za-z0-9]{8,}",
-    r"(?:gsk|csk|xai|nvapi|pplx|tgp_v1|r8|hf|whsec|lsv2_[ps]t|gh[oprsu]|github_pat|npm|dop_v1|doo_v1|shpat|shpss|dapi"
-    r"|secret|dckr_pat|sbp|vercel|sntry[su]|pat|lin_api|key|tok)"
-    r"[-_][A-Za-z0-9_-]{16,}",
-    r"(?:gl(?:pat|ptt|rt|soat|dt)|pypi|sq0atp|sq0csp)-[A-Za-z0-9_-]{16,}",
-    r"xox[abeoprs]-[A-Za-z0-9-]{8,}",
-    r"AIza[A-Za-z0-9_-]{30,}",
-    r"ya29\.[A-Za-z0-9_-]{16,}",
-    r"(?:A3T[A-Z0-9]|AKIA|ASIA|ABIA|ACCA|AGPA|AIDA|AROA|ANPA)[A-Z0-9]{16}",
-    r"SG\.[A-Za-z0-9_-]{16,}\.[A-Za-z0-9_-]{16,}",
-    r"ATATT3[A-Za-z0-9_=-]{16,}",
-    r"EAAC[A-Za-z0-9]{24,}",
-    r"[0-9]{8,10}:AA[A-Za-z0-9_-]{30,}",
-    r"AGE-SECRET-KEY-1[A-Z0-9]{20,}",
-    r"(?<=hooks\.slack\.com/services/)[A-Z0-9]+/[A-Z0-9]+/[A-Za-z0-9]{8,}",
-    r"(?<=/api/webhooks/)[0-9]{8,}/[\w-]{16,}",
-)
-# What a variable, option or field with a secret is called; a word of it begins after a sign or with a capital.
-_CALLED = (
-    r"(?:(?<![A-Za-z0-9])|(?<=\\[nrt])|(?-i:(?<=[a-z0-9])(?=[A-Z])))"  # a line may begin behind a written \n
-    r"(?:[a-z0-9]{0,20}(?:password|passwd|passphrase|passwort|kennwort|secret|token|apikey|sess(?:ion)?[_-]?id)"
-    r"|pass(?:word|wd|phrase|code)s|passcode|pwd|pw|secrets|secret[_-]?key|api[_-]?keys?"
-    r"|access[_-]?keys?(?:[_-]?id)?|(?:private|account|shared|session|encryption|signing|master|auth|bearer)[_-]?keys?"
-    r"|credentials?|authorization|bearer|client[_-]?secret|connection[_-]?string|sas|sig|signature|otp|pin[_-]?code)"
-)
-# The same as a whole cell, element or option: ``AWS_SECRET_ACCESS_KEY``, ``db.password``.
-_NAME = rf"[\w.-]{{0,40}}?{_CALLED}(?:[_.-][A-Za-z0-9]{{1,20}}){{0,2}}"
-_QUOTES = r"['\"\\]{0,4}"
-"""Around a name or a value, also where the text stands in another."""
-_VALUE = r"(?P<secret>[^\s'\"&;,()\[\]{}<>]{4,200})(?![\w.]*[(\[])"
-
-_WORDS_OF_HEADERS = frozenset(
-    """
-    value values role roles name names email user username type types description id url host port created updated
-    status none null true false required optional string text varchar char int integer bytes str
-    """.split()
-)
 
 
 def _is_no_header(text: str) -> bool:

@@ -40,6 +40,20 @@ NAMED = re.compile(
     r"[ .:#=]{0,3}(?:(?:no|nr|number|id)\b)?[ .:#=]{1,3}"
     r"(?P<secret>[A-Z]{0,3}[0-9](?:[ -]?[0-9]){4,17}[A-Z]?)(?!\w|\.[0-9.])"
 )
+_DATE = re.compile(r"[0-9]{1,4}[-./ ][0-9]{1,2}[-./ ][0-9]{1,4}")
+_VERHOEFF_PRODUCT = [
+    [0, 1, 2, 3, 4, 5, 6, 7, 8, 9],
+    [1, 2, 3, 4, 0, 6, 7, 8, 9, 5],
+    [2, 3, 4, 0, 1, 7, 8, 9, 5, 6],
+    [3, 4, 0, 1, 2, 8, 9, 5, 6, 7],
+    [4, 0, 1, 2, 3, 9, 5, 6, 7, 8],
+    [5, 9, 8, 7, 6, 0, 4, 3, 2, 1],
+    [6, 5, 9, 8, 7, 1, 0, 4, 3, 2],
+    [7, 6, 5, 9, 8, 2, 1, 0, 4, 3],
+    [8, 7, 6, 5, 9, 3, 2, 1, 0, 4],
+    [9, 8, 7, 6, 5, 4, 3, 2, 1, 0],
+]
+_VERHOEFF_STEP = [1, 5, 7, 6, 2, 8, 3, 0, 9, 4]
 
 
 def is_card(text: str) -> bool:
@@ -81,9 +95,6 @@ def is_foreign_ip(text: str) -> bool:
 def is_phone(text: str) -> bool:
     """Whether a candidate has as many digits as a telephone number, and is not a date."""
     return 8 <= len(_digits(text)) <= 15 and not _DATE.fullmatch(text)
-
-
-_DATE = re.compile(r"[0-9]{1,4}[-./ ][0-9]{1,2}[-./ ][0-9]{1,4}")
 
 
 def _digits(text: str) -> list[int]:
@@ -157,21 +168,6 @@ def _is_personnummer(text: str) -> bool:
 
 def _is_aadhaar(text: str) -> bool:
     return _verhoeff(_digits(text))
-
-
-_VERHOEFF_PRODUCT = [
-    [0, 1, 2, 3, 4, 5, 6, 7, 8, 9],
-    [1, 2, 3, 4, 0, 6, 7, 8, 9, 5],
-    [2, 3, 4, 0, 1, 7, 8, 9, 5, 6],
-    [3, 4, 0, 1, 2, 8, 9, 5, 6, 7],
-    [4, 0, 1, 2, 3, 9, 5, 6, 7, 8],
-    [5, 9, 8, 7, 6, 0, 4, 3, 2, 1],
-    [6, 5, 9, 8, 7, 1, 0, 4, 3, 2],
-    [7, 6, 5, 9, 8, 2, 1, 0, 4, 3],
-    [8, 7, 6, 5, 9, 3, 2, 1, 0, 4],
-    [9, 8, 7, 6, 5, 4, 3, 2, 1, 0],
-]
-_VERHOEFF_STEP = [1, 5, 7, 6, 2, 8, 3, 0, 9, 4]
 
 
 def _verhoeff(digits: list[int]) -> bool:

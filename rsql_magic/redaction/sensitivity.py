@@ -75,6 +75,20 @@ _PEOPLE = frozenset(
     kunden patientin mitarbeiter kundenname cliente clientes paciente pacientes usuario usuarios
     """.split()
 )
+# What the columns of settings are called, those with their names and those with their values.
+_NAMES_OF_SETTINGS = frozenset(
+    """
+    name key setting variable parameter param option property attribute field config item env var label code entry
+    index setting_name variable_name parameter_name option_name config_key property_name attr k
+    """.split()
+)
+# A literal in quotes, what is compared with one, and people as lists of them are written.
+_LITERAL = re.compile(
+    r"""(?<!\w)(?:'[^']*'|"[^"]*")(?!\w)|\(\s*"?[^\W\d][\w. "]*\s*(?:[=<>]|!=|~~|\b(?i:in|like|between)\b)"""
+    r"""|\A[^\W\d][\w. "`]*(?:[<>=!]=?|<>) ?-?\d[\d.]*\Z"""  # MariaDB writes no parentheses around a comparison
+    r"""|\A[^\W\d_a-z][^\W\d_]+(?:[ '’-][^\W\d_]+)*, [^\W\d_a-z][\w.'’ -]*\Z"""
+)
+_LABELS = re.compile(r"""(?i)\b(enum(?:8|16)?|set)\((?:[^()'"]|'(?:[^'\\]|''|\\.)*'|"(?:[^"]|"")*")*\)""")
 
 
 @_remembered
@@ -90,15 +104,6 @@ def says_secret(name: str) -> bool:
     if _pairs(words) & _SECRET_PAIRS or any(map(_JOINED.search, words)):
         return True
     return bool(said) and not (said == {"token"} and _TEXT_WORDS.intersection(words))
-
-
-# What the columns of settings are called, those with their names and those with their values.
-_NAMES_OF_SETTINGS = frozenset(
-    """
-    name key setting variable parameter param option property attribute field config item env var label code entry
-    index setting_name variable_name parameter_name option_name config_key property_name attr k
-    """.split()
-)
 
 
 @_remembered
@@ -128,14 +133,6 @@ def says_personal(name: str) -> bool:
     return bool(_PERSONAL_WORDS.intersection(words) or _pairs(words) & _PERSONAL_PAIRS)
 
 
-# A literal in quotes, what is compared with one, and people as lists of them are written.
-_LITERAL = re.compile(
-    r"""(?<!\w)(?:'[^']*'|"[^"]*")(?!\w)|\(\s*"?[^\W\d][\w. "]*\s*(?:[=<>]|!=|~~|\b(?i:in|like|between)\b)"""
-    r"""|\A[^\W\d][\w. "`]*(?:[<>=!]=?|<>) ?-?\d[\d.]*\Z"""  # MariaDB writes no parentheses around a comparison
-    r"""|\A[^\W\d_a-z][^\W\d_]+(?:[ '’-][^\W\d_]+)*, [^\W\d_a-z][\w.'’ -]*\Z"""
-)
-
-
 @_remembered
 def says_literal(name: str) -> bool:
     """Whether a column is named by what a query says, so by values: ``SELECT 'Ann'``, ``sum(CASE WHEN (x = 5) …)``.
@@ -145,9 +142,6 @@ def says_literal(name: str) -> bool:
         ["'Ann'", '(age > 42)', 'Smith, Ann']
     """
     return _LITERAL.search(name[:1_000]) is not None
-
-
-_LABELS = re.compile(r"""(?i)\b(enum(?:8|16)?|set)\((?:[^()'"]|'(?:[^'\\]|''|\\.)*'|"(?:[^"]|"")*")*\)""")
 
 
 def type_without_labels(kind: str) -> str:

@@ -51,6 +51,29 @@ _SHELL = re.compile(r"(?m)^([ \t]*)(?:([A-Za-z_]\w*[ \t]*=[ \t]*)?!{1,2}[ \t]*([
 _LINE = re.compile(r"(?m)^([ \t]*(?:[A-Za-z_]\w*[ \t]*=[ \t]*)?)%(\w+)(?!%)\b([^\n]*)$")
 _LONG_NUMBER = re.compile(r"(?<![\w.])[0-9](?:_?[0-9]){7,}(?!\w)")
 _NUMBERS = re.compile(r"(?:(?<![\w.])-?[0-9][\w.+]*\s*,\s*){5,}-?[0-9][\w.+]*")
+_QUOTED = re.compile(
+    r"""(?<!\w)(?:(?P<mark>['"`])(?P<text>(?:\\.|(?!(?P=mark)(?!\w)).)*)(?:(?P=mark)|\Z)"""
+    r"""|‘(?P<single>[^’]*)(?:’|\Z)|“(?P<double>[^”]*)(?:”|\Z))""",
+    re.DOTALL,
+)
+# Words before and after a quoted name of code: "name 'x' is not defined", "'Model' object has no attribute 'fit'".
+_BEFORE = re.compile(
+    r"(?i)(?:\bname|attribute|module(?: named)?|argument|object|function|package(?: called)?|library|variable|column"
+    r"|field|table|view|relation|schema|method|parameter|keyword|operator|dtype|class|formula|aesthetic)s?\s*:?\s*$"
+)
+_AFTER = re.compile(
+    r"\s*(?:object\b|is not defined|is not callable|has no attribute|must be|should be|missing|argument"
+    r"|is not an exported|is an invalid keyword|takes)"
+)
+_CODE_NAME = re.compile(r"[A-Za-z_.][\w.:]*(?:\(\))?")
+# Messages that say a value without quotes, or a row of them.
+_BARE = re.compile(
+    r"(?P<before>unable to parse: |new category \(|[Ff]ailing row contains \(|\[parameters: |Key \([^)\n]*\)=\("
+    r"|^\[(?:left|right|index)\]: {0,4}|[Oo]ut of bounds \w+ timestamp: |for key '?)(?P<value>[^\n]*?)"
+    r"(?P<after>, at position|\), set the|\) already|\)?\]?\.?$|\Z)",
+    re.MULTILINE,
+)
+_WORD = re.compile(r"\w+")
 
 
 def without_data(source: str, known: AbstractSet[str]) -> str:
@@ -99,29 +122,6 @@ def _numbers_out(text: str) -> str:
 
 # What messages say
 
-_QUOTED = re.compile(
-    r"""(?<!\w)(?:(?P<mark>['"`])(?P<text>(?:\\.|(?!(?P=mark)(?!\w)).)*)(?:(?P=mark)|\Z)"""
-    r"""|‘(?P<single>[^’]*)(?:’|\Z)|“(?P<double>[^”]*)(?:”|\Z))""",
-    re.DOTALL,
-)
-# Words before and after a quoted name of code: "name 'x' is not defined", "'Model' object has no attribute 'fit'".
-_BEFORE = re.compile(
-    r"(?i)(?:\bname|attribute|module(?: named)?|argument|object|function|package(?: called)?|library|variable|column"
-    r"|field|table|view|relation|schema|method|parameter|keyword|operator|dtype|class|formula|aesthetic)s?\s*:?\s*$"
-)
-_AFTER = re.compile(
-    r"\s*(?:object\b|is not defined|is not callable|has no attribute|must be|should be|missing|argument"
-    r"|is not an exported|is an invalid keyword|takes)"
-)
-_CODE_NAME = re.compile(r"[A-Za-z_.][\w.:]*(?:\(\))?")
-# Messages that say a value without quotes, or a row of them.
-_BARE = re.compile(
-    r"(?P<before>unable to parse: |new category \(|[Ff]ailing row contains \(|\[parameters: |Key \([^)\n]*\)=\("
-    r"|^\[(?:left|right|index)\]: {0,4}|[Oo]ut of bounds \w+ timestamp: |for key '?)(?P<value>[^\n]*?)"
-    r"(?P<after>, at position|\), set the|\) already|\)?\]?\.?$|\Z)",
-    re.MULTILINE,
-)
-
 
 def message_without_data(message: str, known: AbstractSet[str]) -> str:
     """What went wrong, without the values that the message of Python, R or a database quotes.
@@ -158,9 +158,6 @@ def words_of_code(message: str, words: AbstractSet[str]) -> str:
     """
     shown = _WORD.sub(lambda match: match[0] if match[0] in words else "…", message)
     return re.sub(r"…(?:[\W_]*…)+", "…", shown)
-
-
-_WORD = re.compile(r"\w+")
 
 
 def _around(message: str, match: re.Match[str]) -> tuple[str, str]:

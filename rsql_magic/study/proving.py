@@ -48,6 +48,17 @@ _PLAIN = frozenset(
     to_pandas to_series
     """.split()
 )
+_BOUNDS = f"""
+import sys
+sys.dont_write_bytecode = True
+try:
+    import resource
+    resource.setrlimit(resource.RLIMIT_CPU, ({int(SECONDS)}, {int(SECONDS)}))
+    resource.setrlimit(resource.RLIMIT_AS, ({_MEMORY}, {_MEMORY}))
+    resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
+except (ImportError, ValueError, OSError):
+    pass
+"""
 
 
 def disproved(code: Code, sql: Callable[[str], str] | None = None) -> str:
@@ -85,19 +96,6 @@ def _python(source: str) -> str:
     if why := _refusal(source):
         raise _NotRun(why)
     return _run([sys.executable, "-I", "-c", f"{_BOUNDS}\n{_shown(source)}"], {})
-
-
-_BOUNDS = f"""
-import sys
-sys.dont_write_bytecode = True
-try:
-    import resource
-    resource.setrlimit(resource.RLIMIT_CPU, ({int(SECONDS)}, {int(SECONDS)}))
-    resource.setrlimit(resource.RLIMIT_AS, ({_MEMORY}, {_MEMORY}))
-    resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
-except (ImportError, ValueError, OSError):
-    pass
-"""
 
 
 def _shown(source: str) -> str:

@@ -14,6 +14,17 @@ Kind = Literal["summary", "flashcards", "quiz", "exam"]
 KINDS: tuple[Kind, ...] = ("summary", "flashcards", "quiz", "exam")
 MOST = 30
 """Most items of a sheet."""
+_BLOCK = re.compile(r"```(?:json)?[ \t]*\n(.*?)\n?[ \t]*```", re.DOTALL)
+_CODE = '"code": {"language": "python|r|sql", "source": "print(1 + 1)", "output": "2"}'
+FORMS: dict[Kind, str] = {
+    "summary": '{"title": "…", "items": [{"heading": "…", "text": "one or two sentences"}]}',
+    "flashcards": '{"title": "…", "items": [{"front": "a term or question", "back": "its answer"}]}',
+    "quiz": '{"title": "…", "items": [{"question": "…", "choices": ["…", "…", "…"], "answer": 0, "explanation": "why", '
+    + _CODE
+    + '}]}\n\n"answer" counts the choices from 0; exactly one choice is right.',
+    "exam": '{"title": "…", "items": [{"task": "…", "points": 5, "solution": "…", ' + _CODE + "}]}",
+}
+"""An example of each kind, for the prompt."""
 
 
 class Code(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -73,9 +84,6 @@ class Unusable(ValueError):
     """A reply that is no sheet; its arguments say why, one sentence each."""
 
 
-_BLOCK = re.compile(r"```(?:json)?[ \t]*\n(.*?)\n?[ \t]*```", re.DOTALL)
-
-
 def read_sheet(text: str, kind: Kind, count: int | None = None) -> Sheet:
     r"""The sheet in a model's reply, a block of JSON or JSON alone; ``count`` is how many items were asked for.
 
@@ -127,18 +135,6 @@ def _item_problems(item: Item) -> list[str]:
     if isinstance(item, Exercise) and item.points < 1:
         found.append("points should be at least 1.")
     return found
-
-
-_CODE = '"code": {"language": "python|r|sql", "source": "print(1 + 1)", "output": "2"}'
-FORMS: dict[Kind, str] = {
-    "summary": '{"title": "…", "items": [{"heading": "…", "text": "one or two sentences"}]}',
-    "flashcards": '{"title": "…", "items": [{"front": "a term or question", "back": "its answer"}]}',
-    "quiz": '{"title": "…", "items": [{"question": "…", "choices": ["…", "…", "…"], "answer": 0, "explanation": "why", '
-    + _CODE
-    + '}]}\n\n"answer" counts the choices from 0; exactly one choice is right.',
-    "exam": '{"title": "…", "items": [{"task": "…", "points": 5, "solution": "…", ' + _CODE + "}]}",
-}
-"""An example of each kind, for the prompt."""
 
 
 def as_markdown(sheet: Sheet, notes: tuple[str, ...] = ()) -> str:
