@@ -258,17 +258,20 @@ class _Code:
             of = self.known.columns(frame.value)
             if of is not None:
                 self.want(frame.value, of, _at(node, ("x", "y")))
-        self.join(node, name)
-        self.function(node, known if known is not None else grouped)
+        if name in {"merge", "join"}:
+            self.join(node, name)
+        of = known if known is not None else grouped
+        if of is not None and name in {"assign", "pipe", "apply"}:
+            self.function(node, name, of)
         self.of_data(node)
 
     def join(self, node: ast.Call, name: str) -> None:
         """What a join asks of both sides; ``df.join`` of pandas looks into the index on the right."""
         is_pandas_merge = name == "merge" and root(node.func) in {"pd", "pandas"}
         other = other_of(node, 1 if is_pandas_merge else 0)
-        known = self.known.columns(other)
-        if name not in {"merge", "join"} or other is None:
+        if other is None:
             return
+        known = self.known.columns(other)
         if known is not None and (name == "merge" or self.known.is_polars(other)):
             self.want(other, known, texts(word(node, "right_on")) or texts(word(node, "on")) or [])
         left = node.args[0] if is_pandas_merge and node.args else None
@@ -276,11 +279,11 @@ class _Code:
         if left is not None and of_left is not None:
             self.want(left, of_left, texts(word(node, "left_on", "on")) or [])
 
-    def function(self, node: ast.Call, known: Columns) -> None:
+    def function(self, node: ast.Call, name: str, known: frozenset[str]) -> None:
         """``df.assign(b=lambda d: d["a"])``, ``df.pipe(lambda d: …)``, ``df.apply(lambda row: …, axis=1)``."""
-        name, axis = method(node), word(node, "axis")
+        axis = word(node, "axis")
         by_row = isinstance(axis, ast.Constant) and axis.value in {1, "columns"}
-        if known is None or not (name in {"assign", "pipe"} or (name == "apply" and (by_row or groups(holder(node))))):
+        if name == "apply" and not (by_row or groups(holder(node))):
             return
         for value, made in [*((arg, None) for arg in node.args), *((each.value, each.arg) for each in node.keywords)]:
             if isinstance(value, ast.Lambda) and len(value.args.args) == 1 and isinstance(node.func, ast.Attribute):

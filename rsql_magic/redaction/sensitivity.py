@@ -12,7 +12,7 @@ import re
 from functools import lru_cache
 from itertools import pairwise
 
-# A name costs 5 to 8 µs, and each column of a session is asked about several times in a question.
+# A name costs 5 to 8 µs, a type 1: each column of a session is asked about several times in a question.
 _remembered = lru_cache(maxsize=20_000)
 _PARTS = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[^\W\d_A-Z]+|[0-9]+")
 
@@ -144,6 +144,7 @@ def says_literal(name: str) -> bool:
     return _LITERAL.search(name[:1_000]) is not None
 
 
+@_remembered
 def type_without_labels(kind: str) -> str:
     """A column's type without the labels of an enumeration, which are values.
 
