@@ -100,11 +100,11 @@ class Assistant:
         """A question: what was typed, with any ``{{name}}`` fields, and the settings for what was left open (None).
 
         ``names`` must be described, whatever they cost; ``attached`` is handed over with the question, such as what was
-        piped in. A question that is only looked at (``look``) may tell more than a policy that is not known allows.
+        piped in. A question that is only looked at (``look``) may hold more than a policy that is not known allows.
 
         Raises:
             BadInput: It is empty or too long, or a name stands for nothing.
-            GatewayError: What ``{{name}}`` may tell is up to the gateway's policy, and that is not known.
+            GatewayError: The gateway's policy, which bounds the value of a ``{{name}}``, is not known.
         """
         settings = self.settings
         if "{{" in text and not look:
@@ -190,7 +190,7 @@ class Assistant:
     def study_preview(
         self, question: NotebookQuestion, snapshot: NotebookSnapshot, kind: Kind, count: int | None = None
     ) -> Preview:
-        """What ``study`` would send; nobody is asked."""
+        """The request that ``study`` would send; no model is asked."""
         self._begin(False)
         return self._preview(self._study_writer(question, snapshot, kind, count, Screen()).messages())
 
@@ -209,7 +209,7 @@ class Assistant:
     def preview(
         self, question: NotebookQuestion, snapshot: NotebookSnapshot, *, chat: Chat | None = None, r: bool = True
     ) -> Preview:
-        """What ``ask`` would send, as far as the gateway's policy is known; no model is asked.
+        """The request that ``ask`` would send, as far as the gateway's policy is known; no model is asked.
 
         Only the main thread may look at R (``r``).
         """
@@ -346,7 +346,7 @@ class Assistant:
         options: QueryOptions | None = None,
         chat: Chat | None = None,
     ) -> Preview:
-        """What ``sql_ai`` would send first; nobody is asked, and the connection in use stays in use."""
+        """The first request of ``sql_ai``; no model is asked, and the connection in use stays in use."""
         self._begin(False, chat)
         with self.connections.undecided():
             prompt, _ = self._prompt(question, connection, snapshot or NotebookSnapshot(), options, chat)
@@ -427,7 +427,7 @@ def _refuse_odd_question(lang: str | None, privacy: str | None, timeout: float |
 
 @contextmanager
 def ending(screen: Screen) -> Iterator[None]:
-    """Whatever goes wrong, the screen says so, and a stop is one line."""
+    """End the screen's output when something goes wrong; a stop is one line."""
     try:
         yield
     except KeyboardInterrupt as stop:
@@ -439,7 +439,7 @@ def ending(screen: Screen) -> Iterator[None]:
 
 
 def _only_in_r(question: str, prompt: SchemaPrompt, snapshot: NotebookSnapshot) -> str:
-    """What to say of a frame of R that a question names, as queries do not see R's."""
+    """A hint on a frame of R that a question names, as queries do not see R's frames."""
     known = {*snapshot.namespace, *(table.name for table in prompt.catalog)}
     named = Mentions(question).mentioned(name for name in r_frames() if name not in known)
     if not named:

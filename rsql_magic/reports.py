@@ -1,4 +1,4 @@
-"""What ``%rsql`` and the ``rsql`` command tell: status, usage, models, and the doctor's findings.
+"""The reports of ``%rsql`` and the ``rsql`` command: status, usage, models, and the doctor's findings.
 
 Each report takes what it is about and gives back something to show; nothing here prints.
 """
@@ -105,7 +105,7 @@ def keys(assistant: Assistant) -> CellOutput:
 
 
 def context(gathered: Context) -> CellOutput:
-    """What would be told about the notebook, ranked."""
+    """The notebook's context, ranked."""
     plain = str(gathered)
     head, *rest = plain.splitlines()
     sentences = rest[len(gathered.rows()) + 1 :]
@@ -249,7 +249,7 @@ _NOT_TRIED = Finding("stream", False, "not tried, as no key is ready", _SEE_KEYS
 
 
 def _has_ready_key(gateway: LLMClient) -> bool:
-    """Whether an answer can come at once; an endpoint that does not tell may have one."""
+    """Whether an answer can come at once; an endpoint without that report may have one."""
     try:
         keys = _report(gateway, "status").get("keys")
     except GatewayError:

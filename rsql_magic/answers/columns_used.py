@@ -418,7 +418,7 @@ def _dropped(call: ast.Call, *, in_polars: bool) -> list[str]:
 
 
 def _in_query(node: ast.expr, known: frozenset[str]) -> list[str]:
-    """Names in the text of ``df.query``; only slips are told, because an index has a name too."""
+    """Names in the text of ``df.query``; only slips are reported, because an index has a name too."""
     if not (isinstance(node, ast.Constant) and isinstance(node.value, str)):
         return []
     try:

@@ -134,7 +134,7 @@ def _refuse_long(most: int, *texts: str) -> None:
 
 
 def unfilled(text: str, namespace: Mapping[str, Any]) -> str:
-    """What to say of ``{name}`` and ``$name`` in a question where ``name`` is a variable; empty for nothing.
+    """A hint on ``{name}`` and ``$name`` in a question where ``name`` is a variable; empty where there is none.
 
     Example:
         >>> unfilled("Customers from {city}?", {"city": "Oslo"})

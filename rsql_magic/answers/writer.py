@@ -72,7 +72,7 @@ class NotebookQuestion:
 
 @dataclass(frozen=True)
 class Prepared:
-    """A request that is ready, to be looked at before it is sent: its messages, and what they tell of the notebook."""
+    """A request that is ready, to be looked at before it is sent: its messages, and the notebook's context."""
 
     messages: tuple[Message, ...]
     context: Context
@@ -90,7 +90,7 @@ class Preview:
     note: str = ""  # what could not be looked at
 
     def piece(self, name: str) -> Piece | None:
-        """What they tell of one thing; None when they do not."""
+        """The description of one thing; None when it is not described."""
         pieces = self.context.pieces if self.context else ()
         return next((piece for piece in pieces if piece.name == name and piece.shown), None)
 
@@ -110,7 +110,7 @@ def preview_of(messages: Sequence[Message]) -> Preview:
 
 
 def parse_python(code: str) -> str:
-    """What Python's parser says; magics and ``!commands`` are IPython's and pass.
+    """The message of Python's parser, empty for code that parses; magics and ``!commands`` are IPython's and pass.
 
     Example:
         >>> parse_python("mean(x")
@@ -127,7 +127,7 @@ def parse_python(code: str) -> str:
 
 
 def parse_sql(code: str, dialect: str = "") -> str:
-    """What sqlglot says. A block of several statements is fine here: nothing of it is run."""
+    """The message of sqlglot; several statements are fine here, as nothing of them is run."""
     import sqlglot
     from sqlglot.errors import SqlglotError
 
@@ -167,7 +167,7 @@ def cited(sources: Sequence[str]) -> list[str]:
 
 
 def drawn_from(sources: Sequence[str]) -> str:
-    """The line below an answer that says what it was drawn from; empty where it names nothing.
+    """The line below an answer with its sources; empty where it names none.
 
     Example:
         >>> drawn_from(["frame sales", "help stats::lm"])
@@ -302,7 +302,7 @@ class AnswerWriter:
 
     @cached_property
     def gathered(self) -> Context:
-        """What the model is told about the notebook."""
+        """The notebook's context, as the model reads it."""
         if self._prepared is not None:
             return self._prepared.context
         if not self._question.context:
@@ -322,7 +322,7 @@ class AnswerWriter:
         )
 
     def messages(self) -> list[Message]:
-        """What would be sent: the prompt, the history, what is told of the notebook, and the question."""
+        """The messages of the request: prompt, history, the notebook's context, and the question."""
         if self._prepared is not None:
             return list(self._prepared.messages)
         system = prompts.render("ask", lang=LANGUAGES[self._question.lang])
@@ -332,7 +332,7 @@ class AnswerWriter:
         return self._entry.messages(system, user.strip())
 
     def as_values(self) -> dict[str, Any]:
-        """What the last message asks and all of them tell, as values, for the model of fixed rules."""
+        """The content of the messages as values, for the model of fixed rules."""
         values = {
             "task": "ask",
             "question": self._question.text,
@@ -392,7 +392,7 @@ class AnswerWriter:
         return [*(check_blocks(blocks, self._parsers) or self._unknown(blocks)), *self._wrong_in_r(blocks)]
 
     def _wrong_in_r(self, blocks: Sequence[Block]) -> list[str]:
-        """What R says of the R code; while R cannot be asked, that is noted instead."""
+        """The problems that R finds in the R code; while R is busy, that is noted instead."""
         self._unchecked = ""
         if not any(block.language == "r" for block in blocks):
             return []

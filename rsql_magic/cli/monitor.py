@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from rsql_magic.assistant import Assistant
 
+# The terminal's second page, without a cursor: what was there before comes back at the end.
 _ENTER, _LEAVE = "\x1b[?1049h\x1b[?25l", "\x1b[?25h\x1b[?1049l"
 _HOME, _REST_OF_LINE, _BELOW = "\x1b[H", "\x1b[K", "\x1b[J"
 _BAR = 24
@@ -30,7 +31,7 @@ def options(parser: argparse.ArgumentParser) -> None:
 
 
 def run(assistant: Assistant, options: argparse.Namespace) -> None:
-    """Look again and again. A gateway that is away after the first look is said, and looked for again."""
+    """Show the gateway again and again; one that is away after the first look is reported, and looked for again."""
     looks = 0
     with _screen() as live:
         while True:
@@ -74,7 +75,7 @@ def _write(lines: list[str], *, live: bool) -> None:
 
 
 def page(look: Mapping[str, Any], now: datetime, where: str) -> list[str]:
-    """The lines of a whole page, from ``status`` and ``stats`` as the gateway tells them, or ``error``."""
+    """The lines of a whole page, from ``status`` and ``stats`` of the gateway, or ``error``."""
     head = [f"rsql · {where} · {now:%H:%M:%S} · Ctrl-C ends", ""]
     if "error" in look:
         return [*head, look["error"], "Looking again …"]

@@ -47,7 +47,7 @@ def noticed(environ: Mapping[str, str]) -> bool:
 def session(environ: Mapping[str, str], question: str, folder: Path | None = None) -> str:
     """A few lines about R for the model; empty where R cannot be asked.
 
-    ``R_HOME`` of the environment says which R; packages that the question names are told with their versions.
+    ``R_HOME`` of the environment says which R; packages that the question names stand there with their versions.
     """
     command = _rscript(environ)
     lines = _asked(command) if command else []

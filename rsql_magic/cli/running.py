@@ -69,7 +69,7 @@ def _query(assistant: Assistant, options: argparse.Namespace) -> None:
 
 
 def _encrypted() -> Config:
-    """A kernel that can talk to us encrypted does so, where Jupyter can; it would say that it does not."""
+    """Encryption between kernel and client where Jupyter has it; a kernel warns of a connection without."""
     from jupyter_client.manager import KernelManager
     from traitlets.config import Config
 

@@ -218,10 +218,10 @@ def _field(name: str) -> str:
 
 
 def draw(chart: Chart, frame: pd.DataFrame, total: int | None = None, *, cut: bool = False) -> tuple[Spec, str]:
-    """The specification with its data bound, and what has to be said about it.
+    """The specification with its data bound, and a note on it.
 
     At most ``MOST_ROWS`` rows are drawn, of ``total`` where that is known; ``cut`` when there are more than in
-    ``frame``. A chart of some of the rows says so itself.
+    ``frame``. A chart of some of the rows has that as its title.
     """
     rows, note, title = frame.head(MOST_ROWS), "", {}
     if cut or len(frame) > MOST_ROWS:

@@ -208,7 +208,7 @@ class TerminalScreen(Screen):
         self._transient = False
 
     def status(self, word: str) -> None:
-        """A word that the next output overwrites; nothing when nobody watches."""
+        """A word that the next output overwrites; nothing on a pipe."""
         if self._err.isatty():
             self._err.write(f"\r\x1b[K{' '.join(printable(word).split())} …")
             self._err.flush()

@@ -59,6 +59,7 @@ def key_of(messages: Sequence[Mapping[str, Any]], model: str | None, **params: A
     import hashlib
 
     text = json.dumps([list(map(dict, messages)), model, params], sort_keys=True, ensure_ascii=False, default=str)
+    # In JSON the quotes around an attribute of the prompt are escaped, and the date would not be found.
     return hashlib.sha256(_TODAY.sub("", text.replace('\\"', '"')).encode("utf-8", "surrogatepass")).hexdigest()
 
 

@@ -38,7 +38,7 @@ _QUOTED = 60
 
 @dataclass(frozen=True, slots=True)
 class Origin:
-    """Where a question stands: the id of its cell, empty where the front end tells none, and of this run of it."""
+    """Where a question stands: the id of its cell, empty where the front end sends none, and of this run of it."""
 
     cell: str = ""
     run: str = ""
@@ -136,7 +136,7 @@ class Chat:
         if not own and not whole and self._is_typed_again(question, origin, task):
             own = self.turns[-1:]
         place = self._place(origin, own)
-        gone = set(map(id, own))
+        gone = set(map(id, own))  # by identity: two turns may hold the same words
         before = [turn for turn in self.turns if id(turn) not in gone and turn.place <= place]
         following = follows(question)
         candidates = before if whole or self.is_named else _chain(before) if following else []
@@ -290,7 +290,7 @@ class Entry:
 
     @property
     def note(self) -> str:
-        """What the footer says of the turns that are told, or missed."""
+        """The footer's note on the turns that are sent along, or left out."""
         if self.earlier and not self.chat.history(self.earlier):
             return "the question before is not told: it is longer than Rsql.history_tokens"
         if self.earlier:

@@ -39,7 +39,7 @@ Described: TypeAlias = "Callable[[], Mapping[str, Any]]"
 """Makes the member ``rsql``: what the messages state, as values, for the gateway's model of fixed rules."""
 
 _LOOPBACK = {"127.0.0.1", "localhost", "::1"}
-_OF_PROXIES = (502, 503)
+_OF_PROXIES = (502, 503)  # with a page of HTML: a hub's proxy while the gateway restarts
 _RESTART_PAUSES = (0.5, 1.0, 2.0)  # seconds; a gateway starts within one
 _QUOTES = re.compile(r"""['"`\[\]\\\s]+""")
 _WITHHELD = "[withheld]"
@@ -186,7 +186,7 @@ class LLMClient:
             ) from error
 
     def _reply(self, http: httpx.Client, request: httpx.Request) -> httpx.Response:
-        """The reply; where a proxy says that no gateway is behind it, as in a restart, that of a moment later."""
+        """The reply; after a proxy's reply that no gateway is behind it, as in a restart, that of a moment later."""
         for pause in _RESTART_PAUSES if request.method == "POST" else ():
             response = http.send(request, stream=True)
             if response.status_code not in _OF_PROXIES or "html" not in response.headers.get("content-type", ""):

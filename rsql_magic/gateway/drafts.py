@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from rsql_magic.gateway.events import Reply
 
 
+# A fence that nothing closes reaches to the end of the text, as in Markdown.
 _BLOCK = re.compile(
     r"^(?P<indent>[ \t]*)(?P<fence>`{3,}|~{3,})[ \t]*(?P<lang>[^\s`{]*|\{[^}\n]*\})[^\n]*\n"
     r"(?P<code>.*?)(?P<end>^[ \t]*(?P=fence)[`~]*[ \t]*$|\Z)",
@@ -31,7 +32,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class Block:
-    """One fenced block of code; its language in lower case, empty when the fence does not say."""
+    """One fenced block of code; its language in lower case, empty where the fence has none."""
 
     language: str
     code: str

@@ -365,7 +365,7 @@ def parse_sse(
 
 
 def _read_chunk(chunk: dict[str, Any], fields: dict[str, Any]) -> str:
-    """Note what one chunk tells and give back its text."""
+    """Take the fields of one chunk and give back its text."""
     if chunk.get("error"):
         raise error_of(0, json.dumps(chunk), {}, "")
     fields["model"] = _words(chunk.get("model")) or fields["model"]

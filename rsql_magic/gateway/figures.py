@@ -1,7 +1,7 @@
-"""What a gateway tells of itself and of its caller, in the words of a table's rows.
+"""The reports of a gateway on itself and on its caller, as rows of a table.
 
-What there is nothing to say of has no row: keys in states that no key is in, a cache that has answered nothing. What a
-newer gateway tells beside it comes last, under the names it gives.
+What is empty has no row: states that no key is in, a cache that has answered nothing. Fields that only a newer gateway
+has come last, under their own names.
 """
 
 from __future__ import annotations
@@ -13,11 +13,11 @@ Report = Mapping[str, Any]
 """A report as the gateway gives it."""
 
 Row = tuple[str, str]
-"""What a row is about, and what there is to say."""
+"""The subject of a row, and its text."""
 
 
 def status_rows(report: Report) -> list[Row]:
-    """Rows for what ``GET status`` tells.
+    """Rows for the report ``GET status``.
 
     Example:
         >>> status_rows({"keys": {"ready": 2, "cooling": 0}, "queue": {"length": 0}, "models": ["qwen"]})
@@ -37,7 +37,7 @@ def status_rows(report: Report) -> list[Row]:
 
 
 def usage_rows(report: Report) -> list[Row]:
-    """Rows for what ``GET stats`` tells.
+    """Rows for the report ``GET stats``.
 
     Example:
         >>> usage_rows({"caller": "ada", "limits": {"day": {"current": 3, "limit": 200}}, "cost": {"today": 0.5}})
@@ -138,7 +138,7 @@ def _saved(report: Report) -> str:
 
 
 def _policy(rest: dict[str, Any]) -> Iterator[Row]:
-    """What the group's administrator decided; taken out of ``rest``."""
+    """The tenant's policy; taken out of ``rest``."""
     yield "leaves the kernel at most", str(rest.pop("privacy_floor", "") or "")
     yield "your group's instructions", str(rest.pop("system_prompt", "") or "")
 

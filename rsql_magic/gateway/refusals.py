@@ -44,7 +44,7 @@ def not_a_gateway(url: str, status: int) -> GatewayError:
 def error_of(status: int, body: str, headers: Mapping[str, str], url: str) -> GatewayError:
     """The error that a refusal stands for; status 0 is an error event inside a stream.
 
-    OpenAI's shape of a body is understood, anything else is not shown. ``headers`` tell ``Retry-After`` and the id.
+    OpenAI's shape of a body is understood, anything else is not shown; headers hold ``Retry-After`` and the id.
 
     Example:
         >>> type(error_of(401, "", {}, "http://localhost/rsql/")).__name__
@@ -74,7 +74,7 @@ def error_of(status: int, body: str, headers: Mapping[str, str], url: str) -> Ga
 
 
 def _is_said(hint: str, message: str) -> bool:
-    """Whether the gateway's own words give the same advice; the first two of it tell."""
+    """Whether the gateway's message gives the same advice, by the first two words of it."""
     advice = " ".join(_words(hint)[:2])
     return bool(advice) and advice in " ".join(_words(message))
 

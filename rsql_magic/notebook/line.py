@@ -187,7 +187,7 @@ class _LineReader:
 
 
 def _plainly(message: str) -> BadInput:
-    """What argparse says of a wrong value, in plain words.
+    """The message of argparse on a wrong value, in plain words.
 
     Example:
         >>> print(_plainly("argument --as: invalid choice: 'quizz' (choose from 'quiz', 'exam')"))
@@ -225,7 +225,7 @@ def _unknown(flag: str, known: dict[str, Option]) -> BadInput:
 class QuestionMark(TokenTransformBase):
     """``%ask …?`` and ``x = %ask …?`` become a call of the magic, before IPython looks for a question mark."""
 
-    priority = 1
+    priority = 1  # before IPython's own for question marks, which has 5
 
     @classmethod
     def find(cls, tokens_by_line: Sequence[Sequence[Any]]) -> QuestionMark | None:

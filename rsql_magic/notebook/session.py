@@ -76,7 +76,7 @@ def check_name(name: str) -> None:
 
 
 def _reference(value: Any) -> Callable[[], Any]:
-    """A way to a value that does not keep a large one alive."""
+    """A weak reference where a value can have one, so that a large one is not kept alive."""
     try:
         return weakref.ref(value)
     except TypeError:  # of text and numbers
@@ -86,7 +86,7 @@ def _reference(value: Any) -> Callable[[], Any]:
 def last_error() -> BaseException | str | None:
     """The last uncaught error of the user's code or query: Python's, or R's where that is what it came from.
 
-    A refusal of a magic's own line is none: its message says everything.
+    The refusal of a magic's own line is none: its message is complete.
     """
     error = getattr(sys, "last_exc", None) or getattr(sys, "last_value", None)
     if isinstance(error, CodeFailed) and error.__cause__:

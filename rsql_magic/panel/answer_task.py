@@ -40,7 +40,7 @@ _LEFT_OUT = "a cell is running: what only its thread can read, such as R's objec
 
 
 class Busy(BadInput):
-    """Only the main thread can say, and a cell is running there."""
+    """The answer is known on the main thread only, where a cell is running."""
 
 
 class AnswerTask:
@@ -117,7 +117,7 @@ class AnswerTask:
     def prepare(
         self, *, patience: float | None = None, waiting: Callable[[], None] = lambda: None, lenient: bool = False
     ) -> Preview:
-        """Build the request; nobody is asked.
+        """Build the request; no model is asked.
 
         ``patience`` bounds the seconds to wait for the main thread where the question needs it, ``waiting`` is called
         when that takes a while, and ``lenient`` leaves out mentions that name nothing.
@@ -227,7 +227,7 @@ class AnswerTask:
         return self._panel.main_thread.call(check, patience=_CHECK_PATIENCE, stopped=lambda: self.stop.asked)
 
     def _check_late(self, answer: Answer, context: Context | None) -> None:
-        """Check R code that nobody could check while the answer came; on the main thread."""
+        """Check R code on the main thread, which was busy while the answer came."""
         try:
             suppressed = context.suppressed if context else frozenset[str]()
             wrong, note = check_in_r(blocks_of(answer.text), suppressed), "R code checked"
@@ -251,7 +251,7 @@ class AnswerTask:
             self._failed(answer.ended_by)
 
     def _note(self, answer: Answer, about_r: str) -> None:
-        """What there is to say of the code in an answer."""
+        """Show the problems of the code in an answer, and whether R code was checked."""
         self.pair.problems = answer.problems
         self.pair.notes = (about_r,) if about_r else ()
 
@@ -285,7 +285,7 @@ class AnswerTask:
         pair.state = "done"
 
     def _on_main(self, work: Callable[[], Any]) -> Any:
-        """What only the main thread may do; the model is waited for in this one."""
+        """Run database work on the main thread; this one waits for the model."""
 
         def stoppable() -> Any:
             with self.stop.governs():
@@ -312,7 +312,7 @@ def _names_of_r() -> list[str]:
 
 
 def _with_note(preview: Preview, note: str) -> Preview:
-    """A preview that says something more of what it tells."""
+    """A preview with one more note on its context."""
     if preview.prepared is None:
         return preview
     context = replace(preview.prepared.context, notes=(*preview.prepared.context.notes, note))

@@ -58,7 +58,7 @@ class MainThread:
         begun, done = threading.Event(), Future[T]()
         self._loop.add_callback(_carry_out, work, begun, done)
         announced, spent = False, 0.0
-        while not begun.wait(0.05):
+        while not begun.wait(0.05):  # seconds between two looks at whether the user gave up
             spent += 0.05
             gave_up = stopped()
             if (gave_up or (patience is not None and spent >= patience)) and done.cancel():
@@ -69,7 +69,7 @@ class MainThread:
         return done.result()
 
     def later(self, work: Callable[[], None]) -> None:
-        """Do something on the main thread when it is free; nobody waits."""
+        """Do something on the main thread when it is free, without waiting for it."""
         if self._loop is None:
             work()
         else:

@@ -65,7 +65,7 @@ def mentions_in(
 
 
 def _looked_up(mention: Mention, names: Sequence[str]) -> Mention:
-    """A mention of R's with what R says of it."""
+    """A mention of R's, looked up among R's objects."""
     near = get_close_matches(mention.name, names, 1)
     like = f"r:{near[0]}" if near else ""
     return replace(mention, known=mention.name in names, like=like)
@@ -82,7 +82,7 @@ def names_in(text: str) -> list[str]:
 
 
 def waiting(name: str, why: str) -> dict[str, Any]:
-    """A mention as a view shows it while nothing can be said of it."""
+    """A mention as a view shows it while it cannot be looked up."""
     return {"text": name, "kind": "waiting", "tokens": 0, "shown": why, "missing": ""}
 
 

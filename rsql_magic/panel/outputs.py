@@ -141,7 +141,7 @@ def _r(code: str) -> list[Output]:
 
 def _sql(code: str, connection: str, shell: Any, assistant: Assistant) -> list[Output]:
     settings = assistant.settings
-    with assistant.connections.undecided():
+    with assistant.connections.undecided():  # running a block does not change the connection in use
         engine, _ = assistant.connections.engine(connection, shell.user_ns)
     rows = engine.run(code, max_rows=settings.max_rows, timeout=settings.query_timeout)
     html = table_html(rows.df, rows=settings.shown_rows, columns=settings.shown_columns)

@@ -124,7 +124,7 @@ class Answers:
         self._panel = panel
 
     def run(self, *, code: str, language: str = "", connection: str = "") -> dict[str, Any]:
-        """Run a block of code, as the user said, on the main thread; SQL on the connection it was written for."""
+        """Run a block of code on the main thread; SQL on the connection it was written for."""
         panel = self._panel
         panel.questions.code_runs += 1
         found = panel.main_thread.call(

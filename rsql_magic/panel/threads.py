@@ -1,6 +1,6 @@
 """Threads: the conversations of a panel, as it shows them.
 
-A ``Chat`` remembers what a model is told of earlier turns; a thread remembers what a person sees: also questions that
+A ``Chat`` holds the turns that a model reads again; a thread holds what a person sees: also questions that
 failed, what they cost, the rating, the table. The first thread of every panel stands for the one conversation of the
 notebook, which ``%%ask`` and ``%%sql_ai`` share.
 """
@@ -68,7 +68,7 @@ class MessagePair:
     id: str = field(default_factory=new_id)
 
     def as_dict(self) -> dict[str, Any]:
-        """What a view is told; plain values."""
+        """Plain values for a view."""
         names = ("id", "question", "answer", "state", "task", "by", "status", "footer", "model", "requested_model")
         more = ("request_id", "rating", "sources", "problems", "notes", "error", "result")
         return {name: getattr(self, name) for name in (*names, *more)}
@@ -155,12 +155,12 @@ class Thread:
         return next((each for each in self.pairs if each.turn is not None and id(each.turn) not in remembered), None)
 
     def cut(self, start: MessagePair) -> None:
-        """Forget a pair and all after it; the model is not told of them any more."""
+        """Forget a pair and all after it; the model's history ends before them too."""
         self.chat.turns[:] = self._turns_before(start)
         del self.pairs[self.pairs.index(start) :]
 
     def before(self, start: MessagePair | None) -> Chat:
-        """What the model is told of the conversation before a pair; None for all of it."""
+        """The model's conversation before a pair; None for all of it."""
         if start is None or start not in self.pairs:
             return self.chat
         chat = copy(self.chat)
@@ -225,6 +225,7 @@ class Conversations:
         thread = self._threads[0]
         with self.lock:
             own = thread.running
+            # The turn of the panel's own answer belongs to the pair that is running, not to a cell.
             if own is not None and threading.current_thread().name == ANSWERS:
                 own.turn = turn
                 return

@@ -144,6 +144,7 @@ def _is_no_header(text: str) -> bool:
     return text.strip().lower() not in _WORDS_OF_HEADERS and not says_secret(text)
 
 
+# From the special to the general: a broad form, such as a long random text, must not take the name of a narrow one.
 DETECTORS: tuple[Detector, ...] = (
     Detector(
         "private key",

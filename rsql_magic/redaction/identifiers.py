@@ -98,6 +98,7 @@ def is_phone(text: str) -> bool:
 
 
 def _digits(text: str) -> list[int]:
+    # isdigit() is true of the digits of all scripts, and of superscripts.
     return [int(char) for char in text if char in "0123456789"]
 
 

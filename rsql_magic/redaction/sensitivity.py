@@ -156,6 +156,7 @@ def type_without_labels(kind: str) -> str:
 
 
 def _words(name: str) -> list[str]:
+    # A column of a query without an alias is named by all of its expression.
     return [word.lower() for word in _PARTS.findall(name[:200])]
 
 

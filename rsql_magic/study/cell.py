@@ -90,14 +90,14 @@ class StudyWriter(AnswerWriter):
 
     def messages(self) -> list[Message]:
         """What would be sent."""
-        wanted = f"Write exactly {self._count} items." if self._count else f"Write 3 to {min(10, MOST)} items."
+        wanted = f"Write exactly {self._count} items." if self._count else "Write 3 to 10 items."
         system = prompts.render("study", form=FORMS[self._kind], count=wanted)
         asked = f"{self._kind} about: {self._question.text}"
         user = prompts.render("question", context=self.gathered.text, question=asked)
         return self._entry.messages(system, user.strip())
 
     def as_values(self) -> dict[str, Any]:
-        """What the last message asks and all of them tell, as values, for the model of fixed rules."""
+        """The content of the messages as values, for the model of fixed rules."""
         return super().as_values() | {"task": "study", "sheet": self._kind, "count": self._count}
 
     def begin(self) -> None:
@@ -133,7 +133,7 @@ class StudyWriter(AnswerWriter):
         return prompts.render("study_repair", problems="\n".join(f"- {problem}" for problem in problems))
 
     def _proved(self, sheet: Sheet) -> Study:
-        """The sheet without items whose code does not give what they say."""
+        """The sheet without items whose code does not give the stated answer."""
         wrong = dict(_unproved(sheet))
         kept = tuple(item for number, item in enumerate(sheet.items, 1) if number not in wrong)
         if not kept:
@@ -167,6 +167,6 @@ class _StatusScreen(Screen):
 
 
 def _unproved(sheet: Sheet) -> list[tuple[int, str]]:
-    """The numbers of items whose code does not give what they say, and why."""
+    """The numbers of items whose code does not give the stated answer, and why."""
     coded = [(number, item.code) for number, item in enumerate(sheet.items, 1) if getattr(item, "code", None)]
     return [(number, why) for number, code in coded if (why := disproved(code))]

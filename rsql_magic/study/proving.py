@@ -134,7 +134,7 @@ def _node_refusal(node: ast.AST) -> str:
         if (
             name.startswith("_")
             or (name.startswith(_FILES) and name not in _PLAIN)
-            or name in {"sys", "os", "io", "eval", "query"}
+            or name in {"sys", "os", "io", "eval", "query"}  # the last two run a text as code in pandas
         ):
             return f"it calls {name}"
     return ""

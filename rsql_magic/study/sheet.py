@@ -108,7 +108,7 @@ def read_sheet(text: str, kind: Kind, count: int | None = None) -> Sheet:
 
 
 def _problems(sheet: Sheet, count: int | None) -> list[str]:
-    """What no type says."""
+    """Problems that no type can express."""
     size = len(sheet.items)
     found = []
     if count is not None and size != count:
