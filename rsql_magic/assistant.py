@@ -11,7 +11,7 @@ import time
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import cache
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from rsql_magic.answers import (
     BUSY,
@@ -44,6 +44,8 @@ if TYPE_CHECKING:
     from rsql_magic.sql import Catalog, Privacy
     from rsql_magic.study import Kind, Study, StudyWriter
     from rsql_magic.text2sql import Linked, SQLResult
+
+W = TypeVar("W", bound=AnswerWriter)
 
 
 class Assistant:
@@ -148,9 +150,9 @@ class Assistant:
         with ending(screen):
             screen.status("reading")
             self.locator.learn_policy()
-            writer = self._answer_writer(
-                question, snapshot, screen, chat, begin=True, prepared=prepared, executor=executor
-            )
+            more = {"prepared": prepared, "executor": executor}
+            writer = self._writer(AnswerWriter, question, snapshot, screen, chat, **more)
+            writer.begin()
             answer = writer.run()
             answer.notes = (
                 *filter(None, (question.hint,)),
@@ -201,10 +203,7 @@ class Assistant:
 
         if count is not None and not 1 <= count <= MOST:
             raise BadInput(f"--count is 1 to {MOST}.", hint="Leave it out to have the model decide.")
-        question = replace(question, level=self.locator.most(question.level))
-        catalog = self._catalog(question.level)
-        entry = self.chat.entry(question.text, snapshot.origin, connection=self._asked, level=question.level)
-        return StudyWriter(kind, count, question, snapshot, entry, catalog=catalog, screen=screen)
+        return self._writer(StudyWriter, question, snapshot, screen, kind=kind, count=count)
 
     def preview(
         self, question: NotebookQuestion, snapshot: NotebookSnapshot, *, chat: Chat | None = None, r: bool = True
@@ -214,7 +213,7 @@ class Assistant:
         Only the main thread may look at R (``r``).
         """
         self._begin(False, chat)
-        writer = self._answer_writer(question, snapshot, Screen(), chat, r=r)
+        writer = self._writer(AnswerWriter, question, snapshot, Screen(), chat, r=r)
         messages = writer.messages()
         prepared = Prepared(tuple(messages), writer.gathered)
         note = " ".join(f"{each}." for each in writer.gathered.notes)
@@ -225,26 +224,24 @@ class Assistant:
 
     def gather(self, text: str, snapshot: NotebookSnapshot) -> Context:
         """The context of a question about the notebook."""
-        return self._answer_writer(NotebookQuestion(text, level=self.settings.privacy), snapshot, Screen()).gathered
+        question = NotebookQuestion(text, level=self.settings.privacy)
+        return self._writer(AnswerWriter, question, snapshot, Screen()).gathered
 
-    def _answer_writer(
+    def _writer(
         self,
+        writer: type[W],
         question: NotebookQuestion,
         snapshot: NotebookSnapshot,
         screen: Screen,
         chat: Chat | None = None,
-        *,
-        begin: bool = False,
         **more: Any,
-    ) -> AnswerWriter:
-        question = replace(question, level=self.locator.most(question.level))
-        catalog = self._catalog(question.level)
-        talk = self.chat if chat is None else chat
-        whole = chat is not None
-        entry = talk.entry(question.text, snapshot.origin, whole=whole, connection=self._asked, level=question.level)
-        if begin:
-            entry.begin()
-        return AnswerWriter(question, snapshot, entry, catalog=catalog, screen=screen, **more)
+    ) -> W:
+        """The writer of a question at the gateway's privacy level, with its place in the conversation."""
+        level = self.locator.most(question.level)
+        catalog = self._catalog(level)
+        talk, whole = (self.chat, False) if chat is None else (chat, True)
+        entry = talk.entry(question.text, snapshot.origin, whole=whole, connection=self._asked, level=level)
+        return writer(replace(question, level=level), snapshot, entry, catalog=catalog, screen=screen, **more)
 
     def catalog_in_use(self) -> Catalog | None:
         """The catalog of the connection in use, when one is open and answers."""

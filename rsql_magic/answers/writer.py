@@ -268,79 +268,72 @@ class Answer(Showable):
         return f"<Answer {usage_line(self.usage) or 'empty'}>"
 
 
+@dataclass(eq=False)
 class AnswerWriter:
-    """One question on its way to an answer, which becomes a turn at its entry.
+    """One question on its way to an answer, which becomes a turn at its entry."""
 
-    A request that was ``prepared`` before is sent as it is. ``executor`` checks R code where this thread cannot; it
-    raises TimeoutError while the main thread is busy.
-    """
+    question: NotebookQuestion
+    snapshot: NotebookSnapshot
+    entry: Entry
+    catalog: Catalog | None = None
+    screen: Screen = field(default_factory=Screen)
+    prepared: Prepared | None = None  # the request, when it was made before; then it is sent as it is
+    r: bool = True  # whether R may be looked at
+    executor: MainThreadExecutor | None = None  # for R code; raises TimeoutError while the main thread is busy
 
-    def __init__(
-        self,
-        question: NotebookQuestion,
-        snapshot: NotebookSnapshot,
-        entry: Entry,
-        *,
-        catalog: Catalog | None = None,
-        screen: Screen | None = None,
-        prepared: Prepared | None = None,
-        r: bool = True,
-        executor: MainThreadExecutor | None = None,
-    ) -> None:
-        self._question = question
-        self._prepared = prepared
-        self._r = r
-        self._executor = executor or (lambda check: check())
-        self._snapshot = snapshot
-        self._entry = entry
-        self._catalog = catalog
-        # Half an object is no JSON: it is shown when it is complete.
-        self._screen = screen if screen and question.format != "json" else Screen()
-        self._replies: list[Reply] = []
-        self._unchecked = ""
-        self._problems: Sequence[str] = ()
+    replies: list[Reply] = field(default_factory=list, init=False)
+    unchecked: str = field(default="", init=False)  # why R code was not checked
+    problems: Sequence[str] = field(default=(), init=False)  # those that the model was asked to correct
+
+    def __post_init__(self) -> None:
+        if self.question.format == "json":
+            self.screen = Screen()  # half an object is no JSON: it is shown when it is complete
+
+    def begin(self) -> None:
+        """Take the turns of earlier runs of its cell out of the conversation."""
+        self.entry.begin()
 
     @cached_property
     def gathered(self) -> Context:
         """The notebook's context, as the model reads it."""
-        if self._prepared is not None:
-            return self._prepared.context
-        if not self._question.context:
+        if self.prepared is not None:
+            return self.prepared.context
+        if not self.question.context:
             return Context()
         return gather(
-            self._question.text,
-            self._snapshot.sources(
-                self._question.text, {*self._question.names, *recently(as_cells(self._snapshot.cells)[-5:])[0]}
+            self.question.text,
+            self.snapshot.sources(
+                self.question.text, {*self.question.names, *recently(as_cells(self.snapshot.cells)[-5:])[0]}
             ),
-            names=self._question.names,
-            level=self._question.level,
-            budget=self._question.budget,
-            catalog=self._catalog,
-            cells=self._snapshot.cells,
-            error=self._snapshot.error if self._question.about_error else None,
-            r=self._r,
+            names=self.question.names,
+            level=self.question.level,
+            budget=self.question.budget,
+            catalog=self.catalog,
+            cells=self.snapshot.cells,
+            error=self.snapshot.error if self.question.about_error else None,
+            r=self.r,
         )
 
     def messages(self) -> list[Message]:
         """The messages of the request: prompt, history, the notebook's context, and the question."""
-        if self._prepared is not None:
-            return list(self._prepared.messages)
-        system = prompts.render("ask", lang=LANGUAGES[self._question.lang])
-        attached = (fence(piece.kind, piece.name, piece.text) for piece in self._question.attached)
-        asked = "\n\n".join([self._question.text, *attached])
+        if self.prepared is not None:
+            return list(self.prepared.messages)
+        system = prompts.render("ask", lang=LANGUAGES[self.question.lang])
+        attached = (fence(piece.kind, piece.name, piece.text) for piece in self.question.attached)
+        asked = "\n\n".join([self.question.text, *attached])
         user = prompts.render("question", context=self.gathered.text, question=asked)
-        return self._entry.messages(system, user.strip())
+        return self.entry.messages(system, user.strip())
 
     def as_values(self) -> dict[str, Any]:
         """The content of the messages as values, for the model of fixed rules."""
         values = {
             "task": "ask",
-            "question": self._question.text,
-            "language": "" if self._question.lang == "auto" else self._question.lang,
-            "history": self._entry.history(),
-            "problems": self._problems,
+            "question": self.question.text,
+            "language": "" if self.question.lang == "auto" else self.question.lang,
+            "history": self.entry.history(),
+            "problems": self.problems,
         }
-        return Context((*self.gathered.pieces, *self._question.attached)).as_values() | values
+        return Context((*self.gathered.pieces, *self.question.attached)).as_values() | values
 
     def run(self) -> Answer:
         """Ask, check the code in the answer, and have it corrected once.
@@ -355,7 +348,7 @@ class AnswerWriter:
             read=attrgetter("text"),
             check=self._check,
             repair=self._repair,
-            retries=1 if self._question.check_code else 0,
+            retries=1 if self.question.check_code else 0,
         )
         problems: tuple[str, ...] = ()
         ended_by: RsqlError | None = None
@@ -364,21 +357,21 @@ class AnswerWriter:
         except (Stopped, AnswerCut) as error:
             ended_by = error
         answer = self._answer(problems, ended_by)
-        self._entry.add(self._replies, sources=answer.sources)
+        self.entry.add(self.replies, sources=answer.sources)
         return answer
 
     def _send(self, messages: list[Message]) -> Reply:
         reply = Reply()
-        self._replies.append(reply)
-        self._screen.status("asking")
-        question = self._question
+        self.replies.append(reply)
+        self.screen.status("asking")
+        question = self.question
         try:
-            stream = self._entry.stream(
+            stream = self.entry.stream(
                 messages, reply, model=question.model, timeout=question.timeout, described=self.as_values
             )
             with closing(stream) as events:
                 for event in events:
-                    self._screen.event(event)
+                    self.screen.event(event)
         except KeyboardInterrupt as stop:  # also between two events, while the screen is drawn
             reply.interrupted = True
             raise stop if isinstance(stop, Stopped) else Stopped("Stopped; what had arrived is kept.") from None
@@ -386,22 +379,23 @@ class AnswerWriter:
         return reply
 
     def _check(self, text: str) -> list[str]:
-        if not self._question.check_code:
+        if not self.question.check_code:
             return []
         blocks = blocks_of(text)
         return [*(check_blocks(blocks, self._parsers) or self._unknown(blocks)), *self._wrong_in_r(blocks)]
 
     def _wrong_in_r(self, blocks: Sequence[Block]) -> list[str]:
         """The problems that R finds in the R code; while R is busy, that is noted instead."""
-        self._unchecked = ""
+        self.unchecked = ""
         if not any(block.language == "r" for block in blocks):
             return []
         try:
-            problems: list[str] = self._executor(lambda: check_in_r(blocks, self.gathered.suppressed))
+            executed: MainThreadExecutor = self.executor or (lambda check: check())
+            problems: list[str] = executed(lambda: check_in_r(blocks, self.gathered.suppressed))
         except TimeoutError:
-            self._unchecked = BUSY
+            self.unchecked = BUSY
         except BadInput as no_r:
-            self._unchecked = no_r.message.rstrip(".")
+            self.unchecked = no_r.message.rstrip(".")
         else:
             return problems
         return []
@@ -409,7 +403,7 @@ class AnswerWriter:
     def _unknown(self, blocks: Sequence[Block]) -> list[str]:
         """Columns that Python code asks of frames which do not have them; a name is better corrected than run."""
         python = [place for place, block in enumerate(blocks) if block.language == "python"]
-        namespace = self._snapshot.namespace
+        namespace = self.snapshot.namespace
         codes = [blocks[place].code for place in python]
         suppressed = self.gathered.suppressed
         attributes, polars = frame_attributes(namespace), polars_frames(namespace)
@@ -422,33 +416,33 @@ class AnswerWriter:
 
     @property
     def _parsers(self) -> dict[str, Callable[[str], str]]:
-        dialect = self._catalog.dialect if self._catalog else ""
+        dialect = self.catalog.dialect if self.catalog else ""
         return {"python": parse_python, "sql": lambda code: parse_sql(code, dialect)}
 
     def _repair(self, _: str, problems: Sequence[str]) -> str:
-        self._problems = problems
-        self._screen.restart(f"correcting: {problems[0]}")
+        self.problems = problems
+        self.screen.restart(f"correcting: {problems[0]}")
         return prompts.render("code_repair", problems="\n".join(f"- {problem}" for problem in problems))
 
     def _answer(self, problems: tuple[str, ...], ended_by: RsqlError | None) -> Answer:
-        last, usage = self._replies[-1], usage_of(self._replies)
+        last, usage = self.replies[-1], usage_of(self.replies)
         cut, silence = last.cut, last.silence
-        redacted = sum((self._replies[0].redacted + Counter(self.gathered.redactions)).values())
+        redacted = sum((self.replies[0].redacted + Counter(self.gathered.redactions)).values())
         notes = (
-            self._entry.note,
+            self.entry.note,
             f"{redacted} value{'' if redacted == 1 else 's'} redacted" if redacted else "",
             "ended at the longest answer the model may give" if cut else "",
         )
         return Answer(
             last.text,
-            question=self._question.text,
+            question=self.question.text,
             usage=usage,
             context=self.gathered.text,
             sources=self.gathered.named_in(last.text),
             problems=(*problems, *([silence] if silence else [])),
-            unchecked=self._unchecked,
+            unchecked=self.unchecked,
             notes=tuple(filter(None, notes)),
-            format=self._question.format,
+            format=self.question.format,
             ended_by=ended_by,
         )
 

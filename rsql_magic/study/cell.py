@@ -79,57 +79,55 @@ class Study(Showable):
         return f"<Study {self.sheet.kind} of {len(self.items)}: {printable(self.sheet.title)}>"
 
 
+@dataclass(eq=False)
 class StudyWriter(AnswerWriter):
-    """One study sheet on its way; the arguments are those of `AnswerWriter`, after ``kind`` and ``count``."""
+    """One study sheet on its way."""
 
-    def __init__(self, kind: Kind, count: int | None, *args: Any, **options: Any) -> None:
-        super().__init__(*args, **options)
-        self._screen = _StatusScreen(self._screen)
-        self._kind = kind
-        self._count = count
+    kind: Kind = field(kw_only=True)
+    count: int | None = field(kw_only=True)  # of items; None leaves it to the model
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self.screen = _StatusScreen(self.screen)
 
     def messages(self) -> list[Message]:
         """What would be sent."""
-        wanted = f"Write exactly {self._count} items." if self._count else "Write 3 to 10 items."
-        system = prompts.render("study", form=FORMS[self._kind], count=wanted)
-        asked = f"{self._kind} about: {self._question.text}"
+        wanted = f"Write exactly {self.count} items." if self.count else "Write 3 to 10 items."
+        system = prompts.render("study", form=FORMS[self.kind], count=wanted)
+        asked = f"{self.kind} about: {self.question.text}"
         user = prompts.render("question", context=self.gathered.text, question=asked)
-        return self._entry.messages(system, user.strip())
+        return self.entry.messages(system, user.strip())
 
     def as_values(self) -> dict[str, Any]:
         """The content of the messages as values, for the model of fixed rules."""
-        return super().as_values() | {"task": "study", "sheet": self._kind, "count": self._count}
-
-    def begin(self) -> None:
-        """Take the turns of earlier runs of its cell out of the conversation."""
-        self._entry.begin()
+        return super().as_values() | {"task": "study", "sheet": self.kind, "count": self.count}
 
     def sheet(self) -> Study:
         """Ask, check against the form, have it corrected once, and run the code in it."""
         steps = drafts.write(self.messages(), read=attrgetter("text"), check=self._wrong, repair=self._again, retries=1)
         last = drafts.drive(steps, self._send)[-1]
         try:
-            sheet = read_sheet(last.draft, self._kind)
+            sheet = read_sheet(last.draft, self.kind)
         except Unusable:
-            self._entry.add(self._replies)
+            self.entry.add(self.replies)
             hint = "Ask again, for fewer items (--count), or take another --model."
             why = last.problems[0] if "{" in last.draft else f"It says: {' '.join(last.draft.split())[:300]}"
-            raise RsqlError(f"The model gave no usable {self._kind}. {why}", hint=hint) from None
+            raise RsqlError(f"The model gave no usable {self.kind}. {why}", hint=hint) from None
         study = self._proved(sheet)
-        self._entry.add(self._replies, answer=str(study), sources=study.sources)
+        self.entry.add(self.replies, answer=str(study), sources=study.sources)
         return study
 
     def _wrong(self, text: str) -> list[str]:
-        self._screen.status("checking")
+        self.screen.status("checking")
         try:
-            sheet = read_sheet(text, self._kind, self._count)
+            sheet = read_sheet(text, self.kind, self.count)
         except Unusable as problem:
             return [str(sentence) for sentence in problem.args]
         return [f"Item {number}: its code is wrong, {why}." for number, why in _unproved(sheet)]
 
     def _again(self, _: str, problems: Sequence[str]) -> str:
-        self._problems = problems
-        self._screen.restart(f"correcting: {problems[0]}")
+        self.problems = problems
+        self.screen.restart(f"correcting: {problems[0]}")
         return prompts.render("study_repair", problems="\n".join(f"- {problem}" for problem in problems))
 
     def _proved(self, sheet: Sheet) -> Study:
@@ -140,30 +138,30 @@ class StudyWriter(AnswerWriter):
             raise RsqlError(f"No code of this {sheet.kind} gives what it should.", hint="Ask again.")
         checked = sum(getattr(item, "code", None) is not None for item in kept)
         notes = (
-            self._entry.note,
+            self.entry.note,
             f"{checked} answer{'s' * (checked != 1)} checked by running code" if checked else "",
             f"{len(wrong)} left out: the code did not give the stated answer" if wrong else "",
-            f"{len(kept)} of the {self._count} asked for" if self._count and len(kept) != self._count else "",
+            f"{len(kept)} of the {self.count} asked for" if self.count and len(kept) != self.count else "",
         )
         shown_notes = tuple(note for note in notes if note)
         sheet = msgspec.structs.replace(sheet, items=kept)
         sources = dict.fromkeys([*self.gathered.pointed, *self.gathered.named_in(as_markdown(sheet))])
-        return Study(sheet, usage_of(self._replies), tuple(sources), shown_notes)
+        return Study(sheet, usage_of(self.replies), tuple(sources), shown_notes)
 
 
+@dataclass
 class _StatusScreen(Screen):
     """Says what is being done, and keeps the JSON to itself."""
 
-    def __init__(self, screen: Screen) -> None:
-        self._screen = screen
+    screen: Screen
 
     def status(self, word: str) -> None:
         """Pass the word on."""
-        self._screen.status(word)
+        self.screen.status(word)
 
     def restart(self, why: str) -> None:
         """Pass the reason on."""
-        self._screen.status(why)
+        self.screen.status(why)
 
 
 def _unproved(sheet: Sheet) -> list[tuple[int, str]]:
