@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import importlib.util
 import platform
-import sys
 import time
 from dataclasses import dataclass, replace
 from fnmatch import fnmatch
@@ -27,7 +26,6 @@ if TYPE_CHECKING:
     from rsql_magic.gateway import Chat, LLMClient
     from rsql_magic.sql import Catalog
 
-_MODULE = {"rsql-jupyter": "rsql_magic", "ipython": "IPython"}
 _SEE_KEYS = "%rsql status shows its keys; check their text and base_url."
 
 
@@ -204,14 +202,8 @@ def _versions() -> Finding:
     from importlib.metadata import version
 
     names = ("rsql-jupyter", "ipython", "ipykernel", "duckdb", "pandas", "sqlglot")
-    parts = [f"{name} {version(name)}" for name in names if importlib.util.find_spec(_MODULE.get(name, name))]
-    old = sys.version_info < (3, 11)
-    return Finding(
-        "versions",
-        not old,
-        f"Python {platform.python_version()}, {', '.join(parts)}",
-        "Python 3.11 is needed." if old else "",
-    )
+    parts = [f"{name} {version(name)}" for name in names]
+    return Finding("versions", True, f"Python {platform.python_version()}, {', '.join(parts)}")
 
 
 def _reachable(gateway: LLMClient, address: str, clock: Callable[[], float]) -> Finding:

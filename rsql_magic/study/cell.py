@@ -19,14 +19,12 @@ from rsql_magic.errors import RsqlError
 from rsql_magic.gateway import drafts, usage_of
 from rsql_magic.plain_text import printable
 from rsql_magic.study.proving import disproved
-from rsql_magic.study.sheet import FORMS, KINDS, MOST, Kind, Sheet, Unusable, as_markdown, read_sheet
+from rsql_magic.study.sheet import FORMS, Kind, Sheet, Unusable, as_markdown, read_sheet
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from rsql_magic.gateway import Message, Usage
-
-__all__ = ["KINDS", "MOST", "Kind", "Study", "StudyWriter"]
 
 
 @dataclass

@@ -11,7 +11,6 @@ from typing import Any, Literal
 import msgspec
 
 Kind = Literal["summary", "flashcards", "quiz", "exam"]
-KINDS: tuple[Kind, ...] = ("summary", "flashcards", "quiz", "exam")
 MOST = 30
 """Most items of a sheet."""
 _BLOCK = re.compile(r"```(?:json)?[ \t]*\n(.*?)\n?[ \t]*```", re.DOTALL)

@@ -15,11 +15,7 @@ if TYPE_CHECKING:
 
 
 def widget_of(sheet: Sheet) -> Any:
-    """The widget of a sheet; None for a summary, which is only read, and where ipywidgets is missing."""
-    try:
-        import ipywidgets  # noqa: F401
-    except ImportError:
-        return None
+    """The widget of a sheet; None for a summary, which is only read."""
     if sheet.kind == "flashcards":
         return Cards(sheet).box
     if sheet.kind == "quiz":
