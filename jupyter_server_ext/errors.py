@@ -87,7 +87,7 @@ class TooLarge(BadRequest):
 
 
 class NotAuthenticated(RsqlGatewayError):
-    """No token, or one that nobody knows."""
+    """No token, or an unknown one."""
 
     status = 401
     code = "invalid_token"

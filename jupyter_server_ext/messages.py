@@ -111,7 +111,7 @@ def unsendable(secret: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """Who asks."""
+    """The sender of a request: a user, a service, or a virtual API key."""
 
     name: str  # unique name: the hub user, the server's user, or the name of a virtual API key
     tenant: str = ""  # the group whose policy and quotas apply; empty when there is none
@@ -121,7 +121,7 @@ class Caller:
 
 
 class Owner(NamedTuple):
-    """Whom a virtual key stands for, as the hub knows that now."""
+    """The owner of a virtual key, as the hub knows the user now."""
 
     caller: Caller  # the user, by the name of now
     # What tells this user from others of the same name, before and after; empty where the hub does not say.
@@ -134,7 +134,7 @@ class Usage(Struct, frozen=True):
     prompt_tokens: int = 0  # tokens read, cached ones included
     completion_tokens: int = 0  # tokens written
     cached_tokens: int = 0  # part of ``prompt_tokens`` that the provider had cached
-    estimated: bool = False  # true when the provider said nothing and these are our own estimate
+    estimated: bool = False  # true where the provider counts nothing and these are our own estimate
 
     @property
     def total_tokens(self) -> int:
@@ -143,7 +143,7 @@ class Usage(Struct, frozen=True):
 
 
 class Weighed(Struct, frozen=True):
-    """What is known of a body so large that nobody should go through it again."""
+    """Measures of a body so large that it should not be gone through again."""
 
     characters: int = 0  # length of all that is read, as ``upstream.expected`` counts it
     letters: int = 0  # length of the messages, or of what is embedded, as JSON
@@ -167,7 +167,7 @@ class ChatRequest:
     interactive: bool = True  # false for batch work, which waits behind people
     # Whether vectors are asked for rather than words: nothing is written then, and there are no messages.
     embeds: bool = False
-    # What the caller wants of the cache: nothing said, an answer of at most ``max_age`` seconds, a new one
+    # What the caller wants of the cache: nothing in particular, an answer of at most ``max_age`` seconds, a new one
     # (``bypass``), or that nothing is kept.
     cache: Literal["", "use", "bypass", "never"] = ""
     max_age: float = math.inf  # the oldest cached answer that will do, in seconds

@@ -171,7 +171,7 @@ def _restore(pool: KeyPool, limits: Limits, overrides: LimitOverrides) -> None:
 
 
 def _tellers(policy: Policy, limits: Limits, accounting: Accounting) -> Callable[[TenantSettings], None]:
-    """Tells a tenant's rules to everything that keeps them."""
+    """A function that hands a tenant's rules to everything that keeps them."""
 
     def tell(tenant: TenantSettings) -> None:
         policy.learn(tenant)
@@ -200,7 +200,7 @@ def _authenticator(
 
 
 def default_folder() -> Path:
-    """Where records are kept when nobody says otherwise: in Jupyter's data folder."""
+    """The default folder of records: in Jupyter's data folder."""
     from jupyter_core.paths import jupyter_data_dir
 
     return Path(jupyter_data_dir()) / "rsql"

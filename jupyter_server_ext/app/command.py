@@ -47,7 +47,7 @@ _ACCEPTED: tuple[dict[str, Any], str] = ({}, "Accepted for the sake of habit; it
 
 
 class _Parser(KVArgParseConfigLoader.parser_class):  # type: ignore[misc,valid-type]
-    """Says what is wrong in one line; argparse's usage would be traitlets' names."""
+    """Reports an error in one line; argparse's usage would list traitlets' names."""
 
     def error(self, message: str) -> NoReturn:
         text = message.removeprefix("argument ").replace("--RSQLGatewayApp.", "--").replace("_", "-")

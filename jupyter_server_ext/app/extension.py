@@ -135,7 +135,7 @@ class ServerIdentity:
         self._person = person  # whose server it is
 
     async def caller_of(self, handler: RequestHandler) -> Caller | None:
-        """Who the Jupyter Server says it is."""
+        """The caller of a request, by the Jupyter Server."""
         provider = self._server.identity_provider
         with_token = bool(handler.request.headers.get("Authorization"))
         if not provider.auth_enabled:
@@ -161,6 +161,6 @@ class ServerIdentity:
 def _as_jupyters(handler: RequestHandler) -> Any:
     """The same request as a handler of Jupyter's, which identity providers expect."""
     asking = JupyterHandler(handler.application, handler.request)
-    # Making a handler makes it the one that is told when the client leaves.
+    # Making a handler replaces the callback for the end of the connection.
     cast("HTTP1Connection", handler.request.connection).set_close_callback(handler.on_connection_close)
     return asking

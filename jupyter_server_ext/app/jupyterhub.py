@@ -132,7 +132,7 @@ def _environment(own: Mapping[str, str]) -> dict[str, str]:
 
 
 def _members(groups: list[str], admins: list[str], admin_groups: list[str]) -> dict[str, str]:
-    """Who may use it, for the owners of virtual keys, who bring no token of the hub's with them."""
+    """The users who may use it, for requests with virtual keys, which bring no token of the hub's."""
     members = [f"group:{name}" for name in (*groups, *admin_groups)] + [f"user:{name}" for name in admins]
     return {"RSQL_HUB_MEMBERS": json.dumps(members)} if groups else {}
 

@@ -151,7 +151,8 @@ def _take_keys_when_told(app: AppContext, listening: Listening) -> asyncio.Task[
     if listening.reread is None:
         return asyncio.create_task(asyncio.sleep(0))
     take = partial(_take_keys, app, listening.reread)
-    _on_hangup(take)
+    with suppress(NotImplementedError, AttributeError):  # not on Windows
+        asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, take)
     return asyncio.create_task(_on_change(listening.watched, take) if listening.watched else asyncio.sleep(0))
 
 
@@ -174,12 +175,6 @@ def _stamp(path: str) -> tuple[int, int, int] | None:
     except OSError:
         return None
     return state.st_mtime_ns, state.st_size, state.st_ino
-
-
-def _on_hangup(act: Callable[[], None]) -> None:
-    """Do something whenever SIGHUP comes, where there is one."""
-    with suppress(NotImplementedError, AttributeError):  # not on Windows
-        asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, act)
 
 
 def _take_keys(app: AppContext, reread: Callable[[], Settings]) -> None:

@@ -306,7 +306,8 @@ def _refuse_repeated(table: TomlTable, name: str, repeated: bool) -> None:
 
 def _key(table: TomlTable) -> s.KeySettings:
     read = table.fields(s.KeySettings, also=[*_SHORTHAND, "limits"])
-    key = s.KeySettings(**{"provider": "", **read}, limits=(*_shorthand(table), *_limits(table)))
+    short = (s.Limit(table.read(name, int), *kind) for name, kind in _SHORTHAND.items() if name in table.values)
+    key = s.KeySettings(**{"provider": "", **read}, limits=(*short, *_limits(table)))
     if not key.provider:
         table.refuse("provider", f"{table.title} needs a 'provider': a preset, or any name with 'base_url'.")
     preset = PRESETS.get(key.provider)
@@ -323,12 +324,6 @@ def _key(table: TomlTable) -> s.KeySettings:
     if preset is not None and preset.variable and not key.base_url and "key" not in table.values:
         table.refuse("key", f"{table.title} needs a 'key', for example key = \"${{{preset.variable}}}\".")
     return key
-
-
-def _shorthand(table: TomlTable) -> Iterator[s.Limit]:
-    for name, (unit, seconds) in _SHORTHAND.items():
-        if name in table.values:
-            yield s.Limit(table.read(name, int), unit, seconds)
 
 
 def _limits(table: TomlTable) -> Iterator[s.Limit]:
@@ -377,7 +372,7 @@ def _api_keys(tables: Sequence[TomlTable]) -> tuple[s.ApiKeySettings, ...]:
 
 
 def _refuse_anothers(table: TomlTable, key: s.Secret) -> None:
-    """Who has the server's own token administers it, and who has a provider's key needs no gateway."""
+    """A caller with the server's own token would administer it."""
     for variable in _SERVER_TOKENS:
         if key.reveal() == table.source.environment.get(variable, "").strip():
             words = f"'key' in {table.title} is the server's own token, {variable}. Make another one for this caller."

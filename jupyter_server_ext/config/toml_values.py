@@ -72,7 +72,7 @@ class TomlTable:
         self.source.refuse((*self.place, name) if name else self.place, message)
 
     def only(self, allowed: Iterable[str]) -> None:
-        """Refuses the first name that nobody reads."""
+        """Refuse the first unknown name."""
         known = list(allowed)
         for name in self.values:
             if name not in known:

@@ -38,7 +38,7 @@ class AppContext:
 
     settings: Settings  # as read
     gateway: Gateway  # answers requests
-    auth: Authenticator  # tells who asks
+    auth: Authenticator  # finds the caller of a request
     virtual_keys: VirtualKeys  # keys that callers make for their scripts
     policy: Policy  # what tenants may do
     limits: Limits  # what callers have left

@@ -1,4 +1,4 @@
-"""What all routes share: who asks, bounded bodies, errors as JSON, headers, and the end of work that nobody wants.
+"""What all routes share: the caller, bounded bodies, errors as JSON, headers, and the end of work without a client.
 
 The handlers are plain tornado: in a Jupyter Server they stand beside its own without its per-request work, which would
 halve what one core serves, and alone they need no Jupyter Server at all.
@@ -100,7 +100,7 @@ class JsonHandler(RequestHandler):
         return msgspec.json.encode(error.as_json(self.request_id))
 
     def log_exception(self, typ: Any, value: BaseException | None, tb: Any) -> None:  # noqa: ARG002  (tornado's)
-        """Only what is a fault of ours; without the URL, which may hold what somebody should not have put there."""
+        """Log faults of the gateway only; without the URL, which may hold a secret by mistake."""
         # These have told the client what is wrong; a line each would let clients fill the log.
         if not isinstance(value, RsqlGatewayError | HTTPError | StreamClosedError):
             app_log.error("%s %s failed (%s)", self.request.method, self.route, self.request_id, exc_info=value)
@@ -108,10 +108,10 @@ class JsonHandler(RequestHandler):
 
 @stream_request_body
 class GatewayHandler(JsonHandler):
-    """The base of all handlers: admits a request, takes in its body within bounds, and ends work that nobody wants.
+    """The base of all handlers: admits a request, takes in its body within bounds, and ends work without a client.
 
     A subclass marks each of its methods with ``needs_scope`` or ``open_to_all``; what is not marked is refused at
-    import. ``self.caller`` is who asks, ``self.body`` the bytes that came, ``self.refusal`` an error found before them.
+    import. ``self.caller`` asks, ``self.body`` holds the bytes that came, ``self.refusal`` an error found before them.
     """
 
     caller: Caller | None
@@ -140,7 +140,7 @@ class GatewayHandler(JsonHandler):
         self._work: asyncio.Task[Any] | None = None
 
     async def prepare(self) -> None:
-        """Before the body is read: is there such a method, who asks, is the body small enough."""
+        """Check the method, the caller and the size of the body before any of it is read."""
         self.app.metrics.under_way += 1
         # From here on ``ended`` is called once, however the request ends.
         self._counted = True
@@ -239,7 +239,7 @@ class GatewayHandler(JsonHandler):
 
     @property
     def asker(self) -> Caller:
-        """Who asks, on a route that needs a scope."""
+        """The caller, on a route that needs a scope."""
         if self.caller is None:
             raise NotAuthenticated("This route does not know who asks.")
         return self.caller

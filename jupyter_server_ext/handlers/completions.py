@@ -247,7 +247,7 @@ class Unsupported(GatewayHandler):
 
     @needs_scope("chat")
     def post(self, name: str) -> None:
-        """Says what to use in its place."""
+        """Refuse, with the route to use in its place."""
         del name
         message = "The gateway has no such route. Use POST v1/chat/completions, v1/responses or v1/embeddings."
         raise UnknownModel(message, code="not_found")

@@ -120,7 +120,7 @@ def _is_here(source: str) -> bool:
 
 
 class Seldom:
-    """Says a thing once a minute, and how often it was left out since."""
+    """Logs a message once a minute, with the number of those left out since."""
 
     def __init__(self) -> None:
         self._last: dict[str, tuple[float, int]] = {}

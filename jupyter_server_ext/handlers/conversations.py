@@ -41,7 +41,7 @@ class Conversations:
 
     @staticmethod
     def new_id(repeatable: str = "") -> str:
-        """A name for a conversation that nobody has; for the same ``repeatable`` text the same one."""
+        """A new name for a conversation; for the same ``repeatable`` text the same one."""
         name = hashlib.sha256(f"rsql chat\0{repeatable}".encode()).hexdigest()[:16] if repeatable else ""
         return f"chat-{name or secrets.token_hex(8)}"
 

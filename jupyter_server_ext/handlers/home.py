@@ -73,7 +73,7 @@ class Home(GatewayHandler):
         )
 
     async def _show_own(self) -> None:
-        """The caller's page; whoever is not logged in is sent to the hub."""
+        """Send the caller's page; a browser without a session is sent to the hub."""
         try:
             caller = await self._session()
         except NotPermitted as error:
@@ -95,7 +95,7 @@ class Home(GatewayHandler):
         )
 
     async def _session(self) -> Caller | None:
-        """Who is logged in in this browser."""
+        """The caller who is logged in in this browser."""
         try:
             return await self.app.auth.caller(self, "chat")
         except NotAuthenticated:

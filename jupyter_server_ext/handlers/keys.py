@@ -81,7 +81,7 @@ class OneKeyOfAll(GatewayHandler):
 
 
 def person(handler: GatewayHandler) -> Caller:
-    """Who asks, if that is not a key itself: a key that got into wrong hands makes, shows and ends no others."""
+    """The caller, unless it is a virtual key itself: a leaked key makes, shows and ends no others."""
     # Else one leaked key could make others, which would survive its revocation.
     if handler.asker.key:
         raise NotPermitted("A virtual key looks after no keys. Use a token of your own.")

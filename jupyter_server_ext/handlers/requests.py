@@ -295,7 +295,7 @@ def task_of(headers: Mapping[str, str]) -> Task:
 
 
 def wants_whole(headers: Mapping[str, str], task: Task) -> bool:
-    """Whether a stream comes only when all of it is there; for batch work, as nobody watches, unless it says no."""
+    """Whether a stream comes only when all of it is there; for batch work, which nobody watches, by default."""
     wish = headers.get("X-RSQL-Whole", "").lower()
     if not wish:
         return task == "batch"
@@ -312,7 +312,7 @@ def session_of(text: str) -> str:
 
 
 def check_messages(messages: object) -> None:
-    """Refuses what no provider would take as messages."""
+    """Refuse what no provider takes as messages."""
     if messages is None:
         raise BadRequest('\'messages\' is missing: a list like [{"role": "user", "content": "…"}].', param="messages")
     if not isinstance(messages, list):
@@ -324,7 +324,7 @@ def check_messages(messages: object) -> None:
 
 
 def check_amount(body: Mapping[str, Any], name: str) -> None:
-    """Refuses an amount by which nobody could reckon what a request takes of a limit."""
+    """Refuse an amount from which no reservation can be computed."""
     value, most = body.get(name), _AMOUNTS.get(name, _MOST_TOKENS)
     least = int(name == "n")  # no tokens at all are the provider's to refuse, and counted as if absent
     if value is not None and not (type(value) is int and least <= value <= most):

@@ -1,4 +1,4 @@
-"""Who calls, and under which policy: tokens of Jupyter and the hub, virtual API keys, tenants."""
+"""Callers and their policy: tokens of Jupyter and the hub, virtual API keys, tenants."""
 
 import lazy_loader
 

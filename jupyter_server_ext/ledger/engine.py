@@ -83,7 +83,7 @@ def at_start(engine: sa.Engine) -> Iterator[None]:
 def _keep_private(path: str | None) -> None:
     """SQLite gives its other files, ``-wal`` and ``-shm``, the mode of the database's."""
     if path and path != ":memory:" and not path.startswith("file:"):
-        with suppress(OSError):  # what is wrong is said when it is opened
+        with suppress(OSError):  # the error comes when it is opened
             os.close(open_private(Path(path)))
 
 

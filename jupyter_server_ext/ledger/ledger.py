@@ -36,7 +36,7 @@ T = TypeVar("T")
 
 _A_DAY = 86_400.0
 _TIDY_SECONDS = 3_600.0  # between two deletions of what is old
-_PATIENCE_SECONDS = 2.5  # of who waits for an entry to be written while nothing can be
+_PATIENCE_SECONDS = 2.5  # that a request waits for its entry while nothing can be written
 
 
 class RowsRefused(Exception):
@@ -56,14 +56,14 @@ class NotRecordable(RsqlGatewayError):
 
 @dataclass(eq=False, slots=True)
 class _PendingEntry:
-    """An entry that is to be written, and who waits for that, since when."""
+    """An entry to be written, and the future of the request that waits for it, since when."""
 
     entry: Entry
     done: asyncio.Future[None]
     since: float
 
     def end(self, error: RsqlGatewayError | None = None) -> None:
-        """Tell who waits, unless that has been done."""
+        """Resolve the future, unless that has been done."""
         if self.done.done():
             return
         if error is None:
@@ -174,7 +174,7 @@ class Ledger:
         return self._put(self._begun, entry).done
 
     def note(self, entry: Entry) -> None:
-        """Record something that nobody waits for."""
+        """Record an entry without waiting for the disk."""
         if self._store is not None:
             self._put(self._ended, entry)
 
@@ -319,7 +319,7 @@ class Ledger:
                         waiting.end(_not_recordable(waiting.entry, refused))
 
     def _failed(self, error: Exception) -> None:
-        """Nothing can be written: say so once, and keep nobody waiting who has waited for long."""
+        """Log once that nothing can be written, and fail the requests that have waited for long."""
         if not self.failure:
             app_log.error("rsql: the ledger cannot be written (%s). No request is taken until it can.", _words(error))
         self.failure = type(error).__name__

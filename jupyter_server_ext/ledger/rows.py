@@ -167,5 +167,5 @@ class ForgottenCallers:
 
 
 def hash_of(caller: str) -> str:
-    """By what a forgotten caller is known. It hides the name from readers, not from who guesses it."""
+    """The hash of a forgotten caller's name. It hides the name from readers, not from a guess."""
     return hashlib.sha256(f"rsql forgotten\0{caller}".encode()).hexdigest()

@@ -151,7 +151,7 @@ class SpoolFile:
         os.close(self._file)
 
     def _drop_torn_line(self) -> None:
-        """A line without its end was being written when the machine or the gateway died; nobody saw it answered."""
+        """Drop a line without its end: its writer died before the answer was seen."""
         end = self.size
         while end and os.pread(self._file, 1, end - 1) != b"\n":
             end -= 1
@@ -266,7 +266,7 @@ class SpooledLedgerStore(SqlLedgerStore):
         return cast("SqlApiKeys", _Soon(super().api_keys, self._soon))
 
     def _soon(self, question: Callable[[], T]) -> T:
-        """What the database says at once: who waits for one that hangs keeps a thread from all others."""
+        """The database's answer within the patience: a question to one that hangs keeps a thread from all others."""
         if self._is_silent:
             raise TimeoutError
         try:
@@ -411,7 +411,7 @@ def _line(kind: Kind, thing: Entry | KeptAnswer) -> bytes:
 
 
 def _decoded(line: bytes, at: int) -> SpoolLine | None:
-    """What a line says; None, and a word in the log, for one that a failing disk or somebody else has changed."""
+    """The parts of a line; None, with an error in the log, for one that is damaged."""
     try:
         kind, raw = _pair.decode(line)
         return SpoolLine(kind, (_answer if kind == "keep" else _entry).decode(raw), at)

@@ -57,7 +57,7 @@ if TYPE_CHECKING:
 
     Row = dict[str, Any]
 
-_PAUSE = 0.001  # seconds between two chunks, in which who waits to write an entry has its turn
+_PAUSE = 0.001  # seconds between two chunks, in which entries that wait are written
 _CHAIN_LOCK = 7_715_102  # any number; two that write to one chain take turns
 _AT_ONCE = 512  # parameters of one statement; SQLite once took no more than 999
 _RESERVED = ("key", "model", "prompt_tokens", "completion_tokens", "cost_nanodollars")
@@ -89,7 +89,7 @@ class SqlLedgerStore(SqlLedgerReader):
         super().__init__(open_engine(url), instance, zone)
         self._held = held
         self._is_sqlite = self._engine.dialect.name == "sqlite"
-        # SQLite lets one write at a time, and who waits for it looks again more and more rarely.
+        # SQLite lets one write at a time, and a thread that waits for it looks again more and more rarely.
         self._turn_to_write = threading.Lock() if self._is_sqlite else nullcontext()
         self._at_hand: sa.Connection | None = None
         try:
@@ -224,7 +224,7 @@ class SqlLedgerStore(SqlLedgerReader):
 
     @staticmethod
     def forgotten_since(db: sa.Connection, at: float) -> ForgottenCallers:
-        """Those who were forgotten at or after a Unix time: nobody else matters to entries begun since."""
+        """Callers forgotten at or after a Unix time: no others matter to entries begun since."""
         return ForgottenCallers(dict(_FORGOTTEN_SINCE.run(db, [{"since": at}]).fetchall()))
 
     # Forgetting
@@ -459,7 +459,7 @@ _LAST_LINK = Prepared(
 _FORGOTTEN_SINCE = Prepared(
     lambda _: sa.select(forgotten.c.caller_hash, forgotten.c.at).where(forgotten.c.at >= sa.bindparam("since"))
 )
-"""Who was forgotten at or after a Unix time, as (hash, Unix time). Row: ``since``."""
+"""Callers forgotten at or after a Unix time, as (hash, Unix time). Row: ``since``."""
 
 
 def _known(db: sa.Connection, request_ids: Sequence[str]) -> set[tuple[str, int]]:

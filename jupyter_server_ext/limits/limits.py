@@ -234,7 +234,9 @@ class Limits:
         self._settings = settings
         self._of_tenants |= {tenant.name: merged(settings.tenant, tenant.limits) for tenant in settings.tenants}
         self._of_callers = {name: merged(settings.caller, own) for name, own in settings.callers}
-        self._everyone = LimitScope("everyone", "", _but_waiting(settings.everyone))
+        # For a slot among all in flight requests wait in the queue; only 0 is refused here.
+        slots = 0 if settings.everyone.concurrency == 0 else None
+        self._everyone = LimitScope("everyone", "", replace(settings.everyone, concurrency=slots))
         self._tenants.clear()
         self._callers.clear()
 
@@ -373,11 +375,6 @@ def merged(base: CallerLimits, own: CallerLimits) -> CallerLimits:
     """The limits ``base``, with the values of ``own`` in their place."""
     given = {field.name: value for field in fields(own) if (value := getattr(own, field.name)) is not None}
     return replace(base, **given)
-
-
-def _but_waiting(everyone: CallerLimits) -> CallerLimits:
-    """Without the number of requests at once, for which requests wait in the queue; 0 is refused at once."""
-    return replace(everyone, concurrency=None if everyone.concurrency else everyone.concurrency)
 
 
 def duration(seconds: float) -> str:

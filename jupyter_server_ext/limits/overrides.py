@@ -156,8 +156,10 @@ class LimitOverrides:
         if self.ledger.keeps:
             await self._catch_up()
         overrides = _merged(self._overrides, changes) if changes else {}
-        # After the merge: many small changes add up.
-        _check_size(overrides)
+        for scope in _NAMED:  # after the merge, as many small changes add up
+            if len(overrides.get(scope, ())) > _MOST_NAMES:
+                words = f"Not more than {_MOST_NAMES:,} '{scope}' may have limits of their own."
+                raise BadRequest(words, param=scope)
         await self._keep(overrides, caller)
 
     async def forget(self, name: str, caller: str) -> None:
@@ -267,9 +269,3 @@ def _object(place: str, value: object) -> Mapping[str, Any]:
     if not isinstance(value, dict):
         raise BadRequest(f"'{place}' must be an object, like {{…}}.", param=place)
     return value
-
-
-def _check_size(changes: Mapping[str, Any]) -> None:
-    for scope in _NAMED:
-        if len(changes.get(scope, ())) > _MOST_NAMES:
-            raise BadRequest(f"Not more than {_MOST_NAMES:,} '{scope}' may have limits of their own.", param=scope)

@@ -184,11 +184,6 @@ class AnswerCache:
         if self._behind is not None:
             await self._behind.close()
 
-    def clear(self) -> None:
-        """Forget all answers."""
-        self._answers.clear()
-        self.bytes = 0
-
     def __len__(self) -> int:
         return len(self._answers)
 
@@ -323,5 +318,5 @@ class SingleFlight(Generic[T]):
         if self._flights.get(key) is flight:
             del self._flights[key]  # at once: nobody may board a flight that is being called off
         flight.task.cancel()
-        # Until its key is given back: who asks next must find room.
+        # Until its key is given back: the next request must find room.
         await asyncio.wait({flight.task})

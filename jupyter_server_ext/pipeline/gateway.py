@@ -290,7 +290,7 @@ class Gateway:
         return "use"
 
     async def _call(self, context: RequestContext, key: str = "") -> AsyncGenerator[Waiting | bytes | UpstreamResult]:
-        """Steps 6 to 9: the answer of a provider, for whoever listens; ``key`` is the cache's, empty for none."""
+        """Steps 6 to 9: the answer of a provider, for all its listeners; ``key`` is the cache's, empty for none."""
         context.in_flight = True
         context.job.deadline = self._clock() + self._settings.pool.queue_deadline_seconds
         parts: list[bytes] = []  # kept only for those who may ask the same
@@ -315,7 +315,7 @@ class Gateway:
     async def _listen(
         self, context: RequestContext, pieces: AsyncGenerator[Waiting | bytes | UpstreamResult], result: CacheResult
     ) -> AsyncGenerator[Piece]:
-        """A provider's answer as this caller gets it, be it the caller's own or somebody else's."""
+        """A provider's answer as this caller gets it, be it to the caller's own request or to an identical one."""
         streamed = False
         async with aclosing(pieces):
             async for piece in pieces:

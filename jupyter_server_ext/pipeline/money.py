@@ -235,7 +235,7 @@ class Budgets:
             for owner in self._owners(Caller(caller, tenant)):
                 self._restore(owner, days)
         for key, days in (by_keys or {}).items():
-            self._restore((f"key:{key}", CallerLimits()), days)  # what it may spend is told when it is used
+            self._restore((f"key:{key}", CallerLimits()), days)  # its limits come with the requests that use it
 
     def _restore(self, owner: _Owner, days: Mapping[str, int]) -> None:
         today = f"{self._now():%Y-%m-%d}"
@@ -304,7 +304,7 @@ class Budgets:
         return _counter(self._caller(caller), period, _name(period, self._now()))
 
     def _owners(self, caller: Caller) -> list[_Owner]:
-        """Whose money a request of this caller costs."""
+        """The owners of the budgets that a request of this caller is charged to."""
         key: list[_Owner] = [(f"key:{caller.key}", caller.limits)] if caller.limits else []
         tenant = self._tenants.get(caller.tenant, self._settings.tenant)
         group: list[_Owner] = [(f"tenant:{caller.tenant}", tenant)] if caller.tenant else []
@@ -315,7 +315,7 @@ class Budgets:
 
 
 _Owner = tuple[str, CallerLimits]
-"""Whose budget it is, as its counters are named, and what may be spent."""
+"""The owner of a budget, as its counters are named, and what may be spent."""
 
 
 def _counter(owner: _Owner, kind: Period, period: str) -> Counter:

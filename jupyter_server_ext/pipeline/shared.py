@@ -71,7 +71,7 @@ class RedisAnswers:
         return f"{self._prefix}:answer:{key}"
 
     async def _ask(self, question: Callable[[], Awaitable[Any]]) -> Any:
-        """What Redis says; None when it is away, and then nobody asks for a while.
+        """The reply of Redis; None when it is away, and then no question is put for a while.
 
         What comes too late is still received, as a connection that is broken off is never made.
         """
@@ -95,7 +95,7 @@ class RedisAnswers:
 
 
 _LONGEST = 3_600_000  # milliseconds that a request may be under way
-_LOOK_SECONDS = 1.0  # seconds after which one who waits looks again, though it has heard nothing
+_LOOK_SECONDS = 1.0  # seconds after which a waiting request looks again, though no news came
 
 
 class RedisLocks:

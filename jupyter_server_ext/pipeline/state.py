@@ -28,7 +28,7 @@ class State:
         return {"state": self.link.health} if self.link is not None else {}
 
     def on_change(self, tell: Callable[[], None]) -> None:
-        """Have somebody told when others have made room."""
+        """Call a function when other gateways have made room."""
         if self.link is not None:
             self.link.on_change.append(tell)
 

@@ -300,7 +300,7 @@ def _way(error: BaseException) -> str:
 
 
 def _is_page(status: int, body: bytes) -> bool:
-    """Whether somebody on the way answers in the provider's place: APIs tell in JSON which key they forbid."""
+    """Whether a proxy or a firewall answers in the provider's place: APIs name a forbidden key in JSON."""
     if _PAGE.match(body):
         return True
     return status == 403 and not body.lstrip().startswith((b"{", b"["))

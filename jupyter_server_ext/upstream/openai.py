@@ -171,7 +171,7 @@ class OpenAIProvider:
 
 
 def _request(url: httpx.URL, names: list[tuple[bytes, bytes]], body: bytes) -> httpx.Request:
-    """A request whose ``names`` say who asks. With a stream, httpx takes the headers as they are, and no look at it."""
+    """A request with the credentials in ``names``. With a stream, httpx takes the headers as they are."""
     headers = [(b"Host", url.netloc), *_HEADERS, (b"Content-Length", b"%d" % len(body)), *names]
     return httpx.Request("POST" if body else "GET", url, headers=headers, stream=httpx.ByteStream(body))
 

@@ -77,7 +77,7 @@ class Trace:
 class Job:
     """A request on its way to a provider."""
 
-    caller: Caller  # who asks
+    caller: Caller
     request: ChatRequest  # what is asked
     deadline: float  # until when it may wait for a key, in the pool's clock
     weight: float = 1.0  # the share of its tenant in the queue

@@ -92,10 +92,6 @@ class HubApi:
         token = _json(reply, dict).get("access_token")
         return token if isinstance(token, str) else None
 
-    async def close(self) -> None:
-        """Close the connections."""
-        await self._http.aclose()
-
     async def _get(self, path: str, token: str, absent: tuple[int, ...] = (401, 403)) -> Mapping[str, Any] | None:
         reply = await self._send("GET", path, headers={"Authorization": f"token {token}"})
         return None if reply.status_code in absent else _json(reply, dict)

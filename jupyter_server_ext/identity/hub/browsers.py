@@ -82,10 +82,6 @@ class Browsers:
         """Begin a session with the token that the hub made for it."""
         self._put(handler, self._cookie, token, _SESSION_DAYS)
 
-    def forget(self, handler: RequestHandler) -> None:
-        """End the session."""
-        handler.clear_cookie(self._cookie, path=self._place.prefix)
-
     def _below(self, path: str) -> str:
         """The path, if it leads to this service and nowhere else."""
         ours = path.startswith(self._place.prefix) and "\\" not in path and "//" not in path

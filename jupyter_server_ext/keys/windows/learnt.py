@@ -186,7 +186,7 @@ class TravelMargin:
 
 
 class BucketDetector:
-    """Tells a token bucket by its headers: the time to full is ``used · W / limit`` over a range of ``used``."""
+    """Recognises a token bucket by its headers: the time to full is ``used · W / limit`` over a range of ``used``."""
 
     def __init__(self, seconds: float, *, configured: bool = False) -> None:
         self._seconds = seconds  # the length of the window
