@@ -46,7 +46,7 @@ if TYPE_CHECKING:
     from jupyter_server_ext.keys import KeyPool
     from jupyter_server_ext.ledger import SqlLedgerStore
     from jupyter_server_ext.limits import Counters
-    from jupyter_server_ext.pipeline import AnswerStore
+    from jupyter_server_ext.pipeline import RedisAnswers
 
 
 _A_DAY = 86_400.0
@@ -318,7 +318,7 @@ def open_state(settings: Settings) -> State:
     return State(counters, RedisWindows(link, jitter), link, RedisLocks(link))
 
 
-def open_answers(url: str) -> AnswerStore | None:
+def open_answers(url: str) -> RedisAnswers | None:
     """Answers that are shared behind each gateway's memory; None where they are not."""
     if url.startswith("memory:"):
         return None

@@ -157,7 +157,7 @@ class ModelPrice:
 
 @dataclass(frozen=True, slots=True)
 class PriceSettings:
-    """Prices that differ from the published ones, and the price of a model of unknown price."""
+    """Prices that differ from the published ones, and the price assumed for other unknown models."""
 
     worst_input: float = 30.0  # US dollars per million tokens read, for a model of unknown price
     worst_output: float = 120.0  # the same for tokens written

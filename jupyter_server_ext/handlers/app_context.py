@@ -5,12 +5,13 @@ from __future__ import annotations
 import asyncio
 from dataclasses import dataclass, field
 from importlib.metadata import PackageNotFoundError, version
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from jupyter_server_ext.config import Settings
+    from jupyter_server_ext.handlers.completions import RelayHandler
     from jupyter_server_ext.handlers.conversations import Conversations
     from jupyter_server_ext.handlers.ratings import Ratings
     from jupyter_server_ext.handlers.reading import BodyReader
@@ -23,13 +24,6 @@ if TYPE_CHECKING:
 
 
 _LAST_WORDS_SECONDS = 2.0  # that answers may take to end when the gateway does
-
-
-class Ends(Protocol):
-    """An answer under way."""
-
-    def end_early(self) -> asyncio.Task[Any] | None:
-        """End it with an error; the task that does."""
 
 
 @dataclass(frozen=True)
@@ -53,7 +47,7 @@ class AppContext:
     reader: BodyReader  # reads them
     hub: HubAccess | None = None  # the JupyterHub whose service this is, if any
     # What is being answered, to be ended with a word when the gateway ends.
-    under_way: set[Ends] = field(default_factory=set)
+    under_way: set[RelayHandler] = field(default_factory=set)
 
     async def close(self) -> None:
         """End what is open; what is being answered ends with an error that says so."""

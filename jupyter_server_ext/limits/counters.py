@@ -1,4 +1,4 @@
-"""What callers, tenants and everyone have used of their limits and budgets: the contract, and counting in memory.
+"""What callers, tenants and everyone have used of their limits and budgets: counted in memory.
 
 A *counter* counts one limit of one of them: so much in so many seconds, or so much at once. A request is charged to all
 counters that concern it or to none, and a charge can be corrected while it counts. ``shared_counters.py`` keeps the
@@ -11,10 +11,12 @@ import math
 import time
 from collections import deque
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+
+    from jupyter_server_ext.limits.shared_counters import RedisCounters
 
 _GRAINS = 120  # parts of a window without a limit, which is counted for show
 _MOST_COUNTERS = 20_000  # beyond it, those that count nothing are forgotten
@@ -68,41 +70,6 @@ class Charge:
     counter: Counter
     amount: int
     place: Any
-
-
-class Counters(Protocol):
-    """All counters. Only ``take``, ``read`` and ``clear`` may wait for another machine, and never for long."""
-
-    @property
-    def health(self) -> str:
-        """``ok``, or ``degraded`` while what others use is not known."""
-
-    async def take(self, demands: Sequence[Demand]) -> list[Charge] | list[Shortfall]:
-        """Charge all demands, or nothing and return every counter that has no room."""
-
-    def add(self, counter: Counter, amount: int = 1) -> Charge:
-        """Charge an amount, whether or not there is room."""
-
-    def change(self, charge: Charge, amount: int) -> None:
-        """Correct a charge; 0 gives it back. What no longer counts stays out."""
-
-    def use(self, counter: Counter) -> Use:
-        """What is known to count now, without waiting."""
-
-    async def read(self, counters: Sequence[Counter]) -> None:
-        """Bring ``use`` up to date."""
-
-    async def clear(self, period: str) -> int:
-        """Forget what counts on all counters whose id ends so; how many scopes had something to forget."""
-
-    async def forget(self, scope: str) -> bool:
-        """Forget a scope with its name, but for what is in flight; False where Redis, which knows it, is away."""
-
-    def restore(self, counter: Counter, amount: int, age: float = 0.0) -> None:
-        """Count what was used ``age`` seconds ago, before this process started; calls come in the order of time."""
-
-    async def close(self) -> None:
-        """Give everything back."""
 
 
 class Slice:
@@ -244,6 +211,7 @@ class MemoryCounters:
     """
 
     health = "ok"
+    """``degraded`` of shared counters, while what others use is not known."""
 
     def __init__(self, *, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
@@ -254,7 +222,7 @@ class MemoryCounters:
         return len(self._counts)
 
     async def take(self, demands: Sequence[Demand]) -> list[Charge] | list[Shortfall]:
-        """See ``Counters.take``."""
+        """Charge all demands, or nothing and return every counter that has no room."""
         now = self._clock()
         counts = [self._count(counter) for counter, _ in demands]
         shortfalls = [
@@ -268,12 +236,12 @@ class MemoryCounters:
         ]
 
     def add(self, counter: Counter, amount: int = 1) -> Charge:
-        """See ``Counters.add``."""
+        """Charge an amount, whether or not there is room."""
         count = self._count(counter)
         return Charge(counter, amount, (count, count.take(self._clock(), amount)))
 
     def change(self, charge: Charge, amount: int) -> None:
-        """See ``Counters.change``."""
+        """Correct a charge; 0 gives it back. What no longer counts stays out."""
         # Most charges are settled as they were taken.
         if difference := amount - charge.amount:
             charge.amount = amount
@@ -281,15 +249,15 @@ class MemoryCounters:
             count.correct(self._clock(), taken, difference)
 
     def use(self, counter: Counter) -> Use:
-        """See ``Counters.use``."""
+        """What is known to count now, without waiting, and when nothing does any more."""
         now, count = self._clock(), self._counts.get(counter.id)
         return Use(count.used(now), count.full_again(now)) if count is not None else Use(0, 0.0)
 
     async def read(self, counters: Sequence[Counter]) -> None:
-        """Do nothing: ``use`` knows all."""
+        """Bring ``use`` up to date: here it always is."""
 
     async def clear(self, period: str) -> int:
-        """See ``Counters.clear``."""
+        """Forget what counts on all counters whose id ends so; how many scopes had something to forget."""
         now, scopes = self._clock(), set()
         for name, count in self._counts.items():
             if name.endswith(f"/{period}") and count.used(now):
@@ -298,14 +266,14 @@ class MemoryCounters:
         return len(scopes)
 
     async def forget(self, scope: str) -> bool:
-        """See ``Counters.forget``."""
+        """Forget a scope with its name, but for what is in flight; whether that is complete."""
         for name, count in list(self._counts.items()):
             if scope_of(name) == scope and isinstance(count, RollingWindow):
                 del self._counts[name]
         return True
 
     def restore(self, counter: Counter, amount: int, age: float = 0.0) -> None:
-        """See ``Counters.restore``."""
+        """Count what was used ``age`` seconds ago, before this process started; calls come in the order of time."""
         self._count(counter).take(self._clock() - age, amount)
 
     async def close(self) -> None:
@@ -329,3 +297,7 @@ class MemoryCounters:
         now = self._clock()
         self._counts = {name: count for name, count in self._counts.items() if count.used(now)}
         self._most = max(_MOST_COUNTERS, 2 * len(self._counts))
+
+
+Counters: TypeAlias = "MemoryCounters | RedisCounters"
+"""All counters of a gateway, which have the same methods."""

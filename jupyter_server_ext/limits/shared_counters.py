@@ -151,7 +151,7 @@ class SharedCount:
 
 
 class RedisCounters:
-    """The counters of all gateways on one Redis.
+    """The counters of all gateways on one Redis. Only ``take``, ``read``, ``clear`` and ``forget`` wait for it.
 
     Args:
         redis: The way to it.
@@ -173,11 +173,11 @@ class RedisCounters:
 
     @property
     def health(self) -> str:
-        """See ``Counters.health``."""
+        """See ``MemoryCounters.health``."""
         return self._redis.health
 
     async def take(self, demands: Sequence[Demand]) -> list[Charge] | list[Shortfall]:
-        """See ``Counters.take``: one call, and alone when Redis does not answer it.
+        """See ``MemoryCounters.take``: one call, and alone when Redis does not answer it.
 
         Raises:
             StateUnavailable: It does not, and that is not to be.
@@ -198,27 +198,27 @@ class RedisCounters:
             return self._take_alone(demands)
 
     def add(self, counter: Counter, amount: int = 1) -> Charge:
-        """See ``Counters.add``."""
+        """See ``MemoryCounters.add``."""
         slot = _slot(counter, self._redis.now())
         self._count(counter).add_pending(slot, amount)
         self._mark(counter)
         return Charge(counter, amount, slot)
 
     def change(self, charge: Charge, amount: int) -> None:
-        """See ``Counters.change``."""
+        """See ``MemoryCounters.change``."""
         count = self._count(charge.counter)
         if (difference := amount - charge.amount) and count.correct(charge.place, difference, self._redis.now()):
             self._mark(charge.counter)
         charge.amount = amount
 
     def use(self, counter: Counter) -> Use:
-        """See ``Counters.use``."""
+        """See ``MemoryCounters.use``."""
         count, now = self._counts.get(f"{self._start}{counter.id}"), self._redis.now()
         used = count.used(now) if count is not None else 0
         return Use(used, count.full_again(now) if count is not None and used and count.span else 0.0)
 
     async def read(self, counters: Sequence[Counter]) -> None:
-        """See ``Counters.read``."""
+        """See ``MemoryCounters.read``."""
         shared = [counter for counter in counters if counter.seconds or counter.limit is not None]
         call = Call("read", self._keys(shared), [_span(counter) for counter in shared])
 
@@ -230,7 +230,7 @@ class RedisCounters:
             await self._redis.call(call, learn)
 
     async def clear(self, period: str) -> int:
-        """See ``Counters.clear``."""
+        """See ``MemoryCounters.clear``."""
         now = self._redis.now()
         names = {name for name, count in self._counts.items() if name.endswith(f"/{period}") and count.used(now)}
         # Twice: see ``_wipe``.
@@ -239,7 +239,7 @@ class RedisCounters:
         return len({scope_of(name) for name in names})
 
     async def forget(self, scope: str) -> bool:
-        """See ``Counters.forget``."""
+        """See ``MemoryCounters.forget``."""
         escaped = re.sub(r"([*?\[\]\\])", r"\\\1", scope)
         return None not in [await self._wipe("forget", scope, f"{escaped}/*") for _ in range(2)]
 
@@ -257,7 +257,7 @@ class RedisCounters:
         )
 
     def restore(self, counter: Counter, amount: int, age: float = 0.0) -> None:
-        """See ``Counters.restore``: reported to a Redis that knows nothing yet; any other knows."""
+        """See ``MemoryCounters.restore``: reported to a Redis that knows nothing yet; any other knows."""
         slot = _slot(counter, self._redis.now() - int(age * MICROSECONDS))
         slots = self._restored.setdefault(counter, {})
         slots[slot] = slots.get(slot, 0) + amount
@@ -266,7 +266,7 @@ class RedisCounters:
         count.others_at = max(count.others_at, slot)
 
     async def close(self) -> None:
-        """See ``Counters.close``."""
+        """See ``MemoryCounters.close``."""
         await self._redis.close()
 
     # As a participant

@@ -1,7 +1,5 @@
 from .cache import AnswerCache as AnswerCache
-from .cache import AnswerStore as AnswerStore
 from .gateway import Gateway as Gateway
-from .idempotency import DistributedLocks as DistributedLocks
 from .money import Budgets as Budgets
 from .money import Price as Price
 from .money import Prices as Prices

@@ -14,12 +14,13 @@ import math
 from collections import OrderedDict
 from contextlib import aclosing
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Generic, NamedTuple, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable
 
     from jupyter_server_ext.messages import CacheResult, ChatRequest
+    from jupyter_server_ext.pipeline.shared import RedisAnswers
 
 # Fields that say how the answer travels or who asked, not what it is.
 _NOT_THE_ANSWER = {"stream", "stream_options", "user", "metadata", "store", "service_tier", "safety_identifier"}
@@ -75,19 +76,6 @@ class Cached(NamedTuple):
         return cls(body, int(cost))
 
 
-class AnswerStore(Protocol):
-    """Cached answers that several gateways share, behind each one's own memory."""
-
-    async def get(self, key: str) -> tuple[bytes, float] | None:
-        """The answer and for how many seconds it is still good; None for none, or while the store does not answer."""
-
-    async def put(self, key: str, answer: bytes, seconds: float) -> None:
-        """Keep an answer for so many seconds; never raises for a store that is away."""
-
-    async def close(self) -> None:
-        """Give everything back."""
-
-
 class AnswerCache:
     """Recently given answers, bounded in bytes and age.
 
@@ -107,7 +95,7 @@ class AnswerCache:
     _OVERHEAD = 200  # bytes of an entry beyond its body: the key, the tuple, two slots of the dict
 
     def __init__(
-        self, max_bytes: int, ttl_seconds: float, *, clock: Callable[[], float], behind: AnswerStore | None = None
+        self, max_bytes: int, ttl_seconds: float, *, clock: Callable[[], float], behind: RedisAnswers | None = None
     ) -> None:
         self._max_bytes = max_bytes
         self._ttl_seconds = ttl_seconds

@@ -15,17 +15,17 @@ import time
 from collections import OrderedDict
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Literal, Protocol
+from typing import TYPE_CHECKING, Literal
 
 from jupyter_server_ext.errors import BadRequest, LedgerUnavailable, RsqlGatewayError
 from jupyter_server_ext.ledger import AnswerVault
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
-    from contextlib import AbstractAsyncContextManager
 
     from jupyter_server_ext.ledger import Ledger
     from jupyter_server_ext.messages import ChatRequest
+    from jupyter_server_ext.pipeline.shared import RedisLocks
 
 HEADER = "Idempotency-Key"
 _A_DAY = 86_400.0
@@ -50,19 +50,12 @@ class DistributedLock:
     is_answered: bool = False  # to be set when the answer is kept
 
 
-class DistributedLocks(Protocol):
-    """Claims of all gateways."""
-
-    def hold(self, name: str, mark: str) -> AbstractAsyncContextManager[DistributedLock]:
-        """Wait for a name and have it; ``mark`` tells two requests of one name apart."""
-
-
 class NoLocks:
     """Claims of a gateway that knows of no other."""
 
     @asynccontextmanager
     async def hold(self, name: str, mark: str) -> AsyncIterator[DistributedLock]:  # noqa: ARG002
-        """See ``DistributedLocks.hold``."""
+        """See ``RedisLocks.hold``."""
         yield DistributedLock()
 
 
@@ -82,7 +75,7 @@ class IdempotencyStore:
     def __init__(
         self,
         ledger: Ledger,
-        locks: DistributedLocks | None = None,
+        locks: NoLocks | RedisLocks | None = None,
         *,
         clock: Callable[[], float] = time.time,
         seconds: float = _A_DAY,

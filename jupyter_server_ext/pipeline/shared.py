@@ -41,14 +41,14 @@ class RedisAnswers:
         self._under_way: set[asyncio.Future[Any]] = set()
 
     async def get(self, key: str) -> tuple[bytes, float] | None:
-        """See ``AnswerStore.get``."""
+        """The answer and for how many seconds it is still good; None for none, or while Redis does not answer."""
         found = await self._ask(partial(self._look, self._name(key)))
         if found is None or found[0] is None or found[1] <= 0:
             return None
         return found[0], found[1] / 1000
 
     async def put(self, key: str, answer: bytes, seconds: float) -> None:
-        """See ``AnswerStore.put``."""
+        """Keep an answer for so many seconds; never raises while Redis is away."""
         if len(answer) <= _MOST_BYTES and seconds > 0:
             await self._ask(partial(self._client.set, self._name(key), answer, px=max(1, int(seconds * 1000))))
 
@@ -118,7 +118,7 @@ class RedisLocks:
 
     @asynccontextmanager
     async def hold(self, name: str, mark: str) -> AsyncIterator[DistributedLock]:
-        """See ``DistributedLocks.hold``."""
+        """Wait for a name and have it; ``mark`` tells two requests of one name apart."""
         key = f"{self._redis.prefix}r:{name}"
         lock = DistributedLock()
         with suppress(Lost):

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
     from jupyter_server_ext.keys import MemoryWindows
     from jupyter_server_ext.limits import Counters
-    from jupyter_server_ext.pipeline.idempotency import DistributedLocks
+    from jupyter_server_ext.pipeline.shared import RedisLocks
     from jupyter_server_ext.redis import RedisCoordinator
 
 
@@ -21,7 +21,7 @@ class State:
     counters: Counters  # limits and budgets
     windows: MemoryWindows  # what providers allow
     link: RedisCoordinator | None = None  # the way to Redis, where it is kept there
-    locks: DistributedLocks | None = None  # which gateway answers what was sent to several; None where there is one
+    locks: RedisLocks | None = None  # which gateway answers what was sent to several; None where there is one
 
     def checks(self) -> dict[str, str]:
         """How it is, for health; nothing where it is kept in memory."""
