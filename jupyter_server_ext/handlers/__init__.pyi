@@ -1,15 +1,15 @@
 from .app_context import AppContext as AppContext
 from .app_context import installed_version as installed_version
 from .base import log_request as log_request
+from .chat import Conversations as Conversations
 from .connections import BoundedServer as BoundedServer
 from .connections import FewWords as FewWords
 from .connections import most_connections as most_connections
 from .connections import patient as patient
-from .conversations import Conversations as Conversations
 from .ratings import Ratings as Ratings
 from .reading import BodyReader as BodyReader
 from .requests import BodyBudget as BodyBudget
 from .routes import ROUTES as ROUTES
 from .routes import rules as rules
+from .status import Metrics as Metrics
 from .status import NoRoute as NoRoute
-from .telemetry import Metrics as Metrics
