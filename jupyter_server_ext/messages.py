@@ -25,6 +25,9 @@ CacheResult = Literal["", "hit", "miss", "shared", "bypass", "repeat"]
 """What the cache did for a request: it was not asked (empty), had the answer, had none, gave a part in an identical
 request under way, was passed by on demand; or an earlier answer was repeated for the same Idempotency-Key."""
 
+WITHOUT_PROVIDER: frozenset[CacheResult] = frozenset({"hit", "shared", "repeat"})
+"""Results for which no provider was asked."""
+
 Json = Mapping[str, Any]
 
 _LONGEST_NAME = 255  # characters, as the ledger's columns have it
@@ -220,11 +223,6 @@ class Entry(Struct, frozen=True):
     prompt_hash: str = ""
     prompt: bytes | None = None
     api_key: str = ""
-
-    @property
-    def cached(self) -> bool:
-        """Whether no provider was asked for this answer."""
-        return self.cache in {"hit", "shared", "repeat"}
 
     @property
     def counts(self) -> bool:

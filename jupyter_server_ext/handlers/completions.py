@@ -64,7 +64,7 @@ class RelayHandler(GatewayHandler):
 
     async def read_body(self, shape: Shape) -> Read:
         """What was sent; large bodies are read in another process, so ``shape`` is a function of a module."""
-        body = self.body
+        body = b"".join(self.incoming.chunks)
         # The parts and the whole would both be held while the body is read.
         self.incoming.chunks.clear()
         try:

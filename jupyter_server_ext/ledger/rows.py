@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from msgspec.structs import replace
 
 from jupyter_server_ext.ledger.schema import entries
-from jupyter_server_ext.messages import Entry, Usage
+from jupyter_server_ext.messages import WITHOUT_PROVIDER, Entry, Usage
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -80,7 +80,7 @@ _BEGUN = (
 )
 _ENDED = (
     *("status", "error", "attempts", "queue_seconds", "upstream_seconds", "first_token_seconds", "duration_seconds"),
-    *("cached", "cache", "saved_nanodollars", "prompt"),
+    *("cache", "saved_nanodollars", "prompt"),
 )
 _begun = attrgetter(*_BEGUN, *(f"usage.{name}" for name in _USAGE))
 _ended = attrgetter(*_ENDED)
@@ -95,7 +95,7 @@ def request_row(entry: Entry) -> dict[str, Any]:
 def entry_row(entry: Entry, instance: str, number: int, zone: ZoneInfo) -> dict[str, Any]:
     """The columns of an entry, the ``number``-th of an instance, with its content's hash."""
     row = {"instance": instance, "number": number, "day": day_of(entry.at, zone)} | request_row(entry)
-    row |= dict(zip(_ENDED, _ended(entry), strict=True))
+    row |= dict(zip(_ENDED, _ended(entry), strict=True)) | {"cached": entry.cache in WITHOUT_PROVIDER}
     return row | {"content_hash": content_hash(row), "forgotten": False}
 
 

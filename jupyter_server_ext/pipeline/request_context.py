@@ -19,7 +19,7 @@ from msgspec.structs import replace
 
 from jupyter_server_ext.errors import LedgerUnavailable, RsqlGatewayError, UpstreamFailed
 from jupyter_server_ext.ledger import Ledger
-from jupyter_server_ext.messages import Entry, Usage, wants_usage
+from jupyter_server_ext.messages import WITHOUT_PROVIDER, Entry, Usage, wants_usage
 from jupyter_server_ext.pipeline.cache import Cached
 from jupyter_server_ext.pipeline.money import NANODOLLARS, PERIODS, Hold, Prices
 from jupyter_server_ext.pipeline.replay import as_body, as_events, with_member
@@ -170,7 +170,7 @@ class RequestContext:
     def metadata(self) -> dict[str, Any]:
         """The member ``rsql`` of the last event, or of the body."""
         trace, now = self.job.trace, self._clock()
-        cached = self.cache in {"hit", "shared", "repeat"}
+        cached = self.cache in WITHOUT_PROVIDER
         return {
             "request_id": self.request.request_id,
             "duration_seconds": round(now - self._start, 4),

@@ -130,7 +130,7 @@ async def test_every_end_of_a_request_has_its_entry(paying, url):
     good = entries[ids[0]]
     assert (good.caller, good.tenant, good.task, good.model, good.key) == ("ada", "stats101", "sql_ai", "m", "sim-1")
     assert (good.usage.prompt_tokens, good.usage.completion_tokens, good.cost_nanodollars) == (1000, 500, COST)
-    assert (good.attempts, good.error, good.cached) == (1, "", False)
+    assert (good.attempts, good.error, good.cache) == (1, "", "")
     assert 0 <= good.first_token_seconds <= good.duration_seconds
     assert whole.json()["rsql"]["cost_usd"] == COST / 1e9
     assert entries[ids[1]].cost_nanodollars == COST
