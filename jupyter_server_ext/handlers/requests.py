@@ -107,11 +107,7 @@ class BodyBudget:
 
 
 class IncomingBody:
-    """The body of one request while it comes in, counted in the budget before it is kept.
-
-    Args:
-        headers: Of the request.
-    """
+    """The body of one request while it comes in, counted in the budget before it is kept."""
 
     def __init__(self, budget: BodyBudget, headers: Mapping[str, str], most: int) -> None:
         self._budget = budget  # bodies of all requests
@@ -138,11 +134,7 @@ class IncomingBody:
         self._hold(self._length)
 
     def add(self, chunk: bytes) -> None:
-        """Keep a piece.
-
-        Raises:
-            TooLarge: As ``announce``, like the others.
-        """
+        """Keep a piece."""
         self.received += len(chunk)
         if self.received > self._most:
             raise self._too_large()
@@ -353,20 +345,12 @@ def _check_part(part: object, place: str) -> None:
 
 
 def optional_text(body: Mapping[str, Any], name: str) -> str:
-    """A field that is text if it is there.
-
-    Raises:
-        BadRequest: It is something else.
-    """
+    """A field that is text if it is there."""
     return str(_optional(body, name, str) or "")
 
 
 def optional_truth(body: Mapping[str, Any], name: str) -> bool:
-    """A field that is true or false if it is there.
-
-    Raises:
-        BadRequest: It is something else.
-    """
+    """A field that is true or false if it is there."""
     return bool(_optional(body, name, bool))
 
 

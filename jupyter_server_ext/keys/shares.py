@@ -76,12 +76,7 @@ class _Expected(NamedTuple):
 
 
 class Division:
-    """How the quota for one model is divided, as of one moment.
-
-    Args:
-        shares: All habits, and the windows.
-        now: The moment.
-    """
+    """How the quota for one model is divided, as of one moment."""
 
     def __init__(self, shares: Shares, model: str, now: float) -> None:
         self._shares, self.model, self.at = shares, model, now

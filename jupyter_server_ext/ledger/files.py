@@ -40,11 +40,7 @@ def open_private(path: Path, flags: int = os.O_RDWR) -> int:
 
 
 def lock(file: int) -> None:
-    """Lock a file until it is closed.
-
-    Raises:
-        OSError: Another process has it, or there are no locks here.
-    """
+    """Lock a file until it is closed; an OSError says that another process has it, or that there are no locks here."""
     if os.name == "nt":
         import msvcrt
 

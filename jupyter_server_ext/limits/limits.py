@@ -76,12 +76,7 @@ _UNLIMITED = _Left(NO_LIMIT, NO_LIMIT, 0.0)
 
 
 class LimitScope:
-    """The counters of one virtual key, one caller, one tenant, or everyone.
-
-    Args:
-        name: The name of the key, caller or tenant.
-        limits: Its limits. A caller's use is counted without limits too, as it is shown.
-    """
+    """The counters of one virtual key, one caller, one tenant, or everyone."""
 
     def __init__(self, kind: ScopeKind, name: str, limits: CallerLimits) -> None:
         self.kind = kind  # which of them

@@ -36,13 +36,7 @@ if TYPE_CHECKING:
 
 
 class RequestContext:
-    """One request while it is answered.
-
-    Attributes:
-        wasted: What failed tries cost that were followed by others, in nano-dollars.
-        has_begun: Whether the caller has got a part of the answer.
-        has_left: Whether the caller is served or gone.
-    """
+    """One request while it is answered."""
 
     def __init__(
         self, job: Job, rules: TenantSettings, entry: Entry, accounting: Accounting, clock: Callable[[], float]
@@ -56,8 +50,11 @@ class RequestContext:
         self.saved = 0
         self.expected = Usage()  # what it will likely take; a provider is asked with so much reserved
         self.billed: Usage | None = None  # usage at providers in its name; None while it is not known
-        self.cost = self.wasted = 0  # what that costs, in nano-dollars
-        self.in_flight = self.has_begun = self.has_left = False  # whether a provider is being asked in its name
+        self.cost = 0  # what that costs, in nano-dollars …
+        self.wasted = 0  # … and what failed tries cost that were followed by others
+        self.in_flight = False  # whether a provider is being asked in its name
+        self.has_begun = False  # whether the caller has got a part of the answer
+        self.has_left = False  # whether the caller is served or gone
         self._entry = entry  # what the ledger knows of it at the start
         self._accounting = accounting  # where the entry goes, and what usage costs
         self._ledger = accounting.ledger if accounting.ledger.keeps else None

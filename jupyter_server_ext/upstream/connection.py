@@ -257,11 +257,7 @@ class Damaged(Exception):
 
 
 class HttpReply:
-    """One reply, its body delimited by its length, in chunks, or by the end of the connection.
-
-    Args:
-        method: Of the request.
-    """
+    """One reply, its body delimited by its length, in chunks, or by the end of the connection."""
 
     def __init__(self, line: _Connection, method: str = "POST") -> None:
         self.status = 0  # HTTP status; 0 while the head has not come

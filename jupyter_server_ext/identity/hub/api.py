@@ -22,11 +22,7 @@ _PAGE = 200  # what the hub gives at most
 
 
 class HubApi:
-    """Asks the hub. Where it does not answer, each question raises ``IdentityUnavailable``.
-
-    Args:
-        transport: What carries requests, in place of real connections; for tests.
-    """
+    """Asks the hub. Where it does not answer, each question raises ``IdentityUnavailable``."""
 
     def __init__(self, place: HubPlace, transport: httpx.AsyncBaseTransport | None = None) -> None:
         self._place = place  # where the hub is

@@ -82,11 +82,8 @@ class EffectiveLimit:
 class HeaderReliability:
     """Whether headers are believed that leave more than our own count: some are of another limit, or wrong.
 
-    Args:
-        window: Length of the limit's window in seconds.
-
     Example:
-        >>> headers = HeaderReliability(60.0)
+        >>> headers = HeaderReliability(60.0)  # the length of the limit's window
         >>> for second in (10.0, 20.0, 29.0, 30.0):
         ...     headers.belied(second)
         >>> headers.are_believed(30.0), headers.are_believed(630.0)
@@ -118,9 +115,6 @@ class HeaderReliability:
 
 class TravelMargin:
     """Seconds that a request may travel: as configured, and wider for a while after a refusal that this explains.
-
-    Args:
-        window: Length of the limit's window in seconds.
 
     Example:
         >>> from jupyter_server_ext.keys.windows.learnt import Charging
@@ -275,14 +269,6 @@ class Charging:
     request arrives, and if they are made as it is answered; the way that is left when the others were out of theirs is
     the provider's. All may be counted at ``admission``, as nearly all providers do; or ``late``, at the end; of tokens
     also the prompt at admission and the answer at its ``end``, or as many as were ``asked`` for at admission.
-
-    Args:
-        seconds: The length of the window.
-        configured: When a request counts, where that is configured.
-
-    Attributes:
-        kind: The way of counting.
-        is_suspected: Whether a refusal has it that requests are counted late.
     """
 
     def __init__(self, unit: Unit, seconds: float, configured: Counts = "") -> None:
@@ -299,7 +285,7 @@ class Charging:
         """Have requests count at this moment; empty is to be learnt."""
         known: dict[Counts, Charges] = {"": "unknown", "arrival": "admission", "end": "late"}
         self.kind = self._configured = known[counts]
-        self.is_suspected = False
+        self.is_suspected = False  # whether a refusal has it that requests are counted late
         self._gives_back = False  # whether what was asked for surely does not count, whichever of the others does
 
     @property

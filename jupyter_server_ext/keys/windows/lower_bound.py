@@ -22,9 +22,6 @@ if TYPE_CHECKING:
 class RemainingLowerBound:
     """What is left at least.
 
-    Args:
-        full: Whether it is a bucket of which nothing was taken yet.
-
     Example:
         >>> from jupyter_server_ext.keys.windows.usage import WindowEntry
         >>> bound = RemainingLowerBound(30, 0.5, full=True)
@@ -40,7 +37,7 @@ class RemainingLowerBound:
     def __init__(self, limit: int, rate: float = 0.0, *, full: bool = False) -> None:
         self.limit = limit  # the most that a bucket holds
         self.rate = rate  # what a bucket gains a second; 0 where it is none
-        self._level = float(limit if full else 0)
+        self._level = float(limit if full else 0)  # full is a bucket of which nothing was taken yet
         self._at = 0.0
         self._in_flight = 0  # taken off, and perhaps not counted yet
         self._variance = ReservationVariance()  # of what is not settled and was taken off
