@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from jupyter_server_ext.handlers.app_context import installed_version
 from jupyter_server_ext.handlers.base import GatewayHandler
+from jupyter_server_ext.handlers.home import page_of
 from jupyter_server_ext.identity import needs_scope, scope_of
 
 if TYPE_CHECKING:
@@ -54,24 +55,6 @@ def openapi(routes: tuple[Route, ...]) -> dict[str, Any]:
             "schemas": {"Error": _ERROR},
         },
     }
-
-
-def page(routes: tuple[Route, ...]) -> str:
-    """The routes as a page for people; it loads nothing from elsewhere."""
-    rows = "".join(
-        f"<tr><td><code>{method}</code><td><code>{escape(route.path) or '/'}</code><td>{scope or 'no token'}"
-        f"<td>{_in_html(doc)}</tr>"
-        for route, method, scope, doc in operations(routes)
-    )
-    return (
-        '<!doctype html><html lang="en"><meta charset="utf-8"><title>rsql gateway: routes</title>'
-        "<style>body{font:15px/1.5 system-ui,sans-serif;margin:2rem auto;max-width:70rem;padding:0 1rem;"
-        "color-scheme:light dark}td,th{text-align:left;vertical-align:top;padding:.3rem .8rem .3rem 0}"
-        "code{white-space:nowrap}td p{margin:0 0 .4rem}</style><h1>Routes of the rsql gateway</h1>"
-        "<p>Paths are below this gateway's address. Send the token as <code>Authorization: Bearer …</code>. "
-        'The same for programs: <a href="openapi.json">openapi.json</a>.</p>'
-        f"<table><tr><th>Method<th>Path<th>Scope<th>What it does</tr>{rows}</table></html>"
-    )
 
 
 def _in_html(doc: str) -> str:
@@ -123,4 +106,4 @@ class Docs(GatewayHandler):
     def get(self) -> None:
         """This gateway's routes as a page."""
         self.set_header("Content-Type", "text/html; charset=utf-8")
-        self.finish(page(self.app.routes))
+        self.finish(page_of("docs", operations=operations(self.app.routes), in_html=_in_html))

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from html import escape
+from functools import cache
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qs
+
+from tornado.template import Loader
 
 from jupyter_server_ext.config import CallerLimits
 from jupyter_server_ext.errors import BadRequest, NotAuthenticated, NotPermitted
@@ -15,8 +18,6 @@ from jupyter_server_ext.identity import open_to_all
 from jupyter_server_ext.limits import check_limits
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-
     from jupyter_server_ext.messages import Caller
 
 _WHOLE, _MONEY = ("requests_per_day",), ("usd_per_day", "usd_per_month")  # limits that the form asks for
@@ -33,7 +34,7 @@ class Home(GatewayHandler):
         if "text/html" not in self.request.headers.get("Accept", ""):
             self.reply(state, status=503 if state["status"] == "unavailable" else 200)
         elif self.app.hub is None:
-            self.show(_status_for_all(state["status"], state["version"]))
+            self.show("status", state=state)
         else:
             await self._show_own()
 
@@ -66,18 +67,14 @@ class Home(GatewayHandler):
             raise BadRequest("Days, requests and dollars must be numbers.", param="days") from None
         limits = CallerLimits(**check_limits("limits", given))
         key, text = await self.app.virtual_keys.make(caller, form.get("name", ""), days=days, limits=limits)
-        self.show(
-            f"<h1>Your new key</h1><p>{escape(key.name)}, good until {keys.public_fields(key)['expires'][:10]}. "
-            f"It is shown this once:</p><p><code>{escape(text.reveal())}</code></p>"
-            f'<p><a href="{escape(self.app.base)}">Back</a></p>'
-        )
+        self.show("new_key", key=keys.public_fields(key), text=text.reveal(), base=self.app.base)
 
     async def _show_own(self) -> None:
         """Send the caller's page; a browser without a session is sent to the hub."""
         try:
             caller = await self._session()
         except NotPermitted as error:
-            self.show(f"<h1>rsql gateway</h1><p>{escape(error.message)}</p>", status=403)
+            self.show("refused", status=403, message=error.message)
             return
         if caller is None:
             assert self.app.hub is not None  # noqa: S101 - or this page is not shown
@@ -89,10 +86,9 @@ class Home(GatewayHandler):
         own = [keys.public_fields(key) for key in await self.app.virtual_keys.of(caller.name)]
         cost = await self.app.accounting.cost_today(caller, {key.provider for key in self.app.settings.keys})
         token = self.app.hub.browsers.page_token(self) if self.app.hub else ""
-        self.show(
-            f"<h1>rsql gateway</h1>{_service(health(self.app), self.app.gateway.status())}"
-            f"{_use(caller, self.app.limits.stats(caller), cost)}{_keys(own, token)}"
-        )
+        service = _service(health(self.app), self.app.gateway.status())
+        tables = [("Service", service), ("Your use", _use(caller, self.app.limits.stats(caller), cost))]
+        self.show("own", tables=tables, keys=own, token=token)
 
     async def _session(self) -> Caller | None:
         """The caller who is logged in in this browser."""
@@ -101,13 +97,13 @@ class Home(GatewayHandler):
         except NotAuthenticated:
             return None
 
-    def show(self, body: str, status: int = 200) -> None:
-        """Send a page; it loads nothing and may not be framed."""
+    def show(self, page: str, status: int = 200, **values: Any) -> None:
+        """Send a page of ``pages/``; it loads nothing and may not be framed."""
         self.set_status(status)
         self.set_header("Content-Type", "text/html; charset=utf-8")
         self.set_header("Content-Security-Policy", _POLICY)
         self.set_header("Referrer-Policy", "no-referrer")
-        self.finish(_page(body))
+        self.finish(page_of(page, **values))
 
 
 class Returned(GatewayHandler):
@@ -128,40 +124,29 @@ class Returned(GatewayHandler):
         self.redirect(path)
 
 
-def _page(body: str) -> str:
-    return (
-        '<!doctype html><html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width">'
-        "<title>rsql gateway</title><style>body{font:16px/1.5 system-ui,sans-serif;margin:3rem auto;max-width:46rem;"
-        "padding:0 1rem;color-scheme:light dark}td,th{text-align:left;padding:.2rem 1rem .2rem 0;vertical-align:top}"
-        "input{width:8rem}code{user-select:all;overflow-wrap:anywhere}form{display:inline}"
-        "form p{display:grid;grid-template-columns:max-content max-content;gap:.4rem 1rem;justify-items:start}"
-        "form p label{display:contents}</style>"
-        f"{body}</html>"
-    )
+def page_of(name: str, **values: Any) -> bytes:
+    """A page of ``pages/``, with its values escaped."""
+    return _pages().load(f"{name}.html").generate(**values)
 
 
-def _status_for_all(status: str, version: str) -> str:
-    return (
-        f"<h1>rsql gateway</h1><p>Status: <b>{escape(status)}</b> · version {escape(version)}</p>"
-        "<p>Notebooks use it by <code>%load_ext rsql_magic</code>; other programs by the OpenAI protocol at "
-        "<code>v1/</code> below this address, with a token.</p>"
-    )
+@cache
+def _pages() -> Loader:
+    return Loader(str(Path(__file__).parent / "pages"))
 
 
-def _service(state: Any, status: dict[str, Any]) -> str:
+def _service(state: Any, status: dict[str, Any]) -> list[tuple[str, str]]:
     states = ", ".join(f"{count} {state}" for state, count in status.get("keys", {}).items() if count)
     queue = status.get("queue", {})
     wait = queue.get("expected_wait_seconds")
     expected = f", {wait:.0f} s to wait" if wait else ""
-    rows = [
+    return [
         ("status", f"{state['status']} (version {state['version']})"),
         ("keys", states or "none"),
         ("queue", f"{queue.get('length', 0)} waiting{expected}"),
     ]
-    return f"<h2>Service</h2>{_table(rows)}"
 
 
-def _use(caller: Caller, stats: dict[str, Any], cost: dict[str, float | None]) -> str:
+def _use(caller: Caller, stats: dict[str, Any], cost: dict[str, float | None]) -> list[tuple[str, str]]:
     rows = [("you", caller.name), ("group", caller.tenant or "none")]
     for kind in ("limits", "tokens"):
         unit = "requests" if kind == "limits" else kind
@@ -169,33 +154,8 @@ def _use(caller: Caller, stats: dict[str, Any], cost: dict[str, float | None]) -
     if cost["today"] is not None:
         limit = "" if cost["limit"] is None else f" of ${cost['limit']:.2f}"
         rows.append(("money today", f"${cost['today']:.4f}{limit}"))
-    return f"<h2>Your use</h2>{_table(rows)}"
+    return rows
 
 
 def _of(current: int, limit: int | None) -> str:
     return f"{current:,}" + ("" if limit is None else f" of {limit:,}")
-
-
-def _keys(own: list[dict[str, Any]], token: str) -> str:
-    """The caller's keys and the forms that make and revoke them."""
-    hidden = f'<input type="hidden" name="_xsrf" value="{escape(token)}">'
-    rows = "".join(
-        f"<tr><td>{escape(key['name'])}<td><code>{escape(key['id'])}</code><td>until {escape(key['expires'][:10])}<td>"
-        f'<form method="post">{hidden}<button name="revoke" value="{escape(key["id"])}">Revoke</button></form></tr>'
-        for key in own
-    )
-    return (
-        "<h2>Keys for scripts</h2><p>A key works without the hub, for programs that speak the OpenAI protocol. It "
-        f"counts as you. Only its name is needed; limits that you leave empty are your own.</p><table>{rows}</table>"
-        f'<form method="post">{hidden}<p><label>Name <input name="name" required maxlength="64"></label> '
-        '<label>Days <input name="days" inputmode="numeric"></label> '
-        '<label>Requests a day <input name="requests_per_day" inputmode="numeric"></label> '
-        '<label>Dollars a day <input name="usd_per_day" inputmode="decimal"></label> '
-        '<label>Dollars a month <input name="usd_per_month" inputmode="decimal"></label> '
-        "<button>Make a key</button></p></form>"
-    )
-
-
-def _table(rows: Iterable[tuple[str, str]]) -> str:
-    cells = "".join(f"<tr><th>{escape(name)}<td>{escape(value)}</tr>" for name, value in rows)
-    return f"<table>{cells}</table>"
