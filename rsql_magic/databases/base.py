@@ -72,6 +72,9 @@ def _indented(step: Step, depth: int) -> Iterator[tuple[str, int | None]]:
         yield from _indented(other, depth + 1)
 
 
+_AGAIN = 0.5
+"""Seconds between a cancel and the next one, while what it cancels goes on."""
+
 SAMPLE = 10_000
 """Rows of a table or view whose size is not known that a profile looks at."""
 
@@ -139,7 +142,7 @@ class Watch:
     """Cancels what runs when its time is up or someone asks, and remembers which it was.
 
     Args:
-        cancel: Stops the running query; called from another thread, at most once.
+        cancel: Stops the running query; called from another thread, again and again until the block ends.
         seconds: Time allowed, or None for a database that keeps the time itself.
 
     Example:
@@ -152,20 +155,29 @@ class Watch:
         self.reason: Reason = ""
         self._cancel = cancel
         self._over = False
+        self._seconds = seconds
         self._lock = threading.Lock()
-        self._timer = threading.Timer(seconds, self.stop, ["timeout"]) if seconds is not None else None
+        self._timer: threading.Timer | None = None
 
     def stop(self, reason: Reason) -> None:
         """Cancel, unless it is over; the lock keeps a late timer from cancelling the user's next query."""
         with self._lock:
-            if not self._over and not self.reason:
-                self.reason = reason
+            if not self._over:
+                self.reason = self.reason or reason
                 self._cancel()
+                # Drivers forget a cancel that comes between two statements, and the next may never end.
+                self._ring_in(_AGAIN, reason)
+
+    def _ring_in(self, seconds: float, reason: Reason) -> None:
+        if self._timer:
+            self._timer.cancel()
+        self._timer = threading.Timer(seconds, self.stop, [reason])
+        self._timer.daemon = True
+        self._timer.start()
 
     def __enter__(self) -> Watch:
-        if self._timer:
-            self._timer.daemon = True
-            self._timer.start()
+        if self._seconds is not None:
+            self._ring_in(self._seconds, "timeout")
         return self
 
     def __exit__(self, *_: object) -> None:
