@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     import random
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
 _STATUS = b"HTTP/1.1 200 OK\r\n"
 _LIMITS = b"x-ratelimit-limit-requests: 30\r\nx-ratelimit-remaining-requests: 29\r\nx-ratelimit-reset-requests: 2s\r\n"
@@ -133,6 +133,40 @@ def _chunked(rng: random.Random, body: bytes) -> bytes:
         at += size
     trailer = b"X-Trailer: y\r\n" if rng.random() < 0.1 else b""
     return b"".join(chunks) + b"0\r\n" + trailer + b"\r\n"
+
+
+_ODD = [None, True, -1, 0.5, "7", "", [], {}, [1], {"a": 1}, ["x"], 10**30]
+
+
+def _replaced(value: object) -> Iterator[object]:
+    """A JSON value with each of its parts, and itself, replaced by each odd value in turn."""
+    yield from _ODD
+    if isinstance(value, dict):
+        for name, part in value.items():
+            yield from (value | {name: other} for other in _replaced(part))
+    elif isinstance(value, list):
+        for at, part in enumerate(value):
+            yield from ([*value[:at], other, *value[at + 1 :]] for other in _replaced(part))
+
+
+def odd_types(*, stream: bool) -> Iterator[list[bytes]]:
+    """Whole replies, and streams, in which one value at a time is of another type."""
+    start = _STATUS + b"Content-Length: %d\r\n\r\n%b"
+    if not stream:
+        for body in BODIES:
+            for other in _replaced(json.loads(body)):
+                text = json.dumps(other).encode()
+                yield [start % (len(text), text)]
+        return
+    for whole in STREAMS:
+        events = whole.split(b"\n\n")
+        for at, event in enumerate(events):
+            before, _, data = event.rpartition(b"data: ")
+            if data.startswith(b"{"):
+                for other in _replaced(json.loads(data)):
+                    changed = [*events[:at], before + b"data: " + json.dumps(other).encode(), *events[at + 1 :]]
+                    text = b"\n\n".join(changed)
+                    yield [start % (len(text), text)]
 
 
 def _number(rng: random.Random, text: bytes) -> bytes:

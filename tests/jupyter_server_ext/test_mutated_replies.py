@@ -16,11 +16,12 @@ import resource
 import time
 
 import pytest
-from mutated_replies import good, mutated
+from mutated_replies import good, mutated, odd_types
 from servers import listening
 
 from jupyter_server_ext.config import KeySettings, PoolSettings, Secret, Settings
 from jupyter_server_ext.errors import RsqlGatewayError
+from jupyter_server_ext.handlers.responses.answered import EventTranslator, ResponseFrame, response_of
 from jupyter_server_ext.keys import KeyPool, KeyQueue
 from jupyter_server_ext.messages import Caller, ChatRequest
 from jupyter_server_ext.pipeline.replay import as_body, as_events
@@ -32,6 +33,7 @@ pytestmark = pytest.mark.usefixtures("simulation")
 SWEEP = int(os.environ.get("RSQL_SWEEP_REPLIES", "1_000_000"))
 OVER_SOCKETS = max(1000, SWEEP // 50)
 MESSAGES = [{"role": "user", "content": "How many flights left JFK?"}]
+FRAME = ResponseFrame("req-1", "m", {}, 0)
 LONGEST = 2.0  # seconds, on a busy machine
 PATIENCE = 5.0  # seconds that a gateway gives a provider over real sockets
 MOST_GROWTH = 64_000  # kB
@@ -134,9 +136,11 @@ def checked_answer(said, ending, *, stream):
         assert ending.endswith(b"data: [DONE]\n\n")
         assert json.loads(ending.split(b"\n\n")[-3].removeprefix(b"data: "))["rsql"] == {}
         as_body(whole)
+        EventTranslator(FRAME).feed(whole)
     else:
         assert json.loads(whole)["rsql"] == {}
         as_events(whole, b"", usage=True)
+        response_of(whole, FRAME)
     return "answer"
 
 
@@ -177,6 +181,23 @@ def test_a_sample_of_mutated_replies():
 
     assert slowest < LONGEST
     assert {"answer", "upstream_failed"} <= set(ends)
+
+
+@pytest.mark.usefixtures("quiet")
+@pytest.mark.parametrize("stream", [False, True], ids=["whole", "stream"])
+def test_values_of_other_types_end_in_an_answer_or_an_error(stream):
+    async def all_ends():
+        provider = Provider()
+        ends = set()
+        for pieces in odd_types(stream=stream):
+            try:
+                ends.add(await provider.ask(pieces, stream=stream))
+            except Exception as error:
+                raise AssertionError(pieces) from error
+        await provider.queue.close()
+        return ends
+
+    assert {"answer", "upstream_failed"} <= asyncio.run(all_ends())
 
 
 class Sender:

@@ -19,6 +19,7 @@ Item = dict[str, Any]
 """One part of a response's output: a message, a call of a function, or the reasoning before them."""
 
 _UNFINISHED = {"length": "max_output_tokens", "content_filter": "content_filter"}
+_MOST_TOKENS = 10**12  # what a provider counts beyond is nonsense
 
 
 @dataclass(frozen=True)
@@ -64,41 +65,62 @@ class ResponseFrame:
         """The id of the output's part at a place."""
         return f"{prefix}_{self.request_id}_{at}"
 
-    def ended(self, output: Sequence[Item], finish: str | None, completion: Mapping[str, Any]) -> dict[str, Any]:
+    def ended(self, output: Sequence[Item], finish: object, completion: Mapping[str, Any]) -> dict[str, Any]:
         """The response when the answer has ended."""
-        reason = _UNFINISHED.get(finish or "")
+        reason = _UNFINISHED.get(_text(finish))
         known: dict[str, Any] = {"incomplete_details": {"reason": reason}} if reason else {}
         known |= {"model": completion["model"]} if completion.get("model") else {}
         known |= {"rsql": completion["rsql"]} if completion.get("rsql") else {}
         return self.response(
-            "incomplete" if reason else "completed", output, usage=_usage(completion.get("usage") or {}), **known
+            "incomplete" if reason else "completed", output, usage=_usage(_record(completion.get("usage"))), **known
         )
 
 
 def response_of(reply: bytes, frame: ResponseFrame) -> bytes:
     """The response that a whole completion makes."""
     completion = msgspec.json.decode(reply)
-    choice = (completion.get("choices") or [{}])[0]
+    choice = (_records(completion.get("choices")) or [{}])[0]
     return msgspec.json.encode(
-        frame.ended(_items(choice.get("message") or {}, frame), choice.get("finish_reason"), completion)
+        frame.ended(_items(_record(choice.get("message")), frame), choice.get("finish_reason"), completion)
     )
 
 
 def _items(message: Mapping[str, Any], frame: ResponseFrame) -> list[Item]:
     items: list[Item] = []
     if thought := message.get("reasoning_content") or message.get("reasoning"):
-        items.append(reasoning(frame.item_id("rs", 0), str(thought)))
+        items.append(reasoning(frame.item_id("rs", 0), _text(thought)))
     content, refusal = message.get("content"), message.get("refusal")
-    calls = message.get("tool_calls") or []
+    calls = _records(message.get("tool_calls"))
     if content or refusal or not calls:
-        parts = [text_part(str(content or ""))] if content or not refusal else []
-        parts += [{"type": "refusal", "refusal": str(refusal)}] if refusal else []
+        parts = [text_part(_text(content or ""))] if content or not refusal else []
+        parts += [{"type": "refusal", "refusal": _text(refusal)}] if refusal else []
         items.append(spoken(frame.item_id("msg", len(items)), parts))
     for call in calls:
-        function = call.get("function") or {}
-        made = called(frame.item_id("fc", len(items)), call.get("id"), function.get("name"), function.get("arguments"))
-        items.append(made)
+        function = _record(call.get("function"))
+        words = (_text(value) for value in (call.get("id"), function.get("name"), function.get("arguments")))
+        items.append(called(frame.item_id("fc", len(items)), *words))
     return items
+
+
+# Providers are read leniently: a member of another type than the protocol's has no meaning, or is text.
+
+
+def _record(value: object) -> Mapping[str, Any]:
+    return value if isinstance(value, dict) else {}
+
+
+def _records(value: object) -> list[Mapping[str, Any]]:
+    return [_record(one) for one in value] if isinstance(value, list) else []
+
+
+def _text(value: object) -> str:
+    if isinstance(value, str):
+        return value
+    return "" if value is None else msgspec.json.encode(value).decode()
+
+
+def _tokens(value: object) -> int:
+    return int(value) if isinstance(value, int | float) and 0 < value < _MOST_TOKENS else 0
 
 
 def spoken(item_id: str, parts: list[Item], status: str = "completed") -> Item:
@@ -132,9 +154,9 @@ def called(
 
 
 def _usage(usage: Mapping[str, Any]) -> dict[str, Any]:
-    read, written = usage.get("prompt_tokens") or 0, usage.get("completion_tokens") or 0
-    cached = (usage.get("prompt_tokens_details") or {}).get("cached_tokens") or 0
-    thought = (usage.get("completion_tokens_details") or {}).get("reasoning_tokens") or 0
+    read, written = _tokens(usage.get("prompt_tokens")), _tokens(usage.get("completion_tokens"))
+    cached = _tokens(_record(usage.get("prompt_tokens_details")).get("cached_tokens"))
+    thought = _tokens(_record(usage.get("completion_tokens_details")).get("reasoning_tokens"))
     return {
         "input_tokens": read,
         "input_tokens_details": {"cached_tokens": cached, "cache_write_tokens": 0},
@@ -165,7 +187,7 @@ class EventTranslator:
         self._begun = False
         self._open: _Growing | None = None
         self._done: list[Item] = []
-        self._finish: str | None = None
+        self._finish: object = None
         self._members: dict[str, Any] = {}
 
     def feed(self, events: bytes) -> bytes:
@@ -181,7 +203,7 @@ class EventTranslator:
             events: Iterator[Event] = self._end()
         else:
             try:
-                events = self._chunk(msgspec.json.decode(data))
+                events = self._chunk(_record(msgspec.json.decode(data)))
             except msgspec.DecodeError:  # what a provider garbled has no counterpart
                 return
         for kind, members in events:
@@ -198,24 +220,24 @@ class EventTranslator:
             yield "response.created", {"response": self._frame.response("in_progress")}
             yield "response.in_progress", {"response": self._frame.response("in_progress")}
         if error := chunk.get("error"):
-            yield from self._failed(error)
+            yield from self._failed(_record(error) or {"message": _text(error)})
             return
         self._members |= {name: chunk[name] for name in ("model", "usage", "rsql") if chunk.get(name)}
-        choice = (chunk.get("choices") or [{}])[0]
+        choice = (_records(chunk.get("choices")) or [{}])[0]
         self._finish = choice.get("finish_reason") or self._finish
-        yield from self._delta(choice.get("delta") or {})
+        yield from self._delta(_record(choice.get("delta")))
 
     def _delta(self, delta: Mapping[str, Any]) -> Iterator[Event]:
         if thought := delta.get("reasoning_content") or delta.get("reasoning"):
-            yield from self._grow(("rs", 0), str(thought))
+            yield from self._grow(("rs", 0), _text(thought))
         if content := delta.get("content"):
-            yield from self._grow(("msg", 0), str(content))
+            yield from self._grow(("msg", 0), _text(content))
         if refusal := delta.get("refusal"):
-            yield from self._grow(("refusal", 0), str(refusal))
-        for at, call in enumerate(delta.get("tool_calls") or ()):
-            function = call.get("function") or {}
-            known = {"call_id": call.get("id"), "name": function.get("name")}
-            yield from self._grow(("fc", call.get("index", at)), function.get("arguments") or "", **known)
+            yield from self._grow(("refusal", 0), _text(refusal))
+        for at, call in enumerate(_records(delta.get("tool_calls"))):
+            function = _record(call.get("function"))
+            known = {"call_id": _text(call.get("id")), "name": _text(function.get("name"))}
+            yield from self._grow(("fc", call.get("index", at)), _text(function.get("arguments")), **known)
 
     def _grow(self, key: tuple[str, int], piece: str, **known: Any) -> Iterator[Event]:
         """Add to the part with this key; another that was open has ended."""
