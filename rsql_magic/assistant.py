@@ -152,7 +152,7 @@ class Assistant:
             self.locator.learn_policy()
             more = {"prepared": prepared, "executor": executor}
             writer = self._writer(AnswerWriter, question, snapshot, screen, chat, **more)
-            writer.begin()
+            writer.entry.begin()
             answer = writer.run()
             answer.notes = (
                 *filter(None, (question.hint,)),
@@ -181,7 +181,7 @@ class Assistant:
         with ending(screen):
             self.locator.learn_policy()
             writer = self._study_writer(question, snapshot, kind, count, screen)
-            writer.begin()
+            writer.entry.begin()
             study = writer.sheet()
             widget = study.widget() if screen.draws and not self.batch else None
             screen.show(study.shown(footer=self.settings.usage_line, interactive=widget is not None))

@@ -289,10 +289,6 @@ class AnswerWriter:
         if self.question.format == "json":
             self.screen = Screen()  # half an object is no JSON: it is shown when it is complete
 
-    def begin(self) -> None:
-        """Take the turns of earlier runs of its cell out of the conversation."""
-        self.entry.begin()
-
     @cached_property
     def gathered(self) -> Context:
         """The notebook's context, as the model reads it."""

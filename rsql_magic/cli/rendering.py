@@ -27,8 +27,8 @@ _CODE = re.compile(r'<pre><code(?: class="language-([\w+#-]+)")?>(.*)</code></pr
 class RenderedScreen(TerminalScreen):
     """A terminal that shows bold words as bold, and code in colours."""
 
-    def __init__(self, *, out: IO[str] | None = None, err: IO[str] | None = None) -> None:
-        super().__init__(out=out, err=err)
+    def __init__(self) -> None:
+        super().__init__()
         self._raw = ""
         self._words = Growing()
         self._live: Live | None = None

@@ -44,7 +44,7 @@ def noticed(environ: Mapping[str, str]) -> bool:
     return any(environ.get(name, "0") not in {"", "0"} for name in _MARKS)
 
 
-def session(environ: Mapping[str, str], question: str, folder: Path | None = None) -> str:
+def session(environ: Mapping[str, str], question: str) -> str:
     """A few lines about R for the model; empty where R cannot be asked.
 
     ``R_HOME`` of the environment says which R; packages that the question names stand there with their versions.
@@ -54,7 +54,7 @@ def session(environ: Mapping[str, str], question: str, folder: Path | None = Non
     if len(lines) < 2:
         return ""
     installed = dict(line.split(" ", 1) for line in lines[2:] if " " in line)
-    used = [name for name in _used(folder or Path.cwd()) if name in installed]
+    used = [name for name in _used(Path.cwd()) if name in installed]
     named = [name for name in installed if re.search(rf"(?<![\w.]){re.escape(name)}(?![\w.])", question)]
     rest = sorted(set(installed) - set(used) - set(named))
     return "\n".join(

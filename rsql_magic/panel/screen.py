@@ -14,16 +14,15 @@ if TYPE_CHECKING:
     from rsql_magic.gateway import Event
     from rsql_magic.panel.threads import MessagePair
 
-PAUSE = 0.03
+_PAUSE = 0.03
 """Seconds between two pieces: more are not drawn, and each costs the kernel a message."""
 
 
 class Pen:
     """Collects text and passes it on in pieces, from a thread of its own: nothing waits in it when the model pauses."""
 
-    def __init__(self, send: Callable[[str], None], pause: float = PAUSE) -> None:
+    def __init__(self, send: Callable[[str], None]) -> None:
         self._send = send
-        self._pause = pause
         self._text: list[str] = []
         self._there = threading.Condition()
         self._closed = False
@@ -59,7 +58,7 @@ class Pen:
             if closed:
                 return
             with self._there:
-                self._there.wait_for(lambda: self._closed, self._pause)
+                self._there.wait_for(lambda: self._closed, _PAUSE)
 
 
 class PanelScreen(Screen):

@@ -18,8 +18,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from rsql_magic.study.sheet import Code
 
 SECONDS = 20.0
@@ -61,8 +59,8 @@ except (ImportError, ValueError, OSError):
 """
 
 
-def disproved(code: Code, sql: Callable[[str], str] | None = None) -> str:
-    """Why a program does not prove its answer; empty when it does. ``sql`` runs a query in place of an empty DuckDB.
+def disproved(code: Code) -> str:
+    """Why a program does not prove its answer; empty when it does.
 
     Example:
         >>> from rsql_magic.study.sheet import Code
@@ -70,7 +68,7 @@ def disproved(code: Code, sql: Callable[[str], str] | None = None) -> str:
         'it imports os'
     """
     try:
-        printed = {"python": _python, "r": _r, "sql": sql or _sql}[code.language](code.source)
+        printed = {"python": _python, "r": _r, "sql": _sql}[code.language](code.source)
     except _NotRun as problem:
         return str(problem)
     if _bare(printed) == _bare(code.output):
