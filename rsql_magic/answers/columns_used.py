@@ -112,25 +112,20 @@ def unknown_in_python(
         >>> str(unknown_in_python(["sales['regoin'].mean()"], {"sales": ["region", "amount"]})[0][0])
         "sales has no column 'regoin'. Did you mean 'region'?"
     """
-    reader = _Code({name: frozenset(columns) for name, columns in frames.items()}, attributes, suppressed, polars)
+    known = KnownFrames({name: frozenset(columns) for name, columns in frames.items()}, set(polars))
+    reader = _Code(known, attributes, suppressed)
     return [reader.read(code) for code in codes]
 
 
+@dataclass
 class _Code:
     """Reads pieces of code and remembers what the names hold."""
 
-    def __init__(
-        self,
-        frames: dict[str, frozenset[str]],
-        attributes: frozenset[str],
-        suppressed: frozenset[str],
-        polars: frozenset[str],
-    ) -> None:
-        self.known = KnownFrames(dict(frames), set(polars))
-        self.attributes = attributes
-        self.suppressed = suppressed
-        self.extended = False
-        self.found: dict[tuple[str, str], Unknown] = {}
+    known: KnownFrames
+    attributes: frozenset[str]
+    suppressed: frozenset[str]
+    extended: bool = False  # whether an import may have taught frames new attributes
+    found: dict[tuple[str, str], Unknown] = field(default_factory=dict)
 
     def read(self, code: str) -> list[Unknown]:
         from IPython.core.inputtransformer2 import TransformerManager

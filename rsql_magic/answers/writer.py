@@ -12,7 +12,7 @@ from contextlib import closing
 from dataclasses import dataclass, field
 from functools import cached_property
 from operator import attrgetter
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from rsql_magic import prompts
 from rsql_magic.answers.columns_used import Unknown, unknown_in_python
@@ -272,6 +272,7 @@ class Answer(Showable):
 class AnswerWriter:
     """One question on its way to an answer, which becomes a turn at its entry."""
 
+    repair_prompt: ClassVar = "code_repair"
     question: NotebookQuestion
     snapshot: NotebookSnapshot
     entry: Entry
@@ -418,7 +419,7 @@ class AnswerWriter:
     def _repair(self, _: str, problems: Sequence[str]) -> str:
         self.problems = problems
         self.screen.restart(f"correcting: {problems[0]}")
-        return prompts.render("code_repair", problems="\n".join(f"- {problem}" for problem in problems))
+        return prompts.render(self.repair_prompt, problems="\n".join(f"- {problem}" for problem in problems))
 
     def _answer(self, problems: tuple[str, ...], ended_by: RsqlError | None) -> Answer:
         last, usage = self.replies[-1], usage_of(self.replies)

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 # The terminal's second page, without a cursor: what was there before comes back at the end.
 _ENTER, _LEAVE = "\x1b[?1049h\x1b[?25l", "\x1b[?25h\x1b[?1049l"
 _HOME, _REST_OF_LINE, _BELOW = "\x1b[H", "\x1b[K", "\x1b[J"
-_BAR = 24
+_BAR = 24  # characters
 
 
 def options(parser: argparse.ArgumentParser) -> None:

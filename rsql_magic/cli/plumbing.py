@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from rsql_magic.assistant import Assistant
     from rsql_magic.sql import Catalog, Problem
 
-_MOST_CHARACTERS = 20_000_000
+_MOST_CHARACTERS = 20_000_000  # of standard input
 
 
 def r_file(_: Assistant, options: argparse.Namespace) -> None:

@@ -18,10 +18,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
 _MARKS = ("RSTUDIO", "RSTUDIO_TERM", "RSTUDIO_SESSION_PORT", "RSTUDIO_SESSION_STREAM", "RSTUDIO_HTTP_REFERER")
-_SECONDS = 5.0
-_SCRIPTS = 50
-_SCRIPT_CHARACTERS = 100_000
-_MOST_PACKAGES = 60
+_SECONDS = 5.0  # for a new R, with the user's profile
+_SCRIPTS = 50  # files that are read
+_SCRIPT_CHARACTERS = 100_000  # of each
+_MOST_PACKAGES = 60  # that one line names
 _USED = re.compile(r"\b(?:library|require|requireNamespace)\(\s*[\"']?([A-Za-z][\w.]*)|([A-Za-z][\w.]*):::?[A-Za-z.]")
 _ASKED = """
 cat(R.version$major, ".", R.version$minor, " on ", R.version$platform, "\\n", sep = "")

@@ -23,8 +23,8 @@ if TYPE_CHECKING:
 Spec = dict[str, Any]
 """A Vega-Lite specification."""
 
-MOST_ROWS = 5000
-_MOST_BARS = 50
+MOST_ROWS = 5000  # as Altair's own limit: each row stands in the notebook's file
+_MOST_BARS = 50  # more cannot be read
 _LONGEST_UPRIGHT = 12  # characters of a label below a bar; with longer ones the bars lie
 _VEGALITE_5 = "application/vnd.vegalite.v5+json"  # the newest that JupyterLab and nbviewer draw by themselves
 _WIDTH, _STEP, _CHARACTER = 480, 32, 7  # pixels: of a chart, of a bar and its gap, of a character of a label

@@ -36,8 +36,8 @@ IN_WORDS: dict[How, str] = {
     "embedded": "started for this session",
 }
 
-_TAIL = 16_384
-_OF_R = re.compile(r"/(usr/)?lib(/|$)|.*/jvm/")
+_TAIL = 16_384  # bytes of the child's log that its last words are taken from
+_OF_R = re.compile(r"/(usr/)?lib(/|$)|.*/jvm/")  # folders that the start of R puts before all others
 _READY = re.compile(r"ready at (http://\S+)")
 
 

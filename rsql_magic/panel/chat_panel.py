@@ -13,9 +13,9 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
 from rsql_magic.display import safe_markdown
+from rsql_magic.panel import requests
 from rsql_magic.panel.main_thread import MainThread
 from rsql_magic.panel.questions import Questions
-from rsql_magic.panel.requests import SLOW, Requests, known
 from rsql_magic.panel.threads import Conversations
 from rsql_magic.plain_text import printable
 
@@ -49,7 +49,6 @@ class ChatPanel:
         self.main_thread = MainThread.of(shell)
         self.threads = Conversations(assistant, changed=self.push_heads, heard=self._push_turn)
         self.questions = Questions(self)
-        self._requests = Requests(self)
         self._slow = ThreadPoolExecutor(4, thread_name_prefix="rsql-panel")
         self._widget: Any = None
         self._keep = keep
@@ -140,16 +139,16 @@ class ChatPanel:
 
     def _receive(self, message: dict[str, Any]) -> None:
         name = message.get("do")
-        if not known(name):
+        if not requests.known(name):
             return
-        if name in SLOW:
+        if name in requests.SLOW:
             self._slow.submit(lambda: self.send(self.answer(message)))
         else:
             self.send(self.answer(message))
 
     def answer(self, message: dict[str, Any]) -> dict[str, Any]:
-        """The reply to a request of a view; see `Requests.answer`."""
-        return self._requests.answer(message)
+        """The reply to a request of a view; see `requests.answer`."""
+        return requests.answer(self, message)
 
     def send(self, content: Mapping[str, Any]) -> None:
         """Send a message to all views."""

@@ -27,7 +27,7 @@ Kind = Literal["frame", "object", "table", "r", "cell"]
 _MENTION = re.compile(
     r"(?P<code>`+)[^`].*?(?P=code)|(?<![\w@./])@(?:(?P<kind>r|cell|table):)?(?P<name>[^\W\d][\w]*(?:\.\w+)*|\d+)", re.S
 )
-_LONGEST_CELL = 20_000
+_LONGEST_CELL = 20_000  # characters of a cell that are sent
 _MOST = 40
 """Most completions of one kind."""
 

@@ -27,9 +27,9 @@ if TYPE_CHECKING:
 Output = dict[str, Any]
 """One output: ``{"kind": "text" | "error" | "table" | "image" | "html", …}``."""
 
-_LONGEST = 20_000
-_LONGEST_FORMULA = 4_000
-_LONGEST_CODE = 60_000
+_LONGEST = 20_000  # characters of a printed text that a view gets
+_LONGEST_FORMULA = 4_000  # characters; a longer one is shown as it was written
+_LONGEST_CODE = 60_000  # characters; a longer piece stays without colours
 
 
 def sql_result(result: SQLResult, variable: str, connection: str = "") -> dict[str, Any]:

@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 SLOW = frozenset({"chips", "preview", "complete", "run", "usage", "models", "rate", "save", "quota"})
 """Requests that wait for the gateway, the main thread or a frame."""
 
-_MOST_PIECES = 200
-_LONGEST_MESSAGE = 400_000
+_MOST_PIECES = 200  # formulas, or blocks of code, of one request
+_LONGEST_MESSAGE = 400_000  # characters; the setting for questions is checked later, when names are filled in
 
 
 class Conversing:
@@ -204,25 +204,19 @@ class Answers:
         return self._panel.threads.find(thread).pair(pair)
 
 
-class Requests:
-    """All requests of one panel by name."""
-
-    def __init__(self, panel: ChatPanel) -> None:
-        self._parts = (Conversing(panel), Answers(panel))
-
-    def answer(self, message: dict[str, Any]) -> dict[str, Any]:
-        """Carry out ``{"do": NAME, "n": ID, …arguments}``; the reply has ``n`` and, where it failed, ``error``."""
-        name = str(message["do"])
-        part = next(part for part in self._parts if hasattr(part, name))
-        arguments = {name: value for name, value in message.items() if name not in {"do", "n"}}
-        try:
-            reply = getattr(part, name)(**arguments) or {}
-        except RsqlError as error:
-            reply = {"error": {"message": error.message, "hint": error.hint, "kind": type(error).__name__}}
-        except TypeError as error:
-            reason = f"The panel did not understand its view ({error})."
-            reply = {"error": {"message": reason, "hint": "Reload the page."}}
-        return {**reply, "n": message.get("n")}
+def answer(panel: ChatPanel, message: dict[str, Any]) -> dict[str, Any]:
+    """Carry out ``{"do": NAME, "n": ID, …arguments}``; the reply has ``n`` and, where it failed, ``error``."""
+    name = str(message["do"])
+    part = next(part for part in (Conversing(panel), Answers(panel)) if hasattr(part, name))
+    arguments = {name: value for name, value in message.items() if name not in {"do", "n"}}
+    try:
+        reply = getattr(part, name)(**arguments) or {}
+    except RsqlError as error:
+        reply = {"error": {"message": error.message, "hint": error.hint, "kind": type(error).__name__}}
+    except TypeError as error:
+        reason = f"The panel did not understand its view ({error})."
+        reply = {"error": {"message": reason, "hint": "Reload the page."}}
+    return {**reply, "n": message.get("n")}
 
 
 def known(name: Any) -> bool:

@@ -33,7 +33,7 @@ ANSWERS = "rsql-panel-answer"
 
 State = Literal["running", "done", "stopped", "failed"]
 
-_LONGEST_TITLE = 48
+_LONGEST_TITLE = 48  # characters
 
 
 def new_id() -> str:

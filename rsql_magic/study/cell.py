@@ -22,8 +22,6 @@ from rsql_magic.study.proving import disproved
 from rsql_magic.study.sheet import FORMS, Kind, Sheet, Unusable, as_markdown, read_sheet
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from rsql_magic.gateway import Message, Usage
 
 
@@ -81,6 +79,7 @@ class Study(Showable):
 class StudyWriter(AnswerWriter):
     """One study sheet on its way."""
 
+    repair_prompt = "study_repair"
     kind: Kind = field(kw_only=True)
     count: int | None = field(kw_only=True)  # of items; None leaves it to the model
 
@@ -102,7 +101,9 @@ class StudyWriter(AnswerWriter):
 
     def sheet(self) -> Study:
         """Ask, check against the form, have it corrected once, and run the code in it."""
-        steps = drafts.write(self.messages(), read=attrgetter("text"), check=self._wrong, repair=self._again, retries=1)
+        steps = drafts.write(
+            self.messages(), read=attrgetter("text"), check=self._wrong, repair=self._repair, retries=1
+        )
         last = drafts.drive(steps, self._send)[-1]
         try:
             sheet = read_sheet(last.draft, self.kind)
@@ -122,11 +123,6 @@ class StudyWriter(AnswerWriter):
         except Unusable as problem:
             return [str(sentence) for sentence in problem.args]
         return [f"Item {number}: its code is wrong, {why}." for number, why in _unproved(sheet)]
-
-    def _again(self, _: str, problems: Sequence[str]) -> str:
-        self.problems = problems
-        self.screen.restart(f"correcting: {problems[0]}")
-        return prompts.render("study_repair", problems="\n".join(f"- {problem}" for problem in problems))
 
     def _proved(self, sheet: Sheet) -> Study:
         """The sheet without items whose code does not give the stated answer."""

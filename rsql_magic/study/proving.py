@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 SECONDS = 20.0
 """Most seconds that one program may run; loading pandas takes some."""
-_MEMORY = 2 * 2**30
+_MEMORY = 2 * 2**30  # bytes of address space
 _MODULES = frozenset(
     """
     math statistics random itertools collections functools datetime re json string operator decimal fractions
