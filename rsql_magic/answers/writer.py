@@ -39,21 +39,19 @@ LANGUAGES = {
     "python": "Write Python.",
     "sql": "Write SQL.",
 }
-"""Languages of code in an answer, and what the model is told; the first leaves it open."""
-
-
+"""Languages of code in an answer, and their sentence in the prompt; the first leaves it open."""
 ERROR_QUESTIONS = {
     "": "Explain the last error: what happened, why, and how to fix it.",
     "fix": "Fix the last error: write the whole corrected cell, in one block of code.",
 }
-"""What is asked about the last error: to explain it, or to fix it."""
+"""Questions about the last error: to explain it, or to fix it."""
 BUSY = "a cell is running"
 """Why R was not asked, while the main thread has something else to do."""
 
 
 @dataclass(frozen=True)
 class NotebookQuestion:
-    """What is asked of the notebook."""
+    """A question about the notebook, with the settings for it."""
 
     text: str  # with its ``{{names}}`` filled in
     names: tuple[str, ...] = ()  # to be described, whatever they cost
