@@ -21,15 +21,14 @@ if TYPE_CHECKING:
 _MOST_CHARACTERS = 20_000_000  # of standard input
 
 
-def r_file(_: Assistant, options: argparse.Namespace) -> None:
+def r_file(_: Assistant, _options: argparse.Namespace) -> None:
     """Print the path of rsql.R: in the package when installed, beside it in a checkout; in a folder ``r`` in both."""
-    del options
     package = Path(__file__).parents[1]
     installed, checkout = package / "r" / "rsql.R", package.parent / "r" / "rsql.R"
     sys.stdout.write(f"{installed if installed.is_file() else checkout}\n")
 
 
-def check(_: Assistant, options: argparse.Namespace) -> None:
+def check(_: Assistant, _options: argparse.Namespace) -> None:
     """Check a query: ``{"sql", "dialect", "ddl"}`` in, ``{"sql"}`` or ``{"problems"}`` out.
 
     The query that comes out is the one to run: without comments and hints. Problems are for the one who wrote it. With
@@ -43,7 +42,6 @@ def check(_: Assistant, options: argparse.Namespace) -> None:
     from rsql_magic.sql import Catalog
     from rsql_magic.text2sql import DraftCheck
 
-    del options
     request = _json("sql", "dialect")
     dialect, sql = request["dialect"], request["sql"]
     catalog = Catalog.from_ddl(request.get("ddl") or "", dialect)
@@ -94,7 +92,7 @@ def _function_fields(dialect: str, catalog: Catalog) -> Callable[[str], list[Pro
     return problems
 
 
-def link(_: Assistant, options: argparse.Namespace) -> None:
+def link(_: Assistant, _options: argparse.Namespace) -> None:
     """Choose tables for a question: out ``{"context", "question"}`` as they may leave, and ``asks_of_now``.
 
     ``rsql`` is the same as values, for the gateway's model of fixed rules. In come ``question``, ``ddl``, ``dialect``
@@ -106,7 +104,6 @@ def link(_: Assistant, options: argparse.Namespace) -> None:
     from rsql_magic.sql import Catalog, as_stated_in_ddl, ddl
     from rsql_magic.sql import link as linked
 
-    del options
     request = _json("question", "ddl", "dialect")
     catalog = Catalog.from_ddl(request["ddl"], request["dialect"])
     if not len(catalog):
@@ -129,7 +126,7 @@ def link(_: Assistant, options: argparse.Namespace) -> None:
     )
 
 
-def describe(_: Assistant, options: argparse.Namespace) -> None:
+def describe(_: Assistant, _options: argparse.Namespace) -> None:
     """Describe an R session that ``r/rsql.R`` has read: out ``{"context", "question"}`` as they may leave.
 
     ``rsql`` is the same as values, for the gateway's model of fixed rules. In come ``question``, ``level``, ``survey``
@@ -139,7 +136,6 @@ def describe(_: Assistant, options: argparse.Namespace) -> None:
     from rsql_magic.gateway import described_within
     from rsql_magic.redaction import redact as filtered
 
-    del options
     request = _json("question", "level")
     session = reported(request.get("survey") or [], request.get("details") or [])
     found = gather(
@@ -157,11 +153,10 @@ def describe(_: Assistant, options: argparse.Namespace) -> None:
     _say({"context": context, "question": question, "rsql": described_within(values, f"{context}\n{question}")})
 
 
-def redact(_: Assistant, options: argparse.Namespace) -> None:
+def redact(_: Assistant, _options: argparse.Namespace) -> None:
     """Pass text through the filter that every message of a notebook passes."""
     from rsql_magic.redaction import redact as filtered
 
-    del options
     sys.stdout.write(filtered(sys.stdin.read(_MOST_CHARACTERS))[0])
 
 
