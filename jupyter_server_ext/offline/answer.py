@@ -28,24 +28,16 @@ def answer(request: OfflineRequest | None) -> str:
         >>> answer(read({"task": "ask", "question": "What is a median?"}))
         'The median is the middle value: half of the values are smaller, half are larger.'
     """
-    return _answered(request) or WHAT_IT_IS if request is not None else WHAT_IT_IS
+    # sqlglot and the rules take a tenth of a second to import, which a gateway without this model should not pay.
+    if request is None:
+        return WHAT_IT_IS
+    if request.task in {"sql", "repair", "explain"}:
+        from .sql import explain, reply
 
+        return explain(request.sql, request.dialect) if request.task == "explain" else reply(request)
+    from .ask.describe import result_in_words
+    from .ask.reply import reply as ask_reply
+    from .ask.study import study
 
-# sqlglot and the rules take a tenth of a second to import; a gateway that never serves this model should not pay it.
-def _answered(request: OfflineRequest) -> str:
-    if request.task in {"sql", "repair"}:
-        from .sql import reply as sql_reply
-
-        return sql_reply(request)
-    if request.task == "explain":
-        from .sql import explain
-
-        return explain(request.sql, request.dialect)
-    if request.task == "study":
-        from .ask.study import study
-
-        return study(request)
-    from .ask.reply import reply
-    from .ask.results import result_in_words
-
-    return result_in_words(request) if request.task == "result" else reply(request)
+    answers = {"study": study, "result": result_in_words}
+    return answers.get(request.task, ask_reply)(request) or WHAT_IT_IS

@@ -13,24 +13,18 @@ def _languages() -> dict[str, dict[str, str]]:
     return tomllib.loads(Path(__file__).with_suffix(".toml").read_text(encoding="utf-8"))
 
 
-def language(question: str) -> str:
-    """``en``, ``de``, ``fr``, ``es``, or ``other`` for a script that is not Latin.
+def only_english(question: str) -> str:
+    """The sentence, in the question's language, that only English is understood; empty for an English question.
 
     Example:
-        >>> [language(q) for q in ("How many flights?", "Wie viele Flüge gibt es?", "Combien de vols y a-t-il?")]
-        ['en', 'de', 'fr']
+        >>> only_english("How many flights?"), only_english("Wie viele Flüge gibt es?")[:19]
+        ('', 'Das Offline-Modell ')
     """
     letters = [char for char in question if char.isalpha()]
-    if letters and sum(ord(char) > 0x24F for char in letters) > len(letters) / 2:
-        return "other"
+    if letters and sum(ord(char) > 0x24F for char in letters) > len(letters) / 2:  # a script that is not Latin
+        return _languages()["other"]["says"]
     words = re.findall(r"[^\W\d_]+", question.lower())
-    known = {name: frozenset(each.get("words", "").split()) for name, each in _languages().items()}
-    counts = {name: sum(word in marks for word in words) for name, marks in known.items()}
-    best = max(counts, key=lambda name: counts[name] if name != "en" else -1)
-    return best if counts[best] >= 2 and counts[best] > counts["en"] else "en"
-
-
-def only_english(question: str) -> str:
-    """The sentence, in the question's language, that only English is understood; empty for an English question."""
-    found = language(question)
-    return "" if found == "en" else _languages()[found]["says"]
+    counts = {name: sum(w in each.get("words", "").split() for w in words) for name, each in _languages().items()}
+    english = counts.pop("en")
+    best = max(counts, key=counts.__getitem__)
+    return _languages()[best]["says"] if counts[best] >= 2 and counts[best] > english else ""

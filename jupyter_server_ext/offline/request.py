@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from datetime import date
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal
 
 import msgspec
 
@@ -90,11 +90,9 @@ class Described(msgspec.Struct, frozen=True):
         kind: ``frame`` and ``object`` are Python's, ``r`` is R's.
         name: What the user calls it.
         label: What it is: ``pandas DataFrame``, ``R lm model; formula y ~ x``, ``int 3``.
-        width: Number of all columns; None for what has none.
-        rows: Number of rows, where it is known.
+        width: Number of all columns, ``hidden`` of them not described; None for what has none.
+        rows: Number of rows, where it is known; ``sampled`` where figures come from a sample.
         columns: The columns that are described.
-        hidden: How many are not.
-        sampled: Whether figures come from a sample.
     """
 
     kind: str
@@ -134,22 +132,6 @@ class Described(msgspec.Struct, frozen=True):
         )
 
 
-class Page(msgspec.Struct, frozen=True):
-    """A help page of R: its name, such as ``stats::lm``, and its text."""
-
-    name: str
-    text: str
-
-
-class SharedKey(NamedTuple):
-    """A column of a frame that may point to a column of another."""
-
-    frame: str
-    column: str
-    other: str
-    referred: str
-
-
 class OfflineRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """One request.
 
@@ -158,22 +140,15 @@ class OfflineRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         question: The user's words.
         dialect: sqlglot's name of the SQL dialect; empty where none is known.
         today: The day of the question in ISO's form, where the question counts from it.
-        tables: Tables, as the privacy level allows.
-        source: What the tables are of; ``frames`` for the live frames.
-        objects: What the session holds.
-        joins: Columns by which frames may be joined.
-        help: Help pages.
+        tables: Tables, as the privacy level allows; ``source`` is ``frames`` for the live frames.
+        objects: What the session holds; ``joins`` and ``help`` (pages) are sent with them and not read.
         error: The last error, where the question is about it.
-        cells: Recent cells, newest last.
-        session: What runs, with its packages.
-        language: The language of code that is wanted: ``r``, ``python``, ``sql``, or empty.
+        cells: Recent cells, newest last; ``session`` is what runs, with its packages.
+        language: The language of code that is wanted, or empty.
         history: Earlier turns, oldest first.
-        sql: The query to repair or to explain.
-        problems: What is wrong with it, or with the code of the answer before.
-        sheet: The kind of study material.
-        count: How many items of it.
+        sql: The query to repair or to explain; ``problems`` is what is wrong with it.
+        sheet: The kind of study material, and in ``count`` how many items.
         rows: The first rows of a result as CSV, and in ``returned`` how many there are.
-        returned: See ``rows``.
     """
 
     task: Task
@@ -183,8 +158,8 @@ class OfflineRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     tables: tuple[Table, ...] = ()
     source: str = ""
     objects: tuple[Described, ...] = ()
-    joins: tuple[SharedKey, ...] = ()
-    help: tuple[Page, ...] = ()
+    joins: tuple[Any, ...] = ()
+    help: tuple[Any, ...] = ()
     error: str = ""
     cells: tuple[str, ...] = ()
     session: tuple[str, ...] = ()

@@ -56,7 +56,6 @@ class OfflineTransport(httpx.AsyncBaseTransport):
         body = _read(content)
         if isinstance(body, httpx.Response):
             return body
-        messages = body["messages"]
         try:
             asked = read(body["rsql"]) if "rsql" in body else None
         except MalformedRequest as wrong:
@@ -64,13 +63,15 @@ class OfflineTransport(httpx.AsyncBaseTransport):
                 400, "invalid_request", f"'rsql' has another form than the offline model reads: {wrong}.", "rsql"
             )
         text = await asyncio.to_thread(answer, asked) if len(content) > _LONG_BODY else answer(asked)
-        usage = _usage(messages, text)
-        reply = _Reply(_digest(body), text, usage)
+        usage = _usage(body["messages"], text)
+        frame = _frame(body)
         if not body.get("stream"):
-            return _json(200, reply.whole())
+            message = {"role": "assistant", "content": text, "refusal": None}
+            choice = {"index": 0, "message": message, "logprobs": None, "finish_reason": "stop"}
+            return _json(200, {**frame, "object": "chat.completion", "choices": [choice], "usage": usage})
         options = body.get("stream_options")
         wants_usage = isinstance(options, Mapping) and bool(options.get("include_usage"))
-        stream = _Stream(reply.events(with_usage=wants_usage), self._pace)
+        stream = _Stream(_events(frame, text, usage if wants_usage else None), self._pace)
         return httpx.Response(200, headers={"content-type": "text/event-stream; charset=utf-8"}, stream=stream)
 
 
@@ -85,43 +86,25 @@ class _Stream(httpx.AsyncByteStream):
             await asyncio.sleep(self._pace)
 
 
-class _Reply:
-    """One answer in OpenAI's shapes. The id follows from the request, so that two runs are the same, byte for byte."""
-
-    def __init__(self, digest: str, text: str, usage: dict[str, int]) -> None:
-        self._id = f"chatcmpl-offline-{digest}"
-        self._text = text
-        self._usage = usage
-
-    def whole(self) -> dict[str, Any]:
-        """The body of a reply that is not streamed."""
-        message = {"role": "assistant", "content": self._text, "refusal": None}
-        choice = {"index": 0, "message": message, "logprobs": None, "finish_reason": "stop"}
-        return {**self._frame("chat.completion"), "choices": [choice], "usage": self._usage}
-
-    def events(self, *, with_usage: bool) -> Iterator[bytes]:
-        """The server-sent events of a stream, ``[DONE]`` last."""
-        yield self._event({"role": "assistant", "content": ""})
-        for piece in _pieces(self._text):
-            yield self._event({"content": piece})
-        yield self._event({}, finish_reason="stop")
-        if with_usage:
-            yield _sse({**self._frame("chat.completion.chunk"), "choices": [], "usage": self._usage})
-        yield b"data: [DONE]\n\n"
-
-    def _event(self, delta: dict[str, str], finish_reason: str | None = None) -> bytes:
-        choice = {"index": 0, "delta": delta, "logprobs": None, "finish_reason": finish_reason}
-        return _sse({**self._frame("chat.completion.chunk"), "choices": [choice]})
-
-    def _frame(self, kind: str) -> dict[str, Any]:
-        return {"id": self._id, "object": kind, "created": 0, "model": MODEL, "system_fingerprint": "offline"}
+def _frame(body: Mapping[str, Any]) -> dict[str, Any]:
+    """What replies and events hold; the id follows from the request, so that two runs are the same, byte for byte."""
+    canonical = json.dumps(body, sort_keys=True, separators=(",", ":"), default=str)
+    digest = hashlib.sha256(canonical.encode()).hexdigest()[:16]
+    return {"id": f"chatcmpl-offline-{digest}", "object": "", "created": 0, "model": MODEL, "system_fingerprint": MODEL}
 
 
-def _pieces(text: str) -> Iterator[str]:
-    """The text in pieces of a few words, white space kept."""
+def _events(frame: dict[str, Any], text: str, usage: dict[str, int] | None) -> Iterator[bytes]:
+    """The server-sent events of a stream, a few words each, ``[DONE]`` last."""
+    frame = {**frame, "object": "chat.completion.chunk"}
     words = re.findall(r"\s*\S+\s*", text) or ([text] if text else [])
-    for start in range(0, len(words), _WORDS_PER_CHUNK):
-        yield "".join(words[start : start + _WORDS_PER_CHUNK])
+    pieces = ["".join(words[at : at + _WORDS_PER_CHUNK]) for at in range(0, len(words), _WORDS_PER_CHUNK)]
+    deltas: list[dict[str, str]] = [{"role": "assistant", "content": ""}, *({"content": piece} for piece in pieces), {}]
+    for delta in deltas:
+        choice = {"index": 0, "delta": delta, "logprobs": None, "finish_reason": None if delta else "stop"}
+        yield _sse({**frame, "choices": [choice]})
+    if usage is not None:
+        yield _sse({**frame, "choices": [], "usage": usage})
+    yield b"data: [DONE]\n\n"
 
 
 def _read(content: bytes) -> dict[str, Any] | httpx.Response:
@@ -160,11 +143,6 @@ def _usage(messages: Sequence[Mapping[str, Any]], text: str) -> dict[str, int]:
 def _tokens(text: str) -> int:
     """An estimate: 3.7 characters a token, as measured on prompts that hold schemas."""
     return round(len(text) / _CHARACTERS_PER_TOKEN)
-
-
-def _digest(body: Mapping[str, Any]) -> str:
-    canonical = json.dumps(body, sort_keys=True, separators=(",", ":"), default=str)
-    return hashlib.sha256(canonical.encode()).hexdigest()[:16]
 
 
 def _json(status: int, body: Mapping[str, Any]) -> httpx.Response:

@@ -1,20 +1,30 @@
-"""Code for a query over one frame: rows that are kept, then groups, figures or columns, then order and number."""
+"""Code for a question over one frame: it is read as one about a table, and the query becomes code."""
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
 from sqlglot import exp
 
-from ..sql import NotUnderstood
-from .libraries import R, r_name, r_string
+from ..sql import NotUnderstood, laid_out, write
+from .libraries import PANDAS, POLARS, R, r_name, r_string
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from .libraries import Library
+    from .notebook import Language, Notebook
 
+_LEAD = re.compile(
+    r"^\W*(?:please |can you |could you )*(?:"
+    r"(?:how (?:do|can|would|should) (?:i|we|you)|how to|show me how to|write (?:the |some )?code (?:to|for|that)|"
+    r"give me (?:the )?code (?:to|for)|code (?:to|for))(?: (?:get|compute|calculate|find|obtain|select|see))?|"
+    r"please|can you|could you)\s+",
+    re.IGNORECASE,
+)
+_TAIL = re.compile(r"\s+(?:in|with|using|as) (?:base )?(?:r|python|pandas|polars|sql)\W*$", re.IGNORECASE)
 _FUNCTIONS: dict[type[exp.Expr], str] = {
     exp.Avg: "mean", exp.Sum: "sum", exp.Min: "min", exp.Max: "max",
     exp.Median: "median", exp.Stddev: "std", exp.Variance: "var",
@@ -22,6 +32,27 @@ _FUNCTIONS: dict[type[exp.Expr], str] = {
 _SIGNS: dict[type[exp.Expr], str] = {
     exp.EQ: "==", exp.NEQ: "!=", exp.LT: "<", exp.LTE: "<=", exp.GT: ">", exp.GTE: ">=",
 }  # fmt: skip
+
+
+def computed(notebook: Notebook, question: str) -> tuple[Language, str, str]:
+    """Language, code and notes for a question that asks for rows or figures of a frame."""
+    asked = notebook.asked
+    frames = [item for item in notebook.named if item.is_frame] or [
+        frame for frame in notebook.frames if asked in {None, "sql"} or frame.is_r == (asked == "r")
+    ]
+    if not frames:
+        raise NotUnderstood("I see no data frame")
+    bare = _TAIL.sub("", _LEAD.sub("", question.strip()))
+    written = write(bare, notebook.catalog(frames), "duckdb", notebook.request.day)
+    if written.chart:
+        raise NotUnderstood("A chart is asked for")
+    source = written.query.args["from_"].this.name
+    frame = next((frame for frame in frames if frame.name == source), None)
+    language, notes = notebook.language_for(frame), " ".join(written.notes[:2])
+    if language == "sql":
+        return "sql", laid_out(written.query, "duckdb"), notes
+    python = POLARS if frame is not None and frame.is_polars else PANDAS
+    return language, code_of(written.query, R if language == "r" else python), notes
 
 
 class Figure(NamedTuple):
@@ -33,11 +64,7 @@ class Figure(NamedTuple):
 
 
 def code_of(query: exp.Select, library: Library) -> str:
-    """Code that computes what a query over one frame does, and shows it.
-
-    Raises:
-        NotUnderstood: The query joins tables, or does what the library has no plain code for.
-    """
+    """Code that computes what a query over one frame does, and shows it."""
     if any(query.args.get(part) for part in ("joins", "having")):
         raise NotUnderstood("I can only write this as SQL")
     return "\n".join(_Writer(query, library).lines())
@@ -70,8 +97,6 @@ class _Writer:
         code = self.grouped(rows) if self.groups else self.chosen(rows)
         yield from self.ordered(load + code)
 
-    # --- what the query says ------------------------------------------------------------------------------------------
-
     @property
     def groups(self) -> list[str]:
         """The columns that make groups."""
@@ -94,8 +119,6 @@ class _Writer:
         """The columns of the result to order by, and whether each goes down."""
         order = self.query.args.get("order")
         return [(_column(term.this), bool(term.args.get("desc"))) for term in (order.expressions if order else ())]
-
-    # --- parts of code ------------------------------------------------------------------------------------------------
 
     def headed(self, code: str) -> str:
         """As many rows as are wanted."""

@@ -1,14 +1,15 @@
-"""Say what a frame or an object is, from its description, and answer what the description already tells."""
+"""Say in words what a frame, an object or a query's result is, from its description."""
 
 from __future__ import annotations
 
+import csv
 import re
 from typing import TYPE_CHECKING
 
 from .libraries import r_name
 
 if TYPE_CHECKING:
-    from ..request import Described, FrameColumn
+    from ..request import Described, FrameColumn, OfflineRequest
 
 _SHOWN = 12
 
@@ -18,25 +19,18 @@ def describe(item: Described) -> str:
     if not item.is_frame:
         return describe_object(item)
     lines = [f"- {_column(item, column)}" for column in item.columns[:_SHOWN]]
-    mark = _mark(item) if any("≈" in line for line in lines) else ""
-    parts = [_shape(item), *filter(None, (mark, _keys(item), missing(item), _empty(item)))]
+    kind = f"R {item.label}" if item.is_r and not item.label.startswith("R ") else item.label
+    parts = [f"`{item.name}` is {_a(kind)} with {size(item)}."]
+    if any("≈" in line for line in lines):
+        parts.append(f"Figures marked ≈ {'come from a sample or ' if item.sampled else ''}are rounded.")
+    if unique := [f"`{column.name}`" for column in item.columns if item.is_unique(column)]:
+        parts.append(f"{listed(unique)} {'identifies' if len(unique) == 1 else 'each identify'} a row.")
+    parts += [missing(item)] if missing(item) else []
+    parts += ["It has no rows."] if item.rows == 0 else []
     rest = max(len(item.columns) - _SHOWN, 0) + item.hidden
     if rest:
         lines.append(f"- … and {_count(rest, 'more column')}")
     return " ".join(parts) + "\n\n" + "\n".join(lines)
-
-
-def _shape(frame: Described) -> str:
-    return f"`{frame.name}` is {_a(_kind(frame))} with {size(frame)}."
-
-
-def _mark(frame: Described) -> str:
-    return "Figures marked ≈ come from a sample or are rounded." if frame.sampled else "Figures marked ≈ are rounded."
-
-
-def _kind(frame: Described) -> str:
-    label = frame.label
-    return f"R {label}" if frame.is_r and not label.startswith("R ") else label
 
 
 def _a(noun: str) -> str:
@@ -51,15 +45,6 @@ def size(frame: Described) -> str:
 
 def _count(number: int, noun: str) -> str:
     return f"{number:,} {noun}{'' if number == 1 else 's'}"
-
-
-def _empty(frame: Described) -> str:
-    return "It has no rows." if frame.rows == 0 else ""
-
-
-def _keys(frame: Described) -> str:
-    unique = [f"`{c.name}`" for c in frame.columns if frame.is_unique(c)]
-    return f"{listed(unique)} {'identifies' if len(unique) == 1 else 'each identify'} a row." if unique else ""
 
 
 def missing(frame: Described) -> str:
@@ -107,9 +92,6 @@ def facts_of(frame: Described, column: FrameColumn) -> str:
     return "; ".join(said)
 
 
-# --- other objects ---
-
-
 def describe_object(item: Described) -> str:
     """What a model, a function, a vector or a plain value is."""
     for pattern, say in _OBJECTS:
@@ -121,49 +103,43 @@ def describe_object(item: Described) -> str:
 
 def _linear(item: Described, match: re.Match[str]) -> str:
     kind = "a generalized linear model" if "glm" in match["what"] else "a linear model"
-    left, _, right = match["formula"].partition("~")
-    predictors = [word.strip() for word in re.split(r"[+*:]", right) if word.strip() not in {"", "1", "."}]
+    left, _, right = match["formula"].strip().partition("~")
+    predictors = [f"`{word.strip()}`" for word in re.split(r"[+*:]", right) if word.strip() not in {"", "1", "."}]
     observations = re.search(r"([\d,]+) observations", item.label)
     coefficients = re.search(r"coefficients (.+)$", item.label)
-    newdata = ", ".join(f"{r_name(word)} = …" for word in predictors if re.fullmatch(r"[\w.]+", word))
-    parts = [
-        f"`{item.name}` is {kind}: it predicts `{left.strip()}` from "
-        f"{listed([f'`{word}`' for word in predictors]) or 'a constant'}",
-        f" (`{match['formula'].strip()}`)",
-        f", fitted to {observations[1]} observations." if observations else ".",
-        f" Its coefficients include {coefficients[1]}." if coefficients else "",
-        f"\n\n```r\nsummary({r_name(item.name)})  # estimates, standard errors, R squared\n",
-        f"predict({r_name(item.name)})  # fitted values; for new data: newdata = data.frame({newdata})\n```",
-    ]
-    return "".join(parts)
+    return (
+        f"`{item.name}` is {kind}: it predicts `{left.strip()}` from {listed(predictors) or 'a constant'} "
+        f"(`{match['formula'].strip()}`){f', fitted to {observations[1]} observations' if observations else ''}."
+        f"{f' Its coefficients include {coefficients[1]}.' if coefficients else ''}\n\n```r\n"
+        f"summary({r_name(item.name)})  # estimates, standard errors, R squared\n```"
+    )
 
 
 def _function(item: Described, match: re.Match[str]) -> str:
     arguments = match["arguments"].strip()
-    return f"`{item.name}` is a function" + (f" of {arguments}." if arguments else " without arguments.")
-
-
-def _test(item: Described, _match: re.Match[str]) -> str:
-    return (
-        f"`{item.name}` is the result of a hypothesis test. `{r_name(item.name)}` prints it; "
-        f"`{r_name(item.name)}$p.value` and `{r_name(item.name)}$conf.int` take parts of it."
-    )
+    return f"`{item.name}` is a function {f'of {arguments}' if arguments else 'without arguments'}."
 
 
 def _vector(item: Described, match: re.Match[str]) -> str:
-    column = item.columns[0] if item.columns else None
-    said = facts_of(item, column) if column is not None else ""
-    facts = f": {said}" if said else ""
+    facts = facts_of(item, item.columns[0]) if item.columns else ""
     length = f" of length {item.rows:,}" if item.rows is not None else ""
-    return f"`{item.name}` is {_a(match['what'])}{length}{facts}."
+    return f"`{item.name}` is {_a(match['what'])}{length}{f': {facts}' if facts else ''}."
 
 
 _OBJECTS = (
     (re.compile(r"(?P<what>glm/lm|glm|lm) model;.*?formula (?P<formula>[^;]+)"), _linear),
     (re.compile(r"function\((?P<arguments>.*)\)$"), _function),
-    (re.compile(r"\bhtest\b"), _test),
     (
         re.compile(r"^(?P<what>(?:R |numpy |pandas |polars )?[\w ]*(?:vector|factor|ndarray[^,]*|Series|array))"),
         _vector,
     ),
 )
+
+
+def result_in_words(request: OfflineRequest) -> str:
+    """The one row of a result, or the first of several, from its first rows as CSV."""
+    header, *rows = csv.reader(request.rows.splitlines()) if request.rows.strip() else [[]]
+    if not rows:
+        return "The result has no rows."
+    first = listed([f"`{name}` is {value or 'missing'}" for name, value in zip(header, rows[0], strict=False)])
+    return f"{first}." if len(rows) == 1 else f"In the first row, {first} ({request.returned})."

@@ -28,12 +28,7 @@ _ASKED: dict[Language, re.Pattern[str]] = {
 
 @dataclass(frozen=True)
 class Notebook:
-    """What a question is asked about.
-
-    Args:
-        request: The request.
-        question: The user's words, or the topic of study material.
-    """
+    """What a question is asked about."""
 
     request: OfflineRequest
     question: str

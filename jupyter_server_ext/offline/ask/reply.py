@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from ..languages import only_english
 from ..sql import NotUnderstood
-from .computing import computed
+from .code import computed
 from .errors import explain_error, is_about_error, is_known_message
 from .glossary import explain_term
 from .known import known_answer
@@ -54,11 +54,7 @@ def _parts(notebook: Notebook) -> str:
 
 
 def _single(notebook: Notebook, text: str) -> str:
-    """The answer to one question by the first of the parts that can give it.
-
-    Raises:
-        NotUnderstood: None can.
-    """
+    """The answer to one question by the first of the parts that can give it."""
     if found := explain_term(text) or known_answer(notebook, text):
         return found
     language, code = plot_code(notebook, text)

@@ -1,7 +1,7 @@
 """Questions about tables as SQL: one grammar reads the whole question, and what it may mean must agree.
 
-`write` is the way in. Words become names and values of the catalog (`mentions`, `schema`), rules make parts of a query
-of them (`asking`, `items`, `ranking`, `conditions`, `times`), and each reading that leaves no word out becomes a query
+`write` is the way in. Words become names and values of the catalog (`mentions`, `schema`), rules (`grammar.txt`) make
+parts of a query of them (`phrases`, `conditions`, `times`), and each reading that leaves no word out becomes a query
 (`resolve`, `build`). Where none is left, or two that differ, the question is declined with a reason.
 """
 

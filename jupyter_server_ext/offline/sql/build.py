@@ -10,7 +10,7 @@ from sqlglot import exp
 from .draft import Doubtful, Draft, Item, NotUnderstood, Order
 from .expressions import Expressions
 from .filters import Filters
-from .scope import Scope, unqualified, without_idle_joins
+from .scope import Scope, unqualified
 from .times import date_of
 
 if TYPE_CHECKING:
@@ -20,14 +20,7 @@ if TYPE_CHECKING:
 
 
 class Builder:
-    """One draft as a query.
-
-    Args:
-        draft: What is asked for.
-        names: The words of the catalog.
-        joins: How its tables join.
-        dialect: sqlglot's name of the dialect.
-    """
+    """One draft as a query."""
 
     def __init__(self, draft: Draft, names: Names, joins: Joins, dialect: str) -> None:
         self.draft = draft = _settled(draft)
@@ -45,11 +38,7 @@ class Builder:
         return self.draft.cost + self.scope.resolver.cost
 
     def build(self) -> exp.Select:
-        """The query.
-
-        Raises:
-            NotUnderstood: A name, a value or a join is not clear, or rows would repeat.
-        """
+        """The query."""
         shown = [term for item in self._items() for term in self.expressions.shown(item)]
         groups = [term for item in self.draft.group for term in self.group_terms(item)]
         where, having = self.filters.all(self.draft.where), self.filters.all(self.draft.having)
@@ -59,18 +48,16 @@ class Builder:
         self._check(steps, shown)
         if steps and where is not None and not (groups or having is not None):
             raise Doubtful("I do not put a condition on rows that a join brings together")
-        if self.draft.everything or self._is_nameless(shown):
-            shown = [exp.Star()] if not steps else self._all_columns()
+        if self.draft.everything or self._is_nameless():
+            table = self.scope.identifier(self.scope.subject.rpartition(".")[2])
+            shown = [exp.Column(this=exp.Star(), table=table) if steps else exp.Star()]
         query = self.scope.select(shown, self.scope.subject, steps)
         query = query.where(where) if where is not None else query
         if groups or having is not None:
             query = query.group_by(*self._grouped(groups, shown))
         query = query.having(having) if having is not None else query
-        once = self.draft.distinct and not (len(self.draft.shown) == 1 and self._is_unique(shown[0]))
-        query = query.distinct() if once else query
-        return unqualified(without_idle_joins(self._ranked(query, order), self._names))
-
-    # --- what is shown ------------------------------------------------------------------------------------------------
+        query = query.distinct() if self.draft.distinct and not self._is_unique(shown) else query
+        return unqualified(self._ranked(query, order))
 
     def _items(self) -> tuple[Item, ...]:
         """What is shown: groups first, where the question only says what they are counted by."""
@@ -93,28 +80,19 @@ class Builder:
         wanted = self.scope.field(group.name) if group.name else None
         return any(item.name and not item.computed and self.scope.field(item.name) == wanted for item in shown)
 
-    def _is_unique(self, term: exp.Expr) -> bool:
+    def _is_unique(self, shown: list[exp.Expr]) -> bool:
         fields = self._names.fields.get(self.scope.subject, ())
-        return isinstance(term, exp.Column) and any(f.unique and f.name == term.name for f in fields)
+        return len(shown) == 1 and any(field.unique and field.name == shown[0].name for field in fields)
 
     def _points_to(self, field: Field, key: Field | None) -> bool:
         """Whether a column holds the key of another table."""
         steps = self._joins.from_table(field.table)
         return key is not None and any(s.table == key.table and s.pairs == ((field.name, key.name),) for s in steps)
 
-    def _is_nameless(self, shown: list[exp.Expr]) -> bool:
+    def _is_nameless(self) -> bool:
         """Whether all that is shown is things that nothing names: then they are shown whole."""
         things = self.draft.shown == (Item(table=self.scope.subject),)
-        return (
-            things
-            and bool(shown)
-            and not (self._names.called(self.scope.subject) or self.draft.group or self.draft.having)
-        )
-
-    def _all_columns(self) -> list[exp.Expr]:
-        return [exp.Column(this=exp.Star(), table=self.scope.identifier(self.scope.subject.rpartition(".")[2]))]
-
-    # --- groups -------------------------------------------------------------------------------------------------------
+        return things and not (self._names.called(self.scope.subject) or self.draft.group or self.draft.having)
 
     def group_terms(self, item: Item) -> list[exp.Expr]:
         """What a group is made by: a column, or a thing's key and name."""
@@ -128,7 +106,7 @@ class Builder:
         """The groups, and the plain columns shown beside figures; the things themselves where only HAVING counts."""
         if not groups:
             groups = self.group_terms(Item(table=self.scope.subject))
-        plain = [term.copy() for term in map(_unaliased, shown) if not term.find(exp.AggFunc)]
+        plain = [term.copy() for term in (one.unalias() for one in shown) if not term.find(exp.AggFunc)]
         tables = {column.table for term in groups for column in term.find_all(exp.Column)}
         named = any(item.table for item in self.draft.group)
         if self.draft.group and any(
@@ -139,14 +117,12 @@ class Builder:
             raise NotUnderstood("I do not see which of the values of a group to show")
         return list(dict.fromkeys([*groups, *plain]))
 
-    # --- order --------------------------------------------------------------------------------------------------------
-
     def _ordered(self, order: Order, shown: list[exp.Expr]) -> exp.Expr:
         if order.item == Item():
             target = self._first_measure(shown)
         else:
             target = self.expressions.of(order.item)
-            alias = next((term.alias for term in shown if isinstance(term, exp.Alias) and _orders(term, target)), "")
+            alias = next((term.alias for term in shown if isinstance(term, exp.Alias) and orders(term, target)), "")
             target = exp.column(alias) if alias else target
         return exp.Ordered(this=target.copy(), desc=order.descending, nulls_first=not order.descending)
 
@@ -171,8 +147,6 @@ class Builder:
         query = query.order_by(*order) if order else query
         return query.limit(draft.limit) if draft.limit else query
 
-    # --- checks -------------------------------------------------------------------------------------------------------
-
     def _check_repeated(self, shown: list[exp.Expr], groups: list[exp.Expr], having: exp.Expr | None) -> None:
         """Refuse columns whose values all repeat: equal rows may be wanted once."""
         columns = [(term.table, term.name) for term in shown if isinstance(term, exp.Column)]
@@ -187,52 +161,27 @@ class Builder:
     def _check(self, steps: tuple[Step, ...], shown: list[exp.Expr]) -> None:
         """Refuse to go through a table that the question does not name, and rows that a join repeats."""
         named = {*self.scope.used, *self.draft.things}
-        ways = {step.origin for step in steps}
         for table in self.draft.things:
-            if table not in self.scope.used and table not in ways:
+            if table not in self.scope.used and not any(step.origin == table for step in steps):
                 raise Doubtful(f"I do not see what {table} is to say here")
         for step in steps:
             if step.table not in named and not self._joins.only_links(step.table):
                 raise NotUnderstood(f"I should have to go through {step.table}, which the question does not name")
-        many = {step.table for step in steps if step.to_many}
-        if not many or self.draft.distinct:
-            return None
-        figures = [term for term in shown if term.find(exp.AggFunc)]
-        if self.draft.group or self.draft.having:
-            return self._check_figures(figures, steps)
-        if figures:
-            return self._count_once(figures)
-        tables = {column.table for term in shown for column in term.find_all(exp.Column)}
-        if not all(self._reaches(step, steps, tables) for step in steps if step.to_many):
+        if not any(step.to_many for step in steps) or self.draft.distinct:
+            return
+        if not (self.draft.group or self.draft.having):
             raise Doubtful("Rows would come several times, and I do not see whether each is wanted once")
-        return None
-
-    def _reaches(self, step: Step, steps: tuple[Step, ...], tables: set[str]) -> bool:
-        """Whether something is shown of the table that a join repeats rows for, or of one behind it."""
-        if step.table.rpartition(".")[2] in tables:
-            return True
-        return any(self._reaches(other, steps, tables) for other in steps if other.origin == step.table)
-
-    def _count_once(self, figures: list[exp.Expr]) -> None:
-        """Count each thing once where a join repeats it; other figures would be wrong."""
-        for term in figures:
-            count = _unaliased(term)
-            key = self._names.key(self.scope.subject)
-            if not (isinstance(count, exp.Count) and isinstance(count.this, exp.Star) and key):
-                raise Doubtful("A join would count some rows several times in this figure")
-            count.set("this", exp.Distinct(expressions=[self.scope.column(key)]))
+        self._check_figures([term for term in shown if term.find(exp.AggFunc)], steps)
 
     def _check_figures(self, figures: list[exp.Expr], steps: tuple[Step, ...]) -> None:
         branches = [step for step in steps if step.to_many]
-        sums = [term for term in figures if not isinstance(_unaliased(term), exp.Count)]
+        sums = [term for term in figures if not isinstance(term.unalias(), exp.Count)]
         far = {step.table.rpartition(".")[2] for step in branches}
         for term in sums:
             if not {column.table for column in term.find_all(exp.Column)} <= far:
                 raise Doubtful("A join would count some rows several times in this figure")
         if len(branches) > 1 and len({step.origin for step in branches}) < len(branches):
             raise Doubtful("A join would count some rows several times")
-
-    # --- without ------------------------------------------------------------------------------------------------------
 
     def _lacking(self, condition: Condition) -> exp.Expr:
         """``key NOT IN (SELECT key FROM other WHERE …)``, by the key that joins the two."""
@@ -264,11 +213,7 @@ class Builder:
 
 
 def _settled(draft: Draft) -> Draft:
-    """A draft whose groups are told: rows are counted by what is shown beside the figure, or for each thing.
-
-    Raises:
-        NotUnderstood: A figure of all rows is to be cut, or groups have no figure.
-    """
+    """A draft whose groups are told: rows are counted by what is shown beside the figure, or for each thing."""
     if len({one.item for one in draft.order}) > 1 and any(one.item == Item() for one in draft.order):
         raise NotUnderstood("I do not see what to order by")
     draft = replace(draft, order=tuple({one.item: one for one in reversed(draft.order)}.values())[::-1])
@@ -303,11 +248,7 @@ def _grouped(draft: Draft) -> Draft:
     return draft
 
 
-def _unaliased(term: exp.Expr) -> exp.Expr:
-    return term.unalias()
-
-
-def _orders(shown: exp.Alias, target: exp.Expr) -> bool:
+def orders(shown: exp.Alias, target: exp.Expr) -> bool:
     """Whether a figure that is shown is what to order by: the same, or one of the column named."""
     if shown.this == target:
         return True

@@ -6,8 +6,6 @@ from typing import TYPE_CHECKING
 
 from sqlglot import exp
 
-from rsql_magic.sql import stems
-
 from .draft import NotUnderstood
 
 if TYPE_CHECKING:
@@ -19,24 +17,16 @@ _LARGER = {"hour": ("day", "date"), "day": ("month",), "week": ("year",), "month
 
 
 def check(query: exp.Select, names: Names) -> None:
-    """Refuse a query that no row meets or every row meets, or that shows a part of a date as if it were one.
-
-    Args:
-        query: The query.
-        names: The words of the catalog, with what is known of its values.
-
-    Raises:
-        NotUnderstood: Saying what cannot be.
-    """
+    """Refuse a query that no row meets or every row meets, or that shows a part of a date as if it were one."""
     where = query.args.get("where")
-    tables = {table.name: table.name for table in query.find_all(exp.Table)}
+    tables = {table.name for table in query.find_all(exp.Table)}
     fields = {
         f.name.lower(): f for name, some in names.fields.items() if name.rpartition(".")[2] in tables for f in some
     }
     terms = list(where.this.flatten()) if where and isinstance(where.this, exp.And) else [where.this] if where else []
     _check_each(terms, fields)
     _check_together(terms)
-    _check_calendar(query, names, set(tables))
+    _check_calendar(query, fields)
 
 
 def _check_each(terms: list[exp.Expr], fields: dict[str, Field]) -> None:
@@ -44,26 +34,22 @@ def _check_each(terms: list[exp.Expr], fields: dict[str, Field]) -> None:
     for term in terms:
         column = term.find(exp.Column)
         field = fields.get(column.name.lower()) if column else None
-        if field is None or field.profile is None:
+        if field is None:
             continue
         every = isinstance(term, exp.In) and {one.name for one in term.expressions} >= set(field.values)
         if every and term.expressions and field.complete:
             raise NotUnderstood(f"Every row has one of these values of {field.name}")
-        if isinstance(term, exp.LT | exp.LTE | exp.GT | exp.GTE | exp.EQ):
-            _check_range(term, field)
+        low, high = map(_figure, field.ends)
+        bound = _figure(term.expression.name) if isinstance(term.expression, exp.Literal) else None
+        if bound is not None and low is not None and high is not None and _is_outside(term, bound, low, high):
+            raise NotUnderstood(f"{field.table}.{field.name} lies between {' and '.join(map(str, field.ends))}")
 
 
-def _check_range(term: exp.Expr, field: Field) -> None:
-    low, high = (_figure(end) for end in (field.profile.low, field.profile.high)) if field.profile else (None, None)
-    bound = _figure(term.expression.name) if isinstance(term.expression, exp.Literal) else None
-    if bound is None or low is None or high is None or (field.profile and field.profile.approximate):
-        return
+def _is_outside(term: exp.Expr, bound: float, low: float, high: float) -> bool:
+    below, above = bound < low, bound > high
     if isinstance(term, exp.EQ):
-        outside = not low <= bound <= high
-    else:
-        outside = bound > high if isinstance(term, exp.GT | exp.GTE) else bound < low
-    if outside:
-        raise NotUnderstood(f"{field.table}.{field.name} lies between {field.profile.low} and {field.profile.high}")  # type: ignore[union-attr]
+        return below or above
+    return above if isinstance(term, exp.GT | exp.GTE) else below if isinstance(term, exp.LT | exp.LTE) else False
 
 
 def _figure(text: str | None) -> float | None:
@@ -76,14 +62,14 @@ def _figure(text: str | None) -> float | None:
 def _check_together(terms: list[exp.Expr]) -> None:
     """No two conditions exclude each other."""
     equal: dict[str, str] = {}
-    for column, kind, value in _bounds(terms):
+    lows: dict[str, float] = {}
+    for column, kind, value in sorted(_bounds(terms), key=lambda bound: "=><".index(bound[1])):
+        figure = _figure(value)
         if kind == "=" and equal.setdefault(column, value) != value:
             raise NotUnderstood(f"{column} cannot be {equal[column]} and {value} at once")
-    lows = {
-        column: float(value) for column, kind, value in _bounds(terms) if kind == ">" and _figure(value) is not None
-    }
-    for column, kind, value in _bounds(terms):
-        if kind == "<" and column in lows and _figure(value) is not None and float(value) <= lows[column]:
+        if kind == ">" and figure is not None:
+            lows[column] = figure
+        if kind == "<" and figure is not None and figure <= lows.get(column, figure - 1):
             raise NotUnderstood(f"{column} cannot be above {lows[column]:g} and below {value}")
 
 
@@ -94,22 +80,12 @@ def _bounds(terms: list[exp.Expr]) -> Iterator[tuple[str, str, str]]:
             yield term.this.sql(), kinds[type(term)], term.expression.name
 
 
-def _check_calendar(query: exp.Select, names: Names, tables: set[str]) -> None:
+def _check_calendar(query: exp.Select, fields: dict[str, Field]) -> None:
     """“The hottest day” is no number from 1 to 31 of all months."""
-    if not query.args.get("limit") and "MAX(" not in query.sql() and "MIN(" not in query.sql():
+    if not query.args.get("limit"):
         return
-    ranked = query.args.get("limit") or query.find(exp.Subquery)
     shown = {column.name.lower() for term in query.expressions for column in term.find_all(exp.Column)}
-    for name in tables if ranked else ():
-        held = {stems(f.name)[0]: f for f in names.fields.get(name, ()) if len(stems(f.name)) == 1}
-        for part, larger in _LARGER.items():
-            if part in held and held[part].name.lower() in shown:
-                beside = [held[one] for one in (stems(w)[0] for w in larger) if one in held and not _is_one(held[one])]
-                if beside and not {field.name.lower() for field in beside} & shown:
-                    raise NotUnderstood(f"{held[part].name} alone does not say which {part}, without {beside[0].name}")
-
-
-def _is_one(field: Field) -> bool:
-    """Whether a column has a single value."""
-    profile = field.profile
-    return bool(profile and profile.low is not None and profile.low == profile.high)
+    for part, larger in _LARGER.items():
+        beside = [name for name in larger if name in fields and len({*fields[name].ends}) != 1]
+        if {part} & fields.keys() & shown and beside and not {*beside} & shown:
+            raise NotUnderstood(f"{part} alone does not say which {part}, without {beside[0]}")

@@ -11,18 +11,11 @@ from sqlglot import exp
 from .draft import Draft, Item
 
 _KINDS = {
-    "bar": "bar",
+    **{kind: kind for kind in ("bar", "line", "point", "area", "pie", "hist")},
     "column": "bar",
-    "line": "line",
     "time series": "line",
-    "scatter": "point",
-    "scatterplot": "point",
-    "point": "point",
-    "dot": "point",
-    "area": "area",
-    "pie": "pie",
     "histogram": "hist",
-    "hist": "hist",
+    **dict.fromkeys(("scatter", "scatterplot", "dot"), "point"),
 }
 _KIND = "|".join(sorted(_KINDS, key=len, reverse=True))
 _NOUN = r"(?:charts?|plots?|graphs?|diagrams?|figures?|visuali[sz]ations?)"
@@ -76,43 +69,23 @@ def count_kinds(draft: Draft) -> Draft:
 def chart_block(query: exp.Query, kind: str) -> str:
     """The JSON block for a query's chart; empty when the query shows nothing that can be drawn.
 
-    Args:
-        query: The query, with names for its computed columns.
-        kind: ``auto`` or one of bar, line, point, area, hist, pie.
+    Times go along the bottom, else the last column that is no figure; another one becomes the colour.
     """
-    names = [(item.alias_or_name, _is_measure(item)) for item in query.selects if item.alias_or_name not in {"", "*"}]
-    axes = [name for name, measure in names if not measure]
-    measures = [name for name, measure in names if measure]
-    if not names:
+    shown = [item for item in query.selects if item.alias_or_name not in {"", "*"}]
+    measures = [item.alias_or_name for item in shown if item.find(exp.AggFunc)]
+    axes = sorted((item.alias_or_name for item in shown if not item.find(exp.AggFunc)), key=_is_time)
+    if not shown:
         return ""
-    spec: dict[str, str | None]
-    if kind == "hist" or (not measures and kind == "auto" and len(axes) == 1):
-        spec = {"chart": "hist", "x": names[-1][0], "y": None, "color": None}
+    x, y, color = axes[-1] if axes else measures[0], measures[0] if measures and axes else None, None
+    if kind == "hist" or (not y and kind == "auto" and len(shown) == 1):
+        kind, x, y = "hist", shown[-1].alias_or_name, None
     elif not measures:
-        spec = {"chart": "point" if kind == "auto" else kind, "x": axes[0], "y": axes[-1], "color": None}
+        kind, x, y = "point" if kind == "auto" else kind, shown[0].alias_or_name, shown[-1].alias_or_name
     else:
-        x, color = _axes(axes)
-        spec = {"chart": _chosen(kind, x), "x": x or measures[0], "y": measures[0] if x else None, "color": color}
-    return f"```json\n{json.dumps(spec)}\n```"
-
-
-def _axes(axes: list[str]) -> tuple[str | None, str | None]:
-    """What goes along the bottom, times first, and what becomes the colour."""
-    times = [name for name in axes if _is_time(name)]
-    x = times[-1] if times else axes[-1] if axes else None
-    rest = [name for name in axes if name != x]
-    return x, rest[-1] if rest else None
-
-
-def _chosen(kind: str, x: str | None) -> str:
-    if kind != "auto":
-        return kind
-    return "line" if x and _is_time(x) else "bar" if x else "hist"
+        kind = ("line" if _is_time(x) else "bar") if kind == "auto" else kind
+        color = axes[-2] if len(axes) > 1 else None
+    return f"```json\n{json.dumps({'chart': kind, 'x': x, 'y': y, 'color': color})}\n```"
 
 
 def _is_time(name: str) -> bool:
     return bool(_TIMES & set(re.split(r"[^a-z]+", name.lower())))
-
-
-def _is_measure(item: exp.Expr) -> bool:
-    return item.find(exp.AggFunc) is not None

@@ -7,14 +7,17 @@ from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
     from .periods import Period
-    from .schema import Candidate, Field
+    from .schema import ColumnMatch, Field
 
 Function = Literal["", "count", "sum", "avg", "min", "max", "median", "stddev", "variance"]
 Operator = Literal["=", "!=", "<", "<=", ">", ">=", "between", "in", "like", "null", "true"]
 
 
 class NotUnderstood(Exception):
-    """The offline model does not know what is meant; the message says why, as the start of a sentence."""
+    """The offline model does not know what is meant; the message says why, as the start of a sentence.
+
+    What reads names, values and joins of a draft raises it wherever one of them is not clear.
+    """
 
 
 class Doubtful(NotUnderstood):
@@ -23,17 +26,10 @@ class Doubtful(NotUnderstood):
 
 @dataclass(frozen=True, slots=True)
 class Name:
-    """A phrase that names a column.
-
-    Args:
-        text: As the question has it.
-        candidates: The columns it may name.
-        owner: The table whose column it is, where the question says so.
-        cost: How far this goes beyond what the words say.
-    """
+    """A phrase that names a column."""
 
     text: str
-    candidates: tuple[Candidate, ...]
+    candidates: tuple[ColumnMatch, ...]
     owner: str = ""
     cost: int = 0
 

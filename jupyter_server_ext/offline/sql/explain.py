@@ -33,25 +33,15 @@ def explain(sql: str, dialect: str) -> str:
     select = query.find(exp.Select)
     if select is None:
         return "This is not a query that reads rows, so there is nothing to explain."
-    sentences = [
-        _sources(select),
-        _filters(select, dialect),
-        _groups(select, dialect),
-        _shown(select, dialect),
-        _order(select, dialect),
-    ]
-    return " ".join(sentence for sentence in sentences if sentence)
+    return " ".join(filter(None, (_sources(select), *_clauses(select, dialect or None))))
 
 
 def _sources(select: exp.Select) -> str:
-    source = select.args.get("from_") or select.args.get("from")
-    first = source.this.alias_or_name if source else ""
-    joins = [join for join in select.args.get("joins") or [] if isinstance(join, exp.Join)]
-    if not first:
+    source = select.args.get("from_")
+    if not source:
         return ""
-    if not joins:
-        return f"It reads `{first}`."
-    return f"It reads `{first}` and joins {_list([_join(join) for join in joins])}."
+    joins = [_join(join) for join in select.args.get("joins") or [] if isinstance(join, exp.Join)]
+    return f"It reads `{source.this.alias_or_name}`{f' and joins {_list(joins)}' if joins else ''}."
 
 
 def _join(join: exp.Join) -> str:
@@ -60,51 +50,40 @@ def _join(join: exp.Join) -> str:
     return f"`{join.this.alias_or_name}`" + (f" where {' and '.join(pairs)}" if pairs else "")
 
 
-def _filters(select: exp.Select, dialect: str) -> str:
-    where = select.args.get("where")
-    return f"It keeps the rows with `{where.this.sql(dialect=dialect or None)}`." if where else ""
-
-
-def _groups(select: exp.Select, dialect: str) -> str:
-    group = select.args.get("group")
-    having = select.args.get("having")
-    if not group:
-        return ""
-    names = _list([f"`{item.sql(dialect=dialect or None)}`" for item in group.expressions])
-    kept = f", and keeps those with `{having.this.sql(dialect=dialect or None)}`" if having else ""
-    return f"It makes one group for each {names}{kept}."
-
-
-def _shown(select: exp.Select, dialect: str) -> str:
-    shown = [_phrase(item.unalias(), dialect) for item in select.expressions]
+def _clauses(select: exp.Select, dialect: str | None) -> list[str]:
+    where, group, having, order, limit = (select.args.get(c) for c in ("where", "group", "having", "order", "limit"))
+    said = []
+    if where:
+        said.append(f"It keeps the rows with {_code(where.this, dialect)}.")
+    if group:
+        kept = f", and keeps those with {_code(having.this, dialect)}" if having else ""
+        said.append(f"It makes one group for each {_list([_code(item, dialect) for item in group.expressions])}{kept}.")
     distinct = " different" if select.args.get("distinct") else ""
-    return f"It shows{distinct} {_list(shown)}."
+    said.append(f"It shows{distinct} {_list([_shown(item.unalias(), dialect) for item in select.expressions])}.")
+    if order:
+        terms = [_code(t.this, dialect) + (", largest first" if t.args.get("desc") else "") for t in order.expressions]
+        first = f", and gives the first {limit.expression.sql()}" if limit else ""
+        said.append(f"It sorts by {_list(terms)}{first}.")
+    elif limit:
+        said.append(f"It gives at most {limit.expression.sql()} rows.")
+    return said
 
 
-def _phrase(item: exp.Expr, dialect: str) -> str:
+def _shown(item: exp.Expr, dialect: str | None) -> str:
     if isinstance(item, exp.Star):
         return "all columns"
     words = _FUNCTIONS.get(type(item))
     if words is None:
-        return f"`{item.sql(dialect=dialect or None)}`"
-    inner = item.this
-    if isinstance(inner, exp.Star):
+        return _code(item, dialect)
+    if isinstance(item.this, exp.Star):
         return "the number of rows"
-    if isinstance(inner, exp.Distinct):
-        return f"the number of different `{inner.expressions[0].sql(dialect=dialect or None)}`"
-    return f"{words} `{inner.sql(dialect=dialect or None)}`"
+    if isinstance(item.this, exp.Distinct):
+        return f"the number of different {_code(item.this.expressions[0], dialect)}"
+    return f"{words} {_code(item.this, dialect)}"
 
 
-def _order(select: exp.Select, dialect: str) -> str:
-    order, limit = select.args.get("order"), select.args.get("limit")
-    first = f", and gives the first {limit.expression.sql()}" if limit else ""
-    if not order:
-        return f"It gives at most {limit.expression.sql()} rows." if limit else ""
-    terms = [
-        f"`{term.this.sql(dialect=dialect or None)}`{', largest first' if term.args.get('desc') else ''}"
-        for term in order.expressions
-    ]
-    return f"It sorts by {_list(terms)}{first}."
+def _code(item: exp.Expr, dialect: str | None) -> str:
+    return f"`{item.sql(dialect=dialect)}`"
 
 
 def _list(words: list[str]) -> str:

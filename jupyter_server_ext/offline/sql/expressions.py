@@ -30,22 +30,13 @@ _CODES = {"year": "%Y", "month": "%m", "day": "%d", "hour": "%H", "weekday": "%w
 
 
 class Expressions:
-    """Writes the items of one query.
-
-    Args:
-        scope: The names and tables of the query.
-        date: Finds the date of a part that names no column.
-    """
+    """Writes the items of one query."""
 
     def __init__(self, scope: Scope, date: Callable[[], Field]) -> None:
         self._scope, self._date = scope, date
 
     def of(self, item: Item) -> exp.Expr:
-        """An item as SQL.
-
-        Raises:
-            NotUnderstood: A name is not clear, or the dialect cannot compute it.
-        """
+        """An item as SQL."""
         if item.function in _RARE and self._scope.dialect in {"sqlite", "mysql"}:
             raise NotUnderstood(f"This dialect has no function for a {_RARE[item.function]}")
         if item.function == "count":
@@ -59,11 +50,7 @@ class Expressions:
         return _FUNCTIONS[item.function](this=column) if item.function else column
 
     def _number(self, field: Field) -> exp.Expr:
-        """A column to compute with.
-
-        Raises:
-            NotUnderstood: It holds no numbers, or identifies something.
-        """
+        """A column to compute with."""
         if field.is_id or not (field.is_number or field.is_truth):
             raise NotUnderstood(f"{field.table}.{field.name} holds no figures to compute with")
         return self._scope.column(field)

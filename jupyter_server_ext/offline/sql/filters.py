@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from sqlglot import exp
 
 from .draft import Condition, Item, NotUnderstood, Value
-from .times import in_period, part_column
+from .times import COMPARING, in_period, part_column
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -16,32 +16,17 @@ if TYPE_CHECKING:
     from .schema import Field
     from .scope import Scope
 
-_COMPARING = {"=": exp.EQ, "<": exp.LT, "<=": exp.LTE, ">": exp.GT, ">=": exp.GTE}
-
 
 class Filters:
-    """Writes the conditions of one query.
-
-    Args:
-        scope: The names and tables of the query.
-        item: Writes an item.
-        lacking: Writes "without any …", which is a query of its own.
-    """
+    """Writes the conditions of one query."""
 
     def __init__(
-        self,
-        scope: Scope,
-        item: Callable[[Item], exp.Expr],
-        lacking: Callable[[Condition], exp.Expr],
+        self, scope: Scope, item: Callable[[Item], exp.Expr], lacking: Callable[[Condition], exp.Expr]
     ) -> None:
         self._scope, self._item, self._lacking = scope, item, lacking
 
     def all(self, conditions: Sequence[Condition]) -> exp.Expr | None:
-        """All conditions, or None where there are none.
-
-        Raises:
-            NotUnderstood: A value has no place.
-        """
+        """All conditions, or None where there are none."""
         written = [self._one(condition) for condition in conditions]
         return exp.and_(*written) if written else None
 
@@ -63,7 +48,7 @@ class Filters:
         if condition.item.part:
             return self._held(self._part(condition), condition)
         if condition.item.computed:
-            return _COMPARING[condition.operator](
+            return COMPARING[condition.operator](
                 this=self._item(condition.item), expression=exp.Literal.number(_figure(condition.values[0]))
             )
         if condition.item.name is None:
@@ -110,7 +95,7 @@ class Filters:
         if condition.operator == "like":
             kind = exp.ILike if self._scope.dialect in {"duckdb", "postgres", "snowflake", "redshift"} else exp.Like
             return kind(this=column, expression=values[0])
-        return _COMPARING[condition.operator](this=column, expression=values[0])
+        return COMPARING[condition.operator](this=column, expression=values[0])
 
     def _truth(self, field: Field, column: exp.Column) -> exp.Expr:
         if field.is_truth:
@@ -121,11 +106,7 @@ class Filters:
         return exp.EQ(this=column, expression=exp.Literal.string(yes))
 
     def _constant(self, field: Field, value: Value, operator: str) -> exp.Expr:
-        """A value as it is compared with a column.
-
-        Raises:
-            NotUnderstood: The column cannot hold it.
-        """
+        """A value as it is compared with a column."""
         if value.item is not None:
             return self._other(field, value.item)
         if operator == "like":

@@ -14,7 +14,7 @@ import sqlglot
 from sqlglot import exp
 from sqlglot.errors import SqlglotError
 
-from .build import Builder
+from .build import Builder, orders
 from .certain import check
 from .charts import take_chart
 from .draft import Draft, Item, NotUnderstood
@@ -46,8 +46,6 @@ _WHOLE = re.compile(
 )
 _BOUNDS = (exp.GTE, exp.LT)
 
-# --- the query before -------------------------------------------------------------------------------------------------
-
 
 def earlier_query(queries: Sequence[str], dialect: str) -> exp.Select | None:
     """The last query of a conversation that can be read and is one SELECT; the oldest comes first."""
@@ -71,12 +69,8 @@ def is_follow_up(question: str) -> bool:
     return _BEGINS.search(question) is not None or not _WHOLE.match(question)
 
 
-def follow(question: str, query: exp.Select, catalog: Catalog, dialect: str, today: date | None = None) -> Written:
-    """The earlier query, changed as the question says.
-
-    Raises:
-        NotUnderstood: The change is not clear.
-    """
+def follow(query: exp.Select, question: str, catalog: Catalog, dialect: str, today: date | None = None) -> Written:
+    """The earlier query, changed as the question says."""
     tables = [table.full_name for node in query.find_all(exp.Table) if (table := catalog.get(node.name))]
     if not tables:
         raise NotUnderstood("The query before was asked of other tables")
@@ -85,31 +79,26 @@ def follow(question: str, query: exp.Select, catalog: Catalog, dialect: str, tod
         if not chart:
             raise NotUnderstood("I do not see what to change in the query before")
         return Written(query, (), chart)
-    instead = re.search(r"\binstead\b", question, re.IGNORECASE) is not None
     doubts, changed = list[NotUnderstood](), dict[str, tuple[int, Written]]()
     for draft in read(bare, catalog, today, "change"):
         try:
-            graft = _Graft(query.copy(), draft, tables, catalog, dialect, instead=instead)
-            written = graft.written(chart)
+            graft = _Graft(query.copy(), draft, tables, catalog, dialect)
+            written = graft.written(chart, instead=re.search(r"\binstead\b", question, re.IGNORECASE) is not None)
             changed.setdefault(written.query.sql(), (graft.cost, written))
         except NotUnderstood as doubt:
             doubts.append(doubt)
-    if not changed:
-        raise doubts[0]
-    least = min(cost for cost, _ in changed.values())
+    least = min((cost for cost, _ in changed.values()), default=0)
     best = [written for cost, written in changed.values() if cost == least]
-    if len(best) > 1:
-        raise NotUnderstood("This can change the query before in several ways")
+    if len(best) != 1:
+        raise NotUnderstood("This can change the query before in several ways") if best else doubts[0]
     return best[0]
 
 
 class _Graft:
     """One reading of a change, put into a query."""
 
-    def __init__(
-        self, query: exp.Select, draft: Draft, tables: list[str], catalog: Catalog, dialect: str, *, instead: bool
-    ) -> None:
-        self._query, self._draft, self._tables, self._instead = query, draft, tables, instead
+    def __init__(self, query: exp.Select, draft: Draft, tables: list[str], catalog: Catalog, dialect: str) -> None:
+        self._query, self._draft, self._tables = query, draft, tables
         self._names, self._joins = Names.of(catalog), Joins(catalog)
         things = tuple(dict.fromkeys([*tables, *draft.things]))
         self._builder = Builder(replace(draft, things=things, group=(), order=()), self._names, self._joins, dialect)
@@ -119,12 +108,12 @@ class _Graft:
         """How far the change goes beyond what the words say."""
         return self._builder.cost
 
-    def written(self, chart: str) -> Written:
+    def written(self, chart: str, *, instead: bool) -> Written:
         """The query with the change in it."""
         aliases = {node.name: node.alias_or_name for node in self._query.find_all(exp.Table)}
         self._qualify()
         self._filter()
-        self._group()
+        self._group(instead=instead)
         self._sort()
         self._join()
         check(self._query, self._names)
@@ -150,13 +139,13 @@ class _Graft:
         kept = [term for term in terms if not any(_replaces(one, term) for one in new)]
         self._query.set("where", exp.Where(this=exp.and_(*kept, fresh)))
 
-    def _group(self) -> None:
+    def _group(self, *, instead: bool) -> None:
         terms = [term for item in self._draft.group for term in self._builder.expressions.shown(item)]
         if not terms:
             return
         if not any(e.find(exp.AggFunc) for e in self._query.expressions):
             raise NotUnderstood("The query before computes nothing that could be grouped")
-        if self._instead:
+        if instead:
             old = self._query.args.get("group")
             gone = {term.sql() for term in old.expressions} if old else set()
             self._query.set("expressions", [e for e in self._query.expressions if e.unalias().sql() not in gone])
@@ -176,44 +165,34 @@ class _Graft:
 
     def _sort(self) -> None:
         terms = [self._ordered(order) for order in self._draft.order]
+        figures = [exp.column(e.alias) if e.alias else e for e in self._query.expressions if e.find(exp.AggFunc)]
+        old = self._query.args.get("order")
+        ranked = old and any(
+            term.find(exp.AggFunc) or exp.column(term.this.name) in figures for term in old.expressions
+        )
+        if self._draft.limit and figures and not terms and not ranked:
+            terms = [exp.Ordered(this=figures[0].copy(), desc=True, nulls_first=False)]
         if terms:
             self._query.set("order", exp.Order(expressions=terms))
-        if not self._draft.limit:
-            return
-        measure = self._measure()
-        if measure is not None and not terms and not self._is_ranked():
-            ranked = exp.Ordered(this=measure, desc=True, nulls_first=False)
-            self._query.set("order", exp.Order(expressions=[ranked]))
-        self._query.limit(self._draft.limit, copy=False)
-
-    def _is_ranked(self) -> bool:
-        """Whether the rows are ordered by a figure, and not by a name or a month."""
-        order = self._query.args.get("order")
-        figures = {e.alias for e in self._query.expressions if e.find(exp.AggFunc)}
-        return any(term.find(exp.AggFunc) or term.this.name in figures for term in (order.expressions if order else ()))
+        if self._draft.limit:
+            self._query.limit(self._draft.limit, copy=False)
 
     def _ordered(self, order: Order) -> exp.Expr:
+        """A term to order by: what the query shows of it, else the column itself."""
+        shown = self._query.expressions
+        named = {c.field.name.lower() for c in order.item.name.candidates} if order.item.name else set()
+        plain = [e for e in shown if isinstance(e, exp.Column) and e.name.lower() in named and not order.item.computed]
         if order.item == Item():
+            figures = [e for e in shown if e.find(exp.AggFunc)]
             old = self._query.args.get("order")
-            target = old.expressions[0].this if old else self._measure() or self._query.expressions[0].unalias()
-        elif (shown := self._shown(order.item)) is not None:
-            target = shown
+            target = old.expressions[0].this if old else (figures or shown)[0]
+        elif len(plain) == 1:
+            target = plain[0]
         else:
-            target = self._builder.expressions.of(order.item)
-            named = [e for e in self._query.expressions if isinstance(e, exp.Alias) and _speaks_of(e, target)]
-            target = exp.column(named[0].alias) if named else target
+            wanted = self._builder.expressions.of(order.item)
+            target = next((e for e in shown if isinstance(e, exp.Alias) and orders(e, wanted)), wanted)
+        target = exp.column(target.alias) if isinstance(target, exp.Alias) else target
         return exp.Ordered(this=target.copy(), desc=order.descending, nulls_first=not order.descending)
-
-    def _shown(self, item: Item) -> exp.Expr | None:
-        """The one plain column that the query shows and the item names."""
-        called = {c.field.name.lower() for c in item.name.candidates} if item.name and not item.computed else set()
-        found = [e for e in self._query.expressions if isinstance(e, exp.Column) and e.name.lower() in called]
-        return found[0] if len(found) == 1 else None
-
-    def _measure(self) -> exp.Expr | None:
-        """The first figure that the query shows."""
-        figures = [e for e in self._query.expressions if e.find(exp.AggFunc)]
-        return (exp.column(figures[0].alias) if figures[0].alias else figures[0]) if figures else None
 
     def _join(self) -> None:
         """Join the tables that the change needs."""
@@ -236,11 +215,3 @@ def _replaces(new: exp.Expr, old: exp.Expr) -> bool:
         isinstance(one, _BOUNDS) and re.fullmatch(r"\d{4}-\d{2}-\d{2}", one.expression.name) for one in (new, old)
     )
     return values or days
-
-
-def _speaks_of(shown: exp.Alias, target: exp.Expr) -> bool:
-    """Whether a figure that is shown is the wanted one, or one of the wanted column."""
-    column = shown.this.find(exp.Column)
-    return shown.this == target or (
-        isinstance(target, exp.Column) and column is not None and column.name == target.name
-    )

@@ -133,13 +133,7 @@ class Grammar:
 
 
 class Parser:
-    """One question, read by a grammar.
-
-    Args:
-        grammar: The rules.
-        tokens: The question.
-        terminals: What finds names, values and numbers at a place.
-    """
+    """One question, read by a grammar."""
 
     def __init__(
         self, grammar: Grammar, tokens: Sequence[Token], terminals: Mapping[str, Callable[[int], Iterator[Found]]]

@@ -11,18 +11,14 @@ from .draft import NotUnderstood
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
-    from rsql_magic.sql import Catalog, Table
+    from rsql_magic.sql import Catalog
 
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One join: the table that it brings in, the one it starts from, and the pairs of columns.
+    """One join: the table it brings in, the one it starts from, and the pairs of columns of both that are equal.
 
-    Args:
-        table: The table brought in.
-        origin: The table it is joined to.
-        pairs: Columns of ``origin`` and of ``table`` that are equal.
-        to_many: Whether several rows of ``table`` may fit one of ``origin``.
+    ``to_many`` where several rows of the table brought in may fit one of the other.
     """
 
     table: str
@@ -32,12 +28,7 @@ class Step:
 
 
 class Joins:
-    """The keys of a catalog as a graph.
-
-    Args:
-        catalog: The tables.
-        said: Stems of the question, which may choose between two keys.
-    """
+    """The keys of a catalog as a graph."""
 
     def __init__(self, catalog: Catalog) -> None:
         self._catalog = catalog
@@ -63,11 +54,7 @@ class Joins:
         return self._steps[name]
 
     def path(self, start: str, end: str) -> tuple[Step, ...]:
-        """The shortest way from one table to another.
-
-        Raises:
-            NotUnderstood: There is none, or there are several.
-        """
+        """The shortest way from one table to another."""
         found = list(self._shortest(start, end))
         if not found:
             raise NotUnderstood(f"I see no key that joins {start} and {end}")
@@ -93,11 +80,7 @@ class Joins:
             seen.update(path[-1].table for path in paths)
 
     def tree(self, start: str, needed: Iterable[str]) -> tuple[Step, ...]:
-        """The joins that bring all needed tables to a first one, each once.
-
-        Raises:
-            NotUnderstood: A table cannot be reached, or in several ways.
-        """
+        """The joins that bring all needed tables to a first one, each once."""
         steps: dict[str, Step] = {}
         for name in needed:
             for step in self.path(start, name):
@@ -107,11 +90,7 @@ class Joins:
         return tuple(steps.values())
 
     def only_links(self, name: str) -> bool:
-        """Whether a table only ties others together, so that a question need not name it."""
-        return links(self._catalog[name])
-
-
-def links(table: Table) -> bool:
-    """Whether a table holds little but keys of two other tables."""
-    keyed = {name for key in table.foreign_keys for name in key.columns} | set(table.primary_key)
-    return len(table.foreign_keys) >= 2 and len(table.columns) - len(keyed) <= 2
+        """Whether a table holds little but keys of two others, so that a question need not name it."""
+        table = self._catalog[name]
+        keyed = {name for key in table.foreign_keys for name in key.columns} | set(table.primary_key)
+        return len(table.foreign_keys) >= 2 and len(table.columns) - len(keyed) <= 2

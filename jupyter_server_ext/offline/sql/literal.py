@@ -6,10 +6,6 @@ A model that is told to run a statement would draft it; refusing it is the guard
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable
 
 _VERBS = (
     "select|with|from|values|explain|describe|show|pragma|insert|update|delete|merge|create|alter|drop|truncate|"
@@ -71,29 +67,6 @@ def _reads_as_sql(text: str) -> bool:
 def _is_sentence(words: list[str]) -> bool:
     lower = [word.lower().strip(",.?") for word in words]
     return bool({"the", "all", "every", "please", "me", "which", "that"} & set(lower)) and "=" not in "".join(words)
-
-
-_DESCRIBE = re.compile(
-    r"^\W*(?:please |can you |could you |show |show me |give me |list |the |all |what |which |a )*"
-    r"(?:describe|summari[sz]e|summary(?: statistics)?|structure|str|dtypes?|(?:data |column )?types|"
-    r"schema|tell me (?:more )?about|overview(?: of)?|columns?|column names|variables|fields|shape|is in|does)\b",
-    re.IGNORECASE,
-)
-_FILLING = frozenset("of in about for the a are is there does do have has this that data dataset table frame".split())  # noqa: SIM905
-
-
-def wants_description(question: str, names: Iterable[str]) -> bool:
-    """Whether a question asks what the data are like: "describe df", "which columns are there?".
-
-    Args:
-        question: The user's words.
-        names: Names of tables and columns.
-    """
-    match = _DESCRIBE.match(question)
-    if match is None:
-        return False
-    rest = re.findall(r"\w+", question[match.end() :].lower())
-    return set(rest) - _FILLING <= {name.lower() for name in names}
 
 
 def wants_change(question: str) -> bool:

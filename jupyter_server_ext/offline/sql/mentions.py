@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from rsql_magic.sql import stems
 
 from .draft import Name, NotUnderstood, Value
-from .schema import EXACT, LONGEST, PARTIAL, Candidate, Field, Names, phrase_of, words_of
+from .schema import EXACT, LONGEST, PARTIAL, ColumnMatch, Field, Names, phrase_of, words_of
 from .vocabulary import COMPARATIVES, MEASURING, MONTHS, ORDINALS, SUPERLATIVES
 from .words import tokens
 
@@ -63,13 +63,7 @@ class Degree:
 
 
 class Mentions:
-    """The names, values and numbers of one question.
-
-    Args:
-        tokens: The question.
-        names: The words of the catalog.
-        today: The day it is asked, for "last month".
-    """
+    """The names, values and numbers of one question."""
 
     def __init__(self, tokens: Sequence[Token], names: Names, today: date | None = None) -> None:
         self._tokens, self._names, self._today = tokens, names, today
@@ -129,13 +123,13 @@ class Mentions:
             token.kind == "word" and phrase_of([token.text]) in self._names.columns
         )
         if token.kind == "name" and fields:
-            yield at + 1, Name(token.text, tuple(Candidate(field, EXACT) for field in fields))
+            yield at + 1, Name(token.text, tuple(ColumnMatch(field, EXACT) for field in fields))
         elif not known:
             every = [field for some in self._names.fields.values() for field in some]
             near = max(every, key=lambda f: SequenceMatcher(None, f.name.lower(), token.lower).ratio(), default=None)
             if near is not None:
                 insisted = Field(near.table, token.text, near.type)
-                yield at + 1, Name(token.text, (Candidate(insisted, EXACT),))
+                yield at + 1, Name(token.text, (ColumnMatch(insisted, EXACT),))
 
     def _counts(self, at: int) -> bool:
         """Whether "number of" or "how many" stands here, which names a column only where that counts things itself."""
@@ -289,7 +283,7 @@ class Mentions:
         fields = [field for some in self._names.fields.values() for field in some]
         dated = [f for f in fields if tuple(w for w in words_of(f.name) if w not in _MOMENT) in forms and not f.is_id]
         if dated:
-            yield at + 1, Name(self._tokens[at].text, tuple(Candidate(field, EXACT) for field in dated))
+            yield at + 1, Name(self._tokens[at].text, tuple(ColumnMatch(field, EXACT) for field in dated))
 
     def _degrees(self, at: int, meanings: Mapping[str, tuple[str, bool]]) -> Iterator[Found]:
         """An adjective or verb with the columns that it may measure: per table those of the first noun that fits."""
@@ -301,12 +295,12 @@ class Mentions:
                 if found:
                     yield end, Degree(Name(text, found, cost=int(not upside)), high == upside)
 
-    def _measured(self, nouns: Sequence[str]) -> Iterator[Candidate]:
+    def _measured(self, nouns: Sequence[str]) -> Iterator[ColumnMatch]:
         for fields in self._names.fields.values():
             for noun in (stem for word in nouns for stem in stems(word)):
                 found = [field for field in fields if noun in words_of(field.name) and not field.is_id]
                 whole = [field for field in found if words_of(field.name) == (noun,)]
-                yield from (Candidate(field, EXACT if field in whole else PARTIAL) for field in found)
+                yield from (ColumnMatch(field, EXACT if field in whole else PARTIAL) for field in found)
                 if found:
                     break
 

@@ -24,11 +24,6 @@ class Period:
     """The words that it was taken for, where it depends on the day of the question."""
 
     @property
-    def whole_months(self) -> bool:
-        """Whether it begins and ends with a month."""
-        return self.start.day == self.end.day == 1
-
-    @property
     def last(self) -> date:
         """Its last day."""
         return self.end - timedelta(days=1)

@@ -149,6 +149,11 @@ def how_many(thing: Draft | None = None, rest: Draft | None = None, table: str =
     return Draft(shown=(count,)) + thing + (rest.of(thing.things[0]) if rest else None)
 
 
+def how_many_each(thing: Draft, group: Draft) -> Draft:
+    """“How many students does each advisor have?”."""
+    return Draft(shown=(Item(table=thing.things[0], function="count"),)) + thing + group
+
+
 def how_many_different(name: Name, rest: Draft | None = None) -> Draft:
     """“How many different genres are there?”."""
     return Draft(shown=different(name)) + rest

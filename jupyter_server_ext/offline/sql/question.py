@@ -98,11 +98,7 @@ def _unread(said: Sequence[Token], mentions: Mentions, furthest: int) -> str:
 
 
 def built(readings: Sequence[Draft], catalog: Catalog, dialect: str) -> Written:
-    """The one query that the readings mean.
-
-    Raises:
-        NotUnderstood: None can be built, or the likeliest ones differ.
-    """
+    """The one query that the readings mean."""
     names, joins = Names.of(catalog), Joins(catalog)
     queries: dict[str, tuple[int, exp.Select, tuple[str, ...]]] = {}
     doubts: list[tuple[int, NotUnderstood]] = []

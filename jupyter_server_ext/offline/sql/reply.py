@@ -5,16 +5,23 @@ from __future__ import annotations
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
+import sqlglot
+from sqlglot import exp
+from sqlglot.errors import SqlglotError
+
+from rsql_magic.sql import fix_query, validate
+
 from ..languages import only_english
 from .charts import chart_block
 from .draft import NotUnderstood
 from .followup import earlier_query, follow, is_follow_up
 from .layout import laid_out
-from .literal import statement, wants_change, wants_description
+from .literal import statement, wants_change
 from .question import write
-from .repair import repaired
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from rsql_magic.sql import Catalog
 
     from ..request import OfflineRequest
@@ -22,11 +29,7 @@ if TYPE_CHECKING:
 
 
 def reply(request: OfflineRequest) -> str:
-    """The answer to a request for SQL.
-
-    Args:
-        request: What is asked: a question, or a query to repair.
-    """
+    """The answer to a request for SQL, of a question or a query to repair."""
     if sql := statement(request.question) if request.task == "sql" else "":
         return f"```sql\n{sql}\n```"
     catalog = request.catalog
@@ -34,16 +37,11 @@ def reply(request: OfflineRequest) -> str:
         return "I see no tables here, so there is nothing I could query. Connect to a database that has some."
     if wants_change(request.question):
         return "I only write queries that read, so I write nothing that would change the data."
-    if wants_description(request.question, _names(catalog)):
-        return decline("What the data are like is no query; `%%ask` describes a frame", catalog)
     try:
         return _corrected(request) if request.task == "repair" else _answered(request)
     except NotUnderstood as doubt:
-        return only_english(request.question) or decline(str(doubt), catalog)
-
-
-def _names(catalog: Catalog) -> list[str]:
-    return [name for table in catalog for name in (table.name, *(column.name for column in table.columns))]
+        reason = f"{str(doubt).rstrip('.')}, so I write no SQL rather than guess."
+        return only_english(request.question) or f"{reason} {_known(catalog)}"
 
 
 def _answered(request: OfflineRequest) -> str:
@@ -56,18 +54,15 @@ def _answered(request: OfflineRequest) -> str:
 def _written(request: OfflineRequest) -> Written:
     """The query for a question, which may build on the one before; else the question is read on its own."""
     before = earlier_query([turn.sql for turn in request.history if turn.sql], request.dialect)
-    doubt: NotUnderstood | None = None
-    if before is not None and is_follow_up(request.question):
-        try:
-            return follow(request.question, before, request.catalog, request.dialect, request.day)
-        except NotUnderstood as unclear:
-            doubt = unclear
+    asked = request.question, request.catalog, request.dialect, request.day
+    if before is None or not is_follow_up(request.question):
+        return write(*asked)
     try:
-        return write(request.question, request.catalog, request.dialect, request.day)
-    except NotUnderstood:
-        if doubt:
-            raise doubt from None
-        raise
+        return follow(before, *asked)
+    except NotUnderstood as doubt:
+        with suppress(NotUnderstood):
+            return write(*asked)
+        raise doubt from None
 
 
 def _corrected(request: OfflineRequest) -> str:
@@ -83,11 +78,6 @@ def _corrected(request: OfflineRequest) -> str:
     return f"```sql\n{query}\n```"
 
 
-def decline(reason: str, catalog: Catalog) -> str:
-    """Plain words instead of a guess: why not, and which tables and columns there are."""
-    return f"{reason.rstrip('.')}, so I write no SQL rather than guess. {_known(catalog)}"
-
-
 def _known(catalog: Catalog) -> str:
     """The tables, with as many of their columns as stay readable."""
     few = 12 if len(catalog) <= 4 else 6
@@ -96,4 +86,41 @@ def _known(catalog: Catalog) -> str:
         for table in catalog.tables[:6]
     ]
     more = f" and {len(catalog) - 6} more tables" if len(catalog) > 6 else ""
-    return f"I know {'; '.join(shown)}{more}. I read counts, sums, means, filters, groups and orders over these names."
+    return (
+        f"I know {'; '.join(shown)}{more}. I read counts, sums, means, filters, groups and orders over these names; "
+        "`%%ask` describes them."
+    )
+
+
+def repaired(sql: str, problems: Sequence[str], catalog: Catalog, dialect: str) -> str:
+    """The corrected query.
+
+    Example:
+        >>> from rsql_magic.sql import Catalog
+        >>> shop = Catalog.from_ddl("CREATE TABLE orders (id INTEGER, price REAL)", "sqlite")
+        >>> repaired("SELECT prices FROM orders", ["There is no column prices in orders."], shop, "sqlite")
+        'SELECT price FROM orders'
+    """
+    spelled = _with_stored_values(sql, problems, catalog, dialect)
+    fix = fix_query(spelled, dialect, catalog, lambda text: not validate(text, dialect, catalog))
+    found = fix.sql if fix else spelled
+    if found == sql or validate(found, dialect, catalog):
+        raise NotUnderstood("I cannot correct this query from what was said about it")
+    return found
+
+
+def _with_stored_values(sql: str, problems: Sequence[str], catalog: Catalog, dialect: str) -> str:
+    """The query with values as they are stored, where a problem quotes one that differs in case alone."""
+    try:
+        query = sqlglot.parse_one(sql, read=dialect or None)
+    except SqlglotError:
+        return sql
+    known = (value for t in catalog for c in t.columns for value in (c.profile.values if c.profile else ()))
+    stored = {value.casefold(): value for value in known}
+    changed = False
+    for literal in query.find_all(exp.Literal):
+        spelled = stored.get(literal.name.casefold(), literal.name)
+        if literal.is_string and spelled != literal.name and any(f"'{literal.name}'" in said for said in problems):
+            literal.set("this", spelled)
+            changed = True
+    return query.sql(dialect or None) if changed else sql

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from .draft import Draft, Name, NotUnderstood
-from .schema import PARTIAL, Candidate, Field
+from .schema import PARTIAL, ColumnMatch, Field
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -18,13 +18,7 @@ if TYPE_CHECKING:
 
 @dataclass
 class Resolver:
-    """The columns that the names of one draft mean.
-
-    Args:
-        draft: What is asked for.
-        names: The words of the catalog.
-        joins: How its tables join.
-    """
+    """The columns that the names of one draft mean."""
 
     draft: Draft
     names: Names
@@ -40,14 +34,8 @@ class Resolver:
     def _group_tables(self) -> Iterator[str]:
         return (item.table for item in self.draft.group if item.table)
 
-    # --- the table that a question without one is about ---------------------------------------------------------------
-
     def _implied(self) -> str:
-        """The one table that has all that the question names.
-
-        Raises:
-            NotUnderstood: No table has it all, or several have.
-        """
+        """The one table that has all that the question names."""
         tables = list(self.names.fields)
         grouped = list(self._group_tables())
         wanted = list(_names_in(self.draft))
@@ -72,14 +60,8 @@ class Resolver:
         held = all(any(one.table == table for one, _ in holders) for holders in stored if holders)
         return sum(d for d in doubts if d) if held and None not in doubts else None
 
-    # --- columns ------------------------------------------------------------------------------------------------------
-
     def field(self, name: Name) -> Field:
-        """The column that a name means.
-
-        Raises:
-            NotUnderstood: None fits, or several fit as well.
-        """
+        """The column that a name means."""
         if name not in self._fields:
             self._fields[name] = self._found(name)
         return self._fields[name]
@@ -105,7 +87,7 @@ class Resolver:
         except NotUnderstood:
             return False
 
-    def _best(self, name: Name, found: list[Candidate]) -> Field:
+    def _best(self, name: Name, found: list[ColumnMatch]) -> Field:
         least = min(c.doubt for c in found)
         best = [c.field for c in found if c.doubt == least]
         if len(best) > 1:
@@ -118,11 +100,7 @@ class Resolver:
         return best[0]
 
     def holder(self, condition: Condition) -> Field:
-        """The column that holds the values of a condition which names none.
-
-        Raises:
-            NotUnderstood: None is known to, or several are.
-        """
+        """The column that holds the values of a condition which names none."""
         owner = condition.owner or self.subject
         values = condition.values
         holders = [one for one, _ in values[0].stored if all(one in dict(value.stored) for value in values)]

@@ -89,13 +89,19 @@ class Field:
         return self.profile.values if self.profile else ()
 
     @property
+    def ends(self) -> tuple[str | None, str | None]:
+        """The smallest and the largest value, where they are known exactly."""
+        exact = self.profile and not self.profile.approximate
+        return (self.profile.low, self.profile.high) if self.profile and exact else (None, None)
+
+    @property
     def complete(self) -> bool:
         """Whether all its values are known."""
         return bool(self.profile and self.profile.complete and self.profile.values)
 
 
 @dataclass(frozen=True, slots=True)
-class Candidate:
+class ColumnMatch:
     """What a phrase may name: a column, and how much of its name is said (`EXACT`, `GENERAL`, `PARTIAL`).
 
     ``owned`` is true where the phrase says the table as well: "student name" for ``student.name``.
@@ -112,22 +118,13 @@ def words_of(name: str) -> tuple[str, ...]:
     found: list[str] = []
     for stem in stems(name):
         found += [one for word in _WHOLE_WORDS[stem] for one in stems(word)] if stem in _WHOLE_WORDS else [stem]
-    return tuple(_joined_initial(found))
-
-
-def _joined_initial(words: list[str]) -> list[str]:
-    """``l_name`` as last name, and ``f name`` as first name."""
-    if len(words) >= 2 and words[-1] == stems("name")[0] and words[-2] in {"l", "f"}:
-        return [*words[:-2], {"l": "last", "f": "first"}[words[-2]], words[-1]]
-    return words
+    if found[-1:] == [_NAME] and found[-2:-1] in (["l"], ["f"]):  # l_name is the last name
+        found[-2] = {"l": "last", "f": "first"}[found[-2]]
+    return tuple(found)
 
 
 class Names:
-    """The words for everything in a catalog.
-
-    Args:
-        catalog: The tables.
-    """
+    """The words for everything in a catalog."""
 
     def __init__(self, catalog: Catalog) -> None:
         self.catalog = catalog
@@ -136,7 +133,7 @@ class Names:
         self._prefixes = _common_prefixes(catalog)
         self._spelled: dict[str, tuple[tuple[str, ...], ...]] = {}
         self.fields = {table.full_name: tuple(_fields(table)) for table in catalog}
-        self.columns: dict[tuple[str, ...], list[Candidate]] = {}
+        self.columns: dict[tuple[str, ...], list[ColumnMatch]] = {}
         self.tables: dict[tuple[str, ...], list[str]] = {}
         for table in catalog:
             self._add_table(table)
@@ -181,16 +178,16 @@ class Names:
         bare = _without_table(words, table) or words
         for spelled in dict.fromkeys((words, bare)):
             for phrase in self._phrases(spelled):
-                _offer(self.columns, phrase, Candidate(field, EXACT))
+                _offer(self.columns, phrase, ColumnMatch(field, EXACT))
         for phrase in self._phrases((*table, *bare)):
-            _offer(self.columns, phrase, Candidate(field, EXACT, owned=True))
+            _offer(self.columns, phrase, ColumnMatch(field, EXACT, owned=True))
         if self.called(field.table) == (field,):
-            _offer(self.columns, (_NAME,), Candidate(field, GENERAL))
+            _offer(self.columns, (_NAME,), ColumnMatch(field, GENERAL))
         for form in self.forms(bare[0]) if len(bare) == 1 else ():
-            _offer(self.columns, (form,), Candidate(field, GENERAL))
+            _offer(self.columns, (form,), ColumnMatch(field, GENERAL))
         for doubt, shorter in dict.fromkeys((*_shorter(bare), *_shorter(words))):
             for phrase in self._phrases(shorter):
-                _offer(self.columns, phrase, Candidate(field, doubt))
+                _offer(self.columns, phrase, ColumnMatch(field, doubt))
 
     def _phrases(self, words: tuple[str, ...]) -> Iterator[tuple[str, ...]]:
         """The ways to say some words, each as sorted stems."""
@@ -324,7 +321,7 @@ def _add(index: dict[tuple[str, ...], list[str]], phrase: tuple[str, ...], name:
         index[phrase].append(name)
 
 
-def _offer(index: dict[tuple[str, ...], list[Candidate]], phrase: tuple[str, ...], one: Candidate) -> None:
+def _offer(index: dict[tuple[str, ...], list[ColumnMatch]], phrase: tuple[str, ...], one: ColumnMatch) -> None:
     """Add a candidate, or leave the better one of the same column."""
     known = index.setdefault(phrase, [])
     same = next((place for place, other in enumerate(known) if other.field == one.field), None)

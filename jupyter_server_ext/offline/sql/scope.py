@@ -18,14 +18,7 @@ if TYPE_CHECKING:
 
 
 class Scope:
-    """The tables and names of one query.
-
-    Args:
-        draft: What is asked for.
-        names: The words of the catalog.
-        joins: How its tables join.
-        dialect: sqlglot's name of the dialect.
-    """
+    """The tables and names of one query."""
 
     def __init__(self, draft: Draft, names: Names, joins: Joins, dialect: str) -> None:
         self.resolver = Resolver(draft, names, joins)
@@ -82,33 +75,6 @@ def unqualified(query: exp.Select) -> exp.Select:
         for column in select.find_all(exp.Column):
             if column.find_ancestor(exp.Select) is select and column.table == source.this.name:
                 column.set("table", None)
-    return query
-
-
-def without_idle_joins(query: exp.Select, names: Names) -> exp.Select:
-    """The query without a table that is joined for its key alone, which the other table holds as well."""
-    joins = query.args.get("joins") or []
-    source = query.args["from_"].this
-    if len(joins) != 1 or query.find(exp.Subquery) or not isinstance(joins[0].args.get("on"), exp.EQ):
-        return query
-    one, other = joins[0].args["on"].this, joins[0].args["on"].expression
-    for idle, kept in ((one, other), (other, one)):
-        used = [c for c in query.find_all(exp.Column) if c.table == idle.table and c.find_ancestor(exp.Join) is None]
-        holder = next((t for t in names.fields if t.rpartition(".")[2] == kept.table), "")
-        field = names.field(holder, kept.name)
-        points = field is not None and any(
-            (kept.name,) == key.columns and key.table.rpartition(".")[2] == idle.table
-            for key in names.catalog[holder].foreign_keys
-        )
-        sure = points and not (field and field.profile and field.profile.nulls)
-        star = query.find(exp.Star) is not None and not any(t.find(exp.Count) for t in query.expressions)
-        if sure and used and not star and all(column.name == idle.name for column in used):
-            for column in used:
-                column.replace(kept.copy())
-            tables = [source, joins[0].this]
-            query.set("from_", exp.From(this=next(t for t in tables if t.name == kept.table)))
-            query.set("joins", [])
-            return query
     return query
 
 

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from .schema import Field
     from .scope import Scope
 
+COMPARING = {"=": exp.EQ, "<": exp.LT, "<=": exp.LTE, ">": exp.GT, ">=": exp.GTE}
 _ISO = re.compile(r"\d{4}-\d{2}-\d{2}")
 _BOOKKEEPING = frozenset(
     stem
@@ -29,8 +30,6 @@ _BOOKKEEPING = frozenset(
 _MOMENT = frozenset(
     stem for word in ["date", "time", "timestamp", "datetime", "day", "at", "on"] for stem in stems(word)
 )
-
-# --- what the phrases of times mean (grammar.txt) ---------------------------------------------------------------------
 
 
 def month_of_year(month: int, year: int) -> Period:
@@ -89,15 +88,8 @@ def in_month(month: int) -> Draft:
     return Draft(where=(Condition(Item(part="month"), "=", (Value(str(month), float(month)),)),), cost=2)
 
 
-# --- which column -----------------------------------------------------------------------------------------------------
-
-
 def date_of(scope: Scope, table: str, period: str = "") -> Field:
-    """The one date column of a table that a time can be about; a choice among several is noted.
-
-    Raises:
-        NotUnderstood: There is none, or nothing says which of several.
-    """
+    """The one date column of a table that a time can be about; a choice among several is noted."""
     for tables in (
         [table],
         list(scope.resolver.named),
@@ -135,11 +127,7 @@ def _chosen(scope: Scope, found: list[Field]) -> Field:
 
 
 def in_period(scope: Scope, condition: Condition) -> exp.Expr:
-    """A time as bounds of the one column that it can be about; whole months also of ``year`` and ``month`` columns.
-
-    Raises:
-        NotUnderstood: No column can be meant, or several.
-    """
+    """A time as bounds of the one column that it can be about; whole months also of ``year`` and ``month`` columns."""
     period, sign = condition.period, condition.operator
     if period is None:
         raise NotUnderstood("I do not see which time is meant")
@@ -163,56 +151,44 @@ def _by_parts(scope: Scope, year: Field, month: Field | None, period: Period, si
     first, last = period.start, period.last
     if sign == "=" and period == until(years(first.year), years(last.year)):
         return _bounded(scope, year, period, sign)
-    if first.year != last.year or not period.whole_months:
+    if first.year != last.year or not period.start.day == period.end.day == 1:
         return None
     if period == years(first.year):
         return _compared(scope, year, sign, first.year)
     if month is None:
         return None
     if sign != "=":
-        only = year.profile is not None and year.profile.low == year.profile.high == str(first.year)
+        only = year.ends == (str(first.year),) * 2
         return _compared(scope, month, sign, first.month if sign in {"<", ">="} else last.month) if only else None
-    within = exp.Between(
-        this=scope.column(month), low=exp.Literal.number(first.month), high=exp.Literal.number(last.month)
-    )
-    months_of_year = _compared(scope, month, "=", first.month) if first.month == last.month else within
-    return exp.and_(_compared(scope, year, "=", first.year), months_of_year)
+    return exp.and_(_compared(scope, year, "=", first.year), _between(scope, month, first.month, last.month))
 
 
 def _compared(scope: Scope, field: Field, sign: Operator, number: int) -> exp.Expr:
-    kinds = {"=": exp.EQ, "<": exp.LT, "<=": exp.LTE, ">": exp.GT, ">=": exp.GTE}
-    return kinds[sign](this=scope.column(field), expression=exp.Literal.number(number))
+    return COMPARING[sign](this=scope.column(field), expression=exp.Literal.number(number))
+
+
+def _between(scope: Scope, field: Field, low: int, high: int) -> exp.Expr:
+    if low == high:
+        return _compared(scope, field, "=", low)
+    ends = (exp.Literal.number(end) for end in (low, high))
+    return exp.Between(this=scope.column(field), low=next(ends), high=next(ends))
 
 
 def _bounded(scope: Scope, field: Field, period: Period, sign: Operator) -> exp.Expr:
     """A date between two days, the later one not included; a year stored as a number is compared as one."""
-    if field.is_number and period == years(period.start.year):
-        return _compared(scope, field, sign, period.start.year)
-    if field.is_number and period == until(years(period.start.year), years(period.last.year)):
-        return exp.Between(
-            this=scope.column(field),
-            low=exp.Literal.number(period.start.year),
-            high=exp.Literal.number(period.last.year),
-        )
+    first, last = period.start.year, period.last.year
+    if field.is_number and period == until(years(first), years(last)) and (first == last or sign == "="):
+        return _compared(scope, field, sign, first) if first == last else _between(scope, field, first, last)
     _check_format(field)
-    column = scope.column(field)
     start, end = (exp.Literal.string(one.isoformat()) for one in (period.start, period.end))
-    bounds: dict[str, list[exp.Expr]] = {
-        ">=": [exp.GTE(this=column, expression=start)],
-        ">": [exp.GTE(this=column, expression=end)],
-        "<": [exp.LT(this=column, expression=start)],
-        "<=": [exp.LT(this=column, expression=end)],
-        "=": [exp.GTE(this=column, expression=start), exp.LT(this=column.copy(), expression=end)],
-    }
-    return exp.and_(*bounds[sign])
+    column = scope.column(field)
+    after = [exp.GTE(this=column.copy(), expression=end if sign == ">" else start)] if sign in {"=", ">", ">="} else []
+    before = [exp.LT(this=column.copy(), expression=start if sign == "<" else end)] if sign in {"=", "<", "<="} else []
+    return exp.and_(*after, *before)
 
 
 def _check_format(field: Field) -> None:
-    """Refuse dates that are written otherwise than 2024-03-05, as they do not sort like days.
-
-    Raises:
-        NotUnderstood: The column's known values are no ISO dates, or it is text of which none is known.
-    """
+    """Refuse dates that are written otherwise than 2024-03-05, as they do not sort like days."""
     known = [value for value in (field.profile and field.profile.low, *field.values) if value]
     if any(not _ISO.match(value.lstrip("≈")) for value in known) or (field.is_text and not known):
         raise NotUnderstood(f"{field.table}.{field.name} is text, and I do not know that it is written as 2024-03-05")

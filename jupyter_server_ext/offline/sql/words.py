@@ -13,7 +13,6 @@ from .vocabulary import NUMBERS
 Kind = Literal["word", "number", "text", "name", "mark"]
 
 _SCALES = {"hundred": 100, "thousand": 10**3, "million": 10**6, "millions": 10**6, "billion": 10**9, "billions": 10**9}
-_SHORT_SCALES = {"k": 10**3, "m": 10**6}
 _BEFORE_ONE = frozenset({"than", "least", "most", "exactly", "only", "over", "above", "just", "equals"})
 """After these words "one" is a number; elsewhere a pronoun."""
 _BEFORE_SCALE = frozenset({"a", "than", "over", "above"})
@@ -53,13 +52,7 @@ _TOKEN = re.compile(
 
 @dataclass(frozen=True, slots=True)
 class Token:
-    """One token of a question.
-
-    Args:
-        text: As written, without quotes.
-        kind: ``word``, ``number``, quoted ``text``, ``name`` in backticks, or a punctuation ``mark``.
-        number: The number that it is, or None.
-    """
+    """One token of a question: its text without quotes, its kind, and the number that it is."""
 
     text: str
     kind: Kind
@@ -129,9 +122,6 @@ def _token(match: re.Match[str]) -> Token | None:
 
 
 def _word(text: str) -> Token:
-    short = re.fullmatch(r"(\d+(?:\.\d+)?)([km])", text, re.IGNORECASE)
-    if short:
-        return Token(text, "number", float(short[1]) * _SHORT_SCALES[short[2].lower()])
     number = NUMBERS.get(text.lower())
     return Token(text, "word") if number is None else Token(text, "number", float(number))
 
