@@ -213,7 +213,7 @@ class Builder:
 
 
 def _settled(draft: Draft) -> Draft:
-    """A draft whose groups are told: rows are counted by what is shown beside the figure, or for each thing."""
+    """A draft whose groups are clear: rows are counted by what is shown beside the figure, or for each thing."""
     if len({one.item for one in draft.order}) > 1 and any(one.item == Item() for one in draft.order):
         raise NotUnderstood("I do not see what to order by")
     draft = replace(draft, order=tuple({one.item: one for one in reversed(draft.order)}.values())[::-1])

@@ -98,6 +98,6 @@ def either(one: Condition, two: Condition) -> Condition:
     return Condition(either=(one, two))
 
 
-def told(whole: Condition | tuple[Condition, ...]) -> Draft:
+def filtered(whole: Condition | tuple[Condition, ...]) -> Draft:
     """Conditions as a part of a query."""
     return Draft(where=whole if isinstance(whole, tuple) else (whole,))

@@ -15,12 +15,12 @@ class Period:
 
     Example:
         >>> months(2024, 3), months(2024, 3).words
-        (Period(start=datetime.date(2024, 3, 1), end=datetime.date(2024, 4, 1), said=''), 'March 2024')
+        (Period(start=datetime.date(2024, 3, 1), end=datetime.date(2024, 4, 1), phrase=''), 'March 2024')
     """
 
     start: date
     end: date
-    said: str = field(default="", compare=False)
+    phrase: str = field(default="", compare=False)
     """The words that it was taken for, where it depends on the day of the question."""
 
     @property

@@ -49,12 +49,12 @@ def one_day(value: Value) -> Period | None:
 
 def this_unit(unit: str, today: date) -> Period:
     """“this year”."""
-    return replace(current(unit, today), said="today" if unit == "day" else f"this {unit}")
+    return replace(current(unit, today), phrase="today" if unit == "day" else f"this {unit}")
 
 
 def unit_before(unit: str, today: date) -> Period:
     """“last month”."""
-    return replace(before(unit, today), said="yesterday" if unit == "day" else f"last {unit}")
+    return replace(before(unit, today), phrase="yesterday" if unit == "day" else f"last {unit}")
 
 
 def units_before(count: Value, unit: str, today: date) -> Period | None:
@@ -62,7 +62,7 @@ def units_before(count: Value, unit: str, today: date) -> Period | None:
     whole = int(count.number or 0)
     if whole != count.number or not 1 <= whole <= 1000:
         return None
-    return replace(past(whole, unit, today), said=f"last {whole} {unit}s")
+    return replace(past(whole, unit, today), phrase=f"last {whole} {unit}s")
 
 
 def from_to(one: Period, other: Period) -> Period | None:
@@ -78,8 +78,8 @@ def months_to(month: int, other: Period) -> Period | None:
 
 
 def in_time(period: Period, sign: Operator = "=", event: Name | None = None) -> Draft:
-    """“(shipped) in March 2024”, “since last month”, which is told as the month that it is taken for."""
-    notes = (f"I took “{period.said}” as {period.words}.",) if period.said else ()
+    """“(shipped) in March 2024”, “since last month”, with a note of the month that it is taken for."""
+    notes = (f"I took “{period.phrase}” as {period.words}.",) if period.phrase else ()
     return Draft(where=(Condition(Item(event) if event else None, sign, period=period),), notes=notes)
 
 
