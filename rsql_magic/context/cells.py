@@ -63,11 +63,7 @@ class Cell:
         return [node.id for node in sorted(stored, key=lambda node: (node.lineno, node.col_offset))]
 
     def text(self, known: AbstractSet[str] | None = None) -> str:
-        """The source, cut in the middle where it is long, and the error after it.
-
-        Args:
-            known: Names whose texts in quotes may be shown; None shows all.
-        """
+        """The source, cut in the middle where it is long, and the error after it, in quotes only ``known`` texts."""
         source, error = self.source.strip(), self.error.strip()
         if known is not None:
             source, error = without_data(source, known), message_without_data(error, known)

@@ -330,13 +330,9 @@ def _count(number: int, noun: str) -> str:
 
 
 def profile_of(summary: Summary, rows: int | None, *, personal: bool, detail: Detail) -> Profile:
-    """What may be said about a column.
+    """What may be said about a column, by the summary of its sample and the rows of its frame.
 
-    Args:
-        summary: What is known of its sample.
-        rows: Rows of the whole frame.
-        personal: True when the values are about single people: then neither values, range nor estimates are given.
-        detail: Gives the fewest times that a category must be seen.
+    Of values about single people neither values, range nor estimates are given.
     """
     known = Profile(
         nulls=summary.missing / summary.size if summary.size else None,

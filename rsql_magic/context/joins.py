@@ -36,11 +36,6 @@ def join_hints(
     Two frames share a key when a column of the same name looks like a key in both or is unique in one of them, or when
     one has ``customer_id`` and the other is called ``customers`` and has a unique ``id``.
 
-    Args:
-        columns: Column names by frame.
-        unique: Columns known to be unique, by frame.
-        most: Most hints to give.
-
     Example:
         >>> found = join_hints({"flights": ["carrier"], "airlines": ["carrier", "name"]}, {"airlines": {"carrier"}})
         >>> print(*found)

@@ -89,11 +89,7 @@ def _plainly(problem: Exception) -> str:
 
 @contextmanager
 def _asking() -> Iterator[Mapping[str, Any]]:
-    """The functions of session.R, with R started and nobody else talking to it.
-
-    Raises:
-        NoR: R is missing, busy, or this is not the main thread.
-    """
+    """The functions of session.R, with R started and nobody else talking to it; `NoR` where that cannot be."""
     if threading.current_thread() is not threading.main_thread():
         raise NoR(
             "R can be asked from the main thread only.", hint="Run the cell itself rather than a background task."
@@ -123,11 +119,7 @@ def _functions(rinterface: Any) -> Any:
 
 
 def _start(rinterface: Any) -> None:
-    """Start R.
-
-    Raises:
-        NoR: It does not start.
-    """
+    """Start R."""
     try:
         rinterface.initr()
     except Exception as problem:
@@ -158,11 +150,7 @@ class _Reply:
 
 
 def _call(function: str, *args: Any, seconds: float | None) -> _Reply:
-    """Call a function of session.R, which returns a character vector.
-
-    Raises:
-        NoR: R cannot be asked, or the call failed or took too long.
-    """
+    """Call a function of session.R, which returns a character vector; `NoR` where it fails or takes too long."""
     with (
         _asking() as functions,
         _console() as printed,

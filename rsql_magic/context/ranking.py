@@ -111,11 +111,7 @@ class Ranking:
         return frozenset(used), order
 
     def ranked(self, namespace: Mapping[str, Any], others: Iterable[tuple[str, Any]] = ()) -> list[Candidate]:
-        """The objects of a namespace and those of other places such as R, in the order of their importance.
-
-        Raises:
-            UnknownName: One that was asked for is nowhere.
-        """
+        """The objects of a namespace and those of other places such as R, in the order of their importance."""
         found = [*dict(namespace).items(), *others]
         known = {name for name, _ in found}
         for name in self.names:
@@ -175,14 +171,7 @@ def session_values(
     elsewhere: Elsewhere | None = None,
     fences: Fences | None = None,
 ) -> SessionValues:
-    """Which names of columns are values, among what can be read of the candidates.
-
-    Args:
-        candidates: The objects of the session.
-        level: The privacy level.
-        elsewhere: Looks texts up that no candidate can be asked for, as in R.
-        fences: Keep an object that fails from spoiling the rest.
-    """
+    """Which names of columns are values, among what can be read of the candidates, and ``elsewhere``, as in R."""
     readers, fences = {}, fences or Fences()
     for each in candidates:
         reader = getattr(each.source, "reader", None)

@@ -106,16 +106,7 @@ class Reader:
         return [str(name) for name, kind in kinds if families[kind] in {"text", "object"}]
 
     def counts(self, column: str, exactly: AbstractSet[str], folded: AbstractSet[str]) -> dict[str, int]:
-        """How many rows of a text column hold these texts.
-
-        Args:
-            column: One of `texts`.
-            exactly: Texts to look for as they are, in all rows.
-            folded: The same, folded (`value_names.fold`), looked for among the values of columns with few.
-
-        Returns:
-            The folded texts that were found, with their number of rows.
-        """
+        """How many rows hold texts: ``exactly`` in all rows, ``folded`` among the values of a column with few."""
         found = Counter[str]()
         few, values = self.holding(column, exactly)
         for value, count in few.items():

@@ -143,13 +143,7 @@ def _counted(pairs: Iterable[tuple[Any, int]]) -> dict[str, int]:
 
 
 def increasing(block: Callable[[int, int], Any], rows: int, size: int = 65_536) -> bool:
-    """Whether numbers are strictly increasing, looked at block by block so that nothing large is made.
-
-    Args:
-        block: Gives the numpy array of a range of rows.
-        rows: Number of rows.
-        size: Rows of a block.
-    """
+    """Whether numbers are strictly increasing, looked at block by block so that nothing large is made."""
     for start in range(0, rows - 1, size):
         part = block(start, start + size + 1)
         if not (part[1:] > part[:-1]).all():
@@ -340,11 +334,7 @@ def read_array(array: Any) -> Reader:
 
 
 def read(obj: Any) -> Reader:
-    """The object's reader.
-
-    Raises:
-        TypeError: It is no frame of a library known here.
-    """
+    """The object's reader; a `TypeError` where it is no frame of a library known here."""
     reader = reader_of(obj)
     if reader is None:
         raise TypeError(f"{type(obj).__name__} is no frame that is known here")

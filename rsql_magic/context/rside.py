@@ -76,10 +76,7 @@ class RSide:
     def looked_at(self, ranked: Sequence[Candidate], *, values: bool, rows: int = 0) -> list[Candidate]:
         """The candidates with those of R looked at: all that are pointed to, and some of the rest, in one call.
 
-        Args:
-            ranked: All candidates.
-            values: Whether values may be looked at; without, models and functions still say what they are.
-            rows: How many first rows to bring along.
+        Without ``values`` models and functions still say what they are; ``rows`` is how many first rows to bring along.
         """
         ours = [each for each in ranked if _is_unread(each.obj) and not each.is_secret]
         chosen = [each for each in ours if each.rank <= Rank.MENTIONED]

@@ -35,15 +35,7 @@ class Interruption:
 
 @contextmanager
 def stoppable(rlib: Any, seconds: float | None = None) -> Iterator[Interruption]:
-    """Let SIGINT, and the end of some time, stop what R does. For the main thread.
-
-    Args:
-        rlib: rpy2's view of the R library.
-        seconds: How long R may take; None for as long as it likes.
-
-    Yields:
-        Says afterwards whether the user interrupted.
-    """
+    """Let SIGINT, and the end of some time, stop what R does, on the main thread; says whether a user did."""
     stop = Interruption()
     if not hasattr(signal, "pthread_kill"):  # Windows: R ends by itself
         yield stop

@@ -32,10 +32,6 @@ _STOPPED = re.compile(r"(?m)^in (?:base::)?(?:stop|warning|abort|rlang::abort|cl
 def error_without_values(text: str, known: AbstractSet[str]) -> str:
     r"""What `last_error` said, where the user's own ``stop()`` put the message together without the values in it.
 
-    Args:
-        text: The error's text.
-        known: Names that may be said.
-
     Example:
         >>> error_without_values('Error in f(x) : no patient Ann\nin f(x)\nin stop("no patient ", name)', set())
         'Error in f(x) : no patient …\nin f(x)\nin stop("no patient ", name)'

@@ -79,12 +79,9 @@ _LISTINGS = frozenset(
 
 
 def by_filling(reader: Reader, at_least: int, *, all_of_them: bool = False) -> set[int]:
-    """Columns that seem to be named by values which too few rows have.
+    """Columns that seem to be named by values which fewer rows than ``at_least`` have.
 
-    Args:
-        reader: The frame.
-        at_least: The fewest rows a value must have to be said.
-        all_of_them: Whether to give one-hot columns of frequent values too, as where no value may be said.
+    ``all_of_them`` gives one-hot columns of frequent values too, as where no value may be said.
     """
     found = _by_literals(reader)
     if reader.named_by:
@@ -124,8 +121,7 @@ def _pivoted_texts(reader: Reader) -> set[int]:
 def _one_a_row(filled: Mapping[int, tuple[int, int]]) -> set[int]:
     """The columns of which no row has more than one, as far as counts can tell; empty where that is fewer than two.
 
-    Args:
-        filled: By place how many rows fill the column, of how many.
+    ``filled`` holds by place how many rows fill the column, of how many.
     """
     left = max((size for _, size in filled.values()), default=0)
     found = set()
@@ -205,15 +201,9 @@ def prefix_of(name: str) -> str | None:
 
 @dataclass(frozen=True)
 class _Group:
-    """Columns of one type with one beginning.
+    """Columns of one type whose names have one beginning, or none in common (``prefix`` is empty).
 
-    Args:
-        prefix: How their names begin; empty when they have nothing in common.
-        places: Where they are.
-        marks: How those that were looked at are filled; None where that is not known.
-        rows: Rows of the frame.
-        at_least: The fewest rows a value must have to be said.
-        all_of_them: Whether no value may be said, a frequent one neither.
+    ``marks`` says how those that were looked at are filled; ``all_of_them`` that no frequent value may be said either.
     """
 
     prefix: str
@@ -270,13 +260,7 @@ class _Group:
 
 @dataclass(frozen=True, slots=True)
 class Held:
-    """A text that a column of the session holds.
-
-    Args:
-        frame: The frame.
-        column: Its text column, or level of its index.
-        count: In how many rows.
-    """
+    """A text that a text column, or a level of an index, of a frame holds in ``count`` rows."""
 
     frame: str
     column: str
@@ -386,10 +370,8 @@ class SessionValues:
     def _unsure(self, found: AbstractSet[str], *, unlike_any: bool) -> set[str]:
         """Names that may be values which there was no time to find: many of one beginning, a crowd without any.
 
-        Args:
-            found: Names that some text was found for.
-            unlike_any: Whether some frame was not reached that is like no other. Of the parts of one frame those that
-                were reached speak for the rest: where they hold nothing of the names, the rest will not either.
+        Of the parts of one frame those that were reached speak for the rest, unless one was not reached that is like no
+        other (``unlike_any``): where they hold nothing of the names, the rest will not either.
         """
         unsure: set[str] = set()
         for frame in self._unlike:
@@ -416,10 +398,9 @@ class SessionValues:
         return frozenset(shapes.values())
 
     def _counts(self, wanted: Iterable[str], raw: AbstractSet[str]) -> tuple[Counts, set[str]]:
-        """Where the wanted texts are held, as far as the work goes: the quick frames first, parts of the same last.
+        """Where the wanted texts are held, as far as the work goes, and the frames that were too much work.
 
-        Returns:
-            That, and the frames that were too much work; `UNREACHED` for one elsewhere.
+        The quick frames come first, parts of the same last; `UNREACHED` stands for what is not reached elsewhere.
         """
         folded, found = frozenset(wanted), self.elsewhere(sorted(raw)) if self.elsewhere else {}
         unreached = {UNREACHED} & found.keys()

@@ -241,11 +241,7 @@ class Borrowed(ABC):
     def reading(self, seconds: float) -> Iterator[Any]:
         """A read-only transaction that is cancelled after so many seconds, and always rolled back.
 
-        Raises:
-            ConnectionProblem: The connection is dead.
-            QueryFailed: The database refused or failed, or the time was up.
-            Stopped: `interrupt` was called.
-            KeyboardInterrupt: The user stopped the cell; the statement is cancelled first.
+        On Ctrl-C the statement is cancelled first; a driver's error becomes one of ours (`_explained`).
         """
         with self, Watch(self.cancel, seconds) as watch:
             self._watch = watch
@@ -336,14 +332,7 @@ class Database(Borrowed):
 
         The guard knows names by their text. Here the database is asked, inside the transaction that will run the
         statement and before it plans anything, since planning may already read a file or run a function.
-
-        Args:
-            session: What `reading` yields.
-            sql: The statement.
-            allowed: Functions of the user's that a query may call, in lower case.
-
-        Raises:
-            QueryRejected: Naming the table or the function.
+        ``allowed`` are functions of the user's that a query may call, in lower case.
         """
 
     def read_plan(self, rows: Reply, /) -> Plan:
@@ -379,12 +368,7 @@ class Database(Borrowed):
         return Picked(source, SAMPLE * len(table.columns), SAMPLE)
 
     def bounded_rows(self, sql: str, *, seconds: float) -> list[tuple[Any, ...]]:
-        """All rows of one of our own statements about values, with a bound on its work where there is one.
-
-        Raises:
-            Late: The time was up.
-            QueryFailed: It is too much work, or may not be read.
-        """
+        """All rows of one of our own statements about values, with a bound on its work where there is one."""
         return self.rows(sql, seconds=seconds)
 
     def quoted(self, name: str) -> str:
@@ -426,17 +410,10 @@ def _explained(database: Borrowed, error: BaseException, reason: Reason, seconds
 
 
 def interruptible(work: Callable[[], Result], stop: Callable[[], None]) -> Result:
-    """Do something in a thread, so that Ctrl-C reaches this one within a moment.
+    """Do something in a thread, so that Ctrl-C reaches this one within a moment; ``stop`` makes the work end.
 
     Python handles a signal between two steps of the main thread, and a driver that waits in C code takes none. The
     main thread does not wait for good either: the system may hand the signal to any other thread.
-
-    Args:
-        work: What to do.
-        stop: Makes ``work`` end, from this thread.
-
-    Raises:
-        KeyboardInterrupt: Ctrl-C, after ``work`` has ended.
     """
     with ThreadPoolExecutor(1) as pool:
         future = pool.submit(work)

@@ -19,11 +19,7 @@ if TYPE_CHECKING:
 
 
 def frame_of(names: Sequence[str], rows: Sequence[Sequence[Any]]) -> pd.DataFrame:
-    """Rows of Python values as a frame.
-
-    Args:
-        names: Column names as the database gave them; one that comes twice gets a number.
-        rows: The values, row by row.
+    """Rows of Python values as a frame; of column names that come twice the second gets a number.
 
     Example:
         >>> frame_of(["n", "n"], [(1, "a"), (None, "b")]).dtypes.astype(str).to_dict()
@@ -161,16 +157,7 @@ def decimals(texts: Sequence[str | None]) -> Any:
 
 
 def take(fetchmany: Any, max_rows: int, memory: int) -> tuple[list[Any], str]:
-    """Rows from a cursor until one more than asked for, or until they fill the memory allowed.
-
-    Args:
-        fetchmany: The cursor's method.
-        max_rows: Rows asked for.
-        memory: Bytes allowed.
-
-    Returns:
-        At most ``max_rows + 1`` rows, and a note when memory set the end.
-    """
+    """Rows from a cursor until one more than asked for, or until they fill the memory allowed, which a note says."""
     rows: list[Any] = []
     filled = 0
     while len(rows) <= max_rows:

@@ -323,13 +323,7 @@ _UNIQUE_INDEXES = "SELECT database_name, schema_name, table_name, expressions FR
 
 
 class _DuckDBTables:
-    """Puts the rows of the catalog functions together.
-
-    Args:
-        database: The current database.
-        schema: The current schema.
-        kind: Says what a view or table stands for.
-    """
+    """Puts the rows of the catalog functions together."""
 
     def __init__(self, database: str, schema: str, kind: Callable[[bool], Kind]) -> None:
         self.database, self.schema, self.kind = database, schema, kind

@@ -47,14 +47,7 @@ class NamesIn(NamedTuple):
 def refuse_unbound(session: Any, sql: str, allowed: frozenset[str], own: frozenset[str]) -> None:
     """Refuse a statement that would read something other than tables and views, or call a function of the user's.
 
-    Args:
-        session: The connection.
-        sql: A guarded query.
-        allowed: Functions of the user's that may be called, in lower case.
-        own: All functions of the user's.
-
-    Raises:
-        QueryRejected: Naming the table or the function.
+    Of their ``own`` functions those ``allowed`` may be called; both are in lower case.
     """
     named = _named(session, sql)
     if hijacked := sorted(_hijacked(named, own - allowed)):
@@ -106,11 +99,7 @@ def _hijacked(named: NamesIn, own: frozenset[str]) -> set[str]:
 
 
 class _Known:
-    """The tables and views there are, each by the names that DuckDB would find it under.
-
-    Args:
-        session: The connection.
-    """
+    """The tables and views there are, each by the names that DuckDB would find it under."""
 
     def __init__(self, session: Any) -> None:
         database, path, schemas = session.execute(_PLACE).fetchone()
@@ -218,17 +207,7 @@ EXPLAIN = re.compile(r"EXPLAIN\s*(ANALYZE\b)?\s*(\([^)]*\))?", re.IGNORECASE)
 
 
 def fetched(session: Any, sql: str, max_rows: int, memory: int) -> Fetched:
-    """Run a guarded statement and take its first rows.
-
-    Args:
-        session: The connection.
-        sql: The statement.
-        max_rows: Most rows.
-        memory: Most bytes.
-
-    Raises:
-        QueryFailed: DuckDB's own parser finds more in it than a query.
-    """
+    """Run a guarded statement and take its first rows: at most so many, and so many bytes."""
     _refuse_all_but_reading(session, sql)
     if not is_query(sql, "duckdb"):
         frame = session.execute(sql).df()

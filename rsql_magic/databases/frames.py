@@ -51,11 +51,7 @@ class _Held:
 
     @classmethod
     def of(cls, name: str, frame: Any) -> _Held:
-        """Take a frame.
-
-        Raises:
-            BadInput: It is none.
-        """
+        """Take a frame; a `BadInput` where it is none."""
         return cls(frame, _likeness(frame), Tabular.of(name, frame))
 
     def still(self, frame: Any) -> bool:
@@ -91,11 +87,7 @@ class Frames(DuckDB):
         return self._connection
 
     def _take(self) -> None:
-        """Register what is new or has changed, and forget what is gone; what cannot be read is left out.
-
-        Raises:
-            BadInput: None of them is a frame that can be read.
-        """
+        """Register what is new or has changed, and forget what is gone; what cannot be read is left out."""
         fences = Fences(_EACH)
         held = {name: self._renewed(name, frame, fences) for name, frame in self._given.items()}
         readable = {name: one for name, one in held.items() if one is not None}

@@ -40,13 +40,9 @@ def match_values(
     unique: Mapping[str, Sequence[tuple[str, ...]]],
     effort: Effort,
 ) -> tuple[Table, ...]:
-    """Tables with the keys that values suggest, for columns that have none yet.
+    """Tables with the keys that the frequent values in their profiles suggest, for columns that have none yet.
 
-    Args:
-        database: Where the tables are.
-        tables: With their profiles: the frequent values are those found there.
-        unique: Column sets that a constraint or index makes unique, by a table's full name.
-        effort: How much may be asked.
+    ``unique`` holds by a table's full name the column sets that a constraint or index makes unique.
     """
     pointing = [(table, column) for table in tables for column in _coded(table)]
     fits: dict[tuple[str, str], list[ForeignKey]] = {}

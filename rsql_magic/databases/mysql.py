@@ -237,14 +237,7 @@ _FOREIGN_KEYS = f"""
 
 
 class _MySQLTables:
-    """Puts the rows of the information schema together.
-
-    Args:
-        own: The current database.
-        columns: Rows of `_COLUMNS`.
-        keys: Rows of `_UNIQUE`.
-        foreign: Rows of `_FOREIGN_KEYS`.
-    """
+    """Puts the rows of the information schema together."""
 
     def __init__(self, own: str, columns: Rows, keys: Rows, foreign: Rows) -> None:
         self._own = own

@@ -244,13 +244,7 @@ _STATISTICS = """
 
 
 class _PostgreSQLTables:
-    """Puts the rows of the catalog queries together.
-
-    Args:
-        schema: The current schema.
-        tables: Rows of `_TABLES`.
-        columns: Rows of `_COLUMNS`.
-    """
+    """Puts the rows of the catalog queries together."""
 
     def __init__(self, schema: str, tables: Sequence[tuple[Any, ...]], columns: Sequence[tuple[Any, ...]]) -> None:
         self._schema = schema

@@ -206,15 +206,9 @@ def _is_text(raw: str) -> bool:
 
 
 def refuse_made_by_users(run: Callable[..., list[tuple[Any, ...]]], sql: str, allowed: frozenset[str]) -> None:
-    """Refuse a statement that may call what a user made.
+    """Refuse a statement that may call what a user made: a function, field, operator, type or cast.
 
-    Args:
-        run: Runs a statement with its parameters, in the transaction that will run ``sql``.
-        sql: A guarded statement.
-        allowed: Functions of the user's that may be called, in lower case.
-
-    Raises:
-        QueryRejected: Naming the function, field, operator, type or cast.
+    ``run`` runs a statement with its parameters in the transaction that will run ``sql``.
     """
     found = named(sql)
     if found is None:

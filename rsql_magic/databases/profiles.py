@@ -96,12 +96,7 @@ class Effort:
         return max(0.0, min(self._end - self.clock(), _PER_STATEMENT))
 
     def rows(self, database: Database, sql: str) -> list[tuple[Any, ...]]:
-        """The rows of one of our statements about values.
-
-        Raises:
-            Late: The time was up before it or while it ran.
-            QueryFailed: It is too much work, or may not be read.
-        """
+        """The rows of one of our statements about values; `Late` where the time is up."""
         left = self.left
         if not left:
             raise Late("There was no time left.")
@@ -111,19 +106,10 @@ class Effort:
 def add_profiles(
     database: Database, tables: Sequence[Table], effort: Effort, *, views: bool = True
 ) -> tuple[Table, ...]:
-    """Tables with the profiles of their columns, as far as the effort goes.
+    """Tables with the profiles of their columns, as far as the effort goes; those that are not reached are unchanged.
 
     What the database's own statistics say comes first, in one query for many tables; the rest is asked table by table,
-    the small ones first.
-
-    Args:
-        database: Where they are.
-        tables: Which, as its catalog describes them.
-        effort: How much may be asked.
-        views: Whether also of views of which the database cannot tell how much work they are.
-
-    Returns:
-        The same tables in the same order. Those that were not reached, or that cannot be read, are unchanged.
+    the small ones first. Without ``views`` none is asked of which the database cannot tell how much work it is.
     """
     profiled = list(tables)
     todo = []
@@ -183,16 +169,7 @@ def _told(name: str) -> tuple[bool, bool]:
 
 
 def profile(database: Database, table: Table, effort: Effort) -> Table:
-    """A table with the profiles of its columns; of a wide one of the first of them, as far as the effort goes.
-
-    Args:
-        database: Where it is.
-        table: As its catalog describes it.
-        effort: How much may be asked.
-
-    Raises:
-        QueryFailed: It is too much work, or may not be read.
-    """
+    """A table with the profiles of its columns; of a wide one of the first of them, as far as the effort goes."""
     asked = [column for column in table.columns if not _told(column.name)[0]]
     found: dict[str, Profile] = {}
     total, sampled = 0, False
@@ -254,10 +231,6 @@ def _read_counts(columns: Sequence[Column], total: int, counts: Sequence[Any], s
 def span(found: Profile, ends: Sequence[str]) -> Profile:
     """A profile with a range as people write it: ``17..4983`` and not ``17.0..4983.0``.
 
-    Args:
-        found: The profile.
-        ends: Values among which the smallest and the largest are, as text.
-
     Example:
         >>> span(Profile(), ["100.0", "9.0"])
         Profile(low='9', high='100', distinct=None, nulls=None, values=(), complete=False, approximate=False)
@@ -312,10 +285,7 @@ def _values_sql(database: Database, source: str, columns: Sequence[Column]) -> s
 def categories(found: Profile, seen: Sequence[tuple[str, int]], *, complete: bool) -> Profile:
     """A profile with the values that enough rows have, when they are categories and not names or text.
 
-    Args:
-        found: The profile, with the number of distinct values.
-        seen: Values and their numbers of rows, the most frequent first.
-        complete: Whether all distinct values would be among them.
+    ``seen`` holds values and their numbers of rows, the most frequent first; ``complete`` that all would be there.
 
     Example:
         >>> categories(Profile(distinct=3), [("N", 40), ("S", 12), ("W", 1)], complete=True).values

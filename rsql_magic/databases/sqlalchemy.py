@@ -133,12 +133,7 @@ def _takes_timeout(url: URL) -> bool:
 
 
 def open_sqlalchemy(target: Any, *, ours: bool = False) -> Database:
-    """The database behind a SQLAlchemy engine or connection.
-
-    Args:
-        target: The engine or connection.
-        ours: True when the engine was made here and is to be disposed of at the end.
-    """
+    """The database behind a SQLAlchemy engine or connection; one made here (``ours``) is disposed of at the end."""
     engine = target.engine
     if engine.dialect.is_async:
         raise BadInput("An asynchronous engine cannot be used here.", hint="Make one with sqlalchemy.create_engine.")
@@ -180,12 +175,7 @@ def _native(target: Any, engine: Engine) -> Database:
 
 
 class SQLAlchemy(Database):
-    """A database of any dialect.
-
-    Args:
-        engine: SQLAlchemy's engine.
-        ours: True when it was made here.
-    """
+    """A database of any dialect, by SQLAlchemy's engine; one made here (``ours``) is disposed of at the end."""
 
     def __init__(self, engine: Engine, *, ours: bool = False) -> None:
         super().__init__()
@@ -245,12 +235,7 @@ class SQLAlchemy(Database):
             raise ConnectionProblem(f"{self.name} cannot be reached: {message}", hint=hint) from None
 
     def begin(self, session: Connection, seconds: float) -> Connection:  # noqa: ARG002 - for dialects that can tell the server
-        """Make a connection's transaction read-only, by whatever means the dialect has.
-
-        Args:
-            session: A fresh connection.
-            seconds: The time limit, for servers that keep one.
-        """
+        """Make a fresh connection's transaction read-only, by whatever means the dialect has."""
         if statement := dialect_of(self.dialect).read_only:
             session.exec_driver_sql(statement)
         return session
@@ -283,16 +268,9 @@ class SQLAlchemy(Database):
 
     @contextmanager
     def stream(self, session: Connection, sql: str, max_rows: int, *, query: bool) -> Iterator[Stream]:  # noqa: ARG002
-        """The result of a guarded statement, fetched as it is read.
+        """The result of a guarded statement, fetched as it is read: names of columns, and what gives the next rows.
 
-        Args:
-            session: Inside `reading`.
-            sql: The statement.
-            max_rows: Rows that will be looked at, one more than are wanted.
-            query: False for EXPLAIN and SHOW, which servers have no cursors for.
-
-        Yields:
-            Names of the columns, and a function that gives the next so many rows.
+        For EXPLAIN and SHOW (no ``query``) servers have no cursors; ``max_rows`` is one more than are wanted.
         """
         result = session.execution_options(stream_results=query, no_parameters=True).exec_driver_sql(sql)
         try:
@@ -370,12 +348,7 @@ def _schemas(inspector: Inspector) -> list[str | None]:
 
 
 class _Inspected:
-    """One schema as SQLAlchemy's inspector sees it, read with one call for all tables where the dialect can.
-
-    Args:
-        inspector: SQLAlchemy's inspector.
-        schema: The schema, or None for the default one.
-    """
+    """One schema (None: the default) as the inspector sees it, with one call for all tables where the dialect can."""
 
     def __init__(self, inspector: Inspector, schema: str | None) -> None:
         self._inspector, self._schema = inspector, schema

@@ -82,12 +82,9 @@ _SETTINGS = frozenset(
 
 
 def authorize(action: int, first: str | None, second: str | None, _database: str | None, _trigger: str | None) -> int:
-    """SQLite's authorizer: reading is allowed, everything else is not.
+    """SQLite's authorizer: reading is allowed, everything else is not (sqlite.org/c3ref/c_alter_table.html).
 
-    Args:
-        action: One of the ``SQLITE_…`` action codes (sqlite.org/c3ref/c_alter_table.html).
-        first: Depends on the action: a table, a pragma.
-        second: Depends on the action: a column, a function, a pragma's argument.
+    What ``first`` and ``second`` are depends on the action: a table or pragma; a column, a function, an argument.
     """
     if action in _READING:
         return sqlite3.SQLITE_OK
@@ -260,13 +257,7 @@ class SQLite(Database):
 
 
 class _Asked:
-    """An authorizer that also minds which tables and functions they are.
-
-    Args:
-        session: A cursor, to read what tables and functions there are.
-        sql: The query.
-        allowed: Functions of the user's that may be called.
-    """
+    """An authorizer that also minds which tables and functions they are."""
 
     def __init__(self, session: Any, sql: str, allowed: Collection[str]) -> None:
         self.refusal: QueryRejected | None = None
@@ -412,13 +403,7 @@ _UNIQUE = """
 
 
 class _Reader:
-    """Reads one attached database with a query each for names, columns, keys and indexes, and one per view.
-
-    Args:
-        database: Runs the statements.
-        session: The open transaction.
-        schema: Name of the attached database: ``main``, ``temp``, or as it was attached.
-    """
+    """Reads one attached database with a query each for names, columns, keys and indexes, and one per view."""
 
     def __init__(self, database: SQLite, session: Any, schema: str) -> None:
         self._database, self._session, self._schema = database, session, schema

@@ -59,11 +59,7 @@ class Tabular:
 
     @classmethod
     def of(cls, name: str, frame: Any) -> Tabular:
-        """Read a frame.
-
-        Raises:
-            BadInput: It is none.
-        """
+        """Read a frame; a `BadInput` where it is none."""
         import pandas as pd
 
         if isinstance(frame, pd.Series):
@@ -79,11 +75,7 @@ class Tabular:
         )
 
     def readable(self, reads: Callable[[Any], bool]) -> Tabular:
-        """The same without the columns that are refused.
-
-        Args:
-            reads: Whether a table of some columns is read.
-        """
+        """The same without the columns that ``reads`` refuses."""
         names = list(self.table.columns)
         kept = [name for name in names if reads(self.table[[name]])]
         gone = (name for name in names if name not in kept)

@@ -36,13 +36,7 @@ _FEWEST = 2
 
 
 def value_columns(database: Database, structure: Structure, effort: Effort) -> dict[str, frozenset[str]]:
-    """Names of columns that are values, by the full name of their table or view.
-
-    Args:
-        database: Where they are.
-        structure: Its tables, and the queries of its views.
-        effort: How much may be read; small tables come first.
-    """
+    """Names of columns that are values, by the full name of their table or view; small tables come first."""
     found: dict[str, frozenset[str]] = {}
     stored = (table for table in structure.tables if table.kind != "frame")
     for table in sorted(stored, key=lambda table: (table.kind == "view", table.rows or 0)):

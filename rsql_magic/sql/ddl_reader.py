@@ -125,11 +125,7 @@ class _Draft:
 
 
 class _Reading:
-    """Statements turned into tables, one after the other.
-
-    Args:
-        dialect: sqlglot's name of the dialect.
-    """
+    """Statements turned into tables, one after the other."""
 
     def __init__(self, dialect: str) -> None:
         self._dialect = dialect

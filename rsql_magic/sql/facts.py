@@ -164,25 +164,13 @@ def shown_name(name: object) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """Columns that are alike: the same type, and names that differ only in a number.
-
-    Args:
-        columns: Their places in the frame, in order.
-    """
+    """Columns that are alike, by their places in order: the same type, and names that differ only in a number."""
 
     columns: tuple[int, ...]
 
 
 def runs(names: Sequence[object], types: Sequence[str], apart: Collection[int] = ()) -> list[Run]:
-    """Group columns that are alike; every other column is a run of one.
-
-    Args:
-        names: Names of all columns.
-        types: Their types.
-        apart: Columns that are shown on their own besides.
-
-    Returns:
-        Runs in order of their first column. Columns of ``apart`` get a run of their own as well.
+    """Group columns that are alike, in order of their first; every other, and those ``apart``, are a run of their own.
 
     Example:
         >>> [len(run.columns) for run in runs(["id", "m1", "m2", "m3", "m4"], ["int"] + ["float"] * 4)]
@@ -226,17 +214,11 @@ def fit(
     must: Collection[int],
     budget: int,
 ) -> str:
-    """As many lines as a budget holds, and a word on the rest.
+    """As many lines as a budget of tokens holds, and a word on the rest.
 
-    Lines are made one at a time and no more of them than the budget can hold, because making one reads data. When not
-    all fit, half of the budget goes to the first lines in full and the rest to as many names and types as possible.
-
-    Args:
-        head: The first line.
-        runs_: Makes the full line of each run of columns, in order.
-        brief: Makes the same, short: name and type.
-        must: Places of lines that are shown in full whatever they cost.
-        budget: Tokens for the whole text.
+    Lines are made one at a time and no more of them than the budget can hold, because making one reads data. Those of
+    ``must`` are shown whatever they cost. When not all fit, half of the budget goes to the first lines in full and the
+    rest to as many names and types (``brief``) as possible.
     """
     free = budget - count_tokens(head) - 10
     lines = {place: runs_[place]() for place in sorted(must)}

@@ -97,15 +97,9 @@ def _unqualified(name: str, record: SQLDialect) -> System:
 
 
 def find_table(catalog: Catalog, parts: Sequence[str], dialect: str) -> Table | None:
-    """The catalog's table of a name that may say more than the catalog does.
+    """The catalog's table of a name that may say more than the catalog does, or None.
 
-    Args:
-        catalog: The tables there are.
-        parts: Database, schema and name, as far as they are written.
-        dialect: sqlglot's name.
-
-    Returns:
-        The table, or None. In BigQuery ``events_*`` finds the first of the tables it reads.
+    In BigQuery ``events_*`` finds the first of the tables it reads.
     """
     table = catalog.get(".".join(parts))
     if table is None and len(parts) > 1 and not catalog.schema and _is_default(parts[:-1], dialect, catalog):

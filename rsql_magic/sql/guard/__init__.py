@@ -116,9 +116,6 @@ def refuse_second_statement(lexed: Lexed, dialect: str) -> None:
     """SQL Server needs no semicolon between statements, so none of the words that begin one may stand anywhere.
 
     They are reserved there: as a name each would need brackets.
-
-    Raises:
-        QueryRejected: Naming the word.
     """
     words = dialect_of(dialect).statement_words
     for index in range(1, len(lexed.tokens) if words else 0):
@@ -134,9 +131,6 @@ def refuse_writing_words(lexed: Lexed) -> None:
     """Refuse INTO and FOR UPDATE by their words, whatever a parser makes of them.
 
     In DuckDB INTO also names the columns of UNPIVOT.
-
-    Raises:
-        QueryRejected: With what follows the word.
     """
     for index in range(1, len(lexed.tokens)):
         word = lexed.word(index)

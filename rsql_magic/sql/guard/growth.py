@@ -66,15 +66,8 @@ _ONLY_MOVED = (exp.Column, exp.Literal, exp.Add, exp.Sub, exp.Neg, exp.Cast, exp
 def refuse_growth(member: exp.Select, cte: exp.Expr, steps: Mapping[str, int], turns: float, text: str) -> None:
     """Refuse a recursive part that multiplies what it hands on.
 
-    Args:
-        member: The part that reads the recursion.
-        cte: The WITH.
-        steps: How it changes its columns: counts up (1) or down (-1), or hands on as they are (0).
-        turns: How often it runs at most, as far as its text says.
-        text: What it was parsed from.
-
-    Raises:
-        QueryRejected: With what multiplies.
+    ``steps`` says how it changes its columns: counts up (1) or down (-1), or hands on as they are (0); ``turns`` how
+    often it runs at most, as far as its text says.
     """
     if turns <= FEW_TURNS:
         return

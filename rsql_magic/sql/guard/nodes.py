@@ -92,15 +92,7 @@ _SEQUENCES = frozenset({"NEXTVAL", "CURRVAL"})
 
 
 def refuse_unknown_nodes(tree: exp.Expr, text: str) -> list[exp.Expr]:
-    """Refuse a tree that holds anything but reading; give its nodes.
-
-    Args:
-        tree: The parsed query.
-        text: What it was parsed from.
-
-    Raises:
-        QueryRejected: A node that writes, locks, or is not known to be harmless.
-    """
+    """Refuse a tree that holds anything that writes, locks, or is not known to be harmless; give its nodes."""
     if type(tree).__name__ not in ROOTS:
         raise _refused(tree, text)
     nodes: list[exp.Expr] = []
@@ -132,11 +124,7 @@ def _refuse(node: exp.Expr, text: str) -> None:
 
 
 def refuse_special_functions(nodes: list[exp.Expr], text: str) -> None:
-    """Refuse functions that sqlglot knows to read files, call models or change sequences, under whatever name.
-
-    Raises:
-        QueryRejected: With the call.
-    """
+    """Refuse functions that sqlglot knows to read files, call models or change sequences, under whatever name."""
     for node in nodes:
         if type(node).__name__ in _REFUSED_FUNCTIONS:
             raise _refused(node, text)
@@ -216,17 +204,7 @@ _COMBINATORS = re.compile(r"(if|array|map|state|merge|ordefault|ornull|distinct|
 
 
 def refuse_unknown_calls(lexed: Lexed, nodes: Iterable[exp.Expr], dialect: str, extra: Iterable[str] = ()) -> None:
-    """Refuse a query that calls a function which is not known to be harmless.
-
-    Args:
-        lexed: The query's words.
-        nodes: The nodes of its tree.
-        dialect: sqlglot's name.
-        extra: Names of user-defined functions that may be called, qualified as they are called.
-
-    Raises:
-        QueryRejected: Naming the function.
-    """
+    """Refuse a query that calls a function which is neither known to be harmless nor allowed besides (``extra``)."""
     known = functions(dialect)
     nodes = list(nodes)
     record = dialect_of(dialect)

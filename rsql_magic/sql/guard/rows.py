@@ -43,11 +43,7 @@ class _Source(NamedTuple):
 
 
 def refuse_endless(tree: exp.Expr, text: str, dialect: str, catalog: Catalog | None) -> None:
-    """Refuse a query that would make far too many rows, or recurse without an end.
-
-    Raises:
-        QueryRejected: Saying what multiplies.
-    """
+    """Refuse a query that would make far too many rows, or recurse without an end."""
     _Estimate(text, dialect, catalog).rows(tree, {})
 
 

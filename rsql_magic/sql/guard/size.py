@@ -52,11 +52,7 @@ _WIDTH = re.compile(r"\d{5,}")
 
 
 def refuse_too_large(nodes: Iterable[exp.Expr], text: str, dialect: str) -> None:
-    """Refuse functions that make more than a query can need.
-
-    Raises:
-        QueryRejected: Saying how much it would make.
-    """
+    """Refuse functions that make more than a query can need."""
     for node in nodes:
         if isinstance(node, (exp.Like, exp.ILike, exp.Glob)):
             _pattern(node, text)
@@ -67,12 +63,7 @@ def refuse_too_large(nodes: Iterable[exp.Expr], text: str, dialect: str) -> None
 
 
 def made_rows(node: exp.Expr | None, dialect: str = "") -> float | None:
-    """How many rows or elements a function makes, or None when it is not one that makes many.
-
-    Args:
-        node: A function call.
-        dialect: sqlglot's name.
-    """
+    """How many rows or elements a function makes, or None when it is not one that makes many."""
     if isinstance(node, _SERIES):
         return _series(node, dialect)
     if isinstance(node, exp.Generator):

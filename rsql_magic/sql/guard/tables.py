@@ -18,11 +18,7 @@ if TYPE_CHECKING:
 
 
 def refuse_unknown_tables(nodes: Iterable[exp.Expr], text: str, dialect: str, catalog: Catalog | None) -> None:
-    """Refuse a query that reads anything but known tables.
-
-    Raises:
-        QueryRejected: Naming the table.
-    """
+    """Refuse a query that reads anything but known tables."""
     for node in nodes:
         kind = type(node).__name__
         if kind == "Table" and node.arg_key != "indexed":
@@ -36,16 +32,7 @@ def refuse_unknown_tables(nodes: Iterable[exp.Expr], text: str, dialect: str, ca
 
 
 def refuse_unknown_table(parts: tuple[str, ...], dialect: str, catalog: Catalog | None) -> None:
-    """Refuse a table that is neither in the catalog nor a harmless system table.
-
-    Args:
-        parts: Database, schema and name, as far as they are written.
-        dialect: sqlglot's name.
-        catalog: The known tables; None accepts every plain name.
-
-    Raises:
-        QueryRejected: Naming the table.
-    """
+    """Refuse a table that is neither in the catalog nor a harmless system table; without a catalog plain names pass."""
     name = ".".join(parts)
     system = system_table(parts, dialect)
     known = _is_known(parts, dialect, catalog)

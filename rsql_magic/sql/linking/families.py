@@ -27,11 +27,7 @@ _DAY = re.compile(r"\b(\d{4})[-/.](\d{1,2})[-/.](\d{1,2})\b")
 
 @dataclass(frozen=True)
 class Family:
-    """Tables that say one thing; mostly a single one.
-
-    Args:
-        members: The tables, ordered by the numbers in their names.
-    """
+    """Tables that say one thing, ordered by the numbers in their names; mostly a single one."""
 
     members: tuple[Table, ...]
 
@@ -156,15 +152,7 @@ class Copy:
 
 
 def copies(tables: Sequence[Table], naming: Naming) -> Mapping[int, Copy]:
-    """The tables that are copies of others.
-
-    Args:
-        tables: All tables.
-        naming: Their own names, and the prefixes they share.
-
-    Returns:
-        What each copy is a copy of, by its place.
-    """
+    """The tables that are copies of others, by their places."""
     written = [(*prefix, *name) for prefix, name in zip(naming.prefixes, naming.names, strict=True)]
     called = {"".join(name): place for names in (naming.names, written) for place, name in enumerate(names)}
     found = {}

@@ -80,14 +80,7 @@ def estimate(table: Table) -> float:
 
 
 def fit(ranked: Iterable[Table], budget: int, whole: float, cost: Callable[[Table], int] = tokens) -> list[Table]:
-    """The first of the ranked tables, but for those that do not fit.
-
-    Args:
-        ranked: Tables, best first.
-        budget: The most tokens that all may cost.
-        whole: What the whole schema would cost.
-        cost: What a table costs.
-    """
+    """The first of the ranked tables, but for those that do not fit; ``whole`` is what the whole schema would cost."""
     little = min(budget, max(_SHARE_OF_SCHEMA * whole, _SHARE_OF_BUDGET * budget))
     chosen: list[Table] = []
     spent = 0
@@ -100,13 +93,7 @@ def fit(ranked: Iterable[Table], budget: int, whole: float, cost: Callable[[Tabl
 
 
 def trimmed(table: Table, scores: Sequence[float], keep: int = WIDE) -> Table:
-    """The table with its keys and its most relevant columns, in their order; its description says what is left out.
-
-    Args:
-        table: A table.
-        scores: How relevant each column is.
-        keep: How many columns stay.
-    """
+    """The table with its keys and its most relevant columns, in their order; its description says what is left out."""
     if len(table.columns) <= keep:
         return table
     keys = {*table.primary_key, *(name for key in table.foreign_keys for name in key.columns)}

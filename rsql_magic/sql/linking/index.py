@@ -250,14 +250,7 @@ _ALIKE_SHARE = 0.6
 
 
 class Postings:
-    """The stems of all tables.
-
-    Args:
-        lexicon: What the words of a schema may mean.
-        tables: The tables.
-        naming: Their groups and own names.
-        weights: What each field of a table counts.
-    """
+    """The stems of all tables, with how strongly each table holds them."""
 
     def __init__(self, lexicon: Lexicon, tables: Sequence[Table], naming: Naming, weights: Weights) -> None:
         heard: dict[str, dict[int, float]] = defaultdict(dict)

@@ -63,12 +63,10 @@ class Joins:
         self.hubs: Floats = called / max(called.max(initial=0.0), 1.0)
 
     def spread(self, found: Floats, maybe: float, damp: float) -> Floats:
-        """For each concept and table, the most of it that a neighbour has.
+        """For each concept (row) and table (column), the most of it that a neighbour has.
 
-        Args:
-            found: How strongly each concept (row) is present in each table (column).
-            maybe: What a likely key counts against a declared one.
-            damp: How much less hubs hand on, as a power of their neighbours beyond the usual number.
+        A likely key counts ``maybe`` of a declared one; hubs hand on less, as the power ``damp`` of their neighbours
+        beyond the usual number.
         """
         return np.maximum(self._sure.spread(found, damp), maybe * self._maybe.spread(found, damp))
 
@@ -140,13 +138,7 @@ def declared(tables: Sequence[Table]) -> Iterator[Key]:
 
 
 def likely(tables: Sequence[Table], naming: Naming, copies: Container[int]) -> Iterator[Key]:
-    """Keys within one group that names suggest; copies of tables have none of their own.
-
-    Args:
-        tables: All tables.
-        naming: Their groups and own names.
-        copies: The places of tables that are copies of others.
-    """
+    """Keys within one group that names suggest; copies of tables have none of their own."""
     members = defaultdict(list)
     for place, group in enumerate(naming.groups):
         if place not in copies:

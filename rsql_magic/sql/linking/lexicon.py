@@ -138,14 +138,7 @@ def _beginning_and_end(short: str, word: str) -> bool:
 
 
 def meanings(named: Iterable[tuple[Sequence[str], Sequence[str]]]) -> Mapping[str, Sequence[str]]:
-    """What short forms stand for, by the descriptions beside them.
-
-    Args:
-        named: The unknown words of each name, and the words of its description.
-
-    Returns:
-        For a short form, the words that descriptions often explain it with, most often first.
-    """
+    """For each short form the words that descriptions beside it often explain it with, most often first."""
     counts: dict[str, Counter[str]] = defaultdict(Counter)
     for shorts, words in named:
         for short in dict.fromkeys(shorts):

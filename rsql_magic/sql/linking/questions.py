@@ -70,11 +70,7 @@ class Concept:
 
 
 class Question:
-    """The words of a question, and which of them look like names or quoted values.
-
-    Args:
-        text: The question in plain words.
-    """
+    """The words of a question, and which of them look like names or quoted values."""
 
     def __init__(self, text: str) -> None:
         self.mentions = _mentions(text)
@@ -88,12 +84,7 @@ class Question:
         self.named = {i for i, m in enumerate(found) if (i and m.group()[0].isupper()) or _quoted(text, m.start())}
 
     def concepts(self, values: Container[str], weights: Weights) -> list[Concept]:
-        """The phrases and words of the question, the rarest first.
-
-        Args:
-            values: Stored values, as stems joined by spaces.
-            weights: What each kind of concept counts.
-        """
+        """The phrases and words of the question, the rarest first; ``values`` are stored ones, as stems."""
         inside: set[int] = set()
         concepts = [*self._values(values, weights, inside), *self._phrases(inside, weights), *self._intents(weights)]
         return [*concepts, *self._words(weights, inside)]

@@ -69,23 +69,13 @@ def spaced(text: str, blank: str = " ") -> str:
 
 @lru_cache(maxsize=65536)
 def split(text: str) -> tuple[str, ...]:
-    """The words of an identifier or a sentence, in lower case: ``HomeTown_id`` is home, town, id.
-
-    Args:
-        text: A name in any style, or plain text.
-
-    Returns:
-        Words and numbers, in order.
-    """
+    """The words and numbers of an identifier or a sentence, in lower case: ``HomeTown_id`` is home, town, id."""
     return tuple(word.lower() for word in WORD.findall(spaced(text)))
 
 
 @lru_cache(maxsize=65536)
 def stem(word: str) -> str:
-    """The word without its inflection: plural, past, -ing. Lighter than Porter's, which merges too much.
-
-    Args:
-        word: One word in lower case.
+    """The word, in lower case, without its inflection: plural, past, -ing. Lighter than Porter's, which merges more.
 
     Example:
         >>> [stem(w) for w in ("cities", "flights", "buses", "paid", "scheduled", "running")]
@@ -144,12 +134,7 @@ def stems(text: str) -> tuple[str, ...]:
 def slips(one: str, other: str, most: int = 2) -> int:
     """Slips of the fingers between two words: a letter left out, added or wrong, or two swapped.
 
-    The optimal string alignment distance (a restricted Damerau-Levenshtein distance).
-
-    Args:
-        one: A word.
-        other: A word.
-        most: Where counting ends: anything above gives ``most + 1``.
+    The optimal string alignment distance (a restricted Damerau-Levenshtein distance); above ``most`` counting ends.
 
     Example:
         >>> slips("custmoer", "customer"), slips("order", "border"), slips("county", "customer")
@@ -199,14 +184,10 @@ _PRONOUNS = frozenset("it me them this that these those which all one".split()) 
 
 
 def named_schemas(question: str, schemas: Iterable[str]) -> set[str]:
-    """The schemas that a question names.
+    """The schemas, or ``prefix__`` groups, that a question names.
 
     A name that is a small word, such as ``us`` or ``it``, is one only where it can be no other: in capitals, before a
     dot, beside "schema" or "database", or behind "in".
-
-    Args:
-        question: The question in plain words.
-        schemas: Names of schemas, or of ``prefix__`` groups.
 
     Example:
         >>> sorted(named_schemas("Show us the orders of hr", ["us", "hr"])), named_schemas("orders in us", ["us"])

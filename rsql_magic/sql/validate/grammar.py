@@ -28,14 +28,7 @@ if TYPE_CHECKING:
 def refused_grammar(
     tree: exp.Expr, nodes: Iterable[exp.Expr], text: str, dialect: str
 ) -> Iterator[tuple[exp.Expr, Problem]]:
-    """What does not compile although it parses here, with the node it is at.
-
-    Args:
-        tree: The query.
-        nodes: Its nodes.
-        text: What it was parsed from.
-        dialect: sqlglot's name.
-    """
+    """What does not compile although it parses here, with the node it is at."""
     record = dialect_of(dialect)
     if not isinstance(tree, (exp.Query, exp.Values, exp.Pivot)) or isinstance(tree, exp.Table):
         yield tree, Problem("syntax", text[:40], "This is not a query: begin it with SELECT or WITH.")
@@ -107,14 +100,7 @@ _ALIKE = 0.8
 def unknown_functions(
     lexed: Lexed, nodes: Iterable[exp.Expr], dialect: str, own: Iterable[str] = ()
 ) -> Iterator[tuple[int, Problem]]:
-    """Functions that do not exist in the dialect, with where they stand.
-
-    Args:
-        lexed: The query's words.
-        nodes: The nodes of its tree.
-        dialect: sqlglot's name.
-        own: Names of user-defined functions.
-    """
+    """Functions that do not exist in the dialect and are not the user's ``own``, with where they stand."""
     known = functions(dialect)
     mine = {name.casefold() for name in own}
     for call in calls(lexed, nodes, dialect):

@@ -59,13 +59,7 @@ class Known:
             yield from self.by_word.get(word[:3], ())
 
     def path(self, sources: Iterable[str], target: str, steps: int = 3) -> list[Link]:
-        """The shortest way from some tables to another along keys, or else by a key of the same name.
-
-        Args:
-            sources: Tables that are read already, by full name.
-            target: The table to reach.
-            steps: Longest way.
-        """
+        """The shortest way from tables that are read to another along keys, or else by a key of the same name."""
         start = [name for name in sources if name in self.tables]
         if target in start:
             return []

@@ -42,10 +42,6 @@ def truncate_error(message: str, limit: int = 400) -> str:
     The query is left out where the message repeats it (SQLAlchemy's ``[SQL: …]``, PostgreSQL's ``LINE 1:`` with its
     caret), lists of candidates are cut after twelve, and PostgreSQL's HINT and DETAIL are kept.
 
-    Args:
-        message: The message, of one or many lines.
-        limit: Most characters.
-
     Example:
         >>> truncate_error("no such column: nme [SQL: SELECT nme FROM users]")
         'no such column: nme'
