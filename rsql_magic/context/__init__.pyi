@@ -32,5 +32,5 @@ from .question_text import spoken as spoken
 from .r import r_frames as r_frames
 from .r import reported as reported
 from .reader import place_of as place_of
-from .sampling import positions as positions
+from .reader import positions as positions
 from .sources import LEVELS as LEVELS

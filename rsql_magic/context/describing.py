@@ -11,37 +11,16 @@ from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
 from rsql_magic.context.bounded import Fences
-from rsql_magic.context.gathered import Context, Piece
 from rsql_magic.context.reader import place_of
-from rsql_magic.context.sources import Detail, source_of
+from rsql_magic.context.sources import Detail
 from rsql_magic.redaction import redact
-from rsql_magic.sql import Catalog, Column, ForeignKey, Privacy, Profile, Table, count_tokens, fence
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
+    from rsql_magic.context.gathered import Context
     from rsql_magic.databases import Dictionary
-
-__all__ = [
-    "Catalog",
-    "Column",
-    "Context",
-    "ForeignKey",
-    "Piece",
-    "Privacy",
-    "Profile",
-    "Table",
-    "count_tokens",
-    "describe",
-    "fence",
-    "frame_attributes",
-    "frame_columns",
-    "gather",
-    "known_names",
-    "polars_frames",
-    "reads_r",
-    "redact",
-]
+    from rsql_magic.sql import Catalog, Privacy
 
 _RELATED = {
     "pandas": ("DataFrame", "Series", "Index", "core.groupby.DataFrameGroupBy", "core.groupby.SeriesGroupBy"),
@@ -258,8 +237,3 @@ def _is_frame(obj: Any) -> bool:
 
 def _names_of(catalog: Catalog | None) -> list[str]:
     return [name for table in catalog or () for name in (table.name, *(column.name for column in table.columns))]
-
-
-def kind_of(obj: Any) -> str:
-    """The kind of fence an object's description belongs in: ``frame`` or ``object``, or what its plug-in says."""
-    return source_of(obj).kind

@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING, Any
 
 from rsql_magic.context.bounded import Fences
 from rsql_magic.context.gathered import Frame, FrameColumn
+from rsql_magic.context.reader import positions
 from rsql_magic.context.readers import read, reader_of
-from rsql_magic.context.sampling import positions
 from rsql_magic.context.value_names import SessionValues, by_filling, looked_at, starred
 from rsql_magic.redaction import clean, names_settings, says_personal, says_secret
 from rsql_magic.sql import Column, Profile, Table, count_tokens, facts
@@ -26,8 +26,7 @@ from rsql_magic.sql import Column, Profile, Table, count_tokens, facts
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from rsql_magic.context.reader import Reader
-    from rsql_magic.context.sampling import Summary
+    from rsql_magic.context.reader import Reader, Summary
     from rsql_magic.context.sources import Detail
 
 CATEGORIES = 30
@@ -55,9 +54,8 @@ class FrameSource:
         """The column names that can be typed."""
         return [name for name in read(obj).names if isinstance(name, str)]
 
-    def suppressed(self, obj: Any) -> set[str]:
+    def suppressed(self, reader: Reader) -> set[str]:
         """Columns that are named by values, as those of a pivot table are: no text may be shown for being one."""
-        reader = read(obj)
         return {str(reader.names[place]) for place in by_filling(reader, at_least=5, all_of_them=bool(reader.named_by))}
 
     def reader(self, obj: Any) -> Reader:
@@ -73,7 +71,7 @@ class FrameSource:
 
     def describe(self, obj: Any, name: str, detail: Detail) -> str:
         """The frame's text: a line for the frame, and lines for its columns as far as the budget goes."""
-        return describe_frame(read(obj), name, detail)
+        return describe_frame(detail.reader or read(obj), name, detail)
 
 
 def describe_frame(reader: Reader, name: str, detail: Detail) -> str:
@@ -300,7 +298,7 @@ class _Description:
         return facts.quoted_value(text) if type(value) is str else facts.one_line(text, 40)
 
     def clean(self, text: str) -> str:
-        return clean(text, self.detail.redacted)
+        return clean(text, self.detail.redacted) if text else ""
 
     def _written(self) -> Table:
         """What the data dictionary says of this frame."""

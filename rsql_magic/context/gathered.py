@@ -5,14 +5,76 @@ from __future__ import annotations
 import re
 from collections import Counter
 from dataclasses import dataclass, field
-from itertools import groupby
-from typing import TYPE_CHECKING, Any
+from itertools import combinations, groupby
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from rsql_magic.plain_text import html_text, printable
 from rsql_magic.sql import Column, Table, count_tokens, fence
 
 if TYPE_CHECKING:
-    from rsql_magic.context.joins import JoinHint
+    from collections.abc import Mapping, Sequence
+    from collections.abc import Set as AbstractSet
+
+_KEY = re.compile(r"(?i)(?:^|[_.\s])(?:id|key|code|nr|no|num|number|uuid|sku)$|[a-z](?:Id|ID|Key|Code)$|^\w+id$")
+_OWN = frozenset({"id", "index", "key", "number", "code", "row", "rowid"})
+"""Names that every table uses for a key of its own."""
+_MOST_COLUMNS = 500
+
+
+class JoinHint(NamedTuple):
+    """A column of a frame that may point to a column of another."""
+
+    frame: str
+    column: str
+    other: str
+    referred: str
+
+    def __str__(self) -> str:
+        return f"{self.frame}.{self.column} = {self.other}.{self.referred}"
+
+
+def join_hints(
+    columns: Mapping[str, Sequence[str]], unique: Mapping[str, AbstractSet[str]], most: int = 6
+) -> list[JoinHint]:
+    """How frames can be joined.
+
+    Two frames share a key when a column of the same name looks like a key in both or is unique in one of them, or when
+    one has ``customer_id`` and the other is called ``customers`` and has a unique ``id``.
+
+    Example:
+        >>> found = join_hints({"flights": ["carrier"], "airlines": ["carrier", "name"]}, {"airlines": {"carrier"}})
+        >>> print(*found)
+        flights.carrier = airlines.carrier
+    """
+    found: list[JoinHint] = []
+    narrow = {frame: names for frame, names in columns.items() if len(names) <= _MOST_COLUMNS}
+    for (one, ones), (two, twos) in combinations(narrow.items(), 2):
+        known = {*unique.get(one, ()), *unique.get(two, ())}
+        shared = [name for name in ones if name in set(twos) and (name in known or _is_key(name))]
+        found += [_written(one, two, name, unique) for name in shared if name.lower() not in _OWN]
+        found += _by_name(one, twos, two, unique.get(one, ())) + _by_name(two, ones, one, unique.get(two, ()))
+    return found[:most]
+
+
+def _written(one: str, two: str, name: str, unique: Mapping[str, AbstractSet[str]]) -> JoinHint:
+    """The hint that points to the side where the column is unique."""
+    if name in unique.get(one, ()) and name not in unique.get(two, ()):
+        one, two = two, one
+    return JoinHint(one, name, two, name)
+
+
+def _is_key(name: str) -> bool:
+    """Whether a name looks like a key."""
+    return _KEY.search(name) is not None
+
+
+def _by_name(parent: str, columns: Sequence[str], child: str, unique: AbstractSet[str] | tuple[()]) -> list[JoinHint]:
+    """``orders.customer_id = customers.id``."""
+    if "id" not in unique:
+        return []
+    wanted = {f"{stem}{joint}id" for stem in (parent.lower(), parent.lower().removesuffix("s")) for joint in ("_", "")}
+    return [JoinHint(child, column, parent, "id") for column in columns if column.lower() in wanted]
+
 
 # What the user points to stands in a fence of its own, so that an answer can cite it.
 _POINTED = frozenset({"asked for", "mentioned"})
@@ -150,12 +212,12 @@ class Context:
     @property
     def text(self) -> str:
         """Exactly what is sent: each piece in a fence of its own, objects of one line together in one."""
-        groups = groupby((piece for piece in self.pieces if piece.shown), key=_fence_of)
+        groups = groupby((piece for piece in self.pieces if piece.text), key=_fence_of)
         return "\n".join(fence(kind, name, "\n".join(piece.text for piece in group)) for (kind, name), group in groups)
 
     def as_values(self) -> dict[str, Any]:
         """What `text` states, as values: what the model of fixed rules is sent beside the text."""
-        shown = [piece for piece in self.pieces if piece.shown]
+        shown = [piece for piece in self.pieces if piece.text]
         texts = {kind: [piece.text for piece in shown if piece.kind == kind] for kind in ("error", "cell", "session")}
         return {
             "tables": [piece.values for piece in shown if isinstance(piece.values, Table)],
@@ -175,12 +237,12 @@ class Context:
     @property
     def sources(self) -> tuple[str, ...]:
         """What an answer can cite: ``frame sales``, ``help dplyr::filter``."""
-        return tuple(_label(piece) for piece in self.pieces if piece.shown)
+        return tuple(_label(piece) for piece in self.pieces if piece.text)
 
     @property
     def pointed(self) -> tuple[str, ...]:
         """Those of the sources that the question points to."""
-        return tuple(_label(piece) for piece in self.pieces if piece.shown and piece.reason in _POINTED)
+        return tuple(_label(piece) for piece in self.pieces if piece.text and piece.reason in _POINTED)
 
     def named_in(self, answer: str) -> tuple[str, ...]:
         """Those of the sources that an answer names, as a whole word in its text or its code.
@@ -194,25 +256,25 @@ class Context:
             ('frame sales',)
         """
         code = "\n".join(fenced or inline for _, fenced, _, inline in _CODE.findall(answer))
-        return tuple(_label(piece) for piece in self.pieces if piece.shown and _is_named(piece, answer, code))
+        return tuple(_label(piece) for piece in self.pieces if piece.text and _is_named(piece, answer, code))
 
     @property
     def left_out(self) -> tuple[Piece, ...]:
         """What was considered and is not sent."""
-        return tuple(piece for piece in self.pieces if not piece.shown)
+        return tuple(piece for piece in self.pieces if not piece.text)
 
     def __bool__(self) -> bool:
-        return any(piece.shown for piece in self.pieces)
+        return any(piece.text for piece in self.pieces)
 
     def __repr__(self) -> str:
-        shown = sum(piece.shown for piece in self.pieces)
+        shown = sum(bool(piece.text) for piece in self.pieces)
         return (
             f"<Context {shown} shown, {len(self.pieces) - shown} left out, {self.tokens:,} of {self.budget:,} tokens>"
         )
 
     def rows(self) -> list[tuple[str, str, str, str]]:
         """The pieces as rows of a table: kind, name, tokens, why."""
-        return [(p.kind, p.name, f"{p.tokens:,}" if p.shown else "left out", p.reason) for p in self.pieces]
+        return [(p.kind, p.name, f"{p.tokens:,}" if p.text else "left out", p.reason) for p in self.pieces]
 
     def __str__(self) -> str:
         head = ("kind", "name", "tokens", "why")

@@ -17,8 +17,7 @@ from typing import TYPE_CHECKING, Any
 from rsql_magic.context.bounded import Fences, why, within
 from rsql_magic.context.cells import Cell, as_cells
 from rsql_magic.context.failures import error_text
-from rsql_magic.context.gathered import Context, Noted, Piece
-from rsql_magic.context.joins import join_hints
+from rsql_magic.context.gathered import Context, Noted, Piece, join_hints
 from rsql_magic.context.ranking import Candidate, Rank, Ranking, session_values, speakable_columns
 from rsql_magic.context.rside import RSide, held, is_late
 from rsql_magic.context.sources import Detail, TabularSource, source_of
@@ -113,7 +112,7 @@ class Gathering:
             piece = self._best(offer, 0 if full else left, fenced=bool(pieces) and pieces[-1].is_line)
             left -= piece.tokens
             # Once the shortest form of something does not fit, nothing more is read: that would only cost time.
-            full = full or bool(offer.texts and not piece.shown)
+            full = full or bool(offer.texts and not piece.text)
             pieces.append(piece)
         pieces += self._closing(pieces, left)
         redactions = sum((piece.redactions for piece in pieces), Counter[str]())
@@ -151,7 +150,7 @@ class Gathering:
         for offer in closing:
             piece = self._best(offer, left, fenced=False)
             left -= piece.tokens
-            shown += [piece] if piece.shown else []
+            shown += [piece] if piece.text else []
         return shown
 
     @property
@@ -231,7 +230,13 @@ class Gathering:
             return replace(offer, must=False, reason=_LATE)
         rows = _ROWS if must else _ROWS // 5
         full = Detail(
-            self.level, max(tokens, _BRIEF), each.columns, rows, dictionary=self.dictionary, values=self._values
+            self.level,
+            max(tokens, _BRIEF),
+            each.columns,
+            rows,
+            dictionary=self.dictionary,
+            values=self._values,
+            reader=self._values.readers.get(each.name),
         )
         brief = replace(full, budget=_BRIEF, brief=True)
         details = [full, brief] if tokens > _BRIEF else [brief]
@@ -246,7 +251,8 @@ class Gathering:
 
     def _read(self, each: Candidate, detail: Detail) -> str:
         """An object's description; of one that failed, its class."""
-        text = self._fences.ask(each.name, lambda: str(source_of(each.obj).describe(each.obj, each.name, detail)), "")
+        source = each.source or source_of(each.obj)
+        text = self._fences.ask(each.name, lambda: str(source.describe(each.obj, each.name, detail)), "")
         return text or unread(each.obj, each.name, self._fences.failed.get(each.name, "it says nothing"))
 
     def _page(self, page: str, _noted: Noted) -> str:
@@ -317,7 +323,7 @@ class Gathering:
 
     def _joins(self, pieces: Sequence[Piece], noted: Noted) -> str:
         """How the frames that are shown can be joined."""
-        shown = {piece.name: piece.text for piece in pieces if piece.shown and piece.kind in {"frame", "r"}}
+        shown = {piece.name: piece.text for piece in pieces if piece.text and piece.kind in {"frame", "r"}}
         columns = {
             each.name: sorted(speakable_columns(each, self._values)) for each in self._candidates if each.name in shown
         }
@@ -329,7 +335,7 @@ class Gathering:
         """Python's version, the packages that the user imported, and what else there is."""
         modules = [(name, obj) for name, obj in self.namespace.items() if issubclass(type(obj), types.ModuleType)]
         imported = [_module(name, module) for name, module in sorted(modules) if not name.startswith("_")]
-        others = [piece.name for piece in pieces if not piece.shown and piece.kind != "cell"]
+        others = [piece.name for piece in pieces if not piece.text and piece.kind != "cell"]
         parts = [
             f"Python {platform.python_version()}",
             f"imported {_listed(imported, most)}" if imported else "",

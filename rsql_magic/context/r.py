@@ -19,8 +19,9 @@ from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from rsql_magic.context.reader import fold
 from rsql_magic.context.rstop import stoppable
-from rsql_magic.context.value_names import UNREACHED, Held, fold
+from rsql_magic.context.value_names import UNREACHED, Held
 from rsql_magic.errors import BadInput
 
 if TYPE_CHECKING:
@@ -327,7 +328,7 @@ def held(wanted: Sequence[str], seconds: float = _PATIENCE) -> dict[str, list[He
     """Which texts the tables of the workspace hold, and in how many rows.
 
     Args:
-        wanted: The texts; how they are written (`value_names.fold`) does not matter.
+        wanted: The texts; how they are written (`reader.fold`) does not matter.
         seconds: How long R may take.
 
     Returns:

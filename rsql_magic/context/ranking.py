@@ -69,7 +69,7 @@ class Candidate:
     columns: frozenset[str] = frozenset()
     place: int = 0
 
-    @property
+    @cached_property
     def is_secret(self) -> bool:
         """Whether its name says that it must not be read."""
         return says_secret(self.name)
@@ -158,11 +158,12 @@ def column_names(candidate: Candidate, fences: Fences | None = None) -> Sequence
 
 def speakable_columns(candidate: Candidate, values: SessionValues) -> set[str]:
     """The same without those that are values, as in a pivot table: code may be shown with these names only."""
-    suppressed = getattr(candidate.source, "suppressed", None)
-    names = set(column_names(candidate, values.fences)) - (values.names - candidate.columns)
-    if not suppressed or not names:
+    suppressed, reader = getattr(candidate.source, "suppressed", None), values.readers.get(candidate.name)
+    named = column_names(candidate, values.fences) if not suppressed else reader.names if reader else ()
+    names = {name for name in named if isinstance(name, str)} - (values.names - candidate.columns)
+    if not suppressed or not reader or not names:
         return names
-    return names - values.fences.ask(candidate.name, lambda: set(suppressed(candidate.obj)), names)
+    return names - values.fences.ask(candidate.name, lambda: set(suppressed(reader)), names)
 
 
 def session_values(

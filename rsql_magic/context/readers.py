@@ -8,15 +8,14 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
-from rsql_magic.context.reader import Reader, class_name, place_of
-from rsql_magic.context.sampling import Sample
+from rsql_magic.context.reader import Reader, Sample, class_name, place_of
 from rsql_magic.context.value_names import WHOLE
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
     from collections.abc import Set as AbstractSet
 
-    from rsql_magic.context.sampling import Family
+    from rsql_magic.context.reader import Family
 
 # By the kind of a numpy type.
 _FAMILIES: dict[str, Family] = {

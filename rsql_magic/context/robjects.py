@@ -7,15 +7,14 @@ from typing import TYPE_CHECKING, Any
 
 from rsql_magic.context.frames import describe_frame
 from rsql_magic.context.r import GROUP, UNIT, RObject, listed
-from rsql_magic.context.reader import Reader
-from rsql_magic.context.sampling import Marks, Summary
+from rsql_magic.context.reader import Marks, Reader, Summary
 from rsql_magic.redaction import clean, says_personal
 from rsql_magic.sql import Column, Table, cut, one_line
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from rsql_magic.context.sampling import Family
+    from rsql_magic.context.reader import Family
     from rsql_magic.context.sources import Detail
 
 

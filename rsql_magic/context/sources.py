@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from rsql_magic.context.gathered import Frame
+    from rsql_magic.context.reader import Reader
     from rsql_magic.context.value_names import SessionValues
     from rsql_magic.databases import Dictionary
     from rsql_magic.sql import Privacy, Table
@@ -50,6 +51,7 @@ class Detail:
         dictionary: Descriptions, units and keys that people wrote down.
         brief: True when names and types are enough, because nothing points to the object.
         values: Which names of columns are values of the session's data; None where only the object itself is known.
+        reader: What reads the object, where it was read before.
     """
 
     level: Privacy = "stats"
@@ -60,6 +62,7 @@ class Detail:
     dictionary: Dictionary | None = field(default=None, repr=False)
     brief: bool = False
     values: SessionValues | None = field(default=None, repr=False)
+    reader: Reader | None = field(default=None, repr=False)
     redacted: Counter[str] = field(default_factory=Counter, repr=False)
     """Where a source counts what it replaced itself, before it cut a text."""
     stated: list[Frame] = field(default_factory=list, repr=False)

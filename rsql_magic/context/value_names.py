@@ -25,15 +25,14 @@ from functools import cached_property
 from typing import TYPE_CHECKING, TypeVar
 
 from rsql_magic.context.bounded import Fences
-from rsql_magic.context.sampling import positions
+from rsql_magic.context.reader import fold, positions
 from rsql_magic.redaction import says_literal, says_personal
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
     from collections.abc import Set as AbstractSet
 
-    from rsql_magic.context.reader import Reader
-    from rsql_magic.context.sampling import Family, Marks
+    from rsql_magic.context.reader import Marks, Reader
 
 MANY = 30
 """More columns of one kind than this are never named one by one: so many values are free text."""
@@ -65,7 +64,6 @@ _ROWS_OF_TEXT = 1_000
 
 _SPLIT = re.compile(r"[_=:/.\[\]]+")
 _SHORT_NUMBER = re.compile(r"[0-9]{1,4}")
-_WORD = re.compile(r"[\W_]+")
 # What a flag's name begins with when it says something of its own: is_open, has_kids.
 _VERBS = frozenset("is has was had are can did does do will should use used uses any all no not needs".split())
 # Columns that list names of columns: the importance of features, a melted frame, a code book, tidy coefficients.
@@ -96,7 +94,7 @@ def by_filling(reader: Reader, at_least: int, *, all_of_them: bool = False) -> s
 def _by_literals(reader: Reader) -> set[int]:
     """Columns that a query named by a value: a text in the name, or a column that holds nothing but it."""
     found = {place for place, name in enumerate(reader.names) if says_literal(written(name))}
-    families = families_of(reader)
+    families = reader.families
     texts = [n for n, kind in enumerate(reader.types) if families[kind] in {"text", "object"} and n not in found]
     # A frame that does not know its rows is lazy, and looking at some would run its query.
     rows = reader.head(texts[:_MOST_LOOKS], 3) if reader.is_frame and reader.rows and texts else []
@@ -110,7 +108,7 @@ def _is_text(cell: object, text: str) -> bool:
 
 def _pivoted_texts(reader: Reader) -> set[int]:
     """Columns of text of which each row fills one only, as in a pivot table of texts."""
-    families = families_of(reader)
+    families = reader.families
     texts = [place for place, kind in enumerate(reader.types) if families[kind] in {"text", "time"}]
     if not reader.rows or len(texts) < 2:
         return set()
@@ -136,7 +134,7 @@ def _one_a_row(filled: Mapping[int, tuple[int, int]]) -> set[int]:
 def alike(reader: Reader) -> list[tuple[str, list[int]]]:
     """Columns of one type whose names begin alike, or that have no beginning in common: (beginning, places)."""
     begun: dict[tuple[str, str], list[int]] = defaultdict(list)
-    families = families_of(reader)
+    families = reader.families
     for place, (name, kind) in enumerate(zip(reader.names, reader.types, strict=True)):
         if (text := written(name)) and families[kind] in {"bool", "integer", "number", "object"}:
             prefix = prefix_of(text)
@@ -151,12 +149,6 @@ def alike(reader: Reader) -> list[tuple[str, list[int]]]:
             alone[kind] += places
     found += [("", sorted(places)) for places in alone.values() if len(places) > 1]
     return _at_most(found)
-
-
-def families_of(reader: Reader) -> dict[str, Family]:
-    """What kind of values each type of a frame stands for."""
-    first = {kind: place for place, kind in reversed(list(enumerate(reader.types)))}
-    return {kind: reader.family(place) for kind, place in first.items()}
 
 
 def _at_most(groups: list[tuple[str, list[int]]]) -> list[tuple[str, list[int]]]:
@@ -490,11 +482,6 @@ def parts_of(name: str, columns: AbstractSet[str]) -> list[tuple[str, str]]:
     found += [(name[len(column) :], column) for column in columns if name.startswith(column) and name != column]
     plain = dict.fromkeys((text.strip(" _.-]"), before) for text, before in found)
     return [(text, before) for text, before in plain if len(text) > 2 and not _SHORT_NUMBER.fullmatch(text)]
-
-
-def fold(text: str) -> str:
-    """A text as names are made of it: R writes ``Grete.Hermann``, others ``grete_hermann``."""
-    return _WORD.sub("_", text.casefold()).strip("_")
 
 
 def starred(names: Iterable[str]) -> list[str]:

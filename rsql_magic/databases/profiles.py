@@ -15,7 +15,6 @@ from __future__ import annotations
 import math
 import time
 from dataclasses import dataclass, field, replace
-from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from rsql_magic.databases.base import Late
@@ -154,23 +153,16 @@ def _with_statistics(table: Table, profiles: dict[str, Profile]) -> Table:
 
 def _allowed(column: Column, found: Profile | None) -> Profile | None:
     """A profile without what its column may not give away."""
-    secret, personal = _told(column.name)
-    if found is None or secret:
+    if found is None or says_secret(column.name):
         return None
-    if personal:
+    if says_personal(column.name):
         return replace(found, low=None, high=None, values=(), complete=False)
     return replace(found, values=_harmless(found.values)) if found.values else found
 
 
-@lru_cache(maxsize=4096)
-def _told(name: str) -> tuple[bool, bool]:
-    """Whether a column's name says that it holds secrets, and whether people's data; the same names come often."""
-    return says_secret(name), says_personal(name)
-
-
 def profile(database: Database, table: Table, effort: Effort) -> Table:
     """A table with the profiles of its columns; of a wide one of the first of them, as far as the effort goes."""
-    asked = [column for column in table.columns if not _told(column.name)[0]]
+    asked = [column for column in table.columns if not says_secret(column.name)]
     found: dict[str, Profile] = {}
     total, sampled = 0, False
     with database:
@@ -270,7 +262,7 @@ def _add_values(
 
 def _has_categories(column: Column, found: Profile) -> bool:
     few = found.distinct is not None and 0 < found.distinct <= _FEW
-    return few and value_kind(column.type) == "text" and not _told(column.name)[1]
+    return few and value_kind(column.type) == "text" and not says_personal(column.name)
 
 
 def _values_sql(database: Database, source: str, columns: Sequence[Column]) -> str:

@@ -50,7 +50,7 @@ def facts(column: Column, rows: int | None = None, missing: str = "NA") -> str:
     """
     known = _profile_facts(column.profile, rows, missing) if column.profile else []
     unit = f"[{one_line(column.unit)}]" if column.unit else ""
-    description = one_line(redact(column.description)[0], _LONGEST_TEXT)  # first without secrets, then cut
+    description = _description(column)
     return "; ".join(part for part in [*known, unit, description] if part)
 
 
@@ -70,8 +70,19 @@ def as_stated(column: Column) -> Column:
             distinct=None if profile.complete else profile.distinct,
             nulls=_stated_share(profile.nulls) if profile.nulls else None,
         )
-    description = one_line(redact(column.description)[0], _LONGEST_TEXT)
-    return replace(column, nullable=True, unit=one_line(column.unit), description=description, profile=profile)
+    description = _description(column)
+    return replace(
+        column,
+        nullable=True,
+        unit=one_line(column.unit) if column.unit else "",
+        description=description,
+        profile=profile,
+    )
+
+
+def _description(column: Column) -> str:
+    """A column's description, first without secrets, then cut: half a secret is not found."""
+    return one_line(redact(column.description)[0], _LONGEST_TEXT) if column.description else ""
 
 
 def _stated_share(part: float) -> float:

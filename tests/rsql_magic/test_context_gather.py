@@ -23,7 +23,7 @@ from rsql_magic.context import (
     recently,
 )
 from rsql_magic.context.cells import Cell
-from rsql_magic.context.joins import join_hints
+from rsql_magic.context.gathered import join_hints
 from rsql_magic.errors import UnknownName
 from rsql_magic.sql import Column, Profile, Table, fence
 

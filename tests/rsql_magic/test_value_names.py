@@ -11,8 +11,9 @@ from hypothesis import strategies as st
 
 from rsql_magic.answers.columns_used import unknown_in_python
 from rsql_magic.context import describe, frame_columns, gather
+from rsql_magic.context.reader import fold
 from rsql_magic.context.readers import read
-from rsql_magic.context.value_names import UNREACHED, SessionValues, by_filling, fold, parts_of, prefix_of, starred
+from rsql_magic.context.value_names import UNREACHED, SessionValues, by_filling, parts_of, prefix_of, starred
 
 ROWS = 600
 PEOPLE = [f"{first}{second} Person" for first in "ABCDEFGHIJ" for second in "klmnopqrst"]
