@@ -31,6 +31,7 @@ from .question_text import silenced as silenced
 from .question_text import spoken as spoken
 from .r import r_frames as r_frames
 from .r import reported as reported
+from .reader import fold as fold
 from .reader import place_of as place_of
 from .reader import positions as positions
 from .sources import LEVELS as LEVELS

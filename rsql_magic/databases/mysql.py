@@ -43,6 +43,7 @@ class MySQL(SQLAlchemy):
     """A MySQL or MariaDB server."""
 
     text_type = "CHAR"
+    speaks_our_sql = True
 
     def __init__(self, engine: Any, *, ours: bool = False) -> None:
         super().__init__(engine, ours=ours)
@@ -104,10 +105,6 @@ class MySQL(SQLAlchemy):
     @override
     def quoted(self, name: str) -> str:
         return always_quoted(name, "mysql")
-
-    @override
-    def bounded_rows(self, sql: str, *, seconds: float) -> list[tuple[Any, ...]]:
-        return self.rows(sql, seconds=seconds)
 
     @override
     def failure(self, error: BaseException, /) -> Failure:

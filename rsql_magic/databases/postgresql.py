@@ -44,6 +44,8 @@ _PASSING = frozenset({"Seq Scan", "Subquery Scan", "Index Scan", "Result", "Appe
 class PostgreSQL(SQLAlchemy):
     """A PostgreSQL server, or one that speaks its protocol."""
 
+    speaks_our_sql = True
+
     def __init__(self, engine: Any, *, ours: bool = False) -> None:
         super().__init__(engine, ours=ours)
         self._written: Hashable = None
@@ -99,10 +101,6 @@ class PostgreSQL(SQLAlchemy):
     def read_plan(self, rows: Reply, /) -> Plan:
         reply = rows[0][0]
         return plan_of_steps(_step((json.loads(reply) if isinstance(reply, str) else reply)[0]["Plan"]))
-
-    @override
-    def bounded_rows(self, sql: str, *, seconds: float) -> list[tuple[Any, ...]]:
-        return self.rows(sql, seconds=seconds)
 
     @override
     def failure(self, error: BaseException, /) -> Failure:

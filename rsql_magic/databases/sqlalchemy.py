@@ -177,6 +177,9 @@ def _native(target: Any, engine: Engine) -> Database:
 class SQLAlchemy(Database):
     """A database of any dialect, by SQLAlchemy's engine; one made here (``ours``) is disposed of at the end."""
 
+    speaks_our_sql = False
+    """Whether statements about values are written in its dialect already."""
+
     def __init__(self, engine: Engine, *, ours: bool = False) -> None:
         super().__init__()
         self._engine = engine
@@ -294,9 +297,11 @@ class SQLAlchemy(Database):
 
     @override
     def bounded_rows(self, sql: str, *, seconds: float) -> list[tuple[Any, ...]]:
-        import sqlglot
+        if not self.speaks_our_sql:
+            import sqlglot
 
-        return self.rows(sqlglot.transpile(sql, read="postgres", write=self.dialect or None)[0], seconds=seconds)
+            sql = sqlglot.transpile(sql, read="postgres", write=self.dialect or None)[0]
+        return self.rows(sql, seconds=seconds)
 
     @override
     def state(self) -> Hashable:

@@ -37,6 +37,7 @@ from rsql_magic.sql import (
     parse,
     remarks,
     system_table,
+    with_referred,
 )
 
 if TYPE_CHECKING:
@@ -427,7 +428,7 @@ class _Reader:
             for name, rows in _grouped(self._ask(_UNIQUE)).items()
         }
         definitions = {self._full(name): sql for kind, name, sql in created if kind == "view"}
-        return Structure(tuple(_with_referred(tables)), unique, tuple(self.problems), definitions=definitions)
+        return Structure(tuple(with_referred(tables)), unique, tuple(self.problems), definitions=definitions)
 
     def _ask(self, sql: str, **names: str) -> list[Row]:
         return self._database.run(self._session, sql.format(schema=_literal(self._schema), **names))
@@ -502,16 +503,6 @@ def _grouped(rows: Sequence[Row]) -> dict[str, list[Row]]:
 def _runs(rows: Sequence[Row]) -> list[list[Row]]:
     """Rows that follow each other with the same first value."""
     return [list(run) for _, run in groupby(rows, key=itemgetter(0))]
-
-
-def _with_referred(tables: Sequence[Table]) -> list[Table]:
-    """Fill in the columns of keys that name none: those point to the other table's primary key."""
-    primary = {table.full_name.casefold(): table.primary_key for table in tables}
-
-    def complete(key: ForeignKey) -> ForeignKey:
-        return key if key.referred else replace(key, referred=primary.get(key.table.casefold(), ()))
-
-    return [replace(table, foreign_keys=tuple(map(complete, table.foreign_keys))) for table in tables]
 
 
 if TYPE_CHECKING:

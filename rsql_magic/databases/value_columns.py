@@ -12,6 +12,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any
 
+from rsql_magic.context import fold
 from rsql_magic.databases.base import Late
 from rsql_magic.errors import QueryFailed
 from rsql_magic.sql import value_kind
@@ -26,7 +27,6 @@ if TYPE_CHECKING:
 _NAME = r'"(?:[^"]|"")*"|`(?:[^`]|``)*`'
 _LITERALS = [re.compile(rf"{_NAME}|'((?:{inner})*)'", re.DOTALL) for inner in (r"[^']|''", r"[^'\\]|\\.|''")]
 """A text in a query, read with and without escapes; names in quotes are passed over."""
-_WORD = re.compile(r"[\W_]+")
 _AT_ONCE = 200
 """Columns in one statement, and about as many ways to fill a row as are looked at."""
 _COVERED = 0.5
@@ -58,17 +58,13 @@ def named_in(definition: str, view: Table) -> frozenset[str]:
         >>> sorted(named_in("SELECT id, sum(n) FILTER (city = 'Oslo') AS Oslo, … = 'Rome' …", view))
         ['Oslo', 'rome_total']
     """
-    texts = {_folded(text) for literal in _LITERALS for text in literal.findall(definition)} - {""}
-    names = {column.name: _folded(column.name) for column in view.columns}
+    texts = {fold(text) for literal in _LITERALS for text in literal.findall(definition)} - {""}
+    names = {column.name: fold(column.name) for column in view.columns}
     return frozenset(name for name, folded in names.items() if texts and _is_made_of(folded, texts))
 
 
 def _is_made_of(name: str, texts: set[str]) -> bool:
     return name in texts or any(name.startswith(f"{text}_") or name.endswith(f"_{text}") for text in texts)
-
-
-def _folded(text: str) -> str:
-    return _WORD.sub("_", text.casefold()).strip("_")
 
 
 def _candidates(table: Table, structure: Structure, named: frozenset[str]) -> list[Column]:

@@ -39,6 +39,7 @@ from .guard.tables import table_parts as table_parts
 from .inferred_keys import infer_keys as infer_keys
 from .inferred_keys import near as near
 from .inferred_keys import single_keys as single_keys
+from .inferred_keys import with_referred as with_referred
 from .linking.choosing import corrected as corrected
 from .linking.choosing import find_values as find_values
 from .linking.choosing import link as link

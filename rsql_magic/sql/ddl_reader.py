@@ -16,7 +16,7 @@ from rsql_magic.sql.catalog import Catalog, Column, ForeignKey, Kind, Table
 from rsql_magic.sql.dialects.reading import Unreadable, parse
 from rsql_magic.sql.dialects.records import dialect_of
 from rsql_magic.sql.facts import one_line
-from rsql_magic.sql.inferred_keys import infer_keys
+from rsql_magic.sql.inferred_keys import infer_keys, with_referred
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -204,7 +204,7 @@ class _Reading:
         default = "" if database else default  # a dump of one schema: its name need not be written
         tables = [self._without(draft.finished(), default) for draft in self._drafts.values()]
         unique = {table.full_name: draft.unique for table, draft in zip(tables, self._drafts.values(), strict=True)}
-        return Catalog(infer_keys(_with_referred(tables), unique), self._dialect, tuple(self._problems), default)
+        return Catalog(infer_keys(with_referred(tables), unique), self._dialect, tuple(self._problems), default)
 
     def _cannot_read(self, statement: str) -> None:
         self._problems.append(f"This statement cannot be read: {one_line(statement, 80)}")
@@ -341,13 +341,3 @@ class _Reading:
             return table
         keys = (replace(key, table=key.table.removeprefix(f"{default}.")) for key in table.foreign_keys)
         return replace(table, schema="", foreign_keys=tuple(keys))
-
-
-def _with_referred(tables: list[Table]) -> list[Table]:
-    """Keys that name no columns point to the other table's primary key."""
-    primary = {table.full_name.casefold(): table.primary_key for table in tables}
-
-    def complete(key: ForeignKey) -> ForeignKey:
-        return key if key.referred else replace(key, referred=primary.get(key.table.casefold(), ()))
-
-    return [replace(table, foreign_keys=tuple(map(complete, table.foreign_keys))) for table in tables]

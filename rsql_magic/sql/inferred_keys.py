@@ -114,6 +114,16 @@ def _singular(name: str) -> str:
     return name[:-1] if name.endswith("s") and not name.endswith("ss") else name
 
 
+def with_referred(tables: Sequence[Table]) -> list[Table]:
+    """The tables with what keys refer to: one that names no columns refers to the other table's primary key."""
+    primary = {table.full_name.casefold(): table.primary_key for table in tables}
+
+    def complete(key: ForeignKey) -> ForeignKey:
+        return key if key.referred else replace(key, referred=primary.get(key.table.casefold(), ()))
+
+    return [replace(table, foreign_keys=tuple(map(complete, table.foreign_keys))) for table in tables]
+
+
 def near(one: Table, other: Table) -> bool:
     """Whether two tables are in the same schema of the same database."""
     return (one.database, one.schema) == (other.database, other.schema)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from sqlglot import exp
 
 from rsql_magic.sql.autofix.broken_query import Fix, only
+from rsql_magic.sql.dialects.reading import is_within
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -23,7 +24,7 @@ def filter_groups(broken: BrokenQuery) -> Fix | None:
     """
     for place, (select, _) in enumerate(broken.resolution.selects if broken.resolution else ()):
         where = select.args.get("where")
-        uses = [(node, meant) for node, meant in _uses(broken, select) if _is_in(node, where) and _is_figure(meant)]
+        uses = [(node, meant) for node, meant in _uses(broken, select) if is_within(node, where) and _is_figure(meant)]
         if uses and select.args.get("group") and not any(meant.find(exp.Window) for _, meant in uses):
             return _moved(broken, place, {node.name.casefold() for node, _ in uses})
     return None
@@ -98,12 +99,5 @@ def _uses(broken: BrokenQuery, select: exp.Select) -> Iterator[tuple[exp.Column,
         given = only(
             e for e in select.expressions if isinstance(e, exp.Alias) and e.alias.casefold() == node.name.casefold()
         )
-        if given is not None and not _is_in(node, given):
+        if given is not None and not is_within(node, given):
             yield node, given.this
-
-
-def _is_in(node: exp.Expr, around: exp.Expr | None) -> bool:
-    at: exp.Expr | None = node
-    while at is not None and at is not around:
-        at = at.parent
-    return at is not None

@@ -204,6 +204,14 @@ def _nothing(_record: logging.LogRecord) -> bool:
     return False
 
 
+def is_within(node: exp.Expr, around: exp.Expr | None) -> bool:
+    """Whether a node is a part of another, or that other itself."""
+    at: exp.Expr | None = node
+    while at is not None and at is not around:
+        at = at.parent
+    return at is not None
+
+
 def start(node: exp.Expr) -> int:
     """Where a node begins in its text; 0 for a node without a place of its own."""
     return min((part.meta["start"] for part in node.walk() if "start" in part.meta), default=0)
@@ -215,6 +223,12 @@ def written(node: exp.Expr, text: str, limit: int = 80) -> str:
     if not places:
         return text[:limit]
     return text[min(place["start"] for place in places) : max(place["end"] for place in places) + 1][:limit]
+
+
+def written_call(node: exp.Expr, text: str) -> str:
+    """A call as it stands in the text, with the bracket that its last argument leaves open."""
+    call = written(node, text, 60)
+    return call + ")" * (call.count("(") - call.count(")"))
 
 
 def _bounded(sql: str) -> str:

@@ -1,4 +1,7 @@
-"""The records of all dialects; one that resembles another is written as that with its differences."""
+"""The records of all dialects; one that resembles another is written as that with its differences.
+
+This is a table of data, with no rule in it, so it stays in one file however long it grows.
+"""
 
 from __future__ import annotations
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from rsql_magic.errors import QueryRejected
-from rsql_magic.sql.dialects.reading import written
+from rsql_magic.sql.dialects.reading import is_within, written
 from rsql_magic.sql.dialects.records import ascii_lower, dialect_of
 from rsql_magic.sql.dialects.tables import find_table, is_file, system_table
 
@@ -157,7 +157,7 @@ def _visible(with_: exp.Expr, within: bool, node: exp.Expr, dialect: str) -> lis
     names = [_cte_name(cte, dialect) for cte in with_.expressions]
     if not within:
         return names
-    position = next(i for i, cte in enumerate(with_.expressions) if _is_under(node, cte))
+    position = next(i for i, cte in enumerate(with_.expressions) if is_within(node, cte))
     recursive = bool(with_.args.get("recursive"))
     record = dialect_of(dialect)
     looks_ahead = record.sees_ahead == "always" or (recursive and record.sees_ahead == "recursive")
@@ -173,17 +173,10 @@ def _recurses(node: exp.Expr, cte: exp.Expr, dialect: str) -> bool:
 
     union = cte.this.unnest()
     while isinstance(union, exp.SetOperation):
-        if _is_under(node, union.expression):
+        if is_within(node, union.expression):
             return True
         union = union.this if dialect_of(dialect).recurses_often else None
     return False
-
-
-def _is_under(node: exp.Expr, ancestor: exp.Expr) -> bool:
-    at: exp.Expr | None = node
-    while at is not None and at is not ancestor:
-        at = at.parent
-    return at is ancestor
 
 
 def _cte_name(cte: exp.Expr, dialect: str) -> str:

@@ -12,7 +12,7 @@ from sqlglot import exp
 
 from rsql_magic.sql.catalog import always_quoted
 from rsql_magic.sql.dialects.functions import TYPES, calls, functions
-from rsql_magic.sql.dialects.reading import written
+from rsql_magic.sql.dialects.reading import written_call
 from rsql_magic.sql.dialects.records import dialect_of
 from rsql_magic.sql.validate.nearest import nearest
 from rsql_magic.sql.validate.problems import Problem
@@ -185,7 +185,9 @@ class _Grouping:
                     yield (
                         node,
                         Problem(
-                            "aggregate", self.shown(node), f"{self.shown(node)} may not stand in {clause}: {hint}."
+                            "aggregate",
+                            written_call(node, self.text),
+                            f"{written_call(node, self.text)} may not stand in {clause}: {hint}.",
                         ),
                     )
 
@@ -198,10 +200,14 @@ class _Grouping:
                 continue
             inner = next((n for n in _own_nodes(outer) if n is not outer and self._is_aggregate(n)), None)
             if inner is not None and self._is_own(inner):
-                what = f"{self.shown(inner)} stands inside {self.shown(outer)}"
+                what = f"{written_call(inner, self.text)} stands inside {written_call(outer, self.text)}"
                 yield (
                     outer,
-                    Problem("aggregate", self.shown(outer), f"{what}: aggregate once in a subquery, then again."),
+                    Problem(
+                        "aggregate",
+                        written_call(outer, self.text),
+                        f"{what}: aggregate once in a subquery, then again.",
+                    ),
                 )
 
     def bare_columns(self) -> Iterator[tuple[exp.Expr, Problem]]:
@@ -245,14 +251,9 @@ class _Grouping:
             node = ordered.this
             is_named = isinstance(node, exp.Literal) or (isinstance(node, exp.Column) and self._is_alias(node))
             if not is_named and self._signature(node) not in selected:
-                text = self.shown(node)
+                text = written_call(node, self.text)
                 message = f"{text} is not selected, and DISTINCT can only be ordered by what is: select it too."
                 yield node, Problem("aggregate", text, message)
-
-    def shown(self, node: exp.Expr) -> str:
-        """An aggregate as it is written, with the bracket that its last argument leaves open."""
-        text = written(node, self.text, 60)
-        return text + ")" * (text.count("(") - text.count(")"))
 
     def _aggregates(self) -> bool:
         if self.select.args.get("group") is not None:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from sqlglot import exp
 
 from rsql_magic.sql.catalog import value_kind
-from rsql_magic.sql.dialects.reading import Unreadable, canonical, lex, parse, written
+from rsql_magic.sql.dialects.reading import Unreadable, canonical, lex, parse, written_call
 from rsql_magic.sql.validate.resolve import resolve
 
 if TYPE_CHECKING:
@@ -229,7 +229,7 @@ class _Joins:
         meant = isinstance(call, exp.Sum) and not self._groups_by_others(one)
         yield JoinNote(
             f"A row of {_called(one)} comes once for each matching row of {_called(by)}, "
-            f"so {self._shown(call)} counts it several times.",
+            f"so {written_call(call, self.text)} counts it several times.",
             meant and self.counted.count is not None,
         )
 
@@ -263,22 +263,21 @@ class _Joins:
         if all(repeated.values()):
             if 0 not in [self._come_twice(one) for one in relations.values()]:
                 names = " and ".join(dict.fromkeys(_called(one) for one in relations.values()))
-                said = f"{self._shown(call)} counts combinations of rows of {names}, each row several times."
+                said = (
+                    f"{written_call(call, self.text)} counts combinations of rows of {names}, each row several times."
+                )
                 yield JoinNote(said, self.counted.count is not None)
             return
         for key, one in relations.items():
             by = repeated[key]
             asked = by is not None and not self.select.args.get("group") and _asks_how_many(self.question, one, by)
             if by is not None and asked and self._come_twice(one):
+                shown = written_call(call, self.text)
                 yield JoinNote(
-                    f"{self._shown(call)} counts a row of {_called(one)} once for each matching row of {_called(by)}; "
+                    f"{shown} counts a row of {_called(one)} once for each matching row of {_called(by)}; "
                     "COUNT(DISTINCT …) of its key counts it once.",
                     is_doubt=True,
                 )
-
-    def _shown(self, call: exp.Expr) -> str:
-        shown = written(call, self.text, 60)
-        return shown + ")" * (shown.count("(") - shown.count(")"))
 
     # Rows that are left out
 

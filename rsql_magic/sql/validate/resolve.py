@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from sqlglot import exp
 
+from rsql_magic.sql.dialects.reading import is_within
 from rsql_magic.sql.dialects.records import ASCII_LOWER, dialect_of, names
 from rsql_magic.sql.dialects.tables import find_table, system_table
 from rsql_magic.sql.validate.scopes import (
@@ -18,7 +19,6 @@ from rsql_magic.sql.validate.scopes import (
     Resolution,
     Scope,
     identifier,
-    is_within,
     may_be_a_text,
     sides,
 )

@@ -119,11 +119,3 @@ def sides(node: exp.SetOperation) -> list[exp.Expr]:
 def identifier(node: exp.Expr) -> exp.Expr:
     """The identifier of a column or of a column's definition."""
     return node.this if isinstance(node, (exp.Column, exp.ColumnDef)) else node
-
-
-def is_within(node: exp.Expr, outer: exp.Expr) -> bool:
-    """True for a part of an expression; a name that AS gives cannot stand in its own definition."""
-    at: exp.Expr | None = node
-    while at is not None and at is not outer:
-        at = at.parent
-    return at is outer
