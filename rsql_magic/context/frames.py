@@ -261,7 +261,7 @@ class _Description:
             text = self.rows_of(places)
             if count_tokens(text) <= self.detail.budget or len(places) == 1:
                 return "\n" + text
-            places = places[: len(places) // 2]
+            places = places[: len(places) // 2]  # half each time: a text is written and priced at every turn
         return ""
 
     def rows_of(self, places: list[int]) -> str:

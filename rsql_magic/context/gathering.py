@@ -228,7 +228,7 @@ class Gathering:
             return replace(offer, must=False, reason="its name says that it is a secret; not read")
         if self.clock() > end:
             return replace(offer, must=False, reason=_LATE)
-        rows = _ROWS if must else _ROWS // 5
+        rows = _ROWS if must else _ROWS // 5  # what nothing points to is shown in a line, and looked at more briefly
         full = Detail(
             self.level,
             max(tokens, _BRIEF),

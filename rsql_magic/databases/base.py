@@ -172,7 +172,7 @@ class Watch:
         if self._timer:
             self._timer.cancel()
         self._timer = threading.Timer(seconds, self.stop, [reason])
-        self._timer.daemon = True
+        self._timer.daemon = True  # a kernel that ends waits for no time limit
         self._timer.start()
 
     def __enter__(self) -> Watch:
@@ -418,7 +418,7 @@ def interruptible(work: Callable[[], Result], stop: Callable[[], None]) -> Resul
     with ThreadPoolExecutor(1) as pool:
         future = pool.submit(work)
         try:
-            while not wait([future], timeout=0.05).done:
+            while not wait([future], timeout=0.05).done:  # people notice a tenth of a second
                 pass
         except KeyboardInterrupt:
             stop()

@@ -86,6 +86,7 @@ class DuckDB(Database):
     @override
     @contextmanager
     def transaction(self, connection: Any, seconds: float) -> Iterator[Any]:
+        # An error would abort the transaction that the user is in, so another connection reads then.
         reader = connection.cursor() if self._inside_transaction(connection) else connection
         reader.execute("BEGIN TRANSACTION READ ONLY")
         self._reader = reader

@@ -182,6 +182,8 @@ class Engine:
     def detail(self, tables: Sequence[Table]) -> list[Table]:
         """The same tables with the profiles that were too much work for `catalog`."""
         missing = [t for t in tables if not any(c.profile for c in t.columns)]
+        if not missing:
+            return list(tables)
         effort = Effort.of(self._database, self._clock)
         with self._database as database:
             found = add_profiles(database, missing, effort)

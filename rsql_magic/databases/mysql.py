@@ -83,7 +83,7 @@ class MySQL(SQLAlchemy):
         """``KILL QUERY`` from a connection of its own, which MySQL has no other way for."""
         if not self._thread or self._running is None:
             return
-        pool = self._engine.pool.recreate()
+        pool = self._engine.pool.recreate()  # the pool may have one connection only, which is the one to stop
         lent = pool.connect()
         try:
             lent.cursor().execute(f"KILL QUERY {int(self._thread)}")

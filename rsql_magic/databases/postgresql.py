@@ -59,6 +59,7 @@ class PostgreSQL(SQLAlchemy):
             "transaction_read_only": "on",
             "statement_timeout": f"{milliseconds}",
             "lock_timeout": f"{min(milliseconds, 5000)}",
+            # A kernel that is stopped in the middle keeps no lock: the server ends its transaction by itself.
             "idle_in_transaction_session_timeout": f"{milliseconds + 60_000}",
             "standard_conforming_strings": "on",  # the guard reads backslashes as this says
         }

@@ -124,7 +124,7 @@ class SQLite(Database):
         theirs = connection.in_transaction
         with _bounded(connection, self._is_over):
             if not theirs:
-                connection.set_authorizer(None)
+                connection.set_authorizer(None)  # which lets nothing but reading through, BEGIN neither
                 cursor.execute("BEGIN")
                 connection.set_authorizer(authorize)
             try:
@@ -222,6 +222,7 @@ class SQLite(Database):
         name, width = self.full_name(table), len(table.columns)
         if table.rows * width <= _EXACT:
             return Picked(name, table.rows * width)
+        # Rows that were deleted leave gaps, so a little fewer come back than are asked for.
         picked = random.Random(0).sample(range(1, table.rows + 1), _SAMPLED)  # noqa: S311 - a sample, not a secret
         rowids = ", ".join(map(str, picked))
         return Picked(f"(SELECT * FROM {name} WHERE rowid IN ({rowids})) AS picked", _SAMPLED * width, 0)

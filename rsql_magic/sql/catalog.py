@@ -18,7 +18,7 @@ from rsql_magic.sql.dialects.records import dialect_of
 from rsql_magic.sql.facts import as_stated, facts, one_line
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
 
 T = TypeVar("T")
@@ -181,6 +181,30 @@ class Catalog:
     def get(self, name: str) -> Table | None:
         """The table of that name or qualified name, case ignored when no exact match exists, or None."""
         return self._by_name.get(name) or self._by_name.get(name.casefold())
+
+    def find(self, parts: Sequence[str], dialect: str) -> Table | None:
+        """The table of a name that may say more than the catalog does.
+
+        In BigQuery ``events_*`` finds the first of the tables it reads.
+
+        Args:
+            parts: Database, schema and name, as far as they are written.
+            dialect: sqlglot's name.
+        """
+        table = self.get(".".join(parts))
+        if table is None and len(parts) > 1 and not self.schema and self._is_default(parts[:-1], dialect):
+            table = self.get(parts[-1])
+        if table is None and parts[-1].endswith("*") and dialect_of(dialect).wildcard_tables and len(parts[-1]) > 3:
+            start = parts[-1][:-1].casefold()
+            return next((table for table in self.tables if table.name.casefold().startswith(start)), None)
+        return table
+
+    def _is_default(self, qualifiers: Sequence[str], dialect: str) -> bool:
+        """Whether the qualifiers can only mean the default schema of a catalog that does not say its name."""
+        record = dialect_of(dialect)
+        if record.datasets_always_written:
+            return not any(table.schema for table in self.tables)
+        return tuple(q.lower() for q in qualifiers) in record.default_schemas
 
     def kept(self, name: str, make: Callable[[Catalog], T]) -> T:
         """Something computed from the catalog once and kept with it: a catalog never changes."""

@@ -67,6 +67,7 @@ def count_tokens(text: str) -> int:
         11
     """
     cost = sum(_COST[match.lastgroup or "other"](match[match.lastgroup or 0]) for match in _PIECE.finditer(text))
+    # Vocabularies hold English words whole; those of other languages are cut more finely than the pattern tells.
     return ceil(cost * (1.25 if _is_foreign(text) else 1))
 
 
@@ -150,7 +151,7 @@ def _part(line: str, tokens: int) -> str:
     """The longest beginning of a line that costs no more than some tokens."""
     words = line[: tokens * 12].split(" ")
     while words and count_tokens(" ".join(words)) > tokens:
-        words = words[: len(words) * 4 // 5]
+        words = words[: len(words) * 4 // 5]  # counting costs more than a word or two of the budget
     return " ".join(words)
 
 

@@ -72,7 +72,7 @@ def fix_query(sql: str, dialect: str, catalog: Catalog, passes: Callable[[str], 
         >>> fix_query(draft, "sqlite", catalog, passes).changes
         ('o.name → u.name',)
     """
-    if passes(sql):
+    if passes(sql):  # what compiles is never touched, however odd it looks
         return None
     text, changes, seen, restructured = sql, tuple[str, ...](), {sql}, False
     for _ in range(_MOST_STEPS):

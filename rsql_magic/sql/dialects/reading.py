@@ -251,6 +251,7 @@ def _tokens(text: str, dialect: str) -> list[Token]:
     tokenize = Dialect.get_or_raise(dialect).tokenize
     try:
         tokens = tokenize(text)
+        # sqlglot takes what follows such a word as one text; behind a word that is none it reads on.
         command = next((token for token in tokens[:50] if token.text != ";"), None)
         if command is not None and command.token_type.name in _COMMANDS:
             start, end = command.start, command.end + 1
@@ -307,6 +308,7 @@ def _gap(between: str) -> tuple[str, list[str]]:
     comment = between.strip()
     if comment and not comment.startswith(_COMMENT_STARTS):
         raise Unreadable("This statement holds a character that SQL does not know.", comment[:20])
+    # A comment parts words as a blank does; the line end is kept, so that places in messages stay readable.
     space = between[between.rfind("\n") :] if "\n" in between else " "
     return space if not space.strip() else "\n", [comment] if comment else []
 

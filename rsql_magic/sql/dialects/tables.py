@@ -1,4 +1,4 @@
-"""What a table's name means in a dialect: a table of the catalog, a system table, a file.
+"""Names of tables that are no user's: system tables, files, tables of other servers.
 
 Most system tables describe the user's own tables and are harmless; some hold password hashes, other people's queries,
 or file contents. Those that may be read are listed; a system table that is not listed is refused.
@@ -12,9 +12,6 @@ from typing import TYPE_CHECKING, Literal
 from rsql_magic.sql.dialects.records import dialect_of, names
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from rsql_magic.sql.catalog import Catalog, Table
     from rsql_magic.sql.dialects.records import SQLDialect
 
 INFORMATION_SCHEMA = names(
@@ -94,29 +91,3 @@ def _unqualified(name: str, record: SQLDialect) -> System:
     if record.secret_tables.match(name):
         return "secret"
     return "reserved" if record.reserved_tables.match(name) else ""
-
-
-def find_table(catalog: Catalog, parts: Sequence[str], dialect: str) -> Table | None:
-    """The catalog's table of a name that may say more than the catalog does, or None.
-
-    In BigQuery ``events_*`` finds the first of the tables it reads.
-    """
-    table = catalog.get(".".join(parts))
-    if table is None and len(parts) > 1 and not catalog.schema and _is_default(parts[:-1], dialect, catalog):
-        table = catalog.get(parts[-1])
-    if table is None and parts[-1].endswith("*") and dialect_of(dialect).wildcard_tables:
-        return _shard(catalog, parts[-1][:-1])
-    return table
-
-
-def _is_default(qualifiers: Sequence[str], dialect: str, catalog: Catalog) -> bool:
-    """True when the qualifiers can only mean the default schema of a catalog that does not say its name."""
-    record = dialect_of(dialect)
-    if record.datasets_always_written:
-        return not any(table.schema for table in catalog)
-    return tuple(q.lower() for q in qualifiers) in record.default_schemas
-
-
-def _shard(catalog: Catalog, prefix: str) -> Table | None:
-    start = prefix.casefold()
-    return next((table for table in catalog if len(start) > 2 and table.name.casefold().startswith(start)), None)

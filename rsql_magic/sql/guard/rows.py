@@ -31,6 +31,7 @@ MAX_COLLECTED = 1e9
 TABLE_ROWS = 1e4
 """What a table of unknown size counts as: two may be crossed, three may not."""
 _LEAST_ROWS = 1e3
+"""What a table counts as at least: it may have grown since its rows were counted."""
 _WEAK = 1e-2
 """What a condition that is no equality (``a.x < b.x``) is taken to keep."""
 
@@ -78,7 +79,7 @@ class _Estimate:
             members = recursive_members(cte)
             if members:
                 self._refuse_unbounded(cte, members, node)
-                seen[name] = TABLE_ROWS
+                seen[name] = TABLE_ROWS  # while its own parts are estimated, which read it
             seen[name] = max(self.rows(cte.this, seen), max((_turns(m, cte) for m in members), default=0.0))
         return seen
 
@@ -146,7 +147,7 @@ class _Estimate:
         if isinstance(node, (exp.Query, exp.Values)):
             return self.rows(node, ctes)
         made = made_rows(node, self.dialect)
-        return made if made is not None else 100.0
+        return made if made is not None else 100.0  # a function in FROM, such as json_each: mostly a short list
 
     def table_rows(self, node: exp.Table, ctes: Mapping[str, float]) -> float:
         if not isinstance(node.this, exp.Identifier):
@@ -183,6 +184,7 @@ class _Estimate:
             around, cte.alias.casefold()
         )
         for member in members:
+            # LIMIT stops engines between rows; one row that doubles fills the memory before that.
             if _doubles(member) or not (stopped or _ends(member, cte)):
                 raise QueryRejected(
                     f"The recursion of {cte.alias} has no end.",

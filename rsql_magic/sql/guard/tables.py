@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 from rsql_magic.errors import QueryRejected
 from rsql_magic.sql.dialects.reading import is_within, written
-from rsql_magic.sql.dialects.records import ascii_lower, dialect_of
-from rsql_magic.sql.dialects.tables import find_table, is_file, system_table
+from rsql_magic.sql.dialects.records import ASCII_LOWER, ascii_lower, dialect_of
+from rsql_magic.sql.dialects.tables import is_file, system_table
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -56,7 +56,7 @@ def refuse_unknown_table(parts: tuple[str, ...], dialect: str, catalog: Catalog 
 
 def _is_known(parts: tuple[str, ...], dialect: str, catalog: Catalog | None) -> bool:
     """Whether the catalog has a table; one whose name would be a file must be spelled as the engine compares names."""
-    table = find_table(catalog, parts, dialect) if catalog is not None else None
+    table = catalog.find(parts, dialect) if catalog is not None else None
     if table is None or not is_file(parts, dialect):
         return table is not None
     return ascii_lower(table.name) == ascii_lower(parts[-1])
@@ -190,5 +190,5 @@ def _folded(name: str, quoted: bool, dialect: str) -> str:
     if quoted and record.folds:
         return name
     if record.folds_ascii:
-        return ascii_lower(name)
+        return name.translate(ASCII_LOWER)
     return name.upper() if record.folds == "upper" else name.casefold()

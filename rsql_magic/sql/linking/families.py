@@ -97,6 +97,7 @@ def _dates(question: str) -> list[str]:
 def _agreement(table: Table, date: str) -> int:
     """How many digits of a date the numbers in a table's name begin with, none when they contradict it."""
     digits = "".join(_DIGITS.findall(table.name))
+    # Names write a year in two digits too: sales_21 is of 2021.
     runs = [digits, *_DIGITS.findall(table.name), *(f"20{run}" for run in _DIGITS.findall(table.name) if len(run) == 2)]
     return max((len(date) for run in runs if run.startswith(date) or run == date.lstrip("0")), default=0)
 

@@ -108,7 +108,7 @@ class Index:
         """Positions in ``tables``, best first; tables that the question calls by their very names before all others."""
         scores = self.scores(question)
         named = [place for name in question_of(question).mentions for place in self._names.get(name, ())]
-        scores[named] += scores.max(initial=0) + 1
+        scores[named] += scores.max(initial=0) + 1  # above all others, in their own order
         return [int(i) for i in np.lexsort((-self._joins.hubs, -scores))]
 
     def _telling_names(self) -> dict[str, list[int]]:
@@ -138,7 +138,8 @@ class Index:
 
     def _concepts(self, question: str) -> list[Concept]:
         """What the question asks about, a schema named like a small word (``us``) included."""
-        schemas = small_names(question, set(self.naming.groups))
+        groups = set(self.naming.groups) - {""}
+        schemas = small_names(question, groups) if groups else set[str]()
         named = [Concept({" ".join(stems(name)): 1.0}) for name in sorted(schemas)]
         return [*question_of(question).concepts(self._values, self.weights), *named]
 

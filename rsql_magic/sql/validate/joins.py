@@ -236,6 +236,7 @@ class _Joins:
     def _come_twice(self, one: Relation) -> int | None:
         """How many rows of the query repeat one of a relation; None where that is not counted."""
         keys = one.table.primary_key if one.table is not None else ()
+        # The count runs the same FROM and WHERE by themselves, which needs no name from around it.
         if len(keys) != 1 or self.select.parent is not None or self.select.args.get("with_"):
             return None
         same = self.select.copy()

@@ -9,7 +9,7 @@ from sqlglot import exp
 
 from rsql_magic.sql.dialects.reading import is_within
 from rsql_magic.sql.dialects.records import ASCII_LOWER, dialect_of, names
-from rsql_magic.sql.dialects.tables import find_table, system_table
+from rsql_magic.sql.dialects.tables import system_table
 from rsql_magic.sql.validate.scopes import (
     OPEN,
     Columns,
@@ -190,7 +190,7 @@ class _Walk:
         self.sources(node, scope, ctes)
         scope.aliases = {self.names.output_id(p): p for p in node.expressions if isinstance(p, exp.Alias)}
         self.result.selects.append((node, scope))
-        if node.args.get("match"):
+        if node.args.get("match"):  # MATCH_RECOGNIZE: its measures and patterns make names that are not followed
             scope.relations = [Relation("", "", {}, open=True)]
             return OPEN
         for clause in _CLAUSES:
@@ -243,6 +243,7 @@ class _Walk:
             self.relation(join.this, scope, ctes)
             self.shared(join, scope.relations[:before], scope.relations[before:])
             conditions += [join.args.get("on"), join.args.get("match_condition")]
+            # SQLite reads all of FROM before it resolves a condition, so an ON may name a table behind it.
             if not self.dialect.conditions_see_all:
                 self.walk(conditions, scope, ctes, "joins")
                 conditions.clear()
@@ -325,7 +326,7 @@ class _Walk:
     def find(self, node: exp.Table) -> Table | None:
         """The catalog's table of that name; when there is none, a `Missing` unless it is a system table."""
         parts = tuple(part.name for part in node.parts)
-        table = find_table(self.catalog, parts, self.dialect.name)
+        table = self.catalog.find(parts, self.dialect.name)
         if table is not None and not (self.names.strict and table.name != self.names.id(node.this)):
             return table
         if table is not None or not system_table(parts, self.dialect.name):
