@@ -69,6 +69,7 @@ def test_a_query_that_no_row_or_every_row_meets_is_refused(question):
         ("members from Oslo North", "North” is stored"),
         ("What are the names of authors and what are their books?", "“what are their books ?”"),
         ("Which author wrote the most books?", "“wrote”"),
+        ("How many books did each author have most?", "“How many books did each author have most ?”"),
         ("the name of each author and their number of books for each", "“their number of books for each”"),
     ],
 )

@@ -11,7 +11,7 @@ from .libraries import r_name
 if TYPE_CHECKING:
     from ..request import Described, FrameColumn, OfflineRequest
 
-_SHOWN = 12
+_SHOWN = 12  # columns; an answer is read at a glance, and all columns are in the prompt
 
 
 def describe(item: Described) -> str:

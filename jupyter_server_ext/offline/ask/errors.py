@@ -38,7 +38,7 @@ _ABOUT = re.compile(
     re.IGNORECASE,
 )
 _MAGIC_OF_R = re.compile(r"\A\s*%%R\b.*\n")  # a block marked as R holds what R can parse
-_LISTED = 12
+_LISTED = 12  # names; more are no help in a sentence
 
 
 @cache

@@ -95,11 +95,11 @@ def _of_frame(frame: Described) -> Iterator[Fact]:
 
 def _item(fact: Fact, sheet: str) -> dict[str, Any]:
     """A fact in the form of a sheet; empty where a choice has no wrong answer."""
-    asked, told = (fact.term, fact.why) if fact.term else (fact.question, fact.answer)
+    heading, text = (fact.term, fact.why) if fact.term else (fact.question, fact.answer)
     if sheet == "summary":
-        return {"heading": asked, "text": told}
+        return {"heading": heading, "text": text}
     if sheet == "flashcards":
-        return {"front": asked, "back": told}
+        return {"front": heading, "back": text}
     if sheet == "exam":
         return {"task": fact.question, "points": 1, "solution": f"{fact.answer}. {fact.why}".strip()}
     others = [other for other in dict.fromkeys(fact.others) if other != fact.answer]

@@ -9,7 +9,7 @@ from sqlglot import exp
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-_WIDTH = 88
+_WIDTH = 88  # characters that a notebook's cell shows without scrolling
 
 
 def laid_out(query: exp.Expr, dialect: str) -> str:

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from .draft import Draft
     from .words import Token
 
+# Words that are names and values at once double the readings; a question with more than these is not clear anyway.
 _MOST_READINGS = 400
 GRAMMAR = Grammar.read(
     Path(__file__).with_name("grammar.txt").read_text(encoding="utf-8"),
@@ -93,8 +94,8 @@ def _unread(said: Sequence[Token], mentions: Mentions, furthest: int) -> str:
     for at in range(len(said)):
         for _, value in () if list(mentions.stored(at)) else mentions.propers(at):
             return f"I do not know where “{value.text}” is stored"
-    rest = " ".join(token.text for token in said[furthest:]) or " ".join(token.text for token in said)
-    return f"I did not understand “{rest}”"
+    whole, rest = (" ".join(token.text for token in some) for some in (said, said[furthest:]))
+    return f"I did not understand “{rest if any(map(str.isalnum, rest)) else whole}”"
 
 
 def built(readings: Sequence[Draft], catalog: Catalog, dialect: str) -> Written:

@@ -42,7 +42,8 @@ _WHOLE_WORDS = {
     "birthday": ("birth", "date"),
 }
 _SUFFIXES = ("id", "name", "code", "type", "no", "num", "number", "date", "title", "key")
-_MOST_PHRASES, LONGEST = 24, 6
+_MOST_PHRASES = 24  # of the ways to say a name; one of many abbreviations has hundreds, and the plainest come first
+LONGEST = 6  # words of a question that name one thing
 
 
 @dataclass(frozen=True, slots=True)
