@@ -208,8 +208,12 @@ class Endpoint(BaseHTTPRequestHandler):
         self.send("application/json", json.dumps({"data": [{"id": "scripted"}]}))
 
     def do_POST(self):
-        if self.path != "/v1/chat/completions":
-            return self.send_error(404)
+        if self.path == "/v1/chat/completions":
+            self.complete()
+        else:
+            self.send_error(404)
+
+    def complete(self):
         body = json.loads(self.rfile.read(int(self.headers["content-length"])))
         reply, usage = self.server.reply(body["messages"]), {"prompt_tokens": 90, "completion_tokens": 20}
         if body.get("stream"):

@@ -24,6 +24,7 @@ from .published import Profile as Profile
 from .published import Table as Table
 from .published import count_tokens as count_tokens
 from .published import fence as fence
+from .question_text import asks_for_chart as asks_for_chart
 from .question_text import asks_of_now as asks_of_now
 from .question_text import follows as follows
 from .question_text import joined as joined

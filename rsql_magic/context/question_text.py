@@ -171,6 +171,23 @@ def asks_of_now(question: str) -> bool:
     return bool(_NOW.search(text)) or (bool(_MONTH.search(text)) and not _YEAR.search(text))
 
 
+_CHART = re.compile(
+    r"\b(?:chart|plot|graph|diagram|histogram|scatter ?plot|heat ?map|visuali[sz]e|visuali[sz]ation|draw (?:me )?(?:a|the|it)"
+    r"|diagramm|grafik|histogramm|zeichne|graphique|diagramme|histogramme|trace(?:r|z)?|gráfic[oa]|diagrama|histograma"
+    r"|dibuja)s?\b"
+)
+
+
+def asks_for_chart(question: str) -> bool:
+    """Whether the words of a question want a chart, in English, German, French or Spanish.
+
+    Example:
+        >>> asks_for_chart("Plot the delays by month"), asks_for_chart("Who draws the most fouls?")
+        (True, False)
+    """
+    return bool(_CHART.search(question.casefold()))
+
+
 _TONGUES = (_ENGLISH, _GERMAN, _FRENCH, _SPANISH)
 
 _POLITE = re.compile(

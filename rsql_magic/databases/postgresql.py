@@ -202,7 +202,7 @@ _TABLES = f"""
     LEFT JOIN pg_catalog.pg_description d
         ON d.objoid = c.oid AND d.classoid = 'pg_catalog.pg_class'::regclass AND d.objsubid = 0
     WHERE c.relkind IN ('r', 'p', 'v', 'm', 'f') AND NOT c.relispartition AND {_USERS}
-    ORDER BY n.nspname, c.relname"""
+    ORDER BY n.nspname, c.oid"""
 _COLUMNS = f"""
     SELECT a.attrelid, a.attnum, a.attname, format_type(a.atttypid, a.atttypmod), a.attnotnull, d.description
     FROM pg_catalog.pg_attribute a

@@ -387,8 +387,8 @@ def _literal(text: str) -> str:
 
 
 _NAMES = """
-    SELECT name, type FROM pragma_table_list
-    WHERE schema = {schema} AND type IN ('table', 'view', 'virtual') ORDER BY name"""
+    SELECT t.name, t.type FROM pragma_table_list t LEFT JOIN {place}.sqlite_master m ON m.name = t.name
+    WHERE t.schema = {schema} AND t.type IN ('table', 'view', 'virtual') ORDER BY m.rowid"""
 _DEFINITIONS = "SELECT type, name, sql FROM {place}.sqlite_master WHERE type IN ('table', 'view')"
 _COLUMNS = """
     SELECT t.name, c.name, c.type, c."notnull", c.pk FROM pragma_table_list t, pragma_table_xinfo(t.name, {schema}) c
@@ -397,7 +397,7 @@ _VIEW_COLUMNS = 'SELECT {view}, name, type, "notnull", 0 FROM pragma_table_xinfo
 _FOREIGN_KEYS = """
     SELECT t.name, k.id, k."table", k."from", k."to"
     FROM pragma_table_list t, pragma_foreign_key_list(t.name, {schema}) k
-    WHERE t.schema = {schema} AND t.type = 'table' ORDER BY t.name, k.id, k.seq"""
+    WHERE t.schema = {schema} AND t.type = 'table' ORDER BY t.name, k.id DESC, k.seq"""
 _UNIQUE = """
     SELECT t.name, l.name, i.name
     FROM pragma_table_list t, pragma_index_list(t.name, {schema}) l, pragma_index_info(l.name, {schema}) i
@@ -414,7 +414,7 @@ class _Reader:
 
     def structure(self) -> Structure:
         """The tables of this database."""
-        kinds = {name: kind for name, kind in self._ask(_NAMES) if not name.startswith("sqlite_")}
+        kinds = {name: kind for name, kind in self._ask(_NAMES, place=_quoted(self._schema)) if not name.startswith("sqlite_")}
         columns = self._columns(kinds)
         keys = _grouped(self._ask(_FOREIGN_KEYS))
         counts = self._row_counts([name for name, kind in kinds.items() if kind == "table"])

@@ -143,6 +143,11 @@ class ReplayingClient:
     client: LLMClient | None
     file: ReplayFile
 
+    @property
+    def offline_models(self) -> frozenset[str]:
+        """Those of the client."""
+        return self._client.offline_models if self._client else frozenset()
+
     def stream(self, messages: Sequence[Message], **options: Unpack[StreamOptions]) -> Generator[Event, None, None]:
         """As ``LLMClient.stream``; a replayed answer comes as one ``Text``."""
         key = key_of(messages, options.get("model"), **body_fields(options))

@@ -187,6 +187,10 @@ class Chat:
             reply.most_seconds, options["heard"] = self.answer_seconds, reply.hear
         return reply.read(lambda: self._client().stream(sent, **options))
 
+    def is_offline(self, model: str | None) -> bool:
+        """Whether the gateway announces that fixed rules answer for this model."""
+        return (model or "default") in self._client().offline_models
+
     def take(self, turn: Turn, instead_of: Sequence[Turn] = ()) -> None:
         """Remember a turn at its place, in place of those that it replaces."""
         self.forget(instead_of)

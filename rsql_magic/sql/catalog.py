@@ -278,7 +278,7 @@ def quoted_name(table: Table, dialect: str = "") -> str:
     return ".".join(quoted(part, dialect) for part in (table.database, table.schema, table.name) if part)
 
 
-def ddl(table: Table, level: Privacy = "stats", dialect: str = "") -> str:
+def ddl(table: Table, level: Privacy = "stats", dialect: str = "", *, brief: bool = False) -> str:
     """A table as the ``CREATE TABLE`` text a model reads, one column a line, with what is known behind it.
 
     Args:
@@ -286,6 +286,8 @@ def ddl(table: Table, level: Privacy = "stats", dialect: str = "") -> str:
         level: ``names`` leaves out everything that was read from rows; below ``sample`` labels of enumerations and
             columns that a query named by values are left out as well.
         dialect: sqlglot's name of the dialect, for the quotes.
+        brief: Whether counts, ranges and shares are left out, which mislead a model that writes a query rather than
+            help it; labels, units and descriptions stay.
 
     Example:
         >>> columns = Column("carrier", "VARCHAR", unit="code"), Column("name", "VARCHAR")
@@ -296,7 +298,7 @@ def ddl(table: Table, level: Privacy = "stats", dialect: str = "") -> str:
         );
     """
     columns = _named(table.columns, level)
-    lines = [(_column_line(c, level, dialect), facts(_noted(c, table, level), table.rows, "NULL")) for c in columns]
+    lines = [(_column_line(c, level, dialect), facts(_noted(c, table, level, brief), table.rows, "NULL")) for c in columns]
     if table.primary_key:
         lines.append((f"PRIMARY KEY ({_names(table.primary_key, dialect)})", ""))
     lines += [_key_line(key, dialect) for key in table.foreign_keys]
@@ -306,7 +308,8 @@ def ddl(table: Table, level: Privacy = "stats", dialect: str = "") -> str:
     )
     suppressed = len(table.columns) - len(columns)
     values = f"+{suppressed:,} column{'s' * (suppressed != 1)} whose names are values" if suppressed else ""
-    head = "; ".join(part for part in (_rows(table, level), one_line(table.description, 200), values) if part)
+    rows = "" if brief else _rows(table, level)
+    head = "; ".join(part for part in (rows, one_line(table.description, 200), values) if part)
     return f"CREATE TABLE {quoted_name(table, dialect)} ({f' -- {head}' if head else ''}\n{body});"
 
 
@@ -340,11 +343,13 @@ def _named(columns: Iterable[Column], level: Privacy) -> list[Column]:
     return [column for column in columns if level == "sample" or not says_literal(column.name)]
 
 
-def _noted(column: Column, table: Table, level: Privacy) -> Column:
+def _noted(column: Column, table: Table, level: Privacy, brief: bool = False) -> Column:
     """A column with the facts to state. A range stands without a count of distinct values, as does a key of one."""
     profile = column.profile
-    if level == "names" or profile is None:
+    if level == "names" or profile is None or (brief and not profile.complete):
         return replace(column, profile=None)
+    if brief:
+        return replace(column, profile=Profile(values=profile.values, complete=True))
     if not profile.complete and len(profile.values) > 8:
         profile = replace(profile, values=profile.values[:8])
     counted = profile.approximate or profile.distinct != table.rows or table.primary_key == (column.name,)

@@ -14,9 +14,9 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from rsql_magic import prompts
-from rsql_magic.context import asks_of_now
+from rsql_magic.context import asks_for_chart, asks_of_now
 from rsql_magic.errors import BadInput, UnknownName
-from rsql_magic.sql import Catalog, ddl, fence, validate
+from rsql_magic.sql import Catalog, ddl, fence, functions, validate
 from rsql_magic.text2sql.verified import resembling
 
 if TYPE_CHECKING:
@@ -98,6 +98,19 @@ class SchemaPrompt:
         return misspelt(self.options.question, self.catalog)
 
     @cached_property
+    def _is_offline(self) -> bool:
+        """Whether fixed rules answer, which read all facts of a column; a model is led astray by most of them."""
+        return self.entry.chat.is_offline(self.options.model)
+
+    @cached_property
+    def _places(self) -> dict[str, int]:
+        return {table.full_name: place for place, table in enumerate(self.catalog)}
+
+    def _place(self, table: Table) -> int:
+        """Where a table stands in its catalog: the same tables make the same bytes, which a provider's cache knows."""
+        return self._places.get(table.full_name, len(self._places))
+
+    @cached_property
     def _question(self) -> str:
         """The question as it is read: mistyped names put right."""
         from rsql_magic.sql import corrected
@@ -132,13 +145,11 @@ class SchemaPrompt:
         tables = self._chosen(catalog) if self.options.tables else self._settled(self._linked(catalog))
         self._tables = tables if self.options.level == "names" else self.engine.detail(tables)
         self.late = _too_late(self.engine.late)
+        parts = (self.context(), self._stored(), self._shown_examples())
         user = prompts.render(
-            "sql_question",
-            context="\n\n".join(filter(None, (self.context(), self._shown_examples()))),
-            question=self._question,
-            session=self._session(),
+            "sql_question", context="\n\n".join(filter(None, parts)), more=self._more(), question=self._question
         )
-        return self.entry.messages(prompts.load("sql"), user)
+        return self.entry.messages(prompts.render("sql", dialect=functions(self.dialect).title), user)
 
     def _settled(self, tables: list[Table]) -> list[Table]:
         """The tables of the best reading, where the question has several and ``--ask`` wants to know.
@@ -171,19 +182,21 @@ class SchemaPrompt:
     def context(self, tables: Sequence[Table] = ()) -> str:
         """Tables as the model reads them, fenced; by default the linked ones, with how many there are."""
         shown = tables or self._tables
-        lines = [*(ddl(table, self.options.level) for table in shown), *([] if tables else self._stored())]
+        brief = not self._is_offline
+        lines = [ddl(table, self.options.level, brief=brief) for table in sorted(shown, key=self._place)]
         text = fence("schema", self.engine.name, "\n".join(lines))
         every = len(self.catalog)
         return text if tables or len(shown) == every else f"{text}\n\n{len(shown)} of {every} tables are shown."
 
-    def _stored(self) -> list[str]:
-        """Phrases of the question that are stored otherwise than it writes them, as comments of the schema."""
+    def _stored(self) -> str:
+        """Phrases of the question that are stored otherwise than it writes them, fenced."""
         from rsql_magic.sql import find_values
 
         if self.options.level == "names":
-            return []
+            return ""
         found = find_values(self._question, self.catalog, self._tables)
-        return [f"-- {one}" for one in found if one.value not in self.options.question][:_MOST_VALUES]
+        lines = [f"-- {one}" for one in found if one.value not in self.options.question][:_MOST_VALUES]
+        return fence("values", self.engine.name, "\n".join(lines)) if lines else ""
 
     def _shown_examples(self) -> str:
         """Verified questions that resemble this one, with their SQL, as far as it still fits the tables."""
@@ -195,18 +208,19 @@ class SchemaPrompt:
         text = "\n\n".join(f"{one.question}\n```sql\n{one.sql}\n```" for one in fitting)
         return fence("verified", "questions that a person has checked", text) if text else ""
 
-    def _session(self) -> str:
-        """The attributes of the session; the date where the question counts from it, or each day had its own prompt."""
-        attributes = {"dialect": self.dialect} | self._today
-        return " ".join(f'{name}="{value}"' for name, value in attributes.items())
+    def _more(self) -> str:
+        """What stands before the question: the form of a chart, and the date, each where the question calls for it."""
+        chart = prompts.load("sql_chart") if self.options.plot or asks_for_chart(self._question) else ""
+        today = " ".join(f'{name}="{value}"' for name, value in self._today.items())
+        return "".join(f"{part}\n\n" for part in (chart, f"<session {today}>" if today else "") if part)
 
     @cached_property
     def _today(self) -> dict[str, str]:
-        zone = self.engine.time_zone
+        """The date where the question counts from it: a model filters by a date that it is given."""
         if not asks_of_now("\n".join([self._question, *(turn.question for turn in self.entry.earlier)])):
-            return {"time_zone": zone} if zone else {}
+            return {}
         now = self._now()
-        return {"today": now.date().isoformat(), "time_zone": zone or now.tzname() or "UTC"}
+        return {"today": now.date().isoformat(), "time_zone": self.engine.time_zone or now.tzname() or "UTC"}
 
     def repair(self, sql: str, problems: Sequence[str]) -> str:
         """The message that asks for a correction: problems, and the tables that the draft named but had not seen."""
