@@ -172,8 +172,9 @@ def asks_of_now(question: str) -> bool:
 
 
 _CHART = re.compile(
-    r"\b(?:chart|plot|graph|diagram|histogram|scatter ?plot|heat ?map|visuali[sz]e|visuali[sz]ation|draw (?:me )?(?:a|the|it)"
-    r"|diagramm|grafik|histogramm|zeichne|graphique|diagramme|histogramme|trace(?:r|z)?|gráfic[oa]|diagrama|histograma"
+    r"\b(?:chart|plot|graph|diagram|histogram|scatter ?plot|heat ?map|visuali[sz](?:e|ation)"
+    r"|draw (?:me )?(?:a|the|it)|diagramme?|grafik|histogramme?|zeichne|graphique|trace(?:r|z)?|gráfic[oa]|diagrama"
+    r"|histograma"
     r"|dibuja)s?\b"
 )
 

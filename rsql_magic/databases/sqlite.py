@@ -414,7 +414,8 @@ class _Reader:
 
     def structure(self) -> Structure:
         """The tables of this database."""
-        kinds = {name: kind for name, kind in self._ask(_NAMES, place=_quoted(self._schema)) if not name.startswith("sqlite_")}
+        named = self._ask(_NAMES, place=_quoted(self._schema))
+        kinds = {name: kind for name, kind in named if not name.startswith("sqlite_")}
         columns = self._columns(kinds)
         keys = _grouped(self._ask(_FOREIGN_KEYS))
         counts = self._row_counts([name for name, kind in kinds.items() if kind == "table"])

@@ -146,7 +146,7 @@ class ReplayingClient:
     @property
     def offline_models(self) -> frozenset[str]:
         """Those of the client."""
-        return self._client.offline_models if self._client else frozenset()
+        return self.client.offline_models if self.client else frozenset()
 
     def stream(self, messages: Sequence[Message], **options: Unpack[StreamOptions]) -> Generator[Event, None, None]:
         """As ``LLMClient.stream``; a replayed answer comes as one ``Text``."""

@@ -28,6 +28,9 @@ if TYPE_CHECKING:
 
 Task = Literal["ask", "sql_ai", "chat"]
 
+ALWAYS: StreamOptions = {"temperature": 0, "seed": 1}
+"""Parameters of every request: the same question is to have the same answer, and the likeliest query is wanted."""
+
 INTERRUPTED = "[interrupted]"
 MAIN = "main"
 """The thread that every chat begins in."""
@@ -178,6 +181,7 @@ class Chat:
         """Send messages and yield events; ``reply`` grows as they come and holds what arrived when this raises."""
         sent, reply.redacted = filtered(messages)
         reply.messages, reply.clock = tuple(sent), self._clock
+        options = {**ALWAYS, **options}
         if self.answer_tokens:
             options["max_tokens"] = self.answer_tokens
         if (described := options.get("described")) is not None:

@@ -19,8 +19,9 @@ from functools import cache, cached_property
 from typing import TYPE_CHECKING, Any, TypeAlias, TypedDict
 from urllib.parse import urlsplit
 
-from rsql_magic.errors import GatewayUnreachable
+from rsql_magic.errors import GatewayError, GatewayUnreachable
 from rsql_magic.gateway.events import Silence, read_events
+from rsql_magic.gateway.model_records import ModelRecords, refused_parameter
 from rsql_magic.gateway.refusals import error_of, not_a_gateway
 from rsql_magic.redaction import redact
 
@@ -58,11 +59,12 @@ class StreamOptions(TypedDict, total=False):
 
     max_tokens: int
     temperature: float
+    seed: int
 
 
 def body_fields(options: StreamOptions) -> dict[str, Any]:
     """The options that are fields of the body as they are."""
-    return {name: value for name, value in options.items() if name in {"max_tokens", "temperature"}}
+    return {name: value for name, value in options.items() if name in {"max_tokens", "temperature", "seed"}}
 
 
 class LLMClient:
@@ -85,6 +87,7 @@ class LLMClient:
         timeout: float = 120.0,
         transport: httpx.BaseTransport | None = None,
         pause: Callable[[float], None] = time.sleep,
+        records: ModelRecords | None = None,
     ) -> None:
         self.url = url if url.endswith("/") else url + "/"
         self._token = token
@@ -92,6 +95,7 @@ class LLMClient:
         self._timeout = timeout
         self._transport = transport
         self._pause = pause
+        self.records = records or ModelRecords()
         self._silence = Silence(self.url)
         self.offline_models: frozenset[str] = frozenset()
         """Models that the gateway announces to be answered by its fixed rules; ``default`` where no model is named."""
@@ -140,9 +144,24 @@ class LLMClient:
             GatewayError: The gateway refused, failed, or cannot be reached.
             AnswerCut: The answer ended before it was complete.
         """
+        fields, model = body_fields(options), options.get("model")
+        fields = {name: value for name, value in fields.items() if name not in self.records.of(self.url, model).refuses}
+        while True:
+            try:
+                return (yield from self._streamed(messages, options, fields))
+            except GatewayError as error:
+                refused = refused_parameter(error, fields)
+                if not refused:
+                    raise
+                self.records.learn(self.url, model, refuses=refused)  # not sent to this model again
+                del fields[refused]
+
+    def _streamed(
+        self, messages: Sequence[Message], options: StreamOptions, fields: Mapping[str, Any]
+    ) -> Generator[Event, None, None]:
         body: dict[str, Any] = {"messages": list(messages), "stream": True, "stream_options": {"include_usage": True}}
         body |= {"model": model} if (model := options.get("model")) else {}
-        body |= body_fields(options)
+        body |= fields
         if (described := options.get("described")) is not None and (model or "default") in self.offline_models:
             body["rsql"] = described()
         task = options.get("task", "ask") if self._interactive else "batch"

@@ -11,6 +11,7 @@ from rsql_magic.errors import GatewayError, GatewayUnreachable
 from rsql_magic.gateway import connect
 from rsql_magic.gateway.batch import ReplayFile, ReplayingClient
 from rsql_magic.gateway.client import LLMClient
+from rsql_magic.gateway.model_records import ModelRecords
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -77,7 +78,13 @@ class GatewayLocator:
 
     def client_of(self, address: connect.Address) -> LLMClient:
         """A client for an address."""
-        return LLMClient(address.url, address.token, interactive=self._interactive, timeout=self._settings.timeout)
+        return LLMClient(
+            address.url,
+            address.token,
+            interactive=self._interactive,
+            timeout=self._settings.timeout,
+            records=ModelRecords.of_user(self._environ),
+        )
 
     def _use(self, address: connect.Address) -> LLMClient:
         if self._gateway is not None:

@@ -298,7 +298,8 @@ def ddl(table: Table, level: Privacy = "stats", dialect: str = "", *, brief: boo
         );
     """
     columns = _named(table.columns, level)
-    lines = [(_column_line(c, level, dialect), facts(_noted(c, table, level, brief), table.rows, "NULL")) for c in columns]
+    noted = [facts(_noted(column, table, level, brief), table.rows, "NULL") for column in columns]
+    lines = [(_column_line(column, level, dialect), note) for column, note in zip(columns, noted, strict=True)]
     if table.primary_key:
         lines.append((f"PRIMARY KEY ({_names(table.primary_key, dialect)})", ""))
     lines += [_key_line(key, dialect) for key in table.foreign_keys]
