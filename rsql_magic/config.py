@@ -46,6 +46,13 @@ class Rsql(Configurable):
     )
     max_value_chars = Integer(20_000, min=1, help="Longest text that one {{name}} may bring into a question.")
 
+    drafts = Integer(
+        0,
+        min=0,
+        max=5,
+        help="How many drafts of a query %%sql_ai compares by their results; 0 compares three where the first one was "
+        "repaired, came back empty, or the question is long.",
+    )
     retries = Integer(3, min=0, help="How many times %%sql_ai may send a failing query back to be corrected.")
     max_rows = Integer(1000, min=1, help="Most rows a query of %%sql_ai brings into the notebook.")
     shown_rows = Integer(10, min=1, help="Rows of a result shown below the cell.")

@@ -189,6 +189,14 @@ SQL_AI = (
         ("--retries",), "Most corrections of a failing query.", metavar="N", type=int, more="Default: `Rsql.retries`."
     ),
     Option(
+        ("--drafts",),
+        "Compare the results of so many drafts; the one most of them give is taken.",
+        metavar="N",
+        type=int,
+        more="Default: `Rsql.drafts`.",
+        command=True,
+    ),
+    Option(
         ("--timeout",),
         "Most seconds the query may run.",
         metavar="S",

@@ -11,6 +11,7 @@ from .client import Described as Described
 from .client import LLMClient as LLMClient
 from .client import Message as Message
 from .client import Stop as Stop
+from .client import StreamOptions as StreamOptions
 from .client import described_within as described_within
 from .client import filtered as filtered
 from .client import restored as restored
@@ -23,3 +24,4 @@ from .events import Usage as Usage
 from .events import Waiting as Waiting
 from .events import usage_of as usage_of
 from .locator import GatewayLocator as GatewayLocator
+from .model_records import context_exceeded as context_exceeded

@@ -26,6 +26,9 @@ _BLOCK = re.compile(
 _MAGIC_OF_R = re.compile(r"\s*%%R\b")
 _LANGUAGES = {"py": "python", "python3": "python", "ipython": "python", "{r}": "r", "rscript": "r", "postgresql": "sql"}
 
+_SAME_WAY = 2
+"""Drafts that fail before another approach is tried."""
+
 D = TypeVar("D")
 T = TypeVar("T")
 
@@ -81,12 +84,14 @@ def write(
     repair: Callable[[D, Sequence[str]], str],
     retries: int,
     mend: Callable[[D], tuple[D, tuple[str, ...]] | None] | None = None,
+    anew: Callable[[Sequence[Round[D]]], list[Message] | None] = lambda _: None,
 ) -> Generator[list[Message], Reply, list[Round[D]]]:
     """Ask, read the draft, check it, and ask again with its problems, at most ``retries`` times; gives all rounds.
 
     The last round passed when it has no problems. A round of repair sends the first messages, the last draft and its
     problems; earlier drafts would only cost tokens. ``read`` and ``check`` may raise: then there is nothing to repair.
-    ``mend`` fixes a draft that failed by rules, and lists the changes; None when it cannot.
+    ``mend`` fixes a draft that failed by rules, and lists the changes; None when it cannot. After a second draft that
+    failed ``anew`` gives other first messages; without them, the rounds end when the model repeats itself.
 
     Example:
         >>> from types import SimpleNamespace as Said
@@ -98,9 +103,11 @@ def write(
         ['x', '7']
     """
     rounds: list[Round[D]] = []
-    sent = list(messages)
+    first = sent = list(messages)
+    replies: list[str] = []
     for left in range(retries, -1, -1):
         reply = yield sent
+        replies.append(reply.text)
         draft = read(reply)
         problems = tuple(check(draft))
         rounds.append(Round(tuple(sent), reply, draft, problems))
@@ -111,8 +118,13 @@ def write(
             rounds.append(Round(tuple(sent), reply, draft, problems, changes))
         if not problems or not left:
             break
+        if len(replies) == _SAME_WAY and (other := anew(rounds)):
+            first = sent = other
+            continue
+        if replies[-1] in replies[:-1]:  # nothing changes any more
+            break
         sent = [
-            *messages,
+            *first,
             {"role": "assistant", "content": reply.text},
             {"role": "user", "content": repair(draft, problems)},
         ]

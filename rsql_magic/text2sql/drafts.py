@@ -128,6 +128,7 @@ def write_sql(
     repair: Callable[[str, Sequence[str]], str],
     retries: int = 3,
     mend: Callable[[str], Fix | None] = lambda _: None,
+    anew: Callable[[Sequence[str], Sequence[str]], list[Message]] | None = None,
 ) -> Generator[list[Message], Reply, list[drafts.Round[Draft]]]:
     """Ask for a query, check it, and ask for a correction with the facts a person would give.
 
@@ -137,6 +138,7 @@ def write_sql(
         repair: The message that asks for a correction of a statement.
         retries: Rounds of repair.
         mend: Puts a statement that does not compile right, where rules are certain.
+        anew: Other first messages after two drafts that failed, from these and their problems.
 
     Yields:
         Messages to send; it is sent the ``Reply``.
@@ -158,6 +160,9 @@ def write_sql(
         found = None if draft.cut else mend(draft.sql)
         return (replace(draft, sql=found.sql), found.changes) if found else None
 
+    def other(rounds: Sequence[drafts.Round[Draft]]) -> list[Message] | None:
+        return anew and anew([each.draft.sql for each in rounds], [wrong for each in rounds for wrong in each.problems])
+
     return drafts.write(
         messages,
         read=read_draft,
@@ -165,6 +170,7 @@ def write_sql(
         repair=lambda draft, wrong: repair(draft.sql, wrong),
         retries=retries,
         mend=mended,
+        anew=other,
     )
 
 

@@ -7,7 +7,7 @@ the problems with the tables that the draft named and had not seen.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from difflib import get_close_matches
 from functools import cached_property
@@ -16,14 +16,14 @@ from typing import TYPE_CHECKING, Any
 from rsql_magic import prompts
 from rsql_magic.context import asks_for_chart, asks_of_now
 from rsql_magic.errors import BadInput, UnknownName
-from rsql_magic.sql import Catalog, ddl, fence, functions, validate
+from rsql_magic.sql import Catalog, count_tokens, ddl, fence, functions, validate
 from rsql_magic.text2sql.verified import resembling
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from rsql_magic.databases import Engine
-    from rsql_magic.gateway import Entry, Message
+    from rsql_magic.gateway import Entry, Message, StreamOptions
     from rsql_magic.sql import Table
     from rsql_magic.text2sql.query_options import QueryOptions
     from rsql_magic.text2sql.verified import Verified
@@ -83,6 +83,8 @@ class SchemaPrompt:
         self._ready = linked
         self.late = linked.late if linked else ""
         """What could not be looked at in time, as a sentence."""
+        self.narrow = ""
+        """How many tables were shown, when the model's context held no more."""
         self.settled = ""
         """Which of several readings was taken, when nobody could be asked."""
         self._failed: tuple[str, tuple[str, ...], list[Table]] = ("", (), [])
@@ -98,7 +100,7 @@ class SchemaPrompt:
         return misspelt(self.options.question, self.catalog)
 
     @cached_property
-    def _is_offline(self) -> bool:
+    def is_offline(self) -> bool:
         """Whether fixed rules answer, which read all facts of a column; a model is led astray by most of them."""
         return self.entry.chat.is_offline(self.options.model)
 
@@ -107,7 +109,6 @@ class SchemaPrompt:
         return {table.full_name: place for place, table in enumerate(self.catalog)}
 
     def _place(self, table: Table) -> int:
-        """Where a table stands in its catalog: the same tables make the same bytes, which a provider's cache knows."""
         return self._places.get(table.full_name, len(self._places))
 
     @cached_property
@@ -145,11 +146,44 @@ class SchemaPrompt:
         tables = self._chosen(catalog) if self.options.tables else self._settled(self._linked(catalog))
         self._tables = tables if self.options.level == "names" else self.engine.detail(tables)
         self.late = _too_late(self.engine.late)
-        parts = (self.context(), self._stored(), self._shown_examples())
-        user = prompts.render(
-            "sql_question", context="\n\n".join(filter(None, parts)), more=self._more(), question=self._question
-        )
+        return self._messages(self.context(brief=not self.is_offline), self._more())
+
+    def _messages(self, schema: str, more: str) -> list[Message]:
+        context = "\n\n".join(filter(None, (schema, self._stored(), self._shown_examples())))
+        user = prompts.render("sql_question", context=context, more=more, question=self._question)
         return self.entry.messages(prompts.render("sql", dialect=functions(self.dialect).title), user)
+
+    def narrowed(self, context: int) -> bool:
+        """Link anew with half the tokens for tables, as a model's context is exceeded; whether fewer are left.
+
+        Args:
+            context: Tokens that the context holds; 0 when it is not known.
+        """
+        shown = sum(count_tokens(ddl(table, self.options.level, brief=True)) for table in self._tables)
+        budget = min(shown // 2, context // 2 or shown)
+        before, self._ready = len(self._tables), None
+        self.options = replace(self.options, schema_tokens=budget)
+        left, every = len(self.linked.tables), len(self.catalog)
+        self.narrow = f"The model's context is short: {left} of {every} tables are shown."
+        return 0 < len(self._tables) < before
+
+    def anew(self, drafts: Sequence[str], problems: Sequence[str]) -> list[Message]:
+        """Another approach after two drafts that failed: the tables that they and their problems name, and a plan."""
+        words = [word for text in problems for word in _NAME.findall(text)]
+        named = {name.casefold() for sql in drafts for name in (*_names_in(sql, self.dialect), *words)}
+        tables = [t for t in self._tables if named & {t.name.casefold(), t.full_name.casefold()}]
+        schema = self.context(tables or self._tables, brief=False)
+        return self._messages(schema, f"{self._more()}{prompts.load('sql_plan')}\n\n")
+
+    def further(self, number: int) -> tuple[list[Message], StreamOptions]:
+        """What asks for a further draft of the same question, to compare results.
+
+        Args:
+            number: 1 states all facts of the columns; from 2 on the first messages are sent, less likely words allowed.
+        """
+        if number == 1:
+            return self._messages(self.context(brief=False), self._more()), {}
+        return list(self.linked.messages), {"temperature": 0.7, "seed": number}
 
     def _settled(self, tables: list[Table]) -> list[Table]:
         """The tables of the best reading, where the question has several and ``--ask`` wants to know.
@@ -179,10 +213,13 @@ class SchemaPrompt:
         earlier = [turn.question for turn in self.entry.earlier[-2:] if turn.task == "sql_ai"]
         return link("\n".join([self._question, *reversed(earlier)]), catalog, self.options.schema_tokens)
 
-    def context(self, tables: Sequence[Table] = ()) -> str:
-        """Tables as the model reads them, fenced; by default the linked ones, with how many there are."""
+    def context(self, tables: Sequence[Table] = (), *, brief: bool = True) -> str:
+        """Tables as the model reads them, fenced; by default the linked ones, with how many there are.
+
+        They stand in the catalog's order: the same tables are the same bytes, which a provider's cache knows, and a
+        small model joins better what stands in the order in which it was made (docs/decisions/0021).
+        """
         shown = tables or self._tables
-        brief = not self._is_offline
         lines = [ddl(table, self.options.level, brief=brief) for table in sorted(shown, key=self._place)]
         text = fence("schema", self.engine.name, "\n".join(lines))
         every = len(self.catalog)
@@ -226,7 +263,7 @@ class SchemaPrompt:
         """The message that asks for a correction: problems, and the tables that the draft named but had not seen."""
         named = self._widened(sql, problems)
         self._failed = sql, tuple(problems), named
-        more = self.context(named) if named else ""
+        more = self.context(named, brief=not self.is_offline) if named else ""
         listed = "\n".join(f"- {problem}" for problem in problems)
         return prompts.render("repair", sql=sql, problems=listed, context=more, question=self._question)
 

@@ -16,6 +16,9 @@ if TYPE_CHECKING:
     from rsql_magic.sql import Privacy
 
 
+MOST_DRAFTS = 5
+
+
 @dataclass(frozen=True, slots=True)
 class QueryOptions:
     """What is wanted of one question.
@@ -25,6 +28,7 @@ class QueryOptions:
         tables: Names of the only tables to use; empty leaves the choice to ``linking``.
         model: Model, or None for the gateway's default.
         retries: Rounds of repair.
+        drafts: Drafts whose results are compared; 0 compares three where the first one leaves doubt.
         run: Whether to run the query.
         max_rows: Most rows brought into the notebook.
         timeout: Most seconds the query may run.
@@ -46,6 +50,7 @@ class QueryOptions:
     tables: tuple[str, ...] = ()
     model: str | None = None
     retries: int = 3
+    drafts: int = 0
     run: bool = True
     max_rows: int = 1000
     timeout: float = 60.0
@@ -94,6 +99,7 @@ class QueryOptions:
 
 _SETTINGS = {
     "retries": "retries",
+    "drafts": "drafts",
     "max_rows": "max_rows",
     "timeout": "query_timeout",
     "silence": "timeout",
@@ -128,6 +134,8 @@ def _refuse_odd(options: QueryOptions) -> None:
         raise BadInput("--max-rows is at least 1.", hint="--no-run writes the query without running it.")
     if options.retries < 0:
         raise BadInput("--retries is at least 0.", hint="0 allows no correction.")
+    if not 0 <= options.drafts <= MOST_DRAFTS:
+        raise BadInput(f"--drafts is 0 to {MOST_DRAFTS}.", hint="0 compares drafts where the first one leaves doubt.")
     refuse_no_time(options.timeout)
     if options.plot not in {None, "auto", *CHARTS}:
         raise BadInput(f"There is no chart of the kind {options.plot!r}.", hint=f"There are: {', '.join(CHARTS)}.")

@@ -71,6 +71,9 @@ class SQLResult(Showable):
         rows: True number of rows, or None when it is not known.
         truncated: True when ``df`` holds only the first of them.
         notes: Facts worth saying, one sentence each.
+        agreed: Drafts that gave these rows, where several were compared; 0 where not.
+        compared: Drafts that were asked for, to compare them.
+        alternatives: A query for each other result that a draft gave.
     """
 
     sql: str = ""
@@ -89,6 +92,9 @@ class SQLResult(Showable):
     rows: int | None = None
     truncated: bool = False
     notes: tuple[str, ...] = ()
+    agreed: int = 0
+    compared: int = 0
+    alternatives: tuple[str, ...] = ()
     dialect: str = ""
     shown_rows: int = 10
     shown_columns: int = 20
@@ -169,6 +175,7 @@ class SQLResult(Showable):
             if self.df is None
             else [table_html(self.df, rows=self.shown_rows, columns=self.shown_columns), self._below()]
         )
+        rounds += [folded("another draft, with another result", fenced(sql, "sql")) for sql in self.alternatives]
         plan = [folded("plan", fenced(self.plan))] if self.plan else []
         markdown = "\n\n".join(part for part in [*rounds, fenced(self.sql, "sql"), *plan, *table, *facts] if part)
         took = "" if self.df is None or self.usage.replayed else f"query {self.timings.sql:.2f} s"

@@ -19,28 +19,35 @@ from typing import TYPE_CHECKING
 
 from rsql_magic import prompts
 from rsql_magic.display import Screen, fenced
-from rsql_magic.errors import AnswerCut, BadInput, NoQuery, QueryFailed, QueryRejected
-from rsql_magic.gateway import Reply, Usage, drafts, restored, usage_of
+from rsql_magic.errors import AnswerCut, BadInput, GatewayError, NoQuery, QueryFailed, QueryRejected
+from rsql_magic.gateway import Reply, Usage, context_exceeded, drafts, restored, usage_of
 from rsql_magic.redaction import redact
 from rsql_magic.sql import fence, join_notes
 from rsql_magic.text2sql import literals
-from rsql_magic.text2sql.drafts import DraftCheck, Native, write_sql
+from rsql_magic.text2sql.drafts import DraftCheck, Native, read_draft, write_sql
 from rsql_magic.text2sql.results import Attempt, SQLResult, Timings
+from rsql_magic.text2sql.voting import Candidate, is_decided, is_empty, voted
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
+    from typing import Unpack
 
     import pandas as pd
 
     from rsql_magic.databases import Rows
-    from rsql_magic.gateway import Described, Message
+    from rsql_magic.gateway import Message, StreamOptions
     from rsql_magic.sql import Fix, Problem
     from rsql_magic.text2sql.drafts import Draft
     from rsql_magic.text2sql.prompt import SchemaPrompt
+    from rsql_magic.text2sql.voting import Vote
 
     Round = drafts.Round[Draft]
 
 _ROWS_TOLD = 20
+_DRAFTS = 3
+"""Drafts compared where the first one leaves doubt."""
+_LONG_QUESTION = 30
+"""Words from which on a question is long enough for two readings."""
 
 
 class Writer:
@@ -78,6 +85,7 @@ class Writer:
         self._notes: dict[str, list[str]] = {}
         self._proposed: dict[str, Fix] = {}
         self._autofix_note = ""
+        self._comparing = False
 
     def run(self) -> SQLResult:
         """Take the question through all steps.
@@ -93,25 +101,27 @@ class Writer:
             raise BadInput("--answer sends rows of the result to the model.", hint="Allow it with --privacy sample.")
         self._screen.status("linking")
         with self._timed("link"):
-            messages = list(self._prompt.linked.messages)
+            self._prompt.linked  # noqa: B018 - the tables are chosen here
         try:
-            steps = write_sql(
-                messages, check=self.check, repair=self.repair, retries=self._options.retries, mend=self.mend
-            )
-            attempts = drafts.drive(steps, self._send)
+            attempts = self._attempts()
         except (QueryFailed, QueryRejected, AnswerCut, KeyboardInterrupt) as error:
             self._entry.add(self._replies)
             if isinstance(error, NoQuery):
                 self._screen.restart("")  # the error says what the model said
             raise
-        result = self._result(self._best(attempts), attempts, messages)
+        best, vote = self._voted(self._best(attempts), attempts)
+        result = self._result(best, attempts)
+        if vote is not None:
+            result.agreed, result.compared = len(vote.groups[0]), vote.asked
+            result.alternatives = tuple(group[0].sql for group in vote.groups[1:])
+            result.notes = (*result.notes, *filter(None, [vote.sentence]))
         self._entry.add(self._replies, answer=fenced(result.sql, "sql"))
         if result.problems:
             raise _no_draft_passed(result)
         if self._options.explain:
             self._explain(result)
         if self._options.run:
-            self._take(result, self._best(attempts).draft.chart)
+            self._take(result, best.draft.chart)
             if self._options.answer:
                 self._answer(result)
         result.usage = usage_of(self._replies)
@@ -120,21 +130,80 @@ class Writer:
 
     # Writing.
 
-    def _send(self, messages: list[Message], described: Described | None = None) -> Reply:
-        self._screen.status("repairing" if self._replies else "writing")
+    def _attempts(self) -> list[Round]:
+        """All rounds until a draft passes; with fewer tables where the model's context is exceeded."""
+        while True:
+            steps = write_sql(
+                self._prompt.linked.messages,
+                check=self.check,
+                repair=self.repair,
+                retries=self._options.retries,
+                mend=self.mend,
+                anew=self._prompt.anew,
+            )
+            try:
+                return drafts.drive(steps, self._send)
+            except GatewayError as error:
+                context = context_exceeded(error)
+                if context is None or not self._prompt.narrowed(context):
+                    raise
+
+    def _voted(self, first: Round, attempts: Sequence[Round]) -> tuple[Round, Vote | None]:
+        """The draft whose rows most drafts give, where several are wanted; further ones are asked for here."""
+        most = self._drafts_wanted(first, attempts)
+        if most < 2:
+            return first, None
+        self._comparing = True
+        candidates = [Candidate(first.draft.sql, self._rows[first.draft.sql].df)]
+        rounds, asked = {first.draft.sql: first}, 1
+        while asked < most and not is_decided(candidates, most):
+            messages, parameters = self._prompt.further(asked)
+            asked += 1
+            reply = self._send(messages, **parameters)
+            if (draft := self._passing(reply)) is not None:
+                rounds.setdefault(draft.sql, drafts.Round(tuple(messages), reply, draft))
+                candidates.append(Candidate(draft.sql, self._rows[draft.sql].df))
+        vote = voted(candidates, asked)
+        return rounds[vote.winner.sql], vote
+
+    def _drafts_wanted(self, first: Round, attempts: Sequence[Round]) -> int:
+        """As many as were asked for; by default three where the first draft leaves doubt, and one otherwise."""
+        if first.problems or first.draft.sql not in self._rows or self._prompt.is_offline:
+            return 1
+        if self._options.drafts:
+            return self._options.drafts
+        doubtful = (
+            len(attempts) > 1
+            or is_empty(self._rows[first.draft.sql].df)
+            or len(self._options.question.split()) >= _LONG_QUESTION
+        )
+        return _DRAFTS if doubtful else 1
+
+    def _passing(self, reply: Reply) -> Draft | None:
+        """The draft of a reply that passes its checks and runs, corrected by rules where they are certain."""
+        try:
+            draft = read_draft(reply)
+            statement, problems = self._checks.read(draft.sql)
+            if problems and (fix := self._checks.autofix(draft.sql)) is not None:
+                draft = replace(draft, sql=fix.sql)
+                statement, problems = self._checks.read(draft.sql)
+            if problems:
+                return None
+            if draft.sql not in self._rows:
+                self._rows[draft.sql] = self._ran(statement)
+        except (QueryFailed, QueryRejected):
+            return None
+        return draft
+
+    def _send(self, messages: list[Message], **options: Unpack[StreamOptions]) -> Reply:
+        self._screen.status("comparing" if self._comparing else "repairing" if self._replies else "writing")
         reply = Reply()
         self._replies.append(reply)
-        with self._timed("write"):
-            stream = self._entry.stream(
-                messages,
-                reply,
-                model=self._options.model,
-                timeout=self._options.silence,
-                described=described or self._prompt.as_values,
-            )
-            with closing(stream) as events:
-                for event in events:
-                    self._screen.event(event, draft=True)
+        first: StreamOptions = {"model": self._options.model, "timeout": self._options.silence}
+        options = {**first, "described": self._prompt.as_values, **options}
+        with self._timed("write"), closing(self._entry.stream(messages, reply, **options)) as events:
+            for event in events:
+                self._screen.event(event, draft=True)
         reply.text = restored(reply.text, self._options.question)
         return reply
 
@@ -180,12 +249,10 @@ class Writer:
 
     def _tried(self, sql: str, statement: str) -> list[str]:
         """Run the query. Problems are what the data had against it, and an empty result that one spelling explains."""
-        self._refuse_costly(statement)
         self._screen.status("running")
         started = self._clock()
         try:
-            native = self._native.of(statement, self._prompt.catalog)
-            rows = self._engine.run(native, max_rows=self._options.max_rows, timeout=self._options.timeout)
+            rows = self._ran(statement)
         except QueryFailed as error:
             if not self._may_repair or self._clock() - started > 0.9 * self._options.timeout:
                 raise  # what was stopped once would be stopped again
@@ -193,6 +260,11 @@ class Writer:
         self._rows[sql] = rows
         self._spent["sql"] = self._spent.get("sql", 0.0) + rows.seconds
         return self._doubts(sql, statement)
+
+    def _ran(self, statement: str) -> Rows:
+        self._refuse_costly(statement)
+        native = self._native.of(statement, self._prompt.catalog)
+        return self._engine.run(native, max_rows=self._options.max_rows, timeout=self._options.timeout)
 
     def _refuse_costly(self, statement: str) -> None:
         """Ask before a query that the database expects to take very long; where nobody is, do not run it.
@@ -269,14 +341,14 @@ class Writer:
         doubted = next(ran, None)
         return replace(doubted, problems=()) if doubted and attempts[-1].problems else attempts[-1]
 
-    def _result(self, last: Round, attempts: Sequence[Round], messages: Sequence[Message]) -> SQLResult:
+    def _result(self, last: Round, attempts: Sequence[Round]) -> SQLResult:
         return SQLResult(
             sql=last.draft.sql,
             question=self._options.question,
             attempts=tuple(_attempt(attempt) for attempt in attempts),
             problems=last.problems,
             usage=usage_of(self._replies),
-            context=messages[-1]["content"],
+            context=self._prompt.linked.messages[-1]["content"],
             says=last.draft.says,
             connection=self._engine.name,
             dialect=self._dialect,
@@ -291,6 +363,8 @@ class Writer:
 
         for word, meant in self._prompt.misspelt.items():
             yield f"“{word}” was read as {meant}."
+        if self._prompt.narrow:
+            yield self._prompt.narrow
         if self._prompt.settled:
             yield self._prompt.settled
         if self._prompt.late:
@@ -367,7 +441,7 @@ class Writer:
     def _words(self, question: str, values: dict[str, str]) -> str:
         """What the model says in words."""
         messages = [{"role": "system", "content": prompts.load("ask")}, {"role": "user", "content": question}]
-        return self._send(messages, lambda: values).text.strip()
+        return self._send(messages, described=lambda: values).text.strip()
 
     @contextmanager
     def _timed(self, step: str) -> Iterator[None]:
