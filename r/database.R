@@ -12,6 +12,15 @@ dialect_of <- function(con) {
   found[[1]]
 }
 
+# What people call a dialect.
+title_of <- function(dialect) {
+  titles <- c(
+    sqlite = "SQLite", duckdb = "DuckDB", postgres = "PostgreSQL", mysql = "MySQL", tsql = "SQL Server",
+    oracle = "Oracle", bigquery = "BigQuery", snowflake = "Snowflake", redshift = "Redshift"
+  )
+  titles[[dialect]]
+}
+
 # Tables and columns as DDL: names and types, no values. `attr(, "tables")` has them as values.
 schema_of <- function(con, dialect) {
   columns <- columns_of(con, dialect)

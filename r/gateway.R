@@ -112,7 +112,11 @@ stream <- function(messages, model, task, show, values = NULL) {
   reply$rest <- raw()
   reply$body <- raw()
   reply$text <- reply$held <- ""
-  body <- list(messages = messages, stream = TRUE, stream_options = list(include_usage = TRUE))
+  # The likeliest answer, and the same one each time; a model that refuses a parameter is asked without it from then on.
+  known <- if (length(model)) model else "default"
+  likeliest <- list(temperature = 0, seed = 1L)
+  likeliest <- likeliest[setdiff(names(likeliest), state$without[[known]])]
+  body <- c(list(messages = messages, stream = TRUE, stream_options = list(include_usage = TRUE)), likeliest)
   if (length(model)) body$model <- model
   if (length(values) && answered_offline(model)) body$rsql <- values
   handle <- curl::new_handle()
@@ -127,7 +131,13 @@ stream <- function(messages, model, task, show, values = NULL) {
     curl::curl_fetch_stream(url, function(piece) take(reply, piece, show), handle = handle),
     error = function(e) if (inherits(e, "rsql_error")) stop(e) else unreachable(at)
   )
-  if (done$status_code >= 400) refused(done$status_code, text_of(reply$body))
+  if (done$status_code >= 400) {
+    error <- record_of(record_of(tryCatch(from_json(text_of(reply$body)), error = function(e) NULL))$error)
+    named <- Filter(function(name) grepl(name, words_of(error$message), fixed = TRUE), names(likeliest))
+    if (!(done$status_code %in% c(400L, 422L)) || !length(named)) refused(done$status_code, text_of(reply$body))
+    state$without[[known]] <- c(state$without[[known]], named)
+    return(stream(messages, model, task, show, values))
+  }
   if (!grepl("event-stream", done$type %||% "", fixed = TRUE)) read_whole(reply, text_of(reply$body), show)
   if (is.null(reply$done)) fail("The answer was cut off. Ask again.")
   if (!grepl("[[:alnum:]]", spoken(reply$text))) fail(silence(reply))

@@ -133,14 +133,14 @@ local({
     schema <- schema_of(con, dialect)
     told <- sql_context(question, schema, dialect)
     # The date only where the question counts from it, so that the same question sends the same words tomorrow.
-    session <- sprintf("dialect=\"%s\"", dialect)
+    more <- ""
     values <- told$rsql
     if (!isFALSE(told$asks_of_now)) {
       if (length(values)) values$today <- format(Sys.Date())
-      session <- sprintf("%s today=\"%s\" time_zone=\"%s\"", session, format(Sys.Date()), format(Sys.time(), "%Z"))
+      more <- sprintf("<session today=\"%s\" time_zone=\"%s\">\n\n", format(Sys.Date()), format(Sys.time(), "%Z"))
     }
-    fields <- list(context = told$context, question = told$question, session = session)
-    first <- list(message_of("system", fill("sql")), message_of("user", do.call(fill, c("sql_question", fields))))
+    fields <- list(context = told$context, question = told$question, more = more)
+    first <- list(message_of("system", fill("sql", dialect = title_of(dialect))), message_of("user", do.call(fill, c("sql_question", fields))))
     messages <- first
     new_round <- rounds()
     for (attempt in 0:retries) {

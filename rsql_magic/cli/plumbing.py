@@ -108,7 +108,9 @@ def link(_: Assistant, _options: argparse.Namespace) -> None:
     catalog = Catalog.from_ddl(request["ddl"], request["dialect"])
     if not len(catalog):
         raise BadInput("The DDL describes no table.", hint="It needs CREATE TABLE statements.")
-    tables = linked(request["question"], catalog, int(request.get("tokens") or 8000))
+    chosen = linked(request["question"], catalog, int(request.get("tokens") or 8000))
+    places = {table.full_name: place for place, table in enumerate(catalog)}
+    tables = sorted(chosen, key=lambda table: places[table.full_name])  # the same tables are the same bytes
     context = fence("schema", "database", "\n".join(ddl(table, "names") for table in tables))
     if len(tables) < len(catalog):
         context += f"\n\n{len(tables)} of {len(catalog)} tables are shown."

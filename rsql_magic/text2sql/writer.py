@@ -173,7 +173,7 @@ class Writer:
         if self._options.drafts:
             return self._options.drafts
         doubtful = (
-            len(attempts) > 1
+            sum(not attempt.mended for attempt in attempts) > 1
             or is_empty(self._rows[first.draft.sql].df)
             or len(self._options.question.split()) >= _LONG_QUESTION
         )

@@ -12,6 +12,8 @@ import pytest
 from IPython.core.interactiveshell import InteractiveShell
 from traitlets.config import Config
 
+from rsql_magic.config import Rsql
+
 
 class Shell(InteractiveShell):
     """A shell whose ``run`` gives back the result, or raises what the cell raised."""
@@ -73,6 +75,12 @@ class FakeGateway:
 @pytest.fixture
 def gateway():
     return FakeGateway()
+
+
+@pytest.fixture(autouse=True)
+def one_draft(monkeypatch):
+    """A reply is written down for each draft; test_voting.py has the comparison of several."""
+    monkeypatch.setattr(Rsql.drafts, "default_value", 1)
 
 
 @pytest.fixture

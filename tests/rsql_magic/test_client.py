@@ -19,6 +19,7 @@ from rsql_magic.errors import (
 )
 from rsql_magic.gateway import LLMClient, Text, Waiting
 from rsql_magic.gateway.events import Done, parse_sse
+from rsql_magic.gateway.model_records import ModelRecords
 from rsql_magic.gateway.refusals import HINTS, error_of
 
 HELLO = [{"role": "user", "content": "hello"}]
@@ -263,3 +264,63 @@ def test_what_the_gateway_itself_refuses_is_not_asked_again():
 
 
 WHOLE = {"choices": [{"message": {"content": "hi"}, "finish_reason": "stop"}]}
+
+
+# Parameters that a model refuses
+
+
+REFUSALS = [
+    (400, "Unsupported value: 'temperature' does not support 0 with this model. Only the default (1) is supported."),
+    (400, "temperature is deprecated for this model"),
+    (422, "Extra inputs are not permitted: seed"),
+]
+
+
+@pytest.mark.parametrize(("status", "words"), REFUSALS)
+def test_a_parameter_that_a_model_refuses_is_left_out_from_then_on(status, words, tmp_path):
+    name = "seed" if "seed" in words else "temperature"
+    sent = []
+
+    def answer(request):
+        sent.append(json.loads(request.content))
+        if name in sent[-1]:
+            return httpx.Response(status, json={"error": {"message": words}})
+        return httpx.Response(
+            200, headers={"content-type": "text/event-stream"}, content=f"{chunk('hi')}\n\ndata: [DONE]\n\n"
+        )
+
+    def ask():
+        records = ModelRecords(tmp_path / "models.json")
+        return list(answering(answer, records=records).stream(HELLO, model="o3", temperature=0, seed=1))
+
+    assert ask()[0] == Text("hi")
+    assert [name in body for body in sent] == [True, False]
+    ask()
+    assert [name in body for body in sent] == [True, False, False]
+    assert {"temperature", "seed"} - {name} <= sent[-1].keys()
+
+
+def test_another_refusal_is_an_error():
+    calls = []
+
+    def answer(request):
+        calls.append(1)
+        return httpx.Response(400, json={"error": {"message": "The temperature outside is 4."}})
+
+    with pytest.raises(GatewayError, match="outside"):
+        list(answering(answer).stream(HELLO, max_tokens=5))
+    assert len(calls) == 1
+
+
+def test_records_of_models_are_read_again_and_forgotten_after_a_month(tmp_path):
+    path, now = tmp_path / "rsql" / "models.json", [1000.0]
+    records = ModelRecords(path, lambda: now[0])
+    records.learn("http://a/", "o3", refuses="seed")
+    records.learn("http://a/", "o3", context=8192)
+    again = ModelRecords(path, lambda: now[0])
+    assert (again.of("http://a/", "o3").refuses, again.of("http://a/", "o3").context) == (("seed",), 8192)
+    assert again.of("http://b/", "o3").refuses == ()
+    now[0] += 32 * 24 * 3600
+    assert again.of("http://a/", "o3").refuses == ()
+    path.write_text("[")
+    assert ModelRecords(path).of("http://a/", "o3").refuses == ()

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import re
+import sqlite3
+
+import httpx
 import pandas as pd
 import pytest
 from IPython.core.completer import provisionalcompleter
@@ -20,7 +24,7 @@ def test_a_question_over_the_live_frames(sales, gateway, capsys):
     assert result.sql.startswith("SELECT region")
     assert [attempt.problems for attempt in result.attempts] == [()]
     assert "CREATE TABLE sales" in gateway.sent
-    assert 'dialect="duckdb"' in gateway.sent
+    assert "You write SQL for DuckDB." in gateway.requests[-1]["messages"][0]["content"]
     assert gateway.sent.endswith("Question: What did each region sell?")
     assert gateway.requests[0]["headers"]["x-rsql-task"] == "sql_ai"
     out = capsys.readouterr().out
@@ -221,3 +225,47 @@ def test_a_mistyped_name_in_the_question_is_read_as_the_name_and_said(ip, con, g
     assert "how many orders?" in gateway.sent
     assert result.question == "how many ordrs?"
     assert "“ordrs” was read as orders." in result.notes
+
+
+def test_a_chart_and_the_day_are_spoken_of_only_where_the_question_does(ip, con, gateway):
+    gateway.replies = [sql("SELECT 1"), sql("SELECT 1"), sql("SELECT 1")]
+    ip.run("%%sql_ai con\nhow many orders?")
+    assert "chart" not in gateway.sent
+    assert "today" not in gateway.sent
+    ip.run("%%sql_ai con\nplot the orders by shop")
+    assert '"chart"' in gateway.sent
+    ip.run("%%sql_ai con\nhow many orders yesterday?")
+    assert "<session today=" in gateway.sent
+    assert all(request["temperature"] == 0 and request["seed"] == 1 for request in gateway.requests)
+
+
+def test_tables_stand_in_the_order_in_which_they_were_made(ip, gateway):
+    connection = sqlite3.connect(":memory:")
+    connection.executescript(
+        "CREATE TABLE zoo (id INTEGER PRIMARY KEY); CREATE TABLE keeper (id INTEGER PRIMARY KEY);"
+        "CREATE TABLE animal (zoo INTEGER REFERENCES zoo (id), keeper INTEGER REFERENCES keeper (id));"
+    )
+    ip.user_ns["zoos"] = connection
+    for question in ("how many animals?", "which keeper has the zoo?"):
+        gateway.replies = [sql("SELECT count(*) FROM animal")]
+        ip.run(f"%%sql_ai zoos\n{question}")
+    made = [re.findall(r"CREATE TABLE (\w+)", request["messages"][-1]["content"]) for request in gateway.requests]
+    assert made == [["zoo", "keeper", "animal"]] * 2
+    assert re.findall(r"FOREIGN KEY \((\w+)", gateway.sent) == ["zoo", "keeper"]
+    connection.close()
+
+
+@pytest.mark.parametrize("words", ["This model's maximum context length is 900 tokens.", "context_length_exceeded"])
+def test_fewer_tables_are_shown_where_the_context_is_exceeded(ip, gateway, words):
+    connection = sqlite3.connect(":memory:")
+    for n in range(40):
+        connection.execute(f"CREATE TABLE t{n} (id INTEGER PRIMARY KEY, a TEXT, b TEXT, c TEXT)")
+    connection.execute("CREATE TABLE orders (id INTEGER PRIMARY KEY, placed TEXT)")
+    ip.user_ns["wide"] = connection
+    refusal = httpx.Response(400, json={"error": {"message": words, "code": "context_length_exceeded"}})
+    gateway.replies = [refusal, sql("SELECT count(*) AS n FROM orders")]
+    result = ip.run("%%sql_ai wide\nhow many orders?")
+    assert "CREATE TABLE orders" in gateway.sent
+    assert len(gateway.sent) < len(gateway.requests[0]["messages"][-1]["content"]) / 1.8
+    assert any(note.startswith("The model's context is short: ") for note in result.notes)
+    connection.close()

@@ -49,7 +49,7 @@ def test_sqlite_and_urls(ip, gateway, tmp_path):
     gateway.replies = [sql("SELECT sum(x) AS s FROM t")] * 4
     for name in ("lite", "url", f"sqlite:///{path}", str(path)):
         assert ip.run(f"%%sql_ai {name}\nsum of x").df.s[0] == 3
-    assert 'dialect="sqlite"' in gateway.sent
+    assert "You write SQL for SQLite." in gateway.requests[-1]["messages"][0]["content"]
     made.close()
 
 

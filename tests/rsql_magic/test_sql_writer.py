@@ -16,7 +16,7 @@ def said(sql, words=""):
     return Reply(text=f"```sql\n{sql}\n```\n{words}")
 
 
-def written(replies, problems, retries=3):
+def written(replies, problems, retries=3, anew=None):
     """Drive the generator with replies, and with what the check says of each draft."""
     sent = []
 
@@ -29,6 +29,7 @@ def written(replies, problems, retries=3):
         check=lambda sql: problems.get(sql, []),
         repair=lambda sql, wrong: f"fix {sql}: {'; '.join(wrong)}",
         retries=retries,
+        anew=anew,
     )
     return drafts.drive(steps, send), sent
 
@@ -50,9 +51,29 @@ def test_a_repair_sends_the_last_draft_and_its_problems_only():
 
 @pytest.mark.parametrize("retries", [0, 1, 3])
 def test_the_rounds_are_counted(retries):
-    attempts, sent = written([said("A")] * 9, {"A": ["no"]}, retries)
+    drafts_ = "ABCD"
+    attempts, sent = written([said(sql) for sql in drafts_], {sql: ["no"] for sql in drafts_}, retries)
     assert len(sent) == retries + 1
     assert attempts[-1].problems == ("no",)
+
+
+def test_the_rounds_end_when_nothing_changes():
+    _, sent = written([said("A"), said("A"), said("B")], {"A": ["no"]})
+    assert len(sent) == 2
+
+
+def test_the_approach_changes_after_two_drafts_that_failed():
+    other = [{"role": "user", "content": "another way"}]
+    seen = []
+
+    def anew(failed, problems):
+        seen.append((failed, problems))
+        return other
+
+    attempts, sent = written([said("A"), said("B"), said("C"), said("D")], {sql: ["no"] for sql in "ABC"}, anew=anew)
+    assert seen == [(["A", "B"], ["no", "no"])]
+    assert sent[2] == sent[3][:1] == other
+    assert [attempt.draft.sql for attempt in attempts] == list("ABCD")
 
 
 def test_a_refusal_of_the_guard_ends_it():
