@@ -11,21 +11,34 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     import pandas as pd
 
+    from rsql_magic.gateway.drafts import Round
+    from rsql_magic.text2sql.drafts import Draft
+
+DOUBTFUL = 3
+"""Drafts compared where the first one leaves doubt."""
+
+_LONG_QUESTION = 30
+"""Words from which on a question is long enough for two readings."""
 _DIGITS = 6
 """Significant digits in which two numbers are the same: sums of floats differ in the last ones."""
 _SHOWN = 2
 
 
 @dataclass(frozen=True, slots=True)
-class Candidate:
+class DraftResult:
     """A draft that passed its checks, and the rows that it gave."""
 
-    sql: str
+    draft: Draft
     frame: pd.DataFrame
+
+    @property
+    def sql(self) -> str:
+        """The draft's query."""
+        return self.draft.sql
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,15 +46,15 @@ class Vote:
     """The drafts of one question by their results, the largest group first.
 
     Args:
-        groups: Candidates of the same rows; of groups of one size the one with rows comes first, then the earliest.
+        groups: Results of the same rows; of groups of one size the one with rows comes first, then the earliest.
         asked: Drafts that were asked for, also those that failed.
     """
 
-    groups: tuple[tuple[Candidate, ...], ...]
+    groups: tuple[tuple[DraftResult, ...], ...]
     asked: int
 
     @property
-    def winner(self) -> Candidate:
+    def winner(self) -> DraftResult:
         """The earliest draft of the largest group."""
         return self.groups[0][0]
 
@@ -55,28 +68,52 @@ class Vote:
         return f"Drafts differ: {agreed} of {self.asked} give this result. Another {other}."
 
 
-def voted(candidates: Sequence[Candidate], asked: int) -> Vote:
-    """Group candidates by their rows.
+def compared(first: DraftResult, most: int, further: Callable[[int], DraftResult | None]) -> Vote:
+    """Ask for further drafts until none can change which group is the largest.
+
+    Args:
+        first: The draft that is there.
+        most: Drafts in all.
+        further: Asks for the draft of a number, from 1; None where it fails.
+    """
+    results, asked = [first], 1
+    while asked < most and not is_decided(results, most):
+        result = further(asked)
+        asked += 1
+        results += [result] if result else []
+    return voted(results, asked)
+
+
+def voted(results: Sequence[DraftResult], asked: int) -> Vote:
+    """Group results by their rows.
 
     Example:
         >>> import pandas as pd
+        >>> from rsql_magic.text2sql.drafts import Draft
         >>> two, three = pd.DataFrame({"n": [2]}), pd.DataFrame({"n": [3]})
-        >>> drafts = [Candidate("SELECT 2", two), Candidate("SELECT 3", three), Candidate("SELECT 1 + 2", three)]
-        >>> print(voted(drafts, 3).winner.sql, "-", voted(drafts, 3).sentence)
+        >>> drafts = [("SELECT 2", two), ("SELECT 3", three), ("SELECT 1 + 2", three)]
+        >>> vote = voted([DraftResult(Draft(sql), frame) for sql, frame in drafts], 3)
+        >>> print(vote.winner.sql, "-", vote.sentence)
         SELECT 3 - Drafts differ: 2 of 3 give this result. Another gives 2 where this gives 3.
     """
-    found: dict[Any, list[Candidate]] = {}
-    for candidate in candidates:
-        found.setdefault(_key(candidate.frame), []).append(candidate)
+    found: dict[Any, list[DraftResult]] = {}
+    for result in results:
+        found.setdefault(_key(result.frame), []).append(result)
     groups = sorted(found.values(), key=lambda group: (-len(group), is_empty(group[0].frame)))
     return Vote(tuple(map(tuple, groups)), asked)
 
 
-def is_decided(candidates: Iterable[Candidate], most: int) -> bool:
+def is_decided(results: Iterable[DraftResult], most: int) -> bool:
     """Whether no further draft can change which group of ``most`` drafts is the largest."""
-    sizes = Counter(_key(candidate.frame) for candidate in candidates).most_common(2)
+    sizes = Counter(_key(result.frame) for result in results).most_common(2)
     left = most - sum(size for _, size in sizes)
     return len(sizes) > 0 and sizes[0][1] > (sizes[1][1] if len(sizes) > 1 else 0) + left
+
+
+def is_doubtful(question: str, rounds: Sequence[Round[Draft]], frame: pd.DataFrame) -> bool:
+    """Whether a first draft is worth comparing: the model had to correct it, it found nothing, or much was asked."""
+    asked = sum(not each.mended for each in rounds)
+    return asked > 1 or is_empty(frame) or len(question.split()) >= _LONG_QUESTION
 
 
 def is_empty(frame: pd.DataFrame) -> bool:

@@ -26,7 +26,8 @@ from rsql_magic.sql import fence, join_notes
 from rsql_magic.text2sql import literals
 from rsql_magic.text2sql.drafts import DraftCheck, Native, read_draft, write_sql
 from rsql_magic.text2sql.results import Attempt, SQLResult, Timings
-from rsql_magic.text2sql.voting import Candidate, is_decided, is_empty, voted
+from rsql_magic.text2sql.running import QueryRunner
+from rsql_magic.text2sql.voting import DOUBTFUL, DraftResult, compared, is_doubtful
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -44,10 +45,6 @@ if TYPE_CHECKING:
     Round = drafts.Round[Draft]
 
 _ROWS_TOLD = 20
-_DRAFTS = 3
-"""Drafts compared where the first one leaves doubt."""
-_LONG_QUESTION = 30
-"""Words from which on a question is long enough for two readings."""
 
 
 class Writer:
@@ -75,10 +72,10 @@ class Writer:
         self._entry = prompt.entry
         self._screen = screen or Screen()
         self._clock = clock
-        self._confirm = confirm
         self._replies: list[Reply] = []
         self._spent: dict[str, float] = {}
         self._native = Native(prompt.engine, prompt.dialect)
+        self._runner = QueryRunner(prompt.engine, self._native, prompt.options, lambda: prompt.catalog, confirm)
         self._checks = DraftCheck(prompt.dialect, lambda: prompt.catalog, self._compiled)
         self._rows: dict[str, Rows] = {}
         self._doubted: str = ""
@@ -109,7 +106,7 @@ class Writer:
             if isinstance(error, NoQuery):
                 self._screen.restart("")  # the error says what the model said
             raise
-        best, vote = self._voted(self._best(attempts), attempts)
+        best, vote = self._compared(self._best(attempts), attempts)
         result = self._result(best, attempts)
         if vote is not None:
             result.agreed, result.compared = len(vote.groups[0]), vote.asked
@@ -148,41 +145,21 @@ class Writer:
                 if context is None or not self._prompt.narrowed(context):
                     raise
 
-    def _voted(self, first: Round, attempts: Sequence[Round]) -> tuple[Round, Vote | None]:
+    def _compared(self, first: Round, attempts: Sequence[Round]) -> tuple[Round, Vote | None]:
         """The draft whose rows most drafts give, where several are wanted; further ones are asked for here."""
-        most = self._drafts_wanted(first, attempts)
-        if most < 2:
+        rows = self._rows.get(first.draft.sql)
+        most = 1 if first.problems or rows is None or self._prompt.is_offline else self._options.drafts
+        if rows is None or most == 1 or not (most or is_doubtful(self._options.question, attempts, rows.df)):
             return first, None
         self._comparing = True
-        candidates = [Candidate(first.draft.sql, self._rows[first.draft.sql].df)]
-        rounds, asked = {first.draft.sql: first}, 1
-        while asked < most and not is_decided(candidates, most):
-            messages, parameters = self._prompt.further(asked)
-            asked += 1
-            reply = self._send(messages, **parameters)
-            if (draft := self._passing(reply)) is not None:
-                rounds.setdefault(draft.sql, drafts.Round(tuple(messages), reply, draft))
-                candidates.append(Candidate(draft.sql, self._rows[draft.sql].df))
-        vote = voted(candidates, asked)
-        return rounds[vote.winner.sql], vote
+        vote = compared(DraftResult(first.draft, rows.df), most or DOUBTFUL, self._further)
+        return (first if vote.winner.draft is first.draft else replace(first, draft=vote.winner.draft)), vote
 
-    def _drafts_wanted(self, first: Round, attempts: Sequence[Round]) -> int:
-        """As many as were asked for; by default three where the first draft leaves doubt, and one otherwise."""
-        if first.problems or first.draft.sql not in self._rows or self._prompt.is_offline:
-            return 1
-        if self._options.drafts:
-            return self._options.drafts
-        doubtful = (
-            sum(not attempt.mended for attempt in attempts) > 1
-            or is_empty(self._rows[first.draft.sql].df)
-            or len(self._options.question.split()) >= _LONG_QUESTION
-        )
-        return _DRAFTS if doubtful else 1
-
-    def _passing(self, reply: Reply) -> Draft | None:
-        """The draft of a reply that passes its checks and runs, corrected by rules where they are certain."""
+    def _further(self, number: int) -> DraftResult | None:
+        """A further draft that passes its checks and runs, corrected by rules where they are certain."""
+        messages, parameters = self._prompt.further(number)
         try:
-            draft = read_draft(reply)
+            draft = read_draft(self._send(messages, **parameters))
             statement, problems = self._checks.read(draft.sql)
             if problems and (fix := self._checks.autofix(draft.sql)) is not None:
                 draft = replace(draft, sql=fix.sql)
@@ -190,10 +167,11 @@ class Writer:
             if problems:
                 return None
             if draft.sql not in self._rows:
-                self._rows[draft.sql] = self._ran(statement)
-        except (QueryFailed, QueryRejected):
+                self._rows[draft.sql] = self._runner.run(statement)
+                self._doubts(draft.sql, statement)  # for the notes
+        except (QueryFailed, QueryRejected, GatewayError):  # what the first draft gave is not lost for it
             return None
-        return draft
+        return DraftResult(draft, self._rows[draft.sql].df)
 
     def _send(self, messages: list[Message], **options: Unpack[StreamOptions]) -> Reply:
         self._screen.status("comparing" if self._comparing else "repairing" if self._replies else "writing")
@@ -252,7 +230,7 @@ class Writer:
         self._screen.status("running")
         started = self._clock()
         try:
-            rows = self._ran(statement)
+            rows = self._runner.run(statement)
         except QueryFailed as error:
             if not self._may_repair or self._clock() - started > 0.9 * self._options.timeout:
                 raise  # what was stopped once would be stopped again
@@ -261,47 +239,18 @@ class Writer:
         self._spent["sql"] = self._spent.get("sql", 0.0) + rows.seconds
         return self._doubts(sql, statement)
 
-    def _ran(self, statement: str) -> Rows:
-        self._refuse_costly(statement)
-        native = self._native.of(statement, self._prompt.catalog)
-        return self._engine.run(native, max_rows=self._options.max_rows, timeout=self._options.timeout)
-
-    def _refuse_costly(self, statement: str) -> None:
-        """Ask before a query that the database expects to take very long; where nobody is, do not run it.
-
-        Raises:
-            QueryFailed: It may not run.
-        """
-        work = self._expected_work(statement) if self._options.plan_rows else 0
-        if work <= self._options.plan_rows:
-            return
-        costs = f"The database expects to handle about {work:,} rows for this query"
-        if self._confirm is None or not self._confirm(f"{costs}."):
-            raise QueryFailed(
-                f"{costs}; {self._options.plan_rows:,} are allowed without asking.",
-                hint="Ask for less, or raise %config Rsql.plan_rows.",
-                sql=statement,
-            )
-
-    def _expected_work(self, statement: str) -> int:
-        """Rows that the database expects to handle; 0 where it does not say, as for SHOW."""
-        try:
-            return self._engine.plan(self._native.of(statement, self._prompt.catalog)).work or 0
-        except QueryFailed:
-            return 0
-
     def _doubts(self, sql: str, statement: str) -> list[str]:
         """Why a query that runs may be wrong: a message to the model once, and a note where it insists."""
         if self._options.level == "names":
             self._notes[sql] = [note.text for note in join_notes(statement, self._dialect, self._prompt.catalog)]
             return []
         found = literals.comparisons(statement, self._dialect, self._prompt.catalog)
-        doubts = literals.doubts(found, self._engine.dialect, self._looked_up)
+        doubts = literals.doubts(found, self._engine.dialect, self._runner.looked_up)
         notes = join_notes(
             self._native.of(statement, self._prompt.catalog),
             self._engine.dialect,
             self._prompt.catalog,
-            self._number,
+            self._runner.number,
             self._options.question,
         )
         self._notes[sql] = [*(doubts or literals.out_of_range(found)), *(note.text for note in notes)]
@@ -310,18 +259,6 @@ class Writer:
             return []
         self._doubted = sql
         return doubts
-
-    def _number(self, query: str) -> int | None:
-        """What a small query of our own counts; None where the database refuses it or takes long."""
-        found = self._looked_up(query)
-        return int(float(found[0])) if found else None
-
-    def _looked_up(self, query: str) -> list[str]:
-        """The first column of a small query of our own; nothing where the database refuses it or takes long."""
-        try:
-            return [str(value) for value in self._engine.run(query, max_rows=3, timeout=10.0).df.iloc[:, 0]]
-        except (QueryFailed, QueryRejected):
-            return []
 
     def repair(self, sql: str, problems: Sequence[str]) -> str:
         """The message that asks for a correction, with what rules would make of the draft's joins."""
@@ -415,7 +352,7 @@ class Writer:
     def _planned(self, result: SQLResult) -> str:
         """The plan; of a query for another database that cannot be run here, nothing, with a note."""
         try:
-            plan = self._engine.plan(self._native.of(result.sql, self._prompt.catalog))
+            plan = self._runner.plan(result.sql)
         except QueryFailed as error:
             if self._options.run or not self._native.is_foreign:
                 raise

@@ -6,7 +6,8 @@ import pandas as pd
 import pytest
 
 from rsql_magic.config import Rsql
-from rsql_magic.text2sql.voting import Candidate, difference, is_decided, voted
+from rsql_magic.text2sql.drafts import Draft
+from rsql_magic.text2sql.voting import DraftResult, difference, is_decided, voted
 
 COUNT = "SELECT count(*) AS n FROM orders"
 SHOPS = "SELECT count(DISTINCT shop) AS n FROM orders"
@@ -23,8 +24,8 @@ def by_doubt(monkeypatch):
     monkeypatch.setattr(Rsql.drafts, "default_value", 0)
 
 
-def candidates(*frames):
-    return [Candidate(f"SELECT {n}", pd.DataFrame(frame)) for n, frame in enumerate(frames)]
+def results(*frames):
+    return [DraftResult(Draft(f"SELECT {n}"), pd.DataFrame(frame)) for n, frame in enumerate(frames)]
 
 
 def test_the_result_that_most_drafts_give_is_taken(ip, con, gateway):
@@ -81,20 +82,20 @@ def test_a_number_of_drafts_that_makes_no_sense(ip, con, drafts):
 
 
 def test_equal_groups_prefer_rows_to_none_and_then_the_first():
-    assert voted(candidates({"n": []}, {"n": [1]}), 2).winner.sql == "SELECT 1"
-    assert voted(candidates({"n": [None]}, {"n": [1]}), 2).winner.sql == "SELECT 1"
-    assert voted(candidates({"n": [2]}, {"n": [1]}), 2).winner.sql == "SELECT 0"
+    assert voted(results({"n": []}, {"n": [1]}), 2).winner.sql == "SELECT 1"
+    assert voted(results({"n": [None]}, {"n": [1]}), 2).winner.sql == "SELECT 1"
+    assert voted(results({"n": [2]}, {"n": [1]}), 2).winner.sql == "SELECT 0"
 
 
 def test_results_are_equal_whatever_their_order_names_and_last_digits():
     one = {"shop": ["N", "S"], "total": [0.1 + 0.2, 2]}
     other = {"sum": [2.0, 0.3], "name": ["S", "N"]}
-    assert len(voted(candidates(one, other), 2).groups) == 1
-    assert len(voted(candidates(one, {"shop": ["N", "S"], "total": [0.3, 3]}), 2).groups) == 2
+    assert len(voted(results(one, other), 2).groups) == 1
+    assert len(voted(results(one, {"shop": ["N", "S"], "total": [0.3, 3]}), 2).groups) == 2
 
 
 def test_the_vote_is_decided_once_no_draft_can_change_it():
-    one, two = candidates({"n": [1]}, {"n": [2]})
+    one, two = results({"n": [1]}, {"n": [2]})
     assert not is_decided([one], 3)
     assert not is_decided([one, two], 3)
     assert is_decided([one, one], 3)
