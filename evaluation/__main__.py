@@ -115,8 +115,15 @@ def summary(records: Sequence[Record]) -> str:
         lines.append(f"{way:18}{''.join(f'{value:>9}' for value in (*(ends[name] for name in head), *shares))}")
     lines += ["", *_paired("first draft", [(one.plain.ended, one.ours.first) for one in records])]
     lines += [*_paired("final", [(one.plain.ended, one.ours.ended) for one in records]), ""]
-    repaired = [one.ours.ended for one in records if one.ours.rounds > 1]
-    lines.append(f"{len(repaired)} drafts were repaired, of which {repaired.count('right')} ended right.")
+    repaired = [one.ours.ended for one in records if one.ours.first == "fails"]
+    lines.append(f"{len(repaired)} first drafts did not run, of which {repaired.count('right')} ended right.")
+    trusted = {
+        "agreed": [one.ours.ended for one in records if one.ours.agreed > 1],
+        "differed": [one.ours.ended for one in records if one.ours.compared > 1 >= one.ours.agreed],
+        "alone": [one.ours.ended for one in records if one.ours.drafts and not one.ours.compared],
+    }
+    shares = (f"{name} {ends.count('right')} of {len(ends)}" for name, ends in trusted.items())
+    lines.append(f"Right, by what drafts said of each other: {', '.join(shares)}.")
     for name, outcomes in (("plain", [one.plain for one in records]), ("rsql", [one.ours for one in records])):
         lines.append(f"{name}: {_cost(outcomes)}")
     return "\n".join(lines)

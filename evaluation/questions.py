@@ -64,6 +64,9 @@ class Outcome:
         first: How its first draft would have ended.
         first_sql: That draft.
         rounds: Requests to the model.
+        drafts: Drafts written one after the other until one passed; further ones for comparison do not count.
+        compared: Drafts whose results were compared, with the first; 0 where it stood alone.
+        agreed: Those of them that gave the rows of the answer.
         why: The error, where there is one.
         prompt_tokens: All tokens sent.
         cached_tokens: Those of them that the server had kept.
@@ -78,6 +81,9 @@ class Outcome:
     first: str = ""
     first_sql: str = ""
     rounds: int = 0
+    drafts: int = 0
+    compared: int = 0
+    agreed: int = 0
     why: str = ""
     prompt_tokens: int = 0
     cached_tokens: int = 0
@@ -164,6 +170,8 @@ def ask_rsql(question: Question, database: Database, replies: Replies, model: st
         outcome.ended, outcome.why = "crash", f"{type(error).__name__}: {error}"
     else:
         outcome.sql = result.sql
+        outcome.drafts = sum(not attempt.mended for attempt in result.attempts)
+        outcome.compared, outcome.agreed = result.compared, result.agreed
         outcome.ended, outcome.why = judged(result.sql, question, database)
     taken = replies.taken()
     outcome.count(taken, time.perf_counter() - began)

@@ -306,10 +306,11 @@ def test_right_wrong_repaired_and_refused_answers_are_told_apart(two_runs):
     }
     assert "4 shelf: left out, as the gold query is no answer: no such column: sheets" in printed
     repaired = records[2]["ours"]
-    assert (repaired["first"], repaired["rounds"], repaired["prompt_tokens"]) == ("fails", 2, 180)
+    assert (repaired["first"], repaired["drafts"], repaired["rounds"]) == ("fails", 2, 4)  # two more are compared
+    assert (repaired["compared"], repaired["agreed"], repaired["prompt_tokens"]) == (3, 1, 360)
     assert "sheets" in repaired["first_sql"]
     assert "rsql alone is right 1 times, the plain prompt alone 0 times (McNemar p = 1.000)" in printed
-    assert "1 drafts were repaired, of which 1 ended right." in printed
+    assert "1 first drafts did not run, of which 1 ended right." in printed
     page = Path(printed.rsplit("\n\n", 1)[1].split(" shows ")[0]).read_text(encoding="utf-8")
     assert page.index("<h2>Won</h2>") < page.index("<h2>Both wrong</h2>") < page.index("<h2>Both right</h2>")
 

@@ -170,6 +170,8 @@ def test_what_a_preview_shows_is_what_is_sent(talk, gateway, ip, text):
     assert body(gateway) == {
         "messages": shown["messages"],
         "model": shown["model"],
+        "temperature": 0,
+        "seed": 1,
         "stream": True,
         "stream_options": {"include_usage": True},
     }
