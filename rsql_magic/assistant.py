@@ -112,13 +112,14 @@ class Assistant:
         if "{{" in text and not look:
             self.locator.learn_policy()
         _refuse_odd_question(lang, privacy, timeout)
-        asked, hint = self._filled(text, snapshot, privacy, attached), unfilled(text, snapshot.namespace)
+        level = privacy or settings.privacy
+        asked, hint = self._filled(text, snapshot, self.locator.most(level), attached)
         return NotebookQuestion(
             asked,
             names=tuple(names),
             model=settings.resolve(model),
             lang=lang or settings.lang,
-            level=privacy or settings.privacy,
+            level=level,
             context=context,
             budget=settings.context_tokens,
             timeout=timeout or settings.timeout,
@@ -273,18 +274,12 @@ class Assistant:
         return Chat(lambda: self.locator.client, history_tokens=self.settings.history_tokens, clock=self._clock)
 
     def _filled(
-        self, text: str, snapshot: NotebookSnapshot, level: Privacy | None, attached: Sequence[Piece] = ()
-    ) -> str:
-        """The question with its ``{{names}}`` filled in; see `filled`."""
-        level = self.locator.most(level or self.settings.privacy)
-        return filled(
-            text,
-            snapshot,
-            self.settings,
-            level,
-            catalog=lambda: self._catalog(level),
-            attached=[one.text for one in attached],
-        )
+        self, text: str, snapshot: NotebookSnapshot, level: Privacy, attached: Sequence[Piece] = ()
+    ) -> tuple[str, str]:
+        """The question with its ``{{names}}`` filled in, and a hint on names that were left as they stand."""
+        texts = [one.text for one in attached]
+        asked = filled(text, snapshot, self.settings, level, catalog=lambda: self._catalog(level), attached=texts)
+        return asked, unfilled(text, snapshot.namespace)
 
     def sql_ai(
         self,
@@ -310,11 +305,10 @@ class Assistant:
             RsqlError: One of its kinds; see ``rsql_magic.errors``.
         """
         screen, snapshot = screen or Screen(), snapshot or NotebookSnapshot()
-        hint = unfilled(question, snapshot.namespace)
         self._begin(new, chat)
         with ending(screen), self.connections.working():
             self.locator.learn_policy()
-            prompt, choice = self._prompt(
+            prompt, choice, hint = self._prompt(
                 question, connection, snapshot, options, chat, linked=linked, executor=executor
             )
             prompt.entry.begin()
@@ -346,7 +340,7 @@ class Assistant:
         """The first request of ``sql_ai``; no model is asked, and the connection in use stays in use."""
         self._begin(False, chat)
         with self.connections.undecided():
-            prompt, _ = self._prompt(question, connection, snapshot or NotebookSnapshot(), options, chat)
+            prompt, *_ = self._prompt(question, connection, snapshot or NotebookSnapshot(), options, chat)
             linked = prompt.linked
         return replace(self._preview(linked.messages), linked=linked, note=linked.late)
 
@@ -360,12 +354,12 @@ class Assistant:
         *,
         linked: Linked | None = None,
         executor: MainThreadExecutor | None = None,
-    ) -> tuple[SchemaPrompt, str]:
-        """The prompt of a question, and a note on the choice of its database."""
+    ) -> tuple[SchemaPrompt, str, str]:
+        """The prompt of a question, a note on the choice of its database, and a hint on names left as they stand."""
         options = options or self.query_options()
-        options = replace(
-            options, question=self._filled(question, snapshot, options.level), level=self.locator.most(options.level)
-        )
+        level = self.locator.most(options.level)
+        asked, hint = self._filled(question, snapshot, level)
+        options = replace(options, question=asked, level=level)
         sources = snapshot.sources(options.question, options.tables)
         engine, choice = self.connections.engine("" if connection is None else connection, sources, options.question)
         talk = self.chat if chat is None else chat
@@ -384,7 +378,7 @@ class Assistant:
             examples=verified.read(verified.paths(self._environ)),
             linked=linked,
         )
-        return prompt, choice
+        return prompt, choice, hint
 
     def verify(self, result: SQLResult | None = None, *, user: bool = False) -> Path:
         """Keep a question and its SQL as verified, so that questions like it are shown them; gives the file's path.

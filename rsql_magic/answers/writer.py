@@ -313,10 +313,11 @@ class AnswerWriter:
         """The messages of the request: prompt, history, the notebook's context, and the question."""
         if self.prepared is not None:
             return list(self.prepared.messages)
-        system = prompts.render("ask", lang=LANGUAGES[self.question.lang])
+        context = self.gathered.text
         attached = (fence(piece.kind, piece.name, piece.text) for piece in self.question.attached)
         asked = "\n\n".join([self.question.text, *attached])
-        user = prompts.render("question", context=self.gathered.text, question=asked)
+        system = prompts.render("ask", lang=LANGUAGES[self.question.lang])
+        user = prompts.render("question", context=context, question=asked)
         return self.entry.messages(system, user.strip())
 
     def as_values(self) -> dict[str, Any]:

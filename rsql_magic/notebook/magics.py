@@ -173,10 +173,10 @@ class RsqlMagics(Magics):
             raise _no_chart(read.connection)
         _refuse_left_over(read, cell)
         question = joined(read.text, cell, "%%sql_ai")
+        asked, silent = spoken(question), silenced(question)
         files = _savable(options.save)
         if any(file.suffix.lower() in {".png", ".svg"} for file in files):
             options.plot = options.plot or "auto"
-        asked, silent = spoken(question), silenced(question)
         query = self.assistant.query_options(**given(options), run=not options.no_run, level=options.privacy)
         if options.show_context:
             unsure, afresh = self.assistant.locator.unknown_policy(), self._afresh(options.new)
