@@ -5,6 +5,7 @@ from __future__ import annotations
 import builtins
 import gc
 import os
+import random
 import shutil
 import signal
 import subprocess
@@ -16,6 +17,11 @@ import pytest
 
 _SERVERS = {"postgresql", "mariadb", "redis", "redis_cluster"}
 _NOT_QUICK = {"bench", "distributions", "programs", "slow", "sweep"}
+_LONGEST = (
+    *("tests/hub/", "e2e/test_panel.py", "e2e/test_markdown_pages.py", "e2e/test_r_databases.py", "e2e/test_kernel.py"),
+    *("test_many_callers.py", "test_nothing_leaves.py", "test_tenants_together.py", "test_context_privacy.py"),
+    *("contract/test_two_gateways.py", "e2e/test_r.py", "e2e/test_r_replies.py", "e2e/test_markdown_cells.py"),
+)
 _R_IS_REQUIRED = os.environ.get("RSQL_TEST_REQUIRE_R") == "1"
 _started: list[str] = []
 
@@ -64,8 +70,22 @@ def pytest_ignore_collect(collection_path, config):
     return None
 
 
-def pytest_collection_modifyitems(items):
+def pytest_addoption(parser):
+    parser.addoption("--shuffle", type=int, metavar="SEED", help="run files, and the tests of each, in another order")
+
+
+def _in_order(items, seed):
+    """What takes longest first, so that no worker is left alone with it; with a seed, any order of files and tests."""
+    if seed is None:
+        return sorted(items, key=lambda item: next((at for at, long in enumerate(_LONGEST) if long in item.nodeid), 99))
+    chance = random.Random(seed)
+    rank = {path: chance.random() for path in dict.fromkeys(item.path for item in items)}
+    return sorted(items, key=lambda item: (rank[item.path], chance.random()))
+
+
+def pytest_collection_modifyitems(config, items):
     """``-m quick`` takes what starts no program, plays no simulation, draws no generated cases and is not ``slow``."""
+    items[:] = _in_order(items, config.getoption("shuffle"))
     for item in items:
         long = "simulation" in item.fixturenames or hasattr(item.obj, "hypothesis")
         if not (long or _starts_programs(item) or _NOT_QUICK & {mark.name for mark in item.iter_markers()}):

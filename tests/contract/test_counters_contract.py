@@ -246,6 +246,7 @@ def moment(part):
     return part.place / 1e6 if isinstance(part.place, int) else part.place[1].at
 
 
+@pytest.mark.slow
 @pytest.mark.asyncio
 async def test_minute_after_minute_each_limit_is_used_and_never_overrun(opened):
     spans = {10: 0.1, 25: 0.4, 50: 1.6}  # as 10 a minute, 60 an hour and 500 a day, of which each binds at times

@@ -131,6 +131,7 @@ async def ask(client):
     return reply.status_code, reply.text, time.monotonic()
 
 
+@pytest.mark.slow
 async def test_what_is_under_way_ends_soon_and_later_requests_are_served(disk, tmp_path, caplog):
     url, full, tidy = disk
     go_on = asyncio.Event()

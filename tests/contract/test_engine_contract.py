@@ -215,6 +215,7 @@ def test_the_names_level_looks_at_no_value(engine):
     assert "2024" not in "".join(ddl(table, "names") for table in engine.catalog("stats"))
 
 
+@pytest.mark.slow
 def test_the_catalog_is_kept_until_a_table_changes(shop, engine, monkeypatch):
     monkeypatch.setattr(engines, "SLOW_PROBE", 60.0)  # however busy this machine is
     first = engine.catalog()
@@ -338,6 +339,7 @@ def test_a_query_that_never_ends_is_stopped(unguarded, seconds):
     assert engine.run("SELECT 1 AS one").df["one"].tolist() == [1]
 
 
+@pytest.mark.slow
 def test_interrupt_stops_a_query_from_another_thread(unguarded):
     engine = unguarded
     engine.catalog()
@@ -347,6 +349,7 @@ def test_interrupt_stops_a_query_from_another_thread(unguarded):
     assert engine.run("SELECT 1 AS one").df["one"].tolist() == [1]
 
 
+@pytest.mark.slow
 def test_ctrl_c_stops_the_query_in_the_database_too(shop, unguarded):
     engine = unguarded
     engine.catalog()
@@ -377,6 +380,7 @@ def test_a_result_that_fills_memory_is_cut_and_says_so(unguarded, monkeypatch):
     assert rows.total == 60**3
 
 
+@pytest.mark.slow
 def test_a_huge_result_is_not_waited_for(unguarded, monkeypatch):
     monkeypatch.setattr(engines, "COUNT_SECONDS", 0.1)
     engine = unguarded

@@ -122,6 +122,7 @@ def test_what_cannot_be_delivered_keeps_nothing_else_in_the_spool(request, tmp_p
         store.close()
 
 
+@pytest.mark.slow
 @pytest.mark.asyncio
 async def test_who_brings_such_an_entry_fails_alone(postgresql, tmp_path, request, caplog):
     for kind in ("sqlite", "postgresql"):
@@ -244,6 +245,7 @@ async def ask_all(client, texts):
     return statuses
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", STORES)
 @pytest.mark.asyncio
 async def test_the_next_request_is_served_whatever_text_came_before(kind, request, tmp_path):

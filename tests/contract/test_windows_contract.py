@@ -181,6 +181,7 @@ class Provider:
         return max(sum(1 for other in self.times if at <= other < at + self.seconds) for at in self.times)
 
 
+@pytest.mark.slow
 @pytest.mark.asyncio
 async def test_two_gateways_together_never_overrun_a_key_and_use_it_well(opened):
     async with opened() as here, opened() as there:

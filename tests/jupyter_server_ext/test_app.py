@@ -130,6 +130,7 @@ def test_the_help_names_every_option_in_short_words(programs):
     assert max(map(len, shown.splitlines())) <= 120
 
 
+@pytest.mark.slow
 def test_a_wrong_file_is_one_line_with_the_place(monkeypatch, capsys, tmp_path):
     file = tmp_path / "rsql.toml"
     file.write_text('[[keys]]\nprovider = "groq"\nkey = "gsk_secret"\nrpm = "30"\n')
@@ -140,6 +141,7 @@ def test_a_wrong_file_is_one_line_with_the_place(monkeypatch, capsys, tmp_path):
     assert "gsk_secret" not in line
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:unclosed:ResourceWarning")
 @pytest.mark.parametrize(
     ("arguments", "words"),

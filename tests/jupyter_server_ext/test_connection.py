@@ -313,6 +313,7 @@ async def test_a_damaged_reply_is_an_error(name):
         await replied(DAMAGED[name])
 
 
+@pytest.mark.slow
 async def test_a_bomb_is_not_unpacked():
     bomb = gzip.compress(b"0" * 100_000_000)
     head = OK + b"Content-Encoding: gzip\r\nContent-Length: %d\r\n\r\n" % len(bomb)

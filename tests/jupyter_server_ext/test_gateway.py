@@ -141,6 +141,7 @@ async def test_another_key_answers_at_once_where_one_fails():
         assert repr(gateway.pool).startswith("<KeyPool 1 ready, 1 cooling")
 
 
+@pytest.mark.slow
 async def test_attempts_are_bounded():
     async with SimulatedProvider() as provider, running(key(provider)) as gateway:
         provider.always["m"] = Fault("status", 503)
@@ -214,6 +215,7 @@ async def test_silence_ends_in_time_and_is_not_tried_again_at_the_same_place():
     assert len(provider.requests) == 1
 
 
+@pytest.mark.slow
 async def test_after_silence_another_address_is_tried_first():
     async with SimulatedProvider() as silent, SimulatedProvider() as other:
         keys = [key(silent, "s1"), key(silent, "s2"), key(other, "o1")]
@@ -338,6 +340,7 @@ async def test_who_leaves_while_an_answer_is_gathered_pays_for_what_was_written(
         assert limits.usages[0].completion_tokens >= 10
 
 
+@pytest.mark.slow
 async def test_who_waits_for_a_whole_answer_is_told_that_it_is_under_way():
     async with SimulatedProvider(pace=0.1, words=13) as provider, running(key(provider)) as gateway:
         told = await ask(gateway, whole=True)
@@ -364,6 +367,7 @@ async def test_leaving_before_the_answer_begins_gives_the_key_back():
         assert (await ask(gateway)).text == FULL
 
 
+@pytest.mark.slow
 async def test_a_fallback_answers_where_the_model_cannot_and_is_named():
     async with SimulatedProvider() as provider, running(key(provider), policy=Falls("small")) as gateway:
         provider.always["m"] = Fault("status", 503)
@@ -406,6 +410,7 @@ async def test_a_refused_content_is_not_taken_to_another_model():
     assert not provider.of("other")
 
 
+@pytest.mark.slow
 async def test_a_flapping_model_is_left_alone_while_it_is_down_and_comes_back():
     async with SimulatedProvider() as provider, running(key(provider), policy=Falls("small")) as gateway:
         provider.always["m"] = Fault("status", 503)

@@ -81,6 +81,7 @@ async def test_what_is_no_token_is_refused_in_openais_shape(served, header, path
     assert reply.headers["www-authenticate"] == "Bearer"
 
 
+@pytest.mark.slow
 async def test_a_bad_token_is_refused_though_the_body_never_comes(served, monkeypatch):
     monkeypatch.setattr(base, "_PATIENCE_SECONDS", 0.05)
     async with served() as gateway:
@@ -167,6 +168,7 @@ async def test_an_odd_header_is_refused(served, header, told, param):
 SMALL = Settings(default_model="llama", server=ServerSettings(max_body_mb=0.1))
 
 
+@pytest.mark.slow
 async def test_a_large_body_is_refused_without_reading_it_all(served, monkeypatch):
     monkeypatch.setattr(base, "_PATIENCE_SECONDS", 0.05)
     async with served(SMALL) as gateway:
@@ -182,6 +184,7 @@ async def test_a_large_body_is_refused_without_reading_it_all(served, monkeypatc
     assert b'"request_too_large"' in reply
 
 
+@pytest.mark.slow
 async def test_a_body_that_never_ends_is_answered_and_cut_off(served, monkeypatch):
     monkeypatch.setattr(base, "_PATIENCE_SECONDS", 0.05)
     monkeypatch.setattr(base, "_PATIENCE_BYTES", 100_000)

@@ -192,6 +192,7 @@ async def test_a_hub_that_hangs_holds_nobody_up_who_is_known(monkeypatch):
         await scene.caller()
 
 
+@pytest.mark.slow
 @pytest.mark.asyncio
 async def test_ten_thousand_bad_tokens_are_put_to_the_hub_sixty_times():
     scene = Scene()

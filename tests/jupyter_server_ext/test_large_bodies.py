@@ -126,6 +126,7 @@ async def test_there_is_always_room_for_a_small_body():
     assert budget.held <= 256_000_000
 
 
+@pytest.mark.slow
 async def test_unfinished_bodies_of_one_caller_take_little_memory(served):
     settings = Settings(default_model="llama")
     async with served(settings) as gateway:
@@ -162,6 +163,7 @@ async def test_unfinished_bodies_of_one_caller_take_little_memory(served):
         assert (await gateway.ask()).status_code == 200
 
 
+@pytest.mark.slow
 async def test_a_body_that_comes_too_slowly_is_told_so(served, monkeypatch):
     monkeypatch.setattr(requests, "_FIRST_SECONDS", 0.2)
     monkeypatch.setattr(base, "_PATIENCE_SECONDS", 0.2)

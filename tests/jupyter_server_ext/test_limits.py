@@ -249,6 +249,7 @@ def test_headers_tell_the_window_with_least_left():
     run(scenario())
 
 
+@pytest.mark.slow
 def test_use_is_shown_without_a_limit_too():
     clock = Clock()
     limits = Limits(Settings(), clock=clock)

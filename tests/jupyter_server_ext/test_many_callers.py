@@ -45,9 +45,14 @@ SLOW_KINDS = [
 ]
 """For the slowest cases: one kind of window in make test, all of them in make test-all."""
 
+HEADERS = [pytest.param(True, marks=pytest.mark.sweep, id="headers"), pytest.param(False, id="no headers")]
+"""Likewise: without headers less is known, so that is what make test tries."""
+
 
 @pytest.mark.parametrize("tpm", [1230, 6000])
-@pytest.mark.parametrize("travel", [0.02, 0.2], ids=["near", "200 ms"])
+@pytest.mark.parametrize(
+    "travel", [pytest.param(0.02, id="near"), pytest.param(0.2, marks=pytest.mark.sweep, id="200 ms")]
+)
 @pytest.mark.parametrize("kind", KINDS)
 def test_tokens_without_max_tokens(kind, travel, tpm):
     town = Town([Account(kind, tpm=tpm) for _ in range(2)], completion=any_length, travel=(0.0, travel))
@@ -85,7 +90,7 @@ def test_max_tokens_that_no_answer_needs(kind):
     assert town.used() >= most - 0.003, "the last one of a window needs room for what it asks for"
 
 
-@pytest.mark.parametrize("headers", [True, False], ids=["headers", "no headers"])
+@pytest.mark.parametrize("headers", HEADERS)
 @pytest.mark.parametrize("kind", SLOW_KINDS)
 def test_answers_that_take_long_and_are_mostly_short(kind, headers):
     """One in two hundred is ten times as long as the others, and a quarter of the window's requests are under way."""
@@ -124,7 +129,7 @@ def believed(town: Town, what: str) -> list[Any]:
     return [row.get(what) for key in town.keys.status()["list"] for row in key["limits"]]
 
 
-@pytest.mark.parametrize("headers", [True, False], ids=["headers", "no headers"])
+@pytest.mark.parametrize("headers", HEADERS)
 @pytest.mark.parametrize("kind", ["fixed", "rolling", "bucket"])
 def test_requests_whose_answers_take_long(kind, headers):
     """Also of a bucket that no header tells of, where that is configured."""
@@ -168,7 +173,9 @@ def test_requests_that_count_when_they_end_and_no_header_tells(kind):
     assert told.used() >= 0.8
 
 
-@pytest.mark.parametrize("pace", [0.99, 1.01], ids=["slow", "fast"])
+@pytest.mark.parametrize(
+    "pace", [pytest.param(0.99, marks=pytest.mark.sweep, id="slow"), pytest.param(1.01, id="fast")]
+)
 @pytest.mark.parametrize("amounts", [{"rpm": 30}, {"tpm": 2000}], ids=["requests", "tokens"])
 @pytest.mark.parametrize("kind", SLOW_KINDS)
 def test_a_clock_ten_seconds_ahead_and_one_percent_off_on_a_slow_network(kind, amounts, pace):

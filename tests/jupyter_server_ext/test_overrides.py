@@ -175,6 +175,7 @@ async def test_only_administrators_may(gateway):
 # What a restart remembers
 
 
+@pytest.mark.slow
 @pytest.mark.asyncio
 async def test_what_callers_and_keys_used_counts_after_a_restart(gateway):
     key = KeySettings("sim", Secret("key"), "http://sim.invalid/v1", name="sim-1", limits=(Limit(9, "requests", 60.0),))

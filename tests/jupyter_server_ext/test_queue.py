@@ -316,6 +316,7 @@ def test_a_wait_for_a_place_among_everyone_is_predicted():
     assert isinstance(lease, Lease)
 
 
+@pytest.mark.slow
 def test_many_who_wait_cost_no_more_each_than_few():
     """Looking ahead for each that comes took seconds of computing for a queue of two thousand."""
     looked = []

@@ -92,6 +92,7 @@ async def until(true):
             await asyncio.sleep(0.01)
 
 
+@pytest.mark.slow
 @pytest.mark.asyncio
 async def test_tries_that_break_off_are_paid_though_nobody_has_them(paying, url):
     async with paying(caller=CallerLimits(usd_per_day=1.0)) as gateway:
@@ -105,6 +106,7 @@ async def test_tries_that_break_off_are_paid_though_nobody_has_them(paying, url)
     assert spent == sum(paid) / 1e9
 
 
+@pytest.mark.slow
 @pytest.mark.asyncio
 async def test_every_end_of_a_request_has_its_entry(paying, url):
     async with paying(caller=CallerLimits(requests_per_minute=3)) as gateway:
@@ -200,6 +202,7 @@ async def test_a_ledger_that_cannot_be_written_refuses_new_work_and_loses_nothin
     assert len(read(url)) == 2
 
 
+@pytest.mark.slow
 @pytest.mark.asyncio
 async def test_an_administrator_sees_what_was_used_and_what_failed(paying):
     async with paying() as gateway:
@@ -389,6 +392,7 @@ def test_a_key_that_is_none_does_not_start():
         build_accounting(Settings(storage=StorageSettings(prompt_keys=(Secret("short"),))))
 
 
+@pytest.mark.slow
 @pytest.mark.asyncio
 async def test_a_full_disk_refuses_new_work_and_loses_nothing(paying, url):
     """SQLite is given no further page, which is what it sees of a full disk."""

@@ -186,6 +186,7 @@ async def test_ends_as_it_should(scenario):
         assert not course.billed
 
 
+@pytest.mark.slow
 @pytest.mark.asyncio
 async def test_retry_after_is_waited_for():
     course = await play(CATALOGUE[0])

@@ -143,6 +143,7 @@ async def test_the_kernel_notices_that_a_proxy_is_gone(programs, served, before,
     assert isinstance(lost.value, AnswerCut if before or how == signal.SIGKILL else GatewayUnreachable)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("quick")
 async def test_heartbeats_are_no_words(served):
     async with served() as gateway:
@@ -153,6 +154,7 @@ async def test_heartbeats_are_no_words(served):
         client.close()
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("quick")
 async def test_a_slow_model_is_waited_for(served):
     async with served() as gateway:

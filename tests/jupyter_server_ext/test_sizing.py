@@ -140,6 +140,7 @@ def class_of_75(patience, kind, before):
     return run(course)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["rolling", "bucket", "fixed"])
 def test_the_advised_patience_is_enough_in_a_run_of_the_gateway(kind):
     advised = int(

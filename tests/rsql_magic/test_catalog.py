@@ -211,6 +211,7 @@ def test_of_a_wide_table_the_first_columns_are_profiled():
     assert [bool(column.profile and column.profile.values) for column in wide.columns] == [True] * 80 + [False] * 20
 
 
+@pytest.mark.slow
 def test_a_view_that_is_too_much_work_is_not_profiled_on_any_machine():
     numbers = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 3000) SELECT i FROM n"
     with sqlite(
@@ -233,6 +234,7 @@ def test_a_table_that_cannot_be_profiled_costs_no_other():
     assert "bad" in catalog.problems[0]
 
 
+@pytest.mark.slow
 def test_a_table_with_two_thousand_columns():
     names = ", ".join(f"c{i} INTEGER" for i in range(1999))
     with sqlite(

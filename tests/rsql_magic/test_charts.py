@@ -112,6 +112,7 @@ def test_odd_names_stay_names():
     as_altair(draw(choose(frame), frame)[0]).to_dict()
 
 
+@pytest.mark.slow
 def test_too_many_rows_are_cut_and_that_is_said():
     frame = pd.DataFrame({"x": range(MOST_ROWS + 1), "y": range(MOST_ROWS + 1)})
     chart, said = draw(Chart("point", "x", "y"), frame)
@@ -149,6 +150,7 @@ def test_few_short_labels_stand_level_below_their_bars():
     assert as_altair(draw(Chart("bar", "origin", "n"), ORIGINS)[0]).to_dict()["width"] == {"step": 32}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("rows", "total", "cut", "title"),
     [

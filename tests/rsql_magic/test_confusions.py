@@ -123,6 +123,7 @@ def jupysql(ip, tmp_path):
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::ResourceWarning")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("short", [True, False])
 @pytest.mark.parametrize("query", ["SELECT y FROM t", "SELECT x FROM nowhere", "SELEC 1"])
 def test_an_error_that_jupysql_printed_is_explained(jupysql, gateway, query, short):

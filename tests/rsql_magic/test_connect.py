@@ -190,6 +190,7 @@ def test_an_interrupt_of_the_kernel_does_not_reach_the_child(child):
     embedded.close()
 
 
+@pytest.mark.slow
 def test_a_file_beside_the_notebook_is_none_of_the_childs_modules(programs, tmp_path, monkeypatch):
     (tmp_path / "tornado.py").write_text("raise SystemExit('the wrong tornado')")
     monkeypatch.chdir(tmp_path)

@@ -101,6 +101,7 @@ def test_a_column_that_is_asked_about_brings_its_frame():
     assert "- price int64\n" in context.text
 
 
+@pytest.mark.slow
 def test_every_column_asked_about_is_there_also_of_wide_frames():
     wide = pd.DataFrame(np.zeros((6, 3000)), columns=[f"{chr(97 + n % 26)}{n}q" for n in range(3000)])
     series = pd.DataFrame({f"metric_{n}": [0.5, 1.5] * 3 for n in range(208)})
@@ -119,6 +120,7 @@ def test_every_column_asked_about_is_there_also_of_wide_frames():
         assert line in tight.text
 
 
+@pytest.mark.slow
 def test_names_that_are_pointed_to_share_the_budget():
     columns = [f"{chr(97 + n % 26)}{chr(97 + n // 26)}_value" for n in range(60)]
     namespace = {f"table_{n}": pd.DataFrame({column: range(9) for column in columns}) for n in "abcdefgh"}
@@ -127,6 +129,7 @@ def test_names_that_are_pointed_to_share_the_budget():
     assert context.tokens <= 1300
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("budget", [100, 300, 600, 1500, 5000])
 def test_the_budget_holds(budget):
     namespace = {f"frame_{n}": pd.DataFrame({f"c{i}_x": [1, 2] for i in range(n)}) for n in range(1, 40)}
@@ -136,6 +139,7 @@ def test_the_budget_holds(budget):
     assert context.tokens == count_tokens(context.text)
 
 
+@pytest.mark.slow
 def test_what_is_left_out_is_said():
     namespace = {f"frame_{n}": pd.DataFrame({f"c{i}_x": [1, 2] for i in range(9)}) for n in range(10, 60)}
     context = gather("", namespace, budget=400)

@@ -71,6 +71,7 @@ def test_hostile_objects_are_described_by_their_class():
     assert "x: int 1" in context.text
 
 
+@pytest.mark.slow
 def test_slow_objects_are_stopped_and_that_is_said(plugged):
     plugged(Stuck())
     started = time.monotonic()
@@ -81,6 +82,7 @@ def test_slow_objects_are_stopped_and_that_is_said(plugged):
     assert "took too long" in describe(Slow(), "s", seconds=0.1)
 
 
+@pytest.mark.slow
 def test_when_time_is_over_the_rest_is_left_out(plugged):
     plugged(Stuck())
     context = gather("", {f"s{n}": Slow() for n in range(50)}, seconds=0.6)
@@ -142,6 +144,7 @@ def test_a_plug_in_describes_its_objects_and_is_filtered(plugged):
     assert "net: network of 3 nodes, owner [email], level stats" in gather("", {"net": range(3)}).text
 
 
+@pytest.mark.slow
 def test_a_plug_in_cannot_crowd_out_the_rest(plugged):
     class Talkative(Network):
         def describe(self, obj, name, detail):

@@ -38,6 +38,7 @@ def questions(messages):
     return [message["content"] for message in messages[:-1] if message["role"] == "user"]
 
 
+@pytest.mark.slow
 def test_a_question_stands_alone_unless_its_words_say_that_it_follows(cells, con):
     cells("a", "%%sql_ai con\nHow many orders?")
     assert questions(cells("b", "%%sql_ai con --plot hist\nAverage total by shop?")) == []
@@ -51,6 +52,7 @@ def test_a_question_stands_alone_unless_its_words_say_that_it_follows(cells, con
     assert questions(cells("f", "%%sql_ai con\nHow many shops?")) == []
 
 
+@pytest.mark.slow
 def test_the_footer_says_what_a_question_builds_upon(cells, con, ip, gateway):
     cells("a", "%%sql_ai con\nonly those")
     assert "nothing was asked before that this could follow" in ip.user_ns["_"].shown().footer
@@ -71,6 +73,7 @@ NOTEBOOK = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("again", ["abcde", "a", "b", "edcba", "bbb", "dea"])
 def test_a_cell_that_runs_again_sends_the_same_bytes(cells, con, again):
     first = {cell: cells(cell, source) for cell, source in NOTEBOOK.items()}
@@ -78,6 +81,7 @@ def test_a_cell_that_runs_again_sends_the_same_bytes(cells, con, again):
         assert cells(cell, NOTEBOOK[cell]) == first[cell]
 
 
+@pytest.mark.slow
 def test_an_edited_cell_takes_its_turn_out_too(cells, con, assistant):
     cells("a", "%%sql_ai con\nHow many orders?")
     cells("b", "%%sql_ai con\nand by shop")
@@ -86,6 +90,7 @@ def test_an_edited_cell_takes_its_turn_out_too(cells, con, assistant):
     assert [turn.question for turn in assistant.chat.turns] == ["How many shops?", "and by shop"]
 
 
+@pytest.mark.slow
 def test_a_cell_keeps_its_place_when_its_run_fails(cells, con, assistant):
     cells("a", "%%sql_ai con\nHow many orders?")
     first = cells("b", "%%sql_ai con\nand by shop")
@@ -96,6 +101,7 @@ def test_a_cell_keeps_its_place_when_its_run_fails(cells, con, assistant):
     assert cells("b", "%%sql_ai con\nand by shop") == first
 
 
+@pytest.mark.slow
 def test_where_cells_have_no_ids_the_same_question_at_once_is_the_same_cell(ip, con, gateway):
     gateway.replies = [sql("SELECT count(*) AS n FROM orders")] * 5
     for question in ("How many orders?", "and by shop", "and by shop", "How many orders?", "and by shop"):
@@ -114,6 +120,7 @@ def test_several_questions_of_one_cell_are_several_turns(gateway, ip, monkeypatc
         assert [turn.question for turn in assistant.chat.turns] == ["one", "two"]
 
 
+@pytest.mark.slow
 def test_turns_of_another_connection_are_not_told(cells, con, ip):
     ip.user_ns["sales"] = pd.DataFrame({"region": ["N", "S"] * 5, "amount": range(10)})
     cells("a", "%%sql_ai con\nHow many orders?")
@@ -128,6 +135,7 @@ def test_a_named_thread_is_a_conversation(cells, assistant):
     assert questions(cells("c", "%%ask\nWhat is a mode?")) == []
 
 
+@pytest.mark.slow
 def test_a_result_is_no_source_unless_it_is_named(cells, con, ip):
     cells("a", "%%sql_ai con -o first\nHow many orders?")
     cells("b", "%%sql_ai con -o total\nWhat is the total of all orders?")

@@ -455,6 +455,7 @@ def test_an_engine_leaves_nothing_alive(ducks):
         gc.enable()
 
 
+@pytest.mark.slow
 def test_frames_are_read_anew_only_when_they_change():
     wide = pd.DataFrame({f"c{n}": [n, n + 1] for n in range(2_000)})
     sales = pd.DataFrame({"region": ["N", "S"] * 5, "amount": range(10)})
@@ -474,6 +475,7 @@ def test_frames_are_read_anew_only_when_they_change():
         assert engine.run("SELECT more FROM sales LIMIT 1").df["more"].tolist() == [1]
 
 
+@pytest.mark.slow
 def test_only_the_shown_columns_of_a_very_wide_frame_are_looked_at():
     wide = pd.DataFrame({f"c{n}": [n, n + 1] * 3 for n in range(2_001)})
     with closing(open_engine({"wide": wide})) as engine:

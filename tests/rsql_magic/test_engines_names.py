@@ -87,6 +87,7 @@ def test_no_scope_of_with_reads_a_variable(duck, sql):
     assert not leaks(engine, sql), planted_frame
 
 
+@pytest.mark.slow
 def test_duckdb_is_asked_although_the_guard_lets_a_name_through(duck, planted, monkeypatch):
     """The second wall: with an open guard DuckDB's own tree still tells tables from files."""
     _, engine = duck

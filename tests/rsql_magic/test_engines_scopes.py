@@ -141,6 +141,7 @@ def through_duckdb(ducks, seeds, monkeypatch):
     return leaks, real
 
 
+@pytest.mark.slow
 def test_no_shape_reads_what_is_planted(ducks, monkeypatch):
     leaks, real = through_duckdb(ducks, range(SAMPLE), monkeypatch)
     assert not leaks

@@ -112,6 +112,7 @@ def told(engine, sql, question=""):
     return all_notes(sql, engine.dialect, engine.catalog(), count, question)
 
 
+@pytest.mark.slow
 def test_rows_that_a_join_loses_are_counted(shop):
     notes = told(shop, "SELECT o.id, c.city FROM orders o JOIN customers c ON o.customer_id = c.id")
     assert [note.text for note in notes] == [
@@ -131,6 +132,7 @@ def doubted(engine, sql, question=""):
     return [note.text for note in told(engine, sql, question) if note.is_doubt]
 
 
+@pytest.mark.slow
 def test_sums_over_a_fan_out_are_doubted(shop):
     join = "FROM customers c JOIN orders o ON o.customer_id = c.id"
     [said] = doubted(shop, f"SELECT sum(c.credit) AS s {join}")
@@ -144,6 +146,7 @@ def test_sums_over_a_fan_out_are_doubted(shop):
     assert doubted(shop, f"SELECT sum(c.credit) AS s {join} WHERE o.id IN (300, 301)") == []  # no row comes twice
 
 
+@pytest.mark.slow
 def test_sums_and_counts_over_two_fan_outs_are_doubted(shop):
     join = "FROM customers c JOIN orders o ON o.customer_id = c.id JOIN payments p ON p.customer_id = c.id"
     [said] = doubted(shop, f"SELECT sum(o.amount) AS s {join}")
@@ -153,6 +156,7 @@ def test_sums_and_counts_over_two_fan_outs_are_doubted(shop):
     assert doubted(shop, f"SELECT count(DISTINCT o.id) AS n {join}") == []
 
 
+@pytest.mark.slow
 def test_a_count_of_rows_is_doubted_where_the_question_asks_for_the_other_table(shop):
     sql = "SELECT count(*) AS n FROM customers c JOIN orders o ON o.customer_id = c.id"
     [said] = doubted(shop, sql, "How many customers have orders?")
@@ -211,6 +215,7 @@ def pairs(request):
     connection.close()
 
 
+@pytest.mark.slow
 def test_a_fan_out_is_told_to_the_model_once_and_then_to_the_person(ip, con, gateway):
     con.execute("CREATE TABLE shops AS SELECT i AS id, 100 AS rent FROM range(3) t(i)")
     con.execute("ALTER TABLE shops ADD PRIMARY KEY (id)")

@@ -117,6 +117,7 @@ def test_a_collation_makes_more_texts_equal():
     connection.close()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", range(3))
 def test_right_queries_are_never_doubted(engine, seed):
     """Literals that are in the data, in any operator: the database is the oracle."""
@@ -130,6 +131,7 @@ def test_right_queries_are_never_doubted(engine, seed):
         assert told(engine, f"SELECT count(*) FROM pets WHERE {condition}") == [], condition
 
 
+@pytest.mark.slow
 def test_a_doubt_is_told_to_the_model_once_and_then_to_the_person(ip, con, gateway):
     con.execute("CREATE TABLE pets AS SELECT i AS id, ['dog', 'cat'][1 + i % 2] AS kind FROM range(40) t(i)")
     wrong, right = (f"```sql\nSELECT count(*) AS n FROM pets WHERE kind <> '{text}'\n```" for text in ("Cat", "cat"))

@@ -219,12 +219,14 @@ def test_run_needs_one_block(ip, gateway):
         ip.run("%%ask --run\ncompute")
 
 
+@pytest.mark.slow
 def test_run_says_that_the_code_raised(ip, gateway):
     gateway.replies = ["```python\n1 / 0\n```"]
     with pytest.raises(CodeFailed, match="ZeroDivisionError"):
         ip.run("%%ask --run\ncompute")
 
 
+@pytest.mark.slow
 def test_no_question_explains_the_last_error(ip, gateway):
     ip.run_cell("import pandas as pd\nweather = pd.DataFrame({'temp': [1, 2]})\nweather['wind']")
     gateway.replies = ["There is no key wind."]
@@ -319,6 +321,7 @@ def test_bad_input_is_one_clear_line(ip, gateway, capsys, monkeypatch, cell, err
     assert gateway.requests == []
 
 
+@pytest.mark.slow
 def test_two_megabytes_are_refused_with_their_size(ip, gateway):
     with pytest.raises(BadInput, match=r"2,000,000 characters; at most 100,000"):
         ip.run("%%ask\n" + "x" * 2_000_000)
@@ -400,6 +403,7 @@ def test_the_last_error_is_filled_in_without_data(ip, gateway):
     assert "Grete" not in str(gateway.requests)
 
 
+@pytest.mark.slow
 def test_a_question_that_is_far_too_long_is_refused_before_it_is_read(ip):
     started = time.thread_time()
     with pytest.raises(BadInput, match="12,000,000 characters"):

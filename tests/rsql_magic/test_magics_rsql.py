@@ -230,6 +230,7 @@ def test_options_values_models_and_names_are_completed(ip, text, expected):
     assert not {word for word in found if word.startswith("%")}
 
 
+@pytest.mark.slow
 def test_other_lines_are_left_alone(ip):
     ip.user_ns["status"] = 1
     assert "--show-context" not in complete(ip, "print(--show")
@@ -376,6 +377,7 @@ def test_keys_that_are_not_understood(ip, line):
         ip.run(f"%rsql {line}")
 
 
+@pytest.mark.slow
 def test_stats_is_usage_and_status_leaves_out_what_is_nothing(ip, gateway, capsys):
     gateway.paths["stats"] = STATS
     gateway.paths["status"] = STATUS | {

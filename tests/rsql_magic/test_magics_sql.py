@@ -50,6 +50,7 @@ def test_only_these_tables(ip, con, gateway):
         ip.run("%%sql_ai con --tables shosp\nhow many?")
 
 
+@pytest.mark.slow
 def test_follow_ups_share_the_conversation(ip, con, gateway):
     gateway.replies = [
         sql("SELECT count(*) AS n FROM orders"),
@@ -141,6 +142,7 @@ def test_values_as_they_are_stored_are_told(ip, gateway):
     assert "JFK" not in gateway.sent
 
 
+@pytest.mark.slow
 def test_a_question_with_two_readings_is_asked_back(ip, con, gateway):
     for schema in ("north", "south"):
         con.execute(f"CREATE SCHEMA {schema}")
@@ -153,6 +155,7 @@ def test_a_question_with_two_readings_is_asked_back(ip, con, gateway):
     ip.run("%%sql_ai con\nHow many visitors?")
 
 
+@pytest.mark.slow
 def test_without_a_person_the_better_of_two_readings_is_taken_and_said(ip, con, gateway, assistant):
     assistant.batch = True
     con.execute("CREATE SCHEMA hr; CREATE SCHEMA us")
@@ -169,6 +172,7 @@ def test_without_a_person_the_better_of_two_readings_is_taken_and_said(ip, con, 
     assert not [note for note in result.notes if "taken" in note]
 
 
+@pytest.mark.slow
 def test_a_verified_question_is_shown_when_one_resembles_it(ip, con, gateway, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     with pytest.raises(BadInput, match="no result to verify"):
@@ -189,6 +193,7 @@ def test_a_verified_question_is_shown_when_one_resembles_it(ip, con, gateway, tm
     assert "verified" not in gateway.sent
 
 
+@pytest.mark.slow
 def test_names_are_completed_in_the_cell(ip, con, gateway):
     gateway.replies = [sql("SELECT count(*) AS n FROM orders")]
     ip.run("%%sql_ai con\nhow many?")

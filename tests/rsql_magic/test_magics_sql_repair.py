@@ -9,6 +9,7 @@ from written_sql import sql
 from rsql_magic.errors import NoQuery, QueryFailed, QueryRejected
 
 
+@pytest.mark.slow
 def test_a_wrong_name_goes_back_with_the_facts(ip, con, gateway):
     gateway.replies = [sql("SELECT avg(turnover) AS a FROM orders"), sql("SELECT avg(total) AS a FROM orders")]
     result = ip.run("%%sql_ai con\nmean total")
@@ -20,6 +21,7 @@ def test_a_wrong_name_goes_back_with_the_facts(ip, con, gateway):
     assert result.usage.requests == 2
 
 
+@pytest.mark.slow
 def test_a_slip_is_mended_without_asking_and_shown(ip, con, gateway):
     gateway.replies = [sql("SELECT count(totals) AS n FROM ordrs")]
     result = ip.run("%%sql_ai con\nhow many?")
@@ -32,6 +34,7 @@ def test_a_slip_is_mended_without_asking_and_shown(ip, con, gateway):
     assert "-- mended without asking: ordrs → orders" in str(result)
 
 
+@pytest.mark.slow
 def test_a_mended_draft_that_finds_nothing_is_doubted_like_any_other(ip, con, gateway):
     con.execute("CREATE TABLE towns AS SELECT * FROM (VALUES ('Rome'), ('Oslo')) t(town)")
     right = "SELECT count(*) AS n FROM towns WHERE town = 'Rome'"
@@ -87,6 +90,7 @@ def test_words_in_place_of_a_query_stand_in_the_error_alone(con, assistant, gate
     assert str(caught.value) == "There is no column for weather here."
 
 
+@pytest.mark.slow
 def test_three_blocks_and_a_cut_block(ip, con, gateway):
     gateway.replies = [sql("SELECT 1 AS a FROM orders LIMIT 1") + sql("SELECT 2 AS a") + sql("SELECT 3 AS a")]
     result = ip.run("%%sql_ai con\nwhat?")
@@ -109,6 +113,7 @@ def test_what_may_not_leave_is_found_all_the_same(ip, gateway):
     assert "bob@example.org" not in str(gateway.requests)
 
 
+@pytest.mark.slow
 def test_an_empty_result_that_a_spelling_explains_goes_back_once(ip, con, gateway):
     con.execute(
         "CREATE TABLE places AS SELECT * FROM (VALUES ('USA', 'Ada'), ('UK', 'Bob'), ('UK', 'Cy')) t(country, who)"
@@ -141,6 +146,7 @@ def test_a_slip_that_the_guard_finds_is_repaired(ip, con, gateway, slip, told):
     assert told in result.attempts[0].problems[0]
 
 
+@pytest.mark.slow
 def test_a_worse_repair_does_not_lose_what_ran(ip, con, gateway):
     con.execute("CREATE TABLE places AS SELECT 'USA' AS country")
     gateway.replies = [sql("SELECT * FROM places WHERE country = 'usa'"), sql("SELECT nope FROM places")]
@@ -156,6 +162,7 @@ def test_nothing_of_the_values_is_told_when_only_names_may_leave(ip, con, gatewa
     assert ip.run("%%sql_ai con --privacy names\nwhat of the usa?").count == "0 rows"
 
 
+@pytest.mark.slow
 def test_what_the_data_has_against_a_query_goes_back_without_the_data(ip, con, gateway):
     con.execute("CREATE TABLE notes AS SELECT 'Smith' AS note")
     gateway.replies = [
@@ -168,6 +175,7 @@ def test_what_the_data_has_against_a_query_goes_back_without_the_data(ip, con, g
     assert len(result.df) == 1
 
 
+@pytest.mark.slow
 def test_a_query_over_its_time_is_not_tried_again(ip, con, gateway):
     con.execute("CREATE TABLE t AS SELECT range AS i FROM range(100000)")
     gateway.replies = [sql("SELECT count(*) AS n FROM t a JOIN t b ON a.i <> b.i JOIN t c ON c.i <> b.i")]
@@ -175,6 +183,7 @@ def test_a_query_over_its_time_is_not_tried_again(ip, con, gateway):
         ip.run("%%sql_ai con --timeout 0.2\nhow many?")
 
 
+@pytest.mark.slow
 def test_a_costly_plan_is_asked_about_first(ip, con, gateway, monkeypatch, assistant):
     assistant.settings.plan_rows = 100
     gateway.replies = [sql("SELECT count(*) AS n FROM orders a JOIN orders b ON a.shop = b.shop")] * 3
@@ -202,6 +211,7 @@ def test_a_draft_is_not_blamed_for_a_schema_that_changed_a_moment_ago(ip, con, g
     assert [attempt.problems for attempt in result.attempts] == [()]
 
 
+@pytest.mark.slow
 def test_a_draft_widens_what_the_repair_is_told(ip, con, gateway, assistant):
     assistant.settings.schema_tokens = 600
     for number in range(60):

@@ -23,6 +23,7 @@ def test_no_run_keeps_the_sql(ip, con, gateway):
     assert (result.df, ip.user_ns["query"]) == (None, "SELECT count(*) AS n FROM orders")
 
 
+@pytest.mark.slow
 def test_a_chart_when_asked_for(ip, con, gateway):
     gateway.replies = [sql("SELECT shop, count(*) AS n FROM orders GROUP BY shop ORDER BY shop")] * 2
     assert ip.run("%%sql_ai con --plot bar\nper shop").chart.to_dict()["mark"]["type"] == "bar"
@@ -53,6 +54,7 @@ def test_html_in_data_stays_text(ip, gateway):
     assert "\n\nc" not in shown
 
 
+@pytest.mark.slow
 def test_a_join_that_counts_rows_twice_is_said(ip, con, gateway, capsys):
     con.execute("CREATE TABLE shops (shop INTEGER PRIMARY KEY, rent INTEGER)")
     con.execute("INSERT INTO shops VALUES (0, 10), (1, 20), (2, 30)")
@@ -64,6 +66,7 @@ def test_a_join_that_counts_rows_twice_is_said(ip, con, gateway, capsys):
     assert "counts it several times" in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_a_result_is_saved_by_the_ending_of_the_file(ip, con, gateway, tmp_path):
     gateway.replies = [sql("SELECT shop, sum(total) AS total FROM orders GROUP BY shop ORDER BY shop")]
     files = [tmp_path / f"totals{ending}" for ending in (".csv", ".parquet", ".sql", ".svg")]

@@ -14,6 +14,7 @@ from written_sql import sql
 from rsql_magic.errors import BadInput, ConnectionProblem
 
 
+@pytest.mark.slow
 def test_a_connection_by_its_name_is_remembered_and_said(ip, con, gateway):
     gateway.replies = [sql("SELECT count(*) AS n FROM orders")] * 3
     first = ip.run("%%sql_ai con\nHow many orders?")
@@ -24,6 +25,7 @@ def test_a_connection_by_its_name_is_remembered_and_said(ip, con, gateway):
     assert "as before" not in first.shown().footer
 
 
+@pytest.mark.slow
 def test_a_connection_that_does_not_answer_is_not_used_again(ip, con, gateway):
     gateway.replies = [sql("SELECT count(*) AS n FROM orders")] * 2
     ip.run("import duckdb\ngone = duckdb.connect()\ngone.close()")
@@ -118,6 +120,7 @@ def test_local_variables_are_seen(ip, gateway):
     assert ip.user_ns["result"].df.n[0] == 2
 
 
+@pytest.mark.slow
 def test_a_frame_that_is_mentioned_wins_over_the_connection_before(ip, con, gateway):
     gateway.replies = [
         sql("SELECT count(*) AS n FROM orders"),
@@ -150,6 +153,7 @@ def test_jupysqls_connection_is_used_when_nothing_is_named(ip, gateway, monkeypa
     engine.dispose()
 
 
+@pytest.mark.slow
 def test_a_connection_itself_from_python(ip, con, assistant, gateway):
     gateway.replies = [sql("SELECT count(*) AS n FROM orders")] * 2
     for _ in range(2):
@@ -158,6 +162,7 @@ def test_a_connection_itself_from_python(ip, con, assistant, gateway):
     assert assistant.sql_ai("sum", {"f": pd.DataFrame({"a": [1, 2]})}).df.s[0] == 3
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "frame",
     [
@@ -177,6 +182,7 @@ def test_odd_frames_are_told_and_queried(ip, gateway, frame):
     assert ip.run("%%sql_ai\nHow many rows in odd?").df.n[0] == len(frame)
 
 
+@pytest.mark.slow
 def test_a_named_result_is_a_table_of_the_next_question(ip, con, gateway):
     gateway.replies = [
         sql("SELECT shop, sum(total) AS total FROM orders GROUP BY shop"),

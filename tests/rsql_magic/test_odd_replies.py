@@ -58,6 +58,7 @@ def test_a_text_ends_in_an_answer_or_a_sentence(ip, gateway, con, name, cell):
     assert_a_text_ends_well(ip, gateway, name, cell)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("chunk", "cell"), PICKED.sample(list(product(ODD, CELLS)), 16))
 def test_a_piece_of_any_shape_does_too(ip, gateway, con, chunk, cell):
     assert_a_piece_ends_well(ip, gateway, chunk, cell)

@@ -327,6 +327,7 @@ def numbers(ip):
 COUNTED = "```sql\nSELECT count(*) AS rows FROM t\n```\nAll rows are counted."
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("numbers")
 def test_thumbs_up_keeps_a_query_as_verified_and_thumbs_down_takes_it_back(talk, gateway, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
@@ -372,6 +373,7 @@ def test_a_title_leaves_out_the_command_and_the_connection(talk, gateway, asked,
 BROKEN = "import pandas as pd\nweather = pd.DataFrame({'temp': [1, 2]})\nweather['wind']"
 
 
+@pytest.mark.slow
 def test_fix_and_explain_send_the_last_error_with_its_cell(talk, gateway, ip):
     ip.run_cell(BROKEN)
     gateway.replies = ["```python\nweather['temp']\n```", "There is no column wind.", "Once more."]
@@ -477,6 +479,7 @@ def test_an_export_holds_the_query_and_its_rows(talk, gateway):
     ]
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore")  # JupySQL's own
 @pytest.mark.usefixtures("numbers")
 def test_cells_of_sql_run_on_their_connection(talk, gateway, ip, capsys):

@@ -52,6 +52,7 @@ def shop(ip):
     connection.close()
 
 
+@pytest.mark.slow
 def test_a_question_to_a_database_its_repair_and_a_follow_up(shop, gateway):
     gateway.replies = [
         "```sql\nSELECT town, count(*) AS n FROM orders JOIN shops USING (shop_id) GROUP BY town\n```",

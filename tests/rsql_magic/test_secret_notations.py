@@ -49,6 +49,7 @@ def described(text):
     yield type("Settings", (), {"__doc__": text})
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("level", LEVELS)
 @pytest.mark.parametrize("how", random.Random(3).sample(sorted(NOTATIONS), 20))
 def test_no_object_carries_it_out(how, level):
@@ -63,6 +64,7 @@ def test_no_object_carries_any_out(how, level):
     test_no_object_carries_it_out(how, level)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("level", LEVELS)
 @pytest.mark.parametrize("how", random.Random(4).sample(sorted(NOTATIONS), 20))
 def test_no_cell_error_or_database_carries_it_out(how, level):
@@ -84,6 +86,7 @@ COLUMNS = [("key", "value"), ("name", "setting"), ("variable", "val"), ("paramet
 COLUMNS += [("setting_name", "setting_value"), ("Property", "Data"), ("env", "text"), ("k", "v"), ("config_key", "x")]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("level", LEVELS)
 @pytest.mark.parametrize("make", [pd.DataFrame, pl.DataFrame], ids=["pandas", "polars"])
 @pytest.mark.parametrize("columns", COLUMNS, ids="/".join)

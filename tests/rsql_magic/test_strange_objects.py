@@ -96,6 +96,7 @@ def assert_beside(name, sales, alone):
     assert time.monotonic() - started < BOUND
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", SAMPLE)
 def test_a_strange_object_leaves_the_frame_beside_it_as_it_was(sales, alone, name):
     assert_beside(name, sales, alone)
@@ -179,6 +180,7 @@ def test_an_object_that_failed_is_not_asked_again():
     assert len(asked) == 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", PICKED.sample(QUICK, 20))
 def test_a_strange_object_itself_is_described_in_a_sentence(name):
     text = describe(STRANGE[name](), "odd")

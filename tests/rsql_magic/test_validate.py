@@ -283,6 +283,7 @@ class TestSyntax:
         assert problems(sql, "duckdb") == []
         assert problems("SELECT 1 FROM students WHERE student_id IN (SELECT student_id FROM enrolments)", "mysql") == []
 
+    @pytest.mark.slow
     def test_deep_nesting(self):
         assert problems("SELECT " + "1 + " * 4_000 + "1") == []
         assert problems("SELECT 1 WHERE " + "1 = 1 AND " * 4_000 + "1 = 1") == []
@@ -301,6 +302,7 @@ def test_the_catalog_is_indexed_once():
     assert known(catalog) is known(catalog)
 
 
+@pytest.mark.slow
 def test_ten_thousand_tables():
     catalog = Catalog(tuple(table(f"t_{n}", f"id name_{n} amount_{n % 50} region") for n in range(10_000)), "duckdb")
     validate("SELECT id FROM t_1", "duckdb", catalog)
