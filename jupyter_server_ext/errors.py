@@ -74,79 +74,61 @@ class RsqlGatewayError(Exception):
 class BadRequest(RsqlGatewayError):
     """A field of the request is wrong."""
 
-    status = 400
-    code = "invalid_request"
-    type = "invalid_request_error"
+    status, code, type = 400, "invalid_request", "invalid_request_error"
 
 
 class TooLarge(BadRequest):
     """The body is over the size limit."""
 
-    status = 413
-    code = "request_too_large"
+    status, code = 413, "request_too_large"
 
 
 class NotAuthenticated(RsqlGatewayError):
     """No token, or an unknown one."""
 
-    status = 401
-    code = "invalid_token"
-    type = "authentication_error"
+    status, code, type = 401, "invalid_token", "authentication_error"
 
 
 class NotPermitted(RsqlGatewayError):
     """The token is known, and not allowed to do this."""
 
-    status = 403
-    code = "not_permitted"
-    type = "permission_error"
+    status, code, type = 403, "not_permitted", "permission_error"
 
 
 class UnknownModel(RsqlGatewayError):
     """No key serves the model, or the tenant may not use it."""
 
-    status = 404
-    code = "model_not_found"
-    type = "invalid_request_error"
+    status, code, type = 404, "model_not_found", "invalid_request_error"
 
 
 class LimitExceeded(RsqlGatewayError):
     """The caller's own limit, budget or quota is used up."""
 
-    status = 429
-    code = "rate_limit_exceeded"
-    type = "rate_limit_error"
+    status, code, type = 429, "rate_limit_exceeded", "rate_limit_error"
 
 
 class NoCapacity(RsqlGatewayError):
     """No key can answer before the request's deadline."""
 
-    status = 503
-    code = "no_capacity"
-    type = "capacity_error"
+    status, code, type = 503, "no_capacity", "capacity_error"
 
 
 class UpstreamRefused(RsqlGatewayError):
     """The provider found the caller's own request at fault; its status and words are passed on."""
 
-    status = 400
-    code = "upstream_refused"
-    type = "invalid_request_error"
+    status, code, type = 400, "upstream_refused", "invalid_request_error"
 
 
 class UpstreamFailed(RsqlGatewayError):
     """The provider failed, and no other key or model could help."""
 
-    status = 502
-    code = "upstream_failed"
-    type = "upstream_error"
+    status, code, type = 502, "upstream_failed", "upstream_error"
 
 
 class UpstreamTimeout(UpstreamFailed):
     """The provider stayed silent."""
 
-    status = 504
-    code = "upstream_timeout"
+    status, code = 504, "upstream_timeout"
 
 
 class ConfigError(RsqlGatewayError):
@@ -162,5 +144,4 @@ class CannotOpen(ConfigError):
 class LedgerUnavailable(RsqlGatewayError):
     """The ledger cannot be written, so no new work is taken: what is not recorded must not happen."""
 
-    status = 503
-    code = "ledger_unavailable"
+    status, code = 503, "ledger_unavailable"

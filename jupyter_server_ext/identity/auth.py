@@ -45,8 +45,7 @@ _AT_ONCE = 20  # unknown tokens that an identity is asked about at the same time
 class IdentityUnavailable(RsqlGatewayError):
     """The identity provider does not answer, and this caller is not known from before."""
 
-    status = 503
-    code = "identity_unavailable"
+    status, code = 503, "identity_unavailable"
 
     def __init__(self, message: str) -> None:
         super().__init__(message, retry_after=_AGAIN_SECONDS)

@@ -42,8 +42,7 @@ _NAME = re.compile(r"[\w.@+-][\w .@+-]{0,63}")
 class NoSuchKey(BadRequest):
     """There is no virtual key of this id, or not for this caller."""
 
-    status = 404
-    code = "key_not_found"
+    status, code = 404, "key_not_found"
 
 
 class VirtualKeys:

@@ -50,8 +50,7 @@ class RowsRefused(Exception):
 class NotRecordable(RsqlGatewayError):
     """The ledger cannot keep this request's entry as it is; others are kept."""
 
-    status = 500
-    code = "not_recordable"
+    status, code = 500, "not_recordable"
 
 
 @dataclass(eq=False, slots=True)

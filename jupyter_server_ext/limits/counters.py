@@ -72,14 +72,12 @@ class Charge:
     place: Any
 
 
+@dataclass(slots=True, eq=False)
 class Slice:
     """What was taken of a window at one time, which can be corrected while it counts."""
 
-    __slots__ = ("amount", "at")
-
-    def __init__(self, at: float, amount: int) -> None:
-        self.at = at
-        self.amount = amount
+    at: float
+    amount: int
 
 
 class RollingWindow:

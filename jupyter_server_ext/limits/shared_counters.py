@@ -45,8 +45,7 @@ _IS_MEANT: dict[str, Callable[[str, str], bool]] = {
 class StateUnavailable(RsqlGatewayError):
     """What others use is not known, and the administrator wants nothing to be answered then."""
 
-    status = 503
-    code = "state_unavailable"
+    status, code = 503, "state_unavailable"
 
 
 class SharedCount:

@@ -36,8 +36,7 @@ _DIGEST = 32  # bytes of a fingerprint before the answer
 class RepeatUnknown(RsqlGatewayError):
     """Whether the request was answered before is not known now; it might be paid for twice."""
 
-    status = 503
-    code = "repeat_unknown"
+    status, code = 503, "repeat_unknown"
 
 
 @dataclass(slots=True)
