@@ -1,5 +1,6 @@
 from .app_context import AppContext as AppContext
 from .app_context import installed_version as installed_version
+from .base import Metrics as Metrics
 from .base import log_request as log_request
 from .chat import Conversations as Conversations
 from .connections import BoundedServer as BoundedServer
@@ -11,5 +12,4 @@ from .reading import BodyReader as BodyReader
 from .requests import BodyBudget as BodyBudget
 from .routes import ROUTES as ROUTES
 from .routes import rules as rules
-from .status import Metrics as Metrics
 from .status import NoRoute as NoRoute

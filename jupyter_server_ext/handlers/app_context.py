@@ -11,13 +11,13 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from jupyter_server_ext.config import Settings
+    from jupyter_server_ext.handlers.base import Metrics
     from jupyter_server_ext.handlers.chat import Conversations
     from jupyter_server_ext.handlers.completions import RelayHandler
     from jupyter_server_ext.handlers.ratings import Ratings
     from jupyter_server_ext.handlers.reading import BodyReader
     from jupyter_server_ext.handlers.requests import BodyBudget
     from jupyter_server_ext.handlers.routes import Route
-    from jupyter_server_ext.handlers.status import Metrics
     from jupyter_server_ext.identity import Authenticator, HubAccess, Policy, VirtualKeys
     from jupyter_server_ext.limits import LimitOverrides, Limits
     from jupyter_server_ext.pipeline import Accounting, Gateway

@@ -1,4 +1,4 @@
-"""What all routes share: the caller, bounded bodies, errors as JSON, headers, and the end of work without a client.
+"""What all routes share: callers, bounded bodies, errors as JSON, headers, figures, the end of work without a client.
 
 The handlers are plain tornado: in a Jupyter Server they stand beside its own without its per-request work, which would
 halve what one core serves, and alone they need no Jupyter Server at all.
@@ -15,6 +15,8 @@ from http.client import responses
 from typing import TYPE_CHECKING, Any, cast
 
 import msgspec
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from tornado.iostream import StreamClosedError
 from tornado.log import access_log, app_log
 from tornado.web import HTTPError, RequestHandler, stream_request_body
@@ -25,8 +27,9 @@ from jupyter_server_ext.identity import scope_of
 from jupyter_server_ext.messages import is_name
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable, Callable, Iterator, Mapping
 
+    from prometheus_client.core import Metric
     from tornado.http1connection import HTTP1Connection
 
     from jupyter_server_ext.handlers.app_context import AppContext
@@ -36,6 +39,8 @@ _NO_BOUND = 1 << 62  # of tornado, which would close the connection without a re
 _SMALL_BODY = 256_000  # bytes; of routes that do not ask a model
 _PATIENCE_SECONDS = 1.0  # with the body of a request that is refused anyway
 _PATIENCE_BYTES = 32_000_000  # likewise; who sends more is answered in the middle
+# From a cached answer to a long one behind a queue.
+_SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0)
 
 
 class JsonHandler(RequestHandler):
@@ -318,3 +323,106 @@ def plain_error(status: int) -> RsqlGatewayError:
     )
     kind = BadRequest if 400 <= status < 500 else RsqlGatewayError
     return kind(message, code=code, status=status)
+
+
+class Metrics:
+    """The figures of one gateway for Prometheus, in a registry of its own.
+
+    Names follow ``rsql_<noun>_<unit>``. No label holds a caller, a token, a key or text of a request.
+
+    Args:
+        status: ``Gateway.status``, read when somebody asks for the figures.
+    """
+
+    def __init__(self, status: Callable[[], Mapping[str, Any]]) -> None:
+        self._registry = CollectorRegistry()
+        self._requests = Counter(
+            "rsql_requests",
+            "Requests answered, by route and HTTP status.",
+            ["route", "status"],
+            registry=self._registry,
+        )
+        self._seconds = Histogram(
+            "rsql_request_duration_seconds",
+            "Time from a request's headers to the end of its answer.",
+            ["route"],
+            buckets=_SECONDS,
+            registry=self._registry,
+        )
+        self._counted: dict[tuple[str, int], tuple[Counter, Histogram]] = {}
+        under_way = Gauge("rsql_requests_under_way", "Requests not yet answered.", registry=self._registry)
+        under_way.set_function(lambda: self.under_way)
+        self.under_way = 0  # requests that have come and are not answered
+        self.ended_so_far = 0
+        self._idle: asyncio.Future[None] | None = None
+        self._feedback = Counter(
+            "rsql_feedback", "Answers that people rated, by rating.", ["rating"], registry=self._registry
+        )
+        self._registry.register(_Status(status))
+
+    def ended(self, route: str, status: int, seconds: float) -> None:
+        """A request was answered."""
+        self.under_way -= 1
+        self.ended_so_far += 1
+        # The end of the gateway waits for this.
+        if self._idle is not None and not self.under_way and not self._idle.done():
+            self._idle.set_result(None)
+        counted = self._counted.get((route, status))
+        if counted is None:  # finding a label costs more than counting
+            counted = self._requests.labels(route, str(status)), self._seconds.labels(route)
+            self._counted[route, status] = counted
+        counted[0].inc()
+        counted[1].observe(seconds)
+
+    async def idle(self) -> None:
+        """Return when nothing is under way."""
+        if self.under_way:
+            self._idle = asyncio.get_running_loop().create_future()
+            await self._idle
+
+    def rated(self, rating: int) -> None:
+        """Somebody rated an answer from 1 to 5."""
+        self._feedback.labels(str(rating)).inc()
+
+    def text(self) -> bytes:
+        """All figures, in Prometheus' text format."""
+        return generate_latest(self._registry)
+
+
+class _Status:
+    """Figures that are read from the gateway's status when they are asked for."""
+
+    def __init__(self, status: Callable[[], Mapping[str, Any]]) -> None:
+        self._status = status
+
+    def collect(self) -> Iterator[Metric]:
+        status = self._status()
+        keys = GaugeMetricFamily("rsql_keys", "Keys of providers, by state.", labels=["state"])
+        for state, number in status.get("keys", {}).items():
+            keys.add_metric([state], number)
+        yield keys
+        checks = GaugeMetricFamily("rsql_check_ok", "1 when this part works, else 0.", labels=["check"])
+        for part, word in status.get("checks", {}).items():
+            checks.add_metric([part], float(word == "ok"))
+        yield checks
+        if cache := status.get("cache"):
+            yield from _cache(cache)
+        queue = status.get("queue", {})
+        yield GaugeMetricFamily("rsql_queue_length", "Requests waiting for a key.", value=queue.get("length", 0))
+        wait = queue.get("expected_wait_seconds") or 0.0
+        yield GaugeMetricFamily("rsql_queue_wait_seconds", "Expected wait of the next request.", value=wait)
+
+    def describe(self) -> Iterator[Metric]:
+        return iter(())
+
+
+def _cache(figures: Mapping[str, Any]) -> Iterator[Metric]:
+    requests = CounterMetricFamily(
+        "rsql_cache_requests", "Requests answered, by what the cache did.", labels=["result"]
+    )
+    for result in ("hit", "miss", "shared", "bypass"):
+        requests.add_metric([result], figures[result])
+    yield requests
+    yield CounterMetricFamily("rsql_cache_saved_dollars", "What cached answers would have cost.", figures["saved_usd"])
+    yield GaugeMetricFamily("rsql_cache_answers", "Answers in the cache.", value=figures["answers"])
+    yield GaugeMetricFamily("rsql_cache_bytes", "Size of the answers in the cache.", value=figures["bytes"])

@@ -1,12 +1,12 @@
 from .auth import Authenticator as Authenticator
 from .auth import BadTokens as BadTokens
 from .auth import Identity as Identity
+from .auth import Policy as Policy
 from .auth import behind_proxy as behind_proxy
 from .auth import needs_scope as needs_scope
 from .auth import open_to_all as open_to_all
 from .auth import scope_of as scope_of
 from .hub.identity import HubAccess as HubAccess
 from .hub.place import HubPlace as HubPlace
-from .policy import Policy as Policy
 from .virtual_keys import KeyIdentity as KeyIdentity
 from .virtual_keys import VirtualKeys as VirtualKeys
