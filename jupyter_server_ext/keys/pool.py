@@ -163,18 +163,19 @@ class KeyPool:
             UnknownModel: No key is meant for this model.
         """
         now = self.clock()
-        offers, available, reason = self._offers(model, avoid, now)
-        turn = self._leased % len(offers) if offers else 0
-        in_turn = offers[turn:] + offers[:turn]  # of those with equal headroom the first is taken
+        ready, available, reason = self._ready(model, avoid, now)
+        turn = self._leased % len(ready) if ready else 0
+        in_turn = ready[turn:] + ready[:turn]  # of those with equal headroom the first is taken
         got: Grant | Refused = Refused(math.inf)
-        if offers:
-            got = await self.windows.take(in_turn, cost, now, reservations, caller)
+        if ready:
+            offers = [key.offer(model) for key in in_turn]
+            got = await self.windows.take(offers, cost, now, reservations, caller)
         if isinstance(got, Refused):
             if available - now < got.wait:
                 return Busy(available - now, reason)
-            too_large = bool(offers) and math.isinf(got.wait)
-            return Busy(got.wait, "all keys are at their limits" if offers else reason, got.key, too_large)
-        key = self.keys.get(got.key)
+            too_large = bool(ready) and math.isinf(got.wait)
+            return Busy(got.wait, "all keys are at their limits" if ready else reason, got.key, too_large)
+        key = next(key for key in ready if key.id == got.key)
         lease = Lease(self, key, model, got)
         self._leased += 1
         circuit = key.circuits.get(model)
@@ -266,25 +267,25 @@ class KeyPool:
         windows = [spec for spec in found.offer(model).windows if spec.unit != "concurrent"]
         return Reservation({spec.id: cost.part(spec.unit, spec.amount)[0] for spec in windows}, by)
 
-    def _offers(self, model: str, avoid: frozenset[str], now: float) -> tuple[list[Offer], float, str]:
-        """What usable keys offer, and when and why the first of those that cool down comes back."""
+    def _ready(self, model: str, avoid: frozenset[str], now: float) -> tuple[list[Key], float, str]:
+        """The keys that can be used now, and when the first of those that cool down comes back, and why it is away."""
         meant = list(self.keys.meant_for(model))
         if not meant:
             raise UnknownModel(f"No key serves the model '{model}'. GET v1/models lists those that are.", param="model")
-        offers: list[Offer] = []
+        ready: list[Key] = []
         available, reason = math.inf, ""
         for key in meant:
             if key.id in avoid or key.bar(model, now):
                 continue
             at = key.available_at(model, now)
             if at <= now:
-                offers.append(key.offer(model))
+                ready.append(key)
             elif at < available:
                 available, reason = at, key.circuits[model].reason
-        if not offers and not reason:
+        if not ready and not reason:
             bars = Counter(key.bar(model, now) or "tried" for key in meant)
             reason = f"no key can be used ({', '.join(f'{number} {bar}' for bar, number in bars.items())})"
-        return offers, available, reason
+        return ready, available, reason
 
     def changed(self) -> None:
         """There may be room for a request that waits."""
