@@ -112,9 +112,13 @@ def _listen(texts: list[str], event: bytes) -> bytes:
     return event
 
 
-def _text(completion: Mapping[str, Any], part: str) -> str:
-    choices: list[dict[str, Any]] = completion.get("choices") or [{}]
-    return (choices[0].get(part) or {}).get("content") or ""
+def _text(completion: object, part: str) -> str:
+    """The text of the first choice. Events of other shapes pass on as they are, and bring none."""
+    choices = completion.get("choices") if isinstance(completion, dict) else None
+    first = choices[0] if isinstance(choices, list) and choices else None
+    message = first.get(part) if isinstance(first, dict) else None
+    content = message.get("content") if isinstance(message, dict) else None
+    return content if isinstance(content, str) else msgspec.json.encode(content).decode() if content else ""
 
 
 Message = dict[str, str]

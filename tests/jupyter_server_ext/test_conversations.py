@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import pytest
+
 from jupyter_server_ext.handlers import Conversations
+from jupyter_server_ext.handlers.chat import _listen
 
 
 def test_turns_are_kept_in_order_per_caller_and_session():
@@ -38,3 +41,18 @@ def test_sessions_and_callers_are_bounded_by_last_use():
     conversations.add("ada", "s1", "q", "a")
     conversations.add("cat", "s1", "q", "a")
     assert [bool(conversations.of(caller, "s1")) for caller in ("ada", "bob", "cat")] == [True, False, True]
+
+
+@pytest.mark.parametrize(
+    "odd",
+    [
+        *("3", "[]", "{}", '{"choices": 3}', '{"choices": [3]}', '{"choices": [{"delta": 3}]}'),
+        *('{"choices": [{"delta": {"content": [1]}}]}', '{"choices": [{"message": {"content": {"a": 1}}}]}'),
+    ],
+)
+def test_an_event_of_an_odd_shape_passes_on_and_brings_text_or_none(odd):
+    texts = []
+    event = f"data: {odd}\n\n".encode()
+
+    assert _listen(texts, event) == event
+    assert "".join(texts) in {"", "[1]"}
