@@ -6,13 +6,12 @@ import asyncio
 import os
 import signal
 from dataclasses import replace
-from functools import partial
 from types import SimpleNamespace
 
 import pytest
 from virtual_time import run
 
-from jupyter_server_ext.app.serve import _on_change, _on_hangup, _take_keys
+from jupyter_server_ext.app.serve import Listening, _on_change, _take_keys_when_told
 from jupyter_server_ext.config import KeySettings, Limit, Secret, Settings
 from jupyter_server_ext.errors import ConfigError
 from jupyter_server_ext.ledger import Used
@@ -34,7 +33,7 @@ async def test_sighup_takes_the_keys_and_an_error_leaves_them(caplog):
             raise told
         return told
 
-    _on_hangup(partial(_take_keys, SimpleNamespace(gateway=gateway), reread))
+    watching = _take_keys_when_told(SimpleNamespace(gateway=gateway), Listening(reread=reread))
     try:
         for _ in range(2):
             os.kill(os.getpid(), signal.SIGHUP)
@@ -42,6 +41,7 @@ async def test_sighup_takes_the_keys_and_an_error_leaves_them(caplog):
             assert repr(gateway.pool) == "<KeyPool 2 ready>"
     finally:
         asyncio.get_running_loop().remove_signal_handler(signal.SIGHUP)
+        await watching
         await gateway.close()
 
     assert "line 3" in caplog.text
