@@ -104,9 +104,10 @@ class RelayHandler(GatewayHandler):
             replied: Turns the body of an answer that is no stream into the reply.
             turned: Turns whole events of a stream into those to send.
         """
+        assert self.caller is not None  # noqa: S101 - these routes need a scope
         task = self._work = asyncio.current_task()
         self.app.under_way.add(self)
-        answering = cast("AsyncGenerator[Waiting | bytes]", self.app.gateway.complete(self.asker, request))
+        answering = cast("AsyncGenerator[Waiting | bytes]", self.app.gateway.complete(self.caller, request))
         try:
             async with aclosing(answering) as events:
                 if request.stream:

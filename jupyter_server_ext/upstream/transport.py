@@ -264,10 +264,11 @@ class KeyRotatingTransport(httpx.AsyncBaseTransport):
         body = provider.body(job.request.body, lease.model, stream=job.request.stream)
         request = provider.request(lease.key, "/embeddings" if job.request.embeds else "/chat/completions", body)
         request.extensions["sent"] = lease.sent
+        carrier, patience = self._transport_of(lease.key), self._patience(job, lease.model)
         answer = self._answer_to(job, lease, provider)
         try:
-            async with asyncio.timeout(self._patience(job, lease.model)):
-                failure = await answer.open(self._transport_of(lease.key), request)
+            async with asyncio.timeout(patience):
+                failure = await answer.open(carrier, request)
             if failure is None and job.request.whole:
                 async with asyncio.timeout(self._settings.answer_timeout_seconds):
                     failure = await answer.gather()
