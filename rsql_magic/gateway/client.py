@@ -144,21 +144,27 @@ class LLMClient:
             GatewayError: The gateway refused, failed, or cannot be reached.
             AnswerCut: The answer ended before it was complete.
         """
-        fields, model = body_fields(options), options.get("model")
-        fields = {name: value for name, value in fields.items() if name not in self.records.of(self.url, model).refuses}
-        while True:
-            try:
-                return (yield from self._streamed(messages, options, fields))
-            except GatewayError as error:
-                refused = refused_parameter(error, fields)
-                if not refused:
-                    raise
-                self.records.learn(self.url, model, refuses=refused)  # not sent to this model again
-                del fields[refused]
+        model, timeout = options.get("model"), options.get("timeout")
+        refused = self.records.of(self.url, model).refuses
+        fields = {name: value for name, value in body_fields(options).items() if name not in refused}
 
-    def _streamed(
-        self, messages: Sequence[Message], options: StreamOptions, fields: Mapping[str, Any]
-    ) -> Generator[Event, None, None]:
+        def can_repeat(error: GatewayError) -> bool:
+            """Whether the model refuses one of the fields, which is not sent to it again."""
+            if refused := refused_parameter(error, fields):
+                self.records.learn(self.url, model, refuses=refused)
+                del fields[refused]
+            return bool(refused)
+
+        return read_events(
+            lambda: self._sent(self._request(messages, options, fields)),
+            self._silence,
+            patience=self._timeout if timeout is None else timeout,
+            heard=options.get("heard"),
+            stop=current(),
+            can_repeat=can_repeat,
+        )
+
+    def _request(self, messages: Sequence[Message], options: StreamOptions, fields: Mapping[str, Any]) -> httpx.Request:
         body: dict[str, Any] = {"messages": list(messages), "stream": True, "stream_options": {"include_usage": True}}
         body |= {"model": model} if (model := options.get("model")) else {}
         body |= fields
@@ -167,17 +173,14 @@ class LLMClient:
         task = options.get("task", "ask") if self._interactive else "batch"
         headers = {"Content-Type": "application/json", "X-RSQL-Task": task}
         request = self._http.build_request("POST", "v1/chat/completions", content=_encoded(body), headers=headers)
-        patience = self._bound(request, options.get("timeout"))
-        heard, stop = options.get("heard"), current()
+        self._bound(request, options.get("timeout"))
         self._silence.expect(request)
-        return read_events(self._sent(request), request, self._silence, patience=patience, heard=heard, stop=stop)
+        return request
 
-    def _bound(self, request: httpx.Request, timeout: float | None) -> float:
-        """Give a request a timeout of its own; the one that holds."""
-        if timeout is None:
-            return self._timeout
-        request.extensions["timeout"] = dict.fromkeys(("connect", "read", "write", "pool"), timeout)
-        return timeout
+    def _bound(self, request: httpx.Request, timeout: float | None) -> None:
+        """Give a request a timeout of its own, where it has one."""
+        if timeout is not None:
+            request.extensions["timeout"] = dict.fromkeys(("connect", "read", "write", "pool"), timeout)
 
     @contextmanager
     def _sent(self, request: httpx.Request) -> Iterator[httpx.Response]:

@@ -288,26 +288,34 @@ class Silence:
 
 
 def read_events(
-    sent: AbstractContextManager[httpx.Response],
-    request: httpx.Request,
+    sent: Callable[[], AbstractContextManager[httpx.Response]],
     silence: Silence,
     *,
     patience: float,
     heard: Callable[[str], None] | None,
     stop: Stop | None,
+    can_repeat: Callable[[GatewayError], bool],
 ) -> Generator[Event, None, None]:
-    """Send a request and yield the events of its reply; ``heard`` takes each line, ``stop`` stops this thread."""
-    try:
-        with sent as response:
-            silence.expect(request, response)
-            for event in _events_of(response, lambda lines: silence.lines(lines, patience, heard)):
-                if stop is not None and stop.asked:
-                    raise KeyboardInterrupt
-                yield event
-    except GatewayError:
-        if stop is not None and stop.asked:
-            raise KeyboardInterrupt from None
-        raise
+    """Send a request and yield the events of its reply; ``heard`` takes each line, ``stop`` stops this thread.
+
+    A request that failed before its first event is sent again where ``can_repeat`` has changed it.
+    """
+    begun = False
+    while True:
+        try:
+            with sent() as response:
+                silence.expect(response.request, response)
+                for event in _events_of(response, lambda lines: silence.lines(lines, patience, heard)):
+                    if stop is not None and stop.asked:
+                        raise KeyboardInterrupt
+                    begun = True
+                    yield event
+                return
+        except GatewayError as error:
+            if stop is not None and stop.asked:
+                raise KeyboardInterrupt from None
+            if begun or not can_repeat(error):
+                raise
 
 
 def _events_of(
