@@ -136,6 +136,11 @@ PRESETS: dict[str, Preset] = {
         source="https://docs.anthropic.com/en/api/rate-limits",
     ),
     "offline": Preset("http://offline/v1", default_model="offline", models=("offline",), takes_values=True, free=True),
+    "llamacpp": Preset(
+        "http://127.0.0.1:8080/v1",
+        free=True,
+        source="https://github.com/ggml-org/llama.cpp/blob/master/tools/server/README.md",
+    ),
     "ollama": Preset(
         "http://127.0.0.1:11434/v1", free=True, source="https://github.com/ollama/ollama/blob/main/docs/openai.md"
     ),

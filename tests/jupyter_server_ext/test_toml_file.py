@@ -311,7 +311,12 @@ def test_the_default_model_is_the_one_that_is_named_or_the_first_keys(tmp_path, 
 
 def test_a_key_of_a_preset_is_enough_to_be_answered():
     assert all(preset.default_model for preset in PRESETS.values() if preset.variable)
-    assert {name for name, preset in PRESETS.items() if not preset.variable} == {"offline", "ollama", "vllm"}
+    assert {name for name, preset in PRESETS.items() if not preset.variable} == {
+        "llamacpp",
+        "offline",
+        "ollama",
+        "vllm",
+    }
 
 
 @pytest.mark.parametrize(("content", "words"), [(None, "cannot be read"), (b"\xff\xfe\x00", "not UTF-8")])
