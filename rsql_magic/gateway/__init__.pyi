@@ -3,6 +3,8 @@ from . import drafts as drafts
 from . import figures as figures
 from .batch import is_batch as is_batch
 from .chat import INTERRUPTED as INTERRUPTED
+from .chat import LIKELIEST as LIKELIEST
+from .chat import VARIED as VARIED
 from .chat import Chat as Chat
 from .chat import Entry as Entry
 from .chat import Origin as Origin

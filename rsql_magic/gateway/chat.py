@@ -28,8 +28,10 @@ if TYPE_CHECKING:
 
 Task = Literal["ask", "sql_ai", "chat"]
 
-ALWAYS: StreamOptions = {"temperature": 0, "seed": 1}
-"""Parameters of every request: the same question is to have the same answer, and the likeliest query is wanted."""
+LIKELIEST: StreamOptions = {"temperature": 0, "seed": 1}
+"""Parameters by which the same question has the same answer, the likeliest one."""
+VARIED: StreamOptions = {"temperature": 0.7}
+"""Parameters for asking again, as another answer is wanted."""
 
 INTERRUPTED = "[interrupted]"
 MAIN = "main"
@@ -105,6 +107,7 @@ class Chat:
         """Most tokens an answer may have; 0 leaves it to the gateway."""
         self.answer_seconds = 0.0
         """Most seconds an answer may take from its first word; 0 is without end."""
+        self.parameters = LIKELIEST
         self.turns: list[Turn] = []
         self.thread = MAIN
         self._threads = {MAIN: self.turns}
@@ -181,7 +184,7 @@ class Chat:
         """Send messages and yield events; ``reply`` grows as they come and holds what arrived when this raises."""
         sent, reply.redacted = filtered(messages)
         reply.messages, reply.clock = tuple(sent), self._clock
-        options = {**ALWAYS, **options}
+        options = {**self.parameters, **options}
         if self.answer_tokens:
             options["max_tokens"] = self.answer_tokens
         if (described := options.get("described")) is not None:

@@ -15,7 +15,7 @@ from rsql_magic.answers import BUSY, check_in_r, cited
 from rsql_magic.context import reads_r
 from rsql_magic.display import usage_line
 from rsql_magic.errors import BadInput, GatewayError, QueryFailed, RsqlError, Stopped
-from rsql_magic.gateway import Stop, blocks_of
+from rsql_magic.gateway import LIKELIEST, VARIED, Stop, blocks_of
 from rsql_magic.panel import mentions, outputs, slash
 from rsql_magic.panel.screen import PanelScreen
 from rsql_magic.panel.threads import ANSWERS
@@ -103,6 +103,7 @@ class AnswerTask:
         screen.status("reading")
         self._assistant.locator.learn_policy()
         preview = self.prepare(waiting=lambda: screen.status("waiting for the running cell: it is read after that"))
+        self._thread.chat.parameters = VARIED if self._replaces else LIKELIEST
         if self._is_sql:
             self._sql(preview, screen)
         else:

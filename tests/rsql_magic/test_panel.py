@@ -77,6 +77,14 @@ def test_editing_replaces_what_came_after(talk, gateway, assistant):
     assert "two" not in str(gateway.requests[-1]["messages"])
 
 
+def test_asking_again_wants_another_answer(talk, gateway):
+    gateway.replies = ["1", "2", "3"]
+    first = talk.ask("one")
+    talk.ask("one", replaces=first["id"])
+    talk.ask("two")
+    assert [request["temperature"] for request in gateway.requests] == [0, 0.7, 0]
+
+
 def test_a_model_can_be_chosen_and_the_thread_cleared(talk, gateway, assistant):
     gateway.replies = ["x"]
     talk.ask("q", model="qwen")
