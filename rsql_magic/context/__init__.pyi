@@ -10,7 +10,6 @@ from .describing import frame_columns as frame_columns
 from .describing import gather as gather
 from .describing import known_names as known_names
 from .describing import polars_frames as polars_frames
-from .describing import reads_r as reads_r
 from .failures import error_text as error_text
 from .frames import named_by_values as named_by_values
 from .gathered import Context as Context
@@ -35,4 +34,5 @@ from .r import reported as reported
 from .reader import fold as fold
 from .reader import place_of as place_of
 from .reader import positions as positions
+from .rside import reads_r as reads_r
 from .sources import LEVELS as LEVELS

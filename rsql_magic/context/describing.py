@@ -133,21 +133,6 @@ def gather(
     ).context()
 
 
-def reads_r(question: str) -> bool:
-    """Whether gathering for a question asks R, which answers on the main thread only.
-
-    Args:
-        question: The user's words.
-
-    Example:
-        >>> reads_r("Is dplyr::filter() like subset()?")
-        True
-    """
-    from rsql_magic.context import rside
-
-    return rside.reads_r(question)
-
-
 def known_names(namespace: Mapping[str, Any], catalog: Catalog | None = None) -> frozenset[str]:
     """The names of a session: of objects, of their columns, and of tables. Code may be shown with these in quotes.
 

@@ -50,7 +50,7 @@ def join_hints(
     narrow = {frame: names for frame, names in columns.items() if len(names) <= _MOST_COLUMNS}
     for (one, ones), (two, twos) in combinations(narrow.items(), 2):
         known = {*unique.get(one, ()), *unique.get(two, ())}
-        shared = [name for name in ones if name in set(twos) and (name in known or _is_key(name))]
+        shared = [name for name in ones if name in set(twos) and (name in known or _KEY.search(name))]
         found += [_written(one, two, name, unique) for name in shared if name.lower() not in _OWN]
         found += _by_name(one, twos, two, unique.get(one, ())) + _by_name(two, ones, one, unique.get(two, ()))
     return found[:most]
@@ -61,11 +61,6 @@ def _written(one: str, two: str, name: str, unique: Mapping[str, AbstractSet[str
     if name in unique.get(one, ()) and name not in unique.get(two, ()):
         one, two = two, one
     return JoinHint(one, name, two, name)
-
-
-def _is_key(name: str) -> bool:
-    """Whether a name looks like a key."""
-    return _KEY.search(name) is not None
 
 
 def _by_name(parent: str, columns: Sequence[str], child: str, unique: AbstractSet[str] | tuple[()]) -> list[JoinHint]:

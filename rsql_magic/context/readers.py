@@ -18,14 +18,7 @@ if TYPE_CHECKING:
     from rsql_magic.context.reader import Family
 
 # By the kind of a numpy type.
-_FAMILIES: dict[str, Family] = {
-    "i": "integer",
-    "u": "integer",
-    "f": "number",
-    "b": "bool",
-    "M": "time",
-    "m": "time",
-}
+_FAMILIES: dict[str, Family] = {"i": "integer", "u": "integer", "f": "number", "b": "bool", "M": "time", "m": "time"}
 
 
 _FEW = 300

@@ -103,7 +103,12 @@ def _places(each: Candidate, *, values: bool) -> list[int]:
 def reads_r(question: str) -> bool:
     """Whether R is asked: when it runs, or when the question names a function as R does (``dplyr::filter``).
 
-    A notebook without R pays nothing: R is not started to find out that nothing is in it.
+    A notebook without R pays nothing: R is not started to find out that nothing is in it. R answers on the main thread
+    only.
+
+    Example:
+        >>> reads_r("Is dplyr::filter() like subset()?")
+        True
     """
     return r.r_running() or "rpy2" in sys.modules or any(package for package, _ in functions_named(question))
 

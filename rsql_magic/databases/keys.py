@@ -35,10 +35,7 @@ SHARE = 0.95
 
 
 def match_values(
-    database: Database,
-    tables: Sequence[Table],
-    unique: Mapping[str, Sequence[tuple[str, ...]]],
-    effort: Effort,
+    database: Database, tables: Sequence[Table], unique: Mapping[str, Sequence[tuple[str, ...]]], effort: Effort
 ) -> tuple[Table, ...]:
     """Tables with the keys that the frequent values in their profiles suggest, for columns that have none yet.
 
@@ -47,7 +44,9 @@ def match_values(
     pointing = [(table, column) for table in tables for column in _coded(table)]
     fits: dict[tuple[str, str], list[ForeignKey]] = {}
     for other in tables:
-        for key in _text_keys(other, unique.get(other.full_name, ())):
+        for key in single_keys(other, unique.get(other.full_name, ())):
+            if value_kind(key.type) != "text":
+                continue
             asked = [(t, c) for t, c in pointing if t is not other and near(t, other) and _could_hold(other, c)]
             if not asked or not effort.takes(max(other.rows or 0, database.values_of_a_statement)):
                 continue
@@ -71,10 +70,6 @@ def _coded(table: Table) -> list[Column]:
 
 def _values(column: Column) -> frozenset[str]:
     return frozenset(column.profile.values) if column.profile else frozenset()
-
-
-def _text_keys(table: Table, unique: Sequence[tuple[str, ...]]) -> list[Column]:
-    return [key for key in single_keys(table, unique) if value_kind(key.type) == "text"]
 
 
 def _could_hold(table: Table, column: Column) -> bool:

@@ -167,7 +167,8 @@ def profile(database: Database, table: Table, effort: Effort) -> Table:
     found: dict[str, Profile] = {}
     total, sampled = 0, False
     with database:
-        for some in _batches(asked):
+        for start in range(0, len(asked), _AT_ONCE):
+            some = asked[start : start + _AT_ONCE]
             picked = database.sample(table.with_columns(some))
             if picked is None or not effort.takes(max(picked.values, database.values_of_a_statement)):
                 break
@@ -185,10 +186,6 @@ def profile(database: Database, table: Table, effort: Effort) -> Table:
     database.learn(table, never | found)
     profiled = table.with_columns(replace(c, profile=_allowed(c, found.get(c.name))) for c in table.columns)
     return replace(profiled, rows=total) if found and not sampled else profiled
-
-
-def _batches(columns: Sequence[Column]) -> list[Sequence[Column]]:
-    return [columns[start : start + _AT_ONCE] for start in range(0, len(columns), _AT_ONCE)]
 
 
 def _counts_sql(database: Database, source: str, columns: Sequence[Column]) -> str:
@@ -229,7 +226,7 @@ def span(found: Profile, ends: Sequence[str]) -> Profile:
         Profile(low='9', high='100', distinct=None, nulls=None, values=(), complete=False, approximate=False)
     """
     ranked = sorted(ends, key=_order)
-    if not ranked or not all(map(_is_finite, ranked)):
+    if not ranked or not all(math.isfinite(_order(end)[0]) for end in ranked):
         return found
     low, high = (str(end).removesuffix(".0") for end in (ranked[0], ranked[-1]))
     if low.endswith(" 00:00:00") and high.endswith(" 00:00:00"):
@@ -243,10 +240,6 @@ def _order(text: str) -> tuple[float, str]:
         return float(text), text
     except ValueError:
         return 0.0, text
-
-
-def _is_finite(text: str) -> bool:
-    return math.isfinite(_order(text)[0])
 
 
 def _add_values(

@@ -16,15 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from typing_extensions import override
 
-from rsql_magic.databases.base import (
-    Database,
-    Failure,
-    Fetched,
-    Structure,
-    driver_message,
-    scrub,
-    shorten,
-)
+from rsql_magic.databases.base import Database, Failure, Fetched, Structure, driver_message, scrub, shorten
 from rsql_magic.databases.columns import frame_of, take
 from rsql_magic.errors import BadInput, ConnectionProblem
 from rsql_magic.sql import Column, ForeignKey, Table, always_quoted, dialect_of, is_query, known_as

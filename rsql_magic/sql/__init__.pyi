@@ -56,8 +56,8 @@ from .remarks import remarks as remarks
 from .tokens import count_tokens as count_tokens
 from .tokens import cut as cut
 from .tokens import fence as fence
-from .validate import join_notes as join_notes
 from .validate import validate as validate
+from .validate.joins import join_notes as join_notes
 from .validate.problems import Problem as Problem
 from .validate.resolve import resolve as resolve
 from .validate.scopes import Relation as Relation

@@ -299,7 +299,8 @@ def ddl(table: Table, level: Privacy = "stats", dialect: str = "", *, brief: boo
     """
     columns = _named(table.columns, level)
     noted = [facts(_noted(column, table, level, brief), table.rows, "NULL") for column in columns]
-    lines = [(_column_line(column, level, dialect), note) for column, note in zip(columns, noted, strict=True)]
+    written = (f"{quoted(column.name, dialect)} {_type(column, level)}".rstrip() for column in columns)
+    lines = list(zip(written, noted, strict=True))
     if table.primary_key:
         lines.append((f"PRIMARY KEY ({_names(table.primary_key, dialect)})", ""))
     lines += [_key_line(key, dialect) for key in table.foreign_keys]
@@ -355,10 +356,6 @@ def _noted(column: Column, table: Table, level: Privacy, brief: bool = False) ->
         profile = replace(profile, values=profile.values[:8])
     counted = profile.approximate or profile.distinct != table.rows or table.primary_key == (column.name,)
     return replace(column, profile=replace(profile, distinct=None) if profile.low is not None and counted else profile)
-
-
-def _column_line(column: Column, level: Privacy, dialect: str) -> str:
-    return f"{quoted(column.name, dialect)} {_type(column, level)}".rstrip()
 
 
 def _type(column: Column, level: Privacy) -> str:

@@ -67,7 +67,7 @@ class _Targets:
         fits = [
             (other, key)
             for other, key in self._by_name.get(column.name.casefold(), ())
-            if other is not table and near(table, other) and _same_kind(column, key)
+            if other is not table and near(table, other) and value_kind(column.type) == value_kind(key.type)
         ]
         if len(fits) != 1:
             return None
@@ -127,7 +127,3 @@ def with_referred(tables: Sequence[Table]) -> list[Table]:
 def near(one: Table, other: Table) -> bool:
     """Whether two tables are in the same schema of the same database."""
     return (one.database, one.schema) == (other.database, other.schema)
-
-
-def _same_kind(one: Column, other: Column) -> bool:
-    return value_kind(one.type) == value_kind(other.type)

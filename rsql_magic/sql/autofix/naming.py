@@ -104,7 +104,9 @@ def _is_doubtful(node: exp.Column, missing: Missing, relation: Relation, broken:
     """
     forgotten = missing.kind == "qualifier" and broken.catalog.get(node.table) is not None
     mistyped = any(same_name(node.name, c, _table_of(r)) for r in missing.scope.relations for c in r.columns.values())
-    return forgotten or (missing.kind == "column" and mistyped) or _has_name(relation, _other_side(node))
+    return (
+        forgotten or (missing.kind == "column" and mistyped) or relation.name.casefold() == _other_side(node).casefold()
+    )
 
 
 def _other_side(node: exp.Column) -> str:
@@ -112,10 +114,6 @@ def _other_side(node: exp.Column) -> str:
     parent = node.parent
     other = (parent.expression if node.arg_key == "this" else parent.this) if isinstance(parent, exp.EQ) else None
     return other.table if isinstance(other, exp.Column) else ""
-
-
-def _has_name(relation: Relation, name: str) -> bool:
-    return relation.name.casefold() == name.casefold()
 
 
 def _text_meant(node: exp.Column, _: Missing, broken: BrokenQuery) -> Fix | None:

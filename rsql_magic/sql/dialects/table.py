@@ -536,11 +536,7 @@ DIALECTS: dict[str, SQLDialect] = {
             spellings=("pattern subsets",),
         ),
         replace(
-            _LIKE_SPARK,
-            name="databricks",
-            hidden_columns=names("_metadata"),
-            aliases_in=_ALIASES,
-            strict_groups=True,
+            _LIKE_SPARK, name="databricks", hidden_columns=names("_metadata"), aliases_in=_ALIASES, strict_groups=True
         ),
         replace(_LIKE_MYSQL, name="doris", title="", describes=False, shows=""),
         replace(

@@ -98,7 +98,7 @@ def _aliases(member: exp.Select, cte: exp.Expr) -> set[str]:
 def _multiplies(node: exp.Expr, steps: Mapping[str, int], own: set[str]) -> bool:
     """Whether a text, list or number is made of more than one that grows, or by what makes it longer."""
     columns = [column for column in node.find_all(exp.Column) if column.table.casefold() in own]
-    grown = [column for column in columns if not _is_plain(column, steps)]
+    grown = [column for column in columns if column.name.casefold() not in steps]  # no counter, nor handed on as it is
     if not grown or _is_keeping(node):
         return False
     if isinstance(node, _JOINS_TEXT):
@@ -106,11 +106,6 @@ def _multiplies(node: exp.Expr, steps: Mapping[str, int], own: set[str]) -> bool
     if isinstance(node, exp.Replace):
         return len(_constant(node.args.get("replacement"))) > len(_constant(node.expression))
     return True
-
-
-def _is_plain(column: exp.Column, steps: Mapping[str, int]) -> bool:
-    """Whether a column is a counter, or handed on as it is."""
-    return column.name.casefold() in steps
 
 
 def _is_keeping(node: exp.Expr) -> bool:

@@ -308,11 +308,7 @@ _SMALL = {
         más menos su sus que desde hasta
     """,
 }
-_ENDINGS = {
-    "de": "innen ern en er em es e n s",
-    "fr": "ees ee es e s x",
-    "es": "es os as o a e s",
-}
+_ENDINGS = {"de": "innen ern en er em es e n s", "fr": "ees ee es e s x", "es": "es os as o a e s"}
 _SHORTEST_ROOT, _SHORTEST_FOREIGN_PART = 3, 4
 _LINKING = ("", "s", "es", "n", "en")
 """What ties the parts of a German compound together."""

@@ -8,24 +8,14 @@ from rsql_magic.sql.dialects.reading import Unreadable, canonical, lex, parse, s
 from rsql_magic.sql.validate.problems import Kind, Problem, truncate_error
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
 
     from sqlglot import exp
 
     from rsql_magic.sql.catalog import Catalog
     from rsql_magic.sql.dialects.reading import Lexed
-    from rsql_magic.sql.validate.joins import JoinNote
 
-__all__ = ["Kind", "Problem", "join_notes", "truncate_error", "validate"]
-
-
-def join_notes(
-    sql: str, dialect: str, catalog: Catalog, count: Callable[[str], int | None] | None = None, question: str = ""
-) -> list[JoinNote]:
-    """Say which joins of a sound query count rows several times or leave rows out; see `validate.joins`."""
-    from rsql_magic.sql.validate.joins import join_notes as notes
-
-    return notes(sql, dialect, catalog, count, question)
+__all__ = ["Kind", "Problem", "truncate_error", "validate"]
 
 
 _OTHER_STATEMENTS = frozenset({"ANALYZE", "DESC", "DESCRIBE", "EXPLAIN", "PRAGMA", "SHOW", "SUMMARIZE"})
