@@ -30,6 +30,7 @@ from rsql_magic.sql import (
     Column,
     ForeignKey,
     Table,
+    always_quoted,
     ascii_lower,
     functions,
     is_query,
@@ -50,13 +51,10 @@ LONGEST_VALUE = 64 << 20
 
 _STEPS = 1000
 """Virtual machine steps between two looks at the clock: about 20 µs."""
-
 _MOST_STEPS = 25_000_000
 """Steps of one statement about values: about half a second."""
-
 _EXACT = 300_000
 """Values (rows times columns) that are profiled in full: about 0.1 s."""
-
 _SAMPLED = 2_000
 """Rows of a larger table that are looked at."""
 
@@ -72,7 +70,6 @@ _PRAGMAS = frozenset(
     function_list pragma_list compile_options
     """.split()  # noqa: SIM905 - words read better as text
 )
-
 _SETTINGS = frozenset(
     """
     application_id cache_size data_version encoding foreign_key_check foreign_keys freelist_count integrity_check
@@ -91,10 +88,9 @@ def authorize(action: int, first: str | None, second: str | None, _database: str
         return sqlite3.SQLITE_OK
     if action == sqlite3.SQLITE_FUNCTION and (second or "").lower() not in _FORBIDDEN_FUNCTIONS:
         return sqlite3.SQLITE_OK
+    # Asked when a table function such as json_each is set up; writing there is refused by query_only.
     if action == sqlite3.SQLITE_UPDATE and first in {"sqlite_master", "sqlite_temp_master"}:
-        return (
-            sqlite3.SQLITE_OK
-        )  # asked when a table function such as json_each is set up; writing it is refused by query_only
+        return sqlite3.SQLITE_OK
     if action == sqlite3.SQLITE_PRAGMA and (first or "").lower() in (_PRAGMAS if second else _PRAGMAS | _SETTINGS):
         return sqlite3.SQLITE_OK
     return sqlite3.SQLITE_DENY
@@ -205,7 +201,7 @@ class SQLite(Database):
         with self.reading(5.0) as session:
             listed = self.run(session, "SELECT name FROM pragma_database_list WHERE name <> 'temp' ORDER BY seq")
             names = [name for (name,) in listed]
-            asked = [f"PRAGMA {_quoted(name)}.schema_version" for name in names]
+            asked = [f"PRAGMA {always_quoted(name)}.schema_version" for name in names]
             asked += ["PRAGMA data_version", "SELECT count(*), total(length(sql)) FROM sqlite_temp_master"]
             counters = [self.run(session, sql) for sql in asked]
             return str((names, counters, session.connection.total_changes))
@@ -351,7 +347,9 @@ def _bounded(connection: sqlite3.Connection, is_over: Callable[[], bool]) -> Ite
     """The layers around a statement, and back."""
     text_factory, connection.text_factory = connection.text_factory, _text
     length = connection.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, LONGEST_VALUE)
-    [[query_only]] = _plain_rows(connection, "PRAGMA query_only")
+    cursor = connection.cursor()
+    cursor.row_factory = None  # the user may have set another
+    [[query_only]] = cursor.execute("PRAGMA query_only").fetchall()
     connection.execute("PRAGMA query_only = 1")
     connection.set_progress_handler(is_over, _STEPS)
     connection.set_authorizer(authorize)
@@ -365,21 +363,9 @@ def _bounded(connection: sqlite3.Connection, is_over: Callable[[], bool]) -> Ite
         connection.text_factory = text_factory
 
 
-def _plain_rows(connection: sqlite3.Connection, sql: str) -> list[tuple[Any, ...]]:
-    """Rows as tuples, whatever row factory the user has set."""
-    cursor = connection.cursor()
-    cursor.row_factory = None
-    rows: list[tuple[Any, ...]] = cursor.execute(sql).fetchall()
-    return rows
-
-
 def _text(value: bytes) -> str:
     """Text as it is stored; bytes that are no UTF-8 are replaced, where Python would refuse the whole row."""
     return value.decode("utf-8", "replace")
-
-
-def _quoted(name: str) -> str:
-    return '"' + name.replace('"', '""') + '"'
 
 
 def _literal(text: str) -> str:
@@ -419,7 +405,7 @@ class _Reader:
         columns = self._columns(kinds)
         keys = _grouped(self._ask(_FOREIGN_KEYS))
         counts = self._row_counts([name for name, kind in kinds.items() if kind == "table"])
-        created = self._database.run(self._session, _DEFINITIONS.format(place=_quoted(self._schema)))
+        created = self._database.run(self._session, _DEFINITIONS.format(place=always_quoted(self._schema)))
         said = {name: remarks(sql) for kind, name, sql in created if kind == "table" and sql}
         tables = [
             _described(self._table(name, kinds[name], rows, keys, counts.get(name)), said.get(name))
@@ -471,7 +457,7 @@ class _Reader:
         counts = self._analyzed()
         for name in names:
             if name not in counts:
-                target = f"{_quoted(self._schema)}.{_quoted(name)}"
+                target = f"{always_quoted(self._schema)}.{always_quoted(name)}"
                 try:
                     counts[name] = self._database.run(self._session, f"SELECT max(rowid) FROM {target}")[0][0] or 0
                 except sqlite3.OperationalError:
@@ -480,7 +466,9 @@ class _Reader:
 
     def _analyzed(self) -> dict[str, int]:
         try:
-            rows = self._database.run(self._session, f"SELECT tbl, stat FROM {_quoted(self._schema)}.sqlite_stat1")
+            rows = self._database.run(
+                self._session, f"SELECT tbl, stat FROM {always_quoted(self._schema)}.sqlite_stat1"
+            )
         except sqlite3.OperationalError:
             return {}  # never analyzed
         return {table: int(stat.split()[0]) for table, stat in rows if stat}

@@ -51,7 +51,7 @@ def remarks(create: str) -> Remarks:
         >>> remarks("CREATE TABLE trips ( -- one row a ride\n  fare REAL, -- in dollars\n  tip REAL)")
         Remarks(table='one row a ride', columns={'fare': 'in dollars'})
     """
-    reader, create = _Reader(), create[:_MOST_READ]
+    reader, create = _RemarkReader(), create[:_MOST_READ]
     for piece in _PIECE.finditer(create):
         reader.take(str(piece.lastgroup), piece[0], piece.start() - create.rfind("\n", 0, piece.start()))
     reader.settle()
@@ -60,7 +60,7 @@ def remarks(create: str) -> Remarks:
     return Remarks(_joined(reader.of_table), described)
 
 
-class _Reader:
+class _RemarkReader:
     """Where the reading of a statement stands."""
 
     def __init__(self) -> None:
