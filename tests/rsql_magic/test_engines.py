@@ -491,3 +491,20 @@ def test_frames_keep_their_time_zone():
         rows = engine.run("SELECT came, extract(hour FROM came) AS hour FROM visits").df
         assert str(rows["came"].dt.tz) == engine.time_zone == "Europe/Vienna"
         assert rows["hour"].tolist() == [0, 12]
+
+
+def test_a_plan_beside_a_check_asks_the_database_once_and_a_later_one_anew():
+    connection = duckdb.connect()
+    connection.execute("CREATE TABLE t AS SELECT * FROM range(10) r(i)")
+    engine = open_engine(connection)
+    asked = []
+    engine._database.run = lambda session, sql, *_: asked.append(sql) or session.execute(sql).fetchall()
+
+    assert engine.check("SELECT i FROM t") == []
+    first = engine.plan("SELECT i FROM t")
+    explained = [sql for sql in asked if sql.startswith("EXPLAIN")]
+    later = engine.plan("SELECT i FROM t")
+
+    assert len(explained) == 1
+    assert first.text == later.text
+    assert sum(sql.startswith("EXPLAIN") for sql in asked) == 2
