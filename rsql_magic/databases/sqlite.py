@@ -400,7 +400,7 @@ class _Reader:
 
     def structure(self) -> Structure:
         """The tables of this database."""
-        named = self._ask(_NAMES, place=_quoted(self._schema))
+        named = self._ask(_NAMES, place=always_quoted(self._schema))
         kinds = {name: kind for name, kind in named if not name.startswith("sqlite_")}
         columns = self._columns(kinds)
         keys = _grouped(self._ask(_FOREIGN_KEYS))
