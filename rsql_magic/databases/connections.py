@@ -62,6 +62,7 @@ def is_connection(value: Any) -> bool:
 
 
 def _is_one_of(value: Any, types: Mapping[str, set[str]]) -> bool:
+    # By type.__getattribute__: a metaclass of the user's may answer otherwise, or raise.
     places = map(place_of, type.__getattribute__(type(value), "__mro__"))
     return any(name in types.get(package, ()) for package, name in places)
 

@@ -122,7 +122,7 @@ def _file(path: str) -> Database:
         from rsql_magic.databases.sqlite import SQLiteFile
 
         return SQLiteFile(str(place))
-    if start[8:12] == b"DUCK" or not start:
+    if start[8:12] == b"DUCK" or not start:  # behind a checksum of eight bytes
         from rsql_magic.databases.duckdb import DuckDBFile
 
         return DuckDBFile(str(place))

@@ -322,6 +322,7 @@ def _profile(column: Column, rows: int, facts: Sequence[Any]) -> Profile:
     """A profile from the facts of ``pg_stats`` (postgresql.org/docs/current/view-pg-stats.html)."""
     nulls, distinct, common, shares, low, high = facts
     kind = value_kind(column.type)
+    # pg_stats gives what grows with the table as a negative share of its rows.
     count = round(-distinct * rows) if distinct < 0 else round(distinct)
     profile = Profile(distinct=count or None, nulls=nulls, approximate=True)
     if count == 0 or kind == "other":

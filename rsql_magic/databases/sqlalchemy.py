@@ -81,6 +81,7 @@ def open_url(text: str) -> Database:
 
     try:
         url = _with_driver(_parsed(text))
+        # Ten seconds: a wrong address is told before a person gives up waiting. One connection: one question at a time.
         arguments = {"connect_args": {"connect_timeout": 10}} if _takes_timeout(url) else {}
         return open_sqlalchemy(sa.create_engine(url, pool_pre_ping=True, pool_size=1, **arguments), ours=True)
     except sa.exc.NoSuchModuleError:

@@ -100,6 +100,7 @@ def functions(dialect: str) -> Functions:
         else:
             extensions |= set(listed) if section.startswith("extensions") else set()
             allowed |= set(listed)
+            # A dialect's own list comes after the common one, and may have what that one says is missing.
             absent = {name: instead for name, instead in absent.items() if name not in listed}
     return Functions(
         allowed=frozenset(allowed),

@@ -46,6 +46,7 @@ def refuse_unknown_table(parts: tuple[str, ...], dialect: str, catalog: Catalog 
         return
     if is_file(parts, dialect):
         raise QueryRejected(f"{name} would be read as a file.", piece=name, hint="Read it in Python or R first.")
+    # Database, schema and name are three; what stands before them is a server.
     if len(parts) > 3 or (dialect_of(dialect).links == "@" and any("@" in part for part in parts)):
         raise QueryRejected(f"{name} is a table of another server.", piece=name)
     if catalog is not None:

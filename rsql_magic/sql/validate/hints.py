@@ -97,6 +97,7 @@ def _elsewhere(name: str, tables: list[Table], catalog: Catalog) -> tuple[str, l
     index = known(catalog)
     here = [table.full_name for table in tables]
     found = [(table, column) for table, column in index.having(name) if table.full_name not in here]
+    # A column such as id is in thousands of tables, and the way to each is searched.
     ways = [(index.path(here, table.full_name), table, column) for table, column in found[:50]]
     ways.sort(key=lambda way: (not way[0], len(way[0]), way[1].full_name))
     parts = []

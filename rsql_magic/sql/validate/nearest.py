@@ -101,7 +101,7 @@ def _words_in_common(one: tuple[str, ...], other: tuple[str, ...]) -> float:
     if not one or not other:
         return 0.0
     found = sum(any(_same(a, b) for b in other) for a in one) + sum(any(_same(a, b) for a in one) for b in other)
-    return 0.95 * found / (len(one) + len(other))
+    return 0.95 * found / (len(one) + len(other))  # the same words in another order are not yet the same name
 
 
 def _same(a: str, b: str) -> bool:
