@@ -92,7 +92,7 @@ POLARS = context(
         "city is not Oslo or x > 6",
         "city starts with 'O'",
         "city in ('A', 'Lima')",
-        "a and city sorted by a descending",
+        "x and grp where city is Oslo sorted by x descending",
         "mean price and max a by city sorted by city",
         "number of rows by city and grp sorted by city",
         "median a where grp is u",
