@@ -93,6 +93,7 @@ POLARS = context(
         "city starts with 'O'",
         "city in ('A', 'Lima')",
         "x and grp where city is Oslo sorted by x descending",
+        "price and x sorted by price descending",
         "mean price and max a by city sorted by city",
         "number of rows by city and grp sorted by city",
         "median a where grp is u",

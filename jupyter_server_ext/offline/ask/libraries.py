@@ -108,7 +108,7 @@ POLARS = Library("python", repr, _polars_constant, _PLAIN | {"nunique": "n_uniqu
     "figures by": "{rows}.group_by({keys}).agg({figures})",
     "figure by": "pl.col({c}).{f}().alias({name})",
     "rows by": "pl.len().alias({name})",
-    "order": "{code}.sort({names}, descending={downs})",
+    "order": "{code}.sort({names}, descending={downs}, nulls_last=True)",
     "missing": "{c}.is_null()",
     "in": "{c}.is_in([{values}])",
     "between": "{c}.is_between({low}, {high})",
