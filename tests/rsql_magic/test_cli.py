@@ -56,13 +56,13 @@ class Terminal(io.StringIO):
         return True
 
 
-def test_escape_sequences_of_a_model_do_not_reach_a_pipe(rsql, gateway):
+def test_escape_sequences_of_a_model_do_not_reach_a_pipe(programs, rsql, gateway):
     gateway.replies = [HOSTILE]
     _, out, _ = rsql("ask", "what?")
     assert out.startswith("So **bold** `x <- 1` <b>raw</b>\n\n- a\n")
 
 
-def test_markdown_is_drawn_on_a_terminal(rsql, gateway, monkeypatch):
+def test_markdown_is_drawn_on_a_terminal(programs, rsql, gateway, monkeypatch):
     gateway.replies = [HOSTILE]
     terminal = Terminal()
     monkeypatch.setattr("sys.stdout", terminal)
