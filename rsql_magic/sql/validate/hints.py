@@ -67,7 +67,12 @@ def _column(missing: Missing, catalog: Catalog, dialect: str) -> Problem:
         return _given_name(missing.node, given, dialect)
     where = f" in {_and([_called(r) for r in missing.scope.relations])}" if missing.scope.relations else ""
     said, elsewhere = _elsewhere(name, tables, catalog)
-    near = [column for column in _near(name, tables, catalog) if column not in elsewhere]
+    near = [
+        column
+        for column in _near(name, tables, catalog)
+        # Beside the very name in another table, what is only like it leads astray.
+        if column not in elsewhere and (not elsewhere or _is_sure(name, column))
+    ]
     if near:
         said += f" Did you mean {_or(near)}?"
     if not elsewhere and not near:
@@ -88,8 +93,12 @@ def _given_name(node: exp.Expr, given: exp.Expr, dialect: str) -> Problem:
 
 def _best_first(name: str, elsewhere: list[str], near: list[str]) -> tuple[str, ...]:
     """The same name in another table, unless a column in sight is nearly the same."""
-    sure = [column for column in near if likeness(name, column.rpartition(".")[2]) >= 0.9]
+    sure = [column for column in near if _is_sure(name, column)]
     return tuple(dict.fromkeys([*sure, *elsewhere, *near]))
+
+
+def _is_sure(name: str, column: str) -> bool:
+    return likeness(name, column.rpartition(".")[2]) >= 0.9
 
 
 def _elsewhere(name: str, tables: list[Table], catalog: Catalog) -> tuple[str, list[str]]:
