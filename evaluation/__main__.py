@@ -20,6 +20,8 @@ from typing import TYPE_CHECKING
 
 from evaluation import page
 from evaluation.databases import opened
+from evaluation.frames import KINDS, UnavailableError
+from evaluation.frames import opened as frames_of
 from evaluation.questions import Record, ask_plainly, ask_rsql, judged, read, spread
 from evaluation.replies import Replies
 from evaluation.results import mcnemar
@@ -38,7 +40,7 @@ def main() -> None:
     parser.add_argument("--url", required=True, help="base URL of an OpenAI-compatible server, without /v1")
     parser.add_argument("--model", required=True)
     parser.add_argument("--token-from", default="", help="environment variable that holds the server's key")
-    parser.add_argument("--set", type=Path, default=OWN, help="folder with questions.jsonl and databases/")
+    parser.add_argument("--set", type=Path, default=OWN, help="folder with questions.jsonl and databases/ or frames/")
     parser.add_argument("--limit", type=int, default=sys.maxsize, help="most questions, spread over the databases")
     parser.add_argument("--to", type=Path, default=Path("build/eval"), help="where replies and results go")
     options = parser.parse_args()
@@ -64,7 +66,15 @@ def _asked(
 ) -> Iterator[Record]:
     databases = next((path for name in ("databases", "database") if (path := folder / name).is_dir()), folder)
     for name, some in groupby(questions, key=lambda question: question.database):
-        with opened(databases, name, server) as database:
+        with ExitStack() as stack:
+            try:
+                frames, _, kind = name.rpartition(".")
+                database = stack.enter_context(
+                    frames_of(folder / "frames" / frames, kind) if kind in KINDS else opened(databases, name, server)
+                )
+            except UnavailableError as problem:
+                print(f"{name}: {len(list(some))} questions are left out: {problem}", file=sys.stderr)
+                continue
             for question in some:
                 ended, why = judged(question.gold, question, database)
                 if ended != "right":
@@ -123,7 +133,8 @@ def summary(records: Sequence[Record]) -> str:
         "alone": [one.ours.ended for one in records if one.ours.drafts and not one.ours.compared],
     }
     shares = (f"{name} {ends.count('right')} of {len(ends)}" for name, ends in trusted.items())
-    lines.append(f"Right, by what drafts said of each other: {', '.join(shares)}.")
+    if any(trusted.values()):
+        lines.append(f"Right, by what drafts said of each other: {', '.join(shares)}.")
     for name, outcomes in (("plain", [one.plain for one in records]), ("rsql", [one.ours for one in records])):
         lines.append(f"{name}: {_cost(outcomes)}")
     return "\n".join(lines)

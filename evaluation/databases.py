@@ -27,10 +27,10 @@ class Database:
     """One database of a set.
 
     Args:
-        dialect: sqlite, duckdb or postgresql.
-        connection: What ``sql_ai`` is given.
-        ddl: Its CREATE statements, as they were written.
-        rows: Runs a query, within 20 seconds.
+        dialect: sqlite, duckdb or postgresql; or the kind of the frames (`evaluation.frames`).
+        connection: What ``sql_ai`` is given; or the variables that ``ask`` finds.
+        ddl: Its CREATE statements, as they were written; or the frames as they print.
+        rows: Runs a query, or code, within 20 seconds.
     """
 
     dialect: str

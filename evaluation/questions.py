@@ -7,10 +7,13 @@ import re
 import time
 from collections import defaultdict
 from dataclasses import asdict, dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import rsql_magic
+from evaluation.frames import KINDS
 from evaluation.results import same
+from rsql_magic.answers import Answer
 from rsql_magic.errors import RsqlError
 
 if TYPE_CHECKING:
@@ -24,6 +27,10 @@ _BLOCK = re.compile(r"```(?:sql)?\s*(.*?)```", re.DOTALL | re.IGNORECASE)
 _INNERMOST = re.compile(r"\([^()]*\)")
 _ORDER = re.compile(r"\border\s+by\b", re.IGNORECASE)
 _PLAIN = "You write SQL for {dialect}. Answer with exactly one query in one ```sql block and nothing else."
+_PLAIN_CODE = (
+    "You write {language}. The data frames below are loaded. Answer with exactly one block of code and nothing else; "
+    "its last line is an expression whose value is the answer."
+)
 _MOST_ROWS = 100_000
 
 
@@ -33,9 +40,9 @@ class Question:
 
     Args:
         number: Its place in the set.
-        database: The database it is about.
+        database: The database it is about, or the frames and their kind: ``clinic.polars``.
         text: The words.
-        gold: A query whose rows are the answer.
+        gold: A query whose rows are the answer, or code whose value is.
         hardness: A name to count by.
     """
 
@@ -59,8 +66,8 @@ class Outcome:
     """How one way of asking answered one question.
 
     Args:
-        sql: The query it ended with.
-        ended: right, wrong, fails (it does not run), refused (no query is given) or crash.
+        sql: The query or code it ended with.
+        ended: right, wrong, fails (it does not run), refused (none is given) or crash.
         first: How its first draft would have ended.
         first_sql: That draft.
         rounds: Requests to the model.
@@ -121,12 +128,14 @@ def read(file: Path) -> list[Question]:
     """The questions of a set, one JSON object a line.
 
     Args:
-        file: ``database`` (or ``db_id``), ``question``, ``gold`` (or ``query``), and ``hardness`` where it is known.
+        file: ``database`` (or ``db_id``; or ``frames`` and ``kind``), ``question``, ``gold`` (or ``query``), and
+            ``hardness`` where it is known.
     """
     found = []
     for number, line in enumerate(file.read_text(encoding="utf-8").splitlines()):
         one: dict[str, Any] = json.loads(line)
-        database, gold = one.get("database") or one["db_id"], one.get("gold") or one["query"]
+        database = one.get("database") or one.get("db_id") or f"{one['frames']}.{one['kind']}"
+        gold = one.get("gold") or one["query"]
         found.append(Question(number, database, one["question"], gold, one.get("hardness") or "any"))
     return found
 
@@ -142,16 +151,18 @@ def spread(questions: Iterable[Question], most: int) -> list[Question]:
 
 
 def ask_plainly(question: Question, database: Database, replies: Replies, model: str, token: str) -> Outcome:
-    """The bare DDL, one sentence, temperature 0."""
+    """The bare DDL, or the frames as they print, one sentence, temperature 0."""
+    language = KINDS.get(database.dialect)
+    system = _PLAIN_CODE.format(language=language) if language else _PLAIN.format(dialect=database.dialect)
     messages = [
-        {"role": "system", "content": _PLAIN.format(dialect=database.dialect)},
+        {"role": "system", "content": system},
         {"role": "user", "content": f"{database.ddl}\n\nQuestion: {question.text}"},
     ]
     body = {"model": model, "temperature": 0, "max_tokens": 400, "messages": messages}
     began = time.perf_counter()
     reply = replies.complete("v1/chat/completions", body, {"authorization": f"Bearer {token}"} if token else {})
     replies.taken()
-    outcome = Outcome(sql=_query(reply.content))
+    outcome = Outcome(sql=_written(reply.content, database))
     outcome.count([reply], time.perf_counter() - began)
     outcome.ended, outcome.why = judged(outcome.sql, question, database)
     outcome.first, outcome.first_sql = outcome.ended, outcome.sql
@@ -159,32 +170,46 @@ def ask_plainly(question: Question, database: Database, replies: Replies, model:
 
 
 def ask_rsql(question: Question, database: Database, replies: Replies, model: str) -> Outcome:
-    """``rsql_magic.sql_ai``, as a notebook asks it."""
+    """``rsql_magic.sql_ai``, or ``ask`` where there are frames, as a notebook asks it."""
     outcome, began = Outcome(), time.perf_counter()
     replies.taken()
     try:
-        result = rsql_magic.sql_ai(question.text, database.connection, model=model, max_rows=_MOST_ROWS)
+        if database.dialect in KINDS:
+            _ask_frames(question, database, model, outcome)
+        else:
+            _ask_sql(question, database, model, outcome)
     except RsqlError as error:
         outcome.ended, outcome.why = "refused", f"{type(error).__name__}: {error}"
     except Exception as error:  # noqa: BLE001 - a fault of ours is a finding, not the end of the evaluation
         outcome.ended, outcome.why = "crash", f"{type(error).__name__}: {error}"
     else:
-        outcome.sql = result.sql
-        outcome.drafts = sum(not attempt.mended for attempt in result.attempts)
-        outcome.compared, outcome.agreed = result.compared, result.agreed
-        outcome.ended, outcome.why = judged(result.sql, question, database)
+        outcome.ended, outcome.why = judged(outcome.sql, question, database)
     taken = replies.taken()
     outcome.count(taken, time.perf_counter() - began)
     if taken:
-        outcome.first_sql = _query(taken[0].content)
+        outcome.first_sql = _written(taken[0].content, database)
         outcome.first, _ = judged(outcome.first_sql, question, database)
     return outcome
 
 
+def _ask_sql(question: Question, database: Database, model: str, outcome: Outcome) -> None:
+    result = rsql_magic.sql_ai(question.text, database.connection, model=model, max_rows=_MOST_ROWS)
+    outcome.sql = result.sql
+    outcome.drafts = sum(not attempt.mended for attempt in result.attempts)
+    outcome.compared, outcome.agreed = result.compared, result.agreed
+
+
+def _ask_frames(question: Question, database: Database, model: str, outcome: Outcome) -> None:
+    lang = "r" if database.dialect == "r" else "python"
+    # ``ask`` reads the variables of its caller: here they are the frames alone, as in a notebook.
+    names = {**database.connection, "_ask": partial(rsql_magic.ask, question.text, model=model, lang=lang, new=True)}
+    outcome.sql = eval("_ask()", names).code
+
+
 def judged(sql: str, question: Question, database: Database) -> tuple[str, str]:
-    """How a query ends beside the gold one: right, wrong or fails, and the error."""
+    """How a query or code ends beside the gold one: right, wrong or fails, and the error."""
     if not sql:
-        return "refused", "no query"
+        return "refused", "no query" if database.dialect not in KINDS else "no code"
     try:
         gold, found = database.rows(question.gold), database.rows(sql)
     except Exception as error:  # noqa: BLE001 - of any driver
@@ -192,7 +217,10 @@ def judged(sql: str, question: Question, database: Database) -> tuple[str, str]:
     return ("right" if same(found, gold, ordered=question.ordered) else "wrong"), ""
 
 
-def _query(reply: str) -> str:
+def _written(reply: str, database: Database) -> str:
+    """The query or the code in a reply; empty where there is none."""
+    if database.dialect in KINDS:
+        return Answer(reply).code
     found = _BLOCK.search(reply)
     text = (found[1] if found else reply).strip().rstrip(";")
     return text if re.match(r"(?is)\s*(select|with|\()", text) else ""

@@ -16,13 +16,14 @@ from functools import cache
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
+import pandas as pd
 import pytest
 import servers
 import sqlglot
 from sqlglot import exp
 
 import evaluation.databases
-from evaluation import results
+from evaluation import frames, results, run_frames
 from evaluation.__main__ import OWN
 from evaluation.databases import opened
 from evaluation.questions import Question, read
@@ -110,9 +111,10 @@ def test_gold_has_one_order_where_order_counts(databases, question):
         assert len(set(found)) == len(found)
 
 
-def test_examples_of_the_comparison():
-    done = doctest.testmod(results)
-    assert (done.failed, done.attempted > 2) == (0, True)
+@pytest.mark.parametrize("module", [results, frames, run_frames], ids=lambda module: module.__name__)
+def test_examples_of_the_comparison(module):
+    done = doctest.testmod(module)
+    assert (done.failed, done.attempted > 0) == (0, True)
 
 
 @pytest.mark.parametrize(
@@ -319,6 +321,149 @@ def test_a_second_run_asks_the_model_nothing_again(two_runs):
     (_, records, asked), (_, again, asked_by_then) = two_runs
     assert asked == asked_by_then == sum(record[way]["rounds"] for record in records for way in ("plain", "ours"))
     assert ends(again) == ends(records)
+
+
+ASK = OWN.parent / "ask"
+ASKED = [json.loads(line) for line in (ASK / "questions.jsonl").read_text(encoding="utf-8").splitlines()]
+
+
+@pytest.fixture(params=["pandas", "polars", "r"])
+def kind(request, programs):
+    """A kind of frames; R is left out where there is none."""
+    if request.param == "r":
+        request.getfixturevalue("real_r")
+    return request.param
+
+
+def gold_rows(kind, name, code):
+    """What gold code gives: Python in this process, as it is our own, R in one of its own."""
+    if kind == "r":
+        with frames.opened(ASK / "frames" / name, kind) as database:
+            return database.rows(code)
+    found = run_frames.rows(run_frames.value(code, run_frames.namespace(kind, ASK / "frames" / name)))
+    return frames.as_rows(json.loads(json.dumps(found)))
+
+
+def test_questions_about_frames_are_spread_over_kinds_and_hardness():
+    assert Counter(one["kind"] for one in ASKED) == {"pandas": 50, "polars": 50, "r": 50}
+    assert min(Counter((one["kind"], one["hardness"]) for one in ASKED).values()) >= 10
+    assert min(Counter(one["frames"] for one in ASKED).values()) >= 45
+    assert len({one["question"] for one in ASKED}) == 150
+
+
+def test_gold_code_tells_answers_apart(kind):
+    for one in (one for one in ASKED if one["kind"] == kind):
+        rows = gold_rows(kind, one["frames"], one["gold"])
+        assert rows, one
+        assert all(value is not None for row in rows for value in row), one
+        assert any(value not in (0, 1) for row in rows for value in row), one
+
+
+def test_gold_code_agrees_with_that_of_another_library(kind, real_r):
+    twice = [one for one in ASKED if one["kind"] == kind and "again" in one]
+    assert len(twice) >= 10
+    for one in twice:
+        first, again = (gold_rows(way["kind"], one["frames"], way["gold"]) for way in (one, one["again"]))
+        assert same(again, first, ordered=False), one
+
+
+@pytest.mark.parametrize(
+    ("code", "rows"),
+    [
+        ("trees.groupby('plot').size()", [("A", 2), ("B", 1)]),
+        ("trees.groupby('plot', as_index=False).size()", [("A", 2), ("B", 1)]),
+        ("trees[trees['plot'] == 'B']", [("B",), (None,)]),
+        ("trees['kg'].dropna().tolist()", [(3.5,), (4.0,)]),
+        ("n = len(trees)", [(3,)]),
+        ("print(f'There are {len(trees)} trees.')", [(3,)]),
+        ("print('A has', 2, 'and', trees['kg'].sum())", [(7.5,)]),
+        ("(trees['plot'].iloc[0], trees['kg'].max())", [("A",), (4.0,)]),
+        ("trees['kg'].isna()", [(False,), (False,), (True,)]),
+        ("pd.Timestamp('2024-05-01') - pd.Timestamp('2024-04-29')", [(2.0,)]),
+        ("pd.to_datetime('2024-05-01 10:30')", [("2024-05-01T10:30:00",)]),
+    ],
+)
+def test_values_of_code_as_rows(code, rows):
+    names = {"pd": pd, "trees": pd.DataFrame({"plot": ["A", "A", "B"], "kg": [3.5, 4.0, None]})}
+    assert frames.as_rows(json.loads(json.dumps(run_frames.rows(run_frames.value(code, names))))) == rows
+
+
+def test_endless_and_failing_code_ends(kind, monkeypatch):
+    with frames.opened(ASK / "frames" / "bikes", kind) as database:
+        assert database.rows("nrow(rides)" if kind == "r" else "len(rides)") == [(260,)]
+        with pytest.raises(RuntimeError, match="lorries"):
+            database.rows("lorries")
+        monkeypatch.setattr(frames, "_MOST_SECONDS", 3)
+        with pytest.raises(TimeoutError, match="longer than 3 seconds"):
+            database.rows("while (TRUE) 1" if kind == "r" else "while True: pass\n1")
+
+
+def block(language, code):
+    return f"```{language}\n{code}\n```"
+
+
+ASK_REPLIES = {
+    "How many trees are in plot A?": (
+        "pandas",
+        "2",
+        block("python", "n = (trees['plot'] == 'A').sum()\nprint('Trees:', n)"),
+    ),
+    "How heavy was the best harvest?": ("polars", "trees['kg'].max()", block("python", "trees['kg'].min()")),
+    "How much was picked in plot A?": (
+        "pandas",
+        "trees.loc[trees['plot'] == 'A', 'kg'].sum()",
+        block("python", "1 / 0"),
+    ),
+    "Which plots are there?": ("polars", "trees['plot'].unique()", "That is not known."),
+}
+
+
+@pytest.fixture(scope="module")
+def two_runs_over_frames(programs, tmp_path_factory):
+    """What two runs of ``make eval`` over frames print and record, and how often the model was asked by then."""
+    folder = tmp_path_factory.mktemp("frames")
+    questions = folder / "orchard"
+    (questions / "frames" / "plots").mkdir(parents=True)
+    (questions / "frames" / "plots" / "trees.csv").write_text("plot,kg\nA,3.5\nA,4.0\nB,\n")
+    lines = [
+        {"frames": "plots", "kind": kind, "question": text, "gold": gold}
+        for text, (kind, gold, _) in ASK_REPLIES.items()
+    ]
+    lines.append({"frames": "plots", "kind": "r", "question": "How many trees are there?", "gold": "nrow(trees)"})
+    (questions / "questions.jsonl").write_text("".join(f"{json.dumps(line)}\n" for line in lines))
+    replies = {text: [reply] for text, (_, _, reply) in ASK_REPLIES.items()}
+    replies["How many trees are there?"] = [block("r", "n <- nrow(trees)\ncat('Trees:', n)")]
+    with Model.with_replies(replies) as model:
+        return [(*evaluate(model, folder / "to", questions), model.asked) for _ in range(2)]
+
+
+def test_right_wrong_failing_and_missing_code_are_told_apart(two_runs_over_frames, real_r):
+    printed, records, _ = two_runs_over_frames[0]
+    assert ends(records) == {
+        "How many trees are in plot A?": ("right", "right"),
+        "How heavy was the best harvest?": ("wrong", "wrong"),
+        "How much was picked in plot A?": ("fails", "fails"),
+        "Which plots are there?": ("refused", "refused"),
+        "How many trees are there?": ("right", "right"),
+    }
+    assert "McNemar" in printed
+    assert next(record["ours"]["why"] for record in records if record["ours"]["ended"] == "fails").startswith("ZeroDiv")
+
+
+def test_a_second_run_over_frames_asks_nothing_again(two_runs_over_frames):
+    (_, records, asked), (_, again, asked_by_then) = two_runs_over_frames
+    assert asked == asked_by_then == sum(record[way]["rounds"] for record in records for way in ("plain", "ours"))
+    assert ends(again) == ends(records)
+
+
+def test_questions_in_r_are_left_out_without_r(programs, tmp_path):
+    (tmp_path / "set" / "frames" / "plots").mkdir(parents=True)
+    line = {"frames": "plots", "kind": "r", "question": "How many trees are there?", "gold": "nrow(trees)"}
+    (tmp_path / "set" / "questions.jsonl").write_text(f"{json.dumps(line)}\n")
+    with Model.with_replies({}) as model:
+        printed, records = evaluate(model, tmp_path / "to", tmp_path / "set", PATH=str(tmp_path), R_HOME=str(tmp_path))
+    assert "plots.r: 1 questions are left out: " in printed
+    assert (records, model.asked) == ([], 0)
 
 
 @pytest.mark.sweep
