@@ -473,3 +473,15 @@ def test_a_model_that_knows_every_answer_is_right(tmp_path, server):
         _, records = evaluate(model, tmp_path, EVAL_POSTGRESQL=server())
     assert {text: end for text, end in ends(records).items() if end != ("right", "right")} == {}
     assert len(records) == 150
+
+
+@pytest.mark.sweep
+def test_a_model_that_knows_every_answer_about_frames_is_right(tmp_path, real_r):
+    """None of the gold code is refused or changed, and its value is the same in a process of its own."""
+    known = {
+        f"Question: {one['question']}": [block("r" if one["kind"] == "r" else "python", one["gold"])] for one in ASKED
+    }
+    with Model.with_replies(known) as model:
+        _, records = evaluate(model, tmp_path, ASK)
+    assert {text: end for text, end in ends(records).items() if end != ("right", "right")} == {}
+    assert (len(records), model.asked) == (150, 300)
