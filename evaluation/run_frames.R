@@ -2,7 +2,7 @@
 options(warn = -1, showErrorCalls = FALSE)
 source("load.R")
 code <- parse("code.R", keep.source = FALSE)
-if (!length(code)) stop("the code has no value", call. = FALSE)
+if (!length(code)) stop("the last line has no value", call. = FALSE)
 for (part in head(code, -1)) eval(part, globalenv())
 
 # What print and cat show is the value, without the words around it.
@@ -12,10 +12,11 @@ if (is.call(last) && as.character(last[[1]])[1] %in% c("print", "cat")) {
   last <- if (length(shown) == 1) shown[[1]] else as.call(c(quote(c), shown))
 }
 value <- eval(last, globalenv())
+if (is.null(value)) stop("the last line has no value", call. = FALSE)
 
 table_of <- function(x) {
   if (is.data.frame(x)) return(do.call(data.frame, c(unname(as.list(x)), stringsAsFactors = FALSE)))
-  if (is.table(x)) return(as.data.frame(x, stringsAsFactors = FALSE))
+  if (is.table(x) && length(dim(x))) return(as.data.frame(x, stringsAsFactors = FALSE))
   if (is.list(x)) x <- unlist(x)
   if (length(dim(x)) == 2) return(as.data.frame(x, stringsAsFactors = FALSE))
   # Names are keys, as tapply and sapply give them; that of a single value is not.

@@ -53,8 +53,8 @@ def value(code: str, names: dict[str, Any]) -> Any:
         case ast.Expr():
             tree.body.pop()
             wanted = _shown(last.value)
-        case ast.Assign():
-            wanted = ast.parse(ast.unparse(last.targets[0]), mode="eval").body
+        case ast.Assign(targets=[target, *_]) | ast.AnnAssign(target=target) | ast.AugAssign(target=target):
+            wanted = ast.parse(ast.unparse(target), mode="eval").body
         case _:
             raise ValueError("the last line has no value")
     exec(compile(tree, "code.py", "exec"), names)
@@ -114,6 +114,7 @@ def _row(one: Any) -> tuple[Any, ...]:
 
 
 def _plain(cell: Any) -> Any:
+    cell = cell.item() if hasattr(cell, "item") else cell  # numpy's
     if cell is None or (cell != cell) is True or str(cell) in {"NaT", "<NA>", "nan"}:  # noqa: PLR0124 - NaN is not itself
         return None
     if isinstance(cell, timedelta):
@@ -122,8 +123,6 @@ def _plain(cell: Any) -> Any:
         return cell.date().isoformat()
     if isinstance(cell, date):
         return cell.isoformat()
-    if hasattr(cell, "item"):
-        return cell.item()
     return cell if isinstance(cell, bool | int | float | str) else str(cell)
 
 

@@ -375,11 +375,13 @@ def test_gold_code_agrees_with_that_of_another_library(kind, real_r):
         ("trees[trees['plot'] == 'B']", [("B",), (None,)]),
         ("trees['kg'].dropna().tolist()", [(3.5,), (4.0,)]),
         ("n = len(trees)", [(3,)]),
+        ("n = 1\nn += len(trees)", [(4,)]),
         ("print(f'There are {len(trees)} trees.')", [(3,)]),
         ("print('A has', 2, 'and', trees['kg'].sum())", [(7.5,)]),
         ("(trees['plot'].iloc[0], trees['kg'].max())", [("A",), (4.0,)]),
         ("trees['kg'].isna()", [(False,), (False,), (True,)]),
         ("pd.Timestamp('2024-05-01') - pd.Timestamp('2024-04-29')", [(2.0,)]),
+        ("pd.to_datetime(pd.Series(['2024-05-01'])).to_numpy()", [("2024-05-01",)]),
         ("pd.to_datetime('2024-05-01 10:30')", [("2024-05-01T10:30:00",)]),
     ],
 )
@@ -388,11 +390,29 @@ def test_values_of_code_as_rows(code, rows):
     assert frames.as_rows(json.loads(json.dumps(run_frames.rows(run_frames.value(code, names))))) == rows
 
 
+@pytest.mark.parametrize(
+    ("code", "rows"),
+    [
+        ("n <- with(stations, tapply(docks, zone > 2, sum))", [("FALSE", 158), ("TRUE", 72)]),
+        ("aggregate(docks ~ zone, stations, length)", [(1, 3), (2, 5), (3, 4)]),
+        ("stations[stations$docks > 24, c('name', 'docks')]", [("Botanic Garden",), (30,)]),
+        ("cat('Mean:', mean(c(1, 2)), '\\n')", [(1.5,)]),
+        ("print(summary(c(1, 2, 6))[['Max.']])", [(6,)]),
+        ("as.Date('2024-05-03') - as.Date('2024-05-01')", [(2,)]),
+        ("c(max = NA)", [(None,)]),
+    ],
+)
+def test_values_of_r_code_as_rows(real_r, code, rows):
+    assert gold_rows("r", "bikes", code) == rows
+
+
 def test_endless_and_failing_code_ends(kind, monkeypatch):
     with frames.opened(ASK / "frames" / "bikes", kind) as database:
         assert database.rows("nrow(rides)" if kind == "r" else "len(rides)") == [(260,)]
         with pytest.raises(RuntimeError, match="lorries"):
             database.rows("lorries")
+        with pytest.raises(RuntimeError, match="the last line has no value"):
+            database.rows("for (i in 1:3) i" if kind == "r" else "for i in range(3): i")
         monkeypatch.setattr(frames, "_MOST_SECONDS", 3)
         with pytest.raises(TimeoutError, match="longer than 3 seconds"):
             database.rows("while (TRUE) 1" if kind == "r" else "while True: pass\n1")
