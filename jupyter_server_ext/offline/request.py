@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 import msgspec
 
-from rsql_magic.sql import Catalog, Profile, Table
+from rsql_magic.sql import Catalog, Profile, Table, Unreadable, canonical
 
 Task = Literal["sql", "repair", "ask", "study", "explain", "result"]
 Sheet = Literal["summary", "flashcards", "quiz", "exam"]
@@ -199,6 +199,9 @@ def read(member: Any) -> OfflineRequest:
         jupyter_server_ext.offline.request.MalformedRequest: Expected `str`, got `int` - at `$.tables[0].name`
     """
     try:
-        return msgspec.convert(member, OfflineRequest)
-    except msgspec.ValidationError as wrong:
+        request = msgspec.convert(member, OfflineRequest)
+        if request.dialect:
+            canonical(request.dialect)
+    except (msgspec.ValidationError, Unreadable) as wrong:
         raise MalformedRequest(str(wrong)) from None
+    return request

@@ -44,7 +44,7 @@ _OF_PROXIES = (502, 503)  # with a page of HTML: a hub's proxy while the gateway
 _RESTART_PAUSES = (0.5, 1.0, 2.0)  # seconds; a gateway starts within one
 _QUOTES = re.compile(r"""['"`\[\]\\\s]+""")
 _WITHHELD = "[withheld]"
-_FORM = frozenset({"task", "language", "sheet", "kind"})
+_FORM = frozenset({"task", "language", "sheet", "kind", "dialect"})
 """Values of these are words of the form and tell nothing."""
 
 

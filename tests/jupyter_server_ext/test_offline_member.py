@@ -77,10 +77,17 @@ async def test_the_gateway_announces_what_the_offline_model_answers(served):
 
 
 @pytest.mark.asyncio
-async def test_a_malformed_member_is_refused_with_its_place(served):
+@pytest.mark.parametrize(
+    ("wrong", "words"),
+    [
+        ({"tables": [{"name": "t", "columns": [{"name": 3}]}]}, "$.tables[0].columns[0].name"),
+        ({"dialect": "[withheld]"}, "dialect"),
+        ({"dialect": "klingon"}, "klingon"),
+    ],
+)
+async def test_a_malformed_member_is_refused_with_its_place(served, wrong, words):
     async with served(Settings(), fake=False) as gateway:
-        wrong = {**BODY, "rsql": {**ASKED, "tables": [{"name": "t", "columns": [{"name": 3}]}]}}
-        reply = await gateway.ask(wrong)
+        reply = await gateway.ask({**BODY, "rsql": {**ASKED, **wrong}})
     assert reply.status_code == 400
     assert "'rsql'" in reply.json()["error"]["message"]
-    assert "$.tables[0].columns[0].name" in reply.json()["error"]["message"]
+    assert words in reply.json()["error"]["message"]

@@ -15,7 +15,7 @@ from rsql_magic.sql import Catalog, Column, ForeignKey, Profile, Table, as_state
 from rsql_magic.sql.facts import share
 
 LEVELS = ("names", "stats", "sample")
-FORM = {"task", "language", "sheet", "kind"}
+FORM = {"dialect", "task", "language", "sheet", "kind"}
 ANNOUNCED = {"offline_models": ["offline", "default"]}
 SNAPSHOT = NotebookSnapshot(
     {
