@@ -47,9 +47,8 @@ class QueryRunner:
         """The rows of a statement.
 
         Raises:
-            QueryFailed: The database refused or stopped it, or it expects more work than is allowed.
+            QueryFailed: The database refused or stopped it.
         """
-        self._refuse_costly(statement)
         native = self._native.of(statement, self._catalog())
         return self._engine.run(native, max_rows=self._options.max_rows, timeout=self._options.timeout)
 
@@ -74,8 +73,12 @@ class QueryRunner:
         found = self.looked_up(query)
         return int(float(found[0])) if found else None
 
-    def _refuse_costly(self, statement: str) -> None:
-        """Ask before a query that the database expects to take very long; where nobody is, do not run it."""
+    def refuse_costly(self, statement: str) -> None:
+        """Ask before a query that the database expects to take very long.
+
+        Raises:
+            QueryFailed: A person refused it, or nobody is there to be asked.
+        """
         work = self._expected_work(statement) if self._options.plan_rows else 0
         if work <= self._options.plan_rows:
             return

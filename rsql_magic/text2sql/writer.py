@@ -167,6 +167,7 @@ class Writer:
             if problems:
                 return None
             if draft.sql not in self._rows:
+                self._runner.refuse_costly(statement)
                 self._rows[draft.sql] = self._runner.run(statement)
                 self._doubts(draft.sql, statement)  # for the notes
         except (QueryFailed, QueryRejected, GatewayError):  # what the first draft gave is not lost for it
@@ -227,6 +228,7 @@ class Writer:
 
     def _tried(self, sql: str, statement: str) -> list[str]:
         """Run the query. Problems are what the data had against it, and an empty result that one spelling explains."""
+        self._runner.refuse_costly(statement)
         self._screen.status("running")
         started = self._clock()
         try:
