@@ -147,9 +147,9 @@ class NotebookScreen(BatchScreen):
         self._word = ""
 
     def status(self, word: str) -> None:
-        """Draw the word below what is there."""
-        self._word = word
-        self._draw()
+        """Draw the word below what is there; a new one at once, as a long wait may follow."""
+        changed, self._word = word != self._word, word
+        self._draw(now=changed)
 
     def write(self, text: str) -> None:
         """Add to the text; the first words are drawn at once."""
