@@ -1,2 +1,2 @@
-from .answer import answer as answer
 from .transport import OfflineTransport as OfflineTransport
+from .transport import answer as answer

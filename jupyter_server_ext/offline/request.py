@@ -7,7 +7,10 @@ what the messages state and nothing else, so the prompts themselves are never re
 from __future__ import annotations
 
 import re
+import tomllib
 from datetime import date
+from functools import cache
+from pathlib import Path
 from typing import Any, Literal
 
 import msgspec
@@ -84,25 +87,16 @@ class FrameColumn(msgspec.Struct, frozen=True):
 
 
 class Described(msgspec.Struct, frozen=True):
-    """An object of the session: a data frame, a vector, a model, a number.
+    """An object of the session: a data frame, a vector, a model, a number."""
 
-    Args:
-        kind: ``frame`` and ``object`` are Python's, ``r`` is R's.
-        name: What the user calls it.
-        label: What it is: ``pandas DataFrame``, ``R lm model; formula y ~ x``, ``int 3``.
-        width: Number of all columns, ``hidden`` of them not described; None for what has none.
-        rows: Number of rows, where it is known; ``sampled`` where figures come from a sample.
-        columns: The columns that are described.
-    """
-
-    kind: str
-    name: str
-    label: str = ""
-    width: int | None = None
-    rows: int | None = None
-    columns: tuple[FrameColumn, ...] = ()
-    hidden: int = 0
-    sampled: bool = False
+    kind: str  # ``frame`` and ``object`` are Python's, ``r`` is R's
+    name: str  # what the user calls it
+    label: str = ""  # what it is: ``pandas DataFrame``, ``R lm model; formula y ~ x``, ``int 3``
+    width: int | None = None  # number of all columns; None for what has none
+    rows: int | None = None  # number of rows, where it is known
+    columns: tuple[FrameColumn, ...] = ()  # the columns that are described
+    hidden: int = 0  # how many are not
+    sampled: bool = False  # whether figures come from a sample
 
     @property
     def is_r(self) -> bool:
@@ -133,44 +127,28 @@ class Described(msgspec.Struct, frozen=True):
 
 
 class OfflineRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """One request.
+    """One request."""
 
-    Args:
-        task: What the answer must be.
-        question: The user's words.
-        dialect: sqlglot's name of the SQL dialect; empty where none is known.
-        today: The day of the question in ISO's form, where the question counts from it.
-        tables: Tables, as the privacy level allows; ``source`` is ``frames`` for the live frames.
-        objects: What the session holds; ``joins`` and ``help`` (pages) are sent with them and not read.
-        error: The last error, where the question is about it.
-        cells: Recent cells, newest last; ``session`` is what runs, with its packages.
-        language: The language of code that is wanted, or empty.
-        history: Earlier turns, oldest first.
-        sql: The query to repair or to explain; ``problems`` is what is wrong with it.
-        sheet: The kind of study material, and in ``count`` how many items.
-        rows: The first rows of a result as CSV, and in ``returned`` how many there are.
-    """
-
-    task: Task
-    question: str
-    dialect: str = ""
-    today: str = ""
-    tables: tuple[Table, ...] = ()
-    source: str = ""
-    objects: tuple[Described, ...] = ()
-    joins: tuple[Any, ...] = ()
+    task: Task  # what the answer must be
+    question: str  # the user's words
+    dialect: str = ""  # sqlglot's name of the SQL dialect; empty where none is known
+    today: str = ""  # the day of the question in ISO's form, where the question counts from it
+    tables: tuple[Table, ...] = ()  # as the privacy level allows
+    source: str = ""  # ``frames`` where the tables are the live frames
+    objects: tuple[Described, ...] = ()  # what the session holds
+    joins: tuple[Any, ...] = ()  # sent with the objects, as the help pages are; not read
     help: tuple[Any, ...] = ()
-    error: str = ""
-    cells: tuple[str, ...] = ()
-    session: tuple[str, ...] = ()
-    language: Literal["", "r", "python", "sql"] = ""
-    history: tuple[Turn, ...] = ()
-    sql: str = ""
-    problems: tuple[str, ...] = ()
-    sheet: Sheet = "quiz"
-    count: int | None = None
-    rows: str = ""
-    returned: str = ""
+    error: str = ""  # the last error, where the question is about it
+    cells: tuple[str, ...] = ()  # recent cells, newest last
+    session: tuple[str, ...] = ()  # what runs, with its packages
+    language: Literal["", "r", "python", "sql"] = ""  # that code is wanted in
+    history: tuple[Turn, ...] = ()  # earlier turns, oldest first
+    sql: str = ""  # the query to repair or to explain
+    problems: tuple[str, ...] = ()  # what is wrong with it
+    sheet: Sheet = "quiz"  # the kind of study material
+    count: int | None = None  # how many items of it
+    rows: str = ""  # the first rows of a result as CSV
+    returned: str = ""  # how many there are
 
     @property
     def catalog(self) -> Catalog:
@@ -205,3 +183,25 @@ def read(member: Any) -> OfflineRequest:
     except (msgspec.ValidationError, Unreadable) as wrong:
         raise MalformedRequest(str(wrong)) from None
     return request
+
+
+@cache
+def _languages() -> dict[str, dict[str, str]]:
+    return tomllib.loads(Path(__file__).with_name("languages.toml").read_text(encoding="utf-8"))
+
+
+def only_english(question: str) -> str:
+    """The sentence, in the question's language, that only English is understood; empty for an English question.
+
+    Example:
+        >>> only_english("How many flights?"), only_english("Wie viele Flüge gibt es?")[:19]
+        ('', 'Das Offline-Modell ')
+    """
+    letters = [char for char in question if char.isalpha()]
+    if letters and sum(ord(char) > 0x24F for char in letters) > len(letters) / 2:  # a script that is not Latin
+        return _languages()["other"]["says"]
+    words = re.findall(r"[^\W\d_]+", question.lower())
+    counts = {name: sum(w in each.get("words", "").split() for w in words) for name, each in _languages().items()}
+    english = counts.pop("en")
+    best = max(counts, key=counts.__getitem__)
+    return _languages()[best]["says"] if counts[best] >= 2 and counts[best] > english else ""

@@ -1,4 +1,4 @@
-"""OpenAI's chat-completions protocol over ``answer``, as an httpx transport."""
+"""The one function of the embedded provider, a request in and text out, behind OpenAI's chat-completions protocol."""
 
 from __future__ import annotations
 
@@ -6,23 +6,55 @@ import asyncio
 import hashlib
 import json
 import re
-from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
-from typing import Any
+from collections.abc import AsyncIterator, Iterator, Mapping
+from typing import TYPE_CHECKING, Any
 
 from jupyter_server_ext.http_client import httpx
 
-from .answer import answer
 from .request import MalformedRequest, read
 
-MODEL = "offline"
-"""The name of the model."""
+if TYPE_CHECKING:
+    from .request import OfflineRequest
 
-_CHARACTERS_PER_TOKEN = 3.7
+MODEL = "offline"  # the name of the model
+WHAT_IT_IS = (
+    "I am rsql's offline model: fixed rules, no language model. I write SQL for plain questions about tables that are "
+    "described to me, describe data frames and R objects, and explain common errors of R, Python and SQL. "
+    "For open questions set a provider's key, such as `GROQ_API_KEY=…`, or add one to `rsql.toml`."
+)
+_CHARACTERS_PER_TOKEN = 3.7  # as measured on prompts that hold schemas
 _WORDS_PER_CHUNK = 3
-_LONG_BODY = 40_000
-"""Bytes from which on an answer is worked out in a thread, so that the event loop goes on."""
-
+_LONG_BODY = 40_000  # bytes from which on an answer is worked out in a thread, so that the event loop goes on
 _LONGEST_BODY = 1_000_000  # bytes
+
+
+def answer(request: OfflineRequest | None) -> str:
+    """Answer a request, as a chat model would.
+
+    Args:
+        request: What is asked; None for a client that sends messages only.
+
+    Returns:
+        Markdown. The same request always gives the same text.
+
+    Example:
+        >>> from jupyter_server_ext.offline.request import read
+        >>> answer(read({"task": "ask", "question": "What is a median?"}))
+        'The median is the middle value: half of the values are smaller, half are larger.'
+    """
+    if request is None:
+        return WHAT_IT_IS
+    # sqlglot and the rules take a tenth of a second to import, which a gateway without this model should not pay.
+    if request.task in {"sql", "repair", "explain"}:
+        from .sql import explain, reply
+
+        return explain(request.sql, request.dialect) if request.task == "explain" else reply(request)
+    from .ask.describe import result_in_words
+    from .ask.reply import reply as ask_reply
+    from .ask.study import study
+
+    answers = {"study": study, "result": result_in_words}
+    return answers.get(request.task, ask_reply)(request) or WHAT_IT_IS
 
 
 class OfflineTransport(httpx.AsyncBaseTransport):
@@ -41,10 +73,11 @@ class OfflineTransport(httpx.AsyncBaseTransport):
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         """Answer one request."""
         path = request.url.path.rstrip("/")
+        model = {"id": MODEL, "object": "model", "created": 0, "owned_by": "rsql"}
         if request.method == "GET" and path.endswith("/models"):
-            return _json(200, {"object": "list", "data": [_model()]})
+            return httpx.Response(200, json={"object": "list", "data": [model]})
         if request.method == "GET" and path.endswith(f"/models/{MODEL}"):
-            return _json(200, _model())
+            return httpx.Response(200, json=model)
         if request.method == "POST" and path.endswith("/chat/completions"):
             return await self._complete(await request.aread())
         return _error(404, "not_found", f"There is no {request.method} {path} here; use POST …/chat/completions.")
@@ -59,16 +92,21 @@ class OfflineTransport(httpx.AsyncBaseTransport):
         try:
             asked = read(body["rsql"]) if "rsql" in body else None
         except MalformedRequest as wrong:
-            return _error(
-                400, "invalid_request", f"'rsql' has another form than the offline model reads: {wrong}.", "rsql"
-            )
+            words = f"'rsql' has another form than the offline model reads: {wrong}."
+            return _error(400, "invalid_request", words, "rsql")
         text = await asyncio.to_thread(answer, asked) if len(content) > _LONG_BODY else answer(asked)
-        usage = _usage(body["messages"], text)
-        frame = _frame(body)
+        prompt = sum(_tokens(str(message.get("content") or "")) for message in body["messages"])
+        completion = _tokens(text)
+        usage = {"prompt_tokens": prompt, "completion_tokens": completion, "total_tokens": prompt + completion}
+        # The id follows from the request, so that two runs are the same, byte for byte.
+        digest = hashlib.sha256(json.dumps(body, sort_keys=True, separators=(",", ":"), default=str).encode())
+        frame = {"id": f"chatcmpl-offline-{digest.hexdigest()[:16]}", "object": "", "created": 0}
+        frame |= {"model": MODEL, "system_fingerprint": MODEL}
         if not body.get("stream"):
             message = {"role": "assistant", "content": text, "refusal": None}
             choice = {"index": 0, "message": message, "logprobs": None, "finish_reason": "stop"}
-            return _json(200, {**frame, "object": "chat.completion", "choices": [choice], "usage": usage})
+            reply = {**frame, "object": "chat.completion", "choices": [choice], "usage": usage}
+            return httpx.Response(200, json=reply)
         options = body.get("stream_options")
         wants_usage = isinstance(options, Mapping) and bool(options.get("include_usage"))
         stream = _Stream(_events(frame, text, usage if wants_usage else None), self._pace)
@@ -84,13 +122,6 @@ class _Stream(httpx.AsyncByteStream):
         for event in self._events:
             yield event
             await asyncio.sleep(self._pace)
-
-
-def _frame(body: Mapping[str, Any]) -> dict[str, Any]:
-    """What replies and events hold; the id follows from the request, so that two runs are the same, byte for byte."""
-    canonical = json.dumps(body, sort_keys=True, separators=(",", ":"), default=str)
-    digest = hashlib.sha256(canonical.encode()).hexdigest()[:16]
-    return {"id": f"chatcmpl-offline-{digest}", "object": "", "created": 0, "model": MODEL, "system_fingerprint": MODEL}
 
 
 def _events(frame: dict[str, Any], text: str, usage: dict[str, int] | None) -> Iterator[bytes]:
@@ -127,26 +158,11 @@ def _read(content: bytes) -> dict[str, Any] | httpx.Response:
 
 def _error(status: int, code: str, message: str, param: str | None = None) -> httpx.Response:
     error = {"message": message, "type": "invalid_request_error", "param": param, "code": code}
-    return _json(status, {"error": error})
-
-
-def _model() -> dict[str, Any]:
-    return {"id": MODEL, "object": "model", "created": 0, "owned_by": "rsql"}
-
-
-def _usage(messages: Sequence[Mapping[str, Any]], text: str) -> dict[str, int]:
-    prompt = sum(_tokens(str(message.get("content") or "")) for message in messages)
-    completion = _tokens(text)
-    return {"prompt_tokens": prompt, "completion_tokens": completion, "total_tokens": prompt + completion}
+    return httpx.Response(status, json={"error": error})
 
 
 def _tokens(text: str) -> int:
-    """An estimate: 3.7 characters a token, as measured on prompts that hold schemas."""
     return round(len(text) / _CHARACTERS_PER_TOKEN)
-
-
-def _json(status: int, body: Mapping[str, Any]) -> httpx.Response:
-    return httpx.Response(status, json=body)
 
 
 def _sse(body: Mapping[str, Any]) -> bytes:

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import msgspec
 
-from jupyter_server_ext.offline.answer import answer
+from jupyter_server_ext.offline import answer
 from jupyter_server_ext.offline.request import read
 from rsql_magic.context.gathered import Context, Frame, FrameColumn, Piece
 from rsql_magic.sql import Catalog, Profile, Table, as_stated_in_ddl, fence

@@ -8,7 +8,7 @@ from datetime import date
 
 import pytest
 
-from jupyter_server_ext.offline.sql import periods
+from jupyter_server_ext.offline.sql import times
 
 from .offline_library import ask, conversation, say
 
@@ -216,12 +216,12 @@ def test_a_follow_up_takes_the_place_of_the_time(shop):
 @pytest.mark.parametrize(
     ("span", "first", "last"),
     [
-        (periods.before("month", date(2024, 1, 15)), "2023-12-01", "2023-12-31"),
-        (periods.before("quarter", date(2024, 2, 1)), "2023-10-01", "2023-12-31"),
-        (periods.before("week", date(2024, 5, 6)), "2024-04-29", "2024-05-05"),
-        (periods.past(1, "month", date(2024, 3, 30)), "2024-02-29", "2024-03-30"),
-        (periods.past(7, "day", date(2024, 3, 7)), "2024-03-01", "2024-03-07"),
-        (periods.current("quarter", date(2024, 12, 31)), "2024-10-01", "2024-12-31"),
+        (times.before("month", date(2024, 1, 15)), "2023-12-01", "2023-12-31"),
+        (times.before("quarter", date(2024, 2, 1)), "2023-10-01", "2023-12-31"),
+        (times.before("week", date(2024, 5, 6)), "2024-04-29", "2024-05-05"),
+        (times.past(1, "month", date(2024, 3, 30)), "2024-02-29", "2024-03-30"),
+        (times.past(7, "day", date(2024, 3, 7)), "2024-03-01", "2024-03-07"),
+        (times.current("quarter", date(2024, 12, 31)), "2024-10-01", "2024-12-31"),
     ],
 )
 def test_spans(span, first, last):

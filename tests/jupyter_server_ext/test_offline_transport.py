@@ -8,8 +8,7 @@ import httpx
 import pytest
 
 from jupyter_server_ext.offline import OfflineTransport
-from jupyter_server_ext.offline.answer import WHAT_IT_IS
-from jupyter_server_ext.offline.transport import MODEL
+from jupyter_server_ext.offline.transport import MODEL, WHAT_IT_IS
 
 HELLO = {"model": MODEL, "messages": [{"role": "user", "content": "Write a poem about rivers."}]}
 

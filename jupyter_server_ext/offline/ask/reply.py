@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from ..languages import only_english
+from ..request import only_english
 from ..sql import NotUnderstood
 from .code import computed
 from .errors import explain_error, is_about_error, is_known_message

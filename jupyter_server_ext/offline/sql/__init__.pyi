@@ -1,9 +1,9 @@
 from .draft import NotUnderstood as NotUnderstood
-from .explain import explain as explain
-from .layout import laid_out as laid_out
 from .mentions import columns_named as columns_named
 from .mentions import values_named as values_named
-from .periods import day as day
+from .presentation import explain as explain
+from .presentation import laid_out as laid_out
 from .question import Written as Written
 from .question import write as write
 from .reply import reply as reply
+from .times import day as day

@@ -10,8 +10,7 @@ from rsql_magic.sql import stems
 
 from .draft import Name, NotUnderstood, Value
 from .schema import EXACT, LONGEST, PARTIAL, ColumnMatch, Field, Names, phrase_of, words_of
-from .vocabulary import COMPARATIVES, MEASURING, MONTHS, ORDINALS, SUPERLATIVES
-from .words import tokens
+from .words import COMPARATIVES, MEASURING, MONTHS, ORDINALS, SUPERLATIVES, tokens
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -25,6 +24,7 @@ if TYPE_CHECKING:
 _SEXES = {"M": ("male", "man", "boy"), "F": ("female", "woman", "girl"), "MALE": ("man",), "FEMALE": ("woman",)}
 _ROWS = frozenset("row rows record records entry entries observation observations item items case cases".split())  # noqa: SIM905
 _DATA = _ROWS | {"everything", "data", "dataset", "table", "dataframe", "frame"}
+# Words that are never meant as a name or a value by themselves, unless a column is called so.
 _SMALL = frozenset(
     """
     of to by in for and or is at on with from all has have are be that this as there it its they them their who what
@@ -32,7 +32,6 @@ _SMALL = frozenset(
     first last new where whose i me us do does did was were count number word letter string substring contain
     """.split()  # noqa: SIM905
 )
-"""Words that are never meant as a name or a value by themselves, unless a column is called so."""
 _COUNTS = frozenset(stem for word in "number num no nbr count".split() for stem in stems(word))  # noqa: SIM905
 _UNITS = ("day", "week", "month", "quarter", "year")
 _PARTS = {
@@ -67,6 +66,7 @@ class Mentions:
 
     def __init__(self, tokens: Sequence[Token], names: Names, today: date | None = None) -> None:
         self._tokens, self._names, self._today = tokens, names, today
+        self._every = [field for fields in names.fields.values() for field in fields]
 
     @property
     def terminals(self) -> Mapping[str, Callable[[int], Iterator[Found]]]:
@@ -105,36 +105,35 @@ class Mentions:
 
     def columns(self, at: int) -> Iterator[Found]:
         """Phrases that name a column; a name in backticks or with an underscore also where no column is called so."""
-        token = self._tokens[at] if at < len(self._tokens) else None
+        token = self._at(at)
         if token is not None and (token.kind == "name" or (token.kind == "word" and "_" in token.text)):
             yield from self._written_out(token, at)
-        counted = self._counts(at)
+        # "number of" and "how many" name a column only where that counts things itself: ``num_of_shops``.
+        said = [token.lower for token in self._tokens[at : at + 2]]
+        counted = said in (["number", "of"], ["count", "of"], ["how", "many"], ["numbers", "of"])
         for end, words in self._spans(at):
             found = self._names.columns.get(phrase_of(words), ())
             if counted:
-                found = [one for one in found if _counts_things(one.field)]
+                found = [one for one in found if len(w := words_of(one.field.name)) > 1 and w[0] in _COUNTS]
             if found:
                 yield end, Name(" ".join(words), tuple(found))
 
+    def _at(self, at: int) -> Token | None:
+        return self._tokens[at] if at < len(self._tokens) else None
+
     def _written_out(self, token: Token, at: int) -> Iterator[Found]:
         """A name as it is stored, or one that is not there and taken at the user's word."""
-        fields = [f for some in self._names.fields.values() for f in some if f.name.casefold() == token.lower]
+        fields = [field for field in self._every if field.name.casefold() == token.lower]
         known = token.text in self._names.catalog or (
             token.kind == "word" and phrase_of([token.text]) in self._names.columns
         )
         if token.kind == "name" and fields:
             yield at + 1, Name(token.text, tuple(ColumnMatch(field, EXACT) for field in fields))
         elif not known:
-            every = [field for some in self._names.fields.values() for field in some]
-            near = max(every, key=lambda f: SequenceMatcher(None, f.name.lower(), token.lower).ratio(), default=None)
-            if near is not None:
-                insisted = Field(near.table, token.text, near.type)
-                yield at + 1, Name(token.text, (ColumnMatch(insisted, EXACT),))
-
-    def _counts(self, at: int) -> bool:
-        """Whether "number of" or "how many" stands here, which names a column only where that counts things itself."""
-        said = [token.lower for token in self._tokens[at : at + 2]]
-        return said in (["number", "of"], ["count", "of"], ["how", "many"], ["numbers", "of"])
+            likeness = {f: SequenceMatcher(None, f.name.lower(), token.lower).ratio() for f in self._every}
+            # It is one of the table whose column looks most like it.
+            if near := max(likeness, key=likeness.__getitem__, default=None):
+                yield at + 1, Name(token.text, (ColumnMatch(Field(near.table, token.text, near.type), EXACT),))
 
     def tables(self, at: int) -> Iterator[Found]:
         """Phrases that name a table, "records" behind it included; "rows" where there is only one table."""
@@ -145,11 +144,11 @@ class Mentions:
                 yield end, name
                 if end < len(self._tokens) and self._tokens[end].lower in _ROWS:
                     yield end + 1, name
-        token = self._tokens[at] if at < len(self._tokens) else None
-        if token is not None and token.kind == "name" and (table := self._names.catalog.get(token.text)):
+        token = self._at(at)
+        if token and token.kind == "name" and (table := self._names.catalog.get(token.text)):
             yield at + 1, table.full_name
         only = list(self._names.fields)
-        if len(only) == 1 and at < len(self._tokens) and self._names_rows(self._tokens[at], only[0]):
+        if token and len(only) == 1 and self._names_rows(token, only[0]):
             yield at + 1, only[0]
 
     def _names_rows(self, token: Token, table: str) -> bool:
@@ -171,9 +170,9 @@ class Mentions:
 
     def stored(self, at: int) -> Iterator[Found]:
         """Phrases that are stored values, the longest only."""
-        if at >= len(self._tokens):
+        token = self._at(at)
+        if token is None:
             return
-        token = self._tokens[at]
         found: dict[int, dict[Field, str]] = {}
         for words, field, value in self._names.values.get((stems(token.text) or ("",))[0], ()):
             end = self._end_of(at, words)
@@ -209,22 +208,19 @@ class Mentions:
         return token.lower not in _SMALL and not (token.text.islower() and named)
 
     def _sexes(self, word: str) -> Iterator[tuple[Field, str]]:
-        for fields in self._names.fields.values():
-            for field in fields:
-                if {"sex", "gender"} & set(stems(field.name)):
-                    singular = {"men": "man", "women": "woman"}.get(word, word.removesuffix("s"))
-                    yield from ((field, v) for v in field.values if singular in _SEXES.get(v.upper(), ()))
+        singular = {"men": "man", "women": "woman"}.get(word, word.removesuffix("s"))
+        for field in self._every:
+            if {"sex", "gender"} & set(stems(field.name)):
+                yield from ((field, value) for value in field.values if singular in _SEXES.get(value.upper(), ()))
 
     def numbers(self, at: int) -> Iterator[Found]:
         """A number."""
-        token = self._tokens[at] if at < len(self._tokens) else None
-        if token is not None and token.number is not None:
+        if (token := self._at(at)) and token.number is not None:
             yield at + 1, Value(token.text, token.number)
 
     def texts(self, at: int) -> Iterator[Found]:
         """A text in quotes, or a date."""
-        token = self._tokens[at] if at < len(self._tokens) else None
-        if token is not None and token.kind == "text":
+        if (token := self._at(at)) and token.kind == "text":
             yield at + 1, Value(token.text, quoted=True)
 
     def propers(self, at: int) -> Iterator[Found]:
@@ -242,26 +238,26 @@ class Mentions:
         yield end, Value(" ".join(token.text for token in self._tokens[at:end]))
 
     def _is_proper(self, at: int) -> bool:
-        token = self._tokens[at] if at < len(self._tokens) else None
-        capital = token is not None and token.capital and token.lower not in _NOT_PROPER
-        return capital and (at > 0 or (token is not None and token.text.isupper() and len(token.text) > 1))
+        token = self._at(at)
+        if token is None or not token.capital or token.lower in _NOT_PROPER:
+            return False
+        # The first word of a sentence has a capital letter anyway.
+        return at > 0 or (token.text.isupper() and len(token.text) > 1)
 
     def words(self, at: int) -> Iterator[Found]:
         """Any word, as a value in small letters: "whose name contains night"."""
-        token = self._tokens[at] if at < len(self._tokens) else None
-        if token is not None and token.kind == "word" and token.lower not in _SMALL:
+        if (token := self._at(at)) and token.kind == "word" and token.lower not in _SMALL:
             yield at + 1, Value(token.text)
 
     def _meaning(self, at: int, meanings: Mapping[str, object]) -> Iterator[Found]:
         """A word that stands in a table of meanings."""
-        if at < len(self._tokens) and (found := meanings.get(self._tokens[at].lower)) is not None:
+        if (token := self._at(at)) and (found := meanings.get(token.lower)) is not None:
             yield at + 1, found
 
     def years(self, at: int) -> Iterator[Found]:
         """A number between 1000 and 2999, as a year."""
-        number = self._tokens[at].number if at < len(self._tokens) else None
-        if number is not None and number in range(1000, 3000):
-            yield at + 1, int(number)
+        if (token := self._at(at)) and token.number is not None and token.number in range(1000, 3000):
+            yield at + 1, int(token.number)
 
     def _lone(self, at: int) -> Iterator[Found]:
         """Nothing, where there is one table only: then it need not be named."""
@@ -276,14 +272,16 @@ class Mentions:
 
     def happenings(self, at: int) -> Iterator[Found]:
         """A participle with the dates that say when it was: "shipped" of ``shipped_date``, "hired" of ``hire_date``."""
-        if at >= len(self._tokens) or self._tokens[at].kind != "word":
+        token = self._at(at)
+        said = words_of(token.text) if token and token.kind == "word" else ()
+        if token is None or len(said) != 1:
             return
-        said = words_of(self._tokens[at].text)
-        forms = {(form,) for form in self._names.forms(said[0])} if len(said) == 1 else set()
-        fields = [field for some in self._names.fields.values() for field in some]
-        dated = [f for f in fields if tuple(w for w in words_of(f.name) if w not in _MOMENT) in forms and not f.is_id]
+        forms = {(form,) for form in self._names.forms(said[0])}
+        dated = [
+            f for f in self._every if tuple(w for w in words_of(f.name) if w not in _MOMENT) in forms and not f.is_id
+        ]
         if dated:
-            yield at + 1, Name(self._tokens[at].text, tuple(ColumnMatch(field, EXACT) for field in dated))
+            yield at + 1, Name(token.text, tuple(ColumnMatch(field, EXACT) for field in dated))
 
     def _degrees(self, at: int, meanings: Mapping[str, tuple[str, bool]]) -> Iterator[Found]:
         """An adjective or verb with the columns that it may measure: per table those of the first noun that fits."""
@@ -305,12 +303,6 @@ class Mentions:
                     break
 
 
-def _counts_things(field: Field) -> bool:
-    """Whether a column says how many there are: ``num_of_shops``."""
-    words = words_of(field.name)
-    return len(words) > 1 and words[0] in _COUNTS
-
-
 def columns_named(text: str, catalog: Catalog) -> list[str]:
     """The names of the columns that a text names, in its order, each once: of each place the longest phrase.
 
@@ -319,25 +311,24 @@ def columns_named(text: str, catalog: Catalog) -> list[str]:
         >>> columns_named("mean price by city", Catalog.from_ddl("CREATE TABLE df (price REAL, city TEXT)", "duckdb"))
         ['price', 'city']
     """
-    return list(dict.fromkeys(name for name, _ in _named(text, catalog) if name))
+    return list(dict.fromkeys(filter(None, _named(text, catalog))))
 
 
 def values_named(text: str, catalog: Catalog) -> bool:
     """Whether a text has a stored value in it."""
-    return any(not name for name, _ in _named(text, catalog))
+    return "" in _named(text, catalog)
 
 
-def _named(text: str, catalog: Catalog) -> Iterator[tuple[str, int]]:
-    """The columns and, as empty texts, the values of a text, with where each ends."""
+def _named(text: str, catalog: Catalog) -> Iterator[str]:
+    """The columns and, as empty texts, the values of a text."""
     said = tokens(text)
     mentions, at = Mentions(said, Names.of(catalog)), 0
     while at < len(said):
-        named = [(end, _likeliest(name)) for end, name in mentions.columns(at) if name.candidates[0].field.table]
-        found = max([*named, *((end, "") for end, _ in mentions.stored(at))], default=(at + 1, None))
-        if found[1] is not None:
-            yield found[1], found[0]
-        at = found[0]
-
-
-def _likeliest(name: Name) -> str:
-    return min(name.candidates, key=lambda candidate: candidate.doubt).field.name
+        columns = [
+            (end, min(name.candidates, key=lambda one: one.doubt).field.name)
+            for end, name in mentions.columns(at)
+            if name.candidates[0].field.table
+        ]
+        at, found = max([*columns, *((end, "") for end, _ in mentions.stored(at))], default=(at + 1, None))
+        if found is not None:
+            yield found

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
@@ -11,13 +12,10 @@ from sqlglot.errors import SqlglotError
 
 from rsql_magic.sql import fix_query, validate
 
-from ..languages import only_english
-from .charts import chart_block
+from ..request import only_english
 from .draft import NotUnderstood
-from .followup import earlier_query, follow, is_follow_up
-from .layout import laid_out
-from .literal import statement, wants_change
-from .question import write
+from .presentation import chart_block, laid_out
+from .question import earlier_query, follow, is_follow_up, write
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -27,15 +25,40 @@ if TYPE_CHECKING:
     from ..request import OfflineRequest
     from .question import Written
 
+_VERBS = (
+    "select|with|from|values|explain|describe|show|pragma|insert|update|delete|merge|create|alter|drop|truncate|replace|"
+    "grant|revoke|attach|detach|copy|export|import|install|load|set|reset|call|vacuum|analyze|begin|commit|rollback|use"
+)
+_RUN = re.compile(
+    rf"^\s*(?:please )?(?:run|execute|exec)(?: (?:this|the following|it))?(?: (?:sql|query|statement))?\s*:?\s*"
+    rf"(?P<sql>(?:{_VERBS})\b.*)$",
+    re.IGNORECASE | re.DOTALL,
+)
+_FENCED = re.compile(r"```(?:sql)?\s*\n(?P<sql>.+?)```", re.IGNORECASE | re.DOTALL)
+_BARE = re.compile(
+    r"^\s*(?P<sql>(?:select\b.+?\bfrom\b|with\s+\w+\s+as\s*\(|insert\s+into\b|delete\s+from\b|update\s+\S+\s+set\b|"
+    r"drop\s+(?:table|view|schema|database)\s+\S+\s*;?\s*$|create\s+(?:or\s+replace\s+)?(?:table|view)\b|"
+    r"truncate\s+table\b|alter\s+table\b|attach\s+'|copy\s+\S+\s+(?:to|from)\s+')"
+    r".*)$",
+    re.IGNORECASE | re.DOTALL,
+)
+_CHANGE = re.compile(
+    r"^\s*(?:please |now |can you |could you |then )*(?:delete|remove|drop|erase|wipe|truncate|insert|"
+    r"add a (?:row|record|column)|update|alter|rename|overwrite|set all|"
+    r"create (?:a |an |the )?(?:new )?(?:table|view|column|index|database|schema))\b",
+    re.IGNORECASE,
+)
+
 
 def reply(request: OfflineRequest) -> str:
     """The answer to a request for SQL, of a question or a query to repair."""
-    if sql := statement(request.question) if request.task == "sql" else "":
+    # A model that is asked to run a statement would draft it; refusing one is the work of the kernel's guard.
+    if sql := _statement(request.question) if request.task == "sql" else "":
         return f"```sql\n{sql}\n```"
     catalog = request.catalog
     if not catalog.tables:
         return "I see no tables here, so there is nothing I could query. Connect to a database that has some."
-    if wants_change(request.question):
+    if _CHANGE.match(request.question):
         return "I only write queries that read, so I write nothing that would change the data."
     try:
         return _corrected(request) if request.task == "repair" else _answered(request)
@@ -68,9 +91,9 @@ def _written(request: OfflineRequest) -> Written:
 def _corrected(request: OfflineRequest) -> str:
     """The failed query, corrected by what was said about it; else written anew, unless a person wrote it."""
     with suppress(NotUnderstood):
-        found = repaired(request.sql, request.problems, request.catalog, request.dialect)
+        found = _repaired(request.sql, request.problems, request.catalog, request.dialect)
         return f"```sql\n{found}\n```"
-    if statement(request.question):
+    if _statement(request.question):
         return f"Your query does not run here, and I change no query without being sure. {' '.join(request.problems)}"
     query = laid_out(write(request.question, request.catalog, request.dialect, request.day).query, request.dialect)
     if query.split() == request.sql.split():
@@ -92,15 +115,8 @@ def _known(catalog: Catalog) -> str:
     )
 
 
-def repaired(sql: str, problems: Sequence[str], catalog: Catalog, dialect: str) -> str:
-    """The corrected query.
-
-    Example:
-        >>> from rsql_magic.sql import Catalog
-        >>> shop = Catalog.from_ddl("CREATE TABLE orders (id INTEGER, price REAL)", "sqlite")
-        >>> repaired("SELECT prices FROM orders", ["There is no column prices in orders."], shop, "sqlite")
-        'SELECT price FROM orders'
-    """
+def _repaired(sql: str, problems: Sequence[str], catalog: Catalog, dialect: str) -> str:
+    """The query, corrected by what is known of the tables and by the problems that it met."""
     spelled = _with_stored_values(sql, problems, catalog, dialect)
     fix = fix_query(spelled, dialect, catalog, lambda text: not validate(text, dialect, catalog))
     found = fix.sql if fix else spelled
@@ -124,3 +140,24 @@ def _with_stored_values(sql: str, problems: Sequence[str], catalog: Catalog, dia
             literal.set("this", spelled)
             changed = True
     return query.sql(dialect or None) if changed else sql
+
+
+def _statement(question: str) -> str:
+    """The SQL that a question quotes to be run, else an empty text."""
+    run = _RUN.match(question)
+    fenced = _FENCED.search(question)
+    if fenced and (run is None or "```" in run["sql"]):
+        return fenced["sql"].strip()
+    found = run or _BARE.match(question)
+    return found["sql"].strip().rstrip("`").rstrip() if found and _reads_as_sql(found["sql"]) else ""
+
+
+def _reads_as_sql(text: str) -> bool:
+    """Whether sqlglot can read the text: "select the flights from JFK" is a sentence."""
+    try:
+        trees = sqlglot.parse(text, error_level=sqlglot.ErrorLevel.RAISE)
+    except SqlglotError:
+        return text.rstrip().endswith(";")
+    words = {word.lower().strip(",.?") for word in text.split()}
+    sentence = words & {"the", "all", "every", "please", "me", "which", "that"} and "=" not in text
+    return any(tree is not None for tree in trees) and not sentence

@@ -1,22 +1,23 @@
-"""The names and values of a catalog, by the words that a question may say for them."""
+"""The names and values of a catalog, by the words that a question may say for them; and how its tables join."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cache, cached_property
-from itertools import product
+from itertools import islice, product
 from typing import TYPE_CHECKING
 
 from rsql_magic.sql import Lexicon, Weights, stems, thesaurus, value_kind
 
+from .draft import NotUnderstood
+
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
     from rsql_magic.sql import Catalog, Profile, Table
 
+# How much of a name a question says: all of it, all but a unit or a general ending, a part of it.
 EXACT, GENERAL, PARTIAL = 0, 1, 2
-"""How much of a name was said: all of it, all but a unit or a general ending, a part of it."""
-
 _GENERAL = frozenset(map(" ".join, map(stems, "name code number no num value description desc type text info".split())))  # noqa: SIM905
 _UNITS = frozenset(
     stem
@@ -27,19 +28,14 @@ _UNITS = frozenset(
     for stem in stems(word)
 )
 _NAME = stems("name")[0]
-_FORM = 0.9
-"""How surely a word stands for another that is a form of it: sold, sale."""
+_FORM = 0.9  # how surely a word stands for another that is a form of it: sold, sale
 _ID_WORDS = frozenset("id ids code key no uuid guid number num rowid pk fk".split())  # noqa: SIM905
 _TABLE_ENDINGS = frozenset("tabl data list info ref tbl record".split())  # noqa: SIM905
 _INNER = frozenset("of in for on at".split())  # noqa: SIM905
-_FIRST = frozenset({"fname", "firstname", "forename", "givenname"})
-_LAST = frozenset({"lname", "lastname", "surname", "familyname"})
 _WHOLE_WORDS = {
-    **dict.fromkeys(_FIRST, ("first", "name")),
-    **dict.fromkeys(_LAST, ("last", "name")),
-    "dob": ("birth", "date"),
-    "birthdate": ("birth", "date"),
-    "birthday": ("birth", "date"),
+    **dict.fromkeys(("fname", "firstname", "forename", "givenname"), ("first", "name")),
+    **dict.fromkeys(("lname", "lastname", "surname", "familyname"), ("last", "name")),
+    **dict.fromkeys(("dob", "birthdate", "birthday"), ("birth", "date")),
 }
 _SUFFIXES = ("id", "name", "code", "type", "no", "num", "number", "date", "title", "key")
 _MOST_PHRASES = 24  # of the ways to say a name; one of many abbreviations has hundreds, and the plainest come first
@@ -80,9 +76,7 @@ class Field:
     @property
     def is_id(self) -> bool:
         """Whether its name says that it identifies something and measures nothing."""
-        return (
-            self.key or words_of(self.name)[-1:] in {(word,) for word in _ID_WORDS} or self.name.lower().endswith("id")
-        )
+        return self.key or self.name.lower().endswith("id") or not _ID_WORDS.isdisjoint(words_of(self.name)[-1:])
 
     @property
     def values(self) -> tuple[str, ...]:
@@ -103,14 +97,11 @@ class Field:
 
 @dataclass(frozen=True, slots=True)
 class ColumnMatch:
-    """What a phrase may name: a column, and how much of its name is said (`EXACT`, `GENERAL`, `PARTIAL`).
-
-    ``owned`` is true where the phrase says the table as well: "student name" for ``student.name``.
-    """
+    """What a phrase may name: a column, and how much of its name is said (`EXACT`, `GENERAL`, `PARTIAL`)."""
 
     field: Field
     doubt: int
-    owned: bool = False
+    owned: bool = False  # whether the phrase says the table as well: "student name" for ``student.name``
 
 
 @cache
@@ -134,10 +125,15 @@ class Names:
         self._prefixes = _common_prefixes(catalog)
         self._spelled: dict[str, tuple[tuple[str, ...], ...]] = {}
         self.fields = {table.full_name: tuple(_fields(table)) for table in catalog}
+        self.joins = Joins(catalog)
         self.columns: dict[tuple[str, ...], list[ColumnMatch]] = {}
         self.tables: dict[tuple[str, ...], list[str]] = {}
         for table in catalog:
-            self._add_table(table)
+            own = self._own_words(table)
+            for phrase in self._phrases(own):
+                _add(self.tables, phrase, table.full_name)
+            for field in self.fields[table.full_name]:
+                self._add_column(field, own)
         self.heads = self._heads()
 
     @classmethod
@@ -148,13 +144,6 @@ class Names:
             memo["_offline_names"] = cls(catalog)
         names: Names = memo["_offline_names"]
         return names
-
-    def _add_table(self, table: Table) -> None:
-        own = self._own_words(table)
-        for phrase in self._phrases(own):
-            _add(self.tables, phrase, table.full_name)
-        for field in self.fields[table.full_name]:
-            self._add_column(field, own)
 
     def _heads(self) -> dict[tuple[str, ...], str]:
         """Tables by the last word of their names, where only one ends so: "transactions"."""
@@ -192,24 +181,16 @@ class Names:
 
     def _phrases(self, words: tuple[str, ...]) -> Iterator[tuple[str, ...]]:
         """The ways to say some words, each as sorted stems."""
-        options = [self._options(word) for word in words]
-        for place, chosen in enumerate(product(*options)):
-            if place >= _MOST_PHRASES:
-                return
+        for chosen in islice(product(*map(self._spellings, words)), _MOST_PHRASES):
             yield tuple(sorted(stem for option in chosen for stem in option))
 
-    def _options(self, word: str) -> tuple[tuple[str, ...], ...]:
+    def _spellings(self, word: str) -> tuple[tuple[str, ...], ...]:
         """A word itself, the long words it is short for, and its parts where it is a compound."""
         if word not in self._spelled:
-            self._spelled[word] = tuple(dict.fromkeys(self._spellings(word)))
+            long = (tuple(w for w in phrase.split() if w not in _INNER) for phrase in thesaurus().short.get(word, ()))
+            parts = tuple(stem for part in self._lexicon.parts(word) for stem in stems(part))
+            self._spelled[word] = tuple(dict.fromkeys(((word,), *long, *([parts] if parts else ()))))
         return self._spelled[word]
-
-    def _spellings(self, word: str) -> Iterator[tuple[str, ...]]:
-        yield (word,)
-        for phrase in thesaurus().short.get(word, ()):
-            yield tuple(w for w in phrase.split() if w not in _INNER)
-        if parts := self._lexicon.parts(word):
-            yield tuple(stem for part in parts for stem in stems(part))
 
     @cached_property
     def values(self) -> dict[str, list[tuple[tuple[str, ...], Field, str]]]:
@@ -248,12 +229,12 @@ class Names:
         own = self._own_words(self.catalog[table])
         texts = [f for f in self.fields[table] if f.is_text]
         short = {f: _without_table(words_of(f.name), own) or words_of(f.name) for f in texts}
-        name, title = stems("name")[0], stems("title")[0]
-        person = [next((f for f in texts if short[f][-2:] == (part, name)), None) for part in ("first", "last")]
+        person = [next((f for f in texts if short[f][-2:] == (part, _NAME)), None) for part in ("first", "last")]
         whole = tuple(f for f in person if f)
-        for wanted in ((name,), own, (title,)):
+        for wanted in ((_NAME,), own, stems("title")):
+            # The title of a person is no name: "Dr.".
             found = [f for f in texts if short[f] == wanted or (wanted == own and words_of(f.name) == own)]
-            if found and not (wanted == (title,) and len(whole) == 2):
+            if found and not (wanted == stems("title") and len(whole) == 2):
                 return (found[0],)
         return whole if len(whole) == 2 else ()
 
@@ -261,17 +242,10 @@ class Names:
 def _fields(table: Table) -> Iterator[Field]:
     keyed = {name for key in table.foreign_keys for name in key.columns} | set(table.primary_key)
     for column in table.columns:
-        profile = column.profile
-        all_differ = bool(profile and table.rows and profile.distinct == table.rows and not profile.approximate)
-        alone = table.primary_key == (column.name,)
-        yield Field(
-            table.full_name,
-            column.name,
-            column.type,
-            profile,
-            alone or (all_differ and not (profile and profile.nulls)),
-            column.name in keyed,
-        )
+        known = column.profile
+        differ = bool(known and table.rows and known.distinct == table.rows and not (known.approximate or known.nulls))
+        unique = differ or table.primary_key == (column.name,)
+        yield Field(table.full_name, column.name, column.type, known, unique, column.name in keyed)
 
 
 def _without_table(words: tuple[str, ...], table: tuple[str, ...]) -> tuple[str, ...]:
@@ -335,3 +309,67 @@ def _offer(index: dict[tuple[str, ...], list[ColumnMatch]], phrase: tuple[str, .
 def phrase_of(words: Sequence[str]) -> tuple[str, ...]:
     """Words of a question as an index has them: their stems, small words left out, sorted."""
     return tuple(sorted(stem for word in words if word.lower() not in _INNER for stem in words_of(word)))
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One join: the table it brings in, the one it starts from, and the pairs of columns of both that are equal."""
+
+    table: str
+    origin: str
+    pairs: tuple[tuple[str, str], ...]
+    to_many: bool  # whether several rows of the table brought in may fit one of the other
+
+
+class Joins:
+    """The keys of a catalog as a graph, declared and inferred, with the one shortest path between two tables."""
+
+    def __init__(self, catalog: Catalog) -> None:
+        self._catalog = catalog
+        self.steps: dict[str, list[Step]] = {table.full_name: [] for table in catalog}
+        for table in catalog:
+            for key in table.foreign_keys:
+                other = catalog.get(key.table)
+                if other is None:
+                    continue
+                pairs = tuple(zip(key.columns, key.referred or other.primary_key, strict=False))
+                back = tuple((there, here) for here, there in pairs)
+                alone = set(table.primary_key) == set(key.columns)
+                self.steps[table.full_name].append(Step(other.full_name, table.full_name, pairs, to_many=False))
+                self.steps[other.full_name].append(Step(table.full_name, other.full_name, back, to_many=not alone))
+
+    def path(self, start: str, end: str) -> tuple[Step, ...]:
+        """The shortest way from one table to another."""
+        paths: list[tuple[Step, ...]] = [()]
+        seen, found = {start}, list[tuple[Step, ...]]()
+        while paths and not found:
+            found = [path for path in paths if (path[-1].table if path else start) == end]
+            paths = [
+                (*path, step)
+                for path in paths
+                for step in self.steps[path[-1].table if path else start]
+                if step.table not in seen
+            ]
+            # Only now, so that several ways of one length are found.
+            seen.update(path[-1].table for path in paths)
+        if not found:
+            raise NotUnderstood(f"I see no key that joins {start} and {end}")
+        if len(found) > 1:
+            keys = " or ".join(f"{path[0].origin}.{path[0].pairs[0][0]}" for path in found[:3])
+            raise NotUnderstood(f"{start} and {end} can be joined in several ways, by {keys}")
+        return found[0]
+
+    def tree(self, start: str, needed: Iterable[str]) -> tuple[Step, ...]:
+        """The joins that bring all needed tables to a first one, each once."""
+        steps: dict[str, Step] = {}
+        for name in needed:
+            for step in self.path(start, name):
+                if steps.setdefault(step.table, step) != step:
+                    raise NotUnderstood(f"{start} and {name} can be joined in several ways")
+        return tuple(steps.values())
+
+    def only_links(self, name: str) -> bool:
+        """Whether a table holds little but keys of two others, so that a question need not name it."""
+        table = self._catalog[name]
+        keyed = {name for key in table.foreign_keys for name in key.columns} | set(table.primary_key)
+        return len(table.foreign_keys) >= 2 and len(table.columns) - len(keyed) <= 2

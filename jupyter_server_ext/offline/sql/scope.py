@@ -1,37 +1,102 @@
-"""One query while it is written: its tables, and its names as the dialect writes them."""
+"""One query while it is written: its tables, the columns that names mean, and how the dialect writes them."""
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING
 
 from sqlglot import exp
 
 from rsql_magic.sql import quoted
 
-from .resolve import Resolver
+from .draft import NotUnderstood
+from .schema import PARTIAL
 
 if TYPE_CHECKING:
-    from .draft import Draft, Name
-    from .joins import Joins, Step
-    from .schema import Field, Names
+    from collections.abc import Iterable, Iterator
+
+    from .draft import Condition, Draft, Name
+    from .schema import Field, Names, Step
 
 
 class Scope:
-    """The tables and names of one query."""
+    """The tables, columns and names of one query."""
 
-    def __init__(self, draft: Draft, names: Names, joins: Joins, dialect: str) -> None:
-        self.resolver = Resolver(draft, names, joins)
-        self.names, self.joins, self.dialect = names, joins, dialect
-        self.subject = self.resolver.subject
+    def __init__(self, draft: Draft, names: Names, dialect: str) -> None:
+        self.names, self.dialect, self.notes, self.cost = names, dialect, list(draft.notes), draft.cost
+        grouped = [item.table for item in draft.group if item.table]
+        self.subject = draft.things[0] if draft.things else self._implied(draft, grouped)
+        self.named = tuple(dict.fromkeys([self.subject, *draft.things, *grouped]))
         self.used: dict[str, None] = {self.subject: None}
-        self.notes = list(draft.notes)
+        self._fields: dict[Name, Field] = {}
+
+    def _implied(self, draft: Draft, grouped: list[str]) -> str:
+        """The one table that has all that the question names."""
+        wanted = list(_names_in(draft))
+        stored = [value.stored for c in _conditions_in(draft) if c.item is None for value in c.values]
+        if grouped and not (wanted or stored):
+            return grouped[0]
+        if len(self.names.fields) == 1:
+            return next(iter(self.names.fields))
+        scores: dict[str, int] = {}
+        for table in self.names.fields:
+            doubts = [min((c.doubt for c in one.candidates if c.field.table == table), default=None) for one in wanted]
+            held = all(any(one.table == table for one, _ in holders) for holders in stored if holders)
+            if held and None not in doubts:
+                scores[table] = sum(filter(None, doubts))
+        if not scores or not (wanted or stored):
+            raise NotUnderstood("I do not see which table is meant")
+        found = [table for table, score in scores.items() if score == min(scores.values())]
+        if len(found) > 1:
+            raise NotUnderstood(f"“{(wanted[0].text if wanted else 'this')}” may be of {' or '.join(found[:4])}")
+        return found[0]
 
     def field(self, name: Name) -> Field:
         """The column that a name means; its table takes part."""
-        found = self.resolver.field(name)
-        self.used.setdefault(found.table)
-        return found
+        if name not in self._fields:
+            self.cost += name.cost
+            self._fields[name] = self._meant(name)
+        self.used.setdefault(self._fields[name].table)
+        return self._fields[name]
+
+    def _meant(self, name: Name) -> Field:
+        owner = name.owner or self.subject
+        circles = ([c for c in name.candidates if c.field.table in tables] for tables in self._circles(owner))
+        found = next(filter(None, circles), None)
+        if found is None:
+            raise NotUnderstood(f"I see no “{name.text}” in {owner}")
+        least = min(c.doubt for c in found)
+        best = [c.field for c in found if c.doubt == least]
+        if len(best) > 1:
+            raise NotUnderstood(f"“{name.text}” may mean {_listed(best[:4])}")
+        # A table that is named may have a column that is called so altogether.
+        others = [c.field for c in name.candidates if c.doubt < least and c.field.table in self.named]
+        if others or least == PARTIAL:
+            raise NotUnderstood(f"“{name.text}” may mean {_listed([best[0], *others[:1]])}")
+        return best[0]
+
+    def _circles(self, owner: str) -> Iterator[set[str]]:
+        """Where to look for a column: its table, then the tables named whose things each row has one of."""
+        yield {owner}
+        around = set[str]()
+        for name in self.named:
+            try:
+                if not any(step.to_many for step in self.names.joins.path(owner, name)):
+                    around.add(name)
+            except NotUnderstood:
+                continue
+        yield around
+
+    def holder(self, condition: Condition) -> Field:
+        """The column that holds the values of a condition which names none."""
+        first, *others = condition.values
+        holders = [field for field, _ in first.stored if all(field in dict(value.stored) for value in others)]
+        for tables in self._circles(condition.owner or self.subject):
+            found = [field for field in holders if field.table in tables]
+            if len(found) > 1:
+                raise NotUnderstood(f"“{first.text}” may be a value of {_listed(found[:4])}")
+            if found:
+                return found[0]
+        raise NotUnderstood(f"I do not know where “{first.text}” is stored")
 
     def column(self, field: Field) -> exp.Column:
         """A column, behind its table's name."""
@@ -47,23 +112,42 @@ class Scope:
         parts = [self.identifier(part) for part in name.split(".")]
         return exp.Table(**dict(zip(("this", "db", "catalog"), reversed(parts), strict=False)))
 
-    def select(self, shown: list[exp.Expr], start: str, steps: tuple[Step, ...]) -> exp.Select:
-        """``SELECT shown FROM start JOIN …``."""
-        query = exp.select(*shown).from_(self.table(start))
+    def select(self, shown: list[exp.Expr], steps: Iterable[Step]) -> exp.Select:
+        """``SELECT shown FROM subject JOIN …``."""
+        query = exp.select(*shown).from_(self.table(self.subject))
         for step in steps:
-            query = query.join(self.table(step.table), on=exp.and_(*self.equalities(step)))
+            query = query.join(self.table(step.table), on=self.equalities(step))
         return query
 
-    def equalities(self, step: Step) -> list[exp.Expr]:
-        """The conditions of one join."""
+    def equalities(self, step: Step) -> exp.Expr:
+        """The condition of one join."""
         own, other = (self.identifier(name.rpartition(".")[2]) for name in (step.origin, step.table))
-        return [
-            exp.EQ(
-                this=exp.Column(this=self.identifier(here), table=own.copy()),
-                expression=exp.Column(this=self.identifier(there), table=other.copy()),
+        return exp.and_(
+            *(
+                exp.EQ(
+                    this=exp.Column(this=self.identifier(here), table=own.copy()),
+                    expression=exp.Column(this=self.identifier(there), table=other.copy()),
+                )
+                for here, there in step.pairs
             )
-            for here, there in step.pairs
-        ]
+        )
+
+
+def _listed(fields: Iterable[Field]) -> str:
+    return " or ".join(f"{field.table}.{field.name}" for field in fields)
+
+
+def _names_in(draft: Draft) -> Iterator[Name]:
+    items = [*draft.shown, *draft.group, *(order.item for order in draft.order)]
+    for condition in _conditions_in(draft):
+        items += [condition.item] if condition.item else []
+        items += [value.item for value in condition.values if value.item]
+    yield from (item.name for item in items if item.name)
+
+
+def _conditions_in(draft: Draft) -> Iterator[Condition]:
+    for condition in (*draft.where, *draft.having):
+        yield from condition.either or (condition,)
 
 
 def unqualified(query: exp.Select) -> exp.Select:
@@ -76,8 +160,3 @@ def unqualified(query: exp.Select) -> exp.Select:
             if column.find_ancestor(exp.Select) is select and column.table == source.this.name:
                 column.set("table", None)
     return query
-
-
-def noun(name: str) -> str:
-    """What a table or column is called in the name of a computed column."""
-    return re.sub(r"\W+", "_", name.rpartition(".")[2]).strip("_").lower() or "value"

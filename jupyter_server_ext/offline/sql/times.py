@@ -1,27 +1,26 @@
-"""Times in words, “in March 2024”, “since last month”, and the one date column that each can be about."""
+"""Times: the stretches of days that questions speak of, and the one date column that each can be about."""
 
 from __future__ import annotations
 
 import re
-from dataclasses import replace
+from dataclasses import dataclass, field
+from datetime import date, timedelta
 from typing import TYPE_CHECKING
 
 from sqlglot import exp
 
 from rsql_magic.sql import stems
 
-from .draft import Condition, Draft, Item, NotUnderstood, Value
-from .periods import Period, before, current, day, months, past, quarter, until, years
+from .draft import NotUnderstood
 
 if TYPE_CHECKING:
-    from datetime import date
-
-    from .draft import Name, Operator
+    from .draft import Condition, Operator
     from .schema import Field
     from .scope import Scope
 
 COMPARING = {"=": exp.EQ, "<": exp.LT, "<=": exp.LTE, ">": exp.GT, ">=": exp.GTE}
 _ISO = re.compile(r"\d{4}-\d{2}-\d{2}")
+# Dates that tell of the record, or of a person, and not of what happened.
 _BOOKKEEPING = frozenset(
     stem
     for w in ["updated", "modified", "changed", "deleted", "loaded", "inserted", "synced", "birth", "born"]
@@ -32,70 +31,98 @@ _MOMENT = frozenset(
 )
 
 
-def month_of_year(month: int, year: int) -> Period:
-    """“March 2024”."""
-    return months(year, month)
+@dataclass(frozen=True, slots=True)
+class Period:
+    """Days from ``start`` on, up to and without ``end``."""
+
+    start: date
+    end: date
+    phrase: str = field(default="", compare=False)  # its words, where they depend on the day of the question
+
+    @property
+    def last(self) -> date:
+        """Its last day."""
+        return self.end - timedelta(days=1)
+
+    @property
+    def words(self) -> str:
+        """How a person would call it."""
+        first, last = self.start, self.last
+        if first == last:
+            return first.isoformat()
+        if self == years(first.year):
+            return str(first.year)
+        if self == months(first.year, first.month):
+            return f"{first:%B %Y}"
+        return f"{first.isoformat()} to {last.isoformat()}"
 
 
-def quarter_of_year(number: int, year: int) -> Period | None:
-    """“Q1 2024”."""
-    return quarter(year, number) if 1 <= number <= 4 else None
+def years(first: int, last: int | None = None) -> Period:
+    """One year, or all from the first to the last."""
+    return Period(date(first, 1, 1), date((last or first) + 1, 1, 1))
 
 
-def one_day(value: Value) -> Period | None:
-    """“March 5, 2024”."""
-    return day(value.text)
+def months(year: int, month: int, count: int = 1) -> Period:
+    """A month of a year, or several from it on."""
+    return Period(date(year, month, 1), _month_on(date(year, month, 1), count))
 
 
-def this_unit(unit: str, today: date) -> Period:
-    """“this year”."""
-    return replace(current(unit, today), phrase="today" if unit == "day" else f"this {unit}")
+def quarter(year: int, number: int) -> Period:
+    """The first to fourth quarter of a year."""
+    return months(year, 3 * number - 2, 3)
 
 
-def unit_before(unit: str, today: date) -> Period:
-    """“last month”."""
-    return replace(before(unit, today), phrase="yesterday" if unit == "day" else f"last {unit}")
-
-
-def units_before(count: Value, unit: str, today: date) -> Period | None:
-    """“the last 30 days”."""
-    whole = int(count.number or 0)
-    if whole != count.number or not 1 <= whole <= 1000:
+def day(text: str) -> Period | None:
+    """The day of an ISO date such as 2024-03-05; None for anything else."""
+    try:
+        one = date.fromisoformat(text if _ISO.fullmatch(text) else "")
+    except ValueError:
         return None
-    return replace(past(whole, unit, today), phrase=f"last {whole} {unit}s")
+    return Period(one, one + timedelta(days=1))
 
 
-def from_to(one: Period, other: Period) -> Period | None:
-    """“between March 2023 and May 2024”."""
-    return until(one, other) if one.start < other.end else None
+def until(one: Period, other: Period) -> Period:
+    """From the first day of one to the last of another."""
+    return Period(one.start, other.end)
 
 
-def months_to(month: int, other: Period) -> Period | None:
-    """“between March and May 2024”: the year belongs to both."""
-    if other != months(other.start.year, other.start.month):
-        return None
-    return until(months(other.start.year - (month > other.start.month), month), other)
+def current(unit: str, today: date) -> Period:
+    """The day, week (from Monday), month, quarter or year that a day is in."""
+    if unit == "day":
+        return Period(today, today + timedelta(days=1))
+    if unit == "week":
+        monday = today - timedelta(days=today.weekday())
+        return Period(monday, monday + timedelta(days=7))
+    if unit == "quarter":
+        return quarter(today.year, (today.month + 2) // 3)
+    return months(today.year, today.month) if unit == "month" else years(today.year)
 
 
-def in_time(period: Period, sign: Operator = "=", event: Name | None = None) -> Draft:
-    """“(shipped) in March 2024”, “since last month”, with a note of the month that it is taken for."""
-    notes = (f"I took “{period.phrase}” as {period.words}.",) if period.phrase else ()
-    return Draft(where=(Condition(Item(event) if event else None, sign, period=period),), notes=notes)
+def before(unit: str, today: date) -> Period:
+    """The whole unit before the one that a day is in: for “last month” in May, April."""
+    return current(unit, current(unit, today).start - timedelta(days=1))
 
 
-def in_month(month: int) -> Draft:
-    """“in December”: of a column for the month."""
-    return Draft(where=(Condition(Item(part="month"), "=", (Value(str(month), float(month)),)),), cost=2)
+def past(count: int, unit: str, today: date) -> Period:
+    """So many units up to and with today, as in “the last 30 days”."""
+    tomorrow = today + timedelta(days=1)
+    if unit in {"day", "week"}:
+        return Period(tomorrow - timedelta(days=count * (7 if unit == "week" else 1)), tomorrow)
+    back = _month_on(tomorrow.replace(day=1), -count * {"month": 1, "quarter": 3, "year": 12}[unit])
+    length = (_month_on(back, 1) - back).days  # 31 May less a month is 30 April
+    return Period(back.replace(day=min(tomorrow.day, length)), tomorrow)
+
+
+def _month_on(first: date, count: int) -> date:
+    place = first.year * 12 + first.month - 1 + count
+    return date(place // 12, place % 12 + 1, 1)
 
 
 def date_of(scope: Scope, table: str, period: str = "") -> Field:
     """The one date column of a table that a time can be about; a choice among several is noted."""
-    for tables in (
-        [table],
-        list(scope.resolver.named),
-        [step.table for step in scope.joins.from_table(table) if not step.to_many],
-    ):
-        found = [field for name in tables for field in scope.names.fields[name] if holds_dates(field)]
+    near = [step.table for step in scope.names.joins.steps[table] if not step.to_many]
+    for tables in ([table], scope.named, near):
+        found = [field for name in tables for field in scope.names.fields[name] if _holds_dates(field)]
         if found:
             return _chosen(scope, found)
     raise NotUnderstood(
@@ -103,7 +130,7 @@ def date_of(scope: Scope, table: str, period: str = "") -> Field:
     )
 
 
-def holds_dates(field: Field) -> bool:
+def _holds_dates(field: Field) -> bool:
     """Whether a column holds dates, as its type, its known values or, failing both, its name says."""
     if field.is_time:
         return not field.type.lower().startswith("time") or field.type.lower().startswith("timestamp")
@@ -126,16 +153,12 @@ def _chosen(scope: Scope, found: list[Field]) -> Field:
     raise NotUnderstood(f"I do not see which date is meant: {', '.join(f'{f.table}.{f.name}' for f in found[:4])}")
 
 
-def in_period(scope: Scope, condition: Condition) -> exp.Expr:
+def in_period(scope: Scope, condition: Condition, period: Period) -> exp.Expr:
     """A time as bounds of the one column that it can be about; whole months also of ``year`` and ``month`` columns."""
-    period, sign = condition.period, condition.operator
-    if period is None:
-        raise NotUnderstood("I do not see which time is meant")
-    owner = condition.owner or scope.subject
+    owner, sign = condition.owner or scope.subject, condition.operator
     if condition.item is not None and condition.item.name is not None:
         return _bounded(scope, scope.field(condition.item.name), period, sign)
-    parts = {part: part_column(scope, owner, part) for part in ("year", "month")}
-    year, month = parts["year"], parts["month"]
+    year, month = (part_column(scope, owner, part) for part in ("year", "month"))
     if year is not None and (written := _by_parts(scope, year, month, period, sign)) is not None:
         return written
     return _bounded(scope, date_of(scope, owner, period.words), period, sign)
@@ -170,8 +193,7 @@ def _compared(scope: Scope, field: Field, sign: Operator, number: int) -> exp.Ex
 def _between(scope: Scope, field: Field, low: int, high: int) -> exp.Expr:
     if low == high:
         return _compared(scope, field, "=", low)
-    ends = (exp.Literal.number(end) for end in (low, high))
-    return exp.Between(this=scope.column(field), low=next(ends), high=next(ends))
+    return exp.Between(this=scope.column(field), low=exp.Literal.number(low), high=exp.Literal.number(high))
 
 
 def _bounded(scope: Scope, field: Field, period: Period, sign: Operator) -> exp.Expr:
@@ -179,18 +201,14 @@ def _bounded(scope: Scope, field: Field, period: Period, sign: Operator) -> exp.
     first, last = period.start.year, period.last.year
     if field.is_number and period == until(years(first), years(last)) and (first == last or sign == "="):
         return _compared(scope, field, sign, first) if first == last else _between(scope, field, first, last)
-    _check_format(field)
+    known = [value for value in (field.profile and field.profile.low, *field.values) if value]
+    # Dates that are written otherwise do not sort like days.
+    if any(not _ISO.match(value.lstrip("≈")) for value in known) or (field.is_text and not known):
+        raise NotUnderstood(f"{field.table}.{field.name} is text, and I do not know that it is written as 2024-03-05")
+    if not (field.is_time or field.is_text):
+        raise NotUnderstood(f"{field.table}.{field.name} holds no dates")
     start, end = (exp.Literal.string(one.isoformat()) for one in (period.start, period.end))
     column = scope.column(field)
     after = [exp.GTE(this=column.copy(), expression=end if sign == ">" else start)] if sign in {"=", ">", ">="} else []
     before = [exp.LT(this=column.copy(), expression=start if sign == "<" else end)] if sign in {"=", "<", "<="} else []
     return exp.and_(*after, *before)
-
-
-def _check_format(field: Field) -> None:
-    """Refuse dates that are written otherwise than 2024-03-05, as they do not sort like days."""
-    known = [value for value in (field.profile and field.profile.low, *field.values) if value]
-    if any(not _ISO.match(value.lstrip("≈")) for value in known) or (field.is_text and not known):
-        raise NotUnderstood(f"{field.table}.{field.name} is text, and I do not know that it is written as 2024-03-05")
-    if not (field.is_time or field.is_text):
-        raise NotUnderstood(f"{field.table}.{field.name} holds no dates")

@@ -1,22 +1,43 @@
-"""A question as tokens: words with their stems, numbers, quoted text and names in backticks."""
+"""A question as tokens, and what words mean (``vocabulary.toml``): numbers, months, adjectives and verbs."""
 
 from __future__ import annotations
 
 import re
+import tomllib
 from dataclasses import dataclass
-from typing import Literal
-
-from rsql_magic.sql import stems
-
-from .vocabulary import NUMBERS
+from pathlib import Path
+from typing import Any, Literal
 
 Kind = Literal["word", "number", "text", "name", "mark"]
 
+_WORDS: dict[str, dict[str, Any]] = tomllib.loads(Path(__file__).with_name("vocabulary.toml").read_text("utf-8"))
+
+
+def _each(table: str) -> dict[str, Any]:
+    return {word: meaning for words, meaning in _WORDS[table].items() for word in words.split()}
+
+
+def _degrees(place: int) -> dict[str, tuple[str, bool]]:
+    """Comparatives (0) or superlatives (1): the words of what they measure, and whether more of it is larger."""
+    return {
+        words.split()[place].replace("_", " "): (nouns, table == "more")
+        for table in ("more", "less")
+        for words, nouns in _WORDS[table].items()
+    }
+
+
+COMPARATIVES, SUPERLATIVES = _degrees(0), _degrees(1)
+# What costs 50 has a price of 50.
+MEASURING: dict[str, tuple[str, bool]] = {verb: (nouns, True) for verb, nouns in _each("verbs").items()}
+MONTHS: dict[str, int] = _each("months")
+ORDINALS: dict[str, int] = _each("ordinals")
+NUMBERS: dict[str, int] = _each("numbers")
 _SCALES = {"hundred": 100, "thousand": 10**3, "million": 10**6, "millions": 10**6, "billion": 10**9, "billions": 10**9}
+# After these words "one" is a number; elsewhere it is a pronoun.
 _BEFORE_ONE = frozenset({"than", "least", "most", "exactly", "only", "over", "above", "just", "equals"})
-"""After these words "one" is a number; elsewhere a pronoun."""
 _BEFORE_SCALE = frozenset({"a", "than", "over", "above"})
 _ARTICLES = frozenset({"the", "a", "an"})
+_AFTER_LETTER = frozenset("greater less higher lower where by is and of grouped total in".split())  # noqa: SIM905
 _REWRITTEN = (
     (re.compile(r"\bcan['’]t\b", re.IGNORECASE), "can not"),
     (re.compile(r"\bwon['’]t\b", re.IGNORECASE), "will not"),
@@ -25,9 +46,8 @@ _REWRITTEN = (
     (re.compile(r"\b(i|we|you|they)['’](?:ve|d|ll|re|m)\b", re.IGNORECASE), r"\1"),
     (re.compile(r"\bb(irth)day(s?)\b", re.IGNORECASE), r"b\1 date\2"),
 )
+# Of "'books' in students' rooms" only the last apostrophe is a possessive.
 _POSSESSIVE = re.compile(r"(?<![\w'])(?P<quoted>'[^'\n]{1,200}'(?!\w))|(?<=\w)['’]s\b|(?<=s)['’](?=\s)")
-"""Of "'books' in students' rooms" only the second apostrophe is a possessive."""
-
 _MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
 _MONTH = rf"(?:{'|'.join(_MONTHS)})[a-z]*\.?"
 _WRITTEN_DATE = re.compile(
@@ -64,11 +84,6 @@ class Token:
         return self.text.lower()
 
     @property
-    def stem(self) -> str:
-        """The stems of the text, joined by spaces."""
-        return " ".join(stems(self.text)) or self.lower
-
-    @property
     def capital(self) -> bool:
         """Whether it is a word with a capital first letter."""
         return self.kind == "word" and self.text[0].isupper()
@@ -92,19 +107,18 @@ def tokens(text: str) -> tuple[Token, ...]:
 
 
 def _is_article(found: list[Token], place: int) -> bool:
-    """Whether a token is an article; an "A" beside a comparison is a letter."""
     token = found[place]
-    after = found[place + 1] if place + 1 < len(found) else None
-    if token.kind != "word" or token.lower not in _ARTICLES or after is None:
+    if token.kind != "word" or token.lower not in _ARTICLES or place + 1 == len(found):
         return False
-    named = {"greater", "less", "higher", "lower", "where", "by", "is", "and", "of", "grouped", "total", "in"}
-    letter = token.lower == "a" and (after.kind == "mark" or (after.lower in named and place + 1 < len(found)))
+    after = found[place + 1]
+    # Beside a comparison, or as "A" within a sentence, it is a letter that names something.
+    letter = token.lower == "a" and (after.kind == "mark" or after.lower in _AFTER_LETTER)
     inside_name = place > 1 and found[place - 1].capital and after.capital
     return not (letter or inside_name or (token.text == "A" and place > 0))
 
 
 def _iso_date(match: re.Match[str]) -> str:
-    """“June 21, 2002” as 2002-06-21."""
+    # "June 21, 2002" is 2002-06-21.
     month = _MONTHS.index((match["month1"] or match["month2"])[:3].lower()) + 1
     return f"{match['year']}-{month:02}-{int(match['day1'] or match['day2']):02}"
 
@@ -117,17 +131,13 @@ def _token(match: re.Match[str]) -> Token | None:
     if kind.startswith("text") or kind == "date":
         return Token(text.strip(), "text") if text.strip() else None
     if kind == "word":
-        return _word(text)
+        number = NUMBERS.get(text.lower())
+        return Token(text, "word") if number is None else Token(text, "number", float(number))
     return Token(text, "name" if kind == "name" else "mark")
 
 
-def _word(text: str) -> Token:
-    number = NUMBERS.get(text.lower())
-    return Token(text, "word") if number is None else Token(text, "number", float(number))
-
-
 def _with_scales(found: list[Token]) -> list[Token]:
-    """Put "five million" and a bare "hundred" into one token each, and read "one" where it is a number."""
+    """The tokens, where "five million", a bare "hundred" and "one" as a number are one token each."""
     joined: list[Token] = []
     for token in found:
         last = joined[-1] if joined else None

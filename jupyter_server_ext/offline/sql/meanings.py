@@ -1,0 +1,258 @@
+"""What the phrases of questions mean: the functions that ``grammar.txt`` names, each a part of a query."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from .draft import Condition, Draft, Item, Order, Value, of_table
+from .times import before, current, day, months, past, quarter, until, years
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from datetime import date
+
+    from .draft import Name, Operator
+    from .mentions import Degree
+    from .times import Period
+
+
+def _limit(value: Value | None) -> int:
+    return int((value and value.number) or 1)
+
+
+def _count(thing: Draft) -> Item:
+    return Item(table=thing.things[0], function="count")
+
+
+def _about_first(whole: Draft, ordered: Draft | None = None, ahead: Draft | None = None) -> Draft:
+    draft = whole + ordered + ahead
+    return draft.of(draft.things[0]) if draft.things else draft
+
+
+def _thing(table: str, rest: Draft | None = None, values: tuple[Value, ...] = ()) -> Draft:
+    first = (Condition(None, "=" if len(values) == 1 else "in", values),) if values else ()
+    return Draft(things=(table,), where=first).of(table) + (rest.of(table) if rest else None)
+
+
+def _thing_named(table: str, value: Value, rest: Draft | None = None) -> Draft:
+    condition = Condition(None if value.stored else Item(), "=", (value,), owner=table)
+    return Draft(things=(table,), where=(condition,)) + (rest.of(table) if rest else None)
+
+
+def _extreme_thing(degree: Degree, thing: Draft, limit: Value | None = None) -> Draft:
+    order = Order(of_table(Item(degree.name), thing.things[0]), degree.high)
+    return thing + Draft(order=(order,), limit=_limit(limit), extreme=limit is None)
+
+
+def _having(number: Value, other: Draft, op: Operator) -> Draft | None:
+    # "with at least 1 book" is read as "that have books", which counts nothing.
+    if number.number == 1 and op == ">=":
+        return None
+    return Draft(having=(Condition(_count(other), op, (number,)),)) + other
+
+
+def _columns_of(items: Draft, thing: Draft, rest: Draft | None = None) -> Draft:
+    table = thing.things[0]
+    owned = replace(items, shown=tuple(of_table(item, table) for item in items.shown))
+    return thing + (rest.of(table) if rest else None) + owned
+
+
+def _once(answer: Draft) -> Draft | None:
+    plain = answer.shown and not any(item.function or item.name is None for item in answer.shown)
+    return answer + Draft(distinct=True) if plain else None
+
+
+def _how_many(thing: Draft | None = None, rest: Draft | None = None, table: str = "") -> Draft | None:
+    thing = thing or Draft(things=(table,))
+    if thing.order and thing.limit:  # "how many of the 3 cheapest" is 3
+        return None
+    return Draft(shown=(_count(thing),)) + thing + (rest.of(thing.things[0]) if rest else None)
+
+
+def _commonest(extreme: str, name: Name, rest: Draft | None = None, limit: Value | None = None) -> Draft:
+    order = (Order(Item(function="count"), extreme == "max"),)
+    item = (Item(name),)
+    return Draft(shown=item, group=item, order=order, limit=_limit(limit), extreme=limit is None) + rest
+
+
+def _rows_in_order(
+    order: Draft | None = None, rest: Draft | None = None, orders: tuple[Order, ...] = (), limit: Value | None = None
+) -> Draft:
+    return Draft(everything=True, order=orders, limit=_limit(limit) if limit else 0) + order + rest
+
+
+def _top_groups(
+    group: Draft, key: tuple[Item, ...], limit: Value | None = None, rest: Draft | None = None
+) -> Draft | None:
+    if len(key) != 1 or len(group.group) != 1 or not key[0].function:
+        return None
+    things = (key[0].table,) if key[0].table else ()
+    # The measure that ranks the groups is shown with them.
+    return Draft(shown=key, things=things, order=(Order(key[0], True),), limit=_limit(limit)) + group + rest
+
+
+def _order_key(name: Name | None = None, items: tuple[Item, ...] = (), table: str = "") -> tuple[Item, ...] | None:
+    if len(items) > 1:
+        return None
+    return items or ((Item(name),) if name else (Item(table=table, function="count"),))
+
+
+def _group_of(name: Name | None = None, more: Draft | None = None, part: str = "", table: str = "") -> Draft:
+    # A part of dates, "by month", costs: a column that is called so goes before it.
+    return Draft(group=(Item(name, table, part=part),), cost=int(bool(part))) + more
+
+
+def _compared(
+    *,
+    name: Name | None = None,
+    op: Operator = "=",
+    value: Value | None = None,
+    other: Name | None = None,
+    degree: Degree | None = None,
+    verb: Degree | None = None,
+) -> Condition:
+    if degree:
+        op = ">" if degree.high else "<"
+    measured = degree or verb
+    name = measured.name if measured else name
+    right = value or Value(item=Item(other))
+    if right.item and right.item.name is None:  # "above the average": of the column that is compared
+        right = replace(right, item=replace(right.item, name=name))
+    return Condition(Item(name), op, (right,))
+
+
+def _equal(values: tuple[Value, ...], name: Name | None = None, negated: bool = False) -> Condition:
+    return Condition(Item(name) if name else None, "=" if len(values) == 1 else "in", values, negated)
+
+
+def _value_first(values: tuple[Value, ...], name: Name) -> Condition | None:
+    held = {field for value in values for field, _ in value.stored}
+    # Only where that column holds it: in "Oslo price" they belong to different columns.
+    return _equal(values, name) if not held or held & {one.field for one in name.candidates} else None
+
+
+def _like(name: Name, value: Value, pattern: str) -> Condition:
+    return Condition(Item(name), "like", (Value(value.text if "%" in value.text else pattern.format(value.text)),))
+
+
+def _units_before(count: Value, unit: str, today: date) -> Period | None:
+    whole = int(count.number or 0)
+    if whole != count.number or not 1 <= whole <= 1000:
+        return None
+    return replace(past(whole, unit, today), phrase=f"last {whole} {unit}s")
+
+
+def _months_to(month: int, other: Period) -> Period | None:
+    # "between March and May 2024": the year belongs to both.
+    if other != months(other.start.year, other.start.month):
+        return None
+    return until(months(other.start.year - (month > other.start.month), month), other)
+
+
+def _in_time(period: Period, sign: Operator = "=", event: Name | None = None) -> Draft:
+    notes = (f"I took “{period.phrase}” as {period.words}.",) if period.phrase else ()
+    return Draft(where=(Condition(Item(event) if event else None, sign, period=period),), notes=notes)
+
+
+MEANINGS: dict[str, Callable[..., Any]] = {
+    # A whole question: what has no owner belongs to the first thing.
+    "about_first": _about_first,
+    # "crime books with a price above 20", "the member Eva Lund", "the 3 cheapest books", "each book"
+    "thing": _thing,
+    "thing_named": _thing_named,
+    "extreme_thing": _extreme_thing,
+    "each_thing": lambda thing: thing + Draft(group=(Item(table=thing.things[0]),)),
+    # "by authors from Norway"; without a condition they are groups
+    "by_others": lambda other: other if other.where else None,
+    # "without any loans"; "that have loans" where negated
+    "lacking": lambda other, negated=False: Draft(where=(Condition(lacks=other, negated=negated),)),
+    # "with at least 3 books", "with the highest price", "with the most books"
+    "having": _having,
+    "with_extreme": lambda extreme, name: Draft(order=(Order(Item(name), extreme == "max"),), limit=1, extreme=True),
+    "with_most": lambda extreme, other: (
+        other + Draft(order=(Order(_count(other), extreme == "max"),), limit=1, extreme=True)
+    ),
+    # "minimum, maximum and average", "the minimum and maximum price", "mean x, y"
+    "functions": lambda one, two=(): (one, *two),
+    "figures": lambda functions, name: tuple(Item(name, function=function) for function in functions),
+    "shared_function": lambda function, one, two: (Item(one, function=function), Item(two, function=function)),
+    # "number of different genres", a column, "the number of books"
+    "different": lambda name: (Item(name, function="count", distinct=True),),
+    "plain_term": lambda name: (Item(name),),
+    "shown": lambda items: Draft(shown=items),
+    "counted_item": lambda thing: replace(thing, shown=(_count(thing), *thing.shown)),
+    # "the titles of all books", "the different cities", "all information about the members", "members older than 40"
+    "columns_of": _columns_of,
+    "once": _once,
+    "everything": lambda thing: thing + Draft(everything=True),
+    "things": lambda thing: thing + Draft(shown=(Item(table=thing.things[0]),)),
+    # "How many books are there?", "How many students does each advisor have?", "How many different genres are there?"
+    "how_many": _how_many,
+    "how_many_each": lambda thing, group: Draft(shown=(_count(thing),)) + thing + group,
+    "how_many_different": lambda name, rest=None: Draft(shown=(Item(name, function="count", distinct=True),)) + rest,
+    # "the most common genre", "loans by year", "count where price > 5"
+    "commonest": _commonest,
+    "count_by": lambda thing, group, rest=None: (
+        Draft(shown=(_count(thing),)) + thing + group.of(thing.things[0]) + rest
+    ),
+    "counts": lambda group=None, rest=None: Draft(shown=(Item(function="count"),)) + group + rest,
+    # "number of prices" counts those that are there; it costs, as rows may be meant.
+    "count_there": lambda name, rest=None: Draft(shown=(Item(name, function="count"),), cost=1) + rest,
+    "count_missing": lambda name: Draft(shown=(Item(function="count"),), where=(Condition(Item(name), "null"),)),
+    # "rows where price > 1", "first 5 rows", "2 books", "order by price limit 2", "top 2 genres by number of books"
+    "rows_where": lambda whole: Draft(everything=True) + whole,
+    "first_rows_of": lambda limit=None, table="": Draft(
+        everything=True, limit=_limit(limit), things=(table,) if table else ()
+    ),
+    "some_things": lambda limit, table: Draft(shown=(Item(table=table),), things=(table,), limit=_limit(limit)),
+    "rows_in_order": _rows_in_order,
+    "top_groups": _top_groups,
+    # "sorted by price"; "in descending order" is of what is shown
+    "ordered": lambda order=None, orders=(), down=False: order or Draft(order=orders or (Order(Item(), down),)),
+    "orders": lambda key, down=False, more=(): (*(Order(item, down) for item in key), *more),
+    "order_key": _order_key,
+    "limited": lambda limit: Draft(limit=_limit(limit)),
+    "group_of": _group_of,
+    # "of different genres": a figure for each, or else each once
+    "grouped_once": lambda group: group + Draft(distinct=True),
+    # "by genre"; "by authors" may as well say whose, so it costs
+    "grouped_by": lambda group: replace(group, cost=group.cost + any(item.table for item in group.group)),
+    # "Crime or Poetry", "above the average"
+    "values": lambda one=None, more=(): ((one,) if one else ()) + more,
+    "average": lambda name=None, table="": Value(item=Item(name, table, "avg")),
+    # "older than 40", "pages between 100 and 300", "genre is Crime or Poetry", "Crime genre", "called 'Ada Berg'"
+    "compared": _compared,
+    "between": lambda name, low, high, negated=False: Condition(Item(name), "between", (low, high), negated),
+    "equal": _equal,
+    "value_first": _value_first,
+    "named": lambda value: Condition(Item(), "=", (value,)) if value.number is None else None,
+    # "country is unknown", "returned is true", "y is negative", "name contains 'night'"
+    "is_missing": lambda name, negated=False: Condition(Item(name), "null", negated=negated),
+    "is_true": lambda name, negated=False: Condition(Item(name), "true", negated=negated),
+    "against_zero": lambda name, op: Condition(Item(name), op, (Value("0", 0.0),)),
+    "like": _like,
+    # "were shipped in March 2024", beside other conditions
+    "at_time": lambda when: when.where[0] if len(when.where) == 1 and not when.notes else None,
+    "every": lambda one, more=(): (one, *more),
+    "either": lambda one, two: Condition(either=(one, two)),
+    "filtered": lambda whole: Draft(where=whole if isinstance(whole, tuple) else (whole,)),
+    # "2023", "March 2024", "Q1 2024", "March 5, 2024"
+    "years": years,
+    "months": months,
+    "quarter": lambda year, number: quarter(year, number) if 1 <= number <= 4 else None,
+    "one_day": lambda value: day(value.text),
+    # "this year", "last month", "the last 30 days": a note says how they were taken
+    "this_unit": lambda unit, today: replace(current(unit, today), phrase="today" if unit == "day" else f"this {unit}"),
+    "unit_before": lambda unit, today: replace(
+        before(unit, today), phrase="yesterday" if unit == "day" else f"last {unit}"
+    ),
+    "units_before": _units_before,
+    "from_to": lambda one, other: until(one, other) if one.start < other.end else None,
+    "months_to": _months_to,
+    "in_time": _in_time,
+    # "in December" is of a column for the month, and costs: without one it has no year.
+    "in_month": lambda month: Draft(
+        where=(Condition(Item(part="month"), "=", (Value(str(month), float(month)),)),), cost=2
+    ),
+}
