@@ -230,9 +230,6 @@ def build_accounting(
         settings: As read.
         counters: Where money is counted; this process's memory by default.
         tenants_change: Money may come to be limited while it runs.
-
-    Raises:
-        ConfigError: The ledger cannot be opened.
     """
     stored = settings.storage
     vault = PromptVault(stored.prompt_keys) if stored.prompt_keys else None

@@ -103,10 +103,8 @@ class GatewayOff(RequestHandler):
 
 
 def server_url(server: ServerApp) -> str:
-    """Where processes on this machine reach the server, with a slash at the end; empty for a Unix socket.
-
-    The loopback address where the server listens on it, as it needs no name service and passes no firewall.
-    """
+    """Where processes on this machine reach the server, with a slash at the end; empty for a Unix socket."""
+    # The loopback address where the server listens on it, as it needs no name service and passes no firewall.
     if server.sock:
         return ""
     scheme = "https" if server.certfile else "http"

@@ -17,11 +17,7 @@ if TYPE_CHECKING:
 
 
 def run(words: Sequence[str]) -> int:
-    """Do what the words say; gives the exit code: 1 when the ledger was tampered with, 2 for a wrong command line.
-
-    Raises:
-        ConfigError: There is no such ledger, or a file cannot be written.
-    """
+    """Do what the words say; gives the exit code: 1 when the ledger was tampered with, 2 for a wrong command line."""
     options = _parser().parse_args(words)
     problems: list[str] = options.run(options)
     return 1 if problems else 0

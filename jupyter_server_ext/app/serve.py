@@ -1,8 +1,7 @@
-"""Serving the gateway alone, on plain tornado.
+"""Serving the gateway alone, on plain tornado."""
 
-A process that holds keys offers nothing but the gateway's own routes, and starts in a fraction of the time that a
-Jupyter Server takes.
-"""
+# A process that holds keys offers nothing but the gateway's own routes, and starts in a fraction of the time that a
+# Jupyter Server takes.
 
 from __future__ import annotations
 
@@ -76,10 +75,8 @@ def web_application(app: AppContext) -> Application:
 
 
 async def serve(app: AppContext, listening: Listening, ready: Callable[[str], None]) -> None:
-    """Serve until a signal comes, or ``listening.until`` returns; then let what is under way end.
-
-    ``ready`` is called with the URL as soon as requests are answered.
-    """
+    """Serve until a signal comes, or ``listening.until`` returns; then let what is under way end."""
+    # ``ready`` is called with the URL as soon as requests are answered.
     _raise_open_files()
     _collect_rarely()
     application = web_application(app)
@@ -216,11 +213,9 @@ def _say_little() -> None:
 
 
 def _collect_rarely() -> None:
-    """Look for garbage among all objects once in a long while, and never among those that stay.
-
-    With thousands of requests waiting, each look takes some tenths of a second in which nothing is served; by default
-    Python takes one for every few hundred requests. What a request leaves in a cycle is found in a young generation.
-    """
+    """Look for garbage among all objects once in a long while, and never among those that stay."""
+    # With thousands of requests waiting, each look takes some tenths of a second in which nothing is served; by default
+    # Python takes one for every few hundred requests. What a request leaves in a cycle is found in a young generation.
     gc.collect()
     gc.freeze()
     gc.set_threshold(*_COLLECT_AFTER)

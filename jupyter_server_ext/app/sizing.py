@@ -1,8 +1,7 @@
-"""How many people some keys serve: ``jupyter rsql sizing``, by the arithmetic that counts of requests hide.
+"""How many people some keys serve: ``jupyter rsql sizing``, by the arithmetic that counts of requests hide."""
 
-A provider limits requests and tokens, per minute and per day, and the tightest of the four decides. For free tiers that
-is nearly always tokens per minute.
-"""
+# A provider limits requests and tokens, per minute and per day, and the tightest of the four decides. For free tiers
+# that is nearly always tokens per minute.
 
 from __future__ import annotations
 

@@ -1,12 +1,11 @@
-"""``python -m jupyter_server_ext.app.supervisor``: holds the port of a hub's service, and runs the gateway behind it.
+"""``python -m jupyter_server_ext.app.supervisor``: holds the port of a hub's service, and runs the gateway behind it."""
 
-A hub looks after its services every half minute. This starts a gateway that has ended at once, and meanwhile requests
-wait at the port instead of being refused: a restart (SIGUSR1), an upgrade or a crash costs those who ask a second. It
-needs nothing but the standard library, so it is small and has little to fail by itself.
-
-When the hub has gone without ending it, the gateway goes on for those whom it knows, until there is a hub again, which
-starts its own.
-"""
+# A hub looks after its services every half minute. This starts a gateway that has ended at once, and meanwhile requests
+# wait at the port instead of being refused: a restart (SIGUSR1), an upgrade or a crash costs those who ask a second. It
+# needs nothing but the standard library, so it is small and has little to fail by itself.
+#
+# When the hub has gone without ending it, the gateway goes on for those whom it knows, until there is a hub again,
+# which starts its own.
 
 from __future__ import annotations
 
@@ -92,11 +91,7 @@ class Supervisor:
 
 
 def listen(host: str, port: int) -> socket.socket:
-    """A listening socket; waits for a gateway of an earlier hub that is about to leave.
-
-    Raises:
-        OSError: The address cannot be used.
-    """
+    """A listening socket; waits for a gateway of an earlier hub that is about to leave."""
     deadline = time.monotonic() + _BIND_SECONDS
     while True:
         try:

@@ -1,7 +1,6 @@
-"""A plugin of The Littlest JupyterHub: ``tljh install … --plugin rsql-jupyter`` is all there is to do.
+"""A plugin of The Littlest JupyterHub: ``tljh install … --plugin rsql-jupyter`` is all there is to do."""
 
-https://tljh.jupyter.org/en/latest/contributing/plugins.html
-"""
+# https://tljh.jupyter.org/en/latest/contributing/plugins.html
 
 from __future__ import annotations
 
@@ -22,10 +21,8 @@ hookimpl = pluggy.HookimplMarker("tljh")  # what tljh.hooks.hookimpl is
 
 @hookimpl
 def tljh_custom_jupyterhub_config(c: Any) -> None:
-    """Add the gateway to the hub, with ``/opt/tljh/config/rsql.toml`` where there is one.
-
-    Servers run on the hub's own machine and reach it without the proxy, which may speak https only.
-    """
+    """Add the gateway to the hub, with ``/opt/tljh/config/rsql.toml`` where there is one."""
+    # Servers run on the hub's own machine and reach it without the proxy, which may speak https only.
     tljh = Path(os.environ.get("TLJH_INSTALL_PREFIX", "/opt/tljh"))
     own = tljh / "config" / "rsql.toml"
     config = str(own) if own.exists() else ""

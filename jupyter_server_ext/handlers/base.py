@@ -1,8 +1,7 @@
-"""What all routes share: callers, bounded bodies, errors as JSON, headers, figures, the end of work without a client.
+"""What all routes share: callers, bounded bodies, errors as JSON, headers, figures, the end of work without a client."""
 
-The handlers are plain tornado: in a Jupyter Server they stand beside its own without its per-request work, which would
-halve what one core serves, and alone they need no Jupyter Server at all.
-"""
+# The handlers are plain tornado: in a Jupyter Server they stand beside its own without its per-request work, which
+# would halve what one core serves, and alone they need no Jupyter Server at all.
 
 from __future__ import annotations
 
@@ -113,11 +112,11 @@ class JsonHandler(RequestHandler):
 
 @stream_request_body
 class GatewayHandler(JsonHandler):
-    """The base of all handlers: admits a request, takes in its body within bounds, and ends work without a client.
+    """The base of all handlers: admits a request, takes in its body within bounds, and ends work without a client."""
 
-    A subclass marks each of its methods with ``needs_scope`` or ``open_to_all``; what is not marked is refused at
-    import. ``self.caller`` asks, ``self.body`` holds the bytes that came, ``self.refusal`` an error found before them.
-    """
+    # A subclass marks each of its methods with ``needs_scope`` or ``open_to_all``; what is not marked is refused at
+    # import. ``self.caller`` asks, ``self.body`` holds the bytes that came, ``self.refusal`` an error found before
+    # them.
 
     caller: Caller | None
     takes_large_bodies = False  # as those are that a model is asked with
@@ -183,12 +182,10 @@ class GatewayHandler(JsonHandler):
         self._answer_in_the_middle()
 
     def _refuse(self, error: RsqlGatewayError) -> None:
-        """Answer with an error, after a while in which the client may send the rest of its body.
-
-        Most clients read nothing before they have sent everything, and lose an answer if the connection closes
-        meanwhile. So some of it is read and thrown away. A client that sends more, or nothing at all, is answered in
-        the middle of it and soon cut off.
-        """
+        """Answer with an error, after a while in which the client may send the rest of its body."""
+        # Most clients read nothing before they have sent everything, and lose an answer if the connection closes
+        # meanwhile. So some of it is read and thrown away. A client that sends more, or nothing at all, is answered in
+        # the middle of it and soon cut off.
         self.refusal = copy(error)
         self.incoming.drop()
         self._later(self._answer_in_the_middle)
@@ -215,11 +212,7 @@ class GatewayHandler(JsonHandler):
         self._later(self.end_refused)
 
     def end_refused(self) -> None:
-        """The body of a refused request has ended, or its time has: answer, unless that has been done.
-
-        Raises:
-            RsqlGatewayError: The refusal.
-        """
+        """The body of a refused request has ended, or its time has: answer, unless that has been done."""
         if not self._headers_written and self.refusal is not None:
             raise copy(self.refusal)
         if not self._finished:

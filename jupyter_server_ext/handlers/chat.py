@@ -50,9 +50,6 @@ class PlainChat(RelayHandler):
 def asked_of(body: dict[str, Any]) -> dict[str, Any]:
     """The chat completion that a question asks, without earlier turns.
 
-    Raises:
-        BadRequest: A field is missing or of the wrong type.
-
     Example:
         >>> asked_of({"message": "Hi"})["messages"]
         [{'role': 'user', 'content': 'Hi'}]

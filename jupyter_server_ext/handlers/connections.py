@@ -1,9 +1,9 @@
-"""Connections of clients: fewer than the process may have files open, with some left for ``health``, and few words.
+"""Connections of clients: fewer than the process may have files open, with some left for ``health``, and few words."""
 
-Each stream takes a second connection, to a provider, and files are needed besides; so clients have a part of what the
-process may open. When it is used up, a few more are let in, one for another: they are served ``health``, and a refusal
-of anything else. So the gateway is not taken for dead while it works, and who watches it learns what is wrong.
-"""
+# Each stream takes a second connection, to a provider, and files are needed besides; so clients have a part of what the
+# process may open. When it is used up, a few more are let in, one for another: they are served ``health``, and a
+# refusal of anything else. So the gateway is not taken for dead while it works, and who watches it learns what is
+# wrong.
 
 from __future__ import annotations
 
@@ -158,10 +158,10 @@ class FewWords(logging.Filter):
 
 
 class PatientSocket(socket.socket):
-    """A listening socket that has a descriptor in reserve: with none left, it closes what comes rather than fail.
+    """A listening socket that has a descriptor in reserve: with none left, it closes what comes rather than fail."""
 
-    Otherwise a connection that cannot be accepted is tried again at once, for ever, with an error in the log each time.
-    """
+    # Otherwise a connection that cannot be accepted is tried again at once, for ever, with an error in the log each
+    # time.
 
     _reserve: int | None = None
 

@@ -1,9 +1,8 @@
-"""Reading large bodies in a process of its own.
+"""Reading large bodies in a process of its own."""
 
-Python runs one thing at a time, and a JSON text of 10 MB is read in one go: with 200,000 messages nobody else would be
-served for most of a second. So another process reads it, checks it, counts its characters and hashes it. What comes
-back are the small fields as values, and the large ones as JSON text, which is passed on to a provider as it is.
-"""
+# Python runs one thing at a time, and a JSON text of 10 MB is read in one go: with 200,000 messages nobody else would
+# be served for most of a second. So another process reads it, checks it, counts its characters and hashes it. What
+# comes back are the small fields as values, and the large ones as JSON text, which is passed on to a provider as it is.
 
 from __future__ import annotations
 

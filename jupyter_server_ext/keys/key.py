@@ -67,10 +67,8 @@ class CircuitBreaker:
         return self.failures > 1 and not self.is_limited
 
     def cool_down(self, started: float, now: float, seconds: float | None, reason: str) -> None:
-        """Open for so long, or for twice as long as after the last failure.
-
-        Requests that were in flight together fail together; only the first of them counts.
-        """
+        """Open for so long, or for twice as long as after the last failure."""
+        # Requests that were in flight together fail together; only the first of them counts.
         if started > self.since:
             self.failures += 1
             self.since = now
@@ -225,10 +223,8 @@ def _limit_row(spec: WindowSpec, report: WindowReport) -> dict[str, Any]:
 
 
 def window_of(grant: Grant, rate: Rate) -> Observation | None:
-    """The window of a header's limit: the one of this amount, else of this length, else the only one of this unit.
-
-    A limit of unknown length that allows more than the configured one may well be of a day, and is ignored.
-    """
+    """The window of a header's limit: the one of this amount, else of this length, else the only one of this unit."""
+    # A limit of unknown length that allows more than the configured one may well be of a day, and is ignored.
     same = [spec for spec in grant.windows if spec.unit == rate.unit]
     is_only = len(same) == 1 and rate.seconds is None
     fits = (
@@ -320,10 +316,8 @@ class Keyring:
         self._changed()
 
     def close(self, key: str) -> None:
-        """Close a key's circuits after a check that it works: a person's decision stays, and a limit's cool-down.
-
-        A check does not show whether the key answers questions, so after failures there is a half-open probe first.
-        """
+        """Close a key's circuits after a check that it works: a person's decision stays, and a limit's cool-down."""
+        # A check does not show whether the key answers questions, so after failures there is a half-open probe first.
         found = self.get(key)
         if not found.paused and not found.retired_by_hand:
             circuits, now = dict(found.circuits), self._clock()

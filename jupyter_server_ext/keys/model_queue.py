@@ -25,11 +25,10 @@ _MOST_IDLE = 200  # models without waiting requests, whose turns are remembered
 
 
 class ModelQueue:
-    """The requests that wait for one model: people first, batch work every eighth turn so that it never starves.
+    """The requests that wait for one model: people first, batch work every eighth turn so that it never starves."""
 
-    Queues take turns too, where models share a quota: each by the weight of all that wait in it (S. J. Golestani, "A
-    self-clocked fair queueing scheme for broadband applications", 1994).
-    """
+    # Queues take turns too, where models share a quota: each by the weight of all that wait in it (S. J. Golestani, "A
+    # self-clocked fair queueing scheme for broadband applications", 1994).
 
     def __init__(self, turns: float = 0.0) -> None:
         self.people = DeficitRoundRobin()
@@ -282,12 +281,6 @@ def _after(flow: Flow, weight: float, served: int = 1) -> Flow:
 class DeficitRoundRobin:
     """The flows of callers that wait: the pure rule, without time.
 
-    In each round a flow's credit grows by the weight of its tenant, and it is served while its credit covers the
-    request at its head (M. Shreedhar, G. Varghese, "Efficient fair queueing using deficit round robin", 1995). A caller
-    that leaves keeps its round, as in start-time fair queueing (P. Goyal, H. M. Vin, H. Cheng, 1996): where a round
-    takes longer than any request waits, it would otherwise be luck which caller is served twice and which never is. So
-    a caller that was served in a round and comes back in it is served in the next one, behind those not served yet.
-
     Example:
         >>> from jupyter_server_ext.messages import Caller
         >>> flows = DeficitRoundRobin()
@@ -299,6 +292,13 @@ class DeficitRoundRobin:
         >>> [request.caller.name for request in flows.order()]
         ['bob', 'eve', 'ada']
     """
+
+    # In each round a flow's credit grows by the weight of its tenant, and it is served while its credit covers the
+    # request at its head (M. Shreedhar, G. Varghese, "Efficient fair queueing using deficit round robin", 1995). A
+    # caller that leaves keeps its round, as in start-time fair queueing (P. Goyal, H. M. Vin, H. Cheng, 1996): where a
+    # round takes longer than any request waits, it would otherwise be luck which caller is served twice and which never
+    # is. So a caller that was served in a round and comes back in it is served in the next one, behind those not served
+    # yet.
 
     def __init__(self) -> None:
         self._waiting: dict[str, deque[QueuedRequest]] = {}

@@ -1,8 +1,7 @@
-"""Which key can start a request now, and what its answer or failure means for the key.
+"""Which key can start a request now, and what its answer or failure means for the key."""
 
-The pool leases; it does not wait (that is ``queue``) and does not talk to providers (that is ``upstream``). What counts
-against a limit is kept by ``windows``; a circuit breaker per key and model is kept by the key.
-"""
+# The pool leases; it does not wait (that is ``queue``) and does not talk to providers (that is ``upstream``). What
+# counts against a limit is kept by ``windows``; a circuit breaker per key and model is kept by the key.
 
 from __future__ import annotations
 

@@ -1,8 +1,7 @@
-"""Waiting for a key, fairly.
+"""Waiting for a key, fairly."""
 
-There is one queue per model, in which callers take turns (``model_queue``). A single task sleeps until the moment the
-pool named, or until something was given back, and wakes the request that can start. Nothing polls.
-"""
+# There is one queue per model, in which callers take turns (``model_queue``). A single task sleeps until the moment the
+# pool named, or until something was given back, and wakes the request that can start. Nothing polls.
 
 from __future__ import annotations
 
@@ -275,10 +274,8 @@ class KeyQueue:
         *,
         is_turn: bool = True,
     ) -> Busy | None:
-        """Give a request its key, or return the reason why it gets none; None when it waits no more.
-
-        One that can never be served is refused when it is its turn.
-        """
+        """Give a request its key, or return the reason why it gets none; None when it waits no more."""
+        # One that can never be served is refused when it is its turn.
         granted = request.granted
         assert granted is not None  # noqa: S101 - it waits
         if granted.done():

@@ -1,21 +1,20 @@
-"""Each caller's share over the last window, and what of a quota is kept for callers that have lately asked.
+"""Each caller's share over the last window, and what of a quota is kept for callers that have lately asked."""
 
-Turns are fair among the callers that wait. A caller with many requests is alone in the queue when the others pause: it
-would take the whole window at once, and the next to ask waits until that is over. So:
-
-- A caller that has used less than an equal share of the last window, by the weight of its tenant, starts as soon as
-  there is room.
-- A caller that has used more starts only where that leaves room for the others: at every moment up to the end of the
-  window, what is left then, with all that will have been given back, has to cover the requests that are expected by
-  then of callers below their shares, but for a second that they may wait.
-
-Where requests are spread evenly over a window, what is given back covers what is expected: then nothing is kept idle,
-and the next to ask takes what is given back. After a burst nothing is given back for a while, so enough is kept; it
-shrinks as the end of the window comes near, and as the callers for which it is kept fall silent.
-
-Where models share windows, it has to hold for the requests for each of these models and for all of them together (as
-in P. Hall, "On representatives of subsets", 1935, of which these are the sets that matter).
-"""
+# Turns are fair among the callers that wait. A caller with many requests is alone in the queue when the others pause:
+# it would take the whole window at once, and the next to ask waits until that is over. So:
+#
+# - A caller that has used less than an equal share of the last window, by the weight of its tenant, starts as soon as
+#   there is room.
+# - A caller that has used more starts only where that leaves room for the others: at every moment up to the end of the
+#   window, what is left then, with all that will have been given back, has to cover the requests that are expected by
+#   then of callers below their shares, but for a second that they may wait.
+#
+# Where requests are spread evenly over a window, what is given back covers what is expected: then nothing is kept idle,
+# and the next to ask takes what is given back. After a burst nothing is given back for a while, so enough is kept; it
+# shrinks as the end of the window comes near, and as the callers for which it is kept fall silent.
+#
+# Where models share windows, it has to hold for the requests for each of these models and for all of them together (as
+# in P. Hall, "On representatives of subsets", 1935, of which these are the sets that matter).
 
 from __future__ import annotations
 
@@ -340,12 +339,6 @@ class Habit:
 class Habits:
     """How often the callers of one model ask, from what they did lately: what quota is to be kept for them.
 
-    The rate of a caller is the number of its requests over the time in which it could have made them: while it waits,
-    it makes none. Both fade with that time, so a caller that waited for a minute is as well known as before.
-
-    A caller that has asked for several at once may be about to do so again, or may never come back. So much is expected
-    of it for a while: once use is spread over a window, that keeps nothing idle.
-
     Example:
         >>> habits = Habits()
         >>> for second in (0.0, 5.0, 10.0, 15.0):
@@ -355,6 +348,12 @@ class Habits:
         >>> "ada" in habits.of(60.0)
         False
     """
+
+    # The rate of a caller is the number of its requests over the time in which it could have made them: while it waits,
+    # it makes none. Both fade with that time, so a caller that waited for a minute is as well known as before.
+    #
+    # A caller that has asked for several at once may be about to do so again, or may never come back. So much is
+    # expected of it for a while: once use is spread over a window, that keeps nothing idle.
 
     def __init__(self) -> None:
         self._callers: dict[str, Habit] = {}

@@ -1,8 +1,8 @@
-"""When requests will start: the turns of all that wait, simulated on the projections of all windows.
+"""When requests will start: the turns of all that wait, simulated on the projections of all windows."""
 
-The estimate says when each waiting request starts, and when a request would that comes now, for each number of requests
-in its queue that may be served before it. Turns are given as ``queue`` gives them, over all queues that share a limit.
-"""
+# The estimate says when each waiting request starts, and when a request would that comes now, for each number of
+# requests in its queue that may be served before it. Turns are given as ``queue`` gives them, over all queues that
+# share a limit.
 
 from __future__ import annotations
 

@@ -1,9 +1,8 @@
-"""What callers, tenants and everyone have used of their limits and budgets: counted in memory.
+"""What callers, tenants and everyone have used of their limits and budgets: counted in memory."""
 
-A *counter* counts one limit of one of them: so much in so many seconds, or so much at once. A request is charged to all
-counters that concern it or to none, and a charge can be corrected while it counts. ``shared_counters.py`` keeps the
-same counters for many gateways.
-"""
+# A *counter* counts one limit of one of them: so much in so many seconds, or so much at once. A request is charged to
+# all counters that concern it or to none, and a charge can be corrected while it counts. ``shared_counters.py`` keeps
+# the same counters for many gateways.
 
 from __future__ import annotations
 

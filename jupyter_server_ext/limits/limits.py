@@ -1,9 +1,8 @@
-"""How much each caller, each tenant, and everyone together may use: requests, tokens, and requests in flight.
+"""How much each caller, each tenant, and everyone together may use: requests, tokens, and requests in flight."""
 
-Windows are rolling and exact: at no moment do the last 60 (3,600; 86,400) seconds hold more than the limit. A request
-is charged to all counters that concern it or to none. They count in this process, or for all gateways that share one
-Redis. Money is in ``pipeline/budgets``; for a slot among all in flight requests wait in ``keys/queue``.
-"""
+# Windows are rolling and exact: at no moment do the last 60 (3,600; 86,400) seconds hold more than the limit. A request
+# is charged to all counters that concern it or to none. They count in this process, or for all gateways that share one
+# Redis. Money is in ``pipeline/money``; for a slot among all in flight requests wait in ``keys/queue``.
 
 from __future__ import annotations
 
@@ -153,11 +152,7 @@ class LimitCharges:
         self._used: int | None = None  # tokens, of a request that counts
 
     async def __aenter__(self) -> LimitCharges:
-        """Take all of it or nothing.
-
-        Raises:
-            LimitExceeded: With the time at which a repeat will pass.
-        """
+        """Take all of it or nothing."""
         self._start = self._clock()
         # Reading a long question costs more than the limits: only where one is of tokens.
         limiting = [scope for scope in self._scopes if scope.limited["tokens"]]

@@ -1,8 +1,7 @@
-"""Limits of callers, tenants and everyone that administrators override while the gateway runs.
+"""Limits of callers, tenants and everyone that administrators override while the gateway runs."""
 
-The ledger keeps an override, which goes before rsql.toml also after a restart, until it is taken back. Other gateways
-of the same ledger follow it within a few seconds.
-"""
+# The ledger keeps an override, which goes before rsql.toml also after a restart, until it is taken back. Other gateways
+# of the same ledger follow it within a few seconds.
 
 from __future__ import annotations
 

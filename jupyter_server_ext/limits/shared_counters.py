@@ -1,11 +1,10 @@
-"""Counters that many gateways share by way of Redis, and each gateway's share of them while Redis is lost.
+"""Counters that many gateways share by way of Redis, and each gateway's share of them while Redis is lost."""
 
-What this gateway has taken is known here to the last request. What the others have taken is known from the replies of
-Redis and from its news. When it is lost, a limit ``L`` of which all have used ``U`` has ``L - U`` left, and of that
-each of ``N`` gateways takes no more than its ``1/N`` beside what it has used itself. That is no more than ``L``
-together. When all that was used before the loss has left the window, each has ``L / N``, and because none uses more
-than that even before, it is no more than ``L`` then, too. Rounding up adds one request per gateway at most.
-"""
+# What this gateway has taken is known here to the last request. What the others have taken is known from the replies of
+# Redis and from its news. When it is lost, a limit ``L`` of which all have used ``U`` has ``L - U`` left, and of that
+# each of ``N`` gateways takes no more than its ``1/N`` beside what it has used itself. That is no more than ``L``
+# together. When all that was used before the loss has left the window, each has ``L / N``, and because none uses more
+# than that even before, it is no more than ``L`` then, too. Rounding up adds one request per gateway at most.
 
 from __future__ import annotations
 
@@ -243,10 +242,8 @@ class RedisCounters:
         return None not in [await self._wipe("forget", scope, f"{escaped}/*") for _ in range(2)]
 
     async def _wipe(self, kind: str, what: str, pattern: str) -> set[str] | None:
-        """Delete counters in Redis and at all gateways; which had something to forget, None if Redis is away.
-
-        To be done twice: a gateway that the news has not reached reports anew what is gone from Redis.
-        """
+        """Delete counters in Redis and at all gateways; which had something to forget, None if Redis is away."""
+        # To be done twice: a gateway that the news has not reached reports anew what is gone from Redis.
         self.on_news(kind, what)
         await self._redis.publish(kind, what)
         await asyncio.sleep(_NEWS_SECONDS)

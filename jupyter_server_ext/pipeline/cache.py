@@ -1,9 +1,8 @@
-"""Answers that need not be paid for twice: an exact cache, and one flight for identical requests under way.
+"""Answers that need not be paid for twice: an exact cache, and one flight for identical requests under way."""
 
-Two requests are the same when tenant, model, messages and every parameter that shapes the answer are the same. A cached
-answer is kept as the provider's JSON body; ``replay`` makes a stream of it when a stream is asked for. Both stay inside
-a tenant; limits, records and streams remain each caller's own and are the gateway's affair.
-"""
+# Two requests are the same when tenant, model, messages and every parameter that shapes the answer are the same. A
+# cached answer is kept as the provider's JSON body; ``replay`` makes a stream of it when a stream is asked for. Both
+# stay inside a tenant; limits, records and streams remain each caller's own and are the gateway's affair.
 
 from __future__ import annotations
 
@@ -232,15 +231,12 @@ class SingleFlight(Generic[T]):
     async def share(self, key: str, start: Callable[[], AsyncGenerator[T]]) -> AsyncGenerator[T, None]:
         """The pieces of the answer to ``key``, from the flight under way or from ``start()``.
 
-        A listener who stops early closes the generator (``contextlib.aclosing``), or is counted until it is collected.
-
         Args:
             key: What makes two requests the same.
             start: Begins the answer; called only when there is no flight to join.
-
-        Raises:
-            Exception: What ``start()``'s iterator raised, when this listener started it or had received pieces.
         """
+        # A listener who stops early closes the generator (``contextlib.aclosing``), or is counted until it is
+        # collected.
         failures = 0
         while True:
             flight = self._flights.get(key) if failures < 2 else None

@@ -1,11 +1,10 @@
-"""Idempotency-Key: who repeats a request within a day is given the same answer again, and pays once.
+"""Idempotency-Key: who repeats a request within a day is given the same answer again, and pays once."""
 
-A client that lost the answer on its way sends the request again with the same key. Only whole answers are kept: what
-failed or was broken off is tried again. Repeats that come while the first is under way wait for it, also at another
-gateway on the same Redis. On disk an answer is encrypted with a key made from the Idempotency-Key itself, of which only
-a hash is kept: who reads the file cannot read the answer.
-https://datatracker.ietf.org/doc/draft-ietf-httpapi-idempotency-key-header/
-"""
+# A client that lost the answer on its way sends the request again with the same key. Only whole answers are kept: what
+# failed or was broken off is tried again. Repeats that come while the first is under way wait for it, also at another
+# gateway on the same Redis. On disk an answer is encrypted with a key made from the Idempotency-Key itself, of which
+# only a hash is kept: who reads the file cannot read the answer.
+# https://datatracker.ietf.org/doc/draft-ietf-httpapi-idempotency-key-header/
 
 from __future__ import annotations
 
@@ -91,12 +90,7 @@ class IdempotencyStore:
 
     @asynccontextmanager
     async def turn(self, caller: str, request: ChatRequest) -> AsyncIterator[bytes | None]:
-        """Wait for an earlier request with the same key, and find its answer as JSON; None for the first of its key.
-
-        Raises:
-            BadRequest: The key was used for another request.
-            RepeatUnknown: The ledger cannot be read, and nobody else knows that this is not a repeat.
-        """
+        """Wait for an earlier request with the same key, and find its answer as JSON; None for the first of its key."""
         name = _name(caller, request.repeat_key)
         # Repeats wait here, in this process, before other gateways are asked.
         place = self._places.setdefault(name, _Place(request.fingerprint))

@@ -1,13 +1,12 @@
-"""Money: the price of usage, and budgets per virtual key, caller, tenant and everyone, per calendar day and month.
+"""Money: the price of usage, and budgets per virtual key, caller, tenant and everyone, per calendar day and month."""
 
-Prices come from the administrator's table first, then from ``genai-prices``, then the configured worst case. They are
-per million tokens, in US dollars, as providers publish them; one US dollar per million tokens is 1,000 nano-dollars per
-token. Amounts are integer nano-dollars (1 USD = 1,000,000,000), so sums are exact.
-
-A hold takes the worst a request can cost from every budget that concerns it, or from none; settling puts the true cost
-in its place. So what is spent exceeds a budget by no more than the error of the estimates under way. Days and months
-begin at midnight of the configured zone, also when the clocks change.
-"""
+# Prices come from the administrator's table first, then from ``genai-prices``, then the configured worst case. They are
+# per million tokens, in US dollars, as providers publish them; one US dollar per million tokens is 1,000 nano-dollars
+# per token. Amounts are integer nano-dollars (1 USD = 1,000,000,000), so sums are exact.
+#
+# A hold takes the worst a request can cost from every budget that concerns it, or from none; settling puts the true
+# cost in its place. So what is spent exceeds a budget by no more than the error of the estimates under way. Days and
+# months begin at midnight of the configured zone, also when the clocks change.
 
 from __future__ import annotations
 
@@ -113,10 +112,8 @@ def _per_token(usd_per_million: float) -> int:
 
 
 def _published(model: str, provider: str) -> Price | None:
-    """What ``genai-prices`` says; its data come with the package, so nothing is fetched.
-
-    The import takes half a second; see ``Prices.warm``.
-    """
+    """What ``genai-prices`` says; its data come with the package, so nothing is fetched."""
+    # The import takes half a second; see ``Prices.warm``.
     from genai_prices import Usage as PublishedUsage
     from genai_prices import calc_price
 

@@ -1,7 +1,6 @@
-"""Answers in their two forms: a whole one as the events of a stream, and the events of a stream as a whole one.
+"""Answers in their two forms: a whole one as the events of a stream, and the events of a stream as a whole one."""
 
-So an answer that was given in one form can be given again in the other, from the cache or to somebody who listens in.
-"""
+# So an answer that was given in one form can be given again in the other, from the cache or to somebody who listens in.
 
 from __future__ import annotations
 
@@ -24,10 +23,8 @@ class _Texts(list[str]):
 
 
 def as_stream(body: Json) -> list[dict[str, Any]]:
-    """A whole ``chat.completion`` as the chunks of a stream: role, content (and tool calls), end, usage.
-
-    Those that end choices and tell the usage come last.
-    """
+    """A whole ``chat.completion`` as the chunks of a stream: role, content (and tool calls), end, usage."""
+    # Those that end choices and tell the usage come last.
     head = {name: body[name] for name in _HEAD if name in body} | {"object": "chat.completion.chunk"}
     begins, ends = [], []
     for choice in body.get("choices") or ():

@@ -71,10 +71,8 @@ class RedisAnswers:
         return f"{self._prefix}:answer:{key}"
 
     async def _ask(self, question: Callable[[], Awaitable[Any]]) -> Any:
-        """The reply of Redis; None when it is away, and then no question is put for a while.
-
-        What comes too late is still received, as a connection that is broken off is never made.
-        """
+        """The reply of Redis; None when it is away, and then no question is put for a while."""
+        # What comes too late is still received, as a connection that is broken off is never made.
         now = asyncio.get_running_loop().time()
         if now < self._away_until:
             return None

@@ -71,10 +71,8 @@ def failures() -> tuple[type[BaseException], ...]:
 
 
 def client_of(address: RedisAddress, *, seconds: float | None = None) -> Redis:
-    """A client that sends nothing twice, and waits for so many seconds, or for as long as its user does.
-
-    In a Cluster all keys with the prefix of ``address`` in braces are in one slot: the client is of the slot's owner.
-    """
+    """A client that sends nothing twice, and waits for so many seconds, or for as long as its user does."""
+    # In a Cluster all keys with the prefix of ``address`` in braces are in one slot: the client is of the slot's owner.
     try:
         from redis import asyncio as redis
     except ModuleNotFoundError:

@@ -1,9 +1,8 @@
-"""The one server of a Redis Cluster that owns the slot of all counters.
+"""The one server of a Redis Cluster that owns the slot of all counters."""
 
-All keys of the counters are in one slot (``{prefix}:…``), as one script takes from many of them. So a Cluster is to the
-coordinator what a master behind Sentinels is: one server, which may be another one tomorrow. Each new connection asks
-the Cluster for the slot's owner; the coordinator makes a new one after any failure, such as ``MOVED``.
-"""
+# All keys of the counters are in one slot (``{prefix}:…``), as one script takes from many of them. So a Cluster is to
+# the coordinator what a master behind Sentinels is: one server, which may be another one tomorrow. Each new connection
+# asks the Cluster for the slot's owner; the coordinator makes a new one after any failure, such as ``MOVED``.
 
 from __future__ import annotations
 

@@ -1,15 +1,14 @@
-"""The way to Redis: one connection for decisions, one for news from the other gateways, and what happens without.
+"""The way to Redis: one connection for decisions, one for news from the other gateways, and what happens without."""
 
-Every decision is one Lua script (``lua/``), in the server's time. Calls of one turn of the event loop travel together.
-No request waits for Redis for more than 50 ms: when a reply is late, Redis is lost, callers decide alone (``Lost``),
-and a task tries again until it is back. Then
-
-1. *replace*: what this gateway has taken meanwhile takes the place of what Redis knows of it, as often as it likes;
-2. *wait*: as long as others may still decide alone, that is until each has sent news, or was silent for a lease;
-3. *go on* together.
-
-So a gateway that comes back first does not hand out what another has handed out alone.
-"""
+# Every decision is one Lua script (``lua/``), in the server's time. Calls of one turn of the event loop travel
+# together. No request waits for Redis for more than 50 ms: when a reply is late, Redis is lost, callers decide alone
+# (``Lost``), and a task tries again until it is back. Then
+#
+# 1. *replace*: what this gateway has taken meanwhile takes the place of what Redis knows of it, as often as it likes;
+# 2. *wait*: as long as others may still decide alone, that is until each has sent news, or was silent for a lease;
+# 3. *go on* together.
+#
+# So a gateway that comes back first does not hand out what another has handed out alone.
 
 from __future__ import annotations
 

@@ -1,9 +1,8 @@
-"""One connection to Redis over which scripts are called, many in one go, with late replies announced in time.
+"""One connection to Redis over which scripts are called, many in one go, with late replies announced in time."""
 
-It uses redis-py's connection itself: redis-py's pipelines take three times as long as all the rest of a call
-(docs/decisions/0019-redis-scripts.md). A late reply is announced in time and still read: so the connection stays
-usable, and nothing that is sent afterwards overtakes what was sent before.
-"""
+# It uses redis-py's connection itself: redis-py's pipelines take three times as long as all the rest of a call
+# (docs/decisions/0019-redis-scripts.md). A late reply is announced in time and still read: so the connection stays
+# usable, and nothing that is sent afterwards overtakes what was sent before.
 
 from __future__ import annotations
 
@@ -54,10 +53,6 @@ class ScriptConnection:
             calls: The calls.
             seconds: How long they may take.
             late: Called when they take longer; then they are waited for to keep the connection in order.
-
-        Raises:
-            TimeoutError: They came too late, or not at all.
-            RedisError: One of the calls failed, or there is no connection.
         """
         alarm = _LateAlarm(seconds, late)
         try:

@@ -1,7 +1,6 @@
-"""Answers of providers on their way to the caller: streams and whole bodies.
+"""Answers of providers on their way to the caller: streams and whole bodies."""
 
-An answer owns its lease and the provider's reply, and gives both back when it is closed, however it ends.
-"""
+# An answer owns its lease and the provider's reply, and gives both back when it is closed, however it ends.
 
 from __future__ import annotations
 
@@ -379,10 +378,9 @@ class BodyAnswer(Answer):
 
 
 class _StallTimer:
-    """Ends a stream that is silent, or brings no text, for too long: one timer rather than one for each event.
+    """Ends a stream that is silent, or brings no text, for too long: one timer rather than one for each event."""
 
-    Time in which nobody reads does not count. The read under way ends; settling is for whoever reads.
-    """
+    # Time in which nobody reads does not count. The read under way ends; settling is for whoever reads.
 
     def __init__(self, response: httpx.Response, silence: float, fruitless: float) -> None:
         self._response = response  # whose stream it is
@@ -445,12 +443,7 @@ def _stream_of(response: httpx.Response) -> httpx.AsyncByteStream:
 
 
 async def read_all(response: httpx.Response, most: int = _LONGEST_BODY) -> bytes:
-    """The whole body, unless it is absurdly long.
-
-    Raises:
-        httpx.RemoteProtocolError: It is.
-        httpx.ReadError: It broke off.
-    """
+    """The whole body, unless it is absurdly long."""
     parts, size = [], 0
     async for chunk in _stream_of(response):
         parts.append(chunk)

@@ -1,14 +1,13 @@
-"""Bytes to and from providers: an httpx transport that speaks HTTP/1.1 over asyncio and does nothing else.
+"""Bytes to and from providers: an httpx transport that speaks HTTP/1.1 over asyncio and does nothing else."""
 
-All requests of the gateway pass here, so its cost bounds what one core can serve; httpx's own transport takes thirty
-times the CPU time per request, bare aiohttp more than twice (``tests/bench/test_gateway_bench.py``). Proxies named in
-the environment are reached through httpx's own transport.
-
-llhttp (``httptools``), the parser of Node.js, takes replies apart. It is strict where replies are smuggled: a length
-that is no plain number, two of them, one beside chunks, folded headers, bare line ends. What it leaves open is bounded
-here: the bytes of a head, of trailers and of chunk extensions, the number of headers and of interim replies, and how
-far a packed body may grow.
-"""
+# All requests of the gateway pass here, so its cost bounds what one core can serve; httpx's own transport takes thirty
+# times the CPU time per request, bare aiohttp more than twice (``tests/bench/test_gateway_bench.py``). Proxies named in
+# the environment are reached through httpx's own transport.
+#
+# llhttp (``httptools``), the parser of Node.js, takes replies apart. It is strict where replies are smuggled: a length
+# that is no plain number, two of them, one beside chunks, folded headers, bare line ends. What it leaves open is
+# bounded here: the bytes of a head, of trailers and of chunk extensions, the number of headers and of interim replies,
+# and how far a packed body may grow.
 
 from __future__ import annotations
 
@@ -154,12 +153,7 @@ class _Connection(asyncio.Protocol):
         return still and self._transport is not None and not self._transport.is_closing()
 
     async def send(self, request: httpx.Request, body: bytes) -> HttpReply:
-        """Send a request; its reply, of which status and headers are there.
-
-        Raises:
-            httpx.ReadError: The connection broke.
-            httpx.RemoteProtocolError: What came is no reply.
-        """
+        """Send a request; its reply, of which status and headers are there."""
         transport = self._transport
         if transport is None or transport.is_closing():
             raise httpx.ReadError("The connection is closed.")
@@ -310,11 +304,7 @@ class HttpReply:
         self._wake()
 
     async def begun(self) -> None:
-        """Returns when status and headers are there.
-
-        Raises:
-            httpx.TransportError: They never came.
-        """
+        """Returns when status and headers are there."""
         await self.head
         if not self.status:
             self._fail()
@@ -415,9 +405,6 @@ class Unpacking:
 
     Args:
         coding: Of the header ``content-encoding``.
-
-    Raises:
-        httpx.DecodingError: The coding is unknown.
 
     Example:
         >>> unpacking = Unpacking(b"deflate")

@@ -1,9 +1,8 @@
-"""What can go wrong at a provider, and what follows for the key and for the request: one table, read by all else.
+"""What can go wrong at a provider, and what follows for the key and for the request: one table, read by all else."""
 
-A failure is named from the code, the type and the words of the provider's error, most specific first. What is not
-recognised is taken by its status alone. Words count only with the statuses they belong to, since a message may quote
-the caller's own text.
-"""
+# A failure is named from the code, the type and the words of the provider's error, most specific first. What is not
+# recognised is taken by its status alone. Words count only with the statuses they belong to, since a message may quote
+# the caller's own text.
 
 from __future__ import annotations
 

@@ -1,11 +1,10 @@
-"""What goes wrong at providers, as structured lines of the log: an event, and fields such as ``key`` and ``reason``.
+"""What goes wrong at providers, as structured lines of the log: an event, and fields such as ``key`` and ``reason``."""
 
-The lines go where the host's go, a Jupyter Server's or the gateway's own, at its level. With ``RSQL_LOG_FORMAT=json``
-each is one JSON object, and so is every other line of a gateway that runs by itself. No line holds a secret, a prompt
-or a provider's words.
-
-structlog is loaded with the first line, as it takes as long as a fifth of the gateway's start.
-"""
+# The lines go where the host's go, a Jupyter Server's or the gateway's own, at its level. With ``RSQL_LOG_FORMAT=json``
+# each is one JSON object, and so is every other line of a gateway that runs by itself. No line holds a secret, a prompt
+# or a provider's words.
+#
+# structlog is loaded with the first line, as it takes as long as a fifth of the gateway's start.
 
 from __future__ import annotations
 

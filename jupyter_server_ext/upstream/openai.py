@@ -1,7 +1,6 @@
-"""The OpenAI-compatible dialect: chat completions over HTTP, as nearly every provider speaks it.
+"""The OpenAI-compatible dialect: chat completions over HTTP, as nearly every provider speaks it."""
 
-https://platform.openai.com/docs/api-reference/chat
-"""
+# https://platform.openai.com/docs/api-reference/chat
 
 from __future__ import annotations
 
@@ -96,11 +95,9 @@ class OpenAIProvider:
         return _request(url, [(b"Authorization", b"Bearer " + secret)] if secret else [], body)
 
     def check(self, key: Key) -> httpx.Request:
-        """The list of models, or what else tells of a key at the provider's own address.
-
-        OpenRouter and Hugging Face list their models for everybody. Anthropic takes a bearer token for chat completions
-        only: https://docs.anthropic.com/en/api/models-list
-        """
+        """The list of models, or what else tells of a key at the provider's own address."""
+        # OpenRouter and Hugging Face list their models for everybody. Anthropic takes a bearer token for chat
+        # completions only: https://docs.anthropic.com/en/api/models-list
         preset, base = self._preset, key.settings.base_url
         secret = key.settings.key.reveal().encode()
         if base != preset.base_url:
@@ -117,10 +114,8 @@ class OpenAIProvider:
         return [rate for names in self._names if (rate := self._rate(headers, names)) is not None]
 
     def retry_after(self, headers: Mapping[str, str]) -> float | None:
-        """Seconds from ``retry-after-ms`` or ``retry-after``: seconds, a length of time, a date, or Unix time.
-
-        No time at all, or one that is over, is as good as nothing: the pool then takes its own.
-        """
+        """Seconds from ``retry-after-ms`` or ``retry-after``: seconds, a length of time, a date, or Unix time."""
+        # No time at all, or one that is over, is as good as nothing: the pool then takes its own.
         milliseconds = duration(headers.get("retry-after-ms", ""))
         if milliseconds:
             return milliseconds / 1000

@@ -1,10 +1,9 @@
-r"""Replies of providers: the JSON of a completion, whole or in server-sent events, read only for what is counted.
+r"""Replies of providers: the JSON of a completion, whole or in server-sent events, read only for what is counted."""
 
-Of each event are read: how much text it brings, whether it ends the answer, the usage, an error. Events pass on as the
-bytes they were. Held back are only those that end the answer, so that the gateway can add its own member to the last.
-Reading is lenient on purpose: providers differ in what they leave out or put in.
-https://html.spec.whatwg.org/multipage/server-sent-events.html#event-stream-interpretation
-"""
+# Of each event are read: how much text it brings, whether it ends the answer, the usage, an error. Events pass on as
+# the bytes they were. Held back are only those that end the answer, so that the gateway can add its own member to the
+# last. Reading is lenient on purpose: providers differ in what they leave out or put in.
+# https://html.spec.whatwg.org/multipage/server-sent-events.html#event-stream-interpretation
 
 from __future__ import annotations
 
@@ -156,12 +155,7 @@ _read_completion = msgspec.json.Decoder(Completion).decode
 
 
 def read_completion(data: bytes) -> Completion:
-    """Read a JSON object.
-
-    Raises:
-        msgspec.DecodeError: It is none, is no UTF-8, or is nested without end.
-        msgspec.ValidationError: It is one, of another shape.
-    """
+    """Read a JSON object."""
     try:
         if not data.isascii():
             data.decode()  # what is passed by unread would be passed on as it is
@@ -258,12 +252,7 @@ class EventReader:
         return not self.finished or self.reported is None or self.reported.completion != self.pieces
 
     def feed(self, data: bytes) -> bytes:
-        """Take what arrived; return the whole events that can be passed on now.
-
-        Raises:
-            StreamError: The provider says that it failed.
-            Malformed: Something is not JSON before the first text, or again and again, or there is no end of it.
-        """
+        """Take what arrived; return the whole events that can be passed on now."""
         data = self._lines(data)
         if self._rest:
             if b"\n\n" not in data and not (data.startswith(b"\n") and self._rest.endswith(b"\n")):

@@ -310,10 +310,9 @@ class KeyRotatingTransport(httpx.AsyncBaseTransport):
         return self._settings.first_byte_timeout_seconds
 
     def _on_key_failure(self, lease: Lease, request: ChatRequest, failure: Failure) -> None:
-        """What the failure means for the key.
-
-        Many providers have no embeddings, and say so in their own ways. That must cost nobody the key: only limits do.
-        """
+        """What the failure means for the key."""
+        # Many providers have no embeddings, and say so in their own ways. That must cost nobody the key: only limits
+        # do.
         if failure.consequence.request != "give up":  # else the caller's own fault
             log.warning(
                 "key_failed",
@@ -390,11 +389,9 @@ class RetryPlan:
         return self._error or NoCapacity("No key is left for this request.")
 
     def failed(self, lease: Lease, failure: Failure, at_address: frozenset[str], able: frozenset[str]) -> None:
-        """One try has failed.
-
-        Tries that may be billed end at ``attempts``. Those that cost nothing go on as long as a key is left that is
-        ``able`` to serve the model and has not failed in this request: it may be the one that answers.
-        """
+        """One try has failed."""
+        # Tries that may be billed end at ``attempts``. Those that cost nothing go on as long as a key is left that is
+        # ``able`` to serve the model and has not failed in this request: it may be the one that answers.
         model, what = lease.model, failure.consequence.request
         self._error = failure.as_error()
         self._job.trace.rate_limited |= failure.kind in {"rate_limit", "quota_exhausted"}

@@ -1,14 +1,13 @@
-"""Tokens of a request: what it is expected to take, and whether what a provider reports can be.
+"""Tokens of a request: what it is expected to take, and whether what a provider reports can be."""
 
-The expectation is reserved before the request is sent: of the prompt from its length, of the answer from those before
-it, both learnt per model, the answer's per model and caller. A little too much is right, as the unused part goes back
-when the answer has ended.
-
-A report is checked against what was sent, what was asked for, and what came. A token is at least a byte, and a prompt
-at least a token. Beyond the prompt that we know a provider may count one of its own, and beyond the text that comes a
-reasoning that it does not show, up to what was asked for or the longest answer of any model. What is outside these
-bounds is replaced, part by part, by our own estimate.
-"""
+# The expectation is reserved before the request is sent: of the prompt from its length, of the answer from those before
+# it, both learnt per model, the answer's per model and caller. A little too much is right, as the unused part goes back
+# when the answer has ended.
+#
+# A report is checked against what was sent, what was asked for, and what came. A token is at least a byte, and a prompt
+# at least a token. Beyond the prompt that we know a provider may count one of its own, and beyond the text that comes a
+# reasoning that it does not show, up to what was asked for or the longest answer of any model. What is outside these
+# bounds is replaced, part by part, by our own estimate.
 
 from __future__ import annotations
 
@@ -93,10 +92,8 @@ class Lengths:
         return math.ceil(longest * margin)
 
     def spread(self) -> tuple[int, int]:
-        """How far ``bound`` is above the mean, and how far one of several answers may be.
-
-        The mean is that of all, or of the last few where that is higher.
-        """
+        """How far ``bound`` is above the mean, and how far one of several answers may be."""
+        # The mean is that of all, or of the last few where that is higher.
         number = len(self)
         if number < _FEW:
             return 0, 0
@@ -234,10 +231,8 @@ def _part_length(part: Any) -> int:
 
 
 def checked(reported: ReportedUsage | None, estimate: Usage, request: ChatRequest) -> tuple[Usage, tuple[str, ...]]:
-    """The usage to believe, and which of the reported counts could not be.
-
-    The completion of ``estimate`` is that of the text that came.
-    """
+    """The usage to believe, and which of the reported counts could not be."""
+    # The completion of ``estimate`` is that of the text that came.
     if reported is None:
         return estimate, ()
     prompt, completion, cached = reported

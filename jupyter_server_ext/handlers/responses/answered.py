@@ -1,7 +1,6 @@
-"""From a chat completion to a Response, whole or as its events come.
+"""From a chat completion to a Response, whole or as its events come."""
 
-https://platform.openai.com/docs/api-reference/responses/object and /responses-streaming
-"""
+# https://platform.openai.com/docs/api-reference/responses/object and /responses-streaming
 
 from __future__ import annotations
 

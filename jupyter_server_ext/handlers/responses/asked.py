@@ -1,7 +1,6 @@
-"""From the body of a Responses request to that of a chat completion.
+"""From the body of a Responses request to that of a chat completion."""
 
-What has no counterpart is refused by name rather than dropped: tools that OpenAI runs itself, answers kept by OpenAI.
-"""
+# What has no counterpart is refused by name rather than dropped: tools that OpenAI runs itself, answers kept by OpenAI.
 
 from __future__ import annotations
 

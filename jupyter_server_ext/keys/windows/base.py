@@ -1,10 +1,9 @@
-"""The values of rate windows.
+"""The values of rate windows."""
 
-A *rate window* counts one limit: so many requests or tokens in so many seconds, or so many at once, for one key or for
-all keys of a quota group. A request reserves its part of every window of a key at once, or of none; what it has
-reserved is a ``Grant``, which is settled when the answer has ended. Time is always an argument, in the seconds of a
-monotonic clock.
-"""
+# A *rate window* counts one limit: so many requests or tokens in so many seconds, or so many at once, for one key or
+# for all keys of a quota group. A request reserves its part of every window of a key at once, or of none; what it has
+# reserved is a ``Grant``, which is settled when the answer has ended. Time is always an argument, in the seconds of a
+# monotonic clock.
 
 from __future__ import annotations
 
@@ -87,10 +86,9 @@ class Offer(NamedTuple):
 
 
 class Observation(NamedTuple):
-    """One window in a provider's headers: its limit, what is left, seconds until it is full again.
+    """One window in a provider's headers: its limit, what is left, seconds until it is full again."""
 
-    ``rounding`` is how far ``reset`` may be off because the provider rounds it.
-    """
+    # ``rounding`` is how far ``reset`` may be off because the provider rounds it.
 
     window: str
     limit: int

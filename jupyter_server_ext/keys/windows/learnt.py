@@ -147,11 +147,9 @@ class TravelMargin:
         self._prompt += _LEARNING * ((seconds <= self.seconds) - self._prompt)
 
     def explains(self, taken: float, now: float, charging: Charging) -> bool:
-        """Allow for a later count of what was sent before a refused request; False where all was allowed.
-
-        Where answers are prompt, a network that stalls is allowed for, by a wider margin. Where they take long, perhaps
-        the provider counts a request when it ends. Requests that were refused together do so once.
-        """
+        """Allow for a later count of what was sent before a refused request; False where all was allowed."""
+        # Where answers are prompt, a network that stalls is allowed for, by a wider margin. Where they take long,
+        # perhaps the provider counts a request when it ends. Requests that were refused together do so once.
         is_stall = self._is_prompt or charging.is_late
         if is_stall and self.seconds >= _WIDEST * self._least:
             return False
@@ -165,10 +163,8 @@ class TravelMargin:
         return True
 
     def advance(self, now: float, charging: Charging) -> bool:
-        """Try half the margin, and earlier counts, when it is time to; whether it was.
-
-        Where a later count had been suspected, the next try of that comes twice as late.
-        """
+        """Try half the margin, and earlier counts, when it is time to; whether it was."""
+        # Where a later count had been suspected, the next try of that comes twice as late.
         if now < self._calm_at:
             return False
         if charging.is_suspected:
@@ -262,14 +258,13 @@ def _made_at_answer(reading: _UseReading) -> tuple[float, float]:
 
 
 class Charging:
-    """Learns when a provider counts what a request takes, from the first requests after a pause.
+    """Learns when a provider counts what a request takes, from the first requests after a pause."""
 
-    After a pause nothing is used, and nothing expires for a while. So the use in headers lies between what was surely
-    counted by that time and what may have been. Each way of counting has its own bounds, if headers are made as a
-    request arrives, and if they are made as it is answered; the way that is left when the others were out of theirs is
-    the provider's. All may be counted at ``admission``, as nearly all providers do; or ``late``, at the end; of tokens
-    also the prompt at admission and the answer at its ``end``, or as many as were ``asked`` for at admission.
-    """
+    # After a pause nothing is used, and nothing expires for a while. So the use in headers lies between what was surely
+    # counted by that time and what may have been. Each way of counting has its own bounds, if headers are made as a
+    # request arrives, and if they are made as it is answered; the way that is left when the others were out of theirs
+    # is the provider's. All may be counted at ``admission``, as nearly all providers do; or ``late``, at the end; of
+    # tokens also the prompt at admission and the answer at its ``end``, or as many as were ``asked`` for at admission.
 
     def __init__(self, unit: Unit, seconds: float, configured: Counts = "") -> None:
         self._unit = unit  # what is counted

@@ -1,10 +1,9 @@
-"""A lower bound of what is left of a window: from headers, or because the window is known to be a bucket.
+"""A lower bound of what is left of a window: from headers, or because the window is known to be a bucket."""
 
-Requests in flight are taken off, as they may be counted already. A bucket gains at its rate and holds no more than its
-limit, and here each request empties it as late as it may have: when it had surely been counted. That is the tightest
-bound there is: a bucket's level is the least of ``limit + rate · (now - x) - what was counted since x``, over all ``x``
-in the past, and the later a request is counted, the more of these it is in.
-"""
+# Requests in flight are taken off, as they may be counted already. A bucket gains at its rate and holds no more than
+# its limit, and here each request empties it as late as it may have: when it had surely been counted. That is the
+# tightest bound there is: a bucket's level is the least of ``limit + rate · (now - x) - what was counted since x``,
+# over all ``x`` in the past, and the later a request is counted, the more of these it is in.
 
 from __future__ import annotations
 
@@ -122,11 +121,9 @@ class RemainingLowerBound:
             self.correct(entry, more, now)
 
     def correct(self, entry: WindowEntry, more: int, now: float) -> None:
-        """Correct an entry by so much more than it was counted with.
-
-        Where it took less, the bucket was fuller since then, and may have been full: only that is given back which it
-        had room for all the time.
-        """
+        """Correct an entry by so much more than it was counted with."""
+        # Where it took less, the bucket was fuller since then, and may have been full: only that is given back which it
+        # had room for all the time.
         self.lower(0, now)
         peak = self._peaks.pop(entry, self.limit)
         if more < 0 and self.rate:

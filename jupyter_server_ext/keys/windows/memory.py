@@ -195,11 +195,10 @@ _SOON = 0.05  # of what answers take, that is estimated at least
 
 
 class Semaphore:
-    """The concurrency slots of one limit.
+    """The concurrency slots of one limit."""
 
-    A slot is free again when its answer has ended. Where the connection was closed before that end, the provider
-    notices it later. It has the methods of ``TimeWindow``; those by which a window learns do nothing.
-    """
+    # A slot is free again when its answer has ended. Where the connection was closed before that end, the provider
+    # notices it later. It has the methods of ``TimeWindow``; those by which a window learns do nothing.
 
     def __init__(self, spec: WindowSpec, jitter: float = 0.0) -> None:
         self.spec = spec  # the limit

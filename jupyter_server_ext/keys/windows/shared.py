@@ -1,12 +1,11 @@
-"""Rate windows that many gateways share by way of Redis.
+"""Rate windows that many gateways share by way of Redis."""
 
-Each gateway counts its own requests as ``window.py`` does: only it knows when they were sent, answered and settled.
-Redis holds how much each uses of each window at this moment, and one Lua call takes from a key's windows if all of
-these together leave room. What a gateway lets go it reports at once. What a dead one used counts for the length of the
-window after its last sign of life.
-
-While Redis is lost each gateway has its share of what was left, as in ``limits/shared_counters.py``.
-"""
+# Each gateway counts its own requests as ``window.py`` does: only it knows when they were sent, answered and settled.
+# Redis holds how much each uses of each window at this moment, and one Lua call takes from a key's windows if all of
+# these together leave room. What a gateway lets go it reports at once. What a dead one used counts for the length of
+# the window after its last sign of life.
+#
+# While Redis is lost each gateway has its share of what was left, as in ``limits/shared_counters.py``.
 
 from __future__ import annotations
 

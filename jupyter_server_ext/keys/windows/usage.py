@@ -31,9 +31,6 @@ EXACT = Excess(0, 0)
 class ReservationVariance:
     """How far some reservations reach above what they take on average, each by itself and all together.
 
-    Each alone has to be so large that hardly any answer exceeds it. Together they need less, as answers don't all turn
-    out long at once: the excess over their means adds up as the root of the sum of squares, as independent tolerances.
-
     Example:
         >>> variance = ReservationVariance([Excess(30, 30), Excess(40, 40)])
         >>> variance.saved()  # 50 are enough for both
@@ -41,6 +38,10 @@ class ReservationVariance:
         >>> round(variance.saved(Excess(120, 120)), 3)  # and 130 for these and another
         60.0
     """
+
+    # Each alone has to be so large that hardly any answer exceeds it. Together they need less, as answers don't all
+    # turn out long at once: the excess over their means adds up as the root of the sum of squares, as independent
+    # tolerances.
 
     __slots__ = ("_squares", "_sum")
 

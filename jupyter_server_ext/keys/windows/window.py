@@ -1,54 +1,49 @@
-"""One limit, counted so that no provider's way of counting is ever overrun, and so that it is used to the last request.
+"""One limit, counted so that no provider's way of counting is ever overrun, and so that it is used to the last request."""
 
-Why it is never overrun
------------------------
-A request that leaves us at ``s`` is counted by the provider at some ``u`` that we do not know, ``s ≤ u ≤ r``, where
-``r`` is when its answer began. We hold it until ``c + W``: ``W`` is the length of the window, and ``c = min(r, s +
-jitter)``; where answers often come within the jitter, one that does not is suspicious, and ``c = min(r, s + 5
-jitter)``: a machine that stalls costs no refusal then, and to wait for an answer that comes soon costs nothing. Take a
-later request, counted at ``u'``, for which we saw room at ``s' ≤ u'``. Whatever we had let go by then has ``u + W ≤ c +
-W ≤ s' ≤ u'``: the provider has let it go too, as long as no request travels for more than ``jitter`` (and when an
-answer comes sooner, not even that is assumed). So at most ``limit`` are counted in any ``W`` seconds of the provider's
-own time, and that is the tightest reading there is:
-
-- *rolling window*: it is that condition;
-- *fixed window*, wherever it starts, also if the first request after a pause starts it: it is one stretch of ``W``
-  seconds;
-- *token bucket* of size ``limit``, refilled at ``limit / W``: in a stretch of length ``x`` we send at most
-  ``limit · ⌈x / W⌉ ≤ limit + x · limit / W``, which the bucket holds and gains.
-
-Some providers count a request only when it ends, at ``e``. Then it is held from ``s`` to ``e + W``, so that a rolling
-window gives ``limit`` in ``W + e - s``: a request in flight may be counted at any moment from now on. That is believed
-where headers show less than had surely arrived (``Charging``), where it is configured, and for a while after a refusal
-that it explains and where answers take long.
-
-Clocks are never compared: only lengths of time are, and those of two machines differ by millionths. A clock that is
-being set right may run slow for a while, so a window is held for 1 % longer than it is, and a bucket is taken to refill
-1 % slower. That costs little: the next header shows what a bucket has gained besides.
-
-Why it is used to the last
---------------------------
-The log alone loses ``c - s`` per window, the way to the provider, and the initial fill of a bucket is used only once in
-``W``. Headers show the rest: ``remaining`` is what could still be taken at ``u``. Less all that it may not have
-included, which is what was in flight or sent since, that is a ``RemainingLowerBound`` of what is left now, whatever the
-way of counting, since what is left only grows by itself. A bucket gives itself away (``BucketDetector``): its time to
-full is ``used · W / limit`` over a range of ``used``, as with no window of another kind; from then on the bound rises
-at ``limit / W``, and where a bucket is configured, from the start. Room is the larger of the log's and the bound's.
-
-Headers that refusals have belied are not believed (``HeaderReliability``). In the other direction: when less is left
-than all that we may have sent explains, others use the same quota, or it is counted differently. The difference goes
-into the log.
-
-What answers in flight need
----------------------------
-The length of an answer is unknown. What is reserved for one is hardly ever exceeded; what is reserved for several is
-what they need together (``ReservationVariance``), which is much less.
-
-When tokens are counted
------------------------
-Some providers count an answer's tokens when they admit the request, some when it ends, some count ``max_tokens`` and
-give nothing back. Until headers show which, the safe reading holds: an answer counts from its end.
-"""
+# Why it is never overrun
+# A request that leaves us at ``s`` is counted by the provider at some ``u`` that we do not know, ``s ≤ u ≤ r``, where
+# ``r`` is when its answer began. We hold it until ``c + W``: ``W`` is the length of the window, and ``c = min(r, s +
+# jitter)``; where answers often come within the jitter, one that does not is suspicious, and ``c = min(r, s + 5
+# jitter)``: a machine that stalls costs no refusal then, and to wait for an answer that comes soon costs nothing. Take a
+# later request, counted at ``u'``, for which we saw room at ``s' ≤ u'``. Whatever we had let go by then has ``u + W ≤ c +
+# W ≤ s' ≤ u'``: the provider has let it go too, as long as no request travels for more than ``jitter`` (and when an
+# answer comes sooner, not even that is assumed). So at most ``limit`` are counted in any ``W`` seconds of the provider's
+# own time, and that is the tightest reading there is:
+#
+# - *rolling window*: it is that condition;
+# - *fixed window*, wherever it starts, also if the first request after a pause starts it: it is one stretch of ``W``
+#   seconds;
+# - *token bucket* of size ``limit``, refilled at ``limit / W``: in a stretch of length ``x`` we send at most
+#   ``limit · ⌈x / W⌉ ≤ limit + x · limit / W``, which the bucket holds and gains.
+#
+# Some providers count a request only when it ends, at ``e``. Then it is held from ``s`` to ``e + W``, so that a rolling
+# window gives ``limit`` in ``W + e - s``: a request in flight may be counted at any moment from now on. That is
+# believed where headers show less than had surely arrived (``Charging``), where it is configured, and for a while after
+# a refusal that it explains and where answers take long.
+#
+# Clocks are never compared: only lengths of time are, and those of two machines differ by millionths. A clock that is
+# being set right may run slow for a while, so a window is held for 1 % longer than it is, and a bucket is taken to
+# refill 1 % slower. That costs little: the next header shows what a bucket has gained besides.
+#
+# Why it is used to the last
+# The log alone loses ``c - s`` per window, the way to the provider, and the initial fill of a bucket is used only once in
+# ``W``. Headers show the rest: ``remaining`` is what could still be taken at ``u``. Less all that it may not have
+# included, which is what was in flight or sent since, that is a ``RemainingLowerBound`` of what is left now, whatever the
+# way of counting, since what is left only grows by itself. A bucket gives itself away (``BucketDetector``): its time to
+# full is ``used · W / limit`` over a range of ``used``, as with no window of another kind; from then on the bound rises
+# at ``limit / W``, and where a bucket is configured, from the start. Room is the larger of the log's and the bound's.
+#
+# Headers that refusals have belied are not believed (``HeaderReliability``). In the other direction: when less is left
+# than all that we may have sent explains, others use the same quota, or it is counted differently. The difference goes
+# into the log.
+#
+# What answers in flight need
+# The length of an answer is unknown. What is reserved for one is hardly ever exceeded; what is reserved for several is
+# what they need together (``ReservationVariance``), which is much less.
+#
+# When tokens are counted
+# Some providers count an answer's tokens when they admit the request, some when it ends, some count ``max_tokens`` and
+# give nothing back. Until headers show which, the safe reading holds: an answer counts from its end.
 
 from __future__ import annotations
 
@@ -241,11 +236,9 @@ class TimeWindow:
             self._take_for_bucket(now)
 
     def on_refusal(self, entry: WindowEntry, now: float) -> None:
-        """Learn from the provider's refusal of an entry for which there was room.
-
-        Perhaps requests before the entry had travelled for longer than the margin, or are counted when they end: that
-        is allowed for. Otherwise a lower limit holds, until that is disproved, unless headers show that it is full.
-        """
+        """Learn from the provider's refusal of an entry for which there was room."""
+        # Perhaps requests before the entry had travelled for longer than the margin, or are counted when they end: that
+        # is allowed for. Otherwise a lower limit holds, until that is disproved, unless headers show that it is full.
         is_explained = self._is_observed and self._counts_now(now) >= self.limit
         if self.is_bucket and not self._is_observed:
             self._detector.is_refuted, self.is_bucket = True, False
