@@ -1,4 +1,4 @@
-"""``python -m jupyter_server_ext.app.supervisor``: holds the port of a hub's service, and runs the gateway behind it."""
+"""``python -m jupyter_server_ext.app.supervisor``: holds the port of a hub's service and runs the gateway behind it."""
 
 # A hub looks after its services every half minute. This starts a gateway that has ended at once, and meanwhile requests
 # wait at the port instead of being refused: a restart (SIGUSR1), an upgrade or a crash costs those who ask a second. It

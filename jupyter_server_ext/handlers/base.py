@@ -1,4 +1,4 @@
-"""What all routes share: callers, bounded bodies, errors as JSON, headers, figures, the end of work without a client."""
+"""What all routes share: callers, bounded bodies, errors as JSON, headers, figures, an end when the client leaves."""
 
 # The handlers are plain tornado: in a Jupyter Server they stand beside its own without its per-request work, which
 # would halve what one core serves, and alone they need no Jupyter Server at all.

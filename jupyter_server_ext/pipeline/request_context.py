@@ -1,4 +1,4 @@
-"""The accounting of one request on its way, and of all: outcomes, ledger entries, money held, and what they add up to."""
+"""The accounting of one request and of all: outcomes, ledger entries, money held, and what they add up to."""
 
 # An entry is opened before anything else happens to a request and written, durably, before the caller sees the end of
 # the answer; a request that is refused, broken off or left has its entry, too.

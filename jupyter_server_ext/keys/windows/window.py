@@ -1,14 +1,15 @@
-"""One limit, counted so that no provider's way of counting is ever overrun, and so that it is used to the last request."""
+"""One limit, counted so that no provider's way of counting is ever overrun, and used to the last request."""
 
 # Why it is never overrun
-# A request that leaves us at ``s`` is counted by the provider at some ``u`` that we do not know, ``s ≤ u ≤ r``, where
-# ``r`` is when its answer began. We hold it until ``c + W``: ``W`` is the length of the window, and ``c = min(r, s +
-# jitter)``; where answers often come within the jitter, one that does not is suspicious, and ``c = min(r, s + 5
-# jitter)``: a machine that stalls costs no refusal then, and to wait for an answer that comes soon costs nothing. Take a
-# later request, counted at ``u'``, for which we saw room at ``s' ≤ u'``. Whatever we had let go by then has ``u + W ≤ c +
-# W ≤ s' ≤ u'``: the provider has let it go too, as long as no request travels for more than ``jitter`` (and when an
-# answer comes sooner, not even that is assumed). So at most ``limit`` are counted in any ``W`` seconds of the provider's
-# own time, and that is the tightest reading there is:
+# -----------------------
+# A request that leaves us at ``s`` is counted by the provider at some ``u`` that we do not
+# know, ``s ≤ u ≤ r``, where ``r`` is when its answer began. We hold it until ``c + W``: ``W`` is the length of the
+# window, and ``c = min(r, s + jitter)``; where answers often come within the jitter, one that does not is suspicious,
+# and ``c = min(r, s + 5 jitter)``: a machine that stalls costs no refusal then, and to wait for an answer that comes
+# soon costs nothing. Take a later request, counted at ``u'``, for which we saw room at ``s' ≤ u'``. Whatever we had let
+# go by then has ``u + W ≤ c + W ≤ s' ≤ u'``: the provider has let it go too, as long as no request travels for more
+# than ``jitter`` (and when an answer comes sooner, not even that is assumed). So at most ``limit`` are counted in any
+# ``W`` seconds of the provider's own time, and that is the tightest reading there is:
 #
 # - *rolling window*: it is that condition;
 # - *fixed window*, wherever it starts, also if the first request after a pause starts it: it is one stretch of ``W``
@@ -26,22 +27,26 @@
 # refill 1 % slower. That costs little: the next header shows what a bucket has gained besides.
 #
 # Why it is used to the last
-# The log alone loses ``c - s`` per window, the way to the provider, and the initial fill of a bucket is used only once in
-# ``W``. Headers show the rest: ``remaining`` is what could still be taken at ``u``. Less all that it may not have
-# included, which is what was in flight or sent since, that is a ``RemainingLowerBound`` of what is left now, whatever the
-# way of counting, since what is left only grows by itself. A bucket gives itself away (``BucketDetector``): its time to
-# full is ``used · W / limit`` over a range of ``used``, as with no window of another kind; from then on the bound rises
-# at ``limit / W``, and where a bucket is configured, from the start. Room is the larger of the log's and the bound's.
+# --------------------------
+# The log alone loses ``c - s`` per window, the way to the provider, and the initial fill of
+# a bucket is used only once in ``W``. Headers show the rest: ``remaining`` is what could still be taken at ``u``. Less
+# all that it may not have included, which is what was in flight or sent since, that is a ``RemainingLowerBound`` of
+# what is left now, whatever the way of counting, since what is left only grows by itself. A bucket gives itself away
+# (``BucketDetector``): its time to full is ``used · W / limit`` over a range of ``used``, as with no window of another
+# kind; from then on the bound rises at ``limit / W``, and where a bucket is configured, from the start. Room is the
+# larger of the log's and the bound's.
 #
 # Headers that refusals have belied are not believed (``HeaderReliability``). In the other direction: when less is left
 # than all that we may have sent explains, others use the same quota, or it is counted differently. The difference goes
 # into the log.
 #
 # What answers in flight need
+# ---------------------------
 # The length of an answer is unknown. What is reserved for one is hardly ever exceeded; what is reserved for several is
 # what they need together (``ReservationVariance``), which is much less.
 #
 # When tokens are counted
+# -----------------------
 # Some providers count an answer's tokens when they admit the request, some when it ends, some count ``max_tokens`` and
 # give nothing back. Until headers show which, the safe reading holds: an answer counts from its end.
 
