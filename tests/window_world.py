@@ -13,7 +13,7 @@ import pytest
 from simulated_provider import Account, Limit
 
 from jupyter_server_ext.keys import Cost, MemoryWindows
-from jupyter_server_ext.keys.windows.base import Grant, Observation, Offer, Refused, WindowSpec
+from jupyter_server_ext.keys.windows.usage import Grant, Observation, Offer, Refused, WindowSpec
 from jupyter_server_ext.upstream.failures import duration
 
 KINDS = ["fixed", "fixed-lazy", "rolling", "bucket"]

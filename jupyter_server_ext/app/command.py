@@ -261,13 +261,13 @@ def main(argv: list[str] | None = None) -> None:
     words = sys.argv[1:] if argv is None else argv
     try:
         if words[:1] == ["ledger"]:
-            from jupyter_server_ext.app.ledger_command import run
+            from jupyter_server_ext.app.subcommands import run
 
             sys.exit(run(words[1:]))
         if words[:1] == ["sizing"]:
-            from jupyter_server_ext.app import sizing
+            from jupyter_server_ext.app.subcommands import size
 
-            sizing.main(words[1:])
+            size(words[1:])
             return
         RSQLGatewayApp.launch_instance(argv)
     except ConfigError as error:

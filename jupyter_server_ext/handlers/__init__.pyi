@@ -3,11 +3,11 @@ from .app_context import installed_version as installed_version
 from .base import Metrics as Metrics
 from .base import log_request as log_request
 from .chat import Conversations as Conversations
+from .chat import Ratings as Ratings
 from .connections import BoundedServer as BoundedServer
 from .connections import FewWords as FewWords
 from .connections import most_connections as most_connections
 from .connections import patient as patient
-from .ratings import Ratings as Ratings
 from .reading import BodyReader as BodyReader
 from .requests import BodyBudget as BodyBudget
 from .routes import ROUTES as ROUTES

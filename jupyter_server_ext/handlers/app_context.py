@@ -12,9 +12,8 @@ if TYPE_CHECKING:
 
     from jupyter_server_ext.config import Settings
     from jupyter_server_ext.handlers.base import Metrics
-    from jupyter_server_ext.handlers.chat import Conversations
+    from jupyter_server_ext.handlers.chat import Conversations, Ratings
     from jupyter_server_ext.handlers.completions import RelayHandler
-    from jupyter_server_ext.handlers.ratings import Ratings
     from jupyter_server_ext.handlers.reading import BodyReader
     from jupyter_server_ext.handlers.requests import BodyBudget
     from jupyter_server_ext.handlers.routes import Route

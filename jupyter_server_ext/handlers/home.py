@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import inspect
+import re
 from functools import cache
+from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qs
@@ -12,13 +15,17 @@ from tornado.template import Loader
 from jupyter_server_ext.config import CallerLimits
 from jupyter_server_ext.errors import BadRequest, NotAuthenticated, NotPermitted
 from jupyter_server_ext.handlers import keys
-from jupyter_server_ext.handlers.app_context import health
+from jupyter_server_ext.handlers.app_context import health, installed_version
 from jupyter_server_ext.handlers.base import GatewayHandler
-from jupyter_server_ext.identity import open_to_all
+from jupyter_server_ext.identity import needs_scope, open_to_all, scope_of
 from jupyter_server_ext.limits import check_limits
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from jupyter_server_ext.handlers.routes import Route
     from jupyter_server_ext.messages import Caller
+
 
 _WHOLE, _MONEY = ("requests_per_day",), ("usd_per_day", "usd_per_month")  # limits that the form asks for
 _POLICY = "default-src 'none'; style-src 'unsafe-inline'; form-action 'self'; frame-ancestors 'none'; base-uri 'none'"
@@ -159,3 +166,95 @@ def _use(caller: Caller, stats: dict[str, Any], cost: dict[str, float | None]) -
 
 def _of(current: int, limit: int | None) -> str:
     return f"{current:,}" + ("" if limit is None else f" of {limit:,}")
+
+
+_METHODS = ("get", "post", "delete")  # of routes; the others are aliases of these
+_TEXT = {"type": "string"}
+
+
+def operations(routes: tuple[Route, ...]) -> Iterator[tuple[Route, str, str, str]]:
+    """Each method of each route: route, method, scope (empty for none), what it does."""
+    for route in routes:
+        # Of several names for one method, such as put and patch, one is shown.
+        for name in _METHODS:
+            method = getattr(route.handler, name)
+            scope = scope_of(method)
+            if scope is not None:
+                yield route, name.upper(), scope, inspect.getdoc(method) or ""
+
+
+def openapi(routes: tuple[Route, ...]) -> dict[str, Any]:
+    """The routes as an OpenAPI 3.1 document: https://spec.openapis.org/oas/v3.1.0."""
+    paths: dict[str, dict[str, Any]] = {}
+    for route, method, scope, doc in operations(routes):
+        summary, _, more = doc.partition("\n\n")
+        operation: dict[str, Any] = {"summary": summary, "description": more, "responses": _RESPONSES}
+        operation["security"] = [{"token": [scope]}] if scope else []
+        operation["parameters"] = [{"name": n, "in": "path", "required": True, "schema": _TEXT} for n in route.names]
+        if route.body:
+            operation["requestBody"] = {
+                "required": True,
+                "content": {"application/json": {"schema": {"type": "object", **route.body}}},
+            }
+        paths.setdefault(f"/{route.path}", {})[method.lower()] = operation
+    return {
+        "openapi": "3.1.0",
+        "info": {"title": "rsql gateway", "version": installed_version()},
+        "paths": paths,
+        "components": {
+            "securitySchemes": {"token": {"type": "http", "scheme": "bearer"}},
+            "schemas": {"Error": _ERROR},
+        },
+    }
+
+
+def _in_html(doc: str) -> str:
+    """A docstring: its paragraphs, and what stands in backticks as code."""
+    coded = re.sub(r"(`{1,2})(.+?)\1", r"<code>\2</code>", escape(doc), flags=re.S)
+    return "".join(f"<p>{paragraph}</p>" for paragraph in coded.split("\n\n"))
+
+
+_ERROR = {
+    "type": "object",
+    "properties": {
+        "error": {
+            "type": "object",
+            "properties": {
+                "message": _TEXT,
+                "type": _TEXT,
+                "code": _TEXT,
+                "param": {"type": ["string", "null"]},
+                "request_id": _TEXT,
+                "retry_after": {"type": "number", "description": "Seconds."},
+            },
+        }
+    },
+}
+
+
+_RESPONSES = {
+    "200": {"description": "The answer."},
+    "default": {
+        "description": "An error.",
+        "content": {"application/json": {"schema": {"$ref": "#/components/schemas/Error"}}},
+    },
+}
+
+
+class OpenApi(GatewayHandler):
+    """``GET openapi.json``."""
+
+    @needs_scope("chat")
+    def get(self) -> None:
+        """This gateway's routes as an OpenAPI document."""
+        self.reply(openapi(self.app.routes))
+
+
+class Docs(GatewayHandler):
+    """``GET docs``."""
+
+    @needs_scope("chat")
+    def get(self) -> None:
+        """This gateway's routes as a page."""
+        self.set_header("Content-Type", "text/html; charset=utf-8")
+        self.finish(page_of("docs", operations=operations(self.app.routes), in_html=_in_html))

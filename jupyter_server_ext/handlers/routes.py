@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from jupyter_server_ext.handlers import admin, chat, completions, docs, home, keys, ratings, responses, status
+from jupyter_server_ext.handlers import admin, chat, completions, home, keys, responses, status
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -107,13 +107,13 @@ ROUTES = (
     Route("chat", chat.PlainChat, _CHAT),
     Route("status", status.Status),
     Route("stats", status.Stats),
-    Route("feedback", ratings.Feedback, _RATING),
+    Route("feedback", chat.Feedback, _RATING),
     Route("metrics", status.PrometheusMetrics),
     Route("keys", keys.OwnKeys, _OWN_KEY),
     Route("keys/{id:[^/]+}", keys.OwnKey),
     Route("oauth_callback", home.Returned),
-    Route("openapi.json", docs.OpenApi),
-    Route("docs", docs.Docs),
+    Route("openapi.json", home.OpenApi),
+    Route("docs", home.Docs),
     Route("admin/health-check", admin.HealthCheck),
     Route("admin/reset-daily-limits", admin.ResetDailyLimits),
     Route("admin/api/keys", admin.Keys),

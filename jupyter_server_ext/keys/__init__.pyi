@@ -4,7 +4,7 @@ from .model_queue import QueuedRequest as QueuedRequest
 from .pool import KeyPool as KeyPool
 from .pool import Lease as Lease
 from .queue import KeyQueue as KeyQueue
-from .windows.base import Cost as Cost
-from .windows.base import Unit as Unit
 from .windows.memory import MemoryWindows as MemoryWindows
 from .windows.shared import RedisWindows as RedisWindows
+from .windows.usage import Cost as Cost
+from .windows.usage import Unit as Unit

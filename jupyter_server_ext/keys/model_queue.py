@@ -9,8 +9,8 @@ from dataclasses import dataclass, field
 from itertools import chain
 from typing import TYPE_CHECKING, NamedTuple
 
-from jupyter_server_ext.keys.windows.base import Cost
 from jupyter_server_ext.keys.windows.projection import EPSILON
+from jupyter_server_ext.keys.windows.usage import Cost
 
 if TYPE_CHECKING:
     import asyncio

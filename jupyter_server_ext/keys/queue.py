@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from jupyter_server_ext.config import PoolSettings
     from jupyter_server_ext.keys.model_queue import ModelQueue, QueuedRequest
-    from jupyter_server_ext.keys.windows.base import Reservation
+    from jupyter_server_ext.keys.windows.usage import Reservation
     from jupyter_server_ext.messages import Waiting
 
 _PLACE = attrgetter("place")

@@ -12,8 +12,8 @@ from operator import attrgetter
 from typing import TYPE_CHECKING, NamedTuple
 
 from jupyter_server_ext.keys.model_queue import LOOK_AHEAD, QueuedRequest
-from jupyter_server_ext.keys.windows.base import Cost
 from jupyter_server_ext.keys.windows.projection import EPSILON, SURELY_OVER, WindowProjection
+from jupyter_server_ext.keys.windows.usage import Cost
 from jupyter_server_ext.messages import Caller, Waiting
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from jupyter_server_ext.keys.model_queue import ModelQueue, ModelQueues
     from jupyter_server_ext.keys.pool import KeyPool
     from jupyter_server_ext.keys.shares import Shares
-    from jupyter_server_ext.keys.windows.base import WindowSpec
+    from jupyter_server_ext.keys.windows.usage import WindowSpec
 
 
 _GRACE = 1.0  # seconds by which a start may be predicted too late …

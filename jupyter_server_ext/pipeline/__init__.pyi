@@ -1,5 +1,6 @@
 from .cache import AnswerCache as AnswerCache
 from .gateway import Gateway as Gateway
+from .gateway import State as State
 from .money import Budgets as Budgets
 from .money import Price as Price
 from .money import Prices as Prices
@@ -8,4 +9,3 @@ from .money import limits_money as limits_money
 from .request_context import Accounting as Accounting
 from .shared import RedisAnswers as RedisAnswers
 from .shared import RedisLocks as RedisLocks
-from .state import State as State

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import time
 from contextlib import aclosing, asynccontextmanager, nullcontext
+from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -21,7 +22,6 @@ from jupyter_server_ext.pipeline.cache import AnswerCache, Cached, SingleFlight,
 from jupyter_server_ext.pipeline.idempotency import IdempotencyStore
 from jupyter_server_ext.pipeline.money import NANODOLLARS
 from jupyter_server_ext.pipeline.request_context import Accounting, AnswerEnd, RequestContext, UpstreamResult, replayed
-from jupyter_server_ext.pipeline.state import State
 from jupyter_server_ext.upstream import Job, KeyRotatingTransport
 
 if TYPE_CHECKING:
@@ -30,9 +30,13 @@ if TYPE_CHECKING:
 
     from jupyter_server_ext.http_client import httpx
     from jupyter_server_ext.keys import Key
+    from jupyter_server_ext.limits import Counters
     from jupyter_server_ext.messages import CacheResult, Caller, ChatRequest
     from jupyter_server_ext.pipeline.money import Hold
+    from jupyter_server_ext.pipeline.shared import RedisLocks
+    from jupyter_server_ext.redis import RedisCoordinator
     from jupyter_server_ext.upstream import Answer
+
 
 _NEWS_SECONDS = 1.0  # between two comments to a stream that waits
 _PATIENCE = 0.05  # before the first of them
@@ -432,3 +436,31 @@ async def _abandon(sending: asyncio.Task[Answer]) -> None:
     with contextlib.suppress(asyncio.CancelledError, RsqlGatewayError):
         answer = await sending
         await answer.aclose()
+
+
+@dataclass(frozen=True)
+class State:
+    """What counts: of callers, tenants and everyone (``counters``), and of keys (``windows``)."""
+
+    counters: Counters  # limits and budgets
+    windows: MemoryWindows  # what providers allow
+    link: RedisCoordinator | None = None  # the way to Redis, where it is kept there
+    locks: RedisLocks | None = None  # which gateway answers what was sent to several; None where there is one
+
+    def checks(self) -> dict[str, str]:
+        """How it is, for health; nothing where it is kept in memory."""
+        return {"state": self.link.health} if self.link is not None else {}
+
+    def on_change(self, tell: Callable[[], None]) -> None:
+        """Call a function when other gateways have made room."""
+        if self.link is not None:
+            self.link.on_change.append(tell)
+
+    async def start(self) -> None:
+        """Open what is open only in an event loop."""
+        if self.link is not None:
+            await self.link.start()
+
+    async def close(self) -> None:
+        """Give everything back."""
+        await self.counters.close()

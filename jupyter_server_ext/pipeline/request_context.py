@@ -19,9 +19,8 @@ from msgspec.structs import replace
 from jupyter_server_ext.errors import LedgerUnavailable, RsqlGatewayError, UpstreamFailed
 from jupyter_server_ext.ledger import Ledger
 from jupyter_server_ext.messages import WITHOUT_PROVIDER, Entry, Usage, wants_usage
-from jupyter_server_ext.pipeline.cache import Cached
+from jupyter_server_ext.pipeline.cache import Cached, as_body, as_events, with_member
 from jupyter_server_ext.pipeline.money import NANODOLLARS, PERIODS, Hold, Prices
-from jupyter_server_ext.pipeline.replay import as_body, as_events, with_member
 
 if TYPE_CHECKING:
     import asyncio

@@ -1,3 +1,4 @@
+from .client import Call as Call
 from .client import address_of as address_of
 from .client import failures as failures
 from .client import spread_client_of as spread_client_of
@@ -5,4 +6,3 @@ from .coordinator import MICROSECONDS as MICROSECONDS
 from .coordinator import Lost as Lost
 from .coordinator import RedisCoordinator as RedisCoordinator
 from .coordinator import packed as packed
-from .script_connection import Call as Call

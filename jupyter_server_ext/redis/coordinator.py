@@ -23,8 +23,7 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeVar
 import msgspec
 from tornado.log import app_log
 
-from jupyter_server_ext.redis.client import CONNECT_SECONDS, address_of, client_of, failures
-from jupyter_server_ext.redis.script_connection import Call, ScriptConnection
+from jupyter_server_ext.redis.client import CONNECT_SECONDS, Call, ScriptConnection, address_of, client_of, failures
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

@@ -14,7 +14,7 @@ import sqlalchemy as sa
 from jupyter_server_ext.app.assembly import open_ledger
 from jupyter_server_ext.config import CallerLimits, Settings, TenantSettings
 from jupyter_server_ext.keys import Cost, RedisWindows
-from jupyter_server_ext.keys.windows.base import Offer, WindowSpec
+from jupyter_server_ext.keys.windows.usage import Offer, WindowSpec
 from jupyter_server_ext.ledger import Ledger
 from jupyter_server_ext.limits import Limits, MemoryCounters, RedisCounters
 from jupyter_server_ext.messages import Caller, ChatRequest, Entry, Usage

@@ -15,7 +15,7 @@ import servers
 from slow_proxy import proxied
 
 from jupyter_server_ext.keys import Cost, RedisWindows
-from jupyter_server_ext.keys.windows.base import Grant, Offer, WindowSpec
+from jupyter_server_ext.keys.windows.usage import Grant, Offer, WindowSpec
 from jupyter_server_ext.limits import Counter, Demand, RedisCounters, Shortfall
 from jupyter_server_ext.limits.counters import Charge
 from jupyter_server_ext.limits.shared_counters import StateUnavailable

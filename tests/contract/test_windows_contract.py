@@ -12,7 +12,7 @@ from itertools import count
 import pytest
 
 from jupyter_server_ext.keys import Cost, MemoryWindows
-from jupyter_server_ext.keys.windows.base import Grant, Observation, Offer, Refused, WindowSpec
+from jupyter_server_ext.keys.windows.usage import Grant, Observation, Offer, Refused, WindowSpec
 
 REQUESTS = WindowSpec("org//requests/0.4", "requests", 3, 0.4)
 TOKENS = WindowSpec("org//tokens/60", "tokens", 1000, 60.0)

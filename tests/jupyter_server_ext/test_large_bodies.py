@@ -18,7 +18,7 @@ from jupyter_server_ext.config import KeySettings, Secret, ServerSettings, Setti
 from jupyter_server_ext.handlers import BodyBudget, base, reading, requests
 from jupyter_server_ext.handlers.chat import asked_of
 from jupyter_server_ext.handlers.requests import as_sent
-from jupyter_server_ext.handlers.responses.asked import chat_body
+from jupyter_server_ext.handlers.responses import chat_body
 from jupyter_server_ext.identity import Policy
 from jupyter_server_ext.messages import Caller, ChatRequest
 from jupyter_server_ext.pipeline.request_context import _prompt_hash

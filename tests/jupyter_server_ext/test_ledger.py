@@ -15,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from ledger_entries import entry
 
-from jupyter_server_ext.app.ledger_command import verify_ledger
+from jupyter_server_ext.app.subcommands import verify_ledger
 from jupyter_server_ext.config import Secret
 from jupyter_server_ext.errors import ConfigError, LedgerUnavailable
 from jupyter_server_ext.ledger import Head, Ledger, SpoolFile, SqlLedgerStore, export

@@ -21,10 +21,10 @@ from servers import listening
 
 from jupyter_server_ext.config import KeySettings, PoolSettings, Secret, Settings
 from jupyter_server_ext.errors import RsqlGatewayError
-from jupyter_server_ext.handlers.responses.answered import EventTranslator, ResponseFrame, response_of
+from jupyter_server_ext.handlers.response_events import EventTranslator, ResponseFrame, response_of
 from jupyter_server_ext.keys import KeyPool, KeyQueue
 from jupyter_server_ext.messages import Caller, ChatRequest
-from jupyter_server_ext.pipeline.replay import as_body, as_events
+from jupyter_server_ext.pipeline.cache import as_body, as_events
 from jupyter_server_ext.upstream import Job, KeyRotatingTransport, ProviderTransport
 from jupyter_server_ext.upstream.connection import _Connection
 

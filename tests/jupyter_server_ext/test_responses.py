@@ -7,8 +7,8 @@ import json
 import pytest
 
 from jupyter_server_ext.errors import BadRequest, UpstreamFailed
-from jupyter_server_ext.handlers.responses.answered import EventTranslator, ResponseFrame, response_of
-from jupyter_server_ext.handlers.responses.asked import chat_body
+from jupyter_server_ext.handlers.response_events import EventTranslator, ResponseFrame, response_of
+from jupyter_server_ext.handlers.responses import chat_body
 from jupyter_server_ext.messages import Waiting
 
 CALL = {"type": "function_call", "call_id": "c1", "name": "weather", "arguments": '{"city":"Oslo"}'}

@@ -18,7 +18,7 @@ from simulated_provider import Account
 from jupyter_server_ext.config import PoolSettings
 from jupyter_server_ext.keys import Cost, MemoryWindows
 from jupyter_server_ext.keys.shares import Habits, Shares
-from jupyter_server_ext.keys.windows.base import Offer, WindowSpec
+from jupyter_server_ext.keys.windows.usage import Offer, WindowSpec
 from rsql_magic.config import Rsql
 
 pytestmark = pytest.mark.usefixtures("simulation")

@@ -16,7 +16,7 @@ from jupyter_server_ext.config import CallerLimits, Settings, StorageSettings, T
 from jupyter_server_ext.config.settings import CacheSettings
 from jupyter_server_ext.ledger import opened
 from jupyter_server_ext.messages import Caller
-from jupyter_server_ext.pipeline.replay import as_body, as_events, as_stream
+from jupyter_server_ext.pipeline.cache import as_body, as_events, as_stream
 
 ADA = Caller("ada", tenant="stats101")
 ON = CacheSettings(enabled=True)

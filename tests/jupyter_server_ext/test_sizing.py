@@ -13,7 +13,7 @@ import pytest
 from simulated_provider import Account
 from virtual_time import run
 
-from jupyter_server_ext.app.sizing import ClassDemand, group_rate, main, report
+from jupyter_server_ext.app.subcommands import ClassDemand, group_rate, report, size
 from jupyter_server_ext.config import KeySettings, Limit, PoolSettings, Secret, Settings
 from jupyter_server_ext.errors import ConfigError, NoCapacity
 from jupyter_server_ext.messages import Caller, ChatRequest
@@ -88,7 +88,7 @@ def test_without_limits_nothing_is_claimed():
 def test_the_command_reads_the_configuration(tmp_path, capsys):
     path = tmp_path / "rsql.toml"
     path.write_text('default_model = "m"\n[[keys]]\nprovider = "x"\nbase_url = "http://h/v1"\nrpm = 10\n')
-    main(["--gateway-config", str(path), "--users", "20"])
+    size(["--gateway-config", str(path), "--users", "20"])
     assert "a minute: 10.0 requests: in 90 minutes 45.0 for each user" in capsys.readouterr().out
 
 

@@ -12,9 +12,15 @@ from hypothesis import strategies as st
 from window_world import KINDS, OtherClock, Stalling, World, allowance, finish
 
 from jupyter_server_ext.keys import Cost, MemoryWindows
-from jupyter_server_ext.keys.windows.base import Grant, Observation, Offer, Refused, WindowSpec
-from jupyter_server_ext.keys.windows.lower_bound import RemainingLowerBound
-from jupyter_server_ext.keys.windows.usage import WindowEntry
+from jupyter_server_ext.keys.windows.usage import (
+    Grant,
+    Observation,
+    Offer,
+    Refused,
+    RemainingLowerBound,
+    WindowEntry,
+    WindowSpec,
+)
 from jupyter_server_ext.keys.windows.window import TimeWindow
 
 pytestmark = pytest.mark.usefixtures("simulation")

@@ -5,15 +5,14 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
-from .base import Cost
+from .usage import Cost
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
     from jupyter_server_ext.config import Counts
 
-    from .base import Observation, Unit, WindowSpec
-    from .usage import WindowEntry
+    from .usage import Observation, Unit, WindowEntry, WindowSpec
 
 
 _CALM = 10  # windows without a refusal, after which what it taught is tried again without
@@ -29,7 +28,7 @@ class EffectiveLimit:
     """The least of the configured limit, the one in headers, and what refusals leave; headers go before a preset's.
 
     Example:
-        >>> from jupyter_server_ext.keys.windows.base import WindowSpec
+        >>> from jupyter_server_ext.keys.windows.usage import WindowSpec
         >>> effective = EffectiveLimit(WindowSpec("k", "requests", 30, 60.0))
         >>> effective.lower(20, 0.0, 1.0)
         >>> effective.limit

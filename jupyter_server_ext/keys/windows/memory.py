@@ -9,16 +9,22 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo
 
-from jupyter_server_ext.keys.windows.base import Grant, Refused, WindowReport
 from jupyter_server_ext.keys.windows.projection import SURELY_OVER, WindowProjection
-from jupyter_server_ext.keys.windows.usage import EXACT, WindowEntry
+from jupyter_server_ext.keys.windows.usage import EXACT, Grant, Refused, WindowEntry, WindowReport
 from jupyter_server_ext.keys.windows.window import TimeWindow
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
-    from jupyter_server_ext.keys.windows.base import Cost, Observation, Offer, RateWindow, Reservation, WindowSpec
-    from jupyter_server_ext.keys.windows.usage import Excess
+    from jupyter_server_ext.keys.windows.usage import (
+        Cost,
+        Excess,
+        Observation,
+        Offer,
+        RateWindow,
+        Reservation,
+        WindowSpec,
+    )
 
 
 _LEAST_JITTER = 0.04  # seconds that a busy machine needs without any network

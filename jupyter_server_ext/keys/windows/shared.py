@@ -14,16 +14,14 @@ import time
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from jupyter_server_ext.keys.windows.base import Refused
 from jupyter_server_ext.keys.windows.memory import MemoryWindows
-from jupyter_server_ext.keys.windows.usage import EXACT
+from jupyter_server_ext.keys.windows.usage import EXACT, Refused
 from jupyter_server_ext.redis import MICROSECONDS, Call, Lost, RedisCoordinator, packed
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
-    from jupyter_server_ext.keys.windows.base import Cost, Grant, Offer, RateWindow, Reservation, WindowSpec
-    from jupyter_server_ext.keys.windows.usage import Excess
+    from jupyter_server_ext.keys.windows.usage import Cost, Excess, Grant, Offer, RateWindow, Reservation, WindowSpec
 
 _PATIENCE = 60.0  # seconds after which slots that others had when Redis was lost are dealt out anew
 _TICK = 0.05  # seconds between two looks at what is over

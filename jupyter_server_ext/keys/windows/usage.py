@@ -6,12 +6,18 @@ import math
 from collections import Counter, deque
 from dataclasses import dataclass
 from itertools import chain
-from typing import TYPE_CHECKING, NamedTuple, Self
+from typing import TYPE_CHECKING, Literal, NamedTuple, Self, TypeAlias
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
+    from jupyter_server_ext.config import Counts
     from jupyter_server_ext.keys.windows.learnt import TravelMargin
+    from jupyter_server_ext.keys.windows.memory import Semaphore
+    from jupyter_server_ext.keys.windows.window import TimeWindow
+
+    RateWindow: TypeAlias = TimeWindow | Semaphore
+
 
 _LATEST = 10.0  # seconds after which a refusal is no longer explained by an unconfirmed expiry
 OTHERS = -math.inf
@@ -230,3 +236,250 @@ class UsageLog:
 
     def _surely_expires(self, entry: WindowEntry) -> float:
         return self.end(entry.answered) if entry.answered < math.inf else math.inf
+
+
+# A *rate window* counts one limit: so many requests or tokens in so many seconds, or so many at once, for one key or
+# for all keys of a quota group. A request reserves its part of every window of a key at once, or of none; what it has
+# reserved is a ``Grant``, which is settled when the answer has ended. Time is always an argument, in the seconds of a
+# monotonic clock.
+
+
+Unit = Literal["requests", "tokens", "input_tokens", "output_tokens", "concurrent"]
+
+
+class Cost(NamedTuple):
+    """What one request takes, besides itself."""
+
+    prompt: int = 0  # tokens it sends
+    completion: int = 0  # tokens it gets, or is expected to get
+    asked: int = 0  # the ``max_tokens`` it is sent with, 0 without
+    known: bool = False  # whether the provider has counted these tokens, rather than we
+    spread: int = 0  # the part of ``completion`` that is above what such answers take on average
+    swing: int = 0  # how far above that one of several may be; at least ``spread``
+
+    def of(self, unit: Unit) -> int:
+        """The amount this cost has in ``unit``."""
+        if unit == "tokens":
+            return self.prompt + self.completion
+        if unit == "input_tokens":
+            return self.prompt
+        return self.completion if unit == "output_tokens" else 1
+
+    def part(self, unit: Unit, limit: int) -> tuple[int, Excess]:
+        """What is reserved of a window with this limit, and how far that is above the average.
+
+        An answer of unknown length is expected to fit the window, or it could never be asked for.
+        """
+        amount = self.of(unit)
+        if unit not in {"tokens", "output_tokens"}:
+            return amount, EXACT
+        excess = amount - limit
+        if excess <= 0 or self.asked or excess >= self.completion:
+            return amount, Excess(self.spread, self.swing)
+        return limit, Excess(max(0, self.spread - excess), self.swing)
+
+
+@dataclass(frozen=True, slots=True)
+class WindowSpec:
+    """One limit of one quota group."""
+
+    id: str  # unique name, ``group/model/unit/seconds``; windows with the same id share their count
+    unit: Unit  # what is counted; ``concurrent`` counts what is in flight and has no seconds
+    amount: int  # how much of it is allowed
+    seconds: float = 0.0  # the length of the window
+    zone: str = ""  # time zone whose midnight ends the window, for a limit of a calendar day
+    model: str = ""  # the model it is for, empty for all models together
+    assumed: bool = False  # whether it is a preset's rather than configured, so that headers go before it
+    bucket: bool = False  # whether it is known to be a token bucket
+    counts: Counts = ""  # when the provider counts a request, where that is known
+
+    @property
+    def is_own(self) -> bool:
+        """Whether it is a limit of the gateway rather than of a provider."""
+        return self.id.startswith("//")
+
+
+class Offer(NamedTuple):
+    """A key that could serve a request, with the windows it would take from."""
+
+    key: str
+    windows: tuple[WindowSpec, ...]
+
+
+class Observation(NamedTuple):
+    """One window in a provider's headers: its limit, what is left, seconds until it is full again."""
+
+    # ``rounding`` is how far ``reset`` may be off because the provider rounds it.
+
+    window: str
+    limit: int
+    remaining: int
+    reset: float | None = None
+    rounding: float = 0.01
+
+
+class Reservation(NamedTuple):
+    """What the request at the head of a queue needs and cannot have yet; others may take only what doesn't delay it."""
+
+    needs: Mapping[str, int]  # how much of which window, by its id
+    by: float  # when it can have that
+
+
+class Refused(NamedTuple):
+    """No key has room. ``wait`` is when ``key`` will, in seconds from now; infinite when none ever can."""
+
+    wait: float
+    key: str = ""
+
+
+@dataclass(slots=True)
+class Grant:
+    """What one request has reserved of a key's windows, with its entry in each."""
+
+    key: str
+    cost: Cost
+    at: float
+    windows: tuple[WindowSpec, ...]
+    entries: Sequence[tuple[RateWindow, WindowEntry]]
+
+
+class WindowReport(NamedTuple):
+    """One window for the status page."""
+
+    used: int  # what counts now
+    others: int  # of that, what others were seen to use
+    limit: int  # the effective limit
+    wait: float  # seconds until there is room for one
+    observed: bool = False  # whether headers show it
+    bucket: bool = False  # whether it is taken for a token bucket
+    counts: str = ""  # when the provider is believed to count, in words; empty where that is not learnt yet
+
+
+# Requests in flight are taken off, as they may be counted already. A bucket gains at its rate and holds no more than
+# its limit, and here each request empties it as late as it may have: when it had surely been counted. That is the
+# tightest bound there is: a bucket's level is the least of ``limit + rate · (now - x) - what was counted since x``,
+# over all ``x`` in the past, and the later a request is counted, the more of these it is in.
+
+
+class RemainingLowerBound:
+    """What is left at least.
+
+    Example:
+        >>> from jupyter_server_ext.keys.windows.usage import WindowEntry
+        >>> bound = RemainingLowerBound(30, 0.5, full=True)
+        >>> entry = WindowEntry(1, 0, 0, 0.0, 1)
+        >>> bound.reserve(entry)
+        >>> bound.left(10.0)  # it may be counted only now
+        29.0
+        >>> bound.count(entry, 10.0)
+        >>> bound.left(11.0), bound.left(20.0)
+        (29.5, 30.0)
+    """
+
+    def __init__(self, limit: int, rate: float = 0.0, *, full: bool = False) -> None:
+        self.limit = limit  # the most that a bucket holds
+        self.rate = rate  # what a bucket gains a second; 0 where it is none
+        self._level = float(limit if full else 0)  # full is a bucket of which nothing was taken yet
+        self._at = 0.0
+        self._in_flight = 0  # taken off, and perhaps not counted yet
+        self._variance = ReservationVariance()  # of what is not settled and was taken off
+        self._number = 1
+        self._peaks: dict[WindowEntry, float] = {}  # of what was counted and is not settled: the highest level since
+        self._since = -math.inf  # what was counted by then is in the header that it is from …
+        self._by: WindowEntry | None = None  # … and so is the request that it answered
+
+    def left(self, now: float, excess: Excess = EXACT) -> float:
+        """How much is left at least, if so far above the average."""
+        return self._level_at(now) - self._in_flight + self._variance.saved(excess)
+
+    def set(
+        self,
+        left: float,
+        missed: Iterable[WindowEntry],
+        now: float,
+        *,
+        by: WindowEntry | None = None,
+        since: float = -math.inf,
+    ) -> None:
+        """Begin anew with so much that is left at least.
+
+        Args:
+            left: How much.
+            missed: What may not be included, and has been taken off.
+            now: The time.
+            by: The request whose answer had the header.
+            since: What was counted before is included, whatever it turns out to be.
+        """
+        self._level, self._at = left + self._in_flight, now
+        self._number += 1
+        self._variance = ReservationVariance()
+        self._since, self._by = since, by
+        self._peaks = {}
+        for entry in missed:
+            if not entry.settled:
+                self._add(entry)
+                self._peaks[entry] = self._level
+
+    def is_from(self, entry: WindowEntry) -> bool:
+        """Whether it is from the header of the answer to this entry."""
+        return entry is self._by
+
+    def reserve(self, entry: WindowEntry) -> None:
+        """Take off an entry, which may be counted from now on."""
+        self._in_flight += entry.amount
+        self._add(entry)
+
+    def count(self, entry: WindowEntry, at: float) -> None:
+        """Empty a bucket by an entry that was counted by ``at``."""
+        self._in_flight -= entry.amount
+        self.lower(entry.amount, at)
+        if entry.amount > 1:
+            self._peaks[entry] = self._level
+
+    def uncount(self, entry: WindowEntry) -> None:
+        """An entry may be counted only later; the bound is to be set anew."""
+        self._in_flight += entry.amount
+
+    def cancel(self, entry: WindowEntry) -> None:
+        """Give back an entry that will never be counted."""
+        self._in_flight -= entry.amount
+        self.settle(entry)
+
+    def settle(self, entry: WindowEntry) -> None:
+        """The amount of an entry is known."""
+        if entry.bound == self._number:
+            entry.bound = 0
+            self._variance.drop(entry.excess)
+
+    def lower(self, amount: float, at: float) -> None:
+        """Empty a bucket by so much, counted at ``at``."""
+        level = self._level_at(at)
+        for entry, peak in self._peaks.items() if self.rate else ():
+            self._peaks[entry] = max(peak, level)
+        self._level, self._at = level - amount, max(self._at, at)
+
+    def change(self, entry: WindowEntry, more: int, now: float) -> None:
+        """Correct an entry by so much more, unless the header that the bound is from had included it."""
+        if entry.counted >= self._since and entry is not self._by:
+            self.correct(entry, more, now)
+
+    def correct(self, entry: WindowEntry, more: int, now: float) -> None:
+        """Correct an entry by so much more than it was counted with."""
+        # Where it took less, the bucket was fuller since then, and may have been full: only that is given back which it
+        # had room for all the time.
+        self.lower(0, now)
+        peak = self._peaks.pop(entry, self.limit)
+        if more < 0 and self.rate:
+            more = -min(-more, max(0, math.floor(self.limit - peak)))
+            self._peaks = {
+                other: max(high, peak - more) if other.counted < entry.counted else high - more
+                for other, high in self._peaks.items()
+            }
+        self._level -= more
+
+    def _level_at(self, now: float) -> float:
+        return min(self.limit, self._level + max(0.0, now - self._at) * self.rate) if self.rate else self._level
+
+    def _add(self, entry: WindowEntry) -> None:
+        entry.bound = self._number
+        self._variance.add(entry.excess)

@@ -56,7 +56,6 @@ import math
 from itertools import chain
 from typing import TYPE_CHECKING
 
-from jupyter_server_ext.keys.windows.base import WindowReport
 from jupyter_server_ext.keys.windows.learnt import (
     BucketDetector,
     Charging,
@@ -64,15 +63,21 @@ from jupyter_server_ext.keys.windows.learnt import (
     HeaderReliability,
     TravelMargin,
 )
-from jupyter_server_ext.keys.windows.lower_bound import RemainingLowerBound
 from jupyter_server_ext.keys.windows.projection import WindowProjection
-from jupyter_server_ext.keys.windows.usage import EXACT, OTHERS, ReservationVariance, UsageLog, WindowEntry
+from jupyter_server_ext.keys.windows.usage import (
+    EXACT,
+    OTHERS,
+    RemainingLowerBound,
+    ReservationVariance,
+    UsageLog,
+    WindowEntry,
+    WindowReport,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from jupyter_server_ext.keys.windows.base import Cost, Observation, RateWindow, WindowSpec
-    from jupyter_server_ext.keys.windows.usage import Excess
+    from jupyter_server_ext.keys.windows.usage import Cost, Excess, Observation, RateWindow, WindowSpec
 
 SKEW = 15.0
 """Seconds that a provider's clock may differ from ours at its midnight."""
@@ -86,7 +91,7 @@ class TimeWindow:
     """The count of one limit of so many in so many seconds.
 
     Example:
-        >>> from jupyter_server_ext.keys.windows.base import Cost, WindowSpec
+        >>> from jupyter_server_ext.keys.windows.usage import Cost, WindowSpec
         >>> window = TimeWindow(WindowSpec("k", "requests", 2, 60.0), jitter=0.25)
         >>> for second in (0.0, 10.0):
         ...     entry = window.reserve(Cost(), second)

@@ -173,7 +173,7 @@ class EventTranslator:
     r"""Translates the events of one answer.
 
     Example:
-        >>> from jupyter_server_ext.handlers.responses.answered import ResponseFrame
+        >>> from jupyter_server_ext.handlers.response_events import ResponseFrame
         >>> translate = EventTranslator(ResponseFrame("req-1", "m", {}, 0))
         >>> said = translate.feed(b'data: {"choices":[{"delta":{"content":"Hi"}}]}\n\n').decode()
         >>> [line[7:] for line in said.splitlines() if line.startswith("event:")][-1]

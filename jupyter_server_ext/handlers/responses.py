@@ -1,13 +1,20 @@
-"""From the body of a Responses request to that of a chat completion."""
+"""``POST v1/responses``: OpenAI's newer protocol, which some clients speak by default, over chat completions."""
 
+# A request is translated into one of chat completions, and its answer back (``response_events``), so limits, keys,
+# queue and ledger know only one kind of request. Nothing is stored: a request brings its own history.
 # What has no counterpart is refused by name rather than dropped: tools that OpenAI runs itself, answers kept by OpenAI.
+# https://platform.openai.com/docs/api-reference/responses
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING, Any
 
 from jupyter_server_ext.errors import BadRequest
+from jupyter_server_ext.handlers.completions import RelayHandler
 from jupyter_server_ext.handlers.requests import check_amount
+from jupyter_server_ext.handlers.response_events import EventTranslator, ResponseFrame, response_of
+from jupyter_server_ext.identity import needs_scope
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -19,6 +26,19 @@ _KEPT_ELSEWHERE = {
     "prompt": "The gateway keeps no prompts. Send the text in 'instructions'.",
     "background": "The gateway answers at once or as a stream. Leave 'background' out.",
 }
+
+
+class Responses(RelayHandler):
+    """``POST v1/responses``."""
+
+    @needs_scope("chat")
+    async def post(self) -> None:
+        """Answer as OpenAI's Responses API does, as a stream of its events or whole. Functions are the only tools."""
+        read = await self.read_body(chat_body)
+        request = self.chat_request(read)
+        frame = ResponseFrame(self.request_id, request.model, read.sent, int(time.time()))
+        translate = EventTranslator(frame)
+        await self.relay(request, lambda reply: response_of(reply, frame), translate.feed)
 
 
 def chat_body(body: Mapping[str, Any]) -> dict[str, Any]:
