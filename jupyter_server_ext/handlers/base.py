@@ -23,7 +23,7 @@ from tornado.web import HTTPError, RequestHandler, stream_request_body
 from jupyter_server_ext.errors import BadRequest, NoCapacity, NotAuthenticated, RsqlGatewayError
 from jupyter_server_ext.handlers.requests import IncomingBody
 from jupyter_server_ext.identity import scope_of
-from jupyter_server_ext.messages import is_name
+from jupyter_server_ext.messages import Caller, is_name
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterator, Mapping
@@ -32,7 +32,6 @@ if TYPE_CHECKING:
     from tornado.http1connection import HTTP1Connection
 
     from jupyter_server_ext.handlers.app_context import AppContext
-    from jupyter_server_ext.messages import Caller
 
 _NO_BOUND = 1 << 62  # of tornado, which would close the connection without a reply
 _SMALL_BODY = 256_000  # bytes; of routes that do not ask a model

@@ -12,14 +12,13 @@ from jupyter_server_ext.handlers import requests
 from jupyter_server_ext.handlers.base import GatewayHandler
 from jupyter_server_ext.identity import needs_scope
 from jupyter_server_ext.limits import check_limits
-from jupyter_server_ext.messages import is_name
+from jupyter_server_ext.messages import Caller, is_name
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from jupyter_server_ext.config import Secret
     from jupyter_server_ext.ledger import ApiKey
-    from jupyter_server_ext.messages import Caller
 
 
 class OwnKeys(GatewayHandler):

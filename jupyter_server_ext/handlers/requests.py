@@ -10,12 +10,11 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple, get_args
 import msgspec
 
 from jupyter_server_ext.errors import BadRequest, LimitExceeded, NoCapacity, TooLarge
-from jupyter_server_ext.messages import ChatRequest, Task, Weighed, is_name
+from jupyter_server_ext.messages import Caller, ChatRequest, Task, Weighed, is_name
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from jupyter_server_ext.messages import Caller
 
 LARGE = 128 * 1024
 """Bytes from which on a body is read in another process; up to it that takes a millisecond or two."""

@@ -8,7 +8,7 @@ from itertools import chain, count
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, get_args
 
 from jupyter_server_ext.errors import BadRequest
-from jupyter_server_ext.keys.windows.usage import Observation, Offer, WindowSpec
+from jupyter_server_ext.keys.windows.usage import Grant, Observation, Offer, Unit, WindowReport, WindowSpec
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -16,7 +16,6 @@ if TYPE_CHECKING:
     from jupyter_server_ext.config import KeySettings, Limit
     from jupyter_server_ext.keys.pool import Lease
     from jupyter_server_ext.keys.windows.memory import MemoryWindows
-    from jupyter_server_ext.keys.windows.usage import Grant, Unit, WindowReport
 
 
 _FIRST_COOL_DOWN = 0.5  # seconds after a key's first failure; doubled with each further one

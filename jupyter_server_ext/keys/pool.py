@@ -14,13 +14,12 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from jupyter_server_ext.errors import UnknownModel
 from jupyter_server_ext.keys.key import STATES, CircuitBreaker, Key, Keyring, Rate, window_of
 from jupyter_server_ext.keys.windows.memory import MemoryWindows
-from jupyter_server_ext.keys.windows.usage import Cost, Grant, Offer, Refused, Reservation, WindowSpec
+from jupyter_server_ext.keys.windows.usage import Cost, Grant, Offer, Refused, Reservation, Unit, WindowSpec
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
     from jupyter_server_ext.config import KeySettings
-    from jupyter_server_ext.keys.windows.usage import Unit
     from jupyter_server_ext.ledger import Used
     from jupyter_server_ext.messages import Usage
 

@@ -12,7 +12,7 @@ from operator import attrgetter
 from typing import TYPE_CHECKING
 
 from jupyter_server_ext.errors import NoCapacity
-from jupyter_server_ext.keys.model_queue import ModelQueues
+from jupyter_server_ext.keys.model_queue import ModelQueue, ModelQueues, QueuedRequest
 from jupyter_server_ext.keys.pool import Busy, KeyPool, Lease
 from jupyter_server_ext.keys.shares import Shares
 from jupyter_server_ext.keys.wait_estimate import Schedules
@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from jupyter_server_ext.config import PoolSettings
-    from jupyter_server_ext.keys.model_queue import ModelQueue, QueuedRequest
     from jupyter_server_ext.keys.windows.usage import Reservation
     from jupyter_server_ext.messages import Waiting
 

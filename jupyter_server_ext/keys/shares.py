@@ -25,13 +25,12 @@ from itertools import islice
 from typing import TYPE_CHECKING, NamedTuple
 
 from jupyter_server_ext.keys.windows.projection import EPSILON, WindowProjection
-from jupyter_server_ext.keys.windows.usage import Cost
+from jupyter_server_ext.keys.windows.usage import Cost, Offer, WindowSpec
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from jupyter_server_ext.keys.windows.memory import MemoryWindows
-    from jupyter_server_ext.keys.windows.usage import Offer, WindowSpec
 
     Candidates = Callable[[str], list[tuple[float, Offer]]]
     from collections.abc import Mapping

@@ -11,18 +11,16 @@ from dataclasses import dataclass, replace
 from operator import attrgetter
 from typing import TYPE_CHECKING, NamedTuple
 
-from jupyter_server_ext.keys.model_queue import LOOK_AHEAD, QueuedRequest
+from jupyter_server_ext.keys.model_queue import LOOK_AHEAD, ModelQueue, ModelQueues, QueuedRequest
 from jupyter_server_ext.keys.windows.projection import EPSILON, SURELY_OVER, WindowProjection
-from jupyter_server_ext.keys.windows.usage import Cost
+from jupyter_server_ext.keys.windows.usage import Cost, WindowSpec
 from jupyter_server_ext.messages import Caller, Waiting
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
-    from jupyter_server_ext.keys.model_queue import ModelQueue, ModelQueues
     from jupyter_server_ext.keys.pool import KeyPool
     from jupyter_server_ext.keys.shares import Shares
-    from jupyter_server_ext.keys.windows.usage import WindowSpec
 
 
 _GRACE = 1.0  # seconds by which a start may be predicted too late …

@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 import msgspec
 
 from jupyter_server_ext.errors import LimitExceeded, UpstreamRefused
-from jupyter_server_ext.limits.counters import Charge, Counter, Demand, MemoryCounters, Shortfall
-from jupyter_server_ext.messages import Caller, Usage
+from jupyter_server_ext.limits.counters import Charge, Counter, Counters, Demand, MemoryCounters, Shortfall
+from jupyter_server_ext.messages import Caller, ChatRequest, Usage
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -24,8 +24,6 @@ if TYPE_CHECKING:
 
     from jupyter_server_ext.config import CallerLimits, Settings, TenantSettings, Unit
     from jupyter_server_ext.ledger import Used
-    from jupyter_server_ext.limits.counters import Counters
-    from jupyter_server_ext.messages import ChatRequest
 
 NO_LIMIT = 2_147_483_647
 """The value of headers where there is no limit: clients read a whole number there."""

@@ -16,13 +16,12 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from jupyter_server_ext.errors import RsqlGatewayError
-from jupyter_server_ext.limits.counters import Charge, Demand, Shortfall, Use, scope_of
+from jupyter_server_ext.limits.counters import Charge, Counter, Demand, Shortfall, Use, scope_of
 from jupyter_server_ext.redis import MICROSECONDS, Call, Lost, RedisCoordinator, packed
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from jupyter_server_ext.limits.counters import Counter
 
 _EXACT = 2_000  # requests up to which each is kept by its own time
 _PARTS = 1_000  # otherwise parts of a window …

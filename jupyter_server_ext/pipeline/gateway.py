@@ -17,10 +17,10 @@ from jupyter_server_ext.errors import RsqlGatewayError, UnknownModel
 from jupyter_server_ext.identity import Policy
 from jupyter_server_ext.keys import KeyPool, KeyQueue, MemoryWindows
 from jupyter_server_ext.limits import Limits, MemoryCounters
-from jupyter_server_ext.messages import Usage, Waiting
+from jupyter_server_ext.messages import CacheResult, Caller, ChatRequest, Usage, Waiting
 from jupyter_server_ext.pipeline.cache import AnswerCache, Cached, SingleFlight, cache_key
 from jupyter_server_ext.pipeline.idempotency import IdempotencyStore
-from jupyter_server_ext.pipeline.money import NANODOLLARS
+from jupyter_server_ext.pipeline.money import NANODOLLARS, Hold
 from jupyter_server_ext.pipeline.request_context import Accounting, AnswerEnd, RequestContext, UpstreamResult, replayed
 from jupyter_server_ext.upstream import Job, KeyRotatingTransport
 
@@ -31,8 +31,6 @@ if TYPE_CHECKING:
     from jupyter_server_ext.http_client import httpx
     from jupyter_server_ext.keys import Key
     from jupyter_server_ext.limits import Counters
-    from jupyter_server_ext.messages import CacheResult, Caller, ChatRequest
-    from jupyter_server_ext.pipeline.money import Hold
     from jupyter_server_ext.pipeline.shared import RedisLocks
     from jupyter_server_ext.redis import RedisCoordinator
     from jupyter_server_ext.upstream import Answer

@@ -18,9 +18,9 @@ from msgspec.structs import replace
 
 from jupyter_server_ext.errors import LedgerUnavailable, RsqlGatewayError, UpstreamFailed
 from jupyter_server_ext.ledger import Ledger
-from jupyter_server_ext.messages import WITHOUT_PROVIDER, Entry, Usage, wants_usage
+from jupyter_server_ext.messages import WITHOUT_PROVIDER, CacheResult, Caller, ChatRequest, Entry, Usage, wants_usage
 from jupyter_server_ext.pipeline.cache import Cached, as_body, as_events, with_member
-from jupyter_server_ext.pipeline.money import NANODOLLARS, PERIODS, Hold, Prices
+from jupyter_server_ext.pipeline.money import NANODOLLARS, PERIODS, Budgets, Hold, Prices
 
 if TYPE_CHECKING:
     import asyncio
@@ -28,8 +28,6 @@ if TYPE_CHECKING:
 
     from jupyter_server_ext.config import TenantSettings
     from jupyter_server_ext.ledger import PromptVault, SqlLedgerStore
-    from jupyter_server_ext.messages import CacheResult, Caller, ChatRequest
-    from jupyter_server_ext.pipeline.money import Budgets
     from jupyter_server_ext.upstream import Answer, Job
 
 

@@ -6,7 +6,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from redis.asyncio import Redis
 from redis.asyncio.connection import Connection, ConnectionPool, SSLConnection
@@ -14,10 +14,7 @@ from redis.crc import key_slot
 from redis.exceptions import ConnectionError as NotConnected
 from redis.exceptions import RedisError
 
-from jupyter_server_ext.redis.client import CONNECT_SECONDS
-
-if TYPE_CHECKING:
-    from jupyter_server_ext.redis.client import RedisAddress
+from jupyter_server_ext.redis.client import CONNECT_SECONDS, RedisAddress
 
 _PORT = 6379
 

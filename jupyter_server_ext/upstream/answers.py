@@ -18,7 +18,7 @@ from jupyter_server_ext.messages import Usage, wants_usage
 from .failures import Failure, broken
 from .log import log
 from .sse import Completion, EventReader, ReportedUsage, StreamError, Unusable, read_completion
-from .usage import checked
+from .usage import Expectation, checked
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
@@ -27,7 +27,6 @@ if TYPE_CHECKING:
 
     from .openai import OpenAIProvider
     from .transport import Job
-    from .usage import Expectation
 
 _CHARACTERS_PER_TOKEN = 4.0  # of an answer whose usage nobody tells
 _LONGEST_BODY = 64_000_000  # bytes

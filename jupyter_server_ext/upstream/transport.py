@@ -29,7 +29,7 @@ from jupyter_server_ext.messages import Caller, ChatRequest, Usage
 from .answers import Answer, BodyAnswer, StreamAnswer, read_all
 from .failures import Failure, broken
 from .log import log
-from .openai import provider_of
+from .openai import OpenAIProvider, provider_of
 from .usage import Expectation
 
 if TYPE_CHECKING:
@@ -38,7 +38,6 @@ if TYPE_CHECKING:
     from jupyter_server_ext.config import PoolSettings
     from jupyter_server_ext.keys import Cost, Key, KeyQueue, Lease
 
-    from .openai import OpenAIProvider
 
 _AN_HOUR = 3600.0  # for which an exhausted key, or a model without access, is left alone
 _NOTHING = Usage()

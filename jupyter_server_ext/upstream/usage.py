@@ -18,11 +18,9 @@ from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from jupyter_server_ext.keys import Cost
-from jupyter_server_ext.messages import Usage
+from jupyter_server_ext.messages import ChatRequest, Usage
 
 if TYPE_CHECKING:
-    from jupyter_server_ext.messages import ChatRequest
-
     from .sse import ReportedUsage
 
 _UNKNOWN_ANSWER = 1024  # tokens of an answer when nothing like it was seen yet

@@ -5,14 +5,12 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
-from .usage import Cost
+from .usage import Cost, Observation, Unit, WindowEntry, WindowSpec
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
     from jupyter_server_ext.config import Counts
-
-    from .usage import Observation, Unit, WindowEntry, WindowSpec
 
 
 _CALM = 10  # windows without a refusal, after which what it taught is tried again without
