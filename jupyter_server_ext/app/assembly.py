@@ -153,7 +153,7 @@ def build_app(
 
 
 def _limit(pool: KeyPool, limits: Limits, accounting: Accounting, settings: Settings) -> None:
-    """Put other limits in force, everywhere they are kept."""
+    # Put other limits in force, everywhere they are kept.
     limits.configure(settings)
     pool.keys.limit_concurrency(settings.everyone.concurrency)
     if accounting.budgets is not None:
@@ -161,7 +161,7 @@ def _limit(pool: KeyPool, limits: Limits, accounting: Accounting, settings: Sett
 
 
 def _restore(pool: KeyPool, limits: Limits, overrides: LimitOverrides) -> None:
-    """Count what the ledger remembers: what was used before a restart, or a crash, is used."""
+    # Count what the ledger remembers: what was used before a restart, or a crash, is used.
     unix = time.time()
     longest = max(_A_DAY, pool.keys.longest_window()) + _LONGEST_ANSWER
     used = overrides.ledger.used(unix - longest, exact=unix - _EXACT_SECONDS)
@@ -246,7 +246,6 @@ def build_accounting(
 
 
 def _spent(store: SqlLedgerStore | None, since: str) -> dict[tuple[str, str], dict[str, int]]:
-    """Nano-dollars by caller and tenant, and by day."""
     spent: dict[tuple[str, str], dict[str, int]] = {}
     for total in store.totals(since=since) if store is not None else ():
         days = spent.setdefault((total["caller"], total["tenant"]), {})
@@ -348,7 +347,7 @@ def open_ledger(storage: StorageSettings) -> SqlLedgerStore | None:
 
 
 def _open_postgresql(storage: StorageSettings) -> SqlLedgerStore:
-    """A ledger that may be away. Whoever has the spool of a name has the name, among the gateways of this machine."""
+    # A ledger that may be away. Whoever has the spool of a name has the name, among the gateways of this machine.
     from jupyter_server_ext.ledger import SpooledLedgerStore, SpoolFile
 
     host = platform.node() or "gateway"

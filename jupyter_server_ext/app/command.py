@@ -60,7 +60,7 @@ class _StrictLoader(KVArgParseConfigLoader):
     parser_class = _Parser
 
     def load_config(self, *args: Any, **more: Any) -> Any:
-        """The command line as configuration; an option of the application that it does not have is refused."""
+        # The command line as configuration; an option of the application that it does not have is refused.
         config = super().load_config(*args, **more)
         known = RSQLGatewayApp.class_trait_names(config=True)
         for name in config.get("RSQLGatewayApp", {}):
@@ -165,7 +165,6 @@ class RSQLGatewayApp(GatewayOptions, JupyterApp):
         yield from ("", "examples:", textwrap.indent(inspect.cleandoc(self.examples), "  "))
 
     def _options(self) -> Iterator[tuple[str, str]]:
-        """Each option as it is typed, and what it does."""
         traits = self.class_traits(config=True)
         for alias, setting in self.aliases.items():
             trait = traits[setting.rpartition(".")[2]]

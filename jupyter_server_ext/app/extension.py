@@ -150,14 +150,14 @@ class ServerIdentity:
         return self._person if ours else Caller(user.username, scopes=frozenset(SCOPES))
 
     def _is_local(self, handler: RequestHandler) -> bool:
-        """On a server without authentication: as the server itself decides, so that no web page can ask."""
+        # On a server without authentication: as the server itself decides, so that no web page can ask.
         asking = _as_jupyters(handler)
         asking.current_user = None
         return bool(asking.check_host() and asking.check_origin())
 
 
 def _as_jupyters(handler: RequestHandler) -> Any:
-    """The same request as a handler of Jupyter's, which identity providers expect."""
+    # The same request as a handler of Jupyter's, which identity providers expect.
     asking = JupyterHandler(handler.application, handler.request)
     # Making a handler replaces the callback for the end of the connection.
     cast("HTTP1Connection", handler.request.connection).set_close_callback(handler.on_connection_close)

@@ -117,13 +117,13 @@ def _service(
 
 
 def _command(command: Sequence[str], config: str) -> list[str]:
-    """This Python, whatever stands in the working directory."""
+    # This Python, whatever stands in the working directory.
     start = list(command) or [sys.executable, "-P", "-m", "jupyter_server_ext.app.supervisor"]
     return [*start, f"--gateway-config={config}"] if config else start
 
 
 def _environment(own: Mapping[str, str]) -> dict[str, str]:
-    """Providers' keys of the hub's environment, which the hub keeps from its services and users."""
+    # Providers' keys of the hub's environment, which the hub keeps from its services and users.
     from jupyter_server_ext.config import PRESETS
 
     known = {preset.variable for preset in PRESETS.values()}
@@ -132,13 +132,13 @@ def _environment(own: Mapping[str, str]) -> dict[str, str]:
 
 
 def _members(groups: list[str], admins: list[str], admin_groups: list[str]) -> dict[str, str]:
-    """The users who may use it, for requests with virtual keys, which bring no token of the hub's."""
+    # The users who may use it, for requests with virtual keys, which bring no token of the hub's.
     members = [f"group:{name}" for name in (*groups, *admin_groups)] + [f"user:{name}" for name in admins]
     return {"RSQL_HUB_MEMBERS": json.dumps(members)} if groups else {}
 
 
 def _enter(name: str) -> str:
-    """The hub scope that a token needs for the service."""
+    # The hub scope that a token needs for the service.
     return f"access:services!service={name}"
 
 
@@ -147,7 +147,7 @@ def _admin(name: str) -> str:
 
 
 def _grant(hub: Any, name: str, groups: list[str]) -> None:
-    """Let users in, and their servers: a server's token holds of these scopes those that its owner has."""
+    # Let users in, and their servers: a server's token holds of these scopes those that its owner has.
     if groups:
         _extend(hub, "load_roles", [{"name": f"{name}-users", "scopes": [_enter(name)], "groups": groups}])
     else:
@@ -156,7 +156,7 @@ def _grant(hub: Any, name: str, groups: list[str]) -> None:
 
 
 def _widen(hub: Any, role: str, default: list[str], scope: str) -> None:
-    """Add a scope to one of the hub's own roles; naming such a role replaces its scopes, so they are repeated."""
+    # Add a scope to one of the hub's own roles; naming such a role replaces its scopes, so they are repeated.
     for known in _set(hub, "load_roles", []):
         if known.get("name") == role:
             known["scopes"] = [*known.get("scopes", default), scope]
@@ -165,7 +165,7 @@ def _widen(hub: Any, role: str, default: list[str], scope: str) -> None:
 
 
 def _roles(name: str, admins: list[str], admin_groups: list[str]) -> list[dict[str, Any]]:
-    """What the service may read, and who administers the gateway."""
+    # What the service may read, and who administers the gateway.
     reads = ["list:users", "read:users", "read:groups"]
     roles: list[dict[str, Any]] = [{"name": f"{name}-service", "scopes": reads, "services": [name]}]
     administers = {"name": f"{name}-admin", "scopes": [_admin(name), _enter(name)]}
@@ -173,7 +173,7 @@ def _roles(name: str, admins: list[str], admin_groups: list[str]) -> list[dict[s
 
 
 def _gateway_url(hub: Any, name: str, url: str) -> str:
-    """The service as kernels on this machine reach it: through the proxy, or past it where the proxy speaks https."""
+    # The service as kernels on this machine reach it: through the proxy, or past it where the proxy speaks https.
     bind = urlsplit(_text(hub, "bind_url") or "http://:8000")
     base = _text(hub, "base_url") or bind.path or "/"
     path = "/" + "".join(f"{part}/" for part in f"{base}/services/{name}".split("/") if part)
@@ -193,7 +193,7 @@ def _text(section: Any, name: str) -> str:
 
 
 def _set(section: Any, name: str, empty: Any) -> Any:
-    """What the configuration holds so far; of changes to the default, what they make of an empty one."""
+    # What the configuration holds so far; of changes to the default, what they make of an empty one.
     value = section.get(name)
     return value.get_value(empty) if hasattr(value, "get_value") else value or empty
 

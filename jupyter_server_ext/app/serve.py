@@ -109,7 +109,7 @@ async def serve(app: AppContext, listening: Listening, ready: Callable[[str], No
 
 
 async def _quiet(metrics: Metrics, seconds: float) -> None:
-    """Return when nothing is under way, and nothing has come for so many seconds over connections that are kept."""
+    # Return when nothing is under way, and nothing has come for so many seconds over connections that are kept.
     while True:
         await metrics.idle()
         ended = metrics.ended_so_far
@@ -119,7 +119,7 @@ async def _quiet(metrics: Metrics, seconds: float) -> None:
 
 
 def _sockets(listening: Listening) -> list[socket.socket]:
-    """What is listened to: the port that a supervisor holds and hands on, or one of our own."""
+    # What is listened to: the port that a supervisor holds and hands on, or one of our own.
     if kept := os.environ.pop(LISTEN_VARIABLE, ""):
         handed = socket.socket(fileno=int(kept))
         # The supervisor keeps it open between two gateways, so no connection is refused meanwhile.
@@ -135,7 +135,7 @@ def _sockets(listening: Listening) -> list[socket.socket]:
 
 
 def _on_signals(numbers: Iterable[int]) -> asyncio.Event:
-    """An event that is set whenever one of these signals comes."""
+    # An event that is set whenever one of these signals comes.
     signalled = asyncio.Event()
     for number in numbers:
         with suppress(NotImplementedError):  # Windows: Ctrl-C raises KeyboardInterrupt
@@ -144,7 +144,7 @@ def _on_signals(numbers: Iterable[int]) -> asyncio.Event:
 
 
 def _take_keys_when_told(app: AppContext, listening: Listening) -> asyncio.Task[None]:
-    """Have the configuration's keys again at SIGHUP and when its file changes; the task that looks for that."""
+    # Have the configuration's keys again at SIGHUP and when its file changes; the task that looks for that.
     if listening.reread is None:
         return asyncio.create_task(asyncio.sleep(0))
     take = partial(_take_keys, app, listening.reread)
@@ -154,7 +154,7 @@ def _take_keys_when_told(app: AppContext, listening: Listening) -> asyncio.Task[
 
 
 async def _on_change(path: str, act: Callable[[], None], seconds: float = _LOOK_SECONDS) -> None:
-    """Do something whenever a file has changed and then stayed the same for a look, as it is written in pieces."""
+    # Do something whenever a file has changed and then stayed the same for a look, as it is written in pieces.
     before = known = _stamp(path)
     while True:
         await asyncio.sleep(seconds)
@@ -166,7 +166,7 @@ async def _on_change(path: str, act: Callable[[], None], seconds: float = _LOOK_
 
 
 def _stamp(path: str) -> tuple[int, int, int] | None:
-    """What changes when a file does; None where there is none."""
+    # What changes when a file does; None where there is none.
     try:
         state = Path(path).stat()
     except OSError:
@@ -175,7 +175,7 @@ def _stamp(path: str) -> tuple[int, int, int] | None:
 
 
 def _take_keys(app: AppContext, reread: Callable[[], Settings]) -> None:
-    """Have the keys of the configuration as it is now; a wrong one changes nothing."""
+    # Have the keys of the configuration as it is now; a wrong one changes nothing.
     try:
         app.gateway.reload(reread())
     except ConfigError as error:
@@ -187,7 +187,6 @@ def _take_keys(app: AppContext, reread: Callable[[], Settings]) -> None:
 
 
 async def _first(*waits: Awaitable[object], seconds: float | None = None) -> None:
-    """Return as soon as one of them does, or after so many seconds."""
     tasks = [asyncio.ensure_future(wait) for wait in waits]
     await asyncio.wait(tasks, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
     for task in tasks:
@@ -195,7 +194,7 @@ async def _first(*waits: Awaitable[object], seconds: float | None = None) -> Non
 
 
 def _raise_open_files() -> None:
-    """A stream takes two sockets, and the usual soft limit is 1,024."""
+    # A stream takes two sockets, and the usual soft limit is 1,024.
     with suppress(ImportError, ValueError, OSError):
         import resource  # not on Windows
 
@@ -206,14 +205,14 @@ def _raise_open_files() -> None:
 
 
 def _say_little() -> None:
-    """What clients can cause by odd connections is in the log a few times a minute, not once for each."""
+    # What clients can cause by odd connections is in the log a few times a minute, not once for each.
     for logger in (gen_log, logging.getLogger("asyncio")):
         if not any(isinstance(one, FewWords) for one in logger.filters):
             logger.addFilter(FewWords())
 
 
 def _collect_rarely() -> None:
-    """Look for garbage among all objects once in a long while, and never among those that stay."""
+    # Look for garbage among all objects once in a long while, and never among those that stay.
     # With thousands of requests waiting, each look takes some tenths of a second in which nothing is served; by default
     # Python takes one for every few hundred requests. What a request leaves in a cycle is found in a young generation.
     gc.collect()
@@ -249,7 +248,7 @@ async def parent_gone(pid: int = 0, stdin: int = 0) -> None:
 
 
 def _read_on(descriptor: int, ended: Callable[[], object]) -> None:
-    """Read what came, and say so when nothing more can."""
+    # Read what came, and say so when nothing more can.
     try:
         data = os.read(descriptor, 4096)
     except OSError:
@@ -260,7 +259,6 @@ def _read_on(descriptor: int, ended: Callable[[], object]) -> None:
 
 
 async def _ended(pid: int) -> None:
-    """Return when the process has ended."""
     try:
         descriptor = os.pidfd_open(pid)
     except ProcessLookupError:

@@ -147,7 +147,6 @@ def group_rate(keys: Iterable[KeySettings], model: str, demand: ClassDemand, sec
 
 
 def _allowed(limit: Limit, demand: ClassDemand) -> float:
-    """Requests in one window of a limit."""
     each = {"requests": 1, "input_tokens": demand.prompt, "output_tokens": demand.answer}.get(limit.unit, demand.tokens)
     return limit.amount / max(1, each)
 
@@ -193,7 +192,7 @@ def _verdict(demand: ClassDemand, a_minute: float, a_day: float) -> list[str]:
 
 
 def _burst(patience: float, demand: ClassDemand, groups: Sequence[float]) -> list[str]:
-    """What happens when everybody asks at once: each minute starts whole requests, group by group."""
+    # What happens when everybody asks at once: each minute starts whole requests, group by group.
     if any(math.isinf(rate) for rate in groups):
         return []
     at_once = sum(math.floor(rate) for rate in groups)

@@ -175,13 +175,12 @@ class GatewayHandler(JsonHandler):
         self.incoming.announce(self.caller)
 
     def _give_up(self) -> None:
-        """The body did not come in time."""
         words = "The body came too slowly. Send the request again, over a better connection or in smaller parts."
         self._refuse(BadRequest(words, code="body_too_slow", status=408))
         self._answer_in_the_middle()
 
     def _refuse(self, error: RsqlGatewayError) -> None:
-        """Answer with an error, after a while in which the client may send the rest of its body."""
+        # Answer with an error, after a while in which the client may send the rest of its body.
         # Most clients read nothing before they have sent everything, and lose an answer if the connection closes
         # meanwhile. So some of it is read and thrown away. A client that sends more, or nothing at all, is answered in
         # the middle of it and soon cut off.

@@ -72,7 +72,7 @@ def asked_of(body: dict[str, Any]) -> dict[str, Any]:
 
 
 def _with_earlier(read: Read, earlier: list[dict[str, str]]) -> Read:
-    """The same with earlier turns before the question, which is the last message."""
+    # The same with earlier turns before the question, which is the last message.
     messages, weighed = read.asked["messages"], read.weighed
     if not earlier:
         return read
@@ -93,7 +93,7 @@ def _with_earlier(read: Read, earlier: list[dict[str, str]]) -> Read:
 
 
 def _about(body: Mapping[str, Any]) -> list[dict[str, str]]:
-    """What the question is about, as a message of its own."""
+    # What the question is about, as a message of its own.
     context = body.get("context")
     if context is None or context == "":
         return []
@@ -104,7 +104,6 @@ def _about(body: Mapping[str, Any]) -> list[dict[str, str]]:
 
 
 def _plain(session: str, texts: list[str], reply: bytes) -> bytes:
-    """The plain form of a completion."""
     completion = msgspec.json.decode(reply)
     answer = _text(completion, "message")
     texts.append(answer)
@@ -113,7 +112,7 @@ def _plain(session: str, texts: list[str], reply: bytes) -> bytes:
 
 
 def _listen(texts: list[str], event: bytes) -> bytes:
-    """Note the text in events of a stream, which are sent as they are."""
+    # Note the text in events of a stream, which are sent as they are.
     datas = [line[5:] for line in event.split(b"\n") if line.startswith(b"data:")]
     with suppress(msgspec.DecodeError):  # what a provider garbled is passed on, and not remembered
         texts.extend(_text(msgspec.json.decode(data), "delta") for data in datas if data.strip() != b"[DONE]")
@@ -121,7 +120,7 @@ def _listen(texts: list[str], event: bytes) -> bytes:
 
 
 def _text(completion: object, part: str) -> str:
-    """The text of the first choice. Events of other shapes pass on as they are, and bring none."""
+    # The text of the first choice. Events of other shapes pass on as they are, and bring none.
     choices = completion.get("choices") if isinstance(completion, dict) else None
     first = choices[0] if isinstance(choices, list) and choices else None
     message = first.get(part) if isinstance(first, dict) else None
@@ -184,7 +183,7 @@ class Conversations:
         self._kept.pop(caller, None)
 
     def _recent(self, messages: Sequence[Message]) -> list[Message]:
-        """Whole turns from the end that fit; none when even the last is too long."""
+        # Whole turns from the end that fit; none when even the last is too long.
         size, start = 0, len(messages)
         for at in range(len(messages) - 2, -1, -2):
             size += len(messages[at]["content"]) + len(messages[at + 1]["content"])

@@ -167,7 +167,7 @@ class RelayHandler(GatewayHandler):
         return True
 
     def _beat(self) -> None:
-        """Say that this gateway is still there, so that a client notices when what is between them is not."""
+        # Say that this gateway is still there, so that a client notices when what is between them is not.
         # A client that reads nothing has no use for another comment, and its buffer would grow.
         if not (self._finished or self.client_left() or self.connection.stream.writing()):
             self._begin_events()
@@ -261,17 +261,17 @@ def _model(name: str) -> dict[str, object]:
 
 
 def _ends_early(error: BaseException) -> bool:
-    """Whether an error is the end of the gateway, as ``end_early`` tells it."""
+    # Whether an error is the end of the gateway, as ``end_early`` tells it.
     return isinstance(error, asyncio.CancelledError) and bool(error.args)
 
 
 def _gateway_ends() -> NoCapacity:
-    """The error of an answer that the gateway could not wait for at its own end."""
+    # The error of an answer that the gateway could not wait for at its own end.
     return NoCapacity("The gateway is being restarted, and could not wait for this answer. Ask again.", retry_after=1.0)
 
 
 def _queued(waiting: Waiting) -> bytes:
-    """A comment: every client ignores it, and ours shows it."""
+    # A comment: every client ignores it, and ours shows it.
     if waiting.position == 0:
         return b": answering\n\n"
     return b": queued position=%d eta=%.1f\n\n" % (waiting.position, waiting.eta)

@@ -90,7 +90,7 @@ class BoundedServer(HTTPServer):
         super().handle_stream(stream, address)
 
     def _make_spare(self, stream: IOStream) -> None:
-        """The oldest of the spare connections makes room for a new one."""
+        # The oldest of the spare connections makes room for a new one.
         if len(self._spare) >= _SPARE:
             oldest, timer = self._spare.popitem(last=False)
             timer.cancel()
@@ -112,7 +112,7 @@ class BoundedServer(HTTPServer):
 
 
 def _is_here(source: str) -> bool:
-    """Whether an address is this machine's own, where a proxy may stand that no setting names."""
+    # Whether an address is this machine's own, where a proxy may stand that no setting names.
     try:
         return ip_address(source.partition("%")[0]).is_loopback
     except ValueError:  # a Unix socket

@@ -77,7 +77,7 @@ class Home(GatewayHandler):
         self.show("new_key", key=keys.public_fields(key), text=text.reveal(), base=self.app.base)
 
     async def _show_own(self) -> None:
-        """Send the caller's page; a browser without a session is sent to the hub."""
+        # Send the caller's page; a browser without a session is sent to the hub.
         try:
             caller = await self._session()
         except NotPermitted as error:
@@ -98,7 +98,6 @@ class Home(GatewayHandler):
         self.show("own", tables=tables, keys=own, token=token)
 
     async def _session(self) -> Caller | None:
-        """The caller who is logged in in this browser."""
         try:
             return await self.app.auth.caller(self, "chat")
         except NotAuthenticated:
@@ -209,7 +208,7 @@ def openapi(routes: tuple[Route, ...]) -> dict[str, Any]:
 
 
 def _in_html(doc: str) -> str:
-    """A docstring: its paragraphs, and what stands in backticks as code."""
+    # A docstring: its paragraphs, and what stands in backticks as code.
     coded = re.sub(r"(`{1,2})(.+?)\1", r"<code>\2</code>", escape(doc), flags=re.S)
     return "".join(f"<p>{paragraph}</p>" for paragraph in coded.split("\n\n"))
 

@@ -98,7 +98,7 @@ class BodyReader:
 
 
 def _started() -> subprocess.Popen[bytes]:
-    """The process; it ends when this one does, as its standard input does."""
+    # The process; it ends when this one does, as its standard input does.
     # Nothing that could hold a key is in its environment.
     names = ("PATH", "PYTHONPATH", "HOME", "LANG", "SYSTEMROOT", "VIRTUAL_ENV")
     environment = {name: os.environ[name] for name in names if name in os.environ}

@@ -82,7 +82,7 @@ def _instructions(body: Mapping[str, Any]) -> list[dict[str, Any]]:
 
 
 def _messages(given: Any) -> list[dict[str, Any]]:
-    """The messages that the input stands for; calls that follow each other are one message of the assistant."""
+    # The messages that the input stands for; calls that follow each other are one message of the assistant.
     if isinstance(given, str) and given:
         return [{"role": "user", "content": given}]
     if not isinstance(given, list) or not given:
@@ -99,7 +99,6 @@ def _messages(given: Any) -> list[dict[str, Any]]:
 
 
 def _joins(messages: list[dict[str, Any]], message: dict[str, Any]) -> bool:
-    """Add a call to the assistant's message before it, if that is what it follows."""
     last = messages[-1] if messages else {}
     if "tool_calls" not in message or last.get("role") != "assistant":
         return False
@@ -183,7 +182,6 @@ def _tool(tool: Any, place: str) -> dict[str, Any]:
 
 
 def _text(body: Mapping[str, Any]) -> dict[str, Any]:
-    """The form of the answer."""
     text = _object(body, "text")
     wanted = text.get("format") or {}
     asked = {"verbosity": text["verbosity"]} if text.get("verbosity") else {}

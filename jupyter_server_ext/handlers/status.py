@@ -80,12 +80,12 @@ class Stats(GatewayHandler):
         )
 
     def _offline_models(self, asker: Caller) -> list[str]:
-        """The caller's models that the embedded model answers; ``default`` where a request may name none."""
+        # The caller's models that the embedded model answers; ``default`` where a request may name none.
         models = self.app.policy.models(asker, self.app.gateway.offline_models())
         return [*models, "default"] if self.default_model() in models else models
 
     def _of_key(self, asker: Caller) -> dict[str, Any]:
-        """Limits that the virtual key has of its own, where one asks."""
+        # Limits that the virtual key has of its own, where one asks.
         if not asker.key:
             return {}
         left = self.app.limits.stats_of_key(asker) | self.app.accounting.spent_by_key(asker)

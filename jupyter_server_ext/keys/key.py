@@ -206,7 +206,6 @@ def identity(settings: KeySettings) -> tuple[object, ...]:
 
 
 def _limit_row(spec: WindowSpec, report: WindowReport) -> dict[str, Any]:
-    """One window for the status page."""
     row: dict[str, Any] = {"unit": spec.unit, "seconds": spec.seconds, "used": report.used, "limit": report.limit}
     if spec.model:
         row["model"] = spec.model

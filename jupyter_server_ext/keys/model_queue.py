@@ -271,7 +271,7 @@ class Flow(NamedTuple):
 
 
 def _after(flow: Flow, weight: float, served: int = 1) -> Flow:
-    """A flow after so many of its requests: in the first round in which its credit covers another."""
+    # A flow after so many of its requests: in the first round in which its credit covers another.
     weight = max(LEAST_WEIGHT, weight)
     credit = flow.credit - served
     rounds = max(0, math.ceil((1.0 - credit) / weight - EPSILON))
@@ -428,7 +428,7 @@ class DeficitRoundRobin:
         return flow._replace(number=self._number)
 
     def _leave(self, name: str) -> None:
-        """Forget a caller that waits no more; its flow is kept until its round is over."""
+        # Forget a caller that waits no more; its flow is kept until its round is over.
         del self._waiting[name]
         self.weight = self.weight - self._weights.pop(name) if self._order else 0.0
         if len(self._flows) > self._most_flows:
@@ -436,7 +436,6 @@ class DeficitRoundRobin:
             self._most_flows = 2 * len(self._flows) + _FEW_FLOWS
 
     def _served_by(self, flow: Flow, last: int) -> int:
-        """How many requests of a caller are served up to the end of a round."""
         if last < flow.round:
             return 0
         line = self._waiting[flow.name]

@@ -229,7 +229,7 @@ class KeyPool:
             self.windows.on_refusal(lease.grant, window, now)
 
     def _suspect(self, grant: Grant, unit: Unit | None, per: float | None, now: float) -> str | None:
-        """The window whose limit is lower than believed: the one named, else the fullest if it is half full."""
+        # The window whose limit is lower than believed: the one named, else the fullest if it is half full.
         windows = [spec for spec in grant.windows if spec.unit != "concurrent"]
         named = [w for w in windows if w.unit == unit and (len(windows) == 1 or per is None or w.seconds == per)]
         reports = self.windows.report(named or windows, now)
@@ -266,7 +266,7 @@ class KeyPool:
         return Reservation({spec.id: cost.part(spec.unit, spec.amount)[0] for spec in windows}, by)
 
     def _ready(self, model: str, avoid: frozenset[str], now: float) -> tuple[list[Key], float, str]:
-        """The keys that can be used now, and when the first of those that cool down comes back, and why it is away."""
+        # The keys that can be used now, and when the first of those that cool down comes back, and why it is away.
         meant = list(self.keys.meant_for(model))
         if not meant:
             raise UnknownModel(f"No key serves the model '{model}'. GET v1/models lists those that are.", param="model")

@@ -112,18 +112,16 @@ class KeyQueue:
                 self._refuse(request, NoCapacity("The gateway is stopping. Try again in a moment.", retry_after=5.0))
 
     def _hold(self, request: QueuedRequest) -> float:
-        """Seconds for which a request leaves what there is to callers that have had less; 0 for most."""
+        # Seconds for which a request leaves what there is to callers that have had less; 0 for most.
         name, now = request.caller.name, self.pool.clock()
         return self._shares.hold(name, request.model, request.weight, request.usual, now)
 
     def _asks(self, request: QueuedRequest) -> None:
-        """Remember that its caller asks."""
         if not request.again:
             now = self.pool.clock()
             self._shares.asks(request.caller.name, request.model, request.weight, request.usual, now)
 
     async def _take(self, request: QueuedRequest, reservations: Mapping[QueuedRequest, Reservation]) -> Lease | Busy:
-        """A key, if one is free."""
         name, model, now = request.caller.name, request.model, self.pool.clock()
         got = await self.pool.lease(model, request.cost, request.avoid, tuple(reservations.values()), name)
         if not isinstance(got, Busy):
@@ -162,7 +160,7 @@ class KeyQueue:
             self._wake.set()  # else the task sleeps until the head can start
 
     def _leave(self, request: QueuedRequest, lease: Lease | None) -> None:
-        """The request waits no more; a lease that came when its caller had gone goes back."""
+        # The request waits no more; a lease that came when its caller had gone goes back.
         granted = request.granted
         if lease is None and granted and granted.done() and not granted.cancelled() and granted.exception() is None:
             granted.result().unused()
@@ -175,7 +173,7 @@ class KeyQueue:
             self._schedules.forget(request.model)
 
     def _make_room(self, request: QueuedRequest) -> None:
-        """If the queue is full, refuse the newest request of the caller with most waiting; that may be this one."""
+        # If the queue is full, refuse the newest request of the caller with most waiting; that may be this one.
         full = len(self._queues) >= self._settings.queue_length
         if not full and self._queues.size + request.size <= self._settings.queue_megabytes * 1e6:
             return
@@ -197,14 +195,14 @@ class KeyQueue:
             self._wake.set()
 
     async def _serve_forever(self) -> None:
-        """Hand out leases whenever something was given back, and at the moments the pool named."""
+        # Hand out leases whenever something was given back, and at the moments the pool named.
         while True:
             await self._wake.wait()
             self._wake.clear()
             self._wake_in(await self._serve_queues())
 
     async def _serve_queues(self) -> float:
-        """Serve queues in turns, as models may share a quota, as far as keys are free; the seconds until one is."""
+        # Serve queues in turns, as models may share a quota, as far as keys are free; the seconds until one is.
         late = self._schedules.take_late()  # those after them are served the sooner
         for request in late:
             if request.granted is not None and not request.granted.done():
@@ -238,7 +236,7 @@ class KeyQueue:
         return wait
 
     def _next(self, queue: ModelQueue) -> tuple[QueuedRequest | None, float]:
-        """The first in turn of those that need leave nothing to others; or the seconds until one is."""
+        # The first in turn of those that need leave nothing to others; or the seconds until one is.
         soonest = math.inf
         for request in queue.heads():
             assert request.granted is not None  # noqa: S101 - it waits
@@ -273,7 +271,7 @@ class KeyQueue:
         *,
         is_turn: bool = True,
     ) -> Busy | None:
-        """Give a request its key, or return the reason why it gets none; None when it waits no more."""
+        # Give a request its key, or return the reason why it gets none; None when it waits no more.
         # One that can never be served is refused when it is its turn.
         granted = request.granted
         assert granted is not None  # noqa: S101 - it waits

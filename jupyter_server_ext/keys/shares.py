@@ -56,7 +56,7 @@ class _SharedKey(NamedTuple):
 
     @property
     def short(self) -> Iterator[tuple[WindowSpec, int]]:
-        """The same of windows that are over soon, which are what is shared."""
+        # The same of windows that are over soon, which are what is shared.
         return (row for row in self.needs if row[0].seconds <= _LONGEST)
 
     @property
@@ -188,7 +188,7 @@ class Division:
         return WindowProjection(math.inf, spare[0], self.span, gains)
 
     def _rooms(self, candidates: Iterable[_SharedKey], moments: Sequence[float], now: float) -> list[float]:
-        """Usual requests for which there is room, at each of these moments."""
+        # Usual requests for which there is room, at each of these moments.
         rooms = [0.0] * len(moments)
         for candidate in candidates:
             projections = [(self._shares.windows.window(spec).project(now), need) for spec, need in candidate.needs]

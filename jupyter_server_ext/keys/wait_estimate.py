@@ -75,7 +75,7 @@ class Candidate:
 
 
 def _first(candidates: Iterable[Candidate], at: float) -> tuple[float, Candidate | None]:
-    """When the first of these can be used, and which that is."""
+    # When the first of these can be used, and which that is.
     first, start = None, math.inf
     for candidate in sorted(candidates, key=_SOONEST):
         if candidate.soonest >= start:
@@ -86,7 +86,7 @@ def _first(candidates: Iterable[Candidate], at: float) -> tuple[float, Candidate
 
 
 def _rough(tokens: int) -> int:
-    """A number with its four leading bits, so that costs are of few kinds."""
+    # A number with its four leading bits, so that costs are of few kinds.
     spare = max(0, tokens.bit_length() - 4)
     return (tokens + (1 << spare >> 1)) >> spare << spare
 
@@ -144,7 +144,7 @@ class WaitEstimate:
         return len(self.starts) >= self._places or math.inf in self.starts[-1:]
 
     def _go(self, at: float) -> float:
-        """Start all requests that can at this moment, as their turns come; the next moment."""
+        # Start all requests that can at this moment, as their turns come; the next moment.
         for limit in self._limits.values():
             limit.clear_reservations()
         soonest = math.inf
@@ -162,7 +162,7 @@ class WaitEstimate:
         return max(soonest, at + _LEAST_STEP)
 
     def _serve_head(self, queue: ModelQueue, at: float, *, is_first: bool) -> float:
-        """Start the head of a queue, or drop it if it never can; else the time at which it may be tried again."""
+        # Start the head of a queue, or drop it if it never can; else the time at which it may be tried again.
         head = queue.head()
         soonest = math.inf
         for head in queue.heads():
@@ -193,14 +193,14 @@ class WaitEstimate:
         return start
 
     def _available_at(self, request: QueuedRequest, at: float) -> float:
-        """When a request need leave nothing to others: below its caller's share, or where enough is spare."""
+        # When a request need leave nothing to others: below its caller's share, or where enough is spare.
         hold = self._holds.get(request) or self._hold_of(request)
         if at >= hold.until or hold.credit.room(at) > EPSILON:
             return at
         return min(hold.until, hold.credit.opens(4 * EPSILON, at), hold.spare.opens(hold.size, at))
 
     def _hold(self, queue: ModelQueue, opens: float, at: float) -> float:
-        """Predict the start of a newcomer where all that wait in a queue leave what there is to others."""
+        # Predict the start of a newcomer where all that wait in a queue leave what there is to others.
         if queue is self._own and len(self.starts) == self._gone:
             start, _ = _first(self._candidates(self._newcomer), max(at, self._available_at(self._newcomer, at)))
             if start <= at or math.isinf(start):
@@ -212,12 +212,10 @@ class WaitEstimate:
         return self._now + at > request.deadline + grace
 
     def _leave(self, queue: ModelQueue, head: QueuedRequest, at: float) -> None:
-        """Drop the head of a queue."""
         queue.remove(head)
         self._count(queue, at)
 
     def _serve(self, queue: ModelQueue, request: QueuedRequest, at: float) -> bool:
-        """Start a request if it can; whether it does."""
         best, most = None, 0.0
         for candidate in self._candidates(request):
             if (headroom := candidate.headroom(at)) >= most:
@@ -238,14 +236,14 @@ class WaitEstimate:
         return True
 
     def _count(self, queue: ModelQueue, at: float) -> None:
-        """Count a request that has left a queue; a newcomer that had its turn before it will start as it can."""
+        # Count a request that has left a queue; a newcomer that had its turn before it will start as it can.
         if queue is self._own:
             self._gone += 1
             if len(self.starts) < self._gone:
                 self.starts.append(_first(self._candidates(self._newcomer), at)[0])
 
     def _predict(self, head: QueuedRequest, start: float, at: float, *, is_first: bool) -> None:
-        """Predict the start of a newcomer that would be the head, as that has to wait."""
+        # Predict the start of a newcomer that would be the head, as that has to wait.
         if len(self.starts) == self._gone:
             candidates = self._candidates(self._newcomer)
             own = start if candidates is self._candidates(head) else _first(candidates, at)[0]
@@ -262,14 +260,14 @@ class WaitEstimate:
         return any(candidate.headroom(at) >= 0 for candidate in self._candidates(request))
 
     def _candidates(self, request: QueuedRequest) -> Sequence[Candidate]:
-        """The candidates for a request, if it takes what is usual."""
+        # The candidates for a request, if it takes what is usual.
         candidates = self._of_each.get(request)
         if candidates is None:
             candidates = self._of_each[request] = self._made(request)
         return candidates
 
     def _hold_of(self, request: QueuedRequest) -> _Hold:
-        """What a request has to leave to others once its caller has had its share; remembered."""
+        # What a request has to leave to others once its caller has had its share; remembered.
         division = self._shares.division(request.model, self._now)
         hold = _NO_HOLD
         if division.is_shared(request.caller.name):
@@ -390,7 +388,6 @@ class Schedules:
         return late
 
     def _number(self, model: str, now: float) -> None:
-        """Write down every request's place and expected wait."""
         if queue := self._queues.waiting.get(model):
             usual = QueuedRequest(Caller(""), model, Cost(), queue.usual(), weight=0.0)
             schedule = self._schedule(usual, len(queue) - 1, now)
@@ -400,7 +397,7 @@ class Schedules:
             self._numbered[model] = now
 
     def _schedule(self, request: QueuedRequest, ahead: int, now: float) -> Schedule:
-        """The schedule of requests like this one, for so many places at least."""
+        # The schedule of requests like this one, for so many places at least.
         model = request.model
         size = request.usual.prompt + request.usual.completion if self._pool.counts_tokens(model) else 0
         is_over = self._shares.is_over(request.caller.name, model, request.weight, now)
@@ -414,7 +411,7 @@ class Schedules:
         return known
 
     def _look_ahead(self, request: QueuedRequest, ahead: int, now: float, kinds: int) -> Schedule:
-        """Simulate what is to come, for all places of a queue and some more."""
+        # Simulate what is to come, for all places of a queue and some more.
         queue = self._queues.of(request.model)
         length = max(ahead + 1, len(queue))
         count = length + max(_MORE_PLACES, length // 4) if queue else ahead + 1

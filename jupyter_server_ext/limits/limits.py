@@ -127,7 +127,7 @@ class LimitScope:
 
 
 def _tokens(need: Need, counter: Counter) -> int:
-    """What to take: of an estimate never more than an empty window holds, or it could never pass."""
+    # What to take: of an estimate never more than an empty window holds, or it could never pass.
     if counter.limit == 0:
         return 1
     tokens = need.prompt + need.completion
@@ -393,7 +393,7 @@ def in_words(seconds: float) -> str:
 
 
 def _exceeded(refusals: Sequence[_Refusal]) -> LimitExceeded:
-    """The refusal that lasts longest: before its end nothing else matters."""
+    # The refusal that lasts longest: before its end nothing else matters.
     worst = max(refusals, key=attrgetter("wait"))
     if math.isinf(worst.wait):
         return LimitExceeded(worst.sentence)

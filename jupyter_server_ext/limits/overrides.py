@@ -187,7 +187,6 @@ class LimitOverrides:
         self._apply_overrides()
 
     async def _catch_up(self) -> None:
-        """Apply what another gateway has written."""
         self._take_over(await self.ledger.ask(lambda store: store.decided(_NAME)))
 
     def _take_over(self, kept: str) -> None:
@@ -219,7 +218,7 @@ def with_changes(settings: Settings, changes: Mapping[str, Any]) -> Settings:
 
 
 def _merged(old: Mapping[str, Any], new: Mapping[str, Any]) -> Overrides:
-    """Both, the new one where they differ; objects are merged."""
+    # Both, the new one where they differ; objects are merged.
     changes = dict(old)
     for name, value in new.items():
         both = isinstance(value, dict) and isinstance(old.get(name), dict)

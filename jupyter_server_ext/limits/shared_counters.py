@@ -241,7 +241,7 @@ class RedisCounters:
         return None not in [await self._wipe("forget", scope, f"{escaped}/*") for _ in range(2)]
 
     async def _wipe(self, kind: str, what: str, pattern: str) -> set[str] | None:
-        """Delete counters in Redis and at all gateways; which had something to forget, None if Redis is away."""
+        # Delete counters in Redis and at all gateways; which had something to forget, None if Redis is away.
         # To be done twice: a gateway that the news has not reached reports anew what is gone from Redis.
         self.on_news(kind, what)
         await self._redis.publish(kind, what)
@@ -342,7 +342,7 @@ class RedisCounters:
     def _read_take(
         self, demands: Sequence[Demand], shared: Sequence[Demand], reply: Any
     ) -> list[Charge] | list[Shortfall]:
-        """Charges or shortfalls by the reply to a take; remembered before anything else is asked."""
+        # Charges or shortfalls by the reply to a take; remembered before anything else is asked.
         now = reply[1]
         if not reply[0]:
             shortfalls = []
@@ -367,7 +367,7 @@ class RedisCounters:
         return count
 
     def _undo(self, got: list[Charge] | list[Shortfall]) -> None:
-        """Give back what was taken for a caller that has gone meanwhile."""
+        # Give back what was taken for a caller that has gone meanwhile.
         for charge in got:
             if isinstance(charge, Charge):
                 self.change(charge, 0)
@@ -383,7 +383,6 @@ class RedisCounters:
         return shortfalls or [self.add(counter, amount) for counter, amount in demands]
 
     def _mark(self, counter: Counter) -> None:
-        """Report a change to Redis soon."""
         if counter.seconds or counter.limit is not None:
             self._dirty[f"{self._start}{counter.id}"] = None
             self._redis.changed()
@@ -394,7 +393,7 @@ def _span(counter: Counter) -> int:
 
 
 def _grain(counter: Counter) -> int:
-    """The length of a slot in µs; 1 keeps every time."""
+    # The length of a slot in µs; 1 keeps every time.
     if counter.grain:
         return int(counter.grain * MICROSECONDS)
     if counter.limit is None:
@@ -403,7 +402,7 @@ def _grain(counter: Counter) -> int:
 
 
 def _slot(counter: Counter, now: int) -> int:
-    """The end of the slot of a moment; what is in flight has only one."""
+    # The end of the slot of a moment; what is in flight has only one.
     if not counter.seconds:
         return 0
     grain = _grain(counter)

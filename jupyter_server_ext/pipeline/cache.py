@@ -52,7 +52,7 @@ def cache_key(request: ChatRequest, tenant: str) -> str:
 
 
 def _digest(text: Any) -> str:
-    """What stands for a large field of which only the JSON is known."""
+    # What stands for a large field of which only the JSON is known.
     return hashlib.sha256(memoryview(text)).hexdigest()
 
 
@@ -201,7 +201,7 @@ class _Flight(Generic[T]):
     task: asyncio.Task[None] | None = None
 
     def tell(self) -> None:
-        """Wake all listeners; the next news needs a new event, for those who come back to wait."""
+        # Wake all listeners; the next news needs a new event, for those who come back to wait.
         self.news.set()
         self.news = asyncio.Event()
 
@@ -260,7 +260,7 @@ class SingleFlight(Generic[T]):
             failures += 1
 
     async def _listen(self, key: str, flight: _Flight[T]) -> AsyncGenerator[T, None]:
-        """What the flight brings, from its start."""
+        # What the flight brings, from its start.
         flight.listeners += 1
         at = 0
         while at < len(flight.pieces) and self._is_news(flight.pieces[at]):
@@ -299,7 +299,7 @@ class SingleFlight(Generic[T]):
         return flight
 
     async def _leave(self, key: str, flight: _Flight[T]) -> None:
-        """Stop listening; the last one waits until the flight has been called off."""
+        # Stop listening; the last one waits until the flight has been called off.
         flight.listeners -= 1
         if flight.listeners or flight.over or flight.task is None:
             return
@@ -403,7 +403,7 @@ def _chunks(events: bytes) -> Iterator[dict[str, Any]]:
 
 
 def _add_choice(choices: dict[int, dict[str, Any]], piece: Json) -> None:
-    """Put what one event brings to the choice it is about."""
+    # Put what one event brings to the choice it is about.
     index = piece.get("index") or 0
     new = {"index": index, "message": {"role": "assistant", "content": None}, "finish_reason": None}
     choice = choices.setdefault(index, new)
@@ -449,14 +449,14 @@ def _add_calls(calls: list[dict[str, Any]], pieces: Sequence[Json]) -> None:
 
 
 def _add_function(function: dict[str, Any], piece: Json) -> None:
-    """A name comes whole, arguments in pieces."""
+    # A name comes whole, arguments in pieces.
     if piece.get("name"):
         function["name"] = piece["name"]
     _add_text(function, "arguments", piece.get("arguments") or "")
 
 
 def _add_text(of: dict[str, Any], name: str, text: str) -> None:
-    """Texts are joined at the end: each time would take ever longer."""
+    # Texts are joined at the end: each time would take ever longer.
     if not isinstance(text, str):
         raise TypeError(name)
     if of.get(name) is None:
@@ -465,7 +465,7 @@ def _add_text(of: dict[str, Any], name: str, text: str) -> None:
 
 
 def _joined(value: Any) -> Any:
-    """With texts in place of their pieces."""
+    # With texts in place of their pieces.
     if isinstance(value, _Texts):
         return "".join(value)
     if isinstance(value, dict):

@@ -249,7 +249,7 @@ class Gateway:
         context.answer = sending.result()
 
     async def _pass_on(self, context: RequestContext, parts: list[bytes] | None) -> AsyncGenerator[bytes]:
-        """Yields parts, which are kept in ``parts`` too, unless that is None."""
+        # Yields parts, which are kept in ``parts`` too, unless that is None.
         assert context.answer is not None  # noqa: S101 - it was sent
         async for part in context.answer.parts():
             if parts is not None:
@@ -400,7 +400,7 @@ class _Transports:
         self._offline: httpx.AsyncBaseTransport | None = None
 
     def network(self) -> httpx.AsyncBaseTransport:
-        """The way to real providers; loading it is a third of the gateway's start, which the offline model saves."""
+        # The way to real providers; loading it is a third of the gateway's start, which the offline model saves.
         if self._network is None:
             from jupyter_server_ext.upstream import ProviderTransport
 
@@ -408,7 +408,6 @@ class _Transports:
         return self._network
 
     def of(self, key: Key) -> httpx.AsyncBaseTransport:
-        """The one of a key."""
         if key.settings.provider != "offline":
             return self.network()
         if self._offline is None:
@@ -418,7 +417,6 @@ class _Transports:
         return self._offline
 
     async def close(self) -> None:
-        """Close the connections to providers."""
         if self._network is not None:
             await self._network.aclose()
 
@@ -429,7 +427,7 @@ async def _again(request: ChatRequest, answer: Cached, result: CacheResult) -> A
 
 
 async def _abandon(sending: asyncio.Task[Answer]) -> None:
-    """Stop a request whose caller has left, and close an answer that came too late to be given."""
+    # Stop a request whose caller has left, and close an answer that came too late to be given.
     sending.cancel()
     with contextlib.suppress(asyncio.CancelledError, RsqlGatewayError):
         answer = await sending

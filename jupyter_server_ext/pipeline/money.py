@@ -107,12 +107,12 @@ def is_free(provider: str) -> bool:
 
 
 def _per_token(usd_per_million: float) -> int:
-    """Thousandths of a nano-dollar per token."""
+    # Thousandths of a nano-dollar per token.
     return round(usd_per_million * 1_000_000)
 
 
 def _published(model: str, provider: str) -> Price | None:
-    """What ``genai-prices`` says; its data come with the package, so nothing is fetched."""
+    # What ``genai-prices`` says; its data come with the package, so nothing is fetched.
     # The import takes half a second; see ``Prices.warm``.
     from genai_prices import Usage as PublishedUsage
     from genai_prices import calc_price
@@ -262,7 +262,7 @@ class Budgets:
                 self._counters.change(charge, hold.cost or 0)
 
     def _of(self, caller: Caller) -> list[Counter]:
-        """All counters that concern a caller today; finding them anew costs more than counting."""
+        # All counters that concern a caller today; finding them anew costs more than counting.
         # Counters are named by day and month: at midnight all are other ones.
         if self._clock() >= self._day_ends or len(self._places) > _MOST_CALLERS:
             self._places.clear()
@@ -355,7 +355,7 @@ def _refusal(counter: Counter, spent: Spent, estimate: int, now: datetime) -> Li
 
 
 def _dollars(amount: int) -> str:
-    """Nano-dollars for people: cents, and parts of them where there are any."""
+    # Nano-dollars for people: cents, and parts of them where there are any.
     whole, _, parts = f"{amount / NANODOLLARS:.6f}".rstrip("0").partition(".")
     return f"${whole}.{parts.ljust(2, '0')}"
 

@@ -60,7 +60,6 @@ class RedisAnswers:
         await self._client.aclose()
 
     async def _look(self, name: str) -> tuple[bytes | None, int]:
-        """The answer, and its milliseconds."""
         async with self._client.pipeline(transaction=False) as pipe:
             pipe.get(name)
             pipe.pttl(name)
@@ -71,7 +70,7 @@ class RedisAnswers:
         return f"{self._prefix}:answer:{key}"
 
     async def _ask(self, question: Callable[[], Awaitable[Any]]) -> Any:
-        """The reply of Redis; None when it is away, and then no question is put for a while."""
+        # The reply of Redis; None when it is away, and then no question is put for a while.
         # What comes too late is still received, as a connection that is broken off is never made.
         now = asyncio.get_running_loop().time()
         if now < self._away_until:
@@ -147,7 +146,7 @@ class RedisLocks:
                 self._waiting.pop(key, None)
 
     def _end(self, key: str, mark: str, lock: DistributedLock) -> None:
-        """Let others have the name, or know that it was answered."""
+        # Let others have the name, or know that it was answered.
         milliseconds = self._milliseconds if lock.is_answered else 0
         args = (self._redis.instance, self._redis.channel, mark, milliseconds)
         self._ended[key] = Call("settle", [self._redis.live_key, key], args)

@@ -119,7 +119,6 @@ def spread_client_of(address: RedisAddress) -> Redis | RedisCluster:
 
 
 def _through_sentinel(address: RedisAddress, options: dict[str, Any]) -> Redis:
-    """A client of the master, which the sentinels name."""
     from redis.asyncio.sentinel import Sentinel, SentinelConnectionPool
 
     class Pool(SentinelConnectionPool):
@@ -214,7 +213,7 @@ class ScriptConnection:
             await self._client.connection_pool.release(connection)
 
     async def _again(self, calls: Sequence[Call], replies: list[Any]) -> list[Any]:
-        """Repeat the calls of scripts that Redis has forgotten; they have done nothing yet."""
+        # Repeat the calls of scripts that Redis has forgotten; they have done nothing yet.
         await self.open()
         places = [place for place, reply in enumerate(replies) if _is_unknown(reply)]
         again = await self._exchange([self._command(calls[place]) for place in places])
@@ -226,7 +225,7 @@ class ScriptConnection:
         return ("EVALSHA", self._hashes[call.script], len(call.keys), *call.keys, *call.args)
 
     async def _exchange(self, commands: Sequence[tuple[str | int | bytes, ...]]) -> list[Any]:
-        """Replies, of which some may be errors."""
+        # Replies, of which some may be errors.
         from hiredis import pack_command
         from redis.exceptions import ResponseError
 
@@ -257,7 +256,6 @@ class _LateAlarm:
         self._wait()
 
     def stop(self) -> None:
-        """What was waited for has come."""
         self._alarm.cancel()
 
     def _wait(self) -> None:
@@ -288,7 +286,7 @@ def _is_unknown(reply: Any) -> bool:
 
 
 def _good(replies: list[Any]) -> list[Any]:
-    """The replies, or the first failure among them."""
+    # The replies, or the first failure among them.
     for reply in replies:
         if isinstance(reply, failures()):
             raise reply

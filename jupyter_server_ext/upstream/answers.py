@@ -70,7 +70,7 @@ class Answer(httpx.AsyncByteStream, ABC):
 
     @property
     def _usage_is_known(self) -> bool:
-        """Whether its usage is known at least roughly; else the reservation counts."""
+        # Whether its usage is known at least roughly; else the reservation counts.
         return self.began
 
     @property
@@ -172,7 +172,7 @@ class Answer(httpx.AsyncByteStream, ABC):
         """Read up to the first content."""
 
     def _public(self, error: bytes) -> bytes:
-        """A provider's error with the key's public id in place of the key, should it repeat that."""
+        # A provider's error with the key's public id in place of the key, should it repeat that.
         key = self._lease.key
         secret = key.settings.key.reveal()
         return error.replace(secret.encode(), key.id.encode()) if len(secret) >= _SHORTEST_SECRET else error
@@ -293,7 +293,7 @@ class StreamAnswer(Answer):
         return b"".join(b"data: " + data + b"\n\n" for data in [*ends, b"[DONE]"])
 
     async def _begin(self, response: httpx.Response) -> Failure | None:
-        """Read up to the first content; what comes before it is passed on with it, or never."""
+        # Read up to the first content; what comes before it is passed on with it, or never.
         reader = self._reader
         self._watch = _StallTimer(response, *self._patience)
         self._chunks = aiter(_stream_of(response))
@@ -324,7 +324,6 @@ class StreamAnswer(Answer):
         )
 
     async def _next(self) -> bytes:
-        """What arrives next; nothing at the end."""
         if self._reader.done:
             return b""
         assert self._chunks is not None  # noqa: S101 - set by _begin
@@ -350,7 +349,7 @@ class BodyAnswer(Answer):
 
     @property
     def _usage_is_known(self) -> bool:
-        """A body that did not arrive may have been written all the same."""
+        # A body that did not arrive may have been written all the same.
         return bool(self._body)
 
     async def parts(self) -> AsyncIterator[bytes]:
@@ -402,11 +401,9 @@ class _StallTimer:
         self._since = math.inf
 
     def text_came(self) -> None:
-        """The stream has brought something."""
         self._waited = 0.0
 
     def stop(self) -> None:
-        """End the timer."""
         if self._timer is not None:
             self._timer.cancel()
 

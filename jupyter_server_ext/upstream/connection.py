@@ -95,7 +95,7 @@ class ProviderTransport(httpx.AsyncBaseTransport):
                 await transport.aclose()
 
     def _kept(self, origin: Origin) -> _Connection | None:
-        """The connection that was used last, as the others can then grow old."""
+        # The connection that was used last, as the others can then grow old.
         kept = self._idle.get(origin)
         while kept:
             connection = kept.pop()
@@ -188,7 +188,7 @@ class _Connection(asyncio.Protocol):
             self._reply.cut(httpx.ReadError(str(error)) if error else None)
 
     def finished(self) -> bool:
-        """Whether the reply has been read and the connection can be used again."""
+        # Whether the reply has been read and the connection can be used again.
         reply = self._reply
         if reply is None or not reply.complete:
             return False
@@ -200,7 +200,7 @@ class _Connection(asyncio.Protocol):
         return not self._transport.get_write_buffer_size()
 
     def abort(self) -> None:
-        """Close at once; a read under way ends."""
+        # Close at once; a read under way ends.
         reply, self._reply = self._reply, None
         if reply is not None:
             reply.cut(httpx.ReadError("The connection was closed here."))
@@ -237,7 +237,7 @@ class _Body(httpx.AsyncByteStream):
         await self.aclose()
 
     async def aclose(self) -> None:
-        """Keep the connection, or close it if the reply has not ended."""
+        # Keep the connection, or close it if the reply has not ended.
         connection, self._connection = self._connection, None
         if connection is not None:
             if connection.finished():
@@ -384,7 +384,6 @@ class HttpReply:
             self._wake()
 
     def _measure(self, status: int) -> None:
-        """How the body's end is known."""
         measures = [name for name, _ in self.headers if name in {b"content-length", b"transfer-encoding"}]
         codings = b",".join(value for name, value in self.headers if name == b"transfer-encoding").strip().lower()
         if codings not in {b"", b"chunked"}:

@@ -283,7 +283,6 @@ def broken(error: httpx.HTTPError) -> Failure:
 
 
 def _way(error: BaseException) -> str:
-    """In which way there was no connection."""
     cause = error.__cause__
     if isinstance(cause, socket.gaierror):
         return "dns: the name is not known"
@@ -299,14 +298,13 @@ def _way(error: BaseException) -> str:
 
 
 def _is_page(status: int, body: bytes) -> bool:
-    """Whether a proxy or a firewall answers in the provider's place: APIs name a forbidden key in JSON."""
+    # Whether a proxy or a firewall answers in the provider's place: APIs name a forbidden key in JSON.
     if _PAGE.match(body):
         return True
     return status == 403 and not body.lstrip().startswith((b"{", b"["))
 
 
 def _again_in(message: str, body: bytes) -> float | None:
-    """Seconds from the words of an error."""
     found = _AGAIN_IN.search(message) or _AGAIN_IN.search(body[:4000].decode("utf-8", "replace"))
     return duration(found[1]) if found else None
 
@@ -336,7 +334,7 @@ def _kind_of(status: int, error: _ErrorFields, codes: Mapping[str, str]) -> Kind
 
 
 def _read(body: bytes) -> _ErrorFields:
-    """An error in any of the shapes that providers use."""
+    # An error in any of the shapes that providers use.
     try:
         reply = msgspec.json.decode(body)
     except (ValueError, RecursionError):

@@ -50,7 +50,7 @@ class Log:
             _logger().error(event, **fields)
 
     def _is_due(self, event: str, fields: dict[str, Any]) -> bool:
-        """Whether a line is to be written; it then says how many were left out."""
+        # Whether a line is to be written; it then says how many were left out.
         now = self._clock()
         same = event, *((name, str(value)) for name, value in fields.items() if name not in _OF_ONE)
         since, left_out = self._known.get(same, (-_AGAIN_AFTER, 0))
@@ -93,7 +93,7 @@ def _as_text_or_json(logger: WrappedLogger, level: str, line: EventDict) -> Any:
 
 
 def _quoted(value: object) -> str:
-    """A value on one line, in quotes where it holds more than a word."""
+    # A value on one line, in quotes where it holds more than a word.
     text = str(value)
     plain = text.isprintable() and text and not any(sign in text for sign in ' "=')
     return text if plain else json.dumps(text, ensure_ascii=False)

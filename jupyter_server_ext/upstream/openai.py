@@ -129,14 +129,14 @@ class OpenAIProvider:
         return classify(status, body, until, self._preset.error_codes)
 
     def _reset(self, headers: Mapping[str, str], body: bytes) -> float | None:
-        """Seconds until a limit that has no name of its own is reset, as OpenRouter and Together tell it."""
+        # Seconds until a limit that has no name of its own is reset, as OpenRouter and Together tell it.
         if headers.get("x-ratelimit-remaining", "0") == "0" and "x-ratelimit-reset" in headers:
             return self._seconds(headers["x-ratelimit-reset"], headers)
         found = _RESET.search(body[:_MOST_READ])
         return self._seconds(found[1].decode(), headers) if found else None
 
     def _seconds(self, value: str | None, headers: Mapping[str, str]) -> float | None:
-        """Seconds from now until a length of time is over, or an instant reached."""
+        # Seconds from now until a length of time is over, or an instant reached.
         if value is None:
             return None
         seconds = duration(value)
@@ -157,7 +157,7 @@ class OpenAIProvider:
         return Rate(names.unit, int(most), int(left), duration(reset), rounding, window)
 
     def _until(self, instant: float | None, headers: Mapping[str, str]) -> float | None:
-        """Seconds to an instant, by the provider's clock where it has one: this machine's may be wrong."""
+        # Seconds to an instant, by the provider's clock where it has one: this machine's may be wrong.
         if instant is None:
             return None
         said_at = _unix(headers.get("date", ""))
@@ -166,7 +166,7 @@ class OpenAIProvider:
 
 
 def _request(url: httpx.URL, names: list[tuple[bytes, bytes]], body: bytes) -> httpx.Request:
-    """A request with the credentials in ``names``. With a stream, httpx takes the headers as they are."""
+    # A request with the credentials in ``names``. With a stream, httpx takes the headers as they are.
     headers = [(b"Host", url.netloc), *_HEADERS, (b"Content-Length", b"%d" % len(body)), *names]
     return httpx.Request("POST" if body else "GET", url, headers=headers, stream=httpx.ByteStream(body))
 

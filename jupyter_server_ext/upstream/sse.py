@@ -104,7 +104,7 @@ def _read_usage(raw: msgspec.Raw) -> ReportedUsage:
 
 
 def _count(value: Any) -> int | None:
-    """A number of tokens; some write whole ones as ``12.0``."""
+    # A number of tokens; some write whole ones as ``12.0``.
     if value is None:
         return None
     if isinstance(value, float) and value.is_integer():
@@ -288,7 +288,7 @@ class EventReader:
             self.tail.append(Held(data, brings_choice=True))
 
     def _lines(self, data: bytes) -> bytes:
-        """With line feeds at the ends of lines, of whatever kind they are."""
+        # With line feeds at the ends of lines, of whatever kind they are.
         self.size += len(data)
         if self.size > _LONGEST_STREAM:
             raise Malformed
@@ -301,14 +301,14 @@ class EventReader:
         return data
 
     def _wait(self, data: bytes) -> bytes:
-        """Keep the beginning of an event until its end comes."""
+        # Keep the beginning of an event until its end comes.
         self._rest += data
         if len(self._rest) > _LONGEST_EVENT:
             raise Malformed
         return b""
 
     def _passes(self, event: bytes) -> bool:
-        """Read one event; whether it is passed on at once."""
+        # Read one event; whether it is passed on at once.
         if not event.isascii() and not self._is_text(event):
             return False
         data = _data_of(event)
@@ -341,13 +341,13 @@ class EventReader:
         return True
 
     def _damage(self) -> None:
-        """An event is left out; before the first text, or again and again, that is the end."""
+        # An event is left out; before the first text, or again and again, that is the end.
         self.damaged += 1
         if not self.pieces or self.damaged > _MOST_DAMAGED:
             raise Malformed
 
     def _count(self, reply: Completion) -> bool:
-        """Count what it brings; False when it ends the answer, or tells the usage, and brings nothing else."""
+        # Count what it brings; False when it ends the answer, or tells the usage, and brings nothing else.
         reported = reply.reported()
         if reported is not None:
             self.reported = reported

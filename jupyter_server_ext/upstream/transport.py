@@ -148,7 +148,7 @@ class KeyRotatingTransport(httpx.AsyncBaseTransport):
         raise self._last_error(job, plan)
 
     def _last_error(self, job: Job, plan: RetryPlan) -> RsqlGatewayError:
-        """Why no try gave an answer; a copy, as a raised error keeps the frame that keeps the plan."""
+        # Why no try gave an answer; a copy, as a raised error keeps the frame that keeps the plan.
         error = copy(plan.error)
         if isinstance(error, NoCapacity) and job.trace.failed:  # the next free key may be another than the refused one
             wait = self._queue.eta(self._queued_request(job, job.request.model))
@@ -156,7 +156,7 @@ class KeyRotatingTransport(httpx.AsyncBaseTransport):
         return error
 
     def _can_serve(self, model: str) -> frozenset[str]:
-        """Keys that serve a model, now or after a cool-down."""
+        # Keys that serve a model, now or after a cool-down.
         return frozenset(key.id for key in self._pool.keys if key.serves(model) and not (key.paused or key.retired))
 
     async def lease_now(self, job: Job) -> bool:
@@ -239,7 +239,7 @@ class KeyRotatingTransport(httpx.AsyncBaseTransport):
             job.queued = None
 
     def _soonest(self, job: Job, plan: RetryPlan) -> str:
-        """The first model that can start soon; if none can, the one that can start first."""
+        # The first model that can start soon; if none can, the one that can start first.
         models = plan.models
         if len(models) == 1 or job.lease is not None:
             return models[0]
@@ -253,7 +253,6 @@ class KeyRotatingTransport(httpx.AsyncBaseTransport):
         return min(waits, key=lambda row: row[0])[1]
 
     async def _attempt(self, job: Job, lease: Lease, started: Callable[[], object]) -> Answer | Failure:
-        """Try once, with this key."""
         trace = job.trace
         trace.attempts += 1
         trace.key, trace.model, trace.upstream_start = lease.key.id, lease.model, lease.at
@@ -301,7 +300,7 @@ class KeyRotatingTransport(httpx.AsyncBaseTransport):
         )
 
     def _patience(self, job: Job, model: str) -> float:
-        """Seconds that a stream's first content, or a whole body, may take."""
+        # Seconds that a stream's first content, or a whole body, may take.
         if not job.request.stream:
             return self._settings.answer_timeout_seconds
         if job.fallbacks and model != job.fallbacks[-1]:
@@ -309,7 +308,6 @@ class KeyRotatingTransport(httpx.AsyncBaseTransport):
         return self._settings.first_byte_timeout_seconds
 
     def _on_key_failure(self, lease: Lease, request: ChatRequest, failure: Failure) -> None:
-        """What the failure means for the key."""
         # Many providers have no embeddings, and say so in their own ways. That must cost nobody the key: only limits
         # do.
         if failure.consequence.request != "give up":  # else the caller's own fault
@@ -358,7 +356,6 @@ class KeyRotatingTransport(httpx.AsyncBaseTransport):
         return provider
 
     def _job_of(self, request: httpx.Request) -> Job:
-        """A job for a request that comes from a plain client."""
         try:
             body: Any = msgspec.json.decode(request.content)
             model = body["model"]

@@ -144,12 +144,12 @@ class Expectation:
         self._learn_rate(request, model, usage.prompt_tokens)
 
     def _like(self, caller: str, model: str) -> Lengths | None:
-        """The answers to this caller; those to everybody, where these are few."""
+        # The answers to this caller; those to everybody, where these are few.
         seen = self._answers.get((model, caller))
         return seen if seen is not None and len(seen) >= _ENOUGH else self._answers.get((model, ""))
 
     def _prompt(self, model: str, length: int) -> int:
-        """By the highest rate of prompts about as long: short ones have a higher one, as each message costs more."""
+        # By the highest rate of prompts about as long: short ones have a higher one, as each message costs more.
         rates = self._rates.get(model)
         known = rates.get(length.bit_length()) if rates else None
         if known is not None:
@@ -157,7 +157,7 @@ class Expectation:
         return int(length * (max(rates.values()) if rates else 1 / _CHARACTERS_PER_TOKEN)) + _SPARE
 
     def _learn_rate(self, request: ChatRequest, model: str, prompt_tokens: int) -> None:
-        """Follow a higher rate at once and a lower one slowly."""
+        # Follow a higher rate at once and a lower one slowly.
         length = length_of(request)
         if length > 0 and prompt_tokens > 0:
             seen = prompt_tokens / length
@@ -205,7 +205,7 @@ def may_have_media(request: ChatRequest) -> bool:
 
 
 def _input_length(texts: Any) -> int:
-    """Length of what is embedded: a text, tokens, or a list of either."""
+    # Length of what is embedded: a text, tokens, or a list of either.
     if isinstance(texts, str):
         return len(texts)
     if isinstance(texts, list):
@@ -263,7 +263,7 @@ def _can_be_prompt(tokens: int | None, request: ChatRequest) -> bool:
 
 
 def _can_be_answer(tokens: int | None, written: int, request: ChatRequest) -> bool:
-    """``written`` is the estimate, of four characters each: as bytes, sixteen times as many."""
+    # ``written`` is the estimate, of four characters each: as bytes, sixteen times as many.
     if tokens is None or tokens < 0:
         return False
     asked = asked_tokens(request)

@@ -131,7 +131,7 @@ class TravelMargin:
 
     @property
     def _is_prompt(self) -> bool:
-        """Whether answers often come within it."""
+        # Whether answers often come within it.
         return self._prompt > _OFTEN_PROMPT
 
     @property
@@ -348,7 +348,6 @@ class Charging:
         return next(iter(self._opening)).taken if self._opening else 0.0
 
     def _judge(self, now: float) -> None:
-        """Find the one way of counting that fits."""
         are_over = all(self._opening.values())
         readings = [reading for reading in self._readings if are_over or reading.at + _TRAVEL <= now]
         if self._configured != "unknown" or len(readings) < (_ENOUGH if len(self._opening) > 1 else 1):
@@ -372,13 +371,12 @@ class Charging:
         self._gives_back |= "asked" in kinds and "asked" not in fits and bool(fits)
 
     def _opened(self, entry: WindowEntry, end: tuple[Cost, float] | None) -> _Opening:
-        """What is known of a request: its cost, or the most that it may cost."""
+        # What is known of a request: its cost, or the most that it may cost.
         is_known = self._unit == "requests" or (end is not None and end[0].known)
         cost = end[0] if end is not None and is_known else Cost(entry.prompt, entry.amount - entry.prompt)
         return _Opening(entry, cost, end[1] if end is not None else math.inf, is_known)
 
     def _parts(self, kind: Charges, entry: WindowEntry, cost: Cost) -> tuple[int, int]:
-        """What a request takes at its admission and at its end."""
         whole = cost.of(self._unit)
         if kind == "late":
             return 0, whole
@@ -393,7 +391,6 @@ class Charging:
         made: Callable[[_UseReading], tuple[float, float]],
         opened: Iterable[_Opening],
     ) -> bool:
-        """Whether a reading is within the bounds of one way of counting."""
         soonest, latest = made(reading)
         surely: list[tuple[float, int]] = []  # what was counted by then, and when at the earliest
         most = 0.0
@@ -415,7 +412,7 @@ class Charging:
 
 
 def _lacking(taken: list[tuple[float, int]], rate: float, now: float) -> float:
-    """What a bucket lacks from which so much was taken at these times; with a rate of 0 the sum."""
+    # What a bucket lacks from which so much was taken at these times; with a rate of 0 the sum.
     lacking, before = 0.0, 0.0
     for at, amount in sorted(taken):
         lacking = max(0.0, lacking - rate * (at - before)) + amount

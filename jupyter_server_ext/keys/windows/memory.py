@@ -137,13 +137,12 @@ class MemoryWindows:
         return Grant(offer.key, cost, now, offer.windows, entries)
 
     def _room(self, window: RateWindow, now: float, excess: Excess = EXACT) -> float:
-        """How much can be taken of one window."""
         return window.room(now, excess)
 
     def _fits(
         self, offer: Offer, cost: Cost, now: float, reservations: Sequence[Reservation] = ()
     ) -> tuple[tuple[float, float], float]:
-        """Headroom after taking ``cost``, in the tightest window and in all, and the wait until it can be taken."""
+        # Headroom after taking ``cost``, in the tightest window and in all, and the wait until it can be taken.
         tightest, together, wait = math.inf, 0.0, 0.0
         for spec in offer.windows:
             window = self.window(spec)
@@ -186,7 +185,7 @@ class MemoryWindows:
 
 
 def _delays(window: RateWindow, amount: int, reservations: Sequence[Reservation], now: float) -> bool:
-    """Whether the head of a queue would wait longer for this window if so much were taken of it now."""
+    # Whether the head of a queue would wait longer for this window if so much were taken of it now.
     for one in reservations:
         if window.spec.id in one.needs and one.by < now + SURELY_OVER * window.spec.seconds:
             amount += one.needs[window.spec.id]
@@ -239,7 +238,7 @@ class Semaphore:
         return min(self._ends(now), default=self._mean_seconds / self.limit)
 
     def _ends(self, now: float) -> list[float]:
-        """Seconds until each slot is free: as long as answers usually take, and longer for one that takes longer."""
+        # Seconds until each slot is free: as long as answers usually take, and longer for one that takes longer.
         mean = self._mean_seconds
         late = [now - entry.taken - mean for entry in self._taken]
         estimated = [max(-seconds, _LONGER * seconds, _SOON * mean) for seconds in late]

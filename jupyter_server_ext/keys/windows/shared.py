@@ -137,7 +137,7 @@ class RedisWindows(MemoryWindows):
     def _in_order(
         self, offers: Sequence[Offer], cost: Cost, now: float, reservations: Sequence[Reservation]
     ) -> tuple[list[Offer], Refused]:
-        """Keys that have room as far as is known, the one with most first, and when the others will."""
+        # Keys that have room as far as is known, the one with most first, and when the others will.
         fitting: list[tuple[tuple[float, float], int, Offer]] = []
         soonest = Refused(math.inf)
         for place, offer in enumerate(offers):
@@ -171,7 +171,7 @@ class RedisWindows(MemoryWindows):
         caller: str,
         reply: Any,
     ) -> Grant | Refused:
-        """The grant or refusal by the reply to a lease; remembered before anything else is asked."""
+        # The grant or refusal by the reply to a lease; remembered before anything else is asked.
         seen = [(name, others) for name, others in zip(call.keys[1:], reply[2:], strict=True) if others >= 0]
         self._learn(seen)
         now = self._clock()
@@ -204,7 +204,7 @@ class RedisWindows(MemoryWindows):
         return calls
 
     def _learn(self, used: Iterable[tuple[str, int]]) -> bool:
-        """Take what the others use; whether that is less of anything than before."""
+        # Take what the others use; whether that is less of anything than before.
         less = False
         for name, amount in used:
             if name in self._names:
@@ -251,7 +251,6 @@ class RedisWindows(MemoryWindows):
         return self._share(f"{self._redis.prefix}k:{window.spec.id}", window) - window.used
 
     def _share(self, name: str, window: RateWindow) -> float:
-        """What this gateway alone may use of a window."""
         number, instances = self._redis.losses, self._redis.instances
         share = window.limit / instances
         over = self._lost_at + (window.spec.seconds + 1.0 if window.spec.seconds else _PATIENCE)

@@ -229,7 +229,7 @@ class UsageLog:
         return longest
 
     def _expiry(self, entry: WindowEntry, now: float) -> float:
-        """When an entry will be let go, if it travels for as long as it may."""
+        # When an entry will be let go, if it travels for as long as it may.
         if entry.expires < math.inf:
             return entry.expires
         return self.end(max(now, min(now, entry.sent) + self._margin.seconds))

@@ -314,11 +314,11 @@ class TimeWindow:
         return WindowReport(used, self._log.others, self.limit, wait, *learnt)
 
     def _counts_now(self, now: float) -> int:
-        """What counts now; of a bucket, what it lacks."""
+        # What counts now; of a bucket, what it lacks.
         return math.ceil(self.limit - self.room(now)) if self.is_bucket else self._log.used + self.siblings
 
     def _advance(self, now: float) -> None:
-        """Let go what has expired, and take as counted what has travelled for too long to wait for its answer."""
+        # Let go what has expired, and take as counted what has travelled for too long to wait for its answer.
         log = self._log
         while log.in_flight and not self._counts_at_end:
             entry = next(iter(log.in_flight))
@@ -340,7 +340,7 @@ class TimeWindow:
         self._bound.change(entry, more, now)
 
     def _change_from_now(self, entry: WindowEntry, cost: Cost, now: float) -> None:
-        """The prompt stays where it was counted; the answer counts from now."""
+        # The prompt stays where it was counted; the answer counts from now.
         included = entry.prompt - cost.prompt if self._bound.is_from(entry) else 0  # its prompt was in the header
         self._bound.correct(entry, cost.prompt + included - entry.amount, now)
         self._bound.lower(cost.completion, now)
@@ -351,7 +351,7 @@ class TimeWindow:
             self._log.add_over(WindowEntry.over(cost.completion, entry.taken, now, entry.caller), now)
 
     def _follow_charging(self, now: float) -> None:
-        """Act on what is learnt of the moment at which the provider counts, and of what it keeps."""
+        # Act on what is learnt of the moment at which the provider counts, and of what it keeps.
         if self._kept and not self.charging.may_keep:
             kept, self._kept = self._kept, []
             for entry, cost in kept:
