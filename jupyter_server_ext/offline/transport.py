@@ -49,7 +49,7 @@ def answer(request: OfflineRequest | None) -> str:
         from .sql import explain, reply
 
         return explain(request.sql, request.dialect) if request.task == "explain" else reply(request)
-    from .ask.describe import result_in_words
+    from .ask.notebook import result_in_words
     from .ask.reply import reply as ask_reply
     from .ask.study import study
 

@@ -1,20 +1,22 @@
-"""Code for a question over one frame: it is read as one about a table, and the query becomes code."""
+"""Code for a question over one frame: read as one about a table, its query becomes code (``libraries.toml``)."""
 
 from __future__ import annotations
 
 import re
+import tomllib
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, NamedTuple
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from sqlglot import exp
 
-from ..sql import NotUnderstood, laid_out, write
-from .libraries import PANDAS, POLARS, R, r_name, r_string
+from ..sql import NotUnderstood, day, laid_out, write
+from .notebook import r_name, r_string
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from .libraries import Library
     from .notebook import Language, Notebook
 
 _LEAD = re.compile(
@@ -32,6 +34,7 @@ _FUNCTIONS: dict[type[exp.Expr], str] = {
 _SIGNS: dict[type[exp.Expr], str] = {
     exp.EQ: "==", exp.NEQ: "!=", exp.LT: "<", exp.LTE: "<=", exp.GT: ">", exp.GTE: ">=",
 }  # fmt: skip
+_ONLY_SQL = "I can only write this as SQL"
 
 
 def computed(notebook: Notebook, question: str) -> tuple[Language, str, str]:
@@ -51,11 +54,18 @@ def computed(notebook: Notebook, question: str) -> tuple[Language, str, str]:
     language, notes = notebook.language_for(frame), " ".join(written.notes[:2])
     if language == "sql":
         return "sql", laid_out(written.query, "duckdb"), notes
-    python = POLARS if frame is not None and frame.is_polars else PANDAS
-    return language, code_of(written.query, R if language == "r" else python), notes
+    if any(written.query.args.get(part) for part in ("joins", "having")):
+        raise NotUnderstood(_ONLY_SQL)
+    library = "r" if language == "r" else "polars" if frame is not None and frame.is_polars else "pandas"
+    return language, "\n".join(_Writer(written.query, library).lines()), notes
 
 
-class Figure(NamedTuple):
+@cache
+def _libraries() -> dict[str, Any]:
+    return tomllib.loads(Path(__file__).with_name("libraries.toml").read_text(encoding="utf-8"))
+
+
+class _Figure(NamedTuple):
     """A figure: its name in the result, the function, and its column; ``rows`` counts rows and has none."""
 
     name: str
@@ -63,100 +73,82 @@ class Figure(NamedTuple):
     column: str = ""
 
 
-def code_of(query: exp.Select, library: Library) -> str:
-    """Code that computes what a query over one frame does, and shows it."""
-    if any(query.args.get(part) for part in ("joins", "having")):
-        raise NotUnderstood("I can only write this as SQL")
-    return "\n".join(_Writer(query, library).lines())
-
-
 @dataclass
 class _Writer:
-    """One query, written for one library."""
+    """One query over one frame, written for one library."""
 
     query: exp.Select
-    library: Library
+    library: str
+
+    def __post_init__(self) -> None:
+        self.is_r = self.library == "r"
+        self._name = r_name if self.is_r else repr
+        own = _libraries()[self.library]
+        self._templates = own if self.is_r else _libraries()["python"] | own
+        terms = [term for term in self.query.expressions if not isinstance(term, exp.Star)]
+        group, order = self.query.args.get("group"), self.query.args.get("order")
+        self.groups = [_column(term) for term in group.expressions] if group else []
+        self.figures = [_figure(term.unalias(), term.alias) for term in terms if term.find(exp.AggFunc)]
+        self.columns = [_column(term) for term in terms if not term.find(exp.AggFunc)]  # none for all of them
+        self.order = {_column(term.this): bool(term.args.get("desc")) for term in (order.expressions if order else ())}
+
+    def _write(self, step: str, **names: object) -> str:
+        template: str = self._templates[step]
+        return template.format_map(names)
+
+    def _function(self, name: str) -> str:
+        found: str = self._templates.get("functions", {}).get(name, name)
+        return found
 
     def lines(self) -> Iterator[str]:
         """The lines of code, the last of which shows the result."""
         frame, where = self.query.args["from_"].this.name, self.query.args.get("where")
-        rows = r_name(frame) if self.library is R else frame
-        load = self.library.templates.get("load", "")
-        plain = not (self.figures or self.columns or self.order)
+        rows, load = r_name(frame) if self.is_r else frame, self._templates.get("load", "")
         if where:
-            kept = self.library.write("filter", rows=rows, where=self.condition(where.this, rows))
-            if plain:
-                yield load + self.headed(kept)
+            kept = self._write("filter", rows=rows, where=self._condition(where.this, rows))
+            if not (self.figures or self.columns or self.order):
+                yield load + self._headed(kept)
                 return
-            yield load + self.library.write("assign", code=kept)
+            yield load + self._write("assign", code=kept)
             rows, load = "rows", ""
         if self.figures and not self.groups:
-            separator = "\n" if self.library is R else ", "
-            yield load + separator.join(self.figure(one, rows) for one in self.figures)
+            yield load + ("\n" if self.is_r else ", ").join(self._figure(one, rows) for one in self.figures)
             return
-        code = self.grouped(rows) if self.groups else self.chosen(rows)
-        yield from self.ordered(load + code)
+        yield from self._ordered(load + (self._grouped(rows) if self.groups else self._chosen(rows)))
 
-    @property
-    def groups(self) -> list[str]:
-        """The columns that make groups."""
-        group = self.query.args.get("group")
-        return [_column(term) for term in group.expressions] if group else []
-
-    @property
-    def figures(self) -> list[Figure]:
-        """The figures that are shown."""
-        return [_figure(term.unalias(), term.alias) for term in self.query.expressions if term.find(exp.AggFunc)]
-
-    @property
-    def columns(self) -> list[str]:
-        """The plain columns that are shown; none for all of them."""
-        shown = (term for term in self.query.expressions if not isinstance(term, exp.Star))
-        return [_column(term) for term in shown if not term.find(exp.AggFunc)]
-
-    @property
-    def order(self) -> list[tuple[str, bool]]:
-        """The columns of the result to order by, and whether each goes down."""
-        order = self.query.args.get("order")
-        return [(_column(term.this), bool(term.args.get("desc"))) for term in (order.expressions if order else ())]
-
-    def headed(self, code: str) -> str:
-        """As many rows as are wanted."""
+    def _headed(self, code: str) -> str:
         limit = self.query.args.get("limit")
-        return self.library.write("head", code=code, n=limit.expression.name) if limit else code
+        return self._write("head", code=code, n=limit.expression.name) if limit else code
 
-    def figure(self, figure: Figure, rows: str) -> str:
-        """One figure of all rows."""
+    def _figure(self, figure: _Figure, rows: str) -> str:
         if figure.function == "rows":
-            return self.library.write("rows", rows=rows)
-        step = figure.function if figure.function in self.library.templates else "figure"
-        return self.library.write(
-            step, rows=rows, c=self.library.name(figure.column), f=self.library.functions[figure.function]
-        )
+            return self._write("rows", rows=rows)
+        step = figure.function if figure.function in self._templates else "figure"
+        return self._write(step, rows=rows, c=self._name(figure.column), f=self._function(figure.function))
 
-    def chosen(self, rows: str) -> str:
+    def _chosen(self, rows: str) -> str:
         """The columns that are shown or ordered by."""
-        wanted = list(dict.fromkeys([*self.columns, *(name for name, _ in self.order)])) if self.columns else []
-        names, texts = ", ".join(map(self.library.name, wanted)), ", ".join(map(r_string, wanted))
-        code = self.library.write("columns", rows=rows, names=names, texts=texts) if wanted else rows
-        return self.library.write("distinct", code=code) if self.query.args.get("distinct") else code
+        wanted = list(dict.fromkeys([*self.columns, *self.order])) if self.columns else []
+        names, texts = ", ".join(map(self._name, wanted)), ", ".join(map(r_string, wanted))
+        code = self._write("columns", rows=rows, names=names, texts=texts) if wanted else rows
+        return self._write("distinct", code=code) if self.query.args.get("distinct") else code
 
-    def grouped(self, rows: str) -> str:
+    def _grouped(self, rows: str) -> str:
         """The figures of each group."""
-        if self.library is R:
+        if self.is_r:
             return self._aggregate(rows)
         keys, figures = _python_list(self.groups), self.figures
         if [one.function for one in figures] == ["rows"]:
-            return self.library.write("count by", rows=rows, keys=keys, name=repr(figures[0].name))
+            return self._write("count by", rows=rows, keys=keys, name=repr(figures[0].name))
         each = (
-            self.library.write(
+            self._write(
                 "rows by" if one.function == "rows" else "figure by",
                 label=one.name, name=repr(one.name), c=repr(one.column), key=repr(self.groups[0]),
-                f=self.library.functions.get(one.function),
+                f=self._function(one.function),
             )
             for one in figures
         )  # fmt: skip
-        return self.library.write("figures by", rows=rows, keys=keys, figures=", ".join(each))
+        return self._write("figures by", rows=rows, keys=keys, figures=", ".join(each))
 
     def _aggregate(self, rows: str) -> str:
         """R's ``aggregate`` computes one function of one or several columns; ``table`` counts rows."""
@@ -166,70 +158,65 @@ class _Writer:
             return f"as.data.frame(table({keys}), responseName = {r_string(self.figures[0].name)})"
         (function,) = functions if len(functions) == 1 else ("rows",)
         if function in {"rows", "count", "nunique"}:
-            raise NotUnderstood("I can only write this as SQL")
+            raise NotUnderstood(_ONLY_SQL)
         columns = [r_name(one.column) for one in self.figures]
         left = columns[0] if len(columns) == 1 else f"cbind({', '.join(columns)})"
         # A formula leaves out a row that lacks any of its columns; each column has gaps of its own.
         gaps = ", na.rm = TRUE, na.action = na.pass" if len(columns) > 1 else ""
-        keys, name = " + ".join(map(r_name, self.groups)), self.library.functions[function]
-        return f"aggregate({left} ~ {keys}, data = {rows}, FUN = {name}{gaps})"
+        keys = " + ".join(map(r_name, self.groups))
+        return f"aggregate({left} ~ {keys}, data = {rows}, FUN = {self._function(function)}{gaps})"
 
-    def ordered(self, code: str) -> Iterator[str]:
+    def _ordered(self, code: str) -> Iterator[str]:
         """The result in order, with as many rows as are wanted."""
-        names, downs = [name for name, _ in self.order], [down for _, down in self.order]
+        names, downs = list(self.order), list(self.order.values())
         if not names:
-            yield self.headed(code)
-        elif self.library is R:
+            yield self._headed(code)
+        elif self.is_r:
             labels = {one.name: one.column for one in self.figures if one.function != "rows"}
             by = [f"result${r_name(labels.get(name, name))}" for name in names]
             # xtfrm makes numbers of texts where only some terms go down.
             terms = by if all(downs) else [f"-xtfrm({c})" if down else c for c, down in zip(by, downs, strict=True)]
             yield f"result <- {code}"
-            yield self.headed(f"result[order({', '.join(terms)}{', decreasing = TRUE' if all(downs) else ''}), ]")
+            yield self._headed(f"result[order({', '.join(terms)}{', decreasing = TRUE' if all(downs) else ''}), ]")
         else:
             ways = {"ups": _python_list([not down for down in downs]), "downs": _python_list(downs)}
-            yield self.headed(self.library.write("order", code=code, names=_python_list(names), **ways))
+            yield self._headed(self._write("order", code=code, names=_python_list(names), **ways))
 
-    def condition(self, node: exp.Expr, rows: str) -> str:
+    def _condition(self, node: exp.Expr, rows: str) -> str:
         """A condition on rows."""
         if isinstance(node, exp.Connector):
             sign = " & " if isinstance(node, exp.And) else " | "
-            return sign.join(self._part(self.condition(one, rows)) for one in node.flatten())
+            return sign.join(self._part(self._condition(one, rows)) for one in node.flatten())
         if isinstance(node, exp.Paren):
-            return self.condition(node.this, rows)
+            return self._condition(node.this, rows)
         if isinstance(node, exp.Not) and isinstance(node.this, exp.Between):
             # The opposite of "between" would keep rows that lack the value.
-            low, high = (node.this.args[end] for end in ("low", "high"))
-            outside = exp.Or(
-                this=exp.LT(this=node.this.this, expression=low),
-                expression=exp.GT(this=node.this.this, expression=high),
-            )
-            return self.condition(outside, rows)
+            column, low, high = node.this.this, node.this.args["low"], node.this.args["high"]
+            below, above = exp.LT(this=column, expression=low), exp.GT(this=column, expression=high)
+            return self._condition(exp.Or(this=below, expression=above), rows)
         if isinstance(node, exp.Not):
-            return self.library.write("not", part=self.condition(node.this, rows))
+            return self._write("not", part=self._condition(node.this, rows))
         return self._compared(node, self._named(node.this, rows), rows)
 
     def _part(self, code: str) -> str:
-        return code if self.library is R and not {"&", "|"} & {*code} else self.library.write("part", part=code)
+        return code if self.is_r and not {"&", "|"} & {*code} else self._write("part", part=code)
 
     def _named(self, node: exp.Expr, rows: str) -> str:
-        return self.library.write("column", rows=rows, c=self.library.name(_column(node)))
+        return self._write("column", rows=rows, c=self._name(_column(node)))
 
     def _compared(self, node: exp.Expr, column: str, rows: str) -> str:
         if isinstance(node, exp.Is):
-            return self.library.write("missing", c=column)
+            return self._write("missing", c=column)
         if isinstance(node, exp.In) and node.expressions:
-            return self.library.write("in", c=column, values=", ".join(map(self.library.constant, node.expressions)))
+            return self._write("in", c=column, values=", ".join(map(self._constant, node.expressions)))
         if isinstance(node, exp.Between):
-            ends = {end: self.library.constant(node.args[end]) for end in ("low", "high")}
-            return self.library.write("between", c=column, **ends)
+            ends = {end: self._constant(node.args[end]) for end in ("low", "high")}
+            return self._write("between", c=column, **ends)
         if isinstance(node, exp.Like | exp.ILike):
             pattern = node.expression.name
             step = "ends" if pattern.startswith("%") else "starts"
             step = "contains" if pattern.startswith("%") and pattern.endswith("%") else step
-            return self.library.write(
-                step, c=column, text=self.library.constant(exp.Literal.string(pattern.strip("%")))
-            )
+            return self._write(step, c=column, text=self._constant(exp.Literal.string(pattern.strip("%"))))
         if type(node) not in _SIGNS:
             raise NotUnderstood("I can only write this condition as SQL")
         return f"{column} {_SIGNS[type(node)]} {self._other(node.expression, rows)}"
@@ -239,11 +226,17 @@ class _Writer:
         if isinstance(node, exp.Column):
             return self._named(node, rows)
         if not isinstance(node, exp.Subquery):
-            return self.library.constant(node)
+            return self._constant(node)
         figure = _figure(node.this.expressions[0].unalias(), "")
-        return self.library.write(
-            "overall", c=self._named(exp.column(figure.column), rows), f=self.library.functions[figure.function]
-        )
+        column = self._named(exp.column(figure.column), rows)
+        return self._write("overall", c=column, f=self._function(figure.function))
+
+    def _constant(self, node: exp.Expr) -> str:
+        if not node.is_string:
+            return node.name or str(node.this)
+        if self.library == "polars" and (one := day(node.name)):  # polars compares a date with no text
+            return f"pl.date({one.start.year}, {one.start.month}, {one.start.day})"
+        return r_string(node.name) if self.is_r else repr(node.name)
 
 
 def _python_list(values: Sequence[object]) -> str:
@@ -251,18 +244,18 @@ def _python_list(values: Sequence[object]) -> str:
     return repr(values[0] if len(values) == 1 else list(values))
 
 
-def _figure(node: exp.Expr, name: str) -> Figure:
+def _figure(node: exp.Expr, name: str) -> _Figure:
     if isinstance(node, exp.Count):
         distinct = node.find(exp.Distinct)
         if distinct:
-            return Figure(name, "nunique", _column(distinct.expressions[0]))
-        return Figure(name, "rows") if isinstance(node.this, exp.Star) else Figure(name, "count", _column(node.this))
+            return _Figure(name, "nunique", _column(distinct.expressions[0]))
+        return _Figure(name, "rows") if isinstance(node.this, exp.Star) else _Figure(name, "count", _column(node.this))
     if type(node) not in _FUNCTIONS:
-        raise NotUnderstood("I can only write this as SQL")
-    return Figure(name, _FUNCTIONS[type(node)], _column(node.this))
+        raise NotUnderstood(_ONLY_SQL)
+    return _Figure(name, _FUNCTIONS[type(node)], _column(node.this))
 
 
 def _column(node: exp.Expr) -> str:
     if not isinstance(node, exp.Column):
-        raise NotUnderstood("I can only write this as SQL")
+        raise NotUnderstood(_ONLY_SQL)
     return node.name

@@ -105,9 +105,9 @@ class _Error:
 
     def explained(self, entry: dict[str, Any], match: re.Match[str], language: str) -> str:
         """What an entry says of the error; an empty text where it needs what is not known."""
-        words = {name: (value or "").strip() for name, value in match.groupdict().items()} | self.fields
+        words = {name: (value or "").strip() for name, value in match.groupdict().items()} | self._fields
         if "find" in entry:
-            known = self.known(entry["find"])
+            known = self._names_of(entry["find"])
             name = words["name"]
             found = nearest(name, known, least=entry["near"]) if "near" in entry else name if name in known else None
             if found is None:
@@ -116,52 +116,49 @@ class _Error:
         said = f"{entry['what']} {entry.get('fix', '')}"
         if any(f"{{{name}}}" in said and not words[name] for name in ("columns", "R columns", "tables")):
             return ""
-        code = self._code(entry, words)
+        code: str = entry.get("code", "")
+        if "corrects" in entry:
+            code = self._corrected(words["name"], _filled(entry.get("by", "{found}"), words), entry["corrects"])
+        elif all(words[name] for name in ("df", "column") if f"{{{name}}}" in code):
+            code = _filled(code, words)
+        else:
+            code = ""
         block = f"\n\n```{'r' if language == 'r' else 'python'}\n{code}\n```" if code else ""
         return " ".join(_filled(said, words).replace(" .", ".").split()) + block
 
-    def _code(self, entry: dict[str, Any], words: dict[str, str]) -> str:
-        if "corrects" in entry:
-            return self._corrected(words["name"], _filled(entry.get("by", "{found}"), words), entry["corrects"])
-        code: str = entry.get("code", "")
-        needed = {name for name in ("df", "column") if f"{{{name}}}" in code}
-        return _filled(code, words) if all(words[name] for name in needed) else ""
-
     @cached_property
-    def fields(self) -> dict[str, str]:
+    def _fields(self) -> dict[str, str]:
         """What the words of an entry may name besides the groups of its pattern."""
-        frames = [frame for frame in self._frames if _names(frame.name, self.source)]
+        frames = [frame for frame in self._frames if _names(frame.name, self._source)]
         frame = self._frames[0] if len(self._frames) == 1 else None
         columns = [
-            c.name for c in (frame.columns if frame else ()) if re.search(rf"['\".]{re.escape(c.name)}\b", self.source)
+            c.name for c in (frame.columns if frame else ()) if re.search(rf"['\".]{re.escape(c.name)}\b", self._source)
         ]
         return {
             "in_frame": f" in `{frames[0].name}`" if len(frames) == 1 else "",
             "df": frame.name if frame else "",
             "column": columns[-1] if columns else "",
-            "columns": _listed(self.known("columns")),
-            "R columns": _listed(self.known("R columns")),
-            "tables": _listed(self.known("tables")),
+            "columns": _listed(self._names_of("columns")),
+            "R columns": _listed(self._names_of("R columns")),
+            "tables": _listed(self._names_of("tables")),
         }
 
-    def known(self, what: str) -> dict[str, str]:
+    def _names_of(self, what: str) -> dict[str, str]:
         """The names of one kind, each with what stands for it."""
-        if what in _known():
-            listed = _known()[what].items()
-            # Functions stand behind their packages; the first package that has one is taken.
-            return (
-                dict(listed)
-                if what != "functions"
-                else {f: name for name, some in reversed(listed) for f in some.split()}
-            )
-        return self._in_notebook[what]
+        listed = _known().get(what)
+        if listed is None:
+            return self._in_notebook[what]
+        # Functions stand behind their packages; the first package that has one is taken.
+        by_function = {one: name for name, some in reversed(listed.items()) for one in some.split()}
+        return by_function if what == "functions" else dict(listed)
 
     @cached_property
     def _in_notebook(self) -> dict[str, dict[str, str]]:
-        objects, request = self.notebook.objects, self.notebook.request
+        request = self.notebook.request
+        objects, code = request.objects, "\n".join(request.cells)
         catalog = request.catalog if request.tables else self.notebook.catalog(self.notebook.frames)
         in_r = [frame for frame in self.notebook.frames if frame.is_r]
-        assigned = {name: name for name in self._assigned}
+        assigned = {name: name for name in re.findall(r"^\s*([A-Za-z.][\w.]*)\s*(?:=(?!=)|<-)", code, re.MULTILINE)}
         return {
             "columns": {column.name: frame.name for frame in self._frames for column in frame.columns},
             "R columns": {column.name: frame.name for frame in in_r for column in frame.columns},
@@ -180,7 +177,7 @@ class _Error:
         return [*lines, *arrows][-1].strip() if lines or arrows else ""
 
     @property
-    def source(self) -> str:
+    def _source(self) -> str:
         """The cell that failed, else its failing line."""
         cells = reversed(self.notebook.request.cells)
         return next((cell for cell in cells if not self._line or self._line in cell), self._line)
@@ -189,17 +186,11 @@ class _Error:
     def _frames(self) -> list[Described]:
         """The Python frames that the failing code mentions, else all of them."""
         frames = [frame for frame in self.notebook.frames if not frame.is_r]
-        return [frame for frame in frames if _names(frame.name, self.source)] or frames
-
-    @property
-    def _assigned(self) -> list[str]:
-        """The names that cells assign."""
-        code = "\n".join(self.notebook.request.cells)
-        return re.findall(r"^\s*([A-Za-z.][\w.]*)\s*(?:=(?!=)|<-)", code, re.MULTILINE)
+        return [frame for frame in frames if _names(frame.name, self._source)] or frames
 
     def _corrected(self, old: str, new: str, kind: str) -> str:
         """The failing code with one name put right; empty when it does not stand there exactly once or plainly."""
-        for source in dict.fromkeys([self.source, self._line]):
+        for source in dict.fromkeys([self._source, self._line]):
             fixed = _replaced(source, old, new, kind)
             if fixed != source and "…" not in fixed:
                 return _MAGIC_OF_R.sub("", fixed)

@@ -1,0 +1,97 @@
+"""Code for plots and for wishes that are no query: missing values, correlation, summaries (``wishes.toml``)."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from .notebook import r_name, r_string
+
+if TYPE_CHECKING:
+    from ..request import Described, FrameColumn
+    from .notebook import Language, Notebook
+
+_PLOT = re.compile(
+    r"\b(?:plot|plots|chart|graph|draw|visuali[sz]e|histogram|hist|distribution|ggplot2?|scatter\w*|barplot)\b",
+    re.IGNORECASE,
+)
+_KINDS = {
+    "hist": re.compile(r"\bhist(?:ogram)?\b|\bdistribution of\b", re.IGNORECASE),
+    "point": re.compile(r"\bscatter\w*\b|\bagainst\b|\bversus\b|\bvs\.?\b", re.IGNORECASE),
+    "line": re.compile(r"\bline\b|\bover time\b|\btrend\b|\bover (?:the )?(?:year|month|day|hour)", re.IGNORECASE),
+    "bars": re.compile(r"\bbar\w*\b|\bper\b|\bby\b|\bfor each\b", re.IGNORECASE),
+}
+_Y_FIRST = re.compile(r"\b(?:against|versus|vs\.?|by|over|per)\b", re.IGNORECASE)
+
+
+@cache
+def _known() -> dict[str, Any]:
+    return tomllib.loads(Path(__file__).with_suffix(".toml").read_text(encoding="utf-8"))
+
+
+def plot_code(notebook: Notebook, text: str) -> tuple[Language, str]:
+    """Language and code of a plot; an empty text when none is asked for or the columns are not clear."""
+    frame = notebook.subject
+    if frame is None or not _PLOT.search(text):
+        return "python", ""
+    language = notebook.language_for(frame)
+    shape, *axes = _shape(notebook.columns_in(frame, text), text)
+    if not shape or language == "sql":
+        return language, ""
+    library = "pandas" if language == "python" else "ggplot2" if notebook.uses("ggplot2") else "base"
+    name = repr if library == "pandas" else r_name
+    df = frame.name if library == "pandas" else r_name(frame.name)
+    df = f"{df}.to_pandas()" if library == "pandas" and frame.is_polars else df
+    template: str = _known()["plot"][library][shape]
+    return language, template.format(df=df, x=name(axes[0]), y=name(axes[-1]), name=axes[0])
+
+
+def _shape(columns: list[FrameColumn], text: str) -> tuple[str, *tuple[str, ...]]:
+    """What is drawn, the column along the bottom and the one upwards; an empty shape where that is not clear."""
+    kind = next((name for name, pattern in _KINDS.items() if pattern.search(text)), "")
+    numbers = [column for column in columns if column.is_number]
+    if len(columns) == 1:
+        column = columns[0]
+        return ("hist" if column.is_number and kind in {"hist", ""} else "counts"), column.name
+    if len(columns) != 2 or not numbers or kind == "hist":
+        return ("",)
+    y = numbers[0] if len(numbers) == 1 or _Y_FIRST.search(text) else numbers[1]
+    x = next(column for column in columns if column is not y)
+    if kind == "bars" and x.is_number and (x.known.distinct or 100) > 50 and "bar" not in text.lower():
+        kind = "point"  # one bar for each of so many values says nothing
+    return ("bars" if kind != "line" and not x.is_number else kind or "point"), x.name, y.name
+
+
+def task_code(notebook: Notebook, text: str) -> tuple[Language, str]:
+    """Language and code for a wish; an empty text when it is none of these."""
+    frame = notebook.subject
+    language = notebook.language_for(frame)
+    if frame is None or language == "sql":
+        return "python", ""
+    library = "r" if language == "r" else "polars" if frame.is_polars else "pandas"
+    fields = _fields(frame, notebook.columns_in(frame, text), in_r=language == "r")
+    for task in _known()["task"]:
+        match = re.search(task["asks"], text, re.IGNORECASE)
+        for templates in task["code"] if match else ():
+            # Of several templates the first that needs no column beyond those that the question names.
+            template: str = templates.get(library, templates["pandas"])
+            if set(re.findall(r"\{(\w+)\}", template)) <= fields.keys():
+                return language, template.format_map(fields)
+    return "python", ""
+
+
+def _fields(frame: Described, columns: list[FrameColumn], *, in_r: bool) -> dict[str, str]:
+    """What templates may hold: the frame, columns in order, numbers in order, all names."""
+    name = r_name if in_r else repr
+    names = [column.name for column in columns]
+    numbers = [column.name for column in columns if column.is_number]
+    found = {"df": name(frame.name) if in_r else frame.name}
+    found |= {"a": name(names[0])} if names else {}
+    found |= dict(zip(("x", "y"), map(name, numbers), strict=False))
+    if names:
+        found["names"] = f"c({', '.join(map(r_string, names))})" if in_r else repr(names)
+        found["present"] = " & ".join(f"!is.na({r_name(each)})" for each in names)
+    return found
