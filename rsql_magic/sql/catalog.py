@@ -183,14 +183,8 @@ class Catalog:
         return self._by_name.get(name) or self._by_name.get(name.casefold())
 
     def find(self, parts: Sequence[str], dialect: str) -> Table | None:
-        """The table of a name that may say more than the catalog does.
-
-        In BigQuery ``events_*`` finds the first of the tables it reads.
-
-        Args:
-            parts: Database, schema and name, as far as they are written.
-            dialect: sqlglot's name.
-        """
+        """The table of a name that may say more than the catalog does."""
+        # In BigQuery ``events_*`` finds the first of the tables it reads.
         table = self.get(".".join(parts))
         if table is None and len(parts) > 1 and not self.schema and self._is_default(parts[:-1], dialect):
             table = self.get(parts[-1])

@@ -30,22 +30,12 @@ _NAME = rf"{_PART}(?:\s*\.\s*{_PART}){{0,2}}"
 _NAMED = re.compile(rf"CREATE\s+.*?\b(TABLE|VIEW)\s+(?:IF\s+NOT\s+EXISTS\s+)?({_NAME})", re.IGNORECASE | re.DOTALL)
 _QUERY = re.compile(r"\bAS\s*\(?\s*((?:SELECT|WITH)\b.*?)\)?\s*(?:WITH\s+(?:NO\s+)?DATA\s*)?\Z", re.I | re.S)
 _PARENTS = re.compile(rf"\b(?:PARTITION\s+OF|LIKE|CLONE|INHERITS\s*\()\s+?({_NAME})|\bINHERITS\s*\(\s*({_NAME})", re.I)
+# First words of lines that are no columns.
 _NO_COLUMNS = frozenset({"INDEX", "KEY", "FULLTEXT", "SPATIAL", "PERIOD", "EXCLUDE", "LIKE", "CONSTRAINT", "CHECK"})
-"""First words of lines that are no columns."""
 
 
 def parse_ddl(text: str, dialect: str) -> Catalog:
-    """Read the tables of a schema dump.
-
-    Args:
-        text: Statements, as a dump holds them.
-        dialect: sqlglot's name of the dialect.
-
-    Example:
-        >>> catalog = parse_ddl("CREATE TABLE a (id INT); ALTER TABLE a ADD PRIMARY KEY (id);", "mysql")
-        >>> catalog["a"].primary_key
-        ('id',)
-    """
+    """Read the tables of a schema dump."""
     reading = _Reading(dialect)
     text = _SEPARATORS.sub(";", _COPIED.sub(";", text))
     text = dialect_of(dialect).storage.sub("", text)

@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 
     from rsql_magic.sql.catalog import Column, Profile
 
+# Fewest like columns that are shown as one line.
 RUN = 4
-"""Fewest like columns that are shown as one line."""
 
 _PLAIN_NAME = re.compile(r"[^\W\d](?:[\w.$%-]*[\w$%])?|[._]\w[\w.]*")
 _NUMBER = re.compile(r"[0-9]+")
@@ -141,12 +141,7 @@ def unique_columns(text: str) -> set[str]:
 
 
 def share(part: float) -> str:
-    """A share of missing values, rounded so that it never says none or all when that is not so.
-
-    Example:
-        >>> share(0.034), share(0.0001), share(1.0)
-        ('3%', '<1%', '100%')
-    """
+    """A share of missing values, rounded so that it never says none or all when that is not so."""
     percent = round(part * 100)
     if percent == 0:
         return "<1%"
@@ -165,12 +160,7 @@ def one_line(text: str, longest: int = _LONGEST_NAME) -> str:
 
 
 def shown_name(name: object) -> str:
-    """A column's name as it is written in code: plain where it can be, quoted where it must be.
-
-    Example:
-        >>> [shown_name(name) for name in ("unit_price", "unit price", 0, ("a", 1))]
-        ['unit_price', "'unit price'", '0', "('a', 1)"]
-    """
+    """A column's name as it is written in code: plain where it can be, quoted where it must be."""
     if isinstance(name, str):
         line = one_line(name)
         return line if _PLAIN_NAME.fullmatch(line) else repr(line)
@@ -185,12 +175,7 @@ class Run:
 
 
 def runs(names: Sequence[object], types: Sequence[str], apart: Collection[int] = ()) -> list[Run]:
-    """Group columns that are alike, in order of their first; every other, and those ``apart``, are a run of their own.
-
-    Example:
-        >>> [len(run.columns) for run in runs(["id", "m1", "m2", "m3", "m4"], ["int"] + ["float"] * 4)]
-        [1, 4]
-    """
+    """Groups of columns that are alike, in order of their first; any other, and those ``apart``, are a run by itself."""
     alike: dict[tuple[str, str], list[int]] = {}
     for place, (name, kind) in enumerate(zip(names, types, strict=True)):
         alike.setdefault((_stem(name, place), kind), []).append(place)
@@ -213,12 +198,7 @@ def _stem(name: object, place: int) -> str:
 
 
 def run_line(first: object, last: object, kind: str, count: int) -> str:
-    """The one line of like columns.
-
-    Example:
-        >>> run_line("metric_0", "metric_199", "float64", 200)
-        '- metric_0..metric_199 float64 (200 columns)'
-    """
+    """The one line of like columns."""
     return f"- {shown_name(first)}..{shown_name(last)} {kind} ({count:,} columns)"
 
 
@@ -229,12 +209,10 @@ def fit(
     must: Collection[int],
     budget: int,
 ) -> str:
-    """As many lines as a budget of tokens holds, and a word on the rest.
-
-    Lines are made one at a time and no more of them than the budget can hold, because making one reads data. Those of
-    ``must`` are shown whatever they cost. When not all fit, half of the budget goes to the first lines in full and the
-    rest to as many names and types (``brief``) as possible.
-    """
+    """As many lines as a budget of tokens holds, and a word on the rest."""
+    # Lines are made one at a time and no more of them than the budget can hold, because making one reads data. Those
+    # of ``must`` are shown whatever they cost. When not all fit, half of the budget goes to the first lines in full
+    # and the rest to as many names and types (``brief``) as possible.
     free = budget - count_tokens(head) - 10
     lines = {place: runs_[place]() for place in sorted(must)}
     free -= sum(map(_cost, lines.values()))

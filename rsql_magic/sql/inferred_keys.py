@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 
+# Names that say nothing about the table they come from.
 _COMMON = frozenset(
     """
     active amount category city code color comment content count country created created_at created_by currency date
@@ -28,7 +29,6 @@ _COMMON = frozenset(
     zone ssn
     """.split()  # noqa: SIM905 - words read better as text
 )
-"""Names that say nothing about the table they come from."""
 
 
 def infer_keys(tables: Sequence[Table], unique: Mapping[str, Sequence[tuple[str, ...]]]) -> tuple[Table, ...]:

@@ -10,11 +10,11 @@ from __future__ import annotations
 import re
 from typing import NamedTuple
 
+# Most characters of a remark; what a model reads of it is cut shorter still.
 LONGEST = 500
-"""Most characters of a remark; what a model reads of it is cut shorter still."""
 
+# Characters of a statement that are read; one with 2,000 columns has about 100,000.
 _MOST_READ = 200_000
-"""Characters of a statement that are read; one with 2,000 columns has about 100,000."""
 
 _PIECE = re.compile(
     r"""
@@ -26,12 +26,12 @@ _PIECE = re.compile(
     """,
     re.VERBOSE | re.DOTALL,
 )
+# First words of lines that are no columns.
 _KEYS = frozenset({"CONSTRAINT", "PRIMARY", "UNIQUE", "CHECK", "FOREIGN"})
-"""First words of lines that are no columns."""
+# How a line of code ends that was commented out.
 _CODE = re.compile(r"[,;(]\s*\Z")
-"""How a line of code ends that was commented out."""
+# Stands for a key among the columns.
 _KEY = "\0"
-"""Stands for a key among the columns."""
 
 
 class Remarks(NamedTuple):
@@ -68,16 +68,16 @@ class _RemarkReader:
         self.columns: dict[str, list[str]] = {}
         self._depth = 0
         self._closed = False
+        # The column, or the key, that is being defined or was defined last; empty before the first.
         self._column = ""
-        """The column, or the key, that is being defined or was defined last; empty before the first."""
+        # Whether the next name begins a column.
         self._begins = False
-        """Whether the next name begins a column."""
+        # Remarks that stand above what follows, or before it on its line.
         self._above: list[str] = []
-        """Remarks that stand above what follows, or before it on its line."""
+        # Whether anything but blanks and remarks stands on this line so far.
         self._on_line = False
-        """Whether anything but blanks and remarks stands on this line so far."""
+        # Where the remark begins that ended the last line; 0 for none.
         self._trailing = 0
-        """Where the remark begins that ended the last line; 0 for none."""
 
     def take(self, kind: str, text: str, place: int) -> None:
         """Take the next piece; ``place`` counts characters from the start of its line."""

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Fix", "fix_query"]
 
+# Tried in order: what keeps a draft from being read comes first, and what writes it anew comes last.
 RULES: tuple[Callable[[BrokenQuery], Fix | None], ...] = (
     unwrap,
     unescape,
@@ -42,13 +43,12 @@ RULES: tuple[Callable[[BrokenQuery], Fix | None], ...] = (
     fix_call,
     translate,
 )
-"""Tried in order: what keeps a draft from being read comes first, and what writes it anew comes last."""
 
+# Rules that change the tables or joins, and so what is asked: what they make is a proposal.
 STRUCTURE = frozenset({join_neighbour, add_from})
-"""Rules that change the tables or joins, and so what is asked: what they make is a proposal."""
 
+# Slips corrected in one draft; more of them mean that it was written for other tables.
 _MOST_STEPS = 20
-"""Slips corrected in one draft; more of them mean that it was written for other tables."""
 
 
 def fix_query(sql: str, dialect: str, catalog: Catalog, passes: Callable[[str], bool]) -> Fix | None:

@@ -18,10 +18,8 @@ _PLAIN = (exp.Column, exp.Func, exp.Literal, exp.Cast, exp.Paren)
 
 
 def filter_groups(broken: BrokenQuery) -> Fix | None:
-    """``SELECT a, SUM(x) AS n … WHERE n > 1 GROUP BY a`` → ``… HAVING SUM(x) > 1``.
-
-    Without GROUP BY, the name may be a slip for a column instead.
-    """
+    """``SELECT a, SUM(x) AS n … WHERE n > 1 GROUP BY a`` → ``… HAVING SUM(x) > 1``."""
+    # Without GROUP BY, the name may be a slip for a column instead.
     for place, (select, _) in enumerate(broken.resolution.selects if broken.resolution else ()):
         where = select.args.get("where")
         uses = [(node, meant) for node, meant in _uses(broken, select) if is_within(node, where) and _is_figure(meant)]

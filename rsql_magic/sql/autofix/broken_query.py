@@ -45,12 +45,7 @@ class Edit(NamedTuple):
 
 
 def edited(text: str, edits: Iterable[Edit]) -> str:
-    """A text with places replaced; places are those of the text as it was.
-
-    Example:
-        >>> edited("SELECT a, b", [Edit(7, 8, "x"), Edit(10, 11, "y")])
-        'SELECT x, y'
-    """
+    """A text with places replaced; places are those of the text as it was."""
     for edit in sorted(set(edits), reverse=True):
         text = text[: edit.start] + edit.new + text[edit.end :]
     return text
@@ -58,21 +53,13 @@ def edited(text: str, edits: Iterable[Edit]) -> str:
 
 @dataclass(frozen=True)
 class BrokenQuery:
-    """A draft that does not compile, as far as it can be read.
+    """A draft that does not compile, as far as it can be read."""
 
-    Args:
-        text: The draft, without comments where its words can be told.
-        dialect: sqlglot's name.
-        catalog: The tables there are.
-        lexed: Its words; None when a quote never closes.
-        tree: Its tree; None when it does not parse.
-    """
-
-    text: str
-    dialect: str
-    catalog: Catalog
-    lexed: Lexed | None = None
-    tree: exp.Expr | None = None
+    text: str  # The draft, without comments where its words can be told
+    dialect: str  # sqlglot's name
+    catalog: Catalog  # The tables there are
+    lexed: Lexed | None = None  # Its words; None when a quote never closes
+    tree: exp.Expr | None = None  # Its tree; None when it does not parse
 
     @classmethod
     def of(cls, sql: str, dialect: str, catalog: Catalog) -> BrokenQuery:

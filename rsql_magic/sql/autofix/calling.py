@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from rsql_magic.sql.dialects.reading import Lexed
 
 
+# What models write for arithmetic that a question describes in words.
 _EVERYWHERE = {
     ("divide", 2): "(1.0 * ({0}) / ({1}))",
     ("subtract", 2): "(({0}) - ({1}))",
@@ -26,7 +27,6 @@ _EVERYWHERE = {
     ("add", 2): "(({0}) + ({1}))",
     ("plus", 2): "(({0}) + ({1}))",
 }
-"""What models write for arithmetic that a question describes in words."""
 _PARTS_OF_DATES = names("year month day hour minute second")
 _TRUNCATED = {"year": "strftime('%Y-01-01', {0})", "month": "strftime('%Y-%m-01', {0})", "day": "date({0})"}
 
@@ -98,8 +98,8 @@ def _short(text: str) -> str:
     return flat if len(flat) <= 60 else f"{flat[:59]}…"
 
 
+# Dialects that models mix up.
 READ_AS = tuple(name for name, record in DIALECTS.items() if record.often_confused)
-"""Dialects that models mix up."""
 
 
 def translate(broken: BrokenQuery) -> Fix | None:
@@ -122,12 +122,7 @@ def _folded(text: str) -> str:
 
 
 def generated(text: str, read: str, write: str) -> str | None:
-    """A text read in one dialect and written in another; None when it is not of the one, or not possible in the other.
-
-    Example:
-        >>> generated("a::int", "postgres", "sqlite"), generated("DATE_FORMAT(d, '%Y')", "postgres", "sqlite")
-        ('CAST(a AS INTEGER)', None)
-    """
+    """A text read in one dialect and written in another; None when it is not of the one or impossible in the other."""
     import sqlglot
     from sqlglot.errors import SqlglotError
 

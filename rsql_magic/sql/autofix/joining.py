@@ -18,12 +18,12 @@ if TYPE_CHECKING:
     from rsql_magic.sql.catalog import ForeignKey, Table
     from rsql_magic.sql.validate.scopes import Missing, Relation, Scope
 
+# Tokens that end a FROM.
 _BEHIND_FROM = frozenset(
     "WHERE GROUP_BY HAVING ORDER_BY LIMIT OFFSET FETCH QUALIFY WINDOW UNION EXCEPT INTERSECT SEMICOLON".split()  # noqa: SIM905
 )
-"""Tokens that end a FROM."""
+# Tokens between two tables of a FROM.
 _JOINING = frozenset("JOIN INNER LEFT RIGHT FULL OUTER CROSS NATURAL COMMA L_PAREN".split())  # noqa: SIM905
-"""Tokens between two tables of a FROM."""
 
 
 class _Way(NamedTuple):

@@ -97,11 +97,9 @@ def _has(relation: Relation, name: str) -> bool:
 
 
 def _is_doubtful(node: exp.Column, missing: Missing, relation: Relation, broken: BrokenQuery) -> bool:
-    """Whether a column of another relation may not be what was meant.
-
-    The name before the dot may be a table that was forgotten, its own table may have nearly the name, and a condition
-    ``a.id = b.id`` would no longer link two tables.
-    """
+    """Whether a column of another relation may not be what was meant."""
+    # The name before the dot may be a table that was forgotten, its own table may have nearly the name, and a
+    # condition ``a.id = b.id`` would no longer link two tables.
     forgotten = missing.kind == "qualifier" and broken.catalog.get(node.table) is not None
     mistyped = any(same_name(node.name, c, _table_of(r)) for r in missing.scope.relations for c in r.columns.values())
     return (

@@ -32,27 +32,16 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Functions:
-    """What may be called in a dialect.
+    """What may be called in a dialect."""
 
-    Args:
-        allowed: Names that may be called anywhere, lower case.
-        tables: Names that may stand in FROM; None where the dialect lets any function stand there.
-        prefixes: Beginnings of allowed names, such as ``st_``.
-        reasons: Why a name, or a beginning with ``*``, is refused.
-        absent: Functions of other dialects that this one has not, with what to write instead.
-        title: The engine's name as people write it.
-        extensions: Those of the allowed that extensions bring, and beginnings with ``*``.
-        complete: True when the lists hold all the dialect's functions, so that others do not exist.
-    """
-
-    allowed: frozenset[str]
-    tables: frozenset[str] | None
-    prefixes: tuple[str, ...]
-    reasons: dict[str, str]
-    absent: dict[str, str]
-    title: str = ""
-    extensions: frozenset[str] = frozenset()
-    complete: bool = False
+    allowed: frozenset[str]  # Names that may be called anywhere, lower case
+    tables: frozenset[str] | None  # Names that may stand in FROM; None where the dialect lets any function stand there
+    prefixes: tuple[str, ...]  # Beginnings of allowed names, such as ``st_``
+    reasons: dict[str, str]  # Why a name, or a beginning with ``*``, is refused
+    absent: dict[str, str]  # Functions of other dialects that this one has not, with what to write instead
+    title: str = ""  # The engine's name as people write it
+    extensions: frozenset[str] = frozenset()  # Those of the allowed that extensions bring, and beginnings with ``*``
+    complete: bool = False  # True when the lists hold all the dialect's functions, so that others do not exist
 
     def allows(self, name: str) -> bool:
         """True when the function, in lower case, may be called."""
@@ -161,6 +150,7 @@ def _some(names: list[str]) -> str:
     return ", ".join(f"`{name}`" for name in sorted(names)[:6]) + (", …" if len(names) > 6 else "")
 
 
+# Words of the grammar that may stand before a bracket and call nothing.
 _GRAMMAR = names(
     """
     AFTER AGAINST ALL AND ANY APPLY AS ASOF AT AUTO BEFORE BERNOULLI BETWEEN BLOCK BY CHANGES COLUMNS CROSS CUBE
@@ -173,11 +163,11 @@ _GRAMMAR = names(
     WITHIN XOR ZONE
     """
 )
-"""Words of the grammar that may stand before a bracket and call nothing."""
 
 _QUANTIFIERS = names("ALL ANY SOME")
 _COMPARES = re.compile(r"[=<>!~*]+|I?LIKE", re.IGNORECASE)
 
+# Types that take a size or members in brackets. As functions they would only convert.
 TYPES = names(
     """
     ARRAY BIGDECIMAL BIGINT BIGNUMERIC BINARY BIT BLOB BOOLEAN BPCHAR BYTES CHAR CHARACTER CLOB DATE DATETIME
@@ -188,21 +178,14 @@ TYPES = names(
     UBIGINT UINTEGER UNION UNSIGNED VARBINARY VARBIT VARCHAR VARCHAR2 VARYING VECTOR YEAR
     """
 )
-"""Types that take a size or members in brackets. As functions they would only convert."""
 
 
 class Call(NamedTuple):
-    """One call of a function.
+    """One call of a function."""
 
-    Args:
-        start: Where its name starts in the text.
-        path: Its name, after the names that qualify it; an expression before a dot gives an empty one.
-        in_from: True when it stands in FROM.
-    """
-
-    start: int
-    path: tuple[str, ...]
-    in_from: bool
+    start: int  # Where its name starts in the text
+    path: tuple[str, ...]  # Its name, after the names that qualify it; an expression before a dot gives an empty one
+    in_from: bool  # True when it stands in FROM
 
 
 class _Places(NamedTuple):
@@ -255,10 +238,8 @@ def _places(nodes: Iterable[exp.Expr], dialect: SQLDialect) -> _Places:
 
 
 def _is_mark(lexed: Lexed, index: int) -> bool:
-    """True for Oracle's outer join ``a.id = b.id (+)``, and for PostgreSQL's ``OPERATOR(pg_catalog.~)``.
-
-    An operator of another schema is somebody's function.
-    """
+    """True for Oracle's outer join ``a.id = b.id (+)``, and for PostgreSQL's ``OPERATOR(pg_catalog.~)``."""
+    # An operator of another schema is somebody's function.
     return "".join(lexed.raws[index + 1 : index + 4]) == "(+)" or (
         lexed.word(index) == "OPERATOR" and lexed.word(index + 2) == "PG_CATALOG"
     )

@@ -26,25 +26,25 @@ if TYPE_CHECKING:
     from sqlglot import Token, exp
     from sqlglot.errors import SqlglotError
 
+# Longest statement read; one of 10,000 listed ids has about 80,000.
 MAX_CHARACTERS = 200_000
-"""Longest statement read; one of 10,000 listed ids has about 80,000."""
 MAX_TOKENS = 50_000
+# Deepest nesting of brackets. People reach 10; engines and parsers recurse and end at about 1,000.
 MAX_DEPTH = 100
-"""Deepest nesting of brackets. People reach 10; engines and parsers recurse and end at about 1,000."""
+# Most words of grammar in a row, such as ``IS NOT DISTINCT FROM``. People reach 10.
 MAX_WAITING = 50
-"""Most words of grammar in a row, such as ``IS NOT DISTINCT FROM``. People reach 10."""
+# Deepest tree: 500 terms in one sum or chain of AND.
 MAX_TREE_DEPTH = 500
-"""Deepest tree: 500 terms in one sum or chain of AND."""
 
+# First words of a query; an opening bracket may stand before them. FROM, PIVOT and UNPIVOT begin one in DuckDB.
 QUERY_WORDS = frozenset(
     {"FROM", "PIVOT", "PIVOT_LONGER", "PIVOT_WIDER", "SELECT", "TABLE", "UNPIVOT", "VALUES", "WITH"}
 )
-"""First words of a query; an opening bracket may stand before them. FROM, PIVOT and UNPIVOT begin one in DuckDB."""
 
+# Statements up to this length are remembered, so that the guard and the validator read each once.
 _REMEMBERED = 20_000
-"""Statements up to this length are remembered, so that the guard and the validator read each once."""
+# First words after which sqlglot takes the rest as one text without reading it; so it is not shown them.
 _COMMANDS = frozenset({"COMMAND", "EXECUTE", "FETCH", "RENAME", "SHOW"})
-"""First words after which sqlglot takes the rest as one text without reading it; so it is not shown them."""
 _COMMENT_STARTS = ("--", "/*", "#", "//", "{#")
 _CONTROL = re.compile(r"[^\t\n\r -~]")
 _QUOTED = re.compile("['\"`\\[$]")
@@ -314,12 +314,7 @@ def _gap(between: str) -> tuple[str, list[str]]:
 
 
 def _plain_quotes(raw: str) -> str:
-    r"""A MySQL string with its quotes doubled instead of escaped, which every SQL mode reads alike.
-
-    Example:
-        >>> _plain_quotes(r"'it\'s'")
-        "'it''s'"
-    """
+    r"""A MySQL string with its quotes doubled instead of escaped, which every SQL mode reads alike."""
     quote = raw[:1]
     if quote not in {"'", '"'} or "\\" not in raw:
         return raw
@@ -348,10 +343,8 @@ def _is_plain(character: str) -> bool:
 
 
 def _refuse_depth(tokens: list[Token]) -> None:
-    """Refuse what a parser would follow too deep: brackets, CASE, and words that each wait for the next.
-
-    sqlglot is compiled, so a recursion without end ("FROM FROM FROM …") would end the whole process.
-    """
+    """Refuse what a parser would follow too deep: brackets, CASE, and words that each wait for the next."""
+    # sqlglot is compiled, so a recursion without end ("FROM FROM FROM …") would end the whole process.
     from sqlglot import TokenType as T
 
     opening, closing = {T.L_PAREN, T.L_BRACKET, T.L_BRACE, T.CASE}, {T.R_PAREN, T.R_BRACKET, T.R_BRACE, T.END}

@@ -15,188 +15,111 @@ from typing import TYPE_CHECKING, Literal
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+# Matches no text.
 _NOTHING = re.compile(r"(?!)")
-"""Matches no text."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SQLDialect:
-    """A SQL dialect. Every default is what most engines do, and the strict choice where it concerns the guard.
+    """A SQL dialect. Every default is what most engines do, and the strict choice where it concerns the guard."""
 
-    Args:
-        name: sqlglot's name.
-        title: The engine's name as people write it; by default the name with a capital.
-        aliases: Other names: people's, SQLAlchemy's.
-        often_confused: Whether models write it where another is asked for.
-        read_only: The statement that makes a transaction or session read-only.
+    name: str  # sqlglot's name
+    title: str = ""  # The engine's name as people write it; by default the name with a capital
+    aliases: tuple[str, ...] = ()  # Other names: people's, SQLAlchemy's
+    often_confused: bool = False  # Whether models write it where another is asked for
+    read_only: str = ""  # The statement that makes a transaction or session read-only
 
-        quotes: The marks around a quoted name.
-        folds: How a bare name is stored.
-        quotes_capitals: Whether a name with capitals needs quotes.
-        minds_case: Whether names in quotes differ by their case.
-        folds_ascii: Whether only the letters A to Z are the same in both cases.
-        reserved: Words in lower case that need quotes as a name, where sqlglot would let them pass.
-        doubles_escaped_quotes: Whether a quote that a backslash escapes is doubled instead, for every SQL mode.
-        backslash_escapes: Whether a backslash escapes a quote in a text.
-        text_in_double_quotes: Whether a text may stand in double quotes.
-        names_become_texts: Whether a name in double quotes that is no column is a text.
-
-        function_lists: Files of `functions/` that say what may be called.
-        functions_complete: Whether these hold everything the engine has, checked against the engine.
-        function_schemas: Qualifiers of the engine's own functions.
-        extensions_in_public: Whether functions of extensions stand in the schema public.
-        function_prefix: A qualifier that changes how a function fails, and not which it is.
-        methods: Functions that may be called on a value with a dot; None for all allowed ones.
-        combinators: Whether a function's name may end in words that say over what it goes: ``sumIf``.
-        calls_without_brackets: Whether a package's function is called like a column.
-        any_is_function: Whether ``any`` is a function and not a quantifier.
-        table_calls: Whether ``FROM TABLE(f())`` takes rows from a function.
-        table_hints: Whether a hint may stand in brackets behind a table: ``FROM t (NOLOCK)``.
-        parts_like_calls: Parts of dates that look like calls: ``WEEK(MONDAY)``.
-        calls: How functions of other dialects are written, by name and number of arguments.
-        strftime: Whether dates are texts, taken apart by ``strftime``.
-        endless_series: Whether ``generate_series`` has no end by default.
-        endless_tables: Schemas and tables that have no end.
-        series_tables: Tables named by the series of numbers that they hold: first, last, step.
-        scalar_max: Whether ``max(a, b)`` is the greater of two.
-
-        system_schemas: System schemas besides information_schema, and what may be read in them.
-        system_databases: Databases of the server's own; of them only information_schema may be read.
-        system_tables: System tables that may be read without their schema.
-        secret_tables: System tables without a schema that may not be read; no user's table can have these names.
-        reserved_tables: Names that look like a system table's; a user may have one all the same.
-        reads_files: Whether a table's name may be a path or an address.
-        dots_are_files: Whether a dot inside a name makes it a file.
-        formats_are_schemas: Whether ``parquet.`x` `` reads a file.
-        default_schemas: Qualifiers that mean the default schema.
-        datasets_always_written: Whether a table stands with its dataset everywhere.
-        wildcard_tables: Whether ``events_*`` reads all tables of that beginning.
-        links: How a table of another server is written: ``t@x``, or with four parts.
-        storage: What a dump says of how and for whom something is stored, which sqlglot does not read.
-
-        explains, describes: Whether EXPLAIN and DESCRIBE may run.
-        describes_columns: Whether DESCRIBE t c describes a column, and EXPLAIN t a table.
-        describes_everything: Whether DESCRIBE alone and SHOW t may stand.
-        analyzes: Whether ``ANALYZE SELECT`` explains.
-        summarizes: Whether SUMMARIZE may run.
-        shows: What may follow SHOW, divided by bars. Not what shows other people's work or credentials.
-        shows_settings: Whether SHOW names a setting and can do nothing else.
-        pragmas: Pragmas that read.
-        pragmas_of_tables: Those of them that take a name in brackets.
-        statement_words: Words that begin a second statement without a semicolon.
-
-        implicit_recursion: Whether a WITH may read itself without the word RECURSIVE.
-        sees_ahead: Whether a WITH may read one that follows: never, with the word RECURSIVE, always.
-        recurses_often: Whether more than one part of a UNION may read the WITH that it makes.
-        siblings_seen: Whether a subquery in FROM may see the relations before it without LATERAL.
-        conditions_see_all: Whether a join's condition sees the relations behind it, and two may have one name.
-        tables_after_in: Whether ``x IN t`` reads the table t.
-        searches: Functions of full-text search that take the name of the table.
-        structs: Whether a column may have parts behind a dot.
-        parts_of_values: Parts that a column has all the same.
-        rows_by_name: Whether a table's name stands for its row.
-        hidden_columns: Columns that every table has, in lower case.
-        aliases_in: Clauses that see the names given by AS, besides ORDER BY.
-        whole_alias_only: Whether ORDER BY and GROUP BY take such a name by itself, but not in an expression.
-        strict_groups: Whether a column beside an aggregate must be grouped.
-        groups_by_key: Whether grouping a table's primary key groups all its columns.
-        strict_distinct: Whether SELECT DISTINCT can only be ordered by what it selects.
-        strict_having: Whether HAVING sees only what is selected, grouped or aggregated.
-        nested_aggregates: Whether an aggregate may stand inside another.
-        named_subqueries: Whether a subquery in FROM needs a name.
-        ordered_sides: Whether ORDER BY before UNION is said by the engine itself, or allowed.
-        limit_in_in: Whether the subquery of IN may have a LIMIT.
-        with_in_subqueries: Whether a subquery may begin with WITH.
-        repeated_columns: Whether a subquery may have a column name twice.
-        spellings: Rules of `spellings` for what sqlglot does not read.
-    """
-
-    name: str
-    title: str = ""
-    aliases: tuple[str, ...] = ()
-    often_confused: bool = False
-    read_only: str = ""
-
-    quotes: str = '""'
-    folds: Literal["", "lower", "upper"] = ""
-    quotes_capitals: bool = False
-    minds_case: bool = False
-    folds_ascii: bool = False
+    quotes: str = '""'  # The marks around a quoted name
+    folds: Literal["", "lower", "upper"] = ""  # How a bare name is stored
+    quotes_capitals: bool = False  # Whether a name with capitals needs quotes
+    minds_case: bool = False  # Whether names in quotes differ by their case
+    folds_ascii: bool = False  # Whether only the letters A to Z are the same in both cases
+    # Words in lower case that need quotes as a name, where sqlglot would let them pass
     reserved: frozenset[str] = frozenset()
+    # Whether a quote that a backslash escapes is doubled instead, for every SQL mode
     doubles_escaped_quotes: bool = False
-    backslash_escapes: bool = False
-    text_in_double_quotes: bool = False
-    names_become_texts: bool = False
+    backslash_escapes: bool = False  # Whether a backslash escapes a quote in a text
+    text_in_double_quotes: bool = False  # Whether a text may stand in double quotes
+    names_become_texts: bool = False  # Whether a name in double quotes that is no column is a text
 
-    function_lists: tuple[str, ...] = ()
-    functions_complete: bool = False
-    function_schemas: frozenset[str] = frozenset()
-    extensions_in_public: bool = False
-    function_prefix: str = ""
+    function_lists: tuple[str, ...] = ()  # Files of `functions/` that say what may be called
+    functions_complete: bool = False  # Whether these hold everything the engine has, checked against the engine
+    function_schemas: frozenset[str] = frozenset()  # Qualifiers of the engine's own functions
+    extensions_in_public: bool = False  # Whether functions of extensions stand in the schema public
+    function_prefix: str = ""  # A qualifier that changes how a function fails, and not which it is
+    # Functions that may be called on a value with a dot; None for all allowed ones
     methods: frozenset[str] | None = frozenset()
-    combinators: bool = False
-    calls_without_brackets: bool = False
-    any_is_function: bool = False
-    table_calls: bool = False
-    table_hints: bool = False
-    parts_like_calls: frozenset[str] = frozenset()
+    combinators: bool = False  # Whether a function's name may end in words that say over what it goes: ``sumIf``
+    calls_without_brackets: bool = False  # Whether a package's function is called like a column
+    any_is_function: bool = False  # Whether ``any`` is a function and not a quantifier
+    table_calls: bool = False  # Whether ``FROM TABLE(f())`` takes rows from a function
+    table_hints: bool = False  # Whether a hint may stand in brackets behind a table: ``FROM t (NOLOCK)``
+    parts_like_calls: frozenset[str] = frozenset()  # Parts of dates that look like calls: ``WEEK(MONDAY)``
+    # How functions of other dialects are written, by name and number of arguments
     calls: Mapping[tuple[str, int], str] = field(default_factory=dict)
-    strftime: bool = False
-    endless_series: bool = False
-    endless_tables: frozenset[tuple[str, str]] = frozenset()
-    series_tables: re.Pattern[str] = _NOTHING
-    scalar_max: bool = False
+    strftime: bool = False  # Whether dates are texts, taken apart by ``strftime``
+    endless_series: bool = False  # Whether ``generate_series`` has no end by default
+    endless_tables: frozenset[tuple[str, str]] = frozenset()  # Schemas and tables that have no end
+    series_tables: re.Pattern[str] = _NOTHING  # Tables named by the series of numbers that they hold: first, last, step
+    scalar_max: bool = False  # Whether ``max(a, b)`` is the greater of two
 
+    # System schemas besides information_schema, and what may be read in them
     system_schemas: Mapping[str, frozenset[str]] = field(default_factory=dict)
+    # Databases of the server's own; of them only information_schema may be read
     system_databases: frozenset[str] = frozenset()
-    system_tables: frozenset[str] = frozenset()
+    system_tables: frozenset[str] = frozenset()  # System tables that may be read without their schema
+    # System tables without a schema that may not be read; no user's table can have these names
     secret_tables: re.Pattern[str] = _NOTHING
+    # Names that look like a system table's; a user may have one all the same
     reserved_tables: re.Pattern[str] = _NOTHING
-    reads_files: bool = False
-    dots_are_files: bool = False
-    formats_are_schemas: bool = False
-    default_schemas: tuple[tuple[str, ...], ...] = ()
-    datasets_always_written: bool = False
-    wildcard_tables: bool = False
-    links: Literal["", "@", "four parts"] = ""
+    reads_files: bool = False  # Whether a table's name may be a path or an address
+    dots_are_files: bool = False  # Whether a dot inside a name makes it a file
+    formats_are_schemas: bool = False  # Whether ``parquet.`x` `` reads a file
+    default_schemas: tuple[tuple[str, ...], ...] = ()  # Qualifiers that mean the default schema
+    datasets_always_written: bool = False  # Whether a table stands with its dataset everywhere
+    wildcard_tables: bool = False  # Whether ``events_*`` reads all tables of that beginning
+    links: Literal["", "@", "four parts"] = ""  # How a table of another server is written: ``t@x``, or with four parts
+    # What a dump says of how and for whom something is stored, which sqlglot does not read
     storage: re.Pattern[str] = _NOTHING
 
-    explains: bool = False
-    describes: bool = False
-    describes_columns: bool = False
-    describes_everything: bool = False
-    analyzes: bool = False
-    summarizes: bool = False
-    shows: str = ""
-    shows_settings: bool = False
-    pragmas: frozenset[str] = frozenset()
-    pragmas_of_tables: frozenset[str] = frozenset()
-    statement_words: frozenset[str] = frozenset()
+    explains: bool = False  # Whether EXPLAIN may run
+    describes: bool = False  # Whether DESCRIBE may run
+    describes_columns: bool = False  # Whether DESCRIBE t c describes a column, and EXPLAIN t a table
+    describes_everything: bool = False  # Whether DESCRIBE alone and SHOW t may stand
+    analyzes: bool = False  # Whether ``ANALYZE SELECT`` explains
+    summarizes: bool = False  # Whether SUMMARIZE may run
+    shows: str = ""  # What may follow SHOW, divided by bars. Not what shows other people's work or credentials
+    shows_settings: bool = False  # Whether SHOW names a setting and can do nothing else
+    pragmas: frozenset[str] = frozenset()  # Pragmas that read
+    pragmas_of_tables: frozenset[str] = frozenset()  # Those of them that take a name in brackets
+    statement_words: frozenset[str] = frozenset()  # Words that begin a second statement without a semicolon
 
-    implicit_recursion: bool = False
+    implicit_recursion: bool = False  # Whether a WITH may read itself without the word RECURSIVE
+    # Whether a WITH may read one that follows: never, with the word RECURSIVE, always
     sees_ahead: Literal["never", "recursive", "always"] = "never"
-    recurses_often: bool = False
-    siblings_seen: bool = False
+    recurses_often: bool = False  # Whether more than one part of a UNION may read the WITH that it makes
+    siblings_seen: bool = False  # Whether a subquery in FROM may see the relations before it without LATERAL
+    # Whether a join's condition sees the relations behind it, and two may have one name
     conditions_see_all: bool = False
-    tables_after_in: bool = False
-    searches: frozenset[str] = frozenset()
-    structs: bool = True
-    parts_of_values: frozenset[str] = frozenset()
-    rows_by_name: bool = True
-    hidden_columns: frozenset[str] = frozenset()
-    aliases_in: frozenset[str] = frozenset({"group"})
-    whole_alias_only: bool = False
-    strict_groups: bool = False
-    groups_by_key: bool = False
-    strict_distinct: bool = False
-    strict_having: bool = False
-    nested_aggregates: bool = False
-    named_subqueries: bool = False
-    ordered_sides: bool = False
-    limit_in_in: bool = True
-    with_in_subqueries: bool = True
-    repeated_columns: bool = True
-    spellings: tuple[str, ...] = ()
+    tables_after_in: bool = False  # Whether ``x IN t`` reads the table t
+    searches: frozenset[str] = frozenset()  # Functions of full-text search that take the name of the table
+    structs: bool = True  # Whether a column may have parts behind a dot
+    parts_of_values: frozenset[str] = frozenset()  # Parts that a column has all the same
+    rows_by_name: bool = True  # Whether a table's name stands for its row
+    hidden_columns: frozenset[str] = frozenset()  # Columns that every table has, in lower case
+    aliases_in: frozenset[str] = frozenset({"group"})  # Clauses that see the names given by AS, besides ORDER BY
+    whole_alias_only: bool = False  # Whether ORDER BY and GROUP BY take such a name by itself, but not in an expression
+    strict_groups: bool = False  # Whether a column beside an aggregate must be grouped
+    groups_by_key: bool = False  # Whether grouping a table's primary key groups all its columns
+    strict_distinct: bool = False  # Whether SELECT DISTINCT can only be ordered by what it selects
+    strict_having: bool = False  # Whether HAVING sees only what is selected, grouped or aggregated
+    nested_aggregates: bool = False  # Whether an aggregate may stand inside another
+    named_subqueries: bool = False  # Whether a subquery in FROM needs a name
+    ordered_sides: bool = False  # Whether ORDER BY before UNION is said by the engine itself, or allowed
+    limit_in_in: bool = True  # Whether the subquery of IN may have a LIMIT
+    with_in_subqueries: bool = True  # Whether a subquery may begin with WITH
+    repeated_columns: bool = True  # Whether a subquery may have a column name twice
+    spellings: tuple[str, ...] = ()  # Rules of `spellings` for what sqlglot does not read
 
 
 @lru_cache(maxsize=64)

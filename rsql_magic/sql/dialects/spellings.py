@@ -33,11 +33,11 @@ _CONDITIONS = names(
     ## %> %>> &&& &<| &/& <% <<= >>= <<| |>> <^ >^ ?# ?-| ?|| @>> <<@ |&> ~= ~== ~<~ ~<=~ ~>~ ~>=~ *< *<= *= *<> *> *>=
     """
 )
+# Operators of PostgreSQL, pgvector, pg_trgm and PostGIS, and one of the same length that sqlglot knows.
 _OPERATORS = {**dict.fromkeys(_DISTANCES, "<->"), **dict.fromkeys(_CONDITIONS, "&&"), "@": "-"}
-"""Operators of PostgreSQL, pgvector, pg_trgm and PostGIS, and one of the same length that sqlglot knows."""
 
+# Types that stand before a text of PostgreSQL: ``box '((0,0),(1,1))'``.
 _TYPES_OF_TEXTS = names("box circle int4range jsonpath line lseg macaddr macaddr8 pg_lsn polygon tsquery tsvector")
-"""Types that stand before a text of PostgreSQL: ``box '((0,0),(1,1))'``."""
 
 
 def shown(lexed: Lexed, dialect: str) -> str:
@@ -78,10 +78,8 @@ def _touches(lexed: Lexed, index: int) -> bool:
 
 
 def _behind(lexed: Lexed, index: int, *choices: str) -> int:
-    """The index behind words that may follow each other: each of ``choices`` names one word or its alternatives.
-
-    A choice that begins with ``?`` may be missing. 0 when they do not stand there.
-    """
+    """The index behind words that may follow each other: each of ``choices`` names one word or its alternatives."""
+    # A choice that begins with ``?`` may be missing. 0 when they do not stand there.
     for choice in choices:
         if lexed.word(index) in choice.removeprefix("?").split("|"):
             index += 1
@@ -309,6 +307,7 @@ def _sign(*parts: str) -> re.Pattern[str]:
     return re.compile("|".join(parts), re.IGNORECASE)
 
 
+# By the names that the records of dialects have for them: the rule, and what a text holds that it may change.
 _RULES: dict[str, tuple[Callable[[Lexed], Iterator[_Substitute]], re.Pattern[str]]] = {
     "collation of escape": (_collation_of_escape, _sign(r"\bCOLLATE\b")),
     "end of pivot": (_end_of_pivot, _sign(r"^\s*PIVOT\b")),
@@ -330,4 +329,3 @@ _RULES: dict[str, tuple[Callable[[Lexed], Iterator[_Substitute]], re.Pattern[str
     "steps of pipes": (_steps_of_pipes, _sign(r"\|>\s*(?:SET|DROP|RENAME)\b")),
     "typed texts": (_typed_texts, _sign(rf"\b(?:{'|'.join(sorted(_TYPES_OF_TEXTS))})\s*'")),
 }
-"""By the names that the records of dialects have for them: the rule, and what a text holds that it may change."""

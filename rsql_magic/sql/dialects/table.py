@@ -512,6 +512,7 @@ _TRINO_RECORD = SQLDialect(
     spellings=("pattern subsets", "grouped by all"),
 )
 
+# By sqlglot's name.
 DIALECTS: dict[str, SQLDialect] = {
     record.name: record
     for record in (
@@ -584,4 +585,3 @@ DIALECTS: dict[str, SQLDialect] = {
         SQLDialect(name="teradata", aliases=("teradatasql",), aliases_in=_ALIASES),
     )
 }
-"""By sqlglot's name."""

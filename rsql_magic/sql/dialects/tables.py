@@ -32,8 +32,8 @@ INFORMATION_SCHEMA = names(
 
 _BARE_SCHEMAS = names("main temp public dbo")
 
+# Not a system table; one that may be read; a name that may be one; one that may not be read.
 System = Literal["", "readable", "reserved", "secret"]
-"""Not a system table; one that may be read; a name that may be one; one that may not be read."""
 
 _FILE = re.compile(
     r"[/\\:*?~|]|\.(csv|tsv|txt|parquet|json|jsonl|ndjson|geojson|avro|orc|arrow|feather|xlsx?|shp|gpkg|db|duckdb|sqlite3?|wal|gz|zst|bz2|log|dat|"
@@ -44,14 +44,9 @@ _FILE_FORMATS = names("avro binaryfile csv delta hudi iceberg json jsonl kafka o
 
 
 def is_file(parts: tuple[str, ...], dialect: str) -> bool:
-    """True when a table's name would be read as a file or an address.
-
-    In DuckDB that is every name with a dot inside: which endings mean a file depends on the extensions that are loaded.
-
-    Example:
-        >>> is_file(("data.csv",), "duckdb"), is_file(("data", "csv"), "duckdb"), is_file(("data",), "duckdb")
-        (True, True, False)
-    """
+    """True when a table's name would be read as a file or an address."""
+    # In DuckDB that is every name with a dot inside: which endings mean a file depends on the extensions that are
+    # loaded.
     record = dialect_of(dialect)
     if record.dots_are_files and any("." in part for part in parts):
         return True

@@ -57,15 +57,10 @@ _WHY = {
 
 
 class Statement(NamedTuple):
-    """What is left to check.
+    """What is left to check."""
 
-    Args:
-        query: Text of the query inside, or "" when there is none.
-        table: Parts of the name of a table that is described, or none.
-    """
-
-    query: str = ""
-    table: tuple[str, ...] = ()
+    query: str = ""  # Text of the query inside, or "" when there is none
+    table: tuple[str, ...] = ()  # Parts of the name of a table that is described, or none
 
 
 def statement_of(lexed: Lexed, dialect: str) -> Statement:
@@ -113,10 +108,8 @@ def is_slip(word: str) -> bool:
 
 
 def refuse_second_statement(lexed: Lexed, dialect: str) -> None:
-    """SQL Server needs no semicolon between statements, so none of the words that begin one may stand anywhere.
-
-    They are reserved there: as a name each would need brackets.
-    """
+    """SQL Server needs no semicolon between statements, so none of the words that begin one may stand anywhere."""
+    # They are reserved there: as a name each would need brackets.
     words = dialect_of(dialect).statement_words
     for index in range(1, len(lexed.tokens) if words else 0):
         if (word := lexed.word(index)) in words and lexed.raw(index - 1) != ".":
@@ -128,10 +121,8 @@ def refuse_second_statement(lexed: Lexed, dialect: str) -> None:
 
 
 def refuse_writing_words(lexed: Lexed) -> None:
-    """Refuse INTO and FOR UPDATE by their words, whatever a parser makes of them.
-
-    In DuckDB INTO also names the columns of UNPIVOT.
-    """
+    """Refuse INTO and FOR UPDATE by their words, whatever a parser makes of them."""
+    # In DuckDB INTO also names the columns of UNPIVOT.
     for index in range(1, len(lexed.tokens)):
         word = lexed.word(index)
         if word == "INTO" and lexed.word(index + 1) != "NAME" and lexed.raw(index - 1) != ".":

@@ -20,12 +20,13 @@ from rsql_magic.sql.guard.size import made_rows
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
+# Turns after which what doubles is a million times as large.
 FEW_TURNS = 20
-"""Turns after which what doubles is a million times as large."""
+# Most rows that a recursion may make.
 MAX_GROWN = 1e11
-"""Most rows that a recursion may make."""
 
 _JOINS_TEXT = (exp.DPipe, exp.Concat, exp.ConcatWs, exp.ArrayConcat)
+# Functions whose result is no larger than what they take.
 _KEEPING = (
     exp.Abs,
     exp.Case,
@@ -52,7 +53,6 @@ _KEEPING = (
     exp.Or,
     exp.AggFunc,
 )
-"""Functions whose result is no larger than what they take."""
 _KEEPING_NAMES = names(
     """
     array_append array_prepend cos date datetime dateadd date_add date_sub exp extract instr julianday left list_append
@@ -64,11 +64,9 @@ _ONLY_MOVED = (exp.Column, exp.Literal, exp.Add, exp.Sub, exp.Neg, exp.Cast, exp
 
 
 def refuse_growth(member: exp.Select, cte: exp.Expr, steps: Mapping[str, int], turns: float, text: str) -> None:
-    """Refuse a recursive part that multiplies what it hands on.
-
-    ``steps`` says how it changes its columns: counts up (1) or down (-1), or hands on as they are (0); ``turns`` how
-    often it runs at most, as far as its text says.
-    """
+    """Refuse a recursive part that multiplies what it hands on."""
+    # ``steps`` says how it changes its columns: counts up (1) or down (-1), or hands on as they are (0); ``turns``
+    # how often it runs at most, as far as its text says.
     if turns <= FEW_TURNS:
         return
     own = _aliases(member, cte)

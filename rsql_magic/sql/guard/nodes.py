@@ -19,9 +19,10 @@ if TYPE_CHECKING:
     from rsql_magic.sql.dialects.reading import Lexed
     from rsql_magic.sql.dialects.records import SQLDialect
 
+# Kinds of statement that are queries, by sqlglot's class names.
 ROOTS = frozenset({"Except", "Intersect", "Pivot", "Select", "Subquery", "Union", "Values"})
-"""Kinds of statement that are queries, by sqlglot's class names."""
 
+# sqlglot's classes, other than functions, that only read. A class that is not here is refused.
 ALLOWED = names(
     """
     Add Adjacent Alias Aliases All And Any AtIndex AtTimeZone Between BitString BitwiseAnd BitwiseLeftShift
@@ -44,7 +45,6 @@ ALLOWED = names(
     XMLKeyValueOption XMLNamespace Xor
     """
 )
-"""sqlglot's classes, other than functions, that only read. A class that is not here is refused."""
 
 _REFUSED_FUNCTIONS = names(
     """
@@ -66,6 +66,7 @@ _WHY = {
 _HINT = "Only a single query that reads may run here."
 
 _QUERY_PARTS = ("settings", "format", "into", "locks")
+# Parts of allowed nodes that do more than read: SETTINGS, FORMAT, files of a stage, functions defined in WITH.
 _REFUSED_PARTS = {
     "Except": _QUERY_PARTS,
     "Intersect": _QUERY_PARTS,
@@ -75,7 +76,6 @@ _REFUSED_PARTS = {
     "Union": _QUERY_PARTS,
     "With": ("udfs",),
 }
-"""Parts of allowed nodes that do more than read: SETTINGS, FORMAT, files of a stage, functions defined in WITH."""
 
 _TABLE_HINTS = names(
     """

@@ -22,18 +22,18 @@ if TYPE_CHECKING:
 
     from rsql_magic.sql.catalog import Catalog
 
+# Most rows that joins may make before anything is filtered or counted.
 MAX_PRODUCT = 1e11
-"""Most rows that joins may make before anything is filtered or counted."""
+# Most characters in all rows together.
 MAX_ALL_TEXT = 1e12
-"""Most characters in all rows together."""
+# Most characters that ``string_agg`` and the like may put into one value.
 MAX_COLLECTED = 1e9
-"""Most characters that ``string_agg`` and the like may put into one value."""
+# What a table of unknown size counts as: two may be crossed, three may not.
 TABLE_ROWS = 1e4
-"""What a table of unknown size counts as: two may be crossed, three may not."""
+# What a table counts as at least: it may have grown since its rows were counted.
 _LEAST_ROWS = 1e3
-"""What a table counts as at least: it may have grown since its rows were counted."""
+# What a condition that is no equality (``a.x < b.x``) is taken to keep.
 _WEAK = 1e-2
-"""What a condition that is no equality (``a.x < b.x``) is taken to keep."""
 
 
 class _Source(NamedTuple):

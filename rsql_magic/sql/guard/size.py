@@ -22,19 +22,19 @@ from rsql_magic.sql.dialects.records import dialect_of, names
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
+# Most rows or list elements that one function may make.
 MAX_ROWS = 10_000_000
-"""Most rows or list elements that one function may make."""
+# Most characters or bytes that one function may make.
 MAX_TEXT = 1_000_000
-"""Most characters or bytes that one function may make."""
+# Most characters that functions inside each other may make.
 MAX_TOTAL_TEXT = 100_000_000
-"""Most characters that functions inside each other may make."""
 MAX_FACTORIAL = 10_000
+# Most digits of a number that a power of constants comes to; PostgreSQL computes all of them.
 MAX_DIGITS = 1_000
-"""Most digits of a number that a power of constants comes to; PostgreSQL computes all of them."""
+# Most columns of CUBE: it makes two to the power of that many groupings.
 MAX_CUBE = 10
-"""Most columns of CUBE: it makes two to the power of that many groupings."""
+# Most wildcards in one LIKE pattern; each may multiply the time.
 MAX_WILDCARDS = 12
-"""Most wildcards in one LIKE pattern; each may multiply the time."""
 
 _TEXT_MAKERS = names(
     "bar bitstring crypt_gen_random lpad random_bytes randomblob randstr repeat replicate rpad space zeroblob"
@@ -236,13 +236,7 @@ _SAME = (exp.Alias, exp.Cast, exp.Ceil, exp.Floor, exp.Paren, exp.Round, exp.Sub
 
 
 def value(node: exp.Expr | None) -> float | None:
-    """What an expression of constants comes to, or None when it depends on anything else.
-
-    Example:
-        >>> from sqlglot import parse_one
-        >>> value(parse_one("2 * 10 ** 3", dialect="duckdb")), value(parse_one("x + 1"))
-        (2000.0, None)
-    """
+    """What an expression of constants comes to, or None when it depends on anything else."""
     if isinstance(node, exp.Literal):
         return _number(node.name)
     if isinstance(node, _SAME):
@@ -266,13 +260,7 @@ def _operation(node: exp.Expr | None) -> float | None:
 
 
 def magnitude(node: exp.Expr | None) -> float:
-    """The largest number that an expression of constants below a node comes to, without its sign; 0 when there is none.
-
-    Example:
-        >>> from sqlglot import parse_one
-        >>> magnitude(parse_one("length(x) * 1000000000"))
-        1000000000.0
-    """
+    """The largest number, without its sign, that constants below a node come to; 0 when there are none."""
     if node is None:
         return 0.0
     known = value(node)
@@ -304,13 +292,7 @@ _SPAN = re.compile(r"\s*([\d.]*)\s*([a-z]*?)s?\s*", re.IGNORECASE)
 
 
 def seconds_of(node: exp.Expr | None) -> float | None:
-    """How long an interval of one constant is, or None when it is something else.
-
-    Example:
-        >>> from sqlglot import parse_one
-        >>> seconds_of(parse_one("INTERVAL '2 hours'")), seconds_of(parse_one("x"))
-        (7200.0, None)
-    """
+    """How long an interval of one constant is, or None when it is something else."""
     if isinstance(node, (exp.Cast, exp.Paren)):
         return seconds_of(node.this)
     if isinstance(node, exp.Literal) and node.is_string:
@@ -329,13 +311,7 @@ def _span(text: str) -> float | None:
 
 
 def moment(node: exp.Expr | None) -> float | None:
-    """A date written as a constant, in seconds since 1970, or None when it is something else.
-
-    Example:
-        >>> from sqlglot import parse_one
-        >>> moment(parse_one("DATE '1970-01-02'"))
-        86400.0
-    """
+    """A date written as a constant, in seconds since 1970, or None when it is something else."""
     if isinstance(node, exp.Literal) and node.is_string:
         try:
             written = datetime.fromisoformat(node.name.strip())

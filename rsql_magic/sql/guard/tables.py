@@ -82,10 +82,8 @@ def _table(node: exp.Expr, text: str, dialect: str, catalog: Catalog | None) -> 
 
 
 def _name_of_with(cte: exp.Expr, dialect: str) -> None:
-    """Refuse a WITH whose name means something where its scope ends: a file, or a system table with secrets.
-
-    Engines draw that scope differently, and a name that falls out of it is looked for elsewhere.
-    """
+    """Refuse a WITH whose name means something where its scope ends: a file, or a system table with secrets."""
+    # Engines draw that scope differently, and a name that falls out of it is looked for elsewhere.
     name = cte.alias
     if is_file((name,), dialect) or system_table((name,), dialect) == "secret":
         raise QueryRejected(

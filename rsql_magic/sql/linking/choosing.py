@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 
     from rsql_magic.sql.catalog import Catalog, Table
 
+# A draft adds at most so many tables: a draft that names everything knows nothing.
 _MORE = 6
-"""A draft adds at most so many tables: a draft that names everything knows nothing."""
 _PER_NAME = 2
 
 

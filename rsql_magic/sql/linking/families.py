@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     from rsql_magic.sql.linking.lexicon import Naming
 
 
+# So many alike tables are a family; two may well be two things.
 _FEWEST = 3
-"""So many alike tables are a family; two may well be two things."""
 _MOST_SHOWN = 4
 _MONTHS = ["jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec"]
 _MONTH = re.compile(rf"(?<![a-z])({'|'.join(_MONTHS)})[a-z]*(?![a-z])")
@@ -102,6 +102,7 @@ def _agreement(table: Table, date: str) -> int:
     return max((len(date) for run in runs if run.startswith(date) or run == date.lstrip("0")), default=0)
 
 
+# What a mark means, and the words of a question that ask for it.
 _MARKS = {
     "history": "history historical past former previous earlier change changed version",
     "archive": "archive archived archival past former old",
@@ -114,7 +115,6 @@ _MARKS = {
     "copy": "copy copied",
     "test": "test",
 }
-"""What a mark means, and the words of a question that ask for it."""
 _WRITTEN = {
     "history": "history hist histories hst historic",
     "archive": "archive archived archives arch arc",
@@ -128,24 +128,19 @@ _WRITTEN = {
     "test": "test tst demo",
 }
 _MARK = {word: mark for mark, words in _WRITTEN.items() for word in words.split()}
+# Marks that are written without a seam: ``deletedbiblio``.
 _GLUED = ("deleted", "archived", "old")
-"""Marks that are written without a seam: ``deletedbiblio``."""
 _ASKED = {mark: frozenset(map(stem, words.split())) for mark, words in _MARKS.items()}
+# So many of a table's columns are in its copy, or so many of the copy's in the table.
 _ALIKE = 0.6
-"""So many of a table's columns are in its copy, or so many of the copy's in the table."""
 
 
 @dataclass(frozen=True)
 class Copy:
-    """What a table is a copy of.
+    """What a table is a copy of."""
 
-    Args:
-        original: The place of the other table.
-        mark: What its name adds, such as ``history``, or a number.
-    """
-
-    original: int
-    mark: str
+    original: int  # The place of the other table
+    mark: str  # What its name adds, such as ``history``, or a number
 
     def asked_for(self, stems: Iterable[str]) -> bool:
         """Whether the words of a question ask for such copies."""

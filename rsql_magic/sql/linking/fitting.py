@@ -15,12 +15,12 @@ if TYPE_CHECKING:
 
     from rsql_magic.sql.catalog import Catalog, Column, Table
 
+# Tables with more columns are shown in part.
 WIDE = 50
-"""Tables with more columns are shown in part."""
+# Ten tables are shown whatever share of the schema they are; up to twenty while they cost little.
 _FEW, _MOST = 10, 20
-"""Ten tables are shown whatever share of the schema they are; up to twenty while they cost little."""
+# Beyond the first ten, tables are added up to the larger of these shares: more would hide what matters.
 _SHARE_OF_SCHEMA, _SHARE_OF_BUDGET = 0.03, 0.25
-"""Beyond the first ten, tables are added up to the larger of these shares: more would hide what matters."""
 _CHARACTERS_PER_TOKEN = 3.7
 
 

@@ -29,10 +29,10 @@ if TYPE_CHECKING:
     Ints = NDArray[np.int64]
 
 _TELLING = 2
+# The share of what one schema says about a word from which another says it as well.
 _AS_WELL = 0.5
-"""The share of what one schema says about a word from which another says it as well."""
+# Tokens (estimated) above which a schema is large enough not to be counted exactly.
 _WORTH_COUNTING = 20_000
-"""Tokens (estimated) above which a schema is large enough not to be counted exactly."""
 
 
 def _described(tables: Sequence[Table]) -> Iterator[tuple[str, str]]:
@@ -163,11 +163,9 @@ class Index:
         return found
 
     def _find(self, row: Floats, concept: Concept) -> None:
-        """Fill one row with the strongest of the words that may stand for the concept.
-
-        A synonym counts as no rarer than the word itself: that few tables say "pupil" does not make it a better answer
-        to "student" than the table called so.
-        """
+        """Fill one row with the strongest of the words that may stand for the concept."""
+        # A synonym counts as no rarer than the word itself: that few tables say "pupil" does not make it a better
+        # answer to "student" than the table called so.
         rarest = np.inf
         for phrase, sure in self._options(concept):
             where, strength = self._postings.find(phrase)
@@ -239,14 +237,14 @@ class Index:
         return concept.weight * max(sure, default=0.0)
 
 
+# Values of more words are text, and no question repeats them.
 LONGEST_VALUE = 6
-"""Values of more words are text, and no question repeats them."""
 _NOWHERE: tuple[Ints, Floats] = (np.zeros(0, np.int64), np.zeros(0))
 _USUAL_COLUMNS, _USUAL_NAME, _USUAL_VALUES = 8, 2, 20
+# More columns do not dilute a word further: in a table of 2,000 each is as much a fact as in one of 60.
 _MOST_COLUMNS = 60
-"""More columns do not dilute a word further: in a table of 2,000 each is as much a fact as in one of 60."""
+# Words that share as many first letters may be one word: diagnosed, diagnosis.
 _ALIKE = 5
-"""Words that share as many first letters may be one word: diagnosed, diagnosis."""
 _ALIKE_SHARE = 0.6
 
 
@@ -356,70 +354,39 @@ def _diluted(size: int, usual: int, b: float) -> float:
 
 @dataclass(frozen=True)
 class Weights:
-    """The numbers of the ranking, the same for every catalog.
+    """The numbers of the ranking, the same for every catalog."""
 
-    They are round on purpose: hardly one matters to its second digit (docs/linking.md).
+    # They are round on purpose: hardly one matters to its second digit (docs/linking.md).
 
-    Args:
-        name: A word of a table's own name.
-        column: A word of a column's name.
-        group: A word of the schema or prefix a table belongs to.
-        note: A word of a table's description.
-        column_note: A word of a column's description.
-        value: A word of a stored value.
-        full_value: A phrase of the question that is a stored value.
-        word_value: A plain word of the question that is a stored value by chance or on purpose.
-        k1: How soon repetition stops to count (BM25).
-        b: How much many columns dilute each word (BM25).
-        b_name: How much a long name dilutes each word.
-        short: A long word that a short form may mean (dept, department).
-        part: A word inside a compound (hometown, home).
-        synonym: A word that stands for the word asked, times what the thesaurus says.
-        alike: A word that begins like the word asked (diagnosed, diagnosis).
-        number: A number in the question.
-        extreme: A word such as "highest", which asks for a rank rather than for a table.
-        inside: A word that is part of a known phrase or value.
-        intent: What "when", "where", "who" or a date ask for.
-        neighbour: What a word found in a table one key away counts here.
-        maybe: A key that names suggest, against one that is declared.
-        local: The words covered together with the tables one key away.
-        far: The words covered together with the tables two keys away.
-        cluster: The words covered together with the whole schema, prefix or island of keys.
-        size: How much a large cluster's coverage is discounted.
-        sharp: How much a word counts less where another table of the cluster has it more.
-        hub: What the table that most others refer to gains, as a share of the best score; fewer gain by the logarithm.
-        damp: How much less a table with many keys hands on to its neighbours (a power of its number of neighbours).
-        copy: What is left of the score of a copy (``orders_bak``) that the question does not ask for.
-        guess: An unknown short form that may be the word asked (``trns``, transaction).
-    """
-
-    name: float = 3.0
-    column: float = 1.0
-    group: float = 1.0
-    note: float = 0.3
-    column_note: float = 0.3
-    value: float = 0.2
-    full_value: float = 0.2
-    word_value: float = 0.1
-    k1: float = 1.5
-    b: float = 0.65
-    b_name: float = 0.85
-    short: float = 1.0
-    part: float = 0.8
-    synonym: float = 0.7
-    alike: float = 0.2
-    number: float = 0.5
-    extreme: float = 0.3
-    inside: float = 0.5
-    intent: float = 0.2
-    neighbour: float = 1.0
-    maybe: float = 0.7
-    local: float = 1.3
-    far: float = 0.3
-    cluster: float = 2.5
-    size: float = 0.3
-    sharp: float = 1.5
+    name: float = 3.0  # A word of a table's own name
+    column: float = 1.0  # A word of a column's name
+    group: float = 1.0  # A word of the schema or prefix a table belongs to
+    note: float = 0.3  # A word of a table's description
+    column_note: float = 0.3  # A word of a column's description
+    value: float = 0.2  # A word of a stored value
+    full_value: float = 0.2  # A phrase of the question that is a stored value
+    word_value: float = 0.1  # A plain word of the question that is a stored value by chance or on purpose
+    k1: float = 1.5  # How soon repetition stops to count (BM25)
+    b: float = 0.65  # How much many columns dilute each word (BM25)
+    b_name: float = 0.85  # How much a long name dilutes each word
+    short: float = 1.0  # A long word that a short form may mean (dept, department)
+    part: float = 0.8  # A word inside a compound (hometown, home)
+    synonym: float = 0.7  # A word that stands for the word asked, times what the thesaurus says
+    alike: float = 0.2  # A word that begins like the word asked (diagnosed, diagnosis)
+    number: float = 0.5  # A number in the question
+    extreme: float = 0.3  # A word such as "highest", which asks for a rank rather than for a table
+    inside: float = 0.5  # A word that is part of a known phrase or value
+    intent: float = 0.2  # What "when", "where", "who" or a date ask for
+    neighbour: float = 1.0  # What a word found in a table one key away counts here
+    maybe: float = 0.7  # A key that names suggest, against one that is declared
+    local: float = 1.3  # The words covered together with the tables one key away
+    far: float = 0.3  # The words covered together with the tables two keys away
+    cluster: float = 2.5  # The words covered together with the whole schema, prefix or island of keys
+    size: float = 0.3  # How much a large cluster's coverage is discounted
+    sharp: float = 1.5  # How much a word counts less where another table of the cluster has it more
+    # What the table that most others refer to gains, as a share of the best score; fewer gain by the logarithm
     hub: float = 0.07
+    # How much less a table with many keys hands on to its neighbours (a power of its number of neighbours)
     damp: float = 0.3
-    copy: float = 0.6
-    guess: float = 0.3
+    copy: float = 0.6  # What is left of the score of a copy (``orders_bak``) that the question does not ask for
+    guess: float = 0.3  # An unknown short form that may be the word asked (``trns``, transaction)

@@ -25,29 +25,20 @@ if TYPE_CHECKING:
 
     Floats = NDArray[np.float64]
     Ints = NDArray[np.int64]
+    # The table that points, and the one it points to.
     Key = tuple[int, int]
-    """The table that points, and the one it points to."""
     Words = tuple[str, ...]
 
+# A group with more tables is taken apart into islands that keys connect.
 _LARGE = 40
-"""A group with more tables is taken apart into islands that keys connect."""
+# An island counts as no smaller: that nothing points to a table does not make the words it holds tell more.
 _SMALLEST_ISLAND = 8
-"""An island counts as no smaller: that nothing points to a table does not make the words it holds tell more."""
+# A table with more neighbours is a hub, and what it holds says less about each of them.
 _USUAL_NEIGHBOURS = 6
-"""A table with more neighbours is a hub, and what it holds says less about each of them."""
 
 
 class Joins:
-    """Which tables are near one another.
-
-    Args:
-        tables: All tables of a catalog.
-        naming: Their groups and own names.
-        copies: Those that are copies of others.
-
-    Attributes:
-        hubs: How many tables refer to each, on a logarithmic scale from 0 to 1.
-    """
+    """Which tables are near one another."""
 
     def __init__(self, tables: Sequence[Table], naming: Naming, copies: Mapping[int, Copy]) -> None:
         groups = _numbered(naming.groups)
@@ -63,11 +54,9 @@ class Joins:
         self.hubs: Floats = called / max(called.max(initial=0.0), 1.0)
 
     def spread(self, found: Floats, maybe: float, damp: float) -> Floats:
-        """For each concept (row) and table (column), the most of it that a neighbour has.
-
-        A likely key counts ``maybe`` of a declared one; hubs hand on less, as the power ``damp`` of their neighbours
-        beyond the usual number.
-        """
+        """For each concept (row) and table (column), the most of it that a neighbour has."""
+        # A likely key counts ``maybe`` of a declared one; hubs hand on less, as the power ``damp`` of their
+        # neighbours beyond the usual number.
         return np.maximum(self._sure.spread(found, damp), maybe * self._maybe.spread(found, damp))
 
     def best(self, found: Floats) -> tuple[Floats, Ints]:
@@ -123,8 +112,8 @@ def _islands(groups: Sequence[int], pairs: Iterable[Key]) -> list[int]:
 _ENDINGS = frozenset("id key code no num nr nbr number cd sk fk pk uid uuid guid oid".split())  # noqa: SIM905
 _GENERIC = frozenset({(), ("id",), ("name",), ("code",), ("number",), ("key",), ("date",), ("year",)})
 _TEXTS = ("char", "text", "string", "clob")
+# A key-like name that more tables share, and none of them owns, joins nothing in particular.
 _SHARED_BY = 4
-"""A key-like name that more tables share, and none of them owns, joins nothing in particular."""
 
 
 def declared(tables: Sequence[Table]) -> Iterator[Key]:

@@ -47,11 +47,7 @@ class Lexicon:
         self._languages = languages_of(words)
 
     def learn(self, described: Iterable[tuple[str, str]]) -> None:
-        """Learn short forms from names and what describes them.
-
-        Args:
-            described: Names and descriptions.
-        """
+        """Learn short forms from names and what describes them."""
         self._learned = meanings(
             ([word for word in split(name) if not self.knows(word)], split(note)) for name, note in described if note
         )
@@ -106,10 +102,10 @@ class Lexicon:
 
 
 _SHORTEST, _LONGEST = 3, 6
+# So often a description must say the word before it explains a short form: once may be chance.
 _FEWEST = 2
-"""So often a description must say the word before it explains a short form: once may be chance."""
+# A longer description says more than what the name means.
 _MOST_WORDS = 12
-"""A longer description says more than what the name means."""
 
 
 def skeleton(word: str) -> str:
@@ -119,14 +115,7 @@ def skeleton(word: str) -> str:
 
 
 def shortens(short: str, word: str) -> bool:
-    """Whether the letters may stand for the word: its beginning, or its consonants.
-
-    Example:
-        >>> [shortens(s, w) for s, w in (("acco", "account"), ("trns", "transaction"), ("dept", "department"))]
-        [True, True, True]
-        >>> shortens("cat", "concatenate")
-        False
-    """
+    """Whether the letters may stand for the word: its beginning, or its consonants."""
     if not _SHORTEST <= len(short) <= _LONGEST or len(word) < len(short) + 2 or short[:1] != word[:1]:
         return False
     return word.startswith(short) or skeleton(word).startswith(skeleton(short)) or _beginning_and_end(short, word)
@@ -160,29 +149,22 @@ def _usual(count: Counter[str]) -> list[str]:
     return [word for word, n in count.most_common(3) if n >= _FEWEST and 2 * n >= top]
 
 
+# How surely a word stands for another: a form of it (sell, sale), a synonym, a kind of it (vehicle, bus).
 FORM, SYNONYM, KIND = 0.9, 0.6, 0.35
-"""How surely a word stands for another: a form of it (sell, sale), a synonym, a kind of it (vehicle, bus)."""
 
 
 @dataclass(frozen=True)
 class Thesaurus:
-    """Which phrases stand for which. A phrase is its stems, joined by spaces.
+    """Which phrases stand for which. A phrase is its stems, joined by spaces."""
 
-    Args:
-        near: For a phrase, those that may stand for it and how surely.
-        short: For a short form, the long phrases it may mean.
-        words: All its words as they are written, to tell words from other letters.
-        stems: The stems of these.
-    """
-
-    near: Mapping[str, Mapping[str, float]]
-    short: Mapping[str, tuple[str, ...]]
-    words: frozenset[str]
-    stems: frozenset[str]
+    near: Mapping[str, Mapping[str, float]]  # For a phrase, those that may stand for it and how surely
+    short: Mapping[str, tuple[str, ...]]  # For a short form, the long phrases it may mean
+    words: frozenset[str]  # All its words as they are written, to tell words from other letters
+    stems: frozenset[str]  # The stems of these
 
 
+# The most words that a phrase of the thesaurus has.
 LONGEST_PHRASE = 4
-"""The most words that a phrase of the thesaurus has."""
 
 
 @cache
@@ -225,10 +207,10 @@ def _pairs(lines: Iterator[str]) -> Iterator[tuple[str, str, float]]:
             yield one, other, sure
 
 
+# So many tables, and this share of a group, begin alike before the beginning is a prefix.
 _FEWEST_TABLES, _SHARE = 8, 0.15
-"""So many tables, and this share of a group, begin alike before the beginning is a prefix."""
+# A plain word is a prefix only when so many tables of a group begin with it: ``course_`` mostly means something.
 _NEARLY_ALL = 0.8
-"""A plain word is a prefix only when so many tables of a group begin with it: ``course_`` mostly means something."""
 
 
 def group_and_name(table: Table) -> tuple[str, str]:
@@ -238,16 +220,7 @@ def group_and_name(table: Table) -> tuple[str, str]:
 
 
 class Naming:
-    """The groups and own names of tables.
-
-    Args:
-        tables: All tables of a catalog.
-
-    Attributes:
-        groups: For each table its schema or ``prefix__``.
-        prefixes: For each table the shared words before its own name.
-        names: For each table its own words.
-    """
+    """The groups and own names of tables."""
 
     def __init__(self, tables: Sequence[Table]) -> None:
         both = [group_and_name(table) for table in tables]
@@ -310,19 +283,14 @@ _SMALL = {
 }
 _ENDINGS = {"de": "innen ern en er em es e n s", "fr": "ees ee es e s x", "es": "es os as o a e s"}
 _SHORTEST_ROOT, _SHORTEST_FOREIGN_PART = 3, 4
+# What ties the parts of a German compound together.
 _LINKING = ("", "s", "es", "n", "en")
-"""What ties the parts of a German compound together."""
+# So many words of a schema, and this share of them, make its language.
 _SPOKEN_FROM, _SPOKEN_SHARE = 5, 0.15
-"""So many words of a schema, and this share of them, make its language."""
 
 
 def language_of(question: str) -> str:
-    """The language of a question, ``en`` unless its words say otherwise.
-
-    Example:
-        >>> [language_of(q) for q in ("Umsatz je Kunde", "Combien de clients ?", "revenue by client")]
-        ['de', 'fr', 'en']
-    """
+    """The language of a question, ``en`` unless its words say otherwise."""
     words = [word.casefold() for word in WORD.findall(question) if word.isalpha()]
     english = sum(2 * (word in STOP_WORDS) + (word in thesaurus().words) for word in words)
     scores = {language: sum(_weight(word, language) for word in words) for language in LANGUAGES}
@@ -354,12 +322,7 @@ def small_words(language: str) -> frozenset[str]:
 
 @lru_cache(maxsize=65536)
 def translated(word: str, language: str) -> tuple[tuple[str, ...], ...]:
-    """The English words that may stand for a word of a language: one group, or one per part of a German compound.
-
-    Example:
-        >>> translated("kunden", "de"), translated("rechnungsdatum", "de"), translated("xyz", "de")
-        ((('customer', 'client'),), (('bill', 'invoice'), ('date',)), ())
-    """
+    """The English words that may stand for a word of a language: one group, or one per part of a German compound."""
     folded = _folded(word, language)
     if whole := _looked_up(folded, language):
         return (whole,)

@@ -16,11 +16,12 @@ if TYPE_CHECKING:
     from rsql_magic.sql.linking.index import Weights
 
 _QUOTES = "\"'‘“«`"
+# Stands where camelCase is taken apart, so that it can be put together again.
 _SEAM = "\x1f"
-"""Stands where camelCase is taken apart, so that it can be put together again."""
 _NAME = re.compile(r"""[\w.$]*\w|`[^`]+`|"[^"]+"|'[^']+'""")
 _LONGEST_VALUE = 6
 _DIRECTION = r"(?:ascending|descending|alphabetic(?:al)?|chronological|increasing|decreasing|reversed?)"
+# How the answer should be sorted says nothing about tables; "ordered by" is not about orders.
 _SORTING = re.compile(
     rf"\b(?:in|by)\s+(?:the\s+|an?\s+)?(?:{_DIRECTION}\s+)+order(?:\s+(?:of|by))?\b"
     r"|\b(?:in|by)\s+(?:the\s+|an?\s+)?(?:\w+\s+)?order\s+(?:of|by)\b"
@@ -30,22 +31,21 @@ _SORTING = re.compile(
     rf"|\b(?:{_DIRECTION}|alphabetically|respectively|corresponding|sorted)\b",
     re.IGNORECASE,
 )
-"""How the answer should be sorted says nothing about tables; "ordered by" is not about orders."""
 
+# Words that ask for a rank; still, a column may be called ``max_temperature``.
 _EXTREMES = frozenset(
     """
     max maximum maximal min minimum minimal highest lowest largest smallest higher lower larger smaller biggest greatest
     top bottom best worst first last longest shortest oldest youngest earliest latest cheapest common popular
     """.split()  # noqa: SIM905 - words read better as text
 )
-"""Words that ask for a rank; still, a column may be called ``max_temperature``."""
 _YEAR = re.compile(r"(1[89]|2[01])\d\d")
+# May is left out: it is a word of every other question.
 _MONTHS = frozenset(
     """
     january february march april june july august september october november december
     """.split()  # noqa: SIM905
 )
-"""May is left out: it is a word of every other question."""
 _DATE = ("date", "year", "month", "day", "time")
 _INTENTS = {
     "when": _DATE,
@@ -56,17 +56,11 @@ _INTENTS = {
 
 @dataclass(frozen=True)
 class Concept:
-    """One word or phrase of the question.
+    """One word or phrase of the question."""
 
-    Args:
-        options: Phrases (stems joined by spaces) that may stand for it, and how surely, 0 to 1.
-        weight: How much it counts.
-        value: The stored value that it is, as stems, or empty.
-    """
-
-    options: Mapping[str, float]
-    weight: float = 1.0
-    value: str = ""
+    options: Mapping[str, float]  # Phrases (stems joined by spaces) that may stand for it, and how surely, 0 to 1
+    weight: float = 1.0  # How much it counts
+    value: str = ""  # The stored value that it is, as stems, or empty
 
 
 class Question:
@@ -148,8 +142,8 @@ class Question:
                 yield Concept(_options((root, *(stem(one) for one in group if one not in STOP_WORDS))), weight)
 
 
+# The `Question` of a text: one question is read by ranking, values and slips alike.
 question_of = lru_cache(maxsize=64)(Question)
-"""The `Question` of a text: one question is read by ranking, values and slips alike."""
 
 
 def _options(roots: Sequence[str]) -> dict[str, float]:

@@ -11,8 +11,8 @@ if TYPE_CHECKING:
 
 _CAMEL = re.compile(r"(?<=[a-z])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])(?![A-Z]s(?![a-z]))")
 _UNSPACED = r"\u0e00-\u0eff\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af"
+# A word or a number; in scripts that write no blanks between words (Chinese, Japanese, Thai), a character.
 WORD = re.compile(rf"[{_UNSPACED}]|[^\W\d_{_UNSPACED}]+|\d+")
-"""A word or a number; in scripts that write no blanks between words (Chinese, Japanese, Thai), a character."""
 
 _SHORT = 3
 _SPELLINGS = (
@@ -24,6 +24,7 @@ _SPELLINGS = (
     (re.compile(r"(?<=[aeiouy][a-z][aeiou]l)l$|(?<=[aeiouy][a-z]{2}[aeiou]l)l$"), ""),
 )
 
+# Words that name nothing in a database, and the ones that ask for a figure rather than for a table.
 STOP_WORDS = frozenset(
     """
     a about above across after again against all along also am among an and any approximately are as at average
@@ -39,7 +40,6 @@ STOP_WORDS = frozenset(
     why will with within without would yet you your
     """.split()  # noqa: SIM905 - words read better as text
 )
-"""Words that name nothing in a database, and the ones that ask for a figure rather than for a table."""
 
 _IRREGULAR = {
     "people": "person",
@@ -75,12 +75,7 @@ def split(text: str) -> tuple[str, ...]:
 
 @lru_cache(maxsize=65536)
 def stem(word: str) -> str:
-    """The word, in lower case, without its inflection: plural, past, -ing. Lighter than Porter's, which merges more.
-
-    Example:
-        >>> [stem(w) for w in ("cities", "flights", "buses", "paid", "scheduled", "running")]
-        ['citi', 'flight', 'bus', 'paid', 'schedul', 'run']
-    """
+    """The word, in lower case, without its inflection: plural, past, -ing. Lighter than Porter's, which merges more."""
     if word in _IRREGULAR:
         return _IRREGULAR[word]
     if len(word) < _SHORT:
@@ -132,14 +127,8 @@ def stems(text: str) -> tuple[str, ...]:
 
 
 def slips(one: str, other: str, most: int = 2) -> int:
-    """Slips of the fingers between two words: a letter left out, added or wrong, or two swapped.
-
-    The optimal string alignment distance (a restricted Damerau-Levenshtein distance); above ``most`` counting ends.
-
-    Example:
-        >>> slips("custmoer", "customer"), slips("order", "border"), slips("county", "customer")
-        (1, 1, 3)
-    """
+    """Slips of the fingers between two words: a letter left out, added or wrong, or two swapped."""
+    # The optimal string alignment distance (a restricted Damerau-Levenshtein distance); above ``most`` counting ends.
     if abs(len(one) - len(other)) > most:
         return most + 1
     before: list[int] = []
@@ -158,14 +147,8 @@ def slips(one: str, other: str, most: int = 2) -> int:
 
 
 def mistyped(one: str, other: str) -> bool:
-    """Whether a word is most likely another one mistyped: one slip in five letters or more, two in nine or more.
-
-    The first letter is seldom wrong, and numbers are no slips: ``A1`` is not ``A10``.
-
-    Example:
-        >>> mistyped("custmer", "customer"), mistyped("address1", "address2"), mistyped("name", "sname")
-        (True, False, False)
-    """
+    """Whether a word is most likely another one mistyped: one slip in five letters or more, two in nine or more."""
+    # The first letter is seldom wrong, and numbers are no slips: ``A1`` is not ``A10``.
     a, b = one.casefold(), other.casefold()
     shorter = min(len(a), len(b))
     if shorter < 5 or a[0] != b[0] or _digits(a) != _digits(b):
@@ -179,20 +162,14 @@ def _digits(text: str) -> str:
 
 # Schemas that a question names
 
+# What may follow "in" without being a place.
 _PRONOUNS = frozenset("it me them this that these those which all one".split())  # noqa: SIM905
-"""What may follow "in" without being a place."""
 
 
 def named_schemas(question: str, schemas: Iterable[str]) -> set[str]:
-    """The schemas, or ``prefix__`` groups, that a question names.
-
-    A name that is a small word, such as ``us`` or ``it``, is one only where it can be no other: in capitals, before a
-    dot, beside "schema" or "database", or behind "in".
-
-    Example:
-        >>> sorted(named_schemas("Show us the orders of hr", ["us", "hr"])), named_schemas("orders in us", ["us"])
-        (['hr'], {'us'})
-    """
+    """The schemas, or ``prefix__`` groups, that a question names."""
+    # A name that is a small word, such as ``us`` or ``it``, is one only where it can be no other: in capitals, before
+    # a dot, beside "schema" or "database", or behind "in".
     said = f" {' '.join(stems(question))} "
     return {name for name in schemas if name and (_is_said(question, name) if _is_small(name) else _is_in(said, name))}
 

@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 __all__ = ["Kind", "Problem", "truncate_error", "validate"]
 
 
+# Harmless statements that are no queries; the guard knows them.
 _OTHER_STATEMENTS = frozenset({"ANALYZE", "DESC", "DESCRIBE", "EXPLAIN", "PRAGMA", "SHOW", "SUMMARIZE"})
-"""Harmless statements that are no queries; the guard knows them."""
 
 
 def validate(sql: str, dialect: str, catalog: Catalog) -> list[Problem]:

@@ -46,10 +46,8 @@ def refused_grammar(
 
 
 def _ordered_side(node: exp.SetOperation, dialect: str) -> Iterator[tuple[exp.Expr, Problem]]:
-    """ORDER BY and LIMIT before UNION need brackets around their SELECT.
-
-    SQLite has no such brackets and says so itself; well-known sets of questions and answers hold such queries.
-    """
+    """ORDER BY and LIMIT before UNION need brackets around their SELECT."""
+    # SQLite has no such brackets and says so itself; well-known sets of questions and answers hold such queries.
     side = node.this
     if (
         isinstance(side, exp.Select)
@@ -128,6 +126,7 @@ def _unknown(name: str, known: Functions) -> Problem:
     return Problem("function", name, f"There is no function {name} in {known.title}.{said}", tuple(near))
 
 
+# Functions that are aggregates in every dialect.
 _CERTAIN = (
     exp.Avg,
     exp.Count,
@@ -143,7 +142,6 @@ _CERTAIN = (
     exp.Variance,
     exp.VariancePop,
 )
-"""Functions that are aggregates in every dialect."""
 _WRAPPERS = (exp.Filter, exp.WithinGroup, exp.IgnoreNulls, exp.RespectNulls)
 
 

@@ -21,10 +21,10 @@ if TYPE_CHECKING:
     from rsql_magic.sql.validate.scopes import Missing, Relation, Scope
 
 _SHOWN_COLUMNS = 20
+# What it counts that a column is of a table the query reads already.
 _IN_SIGHT = 0.1
-"""What it counts that a column is of a table the query reads already."""
+# What it counts that its table joins one of those by a key.
 _NEIGHBOUR = 0.05
-"""What it counts that its table joins one of those by a key."""
 
 
 def problem(missing: Missing, catalog: Catalog, dialect: str) -> Problem:

@@ -26,12 +26,12 @@ if TYPE_CHECKING:
 
     Count = Callable[[str], "int | None"]
 
+# What comes out differently when rows come several times; the largest and the smallest do not.
 _COUNTED = (exp.Sum, exp.Avg, exp.Count)
-"""What comes out differently when rows come several times; the largest and the smallest do not."""
+# Share of missing keys from which on rows that an inner join leaves out are worth a word.
 _MISSING = 0.001
-"""Share of missing keys from which on rows that an inner join leaves out are worth a word."""
+# Rows of a table that are counted; of larger ones the catalog's figures are said.
 _MOST_ROWS = 2_000_000
-"""Rows of a table that are counted; of larger ones the catalog's figures are said."""
 
 
 class _Link(NamedTuple):
@@ -50,15 +50,10 @@ class _Link(NamedTuple):
 
 
 class JoinNote(NamedTuple):
-    """Something worth saying of a join.
+    """Something worth saying of a join."""
 
-    Args:
-        text: One sentence.
-        is_doubt: Whether it is seldom meant, so that the model is told.
-    """
-
-    text: str
-    is_doubt: bool = False
+    text: str  # One sentence
+    is_doubt: bool = False  # Whether it is seldom meant, so that the model is told
 
 
 def join_notes(
@@ -194,11 +189,9 @@ class _Joins:
         }
 
     def _pairs(self) -> set[tuple[int, int]]:
-        """Rows of one table that a condition puts in order, as ``a.id < b.id`` does: each pair of them comes once.
-
-        The order has to be by a key or a text: ``a.salary < b.salary`` asks for rows that have a larger one beside
-        them, and ``a.id <> b.id`` gives each pair twice.
-        """
+        """Rows of one table that a condition puts in order, as ``a.id < b.id`` does: each pair of them comes once."""
+        # The order has to be by a key or a text: ``a.salary < b.salary`` asks for rows that have a larger one beside
+        # them, and ``a.id <> b.id`` gives each pair twice.
         found: set[tuple[int, int]] = set()
         for condition in _conditions(self.select):
             for order in condition.find_all(exp.LT, exp.LTE, exp.GT, exp.GTE):

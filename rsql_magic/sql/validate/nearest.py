@@ -13,42 +13,26 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
 _WORD = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|\d+|[^\W\d_a-zA-Z]+")
+# From here on two names resemble each other.
 GOOD = 0.6
-"""From here on two names resemble each other."""
 _WORTH = 0.5
 
 
 @lru_cache(maxsize=50_000)
 def words(name: str) -> tuple[str, ...]:
-    """The words of a name, singular and in lower case.
-
-    Example:
-        >>> words("CustomerId"), words("order_dates")
-        (('customer', 'id'), ('order', 'date'))
-    """
+    """The words of a name, singular and in lower case."""
     return tuple(_singular(word.lower()) for word in _WORD.findall(name))
 
 
 def plain(name: str) -> str:
-    """A name without case and punctuation: ``Customer ID`` and ``customer_id`` are the same.
-
-    Example:
-        >>> plain("Customer ID")
-        'customerid'
-    """
+    """A name without case and punctuation: ``Customer ID`` and ``customer_id`` are the same."""
     return "".join(c for c in name.casefold() if c.isalnum())
 
 
 def likeness(one: str, other: str) -> float:
-    """How much two names resemble each other, 0 to 1.
-
-    The better of two measures: the share of words they have in common, where a beginning counts as an abbreviation,
-    and the share of characters in common order (Ratcliff and Obershelp, 1988, as difflib has it).
-
-    Example:
-        >>> likeness("customer_name", "CustomerName"), likeness("custname", "customer_name") > 0.6
-        (1.0, True)
-    """
+    """How much two names resemble each other, 0 to 1."""
+    # The better of two measures: the share of words they have in common, where a beginning counts as an abbreviation,
+    # and the share of characters in common order (Ratcliff and Obershelp, 1988, as difflib has it).
     a, b = plain(one), plain(other)
     if a == b:
         return 1.0
@@ -56,12 +40,7 @@ def likeness(one: str, other: str) -> float:
 
 
 def same_name(name: str, column: str, table: str = "") -> bool:
-    """Whether a name can only be another one's: in the plural, in another order, with its table's name, or mistyped.
-
-    Example:
-        >>> [same_name("order_dates", c, "orders") for c in ("order_date", "date", "orderdate", "ship_date")]
-        [True, True, True, False]
-    """
+    """Whether a name can only be another one's: in the plural, in another order, with its table's name, or mistyped."""
     own, theirs, around = words(name), words(column), words(table)
     if sorted(own) == sorted(theirs) or own == (*around, *theirs) or (*around, *own) == theirs:
         return True
@@ -69,12 +48,7 @@ def same_name(name: str, column: str, table: str = "") -> bool:
 
 
 def nearest(name: str, candidates: Iterable[str], count: int = 3, least: float = GOOD) -> list[str]:
-    """The candidates that resemble a name, best first.
-
-    Example:
-        >>> nearest("custmer_id", ["customer_id", "order_id", "country"])
-        ['customer_id']
-    """
+    """The candidates that resemble a name, best first."""
     scored = sorted((-likeness(name, candidate), candidate) for candidate in _worth_a_look(name, candidates))
     return [candidate for score, candidate in scored[:count] if -score >= least]
 

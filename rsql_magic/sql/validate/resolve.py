@@ -31,12 +31,12 @@ if TYPE_CHECKING:
 
     Outer = tuple[Scope, ...]
 
+# The parts of a SELECT in the order in which their names are looked up.
 _CLAUSES = tuple(
     """
     expressions where prewhere connect group having qualify windows distinct order sort cluster distribute limit offset
     """.split()  # noqa: SIM905 - words read better as text
 )
-"""The parts of a SELECT in the order in which their names are looked up."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,8 +56,8 @@ def resolve(tree: exp.Expr, text: str, dialect: str, catalog: Catalog) -> Resolu
     return walk.result
 
 
+# Functions of SQL Server that take the names of a table and its columns.
 _SEARCH_TABLES = names("CONTAINSTABLE FREETEXTTABLE")
-"""Functions of SQL Server that take the names of a table and its columns."""
 _KEYWORDS = names(
     """
     user current_user session_user system_user current_role current_catalog current_schema current_database
@@ -84,10 +84,8 @@ class _Names:
         self._stored: dict[int, dict[str, str]] = {}
 
     def key(self, name: str, quoted: bool = False) -> str:
-        """A name as it is compared. PostgreSQL folds bare names only; elsewhere case is let pass.
-
-        SQLite and DuckDB fold A to Z and nothing else: to SQLite "ünit" beside a column "Ünit" is a string.
-        """
+        """A name as it is compared. PostgreSQL folds bare names only; elsewhere case is let pass."""
+        # SQLite and DuckDB fold A to Z and nothing else: to SQLite "ünit" beside a column "Ünit" is a string.
         if self.strict:
             return name if quoted else name.lower()
         return name.translate(ASCII_LOWER) if self.dialect.folds_ascii and not self.dialect.folds else name.casefold()
@@ -110,10 +108,9 @@ class _Names:
 
 
 def _minds_case(catalog: Catalog) -> bool:
-    """Whether the catalog's names are surely spelled as PostgreSQL stores them, so that case may be minded.
-
-    A catalog read from a server knows its default schema; one made by hand may only have kept its author's capitals.
-    """
+    """Whether the catalog's names are surely spelled as PostgreSQL stores them, so that case may be minded."""
+    # A catalog read from a server knows its default schema; one made by hand may only have kept its author's
+    # capitals.
     return bool(catalog.schema) or all(
         name == name.lower() for table in catalog for name in (table.name, *(c.name for c in table.columns))
     )

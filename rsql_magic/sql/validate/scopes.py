@@ -36,49 +36,33 @@ class Relation:
 
 @dataclass(slots=True)
 class Scope:
-    """What the parts of one SELECT see.
+    """What the parts of one SELECT see."""
 
-    Args:
-        relations: What stands in its FROM.
-        outer: The scopes around it, from the inside out.
-        aliases: The names that AS gives, as compared, with their definitions.
-    """
-
-    relations: list[Relation] = field(default_factory=list)
-    outer: tuple[Scope, ...] = ()
+    relations: list[Relation] = field(default_factory=list)  # What stands in its FROM
+    outer: tuple[Scope, ...] = ()  # The scopes around it, from the inside out
+    # The names that AS gives, as compared, with their definitions
     aliases: dict[str, exp.Expr] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
 class Missing:
-    """A name that stands for nothing, or for too much.
+    """A name that stands for nothing, or for too much."""
 
-    Args:
-        kind: ``table``, ``column``, ``qualifier`` (the part before the dot), ``ambiguous`` or ``alias`` (given twice).
-        node: Where it stands.
-        scope: What is in sight there.
-        found: For ``ambiguous``: the relations that have it.
-    """
-
+    # ``table``, ``column``, ``qualifier`` (the part before the dot), ``ambiguous`` or ``alias`` (given twice)
     kind: str
-    node: exp.Expr
-    scope: Scope
-    found: tuple[Relation, ...] = ()
+    node: exp.Expr  # Where it stands
+    scope: Scope  # What is in sight there
+    found: tuple[Relation, ...] = ()  # For ``ambiguous``: the relations that have it
 
 
 @dataclass(slots=True)
 class Resolution:
-    """What `resolve` found.
+    """What `resolve` found."""
 
-    Args:
-        missing: Names that stand for nothing.
-        columns: Column nodes by id, with the relation they belong to.
-        selects: Every SELECT with its scope.
-    """
-
-    missing: list[Missing] = field(default_factory=list)
+    missing: list[Missing] = field(default_factory=list)  # Names that stand for nothing
+    # Column nodes by id, with the relation they belong to
     columns: dict[int, tuple[Relation, str]] = field(default_factory=dict)
-    selects: list[tuple[exp.Select, Scope]] = field(default_factory=list)
+    selects: list[tuple[exp.Select, Scope]] = field(default_factory=list)  # Every SELECT with its scope
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,10 +78,8 @@ Ctes = dict[str, Columns]
 
 
 def may_be_a_text(node: exp.Column) -> bool:
-    """Whether a text would make sense where a name in double quotes stands, which SQLite takes for a text if need be.
-
-    Nobody shows, groups by, sorts by or sums up one text; who compares one does so with something else than a text.
-    """
+    """Whether a text would make sense where a name in double quotes stands: SQLite takes it for a text if need be."""
+    # Nobody shows, groups by, sorts by or sums up one text; who compares one does so with something else than a text.
     parent = node.parent
     if isinstance(parent, exp.Alias):
         parent = parent.parent
