@@ -8,7 +8,8 @@ from pathlib import Path
 from jupyter_server_ext.config import presets_table
 from rsql_magic.config import settings_table
 from rsql_magic.options import ASK, SQL_AI, options_table
-from rsql_magic.sql.dialects.functions import functions_table, reasons_table
+from rsql_magic.sql import functions
+from rsql_magic.sql.dialects.table import DIALECTS
 
 SETTINGS = Path(__file__).parent.parent / "docs" / "settings.md"
 MAGICS = SETTINGS.with_name("magics.md")
@@ -20,6 +21,39 @@ _TABLE = re.compile(r"^\| setting \|.*?(?=^(?!\|)|\Z)", re.M | re.S)
 def between_marks(page: str, name: str, table: str) -> str:
     """A page with a table put between ``<!-- name: … -->`` and ``<!-- end -->``."""
     return re.sub(rf"(<!-- {name}: [^\n]*-->\n).*?(<!-- end -->)", lambda m: f"{m[1]}{table}{m[2]}", page, flags=re.S)
+
+
+def functions_table() -> str:
+    """How many functions each dialect's list holds, why others are refused, and where the list is, as Markdown."""
+    head = "| dialect | may be called | may stand in FROM | refused with a reason | list |\n|---|---|---|---|---|\n"
+    return head + "".join(_row(dialect) for dialect in _listed())
+
+
+def reasons_table() -> str:
+    """Why functions are refused, with a few of them, as Markdown."""
+    found: dict[str, list[str]] = {}
+    for dialect in _listed():
+        for name, reason in functions(dialect).reasons.items():
+            if name not in found.setdefault(reason, []):
+                found[reason].append(name)
+    rows = (f"| it {reason} | {_some(names)} |\n" for reason, names in sorted(found.items()))
+    return "| a function is refused because | such as |\n|---|---|\n" + "".join(rows)
+
+
+def _listed() -> list[str]:
+    return sorted(name for name, record in DIALECTS.items() if record.function_lists)
+
+
+def _row(dialect: str) -> str:
+    known = functions(dialect)
+    in_from = "any of these" if known.tables is None else f"{len(known.tables)}"
+    lists = ("common", *DIALECTS[dialect].function_lists)
+    files = ", ".join(f"[{name}](../rsql_magic/sql/dialects/functions/{name}.txt)" for name in lists)
+    return f"| {dialect} | {len(known.allowed)} | {in_from} | {len(known.reasons)} | {files} |\n"
+
+
+def _some(names: list[str]) -> str:
+    return ", ".join(f"`{name}`" for name in sorted(names)[:6]) + (", …" if len(names) > 6 else "")
 
 
 if __name__ == "__main__":

@@ -20,7 +20,7 @@ from pathlib import Path
 
 from rsql_magic.context import Catalog
 from rsql_magic.sql import Column, ForeignKey, Profile, Table, link
-from rsql_magic.sql.linking.fitting import shown
+from rsql_magic.sql.linking.index import shown
 
 _MOST_VALUES = 20
 

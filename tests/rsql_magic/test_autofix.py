@@ -13,7 +13,7 @@ from rsql_magic.context import Catalog
 from rsql_magic.databases import open_engine
 from rsql_magic.errors import QueryRejected
 from rsql_magic.sql import check, fix_query, validate
-from rsql_magic.sql.autofix.wrapping import unwrap
+from rsql_magic.sql.autofix.texts import unwrap
 
 SCHOOL = """
 CREATE TABLE city (city_id INTEGER PRIMARY KEY, city_name TEXT, country TEXT);

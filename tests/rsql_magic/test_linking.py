@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from rsql_magic.context import Catalog, count_tokens
 from rsql_magic.sql import Column, ForeignKey, Index, Profile, Table, ddl, find_values, link, misspelt, rivals, widen
-from rsql_magic.sql.linking.fitting import shown
+from rsql_magic.sql.linking.index import shown
 
 
 def _table(name, *columns, keys=None, **facts):

@@ -6,8 +6,7 @@ import pytest
 
 from rsql_magic.context import Catalog
 from rsql_magic.sql import Column, Index, Table, link
-from rsql_magic.sql.linking.families import copies
-from rsql_magic.sql.linking.joins import likely
+from rsql_magic.sql.linking.joins import copies, likely
 from rsql_magic.sql.linking.lexicon import Naming, meanings, shortens, skeleton
 from rsql_magic.sql.linking.words import split, stem
 

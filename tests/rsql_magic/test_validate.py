@@ -10,8 +10,8 @@ from school import SCHOOL, one, problems, school, table
 
 from rsql_magic.context import Catalog
 from rsql_magic.sql import Problem, validate
-from rsql_magic.sql.validate.known import known
-from rsql_magic.sql.validate.problems import truncate_error
+from rsql_magic.sql.validate import truncate_error
+from rsql_magic.sql.validate.hints import known
 
 DIALECTS = ("bigquery", "duckdb", "mysql", "postgres", "snowflake", "sqlite", "tsql")
 

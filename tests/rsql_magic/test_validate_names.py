@@ -7,7 +7,7 @@ from school import SCHOOL, one, problems, table
 
 from rsql_magic.context import Catalog
 from rsql_magic.sql import Column, Table, validate
-from rsql_magic.sql.validate.nearest import likeness, nearest, words
+from rsql_magic.sql.validate.hints import likeness, nearest, words
 
 
 def test_a_table_that_may_not_be_read_is_said():

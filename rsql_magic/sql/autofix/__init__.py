@@ -12,12 +12,18 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from rsql_magic.sql.autofix.aliases import expand_alias, filter_groups
 from rsql_magic.sql.autofix.broken_query import BrokenQuery, Fix
-from rsql_magic.sql.autofix.calling import fix_call, translate
-from rsql_magic.sql.autofix.joining import add_from, join_neighbour
-from rsql_magic.sql.autofix.naming import fix_column, fix_table, quote_reserved, settle_ambiguous
-from rsql_magic.sql.autofix.wrapping import filter_aggregate, quote_spaced_names, unescape, unwrap
+from rsql_magic.sql.autofix.names import (
+    add_from,
+    expand_alias,
+    filter_groups,
+    fix_column,
+    fix_table,
+    join_neighbour,
+    quote_reserved,
+    settle_ambiguous,
+)
+from rsql_magic.sql.autofix.texts import filter_aggregate, fix_call, quote_spaced_names, translate, unescape, unwrap
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from rsql_magic.sql.catalog import Catalog
     from rsql_magic.sql.dialects.reading import Lexed
-    from rsql_magic.sql.validate.scopes import Missing, Resolution, Scope
+    from rsql_magic.sql.validate.resolve import Missing, Resolution, Scope
 
 
 T = TypeVar("T")

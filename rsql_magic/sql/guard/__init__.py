@@ -14,8 +14,13 @@ from typing import TYPE_CHECKING, NamedTuple
 from rsql_magic.errors import QueryRejected
 from rsql_magic.sql.dialects.reading import QUERY_WORDS, Unreadable, canonical, lex, parse
 from rsql_magic.sql.dialects.records import dialect_of, names
-from rsql_magic.sql.guard.nodes import refuse_special_functions, refuse_unknown_calls, refuse_unknown_nodes
-from rsql_magic.sql.guard.tables import refuse_unknown_table, refuse_unknown_tables
+from rsql_magic.sql.guard.nodes import (
+    refuse_special_functions,
+    refuse_unknown_calls,
+    refuse_unknown_nodes,
+    refuse_unknown_table,
+    refuse_unknown_tables,
+)
 
 if TYPE_CHECKING:
     from sqlglot import exp

@@ -14,8 +14,7 @@ from sqlglot import exp
 from rsql_magic.errors import QueryRejected
 from rsql_magic.sql.dialects.reading import written
 from rsql_magic.sql.dialects.records import dialect_of
-from rsql_magic.sql.guard.growth import is_exact, refuse_growth
-from rsql_magic.sql.guard.size import MAX_ROWS, made_rows, magnitude, text_length
+from rsql_magic.sql.guard.size import MAX_ROWS, is_exact, made_rows, magnitude, refuse_growth, text_length
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

@@ -5,7 +5,7 @@ from .choosing import link as link
 from .choosing import misspelt as misspelt
 from .choosing import rivals as rivals
 from .choosing import widen as widen
-from .fitting import Shown as Shown
-from .fitting import shown as shown
 from .index import Index as Index
+from .index import Shown as Shown
 from .index import Weights as Weights
+from .index import shown as shown

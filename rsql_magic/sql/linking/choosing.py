@@ -8,8 +8,7 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import TYPE_CHECKING
 
-from rsql_magic.sql.linking.fitting import fit, with_some
-from rsql_magic.sql.linking.index import Index
+from rsql_magic.sql.linking.index import Index, fit, with_some
 from rsql_magic.sql.linking.questions import question_of
 from rsql_magic.sql.linking.words import STOP_WORDS, mistyped, named_schemas, slips, split, stem
 

@@ -14,15 +14,15 @@ from rsql_magic.sql.catalog import always_quoted
 from rsql_magic.sql.dialects.functions import TYPES, calls, functions
 from rsql_magic.sql.dialects.reading import written_call
 from rsql_magic.sql.dialects.records import dialect_of
-from rsql_magic.sql.validate.nearest import nearest
-from rsql_magic.sql.validate.problems import Problem
+from rsql_magic.sql.validate import Problem
+from rsql_magic.sql.validate.hints import nearest
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
     from rsql_magic.sql.dialects.functions import Functions
     from rsql_magic.sql.dialects.reading import Lexed
-    from rsql_magic.sql.validate.scopes import Relation, Resolution, Scope
+    from rsql_magic.sql.validate.resolve import Relation, Resolution, Scope
 
 
 def refused_grammar(

@@ -3,22 +3,188 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING
+from collections import defaultdict, deque
+from difflib import SequenceMatcher
+from functools import lru_cache
+from typing import TYPE_CHECKING, NamedTuple
 
 from sqlglot import ErrorLevel, exp
 
 from rsql_magic.sql.catalog import quoted
 from rsql_magic.sql.dialects.functions import functions
 from rsql_magic.sql.dialects.records import dialect_of
-from rsql_magic.sql.validate.known import known
-from rsql_magic.sql.validate.nearest import GOOD, likeness, nearest
-from rsql_magic.sql.validate.problems import Problem
+from rsql_magic.sql.linking.words import mistyped
+from rsql_magic.sql.validate import Problem
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
     from rsql_magic.sql.catalog import Catalog, Column, Table
-    from rsql_magic.sql.validate.scopes import Missing, Relation, Scope
+    from rsql_magic.sql.validate.resolve import Missing, Relation, Scope
+
+_WORD = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|\d+|[^\W\d_a-zA-Z]+")
+# From here on two names resemble each other.
+GOOD = 0.6
+_WORTH = 0.5
+
+
+@lru_cache(maxsize=50_000)
+def words(name: str) -> tuple[str, ...]:
+    """The words of a name, singular and in lower case."""
+    return tuple(_singular(word.lower()) for word in _WORD.findall(name))
+
+
+def plain(name: str) -> str:
+    """A name without case and punctuation: ``Customer ID`` and ``customer_id`` are the same."""
+    return "".join(c for c in name.casefold() if c.isalnum())
+
+
+def likeness(one: str, other: str) -> float:
+    """How much two names resemble each other, 0 to 1."""
+    # The better of two measures: the share of words they have in common, where a beginning counts as an abbreviation,
+    # and the share of characters in common order (Ratcliff and Obershelp, 1988, as difflib has it).
+    a, b = plain(one), plain(other)
+    if a == b:
+        return 1.0
+    return max(_words_in_common(words(one), words(other)), _in_order(a, b))
+
+
+def same_name(name: str, column: str, table: str = "") -> bool:
+    """Whether a name can only be another one's: in the plural, in another order, with its table's name, or mistyped."""
+    own, theirs, around = words(name), words(column), words(table)
+    if sorted(own) == sorted(theirs) or own == (*around, *theirs) or (*around, *own) == theirs:
+        return True
+    return mistyped(plain(name), plain(column)) or plain(name) == plain(column)
+
+
+def nearest(name: str, candidates: Iterable[str], count: int = 3, least: float = GOOD) -> list[str]:
+    """The candidates that resemble a name, best first."""
+    scored = sorted((-likeness(name, candidate), candidate) for candidate in _worth_a_look(name, candidates))
+    return [candidate for score, candidate in scored[:count] if -score >= least]
+
+
+def _worth_a_look(name: str, candidates: Iterable[str], most: int = 1000) -> list[str]:
+    """Of many candidates those that share a word or a beginning, which is quick to tell."""
+    found = list(candidates)
+    if len(found) <= most:
+        return found
+    own, start = words(name), plain(name)[:3]
+    scored = sorted((-_words_in_common(own, words(c)) - (plain(c)[:3] == start), c) for c in found)
+    return [candidate for _, candidate in scored[:most]]
+
+
+def _in_order(a: str, b: str) -> float:
+    """The ratio of difflib, not computed where its upper bounds show that the texts do not resemble each other."""
+    matcher = SequenceMatcher(None, a, b, autojunk=False)
+    if matcher.real_quick_ratio() < _WORTH or matcher.quick_ratio() < _WORTH:
+        return 0.0
+    return matcher.ratio()
+
+
+def _words_in_common(one: tuple[str, ...], other: tuple[str, ...]) -> float:
+    if not one or not other:
+        return 0.0
+    found = sum(any(_same(a, b) for b in other) for a in one) + sum(any(_same(a, b) for a in one) for b in other)
+    return 0.95 * found / (len(one) + len(other))  # the same words in another order are not yet the same name
+
+
+def _same(a: str, b: str) -> bool:
+    short, long = sorted((a, b), key=len)
+    return short == long or (len(short) >= 3 and long.startswith(short))
+
+
+def _singular(word: str) -> str:
+    if len(word) > 3 and word.endswith("ies"):
+        return word[:-3] + "y"
+    return word[:-1] if len(word) > 2 and word.endswith("s") and not word.endswith("ss") else word
+
+
+class Link(NamedTuple):
+    """Two tables that join: ``table.column = other.column`` for each pair."""
+
+    table: str
+    other: str
+    pairs: tuple[tuple[str, str], ...]
+
+    def __str__(self) -> str:
+        return " AND ".join(f"{self.other}.{theirs} = {self.table}.{ours}" for ours, theirs in self.pairs)
+
+
+class Known:
+    """Indexes over one catalog."""
+
+    def __init__(self, catalog: Catalog) -> None:
+        self.tables = {table.full_name: table for table in catalog}
+        self.by_column: dict[str, list[tuple[Table, Column]]] = defaultdict(list)
+        self.by_word: dict[str, set[tuple[str, str]]] = defaultdict(set)
+        self.links: dict[str, list[Link]] = defaultdict(list)
+        for table in catalog:
+            self._add(table, catalog)
+
+    def _add(self, table: Table, catalog: Catalog) -> None:
+        for column in table.columns:
+            self.by_column[plain(column.name)].append((table, column))
+            for word in words(column.name):
+                self.by_word[word[:3]].add((table.full_name, column.name))
+        for key in table.foreign_keys:
+            other = catalog.get(key.table)
+            if other is not None and len(key.columns) == len(key.referred):
+                self._link(table.full_name, other.full_name, tuple(zip(key.columns, key.referred, strict=True)))
+
+    def _link(self, one: str, other: str, pairs: tuple[tuple[str, str], ...]) -> None:
+        self.links[one].append(Link(one, other, pairs))
+        self.links[other].append(Link(other, one, tuple((theirs, ours) for ours, theirs in pairs)))
+
+    def having(self, name: str) -> list[tuple[Table, Column]]:
+        """The columns of that name in any table, case and punctuation ignored."""
+        return self.by_column.get(plain(name), [])
+
+    def sharing_a_word(self, name: str) -> Iterator[tuple[str, str]]:
+        """Columns with a word that begins like one of the name's, as table and column."""
+        for word in words(name):
+            yield from self.by_word.get(word[:3], ())
+
+    def path(self, sources: Iterable[str], target: str, steps: int = 3) -> list[Link]:
+        """The shortest way from tables that are read to another along keys, or else by a key of the same name."""
+        start = [name for name in sources if name in self.tables]
+        if target in start:
+            return []
+        return self._along_keys(start, target, steps) or self._by_same_name(start, target)
+
+    def _along_keys(self, start: list[str], target: str, steps: int) -> list[Link]:
+        ways: deque[tuple[str, list[Link]]] = deque((name, []) for name in start)
+        seen = set(start)
+        while ways:
+            at, way = ways.popleft()
+            for link in self.links.get(at, ()):
+                if link.other == target:
+                    return [*way, link]
+                if link.other not in seen and len(way) + 1 < steps:
+                    seen.add(link.other)
+                    ways.append((link.other, [*way, link]))
+        return []
+
+    def _by_same_name(self, start: list[str], target: str) -> list[Link]:
+        theirs = self.tables[target]
+        for name in start:
+            for column in self.tables[name].columns:
+                other = theirs.column(column.name)
+                if other is not None and _is_key(column.name, self.tables[name], theirs):
+                    return [Link(name, target, ((column.name, other.name),))]
+        return []
+
+
+def known(catalog: Catalog) -> Known:
+    """The indexes of a catalog, made when first needed and kept with it."""
+    return catalog.kept("_known", Known)
+
+
+def _is_key(name: str, *tables: Table) -> bool:
+    """True for a column that looks like one to join by: a key, or a name that ends in id, code, number or key."""
+    if any(name.casefold() in {key.casefold() for key in table.primary_key} for table in tables):
+        return words(name) != ("id",)  # every table's own id says nothing of another's
+    return words(name)[-1:] in {("id",), ("code",), ("key",), ("number",), ("no",)} and len(words(name)) > 1
+
 
 _SHOWN_COLUMNS = 20
 # What it counts that a column is of a table the query reads already.
