@@ -147,13 +147,13 @@ def ChatPanel(*, keep: bool = False) -> Panel:  # noqa: N802 - a class, which is
     return magics.panel(keep=keep)
 
 
+# Names; a single one may be given as it is.
 def _names(given: Iterable[str]) -> tuple[str, ...]:
-    """Names; a single one may be given as it is."""
     return (given,) if isinstance(given, str) else tuple(given)
 
 
+# The notebook's, where the extension is loaded; else one of this process.
 def _assistant() -> Assistant:
-    """The notebook's, where the extension is loaded; else one of this process."""
     from rsql_magic.assistant import of_process
     from rsql_magic.notebook import loaded
 
@@ -161,8 +161,8 @@ def _assistant() -> Assistant:
     return magics.assistant if magics else of_process()
 
 
+# The notebook's variables, or those of the code that called, and the given ones.
 def _snapshot(given: Mapping[str, Any]) -> Any:
-    """The notebook's variables, or those of the code that called, and the given ones."""
     from rsql_magic.answers import NotebookSnapshot
 
     shell = _shell()
@@ -171,7 +171,7 @@ def _snapshot(given: Mapping[str, Any]) -> Any:
     return NotebookSnapshot({**namespace, **caller.f_locals, **given})
 
 
+# IPython's shell, when this runs in one.
 def _shell() -> Any:
-    """IPython's shell, when this runs in one."""
     core = sys.modules.get("IPython")
     return core.get_ipython() if core else None

@@ -66,8 +66,7 @@ class Assistant:
     ) -> None:
         environ = os.environ if environ is None else environ
         self._environ = environ
-        self.last_result: SQLResult | None = None
-        """What ``%%sql_ai`` gave last."""
+        self.last_result: SQLResult | None = None  # what `%%sql_ai` gave last
         self.settings = settings or Rsql()
         self.batch = is_batch(None, environ) if batch is None else batch
         self.locator = GatewayLocator(self.settings, environ, interactive=not self.batch, client=client)
@@ -75,8 +74,7 @@ class Assistant:
         self.chat = Chat(lambda: self.locator.client, clock=clock)
         self._clock = clock
         self._notes_shown: set[str] = set()
-        self._asked = ""
-        """The database that was asked last, as turns name it."""
+        self._asked = ""  # the database that was asked last, as turns name it
 
     def close(self) -> None:
         """Close connections and the client; the embedded gateway ends."""
@@ -228,6 +226,7 @@ class Assistant:
         question = NotebookQuestion(text, level=self.settings.privacy)
         return self._writer(AnswerWriter, question, snapshot, Screen()).gathered
 
+    # The writer of a question at the gateway's privacy level, with its place in the conversation.
     def _writer(
         self,
         writer: type[W],
@@ -237,7 +236,6 @@ class Assistant:
         chat: Chat | None = None,
         **more: Any,
     ) -> W:
-        """The writer of a question at the gateway's privacy level, with its place in the conversation."""
         level = self.locator.most(question.level)
         catalog = self._catalog(level)
         talk, whole = (self.chat, False) if chat is None else (chat, True)
@@ -248,16 +246,16 @@ class Assistant:
         """The catalog of the connection in use, when one is open and answers."""
         return self._catalog(self.locator.most(self.settings.privacy))
 
+    # The catalog of an open connection; None where it no longer answers, which must not stop other questions.
     def _catalog(self, level: Privacy) -> Catalog | None:
-        """The catalog of an open connection; None where it no longer answers, which must not stop other questions."""
         engine = self.connections.current
         try:
             return engine.catalog(level) if engine else None
         except (ConnectionProblem, QueryFailed):
             return None
 
+    # Notes that were not shown yet, such as that R cannot be read.
     def _news(self, notes: Sequence[str]) -> list[str]:
-        """Notes that were not shown yet, such as that R cannot be read."""
         news = [note for note in notes if note not in self._notes_shown]
         self._notes_shown.update(news)
         return news
@@ -273,10 +271,10 @@ class Assistant:
         """Another conversation over the same gateway."""
         return Chat(lambda: self.locator.client, history_tokens=self.settings.history_tokens, clock=self._clock)
 
+    # The question with its `{{names}}` filled in, and a hint on names that were left as they stand.
     def _filled(
         self, text: str, snapshot: NotebookSnapshot, level: Privacy, attached: Sequence[Piece] = ()
     ) -> tuple[str, str]:
-        """The question with its ``{{names}}`` filled in, and a hint on names that were left as they stand."""
         texts = [one.text for one in attached]
         asked = filled(text, snapshot, self.settings, level, catalog=lambda: self._catalog(level), attached=texts)
         return asked, unfilled(text, snapshot.namespace)
@@ -344,6 +342,7 @@ class Assistant:
             linked = prompt.linked
         return replace(self._preview(linked.messages), linked=linked, note=linked.late)
 
+    # The prompt of a question, a note on the choice of its database, and a hint on names left as they stand.
     def _prompt(
         self,
         question: str,
@@ -355,7 +354,6 @@ class Assistant:
         linked: Linked | None = None,
         executor: MainThreadExecutor | None = None,
     ) -> tuple[SchemaPrompt, str, str]:
-        """The prompt of a question, a note on the choice of its database, and a hint on names left as they stand."""
         options = options or self.query_options()
         level = self.locator.most(options.level)
         asked, hint = self._filled(question, snapshot, level)
@@ -408,8 +406,8 @@ def of_process() -> Assistant:
     return Assistant()
 
 
+# Refuse what a magic's choices would not let through, for those who ask from Python.
 def _refuse_odd_question(lang: str | None, privacy: str | None, timeout: float | None) -> None:
-    """Refuse what a magic's choices would not let through, for those who ask from Python."""
     for word, known, what in ((lang, LANGUAGES, "language"), (privacy, LEVELS, "privacy level")):
         if word is not None and word not in known:
             raise BadInput(f"There is no {what} {word!r}.", hint=f"There are: {', '.join(known)}.")
@@ -429,8 +427,8 @@ def ending(screen: Screen) -> Iterator[None]:
         raise
 
 
+# A hint on a frame of R that a question names, as queries do not see R's frames.
 def _only_in_r(question: str, prompt: SchemaPrompt, snapshot: NotebookSnapshot) -> str:
-    """A hint on a frame of R that a question names, as queries do not see R's frames."""
     known = {*snapshot.namespace, *(table.name for table in prompt.catalog)}
     named = Mentions(question).mentioned(name for name in r_frames() if name not in known)
     if not named:
@@ -438,6 +436,6 @@ def _only_in_r(question: str, prompt: SchemaPrompt, snapshot: NotebookSnapshot) 
     return f"{named[0]} is a frame of R, which SQL does not see here: %R -o {named[0]} makes it one of Python's"
 
 
+# Why R code was not checked, unless that passes: then it is checked later.
 def _unchecked(answer: Answer) -> list[str]:
-    """Why R code was not checked, unless that passes: then it is checked later."""
     return [f"R code not checked: {answer.unchecked}"] if answer.unchecked not in {"", BUSY} else []

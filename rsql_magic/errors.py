@@ -43,8 +43,8 @@ class RsqlError(Exception):
     def __str__(self) -> str:
         return f"{self.message} {self.hint}".rstrip()
 
+    # Give IPython the lines to show in place of a traceback.
     def _render_traceback_(self) -> list[str]:
-        """Give IPython the lines to show in place of a traceback."""
         return [f"{type(self).__name__}: {self}"]
 
 

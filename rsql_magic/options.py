@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
 ChartKind = Literal["bar", "line", "point", "area", "hist", "pie"]
 CHARTS: tuple[ChartKind, ...] = get_args(ChartKind)
+# Each command with what it takes and what it does.
 COMMANDS: dict[str, tuple[str, str]] = {
     "connect": ("[URL [--token-from NAME]]", "Use this gateway; the token is in a variable or in the environment."),
     "status": ("", "The gateway: where it is, its keys, queue and models."),
@@ -33,11 +34,9 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "doctor": ("", "Look at everything a question needs, and say what to do where something is wrong."),
     "help": ("[COMMAND]", "This; or one command."),
 }
-"""Each command with what it takes and what it does."""
+# Options of `%rsql keys new` that limit what a key may use.
 KEY_LIMITS = {"--per-day": "requests_per_day", "--usd-per-day": "usd_per_day", "--usd-per-month": "usd_per_month"}
-"""Options of ``%rsql keys new`` that limit what a key may use."""
-KEY_OPTIONS = ("--days", *KEY_LIMITS, "--into")
-"""All options of ``%rsql keys new``, each with a value."""
+KEY_OPTIONS = ("--days", *KEY_LIMITS, "--into")  # all options of `%rsql keys new`, each with a value
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,7 +134,6 @@ ASK = (
     Option(("--timeout",), "Most seconds without a word from the gateway.", metavar="S", type=float),
     HELP,
 )
-"""The options of ``%ask`` and ``%%ask``."""
 
 SQL_AI = (
     _MODEL,
@@ -215,7 +213,6 @@ SQL_AI = (
     _SHOW_CONTEXT,
     HELP,
 )
-"""The options of ``%sql_ai`` and ``%%sql_ai``."""
 
 
 def options_table(options: tuple[Option, ...]) -> str:

@@ -63,7 +63,6 @@ def _limit_rows(assistant: Assistant) -> list[tuple[str, str]]:
 
 
 def _taken(chats: Sequence[Chat]) -> str:
-    """What some conversations took so far."""
     count, totals = sum(len(chat.turns) for chat in chats), [chat.usage for chat in chats]
     if not count:
         return "nothing asked yet"
@@ -128,7 +127,6 @@ def catalog(tables: Catalog, pattern: str = "") -> CellOutput:
 
 
 def _with_problems(shown: CellOutput, problems: Sequence[str]) -> CellOutput:
-    """A report with what could not be read, one sentence each."""
     sentences = [f"⚠ {problem}" for problem in problems]
     markdown = "".join(f"<p>{html_text(line)}</p>" for line in sentences)
     return replace(shown, markdown=shown.markdown + markdown, plain="\n".join([shown.plain, *sentences]))
@@ -159,8 +157,8 @@ def transpile(sql: str, read: str, write: str) -> str:
         raise BadInput(f"{reason}.", hint=f"It was read as {read}; --from names another dialect.") from None
 
 
+# A report of the gateway; an endpoint that is no gateway of ours has none.
 def _report(gateway: LLMClient, path: str) -> dict[str, Any]:
-    """A report of the gateway; an endpoint that is no gateway of ours has none."""
     try:
         report = gateway.get(path, timeout=10.0)
     except GatewayError as error:
@@ -191,8 +189,8 @@ def doctor(assistant: Assistant, clock: Callable[[], float] = time.perf_counter)
     return [*found, *_log(assistant), *_packages(), r_session()]
 
 
+# What the embedded gateway complained of; another gateway's log is its administrator's.
 def _log(assistant: Assistant) -> list[Finding]:
-    """What the embedded gateway complained of; another gateway's log is its administrator's."""
     address = assistant.locator.address
     words = assistant.locator.embedded.last_words(3) if address and address.how == "embedded" else []
     return [Finding("its log", None, " / ".join(words))] if words else []
@@ -221,8 +219,8 @@ def _reachable(gateway: LLMClient, address: str, clock: Callable[[], float]) -> 
     return Finding("gateway", well, found, "" if well else _SEE_KEYS)
 
 
+# Models and one streamed answer; a proxy that holds a stream back shows as words that all come at once.
 def _serves(gateway: LLMClient, clock: Callable[[], float]) -> list[Finding]:
-    """Models and one streamed answer; a proxy that holds a stream back shows as words that all come at once."""
     try:
         names = gateway.models()
     except GatewayError as error:
@@ -240,8 +238,8 @@ def _serves(gateway: LLMClient, clock: Callable[[], float]) -> list[Finding]:
 _NOT_TRIED = Finding("stream", False, "not tried, as no key is ready", _SEE_KEYS)
 
 
+# Whether an answer can come at once; an endpoint without that report may have one.
 def _has_ready_key(gateway: LLMClient) -> bool:
-    """Whether an answer can come at once; an endpoint without that report may have one."""
     try:
         keys = _report(gateway, "status").get("keys")
     except GatewayError:

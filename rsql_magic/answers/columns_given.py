@@ -15,13 +15,11 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
-POLARS = frozenset({"pl", "polars"})
-"""What polars is called."""
+POLARS = frozenset({"pl", "polars"})  # what polars is called
 # Functions of polars that stand for `pl.col(…)` and a method.
 AGGREGATES = frozenset("col sum mean max min median std var first last n_unique cum_sum approx_n_unique".split())
 
-Columns = frozenset[str] | None
-"""The columns of what an expression gives; None when that is not known."""
+Columns = frozenset[str] | None  # the columns of what an expression gives; None when that is not known
 
 
 # Methods that give a frame of the same columns.
@@ -131,8 +129,8 @@ class KnownFrames:
             return self._part(node)
         return _given(node, self) if isinstance(node, ast.Call) else None
 
+    # `df[["a", "b"]]` has these, `df[mask]` and `df[1:3]` have all; `df["a"]` is no frame.
     def _part(self, node: ast.Subscript) -> Columns:
-        """``df[["a", "b"]]`` has these, ``df[mask]`` and ``df[1:3]`` have all; ``df["a"]`` is no frame."""
         if isinstance(node.value, ast.Attribute) and node.value.attr in {"loc", "iloc"}:
             if isinstance(node.slice, ast.Tuple | ast.Constant | ast.Name):
                 return None  # columns, or one row
@@ -160,7 +158,6 @@ class KnownFrames:
 
 
 def _given(call: ast.Call, known_by: KnownFrames) -> Columns:
-    """The columns of what a method gives."""
     if method(call) == "merge" and root(call) in {"pd", "pandas"}:
         return joined(call, call.args[0] if call.args else word(call, "left"), known_by, right=1)
     of_counts = _counted(call, known_by) if known_by.is_polars(call) else None
@@ -168,7 +165,6 @@ def _given(call: ast.Call, known_by: KnownFrames) -> Columns:
 
 
 def _of_frame(call: ast.Call, known_by: KnownFrames) -> Columns:
-    """The columns of what a method of a frame gives."""
     name, known = method(call), known_by.columns(holder(call))
     if known is None:
         return None
@@ -178,8 +174,8 @@ def _of_frame(call: ast.Call, known_by: KnownFrames) -> Columns:
     return make(call, known, known_by) if make else None
 
 
+# `assign(a=…)` and `with_columns(….alias("a"))`; None where a name cannot be read.
 def _widened(call: ast.Call, known: frozenset[str], _: KnownFrames) -> Columns:
-    """``assign(a=…)`` and ``with_columns(….alias("a"))``; None where a name cannot be read."""
     names = {each.arg for each in call.keywords}
     parts = [part for part in ast.walk(call) if part is not call.func]
     if None in names or any(isinstance(part, ast.Attribute) and part.attr in _OWN_NAMES for part in parts):
@@ -206,8 +202,8 @@ def _dropped(call: ast.Call, known: frozenset[str], known_by: KnownFrames) -> Co
     return None if gone is None else known - set(gone)
 
 
+# `melt` and `unpivot`.
 def _longer(call: ast.Call, _: frozenset[str], __: KnownFrames) -> Columns:
-    """``melt`` and ``unpivot``."""
     kept = names_in(each for each in [word(call, "id_vars", "index")] if each is not None)
     new = [word(call, "var_name", "variable_name"), word(call, "value_name")]
     if kept is None or len(call.args) > 1 or (call.args and method(call) == "melt"):
@@ -218,8 +214,8 @@ def _longer(call: ast.Call, _: frozenset[str], __: KnownFrames) -> Columns:
     return _union([frozenset(kept), *(None if each is None else frozenset(each) for each in written)])
 
 
+# `reset_index` brings the index, `with_row_index` a number of each row.
 def _numbered(call: ast.Call, known: frozenset[str], _: KnownFrames) -> Columns:
-    """``reset_index`` brings the index, ``with_row_index`` a number of each row."""
     if call.args and method(call) == "with_row_index":
         return _union([known, *map(_named, call.args[:1])])
     drop = word(call, "drop")
@@ -278,8 +274,8 @@ def groups(node: ast.expr | None) -> ast.Call | None:
     return node if isinstance(node, ast.Call) and method(node) in {"groupby", "group_by"} else None
 
 
+# The columns of `df.groupby("a").agg(…)` and of `df.groupby("a")["b"].sum().reset_index()`.
 def _of_groups(call: ast.Call, known_by: KnownFrames) -> Columns:
-    """The columns of ``df.groupby("a").agg(…)`` and of ``df.groupby("a")["b"].sum().reset_index()``."""
     reset = method(call) == "reset_index"
     inner = holder(call) if reset else call
     on = holder(inner) if isinstance(inner, ast.Call) else None
@@ -316,8 +312,8 @@ def _per_group(call: ast.Call, known: frozenset[str], chosen: list[str] | None) 
     return None
 
 
+# Named aggregates, a list of functions for one column, or one function for each of some columns.
 def _aggregated(call: ast.Call, chosen: list[str] | None) -> Columns:
-    """Named aggregates, a list of functions for one column, or one function for each of some columns."""
     first = call.args[0] if len(call.args) == 1 else None
     if isinstance(first, ast.Dict):
         written = pairs(first)
@@ -329,8 +325,8 @@ def _aggregated(call: ast.Call, chosen: list[str] | None) -> Columns:
     return _of_expressions(call)
 
 
+# `select(pl.col("a"), b=…)` and `agg(…)`.
 def _of_expressions(call: ast.Call) -> Columns:
-    """``select(pl.col("a"), b=…)`` and ``agg(…)``."""
     return _union([*map(outputs, call.args), *(_one(each.arg) for each in call.keywords)])
 
 
@@ -343,8 +339,8 @@ def _keys(grouping: ast.Call) -> Columns:
     return _union([*map(outputs, given_keys), *named])
 
 
+# `df["a"].value_counts().reset_index()`.
 def _of_counts(call: ast.Call, known_by: KnownFrames) -> Columns:
-    """``df["a"].value_counts().reset_index()``."""
     inner = holder(call)
     if method(call) != "reset_index" or not isinstance(inner, ast.Call):
         return None
@@ -353,8 +349,8 @@ def _of_counts(call: ast.Call, known_by: KnownFrames) -> Columns:
     return None if counted is None or written is None else counted | set(written)
 
 
+# `df["a"].value_counts()` as a frame, which it is in polars.
 def _counted(call: ast.Call, known_by: KnownFrames) -> Columns:
-    """``df["a"].value_counts()`` as a frame, which it is in polars."""
     column = holder(call)
     if method(call) != "value_counts" or not isinstance(column, ast.Subscript | ast.Attribute):
         return None
@@ -379,8 +375,8 @@ def outputs(node: ast.expr) -> Columns:
     return _of_chain(node) if isinstance(node, ast.Call) else None
 
 
+# The last alias of a chain, or what it starts with: `pl.col("a")`, `pl.len()`, `(a + b)`.
 def _of_chain(node: ast.Call) -> Columns:
-    """The last alias of a chain, or what it starts with: ``pl.col("a")``, ``pl.len()``, ``(a + b)``."""
     for part in chain(node):
         if isinstance(part, ast.Attribute) and part.attr in _OWN_NAMES:
             return None
@@ -391,8 +387,8 @@ def _of_chain(node: ast.Call) -> Columns:
     return frozenset({"len"}) if method(node) == "len" and root(node) in POLARS and not node.args else None
 
 
+# Names that are written as texts; a pattern or a star stands for others.
 def _named(node: ast.expr) -> Columns:
-    """Names that are written as texts; a pattern or a star stands for others."""
     found = texts(node)
     return None if found is None or any(text[:1] in {"^", "*"} for text in found) else frozenset(found)
 

@@ -119,8 +119,6 @@ def unknown_in_python(
 
 @dataclass
 class _Code:
-    """Reads pieces of code and remembers what the names hold."""
-
     known: KnownFrames
     attributes: frozenset[str]
     suppressed: frozenset[str]
@@ -142,8 +140,8 @@ class _Code:
             self.statement(statement)
         return list(self.found.values())
 
+    # Look at what a statement reads, then at what it writes; blocks one statement after the other.
     def statement(self, node: ast.AST) -> None:
-        """Look at what a statement reads, then at what it writes; blocks one statement after the other."""
         if isinstance(node, ast.Assign | ast.AnnAssign | ast.AugAssign):
             targets = node.targets if isinstance(node, ast.Assign) else [node.target]
             made = self.known.columns(node.value) if node.value else None
@@ -164,8 +162,8 @@ class _Code:
             for target in node.targets:
                 self.known.forget(root(target))
 
+    # Whether a name holds something of polars from now on.
     def remember(self, target: ast.expr, value: ast.expr | None) -> None:
-        """Whether a name holds something of polars from now on."""
         if isinstance(target, ast.Name):
             polars = self.known.polars
             (polars.add if self.known.is_polars(value) else polars.discard)(target.id)
@@ -181,16 +179,16 @@ class _Code:
             for part in getattr(target, "elts", ()):
                 self.assign(part, None)
 
+    # `df["new"] = …` and `df.loc[:, "new"] = …` make columns.
     def add(self, target: ast.Subscript) -> None:
-        """``df["new"] = …`` and ``df.loc[:, "new"] = …`` make columns."""
         index = target.slice.elts[-1] if isinstance(target.slice, ast.Tuple) else target.slice
         name, made = root(target), texts(index)
         known = self.known.held.get(name)
         if known is not None:
             self.known.held[name] = known | set(made) if made is not None else None
 
+    # `df.insert(0, "new", …)`, `df.rename(…, inplace=True)`, `df.pop("x")` change the frame itself.
     def changed(self, node: ast.expr) -> None:
-        """``df.insert(0, "new", …)``, ``df.rename(…, inplace=True)``, ``df.pop("x")`` change the frame itself."""
         if not (isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute)):
             return
         inplace = any(word.arg == "inplace" for word in node.keywords)
@@ -200,7 +198,6 @@ class _Code:
     # What is asked for
 
     def uses(self, node: ast.AST | None) -> None:
-        """Every column that an expression asks of a frame whose columns are known."""
         parts = list(ast.walk(node)) if node else []
         called = {id(part.func) for part in parts if isinstance(part, ast.Call)}
         for part in parts:
@@ -211,8 +208,8 @@ class _Code:
             elif isinstance(part, ast.Call):
                 self.call(part)
 
+    # `df.regoin`; where an import may have taught frames new attributes only what is close to a column.
     def attribute(self, node: ast.Attribute) -> None:
-        """``df.regoin``; where an import may have taught frames new attributes only what is close to a column."""
         grouped = self.known.grouped(node.value)
         known = grouped if grouped is not None else self.known.columns(node.value)
         if not self.attributes or known is None or node.attr in self.attributes or node.attr.startswith("_"):
@@ -260,8 +257,8 @@ class _Code:
             self.function(node, name, of)
         self.of_data(node)
 
+    # What a join asks of both sides; `df.join` of pandas looks into the index on the right.
     def join(self, node: ast.Call, name: str) -> None:
-        """What a join asks of both sides; ``df.join`` of pandas looks into the index on the right."""
         is_pandas_merge = name == "merge" and root(node.func) in {"pd", "pandas"}
         other = other_of(node, 1 if is_pandas_merge else 0)
         if other is None:
@@ -274,8 +271,8 @@ class _Code:
         if left is not None and of_left is not None:
             self.want(left, of_left, texts(word(node, "left_on", "on")) or [])
 
+    # `df.assign(b=lambda d: d["a"])`, `df.pipe(lambda d: …)`, `df.apply(lambda row: …, axis=1)`.
     def function(self, node: ast.Call, name: str, known: frozenset[str]) -> None:
-        """``df.assign(b=lambda d: d["a"])``, ``df.pipe(lambda d: …)``, ``df.apply(lambda row: …, axis=1)``."""
         axis = word(node, "axis")
         by_row = isinstance(axis, ast.Constant) and axis.value in {1, "columns"}
         if name == "apply" and not (by_row or groups(holder(node))):
@@ -286,9 +283,9 @@ class _Code:
                     self.uses(value.body)
             known = known | {made} if made and name == "assign" else known
 
+    # While a function's argument holds a frame.
     @contextmanager
     def holding(self, name: str, known: Columns) -> Iterator[None]:
-        """While a function's argument holds a frame."""
         held = self.known.held
         before, held[name] = held.get(name), known
         try:
@@ -296,8 +293,8 @@ class _Code:
         finally:
             held[name] = before
 
+    # `sns.barplot(data=df, x="a")`, `px.bar(df, x="a")`, `smf.ols("y ~ x", data=df)`.
     def of_data(self, node: ast.Call) -> None:
-        """``sns.barplot(data=df, x="a")``, ``px.bar(df, x="a")``, ``smf.ols("y ~ x", data=df)``."""
         is_chart = root(node.func) in _CHARTS
         data = word(node, "data", "data_frame") or (node.args[0] if is_chart and node.args else None)
         known = self.known.columns(data)
@@ -316,8 +313,8 @@ class _Code:
                 )
 
 
+# Whether code imports what may register accessors: `import hvplot.pandas` makes `df.hvplot`.
 def _may_extend(tree: ast.AST) -> bool:
-    """Whether code imports what may register accessors: ``import hvplot.pandas`` makes ``df.hvplot``."""
     imported = {
         name.split(".")[0]
         for node in ast.walk(tree)
@@ -327,8 +324,8 @@ def _may_extend(tree: ast.AST) -> bool:
     return not imported <= _PLAIN | sys.stdlib_module_names
 
 
+# Names that something else than an assignment binds: what they hold is not followed.
 def _bound_elsewhere(tree: ast.AST) -> Iterator[str]:
-    """Names that something else than an assignment binds: what they hold is not followed."""
     for node in ast.walk(tree):
         if isinstance(node, ast.arg):
             yield node.arg
@@ -345,7 +342,6 @@ def _bound_elsewhere(tree: ast.AST) -> Iterator[str]:
 
 
 def _asked_of_frame(call: ast.Call, known: frozenset[str], *, in_polars: bool) -> Iterator[str]:
-    """The columns that a method asks of the frame it is called on."""
     name = method(call)
     yield from _at(call, _TAKES.get(name, ()))
     yield from _in_expressions([*call.args, *(each.value for each in call.keywords)])
@@ -361,8 +357,8 @@ def _asked_of_frame(call: ast.Call, known: frozenset[str], *, in_polars: bool) -
     yield from (text for part in groupers for text in texts(word(part, "key")) or ())
 
 
+# `agg({"a": "mean"})`, `agg(total=("a", "sum"))` and `agg(pl.col("a").sum())`.
 def _asked_of_groups(call: ast.Call) -> Iterator[str]:
-    """``agg({"a": "mean"})``, ``agg(total=("a", "sum"))`` and ``agg(pl.col("a").sum())``."""
     keys = [key for arg in call.args if isinstance(arg, ast.Dict) for key in arg.keys if key]
     values = [each.value for each in call.keywords]
     named = [value.elts[0] for value in values if isinstance(value, ast.Tuple) and len(value.elts) == 2]
@@ -370,8 +366,8 @@ def _asked_of_groups(call: ast.Call) -> Iterator[str]:
     yield from _in_expressions([*call.args, *values])
 
 
+# `smf.ols("y ~ x", data=df)`.
 def _in_formula(call: ast.Call) -> list[str]:
-    """``smf.ols("y ~ x", data=df)``."""
     formula = word(call, "formula") or (call.args[0] if call.args else None)
     text = texts(formula) if isinstance(formula, ast.Constant) else None
     if not text or "~" not in text[0]:
@@ -380,8 +376,8 @@ def _in_formula(call: ast.Call) -> list[str]:
     return [name for name in _IN_FORMULA.findall(bare) if name not in {"C", "I", "np"}]
 
 
+# `pl.col("a")`, `pl.sum("a")`, `pl.col.a` and `….over("a")`; not inside a call on another frame.
 def _in_expressions(nodes: Iterable[ast.AST]) -> Iterator[str]:
-    """``pl.col("a")``, ``pl.sum("a")``, ``pl.col.a`` and ``….over("a")``; not inside a call on another frame."""
     for node in nodes:
         if isinstance(node, ast.Lambda) or (isinstance(node, ast.Call) and root(node.func) not in {*POLARS, "col", ""}):
             continue
@@ -395,15 +391,14 @@ def _in_expressions(nodes: Iterable[ast.AST]) -> Iterator[str]:
 
 
 def _at(call: ast.Call, where: tuple[str, ...]) -> list[str]:
-    """The texts at these places of a call."""
     given = [each.value for each in call.keywords if each.arg in where]
     given += [arg for place, arg in enumerate(call.args) if "*" in where or str(place) in where]
     # A pattern of polars (^…$) and a star are no names.
     return [text for value in given for text in texts(value) or () if not text.startswith("^") and text != "*"]
 
 
+# What is dropped or renamed by place: columns in polars and where an axis says so; else perhaps rows.
 def _dropped(call: ast.Call, *, in_polars: bool) -> list[str]:
-    """What is dropped or renamed by place: columns in polars and where an axis says so; else perhaps rows."""
     axis = word(call, "axis")
     first = call.args[0] if call.args else None
     found = list(pairs(first) or ()) if method(call) == "rename" else (texts(first) or [])
@@ -412,8 +407,8 @@ def _dropped(call: ast.Call, *, in_polars: bool) -> list[str]:
     return []
 
 
+# Names in the text of `df.query`; only slips are reported, because an index has a name too.
 def _in_query(node: ast.expr, known: frozenset[str]) -> list[str]:
-    """Names in the text of ``df.query``; only slips are reported, because an index has a name too."""
     if not (isinstance(node, ast.Constant) and isinstance(node.value, str)):
         return []
     try:

@@ -25,12 +25,12 @@ if TYPE_CHECKING:
     from rsql_magic.sql import Catalog, Privacy
 
 _FIELD = re.compile(r"\{\{(?:(In|Out)\[(\d+)\]|([^\W\d]\w*))\}\}")
+# Code, formulas, f-strings and SQL: braces and dollars there belong to them.
 _CODE = re.compile(
     r"```.*?(?:```|\Z)|`[^`\n]*`|\$\$.+?\$\$|\$(?=\S)[^$\n]*?(?<=\S)\$(?!\w)"
     r"|\b[fFrRbB]{1,2}(?:\"[^\"\n]*\"|'[^'\n]*')|^\s*(?:SELECT\b|WITH\s+\w+\s+AS\b|run:).*",
     re.S | re.M | re.I,
 )
-"""Code, formulas, f-strings and SQL: braces and dollars there belong to them."""
 _MEANT = re.compile(
     r"(?<![\w{}\\^$(=])\{([^\W\d]\w*)\}(?!\})|(?<![\w$\\{])\$(?:\{([^\W\d]\w*)\}|([^\W\d]\w*))(?![\w$(])"
 )
@@ -190,8 +190,8 @@ def _advice(name: str, namespace: Mapping[str, Any]) -> str:
     return f"{meant}Write {{{{ {name} }}}} with spaces to keep the braces as text."
 
 
+# Whether a name is one that the user may have meant: nothing of IPython's or of the language.
 def _is_users(name: str, value: Any) -> bool:
-    """Whether a name is one that the user may have meant: nothing of IPython's or of the language."""
     return not name.startswith("_") and name not in _IPYTHON and not isinstance(value, ModuleType | BuiltinFunctionType)
 
 

@@ -33,20 +33,19 @@ if TYPE_CHECKING:
     from rsql_magic.sql import Catalog, Privacy
     from rsql_magic.text2sql import Linked
 
+# Languages of code in an answer, and their sentence in the prompt; the first leaves it open.
 LANGUAGES = {
     "auto": "Use the language of the user's own code when it can be seen, else Python for frames and R for R objects.",
     "r": "Write R.",
     "python": "Write Python.",
     "sql": "Write SQL.",
 }
-"""Languages of code in an answer, and their sentence in the prompt; the first leaves it open."""
+# Questions about the last error: to explain it, or to fix it.
 ERROR_QUESTIONS = {
     "": "Explain the last error: what happened, why, and how to fix it.",
     "fix": "Fix the last error: write the whole corrected cell, in one block of code.",
 }
-"""Questions about the last error: to explain it, or to fix it."""
-BUSY = "a cell is running"
-"""Why R was not asked, while the main thread has something else to do."""
+BUSY = "a cell is running"  # why R was not asked, while the main thread has something else to do
 
 
 @dataclass(frozen=True)
@@ -380,8 +379,8 @@ class AnswerWriter:
         blocks = blocks_of(text)
         return [*(check_blocks(blocks, self._parsers) or self._unknown(blocks)), *self._wrong_in_r(blocks)]
 
+    # The problems that R finds in the R code; while R is busy, that is noted instead.
     def _wrong_in_r(self, blocks: Sequence[Block]) -> list[str]:
-        """The problems that R finds in the R code; while R is busy, that is noted instead."""
         self.unchecked = ""
         if not any(block.language == "r" for block in blocks):
             return []
@@ -396,8 +395,8 @@ class AnswerWriter:
             return problems
         return []
 
+    # Columns that Python code asks of frames which do not have them; a name is better corrected than run.
     def _unknown(self, blocks: Sequence[Block]) -> list[str]:
-        """Columns that Python code asks of frames which do not have them; a name is better corrected than run."""
         python = [place for place, block in enumerate(blocks) if block.language == "python"]
         namespace = self.snapshot.namespace
         codes = [blocks[place].code for place in python]
@@ -460,7 +459,6 @@ def check_in_r(blocks: Sequence[Block], suppressed: frozenset[str] = frozenset()
 
 
 def _unknown_in_r(codes: list[str], suppressed: frozenset[str]) -> list[tuple[int, Unknown]]:
-    """Columns of R's tables that are not there, by the piece of code."""
     from rsql_magic.context import r
 
     tables = {each.name: each.columns for each in r.survey().objects if each.columns and each.is_table}

@@ -41,6 +41,7 @@ if TYPE_CHECKING:
 
     Run = Callable[[Assistant, argparse.Namespace], None]
 
+# What the process ends with, by the error; the first that fits.
 EXIT_CODES: tuple[tuple[type[BaseException], int], ...] = (
     (Stopped, 130),
     (KeyboardInterrupt, 130),
@@ -49,7 +50,6 @@ EXIT_CODES: tuple[tuple[type[BaseException], int], ...] = (
     (LimitReached, 75),  # EX_TEMPFAIL of sysexits.h
     (RsqlError, 1),
 )
-"""What the process ends with, by the error; the first that fits."""
 
 
 _MAGIC = re.compile(r"%rsql (status|stats|usage|models|doctor)\b")
@@ -113,8 +113,8 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
+# The gateway's own command, in a process of its own: the two packages share no code.
 def _ledger(words: Sequence[str]) -> int:
-    """The gateway's own command, in a process of its own: the two packages share no code."""
     command = [sys.executable, "-P", "-m", "jupyter_server_ext", "ledger", *words]
     return subprocess.run(command, check=False).returncode  # noqa: S603  (the user's own words, to our own program)
 
@@ -132,7 +132,6 @@ def _asking(command: Callable[[str, Run, str], argparse.ArgumentParser]) -> None
 
 
 def _ask(assistant: Assistant, options: argparse.Namespace) -> None:
-    """Answer a question, with what was piped in, and with R's packages in a terminal of RStudio."""
     in_rstudio = rstudio.noticed(os.environ) and not options.no_r
     text = " ".join(options.question)
     attached = []
@@ -154,14 +153,13 @@ def _ask(assistant: Assistant, options: argparse.Namespace) -> None:
         raise answer.ended_by
 
 
+# What was piped in, as far as a question may be long; nothing at a keyboard.
 def _piped(most: int) -> str:
-    """What was piped in, as far as a question may be long; nothing at a keyboard."""
     text = "" if sys.stdin is None or sys.stdin.isatty() else sys.stdin.read(most)
     return text if text.strip() else ""
 
 
 def _sql(assistant: Assistant, options: argparse.Namespace) -> None:
-    """Answer a question by a query over a database."""
     query = assistant.query_options(**{**given(options), "run": not options.no_run})
     question = " ".join(options.question)
     running.refuse_no_database(assistant, options.on, "rsql sql --help")
@@ -169,12 +167,11 @@ def _sql(assistant: Assistant, options: argparse.Namespace) -> None:
 
 
 def _report(made: Callable[[Assistant], CellOutput]) -> Callable[[Assistant, argparse.Namespace], None]:
-    """A command that shows a report."""
     return lambda assistant, _: TerminalScreen().show(made(assistant))
 
 
+# Look at everything a question needs; what is not as it should be makes the command fail.
 def _doctor(assistant: Assistant, _: argparse.Namespace) -> None:
-    """Look at everything a question needs; what is not as it should be makes the command fail."""
     findings = reports.doctor(assistant)
     TerminalScreen().show(reports.examined(findings))
     wrong = [finding.what for finding in findings if finding.well is False]

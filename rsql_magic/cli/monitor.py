@@ -55,9 +55,9 @@ def _look(assistant: Assistant, *, first: bool) -> dict[str, Any]:
         return {"error": error.message}
 
 
+# Another page of the terminal while it lasts, and the old one afterwards; False where there is no terminal.
 @contextmanager
 def _screen() -> Iterator[bool]:
-    """Another page of the terminal while it lasts, and the old one afterwards; False where there is no terminal."""
     live = sys.stdout.isatty()
     sys.stdout.write(_ENTER if live else "")
     try:

@@ -56,9 +56,9 @@ def check(_: Assistant, _options: argparse.Namespace) -> None:
     _say({"problems": problems} if problems else {"sql": statement})
 
 
+# The problems of a statement over empty tables like these; none in a dialect whose database is not at hand.
 @contextmanager
 def _compiler(dialect: str, catalog: Catalog) -> Iterator[Callable[[str], Sequence[Problem]]]:
-    """The problems of a statement over empty tables like these; none in a dialect whose database is not at hand."""
     import sqlite3
 
     from rsql_magic.databases import open_engine
@@ -75,8 +75,8 @@ def _compiler(dialect: str, catalog: Catalog) -> Iterator[Callable[[str], Sequen
             yield lambda statement: [*fields(statement), *engine.check(statement)]
 
 
+# Problems of PostgreSQL's fields that may call a function: `(t).total`. No server is at hand to be asked.
 def _function_fields(dialect: str, catalog: Catalog) -> Callable[[str], list[Problem]]:
-    """Problems of PostgreSQL's fields that may call a function: ``(t).total``. No server is at hand to be asked."""
     columns = {column.name for table in catalog for column in table.columns} | {"key", "value"}
 
     def problems(statement: str) -> list[Problem]:

@@ -83,8 +83,8 @@ class RenderedScreen(TerminalScreen):
             console.print()
         self._printed = len(blocks)
 
+    # Take the block in the making away, and print it for good.
     def _finish(self) -> None:
-        """Take the block in the making away, and print it for good."""
         if self._live is not None:
             self._live.stop()
         blocks, last = self._words.blocks()
@@ -125,7 +125,6 @@ class Blocks:
         self._blocks = blocks
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
-        """Draw them."""
         from rich.segment import Segment
 
         for number, block in enumerate(self._blocks):
@@ -138,16 +137,16 @@ class Blocks:
                 yield Segment.line()
 
 
+# A line without the spaces that fill it up, which would be copied with it.
 def _without_end(line: list[Segment]) -> list[Segment]:
-    """A line without the spaces that fill it up, which would be copied with it."""
     line = list(line)
     while line and not line[-1].text.strip():
         line.pop()
     return [*line[:-1], *(part._replace(text=part.text.rstrip()) for part in line[-1:])]
 
 
+# Words in which an address that is its own name is no link: it would be written out twice.
 def _said_once(words: list[Any]) -> list[Any]:
-    """Words in which an address that is its own name is no link: it would be written out twice."""
     made: list[Any] = []
     for word in words:
         made.append(word)
@@ -161,8 +160,8 @@ def _names(address: str) -> tuple[str, ...]:
     return address, address.removeprefix("mailto:"), address.removeprefix("http://")
 
 
+# Words in which code that is written as HTML is code.
 def _with_code(words: list[Any]) -> list[Any]:
-    """Words in which code that is written as HTML is code."""
     made: list[Any] = []
     inside = False
     for word in words:

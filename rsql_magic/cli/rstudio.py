@@ -92,8 +92,8 @@ def _asked(rscript: str) -> list[str]:
     return [line.strip() for line in done.stdout.splitlines() if line.strip()]
 
 
+# Packages that the R files of a folder use, in the order they are met.
 def _used(folder: Path) -> list[str]:
-    """Packages that the R files of a folder use, in the order they are met."""
     names: dict[str, None] = {}
     for script in islice(_scripts(folder), _SCRIPTS):
         try:

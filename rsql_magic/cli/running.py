@@ -68,8 +68,8 @@ def _query(assistant: Assistant, options: argparse.Namespace) -> None:
     sys.stdout.write(f"{table_plain(rows.df, rows=most, columns=settings.shown_columns)}\n\n{rows.count}\n")
 
 
+# Encryption between kernel and client where Jupyter has it; a kernel warns of a connection without.
 def _encrypted() -> Config:
-    """Encryption between kernel and client where Jupyter has it; a kernel warns of a connection without."""
     from jupyter_client.manager import KernelManager
     from traitlets.config import Config
 
@@ -77,8 +77,8 @@ def _encrypted() -> Config:
     return Config({"KernelManager": {"transport_encryption": "auto"}} if known else {})
 
 
+# Run all cells in the notebook's folder, as nbconvert does, and write what they showed, also when one fails.
 def _notebook(path: Path, output: Path) -> None:
-    """Run all cells in the notebook's folder, as nbconvert does, and write what they showed, also when one fails."""
     import nbformat
     from nbclient import NotebookClient
     from nbclient.exceptions import CellExecutionError, DeadKernelError

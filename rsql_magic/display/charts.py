@@ -20,8 +20,7 @@ if TYPE_CHECKING:
     import altair as alt
     import pandas as pd
 
-Spec = dict[str, Any]
-"""A Vega-Lite specification."""
+Spec = dict[str, Any]  # a Vega-Lite specification
 
 MOST_ROWS = 5000  # as Altair's own limit: each row stands in the notebook's file
 _MOST_BARS = 50  # more cannot be read
@@ -72,8 +71,8 @@ def read(text: str, frame: pd.DataFrame, kind: Kind | None = None) -> Chart:
     return Chart(asked, x, y, color)
 
 
+# The column of that name, case ignored; empty for none.
 def _column(name: Any, frame: pd.DataFrame) -> str:
-    """The column of that name, case ignored; empty for none."""
     if name in (None, ""):
         return ""
     names = {str(column).casefold(): str(column) for column in reversed(list(frame.columns))}
@@ -186,8 +185,8 @@ def spec(chart: Chart, frame: pd.DataFrame) -> Spec:
     return {"mark": mark, "encoding": encoding}
 
 
+# Pixels from bar to bar at which level labels fit below them; 0 where there are too many for that.
 def _level_step(values: pd.Series[Any]) -> int:
-    """Pixels from bar to bar at which level labels fit below them; 0 where there are too many for that."""
     step = max(_STEP, _CHARACTER * (_longest(values) + 1))
     return step if step * values.nunique() <= _WIDTH else 0
 
@@ -210,8 +209,8 @@ def _longest(values: pd.Series[Any]) -> int:
     return max((len(str(value)) for value in values), default=0)
 
 
+# A column's name as a field: dots and brackets would reach into nested data.
 def _field(name: str) -> str:
-    """A column's name as a field: dots and brackets would reach into nested data."""
     for character in "\\.[]'\"":
         name = name.replace(character, "\\" + character)
     return name
@@ -245,8 +244,8 @@ def as_altair(drawn: Spec) -> alt.Chart:
     return chart
 
 
+# The drawn columns as JSON values; the rest of the result stays out of the notebook's file.
 def _records(rows: pd.DataFrame, chart: Chart) -> list[dict[str, Any]]:
-    """The drawn columns as JSON values; the rest of the result stays out of the notebook's file."""
     names = list(dict.fromkeys(name for name in (chart.x, chart.y, chart.color) if name))
     columns = {name: rows.iloc[:, [str(column) for column in rows.columns].index(name)] for name in names}
     return [dict(zip(names, map(_plain, values), strict=True)) for values in zip(*columns.values(), strict=True)]

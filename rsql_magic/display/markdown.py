@@ -45,8 +45,7 @@ _DEEPEST = 6  # emphasis within emphasis
 _SIGN = re.compile(
     r"[\\`*{}\[\]<>$~|]|&(?=\S|$)|(?<![^\W_])_|_(?![^\W_])|^@|@(?=@|$)|(?<=@)@|(?<=[A-Za-z]):(?=/)|/(?=/)|(?i:(?<=www)\.)"
 )
-_TYPESET = re.compile(r"\\(?=[(\[$]|begin|ref|eqref|$)")
-"""A backslash that MathJax would obey."""
+_TYPESET = re.compile(r"\\(?=[(\[$]|begin|ref|eqref|$)")  # a backslash that MathJax would obey
 _BLOCK_START = re.compile(r"(\d{0,9})([#+=:>%.)-])")
 _PLAIN_CODE = re.compile(r"[\w.,:;=+\-/%()'\"?#^][\w .,:;=+\-/%()'\"?#^]*(?<! )")
 _RISKY_IN_A_LIST = re.compile(r"<[A-Za-z/!?]|!\[|\]\(|\]\[|@@")
@@ -58,6 +57,7 @@ _FORMULA_BLOCK = re.compile(
     re.S,
 )
 _REST_OF_ADDRESS = re.compile(r"[\w-]+(?:\.[\w-]+)+(?:[/?#][\w/.,:;?#=&%+~()@-]*[\w/=&%+-])?")
+# Blocks that a paragraph in the next line would continue.
 _OPEN_ENDED = {
     "paragraph_open",
     "bullet_list_open",
@@ -66,7 +66,6 @@ _OPEN_ENDED = {
     "table_open",
     "formula_block",
 }
-"""Blocks that a paragraph in the next line would continue."""
 _SIDES = (("left", ":--"), ("right", "--:"), ("center", ":-:"))
 _PAIRS = {
     **dict.fromkeys(("em_open", "em_close"), ("*", "em")),
@@ -187,8 +186,8 @@ def _parser() -> MarkdownIt:
     return parser
 
 
+# How far an address reaches whose `www.` ends at a place; 0 where none does.
 def _www(_: Any, text: str, pos: int) -> int:
-    """How far an address reaches whose ``www.`` ends at a place; 0 where none does."""
     found = _REST_OF_ADDRESS.match(text, pos)
     address = found[0] if found else ""
     closing = address.count("(") - address.count(")")
@@ -213,8 +212,8 @@ def _inline_formula(state: StateInline, silent: bool) -> bool:
     return True
 
 
+# A formula that is a paragraph of its own, whose lines are no lists or headings.
 def _block_formula(state: StateBlock, first: int, last: int, silent: bool) -> bool:
-    """A formula that is a paragraph of its own, whose lines are no lists or headings."""
     start = state.bMarks[first] + state.tShift[first]
     if not state.src.startswith(("$$", "\\[", "\\begin{"), start) or state.is_code_block(first):
         return False
@@ -237,11 +236,9 @@ def _block_formula(state: StateBlock, first: int, last: int, silent: bool) -> bo
 # Writing blocks.
 
 
+# The blocks up to the end of what holds them: `inside` has a `q` for each quotation, an `l` for each list. `tight`
+# blocks have no empty line between them.
 def _blocks(tokens: Iterator[Token], inside: str, *, tight: bool = False) -> str:
-    """The blocks up to the end of what holds them: ``inside`` has a ``q`` for each quotation, an ``l`` for each list.
-
-    ``tight`` blocks have no empty line between them.
-    """
     written, before, lists = "", "", 0
     for token in tokens:
         if token.nesting < 0:
@@ -256,8 +253,8 @@ def _blocks(tokens: Iterator[Token], inside: str, *, tight: bool = False) -> str
     return written
 
 
+# Whether JupyterLab could take a dollar sign in a list's code for the start of a formula that ends outside.
 def _needs_air(block: str, inside: str) -> bool:
-    """Whether JupyterLab could take a dollar sign in a list's code for the start of a formula that ends outside."""
     return bool(inside) and block.startswith("```") and "$" in block
 
 
@@ -270,8 +267,8 @@ def _block(token: Token, tokens: Iterator[Token], inside: str, *, odd: bool) -> 
     return _table(tokens) if kind == "table_open" else _leaf(token, tokens, inside)
 
 
+# A block that holds no others.
 def _leaf(token: Token, tokens: Iterator[Token], inside: str) -> str:
-    """A block that holds no others."""
     if token.type == "paragraph_open":
         return _guarded(_inline_of(tokens))
     if token.type == "heading_open":
@@ -284,8 +281,8 @@ def _leaf(token: Token, tokens: Iterator[Token], inside: str) -> str:
     return "___" if token.type == "hr" else ""
 
 
+# The words of a paragraph or heading, which are followed by its end.
 def _inline_of(tokens: Iterator[Token]) -> str:
-    """The words of a paragraph or heading, which are followed by its end."""
     words = _Words(next(tokens).children or []).text()
     next(tokens)
     return words
@@ -296,8 +293,8 @@ def _language(info: str) -> str:
     return word if word in _LANGUAGES else ""
 
 
+# A block of code; where readers disagree on how far it reaches, as HTML.
 def _code(code: str, language: str, inside: str) -> str:
-    """A block of code; where readers disagree on how far it reaches, as HTML."""
     if inside and (("$" in code and "q" in inside) or _RISKY_IN_A_LIST.search(code)):
         known = f' class="language-{language}"' if language else ""
         return f"<pre><code{known}>{entities(code)}</code></pre>"
@@ -322,7 +319,6 @@ def _list(token: Token, tokens: Iterator[Token], inside: str, *, odd: bool) -> s
 
 
 def _until(tokens: Iterator[Token], level: int) -> list[Token]:
-    """The tokens of a list, up to its end."""
     inner = []
     for token in tokens:
         if token.level == level and token.nesting < 0:
@@ -331,8 +327,8 @@ def _until(tokens: Iterator[Token], level: int) -> list[Token]:
     return inner
 
 
+# An item that begins with a box to tick, which GitHub's readers draw.
 def _task(item: str) -> str:
-    """An item that begins with a box to tick, which GitHub's readers draw."""
     return re.sub(r"^&#91;([ xX])&#93; (?=\S)", r"[\1] ", item)
 
 
@@ -362,8 +358,6 @@ def _table(tokens: Iterator[Token]) -> str:
 
 
 class _Words:
-    """The words of one paragraph."""
-
     def __init__(self, tokens: list[Token]) -> None:
         self._tokens = tokens
         dollars = sum(token.content.count("$") + (token.type == "formula") for token in tokens)
@@ -372,7 +366,6 @@ class _Words:
         self._links: list[tuple[str, str]] = []
 
     def text(self) -> str:
-        """All of them as Markdown."""
         for place, token in enumerate(self._tokens):
             kind = token.type
             if kind in _PAIRS:
@@ -408,8 +401,8 @@ class _Words:
             inner = f"{sign}{inner}{sign}" if plain else f"<{tag}>{inner}</{tag}>"
         self._add(inner)
 
+    # Whether spaces or the like stand around, so that every reader takes the signs for emphasis.
     def _stands_free(self, place: int) -> bool:
-        """Whether spaces or the like stand around, so that every reader takes the signs for emphasis."""
         after = next(iter(self._tokens[place + 1 : place + 2]), None)
         ends = after is None or after.type in {"softbreak", "hardbreak"}
         follows = after.content[:1] if after is not None and after.type == "text" else ""
@@ -431,7 +424,6 @@ class _Words:
 
 
 def _described(image: Token) -> str:
-    """What an image's author wrote of it."""
     parts: list[Any] = list(image.children or [])
     description = ""
     while parts:
@@ -443,16 +435,16 @@ def _described(image: Token) -> str:
     return " ".join(description.split())
 
 
+# A link's address as Markdown takes it in brackets; empty for one that does not lead to the web or to a mail.
 def _address(url: str) -> str:
-    """A link's address as Markdown takes it in brackets; empty for one that does not lead to the web or to a mail."""
     if not _SCHEME.match(url):
         return ""
     quoted = quote(url, safe="-._~:/?#&=+,;%@!").replace("@@", "%40%40")
     return re.sub("&", "&amp;", quoted)
 
 
+# Text whose signs are entities; those that MathJax would obey stand apart.
 def _escaped(text: str, *, apart: bool) -> str:
-    """Text whose signs are entities; those that MathJax would obey stand apart."""
 
     def entity(sign: re.Match[str]) -> str:
         written = html.escape(sign[0]) if sign[0] in "<>&" else f"&#{ord(sign[0])};"
@@ -462,8 +454,8 @@ def _escaped(text: str, *, apart: bool) -> str:
     return _SIGN.sub(entity, text)
 
 
+# Words of which no line begins as a heading, a list or the like.
 def _guarded(words: str) -> str:
-    """Words of which no line begins as a heading, a list or the like."""
     return "\n".join(_guarded_line(line.lstrip(" \t")) for line in words.split("\n"))
 
 

@@ -26,8 +26,7 @@ if TYPE_CHECKING:
 
     from rsql_magic.gateway import Event, Usage
 
-Bundle = dict[str, Any]
-"""Representations of one thing by MIME type."""
+Bundle = dict[str, Any]  # representations of one thing by MIME type
 
 _REST = 2  # times as long as a drawing took there is none
 _UNLIMITED = 2**31 - 1  # how the gateway writes that there is no limit
@@ -81,8 +80,7 @@ class Showable(ABC):
 class Screen:
     """A screen that shows nothing: for the Python functions, and for cells that end in a semicolon."""
 
-    draws = False
-    """Whether pictures can be shown."""
+    draws = False  # whether pictures can be shown
 
     def status(self, word: str) -> None:
         """What is being done now: linking, writing, checking, repairing, running."""
@@ -243,8 +241,8 @@ class TerminalScreen(Screen):
         self._out.write(f"{start}{rest}\n" if rest else start)
         self._out.flush()
 
+    # What stands below the words that were printed as they came: what they cite, what is wrong with them.
     def _unwritten(self, shown: CellOutput) -> str:
-        """What stands below the words that were printed as they came: what they cite, what is wrong with them."""
         whole, written = shown.bundle()["text/plain"], self._written.strip()
         return whole.removeprefix(written).lstrip() if whole.startswith(written) else shown.footer
 

@@ -13,8 +13,7 @@ if TYPE_CHECKING:
 
     import pandas as pd
 
-LONGEST = 200
-"""Characters of a value that are shown."""
+LONGEST = 200  # characters of a value that are shown
 
 _DIGITS = 6  # that a column's largest number is shown with
 _CENTS = 2  # decimals that are shown of larger numbers, too
@@ -80,8 +79,8 @@ def _shortened(text: str) -> str:
     return text if len(text) <= LONGEST else text[: LONGEST - 1] + "…"
 
 
+# How many decimals show all of these numbers; None where no common number does.
 def _decimals(floats: list[float]) -> int | None:
-    """How many decimals show all of these numbers; None where no common number does."""
     sizes = [abs(value) for value in floats if value and abs(value) != float("inf")]
     if not sizes:
         return 0 if floats else None
@@ -107,8 +106,8 @@ def table_html(frame: pd.DataFrame, *, rows: int, columns: int) -> str:
     return _table(head, body, [' style="text-align:right"' if each else "" for each in right], more)
 
 
+# An HTML table of escaped cells, a style for each column; `more` ends each row where columns are left out.
 def _table(head: list[str], body: list[list[str]], sides: list[str], more: str = "") -> str:
-    """An HTML table of escaped cells, a style for each column; ``more`` ends each row where columns are left out."""
     import nh3
 
     def line(tag: str, cells: list[str]) -> str:

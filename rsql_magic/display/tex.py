@@ -37,8 +37,8 @@ _ACTING = (
     "href class style cssId data html htmlClass htmlData htmlId htmlStyle mmlToken require "
     "includegraphics texttip mathtip enclose bbox colorbox fcolorbox url unicode Tooltip definecolor"
 )
+# Commands whose options and first argument go with them; what they would have changed stays.
 _FIRST_GONE = frozenset(_ACTING.split())
-"""Commands whose options and first argument go with them; what they would have changed stays."""
 
 _COMMENT = re.compile(r"(?<!\\)((?:\\\\)*)%[^\n]*")
 _COMMAND = re.compile(r"\\(?:(?P<word>[A-Za-z]+)\*?|(?P<sign>.))", re.S)
@@ -73,8 +73,8 @@ def _worded(text: str) -> str:
     return re.sub(r"&(?=\S)|/(?=/)|\b(?i:ftp|xmpp):", r"\g<0> ", text)
 
 
+# What stays of a command, and where the rest of the formula begins.
 def _command(formula: str, found: re.Match[str]) -> tuple[str, int]:
-    """What stays of a command, and where the rest of the formula begins."""
     word, end = found["word"], found.end()
     if word is None:
         return _sign(formula, found["sign"], end)
@@ -95,7 +95,6 @@ def _sign(formula: str, sign: str, end: int) -> tuple[str, int]:
 
 
 def _after_argument(formula: str, at: int) -> int:
-    """Where the options and the first argument of a command end."""
     while option := _OPTION.match(formula, at):
         at = option.end()
     start = re.compile(r"\s*\{").match(formula, at)
@@ -119,7 +118,6 @@ def _balanced(formula: str) -> bool:
 
 @cache
 def _symbols() -> frozenset[str]:
-    """The commands that stand for one sign each."""
     from latex2mathml.symbols_parser import parse_symbols
 
     return frozenset(parse_symbols())

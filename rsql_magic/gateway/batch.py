@@ -34,8 +34,8 @@ if TYPE_CHECKING:
 
 Mode = Literal["auto", "replay", "record"]
 
+# The date, and the time zone beside it, whose name changes with summer time.
 _TODAY = re.compile(r' ?today="[^"]*"(?: time_zone="[^"]*")?')
-"""The date, and the time zone beside it, whose name changes with summer time."""
 
 
 def is_batch(shell: Any, environ: Mapping[str, str]) -> bool:

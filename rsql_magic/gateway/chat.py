@@ -28,17 +28,14 @@ if TYPE_CHECKING:
 
 Task = Literal["ask", "sql_ai", "chat"]
 
+# Parameters by which the same question has the same answer, the likeliest one.
 LIKELIEST: StreamOptions = {"temperature": 0, "seed": 1}
-"""Parameters by which the same question has the same answer, the likeliest one."""
-VARIED: StreamOptions = {"temperature": 0.7}
-"""Parameters for asking again, as another answer is wanted."""
+VARIED: StreamOptions = {"temperature": 0.7}  # parameters for asking again, as another answer is wanted
 
 INTERRUPTED = "[interrupted]"
-MAIN = "main"
-"""The thread that every chat begins in."""
+MAIN = "main"  # the thread that every chat begins in
 
-_QUOTED = 60
-"""Most characters of an earlier question in a footer."""
+_QUOTED = 60  # most characters of an earlier question in a footer
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,10 +100,8 @@ class Chat:
         self._client = client
         self.history_tokens = history_tokens
         self._clock = clock
-        self.answer_tokens = 0
-        """Most tokens an answer may have; 0 leaves it to the gateway."""
-        self.answer_seconds = 0.0
-        """Most seconds an answer may take from its first word; 0 is without end."""
+        self.answer_tokens = 0  # most tokens an answer may have; 0 leaves it to the gateway
+        self.answer_seconds = 0.0  # most seconds an answer may take from its first word; 0 is without end
         self.parameters = LIKELIEST
         self.turns: list[Turn] = []
         self.thread = MAIN
@@ -152,15 +147,15 @@ class Chat:
         lost = lost if len(fits) < len(candidates) else ""
         return Entry(self, question, tuple(fits), origin, task, place, tuple(own), connection, level, lost, following)
 
+    # Whether the same question was asked just before, where cells have no ids.
     def _is_typed_again(self, question: str, origin: Origin, task: Task) -> bool:
-        """Whether the same question was asked just before, where cells have no ids."""
         last = self.turns[-1] if self.turns else None
         if last is None or origin.cell or last.origin.cell:
             return False
         return (last.question, last.task) == (redact(question)[0], task)
 
+    # The place that a cell had, also when its last run failed; a new one otherwise.
     def _place(self, origin: Origin, own: Sequence[Turn]) -> int:
-        """The place that a cell had, also when its last run failed; a new one otherwise."""
         if own:
             return own[0].place
         new = max((turn.place for turn in self.turns), default=0) + 1
@@ -277,8 +272,8 @@ class Chat:
         return "\n\n".join([repr(self), *map(str, self.turns)])
 
 
+# The last turn, and those that it was built upon.
 def _chain(turns: Sequence[Turn]) -> list[Turn]:
-    """The last turn, and those that it was built upon."""
     first = next((n for n in range(len(turns) - 1, -1, -1) if not turns[n].follows), 0)
     return list(turns[first:])
 

@@ -33,19 +33,18 @@ if TYPE_CHECKING:
 
     from rsql_magic.gateway.events import Event
 
-Message = dict[str, str]
-"""One message as the wire has it: ``{"role": …, "content": …}``."""
+Message = dict[str, str]  # one message as the wire has it: `{"role": …, "content": …}`
 
+# Makes the member `rsql`: what the messages state, as values, for the gateway's model of fixed rules.
 Described: TypeAlias = "Callable[[], Mapping[str, Any]]"
-"""Makes the member ``rsql``: what the messages state, as values, for the gateway's model of fixed rules."""
 
 _LOOPBACK = {"127.0.0.1", "localhost", "::1"}
 _OF_PROXIES = (502, 503)  # with a page of HTML: a hub's proxy while the gateway restarts
 _RESTART_PAUSES = (0.5, 1.0, 2.0)  # seconds; a gateway starts within one
 _QUOTES = re.compile(r"""['"`\[\]\\\s]+""")
 _WITHHELD = "[withheld]"
+# Values of these are words of the form and tell nothing.
 _FORM = frozenset({"task", "language", "sheet", "kind", "dialect"})
-"""Values of these are words of the form and tell nothing."""
 
 
 class StreamOptions(TypedDict, total=False):
@@ -97,8 +96,8 @@ class LLMClient:
         self._pause = pause
         self.records = records or ModelRecords()
         self._silence = Silence(self.url)
+        # Models that the gateway announces to be answered by its fixed rules; `default` where no model is named.
         self.offline_models: frozenset[str] = frozenset()
-        """Models that the gateway announces to be answered by its fixed rules; ``default`` where no model is named."""
 
     def __repr__(self) -> str:
         return f"<LLMClient {self.url}>"
@@ -107,9 +106,9 @@ class LLMClient:
     def _http(self) -> httpx.Client:
         return self._new_client()
 
+    # For requests that another thread may stop: each has a connection of its own, which can be shut down.
     @cached_property
     def _unshared(self) -> httpx.Client:
-        """For requests that another thread may stop: each has a connection of its own, which can be shut down."""
         return self._new_client(max_keepalive_connections=0)
 
     def _new_client(self, **limits: int) -> httpx.Client:
@@ -148,8 +147,8 @@ class LLMClient:
         refused = self.records.of(self.url, model).refuses
         fields = {name: value for name, value in body_fields(options).items() if name not in refused}
 
+        # Whether the model refuses one of the fields, which is not sent to it again.
         def can_repeat(error: GatewayError) -> bool:
-            """Whether the model refuses one of the fields, which is not sent to it again."""
             if refused := refused_parameter(error, fields):
                 self.records.learn(self.url, model, refuses=refused)
                 del fields[refused]
@@ -178,13 +177,12 @@ class LLMClient:
         return request
 
     def _bound(self, request: httpx.Request, timeout: float | None) -> None:
-        """Give a request a timeout of its own, where it has one."""
         if timeout is not None:
             request.extensions["timeout"] = dict.fromkeys(("connect", "read", "write", "pool"), timeout)
 
+    # The response, closed whatever happens, with httpx's errors and refusals turned into ours.
     @contextmanager
     def _sent(self, request: httpx.Request) -> Iterator[httpx.Response]:
-        """The response, closed whatever happens, with httpx's errors and refusals turned into ours."""
         import httpx
 
         stop = current()
@@ -207,8 +205,8 @@ class LLMClient:
                 f"No gateway answers at {self.url} ({type(error).__name__}).", hint="%rsql doctor finds out why."
             ) from error
 
+    # The reply; after a proxy's reply that no gateway is behind it, as in a restart, that of a moment later.
     def _reply(self, http: httpx.Client, request: httpx.Request) -> httpx.Response:
-        """The reply; after a proxy's reply that no gateway is behind it, as in a restart, that of a moment later."""
         for pause in _RESTART_PAUSES if request.method == "POST" else ():
             response = http.send(request, stream=True)
             if response.status_code not in _OF_PROXIES or "html" not in response.headers.get("content-type", ""):
@@ -246,8 +244,8 @@ class LLMClient:
         return [str(model["id"]) for model in self.get("v1/models", timeout=10.0).get("data", [])]
 
 
+# JSON in UTF-8; halves of characters, as bytes that are no text leave behind, become question marks.
 def _encoded(body: Mapping[str, Any]) -> bytes:
-    """JSON in UTF-8; halves of characters, as bytes that are no text leave behind, become question marks."""
     return json.dumps(body, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "replace")
 
 
@@ -273,8 +271,7 @@ class Stop:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._ends: list[Callable[[], None]] = []
-        self.asked = False
-        """Whether the user wants it to stop."""
+        self.asked = False  # whether the user wants it to stop
 
     def __call__(self) -> None:
         """Stop now; harmless when nothing is under way."""
@@ -369,13 +366,13 @@ def described_within(values: Mapping[str, Any], prompt: str) -> dict[str, Any]:
     return found
 
 
+# Whether a value is more than none, which need not be sent: 900 columns lack ten times what they have.
 def _says(value: Any) -> bool:
-    """Whether a value is more than none, which need not be sent: 900 columns lack ten times what they have."""
     return value is not None and value is not False and value not in ("", [], {})
 
 
+# A text without quotes and blanks: a name or value may stand in quotes that double its own, and on one line.
 def _unquoted(text: str) -> str:
-    """A text without quotes and blanks: a name or value may stand in quotes that double its own, and on one line."""
     return _QUOTES.sub("", text)
 
 

@@ -84,8 +84,8 @@ def named(environ: Mapping[str, str], url: str = "", token: str = "") -> Address
     return Address(address, token, "chosen" if url else "environment")
 
 
+# The server's hub token, for a service of the hub; it goes nowhere else.
 def _hub_token(address: str, environ: Mapping[str, str]) -> str:
-    """The server's hub token, for a service of the hub; it goes nowhere else."""
     ours = {
         urlsplit(url).netloc
         for url in (environ.get("JUPYTERHUB_PUBLIC_HUB_URL", ""), environ.get("RSQL_GATEWAY_URL", ""))
@@ -202,12 +202,9 @@ class Embedded:
             process.stdout.close()
 
 
+# The environment as it was before R. R, also in this process by rpy2, puts its own and the system's folders before all
+# libraries; a Python started then may load the system's libpython in place of its own.
 def _without_libraries_of_r(environ: Mapping[str, str]) -> dict[str, str]:
-    """The environment as it was before R.
-
-    R, also in this process by rpy2, puts its own and the system's folders before all libraries; a Python started then
-    may load the system's libpython in place of its own.
-    """
     kept = dict(environ)
     if home := kept.get("R_HOME"):
         folders = kept.pop("LD_LIBRARY_PATH", "").split(":")

@@ -26,8 +26,7 @@ _BLOCK = re.compile(
 _MAGIC_OF_R = re.compile(r"\s*%%R\b")
 _LANGUAGES = {"py": "python", "python3": "python", "ipython": "python", "{r}": "r", "rscript": "r", "postgresql": "sql"}
 
-_SAME_WAY = 2
-"""Drafts that fail before another approach is tried."""
+_SAME_WAY = 2  # drafts that fail before another approach is tried
 
 D = TypeVar("D")
 T = TypeVar("T")

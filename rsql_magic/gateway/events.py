@@ -28,10 +28,9 @@ if TYPE_CHECKING:
 _QUEUED = re.compile(r"queued position=(\d+) eta=([\d.]+)")
 _BEATS = "X-RSQL-Heartbeat"  # says how often a gateway sends a comment: every so many seconds
 _MISSED = 3  # of them in a row, and the connection is lost
-_LONGEST = 200_000
-"""Most characters of an answer; the longest of models have half of that."""
+_LONGEST = 200_000  # most characters of an answer; the longest of models have half of that
+# Characters at the end of an answer that are searched for repetition, those compared, and fewest repetitions.
 _TAIL, _PIECE, _TIMES = 4_000, 200, 8
-"""Characters at the end of an answer that are searched for repetition, those compared, and fewest repetitions."""
 _THINKS, _THOUGHT = "<think>", "</think>"
 
 
@@ -321,7 +320,6 @@ def read_events(
 def _events_of(
     response: httpx.Response, watched: Callable[[Iterable[str]], Iterable[str]]
 ) -> Generator[Event, None, None]:
-    """Events of a reply, streamed or in one piece."""
     left = "x-ratelimit-"
     limits = {name.removeprefix(left): value for name, value in response.headers.items() if name.startswith(left)}
     if "event-stream" not in response.headers.get("content-type", ""):
@@ -373,7 +371,6 @@ def parse_sse(
 
 
 def _read_chunk(chunk: dict[str, Any], fields: dict[str, Any]) -> str:
-    """Take the fields of one chunk and give back its text."""
     if chunk.get("error"):
         raise error_of(0, json.dumps(chunk), {}, "")
     fields["model"] = _words(chunk.get("model")) or fields["model"]
@@ -399,22 +396,22 @@ def _words(value: Any) -> str:
     return value if isinstance(value, str) else ""
 
 
+# Usage whose numbers are numbers.
 def _counts(usage: Any) -> dict[str, Any]:
-    """Usage whose numbers are numbers."""
     numbers = ("prompt_tokens", "completion_tokens", "total_tokens")
     return {name: value for name, value in _record(usage).items() if name not in numbers or type(value) in {int, float}}
 
 
+# The text of a message or a piece of one, also in parts; a refusal where that is all.
 def _content(message: dict[str, Any]) -> str:
-    """The text of a message or a piece of one, also in parts; a refusal where that is all."""
     content = message.get("content")
     if isinstance(content, list):
         content = "".join(_words(part if isinstance(part, str) else _record(part).get("text")) for part in content)
     return (_words(content) or _words(message.get("refusal"))).encode("utf-8", "replace").decode()
 
 
+# Events of an endpoint that answers a request for a stream in one piece.
 def _whole(response: httpx.Response, limits: Mapping[str, str]) -> Generator[Event, None, None]:
-    """Events of an endpoint that answers a request for a stream in one piece."""
     try:
         body = _record(response.json())
         choice = _record(body["choices"][0])

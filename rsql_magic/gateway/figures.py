@@ -9,11 +9,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-Report = Mapping[str, Any]
-"""A report as the gateway gives it."""
+Report = Mapping[str, Any]  # a report as the gateway gives it
 
-Row = tuple[str, str]
-"""The subject of a row, and its text."""
+Row = tuple[str, str]  # the subject of a row, and its text
 
 
 def status_rows(report: Report) -> list[Row]:
@@ -137,14 +135,14 @@ def _saved(report: Report) -> str:
     return f"{report['hits']:,} of {report.get('requests') or 0:,} requests{saved}"
 
 
+# The tenant's policy; taken out of `rest`.
 def _policy(rest: dict[str, Any]) -> Iterator[Row]:
-    """The tenant's policy; taken out of ``rest``."""
     yield "leaves the kernel at most", str(rest.pop("privacy_floor", "") or "")
     yield "your group's instructions", str(rest.pop("system_prompt", "") or "")
 
 
+# A nested report as rows, such as `key limits`.
 def _rows(report: Report, above: str = "") -> Iterator[Row]:
-    """A nested report as rows, such as ``key limits``."""
     for name, value in report.items():
         label = f"{above} {name}".strip().replace("_", " ")
         if isinstance(value, dict) and "limit" in value:

@@ -34,8 +34,7 @@ class GatewayLocator:
         self._floor: Privacy | None = None
         self._prompt = ""
         self._policy_known = False
-        self.address: connect.Address | None = None
-        """Where the gateway is, once it was found."""
+        self.address: connect.Address | None = None  # where the gateway is, once it was found
 
     @cached_property
     def embedded(self) -> connect.Embedded:

@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 
     from rsql_magic.errors import GatewayError
 
+# Parameters that an answer can do without; reasoning models refuse the first, some servers the second.
 OPTIONAL = ("temperature", "seed")
-"""Parameters that an answer can do without; reasoning models refuse the first, some servers the second."""
 
 _MONTH = 30 * 24 * 3600.0
 _TOO_LONG = re.compile(r"context|maximum (?:prompt|input) length|(?:prompt|input|request) is too (?:long|large)", re.I)

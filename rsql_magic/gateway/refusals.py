@@ -11,6 +11,7 @@ from rsql_magic.errors import GatewayError, LimitReached, NotAllowed, UnknownMod
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+# What to do next, by the `code` of a reply.
 HINTS = {
     "invalid_token": "Check RSQL_GATEWAY_TOKEN, or connect again with %rsql connect.",
     "not_permitted": "Ask the administrator of the gateway for the permission.",
@@ -26,10 +27,9 @@ HINTS = {
     "ledger_unavailable": "The administrator must see to the gateway's ledger; its log says what is wrong.",
     "config_error": "The administrator's rsql.toml needs a look.",
 }
-"""What to do next, by the ``code`` of a reply."""
 
+# What in a notebook does the same as a route that a reply names.
 _ROUTES = {"GET v1/models": "%rsql models", "GET keys": "%rsql keys"}
-"""What in a notebook does the same as a route that a reply names."""
 
 
 def not_a_gateway(url: str, status: int) -> GatewayError:
@@ -73,8 +73,8 @@ def error_of(status: int, body: str, headers: Mapping[str, str], url: str) -> Ga
     )
 
 
+# Whether the gateway's message gives the same advice, by the first two words of it.
 def _is_said(hint: str, message: str) -> bool:
-    """Whether the gateway's message gives the same advice, by the first two words of it."""
     advice = " ".join(_words(hint)[:2])
     return bool(advice) and advice in " ".join(_words(message))
 
@@ -83,8 +83,8 @@ def _words(text: str) -> list[str]:
     return re.findall(r"[%\w]+", text)
 
 
+# The `error` object of a body in OpenAI's shape, or the `detail` that some endpoints give in its place.
 def _error_object(body: str) -> dict[str, Any]:
-    """The ``error`` object of a body in OpenAI's shape, or the ``detail`` that some endpoints give in its place."""
     try:
         parsed = json.loads(body)
     except ValueError:
@@ -118,8 +118,8 @@ def _seconds(value: Any) -> float | None:
         return None
 
 
+# A time in words: `8 s`, `3 min`, `2 h`.
 def _span(seconds: float) -> str:
-    """A time in words: ``8 s``, ``3 min``, ``2 h``."""
     if seconds < 100:
         return f"{seconds:.0f} s"
     return f"{seconds / 60:.0f} min" if seconds < 6000 else f"{seconds / 3600:.0f} h"

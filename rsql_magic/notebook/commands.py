@@ -104,8 +104,8 @@ class Commands:
         else:
             raise BadInput(f"%rsql keys does not know {rest}.", hint="%rsql keys new NAME, or %rsql keys revoke ID.")
 
+    # The text of a new key goes into a variable: a notebook keeps what it shows.
     def _make_key(self, words: list[str]) -> None:
-        """The text of a new key goes into a variable: a notebook keeps what it shows."""
         options = dict(zip(words[1::2], words[2::2], strict=False))
         if len(words) % 2 == 0 or set(options) - {*KEY_OPTIONS}:
             options_there_are = f"%rsql keys new NAME, with these and a value each: {', '.join(KEY_OPTIONS)}."
@@ -190,8 +190,8 @@ class Commands:
         self.screen.say(help_text(name))
 
 
+# The flags that begin a line, each with a value, and the text behind them, letter by letter.
 def _flags(rest: str, known: tuple[str, ...]) -> tuple[dict[str, str], str]:
-    """The flags that begin a line, each with a value, and the text behind them, letter by letter."""
     given: dict[str, str] = {}
     while (flag := rest.partition(" ")[0]) in known:
         given[flag], _, rest = rest.removeprefix(flag).strip().partition(" ")
@@ -206,8 +206,8 @@ def _number(text: str) -> float:
         raise BadInput(f"{text} is no number.", hint="%rsql keys new NAME --days 30 --per-day 100.") from None
 
 
+# Write a conversation into a file of its own; another file is not written over.
 def _saved(chat: Chat, path: str) -> Path:
-    """Write a conversation into a file of its own; another file is not written over."""
     file = Path(path.strip("'\"")).expanduser()
     try:
         if file.exists() and not file.read_bytes().startswith(b"# Conversation"):

@@ -117,7 +117,6 @@ def _result(words: Iterable[str], token: str, *, suppress: bool = True) -> Any:
 
 
 def _unfinished(before: list[str], options: Sequence[Option]) -> Option | None:
-    """The option whose value is being typed."""
     for back, word in enumerate(reversed(before), 1):
         option = next((option for option in options if word in option.flags), None)
         if option is not None:

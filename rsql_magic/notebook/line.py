@@ -124,8 +124,8 @@ class _LineReader:
             self._refuse_late(text)
         return Line(self._parsed(), text, target, connection)
 
+    # An option behind a question of data would be read as a word of it.
     def _refuse_late(self, text: str) -> None:
-        """An option behind a question of data would be read as a word of it."""
         words = text.split()[-2:]
         flag = next((word for word in words if word.startswith("--") and word in self._known), "")
         if flag:

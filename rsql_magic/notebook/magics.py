@@ -107,10 +107,10 @@ class RsqlMagics(Magics):
             running.run_code(answer, question.lang, self._shell, self.assistant, self._screen())
         return self._shown(answer, silent=silent)
 
+    # The question, and whether its answer is not shown; study material may be of the whole notebook.
     def _asked(
         self, read: Line, cell: str | None, snapshot: NotebookSnapshot, kind: Kind | None
     ) -> tuple[NotebookQuestion, bool]:
-        """The question, and whether its answer is not shown; study material may be of the whole notebook."""
         options = read.options
         if kind and not (read.text + (cell or "")).strip():
             text, about_error = "What this notebook does and holds.", False
@@ -143,7 +143,6 @@ class RsqlMagics(Magics):
     def _study(
         self, kind: Kind, question: NotebookQuestion, snapshot: NotebookSnapshot, options: Any, *, silent: bool
     ) -> Study | None:
-        """Study material about what was asked, or about the notebook."""
         with self.assistant.chat.in_thread(options.thread or ""):
             study = self.assistant.study(
                 question, snapshot, kind, count=options.count, new=options.new, screen=self._screen(silent=silent)
@@ -198,11 +197,9 @@ class RsqlMagics(Magics):
             result.save(path)
         return self._shown(result, silent=silent)
 
+    # The result, whose display is the cell's output already; nothing for a cell that ends in a semicolon.
+    # What `x = %ask …` kept without a display is shown by the next cell that says `x`.
     def _shown(self, result: T, *, silent: bool) -> T | None:
-        """The result, whose display is the cell's output already; nothing for a cell that ends in a semicolon.
-
-        What ``x = %ask …`` kept without a display is shown by the next cell that says ``x``.
-        """
         if silent:
             return None
         result.next_display = "brief" if getattr(self._shell, "kernel", None) is None else "none"
@@ -232,8 +229,8 @@ class RsqlMagics(Magics):
 
         return ChatPanel(self.assistant, self.session.snapshot, shell=self._shell, keep=keep)
 
+    # Ask the person whether to go on; where nobody can answer, the answer is no.
     def _confirm(self, costs: str) -> bool:
-        """Ask the person whether to go on; where nobody can answer, the answer is no."""
         from IPython.core.error import StdinNotImplementedError
 
         try:
@@ -241,14 +238,13 @@ class RsqlMagics(Magics):
         except (StdinNotImplementedError, EOFError, OSError):
             return False
 
+    # Below a cell magic's first line is the question, so that a bare word on it can only be a connection.
     def _takes(self, snapshot: NotebookSnapshot, cell: str | None) -> Callable[[str], bool]:
-        """Below a cell magic's first line is the question, so that a bare word on it can only be a connection."""
         if cell is not None:
             return lambda _: True
         return lambda word: self.assistant.connections.takes(word, snapshot.namespace)
 
     def _question(self, read: Line, cell: str | None, snapshot: NotebookSnapshot) -> tuple[str, bool]:
-        """The question, and whether it is about the last error."""
         text = joined(read.text, cell, "%%ask") if cell is not None else read.text
         if text in {"", "fix"} and cell is None:
             if snapshot.error is None:
@@ -258,8 +254,8 @@ class RsqlMagics(Magics):
             return ERROR_QUESTIONS[text], True
         return text, False
 
+    # The conversation to show a preview of; the notebook's own is left as it is.
     def _afresh(self, new: bool) -> Chat | None:
-        """The conversation to show a preview of; the notebook's own is left as it is."""
         return self.assistant.new_chat() if new else None
 
     def _screen(self, *, silent: bool = False) -> Screen:
@@ -273,8 +269,8 @@ class RsqlMagics(Magics):
             return display.BatchScreen()
         return display.NotebookScreen(self.settings.updates_per_second)
 
+    # Ask the front end for a new cell below; one that cannot, such as nbconvert, leaves the code in the answer.
     def _insert(self, answer: Answer) -> None:
-        """Ask the front end for a new cell below; one that cannot, such as nbconvert, leaves the code in the answer."""
         from rsql_magic.panel import as_cell
 
         if not answer.code:
@@ -324,23 +320,22 @@ def unload(shell: InteractiveShell) -> None:
     magics.close()
 
 
+# Have what is in force in the shell's configuration: a value that `%config` refused stays there otherwise.
 def _forget_refused_settings(shell: InteractiveShell, settings: Rsql) -> None:
-    """Have what is in force in the shell's configuration: a value that ``%config`` refused stays there otherwise."""
     chosen = shell.config.get(Rsql.__name__, {})
     for name in filter(settings.has_trait, list(chosen)):
         chosen[name] = getattr(settings, name)
 
 
 def _study_kind(options: Any) -> Kind | None:
-    """The kind of study material that is wanted, if any is."""
     kind: Kind | None = getattr(options, "as")
     if options.count is not None and not kind:
         raise BadInput("--count is for study material.", hint="Add --as flashcards, for example.")
     return kind
 
 
+# Below a cell magic's first line is the question, so nothing but a connection and options may stand on it.
 def _refuse_left_over(read: Line, cell: str | None) -> None:
-    """Below a cell magic's first line is the question, so nothing but a connection and options may stand on it."""
     if cell is None or not read.text:
         return
     if read.options.plot and len(read.text.split()) == 1:
@@ -350,8 +345,8 @@ def _refuse_left_over(read: Line, cell: str | None) -> None:
     )
 
 
+# Whether what was read as a connection stands where the kind of a chart does.
 def _is_its_value(connection: str, line: str) -> bool:
-    """Whether what was read as a connection stands where the kind of a chart does."""
     return bool(connection) and re.search(rf"--plot\s+{re.escape(connection)}(?:\s|$)", line) is not None
 
 
@@ -359,8 +354,8 @@ def _no_chart(kind: str) -> BadInput:
     return BadInput(f"There is no chart of the kind {kind!r}.", hint=f"There are: {', '.join(CHARTS)}.")
 
 
+# The files to save a result to, looked at before anything is asked.
 def _savable(names: Sequence[str]) -> list[Path]:
-    """The files to save a result to, looked at before anything is asked."""
     from rsql_magic.text2sql import saved_as
 
     files = [Path(name).expanduser() for name in names]

@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     from rsql_magic.answers import NotebookSnapshot
     from rsql_magic.gateway import Origin
 
+# Kinds of usage error that JupySQL makes of what a database said of a query.
 _JUPYSQL_QUERY_ERRORS = frozenset({"RuntimeError", "TableNotFoundError"})
-"""Kinds of usage error that JupySQL makes of what a database said of a query."""
 
 
 class Session:
@@ -27,8 +27,8 @@ class Session:
 
     def __init__(self, shell: InteractiveShell) -> None:
         self._shell = shell
+        # What `-o` kept, by name: the object, the cell's id, and the cell as it was typed.
         self._results: dict[str, tuple[Callable[[], Any], Origin, Sequence[str]]] = {}
-        """What ``-o`` kept, by name: the object, the cell's id, and the cell as it was typed."""
 
     def snapshot(self) -> NotebookSnapshot:
         """The notebook as it is now, for what is not a cell, such as the chat panel."""
@@ -60,8 +60,8 @@ class Session:
         history = self._shell.history_manager
         return list(history.input_hist_raw) if history else []
 
+    # The cell that runs, where the front end sends its id, as JupyterLab, Notebook and VS Code do.
     def _origin(self) -> Origin:
-        """The cell that runs, where the front end sends its id, as JupyterLab, Notebook and VS Code do."""
         from rsql_magic.gateway import Origin
 
         request: dict[str, Any] = getattr(self._shell, "get_parent", dict)() or {}
@@ -75,8 +75,8 @@ def check_name(name: str) -> None:
         raise BadInput(f"{name!r} is not a name for a variable.", hint="Write -o NAME.")
 
 
+# A weak reference where a value can have one, so that a large one is not kept alive.
 def _reference(value: Any) -> Callable[[], Any]:
-    """A weak reference where a value can have one, so that a large one is not kept alive."""
     try:
         return weakref.ref(value)
     except TypeError:  # of text and numbers
@@ -103,8 +103,8 @@ def last_error() -> BaseException | str | None:
     return (_last_r_error() if from_r else "") or error
 
 
+# R's last error, where an R session runs; R is not started to ask.
 def _last_r_error() -> str:
-    """R's last error, where an R session runs; R is not started to ask."""
     if "rpy2.rinterface_lib.embedded" not in sys.modules:
         return ""
     from rsql_magic.context import r

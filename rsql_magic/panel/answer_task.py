@@ -32,10 +32,9 @@ if TYPE_CHECKING:
     from rsql_magic.panel.threads import MessagePair, Thread
     from rsql_magic.text2sql import QueryOptions
 
-_PATIENCE = 0.3
-"""Seconds to wait for the main thread when R's objects would be good to have, but nobody asked for them."""
+_PATIENCE = 0.3  # seconds to wait for the main thread when R's objects would be good to have, but nobody asked for them
+# Seconds to wait for the main thread to check R code, so that a busy machine is not taken for a running cell.
 _CHECK_PATIENCE = 2.0
-"""Seconds to wait for the main thread to check R code, so that a busy machine is not taken for a running cell."""
 _LEFT_OUT = "a cell is running: what only its thread can read, such as R's objects, is left out"
 
 
@@ -63,8 +62,7 @@ class AnswerTask:
         self._replaces = replaces
         self._snapshot = panel.snapshot()
         self._preview: Preview | None = None
-        self.mentions: list[mentions.Mention] = []
-        """What the question names; known once it is prepared."""
+        self.mentions: list[mentions.Mention] = []  # what the question names; known once it is prepared
         self.stop = Stop()
 
     def start(self) -> threading.Thread:
@@ -149,14 +147,12 @@ class AnswerTask:
 
     @property
     def _needs_main_thread(self) -> bool:
-        """Whether the question points to something that only the main thread can read."""
         text = self._command.text
         of_r = "@r:" in text or (("{{" in text or self._command.about_error) and reads_r(text))
         return of_r or (self._is_bound and (self._is_sql or "@" in text))
 
     @property
     def _is_bound(self) -> bool:
-        """Whether the connection of the question answers the main thread only."""
         named, _ = connection_and_text(self._command.text, self._assistant, self._snapshot)
         return self._assistant.connections.is_bound((self._is_sql and named) or "", self._snapshot.namespace)
 
@@ -227,8 +223,8 @@ class AnswerTask:
     def _check(self, check: Callable[[], list[str]]) -> list[str]:
         return self._panel.main_thread.call(check, patience=_CHECK_PATIENCE, stopped=lambda: self.stop.asked)
 
+    # Check R code on the main thread, which was busy while the answer came.
     def _check_late(self, answer: Answer, context: Context | None) -> None:
-        """Check R code on the main thread, which was busy while the answer came."""
         try:
             suppressed = context.suppressed if context else frozenset[str]()
             wrong, note = check_in_r(blocks_of(answer.text), suppressed), "R code checked"
@@ -252,7 +248,6 @@ class AnswerTask:
             self._failed(answer.ended_by)
 
     def _note(self, answer: Answer, about_r: str) -> None:
-        """Show the problems of the code in an answer, and whether R code was checked."""
         self.pair.problems = answer.problems
         self.pair.notes = (about_r,) if about_r else ()
 
@@ -285,8 +280,8 @@ class AnswerTask:
         pair.drawing, pair.query = result.drawing, result
         pair.state = "done"
 
+    # Run database work on the main thread; this one waits for the model.
     def _on_main(self, work: Callable[[], Any]) -> Any:
-        """Run database work on the main thread; this one waits for the model."""
 
         def stoppable() -> Any:
             with self.stop.governs():
@@ -303,7 +298,6 @@ def connection_and_text(text: str, assistant: Assistant, snapshot: NotebookSnaps
 
 
 def _names_of_r() -> list[str]:
-    """The objects of R; on the main thread."""
     from rsql_magic.context import r
 
     try:
@@ -313,7 +307,6 @@ def _names_of_r() -> list[str]:
 
 
 def _with_note(preview: Preview, note: str) -> Preview:
-    """A preview with one more note on its context."""
     if preview.prepared is None:
         return preview
     context = replace(preview.prepared.context, notes=(*preview.prepared.context.notes, note))

@@ -26,8 +26,8 @@ if TYPE_CHECKING:
     from rsql_magic.assistant import Assistant
     from rsql_magic.panel.threads import MessagePair, Thread
 
+# The output in front ends that do not draw the panel.
 _ABSENT = "The chat panel; run the cell to open it. %rsql history prints what was said."
-"""The output in front ends that do not draw the panel."""
 
 
 class ChatPanel:
@@ -116,7 +116,6 @@ class ChatPanel:
 
     @property
     def _kept(self) -> dict[str, str]:
-        """What the notebook's file holds of the conversation."""
         if not self._keep:
             return {"text/markdown": "", "text/plain": ""}
         folded = f"<details><summary>Conversation</summary>\n\n{safe_markdown(self.markdown)}\n\n</details>"

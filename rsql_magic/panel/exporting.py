@@ -14,12 +14,10 @@ if TYPE_CHECKING:
 
     from rsql_magic.panel.threads import MessagePair, Thread
 
-Cell = dict[str, str]
-"""``{"kind": "markdown" | "code", "source": …}``."""
+Cell = dict[str, str]  # `{"kind": "markdown" | "code", "source": …}`
 
 _RUNNABLE = {"python", "r", "sql"}
-_EXTENSIONS = {"%%R": "rpy2.ipython", "%%sql": "sql"}
-"""Who brings a cell magic: rpy2 and JupySQL."""
+_EXTENSIONS = {"%%R": "rpy2.ipython", "%%sql": "sql"}  # who brings a cell magic: rpy2 and JupySQL
 _FILES = {".duckdb": "duckdb", ".ddb": "duckdb", ".db": "sqlite", ".sqlite": "sqlite", ".sqlite3": "sqlite"}
 
 
@@ -55,8 +53,8 @@ def as_cell(code: str, language: str, connection: str = "") -> str:
     return f"%%sql {_named(connection)}".rstrip() + f"\n{code}"
 
 
+# A connection as JupySQL takes it; one with a password in it is not written down.
 def _named(connection: str) -> str:
-    """A connection as JupySQL takes it; one with a password in it is not written down."""
     if "://" in connection:
         return "" if "@" in connection else connection
     scheme = next((scheme for end, scheme in _FILES.items() if connection.endswith(end)), "")
@@ -101,5 +99,4 @@ def _markdown(source: str) -> Cell:
 
 
 def _without_fence(text: str) -> str:
-    """Text without the fence that opens at its end."""
     return re.sub(r"[ \t]*(`{3,}|~{3,})[^\n`]*\n[ \t]*\Z", "", text)

@@ -89,9 +89,9 @@ def _carry_out(work: Callable[[], T], begun: threading.Event, done: Future[T]) -
         done.set_exception(error)
 
 
+# As a cell is: between cells a kernel ignores SIGINT.
 @contextmanager
 def _interruptible() -> Iterator[None]:
-    """As a cell is: between cells a kernel ignores SIGINT."""
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
         yield

@@ -28,8 +28,7 @@ _MENTION = re.compile(
     r"(?P<code>`+)[^`].*?(?P=code)|(?<![\w@./])@(?:(?P<kind>r|cell|table):)?(?P<name>[^\W\d][\w]*(?:\.\w+)*|\d+)", re.S
 )
 _LONGEST_CELL = 20_000  # characters of a cell that are sent
-_MOST = 40
-"""Most completions of one kind."""
+_MOST = 40  # most completions of one kind
 
 
 @dataclass(frozen=True)
@@ -65,7 +64,6 @@ def mentions_in(
 
 
 def _looked_up(mention: Mention, names: Sequence[str]) -> Mention:
-    """A mention of R's, looked up among R's objects."""
     near = get_close_matches(mention.name, names, 1)
     like = f"r:{near[0]}" if near else ""
     return replace(mention, known=mention.name in names, like=like)

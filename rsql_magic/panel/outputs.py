@@ -24,8 +24,7 @@ if TYPE_CHECKING:
     from rsql_magic.assistant import Assistant
     from rsql_magic.text2sql import SQLResult
 
-Output = dict[str, Any]
-"""One output: ``{"kind": "text" | "error" | "table" | "image" | "html", …}``."""
+Output = dict[str, Any]  # one output: `{"kind": "text" | "error" | "table" | "image" | "html", …}`
 
 _LONGEST = 20_000  # characters of a printed text that a view gets
 _LONGEST_FORMULA = 4_000  # characters; a longer one is shown as it was written
@@ -99,9 +98,9 @@ def _python(code: str, shell: Any) -> list[Output]:
     return [each for each in (*printed, *shown) if each]
 
 
+# The value of the last line, which a shell shows by a hook of its own.
 @contextmanager
 def _results(shell: Any) -> Iterator[list[dict[str, Any]]]:
-    """The value of the last line, which a shell shows by a hook of its own."""
     from IPython.core.displayhook import CapturingDisplayHook
 
     results: list[dict[str, Any]] = []
@@ -121,7 +120,6 @@ def _text(kind: str, text: str) -> Output | None:
 
 
 def _shown(data: Mapping[str, Any]) -> Output | None:
-    """The best form of an output that a panel can show."""
     if "image/png" in data:
         return {"kind": "image", "data": data["image/png"].replace("\n", "")}
     if "text/html" in data:

@@ -21,12 +21,9 @@ if TYPE_CHECKING:
     from rsql_magic.panel.threads import Thread
     from rsql_magic.sql import Catalog
 
-_TYPING_PATIENCE = 0.3
-"""Seconds to wait for the main thread while somebody types."""
-_PREVIEW_PATIENCE = 1.0
-"""Seconds to wait for it for a preview."""
-_MOST_PREVIEWS = 8
-"""Previews that are kept; a view has one."""
+_TYPING_PATIENCE = 0.3  # seconds to wait for the main thread while somebody types
+_PREVIEW_PATIENCE = 1.0  # seconds to wait for it for a preview
+_MOST_PREVIEWS = 8  # previews that are kept; a view has one
 
 
 class Outdated(BadInput):
@@ -58,8 +55,7 @@ class Questions:
         self._assistant = panel.assistant
         self._running: dict[str, AnswerTask] = {}
         self._previews: dict[str, _Preview] = {}
-        self.code_runs = 0
-        """How often code was run, which may have changed what a request would hold."""
+        self.code_runs = 0  # how often code was run, which may have changed what a request would hold
 
     def close(self) -> None:
         """Stop all running answers."""
@@ -90,7 +86,6 @@ class Questions:
         return {"exchange": self._begin(thread, task)}
 
     def _begin(self, thread: Thread, task: AnswerTask) -> dict[str, Any]:
-        """Show a question and have it answered."""
         pair = task.pair
         if pair.task in {"usage", "help"}:
             pair.state = "done"
@@ -111,7 +106,6 @@ class Questions:
         return "\n".join(["| what | used |", "|---|---|", *(f"| {what} | {used} |" for what, used in rows)])
 
     def _task(self, thread: Thread, message: Message) -> AnswerTask:
-        """A message as a question that is not asked yet."""
         panel, snapshot = self._panel, self._panel.snapshot()
         # Only R knows its last error, and it is asked when the question is prepared.
         command = slash.read(message.text, has_error=snapshot.error is not None or _r_runs())
@@ -128,7 +122,6 @@ class Questions:
         )
 
     def _progress(self, thread: Thread, pair: MessagePair, kind: str, **more: Any) -> None:
-        """Send all views a change of a question that is being answered."""
         if pair in thread.pairs:  # else it was removed meanwhile
             self._panel.push(thread, pair, kind, **more)
         if kind == "exchange":
@@ -149,8 +142,8 @@ class Questions:
         """What an ``@`` can stand for."""
         return mentions.completions(prefix, self._panel.snapshot(), self._catalog(), self._r_names())
 
+    # Tables of the connection in use; of one that answers only the main thread, when that is free.
     def _catalog(self) -> Catalog | None:
-        """Tables of the connection in use; of one that answers only the main thread, when that is free."""
         if not self._assistant.connections.is_bound("", self._panel.namespace):
             return self._assistant.catalog_in_use()
         try:
@@ -159,7 +152,6 @@ class Questions:
             return None
 
     def _r_names(self) -> list[str]:
-        """Objects of R, when R runs and is free."""
         if not _r_runs():
             return []
         from rsql_magic.context import r
@@ -201,8 +193,8 @@ class Questions:
             raise BadInput(f"{message.text.split(maxsplit=1)[0]} sends nothing.")
         return task
 
+    # What a request depends on beside its question; equal as long as a request would be the same.
     def _state(self, thread: Thread) -> tuple[Any, ...]:
-        """What a request depends on beside its question; equal as long as a request would be the same."""
         cells = getattr(self._panel.shell, "execution_count", 0)
         return (cells, self.code_runs, self._assistant.connections.last, tuple(thread.chat.turns))
 
@@ -213,8 +205,8 @@ class Questions:
             self._previews.pop(old, None)
         return name
 
+    # The prepared task of a previewed message, once; None when there is no preview of it.
     def _previewed(self, name: str, message: Message, state: Any) -> AnswerTask | None:
-        """The prepared task of a previewed message, once; None when there is no preview of it."""
         preview = self._previews.pop(name, None)
         if preview is None or preview.message != message:
             return None

@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from rsql_magic.panel.chat_panel import ChatPanel
     from rsql_magic.panel.threads import MessagePair
 
+# Requests that wait for the gateway, the main thread or a frame.
 SLOW = frozenset({"chips", "preview", "complete", "run", "usage", "models", "rate", "save", "quota"})
-"""Requests that wait for the gateway, the main thread or a frame."""
 
 _MOST_PIECES = 200  # formulas, or blocks of code, of one request
 _LONGEST_MESSAGE = 400_000  # characters; the setting for questions is checked later, when names are filled in

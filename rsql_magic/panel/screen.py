@@ -14,8 +14,7 @@ if TYPE_CHECKING:
     from rsql_magic.gateway import Event
     from rsql_magic.panel.threads import MessagePair
 
-_PAUSE = 0.03
-"""Seconds between two pieces: more are not drawn, and each costs the kernel a message."""
+_PAUSE = 0.03  # seconds between two pieces: more are not drawn, and each costs the kernel a message
 
 
 class Pen:

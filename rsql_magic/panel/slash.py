@@ -9,6 +9,7 @@ from typing import Literal, cast
 from rsql_magic.answers import ERROR_QUESTIONS
 from rsql_magic.errors import BadInput
 
+# Each command, what it takes, and what it does.
 COMMANDS = {
     "fix": ("", "write the cell of the last error anew, corrected"),
     "explain": ("[WHAT]", "explain the last error, a cell (@cell:5), an object, or what you name"),
@@ -18,7 +19,6 @@ COMMANDS = {
     "clear": ("", "forget this conversation"),
     "help": ("", "this list"),
 }
-"""Each command, what it takes, and what it does."""
 
 Action = Literal["ask", "sql_ai", "usage", "clear", "help"]
 QUIZ = (

@@ -26,10 +26,8 @@ if TYPE_CHECKING:
     from rsql_magic.gateway import Chat
     from rsql_magic.text2sql import SQLResult
 
-SHARED = "Notebook"
-"""Title of the thread that the magics share."""
-ANSWERS = "rsql-panel-answer"
-"""Name of a Python thread that writes an answer of a panel."""
+SHARED = "Notebook"  # title of the thread that the magics share
+ANSWERS = "rsql-panel-answer"  # name of a Python thread that writes an answer of a panel
 
 State = Literal["running", "done", "stopped", "failed"]
 
@@ -86,7 +84,6 @@ class MessagePair:
 
 
 def _table(result: Mapping[str, Any]) -> str:
-    """The shown rows of a SQL answer as a Markdown table."""
     if not result.get("columns"):
         return ""
 
@@ -194,14 +191,12 @@ class Conversations:
     def __init__(
         self, assistant: Assistant, *, changed: Callable[[], None], heard: Callable[[Thread, MessagePair], None]
     ) -> None:
-        self.lock = threading.RLock()
-        """Held while something is changed."""
+        self.lock = threading.RLock()  # held while something is changed
         self._assistant = assistant
         self._changed = changed
         self._on_turn = heard
         self._threads = [Thread(assistant.chat, SHARED, shared=True)]
-        self.current = self._threads[0].id
-        """Id of the one that is shown."""
+        self.current = self._threads[0].id  # id of the one that is shown
         assistant.chat.watchers.append(self._heard)
 
     def close(self) -> None:
@@ -220,8 +215,8 @@ class Conversations:
         with self.lock:
             return [thread.head() for thread in self._threads]
 
+    # Another one talked in the notebook's conversation.
     def _heard(self, turn: Turn) -> None:
-        """Another one talked in the notebook's conversation."""
         thread = self._threads[0]
         with self.lock:
             own = thread.running
@@ -276,7 +271,6 @@ class Conversations:
         self._changed()
 
     def _free_title(self, title: str, own: Thread | None = None) -> str:
-        """The title, with a number after it when another thread has it."""
         taken = {thread.name for thread in self._threads if thread is not own}
         number = 2
         free = title
@@ -308,8 +302,8 @@ class Conversations:
         self._changed()
 
 
+# A pair of a kernel that is gone, as plain text; its rows and charts are gone too.
 def _restored(old: Mapping[str, Any]) -> MessagePair:
-    """A pair of a kernel that is gone, as plain text; its rows and charts are gone too."""
     question, answer = str(old.get("question") or ""), str(old.get("answer") or "")
     pair = MessagePair(question, answer, "stopped" if old.get("state") in {"running", "stopped"} else "done")
     pair.footer = str(old.get("footer") or "")

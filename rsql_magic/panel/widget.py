@@ -57,7 +57,7 @@ def _read(*path: str) -> str:
     return files("rsql_magic").joinpath("static", *path).read_text(encoding="utf-8")
 
 
+# A CommonJS library as an expression.
 def _wrapped(source: str) -> str:
-    """A CommonJS library as an expression."""
     head, tail = "const module = { exports: {} }; let exports = module.exports;", "return module.exports;"
     return f"(() => {{ {head}\n{source}\n{tail} }})()"
