@@ -9,14 +9,15 @@ from .chat import Chat as Chat
 from .chat import Entry as Entry
 from .chat import Origin as Origin
 from .chat import Turn as Turn
+from .chat import described_within as described_within
+from .chat import filtered as filtered
+from .chat import restored as restored
 from .client import Described as Described
 from .client import LLMClient as LLMClient
 from .client import Message as Message
 from .client import Stop as Stop
 from .client import StreamOptions as StreamOptions
-from .client import described_within as described_within
-from .client import filtered as filtered
-from .client import restored as restored
+from .client import context_exceeded as context_exceeded
 from .drafts import Block as Block
 from .drafts import blocks_of as blocks_of
 from .events import Event as Event
@@ -26,4 +27,3 @@ from .events import Usage as Usage
 from .events import Waiting as Waiting
 from .events import usage_of as usage_of
 from .locator import GatewayLocator as GatewayLocator
-from .model_records import context_exceeded as context_exceeded

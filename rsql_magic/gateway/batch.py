@@ -1,17 +1,11 @@
-"""What changes without a person: no updates while an answer streams, no waiting on input, answers that can be replayed.
+"""Batch runs: whether a cell runs without a person, and the file of answers with which a notebook runs again."""
 
-``RSQL_BATCH=1`` (or 0) decides; otherwise a kernel whose client cannot answer ``input()`` is a batch run: nbconvert,
-nbclient and papermill all say so.
-
-``RSQL_REPLAY`` names a file of answers, so that a notebook runs again without asking anyone:
-
-- ``RSQL_REPLAY=answers.jsonl`` replays what the file knows, asks for the rest and adds it.
-- ``RSQL_REPLAY=replay:answers.jsonl`` only replays; a question that the file does not know is an error.
-- ``RSQL_REPLAY=record:answers.jsonl`` asks everything again and writes the file anew.
-
-The key of an answer is a hash of all that was sent, the date left out: when the data that a prompt describes changes,
-the old answer no longer fits, and ``replay:`` says so.
-"""
+# RSQL_REPLAY names that file:
+# - `answers.jsonl` replays what the file knows, asks for the rest and adds it.
+# - `replay:answers.jsonl` only replays; a question that the file does not know is an error.
+# - `record:answers.jsonl` asks everything again and writes the file anew.
+# The key of an answer is a hash of all that was sent, the date left out: when the data that a prompt describes changes,
+# the old answer no longer fits, and `replay:` reports that.
 
 from __future__ import annotations
 
@@ -43,6 +37,7 @@ def is_batch(shell: Any, environ: Mapping[str, str]) -> bool:
     value = environ.get("RSQL_BATCH", "").strip().lower()
     if value:
         return value not in {"0", "false", "no", "off"}
+    # nbconvert, nbclient and papermill tell the kernel that nobody can answer `input()`.
     kernel = getattr(shell, "kernel", None)
     return kernel is not None and not getattr(kernel, "_allow_stdin", True)
 
@@ -90,7 +85,7 @@ class ReplayFile:
         if self.mode == "record":
             self._write("", "w")
         elif self.path.exists():
-            self._answers = dict(self._read())
+            self._read()
         elif self.mode == "replay":
             raise BadInput(
                 f"RSQL_REPLAY names {self.path}, which does not exist.",
@@ -98,17 +93,15 @@ class ReplayFile:
             )
         return self
 
-    def _read(self) -> list[tuple[str, dict[str, Any]]]:
-        answers = []
+    def _read(self) -> None:
         for number, line in enumerate(self.path.read_text(encoding="utf-8", errors="replace").splitlines(), 1):
             try:
                 answer = json.loads(line)
-                answers.append((answer["key"], answer))
+                self._answers[answer["key"]] = answer
             except (ValueError, KeyError, TypeError):
                 raise BadInput(
                     f"Line {number} of {self.path} is not a recorded answer.", hint="Record the file again."
                 ) from None
-        return answers
 
     def get(self, key: str) -> dict[str, Any] | None:
         """The answer kept under the key, or None when it is to be asked for; ``replay:`` refuses an unknown key."""

@@ -1,24 +1,22 @@
-"""Chat: the turns of one notebook, shared by ``%%ask``, ``%%sql_ai`` and the panel.
-
-A chat sends messages, adds up what came back, and remembers it as a turn, also when the user stopped it: the part that
-arrived stays, marked ``[interrupted]``. It knows nothing of data frames or databases, and does not print.
-"""
+"""Chat: the turns of one notebook, shared by ``%%ask``, ``%%sql_ai`` and the panel, and what may leave with them."""
 
 from __future__ import annotations
 
+import re
 import time
+from collections import Counter
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Literal
+from functools import cache
+from typing import TYPE_CHECKING, Any, Literal
 
 from rsql_magic.context import LEVELS, follows
-from rsql_magic.gateway.client import described_within, filtered
 from rsql_magic.gateway.events import Reply, Usage, usage_of
 from rsql_magic.redaction import redact
 from rsql_magic.sql import count_tokens
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Iterator, Sequence
+    from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
     from typing import Unpack
 
     from rsql_magic.gateway.batch import ReplayingClient
@@ -35,6 +33,10 @@ VARIED: StreamOptions = {"temperature": 0.7}  # parameters for asking again, as 
 INTERRUPTED = "[interrupted]"
 MAIN = "main"  # the thread that every chat begins in
 
+_QUOTES = re.compile(r"""['"`\[\]\\\s]+""")
+_WITHHELD = "[withheld]"
+# Values of these are words of the form and tell nothing.
+_FORM = frozenset({"task", "language", "sheet", "kind", "dialect"})
 _QUOTED = 60  # most characters of an earlier question in a footer
 
 
@@ -123,8 +125,7 @@ class Chat:
         """The place of a question in this conversation, and the turns that it builds upon.
 
         ``whole`` counts all turns, as in a conversation that is shown; otherwise the question stands alone unless its
-        words say that it follows. Turns about other connections, or asked at a laxer privacy level, are left out. A
-        cell that runs again has the place that it had.
+        words say that it follows. Turns about other connections, or asked at a laxer privacy level, are left out.
 
         Example:
             >>> chat = Chat(lambda: None)
@@ -134,25 +135,23 @@ class Chat:
         """
         origin = origin or Origin()
         own = [turn for turn in self.turns if origin.repeats(turn.origin)]
-        if not own and not whole and self._is_typed_again(question, origin, task):
-            own = self.turns[-1:]
+        last = self.turns[-1] if self.turns and not whole else None
+        if (
+            not own and last and not (origin.cell or last.origin.cell)
+        ):  # the same question again, where cells have no ids
+            own = [last] if (last.question, last.task) == (redact(question)[0], task) else []
         place = self._place(origin, own)
         gone = set(map(id, own))  # by identity: two turns may hold the same words
         before = [turn for turn in self.turns if id(turn) not in gone and turn.place <= place]
         following = follows(question)
-        candidates = before if whole or self.is_named else _chain(before) if following else []
+        # The last turn, and those that it was built upon.
+        first = next((n for n in range(len(before) - 1, -1, -1) if not before[n].follows), 0)
+        candidates = before if whole or self.is_named else before[first:] if following else []
         here = [turn for turn in candidates if turn.connection in {"", connection} or not connection]
         fits = [turn for turn in here if LEVELS.index(turn.level) <= LEVELS.index(level)]
         lost = "of another connection" if len(here) < len(candidates) else "at a laxer level of privacy"
         lost = lost if len(fits) < len(candidates) else ""
         return Entry(self, question, tuple(fits), origin, task, place, tuple(own), connection, level, lost, following)
-
-    # Whether the same question was asked just before, where cells have no ids.
-    def _is_typed_again(self, question: str, origin: Origin, task: Task) -> bool:
-        last = self.turns[-1] if self.turns else None
-        if last is None or origin.cell or last.origin.cell:
-            return False
-        return (last.question, last.task) == (redact(question)[0], task)
 
     # The place that a cell had, also when its last run failed; a new one otherwise.
     def _place(self, origin: Origin, own: Sequence[Turn]) -> int:
@@ -272,12 +271,6 @@ class Chat:
         return "\n\n".join([repr(self), *map(str, self.turns)])
 
 
-# The last turn, and those that it was built upon.
-def _chain(turns: Sequence[Turn]) -> list[Turn]:
-    first = next((n for n in range(len(turns) - 1, -1, -1) if not turns[n].follows), 0)
-    return list(turns[first:])
-
-
 @dataclass(frozen=True)
 class Entry:
     """A question at its place in a conversation."""
@@ -345,3 +338,85 @@ class Entry:
             self.level,
         )
         self.chat.take(turn, self.own)
+
+
+# Messages as they may leave.
+
+
+def filtered(messages: Sequence[Message]) -> tuple[list[Message], Counter[str]]:
+    """Messages as they may leave: secrets and personal identifiers replaced, and counted.
+
+    Every message passes here, whatever it was made from. The system prompt is ours and stays as it is.
+    """
+    found: Counter[str] = Counter()
+    sent = []
+    for message in messages:
+        if message["role"] != "system":
+            text, count = redact(message["content"])
+            message = {**message, "content": text}  # noqa: PLW2901
+            found += count
+        sent.append(message)
+    return sent, found
+
+
+def described_within(values: Mapping[str, Any], prompt: str) -> dict[str, Any]:
+    """Values as they may leave beside a prompt: redacted, and without a text that the prompt does not hold.
+
+    They are texts, numbers, and mappings, lists and dataclasses of these; the prompt is all messages as they are sent.
+
+    Example:
+        >>> described_within({"tables": ["sales", "wages"]}, "CREATE TABLE sales ()")
+        {'tables': ['sales', '[withheld]']}
+    """
+    import msgspec
+
+    held = _unquoted(prompt)
+
+    @cache
+    def text_of(text: str) -> str:
+        if _unquoted(text) in held:  # which is redacted already
+            return text
+        redacted = redact(text)[0]
+        return redacted if _unquoted(redacted) in held else _WITHHELD
+
+    def allowed(value: Any) -> Any:
+        if isinstance(value, dict):
+            stated = {name: each if name in _FORM else allowed(each) for name, each in value.items()}
+            # What is not set need not be sent: 900 columns lack ten times what they have.
+            unset = {name for name, each in stated.items() if each in (None, "", [], {}) or each is False}
+            return {name: each for name, each in stated.items() if name not in unset and name != "nullable"}
+        if isinstance(value, list | tuple):
+            return [allowed(each) for each in value]
+        return text_of(value) if isinstance(value, str) else value
+
+    found: dict[str, Any] = allowed(msgspec.to_builtins(values))
+    return found
+
+
+# A text without quotes and blanks: a name or value may stand in quotes that double its own, and on one line.
+def _unquoted(text: str) -> str:
+    return _QUOTES.sub("", text)
+
+
+def restored(answer: str, question: str) -> str:
+    """An answer in which the placeholders of a question stand for what the user wrote again.
+
+    What was replaced never left, and yet a query for ``ada@example.org`` finds her. A placeholder that stands for
+    several values stays: which is which is not known.
+
+    Example:
+        >>> restored("WHERE mail = '[email]'", "orders of ada@example.org")
+        "WHERE mail = 'ada@example.org'"
+    """
+    sent, found = redact(question)
+    if not found:
+        return answer
+    names = "|".join(re.escape(name) for name in found)
+    texts = re.split(rf"\[({names})\]", sent)
+    pattern = "".join(re.escape(text) if place % 2 == 0 else "(.+?)" for place, text in enumerate(texts))
+    values = re.fullmatch(pattern, question, re.S)
+    places = texts[1::2]
+    for name, value in zip(places, values.groups() if values else (), strict=False):
+        if places.count(name) == 1:
+            answer = answer.replace(f"[{name}]", value)
+    return answer

@@ -1,32 +1,30 @@
-"""LLMClient: messages in, events out, over plain HTTP; what the gateway refuses comes out as one of our errors.
+"""LLMClient: messages in, events out, over plain HTTP, for any endpoint with OpenAI's chat completions."""
 
-It speaks OpenAI's chat completions, so it works against the gateway and against any compatible endpoint. It is
-synchronous: a notebook cell is, and a blocked read ends at once when the user stops the cell, which also closes the
-connection and with it the request at the provider.
-"""
+# It is synchronous: a notebook cell is, and a blocked read ends at once when the user stops the cell, which also closes
+# the connection and with it the request at the provider.
 
 from __future__ import annotations
 
 import json
+import os
 import re
 import socket
 import threading
 import time
-from collections import Counter
 from contextlib import contextmanager, suppress
 from contextvars import ContextVar
-from functools import cache, cached_property
+from dataclasses import asdict, dataclass, field, replace
+from functools import cached_property
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias, TypedDict
 from urllib.parse import urlsplit
 
 from rsql_magic.errors import GatewayError, GatewayUnreachable
 from rsql_magic.gateway.events import Silence, read_events
-from rsql_magic.gateway.model_records import ModelRecords, refused_parameter
 from rsql_magic.gateway.refusals import error_of, not_a_gateway
-from rsql_magic.redaction import redact
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
     from typing import Unpack
 
     import httpx
@@ -41,10 +39,12 @@ Described: TypeAlias = "Callable[[], Mapping[str, Any]]"
 _LOOPBACK = {"127.0.0.1", "localhost", "::1"}
 _OF_PROXIES = (502, 503)  # with a page of HTML: a hub's proxy while the gateway restarts
 _RESTART_PAUSES = (0.5, 1.0, 2.0)  # seconds; a gateway starts within one
-_QUOTES = re.compile(r"""['"`\[\]\\\s]+""")
-_WITHHELD = "[withheld]"
-# Values of these are words of the form and tell nothing.
-_FORM = frozenset({"task", "language", "sheet", "kind", "dialect"})
+# Parameters that an answer can do without; reasoning models refuse the first, some servers the second.
+OPTIONAL = ("temperature", "seed")
+
+_MONTH = 30 * 24 * 3600.0  # seconds
+_TOO_LONG = re.compile(r"context|maximum (?:prompt|input) length|(?:prompt|input|request) is too (?:long|large)", re.I)
+_TOKENS = re.compile(r"(\d[\d,]{2,}) ?tokens?\b")
 
 
 class StreamOptions(TypedDict, total=False):
@@ -171,14 +171,17 @@ class LLMClient:
             body["rsql"] = described()
         task = options.get("task", "ask") if self._interactive else "batch"
         headers = {"Content-Type": "application/json", "X-RSQL-Task": task}
-        request = self._http.build_request("POST", "v1/chat/completions", content=_encoded(body), headers=headers)
-        self._bound(request, options.get("timeout"))
+        # Halves of characters, as bytes that are no text leave behind, become question marks.
+        content = json.dumps(body, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "replace")
+        request = self._built("POST", "v1/chat/completions", options.get("timeout"), content=content, headers=headers)
         self._silence.expect(request)
         return request
 
-    def _bound(self, request: httpx.Request, timeout: float | None) -> None:
-        if timeout is not None:
-            request.extensions["timeout"] = dict.fromkeys(("connect", "read", "write", "pool"), timeout)
+    def _built(self, method: str, path: str, timeout: float | None, **content: Any) -> httpx.Request:
+        from httpx import USE_CLIENT_DEFAULT
+
+        bound = USE_CLIENT_DEFAULT if timeout is None else timeout
+        return self._http.build_request(method, path, timeout=bound, **content)
 
     # The response, closed whatever happens, with httpx's errors and refusals turned into ours.
     @contextmanager
@@ -230,9 +233,7 @@ class LLMClient:
         return self._json("DELETE", path)
 
     def _json(self, method: str, path: str, *, body: Any = None, timeout: float | None = None) -> Any:
-        request = self._http.build_request(method, path, json=body)
-        self._bound(request, timeout)
-        with self._sent(request) as response:
+        with self._sent(self._built(method, path, timeout, json=body)) as response:
             response.read()
             try:
                 return response.json()
@@ -244,11 +245,6 @@ class LLMClient:
         return [str(model["id"]) for model in self.get("v1/models", timeout=10.0).get("data", [])]
 
 
-# JSON in UTF-8; halves of characters, as bytes that are no text leave behind, become question marks.
-def _encoded(body: Mapping[str, Any]) -> bytes:
-    return json.dumps(body, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "replace")
-
-
 # Stopping from another thread.
 
 _current: ContextVar[Stop | None] = ContextVar("rsql_stop", default=None)
@@ -257,9 +253,6 @@ _current: ContextVar[Stop | None] = ContextVar("rsql_stop", default=None)
 class Stop:
     """Stops the requests of a thread from another thread: Ctrl-C reaches the main thread only.
 
-    A thread that waits for a gateway waits in the system's ``recv``. Shutting its socket down ends that at once, and
-    with the connection the request at the provider.
-
     Example:
         >>> stop = Stop()
         >>> with stop.governs():
@@ -267,6 +260,9 @@ class Stop:
         ...     current().asked
         True
     """
+
+    # A thread that waits for a gateway waits in the system's `recv`. Shutting its socket down ends that at once, and
+    # with the connection the request at the provider.
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -315,86 +311,89 @@ def _shut(sock: socket.socket | None) -> None:
             sock.shutdown(socket.SHUT_RDWR)
 
 
-# Messages as they may leave.
+# What a model takes.
 
 
-def filtered(messages: Sequence[Message]) -> tuple[list[Message], Counter[str]]:
-    """Messages as they may leave: secrets and personal identifiers replaced, and counted.
+@dataclass(frozen=True, slots=True)
+class ModelRecord:
+    """What is known of one model at one address, found out from its refusals."""
 
-    Every message passes here, whatever it was made from. The system prompt is ours and stays as it is.
-    """
-    found: Counter[str] = Counter()
-    sent = []
-    for message in messages:
-        if message["role"] != "system":
-            text, count = redact(message["content"])
-            message = {**message, "content": text}  # noqa: PLW2901
-            found += count
-        sent.append(message)
-    return sent, found
+    refuses: tuple[str, ...] = ()  # parameters that it answers with an error
+    context: int = 0  # tokens that its context holds; 0 when it is not known
+    seen: float = 0.0  # when this was found out, in seconds since 1970
 
 
-def described_within(values: Mapping[str, Any], prompt: str) -> dict[str, Any]:
-    """Values as they may leave beside a prompt: redacted, and without a text that the prompt does not hold.
-
-    They are texts, numbers, and mappings, lists and dataclasses of these; the prompt is all messages as they are sent.
+@dataclass
+class ModelRecords:
+    """The records of models by address and name, in a file or, without ``path``, in this process.
 
     Example:
-        >>> described_within({"tables": ["sales", "wages"]}, "CREATE TABLE sales ()")
-        {'tables': ['sales', '[withheld]']}
+        >>> records = ModelRecords()
+        >>> records.learn("http://127.0.0.1:8000/", "o3", refuses="temperature")
+        >>> records.of("http://127.0.0.1:8000/", "o3").refuses
+        ('temperature',)
     """
-    import msgspec
 
-    held = _unquoted(prompt)
+    # A month at most, as servers change. A file that cannot be read or written is no error: the model is asked again.
+    path: Path | None = None
+    clock: Callable[[], float] = time.time  # in seconds since 1970
+    _known: dict[str, ModelRecord] = field(default_factory=dict)
 
-    @cache
-    def text_of(text: str) -> str:
-        if _unquoted(text) in held:  # which is redacted already
-            return text
-        redacted = redact(text)[0]
-        return redacted if _unquoted(redacted) in held else _WITHHELD
+    @classmethod
+    def of_user(cls, environ: Mapping[str, str] = os.environ) -> ModelRecords:
+        """Those in the file ``rsql/models.json`` of the user's cache folder."""
+        folder = environ.get("XDG_CACHE_HOME") or str(Path("~/.cache").expanduser())
+        return cls(Path(folder, "rsql", "models.json"))
 
-    def allowed(value: Any) -> Any:
-        if isinstance(value, dict):
-            stated = {name: each if name in _FORM else allowed(each) for name, each in value.items()}
-            return {name: each for name, each in stated.items() if _says(each) and name != "nullable"}
-        if isinstance(value, list | tuple):
-            return [allowed(each) for each in value]
-        return text_of(value) if isinstance(value, str) else value
+    def of(self, url: str, model: str | None) -> ModelRecord:
+        """The record of a model; an empty one where nothing is known, or was found out a month ago."""
+        if not self._known and self.path is not None:
+            with suppress(OSError, ValueError, KeyError, TypeError, AttributeError):
+                kept: dict[str, dict[str, Any]] = json.loads(self.path.read_text(encoding="utf-8"))
+                self._known = {
+                    key: ModelRecord(tuple(map(str, one["refuses"])), int(one["context"]), float(one["seen"]))
+                    for key, one in kept.items()
+                }
+        record = self._known.get(_key(url, model), ModelRecord())
+        return record if self.clock() - record.seen < _MONTH else ModelRecord()
 
-    found: dict[str, Any] = allowed(msgspec.to_builtins(values))
-    return found
+    def learn(self, url: str, model: str | None, *, refuses: str = "", context: int = 0) -> None:
+        """Add what a refusal told."""
+        old = self.of(url, model)
+        refused = (*old.refuses, refuses) if refuses and refuses not in old.refuses else old.refuses
+        self._known[_key(url, model)] = replace(old, refuses=refused, context=context or old.context, seen=self.clock())
+        if self.path is not None:
+            with suppress(OSError):
+                self.path.parent.mkdir(parents=True, exist_ok=True)
+                kept = {key: asdict(record) for key, record in self._known.items()}
+                self.path.write_text(json.dumps(kept, indent=1, sort_keys=True), encoding="utf-8")
 
 
-# Whether a value is more than none, which need not be sent: 900 columns lack ten times what they have.
-def _says(value: Any) -> bool:
-    return value is not None and value is not False and value not in ("", [], {})
+def _key(url: str, model: str | None) -> str:
+    return f"{url} {model or 'default'}"
 
 
-# A text without quotes and blanks: a name or value may stand in quotes that double its own, and on one line.
-def _unquoted(text: str) -> str:
-    return _QUOTES.sub("", text)
-
-
-def restored(answer: str, question: str) -> str:
-    """An answer in which the placeholders of a question stand for what the user wrote again.
-
-    What was replaced never left, and yet a query for ``ada@example.org`` finds her. A placeholder that stands for
-    several values stays: which is which is not known.
+def refused_parameter(error: GatewayError, sent: Iterable[str]) -> str:
+    """The optional parameter that a refusal names; empty for another refusal.
 
     Example:
-        >>> restored("WHERE mail = '[email]'", "orders of ada@example.org")
-        "WHERE mail = 'ada@example.org'"
+        >>> refused_parameter(GatewayError("'temperature' does not support 0 with this model.", status=400), OPTIONAL)
+        'temperature'
     """
-    sent, found = redact(question)
-    if not found:
-        return answer
-    names = "|".join(re.escape(name) for name in found)
-    texts = re.split(rf"\[({names})\]", sent)
-    pattern = "".join(re.escape(text) if place % 2 == 0 else "(.+?)" for place, text in enumerate(texts))
-    values = re.fullmatch(pattern, question, re.S)
-    places = texts[1::2]
-    for name, value in zip(places, values.groups() if values else (), strict=False):
-        if places.count(name) == 1:
-            answer = answer.replace(f"[{name}]", value)
-    return answer
+    if error.status not in {400, 422}:
+        return ""
+    return next((name for name in sent if name in OPTIONAL and re.search(rf"\b{name}\b", error.message)), "")
+
+
+def context_exceeded(error: GatewayError) -> int | None:
+    """The tokens that a model's context holds, where a refusal says that it is exceeded; 0 where it does not say.
+
+    Example:
+        >>> words = "This model's maximum context length is 8192 tokens. However, you requested 9000 tokens."
+        >>> context_exceeded(GatewayError(words, status=400)), context_exceeded(GatewayError("No.", status=400))
+        (8192, None)
+    """
+    says_so = error.status in {400, 413, 422} and _TOO_LONG.search(error.message)
+    if error.code != "context_length_exceeded" and not says_so:
+        return None
+    return min((int(found.replace(",", "")) for found in _TOKENS.findall(error.message)), default=0)

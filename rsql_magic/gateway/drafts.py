@@ -1,8 +1,4 @@
-"""Drafts: the code blocks of a reply, and write, check, repair as a generator without I/O.
-
-``write`` yields messages to send, is sent the reply, and goes on until a draft passes or the rounds are used up.
-``drive`` runs it with a function that sends; an event loop can do the same with ``asend`` in the same seven lines.
-"""
+"""Drafts: the code blocks of a reply, and write, check, repair as a generator without I/O."""
 
 from __future__ import annotations
 
@@ -48,31 +44,25 @@ def blocks_of(text: str) -> tuple[Block, ...]:
         >>> blocks_of("So:\n```py\n1 + 1\n```")
         (Block(language='python', code='1 + 1', closed=True),)
     """
-    return tuple(_block(match) for match in _BLOCK.finditer(text))
-
-
-def _block(match: re.Match[str]) -> Block:
-    language = match["lang"].lower()
-    indent = match["indent"]
-    lines = [line.removeprefix(indent) for line in match["code"].splitlines()]
-    language = _LANGUAGES.get(language, language)
-    if language == "r" and lines and _MAGIC_OF_R.match(lines[0]):  # the magic is the notebook's, not R's
-        lines = lines[1:]
-    return Block(language, "\n".join(lines).rstrip(), bool(match["end"]))
+    found = []
+    for match in _BLOCK.finditer(text):
+        lines = [line.removeprefix(match["indent"]) for line in match["code"].splitlines()]
+        language = _LANGUAGES.get(match["lang"].lower(), match["lang"].lower())
+        if language == "r" and lines and _MAGIC_OF_R.match(lines[0]):  # the magic is the notebook's, not R's
+            lines = lines[1:]
+        found.append(Block(language, "\n".join(lines).rstrip(), bool(match["end"])))
+    return tuple(found)
 
 
 @dataclass(frozen=True, slots=True)
 class Round(Generic[D]):
-    """One round: the messages sent, the reply, the draft read from it, and the draft's problems.
-
-    ``mended`` lists the changes to the draft before it, when this one was made from it by rules, without the model.
-    """
+    """One round: the messages sent, the reply, the draft read from it, and the draft's problems."""
 
     messages: tuple[Message, ...]
     reply: Reply
     draft: D
     problems: tuple[str, ...] = ()
-    mended: tuple[str, ...] = ()
+    mended: tuple[str, ...] = ()  # changes to the draft before it, when rules made this one from it
 
 
 def write(
@@ -87,8 +77,7 @@ def write(
 ) -> Generator[list[Message], Reply, list[Round[D]]]:
     """Ask, read the draft, check it, and ask again with its problems, at most ``retries`` times; gives all rounds.
 
-    The last round passed when it has no problems. A round of repair sends the first messages, the last draft and its
-    problems; earlier drafts would only cost tokens. ``read`` and ``check`` may raise: then there is nothing to repair.
+    The last round passed when it has no problems. ``read`` and ``check`` may raise: then there is nothing to repair.
     ``mend`` fixes a draft that failed by rules, and lists the changes; None when it cannot. After a second draft that
     failed ``anew`` gives other first messages; without them, the rounds end when the model repeats itself.
 
@@ -122,7 +111,7 @@ def write(
             continue
         if replies[-1] in replies[:-1]:  # nothing changes any more
             break
-        sent = [
+        sent = [  # without earlier drafts, which would only cost tokens
             *first,
             {"role": "assistant", "content": reply.text},
             {"role": "user", "content": repair(draft, problems)},

@@ -1,7 +1,4 @@
-"""The reply of a gateway: events (``Waiting``, ``Text``, ``Done``), the answer as it grows, and what it took.
-
-Events are read from a stream of server-sent events or from a whole body, with a watch on silence and on stopping.
-"""
+"""The reply of a gateway: events (``Waiting``, ``Text``, ``Done``), the answer as it grows, and what it took."""
 
 from __future__ import annotations
 
@@ -32,6 +29,10 @@ _LONGEST = 200_000  # most characters of an answer; the longest of models have h
 # Characters at the end of an answer that are searched for repetition, those compared, and fewest repetitions.
 _TAIL, _PIECE, _TIMES = 4_000, 200, 8
 _THINKS, _THOUGHT = "<think>", "</think>"
+_SILENCES = {
+    "tool_calls": "The model asked for a tool instead of answering, and there is none.",
+    "content_filter": "The provider's filter kept the answer back.",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,18 +123,18 @@ class Reply:
             self.began = self.clock() if line.startswith("data:") else None
         elif self.clock() - self.began > self.most_seconds:
             took = f"The answer took longer than {self.most_seconds:g} s and was stopped."
-            raise _stopped(took, "Raise %config Rsql.answer_timeout, or ask for less.", self)
+            hint = "Raise %config Rsql.answer_timeout, or ask for less."
+            raise _cut_at(self.raw, AnswerCut(took, hint=hint))
 
     def _refuse_endless(self) -> None:
-        if self.done is not None or not self.raw:
-            return
-        hint = "Ask again, or another --model."
-        if len(self.raw) > _LONGEST:
-            raise _stopped(f"The answer was stopped after {_LONGEST:,} characters.", hint, self)
-        if len(self.raw) >= self.checked + _TAIL:
-            self.checked = len(self.raw)
-            if repeats(self.raw):
-                raise _stopped("The answer said the same again and again, and was stopped.", hint, self)
+        why, length = "", 0 if self.done is not None else len(self.raw)
+        if length > _LONGEST:
+            why = f"The answer was stopped after {_LONGEST:,} characters."
+        elif length >= self.checked + _TAIL:
+            self.checked = length
+            why = "The answer said the same again and again, and was stopped." if repeats(self.raw) else ""
+        if why:
+            raise _cut_at(self.raw, AnswerCut(why, hint="Ask again, or another --model."))
 
     @property
     def seconds(self) -> float:
@@ -145,13 +146,9 @@ class Reply:
         """Why there is no text, in a sentence; empty where there is some."""
         if re.search(r"[^\W_]", self.text) or self.interrupted or self.done is None:
             return ""
-        if self.done.finish_reason == "tool_calls":
-            return "The model asked for a tool instead of answering, and there is none."
-        if self.done.finish_reason == "content_filter":
-            return "The provider's filter kept the answer back."
-        if _THINKS in self.raw or self.cut:
-            return "The model thought, and ended before it answered."
-        return "The model answered with nothing."
+        thought = _THINKS in self.raw or self.cut
+        why = "The model thought, and ended before it answered." if thought else "The model answered with nothing."
+        return _SILENCES.get(self.done.finish_reason, why)
 
     @property
     def cut(self) -> bool:
@@ -233,9 +230,8 @@ def repeats(text: str) -> bool:
     return len(tail) == _TAIL and period * _TIMES <= _TAIL and tail[period:] == tail[:-period]
 
 
-def _stopped(message: str, hint: str, reply: Reply) -> AnswerCut:
-    error = AnswerCut(message, hint=hint)
-    error.partial = reply.raw
+def _cut_at(partial: str, error: AnswerCut) -> AnswerCut:
+    error.partial = partial
     return error
 
 
@@ -304,7 +300,16 @@ def read_events(
         try:
             with sent() as response:
                 silence.expect(response.request, response)
-                for event in _events_of(response, lambda lines: silence.lines(lines, patience, heard)):
+                left = "x-ratelimit-"
+                limits = {n.removeprefix(left): v for n, v in response.headers.items() if n.startswith(left)}
+                request_id = response.headers.get("x-request-id", "")
+                if "event-stream" in response.headers.get("content-type", ""):
+                    lines = silence.lines(response.iter_lines(), patience, heard)
+                    events = parse_sse(lines, request_id=request_id, limits=limits)
+                else:
+                    response.read()
+                    events = _whole(response, request_id, limits)
+                for event in events:
                     if stop is not None and stop.asked:
                         raise KeyboardInterrupt
                     begun = True
@@ -315,18 +320,6 @@ def read_events(
                 raise KeyboardInterrupt from None
             if begun or not can_repeat(error):
                 raise
-
-
-def _events_of(
-    response: httpx.Response, watched: Callable[[Iterable[str]], Iterable[str]]
-) -> Generator[Event, None, None]:
-    left = "x-ratelimit-"
-    limits = {name.removeprefix(left): value for name, value in response.headers.items() if name.startswith(left)}
-    if "event-stream" not in response.headers.get("content-type", ""):
-        response.read()
-        return _whole(response, limits)
-    request_id = response.headers.get("x-request-id", "")
-    return parse_sse(watched(response.iter_lines()), request_id=request_id, limits=limits)
 
 
 def parse_sse(
@@ -376,7 +369,7 @@ def _read_chunk(chunk: dict[str, Any], fields: dict[str, Any]) -> str:
     fields["model"] = _words(chunk.get("model")) or fields["model"]
     fields["usage"] = _counts(chunk.get("usage")) or fields["usage"]
     fields["rsql"] = _record(chunk.get("rsql")) or fields["rsql"]
-    choice = _first(chunk.get("choices"))
+    choice = _record((chunk.get("choices") or [{}])[0]) if isinstance(chunk.get("choices"), list) else {}
     fields["finish_reason"] = _words(choice.get("finish_reason")) or fields["finish_reason"]
     return _content(_record(choice.get("delta")))
 
@@ -386,10 +379,6 @@ def _read_chunk(chunk: dict[str, Any], fields: dict[str, Any]) -> str:
 
 def _record(value: Any) -> dict[str, Any]:
     return value if isinstance(value, dict) else {}
-
-
-def _first(choices: Any) -> dict[str, Any]:
-    return _record(choices[0]) if isinstance(choices, list) and choices else {}
 
 
 def _words(value: Any) -> str:
@@ -411,7 +400,7 @@ def _content(message: dict[str, Any]) -> str:
 
 
 # Events of an endpoint that answers a request for a stream in one piece.
-def _whole(response: httpx.Response, limits: Mapping[str, str]) -> Generator[Event, None, None]:
+def _whole(response: httpx.Response, request_id: str, limits: Mapping[str, str]) -> Generator[Event, None, None]:
     try:
         body = _record(response.json())
         choice = _record(body["choices"][0])
@@ -419,16 +408,11 @@ def _whole(response: httpx.Response, limits: Mapping[str, str]) -> Generator[Eve
     except (ValueError, KeyError, IndexError, TypeError, RecursionError):
         raise not_a_gateway(str(response.request.url), response.status_code) from None
     yield Text(_content(_record(message)))
-    rsql = {"request_id": response.headers.get("x-request-id", ""), **_record(body.get("rsql"))}
+    rsql = {"request_id": request_id, **_record(body.get("rsql"))}
     yield Done(_counts(body.get("usage")), rsql, _words(choice.get("finish_reason")), _words(body.get("model")), limits)
 
 
 def _cut(partial: str, why: str, request_id: str, code: str = "answer_cut") -> AnswerCut:
-    error = AnswerCut(
-        f"The answer was cut off. {why}" if why else "The answer was cut off before it was complete.",
-        hint="" if " again" in why else "Run the cell again.",
-        code=code,
-        request_id=request_id,
-    )
-    error.partial = partial
-    return error
+    message = f"The answer was cut off. {why}" if why else "The answer was cut off before it was complete."
+    hint = "" if " again" in why else "Run the cell again."
+    return _cut_at(partial, AnswerCut(message, hint=hint, code=code, request_id=request_id))

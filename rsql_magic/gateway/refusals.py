@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from rsql_magic.errors import GatewayError, LimitReached, NotAllowed, UnknownModel
@@ -52,8 +53,11 @@ def error_of(status: int, body: str, headers: Mapping[str, str], url: str) -> Ga
     """
     error = _error_object(body)
     code = str(error.get("code") or "")
-    kind = _class_of(status, code)
-    retry_after = _seconds(error.get("retry_after", headers.get("retry-after")))
+    kinds = {401: NotAllowed, 403: NotAllowed, 429: LimitReached}
+    kind = UnknownModel if code == "model_not_found" else kinds.get(status, GatewayError)
+    retry_after = None
+    with suppress(TypeError, ValueError):  # the header may also be a date
+        retry_after = float(error.get("retry_after", headers.get("retry-after", "")))
     message = str(error.get("message") or "").strip() or _plain_words(status, url)
     if retry_after is not None and "retry" not in message.lower() and "again in" not in message.lower():
         message = f"{message.removesuffix('Try again later.').rstrip(' .')}. Try again in {_span(retry_after)}."
@@ -63,24 +67,16 @@ def error_of(status: int, body: str, headers: Mapping[str, str], url: str) -> Ga
     if status >= 500 and request_id:
         message = f"{message.rstrip('.')} (request {request_id})"
     hint = HINTS.get(code) or HINTS.get({401: "invalid_token", 403: "not_permitted"}.get(status, ""), "")
+    # The gateway's message gives the same advice where it has the first two words of it.
+    advice, words = (re.findall(r"[%\w]+", text) for text in (hint, message))
     return kind(
         message if message.endswith((".", "!", "?")) else message + ".",
-        hint="" if _is_said(hint, message) else hint,
+        hint="" if hint and " ".join(advice[:2]) in " ".join(words) else hint,
         status=status,
         code=code,
         request_id=request_id,
         retry_after=retry_after,
     )
-
-
-# Whether the gateway's message gives the same advice, by the first two words of it.
-def _is_said(hint: str, message: str) -> bool:
-    advice = " ".join(_words(hint)[:2])
-    return bool(advice) and advice in " ".join(_words(message))
-
-
-def _words(text: str) -> list[str]:
-    return re.findall(r"[%\w]+", text)
 
 
 # The `error` object of a body in OpenAI's shape, or the `detail` that some endpoints give in its place.
@@ -96,12 +92,6 @@ def _error_object(body: str) -> dict[str, Any]:
     return error if isinstance(error, dict) else {"message": error or ""}
 
 
-def _class_of(status: int, code: str) -> type[GatewayError]:
-    if code == "model_not_found":
-        return UnknownModel
-    return {401: NotAllowed, 403: NotAllowed, 429: LimitReached}.get(status, GatewayError)
-
-
 def _plain_words(status: int, url: str) -> str:
     return {
         401: f"{url} does not accept the token.",
@@ -109,13 +99,6 @@ def _plain_words(status: int, url: str) -> str:
         404: f"There is no gateway at {url}; its base URL ends in /rsql/.",
         429: "Too many requests.",
     }.get(status, f"The gateway failed (HTTP {status})." if status else "The gateway failed.")
-
-
-def _seconds(value: Any) -> float | None:
-    try:
-        return float(value)
-    except (TypeError, ValueError):
-        return None
 
 
 # A time in words: `8 s`, `3 min`, `2 h`.

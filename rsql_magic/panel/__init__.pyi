@@ -1,2 +1,2 @@
 from .chat_panel import ChatPanel as ChatPanel
-from .exporting import as_cell as as_cell
+from .outputs import as_cell as as_cell

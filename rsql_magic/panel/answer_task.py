@@ -1,8 +1,7 @@
-"""One question of a panel on its way: in a thread of its own, so that neither the kernel nor the panel waits.
+"""One question of a panel on its way, in a thread of its own, and the screen that shows its answer as it comes."""
 
-A question is prepared once: its request is built, and that is what a preview shows and what is sent. What only the main
-thread may read (R, a connection of SQLite) is read there, so that both find the same.
-"""
+# A question is prepared once: its request is built, and that is what a preview shows and what is sent. What only the
+# main thread may read (R, a connection of SQLite) is read there, so that both find the same.
 
 from __future__ import annotations
 
@@ -13,11 +12,10 @@ from typing import TYPE_CHECKING, Any
 
 from rsql_magic.answers import BUSY, check_in_r, cited
 from rsql_magic.context import reads_r
-from rsql_magic.display import usage_line
+from rsql_magic.display import Screen, usage_line
 from rsql_magic.errors import BadInput, GatewayError, QueryFailed, RsqlError, Stopped
-from rsql_magic.gateway import LIKELIEST, VARIED, Stop, blocks_of
-from rsql_magic.panel import mentions, outputs, slash
-from rsql_magic.panel.screen import PanelScreen
+from rsql_magic.gateway import LIKELIEST, VARIED, Stop, Waiting, blocks_of
+from rsql_magic.panel import messages, outputs
 from rsql_magic.panel.threads import ANSWERS
 from rsql_magic.sql import count_tokens
 
@@ -27,8 +25,9 @@ if TYPE_CHECKING:
     from rsql_magic.answers import Answer, NotebookSnapshot, Preview
     from rsql_magic.assistant import Assistant
     from rsql_magic.context import Context
+    from rsql_magic.gateway import Event
     from rsql_magic.panel.chat_panel import ChatPanel
-    from rsql_magic.panel.slash import SlashCommand
+    from rsql_magic.panel.messages import Mention, SlashCommand
     from rsql_magic.panel.threads import MessagePair, Thread
     from rsql_magic.text2sql import QueryOptions
 
@@ -36,6 +35,7 @@ _PATIENCE = 0.3  # seconds to wait for the main thread when R's objects would be
 # Seconds to wait for the main thread to check R code, so that a busy machine is not taken for a running cell.
 _CHECK_PATIENCE = 2.0
 _LEFT_OUT = "a cell is running: what only its thread can read, such as R's objects, is left out"
+_PAUSE = 0.03  # seconds between two pieces: more are not drawn, and each costs the kernel a message
 
 
 class Busy(BadInput):
@@ -62,7 +62,7 @@ class AnswerTask:
         self._replaces = replaces
         self._snapshot = panel.snapshot()
         self._preview: Preview | None = None
-        self.mentions: list[mentions.Mention] = []  # what the question names; known once it is prepared
+        self.mentions: list[Mention] = []  # what the question names; known once it is prepared
         self.stop = Stop()
 
     def start(self) -> threading.Thread:
@@ -130,7 +130,10 @@ class AnswerTask:
         return self._preview
 
     def _built(self, patience: float | None, waiting: Callable[[], None], *, lenient: bool) -> Preview:
-        needed = self._needs_main_thread
+        text = self._command.text
+        # Whether the question points to something that only the main thread can read.
+        needed = "@r:" in text or (("{{" in text or self._command.about_error) and reads_r(text))
+        needed = needed or (self._is_bound and (self._is_sql or "@" in text))
         if not needed and not self._is_bound and not reads_r(self._command.text):
             return self._build(lenient=lenient)
         try:
@@ -143,13 +146,12 @@ class AnswerTask:
         except TimeoutError:
             if needed:
                 raise Busy("A cell is running; what this names can be read after it.") from None
-        return _with_note(self._build(lenient=lenient, r=False), _LEFT_OUT)
-
-    @property
-    def _needs_main_thread(self) -> bool:
-        text = self._command.text
-        of_r = "@r:" in text or (("{{" in text or self._command.about_error) and reads_r(text))
-        return of_r or (self._is_bound and (self._is_sql or "@" in text))
+        preview = self._build(lenient=lenient, r=False)
+        if preview.prepared is None:
+            return preview
+        context = preview.prepared.context
+        context = replace(context, notes=(*context.notes, _LEFT_OUT))
+        return replace(preview, context=context, prepared=replace(preview.prepared, context=context))
 
     @property
     def _is_bound(self) -> bool:
@@ -159,10 +161,10 @@ class AnswerTask:
     def _build(self, *, lenient: bool, r: bool = True) -> Preview:
         self._snapshot = self._panel.snapshot()  # anew: the question may have waited for a cell
         if self._command.about_error and self._snapshot.error is None:
-            raise slash.no_error()
+            raise messages.no_error()
         catalog = self._assistant.catalog_in_use()
-        self.mentions = mentions.mentions_in(
-            self._command.text, self._snapshot, catalog, in_r=_names_of_r if r else None
+        self.mentions = messages.mentions_in(
+            self._command.text, self._snapshot, catalog, in_r=names_of_r if r else None
         )
         unknown = next((each for each in self.mentions if not each.known), None)
         if unknown is not None and not lenient:
@@ -176,21 +178,18 @@ class AnswerTask:
         self._question = self._assistant.question(
             self._spelled,
             self._snapshot,
-            names=mentions.described([each for each in self.mentions if each.known]),
+            names=[each.name for each in self.mentions if each.known and each.kind in {"frame", "object", "r"}],
             model=self.pair.requested_model or None,
             about_error=self._command.about_error,
             look=True,  # before it is sent, the policy is known
         )
         return self._assistant.preview(self._question, self._snapshot, chat=chat, r=r)
 
-    def chip(self, mention: mentions.Mention, preview: Preview) -> dict[str, Any]:
+    def chip(self, mention: Mention, preview: Preview) -> dict[str, Any]:
         """A mention as a view shows it: what of it is sent, and its tokens."""
         piece = preview.piece(mention.name)
-        cell = (
-            mentions.spelled(mention.text, self._snapshot, [mention])
-            if mention.kind == "cell" and mention.known
-            else ""
-        )
+        is_cell = mention.kind == "cell" and mention.known
+        cell = messages.spelled(mention.text, self._snapshot, [mention]) if is_cell else ""
         text = piece.text if piece else cell
         return {
             "text": mention.text,
@@ -202,7 +201,7 @@ class AnswerTask:
 
     @property
     def _spelled(self) -> str:
-        return mentions.spelled(self._command.text, self._snapshot, self.mentions)
+        return messages.spelled(self._command.text, self._snapshot, self.mentions)
 
     # A question about the notebook.
 
@@ -231,7 +230,7 @@ class AnswerTask:
         except BadInput as no_r:
             wrong, note = [], f"R code not checked: {no_r.message}"
         answer.problems, answer.unchecked = (*answer.problems, *wrong), ""
-        self._note(answer, note)
+        self.pair.problems, self.pair.notes = answer.problems, (note,)
         self._push("exchange")
 
     def _take(self, answer: Answer) -> None:
@@ -240,16 +239,13 @@ class AnswerTask:
         pair.sources = tuple(cited(answer.sources))
         pair.footer = usage_line(answer.usage, notes=answer.notes)
         pair.model, pair.request_id = answer.usage.model, answer.usage.request_id
-        self._note(answer, "R code not checked yet: a cell is running" if answer.unchecked == BUSY else "")
+        pair.problems = answer.problems
+        pair.notes = ("R code not checked yet: a cell is running",) if answer.unchecked == BUSY else ()
         pair.state = "done"
         if isinstance(answer.ended_by, Stopped):
             pair.state = "stopped"
         elif answer.ended_by is not None:
             self._failed(answer.ended_by)
-
-    def _note(self, answer: Answer, about_r: str) -> None:
-        self.pair.problems = answer.problems
-        self.pair.notes = (about_r,) if about_r else ()
 
     # A question to a database.
 
@@ -297,7 +293,8 @@ def connection_and_text(text: str, assistant: Assistant, snapshot: NotebookSnaps
     return (first, rest[0].strip()) if named else (None, text)
 
 
-def _names_of_r() -> list[str]:
+def names_of_r() -> list[str]:
+    """The objects of R where R runs; on the main thread."""
     from rsql_magic.context import r
 
     try:
@@ -306,8 +303,92 @@ def _names_of_r() -> list[str]:
         return []
 
 
-def _with_note(preview: Preview, note: str) -> Preview:
-    if preview.prepared is None:
-        return preview
-    context = replace(preview.prepared.context, notes=(*preview.prepared.context.notes, note))
-    return replace(preview, context=context, prepared=replace(preview.prepared, context=context))
+class Pen:
+    """Collects text and passes it on in pieces, from a thread of its own: nothing waits in it when the model pauses."""
+
+    def __init__(self, send: Callable[[str], None]) -> None:
+        self._send = send
+        self._text: list[str] = []
+        self._there = threading.Condition()
+        self._closed = False
+        self._thread = threading.Thread(target=self._run, daemon=True, name="rsql-panel-pen")
+        self._thread.start()
+
+    def write(self, text: str) -> None:
+        """Take text."""
+        with self._there:
+            self._text.append(text)
+            self._there.notify()
+
+    def drop(self) -> None:
+        """Forget what was not passed on."""
+        with self._there:
+            self._text.clear()
+
+    def close(self) -> None:
+        """Pass on the rest, and end."""
+        with self._there:
+            self._closed = True
+            self._there.notify()
+        self._thread.join()
+
+    def _run(self) -> None:
+        while True:
+            with self._there:
+                self._there.wait_for(lambda: self._text or self._closed)
+                piece, closed = "".join(self._text), self._closed
+                self._text.clear()
+            if piece:
+                self._send(piece)
+            if closed:
+                return
+            with self._there:
+                self._there.wait_for(lambda: self._closed, _PAUSE)
+
+
+class PanelScreen(Screen):
+    """The screen of one pair."""
+
+    def __init__(self, pair: MessagePair, push: Callable[..., None]) -> None:
+        self._pair = pair
+        self._push = push
+        self._pen = Pen(self._piece)
+
+    def status(self, word: str) -> None:
+        """What is being done now."""
+        self._pair.status = word
+        self._push("status", status=word)
+
+    def event(self, event: Event, *, draft: bool = False) -> None:
+        """Show what came from the gateway; a place in the queue is shown as such."""
+        if isinstance(event, Waiting):
+            self._pair.status = f"waiting for a free key: place {event.position}, about {event.eta:.0f} s"
+            self._push("status", status=self._pair.status, place=event.position, eta=event.eta)
+        else:
+            super().event(event, draft=draft)
+
+    def write(self, text: str) -> None:
+        """The next piece of the answer."""
+        if not self._pair.answer and self._pair.status:
+            self.status("")
+        self._pen.write(text)
+
+    def draft(self, text: str) -> None:
+        """A query in the making is shown as it is written."""
+        self._pen.write(text)
+
+    def restart(self, why: str) -> None:
+        """Another version follows."""
+        self._pen.drop()
+        self._pair.answer = ""
+        self._push("text", at=0, text="")
+        self.status(why)
+
+    def close(self) -> None:
+        """Nothing follows."""
+        self._pen.close()
+
+    def _piece(self, text: str) -> None:
+        at = len(self._pair.answer)
+        self._pair.answer += text
+        self._push("text", at=at, text=text)

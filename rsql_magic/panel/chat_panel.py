@@ -1,21 +1,20 @@
-"""The chat panel: for people who would rather talk than type magics, with the same conversation, context and limits.
+"""The chat panel: for people who would rather talk than type magics, with the same conversation, context and limits."""
 
-    from rsql_magic import ChatPanel
-    ChatPanel()
-
-One ``ChatPanel`` has threads; the first is the notebook's own conversation, which the magics share. Its views, one in
-each page that shows it, send requests (``requests``) and receive what changes.
-"""
+# One `ChatPanel` has threads; the first is the notebook's own conversation, which the magics share. Its views, one in
+# each page that shows it, send requests and receive what changes. A view is a page in a browser, so its messages are
+# checked here: each public method of `Conversing` and `Answers` is a request of that name.
 
 from __future__ import annotations
 
+import re
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
-from rsql_magic.display import safe_markdown
-from rsql_magic.panel import requests
+from rsql_magic.display import charts, safe_markdown
+from rsql_magic.errors import BadInput, GatewayError, RsqlError, UnknownName
+from rsql_magic.panel import messages, outputs
 from rsql_magic.panel.main_thread import MainThread
-from rsql_magic.panel.questions import Questions
+from rsql_magic.panel.questions import Message, Questions
 from rsql_magic.panel.threads import Conversations
 from rsql_magic.plain_text import printable
 
@@ -28,6 +27,11 @@ if TYPE_CHECKING:
 
 # The output in front ends that do not draw the panel.
 _ABSENT = "The chat panel; run the cell to open it. %rsql history prints what was said."
+# Requests that wait for the gateway, the main thread or a frame.
+SLOW = frozenset({"chips", "preview", "complete", "run", "usage", "models", "rate", "save", "quota"})
+
+_MOST_PIECES = 200  # formulas, or blocks of code, of one request
+_LONGEST_MESSAGE = 400_000  # characters; the setting for questions is checked later, when names are filled in
 
 
 class ChatPanel:
@@ -61,9 +65,6 @@ class ChatPanel:
 
     # Showing.
 
-    def _ipython_display_(self) -> None:
-        self.show()
-
     def show(self) -> None:
         """Show a view below the cell; the conversation as text where no front end draws it."""
         from IPython.display import DisplayHandle, display
@@ -77,6 +78,8 @@ class ChatPanel:
         # Only a cell that runs can make an output; later it can be changed from anywhere.
         self._transcript = DisplayHandle()  # type: ignore[no-untyped-call]
         self._transcript.display(self._kept, raw=True)
+
+    _ipython_display_ = show
 
     def open(self, **options: Any) -> None:
         """Make the widget that views belong to, without showing one; options are the widget's, such as ``model_id``."""
@@ -138,16 +141,26 @@ class ChatPanel:
 
     def _receive(self, message: dict[str, Any]) -> None:
         name = message.get("do")
-        if not requests.known(name):
+        if not known(name):
             return
-        if name in requests.SLOW:
+        if name in SLOW:
             self._slow.submit(lambda: self.send(self.answer(message)))
         else:
             self.send(self.answer(message))
 
     def answer(self, message: dict[str, Any]) -> dict[str, Any]:
-        """The reply to a request of a view; see `requests.answer`."""
-        return requests.answer(self, message)
+        """Carry out ``{"do": NAME, "n": ID, …arguments}``; the reply has ``n`` and, where it failed, ``error``."""
+        name = str(message["do"])
+        part = next(part for part in _REQUESTS if hasattr(part, name))(self)
+        arguments = {name: value for name, value in message.items() if name not in {"do", "n"}}
+        try:
+            reply = getattr(part, name)(**arguments) or {}
+        except RsqlError as error:
+            reply = {"error": {"message": error.message, "hint": error.hint, "kind": type(error).__name__}}
+        except TypeError as error:
+            reason = f"The panel did not understand its view ({error})."
+            reply = {"error": {"message": reason, "hint": "Reload the page."}}
+        return {**reply, "n": message.get("n")}
 
     def send(self, content: Mapping[str, Any]) -> None:
         """Send a message to all views."""
@@ -167,3 +180,192 @@ class ChatPanel:
     def _push_turn(self, thread: Thread, pair: MessagePair) -> None:
         self.push(thread, pair, "exchange")
         self.push_heads()
+
+
+# What a view may ask.
+
+
+class Conversing:
+    """Requests about conversations and questions."""
+
+    def __init__(self, panel: ChatPanel) -> None:
+        self._panel = panel
+
+    def hello(self, *, thread: str = "") -> dict[str, Any]:
+        """Everything a new view needs."""
+        panel = self._panel
+        current = panel.threads.find(thread or panel.threads.current)
+        panel.threads.current = current.id
+        commands = messages.COMMANDS.items()
+        return {
+            "threads": panel.threads.heads(),
+            "thread": current.id,
+            "exchanges": [pair.as_dict() for pair in current.pairs],
+            "commands": [{"label": f"/{name}", "kind": takes, "detail": does} for name, (takes, does) in commands],
+            "model": panel.assistant.settings.resolve(None) or "",
+            "keep": panel.keep,
+            "widget": panel.view_id,
+        }
+
+    def others(self, *, thread: str) -> dict[str, Any]:
+        """The other conversations, for a view to remember until the kernel is gone."""
+        return {"threads": self._panel.threads.pairs(but=thread)}
+
+    def new(self) -> dict[str, Any]:
+        """A new conversation."""
+        return self.hello(thread=self._panel.threads.new().id)
+
+    def rename(self, *, thread: str, title: str) -> None:
+        """Give a conversation a name; one that another has already gets a number."""
+        self._panel.threads.rename(self._panel.threads.find(thread), title)
+
+    def delete(self, *, thread: str) -> dict[str, Any]:
+        """Forget a conversation and stop its answer; the notebook's own is emptied."""
+        found = self._panel.threads.find(thread)
+        self._panel.questions.stop(found)
+        self._panel.threads.delete(found)
+        if self._panel.keep:
+            self._panel.write_transcript()
+        return self.hello()
+
+    def restore(self, *, threads: list[dict[str, Any]]) -> dict[str, Any]:
+        """Take over conversations that a view still has from a kernel that is gone."""
+        self._panel.threads.restore(threads)
+        return self.hello()
+
+    def keep(self, *, on: bool) -> None:
+        """Whether the conversation goes into the notebook's file."""
+        self._panel.keep = bool(on)
+
+    def ask(self, *, thread: str, text: str, model: str = "", replaces: str = "", seen: str = "") -> dict[str, Any]:
+        """Send a message; ``replaces`` names a pair that goes, with all after it, ``seen`` a preview of it."""
+        if len(text) > _LONGEST_MESSAGE:
+            raise BadInput(
+                f"The message has {len(text):,} characters.", hint="Put the data into a variable and name that."
+            )
+        message = Message(thread, text, model, replaces)
+        return self._panel.questions.send(self._panel.threads.find(thread), message, seen)
+
+    def stop(self, *, thread: str) -> None:
+        """Stop the answer."""
+        self._panel.questions.stop(self._panel.threads.find(thread))
+
+    def chips(self, *, thread: str, text: str) -> dict[str, Any]:
+        """The mentions of a message, each with what it adds, and the tokens of it all."""
+        return self._panel.questions.chips(self._panel.threads.find(thread), Message(thread, text))
+
+    def preview(self, *, thread: str, text: str, model: str = "", replaces: str = "") -> dict[str, Any]:
+        """Exactly what would be sent; ``seen`` is the name by which ``ask`` sends it as it is."""
+        message = Message(thread, text, model, replaces)
+        return self._panel.questions.preview(self._panel.threads.find(thread), message)
+
+    def complete(self, *, prefix: str) -> dict[str, Any]:
+        """What an ``@`` can stand for."""
+        return {"items": self._panel.questions.completions(prefix)}
+
+    def models(self) -> dict[str, Any]:
+        """The models there are."""
+        assistant = self._panel.assistant
+        return {"models": [*assistant.settings.aliases, *assistant.locator.gateway.models()]}
+
+    def quota(self) -> dict[str, Any]:
+        """What is left of the caller's limits and money, for the meter."""
+        try:
+            stats = self._panel.assistant.locator.gateway.get("stats", timeout=5.0)
+        except GatewayError:
+            return {}
+        return {"limits": stats.get("limits") or {}, "cost": stats.get("cost") or {}} if isinstance(stats, dict) else {}
+
+
+class Answers:
+    """Requests about answers: their code, tables, charts, ratings and exports."""
+
+    def __init__(self, panel: ChatPanel) -> None:
+        self._panel = panel
+
+    def run(self, *, code: str, language: str = "", connection: str = "") -> dict[str, Any]:
+        """Run a block of code on the main thread; SQL on the connection it was written for."""
+        panel = self._panel
+        panel.questions.code_runs += 1
+        found = panel.main_thread.call(
+            lambda: outputs.run(
+                code, language.lower(), shell=panel.shell, assistant=panel.assistant, connection=connection
+            ),
+            waiting=lambda: panel.send({"push": "wait", "text": "waiting for the running cell"}),
+        )
+        return {"outputs": found}
+
+    def cell(self, *, code: str, language: str = "", connection: str = "") -> dict[str, Any]:
+        """A block of code as a cell, after one that loads its magic where that is not known yet."""
+        source = outputs.as_cell(code, language, connection or self._connection)
+        return {"cells": outputs.with_extensions([{"kind": "code", "source": source}], self._has_magic)}
+
+    def export(self, *, thread: str, form: str = "markdown") -> dict[str, Any]:
+        """A conversation as Markdown, or as cells."""
+        found = self._panel.threads.find(thread)
+        if form == "cells":
+            return {"cells": outputs.with_extensions(outputs.cells(found, self._connection), self._has_magic)}
+        words = re.findall(r"\w+", found.name.lower())[:8]
+        return {"markdown": safe_markdown(found.markdown), "name": f"{'-'.join(words) or 'conversation'}.md"}
+
+    @property
+    def _connection(self) -> str:
+        return self._panel.assistant.connections.in_use(self._panel.namespace)
+
+    def _has_magic(self, magic: str) -> bool:
+        shell = self._panel.shell
+        return shell is None or shell.find_cell_magic(magic.lstrip("%")) is not None
+
+    def rate(self, *, thread: str, exchange: str, rating: str, comment: str = "") -> dict[str, Any]:
+        """Send the gateway the user's rating; ``kept`` is the file that a good query was kept in as verified."""
+        pair, assistant = self._pair(thread, exchange), self._panel.assistant
+        if rating not in {"up", "down"}:
+            raise BadInput("A rating is up or down.")
+        if not pair.request_id:
+            raise BadInput("The gateway gave this answer no number.", hint="Only its own answers can be rated.")
+        body = {"request_id": pair.request_id, "rating": rating}
+        assistant.locator.gateway.post("feedback", body | ({"comment": comment} if comment else {}))
+        before, pair.rating = pair.rating, rating
+        if pair.query is not None and rating == "up":
+            return {"kept": str(assistant.verify(pair.query))}
+        if pair.query is not None and before == "up":
+            assistant.unverify(pair.query)
+        return {"kept": ""}
+
+    def save(self, *, thread: str, exchange: str, name: str) -> dict[str, Any]:
+        """Keep a SQL answer's rows under another name too."""
+        pair, name, namespace = self._pair(thread, exchange), name.strip(), self._panel.namespace
+        if not name.isidentifier():
+            raise BadInput(f"{name!r} is not a name for a variable.", hint="Use letters, digits and _.")
+        variable = str((pair.result or {}).get("variable") or "")
+        if variable not in namespace:
+            raise UnknownName("The rows are gone.", hint="Ask again to have them back.")
+        namespace[name] = namespace[variable]
+        pair.result = {**(pair.result or {}), "variable": name}
+        return {"variable": name}
+
+    def chart(self, *, thread: str, exchange: str, png: bool = False) -> dict[str, Any]:
+        """The chart of a SQL answer: as Vega-Lite, or as a picture where a view cannot draw."""
+        drawing = self._pair(thread, exchange).drawing
+        if drawing is None:
+            return {}
+        return {"image": charts.bundle(drawing).get("image/png", "")} if png else {"spec": drawing}
+
+    def formulas(self, *, tex: list[list[Any]]) -> dict[str, Any]:
+        """Formulas as MathML, in their order; pairs of TeX and whether it is a block."""
+        return {"mathml": [outputs.mathml(str(text), block=bool(block)) for text, block in tex[:_MOST_PIECES]]}
+
+    def colours(self, *, blocks: list[list[str]]) -> dict[str, Any]:
+        """Blocks of code in colours, in their order; pairs of code and language."""
+        return {"pieces": [outputs.coloured(str(code), str(name)) for code, name in blocks[:_MOST_PIECES]]}
+
+    def _pair(self, thread: str, pair: str) -> MessagePair:
+        return self._panel.threads.find(thread).pair(pair)
+
+
+_REQUESTS = (Conversing, Answers)
+
+
+def known(name: Any) -> bool:
+    """Whether there is such a request."""
+    return isinstance(name, str) and not name.startswith("_") and any(hasattr(part, name) for part in _REQUESTS)

@@ -1,21 +1,19 @@
-"""The kernel's main thread: cells run there, and R knows no other.
+"""The kernel's main thread: cells run there, and R knows no other."""
 
-A panel answers in threads of its own so that neither waits for the other. What has to be done on the main thread (R,
-code that the user runs) is put into its event loop and waits there until the running cell ends.
-"""
+# A panel answers in threads of its own so that neither waits for the other. What has to be done on the main thread (R,
+# code that the user runs) is put into its event loop and waits there until the running cell ends.
 
 from __future__ import annotations
 
 import signal
 import threading
 from concurrent.futures import Future
-from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from rsql_magic.errors import Stopped
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
 
 T = TypeVar("T")
 
@@ -30,11 +28,6 @@ class MainThread:
     def of(cls, shell: Any) -> MainThread:
         """That of a shell's kernel."""
         return cls(getattr(getattr(shell, "kernel", None), "io_loop", None))
-
-    @property
-    def is_here(self) -> bool:
-        """Whether this is it."""
-        return threading.current_thread() is threading.main_thread()
 
     def call(
         self,
@@ -53,7 +46,7 @@ class MainThread:
             TimeoutError: It did not start in time, and will not.
             Stopped: The user gave up.
         """
-        if self.is_here or self._loop is None:
+        if threading.current_thread() is threading.main_thread() or self._loop is None:
             return work()
         begun, done = threading.Event(), Future[T]()
         self._loop.add_callback(_carry_out, work, begun, done)
@@ -80,20 +73,12 @@ def _carry_out(work: Callable[[], T], begun: threading.Event, done: Future[T]) -
     if not done.set_running_or_notify_cancel():
         return
     begun.set()
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # between cells a kernel ignores SIGINT
     try:
-        with _interruptible():
-            done.set_result(work())
+        done.set_result(work())
     except KeyboardInterrupt:
         done.set_exception(Stopped("Stopped."))
     except BaseException as error:  # noqa: BLE001 - it belongs to the thread that waits
         done.set_exception(error)
-
-
-# As a cell is: between cells a kernel ignores SIGINT.
-@contextmanager
-def _interruptible() -> Iterator[None]:
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
-    try:
-        yield
     finally:
         signal.signal(signal.SIGINT, before)

@@ -1,27 +1,29 @@
-"""Outputs as plain values for a view: SQL results, code that the user runs, formulas and coloured code.
+"""Outputs as plain values for a view: SQL results, code that the user runs, formulas, coloured code, and cells."""
 
-Code runs on the main thread, as a cell does: Python in the user's namespace, R in the R session, SQL through the guard
-on the connection it was written for. Formulas and colours come from the kernel, as a browser would need heavy libraries
-for them; a view shows the text as it was written until it has them.
-"""
+# Formulas and colours come from the kernel, as a browser would need heavy libraries for them; a view shows the text as
+# it was written until it has them.
 
 from __future__ import annotations
 
+import re
 from base64 import b64encode
 from contextlib import contextmanager
 from functools import lru_cache
 from itertools import count
 from typing import TYPE_CHECKING, Any
 
-from rsql_magic.display import table_html, tables
+from rsql_magic.databases import FRAMES
+from rsql_magic.display import safe_markdown, table_html, tables
 from rsql_magic.errors import BadInput, RsqlError, Stopped
+from rsql_magic.gateway import blocks_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, MutableMapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping, MutableMapping
 
     import pandas as pd
 
     from rsql_magic.assistant import Assistant
+    from rsql_magic.panel.threads import MessagePair, Thread
     from rsql_magic.text2sql import SQLResult
 
 Output = dict[str, Any]  # one output: `{"kind": "text" | "error" | "table" | "image" | "html", …}`
@@ -29,11 +31,22 @@ Output = dict[str, Any]  # one output: `{"kind": "text" | "error" | "table" | "i
 _LONGEST = 20_000  # characters of a printed text that a view gets
 _LONGEST_FORMULA = 4_000  # characters; a longer one is shown as it was written
 _LONGEST_CODE = 60_000  # characters; a longer piece stays without colours
+Cell = dict[str, str]  # `{"kind": "markdown" | "code", "source": …}`
+
+_RUNNABLE = {"python", "r", "sql"}
+_EXTENSIONS = {"%%R": "rpy2.ipython", "%%sql": "sql"}  # who brings a cell magic: rpy2 and JupySQL
+_FILES = {".duckdb": "duckdb", ".ddb": "duckdb", ".db": "sqlite", ".sqlite": "sqlite", ".sqlite3": "sqlite"}
 
 
 def sql_result(result: SQLResult, variable: str, connection: str = "") -> dict[str, Any]:
     """A SQL answer as values: its query, first rows as text, the variable that holds them, whether it has a chart."""
-    table = {"columns": [], "rows": []} if result.df is None else _table(result)
+    table: dict[str, Any] = {"columns": [], "rows": []}
+    if result.df is not None:
+        part = result.frame.iloc[: result.shown_rows, : result.shown_columns]
+        sides = zip(part.columns, tables.on_the_right(part), strict=True)
+        table["columns"] = [{"name": str(name), "right": right} for name, right in sides]
+        table["rows"] = [["NULL" if text is None else text for text in row] for row in tables.texts_by_row(part)]
+        table["more"] = max(0, len(result.frame) - len(part))
     return {
         "sql": result.sql,
         "count": result.count,
@@ -43,16 +56,6 @@ def sql_result(result: SQLResult, variable: str, connection: str = "") -> dict[s
         "chart": result.drawing is not None,
         **table,
     }
-
-
-def _table(result: SQLResult) -> dict[str, Any]:
-    frame = result.frame
-    part = frame.iloc[: result.shown_rows, : result.shown_columns]
-    columns = [
-        {"name": str(name), "right": right} for name, right in zip(part.columns, tables.on_the_right(part), strict=True)
-    ]
-    rows = [["NULL" if text is None else text for text in row] for row in tables.texts_by_row(part)]
-    return {"columns": columns, "rows": rows, "more": max(0, len(frame) - len(part))}
 
 
 def kept(frame: pd.DataFrame, namespace: MutableMapping[str, Any]) -> str:
@@ -67,16 +70,12 @@ def run(code: str, language: str, *, shell: Any, assistant: Assistant, connectio
 
     ``connection`` is the one that SQL was written for; empty for the one in use.
     """
-    ways: Mapping[str, Callable[[], list[Output]]] = {
-        "python": lambda: _python(code, shell),
-        "": lambda: _python(code, shell),
-        "r": lambda: _r(code),
-        "sql": lambda: _sql(code, connection, shell, assistant),
-    }
-    if language not in ways:
+    if language not in {"", *_RUNNABLE}:
         raise BadInput(f"Code in {language} cannot be run here.", hint="Copy it, or insert it as a cell.")
     try:
-        return ways[language]()
+        if language == "sql":
+            return _sql(code, connection, shell, assistant)
+        return _r(code) if language == "r" else _python(code, shell)
     except (KeyboardInterrupt, Stopped):
         return [{"kind": "error", "text": "Stopped."}]
     except RsqlError as error:
@@ -186,3 +185,75 @@ def coloured(code: str, language: str) -> list[tuple[str, str]]:
     return [
         ("" if (kind := STANDARD_TYPES.get(token, "")) == "w" else kind, text) for token, text in lexer.get_tokens(code)
     ]
+
+
+# A conversation outside the panel: as cells of the notebook.
+
+
+def as_cell(code: str, language: str, connection: str = "") -> str:
+    r"""The code as a cell of a Python notebook.
+
+    ``connection`` is what SQL is for: a variable, a URL or a file; ``frames`` for the live frames, which DuckDB finds
+    by their names.
+
+    Example:
+        >>> as_cell("SELECT 1", "sql", "con")
+        '%%sql con\nSELECT 1'
+        >>> print(as_cell("SELECT * FROM flights", "sql", "frames"))
+        import duckdb
+        <BLANKLINE>
+        duckdb.sql('''
+        SELECT * FROM flights
+        ''').df()
+    """
+    if language == "r":
+        return f"%%R\n{code}"
+    if language != "sql":
+        return code
+    if connection == FRAMES:
+        text = code.replace("\\", "\\\\").replace("'''", "\\'\\'\\'")
+        return f"import duckdb\n\nduckdb.sql('''\n{text}\n''').df()"
+    if "://" in connection:
+        named = "" if "@" in connection else connection  # one with a password in it is not written down
+    else:
+        scheme = next((scheme for end, scheme in _FILES.items() if connection.endswith(end)), "")
+        named = f"{scheme}:///{connection}" if scheme else connection
+    return f"%%sql {named}".rstrip() + f"\n{code}"
+
+
+def with_extensions(cells: Iterable[Cell], known: Callable[[str], bool]) -> list[Cell]:
+    """Cells, with one before them that loads what their magics need where the shell does not know them."""
+    cells = list(cells)
+    used = {cell["source"].split(maxsplit=1)[0] for cell in cells if cell["kind"] == "code" and cell["source"].strip()}
+    missing = [f"%load_ext {name}" for magic, name in _EXTENSIONS.items() if magic in used and not known(magic)]
+    return [*([_code("\n".join(missing))] if missing else []), *cells]
+
+
+def cells(thread: Thread, connection: str = "") -> list[Cell]:
+    """A conversation as cells: words as Markdown, code as code; ``connection`` is for SQL that names none."""
+    return [cell for pair in thread.pairs for cell in _cells(pair, connection)]
+
+
+def _cells(pair: MessagePair, connection: str) -> list[Cell]:
+    made = [_markdown("\n".join(f"> {line}".rstrip() for line in pair.question.splitlines()))]
+    if pair.result:
+        connection = str(pair.result.get("connection") or connection)
+        made.append(_code(as_cell(str(pair.result["sql"]), "sql", connection)))
+    rest = pair.answer
+    for block in blocks_of(pair.answer):
+        if block.language not in _RUNNABLE or block.code not in rest:
+            continue
+        before, _, rest = rest.partition(block.code)
+        before = re.sub(r"[ \t]*(`{3,}|~{3,})[^\n`]*\n[ \t]*\Z", "", before)  # without the fence that opens at its end
+        made += [_markdown(before), _code(as_cell(block.code, block.language, connection))]
+        rest = re.sub(r"^\n?[ \t]*(`{3,}|~{3,})[ \t]*(\n|\Z)", "", rest)
+    made.append(_markdown(rest))
+    return [cell for cell in made if cell["source"].strip()]
+
+
+def _code(source: str) -> Cell:
+    return {"kind": "code", "source": source}
+
+
+def _markdown(source: str) -> Cell:
+    return {"kind": "markdown", "source": safe_markdown(source)}

@@ -1,19 +1,19 @@
-"""Questions of a panel: taken from a view, previewed, answered in the background, stopped.
+"""Questions of a panel: taken from a view, previewed, answered in the background, stopped."""
 
-A preview holds the request itself. When the question is sent, that request goes out as it is, unless the notebook has
-changed since; then the user is shown what would be sent now.
-"""
+# A preview holds the request itself. When the question is sent, that request goes out as it is, unless the notebook has
+# changed since; then the user is shown what would be sent now.
 
 from __future__ import annotations
 
 import sys
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from rsql_magic import reports
 from rsql_magic.errors import BadInput, GatewayError
-from rsql_magic.panel import mentions, slash
-from rsql_magic.panel.answer_task import AnswerTask, Busy, connection_and_text
+from rsql_magic.panel import messages
+from rsql_magic.panel.answer_task import AnswerTask, Busy, connection_and_text, names_of_r
 from rsql_magic.panel.threads import MessagePair, new_id
 
 if TYPE_CHECKING:
@@ -75,7 +75,11 @@ class Questions:
         with self._panel.threads.lock:
             if thread.running is not None:
                 raise BadInput("An answer is on its way.", hint="Stop it first, or ask in another conversation.")
-            task = self._previewed(preview, message, self._state(thread)) or task
+            seen = self._previews.pop(preview, None)
+            if seen is not None and seen.message == message:
+                if seen.state != self._state(thread):
+                    raise Outdated("The notebook has changed since you looked.", hint="Look at what would be sent now.")
+                task = seen.task
             if message.replaces:
                 thread.cut(thread.pair(message.replaces))
             if task.pair.task == "clear":
@@ -89,7 +93,7 @@ class Questions:
         pair = task.pair
         if pair.task in {"usage", "help"}:
             pair.state = "done"
-            pair.answer = slash.help_text() if pair.task == "help" else self._usage(thread)
+            pair.answer = messages.help_text() if pair.task == "help" else self._usage(thread)
         self._panel.push(thread, pair, "exchange")
         self._panel.push_heads()
         begun = pair.as_dict()
@@ -108,27 +112,22 @@ class Questions:
     def _task(self, thread: Thread, message: Message) -> AnswerTask:
         panel, snapshot = self._panel, self._panel.snapshot()
         # Only R knows its last error, and it is asked when the question is prepared.
-        command = slash.read(message.text, has_error=snapshot.error is not None or _r_runs())
+        command = messages.read(message.text, has_error=snapshot.error is not None or _r_runs())
         pair = MessagePair(message.text.strip(), task=command.action, requested_model=message.model)
         if command.action == "sql_ai":
             pair.topic = connection_and_text(command.text, self._assistant, snapshot)[1]
-        return AnswerTask(
-            panel,
-            thread,
-            pair,
-            command,
-            push=lambda kind, **more: self._progress(thread, pair, kind, **more),
-            replaces=thread.pair(message.replaces) if message.replaces else None,
-        )
 
-    def _progress(self, thread: Thread, pair: MessagePair, kind: str, **more: Any) -> None:
-        if pair in thread.pairs:  # else it was removed meanwhile
-            self._panel.push(thread, pair, kind, **more)
-        if kind == "exchange":
-            self._running.pop(pair.id, None)
-            self._panel.push_heads()
-            if self._panel.keep:
-                self._panel.write_transcript()
+        def progress(kind: str, **more: Any) -> None:
+            if pair in thread.pairs:  # else it was removed meanwhile
+                panel.push(thread, pair, kind, **more)
+            if kind == "exchange":
+                self._running.pop(pair.id, None)
+                panel.push_heads()
+                if panel.keep:
+                    panel.write_transcript()
+
+        replaces = thread.pair(message.replaces) if message.replaces else None
+        return AnswerTask(panel, thread, pair, command, push=progress, replaces=replaces)
 
     def stop(self, thread: Thread) -> None:
         """Stop the answer of a thread, upstream too; harmless when there is none."""
@@ -140,7 +139,11 @@ class Questions:
 
     def completions(self, prefix: str) -> list[dict[str, str]]:
         """What an ``@`` can stand for."""
-        return mentions.completions(prefix, self._panel.snapshot(), self._catalog(), self._r_names())
+        r_names: list[str] = []
+        if _r_runs():
+            with suppress(TimeoutError):
+                r_names = self._panel.main_thread.call(names_of_r, patience=_TYPING_PATIENCE)
+        return messages.completions(prefix, self._panel.snapshot(), self._catalog(), r_names)
 
     # Tables of the connection in use; of one that answers only the main thread, when that is free.
     def _catalog(self) -> Catalog | None:
@@ -151,17 +154,6 @@ class Questions:
         except TimeoutError:
             return None
 
-    def _r_names(self) -> list[str]:
-        if not _r_runs():
-            return []
-        from rsql_magic.context import r
-
-        try:
-            found = self._panel.main_thread.call(r.survey, patience=_TYPING_PATIENCE)
-        except (TimeoutError, r.NoR):
-            return []
-        return [each.name for each in found.objects]
-
     def chips(self, thread: Thread, message: Message) -> dict[str, Any]:
         """The mentions of a message with what each adds to it, and the tokens of it all."""
         task = self._draft(thread, message)
@@ -169,8 +161,8 @@ class Questions:
         try:
             preview = task.prepare(patience=_TYPING_PATIENCE, lenient=True)
         except Busy as busy:
-            names = mentions.names_in(message.text)
-            return {"chips": [mentions.waiting(name, str(busy)) for name in names], "tokens": 0}
+            chip = {"kind": "waiting", "tokens": 0, "shown": str(busy), "missing": ""}
+            return {"chips": [{"text": name, **chip} for name in messages.names_in(message.text)], "tokens": 0}
         return {"chips": [task.chip(each, preview) for each in task.mentions], "tokens": preview.tokens}
 
     def preview(self, thread: Thread, message: Message) -> dict[str, Any]:
@@ -179,12 +171,17 @@ class Questions:
         state = self._state(thread)
         preview = task.prepare(patience=_PREVIEW_PATIENCE)
         notes = preview.context.notes if preview.context else ()
+        name = "" if unsure else new_id()
+        if name:
+            self._previews[name] = _Preview(message, state, task)
+            for old in list(self._previews)[:-_MOST_PREVIEWS]:
+                self._previews.pop(old, None)
         return {
             "messages": list(preview.messages),
             "tokens": preview.tokens,
             "model": self._assistant.settings.resolve(message.model or None) or "",
             "notes": [*notes, *([unsure] if unsure else [])],
-            "seen": "" if unsure else self._keep(_Preview(message, state, task)),
+            "seen": name,
         }
 
     def _draft(self, thread: Thread, message: Message) -> AnswerTask:
@@ -197,22 +194,6 @@ class Questions:
     def _state(self, thread: Thread) -> tuple[Any, ...]:
         cells = getattr(self._panel.shell, "execution_count", 0)
         return (cells, self.code_runs, self._assistant.connections.last, tuple(thread.chat.turns))
-
-    def _keep(self, preview: _Preview) -> str:
-        name = new_id()
-        self._previews[name] = preview
-        for old in list(self._previews)[:-_MOST_PREVIEWS]:
-            self._previews.pop(old, None)
-        return name
-
-    # The prepared task of a previewed message, once; None when there is no preview of it.
-    def _previewed(self, name: str, message: Message, state: Any) -> AnswerTask | None:
-        preview = self._previews.pop(name, None)
-        if preview is None or preview.message != message:
-            return None
-        if preview.state != state:
-            raise Outdated("The notebook has changed since you looked.", hint="Look at what would be sent now.")
-        return preview.task
 
 
 def _r_runs() -> bool:

@@ -1,9 +1,8 @@
-"""Threads: the conversations of a panel, as it shows them.
+"""Threads: the conversations of a panel, as it shows them."""
 
-A ``Chat`` holds the turns that a model reads again; a thread holds what a person sees: also questions that
-failed, what they cost, the rating, the table. The first thread of every panel stands for the one conversation of the
-notebook, which ``%%ask`` and ``%%sql_ai`` share.
-"""
+# A `Chat` holds the turns that a model reads again; a thread holds what a person sees: also questions that failed, what
+# they cost, the rating, the table. The first thread of every panel stands for the one conversation of the notebook,
+# which `%%ask` and `%%sql_ai` share.
 
 from __future__ import annotations
 
@@ -18,9 +17,10 @@ from rsql_magic.answers import cited
 from rsql_magic.display import fenced, usage_line
 from rsql_magic.errors import BadInput
 from rsql_magic.gateway import INTERRUPTED, Turn
+from rsql_magic.panel.messages import shortened
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from rsql_magic.assistant import Assistant
     from rsql_magic.gateway import Chat
@@ -86,13 +86,10 @@ class MessagePair:
 def _table(result: Mapping[str, Any]) -> str:
     if not result.get("columns"):
         return ""
-
-    def line(cells: Iterable[str]) -> str:
-        return "| " + " | ".join(cell.replace("|", "\\|").replace("\n", " ") for cell in cells) + " |"
-
-    sides = ["--:" if column["right"] else "---" for column in result["columns"]]
-    head = line(column["name"] for column in result["columns"])
-    return "\n".join([head, "| " + " | ".join(sides) + " |", *map(line, result["rows"])])
+    columns = result["columns"]
+    lines = [[column["name"] for column in columns], ["--:" if column["right"] else "---" for column in columns]]
+    cells = ([cell.replace("|", "\\|").replace("\n", " ") for cell in line] for line in [*lines, *result["rows"]])
+    return "\n".join(f"| {' | '.join(line)} |" for line in cells)
 
 
 def of_turn(turn: Turn) -> MessagePair:
@@ -130,9 +127,8 @@ class Thread:
         if self.title:
             return self.title
         first = next((each.topic or each.question for each in self.pairs), "")
-        line = " ".join(first.split())
-        line = re.sub(r"^/\w+ (?=.)", "", line)
-        return (line if len(line) <= _LONGEST_TITLE else line[: _LONGEST_TITLE - 1] + "…") or "New conversation"
+        line = re.sub(r"^/\w+ (?=.)", "", " ".join(first.split()))
+        return shortened(line, _LONGEST_TITLE) or "New conversation"
 
     @property
     def running(self) -> MessagePair | None:
@@ -250,15 +246,16 @@ class Conversations:
         """Begin a conversation."""
         chat = self._assistant.new_chat()
         thread = Thread(chat, self._free_title(title) if title else "")
-        chat.watchers.append(lambda turn: self._note(thread, turn))
+
+        def note(turn: Turn) -> None:
+            if (own := thread.running) is not None:
+                own.turn = turn
+
+        chat.watchers.append(note)
         with self.lock:
             self._threads.append(thread)
         self._changed()
         return thread
-
-    def _note(self, thread: Thread, turn: Turn) -> None:
-        if (own := thread.running) is not None:
-            own.turn = turn
 
     def rename(self, thread: Thread, title: str) -> None:
         """Give a thread a title of its own; the notebook's keeps its name."""

@@ -1,11 +1,9 @@
-"""The widget: carries messages between a panel and its views, and holds nothing else.
+"""The widget: carries messages between a panel and its views, and holds nothing else."""
 
-What a widget's traits hold is written into the notebook's file by exporters and, where users wish so, by JupyterLab. So
-the conversation travels in custom messages only.
-
-Its JavaScript is one ES module: the libraries are the unchanged files of their releases (``static/vendor``), each put
-into a function of its own, so that no step has to build anything and no page fetches anything.
-"""
+# What a widget's traits hold is written into the notebook's file by exporters and, where users wish so, by JupyterLab.
+# So the conversation travels in custom messages only.
+# Its JavaScript is one ES module: the libraries are the unchanged files of their releases (`static/vendor`), each put
+# into a function of its own, so that no step has to build anything and no page fetches anything.
 
 from __future__ import annotations
 
@@ -43,7 +41,10 @@ class PanelWidget(anywidget.AnyWidget):
 @cache
 def module() -> str:
     """The ES module: the libraries, then ``panel.js``."""
-    libraries = [f"const {name} = {_wrapped(_read('vendor', file))};" for name, file in _LIBRARIES.items()]
+    # A CommonJS library as an expression.
+    head, tail = "const module = { exports: {} }; let exports = module.exports;", "return module.exports;"
+    sources = {name: _read("vendor", file) for name, file in _LIBRARIES.items()}
+    libraries = [f"const {name} = (() => {{ {head}\n{source}\n{tail} }})();" for name, source in sources.items()]
     return "\n".join([*libraries, _read("panel.js")])
 
 
@@ -55,9 +56,3 @@ def style() -> str:
 
 def _read(*path: str) -> str:
     return files("rsql_magic").joinpath("static", *path).read_text(encoding="utf-8")
-
-
-# A CommonJS library as an expression.
-def _wrapped(source: str) -> str:
-    head, tail = "const module = { exports: {} }; let exports = module.exports;", "return module.exports;"
-    return f"(() => {{ {head}\n{source}\n{tail} }})()"

@@ -18,8 +18,8 @@ from rsql_magic.errors import (
     UnknownModel,
 )
 from rsql_magic.gateway import LLMClient, Text, Waiting
+from rsql_magic.gateway.client import ModelRecords
 from rsql_magic.gateway.events import Done, parse_sse
-from rsql_magic.gateway.model_records import ModelRecords
 from rsql_magic.gateway.refusals import HINTS, error_of
 
 HELLO = [{"role": "user", "content": "hello"}]

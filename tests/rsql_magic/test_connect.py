@@ -14,7 +14,7 @@ from rsql_magic.assistant import Assistant
 from rsql_magic.config import Rsql
 from rsql_magic.errors import BadInput, GatewayError, GatewayUnreachable
 from rsql_magic.gateway import GatewayLocator, LLMClient
-from rsql_magic.gateway.connect import Address, Embedded, _without_libraries_of_r, base_url, discovered, named
+from rsql_magic.gateway.locator import Address, Embedded, _without_libraries_of_r, base_url, discovered, named
 
 HUB = {"JUPYTERHUB_PUBLIC_HUB_URL": "https://hub.example.org/hub/", "JUPYTERHUB_API_TOKEN": "hub-token"}
 SERVER = {"RSQL_SERVER_URL": "http://127.0.0.1:8888/rsql", "RSQL_SERVER_TOKEN": "server-token"}

@@ -19,7 +19,7 @@ from traitlets import TraitError
 from rsql_magic import reports
 from rsql_magic.context import Catalog
 from rsql_magic.errors import BadInput, GatewayUnreachable, NotAllowed, UnknownName
-from rsql_magic.gateway.connect import Address
+from rsql_magic.gateway.locator import Address
 from rsql_magic.options import COMMANDS
 from rsql_magic.reports import good_until
 from rsql_magic.sql import Column, Table

@@ -12,7 +12,8 @@ import pytest
 from panel_talk import Loop, Talk, in_thread
 
 from rsql_magic.errors import GatewayUnreachable
-from rsql_magic.panel import ChatPanel, requests, widget
+from rsql_magic.panel import ChatPanel, widget
+from rsql_magic.panel.chat_panel import known
 from rsql_magic.panel.main_thread import MainThread
 from rsql_magic.panel.threads import MessagePair
 
@@ -549,7 +550,7 @@ def test_odd_messages_of_a_view_are_refused_not_raised(talk):
     assert "did not understand" in talk.do("ask", nonsense=1)["error"]["message"]
     assert "gone" in talk.do("rate", thread=talk.thread, exchange="x", rating="up")["error"]["message"]
     for name in ("_exchange", "__init__", "nothing", 3):
-        assert not requests.known(name)
+        assert not known(name)
 
 
 def test_formulas_and_colours(talk):

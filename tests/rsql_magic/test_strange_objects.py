@@ -19,7 +19,7 @@ from rsql_magic.databases import Connections
 from rsql_magic.databases import frames as tables
 from rsql_magic.databases.connections import frames_in
 from rsql_magic.errors import RsqlError
-from rsql_magic.panel.mentions import completions, mentions_in
+from rsql_magic.panel.messages import completions, mentions_in
 
 QUESTION = "total amount by region in sales?"
 ENDLESS = [name for name in STRANGE if name.rpartition("_")[2] in SLOW or name == "actor"]

@@ -1,20 +1,20 @@
-"""``@mentions`` in a question: what a person wants described, whatever else is.
+"""What a message of a person says: a slash command, and ``@mentions`` of what must be described."""
 
-``@flights`` is a variable or a table, ``@r:mtcars`` an object of R, ``@cell:5`` a cell that was run. An ``@`` inside a
-word or between backticks is text.
-"""
+# `@flights` is a variable or a table, `@r:mtcars` an object of R, `@cell:5` a cell that was run. An `@` inside a word
+# or between backticks is text.
 
 from __future__ import annotations
 
 import re
 from dataclasses import dataclass, replace
 from difflib import get_close_matches
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal, cast
 
+from rsql_magic.answers import ERROR_QUESTIONS
 from rsql_magic.context import as_typed
 from rsql_magic.databases import is_connection, is_frame
 from rsql_magic.display import fenced
-from rsql_magic.errors import UnknownName
+from rsql_magic.errors import BadInput, UnknownName
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -57,16 +57,12 @@ def mentions_in(
 ) -> list[Mention]:
     """The mentions of a question, each once, in order; without ``in_r`` all of R's objects are taken to be there."""
     found = {match[0]: _resolved(match, snapshot, catalog) for match in _matches(text)}
-    if in_r is not None and any(each.kind == "r" for each in found.values()):
-        names = in_r()
-        found = {text: _looked_up(each, names) if each.kind == "r" else each for text, each in found.items()}
+    of_r = [each for each in found.values() if each.kind == "r"] if in_r is not None else []
+    names = in_r() if in_r is not None and of_r else ()
+    for each in of_r:
+        near = get_close_matches(each.name, names, 1)
+        found[each.text] = replace(each, known=each.name in names, like=f"r:{near[0]}" if near else "")
     return list(found.values())
-
-
-def _looked_up(mention: Mention, names: Sequence[str]) -> Mention:
-    near = get_close_matches(mention.name, names, 1)
-    like = f"r:{near[0]}" if near else ""
-    return replace(mention, known=mention.name in names, like=like)
 
 
 def names_in(text: str) -> list[str]:
@@ -77,11 +73,6 @@ def names_in(text: str) -> list[str]:
         ['@a', '@r:b']
     """
     return list(dict.fromkeys(match[0] for match in _matches(text)))
-
-
-def waiting(name: str, why: str) -> dict[str, Any]:
-    """A mention as a view shows it while it cannot be looked up."""
-    return {"text": name, "kind": "waiting", "tokens": 0, "shown": why, "missing": ""}
 
 
 def _matches(text: str) -> Iterator[re.Match[str]]:
@@ -126,17 +117,10 @@ def spelled(text: str, snapshot: NotebookSnapshot, mentions: Sequence[Mention]) 
     names = {each.text: f"In[{each.name}]" if each.kind == "cell" else each.name for each in mentions}
     question = _MENTION.sub(lambda match: names.get(match[0], match[0]), text)
     cells = [each for each in mentions if each.kind == "cell"]
-    return "\n\n".join([question, *(f"In[{each.name}]:\n{_shown(snapshot, int(each.name))}" for each in cells)])
-
-
-def _shown(snapshot: NotebookSnapshot, number: int) -> str:
     # Doubled braces in a cell are its own, not fields to fill in.
-    return fenced(_source(snapshot, number)[:_LONGEST_CELL].replace("{{", "{ {"))
-
-
-def described(mentions: Sequence[Mention]) -> tuple[str, ...]:
-    """Names that must be described."""
-    return tuple(each.name for each in mentions if each.kind in {"frame", "object", "r"})
+    sources = [_source(snapshot, int(each.name))[:_LONGEST_CELL].replace("{{", "{ {") for each in cells]
+    shown = [f"In[{each.name}]:\n{fenced(source)}" for each, source in zip(cells, sources, strict=True)]
+    return "\n\n".join([question, *shown])
 
 
 def completions(
@@ -146,18 +130,17 @@ def completions(
     space, wanted = snapshot.namespace, prefix.lower()
     names = _public(space)
     frames = [name for name in names if is_frame(space[name])]
-    others = [name for name in names if name not in frames and _is_data(space[name])]
-    cells = [
-        (f"cell:{number}", _first_line(source))
-        for number, source in reversed(list(enumerate(map(str, snapshot.cells))))
-        if source.strip()
-    ]
+    classes = {name: _class_of(space[name]) for name in names if name not in frames}
+    code = {"module", "type", "ABCMeta", "builtin_function_or_method"}
+    others = [name for name, kind in classes.items() if kind not in code and not is_connection(space[name])]
+    numbered = [(number, source.strip()) for number, source in enumerate(map(str, snapshot.cells)) if source.strip()]
+    cells = [(f"cell:{number}", shortened(source.partition("\n")[0], 40)) for number, source in reversed(numbered)]
     offers = [
         *((name, "frame", "") for name in frames),
         *((table.full_name, "table", "") for table in catalog or ()),
         *((f"r:{name}", "R", "") for name in r_names),
         *((name, "cell", line) for name, line in cells[:10]),
-        *((name, _class_of(space[name]), "") for name in others),
+        *((name, classes[name], "") for name in others),
     ]
     fitting = [offer for offer in offers if wanted in offer[0].lower()]
     fitting.sort(key=lambda offer: not offer[0].lower().startswith(wanted))
@@ -169,15 +152,88 @@ def _public(namespace: Mapping[str, object]) -> list[str]:
     return sorted(name for name in namespace if not name.startswith("_") and name not in hidden)
 
 
-def _is_data(value: object) -> bool:
-    kind = _class_of(value)
-    return kind not in {"module", "type", "ABCMeta", "builtin_function_or_method"} and not is_connection(value)
-
-
 def _class_of(value: object) -> str:
     return str(type.__getattribute__(type(value), "__name__"))  # a metaclass of the user's might fail
 
 
-def _first_line(source: str) -> str:
-    line = source.strip().partition("\n")[0]
-    return line if len(line) <= 40 else line[:39] + "…"
+def shortened(line: str, most: int) -> str:
+    """A line of at most so many characters, with an ellipsis where some are left out."""
+    return line if len(line) <= most else line[: most - 1] + "…"
+
+
+# Slash commands.
+
+# Each command, what it takes, and what it does.
+COMMANDS = {
+    "fix": ("", "write the cell of the last error anew, corrected"),
+    "explain": ("[WHAT]", "explain the last error, a cell (@cell:5), an object, or what you name"),
+    "sql": ("[CONNECTION] QUESTION", "answer by a checked, read-only query, with its table and chart"),
+    "quiz": ("[TOPIC]", "be asked a question about this notebook, or a topic, and have your answer looked at"),
+    "usage": ("", "your limits, tokens and money, and what this conversation took"),
+    "clear": ("", "forget this conversation"),
+    "help": ("", "this list"),
+}
+
+Action = Literal["ask", "sql_ai", "usage", "clear", "help"]
+QUIZ = (
+    "Quiz me on {topic}: ask one short question that can be answered from what the notebook holds, without the answer. "
+    "When I have answered, say what is right and what is not, and why."
+)
+KEYS = (
+    "**Enter** sends, **Shift+Enter** begins a new line, **Esc** stops, **↑** in an empty box brings back what you "
+    "wrote. `@` names what must be described: `@flights`, `@r:mtcars`, `@cell:5`."
+)
+
+
+@dataclass(frozen=True)
+class SlashCommand:
+    """What a message asks for: what is to be done, and the question that is sent, perhaps with the last error."""
+
+    action: Action
+    text: str = ""
+    about_error: bool = False
+
+
+def read(message: str, *, has_error: bool) -> SlashCommand:
+    """What a message asks for; ``has_error`` tells whether there is, or may be, a last error to explain or fix.
+
+    Example:
+        >>> read("/sql flights per day", has_error=False)
+        SlashCommand(action='sql_ai', text='flights per day', about_error=False)
+    """
+    text = message.strip()
+    if not text:
+        raise BadInput("There is nothing to send.", hint="Write a question, or /help.")
+    if not text.startswith("/") or text.startswith(("//", "/*")):
+        return SlashCommand("ask", text)
+    name, *more = text[1:].split(maxsplit=1) or [""]
+    rest = "".join(more)
+    if name not in COMMANDS:
+        near = get_close_matches(name, COMMANDS, 1)
+        raise BadInput(
+            f"There is no /{name}.", hint=f"Did you mean /{near[0]}?" if near else "/help lists what there is."
+        )
+    if name == "fix" or (name == "explain" and not rest):
+        if not has_error:
+            raise no_error()
+        asked = ERROR_QUESTIONS["fix" if name == "fix" else ""]
+        return SlashCommand("ask", f"{asked} {rest}".strip(), about_error=True)
+    if name == "sql" and not rest:
+        raise BadInput("/sql needs a question.", hint="/sql flights per airline")
+    commands = {
+        "explain": SlashCommand("ask", f"Explain {rest}"),
+        "sql": SlashCommand("sql_ai", rest),
+        "quiz": SlashCommand("ask", QUIZ.format(topic=rest or "what this notebook does")),
+    }
+    return commands.get(name) or SlashCommand(cast("Action", name))
+
+
+def no_error() -> BadInput:
+    """The refusal of what is about the last error, when there is none."""
+    return BadInput("There is no error to explain.", hint="/explain @cell:5 explains a cell.")
+
+
+def help_text() -> str:
+    """The commands as Markdown."""
+    rows = [f"| `/{name}{f' {takes}' if takes else ''}` | {does} |" for name, (takes, does) in COMMANDS.items()]
+    return "\n".join(["| command | |", "|---|---|", *rows, "", KEYS])
