@@ -1,8 +1,4 @@
-"""Assistant: what the magics, the panel and the functions of one notebook share.
-
-It holds the way to the gateway, the conversation and the connections, and turns what was typed and what is set into one
-question for ``AnswerWriter`` or ``sql_writer.Writer``. The magics only read their line and show what comes back.
-"""
+"""Assistant: what the magics, the panel and the functions of one notebook share."""
 
 from __future__ import annotations
 
@@ -49,11 +45,12 @@ W = TypeVar("W", bound=AnswerWriter)
 
 
 class Assistant:
-    """The shared part of one notebook.
+    """The way to the gateway, the conversation and the connections of one notebook, and the questions over them.
 
-    Settings are read at each use, so that ``%config Rsql`` works at once. ``batch`` is whether nobody watches, and None
-    finds that out from the environment alone.
+    ``batch`` is whether nobody watches, and None finds that out from the environment alone.
     """
+
+    # Settings are read at each use, so that `%config Rsql` works at once.
 
     def __init__(
         self,
@@ -109,9 +106,13 @@ class Assistant:
         settings = self.settings
         if "{{" in text and not look:
             self.locator.learn_policy()
-        _refuse_odd_question(lang, privacy, timeout)
+        # What a magic's choices would not let through, from Python.
+        for word, known, what in ((lang, LANGUAGES, "language"), (privacy, LEVELS, "privacy level")):
+            if word is not None and word not in known:
+                raise BadInput(f"There is no {what} {word!r}.", hint=f"There are: {', '.join(known)}.")
+        refuse_no_time(timeout)
         level = privacy or settings.privacy
-        asked, hint = self._filled(text, snapshot, self.locator.most(level), attached)
+        asked, hint = self._filled(text, snapshot, self.locator.most(level), [each.text for each in attached])
         return NotebookQuestion(
             asked,
             names=tuple(names),
@@ -149,15 +150,13 @@ class Assistant:
         with ending(screen):
             screen.status("reading")
             self.locator.learn_policy()
-            more = {"prepared": prepared, "executor": executor}
-            writer = self._writer(AnswerWriter, question, snapshot, screen, chat, **more)
+            writer = self._writer(AnswerWriter, question, snapshot, screen, chat, prepared=prepared, executor=executor)
             writer.entry.begin()
             answer = writer.run()
-            answer.notes = (
-                *filter(None, (question.hint,)),
-                *answer.notes,
-                *self._news([*writer.gathered.notes, *_unchecked(answer)]),
-            )
+            # Why R code was not checked, unless that passes: then it is checked later.
+            unchecked = f"R code not checked: {answer.unchecked}" if answer.unchecked not in {"", BUSY} else ""
+            news = self._news([*writer.gathered.notes, *filter(None, [unchecked])])
+            answer.notes = (*filter(None, [question.hint]), *answer.notes, *news)
             screen.show(answer.shown(footer=self.settings.usage_line))
         return answer
 
@@ -273,10 +272,9 @@ class Assistant:
 
     # The question with its `{{names}}` filled in, and a hint on names that were left as they stand.
     def _filled(
-        self, text: str, snapshot: NotebookSnapshot, level: Privacy, attached: Sequence[Piece] = ()
+        self, text: str, snapshot: NotebookSnapshot, level: Privacy, attached: Sequence[str] = ()
     ) -> tuple[str, str]:
-        texts = [one.text for one in attached]
-        asked = filled(text, snapshot, self.settings, level, catalog=lambda: self._catalog(level), attached=texts)
+        asked = filled(text, snapshot, self.settings, level, catalog=lambda: self._catalog(level), attached=attached)
         return asked, unfilled(text, snapshot.namespace)
 
     def sql_ai(
@@ -318,8 +316,12 @@ class Assistant:
                 error.hint = error.hint or hint
                 raise
             self.last_result = result
-            hints = (hint, _only_in_r(question, prompt, snapshot))
-            result.footnotes = tuple(part for part in (prompt.entry.note, choice, *hints, *result.footnotes) if part)
+            # Queries do not see R's frames.
+            known = {*snapshot.namespace, *(table.name for table in prompt.catalog)}
+            of_r = Mentions(question).mentioned(name for name in r_frames() if name not in known)
+            only_r = "{0} is a frame of R, which SQL does not see here: %R -o {0} makes it one of Python's"
+            notes = (prompt.entry.note, choice, hint, only_r.format(of_r[0]) if of_r else "", *result.footnotes)
+            result.footnotes = tuple(filter(None, notes))
             result.notes = (*result.notes, *self._news(prompt.unread))
             screen.show(result.shown(footer=self.settings.usage_line))
             if result.drawing:
@@ -406,14 +408,6 @@ def of_process() -> Assistant:
     return Assistant()
 
 
-# Refuse what a magic's choices would not let through, for those who ask from Python.
-def _refuse_odd_question(lang: str | None, privacy: str | None, timeout: float | None) -> None:
-    for word, known, what in ((lang, LANGUAGES, "language"), (privacy, LEVELS, "privacy level")):
-        if word is not None and word not in known:
-            raise BadInput(f"There is no {what} {word!r}.", hint=f"There are: {', '.join(known)}.")
-    refuse_no_time(timeout)
-
-
 @contextmanager
 def ending(screen: Screen) -> Iterator[None]:
     """End the screen's output when something goes wrong; a stop is one line."""
@@ -425,17 +419,3 @@ def ending(screen: Screen) -> Iterator[None]:
     except RsqlError:
         screen.end()
         raise
-
-
-# A hint on a frame of R that a question names, as queries do not see R's frames.
-def _only_in_r(question: str, prompt: SchemaPrompt, snapshot: NotebookSnapshot) -> str:
-    known = {*snapshot.namespace, *(table.name for table in prompt.catalog)}
-    named = Mentions(question).mentioned(name for name in r_frames() if name not in known)
-    if not named:
-        return ""
-    return f"{named[0]} is a frame of R, which SQL does not see here: %R -o {named[0]} makes it one of Python's"
-
-
-# Why R code was not checked, unless that passes: then it is checked later.
-def _unchecked(answer: Answer) -> list[str]:
-    return [f"R code not checked: {answer.unchecked}"] if answer.unchecked not in {"", BUSY} else []

@@ -1,21 +1,18 @@
-"""The reports of ``%rsql`` and the ``rsql`` command: status, usage, models, and the doctor's findings.
-
-Each report takes what it is about and gives back something to show; nothing here prints.
-"""
+"""The reports of ``%rsql`` and the ``rsql`` command: status, usage, models, and the doctor's findings."""
 
 from __future__ import annotations
 
 import importlib.util
 import platform
 import time
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from fnmatch import fnmatch
 from typing import TYPE_CHECKING, Any
 
 from rsql_magic.display import CellOutput, listing, plain_markdown
 from rsql_magic.errors import BadInput, GatewayError, RsqlError
-from rsql_magic.gateway import Text
-from rsql_magic.gateway import figures as gateway_figures
+from rsql_magic.gateway import Text, figures
 from rsql_magic.plain_text import html_text
 
 if TYPE_CHECKING:
@@ -32,7 +29,7 @@ _SEE_KEYS = "%rsql status shows its keys; check their text and base_url."
 def status(assistant: Assistant) -> CellOutput:
     """The gateway: where it is, its keys by state, its queue, its models."""
     report = _report(assistant.locator.gateway, "status")
-    rows = [("gateway", str(assistant.locator.address)), *gateway_figures.status_rows(report)]
+    rows = [("gateway", str(assistant.locator.address)), *figures.status_rows(report)]
     return listing(rows, ("what", "state"))
 
 
@@ -59,7 +56,7 @@ def usage_rows(assistant: Assistant, shown: Chat, every: Sequence[Chat]) -> list
 
 
 def _limit_rows(assistant: Assistant) -> list[tuple[str, str]]:
-    return gateway_figures.usage_rows(_report(assistant.locator.gateway, "stats"))
+    return figures.usage_rows(_report(assistant.locator.gateway, "stats"))
 
 
 def _taken(chats: Sequence[Chat]) -> str:
@@ -76,29 +73,21 @@ def models(assistant: Assistant) -> CellOutput:
     """The models there are, and the short names for them."""
     default = assistant.settings.resolve(None) or _report(assistant.locator.gateway, "status").get("default_model")
     short = {name: alias for alias, name in assistant.settings.aliases.items()}
-    rows = [
-        (name, short.get(name, ""), "default" if name == default else "") for name in assistant.locator.gateway.models()
-    ]
+    names = assistant.locator.gateway.models()
+    rows = [(name, short.get(name, ""), "default" if name == default else "") for name in names]
     return listing(rows, ("model", "alias", ""))
 
 
 def keys(assistant: Assistant) -> CellOutput:
     """The caller's virtual API keys, without their texts."""
     report = _report(assistant.locator.gateway, "keys")
-    rows = [
-        (
-            key["name"],
-            key["id"],
-            good_until(assistant, key["expires"]),
-            ", ".join(f"{n} {v:,}" for n, v in key["limits"].items()),
-        )
-        for key in report.get("keys", [])
-    ]
-    return (
-        listing(rows, ("key", "id", "until", "limits"))
-        if rows
-        else CellOutput("", report.get("note", "You have no keys."))
-    )
+    rows = []
+    for key in report.get("keys", []):
+        limits = ", ".join(f"{name} {value:,}" for name, value in key["limits"].items())
+        rows.append((key["name"], key["id"], good_until(assistant, key["expires"]), limits))
+    if not rows:
+        return CellOutput("", report.get("note", "You have no keys."))
+    return listing(rows, ("key", "id", "until", "limits"))
 
 
 def context(gathered: Context) -> CellOutput:
@@ -107,9 +96,8 @@ def context(gathered: Context) -> CellOutput:
     head, *rest = plain.splitlines()
     sentences = rest[len(gathered.rows()) + 1 :]
     table = listing(gathered.rows(), ("kind", "name", "tokens", "why"))
-    return CellOutput(
-        "\n\n".join([f"*{plain_markdown(head[1:-1])}*", table.markdown, *map(plain_markdown, sentences)]), plain
-    )
+    parts = [f"*{plain_markdown(head[1:-1])}*", table.markdown, *map(plain_markdown, sentences)]
+    return CellOutput("\n\n".join(parts), plain)
 
 
 def catalog(tables: Catalog, pattern: str = "") -> CellOutput:
@@ -123,11 +111,7 @@ def catalog(tables: Catalog, pattern: str = "") -> CellOutput:
             rows.append((table.full_name, "" if table.rows is None else f"{table.rows:,}", ", ".join(columns)))
     if not rows and pattern:
         return CellOutput("", f"No table or column is called {pattern}.")
-    return _with_problems(listing(rows, ("table", "rows", "columns")), tables.problems)
-
-
-def _with_problems(shown: CellOutput, problems: Sequence[str]) -> CellOutput:
-    sentences = [f"⚠ {problem}" for problem in problems]
+    shown, sentences = listing(rows, ("table", "rows", "columns")), [f"⚠ {problem}" for problem in tables.problems]
     markdown = "".join(f"<p>{html_text(line)}</p>" for line in sentences)
     return replace(shown, markdown=shown.markdown + markdown, plain="\n".join([shown.plain, *sentences]))
 
@@ -180,28 +164,21 @@ class Finding:
 
 def doctor(assistant: Assistant, clock: Callable[[], float] = time.perf_counter) -> list[Finding]:
     """Look at everything a question needs: gateway, token, streaming, models, R, versions."""
-    found = [_versions()]
+    from importlib.metadata import version
+
+    names = ("rsql-jupyter", "ipython", "ipykernel", "duckdb", "pandas", "sqlglot")
+    versions = [f"Python {platform.python_version()}", *(f"{name} {version(name)}" for name in names)]
+    found = [Finding("versions", True, ", ".join(versions))]
     try:
         gateway = assistant.locator.gateway
         found += [_reachable(gateway, str(assistant.locator.address), clock), *_serves(gateway, clock)]
     except RsqlError as error:
         found.append(Finding("gateway", False, error.message, error.hint or "%rsql connect URL names one."))
-    return [*found, *_log(assistant), *_packages(), r_session()]
-
-
-# What the embedded gateway complained of; another gateway's log is its administrator's.
-def _log(assistant: Assistant) -> list[Finding]:
+    # What the embedded gateway complained of; another gateway's log is its administrator's.
     address = assistant.locator.address
-    words = assistant.locator.embedded.last_words(3) if address and address.how == "embedded" else []
-    return [Finding("its log", None, " / ".join(words))] if words else []
-
-
-def _versions() -> Finding:
-    from importlib.metadata import version
-
-    names = ("rsql-jupyter", "ipython", "ipykernel", "duckdb", "pandas", "sqlglot")
-    parts = [f"{name} {version(name)}" for name in names]
-    return Finding("versions", True, f"Python {platform.python_version()}, {', '.join(parts)}")
+    if address and address.how == "embedded" and (words := assistant.locator.embedded.last_words(3)):
+        found.append(Finding("its log", None, " / ".join(words)))
+    return [*found, *_packages(), r_session()]
 
 
 def _reachable(gateway: LLMClient, address: str, clock: Callable[[], float]) -> Finding:
@@ -226,33 +203,21 @@ def _serves(gateway: LLMClient, clock: Callable[[], float]) -> list[Finding]:
     except GatewayError as error:
         return [Finding("models", False, error.message, error.hint)]
     shown = f"{', '.join(names[:5])}{f' and {len(names) - 5} more' if len(names) > 5 else ''}"
-    listed = Finding(
-        "models",
-        bool(names),
-        shown or "none",
-        "" if names else "Put a provider's key into the environment of the gateway.",
-    )
-    return [listed, _streams(gateway, clock) if _has_ready_key(gateway) else _NOT_TRIED]
-
-
-_NOT_TRIED = Finding("stream", False, "not tried, as no key is ready", _SEE_KEYS)
-
-
-# Whether an answer can come at once; an endpoint without that report may have one.
-def _has_ready_key(gateway: LLMClient) -> bool:
-    try:
+    fix = "" if names else "Put a provider's key into the environment of the gateway."
+    listed = Finding("models", bool(names), shown or "none", fix)
+    keys = None
+    with suppress(GatewayError):  # an endpoint without that report may have a key that is ready
         keys = _report(gateway, "status").get("keys")
-    except GatewayError:
-        return True
-    return not isinstance(keys, dict) or bool(keys.get("ready", True))
+    if isinstance(keys, dict) and not keys.get("ready", True):
+        return [listed, Finding("stream", False, "not tried, as no key is ready", _SEE_KEYS)]
+    return [listed, _streams(gateway, clock)]
 
 
 def _streams(gateway: LLMClient, clock: Callable[[], float]) -> Finding:
     started, times = clock(), []
+    count = [{"role": "user", "content": "Count from 1 to 30, one number a line."}]
     try:
-        for event in gateway.stream(
-            [{"role": "user", "content": "Count from 1 to 30, one number a line."}], timeout=30.0, max_tokens=120
-        ):
+        for event in gateway.stream(count, timeout=30.0, max_tokens=120):
             times += [clock() - started] if isinstance(event, Text) else []
     except GatewayError as error:
         return Finding("stream", False, error.message, error.hint)
@@ -261,9 +226,8 @@ def _streams(gateway: LLMClient, clock: Callable[[], float]) -> Finding:
     took = clock() - started
     held_back = len(times) > 2 and took > 0.5 and times[-1] - times[0] < 0.05 * took
     fix = "A proxy buffers: switch its buffering off for /rsql/ (nginx: proxy_buffering off)." if held_back else ""
-    return Finding(
-        "stream", not held_back, f"first word after {times[0]:.2f} s, {len(times)} pieces in {took:.2f} s", fix
-    )
+    speed = f"first word after {times[0]:.2f} s, {len(times)} pieces in {took:.2f} s"
+    return Finding("stream", not held_back, speed, fix)
 
 
 def _packages() -> list[Finding]:
@@ -283,9 +247,8 @@ def _packages() -> list[Finding]:
 def r_session() -> Finding:
     """Whether R can be looked at and run here, and what pairing of R and rpy2 stands in the way."""
     if importlib.util.find_spec("rpy2") is None:
-        return Finding(
-            "R", None, "rpy2 is not installed; everything else works without R", "pip install 'rsql-jupyter[r]'"
-        )
+        absent = "rpy2 is not installed; everything else works without R"
+        return Finding("R", None, absent, "pip install 'rsql-jupyter[r]'")
     from rsql_magic.context import r
 
     try:

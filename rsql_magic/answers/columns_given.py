@@ -1,8 +1,7 @@
-"""The columns of an expression's result, where they are certain.
+"""The columns of an expression's result, where they are certain."""
 
-A result may be given more names than it has, such as the keys of groups, which pandas keeps in the index: that only
-means that less is claimed.
-"""
+# A result may be given more names than it has, such as the keys of groups, which pandas keeps in the index: that only
+# means that less is claimed.
 
 # ruff: noqa: SIM905 - lists of words read better as text
 
@@ -159,12 +158,10 @@ class KnownFrames:
 
 def _given(call: ast.Call, known_by: KnownFrames) -> Columns:
     if method(call) == "merge" and root(call) in {"pd", "pandas"}:
-        return joined(call, call.args[0] if call.args else word(call, "left"), known_by, right=1)
+        return _joined(call, call.args[0] if call.args else word(call, "left"), known_by, right=1)
     of_counts = _counted(call, known_by) if known_by.is_polars(call) else None
-    return of_counts or _of_groups(call, known_by) or _of_counts(call, known_by) or _of_frame(call, known_by)
-
-
-def _of_frame(call: ast.Call, known_by: KnownFrames) -> Columns:
+    if found := of_counts or _of_groups(call, known_by) or _of_counts(call, known_by):
+        return found
     name, known = method(call), known_by.columns(holder(call))
     if known is None:
         return None
@@ -224,10 +221,6 @@ def _numbered(call: ast.Call, known: frozenset[str], _: KnownFrames) -> Columns:
     return None if word(call, "names", "level", "name") is not None or call.args else known | _INDEX
 
 
-def _with_other(call: ast.Call, _: frozenset[str], known_by: KnownFrames) -> Columns:
-    return joined(call, holder(call), known_by, right=0)
-
-
 _MADE: dict[str, Callable[[ast.Call, frozenset[str], KnownFrames], Columns]] = {
     "assign": _widened,
     "with_columns": _widened,
@@ -238,8 +231,8 @@ _MADE: dict[str, Callable[[ast.Call, frozenset[str], KnownFrames], Columns]] = {
     "unpivot": _longer,
     "reset_index": _numbered,
     "with_row_index": _numbered,
-    "merge": _with_other,
-    "join": _with_other,
+    "merge": lambda call, _, known_by: _joined(call, holder(call), known_by, right=0),
+    "join": lambda call, _, known_by: _joined(call, holder(call), known_by, right=0),
 }
 
 
@@ -248,8 +241,8 @@ def other_of(call: ast.Call, right: int) -> ast.expr | None:
     return call.args[right] if len(call.args) > right else word(call, "right", "other")
 
 
-def joined(call: ast.Call, left: ast.expr | None, known_by: KnownFrames, right: int) -> Columns:
-    """The columns of both sides, also with what is put behind names that both have."""
+# The columns of both sides, also with what is put behind names that both have.
+def _joined(call: ast.Call, left: ast.expr | None, known_by: KnownFrames, right: int) -> Columns:
     both = [known_by.columns(left), known_by.columns(other_of(call, right))]
     marks = ["_x", "_y", "_right"]
     for node in (word(call, "suffixes"), word(call, "suffix"), word(call, "lsuffix"), word(call, "rsuffix")):
@@ -327,7 +320,7 @@ def _aggregated(call: ast.Call, chosen: list[str] | None) -> Columns:
 
 # `select(pl.col("a"), b=…)` and `agg(…)`.
 def _of_expressions(call: ast.Call) -> Columns:
-    return _union([*map(outputs, call.args), *(_one(each.arg) for each in call.keywords)])
+    return _union([*map(_outputs, call.args), *(_one(each.arg) for each in call.keywords)])
 
 
 def _keys(grouping: ast.Call) -> Columns:
@@ -336,7 +329,7 @@ def _keys(grouping: ast.Call) -> Columns:
         found = names_in(given_keys[:1])
         return None if not found else frozenset(found)
     named = [_one(each.arg) for each in grouping.keywords if each.arg not in {"by", "maintain_order"}]
-    return _union([*map(outputs, given_keys), *named])
+    return _union([*map(_outputs, given_keys), *named])
 
 
 # `df["a"].value_counts().reset_index()`.
@@ -364,14 +357,14 @@ def _counted(call: ast.Call, known_by: KnownFrames) -> Columns:
 # Expressions of polars
 
 
-def outputs(node: ast.expr) -> Columns:
-    """The names of what an expression gives in ``select`` or ``agg``."""
+# The names of what an expression gives in `select` or `agg`.
+def _outputs(node: ast.expr) -> Columns:
     if isinstance(node, ast.List | ast.Tuple):
-        return _union([outputs(part) for part in node.elts])
+        return _union([_outputs(part) for part in node.elts])
     if isinstance(node, ast.Constant):
         return _named(node)
     if isinstance(node, ast.BinOp | ast.Compare):
-        return outputs(node.left)
+        return _outputs(node.left)
     return _of_chain(node) if isinstance(node, ast.Call) else None
 
 
@@ -381,7 +374,7 @@ def _of_chain(node: ast.Call) -> Columns:
         if isinstance(part, ast.Attribute) and part.attr in _OWN_NAMES:
             return None
         if isinstance(part, ast.BinOp | ast.Compare):
-            return outputs(part)
+            return _outputs(part)
         if isinstance(part, ast.Call) and (_is_alias(part) or is_column(part.func)):
             return _union(list(map(_named, part.args)))
     return frozenset({"len"}) if method(node) == "len" and root(node) in POLARS and not node.args else None

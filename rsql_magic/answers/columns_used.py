@@ -1,10 +1,9 @@
-"""Columns that code asks of frames which do not have them, found before the code is run.
+"""Columns that code asks of frames which do not have them, found before the code is run."""
 
-Python is read as a tree, one statement after the other: what a name holds is followed through assignments and the usual
-methods of pandas and polars (``columns_given``). Where that is not certain (a rename by a function, a name bound by a
-loop), nothing is claimed: a false alarm costs more than a slip that is not seen. R reads R code itself
-(``context.r.unknown_columns``).
-"""
+# Python is read as a tree, one statement after the other: what a name holds is followed through assignments and the
+# usual methods of pandas and polars (`columns_given`). Where that is not certain (a rename by a function, a name bound
+# by a loop), nothing is claimed: a false alarm costs more than a slip that is not seen. R reads R code itself
+# (`context.r.unknown_columns`).
 
 # ruff: noqa: SIM905 - lists of words read better as text
 
@@ -13,7 +12,6 @@ from __future__ import annotations
 import ast
 import re
 import sys
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from difflib import get_close_matches
 from typing import TYPE_CHECKING
@@ -147,8 +145,7 @@ class _Code:
             made = self.known.columns(node.value) if node.value else None
             self.uses(node.value)
             for target in targets:
-                self.assign(target, made)
-                self.remember(target, node.value)
+                self.assign(target, made, polars=self.known.is_polars(node.value))
             return
         for _, value in ast.iter_fields(node):
             for child in value if isinstance(value, list) else [value]:
@@ -162,30 +159,21 @@ class _Code:
             for target in node.targets:
                 self.known.forget(root(target))
 
-    # Whether a name holds something of polars from now on.
-    def remember(self, target: ast.expr, value: ast.expr | None) -> None:
-        if isinstance(target, ast.Name):
-            polars = self.known.polars
-            (polars.add if self.known.is_polars(value) else polars.discard)(target.id)
-
-    def assign(self, target: ast.expr, made: Columns) -> None:
+    def assign(self, target: ast.expr, made: Columns, *, polars: bool = False) -> None:
         if isinstance(target, ast.Name):
             self.known.held[target.id] = made
-        elif isinstance(target, ast.Subscript):
-            self.add(target)
+            (self.known.polars.add if polars else self.known.polars.discard)(target.id)
+        elif isinstance(target, ast.Subscript):  # `df["new"] = …` and `df.loc[:, "new"] = …` make columns
+            index = target.slice.elts[-1] if isinstance(target.slice, ast.Tuple) else target.slice
+            name, new = root(target), texts(index)
+            known = self.known.held.get(name)
+            if known is not None:
+                self.known.held[name] = known | set(new) if new is not None else None
         elif isinstance(target, ast.Attribute):  # df.columns = …
             self.known.forget(root(target))
         else:
             for part in getattr(target, "elts", ()):
                 self.assign(part, None)
-
-    # `df["new"] = …` and `df.loc[:, "new"] = …` make columns.
-    def add(self, target: ast.Subscript) -> None:
-        index = target.slice.elts[-1] if isinstance(target.slice, ast.Tuple) else target.slice
-        name, made = root(target), texts(index)
-        known = self.known.held.get(name)
-        if known is not None:
-            self.known.held[name] = known | set(made) if made is not None else None
 
     # `df.insert(0, "new", …)`, `df.rename(…, inplace=True)`, `df.pop("x")` change the frame itself.
     def changed(self, node: ast.expr) -> None:
@@ -194,8 +182,6 @@ class _Code:
         inplace = any(word.arg == "inplace" for word in node.keywords)
         if inplace or node.func.attr in {"insert", "pop", "insert_column", "eval", "update", "replace_column"}:
             self.known.forget(root(node.func))
-
-    # What is asked for
 
     def uses(self, node: ast.AST | None) -> None:
         parts = list(ast.walk(node)) if node else []
@@ -279,19 +265,11 @@ class _Code:
             return
         for value, made in [*((arg, None) for arg in node.args), *((each.value, each.arg) for each in node.keywords)]:
             if isinstance(value, ast.Lambda) and len(value.args.args) == 1 and isinstance(node.func, ast.Attribute):
-                with self.holding(value.args.args[0].arg, known):
-                    self.uses(value.body)
+                held, name_ = self.known.held, value.args.args[0].arg
+                before, held[name_] = held.get(name_), known
+                self.uses(value.body)
+                held[name_] = before
             known = known | {made} if made and name == "assign" else known
-
-    # While a function's argument holds a frame.
-    @contextmanager
-    def holding(self, name: str, known: Columns) -> Iterator[None]:
-        held = self.known.held
-        before, held[name] = held.get(name), known
-        try:
-            yield
-        finally:
-            held[name] = before
 
     # `sns.barplot(data=df, x="a")`, `px.bar(df, x="a")`, `smf.ols("y ~ x", data=df)`.
     def of_data(self, node: ast.Call) -> None:

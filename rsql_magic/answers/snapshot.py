@@ -1,9 +1,8 @@
-"""The notebook that a question sees, and the values of its variables in the question.
+"""The notebook that a question sees, and the values of its variables in the question."""
 
-``{{name}}`` becomes the value of that name, in one pass: a field within a value is text. A name is
-a name, never code. All other braces are text, also ``{name}`` and, so that R's tidy evaluation can be asked about,
-``{{ name }}`` with spaces. ``{{In[3]}}`` is a cell, ``{{Out[5]}}`` its result and ``{{Err}}`` the last error.
-"""
+# `{{name}}` becomes the value of that name, in one pass: a field within a value is text. A name is a name, never code.
+# All other braces are text, also `{name}` and, as R's tidy evaluation has it, `{{ name }}` with spaces. `{{In[3]}}` is
+# a cell, `{{Out[5]}}` its result and `{{Err}}` the last error.
 
 from __future__ import annotations
 
@@ -84,9 +83,9 @@ def interpolate(
     """
 
     def fill(match: re.Match[str]) -> str:
-        shown = match[0][2:-2]
         value = _lookup(match, namespace, error)
-        filled = str(value) if isinstance(value, _PLAIN) else _other(value, shown, describe)
+        shown = str if isinstance(value, _PLAIN) else repr
+        filled = describe(value, match[0][2:-2]) if describe and shown is repr else shown(value)
         if len(filled) > limit:
             raise BadInput(
                 f"{match[0]} holds {len(filled):,} characters; at most {limit:,} may go into a question.",
@@ -157,43 +156,28 @@ def unfilled(text: str, namespace: Mapping[str, Any]) -> str:
 def _lookup(match: re.Match[str], namespace: Mapping[str, Any], error: str) -> Any:
     store, number, name = match[1], match[2], match[3]
     if store:
-        return _cell(namespace.get(store), store, int(number))
+        try:
+            return namespace.get(store)[int(number)]  # type: ignore[index]
+        except (KeyError, IndexError, TypeError):
+            what, field_ = "source" if store == "In" else "result", f"{{{{{store}[{number}]}}}}"
+            hint = f"Look at {store} for those there are."
+            raise UnknownName(f"{field_}: there is no {what} of a cell {number}.", hint=hint) from None
     if says_secret(name or ""):
         raise BadInput(
             f"{match[0]} is called like a secret, and is not read.", hint="Give what may be sent another name."
         )
-    if name == "Err" and name not in namespace:
-        return error or _missing("There has been no error yet.", "Leave {{Err}} out.")
-    if name not in namespace:
-        return _missing(f"{match[0]} names nothing in this notebook.", _advice(name, namespace))
-    return namespace[name]
-
-
-def _cell(cells: Any, store: str, number: int) -> Any:
-    try:
-        return cells[number]
-    except (KeyError, IndexError, TypeError):
-        what = "source" if store == "In" else "result"
-        return _missing(
-            f"{{{{{store}[{number}]}}}}: there is no {what} of a cell {number}.",
-            f"Look at {store} for those there are.",
-        )
-
-
-def _missing(message: str, hint: str) -> str:
-    raise UnknownName(message, hint=hint)
-
-
-def _advice(name: str, namespace: Mapping[str, Any]) -> str:
+    if name in namespace:
+        return namespace[name]
+    if name == "Err":
+        if error:
+            return error
+        raise UnknownName("There has been no error yet.", hint="Leave {{Err}} out.")
     close = get_close_matches(name, [known for known in namespace if _is_users(known, namespace[known])], 1)
     meant = f"Did you mean {{{{{close[0]}}}}}? " if close else ""
-    return f"{meant}Write {{{{ {name} }}}} with spaces to keep the braces as text."
+    hint = f"{meant}Write {{{{ {name} }}}} with spaces to keep the braces as text."
+    raise UnknownName(f"{match[0]} names nothing in this notebook.", hint=hint)
 
 
 # Whether a name is one that the user may have meant: nothing of IPython's or of the language.
 def _is_users(name: str, value: Any) -> bool:
     return not name.startswith("_") and name not in _IPYTHON and not isinstance(value, ModuleType | BuiltinFunctionType)
-
-
-def _other(value: Any, name: str, describe: Callable[[Any, str], str] | None) -> str:
-    return describe(value, name) if describe else repr(value)

@@ -1,8 +1,7 @@
-"""From a question about the notebook to an answer: context, request, check of the code, one repair.
+"""From a question about the notebook to an answer: context, request, check of the code, one repair."""
 
-Python is parsed by ``ast``, R by R itself where it is installed, SQL by sqlglot. An answer whose code does not parse
-goes back to the model once, with the parser's message.
-"""
+# Python is parsed by `ast`, R by R itself where it is installed, SQL by sqlglot. An answer whose code does not parse
+# goes back to the model once, with the parser's message.
 
 from __future__ import annotations
 
@@ -123,8 +122,8 @@ def parse_python(code: str) -> str:
     return ""
 
 
-def parse_sql(code: str, dialect: str = "") -> str:
-    """The message of sqlglot; several statements are fine here, as nothing of them is run."""
+# The message of sqlglot; several statements are fine here, as nothing of them is run.
+def _parse_sql(code: str, dialect: str) -> str:
     import sqlglot
     from sqlglot.errors import SqlglotError
 
@@ -376,24 +375,24 @@ class AnswerWriter:
     def _check(self, text: str) -> list[str]:
         if not self.question.check_code:
             return []
-        blocks = blocks_of(text)
-        return [*(check_blocks(blocks, self._parsers) or self._unknown(blocks)), *self._wrong_in_r(blocks)]
+        blocks, dialect = blocks_of(text), self.catalog.dialect if self.catalog else ""
+        wrong = check_blocks(blocks, {"python": parse_python, "sql": lambda code: _parse_sql(code, dialect)})
+        return [*(wrong or self._unknown(blocks)), *self._wrong_in_r(blocks)]
 
     # The problems that R finds in the R code; while R is busy, that is noted instead.
     def _wrong_in_r(self, blocks: Sequence[Block]) -> list[str]:
         self.unchecked = ""
         if not any(block.language == "r" for block in blocks):
             return []
+        problems: list[str] = []
         try:
             executed: MainThreadExecutor = self.executor or (lambda check: check())
-            problems: list[str] = executed(lambda: check_in_r(blocks, self.gathered.suppressed))
+            problems = executed(lambda: check_in_r(blocks, self.gathered.suppressed))
         except TimeoutError:
             self.unchecked = BUSY
         except BadInput as no_r:
             self.unchecked = no_r.message.rstrip(".")
-        else:
-            return problems
-        return []
+        return problems
 
     # Columns that Python code asks of frames which do not have them; a name is better corrected than run.
     def _unknown(self, blocks: Sequence[Block]) -> list[str]:
@@ -408,11 +407,6 @@ class AnswerWriter:
             for place, unknown in zip(python, found, strict=True)
             for each in unknown
         ]
-
-    @property
-    def _parsers(self) -> dict[str, Callable[[str], str]]:
-        dialect = self.catalog.dialect if self.catalog else ""
-        return {"python": parse_python, "sql": lambda code: parse_sql(code, dialect)}
 
     def _repair(self, _: str, problems: Sequence[str]) -> str:
         self.problems = problems
@@ -453,17 +447,12 @@ def check_in_r(blocks: Sequence[Block], suppressed: frozenset[str] = frozenset()
     from rsql_magic.context import r
 
     places = [place for place, block in enumerate(blocks) if block.language == "r"]
-    wrong = check_blocks(blocks, {"r": lambda code: r.parse_r(code) or ""})
-    unknown = _unknown_in_r([blocks[place].code for place in places], suppressed) if not wrong else []
-    return wrong or [f"The r block {places[piece] + 1} is wrong: {each}" for piece, each in unknown]
-
-
-def _unknown_in_r(codes: list[str], suppressed: frozenset[str]) -> list[tuple[int, Unknown]]:
-    from rsql_magic.context import r
-
+    if wrong := check_blocks(blocks, {"r": lambda code: r.parse_r(code) or ""}):
+        return wrong
     tables = {each.name: each.columns for each in r.survey().objects if each.columns and each.is_table}
-    found = r.unknown_columns(codes, tables) if tables else []
+    found = r.unknown_columns([blocks[place].code for place in places], tables) if tables else []
     return [
-        (piece, Unknown(table, column, [name for name in columns if name not in suppressed]))
+        f"The r block {places[piece] + 1} is wrong: "
+        f"{Unknown(table, column, [name for name in columns if name not in suppressed])}"
         for piece, table, column, columns in found
     ]

@@ -1,16 +1,6 @@
-"""The ``rsql`` command: questions and a look at the gateway from any terminal.
+"""The ``rsql`` command: questions and a look at the gateway from any terminal."""
 
-    rsql ask "What is a left join?"
-    Rscript analysis.R 2>&1 | rsql ask "why does this fail?"
-    rsql sql "How many orders per month?" --on shop.duckdb
-    rsql run report.ipynb
-    rsql status | stats | models | doctor | monitor
-    rsql ledger verify
-
-It finds the gateway as a notebook does. In a terminal of RStudio a question takes along what R there is. Exit codes,
-for scripts: 0 an answer, 1 an error in one line, 2 a wrong command line, 3 a statement that the guard refuses, 4 no
-gateway, 75 a limit (try again later), 130 a stop.
-"""
+# It finds the gateway as a notebook does. In a terminal of RStudio a question takes along what R there is.
 
 from __future__ import annotations
 
@@ -20,16 +10,25 @@ import re
 import subprocess
 import sys
 from importlib.metadata import version
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rsql_magic import reports
 from rsql_magic.answers import NotebookSnapshot
 from rsql_magic.assistant import Assistant
-from rsql_magic.cli import monitor, plumbing, rstudio, running
+from rsql_magic.cli import monitor, plumbing, rstudio
 from rsql_magic.cli.rendering import screen_for
 from rsql_magic.context import Piece
-from rsql_magic.display import TerminalScreen
-from rsql_magic.errors import BadInput, GatewayUnreachable, LimitReached, QueryRejected, RsqlError, Stopped
+from rsql_magic.display import TerminalScreen, table_plain
+from rsql_magic.errors import (
+    BadInput,
+    CodeFailed,
+    GatewayUnreachable,
+    LimitReached,
+    QueryRejected,
+    RsqlError,
+    Stopped,
+)
 from rsql_magic.options import ASK, SQL_AI
 from rsql_magic.plain_text import printable
 from rsql_magic.text2sql import given
@@ -96,7 +95,11 @@ def _parser() -> argparse.ArgumentParser:
         return made
 
     _asking(command)
-    running.options(command("run", running.run, "run a notebook, or a query from a file, without a person"))
+    parser_of_run = command("run", _run, "run a notebook, or a query from a file, without a person")
+    parser_of_run.add_argument("file", help="a notebook (.ipynb), a query (.sql), or - for a query on standard input")
+    parser_of_run.add_argument("--on", metavar="DATABASE", help="for a query: a URL, or a DuckDB or SQLite file")
+    parser_of_run.add_argument("--output", "-o", metavar="FILE", help="where the notebook goes; over itself without it")
+    parser_of_run.add_argument("--max-rows", type=int, metavar="N", help="for a query: most rows printed")
     command("status", _report(reports.status), "the gateway: where it is, its keys, queue and models")
     for name in ("stats", "usage"):
         command(name, _report(reports.limits), "your limits, tokens and money")
@@ -137,7 +140,10 @@ def _ask(assistant: Assistant, options: argparse.Namespace) -> None:
     attached = []
     if in_rstudio and (session := rstudio.session(os.environ, text)):
         attached.append(Piece("session", "RStudio", session))
-    if piped := _piped(assistant.settings.max_question_chars + 1):
+    # As far as a question may be long; nothing at a keyboard.
+    most = assistant.settings.max_question_chars + 1
+    piped = "" if sys.stdin is None or sys.stdin.isatty() else sys.stdin.read(most)
+    if piped.strip():
         attached.append(Piece("object", "standard input", piped))
     snapshot, look = NotebookSnapshot(), bool(options.show_context)
     unsure = assistant.locator.unknown_policy() if look else ""
@@ -153,16 +159,10 @@ def _ask(assistant: Assistant, options: argparse.Namespace) -> None:
         raise answer.ended_by
 
 
-# What was piped in, as far as a question may be long; nothing at a keyboard.
-def _piped(most: int) -> str:
-    text = "" if sys.stdin is None or sys.stdin.isatty() else sys.stdin.read(most)
-    return text if text.strip() else ""
-
-
 def _sql(assistant: Assistant, options: argparse.Namespace) -> None:
     query = assistant.query_options(**{**given(options), "run": not options.no_run})
     question = " ".join(options.question)
-    running.refuse_no_database(assistant, options.on, "rsql sql --help")
+    _refuse_no_database(assistant, options.on, "rsql sql --help")
     assistant.sql_ai(question, options.on, snapshot=NotebookSnapshot(), options=query, screen=TerminalScreen())
 
 
@@ -177,3 +177,75 @@ def _doctor(assistant: Assistant, _: argparse.Namespace) -> None:
     wrong = [finding.what for finding in findings if finding.well is False]
     if wrong:
         raise BadInput(f"Not as it should be: {', '.join(wrong)}.", hint="See 'to do' above.")
+
+
+# `rsql run`: a notebook or a query from a file, without a person.
+def _run(assistant: Assistant, options: argparse.Namespace) -> None:
+    if options.file.endswith(".ipynb"):
+        _notebook(_existing(options.file), Path(options.output or options.file))
+    elif options.file == "-" or options.file.endswith(".sql"):
+        _query(assistant, options)
+    else:
+        raise BadInput(f"{options.file!r} is neither a notebook nor a query.", hint="Its name ends in .ipynb or .sql.")
+
+
+def _refuse_no_database(assistant: Assistant, target: str, where: str) -> None:
+    if not assistant.connections.takes(target, {}):
+        raise BadInput(f"{target!r} is neither a URL nor a DuckDB or SQLite file that exists.", hint=f"{where}.")
+
+
+def _existing(name: str) -> Path:
+    path = Path(name)
+    if not path.is_file():
+        raise BadInput(f"There is no file {name!r}.", hint="rsql run --help.")
+    return path
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except UnicodeDecodeError:
+        raise BadInput(f"{str(path)!r} is not UTF-8 text.", hint="Save it as UTF-8.") from None
+
+
+def _query(assistant: Assistant, options: argparse.Namespace) -> None:
+    if not options.on:
+        raise BadInput("A query needs a database.", hint="Name it: --on shop.duckdb.")
+    _refuse_no_database(assistant, options.on, "rsql run --help")
+    query = sys.stdin.read() if options.file == "-" else _text(_existing(options.file))
+    engine, _ = assistant.connections.engine(options.on, {}, "")
+    settings = assistant.settings
+    most = options.max_rows or settings.max_rows
+    rows = engine.run(query, max_rows=most, timeout=settings.query_timeout)
+    sys.stdout.write(f"{table_plain(rows.df, rows=most, columns=settings.shown_columns)}\n\n{rows.count}\n")
+
+
+# Run all cells in the notebook's folder, as nbconvert does, and write what they showed, also when one fails.
+def _notebook(path: Path, output: Path) -> None:
+    import nbformat
+    from jupyter_client.manager import KernelManager
+    from nbclient import NotebookClient
+    from nbclient.exceptions import CellExecutionError, DeadKernelError
+    from nbformat.reader import NotJSONError
+    from traitlets.config import Config
+
+    try:
+        notebook = nbformat.reads(_text(path), as_version=4)  # type: ignore[no-untyped-call]
+    except (NotJSONError, nbformat.ValidationError):
+        raise BadInput(f"{str(path)!r} is not a notebook.", hint="Open it in Jupyter and save it.") from None
+    os.environ.setdefault("RSQL_BATCH", "1")
+    folder = {"metadata": {"path": str(path.resolve().parent)}}
+    # Encryption between kernel and client where Jupyter has it; a kernel warns of a connection without.
+    encrypts = "transport_encryption" in KernelManager.class_trait_names()
+    config = Config({"KernelManager": {"transport_encryption": "auto"}} if encrypts else {})
+    client = NotebookClient(notebook, timeout=None, resources=folder, config=config)
+    try:
+        client.execute()
+    except CellExecutionError as error:
+        reason = f"{error.ename}: {error.evalue}".strip().rstrip(".")
+        raise CodeFailed(f"{path.name} failed: {reason}.", hint=f"{output} shows where.") from None
+    except DeadKernelError:
+        raise CodeFailed(f"{path.name} failed: its kernel died.", hint="It may have run out of memory.") from None
+    finally:
+        output.write_text(nbformat.writes(notebook), encoding="utf-8")  # type: ignore[no-untyped-call]
+    sys.stdout.write(f"{output}: {sum(cell.cell_type == 'code' for cell in notebook.cells)} cells ran\n")

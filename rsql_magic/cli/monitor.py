@@ -9,7 +9,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from rsql_magic.errors import GatewayError
-from rsql_magic.gateway import figures as gateway_figures
+from rsql_magic.gateway import figures
 from rsql_magic.plain_text import printable
 
 if TYPE_CHECKING:
@@ -83,8 +83,8 @@ def page(look: Mapping[str, Any], now: datetime, where: str) -> list[str]:
     keys = status.get("keys") or {}
     return [
         *head,
-        f"keys     {bar(keys.get('ready', 0), sum(keys.values()))}  {gateway_figures.in_words(keys)}",
-        f"queue    {gateway_figures.queue(status.get('queue') or {})}",
+        f"keys     {bar(keys.get('ready', 0), sum(keys.values()))}  {figures.in_words(keys)}",
+        f"queue    {figures.queue(status.get('queue') or {})}",
         f"models   {', '.join((status.get('models') or [])[:8])}",
         "",
         f"you      {stats.get('caller', '')}" + (f" in {stats['tenant']}" if stats.get("tenant") else ""),
@@ -96,8 +96,8 @@ def _limits(stats: Mapping[str, Any]) -> Iterator[str]:
     for unit, name in (("requests", "limits"), ("tokens", "tokens")):
         for period, row in (stats.get(name) or {}).items():
             if isinstance(row, dict) and row.get("limit") is not None:
-                yield f"{unit:8} {bar(row.get('current') or 0, row['limit'])}  {gateway_figures.of(row)} this {period}"
-    if spent := gateway_figures.money(stats.get("cost") or {}):
+                yield f"{unit:8} {bar(row.get('current') or 0, row['limit'])}  {figures.of(row)} this {period}"
+    if spent := figures.money(stats.get("cost") or {}):
         yield f"money    {spent} today"
 
 

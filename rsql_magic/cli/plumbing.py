@@ -29,16 +29,10 @@ def r_file(_: Assistant, _options: argparse.Namespace) -> None:
 
 
 def check(_: Assistant, _options: argparse.Namespace) -> None:
-    """Check a query: ``{"sql", "dialect", "ddl"}`` in, ``{"sql"}`` or ``{"problems"}`` out.
-
-    The query that comes out is the one to run: without comments and hints. Problems are for the one who wrote it. With
-    ``"mend": true`` a slip that can mean one thing only is put right as ``%%sql_ai`` does, and the answer also has
-    ``mended``, what was changed, and ``wrong``, what was wrong before. ``refused`` is what the database itself said
-    of the query.
-
-    Raises:
-        QueryRejected: It does what is not allowed.
-    """
+    """Check a query: ``{"sql", "dialect", "ddl"}`` in, ``{"sql"}`` or ``{"problems"}`` out."""
+    # The query that comes out is the one to run: without comments and hints. Problems are for its author. With
+    # `"mend": true` a slip that can mean one thing only is corrected as `%%sql_ai` does, and the answer also has
+    # `mended`, the changes, and `wrong`, the problems before. `refused` is the database's own message on the query.
     from rsql_magic.sql import Catalog
     from rsql_magic.text2sql import DraftCheck
 
@@ -93,11 +87,9 @@ def _function_fields(dialect: str, catalog: Catalog) -> Callable[[str], list[Pro
 
 
 def link(_: Assistant, _options: argparse.Namespace) -> None:
-    """Choose tables for a question: out ``{"context", "question"}`` as they may leave, and ``asks_of_now``.
-
-    ``rsql`` is the same as values, for the gateway's model of fixed rules. In come ``question``, ``ddl``, ``dialect``
-    and, if it is not 8,000, ``tokens``.
-    """
+    """Choose tables for a question: out ``{"context", "question"}`` as they may leave, and ``asks_of_now``."""
+    # `rsql` is the same as values, for the gateway's model of fixed rules. In come `question`, `ddl`, `dialect` and, if
+    # it is not 8,000, `tokens`.
     from rsql_magic.context import asks_of_now
     from rsql_magic.gateway import described_within
     from rsql_magic.redaction import redact as filtered
@@ -118,22 +110,14 @@ def link(_: Assistant, _options: argparse.Namespace) -> None:
     stated = [as_stated_in_ddl(table, "names") for table in tables]
     values = {"task": "sql", "question": question, "dialect": request["dialect"], "tables": stated}
     held = "\n".join([context, question, request["dialect"]])
-    _say(
-        {
-            "context": context,
-            "question": question,
-            "asks_of_now": asks_of_now(question),
-            "rsql": described_within(values, held),
-        }
-    )
+    reply = {"context": context, "question": question, "asks_of_now": asks_of_now(question)}
+    _say(reply | {"rsql": described_within(values, held)})
 
 
 def describe(_: Assistant, _options: argparse.Namespace) -> None:
-    """Describe an R session that ``r/rsql.R`` has read: out ``{"context", "question"}`` as they may leave.
-
-    ``rsql`` is the same as values, for the gateway's model of fixed rules. In come ``question``, ``level``, ``survey``
-    and ``details`` (what session.R gave), ``with`` (names that must be described) and ``error``.
-    """
+    """Describe an R session that ``r/rsql.R`` has read: out ``{"context", "question"}`` as they may leave."""
+    # `rsql` is the same as values, for the gateway's model of fixed rules. In come `question`, `level`, `survey` and
+    # `details` (what session.R gave), `with` (names that must be described) and `error`.
     from rsql_magic.context import Context, Piece, gather, reported
     from rsql_magic.gateway import described_within
     from rsql_magic.redaction import redact as filtered

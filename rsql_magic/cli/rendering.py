@@ -151,13 +151,11 @@ def _said_once(words: list[Any]) -> list[Any]:
     for word in words:
         made.append(word)
         link = made[-3:] if word.type == "link_close" and len(made) >= 3 else []
-        if link and link[0].type == "link_open" and link[1].content in _names(str(link[0].attrs.get("href", ""))):
-            made[-3:] = [link[1]]
+        if link and link[0].type == "link_open":
+            address = str(link[0].attrs.get("href", ""))
+            if link[1].content in {address, address.removeprefix("mailto:"), address.removeprefix("http://")}:
+                made[-3:] = [link[1]]
     return made
-
-
-def _names(address: str) -> tuple[str, ...]:
-    return address, address.removeprefix("mailto:"), address.removeprefix("http://")
 
 
 # Words in which code that is written as HTML is code.

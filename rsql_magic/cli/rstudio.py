@@ -1,21 +1,20 @@
-"""RStudio's terminal: noticing it, and what R there is: its version, and packages attached, used and installed.
+"""RStudio's terminal: noticing it, and what R there is: its version, and packages attached, used and installed."""
 
-The terminal is a process of its own beside RStudio's R session, whose objects it cannot see; ``r/rsql.R`` in the
-session can. What can be told from here is asked of a new R, which reads the same profile, and of the folder's scripts.
-https://docs.posit.co/ide/user/ide/guide/tools/terminal.html
-"""
+# The terminal is a process of its own beside RStudio's R session, whose objects it cannot see; `r/rsql.R` in the
+# session can. What can be told from here is asked of a new R, which reads the same profile, and of the folder's
+# scripts. https://docs.posit.co/ide/user/ide/guide/tools/terminal.html
 
 from __future__ import annotations
 
 import re
 import shutil
 import subprocess
-from itertools import islice
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
 _MARKS = ("RSTUDIO", "RSTUDIO_TERM", "RSTUDIO_SESSION_PORT", "RSTUDIO_SESSION_STREAM", "RSTUDIO_HTTP_REFERER")
 _SECONDS = 5.0  # for a new R, with the user's profile
@@ -49,7 +48,9 @@ def session(environ: Mapping[str, str], question: str) -> str:
 
     ``R_HOME`` of the environment says which R; packages that the question names stand there with their versions.
     """
-    command = _rscript(environ)
+    home = environ.get("R_HOME", "")
+    ours = Path(home) / "bin" / "Rscript"
+    command = str(ours) if home and ours.is_file() else shutil.which("Rscript", path=environ.get("PATH"))
     lines = _asked(command) if command else []
     if len(lines) < 2:
         return ""
@@ -57,28 +58,19 @@ def session(environ: Mapping[str, str], question: str) -> str:
     used = [name for name in _used(Path.cwd()) if name in installed]
     named = [name for name in installed if re.search(rf"(?<![\w.]){re.escape(name)}(?![\w.])", question)]
     rest = sorted(set(installed) - set(used) - set(named))
-    return "\n".join(
-        line
-        for line in (
-            f"A terminal of RStudio. R {lines[0]}",
-            f"attached in a new session: {', '.join(lines[1].split())}",
-            _line("named in the question", [f"{name} {installed[name]}" for name in named]),
-            _line("used by the scripts in this folder", [f"{name} {installed[name]}" for name in used]),
-            _line("also installed", rest),
-        )
-        if line
+    told = (
+        f"A terminal of RStudio. R {lines[0]}",
+        f"attached in a new session: {', '.join(lines[1].split())}",
+        _line("named in the question", [f"{name} {installed[name]}" for name in named]),
+        _line("used by the scripts in this folder", [f"{name} {installed[name]}" for name in used]),
+        _line("also installed", rest),
     )
+    return "\n".join(filter(None, told))
 
 
 def _line(what: str, names: Sequence[str]) -> str:
     more = f" and {len(names) - _MOST_PACKAGES} more" if len(names) > _MOST_PACKAGES else ""
     return f"{what}: {', '.join(names[:_MOST_PACKAGES])}{more}" if names else ""
-
-
-def _rscript(environ: Mapping[str, str]) -> str:
-    home = environ.get("R_HOME", "")
-    ours = Path(home) / "bin" / "Rscript"
-    return str(ours) if home and ours.is_file() else shutil.which("Rscript", path=environ.get("PATH")) or ""
 
 
 def _asked(rscript: str) -> list[str]:
@@ -95,18 +87,12 @@ def _asked(rscript: str) -> list[str]:
 # Packages that the R files of a folder use, in the order they are met.
 def _used(folder: Path) -> list[str]:
     names: dict[str, None] = {}
-    for script in islice(_scripts(folder), _SCRIPTS):
-        try:
+    scripts: list[Path] = []
+    with suppress(OSError):
+        endings = {".r", ".rmd", ".qmd"}
+        scripts = sorted(path for path in folder.iterdir() if path.suffix.lower() in endings and path.is_file())
+    for script in scripts[:_SCRIPTS]:
+        with suppress(OSError):
             text = script.read_text(encoding="utf-8", errors="replace")[:_SCRIPT_CHARACTERS]
-        except OSError:
-            continue
-        names.update(dict.fromkeys(found[1] or found[2] for found in _USED.finditer(text)))
+            names.update(dict.fromkeys(found[1] or found[2] for found in _USED.finditer(text)))
     return list(names)
-
-
-def _scripts(folder: Path) -> Iterable[Path]:
-    endings = {".r", ".rmd", ".qmd"}
-    try:
-        return sorted(path for path in folder.iterdir() if path.suffix.lower() in endings and path.is_file())
-    except OSError:
-        return ()

@@ -1,13 +1,14 @@
-"""Charts: a Vega-Lite specification from rules or from a model's suggestion, checked, never executed.
+"""Charts: a Vega-Lite specification from rules or from a model's suggestion, checked, never executed."""
 
-A model may only say ``{"chart": "bar", "x": "origin", "y": "n", "color": null}``. Anything else in its JSON is ignored,
-names that are not columns are refused, and the data is bound here, so that no text of a model reaches a renderer.
-Altair is imported only when somebody asks for the chart as an object: it takes seconds.
-"""
+# A model may only say `{"chart": "bar", "x": "origin", "y": "n", "color": null}`. Anything else in its JSON is ignored,
+# names that are not columns are refused, and the data is bound here, so that no text of a model reaches a renderer.
+# Altair is imported only when somebody asks for the chart as an object: it takes seconds.
 
 from __future__ import annotations
 
 import json
+import re
+from base64 import b64encode
 from dataclasses import dataclass
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, Literal
@@ -32,6 +33,7 @@ _LOOKS = {
     "axisQuantitative": {"tickCount": 6},  # or labels that do not fit are left out, and zero among them
 }
 _SMALL = {"fontSize": 11, "fontWeight": "normal", "anchor": "start"}
+_TIMES = {"year", "month", "day", "hour", "week", "quarter", "decade"}
 _SCHEMA = "https://vega.github.io/schema/vega-lite/v5.json"
 
 
@@ -105,7 +107,11 @@ def choose(frame: pd.DataFrame, kind: Kind | None = None) -> Chart:
         [name for name, is_ in types.items() if is_ == kind_] for kind_ in ("temporal", "nominal", "quantitative")
     )
     # A first column of distinct whole numbers, such as a month, orders the others rather than being measured itself.
-    ordered = [name for name in numbers[:1] if len(numbers) > 1 and _is_step(frame[name], name)]
+    ordered = [
+        name
+        for name in numbers[:1]
+        if len(numbers) > 1 and _is_whole(frame[name]) and (frame[name].is_unique or name.lower() in _TIMES)
+    ]
     measures = [name for name in numbers if name not in ordered]
     if kind == "hist" or (not times and not words and not ordered and len(numbers) == 1 and kind is None):
         return Chart("hist", (measures or ordered or list(types))[0])
@@ -129,11 +135,8 @@ def wanted(frame: pd.DataFrame, suggestion: str = "", kind: Kind | None = None) 
     return choose(frame, kind)
 
 
-def _is_step(values: pd.Series[Any], name: str) -> bool:
-    whole = bool((values.dropna() % 1 == 0).all())
-    return whole and (
-        bool(values.is_unique) or name.lower() in {"year", "month", "day", "hour", "week", "quarter", "decade"}
-    )
+def _is_whole(values: pd.Series[Any]) -> bool:
+    return bool((values.dropna() % 1 == 0).all())
 
 
 def type_of(values: pd.Series[Any]) -> Literal["temporal", "quantitative", "nominal"]:
@@ -179,41 +182,26 @@ def spec(chart: Chart, frame: pd.DataFrame) -> Spec:
     if chart.color:
         encoding["color"] = _channel(chart.color, frame, "nominal")
     stands = chart.kind == "bar" and not lying and across["type"] in {"nominal", "ordinal"}
-    if stands and (step := _level_step(frame[chart.x])):
+    # Pixels from bar to bar at which level labels fit below them, where there are not too many for that.
+    step = max(_STEP, _CHARACTER * (_longest(frame[chart.x]) + 1)) if stands else 0
+    if stands and step * frame[chart.x].nunique() <= _WIDTH:
         across["axis"] = across.get("axis", {}) | {"labelAngle": 0}
         return {"mark": mark, "encoding": encoding, "width": {"step": step}}
     return {"mark": mark, "encoding": encoding}
 
 
-# Pixels from bar to bar at which level labels fit below them; 0 where there are too many for that.
-def _level_step(values: pd.Series[Any]) -> int:
-    step = max(_STEP, _CHARACTER * (_longest(values) + 1))
-    return step if step * values.nunique() <= _WIDTH else 0
-
-
 def _channel(name: str, frame: pd.DataFrame, as_type: str = "") -> dict[str, Any]:
     kind = as_type or type_of(frame[name])
-    channel: dict[str, Any] = {"field": _field(name), "type": kind, "title": name}
-    if kind == "quantitative" and _is_year_like(frame[name], name):
+    # A field whose name has dots or brackets would reach into nested data.
+    field = re.sub(r"[\\.\[\]'\"]", r"\\\g<0>", name)
+    channel: dict[str, Any] = {"field": field, "type": kind, "title": name}
+    if kind == "quantitative" and name.lower() in _TIMES - {"decade"} and _is_whole(frame[name]):
         channel["axis"] = {"format": "d"}  # 2013, not 2,013
     return channel
 
 
-def _is_year_like(values: pd.Series[Any], name: str) -> bool:
-    return name.lower() in {"year", "month", "day", "hour", "week", "quarter"} and bool(
-        (values.dropna() % 1 == 0).all()
-    )
-
-
 def _longest(values: pd.Series[Any]) -> int:
     return max((len(str(value)) for value in values), default=0)
-
-
-# A column's name as a field: dots and brackets would reach into nested data.
-def _field(name: str) -> str:
-    for character in "\\.[]'\"":
-        name = name.replace(character, "\\" + character)
-    return name
 
 
 def draw(chart: Chart, frame: pd.DataFrame, total: int | None = None, *, cut: bool = False) -> tuple[Spec, str]:
@@ -277,7 +265,7 @@ def bundle(drawn: Spec, *, png: bool = True) -> dict[str, Any]:
         return shown
     import vl_convert
 
-    return {**shown, "image/png": _base64(vl_convert.vegalite_to_png(drawn, scale=1.5))}
+    return {**shown, "image/png": b64encode(vl_convert.vegalite_to_png(drawn, scale=1.5)).decode("ascii")}
 
 
 def picture(drawn: Spec, kind: str) -> bytes:
@@ -289,9 +277,3 @@ def picture(drawn: Spec, kind: str) -> bytes:
     if kind == "svg":
         return str(vl_convert.vegalite_to_svg(drawn)).encode("utf-8")
     return bytes(vl_convert.vegalite_to_png(drawn, scale=2.0))
-
-
-def _base64(data: bytes) -> str:
-    import base64
-
-    return base64.b64encode(data).decode("ascii")

@@ -1,21 +1,21 @@
-"""A model's Markdown, read and written anew, so that every front end sees the same harmless text.
+"""A model's Markdown, read and written anew, so that every front end sees the same harmless text."""
 
-Front ends read Markdown with different libraries, which do not agree on where code ends or what is a link. So nothing
-of the text is passed on as it was written: it is parsed (CommonMark, GitHub's tables, strikethrough and links,
-formulas), and the tree is written in a form that can be read in one way only. A sign that is text is a character
-entity, which stays text in every reader; code that could be read otherwise is written as HTML made of such entities.
-Raw HTML is text, an image is its description, a link leads to the web or to a mail address, the language of code is
-one of a list.
-
-JupyterLab and nbconvert look for formulas in the Markdown, MathJax in the finished page, there also between signs that
-were entities. So a dollar sign that is no formula's stands in an element of its own, where nothing is looked for.
-"""
+# Front ends read Markdown with different libraries, which do not agree on where code ends or what is a link. So nothing
+# of the text is passed on as it was written: it is parsed (CommonMark, GitHub's tables, strikethrough and links,
+# formulas), and the tree is written in a form that can be read in one way only. A sign that is text is a character
+# entity, which stays text in every reader; code that could be read otherwise is written as HTML made of such entities.
+# Raw HTML is text, an image is its description, a link leads to the web or to a mail address, the language of code is
+# one of a list.
+#
+# JupyterLab and nbconvert look for formulas in the Markdown, MathJax in the finished page, there also between signs
+# that were entities. So a dollar sign that is no formula's stands in an element of its own, which is not searched.
 
 from __future__ import annotations
 
 import html
 import re
 from functools import cache
+from itertools import takewhile
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
@@ -46,7 +46,7 @@ _SIGN = re.compile(
     r"[\\`*{}\[\]<>$~|]|&(?=\S|$)|(?<![^\W_])_|_(?![^\W_])|^@|@(?=@|$)|(?<=@)@|(?<=[A-Za-z]):(?=/)|/(?=/)|(?i:(?<=www)\.)"
 )
 _TYPESET = re.compile(r"\\(?=[(\[$]|begin|ref|eqref|$)")  # a backslash that MathJax would obey
-_BLOCK_START = re.compile(r"(\d{0,9})([#+=:>%.)-])")
+_BLOCK_START = re.compile(r"\A(\d{0,9})([#+=:>%.)-])")
 _PLAIN_CODE = re.compile(r"[\w.,:;=+\-/%()'\"?#^][\w .,:;=+\-/%()'\"?#^]*(?<! )")
 _RISKY_IN_A_LIST = re.compile(r"<[A-Za-z/!?]|!\[|\]\(|\]\[|@@")
 _FORMULA = re.compile(
@@ -58,14 +58,8 @@ _FORMULA_BLOCK = re.compile(
 )
 _REST_OF_ADDRESS = re.compile(r"[\w-]+(?:\.[\w-]+)+(?:[/?#][\w/.,:;?#=&%+~()@-]*[\w/=&%+-])?")
 # Blocks that a paragraph in the next line would continue.
-_OPEN_ENDED = {
-    "paragraph_open",
-    "bullet_list_open",
-    "ordered_list_open",
-    "blockquote_open",
-    "table_open",
-    "formula_block",
-}
+_OPEN_ENDED = {f"{kind}_open" for kind in ("paragraph", "bullet_list", "ordered_list", "blockquote", "table")}
+_OPEN_ENDED.add("formula_block")
 _SIDES = (("left", ":--"), ("right", "--:"), ("center", ":-:"))
 _PAIRS = {
     **dict.fromkeys(("em_open", "em_close"), ("*", "em")),
@@ -246,16 +240,13 @@ def _blocks(tokens: Iterator[Token], inside: str, *, tight: bool = False) -> str
         lists = lists + 1 if before.endswith("list_open") and token.type == before else 0
         block = _block(token, tokens, inside, odd=bool(lists % 2))
         if block:
-            air = (token.type == "paragraph_open" and before in _OPEN_ENDED) or _needs_air(block, inside)
+            # JupyterLab could take a dollar sign in a list's code for the start of a formula that ends outside.
+            dollars = inside and block.startswith("```") and "$" in block
+            air = dollars or (token.type == "paragraph_open" and before in _OPEN_ENDED)
             gap = "\n" if tight and not air and not written.endswith("\n") else "\n\n"
             written += (gap if written else "") + block
             before = token.type
     return written
-
-
-# Whether JupyterLab could take a dollar sign in a list's code for the start of a formula that ends outside.
-def _needs_air(block: str, inside: str) -> bool:
-    return bool(inside) and block.startswith("```") and "$" in block
 
 
 def _block(token: Token, tokens: Iterator[Token], inside: str, *, odd: bool) -> str:
@@ -302,34 +293,20 @@ def _code(code: str, language: str, inside: str) -> str:
 
 
 def _list(token: Token, tokens: Iterator[Token], inside: str, *, odd: bool) -> str:
-    number = int(token.attrGet("start") or 1) if token.type == "ordered_list_open" else None
-    if token.attrGet("start") == 0:
-        number = 0
+    start = token.attrGet("start")  # none for 1
+    number = int(1 if start is None else start) if token.type == "ordered_list_open" else None
     level = token.level
     items: list[str] = []
-    inner = _until(tokens, level)
+    inner = list(takewhile(lambda one: one.level != level or one.nesting >= 0, tokens))
     tight = not any(one.type == "paragraph_open" and one.level == level + 2 and not one.hidden for one in inner)
     rest = iter(inner)
     for one in rest:
         if one.type == "list_item_open":
             sign = ("*" if odd else "-") if number is None else f"{number + len(items)}{')' if odd else '.'}"
-            body = _task(_blocks(rest, inside + "l", tight=tight))
+            # An item may begin with a box to tick, which GitHub's readers draw.
+            body = re.sub(r"^&#91;([ xX])&#93; (?=\S)", r"[\1] ", _blocks(rest, inside + "l", tight=tight))
             items.append(_indented(body, f"{sign} ", " " * (len(sign) + 1)) or sign)
     return ("\n" if tight else "\n\n").join(items)
-
-
-def _until(tokens: Iterator[Token], level: int) -> list[Token]:
-    inner = []
-    for token in tokens:
-        if token.level == level and token.nesting < 0:
-            break
-        inner.append(token)
-    return inner
-
-
-# An item that begins with a box to tick, which GitHub's readers draw.
-def _task(item: str) -> str:
-    return re.sub(r"^&#91;([ xX])&#93; (?=\S)", r"[\1] ", item)
 
 
 def _indented(text: str, first: str, others: str) -> str:
@@ -456,9 +433,5 @@ def _escaped(text: str, *, apart: bool) -> str:
 
 # Words of which no line begins as a heading, a list or the like.
 def _guarded(words: str) -> str:
-    return "\n".join(_guarded_line(line.lstrip(" \t")) for line in words.split("\n"))
-
-
-def _guarded_line(line: str) -> str:
-    start = _BLOCK_START.match(line)
-    return f"{start[1]}&#{ord(start[2])};{line[start.end() :]}" if start else line
+    lines = (line.lstrip(" \t") for line in words.split("\n"))
+    return "\n".join(_BLOCK_START.sub(lambda start: f"{start[1]}&#{ord(start[2])};", line) for line in lines)

@@ -1,11 +1,7 @@
-"""How things look: a streamed answer, a result, the usage line; on a notebook, a terminal, in a batch run, for nobody.
+"""How things look: a streamed answer, a result, the usage line; in a notebook, on a terminal, in a batch run."""
 
-A screen shows one output per cell. In a notebook that output is redrawn at most ten times a second while the answer
-comes; a terminal gets the words as they come; a batch run gets the end only.
-
-Nothing of a model's words or of data is passed on as it was written: Markdown is read and written anew (`markdown`),
-HTML is made of escaped text and sanitised, and a terminal gets text without escape sequences.
-"""
+# Nothing of a model's words or of data is passed on as it was written: Markdown is read and written anew (`markdown`),
+# HTML is made of escaped text and sanitised, and a terminal gets text without escape sequences.
 
 from __future__ import annotations
 

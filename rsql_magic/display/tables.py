@@ -66,17 +66,10 @@ def texts(column: pd.Series[Any]) -> list[str | None]:
     values = [None if pd.api.types.is_scalar(value) and pd.isna(value) else value for value in column]
     floats = [value for value in values if isinstance(value, float)]
     decimals = _decimals(floats)
-    return [None if value is None else _text(value, decimals) for value in values]
-
-
-def _text(value: Any, decimals: int | None) -> str:
-    if not isinstance(value, float):
-        return _shortened(str(value))
-    return f"{value:.{_DIGITS}g}" if decimals is None else f"{value:.{decimals}f}"
-
-
-def _shortened(text: str) -> str:
-    return text if len(text) <= LONGEST else text[: LONGEST - 1] + "…"
+    form = f".{_DIGITS}g" if decimals is None else f".{decimals}f"
+    written = [f"{value:{form}}" if isinstance(value, float) else value for value in values]
+    words = [None if value is None else str(value) for value in written]
+    return [word if word is None or len(word) <= LONGEST else word[: LONGEST - 1] + "…" for word in words]
 
 
 # How many decimals show all of these numbers; None where no common number does.

@@ -1,8 +1,7 @@
-"""Formulas that say mathematics and nothing else.
+"""Formulas that say mathematics and nothing else."""
 
-MathJax and KaTeX have commands that make links, set classes and styles, load extensions and define other commands. So
-a formula keeps the commands of a list; another loses its backslash, or what it would do to its argument.
-"""
+# MathJax and KaTeX have commands that make links, set classes and styles, load extensions and define other commands. So
+# a formula keeps the commands of a list; another loses its backslash, or what it would do to its argument.
 
 from __future__ import annotations
 

@@ -1,7 +1,4 @@
-"""The commands of ``%rsql``: gateway, models, tables, conversation.
-
-A method ``_NAME`` carries out each command of ``options.COMMANDS``.
-"""
+"""The commands of ``%rsql``: a method ``_NAME`` carries out each command of ``options.COMMANDS``."""
 
 from __future__ import annotations
 
@@ -58,25 +55,19 @@ class Commands:
         if flag and (flag != "--token-from" or not name.strip()):
             wrong = "--token-from needs a NAME" if flag == "--token-from" else f"%rsql connect does not know {flag}"
             raise BadInput(f"{wrong}.", hint="%rsql connect URL --token-from NAME.")
-        if url:
-            self._connect_to(url, self._token_in(name.strip()))
-        else:
-            found = self.assistant.locator.address
+        locator, name = self.assistant.locator, name.strip()
+        if not url:
+            found = locator.address
             self.screen.say(f"{found}." if found else "Not connected; the first question finds or starts a gateway.")
-
-    def _connect_to(self, url: str, token: str) -> None:
-        reach = self.assistant.locator
-        try:
-            self.screen.say(f"Connected to {reach.use(url, token)}.")
-        except GatewayUnreachable as error:
-            error.hint = "Check the URL." + (f" {reach.address} stays in use." if reach.address else "")
-            raise
-
-    def _token_in(self, name: str) -> str:
+            return
         token = self.snapshot.namespace.get(name, os.environ.get(name)) if name else ""
         if token is None:
             raise BadInput(f"Neither a variable nor the environment has {name}.", hint="Name what holds the token.")
-        return str(token)
+        try:
+            self.screen.say(f"Connected to {locator.use(url, str(token))}.")
+        except GatewayUnreachable as error:
+            error.hint = "Check the URL." + (f" {locator.address} stays in use." if locator.address else "")
+            raise
 
     def _status(self, _: str) -> None:
         self.screen.show(reports.status(self.assistant))
@@ -84,8 +75,7 @@ class Commands:
     def _usage(self, _: str) -> None:
         self.screen.show(reports.usage(self.assistant))
 
-    def _stats(self, _: str) -> None:
-        self._usage(_)
+    _stats = _usage
 
     def _models(self, _: str) -> None:
         self.screen.show(reports.models(self.assistant))
@@ -168,8 +158,11 @@ class Commands:
         self.assistant.connections.refresh()
         self.screen.say("Tables are read anew at the next question.")
 
-    def _transpile(self, rest: str) -> None:
-        given, sql = _flags(rest, ("--from", "--to"))
+    def _transpile(self, sql: str) -> None:
+        given: dict[str, str] = {}
+        while (flag := sql.partition(" ")[0]) in {"--from", "--to"}:
+            given[flag], _, sql = sql.removeprefix(flag).strip().partition(" ")
+            sql = sql.strip()
         if "--to" not in given or not sql:
             raise BadInput("A dialect and a query are needed.", hint="%rsql transpile --to snowflake SELECT …")
         engine = self.assistant.connections.current
@@ -188,15 +181,6 @@ class Commands:
         if name and name not in COMMANDS:
             raise BadInput(f"There is no %rsql {name}.", hint="%rsql help lists the commands.")
         self.screen.say(help_text(name))
-
-
-# The flags that begin a line, each with a value, and the text behind them, letter by letter.
-def _flags(rest: str, known: tuple[str, ...]) -> tuple[dict[str, str], str]:
-    given: dict[str, str] = {}
-    while (flag := rest.partition(" ")[0]) in known:
-        given[flag], _, rest = rest.removeprefix(flag).strip().partition(" ")
-        rest = rest.strip()
-    return given, rest
 
 
 def _number(text: str) -> float:

@@ -1,8 +1,4 @@
-"""Tab completion on the lines of our magics: options, their values, models, connections, objects.
-
-In the cells of ``%%sql_ai`` and ``%%sql`` it offers tables and columns. It never finds or starts a gateway: models are
-asked for only when one is in use already.
-"""
+"""Tab completion: options, values, models, connections and objects on the lines of our magics, and names in SQL."""
 
 from __future__ import annotations
 
@@ -11,10 +7,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from rsql_magic.errors import RsqlError
-from rsql_magic.options import ASK, COMMANDS, SQL_AI, Option
+from rsql_magic.options import ASK, COMMANDS, SQL_AI
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Iterable
 
     from IPython.core.completer import CompletionContext
     from IPython.core.interactiveshell import InteractiveShell
@@ -58,7 +54,12 @@ class Completer:
         if token.startswith("-"):
             flags = (flag for option in options for flag in option.flags)
             return sorted(flag for flag in flags if len(token) < 2 or flag.startswith("--"))
-        if option := _unfinished(before, options):
+        option = None  # the one whose value is being typed
+        for back, word in enumerate(reversed(before), 1):
+            if found := next((option for option in options if word in option.flags), None):
+                option = found if back == 1 or found.nargs == "+" else None
+                break
+        if option:
             offers = {"models": self.models, "objects": self.objects, "tables": self.tables}.get(option.offers, list)
             return option.choices or offers()
         return self.connections() if magic == "sql_ai" else ()
@@ -114,11 +115,3 @@ def _result(words: Iterable[str], token: str, *, suppress: bool = True) -> Any:
         "completions": [SimpleCompletion(word, type="rsql") for word in fitting],
         "suppress": suppress and bool(fitting),
     }
-
-
-def _unfinished(before: list[str], options: Sequence[Option]) -> Option | None:
-    for back, word in enumerate(reversed(before), 1):
-        option = next((option for option in options if word in option.flags), None)
-        if option is not None:
-            return option if back == 1 or option.nargs == "+" else None
-    return None

@@ -1,12 +1,11 @@
-"""The line of a magic: read into options and text, also where IPython would read it otherwise.
+"""The line of a magic: read into options and text, also where IPython would read it otherwise."""
 
-IPython's own ``parse_argstring`` cuts the whole line into words by a shell's rules, which breaks on ``it's``. Here only
-the options are cut into words; from the first word that is neither an option nor an option's value, the line is text.
-
-A question may end in a question mark: IPython reads ``%ask what is sales?`` as a request for help on ``sales``. Here
-such a line is a question; ``%ask?`` stays help. And an empty ``%%ask`` reaches the magic, which gives the right advice;
-IPython would advise ``%ask``, which does something else.
-"""
+# IPython's own `parse_argstring` cuts the whole line into words by a shell's rules, which breaks on `it's`. Here only
+# the options are cut into words; from the first word that is neither an option nor an option's value, the line is text.
+#
+# A question may end in a question mark: IPython reads `%ask what is sales?` as a request for help on `sales`. Here such
+# a line is a question; `%ask?` stays help. And an empty `%%ask` reaches the magic, which gives the right advice;
+# IPython would advise `%ask`, which does something else.
 
 from __future__ import annotations
 
@@ -49,11 +48,10 @@ def line_and_cell(options: tuple[Option, ...], connection: str = "") -> Callable
 
     Its docstring becomes the generated help. IPython's expansion of ``$x`` and ``{x}`` is off, and the variables of a
     function around the cell are passed in.
-
-    ``@output_can_be_silenced`` is left out on purpose: IPython would read the question as Python to find the semicolon,
-    and fail at the first open bracket. The magics look for the semicolon themselves.
     """
 
+    # `@output_can_be_silenced` is left out on purpose: IPython would read the question as Python to find the semicolon,
+    # and fail at the first open bracket. The magics look for the semicolon themselves.
     def decorate(method: F) -> F:
         decorated: Any = needs_local_scope(no_var_expand(method))
         for option in reversed(options):
@@ -120,19 +118,14 @@ class _LineReader:
             else:
                 break
         text = self._line[self._at :].strip()
-        if self._takes_connection and not self._cell and not literal:
-            self._refuse_late(text)
-        return Line(self._parsed(), text, target, connection)
-
-    # An option behind a question of data would be read as a word of it.
-    def _refuse_late(self, text: str) -> None:
-        words = text.split()[-2:]
-        flag = next((word for word in words if word.startswith("--") and word in self._known), "")
-        if flag:
+        # An option behind a question of data would be read as a word of it.
+        behind = text.split()[-2:] if self._takes_connection and not self._cell and not literal else ()
+        if flag := next((word for word in behind if word.startswith("--") and word in self._known), ""):
             raise BadInput(
                 f"{flag} stands behind the question; options come first.",
                 hint="Put -- before the question where it is part of it.",
             )
+        return Line(self._parsed(), text, target, connection)
 
     def _peek(self) -> str:
         found = _WORD.match(self._line, self._at)
@@ -240,13 +233,11 @@ class QuestionMark(TokenTransformBase):
         """The lines with that one replaced."""
         end = find_end_of_continued_line(lines, self.start_line)
         line = assemble_continued_line(lines, (self.start_line, self.start_col), end)
-        call = _CALL.sub(_as_call, line)
+        call = _CALL.sub(
+            lambda found: f"{found['before']}get_ipython().run_line_magic({found['name']!r}, {found['text']!r})", line
+        )
         indent = lines[self.start_line][: self.start_col]
         return [*lines[: self.start_line], f"{indent}{call}\n", *lines[end + 1 :]]
-
-
-def _as_call(found: re.Match[str]) -> str:
-    return f"{found['before']}get_ipython().run_line_magic({found['name']!r}, {found['text']!r})"
 
 
 def misread(cell: str) -> str:

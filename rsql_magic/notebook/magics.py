@@ -1,25 +1,24 @@
-"""The magics: read the line, call one method of the assistant, give back its result.
-
-``%ask`` and ``%%ask`` answer questions about the notebook, ``%sql_ai`` and ``%%sql_ai`` turn questions into checked SQL
-and run it, ``%rsql`` looks after the gateway, the models and the conversation.
-"""
+"""The magics: read the line, call one method of the assistant, give back its result; and the session they see."""
 
 from __future__ import annotations
 
 import os
 import re
+import sys
+import weakref
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from IPython.core.error import UsageError
 from IPython.core.magic import Magics, line_magic, magics_class, needs_local_scope, no_var_expand
 from traitlets import TraitError
 
 from rsql_magic.config import Rsql
 from rsql_magic.context import joined, silenced, spoken
-from rsql_magic.errors import BadInput
+from rsql_magic.errors import BadInput, CodeFailed, QueryFailed, RsqlError, Stopped
 from rsql_magic.notebook import completion, running
 from rsql_magic.notebook.line import Line, help_of, install_syntax, line_and_cell, misread, read_line, remove_syntax
-from rsql_magic.notebook.session import Session, check_name
 from rsql_magic.options import ASK, CHARTS, SQL_AI, help_text
 from rsql_magic.plain_text import unlinked
 
@@ -31,12 +30,15 @@ if TYPE_CHECKING:
     from rsql_magic.answers import Answer, NotebookQuestion, NotebookSnapshot, Preview
     from rsql_magic.assistant import Assistant
     from rsql_magic.display import Screen, Showable
-    from rsql_magic.gateway import Chat
+    from rsql_magic.gateway import Chat, Origin
     from rsql_magic.panel import ChatPanel
     from rsql_magic.study import Kind, Study
     from rsql_magic.text2sql import SQLResult
 
 T = TypeVar("T", bound="Showable")
+
+# Kinds of usage error that JupySQL makes of what a database said of a query.
+_JUPYSQL_QUERY_ERRORS = frozenset({"RuntimeError", "TableNotFoundError"})
 
 
 @magics_class
@@ -89,15 +91,22 @@ class RsqlMagics(Magics):
         # first: what {{name}} tells follows the policy too
         unsure = self.assistant.locator.unknown_policy() if options.show_context else ""
         snapshot = self.session.cell_snapshot(local_ns)
-        kind = _study_kind(options)
+        kind: Kind | None = getattr(options, "as")
+        if options.count is not None and not kind:
+            raise BadInput("--count is for study material.", hint="Add --as flashcards, for example.")
         question, silent = self._asked(read, cell, snapshot, kind)
-        if options.show_context:
-            _print(self._preview(kind, question, snapshot, options).saying(unsure))
-            return None
-        if kind:
-            return self._study(kind, question, snapshot, options, silent=silent)
         with self.assistant.chat.in_thread(options.thread or ""):
-            answer = self.assistant.ask(question, snapshot, new=options.new, screen=self._screen(silent=silent))
+            if options.show_context:
+                _print(self._preview(kind, question, snapshot, options).saying(unsure))
+                return None
+            screen = self._screen(silent=silent)
+            if kind:
+                study = self.assistant.study(
+                    question, snapshot, kind, count=options.count, new=options.new, screen=screen
+                )
+                self.session.keep(options.output, study)
+                return self._shown(study, silent=silent)
+            answer = self.assistant.ask(question, snapshot, new=options.new, screen=screen)
         self.session.keep(options.output or read.target, answer)
         if answer.ended_by:
             raise answer.ended_by
@@ -137,18 +146,7 @@ class RsqlMagics(Magics):
     ) -> Preview:
         if kind:
             return self.assistant.study_preview(question, snapshot, kind, options.count)
-        with self.assistant.chat.in_thread(options.thread or ""):
-            return self.assistant.preview(question, snapshot, chat=self._afresh(options.new))
-
-    def _study(
-        self, kind: Kind, question: NotebookQuestion, snapshot: NotebookSnapshot, options: Any, *, silent: bool
-    ) -> Study | None:
-        with self.assistant.chat.in_thread(options.thread or ""):
-            study = self.assistant.study(
-                question, snapshot, kind, count=options.count, new=options.new, screen=self._screen(silent=silent)
-            )
-        self.session.keep(options.output, study)
-        return self._shown(study, silent=silent)
+        return self.assistant.preview(question, snapshot, chat=self._afresh(options.new))
 
     @line_and_cell(
         SQL_AI,
@@ -168,7 +166,9 @@ class RsqlMagics(Magics):
             _print(help_of(self.sql_ai))
             return None
         check_name(options.output or read.target)
-        if options.plot and _is_its_value(read.connection, line) and not self._takes(snapshot, None)(read.connection):
+        # What was read as a connection may stand where the kind of a chart does.
+        as_kind = read.connection and re.search(rf"--plot\s+{re.escape(read.connection)}(?:\s|$)", line)
+        if options.plot and as_kind and not self._takes(snapshot, None)(read.connection):
             raise _no_chart(read.connection)
         _refuse_left_over(read, cell)
         question = joined(read.text, cell, "%%sql_ai")
@@ -278,6 +278,93 @@ class RsqlMagics(Magics):
         self._shell.set_next_input(as_cell(answer.code, answer.blocks[0].language), replace=False)
 
 
+# The session.
+
+
+class Session:
+    """One shell's session."""
+
+    def __init__(self, shell: InteractiveShell) -> None:
+        self._shell = shell
+        # What `-o` kept, by name: the object, the cell's id, and the cell as it was typed.
+        self._results: dict[str, tuple[Callable[[], Any], Origin, Sequence[str]]] = {}
+
+    def snapshot(self) -> NotebookSnapshot:
+        """The notebook as it is now, for what is not a cell, such as the chat panel."""
+        from rsql_magic.answers import NotebookSnapshot
+
+        return NotebookSnapshot(dict(self._shell.user_ns), self.typed(), last_error())
+
+    def cell_snapshot(self, local_ns: Mapping[str, Any] | None) -> NotebookSnapshot:
+        """The notebook as the running cell finds it; ``local_ns`` holds variables of a function around the magic."""
+        from rsql_magic.answers import NotebookSnapshot
+
+        namespace, origin = {**self._shell.user_ns, **(local_ns or {})}, self._origin()
+        kept = {name: one for name, one in self._results.items() if name in namespace and namespace[name] is one[0]()}
+        typed = self.typed()
+        own = {
+            name for name, (_, of, cell) in kept.items() if origin.repeats(of) or (not of.cell and cell == typed[-1:])
+        }
+        return NotebookSnapshot(namespace, typed[:-1], last_error(), origin, frozenset(kept), frozenset(own))
+
+    def keep(self, name: str, value: Any) -> None:
+        """Bind a result to a variable; an empty name keeps nothing."""
+        check_name(name)
+        if not name:
+            return
+        self._shell.user_ns[name] = value
+        try:
+            reference: Callable[[], Any] = weakref.ref(value)  # so that a large one is not kept alive
+        except TypeError:  # of text and numbers
+            reference = lambda: value  # noqa: E731
+        self._results[name] = (reference, self._origin(), self.typed()[-1:])
+
+    def typed(self) -> list[str]:
+        """The cells of this session as typed, the running one last; ``In`` holds them translated to Python."""
+        history = self._shell.history_manager
+        return list(history.input_hist_raw) if history else []
+
+    # The cell that runs, where the front end sends its id, as JupyterLab, Notebook and VS Code do.
+    def _origin(self) -> Origin:
+        from rsql_magic.gateway import Origin
+
+        request: dict[str, Any] = getattr(self._shell, "get_parent", dict)() or {}
+        cell = (request.get("metadata") or {}).get("cellId")
+        return Origin(str(cell), str((request.get("header") or {}).get("msg_id") or "")) if cell else Origin()
+
+
+def check_name(name: str) -> None:
+    """Refuse a name that no variable can have; an empty one passes."""
+    if name and not name.isidentifier():
+        raise BadInput(f"{name!r} is not a name for a variable.", hint="Write -o NAME.")
+
+
+def last_error() -> BaseException | str | None:
+    """The last uncaught error of the user's code or query: Python's, or R's where that is what it came from."""
+    error: BaseException | str | None = getattr(sys, "last_exc", None) or getattr(sys, "last_value", None)
+    if isinstance(error, CodeFailed) and error.__cause__:
+        error = error.__cause__
+    if isinstance(error, QueryFailed) and error.sql:
+        return f"{error}\n{error.sql}"
+    if isinstance(error, Stopped):
+        error = None
+    elif isinstance(error, UsageError) and getattr(error, "error_type", "") in _JUPYSQL_QUERY_ERRORS:
+        return str(error)
+    elif isinstance(error, (RsqlError, UsageError)) and not isinstance(error, CodeFailed):
+        return None  # the message of a magic's refusal is complete; nor is it what R said before it
+    from_r = error is None or isinstance(error, CodeFailed) or type(error).__module__.startswith("rpy2")
+    if not from_r or "rpy2.rinterface_lib.embedded" not in sys.modules:  # R is not started to ask
+        return error
+    from rsql_magic.context import r
+
+    with suppress(r.NoR):
+        error = (r.last_error() if r.r_running() else "") or error
+    return error
+
+
+# Loading.
+
+
 def load(shell: InteractiveShell, assistant: Assistant | None = None) -> RsqlMagics:
     """Register the magics in a shell, in place of those that were there; the assistant is made at first use."""
     fresh = loaded(shell) is None
@@ -310,7 +397,9 @@ def unload(shell: InteractiveShell) -> None:
     magics = loaded(shell)
     if magics is None:
         return
-    _forget_refused_settings(shell, magics.settings)
+    # What is in force goes into the shell's configuration: a value that `%config` refused stays there otherwise.
+    chosen = shell.config.get(Rsql.__name__, {})
+    chosen.update({name: getattr(magics.settings, name) for name in chosen if magics.settings.has_trait(name)})
     del shell.magics_manager.registry[RsqlMagics.__name__]
     for kind, names in magics.magics.items():
         for name in names:
@@ -318,20 +407,6 @@ def unload(shell: InteractiveShell) -> None:
     completion.remove(shell)
     remove_syntax(shell)
     magics.close()
-
-
-# Have what is in force in the shell's configuration: a value that `%config` refused stays there otherwise.
-def _forget_refused_settings(shell: InteractiveShell, settings: Rsql) -> None:
-    chosen = shell.config.get(Rsql.__name__, {})
-    for name in filter(settings.has_trait, list(chosen)):
-        chosen[name] = getattr(settings, name)
-
-
-def _study_kind(options: Any) -> Kind | None:
-    kind: Kind | None = getattr(options, "as")
-    if options.count is not None and not kind:
-        raise BadInput("--count is for study material.", hint="Add --as flashcards, for example.")
-    return kind
 
 
 # Below a cell magic's first line is the question, so nothing but a connection and options may stand on it.
@@ -343,11 +418,6 @@ def _refuse_left_over(read: Line, cell: str | None) -> None:
     raise BadInput(
         f"{read.text!r} is left over on the first line.", hint="The question stands below it; --tables names tables."
     )
-
-
-# Whether what was read as a connection stands where the kind of a chart does.
-def _is_its_value(connection: str, line: str) -> bool:
-    return bool(connection) and re.search(rf"--plot\s+{re.escape(connection)}(?:\s|$)", line) is not None
 
 
 def _no_chart(kind: str) -> BadInput:
