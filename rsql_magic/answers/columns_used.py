@@ -105,10 +105,6 @@ def unknown_in_python(
     ``attributes`` is what frames, their groups and columns answer to beside columns; without it columns asked for as
     attributes (``sales.regoin``) are not looked at. ``suppressed`` columns are not listed, as their names are values.
     Code that does not parse asks for nothing.
-
-    Example:
-        >>> str(unknown_in_python(["sales['regoin'].mean()"], {"sales": ["region", "amount"]})[0][0])
-        "sales has no column 'regoin'. Did you mean 'region'?"
     """
     known = KnownFrames({name: frozenset(columns) for name, columns in frames.items()}, set(polars))
     reader = _Code(known, attributes, suppressed)

@@ -106,12 +106,7 @@ def preview_of(messages: Sequence[Message]) -> Preview:
 
 
 def parse_python(code: str) -> str:
-    """The message of Python's parser, empty for code that parses; magics and ``!commands`` are IPython's and pass.
-
-    Example:
-        >>> parse_python("mean(x")
-        "'(' was never closed (line 1)"
-    """
+    """The message of Python's parser, empty for code that parses; magics and ``!commands`` are IPython's and pass."""
     from IPython.core.inputtransformer2 import TransformerManager
 
     try:
@@ -137,12 +132,7 @@ def _parse_sql(code: str, dialect: str) -> str:
 
 
 def check_blocks(blocks: Sequence[Block], parsers: Mapping[str, Callable[[str], str]]) -> list[str]:
-    r"""What is wrong with the code of an answer, one sentence for each block that does not parse.
-
-    Example:
-        >>> check_blocks(blocks_of("```python\nx = (\n```"), {"python": parse_python})
-        ["The python block 1 does not parse: '(' was never closed (line 1)."]
-    """
+    r"""What is wrong with the code of an answer, one sentence for each block that does not parse."""
     sentences = []
     for number, block in enumerate(blocks, 1):
         parser = parsers.get(block.language)

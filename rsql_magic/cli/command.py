@@ -16,8 +16,7 @@ from typing import TYPE_CHECKING
 from rsql_magic import reports
 from rsql_magic.answers import NotebookSnapshot
 from rsql_magic.assistant import Assistant
-from rsql_magic.cli import monitor, plumbing, rstudio
-from rsql_magic.cli.rendering import screen_for
+from rsql_magic.cli import r, terminal
 from rsql_magic.context import Piece
 from rsql_magic.display import TerminalScreen, table_plain
 from rsql_magic.errors import (
@@ -105,14 +104,14 @@ def _parser() -> argparse.ArgumentParser:
         command(name, _report(reports.limits), "your limits, tokens and money")
     command("models", _report(reports.models), "the models there are")
     command("doctor", _doctor, "look at everything a question needs")
-    monitor.options(command("monitor", monitor.run, "the gateway and your limits, live, until Ctrl-C"))
+    terminal.monitor_options(command("monitor", terminal.monitor, "the gateway and your limits, live, until Ctrl-C"))
     ledger = commands.add_parser("ledger", help="verify or export the records of a gateway on this machine")
     ledger.set_defaults(run=lambda *_: _ledger([]))  # after --gateway, which is none of its options
-    command("r-file", plumbing.r_file, "print where rsql.R is, which R can source()")
-    command("check", plumbing.check, "check a query for a program: JSON in, JSON out")
-    command("link", plumbing.link, "choose tables for a question, for a program: JSON in, JSON out")
-    command("describe", plumbing.describe, "describe an R session, for a program: JSON in, JSON out")
-    command("redact", plumbing.redact, "replace secrets and personal identifiers in what is piped in")
+    command("r-file", r.r_file, "print where rsql.R is, which R can source()")
+    command("check", r.check, "check a query for a program: JSON in, JSON out")
+    command("link", r.link, "choose tables for a question, for a program: JSON in, JSON out")
+    command("describe", r.describe, "describe an R session, for a program: JSON in, JSON out")
+    command("redact", r.redact, "replace secrets and personal identifiers in what is piped in")
     return parser
 
 
@@ -135,10 +134,10 @@ def _asking(command: Callable[[str, Run, str], argparse.ArgumentParser]) -> None
 
 
 def _ask(assistant: Assistant, options: argparse.Namespace) -> None:
-    in_rstudio = rstudio.noticed(os.environ) and not options.no_r
+    in_rstudio = r.noticed(os.environ) and not options.no_r
     text = " ".join(options.question)
     attached = []
-    if in_rstudio and (session := rstudio.session(os.environ, text)):
+    if in_rstudio and (session := r.session(os.environ, text)):
         attached.append(Piece("session", "RStudio", session))
     # As far as a question may be long; nothing at a keyboard.
     most = assistant.settings.max_question_chars + 1
@@ -154,7 +153,7 @@ def _ask(assistant: Assistant, options: argparse.Namespace) -> None:
     if look:
         sys.stdout.write(printable(assistant.preview(question, snapshot).saying(unsure)) + "\n")
         return
-    answer = assistant.ask(question, snapshot, screen=screen_for(question.format))
+    answer = assistant.ask(question, snapshot, screen=terminal.screen_for(question.format))
     if answer.ended_by:
         raise answer.ended_by
 

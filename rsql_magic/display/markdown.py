@@ -139,12 +139,7 @@ def plain_markdown(text: str) -> str:
 
 
 def code_markdown(code: str) -> str:
-    """A piece of code within a line.
-
-    Example:
-        >>> code_markdown("x"), code_markdown("a`b")
-        ('`x`', '<code>a&#96;b</code>')
-    """
+    """A piece of code within a line."""
     code = printable(code).replace("\n", " ")
     return f"`{code}`" if _PLAIN_CODE.fullmatch(code) else f"<code>{entities(code)}</code>"
 

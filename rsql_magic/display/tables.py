@@ -22,24 +22,12 @@ _TAGS = {"table", "thead", "tbody", "tr", "th", "td", "i", "p", "span"}
 
 
 def texts_by_row(frame: pd.DataFrame) -> list[tuple[str | None, ...]]:
-    """The rows of a small frame, as ``texts`` shows its columns.
-
-    Example:
-        >>> import pandas as pd
-        >>> texts_by_row(pd.DataFrame({"a": ["x", None], "b": [1.5, 2.25]}))
-        [('x', '1.50'), (None, '2.25')]
-    """
+    """The rows of a small frame, as ``texts`` shows its columns."""
     return list(zip(*(texts(frame.iloc[:, number]) for number in range(frame.shape[1])), strict=True))
 
 
 def on_the_right(frame: pd.DataFrame) -> list[bool]:
-    """Which columns hold numbers, which stand on the right so that their digits line up.
-
-    Example:
-        >>> import pandas as pd
-        >>> on_the_right(pd.DataFrame({"a": ["x"], "b": [1.5], "c": [True]}))
-        [False, True, False]
-    """
+    """Which columns hold numbers, which stand on the right so that their digits line up."""
     from pandas.api.types import is_bool_dtype, is_numeric_dtype
 
     return [bool(is_numeric_dtype(kind) and not is_bool_dtype(kind)) for kind in frame.dtypes]
@@ -51,15 +39,6 @@ def texts(column: pd.Series[Any]) -> list[str | None]:
     Floating-point numbers have as many decimals as the others, so that the digits line up: what six significant digits
     of the largest allow, two at least, and no more than any of them needs. Where that would hide a small one, each is
     shown by itself.
-
-    Example:
-        >>> import pandas as pd
-        >>> texts(pd.Series([21.92066, 15.557, None]))
-        ['21.9207', '15.5570', None]
-        >>> texts(pd.Series([1234567.5, 0.25]))
-        ['1234567.50', '0.25']
-        >>> texts(pd.Series([1000.0, 0.0000125]))
-        ['1000', '1.25e-05']
     """
     import pandas as pd
 

@@ -1,7 +1,4 @@
-from . import batch as batch
 from . import drafts as drafts
-from . import figures as figures
-from .batch import is_batch as is_batch
 from .chat import INTERRUPTED as INTERRUPTED
 from .chat import LIKELIEST as LIKELIEST
 from .chat import VARIED as VARIED
@@ -27,3 +24,4 @@ from .events import Usage as Usage
 from .events import Waiting as Waiting
 from .events import usage_of as usage_of
 from .locator import GatewayLocator as GatewayLocator
+from .locator import is_batch as is_batch

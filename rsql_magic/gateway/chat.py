@@ -19,9 +19,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
     from typing import Unpack
 
-    from rsql_magic.gateway.batch import ReplayingClient
     from rsql_magic.gateway.client import LLMClient, Message, StreamOptions
     from rsql_magic.gateway.events import Event
+    from rsql_magic.gateway.locator import ReplayingClient
     from rsql_magic.sql import Privacy
 
 Task = Literal["ask", "sql_ai", "chat"]

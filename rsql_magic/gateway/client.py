@@ -325,14 +325,7 @@ class ModelRecord:
 
 @dataclass
 class ModelRecords:
-    """The records of models by address and name, in a file or, without ``path``, in this process.
-
-    Example:
-        >>> records = ModelRecords()
-        >>> records.learn("http://127.0.0.1:8000/", "o3", refuses="temperature")
-        >>> records.of("http://127.0.0.1:8000/", "o3").refuses
-        ('temperature',)
-    """
+    """The records of models by address and name, in a file or, without ``path``, in this process."""
 
     # A month at most, as servers change. A file that cannot be read or written is no error: the model is asked again.
     path: Path | None = None
@@ -374,12 +367,7 @@ def _key(url: str, model: str | None) -> str:
 
 
 def refused_parameter(error: GatewayError, sent: Iterable[str]) -> str:
-    """The optional parameter that a refusal names; empty for another refusal.
-
-    Example:
-        >>> refused_parameter(GatewayError("'temperature' does not support 0 with this model.", status=400), OPTIONAL)
-        'temperature'
-    """
+    """The optional parameter that a refusal names; empty for another refusal."""
     if error.status not in {400, 422}:
         return ""
     return next((name for name in sent if name in OPTIONAL and re.search(rf"\b{name}\b", error.message)), "")

@@ -218,12 +218,7 @@ def spoken(text: str) -> str:
 
 
 def repeats(text: str) -> bool:
-    r"""Whether the end of a text is one piece again and again, as when a model cannot stop.
-
-    Example:
-        >>> repeats("So it is. " + "la la " * 1000), repeats("x = 1\n" * 10)
-        (True, False)
-    """
+    r"""Whether the end of a text is one piece again and again, as when a model cannot stop."""
     tail = text[-_TAIL:]
     end = tail[-_PIECE:]
     period = len(tail) - _PIECE - tail.rfind(end, 0, -1)
@@ -330,10 +325,6 @@ def parse_sse(
     Raises:
         AnswerCut: The stream ended without ``[DONE]``, or with an error event after its first word.
         GatewayError: An error event came before any word.
-
-    Example:
-        >>> list(parse_sse([": queued position=4 eta=6.2", "data: [DONE]"]))[0]
-        Waiting(position=4, eta=6.2)
     """
     import httpx
 

@@ -46,10 +46,6 @@ def error_of(status: int, body: str, headers: Mapping[str, str], url: str) -> Ga
     """The error that a refusal stands for; status 0 is an error event inside a stream.
 
     OpenAI's shape of a body is understood, anything else is not shown; headers hold ``Retry-After`` and the id.
-
-    Example:
-        >>> type(error_of(401, "", {}, "http://localhost/rsql/")).__name__
-        'NotAllowed'
     """
     error = _error_object(body)
     code = str(error.get("code") or "")

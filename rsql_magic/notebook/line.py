@@ -180,12 +180,7 @@ class _LineReader:
 
 
 def _plainly(message: str) -> BadInput:
-    """The message of argparse on a wrong value, in plain words.
-
-    Example:
-        >>> print(_plainly("argument --as: invalid choice: 'quizz' (choose from 'quiz', 'exam')"))
-        There is no --as 'quizz'. Did you mean quiz?
-    """
+    """The message of argparse on a wrong value, in plain words."""
     if number := _NUMERIC.fullmatch(message):
         kind = "a whole number" if number["kind"] == "int" else "a number"
         return BadInput(
@@ -241,14 +236,7 @@ class QuestionMark(TokenTransformBase):
 
 
 def misread(cell: str) -> str:
-    r"""What IPython has read wrong in a cell that was transformed before the magics were there; empty for nothing.
-
-    Example:
-        >>> misread("%load_ext rsql_magic\n%sql_ai how many rows?")
-        '%sql_ai how many rows?'
-        >>> misread("%load_ext rsql_magic\n%ask?")
-        ''
-    """
+    r"""What IPython has read wrong in a cell that was transformed before the magics were there; empty for nothing."""
     lines = cell.splitlines()[1:]
     later = (line for line in lines if _CALL.match(line) or _LATER.match(line))
     return next((line.strip() for line in later), "")

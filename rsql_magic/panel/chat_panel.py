@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from rsql_magic.display import charts, safe_markdown
 from rsql_magic.errors import BadInput, GatewayError, RsqlError, UnknownName
 from rsql_magic.panel import messages, outputs
-from rsql_magic.panel.main_thread import MainThread
+from rsql_magic.panel.answer_task import MainThread
 from rsql_magic.panel.questions import Message, Questions
 from rsql_magic.panel.threads import Conversations
 from rsql_magic.plain_text import printable

@@ -66,12 +66,7 @@ def mentions_in(
 
 
 def names_in(text: str) -> list[str]:
-    """The mentions of a question as they were typed, each once; nothing is looked up.
-
-    Example:
-        >>> names_in("Is @a like @r:b and @a?")
-        ['@a', '@r:b']
-    """
+    """The mentions of a question as they were typed, each once; nothing is looked up."""
     return list(dict.fromkeys(match[0] for match in _matches(text)))
 
 
@@ -101,19 +96,7 @@ def _source(snapshot: NotebookSnapshot, number: int) -> str:
 
 
 def spelled(text: str, snapshot: NotebookSnapshot, mentions: Sequence[Mention]) -> str:
-    """The question as it is sent: mentions by their names, the cells' sources below.
-
-    Example:
-        >>> from rsql_magic.answers import NotebookSnapshot
-        >>> snapshot = NotebookSnapshot({}, ["", "x = 1"])
-        >>> print(spelled("Why @cell:1?", snapshot, mentions_in("Why @cell:1?", snapshot, None)))
-        Why In[1]?
-        <BLANKLINE>
-        In[1]:
-        ```
-        x = 1
-        ```
-    """
+    """The question as it is sent: mentions by their names, the cells' sources below."""
     names = {each.text: f"In[{each.name}]" if each.kind == "cell" else each.name for each in mentions}
     question = _MENTION.sub(lambda match: names.get(match[0], match[0]), text)
     cells = [each for each in mentions if each.kind == "cell"]
@@ -195,12 +178,7 @@ class SlashCommand:
 
 
 def read(message: str, *, has_error: bool) -> SlashCommand:
-    """What a message asks for; ``has_error`` tells whether there is, or may be, a last error to explain or fix.
-
-    Example:
-        >>> read("/sql flights per day", has_error=False)
-        SlashCommand(action='sql_ai', text='flights per day', about_error=False)
-    """
+    """What a message asks for; ``has_error`` tells whether there is, or may be, a last error to explain or fix."""
     text = message.strip()
     if not text:
         raise BadInput("There is nothing to send.", hint="Write a question, or /help.")

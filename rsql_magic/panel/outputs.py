@@ -147,12 +147,7 @@ def _sql(code: str, connection: str, shell: Any, assistant: Assistant) -> list[O
 
 @lru_cache(maxsize=512)
 def mathml(tex: str, *, block: bool = False) -> str:
-    r"""A formula, without its dollars, as MathML; empty for one that cannot be read, which is shown as it was written.
-
-    Example:
-        >>> mathml("x")
-        '<math xmlns="http://www.w3.org/1998/Math/MathML" display="inline"><mrow><mi>x</mi></mrow></math>'
-    """
+    """A formula, without its dollars, as MathML; empty for one that cannot be read, which is shown as written."""
     from latex2mathml.converter import convert
 
     if len(tex) > _LONGEST_FORMULA:
@@ -167,10 +162,6 @@ def coloured(code: str, language: str) -> list[tuple[str, str]]:
     """Code as pieces, each with its kind in Pygments' short form: ``k`` keyword, ``s`` string, ``c`` comment, ….
 
     A language that Pygments does not know has one piece.
-
-    Example:
-        >>> coloured("x = 1", "python")
-        [('n', 'x'), ('', ' '), ('o', '='), ('', ' '), ('mi', '1')]
     """
     from pygments.lexers import get_lexer_by_name
     from pygments.token import STANDARD_TYPES

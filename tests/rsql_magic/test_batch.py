@@ -10,8 +10,8 @@ import pytest
 from rsql_magic.display import usage_line
 from rsql_magic.errors import BadInput
 from rsql_magic.gateway import Reply, Text, is_batch, usage_of
-from rsql_magic.gateway.batch import ReplayFile, ReplayingClient, key_of
 from rsql_magic.gateway.events import Done
+from rsql_magic.gateway.locator import ReplayFile, ReplayingClient, key_of
 
 ASK = [{"role": "user", "content": 'today="2026-01-01" how many?'}]
 

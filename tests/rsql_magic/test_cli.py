@@ -18,8 +18,8 @@ from rich.console import Console
 from rsql_magic import reports
 from rsql_magic.assistant import Assistant
 from rsql_magic.cli import command as cli
-from rsql_magic.cli import monitor, rstudio
-from rsql_magic.cli.rendering import rendered
+from rsql_magic.cli import r, terminal
+from rsql_magic.cli.terminal import rendered
 from rsql_magic.display import safe_markdown
 from rsql_magic.errors import GatewayUnreachable, LimitReached
 from rsql_magic.gateway import LLMClient
@@ -267,7 +267,7 @@ TOLD = {
 
 
 def test_a_page_of_the_monitor():
-    assert monitor.page(TOLD, NOW, "http://g/rsql/") == [
+    assert terminal.page(TOLD, NOW, "http://g/rsql/") == [
         "rsql · http://g/rsql/ · 09:30:00 · Ctrl-C ends",
         "",
         f"keys     {'█' * 18}{'░' * 6}  3 ready, 1 cooling",
@@ -328,11 +328,11 @@ def test_outside_rstudio_or_on_demand_it_does_not(rsql, gateway, rstudio_termina
 
 
 def test_a_broken_r_is_no_hindrance(programs, tmp_path):
-    assert rstudio.session({"PATH": str(tmp_path)}, "hello") == ""
+    assert r.session({"PATH": str(tmp_path)}, "hello") == ""
     broken = tmp_path / "Rscript"
     broken.write_text("#!/bin/sh\nexit 1\n")
     broken.chmod(0o755)
-    assert rstudio.session({"PATH": str(tmp_path)}, "hello") == ""
+    assert r.session({"PATH": str(tmp_path)}, "hello") == ""
 
 
 # For other programs

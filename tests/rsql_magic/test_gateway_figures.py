@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from rsql_magic.gateway.figures import in_words, money, of, queue, status_rows, usage_rows
+from rsql_magic.reports import in_words, limit_rows, money, of, queue, status_rows
 
 NEW_GATEWAY = {
     "keys": {"ready": 1, "cooling": 0, "exhausted": 0, "paused": 0, "retired": 0},
@@ -66,7 +66,7 @@ def test_usage_with_everything():
         "system_prompt": "Be brief.",
         "key": {"id": "vk-1", "limits": {"usd_per_day": {"current": 0.5, "limit": 1.0}}},
     }
-    assert usage_rows(told) == [
+    assert limit_rows(told) == [
         ("you", "ada in stats101"),
         ("requests this minute", "2 of 10"),
         ("tokens this day", "1,200"),
@@ -79,7 +79,7 @@ def test_usage_with_everything():
     ]
 
 
-@pytest.mark.parametrize("rows", [status_rows, usage_rows])
+@pytest.mark.parametrize("rows", [status_rows, limit_rows])
 def test_what_is_told_beside_it_comes_last(rows):
     assert rows({"moon": {"phase": "full"}, "stars": ["Vega", {"name": "Sun", "planets": 8}], "seen": True}) == [
         ("moon phase", "full"),

@@ -13,8 +13,8 @@ from panel_talk import Loop, Talk, in_thread
 
 from rsql_magic.errors import GatewayUnreachable
 from rsql_magic.panel import ChatPanel, widget
+from rsql_magic.panel.answer_task import MainThread
 from rsql_magic.panel.chat_panel import known
-from rsql_magic.panel.main_thread import MainThread
 from rsql_magic.panel.threads import MessagePair
 
 pytestmark = pytest.mark.usefixtures("without_r")

@@ -6,7 +6,7 @@ import pytest
 from panel_talk import Loop, Talk, in_thread
 
 from rsql_magic.context import r
-from rsql_magic.panel.main_thread import MainThread
+from rsql_magic.panel.answer_task import MainThread
 
 pytestmark = pytest.mark.usefixtures("real_r")
 
