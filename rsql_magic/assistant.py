@@ -98,10 +98,6 @@ class Assistant:
 
         ``names`` must be described, whatever they cost; ``attached`` is handed over with the question, such as what was
         piped in. A question that is only looked at (``look``) may hold more than a policy that is not known allows.
-
-        Raises:
-            BadInput: It is empty or too long, or a name stands for nothing.
-            GatewayError: The gateway's policy, which bounds the value of a ``{{name}}``, is not known.
         """
         settings = self.settings
         if "{{" in text and not look:

@@ -1,25 +1,24 @@
-"""Every error a user can meet, and how it looks in a notebook.
+"""Every error a user can meet, and how it looks in a notebook."""
 
-    RsqlError
-    ├── BadInput              the cell, an option or a name is wrong
-    │   ├── ConnectionProblem   the database cannot be found, opened or read
-    │   └── UnknownName         a variable, table or connection that does not exist (also a ``NameError``)
-    ├── GatewayError          the gateway refused, or cannot be reached
-    │   ├── GatewayUnreachable
-    │   ├── NotAllowed          401, 403
-    │   ├── UnknownModel        404 with code ``model_not_found``
-    │   ├── LimitReached        429; ``retry_after`` says when
-    │   └── AnswerCut           the answer ended before it was complete; ``partial`` holds what came
-    ├── QueryRejected         the guard will not let a statement through
-    ├── QueryFailed           no draft of a query passed its checks, or the database stopped it
-    │   └── NoQuery             the model answered in words
-    ├── CodeFailed            code run by ``--run`` raised
-    └── Stopped               the user stopped the cell (also a ``KeyboardInterrupt``)
-
-An error is one sentence on what went wrong and one on what to do next. In a notebook it is one line, not a
-traceback: IPython asks an exception for ``_render_traceback_``. It still raises, so "Run all", nbconvert and
-papermill stop.
-"""
+# RsqlError
+# ├── BadInput              the cell, an option or a name is wrong
+# │   ├── ConnectionProblem   the database cannot be found, opened or read
+# │   └── UnknownName         a variable, table or connection that does not exist (also a ``NameError``)
+# ├── GatewayError          the gateway refused, or cannot be reached
+# │   ├── GatewayUnreachable
+# │   ├── NotAllowed          401, 403
+# │   ├── UnknownModel        404 with code ``model_not_found``
+# │   ├── LimitReached        429; ``retry_after`` says when
+# │   └── AnswerCut           the answer ended before it was complete; ``partial`` holds what came
+# ├── QueryRejected         the guard will not let a statement through
+# ├── QueryFailed           no draft of a query passed its checks, or the database stopped it
+# │   └── NoQuery             the model answered in words
+# ├── CodeFailed            code run by ``--run`` raised
+# └── Stopped               the user stopped the cell (also a ``KeyboardInterrupt``)
+#
+# An error is one sentence on what went wrong and one on what to do next. In a notebook it is one line, not a
+# traceback: IPython asks an exception for ``_render_traceback_``. It still raises, so "Run all", nbconvert and
+# papermill stop.
 
 from __future__ import annotations
 

@@ -120,15 +120,7 @@ def catalog(tables: Catalog, pattern: str = "") -> CellOutput:
 
 
 def transpile(sql: str, read: str, write: str) -> str:
-    r"""A query in another dialect, by sqlglot, without a model.
-
-    Raises:
-        BadInput: No such dialect, or the query does not parse.
-
-    Example:
-        >>> transpile("SELECT strftime(d, '%Y') FROM t", "duckdb", "mysql")
-        "SELECT\n  DATE_FORMAT(d, '%Y')\nFROM t"
-    """
+    """A query in another dialect, by sqlglot, without a model."""
     import sqlglot
     from sqlglot.dialects import Dialects
     from sqlglot.errors import SqlglotError

@@ -34,7 +34,7 @@ _PAUSE = 0.1  # seconds between two drawings
 _CODE = re.compile(r'<pre><code(?: class="language-([\w+#-]+)")?>(.*)</code></pre>\s*', re.S)
 
 
-class RenderedScreen(TerminalScreen):
+class _RenderedScreen(TerminalScreen):
     """A terminal that shows bold words as bold, and code in colours."""
 
     def __init__(self) -> None:
@@ -45,8 +45,8 @@ class RenderedScreen(TerminalScreen):
         self._printed = 0
         self._drawn = 0.0
 
+    # Draw the piece with what there is of its block.
     def write(self, text: str) -> None:
-        """Draw the piece with what there is of its block."""
         self._wipe()
         self._raw += text
         self._words.add(text)
@@ -54,19 +54,19 @@ class RenderedScreen(TerminalScreen):
             self._draw()
             self._drawn = time.monotonic()
 
+    # Close what was drawn.
     def restart(self, why: str) -> None:
-        """Close what was drawn."""
         self._written, self._raw = self._raw, ""
         self._finish()
         super().restart(why)
 
+    # Leave what was drawn, and begin a new line.
     def end(self, note: str = "") -> None:
-        """Leave what was drawn, and begin a new line."""
         self._finish()
         super().end(note)
 
+    # Draw what has not been drawn yet; the usage line stands last.
     def show(self, shown: CellOutput) -> None:
-        """Draw what has not been drawn yet; the usage line stands last."""
         self._finish()
         plain = printable(shown.plain).strip()
         rest = plain.removeprefix(printable(self._raw).strip()).strip()
@@ -111,7 +111,7 @@ def _console(out: IO[str]) -> Any:
     return Console(file=out, highlight=False)
 
 
-def rendered(markdown: str) -> Blocks:
+def rendered(markdown: str) -> _Blocks:
     """Safe Markdown for a terminal. Addresses are written out: a terminal's own links can say something else."""
     from rich.markdown import Markdown
 
@@ -125,10 +125,10 @@ def rendered(markdown: str) -> Blocks:
         if token.level == 0 and token.nesting >= 0:
             blocks.append(Markdown("", hyperlinks=False, code_theme="ansi_dark"))
         blocks[-1].parsed.append(token)
-    return Blocks(blocks)
+    return _Blocks(blocks)
 
 
-class Blocks:
+class _Blocks:
     """Blocks of Markdown with one empty line between them: rich leaves more around code, lists and tables."""
 
     def __init__(self, blocks: list[Markdown]) -> None:
@@ -188,7 +188,7 @@ def _with_code(words: list[Any]) -> list[Any]:
 def screen_for(format_: str) -> TerminalScreen:
     """The screen of an answer: its Markdown is drawn for a person, and left as it is for a pipe or a plain terminal."""
     drawn = format_ == "markdown" and sys.stdout.isatty() and os.environ.get("TERM") not in {"dumb", None, ""}
-    return RenderedScreen() if drawn else TerminalScreen()
+    return _RenderedScreen() if drawn else TerminalScreen()
 
 
 # `rsql monitor`: the gateway and one's own limits, live. On a pipe it is one line for each look, for a log.

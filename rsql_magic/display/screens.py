@@ -278,6 +278,9 @@ def usage_line(usage: Usage, *, notes: Iterable[str] = ()) -> str:
         'llama · 1,204 + 88 tokens · 1.2 s'
     """
     tokens = f"{usage.prompt_tokens:,} + {usage.completion_tokens:,} tokens"
+    limits = dict(usage.limits)
+    left, limit = limits.get("remaining-requests", ""), limits.get("limit-requests", "")
+    limited = left.isdecimal() and limit.isdecimal() and int(limit) < _UNLIMITED
     parts = [
         usage.model,
         tokens if usage.prompt_tokens or usage.completion_tokens else "",
@@ -286,16 +289,10 @@ def usage_line(usage: Usage, *, notes: Iterable[str] = ()) -> str:
         f"{usage.requests} requests" if usage.requests > 1 else "",
         "replayed" if usage.replayed else "cached" if usage.cached else "",
         f"${usage.cost_usd:.4f}" if usage.cost_usd is not None else "",
-        _left(dict(usage.limits)),
+        f"{int(left):,} of {int(limit):,} requests left" if limited else "",
         *notes,
     ]
     return printable(" · ".join(part for part in parts if part))
-
-
-def _left(limits: Mapping[str, str]) -> str:
-    left, limit = limits.get("remaining-requests", ""), limits.get("limit-requests", "")
-    limited = left.isdecimal() and limit.isdecimal() and int(limit) < _UNLIMITED
-    return f"{int(left):,} of {int(limit):,} requests left" if limited else ""
 
 
 def as_json(value: Any) -> str:

@@ -246,12 +246,9 @@ class Chat:
         """What all turns took together."""
         used = [turn.usage for turn in self.turns]
         costs = [usage.cost_usd for usage in used if usage.cost_usd is not None]
+        summed = ("prompt_tokens", "completion_tokens", "requests", "seconds", "queue_seconds")
         return Usage(
-            prompt_tokens=sum(usage.prompt_tokens for usage in used),
-            completion_tokens=sum(usage.completion_tokens for usage in used),
-            requests=sum(usage.requests for usage in used),
-            seconds=sum(usage.seconds for usage in used),
-            queue_seconds=sum(usage.queue_seconds for usage in used),
+            **{name: sum(getattr(usage, name) for usage in used) for name in summed},
             cost_usd=sum(costs) if costs else None,
             model=next((usage.model for usage in reversed(used) if usage.model), ""),
         )

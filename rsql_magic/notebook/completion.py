@@ -39,7 +39,7 @@ class Completer:
         @context_matcher(identifier=_NAME)  # type: ignore[untyped-decorator]
         def rsql_options(context: CompletionContext) -> Any:
             if _IN_CELL.match(context.full_text) and context.cursor_line > 0:
-                return _result(self.schema_words(), context.token, suppress=False)
+                return _result(self._schema_words(), context.token, suppress=False)
             found = _LINE.match(context.line_with_cursor[: context.cursor_position])
             words = [] if found is None else list(self._candidates(found[1], found[2], context.token))
             return _result(words, context.token)
@@ -60,12 +60,12 @@ class Completer:
                 option = found if back == 1 or found.nargs == "+" else None
                 break
         if option:
-            offers = {"models": self.models, "objects": self.objects, "tables": self.tables}.get(option.offers, list)
+            offers = {"models": self._models, "objects": self._objects, "tables": self._tables}.get(option.offers, list)
             return option.choices or offers()
-        return self.connections() if magic == "sql_ai" else ()
+        return self._connections() if magic == "sql_ai" else ()
 
-    def models(self) -> list[str]:
-        """Models and aliases; the gateway is asked only when it is in use already."""
+    # Models and aliases; the gateway is asked only when it is in use already.
+    def _models(self) -> list[str]:
         aliases, assistant = list(self.settings.aliases), self.assistant()
         if assistant is None or assistant.locator.address is None:
             return aliases
@@ -74,25 +74,25 @@ class Completer:
         except RsqlError:
             return aliases
 
-    def objects(self) -> list[str]:
-        """Variables of the user."""
+    # Variables of the user.
+    def _objects(self) -> list[str]:
         hidden = self.shell.user_ns_hidden
         return [name for name in self.shell.user_ns if not name.startswith("_") and name not in hidden]
 
-    def connections(self) -> list[str]:
-        """Variables that hold a connection."""
+    # Variables that hold a connection.
+    def _connections(self) -> list[str]:
         from rsql_magic.databases import is_connection
 
-        return [name for name in self.objects() if is_connection(self.shell.user_ns[name])]
+        return [name for name in self._objects() if is_connection(self.shell.user_ns[name])]
 
-    def tables(self) -> list[str]:
-        """Tables of the connection in use."""
+    # Tables of the connection in use.
+    def _tables(self) -> list[str]:
         assistant = self.assistant()
         engine = assistant.connections.current if assistant else None
         return [table.full_name for table in engine.catalog(self.settings.privacy)] if engine else []
 
-    def schema_words(self) -> list[str]:
-        """Tables and columns of the connection in use, as they are written in SQL."""
+    # Tables and columns of the connection in use, as they are written in SQL.
+    def _schema_words(self) -> list[str]:
         assistant = self.assistant()
         tables = list((assistant.catalog_in_use() if assistant else None) or ())
         columns = (column.name for table in tables for column in table.columns)

@@ -210,22 +210,22 @@ def _unknown(flag: str, known: dict[str, Option]) -> BadInput:
     return BadInput(f"There is no option {flag}.", hint=f"{hint} Put -- before text that starts with a dash.")
 
 
-class QuestionMark(TokenTransformBase):
+class _QuestionMark(TokenTransformBase):
     """``%ask …?`` and ``x = %ask …?`` become a call of the magic, before IPython looks for a question mark."""
 
     priority = 1  # before IPython's own for question marks, which has 5
 
+    # The first such line that is not inside a string; tokens are grouped by logical lines.
     @classmethod
-    def find(cls, tokens_by_line: Sequence[Sequence[Any]]) -> QuestionMark | None:
-        """The first such line that is not inside a string; tokens are grouped by logical lines."""
+    def find(cls, tokens_by_line: Sequence[Sequence[Any]]) -> _QuestionMark | None:
         for tokens in tokens_by_line:
             start = next((token for token in tokens if token.string.strip()), None)
             if start is not None and _CALL.match(start.line[start.start[1] :].split("\n", 1)[0]):
                 return cls(start.start)
         return None
 
+    # The lines with that one replaced.
     def transform(self, lines: list[str]) -> list[str]:
-        """The lines with that one replaced."""
         end = find_end_of_continued_line(lines, self.start_line)
         line = assemble_continued_line(lines, (self.start_line, self.start_col), end)
         call = _CALL.sub(
@@ -250,13 +250,13 @@ def with_body(lines: list[str]) -> list[str]:
 
 def install_syntax(shell: InteractiveShell) -> None:
     """Read lines of this shell as questions where they are."""
-    shell.input_transformer_manager.token_transformers.insert(0, QuestionMark)
+    shell.input_transformer_manager.token_transformers.insert(0, _QuestionMark)
     shell.input_transformers_cleanup.append(with_body)
 
 
 def remove_syntax(shell: InteractiveShell) -> None:
     """Read them as IPython does."""
     transformers = shell.input_transformer_manager.token_transformers
-    transformers[:] = [transformer for transformer in transformers if transformer.__name__ != QuestionMark.__name__]
+    transformers[:] = [transformer for transformer in transformers if transformer.__name__ != _QuestionMark.__name__]
     cleanups = shell.input_transformers_cleanup
     cleanups[:] = [each for each in cleanups if getattr(each, "__name__", "") != with_body.__name__]

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from rsql_magic.answers import Answer, NotebookQuestion, NotebookSnapshot, Preview
     from rsql_magic.assistant import Assistant
     from rsql_magic.display import Screen, Showable
-    from rsql_magic.gateway import Chat, Origin
+    from rsql_magic.gateway import Origin
     from rsql_magic.panel import ChatPanel
     from rsql_magic.study import Kind, Study
     from rsql_magic.text2sql import SQLResult
@@ -147,7 +147,9 @@ class RsqlMagics(Magics):
     ) -> Preview:
         if kind:
             return self.assistant.study_preview(question, snapshot, kind, options.count)
-        return self.assistant.preview(question, snapshot, chat=self._afresh(options.new))
+        # A preview leaves the notebook's own conversation as it is.
+        chat = self.assistant.new_chat() if options.new else None
+        return self.assistant.preview(question, snapshot, chat=chat)
 
     @line_and_cell(
         SQL_AI,
@@ -179,7 +181,7 @@ class RsqlMagics(Magics):
             options.plot = options.plot or "auto"
         query = self.assistant.query_options(**given(options), run=not options.no_run, level=options.privacy)
         if options.show_context:
-            unsure, afresh = self.assistant.locator.unknown_policy(), self._afresh(options.new)
+            unsure, afresh = self.assistant.locator.unknown_policy(), self.assistant.new_chat() if options.new else None
             shown = self.assistant.sql_preview(question, read.connection, snapshot=snapshot, options=query, chat=afresh)
             _print(shown.saying(unsure))
             return None
@@ -254,10 +256,6 @@ class RsqlMagics(Magics):
 
             return ERROR_QUESTIONS[text], True
         return text, False
-
-    # The conversation to show a preview of; the notebook's own is left as it is.
-    def _afresh(self, new: bool) -> Chat | None:
-        return self.assistant.new_chat() if new else None
 
     def _screen(self, *, silent: bool = False) -> Screen:
         from rsql_magic.display import screens as display

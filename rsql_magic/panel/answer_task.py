@@ -75,7 +75,7 @@ class AnswerTask:
         return worker
 
     def _run(self) -> None:
-        screen = PanelScreen(self.pair, self._push)
+        screen = _PanelScreen(self.pair, self._push)
         try:
             with self.stop.governs():
                 self._answer(screen)
@@ -99,7 +99,7 @@ class AnswerTask:
             trouble["sql"], self.pair.answer = error.sql, ""
         self.pair.state, self.pair.error = "failed", trouble
 
-    def _answer(self, screen: PanelScreen) -> None:
+    def _answer(self, screen: _PanelScreen) -> None:
         screen.status("reading")
         self._assistant.locator.learn_policy()
         preview = self.prepare(waiting=lambda: screen.status("waiting for the running cell: it is read after that"))
@@ -118,14 +118,10 @@ class AnswerTask:
     def prepare(
         self, *, patience: float | None = None, waiting: Callable[[], None] = lambda: None, lenient: bool = False
     ) -> Preview:
-        """Build the request; no model is asked.
+        """Build the request; no model is asked, and ``lenient`` leaves out mentions that name nothing.
 
-        ``patience`` bounds the seconds to wait for the main thread where the question needs it, ``waiting`` is called
-        when that takes a while, and ``lenient`` leaves out mentions that name nothing.
-
-        Raises:
-            UnknownName: A mention names nothing.
-            Busy: The main thread was not free in time.
+        ``patience`` bounds the seconds to wait for the main thread where the question needs it; then it is ``Busy``.
+        ``waiting`` is called when that takes a while.
         """
         if self._preview is None:
             self._preview = self._built(patience, waiting, lenient=lenient)
@@ -207,7 +203,7 @@ class AnswerTask:
 
     # A question about the notebook.
 
-    def _ask(self, preview: Preview, screen: PanelScreen) -> None:
+    def _ask(self, preview: Preview, screen: _PanelScreen) -> None:
         answer = self._assistant.ask(
             self._question,
             self._snapshot,
@@ -255,7 +251,7 @@ class AnswerTask:
     def _options(self) -> QueryOptions:
         return self._assistant.query_options(model=self.pair.requested_model or None, plot=None)
 
-    def _sql(self, preview: Preview, screen: PanelScreen) -> None:
+    def _sql(self, preview: Preview, screen: _PanelScreen) -> None:
         self.pair.task = "sql_ai"
         connection, text = connection_and_text(self._spelled, self._assistant, self._snapshot)
         result = self._assistant.sql_ai(
@@ -305,7 +301,7 @@ def names_of_r() -> list[str]:
         return []
 
 
-class Pen:
+class _Pen:
     """Collects text and passes it on in pieces, from a thread of its own: nothing waits in it when the model pauses."""
 
     def __init__(self, send: Callable[[str], None]) -> None:
@@ -317,18 +313,16 @@ class Pen:
         self._thread.start()
 
     def write(self, text: str) -> None:
-        """Take text."""
         with self._there:
             self._text.append(text)
             self._there.notify()
 
+    # Forget what was not passed on.
     def drop(self) -> None:
-        """Forget what was not passed on."""
         with self._there:
             self._text.clear()
 
     def close(self) -> None:
-        """Pass on the rest, and end."""
         with self._there:
             self._closed = True
             self._there.notify()
@@ -348,21 +342,21 @@ class Pen:
                 self._there.wait_for(lambda: self._closed, _PAUSE)
 
 
-class PanelScreen(Screen):
+class _PanelScreen(Screen):
     """The screen of one pair."""
 
     def __init__(self, pair: MessagePair, push: Callable[..., None]) -> None:
         self._pair = pair
         self._push = push
-        self._pen = Pen(self._piece)
+        self._pen = _Pen(self._piece)
 
+    # What is being done now.
     def status(self, word: str) -> None:
-        """What is being done now."""
         self._pair.status = word
         self._push("status", status=word)
 
+    # Show what came from the gateway; a place in the queue is shown as such.
     def event(self, event: Event, *, draft: bool = False) -> None:
-        """Show what came from the gateway; a place in the queue is shown as such."""
         if isinstance(event, Waiting):
             self._pair.status = f"waiting for a free key: place {event.position}, about {event.eta:.0f} s"
             self._push("status", status=self._pair.status, place=event.position, eta=event.eta)
@@ -370,24 +364,22 @@ class PanelScreen(Screen):
             super().event(event, draft=draft)
 
     def write(self, text: str) -> None:
-        """The next piece of the answer."""
         if not self._pair.answer and self._pair.status:
             self.status("")
         self._pen.write(text)
 
+    # A query in the making is shown as it is written.
     def draft(self, text: str) -> None:
-        """A query in the making is shown as it is written."""
         self._pen.write(text)
 
+    # Another version follows.
     def restart(self, why: str) -> None:
-        """Another version follows."""
         self._pen.drop()
         self._pair.answer = ""
         self._push("text", at=0, text="")
         self.status(why)
 
     def close(self) -> None:
-        """Nothing follows."""
         self._pen.close()
 
     def _piece(self, text: str) -> None:
@@ -425,12 +417,8 @@ class MainThread:
     ) -> T:
         """Do something on the main thread, where Ctrl-C interrupts it, and wait for it.
 
-        ``patience`` bounds the seconds until it starts, ``stopped`` is asked now and then whether the user gave up, and
-        ``waiting`` is called once when it does not start at once.
-
-        Raises:
-            TimeoutError: It did not start in time, and will not.
-            Stopped: The user gave up.
+        ``patience`` bounds the seconds until it starts, before a TimeoutError; ``stopped`` is asked now and then
+        whether the user gave up, and ``waiting`` is called once when it does not start at once.
         """
         if threading.current_thread() is threading.main_thread() or self._loop is None:
             return work()

@@ -2,7 +2,7 @@
 
 # One `ChatPanel` has threads; the first is the notebook's own conversation, which the magics share. Its views, one in
 # each page that shows it, send requests and receive what changes. A view is a page in a browser, so its messages are
-# checked here: each public method of `Conversing` and `Answers` is a request of that name.
+# checked here: each public method of `_Conversing` and `_Answers` is a request of that name.
 
 from __future__ import annotations
 
@@ -185,14 +185,14 @@ class ChatPanel:
 # What a view may ask.
 
 
-class Conversing:
+class _Conversing:
     """Requests about conversations and questions."""
 
     def __init__(self, panel: ChatPanel) -> None:
         self._panel = panel
 
+    # Everything a new view needs.
     def hello(self, *, thread: str = "") -> dict[str, Any]:
-        """Everything a new view needs."""
         panel = self._panel
         current = panel.threads.find(thread or panel.threads.current)
         panel.threads.current = current.id
@@ -207,20 +207,19 @@ class Conversing:
             "widget": panel.view_id,
         }
 
+    # The other conversations, for a view to remember until the kernel is gone.
     def others(self, *, thread: str) -> dict[str, Any]:
-        """The other conversations, for a view to remember until the kernel is gone."""
         return {"threads": self._panel.threads.pairs(but=thread)}
 
     def new(self) -> dict[str, Any]:
-        """A new conversation."""
         return self.hello(thread=self._panel.threads.new().id)
 
+    # Give a conversation a name; one that another has already gets a number.
     def rename(self, *, thread: str, title: str) -> None:
-        """Give a conversation a name; one that another has already gets a number."""
         self._panel.threads.rename(self._panel.threads.find(thread), title)
 
+    # Forget a conversation and stop its answer; the notebook's own is emptied.
     def delete(self, *, thread: str) -> dict[str, Any]:
-        """Forget a conversation and stop its answer; the notebook's own is emptied."""
         found = self._panel.threads.find(thread)
         self._panel.questions.stop(found)
         self._panel.threads.delete(found)
@@ -228,17 +227,17 @@ class Conversing:
             self._panel.write_transcript()
         return self.hello()
 
+    # Take over conversations that a view still has from a kernel that is gone.
     def restore(self, *, threads: list[dict[str, Any]]) -> dict[str, Any]:
-        """Take over conversations that a view still has from a kernel that is gone."""
         self._panel.threads.restore(threads)
         return self.hello()
 
+    # Whether the conversation goes into the notebook's file.
     def keep(self, *, on: bool) -> None:
-        """Whether the conversation goes into the notebook's file."""
         self._panel.keep = bool(on)
 
+    # Send a message; `replaces` names a pair that goes, with all after it, `seen` a preview of it.
     def ask(self, *, thread: str, text: str, model: str = "", replaces: str = "", seen: str = "") -> dict[str, Any]:
-        """Send a message; ``replaces`` names a pair that goes, with all after it, ``seen`` a preview of it."""
         if len(text) > _LONGEST_MESSAGE:
             raise BadInput(
                 f"The message has {len(text):,} characters.", hint="Put the data into a variable and name that."
@@ -247,29 +246,27 @@ class Conversing:
         return self._panel.questions.send(self._panel.threads.find(thread), message, seen)
 
     def stop(self, *, thread: str) -> None:
-        """Stop the answer."""
         self._panel.questions.stop(self._panel.threads.find(thread))
 
+    # The mentions of a message, each with what it adds, and the tokens of it all.
     def chips(self, *, thread: str, text: str) -> dict[str, Any]:
-        """The mentions of a message, each with what it adds, and the tokens of it all."""
         return self._panel.questions.chips(self._panel.threads.find(thread), Message(thread, text))
 
+    # Exactly what would be sent; `seen` is the name by which `ask` sends it as it is.
     def preview(self, *, thread: str, text: str, model: str = "", replaces: str = "") -> dict[str, Any]:
-        """Exactly what would be sent; ``seen`` is the name by which ``ask`` sends it as it is."""
         message = Message(thread, text, model, replaces)
         return self._panel.questions.preview(self._panel.threads.find(thread), message)
 
+    # What an `@` can stand for.
     def complete(self, *, prefix: str) -> dict[str, Any]:
-        """What an ``@`` can stand for."""
         return {"items": self._panel.questions.completions(prefix)}
 
     def models(self) -> dict[str, Any]:
-        """The models there are."""
         assistant = self._panel.assistant
         return {"models": [*assistant.settings.aliases, *assistant.locator.gateway.models()]}
 
+    # What is left of the caller's limits and money, for the meter.
     def quota(self) -> dict[str, Any]:
-        """What is left of the caller's limits and money, for the meter."""
         try:
             stats = self._panel.assistant.locator.gateway.get("stats", timeout=5.0)
         except GatewayError:
@@ -277,14 +274,14 @@ class Conversing:
         return {"limits": stats.get("limits") or {}, "cost": stats.get("cost") or {}} if isinstance(stats, dict) else {}
 
 
-class Answers:
+class _Answers:
     """Requests about answers: their code, tables, charts, ratings and exports."""
 
     def __init__(self, panel: ChatPanel) -> None:
         self._panel = panel
 
+    # Run a block of code on the main thread; SQL on the connection it was written for.
     def run(self, *, code: str, language: str = "", connection: str = "") -> dict[str, Any]:
-        """Run a block of code on the main thread; SQL on the connection it was written for."""
         panel = self._panel
         panel.questions.code_runs += 1
         found = panel.main_thread.call(
@@ -295,13 +292,13 @@ class Answers:
         )
         return {"outputs": found}
 
+    # A block of code as a cell, after one that loads its magic where that is not known yet.
     def cell(self, *, code: str, language: str = "", connection: str = "") -> dict[str, Any]:
-        """A block of code as a cell, after one that loads its magic where that is not known yet."""
         source = outputs.as_cell(code, language, connection or self._connection)
         return {"cells": outputs.with_extensions([{"kind": "code", "source": source}], self._has_magic)}
 
+    # A conversation as Markdown, or as cells.
     def export(self, *, thread: str, form: str = "markdown") -> dict[str, Any]:
-        """A conversation as Markdown, or as cells."""
         found = self._panel.threads.find(thread)
         if form == "cells":
             return {"cells": outputs.with_extensions(outputs.cells(found, self._connection), self._has_magic)}
@@ -316,8 +313,8 @@ class Answers:
         shell = self._panel.shell
         return shell is None or shell.find_cell_magic(magic.lstrip("%")) is not None
 
+    # Send the gateway the user's rating; `kept` is the file that a good query was kept in as verified.
     def rate(self, *, thread: str, exchange: str, rating: str, comment: str = "") -> dict[str, Any]:
-        """Send the gateway the user's rating; ``kept`` is the file that a good query was kept in as verified."""
         pair, assistant = self._pair(thread, exchange), self._panel.assistant
         if rating not in {"up", "down"}:
             raise BadInput("A rating is up or down.")
@@ -332,8 +329,8 @@ class Answers:
             assistant.unverify(pair.query)
         return {"kept": ""}
 
+    # Keep a SQL answer's rows under another name too.
     def save(self, *, thread: str, exchange: str, name: str) -> dict[str, Any]:
-        """Keep a SQL answer's rows under another name too."""
         pair, name, namespace = self._pair(thread, exchange), name.strip(), self._panel.namespace
         if not name.isidentifier():
             raise BadInput(f"{name!r} is not a name for a variable.", hint="Use letters, digits and _.")
@@ -344,26 +341,26 @@ class Answers:
         pair.result = {**(pair.result or {}), "variable": name}
         return {"variable": name}
 
+    # The chart of a SQL answer: as Vega-Lite, or as a picture where a view cannot draw.
     def chart(self, *, thread: str, exchange: str, png: bool = False) -> dict[str, Any]:
-        """The chart of a SQL answer: as Vega-Lite, or as a picture where a view cannot draw."""
         drawing = self._pair(thread, exchange).drawing
         if drawing is None:
             return {}
         return {"image": charts.bundle(drawing).get("image/png", "")} if png else {"spec": drawing}
 
+    # Formulas as MathML, in their order; pairs of TeX and whether it is a block.
     def formulas(self, *, tex: list[list[Any]]) -> dict[str, Any]:
-        """Formulas as MathML, in their order; pairs of TeX and whether it is a block."""
         return {"mathml": [outputs.mathml(str(text), block=bool(block)) for text, block in tex[:_MOST_PIECES]]}
 
+    # Blocks of code in colours, in their order; pairs of code and language.
     def colours(self, *, blocks: list[list[str]]) -> dict[str, Any]:
-        """Blocks of code in colours, in their order; pairs of code and language."""
         return {"pieces": [outputs.coloured(str(code), str(name)) for code, name in blocks[:_MOST_PIECES]]}
 
     def _pair(self, thread: str, pair: str) -> MessagePair:
         return self._panel.threads.find(thread).pair(pair)
 
 
-_REQUESTS = (Conversing, Answers)
+_REQUESTS = (_Conversing, _Answers)
 
 
 def known(name: Any) -> bool:

@@ -65,11 +65,7 @@ class Questions:
     def send(self, thread: Thread, message: Message, preview: str = "") -> dict[str, Any]:
         """Take a message and give the reply to the view: the pair, or that the thread was emptied.
 
-        The request of a ``preview`` that is named is sent as it is.
-
-        Raises:
-            BadInput: It is empty, no such command, or another question is being answered.
-            Outdated: The notebook has changed since the preview.
+        The request of a ``preview`` that is named is sent as it is, unless the notebook has changed since.
         """
         task = self._task(thread, message)
         with self._panel.threads.lock:

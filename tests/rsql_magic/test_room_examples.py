@@ -21,7 +21,7 @@ from rsql_magic.gateway.refusals import error_of
 from rsql_magic.notebook.line import _plainly, misread
 from rsql_magic.panel import messages
 from rsql_magic.panel.outputs import coloured, mathml
-from rsql_magic.reports import in_words, limit_rows, money, of, queue, status_rows
+from rsql_magic.reports import in_words, limit_rows, money, of, queue, status_rows, transpile
 
 
 @pytest.mark.parametrize(
@@ -117,3 +117,7 @@ def test_a_terminal_of_rstudio():
     assert r.noticed({"RSTUDIO": "1"})
     assert not r.noticed({"RSTUDIO": "0"})
     assert not r.noticed({"RSTUDIO_PANDOC": "/usr/bin"})
+
+
+def test_a_query_in_another_dialect():
+    assert transpile("SELECT strftime(d, '%Y') FROM t", "duckdb", "mysql") == "SELECT\n  DATE_FORMAT(d, '%Y')\nFROM t"
