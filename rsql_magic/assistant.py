@@ -94,11 +94,9 @@ class Assistant:
         look: bool = False,
         attached: Sequence[Piece] = (),
     ) -> NotebookQuestion:
-        """A question: what was typed, with any ``{{name}}`` fields, and the settings for what was left open (None).
-
-        ``names`` must be described, whatever they cost; ``attached`` is handed over with the question, such as what was
-        piped in. A question that is only looked at (``look``) may hold more than a policy that is not known allows.
-        """
+        """A question: what was typed, with any ``{{name}}`` fields, and the settings for what was left open (None)."""
+        # `names` must be described, whatever they cost; `attached` is handed over with the question, such as what was
+        # piped in. A question that is only looked at (`look`) may hold more than a policy that is not known allows.
         settings = self.settings
         if "{{" in text and not look:
             self.locator.learn_policy()
@@ -106,7 +104,8 @@ class Assistant:
         for word, known, what in ((lang, LANGUAGES, "language"), (privacy, LEVELS, "privacy level")):
             if word is not None and word not in known:
                 raise BadInput(f"There is no {what} {word!r}.", hint=f"There are: {', '.join(known)}.")
-        refuse_no_time(timeout)
+        if timeout is not None:
+            refuse_no_time(timeout)
         level = privacy or settings.privacy
         asked, hint = self._filled(text, snapshot, self.locator.most(level), [each.text for each in attached])
         return NotebookQuestion(
@@ -136,11 +135,9 @@ class Assistant:
         prepared: Prepared | None = None,
         executor: MainThreadExecutor | None = None,
     ) -> Answer:
-        """Answer a question about what the notebook holds; a stopped or cut answer is returned, not raised.
-
-        ``chat`` is the notebook's where it is None. A request that ``preview`` ``prepared`` is sent as it is.
-        ``executor`` checks R code, where this thread cannot.
-        """
+        """Answer a question about what the notebook holds; a stopped or cut answer is returned, not raised."""
+        # `chat` is the notebook's where it is None. A request that `preview` `prepared` is sent as it is. `executor`
+        # checks R code, where this thread cannot.
         screen = screen or Screen()
         self._begin(new, chat)
         with ending(screen):
@@ -166,10 +163,8 @@ class Assistant:
         new: bool = False,
         screen: Screen | None = None,
     ) -> Study:
-        """A summary, flashcards, a quiz or an exam about what a question names, or about the notebook.
-
-        The model decides how many items there are where ``count`` is None.
-        """
+        """A summary, flashcards, a quiz or an exam about what a question names, or about the notebook."""
+        # The model decides how many items there are where `count` is None.
         screen = screen or Screen()
         self._begin(new)
         with ending(screen):
@@ -202,10 +197,8 @@ class Assistant:
     def preview(
         self, question: NotebookQuestion, snapshot: NotebookSnapshot, *, chat: Chat | None = None, r: bool = True
     ) -> Preview:
-        """The request that ``ask`` would send, as far as the gateway's policy is known; no model is asked.
-
-        Only the main thread may look at R (``r``).
-        """
+        """The request that ``ask`` would send, as far as the gateway's policy is known; no model is asked."""
+        # Only the main thread may look at R (`r`).
         self._begin(False, chat)
         writer = self._writer(AnswerWriter, question, snapshot, Screen(), chat, r=r)
         messages = writer.messages()
@@ -287,15 +280,10 @@ class Assistant:
         executor: MainThreadExecutor | None = None,
         confirm: Callable[[str], bool] | None = None,
     ) -> SQLResult:
-        """Answer a question by a query: written, checked, repaired, run.
-
-        The connection is a name, a URL, or a connection itself; None for the last one, JupySQL's, or the live frames.
-        A request that ``sql_preview`` ``linked`` is sent as it is. ``executor`` makes the calls of the database, where
-        this thread must not; ``confirm`` asks the person whether to go on with something costly.
-
-        Raises:
-            RsqlError: One of its kinds; see ``rsql_magic.errors``.
-        """
+        """Answer a question by a query: written, checked, repaired, run."""
+        # The connection is a name, a URL, or a connection itself; None for the last one, JupySQL's, or the live frames.
+        # A request that `sql_preview` `linked` is sent as it is. `executor` makes the calls of the database, where this
+        # thread must not; `confirm` asks the person whether to go on with something costly.
         screen, snapshot = screen or Screen(), snapshot or NotebookSnapshot()
         self._begin(new, chat)
         with ending(screen), self.connections.working():
@@ -377,10 +365,8 @@ class Assistant:
         return prompt, choice, hint
 
     def verify(self, result: SQLResult | None = None, *, user: bool = False) -> Path:
-        """Keep a question and its SQL as verified, so that questions like it are shown them; gives the file's path.
-
-        It is the last result of ``%%sql_ai`` where none is given, and kept beside the notebook or for the ``user``.
-        """
+        """Keep a question and its SQL as verified, so that questions like it are shown them; gives the file's path."""
+        # It is the last result of `%%sql_ai` where none is given, and kept beside the notebook or for the `user`.
         result = result or self.last_result
         if result is None:
             raise BadInput("There is no result to verify.", hint="Ask with %%sql_ai first.")

@@ -219,6 +219,7 @@ def _streams(gateway: LLMClient, clock: Callable[[], float]) -> Finding:
     if not times:
         return Finding("stream", False, "the answer was empty", "Try another --model.")
     took = clock() - started
+    # A proxy that buffers hands over all words within a moment, at the end of the time that the model took.
     held_back = len(times) > 2 and took > 0.5 and times[-1] - times[0] < 0.05 * took
     fix = "A proxy buffers: switch its buffering off for /rsql/ (nginx: proxy_buffering off)." if held_back else ""
     speed = f"first word after {times[0]:.2f} s, {len(times)} pieces in {took:.2f} s"

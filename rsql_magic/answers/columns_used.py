@@ -100,12 +100,10 @@ def unknown_in_python(
     suppressed: frozenset[str] = frozenset(),
     polars: frozenset[str] = frozenset(),
 ) -> list[list[Unknown]]:
-    """Columns that Python code asks of frames which do not have them, for each piece of code once each.
-
-    ``attributes`` is what frames, their groups and columns answer to beside columns; without it columns asked for as
-    attributes (``sales.regoin``) are not looked at. ``suppressed`` columns are not listed, as their names are values.
-    Code that does not parse asks for nothing.
-    """
+    """Columns that Python code asks of frames which do not have them, for each piece of code once each."""
+    # `attributes` is what frames, their groups and columns answer to beside columns; without it columns asked for as
+    # attributes (`sales.regoin`) are not looked at. `suppressed` columns are not listed, as their names are values.
+    # Code that does not parse asks for nothing.
     known = KnownFrames({name: frozenset(columns) for name, columns in frames.items()}, set(polars))
     reader = _Code(known, attributes, suppressed)
     return [reader.read(code) for code in codes]

@@ -193,10 +193,8 @@ def noticed(environ: Mapping[str, str]) -> bool:
 
 
 def session(environ: Mapping[str, str], question: str) -> str:
-    """A few lines about R for the model; empty where R cannot be asked.
-
-    ``R_HOME`` of the environment says which R; packages that the question names stand there with their versions.
-    """
+    """A few lines about R for the model; empty where R cannot be asked."""
+    # `R_HOME` of the environment says which R; packages that the question names stand there with their versions.
     home = environ.get("R_HOME", "")
     ours = Path(home) / "bin" / "Rscript"
     command = str(ours) if home and ours.is_file() else shutil.which("Rscript", path=environ.get("PATH"))

@@ -48,16 +48,7 @@ class Chart:
 
 
 def read(text: str, frame: pd.DataFrame, kind: Kind | None = None) -> Chart:
-    """The chart that a model's JSON asks for; the kind that the user asked for wins.
-
-    Raises:
-        BadInput: Not JSON, no such kind, or no such column.
-
-    Example:
-        >>> import pandas as pd
-        >>> read('{"chart": "bar", "x": "A", "y": "n"}', pd.DataFrame({"a": ["x"], "n": [1]}))
-        Chart(kind='bar', x='a', y='n', color='')
-    """
+    """The chart that a model's JSON asks for; the kind that the user asked for wins."""
     try:
         suggestion = json.loads(text)
     except ValueError:
@@ -87,19 +78,9 @@ def _column(name: Any, frame: pd.DataFrame) -> str:
 
 
 def choose(frame: pd.DataFrame, kind: Kind | None = None) -> Chart:
-    """The chart that fits a result, by the types of its columns.
-
-    A time and a number make a line, a category and a number make bars, two numbers make points, one number a
-    histogram. A second category with few values becomes the colour.
-
-    Raises:
-        BadInput: There is nothing to draw.
-
-    Example:
-        >>> import pandas as pd
-        >>> choose(pd.DataFrame({"origin": ["EWR", "JFK"], "n": [120835, 111279]}))
-        Chart(kind='bar', x='origin', y='n', color='')
-    """
+    """The chart that fits a result, by the types of its columns."""
+    # A time and a number make a line, a category and a number make bars, two numbers make points, one number a
+    # histogram. A second category with few values becomes the colour.
     if frame.empty or not len(frame.columns):
         raise BadInput("The result has no rows to draw.", hint="Leave --plot out.")
     types = {str(name): type_of(frame.iloc[:, i]) for i, name in enumerate(frame.columns)}
@@ -157,13 +138,7 @@ def type_of(values: pd.Series[Any]) -> Literal["temporal", "quantitative", "nomi
 
 
 def spec(chart: Chart, frame: pd.DataFrame) -> Spec:
-    """The Vega-Lite specification, without its data.
-
-    Example:
-        >>> import pandas as pd
-        >>> spec(Chart("bar", "o", "n"), pd.DataFrame({"o": ["a"], "n": [1]}))["mark"]["type"]
-        'bar'
-    """
+    """The Vega-Lite specification, without its data."""
     marks = {"hist": "bar", "pie": "arc", "point": "point"}
     mark: dict[str, Any] = {"type": marks.get(chart.kind, chart.kind), "tooltip": True}
     measure = _channel(chart.y, frame) if chart.y else {"aggregate": "count", "type": "quantitative", "title": "rows"}
@@ -205,11 +180,9 @@ def _longest(values: pd.Series[Any]) -> int:
 
 
 def draw(chart: Chart, frame: pd.DataFrame, total: int | None = None, *, cut: bool = False) -> tuple[Spec, str]:
-    """The specification with its data bound, and a note on it.
-
-    At most ``MOST_ROWS`` rows are drawn, of ``total`` where that is known; ``cut`` when there are more than in
-    ``frame``. A chart of some of the rows has that as its title.
-    """
+    """The specification with its data bound, and a note on it."""
+    # At most `MOST_ROWS` rows are drawn, of `total` where that is known; `cut` when there are more than in `frame`. A
+    # chart of some of the rows has that as its title.
     rows, note, title = frame.head(MOST_ROWS), "", {}
     if cut or len(frame) > MOST_ROWS:
         every = len(frame) if not cut else total

@@ -211,7 +211,8 @@ class TerminalScreen(Screen):
     def write(self, text: str) -> None:
         """Print the piece."""
         self._wipe()
-        text, self._held = printable_so_far(self._held + text)
+        if self._held or not (text.isascii() and text.isprintable()):
+            text, self._held = printable_so_far(self._held + text)
         self._written += text
         self._out.write(text)
         self._out.flush()

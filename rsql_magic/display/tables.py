@@ -34,12 +34,10 @@ def on_the_right(frame: pd.DataFrame) -> list[bool]:
 
 
 def texts(column: pd.Series[Any]) -> list[str | None]:
-    """The values of a column; None stands for no value.
-
-    Floating-point numbers have as many decimals as the others, so that the digits line up: what six significant digits
-    of the largest allow, two at least, and no more than any of them needs. Where that would hide a small one, each is
-    shown by itself.
-    """
+    """The values of a column; None stands for no value."""
+    # Floating-point numbers have as many decimals as the others, so that the digits line up: what six significant
+    # digits of the largest allow, two at least, and no more than any of them needs. Where that would hide a small one,
+    # each is shown by itself.
     import pandas as pd
 
     values = [None if pd.api.types.is_scalar(value) and pd.isna(value) else value for value in column]

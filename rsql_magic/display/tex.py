@@ -47,10 +47,8 @@ _SIGNS = (("<", r"\lt "), (">", r"\gt "), ("`", "'"), ('"', "''"), ("~", r"\ "),
 
 
 def tamed(formula: str) -> str:
-    r"""A formula on one line, without commands that act on the page, and without what Markdown could read in it.
-
-    It is empty for one whose braces do not match, which is no formula.
-    """
+    """A formula on one line, without commands that act on the page, and without what Markdown could read in it."""
+    # It is empty for one whose braces do not match, which is no formula.
     formula = _COMMENT.sub(r"\1", formula)
     parts, at = [], 0
     while command := _COMMAND.search(formula, at):

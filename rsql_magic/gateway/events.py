@@ -245,10 +245,8 @@ class Silence:
         timeouts["read"] = min(timeouts["read"], self.lost_after)
 
     def lines(self, lines: Iterable[str], patience: float, heard: Callable[[str], None] | None) -> Iterator[str]:
-        """The lines of a stream; ``heard`` is called with each.
-
-        ``patience`` bounds the seconds without data or a place in the queue; other lines only keep a connection open.
-        """
+        """The lines of a stream; ``heard`` is called with each."""
+        # `patience` bounds the seconds without data or a place in the queue; other lines only keep a connection open.
         import httpx
 
         last = time.monotonic()
@@ -286,10 +284,8 @@ def read_events(
     stop: Stop | None,
     can_repeat: Callable[[GatewayError], bool],
 ) -> Generator[Event, None, None]:
-    """Send a request and yield the events of its reply; ``heard`` takes each line, ``stop`` stops this thread.
-
-    A request that failed before its first event is sent again where ``can_repeat`` has changed it.
-    """
+    """Send a request and yield the events of its reply; ``heard`` takes each line, ``stop`` stops this thread."""
+    # A request that failed before its first event is sent again where `can_repeat` has changed it.
     begun = False
     while True:
         try:
@@ -320,12 +316,7 @@ def read_events(
 def parse_sse(
     lines: Iterable[str], *, request_id: str = "", limits: Mapping[str, str] | None = None
 ) -> Generator[Event, None, None]:
-    """Events of a completion stream; comments, blank lines and fields other than ``data`` are allowed in it.
-
-    Raises:
-        AnswerCut: The stream ended without ``[DONE]``, or with an error event after its first word.
-        GatewayError: An error event came before any word.
-    """
+    """Events of a completion stream; comments, blank lines and fields other than ``data`` are allowed in it."""
     import httpx
 
     fields: dict[str, Any] = {"usage": {}, "rsql": {}, "finish_reason": "", "model": ""}

@@ -67,10 +67,8 @@ class Address:
 
 
 def base_url(text: str) -> str:
-    """The base URL of what a person typed: with a slash at its end and ``v1`` and what follows left out.
-
-    A server without a path gets ``rsql/``: a Jupyter Server with the gateway on. A URL holds no password.
-    """
+    """The base URL of what a person typed: with a slash at its end and ``v1`` and what follows left out."""
+    # A server without a path gets `rsql/`: a Jupyter Server with the gateway on. A URL holds no password.
     parts = urlsplit(text.strip())
     if parts.scheme not in {"http", "https"} or not parts.hostname:
         raise BadInput(f"{text!r} is not the URL of a gateway.", hint="It looks like http://HOST:PORT/rsql/.")

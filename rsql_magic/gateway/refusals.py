@@ -43,10 +43,8 @@ def not_a_gateway(url: str, status: int) -> GatewayError:
 
 
 def error_of(status: int, body: str, headers: Mapping[str, str], url: str) -> GatewayError:
-    """The error that a refusal stands for; status 0 is an error event inside a stream.
-
-    OpenAI's shape of a body is understood, anything else is not shown; headers hold ``Retry-After`` and the id.
-    """
+    """The error that a refusal stands for; status 0 is an error event inside a stream."""
+    # OpenAI's shape of a body is understood, anything else is not shown; headers hold `Retry-After` and the id.
     error = _error_object(body)
     code = str(error.get("code") or "")
     kinds = {401: NotAllowed, 403: NotAllowed, 429: LimitReached}

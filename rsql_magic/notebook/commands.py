@@ -1,4 +1,4 @@
-"""The commands of ``%rsql``: a method ``_NAME`` carries out each command of ``options.COMMANDS``."""
+"""The commands of ``%rsql``: a report or a method ``_NAME`` carries out each of ``options.COMMANDS``."""
 
 from __future__ import annotations
 
@@ -24,6 +24,9 @@ if TYPE_CHECKING:
     from rsql_magic.gateway import Chat
 
 
+_REPORTS = {"status": reports.status, "usage": reports.usage, "stats": reports.usage, "models": reports.models}
+
+
 @dataclass
 class Commands:
     """The commands of one line; ``keep`` puts a value into a variable of the notebook."""
@@ -45,9 +48,11 @@ class Commands:
         if rest.strip() and not COMMANDS[name][0]:
             hint = "%rsql help lists the commands."
             raise BadInput(f"%rsql {name} takes nothing more, not {rest.strip()!r}.", hint=hint)
-        command: Callable[[str], None] = getattr(self, f"_{name}")
         with ending(self.screen):
-            command(rest.strip())
+            if name in _REPORTS:
+                self.screen.show(_REPORTS[name](self.assistant))
+            else:
+                getattr(self, f"_{name}")(rest.strip())
 
     def _connect(self, rest: str) -> None:
         url, _, more = rest.partition(" ")
@@ -68,17 +73,6 @@ class Commands:
         except GatewayUnreachable as error:
             error.hint = "Check the URL." + (f" {locator.address} stays in use." if locator.address else "")
             raise
-
-    def _status(self, _: str) -> None:
-        self.screen.show(reports.status(self.assistant))
-
-    def _usage(self, _: str) -> None:
-        self.screen.show(reports.usage(self.assistant))
-
-    _stats = _usage
-
-    def _models(self, _: str) -> None:
-        self.screen.show(reports.models(self.assistant))
 
     def _keys(self, rest: str) -> None:
         word, _, more = rest.partition(" ")

@@ -12,7 +12,7 @@ from __future__ import annotations
 import re
 from argparse import ArgumentError, Namespace
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
@@ -44,11 +44,9 @@ _EMPTY = re.compile(r"%%(?:ask|sql_ai)\b[^\n]*\n?$")
 
 
 def line_and_cell(options: tuple[Option, ...], connection: str = "") -> Callable[[F], F]:
-    """Make a method a magic of one line or a cell with these options; ``connection`` is the help of its first word.
-
-    Its docstring becomes the generated help. IPython's expansion of ``$x`` and ``{x}`` is off, and the variables of a
-    function around the cell are passed in.
-    """
+    """Make a method a magic of one line or a cell with these options; ``connection`` is the help of its first word."""
+    # Its docstring becomes the generated help. IPython's expansion of `$x` and `{x}` is off, and the variables of a
+    # function around the cell are passed in.
 
     # `@output_can_be_silenced` is left out on purpose: IPython would read the question as Python to find the semicolon,
     # and fail at the first open bracket. The magics look for the semicolon themselves.
@@ -84,23 +82,22 @@ def help_of(magic: Any) -> str:
 
 
 def read_line(magic: Any, line: str, *, cell: bool, takes_connection: Callable[[str], bool] | None = None) -> Line:
-    """Read what stands after a magic's name; ``takes_connection`` tells whether a first bare word is a connection.
+    """Read what stands after a magic's name; ``takes_connection`` tells whether a first bare word is a connection."""
+    # Before a cell an option such as `--with` takes all words up to the next option; on a line of its own it takes one,
+    # or several joined by commas.
+    known = {flag: option for option in magic.options for flag in option.flags}
+    return _LineReader(magic.parser, known, line, cell, takes_connection).read()
 
-    Before a cell an option such as ``--with`` takes all words up to the next option; on a line of its own it takes one,
-    or several joined by commas.
-    """
-    return _LineReader(magic, line, cell=cell, takes_connection=takes_connection).read()
 
-
+@dataclass
 class _LineReader:
-    def __init__(self, magic: Any, line: str, *, cell: bool, takes_connection: Callable[[str], bool] | None) -> None:
-        self._parser = magic.parser
-        self._known = {flag: option for option in magic.options for flag in option.flags}
-        self._line = line
-        self._at = 0
-        self._cell = cell
-        self._takes_connection = takes_connection
-        self._argv: list[str] = []
+    _parser: Any
+    _known: dict[str, Option]
+    _line: str
+    _cell: bool
+    _takes_connection: Callable[[str], bool] | None
+    _at: int = 0
+    _argv: list[str] = field(default_factory=list)
 
     def read(self) -> Line:
         target = connection = ""

@@ -9,7 +9,7 @@ import contextvars
 import signal
 import threading
 from concurrent.futures import Future
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from rsql_magic.answers import BUSY, check_in_r, cited
@@ -44,28 +44,22 @@ class Busy(BadInput):
     """The answer is known on the main thread only, where a cell is running."""
 
 
+@dataclass(eq=False)
 class AnswerTask:
     """A running question; ``push`` sends the views a change, ``replaces`` is a pair that goes when this is sent."""
 
-    def __init__(
-        self,
-        panel: ChatPanel,
-        thread: Thread,
-        pair: MessagePair,
-        command: SlashCommand,
-        *,
-        push: Callable[..., None],
-        replaces: MessagePair | None = None,
-    ) -> None:
-        self._panel, self._assistant, self._thread = panel, panel.assistant, thread
-        self.pair = pair
-        self._command = command
-        self._push = push
-        self._replaces = replaces
-        self._snapshot = panel.snapshot()
-        self._preview: Preview | None = None
-        self.mentions: list[Mention] = []  # what the question names; known once it is prepared
-        self.stop = Stop()
+    _panel: ChatPanel
+    _thread: Thread
+    pair: MessagePair
+    _command: SlashCommand
+    _push: Callable[..., None]
+    _replaces: MessagePair | None = None
+    _preview: Preview | None = None
+    mentions: list[Mention] = field(default_factory=list)  # what the question names; known once it is prepared
+    stop: Stop = field(default_factory=Stop)
+
+    def __post_init__(self) -> None:
+        self._assistant, self._snapshot = self._panel.assistant, self._panel.snapshot()
 
     def start(self) -> threading.Thread:
         """Begin, in a thread."""
@@ -118,11 +112,9 @@ class AnswerTask:
     def prepare(
         self, *, patience: float | None = None, waiting: Callable[[], None] = lambda: None, lenient: bool = False
     ) -> Preview:
-        """Build the request; no model is asked, and ``lenient`` leaves out mentions that name nothing.
-
-        ``patience`` bounds the seconds to wait for the main thread where the question needs it; then it is ``Busy``.
-        ``waiting`` is called when that takes a while.
-        """
+        """Build the request; no model is asked, and ``lenient`` leaves out mentions that name nothing."""
+        # `patience` bounds the seconds to wait for the main thread where the question needs it; then it is `Busy`.
+        # `waiting` is called when that takes a while.
         if self._preview is None:
             self._preview = self._built(patience, waiting, lenient=lenient)
         return self._preview
@@ -415,11 +407,9 @@ class MainThread:
         stopped: Callable[[], bool] = lambda: False,
         waiting: Callable[[], None] = lambda: None,
     ) -> T:
-        """Do something on the main thread, where Ctrl-C interrupts it, and wait for it.
-
-        ``patience`` bounds the seconds until it starts, before a TimeoutError; ``stopped`` is asked now and then
-        whether the user gave up, and ``waiting`` is called once when it does not start at once.
-        """
+        """Do something on the main thread, where Ctrl-C interrupts it, and wait for it."""
+        # `patience` bounds the seconds until it starts, before a TimeoutError; `stopped` is asked now and then whether
+        # the user gave up, and `waiting` is called once when it does not start at once.
         if threading.current_thread() is threading.main_thread() or self._loop is None:
             return work()
         begun, done = threading.Event(), Future[T]()

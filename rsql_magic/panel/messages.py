@@ -33,16 +33,13 @@ _MOST = 40  # most completions of one kind
 
 @dataclass(frozen=True)
 class Mention:
-    """One ``@mention`` as typed, what it names, and the nearest name (``like``) for one that is not known.
-
-    Of R's objects only R knows whether they are there.
-    """
+    """One ``@mention`` as typed, and what it names."""
 
     text: str
     kind: Kind
     name: str
-    known: bool = True
-    like: str = ""
+    known: bool = True  # of R's objects only R knows whether they are there
+    like: str = ""  # the nearest name for one that is not known
 
     @property
     def missing(self) -> UnknownName:

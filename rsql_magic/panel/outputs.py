@@ -66,10 +66,8 @@ def kept(frame: pd.DataFrame, namespace: MutableMapping[str, Any]) -> str:
 
 
 def run(code: str, language: str, *, shell: Any, assistant: Assistant, connection: str = "") -> list[Output]:
-    """Run code on the main thread: what it printed and showed, an error last; code without a language counts as Python.
-
-    ``connection`` is the one that SQL was written for; empty for the one in use.
-    """
+    """Run code on the main thread: what it printed and showed, an error last; ``connection`` is for SQL."""
+    # Code without a language counts as Python, and an empty connection is the one in use.
     if language not in {"", *_RUNNABLE}:
         raise BadInput(f"Code in {language} cannot be run here.", hint="Copy it, or insert it as a cell.")
     try:
@@ -159,10 +157,8 @@ def mathml(tex: str, *, block: bool = False) -> str:
 
 
 def coloured(code: str, language: str) -> list[tuple[str, str]]:
-    """Code as pieces, each with its kind in Pygments' short form: ``k`` keyword, ``s`` string, ``c`` comment, ….
-
-    A language that Pygments does not know has one piece.
-    """
+    """Code as pieces, each with its kind in Pygments' short form: ``k`` keyword, ``s`` string, ``c`` comment, …."""
+    # A language that Pygments does not know has one piece.
     from pygments.lexers import get_lexer_by_name
     from pygments.token import STANDARD_TYPES
     from pygments.util import ClassNotFound

@@ -63,10 +63,8 @@ class Questions:
             task.stop()
 
     def send(self, thread: Thread, message: Message, preview: str = "") -> dict[str, Any]:
-        """Take a message and give the reply to the view: the pair, or that the thread was emptied.
-
-        The request of a ``preview`` that is named is sent as it is, unless the notebook has changed since.
-        """
+        """Take a message and give the reply to the view: the pair, or that the thread was emptied."""
+        # The request of a `preview` that is named is sent as it is, unless the notebook has changed since.
         task = self._task(thread, message)
         with self._panel.threads.lock:
             if thread.running is not None:
@@ -123,7 +121,7 @@ class Questions:
                     panel.write_transcript()
 
         replaces = thread.pair(message.replaces) if message.replaces else None
-        return AnswerTask(panel, thread, pair, command, push=progress, replaces=replaces)
+        return AnswerTask(panel, thread, pair, command, progress, replaces)
 
     def stop(self, thread: Thread) -> None:
         """Stop the answer of a thread, upstream too; harmless when there is none."""

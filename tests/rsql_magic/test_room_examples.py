@@ -9,6 +9,7 @@ from rsql_magic.answers import NotebookSnapshot
 from rsql_magic.answers.columns_used import unknown_in_python
 from rsql_magic.answers.writer import check_blocks, parse_python
 from rsql_magic.cli import r, terminal
+from rsql_magic.display import charts
 from rsql_magic.display.markdown import code_markdown
 from rsql_magic.display.tables import on_the_right, texts, texts_by_row
 from rsql_magic.display.tex import tamed
@@ -121,3 +122,11 @@ def test_a_terminal_of_rstudio():
 
 def test_a_query_in_another_dialect():
     assert transpile("SELECT strftime(d, '%Y') FROM t", "duckdb", "mysql") == "SELECT\n  DATE_FORMAT(d, '%Y')\nFROM t"
+
+
+def test_charts():
+    frame = pd.DataFrame({"a": ["x"], "n": [1]})
+    assert charts.read('{"chart": "bar", "x": "A", "y": "n"}', frame) == charts.Chart("bar", "a", "n")
+    flights = pd.DataFrame({"origin": ["EWR", "JFK"], "n": [120835, 111279]})
+    assert charts.choose(flights) == charts.Chart("bar", "origin", "n")
+    assert charts.spec(charts.Chart("bar", "a", "n"), frame)["mark"]["type"] == "bar"
