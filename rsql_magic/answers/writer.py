@@ -387,11 +387,11 @@ class AnswerWriter:
     # Columns that Python code asks of frames which do not have them; a name is better corrected than run.
     def _unknown(self, blocks: Sequence[Block]) -> list[str]:
         python = [place for place, block in enumerate(blocks) if block.language == "python"]
-        namespace = self.snapshot.namespace
-        codes = [blocks[place].code for place in python]
-        suppressed = self.gathered.suppressed
-        attributes, polars = frame_attributes(namespace), polars_frames(namespace)
-        found = unknown_in_python(codes, frame_columns(namespace), attributes, suppressed, polars) if codes else []
+        if not python:  # frames are many, and take time to look at
+            return []
+        namespace, suppressed = self.snapshot.namespace, self.gathered.suppressed
+        codes, attributes = [blocks[place].code for place in python], frame_attributes(namespace)
+        found = unknown_in_python(codes, frame_columns(namespace), attributes, suppressed, polars_frames(namespace))
         return [
             f"The python block {place + 1} is wrong: {each}"
             for place, unknown in zip(python, found, strict=True)
