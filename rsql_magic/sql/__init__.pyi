@@ -13,8 +13,6 @@ from .catalog import as_stated_in_ddl as as_stated_in_ddl
 from .catalog import ddl as ddl
 from .catalog import quoted as quoted
 from .catalog import value_kind as value_kind
-from .ddl_reader import Remarks as Remarks
-from .ddl_reader import remarks as remarks
 from .dialects.functions import calls as calls
 from .dialects.functions import functions as functions
 from .dialects.reading import Lexed as Lexed
@@ -41,10 +39,6 @@ from .guard import check as check
 from .guard import statement_of as statement_of
 from .guard.nodes import in_scope as in_scope
 from .guard.nodes import table_parts as table_parts
-from .inferred_keys import infer_keys as infer_keys
-from .inferred_keys import near as near
-from .inferred_keys import single_keys as single_keys
-from .inferred_keys import with_referred as with_referred
 from .linking.choosing import corrected as corrected
 from .linking.choosing import find_values as find_values
 from .linking.choosing import link as link
@@ -56,6 +50,12 @@ from .linking.index import Weights as Weights
 from .linking.lexicon import Lexicon as Lexicon
 from .linking.lexicon import thesaurus as thesaurus
 from .linking.words import stems as stems
+from .undeclared import Remarks as Remarks
+from .undeclared import infer_keys as infer_keys
+from .undeclared import near as near
+from .undeclared import remarks as remarks
+from .undeclared import single_keys as single_keys
+from .undeclared import with_referred as with_referred
 from .validate import Problem as Problem
 from .validate import validate as validate
 from .validate.joins import join_notes as join_notes

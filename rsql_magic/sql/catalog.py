@@ -1,10 +1,9 @@
-"""Table, Column, Catalog: the one description of data, and its text.
+"""Table, Column, Catalog: the one description of data, and its text."""
 
-Everything that has rows and columns is described with these values: a database table, a pandas or polars frame,
-an R ``data.frame``. They hold no connection and no data beyond the few values a privacy level allows, so they can
-be cached, compared, sent to another thread, and printed. Reading them off a live thing is the work of
-``frames``, ``r`` and ``database``.
-"""
+# Everything that has rows and columns is described with these values: a database table, a pandas or polars frame, an
+# R ``data.frame``. They hold no connection and no data beyond the few values a privacy level allows, so they can be
+# cached, compared, sent to another thread, and printed. Reading them off a live thing is the work of ``frames``,
+# ``r`` and ``database``.
 
 from __future__ import annotations
 
@@ -186,19 +185,17 @@ class Catalog:
         """The table of a name that may say more than the catalog does."""
         # In BigQuery ``events_*`` finds the first of the tables it reads.
         table = self.get(".".join(parts))
-        if table is None and len(parts) > 1 and not self.schema and self._is_default(parts[:-1], dialect):
-            table = self.get(parts[-1])
-        if table is None and parts[-1].endswith("*") and dialect_of(dialect).wildcard_tables and len(parts[-1]) > 3:
+        record = dialect_of(dialect)
+        if table is None and len(parts) > 1 and not self.schema:
+            # Qualifiers that can only mean the default schema of a catalog that does not say its name.
+            qualifiers = tuple(part.lower() for part in parts[:-1])
+            always = record.datasets_always_written
+            if not any(t.schema for t in self.tables) if always else qualifiers in record.default_schemas:
+                table = self.get(parts[-1])
+        if table is None and parts[-1].endswith("*") and record.wildcard_tables and len(parts[-1]) > 3:
             start = parts[-1][:-1].casefold()
             return next((table for table in self.tables if table.name.casefold().startswith(start)), None)
         return table
-
-    def _is_default(self, qualifiers: Sequence[str], dialect: str) -> bool:
-        """Whether the qualifiers can only mean the default schema of a catalog that does not say its name."""
-        record = dialect_of(dialect)
-        if record.datasets_always_written:
-            return not any(table.schema for table in self.tables)
-        return tuple(q.lower() for q in qualifiers) in record.default_schemas
 
     def kept(self, name: str, make: Callable[[Catalog], T]) -> T:
         """Something computed from the catalog once and kept with it: a catalog never changes."""
@@ -297,14 +294,18 @@ def ddl(table: Table, level: Privacy = "stats", dialect: str = "", *, brief: boo
     lines = list(zip(written, noted, strict=True))
     if table.primary_key:
         lines.append((f"PRIMARY KEY ({_names(table.primary_key, dialect)})", ""))
-    lines += [_key_line(key, dialect) for key in table.foreign_keys]
+    for key in table.foreign_keys:
+        target = ".".join(quoted(part, dialect) for part in key.table.split("."))
+        text = f"FOREIGN KEY ({_names(key.columns, dialect)}) REFERENCES {target} ({_names(key.referred, dialect)})"
+        lines.append((text, "inferred" if key.inferred else ""))
     body = "".join(
         f"  {text}{',' if i < len(lines) else ''}{f' -- {note}' if note else ''}\n"
         for i, (text, note) in enumerate(lines, start=1)
     )
     suppressed = len(table.columns) - len(columns)
     values = f"+{suppressed:,} column{'s' * (suppressed != 1)} whose names are values" if suppressed else ""
-    rows = "" if brief else _rows(table, level)
+    counted = not brief and table.rows is not None and level != "names"
+    rows = f"{table.rows:,} row{'' if table.rows == 1 else 's'}" if counted else ""
     head = "; ".join(part for part in (rows, one_line(table.description, 200), values) if part)
     return f"CREATE TABLE {quoted_name(table, dialect)} ({f' -- {head}' if head else ''}\n{body});"
 
@@ -356,20 +357,8 @@ def _type(column: Column, level: Privacy) -> str:
     return one_line(column.type if level == "sample" else type_without_labels(column.type), 120)
 
 
-def _key_line(key: ForeignKey, dialect: str) -> tuple[str, str]:
-    target = ".".join(quoted(part, dialect) for part in key.table.split("."))
-    text = f"FOREIGN KEY ({_names(key.columns, dialect)}) REFERENCES {target} ({_names(key.referred, dialect)})"
-    return text, "inferred" if key.inferred else ""
-
-
 def _names(names: Iterable[str], dialect: str) -> str:
     return ", ".join(quoted(name, dialect) for name in names)
-
-
-def _rows(table: Table, level: Privacy) -> str:
-    if table.rows is None or level == "names":
-        return ""
-    return f"{table.rows:,} row{'' if table.rows == 1 else 's'}"
 
 
 ValueKind = Literal["number", "time", "text", "bool", "other"]

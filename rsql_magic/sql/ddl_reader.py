@@ -1,167 +1,28 @@
-"""A catalog from text: the ``CREATE TABLE`` statements of a schema dump, in any dialect, and the comments in them.
+"""A catalog from text: the ``CREATE TABLE`` statements of a schema dump, in any dialect."""
 
-Read are tables, views whose columns can be told, keys (also those added by ``ALTER TABLE``), and comments, whether by
-``COMMENT ON``, by a ``COMMENT`` clause, or behind ``--`` on a column's line. Everything else in a dump is passed over;
-a statement about a table that cannot be parsed is said in the catalog's problems, and costs no other statement.
-"""
+# Read are tables, views whose columns can be told, keys (also those added by ``ALTER TABLE``), and comments, whether
+# by ``COMMENT ON``, by a ``COMMENT`` clause, or behind ``--`` on a column's line. Everything else in a dump is passed
+# over; a statement about a table that cannot be parsed is said in the catalog's problems, and costs no other
+# statement.
 
 from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
+
+from sqlglot import Dialect, TokenType, exp
+from sqlglot.errors import TokenError
 
 from rsql_magic.sql.catalog import Catalog, Column, ForeignKey, Kind, Table
 from rsql_magic.sql.dialects.reading import Unreadable, parse
 from rsql_magic.sql.dialects.records import dialect_of
 from rsql_magic.sql.facts import one_line
-from rsql_magic.sql.inferred_keys import infer_keys, with_referred
+from rsql_magic.sql.undeclared import infer_keys, with_referred
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
-
-# Most characters of a remark; what a model reads of it is cut shorter still.
-LONGEST = 500
-
-# Characters of a statement that are read; one with 2,000 columns has about 100,000.
-_MOST_READ = 200_000
-
-_PIECE = re.compile(
-    r"""
-    (?P<remark>--[^\n]* | /\*.*?(?:\*/|\Z))
-    | (?P<quoted>"(?:[^"]|"")*" | `(?:[^`]|``)*` | \[[^\]]*\] | '(?:[^']|'')*')
-    | (?P<word>[^\W\d][\w$]*)
-    | (?P<space>\s+)
-    | (?P<mark>.)
-    """,
-    re.VERBOSE | re.DOTALL,
-)
-# First words of lines that are no columns.
-_KEYS = frozenset({"CONSTRAINT", "PRIMARY", "UNIQUE", "CHECK", "FOREIGN"})
-# How a line of code ends that was commented out.
-_CODE = re.compile(r"[,;(]\s*\Z")
-# Stands for a key among the columns.
-_KEY = "\0"
-
-
-class Remarks(NamedTuple):
-    """What is said of a table, and of its columns by their names in lower case."""
-
-    table: str
-    columns: dict[str, str]
-
-
-def remarks(create: str) -> Remarks:
-    r"""The remarks in a statement that creates a table.
-
-    Args:
-        create: The statement, as SQLite keeps it.
-
-    Example:
-        >>> remarks("CREATE TABLE trips ( -- one row a ride\n  fare REAL, -- in dollars\n  tip REAL)")
-        Remarks(table='one row a ride', columns={'fare': 'in dollars'})
-    """
-    reader, create = _RemarkReader(), create[:_MOST_READ]
-    for piece in _PIECE.finditer(create):
-        reader.take(str(piece.lastgroup), piece[0], piece.start() - create.rfind("\n", 0, piece.start()))
-    reader.settle()
-    reader.columns.pop(_KEY, None)
-    described = {name: _joined(said) for name, said in reader.columns.items() if any(said)}
-    return Remarks(_joined(reader.of_table), described)
-
-
-class _RemarkReader:
-    """Where the reading of a statement stands."""
-
-    def __init__(self) -> None:
-        self.of_table: list[str] = []
-        self.columns: dict[str, list[str]] = {}
-        self._depth = 0
-        self._closed = False
-        # The column, or the key, that is being defined or was defined last; empty before the first.
-        self._column = ""
-        # Whether the next name begins a column.
-        self._begins = False
-        # Remarks that stand above what follows, or before it on its line.
-        self._above: list[str] = []
-        # Whether anything but blanks and remarks stands on this line so far.
-        self._on_line = False
-        # Where the remark begins that ended the last line; 0 for none.
-        self._trailing = 0
-
-    def take(self, kind: str, text: str, place: int) -> None:
-        """Take the next piece; ``place`` counts characters from the start of its line."""
-        if kind == "space":
-            self._space(text.count("\n"))
-        elif kind == "remark":
-            self._remark(text, place)
-        else:
-            self._code(kind, text)
-            self._on_line, self._trailing = True, 0
-
-    def _space(self, newlines: int) -> None:
-        if newlines:
-            self._on_line = False
-        if newlines > 1:
-            self.settle()
-
-    def settle(self) -> None:
-        """Nothing follows at once: what stands above it is of the table before the first column, else a heading."""
-        if not self._column:
-            self.of_table += self._above
-        self._above, self._trailing = [], 0
-
-    def _remark(self, text: str, place: int) -> None:
-        said = _said(text)
-        follows = self._trailing == place and not self._on_line
-        if self._closed or not self._depth or (self._on_line and not self._column):
-            self.of_table.append(said)
-        elif follows or (self._on_line and (not self._begins or text.startswith("--"))):
-            self.columns.setdefault(self._column, []).append(said)
-            self._trailing = place
-        else:
-            self._above.append(said)
-
-    def _code(self, kind: str, text: str) -> None:
-        if kind == "mark":
-            self._mark(text)
-        elif self._begins and self._depth == 1:
-            self._begins = False
-            is_key = kind == "word" and text.upper() in _KEYS
-            self._column = _KEY if is_key else _name(text)
-            self.columns.setdefault(self._column, []).extend(self._above)
-            self._above = []
-
-    def _mark(self, mark: str) -> None:
-        if mark == "(":
-            self._depth += 1
-            self._begins = self._begins or (self._depth == 1 and not self._column)
-        elif mark == ")":
-            self._depth -= 1
-            self._closed = self._closed or not self._depth
-        elif mark == "," and self._depth == 1:
-            self._begins = True
-
-
-def _name(text: str) -> str:
-    """A name without its quotes, in lower case."""
-    if text[0] in "\"`'[":
-        text = text[1:-1].replace(text[0] * 2, text[0])
-    return text.lower()
-
-
-def _said(remark: str) -> str:
-    """The words of a remark, without its marks and the frame of stars or dashes around it."""
-    inner = remark.removeprefix("--") if remark.startswith("--") else remark[2:].removesuffix("*/")
-    lines = (line.strip(" \t\r*-=#") for line in inner[: 4 * LONGEST].splitlines())
-    words = " ".join(line for line in lines if line)
-    return "" if _CODE.search(words) else words
-
-
-def _joined(said: list[str]) -> str:
-    return " ".join(filter(None, said))[:LONGEST]
-
 
 _ABOUT_TABLES = re.compile(r"(CREATE\s+(\w+\s+){0,5}?(TABLE|VIEW)|ALTER\s+TABLE|COMMENT\s+ON)\b", re.IGNORECASE)
 _LEADING_COMMENTS = re.compile(r"\A(?:\s|--[^\n]*(?:\n|\Z)|/\*.*?\*/)+", re.DOTALL)
@@ -198,9 +59,6 @@ def _statements(text: str, dialect: str) -> Iterator[str]:
 
 def _boundaries(text: str, dialect: str) -> Iterator[int]:
     """Where statements end: behind a semicolon, or, as T-SQL has it, before the next CREATE or ALTER."""
-    from sqlglot import Dialect, TokenType
-    from sqlglot.errors import TokenError
-
     try:
         tokens = Dialect.get_or_raise(dialect).tokenize(text)
     except TokenError:  # a quote that never ends, or another dialect's: take line ends for what they seem
@@ -215,15 +73,12 @@ def _boundaries(text: str, dialect: str) -> Iterator[int]:
         previous = token.token_type
 
 
-def _lines(statement: str, dialect: str) -> tuple[str, list[str]]:
-    """A ``CREATE TABLE`` up to its parenthesis, and what stands in it, one column or key each."""
-    from sqlglot import Dialect, TokenType
-    from sqlglot.errors import TokenError
-
+def _lines(statement: str, dialect: str) -> list[str]:
+    """What stands in the parenthesis of a ``CREATE TABLE``, one column or key each."""
     try:
         tokens = Dialect.get_or_raise(dialect).tokenize(statement)
     except TokenError:
-        return statement, []
+        return []
     depth, starts = 0, list[int]()
     for token in tokens:
         depth += {TokenType.L_PAREN: 1, TokenType.R_PAREN: -1}.get(token.token_type, 0)
@@ -233,8 +88,7 @@ def _lines(statement: str, dialect: str) -> tuple[str, list[str]]:
         if depth == 0 and starts:
             starts.append(token.start)
             break
-    lines = [statement[start + 1 : end].strip() for start, end in pairwise(starts)]
-    return statement[: starts[0]] if starts else statement, [line for line in lines if line]
+    return [line for start, end in pairwise(starts) if (line := statement[start + 1 : end].strip())]
 
 
 @dataclass
@@ -249,11 +103,10 @@ class _Draft:
 
     def finished(self) -> Table:
         """The table as a value."""
-        columns = tuple(
-            replace(column, nullable=column.nullable and name not in self.primary_key)
-            for name, column in self.columns.items()
+        columns = (replace(c, nullable=c.nullable and name not in self.primary_key) for name, c in self.columns.items())
+        return replace(
+            self.table, columns=tuple(columns), primary_key=self.primary_key, foreign_keys=tuple(self.foreign_keys)
         )
-        return replace(self.table, columns=columns, primary_key=self.primary_key, foreign_keys=tuple(self.foreign_keys))
 
 
 class _Reading:
@@ -267,12 +120,7 @@ class _Reading:
 
     def read(self, statement: str) -> None:
         """Take in one statement."""
-        from sqlglot import exp
-
-        try:
-            tree = parse(statement, self._dialect)
-        except Unreadable:
-            tree = None
+        tree = self._parsed(statement)
         if isinstance(tree, exp.Create) and tree.kind in {"TABLE", "VIEW"}:
             self._create(tree, statement)
         elif isinstance(tree, exp.Alter):
@@ -284,15 +132,13 @@ class _Reading:
 
     def _read_by_lines(self, statement: str) -> None:
         """What can be told of a table that sqlglot does not read: its name, and its columns line by line."""
-        from sqlglot import exp
-
         found = _NAMED.match(statement)
         if not found:
             self._cannot_read(statement)
             return
         name, query = found[2], _QUERY.search(statement)
         readable = self._parsed(f"CREATE VIEW {name} AS {query[1]}") if query else None
-        _, lines = _lines(statement, self._dialect) if query is None else ("", [])
+        lines = _lines(statement, self._dialect) if query is None else []
         known = [readable for line in lines if (readable := self._readable(name, line))]
         readable = self._parsed(f"CREATE TABLE {name} ({', '.join(known)})") if known else readable
         if readable is None:
@@ -316,8 +162,6 @@ class _Reading:
 
     def _readable(self, table: str, line: str) -> str:
         """A line of a table as far as it can be read: all of it, its name and type, or its name."""
-        from sqlglot import exp
-
         name = re.match(_PART, line)
         shorter = [" ".join(line.split()[:2]), f"{name[0]} TEXT" if name else ""]
         if name and name[0].upper() in _NO_COLUMNS:
@@ -342,8 +186,6 @@ class _Reading:
         self._problems.append(f"This statement cannot be read: {one_line(statement, 80)}")
 
     def _create(self, tree: Any, statement: str) -> None:
-        from sqlglot import exp
-
         target = tree.this.this if isinstance(tree.this, exp.Schema) else tree.this
         draft = _Draft(self._table(target, "view" if tree.kind == "VIEW" else "table"))
         comment = tree.find(exp.SchemaCommentProperty)
@@ -352,7 +194,8 @@ class _Reading:
         for part in tree.this.expressions if isinstance(tree.this, exp.Schema) else ():
             self._part(draft, part)
         if not draft.columns and isinstance(tree.expression, exp.Query):
-            self._columns_of_query(draft, tree.expression)
+            selects = () if tree.expression.is_star else tree.expression.named_selects
+            draft.columns = {name: Column(name) for name in selects if name}
         self._inherit(draft, statement)
         if not draft.columns:
             self._cannot_read(statement)
@@ -360,8 +203,6 @@ class _Reading:
 
     def _inherit(self, draft: _Draft, statement: str) -> None:
         """The columns of the tables that this one is made like."""
-        from sqlglot import exp
-
         head = _QUERY.sub("", statement)
         for names in _PARENTS.findall(head) if draft.table.kind == "table" else ():
             parent = self._parsed(f"CREATE TABLE {next(filter(None, names))} (x INT)")
@@ -370,14 +211,8 @@ class _Reading:
             if like is not None:
                 draft.columns = {**like.columns, **draft.columns}
 
-    def _columns_of_query(self, draft: _Draft, query: Any) -> None:
-        if not query.is_star:
-            draft.columns = {name: Column(name) for name in query.named_selects if name}
-
     def _part(self, draft: _Draft, part: Any) -> None:
         """One line of a table: a column, or a key."""
-        from sqlglot import exp
-
         if isinstance(part, exp.ColumnDef):
             if part.name.upper() not in _NO_COLUMNS or part.this.args.get("quoted"):
                 self._column(draft, part)
@@ -394,8 +229,6 @@ class _Reading:
             draft.columns[self._name(part)] = Column(self._name(part))
 
     def _column(self, draft: _Draft, part: Any) -> None:
-        from sqlglot import exp
-
         name = self._name(part.this)
         found = [constraint.args.get("kind") for constraint in part.constraints]
         kinds = {type(kind): kind for kind in found if kind is not None}
@@ -415,14 +248,10 @@ class _Reading:
 
     def _option(self, options: Any, name: str) -> str:
         """BigQuery's ``OPTIONS (description = '…')``."""
-        from sqlglot import exp
-
         found = options.find_all(exp.Property) if options is not None else ()
         return next((str(one.args["value"].name) for one in found if one.name.lower() == name), "")
 
     def _foreign_key(self, draft: _Draft, columns: tuple[str, ...], reference: Any) -> None:
-        from sqlglot import exp
-
         other = reference.this
         referred = self._names(other.expressions) if isinstance(other, exp.Schema) else ()
         target = self._table(other.this if isinstance(other, exp.Schema) else other, "table")
@@ -431,8 +260,6 @@ class _Reading:
         draft.foreign_keys.append(ForeignKey(columns, target.full_name, referred))
 
     def _alter(self, tree: Any) -> None:
-        from sqlglot import exp
-
         draft = self._drafts.get(self._table(tree.this, "table").full_name.casefold())
         if draft is None:
             return
@@ -441,8 +268,6 @@ class _Reading:
                 self._part(draft, part)
 
     def _comment(self, tree: Any) -> None:
-        from sqlglot import exp
-
         said = tree.expression.name if tree.expression else ""
         if isinstance(tree.this, exp.Column):
             parts = [self._name(part) for part in tree.this.parts]
@@ -459,8 +284,6 @@ class _Reading:
         return Table(places[0], schema=places[1], database=places[2], kind=kind)
 
     def _names(self, parts: Iterable[Any]) -> tuple[str, ...]:
-        from sqlglot import exp
-
         found = (part if isinstance(part, exp.Identifier) else part.find(exp.Identifier) for part in parts)
         return tuple(self._name(part) for part in found if part)
 

@@ -1,18 +1,16 @@
-"""Texts for prompts: what is known of a column and of a frame, what a text costs in tokens, the fence around data.
+"""Texts for prompts: what is known of a column and of a frame, what a text costs in tokens, the fence around data."""
 
-sales: pandas DataFrame, 1,000,000 rows × 8 columns (≈ from 10,000 rows)
-- id int64: 1..1000000; unique
-- region str: values: 'N', 'S', 'E', 'W'
-- note str: ≈9,800 distinct; 3% NA
-- metric_0..metric_199 float64 (200 columns)
-(+183 columns not shown)
-"""
+# sales: pandas DataFrame, 1,000,000 rows × 8 columns (≈ from 10,000 rows)
+# - id int64: 1..1000000; unique
+# - region str: values: 'N', 'S', 'E', 'W'
+# - note str: ≈9,800 distinct; 3% NA
+# - metric_0..metric_199 float64 (200 columns)
+# (+183 columns not shown)
 
 from __future__ import annotations
 
 import re
 from dataclasses import dataclass, replace
-from hashlib import sha256
 from itertools import pairwise
 from math import ceil
 from typing import TYPE_CHECKING
@@ -67,13 +65,10 @@ def count_tokens(text: str) -> int:
         11
     """
     cost = sum(_COST[match.lastgroup or "other"](match[match.lastgroup or 0]) for match in _PIECE.finditer(text))
-    # Vocabularies hold English words whole; those of other languages are cut more finely than the pattern tells.
-    return ceil(cost * (1.25 if _is_foreign(text) else 1))
-
-
-def _is_foreign(text: str) -> bool:
-    """Whether a text is in another Latin language than English: more than every hundredth letter has an accent."""
-    return not text.isascii() and 100 * len(_ACCENTED.findall(text)) > len(text)
+    # Vocabularies hold English words whole; those of other Latin languages, where more than every hundredth letter has
+    # an accent, are cut more finely than the pattern tells.
+    is_foreign = not text.isascii() and 100 * len(_ACCENTED.findall(text)) > len(text)
+    return ceil(cost * (1.25 if is_foreign else 1))
 
 
 def _word(word: str) -> float:
@@ -173,6 +168,8 @@ def fence(kind: str, name: str, text: str) -> str:
         sales: pandas DataFrame, 2 rows × 1 column
         </data 120651de>
     """
+    from hashlib import sha256  # 3 ms, which a check of SQL need not wait for
+
     mark = sha256(f"{kind}{name}{text}".encode("utf-8", "surrogatepass")).hexdigest()[:8]
     return f'<data kind="{_attribute(kind)}" name="{_attribute(name)}" id="{mark}">\n{text}\n</data {mark}>'
 
@@ -211,8 +208,7 @@ def facts(column: Column, rows: int | None = None, missing: str = "NA") -> str:
     """
     known = _profile_facts(column.profile, rows, missing) if column.profile else []
     unit = f"[{one_line(column.unit)}]" if column.unit else ""
-    description = _description(column)
-    return "; ".join(part for part in [*known, unit, description] if part)
+    return "; ".join(part for part in [*known, unit, _description(column)] if part)
 
 
 def as_stated(column: Column) -> Column:
@@ -231,14 +227,8 @@ def as_stated(column: Column) -> Column:
             distinct=None if profile.complete else profile.distinct,
             nulls=_stated_share(profile.nulls) if profile.nulls else None,
         )
-    description = _description(column)
-    return replace(
-        column,
-        nullable=True,
-        unit=one_line(column.unit) if column.unit else "",
-        description=description,
-        profile=profile,
-    )
+    unit = one_line(column.unit) if column.unit else ""
+    return replace(column, nullable=True, unit=unit, description=_description(column), profile=profile)
 
 
 def _description(column: Column) -> str:
@@ -258,35 +248,19 @@ def _stated_share(part: float) -> float:
 
 
 def _profile_facts(profile: Profile, rows: int | None, missing: str) -> list[str]:
+    """The range, the values, the count of distinct ones and the share of missing ones."""
     about = "≈" if profile.approximate else ""
-    return [
-        _range(profile, about),
-        _values(profile),
-        _distinct(profile, rows, about),
-        f"{share(profile.nulls)} {missing}" if profile.nulls else "",
-    ]
-
-
-def _range(profile: Profile, about: str) -> str:
-    """The smallest and the largest value; each is marked when it is rounded or comes from a sample."""
-    if profile.low is None or profile.high is None:
-        return ""
-    return "..".join(end if end.startswith("≈") else about + end for end in (profile.low, profile.high))
-
-
-def _values(profile: Profile) -> str:
-    if not profile.values:
-        return ""
-    quoted = [quoted_value(value) for value in profile.values]
-    return "values: " + ", ".join(quoted if profile.complete else [*quoted, "…"])
-
-
-def _distinct(profile: Profile, rows: int | None, about: str) -> str:
-    if profile.distinct is None or profile.complete:
-        return ""
-    if rows is not None and rows > 1 and profile.distinct == rows and not profile.nulls and not about:
-        return "unique"
-    return f"{about}{profile.distinct:,} distinct"
+    ends, values, distinct = "", "", ""
+    if profile.low is not None and profile.high is not None:
+        # Each end is marked when it is rounded or comes from a sample.
+        ends = "..".join(end if end.startswith("≈") else about + end for end in (profile.low, profile.high))
+    if profile.values:
+        more = () if profile.complete else ("…",)
+        values = "values: " + ", ".join([*map(quoted_value, profile.values), *more])
+    if profile.distinct is not None and not profile.complete:
+        is_unique = rows is not None and rows > 1 and profile.distinct == rows and not profile.nulls and not about
+        distinct = "unique" if is_unique else f"{about}{profile.distinct:,} distinct"
+    return [ends, values, distinct, f"{share(profile.nulls)} {missing}" if profile.nulls else ""]
 
 
 _UNIQUE = re.compile(r"(?m)^- (\S+) [^:\n]*: (?:[^;\n]*; )*unique(?:;|$)")
@@ -341,10 +315,8 @@ def runs(names: Sequence[object], types: Sequence[str], apart: Collection[int] =
     alike: dict[tuple[str, str], list[int]] = {}
     for place, (name, kind) in enumerate(zip(names, types, strict=True)):
         alike.setdefault((_stem(name, place), kind), []).append(place)
-    grouped = [
-        [Run(tuple(group))] if len(group) >= RUN else [Run((place,)) for place in group] for group in alike.values()
-    ]
-    found = [run for group in grouped for run in group]
+    found = [Run(tuple(group)) for group in alike.values() if len(group) >= RUN]
+    found += [Run((place,)) for group in alike.values() if len(group) < RUN for place in group]
     found += [Run((place,)) for run in found if len(run.columns) > 1 for place in run.columns if place in apart]
     return sorted(found, key=lambda run: (run.columns[0], -len(run.columns)))
 
@@ -387,17 +359,13 @@ def fit(
                 break
             lines[place] = made
     if len(lines) < len(runs_):
-        lines = _first_half(lines, must, free)
+        kept, spent = {place: lines[place] for place in must}, 0
+        for place, text in lines.items():
+            spent += 0 if place in must else _cost(text)
+            if spent <= free / 2:
+                kept[place] = text
+        lines = kept
     return "\n".join([head, *(lines[place] for place in sorted(lines)), *_rest(lines, brief, free)])
-
-
-def _first_half(lines: dict[int, str], must: Collection[int], free: float) -> dict[int, str]:
-    kept, spent = {place: lines[place] for place in must}, 0
-    for place, line in lines.items():
-        spent += 0 if place in must else _cost(line)
-        if spent <= free / 2:
-            kept[place] = line
-    return kept
 
 
 def _rest(lines: dict[int, str], brief: Sequence[Callable[[], str]], free: float) -> list[str]:
@@ -408,19 +376,13 @@ def _rest(lines: dict[int, str], brief: Sequence[Callable[[], str]], free: float
     for place, write in enumerate(brief):
         if place in lines:
             continue
-        if left <= 0:
-            counted += 1
-            continue
-        text = write()
+        text = write() if left > 0 else ""
         left -= _cost(text) + 1
         if left > 0:
-            named.append(text)
+            named.append(f"- {text}")
         else:
             counted += 1
-    return [
-        *(f"- {text}" for text in named),
-        *([f"(+{counted:,} column{'s' * (counted != 1)} not shown)"] if counted else []),
-    ]
+    return named + ([f"(+{counted:,} column{'s' * (counted != 1)} not shown)"] if counted else [])
 
 
 def _cost(line: str) -> int:

@@ -1,12 +1,11 @@
-"""A draft that does not compile, put right by rules where only one thing can have been meant.
+"""A draft that does not compile, put right by rules where only one thing can have been meant."""
 
-Most of what models get wrong is mechanical: a column behind the wrong alias, a name without its quotes, ``YEAR(x)``
-where the engine has ``strftime``, a sentence behind the query. Such a slip needs no second round with the model. Each
-rule looks for one kind of slip and makes the one change that can be meant; where there are two, it leaves the draft
-alone, and the model is asked. What comes out was let through by the guard, the names and the engine's own compiler;
-what goes in and compiles already is never touched. Other tables or joins ask something else: these are proposed to the
-model, and taken alone only where no round is left (`Fix.restructured`).
-"""
+# Most of what models get wrong is mechanical: a column behind the wrong alias, a name without its quotes, ``YEAR(x)``
+# where the engine has ``strftime``, a sentence behind the query. Such a slip needs no second round with the model.
+# Each rule looks for one kind of slip and makes the one change that can be meant; where there are two, it leaves the
+# draft alone, and the model is asked. What comes out was let through by the guard, the names and the engine's own
+# compiler; what goes in and compiles already is never touched. Other tables or joins ask something else: these are
+# proposed to the model, and taken alone only where no round is left (`Fix.restructured`).
 
 from __future__ import annotations
 
@@ -82,19 +81,13 @@ def fix_query(sql: str, dialect: str, catalog: Catalog, passes: Callable[[str], 
         return None
     text, changes, seen, restructured = sql, tuple[str, ...](), {sql}, False
     for _ in range(_MOST_STEPS):
-        step = _step(BrokenQuery.of(text, dialect, catalog), seen)
+        broken = BrokenQuery.of(text, dialect, catalog)
+        made = ((rule, rule(broken)) for rule in RULES)
+        rule, step = next(((rule, one) for rule, one in made if one is not None and one.sql not in seen), (None, None))
         if step is None:
             return None
-        text, changes, restructured = step.sql, (*changes, *step.changes), restructured or step.restructured
+        text, changes, restructured = step.sql, (*changes, *step.changes), restructured or rule in STRUCTURE
         seen.add(text)
         if passes(text):
             return Fix(text, changes, restructured)
     return None
-
-
-def _step(broken: BrokenQuery, seen: set[str]) -> Fix | None:
-    """What the first rule makes of a draft that finds a slip of its kind."""
-    made = ((rule, rule(broken)) for rule in RULES)
-    found = ((rule, one) for rule, one in made if one is not None and one.sql not in seen)
-    rule, one = next(found, (None, None))
-    return one._replace(restructured=rule in STRUCTURE) if one is not None else None

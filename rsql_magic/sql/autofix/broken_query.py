@@ -6,17 +6,18 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
+from sqlglot import exp
+
 from rsql_magic.sql.catalog import quoted
 from rsql_magic.sql.dialects.reading import Unreadable, canonical, lex, parse
+from rsql_magic.sql.validate.resolve import Resolution, resolve
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from sqlglot import exp
-
     from rsql_magic.sql.catalog import Catalog
     from rsql_magic.sql.dialects.reading import Lexed
-    from rsql_magic.sql.validate.resolve import Missing, Resolution, Scope
+    from rsql_magic.sql.validate.resolve import Missing, Scope
 
 
 T = TypeVar("T")
@@ -75,31 +76,22 @@ class BrokenQuery:
             return cls(lexed.text, dialect, catalog, lexed)
 
     @cached_property
-    def resolution(self) -> Resolution | None:
-        """What its names stand for."""
-        from rsql_magic.sql.validate.resolve import resolve
-
-        return resolve(self.tree, self.text, self.dialect, self.catalog) if self.tree is not None else None
+    def resolution(self) -> Resolution:
+        """What its names stand for; nothing where it does not parse."""
+        return resolve(self.tree, self.text, self.dialect, self.catalog) if self.tree is not None else Resolution()
 
     def missing(self, *kinds: str) -> Iterator[Missing]:
         """Its names that stand for nothing, of some kinds, in order."""
-        for one in self.resolution.missing if self.resolution else ():
-            if one.kind in kinds:
-                yield one
+        yield from (one for one in self.resolution.missing if one.kind in kinds)
 
     def columns(self, *kinds: str) -> Iterator[tuple[exp.Column, Missing]]:
         """Its columns that stand for nothing, in order."""
-        from sqlglot import exp
-
         yield from ((one.node, one) for one in self.missing(*kinds) if isinstance(one.node, exp.Column))
 
     def select(self, node: exp.Expr) -> tuple[exp.Select | None, Scope | None]:
         """The SELECT around a node, and what is in sight there."""
-        from sqlglot import exp
-
         around = node.find_ancestor(exp.Select)
-        scopes = self.resolution.selects if self.resolution else []
-        return around, next((scope for select, scope in scopes if select is around), None)
+        return around, next((scope for select, scope in self.resolution.selects if select is around), None)
 
     def written(self, name: str) -> str:
         """A name as it must be written in this dialect."""

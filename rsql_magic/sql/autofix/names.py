@@ -39,15 +39,11 @@ def fix_table(broken: BrokenQuery) -> Fix | None:
     """``FROM singers`` → ``FROM singer``, where one table only has nearly that name."""
     for missing in broken.missing("table"):
         node = missing.node
-        table = only(_tables_like(node.name, broken))
+        same = [table for table in broken.catalog if plain(table.name) == plain(node.name)]
+        table = only(same or [table for table in broken.catalog if same_name(node.name, table.name)])
         if table is not None and isinstance(node, exp.Table):
             return broken.changed(_renamed(node, table, broken), f"{node.name} → {table.full_name}")
     return None
-
-
-def _tables_like(name: str, broken: BrokenQuery) -> list[Table]:
-    same = [table for table in broken.catalog if plain(table.name) == plain(name)]
-    return same or [table for table in broken.catalog if same_name(name, table.name)]
 
 
 def _renamed(node: exp.Table, table: Table, broken: BrokenQuery) -> Iterator[Edit | None]:
@@ -79,17 +75,13 @@ def _behind_another(node: exp.Column, missing: Missing, broken: BrokenQuery) -> 
     _, scope = broken.select(node)
     if not node.args.get("table") or scope is None:
         return None
-    named = [r for r in scope.relations if missing.kind == "qualifier" and _is_of(r, node.table)]
+    tables = [r for r in scope.relations if missing.kind == "qualifier" and r.table is not None]
+    named = [r for r in tables if r.table and r.table.name.casefold() == node.table.casefold()]  # under an alias
     relation = only(named) or only(r for r in scope.relations if _has(r, node.name))
     if relation is None or not relation.name or (not named and _is_doubtful(node, missing, relation, broken)):
         return None
     new = broken.written(relation.name)
     return broken.changed([broken.replace(node.args["table"], new)], f"{shown(node)} → {new}.{node.name}")
-
-
-def _is_of(relation: Relation, name: str) -> bool:
-    """Whether a relation is the table of that name under an alias."""
-    return relation.table is not None and relation.table.name.casefold() == name.casefold()
 
 
 def _has(relation: Relation, name: str) -> bool:
@@ -102,16 +94,10 @@ def _is_doubtful(node: exp.Column, missing: Missing, relation: Relation, broken:
     # condition ``a.id = b.id`` would no longer link two tables.
     forgotten = missing.kind == "qualifier" and broken.catalog.get(node.table) is not None
     mistyped = any(same_name(node.name, c, _table_of(r)) for r in missing.scope.relations for c in r.columns.values())
-    return (
-        forgotten or (missing.kind == "column" and mistyped) or relation.name.casefold() == _other_side(node).casefold()
-    )
-
-
-def _other_side(node: exp.Column) -> str:
-    """The name before the dot of the column that a column is set equal to."""
     parent = node.parent
     other = (parent.expression if node.arg_key == "this" else parent.this) if isinstance(parent, exp.EQ) else None
-    return other.table if isinstance(other, exp.Column) else ""
+    equal_to = other.table if isinstance(other, exp.Column) else ""
+    return forgotten or (missing.kind == "column" and mistyped) or relation.name.casefold() == equal_to.casefold()
 
 
 def _text_meant(node: exp.Column, _: Missing, broken: BrokenQuery) -> Fix | None:
@@ -128,16 +114,13 @@ def _text_meant(node: exp.Column, _: Missing, broken: BrokenQuery) -> Fix | None
 def _mistyped(node: exp.Column, missing: Missing, broken: BrokenQuery) -> Fix | None:
     """``posts.CreationDate`` → ``posts.CreaionDate`` where no table that is read or linked has the name as written."""
     scope = broken.select(node)[1]
-    if scope is None or any(_has(r, node.name) or _leads_to(r, node.name, broken) for r in scope.relations):
+    read = scope.relations if scope is not None else []
+    index = known(broken.catalog)
+    # A table that shares a key with one of these may have been forgotten.
+    linked = (index.tables[link.other] for r in read if r.table for link in index.links.get(r.table.full_name, ()))
+    if scope is None or any(_has(r, node.name) for r in read) or any(table.column(node.name) for table in linked):
         return None
     return _called(node, missing, broken, same_name)
-
-
-def _leads_to(relation: Relation, name: str, broken: BrokenQuery) -> bool:
-    """Whether a table that shares a key with this one has the column, and may have been forgotten."""
-    index = known(broken.catalog)
-    others = index.links.get(relation.table.full_name, ()) if relation.table else ()
-    return any(index.tables[link.other].column(name) for link in others)
 
 
 _RULES = (_otherwise_written, _behind_another, _text_meant, _mistyped)
@@ -171,41 +154,30 @@ def settle_ambiguous(broken: BrokenQuery) -> Fix | None:
         if node.args.get("table") or select is None or scope is None:
             continue
         found = [relation for relation in scope.relations if any(relation is one for one in missing.found)]
-        if broken.resolution and found and _are_equal(found, node.name, select, broken.resolution):
-            new = f"{broken.written(found[0].name)}.{broken.written(_stored(found[0], node.name))}"
+        if found and _are_equal(found, node.name, select, broken.resolution):
+            columns = found[0].columns.values()
+            stored = next((column for column in columns if column.casefold() == node.name.casefold()), node.name)
+            new = f"{broken.written(found[0].name)}.{broken.written(stored)}"
             return broken.changed([broken.replace(node.this, new)], f"{node.name} → {new}")
     return None
 
 
-def _stored(relation: Relation, name: str) -> str:
-    return next((c for c in relation.columns.values() if c.casefold() == name.casefold()), name)
-
-
 def _are_equal(relations: list[Relation], name: str, select: exp.Select, resolution: Resolution) -> bool:
     """Whether conditions make a column of these relations one; of LEFT JOIN the first is the one that is kept."""
-    reached = {id(relations[0])}
-    pairs = list(_equal_columns(name, select, resolution))
-    for _ in pairs:
-        reached |= {id(r) for pair in pairs if any(id(one) in reached for one in pair) for r in pair}
-    return all(id(relation) in reached for relation in relations)
-
-
-def _equal_columns(name: str, select: exp.Select, resolution: Resolution) -> Iterator[tuple[Relation, Relation]]:
-    """Relations whose columns of that name a condition sets equal."""
-    for condition in _conditions(select):
+    where, joins = select.args.get("where"), select.args.get("joins") or ()
+    kept = [join for join in joins if str(join.args.get("side") or "").upper() not in {"RIGHT", "FULL"}]
+    conditions = [where.this] if where is not None else []
+    conditions += [join.args["on"] for join in kept if join.args.get("on")]
+    pairs: list[list[int]] = []
+    for condition in conditions:
         for part in condition.flatten() if isinstance(condition, exp.And) else (condition,):
             sides = [resolution.columns.get(id(side)) for side in (part.this, part.args.get("expression"))]
             if isinstance(part, exp.EQ) and all(side and side[1].casefold() == name.casefold() for side in sides):
-                yield sides[0][0], sides[1][0]  # type: ignore[index]
-
-
-def _conditions(select: exp.Select) -> Iterator[exp.Expr]:
-    where = select.args.get("where")
-    if where is not None:
-        yield where.this
-    for join in select.args.get("joins") or ():
-        if join.args.get("on") and str(join.args.get("side") or "").upper() not in {"RIGHT", "FULL"}:
-            yield join.args["on"]
+                pairs.append([id(side[0]) for side in sides if side])
+    reached = {id(relations[0])}
+    for _ in pairs:
+        reached |= {one for pair in pairs if not reached.isdisjoint(pair) for one in pair}
+    return all(id(relation) in reached for relation in relations)
 
 
 def shown(node: exp.Column) -> str:
@@ -219,7 +191,7 @@ _PLAIN = (exp.Column, exp.Func, exp.Literal, exp.Cast, exp.Paren)
 def filter_groups(broken: BrokenQuery) -> Fix | None:
     """``SELECT a, SUM(x) AS n … WHERE n > 1 GROUP BY a`` → ``… HAVING SUM(x) > 1``."""
     # Without GROUP BY, the name may be a slip for a column instead.
-    for place, (select, _) in enumerate(broken.resolution.selects if broken.resolution else ()):
+    for place, (select, _) in enumerate(broken.resolution.selects):
         where = select.args.get("where")
         uses = [(node, meant) for node, meant in _uses(broken, select) if is_within(node, where) and _is_figure(meant)]
         if uses and select.args.get("group") and not any(meant.find(exp.Window) for _, meant in uses):
@@ -229,11 +201,11 @@ def filter_groups(broken: BrokenQuery) -> Fix | None:
 
 def _moved(broken: BrokenQuery, place: int, names: set[str]) -> Fix | None:
     """The draft with the conditions on these figures in HAVING."""
-    tree = broken.tree.copy() if broken.tree is not None else None
-    selects = _like_resolved(broken, tree)
-    if tree is None or len(selects) <= place:
+    if broken.tree is None:
         return None
-    select = selects[place]
+    tree = broken.tree.copy()
+    pairs = zip(broken.tree.find_all(exp.Select), tree.find_all(exp.Select), strict=True)
+    select = next(copy for one, copy in pairs if one is broken.resolution.selects[place][0])
     meanings = {e.alias.casefold(): e.this for e in select.expressions if isinstance(e, exp.Alias)}
     where = select.args["where"].this
     conditions = list(where.flatten()) if isinstance(where, exp.And) else [where]
@@ -242,45 +214,31 @@ def _moved(broken: BrokenQuery, place: int, names: set[str]) -> Fix | None:
         return None  # a condition on rows and groups at once
     kept = [one for one in conditions if one not in moved]
     before = " AND ".join(one.sql(broken.dialect) for one in moved)
-    figures = [one.copy().transform(lambda node: _meaning(node, names, meanings)) for one in moved]
+
+    def meaning(node: exp.Expr) -> exp.Expr:
+        named = isinstance(node, exp.Column) and not node.table and node.name.casefold() in names
+        return meanings[node.name.casefold()].copy() if named else node
+
+    figures = [one.copy().transform(meaning) for one in moved]
     select.set("where", exp.Where(this=exp.and_(*kept, copy=False)) if kept else None)
     select.having(*figures, copy=False)
     after = " AND ".join(one.sql(broken.dialect) for one in figures)
     return Fix(tree.sql(broken.dialect), (f"WHERE {before} → HAVING {after}",))
 
 
-def _meaning(node: exp.Expr, names: set[str], meanings: dict[str, exp.Expr]) -> exp.Expr:
-    """What a name given by AS stands for, in place of it."""
-    named = isinstance(node, exp.Column) and not node.table and node.name.casefold() in names
-    return meanings[node.name.casefold()].copy() if named else node
-
-
-def _like_resolved(broken: BrokenQuery, tree: exp.Expr | None) -> list[exp.Select]:
-    """The SELECTs of a copy in the order in which those of the draft were resolved."""
-    if tree is None or broken.tree is None or broken.resolution is None:
-        return []
-    pairs = zip(broken.tree.find_all(exp.Select), tree.find_all(exp.Select), strict=True)
-    copies = {id(one): copy for one, copy in pairs}
-    return [copies[id(select)] for select, _ in broken.resolution.selects if id(select) in copies]
-
-
 def expand_alias(broken: BrokenQuery) -> Fix | None:
     """``SELECT SUM(x) AS n, n / 2`` → ``…, SUM(x) / 2``, where the database does not see the name."""
     unseen = {id(node) for node, _ in broken.columns("column")}
-    for select, _ in broken.resolution.selects if broken.resolution else ():
+    for select, _ in broken.resolution.selects:
         for node, meant in _uses(broken, select):
-            if id(node) not in unseen or _is_figure_in_rows(node, meant):
+            # A figure of many rows may not stand where there is one: in WHERE, GROUP BY or another figure.
+            around = node.find_ancestor(exp.Where, exp.Group, exp.Join, exp.AggFunc, exp.Select)
+            if id(node) not in unseen or (_is_figure(meant) and not isinstance(around, exp.Select)):
                 continue
             text = meant.sql(broken.dialect)
             new = text if isinstance(meant, _PLAIN) else f"({text})"
             return broken.changed([broken.replace(node.this, new)], f"{node.name} → {new}")
     return None
-
-
-def _is_figure_in_rows(node: exp.Column, meant: exp.Expr) -> bool:
-    """Whether a figure of many rows would stand where there is one: in WHERE, GROUP BY or another figure."""
-    around = node.find_ancestor(exp.Where, exp.Group, exp.Join, exp.AggFunc, exp.Select)
-    return _is_figure(meant) and not isinstance(around, exp.Select)
 
 
 def _is_figure(meant: exp.Expr) -> bool:
@@ -289,13 +247,12 @@ def _is_figure(meant: exp.Expr) -> bool:
 
 def _uses(broken: BrokenQuery, select: exp.Select) -> Iterator[tuple[exp.Column, exp.Expr]]:
     """Bare columns of a SELECT that are no column of its tables but one name given by AS, with what that stands for."""
-    real = broken.resolution.columns if broken.resolution else {}
+    real = broken.resolution.columns
     for node in select.find_all(exp.Column):
         if node.table or id(node) in real or node.find_ancestor(exp.Select) is not select:
             continue
-        given = only(
-            e for e in select.expressions if isinstance(e, exp.Alias) and e.alias.casefold() == node.name.casefold()
-        )
+        aliases = (one for one in select.expressions if isinstance(one, exp.Alias))
+        given = only(one for one in aliases if one.alias.casefold() == node.name.casefold())
         if given is not None and not is_within(node, given):
             yield node, given.this
 
@@ -319,17 +276,17 @@ def join_neighbour(broken: BrokenQuery) -> Fix | None:
     """``SELECT segment FROM bills`` → ``… FROM bills JOIN customers ON …``, where one key leads to the column."""
     for node, missing in broken.columns("column", "qualifier"):
         select, scope = broken.select(node)
-        if select is not None and scope is not None:
-            made = _joined(node, missing, select, scope, broken)
-            if made is not None:
-                return made
+        if select and scope and (made := _joined(node, missing, select, scope, broken)) is not None:
+            return made
     return None
 
 
 def _joined(node: exp.Column, missing: Missing, select: exp.Select, scope: Scope, broken: BrokenQuery) -> Fix | None:
     way = only(_ways(node, missing, scope, broken))
     end = _place_of_join(missing, select, broken)
-    if way is None or end is None or _takes_all(select) or _is_there(way.table, scope):
+    if way is None or end is None or any(projection.is_star for projection in select.expressions):
+        return None  # a join would add columns to a star
+    if any(r.table is way.table or r.name.casefold() == way.table.name.casefold() for r in scope.relations):
         return None
     relation, table = broken.written(way.relation.name), broken.written(way.table.name)
     pairs = zip(way.key.columns, way.key.referred, strict=True)
@@ -348,34 +305,19 @@ def _ways(node: exp.Column, missing: Missing, scope: Scope, broken: BrokenQuery)
         for key in relation.table.foreign_keys if relation.table and relation.name else ():
             table = broken.catalog.get(key.table)
             column = table.column(node.name) if table else None
-            if table and column and _is_one_row(table, key) and _may_be_of(node, missing, table, broken):
+            if table is None or column is None:
+                continue
+            # The key leads to one row at most, so that a join with it multiplies none; and a table named before the
+            # dot that is not in FROM is the one to join.
+            unique = {name.casefold() for name in table.primary_key}
+            is_one_row = not unique or unique == {name.casefold() for name in key.referred}
+            if is_one_row and (missing.kind != "qualifier" or broken.catalog.get(node.table) is table):
                 yield _Way(relation, key, table, column.name)
-
-
-def _is_one_row(table: Table, key: ForeignKey) -> bool:
-    """Whether a key leads to one row at most, so that a join with it multiplies none."""
-    unique = {name.casefold() for name in table.primary_key}
-    return not unique or unique == {name.casefold() for name in key.referred}
-
-
-def _may_be_of(node: exp.Column, missing: Missing, table: Table, broken: BrokenQuery) -> bool:
-    """A table named before the dot that is not in FROM is the one to join."""
-    named = broken.catalog.get(node.table) if missing.kind == "qualifier" else None
-    return missing.kind != "qualifier" or named is table
-
-
-def _takes_all(select: exp.Select) -> bool:
-    """Whether a join would add columns to the result."""
-    return any(projection.is_star for projection in select.expressions)
-
-
-def _is_there(table: Table, scope: Scope) -> bool:
-    return any(r.table is table or r.name.casefold() == table.name.casefold() for r in scope.relations)
 
 
 def _told_apart(table: Table, select: exp.Select, scope: Scope, broken: BrokenQuery) -> Iterator[Edit | None]:
     """Bare columns that the new table has too, behind the name of the table that they are of."""
-    columns = broken.resolution.columns if broken.resolution else {}
+    columns = broken.resolution.columns
     for node in select.find_all(exp.Column):
         relation, _ = columns.get(id(node), (None, ""))
         is_own = relation is not None and any(relation is one for one in scope.relations)
@@ -386,7 +328,7 @@ def _told_apart(table: Table, select: exp.Select, scope: Scope, broken: BrokenQu
 
 def add_from(broken: BrokenQuery) -> Fix | None:
     """``SELECT SUM(amount)`` → ``SELECT SUM(amount) FROM loan``, where one table only has all the columns."""
-    for select, scope in broken.resolution.selects if broken.resolution else ():
+    for select, scope in broken.resolution.selects:
         if scope.relations or select.args.get("from_") is not None or scope.outer:
             continue
         wanted = {m.node.name for m in broken.missing("column") if broken.select(m.node)[0] is select}
@@ -401,14 +343,9 @@ def add_from(broken: BrokenQuery) -> Fix | None:
 def _place_of_join(missing: Missing, select: exp.Select, broken: BrokenQuery) -> int | None:
     """Where a join can be written: behind all of FROM, or before the join whose condition needs it."""
     from_, join = select.args.get("from_"), missing.node.find_ancestor(exp.Join, exp.Select)
-    if isinstance(join, exp.Join) and join.parent is select:
-        return _end_before(start(join.this), broken)
-    return None if from_ is None else _end_behind(start(from_), broken)
-
-
-def _end_before(place: int, broken: BrokenQuery) -> int | None:
-    """Where what stands before a JOIN ends, given where the joined table begins."""
-    tokens = [token for token in (broken.lexed.tokens if broken.lexed else ()) if token.start < place]
+    if not isinstance(join, exp.Join) or join.parent is not select:
+        return None if from_ is None else _end_behind(start(from_), broken)
+    tokens = [token for token in (broken.lexed.tokens if broken.lexed else ()) if token.start < start(join.this)]
     while tokens and tokens[-1].token_type.name in _JOINING:
         tokens.pop()
     return tokens[-1].end + 1 if tokens else None

@@ -14,7 +14,7 @@ from rsql_magic.sql.dialects.table import DIALECTS
 from rsql_magic.sql.validate.grammar import unknown_functions
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Iterator, Sequence
 
     from rsql_magic.sql.autofix.broken_query import BrokenQuery
     from rsql_magic.sql.dialects.reading import Lexed
@@ -42,23 +42,15 @@ def unwrap(broken: BrokenQuery) -> Fix | None:
     if broken.tree is not None:
         return None
     text = _OPENING.sub("", broken.text)
-    end = _end_of_query(text)
-    kept = text[:end].strip()
-    if not kept or kept == broken.text.strip() or _holds_statement(text[end:]):
-        return None
-    return Fix(kept, ("words around the query left out",))
-
-
-def _end_of_query(text: str) -> int:
-    """Where a fence or a mark of the end closes it, or the first semicolon outside quotes that something follows."""
+    # A fence or a mark closes the query, or the first semicolon outside quotes that something follows.
     closing = _CLOSING.search(text)
     end = closing.start() if closing else len(text)
     sentence = _SENTENCE.search(_QUOTED.sub(lambda match: "x" * len(match[0]), text[:end]))
-    return sentence.start() if sentence else end
-
-
-def _holds_statement(text: str) -> bool:
-    return any(_STATEMENT.match(part) for part in text.split(";"))
+    end = sentence.start() if sentence else end
+    kept = text[:end].strip()
+    if not kept or kept == broken.text.strip() or any(_STATEMENT.match(part) for part in text[end:].split(";")):
+        return None
+    return Fix(kept, ("words around the query left out",))
 
 
 def unescape(broken: BrokenQuery) -> Fix | None:
@@ -67,32 +59,21 @@ def unescape(broken: BrokenQuery) -> Fix | None:
         return None
     if not dialect_of(broken.dialect).backslash_escapes and "\\'" in broken.text:
         return Fix(broken.text.replace("\\'", "''"), ("\\' → ''",))
-    text = _outside_quotes(broken.text, lambda part: re.sub(r"\\([_*])", r"\1", part))
+    text = re.sub(rf"({_QUOTED.pattern})|\\([_*])", lambda match: match[1] or match[2], broken.text)
     if text != broken.text:
         return Fix(text, ("\\_ → _",))
-    text = _APOSTROPHE.sub(_doubled, broken.text)
+    # Behind DATE and the like an apostrophe opens a text.
+    text = _APOSTROPHE.sub(
+        lambda m: "'" if _PREFIX.search(m.string[max(0, m.start() - 12) : m.start()]) else "''", broken.text
+    )
     return Fix(text, ("' inside a text → ''",)) if text != broken.text else None
-
-
-def _doubled(match: re.Match[str]) -> str:
-    """An apostrophe inside a text; behind DATE and the like it opens one."""
-    before = match.string[max(0, match.start() - 12) : match.start()]
-    return "'" if _PREFIX.search(before) else "''"
-
-
-def _outside_quotes(text: str, change: Callable[[str], str]) -> str:
-    pieces, place = [], 0
-    for match in _QUOTED.finditer(text):
-        pieces += [change(text[place : match.start()]), match[0]]
-        place = match.end()
-    return "".join([*pieces, change(text[place:])])
 
 
 def quote_spaced_names(broken: BrokenQuery) -> Fix | None:
     """``f.County Name`` → ``f."County Name"``, ``T-CHO`` → ``"T-CHO"``: names of this query's tables, as stored."""
     if broken.tree is not None and not next(broken.missing("column", "qualifier"), None):
         return None
-    text = _masked(broken.text)
+    text = _QUOTED.sub(lambda match: "\0" * len(match[0]), broken.text)  # what is quoted, unrecognisable in its place
     name = next((name for name in _names_to_quote(broken) if _standing(name).search(text)), None)
     if name is None:
         return None
@@ -112,11 +93,6 @@ def _standing(name: str) -> re.Pattern[str]:
     return re.compile(rf"(?<!\w){re.escape(name)}{ends}", re.IGNORECASE)
 
 
-def _masked(text: str) -> str:
-    """The text with what is quoted made unrecognisable, at the same places."""
-    return _QUOTED.sub(lambda match: "\0" * len(match[0]), text)
-
-
 def filter_aggregate(broken: BrokenQuery) -> Fix | None:
     """``COUNT(id WHERE a = 1)`` and ``(COUNT(id) WHERE a = 1)`` → ``COUNT(id) FILTER (WHERE a = 1)``."""
     if broken.tree is not None or broken.lexed is None:
@@ -126,12 +102,11 @@ def filter_aggregate(broken: BrokenQuery) -> Fix | None:
         condition = lexed.text[lexed.tokens[where].start : lexed.tokens[closed].start]
         if lexed.word(opened - 1) in _AGGREGATES:
             new = f") FILTER ({condition})"
-            edit = Edit(lexed.tokens[where - 1].end + 1, lexed.tokens[closed].end + 1, new)
         elif lexed.word(opened + 1) in _AGGREGATES and lexed.raw(where - 1) == ")":
             new = f" FILTER ({condition}))"
-            edit = Edit(lexed.tokens[where - 1].end + 1, lexed.tokens[closed].end + 1, new)
         else:
             continue
+        edit = Edit(lexed.tokens[where - 1].end + 1, lexed.tokens[closed].end + 1, new)
         return broken.changed([edit], "WHERE behind an aggregate → FILTER (WHERE …)")
     return None
 
@@ -194,21 +169,16 @@ def _by_strftime(name: str, arguments: Sequence[str], dialect: str) -> str | Non
         return f"({' || '.join(arguments)})"
     if name == "date_format" and len(arguments) == 2 and re.fullmatch(r"'(?:%[YmdHis]|[^%'])*'", arguments[1]):
         return f"strftime({arguments[1].replace('%s', '%S').replace('%i', '%M')}, {arguments[0]})"
-    part, value = _part_and_value(name, arguments)
+    part, value = "", ""
+    if name == "extract" and len(arguments) == 1:  # EXTRACT(YEAR FROM x)
+        part, _, value = re.sub(r"\s+from\s+", "\0", arguments[0], count=1, flags=re.IGNORECASE).partition("\0")
+        part, value = part.strip().lower(), value.strip()
+    elif name in {"date_part", "datepart", "date_trunc"} and len(arguments) == 2:  # date_part('year', x)
+        part, value = arguments[0].strip().strip("'").lower(), arguments[1]
     if name == "date_trunc":
         return _TRUNCATED[part].format(value) if part in _TRUNCATED else None
     template = dialect_of(dialect).calls.get((part, 1))
     return template.format(value) if template and part in _PARTS_OF_DATES else None
-
-
-def _part_and_value(name: str, arguments: Sequence[str]) -> tuple[str, str]:
-    """``EXTRACT(YEAR FROM x)``, ``date_part('year', x)`` and ``DATEPART(year, x)`` as part and value."""
-    if name == "extract" and len(arguments) == 1:
-        part, _, value = re.sub(r"\s+from\s+", "\0", arguments[0], count=1, flags=re.IGNORECASE).partition("\0")
-        return part.strip().lower(), value.strip()
-    if name in {"date_part", "datepart", "date_trunc"} and len(arguments) == 2:
-        return arguments[0].strip().strip("'").lower(), arguments[1]
-    return "", ""
 
 
 def _arguments(lexed: Lexed, index: int) -> tuple[list[str], int]:
@@ -237,19 +207,15 @@ READ_AS = tuple(name for name, record in DIALECTS.items() if record.often_confus
 def translate(broken: BrokenQuery) -> Fix | None:
     """``a::int`` → ``CAST(a AS INTEGER)``, ``TOP 3`` → ``LIMIT 3``: read in its own dialect, else in the only other."""
     own = generated(broken.text, broken.dialect, broken.dialect)
-    if own is not None and _same_words(own, broken.text):
-        own = None
+    if own is not None and _folded(own) == _folded(broken.text):
+        own = None  # it fails as the draft did
     others = (generated(broken.text, read, broken.dialect) for read in READ_AS if read != broken.dialect)
     text = own or only({one for one in others if one is not None})
     return Fix(text, ("written in another dialect → written anew",)) if text else None
 
 
-def _same_words(one: str, other: str) -> bool:
-    """Whether two texts differ in blanks, case and quotes only, so that the one fails as the other did."""
-    return _folded(one) == _folded(other)
-
-
 def _folded(text: str) -> str:
+    """A text without what two ways to write it may differ in: blanks, case and quotes."""
     return "".join(c for c in text.casefold() if not c.isspace() and c not in '"`[];')
 
 

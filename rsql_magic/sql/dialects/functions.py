@@ -1,15 +1,14 @@
-"""The functions that a query calls, and those that it may call in its dialect.
+"""The functions that a query calls, and those that it may call in its dialect."""
 
-The latter are lists in ``functions/*.txt``, read when first needed.
-
-A list is an allow-list: a function is refused unless it is known to read its arguments and nothing else. The sections
-``[refused: reason]`` only give the reason; a name that no list holds is refused too. The sections ``[not here: what to
-write]`` name functions of other dialects that people and models write by mistake.
-
-Every word in front of an opening bracket is a call, unless the tree says that it names a table with its columns
-(``FROM f(1) AS t(a)``, ``WITH t(a) AS``) or it is a word of the grammar. The words are what the engine will see, so
-a function that sqlglot renames, drops or mistakes for something else is still seen by the name that runs.
-"""
+# The latter are lists in ``functions/*.txt``, read when first needed.
+#
+# A list is an allow-list: a function is refused unless it is known to read its arguments and nothing else. The
+# sections ``[refused: reason]`` only give the reason; a name that no list holds is refused too. The sections ``[not
+# here: what to write]`` name functions of other dialects that people and models write by mistake.
+#
+# Every word in front of an opening bracket is a call, unless the tree says that it names a table with its columns
+# (``FROM f(1) AS t(a)``, ``WITH t(a) AS``) or it is a word of the grammar. The words are what the engine will see, so
+# a function that sqlglot renames, drops or mistakes for something else is still seen by the name that runs.
 
 from __future__ import annotations
 
@@ -18,7 +17,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING, NamedTuple
 
-from rsql_magic.sql.dialects.records import dialect_of, names
+from rsql_magic.sql.dialects.records import dialect_of, listed, names
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -78,18 +77,18 @@ def functions(dialect: str) -> Functions:
     reasons: dict[str, str] = {}
     absent: dict[str, str] = {}
     extensions: set[str] = set()
-    for section, listed in (pair for each in ("common", *record.function_lists) for pair in _sections(each)):
+    for section, words in (pair for each in ("common", *record.function_lists) for pair in listed(f"functions/{each}")):
         if section.startswith("refused: "):
-            reasons |= dict.fromkeys(listed, section.removeprefix("refused: "))
+            reasons |= dict.fromkeys(words, section.removeprefix("refused: "))
         elif section.startswith("not here: "):
-            absent |= dict.fromkeys(listed, section.removeprefix("not here: "))
+            absent |= dict.fromkeys(words, section.removeprefix("not here: "))
         elif section == "tables made by functions":
-            tables |= set(listed)
+            tables |= set(words)
         else:
-            extensions |= set(listed) if section.startswith("extensions") else set()
-            allowed |= set(listed)
+            extensions |= set(words) if section.startswith("extensions") else set()
+            allowed |= set(words)
             # A dialect's own list comes after the common one, and may have what that one says is missing.
-            absent = {name: instead for name, instead in absent.items() if name not in listed}
+            absent = {name: instead for name, instead in absent.items() if name not in words}
     return Functions(
         allowed=frozenset(allowed),
         tables=frozenset(tables) or None,
@@ -100,20 +99,6 @@ def functions(dialect: str) -> Functions:
         title=record.title or dialect.capitalize(),
         complete=record.functions_complete,
     )
-
-
-def _sections(name: str) -> Iterator[tuple[str, list[str]]]:
-    """The sections of a list: heading and names."""
-    from importlib.resources import files
-
-    heading, names = "", list[str]()
-    for line in files("rsql_magic.sql.dialects").joinpath(f"functions/{name}.txt").read_text("utf-8").splitlines():
-        if line.startswith("["):
-            yield heading, names
-            heading, names = line[1:-1], []
-        elif not line.startswith("#"):
-            names += line.split()
-    yield heading, names
 
 
 # Words of the grammar that may stand before a bracket and call nothing.

@@ -1,12 +1,11 @@
-"""Text to tokens to tree, once: the reading of a statement that the guard and the validator share.
+"""Text to tokens to tree, once: the reading of a statement that the guard and the validator share."""
 
-`lex` gives the statement's own text without comments and trailing semicolons. Everything later works on that text:
-it is parsed, checked and run, so what was checked is what runs. Comments are where lexers of different engines
-disagree (they nest in PostgreSQL, DuckDB and SQL Server but not in MySQL, SQLite and BigQuery; MySQL runs the inside
-of ``/*! */``), so none reaches an engine.
-
-`parse` gives the tree. Trees are cached and shared: nobody may change one.
-"""
+# `lex` gives the statement's own text without comments and trailing semicolons. Everything later works on that text:
+# it is parsed, checked and run, so what was checked is what runs. Comments are where lexers of different engines
+# disagree (they nest in PostgreSQL, DuckDB and SQL Server but not in MySQL, SQLite and BigQuery; MySQL runs the
+# inside of ``/*! */``), so none reaches an engine.
+#
+# `parse` gives the tree. Trees are cached and shared: nobody may change one.
 
 from __future__ import annotations
 

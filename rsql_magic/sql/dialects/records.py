@@ -5,18 +5,35 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, field
 from functools import lru_cache
+from importlib.resources import files
 from string import ascii_lowercase, ascii_uppercase
 from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
 
 # Matches no text.
 _NOTHING = re.compile(r"(?!)")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+def listed(name: str) -> Iterator[tuple[str, list[str]]]:
+    """The sections of a list of words beside this file: heading and words."""
+    heading, words = "", list[str]()
+    for line in files("rsql_magic.sql.dialects").joinpath(f"{name}.txt").read_text("utf-8").splitlines():
+        if line.startswith("["):
+            yield heading, words
+            heading, words = line[1:-1], []
+        elif not line.startswith("#"):
+            words += line.split()
+    yield heading, words
+
+
+WORDS = {heading: frozenset(words) for heading, words in listed("words")}
+
+
+# Compared by identity: equality and a text of some eighty fields would only take time to make.
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False, repr=False)
 class SQLDialect:
     """A SQL dialect. Every default is what most engines do, and the strict choice where it concerns the guard."""
 
@@ -65,7 +82,8 @@ class SQLDialect:
     # Databases of the server's own; of them only information_schema may be read
     system_databases: frozenset[str] = frozenset()
     system_tables: frozenset[str] = frozenset()  # System tables that may be read without their schema
-    # System tables without a schema that may not be read; no user's table can have these names
+    secret_names: frozenset[str] = frozenset()  # System tables without a schema that may not be read
+    # What such names begin with or are like; no user's table can have these names
     secret_tables: re.Pattern[str] = _NOTHING
     # Names that look like a system table's; a user may have one all the same
     reserved_tables: re.Pattern[str] = _NOTHING
@@ -169,22 +187,6 @@ def names(text: str) -> frozenset[str]:
     return frozenset(text.split())
 
 
-INFORMATION_SCHEMA = names(
-    """
-    applicable_roles attributes character_sets check_constraints collation_character_set_applicability collations
-    column_domain_usage column_field_paths column_privileges column_udt_usage columns columns_extensions
-    constraint_column_usage constraint_table_usage data_type_privileges databases domain_constraints
-    domain_udt_usage domains element_types enabled_roles engines events functions information_schema_catalog_name
-    key_column_usage keywords materialized_views packages parameters partitions procedures referential_constraints
-    role_column_grants role_routine_grants role_table_grants routine_column_usage routine_columns
-    routine_privileges routine_routine_usage routine_sequence_usage routine_table_usage routines schemata
-    schemata_options sequences sql_features sql_implementation_info sql_parts sql_sizing st_geometry_columns
-    st_spatial_reference_systems statistics table_constraints table_options table_privileges table_snapshots
-    table_storage tables tables_extensions tablespaces triggered_update_columns triggers udt_privileges
-    user_defined_types view_column_usage view_routine_usage view_table_usage views
-    """
-)
-
 _BARE_SCHEMAS = names("main temp public dbo")
 
 # Not a system table; one that may be read; a name that may be one; one that may not be read.
@@ -227,7 +229,7 @@ def system_table(parts: tuple[str, ...], dialect: str) -> System:
     if name.startswith("information_schema."):  # BigQuery writes both parts as one
         schema, name = name.split(".", 1)
     if schema == "information_schema":
-        return "readable" if name in INFORMATION_SCHEMA else "secret"
+        return "readable" if name in WORDS["information_schema"] else "secret"
     if any(part in record.system_databases for part in qualifiers):
         return "secret"
     if schema in record.system_schemas:
@@ -238,6 +240,6 @@ def system_table(parts: tuple[str, ...], dialect: str) -> System:
 def _unqualified(name: str, record: SQLDialect) -> System:
     if name in record.system_tables:
         return "readable"
-    if record.secret_tables.match(name):
+    if name in record.secret_names or record.secret_tables.match(name):
         return "secret"
     return "reserved" if record.reserved_tables.match(name) else ""

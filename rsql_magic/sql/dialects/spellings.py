@@ -1,11 +1,10 @@
-"""Harmless spellings that sqlglot does not read, shown to its parser as others of the same length that it reads.
+"""Harmless spellings that sqlglot does not read, shown to its parser as others of the same length that it reads."""
 
-Only the parser sees the substitute: the text that is checked word by word and runs stays as it was written, and every
-place in the tree still points into it. Only words and marks of the grammar are replaced, by a fixed list for each
-dialect. No name, no call, no bracket around an expression and no value ever is, but for values that can only be data (a
-language in ``PARSE(… USING 'en-US')``, a default in ``DEFAULT 0 ON EMPTY``). So whatever a query reads or calls is in
-the tree that the guard walks, and what is not listed here is still refused.
-"""
+# Only the parser sees the substitute: the text that is checked word by word and runs stays as it was written, and
+# every place in the tree still points into it. Only words and marks of the grammar are replaced, by a fixed list for
+# each dialect. No name, no call, no bracket around an expression and no value ever is, but for values that can only
+# be data (a language in ``PARSE(… USING 'en-US')``, a default in ``DEFAULT 0 ON EMPTY``). So whatever a query reads
+# or calls is in the tree that the guard walks, and what is not listed here is still refused.
 
 from __future__ import annotations
 

@@ -1,123 +1,13 @@
-"""The records of all dialects; one that resembles another is written as that with its differences.
+"""The records of all dialects; one that resembles another is written as that with its differences."""
 
-This is a table of data, with no rule in it, so it stays in one file however long it grows.
-"""
+# This is a table of data, with no rule in it, so it stays in one file however long it grows.
 
 from __future__ import annotations
 
 import re
 from dataclasses import replace
 
-from rsql_magic.sql.dialects.records import SQLDialect, names
-
-# Words that need quotes as a name. Each was tried on the engine (SQLite 3.40, DuckDB 2.0, PostgreSQL 15, MariaDB
-# 10.11): bare, it is a syntax error both after FROM and after SELECT.
-_SQLITE_RESERVED = names(
-    """
-    add autoincrement check collate commit constraint default deferrable delete escape exists foreign
-    group in index is isnull limit nothing order primary references set table to transaction unique update
-    """
-)
-_DUCKDB_RESERVED = names(
-    """
-    analyse analyze anti array asc asof asymmetric at authorization binary both by cast check collate
-    collation column concurrently constraint deferrable desc do end foreign freeze full group in initially
-    is isnull lambda leading left limit natural offset order overlaps pivot pivot_longer pivot_wider
-    placing primary references right semi show similar some symmetric table to trailing unique unpack
-    unpivot variadic verbose window
-    """
-)
-_POSTGRES_RESERVED = names(
-    """
-    analyse analyze array asc asymmetric authorization binary both cast check collate collation column
-    concurrently constraint deferrable desc do end foreign freeze full group in initially is isnull
-    leading left limit natural offset order overlaps placing primary references right similar some
-    symmetric table to trailing unique verbose window
-    """
-)
-_MYSQL_RESERVED = names(
-    """
-    accessible add analyze asc asensitive before bigint blob both by call cascade change char character
-    check collate column condition constraint continue convert cursor databases day_hour day_microsecond
-    day_minute day_second dec decimal declare default delayed delete delete_domain_id desc deterministic
-    div do_domain_ids double each elseif enclosed escaped exists exit float float4 float8 foreign fulltext
-    group hour_microsecond hour_minute hour_second if ignore_domain_ids in index infile inout insensitive
-    int int1 int2 int3 int4 int8 integer interval is iterate keys kill leading leave left limit linear
-    lines load lock long longblob longtext loop low_priority master_demote_to_replica
-    master_demote_to_slave master_ssl_verify_server_cert match maxvalue mediumblob mediumint mediumtext
-    middleint minute_microsecond minute_second modifies natural no_write_to_binlog numeric offset optimize
-    optionally order out outfile over page_checksum parse_vcol_expr partition portion precision primary
-    procedure purge range read read_write reads real recursive ref_system_id references release rename
-    repeat replace require resignal restrict return right row_number rows schemas second_microsecond
-    sensitive set show signal smallint spatial specific sql sqlexception sqlstate sqlwarning ssl starting
-    stats_auto_recalc stats_persistent stats_sample_pages table terminated tinyblob tinyint tinytext to
-    trailing trigger undo unique unlock unsigned update usage use varbinary varchar varcharacter varying
-    while write year_month zerofill
-    """
-)
-
-# System tables. Those that may be read are listed; a system table that is not listed is refused.
-_PG_CATALOG = names(
-    """
-    pg_aggregate pg_am pg_attrdef pg_attribute pg_available_extensions pg_cast pg_class pg_collation pg_constraint
-    pg_conversion pg_database pg_depend pg_description pg_enum pg_extension pg_index pg_indexes pg_inherits
-    pg_language pg_matviews pg_namespace pg_opclass pg_operator pg_opfamily pg_partitioned_table pg_policies
-    pg_policy pg_proc pg_range pg_rewrite pg_roles pg_rules pg_sequence pg_sequences pg_settings pg_shdescription
-    pg_stat_all_indexes pg_stat_all_tables pg_stat_database pg_stat_user_functions pg_stat_user_indexes
-    pg_stat_user_tables pg_statio_all_tables pg_statio_user_indexes pg_statio_user_tables pg_statistic_ext
-    pg_tables pg_tablespace pg_timezone_abbrevs pg_timezone_names pg_trigger pg_ts_config pg_type pg_views
-    """
-)
-_PG_SECRETS = names(
-    """
-    pg_auth_members pg_authid pg_backend_memory_contexts pg_config pg_cursors pg_db_role_setting pg_file_settings
-    pg_foreign_data_wrapper pg_foreign_server pg_foreign_table pg_group pg_hba_file_rules pg_ident_file_mappings
-    pg_largeobject pg_largeobject_metadata pg_locks pg_parameter_acl pg_prepared_statements pg_prepared_xacts
-    pg_publication pg_replication_origin pg_replication_origin_status pg_replication_slots pg_seclabel
-    pg_seclabels pg_shadow pg_shmem_allocations pg_shseclabel pg_stat_activity pg_stat_archiver pg_stat_gssapi
-    pg_stat_replication pg_stat_ssl pg_stat_statements pg_stat_subscription pg_stat_wal_receiver pg_statistic
-    pg_statistic_ext_data pg_stats pg_stats_ext pg_stats_ext_exprs pg_subscription pg_subscription_rel pg_user
-    pg_user_mapping pg_user_mappings pg_aios
-    """
-)
-_DUCKDB = names(
-    """
-    duckdb_columns duckdb_constraints duckdb_databases duckdb_dependencies duckdb_extensions duckdb_functions
-    duckdb_indexes duckdb_keywords duckdb_memory duckdb_optimizers duckdb_schemas duckdb_sequences duckdb_settings
-    duckdb_tables duckdb_types duckdb_variables duckdb_views pragma_database_list sqlite_master sqlite_schema
-    sqlite_temp_master sqlite_temp_schema
-    """
-)
-_SQLITE = names(
-    """
-    pragma_collation_list pragma_compile_options pragma_database_list pragma_function_list pragma_module_list
-    pragma_pragma_list pragma_table_list sqlite_master sqlite_schema sqlite_sequence sqlite_stat1 sqlite_stat4
-    sqlite_temp_master sqlite_temp_schema
-    """
-)
-_TSQL = names(
-    """
-    all_columns all_objects all_parameters all_views check_constraints columns computed_columns databases
-    default_constraints extended_properties filegroups foreign_key_columns foreign_keys identity_columns
-    index_columns indexes key_constraints numbered_procedures objects parameters partitions procedures schemas
-    sequences stats stats_columns synonyms sysobjects tables triggers types views dm_db_partition_stats
-    """
-)
-_ORACLE = names(
-    """
-    all_cons_columns all_constraints all_col_comments all_ind_columns all_indexes all_mviews all_objects
-    all_sequences all_synonyms all_tab_columns all_tab_cols all_tab_comments all_tab_partitions all_tab_statistics
-    all_tables all_views cat dual tab user_cons_columns user_constraints user_col_comments user_ind_columns
-    user_indexes user_mviews user_objects user_sequences user_synonyms user_tab_columns user_tab_cols
-    user_tab_comments user_tab_partitions user_tab_statistics user_tables user_views
-    """
-)
-_CLICKHOUSE = names(
-    """
-    columns data_type_families databases functions one numbers numbers_mt parts tables time_zones
-    """
-)
-_REDSHIFT = names("pg_table_def svv_all_columns svv_all_schemas svv_all_tables svv_columns svv_tables svv_table_info")
+from rsql_magic.sql.dialects.records import WORDS, SQLDialect, names
 
 # What may follow SHOW.
 _MYSQL_SHOW = (
@@ -134,40 +24,6 @@ _SPARK_SHOW = (
 )
 _TRINO_SHOW = "CATALOGS | COLUMNS | CREATE TABLE | CREATE VIEW | FUNCTIONS | SCHEMAS | SESSION | STATS FOR | TABLES"
 
-_SQLITE_PRAGMAS = names(
-    """
-    application_id cache_size collation_list compile_options data_version database_list encoding foreign_key_check
-    foreign_key_list foreign_keys freelist_count function_list index_info index_list index_xinfo integrity_check
-    journal_mode module_list page_count page_size pragma_list query_only quick_check recursive_triggers
-    schema_version table_info table_list table_xinfo user_version
-    """
-)
-_SQLITE_PRAGMA_ARGUMENTS = frozenset(
-    ["foreign_key_list", "index_info", "index_list", "index_xinfo", "table_info", "table_list", "table_xinfo"]
-)
-_DUCKDB_PRAGMAS = names(
-    """
-    collations database_list database_size functions platform show_databases show_tables show_tables_expanded
-    storage_info table_info user_agent version
-    """
-)
-
-_TSQL_STATEMENTS = names(
-    """
-    ALTER BACKUP BEGIN BREAK BULK CHECKPOINT COMMIT CONTINUE CREATE DBCC DEALLOCATE DECLARE DELETE DENY DROP DUMP
-    EXEC EXECUTE GOTO GRANT IF INSERT KILL LINENO LOAD PRINT RAISERROR READTEXT RECONFIGURE RESTORE RETURN REVERT
-    REVOKE ROLLBACK SAVE SET SETUSER SHUTDOWN TRUNCATE UPDATE UPDATETEXT USE WAITFOR WHILE WRITETEXT
-    """
-)
-_TSQL_METHODS = names(
-    """
-    value query nodes exist stx sty starea stastext stbuffer stcentroid stcontains stcrosses stdifference
-    stdimension stdisjoint stdistance stendpoint stenvelope stequals stgeomfromtext stgeometrytype
-    stintersection stintersects stisclosed stisempty stisvalid stlength stnumpoints stoverlaps stpointfromtext
-    stpointn stsrid ststartpoint stsymdifference sttouches stunion stwithin tostring getancestor getdescendant
-    getlevel getroot isdescendantof getreparentedvalue makevalid reduce parse point
-    """
-)
 
 _PARTS = {"year": "%Y", "month": "%m", "day": "%d", "hour": "%H", "minute": "%M", "second": "%S"}
 _SQLITE_CALLS = {
@@ -198,7 +54,6 @@ _POSTGRES_CALLS = {
 }
 
 _ALIASES = names("group having where select")
-_PG_SECRET = "|".join(f"{name}$" for name in sorted(_PG_SECRETS))
 _SERIES = re.compile(r"seq_(\d+)_to_(\d+)(?:_step_(\d+))?")
 _ENDLESS = frozenset(("system", name) for name in names("numbers numbers_mt zeros zeros_mt"))
 
@@ -207,13 +62,13 @@ _DUCKDB_RECORD = SQLDialect(
     title="DuckDB",
     often_confused=True,
     folds_ascii=True,
-    reserved=_DUCKDB_RESERVED,
+    reserved=WORDS["DuckDB: reserved"],
     function_lists=("duckdb",),
     functions_complete=True,
     function_schemas=names("main system pg_catalog"),
     methods=None,
-    system_schemas={"pg_catalog": _PG_CATALOG, "system": frozenset(), "temp": frozenset()},
-    system_tables=_DUCKDB | _PG_CATALOG,
+    system_schemas={"pg_catalog": WORDS["PostgreSQL: system tables"], "system": frozenset(), "temp": frozenset()},
+    system_tables=WORDS["DuckDB: system tables"] | WORDS["PostgreSQL: system tables"],
     reserved_tables=re.compile(r"duckdb_|pragma_|sqlite_|pg_"),
     reads_files=True,
     dots_are_files=True,
@@ -223,7 +78,7 @@ _DUCKDB_RECORD = SQLDialect(
     describes_everything=True,
     summarizes=True,
     shows="DATABASES | SCHEMAS | TABLES | ALL TABLES",
-    pragmas=_DUCKDB_PRAGMAS,
+    pragmas=WORDS["DuckDB: pragmas"],
     pragmas_of_tables=names("table_info storage_info"),
     siblings_seen=True,
     hidden_columns=names("rowid"),
@@ -237,7 +92,7 @@ _SQLITE_RECORD = SQLDialect(
     aliases=("sqlite3",),
     often_confused=True,
     folds_ascii=True,
-    reserved=_SQLITE_RESERVED,
+    reserved=WORDS["SQLite: reserved"],
     text_in_double_quotes=True,
     names_become_texts=True,
     function_lists=("sqlite",),
@@ -247,13 +102,13 @@ _SQLITE_RECORD = SQLDialect(
     strftime=True,
     endless_series=True,
     scalar_max=True,
-    system_tables=_SQLITE,
+    system_tables=WORDS["SQLite: system tables"],
     secret_tables=re.compile(r"sqlite_|pragma_|dbstat$"),
     reserved_tables=re.compile(r"(generate_series|fsdir|lsdir|zipfile|bytecode|tables_used|dbstat|readfile)$"),
     default_schemas=(("main",),),
     explains=True,
-    pragmas=_SQLITE_PRAGMAS,
-    pragmas_of_tables=_SQLITE_PRAGMA_ARGUMENTS,
+    pragmas=WORDS["SQLite: pragmas"],
+    pragmas_of_tables=WORDS["SQLite: pragmas of tables"],
     implicit_recursion=True,
     sees_ahead="always",
     recurses_often=True,
@@ -276,15 +131,15 @@ _POSTGRES_RECORD = SQLDialect(
     quotes_capitals=True,
     minds_case=True,
     folds_ascii=True,
-    reserved=_POSTGRES_RESERVED,
+    reserved=WORDS["PostgreSQL: reserved"],
     function_lists=("postgres",),
     functions_complete=True,
     function_schemas=names("pg_catalog"),
     extensions_in_public=True,
     calls=_POSTGRES_CALLS,
-    system_schemas={"pg_catalog": _PG_CATALOG, "pg_toast": frozenset(), "pg_temp": frozenset()},
-    system_tables=_PG_CATALOG | _REDSHIFT,
-    secret_tables=re.compile(_PG_SECRET),
+    system_schemas={"pg_catalog": WORDS["PostgreSQL: system tables"], "pg_toast": frozenset(), "pg_temp": frozenset()},
+    system_tables=WORDS["PostgreSQL: system tables"] | WORDS["Redshift: system tables"],
+    secret_names=WORDS["PostgreSQL: secret tables"],
     reserved_tables=re.compile(r"pg_"),
     default_schemas=(("public",),),
     explains=True,
@@ -315,7 +170,7 @@ _MYSQL_RECORD = SQLDialect(
     aliases=("mariadb",),
     often_confused=True,
     quotes="``",
-    reserved=_MYSQL_RESERVED,
+    reserved=WORDS["MySQL: reserved"],
     doubles_escaped_quotes=True,
     backslash_escapes=True,
     text_in_double_quotes=True,
@@ -368,9 +223,9 @@ _TSQL_RECORD = SQLDialect(
     quotes="[]",
     function_lists=("tsql",),
     function_schemas=names("sys"),
-    methods=_TSQL_METHODS,
+    methods=WORDS["SQL Server: methods"],
     table_hints=True,
-    system_schemas={"sys": _TSQL},
+    system_schemas={"sys": WORDS["SQL Server: system tables"]},
     system_databases=names("master model msdb resource tempdb"),
     secret_tables=re.compile(
         "sys(cacheobjects|columns|databases|files|indexes|logins|objects|oledbusers|processes|servers|users|xlogins)$"
@@ -378,7 +233,7 @@ _TSQL_RECORD = SQLDialect(
     default_schemas=(("dbo",),),
     storage=re.compile(r"\b(?:NON)?CLUSTERED\b|(?<=\))\s*WITH\s*\([^()]*\)(?:\s*ON\s+\[?\w+\]?)?", re.IGNORECASE),
     links="four parts",
-    statement_words=_TSQL_STATEMENTS,
+    statement_words=WORDS["SQL Server: statements"],
     implicit_recursion=True,
     recurses_often=True,
     structs=False,
@@ -443,8 +298,8 @@ _ORACLE_RECORD = SQLDialect(
     function_lists=("oracle",),
     function_schemas=names("sys"),
     calls_without_brackets=True,
-    system_schemas={"sys": _ORACLE, "system": frozenset(), "xdb": frozenset()},
-    system_tables=_ORACLE,
+    system_schemas={"sys": WORDS["Oracle: system tables"], "system": frozenset(), "xdb": frozenset()},
+    system_tables=WORDS["Oracle: system tables"],
     secret_tables=re.compile(r"g?v_?\$|x\$|dba_|cdb_|(all|user)_(users|db_links|credentials|source|scheduler_\w+)$"),
     links="@",
     storage=re.compile(r"\s+BYTE(?=\))|\bUSING\s+INDEX\b[^,)]*(?=[,)])|\bENABLE\b", re.IGNORECASE),
@@ -467,7 +322,7 @@ _CLICKHOUSE_RECORD = SQLDialect(
     combinators=True,
     any_is_function=True,
     endless_tables=_ENDLESS,
-    system_schemas={"system": _CLICKHOUSE},
+    system_schemas={"system": WORDS["ClickHouse: system tables"]},
     reads_files=True,
     explains=True,
     describes=True,
@@ -564,7 +419,7 @@ DIALECTS: dict[str, SQLDialect] = {
             minds_case=False,
             function_lists=("postgres", "redshift"),
             function_schemas=names("pg_catalog"),
-            secret_tables=re.compile(rf"st[lv]_|sv[lc]_|svcs_|sys_|pg_user_info$|{_PG_SECRET}"),
+            secret_tables=re.compile(r"st[lv]_|sv[lc]_|svcs_|sys_|pg_user_info$"),
             aliases_in=_ALIASES,
             whole_alias_only=False,
             groups_by_key=False,

@@ -1,8 +1,7 @@
-"""How many rows a query makes on the way: joins without a condition multiply, recursion without an end goes on.
+"""How many rows a query makes on the way: joins without a condition multiply, recursion without an end goes on."""
 
-The estimate is made from the text alone. It is coarse on purpose: tables joined by a condition count as the larger
-of them, tables without one multiply, and only what goes far beyond a large warehouse is refused.
-"""
+# The estimate is made from the text alone. It is coarse on purpose: tables joined by a condition count as the larger
+# of them, tables without one multiply, and only what goes far beyond a large warehouse is refused.
 
 from __future__ import annotations
 

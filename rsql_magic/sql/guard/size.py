@@ -1,7 +1,6 @@
-"""Work without end: rows, lists and texts that a few words ask an engine to make, at once or turn by turn.
+"""Work without end: rows, lists and texts that a few words ask an engine to make, at once or turn by turn."""
 
-Sizes are upper bounds from the constants in the query; a size that depends on data is let through.
-"""
+# Sizes are upper bounds from the constants in the query; a size that depends on data is let through.
 
 from __future__ import annotations
 

@@ -1,8 +1,7 @@
-"""How tables hang together: repeated ones, copies, keys, neighbours over a key, islands of keys, and hubs.
+"""How tables hang together: repeated ones, copies, keys, neighbours over a key, islands of keys, and hubs."""
 
-Much software declares no keys in its database (Moodle declares none), and views have none. Names tell them all the
-same: ``customer_id``, ``userid``, an integer ``course`` beside a table so called, the primary key of another table.
-"""
+# Much software declares no keys in its database (Moodle declares none), and views have none. Names tell them all the
+# same: ``customer_id``, ``userid``, an integer ``course`` beside a table so called, the primary key of another table.
 
 from __future__ import annotations
 

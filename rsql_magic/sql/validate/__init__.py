@@ -88,32 +88,26 @@ def validate(sql: str, dialect: str, catalog: Catalog) -> list[Problem]:
     except Unreadable as error:
         return [Problem("syntax", error.piece, error.reason)]
     try:
-        found = [*_of_names(tree, lexed, dialect, catalog), *_of_words(tree, lexed, dialect, catalog)]
+        found = sorted(_found(tree, lexed, dialect, catalog), key=lambda placed: placed[0])
     except RecursionError:
         return [Problem("syntax", "", "This query is nested too deeply to be checked: split it with WITH … AS (…).")]
-    found.sort(key=lambda placed: placed[0])
     return list(dict.fromkeys(problem for _, problem in found))
 
 
-def _of_names(tree: exp.Expr, lexed: Lexed, dialect: str, catalog: Catalog) -> Iterator[tuple[int, Problem]]:
-    """Problems with tables, columns and aggregates, with where they stand in the text."""
-    from rsql_magic.sql.validate.grammar import misused_aggregates
-    from rsql_magic.sql.validate.hints import problem
+def _found(tree: exp.Expr, lexed: Lexed, dialect: str, catalog: Catalog) -> Iterator[tuple[int, Problem]]:
+    """Problems with names, aggregates, grammar and functions, with where they stand in the text."""
+    from rsql_magic.sql.validate.grammar import misused_aggregates, refused_grammar, unknown_functions
     from rsql_magic.sql.validate.resolve import resolve
 
-    if any(token.text == "|>" for token in lexed.tokens):
-        return  # the tree of a pipe hides which names its steps still see; the engine's dry run knows
-    resolution = resolve(tree, lexed.text, dialect, catalog)
-    for missing in resolution.missing:
-        yield start(missing.node), problem(missing, catalog, dialect)
-    for node, misuse in misused_aggregates(resolution, lexed.text, dialect):
-        yield start(node), misuse
+    # The tree of a pipe hides which names its steps still see; the engine's dry run knows.
+    if not any(token.text == "|>" for token in lexed.tokens):
+        resolution = resolve(tree, lexed.text, dialect, catalog)
+        if resolution.missing:
+            from rsql_magic.sql.validate.hints import problem  # most queries need none
 
-
-def _of_words(tree: exp.Expr, lexed: Lexed, dialect: str, catalog: Catalog) -> Iterator[tuple[int, Problem]]:
-    """Problems with grammar and functions, with where they stand in the text."""
-    from rsql_magic.sql.validate.grammar import refused_grammar, unknown_functions
-
+            yield from ((start(missing.node), problem(missing, catalog, dialect)) for missing in resolution.missing)
+        for node, misuse in misused_aggregates(resolution, lexed.text, dialect):
+            yield start(node), misuse
     nodes = list(tree.walk())
     for node, refused in refused_grammar(tree, nodes, lexed.text, dialect):
         yield start(node), refused

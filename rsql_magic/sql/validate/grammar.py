@@ -1,8 +1,7 @@
-"""Grammar that sqlglot lets pass and the engine does not, unknown functions, and misused aggregates.
+"""Grammar that sqlglot lets pass and the engine does not, unknown functions, and misused aggregates."""
 
-Only what is certain is said of aggregates: SQLite and MySQL let a bare column pass, PostgreSQL does so when its table's
-primary key is grouped, and a column that may be an alias is left to the engine.
-"""
+# Only what is certain is said of aggregates: SQLite and MySQL let a bare column pass, PostgreSQL does so when its
+# table's primary key is grouped, and a column that may be an alias is left to the engine.
 
 from __future__ import annotations
 
@@ -15,7 +14,6 @@ from rsql_magic.sql.dialects.functions import TYPES, calls, functions
 from rsql_magic.sql.dialects.reading import written_call
 from rsql_magic.sql.dialects.records import dialect_of
 from rsql_magic.sql.validate import Problem
-from rsql_magic.sql.validate.hints import nearest
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -121,6 +119,8 @@ def _absent(name: str, known: Functions) -> Problem:
 
 
 def _unknown(name: str, known: Functions) -> Problem:
+    from rsql_magic.sql.validate.hints import nearest  # most queries need no hint
+
     near = nearest(name.lower(), sorted(known.allowed), least=_ALIKE)
     said = f" Did you mean {' or '.join(near)}?" if near else " Use a built-in function."
     return Problem("function", name, f"There is no function {name} in {known.title}.{said}", tuple(near))

@@ -13,7 +13,6 @@ from sqlglot import ErrorLevel, exp
 from rsql_magic.sql.catalog import quoted
 from rsql_magic.sql.dialects.functions import functions
 from rsql_magic.sql.dialects.records import dialect_of
-from rsql_magic.sql.linking.words import mistyped
 from rsql_magic.sql.validate import Problem
 
 if TYPE_CHECKING:
@@ -51,6 +50,8 @@ def likeness(one: str, other: str) -> float:
 
 def same_name(name: str, column: str, table: str = "") -> bool:
     """Whether a name can only be another one's: in the plural, in another order, with its table's name, or mistyped."""
+    from rsql_magic.sql.linking.words import mistyped  # a module whose expressions take 4 ms to compile
+
     own, theirs, around = words(name), words(column), words(table)
     if sorted(own) == sorted(theirs) or own == (*around, *theirs) or (*around, *own) == theirs:
         return True

@@ -1,9 +1,8 @@
-"""Joins that change what is counted: rows that come several times, and rows that are left out.
+"""Joins that change what is counted: rows that come several times, and rows that are left out."""
 
-Both are sound SQL and often what is wanted. What a join leaves out is a note. A sum whose rows come several times, and
-a count of combinations, are seldom meant: the model is told once. Where the database may be asked, it counts, so that
-nothing is said of data in which no row comes twice; what is not counted is said to be estimated.
-"""
+# Both are sound SQL and often what is wanted. What a join leaves out is a note. A sum whose rows come several times,
+# and a count of combinations, are seldom meant: the model is told once. Where the database may be asked, it counts,
+# so that nothing is said of data in which no row comes twice; what is not counted is said to be estimated.
 
 from __future__ import annotations
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from sqlglot import exp
 
@@ -19,23 +19,14 @@ if TYPE_CHECKING:
 
 @dataclass(slots=True)
 class Relation:
-    """Something in FROM: a table, a subquery, a WITH, a function.
+    """Something in FROM: a table, a subquery, a WITH, a function."""
 
-    Args:
-        name: Its alias, else its name, as written.
-        key: That name as it is compared.
-        columns: Its columns: name as compared → name as stored.
-        open: True when it may have columns that are not known.
-        table: The catalog's table behind it.
-        shared: Columns that USING or NATURAL made one with an earlier relation's.
-    """
-
-    name: str
-    key: str
-    columns: Mapping[str, str]
-    open: bool = False
-    table: Table | None = None
-    shared: set[str] = field(default_factory=set)
+    name: str  # Its alias, else its name, as written
+    key: str  # That name as it is compared
+    columns: Mapping[str, str]  # Its columns: name as compared → name as stored
+    open: bool = False  # True when it may have columns that are not known
+    table: Table | None = None  # The catalog's table behind it
+    shared: set[str] = field(default_factory=set)  # Columns that USING or NATURAL made one with an earlier relation's
 
 
 @dataclass(slots=True)
@@ -48,8 +39,7 @@ class Scope:
     aliases: dict[str, exp.Expr] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True)
-class Missing:
+class Missing(NamedTuple):
     """A name that stands for nothing, or for too much."""
 
     # ``table``, ``column``, ``qualifier`` (the part before the dot), ``ambiguous`` or ``alias`` (given twice)
@@ -69,15 +59,14 @@ class Resolution:
     selects: list[tuple[exp.Select, Scope]] = field(default_factory=list)  # Every SELECT with its scope
 
 
-@dataclass(frozen=True, slots=True)
-class Columns:
+class Columns(NamedTuple):
     """The columns a query gives: name as compared → as written; open when there may be others."""
 
-    names: Mapping[str, str] = field(default_factory=dict)
+    names: Mapping[str, str]
     open: bool = False
 
 
-OPEN = Columns(open=True)
+OPEN = Columns({}, open=True)
 Ctes = dict[str, Columns]
 Outer = tuple[Scope, ...]
 
@@ -116,8 +105,7 @@ _CLAUSES = tuple(
 )
 
 
-@dataclass(frozen=True, slots=True)
-class _Place:
+class _Place(NamedTuple):
     """Where a column stands; ``bound`` are the names that lambdas and comprehensions around it define."""
 
     scope: Scope
