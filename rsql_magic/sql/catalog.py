@@ -13,7 +13,7 @@ from functools import cached_property, lru_cache
 from typing import TYPE_CHECKING, Literal, TypeVar
 
 from rsql_magic.redaction import says_literal, type_without_labels
-from rsql_magic.sql.dialects.records import dialect_of
+from rsql_magic.sql.dialects.records import WORDS, dialect_of
 from rsql_magic.sql.facts import as_stated, facts, one_line
 
 if TYPE_CHECKING:
@@ -31,25 +31,16 @@ Kind = Literal["table", "view", "frame"]
 
 @dataclass(frozen=True, slots=True)
 class Profile:
-    """What is known of a column's values.
+    """What is known of a column's values."""
 
-    Args:
-        low: Smallest value as text, or None.
-        high: Largest value as text, or None.
-        distinct: Number of distinct values, or None.
-        nulls: Share of missing values, 0 to 1, or None.
-        values: Categories, most frequent first, as text. Only those seen often enough to name nobody.
-        complete: True when ``values`` are all there are.
-        approximate: True when the figures come from a sample.
-    """
-
-    low: str | None = None
-    high: str | None = None
-    distinct: int | None = None
-    nulls: float | None = None
+    low: str | None = None  # Smallest value as text, or None
+    high: str | None = None  # Largest value as text, or None
+    distinct: int | None = None  # Number of distinct values, or None
+    nulls: float | None = None  # Share of missing values, 0 to 1, or None
+    # Categories, most frequent first, as text. Only those seen often enough to name nobody
     values: tuple[str, ...] = ()
-    complete: bool = False
-    approximate: bool = False
+    complete: bool = False  # True when ``values`` are all there are
+    approximate: bool = False  # True when the figures come from a sample
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,46 +57,27 @@ class Column:
 
 @dataclass(frozen=True, slots=True)
 class ForeignKey:
-    """Columns that point to another table.
+    """Columns that point to another table."""
 
-    Args:
-        columns: Columns of this table.
-        table: Qualified name of the other table, as ``Table.full_name`` gives it.
-        referred: The other table's columns, in the same order.
-        inferred: True when names suggest the key and nothing declares it.
-    """
-
-    columns: tuple[str, ...]
-    table: str
-    referred: tuple[str, ...]
-    inferred: bool = False
+    columns: tuple[str, ...]  # Columns of this table
+    table: str  # Qualified name of the other table, as ``Table.full_name`` gives it
+    referred: tuple[str, ...]  # The other table's columns, in the same order
+    inferred: bool = False  # True when names suggest the key and nothing declares it
 
 
 @dataclass(frozen=True)
 class Table:
-    """One table, view or frame.
+    """One table, view or frame."""
 
-    Args:
-        name: Name as stored, without its schema.
-        columns: Its columns, in order.
-        schema: Schema, empty for the connection's default schema.
-        database: Attached database or catalog, empty for the connection's own.
-        kind: What it is.
-        rows: Number of rows (an estimate for databases), or None.
-        primary_key: Names of the key columns.
-        foreign_keys: Keys that point to other tables.
-        description: Comment or data-dictionary text.
-    """
-
-    name: str
-    columns: tuple[Column, ...] = ()
-    schema: str = ""
-    database: str = ""
-    kind: Kind = "table"
-    rows: int | None = None
-    primary_key: tuple[str, ...] = ()
-    foreign_keys: tuple[ForeignKey, ...] = ()
-    description: str = ""
+    name: str  # Name as stored, without its schema
+    columns: tuple[Column, ...] = ()  # Its columns, in order
+    schema: str = ""  # Schema, empty for the connection's default schema
+    database: str = ""  # Attached database or catalog, empty for the connection's own
+    kind: Kind = "table"  # What it is
+    rows: int | None = None  # Number of rows (an estimate for databases), or None
+    primary_key: tuple[str, ...] = ()  # Names of the key columns
+    foreign_keys: tuple[ForeignKey, ...] = ()  # Keys that point to other tables
+    description: str = ""  # Comment or data-dictionary text
 
     @property
     def full_name(self) -> str:
@@ -126,27 +98,20 @@ class Table:
 class Catalog:
     """The tables of one connection.
 
-    Args:
-        tables: All tables and views that may be read.
-        dialect: sqlglot's name of the SQL dialect, such as ``duckdb`` or ``postgres``.
-        problems: What could not be read and why, one sentence each.
-        schema: Name of the default schema, whose tables carry none: ``main``, ``public``.
-        database: Name of the default database or catalog, whose tables carry none.
-        functions: User-defined functions that a query may call, as they are called: ``margin``, ``tools.margin``.
-        late: Tables whose values could not be looked at in time, on a machine or server that is very busy.
-
     Example:
         >>> catalog = Catalog((Table("orders", (Column("id", "INTEGER"),)),), "duckdb")
         >>> catalog["orders"].columns[0].name
         'id'
     """
 
-    tables: tuple[Table, ...] = ()
-    dialect: str = ""
-    problems: tuple[str, ...] = ()
-    schema: str = ""
-    database: str = ""
+    tables: tuple[Table, ...] = ()  # All tables and views that may be read
+    dialect: str = ""  # sqlglot's name of the SQL dialect, such as ``duckdb`` or ``postgres``
+    problems: tuple[str, ...] = ()  # What could not be read and why, one sentence each
+    schema: str = ""  # Name of the default schema, whose tables carry none: ``main``, ``public``
+    database: str = ""  # Name of the default database or catalog, whose tables carry none
+    # User-defined functions that a query may call, as they are called: ``margin``, ``tools.margin``
     functions: tuple[str, ...] = ()
+    # Tables whose values could not be looked at in time, on a machine or server that is very busy
     late: tuple[str, ...] = ()
 
     @classmethod
@@ -225,20 +190,7 @@ class Catalog:
 
 
 # Words that some engine refuses as a bare name; quoting one too many is harmless.
-_RESERVED = frozenset(
-    """
-    all alter analyse analyze and any array as asc asymmetric authorization between binary both by case cast check
-    collate collation column concurrently constraint create cross current current_date current_role current_time
-    current_timestamp current_user cube default deferrable delete desc describe distinct do drop else end escape
-    except exists explain fetch for foreign freeze from full function grant group grouping groups having if ignore
-    ilike in index initially inner insert intersect interval into is isnull join key keys lateral leading left like
-    limit localtime localtimestamp lock natural not notnull null of offset on only option or order outer over
-    overlaps partition pivot placing primary procedure qualify range rank read recursive references release rename
-    replace returning right rollup row rows select session_user set show similar some summarize symmetric system
-    table tablesample then to trailing trigger true false union unique unpivot update usage use user using values
-    variadic verbose view when where window with write
-    """.split()  # noqa: SIM905 - words read better as text
-)
+_RESERVED = WORDS["reserved in some engine"]
 _PLAIN = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\Z")
 _PLAIN_FOLDED = re.compile(r"[a-z_][a-z0-9_]*\Z")
 

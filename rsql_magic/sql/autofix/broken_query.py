@@ -24,16 +24,11 @@ T = TypeVar("T")
 
 
 class Fix(NamedTuple):
-    """A statement after a change, and what was changed, one phrase each: ``T1.name → T2.name``.
+    """A statement after a change, and what was changed, one phrase each: ``T1.name → T2.name``."""
 
-    Args:
-        sql: The statement.
-        changes: What was changed.
-        restructured: Whether its tables or joins are others: that changes what is asked, so it is only proposed.
-    """
-
-    sql: str
-    changes: tuple[str, ...] = ()
+    sql: str  # The statement
+    changes: tuple[str, ...] = ()  # What was changed
+    # Whether its tables or joins are others: that changes what is asked, so it is only proposed
     restructured: bool = False
 
 

@@ -65,19 +65,12 @@ class Unreadable(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Lexed:
-    """A statement's text without comments, and its tokens.
+    """A statement's text without comments, and its tokens."""
 
-    Args:
-        text: The text: the user's own spelling, comments and trailing semicolons left out.
-        tokens: sqlglot's tokens; ``start`` and ``end`` point into ``text``.
-        raws: The tokens as written.
-        comments: The comments that were left out, as written.
-    """
-
-    text: str
-    tokens: tuple[Token, ...]
-    raws: tuple[str, ...]
-    comments: tuple[str, ...] = ()
+    text: str  # The text: the user's own spelling, comments and trailing semicolons left out
+    tokens: tuple[Token, ...]  # sqlglot's tokens; ``start`` and ``end`` point into ``text``
+    raws: tuple[str, ...]  # The tokens as written
+    comments: tuple[str, ...] = ()  # The comments that were left out, as written
 
     def word(self, index: int) -> str:
         """The token at ``index`` as a bare word in capitals, or "" for anything else, also past the end."""
@@ -90,6 +83,10 @@ class Lexed:
         while self.raw(index) == "(":
             index += 1
         return self.word(index)
+
+    def raws_behind(self, start: int) -> tuple[str, ...]:
+        """The tokens, as written, behind the one that starts at a place."""
+        return self.raws[next(i for i, token in enumerate(self.tokens) if token.start == start) + 1 :]
 
     def raw(self, index: int) -> str:
         """The token at ``index`` as written, or "" past either end."""

@@ -22,8 +22,6 @@ from rsql_magic.sql.guard.nodes import (
 )
 
 if TYPE_CHECKING:
-    from sqlglot import exp
-
     from rsql_magic.sql.catalog import Catalog
     from rsql_magic.sql.dialects.reading import Lexed
     from rsql_magic.sql.dialects.records import SQLDialect
@@ -86,8 +84,9 @@ def statement_of(lexed: Lexed, dialect: str) -> Statement:
         return _show(lexed, record)
     if first == "PRAGMA" and record.pragmas:
         return _pragma(lexed, record)
+    reason = f"{first} {_WHY[first]}." if first in _WHY else ""
     raise QueryRejected(
-        _refusal(first),
+        reason or f"A statement that begins with {first or 'this'!r} is not a query that reads.",
         piece=lexed.text[:40],
         hint="Only a single query that reads may run here.",
         repairable=first not in _WHY,
@@ -98,12 +97,6 @@ def _is_analyzed_query(lexed: Lexed) -> bool:
     """True for MariaDB's ``ANALYZE FORMAT=JSON SELECT …``: what others write as EXPLAIN ANALYZE."""
     index = 4 if _is_format(lexed, 1) else 1
     return lexed.word(0) == "ANALYZE" and _begins_query(lexed, index) and lexed.word(index) != "TABLE"
-
-
-def _refusal(first: str) -> str:
-    if first in _WHY:
-        return f"{first} {_WHY[first]}."
-    return f"A statement that begins with {first or 'this'!r} is not a query that reads."
 
 
 def is_slip(word: str) -> bool:
@@ -242,18 +235,13 @@ def _after_options(lexed: Lexed, index: int) -> int:
 def _dotted(lexed: Lexed, index: int) -> tuple[tuple[str, ...], int]:
     """A dotted name and the index behind it."""
     parts: list[str] = []
-    while index < len(lexed.tokens) and _is_name(lexed, index):
+    while index < len(lexed.tokens) and (lexed.word(index) or lexed.raw(index)[0] in '"`['):
         parts.append(lexed.tokens[index].text)
         index += 1
         if lexed.raw(index) != ".":
             break
         index += 1
     return tuple(parts), index
-
-
-def _is_name(lexed: Lexed, index: int) -> bool:
-    raw = lexed.raw(index)
-    return bool(lexed.word(index)) or raw[0] in '"`['
 
 
 __all__ = ["check"]
@@ -365,6 +353,9 @@ def _refuse_more_than_one(lexed: Lexed) -> None:
 
 
 def _check_query(query: str, dialect: str, catalog: Catalog | None) -> None:
+    from rsql_magic.sql.guard.rows import refuse_endless
+    from rsql_magic.sql.guard.size import refuse_too_large
+
     lexed = lex(query, dialect)
     refuse_writing_words(lexed)
     tree = parse(lexed.text, dialect)
@@ -372,12 +363,5 @@ def _check_query(query: str, dialect: str, catalog: Catalog | None) -> None:
     refuse_unknown_calls(lexed, nodes, dialect, catalog.functions if catalog is not None else ())
     refuse_special_functions(nodes, lexed.text)
     refuse_unknown_tables(nodes, lexed.text, dialect, catalog)
-    _refuse_endless(tree, nodes, lexed.text, dialect, catalog)
-
-
-def _refuse_endless(tree: exp.Expr, nodes: list[exp.Expr], text: str, dialect: str, catalog: Catalog | None) -> None:
-    from rsql_magic.sql.guard.rows import refuse_endless
-    from rsql_magic.sql.guard.size import refuse_too_large
-
-    refuse_too_large(nodes, text, dialect)
-    refuse_endless(tree, text, dialect, catalog)
+    refuse_too_large(nodes, lexed.text, dialect)
+    refuse_endless(tree, lexed.text, dialect, catalog)

@@ -94,6 +94,8 @@ _SEQUENCES = frozenset({"NEXTVAL", "CURRVAL"})
 
 def refuse_unknown_nodes(tree: exp.Expr, text: str) -> list[exp.Expr]:
     """Refuse a tree that holds anything that writes, locks, or is not known to be harmless; give its nodes."""
+    from sqlglot import exp
+
     if type(tree).__name__ not in ROOTS:
         raise _refused(tree, text)
     nodes: list[exp.Expr] = []
@@ -104,24 +106,18 @@ def refuse_unknown_nodes(tree: exp.Expr, text: str) -> list[exp.Expr]:
             raise QueryRejected(
                 "This query is nested too deeply to be checked.", hint="Split it with WITH … AS (…).", repairable=True
             )
-        _refuse(node, text)
+        kind = type(node).__name__
+        if kind not in ALLOWED and not isinstance(node, exp.Func):
+            raise _refused(node, text)
+        for part in _REFUSED_PARTS.get(kind, ()):
+            if node.args.get(part):
+                reason = f"{part.upper()} is not allowed in a query here."
+                raise QueryRejected(reason, piece=written(node, text), hint=_HINT)
+        if (check := _CHECKS.get(kind)) is not None:
+            check(node, text)
         nodes.append(node)
         stack.extend((child, depth + 1) for child in node.iter_expressions())
     return nodes
-
-
-def _refuse(node: exp.Expr, text: str) -> None:
-    kind = type(node).__name__
-    if kind not in ALLOWED and not _is_function(node):
-        raise _refused(node, text)
-    for part in _REFUSED_PARTS.get(kind, ()):
-        if node.args.get(part):
-            raise QueryRejected(
-                f"{part.upper()} is not allowed in a query here.", piece=written(node, text), hint=_HINT
-            )
-    check = _CHECKS.get(kind)
-    if check is not None:
-        check(node, text)
 
 
 def refuse_special_functions(nodes: list[exp.Expr], text: str) -> None:
@@ -129,12 +125,6 @@ def refuse_special_functions(nodes: list[exp.Expr], text: str) -> None:
     for node in nodes:
         if type(node).__name__ in _REFUSED_FUNCTIONS:
             raise _refused(node, text)
-
-
-def _is_function(node: exp.Expr) -> bool:
-    from sqlglot import exp
-
-    return isinstance(node, exp.Func)
 
 
 def _refused(node: exp.Expr, text: str) -> QueryRejected:
@@ -218,9 +208,10 @@ def refuse_unknown_calls(lexed: Lexed, nodes: Iterable[exp.Expr], dialect: str, 
             continue
         if not _allowed(call.path, known, record):
             raise _refused_call(call.path, known.reason(full) or known.reason(name))
-        if name == "last_insert_id" and _has_argument(lexed, call.start):
+        behind = lexed.raws_behind(call.start) if name in {"last_insert_id", "current_setting"} else ()
+        if name == "last_insert_id" and behind[1:2] != (")",):
             raise _refused_call(call.path, "is not allowed with a value, which it would keep for the session")
-        if name == "current_setting" and not _names_plain_setting(lexed, call.start):
+        if name == "current_setting" and not _names_plain_setting(behind[1:3]):
             raise _refused_call(
                 call.path, "is not allowed for a setting that may hold a secret, or one not named by a text"
             )
@@ -228,17 +219,9 @@ def refuse_unknown_calls(lexed: Lexed, nodes: Iterable[exp.Expr], dialect: str, 
             raise _refused_call(call.path, "is not a function that may stand in FROM")
 
 
-def _names_plain_setting(lexed: Lexed, start: int) -> bool:
+def _names_plain_setting(words: tuple[str, ...]) -> bool:
     """True for ``current_setting('TimeZone')``, False for ``current_setting('s3_secret_access_key')``."""
-    index = next(index for index, token in enumerate(lexed.tokens) if token.start == start)
-    words = lexed.raws[index + 2 : index + 4]
     return len(words) == 2 and words[0][:1] == "'" and words[1] in ")," and not _SECRET_SETTING.search(words[0])
-
-
-def _has_argument(lexed: Lexed, start: int) -> bool:
-    """True when something stands between the brackets behind the name that starts there."""
-    index = next(index for index, token in enumerate(lexed.tokens) if token.start == start)
-    return lexed.raw(index + 2) != ")"
 
 
 def _refuse_calls_without_brackets(nodes: list[exp.Expr], known: Functions) -> None:
@@ -259,8 +242,9 @@ def _allowed(path: tuple[str, ...], known: Functions, dialect: SQLDialect) -> bo
         return False
     if dialect.function_prefix and qualifiers[:1] == [dialect.function_prefix]:
         qualifiers = qualifiers[1:]
-    if dialect.combinators:
-        name = _without_combinators(name, known)
+    # ClickHouse's ``sumMapIf`` is ``sum`` with combinators, which only say over what it goes.
+    while dialect.combinators and not known.allows(name) and (ending := _COMBINATORS.search(name)):
+        name = name[: ending.start()]
     full = ".".join([*qualifiers, name])
     if known.allows(full) or (name.upper() in TYPES and not qualifiers):
         return True
@@ -273,13 +257,6 @@ def _allowed(path: tuple[str, ...], known: Functions, dialect: SQLDialect) -> bo
     return known.allows(name) and (dialect.methods is None or name in dialect.methods)
 
 
-def _without_combinators(name: str, known: Functions) -> str:
-    """ClickHouse's ``sumMapIf`` is ``sum`` with combinators, which only say over what it goes."""
-    while not known.allows(name) and (ending := _COMBINATORS.search(name)):
-        name = name[: ending.start()]
-    return name
-
-
 def _refused_call(path: tuple[str, ...], why: str) -> QueryRejected:
     name = ".".join(part for part in path if part)
     if not why:
@@ -289,22 +266,23 @@ def _refused_call(path: tuple[str, ...], why: str) -> QueryRejected:
             hint="Use a built-in function, or name your own in the catalog's functions.",
             repairable=True,
         )
-    verb = "" if why.startswith("is ") else ": it "
-    return QueryRejected(
-        f"The function {name} {why}." if not verb else f"The function {name} may not be called{verb}{why}.", piece=name
-    )
+    what = why if why.startswith("is ") else f"may not be called: it {why}"
+    return QueryRejected(f"The function {name} {what}.", piece=name)
 
 
 def refuse_unknown_tables(nodes: Iterable[exp.Expr], text: str, dialect: str, catalog: Catalog | None) -> None:
     """Refuse a query that reads anything but known tables."""
+    from sqlglot import exp
+
     for node in nodes:
         kind = type(node).__name__
         if kind == "Table" and node.arg_key != "indexed":
             _table(node, text, dialect, catalog)
         elif kind == "CTE":
             _name_of_with(node, dialect)
-        elif kind == "TableFromRows":
-            _rows(node, text)
+        elif kind == "TableFromRows" and not isinstance(node.this, exp.Func):
+            # Snowflake's TABLE(…) takes a function; of a text or a variable it would make a name.
+            raise QueryRejected("This makes a table's name out of a text.", piece=written(node, text))
         elif kind == "In" and dialect_of(dialect).tables_after_in:
             _table_after_in(node, text, dialect, catalog)
 
@@ -313,7 +291,9 @@ def refuse_unknown_table(parts: tuple[str, ...], dialect: str, catalog: Catalog 
     """Refuse a table that is neither in the catalog nor a harmless system table; without a catalog plain names pass."""
     name = ".".join(parts)
     system = system_table(parts, dialect)
-    known = _is_known(parts, dialect, catalog)
+    table = catalog.find(parts, dialect) if catalog is not None else None
+    # A table whose name would be a file must be spelled as the engine compares names.
+    known = table is not None and (not is_file(parts, dialect) or ascii_lower(table.name) == ascii_lower(parts[-1]))
     if system == "secret" or (system == "reserved" and not known):
         raise QueryRejected(
             f"The system table {name} may hold secrets or other people's work.",
@@ -331,14 +311,6 @@ def refuse_unknown_table(parts: tuple[str, ...], dialect: str, catalog: Catalog 
         raise QueryRejected(
             f"There is no table {name} here.", piece=name, hint="%rsql catalog lists the tables.", repairable=True
         )
-
-
-def _is_known(parts: tuple[str, ...], dialect: str, catalog: Catalog | None) -> bool:
-    """Whether the catalog has a table; one whose name would be a file must be spelled as the engine compares names."""
-    table = catalog.find(parts, dialect) if catalog is not None else None
-    if table is None or not is_file(parts, dialect):
-        return table is not None
-    return ascii_lower(table.name) == ascii_lower(parts[-1])
 
 
 def _table(node: exp.Expr, text: str, dialect: str, catalog: Catalog | None) -> None:
@@ -370,14 +342,6 @@ def _name_of_with(cte: exp.Expr, dialect: str) -> None:
             hint="Give it a plain name.",
             repairable=True,
         )
-
-
-def _rows(node: exp.Expr, text: str) -> None:
-    """Snowflake's TABLE(…) takes a function; of a text or a variable it would make a name."""
-    from sqlglot import exp
-
-    if not isinstance(node.this, exp.Func):
-        raise QueryRejected("This makes a table's name out of a text.", piece=written(node, text))
 
 
 def _table_after_in(node: exp.Expr, text: str, dialect: str, catalog: Catalog | None) -> None:
@@ -431,7 +395,8 @@ def in_scope(node: exp.Expr, name: str, quoted: bool, dialect: str) -> bool:
 
 def _visible(with_: exp.Expr, within: bool, node: exp.Expr, dialect: str) -> list[str]:
     """The names of a WITH that a node sees: all from outside it, the earlier ones and its own from within."""
-    names = [_cte_name(cte, dialect) for cte in with_.expressions]
+    aliases = [cte.args["alias"].this for cte in with_.expressions]
+    names = [_folded(alias.name, alias.args.get("quoted", False), dialect) for alias in aliases]
     if not within:
         return names
     position = next(i for i, cte in enumerate(with_.expressions) if is_within(node, cte))
@@ -454,11 +419,6 @@ def _recurses(node: exp.Expr, cte: exp.Expr, dialect: str) -> bool:
             return True
         union = union.this if dialect_of(dialect).recurses_often else None
     return False
-
-
-def _cte_name(cte: exp.Expr, dialect: str) -> str:
-    alias = cte.args["alias"].this
-    return _folded(alias.name, alias.args.get("quoted", False), dialect)
 
 
 def _folded(name: str, quoted: bool, dialect: str) -> str:

@@ -196,11 +196,10 @@ class _Estimate:
 
 def _counted(member: exp.Select, cte: exp.Expr) -> float:
     """How often a recursion runs that counts; 0 when it goes along the rows of a table, as far as is known."""
+    otherwise = 0.0 if _others(member, cte) else math.inf
     if not any(_steps(member, cte).values()):
-        return 0.0 if _others(member, cte) else math.inf
-    return max((magnitude(part) for part in _conditions(member)), default=0.0) or (
-        0.0 if _others(member, cte) else math.inf
-    )
+        return otherwise
+    return max((magnitude(part) for part in _conditions(member)), default=0.0) or otherwise
 
 
 def _about(rows: float) -> str:

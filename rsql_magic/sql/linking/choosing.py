@@ -190,21 +190,15 @@ def _words_of_names(catalog: Catalog) -> Mapping[str, list[str]]:
 class StoredValue:
     """A phrase of the question that a column holds.
 
-    Args:
-        phrase: As the question has it.
-        table: Qualified name of the table.
-        column: The column.
-        value: As it is stored.
-
     Example:
         >>> print(StoredValue("france", "country", "name", "France"))
         'france' is stored as 'France' in country.name
     """
 
-    phrase: str
-    table: str
-    column: str
-    value: str
+    phrase: str  # As the question has it
+    table: str  # Qualified name of the table
+    column: str  # The column
+    value: str  # As it is stored
 
     def __str__(self) -> str:
         return f"'{self.phrase}' is stored as '{self.value}' in {self.table}.{self.column}"

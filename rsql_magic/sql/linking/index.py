@@ -42,23 +42,16 @@ _CHARACTERS_PER_TOKEN = 3.7
 class Shown:
     """How much of a catalog is shown.
 
-    Args:
-        tables: Number of tables shown.
-        of_tables: Number of tables there are.
-        columns: Number of columns shown.
-        of_columns: Number of columns of the tables shown.
-        tokens: What their text costs.
-
     Example:
         >>> print(Shown(tables=12, of_tables=876, columns=90, of_columns=90, tokens=640))
         12 of 876 tables shown
     """
 
-    tables: int
-    of_tables: int
-    columns: int
-    of_columns: int
-    tokens: int
+    tables: int  # Number of tables shown
+    of_tables: int  # Number of tables there are
+    columns: int  # Number of columns shown
+    of_columns: int  # Number of columns of the tables shown
+    tokens: int  # What their text costs
 
     def __str__(self) -> str:
         hidden = f", {self.columns:,} of their {self.of_columns:,} columns" if self.columns < self.of_columns else ""

@@ -36,7 +36,9 @@ def refused_grammar(
         elif isinstance(node, exp.SetOperation):
             yield from _ordered_side(node, dialect)
         elif isinstance(node, exp.Subquery) and record.named_subqueries:
-            yield from _without_name(node)
+            in_from = isinstance(node.parent, (exp.From, exp.Join)) and node.arg_key == "this"
+            if in_from and not node.alias and isinstance(node.this, exp.Query):
+                yield node, Problem("syntax", "", "This subquery in FROM needs a name: write (SELECT …) AS t.")
         elif isinstance(node, exp.In) and not record.limit_in_in:
             yield from _limit_inside_in(node)
         elif isinstance(node, exp.Identifier) and record.reserved:
@@ -47,22 +49,11 @@ def _ordered_side(node: exp.SetOperation, dialect: str) -> Iterator[tuple[exp.Ex
     """ORDER BY and LIMIT before UNION need brackets around their SELECT."""
     # SQLite has no such brackets and says so itself; well-known sets of questions and answers hold such queries.
     side = node.this
-    if (
-        isinstance(side, exp.Select)
-        and not dialect_of(dialect).ordered_sides
-        and (side.args.get("order") or side.args.get("limit"))
-    ):
-        word = "ORDER BY" if side.args.get("order") else "LIMIT"
-        message = (
-            f"{word} stands before {type(node).__name__.upper()}: put it at the end, or that SELECT in a subquery."
-        )
+    word = "ORDER BY" if side.args.get("order") else "LIMIT" if side.args.get("limit") else ""
+    if word and isinstance(side, exp.Select) and not dialect_of(dialect).ordered_sides:
+        kind = type(node).__name__.upper()
+        message = f"{word} stands before {kind}: put it at the end, or that SELECT in a subquery."
         yield node, Problem("syntax", word, message)
-
-
-def _without_name(node: exp.Subquery) -> Iterator[tuple[exp.Expr, Problem]]:
-    in_from = isinstance(node.parent, (exp.From, exp.Join)) and node.arg_key == "this"
-    if in_from and not node.alias and isinstance(node.this, exp.Query):
-        yield node, Problem("syntax", "", "This subquery in FROM needs a name: write (SELECT …) AS t.")
 
 
 def _limit_inside_in(node: exp.In) -> Iterator[tuple[exp.Expr, Problem]]:
@@ -76,15 +67,10 @@ def _limit_inside_in(node: exp.In) -> Iterator[tuple[exp.Expr, Problem]]:
 
 def _reserved(node: exp.Identifier, dialect: str) -> Iterator[tuple[exp.Expr, Problem]]:
     """A reserved word as the name of a table or a bare column."""
-    is_name = isinstance(node.parent, exp.Table) or (isinstance(node.parent, exp.Column) and not node.parent.table)
-    if (
-        is_name
-        and not node.args.get("quoted")
-        and node.name.lower() in dialect_of(dialect).reserved
-        and node.arg_key == "this"
-    ):
-        if isinstance(node.parent, exp.Table) and node.parent.db:
-            return
+    around = node.parent
+    is_name = node.arg_key == "this" and not node.args.get("quoted")
+    is_name &= not around.db if isinstance(around, exp.Table) else isinstance(around, exp.Column) and not around.table
+    if is_name and node.name.lower() in dialect_of(dialect).reserved:
         written = always_quoted(node.name, dialect)
         message = f"{node.name} is a reserved word of {functions(dialect).title}: as a name write {written}."
         yield node, Problem("syntax", node.name, message, (written,))
@@ -105,17 +91,12 @@ def unknown_functions(
             continue
         full = ".".join(call.path).lower()
         if name in known.absent:
-            yield call.start, _absent(call.path[-1], known)
-        elif known.complete and not (_exists(full, name, known) or {full, name} & mine):
+            message = f"There is no function {call.path[-1]} in {known.title}: {known.absent[name]}."
+            yield call.start, Problem("function", call.path[-1], message)
+            continue
+        exists = known.exists(full) or known.exists(name) or name.upper() in TYPES or {full, name} & mine
+        if known.complete and not exists:
             yield call.start, _unknown(call.path[-1], known)
-
-
-def _exists(full: str, name: str, known: Functions) -> bool:
-    return known.exists(full) or known.exists(name) or name.upper() in TYPES
-
-
-def _absent(name: str, known: Functions) -> Problem:
-    return Problem("function", name, f"There is no function {name} in {known.title}: {known.absent[name.lower()]}.")
 
 
 def _unknown(name: str, known: Functions) -> Problem:
@@ -180,14 +161,8 @@ class _Grouping:
             for node in _own_nodes(place):
                 if self._is_aggregate(node) and self._is_own(node):
                     hint = "use HAVING, or a subquery" if clause == "WHERE" else "use a subquery"
-                    yield (
-                        node,
-                        Problem(
-                            "aggregate",
-                            written_call(node, self.text),
-                            f"{written_call(node, self.text)} may not stand in {clause}: {hint}.",
-                        ),
-                    )
+                    call = written_call(node, self.text)
+                    yield node, Problem("aggregate", call, f"{call} may not stand in {clause}: {hint}.")
 
     def inside_each_other(self) -> Iterator[tuple[exp.Expr, Problem]]:
         if self.dialect.nested_aggregates:
@@ -198,15 +173,9 @@ class _Grouping:
                 continue
             inner = next((n for n in _own_nodes(outer) if n is not outer and self._is_aggregate(n)), None)
             if inner is not None and self._is_own(inner):
-                what = f"{written_call(inner, self.text)} stands inside {written_call(outer, self.text)}"
-                yield (
-                    outer,
-                    Problem(
-                        "aggregate",
-                        written_call(outer, self.text),
-                        f"{what}: aggregate once in a subquery, then again.",
-                    ),
-                )
+                call = written_call(outer, self.text)
+                what = f"{written_call(inner, self.text)} stands inside {call}"
+                yield outer, Problem("aggregate", call, f"{what}: aggregate once in a subquery, then again.")
 
     def bare_columns(self) -> Iterator[tuple[exp.Expr, Problem]]:
         """Columns that are neither grouped nor aggregated, where something is."""
@@ -223,13 +192,11 @@ class _Grouping:
 
     def bare_in_having(self) -> Iterator[tuple[exp.Expr, Problem]]:
         """MySQL's HAVING sees what is selected, grouped or aggregated."""
-        having = self.select.args.get("having")
-        group = self.select.args.get("group")
-        shown = {self._at(p.unalias()) for p in self.select.expressions} | {
-            self._at(g) for g in (group.expressions if group is not None else ())
-        }
+        having, group = self.select.args.get("having"), self.select.args.get("group")
         if having is None or self.select.is_star:
             return
+        shown = {self._at(p.unalias()) for p in self.select.expressions}
+        shown |= {self._at(g) for g in (group.expressions if group is not None else ())}
         for node in self._outside_aggregates(having, frozenset()):
             if isinstance(node, exp.Column) and (at := self._at(node)) is not None and at not in shown:
                 yield node, _bare(node)
@@ -237,12 +204,9 @@ class _Grouping:
     def order_of_distinct(self) -> Iterator[tuple[exp.Expr, Problem]]:
         """ORDER BY something that SELECT DISTINCT does not select."""
         distinct, order = self.select.args.get("distinct"), self.select.args.get("order")
-        if (
-            distinct is None
-            or distinct.args.get("on")
-            or order is None
-            or any(p.is_star for p in self.select.expressions)
-        ):
+        if distinct is None or distinct.args.get("on") or order is None:
+            return
+        if any(projection.is_star for projection in self.select.expressions):
             return
         selected = {self._signature(p.unalias()) for p in self.select.expressions}
         for ordered in order.expressions:
@@ -262,15 +226,13 @@ class _Grouping:
     def _ungrouped(self, keys: frozenset[object]) -> Iterator[exp.Column]:
         parts = [*self.select.expressions, self.select.args.get("having"), self.select.args.get("qualify")]
         for part in parts:
+            in_having = part is not None and part.arg_key == "having"
             for node in self._outside_aggregates(part, keys):
-                if isinstance(node, exp.Column) and not (
-                    part is not None and part.arg_key == "having" and self._is_alias(node)
-                ):
+                if isinstance(node, exp.Column) and not (in_having and self._is_alias(node)):
                     yield node
-        order = self.select.args.get("order")
-        yield from (
-            n for n in self._outside_aggregates(order, keys) if isinstance(n, exp.Column) and not self._is_alias(n)
-        )
+        for node in self._outside_aggregates(self.select.args.get("order"), keys):
+            if isinstance(node, exp.Column) and not self._is_alias(node):
+                yield node
 
     def _outside_aggregates(self, part: exp.Expr | None, keys: frozenset[object]) -> Iterator[exp.Expr]:
         """Nodes below a part that stand in no aggregate, no grouped expression, and no query of their own."""
@@ -303,10 +265,8 @@ class _Grouping:
         if isinstance(node, exp.Paren):
             return self._signature(node.this)
         if isinstance(node, exp.Expr):
-            return (
-                type(node),
-                *(self._signature(value) for value in node.args.values() if value not in (None, False, [])),
-            )
+            values = (value for value in node.args.values() if value not in (None, False, []))
+            return type(node), *map(self._signature, values)
         if isinstance(node, list):
             return tuple(self._signature(item) for item in node)
         return node.casefold() if isinstance(node, str) else node
@@ -378,9 +338,5 @@ def _keeps(node: exp.Expr) -> bool:
 
 def _bare(node: exp.Column) -> Problem:
     name = ".".join(part.name for part in node.parts)
-    return Problem(
-        "aggregate",
-        name,
-        f"{name} is neither grouped nor aggregated: add it to GROUP BY, or write max({name}).",
-        (f"max({name})",),
-    )
+    message = f"{name} is neither grouped nor aggregated: add it to GROUP BY, or write max({name})."
+    return Problem("aggregate", name, message, (f"max({name})",))

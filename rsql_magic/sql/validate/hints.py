@@ -45,7 +45,10 @@ def likeness(one: str, other: str) -> float:
     a, b = plain(one), plain(other)
     if a == b:
         return 1.0
-    return max(_words_in_common(words(one), words(other)), _in_order(a, b))
+    matcher = SequenceMatcher(None, a, b, autojunk=False)
+    # The ratio is not computed where its upper bounds show that the texts do not resemble each other.
+    near = matcher.real_quick_ratio() >= _WORTH and matcher.quick_ratio() >= _WORTH
+    return max(_words_in_common(words(one), words(other)), matcher.ratio() if near else 0.0)
 
 
 def same_name(name: str, column: str, table: str = "") -> bool:
@@ -72,14 +75,6 @@ def _worth_a_look(name: str, candidates: Iterable[str], most: int = 1000) -> lis
     own, start = words(name), plain(name)[:3]
     scored = sorted((-_words_in_common(own, words(c)) - (plain(c)[:3] == start), c) for c in found)
     return [candidate for _, candidate in scored[:most]]
-
-
-def _in_order(a: str, b: str) -> float:
-    """The ratio of difflib, not computed where its upper bounds show that the texts do not resemble each other."""
-    matcher = SequenceMatcher(None, a, b, autojunk=False)
-    if matcher.real_quick_ratio() < _WORTH or matcher.quick_ratio() < _WORTH:
-        return 0.0
-    return matcher.ratio()
 
 
 def _words_in_common(one: tuple[str, ...], other: tuple[str, ...]) -> float:
@@ -202,7 +197,12 @@ def problem(missing: Missing, catalog: Catalog, dialect: str) -> Problem:
         return _column(missing, catalog, dialect)
     if missing.kind == "qualifier":
         return _qualifier(missing, catalog)
-    return _ambiguous(missing, dialect) if missing.kind == "ambiguous" else _twice(missing)
+    name = missing.node.alias_or_name
+    if missing.kind == "alias":
+        return Problem("ambiguous", name, f"{name} stands twice in FROM: give each its own alias.")
+    choices = [f"{r.name}.{quoted(missing.node.name, dialect)}" for r in missing.found]
+    message = f"{name} could be a column of several tables: write {_joined(choices)}."
+    return Problem("ambiguous", name, message, tuple(choices))
 
 
 def _table(missing: Missing, catalog: Catalog, dialect: str) -> Problem:
@@ -213,26 +213,30 @@ def _table(missing: Missing, catalog: Catalog, dialect: str) -> Problem:
         written = quoted(table.name, dialect)
         return Problem("table", name, f"The table is called {written}; write it with its quotes.", (written,))
     near = nearest(name, sorted({t.full_name for t in catalog}), least=0.5)
-    said = f" Did you mean {_or(near)}?" if near else f" There are: {_list(t.full_name for t in catalog)}."
-    hidden = next((f" {problem}" for problem in catalog.problems if _names(problem, node.name)), "")
+    said = f" Did you mean {_joined(near)}?" if near else f" There are: {_list(t.full_name for t in catalog)}."
+    # What could not be read of the catalog may be about this table.
+    named = re.compile(rf"(?<!\w){re.escape(node.name)}(?!\w)", re.IGNORECASE)
+    hidden = next((f" {problem}" for problem in catalog.problems if named.search(problem)), "")
     return Problem("table", name, f"There is no table {name}.{hidden}{said}", tuple(near))
-
-
-def _names(problem: str, name: str) -> bool:
-    """True when what could not be read of the catalog is about a table of that name."""
-    return re.search(rf"(?<!\w){re.escape(name)}(?!\w)", problem, re.IGNORECASE) is not None
 
 
 def _column(missing: Missing, catalog: Catalog, dialect: str) -> Problem:
     name = missing.node.name
     tables = list(_tables(missing.scope))
-    folded = _otherwise_cased(name, tables, dialect)
-    if folded:
-        return Problem("column", name, f"The column is called {folded}; write it with its quotes.", (folded,))
+    if dialect_of(dialect).minds_case:
+        cased = (column.name for table in tables if (column := table.column(name)) is not None)
+        stored = next((each for each in cased if each.casefold() == name.casefold()), "")
+        if stored:
+            folded = quoted(stored, dialect)
+            return Problem("column", name, f"The column is called {folded}; write it with its quotes.", (folded,))
     given = missing.scope.aliases.get(name.casefold())
     if given is not None and name.casefold() not in {c.name.casefold() for c in given.this.find_all(exp.Column)}:
-        return _given_name(missing.node, given, dialect)
-    where = f" in {_and([_called(r) for r in missing.scope.relations])}" if missing.scope.relations else ""
+        # A name given by AS, in a clause that does not see it.
+        inner = str(given.unalias().sql(dialect=dialect, unsupported_level=ErrorLevel.IGNORE))
+        seen = f"{name} is a name given by AS, which {functions(dialect).title} does not see here"
+        return Problem("column", name, f"{seen}: write {inner[:120]}, or use a subquery.", (inner,))
+    relations = missing.scope.relations
+    where = f" in {_joined([_called(r) for r in relations], 'and')}" if relations else ""
     said, elsewhere = _elsewhere(name, tables, catalog)
     near = [
         column
@@ -241,27 +245,13 @@ def _column(missing: Missing, catalog: Catalog, dialect: str) -> Problem:
         if column not in elsewhere and (not elsewhere or _is_sure(name, column))
     ]
     if near:
-        said += f" Did you mean {_or(near)}?"
+        said += f" Did you mean {_joined(near)}?"
     if not elsewhere and not near:
         said = "".join(f" {t.full_name} has: {_list(c.name for c in t.columns)}." for t in tables[:3])
     message = f"There is no column {name}{where}.{said}"
-    return Problem("column", _written(missing.node), message, _best_first(name, elsewhere, near))
-
-
-def _given_name(node: exp.Expr, given: exp.Expr, dialect: str) -> Problem:
-    """A name given by AS, in a clause that does not see it."""
-    inner = str(given.unalias().sql(dialect=dialect, unsupported_level=ErrorLevel.IGNORE))
-    title = functions(dialect).title
-    message = (
-        f"{node.name} is a name given by AS, which {title} does not see here: write {inner[:120]}, or use a subquery."
-    )
-    return Problem("column", node.name, message, (inner,))
-
-
-def _best_first(name: str, elsewhere: list[str], near: list[str]) -> tuple[str, ...]:
-    """The same name in another table, unless a column in sight is nearly the same."""
-    sure = [column for column in near if _is_sure(name, column)]
-    return tuple(dict.fromkeys([*sure, *elsewhere, *near]))
+    # The same name in another table, unless a column in sight is nearly the same.
+    best = dict.fromkeys([*(column for column in near if _is_sure(name, column)), *elsewhere, *near])
+    return Problem("column", _written(missing.node), message, tuple(best))
 
 
 def _is_sure(name: str, column: str) -> bool:
@@ -317,46 +307,20 @@ def _qualifier(missing: Missing, catalog: Catalog) -> Problem:
     relations = [r for r in every if r.name]
     having = [r.name for r in relations if node.name.casefold() in {c.casefold() for c in r.columns}]
     if having:
-        said, suggestions = f" {node.name} is a column of {_or(having)}.", [f"{r}.{node.name}" for r in having]
+        said, suggestions = f" {node.name} is a column of {_joined(having)}.", [f"{r}.{node.name}" for r in having]
     else:
         said, suggestions = _elsewhere(node.name, list(_tables(missing.scope)), catalog)
     if catalog.get(name) is not None:
         said += f" The table {name} is not in FROM; join it."
-    there = f"; there are {_and([r.name for r in relations])}" if relations else ""
-    return Problem(
-        "column", _written(node), f"{name} is not a table or alias of this query{there}.{said}", tuple(suggestions)
-    )
-
-
-def _ambiguous(missing: Missing, dialect: str) -> Problem:
-    name = missing.node.name
-    choices = [f"{r.name}.{quoted(name, dialect)}" for r in missing.found]
-    return Problem(
-        "ambiguous", name, f"{name} could be a column of several tables: write {_or(choices)}.", tuple(choices)
-    )
-
-
-def _twice(missing: Missing) -> Problem:
-    name = missing.node.alias_or_name
-    return Problem("ambiguous", name, f"{name} stands twice in FROM: give each its own alias.")
-
-
-def _otherwise_cased(name: str, tables: list[Table], dialect: str) -> str:
-    """The column of that name but for its case, where PostgreSQL needs quotes for it."""
-    if not dialect_of(dialect).minds_case:
-        return ""
-    columns = (table.column(name) for table in tables)
-    found = next(
-        (column for column in columns if column is not None and column.name.casefold() == name.casefold()), None
-    )
-    return quoted(found.name, dialect) if found is not None else ""
+    there = f"; there are {_joined([r.name for r in relations], 'and')}" if relations else ""
+    message = f"{name} is not a table or alias of this query{there}.{said}"
+    return Problem("column", _written(node), message, tuple(suggestions))
 
 
 def _tables(scope: Scope) -> Iterator[Table]:
-    for level in (scope, *scope.outer):
-        for relation in level.relations:
-            if relation.table is not None:
-                yield relation.table
+    """The tables in sight, from the inside out."""
+    relations = (relation for level in (scope, *scope.outer) for relation in level.relations)
+    yield from (relation.table for relation in relations if relation.table is not None)
 
 
 def _called(relation: Relation) -> str:
@@ -374,14 +338,7 @@ def _list(names: Iterator[str]) -> str:
     return ", ".join(shown[:_SHOWN_COLUMNS]) + (f" and {more} more" if more > 0 else "")
 
 
-def _and(names: list[str]) -> str:
-    return _joined(names, "and")
-
-
-def _or(names: list[str]) -> str:
-    return _joined(names, "or")
-
-
-def _joined(names: list[str], word: str) -> str:
+def _joined(names: list[str], word: str = "or") -> str:
+    """Names with commas between them, and a word before the last."""
     named = list(dict.fromkeys(name for name in names if name))
     return named[0] if len(named) == 1 else f"{', '.join(named[:-1])} {word} {named[-1]}" if named else ""

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from sqlglot import exp
 
 from rsql_magic.sql.dialects.reading import is_within
-from rsql_magic.sql.dialects.records import ASCII_LOWER, dialect_of, names, system_table
+from rsql_magic.sql.dialects.records import ASCII_LOWER, WORDS, dialect_of, names, system_table
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -123,21 +123,8 @@ def resolve(tree: exp.Expr, text: str, dialect: str, catalog: Catalog) -> Resolu
 
 # Functions of SQL Server that take the names of a table and its columns.
 _SEARCH_TABLES = names("CONTAINSTABLE FREETEXTTABLE")
-_KEYWORDS = names(
-    """
-    user current_user session_user system_user current_role current_catalog current_schema current_database
-    current_date current_time current_timestamp localtime localtimestamp sysdate systimestamp uid true false null
-    unknown default dual rownum level
-    """
-)
-_UNITS = names(
-    """
-    year years yyyy yy quarter quarters qq month months mm week weeks wk ww isoweek isoyear isodow day days dd d
-    dayofyear doy dy y dayofweek weekday dw dow hour hours hh minute minutes mi n second seconds ss s millisecond
-    milliseconds ms microsecond microseconds mcs us nanosecond ns epoch decade century millennium julian timezone
-    timezone_hour timezone_minute date time iso_week tzoffset
-    """
-)
+_KEYWORDS = WORDS["called without brackets"]
+_UNITS = WORDS["units of time"]
 
 
 class _Names:
