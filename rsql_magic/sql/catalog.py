@@ -130,6 +130,7 @@ class Catalog:
             for name in self._names(table):
                 names.setdefault(name, table)
         for name, table in list(names.items()):
+            # Names as they are spelled come first: two tables may differ in case only.
             names.setdefault(name.casefold(), table)
         return names
 

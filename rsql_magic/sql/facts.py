@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, replace
+from functools import cache
 from itertools import pairwise
 from math import ceil
 from typing import TYPE_CHECKING
@@ -21,23 +22,28 @@ if TYPE_CHECKING:
     from rsql_magic.sql.catalog import Column, Profile
 
 
-_PIECE = re.compile(
-    r"(?P<wide>[\u0e00-\u0eff\u1100-\u11ff\u2e80-\u9fff\ua960-\ua97f\uac00-\ud7ff\uf900-\ufaff\uff00-\uffef]+)"
-    r"|(?P<long>[A-Za-z0-9+/]{24,})"
-    r"|(?P<word>[A-Za-z]+)(?![\u00c0-\u024f])"
-    r"|(?P<latin>[A-Za-z\u00c0-\u024f]+)"
-    r"|(?P<digits>[0-9]+)"
-    r"|(?P<blank> (?![0-9\s]))"
-    r"|(?P<space>\s+)"
-    r"|(?P<cyrillic>[\u0400-\u052f]+)"
-    r"|(?P<indic>[\u0900-\u0dff]+)"
-    r"|(?P<letters>[\u0370-\u03ff\u0530-\u08ff\u0f00-\u10ff\u1200-\u1aff]+)"
-    r"|(?P<other_letters>[^\W\d_]+)"
-    r"|(?P<run>(?P<mark>[!-/:-@\[-`{-~])(?P=mark){7,})"
-    r"|(?P<marks>[!-/:-@\[-`{-~]+)\n*"
-    r"|(?P<other>.)",
-    re.DOTALL,
-)
+@cache
+def _pieces() -> re.Pattern[str]:
+    # Made at first use: it takes 3 ms, which a check of SQL need not wait for.
+    return re.compile(
+        r"(?P<wide>[\u0e00-\u0eff\u1100-\u11ff\u2e80-\u9fff\ua960-\ua97f\uac00-\ud7ff\uf900-\ufaff\uff00-\uffef]+)"
+        r"|(?P<long>[A-Za-z0-9+/]{24,})"
+        r"|(?P<word>[A-Za-z]+)(?![\u00c0-\u024f])"
+        r"|(?P<latin>[A-Za-z\u00c0-\u024f]+)"
+        r"|(?P<digits>[0-9]+)"
+        r"|(?P<blank> (?![0-9\s]))"
+        r"|(?P<space>\s+)"
+        r"|(?P<cyrillic>[\u0400-\u052f]+)"
+        r"|(?P<indic>[\u0900-\u0dff]+)"
+        r"|(?P<letters>[\u0370-\u03ff\u0530-\u08ff\u0f00-\u10ff\u1200-\u1aff]+)"
+        r"|(?P<other_letters>[^\W\d_]+)"
+        r"|(?P<run>(?P<mark>[!-/:-@\[-`{-~])(?P=mark){7,})"
+        r"|(?P<marks>[!-/:-@\[-`{-~]+)\n*"
+        r"|(?P<other>.)",
+        re.DOTALL,
+    )
+
+
 _ACCENTED = re.compile(r"[\u00c0-\u024f]")
 _HUMP = re.compile(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])|[A-Z]")
 _VOWELS = frozenset("aeiouyAEIOUY")
@@ -64,7 +70,7 @@ def count_tokens(text: str) -> int:
         >>> count_tokens("How many flights left New York in 2013?")
         11
     """
-    cost = sum(_COST[match.lastgroup or "other"](match[match.lastgroup or 0]) for match in _PIECE.finditer(text))
+    cost = sum(_COST[match.lastgroup or "other"](match[match.lastgroup or 0]) for match in _pieces().finditer(text))
     # Vocabularies hold English words whole; those of other Latin languages, where more than every hundredth letter has
     # an accent, are cut more finely than the pattern tells.
     is_foreign = not text.isascii() and 100 * len(_ACCENTED.findall(text)) > len(text)

@@ -67,6 +67,7 @@ class _Targets:
             for other, key in self._by_name.get(column.name.casefold(), ())
             if other is not table and near(table, other) and value_kind(column.type) == value_kind(key.type)
         ]
+        # Where two tables fit, either key would be a guess.
         if len(fits) != 1:
             return None
         other, key = fits[0]
@@ -83,6 +84,7 @@ def single_keys(table: Table, unique: Sequence[tuple[str, ...]]) -> list[Column]
 def _is_unique(column: Column, rows: int | None) -> bool:
     """Whether an exact profile found a name or number of its own in each of several rows."""
     seen = column.profile
+    # Of a few rows, or a sample, any column may look unique.
     if seen is None or seen.approximate or seen.nulls or not rows or rows < 5 or seen.distinct != rows:
         return False
     return value_kind(column.type) in {"number", "text"}

@@ -21,7 +21,9 @@ if TYPE_CHECKING:
 
 _OPENING = re.compile(r"\A\s*(?:`{3,}|~{3,})[^\n`]*\n")
 _CLOSING = re.compile(r"\s*(?:^[ \t]*(?:`{3,}|~{3,})|<\|\w+\|>|</s>).*\Z", re.DOTALL | re.MULTILINE)
+# Words behind the semicolon that ends a query.
 _SENTENCE = re.compile(r";\s*(?=[^\s;]).*\Z", re.DOTALL)
+# What is left out must be no statement: two of them are refused, not cut.
 _STATEMENT = re.compile(
     r"""
     \s* (?: alter | analy[sz]e | attach | begin | call | commit | copy | create | declare | delete | detach | do | drop
@@ -33,6 +35,7 @@ _STATEMENT = re.compile(
 )
 _QUOTED = re.compile(r"'(?:[^']|'')*'|\"(?:[^\"]|\"\")*\"|`[^`]*`|\[[^\]\n]*\]")
 _APOSTROPHE = re.compile(r"(?<=[A-Za-z]{2})'(?=[A-Za-z])")
+# Words behind which an apostrophe opens a text, so it is not doubled.
 _PREFIX = re.compile(r"\b(?:date|time|timestamp|timestamptz|datetime|interval|json|jsonb|like|and|or|in|as)\Z", re.I)
 _AGGREGATES = names("AVG COUNT MAX MIN SUM TOTAL")
 

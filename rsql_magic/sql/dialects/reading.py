@@ -44,6 +44,7 @@ QUERY_WORDS = frozenset(
 _REMEMBERED = 20_000
 # First words after which sqlglot takes the rest as one text without reading it; so it is not shown them.
 _COMMANDS = frozenset({"COMMAND", "EXECUTE", "FETCH", "RENAME", "SHOW"})
+# ``{#`` opens a comment of Jinja, which sqlglot leaves out too.
 _COMMENT_STARTS = ("--", "/*", "#", "//", "{#")
 _CONTROL = re.compile(r"[^\t\n\r -~]")
 _QUOTED = re.compile("['\"`\\[$]")
@@ -93,6 +94,7 @@ class Lexed:
         return self.raws[index] if 0 <= index < len(self.raws) else ""
 
 
+# Names come from connections and magics, a handful in a session.
 @lru_cache(maxsize=64)
 def canonical(dialect: str) -> str:
     """Sqlglot's name of a dialect, also from SQLAlchemy's or a person's.
@@ -181,6 +183,7 @@ def _for_the_parser(text: str, dialect: str) -> str:
     return shown(lexed, dialect) if lexed.text == text else text
 
 
+# The guard, validation and join notes read the same statement one after the other.
 _lexed = lru_cache(maxsize=256)(_lex)
 _parsed = lru_cache(maxsize=256)(_parse)
 
@@ -235,6 +238,7 @@ def _bounded(sql: str) -> str:
         raise Unreadable("This statement holds a NUL character, where some engines stop reading.")
     if not sql.isascii() and any("\ud800" <= c <= "\udfff" for c in sql):
         raise Unreadable("This statement holds half of a character (an unpaired surrogate).")
+    # Editors of Windows begin a file with a byte order mark.
     text = sql.strip().removeprefix("\ufeff").strip()
     if not text:
         raise Unreadable("There is no SQL here.")
@@ -335,6 +339,7 @@ def _refuse_hidden(text: str, tokens: list[Token]) -> None:
 def _is_plain(character: str) -> bool:
     if character.isascii():
         return character.isprintable()
+    # A letter that another stands for after normalisation (ſ for s) would be read as that by some engines.
     return unicodedata.category(character)[0] in "LMN" and unicodedata.normalize("NFKC", character) == character
 
 

@@ -60,7 +60,7 @@ def shown(lexed: Lexed, dialect: str) -> str:
 
 def may_differ(text: str, dialect: str) -> bool:
     """Whether a statement holds anything that `shown` may replace: a quick look before a close one."""
-    return any(_RULES[name][1].search(text) for name in dialect_of(dialect).spellings)
+    return any(re.search(_RULES[name][1], text, re.IGNORECASE) for name in dialect_of(dialect).spellings)
 
 
 def _words(lexed: Lexed, first: int, last: int, show: str = "") -> _Substitute:
@@ -302,29 +302,25 @@ def _grouped_by_all(lexed: Lexed) -> Iterator[_Substitute]:
             yield _words(lexed, index, index, "ALL")
 
 
-def _sign(*parts: str) -> re.Pattern[str]:
-    return re.compile("|".join(parts), re.IGNORECASE)
-
-
 # By the names that the records of dialects have for them: the rule, and what a text holds that it may change.
-_RULES: dict[str, tuple[Callable[[Lexed], Iterator[_Substitute]], re.Pattern[str]]] = {
-    "collation of escape": (_collation_of_escape, _sign(r"\bCOLLATE\b")),
-    "end of pivot": (_end_of_pivot, _sign(r"^\s*PIVOT\b")),
-    "factorials": (_factorials, _sign(r"[\d)]\s*!(?!=)")),
-    "grouped by all": (_grouped_by_all, _sign(r"\bAUTO\b")),
-    "hex texts": (_prefixed_texts("x"), _sign(r"\bx'")),
-    "json defaults": (_json_defaults, _sign(r"\bJSON_TABLE\b")),
-    "json wrappers": (_json_wrappers, _sign(r"\bWRAPPER\b", r"\bQUOTES\b")),
-    "languages": (_languages, _sign(r"\bUSING\b")),
-    "money": (_money, _sign(r"\$\d")),
-    "names of joins": (_names_of_joins, _sign(r"\bUSING\s*\([^()]*\)\s*AS\b")),
-    "not less": (_not_less, _sign(r"!\s*[<>]")),
-    "odbc dates": (_odbc_dates, _sign(r"\{")),
-    "operators": (_operators, _sign(*(re.escape(run) for run in sorted(_OPERATORS, key=len, reverse=True)))),
-    "order using": (_order_using, _sign(r"\bUSING\s*[<>]")),
-    "pattern subsets": (_pattern_subsets, _sign(r"\bSUBSET\b")),
-    "raw bytes": (_prefixed_texts("rb", "br"), _sign(r"\b(?:rb|br)['\"]")),
-    "select modifiers": (_select_modifiers, _sign(r"\b(?:HIGH_PRIORITY|STRAIGHT_JOIN|SQL_\w+)\b")),
-    "steps of pipes": (_steps_of_pipes, _sign(r"\|>\s*(?:SET|DROP|RENAME)\b")),
-    "typed texts": (_typed_texts, _sign(rf"\b(?:{'|'.join(sorted(_TYPES_OF_TEXTS))})\s*'")),
+_RULES: dict[str, tuple[Callable[[Lexed], Iterator[_Substitute]], str]] = {
+    "collation of escape": (_collation_of_escape, r"\bCOLLATE\b"),
+    "end of pivot": (_end_of_pivot, r"^\s*PIVOT\b"),
+    "factorials": (_factorials, r"[\d)]\s*!(?!=)"),
+    "grouped by all": (_grouped_by_all, r"\bAUTO\b"),
+    "hex texts": (_prefixed_texts("x"), r"\bx'"),
+    "json defaults": (_json_defaults, r"\bJSON_TABLE\b"),
+    "json wrappers": (_json_wrappers, r"\b(?:WRAPPER|QUOTES)\b"),
+    "languages": (_languages, r"\bUSING\b"),
+    "money": (_money, r"\$\d"),
+    "names of joins": (_names_of_joins, r"\bUSING\s*\([^()]*\)\s*AS\b"),
+    "not less": (_not_less, r"!\s*[<>]"),
+    "odbc dates": (_odbc_dates, r"\{"),
+    "operators": (_operators, "|".join(re.escape(run) for run in sorted(_OPERATORS, key=len, reverse=True))),
+    "order using": (_order_using, r"\bUSING\s*[<>]"),
+    "pattern subsets": (_pattern_subsets, r"\bSUBSET\b"),
+    "raw bytes": (_prefixed_texts("rb", "br"), r"\b(?:rb|br)['\"]"),
+    "select modifiers": (_select_modifiers, r"\b(?:HIGH_PRIORITY|STRAIGHT_JOIN|SQL_\w+)\b"),
+    "steps of pipes": (_steps_of_pipes, r"\|>\s*(?:SET|DROP|RENAME)\b"),
+    "typed texts": (_typed_texts, rf"\b(?:{'|'.join(sorted(_TYPES_OF_TEXTS))})\s*'"),
 }

@@ -53,7 +53,9 @@ _POSTGRES_CALLS = {
     ("len", 1): "length({0})",
 }
 
+# Clauses of most engines for analysis, which see names given by AS nearly everywhere.
 _ALIASES = names("group having where select")
+# MariaDB's storage engine SEQUENCE: seq_1_to_10_step_3.
 _SERIES = re.compile(r"seq_(\d+)_to_(\d+)(?:_step_(\d+))?")
 _ENDLESS = frozenset(("system", name) for name in names("numbers numbers_mt zeros zeros_mt"))
 
@@ -152,6 +154,7 @@ _POSTGRES_RECORD = SQLDialect(
     strict_distinct=True,
     spellings=("operators", "names of joins", "order using", "typed texts", "json wrappers"),
 )
+# What speaks PostgreSQL's dialect and is another engine: its grammar, and nothing that was tried on the engine.
 _LIKE_POSTGRES = replace(
     _POSTGRES_RECORD,
     aliases=(),
@@ -196,6 +199,7 @@ _MYSQL_RECORD = SQLDialect(
     repeated_columns=False,
     spellings=("json defaults", "select modifiers", "odbc dates"),
 )
+# Likewise for MySQL.
 _LIKE_MYSQL = replace(
     _MYSQL_RECORD,
     aliases=(),

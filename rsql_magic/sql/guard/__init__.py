@@ -34,8 +34,10 @@ _EXPLAIN_WORDS = names(
 )
 _DESCRIBE_WORDS = names("COLUMN DATABASE EXTENDED FORMATTED QUERY SCHEMA TABLE VIEW")
 
+# Words between SHOW and what is shown that change nothing.
 _SHOW_PREFIXES = frozenset({"EXTENDED", "FULL", "GLOBAL", "SESSION", "TERSE"})
 
+# What a statement does by its first word: the text is the reason that a person reads.
 _WRITES = """
 changes rows: INSERT UPDATE DELETE MERGE REPLACE UPSERT TRUNCATE
 changes the schema: CREATE ALTER DROP RENAME COMMENT UNDROP
@@ -208,6 +210,7 @@ def _pragma(lexed: Lexed, dialect: SQLDialect) -> Statement:
             piece=lexed.text[:60],
             hint="PRAGMA table_info(name) and the like are allowed.",
         )
+    # The pragmas of indexes take the name of an index, which is in no catalog.
     return Statement(table=(arguments[1].text,)) if one and not name.startswith("index") else Statement()
 
 
@@ -246,8 +249,10 @@ def _dotted(lexed: Lexed, index: int) -> tuple[tuple[str, ...], int]:
 
 __all__ = ["check"]
 
+# Dialects whose engine runs the inside of ``/*! … */``.
 _MYSQL = names("mysql doris singlestore starrocks")
 _RUN_COMMENT = re.compile(r"/\*M?!", re.IGNORECASE)
+# Hints of MySQL and Oracle that change a setting, or lift the limit on time.
 _SETTING_HINT = re.compile(r"SET_VAR|RESOURCE_GROUP|OPT_PARAM|MAX_EXECUTION_TIME\s*\(\s*0", re.IGNORECASE)
 
 
@@ -358,6 +363,7 @@ def _check_query(query: str, dialect: str, catalog: Catalog | None) -> None:
 
     lexed = lex(query, dialect)
     refuse_writing_words(lexed)
+    # From here on the tree is judged; what stands before only looks at words.
     tree = parse(lexed.text, dialect)
     nodes = refuse_unknown_nodes(tree, lexed.text)
     refuse_unknown_calls(lexed, nodes, dialect, catalog.functions if catalog is not None else ())

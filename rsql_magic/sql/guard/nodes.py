@@ -47,6 +47,7 @@ ALLOWED = names(
     """
 )
 
+# Functions that read files, call models or change sequences, by sqlglot's class names.
 _REFUSED_FUNCTIONS = names(
     """
     AIAgg AIClassify AIEmbed AIForecast AIGenerate AISimilarity AISummarizeAgg DynamicIdentifier FeaturesAtTime
@@ -78,11 +79,13 @@ _REFUSED_PARTS = {
     "With": ("udfs",),
 }
 
+# Hints of SQL Server that take no lock.
 _TABLE_HINTS = names(
     """
     NOLOCK READUNCOMMITTED READCOMMITTED READPAST NOEXPAND FORCESEEK FORCESCAN INDEX NOWAIT SNAPSHOT
     """
 )
+# Words of SQL Server's OPTION (…) that say how to run a query and not what it does.
 _QUERY_OPTIONS = names(
     """
     MAXRECURSION MAXDOP RECOMPILE FAST ROBUST PLAN HASH LOOP MERGE JOIN GROUP CONCAT ORDER FORCE EXPAND VIEWS KEEP
@@ -134,6 +137,7 @@ def _refused(node: exp.Expr, text: str) -> QueryRejected:
 
 
 def _select(node: exp.Expr, _text: str) -> None:
+    # ``EXISTS (SELECT FROM t)`` is sound in PostgreSQL.
     if not node.expressions and type(node.parent).__name__ != "Exists":
         raise QueryRejected(
             "This SELECT asks for nothing.", piece="SELECT", hint="Name the columns after SELECT.", repairable=True
@@ -151,6 +155,7 @@ def _query_option(node: exp.Expr, text: str) -> None:
         return
     words = node.name.upper().split()
     value = node.args.get("expression")
+    # 0 takes the limit of 100 turns away.
     endless = words[:1] == ["MAXRECURSION"] and (value is None or value.name in {"", "0"})
     if endless or not set(words) <= _QUERY_OPTIONS:
         raise QueryRejected("This query option is not allowed.", piece=written(node, text), hint="Leave OPTION out.")
@@ -190,7 +195,9 @@ _CHECKS = {
 }
 
 
+# DuckDB gives the keys of its cloud storage as settings.
 _SECRET_SETTING = re.compile(r"secret|passw|token|credential|private|_key|key_|jwt", re.IGNORECASE)
+# ClickHouse's, which may follow each other.
 _COMBINATORS = re.compile(r"(if|array|map|state|merge|ordefault|ornull|distinct|resample|foreach|simplestate)$")
 
 
@@ -238,6 +245,8 @@ def _refuse_calls_without_brackets(nodes: list[exp.Expr], known: Functions) -> N
 
 def _allowed(path: tuple[str, ...], known: Functions, dialect: SQLDialect) -> bool:
     *qualifiers, name = (part.lower() for part in path)
+    # Engines fold letters beyond A to Z differently, so such a name may reach another function than the list
+    # means.
     if not name.isascii():
         return False
     if dialect.function_prefix and qualifiers[:1] == [dialect.function_prefix]:
@@ -317,8 +326,10 @@ def _table(node: exp.Expr, text: str, dialect: str, catalog: Catalog | None) -> 
     from sqlglot import exp
 
     inner = node.this
+    # The function was judged by its name.
     if isinstance(inner, exp.Func) and not isinstance(inner, exp.DynamicIdentifier):
         return  # nodes.py knows it by name
+    # ROWS FROM (f(), g()) holds calls, which were judged by name.
     if inner is None and node.args.get("rows_from"):
         return
     parts = table_parts(node)

@@ -63,6 +63,7 @@ class _Estimate:
             return self.limited(node, self.source_rows(node.this, ctes))
         if isinstance(node, exp.Values):
             return float(len(node.expressions))
+        # DuckDB's PIVOT statement gives no more rows than it reads.
         if isinstance(node, exp.Pivot):
             return self.source_rows(node.this, ctes)
         return 1.0
@@ -90,6 +91,7 @@ class _Estimate:
             (made_rows(made, self.dialect) or 1.0 for p in node.expressions for made in p.find_all(exp.Func)),
             default=1.0,
         )
+        # Engines stop a plain join at its LIMIT; one that sorts or groups has to make all rows first.
         lazy = node.args.get("limit") is not None and not _needs_all(node)
         if product > MAX_PRODUCT and not lazy:
             raise QueryRejected(
@@ -131,6 +133,7 @@ class _Estimate:
         """The tables of FROM and JOIN with their sizes, and what they read of each other."""
         from_ = node.args.get("from_")
         nodes = [from_.this] if from_ is not None else []
+        # A LATERAL stands beside the joins in the tree, and multiplies as they do.
         nodes += [join.this for join in node.args.get("joins") or ()] + list(node.args.get("laterals") or ())
         for at in nodes:
             made = isinstance(at, exp.Table) and made_rows(at.this, self.dialect) is not None
@@ -164,6 +167,7 @@ class _Estimate:
 
     def _inner_queries(self, node: exp.Select, ctes: Mapping[str, float]) -> None:
         """Queries inside expressions are estimated by themselves."""
+        # FROM and WITH are estimated by themselves.
         stack = [part for clause, part in node.args.items() if clause not in {"with_", "from_"}]
         while stack:
             part = stack.pop()
@@ -341,6 +345,7 @@ def _joined(sources: list[_Source], conditions: list[exp.Expr]) -> float:
             continue
         merged = (set().union(*(g[0] for g in touched)), max(g[1] for g in touched))
         groups = [g for g in groups if g not in touched] + [merged]
+    # Each weak condition takes its share of what is still multiplied.
     return math.prod(max(rows, 1.0) for _, rows in groups) * _WEAK ** min(weak, len(groups) - 1)
 
 

@@ -24,6 +24,7 @@ MAX_ROWS = 10_000_000
 MAX_TEXT = 1_000_000
 # Most characters that functions inside each other may make.
 MAX_TOTAL_TEXT = 100_000_000
+# Largest argument of a factorial; PostgreSQL multiplies all of them, in a number as long as it gets.
 MAX_FACTORIAL = 10_000
 # Most digits of a number that a power of constants comes to; PostgreSQL computes all of them.
 MAX_DIGITS = 1_000
@@ -41,9 +42,12 @@ _LIST_MAKERS = names(
     normal_rand numbers numbers_mt range repeat_row sequence
     """
 )
+# Seconds between two ends that are no constants, such as now() and a column: a guess that lets usual series pass.
 _MONTH = 30 * 86_400.0
+# Functions whose pattern may ask for a width: ``%1000000000d``.
 _FORMATTERS = names("printf format format_string formatmessage sformat")
 _SERIES = (exp.GenerateSeries, exp.GenerateDateArray, exp.GenerateTimestampArray)
+# Field widths of printf that are worth a look; shorter ones make no long text.
 _WIDTH = re.compile(r"\d{5,}")
 
 
@@ -68,6 +72,7 @@ def made_rows(node: exp.Expr | None, dialect: str = "") -> float | None:
     if isinstance(node, (exp.Unnest, exp.Explode)):
         made = [made_rows(part, dialect) for part in (node.this, *node.expressions) if isinstance(part, exp.Expr)]
         return max((m for m in made if m is not None), default=None)
+    # repeat() in FROM makes rows in some dialects, and a text elsewhere.
     if isinstance(node, exp.Repeat) and isinstance(node.parent, exp.Table):
         return magnitude(node.args.get("times"))
     return _largest(node) if isinstance(node, exp.Anonymous) and _name(node) in _LIST_MAKERS else None
@@ -224,10 +229,11 @@ _TWO: dict[type[exp.Expr], Callable[[float, float], float]] = {
 }
 _ONE: dict[type[exp.Expr], Callable[[float], float]] = {
     exp.Abs: abs,
-    exp.BitwiseNot: lambda _: float(2**63),
+    exp.BitwiseNot: lambda _: float(2**63),  # ~0 is the largest number there is.
     exp.Exp: lambda a: _power(math.e, a),
     exp.Neg: lambda a: -a,
 }
+# What leaves a number as large as it is, near enough for a bound.
 _SAME = (exp.Alias, exp.Cast, exp.Ceil, exp.Floor, exp.Paren, exp.Round, exp.Subquery, exp.ToNumber)
 
 
@@ -453,6 +459,7 @@ def _source_rows(source: exp.Expr) -> float:
         return float(len(source.expressions))
     if isinstance(source, (exp.Select, exp.SetOperation)):
         return float(sum(1 for _ in source.find_all(exp.Select)))
+    # Lists are as long as they are written.
     lists = [len(part.expressions) for part in source.find_all(exp.Array)]
     made = made_rows(source)
     return float(max([*lists, made if made is not None else 2.0]))

@@ -35,6 +35,7 @@ WIDE = 50
 _FEW, _MOST = 10, 20
 # Beyond the first ten, tables are added up to the larger of these shares: more would hide what matters.
 _SHARE_OF_SCHEMA, _SHARE_OF_BUDGET = 0.03, 0.25
+# For a price from lengths alone; `count_tokens` tells it exactly.
 _CHARACTERS_PER_TOKEN = 3.7
 
 
@@ -117,6 +118,7 @@ def with_some(table: Table, names: set[str]) -> Table:
     return replace(table, columns=columns, foreign_keys=keys, description=description)
 
 
+# Names of so few letters are said by chance.
 _TELLING = 2
 # The share of what one schema says about a word from which another says it as well.
 _AS_WELL = 0.5
@@ -328,7 +330,9 @@ class Index:
 
 # Values of more words are text, and no question repeats them.
 LONGEST_VALUE = 6
+# Where a word is that no table has.
 _NOWHERE: tuple[Ints, Floats] = (np.zeros(0, np.int64), np.zeros(0))
+# In place of BM25's average lengths: fixed, so a score does not depend on how long other tables are.
 _USUAL_COLUMNS, _USUAL_NAME, _USUAL_VALUES = 8, 2, 20
 # More columns do not dilute a word further: in a table of 2,000 each is as much a fact as in one of 60.
 _MOST_COLUMNS = 60

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
 # So many alike tables are a family; two may well be two things.
 _FEWEST = 3
+# More members of a family say nothing new: their columns are the same.
 _MOST_SHOWN = 4
 _MONTHS = ["jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec"]
 _MONTH = re.compile(rf"(?<![a-z])({'|'.join(_MONTHS)})[a-z]*(?![a-z])")
@@ -268,7 +269,9 @@ def _islands(groups: Sequence[int], pairs: Iterable[Key]) -> list[int]:
 
 
 _ENDINGS = frozenset("id key code no num nr nbr number cd sk fk pk uid uuid guid oid".split())  # noqa: SIM905
+# Names that keys of all tables have, so they tell no owner.
 _GENERIC = frozenset({(), ("id",), ("name",), ("code",), ("number",), ("key",), ("date",), ("year",)})
+# A text that is called like a table describes one more often than it points to one.
 _TEXTS = ("char", "text", "string", "clob")
 # A key-like name that more tables share, and none of them owns, joins nothing in particular.
 _SHARED_BY = 4

@@ -22,9 +22,11 @@ if TYPE_CHECKING:
     Words = tuple[str, ...]
 
 
+# Parts of compounds that stand in no thesaurus.
 _PREFIXES = frozenset(
     "super sub pre post micro multi inter under over out self non anti auto".split()  # noqa: SIM905
 )
+# Shorter parts are found in words by chance.
 _SHORTEST_PART = 3
 
 

@@ -19,6 +19,7 @@ _QUOTES = "\"'‘“«`"
 # Stands where camelCase is taken apart, so that it can be put together again.
 _SEAM = "\x1f"
 _NAME = re.compile(r"""[\w.$]*\w|`[^`]+`|"[^"]+"|'[^']+'""")
+# Values of more words are texts, and no question repeats them.
 _LONGEST_VALUE = 6
 _DIRECTION = r"(?:ascending|descending|alphabetic(?:al)?|chronological|increasing|decreasing|reversed?)"
 # How the answer should be sorted says nothing about tables; "ordered by" is not about orders.
@@ -47,6 +48,7 @@ _MONTHS = frozenset(
     """.split()  # noqa: SIM905
 )
 _DATE = ("date", "year", "month", "day", "time")
+# What a question word asks for, as words of a schema.
 _INTENTS = {
     "when": _DATE,
     "where": ("location", "address", "city", "place", "country"),
@@ -108,6 +110,7 @@ class Question:
         for i, n, phrase in self._spans(_LONGEST_VALUE, 1, inside):
             if not self._is_value(i, n, phrase, values):
                 continue
+            # A single plain word may be a value by chance, so it stays a word as well.
             if n > 1 or i in self.named:
                 inside.update(range(i, i + n))
                 yield Concept({}, weights.full_value, phrase)

@@ -9,12 +9,15 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+# Not before the s of a plural: URLs and IDs are one word.
 _CAMEL = re.compile(r"(?<=[a-z])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])(?![A-Z]s(?![a-z]))")
 _UNSPACED = r"\u0e00-\u0eff\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af"
 # A word or a number; in scripts that write no blanks between words (Chinese, Japanese, Thai), a character.
 WORD = re.compile(rf"[{_UNSPACED}]|[^\W\d_{_UNSPACED}]+|\d+")
 
+# Shorter words are left alone: their last letter is seldom an ending.
 _SHORT = 3
+# British and American spellings of stems, the British first.
 _SPELLINGS = (
     (re.compile(r"(?<=[a-z]{3})our(?=$|it|abl|al|less|hood|ful)"), "or"),
     (re.compile(r"(?<=[a-z]{4})is(?=$|ation$|er$)"), "iz"),
@@ -41,6 +44,7 @@ STOP_WORDS = frozenset(
     """.split()  # noqa: SIM905 - words read better as text
 )
 
+# Words whose ending tells nothing, or something wrong.
 _IRREGULAR = {
     "people": "person",
     "children": "child",

@@ -76,6 +76,7 @@ def _reserved(node: exp.Identifier, dialect: str) -> Iterator[tuple[exp.Expr, Pr
         yield node, Problem("syntax", node.name, message, (written,))
 
 
+# From here on a function's name is suggested: a looser measure offers unrelated ones.
 _ALIKE = 0.8
 
 
@@ -123,6 +124,7 @@ _CERTAIN = (
     exp.Variance,
     exp.VariancePop,
 )
+# Nodes that sqlglot puts around an aggregate and that belong to it.
 _WRAPPERS = (exp.Filter, exp.WithinGroup, exp.IgnoreNulls, exp.RespectNulls)
 
 
@@ -143,6 +145,7 @@ class _Grouping:
         self.dialect = dialect_of(dialect)
 
     def problems(self) -> Iterator[tuple[exp.Expr, Problem]]:
+        # An aggregate in WHERE makes the others of its SELECT look bare, so nothing more is said then.
         misplaced = list(self.in_conditions())
         yield from misplaced
         yield from self.inside_each_other()

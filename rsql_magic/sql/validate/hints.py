@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 _WORD = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|\d+|[^\W\d_a-zA-Z]+")
 # From here on two names resemble each other.
 GOOD = 0.6
+# Below it a ratio is not computed: it is far from GOOD.
 _WORTH = 0.5
 
 
@@ -182,6 +183,7 @@ def _is_key(name: str, *tables: Table) -> bool:
     return words(name)[-1:] in {("id",), ("code",), ("key",), ("number",), ("no",)} and len(words(name)) > 1
 
 
+# More columns in one sentence help neither a model nor a person.
 _SHOWN_COLUMNS = 20
 # What it counts that a column is of a table the query reads already.
 _IN_SIGHT = 0.1

@@ -200,6 +200,7 @@ class _Walk:
         if with_ is None:
             return ctes
         seen = dict(ctes)
+        # Names ahead are open until they are walked, so nothing is said of their columns.
         if self.dialect.sees_ahead == "always" or with_.args.get("recursive"):
             seen |= {self.names.id(cte.args["alias"].this): OPEN for cte in with_.expressions}
         for cte in with_.expressions:
@@ -214,6 +215,7 @@ class _Walk:
 
     def set_operation(self, node: exp.SetOperation, outer: Outer, ctes: Ctes) -> Columns:
         """Walk all sides; ORDER BY sees the columns that come out."""
+        # The first side names the columns; ORDER BY may use any side's in some engines.
         columns = [self.query(side, outer, ctes) for side in sides(node)]
         merged = {k: v for c in columns for k, v in c.names.items()}
         self._around(node, Columns(merged, any(c.open for c in columns)), outer, ctes)
@@ -385,6 +387,7 @@ class _Walk:
     def _named_twice(self, made: Relation, node: exp.Expr, scope: Scope) -> None:
         """Two relations of one name. SQLite lets it pass as long as no column is ambiguous."""
         twice = bool(made.key) and any(r.key == made.key for r in scope.relations)
+        # Tables of two schemas may share a name where the schema is written.
         if twice and not self.dialect.conditions_see_all and not node.args.get("db"):
             self.result.missing.append(Missing("alias", node, scope))
 
