@@ -13,8 +13,6 @@ from .catalog import as_stated_in_ddl as as_stated_in_ddl
 from .catalog import ddl as ddl
 from .catalog import quoted as quoted
 from .catalog import value_kind as value_kind
-from .dialects.functions import calls as calls
-from .dialects.functions import functions as functions
 from .dialects.reading import Lexed as Lexed
 from .dialects.reading import Unreadable as Unreadable
 from .dialects.reading import canonical as canonical
@@ -25,7 +23,9 @@ from .dialects.reading import parse as parse
 from .dialects.records import ASCII_LOWER as ASCII_LOWER
 from .dialects.records import SQLDialect as SQLDialect
 from .dialects.records import ascii_lower as ascii_lower
+from .dialects.records import calls as calls
 from .dialects.records import dialect_of as dialect_of
+from .dialects.records import functions as functions
 from .dialects.records import known_as as known_as
 from .dialects.records import names as names
 from .dialects.records import system_table as system_table

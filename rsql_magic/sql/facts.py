@@ -22,6 +22,15 @@ if TYPE_CHECKING:
     from rsql_magic.sql.catalog import Column, Profile
 
 
+# Tokens. Providers count with byte-pair encodings of 100,000 to 200,000 entries (cl100k, o200k, Llama 3, Qwen). They
+# all split text in the same way first: words with the blank before them, up to three digits at a time, runs of
+# punctuation, runs of white space; and then cut each piece into entries of their vocabulary. We split the same way
+# (as OpenAI published it with tiktoken) and estimate the cut: a plain English word of up to eight letters is one
+# entry, a longer one about one more per four letters; words of other Latin languages and abbreviations are cut more
+# finely, and other scripts have their own price per letter. The result is meant to be high rather than low, so that a
+# budget is never exceeded: ``docs/context.md`` compares it with two encodings on many kinds of text.
+
+
 @cache
 def _pieces() -> re.Pattern[str]:
     # Made at first use: it takes 3 ms, which a check of SQL need not wait for.

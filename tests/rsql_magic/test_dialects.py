@@ -13,8 +13,7 @@ from sqlglot.dialects.dialect import Dialect
 
 from rsql_magic.errors import QueryRejected
 from rsql_magic.sql import Catalog, check, count_sql, ddl, dialect_of, fix_query, known_as, link, validate
-from rsql_magic.sql.dialects.functions import functions
-from rsql_magic.sql.dialects.records import SQLDialect
+from rsql_magic.sql.dialects.records import SQLDialect, functions
 from rsql_magic.sql.dialects.spellings import _RULES
 from rsql_magic.sql.dialects.table import DIALECTS
 

@@ -7,9 +7,8 @@ from typing import TYPE_CHECKING
 
 from rsql_magic.sql.autofix.broken_query import Edit, Fix, only
 from rsql_magic.sql.catalog import always_quoted, quoted
-from rsql_magic.sql.dialects.functions import calls, functions
 from rsql_magic.sql.dialects.reading import Unreadable, lex, parse
-from rsql_magic.sql.dialects.records import dialect_of, names
+from rsql_magic.sql.dialects.records import calls, dialect_of, functions, names
 from rsql_magic.sql.dialects.table import DIALECTS
 from rsql_magic.sql.validate.grammar import unknown_functions
 

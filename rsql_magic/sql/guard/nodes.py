@@ -6,9 +6,18 @@ import re
 from typing import TYPE_CHECKING
 
 from rsql_magic.errors import QueryRejected
-from rsql_magic.sql.dialects.functions import TYPES, calls, functions
 from rsql_magic.sql.dialects.reading import MAX_TREE_DEPTH, is_within, written
-from rsql_magic.sql.dialects.records import ASCII_LOWER, ascii_lower, dialect_of, is_file, names, system_table
+from rsql_magic.sql.dialects.records import (
+    ASCII_LOWER,
+    TYPES,
+    ascii_lower,
+    calls,
+    dialect_of,
+    functions,
+    is_file,
+    names,
+    system_table,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -16,9 +25,8 @@ if TYPE_CHECKING:
     from sqlglot import exp
 
     from rsql_magic.sql.catalog import Catalog
-    from rsql_magic.sql.dialects.functions import Functions
     from rsql_magic.sql.dialects.reading import Lexed
-    from rsql_magic.sql.dialects.records import SQLDialect
+    from rsql_magic.sql.dialects.records import Functions, SQLDialect
 
 # Kinds of statement that are queries, by sqlglot's class names.
 ROOTS = frozenset({"Except", "Intersect", "Pivot", "Select", "Subquery", "Union", "Values"})

@@ -1,6 +1,9 @@
 """Work without end: rows, lists and texts that a few words ask an engine to make, at once or turn by turn."""
 
-# Sizes are upper bounds from the constants in the query; a size that depends on data is let through.
+# Timeouts and memory caps of the engines are the limit that always holds. This refuses what is certain from the text
+# alone, because some of it breaks a whole process before a timeout is looked at (``zeroblob(2e9)``), and because a
+# message in words is better than a timeout. Sizes are upper bounds from the constants in the query; a size that depends
+# on data is let through.
 
 from __future__ import annotations
 
@@ -330,6 +333,11 @@ def _number(text: str) -> float | None:
     except ValueError:
         return None
 
+
+# Recursion that grows: a text that doubles at each turn is a gigabyte after thirty, and so are rows that do. A
+# recursion that counts (``n + 1 … WHERE n < 40``) has as many turns as its condition says; one that goes along the
+# rows of a table ends with them. What a counted recursion hands on may grow by a little at each turn, never by a
+# factor, unless the turns are few.
 
 # Turns after which what doubles is a million times as large.
 FEW_TURNS = 20

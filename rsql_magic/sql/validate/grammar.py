@@ -10,16 +10,15 @@ from typing import TYPE_CHECKING
 from sqlglot import exp
 
 from rsql_magic.sql.catalog import always_quoted
-from rsql_magic.sql.dialects.functions import TYPES, calls, functions
 from rsql_magic.sql.dialects.reading import written_call
-from rsql_magic.sql.dialects.records import dialect_of
+from rsql_magic.sql.dialects.records import TYPES, calls, dialect_of, functions
 from rsql_magic.sql.validate import Problem
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from rsql_magic.sql.dialects.functions import Functions
     from rsql_magic.sql.dialects.reading import Lexed
+    from rsql_magic.sql.dialects.records import Functions
     from rsql_magic.sql.validate.resolve import Relation, Resolution, Scope
 
 

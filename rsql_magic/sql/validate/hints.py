@@ -11,8 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from sqlglot import ErrorLevel, exp
 
 from rsql_magic.sql.catalog import quoted
-from rsql_magic.sql.dialects.functions import functions
-from rsql_magic.sql.dialects.records import dialect_of
+from rsql_magic.sql.dialects.records import dialect_of, functions
 from rsql_magic.sql.validate import Problem
 
 if TYPE_CHECKING:
