@@ -18,8 +18,7 @@ from urllib.parse import urlsplit
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-PORT = 10_101
-"""Port of the service on the hub's machine, where nothing else is named."""
+PORT = 10_101  # port of the service on the hub's machine, where nothing else is named
 
 _KEPT = ("_API_KEY", "_API_KEYS")
 

@@ -23,8 +23,7 @@ from urllib.parse import urlsplit
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-LISTEN_VARIABLE = "RSQL_LISTEN_FD"
-"""What tells the gateway which open socket is its port."""
+LISTEN_VARIABLE = "RSQL_LISTEN_FD"  # what tells the gateway which open socket is its port
 
 _LOOK_SECONDS = 2.0  # between two looks whether the hub that started this is still there
 _SHORT_LIFE = 5.0  # seconds; a gateway that ends sooner with an error has failed to start

@@ -21,11 +21,10 @@ if TYPE_CHECKING:
     from jupyter_server_ext.handlers.requests import Read
     from jupyter_server_ext.messages import ChatRequest, Waiting
 
-OFFLINE = "offline"
-"""The model of fixed rules, which only writes."""
+OFFLINE = "offline"  # the model of fixed rules, which only writes
 
+# Silence in a stream after which a comment is due, by which clients tell a slow model from a lost connection.
 HEARTBEAT_SECONDS = 10.0
-"""Silence in a stream after which a comment is due, by which clients tell a slow model from a lost connection."""
 
 _STALLED_CLIENT_SECONDS = 120.0  # a client that reads nothing for so long has gone
 _CLIENT_LEFT = 499  # as nginx has it in its logs; no client sees it

@@ -16,8 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
 
-LARGE = 128 * 1024
-"""Bytes from which on a body is read in another process; up to it that takes a millisecond or two."""
+LARGE = 128 * 1024  # bytes from which on a body is read in another process; up to it that takes a millisecond or two
 
 CacheWish = Literal["", "use", "bypass", "never"]
 
@@ -73,8 +72,7 @@ class BodyBudget:
         self._per_caller = per_caller
         self._in_all = in_all
         self._held: dict[str, int] = {}
-        self.held = 0
-        """Bytes of all together."""
+        self.held = 0  # bytes of all together
 
     def take(self, caller: str, amount: int) -> None:
         """Count bytes that are going to come.
@@ -117,8 +115,7 @@ class IncomingBody:
         self.received = 0
         length = headers.get("Content-Length", "0")
         self._length = int(length[:20]) if length.isdecimal() else 0  # as announced
-        self.follows = length != "0" or "Transfer-Encoding" in headers
-        """Whether there is a body at all."""
+        self.follows = length != "0" or "Transfer-Encoding" in headers  # whether there is a body at all
 
     @property
     def seconds(self) -> float:

@@ -14,8 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
 
-Item = dict[str, Any]
-"""One part of a response's output: a message, a call of a function, or the reasoning before them."""
+Item = dict[str, Any]  # one part of a response's output: a message, a call of a function, or the reasoning before them
 
 _UNFINISHED = {"length": "max_output_tokens", "content_filter": "content_filter"}
 _MOST_TOKENS = 10**12  # what a provider counts beyond is nonsense
@@ -165,8 +164,7 @@ def _usage(usage: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-Event = tuple[str, dict[str, Any]]
-"""An event's type and its members."""
+Event = tuple[str, dict[str, Any]]  # an event's type and its members
 
 
 class EventTranslator:

@@ -60,11 +60,6 @@ class CircuitBreaker:
         """Whether it cools down for a limit: only time ends that."""
         return self.reason in {"rate_limit", "quota_exhausted"}
 
-    @property
-    def is_failing(self) -> bool:
-        """Whether it has failed more than once, for no limit."""
-        return self.failures > 1 and not self.is_limited
-
     def cool_down(self, started: float, now: float, seconds: float | None, reason: str) -> None:
         """Open for so long, or for twice as long as after the last failure."""
         # Requests that were in flight together fail together; only the first of them counts.
@@ -104,11 +99,6 @@ class Key:
         """The keys that share this one's limits."""
         return self.settings.quota_group or self.id
 
-    @property
-    def identity(self) -> tuple[object, ...]:
-        """What makes a key of a new configuration the same as this one."""
-        return identity(self.settings)
-
     def serves(self, model: str) -> bool:
         """Whether it is meant for this model."""
         return not self.settings.models or model in self.settings.models
@@ -116,7 +106,7 @@ class Key:
     def bar(self, model: str, now: float) -> str:
         """What keeps it from being used for a model, in words; empty for nothing but a cool-down."""
         if self.retired:
-            return _RETIRED.get(self.retired, "retired")
+            return "not accepted by the provider" if self.retired == "credential" else "retired"
         if self.paused:
             return "paused"
         return "without this model" if self.without.get(model, now) > now else ""
@@ -197,9 +187,6 @@ class Key:
         )
 
 
-_RETIRED = {"credential": "not accepted by the provider"}
-
-
 def identity(settings: KeySettings) -> tuple[object, ...]:
     """What makes a key of a new configuration the same as one that is there."""
     return settings.provider, settings.base_url, settings.key, settings.name, settings.models
@@ -239,16 +226,11 @@ class Keyring:
     """All keys of a pool by their public ids: which there are, which are paused or retired, which are for a model."""
 
     def __init__(
-        # Requests in flight with all keys together; None is unlimited.
-        self,
-        clock: Callable[[], float],
-        on_change: Callable[[], None],
-        *,
-        at_once: int | None = None,
+        self, clock: Callable[[], float], on_change: Callable[[], None], *, at_once: int | None = None
     ) -> None:
         self._clock = clock  # seconds, never going back
         self._changed = on_change  # called when a request may start that could not before
-        self._shared = _in_flight(at_once)
+        self._shared = _in_flight(at_once)  # with all keys together; None is unlimited
         self._keys: dict[str, Key] = {}
 
     def __iter__(self) -> Iterator[Key]:
@@ -269,7 +251,7 @@ class Keyring:
         """Have exactly these keys. Those there are already keep their name, health and counts; requests go on."""
         wanted = {identity(settings): settings for settings in keys}
         for key in self:
-            settings = wanted.pop(key.identity, None)
+            settings = wanted.pop(identity(key.settings), None)
             if settings is None:
                 del self._keys[key.id]
             else:
@@ -343,10 +325,6 @@ class Keyring:
             key.shared = self._shared
             key.offers.clear()
         self._changed()
-
-    def longest_window(self) -> float:
-        """Seconds for which a request can count; 0 where nothing is limited."""
-        return max((limit.seconds for key in self for limit in key.settings.limits), default=0.0)
 
     @property
     def providers(self) -> set[str]:

@@ -14,7 +14,7 @@ from jupyter_server_ext.keys.windows.usage import Cost
 
 if TYPE_CHECKING:
     import asyncio
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from jupyter_server_ext.keys.pool import Lease
     from jupyter_server_ext.messages import Caller
@@ -123,11 +123,6 @@ class ModelQueue:
         self._tally(request, -1)
         self._turn += not keeps_turn
 
-    def record_immediate_start(self, request: QueuedRequest) -> None:
-        """Count the turn of a request that did not have to wait."""
-        self.push(request)
-        self.serve(request)
-
     def backfill_candidates(self, head: QueuedRequest) -> list[QueuedRequest]:
         """Requests of the next turns that may find a key where the head finds none."""
         rest = self.people if head.interactive is False else self.batch
@@ -221,13 +216,6 @@ class ModelQueues:
         """How many requests have come for other models."""
         return self.joined.total() - self.joined[model]
 
-    def newest_of_longest(self, caller: str) -> QueuedRequest | None:
-        """The newest request of the caller with most waiting, if those are more than another of ``caller`` makes."""
-        flows = [one for queue in self.waiting.values() for one in (queue.people, queue.batch)]
-        longest = max(flows, key=lambda one: one.longest()[1], default=DeficitRoundRobin())
-        name, length = longest.longest()
-        return longest.last_of(name) if length > 1 + sum(one.waiting(caller) for one in flows) else None
-
 
 LOOK_AHEAD = 8  # callers whose smaller requests may use what the head cannot
 LEAST_WEIGHT = 0.01  # of a tenant, so that 0 starves nobody
@@ -308,8 +296,7 @@ class DeficitRoundRobin:
         self._number = 0
         self._most_flows = _FEW_FLOWS
         self._weights: dict[str, float] = {}
-        self.weight = 0.0
-        """The weights of all callers that wait, together."""
+        self.weight = 0.0  # the weights of all callers that wait, together
 
     def __len__(self) -> int:
         return sum(len(line) for line in self._waiting.values())
@@ -391,13 +378,9 @@ class DeficitRoundRobin:
             self._leave(request.caller.name)
         return True
 
-    def longest(self) -> tuple[str, int]:
-        """The caller with most requests waiting, and how many."""
-        return max(((name, len(line)) for name, line in self._waiting.items()), key=lambda row: row[1], default=("", 0))
-
-    def last_of(self, name: str) -> QueuedRequest:
-        """The newest request of a caller."""
-        return self._waiting[name][-1]
+    def lines(self) -> Iterable[Sequence[QueuedRequest]]:
+        """The requests of each caller."""
+        return self._waiting.values()
 
     def waiting(self, name: str) -> int:
         """How many requests of a caller wait."""

@@ -188,8 +188,9 @@ class KeyPool:
 
     def is_failing(self, model: str) -> bool:
         """Whether every key that could serve ``model`` has failed again and again, for no limit."""
-        now, keys = self.clock(), self.keys.usable(model)
-        return all(key.available_at(model, now) > now and key.circuits[model].is_failing for key in keys)
+        now = self.clock()
+        circuits = [(key.available_at(model, now), key.circuits.get(model)) for key in self.keys.usable(model)]
+        return all(at > now and one is not None and one.failures > 1 and not one.is_limited for at, one in circuits)
 
     def answered(self, lease: Lease) -> None:
         """Close the circuit of a key that has given content."""
@@ -224,20 +225,13 @@ class KeyPool:
         """
         now = self.clock()
         self.cool_down(lease, seconds, "rate_limit", group=True)
-        window = self._suspect(lease.grant, unit, per, now)
-        if window is not None:
-            self.windows.on_refusal(lease.grant, window, now)
-
-    def _suspect(self, grant: Grant, unit: Unit | None, per: float | None, now: float) -> str | None:
-        # The window whose limit is lower than believed: the one named, else the fullest if it is half full.
-        windows = [spec for spec in grant.windows if spec.unit != "concurrent"]
+        windows = [spec for spec in lease.grant.windows if spec.unit != "concurrent"]
         named = [w for w in windows if w.unit == unit and (len(windows) == 1 or per is None or w.seconds == per)]
         reports = self.windows.report(named or windows, now)
         fullest = max(reports, key=lambda name: reports[name].used / reports[name].limit, default=None)
-        if fullest is None:
-            return None
-        half_full = reports[fullest].used * 2 >= reports[fullest].limit
-        return fullest if named or half_full else None
+        # The limit of a window that is not even half full was hardly the one that was reached.
+        if fullest is not None and (named or reports[fullest].used * 2 >= reports[fullest].limit):
+            self.windows.on_refusal(lease.grant, fullest, now)
 
     def refuse_model(self, lease: Lease, seconds: float) -> None:
         """Do not use the key for the lease's model for so long, as it has no access to it."""

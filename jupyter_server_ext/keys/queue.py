@@ -81,7 +81,9 @@ class KeyQueue:
             if math.isinf(got.wait):
                 raise self._hopeless(request, got)
             return None
-        self._queues.of(model).record_immediate_start(request)
+        queue = self._queues.of(model)  # its turn counts, though it did not have to wait
+        queue.push(request)
+        queue.serve(request)
         self._asks(request)
         return got
 
@@ -180,10 +182,11 @@ class KeyQueue:
         refusal = NoCapacity(
             "Too many requests are waiting. Try again later.", code="queue_full", retry_after=_finite(self.eta(request))
         )
-        newest = self._queues.newest_of_longest(request.caller.name)
-        if newest is None:
+        flows = [one for queue in self._queues.waiting.values() for one in (queue.people, queue.batch)]
+        longest = max((line for one in flows for line in one.lines()), key=len, default=())
+        if len(longest) <= 1 + sum(one.waiting(request.caller.name) for one in flows):
             raise refusal
-        self._refuse(newest, refusal)
+        self._refuse(longest[-1], refusal)
 
     def _refuse(self, request: QueuedRequest, error: NoCapacity) -> None:
         self._queues.waiting[request.model].remove(request)
@@ -203,7 +206,7 @@ class KeyQueue:
 
     async def _serve_queues(self) -> float:
         # Serve queues in turns, as models may share a quota, as far as keys are free; the seconds until one is.
-        late = self._schedules.take_late()  # those after them are served the sooner
+        late, self._schedules.late = self._schedules.late, []  # those after them are served the sooner
         for request in late:
             if request.granted is not None and not request.granted.done():
                 self._refuse(request, self._too_long(request, request.deadline - self.pool.clock()))

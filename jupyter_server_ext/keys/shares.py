@@ -21,6 +21,7 @@ from __future__ import annotations
 import math
 from collections import defaultdict
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import islice
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -83,21 +84,19 @@ class Division:
         self.span = max((spec.seconds for candidate in self.candidates for spec, _ in candidate.short), default=0.0)
         self.capacity = self.span * sum(candidate.capacity for candidate in self.candidates)
         self.windows = {spec.id for candidate in self.candidates for spec, _ in candidate.needs}
-        self.neighbours = [other for other in shares.models(now) if other == model or self._meets(other)]
+        self.neighbours = [  # the models that take from any window of this one
+            other
+            for other, habits in shares.habits.items()
+            if habits.of(now)
+            and (other == model or any(s.id in self.windows for one in shares.candidates(other) for s, _ in one.needs))
+        ]
         self._weights: dict[str, float] = {}
         for other in self.neighbours:
             self._weights |= {name: habit.weight for name, habit in shares.habits[other].of(now).items()}
         self._weight = sum(self._weights.values())
         self.until = now + _FRESH + _FRESH_PER_CALLER * len(self._weights)
         self.keeps = False  # whether anything is kept for any caller
-        self._spare: WindowProjection | None = None
         self._frees: dict[str, list[tuple[float, float]]] | None = None
-
-    def _meets(self, model: str) -> bool:
-        """Whether another model takes from any window of this one."""
-        return any(
-            spec.id in self.windows for candidate in self._shares.candidates(model) for spec, _ in candidate.needs
-        )
 
     def used(self, caller: str, now: float | None = None) -> float:
         """What a caller has used of the last window, in usual requests; without ``now`` perhaps some more."""
@@ -156,28 +155,22 @@ class Division:
         left = self.share(caller, weight) + _OVER - self.used(caller, now)
         return WindowProjection(math.inf, left, self.span, sorted(self._frees.get(caller, ())))
 
-    @property
+    @cached_property
     def spare(self) -> WindowProjection:
         """What those over their shares may take, from the moment of this division on."""
-        if self._spare is None:
-            self._spare = self._made(self.at)
-        return self._spare
-
-    def _made(self, now: float) -> WindowProjection:
-        divisions = [self._shares.division(other, now) for other in self.neighbours]
-        expected = {one.model: one.expected(now) for one in divisions}
+        divisions = [self._shares.division(other, self.at) for other in self.neighbours]
+        expected = {one.model: one.expected(self.at) for one in divisions}
         self.keeps = any(one.rate for one in expected.values())
         if not self.keeps:
             return WindowProjection(math.inf, math.inf, self.span)
-        sets = [[one] for one in divisions] + ([divisions] if len(divisions) > 1 else [])
         moments = [self.span * step / _STEPS for step in range(_STEPS + 1)]
         spare = [math.inf] * len(moments)
-        for some in sets:
+        for some in [[one] for one in divisions] + ([divisions] if len(divisions) > 1 else []):
             candidates = {candidate.key: candidate for one in reversed(some) for candidate in one.candidates}
             waiting = sum(expected[one.model].waiting for one in some)
             rate = sum(expected[one.model].rate for one in some)
             variance = sum(expected[one.model].variance for one in some)
-            rooms = self._rooms(candidates.values(), moments, now)
+            rooms = self._rooms(candidates.values(), moments, self.at)
             for step, at in enumerate(moments):
                 time = max(0.0, at - _PATIENCE)
                 kept = waiting + rate * time + _SWING * math.sqrt(variance * time)
@@ -221,10 +214,6 @@ class Shares:
         if habits := self.habits.get(model):
             habits.wait(caller, more, now)
 
-    def models(self, now: float) -> list[str]:
-        """Those that were lately asked for."""
-        return [model for model, habits in self.habits.items() if habits.of(now)]
-
     def division(self, model: str, now: float) -> Division:
         """How the quota for a model is divided now."""
         known = self._divisions.get(model)
@@ -242,10 +231,6 @@ class Shares:
         size, at = division.size(usual), now - division.at
         opens = division.spare.opens(size, at)
         return min(opens - at, max(_AGAIN, division.until - now)) if opens > at else 0.0
-
-    def is_over(self, caller: str, model: str, weight: float, now: float) -> bool:
-        """Whether a caller has used its share of the last window."""
-        return self.division(model, now).is_over(caller, weight, now)
 
     def took(self, caller: str, model: str, weight: float, usual: Cost, now: float) -> None:
         """A request has started."""

@@ -37,8 +37,8 @@ class Candidate:
 
     def __init__(self, available: float, needs: Sequence[tuple[WindowProjection, float]]) -> None:
         self.needs = needs  # what is taken of which limits
+        # It can't be used before, as what is taken meanwhile only makes it later.
         self.soonest = available  # seconds until it may be used at all
-        """It can't be used before, as what is taken meanwhile only makes it later."""
 
     def headroom(self, at: float) -> float:
         """The share that is left of its tightest limit; negative where something is lacking."""
@@ -171,7 +171,8 @@ class WaitEstimate:
             soonest = min(soonest, opens)
         else:
             return self._hold(queue, soonest, at)
-        if self._is_late(head, at):
+        grace = _GRACE + (_GRACE_OF_TOKENS * at if self._pool.counts_tokens(head.model) else 0.0)
+        if self._now + at > head.deadline + grace:
             self.late.append(head)
             self._leave(queue, head, at)
             return at
@@ -206,10 +207,6 @@ class WaitEstimate:
             if start <= at or math.isinf(start):
                 self.starts.append(start)
         return opens
-
-    def _is_late(self, request: QueuedRequest, at: float) -> bool:
-        grace = _GRACE + (_GRACE_OF_TOKENS * at if self._pool.counts_tokens(request.model) else 0.0)
-        return self._now + at > request.deadline + grace
 
     def _leave(self, queue: ModelQueue, head: QueuedRequest, at: float) -> None:
         queue.remove(head)
@@ -263,7 +260,14 @@ class WaitEstimate:
         # The candidates for a request, if it takes what is usual.
         candidates = self._of_each.get(request)
         if candidates is None:
-            candidates = self._of_each[request] = self._made(request)
+            cost = Cost(_rough(request.usual.prompt), _rough(request.usual.completion))
+            name = request.model, cost, request.avoid
+            if (known := self._known.get(name)) is None:
+                known = self._known[name] = [
+                    Candidate(opens, [(self._limit(one), cost.part(one.unit, one.amount)[0]) for one in offer.windows])
+                    for opens, offer in self._pool.candidates(request.model, request.avoid)
+                ]
+            candidates = self._of_each[request] = known
         return candidates
 
     def _hold_of(self, request: QueuedRequest) -> _Hold:
@@ -281,17 +285,6 @@ class WaitEstimate:
                 hold = _Hold(self._credits[name], spare, size, SURELY_OVER * division.span)
         self._holds[request] = hold
         return hold
-
-    def _made(self, request: QueuedRequest) -> Sequence[Candidate]:
-        cost = Cost(_rough(request.usual.prompt), _rough(request.usual.completion))
-        name = request.model, cost, request.avoid
-        known = self._known.get(name)
-        if known is None:
-            known = self._known[name] = [
-                Candidate(opens, [(self._limit(spec), cost.part(spec.unit, spec.amount)[0]) for spec in offer.windows])
-                for opens, offer in self._pool.candidates(request.model, request.avoid)
-            ]
-        return known
 
     def _limit(self, spec: WindowSpec) -> WindowProjection:
         known = self._limits.get(spec.id)
@@ -346,7 +339,7 @@ class Schedules:
         self._queues = queues  # all requests that wait
         self._known: dict[str, dict[_Kind, Schedule]] = {}  # by model
         self._numbered: dict[str, float] = {}  # when the places of a model's queue were written down
-        self._late: list[QueuedRequest] = []
+        self.late: list[QueuedRequest] = []  # found to wait in vain
 
     def wait(self, request: QueuedRequest, ahead: int | None = None) -> float:
         """Seconds until a request can start that comes now, with so many of its queue before it."""
@@ -382,11 +375,6 @@ class Schedules:
         self._known.pop(model, None)
         self._numbered.pop(model, None)
 
-    def take_late(self) -> list[QueuedRequest]:
-        """The requests found to wait in vain, once."""
-        late, self._late = self._late, []
-        return late
-
     def _number(self, model: str, now: float) -> None:
         if queue := self._queues.waiting.get(model):
             usual = QueuedRequest(Caller(""), model, Cost(), queue.usual(), weight=0.0)
@@ -400,24 +388,21 @@ class Schedules:
         # The schedule of requests like this one, for so many places at least.
         model = request.model
         size = request.usual.prompt + request.usual.completion if self._pool.counts_tokens(model) else 0
-        is_over = self._shares.is_over(request.caller.name, model, request.weight, now)
+        is_over = self._shares.division(model, now).is_over(request.caller.name, request.weight, now)
         kind = request.avoid, round(math.log(max(1, size), _LIKE)), is_over
         schedules = self._known.get(model, {})
         known = schedules.get(kind)
         if known is None or not known.holds(ahead, self._queues.joined_others(model), now):
-            known = self._look_ahead(request, ahead, now, len(schedules))
+            # For all places of the queue and some more, as long as others like this one may be looked for.
+            queue = self._queues.of(model)
+            length = max(ahead + 1, len(queue))
+            count = length + max(_MORE_PLACES, length // 4) if queue else ahead + 1
+            fresh = _FRESH_SECONDS + _FRESH_PER_PLACE * (count + len(self._queues)) * max(1, len(schedules))
+            estimate = WaitEstimate(self._pool, self._shares, self._queues.waiting.values(), queue, request, count)
+            if estimate.late:
+                self.late += estimate.late
+                self._on_late()
+            known = Schedule(now, now + fresh, self._queues.joined_others(model), estimate)
             if model in self._queues.waiting:
                 self._known.setdefault(model, {})[kind] = known
         return known
-
-    def _look_ahead(self, request: QueuedRequest, ahead: int, now: float, kinds: int) -> Schedule:
-        # Simulate what is to come, for all places of a queue and some more.
-        queue = self._queues.of(request.model)
-        length = max(ahead + 1, len(queue))
-        count = length + max(_MORE_PLACES, length // 4) if queue else ahead + 1
-        fresh = _FRESH_SECONDS + _FRESH_PER_PLACE * (count + len(self._queues)) * max(1, kinds)
-        estimate = WaitEstimate(self._pool, self._shares, self._queues.waiting.values(), queue, request, count)
-        if estimate.late:
-            self._late += estimate.late
-            self._on_late()
-        return Schedule(now, now + fresh, self._queues.joined_others(request.model), estimate)

@@ -207,8 +207,7 @@ class MemoryCounters:
         60.0
     """
 
-    health = "ok"
-    """``degraded`` of shared counters, while what others use is not known."""
+    health = "ok"  # ``degraded`` of shared counters, while what others use is not known
 
     def __init__(self, *, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock

@@ -25,8 +25,7 @@ if TYPE_CHECKING:
     from jupyter_server_ext.config import CallerLimits, Settings, TenantSettings, Unit
     from jupyter_server_ext.ledger import Used
 
-NO_LIMIT = 2_147_483_647
-"""The value of headers where there is no limit: clients read a whole number there."""
+NO_LIMIT = 2_147_483_647  # the value of headers where there is no limit: clients read a whole number there
 
 _SECONDS = {"minute": 60.0, "hour": 3_600.0, "day": 86_400.0}
 _WINDOWS: tuple[tuple[Unit, str], ...] = (

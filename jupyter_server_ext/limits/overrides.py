@@ -100,8 +100,7 @@ class LimitOverrides:
         self._apply = apply
         self._clock = clock
         self._overrides: Overrides = {}
-        self.settings = settings
-        """The effective settings."""
+        self.settings = settings  # the effective settings
 
     @property
     def lasts(self) -> bool:

@@ -33,11 +33,11 @@ _MOST_COUNTS = 20_000  # beyond it, those that count nothing are forgotten
 _CHUNK = 100  # counters in one call
 
 
+# Which counters the news of each kind are about, by their id.
 _IS_MEANT: dict[str, Callable[[str, str], bool]] = {
     "clear": lambda counter, period: counter.endswith(f"/{period}"),
     "forget": lambda counter, scope: scope_of(counter) == scope,
 }
-"""Which counters the news of each kind are about, by their id."""
 
 
 class StateUnavailable(RsqlGatewayError):
@@ -155,8 +155,7 @@ class RedisCounters:
         fail_closed: Whether nothing is taken while it is lost.
     """
 
-    tick = math.inf
-    """See ``Participant.tick``: every change is reported."""
+    tick = math.inf  # see ``Participant.tick``: every change is reported
 
     def __init__(self, redis: RedisCoordinator, *, fail_closed: bool = False) -> None:
         self._redis = redis

@@ -39,8 +39,7 @@ if TYPE_CHECKING:
 _NEWS_SECONDS = 1.0  # between two comments to a stream that waits
 _PATIENCE = 0.05  # before the first of them
 
-Piece = Waiting | bytes | AnswerEnd
-"""What an answer consists of for one caller."""
+Piece = Waiting | bytes | AnswerEnd  # what an answer consists of for one caller
 
 
 class Gateway:

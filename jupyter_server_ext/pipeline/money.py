@@ -29,8 +29,7 @@ if TYPE_CHECKING:
     from jupyter_server_ext.config import Settings, TenantSettings
     from jupyter_server_ext.limits import Counters
 
-NANODOLLARS = 1_000_000_000
-"""Nano-dollars in a US dollar."""
+NANODOLLARS = 1_000_000_000  # nano-dollars in a US dollar
 
 
 @dataclass(frozen=True, slots=True)
@@ -311,8 +310,7 @@ class Budgets:
         return f"caller:{caller.name}", self._callers.get(caller.name, self._settings.caller)
 
 
-_Owner = tuple[str, CallerLimits]
-"""The owner of a budget, as its counters are named, and what may be spent."""
+_Owner = tuple[str, CallerLimits]  # the owner of a budget, as its counters are named, and what may be spent
 
 
 def _counter(owner: _Owner, kind: Period, period: str) -> Counter:

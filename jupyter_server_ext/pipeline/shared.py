@@ -103,8 +103,7 @@ class RedisLocks:
         seconds: How long it is remembered that a name was answered.
     """
 
-    tick = inf
-    """See ``Participant.tick``."""
+    tick = inf  # see ``Participant.tick``
 
     def __init__(self, redis: RedisCoordinator, *, seconds: float = 86_400.0) -> None:
         self._redis = redis

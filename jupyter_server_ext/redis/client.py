@@ -17,8 +17,7 @@ if TYPE_CHECKING:
     from redis.asyncio.connection import AbstractConnection
 
 
-CONNECT_SECONDS = 2.0
-"""How long a connection may take, and any reply but that to a decision."""
+CONNECT_SECONDS = 2.0  # how long a connection may take, and any reply but that to a decision
 
 _SENTINEL_PORT = 26379
 _PORT = 6379

@@ -114,21 +114,16 @@ class RedisCoordinator:
         self.prefix = f"{{{address.prefix}}}:"
         self.channel = f"{self.prefix}news"
         self.live_key = f"{self.prefix}live"
-        self.instance = secrets.token_hex(6)
-        """This life of this gateway; another one after a restart."""
+        self.instance = secrets.token_hex(6)  # this life of this gateway; another one after a restart
         self.timeout = timeout
         self._lease = int(lease * MICROSECONDS)
         self._beat_seconds = lease / _BEATS
         self.state: State = "starting"
-        self.instances = max(1, expected)
-        """How many gateways live, as far as is known."""
-        self.lost_at = 0.0
-        """When Redis was lost, in µs of its own time."""
+        self.instances = max(1, expected)  # how many gateways live, as far as is known
+        self.lost_at = 0.0  # when Redis was lost, in µs of its own time
         self.losses = 0
-        self.reason = ""
-        """What kind of failure Redis was lost by."""
-        self.is_new = False
-        """Whether the data in Redis has begun its life with this gateway."""
+        self.reason = ""  # what kind of failure Redis was lost by
+        self.is_new = False  # whether the data in Redis has begun its life with this gateway
         self.on_change: list[Callable[[], None]] = []
         self._clock = clock
         self._ahead = time.time() - clock()  # of the server's time before our clock

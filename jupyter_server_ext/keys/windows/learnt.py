@@ -235,6 +235,14 @@ class _UseReading(NamedTuple):
     refill: float  # how much a bucket regains a second, if it may be one
 
 
+# When headers were made, at the soonest and the latest: by a provider that makes them as a request arrives, or as it is
+# answered.
+_MADE: tuple[Callable[[_UseReading], tuple[float, float]], ...] = (
+    lambda reading: (reading.entry.taken, min(reading.at, reading.entry.sent + _ARRIVED)),
+    lambda reading: (max(reading.entry.taken, reading.at - _TRAVEL), reading.at),
+)
+
+
 class _Opening(NamedTuple):
     """One of the first requests after a pause; until its cost is known, the most that it may be."""
 
@@ -242,16 +250,6 @@ class _Opening(NamedTuple):
     cost: Cost
     end: float
     is_known: bool
-
-
-def _made_at_arrival(reading: _UseReading) -> tuple[float, float]:
-    """When headers were made, at the soonest and the latest, by a provider that makes them as a request arrives."""
-    return reading.entry.taken, min(reading.at, reading.entry.sent + _ARRIVED)
-
-
-def _made_at_answer(reading: _UseReading) -> tuple[float, float]:
-    """Likewise, as it is answered."""
-    return max(reading.entry.taken, reading.at - _TRAVEL), reading.at
 
 
 class Charging:
@@ -361,10 +359,7 @@ class Charging:
         fits = [
             kind
             for kind in kinds
-            if any(
-                all(self._fits(kind, reading, made, costs) for reading in readings)
-                for made in (_made_at_arrival, _made_at_answer)
-            )
+            if any(all(self._fits(kind, reading, made, costs) for reading in readings) for made in _MADE)
         ]
         if len(fits) == 1:
             self.kind = fits[0]

@@ -44,8 +44,7 @@ class MemoryWindows:
         wall: Unix time, for the same.
     """
 
-    are_shared = False
-    """Whether other gateways take from the same windows."""
+    are_shared = False  # whether other gateways take from the same windows
 
     def __init__(
         self,

@@ -10,10 +10,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
 
-SURELY_OVER = 1.1
-"""Lengths of a window after which what is taken now surely counts no longer."""
-EPSILON = 1e-9
-"""What may be lacking by the arithmetic alone."""
+SURELY_OVER = 1.1  # lengths of a window after which what is taken now surely counts no longer
+EPSILON = 1e-9  # what may be lacking by the arithmetic alone
 
 
 class WindowProjection:

@@ -20,8 +20,7 @@ if TYPE_CHECKING:
 
 
 _LATEST = 10.0  # seconds after which a refusal is no longer explained by an unconfirmed expiry
-OTHERS = -math.inf
-"""When an entry was reserved that stands for the use of others."""
+OTHERS = -math.inf  # when an entry was reserved that stands for the use of others
 
 
 class Excess(NamedTuple):
@@ -386,7 +385,7 @@ class RemainingLowerBound:
         self._number = 1
         self._peaks: dict[WindowEntry, float] = {}  # of what was counted and is not settled: the highest level since
         self._since = -math.inf  # what was counted by then is in the header that it is from …
-        self._by: WindowEntry | None = None  # … and so is the request that it answered
+        self.by: WindowEntry | None = None  # … and so is the request that it answered
 
     def left(self, now: float, excess: Excess = EXACT) -> float:
         """How much is left at least, if so far above the average."""
@@ -413,16 +412,12 @@ class RemainingLowerBound:
         self._level, self._at = left + self._in_flight, now
         self._number += 1
         self._variance = ReservationVariance()
-        self._since, self._by = since, by
+        self._since, self.by = since, by
         self._peaks = {}
         for entry in missed:
             if not entry.settled:
                 self._add(entry)
                 self._peaks[entry] = self._level
-
-    def is_from(self, entry: WindowEntry) -> bool:
-        """Whether it is from the header of the answer to this entry."""
-        return entry is self._by
 
     def reserve(self, entry: WindowEntry) -> None:
         """Take off an entry, which may be counted from now on."""
@@ -460,7 +455,7 @@ class RemainingLowerBound:
 
     def change(self, entry: WindowEntry, more: int, now: float) -> None:
         """Correct an entry by so much more, unless the header that the bound is from had included it."""
-        if entry.counted >= self._since and entry is not self._by:
+        if entry.counted >= self._since and entry is not self.by:
             self.correct(entry, more, now)
 
     def correct(self, entry: WindowEntry, more: int, now: float) -> None:

@@ -79,8 +79,7 @@ if TYPE_CHECKING:
 
     from jupyter_server_ext.keys.windows.usage import Cost, Excess, Observation, RateWindow, WindowSpec
 
-SKEW = 15.0
-"""Seconds that a provider's clock may differ from ours at its midnight."""
+SKEW = 15.0  # seconds that a provider's clock may differ from ours at its midnight
 
 _SLOW = 0.01  # of its pace that a provider's clock may lose: windows are held so much longer, buckets refill slower …
 _LONGEST_SLOW = 6.0  # … but no window for more seconds than these
@@ -341,7 +340,7 @@ class TimeWindow:
 
     def _change_from_now(self, entry: WindowEntry, cost: Cost, now: float) -> None:
         # The prompt stays where it was counted; the answer counts from now.
-        included = entry.prompt - cost.prompt if self._bound.is_from(entry) else 0  # its prompt was in the header
+        included = entry.prompt - cost.prompt if entry is self._bound.by else 0  # its prompt was in the header
         self._bound.correct(entry, cost.prompt + included - entry.amount, now)
         self._bound.lower(cost.completion, now)
         if entry.expires > now:
