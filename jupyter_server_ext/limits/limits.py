@@ -164,7 +164,11 @@ class LimitCharges:
                 else:
                     self._slots[got.counter.id] = got
         if refusals:
-            raise _exceeded(refusals)
+            # The refusal that lasts longest: before its end nothing else matters.
+            worst = max(refusals, key=attrgetter("wait"))
+            if math.isinf(worst.wait):
+                raise LimitExceeded(worst.sentence)
+            raise LimitExceeded(f"{worst.sentence} Try again in {in_words(worst.wait)}.", retry_after=worst.wait)
         return self
 
     def settle(self, usage: Usage) -> None:
@@ -389,11 +393,3 @@ def in_words(seconds: float) -> str:
     if seconds < 100:
         return f"{math.ceil(seconds)} s"
     return f"{math.ceil(seconds / 60)} min" if seconds < 6000 else f"{math.ceil(seconds / 360) / 10:g} h"
-
-
-def _exceeded(refusals: Sequence[_Refusal]) -> LimitExceeded:
-    # The refusal that lasts longest: before its end nothing else matters.
-    worst = max(refusals, key=attrgetter("wait"))
-    if math.isinf(worst.wait):
-        return LimitExceeded(worst.sentence)
-    return LimitExceeded(f"{worst.sentence} Try again in {in_words(worst.wait)}.", retry_after=worst.wait)

@@ -66,12 +66,6 @@ class Cached(NamedTuple):
         """Both as bytes."""
         return b"%d\n" % self.cost + self.body
 
-    @staticmethod
-    def is_packed(found: bytes) -> bool:
-        """Whether ``pack`` made this, as far as can be seen; a store that others write to may hold anything."""
-        cost, line, _ = found.partition(b"\n")
-        return bool(line) and cost.isdigit()
-
     @classmethod
     def unpack(cls, packed: bytes) -> Cached:
         """What ``pack`` made."""
@@ -118,7 +112,12 @@ class AnswerCache:
         """An answer that is at most ``max_age`` seconds old, from memory or from behind it."""
         packed = self.get(key, max_age)
         if packed is None and self._behind is not None:
-            packed = await self._find_behind(key, max_age)
+            found, seconds = await self._behind.get(key) or (b"", 0.0)
+            cost, line, _ = found.partition(b"\n")
+            # A store that others write to may hold anything.
+            if line and cost.isdigit() and self._ttl_seconds - seconds <= max_age:
+                self.put(key, found, seconds=seconds)
+                packed = found
         return None if packed is None else Cached.unpack(packed)
 
     async def keep(self, key: str, answer: Cached) -> None:
@@ -127,13 +126,6 @@ class AnswerCache:
         self.put(key, packed)
         if self._behind is not None and self.keeps:
             await self._behind.put(key, packed, self._ttl_seconds)
-
-    async def _find_behind(self, key: str, max_age: float) -> bytes | None:
-        found = await self._behind.get(key) if self._behind is not None else None
-        if found is None or self._ttl_seconds - found[1] > max_age or not Cached.is_packed(found[0]):
-            return None
-        self.put(key, found[0], seconds=found[1])
-        return found[0]
 
     def count(self, result: CacheResult, saved: int = 0) -> None:
         """Count what came of one request, and the nano-dollars that it would have cost."""

@@ -33,7 +33,6 @@ if TYPE_CHECKING:
     from jupyter_server_ext.limits import Counters
     from jupyter_server_ext.pipeline.shared import RedisLocks
     from jupyter_server_ext.redis import RedisCoordinator
-    from jupyter_server_ext.upstream import Answer
 
 
 _NEWS_SECONDS = 1.0  # between two comments to a stream that waits
@@ -140,13 +139,15 @@ class Gateway:
                     if not context.has_begun:
                         raise
                     context.failed(error)
-                    yield context.error_event(error)
+                    yield b"data: " + msgspec.json.encode(error.as_json(request.request_id)) + b"\n\n"
 
     # The ten steps ---------------------------------------------------------------------------------------------------
 
     @asynccontextmanager
     async def _record(self, caller: Caller, request: ChatRequest) -> AsyncIterator[RequestContext]:
-        self._start_checks()
+        seconds = self._settings.pool.check_seconds
+        if seconds > 0 and self._checking is None:
+            self._checking = asyncio.create_task(self._check_for_ever(seconds))
         rules = self._policy.of(caller)
         job = Job(
             caller,
@@ -243,7 +244,9 @@ class Gateway:
                     yield Waiting(0, 0.0)
                 await asyncio.wait({sending}, timeout=_NEWS_SECONDS)
         except BaseException:  # the caller has left
-            await _abandon(sending)
+            sending.cancel()
+            with contextlib.suppress(asyncio.CancelledError, RsqlGatewayError):
+                await (await sending).aclose()  # an answer that came too late to be given
             raise
         context.answer = sending.result()
 
@@ -379,12 +382,6 @@ class Gateway:
         await self.cache.close()
         await self._transports.close()
 
-    def _start_checks(self) -> None:
-        """Start the task that checks keys which cool down or are retired, where that is configured."""
-        seconds = self._settings.pool.check_seconds
-        if seconds > 0 and self._checking is None:
-            self._checking = asyncio.create_task(self._check_for_ever(seconds))
-
     async def _check_for_ever(self, seconds: float) -> None:
         while True:
             await asyncio.sleep(seconds)
@@ -423,14 +420,6 @@ class _Transports:
 async def _again(request: ChatRequest, answer: Cached, result: CacheResult) -> AsyncGenerator[Piece]:
     for piece in replayed(request, answer, result):
         yield piece
-
-
-async def _abandon(sending: asyncio.Task[Answer]) -> None:
-    # Stop a request whose caller has left, and close an answer that came too late to be given.
-    sending.cancel()
-    with contextlib.suppress(asyncio.CancelledError, RsqlGatewayError):
-        answer = await sending
-        await answer.aclose()
 
 
 @dataclass(frozen=True)

@@ -98,7 +98,12 @@ class IdempotencyStore:
         place.people += 1
         try:
             async with place.turn, self._locks.hold(name, request.fingerprint) as place.lock:
-                yield await self._find(name, caller, request, place.lock)
+                if place.lock.known == "other":
+                    raise _another_request()
+                packed = await self._read(name, caller, request, place.lock)
+                if packed is not None:
+                    _refuse_another(packed[:_DIGEST].hex(), request)
+                yield None if packed is None else packed[_DIGEST:]
         finally:
             place.people -= 1
             if not place.people:
@@ -110,29 +115,17 @@ class IdempotencyStore:
         # The fingerprint tells a repeat from another request that took the same key.
         packed = bytes.fromhex(request.fingerprint) + body
         until = self._clock() + self._seconds
-        if not await self._keep_on_disk(name, caller, request.repeat_key, packed, until):
+        on_disk = self._ledger.keeps
+        if on_disk:
+            sealed = AnswerVault(caller, request.repeat_key).seal(packed)
+            try:
+                await self._ledger.write(lambda store: store.keep_answer(name, caller, sealed, until))
+            except LedgerUnavailable:
+                on_disk = False
+        if not on_disk:
             self._keep_in_memory(name, until, packed)
         if name in self._places:
             self._places[name].lock.is_answered = True
-
-    async def _keep_on_disk(self, name: str, caller: str, key: str, packed: bytes, until: float) -> bool:
-        if not self._ledger.keeps:
-            return False
-        sealed = AnswerVault(caller, key).seal(packed)
-        try:
-            await self._ledger.write(lambda store: store.keep_answer(name, caller, sealed, until))
-        except LedgerUnavailable:
-            return False
-        return True
-
-    async def _find(self, name: str, caller: str, request: ChatRequest, lock: DistributedLock) -> bytes | None:
-        if lock.known == "other":
-            raise _another_request()
-        packed = await self._read(name, caller, request, lock)
-        if packed is None:
-            return None
-        _refuse_another(packed[:_DIGEST].hex(), request)
-        return packed[_DIGEST:]
 
     async def _read(self, name: str, caller: str, request: ChatRequest, lock: DistributedLock) -> bytes | None:
         now = self._clock()

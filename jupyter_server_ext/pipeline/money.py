@@ -282,7 +282,7 @@ class Budgets:
 
     def spent(self, caller: Caller, period: Period) -> Spent:
         """What the caller has spent in the current day or month, holds included."""
-        return self._spent(self._own(caller, period))
+        return self._spent(_counter(self._caller(caller), period, _name(period, self._now())))
 
     def spent_by_key(self, caller: Caller, period: Period) -> Spent | None:
         """What the virtual key that was used has spent, holds included; None when it has no budget of its own."""
@@ -295,9 +295,6 @@ class Budgets:
 
     def _now(self) -> datetime:
         return datetime.fromtimestamp(self._clock(), self._zone)
-
-    def _own(self, caller: Caller, period: Period) -> Counter:
-        return _counter(self._caller(caller), period, _name(period, self._now()))
 
     def _owners(self, caller: Caller) -> list[_Owner]:
         """The owners of the budgets that a request of this caller is charged to."""
@@ -331,7 +328,7 @@ _WHOSE = {"key": "This key's", "caller": "Your", "tenant": "Your group's", "ever
 def _refusal(counter: Counter, spent: Spent, estimate: int, now: datetime) -> LimitExceeded:
     owner, _, period = counter.id.rpartition("/usd/")
     daily = len(period) == len("2026-11-21")
-    until = _midnight_after(now) if daily else _first_of_next_month(now)
+    until = _midnight_after(now) if daily else _midnight_after(now.replace(day=28) + timedelta(days=4)).replace(day=1)
     whose = _WHOSE[owner.partition(":")[0]]
     when = "tomorrow" if daily else "next month"
     limit = counter.limit or 0
@@ -360,7 +357,3 @@ def _dollars(amount: int) -> str:
 
 def _midnight_after(now: datetime) -> datetime:
     return (now + timedelta(days=1)).replace(hour=0, minute=0, second=0, microsecond=0, fold=0)
-
-
-def _first_of_next_month(now: datetime) -> datetime:
-    return _midnight_after(now.replace(day=28) + timedelta(days=4)).replace(day=1)

@@ -177,10 +177,6 @@ class RequestContext:
             "rate_limited": trace.rate_limited,
         } | ({"repeated": True} if self.cache == "repeat" else {})
 
-    def error_event(self, error: RsqlGatewayError) -> bytes:
-        """The event that ends a stream which fails after its beginning."""
-        return b"data: " + msgspec.json.encode(error.as_json(self.request.request_id)) + b"\n\n"
-
     def _now(self) -> float:
         return self._entry.at + self._clock() - self._start
 
@@ -337,7 +333,10 @@ class Accounting:
                 return {"today": _usd(spent.amount), "limit": _usd(spent.limit), "remaining": _usd(spent.remaining)}
         today: float | None = None
         with suppress(LedgerUnavailable):
-            today = await self.ledger.ask(lambda store: self._spent_today(store, caller.name, providers))
+            sums = await self.ledger.ask(lambda store: store.totals(since=self._today(store), caller=caller.name))
+            paid = [total for total in sums if total["cost_nanodollars"]]
+            if all(any(self.prices.known(total["model"], name) for name in providers) for total in paid):
+                today = _usd(sum(total["cost_nanodollars"] for total in paid))
         return {"today": today, "limit": None, "remaining": None}
 
     def spent_by_key(self, caller: Caller) -> dict[str, dict[str, float | None]]:
@@ -394,13 +393,6 @@ class Accounting:
     def checks(self) -> dict[str, str]:
         """How the ledger is, for health; nothing where none is kept."""
         return {"ledger": self.ledger.health} if self.ledger.keeps else {}
-
-    def _spent_today(self, store: SqlLedgerStore, caller: str, providers: Collection[str]) -> float | None:
-        sums = store.totals(since=self._today(store), caller=caller)
-        paid = [total for total in sums if total["cost_nanodollars"]]
-        if any(not any(self.prices.known(total["model"], name) for name in providers) for total in paid):
-            return None
-        return _usd(sum(total["cost_nanodollars"] for total in paid))
 
 
 def _usd(nanodollars: int | None) -> float | None:

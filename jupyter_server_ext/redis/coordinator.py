@@ -299,7 +299,12 @@ class RedisCoordinator:
         """Send what is queued, until Redis is lost."""
         beat = self._clock() + self._beat_seconds
         while not listening.done():
-            await self._woken(min(beat - self._clock(), *(one.tick for one in self._participants)))
+            if not self._wake.is_set():
+                seconds = min(beat - self._clock(), *(one.tick for one in self._participants))
+                alarm = asyncio.get_running_loop().call_later(max(0.0, seconds), self._wake.set)
+                await self._wake.wait()
+                alarm.cancel()
+            self._wake.clear()
             if self._clock() >= beat:
                 await self._beat()
                 beat = self._clock() + self._beat_seconds
@@ -307,14 +312,6 @@ class RedisCoordinator:
             if self._has_forgotten:
                 raise StateForgotten
         listening.result()
-
-    async def _woken(self, seconds: float) -> None:
-        """Wait until there is something to send, or to look for."""
-        if not self._wake.is_set():
-            alarm = asyncio.get_running_loop().call_later(max(0.0, seconds), self._wake.set)
-            await self._wake.wait()
-            alarm.cancel()
-        self._wake.clear()
 
     async def _send(self) -> None:
         """One batch: first what has changed, then the calls."""

@@ -82,17 +82,17 @@ class Answer(httpx.AsyncByteStream, ABC):
     @property
     def usage(self) -> Usage:
         """Tokens so far: as reported by the provider if that can be, or an estimate from the length of the text."""
-        return self._settled or checked(self._reported, self._estimate(), self._job.request)[0]
+        return self._settled or self._checked()[0]
 
     @property
     @abstractmethod
-    def _reported(self) -> ReportedUsage | None:
-        """Tokens as the provider counted them."""
+    def _counts(self) -> tuple[ReportedUsage | None, int]:
+        """Tokens as the provider counted them, and the length of the text that came."""
 
-    @property
-    @abstractmethod
-    def _characters(self) -> int:
-        """Length of the text that came."""
+    def _checked(self) -> tuple[Usage, tuple[str, ...]]:
+        reported, characters = self._counts
+        written = math.ceil(characters / _CHARACTERS_PER_TOKEN)
+        return checked(reported, Usage(self._lease.grant.cost.prompt, written, estimated=True), self._job.request)
 
     @property
     def written(self) -> Usage:
@@ -149,11 +149,12 @@ class Answer(httpx.AsyncByteStream, ABC):
     async def aclose(self) -> None:
         """Close the provider's reply, settle the lease, learn from its usage."""
         if not self._closed:
-            usage, faults = checked(self._reported, self._estimate(), self._job.request)
+            (usage, faults), key, request = self._checked(), self._lease.key, self._job.request
             if faults:
-                self._note_implausible(faults)
+                which = {"key": key.id, "provider": key.settings.provider, "model": self._lease.model}
+                log.warning("usage_implausible", **which, counts=",".join(faults), request_id=request.request_id)
             self._lease.settle(usage if self._usage_is_known else None)
-            self._expectation.learn(self._job.caller.name, self._job.request, self._lease.model, usage)
+            self._expectation.learn(self._job.caller.name, request, self._lease.model, usage)
             self._settled = usage
             await self._close()
 
@@ -176,21 +177,6 @@ class Answer(httpx.AsyncByteStream, ABC):
         key = self._lease.key
         secret = key.settings.key.reveal()
         return error.replace(secret.encode(), key.id.encode()) if len(secret) >= _SHORTEST_SECRET else error
-
-    def _estimate(self) -> Usage:
-        prompt = self._lease.grant.cost.prompt
-        return Usage(prompt, math.ceil(self._characters / _CHARACTERS_PER_TOKEN), estimated=True)
-
-    def _note_implausible(self, faults: tuple[str, ...]) -> None:
-        key, request = self._lease.key, self._job.request
-        log.warning(
-            "usage_implausible",
-            key=key.id,
-            provider=key.settings.provider,
-            model=self._lease.model,
-            counts=",".join(faults),
-            request_id=request.request_id,
-        )
 
 
 class StreamAnswer(Answer):
@@ -217,12 +203,8 @@ class StreamAnswer(Answer):
         self._patience = patience  # seconds of silence that end it, and seconds without text, whatever else comes
 
     @property
-    def _reported(self) -> ReportedUsage | None:
-        return self._reader.reported
-
-    @property
-    def _characters(self) -> int:
-        return self._reader.characters
+    def _counts(self) -> tuple[ReportedUsage | None, int]:
+        return self._reader.reported, self._reader.characters
 
     @property
     def written(self) -> Usage:
@@ -287,7 +269,10 @@ class StreamAnswer(Answer):
             tail = [event for event in tail if event.brings_choice]
         ends = [event.data for event in tail] or [b'{"object":"chat.completion.chunk","choices":[]}']
         if usage and self._reader.reported is None:
-            ends.append(_usage_event(self.usage))
+            used = self.usage
+            counts = {"prompt_tokens": used.prompt_tokens, "completion_tokens": used.completion_tokens}
+            counts |= {"total_tokens": used.total_tokens, "estimated": True}
+            ends.append(msgspec.json.encode({"object": "chat.completion.chunk", "choices": [], "usage": counts}))
         if extra:
             ends[-1] = ends[-1][:-1] + b"," + extra + b"}"
         return b"".join(b"data: " + data + b"\n\n" for data in [*ends, b"[DONE]"])
@@ -316,19 +301,19 @@ class StreamAnswer(Answer):
             return Failure("silence") if self._watch.ended else Failure("cut", detail=failure.detail)
         return failure
 
-    def _meaning(self, fault: Unusable) -> Failure:
-        return (
-            self._provider.failure(200, {}, self._public(fault.body))
-            if isinstance(fault, StreamError)
-            else Failure("malformed")
-        )
-
     async def _next(self) -> bytes:
         if self._reader.done:
             return b""
         assert self._chunks is not None  # noqa: S101 - set by _begin
         with self._watch:
             return await anext(self._chunks, b"")
+
+    def _meaning(self, fault: Unusable) -> Failure:
+        return (
+            self._provider.failure(200, {}, self._public(fault.body))
+            if isinstance(fault, StreamError)
+            else Failure("malformed")
+        )
 
 
 class BodyAnswer(Answer):
@@ -340,12 +325,8 @@ class BodyAnswer(Answer):
         self._completion = Completion()
 
     @property
-    def _reported(self) -> ReportedUsage | None:
-        return self._completion.reported()
-
-    @property
-    def _characters(self) -> int:
-        return self._completion.characters()
+    def _counts(self) -> tuple[ReportedUsage | None, int]:
+        return self._completion.reported(), self._completion.characters()
 
     @property
     def _usage_is_known(self) -> bool:
@@ -416,16 +397,6 @@ class _StallTimer:
         else:
             self.ended = True
             self._ending = asyncio.ensure_future(_close_stream(self._response))
-
-
-def _usage_event(usage: Usage) -> bytes:
-    counts = {
-        "prompt_tokens": usage.prompt_tokens,
-        "completion_tokens": usage.completion_tokens,
-        "total_tokens": usage.total_tokens,
-        "estimated": True,
-    }
-    return msgspec.json.encode({"object": "chat.completion.chunk", "choices": [], "usage": counts})
 
 
 async def _close_stream(response: httpx.Response) -> None:

@@ -354,7 +354,12 @@ class HttpReply:
             return
         if not 200 <= status < 1000:
             raise Damaged("The reply's status is none.")
-        self._measure(status)
+        # How the body's end is known.
+        measures = [name for name, _ in self.headers if name in {b"content-length", b"transfer-encoding"}]
+        codings = b",".join(value for name, value in self.headers if name == b"transfer-encoding").strip().lower()
+        if codings not in {b"", b"chunked"}:
+            raise Damaged("The reply's transfer coding is unknown.")
+        self._lasts_until_close = not (measures or self._bodiless or status in _NO_BODY)
         self.status = status
         self.keeps_alive = (
             not (self._bodiless or self._lasts_until_close)
@@ -383,13 +388,6 @@ class HttpReply:
             self.complete = True
             self._wake()
 
-    def _measure(self, status: int) -> None:
-        measures = [name for name, _ in self.headers if name in {b"content-length", b"transfer-encoding"}]
-        codings = b",".join(value for name, value in self.headers if name == b"transfer-encoding").strip().lower()
-        if codings not in {b"", b"chunked"}:
-            raise Damaged("The reply's transfer coding is unknown.")
-        self._lasts_until_close = not (measures or self._bodiless or status in _NO_BODY)
-
     def _fail(self) -> None:
         if self._error is not None:
             raise copy(self._error)  # a raised one keeps the frames that keep this reply
@@ -400,10 +398,7 @@ class HttpReply:
 
 
 class Unpacking:
-    """Unpacks a body as it comes, in small pieces and within bounds.
-
-    Args:
-        coding: Of the header ``content-encoding``.
+    """Unpacks a body as it comes, by its header ``content-encoding``, in small pieces and within bounds.
 
     Example:
         >>> unpacking = Unpacking(b"deflate")

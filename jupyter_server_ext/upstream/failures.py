@@ -259,9 +259,12 @@ def classify(
     if status == 200:
         status = int(error.code) if re.fullmatch("[0-9]{3}", error.code) else 500
     per = _UNIT_PER.search(error.message)
-    wait = _again_in(error.message, body) if retry_after is None else retry_after
+    words = _AGAIN_IN.search(error.message) or _AGAIN_IN.search(body[:4000].decode("utf-8", "replace"))
+    wait = (duration(words[1]) if words else None) if retry_after is None else retry_after
+    # A proxy or a firewall answers in the provider's place: APIs name a forbidden key in JSON.
+    is_page = _PAGE.match(body) or (status == 403 and not body.lstrip().startswith((b"{", b"[")))
     return Failure(
-        "web_page" if status in _OF_THE_WAY and _is_page(status, body) else _kind_of(status, error, codes or {}),
+        "web_page" if status in _OF_THE_WAY and is_page else _kind_of(status, error, codes or {}),
         status=status,
         message=error.message[:500],
         code=error.code or None,
@@ -295,18 +298,6 @@ def _way(error: BaseException) -> str:
     if isinstance(error, httpx.ConnectTimeout):
         return "no connection in time"
     return str(error)[:200]
-
-
-def _is_page(status: int, body: bytes) -> bool:
-    # Whether a proxy or a firewall answers in the provider's place: APIs name a forbidden key in JSON.
-    if _PAGE.match(body):
-        return True
-    return status == 403 and not body.lstrip().startswith((b"{", b"["))
-
-
-def _again_in(message: str, body: bytes) -> float | None:
-    found = _AGAIN_IN.search(message) or _AGAIN_IN.search(body[:4000].decode("utf-8", "replace"))
-    return duration(found[1]) if found else None
 
 
 class _ErrorFields(NamedTuple):

@@ -8,6 +8,7 @@ import math
 import re
 import time
 from email.utils import parsedate_to_datetime
+from functools import cache
 from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
@@ -178,6 +179,7 @@ def _unix(date: str) -> float | None:
         return None
 
 
+@cache
 def provider_of(name: str) -> OpenAIProvider:
     """The dialect of a provider by name; one that is not known has no habits."""
     return OpenAIProvider(PRESETS.get(name, Preset("")))

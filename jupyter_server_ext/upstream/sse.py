@@ -56,10 +56,6 @@ class Choice(msgspec.Struct):
     text: str | None = None
     finish_reason: Any = None
 
-    def answers(self) -> bool:
-        """Whether it is one of a whole answer."""
-        return self.message is not None or self.text is not None
-
     def characters(self) -> int:
         """How much text it brings."""
         total = len(self.text) if self.text else 0
@@ -139,15 +135,12 @@ class Completion(msgspec.Struct):
         """Whether it holds what was asked for."""
         if embeds:
             return present(self.data)
-        return bool(self.choices) and all(choice.answers() for choice in self.choices or ())
+        choices = self.choices or ()
+        return bool(choices) and all(choice.message is not None or choice.text is not None for choice in choices)
 
     def characters(self) -> int:
         """How much text it brings."""
         return sum(choice.characters() for choice in self.choices or ())
-
-    def finishes(self) -> bool:
-        """Whether a choice ends with it."""
-        return any(choice.finish_reason is not None for choice in self.choices or ())
 
 
 _read_object = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
@@ -163,15 +156,11 @@ def read_completion(data: bytes) -> Completion:
     except (UnicodeDecodeError, RecursionError) as error:
         raise msgspec.DecodeError(type(error).__name__) from None
     except msgspec.ValidationError:
-        _check_object(data)  # a wrong shape is noticed before a fault behind it
+        try:
+            _read_object(data)  # a wrong shape is noticed before a fault behind it
+        except (msgspec.ValidationError, RecursionError):
+            raise msgspec.DecodeError("no object") from None
         raise
-
-
-def _check_object(data: bytes) -> None:
-    try:
-        _read_object(data)
-    except (msgspec.ValidationError, RecursionError):
-        raise msgspec.DecodeError("no object") from None
 
 
 class Unusable(Exception):
@@ -209,21 +198,6 @@ class EventReader:
         >>> reader.characters, reader.finished
         (2, False)
     """
-
-    __slots__ = (
-        "_after_return",
-        "_began",
-        "_held",
-        "_rest",
-        "characters",
-        "damaged",
-        "done",
-        "finished",
-        "pieces",
-        "reported",
-        "size",
-        "tail",
-    )
 
     def __init__(self) -> None:
         self._rest = bytearray()  # of an event that has not ended; joining bytes each time would take ever longer
@@ -354,7 +328,7 @@ class EventReader:
         brings = reply.characters()
         self.characters += brings
         self.pieces += brings > 0
-        self.finished = self.finished or reply.finishes()
+        self.finished |= any(choice.finish_reason is not None for choice in reply.choices or ())
         return brings > 0 or not (self.finished or (reported is not None and not reply.choices))
 
 

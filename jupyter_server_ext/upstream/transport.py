@@ -108,7 +108,6 @@ class KeyRotatingTransport(httpx.AsyncBaseTransport):
         self._pool = queue.pool
         self._settings = settings
         self._transport_of = transport_of
-        self._providers: dict[str, OpenAIProvider] = {}
         self._expectation = expectation or Expectation()
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
@@ -144,7 +143,8 @@ class KeyRotatingTransport(httpx.AsyncBaseTransport):
             self._on_key_failure(lease, job.request, outcome)
             self._note_failure(job.trace, outcome)
             at_address = self._pool.keys.at_address(lease.key.settings.base_url)
-            plan.failed(lease, outcome, at_address, self._can_serve(model))
+            able = (key for key in self._pool.keys if key.serves(model) and not (key.paused or key.retired))
+            plan.failed(lease, outcome, at_address, frozenset(key.id for key in able))
         raise self._last_error(job, plan)
 
     def _last_error(self, job: Job, plan: RetryPlan) -> RsqlGatewayError:
@@ -154,10 +154,6 @@ class KeyRotatingTransport(httpx.AsyncBaseTransport):
             wait = self._queue.eta(self._queued_request(job, job.request.model))
             error.retry_after = wait if math.isfinite(wait) else error.retry_after
         return error
-
-    def _can_serve(self, model: str) -> frozenset[str]:
-        # Keys that serve a model, now or after a cool-down.
-        return frozenset(key.id for key in self._pool.keys if key.serves(model) and not (key.paused or key.retired))
 
     async def lease_now(self, job: Job) -> bool:
         """Whether a key is free for the job at once; then the job has it."""
@@ -174,7 +170,7 @@ class KeyRotatingTransport(httpx.AsyncBaseTransport):
 
     async def check(self, key: Key) -> dict[str, Any]:
         """Try a key with the cheapest call there is: it is revived, or retired if it is refused."""
-        provider = self._provider(key)
+        provider = provider_of(key.settings.provider)
         start = self._pool.clock()
         try:
             async with asyncio.timeout(self._settings.first_byte_timeout_seconds):
@@ -246,7 +242,7 @@ class KeyRotatingTransport(httpx.AsyncBaseTransport):
         waits = []
         for model in models:
             wait = self._queue.eta(self._queued_request(job, model, plan.avoid.get(model, frozenset())))
-            is_down = wait > 0 and not plan.tried(model) and self._pool.is_failing(model)
+            is_down = wait > 0 and model not in plan.tries and self._pool.is_failing(model)
             if wait <= self._settings.fallback_after_seconds and not is_down:
                 return model
             waits.append((wait, model))
@@ -258,7 +254,7 @@ class KeyRotatingTransport(httpx.AsyncBaseTransport):
         trace.key, trace.model, trace.upstream_start = lease.key.id, lease.model, lease.at
         trace.provider = lease.key.settings.provider
         started()
-        provider = self._provider(lease.key)
+        provider = provider_of(lease.key.settings.provider)
         body = provider.body(job.request.body, lease.model, stream=job.request.stream)
         request = provider.request(lease.key, "/embeddings" if job.request.embeds else "/chat/completions", body)
         request.extensions["sent"] = lease.sent
@@ -348,13 +344,6 @@ class KeyRotatingTransport(httpx.AsyncBaseTransport):
         tried = trace.attempts, trace.key, trace.provider, trace.model
         trace.failed.append(FailedTry(*tried, status, failure.kind, seconds, trace.wasted))
 
-    def _provider(self, key: Key) -> OpenAIProvider:
-        name = key.settings.provider
-        provider = self._providers.get(name)
-        if provider is None:
-            provider = self._providers[name] = provider_of(name)
-        return provider
-
     def _job_of(self, request: httpx.Request) -> Job:
         try:
             body: Any = msgspec.json.decode(request.content)
@@ -373,7 +362,7 @@ class RetryPlan:
         self.avoid: dict[str, frozenset[str]] = {}  # per model: keys at addresses that were silent
         self._error: RsqlGatewayError | None = None
         self._attempts = attempts  # tries per model that may be billed
-        self._tries: dict[str, int] = {}
+        self.tries: dict[str, int] = {}  # by model
         self._billed: dict[str, int] = {}  # of them, those that may be
         self._failed: dict[str, frozenset[str]] = {}  # per model: the keys that have failed
         self._silent: dict[str, frozenset[str]] = {}  # per model: the keys that were silent themselves
@@ -391,10 +380,10 @@ class RetryPlan:
         model, what = lease.model, failure.consequence.request
         self._error = failure.as_error()
         self._job.trace.rate_limited |= failure.kind in {"rate_limit", "quota_exhausted"}
-        self._tries[model] = self._tries.get(model, 0) + 1
+        self.tries[model] = self.tries.get(model, 0) + 1
         self._billed[model] = self._billed.get(model, 0) + failure.may_be_billed
         self._failed[model] = self._failed.get(model, frozenset()) | {lease.key.id}
-        tries = self._tries[model] if self._failed[model] >= able else self._billed[model]
+        tries = self.tries[model] if self._failed[model] >= able else self._billed[model]
         if what == "give up":
             self.models = []
         elif what == "other model" or tries >= self._attempts:
@@ -403,13 +392,9 @@ class RetryPlan:
             self._silent[model] = self._silent.get(model, frozenset()) | {lease.key.id}
             self.avoid[model] = self.avoid.get(model, frozenset()) | at_address
 
-    def tried(self, model: str) -> bool:
-        """Whether this request has been sent to ``model``."""
-        return model in self._tries
-
     def no_key(self, model: str, error: RsqlGatewayError) -> None:
         """No key for this model can be had, or none at another address: then other models come first, and then it."""
-        if not self._tries:
+        if not self.tries:
             self._error = copy(error)
         self.models.remove(model)
         if self.avoid.get(model, frozenset()) != self._silent.get(model, frozenset()):

@@ -118,7 +118,9 @@ class Expectation:
         asked, number = asked_tokens(request), choices(request)
         if asked:
             return Cost(prompt, asked, asked)
-        seen = self._like(caller, model)
+        # The answers to this caller; those to everybody, where these are few.
+        own = self._answers.get((model, caller))
+        seen = own if own is not None and len(own) >= _ENOUGH else self._answers.get((model, ""))
         if seen is None:
             return Cost(prompt, _UNKNOWN_ANSWER * number)
         spread, swing = seen.spread()
@@ -141,12 +143,15 @@ class Expectation:
             self._answers.move_to_end(key)
         while len(self._answers) > _MOST_CALLERS:
             self._answers.popitem(last=False)
-        self._learn_rate(request, model, usage.prompt_tokens)
-
-    def _like(self, caller: str, model: str) -> Lengths | None:
-        # The answers to this caller; those to everybody, where these are few.
-        seen = self._answers.get((model, caller))
-        return seen if seen is not None and len(seen) >= _ENOUGH else self._answers.get((model, ""))
+        if (size := length_of(request)) > 0 and usage.prompt_tokens > 0:
+            seen = usage.prompt_tokens / size
+            if len(self._rates) >= _MOST_CALLERS and model not in self._rates:
+                self._rates.clear()
+                self.lessons.clear()
+            rates = self._rates.setdefault(model, {})
+            known = rates.get(size.bit_length(), seen)
+            # A higher rate holds at once, a lower one slowly.
+            rates[size.bit_length()] = max(seen, known + _FORGETTING * (seen - known))
 
     def _prompt(self, model: str, length: int) -> int:
         # By the highest rate of prompts about as long: short ones have a higher one, as each message costs more.
@@ -155,18 +160,6 @@ class Expectation:
         if known is not None:
             return math.ceil(length * known - _HAIR)
         return int(length * (max(rates.values()) if rates else 1 / _CHARACTERS_PER_TOKEN)) + _SPARE
-
-    def _learn_rate(self, request: ChatRequest, model: str, prompt_tokens: int) -> None:
-        # Follow a higher rate at once and a lower one slowly.
-        length = length_of(request)
-        if length > 0 and prompt_tokens > 0:
-            seen = prompt_tokens / length
-            if len(self._rates) >= _MOST_CALLERS and model not in self._rates:
-                self._rates.clear()
-                self.lessons.clear()
-            rates = self._rates.setdefault(model, {})
-            known = rates.get(length.bit_length(), seen)
-            rates[length.bit_length()] = max(seen, known + _FORGETTING * (seen - known))
 
 
 def asked_tokens(request: ChatRequest) -> int:
@@ -216,16 +209,12 @@ def _input_length(texts: Any) -> int:
 def _length(content: Any) -> int:
     if isinstance(content, str):
         return len(content)
-    if isinstance(content, list):
-        return sum(_part_length(part) for part in content)
-    return 0
-
-
-def _part_length(part: Any) -> int:
-    if not isinstance(part, dict):
-        return 0
-    text = part.get("text")
-    return len(text if isinstance(text, str) else "") if part.get("type", "text") == "text" else _IMAGE_CHARACTERS
+    total = 0
+    for part in content if isinstance(content, list) else ():
+        if isinstance(part, dict):
+            text, is_text = part.get("text"), part.get("type", "text") == "text"
+            total += (len(text) if isinstance(text, str) else 0) if is_text else _IMAGE_CHARACTERS
+    return total
 
 
 def checked(reported: ReportedUsage | None, estimate: Usage, request: ChatRequest) -> tuple[Usage, tuple[str, ...]]:
