@@ -38,7 +38,7 @@ from jupyter_server_ext.pipeline import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Iterable, Mapping
 
     from jupyter_server_ext.config import HubSettings, Secret, Settings, StorageSettings, TenantSettings
     from jupyter_server_ext.http_client import httpx
@@ -76,23 +76,14 @@ class GatewayOptions(Configurable):
 
 def build_app(
     settings: Settings,
-    tokens: Iterable[tuple[Secret, Caller]],
-    base: str,
-    identity: Identity | None = None,
+    tokens: Iterable[tuple[Secret, Caller]],  # known beside the settings' ``api_keys``
+    base: str,  # path of the gateway, with a slash at both ends
+    identity: Identity | None = None,  # knows other tokens
     *,
-    transport: httpx.AsyncBaseTransport | None = None,
-    hub: HubPlace | None = None,
+    transport: httpx.AsyncBaseTransport | None = None,  # in place of real connections to providers
+    hub: HubPlace | None = None,  # knows other tokens, in place of ``identity``
 ) -> AppContext:
-    """Build everything that handlers use.
-
-    Args:
-        settings: As read.
-        tokens: Tokens known beside the settings' ``api_keys``.
-        base: Path of the gateway, with a slash at both ends.
-        identity: Who knows other tokens.
-        transport: What carries requests to providers, in place of real connections; for tests.
-        hub: The JupyterHub that knows other tokens, in place of ``identity``.
-    """
+    """Build everything that handlers use."""
     tokens = list(tokens)
     for key in settings.api_keys:  # what the file's reader could not know, such as a token of a file
         if key.key in {token for token, _ in tokens}:
@@ -107,7 +98,13 @@ def build_app(
     if hub:  # loading the hub's side takes a moment
         from jupyter_server_ext.identity import HubAccess
 
-        access = HubAccess(hub, settings, _tellers(policy, limits, accounting))
+        def learn(tenant: TenantSettings) -> None:
+            policy.learn(tenant)
+            limits.learn(tenant)
+            if accounting.budgets is not None:
+                accounting.budgets.learn(tenant)
+
+        access = HubAccess(hub, settings, learn)
     owner_of = access.identity.owner if access else None
     keys = VirtualKeys(accounting.ledger, settings.virtual_keys, owner_of, max_age=settings.hub.cache_max_age)
     cache = AnswerCache(
@@ -171,18 +168,6 @@ def _restore(pool: KeyPool, limits: Limits, overrides: LimitOverrides) -> None:
     limits.restore(used, unix, day_from=overrides.reset_at(), keys=keys)
 
 
-def _tellers(policy: Policy, limits: Limits, accounting: Accounting) -> Callable[[TenantSettings], None]:
-    """A function that hands a tenant's rules to everything that keeps them."""
-
-    def tell(tenant: TenantSettings) -> None:
-        policy.learn(tenant)
-        limits.learn(tenant)
-        if accounting.budgets is not None:
-            accounting.budgets.learn(tenant)
-
-    return tell
-
-
 def _authenticator(
     known: list[tuple[Secret, Caller]], identity: Identity, access: HubAccess | None, hub: HubSettings
 ) -> Authenticator:
@@ -214,7 +199,10 @@ def with_ledger(settings: Settings, folder: Path) -> Settings:
     url = f"sqlite:///{folder / 'ledger.db'}"
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        check_ledger(url)
+        from jupyter_server_ext.ledger import opened
+
+        with opened(url, instance="check"):
+            pass
     except (OSError, CannotOpen) as error:
         words = error.message if isinstance(error, CannotOpen) else f"{folder}: {error.strerror}."
         app_log.warning("rsql: no records are kept. %s Name a 'ledger' in [storage] of the rsql.toml.", words)
@@ -225,13 +213,8 @@ def with_ledger(settings: Settings, folder: Path) -> Settings:
 def build_accounting(
     settings: Settings, counters: Counters | None = None, *, tenants_change: bool = False
 ) -> Accounting:
-    """Ledger, prices and budgets as configured; what the ledger says was spent this month is spent.
-
-    Args:
-        settings: As read.
-        counters: Where money is counted; this process's memory by default.
-        tenants_change: Money may come to be limited while it runs.
-    """
+    """Ledger, prices and budgets as configured; what the ledger says was spent this month is spent."""
+    # With ``tenants_change`` money may come to be limited while it runs.
     stored = settings.storage
     vault = PromptVault(stored.prompt_keys) if stored.prompt_keys else None
     store = open_ledger(stored)
@@ -359,11 +342,3 @@ def _open_postgresql(storage: StorageSettings) -> SqlLedgerStore:
         if (file := SpoolFile.open(path)) is not None:
             return SpooledLedgerStore(storage.ledger, instance=name, zone=storage.time_zone, spool=file)
     raise ConfigError(f"Another gateway has the spool {path}. Give each its own 'instance' in [storage].")
-
-
-def check_ledger(url: str) -> None:
-    """Make sure that a ledger can be kept there."""
-    from jupyter_server_ext.ledger import opened
-
-    with opened(url, instance="check"):
-        pass

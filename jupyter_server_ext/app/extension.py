@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import secrets
+from contextlib import suppress
 from ipaddress import ip_address
 from typing import TYPE_CHECKING, Any, ClassVar, cast
 
@@ -107,20 +108,13 @@ def server_url(server: ServerApp) -> str:
     # The loopback address where the server listens on it, as it needs no name service and passes no firewall.
     if server.sock:
         return ""
-    scheme = "https" if server.certfile else "http"
-    return f"{scheme}://{_local_host(server.ip)}:{server.port}/"
-
-
-def _local_host(ip: str) -> str:
-    if ip in ("", "*", "localhost"):
-        return "127.0.0.1"
-    try:
-        address = ip_address(ip)
-    except ValueError:
-        return ip
-    if address.is_unspecified:
-        return "[::1]" if address.version == 6 else "127.0.0.1"
-    return f"[{ip}]" if address.version == 6 else ip
+    host = "127.0.0.1" if server.ip in ("", "*", "localhost") else server.ip
+    with suppress(ValueError):
+        address = ip_address(host)
+        if address.is_unspecified:
+            host = "::1" if address.version == 6 else "127.0.0.1"
+        host = f"[{host}]" if address.version == 6 else host
+    return f"{'https' if server.certfile else 'http'}://{host}:{server.port}/"
 
 
 class ServerIdentity:

@@ -78,7 +78,12 @@ async def serve(app: AppContext, listening: Listening, ready: Callable[[str], No
     """Serve until a signal comes, or ``listening.until`` returns; then let what is under way end."""
     # ``ready`` is called with the URL as soon as requests are answered.
     _raise_open_files()
-    _collect_rarely()
+    # With thousands of requests waiting, each look for garbage among all objects takes some tenths of a second in which
+    # nothing is served; by default Python takes one for every few hundred requests. What a request leaves in a cycle is
+    # found in a young generation.
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(*_COLLECT_AFTER)
     application = web_application(app)
     server = BoundedServer(
         application, ssl_options=listening.tls, xheaders=listening.trust_headers, idle_connection_timeout=_IDLE_SECONDS
@@ -211,26 +216,12 @@ def _say_little() -> None:
             logger.addFilter(FewWords())
 
 
-def _collect_rarely() -> None:
-    # Look for garbage among all objects once in a long while, and never among those that stay.
-    # With thousands of requests waiting, each look takes some tenths of a second in which nothing is served; by default
-    # Python takes one for every few hundred requests. What a request leaves in a cycle is found in a young generation.
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(*_COLLECT_AFTER)
-
-
 _POLL_SECONDS = 0.5  # between two looks at a parent, where the system cannot tell of its end
 
 
 async def parent_gone(pid: int = 0, stdin: int = 0) -> None:
-    """Return when ``stdin`` has ended, or the process ``pid`` has.
-
-    Args:
-        pid: Process to watch; 0 for none.
-        stdin: File descriptor of a pipe whose other end only the parent holds. One that cannot be waited for, such as
-            a file's, is no sign of life.
-    """
+    """Return when ``stdin`` has ended, or the process ``pid`` has."""
+    # The other end of ``stdin`` is the parent's alone; what cannot be waited for, such as a file, is no sign of life.
     gone = asyncio.Event()
     loop = asyncio.get_running_loop()
     try:
@@ -264,7 +255,11 @@ async def _ended(pid: int) -> None:
     except ProcessLookupError:
         return
     except (AttributeError, OSError):  # not Linux, or an old one
-        await _poll(pid)
+        with suppress(ProcessLookupError):
+            while True:
+                with suppress(PermissionError):
+                    os.kill(pid, 0)
+                await asyncio.sleep(_POLL_SECONDS)
         return
     ended = asyncio.Event()
     loop = asyncio.get_running_loop()
@@ -274,14 +269,3 @@ async def _ended(pid: int) -> None:
     finally:
         loop.remove_reader(descriptor)
         os.close(descriptor)
-
-
-async def _poll(pid: int) -> None:
-    while True:
-        try:
-            os.kill(pid, 0)
-        except ProcessLookupError:
-            return
-        except PermissionError:
-            pass
-        await asyncio.sleep(_POLL_SECONDS)

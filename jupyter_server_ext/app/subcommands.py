@@ -1,4 +1,4 @@
-"""``jupyter rsql ledger verify`` and ``… export``: a look at the records without a gateway."""
+"""``jupyter rsql ledger`` looks at the records without a gateway, ``jupyter rsql sizing`` at what keys can serve."""
 
 from __future__ import annotations
 
@@ -58,13 +58,8 @@ def _day(text: str) -> str:
 
 
 def verify_ledger(url: str, anchor: Path | None = None, key_variable: str = "") -> list[str]:
-    """What is wrong with the ledger at this URL, one sentence each; prints how many entries were read.
-
-    Args:
-        url: The ledger.
-        anchor: File with ends of its chains, written by gateways.
-        key_variable: Environment variable with what its lines are signed with; empty looks at no signature.
-    """
+    """What is wrong with the ledger at this URL, one sentence each; prints how many entries were read."""
+    # ``anchor`` holds ends of its chains as gateways wrote them, each line signed with the value of ``key_variable``.
     if key_variable and key_variable not in os.environ:
         raise ConfigError(f"The environment variable {key_variable} is not set.")
     heads, unsigned = read_anchor(anchor, os.environ.get(key_variable, "")) if anchor else ([], [])
@@ -142,13 +137,12 @@ def group_rate(keys: Iterable[KeySettings], model: str, demand: ClassDemand, sec
         3.4 by 6,000 tokens per minute
     """
     limits = (limit for key in keys for limit in key.limits if limit.model in {"", "*", model})
-    rates = (ServedRate(_allowed(limit, demand) * max(1.0, seconds / limit.seconds), _words(limit)) for limit in limits)
+    each = {"requests": 1, "input_tokens": demand.prompt, "output_tokens": demand.answer}
+    rates = []
+    for limit in limits:
+        in_a_window = limit.amount / max(1, each.get(limit.unit, demand.tokens))
+        rates.append(ServedRate(in_a_window * max(1.0, seconds / limit.seconds), _words(limit)))
     return min(rates, key=lambda rate: rate.requests, default=ServedRate())
-
-
-def _allowed(limit: Limit, demand: ClassDemand) -> float:
-    each = {"requests": 1, "input_tokens": demand.prompt, "output_tokens": demand.answer}.get(limit.unit, demand.tokens)
-    return limit.amount / max(1, each)
 
 
 def _words(limit: Limit) -> str:

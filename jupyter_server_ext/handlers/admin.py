@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tempfile
 import time
+from contextlib import suppress
 from dataclasses import asdict
 from datetime import date
 from pathlib import Path
@@ -207,13 +208,7 @@ def _public_fields(entry: Entry) -> dict[str, Any]:
 
 def _day_argument(handler: GatewayHandler, name: str) -> str:
     day = handler.get_query_argument(name, "")
-    if day and not _is_day(day):
-        raise BadRequest(f"'{name}' must be a day such as 2026-11-21.", param=name)
-    return day
-
-
-def _is_day(text: str) -> bool:
-    try:
-        return date.fromisoformat(text).isoformat() == text
-    except ValueError:
-        return False
+    with suppress(ValueError):
+        if not day or date.fromisoformat(day).isoformat() == day:
+            return day
+    raise BadRequest(f"'{name}' must be a day such as 2026-11-21.", param=name)

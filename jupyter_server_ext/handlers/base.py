@@ -397,7 +397,16 @@ class _Status:
             checks.add_metric([part], float(word == "ok"))
         yield checks
         if cache := status.get("cache"):
-            yield from _cache(cache)
+            results = CounterMetricFamily(
+                "rsql_cache_requests", "Requests answered, by what the cache did.", labels=["result"]
+            )
+            for result in ("hit", "miss", "shared", "bypass"):
+                results.add_metric([result], cache[result])
+            yield results
+            saved = "What cached answers would have cost."
+            yield CounterMetricFamily("rsql_cache_saved_dollars", saved, cache["saved_usd"])
+            yield GaugeMetricFamily("rsql_cache_answers", "Answers in the cache.", value=cache["answers"])
+            yield GaugeMetricFamily("rsql_cache_bytes", "Size of the answers in the cache.", value=cache["bytes"])
         queue = status.get("queue", {})
         yield GaugeMetricFamily("rsql_queue_length", "Requests waiting for a key.", value=queue.get("length", 0))
         wait = queue.get("expected_wait_seconds") or 0.0
@@ -405,15 +414,3 @@ class _Status:
 
     def describe(self) -> Iterator[Metric]:
         return iter(())
-
-
-def _cache(figures: Mapping[str, Any]) -> Iterator[Metric]:
-    requests = CounterMetricFamily(
-        "rsql_cache_requests", "Requests answered, by what the cache did.", labels=["result"]
-    )
-    for result in ("hit", "miss", "shared", "bypass"):
-        requests.add_metric([result], figures[result])
-    yield requests
-    yield CounterMetricFamily("rsql_cache_saved_dollars", "What cached answers would have cost.", figures["saved_usd"])
-    yield GaugeMetricFamily("rsql_cache_answers", "Answers in the cache.", value=figures["answers"])
-    yield GaugeMetricFamily("rsql_cache_bytes", "Size of the answers in the cache.", value=figures["bytes"])

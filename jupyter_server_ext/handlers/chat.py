@@ -234,10 +234,15 @@ class Feedback(GatewayHandler):
     async def post(self) -> None:
         """Rate an answer, by its request id: ``up``, ``down``, or 1 to 5; with a comment if you like."""
         body = json_object(self.body)
+        request_id = required_text(body, "request_id")[:128]
+        value = body.get("rating")
+        number = _WORDS.get(value) if isinstance(value, str) else value
+        if not isinstance(number, int) or isinstance(number, bool) or not 1 <= number <= 5:
+            raise BadRequest('\'rating\' must be "up", "down", or a number from 1 to 5.', param="rating")
         rating = Rating(
-            request_id=required_text(body, "request_id")[:128],
+            request_id=request_id,
             caller=self.asker.name,
-            rating=_rating(body),
+            rating=number,
             comment=without_controls(optional_text(body, "comment"))[:_LONGEST_COMMENT],
             at=time.time(),
         )
@@ -252,11 +257,3 @@ class Feedback(GatewayHandler):
         self.app.ratings.add(rating)
         self.app.metrics.rated(rating.rating)
         self.reply({"status": "thanks", "request_id": rating.request_id, "rating": rating.rating})
-
-
-def _rating(body: Mapping[str, Any]) -> int:
-    value = body.get("rating")
-    number = _WORDS.get(value) if isinstance(value, str) else value
-    if not isinstance(number, int) or isinstance(number, bool) or not 1 <= number <= 5:
-        raise BadRequest('\'rating\' must be "up", "down", or a number from 1 to 5.', param="rating")
-    return number

@@ -74,12 +74,8 @@ class RelayHandler(GatewayHandler):
             self.incoming.give_back()
 
     def chat_request(self, read: Read, sent: object = None) -> ChatRequest:
-        """The request that a body in OpenAI's form makes.
-
-        Args:
-            read: The messages and what belongs to them.
-            sent: The client's own body, where it has another form.
-        """
+        """The request that a body in OpenAI's form makes."""
+        # ``sent`` is the client's own body, where it has another form.
         headers = self.request.headers
         fingerprint = ""
         if "Idempotency-Key" in headers:
@@ -96,13 +92,8 @@ class RelayHandler(GatewayHandler):
     async def relay(
         self, request: ChatRequest, replied: Callable[[bytes], bytes] = bytes, turned: Callable[[bytes], bytes] = bytes
     ) -> None:
-        """Answer a request, as a stream or a body; the work is cancelled when the client leaves.
-
-        Args:
-            request: What is asked.
-            replied: Turns the body of an answer that is no stream into the reply.
-            turned: Turns whole events of a stream into those to send.
-        """
+        """Answer a request, as a stream or a body; the work is cancelled when the client leaves."""
+        # ``replied`` makes the reply of a body, ``turned`` the events to send of whole events of a stream.
         assert self.caller is not None  # noqa: S101 - these routes need a scope
         task = self._work = asyncio.current_task()
         self.app.under_way.add(self)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import inspect
 import re
-from functools import cache
 from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -29,6 +28,9 @@ if TYPE_CHECKING:
 
 _WHOLE, _MONEY = ("requests_per_day",), ("usd_per_day", "usd_per_month")  # limits that the form asks for
 _POLICY = "default-src 'none'; style-src 'unsafe-inline'; form-action 'self'; frame-ancestors 'none'; base-uri 'none'"
+
+
+_PAGES = Loader(str(Path(__file__).parent / "pages"))
 
 
 class Home(GatewayHandler):
@@ -132,12 +134,7 @@ class Returned(GatewayHandler):
 
 def page_of(name: str, **values: Any) -> bytes:
     """A page of ``pages/``, with its values escaped."""
-    return _pages().load(f"{name}.html").generate(**values)
-
-
-@cache
-def _pages() -> Loader:
-    return Loader(str(Path(__file__).parent / "pages"))
+    return _PAGES.load(f"{name}.html").generate(**values)
 
 
 def _service(state: Any, status: dict[str, Any]) -> list[tuple[str, str]]:

@@ -60,13 +60,12 @@ class AllKeys(GatewayHandler):
     async def post(self) -> None:
         """Make a virtual API key for somebody, who need not be known otherwise, with the rules of ``tenant``."""
         body = requests.json_object(self.body)
-        made = await self.app.virtual_keys.make_for(
-            requests.required_text(body, "owner"),
-            requests.required_text(body, "name"),
-            tenant=_tenant_of(body),
-            days=days_of(body),
-            limits=limits_of(body),
-        )
+        owner, name = requests.required_text(body, "owner"), requests.required_text(body, "name")
+        tenant = requests.optional_text(body, "tenant")
+        if not is_name(tenant):
+            raise BadRequest("'tenant' may have up to 255 characters, and no control characters.", param="tenant")
+        days, limits = days_of(body), limits_of(body)
+        made = await self.app.virtual_keys.make_for(owner, name, tenant=tenant, days=days, limits=limits)
         self.reply(shown_once(*made), status=201)
 
 
@@ -80,7 +79,7 @@ class OneKeyOfAll(GatewayHandler):
 
 
 def person(handler: GatewayHandler) -> Caller:
-    """The caller, unless it is a virtual key itself: a leaked key makes, shows and ends no others."""
+    """The caller, unless it is a virtual key itself."""
     # Else one leaked key could make others, which would survive its revocation.
     if handler.asker.key:
         raise NotPermitted("A virtual key looks after no keys. Use a token of your own.")
@@ -110,13 +109,6 @@ def public_fields(key: ApiKey) -> dict[str, Any]:
 def shown_once(key: ApiKey, text: Secret) -> dict[str, Any]:
     """What its maker sees of a new key."""
     return {**public_fields(key), "key": text.reveal()}
-
-
-def _tenant_of(body: Mapping[str, Any]) -> str:
-    tenant = requests.optional_text(body, "tenant")
-    if not is_name(tenant):
-        raise BadRequest("'tenant' may have up to 255 characters, and no control characters.", param="tenant")
-    return tenant
 
 
 def days_of(body: Mapping[str, Any]) -> float | None:

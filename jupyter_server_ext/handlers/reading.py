@@ -25,7 +25,7 @@ from jupyter_server_ext.handlers.requests import Read
 from jupyter_server_ext.messages import Weighed
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable
 
     Fields = dict[str, Any]
     Shape = Callable[[Fields], Fields]
@@ -86,7 +86,17 @@ class BodyReader:
     def _ask(self, body: bytes, shape: Shape) -> Read:
         for last in (False, True):  # the process may have ended after the body before
             if self._process is None:
-                self._process = _started()
+                # It ends when this one does, as its standard input does. Nothing that could hold a key is in its
+                # environment.
+                names = ("PATH", "PYTHONPATH", "HOME", "LANG", "SYSTEMROOT", "VIRTUAL_ENV")
+                self._process = subprocess.Popen(  # noqa: S603 - words of our own
+                    [sys.executable, "-c", _START],
+                    stdin=subprocess.PIPE,
+                    stdout=subprocess.PIPE,
+                    stderr=subprocess.DEVNULL,
+                    env={name: os.environ[name] for name in names if name in os.environ},
+                    start_new_session=True,  # Ctrl-C is the gateway's to deal with
+                )
             try:
                 return _asked(self._process, body, shape)
             except (OSError, EOFError):
@@ -95,21 +105,6 @@ class BodyReader:
                     # Twice means that it is this body that ends the process.
                     raise TooLarge("The body cannot be read. Send less in one request.") from None
         raise AssertionError
-
-
-def _started() -> subprocess.Popen[bytes]:
-    # The process; it ends when this one does, as its standard input does.
-    # Nothing that could hold a key is in its environment.
-    names = ("PATH", "PYTHONPATH", "HOME", "LANG", "SYSTEMROOT", "VIRTUAL_ENV")
-    environment = {name: os.environ[name] for name in names if name in os.environ}
-    return subprocess.Popen(  # noqa: S603 - words of our own
-        [sys.executable, "-c", _START],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
-        env=environment,
-        start_new_session=True,  # Ctrl-C is the gateway's to deal with
-    )
 
 
 def _asked(process: subprocess.Popen[bytes], body: bytes, shape: Shape) -> Read:
@@ -158,16 +153,11 @@ def main() -> None:
         while True:
             name, body = _read(sys.stdin.buffer)
             _write(sys.stdout.buffer, *_answer(name.decode(), body))
-            if _is_spent():
-                return
+            with suppress(ImportError):
+                import resource
 
-
-def _is_spent() -> bool:
-    with suppress(ImportError):
-        import resource
-
-        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 > _SPENT
-    return False
+                if resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 > _SPENT:
+                    return
 
 
 def _answer(shape: str, body: bytes) -> tuple[bytes, bytes]:
@@ -188,7 +178,21 @@ def _taken_apart(body: bytes, shape: Shape) -> tuple[_ReadBody, bytes]:
     asked = shape(sent)
     if "messages" in asked:
         requests.check_messages(asked["messages"])
-    reply = _ReadBody(weighed=_weighed(asked), fingerprint=requests.fingerprint_of(sent))
+    from jupyter_server_ext.upstream import characters
+
+    question = asked.get("messages", asked.get("input"))
+    as_json = msgspec.json.encode(question)
+    messages = question if "messages" in asked else []
+    leads = bool(messages) and messages[0].get("role") == "system" and isinstance(messages[0].get("content"), str)
+    weighed = Weighed(
+        characters=characters(asked),
+        letters=len(as_json.decode()),
+        size=len(msgspec.json.encode(asked)),
+        prompt_hash=hashlib.sha256(as_json).hexdigest(),
+        system=1 + len(msgspec.json.encode(messages[0])) if leads else 0,
+        last=len(msgspec.json.encode(messages[-1])) if messages else 0,
+    )
+    reply = _ReadBody(weighed=weighed, fingerprint=requests.fingerprint_of(sent))
     texts: list[bytes] = []
     unasked = {name: value for name, value in sent.items() if name not in {"messages", "input", "message", "context"}}
     for part, fields in (("sent", {} if asked is sent else unasked), ("asked", asked)):
@@ -200,20 +204,3 @@ def _taken_apart(body: bytes, shape: Shape) -> tuple[_ReadBody, bytes]:
                 reply.lengths.append((name, part, len(text)))
                 texts.append(text)
     return reply, b"".join(texts)
-
-
-def _weighed(asked: Mapping[str, Any]) -> Weighed:
-    from jupyter_server_ext.upstream import characters
-
-    question = asked.get("messages", asked.get("input"))
-    text = msgspec.json.encode(question)
-    messages = question if "messages" in asked else []
-    leads = bool(messages) and messages[0].get("role") == "system" and isinstance(messages[0].get("content"), str)
-    return Weighed(
-        characters=characters(asked),
-        letters=len(text.decode()),
-        size=len(msgspec.json.encode(asked)),
-        prompt_hash=hashlib.sha256(text).hexdigest(),
-        system=1 + len(msgspec.json.encode(messages[0])) if leads else 0,
-        last=len(msgspec.json.encode(messages[-1])) if messages else 0,
-    )

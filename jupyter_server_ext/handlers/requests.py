@@ -175,22 +175,12 @@ def chat_request(
     body: Mapping[str, Any],
     headers: Mapping[str, str],
     *,
-    default_model: Callable[[], str],
+    default_model: Callable[[], str],  # for a body without a model, or with ``default``
     request_id: str,
-    fingerprint: str = "",
-    weighed: Weighed | None = None,
+    fingerprint: str = "",  # tells it from another with the same Idempotency-Key
+    weighed: Weighed | None = None,  # of a large one; its messages were checked before
 ) -> ChatRequest:
-    """The request that a body in OpenAI's form makes; fields that are not ours to know stay as they are.
-
-    Args:
-        body: The JSON object.
-        headers: ``X-RSQL-Task``, ``X-RSQL-Session``, ``X-RSQL-Whole``, ``Cache-Control`` and ``Idempotency-Key``
-            are read.
-        default_model: Names the model for a body without one, or with the model ``default``.
-        request_id: The gateway's id of it.
-        fingerprint: What tells it from another with the same Idempotency-Key.
-        weighed: What is known of a large one; its messages were checked before.
-    """
+    """The request that a body in OpenAI's form makes; fields that are not ours to know stay as they are."""
     if weighed is None:
         check_messages(body.get("messages"))
     for name in _AMOUNTS:
@@ -330,14 +320,11 @@ def _check_message(message: object, place: str) -> None:
             f"'{place}.content' must be text or a list of parts, not {_kind(content)}.", param=f"{place}.content"
         )
     for at, part in enumerate(content if isinstance(content, list) else ()):
-        _check_part(part, f"{place}.content[{at}]")
-
-
-def _check_part(part: object, place: str) -> None:
-    if not isinstance(part, dict):
-        raise BadRequest(f"'{place}' must be an object, not {_kind(part)}.", param=place)
-    if not isinstance(part.get("text"), str | None):
-        raise BadRequest(f"'{place}.text' must be text, not {_kind(part['text'])}.", param=f"{place}.text")
+        where = f"{place}.content[{at}]"
+        if not isinstance(part, dict):
+            raise BadRequest(f"'{where}' must be an object, not {_kind(part)}.", param=where)
+        if not isinstance(part.get("text"), str | None):
+            raise BadRequest(f"'{where}.text' must be text, not {_kind(part['text'])}.", param=f"{where}.text")
 
 
 def optional_text(body: Mapping[str, Any], name: str) -> str:

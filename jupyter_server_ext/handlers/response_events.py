@@ -4,7 +4,6 @@
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -121,9 +120,9 @@ def _tokens(value: object) -> int:
     return int(value) if isinstance(value, int | float) and 0 < value < _MOST_TOKENS else 0
 
 
-def spoken(item_id: str, parts: list[Item], status: str = "completed") -> Item:
+def spoken(item_id: str, parts: list[Item]) -> Item:
     """A message of the assistant."""
-    return {"id": item_id, "type": "message", "status": status, "role": "assistant", "content": parts}
+    return {"id": item_id, "type": "message", "status": "completed", "role": "assistant", "content": parts}
 
 
 def text_part(text: str) -> Item:
@@ -131,20 +130,18 @@ def text_part(text: str) -> Item:
     return {"type": "output_text", "text": text, "annotations": [], "logprobs": []}
 
 
-def reasoning(item_id: str, text: str, status: str = "completed") -> Item:
+def reasoning(item_id: str, text: str) -> Item:
     """What a model thought before it answered."""
     content = [{"type": "reasoning_text", "text": text}] if text else []
-    return {"id": item_id, "type": "reasoning", "status": status, "summary": [], "content": content}
+    return {"id": item_id, "type": "reasoning", "status": "completed", "summary": [], "content": content}
 
 
-def called(
-    item_id: str, call_id: str | None, name: str | None, arguments: str | None, status: str = "completed"
-) -> Item:
+def called(item_id: str, call_id: str | None, name: str | None, arguments: str | None) -> Item:
     """A call of a function, which the client is to run."""
     return {
         "id": item_id,
         "type": "function_call",
-        "status": status,
+        "status": "completed",
         "call_id": call_id or item_id,
         "name": name or "",
         "arguments": arguments or "",
@@ -204,12 +201,9 @@ class EventTranslator:
             except msgspec.DecodeError:  # what a provider garbled has no counterpart
                 return
         for kind, members in events:
-            yield self._written(kind, members)
-
-    def _written(self, kind: str, members: Mapping[str, Any]) -> bytes:
-        data = msgspec.json.encode({"type": kind, "sequence_number": self._number, **members})
-        self._number += 1
-        return b"event: " + kind.encode() + b"\ndata: " + data + b"\n\n"
+            numbered = msgspec.json.encode({"type": kind, "sequence_number": self._number, **members})
+            self._number += 1
+            yield b"event: " + kind.encode() + b"\ndata: " + numbered + b"\n\n"
 
     def _chunk(self, chunk: Mapping[str, Any]) -> Iterator[Event]:
         if not self._begun:
@@ -240,18 +234,11 @@ class EventTranslator:
         """Add to the part with this key; another that was open has ended."""
         if self._open is None or self._open.key != key:
             yield from self._close()
-            self._open = self._part(key, known)
+            prefix, at = "msg" if key[0] == "refusal" else key[0], len(self._done)
+            self._open = _Growing(key, self._frame.item_id(prefix, at), at, known)
             yield from self._open.begin()
         if piece:
             yield from self._open.add(piece)
-
-    def _part(self, key: tuple[str, int], known: Mapping[str, Any]) -> _Growing:
-        at = len(self._done)
-        if key[0] == "fc":
-            return _Call(key, self._frame.item_id("fc", at), at, known.get("call_id"), known.get("name"))
-        if key[0] == "rs":
-            return _Thought(key, self._frame.item_id("rs", at), at)
-        return _Words(key, self._frame.item_id("msg", at), at)
 
     def _close(self) -> Iterator[Event]:
         if self._open is not None:
@@ -272,125 +259,60 @@ class EventTranslator:
         yield "response.failed", {"response": self._frame.response("failed", output, error=failure)}
 
 
-class _Growing(ABC):
-    """A part of the output as it grows."""
+_EVENTS = {
+    "msg": "response.output_text",
+    "refusal": "response.refusal",
+    "rs": "response.reasoning_text",
+    "fc": "response.function_call_arguments",
+}
 
-    def __init__(self, key: tuple[str, int], item_id: str, at: int) -> None:
+
+class _Growing:
+    """A part of the output as it grows: the words of an answer or a refusal, thoughts, or a call of a function."""
+
+    def __init__(self, key: tuple[str, int], item_id: str, at: int, known: Mapping[str, Any]) -> None:
         self.key = key
-        self._id = item_id
+        self._kind = key[0]
+        self._is_message = self._kind in {"msg", "refusal"}
         self._at = at
+        self._known = known  # id and name of a call
         self._text = ""
+        self._id = item_id
+        self._place = {"item_id": item_id, "output_index": at} | ({} if self._kind == "fc" else {"content_index": 0})
 
     @property
-    def _place(self) -> dict[str, Any]:
-        return {"item_id": self._id, "output_index": self._at}
-
-    @property
-    @abstractmethod
     def item(self) -> Item:
         """The whole of it, as far as it has come."""
-
-    @abstractmethod
-    def begin(self) -> Iterator[Event]:
-        """The events that announce it."""
-
-    @abstractmethod
-    def add(self, piece: str) -> Iterator[Event]:
-        """The event of its next piece."""
-
-    @abstractmethod
-    def end(self) -> Iterator[Event]:
-        """The events that end it."""
-
-    def _added(self, item: Item) -> Event:
-        return "response.output_item.added", {"output_index": self._at, "item": item}
-
-    def _ended(self) -> Event:
-        return "response.output_item.done", {"output_index": self._at, "item": self.item}
-
-
-class _Words(_Growing):
-    """A message: the words of an answer, or of a refusal."""
-
-    @property
-    def item(self) -> Item:
-        return spoken(self._id, [self._content])
-
-    @property
-    def _refuses(self) -> bool:
-        return self.key[0] == "refusal"
+        if self._kind == "fc":
+            return called(self._id, self._known.get("call_id"), self._known.get("name"), self._text)
+        return spoken(self._id, [self._content]) if self._is_message else reasoning(self._id, self._text)
 
     @property
     def _content(self) -> Item:
-        return {"type": "refusal", "refusal": self._text} if self._refuses else text_part(self._text)
-
-    @property
-    def _place(self) -> dict[str, Any]:
-        return {**super()._place, "content_index": 0}
-
-    @property
-    def _kind(self) -> str:
-        return "response.refusal" if self._refuses else "response.output_text"
+        return {"type": "refusal", "refusal": self._text} if self._kind == "refusal" else text_part(self._text)
 
     def begin(self) -> Iterator[Event]:
-        yield self._added(spoken(self._id, [], "in_progress"))
-        yield "response.content_part.added", {**self._place, "part": self._content}
+        """The events that announce it."""
+        begun = {**self.item, "status": "in_progress"} | ({"content": []} if self._is_message else {})
+        yield "response.output_item.added", {"output_index": self._at, "item": begun}
+        if self._is_message:
+            yield "response.content_part.added", {**self._place, "part": self._content}
 
     def add(self, piece: str) -> Iterator[Event]:
+        """The event of its next piece."""
         self._text += piece
-        yield f"{self._kind}.delta", {**self._place, "delta": piece, **({} if self._refuses else {"logprobs": []})}
+        more: dict[str, Any] = {"logprobs": []} if self._kind == "msg" else {}
+        yield f"{_EVENTS[self._kind]}.delta", {**self._place, "delta": piece, **more}
 
     def end(self) -> Iterator[Event]:
-        whole = {"refusal": self._text} if self._refuses else {"text": self._text, "logprobs": []}
-        yield f"{self._kind}.done", {**self._place, **whole}
-        yield "response.content_part.done", {**self._place, "part": self._content}
-        yield self._ended()
-
-
-class _Thought(_Growing):
-    """What a model thinks before it answers."""
-
-    @property
-    def item(self) -> Item:
-        return reasoning(self._id, self._text)
-
-    @property
-    def _place(self) -> dict[str, Any]:
-        return {**super()._place, "content_index": 0}
-
-    def begin(self) -> Iterator[Event]:
-        yield self._added(reasoning(self._id, "", "in_progress"))
-
-    def add(self, piece: str) -> Iterator[Event]:
-        self._text += piece
-        yield "response.reasoning_text.delta", {**self._place, "delta": piece}
-
-    def end(self) -> Iterator[Event]:
-        yield "response.reasoning_text.done", {**self._place, "text": self._text}
-        yield self._ended()
-
-
-class _Call(_Growing):
-    """A call of a function."""
-
-    def __init__(self, key: tuple[str, int], item_id: str, at: int, call_id: str | None, name: str | None) -> None:
-        super().__init__(key, item_id, at)
-        self._call_id, self._name = call_id, name
-
-    @property
-    def item(self) -> Item:
-        return called(self._id, self._call_id, self._name, self._text)
-
-    def begin(self) -> Iterator[Event]:
-        yield self._added({**self.item, "status": "in_progress"})
-
-    def add(self, piece: str) -> Iterator[Event]:
-        self._text += piece
-        yield "response.function_call_arguments.delta", {**self._place, "delta": piece}
-
-    def end(self) -> Iterator[Event]:
-        yield (
-            "response.function_call_arguments.done",
-            {**self._place, "name": self._name or "", "arguments": self._text},
-        )
-        yield self._ended()
+        """The events that end it."""
+        whole: dict[str, dict[str, Any]] = {
+            "msg": {"text": self._text, "logprobs": []},
+            "refusal": {"refusal": self._text},
+            "rs": {"text": self._text},
+            "fc": {"name": self._known.get("name") or "", "arguments": self._text},
+        }
+        yield f"{_EVENTS[self._kind]}.done", {**self._place, **whole[self._kind]}
+        if self._is_message:
+            yield "response.content_part.done", {**self._place, "part": self._content}
+        yield "response.output_item.done", {"output_index": self._at, "item": self.item}

@@ -2,16 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
-
 from tornado.web import HTTPError
 
 from jupyter_server_ext.handlers.app_context import health
 from jupyter_server_ext.handlers.base import GatewayHandler
 from jupyter_server_ext.identity import needs_scope, open_to_all
-
-if TYPE_CHECKING:
-    from jupyter_server_ext.messages import Caller
 
 
 class Health(GatewayHandler):
@@ -65,6 +60,11 @@ class Stats(GatewayHandler):
         asker, rules = self.asker, self.app.policy.of(self.asker)
         await self.app.limits.refresh(asker)
         cost = await self.app.accounting.cost_today(asker, {key.provider for key in self.app.settings.keys})
+        offline = self.app.policy.models(asker, self.app.gateway.offline_models())
+        of_key = {}
+        if asker.key:  # limits that the virtual key has of its own
+            left = self.app.limits.stats_of_key(asker) | self.app.accounting.spent_by_key(asker)
+            of_key = {"key": {"id": asker.key, "limits": left}}
         self.reply(
             {
                 "caller": asker.name,
@@ -74,22 +74,11 @@ class Stats(GatewayHandler):
                 "cache": await self.app.accounting.cache_today(asker),
                 "privacy_floor": rules.privacy_floor,
                 "system_prompt": rules.system_prompt,
-                "offline_models": self._offline_models(asker),
-                **self._of_key(asker),
+                # ``default`` where a request may name none.
+                "offline_models": [*offline, "default"] if self.default_model() in offline else offline,
+                **of_key,
             }
         )
-
-    def _offline_models(self, asker: Caller) -> list[str]:
-        # The caller's models that the embedded model answers; ``default`` where a request may name none.
-        models = self.app.policy.models(asker, self.app.gateway.offline_models())
-        return [*models, "default"] if self.default_model() in models else models
-
-    def _of_key(self, asker: Caller) -> dict[str, Any]:
-        # Limits that the virtual key has of its own, where one asks.
-        if not asker.key:
-            return {}
-        left = self.app.limits.stats_of_key(asker) | self.app.accounting.spent_by_key(asker)
-        return {"key": {"id": asker.key, "limits": left}}
 
 
 class PrometheusMetrics(GatewayHandler):

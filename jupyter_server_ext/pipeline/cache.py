@@ -225,12 +225,7 @@ class SingleFlight(Generic[T]):
         return key in self._flights
 
     async def share(self, key: str, start: Callable[[], AsyncGenerator[T]]) -> AsyncGenerator[T, None]:
-        """The pieces of the answer to ``key``, from the flight under way or from ``start()``.
-
-        Args:
-            key: What makes two requests the same.
-            start: Begins the answer; called only when there is no flight to join.
-        """
+        """The pieces of the answer to ``key``, from the flight under way or from ``start()``."""
         # A listener who stops early closes the generator (``contextlib.aclosing``), or is counted until it is
         # collected.
         failures = 0
@@ -330,13 +325,9 @@ def as_stream(body: Json) -> list[dict[str, Any]]:
 
 
 def as_events(body: bytes, extra: bytes, *, usage: bool) -> tuple[bytes, bytes]:
-    """A whole answer as server-sent events: what it says, and its end with ``[DONE]``.
-
-    Args:
-        body: A ``chat.completion`` in JSON.
-        extra: JSON members that the last event gets, such as ``"rsql":{…}``.
-        usage: Whether the last event tells the usage.
-    """
+    """A whole answer as server-sent events: what it says, and its end with ``[DONE]``."""
+    # ``extra`` are JSON members that the last event gets, such as ``"rsql":{…}``; ``usage`` is whether it tells the
+    # usage.
     chunks = as_stream(msgspec.json.decode(body))
     if not usage and chunks and chunks[-1].get("usage"):
         chunks.pop()

@@ -394,21 +394,13 @@ class RemainingLowerBound:
     def set(
         self,
         left: float,
-        missed: Iterable[WindowEntry],
+        missed: Iterable[WindowEntry],  # what may not be included, and has been taken off
         now: float,
         *,
-        by: WindowEntry | None = None,
-        since: float = -math.inf,
+        by: WindowEntry | None = None,  # the request whose answer had the header
+        since: float = -math.inf,  # what was counted before is included, whatever it turns out to be
     ) -> None:
-        """Begin anew with so much that is left at least.
-
-        Args:
-            left: How much.
-            missed: What may not be included, and has been taken off.
-            now: The time.
-            by: The request whose answer had the header.
-            since: What was counted before is included, whatever it turns out to be.
-        """
+        """Begin anew with so much that is left at least."""
         self._level, self._at = left + self._in_flight, now
         self._number += 1
         self._variance = ReservationVariance()
