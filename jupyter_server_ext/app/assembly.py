@@ -161,7 +161,7 @@ def _restore(pool: KeyPool, limits: Limits, overrides: LimitOverrides) -> None:
     # Count what the ledger remembers: what was used before a restart, or a crash, is used.
     unix = time.time()
     windows = (limit.seconds for key in pool.keys for limit in key.settings.limits)
-    longest = max(_A_DAY, *windows) + _LONGEST_ANSWER
+    longest = max([_A_DAY, *windows]) + _LONGEST_ANSWER
     used = overrides.ledger.used(unix - longest, exact=unix - _EXACT_SECONDS)
     pool.restore(used, unix)
     keys = {key.id: key.limits for key in overrides.ledger.api_keys()}

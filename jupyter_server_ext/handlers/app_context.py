@@ -61,17 +61,13 @@ def health(app: AppContext) -> Mapping[str, Any]:
     """What everybody may know: whether the gateway can answer, and its version."""
     status = app.gateway.status()
     lost = status.get("keys_lost", 0)
-    checks = {"keys": _keys(status.get("keys", {}), lost)}
+    states = status.get("keys", {})
+    can_wait = states.get("ready") or states.get("cooling") or states.get("exhausted")
+    checks = {"keys": "ok" if states.get("ready") and not lost else "degraded" if can_wait else "unavailable"}
     checks |= status.get("checks", {})
     worst = next((word for word in ("unavailable", "degraded") if word in checks.values()), "ok")
     state = {"status": worst, "version": installed_version(), "checks": checks}
     return state | {"keys_lost": lost} if lost else state
-
-
-def _keys(states: Mapping[str, int], lost: int) -> str:
-    if states.get("ready"):
-        return "degraded" if lost else "ok"
-    return "degraded" if states.get("cooling") or states.get("exhausted") else "unavailable"
 
 
 def installed_version() -> str:

@@ -57,10 +57,6 @@ class Lease:
         if seen := [one for rate in rates if (one := window_of(self.grant, rate))]:
             windows.observe(self.grant, seen, now)
 
-    def seconds(self) -> float:
-        """How long it has been held."""
-        return self._pool.clock() - self.at
-
     def settle(self, usage: Usage | None) -> None:
         """The request is over; without a usage, what was reserved is taken as used."""
         known = usage and Cost(usage.prompt_tokens, usage.completion_tokens, known=not usage.estimated)

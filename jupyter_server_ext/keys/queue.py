@@ -16,13 +16,13 @@ from jupyter_server_ext.keys.model_queue import ModelQueue, ModelQueues, QueuedR
 from jupyter_server_ext.keys.pool import Busy, KeyPool, Lease
 from jupyter_server_ext.keys.shares import Shares
 from jupyter_server_ext.keys.wait_estimate import Schedules
+from jupyter_server_ext.keys.windows.usage import Cost, Reservation
+from jupyter_server_ext.messages import Caller, Waiting
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from jupyter_server_ext.config import PoolSettings
-    from jupyter_server_ext.keys.windows.usage import Reservation
-    from jupyter_server_ext.messages import Waiting
 
 _PLACE = attrgetter("place")
 
@@ -93,7 +93,9 @@ class KeyQueue:
 
     def expected_wait(self, model: str) -> float | None:
         """Seconds until a new caller's request for ``model`` could start; None when it could not."""
-        wait = self._schedules.wait_of_newcomer(model)
+        queue = self._queues.waiting.get(model)
+        newcomer = QueuedRequest(Caller(""), model, Cost(), queue.usual() if queue else Cost())
+        wait = self._schedules.wait(newcomer, queue.callers if queue else 0)
         return round(wait, 3) if math.isfinite(wait) else None
 
     def news(self, request: QueuedRequest) -> Waiting:

@@ -347,12 +347,6 @@ class Schedules:
         ahead = self._queues.ahead_of(request) if ahead is None else ahead
         return self._schedule(request, ahead, now).wait(ahead, now)
 
-    def wait_of_newcomer(self, model: str) -> float:
-        """Seconds until the request of a new caller could start."""
-        queue = self._queues.waiting.get(model)
-        newcomer = QueuedRequest(Caller(""), model, Cost(), queue.usual() if queue else Cost())
-        return self.wait(newcomer, queue.callers if queue else 0)
-
     def news(self, request: QueuedRequest) -> Waiting:
         """The place and the expected wait of a waiting request."""
         now = self._pool.clock()

@@ -124,8 +124,9 @@ class RollingWindow:
         return math.inf
 
     def full_again(self, now: float) -> float:
-        """Seconds until nothing counts any more."""
-        return self._slices[-1].at + self.seconds - now if self.used(now) else 0.0
+        """Seconds until nothing counts any more; 0 where that cannot be known."""
+        is_known = self.used(now) and math.isfinite(self.seconds)
+        return self._slices[-1].at + self.seconds - now if is_known else 0.0
 
     def take(self, now: float, amount: int) -> Slice:
         """Count ``amount`` from now on."""
@@ -158,41 +159,6 @@ class RollingWindow:
         self._used = 0
 
 
-class InFlight:
-    """What is taken and not given back, with the methods of a window."""
-
-    __slots__ = ("_used", "limit")
-
-    def __init__(self, limit: int | None) -> None:
-        self.limit = limit
-        self._used = 0
-
-    def used(self, now: float) -> int:  # noqa: ARG002 - it knows no time
-        """How much counts."""
-        return self._used
-
-    def wait(self, now: float, amount: int) -> float:  # noqa: ARG002
-        """0.0 when ``amount`` fits; otherwise infinity, as that cannot be known."""
-        return 0.0 if self.limit is None or self._used + amount <= self.limit else math.inf
-
-    def full_again(self, now: float) -> float:  # noqa: ARG002
-        """0.0, as that cannot be known."""
-        return 0.0
-
-    def take(self, now: float, amount: int) -> Slice:
-        """Count ``amount`` until it is given back."""
-        self._used += amount
-        return Slice(now, amount)
-
-    def correct(self, now: float, taken: Slice, difference: int) -> None:  # noqa: ARG002
-        """Count so much more."""
-        taken.amount += difference
-        self._used += difference
-
-    def clear(self) -> None:
-        """Do nothing: what is in flight stays in flight."""
-
-
 class MemoryCounters:
     """The counters of one process. No method yields to the event loop, so nothing comes in between.
 
@@ -211,7 +177,7 @@ class MemoryCounters:
 
     def __init__(self, *, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
-        self._counts: dict[str, RollingWindow | InFlight] = {}
+        self._counts: dict[str, RollingWindow] = {}
         self._most = _MOST_COUNTERS
 
     def __len__(self) -> int:
@@ -264,7 +230,7 @@ class MemoryCounters:
     async def forget(self, scope: str) -> bool:
         """Forget a scope with its name, but for what is in flight; whether that is complete."""
         for name, count in list(self._counts.items()):
-            if scope_of(name) == scope and isinstance(count, RollingWindow):
+            if scope_of(name) == scope and math.isfinite(count.seconds):
                 del self._counts[name]
         return True
 
@@ -275,16 +241,14 @@ class MemoryCounters:
     async def close(self) -> None:
         """Do nothing: nothing is open."""
 
-    def _count(self, counter: Counter) -> RollingWindow | InFlight:
+    def _count(self, counter: Counter) -> RollingWindow:
         count = self._counts.get(counter.id)
         if count is None:
             if len(self._counts) >= self._most:
                 self._forget_idle()
-            windowed = counter.seconds > 0
-            count = (
-                RollingWindow(counter.seconds, counter.limit, counter.grain) if windowed else InFlight(counter.limit)
-            )
-            self._counts[counter.id] = count
+            # What is in flight counts until it is given back, and all of it as one.
+            seconds, grain = (counter.seconds, counter.grain) if counter.seconds else (math.inf, math.inf)
+            count = self._counts[counter.id] = RollingWindow(seconds, counter.limit, grain)
         # Limits may have been changed since the counter was made.
         count.limit = counter.limit
         return count

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import time
-from dataclasses import fields, replace
+from dataclasses import dataclass, field, fields, replace
 from operator import attrgetter, itemgetter
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
@@ -58,17 +58,6 @@ class Need(NamedTuple):
 class _Refusal(NamedTuple):
     wait: float
     sentence: str
-
-
-class _Left(NamedTuple):
-    """What a limit leaves, and the seconds until all of it can be used again."""
-
-    remaining: int
-    limit: int
-    full_again: float
-
-
-_UNLIMITED = _Left(NO_LIMIT, NO_LIMIT, 0.0)
 
 
 class LimitScope:
@@ -133,20 +122,18 @@ def _tokens(need: Need, counter: Counter) -> int:
     return tokens if counter.limit is None else min(tokens, counter.limit)
 
 
+@dataclass(slots=True)
 class LimitCharges:
     """What one request has taken of its limits; ``Limits.take`` makes it."""
 
-    def __init__(
-        self, scopes: Sequence[LimitScope], counters: Counters, clock: Callable[[], float], need: Callable[[], Need]
-    ) -> None:
-        self._scopes = scopes
-        self._counters = counters
-        self._clock = clock
-        self._need = need
-        self._charges: list[Charge] = []
-        self._slots: dict[str, Charge] = {}  # by counter
-        self._start = 0.0
-        self._used: int | None = None  # tokens, of a request that counts
+    _scopes: Sequence[LimitScope]
+    _counters: Counters
+    _clock: Callable[[], float]
+    _need: Callable[[], Need]
+    _charges: list[Charge] = field(default_factory=list)
+    _slots: dict[str, Charge] = field(default_factory=dict)  # by counter
+    _start: float = 0.0
+    _used: int | None = None  # tokens, of a request that counts
 
     async def __aenter__(self) -> LimitCharges:
         """Take all of it or nothing."""
@@ -258,11 +245,12 @@ class Limits:
         """The ``x-ratelimit-*`` headers: of each unit, the window that has least left."""
         scopes, headers = self._scopes(caller), {}
         for unit in _UNITS:
-            lefts = [self._left(*limited) for scope in scopes for limited in scope.limited[unit]]
-            left = min(lefts, key=itemgetter(0), default=_UNLIMITED)
-            headers[f"x-ratelimit-limit-{unit}"] = str(left.limit)
-            headers[f"x-ratelimit-remaining-{unit}"] = str(left.remaining)
-            headers[f"x-ratelimit-reset-{unit}"] = duration(left.full_again)
+            uses = [(self.counters.use(one), limit) for scope in scopes for one, limit in scope.limited[unit]]
+            lefts = [(max(0, limit - use.used), limit, use.full_again) for use, limit in uses]
+            remaining, limit, full_again = min(lefts, key=itemgetter(0), default=(NO_LIMIT, NO_LIMIT, 0.0))
+            headers[f"x-ratelimit-limit-{unit}"] = str(limit)
+            headers[f"x-ratelimit-remaining-{unit}"] = str(remaining)
+            headers[f"x-ratelimit-reset-{unit}"] = duration(full_again)
         return headers
 
     def stats(self, caller: Caller) -> dict[str, Any]:
@@ -320,10 +308,6 @@ class Limits:
         scopes = [f"caller:{caller}", *(f"key:{key}" for key in keys)]
         return all([await self.counters.forget(scope) for scope in scopes])
 
-    def _left(self, counter: Counter, limit: int) -> _Left:
-        use = self.counters.use(counter)
-        return _Left(max(0, limit - use.used), limit, use.full_again)
-
     def _figures(self, counter: Counter) -> dict[str, int | None]:
         used, limit = self.counters.use(counter).used, counter.limit
         return {"current": used, "limit": limit, "remaining": None if limit is None else max(0, limit - used)}
@@ -364,7 +348,7 @@ def estimated(request: ChatRequest) -> Need:
 
 def merged(base: CallerLimits, own: CallerLimits) -> CallerLimits:
     """The limits ``base``, with the values of ``own`` in their place."""
-    given = {field.name: value for field in fields(own) if (value := getattr(own, field.name)) is not None}
+    given = {one.name: value for one in fields(own) if (value := getattr(own, one.name)) is not None}
     return replace(base, **given)
 
 

@@ -84,11 +84,10 @@ class Gateway:
         self._flights: SingleFlight[Waiting | bytes | UpstreamResult] = SingleFlight(
             lambda piece: isinstance(piece, Waiting)
         )
-        self._transports = _Transports(transport)
+        self._network = transport  # in place of real connections to providers
+        self._offline: httpx.AsyncBaseTransport | None = None
         self._checking: asyncio.Task[None] | None = None
         keys = settings.keys or (KeySettings("offline"),)
-        if any(key.provider != "offline" for key in keys):
-            self._transports.network()  # now, as the first request should not wait for it
         jitter = settings.pool.jitter_ms / 1000
         self._state = state or State(MemoryCounters(clock=clock), MemoryWindows(jitter, clock=clock))
         self.pool = KeyPool(
@@ -97,10 +96,13 @@ class Gateway:
             clock=clock,
             at_once=settings.everyone.concurrency,
         )
-        self._state.on_change(self.pool.changed)
+        for key in self.pool.keys:
+            self._transport_of(key)  # now, as the first request should not wait for it
+        if self._state.link is not None:
+            self._state.link.on_change.append(self.pool.changed)
         self._idempotency = IdempotencyStore(self.accounting.ledger, self._state.locks)
         self.queue = KeyQueue(self.pool, settings.pool)
-        self.upstream = KeyRotatingTransport(self.queue, settings.pool, self._transports.of)
+        self.upstream = KeyRotatingTransport(self.queue, settings.pool, self._transport_of)
 
     async def complete(self, caller: Caller, request: ChatRequest) -> AsyncIterator[Waiting | bytes]:
         """Answer one request, in ten steps, each a method of this name.
@@ -354,7 +356,8 @@ class Gateway:
             "keys_lost": sum(bool(key.retired) and not key.retired_by_hand for key in self.pool.keys),
             "queue": {"length": len(self.queue), "expected_wait_seconds": expected_wait},
             "models": models,
-            "checks": self.accounting.checks() | self._state.checks(),
+            "checks": ({"ledger": self.accounting.ledger.health} if self.accounting.ledger.keeps else {})
+            | ({"state": self._state.link.health} if self._state.link is not None else {}),
             "cache": self.cache.figures() | {"saved_usd": self.cache.saved_nanodollars / NANODOLLARS},
             "pool": keys["list"],
         }
@@ -380,41 +383,27 @@ class Gateway:
         await self.accounting.ledger.close()
         await self._state.close()
         await self.cache.close()
-        await self._transports.close()
+        if self._network is not None:
+            await self._network.aclose()
 
-    async def _check_for_ever(self, seconds: float) -> None:
-        while True:
-            await asyncio.sleep(seconds)
-            await asyncio.gather(*(self.upstream.check(key) for key in self.pool.keys.unhealthy()))
+    def _transport_of(self, key: Key) -> httpx.AsyncBaseTransport:
+        if key.settings.provider == "offline":
+            if self._offline is None:
+                from jupyter_server_ext.offline import OfflineTransport
 
-
-class _Transports:
-    """Carry requests: to providers, and to the offline model."""
-
-    def __init__(self, network: httpx.AsyncBaseTransport | None) -> None:
-        self._network = network  # in place of real connections to providers
-        self._offline: httpx.AsyncBaseTransport | None = None
-
-    def network(self) -> httpx.AsyncBaseTransport:
-        # The way to real providers; loading it is a third of the gateway's start, which the offline model saves.
+                self._offline = OfflineTransport()
+            return self._offline
         if self._network is None:
+            # Loading it is a third of the gateway's start, which the offline model saves.
             from jupyter_server_ext.upstream import ProviderTransport
 
             self._network = ProviderTransport()
         return self._network
 
-    def of(self, key: Key) -> httpx.AsyncBaseTransport:
-        if key.settings.provider != "offline":
-            return self.network()
-        if self._offline is None:
-            from jupyter_server_ext.offline import OfflineTransport
-
-            self._offline = OfflineTransport()
-        return self._offline
-
-    async def close(self) -> None:
-        if self._network is not None:
-            await self._network.aclose()
+    async def _check_for_ever(self, seconds: float) -> None:
+        while True:
+            await asyncio.sleep(seconds)
+            await asyncio.gather(*(self.upstream.check(key) for key in self.pool.keys.unhealthy()))
 
 
 async def _again(request: ChatRequest, answer: Cached, result: CacheResult) -> AsyncGenerator[Piece]:
@@ -430,15 +419,6 @@ class State:
     windows: MemoryWindows  # what providers allow
     link: RedisCoordinator | None = None  # the way to Redis, where it is kept there
     locks: RedisLocks | None = None  # which gateway answers what was sent to several; None where there is one
-
-    def checks(self) -> dict[str, str]:
-        """How it is, for health; nothing where it is kept in memory."""
-        return {"state": self.link.health} if self.link is not None else {}
-
-    def on_change(self, tell: Callable[[], None]) -> None:
-        """Call a function when other gateways have made room."""
-        if self.link is not None:
-            self.link.on_change.append(tell)
 
     async def start(self) -> None:
         """Open what is open only in an event loop."""

@@ -390,10 +390,6 @@ class Accounting:
         opened = self.vault.open(entry.prompt) if self.vault is not None and entry.prompt is not None else None
         return {} if opened is None else {"messages": msgspec.json.decode(opened)}
 
-    def checks(self) -> dict[str, str]:
-        """How the ledger is, for health; nothing where none is kept."""
-        return {"ledger": self.ledger.health} if self.ledger.keeps else {}
-
 
 def _usd(nanodollars: int | None) -> float | None:
     return None if nanodollars is None else nanodollars / NANODOLLARS

@@ -135,38 +135,19 @@ _ADVICE: dict[type[RsqlGatewayError], str] = {
 }
 
 # Codes and types, at any status. Those of OpenAI, Groq, OpenRouter, Anthropic, Gemini, Mistral, DeepSeek and Together.
-_CODES: dict[str, Kind] = {
-    "insufficient_quota": "quota_exhausted",
-    "billing_hard_limit_reached": "quota_exhausted",
-    "insufficient_balance": "quota_exhausted",
-    "billing_not_active": "quota_exhausted",
-    "context_length_exceeded": "context_length",
-    "string_above_max_length": "context_length",
-    "request_too_large": "context_length",
-    "content_filter": "content_filter",
-    "content_policy_violation": "content_filter",
-    "responsibleaipolicyviolation": "content_filter",
-    "model_decommissioned": "model_gone",
-    "model_not_found": "model_gone",
-    "model_not_available": "model_gone",
-    "model_not_supported": "model_gone",
-    "invalid_model": "model_gone",
-    "model_permission_blocked": "no_access",
-    "model_permission_blocked_org": "no_access",
-    "model_permission_blocked_project": "no_access",
-    "model_terms_required": "no_access",
-    "invalid_api_key": "credential",
-    "account_deactivated": "credential",
-    "organization_restricted": "credential",
-    "blocked_api_access": "credential",
-    "unsupported_country_region_territory": "credential",
-    "authentication_error": "credential",
-    "rate_limit_exceeded": "rate_limit",
-    "rate_limit_error": "rate_limit",
-    "resource_exhausted": "rate_limit",
-    "overloaded_error": "overloaded",
-    "service_tier_capacity_exceeded": "overloaded",
+_OF_KIND: dict[Kind, str] = {
+    "quota_exhausted": "insufficient_quota billing_hard_limit_reached insufficient_balance billing_not_active",
+    "context_length": "context_length_exceeded string_above_max_length request_too_large",
+    "content_filter": "content_filter content_policy_violation responsibleaipolicyviolation",
+    "model_gone": "model_decommissioned model_not_found model_not_available model_not_supported invalid_model",
+    "no_access": "model_permission_blocked model_permission_blocked_org model_permission_blocked_project "
+    "model_terms_required",
+    "credential": "invalid_api_key account_deactivated organization_restricted blocked_api_access "
+    "unsupported_country_region_territory authentication_error",
+    "rate_limit": "rate_limit_exceeded rate_limit_error resource_exhausted",
+    "overloaded": "overloaded_error service_tier_capacity_exceeded",
 }
+_CODES: dict[str, Kind] = {code: kind for kind, codes in _OF_KIND.items() for code in codes.split()}
 
 
 _LARGER_THAN_A_LIMIT = re.compile(r"request too large for|required for long context", re.I)

@@ -13,14 +13,11 @@ import logging
 import os
 import time
 from collections import OrderedDict
-from functools import cache
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable
 
-    from structlog.stdlib import BoundLogger
-    from structlog.typing import EventDict, WrappedLogger
 
 FORMAT_VARIABLE = "RSQL_LOG_FORMAT"
 _AGAIN_AFTER = 60.0  # seconds in which a line that says the same is only counted
@@ -41,13 +38,20 @@ class Log:
 
     def warning(self, event: str, **fields: Any) -> None:
         """Somebody should look at it when they have time."""
-        if self._is_due(event, fields):
-            _logger().warning(event, **fields)
+        self._write(logging.WARNING, event, fields)
 
     def error(self, event: str, **fields: Any) -> None:
         """Somebody should look at it now."""
-        if self._is_due(event, fields):
-            _logger().error(event, **fields)
+        self._write(logging.ERROR, event, fields)
+
+    def _write(self, level: int, event: str, fields: dict[str, Any]) -> None:
+        if not self._is_due(event, fields):
+            return
+        logger = logging.getLogger("tornado.application")
+        if os.environ.get(FORMAT_VARIABLE) == "json":
+            logger.log(level, event, extra=fields)
+        else:
+            logger.log(level, " ".join([f"rsql: {event}", *(f"{name}={_quoted(own)}" for name, own in fields.items())]))
 
     def _is_due(self, event: str, fields: dict[str, Any]) -> bool:
         # Whether a line is to be written; it then says how many were left out.
@@ -67,29 +71,6 @@ class Log:
 
 
 log = Log()
-
-
-@cache
-def _logger() -> BoundLogger:
-    import structlog
-
-    logger: BoundLogger = structlog.wrap_logger(
-        logging.getLogger("tornado.application"),
-        processors=[structlog.stdlib.filter_by_level, _as_text_or_json],
-        wrapper_class=structlog.stdlib.BoundLogger,
-        context_class=dict,
-    )
-    return logger
-
-
-def _as_text_or_json(logger: WrappedLogger, level: str, line: EventDict) -> Any:
-    """The line in the form that is wished."""
-    if os.environ.get(FORMAT_VARIABLE) == "json":
-        from structlog.stdlib import render_to_log_kwargs
-
-        return render_to_log_kwargs(logger, level, line)
-    event = line.pop("event")
-    return " ".join([f"rsql: {event}", *(f"{name}={_quoted(value)}" for name, value in line.items())])
 
 
 def _quoted(value: object) -> str:

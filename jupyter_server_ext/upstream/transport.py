@@ -314,7 +314,7 @@ class KeyRotatingTransport(httpx.AsyncBaseTransport):
                 model=lease.model,
                 reason=failure.kind,
                 **failure.log_fields(),
-                seconds=round(lease.seconds(), 3),
+                seconds=round(self._pool.clock() - lease.at, 3),
                 request_id=request.request_id,
             )
         what = failure.consequence.key

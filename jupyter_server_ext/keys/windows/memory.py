@@ -285,19 +285,10 @@ class Semaphore:
         frees = [(at, 1.0) for at in sorted(ends)]
         return WindowProjection(self.limit, self.limit - self._used - self.siblings, self._mean_seconds, frees)
 
-    def sent(self, entry: WindowEntry, now: float) -> None:
-        """Do nothing: a slot is taken from its reservation on, and no header tells of it."""
+    def sent(self, *_: object) -> None:
+        """Do nothing: a slot is taken from its reservation on, and no header or past use tells of it."""
 
-    counted = on_refusal = sent
-
-    def observe(self, entry: WindowEntry, seen: Observation, now: float) -> None:
-        """Do nothing, as ``sent``."""
-
-    def resemble(self, other: RateWindow, now: float) -> None:
-        """Do nothing, as ``sent``."""
-
-    def restore(self, amount: int, at: float, now: float) -> None:
-        """Do nothing: what was in flight before this process is over."""
+    counted = on_refusal = observe = resemble = restore = sent
 
     def used_by(self, caller: str, now: float | None = None) -> int:  # noqa: ARG002
         """0: slots have no shares."""
