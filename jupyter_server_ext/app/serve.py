@@ -28,7 +28,7 @@ from jupyter_server_ext.handlers import BoundedServer, FewWords, NoRoute, log_re
 
 if TYPE_CHECKING:
     import ssl
-    from collections.abc import Awaitable, Callable, Iterable
+    from collections.abc import Awaitable, Callable
 
     from jupyter_server_ext.config import Settings
     from jupyter_server_ext.handlers import AppContext, Metrics
@@ -94,7 +94,10 @@ async def serve(app: AppContext, listening: Listening, ready: Callable[[str], No
     _say_little()
     sockets = patient(_sockets(listening))
     server.add_sockets(sockets)
-    signalled = _on_signals(listening.signals)
+    signalled = asyncio.Event()
+    for number in listening.signals:
+        with suppress(NotImplementedError):  # Windows: Ctrl-C raises KeyboardInterrupt
+            asyncio.get_running_loop().add_signal_handler(number, signalled.set)
     watching = _take_keys_when_told(app, listening)
     # Before the first request: it would wait half a second.
     warm_prices(app.accounting.prices, app.settings)
@@ -137,15 +140,6 @@ def _sockets(listening: Listening) -> list[socket.socket]:
         raise ConfigError(
             f"Cannot listen on {where}: {error.strerror or error}. Choose another --port or --ip."
         ) from None
-
-
-def _on_signals(numbers: Iterable[int]) -> asyncio.Event:
-    # An event that is set whenever one of these signals comes.
-    signalled = asyncio.Event()
-    for number in numbers:
-        with suppress(NotImplementedError):  # Windows: Ctrl-C raises KeyboardInterrupt
-            asyncio.get_running_loop().add_signal_handler(number, signalled.set)
-    return signalled
 
 
 def _take_keys_when_told(app: AppContext, listening: Listening) -> asyncio.Task[None]:

@@ -17,6 +17,7 @@ import subprocess
 import sys
 import time
 import urllib.request
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
@@ -32,16 +33,16 @@ _PAUSE = 2.0  # seconds before the next start
 _BIND_SECONDS = 30.0  # for which the port of a gateway that is leaving is waited for
 
 
+@dataclass
 class Supervisor:
     """Runs a command behind a listening socket until it is stopped."""
 
-    def __init__(self, command: Sequence[str], listening: socket.socket, api_url: str) -> None:
-        self._command = list(command)  # starts the gateway
-        self._listening = listening  # the socket
-        self._api_url = api_url  # the hub's REST API
-        self._parent = os.getppid()
-        self._ending = False
-        self._child: subprocess.Popen[bytes] | None = None
+    _command: Sequence[str]  # starts the gateway
+    _listening: socket.socket
+    _api_url: str  # the hub's REST API
+    _parent: int = field(default_factory=os.getppid)
+    _ending: bool = False
+    _child: subprocess.Popen[bytes] | None = None
 
     def run(self) -> int:
         """Keep it running; the exit code of the last one."""

@@ -13,13 +13,14 @@ from jupyter_server_ext.errors import NoCapacity, RsqlGatewayError, UnknownModel
 from jupyter_server_ext.handlers import requests
 from jupyter_server_ext.handlers.base import GatewayHandler, plain_error
 from jupyter_server_ext.identity import needs_scope
+from jupyter_server_ext.messages import Waiting
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, AsyncIterator, Callable
 
     from jupyter_server_ext.handlers.reading import Shape
     from jupyter_server_ext.handlers.requests import Read
-    from jupyter_server_ext.messages import ChatRequest, Waiting
+    from jupyter_server_ext.messages import ChatRequest
 
 OFFLINE = "offline"  # the model of fixed rules, which only writes
 
@@ -132,7 +133,11 @@ class RelayHandler(GatewayHandler):
             async for event in events:
                 self._begin_events()
                 heartbeat.sent()
-                await self._send(turned(event) if isinstance(event, bytes) else _queued(event))
+                if isinstance(event, Waiting):  # a comment: every client ignores it, and ours shows it
+                    queued = b": queued position=%d eta=%.1f\n\n" % (event.position, event.eta)
+                    await self._send(queued if event.position else b": answering\n\n")
+                else:
+                    await self._send(turned(event))
         except StreamClosedError:
             raise
         except (Exception, asyncio.CancelledError) as error:  # the status has gone out, so only an event can tell
@@ -258,10 +263,3 @@ def _ends_early(error: BaseException) -> bool:
 def _gateway_ends() -> NoCapacity:
     # The error of an answer that the gateway could not wait for at its own end.
     return NoCapacity("The gateway is being restarted, and could not wait for this answer. Ask again.", retry_after=1.0)
-
-
-def _queued(waiting: Waiting) -> bytes:
-    # A comment: every client ignores it, and ours shows it.
-    if waiting.position == 0:
-        return b": answering\n\n"
-    return b": queued position=%d eta=%.1f\n\n" % (waiting.position, waiting.eta)

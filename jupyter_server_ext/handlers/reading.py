@@ -56,11 +56,7 @@ class BodyReader:
         self._process: subprocess.Popen[bytes] | None = None
 
     async def read(self, body: bytes, shape: Shape) -> Read:
-        """The fields of a body.
-
-        Args:
-            body: JSON.
-            shape: Makes the body in OpenAI's form from it; a function of a module.
+        """The fields of a JSON body; ``shape``, a function of a module, makes the body in OpenAI's form from it.
 
         Raises:
             BadRequest: It is not JSON, or a field is wrong.
@@ -182,7 +178,7 @@ def _taken_apart(body: bytes, shape: Shape) -> tuple[_ReadBody, bytes]:
 
     question = asked.get("messages", asked.get("input"))
     as_json = msgspec.json.encode(question)
-    messages = question if "messages" in asked else []
+    messages: Any = question if "messages" in asked else []
     leads = bool(messages) and messages[0].get("role") == "system" and isinstance(messages[0].get("content"), str)
     weighed = Weighed(
         characters=characters(asked),

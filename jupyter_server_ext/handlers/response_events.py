@@ -292,20 +292,17 @@ class _Growing:
         return {"type": "refusal", "refusal": self._text} if self._kind == "refusal" else text_part(self._text)
 
     def begin(self) -> Iterator[Event]:
-        """The events that announce it."""
         begun = {**self.item, "status": "in_progress"} | ({"content": []} if self._is_message else {})
         yield "response.output_item.added", {"output_index": self._at, "item": begun}
         if self._is_message:
             yield "response.content_part.added", {**self._place, "part": self._content}
 
     def add(self, piece: str) -> Iterator[Event]:
-        """The event of its next piece."""
         self._text += piece
         more: dict[str, Any] = {"logprobs": []} if self._kind == "msg" else {}
         yield f"{_EVENTS[self._kind]}.delta", {**self._place, "delta": piece, **more}
 
     def end(self) -> Iterator[Event]:
-        """The events that end it."""
         whole: dict[str, dict[str, Any]] = {
             "msg": {"text": self._text, "logprobs": []},
             "refusal": {"refusal": self._text},

@@ -122,12 +122,7 @@ class KeyPool:
         return {"by_state": {name: sum(row["state"] == name for row in rows) for name in STATES}, "list": rows}
 
     def restore(self, used: Iterable[Used], unix: float) -> None:
-        """Count what was used before this process started.
-
-        Args:
-            used: Oldest first.
-            unix: Unix time now.
-        """
+        """Count what was used, oldest first, before this process started; ``unix`` is Unix time now."""
         now = self.clock()
         for row in used:
             key = self.keys.in_entry(row.key)
@@ -198,11 +193,7 @@ class KeyPool:
     def cool_down(self, lease: Lease, seconds: float | None, reason: str, *, group: bool = False) -> None:
         """Let the lease's key cool down for its model, or all keys of its quota group.
 
-        Args:
-            lease: The request that failed.
-            seconds: How long; None is longer each time.
-            reason: Why, for the status page.
-            group: Whether what failed is shared by the quota group.
+        ``seconds`` None is longer each time; ``reason`` is for the status page.
         """
         now = self.clock()
         for key in self.keys:
@@ -213,11 +204,7 @@ class KeyPool:
     def on_rate_limit(self, lease: Lease, seconds: float | None, unit: Unit | None, per: float | None) -> None:
         """Learn from a provider's refusal for a limit that by our count was not reached.
 
-        Args:
-            lease: The request that was refused.
-            seconds: How long to wait, if the provider named it.
-            unit: Which limit it was, if the provider named it.
-            per: The length of its window, if the provider named it.
+        The seconds to wait, the limit's unit and the length ``per`` of its window are None where it did not name them.
         """
         now = self.clock()
         self.cool_down(lease, seconds, "rate_limit", group=True)

@@ -204,7 +204,13 @@ class KeyQueue:
         while True:
             await self._wake.wait()
             self._wake.clear()
-            self._wake_in(await self._serve_queues())
+            seconds = await self._serve_queues()
+            if self._timer is not None:
+                self._timer.cancel()
+                self._timer = None
+            if math.isfinite(seconds):
+                loop = asyncio.get_running_loop()
+                self._timer = loop.call_at(loop.time() + max(0.0, seconds), self._wake.set)
 
     async def _serve_queues(self) -> float:
         # Serve queues in turns, as models may share a quota, as far as keys are free; the seconds until one is.
@@ -252,11 +258,8 @@ class KeyQueue:
         return None, soonest
 
     def _reserve(self, head: QueuedRequest, busy: Busy, reservations: dict[QueuedRequest, Reservation]) -> bool:
-        """Reserve the key that the head waits for: others may use of it what does not make the head wait longer.
-
-        Returns:
-            Whether nothing of that was reserved for another head.
-        """
+        """Reserve the key that the head waits for: others may use of it what does not make the head wait longer."""
+        # Whether nothing of that was reserved for another head is returned.
         key, by = head.reserved
         now = self.pool.clock()
         by = now + busy.wait if key != busy.key else max(by, now + busy.wait)
@@ -304,14 +307,6 @@ class KeyQueue:
             granted.set_result(got)
             self._schedules.served(request.model)
         return None
-
-    def _wake_in(self, seconds: float) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
-        if math.isfinite(seconds):
-            loop = asyncio.get_running_loop()
-            self._timer = loop.call_at(loop.time() + max(0.0, seconds), self._wake.set)
 
     def _hopeless(self, request: QueuedRequest, busy: Busy) -> NoCapacity:
         if busy.too_large:

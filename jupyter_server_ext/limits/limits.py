@@ -230,10 +230,7 @@ class Limits:
         at once; or it raises ``LimitExceeded`` and takes nothing. Leaving gives the slot back, and all else too unless
         ``settle`` was called: what the gateway could not answer costs its caller nothing.
 
-        Args:
-            caller: Whose request it is.
-            request: What is asked.
-            need: Its tokens, where a better estimate than ``estimated`` is known.
+        ``need`` are its tokens, where a better estimate than ``estimated`` is known.
         """
         return LimitCharges(self._scopes(caller), self.counters, self._clock, lambda: need or estimated(request))
 
@@ -313,8 +310,11 @@ class Limits:
         return {"current": used, "limit": limit, "remaining": None if limit is None else max(0, limit - used)}
 
     def _scopes(self, caller: Caller) -> list[LimitScope]:
-        tenant = [self._of_tenant(caller.tenant)] if caller.tenant else []
-        return [*self._of_key(caller), self._of_caller(caller), *tenant, self._everyone]
+        own, name = [*self._of_key(caller), self._of_caller(caller)], caller.tenant
+        if name and name not in self._tenants:
+            limits = self._of_tenants.get(name, self._settings.tenant)
+            self._tenants[name] = LimitScope("tenant", name, limits)
+        return [*own, self._tenants[name], self._everyone] if name else [*own, self._everyone]
 
     def _of_key(self, caller: Caller) -> list[LimitScope]:
         return [LimitScope("key", caller.key, caller.limits)] if caller.limits else []
@@ -326,13 +326,6 @@ class Limits:
                 del self._callers[next(iter(self._callers))]
             limits = self._of_callers.get(caller.name, self._settings.caller)
             scope = self._callers[caller.name] = LimitScope("caller", caller.name, limits)
-        return scope
-
-    def _of_tenant(self, name: str) -> LimitScope:
-        scope = self._tenants.get(name)
-        if scope is None:
-            limits = self._of_tenants.get(name, self._settings.tenant)
-            scope = self._tenants[name] = LimitScope("tenant", name, limits)
         return scope
 
 

@@ -161,11 +161,7 @@ class LimitOverrides:
         await self._keep(overrides, caller)
 
     async def forget(self, name: str, caller: str) -> None:
-        """Take back the overrides for one caller, so that nothing names it.
-
-        Args:
-            name: The caller.
-            caller: The administrator.
+        """Take back the overrides for the caller ``name``, so that nothing names it; ``caller`` is the administrator.
 
         Raises:
             LedgerUnavailable: It cannot be kept; nothing is changed then.
@@ -241,10 +237,6 @@ def _check(changes: Mapping[str, Any]) -> None:
 
 def check_limits(place: str, value: object) -> Mapping[str, Any]:
     """Limits as administrators send them: whole numbers, dollars, or None for no limit.
-
-    Args:
-        place: Their name in the body.
-        value: What was sent.
 
     Raises:
         BadRequest: A name or value is wrong.

@@ -322,9 +322,7 @@ class Accounting:
         By its budget, where there are budgets, else by the ledger. None stands for what is not known, such as the sum
         of a day with a model of unknown price.
 
-        Args:
-            caller: Whose money.
-            providers: Those that there are keys for.
+        ``providers`` are those that there are keys for.
         """
         if self.budgets is not None:
             await self.budgets.refresh(caller)
@@ -366,10 +364,7 @@ class Accounting:
         return store.day(self._wall_clock())
 
     async def usage(self, since: str = "") -> list[dict[str, Any]]:
-        """The ledger's sums per day, caller, tenant, model and task.
-
-        Args:
-            since: The first day, such as ``2026-11-21``; today when empty.
+        """The ledger's sums per day, caller, tenant, model and task, since a day such as ``2026-11-21``, or today.
 
         Raises:
             LedgerUnavailable: There is no ledger, or it cannot be read.

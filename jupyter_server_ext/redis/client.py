@@ -185,22 +185,27 @@ class ScriptConnection:
         self._hashes = {name: reply.decode() for name, reply in zip(texts, _good(replies), strict=True)}
 
     async def replies(self, calls: Sequence[Call], seconds: float, late: Callable[[], None]) -> list[Any]:
-        """The replies to calls that travel together.
+        """The replies to calls that travel together."""
+        # ``late`` is called when they take longer; then they are waited for to keep the connection in order.
+        slices, loop = _SLICES, asyncio.get_running_loop()
 
-        Args:
-            calls: The calls.
-            seconds: How long they may take.
-            late: Called when they take longer; then they are waited for to keep the connection in order.
-        """
-        alarm = _LateAlarm(seconds, late)
+        def slice_over() -> None:
+            nonlocal slices, alarm
+            slices -= 1
+            if slices:
+                alarm = loop.call_later(seconds / _SLICES, slice_over)
+            else:
+                late()
+
+        alarm = loop.call_later(seconds / _SLICES, slice_over)
         try:
             async with asyncio.timeout(seconds + CONNECT_SECONDS):
                 replies = await self._exchange([self._command(call) for call in calls])
                 if any(_is_unknown(reply) for reply in replies):
                     replies = await self._again(calls, replies)
         finally:
-            alarm.stop()
-        if alarm.is_over:
+            alarm.cancel()
+        if not slices:
             raise TimeoutError
         return _good(replies)
 
@@ -240,33 +245,6 @@ class ScriptConnection:
             except ResponseError as error:
                 replies.append(error)
         return replies
-
-
-class _LateAlarm:
-    """Calls back when ``seconds`` are over in which the event loop was free."""
-
-    __slots__ = ("_alarm", "_left", "_seconds", "_tell", "is_over")
-
-    def __init__(self, seconds: float, tell: Callable[[], None]) -> None:
-        self._seconds = seconds / _SLICES
-        self._left = _SLICES
-        self._tell = tell
-        self.is_over = False
-        self._wait()
-
-    def stop(self) -> None:
-        self._alarm.cancel()
-
-    def _wait(self) -> None:
-        self._alarm = asyncio.get_running_loop().call_later(self._seconds, self._slice_over)
-
-    def _slice_over(self) -> None:
-        self._left -= 1
-        if self._left:
-            self._wait()
-        else:
-            self.is_over = True
-            self._tell()
 
 
 @cache

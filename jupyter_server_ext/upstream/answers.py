@@ -100,11 +100,7 @@ class Answer(httpx.AsyncByteStream, ABC):
         return Usage()
 
     async def open(self, transport: httpx.AsyncBaseTransport, request: httpx.Request) -> Failure | None:
-        """Send the request and read up to the first content.
-
-        Args:
-            transport: Carries it.
-            request: The request in the provider's form.
+        """Send the request, in the provider's form, and read up to the first content.
 
         Raises:
             httpx.HTTPError: The connection failed.
@@ -136,9 +132,7 @@ class Answer(httpx.AsyncByteStream, ABC):
     def ending(self, extra: bytes = b"", *, usage: bool | None = None) -> bytes:
         """The last part, with ``extra`` JSON members such as ``"rsql":{…}`` added to its last object.
 
-        Args:
-            extra: The members.
-            usage: Whether a stream tells its usage; None for as the request has it.
+        ``usage`` is whether a stream tells its usage; None for as the request has it.
         """
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
@@ -243,7 +237,7 @@ class StreamAnswer(Answer):
                 pieces = reader.pieces
                 events = reader.feed(chunk)
                 if reader.pieces > pieces:
-                    self._watch.text_came()
+                    self._watch.waited = 0.0  # text has come
                 if events:
                     yield events
             reader.end()
@@ -366,7 +360,7 @@ class _StallTimer:
         self._silence = silence  # seconds without a byte
         self._fruitless = fruitless  # seconds without text
         self._since = math.inf  # when the read under way began
-        self._waited = 0.0  # in reads since the last text
+        self.waited = 0.0  # in reads since the last text
         self._timer: asyncio.TimerHandle | None = None
         self._ending: asyncio.Future[None] | None = None
         self.ended = False
@@ -378,11 +372,8 @@ class _StallTimer:
             self._timer = loop.call_later(self._silence, self._look)
 
     def __exit__(self, *_: object) -> None:
-        self._waited += asyncio.get_running_loop().time() - self._since
+        self.waited += asyncio.get_running_loop().time() - self._since
         self._since = math.inf
-
-    def text_came(self) -> None:
-        self._waited = 0.0
 
     def stop(self) -> None:
         if self._timer is not None:
@@ -390,7 +381,7 @@ class _StallTimer:
 
     def _look(self) -> None:
         loop = asyncio.get_running_loop()
-        patience = min(self._silence, self._fruitless - self._waited)
+        patience = min(self._silence, self._fruitless - self.waited)
         left = self._since + patience - loop.time()
         if left > 0:
             self._timer = loop.call_later(min(left, self._silence), self._look)

@@ -143,7 +143,6 @@ class _Connection(asyncio.Protocol):
         self._last_used = self._loop.time()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """See ``asyncio.Protocol``."""
         assert isinstance(transport, asyncio.Transport)  # noqa: S101 - it was asked for
         self._transport = transport
 
@@ -168,7 +167,6 @@ class _Connection(asyncio.Protocol):
         return reply
 
     def data_received(self, data: bytes) -> None:
-        """See ``asyncio.Protocol``."""
         if self._reply is None:
             self.abort()  # nothing was asked
             return
@@ -179,11 +177,9 @@ class _Connection(asyncio.Protocol):
             self.abort()
 
     def eof_received(self) -> None:
-        """See ``asyncio.Protocol``."""
         self.connection_lost(None)
 
     def connection_lost(self, error: Exception | None) -> None:
-        """See ``asyncio.Protocol``."""
         if self._reply is not None:
             self._reply.cut(httpx.ReadError(str(error)) if error else None)
 

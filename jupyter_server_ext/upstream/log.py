@@ -3,8 +3,6 @@
 # The lines go where the host's go, a Jupyter Server's or the gateway's own, at its level. With ``RSQL_LOG_FORMAT=json``
 # each is one JSON object, and so is every other line of a gateway that runs by itself. No line holds a secret, a prompt
 # or a provider's words.
-#
-# structlog is loaded with the first line, as it takes as long as a fifth of the gateway's start.
 
 from __future__ import annotations
 
@@ -82,7 +80,7 @@ def _quoted(value: object) -> str:
 
 def use_json(handlers: list[logging.Handler]) -> None:
     """Write each line of these handlers as one JSON object, ours and those of libraries."""
-    import structlog
+    import structlog  # takes as long as a fifth of the gateway's start
 
     common: list[Any] = [
         structlog.stdlib.add_log_level,

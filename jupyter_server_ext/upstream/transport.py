@@ -141,7 +141,10 @@ class KeyRotatingTransport(httpx.AsyncBaseTransport):
             if isinstance(outcome, Answer):
                 return outcome
             self._on_key_failure(lease, job.request, outcome)
-            self._note_failure(job.trace, outcome)
+            trace, status = job.trace, outcome.status if outcome.status >= 400 else outcome.as_error().status
+            tried = trace.attempts, trace.key, trace.provider, trace.model
+            seconds = self._pool.clock() - trace.upstream_start
+            trace.failed.append(FailedTry(*tried, status, outcome.kind, seconds, trace.wasted))
             at_address = self._pool.keys.at_address(lease.key.settings.base_url)
             able = (key for key in self._pool.keys if key.serves(model) and not (key.paused or key.retired))
             plan.failed(lease, outcome, at_address, frozenset(key.id for key in able))
@@ -337,12 +340,6 @@ class KeyRotatingTransport(httpx.AsyncBaseTransport):
                 "key_retired", key=key.id, provider=key.settings.provider, reason=failure.kind, **failure.log_fields()
             )
             self._pool.keys.retire(key.id, failure.kind, by_hand=False)
-
-    def _note_failure(self, trace: Trace, failure: Failure) -> None:
-        status = failure.status if failure.status >= 400 else failure.as_error().status
-        seconds = self._pool.clock() - trace.upstream_start
-        tried = trace.attempts, trace.key, trace.provider, trace.model
-        trace.failed.append(FailedTry(*tried, status, failure.kind, seconds, trace.wasted))
 
     def _job_of(self, request: httpx.Request) -> Job:
         try:

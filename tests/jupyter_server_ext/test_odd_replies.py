@@ -18,7 +18,7 @@ from jupyter_server_ext.keys import KeyPool, KeyQueue
 from jupyter_server_ext.messages import Caller, ChatRequest, Usage
 from jupyter_server_ext.upstream import Job, KeyRotatingTransport
 from jupyter_server_ext.upstream.failures import classify
-from jupyter_server_ext.upstream.log import Log, _as_text_or_json
+from jupyter_server_ext.upstream.log import Log
 from jupyter_server_ext.upstream.sse import EventReader, Malformed, ReportedUsage, read_completion
 from jupyter_server_ext.upstream.usage import checked
 
@@ -300,18 +300,19 @@ def lines(monkeypatch):
     """Lines of the log: text, as the host would get it."""
     written = []
     monkeypatch.setattr("jupyter_server_ext.upstream.log.log._known", OrderedDict())
-    monkeypatch.setattr("jupyter_server_ext.upstream.log._logger", lambda: Writer(written))
-    return written
+    writer, logger = Writer(written), logging.getLogger("tornado.application")
+    logger.addHandler(writer)
+    yield written
+    logger.removeHandler(writer)
 
 
-class Writer:
+class Writer(logging.Handler):
     def __init__(self, written):
+        super().__init__()
         self.written = written
 
-    def warning(self, event, **fields):
-        self.written.append(_as_text_or_json(None, "warning", {"event": event} | fields))
-
-    error = warning
+    def emit(self, record):
+        self.written.append(record.getMessage())
 
 
 @pytest.mark.parametrize(

@@ -6,6 +6,7 @@ import math
 import time
 from collections import deque
 from datetime import datetime, timedelta
+from operator import itemgetter
 from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo
 
@@ -70,15 +71,24 @@ class MemoryWindows:
 
         That is in its tightest window; among equals, in all of them together. No reservation is delayed.
         """
-        best: Offer | None = None
-        most, soonest = (-1.0, 0.0), Refused(math.inf)
+        fitting, soonest = self._in_order(offers, cost, now, reservations)
+        return self._grant(fitting[0], cost, now, caller) if fitting else soonest
+
+    def _in_order(
+        self, offers: Sequence[Offer], cost: Cost, now: float, reservations: Sequence[Reservation]
+    ) -> tuple[list[Offer], Refused]:
+        # Keys that have room as far as is known, the one with most first, and when the others will.
+        fitting: list[tuple[tuple[float, float], Offer]] = []
+        soonest = Refused(math.inf)
         for offer in offers:
             headroom, wait = self._fits(offer, cost, now, reservations)
             if wait > 0:
                 soonest = min(soonest, Refused(wait, offer.key))
-            elif headroom > most:
-                best, most = offer, headroom
-        return soonest if best is None else self._grant(best, cost, now, caller)
+            else:
+                fitting.append((headroom, offer))
+        if len(fitting) > 1:
+            fitting.sort(key=itemgetter(0), reverse=True)  # stable: among equals the first stays first
+        return [offer for _, offer in fitting], soonest
 
     def sent(self, grant: Grant, now: float) -> None:
         """Note that the request is on its way. Without this, it counts from when it is answered."""

@@ -134,21 +134,6 @@ class RedisWindows(MemoryWindows):
 
     # How it is kept
 
-    def _in_order(
-        self, offers: Sequence[Offer], cost: Cost, now: float, reservations: Sequence[Reservation]
-    ) -> tuple[list[Offer], Refused]:
-        # Keys that have room as far as is known, the one with most first, and when the others will.
-        fitting: list[tuple[tuple[float, float], int, Offer]] = []
-        soonest = Refused(math.inf)
-        for place, offer in enumerate(offers):
-            headroom, wait = self._fits(offer, cost, now, reservations)
-            if wait > 0:
-                soonest = min(soonest, Refused(wait, offer.key))
-            else:
-                fitting.append((headroom, -place, offer))
-        fitting.sort(key=lambda row: row[:2], reverse=True)
-        return [offer for _, _, offer in fitting], soonest
-
     def _call(self, offers: Sequence[Offer], cost: Cost) -> Call:
         places: dict[str, int] = {}
         rows: list[int] = []
